@@ -1,0 +1,91 @@
+/** A public address of an app. Traffic to it ends at the nearest healthy machine. */
+import type * as pulumi from "@pulumi/pulumi";
+import { z } from "zod";
+import type { Context, Fate, Handler } from "../handler.ts";
+import { type Args, KindResource } from "../resource.ts";
+import { isGone, isUncertain } from "./errors.ts";
+import type * as wire from "./schema.ts";
+
+const lifecycle = {
+  app: "replace",
+  type: "replace", // no update exists for addresses
+} satisfies Record<keyof AddressInputs, Fate>;
+
+export const AddressInputs = z.strictObject({
+  app: z.string().min(1),
+  /** v4: dedicated, billed. v6: dedicated, free. shared_v4: free, routes by TLS or HTTP name only, so not for raw TCP. */
+  type: z.enum(["v4", "v6", "shared_v4"]),
+});
+export type AddressInputs = z.infer<typeof AddressInputs>;
+export type AddressOutputs = AddressInputs & { schemaVersion: 1; ip: string };
+
+/** Fly does not reliably say of which type a row is. */
+export function addressType(row: wire.Address): AddressInputs["type"] | "other" {
+  const ip = row.ip ?? "";
+  if (ip === "" || ip.startsWith("fdaa:")) return "other";
+  if (row.shared) return "shared_v4";
+  return ip.includes(":") ? "v6" : "v4";
+}
+
+async function find({ app, type }: AddressInputs, { fly }: Context): Promise<string | undefined> {
+  const rows = (await fly.listAddresses(app)).filter((row) => addressType(row) === type && row.ip);
+  if (rows.length > 1)
+    throw new Error(
+      `${app}: it has ${rows.length} addresses of type ${type} (${rows.map((row) => row.ip).join(", ")}), so which one is meant is unclear. Nothing was changed. Release all but one: fly ips release ADDRESS -a ${app}`,
+    );
+  return rows[0]?.ip ?? undefined;
+}
+
+const result = (inputs: AddressInputs, ip: string) => ({ id: ip, outs: { ...inputs, schemaVersion: 1 as const, ip } });
+
+export const addressHandler = {
+  schema: AddressInputs,
+  lifecycle,
+  // A changed type may coexist with the old one; clients keep an address to reach.
+  deleteBeforeReplace: false,
+  async create(inputs, context) {
+    const found = await find(inputs, context);
+    if (found) {
+      context.log(`address ${found} exists, adopted`);
+      return result(inputs, found);
+    }
+    try {
+      const { ip } = await context.fly.assignAddress(inputs.app, { type: inputs.type });
+      if (ip) return result(inputs, ip);
+    } catch (error) {
+      if (!isUncertain(error)) throw error;
+      const ip = await find(inputs, context);
+      if (ip) return result(inputs, ip);
+      throw error;
+    }
+    throw new Error(
+      `${inputs.app}: Fly assigned a ${inputs.type} address but did not say which. Run again: it will be found, not assigned twice.`,
+    );
+  },
+  async read(id, outs, { fly }) {
+    try {
+      const row = (await fly.listAddresses(outs.app)).find((it) => it.ip === id);
+      return row && { outs, inputs: { app: outs.app, type: outs.type } };
+    } catch (error) {
+      if (isGone(error)) return undefined;
+      throw error;
+    }
+  },
+  update: async (_id, olds, news) => ({ ...olds, ...news }),
+  async delete(id, outs, { fly }) {
+    try {
+      await fly.releaseAddress(outs.app, id);
+    } catch (error) {
+      if (!isGone(error)) throw error;
+    }
+  },
+} satisfies Handler<AddressInputs, AddressOutputs>;
+
+export class Address extends KindResource<AddressInputs> {
+  declare readonly type: pulumi.Output<string>;
+  /** The address itself, also the resource's id. */
+  declare readonly ip: pulumi.Output<string>;
+  constructor(name: string, args: Args<AddressInputs>, opts?: pulumi.CustomResourceOptions) {
+    super("Address", name, args, { schemaVersion: undefined, ip: undefined }, opts);
+  }
+}

@@ -1,0 +1,125 @@
+/** A Fly app: the owner of machines, volumes and addresses. Its name is global across Fly and never changes. */
+import type * as pulumi from "@pulumi/pulumi";
+import { z } from "zod";
+import type { Context, Fate, Handler } from "../handler.ts";
+import { type Args, KindResource } from "../resource.ts";
+import { FlyError, isConflict, isGone, isUncertain } from "./errors.ts";
+import type * as wire from "./schema.ts";
+
+const lifecycle = {
+  app: "replace",
+  organization: "replace", // Fly can move an app, this API cannot
+} satisfies Record<keyof AppInputs, Fate>;
+
+export const AppInputs = z.strictObject({
+  /** Name of the app. */
+  app: z.string().min(1),
+  /** Slug of the organization that owns and pays it. */
+  organization: z.string().min(1),
+});
+export type AppInputs = z.infer<typeof AppInputs>;
+export type AppOutputs = AppInputs & { schemaVersion: 1 };
+
+const toOutputs = (inputs: AppInputs): AppOutputs => ({ ...inputs, schemaVersion: 1 });
+
+async function find(inputs: AppInputs, { fly }: Context): Promise<wire.App | undefined> {
+  try {
+    const app = await fly.getApp(inputs.app);
+    const owner = app.organization?.slug;
+    if (owner !== undefined && owner !== inputs.organization)
+      throw new Error(
+        `${inputs.app}: the app belongs to organization "${owner}", not to "${inputs.organization}". Nothing was changed. Set fly-pops:organization to its owner, or take another fly-pops:app.`,
+      );
+    return app;
+  } catch (error) {
+    if (isGone(error)) return undefined;
+    if (error instanceof FlyError && error.status === 403) throw taken(inputs, error);
+    throw error;
+  }
+}
+
+const taken = (inputs: AppInputs, error: FlyError): Error =>
+  new Error(
+    `${inputs.app}: an app of this name belongs to somebody else, or the token may not see it (${error.message}). Nothing was changed. App names are global: take another fly-pops:app, or a token of its organization.`,
+    { cause: error },
+  );
+
+/** App and names settle within seconds after a create, and read as absent or forbidden until then. */
+async function untilVisible(inputs: AppInputs, context: Context): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      if (await find(inputs, context)) return;
+    } catch (error) {
+      if (attempt === 10) throw error;
+    }
+    if (attempt === 10)
+      throw new Error(
+        `${inputs.app}: the app was made, but Fly does not show it yet. Run again in a minute; it will be found, not made twice.`,
+      );
+    await new Promise<void>((resolve) => context.clock.after(1000, resolve));
+  }
+}
+
+export const appHandler = {
+  schema: AppInputs,
+  lifecycle,
+  deleteBeforeReplace: false,
+  async create(inputs, context) {
+    if (await find(inputs, context)) {
+      context.log(`app ${inputs.app} exists, adopted`);
+      return { id: inputs.app, outs: toOutputs(inputs) };
+    }
+    try {
+      await context.fly.createApp({ name: inputs.app, org_slug: inputs.organization });
+    } catch (error) {
+      // A conflict right after "not there" is our own lost answer, or somebody was faster: reading tells which.
+      if (!isConflict(error) && !isUncertain(error)) throw error;
+    }
+    await untilVisible(inputs, context);
+    return { id: inputs.app, outs: toOutputs(inputs) };
+  },
+  async read(_id, outs, context) {
+    try {
+      const app = await context.fly.getApp(outs.app);
+      const inputs = { app: outs.app, organization: app.organization?.slug ?? outs.organization };
+      return { outs: toOutputs(inputs), inputs };
+    } catch (error) {
+      if (isGone(error)) return undefined;
+      throw error;
+    }
+  },
+  // Every property replaces: an update carries nothing Fly must be told.
+  update: async (_id, _olds, news) => toOutputs(news),
+  async delete(_id, outs, { fly, log }) {
+    try {
+      // Deleting an app takes all that is in it along, so it goes only when nothing is left in it.
+      const machines = await fly.listMachines(outs.app);
+      const volumes = await fly.listVolumes(outs.app);
+      const left = [
+        ...machines.filter(isLive).map((it) => `machine ${it.name ?? it.id}`),
+        ...volumes.filter(isLive).map((it) => `volume ${it.id}`),
+      ];
+      if (left.length > 0) {
+        log(
+          `app ${outs.app} stays: it still holds ${left.join(", ")}, which this stack does not own or was told to keep`,
+        );
+        return;
+      }
+      await fly.deleteApp(outs.app);
+    } catch (error) {
+      if (!isGone(error)) throw error;
+    }
+  },
+} satisfies Handler<AppInputs, AppOutputs>;
+
+/** Deleted machines and volumes stay listed for a while. */
+const isLive = ({ state = "" }: { state?: string | undefined }): boolean =>
+  !/destroy|fork_cleanup|waiting_for_detach/.test(state);
+
+export class App extends KindResource<AppInputs> {
+  declare readonly app: pulumi.Output<string>;
+  declare readonly organization: pulumi.Output<string>;
+  constructor(name: string, args: Args<AppInputs>, opts?: pulumi.CustomResourceOptions) {
+    super("App", name, args, { schemaVersion: undefined }, opts);
+  }
+}

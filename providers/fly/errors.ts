@@ -1,0 +1,76 @@
+/** The one error of the Fly client. Its message is a sentence; its fields are for decisions. */
+export class FlyError extends Error {
+  /** What was asked, e.g. "create machine cdg-1". */
+  readonly operation: string;
+  /** HTTP status; undefined when no answer came. */
+  readonly status: number | undefined;
+  /** Fly's own code, e.g. insufficient_capacity; where present it outranks the text. */
+  readonly code: string | undefined;
+  /** `fly-request-id` of the answer, for Fly's support. */
+  readonly requestId: string | undefined;
+  /** Fly's text, short and redacted, or why there was no answer. */
+  readonly detail: string;
+  /** True when the call may have taken effect although no good answer came: settle it by reading, never by sending it again. */
+  readonly uncertain: boolean;
+  /** The answer's `Retry-After`, as sent. */
+  readonly retryAfter: string | undefined;
+
+  constructor(of: {
+    operation: string;
+    status?: number | undefined;
+    code?: string | undefined;
+    requestId?: string | undefined;
+    detail: string;
+    uncertain?: boolean;
+    retryAfter?: string | undefined;
+    cause?: unknown;
+  }) {
+    super(sentence(of), of.cause === undefined ? undefined : { cause: of.cause });
+    this.name = "FlyError";
+    this.operation = of.operation;
+    this.status = of.status;
+    this.code = of.code;
+    this.requestId = of.requestId;
+    this.detail = of.detail;
+    this.uncertain = of.uncertain ?? false;
+    this.retryAfter = of.retryAfter;
+  }
+}
+
+function sentence(of: {
+  operation: string;
+  status?: number | undefined;
+  code?: string | undefined;
+  requestId?: string | undefined;
+  detail: string;
+}): string {
+  if (of.status === undefined) return `${of.operation}: no answer from Fly, ${of.detail}`;
+  const why = [of.status, of.code, of.requestId && `request ${of.requestId}`].filter(Boolean).join(", ");
+  return `${of.operation}: ${of.detail} (${why})`;
+}
+
+/** The object is not there. */
+export const isGone = (error: unknown): boolean => error instanceof FlyError && error.status === 404;
+
+/** "Exists already": Fly says 409 for machines, 422 for apps, and both have been seen for either. */
+export const isConflict = (error: unknown): error is FlyError =>
+  error instanceof FlyError &&
+  (error.status === 409 || error.status === 422) &&
+  (error.code === "name_taken" ||
+    /already[ _](exists|been taken)|name violation|uniqueness constraint/i.test(error.detail));
+
+/** No answer that tells whether it happened. */
+export const isUncertain = (error: unknown): error is FlyError => error instanceof FlyError && error.uncertain;
+
+/** Somebody else holds the machine's lease. */
+export const isLeased = (error: unknown): error is FlyError =>
+  error instanceof FlyError && error.status === 409 && /lease/i.test(error.detail);
+
+/** All of Fly's ways to say that there is no room: 400, 403, 409, 412, 422 and 503 have been seen for it. */
+export const isNoRoom = (error: unknown): error is FlyError =>
+  error instanceof FlyError &&
+  (error.code === "insufficient_capacity" ||
+    error.code === "volume_placement_capacity" ||
+    /no capacity|could not reserve resource|could not find a candidate host|insufficient (resources|memory|cpus)|allowed quota/i.test(
+      error.detail,
+    ));

@@ -1,0 +1,73 @@
+/** Leases: for a short while nobody else may change the machine. Held for one step only, renewed at half its time, always given back. */
+import { type Clock, sleep } from "../clock.ts";
+import type { Fly } from "./api.ts";
+import { FlyError, isGone, isLeased } from "./errors.ts";
+
+/** Seconds a lease lives without renewal: what a crash of ours costs the next run. */
+const ttlSeconds = 60;
+/** How long a lease of somebody else is waited out. */
+const patienceMs = 120_000;
+const pollMs = 5_000;
+
+export interface HeldLease {
+  nonce: string;
+  /** Aborts when the lease could not be renewed: from then on nothing may be changed any more. */
+  lost: AbortSignal;
+}
+
+/** Runs `work` under the machine's lease. Waits while somebody else holds it; after two minutes the error names the holder. */
+export async function withLease<T>(
+  { app, id, pop, purpose }: { app: string; id: string; pop: string; purpose: string },
+  { fly, clock }: { fly: Fly; clock: Clock },
+  work: (lease: HeldLease) => Promise<T>,
+): Promise<T> {
+  const { nonce } = await acquire();
+  const lost = new AbortController();
+  let stopRenewal = scheduleRenewal();
+  try {
+    return await work({ nonce, lost: lost.signal });
+  } finally {
+    stopRenewal();
+    await release();
+  }
+
+  async function acquire() {
+    const deadline = clock.now() + patienceMs;
+    for (;;) {
+      try {
+        return await fly.acquireLease(app, id, { ttlSeconds, description: `fly-pops: ${purpose} ${pop}` });
+      } catch (error) {
+        if (!isLeased(error)) throw error;
+        if (clock.now() >= deadline)
+          throw new Error(
+            `${pop}: ${error.detail}; waited ${patienceMs / 1000} s for it to end. Nothing changed. Let the other deploy end, then run again.`,
+            { cause: error },
+          );
+        await sleep(clock, pollMs);
+      }
+    }
+  }
+
+  function scheduleRenewal(): () => void {
+    return clock.after((ttlSeconds * 1000) / 2, () => {
+      fly.acquireLease(app, id, { ttlSeconds, description: `fly-pops: ${purpose} ${pop}`, nonce }).then(
+        (renewed) => {
+          // An unknown nonce makes a new lease instead of an error: then ours had ended, and others may have come between.
+          if (renewed.nonce === nonce) stopRenewal = scheduleRenewal();
+          else lost.abort(new Error(`${pop}: the lease of machine ${id} ended under way.`));
+        },
+        (error: unknown) =>
+          lost.abort(new Error(`${pop}: the lease of machine ${id} could not be renewed.`, { cause: error })),
+      );
+    });
+  }
+
+  async function release(): Promise<void> {
+    try {
+      await fly.releaseLease(app, id, nonce);
+    } catch (error) {
+      // Whatever keeps us from giving it back, it ends by itself within a minute; the outcome of the work counts.
+      if (!isGone(error) && !(error instanceof FlyError)) throw error;
+    }
+  }
+}

@@ -1,0 +1,267 @@
+/** The machine of one PoP. Bound to its volume, the same for life: changes of its config happen in place. */
+import type * as pulumi from "@pulumi/pulumi";
+import { z } from "zod";
+import { sleep } from "../clock.ts";
+import { type Context, type Fate, HalfMade, type Handler, mustCall } from "../handler.ts";
+import { type Args, KindResource } from "../resource.ts";
+import { FlyError, isConflict, isGone, isNoRoom, isUncertain } from "./errors.ts";
+import { type Target, UpdateFailed, updateVerified } from "./machine-update.ts";
+import { drift, sameConfig } from "./normalise.ts";
+import * as wire from "./schema.ts";
+import { NotServing, untilServing } from "./serving.ts";
+
+const lifecycle = {
+  pop: "ignored",
+  app: "replace",
+  name: "replace", // Fly takes another name in an update and ignores it
+  region: "replace",
+  volume: "replace", // a mount cannot be swapped
+  mountPath: "update",
+  config: "update",
+  owner: "update",
+  timeoutSeconds: "ignored",
+  drainSeconds: "ignored",
+  maxUnavailable: "ignored",
+} satisfies Record<keyof MachineInputs, Fate>;
+
+export const MachineInputs = z.strictObject({
+  /** PoP it is, for messages, e.g. cdg-1. */
+  pop: z.string(),
+  app: z.string().min(1),
+  /** Unique among the app's machines: what makes a second create impossible. */
+  name: z.string().min(1),
+  region: z.string().min(1),
+  /** Id of the volume; the machine goes to its host. */
+  volume: z.string().min(1),
+  /** Where the volume is mounted, e.g. /var */
+  mountPath: z.string().startsWith("/"),
+  /** The machine's config in the API's own words, without mounts and owner metadata, which come from here. */
+  config: wire.MachineConfig,
+  /** The stack this machine belongs to, as organization/project/stack; kept in its metadata. */
+  owner: z.string().min(1),
+  /** Seconds a version may take until all its checks pass. */
+  timeoutSeconds: z.int().min(1),
+  /** Seconds between cordon and stop. 0: none. */
+  drainSeconds: z.int().min(0),
+  /** Machines of the app that may be out of service at once. */
+  maxUnavailable: z.int().min(1),
+});
+export type MachineInputs = z.infer<typeof MachineInputs>;
+export type MachineOutputs = MachineInputs & {
+  schemaVersion: 1;
+  /** Version that runs. */
+  instanceId: string;
+  state: string;
+  privateIp: string;
+  /** False after a create or update that did not come to an end: the next `up` takes it up again. */
+  serving: boolean;
+};
+
+/** Metadata keys by which a machine is known as ours. */
+export const ownerKeys = { stack: "fly_pops_stack", pop: "fly_pops_key" } as const;
+
+export const toWire = ({ config, volume, mountPath, owner, pop }: MachineInputs): wire.MachineConfig => ({
+  ...config,
+  mounts: [{ volume, path: mountPath }],
+  metadata: { ...config.metadata, [ownerKeys.stack]: owner, [ownerKeys.pop]: pop },
+});
+
+/** The inverse: a config as found, in the shape of inputs. */
+function fromWire(found: wire.MachineConfig, image: wire.Machine["image_ref"], wanted: MachineInputs): MachineInputs {
+  const { mounts, metadata, ...config } = drift(toWire(wanted), found, image);
+  const { [ownerKeys.stack]: owner, [ownerKeys.pop]: _, ...own } = metadata ?? {};
+  return {
+    ...wanted,
+    config: wanted.config.metadata || Object.keys(own).length > 0 ? { ...config, metadata: own } : config,
+    // Host migration gives a volume another id while machine and mount stay: no reason to replace anything.
+    mountPath: mounts?.[0]?.path ?? wanted.mountPath,
+    owner: owner ?? "",
+  };
+}
+
+const toOutputs = (inputs: MachineInputs, machine: wire.Machine, serving: boolean): MachineOutputs => ({
+  ...inputs,
+  schemaVersion: 1,
+  instanceId: machine.instance_id ?? "",
+  state: machine.state ?? "unknown",
+  privateIp: machine.private_ip ?? "",
+  serving,
+});
+
+function toInputs({
+  schemaVersion: _,
+  instanceId: _i,
+  state: _s,
+  privateIp: _p,
+  serving: _v,
+  ...inputs
+}: MachineOutputs): MachineInputs {
+  return inputs;
+}
+
+const target = (id: string, { app, pop, timeoutSeconds, drainSeconds }: MachineInputs): Target => ({
+  app,
+  id,
+  pop,
+  timeoutSeconds,
+  drainSeconds,
+});
+
+/** The machine of this name, if it is ours. */
+async function findOurs(inputs: MachineInputs, { fly }: Context): Promise<wire.Machine | undefined> {
+  const machine = (await fly.listMachines(inputs.app)).find(
+    (it) => it.name === inputs.name && it.state !== "destroyed" && it.state !== "destroying",
+  );
+  if (!machine) return undefined;
+  const owner = machine.config?.metadata?.[ownerKeys.stack];
+  if (owner === inputs.owner) return machine;
+  throw new Error(
+    `${inputs.pop}: ${inputs.app} has a machine named ${inputs.name} already (${machine.id}), and it belongs to ${owner ? `stack ${owner}` : "no stack of fly-pops"}. Nothing was changed. Destroy or rename it, or take another fly-pops:app.`,
+  );
+}
+
+/** Makes the machine, or finds the one that an earlier, cut-off run made. */
+async function createOrFind(
+  inputs: MachineInputs,
+  { fly, ...rest }: Context,
+): Promise<{ machine: wire.Machine; fresh: boolean }> {
+  try {
+    return {
+      machine: await fly.createMachine(inputs.app, {
+        name: inputs.name,
+        region: inputs.region,
+        config: toWire(inputs),
+      }),
+      fresh: true,
+    };
+  } catch (error) {
+    if (isNoRoom(error))
+      throw new Error(
+        `${inputs.pop}: no machine made, there is no room for it beside volume ${inputs.volume} in ${inputs.region} (${error.message}). The volume is kept. Try again later, take a smaller size, or another region.`,
+        { cause: error },
+      );
+    // The name is unique, so "exists" and "no answer" both end in looking for it.
+    if (!isConflict(error) && !isUncertain(error)) throw error;
+    const machine = await findOurs(inputs, { fly, ...rest });
+    if (!machine) throw error;
+    return { machine, fresh: isUncertain(error) };
+  }
+}
+
+export const machineHandler = {
+  schema: MachineInputs,
+  lifecycle,
+  // Name and volume are taken until the old one is gone.
+  deleteBeforeReplace: true,
+  async create(inputs, context) {
+    const { machine, fresh } = await createOrFind(inputs, context);
+    const { id } = machine;
+    try {
+      if (!fresh && machine.config && !sameConfig(toWire(inputs), machine.config, machine.image_ref))
+        return { id, outs: toOutputs(inputs, await updateVerified(target(id, inputs), toWire(inputs), context), true) };
+      if (machine.state === "stopped" || machine.state === "suspended") await context.fly.startMachine(inputs.app, id);
+      context.log(`${inputs.pop}: machine ${id} ${fresh ? "made" : "exists, adopted"}, waiting for its checks`);
+      const deadline = context.clock.now() + inputs.timeoutSeconds * 1000;
+      // Events before a start of ours say nothing of this boot; on a fresh machine there are none.
+      const known = new Set(fresh ? [] : (machine.events ?? []).map((event) => event.id ?? ""));
+      const serving = await untilServing(
+        { app: inputs.app, id, version: machine.instance_id ?? "" },
+        { deadline, known },
+        context,
+      );
+      return { id, outs: toOutputs(inputs, serving, true) };
+    } catch (error) {
+      if (error instanceof UpdateFailed)
+        throw new HalfMade(id, toOutputs(inputs, error.machine, false), error.message, { cause: error });
+      if (error instanceof NotServing)
+        throw new HalfMade(
+          id,
+          toOutputs(inputs, machine, false),
+          `${inputs.pop}: machine ${id} was made but does not serve, ${error.message}. It is kept; look at its logs, then run again: npx fly-pops logs ${inputs.pop}`,
+          { cause: error },
+        );
+      // Whatever else went wrong: the machine exists, so state must know it.
+      throw new HalfMade(
+        id,
+        toOutputs(inputs, machine, false),
+        error instanceof Error ? error.message : String(error),
+        { cause: error },
+      );
+    }
+  },
+  async read(id, outs, { fly }) {
+    try {
+      const machine = await fly.getMachine(outs.app, id);
+      if (machine.state === "destroyed" || machine.state === "destroying") return undefined;
+      const wanted = toInputs(outs);
+      const config = machine.config ?? machine.incomplete_config;
+      const inputs = config
+        ? { ...fromWire(config, machine.image_ref, wanted), region: machine.region ?? wanted.region }
+        : wanted;
+      return { outs: toOutputs(inputs, machine, outs.serving), inputs };
+    } catch (error) {
+      if (isGone(error)) return undefined;
+      throw error;
+    }
+  },
+  async update(id, olds, news, context) {
+    if (olds.serving && !mustCall(lifecycle, olds, news)) return { ...olds, ...news };
+    return context.rollout.turn(news.app, news.pop, news.maxUnavailable, async () => {
+      try {
+        return toOutputs(news, await updateVerified(target(id, news), toWire(news), context), true);
+      } catch (error) {
+        // State must say what runs: the old config, under the version it has now.
+        if (error instanceof UpdateFailed)
+          throw new HalfMade(id, toOutputs(toInputs(olds), error.machine, false), error.message, { cause: error });
+        throw error;
+      }
+    });
+  },
+  async delete(id, outs, context) {
+    const { fly } = context;
+    try {
+      await fly.cordonMachine(outs.app, id);
+      if (outs.drainSeconds > 0 && outs.state === "started") await sleep(context.clock, outs.drainSeconds * 1000);
+      await fly.stopMachine(outs.app, id);
+      await untilStopped(id, outs, context);
+      await fly.deleteMachine(outs.app, id, { force: true });
+    } catch (error) {
+      if (!isGone(error)) throw error;
+    }
+  },
+} satisfies Handler<MachineInputs, MachineOutputs>;
+
+/** Waits for the end that was asked for, so that nginx may finish what it serves. Whoever does not end in time is destroyed all the same. */
+async function untilStopped(
+  id: string,
+  { app, timeoutSeconds }: MachineOutputs,
+  { fly, clock }: Context,
+): Promise<void> {
+  const deadline = clock.now() + timeoutSeconds * 1000;
+  const { instance_id } = await fly.getMachine(app, id);
+  while (clock.now() < deadline) {
+    try {
+      await fly.waitMachine(app, id, { states: ["stopped"], version: instance_id, seconds: 60 });
+      return;
+    } catch (error) {
+      if (!(error instanceof FlyError) || error.status !== 408) throw error;
+    }
+  }
+}
+
+export class Machine extends KindResource<MachineInputs> {
+  /** Version that runs, a ULID. */
+  declare readonly instanceId: pulumi.Output<string>;
+  /** Address on the private network; changes when Fly moves the machine to another host. */
+  declare readonly privateIp: pulumi.Output<string>;
+  declare readonly state: pulumi.Output<string>;
+  constructor(name: string, args: Args<MachineInputs>, opts?: pulumi.CustomResourceOptions) {
+    super(
+      "Machine",
+      name,
+      args,
+      { schemaVersion: undefined, instanceId: undefined, state: undefined, privateIp: undefined, serving: undefined },
+      opts,
+    );
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * Machine configs brought to one form, so that what Fly adds, drops or spells in its own way never looks like a change:
+ * defaults and empty values are left out, durations become nanoseconds, "stop" becomes true.
+ */
+import { isDeepStrictEqual } from "node:util";
+import { nanoseconds } from "./durations.ts";
+import type { ImageRef, MachineConfig } from "./schema.ts";
+
+type Plain = Record<string, unknown>;
+
+const durationKeys = new Set(["interval", "timeout", "grace_period", "idle_timeout", "headers_read_timeout"]);
+
+/** False values that Fly keeps and that mean something: pointers in its own code. Elsewhere a zero value is simply left out. */
+const meaningful = new Set(["autostart", "min_machines_running", "tls_skip_verify", "h2_backend"]);
+
+/** Fly lowers the interval of a service's check to a minute. */
+const minuteNs = 60e9;
+
+/** What a whole key means when it is not there. Fly fills these in by itself. */
+const defaults: Plain = {
+  guest: { cpu_kind: "shared", cpus: 1, memory_mb: 256 },
+  restart: { policy: "on-failure" },
+};
+
+/** Only keys that say something; two configs mean the same when their normal forms are deeply equal. */
+export function normalise(config: MachineConfig): Plain {
+  const plain = clean(config) as Plain | undefined;
+  const { services, mounts, metadata, restart, ...rest } = plain ?? {};
+  const normal: Plain = {
+    ...rest,
+    ...present("services", (services as Plain[] | undefined)?.map(normalService)),
+    // Name, size and encryption are filled in from the volume.
+    ...present(
+      "mounts",
+      (mounts as Plain[] | undefined)?.map(({ name: _, size_gb: __, encrypted: ___, ...mount }) => mount),
+    ),
+    ...present("metadata", withoutFlys(metadata as Plain | undefined)),
+    ...present("restart", normalRestart(restart as Plain | undefined)),
+  };
+  for (const [key, value] of Object.entries(defaults)) if (isDeepStrictEqual(normal[key], value)) delete normal[key];
+  return normal;
+}
+
+/**
+ * What was found, in the words of what was wanted: keys that mean the same keep the wanted spelling, the others show what Fly has.
+ * `found` is compared by digest where `wanted` pins one.
+ */
+export function drift(wanted: MachineConfig, found: MachineConfig, image: ImageRef | null | undefined): MachineConfig {
+  const want = normalise(wanted);
+  const have = normalise(found);
+  if (sameImage(wanted.image, found.image, image)) have.image = want.image;
+  const result: Plain = { ...wanted };
+  for (const key of new Set([...Object.keys(want), ...Object.keys(have)])) {
+    if (isDeepStrictEqual(want[key], have[key])) continue;
+    if (have[key] === undefined) delete result[key];
+    else result[key] = (found as Plain)[key];
+  }
+  return result as MachineConfig;
+}
+
+/** True when both configs mean the same machine. */
+export const sameConfig = (a: MachineConfig, b: MachineConfig, image?: ImageRef | null): boolean =>
+  isDeepStrictEqual(drift(a, b, image), { ...a });
+
+function sameImage(wanted: string | undefined, found: string | undefined, ref: ImageRef | null | undefined): boolean {
+  if (wanted === found) return true;
+  const digest = wanted?.split("@")[1];
+  return digest !== undefined && digest === (found?.split("@")[1] ?? ref?.digest);
+}
+
+const present = (key: string, value: unknown): Plain => (isEmpty(value) ? {} : { [key]: value });
+
+const isEmpty = (value: unknown): boolean =>
+  value === undefined ||
+  value === null ||
+  value === "" ||
+  (Array.isArray(value) && value.length === 0) ||
+  (typeof value === "object" && value !== null && !Array.isArray(value) && Object.keys(value).length === 0);
+
+/** The value without what Go's omitempty would leave out; undefined when nothing remains. Lists keep their length. */
+function clean(value: unknown, key = ""): unknown {
+  if (Array.isArray(value)) return value.length === 0 ? undefined : value.map((item) => clean(item) ?? item);
+  if (typeof value === "object" && value !== null) {
+    const entries = Object.entries(value)
+      .map(([name, item]) => [name, isFreeForm(key) ? item : clean(item, name)] as const)
+      .filter(([, item]) => item !== undefined);
+    return entries.length === 0 ? undefined : Object.fromEntries(entries.toSorted(([a], [b]) => (a < b ? -1 : 1)));
+  }
+  if (durationKeys.has(key) && (typeof value === "string" || typeof value === "number"))
+    return nanoseconds(value) || undefined;
+  if (key === "autostop") return normalAutostop(value);
+  if ((value === false || value === 0) && meaningful.has(key)) return value;
+  return value === null || value === "" || value === false || value === 0 ? undefined : value;
+}
+
+/** Maps of the user's own: an empty string in them is a value. */
+const isFreeForm = (key: string): boolean => key === "env" || key === "metadata";
+
+/** Fly answers false, true or "suspend" for off, stop and suspend. */
+function normalAutostop(value: unknown): unknown {
+  if (value === "off" || value === false) return undefined;
+  return value === "stop" ? true : value;
+}
+
+function normalService(service: Plain): Plain {
+  const { concurrency, checks, force_instance_key: _, ...rest } = service;
+  return {
+    ...rest,
+    ...present("concurrency", normalConcurrency(concurrency as Plain | undefined)),
+    ...present(
+      "checks",
+      (checks as Plain[] | undefined)?.map((check) => ({
+        ...check,
+        ...(typeof check.interval === "number" ? { interval: Math.min(check.interval, minuteNs) } : {}),
+      })),
+    ),
+  };
+}
+
+/** Absent and Fly's default of 20 connections are the same. */
+function normalConcurrency(concurrency: Plain | undefined): Plain | undefined {
+  if (concurrency === undefined) return undefined;
+  const whole = { type: "connections", ...concurrency };
+  return isDeepStrictEqual(whole, { type: "connections", soft_limit: 20 }) ? undefined : whole;
+}
+
+/** No policy and on-failure with its 10 retries are the same. */
+function normalRestart(restart: Plain | undefined): Plain {
+  const { policy = "on-failure", max_retries, ...rest } = restart ?? {};
+  const retries = policy === "on-failure" && max_retries === 10 ? undefined : max_retries;
+  return { policy, ...(retries === undefined ? {} : { max_retries: retries }), ...rest };
+}
+
+/** Metadata that flyctl wrote for itself is not ours to compare. */
+function withoutFlys(metadata: Plain | undefined): Plain | undefined {
+  if (metadata === undefined) return undefined;
+  return Object.fromEntries(
+    Object.entries(metadata).filter(([key]) => !key.startsWith("fly_") || key.startsWith("fly_pops_")),
+  );
+}

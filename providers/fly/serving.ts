@@ -1,0 +1,138 @@
+/** Waits until one version of a machine serves: started, not fallen over since, every check of that version passing. Or says why it never will. */
+import { type Clock, sleep } from "../clock.ts";
+import type { Fly } from "./api.ts";
+import { FlyError, isGone } from "./errors.ts";
+import type { CheckStatus, ExitEvent, Machine, MachineEvent } from "./schema.ts";
+
+export interface Version {
+  app: string;
+  id: string;
+  /** `instance_id` that must serve; every wait is pinned to it, or a machine that fell back to its old version would count. */
+  version: string;
+}
+
+/** This version does not serve, and why. `final`: nothing to wait for any more; otherwise our patience ended. */
+export class NotServing extends Error {
+  readonly final: boolean;
+  constructor(reason: string, final: boolean) {
+    super(reason);
+    this.name = "NotServing";
+    this.final = final;
+  }
+}
+
+/** One wait call at most, so that an exit is noticed soon; Fly allows 60. */
+const sliceSeconds = 10;
+const pollMs = 1_000;
+/** A machine just created may read as absent for a moment. */
+const absenceMs = 10_000;
+
+/** Resolves with the machine when it serves. `deadline`: by the clock. `known`: ids of events that happened before this version. */
+export async function untilServing(
+  { app, id, version }: Version,
+  { deadline, known, signal }: { deadline: number; known: ReadonlySet<string>; signal?: AbortSignal | undefined },
+  { fly, clock }: { fly: Fly; clock: Clock },
+): Promise<Machine> {
+  const born = clock.now();
+  for (;;) {
+    signal?.throwIfAborted();
+    if (await started()) break;
+    judge(await read(), version, known);
+    if (clock.now() >= deadline) throw new NotServing(`not started in time${told(await read())}`, false);
+  }
+  for (;;) {
+    signal?.throwIfAborted();
+    const machine = await read();
+    judge(machine, version, known);
+    const rows = checksOf(machine);
+    const wanted = checkCount(machine);
+    if (machine.state === "started" && rows.length >= wanted && rows.every((row) => row.status === "passing"))
+      return machine;
+    if (clock.now() >= deadline) throw new NotServing(notPassing(rows, wanted), false);
+    await sleep(clock, pollMs, signal);
+  }
+
+  async function started(): Promise<boolean> {
+    const seconds = Math.max(1, Math.min(sliceSeconds, Math.ceil((deadline - clock.now()) / 1000)));
+    try {
+      const { state = "started" } = await fly.waitMachine(app, id, { states: ["started", "failed"], version, seconds });
+      return state === "started";
+    } catch (error) {
+      if (!(error instanceof FlyError)) throw error;
+      if (error.status === 408) return false;
+      if (isGone(error) && clock.now() - born < absenceMs) {
+        await sleep(clock, pollMs, signal);
+        return false;
+      }
+      // A wait for a version that was replaced meanwhile is refused; reading the machine tells by what.
+      if (error.status === 400 || error.status === 404) return false;
+      throw error;
+    }
+  }
+
+  async function read(): Promise<Machine> {
+    for (;;) {
+      try {
+        return await fly.getMachine(app, id);
+      } catch (error) {
+        if (!isGone(error)) throw error;
+        if (clock.now() - born >= absenceMs) throw new NotServing("the machine is gone", true);
+        await sleep(clock, pollMs, signal);
+      }
+    }
+  }
+}
+
+/** Throws when this version is lost for good: another one runs, it ended by itself, or Fly gave up on it. */
+function judge(machine: Machine, version: string, known: ReadonlySet<string>): void {
+  if (machine.instance_id !== undefined && machine.instance_id !== version)
+    throw new NotServing(`Fly went back to version ${machine.instance_id}${told(machine)}`, true);
+  const exit = unexpectedExit(machine.events ?? [], known);
+  if (exit) throw new NotServing(describeExit(exit), true);
+  if (machine.state === "failed" || machine.state === "destroyed")
+    throw new NotServing(`the machine is ${machine.state}${told(machine)}`, true);
+}
+
+/** An exit of the new version: newer than its launch, asked for by nobody. The old version's own end lies before that. */
+export function unexpectedExit(events: readonly MachineEvent[], known: ReadonlySet<string>): ExitEvent | undefined {
+  const fresh = events.filter((event) => !known.has(event.id ?? ""));
+  const launch = fresh.findIndex((event) => event.type === "launch");
+  const start = fresh.findLastIndex((event) => event.type === "start");
+  const since = fresh.slice(0, launch >= 0 ? launch : Math.max(0, start));
+  const exit = since.find(
+    (event) => event.type === "exit" && event.request?.exit_event && !event.request.exit_event.requested_stop,
+  );
+  return exit?.request?.exit_event ?? undefined;
+}
+
+export function describeExit(exit: ExitEvent): string {
+  if (exit.oom_killed) return "it ran out of memory and was killed";
+  if (exit.signal || exit.guest_signal) return `it was ended by signal ${exit.guest_signal || exit.signal}`;
+  return `it exited with ${exit.guest_exit_code || exit.exit_code || 0}`;
+}
+
+/** Fly mirrors checks under names of its own for its blue-green deploys: not ours, and not always true. */
+export const checksOf = (machine: Machine): CheckStatus[] =>
+  (machine.checks ?? []).filter((row) => !row.name?.startsWith("bg_deployments_compat-"));
+
+/** Rows to expect: an empty list is not a pass while checks are configured. */
+function checkCount({ config }: Machine): number {
+  const services = config?.services ?? [];
+  return (
+    Object.keys(config?.checks ?? {}).length + services.reduce((sum, service) => sum + (service.checks?.length ?? 0), 0)
+  );
+}
+
+function notPassing(rows: CheckStatus[], wanted: number): string {
+  const failing = rows.filter((row) => row.status !== "passing");
+  if (failing.length === 0) return `only ${rows.length} of ${wanted} checks have reported in time`;
+  return `not healthy in time: ${failing.map((row) => `${row.name} is ${row.status} (${oneLine(row.output ?? "no output")})`).join(", ")}`;
+}
+
+/** The last thing Fly says of the machine, for the end of a sentence. */
+function told(machine: Machine): string {
+  const event = machine.events?.[0];
+  return event?.type ? `; last event: ${event.type}${event.status ? ` ${event.status}` : ""}` : "";
+}
+
+const oneLine = (text: string): string => text.replaceAll(/\s+/g, " ").trim().slice(0, 200);

@@ -1,0 +1,175 @@
+/** A Fly volume, the disk of one PoP: its identity and its cache live on it. It outlives its machine, lies on one host, and never shrinks. */
+import type * as pulumi from "@pulumi/pulumi";
+import { z } from "zod";
+import { sleep } from "../clock.ts";
+import type { Context, Failure, Fate, Handler } from "../handler.ts";
+import { type Args, KindResource } from "../resource.ts";
+import { FlyError, isGone, isNoRoom, isUncertain } from "./errors.ts";
+import type * as wire from "./schema.ts";
+
+const lifecycle = {
+  pop: "ignored",
+  app: "replace",
+  name: "replace",
+  region: "replace", // a volume cannot leave its region
+  sizeGb: "update", // grows in place; check refuses less
+  guest: "ignored", // only a hint for where to place it
+} satisfies Record<keyof VolumeInputs, Fate>;
+
+export const VolumeInputs = z.strictObject({
+  /** PoP it belongs to, for messages. */
+  pop: z.string(),
+  app: z.string().min(1),
+  /** Fly's names are groups, not unique; ours are, a region. */
+  name: z.string().regex(/^[a-z0-9_]{1,30}$/, "takes up to 30 characters of a-z, 0-9 and _"),
+  region: z.string().min(1),
+  /** GB, 1 to 500. */
+  sizeGb: z.int().min(1).max(500),
+  /** The machine that will mount it, so that Fly puts the volume on a host with room for it. */
+  guest: z.strictObject({ cpu_kind: z.string(), cpus: z.int(), memory_mb: z.int() }),
+});
+export type VolumeInputs = z.infer<typeof VolumeInputs>;
+export type VolumeOutputs = VolumeInputs & { schemaVersion: 1; zone: string | null };
+
+const toOutputs = (inputs: VolumeInputs, volume: wire.Volume): VolumeOutputs => ({
+  ...inputs,
+  schemaVersion: 1,
+  zone: volume.zone ?? null,
+});
+
+/** States from which a volume does not come back. It stays listed for a day. */
+const gone = new Set([
+  "scheduling_destroy",
+  "fork_cleanup",
+  "waiting_for_detach",
+  "pending_destroy",
+  "destroying",
+  "destroyed",
+]);
+const ready = new Set(["created", "hydrating"]);
+const isLive = (volume: wire.Volume): boolean => !gone.has(volume.state ?? "");
+
+/** How long Fly may take to restore, or to let go of a volume after its machine went: minutes have been seen. */
+const settleMs = 150_000;
+const pollMs = 2_000;
+
+async function find({ app, name, region, pop }: VolumeInputs, { fly }: Context): Promise<wire.Volume | undefined> {
+  const found = (await fly.listVolumes(app)).filter(
+    (it) => it.name === name && (it.region ?? region) === region && isLive(it),
+  );
+  if (found.length > 1)
+    throw new Error(
+      `${pop}: ${app} has ${found.length} volumes ${name} in ${region} (${found.map((it) => it.id).join(", ")}), so which one holds this PoP is unclear. Nothing was changed. Destroy the ones without data: fly volumes destroy ID -a ${app}`,
+    );
+  return found[0];
+}
+
+async function untilReady(volume: wire.Volume, inputs: VolumeInputs, { fly, clock }: Context): Promise<wire.Volume> {
+  const deadline = clock.now() + settleMs;
+  let seen = volume;
+  while (!ready.has(seen.state ?? "created")) {
+    if (clock.now() > deadline)
+      throw new Error(
+        `${inputs.pop}: volume ${volume.id} is still ${seen.state} after ${settleMs / 1000} s. It was kept; run again to go on with it.`,
+      );
+    await sleep(clock, pollMs);
+    seen = await fly.getVolume(inputs.app, volume.id);
+  }
+  return seen;
+}
+
+function noRoom(inputs: VolumeInputs, error: FlyError): Error {
+  return new Error(
+    `${inputs.pop}: no volume made, ${inputs.region} has no room for ${inputs.sizeGb} GB (${error.message}). Nothing was changed. Try again later, take a smaller volumeGb, or another region.`,
+    { cause: error },
+  );
+}
+
+async function createOrSettle(inputs: VolumeInputs, context: Context): Promise<wire.Volume> {
+  try {
+    return await context.fly.createVolume(inputs.app, {
+      name: inputs.name,
+      region: inputs.region,
+      size_gb: inputs.sizeGb,
+      encrypted: true,
+      compute: inputs.guest,
+    });
+  } catch (error) {
+    if (isNoRoom(error)) throw noRoom(inputs, error);
+    if (!isUncertain(error)) throw error;
+    const made = await find(inputs, context);
+    if (made) return made;
+    throw error;
+  }
+}
+
+export const volumeHandler = {
+  schema: VolumeInputs,
+  lifecycle,
+  // The old volume is data: it goes last.
+  deleteBeforeReplace: false,
+  check(olds, news): Failure[] {
+    const same = olds && olds.app === news.app && olds.name === news.name && olds.region === news.region;
+    if (!same || news.sizeGb >= olds.sizeGb) return [];
+    return [
+      {
+        property: "sizeGb",
+        reason: `${news.pop}: the volume has ${olds.sizeGb} GB and a volume never shrinks, so volumeGb cannot become ${news.sizeGb}. Write ${olds.sizeGb}, or give the PoP up and make it anew.`,
+      },
+    ];
+  },
+  async create(inputs, context) {
+    const found = await find(inputs, context);
+    if (found) {
+      context.log(`${inputs.pop}: volume ${found.id} exists, adopted`);
+      if ((found.size_gb ?? inputs.sizeGb) < inputs.sizeGb)
+        await context.fly.extendVolume(inputs.app, found.id, inputs.sizeGb);
+    }
+    const volume = await untilReady(found ?? (await createOrSettle(inputs, context)), inputs, context);
+    return { id: volume.id, outs: toOutputs(inputs, volume) };
+  },
+  async read(id, outs, { fly }) {
+    try {
+      const volume = await fly.getVolume(outs.app, id);
+      if (!isLive(volume)) return undefined;
+      const { schemaVersion: _, zone: __, ...kept } = outs;
+      const inputs = { ...kept, region: volume.region ?? outs.region, sizeGb: volume.size_gb ?? outs.sizeGb };
+      return { outs: toOutputs(inputs, volume), inputs };
+    } catch (error) {
+      if (isGone(error)) return undefined;
+      throw error;
+    }
+  },
+  async update(id, olds, news, { fly, log }) {
+    if (news.sizeGb <= olds.sizeGb) return { ...olds, ...news, sizeGb: olds.sizeGb };
+    const { volume, needs_restart } = await fly.extendVolume(news.app, id, news.sizeGb);
+    log(
+      `${news.pop}: volume ${id} grew from ${olds.sizeGb} to ${news.sizeGb} GB${needs_restart ? "; its file system grows at the next restart of the machine" : ""}`,
+    );
+    return toOutputs(news, volume);
+  },
+  async delete(id, outs, { fly, clock }) {
+    const deadline = clock.now() + settleMs;
+    for (;;) {
+      try {
+        await fly.deleteVolume(outs.app, id);
+        return;
+      } catch (error) {
+        if (isGone(error)) return;
+        // A volume stays bound for up to two minutes after its machine went.
+        const bound = error instanceof FlyError && error.status === 412;
+        if (!bound || clock.now() > deadline) throw error;
+        await sleep(clock, pollMs);
+      }
+    }
+  },
+} satisfies Handler<VolumeInputs, VolumeOutputs>;
+
+export class Volume extends KindResource<VolumeInputs> {
+  /** The host it lies on. */
+  declare readonly zone: pulumi.Output<string | null>;
+  declare readonly sizeGb: pulumi.Output<number>;
+  constructor(name: string, args: Args<VolumeInputs>, opts?: pulumi.CustomResourceOptions) {
+    super("Volume", name, args, { schemaVersion: undefined, zone: undefined }, opts);
+  }
+}

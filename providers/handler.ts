@@ -1,0 +1,70 @@
+/** What a kind of resource must be able to do. Knows nothing of Pulumi, so tests run handlers alone. */
+import { isDeepStrictEqual } from "node:util";
+import type { z } from "zod";
+import type { Clock } from "./clock.ts";
+import type { Fly } from "./fly/api.ts";
+import type { Rollout } from "./fly/rollout.ts";
+
+/** Everything a handler needs of the world. */
+export interface Context {
+  fly: Fly;
+  clock: Clock;
+  /** A line for the user while it happens. */
+  log: (line: string) => void;
+  rollout: Rollout;
+}
+
+/** What happens when a property changes. "ignored": stored, nothing is called for it. */
+export type Fate = "replace" | "update" | "ignored";
+
+export interface Failure {
+  /** Path of the input, e.g. config.guest.memory_mb */
+  property: string;
+  reason: string;
+}
+
+/** Plain data, as it goes into state: strict JSON. */
+export type Properties = Record<string, unknown>;
+
+export interface Handler<Inputs extends Properties, Outputs extends Inputs> {
+  /** Shape of the inputs, complete: no defaults are filled in behind the program's back. */
+  schema: z.ZodType<Inputs>;
+  lifecycle: Record<keyof Inputs & string, Fate>;
+  /** True when the old object must go before the new one can come: names that are unique. */
+  deleteBeforeReplace: boolean;
+  /** What the shape cannot say, e.g. that a volume never shrinks. No I/O. */
+  check?(olds: Inputs | undefined, news: Inputs): Failure[];
+  /** Find or create. */
+  create(inputs: Inputs, context: Context): Promise<{ id: string; outs: Outputs }>;
+  /** What is there now, in the shape of state; undefined when it is gone. `inputs` of the result show drift. */
+  read(id: string, outs: Outputs, context: Context): Promise<{ outs: Outputs; inputs: Inputs } | undefined>;
+  update(id: string, olds: Outputs, news: Inputs, context: Context): Promise<Outputs>;
+  /** Gone already is success. */
+  delete(id: string, outs: Outputs, context: Context): Promise<void>;
+}
+
+/** Thrown by create and update when something was made but is not right: it is kept in state with its reasons, and the next `up` repairs it. */
+export class HalfMade extends Error {
+  readonly id: string;
+  readonly outs: Properties;
+  constructor(id: string, outs: Properties, reason: string, options?: ErrorOptions) {
+    super(reason, options);
+    this.name = "HalfMade";
+    this.id = id;
+    this.outs = outs;
+  }
+}
+
+/** Properties whose change forces a replacement, by the kind's own table. */
+export function replacedBy(lifecycle: Record<string, Fate>, olds: Properties, news: Properties): string[] {
+  return Object.entries(lifecycle)
+    .filter(([property, fate]) => fate === "replace" && !isDeepStrictEqual(olds[property], news[property]))
+    .map(([property]) => property);
+}
+
+/** True when a property changed that Fly has to be told of. */
+export function mustCall(lifecycle: Record<string, Fate>, olds: Properties, news: Properties): boolean {
+  return Object.entries(lifecycle).some(
+    ([property, fate]) => fate !== "ignored" && !isDeepStrictEqual(olds[property], news[property]),
+  );
+}

@@ -1,0 +1,152 @@
+/**
+ * Adapts our handlers to the protocol of Pulumi's dynamic host, once for all kinds. The provider text in state requires this file
+ * from the project's folder: path and the name `handler` are frozen. No top-level await from here down (require of an ES module refuses it).
+ * The protocol: pulumi/pulumi, sdk/nodejs/cmd/dynamic-provider/index.ts
+ */
+import type * as pulumi from "@pulumi/pulumi";
+import type { z } from "zod";
+import { systemClock } from "./clock.ts";
+import { addressHandler } from "./fly/address.ts";
+import { Fly } from "./fly/api.ts";
+import { appHandler } from "./fly/app.ts";
+import { machineHandler } from "./fly/machine.ts";
+import { createRollout } from "./fly/rollout.ts";
+import { volumeHandler } from "./fly/volume.ts";
+import { type Context, type Failure, HalfMade, type Handler, type Properties, replacedBy } from "./handler.ts";
+import { redact } from "./redact.ts";
+import { type Kind, providerText } from "./resource.ts";
+import { flySettings, type Lookup } from "./settings.ts";
+
+/** Pulumi's stand-in, in previews, for a value that is not known yet. */
+export const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
+
+// biome-ignore lint/suspicious/noExplicitAny: the one place where kinds of different shapes lie in one table
+const handlers: Record<Kind, Handler<any, any>> = {
+  App: appHandler,
+  Address: addressHandler,
+  Volume: volumeHandler,
+  Machine: machineHandler,
+};
+
+/** One rollout gate and one client a process, whatever the number of kinds: they pace and order the calls of all of them. */
+const rollout = createRollout();
+const clients = new Map<string, Fly>();
+const secrets = new Set<string>();
+const env: Lookup = (key) => process.env[key] || undefined;
+
+const providers = new Map<Kind, pulumi.dynamic.ResourceProvider>();
+
+/** What the provider text calls. The same object for the same kind. */
+export function handler(kind: Kind): pulumi.dynamic.ResourceProvider {
+  const provider = providers.get(kind) ?? createProvider(kind, handlers[kind], connect);
+  providers.set(kind, provider);
+  return provider;
+}
+
+function connect(config: Lookup): Context {
+  for (const token of [config("fly:token"), env("FLY_API_TOKEN"), env("FLY_ACCESS_TOKEN")])
+    if (token) secrets.add(token);
+  const { token, endpoint } = flySettings(config, env);
+  const key = `${endpoint} ${token}`;
+  const fly = clients.get(key) ?? new Fly({ endpoint, token, clock: systemClock });
+  clients.set(key, fly);
+  return { fly, clock: systemClock, rollout, log: (line) => console.log(redact(line, [...secrets])) };
+}
+
+/** `connect` makes the context from stack config, on the first call that needs it: previews need no credentials. */
+export function createProvider<I extends Properties, O extends I>(
+  kind: Kind,
+  of: Handler<I, O>,
+  connect: (config: Lookup) => Context,
+): pulumi.dynamic.ResourceProvider {
+  // The host hands out this object before it has awaited `configure`, so early calls race with it: they wait here. A plain promise with its own
+  // resolver, since `configure` must be able to fulfil it before anybody asked.
+  const configured = Promise.withResolvers<Lookup>();
+  let context: Promise<Context> | undefined;
+  const ready = (): Promise<Context> => {
+    context ??= configured.promise.then(connect);
+    return context;
+  };
+  const own = <T extends Properties>(outs: T) => ({ ...plain(outs), __provider: providerText(kind) });
+
+  return {
+    async configure({ config }) {
+      configured.resolve((key) => config.get(key) || undefined);
+    },
+
+    async check(olds, news) {
+      const inputs = without(news);
+      const parsed = of.schema.safeParse(inputs);
+      const failures = parsed.success
+        ? (of.check?.(Object.keys(olds).length > 0 ? (without(olds) as I) : undefined, parsed.data) ?? [])
+        : parsed.error.issues.filter((issue) => !isUnknownAt(inputs, issue.path)).map(toFailure);
+      return {
+        inputs: parsed.success ? plain(parsed.data) : inputs,
+        failures: failures.map((it) => ({ ...it, reason: redact(it.reason, [...secrets]) })),
+      };
+    },
+
+    async diff(_id, olds, news) {
+      // `changes` stays undefined: the engine then compares inputs itself, and stores new ones it need not call us for.
+      return {
+        replaces: replacedBy(of.lifecycle, without(olds), without(news)),
+        deleteBeforeReplace: of.deleteBeforeReplace,
+      };
+    },
+
+    create: (inputs) =>
+      guarded(async () => {
+        const { id, outs } = await of.create(without(inputs) as I, await ready());
+        return { id: String(id), outs: own(outs) };
+      }),
+
+    read: (id, outs) =>
+      guarded(async () => {
+        const found = await of.read(id, without(outs ?? {}) as O, await ready());
+        // An empty id is how the protocol says "gone".
+        return found ? { id, props: own(found.outs), inputs: own(found.inputs) } : { id: "", props: {} };
+      }),
+
+    update: (id, olds, news) =>
+      guarded(async () => ({ outs: own(await of.update(id, without(olds) as O, without(news) as I, await ready())) })),
+
+    delete: (id, outs) => guarded(async () => of.delete(id, without(outs) as O, await ready())),
+  };
+
+  /** Errors leave without secrets, without a stack for the user, and half-made things with what must be kept of them. */
+  async function guarded<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      const message = redact(error instanceof Error ? error.message : String(error), [...secrets]);
+      const told =
+        error instanceof HalfMade
+          ? Object.assign(new Error(message), { id: error.id, properties: own(error.outs), reasons: [message] })
+          : new Error(message);
+      // The host prints `${error}: ${error.stack}` to the user.
+      told.stack = "";
+      throw told;
+    }
+  }
+}
+
+function without(properties: Properties): Properties {
+  const { __provider: _, ...rest } = properties;
+  return rest;
+}
+
+/** Strict JSON: an undefined or a Date would fail in the host after the remote object was made, and leave it an orphan. */
+const plain = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
+
+const toFailure = (issue: z.core.$ZodIssue): Failure => ({ property: issue.path.join("."), reason: issue.message });
+
+/** True when the value at the path, or one around it, is not known yet. */
+function isUnknownAt(value: unknown, path: PropertyKey[]): boolean {
+  if (value === unknown) return true;
+  const [key, ...rest] = path;
+  if (key === undefined) return containsUnknown(value);
+  return typeof value === "object" && value !== null && isUnknownAt((value as Record<PropertyKey, unknown>)[key], rest);
+}
+
+const containsUnknown = (value: unknown): boolean =>
+  value === unknown || (typeof value === "object" && value !== null && Object.values(value).some(containsUnknown));

@@ -1,0 +1,30 @@
+import * as pulumi from "@pulumi/pulumi";
+
+/** Kinds by module, as their type tokens name them: pulumi-nodejs:dynamic/fly:Machine. Part of every URN, so frozen. */
+export type Kind = "App" | "Address" | "Volume" | "Machine";
+
+/**
+ * The provider text that Pulumi keeps in state with each resource and evaluates in its dynamic host. Constant for ever: it names today's code instead
+ * of holding a copy of yesterday's, so refresh and destroy never run old code, and no credential can be captured in it. Relative to the folder of Pulumi.yaml.
+ */
+export const providerText = (kind: Kind): string =>
+  `exports.handler=()=>require("./providers/host.ts").handler("${kind}")`;
+
+/** Inputs as a program writes them: plain values or outputs of other resources. */
+export type Args<Inputs> = { [Property in keyof Inputs]: pulumi.Input<Inputs[Property]> };
+
+/**
+ * Base of all kinds. It registers exactly what pulumi.dynamic.Resource would, minus the closure serializer.
+ * `outputs` names what only the handler can know; a property that is not named here has no Output at run time.
+ */
+export abstract class KindResource<Inputs extends object> extends pulumi.CustomResource {
+  constructor(
+    kind: Kind,
+    name: string,
+    args: Args<Inputs>,
+    outputs: Record<string, undefined>,
+    opts?: pulumi.CustomResourceOptions,
+  ) {
+    super(`pulumi-nodejs:dynamic/fly:${kind}`, name, { ...args, ...outputs, __provider: providerText(kind) }, opts);
+  }
+}
