@@ -10,8 +10,9 @@ export type Kind = "App" | "Address" | "Volume" | "Machine";
 export const providerText = (kind: Kind): string =>
   `exports.handler=()=>require("./providers/host.ts").handler("${kind}")`;
 
-/** Inputs as a program writes them: plain values or outputs of other resources. */
-export type Args<Inputs> = { [Property in keyof Inputs]: pulumi.Input<Inputs[Property]> };
+/** Inputs as a program writes them: plain values, or outputs of other resources at any depth, so that in a preview only these leaves are unknown. */
+export type Args<Inputs> = { [Property in keyof Inputs]: Deep<Inputs[Property]> };
+type Deep<T> = pulumi.Input<T extends object ? { [Property in keyof T]: Deep<T[Property]> } : T>;
 
 /**
  * Base of all kinds. It registers exactly what pulumi.dynamic.Resource would, minus the closure serializer.

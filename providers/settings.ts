@@ -1,4 +1,4 @@
-import { defaultEndpoint, stripScheme } from "./fly/api.ts";
+import { defaultEndpoint, stripScheme } from "./fly/http.ts";
 
 /** How to reach Fly: stack config first, then the environment, under the names Fly's own tools and docs use. */
 export interface FlySettings {

@@ -1,14 +1,10 @@
 /**
- * The Fly Machines API as typed calls: one method a call, nothing clever. Pacing, retry, redaction and error shape are settled once, in `call`.
+ * The Fly Machines API as typed calls: one method a call, nothing clever. How a call is made is http.ts's business.
  * https://docs.machines.dev, https://fly.io/docs/machines/api/
  */
-import axios, { type AxiosAdapter, AxiosError, type AxiosInstance } from "axios";
 import { z } from "zod";
-import type { Clock } from "../clock.ts";
-import { redact } from "../redact.ts";
-import { FlyError } from "./errors.ts";
-import { createPacer, type Pacer } from "./pace.ts";
-import { type Repeat, withRetry } from "./retry.ts";
+import { FlyHttp, type FlyOptions } from "./http.ts";
+import type { Repeat } from "./retry.ts";
 import {
   Address,
   AddressList,
@@ -27,73 +23,19 @@ import {
   Wait,
 } from "./schema.ts";
 
-export interface FlyOptions {
-  /** Base URL without /v1. Default https://api.machines.dev */
-  endpoint?: string;
-  /** As users paste it: with or without "Bearer" or "FlyV1" in front. */
-  token: string;
-  clock: Clock;
-  /** Jitter of retries. Default Math.random. */
-  random?: () => number;
-  /** Another transport than HTTP, for tests. */
-  adapter?: AxiosAdapter;
-}
-
-export const defaultEndpoint = "https://api.machines.dev";
-
-interface Call<T> {
-  /** For people: verb and object, e.g. "update machine 3d8d91". */
-  operation: string;
-  /** Pacing bucket: action and object. */
-  paced: [action: string, object: string];
-  method: "GET" | "POST" | "PUT" | "DELETE";
-  path: string;
-  query?: Record<string, string | number | boolean | undefined>;
-  body?: unknown;
-  /** Nonce of a lease we hold. */
-  nonce?: string | undefined;
-  repeat: Repeat;
-  answer: z.ZodType<T>;
-  timeoutMs?: number;
-}
-
 const Ok = z.unknown();
 
 export class Fly {
-  readonly endpoint: string;
-  readonly #http: AxiosInstance;
-  readonly #pacer: Pacer;
-  readonly #clock: Clock;
-  readonly #random: () => number;
-  readonly #secrets: string[];
+  readonly #http: FlyHttp;
 
-  constructor({ endpoint = defaultEndpoint, token, clock, random = Math.random, adapter }: FlyOptions) {
-    const bare = stripScheme(token);
-    this.endpoint = endpoint.replace(/\/+$/, "");
-    this.#clock = clock;
-    this.#random = random;
-    this.#pacer = createPacer(clock);
-    this.#secrets = [token, bare, ...bare.split(",")];
-    this.#http = axios.create({
-      baseURL: `${this.endpoint}/v1`,
-      headers: { Authorization: authorization(bare), "User-Agent": "fly-pops" },
-      // Every status is an answer; `call` decides.
-      validateStatus: () => true,
-      // A redirected POST would come out as a GET.
-      maxRedirects: 0,
-      responseType: "text",
-      transitional: { forcedJSONParsing: false },
-      transformResponse: (text: unknown) => text,
-      // A proxy of the house cannot reach our own loopback.
-      ...(isLoopback(this.endpoint) ? { proxy: false } : {}),
-      ...(adapter ? { adapter } : {}),
-    });
+  constructor(options: FlyOptions) {
+    this.#http = new FlyHttp(options);
   }
 
   // Apps
 
   getApp(app: string): Promise<App> {
-    return this.#call({
+    return this.#http.call({
       operation: `read app ${app}`,
       paced: ["get app", app],
       method: "GET",
@@ -104,7 +46,7 @@ export class Fly {
   }
 
   createApp(body: CreateApp & { name: string }): Promise<unknown> {
-    return this.#call({
+    return this.#http.call({
       operation: `create app ${body.name}`,
       paced: ["create app", body.name],
       method: "POST",
@@ -116,7 +58,7 @@ export class Fly {
   }
 
   deleteApp(app: string): Promise<unknown> {
-    return this.#call({
+    return this.#http.call({
       operation: `delete app ${app}`,
       paced: ["delete app", app],
       method: "DELETE",
@@ -130,7 +72,7 @@ export class Fly {
 
   /** `metadata` filters by exact value. */
   listMachines(app: string, metadata: Record<string, string> = {}): Promise<Machine[]> {
-    return this.#call({
+    return this.#http.call({
       operation: `list machines of ${app}`,
       paced: ["list machines", app],
       method: "GET",
@@ -142,7 +84,7 @@ export class Fly {
   }
 
   getMachine(app: string, id: string): Promise<Machine> {
-    return this.#call({
+    return this.#http.call({
       operation: `read machine ${id}`,
       paced: ["get machine", id],
       method: "GET",
@@ -153,7 +95,7 @@ export class Fly {
   }
 
   createMachine(app: string, body: CreateMachine): Promise<Machine> {
-    return this.#call({
+    return this.#http.call({
       operation: `create machine ${body.name ?? ""} in ${body.region ?? app}`,
       paced: ["create machine", app],
       method: "POST",
@@ -166,7 +108,7 @@ export class Fly {
 
   /** Replaces the whole config: what is missing in it is gone. */
   updateMachine(app: string, id: string, body: UpdateMachine, nonce: string): Promise<Machine> {
-    return this.#call({
+    return this.#http.call({
       operation: `update machine ${id}`,
       paced: ["update machine", id],
       method: "POST",
@@ -201,7 +143,7 @@ export class Fly {
     id: string,
     { force = false, nonce }: { force?: boolean; nonce?: string | undefined } = {},
   ): Promise<unknown> {
-    return this.#call({
+    return this.#http.call({
       operation: `delete machine ${id}`,
       paced: ["delete machine", id],
       method: "DELETE",
@@ -222,7 +164,7 @@ export class Fly {
     id: string,
     { states, version, seconds }: { states: string[]; version?: string | undefined; seconds: number },
   ): Promise<Wait> {
-    return this.#call({
+    return this.#http.call({
       operation: `wait for machine ${id} to be ${states.join(" or ")}`,
       paced: ["wait machine", id],
       method: "GET",
@@ -240,7 +182,7 @@ export class Fly {
     id: string,
     { ttlSeconds, description, nonce }: { ttlSeconds: number; description: string; nonce?: string },
   ): Promise<Lease> {
-    const answer = await this.#call({
+    const answer = await this.#http.call({
       operation: `${nonce ? "renew" : "take"} the lease of machine ${id}`,
       paced: ["lease machine", id],
       method: "POST",
@@ -256,7 +198,7 @@ export class Fly {
   }
 
   releaseLease(app: string, id: string, nonce: string): Promise<unknown> {
-    return this.#call({
+    return this.#http.call({
       operation: `release the lease of machine ${id}`,
       paced: ["release machine", id],
       method: "DELETE",
@@ -269,7 +211,7 @@ export class Fly {
 
   /** Runs a program inside the machine; `seconds` until it is given up. */
   execMachine(app: string, id: string, command: string[], seconds: number): Promise<Exec> {
-    return this.#call({
+    return this.#http.call({
       operation: `run ${command[0]} in machine ${id}`,
       paced: ["exec machine", id],
       method: "POST",
@@ -284,7 +226,7 @@ export class Fly {
   // Volumes
 
   listVolumes(app: string): Promise<Volume[]> {
-    return this.#call({
+    return this.#http.call({
       operation: `list volumes of ${app}`,
       paced: ["list volumes", app],
       method: "GET",
@@ -295,7 +237,7 @@ export class Fly {
   }
 
   getVolume(app: string, id: string): Promise<Volume> {
-    return this.#call({
+    return this.#http.call({
       operation: `read volume ${id}`,
       paced: ["get volume", id],
       method: "GET",
@@ -306,7 +248,7 @@ export class Fly {
   }
 
   createVolume(app: string, body: CreateVolume): Promise<Volume> {
-    return this.#call({
+    return this.#http.call({
       operation: `create volume ${body.name} in ${body.region ?? app}`,
       paced: ["create volume", app],
       method: "POST",
@@ -318,7 +260,7 @@ export class Fly {
   }
 
   extendVolume(app: string, id: string, sizeGb: number): Promise<ExtendVolume> {
-    return this.#call({
+    return this.#http.call({
       operation: `extend volume ${id} to ${sizeGb} GB`,
       paced: ["extend volume", id],
       method: "PUT",
@@ -334,7 +276,7 @@ export class Fly {
     id: string,
     body: { snapshot_retention?: number; auto_backup_enabled?: boolean },
   ): Promise<Volume> {
-    return this.#call({
+    return this.#http.call({
       operation: `update volume ${id}`,
       paced: ["update volume", id],
       method: "PUT",
@@ -346,7 +288,7 @@ export class Fly {
   }
 
   deleteVolume(app: string, id: string): Promise<unknown> {
-    return this.#call({
+    return this.#http.call({
       operation: `delete volume ${id}`,
       paced: ["delete volume", id],
       method: "DELETE",
@@ -359,7 +301,7 @@ export class Fly {
   // Addresses
 
   async listAddresses(app: string): Promise<Address[]> {
-    const answer = await this.#call({
+    const answer = await this.#http.call({
       operation: `list addresses of ${app}`,
       paced: ["list addresses", app],
       method: "GET",
@@ -371,7 +313,7 @@ export class Fly {
   }
 
   assignAddress(app: string, body: AssignAddress): Promise<Address> {
-    return this.#call({
+    return this.#http.call({
       operation: `assign a ${body.type} address to ${app}`,
       paced: ["assign address", app],
       method: "POST",
@@ -383,7 +325,7 @@ export class Fly {
   }
 
   releaseAddress(app: string, ip: string): Promise<unknown> {
-    return this.#call({
+    return this.#http.call({
       operation: `release address ${ip} of ${app}`,
       paced: ["release address", app],
       method: "DELETE",
@@ -401,7 +343,7 @@ export class Fly {
     repeat: Repeat,
     body?: unknown,
   ): Promise<unknown> {
-    return this.#call({
+    return this.#http.call({
       operation: `${verb} machine ${id}`,
       paced: [`${verb} machine`, id],
       method: "POST",
@@ -411,67 +353,6 @@ export class Fly {
       repeat,
       answer: Ok,
     });
-  }
-
-  #call<T>(call: Call<T>): Promise<T> {
-    return withRetry(call.repeat, { clock: this.#clock, random: this.#random }, async () => {
-      await this.#pacer.turn(...call.paced);
-      return this.#send(call);
-    });
-  }
-
-  async #send<T>(call: Call<T>): Promise<T> {
-    const { operation } = call;
-    const answer = await this.#http
-      .request<string>({
-        method: call.method,
-        url: call.path,
-        params: call.query,
-        data: call.body === undefined ? undefined : JSON.stringify(call.body),
-        headers: {
-          ...(call.body === undefined ? {} : { "Content-Type": "application/json" }),
-          ...(call.nonce === undefined ? {} : { "fly-machine-lease-nonce": call.nonce }),
-        },
-        timeout: call.timeoutMs ?? 30_000,
-      })
-      .catch((error: unknown) => {
-        // Never the axios error itself, nor as a cause: it carries the token in its request.
-        throw new FlyError({
-          operation,
-          detail: this.#redact(noAnswer(error, this.endpoint)),
-          uncertain: mayHaveArrived(call, error),
-        });
-      });
-    const requestId = header(answer.headers["fly-request-id"]);
-    const json = parseJson(answer.data);
-    if (answer.status < 200 || answer.status > 299) {
-      const { detail, code } = told(json, answer.data);
-      throw new FlyError({
-        operation,
-        status: answer.status,
-        code,
-        requestId,
-        detail: this.#redact(detail) || "no reason given",
-        uncertain: call.method !== "GET" && (answer.status >= 500 || answer.status === 408),
-        retryAfter: header(answer.headers["retry-after"]),
-      });
-    }
-    const parsed = call.answer.safeParse(json);
-    if (parsed.success) return parsed.data;
-    const where = parsed.error.issues
-      .map((issue) => `${issue.path.join(".") || "the answer"}: ${issue.message}`)
-      .join("; ");
-    throw new FlyError({
-      operation,
-      status: answer.status,
-      requestId,
-      detail: `unexpected answer, ${where}`,
-      uncertain: call.method !== "GET",
-    });
-  }
-
-  #redact(text: string): string {
-    return redact(text, this.#secrets);
   }
 }
 
@@ -484,64 +365,3 @@ const listOf = <T>(item: z.ZodType<T>) =>
     .array(item)
     .nullable()
     .transform((items) => items ?? []);
-
-/** "FlyV1 fm2_a,fm2_b" and "Bearer fm2_a" are both what users paste. The comma list is one opaque credential. */
-export function stripScheme(token: string): string {
-  return token
-    .trim()
-    .replace(/^(?:(?:bearer|flyv1)\s+)+/i, "")
-    .trim();
-}
-
-const authorization = (bare: string): string =>
-  /(?:^|,)\s*fm(?:1[ra]|2)_/.test(bare) ? `FlyV1 ${bare}` : `Bearer ${bare}`;
-
-function isLoopback(endpoint: string): boolean {
-  const host = URL.canParse(endpoint) ? new URL(endpoint).hostname : "";
-  return host === "localhost" || host === "[::1]" || host.startsWith("127.");
-}
-
-function noAnswer(error: unknown, endpoint: string): string {
-  const code = error instanceof AxiosError ? error.code : undefined;
-  switch (code) {
-    case "ECONNREFUSED":
-      return `nothing listens at ${endpoint} (ECONNREFUSED). Check fly:endpoint or FLY_API_HOSTNAME; for the local stack run: npm run local`;
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-      return `the name in ${endpoint} does not resolve (${code}). Check fly:endpoint or FLY_API_HOSTNAME, and the network`;
-    case "ECONNABORTED":
-    case "ETIMEDOUT":
-      return `it took too long (${code}) at ${endpoint}`;
-    default:
-      return `${error instanceof Error ? error.message : String(error)}${code ? ` (${code})` : ""} at ${endpoint}`;
-  }
-}
-
-/** A connection that never came to be carried nothing. */
-const neverSent = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);
-
-const mayHaveArrived = (call: { method: string }, error: unknown): boolean =>
-  call.method !== "GET" && !(error instanceof AxiosError && error.code !== undefined && neverSent.has(error.code));
-
-function parseJson(text: unknown): unknown {
-  if (typeof text !== "string") return text;
-  if (text === "") return undefined;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
-}
-
-const header = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
-
-/** Fly's own words out of an error body: {error, status}, the lease envelope's {message, code}, or plain text. At most 300 characters. */
-function told(json: unknown, raw: unknown): { detail: string; code: string | undefined } {
-  const body = typeof json === "object" && json !== null ? (json as Record<string, unknown>) : {};
-  const text = [body.message, body.error, typeof raw === "string" ? raw : undefined].find(
-    (it) => typeof it === "string" && it !== "",
-  ) as string | undefined;
-  // The lease envelope's status is only "error".
-  const code = typeof body.status === "string" && body.status !== "error" ? body.status : undefined;
-  return { detail: (text ?? "").replaceAll(/\s+/g, " ").trim().slice(0, 300), code };
-}

@@ -95,12 +95,19 @@ function region(
   return { code, city, country, latitude, longitude, gateway, deprecated: false, geoRegion, egressGroup };
 }
 
-/** Great-circle distance, km. */
-export function distanceKm(from: Region, to: Region): number {
-  const rad = Math.PI / 180;
-  const dLat = (to.latitude - from.latitude) * rad;
-  const dLon = (to.longitude - from.longitude) * rad;
-  const h =
-    Math.sin(dLat / 2) ** 2 + Math.cos(from.latitude * rad) * Math.cos(to.latitude * rad) * Math.sin(dLon / 2) ** 2;
-  return 2 * 6371 * Math.asin(Math.sqrt(h));
+const earthRadiusKm = 6371;
+
+/** Great-circle distance between two regions, km. 0 to itself, Infinity when one is unknown: it sorts last. */
+export function distanceKm(from: string, to: string): number {
+  if (from === to) return 0;
+  const a = regionByCode(from);
+  const b = regionByCode(to);
+  if (!a || !b) return Number.POSITIVE_INFINITY;
+  const haversine =
+    sineSquared((b.latitude - a.latitude) / 2) +
+    Math.cos(radians(a.latitude)) * Math.cos(radians(b.latitude)) * sineSquared((b.longitude - a.longitude) / 2);
+  return 2 * earthRadiusKm * Math.asin(Math.min(1, Math.sqrt(haversine)));
 }
+
+const radians = (degrees: number): number => (degrees * Math.PI) / 180;
+const sineSquared = (degrees: number): number => Math.sin(radians(degrees)) ** 2;

@@ -1,0 +1,60 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { EdgeConfig } from "../config.ts";
+import { Address } from "../providers/fly/address.ts";
+import { App } from "../providers/fly/app.ts";
+import { SidecarImage } from "./image.ts";
+import { Pop } from "./pop.ts";
+
+export interface EdgeArgs extends EdgeConfig {
+  /** Stack the edge belongs to, organization/project/stack: how its machines are known as its own. */
+  owner: string;
+}
+
+/** The whole edge of one stack: an app, its anycast addresses, one image, and the PoPs that run it. */
+export class Edge extends pulumi.ComponentResource {
+  readonly app: pulumi.Output<string>;
+  /** Anycast addresses by type: what DNS records of the sites point to. */
+  readonly addresses: pulumi.Output<Record<string, string>>;
+  /** Reference pinned by digest. */
+  readonly image: pulumi.Output<string>;
+  /** By PoP name, e.g. cdg-1. */
+  readonly pops: Record<string, Pop>;
+
+  constructor(name: string, args: EdgeArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("fly-pops:index:Edge", name, {}, opts);
+    const own = { parent: this };
+    const app = new App(`${name}-app`, { app: args.app, organization: args.organization }, own);
+    // References to the app go by its id: in previews of updates it stays known where outputs would not.
+    const addresses = args.addresses.map((type) => [type, new Address(`${name}-${type}`, { app: app.id, type }, own)] as const);
+    this.image = args.imageRef
+      ? pulumi.output(args.imageRef)
+      : new SidecarImage(`${name}-image`, { app: app.id, spec: args.image, registry: args.registry, platform: args.imagePlatform }, own).ref;
+
+    const pop = (it: EdgeConfig["pops"][number], after: Pop[]) =>
+      new Pop(
+        `${name}-${it.name}`,
+        {
+          ...it,
+          app: app.id,
+          image: this.image,
+          owner: args.owner,
+          protect: args.protect,
+          rollout: { ...args.rollout, after: after.map(({ machine }) => machine) },
+        },
+        own,
+      );
+    const canaries = args.pops.filter((it) => it.name === args.rollout.canary).map((it) => [it.name, pop(it, [])] as const);
+    const first = canaries.map(([, it]) => it);
+    const others = args.pops.filter((it) => it.name !== args.rollout.canary).map((it) => [it.name, pop(it, first)] as const);
+
+    this.app = app.id;
+    this.addresses = pulumi.output(Object.fromEntries(addresses.map(([type, address]) => [type, address.ip])));
+    this.pops = Object.fromEntries([...canaries, ...others]);
+    this.registerOutputs({
+      app: this.app,
+      addresses: this.addresses,
+      image: this.image,
+      pops: Object.fromEntries(Object.entries(this.pops).map(([key, it]) => [key, it.machineId])),
+    });
+  }
+}

@@ -1,0 +1,42 @@
+import * as docker from "@pulumi/docker";
+import * as pulumi from "@pulumi/pulumi";
+import { writeContext } from "../image/context.ts";
+import type { ImageSpec } from "../image/spec.ts";
+
+export interface SidecarImageArgs {
+  /** App whose registry repository takes the image; it must exist before the push. */
+  app: pulumi.Input<string>;
+  /** What goes into the image. */
+  spec: ImageSpec;
+  /** Registry to push to; without user and password as the Docker engine is logged in. Default registry.fly.io. */
+  registry: { server: string; username?: string | undefined; password?: pulumi.Input<string> | undefined };
+  /** Docker platform, e.g. linux/amd64. Absent: what the Docker engine runs itself. */
+  platform?: string | undefined;
+}
+
+/** The one image every PoP of a stack runs: rendered, built, checked by its own programs, pushed. */
+export class SidecarImage extends pulumi.ComponentResource {
+  /** Reference pinned by digest, e.g. registry.fly.io/my-edge@sha256:... */
+  readonly ref: pulumi.Output<string>;
+
+  constructor(
+    name: string,
+    { app, spec, registry, platform }: SidecarImageArgs,
+    opts?: pulumi.ComponentResourceOptions,
+  ) {
+    super("fly-pops:index:SidecarImage", name, {}, opts);
+    const context = writeContext(spec, `.cache/image/${pulumi.getStack()}`, ".");
+    const { server, username, password } = registry;
+    const image = new docker.Image(
+      `${name}-build`,
+      {
+        imageName: pulumi.interpolate`${server}/${app}:pop`,
+        build: { context, dockerfile: `${context}/Dockerfile`, ...(platform ? { platform } : {}) },
+        registry: { server, ...(username ? { username } : {}), ...(password ? { password } : {}) },
+      },
+      { parent: this },
+    );
+    this.ref = image.repoDigest;
+    this.registerOutputs({ ref: this.ref });
+  }
+}

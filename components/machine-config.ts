@@ -1,0 +1,61 @@
+/** A PoP as the Machines API wants it. Pure; `Image` is a reference, or the output of a build that is still to come. */
+import { ports } from "../image/ports.ts";
+import type { MachineConfig, Service } from "../providers/fly/schema.ts";
+
+export interface MachineShape {
+  /** PoP name, e.g. cdg-1. */
+  name: string;
+  cpuKind: "shared" | "performance";
+  cpus: number;
+  memoryMb: number;
+}
+
+/** Where the volume goes: certificates, cache and logs all live below it. */
+export const mountPath = "/var";
+
+/** The check every PoP must pass before an update goes on to the next one. */
+export const healthCheck = "health";
+
+export function machineConfig<Image>(pop: MachineShape, image: Image) {
+  return {
+    image,
+    guest: guestOf(pop),
+    env: { POP_NAME: pop.name },
+    services: [service(80, ports.http), service(443, ports.https)],
+    checks: {
+      [healthCheck]: {
+        type: "http",
+        port: ports.health,
+        method: "GET",
+        path: "/healthz",
+        interval: "5s",
+        timeout: "2s",
+        grace_period: "20s",
+        // "informational" would leave a PoP in routing whose nginx is down.
+        kind: "readiness",
+      },
+    },
+    // A PoP has no reason to end by itself: whatever ended it, it comes back.
+    restart: { policy: "always" },
+    // process-compose ends its processes in order on SIGTERM, and nginx lets go of its last connection.
+    stop_config: { signal: "SIGTERM", timeout: "60s" },
+  } satisfies Omit<MachineConfig, "image"> & { image: Image };
+}
+
+export const guestOf = ({ cpuKind, cpus, memoryMb }: MachineShape) => ({
+  cpu_kind: cpuKind,
+  cpus,
+  memory_mb: memoryMb,
+});
+
+/** Raw TCP to nginx, which ends TLS itself; the PROXY v2 header carries the client's address. */
+const service = (port: number, internalPort: number): Service => ({
+  protocol: "tcp",
+  internal_port: internalPort,
+  ports: [{ port, handlers: ["proxy_proto"], proxy_proto_options: { version: "v2" } }],
+  // Below nginx's worker_connections, of which a proxied request takes two.
+  concurrency: { type: "connections", soft_limit: 400, hard_limit: 800 },
+  // Never stopped for want of traffic: a PoP that has to boot first is no edge.
+  autostop: "off",
+  autostart: true,
+});

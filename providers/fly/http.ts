@@ -1,0 +1,194 @@
+/**
+ * One call to the Machines API: pacing, retry, redaction and the shape of errors are settled here, once for all calls.
+ */
+import axios, { type AxiosAdapter, AxiosError, type AxiosInstance } from "axios";
+import type { z } from "zod";
+import type { Clock } from "../clock.ts";
+import { redact } from "../redact.ts";
+import { FlyError } from "./errors.ts";
+import { createPacer, type Pacer } from "./pace.ts";
+import { type Repeat, withRetry } from "./retry.ts";
+
+export interface FlyOptions {
+  /** Base URL without /v1. Default https://api.machines.dev */
+  endpoint?: string;
+  /** As users paste it: with or without "Bearer" or "FlyV1" in front. */
+  token: string;
+  clock: Clock;
+  /** Jitter of retries. Default Math.random. */
+  random?: () => number;
+  /** Another transport than HTTP, for tests. */
+  adapter?: AxiosAdapter;
+}
+
+export const defaultEndpoint = "https://api.machines.dev";
+
+export interface Call<T> {
+  /** For people: verb and object, e.g. "update machine 3d8d91". */
+  operation: string;
+  /** Pacing bucket: action and object. */
+  paced: [action: string, object: string];
+  method: "GET" | "POST" | "PUT" | "DELETE";
+  path: string;
+  query?: Record<string, string | number | boolean | undefined>;
+  body?: unknown;
+  /** Nonce of a lease we hold. */
+  nonce?: string | undefined;
+  repeat: Repeat;
+  answer: z.ZodType<T>;
+  timeoutMs?: number;
+}
+
+export class FlyHttp {
+  readonly endpoint: string;
+  readonly #http: AxiosInstance;
+  readonly #pacer: Pacer;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #secrets: string[];
+
+  constructor({ endpoint = defaultEndpoint, token, clock, random = Math.random, adapter }: FlyOptions) {
+    const bare = stripScheme(token);
+    this.endpoint = endpoint.replace(/\/+$/, "");
+    this.#clock = clock;
+    this.#random = random;
+    this.#pacer = createPacer(clock);
+    this.#secrets = [token, bare, ...bare.split(",")];
+    this.#http = axios.create({
+      baseURL: `${this.endpoint}/v1`,
+      headers: { Authorization: authorization(bare), "User-Agent": "fly-pops" },
+      // Every status is an answer; `call` decides.
+      validateStatus: () => true,
+      // A redirected POST would come out as a GET.
+      maxRedirects: 0,
+      responseType: "text",
+      transitional: { forcedJSONParsing: false },
+      transformResponse: (text: unknown) => text,
+      // A proxy of the house cannot reach our own loopback.
+      ...(isLoopback(this.endpoint) ? { proxy: false } : {}),
+      ...(adapter ? { adapter } : {}),
+    });
+  }
+
+  call<T>(call: Call<T>): Promise<T> {
+    return withRetry(call.repeat, { clock: this.#clock, random: this.#random }, async () => {
+      await this.#pacer.turn(...call.paced);
+      return this.#send(call);
+    });
+  }
+
+  async #send<T>(call: Call<T>): Promise<T> {
+    const { operation } = call;
+    const answer = await this.#http
+      .request<string>({
+        method: call.method,
+        url: call.path,
+        params: call.query,
+        data: call.body === undefined ? undefined : JSON.stringify(call.body),
+        headers: {
+          ...(call.body === undefined ? {} : { "Content-Type": "application/json" }),
+          ...(call.nonce === undefined ? {} : { "fly-machine-lease-nonce": call.nonce }),
+        },
+        timeout: call.timeoutMs ?? 30_000,
+      })
+      .catch((error: unknown) => {
+        // Never the axios error itself, nor as a cause: it carries the token in its request.
+        throw new FlyError({
+          operation,
+          detail: this.#redact(noAnswer(error, this.endpoint)),
+          uncertain: mayHaveArrived(call, error),
+        });
+      });
+    const requestId = header(answer.headers["fly-request-id"]);
+    const json = parseJson(answer.data);
+    if (answer.status < 200 || answer.status > 299) {
+      const { detail, code } = told(json, answer.data);
+      throw new FlyError({
+        operation,
+        status: answer.status,
+        code,
+        requestId,
+        detail: this.#redact(detail) || "no reason given",
+        uncertain: call.method !== "GET" && (answer.status >= 500 || answer.status === 408),
+        retryAfter: header(answer.headers["retry-after"]),
+      });
+    }
+    const parsed = call.answer.safeParse(json);
+    if (parsed.success) return parsed.data;
+    const where = parsed.error.issues
+      .map((issue) => `${issue.path.join(".") || "the answer"}: ${issue.message}`)
+      .join("; ");
+    throw new FlyError({
+      operation,
+      status: answer.status,
+      requestId,
+      detail: `unexpected answer, ${where}`,
+      uncertain: call.method !== "GET",
+    });
+  }
+
+  #redact(text: string): string {
+    return redact(text, this.#secrets);
+  }
+}
+
+/** "FlyV1 fm2_a,fm2_b" and "Bearer fm2_a" are both what users paste. The comma list is one opaque credential. */
+export function stripScheme(token: string): string {
+  return token
+    .trim()
+    .replace(/^(?:(?:bearer|flyv1)(?:\s+|$))+/i, "")
+    .trim();
+}
+
+const authorization = (bare: string): string =>
+  /(?:^|,)\s*fm(?:1[ra]|2)_/.test(bare) ? `FlyV1 ${bare}` : `Bearer ${bare}`;
+
+function isLoopback(endpoint: string): boolean {
+  const host = URL.canParse(endpoint) ? new URL(endpoint).hostname : "";
+  return host === "localhost" || host === "[::1]" || host.startsWith("127.");
+}
+
+function noAnswer(error: unknown, endpoint: string): string {
+  const code = error instanceof AxiosError ? error.code : undefined;
+  switch (code) {
+    case "ECONNREFUSED":
+      return `nothing listens at ${endpoint} (ECONNREFUSED). Check fly:endpoint or FLY_API_HOSTNAME; for the local stack run: npm run local`;
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+      return `the name in ${endpoint} does not resolve (${code}). Check fly:endpoint or FLY_API_HOSTNAME, and the network`;
+    case "ECONNABORTED":
+    case "ETIMEDOUT":
+      return `it took too long (${code}) at ${endpoint}`;
+    default:
+      return `${error instanceof Error ? error.message : String(error)}${code ? ` (${code})` : ""} at ${endpoint}`;
+  }
+}
+
+/** A connection that never came to be carried nothing. */
+const neverSent = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);
+
+const mayHaveArrived = (call: { method: string }, error: unknown): boolean =>
+  call.method !== "GET" && !(error instanceof AxiosError && error.code !== undefined && neverSent.has(error.code));
+
+function parseJson(text: unknown): unknown {
+  if (typeof text !== "string") return text;
+  if (text === "") return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+const header = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
+
+/** Fly's own words out of an error body: {error, status}, the lease envelope's {message, code}, or plain text. At most 300 characters. */
+function told(json: unknown, raw: unknown): { detail: string; code: string | undefined } {
+  const body = typeof json === "object" && json !== null ? (json as Record<string, unknown>) : {};
+  const text = [body.message, body.error, typeof raw === "string" ? raw : undefined].find(
+    (it) => typeof it === "string" && it !== "",
+  ) as string | undefined;
+  // The lease envelope's status is only "error".
+  const code = typeof body.status === "string" && body.status !== "error" ? body.status : undefined;
+  return { detail: (text ?? "").replaceAll(/\s+/g, " ").trim().slice(0, 300), code };
+}

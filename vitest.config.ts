@@ -1,0 +1,18 @@
+import { defineConfig } from "vitest/config";
+
+/** One project a folder of test/, so that `npm run test:fast` can leave out what needs Docker. */
+const project = (name: string, timeout: number) => ({
+  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout: timeout, hookTimeout: timeout },
+});
+
+export default defineConfig({
+  test: {
+    projects: [
+      project("unit", 10_000),
+      project("provider", 20_000),
+      project("engine", 180_000),
+      project("image", 600_000),
+      project("e2e", 900_000),
+    ],
+  },
+});
