@@ -25,7 +25,9 @@ export class SidecarImage extends pulumi.ComponentResource {
     opts?: pulumi.ComponentResourceOptions,
   ) {
     super("fly-pops:index:SidecarImage", name, {}, opts);
-    const context = writeContext(spec, `.cache/image/${pulumi.getStack()}`, ".");
+    // Relative, so that a checkout that moves does not look like a change of the image.
+    const context = `.cache/image/${pulumi.getStack()}`;
+    writeContext(spec, context, ".");
     const { server, username, password } = registry;
     const image = new docker.Image(
       `${name}-build`,

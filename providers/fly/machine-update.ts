@@ -8,7 +8,8 @@ import { FlyError, isNoRoom, isUncertain } from "./errors.ts";
 import { type HeldLease, withLease } from "./lease.ts";
 import { sameConfig } from "./normalise.ts";
 import type { Machine, MachineConfig } from "./schema.ts";
-import { NotServing, untilServing } from "./serving.ts";
+import { NotServing, rests, untilServing } from "./serving.ts";
+import { startSettled } from "./start.ts";
 
 export interface Target {
   app: string;
@@ -52,7 +53,7 @@ export async function updateVerified(target: Target, wanted: MachineConfig, cont
       await sleep(clock, target.drainSeconds * 1000, lease.lost);
     }
     try {
-      const machine = await put(before, wanted, lease);
+      const machine = await put(before, wanted, lease, !rests(before));
       await fly.uncordonMachine(app, id, lease.nonce);
       log(`${pop}: version ${machine.instance_id} serves`);
       return machine;
@@ -81,14 +82,19 @@ export async function updateVerified(target: Target, wanted: MachineConfig, cont
     }
   }
 
-  /** Posts a config over `from` and waits until the version it makes serves. */
-  async function put(from: Machine, config: MachineConfig, lease: HeldLease): Promise<Machine> {
+  /** Posts a config over `from` and waits until the version it makes serves; or only until it has settled, when it is not to `run`. */
+  async function put(from: Machine, config: MachineConfig, lease: HeldLease, run: boolean): Promise<Machine> {
     const known = new Set((from.events ?? []).map((event) => event.id ?? ""));
     const posted = await post(from, config, lease);
-    if (from.state === "stopped" || from.state === "suspended" || from.state === "created") return settled();
-    const version = posted.instance_id ?? "";
+    if (!run) return settled();
     const deadline = clock.now() + target.timeoutSeconds * 1000;
-    return untilServing({ app, id, version }, { deadline, known, signal: lease.lost }, context);
+    // What fell over before stays stopped after an update.
+    if (from.state !== "started") await startSettled(app, await settled(), deadline, context, lease.nonce);
+    return untilServing(
+      { app, id, version: posted.instance_id ?? "" },
+      { deadline, known, signal: lease.lost },
+      context,
+    );
   }
 
   /** A lost answer is settled by reading: a second post would be a second version. */
@@ -145,7 +151,7 @@ export async function updateVerified(target: Target, wanted: MachineConfig, cont
         context,
       );
     }
-    return put({ ...now, state: before.state }, config, lease);
+    return put(now, config, lease, !rests(before));
   }
 }
 

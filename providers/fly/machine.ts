@@ -9,6 +9,7 @@ import { type Target, UpdateFailed, updateVerified } from "./machine-update.ts";
 import { drift, sameConfig } from "./normalise.ts";
 import * as wire from "./schema.ts";
 import { NotServing, untilServing } from "./serving.ts";
+import { startSettled } from "./start.ts";
 
 const lifecycle = {
   pop: "ignored",
@@ -53,8 +54,8 @@ export type MachineOutputs = MachineInputs & {
   instanceId: string;
   state: string;
   privateIp: string;
-  /** False after a create or update that did not come to an end: the next `up` takes it up again. */
-  serving: boolean;
+  /** False after a create or update that did not come to its end: the next `up` takes it up again. */
+  complete: boolean;
 };
 
 /** Metadata keys by which a machine is known as ours. */
@@ -79,13 +80,13 @@ function fromWire(found: wire.MachineConfig, image: wire.Machine["image_ref"], w
   };
 }
 
-const toOutputs = (inputs: MachineInputs, machine: wire.Machine, serving: boolean): MachineOutputs => ({
+const toOutputs = (inputs: MachineInputs, machine: wire.Machine, complete: boolean): MachineOutputs => ({
   ...inputs,
   schemaVersion: 1,
   instanceId: machine.instance_id ?? "",
   state: machine.state ?? "unknown",
   privateIp: machine.private_ip ?? "",
-  serving,
+  complete,
 });
 
 function toInputs({
@@ -93,7 +94,7 @@ function toInputs({
   instanceId: _i,
   state: _s,
   privateIp: _p,
-  serving: _v,
+  complete: _c,
   ...inputs
 }: MachineOutputs): MachineInputs {
   return inputs;
@@ -159,9 +160,9 @@ export const machineHandler = {
     try {
       if (!fresh && machine.config && !sameConfig(toWire(inputs), machine.config, machine.image_ref))
         return { id, outs: toOutputs(inputs, await updateVerified(target(id, inputs), toWire(inputs), context), true) };
-      if (machine.state === "stopped" || machine.state === "suspended") await context.fly.startMachine(inputs.app, id);
       context.log(`${inputs.pop}: machine ${id} ${fresh ? "made" : "exists, adopted"}, waiting for its checks`);
       const deadline = context.clock.now() + inputs.timeoutSeconds * 1000;
+      if (!fresh) await startSettled(inputs.app, machine, deadline, context);
       // Events before a start of ours say nothing of this boot; on a fresh machine there are none.
       const known = new Set(fresh ? [] : (machine.events ?? []).map((event) => event.id ?? ""));
       const serving = await untilServing(
@@ -198,14 +199,14 @@ export const machineHandler = {
       const inputs = config
         ? { ...fromWire(config, machine.image_ref, wanted), region: machine.region ?? wanted.region }
         : wanted;
-      return { outs: toOutputs(inputs, machine, outs.serving), inputs };
+      return { outs: toOutputs(inputs, machine, outs.complete), inputs };
     } catch (error) {
       if (isGone(error)) return undefined;
       throw error;
     }
   },
   async update(id, olds, news, context) {
-    if (olds.serving && !mustCall(lifecycle, olds, news)) return { ...olds, ...news };
+    if (olds.complete && !mustCall(lifecycle, olds, news)) return { ...olds, ...news };
     return context.rollout.turn(news.app, news.pop, news.maxUnavailable, async () => {
       try {
         return toOutputs(news, await updateVerified(target(id, news), toWire(news), context), true);
@@ -260,7 +261,7 @@ export class Machine extends KindResource<MachineInputs> {
       "Machine",
       name,
       args,
-      { schemaVersion: undefined, instanceId: undefined, state: undefined, privateIp: undefined, serving: undefined },
+      { schemaVersion: undefined, instanceId: undefined, state: undefined, privateIp: undefined, complete: undefined },
       opts,
     );
   }

@@ -41,7 +41,8 @@ export async function untilServing(
     if (clock.now() >= deadline) throw new NotServing(`not started in time${told(await read())}`, false);
   }
   for (;;) {
-    signal?.throwIfAborted();
+    // First the pause: no check has run yet when the machine has only just started.
+    await sleep(clock, pollMs, signal);
     const machine = await read();
     judge(machine, version, known);
     const rows = checksOf(machine);
@@ -49,7 +50,6 @@ export async function untilServing(
     if (machine.state === "started" && rows.length >= wanted && rows.every((row) => row.status === "passing"))
       return machine;
     if (clock.now() >= deadline) throw new NotServing(notPassing(rows, wanted), false);
-    await sleep(clock, pollMs, signal);
   }
 
   async function started(): Promise<boolean> {
@@ -105,9 +105,19 @@ export function unexpectedExit(events: readonly MachineEvent[], known: ReadonlyS
   return exit?.request?.exit_event ?? undefined;
 }
 
+/** True when the machine rests because somebody stopped it, or was never started; one that fell over is none of these. */
+export function rests({ state, events }: Machine): boolean {
+  if (state === "created" || state === "suspended") return true;
+  if (state !== "stopped") return false;
+  const exit = events?.find((event) => event.type === "exit" && event.request?.exit_event)?.request?.exit_event;
+  return exit?.requested_stop ?? true;
+}
+
 export function describeExit(exit: ExitEvent): string {
   if (exit.oom_killed) return "it ran out of memory and was killed";
-  if (exit.signal || exit.guest_signal) return `it was ended by signal ${exit.guest_signal || exit.signal}`;
+  // -1 is Fly's "none".
+  const signal = [exit.guest_signal, exit.signal].find((it) => it !== undefined && it > 0);
+  if (signal !== undefined) return `it was ended by signal ${signal}`;
   return `it exited with ${exit.guest_exit_code || exit.exit_code || 0}`;
 }
 

@@ -1,0 +1,54 @@
+/** The file by which commands find the running local Fly. Its daemon writes it when it is ready, and again when its listeners change. */
+import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { z } from "zod";
+import { writeWhole } from "./files.ts";
+import { paths } from "./paths.ts";
+
+const DaemonFile = z.object({
+  pid: z.int(),
+  /** Hash of the code it was started from: other code, and `up` starts it anew. */
+  code: z.string(),
+  /** Base URL of the Machines API, without /v1. */
+  api: z.string(),
+  /** Address of the registry, host:port. */
+  registry: z.string(),
+  /** Where the anycast ports are served on this machine, host:port; empty until the app has addresses. */
+  edge: z.object({ http: z.string(), https: z.string() }),
+  /** A sentence for each public port that could not be served. */
+  problems: z.array(z.string()),
+  ports: z.object({ api: z.int(), registry: z.int(), http: z.int(), https: z.int() }),
+});
+export type DaemonFile = z.infer<typeof DaemonFile>;
+
+/** Ports on this machine that a user may choose. */
+export type LocalPorts = DaemonFile["ports"];
+
+/** Undefined when there is none, or what it names does not run any more. */
+export async function readDaemon(): Promise<DaemonFile | undefined> {
+  const file = await lastDaemon();
+  return file && isDaemon(file.pid) ? file : undefined;
+}
+
+/** The same whether it runs or not: the ports of last time are the ports of next time. */
+export async function lastDaemon(): Promise<DaemonFile | undefined> {
+  const text = await readFile(paths.daemon, "utf8").catch(() => undefined);
+  const parsed = text === undefined ? undefined : DaemonFile.safeParse(JSON.parse(text));
+  return parsed?.data;
+}
+
+export const writeDaemon = (file: DaemonFile): void => writeWhole(paths.daemon, `${JSON.stringify(file, null, 2)}\n`);
+
+/** True when the process lives and is a daemon of ours: after a reboot the number may be somebody else's. */
+function isDaemon(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("daemon.ts");
+  } catch {
+    return process.platform !== "linux";
+  }
+}

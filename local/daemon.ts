@@ -1,0 +1,119 @@
+/**
+ * The process that is local Fly: Machines API, machine runner, edge. Started detached by `npm run local`, ended by `down`; machines outlive it.
+ * Says on its IPC channel when it is ready, or why not. One argument: its options as JSON, nothing secret among them.
+ */
+import { readFileSync } from "node:fs";
+import { z } from "zod";
+import { systemClock } from "../providers/clock.ts";
+import { type DaemonFile, writeDaemon } from "./daemon-file.ts";
+import { openDocker } from "./docker-engine.ts";
+import { loopback } from "./edge/bind.ts";
+import { createEdge, type Edge } from "./edge/edge.ts";
+import { createLocalFly } from "./fly/create.ts";
+import { startDockerRunner } from "./fly/docker-runner.ts";
+import { serve } from "./fly/http.ts";
+import { systemRandom } from "./fly/random.ts";
+import { fileStore } from "./fly/store.ts";
+import { paths } from "./paths.ts";
+
+export const DaemonOptions = z.object({
+  code: z.string(),
+  registry: z.string(),
+  /** Label on everything of this stack. */
+  stack: z.string(),
+  network: z.string(),
+  /** Region the visitors are in. */
+  clientRegion: z.string(),
+  ports: z.object({ api: z.int(), registry: z.int(), http: z.int(), https: z.int() }),
+});
+export type DaemonOptions = z.infer<typeof DaemonOptions>;
+
+/** What the daemon tells whoever started it. */
+export type Word = { ready: true } | { error: string };
+
+const drainMs = 10_000;
+
+async function run(options: DaemonOptions): Promise<void> {
+  const { ports, code, registry, stack, network, clientRegion } = options;
+  const log = (line: string) => console.log(`${new Date().toISOString()} ${line}`);
+  const runner = await startDockerRunner({ docker: openDocker(), stack, network, log });
+  const fly = await createLocalFly({
+    clock: systemClock,
+    runner,
+    random: systemRandom,
+    store: fileStore(paths.world),
+    token: readFileSync(paths.token, "utf8").trim(),
+  });
+  const api = await listen(fly.handle, ports.api);
+  const edge = await createEdge({
+    routes: fly.routes,
+    bind: loopback({ 80: ports.http, 443: ports.https }),
+    clientRegion,
+    log,
+    portAdvice: "Free it, or choose another: npm run local -- --http-port 8081 --https-port 8444",
+  });
+
+  const report = async () => {
+    await edge.settled();
+    writeDaemon({
+      pid: process.pid,
+      code,
+      api: api.url,
+      registry,
+      edge: publicPorts(edge),
+      problems: edge.problems(),
+      ports,
+    });
+  };
+  fly.routes.onChange(() => void report());
+  await report();
+
+  const end = async () => {
+    await edge.close({ drainMs });
+    await api.close();
+    fly.close();
+    await runner.close();
+    process.exit(0);
+  };
+  process.once("SIGTERM", () => void end());
+  // Ctrl-C in the terminal that started it is not meant for it.
+  process.on("SIGINT", () => undefined);
+}
+
+async function listen(handle: Parameters<typeof serve>[0], port: number) {
+  try {
+    return await serve(handle, { port });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new Error(
+      code === "EADDRINUSE"
+        ? `Local Fly cannot listen on 127.0.0.1:${port}, another program does. Free it, or choose another: npm run local -- --api-port 4281`
+        : `Local Fly cannot listen on 127.0.0.1:${port}: ${message}`,
+      { cause: error },
+    );
+  }
+}
+
+/** Where visitors reach the sites on this machine, by IPv4. */
+function publicPorts(edge: Edge): DaemonFile["edge"] {
+  const local = (port: number) => {
+    const open = edge.listeners().find((it) => it.port === port && !it.ip.includes(":"));
+    return open ? `${open.local.host}:${open.local.port}` : "";
+  };
+  return { http: local(80), https: local(443) };
+}
+
+const tell = (word: Word): void => {
+  process.send?.(word, () => process.disconnect?.());
+};
+
+if (import.meta.main) {
+  run(DaemonOptions.parse(JSON.parse(process.argv[2] ?? "{}"))).then(
+    () => tell({ ready: true }),
+    (error: unknown) => {
+      console.error(error);
+      process.exitCode = 1;
+      tell({ error: error instanceof Error ? error.message : String(error) });
+    },
+  );
+}

@@ -1,0 +1,96 @@
+/** `pulumi up` of the stack `local`, by Pulumi's own Automation API, so that its progress can be shown as it happens. */
+import { readdir, readFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { type EngineEvent, LocalWorkspace, PulumiCommand, type Stack } from "@pulumi/pulumi/automation/index.js";
+import manifest from "../package.json" with { type: "json" };
+import { localEnvironment } from "./environment.ts";
+import { paths, projectDir, stackName } from "./paths.ts";
+
+/** Resources changed, by operation: create, update, same, ... */
+export type Changes = Record<string, number>;
+
+/** Deploys the stack. `progress` is told a line for each step and each message; rejects with what Pulumi's diagnostics said. */
+export async function deploy(progress: (line: string) => void): Promise<Changes> {
+  const stack = await openStack();
+  await unlock(stack);
+  const errors: string[] = [];
+  let changes: Changes = {};
+  const onEvent = (event: EngineEvent) => {
+    const line = describe(event);
+    if (line !== undefined) progress(line);
+    if (event.diagnosticEvent?.severity === "error") errors.push(plainText(event.diagnosticEvent.message));
+    if (event.summaryEvent) changes = { ...event.summaryEvent.resourceChanges } as Changes;
+  };
+  try {
+    // The preview would run the whole program once more, only to be thrown away.
+    await stack.up({ onEvent, suppressOutputs: true, suppressProgress: true, color: "never" });
+  } catch (error) {
+    throw new Error(deployFailure(errors, error), { cause: error });
+  }
+  return changes;
+}
+
+export async function destroy(progress: (line: string) => void): Promise<void> {
+  const stack = await openStack();
+  await unlock(stack);
+  await stack.destroy({
+    onEvent: (event) => {
+      const line = describe(event);
+      if (line !== undefined) progress(line);
+    },
+  });
+}
+
+async function openStack(): Promise<Stack> {
+  const home = process.env.PULUMI_HOME ?? join(homedir(), ".pulumi");
+  const version = manifest.dependencies.pulumi;
+  const pulumiCommand = await PulumiCommand.get({ root: join(home, "versions", version) });
+  return LocalWorkspace.createOrSelectStack(
+    { stackName, workDir: projectDir },
+    { pulumiCommand, envVars: await localEnvironment() },
+  );
+}
+
+/** A CLI that was killed leaves its lock behind, and every later one would refuse to start. Locks of living processes stay. */
+async function unlock(stack: Stack): Promise<void> {
+  const entries = await readdir(paths.locks, { recursive: true, withFileTypes: true }).catch(() => []);
+  const files = entries.filter((entry) => entry.isFile() && entry.name.endsWith(".json"));
+  if (files.length === 0) return;
+  const holders = await Promise.all(
+    files.map(async (file) => JSON.parse(await readFile(join(file.parentPath, file.name), "utf8")) as { pid?: number }),
+  );
+  if (holders.every(({ pid }) => pid !== undefined && !lives(pid))) await stack.cancel();
+}
+
+function lives(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A step or message in a few words; undefined for what nobody needs to see. */
+function describe(event: EngineEvent): string | undefined {
+  if (event.resourcePreEvent) {
+    const { op, urn } = event.resourcePreEvent.metadata;
+    return op === "same" || op === "read" ? undefined : `${op} ${nameOf(urn)}`;
+  }
+  const { diagnosticEvent } = event;
+  if (!diagnosticEvent || diagnosticEvent.severity === "debug" || diagnosticEvent.severity === "error")
+    return undefined;
+  return plainText(diagnosticEvent.message) || undefined;
+}
+
+const nameOf = (urn: string): string => urn.split("::").at(-1) ?? urn;
+
+/** Without the engine's colour marks and trailing blanks. */
+const plainText = (message: string): string => message.replaceAll(/<\{%.*?%\}>/g, "").trim();
+
+/** The last thing the engine says is only that something failed. */
+function deployFailure(errors: string[], error: unknown): string {
+  const told = errors.filter((line) => line !== "" && !/^(update|preview) failed$/.test(line));
+  return told.length > 0 ? [...new Set(told)].join("\n") : error instanceof Error ? error.message : String(error);
+}

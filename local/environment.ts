@@ -1,0 +1,27 @@
+/** What the CLI needs to work on the stack `local`: backend, passphrase, and where local Fly and its registry are. */
+import { readFile } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+import { readDaemon } from "./daemon-file.ts";
+import { paths, projectDir } from "./paths.ts";
+
+/**
+ * The passphrase of the local stack. A constant and no secret: its state holds only what this machine made for itself,
+ * and Pulumi.local.yaml could not carry one salt for everybody otherwise.
+ */
+const passphrase = "local";
+
+/** The environment of this process plus what the local stack needs. Without a running local Fly its parts are absent: config and stack commands work all the same. */
+export async function localEnvironment(): Promise<Record<string, string>> {
+  const daemon = await readDaemon();
+  const token = await readFile(paths.token, "utf8").catch(() => undefined);
+  return {
+    ...(process.env as Record<string, string>),
+    // Script, language host and program take `node` from PATH.
+    PATH: `${join(projectDir, "node_modules", ".bin")}${delimiter}${process.env.PATH ?? ""}`,
+    PULUMI_BACKEND_URL: `file://${paths.backend}`,
+    PULUMI_CONFIG_PASSPHRASE: passphrase,
+    PULUMI_SKIP_UPDATE_CHECK: "true",
+    ...(token ? { FLY_API_TOKEN: token.trim() } : {}),
+    ...(daemon ? { FLY_API_HOSTNAME: daemon.api, FLY_REGISTRY_HOST: daemon.registry } : {}),
+  };
+}

@@ -1,0 +1,31 @@
+/** Pulumi.local.yaml as the program will read it, for what must be known before Pulumi runs. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parse } from "yaml";
+import { ConfigError, type EdgeConfig, parseConfig } from "../config.ts";
+import { projectDir, stackName } from "./paths.ts";
+
+const prefix = "fly-pops:";
+
+/** Hosts of all sites, the proxied and cached ones first. */
+export async function siteHosts(): Promise<string[]> {
+  const { image } = await stackConfig();
+  const proxied = image.sites.filter((site) => site.kind === "proxy");
+  return [...proxied, ...image.sites.filter((site) => site.kind !== "proxy")].map(({ host }) => host);
+}
+
+export const appName = async (): Promise<string> => (await stackConfig()).app;
+
+/** Throws all mistakes of the file. */
+async function stackConfig(): Promise<EdgeConfig> {
+  const file = `Pulumi.${stackName}.yaml`;
+  const { config = {} } = parse(await readFile(join(projectDir, file), "utf8")) as { config?: Record<string, unknown> };
+  const own = Object.entries(config)
+    .filter(([key]) => key.startsWith(prefix))
+    .map(([key, value]) => [key.slice(prefix.length), value] as const);
+  try {
+    return parseConfig(Object.fromEntries(own));
+  } catch (error) {
+    throw error instanceof ConfigError ? new Error(`${file}: ${error.message}`, { cause: error }) : error;
+  }
+}

@@ -1,0 +1,173 @@
+import { expect, test, vi } from "vitest";
+import { z } from "zod";
+import { type Context, HalfMade, type Handler } from "../../providers/handler.ts";
+import { createProvider, unknown } from "../../providers/host.ts";
+import { providerText } from "../../providers/resource.ts";
+
+const Inputs = z.strictObject({
+  name: z.string().min(2),
+  size: z.int(),
+  nested: z.strictObject({ list: z.array(z.int()) }),
+});
+type Inputs = z.infer<typeof Inputs>;
+type Outputs = Inputs & { made: string };
+
+const inputs: Inputs = { name: "ab", size: 1, nested: { list: [1] } };
+const outs: Outputs = { ...inputs, made: "yes" };
+const __provider = providerText("Volume");
+
+const plain: Handler<Inputs, Outputs> = {
+  schema: Inputs,
+  lifecycle: { name: "replace", size: "update", nested: "ignored" },
+  deleteBeforeReplace: true,
+  create: async (it) => ({ id: "id1", outs: { ...it, made: "yes" } }),
+  read: async () => ({ outs, inputs: { ...inputs, size: 9 } }),
+  update: async (_id, _olds, news) => ({ ...news, made: "again" }),
+  delete: async () => {},
+};
+
+const providerOf = (handler: Partial<Handler<Inputs, Outputs>> = {}) =>
+  createProvider("Volume", { ...plain, ...handler }, () => ({}) as Context);
+
+/** What configure gets: the whole stack config. */
+const request = (values: Record<string, string> = {}) => ({
+  config: { get: (key: string) => values[key], require: (key: string) => values[key] ?? "" },
+});
+
+async function configured(handler: Partial<Handler<Inputs, Outputs>> = {}) {
+  const provider = providerOf(handler);
+  await provider.configure?.(request());
+  return provider;
+}
+
+test("a call that overtakes configure waits for it", async () => {
+  const seen: (string | undefined)[] = [];
+  const provider = createProvider("Volume", plain, (config) => {
+    seen.push(config("fly:endpoint"));
+    return {} as Context;
+  });
+  const early = provider.create({ ...inputs, __provider });
+  await provider.configure?.(request({ "fly:endpoint": "e" }));
+  expect((await early).id).toBe("id1");
+  expect(seen).toEqual(["e"]);
+});
+
+test("check and diff need no credentials: previews have none", async () => {
+  const connect = vi.fn(() => {
+    throw new Error("no token");
+  });
+  const provider = createProvider("Volume", plain, connect);
+  await provider.check?.({}, { ...inputs, __provider });
+  await provider.diff?.("id1", { ...outs, __provider }, { ...inputs, __provider });
+  expect(connect).not.toHaveBeenCalled();
+});
+
+test("without credentials every call fails, not only the first", async () => {
+  const provider = createProvider("Volume", plain, () => {
+    throw new Error("No Fly token");
+  });
+  await provider.configure?.(request());
+  await expect(provider.create({ ...inputs, __provider })).rejects.toThrow("No Fly token");
+  await expect(provider.delete?.("id1", { ...outs, __provider })).rejects.toThrow("No Fly token");
+});
+
+test.each<[string, object]>([
+  ["a name", { name: unknown }],
+  ["a number", { size: unknown }],
+  ["an object", { nested: unknown }],
+  ["a leaf", { nested: { list: [unknown] } }],
+])("%s not known yet passes the check", async (_, values) => {
+  const news = { ...inputs, ...values, __provider };
+  expect((await providerOf().check?.({}, news))?.failures).toEqual([]);
+});
+
+test("what is wrong is reported although something else is not known yet", async () => {
+  const result = await providerOf().check?.({}, { ...inputs, name: unknown, size: "big", __provider });
+  expect(result?.failures).toEqual([{ property: "size", reason: expect.stringContaining("number") }]);
+});
+
+test("all mistakes come in one round, each with its path", async () => {
+  const result = await providerOf().check?.(
+    {},
+    { name: "a", size: 1.5, nested: { list: ["x"] }, extra: 1, __provider },
+  );
+  expect(result?.failures?.map(({ property }) => property).toSorted()).toEqual(["", "name", "nested.list.0", "size"]);
+});
+
+test("check hands the handler old inputs only when there are some", async () => {
+  const check = vi.fn(() => []);
+  const provider = providerOf({ check });
+  await provider.check?.({}, { ...inputs, __provider });
+  await provider.check?.({ ...inputs, __provider }, { ...inputs, size: 2, __provider });
+  expect(check.mock.calls).toEqual([
+    [undefined, inputs],
+    [inputs, { ...inputs, size: 2 }],
+  ]);
+});
+
+test("diff names what replaces and leaves the rest to the engine", async () => {
+  const result = await providerOf().diff?.(
+    "id1",
+    { ...outs, __provider },
+    { ...inputs, name: "cd", size: 5, __provider },
+  );
+  expect(result).toEqual({ replaces: ["name"], deleteBeforeReplace: true });
+});
+
+test("results are strict JSON and carry the provider text", async () => {
+  const provider = await configured({
+    create: async (it) => ({ id: 7 as unknown as string, outs: { ...it, made: undefined as unknown as string } }),
+  });
+  expect(await provider.create({ ...inputs, __provider })).toEqual({ id: "7", outs: { ...inputs, __provider } });
+});
+
+test("read returns the inputs as found, or drift would never be repaired", async () => {
+  const provider = await configured();
+  expect(await provider.read?.("id1", { ...outs, __provider })).toEqual({
+    id: "id1",
+    props: { ...outs, __provider },
+    inputs: { ...inputs, size: 9, __provider },
+  });
+});
+
+test("what is gone has no id", async () => {
+  const provider = await configured({ read: async () => undefined });
+  expect(await provider.read?.("id1", { ...outs, __provider })).toEqual({ id: "", props: {} });
+});
+
+test("something half made keeps its id, what is known of it, and the provider text", async () => {
+  const provider = await configured({
+    create: async () => {
+      throw new HalfMade("id1", outs, "it does not start");
+    },
+  });
+  const error = await provider.create({ ...inputs, __provider }).catch((it: unknown) => it);
+  expect(error).toMatchObject({
+    message: "it does not start",
+    id: "id1",
+    properties: { ...outs, __provider },
+    reasons: ["it does not start"],
+  });
+});
+
+test("errors leave without tokens and without a stack", async () => {
+  const provider = await configured({
+    delete: async () => {
+      throw new Error("used fm2_planted==");
+    },
+  });
+  const error = (await provider.delete?.("id1", { ...outs, __provider }).catch((it: unknown) => it)) as Error;
+  expect(error.message).toBe("used [redacted]");
+  expect(error.stack).toBe("");
+});
+
+test("a thrown string keeps its words", async () => {
+  const provider = await configured({
+    update: async () => {
+      throw "plain words";
+    },
+  });
+  await expect(provider.update?.("id1", { ...outs, __provider }, { ...inputs, __provider })).rejects.toThrow(
+    "plain words",
+  );
+});

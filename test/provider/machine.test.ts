@@ -1,0 +1,313 @@
+import { expect, test } from "vitest";
+import { failingCheck, passingAfter } from "../../local/fly/state-runner.ts";
+import { type MachineOutputs, machineHandler, toWire } from "../../providers/fly/machine.ts";
+import { createRollout } from "../../providers/fly/rollout.ts";
+import { volumeHandler } from "../../providers/fly/volume.ts";
+import { HalfMade } from "../../providers/handler.ts";
+import { app, type Bench, bench, image, machineInputs, volumeInputs, withImage } from "../support/context.ts";
+
+/** A PoP that serves version 1 of its image. */
+async function pop(
+  options: Parameters<typeof bench>[0] = {},
+): Promise<Bench & { id: string; outs: MachineOutputs; inputs: ReturnType<typeof machineInputs> }> {
+  const made = await bench(options);
+  const volume = await volumeHandler.create(volumeInputs(), made.context);
+  const inputs = machineInputs(volume.id);
+  const { id, outs } = await machineHandler.create(inputs, made.context);
+  made.local.fly.calls.clear();
+  return { ...made, id, outs, inputs };
+}
+
+const failure = async (work: Promise<unknown>): Promise<Error & { outs?: MachineOutputs }> => {
+  try {
+    await work;
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error("it succeeded");
+};
+
+const routes = ({ local }: Bench) => local.fly.calls.list.map(({ route }) => route);
+/** Machines as they are now, each with the config of its version as it was sent. */
+const lives = ({ local }: Bench) =>
+  local
+    .machines()
+    .filter(({ state }) => state !== "destroyed")
+    .map(({ id, name, region, state, cordoned, version, versions, lease }) => ({
+      id,
+      name,
+      region,
+      state,
+      cordoned,
+      lease,
+      instanceId: version,
+      sent: versions.find((it) => it.version === version)?.received,
+    }));
+
+test("a PoP is made with six calls, volume and machine, and serves", async () => {
+  await using made = await bench();
+  const volume = await volumeHandler.create(volumeInputs(), made.context);
+  const { outs } = await machineHandler.create(machineInputs(volume.id), made.context);
+  expect(routes(made)).toEqual([
+    "GET volumes",
+    "POST volumes",
+    "POST machines",
+    "GET machines/:id/wait",
+    "GET machines/:id",
+  ]);
+  expect(outs).toMatchObject({ state: "started", complete: true });
+  expect(lives(made)).toMatchObject([{ name: "cdg-1", region: "cdg", instanceId: outs.instanceId }]);
+});
+
+test("what is posted is the config, its mount and its owner", async () => {
+  await using made = await bench();
+  const { id: volume } = await volumeHandler.create(volumeInputs(), made.context);
+  const inputs = machineInputs(volume);
+  await machineHandler.create(inputs, made.context);
+  const posted = made.local.fly.calls.list.find(({ route }) => route === "POST machines");
+  expect(posted?.body).toEqual({
+    name: "cdg-1",
+    region: "cdg",
+    config: {
+      ...inputs.config,
+      mounts: [{ volume, path: "/var" }],
+      metadata: { fly_pops_stack: "me/fly-pops/prod", fly_pops_key: "cdg-1" },
+    },
+  });
+});
+
+test("a healthy update takes eight calls, in place, and says which version serves", async () => {
+  await using made = await pop();
+  const { id, outs, inputs } = made;
+  const updated = await machineHandler.update(id, outs, withImage(inputs, 2), made.context);
+  expect(routes(made)).toEqual([
+    "GET machines/:id",
+    "POST machines/:id/lease",
+    "POST machines/:id/cordon",
+    "POST machines/:id",
+    "GET machines/:id/wait",
+    "GET machines/:id",
+    "POST machines/:id/uncordon",
+    "DELETE machines/:id/lease",
+  ]);
+  const [machine] = lives(made);
+  expect(machine).toMatchObject({ id, instanceId: updated.instanceId, cordoned: false, state: "started" });
+  expect(updated.instanceId).not.toBe(outs.instanceId);
+  expect(made.lines.at(-1)).toBe(`cdg-1: version ${updated.instanceId} serves`);
+});
+
+test("the update is posted once, with the version it was computed from and the lease's nonce", async () => {
+  await using made = await pop();
+  await machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), made.context);
+  const posts = made.local.fly.calls.list.filter(({ route }) => route === "POST machines/:id");
+  expect(posts.map(({ body }) => body)).toEqual([
+    { config: toWire(withImage(made.inputs, 2)), current_version: made.outs.instanceId },
+  ]);
+});
+
+test("the wait is pinned to the new version", async () => {
+  await using made = await pop();
+  const { instanceId } = await machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), made.context);
+  const wait = made.local.fly.calls.list.find(({ route }) => route === "GET machines/:id/wait");
+  expect(new URLSearchParams(wait?.query).get("version")).toBe(instanceId);
+});
+
+test("a check that takes its time is waited for", async () => {
+  await using made = await pop();
+  made.local.runner.image(image(2), { check: passingAfter(40_000) });
+  const updated = await machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), made.context);
+  expect(updated.complete).toBe(true);
+});
+
+test.each([
+  ["crashes at boot", { exits: { afterMs: 100, exitCode: 3 } }, "it exited with 3"],
+  [
+    "runs out of memory",
+    { exits: { afterMs: 5_000, exitCode: 137, oomKilled: true }, check: passingAfter(20_000) },
+    "it ran out of memory and was killed",
+  ],
+  [
+    "never passes its check",
+    { check: failingCheck },
+    "not healthy in time: health is critical (connect: connection refused)",
+  ],
+] as const)("an image that %s is undone: the old one serves again, verified", async (_, behaviour, reason) => {
+  await using made = await pop();
+  made.local.runner.image(image(2), behaviour);
+  const error = await failure(machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), made.context));
+  expect(error).toBeInstanceOf(HalfMade);
+  expect(error.message).toMatch(/^cdg-1: update undone after \d+ s, /);
+  expect(error.message).toContain(reason);
+  const [machine] = lives(made);
+  expect(machine).toMatchObject({ state: "started", cordoned: false, sent: { image: image(1) } });
+  expect(error.outs).toMatchObject({ instanceId: machine?.instanceId, config: { image: image(1) }, complete: false });
+  expect(machine?.lease).toBeUndefined();
+});
+
+test("an image that cannot be pulled ends at once with the old version serving", async () => {
+  await using made = await pop();
+  made.local.runner.image(image(2), { pull: "fails" });
+  const error = await failure(machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), made.context));
+  expect(error.message).toMatch(/^cdg-1: /);
+  const [machine] = lives(made);
+  expect(machine).toMatchObject({ state: "started", cordoned: false, sent: { image: image(1) } });
+});
+
+test("after a failed update the next run takes it up again", async () => {
+  await using made = await pop();
+  made.local.runner.image(image(2), { check: failingCheck });
+  const error = await failure(machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), made.context));
+  made.local.runner.image(image(2), undefined);
+  const nextRun = { ...made.context, rollout: createRollout() };
+  const updated = await machineHandler.update(
+    made.id,
+    error.outs as MachineOutputs,
+    withImage(made.inputs, 2),
+    nextRun,
+  );
+  expect(updated).toMatchObject({ complete: true, config: { image: image(2) } });
+  expect(lives(made)).toMatchObject([{ sent: { image: image(2) } }]);
+});
+
+test("a machine that fell over and stays down is started by the update that mends it", async () => {
+  await using made = await pop();
+  made.local.runner.machine(made.id, { exits: { afterMs: 100, exitCode: 1 } });
+  await made.local.call("POST", `/apps/${app}/machines/${made.id}/restart`);
+  await made.local.clock.advance(600_000);
+  made.local.runner.machine(made.id, undefined);
+  const updated = await machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), made.context);
+  expect(updated).toMatchObject({ complete: true, state: "started" });
+});
+
+test("a machine that failed to come up at all is kept, with its reason, for the next run", async () => {
+  await using made = await bench();
+  const { id: volume } = await volumeHandler.create(volumeInputs(), made.context);
+  made.local.runner.image(image(1), { check: failingCheck });
+  const error = await failure(machineHandler.create(machineInputs(volume), made.context));
+  expect(error).toBeInstanceOf(HalfMade);
+  expect(error.message).toMatch(/^cdg-1: machine [0-9a-f]{14} was made but does not serve, not healthy in time: /);
+  expect(error.outs).toMatchObject({ complete: false });
+  expect(lives(made)).toHaveLength(1);
+});
+
+test("a create whose answer was lost is found again, not repeated", async () => {
+  await using made = await bench();
+  const { id: volume } = await volumeHandler.create(volumeInputs(), made.context);
+  made.local.faults.next("POST machines", "drop response");
+  const { id } = await machineHandler.create(machineInputs(volume), made.context);
+  expect(made.local.calls("POST", "machines")).toBe(1);
+  expect(lives(made).map((it) => it.id)).toEqual([id]);
+});
+
+test("a create cut off before it arrived is not repeated either, and the next run makes it", async () => {
+  await using made = await bench();
+  const { id: volume } = await volumeHandler.create(volumeInputs(), made.context);
+  made.local.faults.next("POST machines", "drop request");
+  await failure(machineHandler.create(machineInputs(volume), made.context));
+  expect(made.local.calls("POST", "machines")).toBe(1);
+  await machineHandler.create(machineInputs(volume), made.context);
+  expect(lives(made)).toHaveLength(1);
+});
+
+test("a machine of the same name that belongs to somebody else is refused, its owner named", async () => {
+  await using made = await pop();
+  const { id: volume } = await volumeHandler.create(volumeInputs({ name: "other" }), made.context);
+  const error = await failure(
+    machineHandler.create(machineInputs(volume, { owner: "me/fly-pops/other" }), made.context),
+  );
+  expect(error.message).toBe(
+    `cdg-1: ${app} has a machine named cdg-1 already (${made.id}), and it belongs to stack me/fly-pops/prod. Nothing was changed. Destroy or rename it, or take another fly-pops:app.`,
+  );
+  expect(lives(made)).toMatchObject([{ id: made.id, instanceId: made.outs.instanceId }]);
+});
+
+test("an update whose answer was lost is settled by reading", async () => {
+  await using made = await pop();
+  made.local.faults.next("POST machines/:id", "drop response");
+  const updated = await machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), made.context);
+  expect(made.local.calls("POST", "machines/:id")).toBe(1);
+  expect(lives(made)).toMatchObject([{ instanceId: updated.instanceId, sent: { image: image(2) } }]);
+});
+
+test("a foreign lease is waited out", async () => {
+  await using made = await pop();
+  await made.local.call("POST", `/apps/${app}/machines/${made.id}/lease?ttl=30`);
+  const updated = await machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), made.context);
+  expect(updated.complete).toBe(true);
+});
+
+test("a foreign lease that does not end is named, and nothing changes", async () => {
+  await using made = await pop();
+  await made.local.call("POST", `/apps/${app}/machines/${made.id}/lease?ttl=3600`);
+  const error = await failure(machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), made.context));
+  expect(error.message).toMatch(/^cdg-1: .*lease currently held by .*; waited 120 s for it to end\. Nothing changed\./);
+  expect(made.local.calls("POST", "machines/:id")).toBe(0);
+});
+
+test("a change of what only we care about calls nobody", async () => {
+  await using made = await pop();
+  const outs = await machineHandler.update(
+    made.id,
+    made.outs,
+    { ...made.inputs, timeoutSeconds: 5, drainSeconds: 0 },
+    made.context,
+  );
+  expect(made.local.calls()).toBe(0);
+  expect(outs).toEqual({ ...made.outs, timeoutSeconds: 5, drainSeconds: 0 });
+});
+
+test("a stopped machine gets its new config and stays stopped", async () => {
+  await using made = await pop();
+  await made.local.call("POST", `/apps/${app}/machines/${made.id}/stop`);
+  await made.local.clock.advance(5_000);
+  const updated = await machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), made.context);
+  expect(updated.state).toBe("stopped");
+  expect(lives(made)).toMatchObject([{ state: "stopped", sent: { image: image(2) } }]);
+});
+
+test("what was just made shows no drift", async () => {
+  await using made = await pop();
+  const read = await machineHandler.read(made.id, made.outs, made.context);
+  expect(read).toEqual({ outs: made.outs, inputs: made.inputs });
+});
+
+test("what somebody changed by hand shows, field by field, and an update puts it back", async () => {
+  await using made = await pop();
+  const config = { ...toWire(made.inputs), env: { POP_NAME: "hacked" } };
+  await made.local.call("POST", `/apps/${app}/machines/${made.id}`, { config });
+  await made.local.clock.advance(5_000);
+  const read = await machineHandler.read(made.id, made.outs, made.context);
+  expect(read?.inputs).toEqual({ ...made.inputs, config: { ...made.inputs.config, env: { POP_NAME: "hacked" } } });
+  await machineHandler.update(made.id, read?.outs as MachineOutputs, made.inputs, made.context);
+  expect(lives(made)).toMatchObject([{ sent: { env: { POP_NAME: "cdg-1" } } }]);
+});
+
+test("a machine that is gone reads as gone, and its delete is done", async () => {
+  await using made = await pop();
+  await made.local.call("DELETE", `/apps/${app}/machines/${made.id}?force=true`);
+  await made.local.clock.advance(5_000);
+  expect(await machineHandler.read(made.id, made.outs, made.context)).toBeUndefined();
+  await machineHandler.delete(made.id, made.outs, made.context);
+});
+
+test("a delete takes the machine out of routing, lets it end, and removes it; its volume is free", async () => {
+  await using made = await pop();
+  await machineHandler.delete(made.id, made.outs, made.context);
+  expect(routes(made).slice(0, 2)).toEqual(["POST machines/:id/cordon", "POST machines/:id/stop"]);
+  await volumeHandler.delete(made.inputs.volume, { ...volumeInputs(), schemaVersion: 1, zone: null }, made.context);
+  expect(lives(made)).toEqual([]);
+});
+
+test("after a failure no further machine is touched", async () => {
+  await using made = await pop();
+  made.local.runner.image(image(2), { check: failingCheck });
+  const second = { ...made.inputs, pop: "ams-1" };
+  const [first, other] = await Promise.all([
+    failure(machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), made.context)),
+    failure(machineHandler.update("other", made.outs, withImage(second, 2), made.context)),
+  ]);
+  expect(first.message).toMatch(/^cdg-1: update undone/);
+  expect(other.message).toBe(
+    "ams-1: not touched, because the update of cdg-1 failed before. It goes on serving what it served. Mend cdg-1, then run again.",
+  );
+});

@@ -1,0 +1,84 @@
+/** A handler's context over local Fly, and inputs to start from. */
+import { Fly } from "../../providers/fly/api.ts";
+import type { MachineInputs } from "../../providers/fly/machine.ts";
+import { createRollout } from "../../providers/fly/rollout.ts";
+import type { VolumeInputs } from "../../providers/fly/volume.ts";
+import type { Context } from "../../providers/handler.ts";
+import { type LocalFlyTestOptions, type LocalFlyUnderTest, localFly } from "./local-fly.ts";
+
+export interface Bench extends AsyncDisposable {
+  local: LocalFlyUnderTest;
+  context: Context;
+  /** What handlers told the user. */
+  lines: string[];
+}
+
+export const app = "my-edge";
+
+/** Local Fly with the app made, and a context whose client and clock go with it. */
+export async function bench(options: LocalFlyTestOptions & { withApp?: boolean } = {}): Promise<Bench> {
+  const local = await localFly(options);
+  const lines: string[] = [];
+  const context: Context = {
+    fly: new Fly({ endpoint: local.url, token: local.token, clock: local.clock, random: () => 0.5 }),
+    clock: local.clock,
+    rollout: createRollout(),
+    log: (line) => lines.push(line),
+  };
+  if (options.withApp ?? true) {
+    await local.call("POST", "/apps", { name: app, org_slug: "personal" });
+    local.fly.calls.clear();
+  }
+  return { local, context, lines, [Symbol.asyncDispose]: () => local.close() };
+}
+
+export const volumeInputs = (over: Partial<VolumeInputs> = {}): VolumeInputs => ({
+  pop: "cdg-1",
+  app,
+  name: "pop_cdg_1",
+  region: "cdg",
+  sizeGb: 3,
+  guest: { cpu_kind: "shared", cpus: 1, memory_mb: 256 },
+  ...over,
+});
+
+export const image = (version: number): string => `registry.fly.io/my-edge@sha256:${String(version).padStart(64, "0")}`;
+
+export const machineInputs = (volume: string, over: Partial<MachineInputs> = {}): MachineInputs => ({
+  pop: "cdg-1",
+  app,
+  name: "cdg-1",
+  region: "cdg",
+  volume,
+  mountPath: "/var",
+  config: {
+    image: image(1),
+    guest: { cpu_kind: "shared", cpus: 1, memory_mb: 256 },
+    env: { POP_NAME: "cdg-1" },
+    services: [
+      {
+        protocol: "tcp",
+        internal_port: 1102,
+        ports: [{ port: 443, handlers: ["proxy_proto"], proxy_proto_options: { version: "v2" } }],
+        autostop: "off",
+        autostart: true,
+      },
+    ],
+    checks: {
+      health: { type: "http", port: 1105, path: "/healthz", interval: "5s", timeout: "2s", grace_period: "20s" },
+    },
+    restart: { policy: "always" },
+    stop_config: { signal: "SIGTERM", timeout: "60s" },
+  },
+  owner: "me/fly-pops/prod",
+  timeoutSeconds: 120,
+  drainSeconds: 10,
+  maxUnavailable: 1,
+  ...over,
+});
+
+/** The same inputs with another image. */
+export const withImage = (inputs: MachineInputs, version: number): MachineInputs => ({
+  ...inputs,
+  config: { ...inputs.config, image: image(version) },
+});
