@@ -1,10 +1,10 @@
 /** The program: the stack file says what there is to be, Edge makes it so. */
 import * as pulumi from "@pulumi/pulumi";
 import { Edge } from "./components/edge.ts";
-import { readConfig } from "./config.ts";
+import { readConfig, readRegistry } from "./config.ts";
 
 const owner = `${pulumi.getOrganization()}/${pulumi.getProject()}/${pulumi.getStack()}`;
-const edge = new Edge("edge", { ...readConfig(), owner });
+const edge = new Edge("edge", { ...readConfig(), registry: readRegistry(), owner });
 
 /** Name of the Fly app. */
 export const app = edge.app;

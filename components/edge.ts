@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { EdgeConfig } from "../config.ts";
+import type { EdgeConfig, Registry } from "../config.ts";
 import { Address } from "../providers/fly/address.ts";
 import { App } from "../providers/fly/app.ts";
 import { SidecarImage } from "./image.ts";
@@ -8,6 +8,7 @@ import { Pop } from "./pop.ts";
 export interface EdgeArgs extends EdgeConfig {
   /** Stack the edge belongs to, organization/project/stack: how its machines are known as its own. */
   owner: string;
+  registry: Registry;
 }
 
 /** The whole edge of one stack: an app, its anycast addresses, one image, and the PoPs that run it. */
@@ -25,10 +26,21 @@ export class Edge extends pulumi.ComponentResource {
     const own = { parent: this };
     const app = new App(`${name}-app`, { app: args.app, organization: args.organization }, own);
     // References to the app go by its id: in previews of updates it stays known where outputs would not.
-    const addresses = args.addresses.map((type) => [type, new Address(`${name}-${type}`, { app: app.id, type }, own)] as const);
+    const addresses = args.addresses.map(
+      (type) => [type, new Address(`${name}-${type}`, { app: app.id, type }, own)] as const,
+    );
     this.image = args.imageRef
       ? pulumi.output(args.imageRef)
-      : new SidecarImage(`${name}-image`, { app: app.id, spec: args.image, registry: args.registry, platform: args.imagePlatform }, own).ref;
+      : new SidecarImage(
+          `${name}-image`,
+          {
+            app: app.id,
+            spec: args.image,
+            registry: args.registry,
+            platform: args.imagePlatform === "host" ? undefined : args.imagePlatform,
+          },
+          own,
+        ).ref;
 
     const pop = (it: EdgeConfig["pops"][number], after: Pop[]) =>
       new Pop(
@@ -39,13 +51,22 @@ export class Edge extends pulumi.ComponentResource {
           image: this.image,
           owner: args.owner,
           protect: args.protect,
-          rollout: { ...args.rollout, after: after.map(({ machine }) => machine) },
+          rollout: {
+            ...args.rollout,
+            drainSeconds: 10,
+            timeoutSeconds: 300,
+            after: after.map(({ machine }) => machine),
+          },
         },
         own,
       );
-    const canaries = args.pops.filter((it) => it.name === args.rollout.canary).map((it) => [it.name, pop(it, [])] as const);
+    const canaries = args.pops
+      .filter((it) => it.name === args.rollout.canary)
+      .map((it) => [it.name, pop(it, [])] as const);
     const first = canaries.map(([, it]) => it);
-    const others = args.pops.filter((it) => it.name !== args.rollout.canary).map((it) => [it.name, pop(it, first)] as const);
+    const others = args.pops
+      .filter((it) => it.name !== args.rollout.canary)
+      .map((it) => [it.name, pop(it, first)] as const);
 
     this.app = app.id;
     this.addresses = pulumi.output(Object.fromEntries(addresses.map(([type, address]) => [type, address.ip])));

@@ -79,8 +79,7 @@ function describe(event: EngineEvent): string | undefined {
     return op === "same" || op === "read" ? undefined : `${op} ${nameOf(urn)}`;
   }
   const { diagnosticEvent } = event;
-  if (!diagnosticEvent || diagnosticEvent.severity === "debug" || diagnosticEvent.severity === "error")
-    return undefined;
+  if (!diagnosticEvent || diagnosticEvent.severity === "error") return undefined;
   return plainText(diagnosticEvent.message) || undefined;
 }
 
