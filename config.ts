@@ -1,0 +1,59 @@
+/** The stack's configuration: read here and nowhere else, checked whole before anything is made. Keys: docs/config.md. */
+import * as pulumi from "@pulumi/pulumi";
+import { ConfigError } from "./config/mistakes.ts";
+import { parseConfig } from "./config/parse.ts";
+import { StackFile } from "./config/schema.ts";
+import type { EdgeConfig } from "./config/types.ts";
+import { fieldOf, schemaAt } from "./config/walk.ts";
+
+export { ConfigError } from "./config/mistakes.ts";
+export { parseConfig } from "./config/parse.ts";
+export { type Registry, readRegistry } from "./config/registry.ts";
+export type { AddressType, EdgeConfig, ImagePlatform, PopConfig, Rollout } from "./config/types.ts";
+
+/**
+ * The configuration of the stack being deployed.
+ * @throws pulumi.RunError, which Pulumi prints without a stack trace, naming every mistake.
+ */
+export function readConfig(): EdgeConfig {
+  const config = new pulumi.Config();
+  const prefix = `${config.name}:`;
+  const keys = Object.keys(pulumi.runtime.allConfig())
+    .filter((key) => key.startsWith(prefix))
+    .map((key) => key.slice(prefix.length));
+  try {
+    refuseSecrets(keys.filter((key) => secretKeys().includes(prefix + key)));
+    return parseConfig(Object.fromEntries(keys.map((key) => [key, valueFor(config, key)])));
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new pulumi.RunError(`Pulumi.${pulumi.getStack()}.yaml: ${error.message}`);
+  }
+}
+
+/** Keys with a secret value, as the engine tells every program. The SDK reads the same variable but keeps what it found to itself. */
+function secretKeys(): string[] {
+  return JSON.parse(process.env.PULUMI_CONFIG_SECRET_KEYS || "[]");
+}
+
+/** What stands here is rendered into the image and kept in plain state: a secret would stay none. */
+function refuseSecrets(keys: readonly string[]): void {
+  if (keys.length === 0) return;
+  throw new ConfigError(
+    keys
+      .toSorted()
+      .map((key) => `${key} holds a secret: it would lie in the image and the state for all to read. Remove it.`),
+  );
+}
+
+/** A text where the key takes one, else what the engine wrote as JSON. What is neither is for the schema to refuse; nothing at all is absence. */
+function valueFor(config: pulumi.Config, key: string): unknown {
+  const text = config.get(key);
+  if (text === undefined || text === "" || text === "null") return undefined;
+  const schema = schemaAt(StackFile, [key]);
+  if (schema !== undefined && fieldOf(schema)?.type === "string") return text;
+  try {
+    return config.getObject(key);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,94 @@
+/** Shorthand in, one complete shape out. Called on files without mistakes only. */
+import type { ImageSpec, Luggage, Site } from "../image/spec.ts";
+import { memoryRange, presets } from "../providers/fly/guests.ts";
+import { cacheShare, defaults } from "./defaults.ts";
+import { seconds } from "./duration.ts";
+import { plainFolder, plainName, plainOrigin } from "./names.ts";
+import { popNames } from "./rules/pops.ts";
+import type { StackFile } from "./schema.ts";
+import type { AddressType, EdgeConfig, ImagePlatform, PopConfig } from "./types.ts";
+
+export function complete(file: StackFile): EdgeConfig {
+  const pops = Object.keys(file.regions)
+    .toSorted()
+    .flatMap((region) => popsOf(region, file));
+  const smallestGb = Math.min(...pops.map((it) => it.volumeGb));
+  const canary = file.rollout?.canary;
+  return {
+    app: file.app,
+    organization: file.organization ?? defaults.organization,
+    pops,
+    image: imageSpec(file, smallestGb),
+    ...(file.imageRef !== undefined && file.imageRef !== "" && { imageRef: file.imageRef }),
+    imagePlatform: (file.imagePlatform ?? defaults.imagePlatform) as ImagePlatform,
+    addresses: [...(file.addresses ?? defaults.addresses)].toSorted() as AddressType[],
+    protect: file.protect ?? defaults.protect,
+    rollout: {
+      // A region stands for its first PoP.
+      ...(canary !== undefined && { canary: Object.hasOwn(file.regions, canary) ? `${canary}-1` : canary }),
+      maxUnavailable: file.rollout?.maxUnavailable ?? defaults.maxUnavailable,
+    },
+  };
+}
+
+function popsOf(region: string, file: StackFile): PopConfig[] {
+  const own = { ...file.defaults, ...file.regions[region] };
+  const size = own.size ?? defaults.size;
+  const guest = presets[size];
+  if (guest === undefined) throw new Error(`${size} passed the schema but is no size`);
+  return popNames(region, own.replicas ?? defaults.replicas).map((name) => ({
+    name,
+    region,
+    size,
+    ...guest,
+    memoryMb: own.memoryMb ?? memoryRange(guest.cpuKind, guest.cpus).minMb,
+    volumeGb: own.volumeGb ?? defaults.volumeGb,
+  }));
+}
+
+function imageSpec(file: StackFile, smallestGb: number): ImageSpec {
+  return {
+    sites: file.sites.map(site),
+    luggage: byKey(file.luggage ?? {}, luggage),
+    dns: {
+      forward: (file.dns?.forward ?? [])
+        .map(({ zone, servers }) => ({ zone: plainName(zone), servers: [...new Set(servers)] }))
+        .toSorted((a, b) => (a.zone < b.zone ? -1 : 1)),
+    },
+    cache: { maxSizeMb: file.cache?.maxSizeMb ?? Math.floor(smallestGb * 1024 * cacheShare) },
+  };
+}
+
+function site(it: StackFile["sites"][number]): Site {
+  const host = plainName(it.host);
+  if (it.origin !== undefined) {
+    const cache = {
+      maxAgeSeconds: seconds(it.cache?.maxAge ?? defaults.maxAge) ?? 0,
+      staleForSeconds: seconds(it.cache?.staleFor ?? defaults.staleFor) ?? 0,
+    };
+    return { kind: "proxy", host, origin: plainOrigin(it.origin), cache };
+  }
+  if (it.redirect !== undefined) return { kind: "redirect", host, to: plainOrigin(it.redirect) };
+  if (it.files !== undefined) return { kind: "files", host, dir: plainFolder(it.files) };
+  if (it.luggage !== undefined) return { kind: "luggage", host, luggage: it.luggage };
+  throw new Error(`${host} passed the rules but is no kind of site`);
+}
+
+function luggage(it: NonNullable<StackFile["luggage"]>[string]): Luggage {
+  return {
+    source:
+      it.image === undefined ? { kind: "files", dir: plainFolder(it.files ?? "") } : { kind: "image", ref: it.image },
+    command: it.command,
+    env: byKey(it.env ?? {}, String),
+    ...(it.port !== undefined && { port: it.port }),
+  };
+}
+
+/** The same map with its keys sorted: what is rendered or hashed from it does not hang on the order of writing. */
+function byKey<A, B>(map: Readonly<Record<string, A>>, to: (value: A) => B): Record<string, B> {
+  return Object.fromEntries(
+    Object.entries(map)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, value]) => [key, to(value)]),
+  );
+}

@@ -1,0 +1,20 @@
+/** What holds when the stack file says nothing. The reference and Pulumi.yaml quote it. */
+export const defaults = {
+  organization: "personal",
+  size: "shared-cpu-1x",
+  volumeGb: 3,
+  replicas: 1,
+  /** Seconds: only what the origin allows is cached. */
+  maxAge: 0,
+  staleFor: "1d",
+  maxUnavailable: 1,
+  addresses: ["v4", "v6"],
+  protect: true,
+  imagePlatform: "linux/amd64",
+} as const;
+
+/** Part of the smallest volume the cache may fill when nothing is said; the rest is for identity, logs and state. */
+export const cacheShare = 0.75;
+
+/** Part of the smallest volume it may fill at most: ext4's own and reserved blocks take the rest. */
+export const cacheShareLimit = 0.9;

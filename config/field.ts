@@ -1,0 +1,49 @@
+/** What every part of the schema is built with: the manual's words for a key, and leaves that say in a clause why they refuse. */
+import { z } from "zod";
+import { nearest } from "./nearest.ts";
+
+/** What the manual says of a key. */
+export interface Field {
+  type: string;
+  /** Of numbers. */
+  unit?: string;
+  /** Of a map: what its keys are, as in `<code>`. */
+  key?: string;
+  /** Completes "takes ...": what is allowed, with unit. */
+  takes: string;
+  meaning: string;
+  /** Markdown: as written in a stack file, or in words where it depends. Absent: the key is required. */
+  default?: string;
+  /** Refused though it looks allowed. */
+  refused?: string;
+}
+
+export const fields = z.registry<Field>();
+
+/** A text with a rule of its own, whose clause says what is wrong. */
+export const text = (problem: (text: string) => string | undefined) =>
+  z.string().superRefine((value, context) => {
+    const reason = problem(value);
+    if (reason !== undefined) context.addIssue({ code: "custom", params: { reason }, input: value });
+  });
+
+/** One of a few words, with the nearest suggested. */
+export const oneOf = (words: readonly string[], noun: string, reasons: ReadonlyMap<string, string> = new Map()) =>
+  text((value) => {
+    if (words.includes(value)) return undefined;
+    const meant = nearest(value, words);
+    return (
+      reasons.get(value) ??
+      `no such ${noun}${meant === undefined ? "." : `; did you mean ${meant}?`} Takes ${list(words)}`
+    );
+  });
+
+/** As YAML in the manual. */
+export const code = (value: unknown): string => `\`${value}\``;
+
+/** `a, b or c`. */
+export const list = (words: readonly string[]): string => `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
+
+export const whole = (from: number, to: number) => z.int().min(from).max(to);
+export const wholeNumber = (from: number, to: number, unit: string) =>
+  `a whole number of ${unit} from ${from} to ${to}`;

@@ -1,0 +1,102 @@
+/** Mistakes of a stack file as sentences: where, what was given, what is allowed, what was likely meant. */
+import type { z } from "zod";
+import { nearest } from "./nearest.ts";
+import { StackFile } from "./schema.ts";
+import { fieldOf, node, type Path, pathText, schemaAt, valueAt } from "./walk.ts";
+
+export interface Mistake {
+  path: Path;
+  /** The whole sentence, path included. */
+  text: string;
+}
+
+/** A mistake whose sentence begins with its path: `sites[1] has ...`, or `regions.cgd: no ...` with a colon for `joint`. */
+export function mistake(path: Path, clause: string, joint: "" | ":" = ""): Mistake {
+  return { path, text: `${pathText(path)}${joint} ${clause}` };
+}
+
+/** All mistakes of one stack file, one a line. */
+export class ConfigError extends Error {
+  readonly mistakes: readonly string[];
+  constructor(mistakes: readonly string[]) {
+    const count = mistakes.length === 1 ? "1 mistake" : `${mistakes.length} mistakes`;
+    super(
+      [`${count} in the stack's configuration. Nothing was changed.`, ...mistakes.map((it) => `  ${it}`)].join("\n"),
+    );
+    this.name = "ConfigError";
+    this.mistakes = mistakes;
+  }
+}
+
+export interface Verdict {
+  mistakes: Mistake[];
+  /** Where a value is wrong, or stands under a misspelt key: neither there nor absent. */
+  unclear: Path[];
+}
+
+/** What zod found, in our words. */
+export function verdict(raw: unknown, issues: readonly z.core.$ZodIssue[]): Verdict {
+  const misspelt = issues.flatMap((issue) => (issue.code === "unrecognized_keys" ? unknownKeys(raw, issue) : []));
+  const meant = misspelt.flatMap((it) => (it.meant === undefined ? [] : [it.meant]));
+  const meantTexts = new Set(meant.map(pathText));
+  const wrong = issues
+    .filter((issue) => issue.code !== "unrecognized_keys")
+    .map((issue) => ({ path: plainPath(issue.path), reason: reasonOf(issue) }))
+    // A key that is missing because it is misspelt is one mistake, not two.
+    .filter(({ path }) => !(meantTexts.has(pathText(path)) && valueAt(raw, path) === undefined));
+  return {
+    mistakes: [...misspelt, ...wrong.map(({ path, reason }) => ({ path, text: sentence(raw, path, reason) }))],
+    unclear: [...meant, ...wrong.map(({ path }) => path)],
+  };
+}
+
+/** `regions.cdg.volumeGb is 900: takes a whole number of GB from 1 to 500.` */
+function sentence(raw: unknown, path: Path, reason: string | undefined): string {
+  const schema = schemaAt(StackFile, path);
+  const takes = (schema && fieldOf(schema)?.takes) ?? "a map of keys";
+  const where = path.length === 0 ? "The configuration" : pathText(path);
+  const value = valueAt(raw, path);
+  if (value === undefined) return `${where} is missing: takes ${takes}.`;
+  return `${where} is ${given(value, path)}: ${reason ?? `takes ${takes}`}.`;
+}
+
+interface Misspelt extends Mistake {
+  meant?: Path;
+}
+
+function unknownKeys(raw: unknown, issue: z.core.$ZodIssueUnrecognizedKeys): Misspelt[] {
+  const path = plainPath(issue.path);
+  const schema = schemaAt(StackFile, path);
+  const here = schema && node(schema);
+  const keys = here?.kind === "object" ? Object.keys(here.keys) : [];
+  // A key that is there already is hardly the one that was meant.
+  const free = keys.filter((key) => valueAt(raw, [...path, key]) === undefined);
+  return issue.keys.map((key) => {
+    const meant = nearest(key, free);
+    const near = meant ?? nearest(key, keys);
+    return {
+      path: [...path, key],
+      text: `${pathText([...path, key])}: no such key${near === undefined ? "." : `; did you mean ${near}?`} Takes ${keys.join(", ")}.`,
+      ...(meant !== undefined && { meant: [...path, meant] }),
+    };
+  });
+}
+
+function reasonOf(issue: z.core.$ZodIssue): string | undefined {
+  const reason: unknown = issue.code === "custom" ? issue.params?.reason : undefined;
+  return typeof reason === "string" ? reason : undefined;
+}
+
+/** A value as the user wrote it, short. Never what a map or list holds, never credentials of a URL. */
+export function given(value: unknown, path: Path = []): string {
+  if (value === null) return "empty";
+  if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
+  if (typeof value === "object") return "a map";
+  if (path.includes("env")) return `a ${typeof value}`;
+  const holdsUrl = ["host", "origin", "redirect"].includes(String(path.at(-1)));
+  const text = JSON.stringify(holdsUrl ? String(value).replace(/^(\w+:\/\/)?.*@/s, "$1***@") : value);
+  return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
+}
+
+const plainPath = (path: readonly PropertyKey[]): Path =>
+  path.map((key) => (typeof key === "number" ? key : String(key)));

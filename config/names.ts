@@ -1,0 +1,164 @@
+/** Names, URLs and paths a user may write. Each `…Problem` returns why a text is refused, as a clause, or undefined. What passes is safe to render. */
+import { isIP } from "node:net";
+import { domainToASCII } from "node:url";
+
+type Problem = string | undefined;
+
+/** Fly's rule for apps, and no dash at an end. https://docs.machines.dev/#tag/apps */
+const slug = /^[a-z0-9](?:[a-z0-9-]{0,60}[a-z0-9])?$/;
+
+/** Name of an app, slug of an organization. */
+export function slugProblem(text: string): Problem {
+  if (slug.test(text)) return undefined;
+  const better = text
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, "-")
+    .replaceAll(/^-|-$/g, "");
+  const takes = "takes lower-case letters, digits and dashes, 62 at most, no dash at an end";
+  return `${takes}${hint(better, (it) => (slug.test(it) ? undefined : takes))}`;
+}
+
+export const envName = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+const label = /^(?!-)[a-z0-9-]{1,63}(?<!-)$/;
+const originLabel = /^(?!-)[a-z0-9_-]{1,63}(?<!-)$/; // Docker and others name hosts with an underscore
+
+/** Lower case, no final dot: one spelling for what DNS takes as one name. The whole tree stays ".". */
+export const plainName = (name: string): string => name.toLowerCase().replace(/(?<=.)\.$/, "");
+
+/** The name of a site: what browsers ask for, so at least two labels. */
+export function hostProblem(text: string): Problem {
+  const problem = dnsNameProblem(text);
+  if (problem !== undefined) return problem;
+  return plainName(text).includes(".") ? undefined : "takes a full name, as in www.example.org";
+}
+
+/** A zone of `dns.forward`; "." is the whole tree. */
+export function zoneProblem(text: string): Problem {
+  return text === "." ? undefined : dnsNameProblem(text);
+}
+
+/** A DNS name alone. */
+function dnsNameProblem(text: string): Problem {
+  const name = plainName(text);
+  if (/[:/]/.test(name)) return `takes a name alone, without scheme, port or path${hint(hostOf(text))}`;
+  if (name.includes("*")) return "takes no wildcard. Write each name";
+  if (/\P{ASCII}/u.test(name)) return `takes the ASCII form${hint(domainToASCII(name))}`;
+  if (isIP(name) || /(^|\.)\d+$/.test(name)) return "takes a name, not an address";
+  const valid = name.length <= 253 && name.split(".").every((it) => label.test(it));
+  return valid ? undefined : "takes a DNS name: letters, digits and dashes between dots, as in www.example.org";
+}
+
+/** http or https, a host, maybe a port; nothing else. */
+const originShape = /^(https?):\/\/(\[[0-9a-f:.]+\]|[^/:?#@[\]\s]+)(?::(\d{1,5}))?\/?$/i;
+
+export function originProblem(text: string): Problem {
+  const [, , host, port] = originShape.exec(text) ?? [];
+  if (host === undefined) return originShapeProblem(text);
+  if (port !== undefined && !(Number(port) >= 1 && Number(port) <= 65_535)) return "takes a port from 1 to 65535";
+  if (/\P{ASCII}/u.test(host)) return `takes the ASCII form${hint(domainToASCII(host))}`;
+  const address = host.startsWith("[") ? isIP(host.slice(1, -1)) === 6 : isIP(host) === 4;
+  const name = plainName(host);
+  const named = name.split(".").every((it) => originLabel.test(it)) && !/(^|\.)\d+$/.test(name) && name.length <= 253;
+  return address || named ? undefined : "takes a DNS name or an address as host";
+}
+
+function originShapeProblem(text: string): string {
+  if (text.includes("@")) return "takes no credentials: they would lie in the image for all to read";
+  const [, scheme, rest] = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/i.exec(text) ?? [];
+  if (scheme === undefined || rest === undefined) return `needs its scheme${hint(`https://${text}`, originProblem)}`;
+  if (!/^https?$/i.test(scheme)) return "takes http or https";
+  const end = rest.search(/[/?#]/);
+  if (end > 0) return `takes no path, query or fragment${hint(`${scheme}://${rest.slice(0, end)}`, originProblem)}`;
+  return "takes a URL such as https://web.tail.example:8443";
+}
+
+export interface Origin {
+  scheme: "http" | "https";
+  /** Lower case; an IPv6 address in its brackets. */
+  host: string;
+  /** The scheme's own where none was written. */
+  port: number;
+}
+
+/** The parts of an origin without problem. */
+export function originParts(text: string): Origin {
+  const [, scheme = "", host = "", port] = originShape.exec(text) ?? [];
+  const secure = scheme.toLowerCase() === "https";
+  return {
+    scheme: secure ? "https" : "http",
+    host: plainName(host),
+    port: port === undefined ? (secure ? 443 : 80) : Number(port),
+  };
+}
+
+/** One spelling of an origin without problem: lower case, the scheme's own port left out. */
+export function plainOrigin(text: string): string {
+  const { scheme, host, port } = originParts(text);
+  const implied = port === (scheme === "https" ? 443 : 80);
+  return `${scheme}://${host}${implied ? "" : `:${port}`}`;
+}
+
+/** A name server of `dns.forward`: an address, with @port where it is not 53. unbound's spelling. */
+export function serverProblem(text: string): Problem {
+  const [address = "", port, ...rest] = text.split("@");
+  const portValid = port === undefined || (/^\d{1,5}$/.test(port) && Number(port) >= 1 && Number(port) <= 65_535);
+  return isIP(address) !== 0 && portValid && rest.length === 0 && !address.includes("%")
+    ? undefined
+    : "takes an IP address, as in 100.100.100.100 or fd7a:115c:a1e0::53@5353";
+}
+
+/** A folder of the machine that builds, relative to the project. Whether it is there is for the image's context to see: config does no I/O. */
+export function folderProblem(text: string): Problem {
+  if (text.trim() === "") return "takes a folder, as in ./site";
+  if (/[\p{Cc}\\]/u.test(text)) return "takes no control characters or backslashes";
+  if (text.startsWith("/") || /^[A-Za-z]:/.test(text))
+    return "takes a folder relative to the project: others build from elsewhere";
+  if (text.startsWith("~")) return "takes a folder relative to the project, and no shell expands ~ here";
+  if (/^(\.\.\/)*\.{1,2}$/.test(plainFolder(text)))
+    return "would pack the project itself, keys and state with it. Name a folder of its own";
+  return undefined;
+}
+
+/** One spelling of a folder: no ./ before, no slash after, no detours. */
+export function plainFolder(text: string): string {
+  const parts: string[] = [];
+  for (const part of text.split("/")) {
+    if (part === "" || part === ".") continue;
+    if (part === ".." && parts.length > 0 && parts.at(-1) !== "..") parts.pop();
+    else parts.push(part);
+  }
+  return parts.join("/") || ".";
+}
+
+/** Docker's grammar of references, in lower case; a registry included where there is one. https://github.com/distribution/reference */
+const repository =
+  /(?:(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?)\/)?[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*/;
+const tag = /:\w[\w.-]{0,127}/;
+const digest = /@sha256:[0-9a-f]{64}/;
+const reference = new RegExp(`^${repository.source}(?:${tag.source})?(?:${digest.source})?$`);
+const pinned = new RegExp(`^${repository.source}(?:${tag.source})?${digest.source}$`);
+
+export function imageProblem(text: string): Problem {
+  return text.length <= 400 && reference.test(text) ? undefined : "takes an image reference, as in ghcr.io/me/blog:1.2";
+}
+
+export function pinnedImageProblem(text: string): Problem {
+  if (text.length <= 400 && pinned.test(text)) return undefined;
+  return imageProblem(text) === undefined
+    ? "takes a reference pinned by digest (name@sha256:...), so that every PoP runs the same bytes. `docker image inspect --format '{{index .RepoDigests 0}}' IMAGE` shows it"
+    : "takes an image reference pinned by digest: name, @sha256: and 64 hex digits";
+}
+
+const hostOf = (text: string): string =>
+  plainName(
+    text
+      .replace(/^[a-z][a-z0-9+.-]*:\/\//i, "")
+      .replace(/^.*@/, "")
+      .replace(/[:/?#].*$/, ""),
+  );
+
+/** ". Write X", where X would pass. */
+function hint(better: string, problem: (text: string) => Problem = dnsNameProblem): string {
+  return better !== "" && problem(better) === undefined ? `. Write ${better}` : "";
+}

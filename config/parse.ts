@@ -1,0 +1,46 @@
+/** Stack file -> EdgeConfig, or all of its mistakes at once. Pure. */
+import { complete } from "./complete.ts";
+import { ConfigError, type Mistake, verdict } from "./mistakes.ts";
+import { luggageFits, zonesDiffer } from "./rules/image.ts";
+import { addressesDiffer, cacheFits, canaryExists, memoryFits, regionsExist } from "./rules/pops.ts";
+import { hostsDiffer, noLoops, siteKinds, siteLuggage } from "./rules/sites.ts";
+import { StackFile } from "./schema.ts";
+import { type Sketch, sketch } from "./sketch.ts";
+import type { EdgeConfig } from "./types.ts";
+import { pathText } from "./walk.ts";
+
+/** What belongs together. Each judges what the schema let through, and passes over what it did not. */
+const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
+  regionsExist,
+  memoryFits,
+  cacheFits,
+  canaryExists,
+  hostsDiffer,
+  siteKinds,
+  siteLuggage,
+  noLoops,
+  luggageFits,
+  zonesDiffer,
+  addressesDiffer,
+];
+
+/**
+ * The configuration of a stack from the values of its file, keys without `fly-pops:`.
+ * @throws ConfigError naming every mistake: path, what was given, what is allowed, what was likely meant.
+ */
+export function parseConfig(raw: Record<string, unknown>): EdgeConfig {
+  const parsed = StackFile.safeParse(raw);
+  const { mistakes, unclear } = verdict(raw, parsed.error?.issues ?? []);
+  const seen = sketch(raw, unclear);
+  const all = [...mistakes, ...rules.flatMap((rule) => rule(seen))];
+  if (parsed.success && all.length === 0) return complete(parsed.data);
+  throw new ConfigError(sentences(all));
+}
+
+const inOrder = new Intl.Collator("en", { numeric: true }).compare;
+
+/** By path, each once: the order of keys in the file does not show. */
+function sentences(mistakes: readonly Mistake[]): string[] {
+  const sorted = mistakes.toSorted((a, b) => inOrder(pathText(a.path), pathText(b.path)) || inOrder(a.text, b.text));
+  return [...new Set(sorted.map((it) => it.text))];
+}

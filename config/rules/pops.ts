@@ -1,0 +1,136 @@
+/** Rules of regions, machines, rollout and addresses. */
+import { guestProblem, nearestMemory, presets } from "../../providers/fly/guests.ts";
+import { distanceKm, type Region, regionByCode, regions } from "../../providers/fly/regions.ts";
+import { cacheShareLimit, defaults } from "../defaults.ts";
+import { given, type Mistake, mistake } from "../mistakes.ts";
+import { nearest } from "../nearest.ts";
+import type { Sketch } from "../sketch.ts";
+import type { Path } from "../walk.ts";
+
+const current = regions.filter((it) => !it.deprecated);
+const codes = current.map((it) => it.code);
+
+/** Every region is one that Fly has and fills; there is at least one. */
+export function regionsExist({ file, unclear }: Sketch): Mistake[] {
+  if (file.regions === undefined) return [];
+  const written = Object.keys(file.regions);
+  if (written.length === 0 && !unclear("regions"))
+    return [mistake(["regions"], "is empty: takes at least one region, as in { cdg: {} }.")];
+  return written.flatMap((code) => {
+    const region = regionByCode(code);
+    if (region === undefined) return [mistake(["regions", code], noSuchRegion(code), ":")];
+    return region.deprecated ? [mistake(["regions", code], noNewMachines(region), ":")] : [];
+  });
+}
+
+function noSuchRegion(code: string): string {
+  const near = nearest(code, codes) ?? cityCode(code);
+  return `no such region${near === undefined ? "." : `; did you mean ${near}?`} Takes ${codes.join(", ")}.`;
+}
+
+/** `paris` for cdg: many know the city, not the airport. */
+function cityCode(word: string): string | undefined {
+  const plain = (text: string) => text.toLowerCase().replaceAll(/[^a-z]/g, "");
+  return current.find((it) => plain(word) !== "" && plain(it.city.split(",")[0] ?? "") === plain(word))?.code;
+}
+
+function noNewMachines({ code, city }: Region): string {
+  const km = (to: Region) => distanceKm(code, to.code);
+  const [close] = current.toSorted((a, b) => km(a) - km(b));
+  const hint = close && ` The nearest that does is ${close.code} (${close.city}, ${Math.round(km(close))} km).`;
+  return `Fly takes no new machines in ${city}.${hint ?? ""}`;
+}
+
+/** Every PoP's memory is one its size takes. */
+export function memoryFits(sketch: Sketch): Mistake[] {
+  return regionCodes(sketch).flatMap((code) => {
+    const size = setting(sketch, code, "size") ?? { value: defaults.size, path: ["defaults", "size"] };
+    const memory = setting(sketch, code, "memoryMb");
+    if (size === "unclear" || memory === "unclear" || memory === undefined) return [];
+    const guest = presets[size.value];
+    if (guest === undefined) return [];
+    const problem = guestProblem({ ...guest, memoryMb: memory.value });
+    if (problem === undefined) return [];
+    const choices = nearestMemory(guest.cpuKind, guest.cpus, memory.value).join(" or ");
+    // One wrong default is one mistake, however many regions inherit it.
+    const own = memory.path[0] === "regions" || size.path[0] === "defaults";
+    const path = own ? memory.path : ["regions", code, "memoryMb"];
+    const inherited = own ? "" : " by defaults.memoryMb";
+    return [mistake(path, `is ${memory.value}${inherited}: ${size.value} ${problem}. Write ${choices}.`)];
+  });
+}
+
+/** The cache leaves room on the smallest volume. */
+export function cacheFits(sketch: Sketch): Mistake[] {
+  const maxSizeMb = sketch.file.cache?.maxSizeMb;
+  if (maxSizeMb === undefined) return [];
+  const volumes = regionCodes(sketch).map((code) => setting(sketch, code, "volumeGb"));
+  if (volumes.includes("unclear") || volumes.length === 0) return [];
+  const smallestGb = Math.min(...volumes.map((it) => (typeof it === "object" ? it.value : defaults.volumeGb)));
+  const most = Math.floor(smallestGb * 1024 * cacheShareLimit);
+  if (maxSizeMb <= most) return [];
+  return [
+    mistake(
+      ["cache", "maxSizeMb"],
+      `is ${maxSizeMb}: the smallest volume has ${smallestGb} GB. Write ${most} or less.`,
+    ),
+  ];
+}
+
+/** The canary is a PoP of this stack. */
+export function canaryExists(sketch: Sketch): Mistake[] {
+  const canary = sketch.file.rollout?.canary;
+  const written = regionCodes(sketch);
+  // While a region or a number of replicas is in doubt, so are the names of PoPs.
+  if (canary === undefined || sketch.unclear("regions") || written.some((code) => sketch.unclear("regions", code)))
+    return [];
+  const pops = written.flatMap((code) => {
+    const replicas = setting(sketch, code, "replicas");
+    return replicas === "unclear" ? undefined : popNames(code, replicas?.value ?? defaults.replicas);
+  });
+  if (pops.includes(undefined)) return [];
+  const names = [...written, ...pops.filter((it) => it !== undefined)];
+  if (names.includes(canary)) return [];
+  const near = nearest(canary, names);
+  const path: Path = ["rollout", "canary"];
+  const shown = names.length <= 12 ? names.join(", ") : `${names.slice(0, 12).join(", ")}, ...`;
+  return [
+    mistake(
+      path,
+      `is ${given(canary)}: no such PoP${near === undefined ? "." : `; did you mean ${near}?`} Takes ${shown}.`,
+    ),
+  ];
+}
+
+/** One address of a kind is enough: all PoPs answer on it. */
+export function addressesDiffer({ file }: Sketch): Mistake[] {
+  const addresses = file.addresses ?? [];
+  return addresses.flatMap((kind, index) =>
+    kind !== undefined && addresses.indexOf(kind) < index
+      ? [mistake(["addresses", index], `is ${given(kind)} again. Takes each kind once.`)]
+      : [],
+  );
+}
+
+/** `cdg-1`, `cdg-2`, ... */
+export function popNames(region: string, replicas: number): string[] {
+  return Array.from({ length: replicas }, (_, index) => `${region}-${index + 1}`);
+}
+
+const regionCodes = ({ file }: Sketch): string[] => Object.keys(file.regions ?? {}).toSorted();
+
+type Settings = NonNullable<NonNullable<Sketch["file"]["defaults"]>>;
+type Found<K extends keyof Settings> = { value: NonNullable<Settings[K]>; path: Path } | "unclear" | undefined;
+
+/** A region's own value, else the one of `defaults`; unclear where the one that counts is itself a mistake. */
+function setting<K extends keyof Settings>({ file, unclear }: Sketch, code: string, key: K): Found<K> {
+  for (const [path, settings] of [
+    [["regions", code, key], file.regions?.[code]],
+    [["defaults", key], file.defaults],
+  ] as const) {
+    if (unclear(...path)) return "unclear";
+    const value: Settings[K] = settings?.[key];
+    if (value !== undefined && value !== null) return { value, path };
+  }
+  return undefined;
+}

@@ -1,0 +1,93 @@
+/**
+ * The stack file as users write it: every key, what it takes and what it means. docs/config.md and Pulumi.yaml say what stands here.
+ * Only one value at a time is judged here; rules/ judges what belongs together, complete.ts fills in what is absent.
+ */
+import { z } from "zod";
+import { defaults } from "./defaults.ts";
+import { code, fields, oneOf, text } from "./field.ts";
+import { pinnedImageProblem, slugProblem } from "./names.ts";
+import { CacheStore, Dns, Luggage, Sites } from "./schema/image.ts";
+import { Defaults, Regions, Rollout } from "./schema/pops.ts";
+
+const sharedRefused =
+  "raw TCP with a PROXY header needs a dedicated IPv4: Fly routes shared ones by TLS name or Host. Takes v4 or v6";
+
+export const StackFile = z.strictObject({
+  app: text(slugProblem).register(fields, {
+    type: "string",
+    takes: "lower-case letters, digits and dashes, 62 at most, no dash at an end",
+    meaning:
+      "The Fly app: owner of machines, volumes and addresses. Unique across all of Fly; made when it is not there, and never renamed.",
+  }),
+  organization: text(slugProblem)
+    .register(fields, {
+      type: "string",
+      takes: "an organization's slug: lower-case letters, digits and dashes",
+      meaning: "Fly organization the app belongs to, by its slug (`fly orgs list`).",
+      default: code(defaults.organization),
+    })
+    .optional(),
+  defaults: Defaults.optional(),
+  regions: Regions,
+  sites: Sites,
+  luggage: z
+    .record(z.string(), Luggage)
+    .register(fields, {
+      type: "object",
+      takes: "a map from name to luggage, as in { blog: { files: ./blog, command: [./blog], port: 8080 } }",
+      key: "<name>",
+      meaning: "Extra processes packed into the image.",
+      default: code("{}"),
+    })
+    .optional(),
+  dns: Dns.optional(),
+  cache: CacheStore.optional(),
+  rollout: Rollout.optional(),
+  addresses: z
+    .array(
+      oneOf(["v4", "v6"], "kind of address", new Map([["shared_v4", sharedRefused]])).register(fields, {
+        type: "string",
+        takes: "v4 or v6",
+        meaning: "A dedicated anycast address. Fly bills IPv4.",
+        refused: "`shared_v4`: raw TCP with a PROXY header needs a dedicated IPv4",
+      }),
+    )
+    .min(1)
+    .register(fields, {
+      type: "array",
+      takes: "a list with v4, v6 or both",
+      meaning: "Public anycast addresses of the app.",
+      default: code(`[${defaults.addresses.join(", ")}]`),
+      refused: "an empty list, one kind twice",
+    })
+    .optional(),
+  protect: z
+    .boolean()
+    .register(fields, {
+      type: "boolean",
+      takes: "true or false",
+      meaning:
+        "Pulumi's `protect` on volumes: neither a slip in this file nor `pulumi destroy` deletes an identity or a cache.",
+      default: code(defaults.protect),
+    })
+    .optional(),
+  imageRef: text((value) => (value === "" ? undefined : pinnedImageProblem(value)))
+    .register(fields, {
+      type: "string",
+      takes: "an image reference pinned by digest",
+      meaning:
+        "Image to run as it is; nothing is built and Docker is not needed. Empty: the image is built from this file.",
+      default: code('""'),
+      refused: "tags alone",
+    })
+    .optional(),
+  imagePlatform: oneOf(["linux/amd64", "host"], "platform")
+    .register(fields, {
+      type: "string",
+      takes: "linux/amd64 or host",
+      meaning: "What the image is built for. linux/amd64 is Fly's; `host` is whatever Docker here runs, for local Fly.",
+      default: code(defaults.imagePlatform),
+    })
+    .optional(),
+});
+export type StackFile = z.infer<typeof StackFile>;

@@ -1,0 +1,107 @@
+/** Keys that say where PoPs stand, how large they are and in which order they change. */
+import { z } from "zod";
+import { presets } from "../../providers/fly/guests.ts";
+import { defaults } from "../defaults.ts";
+import { code, fields, list, oneOf, whole, wholeNumber } from "../field.ts";
+
+const sizes = Object.keys(presets);
+
+/** Settings of PoPs. In a region each falls back on `defaults`, there on what we think best. */
+const settings = (inherited: boolean) => {
+  const fallback = (key: string, own: string) => (inherited ? code(`defaults.${key}`) : own);
+  return z.strictObject({
+    replicas: whole(1, 100)
+      .register(fields, {
+        type: "integer",
+        unit: "PoPs",
+        takes: wholeNumber(1, 100, "PoPs"),
+        meaning:
+          "PoPs in a region, named `<region>-1` and up. Each has a volume, an identity and a machine of its own.",
+        default: fallback("replicas", code(defaults.replicas)),
+      })
+      .optional(),
+    size: oneOf(sizes, "size")
+      .register(fields, {
+        type: "string",
+        takes: list(sizes),
+        meaning: "CPUs of the machine, by Fly's names of sizes.",
+        default: fallback("size", code(defaults.size)),
+      })
+      .optional(),
+    memoryMb: whole(1, 1_048_576)
+      .register(fields, {
+        type: "integer",
+        unit: "MB",
+        takes: "a whole number of MB that the size takes",
+        meaning:
+          "Memory of the machine: 256 to 2048 MB a shared CPU in steps of 256, 2048 to 8192 MB a performance CPU in steps of 1024.",
+        default: fallback("memoryMb", "the least the size takes"),
+        refused: "what the size in force does not take",
+      })
+      .optional(),
+    volumeGb: whole(1, 500)
+      .register(fields, {
+        type: "integer",
+        unit: "GB",
+        takes: wholeNumber(1, 500, "GB"),
+        meaning:
+          "Volume of the PoP: identity and cache lie on it. It grows in place; less than it has is refused by the volume itself.",
+        default: fallback("volumeGb", code(defaults.volumeGb)),
+      })
+      .optional(),
+  });
+};
+
+export const Defaults = settings(false).register(fields, {
+  type: "object",
+  takes: "a map of settings",
+  meaning: "What holds for every PoP whose region does not say otherwise.",
+  default: code("{}"),
+});
+
+export const Regions = z
+  .record(
+    z.string(),
+    settings(true).nullable().register(fields, {
+      type: "object",
+      takes: "a map of settings, or nothing",
+      meaning: "PoPs in this region, by Fly's code of it. What is not said here comes from `defaults`.",
+      refused: "regions Fly does not have, or where it takes no new machines",
+    }),
+  )
+  .register(fields, {
+    type: "object",
+    takes: "a map from region code to settings, as in { cdg: {}, ewr: { replicas: 2 } }",
+    key: "<code>",
+    meaning: "Where the PoPs stand.",
+    refused: "an empty map",
+  });
+
+export const Rollout = z
+  .strictObject({
+    canary: z
+      .string()
+      .register(fields, {
+        type: "string",
+        takes: "a PoP, as in cdg-1, or a region with a PoP, for its first",
+        meaning: "The PoP that gets every change first; the others wait until it is healthy. Absent: none goes first.",
+        default: "absent",
+      })
+      .optional(),
+    maxUnavailable: whole(1, 10_000)
+      .register(fields, {
+        type: "integer",
+        unit: "PoPs",
+        takes: wholeNumber(1, 10_000, "PoPs"),
+        meaning:
+          "PoPs that may change at the same time, after the canary. As many as there are PoPs: all may be down at once.",
+        default: code(defaults.maxUnavailable),
+      })
+      .optional(),
+  })
+  .register(fields, {
+    type: "object",
+    takes: "a map with canary, maxUnavailable or both",
+    meaning: "In which order changes reach the PoPs.",
+    default: code("{}"),
+  });

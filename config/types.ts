@@ -1,0 +1,47 @@
+/** The configuration as the program sees it: checked, and complete. */
+import type { ImageSpec } from "../image/spec.ts";
+import type { GuestSize } from "../providers/fly/guests.ts";
+
+/** Public anycast addresses that raw TCP with a PROXY header can use. */
+export type AddressType = "v4" | "v6";
+
+/** `host`: whatever Docker here runs. */
+export type ImagePlatform = "linux/amd64" | "host";
+
+/** Everything a stack is made of. Two stack files that say the same give the same value, in whatever order their keys stand. */
+export interface EdgeConfig {
+  /** Fly app. */
+  app: string;
+  /** Slug of the Fly organization. */
+  organization: string;
+  /** By region, then number. At least one, names unique. */
+  pops: PopConfig[];
+  image: ImageSpec;
+  /** Image to run, pinned by digest. Absent: built from `image`. */
+  imageRef?: string;
+  imagePlatform: ImagePlatform;
+  /** Sorted, at least one. */
+  addresses: AddressType[];
+  /** Pulumi's `protect` on volumes. */
+  protect: boolean;
+  rollout: Rollout;
+}
+
+/** One PoP. */
+export interface PopConfig extends GuestSize {
+  /** `<region>-<n>`, n from 1. */
+  name: string;
+  /** Fly's code. */
+  region: string;
+  /** Fly's name of `cpuKind` and `cpus`. */
+  size: string;
+  memoryMb: number;
+  volumeGb: number;
+}
+
+export interface Rollout {
+  /** Name of the PoP that gets every change first. Absent: none does. */
+  canary?: string;
+  /** PoPs that may change at the same time, from 1. */
+  maxUnavailable: number;
+}

@@ -1,0 +1,110 @@
+/**
+ * What everything that talks to the Docker Engine here shares: the marks on what is ours, failures as sentences, and the way to be rid of
+ * it all. Each local Fly bears a stack id of its own, so that several (a user's, each test's) live side by side and none touches another's.
+ */
+import Docker from "dockerode";
+
+/** Labels on our containers, volumes, networks and images. */
+export const labels = {
+  stack: "fly-pops.stack",
+  role: "fly-pops.role",
+  app: "fly-pops.app",
+  machine: "fly-pops.machine",
+  version: "fly-pops.version",
+  volume: "fly-pops.volume",
+  region: "fly-pops.region",
+  sizeGb: "fly-pops.size-gb",
+  /** Hash of what an image or container was made from: the same hash, the same thing. */
+  inputs: "fly-pops.inputs",
+} as const;
+
+/** The engine of DOCKER_HOST, else the usual socket. Connects with the first call. */
+export const openDocker = (): Docker => new Docker();
+
+/** HTTP status of an engine's refusal; undefined when it did not answer at all. */
+export const statusOf = (error: unknown): number | undefined => (error as { statusCode?: number }).statusCode;
+
+export const isMissing = (error: unknown): boolean => statusOf(error) === 404;
+
+/** The engine's own words, without dockerode's frame around them. */
+export function engineWords(error: unknown): string {
+  const { json, message } = error as { json?: { message?: string }; message?: string };
+  return (json?.message ?? message ?? String(error))
+    .replace(/^\(HTTP code \d+\) .*? - /, "")
+    .trim()
+    .replace(/\.$/, "");
+}
+
+const unreachable = new Set(["ECONNREFUSED", "ENOENT", "EACCES", "ECONNRESET", "EPIPE", "ENOTFOUND", "ETIMEDOUT"]);
+
+/** True when the engine did not answer, as opposed to answering no. */
+export const isEngineGone = (error: unknown): boolean =>
+  statusOf(error) === undefined && unreachable.has((error as NodeJS.ErrnoException).code ?? "");
+
+/** Why a call to the engine failed, as the end of a sentence, with what to do where we know. */
+export function engineReason(error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException;
+  if (isEngineGone(error)) {
+    return code === "EACCES"
+      ? "this user may not talk to the Docker engine. Add the user to the group docker, or run as root."
+      : `the Docker engine does not answer (${code}). Start Docker, then run again.`;
+  }
+  const words = engineWords(error);
+  if (/no space left on device/i.test(words)) {
+    return `the disk of the Docker engine is full (${words}). Make room, for instance with "docker system prune", then run again.`;
+  }
+  return `${words}.`;
+}
+
+/** The value, or undefined when the engine has no such thing. */
+export async function orMissing<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+const ofStack = (stack: string, ...more: string[]) => ({ label: [`${labels.stack}=${stack}`, ...more] });
+
+/** Containers of a stack, stopped ones too. `more`: further labels, "key" or "key=value". */
+export const containersOf = (docker: Docker, stack: string, ...more: string[]): Promise<Docker.ContainerInfo[]> =>
+  docker.listContainers({ all: true, filters: ofStack(stack, ...more) });
+
+/** Kills and removes a container with its anonymous volumes. One that is gone, or going, is fine. */
+export async function removeContainer(docker: Docker, id: string): Promise<void> {
+  try {
+    await docker.getContainer(id).remove({ force: true, v: true });
+  } catch (error) {
+    if (isMissing(error)) return;
+    if (statusOf(error) !== 409) throw error; // 409: somebody else's removal is under way
+    await orMissing(docker.getContainer(id).wait({ condition: "removed" }));
+  }
+}
+
+/** A user-defined bridge, made when missing: containers on it find each other by name. */
+export async function ensureNetwork(docker: Docker, stack: string, name: string): Promise<void> {
+  if (await orMissing(docker.getNetwork(name).inspect())) return;
+  try {
+    await docker.createNetwork({
+      Name: name,
+      Driver: "bridge",
+      CheckDuplicate: true,
+      Labels: { [labels.stack]: stack },
+    });
+  } catch (error) {
+    if (statusOf(error) !== 409) throw error; // made by another in the meantime
+  }
+}
+
+/** Removes every container, volume and network of a stack. Images stay: they are a cache, and shared between stacks. */
+export async function removeEverything(docker: Docker, stack: string): Promise<void> {
+  const filters = ofStack(stack);
+  const containers = await containersOf(docker, stack);
+  await Promise.all(containers.map(({ Id }) => removeContainer(docker, Id)));
+  const { Volumes } = await docker.listVolumes({ filters });
+  await Promise.all((Volumes ?? []).map(({ Name }) => orMissing(docker.getVolume(Name).remove())));
+  const networks = await docker.listNetworks({ filters });
+  await Promise.all(networks.map(({ Id }) => orMissing(docker.getNetwork(Id).remove())));
+}

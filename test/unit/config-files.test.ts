@@ -1,0 +1,95 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { parseConfig } from "../../config/parse.ts";
+import { StackFile } from "../../config/schema.ts";
+import { fieldOf, schemaAt } from "../../config/walk.ts";
+import { configReference, referencePath } from "../../docs/config.ts";
+
+const root = new URL("../../", import.meta.url);
+const read = (name: string) => readFileSync(new URL(name, root), "utf8");
+
+/** What the engine hands to the program: keys of our namespace without it. */
+function ours(config: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(config)
+      .filter(([key]) => key.startsWith("fly-pops:"))
+      .map(([key, value]) => [key.slice("fly-pops:".length), value]),
+  );
+}
+
+describe("stack files", () => {
+  test("prod: Fly itself, two regions, the canary first", () => {
+    const config = parseConfig(ours(parse(read("Pulumi.prod.yaml")).config));
+    expect(config.pops.map((it) => it.name)).toEqual(["cdg-1", "ewr-1", "ewr-2"]);
+    expect(config).toMatchObject({ imagePlatform: "linux/amd64", protect: true, rollout: { canary: "cdg-1" } });
+  });
+
+  test("local: two PoPs, one cached site and one redirect, nothing protected", () => {
+    const config = parseConfig(ours(parse(read("Pulumi.local.yaml")).config));
+    expect(config).toMatchObject({
+      app: "fly-pops-local",
+      organization: "personal",
+      imagePlatform: "host",
+      protect: false,
+    });
+    expect(config.pops).toMatchObject([
+      { name: "cdg-1", memoryMb: 256 },
+      { name: "ewr-1", memoryMb: 256 },
+    ]);
+    expect(config.image.sites).toEqual([
+      {
+        kind: "proxy",
+        host: "www.example.test",
+        origin: "http://origin.home.internal:8080",
+        cache: { maxAgeSeconds: 600, staleForSeconds: 86_400 },
+      },
+      { kind: "redirect", host: "example.test", to: "https://www.example.test" },
+    ]);
+    expect(config.image.dns.forward).toEqual([{ zone: "home.internal", servers: ["127.0.0.11"] }]);
+  });
+
+  test.each(["Pulumi.prod.yaml", "Pulumi.local.yaml"])(
+    "%s holds no encrypted value and no key of the providers",
+    (name) => {
+      const text = read(name);
+      expect(text).not.toContain("secure:");
+      expect(Object.keys(parse(text).config).filter((key) => !key.startsWith("fly-pops:"))).toEqual([]);
+    },
+  );
+
+  test("local's state opens with the passphrase everybody's clone uses: its salt is committed", () => {
+    expect(parse(read("Pulumi.local.yaml")).encryptionsalt).toMatch(/^v1:[^:]+:v1:/);
+  });
+});
+
+describe("Pulumi.yaml", () => {
+  const declared: Record<string, { type: string; items?: unknown; description: string; default?: unknown }> = parse(
+    read("Pulumi.yaml"),
+  ).config;
+
+  test("declares the keys of the schema, no more and no fewer", () => {
+    expect(Object.keys(declared)).toEqual(Object.keys(StackFile.shape));
+  });
+
+  test.each(Object.keys(StackFile.shape))("%s has the type, the text and the default of the schema", (key) => {
+    const schema = schemaAt(StackFile, [key]);
+    const field = schema && fieldOf(schema);
+    expect(declared[key]).toMatchObject({ type: field?.type, description: field?.meaning });
+    // The manual writes defaults as YAML, in backticks.
+    const written = field?.default?.replaceAll("`", "");
+    expect(declared[key]?.default).toEqual(written === undefined ? undefined : parse(written));
+  });
+
+  test("its defaults are those of a file that says nothing", () => {
+    const least = { app: "a", regions: { cdg: {} }, sites: [{ host: "www.example.org", files: "site" }] };
+    const filled = Object.fromEntries(
+      Object.entries(declared).flatMap(([key, it]) => (it.default === undefined ? [] : [[key, it.default]])),
+    );
+    expect(parseConfig({ ...filled, ...least })).toEqual(parseConfig(least));
+  });
+});
+
+test("docs/config.md is what docs/config.ts writes: else run `npm run docs`", () => {
+  expect(readFileSync(referencePath, "utf8")).toBe(configReference());
+});

@@ -1,0 +1,440 @@
+import { describe, expect, test } from "vitest";
+import { ConfigError } from "../../config/mistakes.ts";
+import { parseConfig } from "../../config/parse.ts";
+
+const web = { host: "www.example.org", origin: "http://web:8080" };
+const blog = { files: "./blog", command: ["./blogon"], port: 8080 };
+const file = { app: "my-edge", regions: { cdg: {}, ewr: { replicas: 2 } }, sites: [web] };
+
+const sizes =
+  "shared-cpu-1x, shared-cpu-2x, shared-cpu-4x, shared-cpu-6x, shared-cpu-8x, performance-1x, performance-2x, performance-4x, performance-6x, performance-8x, performance-10x, performance-12x, performance-14x or performance-16x";
+const regions = "ams, arn, bom, cdg, dfw, ewr, fra, gru, iad, jnb, lax, lhr, nrt, ord, sin, sjc, syd, yyz";
+const keys =
+  "app, organization, defaults, regions, sites, luggage, dns, cache, rollout, addresses, protect, imageRef, imagePlatform";
+const kinds = "origin, redirect, files, luggage";
+const longDigest = `@sha256:${"a".repeat(64)}`;
+
+function mistakesOf(raw: Record<string, unknown>): readonly string[] {
+  try {
+    parseConfig(raw);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.mistakes;
+    throw error;
+  }
+  return [];
+}
+
+const site = (fields: object) => ({ sites: [{ host: "www.example.org", ...fields }] });
+const region = (fields: object) => ({ regions: { cdg: fields } });
+const luggage = (fields: object) => ({ luggage: { blog: { ...blog, ...fields } } });
+const forward = (...forward: object[]) => ({ dns: { forward } });
+
+/** One mistake each: what is changed in a valid file, and the one sentence it earns. */
+const table: Record<string, [change: Record<string, unknown>, sentence: string][]> = {
+  "top level": [
+    [{ app: undefined }, "app is missing: takes lower-case letters, digits and dashes, 62 at most, no dash at an end."],
+    [
+      { app: "My_Edge" },
+      'app is "My_Edge": takes lower-case letters, digits and dashes, 62 at most, no dash at an end. Write my-edge.',
+    ],
+    [{ app: 7 }, "app is 7: takes lower-case letters, digits and dashes, 62 at most, no dash at an end."],
+    [
+      { app: "a".repeat(63) },
+      `app is "${"a".repeat(63)}": takes lower-case letters, digits and dashes, 62 at most, no dash at an end.`,
+    ],
+    [
+      { organization: "My Org" },
+      'organization is "My Org": takes lower-case letters, digits and dashes, 62 at most, no dash at an end. Write my-org.',
+    ],
+    [{ regoins: {} }, `regoins: no such key; did you mean regions? Takes ${keys}.`],
+    [{ tokens: "x" }, `tokens: no such key. Takes ${keys}.`],
+    [{ protect: "yes" }, 'protect is "yes": takes true or false.'],
+    [
+      { imagePlatform: "linux/amd65" },
+      'imagePlatform is "linux/amd65": no such platform; did you mean linux/amd64? Takes linux/amd64 or host.',
+    ],
+    [{ imagePlatform: "windows" }, 'imagePlatform is "windows": no such platform. Takes linux/amd64 or host.'],
+    [
+      { imageRef: "registry.fly.io/my-edge:pop" },
+      "imageRef is \"registry.fly.io/my-edge:pop\": takes a reference pinned by digest (name@sha256:...), so that every PoP runs the same bytes. `docker image inspect --format '{{index .RepoDigests 0}}' IMAGE` shows it.",
+    ],
+    [
+      { imageRef: `My Image${longDigest}` },
+      `imageRef is "My Image@sha256:${"a".repeat(60)}...: takes an image reference pinned by digest: name, @sha256: and 64 hex digits.`,
+    ],
+  ],
+  regions: [
+    [
+      { regions: undefined },
+      "regions is missing: takes a map from region code to settings, as in { cdg: {}, ewr: { replicas: 2 } }.",
+    ],
+    [
+      { regions: ["cdg"] },
+      "regions is a list: takes a map from region code to settings, as in { cdg: {}, ewr: { replicas: 2 } }.",
+    ],
+    [{ regions: {} }, "regions is empty: takes at least one region, as in { cdg: {} }."],
+    [{ regions: { cgd: {} } }, `regions.cgd: no such region; did you mean cdg? Takes ${regions}.`],
+    [{ regions: { paris: {} } }, `regions.paris: no such region; did you mean cdg? Takes ${regions}.`],
+    [{ regions: { CDG: {} } }, `regions.CDG: no such region; did you mean cdg? Takes ${regions}.`],
+    [{ regions: { moon: {} } }, `regions.moon: no such region. Takes ${regions}.`],
+    [
+      { regions: { waw: {} } },
+      "regions.waw: Fly takes no new machines in Warsaw. The nearest that does is arn (Stockholm, 810 km).",
+    ],
+    [
+      { regions: { mad: {} } },
+      "regions.mad: Fly takes no new machines in Madrid. The nearest that does is cdg (Paris, 1053 km).",
+    ],
+    [region({ replicas: 0 }), "regions.cdg.replicas is 0: takes a whole number of PoPs from 1 to 100."],
+    [region({ replicas: 1.5 }), "regions.cdg.replicas is 1.5: takes a whole number of PoPs from 1 to 100."],
+    [region({ replicas: "2" }), 'regions.cdg.replicas is "2": takes a whole number of PoPs from 1 to 100.'],
+    [
+      region({ replica: 2 }),
+      "regions.cdg.replica: no such key; did you mean replicas? Takes replicas, size, memoryMb, volumeGb.",
+    ],
+    [
+      region({ size: "shared-cpu-3x" }),
+      `regions.cdg.size is "shared-cpu-3x": no such size; did you mean shared-cpu-1x? Takes ${sizes}.`,
+    ],
+    [region({ size: "constructor" }), `regions.cdg.size is "constructor": no such size. Takes ${sizes}.`],
+    [
+      region({ memoryMb: 300 }),
+      "regions.cdg.memoryMb is 300: shared-cpu-1x takes 256 to 2048 MB in steps of 256. Write 256 or 512.",
+    ],
+    [
+      region({ memoryMb: 4096 }),
+      "regions.cdg.memoryMb is 4096: shared-cpu-1x takes 256 to 2048 MB in steps of 256. Write 2048.",
+    ],
+    [
+      region({ size: "performance-1x", memoryMb: 2304 }),
+      "regions.cdg.memoryMb is 2304: performance-1x takes 2048 to 8192 MB in steps of 1024. Write 2048 or 3072.",
+    ],
+    [
+      { defaults: { memoryMb: 256 }, ...region({ size: "performance-1x" }) },
+      "regions.cdg.memoryMb is 256 by defaults.memoryMb: performance-1x takes 2048 to 8192 MB in steps of 1024. Write 2048.",
+    ],
+    [
+      { defaults: { memoryMb: 300 } },
+      "defaults.memoryMb is 300: shared-cpu-1x takes 256 to 2048 MB in steps of 256. Write 256 or 512.",
+    ],
+    [region({ volumeGb: 501 }), "regions.cdg.volumeGb is 501: takes a whole number of GB from 1 to 500."],
+    [{ defaults: { volumeGb: 0 } }, "defaults.volumeGb is 0: takes a whole number of GB from 1 to 500."],
+    [{ defaults: "small" }, 'defaults is "small": takes a map of settings.'],
+  ],
+  sites: [
+    [{ sites: undefined }, "sites is missing: takes a list of at least one site."],
+    [{ sites: [] }, "sites is an empty list: takes a list of at least one site."],
+    [{ sites: [web, "x"] }, `sites[1] is "x": takes a map with host and one of ${kinds}.`],
+    [{ sites: [{ files: "a" }] }, "sites[0].host is missing: takes a DNS name, as in www.example.org."],
+    [
+      { sites: [web, { ...web, host: "WWW.example.org." }] },
+      'sites[1].host is "www.example.org": sites[0] has it too. One host, one site.',
+    ],
+    [
+      site({ host: "https://www.example.org/", files: "a" }),
+      'sites[0].host is "https://www.example.org/": takes a name alone, without scheme, port or path. Write www.example.org.',
+    ],
+    [
+      site({ host: "www.example.org:443", files: "a" }),
+      'sites[0].host is "www.example.org:443": takes a name alone, without scheme, port or path. Write www.example.org.',
+    ],
+    [
+      site({ host: "*.example.org", files: "a" }),
+      'sites[0].host is "*.example.org": takes no wildcard. Write each name.',
+    ],
+    [
+      site({ host: "münchen.de", files: "a" }),
+      'sites[0].host is "münchen.de": takes the ASCII form. Write xn--mnchen-3ya.de.',
+    ],
+    [site({ host: "10.0.0.1", files: "a" }), 'sites[0].host is "10.0.0.1": takes a name, not an address.'],
+    [
+      site({ host: "localhost", files: "a" }),
+      'sites[0].host is "localhost": takes a full name, as in www.example.org.',
+    ],
+    [
+      site({ host: "a;b.org", files: "a" }),
+      'sites[0].host is "a;b.org": takes a DNS name: letters, digits and dashes between dots, as in www.example.org.',
+    ],
+    [
+      site({ host: "-a.org", files: "a" }),
+      'sites[0].host is "-a.org": takes a DNS name: letters, digits and dashes between dots, as in www.example.org.',
+    ],
+    [site({}), `sites[0] has none of ${kinds}: takes exactly one.`],
+    [site({ origin: "http://web", files: "a" }), `sites[0] has origin and files: takes exactly one of ${kinds}.`],
+    [
+      site({ orgin: "http://web" }),
+      "sites[0].orgin: no such key; did you mean origin? Takes host, origin, redirect, files, luggage, cache.",
+    ],
+    [site({ origin: "web:8080" }), 'sites[0].origin is "web:8080": needs its scheme. Write https://web:8080.'],
+    [site({ origin: "ftp://web" }), 'sites[0].origin is "ftp://web": takes http or https.'],
+    [
+      site({ origin: "https://web/app" }),
+      'sites[0].origin is "https://web/app": takes no path, query or fragment. Write https://web.',
+    ],
+    [
+      site({ origin: "https://web?a=1" }),
+      'sites[0].origin is "https://web?a=1": takes no path, query or fragment. Write https://web.',
+    ],
+    [
+      site({ origin: "https://me:hunter2@web" }),
+      'sites[0].origin is "https://***@web": takes no credentials: they would lie in the image for all to read.',
+    ],
+    [
+      site({ origin: "me:hun/ter2@web" }),
+      'sites[0].origin is "***@web": takes no credentials: they would lie in the image for all to read.',
+    ],
+    [site({ origin: "https://web:0" }), 'sites[0].origin is "https://web:0": takes a port from 1 to 65535.'],
+    [site({ origin: "https://web:65536" }), 'sites[0].origin is "https://web:65536": takes a port from 1 to 65535.'],
+    [site({ origin: "https://a;b{" }), 'sites[0].origin is "https://a;b{": takes a DNS name or an address as host.'],
+    [site({ origin: "http://8080" }), 'sites[0].origin is "http://8080": takes a DNS name or an address as host.'],
+    [
+      site({ origin: "http://[::g]" }),
+      'sites[0].origin is "http://[::g]": takes a URL such as https://web.tail.example:8443.',
+    ],
+    [
+      site({ origin: "https://www.example.org" }),
+      'sites[0].origin is "https://www.example.org": sites[0] is that host, so the edge would ask itself. Name the web server behind, or forward its zone under dns.forward.',
+    ],
+    [
+      { sites: [web, { host: "example.org", redirect: "https://www.example.org/new" }] },
+      'sites[1].redirect is "https://www.example.org/new": takes no path, query or fragment. Write https://www.example.org.',
+    ],
+    [
+      site({ redirect: "https://WWW.example.org" }),
+      'sites[0].redirect is "https://WWW.example.org": leads back to where it began (sites[0] -> sites[0]).',
+    ],
+    [
+      site({ files: "/srv/www" }),
+      'sites[0].files is "/srv/www": takes a folder relative to the project: others build from elsewhere.',
+    ],
+    [
+      site({ files: "~/www" }),
+      'sites[0].files is "~/www": takes a folder relative to the project, and no shell expands ~ here.',
+    ],
+    [
+      site({ files: "." }),
+      'sites[0].files is ".": would pack the project itself, keys and state with it. Name a folder of its own.',
+    ],
+    [
+      site({ files: "a/../.." }),
+      'sites[0].files is "a/../..": would pack the project itself, keys and state with it. Name a folder of its own.',
+    ],
+    [site({ files: "a\nb" }), 'sites[0].files is "a\\nb": takes no control characters or backslashes.'],
+    [site({ files: " " }), 'sites[0].files is " ": takes a folder, as in ./site.'],
+    [
+      site({ origin: "http://web", cache: { maxAge: "10 min" } }),
+      'sites[0].cache.maxAge is "10 min": takes a duration from 0 to 365d: a number with s, m, h or d, or plain seconds.',
+    ],
+    [
+      site({ origin: "http://web", cache: { staleFor: -1 } }),
+      "sites[0].cache.staleFor is -1: takes a duration from 0 to 365d: a number with s, m, h or d, or plain seconds.",
+    ],
+    [
+      site({ origin: "http://web", cache: { staleFor: "366d" } }),
+      'sites[0].cache.staleFor is "366d": takes a duration from 0 to 365d: a number with s, m, h or d, or plain seconds.',
+    ],
+    [
+      site({ origin: "http://web", cache: { maxage: 1 } }),
+      "sites[0].cache.maxage: no such key; did you mean maxAge? Takes maxAge, staleFor.",
+    ],
+    [
+      site({ files: "a", cache: {} }),
+      "sites[0].cache stands in a site without origin: only an origin's answers are cached.",
+    ],
+    [site({ luggage: "blog" }), 'sites[0].luggage is "blog": no such luggage. There is none under luggage.'],
+    [
+      { ...luggage({}), ...site({ luggage: "blgo" }) },
+      'sites[0].luggage is "blgo": no such luggage; did you mean blog? Takes blog.',
+    ],
+    [
+      { luggage: { blog: { files: "b", command: ["b"] } }, ...site({ luggage: "blog" }) },
+      'sites[0].luggage is "blog": luggage.blog has no port, so nothing answers. Give it one.',
+    ],
+  ],
+  luggage: [
+    [
+      { luggage: { Blog: blog } },
+      "luggage.Blog: a name takes lower-case letters, digits and dashes, 2 to 24 of them, a letter first.",
+    ],
+    [
+      { luggage: { "my blog": blog } },
+      'luggage["my blog"]: a name takes lower-case letters, digits and dashes, 2 to 24 of them, a letter first.',
+    ],
+    [
+      luggage({ env: { PATH: "/bin" } }),
+      "luggage.blog.env.PATH: the image sets or withholds this one itself. Take another.",
+    ],
+    [
+      luggage({ env: { LD_PRELOAD: "x.so" } }),
+      "luggage.blog.env.LD_PRELOAD: the image sets or withholds this one itself. Take another.",
+    ],
+    [luggage({ files: undefined, image: "a" }), "luggage.blog has files and image: takes exactly one."],
+    [{ luggage: { blog: { command: ["b"] } } }, "luggage.blog has neither files nor image: takes exactly one."],
+    [
+      { luggage: { blog: { files: "b" } } },
+      "luggage.blog.command is missing: takes a list: program, then its arguments.",
+    ],
+    [luggage({ command: "./b --x" }), 'luggage.blog.command is "./b --x": takes a list: program, then its arguments.'],
+    [luggage({ command: [] }), "luggage.blog.command is an empty list: takes a list: program, then its arguments."],
+    [luggage({ command: ["", "x"] }), "luggage.blog.command[0] is empty: takes a program."],
+    [luggage({ command: ["b", 1] }), "luggage.blog.command[1] is 1: takes a text without NUL."],
+    [luggage({ port: 80 }), "luggage.blog.port is 80: takes a port from 1024 to 65535."],
+    [luggage({ port: 1102 }), "luggage.blog.port is 1102: that port is the image's own (https). Take another."],
+    [
+      { luggage: { api: { files: "a", command: ["a"], port: 8080 }, blog } },
+      "luggage.blog.port is 8080: that port is luggage.api's. Take another.",
+    ],
+    [
+      { luggage: { blog: { image: "ghcr.io/Me/Blog", command: ["b"] } } },
+      'luggage.blog.image is "ghcr.io/Me/Blog": takes an image reference, as in ghcr.io/me/blog:1.2.',
+    ],
+    [
+      luggage({ env: { FLY_REGION: "cdg" } }),
+      "luggage.blog.env.FLY_REGION: names that begin with FLY_ are Fly's own. Take another.",
+    ],
+    [luggage({ env: { "1A": "x" } }), "luggage.blog.env.1A: a variable takes letters, digits and _, no digit first."],
+    [luggage({ env: { A: ["hunter2"] } }), "luggage.blog.env.A is a list: takes a text, a number or a boolean."],
+    [luggage({ env: { A: "hunter2\0" } }), "luggage.blog.env.A is a string: takes a text, a number or a boolean."],
+    [
+      luggage({ prot: 1 }),
+      "luggage.blog.prot: no such key; did you mean port? Takes files, image, command, env, port.",
+    ],
+  ],
+  "dns, cache, rollout, addresses": [
+    [
+      forward({ zone: "home.internal", servers: ["ns.home"] }),
+      'dns.forward[0].servers[0] is "ns.home": takes an IP address, as in 100.100.100.100 or fd7a:115c:a1e0::53@5353.',
+    ],
+    [
+      forward({ zone: "home.internal", servers: ["10.0.0.1@70000"] }),
+      'dns.forward[0].servers[0] is "10.0.0.1@70000": takes an IP address, as in 100.100.100.100 or fd7a:115c:a1e0::53@5353.',
+    ],
+    [
+      forward({ zone: "home.internal", servers: [] }),
+      "dns.forward[0].servers is an empty list: takes a list of at least one name server.",
+    ],
+    [
+      forward({ zone: "home.internal", servers: ["10.0.0.1"] }, { zone: "HOME.internal.", servers: ["10.0.0.2"] }),
+      'dns.forward[1].zone is "home.internal": dns.forward[0] has it too. Put all servers there.',
+    ],
+    [
+      forward({ zone: "a b", servers: ["10.0.0.1"] }),
+      'dns.forward[0].zone is "a b": takes a DNS name: letters, digits and dashes between dots, as in www.example.org.',
+    ],
+    [{ dns: { forwards: [] } }, "dns.forwards: no such key; did you mean forward? Takes forward."],
+    [{ cache: { maxSizeMb: 2765 } }, "cache.maxSizeMb is 2765: the smallest volume has 3 GB. Write 2764 or less."],
+    [
+      { cache: { maxSizeMb: 2000 }, regions: { cdg: { volumeGb: 1 }, ewr: {} } },
+      "cache.maxSizeMb is 2000: the smallest volume has 1 GB. Write 921 or less.",
+    ],
+    [{ cache: { maxSizeMb: 1 } }, "cache.maxSizeMb is 1: takes a whole number of MB from 16 to 512000."],
+    [
+      { rollout: { canary: "cgd" } },
+      'rollout.canary is "cgd": no such PoP; did you mean cdg? Takes cdg, ewr, cdg-1, ewr-1, ewr-2.',
+    ],
+    [
+      { rollout: { canary: "ewr-3" } },
+      'rollout.canary is "ewr-3": no such PoP; did you mean ewr-1? Takes cdg, ewr, cdg-1, ewr-1, ewr-2.',
+    ],
+    [
+      { rollout: { canary: "toString" } },
+      'rollout.canary is "toString": no such PoP. Takes cdg, ewr, cdg-1, ewr-1, ewr-2.',
+    ],
+    [{ rollout: { maxUnavailable: 0 } }, "rollout.maxUnavailable is 0: takes a whole number of PoPs from 1 to 10000."],
+    [{ rollout: { canery: "cdg" } }, "rollout.canery: no such key; did you mean canary? Takes canary, maxUnavailable."],
+    [
+      { addresses: ["v6", "shared_v4"] },
+      'addresses[1] is "shared_v4": raw TCP with a PROXY header needs a dedicated IPv4: Fly routes shared ones by TLS name or Host. Takes v4 or v6.',
+    ],
+    [{ addresses: ["ipv4"] }, 'addresses[0] is "ipv4": no such kind of address. Takes v4 or v6.'],
+    [{ addresses: ["v4", "v4"] }, 'addresses[1] is "v4" again. Takes each kind once.'],
+    [{ addresses: [] }, "addresses is an empty list: takes a list with v4, v6 or both."],
+  ],
+};
+
+describe.each(Object.entries(table))("%s", (_, rows) => {
+  test.each(rows.map(([change, sentence]) => ({ change, sentence })))("$sentence", ({ change, sentence }) => {
+    expect(mistakesOf({ ...file, ...change })).toEqual([sentence]);
+  });
+});
+
+test("the file the rows start from is right", () => {
+  expect(mistakesOf(file)).toEqual([]);
+});
+
+test("all mistakes come in one round, by path, in one message", () => {
+  const raw = {
+    ap: "my-edge",
+    regions: { cgd: {}, ewr: { memoryMb: 300, volumeGb: 0 }, waw: null },
+    sites: [web, { host: "www.example.org", origin: "ftp://web" }, { host: "example.org" }],
+    rollout: { maxUnavailable: 0 },
+  };
+  expect(() => parseConfig(raw)).toThrow(
+    new ConfigError([
+      `ap: no such key; did you mean app? Takes ${keys}.`,
+      `regions.cgd: no such region; did you mean cdg? Takes ${regions}.`,
+      "regions.ewr.memoryMb is 300: shared-cpu-1x takes 256 to 2048 MB in steps of 256. Write 256 or 512.",
+      "regions.ewr.volumeGb is 0: takes a whole number of GB from 1 to 500.",
+      "regions.waw: Fly takes no new machines in Warsaw. The nearest that does is arn (Stockholm, 810 km).",
+      "rollout.maxUnavailable is 0: takes a whole number of PoPs from 1 to 10000.",
+      'sites[1].host is "www.example.org": sites[0] has it too. One host, one site.',
+      'sites[1].origin is "ftp://web": takes http or https.',
+      `sites[2] has none of ${kinds}: takes exactly one.`,
+    ]),
+  );
+});
+
+test("the message counts, and says how things stand", () => {
+  expect(() => parseConfig({ ...file, protect: 1 })).toThrow(
+    "1 mistake in the stack's configuration. Nothing was changed.\n  protect is 1: takes true or false.",
+  );
+  expect(() => parseConfig({})).toThrow(
+    /^3 mistakes in the stack's configuration\. Nothing was changed\.\n {2}app is missing/,
+  );
+});
+
+describe("one mistake is not told twice", () => {
+  test.each([
+    ["a wrong size does not make its memory wrong", { regions: { cdg: { size: "shared-cpu-9x", memoryMb: 16_384 } } }],
+    ["a misspelt size does not either", { regions: { cdg: { sise: "shared-cpu-8x", memoryMb: 16_384 } } }],
+    ["a wrong default is told once, however many inherit it", { defaults: { memoryMb: 300 } }],
+    [
+      "a site whose kind is misspelt has a kind",
+      { sites: [{ host: "example.org", redirct: "https://www.example.org" }] },
+    ],
+    ["a site whose kind is wrong has a kind", { sites: [{ host: "example.org", files: 1 }] }],
+    ["a canary in a region that is no map", { regions: { cdg: 1, ewr: {} }, rollout: { canary: "cdg-2" } }],
+    ["a canary while replicas are in doubt", { regions: { cdg: { replicas: "2" } }, rollout: { canary: "cdg-2" } }],
+    ["a cache on a volume in doubt", { regions: { cdg: { volumeGb: "9" } }, cache: { maxSizeMb: 5000 } }],
+    ["a site of luggage whose port is wrong", { ...luggage({ port: 80 }), ...site({ luggage: "blog" }) }],
+    ["a site of luggage while luggage is no map", { luggage: 1, ...site({ luggage: "blog" }) }],
+    ["an origin while the zones are in doubt", { dns: 1, ...site({ origin: "https://www.example.org" }) }],
+  ])("%s", (_, change) => {
+    expect(mistakesOf({ ...file, ...change })).toHaveLength(1);
+  });
+});
+
+test("two redirects in a circle are both named, one that only leads there is not", () => {
+  const sites = [
+    { host: "a.example.org", redirect: "https://b.example.org" },
+    { host: "b.example.org", redirect: "https://c.example.org" },
+    { host: "c.example.org", redirect: "http://b.example.org" },
+  ];
+  expect(mistakesOf({ ...file, sites })).toEqual([
+    'sites[1].redirect is "https://c.example.org": leads back to where it began (sites[1] -> sites[2] -> sites[1]).',
+    'sites[2].redirect is "http://b.example.org": leads back to where it began (sites[2] -> sites[1] -> sites[2]).',
+  ]);
+});
+
+test("keys that every object has are no keys of ours", () => {
+  const raw = JSON.parse('{"__proto__": {}, "constructor": 1}');
+  const regionsRaw = JSON.parse('{"__proto__": {}, "toString": {}, "cdg": {}}');
+  expect(mistakesOf({ ...file, ...JSON.parse('{"constructor": 1}'), regions: regionsRaw })).toEqual([
+    `constructor: no such key. Takes ${keys}.`,
+    `regions.__proto__: no such region. Takes ${regions}.`,
+    `regions.toString: no such region. Takes ${regions}.`,
+  ]);
+  expect(mistakesOf({ ...file, sites: [{ ...web, ...JSON.parse('{"constructor": 1}') }], defaults: raw })).toHaveLength(
+    3,
+  );
+});

@@ -1,0 +1,215 @@
+import { describe, expect, test } from "vitest";
+import { parseConfig } from "../../config/parse.ts";
+
+/** The stack file of the README, and what it does not show. */
+const file = {
+  app: "my-edge",
+  organization: "personal",
+  defaults: { size: "shared-cpu-1x", memoryMb: 256, volumeGb: 3 },
+  regions: { ewr: { replicas: 2, memoryMb: 512 }, cdg: {} },
+  sites: [
+    { host: "www.example.org", origin: "https://web.tail.example:8443", cache: { maxAge: "10m", staleFor: "1d" } },
+    { host: "example.org", redirect: "https://www.example.org" },
+    { host: "status.example.org", files: "./status-page" },
+    { host: "blog.example.org", luggage: "blog" },
+  ],
+  luggage: { blog: { files: "./blog", command: ["./blogon", "--port", "8080"], env: { B: 1, A: true }, port: 8080 } },
+  rollout: { canary: "cdg", maxUnavailable: 1 },
+};
+
+const small = { app: "a", regions: { cdg: null }, sites: [{ host: "www.example.org", origin: "http://web:8080" }] };
+
+test("the shorthand of a stack file becomes one complete shape", () => {
+  expect(parseConfig(file)).toEqual({
+    app: "my-edge",
+    organization: "personal",
+    pops: [
+      { name: "cdg-1", region: "cdg", size: "shared-cpu-1x", cpuKind: "shared", cpus: 1, memoryMb: 256, volumeGb: 3 },
+      { name: "ewr-1", region: "ewr", size: "shared-cpu-1x", cpuKind: "shared", cpus: 1, memoryMb: 512, volumeGb: 3 },
+      { name: "ewr-2", region: "ewr", size: "shared-cpu-1x", cpuKind: "shared", cpus: 1, memoryMb: 512, volumeGb: 3 },
+    ],
+    image: {
+      sites: [
+        {
+          kind: "proxy",
+          host: "www.example.org",
+          origin: "https://web.tail.example:8443",
+          cache: { maxAgeSeconds: 600, staleForSeconds: 86_400 },
+        },
+        { kind: "redirect", host: "example.org", to: "https://www.example.org" },
+        { kind: "files", host: "status.example.org", dir: "status-page" },
+        { kind: "luggage", host: "blog.example.org", luggage: "blog" },
+      ],
+      luggage: {
+        blog: {
+          source: { kind: "files", dir: "blog" },
+          command: ["./blogon", "--port", "8080"],
+          env: { A: "true", B: "1" },
+          port: 8080,
+        },
+      },
+      dns: { forward: [] },
+      cache: { maxSizeMb: 2304 },
+    },
+    imagePlatform: "linux/amd64",
+    addresses: ["v4", "v6"],
+    protect: true,
+    rollout: { canary: "cdg-1", maxUnavailable: 1 },
+  });
+});
+
+test("an app, a region and a site are enough", () => {
+  expect(parseConfig(small)).toEqual({
+    app: "a",
+    organization: "personal",
+    pops: [
+      { name: "cdg-1", region: "cdg", size: "shared-cpu-1x", cpuKind: "shared", cpus: 1, memoryMb: 256, volumeGb: 3 },
+    ],
+    image: {
+      sites: [
+        {
+          kind: "proxy",
+          host: "www.example.org",
+          origin: "http://web:8080",
+          cache: { maxAgeSeconds: 0, staleForSeconds: 86_400 },
+        },
+      ],
+      luggage: {},
+      dns: { forward: [] },
+      cache: { maxSizeMb: 2304 },
+    },
+    imagePlatform: "linux/amd64",
+    addresses: ["v4", "v6"],
+    protect: true,
+    rollout: { maxUnavailable: 1 },
+  });
+});
+
+test("false and 0 are values, not absence", () => {
+  const sites = [{ host: "www.example.org", origin: "http://web", cache: { maxAge: 0, staleFor: 0 } }];
+  const config = parseConfig({ ...small, sites, protect: false });
+  expect(config.protect).toBe(false);
+  expect(config.image.sites[0]).toMatchObject({ cache: { maxAgeSeconds: 0, staleForSeconds: 0 } });
+});
+
+test("an imageRef is kept as it is, an empty one is none", () => {
+  const imageRef = `registry.fly.io/my-edge@sha256:${"a".repeat(64)}`;
+  expect(parseConfig({ ...small, imageRef }).imageRef).toBe(imageRef);
+  expect(parseConfig({ ...small, imageRef: "" })).not.toHaveProperty("imageRef");
+});
+
+test("memory is the least a size takes unless something says otherwise", () => {
+  const regions = { ams: { size: "performance-2x" }, cdg: {}, ewr: { size: "shared-cpu-8x", memoryMb: 2048 } };
+  const memory = (defaults: object) => parseConfig({ ...small, regions, defaults }).pops.map((it) => it.memoryMb);
+  expect(memory({})).toEqual([4096, 256, 2048]);
+  expect(memory({ size: "shared-cpu-4x" })).toEqual([4096, 1024, 2048]);
+});
+
+test("the tenth replica comes after the ninth", () => {
+  const names = parseConfig({ ...small, regions: { cdg: { replicas: 11 } } }).pops.map((it) => it.name);
+  expect(names).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11].map((n) => `cdg-${n}`));
+});
+
+test("the cache leaves room on the smallest volume", () => {
+  const regions = { cdg: { volumeGb: 10 }, ewr: { volumeGb: 1 } };
+  expect(parseConfig({ ...small, regions }).image.cache.maxSizeMb).toBe(768);
+  expect(parseConfig({ ...small, regions, cache: { maxSizeMb: 921 } }).image.cache.maxSizeMb).toBe(921);
+});
+
+test.each([
+  ["cdg", "cdg-1"],
+  ["ewr-2", "ewr-2"],
+])("the canary %s is the PoP %s", (canary, pop) => {
+  expect(parseConfig({ ...file, rollout: { canary } }).rollout).toEqual({ canary: pop, maxUnavailable: 1 });
+});
+
+describe("one spelling for what is the same", () => {
+  test.each([
+    ["HTTPS://Web.Tail.Example:443/", "https://web.tail.example"],
+    ["http://web.tail.example:80", "http://web.tail.example"],
+    ["http://web.tail.example:443", "http://web.tail.example:443"],
+    ["https://10.0.0.7:8443", "https://10.0.0.7:8443"],
+    ["http://[FD7A:115C:A1E0::1]:8080", "http://[fd7a:115c:a1e0::1]:8080"],
+    ["http://docker_service:8080", "http://docker_service:8080"],
+  ])("origin %s is %s", (origin, plain) => {
+    expect(parseConfig({ ...small, sites: [{ host: "www.example.org", origin }] }).image.sites).toMatchObject([
+      { origin: plain },
+    ]);
+  });
+
+  test.each([
+    ["WWW.Example.ORG.", "www.example.org"],
+    ["xn--mnchen-3ya.de", "xn--mnchen-3ya.de"],
+  ])("host %s is %s", (host, plain) => {
+    expect(parseConfig({ ...small, sites: [{ host, files: "site" }] }).image.sites[0]?.host).toBe(plain);
+  });
+
+  test.each([
+    ["./status-page/", "status-page"],
+    ["a/./b//c/../d", "a/b/d"],
+    ["../site/public", "../site/public"],
+    ["a b", "a b"],
+  ])("folder %s is %s", (files, dir) => {
+    const sites = [{ host: "www.example.org", files }];
+    expect(parseConfig({ ...small, sites }).image.sites).toEqual([{ kind: "files", host: "www.example.org", dir }]);
+  });
+
+  test.each([
+    ["10m", 600],
+    ["1d", 86_400],
+    ["2h", 7200],
+    ["90s", 90],
+    ["90", 90],
+    [90, 90],
+    ["365d", 31_536_000],
+  ])("duration %s is %d seconds", (maxAge, maxAgeSeconds) => {
+    const sites = [{ host: "www.example.org", origin: "http://web", cache: { maxAge } }];
+    expect(parseConfig({ ...small, sites }).image.sites).toMatchObject([{ cache: { maxAgeSeconds } }]);
+  });
+
+  test("zones are in order, their servers as written, each once", () => {
+    const forward = [
+      { zone: "Tail.Example.", servers: ["100.100.100.100", "fd7a:115c:a1e0::53@5353", "100.100.100.100"] },
+      { zone: "home.internal", servers: ["127.0.0.11"] },
+      { zone: ".", servers: ["9.9.9.9"] },
+    ];
+    expect(parseConfig({ ...small, dns: { forward } }).image.dns.forward).toEqual([
+      { zone: ".", servers: ["9.9.9.9"] },
+      { zone: "home.internal", servers: ["127.0.0.11"] },
+      { zone: "tail.example", servers: ["100.100.100.100", "fd7a:115c:a1e0::53@5353"] },
+    ]);
+  });
+});
+
+describe("what looks wrong and is not", () => {
+  test("an origin of a site's own name, where dns.forward knows the house behind", () => {
+    const sites = [{ host: "www.example.org", origin: "https://www.example.org" }];
+    const dns = { forward: [{ zone: "example.org", servers: ["10.0.0.1"] }] };
+    expect(parseConfig({ ...small, sites, dns }).image.sites).toHaveLength(1);
+  });
+
+  test("an origin of a site's own name on a port the edge does not have", () => {
+    const sites = [{ host: "www.example.org", origin: "https://www.example.org:8443" }];
+    expect(parseConfig({ ...small, sites }).image.sites).toHaveLength(1);
+  });
+
+  test("all PoPs at once: the choice of whoever runs them", () => {
+    expect(parseConfig({ ...small, rollout: { maxUnavailable: 5 } }).rollout.maxUnavailable).toBe(5);
+  });
+
+  test("redirects one after the other that arrive", () => {
+    const sites = [
+      { host: "a.example.org", redirect: "https://b.example.org" },
+      { host: "b.example.org", redirect: "https://c.example.org" },
+      { host: "c.example.org", origin: "http://web" },
+    ];
+    expect(parseConfig({ ...small, sites }).image.sites).toHaveLength(3);
+  });
+
+  test("luggage that serves nothing and that no site names", () => {
+    const luggage = { "cron-jobs": { image: "ghcr.io/me/cron:1.2", command: ["/bin/cron"] } };
+    expect(parseConfig({ ...small, luggage }).image.luggage).toEqual({
+      "cron-jobs": { source: { kind: "image", ref: "ghcr.io/me/cron:1.2" }, command: ["/bin/cron"], env: {} },
+    });
+  });
+});
