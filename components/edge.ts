@@ -53,8 +53,6 @@ export class Edge extends pulumi.ComponentResource {
           protect: args.protect,
           rollout: {
             ...args.rollout,
-            drainSeconds: 10,
-            timeoutSeconds: 300,
             after: after.map(({ machine }) => machine),
           },
         },

@@ -27,6 +27,8 @@ export function complete(file: StackFile): EdgeConfig {
       // A region stands for its first PoP.
       ...(canary !== undefined && { canary: Object.hasOwn(file.regions, canary) ? `${canary}-1` : canary }),
       maxUnavailable: file.rollout?.maxUnavailable ?? defaults.maxUnavailable,
+      drainSeconds: seconds(file.rollout?.drain ?? defaults.drain) ?? 0,
+      timeoutSeconds: seconds(file.rollout?.timeout ?? defaults.timeout) ?? 0,
     },
   };
 }

@@ -8,6 +8,9 @@ export const defaults = {
   maxAge: 0,
   staleFor: "1d",
   maxUnavailable: 1,
+  /** Fly staff and users wait about this long after a cordon. */
+  drain: "10s",
+  timeout: "5m",
   addresses: ["v4", "v6"],
   protect: true,
   imagePlatform: "linux/amd64",

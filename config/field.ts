@@ -1,5 +1,6 @@
 /** What every part of the schema is built with: the manual's words for a key, and leaves that say in a clause why they refuse. */
 import { z } from "zod";
+import { seconds } from "./duration.ts";
 import { nearest } from "./nearest.ts";
 
 /** What the manual says of a key. */
@@ -43,6 +44,15 @@ export const code = (value: unknown): string => `\`${value}\``;
 
 /** `a, b or c`. */
 export const list = (words: readonly string[]): string => `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
+
+/** A length of time between two others, written as the stack file writes them. */
+export const duration = (from: string, to: string) =>
+  z.custom<string | number>((value) => {
+    const given = seconds(value);
+    return given !== undefined && given >= (seconds(from) ?? 0) && given <= (seconds(to) ?? 0);
+  });
+export const durations = (from: string, to: string) =>
+  `a duration from ${from} to ${to}: a number with s, m, h or d, or plain seconds`;
 
 export const whole = (from: number, to: number) => z.int().min(from).max(to);
 export const wholeNumber = (from: number, to: number, unit: string) =>

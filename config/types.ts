@@ -44,4 +44,8 @@ export interface Rollout {
   canary?: string;
   /** PoPs that may change at the same time, from 1. */
   maxUnavailable: number;
+  /** Between cordon and stop. 0: none. */
+  drainSeconds: number;
+  /** Until a new version must serve. */
+  timeoutSeconds: number;
 }

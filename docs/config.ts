@@ -38,7 +38,7 @@ They stand beside the others in the stack file, under names of their own. Pulumi
 | --- | --- | --- | --- |
 | \`fly:token\` | string, secret | \`FLY_API_TOKEN\`, then \`FLY_ACCESS_TOKEN\` of the environment | Token of the Fly API and of Fly's registry. \`pulumi config set --secret fly:token\`. |
 | \`fly:endpoint\` | string | \`FLY_API_HOSTNAME\` of the environment, then \`https://api.machines.dev\` | Base URL of the Machines API, without \`/v1\`. |
-| \`fly:registry\` | string | \`registry.fly.io\` | Registry the image is pushed to, as host or host:port. |
+| \`fly:registry\` | string | \`FLY_REGISTRY_HOST\` of the environment, then \`registry.fly.io\` | Registry the image is pushed to, as host or host:port. |
 `;
 
 /** docs/config.md as it should be. */

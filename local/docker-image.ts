@@ -56,6 +56,9 @@ type Following = {
   ): void;
 };
 
+/** BuildKit's own lines between those of the commands it runs. */
+const ofBuildKit = /^(\[sha256:|CACHED: |ERROR: |extracting )/;
+
 const lastLinesOfFailure = 20;
 
 function follow(docker: Docker, stream: NodeJS.ReadableStream, log: (line: string) => void): Promise<void> {
@@ -64,7 +67,7 @@ function follow(docker: Docker, stream: NodeJS.ReadableStream, log: (line: strin
       const failed = events.find((event) => event.error !== undefined);
       if (error) return reject(error);
       if (!failed) return resolve();
-      const output = events.flatMap(({ stream }) => stream?.trimEnd() ?? []);
+      const output = events.flatMap(({ stream }) => stream?.trimEnd() ?? []).filter((line) => !ofBuildKit.test(line));
       reject(new Error([failed.error, ...output.slice(-lastLinesOfFailure)].join("\n  ")));
     };
     const progress = ({ stream }: BuildEvent) => {

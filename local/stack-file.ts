@@ -2,7 +2,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { ConfigError, type EdgeConfig, parseConfig } from "../config.ts";
+import { ConfigError } from "../config/mistakes.ts";
+import { parseConfig } from "../config/parse.ts";
+import type { EdgeConfig } from "../config/types.ts";
 import { projectDir, stackName } from "./paths.ts";
 
 const prefix = "fly-pops:";

@@ -1,33 +1,28 @@
 /** Keys that say what the image serves, runs, resolves and caches: the same for every PoP. */
 import { z } from "zod";
 import { cacheShare, cacheShareLimit, defaults } from "../defaults.ts";
-import { seconds } from "../duration.ts";
-import { code, fields, text, whole, wholeNumber } from "../field.ts";
+import { code, duration, durations, fields, text, whole, wholeNumber } from "../field.ts";
 import { folderProblem, hostProblem, imageProblem, originProblem, serverProblem, zoneProblem } from "../names.ts";
-
-// A function: the registry knows one text an instance.
-const duration = () => z.custom<string | number>((value) => seconds(value) !== undefined);
-const durations = "a duration from 0 to 365d: a number with s, m, h or d, or plain seconds";
 
 /** A text with NUL would end early in every C program that reads it. */
 const plainText = () => z.string().refine((value) => !value.includes("\0"));
 
 const SiteCache = z
   .strictObject({
-    maxAge: duration()
+    maxAge: duration("0", "365d")
       .register(fields, {
         type: "duration",
         unit: "s where no unit stands",
-        takes: durations,
+        takes: durations("0", "365d"),
         meaning: "How long a 200 is fresh when the origin does not say. 0: only what the origin allows is cached.",
         default: code(defaults.maxAge),
       })
       .optional(),
-    staleFor: duration()
+    staleFor: duration("0", "365d")
       .register(fields, {
         type: "duration",
         unit: "s where no unit stands",
-        takes: durations,
+        takes: durations("0", "365d"),
         meaning: "How long a stored answer may still be served while, or when, the origin cannot give a fresh one.",
         default: code(defaults.staleFor),
       })

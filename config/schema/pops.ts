@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { presets } from "../../providers/fly/guests.ts";
 import { defaults } from "../defaults.ts";
-import { code, fields, list, oneOf, whole, wholeNumber } from "../field.ts";
+import { code, duration, durations, fields, list, oneOf, whole, wholeNumber } from "../field.ts";
 
 const sizes = Object.keys(presets);
 
@@ -98,10 +98,30 @@ export const Rollout = z
         default: code(defaults.maxUnavailable),
       })
       .optional(),
+    drain: duration("0", "5m")
+      .register(fields, {
+        type: "duration",
+        unit: "s where no unit stands",
+        takes: durations("0", "5m"),
+        meaning:
+          "Time between taking a PoP out of routing and stopping it, so that Fly Proxy has heard of it everywhere. 0: none.",
+        default: code(defaults.drain),
+      })
+      .optional(),
+    timeout: duration("10s", "1h")
+      .register(fields, {
+        type: "duration",
+        unit: "s where no unit stands",
+        takes: durations("10s", "1h"),
+        meaning:
+          "Time a new version has until all its checks pass, image pull included. Then the old one is put back and the deployment ends.",
+        default: code(defaults.timeout),
+      })
+      .optional(),
   })
   .register(fields, {
     type: "object",
-    takes: "a map with canary, maxUnavailable or both",
+    takes: "a map with canary, maxUnavailable, drain, timeout",
     meaning: "In which order changes reach the PoPs.",
     default: code("{}"),
   });

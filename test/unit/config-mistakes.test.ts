@@ -341,7 +341,18 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
       'rollout.canary is "toString": no such PoP. Takes cdg, ewr, cdg-1, ewr-1, ewr-2.',
     ],
     [{ rollout: { maxUnavailable: 0 } }, "rollout.maxUnavailable is 0: takes a whole number of PoPs from 1 to 10000."],
-    [{ rollout: { canery: "cdg" } }, "rollout.canery: no such key; did you mean canary? Takes canary, maxUnavailable."],
+    [
+      { rollout: { canery: "cdg" } },
+      "rollout.canery: no such key; did you mean canary? Takes canary, maxUnavailable, drain, timeout.",
+    ],
+    [
+      { rollout: { drain: "6m" } },
+      'rollout.drain is "6m": takes a duration from 0 to 5m: a number with s, m, h or d, or plain seconds.',
+    ],
+    [
+      { rollout: { timeout: "5s" } },
+      'rollout.timeout is "5s": takes a duration from 10s to 1h: a number with s, m, h or d, or plain seconds.',
+    ],
     [
       { addresses: ["v6", "shared_v4"] },
       'addresses[1] is "shared_v4": raw TCP with a PROXY header needs a dedicated IPv4: Fly routes shared ones by TLS name or Host. Takes v4 or v6.',

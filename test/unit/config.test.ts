@@ -54,7 +54,7 @@ test("the shorthand of a stack file becomes one complete shape", () => {
     imagePlatform: "linux/amd64",
     addresses: ["v4", "v6"],
     protect: true,
-    rollout: { canary: "cdg-1", maxUnavailable: 1 },
+    rollout: { canary: "cdg-1", maxUnavailable: 1, drainSeconds: 10, timeoutSeconds: 300 },
   });
 });
 
@@ -81,7 +81,7 @@ test("an app, a region and a site are enough", () => {
     imagePlatform: "linux/amd64",
     addresses: ["v4", "v6"],
     protect: true,
-    rollout: { maxUnavailable: 1 },
+    rollout: { maxUnavailable: 1, drainSeconds: 10, timeoutSeconds: 300 },
   });
 });
 
@@ -120,7 +120,7 @@ test.each([
   ["cdg", "cdg-1"],
   ["ewr-2", "ewr-2"],
 ])("the canary %s is the PoP %s", (canary, pop) => {
-  expect(parseConfig({ ...file, rollout: { canary } }).rollout).toEqual({ canary: pop, maxUnavailable: 1 });
+  expect(parseConfig({ ...file, rollout: { canary } }).rollout).toMatchObject({ canary: pop, maxUnavailable: 1 });
 });
 
 describe("one spelling for what is the same", () => {
