@@ -72,6 +72,8 @@ function lives(pid: number): boolean {
   }
 }
 
+const shown = new Set<string>(["info", "info#err", "warning"]);
+
 /** A step or message in a few words; undefined for what nobody needs to see. */
 function describe(event: EngineEvent): string | undefined {
   if (event.resourcePreEvent) {
@@ -79,7 +81,8 @@ function describe(event: EngineEvent): string | undefined {
     return op === "same" || op === "read" ? undefined : `${op} ${nameOf(urn)}`;
   }
   const { diagnosticEvent } = event;
-  if (!diagnosticEvent || diagnosticEvent.severity === "error") return undefined;
+  // Debug messages come too, whatever the type says; errors are told at the end.
+  if (!diagnosticEvent || !shown.has(diagnosticEvent.severity)) return undefined;
   return plainText(diagnosticEvent.message) || undefined;
 }
 

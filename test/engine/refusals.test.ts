@@ -1,0 +1,82 @@
+import { expect, test } from "vitest";
+import { engine, stack } from "../support/engine.ts";
+
+test("mistakes of the stack file come all at once, before any call", async () => {
+  await using it = await engine();
+  it.config(
+    stack({
+      regions: { cgd: {} },
+      sites: [
+        { host: "a.example", origin: "x" },
+        { host: "a.example", files: "../up" },
+      ],
+    }),
+  );
+  const { code, output } = await it.up();
+  expect(code).not.toBe(0);
+  expect(output).toContain("regions.cgd: no such region; did you mean cdg?");
+  expect(output).toContain("sites");
+  expect(it.fly.calls.list).toEqual([]);
+});
+
+test("without a token the first call is refused with what to do", async () => {
+  await using it = await engine();
+  const { code, output } = await it.run(["up", "--yes", "--skip-preview"], { FLY_API_TOKEN: undefined });
+  expect(code).not.toBe(0);
+  expect(output).toContain("No Fly token for http://127.0.0.1:");
+  expect(it.fly.calls.list).toEqual([]);
+});
+
+test("a preview needs no token", async () => {
+  await using it = await engine();
+  const { code, output } = await it.run(["preview"], { FLY_API_TOKEN: undefined });
+  expect(code, output).toBe(0);
+});
+
+test("a wrong token is named as such", async () => {
+  await using it = await engine();
+  const { code, output } = await it.run(["up", "--yes", "--skip-preview"], { FLY_API_TOKEN: "wrong-token-1" });
+  expect(code).not.toBe(0);
+  expect(output).toMatch(/\(401/);
+  expect(output).not.toContain("wrong-token-1");
+});
+
+test("an endpoint where nobody listens is named", async () => {
+  await using it = await engine();
+  const { code, output } = await it.run(["up", "--yes", "--skip-preview"], { FLY_API_HOSTNAME: "http://127.0.0.1:9" });
+  expect(code).not.toBe(0);
+  expect(output).toContain("nothing listens at http://127.0.0.1:9 (ECONNREFUSED)");
+});
+
+test("a volume cannot shrink: said in the preview, nothing changes", async () => {
+  await using it = await engine();
+  it.config(stack({ defaults: { volumeGb: 5 } }));
+  await it.up();
+  it.mutations();
+  it.config(stack({ defaults: { volumeGb: 3 } }));
+  const { code, output } = await it.run(["preview"]);
+  expect(code).not.toBe(0);
+  expect(output).toContain("cdg-1: the volume has 5 GB and a volume never shrinks, so volumeGb cannot become 3.");
+  expect(it.mutations()).toEqual([]);
+});
+
+test("a volume grows in place", async () => {
+  await using it = await engine();
+  await it.up();
+  it.mutations();
+  it.config(stack({ regions: { cdg: { volumeGb: 4 }, ewr: {} } }));
+  const { code, output } = await it.up();
+  expect(code, output).toBe(0);
+  expect(it.mutations()).toEqual(["PUT volumes/:id/extend"]);
+});
+
+test("a protected volume stays when its region is taken out", async () => {
+  await using it = await engine();
+  it.config(stack({ protect: true }));
+  await it.up();
+  it.config(stack({ protect: true, regions: { cdg: {} } }));
+  const { code, output } = await it.up();
+  expect(code).not.toBe(0);
+  expect(output).toMatch(/protect/);
+  expect(Object.values(it.fly.snapshot().volumes).filter(({ state }) => state === "created")).toHaveLength(2);
+});

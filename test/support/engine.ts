@@ -1,0 +1,147 @@
+/**
+ * The real CLI, the real program and the real dynamic host, against local Fly with machines as rows. Each engine has a project folder of its
+ * own, whose entries are links into the working tree, so that stack files and build contexts of tests never lie in it.
+ */
+import { execFile } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { stringify } from "yaml";
+import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
+import { serve } from "../../local/fly/http.ts";
+import { seeded } from "../../local/fly/random.ts";
+import { createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
+import { memoryStore } from "../../local/fly/store.ts";
+import manifest from "../../package.json" with { type: "json" };
+import { systemClock } from "../../providers/clock.ts";
+import { image } from "./context.ts";
+
+const root = join(import.meta.dirname, "..", "..");
+const bin = join(
+  process.env.PULUMI_HOME ?? join(homedir(), ".pulumi"),
+  "versions",
+  manifest.dependencies.pulumi,
+  "bin",
+);
+
+/** Planted: whoever finds it anywhere but in a request has found a leak. */
+export const token = "planted-engine-token-7f3a";
+
+export interface Ran {
+  code: number;
+  /** stdout and stderr in one. */
+  output: string;
+}
+
+export interface Engine extends AsyncDisposable {
+  fly: LocalFly;
+  runner: StateRunner;
+  /** Machines that are, by name. */
+  machines(): Record<
+    string,
+    { id: string; state: string; version: string; region: string; cordoned: boolean; image: string | undefined }
+  >;
+  /** Writes the stack file; keys without fly-pops:. */
+  config(values: Record<string, unknown>): void;
+  run(args: string[], env?: Record<string, string | undefined>): Promise<Ran>;
+  up(): Promise<Ran>;
+  /** The state as it lies on disk. */
+  state(): string;
+  /** Calls that may have changed something, and forgets them. */
+  mutations(): string[];
+}
+
+export const site = { host: "www.example.org", origin: "http://origin.example:8080" };
+
+/** A small valid stack. */
+export const stack = (over: Record<string, unknown> = {}): Record<string, unknown> => ({
+  app: "my-edge",
+  regions: { cdg: {}, ewr: {} },
+  sites: [site],
+  imageRef: image(1),
+  protect: false,
+  rollout: { drain: 0, timeout: "60s" },
+  ...over,
+});
+
+export async function engine(): Promise<Engine> {
+  const home = mkdtempSync(join(tmpdir(), "fly-pops-engine-"));
+  const project = join(home, "project");
+  mkdirSync(project);
+  for (const entry of readdirSync(root).filter((name) => !/^(\.|Pulumi\..+\.yaml$)/.test(name)))
+    symlinkSync(join(root, entry), join(project, entry));
+  const runner = createStateRunner(systemClock, { pullMs: 0, bootMs: 20, stopMs: 0 });
+  const fly = await createLocalFly({ clock: systemClock, runner, random: seeded(1), store: memoryStore(), token });
+  const server = await serve(fly.handle);
+  const backend = join(home, "backend");
+  mkdirSync(backend);
+  const file = join(project, "Pulumi.test.yaml");
+  const environment: Record<string, string | undefined> = {
+    ...process.env,
+    PATH: [bin, join(root, "node_modules", ".bin"), process.env.PATH].join(delimiter),
+    PULUMI_BACKEND_URL: `file://${backend}`,
+    PULUMI_CONFIG_PASSPHRASE: "test",
+    PULUMI_SKIP_UPDATE_CHECK: "true",
+    PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
+    FLY_API_HOSTNAME: server.url,
+    FLY_API_TOKEN: token,
+    FLY_ACCESS_TOKEN: undefined,
+    NO_COLOR: "1",
+  };
+
+  const run: Engine["run"] = (args, env = {}) =>
+    new Promise((resolve) => {
+      execFile(
+        join(bin, "pulumi"),
+        ["--non-interactive", ...args],
+        { cwd: project, env: { ...environment, ...env } as NodeJS.ProcessEnv, maxBuffer: 2 ** 26 },
+        (error, stdout, stderr) =>
+          resolve({ code: error === null ? 0 : Number(error.code ?? 1), output: `${stdout}${stderr}` }),
+      );
+    });
+  const onStack = ["--stack", "test"];
+  const made = await run(["stack", "init", "test"]);
+  if (made.code !== 0) throw new Error(made.output);
+  const salted = readFileSync(file, "utf8");
+  const config = (values: Record<string, unknown>) => {
+    const keys = Object.entries(values).map(([key, value]) => [`fly-pops:${key}`, value]);
+    writeFileSync(file, `${salted}${stringify({ config: Object.fromEntries(keys) })}`);
+  };
+  config(stack());
+
+  return {
+    fly,
+    runner,
+    machines: () =>
+      Object.fromEntries(
+        Object.values(fly.snapshot().machines)
+          .filter(({ state }) => state !== "destroyed")
+          .map(({ name, id, state, version, region, cordoned, versions }) => [
+            name,
+            {
+              id,
+              state,
+              version,
+              region,
+              cordoned,
+              image: versions.find((it) => it.version === version)?.received.image,
+            },
+          ]),
+      ),
+    config,
+    run: (args, env) => run([...args, ...onStack], env),
+    up: () => run(["up", "--yes", "--skip-preview", ...onStack]),
+    state: () => readFileSync(join(backend, ".pulumi", "stacks", "fly-pops", "test.json"), "utf8"),
+    mutations() {
+      const list = fly.calls.list.filter(({ method }) => method !== "GET").map(({ route }) => route ?? "?");
+      fly.calls.clear();
+      return list;
+    },
+    async [Symbol.asyncDispose]() {
+      fly.close();
+      await server.close();
+      await runner.close();
+      rmSync(home, { recursive: true, force: true });
+    },
+  };
+}
