@@ -1,5 +1,5 @@
 /** `pulumi up` of the stack `local`, by Pulumi's own Automation API, so that its progress can be shown as it happens. */
-import { readdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { type EngineEvent, LocalWorkspace, PulumiCommand, type Stack } from "@pulumi/pulumi/automation/index.js";
@@ -12,8 +12,6 @@ export type Changes = Record<string, number>;
 
 /** Deploys the stack. `progress` is told a line for each step and each message; rejects with what Pulumi's diagnostics said. */
 export async function deploy(progress: (line: string) => void): Promise<Changes> {
-  const stack = await openStack();
-  await unlock(stack);
   const errors: string[] = [];
   let changes: Changes = {};
   const onEvent = (event: EngineEvent) => {
@@ -23,26 +21,23 @@ export async function deploy(progress: (line: string) => void): Promise<Changes>
     if (event.summaryEvent) changes = { ...event.summaryEvent.resourceChanges } as Changes;
   };
   try {
-    // The preview would run the whole program once more, only to be thrown away.
+    const stack = await openStack();
+    await unlock(stack);
+    if (await wasCutOff()) {
+      progress("the last run was cut off: reading what it left");
+      // Safe, because a create finds what an earlier one made.
+      await stack.refresh({ clearPendingCreates: true, onEvent, suppressOutputs: true, suppressProgress: true });
+    }
+    // The Automation API skips the preview: it would run the whole program once more, only to be thrown away.
     await stack.up({ onEvent, suppressOutputs: true, suppressProgress: true, color: "never" });
   } catch (error) {
-    throw new Error(deployFailure(errors, error), { cause: error });
+    throw failure(errors, error);
   }
   return changes;
 }
 
-export async function destroy(progress: (line: string) => void): Promise<void> {
-  const stack = await openStack();
-  await unlock(stack);
-  await stack.destroy({
-    onEvent: (event) => {
-      const line = describe(event);
-      if (line !== undefined) progress(line);
-    },
-  });
-}
-
 async function openStack(): Promise<Stack> {
+  await mkdir(paths.backend, { recursive: true });
   const home = process.env.PULUMI_HOME ?? join(homedir(), ".pulumi");
   const version = manifest.dependencies.pulumi;
   const pulumiCommand = await PulumiCommand.get({ root: join(home, "versions", version) });
@@ -61,6 +56,13 @@ async function unlock(stack: Stack): Promise<void> {
     files.map(async (file) => JSON.parse(await readFile(join(file.parentPath, file.name), "utf8")) as { pid?: number }),
   );
   if (holders.every(({ pid }) => pid !== undefined && !lives(pid))) await stack.cancel();
+}
+
+/** True when the CLI was ended while something was being made: until a refresh every run would warn of it. */
+async function wasCutOff(): Promise<boolean> {
+  const text = await readFile(paths.state, "utf8").catch(() => "{}");
+  const { checkpoint } = JSON.parse(text) as { checkpoint?: { latest?: { pending_operations?: unknown[] } } };
+  return (checkpoint?.latest?.pending_operations ?? []).length > 0;
 }
 
 function lives(pid: number): boolean {
@@ -91,8 +93,11 @@ const nameOf = (urn: string): string => urn.split("::").at(-1) ?? urn;
 /** Without the engine's colour marks and trailing blanks. */
 const plainText = (message: string): string => message.replaceAll(/<\{%.*?%\}>/g, "").trim();
 
-/** The last thing the engine says is only that something failed. */
-function deployFailure(errors: string[], error: unknown): string {
+/** What went wrong, each thing once. The last thing the engine says is only that something did. */
+function failure(errors: string[], error: unknown): Error {
   const told = errors.filter((line) => line !== "" && !/^(update|preview) failed$/.test(line));
-  return told.length > 0 ? [...new Set(told)].join("\n") : error instanceof Error ? error.message : String(error);
+  // Without events the CLI itself refused: the Automation API wraps its words in exit code and empty streams.
+  const words = error instanceof Error ? error.message : String(error);
+  const refusals = [...words.matchAll(/^error: (.+)$/gm)].map(([, line]) => line ?? "");
+  return new Error([...new Set(told.length > 0 ? told : refusals)].join("\n") || words, { cause: error });
 }

@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { systemClock } from "../providers/clock.ts";
 import { Fly } from "../providers/fly/api.ts";
+import { isGone } from "../providers/fly/errors.ts";
 import { checksOf } from "../providers/fly/serving.ts";
 import { readDaemon } from "./daemon-file.ts";
 import { paths } from "./paths.ts";
@@ -36,7 +37,10 @@ export async function status(): Promise<Status> {
   if (!daemon) throw new Error("The local stack does not run. Start it: npm run local");
   const token = (await readFile(paths.token, "utf8")).trim();
   const fly = new Fly({ endpoint: daemon.api, token, clock: systemClock });
-  const machines = await fly.listMachines(await appName());
+  const machines = await fly.listMachines(await appName()).catch((error: unknown) => {
+    if (isGone(error)) return []; // nothing is deployed yet
+    throw error;
+  });
   return {
     edge: daemon.edge,
     ca: null,

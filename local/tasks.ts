@@ -9,15 +9,22 @@ export interface Step<State> {
 
 /** Runs the steps in order, sharing one state. The first failure ends it. A step may return how it ended, shown behind its title. */
 export async function runSteps<State extends object>(steps: Step<State>[], state: State): Promise<State> {
+  let failure: unknown;
   const tasks = steps.map(
     ({ title, run }): ListrTask<State> => ({
       title,
       rendererOptions: { outputBar: 1, timer: PRESET_TIMER },
       task: async (shared, task) => {
-        const end = await run(shared, (line) => {
-          task.output = line;
-        });
-        if (end) task.title = `${title}: ${end}`;
+        try {
+          const end = await run(shared, (line) => {
+            task.output = line;
+          });
+          if (end) task.title = `${title}: ${end}`;
+        } catch (error) {
+          failure = error;
+          // The reason is told once, whole, by whoever ends the program: here it would be cut to a line.
+          throw new Error("see below");
+        }
       },
     }),
   );
@@ -29,5 +36,9 @@ export async function runSteps<State extends object>(steps: Step<State>[], state
     // Ctrl-C is the program's own to answer.
     registerSignalListeners: false,
   });
-  return list.run(state);
+  try {
+    return await list.run(state);
+  } catch (error) {
+    throw failure ?? error;
+  }
 }

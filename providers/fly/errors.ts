@@ -59,6 +59,10 @@ export const isConflict = (error: unknown): error is FlyError =>
   (error.code === "name_taken" ||
     /already[ _](exists|been taken)|name violation|uniqueness constraint/i.test(error.detail));
 
+/** The volume has a machine already: somebody's, or our own from a run that was cut off. Fly may say this before it looks at names. */
+export const isClaimed = (error: unknown): error is FlyError =>
+  error instanceof FlyError && error.status === 412 && /claimed by machine/i.test(error.detail);
+
 /** No answer that tells whether it happened. */
 export const isUncertain = (error: unknown): error is FlyError => error instanceof FlyError && error.uncertain;
 

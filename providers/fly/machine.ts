@@ -4,7 +4,7 @@ import { z } from "zod";
 import { sleep } from "../clock.ts";
 import { type Context, type Fate, HalfMade, type Handler, mustCall } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
-import { FlyError, isConflict, isGone, isNoRoom, isUncertain } from "./errors.ts";
+import { FlyError, isClaimed, isConflict, isGone, isNoRoom, isUncertain } from "./errors.ts";
 import { type Target, UpdateFailed, updateVerified } from "./machine-update.ts";
 import { drift, sameConfig } from "./normalise.ts";
 import * as wire from "./schema.ts";
@@ -141,9 +141,14 @@ async function createOrFind(
         `${inputs.pop}: no machine made, there is no room for it beside volume ${inputs.volume} in ${inputs.region} (${error.message}). The volume is kept. Try again later, take a smaller size, or another region.`,
         { cause: error },
       );
-    // The name is unique, so "exists" and "no answer" both end in looking for it.
-    if (!isConflict(error) && !isUncertain(error)) throw error;
+    // The name is unique, so "exists", "volume taken" and "no answer" all end in looking for it.
+    if (!isConflict(error) && !isClaimed(error) && !isUncertain(error)) throw error;
     const machine = await findOurs(inputs, { fly, ...rest });
+    if (!machine && isClaimed(error))
+      throw new Error(
+        `${inputs.pop}: no machine made, ${error.message}. That machine is not this PoP's. Nothing was changed. Look at it: fly machine status -a ${inputs.app}; destroy it if nobody needs it, then run again.`,
+        { cause: error },
+      );
     if (!machine) throw error;
     return { machine, fresh: isUncertain(error) };
   }

@@ -209,6 +209,22 @@ test("a create cut off before it arrived is not repeated either, and the next ru
   expect(lives(made)).toHaveLength(1);
 });
 
+test("a run that was cut off after its create goes on with what it made", async () => {
+  await using made = await pop();
+  const again = await machineHandler.create(made.inputs, made.context);
+  expect(again).toEqual({ id: made.id, outs: made.outs });
+  expect(made.local.calls("POST", "machines/:id")).toBe(0);
+  expect(lives(made)).toHaveLength(1);
+});
+
+test("a volume that another machine holds is refused, the machine named", async () => {
+  await using made = await pop();
+  const error = await failure(machineHandler.create({ ...made.inputs, pop: "cdg-2", name: "cdg-2" }, made.context));
+  expect(error.message).toContain(`claimed by machine ${made.id}`);
+  expect(error.message).toMatch(/^cdg-2: no machine made, .*That machine is not this PoP's\. Nothing was changed\./);
+  expect(lives(made)).toHaveLength(1);
+});
+
 test("a machine of the same name that belongs to somebody else is refused, its owner named", async () => {
   await using made = await pop();
   const { id: volume } = await volumeHandler.create(volumeInputs({ name: "other" }), made.context);

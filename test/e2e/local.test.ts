@@ -1,0 +1,149 @@
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { labels, openDocker } from "../../local/docker-engine.ts";
+import { fetchPage } from "../../local/fetch-page.ts";
+import { type Checkout, checkout } from "../support/checkout.ts";
+
+// One story, told in order: each test goes on where the one before it ended.
+let it: Checkout;
+let stack: string;
+const docker = openDocker();
+
+beforeAll(async () => {
+  it = await checkout();
+  stack = `fly-pops-${createHash("sha256").update(it.dir).digest("hex").slice(0, 6)}`;
+});
+afterAll(async () => {
+  await it.run("down");
+  it.remove();
+});
+
+const ours = () => ({ filters: { label: [`${labels.stack}=${stack}`] } });
+const stackFile = () => join(it.dir, "Pulumi.local.yaml");
+const editStack = (from: string, to: string) => {
+  const text = readFileSync(stackFile(), "utf8");
+  expect(text).toContain(from);
+  writeFileSync(stackFile(), text.replace(from, to));
+};
+
+test("a mistake in the stack file is said before anything is started", async () => {
+  const text = readFileSync(stackFile(), "utf8");
+  editStack("cdg: {}", "cgd: {}");
+  const { code, output } = await it.run();
+  writeFileSync(stackFile(), text);
+  expect(code).toBe(1);
+  expect(output).toContain("regions.cgd: no such region; did you mean cdg?");
+  expect(await docker.listContainers({ all: true, ...ours() })).toEqual([]);
+});
+
+test("a port that is taken is said before anything is deployed, with what to do", async () => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  const { code, output } = await it.start("up", "--https-port", String(port)).ended;
+  server.close();
+  expect(code).toBe(1);
+  expect(output).toContain(
+    `Port ${port} of 127.0.0.1, where the edge would serve https, cannot be used (EADDRINUSE). Nothing was changed. Free it, or choose another: npm run local -- --https-port ${port + 1}`,
+  );
+});
+
+test.each([
+  ["while local Fly starts", /Start local Fly/],
+  ["while volumes are made", /create edge-cdg-1-volume/],
+  ["while machines come up", /waiting for its checks/],
+])("interrupted %s, the same command goes on from there", async (_, moment) => {
+  const first = it.start();
+  await first.saw(moment).catch(() => undefined);
+  first.interrupt();
+  await first.ended;
+  const { code, output } = await it.run();
+  expect(code, output).toBe(0);
+  expect(output).toMatch(/HTTP 200 {2}HIT/);
+  const { machines } = await it.status();
+  expect(machines.map(({ name, state }) => [name, state])).toEqual([
+    ["cdg-1", "started"],
+    ["ewr-1", "started"],
+  ]);
+  const volumes = await docker.listVolumes({ filters: { label: [`${labels.stack}=${stack}`, labels.volume] } });
+  expect(volumes.Volumes).toHaveLength(2);
+  await it.run("down");
+});
+
+test("from nothing it ends in a page fetched, then cached, by the nearest PoP", async () => {
+  const { code, output } = await it.run();
+  expect(code, output).toBe(0);
+  expect(output).toMatch(/HTTP 200 {2}MISS {2}from cdg-1 in \d+ ms\n {2}HTTP 200 {2}HIT {3}from cdg-1 in \d+ ms/);
+});
+
+test("a second run changes nothing", async () => {
+  const world = () =>
+    JSON.parse(it.read(".cache/local/fly.json")) as {
+      machines: Record<string, { version: string; events: unknown[] }>;
+    };
+  const before = Object.values(world().machines).map(({ version, events }) => ({ version, events }));
+  const { code, output } = await it.run();
+  expect(code, output).toBe(0);
+  expect(output).toContain("Deploy the stack local (pulumi up): no change");
+  expect(Object.values(world().machines).map(({ version, events }) => ({ version, events }))).toEqual(before);
+});
+
+test("status says where everything is, and the sites answer there", async () => {
+  const { edge, sites, machines, stateFile, ca } = await it.status();
+  expect(ca).toBeNull();
+  expect(sites).toEqual(["www.example.test", "example.test"]);
+  expect(machines.map(({ name, region, state, checks }) => ({ name, region, state, checks }))).toEqual([
+    { name: "cdg-1", region: "cdg", state: "started", checks: "1/1" },
+    { name: "ewr-1", region: "ewr", state: "started", checks: "1/1" },
+  ]);
+  expect(existsSync(stateFile)).toBe(true);
+  expect(await fetchPage(edge.https, "www.example.test")).toMatchObject({ status: 200, pop: "cdg-1" });
+  expect(await fetchPage(edge.https, "example.test")).toMatchObject({ status: 301 });
+  await expect(fetchPage(edge.https, "unknown.test")).rejects.toThrow();
+});
+
+test("the token is in no state, log, argument list or container", async () => {
+  const token = it.read(".cache/local/token").trim();
+  expect(token.length).toBeGreaterThan(20);
+  const { stateFile } = await it.status();
+  expect(readFileSync(stateFile, "utf8")).not.toContain(token);
+  expect(it.read(".cache/local/daemon.log")).not.toContain(token);
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name)))
+    expect(readCommand(pid), `process ${pid}`).not.toContain(token);
+  for (const { Id } of await docker.listContainers({ all: true, ...ours() }))
+    expect(JSON.stringify(await docker.getContainer(Id).inspect())).not.toContain(token);
+});
+
+test("one region more is one deployment, and leaves the others alone", async () => {
+  const before = await it.status();
+  editStack("    ewr: {}\n", "    ewr: {}\n    fra: {}\n");
+  const { code, output } = await it.run();
+  expect(code, output).toBe(0);
+  const after = await it.status();
+  expect(after.machines.map(({ name }) => name)).toEqual(["cdg-1", "ewr-1", "fra-1"]);
+  expect(after.machines.slice(0, 2)).toEqual(before.machines);
+});
+
+test("down leaves nothing, and can be said twice", async () => {
+  const { pid } = JSON.parse(it.read(".cache/local/daemon.json")) as { pid: number };
+  expect((await it.run("down")).code).toBe(0);
+  expect(await docker.listContainers({ all: true, ...ours() })).toEqual([]);
+  expect((await docker.listVolumes(ours())).Volumes).toEqual([]);
+  expect(await docker.listNetworks(ours())).toEqual([]);
+  expect(existsSync(`/proc/${pid}`)).toBe(false);
+  expect(existsSync(join(it.dir, ".cache", "local"))).toBe(false);
+  expect((await it.run("down")).code).toBe(0);
+  const status = await it.run("status");
+  expect(status).toEqual({ code: 1, output: "The local stack does not run. Start it: npm run local\n" });
+});
+
+function readCommand(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return ""; // it ended meanwhile
+  }
+}

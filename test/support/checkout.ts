@@ -1,0 +1,113 @@
+/** A checkout of its own for tests of `npm run local`: the working tree's files, its node_modules linked, other ports, its own .cache. */
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+import type { Status } from "../../local/status.ts";
+
+const root = join(import.meta.dirname, "..", "..");
+
+export interface Ran {
+  code: number | null;
+  output: string;
+}
+
+export interface Running {
+  /** Resolves with all it said when a line matches. */
+  saw(pattern: RegExp): Promise<string>;
+  /** As Ctrl-C in a terminal: to the whole group. */
+  interrupt(): void;
+  ended: Promise<Ran>;
+}
+
+export interface Checkout {
+  dir: string;
+  run(...args: string[]): Promise<Ran>;
+  start(...args: string[]): Running;
+  status(): Promise<Status>;
+  read(path: string): string;
+  remove(): void;
+}
+
+export async function checkout(): Promise<Checkout> {
+  const dir = mkdtempSync(join(tmpdir(), "fly-pops-checkout-"));
+  const files = execFileSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], { cwd: root })
+    .toString()
+    .split("\0")
+    .filter(Boolean);
+  for (const file of files) {
+    mkdirSync(dirname(join(dir, file)), { recursive: true });
+    copyFileSync(join(root, file), join(dir, file));
+  }
+  symlinkSync(join(root, "node_modules"), join(dir, "node_modules"));
+  const [http, https, api, registry] = await freePorts(4);
+  const ports = [`--http-port=${http}`, `--https-port=${https}`, `--api-port=${api}`, `--registry-port=${registry}`];
+
+  const start = (...args: string[]): Running => {
+    const child = spawn("node", ["local/main.ts", ...(starts(args) ? ports : []), ...args], {
+      cwd: dir,
+      env: { ...process.env, PATH: [join(root, "node_modules", ".bin"), process.env.PATH].join(delimiter) },
+      // A group of its own, so that an interrupt reaches the CLI below it as it does from a terminal.
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    return watch(child);
+  };
+  const run = (...args: string[]) => start(...args).ended;
+  return {
+    dir,
+    start,
+    run,
+    async status() {
+      const { code, output } = await run("status", "--json");
+      if (code !== 0) throw new Error(output);
+      return JSON.parse(output) as Status;
+    },
+    read: (path) => readFileSync(join(dir, path), "utf8"),
+    remove: () => rmSync(dir, { recursive: true, force: true }),
+  };
+}
+
+/** Without a command it is the start. */
+const starts = (args: string[]): boolean => args.length === 0 || args[0] === "up";
+
+function watch(child: ChildProcess): Running {
+  let output = "";
+  const looks = new Set<() => void>();
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on("data", (chunk: Buffer) => {
+      output += chunk.toString();
+      for (const look of [...looks]) look();
+    });
+  const ended = new Promise<Ran>((resolve) => child.once("close", (code) => resolve({ code, output })));
+  return {
+    ended,
+    saw: (pattern) =>
+      new Promise((resolve, reject) => {
+        const look = () => {
+          if (!pattern.test(output)) return;
+          looks.delete(look);
+          resolve(output);
+        };
+        looks.add(look);
+        look();
+        void ended.then(() => reject(new Error(`it ended without ${pattern}:\n${output}`)));
+      }),
+    interrupt: () => {
+      if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, "SIGINT");
+    },
+  };
+}
+
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, () => {
+      const server = createServer();
+      return new Promise<typeof server>((resolve) => server.listen(0, "127.0.0.1", () => resolve(server)));
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
