@@ -1,0 +1,96 @@
+/** Apps: the owners of machines, volumes, addresses and secrets. */
+import { CreateApp } from "../../providers/fly/schema.ts";
+import type { Core } from "./core.ts";
+import { invalidArgument, unprocessable } from "./errors.ts";
+import type { Lifecycle } from "./lifecycle.ts";
+import { appOf, bodyOf, type Call, empty, json, type RouteTable } from "./request.ts";
+import { type AppRow, rfc3339 } from "./world.ts";
+
+const namePattern = /^[a-z0-9-]{1,62}$/;
+const networkPattern = /^[A-Za-z][A-Za-z0-9-]*$/;
+const defaultNetwork = "default";
+
+export function appRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
+  const { world, ids, clock, settings } = core;
+
+  function create(call: Call) {
+    const body = bodyOf(call, CreateApp);
+    const name = body.name || body.app_name || "";
+    if (!body.org_slug) throw invalidArgument("org_slug is required");
+    if (body.org_slug !== settings.organization.slug)
+      throw unprocessable(`organization ${JSON.stringify(body.org_slug)} not found`);
+    if (!namePattern.test(name))
+      throw unprocessable("Validation failed: Name under 63 chars using numbers, lowercase letters and dashes");
+    if (world.apps[name]) throw unprocessable("Validation failed: Name has already been taken", "name_taken");
+    const network = body.network || defaultNetwork;
+    if (!networkPattern.test(network)) throw invalidArgument(`network ${JSON.stringify(network)}`);
+    const number = ++world.counter;
+    const app: AppRow = {
+      id: ids.app(),
+      number,
+      name,
+      organization: body.org_slug,
+      network,
+      // Apps on one network share its number; a new name makes a new one.
+      networkNumber: Object.values(world.apps).find((it) => it.network === network)?.networkNumber ?? number,
+      createdAt: clock.now(),
+      deployed: false,
+      secrets: [],
+    };
+    world.apps[name] = app;
+    core.changed();
+    // The docs show id and created_at alone, fly-go reads an app: both are served.
+    return json(201, { ...renderApp(core, app), created_at: app.createdAt });
+  }
+
+  async function remove(call: Call) {
+    const app = appOf(core, call);
+    const machines = Object.values(world.machines).filter((it) => it.app === app.name);
+    const volumes = Object.values(world.volumes).filter((it) => it.app === app.name);
+    delete world.apps[app.name];
+    world.addresses = world.addresses.filter((it) => it.app !== app.name);
+    for (const machine of machines) {
+      lifecycle.abandon(machine);
+      // Waits on it end now.
+      machine.state = "destroyed";
+      core.changed(machine);
+      delete world.machines[machine.id];
+    }
+    for (const volume of volumes) delete world.volumes[volume.id];
+    core.changed();
+    // Machines first: a volume in use cannot go.
+    await Promise.all(machines.map((it) => core.runner.remove(it.id)));
+    await Promise.all(volumes.filter((it) => it.state === "created").map((it) => core.runner.removeVolume(it.id)));
+    return empty(202);
+  }
+
+  return {
+    "POST apps": create,
+    "GET apps": (call) => {
+      const slug = call.query.get("org_slug");
+      if (!slug) throw invalidArgument("org_slug is required");
+      const apps = Object.values(world.apps).filter((it) => it.organization === slug);
+      return json(200, { total_apps: apps.length, apps: apps.map((it) => renderApp(core, it)) });
+    },
+    "GET apps/:app": (call) => json(200, renderApp(core, appOf(core, call))),
+    "DELETE apps/:app": remove,
+  };
+}
+
+export function renderApp(core: Core, app: AppRow) {
+  const mine = (rows: { app: string; state: string }[], gone: string) =>
+    rows.filter((it) => it.app === app.name && it.state !== gone).length;
+  return {
+    id: app.id,
+    internal_numeric_id: app.number,
+    name: app.name,
+    network: app.network,
+    status: app.deployed ? "deployed" : "pending",
+    machine_count: mine(Object.values(core.world.machines), "destroyed"),
+    volume_count: mine(Object.values(core.world.volumes), "pending_destroy"),
+    organization: { ...core.settings.organization, internal_numeric_id: 1 },
+    cname_target: "",
+    app_role: "",
+    created_at: rfc3339(app.createdAt),
+  };
+}

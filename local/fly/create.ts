@@ -1,0 +1,102 @@
+/**
+ * Local Fly: the Machines API as rules, without sockets and without time of its own. http.ts puts it on a socket; a simulation calls
+ * `handle` itself. Given clock, random and runner, the same calls give the same answers.
+ */
+import type { Clock } from "../../providers/clock.ts";
+import type { Routes } from "../edge/routes.ts";
+import { addressRoutes } from "./addresses.ts";
+import { appRoutes } from "./apps.ts";
+import { type CallLog, createCallLog } from "./call-log.ts";
+import { createCore, defaultSettings, type Settings } from "./core.ts";
+import { createDesk } from "./desk.ts";
+import { createFaultPlan, type FaultPlan } from "./faults.ts";
+import { createIds } from "./ids.ts";
+import { instanceOf } from "./instance.ts";
+import { createLifecycle } from "./lifecycle.ts";
+import { machineRoutes } from "./machines.ts";
+import { metadataRoutes } from "./metadata.ts";
+import { platformRoutes } from "./platform.ts";
+import { createPlatformEvents, type PlatformEvents } from "./platform-events.ts";
+import { noQuirks, type Quirks } from "./quirks.ts";
+import type { Random } from "./random.ts";
+import { recover } from "./recovery.ts";
+import type { ApiRequest, ApiResponse } from "./request.ts";
+import { createRouter } from "./router.ts";
+import { createRoutes } from "./routes.ts";
+import type { Runner } from "./runner.ts";
+import { secretRoutes } from "./secrets.ts";
+import type { Store } from "./store.ts";
+import { verbRoutes } from "./verbs.ts";
+import { volumeRoutes } from "./volumes.ts";
+import { waitRoutes } from "./wait.ts";
+import type { World } from "./world.ts";
+
+export interface LocalFlyOptions {
+  clock: Clock;
+  runner: Runner;
+  random: Random;
+  store: Store;
+  /** The one credential it accepts, without scheme. */
+  token: string;
+  settings?: Partial<Omit<Settings, "quirks">>;
+  quirks?: Partial<Quirks>;
+}
+
+export interface LocalFly {
+  /** Answers one call. Rejects with `Dropped` when the fault plan lets the connection go. */
+  handle(request: ApiRequest): Promise<ApiResponse>;
+  /** For the edge proxy. */
+  routes: Routes;
+  faults: FaultPlan;
+  calls: CallLog;
+  platform: PlatformEvents;
+  /** All it knows, as a copy. */
+  snapshot(): World;
+  /** Stops acting: no timer, exit or call has any effect any more. What was answered is stored. The runner stays open. */
+  close(): void;
+}
+
+/** Loads what the store kept, takes up what was under way, removes what nobody knows. */
+export async function createLocalFly(options: LocalFlyOptions): Promise<LocalFly> {
+  const { clock, runner, random, store, token } = options;
+  const core = createCore({
+    clock,
+    runner,
+    store,
+    ids: createIds(clock, random),
+    settings: { ...defaultSettings, ...options.settings, quirks: { ...noQuirks, ...options.quirks } },
+    world: store.load(),
+  });
+  const lifecycle = createLifecycle(core);
+  const router = createRouter({
+    ...appRoutes(core, lifecycle),
+    ...machineRoutes(core, lifecycle),
+    ...verbRoutes(core, lifecycle),
+    ...waitRoutes(core),
+    ...metadataRoutes(core),
+    ...volumeRoutes(core),
+    ...addressRoutes(core),
+    ...secretRoutes(core),
+    ...platformRoutes(core),
+  });
+  const faults = createFaultPlan(router.routes);
+  const calls = createCallLog();
+
+  const alive = Object.values(core.world.machines).filter((it) => it.state !== "destroyed");
+  const known = alive.flatMap((machine) => {
+    const app = core.world.apps[machine.app];
+    return app ? [instanceOf(app, machine, machine.runs ?? machine.version)] : [];
+  });
+  const { running } = await runner.reconcile(known);
+  recover(core, lifecycle, new Set(running));
+
+  return {
+    handle: createDesk({ core, router, faults, calls, token }),
+    routes: createRoutes(core),
+    faults,
+    calls,
+    platform: createPlatformEvents(core),
+    snapshot: () => structuredClone(core.world),
+    close: () => core.close(),
+  };
+}

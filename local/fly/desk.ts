@@ -1,0 +1,160 @@
+/** Where calls come in: route, credential, fault plan, handler, answer, log; the same way for every one. */
+import { sleep } from "../../providers/clock.ts";
+import type { CallLog } from "./call-log.ts";
+import type { Core } from "./core.ts";
+import { ApiError, Dropped, unauthorized } from "./errors.ts";
+import type { Fault, FaultPlan } from "./faults.ts";
+import { acquire } from "./leases.ts";
+import { createRateLimits } from "./rate-limits.ts";
+import type { Answer, ApiRequest, ApiResponse, Call } from "./request.ts";
+import type { Match, Router } from "./router.ts";
+import { RunnerError } from "./runner.ts";
+
+export interface DeskParts {
+  core: Core;
+  router: Router;
+  faults: FaultPlan;
+  calls: CallLog;
+  token: string;
+}
+
+export function createDesk({ core, router, faults, calls, token }: DeskParts) {
+  const limits = createRateLimits(core.clock);
+  return async function handle(request: ApiRequest): Promise<ApiResponse> {
+    const query = new URLSearchParams(request.query ?? {});
+    const headers = request.headers ?? {};
+    const body = request.body ?? "";
+    const requestId = `${core.ids.ulid()}-${core.settings.defaultRegion}`;
+    const match = router.match(request.method, request.path);
+    const log = (status: number) =>
+      calls.add({
+        method: request.method,
+        route: match?.route,
+        path: request.path,
+        query: query.toString(),
+        body: readable(body),
+        status,
+        at: core.clock.now(),
+      });
+    const respond = (status: number, type: string, text: string, extra: Record<string, string> = {}): ApiResponse => {
+      log(status);
+      const about: Record<string, string> = text === "" ? {} : { "content-type": type };
+      return { status, headers: { ...about, "fly-request-id": requestId, ...extra }, body: text };
+    };
+    const respondJson = (status: number, value: unknown, extra?: Record<string, string>) =>
+      respond(status, "application/json; charset=utf-8", JSON.stringify(value) ?? "", extra);
+
+    if (!match) return respond(404, "text/plain; charset=utf-8", "404 page not found\n");
+    try {
+      if (bare(headers.authorization) !== token) throw unauthorized();
+      const waitMs = core.settings.quirks.rateLimits ? limits.ask(match.route, objectOf(match)) : 0;
+      if (waitMs > 0)
+        return respondJson(429, { error: "rate limit exceeded" }, { "retry-after": String(Math.ceil(waitMs / 1000)) });
+      const answer = await struck(faults.strike(match.route), match, () =>
+        match.handler(call(match, query, headers, body)),
+      );
+      core.flush();
+      return respondJson(answer.status, answer.json, answer.headers);
+    } catch (error) {
+      if (error instanceof Dropped) {
+        log(0);
+        throw error;
+      }
+      const known = asApiError(error);
+      return respondJson(known.httpStatus, known.body);
+    }
+  };
+
+  async function struck(
+    plan: Fault[],
+    match: Match,
+    work: () => Answer | Promise<Answer>,
+  ): Promise<Answer & { headers?: Record<string, string> }> {
+    let after: (() => Answer & { headers?: Record<string, string> }) | undefined;
+    for (const fault of plan) {
+      switch (fault.kind) {
+        case "slow":
+          await sleep(core.clock, fault.ms);
+          break;
+        case "drop request":
+          throw new Dropped();
+        case "drop response":
+          after = () => {
+            throw new Dropped();
+          };
+          break;
+        case "status": {
+          const instead = () => ({
+            status: fault.status,
+            json: fault.body ?? { error: `fault plan: ${fault.status}` },
+            headers: fault.headers ?? {},
+          });
+          if (!fault.after) return instead();
+          after = instead;
+          break;
+        }
+        case "lease lost":
+          endLease(match);
+          break;
+        case "lease stolen":
+          endLease(match, fault);
+          break;
+        default:
+          fault satisfies never;
+      }
+    }
+    if (!after) return work();
+    // Whatever the work answered, an error too, the client does not learn it.
+    await Promise.resolve()
+      .then(work)
+      .catch(() => {});
+    return after();
+  }
+
+  function endLease(match: Match, thief?: { owner: string; ttlSeconds: number }): void {
+    const machine = core.world.machines[match.params.id ?? ""];
+    if (!machine) return;
+    delete machine.lease;
+    if (thief) acquire(core, machine, thief);
+    core.changed(machine);
+  }
+}
+
+/** What a limit counts by: the machine, for what has none the app. */
+const objectOf = ({ params }: Match) => `${params.app ?? ""}/${params.id ?? ""}`;
+
+function call(match: Match, query: URLSearchParams, headers: Call["headers"], body: string): Call {
+  return {
+    route: match.route,
+    query,
+    headers,
+    body,
+    nonce: headers["fly-machine-lease-nonce"] || undefined,
+    param(name) {
+      const value = match.params[name];
+      if (value === undefined) throw new Error(`route ${match.route} has no parameter ${name}`);
+      return value;
+    },
+  };
+}
+
+/** Users paste tokens with their scheme, clients add one more. */
+function bare(authorization: string | undefined): string | undefined {
+  return authorization?.replace(/^(?:\s*(?:Bearer|FlyV1)\s+)+/i, "").trim();
+}
+
+function asApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  if (error instanceof RunnerError && error.code === "not-running")
+    return new ApiError(412, { error: `failed_precondition: ${error.message}` });
+  return new ApiError(500, { error: `internal: ${error instanceof Error ? error.message : String(error)}` });
+}
+
+/** For the log: JSON where it is some. */
+function readable(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return body;
+  }
+}

@@ -1,0 +1,81 @@
+/** Where things come to lie: regions, and the fake hosts (`zone`) in them. */
+import { regionByCode, regions } from "../../providers/fly/regions.ts";
+import type { Core } from "./core.ts";
+import { badRequest, failedPrecondition, invalidArgument, unprocessable } from "./errors.ts";
+import type { VolumeRow } from "./world.ts";
+
+const continents: Record<string, readonly string[]> = {
+  apac: ["asia_pacific"],
+  eu: ["europe"],
+  na: ["north_america"],
+  sa: ["south_america"],
+};
+
+export function zonesOf(core: Core, region: string): string[] {
+  return Array.from(
+    { length: core.settings.hostsPerRegion },
+    (_, index) => `${region}-${String(index + 1).padStart(2, "0")}`,
+  );
+}
+
+const isFull = (core: Core, zone: string) =>
+  core.world.fullZones.includes(zone) || core.world.unreachableZones.includes(zone);
+
+export const hasRoomIn = (core: Core, zone: string): boolean => !isFull(core, zone);
+
+export const hasRoom = (core: Core, region: string): boolean =>
+  zonesOf(core, region).some((zone) => !isFull(core, zone));
+
+/** Regions an expression names, in its order: codes, lists (`lhr,eu`) and aliases (`any`). */
+export function placeRegions(core: Core, expression: string | undefined): string[] {
+  const words = (expression || core.settings.defaultRegion).split(",").map((it) => it.trim());
+  return words.flatMap((word) => {
+    if (regionByCode(word)) return [word];
+    const current = regions.filter((it) => !it.deprecated);
+    if (word === "any") return current.map((it) => it.code);
+    if (word === "us" || word === "usa") return current.filter((it) => it.country === "US").map((it) => it.code);
+    const geo = continents[word];
+    if (!geo) throw invalidArgument(`region ${JSON.stringify(word)} not found`);
+    return current.filter((it) => geo.includes(it.geoRegion)).map((it) => it.code);
+  });
+}
+
+/** A host for a machine without a volume: the emptiest of the first region that has room. */
+export function placeMachine(core: Core, expression: string | undefined): { region: string; zone: string } {
+  for (const region of placeRegions(core, expression)) {
+    const zone = emptiest(
+      core,
+      zonesOf(core, region).filter((it) => !isFull(core, it)),
+    );
+    if (zone) return { region, zone };
+  }
+  throw unprocessable("could not find a candidate host", "insufficient_capacity");
+}
+
+/** The host of a volume, where its machine must go. */
+export function placeBeside(core: Core, volume: VolumeRow): { region: string; zone: string } {
+  if (isFull(core, volume.zone))
+    throw failedPrecondition(
+      `insufficient resources to create new machine with existing volume id '${volume.id}'`,
+      "volume_placement_capacity",
+    );
+  return { region: volume.region, zone: volume.zone };
+}
+
+/** A host for a volume. `unique`: one where no other volume of this name lies. */
+export function placeVolume(core: Core, app: string, region: string, name: string, unique: boolean): string {
+  const taken = Object.values(core.world.volumes)
+    .filter((it) => unique && it.app === app && it.name === name && it.state === "created")
+    .map((it) => it.zone);
+  const free = zonesOf(core, region).filter((it) => !isFull(core, it) && !taken.includes(it));
+  const zone = emptiest(core, free);
+  if (!zone) throw badRequest("no capacity");
+  return zone;
+}
+
+function emptiest(core: Core, zones: string[]): string | undefined {
+  const load = (zone: string) =>
+    Object.values(core.world.machines).filter((it) => it.zone === zone && it.state !== "destroyed").length +
+    Object.values(core.world.volumes).filter((it) => it.zone === zone && it.state === "created").length;
+  return zones.map((zone) => ({ zone, load: load(zone) })).sort((a, b) => a.load - b.load)[0]?.zone;
+}

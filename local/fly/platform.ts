@@ -1,0 +1,54 @@
+/** What is no app's: regions, room in them, the token. Regions and placements answer in PascalCase, as live Fly does. */
+import { z } from "zod";
+import { regions } from "../../providers/fly/regions.ts";
+import type { Core } from "./core.ts";
+import { hasRoom, placeRegions } from "./placement.ts";
+import { bodyOf, json, type RouteTable } from "./request.ts";
+
+const Placement = z.looseObject({
+  org_slug: z.string(),
+  region: z.string().nullish(),
+  count: z.number().int().nullish(),
+});
+
+/** What one region claims to take at most. */
+const placementsPerRegion = 10;
+
+export function platformRoutes(core: Core): RouteTable {
+  return {
+    "GET platform/regions": () =>
+      json(200, {
+        Nearest: core.settings.defaultRegion,
+        Regions: regions.map((it) => ({
+          code: it.code,
+          name: `${it.city} (${it.country})`,
+          latitude: it.latitude,
+          longitude: it.longitude,
+          gateway_available: it.gateway,
+          requires_paid_plan: false,
+          deprecated: it.deprecated,
+          geo_region: it.geoRegion,
+        })),
+      }),
+    "POST platform/placements": (call) => {
+      const body = bodyOf(call, Placement);
+      // A full region is simply absent.
+      const open = placeRegions(core, body.region || "any").filter((it) => hasRoom(core, it));
+      // 0, or nothing: as many as there may be.
+      const count = Math.min(body.count || placementsPerRegion, placementsPerRegion);
+      return json(200, { Regions: open.map((it) => ({ Region: it, Count: count, Concurrency: 1 })) });
+    },
+    "GET tokens/current": () =>
+      json(200, {
+        tokens: [
+          {
+            token_id: "local-fly",
+            org_slug: core.settings.organization.slug,
+            organization: core.settings.organization.name,
+            user: core.settings.owner,
+            apps: ["*"],
+          },
+        ],
+      }),
+  };
+}

@@ -1,0 +1,36 @@
+/**
+ * What live Fly does to its clients and a local one need not: lags, limits, rows nobody asked for. All off unless a test wants them, to see
+ * whether a client has the patience Fly asks for.
+ */
+import type { Core } from "./core.ts";
+import type { MachineRow, VolumeRow } from "./world.ts";
+
+export interface Quirks {
+  /** A new app or machine reads 404, and lists without it, for so long. */
+  bornMs: number;
+  /** A volume stays bound for so long after its machine went (up to two minutes on Fly). */
+  boundMs: number;
+  /** A start is refused with "still active" for so long after a stop, though the machine reads `stopped` (up to ten seconds on Fly). */
+  stillActiveMs: number;
+  /** Every service check has a second row, `bg_deployments_compat-<name>`, always critical. */
+  mirrorChecks: boolean;
+  /** Fly's documented limits: an action on one object once a second, burst 3; reading a machine 5 a second, burst 10. */
+  rateLimits: boolean;
+}
+
+export const noQuirks: Quirks = { bornMs: 0, boundMs: 0, stillActiveMs: 0, mirrorChecks: false, rateLimits: false };
+
+export const isBorn = (core: Core, row: { createdAt: number }): boolean =>
+  core.clock.now() - row.createdAt >= core.settings.quirks.bornMs;
+
+/** The machine a volume belongs to, as Fly sees it: the one it had until lately, too. */
+export function holderOf(core: Core, volume: VolumeRow): string | null {
+  const { attachedMachine, released } = volume;
+  if (attachedMachine !== null || !released) return attachedMachine;
+  return core.clock.now() - released.at < core.settings.quirks.boundMs ? released.machine : null;
+}
+
+export function isStillActive(core: Core, machine: MachineRow): boolean {
+  const exit = machine.events.find((it) => it.type === "exit");
+  return exit !== undefined && core.clock.now() - exit.timestamp < core.settings.quirks.stillActiveMs;
+}

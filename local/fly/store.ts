@@ -1,0 +1,53 @@
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { dirname } from "node:path";
+import { emptyWorld, type World } from "./world.ts";
+
+/** Keeps the world over a restart of the server. */
+export interface Store {
+  load(): World;
+  save(world: World): void;
+}
+
+/** One JSON file, readable by its owner alone: it holds app secrets. A crash leaves the old file or the new one, never half of one. */
+export function fileStore(path: string): Store {
+  return {
+    load() {
+      let text: string;
+      try {
+        text = readFileSync(path, "utf8");
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === "ENOENT") return emptyWorld();
+        throw error;
+      }
+      const world: World = JSON.parse(text);
+      if (world.schemaVersion !== 1)
+        throw new Error(
+          `${path}: written by another version of local Fly (schema ${world.schemaVersion}, this one reads 1). Nothing was changed. Remove the file to start afresh.`,
+        );
+      return world;
+    },
+    save(world) {
+      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+      const temporary = `${path}.new`;
+      const file = openSync(temporary, "w", 0o600);
+      try {
+        writeSync(file, JSON.stringify(world));
+        fsyncSync(file);
+      } finally {
+        closeSync(file);
+      }
+      renameSync(temporary, path);
+    },
+  };
+}
+
+/** Remembers as long as the process lives: give it to the next server and that one has "restarted". */
+export function memoryStore(): Store {
+  let kept: World | undefined;
+  return {
+    load: () => (kept === undefined ? emptyWorld() : structuredClone(kept)),
+    save(world) {
+      kept = world;
+    },
+  };
+}

@@ -1,0 +1,215 @@
+import { afterEach, expect, test } from "vitest";
+import { Fly } from "../../providers/fly/api.ts";
+import { inProcessAdapter, type LocalFlyUnderTest, localFly } from "../support/local-fly.ts";
+
+let fly: LocalFlyUnderTest;
+afterEach(() => fly.close());
+const begin = async (options: Parameters<typeof localFly>[0] = {}) => {
+  fly = await localFly(options);
+  await fly.call("POST", "/apps", { name: "edge", org_slug: "personal" });
+};
+const createVolume = () => fly.call("POST", "/apps/edge/volumes", { name: "data", region: "ams" });
+
+test("drop request: no answer, and nothing happened", async () => {
+  await begin();
+  fly.faults.next("POST volumes", "drop request");
+  await expect(createVolume()).rejects.toMatchObject({ code: "ECONNRESET" });
+  expect(fly.volumes()).toEqual([]);
+  expect(fly.fly.calls.list.at(-1)).toMatchObject({ route: "POST volumes", status: 0 });
+  expect((await createVolume()).status).toBe(200);
+});
+
+test("drop response: no answer, but it happened", async () => {
+  await begin();
+  fly.faults.next("POST volumes", "drop response");
+  await expect(createVolume()).rejects.toMatchObject({ code: "ECONNRESET" });
+  expect(fly.volumes()).toHaveLength(1);
+});
+
+test("status: Fly's shape by default, a body and headers of one's own, before or after the deed", async () => {
+  await begin();
+  fly.faults.next("POST volumes", { kind: "status", status: 503 });
+  expect(await createVolume()).toMatchObject({ status: 503, body: { error: expect.any(String) } });
+  const headers = { "retry-after": "7" };
+  fly.faults.next("POST volumes", { kind: "status", status: 429, body: { error: "rate limit exceeded" }, headers });
+  expect(await createVolume()).toMatchObject({ status: 429, body: { error: "rate limit exceeded" }, headers });
+  expect(fly.volumes()).toEqual([]);
+  fly.faults.next("POST volumes", { kind: "status", status: 502, after: true });
+  expect((await createVolume()).status).toBe(502);
+  expect(fly.volumes()).toHaveLength(1);
+});
+
+test("slow: the server's own time passes, no other", async () => {
+  await begin();
+  fly.faults.next("GET apps/:app", { kind: "slow", ms: 25_000 });
+  const before = fly.clock.now();
+  expect((await fly.call("GET", "/apps/edge")).status).toBe(200);
+  expect(fly.clock.now() - before).toBe(25_000);
+});
+
+test("lease lost, lease stolen: the holder finds out at that call", async () => {
+  await begin();
+  const { id } = await fly.machine();
+  const lease = async () => (await fly.call("POST", `/apps/edge/machines/${id}/lease?ttl=60`)).body.data.nonce;
+  const cordon = (nonce: string) =>
+    fly.call("POST", `/apps/edge/machines/${id}/cordon`, undefined, { "fly-machine-lease-nonce": nonce });
+  const nonce = await lease();
+  fly.faults.next("POST machines/:id/cordon", "lease lost");
+  expect((await cordon(nonce)).status).toBe(200);
+  expect((await fly.call("GET", `/apps/edge/machines/${id}/lease`)).status).toBe(404);
+  const second = await lease();
+  fly.faults.next("POST machines/:id/cordon", { kind: "lease stolen", owner: "ci@example.org", ttlSeconds: 60 });
+  expect((await cordon(second)).body.error).toContain("currently held by ci@example.org");
+});
+
+test("rules count their own calls: nth, times, methods, every call; pending ones can be asked for", async () => {
+  await begin();
+  const fault = { kind: "status", status: 500 } as const;
+  fly.faults.add({ match: "GET apps/:app", nth: 2, times: 2, fault });
+  const statuses = [];
+  for (let call = 0; call < 4; call++) statuses.push((await fly.call("GET", "/apps/edge")).status);
+  expect(statuses).toEqual([200, 500, 500, 200]);
+  expect(fly.faults.pending()).toEqual([]);
+  fly.faults.add({ match: "*", nth: 3, fault });
+  expect((await fly.call("GET", "/apps/edge")).status).toBe(200);
+  expect((await createVolume()).status).toBe(200);
+  expect(fly.faults.pending()).toHaveLength(1);
+  expect((await fly.call("GET", "/platform/regions")).status).toBe(500);
+  const takeBack = fly.faults.add({ match: "GET", times: Number.POSITIVE_INFINITY, fault });
+  expect((await fly.call("GET", "/apps/edge")).status).toBe(500);
+  expect((await createVolume()).status).toBe(200);
+  takeBack();
+  expect((await fly.call("GET", "/apps/edge")).status).toBe(200);
+});
+
+test("a rule for a route that does not exist is refused: it would never strike", async () => {
+  await begin();
+  expect(() => fly.faults.next("POST machine/:id", "drop request")).toThrow(/no route is called "POST machine\/:id"/);
+});
+
+test("the call log counts per route, methods and mutations, and keeps what was said", async () => {
+  await begin();
+  await createVolume();
+  await fly.call("GET", "/apps/edge/volumes?summary=true");
+  await fly.call("GET", "/nowhere");
+  expect(fly.calls("POST", "volumes")).toBe(1);
+  expect(fly.calls("GET", "volumes")).toBe(1);
+  expect(fly.calls("POST")).toBe(2);
+  expect(fly.calls()).toBe(4);
+  expect(fly.fly.calls.mutations()).toBe(2);
+  expect(fly.fly.calls.list.slice(1)).toMatchObject([
+    { method: "POST", route: "POST volumes", path: "/v1/apps/edge/volumes", body: { name: "data" }, status: 200 },
+    { route: "GET volumes", query: "summary=true" },
+    { route: undefined, status: 404 },
+  ]);
+  fly.fly.calls.clear();
+  expect(fly.calls()).toBe(0);
+});
+
+// Quirks of live Fly
+
+test("born late: a new app and a new machine read 404 for a moment", async () => {
+  fly = await localFly({ quirks: { bornMs: 3000 } });
+  await fly.call("POST", "/apps", { name: "edge", org_slug: "personal" });
+  expect((await fly.call("GET", "/apps/edge")).status).toBe(404);
+  await fly.clock.advance(3000);
+  const { id } = (await fly.call("POST", "/apps/edge/machines", { config: { image: "registry.example/pop:1" } })).body;
+  expect((await fly.call("GET", `/apps/edge/machines/${id}/wait`)).status).toBe(404);
+  expect((await fly.call("GET", "/apps/edge/machines")).body).toEqual([]);
+  await fly.clock.advance(3000);
+  expect((await fly.call("GET", `/apps/edge/machines/${id}`)).status).toBe(200);
+});
+
+test("bound for long: a volume lets go of its machine two minutes late", async () => {
+  await begin({ quirks: { boundMs: 120_000 } });
+  const { id } = (await createVolume()).body;
+  const machine = await fly.machine({
+    config: { image: "registry.example/pop:1", mounts: [{ volume: id, path: "/v" }] },
+  });
+  await fly.call("DELETE", `/apps/edge/machines/${machine.id}?force=true`);
+  await fly.call("GET", `/apps/edge/machines/${machine.id}/wait?state=destroyed`);
+  await fly.clock.advance(119_000);
+  expect((await fly.call("DELETE", `/apps/edge/volumes/${id}`)).status).toBe(412);
+  await fly.clock.advance(1000);
+  expect((await fly.call("DELETE", `/apps/edge/volumes/${id}`)).status).toBe(200);
+});
+
+test("still active: a start right after a stop is refused though the machine reads stopped", async () => {
+  await begin({ quirks: { stillActiveMs: 10_000 } });
+  const { id } = await fly.machine();
+  const path = `/apps/edge/machines/${id}`;
+  await fly.call("POST", `${path}/stop`);
+  await fly.call("GET", `${path}/wait?state=stopped`);
+  expect(await fly.call("POST", `${path}/start`)).toMatchObject({
+    status: 412,
+    body: { error: "failed_precondition: machine still active, refusing to start" },
+  });
+  await fly.clock.advance(10_000);
+  expect((await fly.call("POST", `${path}/start`)).status).toBe(200);
+});
+
+test("rate limits: three at once, then one a second; reading a machine takes more", async () => {
+  await begin({ quirks: { rateLimits: true } });
+  const list = async () => (await fly.call("GET", "/apps/edge/machines")).status;
+  expect([await list(), await list(), await list(), await list()]).toEqual([200, 200, 200, 429]);
+  const refused = await fly.call("GET", "/apps/edge/machines");
+  expect(refused).toMatchObject({ body: { error: "rate limit exceeded" }, headers: { "retry-after": "1" } });
+  await fly.clock.advance(1000);
+  expect([await list(), await list()]).toEqual([200, 429]);
+  const { id } = await fly.machine();
+  const reads = [];
+  for (let call = 0; call < 12; call++) reads.push((await fly.call("GET", `/apps/edge/machines/${id}`)).status);
+  expect(reads.filter((it) => it === 429)).toHaveLength(3);
+});
+
+// What the platform does on its own
+
+test("a host that is down: its machines still read, verbs fail, until it is back", async () => {
+  await begin();
+  const machine = await fly.machine();
+  const zone = fly.machines()[0]?.zone ?? "";
+  fly.fly.platform.hostDown(zone);
+  const down = await fly.read(machine.id);
+  expect(down).toMatchObject({ host_status: "unreachable", incomplete_config: { image: "registry.example/pop:1" } });
+  expect(down).not.toHaveProperty("config");
+  expect(await fly.call("POST", `/apps/edge/machines/${machine.id}/stop`)).toMatchObject({
+    status: 503,
+    body: { error: expect.stringMatching(/^unavailable: /) },
+  });
+  expect(fly.machines()[0]?.state).toBe("started");
+  fly.fly.platform.hostUp(zone);
+  expect(await fly.read(machine.id)).toMatchObject({ host_status: "ok", config: { image: "registry.example/pop:1" } });
+});
+
+test("a migration keeps machine and version, and changes volume id and address", async () => {
+  await begin();
+  const volume = (await createVolume()).body;
+  const config = { image: "registry.example/pop:1", mounts: [{ volume: volume.id, path: "/var" }] };
+  const before = await fly.machine({ config });
+  const { volume: moved } = await fly.fly.platform.migrate(before.id);
+  const after = await fly.read(before.id);
+  expect(after).toMatchObject({
+    id: before.id,
+    instance_id: before.instance_id,
+    config: { mounts: [{ volume: moved }] },
+  });
+  expect(after.private_ip).not.toBe(before.private_ip);
+  expect((await fly.call("GET", "/apps/edge/volumes")).body).toMatchObject([
+    { id: moved, attached_machine_id: before.id },
+  ]);
+});
+
+// Our own client on it
+
+test("our client speaks to the rules without sockets just as it does over them", async () => {
+  await begin();
+  const { token, clock, url } = fly;
+  const overHttp = new Fly({ endpoint: url, token, clock });
+  const inProcess = new Fly({ endpoint: url, token, clock, adapter: inProcessAdapter(fly.fly.handle, clock) });
+  const { id } = await fly.machine({ name: "cdg-1" });
+  expect(await inProcess.getMachine("edge", id)).toEqual(await overHttp.getMachine("edge", id));
+  fly.faults.add({ match: "GET machines/:id", times: 1, fault: "drop request" });
+  // An idempotent read is tried again after a lost connection, on both roads.
+  expect((await inProcess.getMachine("edge", id)).id).toBe(id);
+  expect(fly.calls("GET", "machines/:id")).toBeGreaterThanOrEqual(4);
+});

@@ -1,0 +1,212 @@
+/**
+ * Local Fly for tests: the real server over real loopback HTTP, machines as rows, time as a virtual clock. Give `clock` to the code under
+ * test as well, and nothing ever sleeps.
+ */
+import axios, {
+  type AxiosAdapter,
+  AxiosError,
+  AxiosHeaders,
+  type AxiosResponse,
+  type InternalAxiosRequestConfig,
+} from "axios";
+import { createLocalFly, type LocalFly, type LocalFlyOptions } from "../../local/fly/create.ts";
+import { Dropped } from "../../local/fly/errors.ts";
+import type { Fault, FaultWord } from "../../local/fly/faults.ts";
+import { serve } from "../../local/fly/http.ts";
+import type { Quirks } from "../../local/fly/quirks.ts";
+import { seeded } from "../../local/fly/random.ts";
+import type { ApiResponse } from "../../local/fly/request.ts";
+import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
+import { memoryStore, type Store } from "../../local/fly/store.ts";
+import type { MachineRow, VolumeRow, World } from "../../local/fly/world.ts";
+import { type VirtualClock, virtualClock } from "./virtual-clock.ts";
+
+export interface LocalFlyTestOptions {
+  /** Decides every id and nonce. Default 1. */
+  seed?: number;
+  settings?: LocalFlyOptions["settings"];
+  /** What live Fly would do to a client's patience. Default none of it. */
+  quirks?: Partial<Quirks>;
+  /** How machines behave that nobody scripted. */
+  behaviour?: Partial<Behaviour>;
+  store?: Store;
+  clock?: VirtualClock;
+}
+
+export interface LocalFlyUnderTest {
+  /** Base URL without /v1. */
+  url: string;
+  token: string;
+  /** Shared with the code under test: passes by itself while that waits. */
+  clock: VirtualClock;
+  runner: StateRunner;
+  readonly fly: LocalFly;
+  faults: { next(match: string, fault: Fault | FaultWord): void } & LocalFly["faults"];
+  /** How often a route was called: calls("POST", "volumes"); calls() counts all. */
+  calls(method?: string, route?: string): number;
+  /** A call past every client: status, JSON, headers. Paths are below /v1. Credential and content type are filled in. */
+  call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
+  /** Makes app `edge` (once) and a machine in it, and waits until it has settled. `body`: the create's, over a minimal one. */
+  machine(body?: Record<string, unknown>): Promise<Reply["body"]>;
+  /** The machine as the API shows it now. */
+  read(id: string): Promise<Reply["body"]>;
+  machines(): MachineRow[];
+  volumes(): VolumeRow[];
+  world(): World;
+  /** The server ends and another one takes over its store, port and machines. */
+  restart(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Reply {
+  status: number;
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape
+  body: any;
+  headers: Record<string, string>;
+}
+
+const token = "local-fly-test-token";
+
+/** Over HTTP on a free port. Close it, or use `await using`. */
+export async function localFly(options: LocalFlyTestOptions = {}): Promise<LocalFlyUnderTest & AsyncDisposable> {
+  const clock = options.clock ?? virtualClock();
+  const runner = createStateRunner(clock.background, options.behaviour);
+  const store = options.store ?? memoryStore();
+  const random = seeded(options.seed ?? 1);
+  const create = () =>
+    createLocalFly({
+      clock: clock.background,
+      runner,
+      random,
+      store,
+      token,
+      settings: options.settings ?? {},
+      quirks: options.quirks ?? {},
+    });
+  let fly = await create();
+  // The port stays the same over a restart of the server, so requests go to whoever serves now.
+  const server = await serve((request) => timed(clock, () => fly.handle(request), { tracked: true }));
+  clock.trackHttp(server.port);
+  const http = axios.create({
+    baseURL: `${server.url}/v1`,
+    validateStatus: () => true,
+    proxy: false,
+    // Text goes out as it is, malformed or not.
+    transformRequest: (text: unknown) => text,
+    transformResponse: (text: unknown) => text,
+  });
+  const call = async (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => {
+    const reply = await http.request({
+      method,
+      url: path,
+      data: typeof body === "string" ? body : body === undefined ? undefined : JSON.stringify(body),
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json", ...headers },
+    });
+    return {
+      status: reply.status,
+      body: json(String(reply.data ?? "")),
+      headers: Object.fromEntries(Object.entries(reply.headers).map(([name, value]) => [name, String(value)])),
+    } satisfies Reply;
+  };
+  const read: LocalFlyUnderTest["read"] = async (id) =>
+    ((await call("GET", `/apps/edge/machines/${id}`)) as Reply).body;
+  const close = async () => {
+    fly.close();
+    await server.close();
+    await runner.close();
+    clock.close();
+  };
+
+  return {
+    url: server.url,
+    token,
+    clock,
+    runner,
+    get fly() {
+      return fly;
+    },
+    get faults() {
+      return fly.faults;
+    },
+    calls: (method, route) =>
+      fly.calls.count(method === undefined || route === undefined ? method : `${method} ${route}`),
+    call,
+    read,
+    async machine(body = {}) {
+      if (!fly.snapshot().apps.edge) await call("POST", "/apps", { name: "edge", org_slug: "personal" });
+      const reply: Reply = await call("POST", "/apps/edge/machines", {
+        config: { image: "registry.example/pop:1" },
+        ...body,
+      });
+      if (reply.status !== 200) throw new Error(`create: ${reply.status} ${JSON.stringify(reply.body)}`);
+      await call("GET", `/apps/edge/machines/${reply.body.id}/wait?state=settled`);
+      return read(reply.body.id);
+    },
+    machines: () => Object.values(fly.snapshot().machines),
+    volumes: () => Object.values(fly.snapshot().volumes),
+    world: () => fly.snapshot(),
+    async restart() {
+      fly.close();
+      fly = await create();
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** While the rules work on a call it waits for time, should it wait at all: sockets and clients have done their part. */
+async function timed<T>(clock: VirtualClock, work: () => Promise<T>, how = { tracked: false }): Promise<T> {
+  const done = clock.wait(how);
+  try {
+    return await work();
+  } finally {
+    done();
+  }
+}
+
+/** An axios transport that calls the rules themselves: no sockets. `clock`: a virtual one that should pass while calls wait. */
+export function inProcessAdapter(handle: LocalFly["handle"], clock?: VirtualClock): AxiosAdapter {
+  return async (config) => {
+    const url = new URL(axios.getUri(config), "http://local");
+    const request = {
+      method: (config.method ?? "get").toUpperCase(),
+      path: url.pathname,
+      query: url.searchParams,
+      headers: Object.fromEntries(
+        Object.entries(AxiosHeaders.from(config.headers).toJSON()).map(([name, value]) => [
+          name.toLowerCase(),
+          String(value),
+        ]),
+      ),
+      body: config.data === undefined || config.data === null ? "" : String(config.data),
+    };
+    const work = () => handle(request);
+    try {
+      return settle(config, await (clock ? timed(clock, work) : work()));
+    } catch (error) {
+      if (error instanceof Dropped) throw new AxiosError("socket hang up", "ECONNRESET", config);
+      throw error;
+    }
+  };
+}
+
+function settle(config: InternalAxiosRequestConfig, reply: ApiResponse): AxiosResponse {
+  const response: AxiosResponse = {
+    data: reply.body,
+    status: reply.status,
+    statusText: "",
+    headers: new AxiosHeaders(reply.headers),
+    config,
+  };
+  const valid = config.validateStatus?.(reply.status) ?? true;
+  if (valid) return response;
+  throw new AxiosError(`Request failed with status code ${reply.status}`, "ERR_BAD_RESPONSE", config, null, response);
+}
+
+function json(text: string): unknown {
+  try {
+    return text === "" ? undefined : JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
