@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { writeWhole } from "./files.ts";
 import { paths } from "./paths.ts";
+import { isAlive } from "./process.ts";
 
 const DaemonFile = z.object({
   pid: z.int(),
@@ -41,11 +42,7 @@ export const writeDaemon = (file: DaemonFile): void => writeWhole(paths.daemon, 
 
 /** True when the process lives and is a daemon of ours: after a reboot the number may be somebody else's. */
 function isDaemon(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch {
-    return false;
-  }
+  if (!isAlive(pid)) return false;
   try {
     return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("daemon.ts");
   } catch {

@@ -6,6 +6,7 @@ import { type EngineEvent, LocalWorkspace, PulumiCommand, type Stack } from "@pu
 import manifest from "../package.json" with { type: "json" };
 import { localEnvironment } from "./environment.ts";
 import { paths, projectDir, stackName } from "./paths.ts";
+import { isAlive } from "./process.ts";
 
 /** Resources changed, by operation: create, update, same, ... */
 export type Changes = Record<string, number>;
@@ -55,7 +56,7 @@ async function unlock(stack: Stack): Promise<void> {
   const holders = await Promise.all(
     files.map(async (file) => JSON.parse(await readFile(join(file.parentPath, file.name), "utf8")) as { pid?: number }),
   );
-  if (holders.every(({ pid }) => pid !== undefined && !lives(pid))) await stack.cancel();
+  if (holders.every(({ pid }) => pid !== undefined && !isAlive(pid))) await stack.cancel();
 }
 
 /** True when the CLI was ended while something was being made: until a refresh every run would warn of it. */
@@ -63,15 +64,6 @@ async function wasCutOff(): Promise<boolean> {
   const text = await readFile(paths.state, "utf8").catch(() => "{}");
   const { checkpoint } = JSON.parse(text) as { checkpoint?: { latest?: { pending_operations?: unknown[] } } };
   return (checkpoint?.latest?.pending_operations ?? []).length > 0;
-}
-
-function lives(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 const shown = new Set<string>(["info", "info#err", "warning"]);

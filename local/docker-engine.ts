@@ -101,10 +101,14 @@ export async function ensureNetwork(docker: Docker, stack: string, name: string)
 /** Removes every container, volume and network of a stack. Images stay: they are a cache, and shared between stacks. */
 export async function removeEverything(docker: Docker, stack: string): Promise<void> {
   const filters = ofStack(stack);
-  const containers = await containersOf(docker, stack);
-  await Promise.all(containers.map(({ Id }) => removeContainer(docker, Id)));
-  const { Volumes } = await docker.listVolumes({ filters });
-  await Promise.all((Volumes ?? []).map(({ Name }) => orMissing(docker.getVolume(Name).remove())));
-  const networks = await docker.listNetworks({ filters });
-  await Promise.all(networks.map(({ Id }) => orMissing(docker.getNetwork(Id).remove())));
+  try {
+    const containers = await containersOf(docker, stack);
+    await Promise.all(containers.map(({ Id }) => removeContainer(docker, Id)));
+    const { Volumes } = await docker.listVolumes({ filters });
+    await Promise.all((Volumes ?? []).map(({ Name }) => orMissing(docker.getVolume(Name).remove())));
+    const networks = await docker.listNetworks({ filters });
+    await Promise.all(networks.map(({ Id }) => orMissing(docker.getNetwork(Id).remove())));
+  } catch (error) {
+    throw new Error(`docker: not all of ${stack} was removed, ${engineReason(error)}`, { cause: error });
+  }
 }

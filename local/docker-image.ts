@@ -12,6 +12,8 @@ export interface ImageBuild {
   context: string;
   /** Its files that count, relative to it; "Dockerfile" among them. */
   files: string[];
+  /** Stage of the Dockerfile. Absent: the last one. */
+  target?: string;
   /** Told each step as it begins. */
   log: (line: string) => void;
 }
@@ -24,7 +26,12 @@ export async function buildImage(docker: Docker, build: ImageBuild): Promise<str
   try {
     const stream = await docker.buildImage(
       { context: build.context, src: build.files },
-      { t: build.tag, version: "2", labels: { [labels.inputs]: inputs } },
+      {
+        t: build.tag,
+        version: "2",
+        labels: { [labels.inputs]: inputs },
+        ...(build.target === undefined ? {} : { target: build.target }),
+      },
     );
     await follow(docker, stream, build.log);
     return (await docker.getImage(build.tag).inspect()).Id;
@@ -33,8 +40,8 @@ export async function buildImage(docker: Docker, build: ImageBuild): Promise<str
   }
 }
 
-async function hashOf({ context, files }: ImageBuild): Promise<string> {
-  const hash = createHash("sha256");
+async function hashOf({ context, files, target = "" }: ImageBuild): Promise<string> {
+  const hash = createHash("sha256").update(`${target}\0`);
   for (const file of files.toSorted()) {
     const content = await readFile(join(context, file));
     hash.update(`${file}\0${content.length}\0`).update(content);

@@ -8,6 +8,7 @@ import type { DaemonOptions, Word } from "./daemon.ts";
 import { type DaemonFile, type LocalPorts, readDaemon } from "./daemon-file.ts";
 import { writeWhole } from "./files.ts";
 import { paths, projectDir } from "./paths.ts";
+import { isAlive } from "./process.ts";
 
 /** A checkout's own: several on one machine do not touch each other's containers. */
 export const stackLabel = `fly-pops-${createHash("sha256").update(projectDir).digest("hex").slice(0, 6)}`;
@@ -93,13 +94,4 @@ function codeHash(): string {
   }).toSorted())
     hash.update(file).update(readFileSync(join(projectDir, file)));
   return hash.digest("hex").slice(0, 16);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }

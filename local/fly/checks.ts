@@ -2,9 +2,10 @@
  * Health checks: named ones of the machine, and those of its services under Fly's made-up names. Scheduled by the clock, asked of the
  * runner, written into the machine's check rows. They steer routing; they never restart anything.
  */
+
+import { parseDuration } from "../../providers/fly/durations.ts";
 import type { Check, MachineConfig } from "../../providers/fly/schema.ts";
 import type { Core } from "./core.ts";
-import { parseDuration } from "./durations.ts";
 import type { ProbeResult } from "./runner.ts";
 import { type CheckRow, currentVersion, type MachineRow } from "./world.ts";
 

@@ -1,7 +1,9 @@
 /** A machine config as Fly answers it. Pure; rendering what was rendered changes nothing. */
+
+import { parseDuration } from "../../providers/fly/durations.ts";
 import { presets } from "../../providers/fly/guests.ts";
 import type { MachineConfig, Mount } from "../../providers/fly/schema.ts";
-import { formatDuration, parseDuration } from "./durations.ts";
+import { formatDuration } from "./durations.ts";
 import { type Field, machineConfig, type Struct } from "./structs.ts";
 
 type Json = Record<string, unknown>;

@@ -1,11 +1,21 @@
-/** Go's durations, as the Machines API reads and writes them: "1m30s", "500ms", or nanoseconds as a number (https://pkg.go.dev/time#ParseDuration). */
-const units: Record<string, number> = { ns: 1, us: 1e3, µs: 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };
+/** Go durations, as Fly reads and writes them: "1m30s", or a number of nanoseconds. Counted here in milliseconds (https://pkg.go.dev/time#ParseDuration). */
 
-/** Nanoseconds; undefined when the text is no duration. */
-export function nanoseconds(duration: string | number): number | undefined {
-  if (typeof duration === "number") return duration;
-  if (duration === "0") return 0;
-  const parts = [...duration.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)];
-  if (parts.length === 0 || parts.map(([all]) => all).join("") !== duration) return undefined;
-  return parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * (units[unit ?? ""] ?? Number.NaN), 0);
+const unitMs: Record<string, number> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+const part = /(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)/y;
+
+/** Milliseconds of a Go duration; undefined when it is none. A bare number is nanoseconds, "0" is zero. */
+export function parseDuration(value: string | number): number | undefined {
+  if (typeof value === "number") return value / 1e6;
+  const negative = value.startsWith("-");
+  const text = value.replace(/^[+-]/, "");
+  if (text === "0") return 0;
+  let total = 0;
+  part.lastIndex = 0;
+  while (part.lastIndex < text.length) {
+    const found = part.exec(text);
+    if (!found) return undefined;
+    total += Number(found[1]) * (unitMs[found[2] ?? ""] ?? 0);
+  }
+  if (text === "") return undefined;
+  return negative ? -total : total;
 }

@@ -1,9 +1,9 @@
 /**
  * Machine configs brought to one form, so that what Fly adds, drops or spells in its own way never looks like a change:
- * defaults and empty values are left out, durations become nanoseconds, "stop" becomes true.
+ * defaults and empty values are left out, durations become milliseconds, "stop" becomes true.
  */
 import { isDeepStrictEqual } from "node:util";
-import { nanoseconds } from "./durations.ts";
+import { parseDuration } from "./durations.ts";
 import type { ImageRef, MachineConfig } from "./schema.ts";
 
 type Plain = Record<string, unknown>;
@@ -14,7 +14,7 @@ const durationKeys = new Set(["interval", "timeout", "grace_period", "idle_timeo
 const meaningful = new Set(["autostart", "min_machines_running", "tls_skip_verify", "h2_backend"]);
 
 /** Fly lowers the interval of a service's check to a minute. */
-const minuteNs = 60e9;
+const minuteMs = 60_000;
 
 /** What a whole key means when it is not there. Fly fills these in by itself. */
 const defaults: Plain = {
@@ -87,7 +87,7 @@ function clean(value: unknown, key = ""): unknown {
     return entries.length === 0 ? undefined : Object.fromEntries(entries.toSorted(([a], [b]) => (a < b ? -1 : 1)));
   }
   if (durationKeys.has(key) && (typeof value === "string" || typeof value === "number"))
-    return nanoseconds(value) || undefined;
+    return parseDuration(value) || undefined;
   if (key === "autostop") return normalAutostop(value);
   if ((value === false || value === 0) && meaningful.has(key)) return value;
   return value === null || value === "" || value === false || value === 0 ? undefined : value;
@@ -111,7 +111,7 @@ function normalService(service: Plain): Plain {
       "checks",
       (checks as Plain[] | undefined)?.map((check) => ({
         ...check,
-        ...(typeof check.interval === "number" ? { interval: Math.min(check.interval, minuteNs) } : {}),
+        ...(typeof check.interval === "number" ? { interval: Math.min(check.interval, minuteMs) } : {}),
       })),
     ),
   };

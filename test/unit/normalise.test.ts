@@ -1,6 +1,5 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { nanoseconds } from "../../providers/fly/durations.ts";
 import { drift, normalise, sameConfig } from "../../providers/fly/normalise.ts";
 import type { MachineConfig } from "../../providers/fly/schema.ts";
 
@@ -119,17 +118,4 @@ test("a config never drifts from itself, and drift put over itself is stable", (
       expect(normalise(drift(x, y, undefined))).toEqual(normalise(y));
     }),
   );
-});
-
-test.each([
-  ["1m30s", 90e9],
-  ["1.5h", 5400e9],
-  ["250ms", 250e6],
-  ["0", 0],
-  [15, 15],
-  ["5", undefined],
-  ["s", undefined],
-  ["5 s", undefined],
-])("%j lasts %j nanoseconds", (text, ns) => {
-  expect(nanoseconds(text)).toBe(ns);
 });

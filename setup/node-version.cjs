@@ -1,0 +1,33 @@
+"use strict";
+
+/**
+ * Refuses a Node that cannot run TypeScript as it stands, in one sentence. Loaded before the program (`nodeargs` in
+ * Pulumi.yaml) and before the dynamic providers' host (dynamic-host/): both take `node` from PATH, and an older one
+ * would die there with a syntax error that names neither Node nor PATH. Written for Node 12 and up.
+ */
+
+/** The exit code by which @pulumi/pulumi tells the language host: the user knows, add nothing (cmd/run/index.js). */
+const USER_HAS_BEEN_TOLD = 32;
+
+/**
+ * The sentence for a Node that does not strip types; undefined when it does.
+ * The capability is asked, not the version: a flag in NODE_OPTIONS can switch it off.
+ */
+function refusal(node, where) {
+  if (node.features.typescript) return undefined;
+  return (
+    `node ${node.versions.node} at ${where} cannot run TypeScript as it stands: 22.18 or newer, best 24, is needed, ` +
+    "and `node` is taken from PATH. Nothing was changed. Put Node 24 first on PATH, or let npm do it, which brings one: npx pulumi ..."
+  );
+}
+
+module.exports = { refusal };
+
+// `require.main` is this file's when it runs alone, and undefined under --require.
+if (require.main === undefined || require.main === module) {
+  const sentence = refusal(process, process.execPath);
+  if (sentence !== undefined) {
+    process.stderr.write(`error: ${sentence}\n`);
+    process.exit(USER_HAS_BEEN_TOLD);
+  }
+}

@@ -1,0 +1,24 @@
+/** Where things are, and the versions setup brings: read from package.json, so that an upgrade has one place. */
+
+import { readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** The repository's folder. */
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+/** Everything setup makes for itself lies here; git ignores it. */
+export const cache = join(root, ".cache");
+/** Where the Pulumi CLI and its plugins live. PULUMI_HOME, else ~/.pulumi. */
+export const pulumiHome = process.env.PULUMI_HOME || join(homedir(), ".pulumi");
+
+const { dependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+/** Version of the CLI: that of the npm package `pulumi`, which looks for it in PULUMI_HOME. */
+export const pulumiVersion = dependencies.pulumi;
+/** Version of the docker plugin: that of @pulumi/docker. */
+export const dockerPluginVersion = dependencies["@pulumi/docker"];
+
+/** The folder of the CLI and what belongs beside it. */
+export const pulumiBin = join(pulumiHome, "versions", pulumiVersion, "bin");
+/** The folder the engine finds the docker plugin in. */
+export const dockerPlugin = join(pulumiHome, "plugins", `resource-docker-v${dockerPluginVersion}`);

@@ -1,0 +1,16 @@
+"use strict";
+
+/** Modules of the project, from wherever this plugin was installed: the engine starts a plugin in the project's folder. */
+
+const { createRequire } = require("node:module");
+const path = require("node:path");
+
+/** A `require` that sees what the last of `names` sees, each found from the one before, the first from the project. */
+function requireOf(folder, ...names) {
+  return names.reduce(
+    (require, name) => createRequire(require.resolve(name)),
+    createRequire(path.join(folder, "package.json")),
+  );
+}
+
+module.exports = { requireOf };
