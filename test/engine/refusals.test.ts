@@ -1,7 +1,7 @@
-import { expect, test } from "vitest";
+import { test } from "vitest";
 import { engine, stack } from "../support/engine.ts";
 
-test("mistakes of the stack file come all at once, before any call", async () => {
+test.concurrent("mistakes of the stack file come all at once, before any call", async ({ expect }) => {
   await using it = await engine();
   it.config(
     stack({
@@ -19,7 +19,7 @@ test("mistakes of the stack file come all at once, before any call", async () =>
   expect(it.fly.calls.list).toEqual([]);
 });
 
-test("without a token the first call is refused with what to do", async () => {
+test.concurrent("without a token the first call is refused with what to do", async ({ expect }) => {
   await using it = await engine();
   const { code, output } = await it.run(["up", "--yes", "--skip-preview"], { FLY_API_TOKEN: undefined });
   expect(code).not.toBe(0);
@@ -27,13 +27,13 @@ test("without a token the first call is refused with what to do", async () => {
   expect(it.fly.calls.list).toEqual([]);
 });
 
-test("a preview needs no token", async () => {
+test.concurrent("a preview needs no token", async ({ expect }) => {
   await using it = await engine();
   const { code, output } = await it.run(["preview"], { FLY_API_TOKEN: undefined });
   expect(code, output).toBe(0);
 });
 
-test("a wrong token is named as such", async () => {
+test.concurrent("a wrong token is named as such", async ({ expect }) => {
   await using it = await engine();
   const { code, output } = await it.run(["up", "--yes", "--skip-preview"], { FLY_API_TOKEN: "wrong-token-1" });
   expect(code).not.toBe(0);
@@ -41,26 +41,26 @@ test("a wrong token is named as such", async () => {
   expect(output).not.toContain("wrong-token-1");
 });
 
-test("an endpoint where nobody listens is named", async () => {
+test.concurrent("an endpoint where nobody listens is named", async ({ expect }) => {
   await using it = await engine();
   const { code, output } = await it.run(["up", "--yes", "--skip-preview"], { FLY_API_HOSTNAME: "http://127.0.0.1:9" });
   expect(code).not.toBe(0);
   expect(output).toContain("nothing listens at http://127.0.0.1:9 (ECONNREFUSED)");
 });
 
-test("a volume cannot shrink: said in the preview, nothing changes", async () => {
+test.concurrent("a volume cannot shrink: said in the preview, nothing changes", async ({ expect }) => {
   await using it = await engine();
-  it.config(stack({ defaults: { volumeGb: 5 } }));
+  it.config(stack({ regions: { cdg: { volumeGb: 5 }, ewr: {} } }));
   await it.up();
   it.mutations();
-  it.config(stack({ defaults: { volumeGb: 3 } }));
+  it.config(stack());
   const { code, output } = await it.run(["preview"]);
   expect(code).not.toBe(0);
   expect(output).toContain("cdg-1: the volume has 5 GB and a volume never shrinks, so volumeGb cannot become 3.");
   expect(it.mutations()).toEqual([]);
 });
 
-test("a volume grows in place", async () => {
+test.concurrent("a volume grows in place", async ({ expect }) => {
   await using it = await engine();
   await it.up();
   it.mutations();
@@ -70,7 +70,7 @@ test("a volume grows in place", async () => {
   expect(it.mutations()).toEqual(["PUT volumes/:id/extend"]);
 });
 
-test("a protected volume stays when its region is taken out", async () => {
+test.concurrent("a protected volume stays when its region is taken out", async ({ expect }) => {
   await using it = await engine();
   it.config(stack({ protect: true }));
   await it.up();
