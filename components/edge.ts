@@ -48,6 +48,7 @@ export class Edge extends pulumi.ComponentResource {
         {
           ...it,
           app: app.id,
+          organization: args.organization,
           image: this.image,
           owner: args.owner,
           protect: args.protect,

@@ -6,6 +6,8 @@ import { guestOf, type MachineShape, machineConfig, mountPath } from "./machine-
 export interface PopArgs extends MachineShape {
   /** Fly region code, e.g. cdg. */
   region: string;
+  /** Slug of the Fly organization. */
+  organization: string;
   /** GB of the volume, 1 to 500. Grows in place, never shrinks. */
   volumeGb: number;
   app: pulumi.Input<string>;
@@ -43,7 +45,15 @@ export class Pop extends pulumi.ComponentResource {
     const { app, region, rollout } = args;
     const volume = new Volume(
       `${name}-volume`,
-      { pop: args.name, app, name: volumeName(args.name), region, sizeGb: args.volumeGb, guest: guestOf(args) },
+      {
+        pop: args.name,
+        app,
+        name: volumeName(args.name),
+        region,
+        sizeGb: args.volumeGb,
+        guest: guestOf(args),
+        organization: args.organization,
+      },
       { parent: this, protect: args.protect },
     );
     this.machine = new Machine(
@@ -57,6 +67,7 @@ export class Pop extends pulumi.ComponentResource {
         mountPath,
         config: machineConfig(args, args.image),
         owner: args.owner,
+        routed: true,
         timeoutSeconds: rollout.timeoutSeconds,
         drainSeconds: rollout.drainSeconds,
         maxUnavailable: rollout.maxUnavailable,

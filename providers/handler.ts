@@ -36,8 +36,12 @@ export interface Handler<Inputs extends Properties, Outputs extends Inputs> {
   check?(olds: Inputs | undefined, news: Inputs): Failure[];
   /** Find or create. */
   create(inputs: Inputs, context: Context): Promise<{ id: string; outs: Outputs }>;
-  /** What is there now, in the shape of state; undefined when it is gone. `inputs` of the result show drift. */
-  read(id: string, outs: Outputs, context: Context): Promise<{ outs: Outputs; inputs: Inputs } | undefined>;
+  /** What is there now, in the shape of state; undefined when it is gone. `inputs` of the result show drift; `id` when the object has another one now. */
+  read(
+    id: string,
+    outs: Outputs,
+    context: Context,
+  ): Promise<{ id?: string; outs: Outputs; inputs: Inputs } | undefined>;
   update(id: string, olds: Outputs, news: Inputs, context: Context): Promise<Outputs>;
   /** Gone already is success. */
   delete(id: string, outs: Outputs, context: Context): Promise<void>;

@@ -104,7 +104,9 @@ export function createProvider<I extends Properties, O extends I>(
       guarded(async () => {
         const found = await of.read(id, without(outs ?? {}) as O, await ready());
         // An empty id is how the protocol says "gone".
-        return found ? { id, props: own(found.outs), inputs: own(found.inputs) } : { id: "", props: {} };
+        return found
+          ? { id: found.id ?? id, props: own(found.outs), inputs: own(found.inputs) }
+          : { id: "", props: {} };
       }),
 
     update: (id, olds, news) =>

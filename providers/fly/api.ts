@@ -18,6 +18,8 @@ import {
   type Lease,
   LeaseAnswer,
   Machine,
+  type PlacementQuery,
+  Placements,
   type UpdateMachine,
   Volume,
   Wait,
@@ -296,6 +298,20 @@ export class Fly {
       repeat: "idempotent",
       answer: Ok,
     });
+  }
+
+  /** Region codes in which what is described would find room now. */
+  async placements(body: PlacementQuery): Promise<string[]> {
+    const answer = await this.#http.call({
+      operation: `ask for room in ${body.region}`,
+      paced: ["ask placements", body.region],
+      method: "POST",
+      path: "platform/placements",
+      body,
+      repeat: "idempotent",
+      answer: Placements,
+    });
+    return (answer.Regions ?? answer.regions ?? []).map((row) => row.Region ?? row.region ?? "");
   }
 
   // Addresses

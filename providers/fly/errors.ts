@@ -63,6 +63,16 @@ export const isConflict = (error: unknown): error is FlyError =>
 export const isClaimed = (error: unknown): error is FlyError =>
   error instanceof FlyError && error.status === 412 && /claimed by machine/i.test(error.detail);
 
+/** The machine's host does not answer: nothing was changed there. No reason to hold up the others. */
+export class HostUnreachable extends Error {
+  constructor(pop: string, id: string) {
+    super(
+      `${pop}: skipped, the host of machine ${id} does not answer. Nothing was changed there, the other PoPs go on. Run again when https://status.flyio.net says it is back.`,
+    );
+    this.name = "HostUnreachable";
+  }
+}
+
 /** No answer that tells whether it happened. */
 export const isUncertain = (error: unknown): error is FlyError => error instanceof FlyError && error.uncertain;
 

@@ -4,7 +4,7 @@
  */
 import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
-import { FlyError, isNoRoom, isUncertain } from "./errors.ts";
+import { FlyError, HostUnreachable, isNoRoom, isUncertain } from "./errors.ts";
 import { type HeldLease, withLease } from "./lease.ts";
 import { sameConfig } from "./normalise.ts";
 import type { Machine, MachineConfig } from "./schema.ts";
@@ -20,6 +20,8 @@ export interface Target {
   timeoutSeconds: number;
   /** Seconds between cordon and stop, so that Fly Proxy has heard of it everywhere. */
   drainSeconds: number;
+  /** Whether Fly Proxy sends it traffic in the end. */
+  routed: boolean;
 }
 
 /** The update failed. `machine` is what runs now, as last seen, and `serving` whether that was verified. */
@@ -45,34 +47,61 @@ export async function updateVerified(target: Target, wanted: MachineConfig, cont
   const { fly, clock, log } = context;
   const seen = await settled();
   return withLease({ app, id, pop, purpose: "update of" }, context, async (lease) => {
-    const before = seen.state === "started" || seen.state === "failed" ? seen : await settled();
+    const config = onItsVolume(wanted, seen);
+    const kept = seen.config && sameConfig(config, seen.config, seen.image_ref) ? await keep(seen, lease) : undefined;
+    if (kept) return kept;
     const began = clock.now();
     await fly.cordonMachine(app, id, lease.nonce);
-    if (before.state === "started" && target.drainSeconds > 0) {
+    if (seen.state === "started" && target.drainSeconds > 0) {
       log(`${pop}: cordoned, draining for ${target.drainSeconds} s`);
       await sleep(clock, target.drainSeconds * 1000, lease.lost);
     }
     try {
-      const machine = await put(before, wanted, lease, !rests(before));
-      await fly.uncordonMachine(app, id, lease.nonce);
-      log(`${pop}: version ${machine.instance_id} serves`);
+      const machine = await put(seen, config, lease, !rests(seen));
+      await route(lease);
+      log(`${pop}: version ${machine.instance_id} ${rests(seen) ? `rests, ${seen.state} as before` : "serves"}`);
       return machine;
     } catch (error) {
       if (lease.lost.aborted) throw error;
       const after = Math.round((clock.now() - began) / 1000);
-      throw await settleFailure(error, before, after, lease);
+      throw await settleFailure(error, seen, after, lease);
     }
   });
+
+  /** The machine has this config already: nothing to post, if it serves. Undefined when it does not. */
+  async function keep(machine: Machine, lease: HeldLease): Promise<Machine | undefined> {
+    if (!rests(machine)) {
+      if (machine.state !== "started") return undefined;
+      const known = new Set((machine.events ?? []).map((event) => event.id ?? ""));
+      const deadline = clock.now() + target.timeoutSeconds * 1000;
+      try {
+        await untilServing(
+          { app, id, version: machine.instance_id ?? "" },
+          { deadline, known, signal: lease.lost },
+          context,
+        );
+      } catch (error) {
+        if (error instanceof NotServing) return undefined;
+        throw error;
+      }
+    }
+    // Fly does not always say whether a machine is cordoned.
+    if (machine.cordoned !== !target.routed) await route(lease);
+    return machine;
+  }
+
+  /** In or out of Fly Proxy's routing, as the stack wants it. */
+  async function route(lease: HeldLease): Promise<void> {
+    if (target.routed) await fly.uncordonMachine(app, id, lease.nonce);
+    else await fly.cordonMachine(app, id, lease.nonce);
+  }
 
   /** The machine, once it is in a state that lasts. */
   async function settled(): Promise<Machine> {
     const deadline = clock.now() + settleMs;
     for (;;) {
       const machine = await fly.getMachine(app, id);
-      if (machine.host_status === "unreachable")
-        throw new Error(
-          `${pop}: the host of machine ${id} does not answer, so nothing was changed there. Run again when https://status.flyio.net says it is back.`,
-        );
+      if (machine.host_status === "unreachable") throw new HostUnreachable(pop, id);
       if (!passing.has(machine.state ?? "")) return machine;
       if (clock.now() >= deadline)
         throw new Error(
@@ -113,13 +142,13 @@ export async function updateVerified(target: Target, wanted: MachineConfig, cont
   /** Puts the old version back where that is needed, and says what came of it. */
   async function settleFailure(error: unknown, before: Machine, seconds: number, lease: HeldLease): Promise<Error> {
     if (!(error instanceof NotServing)) {
-      await fly.uncordonMachine(app, id, lease.nonce);
+      await route(lease);
       return refused(pop, error);
     }
     log(`${pop}: ${error.message}; putting version ${before.instance_id} back`);
     try {
       const back = await restore(before, lease);
-      await fly.uncordonMachine(app, id, lease.nonce);
+      await route(lease);
       return new UpdateFailed(
         `${pop}: update undone after ${seconds} s, ${error.message}. The old configuration is back as version ${back.instance_id}, its checks pass; no other PoP was touched after this. See: npx fly-pops logs ${pop}`,
         back,
@@ -128,7 +157,7 @@ export async function updateVerified(target: Target, wanted: MachineConfig, cont
       );
     } catch (second) {
       const now = await fly.getMachine(app, id).catch(() => before);
-      await fly.uncordonMachine(app, id, lease.nonce).catch(() => undefined);
+      await route(lease).catch(() => undefined);
       return new UpdateFailed(
         `${pop}: update failed after ${seconds} s, ${error.message}; and the old configuration could not be put back, ${reason(second)}. The machine is ${now.state} with version ${now.instance_id}. Look at its logs, then run again: npx fly-pops logs ${pop}`,
         now,
@@ -153,6 +182,13 @@ export async function updateVerified(target: Target, wanted: MachineConfig, cont
     }
     return put(now, config, lease, !rests(before));
   }
+}
+
+/** A mount cannot be swapped; after Fly moved a machine to another host its volume has another id than the stack remembers. */
+function onItsVolume(config: MachineConfig, machine: Machine): MachineConfig {
+  const volume = machine.config?.mounts?.[0]?.volume;
+  const mount = config.mounts?.[0];
+  return volume && mount ? { ...config, mounts: [{ ...mount, volume }] } : config;
 }
 
 const version = (machine: Machine): { current_version?: string } =>

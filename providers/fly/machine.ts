@@ -6,10 +6,9 @@ import { type Context, type Fate, HalfMade, type Handler, mustCall } from "../ha
 import { type Args, KindResource } from "../resource.ts";
 import { FlyError, isClaimed, isConflict, isGone, isNoRoom, isUncertain } from "./errors.ts";
 import { type Target, UpdateFailed, updateVerified } from "./machine-update.ts";
-import { drift, sameConfig } from "./normalise.ts";
+import { drift } from "./normalise.ts";
 import * as wire from "./schema.ts";
 import { NotServing, untilServing } from "./serving.ts";
-import { startSettled } from "./start.ts";
 
 const lifecycle = {
   pop: "ignored",
@@ -20,6 +19,7 @@ const lifecycle = {
   mountPath: "update",
   config: "update",
   owner: "update",
+  routed: "update",
   timeoutSeconds: "ignored",
   drainSeconds: "ignored",
   maxUnavailable: "ignored",
@@ -40,6 +40,8 @@ export const MachineInputs = z.strictObject({
   config: wire.MachineConfig,
   /** The stack this machine belongs to, as organization/project/stack; kept in its metadata. */
   owner: z.string().min(1),
+  /** Whether Fly Proxy sends it traffic; false leaves it cordoned. */
+  routed: z.boolean(),
   /** Seconds a version may take until all its checks pass. */
   timeoutSeconds: z.int().min(1),
   /** Seconds between cordon and stop. 0: none. */
@@ -74,7 +76,8 @@ function fromWire(found: wire.MachineConfig, image: wire.Machine["image_ref"], w
   return {
     ...wanted,
     config: wanted.config.metadata || Object.keys(own).length > 0 ? { ...config, metadata: own } : config,
-    // Host migration gives a volume another id while machine and mount stay: no reason to replace anything.
+    // Host migration gives a volume another id while machine and mount stay: taken over, no reason to replace anything.
+    volume: mounts?.[0]?.volume ?? wanted.volume,
     mountPath: mounts?.[0]?.path ?? wanted.mountPath,
     owner: owner ?? "",
   };
@@ -100,12 +103,13 @@ function toInputs({
   return inputs;
 }
 
-const target = (id: string, { app, pop, timeoutSeconds, drainSeconds }: MachineInputs): Target => ({
+const target = (id: string, { app, pop, timeoutSeconds, drainSeconds, routed }: MachineInputs): Target => ({
   app,
   id,
   pop,
   timeoutSeconds,
   drainSeconds,
+  routed,
 });
 
 /** The machine of this name, if it is ours. */
@@ -162,20 +166,13 @@ export const machineHandler = {
   async create(inputs, context) {
     const { machine, fresh } = await createOrFind(inputs, context);
     const { id } = machine;
+    context.log(`${inputs.pop}: machine ${id} ${fresh ? "made" : "exists, adopted"}, waiting for its checks`);
     try {
-      if (!fresh && machine.config && !sameConfig(toWire(inputs), machine.config, machine.image_ref))
+      if (!fresh)
         return { id, outs: toOutputs(inputs, await updateVerified(target(id, inputs), toWire(inputs), context), true) };
-      context.log(`${inputs.pop}: machine ${id} ${fresh ? "made" : "exists, adopted"}, waiting for its checks`);
       const deadline = context.clock.now() + inputs.timeoutSeconds * 1000;
-      if (!fresh) await startSettled(inputs.app, machine, deadline, context);
-      // Events before a start of ours say nothing of this boot; on a fresh machine there are none.
-      const known = new Set(fresh ? [] : (machine.events ?? []).map((event) => event.id ?? ""));
-      const serving = await untilServing(
-        { app: inputs.app, id, version: machine.instance_id ?? "" },
-        { deadline, known },
-        context,
-      );
-      return { id, outs: toOutputs(inputs, serving, true) };
+      const born = { app: inputs.app, id, version: machine.instance_id ?? "" };
+      return { id, outs: toOutputs(inputs, await untilServing(born, { deadline, known: new Set() }, context), true) };
     } catch (error) {
       if (error instanceof UpdateFailed)
         throw new HalfMade(id, toOutputs(inputs, error.machine, false), error.message, { cause: error });
@@ -195,15 +192,22 @@ export const machineHandler = {
       );
     }
   },
-  async read(id, outs, { fly }) {
+  async read(id, outs, { fly, log }) {
     try {
       const machine = await fly.getMachine(outs.app, id);
       if (machine.state === "destroyed" || machine.state === "destroying") return undefined;
       const wanted = toInputs(outs);
-      const config = machine.config ?? machine.incomplete_config;
-      const inputs = config
-        ? { ...fromWire(config, machine.image_ref, wanted), region: machine.region ?? wanted.region }
-        : wanted;
+      const { config } = machine;
+      // A host that does not answer tells nothing: what state knows of the machine stays.
+      if (!config || machine.host_status === "unreachable") {
+        log(`${outs.pop}: the host of machine ${id} does not answer; state keeps what it knew of it`);
+        return { outs, inputs: wanted };
+      }
+      const inputs = {
+        ...fromWire(config, machine.image_ref, wanted),
+        region: machine.region ?? wanted.region,
+        routed: machine.cordoned === undefined || machine.cordoned === null ? wanted.routed : !machine.cordoned,
+      };
       return { outs: toOutputs(inputs, machine, outs.complete), inputs };
     } catch (error) {
       if (isGone(error)) return undefined;

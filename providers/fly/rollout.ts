@@ -2,7 +2,9 @@
  * The gate of a rollout: at most so many machines of an app are out of service at once, and after the first failure no further one is touched.
  * One dynamic host serves all resources of a phase, so a gate at module scope is shared by all of them.
  */
+
 import pLimit, { type LimitFunction } from "p-limit";
+import { HostUnreachable } from "./errors.ts";
 
 export interface Rollout {
   /** Runs `work` when it is this machine's turn. `width`: how many at once. Rejects without running it when the rollout was stopped. */
@@ -34,7 +36,8 @@ export function createRollout(): Rollout {
         try {
           return await work();
         } catch (error) {
-          gate.failed ??= pop;
+          // One host away is no reason to hold up the rest.
+          if (!(error instanceof HostUnreachable)) gate.failed ??= pop;
           throw error;
         }
       });

@@ -298,3 +298,16 @@ export const AssignAddress = z.looseObject({
   service_name: z.string().optional(),
 });
 export type AssignAddress = z.infer<typeof AssignAddress>;
+
+export interface PlacementQuery {
+  region: string;
+  compute: Guest;
+  count: number;
+  volume_name: string;
+  volume_size_bytes: number;
+  org_slug: string;
+}
+
+const Placement = z.looseObject({ Region: z.string().optional(), region: z.string().optional() });
+/** Live answers come in PascalCase, the document says lower case. A full region is simply absent. */
+export const Placements = z.looseObject({ Regions: orNull(z.array(Placement)), regions: orNull(z.array(Placement)) });

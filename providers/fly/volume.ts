@@ -14,6 +14,7 @@ const lifecycle = {
   region: "replace", // a volume cannot leave its region
   sizeGb: "update", // grows in place; check refuses less
   guest: "ignored", // only a hint for where to place it
+  organization: "ignored",
 } satisfies Record<keyof VolumeInputs, Fate>;
 
 export const VolumeInputs = z.strictObject({
@@ -25,6 +26,8 @@ export const VolumeInputs = z.strictObject({
   region: z.string().min(1),
   /** GB, 1 to 500. */
   sizeGb: z.int().min(1).max(500),
+  /** Slug of the organization, for which Fly is asked whether there is room. */
+  organization: z.string().min(1),
   /** The machine that will mount it, so that Fly puts the volume on a host with room for it. */
   guest: z.strictObject({ cpu_kind: z.string(), cpus: z.int(), memory_mb: z.int() }),
 });
@@ -78,11 +81,54 @@ async function untilReady(volume: wire.Volume, inputs: VolumeInputs, { fly, cloc
   return seen;
 }
 
-function noRoom(inputs: VolumeInputs, error: FlyError): Error {
+async function byId(id: string, { app }: VolumeInputs, { fly }: Context): Promise<wire.Volume | undefined> {
+  try {
+    const volume = await fly.getVolume(app, id);
+    return isLive(volume) ? volume : undefined;
+  } catch (error) {
+    if (isGone(error)) return undefined;
+    throw error;
+  }
+}
+
+async function deleteDetached(id: string, app: string, { fly, clock }: Context): Promise<void> {
+  const deadline = clock.now() + settleMs;
+  for (;;) {
+    try {
+      await fly.deleteVolume(app, id);
+      return;
+    } catch (error) {
+      if (isGone(error)) return;
+      // A volume stays bound for up to two minutes after its machine went.
+      const bound = error instanceof FlyError && error.status === 412;
+      if (!bound || clock.now() > deadline) throw error;
+      await sleep(clock, pollMs);
+    }
+  }
+}
+
+function noRoom(inputs: VolumeInputs, why: string, cause?: FlyError): Error {
   return new Error(
-    `${inputs.pop}: no volume made, ${inputs.region} has no room for ${inputs.sizeGb} GB (${error.message}). Nothing was changed. Try again later, take a smaller volumeGb, or another region.`,
-    { cause: error },
+    `${inputs.pop}: no volume made, ${inputs.region} has no room for ${inputs.sizeGb} GB and its machine (${why}). Nothing was changed. Try again later, take a smaller volumeGb or size, or another region.`,
+    cause && { cause },
   );
+}
+
+/** Asks Fly where volume and machine would find room, before anything is made. An API that does not answer that lets the create itself find out. */
+async function refuseFullRegion(inputs: VolumeInputs, { fly }: Context): Promise<void> {
+  try {
+    const open = await fly.placements({
+      region: inputs.region,
+      compute: inputs.guest,
+      count: 1,
+      volume_name: inputs.name,
+      volume_size_bytes: inputs.sizeGb * 1024 ** 3,
+      org_slug: inputs.organization,
+    });
+    if (!open.includes(inputs.region)) throw noRoom(inputs, "asked by placement");
+  } catch (error) {
+    if (!(error instanceof FlyError)) throw error;
+  }
 }
 
 async function createOrSettle(inputs: VolumeInputs, context: Context): Promise<wire.Volume> {
@@ -95,7 +141,7 @@ async function createOrSettle(inputs: VolumeInputs, context: Context): Promise<w
       compute: inputs.guest,
     });
   } catch (error) {
-    if (isNoRoom(error)) throw noRoom(inputs, error);
+    if (isNoRoom(error)) throw noRoom(inputs, error.message, error);
     if (!isUncertain(error)) throw error;
     const made = await find(inputs, context);
     if (made) return made;
@@ -125,20 +171,18 @@ export const volumeHandler = {
       if ((found.size_gb ?? inputs.sizeGb) < inputs.sizeGb)
         await context.fly.extendVolume(inputs.app, found.id, inputs.sizeGb);
     }
+    if (!found) await refuseFullRegion(inputs, context);
     const volume = await untilReady(found ?? (await createOrSettle(inputs, context)), inputs, context);
     return { id: volume.id, outs: toOutputs(inputs, volume) };
   },
-  async read(id, outs, { fly }) {
-    try {
-      const volume = await fly.getVolume(outs.app, id);
-      if (!isLive(volume)) return undefined;
-      const { schemaVersion: _, zone: __, ...kept } = outs;
-      const inputs = { ...kept, region: volume.region ?? outs.region, sizeGb: volume.size_gb ?? outs.sizeGb };
-      return { outs: toOutputs(inputs, volume), inputs };
-    } catch (error) {
-      if (isGone(error)) return undefined;
-      throw error;
-    }
+  async read(id, outs, context) {
+    const volume = (await byId(id, outs, context)) ?? (await find(outs, context));
+    if (!volume) return undefined;
+    if (volume.id !== id)
+      context.log(`${outs.pop}: Fly moved volume ${id} to another host, where it is ${volume.id}; taken over`);
+    const { schemaVersion: _, zone: __, ...kept } = outs;
+    const inputs = { ...kept, region: volume.region ?? outs.region, sizeGb: volume.size_gb ?? outs.sizeGb };
+    return { id: volume.id, outs: toOutputs(inputs, volume), inputs };
   },
   async update(id, olds, news, { fly, log }) {
     if (news.sizeGb <= olds.sizeGb) return { ...olds, ...news, sizeGb: olds.sizeGb };
@@ -148,20 +192,11 @@ export const volumeHandler = {
     );
     return toOutputs(news, volume);
   },
-  async delete(id, outs, { fly, clock }) {
-    const deadline = clock.now() + settleMs;
-    for (;;) {
-      try {
-        await fly.deleteVolume(outs.app, id);
-        return;
-      } catch (error) {
-        if (isGone(error)) return;
-        // A volume stays bound for up to two minutes after its machine went.
-        const bound = error instanceof FlyError && error.status === 412;
-        if (!bound || clock.now() > deadline) throw error;
-        await sleep(clock, pollMs);
-      }
-    }
+  async delete(id, outs, context) {
+    await deleteDetached(id, outs.app, context);
+    // After a host migration it goes by another id. A replacement never has the same app, name and region, so this cannot hit one.
+    const moved = await find(outs, context);
+    if (moved) await deleteDetached(moved.id, outs.app, context);
   },
 } satisfies Handler<VolumeInputs, VolumeOutputs>;
 

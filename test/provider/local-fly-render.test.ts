@@ -1,10 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { formatDuration, parseDuration } from "../../local/fly/durations.ts";
+import { formatDuration } from "../../local/fly/durations.ts";
 import { createIds } from "../../local/fly/ids.ts";
 import { parseImage, pinned } from "../../local/fly/image-ref.ts";
 import { seeded } from "../../local/fly/random.ts";
 import { renderConfig } from "../../local/fly/render.ts";
+import { parseDuration } from "../../providers/fly/durations.ts";
 import type { MachineConfig } from "../../providers/fly/schema.ts";
 
 const noVolumes = () => undefined;

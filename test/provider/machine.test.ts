@@ -50,6 +50,7 @@ test("a PoP is made with six calls, volume and machine, and serves", async () =>
   const { outs } = await machineHandler.create(machineInputs(volume.id), made.context);
   expect(routes(made)).toEqual([
     "GET volumes",
+    "POST platform/placements",
     "POST volumes",
     "POST machines",
     "GET machines/:id/wait",

@@ -38,6 +38,7 @@ export const volumeInputs = (over: Partial<VolumeInputs> = {}): VolumeInputs => 
   name: "pop_cdg_1",
   region: "cdg",
   sizeGb: 3,
+  organization: "personal",
   guest: { cpu_kind: "shared", cpus: 1, memory_mb: 256 },
   ...over,
 });
@@ -71,6 +72,7 @@ export const machineInputs = (volume: string, over: Partial<MachineInputs> = {})
     stop_config: { signal: "SIGTERM", timeout: "60s" },
   },
   owner: "me/fly-pops/prod",
+  routed: true,
   timeoutSeconds: 120,
   drainSeconds: 10,
   maxUnavailable: 1,

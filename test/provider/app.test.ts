@@ -1,0 +1,127 @@
+import { expect, test } from "vitest";
+import { type AddressInputs, addressHandler, addressType } from "../../providers/fly/address.ts";
+import { appHandler } from "../../providers/fly/app.ts";
+import { app, bench } from "../support/context.ts";
+
+const inputs = { app, organization: "personal" };
+const outs = { ...inputs, schemaVersion: 1 as const };
+const message = (work: Promise<unknown>) =>
+  work.then(
+    () => "it succeeded",
+    (error: Error) => error.message,
+  );
+const v4: AddressInputs = { app, type: "v4" };
+
+test("an app is made once", async () => {
+  await using made = await bench({ withApp: false });
+  expect(await appHandler.create(inputs, made.context)).toEqual({ id: app, outs });
+  expect(made.local.fly.calls.list.map(({ route, body }) => [route, body])).toEqual([
+    ["GET apps/:app", ""],
+    ["POST apps", { name: app, org_slug: "personal" }],
+    ["GET apps/:app", ""],
+  ]);
+});
+
+test("an app that exists in the organization is adopted", async () => {
+  await using made = await bench();
+  await appHandler.create(inputs, made.context);
+  expect(made.local.calls("POST", "apps")).toBe(0);
+  expect(made.lines).toEqual([`app ${app} exists, adopted`]);
+});
+
+test("an app whose create was answered to nobody is found, not made twice", async () => {
+  await using made = await bench({ withApp: false });
+  made.local.faults.next("POST apps", "drop response");
+  await appHandler.create(inputs, made.context);
+  expect(made.local.calls("POST", "apps")).toBe(1);
+});
+
+test("an app of another organization is refused, its owner named", async () => {
+  await using made = await bench();
+  expect(await message(appHandler.create({ ...inputs, organization: "work" }, made.context))).toBe(
+    'my-edge: the app belongs to organization "personal", not to "work". Nothing was changed. Set fly-pops:organization to its owner, or take another fly-pops:app.',
+  );
+});
+
+test("a name that somebody else has is refused as taken", async () => {
+  await using made = await bench({ withApp: false });
+  made.local.faults.next("GET apps/:app", { kind: "status", status: 403, body: { error: "unauthorized" } });
+  expect(await message(appHandler.create(inputs, made.context))).toMatch(
+    /^my-edge: an app of this name belongs to somebody else, or the token may not see it \(.*403.*\)\. Nothing was changed\. App names are global/,
+  );
+  expect(made.local.calls("POST", "apps")).toBe(0);
+});
+
+test("an app that lags behind its create is waited for", async () => {
+  await using made = await bench({ withApp: false });
+  made.local.faults.add({
+    match: "GET apps/:app",
+    nth: 2,
+    times: 3,
+    fault: { kind: "status", status: 404, body: { error: "app not found" } },
+  });
+  await appHandler.create(inputs, made.context);
+  expect(made.local.calls("GET", "apps/:app")).toBe(5);
+});
+
+test("an empty app is deleted, a gone one is gone", async () => {
+  await using made = await bench();
+  expect(await appHandler.read(app, outs, made.context)).toEqual({ outs, inputs });
+  await appHandler.delete(app, outs, made.context);
+  expect(made.local.world().apps).toEqual({});
+  expect(await appHandler.read(app, outs, made.context)).toBeUndefined();
+  await appHandler.delete(app, outs, made.context);
+});
+
+test("an app that holds what the stack does not own stays", async () => {
+  await using made = await bench();
+  const { body } = await made.local.call("POST", `/apps/${app}/volumes`, { name: "precious", region: "cdg" });
+  await appHandler.delete(app, outs, made.context);
+  expect(Object.keys(made.local.world().apps)).toEqual([app]);
+  expect(made.lines).toEqual([
+    `app ${app} stays: it still holds volume ${body.id}, which this stack does not own or was told to keep`,
+  ]);
+});
+
+test("an address is assigned once, and adopted when it is there", async () => {
+  await using made = await bench();
+  const first = await addressHandler.create(v4, made.context);
+  const second = await addressHandler.create(v4, made.context);
+  expect(second).toEqual(first);
+  expect(made.local.calls("POST", "ip_assignments")).toBe(1);
+  expect(first.outs.ip).toBe(first.id);
+});
+
+test("an address whose answer was lost is found, not assigned twice", async () => {
+  await using made = await bench();
+  made.local.faults.next("POST ip_assignments", "drop response");
+  const { id } = await addressHandler.create(v4, made.context);
+  expect(made.local.world().addresses.map(({ ip }) => ip)).toEqual([id]);
+});
+
+test("two addresses that could be meant are refused", async () => {
+  await using made = await bench();
+  for (let index = 0; index < 2; index++) await made.local.call("POST", `/apps/${app}/ip_assignments`, { type: "v4" });
+  expect(await message(addressHandler.create(v4, made.context))).toMatch(
+    /^my-edge: it has 2 addresses of type v4 \(.*\), so which one is meant is unclear\. Nothing was changed\./,
+  );
+});
+
+test("an address that was released by hand is gone, and its delete is done", async () => {
+  await using made = await bench();
+  const { id, outs: address } = await addressHandler.create({ app, type: "v6" }, made.context);
+  expect(await addressHandler.read(id, address, made.context)).toEqual({ outs: address, inputs: { app, type: "v6" } });
+  await made.local.call("DELETE", `/apps/${app}/ip_assignments/${encodeURIComponent(id)}`);
+  expect(await addressHandler.read(id, address, made.context)).toBeUndefined();
+  await addressHandler.delete(id, address, made.context);
+});
+
+test.each([
+  [{ ip: "203.0.113.1" }, "v4"],
+  [{ ip: "203.0.113.1", shared: true }, "shared_v4"],
+  [{ ip: "2001:db8::1" }, "v6"],
+  [{ ip: "fdaa:0:1::2" }, "other"],
+  [{ ip: null }, "other"],
+])("%o is of type %s", (row, type) => {
+  expect(addressType(row)).toBe(type);
+});

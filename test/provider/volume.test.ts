@@ -1,0 +1,210 @@
+import { expect, test } from "vitest";
+import { machineHandler } from "../../providers/fly/machine.ts";
+import { type VolumeOutputs, volumeHandler } from "../../providers/fly/volume.ts";
+import { replacedBy } from "../../providers/handler.ts";
+import { app, type Bench, bench, machineInputs, volumeInputs } from "../support/context.ts";
+
+const state = (over: Partial<VolumeOutputs> = {}): VolumeOutputs => ({
+  ...volumeInputs(),
+  schemaVersion: 1,
+  zone: "cdg-01",
+  ...over,
+});
+const live = ({ local }: Bench) => local.volumes().filter((it) => it.state === "created");
+const message = (work: Promise<unknown>) =>
+  work.then(
+    () => "it succeeded",
+    (error: Error) => error.message,
+  );
+
+test("a volume is asked room for, then made with a hint of the machine to come", async () => {
+  await using made = await bench();
+  const { id, outs } = await volumeHandler.create(volumeInputs(), made.context);
+  expect(live(made)).toMatchObject([{ id, name: "pop_cdg_1", region: "cdg", sizeGb: 3 }]);
+  expect(outs.zone).toMatch(/^cdg-/);
+  expect(made.local.fly.calls.list.map(({ route, body }) => [route, body])).toEqual([
+    ["GET volumes", ""],
+    [
+      "POST platform/placements",
+      {
+        region: "cdg",
+        compute: { cpu_kind: "shared", cpus: 1, memory_mb: 256 },
+        count: 1,
+        volume_name: "pop_cdg_1",
+        volume_size_bytes: 3 * 1024 ** 3,
+        org_slug: "personal",
+      },
+    ],
+    [
+      "POST volumes",
+      {
+        name: "pop_cdg_1",
+        region: "cdg",
+        size_gb: 3,
+        encrypted: true,
+        compute: { cpu_kind: "shared", cpus: 1, memory_mb: 256 },
+      },
+    ],
+  ]);
+});
+
+test("a create whose answer was lost is found again, not repeated", async () => {
+  await using made = await bench();
+  made.local.faults.next("POST volumes", "drop response");
+  const { id } = await volumeHandler.create(volumeInputs(), made.context);
+  expect(made.local.calls("POST", "volumes")).toBe(1);
+  expect(live(made).map((it) => it.id)).toEqual([id]);
+});
+
+test("a create that never arrived is told as such, and made by the next run", async () => {
+  await using made = await bench();
+  made.local.faults.next("POST volumes", "drop request");
+  expect(await message(volumeHandler.create(volumeInputs(), made.context))).toMatch(
+    /^create volume pop_cdg_1 in cdg: no answer from Fly/,
+  );
+  expect(live(made)).toEqual([]);
+  await volumeHandler.create(volumeInputs(), made.context);
+  expect(live(made)).toHaveLength(1);
+});
+
+test("a volume of the name in another region is another volume", async () => {
+  await using made = await bench();
+  await volumeHandler.create(volumeInputs({ region: "ewr" }), made.context);
+  await volumeHandler.create(volumeInputs(), made.context);
+  expect(
+    live(made)
+      .map((it) => it.region)
+      .toSorted(),
+  ).toEqual(["cdg", "ewr"]);
+});
+
+test("two volumes that could be meant are refused, both named", async () => {
+  await using made = await bench();
+  const ids = [];
+  for (let index = 0; index < 2; index++)
+    ids.push((await made.local.call("POST", `/apps/${app}/volumes`, { name: "pop_cdg_1", region: "cdg" })).body.id);
+  expect(await message(volumeHandler.create(volumeInputs(), made.context))).toMatch(
+    new RegExp(
+      `^cdg-1: my-edge has 2 volumes pop_cdg_1 in cdg \\((${ids.join(", ")}|${ids.toReversed().join(", ")})\\), .*Nothing was changed\\.`,
+    ),
+  );
+});
+
+test("a full region is refused before anything is made, with the options", async () => {
+  await using made = await bench();
+  made.local.fly.platform.full("cdg");
+  expect(await message(volumeHandler.create(volumeInputs(), made.context))).toBe(
+    "cdg-1: no volume made, cdg has no room for 3 GB and its machine (asked by placement). Nothing was changed. Try again later, take a smaller volumeGb or size, or another region.",
+  );
+  expect(made.local.calls("POST", "volumes")).toBe(0);
+});
+
+test.each([404, 500, 501])("an API that answers %i to the question of room is not asked to mean no", async (status) => {
+  await using made = await bench();
+  made.local.faults.next("POST platform/placements", { kind: "status", status });
+  await volumeHandler.create(volumeInputs(), made.context);
+  expect(live(made)).toHaveLength(1);
+});
+
+test.each([
+  [400, { error: "no capacity" }],
+  [412, { error: "insufficient resources to create", status: "volume_placement_capacity" }],
+  [422, { error: "could not find a candidate host", status: "insufficient_capacity" }],
+  [
+    403,
+    {
+      error:
+        'organization "x" is using 1 MB of memory in dfw which is over the allowed quota. please consider other regions',
+    },
+  ],
+])("the create's %i that means no room is one sentence with Fly's words", async (status, body) => {
+  await using made = await bench();
+  made.local.faults.next("POST volumes", { kind: "status", status, body });
+  const sentence = await message(volumeHandler.create(volumeInputs(), made.context));
+  expect(sentence).toMatch(/^cdg-1: no volume made, cdg has no room for 3 GB and its machine \(create volume/);
+  expect(sentence).toContain(body.error);
+});
+
+test("a volume grows in place; one that was grown by hand is not shrunk", async () => {
+  await using made = await bench();
+  const { id, outs } = await volumeHandler.create(volumeInputs(), made.context);
+  const grown = await volumeHandler.update(id, outs, volumeInputs({ sizeGb: 5 }), made.context);
+  expect(grown.sizeGb).toBe(5);
+  expect(live(made)).toMatchObject([{ id, sizeGb: 5 }]);
+  expect(volumeHandler.check(volumeInputs({ sizeGb: 5 }), volumeInputs({ sizeGb: 3 }))).toEqual([
+    {
+      property: "sizeGb",
+      reason:
+        "cdg-1: the volume has 5 GB and a volume never shrinks, so volumeGb cannot become 3. Write 5, or give the PoP up and make it anew.",
+    },
+  ]);
+});
+
+test("a volume of another place may be smaller: it is another volume", () => {
+  expect(volumeHandler.check(volumeInputs({ sizeGb: 5 }), volumeInputs({ sizeGb: 3, region: "ewr" }))).toEqual([]);
+  expect(volumeHandler.check(undefined, volumeInputs({ sizeGb: 1 }))).toEqual([]);
+});
+
+test.each([
+  ["app", "other", ["app"]],
+  ["name", "other", ["name"]],
+  ["region", "ewr", ["region"]],
+  ["sizeGb", 9, []],
+  ["guest", { cpu_kind: "shared", cpus: 2, memory_mb: 512 }, []],
+  ["pop", "x", []],
+  ["organization", "x", []],
+])("changing %s to %j replaces %j", (key, value, replaces) => {
+  expect(replacedBy(volumeHandler.lifecycle, state(), { ...volumeInputs(), [key]: value })).toEqual(replaces);
+});
+
+test("what was just made shows no drift, what grew by hand does, what is gone is gone", async () => {
+  await using made = await bench();
+  const { id, outs } = await volumeHandler.create(volumeInputs(), made.context);
+  expect(await volumeHandler.read(id, outs, made.context)).toEqual({ id, outs, inputs: volumeInputs() });
+  await made.local.call("PUT", `/apps/${app}/volumes/${id}/extend`, { size_gb: 7 });
+  expect((await volumeHandler.read(id, outs, made.context))?.inputs).toEqual(volumeInputs({ sizeGb: 7 }));
+  await made.local.call("DELETE", `/apps/${app}/volumes/${id}`);
+  expect(await volumeHandler.read(id, outs, made.context)).toBeUndefined();
+});
+
+test("a volume that Fly moved to another host is taken over under its new id, with its machine", async () => {
+  await using made = await bench();
+  const { id, outs } = await volumeHandler.create(volumeInputs(), made.context);
+  const inputs = machineInputs(id);
+  const machine = await machineHandler.create(inputs, made.context);
+  const { volume: moved } = await made.local.fly.platform.migrate(machine.id);
+  expect(moved).not.toBe(id);
+
+  const read = await volumeHandler.read(id, outs, made.context);
+  expect(read?.id).toBe(moved);
+  expect(made.lines).toContain(`cdg-1: Fly moved volume ${id} to another host, where it is ${moved}; taken over`);
+  const seen = await machineHandler.read(machine.id, machine.outs, made.context);
+  expect(seen?.inputs).toEqual({ ...inputs, volume: moved });
+  // Without a refresh in between, an update goes to the volume the machine has.
+  const updated = await machineHandler.update(
+    machine.id,
+    machine.outs,
+    { ...inputs, config: { ...inputs.config, env: { A: "b" } } },
+    made.context,
+  );
+  expect(updated.complete).toBe(true);
+
+  await machineHandler.delete(machine.id, machine.outs, made.context);
+  await volumeHandler.delete(id, outs, made.context);
+  expect(live(made)).toEqual([]);
+});
+
+test("a delete waits until the machine has let go", async () => {
+  await using made = await bench({ quirks: { boundMs: 90_000 } });
+  const { id, outs } = await volumeHandler.create(volumeInputs(), made.context);
+  const machine = await machineHandler.create(machineInputs(id), made.context);
+  await machineHandler.delete(machine.id, machine.outs, made.context);
+  await volumeHandler.delete(id, outs, made.context);
+  expect(live(made)).toEqual([]);
+});
+
+test("a delete of what is gone is done", async () => {
+  await using made = await bench();
+  await volumeHandler.delete("vol_gone", state(), made.context);
+  expect(made.local.calls("DELETE", "volumes/:id")).toBe(1);
+});
