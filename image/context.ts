@@ -1,0 +1,133 @@
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join, resolve, sep } from "node:path";
+import { dockerfile, packedSites } from "./render/dockerfile.ts";
+import { folders } from "./render/folders.ts";
+import { manifest } from "./render/manifest.ts";
+import { nginxConf } from "./render/nginx.ts";
+import { processCompose } from "./render/process-compose.ts";
+import { unboundConf } from "./render/unbound.ts";
+import { group, passwd, shadow, users } from "./render/users.ts";
+import type { ImageSpec } from "./spec.ts";
+
+/** Folders of image/ that go into the context as they are, by their place in it. */
+const sources = {
+  build: "build",
+  "programs/process-compose": "programs/process-compose",
+  pop: "pop",
+  runas: "runas",
+  config: "rootfs",
+};
+
+/** A file of the context: content, and whether it may be executed. Owners, times and all other modes are settled in the build. */
+interface Entry {
+  content: Buffer;
+  executable: boolean;
+}
+
+/**
+ * Writes the build context of the image into `dir` and returns the folder's absolute path. Synchronous. Writes only what changed, removes what is no longer
+ * wanted; `dir` holds nothing but contexts. Folders that sites and luggage name are relative to `projectDir`. Throws a sentence when one cannot be packed.
+ */
+export function writeContext(spec: ImageSpec, dir: string, projectDir: string): string {
+  const folder = resolve(dir);
+  const wanted = context(spec, projectDir);
+  sweep(folder, "", wanted);
+  for (const [path, entry] of wanted) write(join(folder, path), entry);
+  return folder;
+}
+
+/** Configuration files by their path in the image. */
+export function rendered(spec: ImageSpec): Record<string, string> {
+  const all = users(spec);
+  return {
+    "etc/passwd": passwd(all),
+    "etc/group": group(all),
+    "etc/shadow": shadow(all),
+    "etc/nginx/nginx.conf": nginxConf(spec),
+    "etc/unbound/unbound.conf": unboundConf(spec.dns),
+    "etc/process-compose.yaml": processCompose(spec),
+    "etc/pop/pop.json": manifest(spec),
+    "etc/pop/folders": folders(all),
+  };
+}
+
+/** All files of the context by path, the project's own and the user's. */
+function context(spec: ImageSpec, projectDir: string): Map<string, Entry> {
+  const files = new Map<string, Entry>();
+  const template = readFileSync(join(import.meta.dirname, "Dockerfile"), "utf8");
+  files.set("Dockerfile", plain(dockerfile(template, spec)));
+  for (const [place, source] of Object.entries(sources)) addFolder(files, place, join(import.meta.dirname, source));
+  for (const [path, text] of Object.entries(rendered(spec))) files.set(join("config", path), plain(text));
+  for (const site of packedSites(spec))
+    addUserFolder(files, join("sites", site.host), projectDir, site.dir, `site ${site.host}: files`);
+  for (const [name, { source }] of Object.entries(spec.luggage)) {
+    if (source.kind === "files")
+      addUserFolder(files, join("luggage", name), projectDir, source.dir, `luggage.${name}.files`);
+  }
+  return files;
+}
+
+const plain = (text: string): Entry => ({ content: Buffer.from(text), executable: false });
+
+function addUserFolder(files: Map<string, Entry>, place: string, projectDir: string, dir: string, what: string): void {
+  const folder = resolve(projectDir, dir);
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
+    throw new Error(`${what}: ${dir} is not a folder (looked at ${folder}).`);
+  const before = files.size;
+  addFolder(files, place, folder, what);
+  if (files.size === before)
+    throw new Error(`${what}: ${dir} holds no file to pack (dot files are left out, but for .well-known).`);
+}
+
+/** Hidden files stay out: .git, .env and editors' leavings are no part of a site. */
+const isLeftOut = (name: string): boolean => name.startsWith(".") && name !== ".well-known";
+
+function addFolder(files: Map<string, Entry>, place: string, folder: string, what = place): void {
+  const root = realpathSync(folder);
+  const add = (path: string, at: string): void => {
+    const from = realpathSync(path);
+    if (from !== root && !from.startsWith(root + sep))
+      throw new Error(`${what}: ${path} leads out of the folder, to ${from}.`);
+    const status = lstatSync(from);
+    if (status.isDirectory()) {
+      if (from !== path && path.startsWith(from + sep))
+        throw new Error(`${what}: ${path} leads to a folder above itself.`);
+      for (const name of readdirSync(from).toSorted()) if (!isLeftOut(name)) add(join(path, name), join(at, name));
+    } else if (status.isFile()) {
+      files.set(at, { content: readFileSync(from), executable: (status.mode & 0o100) !== 0 });
+    } else throw new Error(`${what}: ${path} is neither a file nor a folder.`);
+  };
+  for (const name of readdirSync(root).toSorted()) if (!isLeftOut(name)) add(join(root, name), join(place, name));
+}
+
+/** Removes what `wanted` does not hold, and folders left empty. */
+function sweep(folder: string, at: string, wanted: Map<string, Entry>): void {
+  const path = join(folder, at);
+  if (!statSync(path, { throwIfNoEntry: false })) return;
+  const isParent = (place: string): boolean => [...wanted.keys()].some((key) => key.startsWith(place + sep));
+  for (const entry of readdirSync(path, { withFileTypes: true })) {
+    const place = join(at, entry.name);
+    if (entry.isDirectory() && isParent(place)) sweep(folder, place, wanted);
+    else if (entry.isDirectory() || !wanted.has(place)) rmSync(join(folder, place), { recursive: true, force: true });
+  }
+}
+
+function write(path: string, { content, executable }: Entry): void {
+  const mode = executable ? 0o755 : 0o644;
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (!found?.isFile() || found.size !== content.length || !readFileSync(path).equals(content)) {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, content);
+  } else if ((found.mode & 0o777) === mode) return;
+  chmodSync(path, mode); // not writeFile's mode: the umask would have a say in that
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const host = "www.example.test"
+
+var now = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+// ensureAt runs self-signed over one host and gives back the certificate nginx would load, and what health is told.
+func ensureAt(t *testing.T, folder string, at time.Time) (*x509.Certificate, certificateStatus) {
+	t.Helper()
+	if err := selfSigned([]string{host}, folder, folder, at); err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := readCertificate(filepath.Join(folder, host+".pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(folder, "status.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var statuses []certificateStatus
+	if err := json.Unmarshal(text, &statuses); err != nil || len(statuses) != 1 {
+		t.Fatalf("status.json is %s: %v", text, err)
+	}
+	return certificate, statuses[0]
+}
+
+func TestMakesWhatIsNotThere(t *testing.T) {
+	folder := t.TempDir()
+	certificate, status := ensureAt(t, folder, now)
+	if err := certificate.VerifyHostname(host); err != nil {
+		t.Error(err)
+	}
+	if left := certificate.NotAfter.Sub(now); left != selfSignedLifetime {
+		t.Errorf("valid for %v, want %v", left, selfSignedLifetime)
+	}
+	if !status.SelfSigned || !status.NotAfter.Equal(certificate.NotAfter) {
+		t.Errorf("health is told %+v", status)
+	}
+	info, err := os.Stat(filepath.Join(folder, host+".pem"))
+	if err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("mode %v, want 0640: %v", info.Mode(), err)
+	}
+}
+
+func TestRenewsOnlyNearTheEnd(t *testing.T) {
+	for name, test := range map[string]struct {
+		after time.Duration
+		anew  bool
+	}{
+		"at once":               {0, false},
+		"a day before":          {selfSignedLifetime - selfSignedMargin - 24*time.Hour, false},
+		"a day after":           {selfSignedLifetime - selfSignedMargin + 24*time.Hour, true},
+		"long expired":          {2 * selfSignedLifetime, true},
+		"with a clock far back": {-365 * 24 * time.Hour, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			first, _ := ensureAt(t, folder, now)
+			second, _ := ensureAt(t, folder, now.Add(test.after))
+			if anew := !first.Equal(second); anew != test.anew {
+				t.Errorf("made anew: %v, want %v", anew, test.anew)
+			}
+		})
+	}
+}
+
+// made is a PEM of ours.
+func made(t *testing.T) string {
+	t.Helper()
+	text, _, err := makeSelfSigned(host, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// issued is a PEM as an authority would give it out.
+func issued(t *testing.T) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{Organization: []string{"An authority"}},
+		DNSNames:     []string{host},
+		NotBefore:    now,
+		NotAfter:     now.Add(selfSignedLifetime),
+	}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})...)
+}
+
+func TestLeavesOthersCertificatesAlone(t *testing.T) {
+	folder := t.TempDir()
+	text := issued(t)
+	path := filepath.Join(folder, host+".pem")
+	if err := os.WriteFile(path, text, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	_, status := ensureAt(t, folder, now.Add(10*selfSignedLifetime))
+	after, err := os.ReadFile(path)
+	if err != nil || string(after) != string(text) {
+		t.Errorf("an expired certificate from elsewhere was touched: %v", err)
+	}
+	if status.SelfSigned {
+		t.Error("health is told it is self-signed")
+	}
+}
+
+func TestPutsAsideWhatNginxCouldNotLoad(t *testing.T) {
+	whole := made(t)
+	key, certificate, _ := strings.Cut(whole, "-----END PRIVATE KEY-----\n")
+	_, other, _ := strings.Cut(made(t), "-----END PRIVATE KEY-----\n")
+	for name, text := range map[string]string{
+		"empty":           "",
+		"garbage":         "garbage",
+		"half-written":    whole[:len(whole)/2],
+		"without key":     certificate,
+		"without chain":   key + "-----END PRIVATE KEY-----\n",
+		"another's chain": key + "-----END PRIVATE KEY-----\n" + other,
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			path := filepath.Join(folder, host+".pem")
+			if err := os.WriteFile(path, []byte(text), 0o640); err != nil {
+				t.Fatal(err)
+			}
+			if _, status := ensureAt(t, folder, now); !status.SelfSigned {
+				t.Errorf("health is told %+v", status)
+			}
+			kept, err := os.ReadFile(path + ".broken")
+			if err != nil || string(kept) != text {
+				t.Errorf("what was there is not kept: %v", err)
+			}
+		})
+	}
+}
+
+func TestOneHostThatFailsLeavesTheOthersTheirs(t *testing.T) {
+	folder := t.TempDir()
+	// A name no file can have.
+	impossible := strings.Repeat("a", 300)
+	err := selfSigned([]string{impossible, host}, folder, folder, now)
+	if err == nil || !strings.Contains(err.Error(), "certificate of aaa") {
+		t.Errorf("error is %v", err)
+	}
+	if _, err := readCertificate(filepath.Join(folder, host+".pem")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSaysWhenTheFolderIsNotThere(t *testing.T) {
+	err := selfSigned([]string{host}, filepath.Join(t.TempDir(), "nowhere"), t.TempDir(), now)
+	if !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestLongNamesFit(t *testing.T) {
+	long := strings.Repeat("a", 63) + "." + strings.Repeat("b", 63) + ".test"
+	text, _, err := makeSelfSigned(long, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tls.X509KeyPair(text, text); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReplaceFileLeavesNothingBehind(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "file")
+	for _, text := range []string{"one", "two"} {
+		if err := replaceFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entries, err := os.ReadDir(folder)
+	if err != nil || len(entries) != 1 {
+		t.Errorf("left behind: %v %v", entries, err)
+	}
+	if text, _ := os.ReadFile(path); string(text) != "two" {
+		t.Errorf("holds %q", text)
+	}
+}

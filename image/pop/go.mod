@@ -1,0 +1,3 @@
+module fly-pops/pop
+
+go 1.26

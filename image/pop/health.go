@@ -1,0 +1,177 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	ok = "ok"
+	// Something is wrong, visitors are served all the same: status 200, so that Fly does not take a machine out that still does its work.
+	degraded = "degraded"
+	// Visitors are not served: status 503.
+	failing = "failing"
+
+	patience = 2 * time.Second
+	// Checks come from Fly and from process-compose alike; one round of questions serves all of them for this long.
+	freshFor = time.Second
+	// A certificate this near its end should have been renewed long ago.
+	expiresSoon = 7 * 24 * time.Hour
+)
+
+type part struct {
+	Status string `json:"status"`
+	Reason string `json:"reason,omitempty"`
+}
+
+type report struct {
+	Status       string              `json:"status"`
+	Pop          string              `json:"pop"`
+	Parts        map[string]part     `json:"parts"`
+	Certificates []certificateStatus `json:"certificates"`
+}
+
+type health struct {
+	manifest *Manifest
+	run      string
+	now      func() time.Time
+
+	lock sync.Mutex
+	last report
+	at   time.Time
+}
+
+func newHealth(manifest *Manifest, run string) *health {
+	return &health{manifest: manifest, run: run, now: time.Now}
+}
+
+func serveHealth(it *health) error {
+	server := &http.Server{
+		Addr:              fmt.Sprintf(":%d", it.manifest.Ports.Health),
+		Handler:           it,
+		ReadHeaderTimeout: 5 * time.Second,
+		WriteTimeout:      10 * time.Second,
+		MaxHeaderBytes:    8 << 10,
+	}
+	return server.ListenAndServe()
+}
+
+func (it *health) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
+	if request.Method != http.MethodGet && request.Method != http.MethodHead {
+		answer.Header().Set("Allow", "GET, HEAD")
+		http.Error(answer, "GET or HEAD", http.StatusMethodNotAllowed)
+		return
+	}
+	if request.URL.Path != "/healthz" {
+		http.NotFound(answer, request)
+		return
+	}
+	now := it.current()
+	text, err := json.Marshal(now)
+	if err != nil {
+		http.Error(answer, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	answer.Header().Set("Content-Type", "application/json")
+	answer.Header().Set("Cache-Control", "no-store")
+	if now.Status == failing {
+		answer.WriteHeader(http.StatusServiceUnavailable)
+	}
+	// Whoever asked may be gone: nothing to do about it.
+	_, _ = answer.Write(append(text, '\n'))
+}
+
+// current holds the lock while it asks, so that callers who come meanwhile wait for the same answer.
+func (it *health) current() report {
+	it.lock.Lock()
+	defer it.lock.Unlock()
+	if age := it.now().Sub(it.at); age < 0 || age >= freshFor {
+		it.last = it.ask()
+		it.at = it.now()
+	}
+	return it.last
+}
+
+func (it *health) ask() report {
+	var nginx, unbound error
+	var asked sync.WaitGroup
+	asked.Go(func() { nginx = askNginx(it.manifest.Ports.NginxStatus, patience) })
+	asked.Go(func() { unbound = askUnbound(it.manifest.Ports.DNS, patience) })
+	asked.Wait()
+	certificates, err := it.certificates()
+	parts := map[string]part{
+		"nginx": judge(failing, nginx),
+		// Sites in the cache, in the image and behind addresses go on without names.
+		"unbound":      judge(degraded, unbound),
+		"volume":       judge(degraded, it.volume()),
+		"certificates": judge(degraded, err),
+	}
+	return report{Status: worst(parts), Pop: it.pop(), Parts: parts, Certificates: certificates}
+}
+
+func judge(otherwise string, err error) part {
+	if err == nil {
+		return part{Status: ok}
+	}
+	return part{Status: otherwise, Reason: err.Error()}
+}
+
+func worst(parts map[string]part) string {
+	status := ok
+	for _, it := range parts {
+		if it.Status == failing || (it.Status == degraded && status == ok) {
+			status = it.Status
+		}
+	}
+	return status
+}
+
+// volume repeats what postInit found at boot: an empty file is good news.
+func (it *health) volume() error {
+	text, err := os.ReadFile(filepath.Join(it.run, "volume"))
+	if err != nil {
+		return err
+	}
+	if reason := strings.TrimSpace(string(text)); reason != "" {
+		return errors.New(reason)
+	}
+	return nil
+}
+
+func (it *health) pop() string {
+	text, err := os.ReadFile(filepath.Join(it.run, "name"))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}
+
+func (it *health) certificates() ([]certificateStatus, error) {
+	statuses := []certificateStatus{}
+	text, err := os.ReadFile(filepath.Join(it.run, "certs", "status.json"))
+	if err != nil {
+		return statuses, err
+	}
+	if err := json.Unmarshal(text, &statuses); err != nil {
+		return statuses, err
+	}
+	var failures []error
+	for _, status := range statuses {
+		switch left := status.NotAfter.Sub(it.now()); {
+		case status.Error != "":
+			failures = append(failures, fmt.Errorf("%s: %s", status.Host, status.Error))
+		case left <= 0:
+			failures = append(failures, fmt.Errorf("%s: expired at %s", status.Host, status.NotAfter.Format(time.RFC3339)))
+		case left < expiresSoon:
+			failures = append(failures, fmt.Errorf("%s: expires at %s", status.Host, status.NotAfter.Format(time.RFC3339)))
+		}
+	}
+	return statuses, errors.Join(failures...)
+}

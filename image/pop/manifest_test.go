@@ -1,0 +1,47 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestManifest(t *testing.T) {
+	const whole = `{"hosts":["a.example.test"],"ports":{"nginxStatus":1103,"dns":1104,"health":1105}}`
+	for name, test := range map[string]struct{ text, failure string }{
+		"whole":               {whole, ""},
+		"a newline after":     {whole + "\n", ""},
+		"empty":               {"", "EOF"},
+		"half":                {whole[:40], "unexpected EOF"},
+		"a typo":              {strings.Replace(whole, "hosts", "host", 1), `unknown field "host"`},
+		"two of them":         {whole + whole, "more in it than one object"},
+		"a port too high":     {strings.Replace(whole, "1104", "65536", 1), "ports.dns is 65536"},
+		"a port left out":     {strings.Replace(whole, `"dns":1104,`, "", 1), "ports.dns is 0"},
+		"a port that is text": {strings.Replace(whole, "1104", `"1104"`, 1), "cannot unmarshal"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "pop.json")
+			if err := os.WriteFile(path, []byte(test.text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			manifest, err := readManifest(path)
+			if test.failure == "" {
+				if err != nil || manifest.Hosts[0] != "a.example.test" || manifest.Ports.Health != 1105 {
+					t.Errorf("%+v %v", manifest, err)
+				}
+			} else if err == nil || !strings.Contains(err.Error(), test.failure) {
+				t.Errorf("error is %v, want %q", err, test.failure)
+			}
+		})
+	}
+	if _, err := readManifest(filepath.Join(t.TempDir(), "nowhere")); !os.IsNotExist(err) {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestCommands(t *testing.T) {
+	if err := run(nil); err == nil || !strings.Contains(err.Error(), "usage:") {
+		t.Errorf("error is %v", err)
+	}
+}

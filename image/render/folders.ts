@@ -1,0 +1,31 @@
+import type { User } from "./users.ts";
+
+/** Where the logs of the PoP's processes lie; the sum of them is bounded by render/process-compose.ts. */
+export const logFolder = "/var/log/pop";
+
+/**
+ * /etc/pop/folders, one "path owner:group mode" a line: what postInit makes at boot. The image cannot bring what lies under /var, for the volume hides it,
+ * nor under /run, for that is new each time.
+ */
+export function folders(all: Record<string, User>): string {
+  const luggage = Object.keys(all).filter((name) => name.startsWith("luggage-"));
+  return [
+    "/var/lib root:root 0755",
+    "/var/cache root:root 0755",
+    "/var/log root:root 0755",
+    "/var/tmp root:root 1777",
+    "/var/lib/pop root:root 0755",
+    // certs writes, nginx reads: the group comes from the folder (2000).
+    "/var/lib/pop/certs certs:nginx 2750",
+    "/var/lib/nginx nginx:nginx 0750",
+    "/var/cache/nginx nginx:nginx 0750",
+    "/var/lib/unbound unbound:unbound 0750",
+    `${logFolder} root:root 0750`,
+    "/run/nginx nginx:nginx 0750",
+    "/run/pop/certs certs:certs 0755",
+    ...(luggage.length ? ["/var/lib/luggage root:root 0755"] : []),
+    ...luggage.toSorted().map((name) => `${all[name]?.home} ${name}:${name} 0750`),
+  ]
+    .map((line) => `${line}\n`)
+    .join("");
+}

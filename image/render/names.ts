@@ -1,0 +1,73 @@
+/**
+ * What may stand in a rendered file. nginx has no way to quote `$`, unbound none to quote anything: nothing here is escaped, all that comes from
+ * outside is taken apart and put together again from pieces that can mean one thing only. config.ts bounds the same things with better sentences;
+ * this is the last line behind it.
+ */
+
+const label = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?";
+const hostPattern = new RegExp(`^(?=.{1,253}$)${label}(?:\\.${label})*$`);
+const servicePattern =
+  /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
+
+/** A site's public name: letters, digits, dashes, dots; at least two labels; lower case; no address. */
+export function hostName(host: string): string {
+  if (!hostPattern.test(host) || !host.includes(".") || /\.\d+$/.test(host))
+    throw new Error(`site ${shown(host)}: not a host name.`);
+  return host;
+}
+
+export const isLuggageName = (name: string): boolean => /^[a-z][a-z0-9-]{0,22}[a-z0-9]$/.test(name);
+
+export interface Origin {
+  scheme: "http" | "https";
+  /** Name, or address (an IPv6 one in brackets). */
+  host: string;
+  port: number;
+  isAddress: boolean;
+}
+
+/** Scheme, name and optional port; nothing else may be in it. */
+export function origin(text: string): Origin {
+  const refused = new Error(`${shown(text)}: not an http or https URL of scheme, name and optional port.`);
+  if (!URL.canParse(text)) throw refused;
+  const url = new URL(text);
+  const scheme = url.protocol === "http:" ? "http" : url.protocol === "https:" ? "https" : undefined;
+  const bare = url.pathname === "/" && !url.search && !url.hash && !url.username && !url.password;
+  const isAddress = /^\d+\.\d+\.\d+\.\d+$/.test(url.hostname) || /^\[[0-9a-f:.]+\]$/.test(url.hostname);
+  if (!scheme || !bare || !(isAddress || servicePattern.test(url.hostname))) throw refused;
+  return { scheme, host: url.hostname, port: Number(url.port || (scheme === "http" ? 80 : 443)), isAddress };
+}
+
+/** As it stands in a URL: the scheme's own port is left out. */
+export const originUrl = (it: Origin): string =>
+  `${it.scheme}://${it.host}${it.port === (it.scheme === "http" ? 80 : 443) ? "" : `:${it.port}`}`;
+
+/** A DNS zone with its final dot; "." is the whole tree. */
+export function zoneName(zone: string): string {
+  const name = zone.toLowerCase().replace(/\.$/, "");
+  if (zone !== "." && !servicePattern.test(name)) throw new Error(`dns zone ${shown(zone)}: not a domain name.`);
+  return `${name}.`;
+}
+
+/** Address of a name server as unbound takes it: IPv4 or IPv6, optionally @port. */
+export function serverAddress(server: string): string {
+  const [, address = "", port] = /^([0-9a-fA-F:.]+)(?:@(\d{1,5}))?$/.exec(server) ?? [];
+  const valid = address.includes(":")
+    ? URL.canParse(`http://[${address}]`)
+    : /^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|$)){4}$/.test(address);
+  if (!valid || Number(port ?? 53) > 65535 || Number(port ?? 53) < 1)
+    throw new Error(`dns server ${shown(server)}: not an IP address, optionally with @port.`);
+  return server.toLowerCase();
+}
+
+/** A whole number within bounds; the config's schema let nothing else through. */
+export function whole(value: number, what: string, { min, max }: { min: number; max: number }): number {
+  if (!Number.isInteger(value) || value < min || value > max)
+    throw new Error(`${what} is ${value}: allowed are whole numbers from ${min} to ${max}.`);
+  return value;
+}
+
+/** For regular expressions of nginx (PCRE). */
+export const literal = (text: string): string => text.replace(/[^a-zA-Z0-9]/g, "\\$&");
+
+const shown = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}...` : text);

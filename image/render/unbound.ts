@@ -1,0 +1,67 @@
+import { ports } from "../ports.ts";
+import type { Dns } from "../spec.ts";
+import { serverAddress, zoneName } from "./names.ts";
+
+/** unbound.conf: the PoP's own resolver, 127.0.0.1 only. Validates DNSSEC from the root; forwards the zones it is told to. */
+export function unboundConf(dns: Dns): string {
+  const forward = dns.forward
+    .map(({ zone, servers }) => ({ zone: zoneName(zone), servers: servers.map(serverAddress) }))
+    .toSorted((a, b) => (a.zone < b.zone ? -1 : 1));
+  const asksLoopback = forward.some(({ servers }) =>
+    servers.some((server) => server.startsWith("127.") || server.startsWith("::1")),
+  );
+  return [
+    block("server", [
+      `interface: 127.0.0.1@${ports.dns}`,
+      "do-daemonize: no",
+      // runas has already made it the user it is, in a root that holds nothing but this image.
+      'username: ""',
+      'chroot: ""',
+      'directory: "/var/lib/unbound"',
+      'pidfile: ""',
+      "use-syslog: no",
+      'logfile: ""',
+      "verbosity: 1",
+      // 256 MB for the whole machine.
+      "num-threads: 1",
+      "msg-cache-size: 2m",
+      "rrset-cache-size: 4m",
+      "key-cache-size: 1m",
+      "neg-cache-size: 256k",
+      "infra-cache-numhosts: 1000",
+      "outgoing-range: 256",
+      "num-queries-per-thread: 128",
+      'root-hints: "/usr/share/dns/root.hints"',
+      // With the whole tree forwarded there is nothing left to validate, and unbound refuses the root as insecure and anchored at once.
+      ...(forward.some(({ zone }) => zone === ".")
+        ? ['module-config: "iterator"']
+        : [
+            'module-config: "validator iterator"',
+            // postInit seeds it; unbound follows the root's key changes in it, so it lies on the volume.
+            'auto-trust-anchor-file: "/var/lib/unbound/root.key"',
+          ]),
+      "hide-identity: yes",
+      "hide-version: yes",
+      "qname-minimisation: yes",
+      "prefetch: yes",
+      // An origin's address outlives its name servers for an hour.
+      "serve-expired: yes",
+      "serve-expired-ttl: 3600",
+      "serve-expired-client-timeout: 1800",
+      ...(asksLoopback ? ["do-not-query-localhost: no"] : []),
+      // Answered from here, so whoever asks for it learns about unbound alone.
+      'local-zone: "pop.invalid." static',
+      'local-data: "probe.pop.invalid. 60 IN A 127.0.0.1"',
+      // Forwarded zones are the user's own and unsigned. Transparent: some lie in zones unbound would deny by default, such as test.
+      ...forward.flatMap(({ zone }) => [
+        ...(zone === "." ? [] : [`domain-insecure: "${zone}"`, `local-zone: "${zone}" transparent`]),
+      ]),
+    ]),
+    block("remote-control", ["control-enable: no"]),
+    ...forward.map(({ zone, servers }) =>
+      block("forward-zone", [`name: "${zone}"`, ...servers.map((server) => `forward-addr: ${server}`)]),
+    ),
+  ].join("\n");
+}
+
+const block = (name: string, lines: string[]): string => `${name}:\n${lines.map((line) => `  ${line}\n`).join("")}`;

@@ -1,0 +1,82 @@
+import type { ImageSpec } from "../spec.ts";
+import { isLuggageName } from "./names.ts";
+
+/** Users and groups of the image, from one map. Every process that is not root's has its own, so that none can read, signal or fill up another's. */
+export interface User {
+  uid: number;
+  /** Its own group's id. */
+  gid: number;
+  home: string;
+  /** Names of further groups. */
+  groups?: string[];
+}
+
+const fixed: Record<string, User> = {
+  root: { uid: 0, gid: 0, home: "/root" },
+  nginx: { uid: 101, gid: 101, home: "/var/lib/nginx" },
+  unbound: { uid: 102, gid: 102, home: "/var/lib/unbound" },
+  certs: { uid: 103, gid: 103, home: "/var/lib/pop" },
+  health: { uid: 104, gid: 104, home: "/" },
+  nobody: { uid: 65534, gid: 65534, home: "/" },
+};
+
+/** Only root may log in, and without a password: `fly ssh console` asks for none, and nothing else lets anybody in. */
+const shells: Record<string, string> = { root: "/bin/sh" };
+const noShell = "/bin/false";
+
+/** Luggage's ids lie here; files it left on a volume stay its own, so an id comes from the name, not from its place in a list. */
+const luggageIds = { first: 20_000, count: 20_000 };
+
+/** All users of an image, by name. */
+export function users(spec: Pick<ImageSpec, "luggage">): Record<string, User> {
+  const all = { ...fixed };
+  for (const name of Object.keys(spec.luggage).toSorted()) {
+    if (!isLuggageName(name))
+      throw new Error(`luggage ${JSON.stringify(name)}: not a name for a process and its user.`);
+    const id = luggageIds.first + (fnv1a(name) % luggageIds.count);
+    all[luggageUser(name)] = { uid: id, gid: id, home: `/var/lib/luggage/${name}` };
+  }
+  refuseTwins(all);
+  return all;
+}
+
+export const luggageUser = (name: string): string => `luggage-${name}`;
+
+export const passwd = (all: Record<string, User>): string =>
+  lines(all, (name, it) => `${name}:x:${it.uid}:${it.gid}::${it.home}:${shells[name] ?? noShell}`);
+
+export const group = (all: Record<string, User>): string =>
+  lines(all, (name, it) => `${name}:x:${it.gid}:${membersOf(name, all).join(",")}`);
+
+/** `*`: no password opens the account, ever. */
+export const shadow = (all: Record<string, User>): string => lines(all, (name) => `${name}:*:::::::`);
+
+function lines(all: Record<string, User>, line: (name: string, user: User) => string): string {
+  return Object.entries(all)
+    .toSorted(([a, one], [b, other]) => one.uid - other.uid || (a < b ? -1 : 1))
+    .map(([name, user]) => `${line(name, user)}\n`)
+    .join("");
+}
+
+const membersOf = (name: string, all: Record<string, User>): string[] =>
+  Object.keys(all)
+    .filter((member) => all[member]?.groups?.includes(name))
+    .toSorted();
+
+function refuseTwins(all: Record<string, User>): void {
+  for (const key of ["uid", "gid"] as const) {
+    const seen = new Map<number, string>();
+    for (const [name, user] of Object.entries(all)) {
+      const twin = seen.get(user[key]);
+      if (twin) throw new Error(`luggage: ${twin} and ${name} would both be ${key} ${user[key]}. Rename one of them.`);
+      seen.set(user[key], name);
+    }
+  }
+}
+
+/** http://www.isthe.com/chongo/tech/comp/fnv/, 32 bits. */
+function fnv1a(text: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  return hash;
+}

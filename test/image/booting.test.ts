@@ -1,0 +1,258 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { shutdownSeconds } from "../../image/render/process-compose.ts";
+import { enterTls, https } from "./support/client.ts";
+import { Bench, build, health, type Pop, until, untilHealthy } from "./support/pop.ts";
+
+const bench = new Bench("booting");
+let image: string;
+
+beforeAll(async () => {
+  [image] = await Promise.all([build("all"), bench.sweep()]);
+});
+
+afterAll(() => bench.sweep());
+
+const page = (pop: Pop) => https({ port: pop.https, host: "files.example.test" });
+
+async function fingerprint(pop: Pop): Promise<string> {
+  const socket = await enterTls(pop.https, { servername: "files.example.test" });
+  const { fingerprint256 } = socket.getPeerCertificate();
+  socket.destroy();
+  return fingerprint256;
+}
+
+/** uid and no_new_privs of each process, by its name in the kernel. */
+async function processes(
+  pop: Pop,
+): Promise<Record<string, { users: string[]; noNewPrivs: string; capabilities: string }[]>> {
+  const script = "for pid in /proc/[0-9]*; do echo; cat $pid/status; done 2>/dev/null";
+  const { output } = await pop.exec(["/bin/sh", "-c", script]);
+  const all: Awaited<ReturnType<typeof processes>> = {};
+  for (const status of output.split("\n\n")) {
+    const field = (name: string) => new RegExp(`^${name}:\\s*(.*)$`, "m").exec(status)?.[1] ?? "";
+    const users = [...new Set(field("Uid").split(/\s+/))];
+    const name = field("Name");
+    all[name] = [...(all[name] ?? []), { users, noNewPrivs: field("NoNewPrivs"), capabilities: field("CapEff") }];
+  }
+  return all;
+}
+
+describe("a machine of 256 MB", () => {
+  let pop: Pop;
+  let volume: string;
+
+  beforeAll(async () => {
+    volume = await bench.newVolume();
+    pop = await bench.start(image, { volume });
+    await untilHealthy(pop);
+  });
+
+  test("says how each part is, and its name", async () => {
+    const seen = await health(pop);
+    expect(seen).toMatchObject({
+      code: 200,
+      report: {
+        status: "ok",
+        pop: "cdg-1",
+        parts: {
+          nginx: { status: "ok" },
+          unbound: { status: "ok" },
+          volume: { status: "ok" },
+          certificates: { status: "ok" },
+        },
+      },
+    });
+    expect(seen?.report.certificates.map(({ host, selfSigned }) => [host, selfSigned])).toContainEqual([
+      "blog.example.test",
+      true,
+    ]);
+  });
+
+  test.each([
+    ["/", "GET", 404],
+    ["/healthz", "POST", 405],
+    ["/healthz", "HEAD", 200],
+  ])("its health port answers %s by %s with %i", async (path, method, status) => {
+    expect((await fetch(`http://127.0.0.1:${pop.health}${path}`, { method })).status).toBe(status);
+  });
+
+  test("runs nothing as root but what has to be, and the rest without a way back", async () => {
+    const seen = await processes(pop);
+    const none = "0000000000000000";
+    const as = (uid: string) => ({ users: [uid], noNewPrivs: "1", capabilities: none });
+    expect(seen.nginx?.length).toBeGreaterThan(2);
+    for (const it of seen.nginx ?? []) expect(it).toEqual(as("101"));
+    expect(seen.unbound).toEqual([as("102")]);
+    expect(seen.pop).toEqual([as("104")]);
+    expect(seen.httpd?.map(({ noNewPrivs, capabilities }) => [noNewPrivs, capabilities])).toEqual([["1", none]]);
+    expect(Number(seen.httpd?.[0]?.users[0])).toBeGreaterThanOrEqual(20_000);
+    const roots = Object.entries(seen).filter(([, all]) => all.some(({ users }) => users.includes("0")));
+    expect(
+      roots
+        .map(([name]) => name)
+        .filter((name) => !["cat", "sh"].includes(name))
+        .toSorted(),
+    ).toEqual(["docker-init", "process-compose"]);
+  });
+
+  test("keeps its private keys from everybody but nginx", async () => {
+    const key = "/var/lib/pop/certs/files.example.test.pem";
+    const readAs = async (user: string) => (await pop.exec(["runas", user, "/usr/bin/head", "-c", "0", key])).code;
+    expect(await readAs("nginx")).toBe(0);
+    for (const user of ["unbound", "health", "luggage-blog", "nobody"])
+      expect([user, await readAs(user)]).toEqual([user, 1]);
+  });
+
+  test("keeps process-compose's socket for root", async () => {
+    const ask = ["/usr/bin/process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process", "list"];
+    expect((await pop.exec(ask)).code).toBe(0);
+    expect((await pop.exec(["runas", "luggage-blog", ...ask])).code).not.toBe(0);
+  });
+
+  test("nginx listens nowhere but on its ports, and IPv6 not at all behind a PROXY header", async () => {
+    const { output } = await pop.exec(["netstat", "-tln"]);
+    const listening = [...output.matchAll(/^tcp\s+\d+\s+\d+\s+(\S+)/gm)].map(([, address]) => address);
+    expect(listening.filter((address) => /:110[1-5]$/.test(address ?? "")).toSorted()).toEqual(
+      ["0.0.0.0:1101", "0.0.0.0:1102", "127.0.0.1:1103", "127.0.0.1:1104", ":::1105"].toSorted(),
+    );
+  });
+
+  test("a process that dies comes back, and so does what it does", async () => {
+    await pop.exec(["/bin/sh", "-c", "kill -9 $(cat /run/nginx/nginx.pid)"]);
+    await until(
+      () => health(pop),
+      (seen) => seen?.report.status === "failing",
+      10,
+    );
+    await untilHealthy(pop);
+    expect((await page(pop)).status).toBe(200);
+  });
+
+  test("without unbound it is degraded, not dead: sites are served, the check passes", async () => {
+    const compose = (verb: string) =>
+      pop.exec(["process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process", verb, "unbound"]);
+    await compose("stop");
+    const seen = await until(
+      () => health(pop),
+      (now) => now?.report.status === "degraded",
+    );
+    expect([seen?.code, seen?.report.parts.unbound?.status, (await page(pop)).status]).toEqual([200, "degraded", 200]);
+    await compose("start");
+    await untilHealthy(pop);
+  });
+
+  test("postInit can be run again at any time", async () => {
+    expect(await pop.exec(["/usr/libexec/pop/post-init"])).toMatchObject({
+      code: 0,
+      output: expect.stringContaining("done, this is cdg-1"),
+    });
+    expect((await page(pop)).status).toBe(200);
+  });
+
+  test("logs of processes that are no more go at boot, those of the others stay", async () => {
+    const names = ["gone.log", "gone-2026-11-24T07-25-07.060.log", "nginx-2026-11-24T07-25-07.060.log"].map(
+      (name) => `/var/log/pop/${name}`,
+    );
+    await pop.exec(["touch", ...names]);
+    await pop.exec(["/usr/libexec/pop/post-init"]);
+    const { output } = await pop.exec(["ls", "/var/log/pop"]);
+    expect(output).not.toContain("gone");
+    expect(output).toMatch(/^nginx-2026-11-24T07-25-07\.060\.log\nnginx\.log$/m);
+  });
+
+  test("certificates near their end are made anew and loaded while it runs; others are left alone", async () => {
+    const before = await fingerprint(pop);
+    expect((await pop.exec(["/usr/libexec/pop/renew"])).code).toBe(0);
+    expect(await fingerprint(pop)).toBe(before);
+    await pop.exec(["rm", "/var/lib/pop/certs/files.example.test.pem"]);
+    expect((await pop.exec(["/usr/libexec/pop/renew"])).code).toBe(0);
+    await until(
+      () => fingerprint(pop),
+      (now) => now !== before,
+    );
+  });
+
+  test("a second boot finds what the first left on the volume", async () => {
+    const before = await fingerprint(pop);
+    await pop.container.remove({ force: true });
+    pop = await bench.start(image, { volume, env: { POP_NAME: "ams-2" } });
+    await untilHealthy(pop);
+    expect(await fingerprint(pop)).toBe(before);
+    expect((await page(pop)).headers["x-pop"]).toBe("ams-2");
+  });
+
+  test("a certificate that nginx could not load is put aside at boot, and the sites are served", async () => {
+    const broken = "/var/lib/pop/certs/files.example.test.pem";
+    await pop.exec(["/bin/sh", "-c", `echo garbage > ${broken}`]);
+    pop = await pop.restart();
+    await untilHealthy(pop);
+    expect((await page(pop)).status).toBe(200);
+    expect((await pop.exec(["cat", `${broken}.broken`])).output).toBe("garbage\n");
+  });
+
+  test("told to stop, it lets a running download end, takes no new connection, and exits with 0 in time", async () => {
+    const socket = await enterTls(pop.https, { servername: "blog.example.test" });
+    socket.write("GET /cgi-bin/slow HTTP/1.1\r\nhost: blog.example.test\r\n\r\n");
+    let text = "";
+    socket.on("data", (piece) => {
+      text += piece;
+    });
+    const ended = new Promise<void>((done) => socket.once("close", () => done()));
+    await until(
+      () => text,
+      (seen) => seen.includes("begun"),
+    );
+    const began = Date.now();
+    const stopped = pop.container.stop({ t: shutdownSeconds + 5 });
+    const another = () =>
+      enterTls(pop.https, { servername: "blog.example.test" }).then(
+        (it) => it.destroy(),
+        () => "refused",
+      );
+    await until(another, (how) => how === "refused");
+    expect(text).not.toContain("the end");
+    await Promise.all([stopped, ended]);
+    expect(text).toContain("the end");
+    expect((await pop.container.inspect()).State).toMatchObject({ ExitCode: 0, OOMKilled: false });
+    expect((Date.now() - began) / 1000).toBeLessThan(shutdownSeconds);
+  });
+});
+
+describe("a name from outside", () => {
+  test.each([
+    ["cdg-1", "cdg-1"],
+    ["", "unknown"],
+    ["a'; } server { listen 80; #", "aserverlisten80"],
+    ["$host", "host"],
+    ["x".repeat(100), "x".repeat(63)],
+  ])("POP_NAME=%j becomes %s", async (given, shown) => {
+    const script = "/usr/libexec/pop/post-init >/dev/null; cat /run/pop/name; runas nginx /usr/sbin/nginx -t -q";
+    const { output } = await bench.run(image, ["/bin/sh", "-c", script], { POP_NAME: given });
+    expect(output).toBe(`${shown}\n`);
+  });
+});
+
+describe("a volume that cannot be written to", () => {
+  test.each([
+    ["read-only", { Binds: [], Mounts: [{ Type: "tmpfs", Target: "/var", ReadOnly: true }] }, /Read-only file system/],
+    [
+      "full",
+      { Mounts: [{ Type: "tmpfs", Target: "/var", TmpfsOptions: { SizeBytes: 4096 } }] },
+      /No space left on device/,
+    ],
+  ] as const)("%s: no reboot loop; sites are served from memory, and health says why", async (_, volume, reason) => {
+    const pop = await bench.start(image, { volume: structuredClone(volume) as never });
+    const seen = await until(
+      () => health(pop),
+      (now) => now?.report.parts.nginx?.status === "ok",
+    );
+    expect(seen).toMatchObject({
+      code: 200,
+      report: { status: "degraded", parts: { volume: { status: "degraded" } } },
+    });
+    expect(seen?.report.parts.volume?.reason).toMatch(reason);
+    expect((await page(pop)).status).toBe(200);
+    expect((await pop.container.inspect()).RestartCount).toBe(0);
+    await pop.container.remove({ force: true });
+  });
+});

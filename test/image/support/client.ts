@@ -1,0 +1,105 @@
+import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
+import { connect, type Socket } from "node:net";
+import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from "node:tls";
+
+/** What a client behind the edge proxy is to the PoP: a PROXY v2 header, then its bytes. */
+export interface Visit {
+  /** Port of 127.0.0.1 where the PoP's own is published. */
+  port: number;
+  host: string;
+  path?: string;
+  method?: string;
+  headers?: Record<string, string>;
+  body?: string;
+  /** The visitor's address, of either family. Default 203.0.113.9. */
+  client?: string;
+  /** Name in the TLS hello; default `host`. */
+  servername?: string;
+}
+
+export interface Visited {
+  status: number;
+  headers: IncomingHttpHeaders;
+  body: string;
+}
+
+/** https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt, section 2.2: TCP over the family of the client's address. */
+export function proxyV2(client: string): Buffer {
+  const six = client.includes(":");
+  const addresses = [client, six ? "2001:db8::1" : "198.51.100.1"].map(six ? bytesOf6 : bytesOf4);
+  const ports = Buffer.alloc(4);
+  ports.writeUInt16BE(40_000, 0);
+  ports.writeUInt16BE(443, 2);
+  const rest = Buffer.concat([...addresses, ports]);
+  return Buffer.concat([
+    Buffer.from("0d0a0d0a000d0a515549540a", "hex"),
+    Buffer.from([0x21, six ? 0x21 : 0x11, 0, rest.length]),
+    rest,
+  ]);
+}
+
+const bytesOf4 = (address: string): Buffer => Buffer.from(address.split(".").map(Number));
+
+/** Of an address with one "::" in it. */
+function bytesOf6(address: string): Buffer {
+  const [head = [], tail = []] = address.split("::").map((half) => half.split(":").filter(Boolean));
+  const words = [...head, ...Array<string>(8 - head.length - tail.length).fill("0"), ...tail];
+  return Buffer.from(words.map((word) => word.padStart(4, "0")).join(""), "hex");
+}
+
+/** A connection whose PROXY header is sent. */
+export async function enter(port: number, client = "203.0.113.9"): Promise<Socket> {
+  const socket = connect(port, "127.0.0.1");
+  await new Promise<void>((connected, failed) => socket.once("connect", connected).once("error", failed));
+  socket.write(proxyV2(client));
+  return socket;
+}
+
+/** Certificates of these PoPs are self-signed: who they are for is the test's to look at, not to trust. */
+export async function enterTls(port: number, options: ConnectionOptions, client?: string): Promise<TLSSocket> {
+  const socket = tlsConnect({
+    rejectUnauthorized: false,
+    ALPNProtocols: ["http/1.1"],
+    ...options,
+    socket: await enter(port, client),
+  });
+  await new Promise<void>((secured, failed) => {
+    socket.once("secureConnect", secured).once("error", failed);
+    socket.once("close", () => failed(new Error("closed before the handshake was done")));
+  });
+  return socket;
+}
+
+export async function https(visit: Visit): Promise<Visited> {
+  return exchange(visit, await enterTls(visit.port, { servername: visit.servername ?? visit.host }, visit.client));
+}
+
+export async function http(visit: Visit): Promise<Visited> {
+  return exchange(visit, await enter(visit.port, visit.client));
+}
+
+function exchange(visit: Visit, socket: Socket): Promise<Visited> {
+  return new Promise((answered, failed) => {
+    const request = httpRequest({
+      createConnection: () => socket,
+      method: visit.method ?? "GET",
+      path: visit.path ?? "/",
+      headers: { host: visit.host, ...visit.headers },
+    });
+    request.once("error", failed);
+    request.once("response", (response) => {
+      const chunks: Buffer[] = [];
+      response.on("data", (chunk: Buffer) => chunks.push(chunk));
+      response.once("error", failed);
+      response.once("end", () => {
+        socket.destroy();
+        answered({
+          status: response.statusCode ?? 0,
+          headers: response.headers,
+          body: Buffer.concat(chunks).toString("utf8"),
+        });
+      });
+    });
+    request.end(visit.body);
+  });
+}

@@ -1,0 +1,48 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { AddressInfo } from "node:net";
+
+type Answer = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** A web server in the test's own process: what it answers is said by the test, what it was asked is there to look at. */
+export interface Origin {
+  port: number;
+  server: Server;
+  /** Requests so far, oldest first. */
+  seen: IncomingMessage[];
+  /** Connections taken so far. */
+  connections(): number;
+  /** Requests for one path, with or without query. */
+  hits(path: string): number;
+  answer(path: string, answer: Answer): void;
+  close(): Promise<void>;
+}
+
+/** Listens on every address: containers come from their bridge's. By TLS when given a PEM of key and certificate. */
+export async function startOrigin(pem?: string): Promise<Origin> {
+  const answers = new Map<string, Answer>();
+  const seen: IncomingMessage[] = [];
+  let connections = 0;
+  const pathOf = (request: IncomingMessage): string => (request.url ?? "").split("?")[0] ?? "";
+  const listener: Answer = (request, response) => {
+    seen.push(request);
+    const answer = answers.get(pathOf(request)) ?? ((_, it) => it.writeHead(404).end("origin knows no such path\n"));
+    answer(request, response);
+  };
+  const server = pem === undefined ? createServer(listener) : createTlsServer({ key: pem, cert: pem }, listener);
+  server.on("connection", () => connections++);
+  await new Promise<void>((listening) => server.listen(0, "0.0.0.0", listening));
+  return {
+    port: (server.address() as AddressInfo).port,
+    server,
+    seen,
+    connections: () => connections,
+    hits: (path) => seen.filter((request) => pathOf(request) === path).length,
+    answer: (path, answer) => void answers.set(path, answer),
+    close: () =>
+      new Promise((closed) => {
+        server.closeAllConnections();
+        server.close(() => closed());
+      }),
+  };
+}

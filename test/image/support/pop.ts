@@ -1,0 +1,247 @@
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
+import { PassThrough } from "node:stream";
+import { text } from "node:stream/consumers";
+import type { Container, HostConfig } from "dockerode";
+import { writeContext } from "../../../image/context.ts";
+import { ports } from "../../../image/ports.ts";
+import { shutdownSeconds } from "../../../image/render/process-compose.ts";
+import type { ImageSpec } from "../../../image/spec.ts";
+import { openDocker } from "../../../local/docker-engine.ts";
+import { buildImage } from "../../../local/docker-image.ts";
+import { network, originName, spec } from "./spec.ts";
+
+export const docker = openDocker();
+
+/** On all that a test file leaves in the engine while it runs: the name of the file. */
+const mark = "fly-pops.image-test";
+
+const cache = resolve(import.meta.dirname, "../../../.cache/image");
+
+/** The user's own files that the sites and the luggage of `spec` name. */
+export function writeProject(): string {
+  const folder = join(cache, "test-project");
+  const files: Record<string, [content: string, mode?: number]> = {
+    "site/index.html": ["<h1>packed</h1>\n"],
+    "site/about.html": ["about\n"],
+    "site/docs/index.html": ["docs\n"],
+    "site/404.html": ["not here\n"],
+    "site/large.css": [`${"a { color: red }\n".repeat(500)}`],
+    "site/.well-known/security.txt": ["Contact: mailto:security@example.test\n"],
+    "site/.env": ["SECRET=1\n"],
+    "blog/index.html": ["luggage\n"],
+    // Enough at first that nginx does not wait for more before it passes it on.
+    "blog/cgi-bin/slow": [
+      "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\nyes begun | head -c 65536\nsleep 2\necho the end\n",
+      0o755,
+    ],
+    "blog/serve": ['#!/bin/sh\nenv > "$HOME/environment"\nexec httpd "$@" "127.0.0.1:$PORT" -h /luggage/blog\n', 0o755],
+  };
+  for (const [path, [content, mode = 0o644]] of Object.entries(files)) {
+    mkdirSync(join(folder, path, ".."), { recursive: true });
+    writeFileSync(join(folder, path), content, { mode });
+  }
+  return folder;
+}
+
+/** The image of a spec, built when its inputs changed. `alter` is told the context's folder before the build. */
+export async function build(
+  name: string,
+  of: ImageSpec = spec,
+  { alter, log = () => {} }: { alter?: (context: string) => void; log?: (line: string) => void } = {},
+): Promise<string> {
+  const context = writeContext(of, join(cache, `test-${name}`), writeProject());
+  alter?.(context);
+  return buildImage(docker, { tag: `fly-pops-image-test:${name}`, context, files: filesOf(context), log });
+}
+
+const filesOf = (folder: string): string[] =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)));
+
+/** A PoP in a container, with what local Fly gives it: 256 MB, two capabilities, a volume at /var, FLY_* in the environment. */
+export interface Pop {
+  container: Container;
+  /** Where its ports are reached on 127.0.0.1. */
+  https: number;
+  http: number;
+  health: number;
+  /** Runs a program in it as root. */
+  exec(command: string[]): Promise<{ code: number; output: string }>;
+  logs(): Promise<string>;
+  /** Host port of the same container after a restart. */
+  restart(): Promise<Pop>;
+}
+
+export interface Run {
+  /** Name of a Docker volume, or what stands in for one. */
+  volume: string | HostConfig;
+  env?: Record<string, string>;
+  memoryMb?: number;
+  /** Docker network; default the engine's own bridge. */
+  networkName?: string;
+}
+
+/** What one test file runs in the engine. Other files' things are left alone: they run at the same time. */
+export class Bench {
+  readonly #labels: Record<string, string>;
+
+  constructor(file: string) {
+    this.#labels = { [mark]: file };
+  }
+
+  async start(image: string, { volume, env = {}, memoryMb = 256, networkName = "bridge" }: Run): Promise<Pop> {
+    const memory = memoryMb * 1024 * 1024;
+    const published = [ports.https, ports.http, ports.health];
+    const all = { POP_NAME: "cdg-1", FLY_REGION: "cdg", FLY_APP_NAME: "edge", ...env };
+    const container = await docker.createContainer({
+      Image: image,
+      Labels: this.#labels,
+      Env: Object.entries(all).map(([key, value]) => `${key}=${value}`),
+      ExposedPorts: Object.fromEntries(published.map((port) => [`${port}/tcp`, {}])),
+      HostConfig: {
+        Init: true,
+        Memory: memory,
+        MemorySwap: memory,
+        CapAdd: ["NET_ADMIN", "SYS_ADMIN"],
+        NetworkMode: networkName,
+        PortBindings: Object.fromEntries(
+          published.map((port) => [`${port}/tcp`, [{ HostIp: "127.0.0.1", HostPort: "" }]]),
+        ),
+        ...(typeof volume === "string" ? { Binds: [`${volume}:/var`] } : volume),
+      },
+      StopTimeout: shutdownSeconds + 5,
+    });
+    await container.start();
+    return attach(container);
+  }
+
+  /** One program of the image, alone in a container, as root. */
+  async run(
+    image: string,
+    command: string[],
+    env: Record<string, string> = {},
+  ): Promise<{ code: number; output: string }> {
+    const container = await docker.createContainer({
+      Image: image,
+      Labels: this.#labels,
+      Entrypoint: command,
+      Env: Object.entries(env).map(([key, value]) => `${key}=${value}`),
+      HostConfig: { NetworkMode: "none" },
+    });
+    await container.start();
+    const { StatusCode } = (await container.wait()) as { StatusCode: number };
+    const output = unframe(await container.logs({ stdout: true, stderr: true }));
+    await container.remove({ v: true });
+    return { code: StatusCode, output };
+  }
+
+  /** A container named as the origin is, on the network, that passes its connections on to the test's own process. */
+  async startForwarder(image: string, to: { http: number; https: number }): Promise<Container> {
+    const listen = (own: number, port: number) => `nc -ll -p ${own} -e nc ${network.gateway} ${port}`;
+    const container = await docker.createContainer({
+      Image: image,
+      Labels: this.#labels,
+      Entrypoint: ["/bin/sh", "-c", `${listen(8443, to.https)} & exec ${listen(8080, to.http)}`],
+      HostConfig: { Init: true, NetworkMode: network.name },
+      NetworkingConfig: {
+        EndpointsConfig: { [network.name]: { IPAMConfig: { IPv4Address: network.origin }, Aliases: [originName] } },
+      },
+    });
+    await container.start();
+    return container;
+  }
+
+  async createNetwork(): Promise<void> {
+    await docker.createNetwork({
+      Name: network.name,
+      Labels: this.#labels,
+      IPAM: { Config: [{ Subnet: network.subnet, Gateway: network.gateway }] },
+    });
+  }
+
+  async newVolume(): Promise<string> {
+    return (await docker.createVolume({ Labels: this.#labels })).name;
+  }
+
+  /** Removes what this file left, now or in a run that was cut short. Images stay: they are what makes the next run quick. */
+  async sweep(): Promise<void> {
+    const filters = { label: Object.entries(this.#labels).map(([key, value]) => `${key}=${value}`) };
+    for (const { Id } of await docker.listContainers({ all: true, filters })) {
+      await docker.getContainer(Id).remove({ force: true, v: true });
+    }
+    for (const { Name } of (await docker.listVolumes({ filters })).Volumes ?? []) await docker.getVolume(Name).remove();
+    for (const { Id } of await docker.listNetworks({ filters })) await docker.getNetwork(Id).remove();
+  }
+}
+
+async function attach(container: Container): Promise<Pop> {
+  const { NetworkSettings } = await container.inspect();
+  const reached = (port: number): number => Number(NetworkSettings.Ports[`${port}/tcp`]?.[0]?.HostPort);
+  return {
+    container,
+    https: reached(ports.https),
+    http: reached(ports.http),
+    health: reached(ports.health),
+    exec: (command) => exec(container, command),
+    logs: async () => unframe(await container.logs({ stdout: true, stderr: true })),
+    restart: async () => {
+      await container.restart();
+      return attach(container);
+    },
+  };
+}
+
+async function exec(container: Container, command: string[]): Promise<{ code: number; output: string }> {
+  const run = await container.exec({ Cmd: command, AttachStdout: true, AttachStderr: true });
+  const stream = await run.start({});
+  const both = new PassThrough();
+  docker.modem.demuxStream(stream, both, both);
+  stream.once("end", () => both.end());
+  const output = await text(both);
+  return { code: (await run.inspect()).ExitCode ?? -1, output };
+}
+
+/** Docker's log frames: eight bytes before each piece, the last four its length. */
+function unframe(raw: Buffer): string {
+  const pieces: Buffer[] = [];
+  for (let at = 0; at + 8 <= raw.length; at += 8 + raw.readUInt32BE(at + 4)) {
+    pieces.push(raw.subarray(at + 8, at + 8 + raw.readUInt32BE(at + 4)));
+  }
+  return Buffer.concat(pieces).toString("utf8");
+}
+
+export interface Health {
+  status: "ok" | "degraded" | "failing";
+  pop: string;
+  parts: Record<string, { status: string; reason?: string }>;
+  certificates: { host: string; notAfter: string; selfSigned: boolean; error?: string }[];
+}
+
+/** What the machine's check sees; undefined when nobody answers. */
+export async function health(pop: Pop): Promise<{ code: number; report: Health } | undefined> {
+  try {
+    const answer = await fetch(`http://127.0.0.1:${pop.health}/healthz`, { signal: AbortSignal.timeout(5000) });
+    return { code: answer.status, report: (await answer.json()) as Health };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Asks again, ten times a second, until it is as wanted; says what it saw last when it never is. */
+export async function until<T>(ask: () => Promise<T> | T, wanted: (seen: T) => boolean, seconds = 20): Promise<T> {
+  const end = Date.now() + seconds * 1000;
+  for (;;) {
+    const seen = await ask();
+    if (wanted(seen)) return seen;
+    if (Date.now() > end) throw new Error(`not so within ${seconds} s, last seen: ${JSON.stringify(seen)}`);
+    await new Promise((passed) => setTimeout(passed, 100));
+  }
+}
+
+export const untilHealthy = (pop: Pop): Promise<unknown> =>
+  until(
+    () => health(pop),
+    (seen) => seen?.report.status === "ok",
+  );

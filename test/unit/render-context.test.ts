@@ -1,0 +1,189 @@
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { writeContext } from "../../image/context.ts";
+import { dockerfile } from "../../image/render/dockerfile.ts";
+import type { ImageSpec } from "../../image/spec.ts";
+import { spec } from "./render-spec.ts";
+
+let project: string;
+let dir: string;
+
+beforeEach(() => {
+  project = mkdtempSync(join(tmpdir(), "fly-pops-context-"));
+  dir = join(project, "out", "context");
+  put("status-page/index.html", "<h1>fine</h1>\n");
+  put("blog/bin/serve", "#!/bin/sh\n", 0o755);
+});
+
+afterEach(() => rmSync(project, { recursive: true }));
+
+function put(path: string, text: string, mode = 0o644): void {
+  mkdirSync(join(project, path, ".."), { recursive: true });
+  writeFileSync(join(project, path), text);
+  chmodSync(join(project, path), mode);
+}
+
+const read = (path: string): string => readFileSync(join(dir, path), "utf8");
+const modeOf = (path: string): string => (statSync(join(dir, path)).mode & 0o777).toString(8);
+const listed = (): string[] =>
+  readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(dir, join(entry.parentPath, entry.name)))
+    .toSorted();
+
+const filesSite = (folder: string): ImageSpec => ({
+  ...spec,
+  luggage: {},
+  sites: [{ kind: "files", host: "status.example.org", dir: folder }],
+});
+
+test("holds what the Dockerfile copies, and says where it is", () => {
+  expect(writeContext(spec, dir, project)).toBe(dir);
+  expect(listed()).toEqual(
+    expect.arrayContaining([
+      "Dockerfile",
+      "build/settle",
+      "config/etc/nginx/nginx.conf",
+      "config/etc/passwd",
+      "config/usr/libexec/pop/post-init",
+      "luggage/blog/bin/serve",
+      "pop/main.go",
+      "programs/process-compose/go.sum",
+      "runas/runas.c",
+      "sites/status.example.org/index.html",
+    ]),
+  );
+});
+
+test("what runs may be executed, the rest may not", () => {
+  writeContext(spec, dir, project);
+  expect(["build/settle", "config/usr/libexec/pop/boot", "luggage/blog/bin/serve"].map(modeOf)).toEqual([
+    "755",
+    "755",
+    "755",
+  ]);
+  expect(["Dockerfile", "config/etc/shadow", "sites/status.example.org/index.html"].map(modeOf)).toEqual([
+    "644",
+    "644",
+    "644",
+  ]);
+});
+
+test("a second time writes nothing", () => {
+  writeContext(spec, dir, project);
+  const long = new Date("2001-01-01");
+  for (const path of listed()) utimesSync(join(dir, path), long, long);
+  writeContext(spec, dir, project);
+  expect(listed().filter((path) => statSync(join(dir, path)).mtime > long)).toEqual([]);
+});
+
+test("a changed page is written anew, and only that", () => {
+  writeContext(spec, dir, project);
+  const long = new Date("2001-01-01");
+  for (const path of listed()) utimesSync(join(dir, path), long, long);
+  put("status-page/index.html", "<h1>down</h1>\n");
+  writeContext(spec, dir, project);
+  expect(listed().filter((path) => statSync(join(dir, path)).mtime > long)).toEqual([
+    "sites/status.example.org/index.html",
+  ]);
+  expect(read("sites/status.example.org/index.html")).toBe("<h1>down</h1>\n");
+});
+
+test("a file that became executable is so in the context", () => {
+  put("blog/extra", "x");
+  writeContext(spec, dir, project);
+  chmodSync(join(project, "blog/extra"), 0o755);
+  writeContext(spec, dir, project);
+  expect(modeOf("luggage/blog/extra")).toBe("755");
+});
+
+test("what is no longer wanted goes, folders too, and a folder where a file is wanted", () => {
+  writeContext(spec, dir, project);
+  mkdirSync(join(dir, "left/over"), { recursive: true });
+  rmSync(join(dir, "Dockerfile"));
+  mkdirSync(join(dir, "Dockerfile"));
+  writeContext({ ...spec, sites: [], luggage: {} }, dir, project);
+  expect(readdirSync(dir).toSorted()).toEqual(["Dockerfile", "build", "config", "pop", "programs", "runas"]);
+  expect(read("Dockerfile")).not.toMatch(/luggage-blog|srv\/sites/);
+});
+
+test("hidden files stay out, .well-known does not", () => {
+  put("status-page/.git/config", "secret");
+  put("status-page/.env", "secret");
+  put("status-page/.well-known/security.txt", "Contact: x");
+  writeContext(filesSite("status-page"), dir, project);
+  expect(listed().filter((path) => path.startsWith("sites/"))).toEqual([
+    "sites/status.example.org/.well-known/security.txt",
+    "sites/status.example.org/index.html",
+  ]);
+});
+
+test("a link is followed within its folder", () => {
+  symlinkSync("index.html", join(project, "status-page/home.html"));
+  writeContext(filesSite("status-page"), dir, project);
+  expect(read("sites/status.example.org/home.html")).toBe("<h1>fine</h1>\n");
+});
+
+test.each([
+  ["a folder that is not there", () => "nowhere", /site status\.example\.org: files: nowhere is not a folder/],
+  ["a file", () => "status-page/index.html", /is not a folder/],
+  [
+    "an empty folder",
+    () => {
+      mkdirSync(join(project, "empty"));
+      return "empty";
+    },
+    /holds no file to pack/,
+  ],
+  [
+    "a link that leads out",
+    () => {
+      symlinkSync("/etc/passwd", join(project, "status-page/passwd"));
+      return "status-page";
+    },
+    /leads out of the folder, to \/etc\/passwd/,
+  ],
+  [
+    "a link in a circle",
+    () => {
+      symlinkSync(".", join(project, "status-page/again"));
+      return "status-page";
+    },
+    /leads to a folder above itself/,
+  ],
+])("refuses %s, and leaves the context as it was", (_, folder, reason) => {
+  writeContext(spec, dir, project);
+  const before = listed();
+  expect(() => writeContext(filesSite(folder()), dir, project)).toThrow(reason);
+  expect(listed()).toEqual(before);
+});
+
+test("the Dockerfile has a layer for each piece of luggage and one for all sites, before the configuration's", () => {
+  writeContext(spec, dir, project);
+  const final = read("Dockerfile").split("FROM scratch\n").at(-1) ?? "";
+  expect(final.match(/^COPY --from=\S+/gm)).toEqual(
+    ["skeleton", "closure", "process-compose", "helpers", "luggage-blog", "luggage-collector", "sites", "check"].map(
+      (stage) => `COPY --from=${stage}`,
+    ),
+  );
+  expect(final).not.toMatch(/^RUN/m);
+  expect(read("Dockerfile")).toContain("COPY --from=registry.example.org/collector:1.2 / /out/luggage/collector/\n");
+});
+
+test.each(["", "a b", "--link x", "A/b", "a\nRUN x", "$BASE"])("refuses %j as an image", (ref) => {
+  const luggage: ImageSpec["luggage"] = { one: { source: { kind: "image", ref }, command: ["x"], env: {} } };
+  expect(() => dockerfile("#:sources", { sites: [], luggage })).toThrow(/not an image reference/);
+});

@@ -1,0 +1,139 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { logBudgetMb, processCompose, shutdownSeconds } from "../../image/render/process-compose.ts";
+import type { Luggage } from "../../image/spec.ts";
+import { spec } from "./render-spec.ts";
+
+interface Process {
+  entrypoint: string[];
+  depends_on?: Record<string, { condition: string }>;
+  availability: { restart: string; max_restarts?: number };
+  shutdown: { signal?: number; timeout_seconds: number; parent_only?: boolean };
+  environment?: string[];
+  working_dir: string;
+  log_location: string;
+  log_configuration: { rotation: { max_size_mb: number; max_backups: number } };
+  readiness_probe?: object;
+  is_daemon?: boolean;
+}
+
+const processesOf = (luggage: Record<string, Luggage>): Record<string, Process> =>
+  parse(processCompose({ luggage })).processes;
+const text = processCompose(spec);
+const processes = processesOf(spec.luggage);
+const carried = (change: Partial<Luggage>): Record<string, Luggage> => ({
+  blog: { source: { kind: "files", dir: "." }, command: ["serve"], env: {}, ...change },
+});
+
+test("all of it", () => expect(text).toMatchFileSnapshot("golden/process-compose.yaml"));
+
+test("the same luggage in any order gives the same text", () => {
+  const turned = Object.fromEntries(Object.entries(spec.luggage).toReversed());
+  expect(processCompose({ luggage: turned })).toBe(text);
+});
+
+test("only postInit and what starts others are root: all else begins with runas", () => {
+  const roots = Object.entries(processes).filter(([, { entrypoint }]) => entrypoint[0] !== "/usr/bin/runas");
+  expect(roots.map(([name]) => name)).toEqual(["postInit", "renew"]);
+});
+
+test("nginx waits for nothing that can be away", () => {
+  const { postInit, ...others } = processes.nginx?.depends_on ?? {};
+  expect(postInit).toEqual({ condition: "process_completed_successfully" });
+  expect(new Set(Object.values(others).map(({ condition }) => condition))).toEqual(new Set(["process_started"]));
+});
+
+test("what nginx passes requests to ends after it", () => {
+  expect(Object.keys(processes.nginx?.depends_on ?? {}).toSorted()).toEqual([
+    "luggage-blog",
+    "luggage-collector",
+    "postInit",
+    "unbound",
+  ]);
+});
+
+test("everything but one-shots comes back, however often it ended", () => {
+  const once = { postInit: "exit_on_failure", renew: "no" } as Record<string, string>;
+  for (const [name, { availability }] of Object.entries(processes)) {
+    expect([name, availability.restart]).toEqual([name, once[name] ?? "always"]);
+    expect(availability).not.toHaveProperty("max_restarts");
+  }
+});
+
+test("every process is killed when it does not end, and the sum along the way is what the machine has to wait", () => {
+  for (const { shutdown } of Object.values(processes)) expect(shutdown.timeout_seconds).toBeGreaterThan(0);
+  const longest = (name: string): number =>
+    (processes[name]?.shutdown.timeout_seconds ?? 0) +
+    Math.max(0, ...Object.keys(processes[name]?.depends_on ?? {}).map(longest));
+  expect(shutdownSeconds).toBe(Math.max(...Object.keys(processes).map(longest)));
+});
+
+test.each([0, 1, 5, 24])("with %i pieces of luggage all logs stay within the budget", (count) => {
+  const luggage = Object.fromEntries(
+    Array.from({ length: count }, (_, at) => [`extra-${at}`, carried({}).blog as Luggage]),
+  );
+  const most = Object.values(processesOf(luggage)).map(({ log_configuration: { rotation } }) => {
+    expect(rotation.max_backups).toBeGreaterThan(0); // 0 keeps all
+    return rotation.max_size_mb * (rotation.max_backups + 1);
+  });
+  expect(most.reduce((sum, mb) => sum + mb, 0)).toBeLessThanOrEqual(logBudgetMb);
+});
+
+test("says so when there are too many for it", () => {
+  const luggage = Object.fromEntries(
+    Array.from({ length: 40 }, (_, at) => [`extra-${at}`, carried({}).blog as Luggage]),
+  );
+  expect(() => processCompose({ luggage })).toThrow(/no room for the logs/);
+});
+
+describe("luggage", () => {
+  const one = (change: Partial<Luggage>): Process => processesOf(carried(change))["luggage-blog"] as Process;
+
+  test.each([
+    ["serve", "/luggage/blog/serve"],
+    ["./bin/serve", "/luggage/blog/bin/serve"],
+    ["/bin/httpd", "/bin/httpd"],
+  ])("its program %s is %s", (program, path) => {
+    const { entrypoint } = one({ command: [program, "-x", "$HOME"] });
+    expect(entrypoint.slice(entrypoint.indexOf("luggage-blog"))).toEqual(["luggage-blog", path, "-x", "$HOME"]);
+  });
+
+  test("is passed what it was given and where it is, nothing else", () => {
+    const { entrypoint, environment } = one({ env: { B: "2", A: "1" }, port: 9000 });
+    expect(environment).toEqual(["A=1", "B=2", "PORT=9000"]);
+    expect(entrypoint.join(" ")).toBe(
+      "/usr/bin/runas -e A -e B -e PORT -e POP_NAME -e FLY_APP_NAME -e FLY_REGION -e FLY_MACHINE_ID luggage-blog /luggage/blog/serve",
+    );
+  });
+
+  test.each(["PATH", "HOME", "LD_PRELOAD", "A B", "", "1A", "A=B"])("refuses to set %j", (key) => {
+    expect(() => one({ env: { [key]: "x" } })).toThrow(/cannot be set/);
+  });
+
+  test.each(["", "Blog", "a", "a_b", "a b", "-a", "../x", "a".repeat(40)])("refuses the name %j", (name) => {
+    expect(() => processCompose({ luggage: { [name]: carried({}).blog as Luggage } })).toThrow(/not a name/);
+  });
+
+  test("refuses an empty command and a port of the system's", () => {
+    expect(() => one({ command: [] })).toThrow(/command is empty/);
+    expect(() => one({ port: 80 })).toThrow(/allowed are whole numbers from 1024 to 65535/);
+  });
+
+  test("refuses a port that is taken, by the PoP or by other luggage", () => {
+    expect(() => one({ port: 1103 })).toThrow("luggage.blog.port is 1103: taken by the PoP itself.");
+    const two = { ...carried({ port: 9000 }), other: carried({ port: 9000 }).blog as Luggage };
+    expect(() => processCompose({ luggage: two })).toThrow("luggage.other.port is 9000: taken by luggage.blog.");
+  });
+
+  test("arguments and values come out as they went in", () => {
+    const plain = fc.string({ unit: "grapheme-composite" }).filter((it) => !it.includes("\0"));
+    fc.assert(
+      fc.property(plain, plain, (argument, value) => {
+        const { entrypoint, environment } = one({ command: ["serve", argument], env: { A: value } });
+        expect(entrypoint.at(-1)).toBe(argument);
+        expect(environment?.[0]?.replaceAll('{{"{{"}}', "{{")).toBe(`A=${value}`);
+      }),
+    );
+  });
+});

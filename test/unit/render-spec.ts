@@ -1,0 +1,68 @@
+import fc from "fast-check";
+import type { ImageSpec, Site } from "../../image/spec.ts";
+
+/** One site of every kind; what the golden files show. */
+export const spec: ImageSpec = {
+  sites: [
+    {
+      kind: "proxy",
+      host: "www.example.org",
+      origin: "https://web.tail.example:8443",
+      cache: { maxAgeSeconds: 600, staleForSeconds: 86_400 },
+    },
+    {
+      kind: "proxy",
+      host: "api.example.org",
+      origin: "http://100.64.0.7:8080",
+      cache: { maxAgeSeconds: 0, staleForSeconds: 0 },
+    },
+    { kind: "redirect", host: "example.org", to: "https://www.example.org" },
+    { kind: "files", host: "status.example.org", dir: "./status-page" },
+    { kind: "luggage", host: "blog.example.org", luggage: "blog" },
+  ],
+  luggage: {
+    blog: {
+      source: { kind: "files", dir: "./blog" },
+      command: ["bin/serve", "--quiet"],
+      env: { TITLE: 'a "b" $C {{ d }}' },
+      port: 8080,
+    },
+    collector: {
+      source: { kind: "image", ref: "registry.example.org/collector:1.2" },
+      command: ["/usr/bin/collector"],
+      env: {},
+    },
+  },
+  dns: {
+    forward: [
+      { zone: "tail.example", servers: ["100.100.100.100"] },
+      { zone: "corp.test.", servers: ["10.0.0.53@5353", "fd7a::53"] },
+    ],
+  },
+  cache: { maxSizeMb: 2048 },
+};
+
+export const withSite = (site: Site): ImageSpec => ({ ...spec, sites: [site] });
+
+/** Text that ends strings, statements and blocks in the languages rendered here, among much that does nothing. */
+export const hostile = fc.oneof(
+  fc.string({ unit: "binary" }),
+  fc
+    .array(
+      fc.constantFrom(..."\"'`;{}()$#\\\n\r\t \0:/@.-*%aA1é", "$host", "\n}\n", "example.org", "https://", "..", "//"),
+      { maxLength: 12 },
+    )
+    .map((pieces) => pieces.join("")),
+);
+
+export const shuffled = <T>(items: readonly T[]): fc.Arbitrary<T[]> =>
+  fc.shuffledSubarray([...items], { minLength: items.length });
+
+/** What a function gave back, or "refused". */
+export function attempt<T>(run: () => T): T | "refused" {
+  try {
+    return run();
+  } catch {
+    return "refused";
+  }
+}

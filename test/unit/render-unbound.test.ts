@@ -1,0 +1,82 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { unboundConf } from "../../image/render/unbound.ts";
+import { attempt, hostile, shuffled, spec } from "./render-spec.ts";
+
+const conf = unboundConf(spec.dns);
+
+test("all of it", () => expect(conf).toMatchFileSnapshot("golden/unbound.conf"));
+
+test("the same zones in any order give the same text", () => {
+  fc.assert(
+    fc.property(shuffled(spec.dns.forward), (forward) => {
+      expect(unboundConf({ forward })).toBe(conf);
+    }),
+  );
+});
+
+test("validates from the root, and takes forwarded zones unsigned", () => {
+  expect(conf).toContain('module-config: "validator iterator"');
+  expect(conf).toContain('auto-trust-anchor-file: "/var/lib/unbound/root.key"');
+  expect(conf.match(/domain-insecure: .*/g)).toEqual([
+    'domain-insecure: "corp.test."',
+    'domain-insecure: "tail.example."',
+  ]);
+});
+
+test("with the whole tree forwarded there is nothing to validate", () => {
+  const all = unboundConf({ forward: [{ zone: ".", servers: ["127.0.0.11"] }] });
+  expect(all).toContain('module-config: "iterator"');
+  expect(all).not.toMatch(/trust-anchor|domain-insecure/);
+  expect(all).toContain('forward-zone:\n  name: "."\n  forward-addr: 127.0.0.11\n');
+});
+
+test("asks loopback only when told to", () => {
+  expect(conf).not.toContain("do-not-query-localhost");
+  expect(unboundConf({ forward: [{ zone: "a.test", servers: ["127.0.0.11"] }] })).toContain(
+    "do-not-query-localhost: no",
+  );
+  expect(unboundConf({ forward: [{ zone: "a.test", servers: ["::1@53"] }] })).toContain("do-not-query-localhost: no");
+});
+
+test("answers on loopback alone", () => {
+  expect(conf.match(/interface: .*/g)).toEqual(["interface: 127.0.0.1@1104"]);
+});
+
+test.each(["", "a b", "a..b", "-a", 'a"', "a\nb", "*.a", "a/b"])("refuses zone %j", (zone) => {
+  expect(() => unboundConf({ forward: [{ zone, servers: ["192.0.2.1"] }] })).toThrow(/not a domain name/);
+});
+
+test.each([
+  "",
+  "a.example",
+  "192.0.2",
+  "192.0.2.256",
+  "1.2.3.4.",
+  "192.0.2.1@",
+  "192.0.2.1@0",
+  "192.0.2.1@65536",
+  "192.0.2.1:53",
+  "fe80::1%eth0",
+  ":",
+  "1.2.3.4\n",
+])("refuses server %j", (server) => {
+  expect(() => unboundConf({ forward: [{ zone: "a.test", servers: [server] }] })).toThrow(/not an IP address/);
+});
+
+test("what users typed cannot become anything but what it is", () => {
+  const forward = (zone: string, server: string) => unboundConf({ forward: [{ zone, servers: [server] }] });
+  const lines = forward("a.test", "192.0.2.1").split("\n").length;
+  fc.assert(
+    fc.property(hostile, hostile, (zone, server) => {
+      for (const seen of [attempt(() => forward(zone, "192.0.2.1")), attempt(() => forward("a.test", server))]) {
+        if (seen === "refused") continue;
+        expect(Math.abs(seen.split("\n").length - lines)).toBeLessThanOrEqual(4); // the root and loopback are told apart
+        for (const [, name] of seen.matchAll(/^\s+name: (.*)$/gm)) expect(name).toMatch(/^"[a-z0-9._-]+"$|^"\."$/);
+        for (const [, address] of seen.matchAll(/^\s+forward-addr: (.*)$/gm))
+          expect(address).toMatch(/^[0-9a-f.:]+(@\d+)?$/);
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});

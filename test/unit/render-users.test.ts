@@ -1,0 +1,72 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { folders } from "../../image/render/folders.ts";
+import { manifest } from "../../image/render/manifest.ts";
+import { group, passwd, shadow, users } from "../../image/render/users.ts";
+import type { Luggage } from "../../image/spec.ts";
+import { hostile, shuffled, spec } from "./render-spec.ts";
+
+const all = users(spec);
+const carried: Luggage = { source: { kind: "files", dir: "." }, command: ["x"], env: {} };
+
+test("passwd, group, shadow, folders", async () => {
+  await expect(passwd(all)).toMatchFileSnapshot("golden/passwd");
+  await expect(group(all)).toMatchFileSnapshot("golden/group");
+  await expect(shadow(all)).toMatchFileSnapshot("golden/shadow");
+  await expect(folders(all)).toMatchFileSnapshot("golden/folders");
+});
+
+test("nobody but root has a shell or uid 0, and no password opens anything", () => {
+  const rows = passwd(all)
+    .trim()
+    .split("\n")
+    .map((line) => line.split(":"));
+  expect(rows.filter(([, , uid]) => uid === "0").map(([name]) => name)).toEqual(["root"]);
+  expect(rows.filter(([, , , , , , shell]) => shell !== "/bin/false").map(([name]) => name)).toEqual(["root"]);
+  for (const line of shadow(all).trim().split("\n")) expect(line.split(":")[1]).toBe("*");
+});
+
+test("ids are nobody else's", () => {
+  const ids = Object.values(all).map(({ uid }) => uid);
+  expect(new Set(ids).size).toBe(ids.length);
+});
+
+test("luggage keeps its id whatever else is packed: its files on the volume stay its own", () => {
+  const names = ["blog", "collector", "metrics", "search"];
+  const idOf = users({ luggage: { blog: carried } })["luggage-blog"]?.uid;
+  fc.assert(
+    fc.property(shuffled(names), (order) => {
+      expect(users({ luggage: Object.fromEntries(order.map((name) => [name, carried])) })["luggage-blog"]?.uid).toBe(
+        idOf,
+      );
+    }),
+  );
+});
+
+test("two names that would share an id are refused", () => {
+  const names = Array.from({ length: 1000 }, (_, at) => `n${at}`);
+  expect(() => users({ luggage: Object.fromEntries(names.map((name) => [name, carried])) })).toThrow(
+    /would both be uid \d+\. Rename one/,
+  );
+});
+
+test("a group lists its members", () => {
+  const some = { ...all, health: { uid: 104, gid: 104, home: "/", groups: ["nginx"] } };
+  expect(group(some)).toContain("nginx:x:101:health\n");
+});
+
+test("hostile names are refused", () => {
+  fc.assert(
+    fc.property(hostile, (name) => {
+      if (/^[a-z][a-z0-9-]{0,22}[a-z0-9]$/.test(name)) return;
+      expect(() => users({ luggage: { [name]: carried } })).toThrow(/not a name/);
+    }),
+  );
+});
+
+test("the manifest names hosts in one order, and ports from their one place", () => {
+  expect(JSON.parse(manifest(spec))).toEqual({
+    hosts: ["api.example.org", "blog.example.org", "example.org", "status.example.org", "www.example.org"],
+    ports: { nginxStatus: 1103, dns: 1104, health: 1105 },
+  });
+});
