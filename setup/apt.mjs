@@ -73,12 +73,29 @@ function withBackports() {
   mkdirSync(parts, { recursive: true });
   mkdirSync(join(lists, "partial"), { recursive: true });
   const own = "/etc/apt/sources.list.d";
-  for (const file of existsSync(own) ? readdirSync(own) : []) copyFileSync(join(own, file), join(parts, file));
-  writeFileSync(
-    join(parts, "fly-pops-backports.list"),
-    `deb http://deb.debian.org/debian ${codename}-backports main\n`,
-  );
+  const texts = existsSync("/etc/apt/sources.list") ? [readFileSync("/etc/apt/sources.list", "utf8")] : [];
+  for (const file of existsSync(own) ? readdirSync(own) : []) {
+    copyFileSync(join(own, file), join(parts, file));
+    texts.push(readFileSync(join(own, file), "utf8"));
+  }
+  const archive = archiveOf(texts, codename);
+  if (archive === undefined) return [];
+  writeFileSync(join(parts, "fly-pops-backports.list"), `deb ${archive} ${codename}-backports main\n`);
   return ["-o", `Dir::Etc::sourceparts=${parts}`, "-o", `Dir::State::lists=${lists}`];
+}
+
+/** Where this machine takes a Debian release from: a mirror, for instance. `texts`: its apt sources, in either of their two forms. */
+export function archiveOf(texts, codename) {
+  for (const text of texts) {
+    const line = new RegExp(`^deb(?:\\s+\\[[^\\]]*\\])?\\s+(\\S+)\\s+${codename}\\s`, "m").exec(text);
+    if (line) return line[1];
+    for (const stanza of text.split(/\n\s*\n/)) {
+      const suites = /^Suites:(.*)$/m.exec(stanza)?.[1].trim().split(/\s+/) ?? [];
+      const uri = /^URIs:\s*(\S+)/m.exec(stanza)?.[1];
+      if (uri !== undefined && suites.includes(codename)) return uri;
+    }
+  }
+  return undefined;
 }
 
 /** /etc/os-release as an object. */
