@@ -83,19 +83,34 @@ export async function removeContainer(docker: Docker, id: string): Promise<void>
   }
 }
 
+/**
+ * Subnets for our bridge, in 172.16.0.0/12 as Fly Proxy's own addresses are: nginx in a PoP takes a PROXY header from there alone, and
+ * the engine's default pools go on in 192.168.0.0/16 once some networks exist. Small ones from the far end, where nobody else begins.
+ */
+const subnets = Array.from({ length: 64 }, (_, index) => `172.31.${255 - index}.0/24`);
+
 /** A user-defined bridge, made when missing: containers on it find each other by name. */
 export async function ensureNetwork(docker: Docker, stack: string, name: string): Promise<void> {
   if (await orMissing(docker.getNetwork(name).inspect())) return;
-  try {
-    await docker.createNetwork({
-      Name: name,
-      Driver: "bridge",
-      CheckDuplicate: true,
-      Labels: { [labels.stack]: stack },
-    });
-  } catch (error) {
-    if (statusOf(error) !== 409) throw error; // made by another in the meantime
+  for (const Subnet of subnets) {
+    try {
+      await docker.createNetwork({
+        Name: name,
+        Driver: "bridge",
+        CheckDuplicate: true,
+        Labels: { [labels.stack]: stack },
+        IPAM: { Driver: "default", Config: [{ Subnet }] },
+      });
+      return;
+    } catch (error) {
+      if (statusOf(error) === 409) return; // made by another in the meantime
+      // Taken by another network, or by an interface of the house: the next one.
+      if (!/overlaps/i.test(engineWords(error))) throw error;
+    }
   }
+  throw new Error(
+    `network ${name}: not made, all of ${subnets.at(-1)} to ${subnets[0]} are taken. Remove some networks: docker network prune`,
+  );
 }
 
 /** Removes every container, volume and network of a stack. Images stay: they are a cache, and shared between stacks. */

@@ -3,7 +3,9 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type Docker from "dockerode";
-import { engineReason, labels, orMissing } from "./docker-engine.ts";
+import { readTrace, traceId } from "./buildkit-trace.ts";
+import { engineReason, engineWords, labels, orMissing } from "./docker-engine.ts";
+import { followProgress } from "./docker-progress.ts";
 
 export interface ImageBuild {
   /** Repository and tag, e.g. "fly-pops-origin:local". */
@@ -33,7 +35,7 @@ export async function buildImage(docker: Docker, build: ImageBuild): Promise<str
         ...(build.target === undefined ? {} : { target: build.target }),
       },
     );
-    await follow(docker, stream, build.log);
+    await follow(stream, build.log);
     return (await docker.getImage(build.tag).inspect()).Id;
   } catch (error) {
     throw new Error(`image ${build.tag}: not built, ${engineReason(error)}`, { cause: error });
@@ -50,37 +52,27 @@ async function hashOf({ context, files, target = "" }: ImageBuild): Promise<stri
 }
 
 interface BuildEvent {
-  stream?: string;
-  error?: string;
+  id?: string;
+  aux?: unknown;
 }
-
-/** dockerode 5 decodes BuildKit's protobuf trace in `followProgress`; its type package does not know the method yet. */
-type Following = {
-  followProgress(
-    stream: NodeJS.ReadableStream,
-    finished: (error: Error | null, events: BuildEvent[]) => void,
-    progress: (event: BuildEvent) => void,
-  ): void;
-};
-
-/** BuildKit's own lines between those of the commands it runs. */
-const ofBuildKit = /^(\[sha256:|CACHED: |ERROR: |extracting )/;
 
 const lastLinesOfFailure = 20;
 
-function follow(docker: Docker, stream: NodeJS.ReadableStream, log: (line: string) => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const finished = (error: Error | null, events: BuildEvent[]) => {
-      const failed = events.find((event) => event.error !== undefined);
-      if (error) return reject(error);
-      if (!failed) return resolve();
-      const output = events.flatMap(({ stream }) => stream?.trimEnd() ?? []).filter((line) => !ofBuildKit.test(line));
-      reject(new Error([failed.error, ...output.slice(-lastLinesOfFailure)].join("\n  ")));
-    };
-    const progress = ({ stream }: BuildEvent) => {
-      const step = stream?.match(/^\[sha256:\w+\] (\[(?!internal).+)/)?.[1]; // "[sha256:1a2b3] [build 2/4] RUN ..."
-      if (step) log(step.trimEnd());
-    };
-    (docker as unknown as Following).followProgress(stream, finished, progress);
-  });
+/** BuildKit's own steps, of which there are as many as ours, are not told. */
+const internal = /^(\[internal\]|copy \/context|exporting)/;
+
+async function follow(stream: NodeJS.ReadableStream, log: (line: string) => void): Promise<void> {
+  let output = "";
+  const progress = ({ id, aux }: BuildEvent) => {
+    if (id !== traceId || typeof aux !== "string") return;
+    const trace = readTrace(aux);
+    output += trace.output;
+    for (const step of trace.steps) if (!internal.test(step)) log(step);
+  };
+  try {
+    await followProgress(stream, progress);
+  } catch (error) {
+    const last = output.trimEnd().split(/\r?\n/).slice(-lastLinesOfFailure);
+    throw new Error([engineWords(error), ...last].join("\n  "), { cause: error });
+  }
 }

@@ -1,0 +1,3 @@
+module fly-pops/local/homelab/origin
+
+go 1.26
