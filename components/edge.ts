@@ -27,7 +27,8 @@ export class Edge extends pulumi.ComponentResource {
     const app = new App(`${name}-app`, { app: args.app, organization: args.organization }, own);
     // References to the app go by its id: in previews of updates it stays known where outputs would not.
     const addresses = args.addresses.map(
-      (type) => [type, new Address(`${name}-${type}`, { app: app.id, type }, own)] as const,
+      (type) =>
+        [type, new Address(`${name}-${type}`, { app: app.id, type, adopt: args.adopt.addresses[type] }, own)] as const,
     );
     this.image = args.imageRef
       ? pulumi.output(args.imageRef)
@@ -52,8 +53,12 @@ export class Edge extends pulumi.ComponentResource {
           image: this.image,
           owner: args.owner,
           protect: args.protect,
+          keepVolume: args.keepVolumes,
+          adopt: args.adopt.pops[it.name],
           rollout: {
             ...args.rollout,
+            // However wide the stack file allows it: one PoP always serves.
+            maxUnavailable: Math.max(1, Math.min(args.rollout.maxUnavailable, args.pops.length - 1)),
             after: after.map(({ machine }) => machine),
           },
         },

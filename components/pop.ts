@@ -17,6 +17,10 @@ export interface PopArgs extends MachineShape {
   owner: string;
   /** Pulumi refuses to delete the volume until this is false. */
   protect: boolean;
+  /** The volume stays on Fly when the PoP goes. */
+  keepVolume: boolean;
+  /** What exists already and is taken over instead of made. */
+  adopt?: { volume?: string; machine?: string } | undefined;
   rollout: {
     /** PoPs out of service at once. */
     maxUnavailable: number;
@@ -53,8 +57,9 @@ export class Pop extends pulumi.ComponentResource {
         sizeGb: args.volumeGb,
         guest: guestOf(args),
         organization: args.organization,
+        adopt: args.adopt?.volume,
       },
-      { parent: this, protect: args.protect },
+      { parent: this, protect: args.protect, retainOnDelete: args.keepVolume },
     );
     this.machine = new Machine(
       `${name}-machine`,
@@ -68,6 +73,7 @@ export class Pop extends pulumi.ComponentResource {
         config: machineConfig(args, args.image),
         owner: args.owner,
         routed: true,
+        adopt: args.adopt?.machine,
         timeoutSeconds: rollout.timeoutSeconds,
         drainSeconds: rollout.drainSeconds,
         maxUnavailable: rollout.maxUnavailable,

@@ -23,6 +23,14 @@ export function complete(file: StackFile): EdgeConfig {
     imagePlatform: (file.imagePlatform ?? defaults.imagePlatform) as ImagePlatform,
     addresses: [...(file.addresses ?? defaults.addresses)].toSorted() as AddressType[],
     protect: file.protect ?? defaults.protect,
+    keepVolumes: file.keepVolumes ?? defaults.keepVolumes,
+    adopt: {
+      addresses: { ...file.adopt?.addresses },
+      pops: byKey(file.adopt?.pops ?? {}, ({ volume, machine }) => ({
+        volume,
+        ...(machine !== undefined && { machine }),
+      })),
+    },
     rollout: {
       // A region stands for its first PoP.
       ...(canary !== undefined && { canary: Object.hasOwn(file.regions, canary) ? `${canary}-1` : canary }),

@@ -13,6 +13,7 @@ export const defaults = {
   timeout: "5m",
   addresses: ["v4", "v6"],
   protect: true,
+  keepVolumes: true,
   imagePlatform: "linux/amd64",
 } as const;
 

@@ -2,7 +2,7 @@
 import { complete } from "./complete.ts";
 import { ConfigError, type Mistake, verdict } from "./mistakes.ts";
 import { luggageFits, zonesDiffer } from "./rules/image.ts";
-import { addressesDiffer, cacheFits, canaryExists, memoryFits, regionsExist } from "./rules/pops.ts";
+import { addressesDiffer, adoptedExist, cacheFits, canaryExists, memoryFits, regionsExist } from "./rules/pops.ts";
 import { hostsDiffer, noLoops, siteKinds, siteLuggage } from "./rules/sites.ts";
 import { StackFile } from "./schema.ts";
 import { type Sketch, sketch } from "./sketch.ts";
@@ -15,6 +15,7 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   memoryFits,
   cacheFits,
   canaryExists,
+  adoptedExist,
   hostsDiffer,
   siteKinds,
   siteLuggage,

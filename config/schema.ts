@@ -7,7 +7,7 @@ import { defaults } from "./defaults.ts";
 import { code, fields, oneOf, text } from "./field.ts";
 import { pinnedImageProblem, slugProblem } from "./names.ts";
 import { CacheStore, Dns, Luggage, Sites } from "./schema/image.ts";
-import { Defaults, Regions, Rollout } from "./schema/pops.ts";
+import { Adopt, Defaults, Regions, Rollout } from "./schema/pops.ts";
 
 const sharedRefused =
   "raw TCP with a PROXY header needs a dedicated IPv4: Fly routes shared ones by TLS name or Host. Takes v4 or v6";
@@ -43,6 +43,7 @@ export const StackFile = z.strictObject({
   dns: Dns.optional(),
   cache: CacheStore.optional(),
   rollout: Rollout.optional(),
+  adopt: Adopt.optional(),
   addresses: z
     .array(
       oneOf(["v4", "v6"], "kind of address", new Map([["shared_v4", sharedRefused]])).register(fields, {
@@ -69,6 +70,16 @@ export const StackFile = z.strictObject({
       meaning:
         "Pulumi's `protect` on volumes: neither a slip in this file nor `pulumi destroy` deletes an identity or a cache.",
       default: code(defaults.protect),
+    })
+    .optional(),
+  keepVolumes: z
+    .boolean()
+    .register(fields, {
+      type: "boolean",
+      takes: "true or false",
+      meaning:
+        "Volumes stay on Fly, and on the bill, when their PoP is taken out; the PoP finds its own again when it comes back. Matters where `protect` is false.",
+      default: code(defaults.keepVolumes),
     })
     .optional(),
   imageRef: text((value) => (value === "" ? undefined : pinnedImageProblem(value)))

@@ -24,7 +24,17 @@ export interface EdgeConfig {
   addresses: AddressType[];
   /** Pulumi's `protect` on volumes. */
   protect: boolean;
+  /** Volumes stay on Fly when their PoP goes. */
+  keepVolumes: boolean;
   rollout: Rollout;
+  adopt: Adopt;
+}
+
+/** What exists on Fly already and is taken over instead of made, by its id there. */
+export interface Adopt {
+  addresses: Partial<Record<AddressType, string>>;
+  /** By PoP name. */
+  pops: Record<string, { volume: string; machine?: string }>;
 }
 
 /** One PoP. */

@@ -80,24 +80,37 @@ export function cacheFits(sketch: Sketch): Mistake[] {
 /** The canary is a PoP of this stack. */
 export function canaryExists(sketch: Sketch): Mistake[] {
   const canary = sketch.file.rollout?.canary;
+  const pops = namesOfPops(sketch);
+  if (canary === undefined || pops === undefined) return [];
+  return noSuchPop(["rollout", "canary"], canary, [...regionCodes(sketch), ...pops]);
+}
+
+/** What is adopted is a PoP of this stack. */
+export function adoptedExist(sketch: Sketch): Mistake[] {
+  const pops = namesOfPops(sketch);
+  if (pops === undefined) return [];
+  return Object.keys(sketch.file.adopt?.pops ?? {}).flatMap((name) => noSuchPop(["adopt", "pops", name], name, pops));
+}
+
+/** Undefined while a region or a number of replicas is in doubt: so are the names of PoPs then. */
+function namesOfPops(sketch: Sketch): string[] | undefined {
   const written = regionCodes(sketch);
-  // While a region or a number of replicas is in doubt, so are the names of PoPs.
-  if (canary === undefined || sketch.unclear("regions") || written.some((code) => sketch.unclear("regions", code)))
-    return [];
+  if (sketch.unclear("regions") || written.some((code) => sketch.unclear("regions", code))) return undefined;
   const pops = written.flatMap((code) => {
     const replicas = setting(sketch, code, "replicas");
     return replicas === "unclear" ? undefined : popNames(code, replicas?.value ?? defaults.replicas);
   });
-  if (pops.includes(undefined)) return [];
-  const names = [...written, ...pops.filter((it) => it !== undefined)];
-  if (names.includes(canary)) return [];
-  const near = nearest(canary, names);
-  const path: Path = ["rollout", "canary"];
+  return pops.every((it) => it !== undefined) ? pops : undefined;
+}
+
+function noSuchPop(path: Path, name: string, names: string[]): Mistake[] {
+  if (names.includes(name)) return [];
+  const near = nearest(name, names);
   const shown = names.length <= 12 ? names.join(", ") : `${names.slice(0, 12).join(", ")}, ...`;
   return [
     mistake(
       path,
-      `is ${given(canary)}: no such PoP${near === undefined ? "." : `; did you mean ${near}?`} Takes ${shown}.`,
+      `is ${given(name)}: no such PoP${near === undefined ? "." : `; did you mean ${near}?`} Takes ${shown}.`,
     ),
   ];
 }

@@ -94,7 +94,7 @@ export const Rollout = z
         unit: "PoPs",
         takes: wholeNumber(1, 10_000, "PoPs"),
         meaning:
-          "PoPs that may change at the same time, after the canary. As many as there are PoPs: all may be down at once.",
+          "PoPs that may change at the same time, after the canary. However many: one PoP always serves, where there are two.",
         default: code(defaults.maxUnavailable),
       })
       .optional(),
@@ -123,5 +123,55 @@ export const Rollout = z
     type: "object",
     takes: "a map with canary, maxUnavailable, drain, timeout",
     meaning: "In which order changes reach the PoPs.",
+    default: code("{}"),
+  });
+
+const id = (takes: string, meaning: string) => z.string().min(1).register(fields, { type: "string", takes, meaning });
+
+export const Adopt = z
+  .strictObject({
+    addresses: z
+      .strictObject({
+        v4: id("an IPv4 address of the app", "Dedicated IPv4 address to take over.").optional(),
+        v6: id("an IPv6 address of the app", "IPv6 address to take over.").optional(),
+      })
+      .register(fields, {
+        type: "object",
+        takes: "a map with v4, v6 or both",
+        meaning: "Addresses the app has already. Needed only when it has several of a kind.",
+        default: code("{}"),
+      })
+      .optional(),
+    pops: z
+      .record(
+        z.string(),
+        z
+          .strictObject({
+            volume: id("an id as in vol_4xp...", "Volume to take over, with all that is on it."),
+            machine: id(
+              "an id of 14 hex digits",
+              "Machine to take over: it gets the PoP's configuration in place. It must have that volume mounted. Absent: a new one.",
+            ).optional(),
+          })
+          .register(fields, {
+            type: "object",
+            takes: "a map with volume and machine",
+            meaning: "One PoP's volume and machine, by their ids on Fly.",
+          }),
+      )
+      .register(fields, {
+        type: "object",
+        takes: "a map from PoP to ids, as in { cdg-1: { volume: vol_4xp... } }",
+        key: "<pop>",
+        meaning: "PoPs that exist already, by name.",
+        default: code("{}"),
+      })
+      .optional(),
+  })
+  .register(fields, {
+    type: "object",
+    takes: "a map with addresses, pops or both",
+    meaning:
+      "What exists on Fly already and is taken over instead of made. The app itself is taken over by its name. Needed for the first deployment only.",
     default: code("{}"),
   });

@@ -9,12 +9,15 @@ import type * as wire from "./schema.ts";
 const lifecycle = {
   app: "replace",
   type: "replace", // no update exists for addresses
+  adopt: "ignored", // said once, at create
 } satisfies Record<keyof AddressInputs, Fate>;
 
 export const AddressInputs = z.strictObject({
   app: z.string().min(1),
   /** v4: dedicated, billed. v6: dedicated, free. shared_v4: free, routes by TLS or HTTP name only, so not for raw TCP. */
   type: z.enum(["v4", "v6", "shared_v4"]),
+  /** An address the app has already, to be taken over. Absent: the one of this type, or a new one. */
+  adopt: z.string().optional(),
 });
 export type AddressInputs = z.infer<typeof AddressInputs>;
 export type AddressOutputs = AddressInputs & { schemaVersion: 1; ip: string };
@@ -27,8 +30,14 @@ export function addressType(row: wire.Address): AddressInputs["type"] | "other" 
   return ip.includes(":") ? "v6" : "v4";
 }
 
-async function find({ app, type }: AddressInputs, { fly }: Context): Promise<string | undefined> {
+async function find({ app, type, adopt }: AddressInputs, { fly }: Context): Promise<string | undefined> {
   const rows = (await fly.listAddresses(app)).filter((row) => addressType(row) === type && row.ip);
+  if (adopt !== undefined) {
+    if (rows.some((row) => row.ip === adopt)) return adopt;
+    throw new Error(
+      `${app}: address ${adopt} cannot be adopted, the app has ${rows.length === 0 ? `no address of type ${type}` : `only ${rows.map((row) => row.ip).join(", ")} of type ${type}`}. Nothing was changed. Correct fly-pops:adopt, or leave it out for a new address.`,
+    );
+  }
   if (rows.length > 1)
     throw new Error(
       `${app}: it has ${rows.length} addresses of type ${type} (${rows.map((row) => row.ip).join(", ")}), so which one is meant is unclear. Nothing was changed. Release all but one: fly ips release ADDRESS -a ${app}`,
@@ -37,6 +46,8 @@ async function find({ app, type }: AddressInputs, { fly }: Context): Promise<str
 }
 
 const result = (inputs: AddressInputs, ip: string) => ({ id: ip, outs: { ...inputs, schemaVersion: 1 as const, ip } });
+
+const inputsOf = ({ schemaVersion: _, ip: __, ...inputs }: AddressOutputs): AddressInputs => inputs;
 
 export const addressHandler = {
   schema: AddressInputs,
@@ -65,7 +76,7 @@ export const addressHandler = {
   async read(id, outs, { fly }) {
     try {
       const row = (await fly.listAddresses(outs.app)).find((it) => it.ip === id);
-      return row && { outs, inputs: { app: outs.app, type: outs.type } };
+      return row && { outs, inputs: inputsOf(outs) };
     } catch (error) {
       if (isGone(error)) return undefined;
       throw error;

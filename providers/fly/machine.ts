@@ -20,6 +20,7 @@ const lifecycle = {
   config: "update",
   owner: "update",
   routed: "update",
+  adopt: "ignored", // said once, at create
   timeoutSeconds: "ignored",
   drainSeconds: "ignored",
   maxUnavailable: "ignored",
@@ -40,6 +41,8 @@ export const MachineInputs = z.strictObject({
   config: wire.MachineConfig,
   /** The stack this machine belongs to, as organization/project/stack; kept in its metadata. */
   owner: z.string().min(1),
+  /** Id of a machine of the app to be taken over: it gets our config in place. Absent: the one of our name, or a new one. */
+  adopt: z.string().optional(),
   /** Whether Fly Proxy sends it traffic; false leaves it cordoned. */
   routed: z.boolean(),
   /** Seconds a version may take until all its checks pass. */
@@ -125,6 +128,30 @@ async function findOurs(inputs: MachineInputs, { fly }: Context): Promise<wire.M
   );
 }
 
+/** The machine to be taken over: it must be there, be nobody else's, and have the PoP's volume, since a mount cannot be swapped. */
+async function adopted(id: string, inputs: MachineInputs, { fly }: Context): Promise<wire.Machine> {
+  const machine = await fly.getMachine(inputs.app, id).catch((error: unknown) => {
+    if (isGone(error)) return undefined;
+    throw error;
+  });
+  const owner = machine?.config?.metadata?.[ownerKeys.stack];
+  const mounted = machine?.config?.mounts?.[0]?.volume;
+  const refusal =
+    machine === undefined || machine.state === "destroyed"
+      ? `${inputs.app} has no such machine`
+      : owner !== undefined && owner !== inputs.owner
+        ? `it belongs to stack ${owner}`
+        : machine.region !== undefined && machine.region !== inputs.region
+          ? `it runs in ${machine.region}, not in ${inputs.region}`
+          : mounted !== inputs.volume
+            ? `its volume is ${mounted ?? "none"}, not ${inputs.volume}, and a mount cannot be swapped`
+            : undefined;
+  if (machine && refusal === undefined) return machine;
+  throw new Error(
+    `${inputs.pop}: machine ${id} cannot be adopted, ${refusal}. Nothing was changed. Correct fly-pops:adopt.`,
+  );
+}
+
 /** Makes the machine, or finds the one that an earlier, cut-off run made. */
 async function createOrFind(
   inputs: MachineInputs,
@@ -164,7 +191,10 @@ export const machineHandler = {
   // Name and volume are taken until the old one is gone.
   deleteBeforeReplace: true,
   async create(inputs, context) {
-    const { machine, fresh } = await createOrFind(inputs, context);
+    const { machine, fresh } =
+      inputs.adopt === undefined
+        ? await createOrFind(inputs, context)
+        : { machine: await adopted(inputs.adopt, inputs, context), fresh: false };
     const { id } = machine;
     context.log(`${inputs.pop}: machine ${id} ${fresh ? "made" : "exists, adopted"}, waiting for its checks`);
     try {
@@ -216,7 +246,8 @@ export const machineHandler = {
   },
   async update(id, olds, news, context) {
     if (olds.complete && !mustCall(lifecycle, olds, news)) return { ...olds, ...news };
-    return context.rollout.turn(news.app, news.pop, news.maxUnavailable, async () => {
+    const place = { app: news.app, pop: news.pop, width: news.maxUnavailable, log: context.log };
+    return context.rollout.turn(place, async () => {
       try {
         return toOutputs(news, await updateVerified(target(id, news), toWire(news), context), true);
       } catch (error) {

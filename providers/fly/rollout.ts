@@ -7,8 +7,17 @@ import pLimit, { type LimitFunction } from "p-limit";
 import { HostUnreachable } from "./errors.ts";
 
 export interface Rollout {
-  /** Runs `work` when it is this machine's turn. `width`: how many at once. Rejects without running it when the rollout was stopped. */
-  turn<T>(app: string, pop: string, width: number, work: () => Promise<T>): Promise<T>;
+  /** Runs `work` when it is this machine's turn. Rejects without running it when the rollout was stopped. */
+  turn<T>(place: Place, work: () => Promise<T>): Promise<T>;
+}
+
+export interface Place {
+  app: string;
+  /** For messages, e.g. cdg-1. */
+  pop: string;
+  /** How many machines of the app may be out of service at once. */
+  width: number;
+  log: (line: string) => void;
 }
 
 /** Thrown for a machine that was not touched because another one failed before. */
@@ -29,8 +38,10 @@ export function createRollout(): Rollout {
     return gate;
   };
   return {
-    turn(app, pop, width, work) {
+    turn({ app, pop, width, log }, work) {
       const gate = gateOf(app, width);
+      if (gate.limit.activeCount + gate.limit.pendingCount >= width)
+        log(`${pop}: waits for its turn, ${width} at a time`);
       return gate.limit(async () => {
         if (gate.failed !== undefined) throw new RolloutStopped(pop, gate.failed);
         try {

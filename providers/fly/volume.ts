@@ -15,6 +15,7 @@ const lifecycle = {
   sizeGb: "update", // grows in place; check refuses less
   guest: "ignored", // only a hint for where to place it
   organization: "ignored",
+  adopt: "ignored", // said once, at create
 } satisfies Record<keyof VolumeInputs, Fate>;
 
 export const VolumeInputs = z.strictObject({
@@ -26,6 +27,8 @@ export const VolumeInputs = z.strictObject({
   region: z.string().min(1),
   /** GB, 1 to 500. */
   sizeGb: z.int().min(1).max(500),
+  /** Id of a volume of the app to be taken over, with all that is on it. Absent: the one of our name, or a new one. */
+  adopt: z.string().optional(),
   /** Slug of the organization, for which Fly is asked whether there is room. */
   organization: z.string().min(1),
   /** The machine that will mount it, so that Fly puts the volume on a host with room for it. */
@@ -65,6 +68,23 @@ async function find({ app, name, region, pop }: VolumeInputs, { fly }: Context):
       `${pop}: ${app} has ${found.length} volumes ${name} in ${region} (${found.map((it) => it.id).join(", ")}), so which one holds this PoP is unclear. Nothing was changed. Destroy the ones without data: fly volumes destroy ID -a ${app}`,
     );
   return found[0];
+}
+
+/** The volume to be taken over: it must be there, in the PoP's region, and small enough to have the wanted size. */
+async function adopted(id: string, inputs: VolumeInputs, context: Context): Promise<wire.Volume> {
+  const volume = await byId(id, inputs, context);
+  const refusal =
+    volume === undefined
+      ? `${inputs.app} has no such volume`
+      : volume.region !== undefined && volume.region !== inputs.region
+        ? `it lies in ${volume.region}, not in ${inputs.region}`
+        : (volume.size_gb ?? 0) > inputs.sizeGb
+          ? `it has ${volume.size_gb} GB and never shrinks: write volumeGb: ${volume.size_gb}`
+          : undefined;
+  if (volume && refusal === undefined) return volume;
+  throw new Error(
+    `${inputs.pop}: volume ${id} cannot be adopted, ${refusal}. Nothing was changed. Correct fly-pops:adopt.`,
+  );
 }
 
 async function untilReady(volume: wire.Volume, inputs: VolumeInputs, { fly, clock }: Context): Promise<wire.Volume> {
@@ -165,7 +185,8 @@ export const volumeHandler = {
     ];
   },
   async create(inputs, context) {
-    const found = await find(inputs, context);
+    const found =
+      inputs.adopt === undefined ? await find(inputs, context) : await adopted(inputs.adopt, inputs, context);
     if (found) {
       context.log(`${inputs.pop}: volume ${found.id} exists, adopted`);
       if ((found.size_gb ?? inputs.sizeGb) < inputs.sizeGb)

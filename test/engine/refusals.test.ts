@@ -80,3 +80,19 @@ test.concurrent("a protected volume stays when its region is taken out", async (
   expect(output).toMatch(/protect/);
   expect(Object.values(it.fly.snapshot().volumes).filter(({ state }) => state === "created")).toHaveLength(2);
 });
+
+test.concurrent("a volume that is to be kept stays on Fly, and its PoP finds it again", async ({ expect }) => {
+  await using it = await engine();
+  const kept = { keepVolumes: true };
+  it.config(stack(kept));
+  await it.up();
+  const before = it.fly.snapshot().volumes;
+  it.config(stack({ ...kept, regions: { cdg: {} } }));
+  const less = await it.up();
+  expect(less.code, less.output).toBe(0);
+  expect(Object.keys(it.machines())).toEqual(["cdg-1"]);
+  it.config(stack(kept));
+  const again = await it.up();
+  expect(again.code, again.output).toBe(0);
+  expect(Object.keys(it.fly.snapshot().volumes).toSorted()).toEqual(Object.keys(before).toSorted());
+});

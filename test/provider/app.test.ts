@@ -125,3 +125,14 @@ test.each([
 ])("%o is of type %s", (row, type) => {
   expect(addressType(row)).toBe(type);
 });
+
+test("of two addresses the one that is named is adopted; one that is not there is refused", async () => {
+  await using made = await bench();
+  const ips: string[] = [];
+  for (let index = 0; index < 2; index++)
+    ips.push((await made.local.call("POST", `/apps/${app}/ip_assignments`, { type: "v4" })).body.ip);
+  expect((await addressHandler.create({ ...v4, adopt: ips[1] as string }, made.context)).id).toBe(ips[1]);
+  expect(await message(addressHandler.create({ ...v4, adopt: "198.51.100.9" }, made.context))).toBe(
+    `my-edge: address 198.51.100.9 cannot be adopted, the app has only ${ips.join(", ")} of type v4. Nothing was changed. Correct fly-pops:adopt, or leave it out for a new address.`,
+  );
+});

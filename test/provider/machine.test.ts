@@ -328,3 +328,63 @@ test("after a failure no further machine is touched", async () => {
     "ams-1: not touched, because the update of cdg-1 failed before. It goes on serving what it served. Mend cdg-1, then run again.",
   );
 });
+
+test("a machine made by hand is taken over in place, by its id", async () => {
+  await using made = await bench();
+  const { id: volume } = await volumeHandler.create(volumeInputs(), made.context);
+  const { body } = await made.local.call("POST", `/apps/${app}/machines`, {
+    name: "by-hand",
+    region: "cdg",
+    config: { image: image(7), mounts: [{ volume, path: "/data" }] },
+  });
+  await made.local.clock.advance(5_000);
+  const { id, outs } = await machineHandler.create(machineInputs(volume, { adopt: body.id }), made.context);
+  expect(id).toBe(body.id);
+  expect(outs.complete).toBe(true);
+  expect(lives(made)).toMatchObject([{ id, name: "by-hand", sent: toWire(machineInputs(volume)) }]);
+});
+
+test.each<
+  [
+    string,
+    (
+      made: Bench & { id: string; inputs: ReturnType<typeof machineInputs> },
+    ) => Partial<ReturnType<typeof machineInputs>>,
+    string,
+  ]
+>([
+  ["that is not there", () => ({ adopt: "00000000000000" }), "my-edge has no such machine"],
+  ["of another stack", ({ id }) => ({ adopt: id, owner: "me/fly-pops/other" }), "it belongs to stack me/fly-pops/prod"],
+  ["in another region", ({ id }) => ({ adopt: id, region: "ewr" }), "it runs in cdg, not in ewr"],
+  ["with another volume", ({ id }) => ({ adopt: id, volume: "vol_other" }), "a mount cannot be swapped"],
+])("a machine %s is not adopted, and nothing changes", async (_, over, reason) => {
+  await using made = await pop();
+  const error = await failure(machineHandler.create({ ...made.inputs, ...over(made) }, made.context));
+  expect(error.message).toMatch(
+    /^cdg-1: machine .* cannot be adopted, .*Nothing was changed\. Correct fly-pops:adopt\.$/,
+  );
+  expect(error.message).toContain(reason);
+  expect(lives(made)).toMatchObject([{ id: made.id, instanceId: made.outs.instanceId }]);
+});
+
+test("a machine cordoned by hand shows, and is routed again without a new version", async () => {
+  await using made = await pop();
+  await made.local.call("POST", `/apps/${app}/machines/${made.id}/cordon`);
+  const read = await machineHandler.read(made.id, made.outs, made.context);
+  expect(read?.inputs).toEqual({ ...made.inputs, routed: false });
+  const updated = await machineHandler.update(made.id, read?.outs as MachineOutputs, made.inputs, made.context);
+  expect(updated.instanceId).toBe(made.outs.instanceId);
+  expect(made.local.calls("POST", "machines/:id")).toBe(0);
+  expect(lives(made)).toMatchObject([{ cordoned: false }]);
+});
+
+test("a machine on a host that is away is skipped, not replaced", async () => {
+  await using made = await pop();
+  const [row] = made.local.machines();
+  made.local.fly.platform.hostDown(row?.zone ?? "");
+  expect(await machineHandler.read(made.id, made.outs, made.context)).toEqual({ outs: made.outs, inputs: made.inputs });
+  const error = await failure(machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), made.context));
+  expect(error.message).toMatch(
+    /^cdg-1: skipped, the host of machine [0-9a-f]{14} does not answer\. Nothing was changed there/,
+  );
+});

@@ -208,3 +208,27 @@ test("a delete of what is gone is done", async () => {
   await volumeHandler.delete("vol_gone", state(), made.context);
   expect(made.local.calls("DELETE", "volumes/:id")).toBe(1);
 });
+
+test("a volume made by hand is taken over by its id, and grown", async () => {
+  await using made = await bench();
+  const { body } = await made.local.call("POST", `/apps/${app}/volumes`, {
+    name: "old_data",
+    region: "cdg",
+    size_gb: 1,
+  });
+  const { id } = await volumeHandler.create(volumeInputs({ adopt: body.id }), made.context);
+  expect(id).toBe(body.id);
+  expect(live(made)).toMatchObject([{ id, name: "old_data", sizeGb: 3 }]);
+});
+
+test.each([
+  [{ region: "ewr" }, "it lies in ewr, not in cdg"],
+  [{ region: "cdg", size_gb: 9 }, "it has 9 GB and never shrinks: write volumeGb: 9"],
+])("a volume of %o is not adopted", async (volume, reason) => {
+  await using made = await bench();
+  const { body } = await made.local.call("POST", `/apps/${app}/volumes`, { name: "old_data", ...volume });
+  expect(await message(volumeHandler.create(volumeInputs({ adopt: body.id }), made.context))).toBe(
+    `cdg-1: volume ${body.id} cannot be adopted, ${reason}. Nothing was changed. Correct fly-pops:adopt.`,
+  );
+  expect(live(made)).toHaveLength(1);
+});

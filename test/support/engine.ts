@@ -60,6 +60,7 @@ export const stack = (over: Record<string, unknown> = {}): Record<string, unknow
   sites: [site],
   imageRef: image(1),
   protect: false,
+  keepVolumes: false,
   rollout: { drain: 0, timeout: "60s" },
   ...over,
 });

@@ -54,7 +54,9 @@ test("the shorthand of a stack file becomes one complete shape", () => {
     imagePlatform: "linux/amd64",
     addresses: ["v4", "v6"],
     protect: true,
+    keepVolumes: true,
     rollout: { canary: "cdg-1", maxUnavailable: 1, drainSeconds: 10, timeoutSeconds: 300 },
+    adopt: { addresses: {}, pops: {} },
   });
 });
 
@@ -81,7 +83,9 @@ test("an app, a region and a site are enough", () => {
     imagePlatform: "linux/amd64",
     addresses: ["v4", "v6"],
     protect: true,
+    keepVolumes: true,
     rollout: { maxUnavailable: 1, drainSeconds: 10, timeoutSeconds: 300 },
+    adopt: { addresses: {}, pops: {} },
   });
 });
 

@@ -1,0 +1,228 @@
+/** Every operation of every kind, each with the world it starts from. */
+import { type Behaviour, failingCheck } from "../../../local/fly/state-runner.ts";
+import { addressHandler } from "../../../providers/fly/address.ts";
+import { appHandler } from "../../../providers/fly/app.ts";
+import { type MachineInputs, machineHandler } from "../../../providers/fly/machine.ts";
+import { volumeHandler } from "../../../providers/fly/volume.ts";
+import type { Context, Handler, Properties } from "../../../providers/handler.ts";
+import type { Kind } from "../../../providers/resource.ts";
+import { app, image, machineInputs, volumeInputs, withImage } from "../context.ts";
+import { type Subject, subject } from "./subject.ts";
+import type { FaultWorld } from "./world.ts";
+
+export interface Operation {
+  kind: Kind;
+  /** As the table names it, e.g. "update, new image crashes". */
+  name: string;
+  verb: "create" | "read" | "update" | "delete";
+  /** Makes what must be there, without faults, and returns the object the operation is about. */
+  prepare(world: FaultWorld): Promise<Subject>;
+  /** Images that may serve whatever went wrong: the old one, the new one. None: nothing runs yet, or nothing has to any more. */
+  images?: { before: string | undefined; after: string | undefined };
+  /** The new version cannot serve, so even without a fault the operation ends with the old one put back. */
+  undone?: true;
+  /** Ends with the machine cordoned, as the program wants it. */
+  cordons?: true;
+  /** What the user mends before the next run. */
+  mend?(world: FaultWorld): void;
+}
+
+const appInputs = { app, organization: "personal" };
+const addressInputs = { app, type: "v6" as const };
+
+const made = async <I extends Properties, O extends I>(handler: Handler<I, O>, inputs: I, context: Context) => ({
+  ...(await handler.create(inputs, context)),
+  inputs,
+});
+
+async function withApp(world: FaultWorld): Promise<Context> {
+  const context = world.context();
+  await appHandler.create(appInputs, context);
+  return context;
+}
+
+async function withVolume(world: FaultWorld): Promise<{ context: Context; volume: string }> {
+  const context = await withApp(world);
+  return { context, volume: (await volumeHandler.create(volumeInputs(), context)).id };
+}
+
+async function withMachine(world: FaultWorld, over: Partial<MachineInputs> = {}) {
+  const { context, volume } = await withVolume(world);
+  return { context, before: await made(machineHandler, machineInputs(volume, over), context) };
+}
+
+/** An update to an image that behaves so; the old one is put back. */
+const undone = (name: string, behaviour: Partial<Behaviour>, restart: string): Operation => ({
+  kind: "Machine",
+  name,
+  verb: "update",
+  images: { before: image(1), after: image(2) },
+  undone: true,
+  async prepare(world) {
+    // Short patience, and left where it fell: looking again and again at what does not change would repeat one and the same case.
+    const { config } = machineInputs("");
+    const { before } = await withMachine(world, {
+      timeoutSeconds: 3,
+      config: { ...config, restart: { policy: restart } },
+    });
+    world.runner.image(image(2), behaviour);
+    return subject(machineHandler, before, withImage(before.inputs, 2));
+  },
+  mend: ({ runner }) => runner.image(image(2), undefined),
+});
+
+const apps: Operation[] = [
+  { kind: "App", name: "create", verb: "create", prepare: async () => subject(appHandler, undefined, appInputs) },
+  {
+    kind: "App",
+    name: "read",
+    verb: "read",
+    prepare: async (world) => subject(appHandler, await made(appHandler, appInputs, world.context()), appInputs),
+  },
+  {
+    kind: "App",
+    name: "delete",
+    verb: "delete",
+    prepare: async (world) => subject(appHandler, await made(appHandler, appInputs, world.context()), undefined),
+  },
+];
+
+const addresses: Operation[] = [
+  {
+    kind: "Address",
+    name: "create",
+    verb: "create",
+    async prepare(world) {
+      await withApp(world);
+      return subject(addressHandler, undefined, addressInputs);
+    },
+  },
+  {
+    kind: "Address",
+    name: "read",
+    verb: "read",
+    prepare: async (world) =>
+      subject(addressHandler, await made(addressHandler, addressInputs, await withApp(world)), addressInputs),
+  },
+  {
+    kind: "Address",
+    name: "delete",
+    verb: "delete",
+    prepare: async (world) =>
+      subject(addressHandler, await made(addressHandler, addressInputs, await withApp(world)), undefined),
+  },
+];
+
+const volumes: Operation[] = [
+  {
+    kind: "Volume",
+    name: "create",
+    verb: "create",
+    async prepare(world) {
+      await withApp(world);
+      return subject(volumeHandler, undefined, volumeInputs());
+    },
+  },
+  {
+    kind: "Volume",
+    name: "create, found smaller",
+    verb: "create",
+    async prepare(world) {
+      await withVolume(world);
+      return subject(volumeHandler, undefined, volumeInputs({ sizeGb: 5 }));
+    },
+  },
+  {
+    kind: "Volume",
+    name: "read",
+    verb: "read",
+    prepare: async (world) =>
+      subject(volumeHandler, await made(volumeHandler, volumeInputs(), await withApp(world)), volumeInputs()),
+  },
+  {
+    kind: "Volume",
+    name: "update",
+    verb: "update",
+    prepare: async (world) =>
+      subject(
+        volumeHandler,
+        await made(volumeHandler, volumeInputs(), await withApp(world)),
+        volumeInputs({ sizeGb: 5 }),
+      ),
+  },
+  {
+    kind: "Volume",
+    name: "delete",
+    verb: "delete",
+    prepare: async (world) =>
+      subject(volumeHandler, await made(volumeHandler, volumeInputs(), await withApp(world)), undefined),
+  },
+];
+
+const machines: Operation[] = [
+  {
+    kind: "Machine",
+    name: "create",
+    verb: "create",
+    images: { before: undefined, after: image(1) },
+    prepare: async (world) => subject(machineHandler, undefined, machineInputs((await withVolume(world)).volume)),
+  },
+  {
+    kind: "Machine",
+    name: "create, found",
+    verb: "create",
+    images: { before: image(1), after: image(1) },
+    async prepare(world) {
+      const { before } = await withMachine(world);
+      return subject(machineHandler, undefined, before.inputs);
+    },
+  },
+  {
+    kind: "Machine",
+    name: "read",
+    verb: "read",
+    images: { before: image(1), after: image(1) },
+    async prepare(world) {
+      const { before } = await withMachine(world);
+      return subject(machineHandler, before, before.inputs);
+    },
+  },
+  {
+    kind: "Machine",
+    name: "update",
+    verb: "update",
+    images: { before: image(1), after: image(2) },
+    async prepare(world) {
+      const { before } = await withMachine(world);
+      return subject(machineHandler, before, withImage(before.inputs, 2));
+    },
+  },
+  undone("update, new image crashes", { exits: { afterMs: 100, exitCode: 3 } }, "no"),
+  undone("update, new image fails its check", { check: failingCheck }, "always"),
+  {
+    kind: "Machine",
+    name: "update, cordon only",
+    verb: "update",
+    cordons: true,
+    images: { before: image(1), after: image(1) },
+    async prepare(world) {
+      const { before } = await withMachine(world);
+      return subject(machineHandler, before, { ...before.inputs, routed: false });
+    },
+  },
+  {
+    kind: "Machine",
+    name: "delete",
+    verb: "delete",
+    images: { before: image(1), after: undefined },
+    async prepare(world) {
+      const { before } = await withMachine(world);
+      return subject(machineHandler, before, undefined);
+    },
+  },
+];
+
+/** A kind without operations does not compile. */
+const byKind: Record<Kind, Operation[]> = { App: apps, Address: addresses, Volume: volumes, Machine: machines };
+
+export const operations: readonly Operation[] = Object.values(byKind).flat();

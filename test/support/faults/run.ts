@@ -1,0 +1,216 @@
+/** Runs an operation with one fault at one call, looks whether all that was promised holds, then runs it again as the next `up` would. */
+import type { World } from "../../../local/fly/world.ts";
+import { HalfMade } from "../../../providers/handler.ts";
+import { type FaultKind, faultKinds, ruleAt } from "./kinds.ts";
+import type { Operation } from "./operations.ts";
+import type { Subject } from "./subject.ts";
+import { type FaultWorld, faultWorld, liveMachines, liveVolumes, served, token } from "./world.ts";
+
+/** What came of a fault. */
+export const outcomes = {
+  unharmed: "done, with the same calls",
+  repeated: "done, the call sent again",
+  settled: "done, settled by reading",
+  undone: "the old version put back, verified",
+  failed: "failed with a reason, the next run converges",
+} as const;
+export type Outcome = keyof typeof outcomes;
+
+export interface Case {
+  operation: Operation;
+  kind: FaultKind;
+  /** Call it strikes, 1 is the first. */
+  nth: number;
+  /** Route of that call. */
+  route: string;
+}
+
+export interface Result {
+  case: Case;
+  outcome: Outcome;
+  /** Promises that did not hold, as sentences. */
+  broken: string[];
+  /** What the user was told, if the operation failed. */
+  message: string | undefined;
+}
+
+/** Longest a lease of ours lives on after whoever held it has gone. */
+const leaseMs = 60_000;
+/** No operation may take longer than all its own deadlines together. */
+const hourMs = 3_600_000;
+
+/** Routes the operation calls when nothing goes wrong, in order. */
+export async function dryRun(operation: Operation): Promise<string[]> {
+  await using world = await faultWorld();
+  const it = await operation.prepare(world);
+  world.fly.calls.clear();
+  await act(operation, it, world);
+  return routesOf(world);
+}
+
+/** Every fault that the route of every call can give: complete by construction, as the calls come from a dry run. */
+export const casesOf = (operation: Operation, routes: readonly string[]): Case[] =>
+  routes.flatMap((route, index) =>
+    faultKinds.filter(({ on }) => !on || on.test(route)).map((kind) => ({ operation, kind, nth: index + 1, route })),
+  );
+
+export const nameOf = ({ operation, kind, nth, route }: Case): string =>
+  `${operation.kind} ${operation.name}, call ${nth} (${route}): ${kind.name}`;
+
+/** @param usual routes of the dry run */
+export async function runCase(it: Case, usual: readonly string[]): Promise<Result> {
+  const { operation, kind, nth } = it;
+  const broken: string[] = [];
+  const holds = (promise: string, kept: boolean) => {
+    if (!kept) broken.push(promise);
+  };
+  await using world = await faultWorld();
+  const thing = await operation.prepare(world);
+  const before = fingerprint(world.fly.snapshot());
+  world.fly.calls.clear();
+  world.fly.faults.add(ruleAt(kind, nth));
+
+  const error = await act(operation, thing, world);
+  holds("the fault struck", world.fly.faults.pending().length === 0);
+  world.fly.faults.clear();
+  const calls = routesOf(world);
+  const after = world.fly.snapshot();
+  holds("nothing is there twice", noTwins(after));
+  if (error)
+    for (const lie of liesOf(it, error, { before, after, answered: world.fly.calls.list[nth - 1]?.status }))
+      broken.push(`${lie}: ${error.message}`);
+  // A boot that was under way comes to its end, and so does every lease.
+  await world.clock.advance(leaseMs + 1);
+  const later = world.fly.snapshot();
+  holds("no lease outlives its ttl", !isLeased(later, world.clock.now()));
+  holds("the old or the new version serves", servesRightly(it, later, error));
+
+  operation.mend?.(world);
+  const again = await runToEnd(world, () => thing.up(world.context()));
+  const last = world.fly.snapshot();
+  holds(`the next run succeeds${again ? ` (${again.message})` : ""}`, again === undefined);
+  holds("nothing is there twice after the next run", noTwins(last));
+  holds("the next run leaves no lease", !isLeased(last, world.clock.now()));
+  holds("the next run ends where it should", isThere(operation, last));
+  const unreadable = await runToEnd(world, () => thing.refresh(world.context()));
+  holds("a refresh and a preview after that show no change", unreadable === undefined && thing.settled());
+  const told = [error?.message, error instanceof HalfMade ? JSON.stringify(error.outs) : "", thing.state()];
+  holds("the token is nowhere", ![...told, ...world.lines].some((text) => text?.includes(token)));
+  return { case: it, outcome: outcomeOf(it, calls, usual, error), broken, message: error?.message };
+}
+
+async function act(operation: Operation, thing: Subject, world: FaultWorld): Promise<Error | undefined> {
+  const context = world.context();
+  return runToEnd(world, () => (operation.verb === "read" ? thing.refresh(context) : thing.up(context)));
+}
+
+/** What it threw, if it did. */
+async function runToEnd({ clock }: FaultWorld, work: () => Promise<void>): Promise<Error | undefined> {
+  const late = Promise.withResolvers<never>();
+  const cancel = clock.after(hourMs, () => late.reject(new Error("it did not end within an hour")));
+  try {
+    await Promise.race([work(), late.promise]);
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  } finally {
+    cancel();
+  }
+}
+
+const routesOf = ({ fly }: FaultWorld): string[] => fly.calls.list.map(({ route }) => route ?? "?");
+
+function outcomeOf(
+  { operation, nth, route }: Case,
+  calls: readonly string[],
+  usual: readonly string[],
+  error: Error | undefined,
+): Outcome {
+  if (error) return operation.undone && isPutBack(error.message) ? "undone" : "failed";
+  if (calls.join() === usual.join()) return "unharmed";
+  return calls[nth] === route && usual[nth] !== route ? "repeated" : "settled";
+}
+
+const isPutBack = (message: string) => /old configuration is back/i.test(message);
+/** The sentence owns up that nothing verified serves. */
+const ownsUp = (message: string) => /could not be put back|not known|out of Fly Proxy's routing/.test(message);
+
+/** What an error says that is not so, or does not say although it must. */
+function liesOf(
+  { operation, kind }: Case,
+  error: Error,
+  { before, after, answered }: { before: string; after: World; answered: number | undefined },
+): string[] {
+  const lies: string[] = [];
+  const must = (promise: string, kept: boolean) => {
+    if (!kept) lies.push(promise);
+  };
+  const { message } = error;
+  must("the error is one line", !message.includes("\n"));
+  must(
+    "the error says of what",
+    /^[a-z0-9-]+: |^(read|create|update|delete|list|extend|assign|release|wait|stop|cordon) /.test(message),
+  );
+  const { fault } = kind;
+  // Named where the refusal is what it failed of; what only set something else off need not be.
+  if (fault.kind === "status" && answered === fault.status && new RegExp(`\\(${answered}[,)]`).test(message))
+    must("the error names the request", /request [0-9A-Z]{26}-[a-z]{3}/.test(message));
+  if (/Nothing (was )?changed/.test(message)) must("nothing changed, as the error says", fingerprint(after) === before);
+  const [machine] = liveMachines(after);
+  const sent = machine?.versions.find(({ version }) => version === machine.version)?.received.image;
+  if (/old version goes on serving/.test(message) || isPutBack(message))
+    must("the old version serves, as the error says", sent === operation.images?.before);
+  if (error instanceof HalfMade && operation.kind === "Machine" && !ownsUp(message))
+    must(
+      "state says what runs",
+      (error.outs.config as { image?: string }).image === sent && error.outs.instanceId === machine?.version,
+    );
+  return lies;
+}
+
+/** With nobody left to see to it a machine may stay cordoned, or with the version that fell over: then the error says so, if it can. */
+function servesRightly({ operation, kind }: Case, world: World, error: Error | undefined): boolean {
+  const { images, verb } = operation;
+  const [machine] = liveMachines(world);
+  if (!images || verb === "delete") return true;
+  if (!machine) return images.before === undefined;
+  if (kind.lasting || kind.column === "lease stolen" || (error && ownsUp(error.message))) return true;
+  const image = served(machine);
+  const cordonedRightly = !machine.cordoned || operation.cordons === true;
+  return image !== undefined && [images.before, images.after].includes(image) && cordonedRightly;
+}
+
+const isLeased = (world: World, now: number): boolean =>
+  liveMachines(world).some(({ lease }) => lease && lease.expiresAt > now);
+
+/** Names are unique in an app; our volumes are, a region; of each type there is one address. */
+function noTwins(world: World): boolean {
+  const names = [
+    ...liveMachines(world).map((it) => `machine ${it.name}`),
+    ...liveVolumes(world).map((it) => `volume ${it.name} ${it.region}`),
+    ...world.addresses.map((it) => `address ${it.app} ${it.type}`),
+  ];
+  return new Set(names).size === names.length;
+}
+
+/** Whatever a sentence such as "Nothing was changed" is about. */
+const fingerprint = (world: World): string =>
+  JSON.stringify([
+    Object.keys(world.apps),
+    liveMachines(world).map(({ id, version, cordoned }) => [id, version, cordoned]),
+    liveVolumes(world).map(({ id, sizeGb }) => [id, sizeGb]),
+    world.addresses.map(({ ip }) => ip),
+  ]);
+
+function isThere({ kind, verb, images, cordons = false }: Operation, world: World): boolean {
+  const machines = liveMachines(world);
+  const count = {
+    App: Object.keys(world.apps).length,
+    Address: world.addresses.length,
+    Volume: liveVolumes(world).length,
+    Machine: machines.length,
+  }[kind];
+  if (verb === "delete") return count === 0;
+  if (kind !== "Machine") return count === 1;
+  return count === 1 && machines.every((it) => served(it) === images?.after && it.cordoned === cordons);
+}

@@ -1,0 +1,83 @@
+import { expect, test } from "vitest";
+import { HostUnreachable } from "../../providers/fly/errors.ts";
+import { createRollout, RolloutStopped } from "../../providers/fly/rollout.ts";
+
+const lines: string[] = [];
+const place = (pop: string, width = 1, app = "a") => ({ app, pop, width, log: (line: string) => lines.push(line) });
+
+/** Work that ends when told. */
+function job() {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  let started = false;
+  return {
+    work: () => {
+      started = true;
+      return promise;
+    },
+    get started() {
+      return started;
+    },
+    end: () => resolve("done"),
+    fail: (error: Error) => reject(error),
+  };
+}
+
+const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+test("no more machines than allowed are out of service at once, in the order they came", async () => {
+  const rollout = createRollout();
+  const jobs = [job(), job(), job()];
+  const turns = jobs.map((it, index) => rollout.turn(place(`p${index}`, 2), it.work));
+  await settle();
+  expect(jobs.map(({ started }) => started)).toEqual([true, true, false]);
+  jobs[1]?.end();
+  await settle();
+  expect(jobs[2]?.started).toBe(true);
+  jobs[0]?.end();
+  jobs[2]?.end();
+  expect(await Promise.all(turns)).toEqual(["done", "done", "done"]);
+});
+
+test("whoever waits is told so", async () => {
+  lines.length = 0;
+  const rollout = createRollout();
+  const first = job();
+  const turns = [rollout.turn(place("cdg-1"), first.work), rollout.turn(place("ewr-1"), async () => "done")];
+  first.end();
+  await Promise.all(turns);
+  expect(lines).toEqual(["ewr-1: waits for its turn, 1 at a time"]);
+});
+
+test("after a failure nothing further begins; what is under way goes on to its end", async () => {
+  const rollout = createRollout();
+  const [first, second, third] = [job(), job(), job()];
+  const turns = [
+    rollout.turn(place("cdg-1", 2), first.work),
+    rollout.turn(place("ewr-1", 2), second.work),
+    rollout.turn(place("fra-1", 2), third.work),
+  ];
+  await settle();
+  first.fail(new Error("broken image"));
+  await expect(turns[0]).rejects.toThrow("broken image");
+  await expect(turns[2]).rejects.toThrow(RolloutStopped);
+  expect(third.started).toBe(false);
+  second.end();
+  expect(await turns[1]).toBe("done");
+});
+
+test("a host that is away holds up nobody", async () => {
+  const rollout = createRollout();
+  await expect(rollout.turn(place("cdg-1"), () => Promise.reject(new HostUnreachable("cdg-1", "m1")))).rejects.toThrow(
+    "cdg-1: skipped, the host of machine m1 does not answer.",
+  );
+  expect(await rollout.turn(place("ewr-1"), async () => "done")).toBe("done");
+});
+
+test("apps do not wait for each other", async () => {
+  const rollout = createRollout();
+  const first = job();
+  const held = rollout.turn(place("cdg-1", 1, "a"), first.work);
+  expect(await rollout.turn(place("cdg-1", 1, "b"), async () => "done")).toBe("done");
+  first.end();
+  await held;
+});
