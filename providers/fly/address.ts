@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { Context, Fate, Handler } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
 import { isGone, isUncertain } from "./errors.ts";
+import { confirmGone } from "./gone.ts";
 import type * as wire from "./schema.ts";
 
 const lifecycle = {
@@ -88,6 +89,9 @@ export const addressHandler = {
       await fly.releaseAddress(outs.app, id);
     } catch (error) {
       if (!isGone(error)) throw error;
+      await confirmGone(`address ${id}`, error, async () =>
+        (await fly.listAddresses(outs.app)).some(({ ip }) => ip === id),
+      );
     }
   },
 } satisfies Handler<AddressInputs, AddressOutputs>;

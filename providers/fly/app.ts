@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { Context, Fate, Handler } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
 import { FlyError, isConflict, isGone, isUncertain } from "./errors.ts";
+import { confirmGone, isLive } from "./gone.ts";
 import type * as wire from "./schema.ts";
 
 const lifecycle = {
@@ -108,13 +109,10 @@ export const appHandler = {
       await fly.deleteApp(outs.app);
     } catch (error) {
       if (!isGone(error)) throw error;
+      await confirmGone(`app ${outs.app}`, error, async () => (await fly.getApp(outs.app)) !== undefined);
     }
   },
 } satisfies Handler<AppInputs, AppOutputs>;
-
-/** Deleted machines and volumes stay listed for a while. */
-const isLive = ({ state = "" }: { state?: string | undefined }): boolean =>
-  !/destroy|fork_cleanup|waiting_for_detach/.test(state);
 
 export class App extends KindResource<AppInputs> {
   declare readonly app: pulumi.Output<string>;

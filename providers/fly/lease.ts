@@ -23,11 +23,16 @@ export async function withLease<T>(
 ): Promise<T> {
   const { nonce } = await acquire();
   const lost = new AbortController();
+  let over = false;
+  let renewal: Promise<void> = Promise.resolve();
   let stopRenewal = scheduleRenewal();
   try {
     return await work({ nonce, lost: lost.signal });
   } finally {
+    over = true;
     stopRenewal();
+    // A renewal that arrives after the release would lease the machine anew, for nobody.
+    await renewal;
     await release();
   }
 
@@ -50,16 +55,21 @@ export async function withLease<T>(
 
   function scheduleRenewal(): () => void {
     return clock.after((ttlSeconds * 1000) / 2, () => {
-      fly.acquireLease(app, id, { ttlSeconds, description: `fly-pops: ${purpose} ${pop}`, nonce }).then(
-        (renewed) => {
-          // An unknown nonce makes a new lease instead of an error: then ours had ended, and others may have come between.
-          if (renewed.nonce === nonce) stopRenewal = scheduleRenewal();
-          else lost.abort(new Error(`${pop}: the lease of machine ${id} ended under way.`));
-        },
-        (error: unknown) =>
-          lost.abort(new Error(`${pop}: the lease of machine ${id} could not be renewed.`, { cause: error })),
-      );
+      renewal = renew();
     });
+  }
+
+  async function renew(): Promise<void> {
+    try {
+      const held = await fly.acquireLease(app, id, { ttlSeconds, description: `fly-pops: ${purpose} ${pop}`, nonce });
+      // An unknown nonce makes a new lease instead of an error: then ours had ended, and others may have come between.
+      if (held.nonce !== nonce) {
+        await fly.releaseLease(app, id, held.nonce).catch(() => undefined);
+        lost.abort(new Error(`the lease of machine ${id} ended under way.`));
+      } else if (!over) stopRenewal = scheduleRenewal();
+    } catch (error) {
+      lost.abort(new Error(`the lease of machine ${id} could not be renewed.`, { cause: error }));
+    }
   }
 
   async function release(): Promise<void> {

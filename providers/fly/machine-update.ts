@@ -4,7 +4,7 @@
  */
 import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
-import { FlyError, HostUnreachable, isNoRoom, isUncertain } from "./errors.ts";
+import { FlyError, HostUnreachable, isNoRoom } from "./errors.ts";
 import { type HeldLease, withLease } from "./lease.ts";
 import { sameConfig } from "./normalise.ts";
 import type { Machine, MachineConfig } from "./schema.ts";
@@ -24,15 +24,17 @@ export interface Target {
   routed: boolean;
 }
 
-/** The update failed. `machine` is what runs now, as last seen, and `serving` whether that was verified. */
+/** The update did not come to its end. What runs now is kept in state, and the next `up` takes it up again. */
 export class UpdateFailed extends Error {
+  /** As last seen. */
   readonly machine: Machine;
-  readonly serving: boolean;
-  constructor(message: string, machine: Machine, serving: boolean, options?: ErrorOptions) {
-    super(message, options);
+  /** It has the wanted config; otherwise the old one, or nobody knows. */
+  readonly applied: boolean;
+  constructor(message: string, machine: Machine, of: { applied: boolean; cause: unknown }) {
+    super(message, { cause: of.cause });
     this.name = "UpdateFailed";
     this.machine = machine;
-    this.serving = serving;
+    this.applied = of.applied;
   }
 }
 
@@ -44,143 +46,227 @@ const pollMs = 2_000;
 /** Gives a machine another config. Resolves with the machine once the new version serves (or rests, if it rested before). */
 export async function updateVerified(target: Target, wanted: MachineConfig, context: Context): Promise<Machine> {
   const { app, id, pop } = target;
-  const { fly, clock, log } = context;
-  const seen = await settled();
-  return withLease({ app, id, pop, purpose: "update of" }, context, async (lease) => {
-    const config = onItsVolume(wanted, seen);
-    const kept = seen.config && sameConfig(config, seen.config, seen.image_ref) ? await keep(seen, lease) : undefined;
+  const seen = await settled(target, context);
+  return withLease({ app, id, pop, purpose: "update of" }, context, (lease) =>
+    new Attempt(target, context, lease, seen).run(onItsVolume(wanted, seen)),
+  );
+}
+
+/** The machine, once it is in a state that lasts. */
+async function settled({ app, id, pop }: Target, { fly, clock }: Context): Promise<Machine> {
+  const deadline = clock.now() + settleMs;
+  for (;;) {
+    const machine = await fly.getMachine(app, id);
+    if (machine.host_status === "unreachable") throw new HostUnreachable(pop, id);
+    if (!passing.has(machine.state ?? "")) return machine;
+    if (clock.now() >= deadline)
+      throw new Error(
+        `${pop}: machine ${id} is ${machine.state} for ${settleMs / 1000} s already. Run again when it has settled.`,
+      );
+    await sleep(clock, pollMs);
+  }
+}
+
+/** One update under one lease. */
+class Attempt {
+  readonly #target: Target;
+  readonly #context: Context;
+  readonly #lease: HeldLease;
+  /** The machine before the update. */
+  readonly #before: Machine;
+  readonly #began: number;
+  /** Fly took the new config, or may have: from here on only looking tells what runs. */
+  #posted = false;
+
+  constructor(target: Target, context: Context, lease: HeldLease, before: Machine) {
+    this.#target = target;
+    this.#context = context;
+    this.#lease = lease;
+    this.#before = before;
+    this.#began = context.clock.now();
+  }
+
+  async run(config: MachineConfig): Promise<Machine> {
+    const before = this.#before;
+    const has = before.config && sameConfig(config, before.config, before.image_ref);
+    const kept = has ? await this.#keep() : undefined;
     if (kept) return kept;
-    const began = clock.now();
-    await fly.cordonMachine(app, id, lease.nonce);
-    if (seen.state === "started" && target.drainSeconds > 0) {
-      log(`${pop}: cordoned, draining for ${target.drainSeconds} s`);
-      await sleep(clock, target.drainSeconds * 1000, lease.lost);
-    }
+    let machine: Machine;
     try {
-      const machine = await put(seen, config, lease, !rests(seen));
-      await route(lease);
-      log(`${pop}: version ${machine.instance_id} ${rests(seen) ? `rests, ${seen.state} as before` : "serves"}`);
-      return machine;
+      await this.#takeOut();
+      machine = await this.#put(before, config, !rests(before));
     } catch (error) {
-      if (lease.lost.aborted) throw error;
-      const after = Math.round((clock.now() - began) / 1000);
-      throw await settleFailure(error, seen, after, lease);
+      throw await this.#undo(error);
     }
-  });
+    await this.#takeIn(machine);
+    const state = rests(before) ? `rests, ${machine.state} as before` : "serves";
+    this.#context.log(`${this.#target.pop}: version ${machine.instance_id} ${state}`);
+    return machine;
+  }
 
   /** The machine has this config already: nothing to post, if it serves. Undefined when it does not. */
-  async function keep(machine: Machine, lease: HeldLease): Promise<Machine | undefined> {
+  async #keep(): Promise<Machine | undefined> {
+    const machine = this.#before;
     if (!rests(machine)) {
       if (machine.state !== "started") return undefined;
-      const known = new Set((machine.events ?? []).map((event) => event.id ?? ""));
-      const deadline = clock.now() + target.timeoutSeconds * 1000;
       try {
-        await untilServing(
-          { app, id, version: machine.instance_id ?? "" },
-          { deadline, known, signal: lease.lost },
-          context,
-        );
+        await this.#serving(machine.instance_id, machine.events);
       } catch (error) {
         if (error instanceof NotServing) return undefined;
         throw error;
       }
     }
     // Fly does not always say whether a machine is cordoned.
-    if (machine.cordoned !== !target.routed) await route(lease);
+    if (machine.cordoned !== !this.#target.routed) await this.#takeIn(machine);
     return machine;
   }
 
-  /** In or out of Fly Proxy's routing, as the stack wants it. */
-  async function route(lease: HeldLease): Promise<void> {
-    if (target.routed) await fly.uncordonMachine(app, id, lease.nonce);
-    else await fly.cordonMachine(app, id, lease.nonce);
+  /** Out of Fly Proxy's routing, with time for it to hear of it everywhere. */
+  async #takeOut(): Promise<void> {
+    const { app, id, pop, drainSeconds } = this.#target;
+    const { fly, clock, log } = this.#context;
+    await fly.cordonMachine(app, id, this.#lease.nonce);
+    if (this.#before.state !== "started" || drainSeconds === 0) return;
+    log(`${pop}: cordoned, draining for ${drainSeconds} s`);
+    await sleep(clock, drainSeconds * 1000, this.#lease.lost);
   }
 
-  /** The machine, once it is in a state that lasts. */
-  async function settled(): Promise<Machine> {
-    const deadline = clock.now() + settleMs;
-    for (;;) {
-      const machine = await fly.getMachine(app, id);
-      if (machine.host_status === "unreachable") throw new HostUnreachable(pop, id);
-      if (!passing.has(machine.state ?? "")) return machine;
-      if (clock.now() >= deadline)
-        throw new Error(
-          `${pop}: machine ${id} is ${machine.state} for ${settleMs / 1000} s already. Nothing changed. Run again when it has settled.`,
-        );
-      await sleep(clock, pollMs);
+  /** In or out of Fly Proxy's routing, as the stack wants it. */
+  async #route(): Promise<void> {
+    const { app, id, routed } = this.#target;
+    if (routed) await this.#context.fly.uncordonMachine(app, id, this.#lease.nonce);
+    else await this.#context.fly.cordonMachine(app, id, this.#lease.nonce);
+  }
+
+  /** The last step of a version that serves. When it fails, all is well but the routing. */
+  async #takeIn(machine: Machine): Promise<void> {
+    try {
+      await this.#route();
+    } catch (error) {
+      throw new UpdateFailed(
+        `${this.#target.pop}: version ${machine.instance_id} is up and its checks pass, but its routing could not be set, ${reason(error)}. Run again.`,
+        machine,
+        { applied: true, cause: error },
+      );
     }
   }
 
   /** Posts a config over `from` and waits until the version it makes serves; or only until it has settled, when it is not to `run`. */
-  async function put(from: Machine, config: MachineConfig, lease: HeldLease, run: boolean): Promise<Machine> {
-    const known = new Set((from.events ?? []).map((event) => event.id ?? ""));
-    const posted = await post(from, config, lease);
-    if (!run) return settled();
-    const deadline = clock.now() + target.timeoutSeconds * 1000;
-    // What fell over before stays stopped after an update.
-    if (from.state !== "started") await startSettled(app, await settled(), deadline, context, lease.nonce);
+  async #put(from: Machine, config: MachineConfig, run: boolean): Promise<Machine> {
+    const posted = await this.#post(from, config);
+    if (!run) return settled(this.#target, this.#context);
+    if (from.state !== "started") {
+      // What fell over before stays stopped after an update.
+      const resting = await settled(this.#target, this.#context);
+      await startSettled(this.#target.app, resting, this.#deadline(), this.#context, this.#lease.nonce);
+    }
+    return this.#serving(posted.instance_id, from.events);
+  }
+
+  /** Every answer but yes is settled by reading: a second post would be a second version, and a "no" may come after the deed. */
+  async #post(from: Machine, config: MachineConfig): Promise<Machine> {
+    const { app, id } = this.#target;
+    const { fly } = this.#context;
+    try {
+      const body = { config, ...(from.instance_id === undefined ? {} : { current_version: from.instance_id }) };
+      const posted = await fly.updateMachine(app, id, body, this.#lease.nonce);
+      this.#posted = true;
+      return posted;
+    } catch (error) {
+      if (!(error instanceof FlyError)) throw error;
+      const now = await fly.getMachine(app, id).catch((unread: unknown) => {
+        this.#posted ||= error.uncertain;
+        throw error.uncertain ? unread : error;
+      });
+      if (now.instance_id === from.instance_id || !now.config || !sameConfig(config, now.config, now.image_ref))
+        throw error;
+      this.#posted = true;
+      return now;
+    }
+  }
+
+  /** `events`: what happened before this version. */
+  #serving(version: string | undefined, events: Machine["events"]): Promise<Machine> {
+    const { app, id } = this.#target;
+    const known = new Set((events ?? []).map((event) => event.id ?? ""));
     return untilServing(
-      { app, id, version: posted.instance_id ?? "" },
-      { deadline, known, signal: lease.lost },
-      context,
+      { app, id, version: version ?? "" },
+      { deadline: this.#deadline(), known, signal: this.#lease.lost },
+      this.#context,
     );
   }
 
-  /** A lost answer is settled by reading: a second post would be a second version. */
-  async function post(from: Machine, config: MachineConfig, lease: HeldLease): Promise<Machine> {
-    try {
-      return await fly.updateMachine(app, id, { config, ...version(from) }, lease.nonce);
-    } catch (error) {
-      if (!isUncertain(error)) throw error;
-      const now = await fly.getMachine(app, id);
-      if (now.instance_id !== from.instance_id && now.config && sameConfig(config, now.config, now.image_ref))
-        return now;
-      throw error;
-    }
+  #deadline(): number {
+    return this.#context.clock.now() + this.#target.timeoutSeconds * 1000;
   }
 
-  /** Puts the old version back where that is needed, and says what came of it. */
-  async function settleFailure(error: unknown, before: Machine, seconds: number, lease: HeldLease): Promise<Error> {
-    if (!(error instanceof NotServing)) {
-      await route(lease);
-      return refused(pop, error);
-    }
-    log(`${pop}: ${error.message}; putting version ${before.instance_id} back`);
-    try {
-      const back = await restore(before, lease);
-      await route(lease);
+  /** Puts the old config back where that is needed, and says what came of it. */
+  async #undo(error: unknown): Promise<Error> {
+    const { app, id, pop } = this.#target;
+    const { fly, clock, log } = this.#context;
+    const before = this.#before;
+    const after = `after ${Math.round((clock.now() - this.#began) / 1000)} s`;
+    const see = `See: npx fly-pops logs ${pop}`;
+    const now = () => fly.getMachine(app, id).catch(() => before);
+    if (this.#lease.lost.aborted) {
+      const machine = await now();
       return new UpdateFailed(
-        `${pop}: update undone after ${seconds} s, ${error.message}. The old configuration is back as version ${back.instance_id}, its checks pass; no other PoP was touched after this. See: npx fly-pops logs ${pop}`,
-        back,
-        true,
-        { cause: error },
+        `${pop}: update given up ${after}, ${reason(error)} Somebody else may be changing the machine, so it was left as it is: ${machine.state} with version ${machine.instance_id}. Run again when they are done.`,
+        machine,
+        { applied: false, cause: error },
       );
+    }
+    if (!this.#posted) return this.#refused(error);
+    log(`${pop}: ${reason(error)}; putting the configuration of version ${before.instance_id} back`);
+    let back: Machine;
+    try {
+      back = await this.#restore();
     } catch (second) {
-      const now = await fly.getMachine(app, id).catch(() => before);
-      await route(lease).catch(() => undefined);
+      await this.#route().catch(() => undefined);
+      const machine = await now();
       return new UpdateFailed(
-        `${pop}: update failed after ${seconds} s, ${error.message}; and the old configuration could not be put back, ${reason(second)}. The machine is ${now.state} with version ${now.instance_id}. Look at its logs, then run again: npx fly-pops logs ${pop}`,
-        now,
-        false,
-        { cause: error },
+        `${pop}: update failed ${after}, ${reason(error)}; and the old configuration could not be put back, ${reason(second)}. When last seen the machine was ${machine.state} with version ${machine.instance_id}. ${see}; then run again.`,
+        machine,
+        { applied: false, cause: error },
       );
     }
+    const routing = await this.#route().then(
+      () => "",
+      (second: unknown) => ` Its routing could not be set, ${reason(second)}: the next run does that.`,
+    );
+    return new UpdateFailed(
+      `${pop}: update undone ${after}, ${reason(error)}. The old configuration is back as version ${back.instance_id} and verified; no other PoP is touched after this.${routing} ${see}`,
+      back,
+      { applied: false, cause: error },
+    );
   }
 
-  async function restore(before: Machine, lease: HeldLease): Promise<Machine> {
-    const now = await settled();
-    const config = pinned(before);
+  async #restore(): Promise<Machine> {
+    const now = await settled(this.#target, this.#context);
+    const config = pinned(this.#before);
     // Fly may have gone back by itself; then there is nothing to post, only to verify.
-    if (now.state === "started" && now.config && sameConfig(config, now.config, now.image_ref)) {
-      const known = new Set((now.events ?? []).map((event) => event.id ?? ""));
-      const deadline = clock.now() + target.timeoutSeconds * 1000;
-      return untilServing(
-        { app, id, version: now.instance_id ?? "" },
-        { deadline, known, signal: lease.lost },
-        context,
+    if (now.state === "started" && now.config && sameConfig(config, now.config, now.image_ref))
+      return this.#serving(now.instance_id, now.events);
+    return this.#put(now, config, !rests(this.#before));
+  }
+
+  /** Fly did not take the update: the old version was never touched, but for its routing. */
+  async #refused(error: unknown): Promise<Error> {
+    const { pop } = this.#target;
+    const still = "The old version goes on serving";
+    const why = isNoRoom(error)
+      ? `${pop}: no room for the new version, ${error.message}. ${still}. Try again later, or take a smaller size.`
+      : `${pop}: ${reason(error)}. ${still}. Run again.`;
+    try {
+      await this.#route();
+      return new Error(why, { cause: error });
+    } catch (second) {
+      return new UpdateFailed(
+        `${why} It could not be put back into routing, ${reason(second)}: the next run does that.`,
+        this.#before,
+        { applied: false, cause: error },
       );
     }
-    return put(now, config, lease, !rests(before));
   }
 }
 
@@ -191,27 +277,12 @@ function onItsVolume(config: MachineConfig, machine: Machine): MachineConfig {
   return volume && mount ? { ...config, mounts: [{ ...mount, volume }] } : config;
 }
 
-const version = (machine: Machine): { current_version?: string } =>
-  machine.instance_id === undefined ? {} : { current_version: machine.instance_id };
-
 /** The config that ran, with the image as the digest it ran with: its tag may have moved since. */
 function pinned(machine: Machine): MachineConfig {
   const { registry, repository, digest } = machine.image_ref ?? {};
   const config = machine.config ?? {};
   if (!digest || !repository || config.image?.includes("@")) return config;
   return { ...config, image: `${registry ? `${registry}/` : ""}${repository}@${digest}` };
-}
-
-/** Fly did not take the update: the old version was never touched. */
-function refused(pop: string, error: unknown): Error {
-  const still = "The old version goes on serving.";
-  if (isNoRoom(error))
-    return new Error(
-      `${pop}: no room for the new version, ${error.message}. ${still} Try again later, or take a smaller size.`,
-      { cause: error },
-    );
-  if (error instanceof FlyError) return new Error(`${pop}: ${error.message}. ${still} Run again.`, { cause: error });
-  return error instanceof Error ? error : new Error(String(error));
 }
 
 const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error));

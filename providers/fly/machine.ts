@@ -5,6 +5,7 @@ import { sleep } from "../clock.ts";
 import { type Context, type Fate, HalfMade, type Handler, mustCall } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
 import { FlyError, isClaimed, isConflict, isGone, isNoRoom, isUncertain } from "./errors.ts";
+import { confirmGone, isLive } from "./gone.ts";
 import { type Target, UpdateFailed, updateVerified } from "./machine-update.ts";
 import { drift } from "./normalise.ts";
 import * as wire from "./schema.ts";
@@ -251,9 +252,11 @@ export const machineHandler = {
       try {
         return toOutputs(news, await updateVerified(target(id, news), toWire(news), context), true);
       } catch (error) {
-        // State must say what runs: the old config, under the version it has now.
-        if (error instanceof UpdateFailed)
-          throw new HalfMade(id, toOutputs(toInputs(olds), error.machine, false), error.message, { cause: error });
+        // State must say what runs, and under which version.
+        if (error instanceof UpdateFailed) {
+          const running = error.applied ? news : toInputs(olds);
+          throw new HalfMade(id, toOutputs(running, error.machine, false), error.message, { cause: error });
+        }
         throw error;
       }
     });
@@ -268,6 +271,9 @@ export const machineHandler = {
       await fly.deleteMachine(outs.app, id, { force: true });
     } catch (error) {
       if (!isGone(error)) throw error;
+      await confirmGone(`machine ${id}`, error, async () =>
+        (await fly.listMachines(outs.app)).some((it) => it.id === id && isLive(it)),
+      );
     }
   },
 } satisfies Handler<MachineInputs, MachineOutputs>;

@@ -26,7 +26,7 @@ export const Check = z.looseObject({
   method: z.string().optional(),
   path: z.string().optional(),
   protocol: z.string().optional(),
-  headers: orNull(z.array(z.looseObject({ name: z.string(), values: z.array(z.string()) }))),
+  headers: orNull(z.array(z.looseObject({ name: z.string(), values: orNull(z.array(z.string())) }))),
   tls_skip_verify: z.boolean().optional(),
   tls_server_name: z.string().optional(),
   /** On machine checks only: informational (default, no effect on routing) or readiness. */

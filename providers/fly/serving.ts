@@ -58,15 +58,10 @@ export async function untilServing(
       const { state = "started" } = await fly.waitMachine(app, id, { states: ["started", "failed"], version, seconds });
       return state === "started";
     } catch (error) {
-      if (!(error instanceof FlyError)) throw error;
-      if (error.status === 408) return false;
-      if (isGone(error) && clock.now() - born < absenceMs) {
-        await sleep(clock, pollMs, signal);
-        return false;
-      }
-      // A wait for a version that was replaced meanwhile is refused; reading the machine tells by what.
-      if (error.status === 400 || error.status === 404) return false;
-      throw error;
+      if (!mayPass(error)) throw error;
+      // 408 is Fly's "not yet", and took its time; a wait for a version that was replaced is refused at once, and reading tells by what.
+      if (error.status !== 408) await sleep(clock, pollMs, signal);
+      return false;
     }
   }
 
@@ -75,13 +70,18 @@ export async function untilServing(
       try {
         return await fly.getMachine(app, id);
       } catch (error) {
-        if (!isGone(error)) throw error;
-        if (clock.now() - born >= absenceMs) throw new NotServing("the machine is gone", true);
+        if (!mayPass(error)) throw error;
+        if (isGone(error) && clock.now() - born >= absenceMs) throw new NotServing("the machine is gone", true);
+        if (clock.now() >= deadline) throw new NotServing(`its state cannot be read, ${error.message}`, false);
         await sleep(clock, pollMs, signal);
       }
     }
   }
 }
+
+/** An answer that says nothing of the machine: asked again until the deadline. One that says who we are not stays. */
+const mayPass = (error: unknown): error is FlyError =>
+  error instanceof FlyError && error.status !== 401 && error.status !== 403;
 
 /** Throws when this version is lost for good: another one runs, it ended by itself, or Fly gave up on it. */
 function judge(machine: Machine, version: string, known: ReadonlySet<string>): void {

@@ -5,6 +5,7 @@ import { sleep } from "../clock.ts";
 import type { Context, Failure, Fate, Handler } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
 import { FlyError, isGone, isNoRoom, isUncertain } from "./errors.ts";
+import { isLive } from "./gone.ts";
 import type * as wire from "./schema.ts";
 
 const lifecycle = {
@@ -43,17 +44,7 @@ const toOutputs = (inputs: VolumeInputs, volume: wire.Volume): VolumeOutputs => 
   zone: volume.zone ?? null,
 });
 
-/** States from which a volume does not come back. It stays listed for a day. */
-const gone = new Set([
-  "scheduling_destroy",
-  "fork_cleanup",
-  "waiting_for_detach",
-  "pending_destroy",
-  "destroying",
-  "destroyed",
-]);
 const ready = new Set(["created", "hydrating"]);
-const isLive = (volume: wire.Volume): boolean => !gone.has(volume.state ?? "");
 
 /** How long Fly may take to restore, or to let go of a volume after its machine went: minutes have been seen. */
 const settleMs = 150_000;
@@ -108,6 +99,18 @@ async function byId(id: string, { app }: VolumeInputs, { fly }: Context): Promis
   } catch (error) {
     if (isGone(error)) return undefined;
     throw error;
+  }
+}
+
+/** Grows it. After any answer but yes the volume is read: one that was grown before refuses to grow to the size it has. */
+async function extend(id: string, { app, sizeGb }: VolumeInputs, { fly }: Context): Promise<wire.ExtendVolume> {
+  try {
+    return await fly.extendVolume(app, id, sizeGb);
+  } catch (error) {
+    if (!(error instanceof FlyError)) throw error;
+    const volume = await fly.getVolume(app, id);
+    if ((volume.size_gb ?? 0) < sizeGb) throw error;
+    return { volume };
   }
 }
 
@@ -189,8 +192,7 @@ export const volumeHandler = {
       inputs.adopt === undefined ? await find(inputs, context) : await adopted(inputs.adopt, inputs, context);
     if (found) {
       context.log(`${inputs.pop}: volume ${found.id} exists, adopted`);
-      if ((found.size_gb ?? inputs.sizeGb) < inputs.sizeGb)
-        await context.fly.extendVolume(inputs.app, found.id, inputs.sizeGb);
+      if ((found.size_gb ?? inputs.sizeGb) < inputs.sizeGb) await extend(found.id, inputs, context);
     }
     if (!found) await refuseFullRegion(inputs, context);
     const volume = await untilReady(found ?? (await createOrSettle(inputs, context)), inputs, context);
@@ -205,10 +207,10 @@ export const volumeHandler = {
     const inputs = { ...kept, region: volume.region ?? outs.region, sizeGb: volume.size_gb ?? outs.sizeGb };
     return { id: volume.id, outs: toOutputs(inputs, volume), inputs };
   },
-  async update(id, olds, news, { fly, log }) {
+  async update(id, olds, news, context) {
     if (news.sizeGb <= olds.sizeGb) return { ...olds, ...news, sizeGb: olds.sizeGb };
-    const { volume, needs_restart } = await fly.extendVolume(news.app, id, news.sizeGb);
-    log(
+    const { volume, needs_restart } = await extend(id, news, context);
+    context.log(
       `${news.pop}: volume ${id} grew from ${olds.sizeGb} to ${news.sizeGb} GB${needs_restart ? "; its file system grows at the next restart of the machine" : ""}`,
     );
     return toOutputs(news, volume);
