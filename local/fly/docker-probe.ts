@@ -65,7 +65,7 @@ async function probeHttp(check: Check, at: Address, signal: AbortSignal): Promis
 /** Node takes a list for any header but Host. */
 function headersOf({ headers }: Check): Record<string, string | string[]> {
   return Object.fromEntries(
-    (headers ?? []).map(({ name, values }) => [name, values.length === 1 ? (values[0] ?? "") : values]),
+    (headers ?? []).map(({ name, values }) => [name, values?.length === 1 ? (values[0] ?? "") : (values ?? [])]),
   );
 }
 

@@ -13,7 +13,7 @@ import { seeded } from "../../local/fly/random.ts";
 import { createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
 import { memoryStore } from "../../local/fly/store.ts";
 import manifest from "../../package.json" with { type: "json" };
-import { systemClock } from "../../providers/clock.ts";
+import { sleep, systemClock } from "../../providers/clock.ts";
 import { image } from "./context.ts";
 
 const root = join(import.meta.dirname, "..", "..");
@@ -45,6 +45,10 @@ export interface Engine extends AsyncDisposable {
   config(values: Record<string, unknown>): void;
   run(args: string[], env?: Record<string, string | undefined>): Promise<Ran>;
   up(): Promise<Ran>;
+  /** An `up` in the hands of the test: its process, and its end. */
+  start(): { pid: number; ended: Promise<Ran> };
+  /** Resolves when local Fly is asked this, e.g. "POST machines". */
+  asked(route: string): Promise<void>;
   /** The state as it lies on disk. */
   state(): string;
   /** Calls that may have changed something, and forgets them. */
@@ -65,15 +69,31 @@ export const stack = (over: Record<string, unknown> = {}): Record<string, unknow
   ...over,
 });
 
-export async function engine(): Promise<Engine> {
+export interface EngineOptions {
+  /** Milliseconds every call takes on its way. Default 0. */
+  latencyMs?: number;
+  /** Files of the project folder that stand in place of the working tree's, by name. */
+  files?: Record<string, string>;
+}
+
+export async function engine({ latencyMs = 0, files = {} }: EngineOptions = {}): Promise<Engine> {
   const home = mkdtempSync(join(tmpdir(), "fly-pops-engine-"));
   const project = join(home, "project");
   mkdirSync(project);
-  for (const entry of readdirSync(root).filter((name) => !/^(\.|Pulumi\..+\.yaml$)/.test(name)))
+  for (const entry of readdirSync(root).filter((name) => !/^(\.|Pulumi\..+\.yaml$)/.test(name) && !(name in files)))
     symlinkSync(join(root, entry), join(project, entry));
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(project, name), text);
   const runner = createStateRunner(systemClock, { pullMs: 0, bootMs: 20, stopMs: 0 });
   const fly = await createLocalFly({ clock: systemClock, runner, random: seeded(1), store: memoryStore(), token });
-  const server = await serve(fly.handle);
+  const asked = new Map<string, () => void>();
+  const server = await serve(async (request) => {
+    if (latencyMs > 0) await sleep(systemClock, latencyMs);
+    const answer = await fly.handle(request);
+    const route = fly.calls.list.at(-1)?.route ?? "";
+    asked.get(route)?.();
+    asked.delete(route);
+    return answer;
+  });
   const backend = join(home, "backend");
   mkdirSync(backend);
   const file = join(project, "Pulumi.test.yaml");
@@ -90,16 +110,18 @@ export async function engine(): Promise<Engine> {
     NO_COLOR: "1",
   };
 
-  const run: Engine["run"] = (args, env = {}) =>
-    new Promise((resolve) => {
-      execFile(
-        join(bin, "pulumi"),
-        ["--non-interactive", ...args],
-        { cwd: project, env: { ...environment, ...env } as NodeJS.ProcessEnv, maxBuffer: 2 ** 26 },
-        (error, stdout, stderr) =>
-          resolve({ code: error === null ? 0 : Number(error.code ?? 1), output: `${stdout}${stderr}` }),
-      );
-    });
+  const start = (args: string[], env: Record<string, string | undefined> = {}) => {
+    const { promise: ended, resolve } = Promise.withResolvers<Ran>();
+    const child = execFile(
+      join(bin, "pulumi"),
+      ["--non-interactive", ...args],
+      { cwd: project, env: { ...environment, ...env } as NodeJS.ProcessEnv, maxBuffer: 2 ** 26 },
+      (error, stdout, stderr) =>
+        resolve({ code: error === null ? 0 : Number(error.code ?? 1), output: `${stdout}${stderr}` }),
+    );
+    return { pid: child.pid ?? 0, ended };
+  };
+  const run: Engine["run"] = (args, env) => start(args, env).ended;
   const onStack = ["--stack", "test"];
   const made = await run(["stack", "init", "test"]);
   if (made.code !== 0) throw new Error(made.output);
@@ -132,6 +154,11 @@ export async function engine(): Promise<Engine> {
     config,
     run: (args, env) => run([...args, ...onStack], env),
     up: () => run(["up", "--yes", "--skip-preview", ...onStack]),
+    start: () => start(["up", "--yes", "--skip-preview", ...onStack]),
+    asked: (route) =>
+      new Promise((resolve) => {
+        asked.set(route, resolve);
+      }),
     state: () => readFileSync(join(backend, ".pulumi", "stacks", "fly-pops", "test.json"), "utf8"),
     mutations() {
       const routes = fly.calls.list.filter(({ method }) => method !== "GET").map(({ route }) => route ?? "?");

@@ -1,0 +1,172 @@
+/** Calls of single operations, and what the real engine takes for a hundred PoPs, beside what it takes for nothing at all. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { appHandler } from "../providers/fly/app.ts";
+import { machineHandler } from "../providers/fly/machine.ts";
+import { regions as allRegions } from "../providers/fly/regions.ts";
+import { volumeHandler } from "../providers/fly/volume.ts";
+import { app, image, machineInputs, volumeInputs, withImage } from "../test/support/context.ts";
+import { type Engine, engine, stack } from "../test/support/engine.ts";
+import { faultWorld } from "../test/support/faults/world.ts";
+import { type Benchmark, columns } from "./benchmark.ts";
+
+export const title = "calls an update, a PoP and an unchanged run take; a hundred PoPs by the real engine";
+
+const pops = 100;
+const latencyMs = 20;
+/** Runs of what is quick, of which the median counts. */
+const repeats = 3;
+
+interface Cost {
+  seconds: number;
+  calls: number;
+}
+
+export const run: Benchmark["run"] = async (log) => {
+  const single = await singleCalls();
+  log(`engine: ${pops} PoPs, ${latencyMs} ms a call`);
+  const fleet = await measureFleet(log);
+  const floor = await measureFloor(fleet.resources, log);
+  const { resources, noopMutations, readsPerObject, ...costs } = fleet;
+  const cost = (name: string, { seconds, calls }: Cost) => [name, seconds.toFixed(1), String(calls)];
+  return {
+    table: columns([
+      ["", "s", "calls"],
+      ["healthy update of a machine", "", String(single.updateCalls)],
+      ["create of a PoP, volume and machine", "", String(single.createCalls)],
+      cost(`first up, ${pops} PoPs`, costs.first),
+      cost("up after one line more in the stack file, a region", costs.oneLine),
+      cost("up after another image, all machines, 10 at a time", costs.newImage),
+      cost("preview without change", costs.noop),
+      cost(`preview of ${resources} no-op resources, the engine's floor`, floor.preview),
+      cost("up without change", costs.noopUp),
+      cost(`up of ${resources} no-op resources`, floor.up),
+      cost("refresh", costs.refresh),
+      ["mutations of an up without change", "", String(noopMutations)],
+      ["preview, times the floor", (costs.noop.seconds / floor.preview.seconds).toFixed(2), ""],
+      ["reads an object in a refresh", "", readsPerObject.toFixed(2)],
+    ]),
+    result: {
+      ...single,
+      noopMutations,
+      readsPerObject,
+      pops,
+      resources,
+      latencyMs,
+      ...costs,
+      engineFloor: floor.preview,
+      engineFloorUp: floor.up,
+      noopToFloor: round(costs.noop.seconds / floor.preview.seconds),
+    },
+  };
+};
+
+/** In process, without an engine: what the handlers call. */
+async function singleCalls(): Promise<{ updateCalls: number; createCalls: number }> {
+  await using world = await faultWorld();
+  const context = world.context();
+  await appHandler.create({ app, organization: "personal" }, context);
+  const calls = async <T>(work: () => Promise<T>) => {
+    world.fly.calls.clear();
+    return { made: await work(), count: world.fly.calls.count() };
+  };
+  const volume = await calls(() => volumeHandler.create(volumeInputs(), context));
+  const inputs = machineInputs(volume.made.id);
+  const machine = await calls(() => machineHandler.create(inputs, context));
+  const { id, outs } = machine.made;
+  const update = await calls(() => machineHandler.update(id, outs, withImage(inputs, 2), context));
+  return { updateCalls: update.count, createCalls: volume.count + machine.count };
+}
+
+/** `pops` of them over all regions but the last, which is the line that is added. */
+function fleetStack(over: { last?: boolean; image?: number } = {}): Record<string, unknown> {
+  const codes = allRegions
+    .filter(({ deprecated }) => !deprecated)
+    .map(({ code }) => code)
+    .toSorted();
+  const last = codes.pop() ?? "";
+  const regions = Object.fromEntries(
+    codes.map((code, index) => [
+      code,
+      { replicas: Math.floor(pops / codes.length) + (index < pops % codes.length ? 1 : 0) },
+    ]),
+  );
+  return stack({
+    regions: over.last ? { ...regions, [last]: {} } : regions,
+    imageRef: image(over.image ?? 1),
+    rollout: { drain: 0, timeout: "60s", maxUnavailable: 10 },
+  });
+}
+
+async function measureFleet(log: (line: string) => void) {
+  await using it = await engine({ latencyMs });
+  it.config(fleetStack());
+  const up = ["up", "--yes", "--skip-preview"];
+  const first = await timed(it, up, log);
+  const resources = JSON.parse(it.state()).checkpoint.latest.resources.filter(({ type }: { type: string }) =>
+    type.startsWith("pulumi-nodejs:dynamic/"),
+  ).length as number;
+  const noop = await median(() => timed(it, ["preview", "--expect-no-changes"], log));
+  const noopUp = await median(() => timed(it, [...up, "--expect-no-changes"], log));
+  const noopMutations = it.mutations().length;
+  await timed(it, [...up, "--expect-no-changes"], log);
+  const refresh = await timed(it, ["refresh", "--yes", "--skip-preview", "--expect-no-changes"], log);
+  const readsPerObject = round(refresh.calls / resources);
+  it.config(fleetStack({ last: true }));
+  const oneLine = await timed(it, up, log);
+  it.config(fleetStack({ last: true, image: 2 }));
+  const newImage = await timed(it, up, log);
+  return { resources, first, noop, noopUp, noopMutations, refresh, readsPerObject, oneLine, newImage };
+}
+
+/** As many resources of a dynamic provider with a constant text that does nothing. */
+async function measureFloor(count: number, log: (line: string) => void) {
+  const program = `import * as pulumi from "@pulumi/pulumi";
+const __provider = 'exports.handler=()=>require("./floor.ts").handler("Thing")';
+for (let n = 0; n < ${count}; n++)
+  new pulumi.CustomResource("pulumi-nodejs:dynamic/floor:Thing", \`thing-\${n}\`, { n, __provider });
+`;
+  const provider = `const provider = {
+  check: async (_olds, news) => ({ inputs: news, failures: [] }),
+  diff: async () => ({}),
+  create: async (inputs) => ({ id: String(inputs.n), outs: inputs }),
+  read: async (id, props) => ({ id, props }),
+  update: async (_id, _olds, news) => ({ outs: news }),
+  delete: async () => {},
+};
+export const handler = () => provider;
+`;
+  await using it = await engine({
+    files: {
+      "index.ts": program,
+      "floor.ts": provider,
+      "Pulumi.yaml": readFileSync(join(import.meta.dirname, "..", "Pulumi.yaml"), "utf8").split("\nconfig:")[0] ?? "",
+    },
+  });
+  it.config({});
+  const up = ["up", "--yes", "--skip-preview"];
+  await timed(it, up, log);
+  return {
+    preview: await median(() => timed(it, ["preview", "--expect-no-changes"], log)),
+    up: await median(() => timed(it, [...up, "--expect-no-changes"], log)),
+  };
+}
+
+async function timed(it: Engine, args: string[], log: (line: string) => void): Promise<Cost> {
+  it.fly.calls.clear();
+  const began = performance.now();
+  const { code, output } = await it.run(args);
+  const seconds = round((performance.now() - began) / 1000);
+  if (code !== 0) throw new Error(`pulumi ${args.join(" ")} ended with ${code}:\n${output}`);
+  const calls = it.fly.calls.count();
+  log(`pulumi ${args.join(" ")}: ${seconds} s, ${calls} calls`);
+  return { seconds, calls };
+}
+
+async function median(measure: () => Promise<Cost>): Promise<Cost> {
+  const all: Cost[] = [];
+  for (let n = 0; n < repeats; n++) all.push(await measure());
+  return all.toSorted((a, b) => a.seconds - b.seconds)[Math.floor(repeats / 2)] as Cost;
+}
+
+const round = (value: number): number => Math.round(value * 100) / 100;

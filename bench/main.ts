@@ -1,0 +1,30 @@
+/**
+ * `npm run bench` lists the benchmarks, `npm run -s bench -- <name>` runs one: a table on stderr, one JSON object on stdout.
+ */
+import { readdirSync } from "node:fs";
+import type { Benchmark } from "./benchmark.ts";
+
+const notBenchmarks = ["main.ts", "benchmark.ts"];
+const names = readdirSync(import.meta.dirname)
+  .filter((file) => file.endsWith(".ts") && !notBenchmarks.includes(file))
+  .map((file) => file.slice(0, -3))
+  .toSorted();
+
+const load = async (name: string): Promise<Benchmark> => (await import(`./${name}.ts`)) as Benchmark;
+
+const [name, ...rest] = process.argv.slice(2);
+if (name === undefined) {
+  for (const it of names) console.error(`${it.padEnd(12)}${(await load(it)).title}`);
+  console.error("\nRun one: npm run -s bench -- NAME");
+} else if (!names.includes(name) || rest.length > 0) {
+  console.error(
+    `bench: there is no benchmark "${[name, ...rest].join(" ")}". Nothing was run. Benchmarks: ${names.join(", ")}.`,
+  );
+  process.exitCode = 2;
+} else {
+  const { title, run } = await load(name);
+  console.error(title);
+  const { table, result } = await run((line) => console.error(line));
+  console.error(`\n${table}`);
+  console.log(JSON.stringify(result));
+}
