@@ -4,6 +4,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { type EngineEvent, LocalWorkspace, PulumiCommand, type Stack } from "@pulumi/pulumi/automation/index.js";
 import manifest from "../package.json" with { type: "json" };
+import { mendCheckpoint } from "./checkpoint.ts";
 import { localEnvironment } from "./environment.ts";
 import { paths, projectDir, stackName } from "./paths.ts";
 import { isAlive } from "./process.ts";
@@ -22,6 +23,8 @@ export async function deploy(progress: (line: string) => void): Promise<Changes>
     if (event.summaryEvent) changes = { ...event.summaryEvent.resourceChanges } as Changes;
   };
   try {
+    if (mendCheckpoint(paths.state))
+      progress("the last run was killed while it wrote its state: going back to the backup");
     const stack = await openStack();
     await unlock(stack);
     if (await wasCutOff()) {

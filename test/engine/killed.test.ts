@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "vitest";
+import { mendCheckpoint } from "../../local/checkpoint.ts";
 import { image } from "../support/context.ts";
 import { type Engine, engine, stack } from "../support/engine.ts";
 
@@ -48,7 +49,8 @@ test.concurrent.for(["POST volumes", "POST machines"])(
     await Promise.race([asked, ended.then(({ output }) => expect.fail(`it ended before ${route}:\n${output}`))]);
     process.kill(pid, "SIGKILL");
     await ended;
-    await it.run(["cancel", "--yes"]); // a killed CLI leaves its lock
+    mendCheckpoint(it.stateFile); // it may have been writing its state
+    await it.run(["cancel", "--yes"]); // and left its lock
     const up = await it.up();
     expect(up.code, up.output).toBe(0);
     await it.run(["refresh", "--yes", "--skip-preview", "--clear-pending-creates"]);

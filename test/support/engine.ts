@@ -51,6 +51,8 @@ export interface Engine extends AsyncDisposable {
   asked(route: string): Promise<void>;
   /** The state as it lies on disk. */
   state(): string;
+  /** The same file by its path. */
+  stateFile: string;
   /** Calls that may have changed something, and forgets them. */
   mutations(): string[];
 }
@@ -159,6 +161,7 @@ export async function engine({ latencyMs = 0, files = {} }: EngineOptions = {}):
       new Promise((resolve) => {
         asked.set(route, resolve);
       }),
+    stateFile: join(backend, ".pulumi", "stacks", "fly-pops", "test.json"),
     state: () => readFileSync(join(backend, ".pulumi", "stacks", "fly-pops", "test.json"), "utf8"),
     mutations() {
       const routes = fly.calls.list.filter(({ method }) => method !== "GET").map(({ route }) => route ?? "?");
