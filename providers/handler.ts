@@ -34,6 +34,8 @@ export interface Handler<Inputs extends Properties, Outputs extends Inputs> {
   deleteBeforeReplace: boolean;
   /** What the shape cannot say, e.g. that a volume never shrinks. No I/O. */
   check?(olds: Inputs | undefined, news: Inputs): Failure[];
+  /** True for what a create or update left half made: then `update` is called although nothing differs. */
+  unfinished?(outs: Outputs): boolean;
   /** Find or create. */
   create(inputs: Inputs, context: Context): Promise<{ id: string; outs: Outputs }>;
   /** What is there now, in the shape of state; undefined when it is gone. `inputs` of the result show drift; `id` when the object has another one now. */

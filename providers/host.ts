@@ -9,6 +9,7 @@ import { systemClock } from "./clock.ts";
 import { addressHandler } from "./fly/address.ts";
 import { Fly } from "./fly/api.ts";
 import { appHandler } from "./fly/app.ts";
+import { told } from "./fly/errors.ts";
 import { machineHandler } from "./fly/machine.ts";
 import { createRollout } from "./fly/rollout.ts";
 import { volumeHandler } from "./fly/volume.ts";
@@ -87,21 +88,21 @@ export function createProvider<I extends Properties, O extends I>(
     },
 
     async diff(_id, olds, news) {
-      // `changes` stays undefined: the engine then compares inputs itself, and stores new ones it need not call us for.
-      return {
-        replaces: replacedBy(of.lifecycle, without(olds), without(news)),
-        deleteBeforeReplace: of.deleteBeforeReplace,
-      };
+      // `changes` stays undefined: the engine then compares inputs itself, and stores new ones it need not call us for. Except for what is half
+      // made: a refresh makes the engine forget that.
+      const replaces = replacedBy(of.lifecycle, without(olds), without(news));
+      const unfinished = of.unfinished?.(without(olds) as O) ?? false;
+      return { replaces, deleteBeforeReplace: of.deleteBeforeReplace, ...(unfinished ? { changes: true } : {}) };
     },
 
     create: (inputs) =>
-      guarded(async () => {
+      guarded(inputs, async () => {
         const { id, outs } = await of.create(without(inputs) as I, await ready());
         return { id: String(id), outs: own(outs) };
       }),
 
     read: (id, outs) =>
-      guarded(async () => {
+      guarded(outs, async () => {
         const found = await of.read(id, without(outs ?? {}) as O, await ready());
         // An empty id is how the protocol says "gone".
         return found
@@ -110,24 +111,26 @@ export function createProvider<I extends Properties, O extends I>(
       }),
 
     update: (id, olds, news) =>
-      guarded(async () => ({ outs: own(await of.update(id, without(olds) as O, without(news) as I, await ready())) })),
+      guarded(news, async () => ({
+        outs: own(await of.update(id, without(olds) as O, without(news) as I, await ready())),
+      })),
 
-    delete: (id, outs) => guarded(async () => of.delete(id, without(outs) as O, await ready())),
+    delete: (id, outs) => guarded(outs, async () => of.delete(id, without(outs) as O, await ready())),
   };
 
-  /** Errors leave without secrets, without a stack for the user, and half-made things with what must be kept of them. */
-  async function guarded<T>(work: () => Promise<T>): Promise<T> {
+  /** Errors leave as sentences, without secrets, without a stack for the user, and half-made things with what must be kept of them. */
+  async function guarded<T>({ pop, app }: Properties = {}, work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      const message = redact(error instanceof Error ? error.message : String(error), [...secrets]);
-      const told =
+      const message = redact(told(String(pop ?? app ?? kind), error), [...secrets]);
+      const failure =
         error instanceof HalfMade
           ? Object.assign(new Error(message), { id: error.id, properties: own(error.outs), reasons: [message] })
           : new Error(message);
       // The host prints `${error}: ${error.stack}` to the user.
-      told.stack = "";
-      throw told;
+      failure.stack = "";
+      throw failure;
     }
   }
 }

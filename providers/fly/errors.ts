@@ -73,6 +73,19 @@ export class HostUnreachable extends Error {
   }
 }
 
+/** An answer of Fly as a sentence for people: whom it concerns, what was asked, why not, what to do. Other errors have their own. */
+export function told(subject: string, error: unknown): string {
+  if (!(error instanceof FlyError)) return error instanceof Error ? error.message : String(error);
+  return `${subject}: ${error.message}. ${advice(error)}`;
+}
+
+function advice({ status }: FlyError): string {
+  if (status === 401) return "Fly does not know the token: check FLY_API_TOKEN or fly:token, then run again.";
+  if (status === 403) return "The token may not do this: take one of the app's organization, then run again.";
+  if (status === 404) return 'If it was deleted by hand, "pulumi refresh" takes note of it; then run again.';
+  return "Run again: what was made is found, nothing is made twice.";
+}
+
 /** No answer that tells whether it happened. */
 export const isUncertain = (error: unknown): error is FlyError => error instanceof FlyError && error.uncertain;
 

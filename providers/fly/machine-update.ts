@@ -113,7 +113,8 @@ class Attempt {
         await this.#serving(machine.instance_id, machine.events);
       } catch (error) {
         if (error instanceof NotServing) return undefined;
-        throw error;
+        if (!this.#lease.lost.aborted) throw error;
+        throw new Error(`${this.#target.pop}: ${reason(error)} Nothing was changed. Run again.`, { cause: error });
       }
     }
     // Fly does not always say whether a machine is cordoned.
@@ -154,7 +155,11 @@ class Attempt {
   /** Posts a config over `from` and waits until the version it makes serves; or only until it has settled, when it is not to `run`. */
   async #put(from: Machine, config: MachineConfig, run: boolean): Promise<Machine> {
     const posted = await this.#post(from, config);
-    if (!run) return settled(this.#target, this.#context);
+    if (!run) {
+      const resting = await settled(this.#target, this.#context);
+      if (resting.instance_id === posted.instance_id) return resting;
+      throw new NotServing(`Fly went back to version ${resting.instance_id}`, true);
+    }
     if (from.state !== "started") {
       // What fell over before stays stopped after an update.
       const resting = await settled(this.#target, this.#context);
@@ -211,7 +216,7 @@ class Attempt {
     if (this.#lease.lost.aborted) {
       const machine = await now();
       return new UpdateFailed(
-        `${pop}: update given up ${after}, ${reason(error)} Somebody else may be changing the machine, so it was left as it is: ${machine.state} with version ${machine.instance_id}. Run again when they are done.`,
+        `${pop}: update given up ${after}, ${reason(error)} Somebody else may be changing the machine, so it was left as it is; when last seen it was ${machine.state} with version ${machine.instance_id}. Run again when they are done.`,
         machine,
         { applied: false, cause: error },
       );

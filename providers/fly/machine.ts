@@ -4,10 +4,10 @@ import { z } from "zod";
 import { sleep } from "../clock.ts";
 import { type Context, type Fate, HalfMade, type Handler, mustCall } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
-import { FlyError, isClaimed, isConflict, isGone, isNoRoom, isUncertain } from "./errors.ts";
+import { FlyError, isClaimed, isConflict, isGone, isNoRoom, isUncertain, told } from "./errors.ts";
 import { confirmGone, isLive } from "./gone.ts";
 import { type Target, UpdateFailed, updateVerified } from "./machine-update.ts";
-import { drift } from "./normalise.ts";
+import { drift, sameConfig } from "./normalise.ts";
 import * as wire from "./schema.ts";
 import { NotServing, untilServing } from "./serving.ts";
 
@@ -182,7 +182,9 @@ async function createOrFind(
         { cause: error },
       );
     if (!machine) throw error;
-    return { machine, fresh: isUncertain(error) };
+    // What stands there after a lost answer need not be what was just posted: an earlier run's may be it.
+    const config = machine.config;
+    return { machine, fresh: isUncertain(error) && !!config && sameConfig(toWire(inputs), config, machine.image_ref) };
   }
 }
 
@@ -191,6 +193,7 @@ export const machineHandler = {
   lifecycle,
   // Name and volume are taken until the old one is gone.
   deleteBeforeReplace: true,
+  unfinished: ({ complete }) => !complete,
   async create(inputs, context) {
     const { machine, fresh } =
       inputs.adopt === undefined
@@ -199,8 +202,12 @@ export const machineHandler = {
     const { id } = machine;
     context.log(`${inputs.pop}: machine ${id} ${fresh ? "made" : "exists, adopted"}, waiting for its checks`);
     try {
-      if (!fresh)
-        return { id, outs: toOutputs(inputs, await updateVerified(target(id, inputs), toWire(inputs), context), true) };
+      if (!fresh) {
+        const adopted = await inTurn(inputs, context, () =>
+          updateVerified(target(id, inputs), toWire(inputs), context),
+        );
+        return { id, outs: toOutputs(inputs, adopted, true) };
+      }
       const deadline = context.clock.now() + inputs.timeoutSeconds * 1000;
       const born = { app: inputs.app, id, version: machine.instance_id ?? "" };
       return { id, outs: toOutputs(inputs, await untilServing(born, { deadline, known: new Set() }, context), true) };
@@ -215,12 +222,7 @@ export const machineHandler = {
           { cause: error },
         );
       // Whatever else went wrong: the machine exists, so state must know it.
-      throw new HalfMade(
-        id,
-        toOutputs(inputs, machine, false),
-        error instanceof Error ? error.message : String(error),
-        { cause: error },
-      );
+      throw new HalfMade(id, toOutputs(inputs, machine, false), told(inputs.pop, error), { cause: error });
     }
   },
   async read(id, outs, { fly, log }) {
@@ -247,8 +249,7 @@ export const machineHandler = {
   },
   async update(id, olds, news, context) {
     if (olds.complete && !mustCall(lifecycle, olds, news)) return { ...olds, ...news };
-    const place = { app: news.app, pop: news.pop, width: news.maxUnavailable, log: context.log };
-    return context.rollout.turn(place, async () => {
+    return inTurn(news, context, async () => {
       try {
         return toOutputs(news, await updateVerified(target(id, news), toWire(news), context), true);
       } catch (error) {
@@ -266,7 +267,10 @@ export const machineHandler = {
     try {
       await fly.cordonMachine(outs.app, id);
       if (outs.drainSeconds > 0 && outs.state === "started") await sleep(context.clock, outs.drainSeconds * 1000);
-      await fly.stopMachine(outs.app, id);
+      await fly.stopMachine(outs.app, id).catch((error: unknown) => {
+        // One that never came up cannot be stopped, and need not be.
+        if (!(error instanceof FlyError) || error.status !== 412) throw error;
+      });
       await untilStopped(id, outs, context);
       await fly.deleteMachine(outs.app, id, { force: true });
     } catch (error) {
@@ -278,6 +282,13 @@ export const machineHandler = {
   },
 } satisfies Handler<MachineInputs, MachineOutputs>;
 
+/** Whatever takes a machine out of service waits for its turn among those of the app. */
+const inTurn = <T>(
+  { app, pop, maxUnavailable }: MachineInputs,
+  { rollout, log }: Context,
+  work: () => Promise<T>,
+): Promise<T> => rollout.turn({ app, pop, width: maxUnavailable, log }, work);
+
 /** Waits for the end that was asked for, so that nginx may finish what it serves. Whoever does not end in time is destroyed all the same. */
 async function untilStopped(
   id: string,
@@ -285,7 +296,8 @@ async function untilStopped(
   { fly, clock }: Context,
 ): Promise<void> {
   const deadline = clock.now() + timeoutSeconds * 1000;
-  const { instance_id } = await fly.getMachine(app, id);
+  const { instance_id, state } = await fly.getMachine(app, id);
+  if (state !== "started" && state !== "stopping") return;
   while (clock.now() < deadline) {
     try {
       await fly.waitMachine(app, id, { states: ["stopped"], version: instance_id, seconds: 60 });

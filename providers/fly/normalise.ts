@@ -42,21 +42,33 @@ export function normalise(config: MachineConfig): Plain {
 }
 
 /**
- * What was found, in the words of what was wanted: keys that mean the same keep the wanted spelling, the others show what Fly has.
- * `found` is compared by digest where `wanted` pins one.
+ * What was found, in the words of what was wanted: whatever means the same keeps the wanted spelling, at any depth, so that a preview shows what
+ * changed and nothing beside it. `found` is compared by digest where `wanted` pins one.
  */
 export function drift(wanted: MachineConfig, found: MachineConfig, image: ImageRef | null | undefined): MachineConfig {
-  const want = normalise(wanted);
-  const have = normalise(found);
+  const [want, have] = [normalise(wanted), normalise(found)];
   if (sameImage(wanted.image, found.image, image)) have.image = want.image;
-  const result: Plain = { ...wanted };
-  for (const key of new Set([...Object.keys(want), ...Object.keys(have)])) {
-    if (isDeepStrictEqual(want[key], have[key])) continue;
-    if (have[key] === undefined) delete result[key];
-    else result[key] = (found as Plain)[key];
-  }
-  return result as MachineConfig;
+  return overlay(wanted, found, want, have) as MachineConfig;
 }
+
+/** `wanted` and `found` as they are spelled, `want` and `have` as their normal forms. */
+function overlay(wanted: unknown, found: unknown, want: unknown, have: unknown): unknown {
+  if (isDeepStrictEqual(want, have)) return wanted;
+  // What Fly fills in by itself stands on one side only, and shows as a whole.
+  if (isMap(wanted) && isMap(found) && isMap(want) && isMap(have)) {
+    const result: Plain = { ...wanted };
+    for (const key of new Set([...Object.keys(want), ...Object.keys(have)])) {
+      if (have[key] === undefined) delete result[key];
+      else result[key] = overlay(wanted[key], found[key], want[key], have[key]);
+    }
+    return result;
+  }
+  if (Array.isArray(wanted) && Array.isArray(found) && Array.isArray(want) && Array.isArray(have))
+    return found.map((item, at) => (at < wanted.length ? overlay(wanted[at], item, want[at], have[at]) : item));
+  return found;
+}
+
+const isMap = (value: unknown): value is Plain => typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** True when both configs mean the same machine. */
 export const sameConfig = (a: MachineConfig, b: MachineConfig, image?: ImageRef | null): boolean =>

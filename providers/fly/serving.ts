@@ -105,9 +105,9 @@ export function unexpectedExit(events: readonly MachineEvent[], known: ReadonlyS
   return exit?.request?.exit_event ?? undefined;
 }
 
-/** True when the machine rests because somebody stopped it, or was never started; one that fell over is none of these. */
+/** True when the machine rests because somebody stopped or suspended it; one that fell over, or never came up, does not. */
 export function rests({ state, events }: Machine): boolean {
-  if (state === "created" || state === "suspended") return true;
+  if (state === "suspended") return true;
   if (state !== "stopped") return false;
   const exit = events?.find((event) => event.type === "exit" && event.request?.exit_event)?.request?.exit_event;
   return exit?.requested_stop ?? true;

@@ -102,19 +102,25 @@ async function byId(id: string, { app }: VolumeInputs, { fly }: Context): Promis
   }
 }
 
-/** Grows it. After any answer but yes the volume is read: one that was grown before refuses to grow to the size it has. */
-async function extend(id: string, { app, sizeGb }: VolumeInputs, { fly }: Context): Promise<wire.ExtendVolume> {
+/**
+ * Grows it. After any answer but yes the volume is read: one that was grown before refuses to grow to the size it has, and one that
+ * Fly moved to another host goes by another id.
+ */
+async function extend(id: string, inputs: VolumeInputs, context: Context): Promise<wire.ExtendVolume> {
+  const { app, sizeGb } = inputs;
   try {
-    return await fly.extendVolume(app, id, sizeGb);
+    return await context.fly.extendVolume(app, id, sizeGb);
   } catch (error) {
     if (!(error instanceof FlyError)) throw error;
-    const volume = await fly.getVolume(app, id);
-    if ((volume.size_gb ?? 0) < sizeGb) throw error;
-    return { volume };
+    const volume = (await byId(id, inputs, context)) ?? (await find(inputs, context));
+    if (!volume) throw error;
+    if ((volume.size_gb ?? 0) >= sizeGb) return { volume };
+    if (volume.id === id) throw error;
+    return context.fly.extendVolume(app, volume.id, sizeGb);
   }
 }
 
-async function deleteDetached(id: string, app: string, { fly, clock }: Context): Promise<void> {
+async function deleteDetached(id: string, { app, pop }: VolumeInputs, { fly, clock }: Context): Promise<void> {
   const deadline = clock.now() + settleMs;
   for (;;) {
     try {
@@ -123,8 +129,12 @@ async function deleteDetached(id: string, app: string, { fly, clock }: Context):
     } catch (error) {
       if (isGone(error)) return;
       // A volume stays bound for up to two minutes after its machine went.
-      const bound = error instanceof FlyError && error.status === 412;
-      if (!bound || clock.now() > deadline) throw error;
+      if (!(error instanceof FlyError) || error.status !== 412) throw error;
+      if (clock.now() > deadline)
+        throw new Error(
+          `${pop}: the volume is not deleted, ${error.message}. If nobody needs that machine, destroy it (fly machine destroy -a ${app}), then run again.`,
+          { cause: error },
+        );
       await sleep(clock, pollMs);
     }
   }
@@ -216,10 +226,10 @@ export const volumeHandler = {
     return toOutputs(news, volume);
   },
   async delete(id, outs, context) {
-    await deleteDetached(id, outs.app, context);
+    await deleteDetached(id, outs, context);
     // After a host migration it goes by another id. A replacement never has the same app, name and region, so this cannot hit one.
     const moved = await find(outs, context);
-    if (moved) await deleteDetached(moved.id, outs.app, context);
+    if (moved) await deleteDetached(moved.id, outs, context);
   },
 } satisfies Handler<VolumeInputs, VolumeOutputs>;
 
