@@ -10,9 +10,12 @@ export default defineConfig({
     projects: [
       project("unit", 10_000),
       project("provider", 20_000),
+      project("sim", 180_000),
       project("engine", 180_000),
       project("image", 600_000),
       project("e2e", 900_000),
+      // Minutes of load and waiting: npm run soak.
+      project("soak", 1_800_000),
     ],
   },
 });

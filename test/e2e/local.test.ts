@@ -52,7 +52,6 @@ test("a port that is taken is said before anything is deployed, with what to do"
 });
 
 test.each([
-  ["while local Fly starts", /Start local Fly/],
   ["while volumes are made", /create edge-cdg-1-volume/],
   ["while machines come up", /waiting for its checks/],
 ])("interrupted %s, the same command goes on from there", async (_, moment) => {

@@ -1,0 +1,71 @@
+/** A stack of three PoPs of the real image on a checkout of its own, and images that must not replace it. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "vitest";
+import { openDocker } from "../../local/docker-engine.ts";
+import { fetchPage } from "../../local/fetch-page.ts";
+import { tinyImage } from "../e2e/docker.ts";
+import { type Checkout, checkout } from "./checkout.ts";
+
+export interface Fleet extends Checkout {
+  editStack(from: string, to: string): void;
+}
+
+const docker = openDocker();
+
+/** Up and serving. `down` and `remove` are the caller's. */
+export async function fleet(): Promise<Fleet> {
+  const it = await checkout();
+  const editStack = (from: string, to: string) => {
+    const path = join(it.dir, "Pulumi.local.yaml");
+    const text = readFileSync(path, "utf8");
+    expect(text).toContain(from);
+    writeFileSync(path, text.replace(from, to));
+  };
+  editStack("    ewr: {}\n", "    ewr: {}\n    fra: {}\n");
+  editStack("{drain: 0}", "{drain: 0, timeout: 20s}");
+  const { code, output } = await it.run();
+  expect(code, output).toBe(0);
+  return { ...it, editStack };
+}
+
+/** The repository the stack's own image lies in. */
+export async function repositoryOf(it: Fleet): Promise<string> {
+  const { machines } = await it.status();
+  return (machines[0]?.image ?? "").split("@")[0] ?? "";
+}
+
+/** Pushes an image that is not one of ours to the stack's registry, and names it by digest. */
+export async function foreignImage(it: Fleet, name: string, command: string): Promise<string> {
+  const repository = await repositoryOf(it);
+  const container = await docker.createContainer({ Image: await tinyImage(), Cmd: [command] });
+  await container.commit({ repo: repository, tag: name });
+  await container.remove();
+  const image = docker.getImage(`${repository}:${name}`);
+  const stream = await image.push({ authconfig: { username: "", password: "", serveraddress: "" } });
+  await new Promise<void>((resolve, reject) =>
+    docker.modem.followProgress(stream, (error) => (error ? reject(error) : resolve())),
+  );
+  const { RepoDigests } = await image.inspect();
+  await image.remove();
+  const digest = RepoDigests?.find((it) => it.startsWith(`${repository}@`));
+  if (!digest) throw new Error(`${repository}:${name} has no digest after the push`);
+  return digest;
+}
+
+/** Deploys an image that is no good: the run fails with the reason, the old version serves everywhere, and without it all is well again. */
+export async function refusesImage(it: Fleet, imageRef: string, reason: RegExp): Promise<void> {
+  const before = await it.status();
+  it.editStack("config:\n", `config:\n  fly-pops:imageRef: ${imageRef}\n`);
+  const { code, output } = await it.run();
+  it.editStack(`  fly-pops:imageRef: ${imageRef}\n`, "");
+  expect(code).toBe(1);
+  expect(output).toMatch(reason);
+  const after = await it.status();
+  expect(after.machines.map(({ name, state, image, checks }) => ({ name, state, image, checks }))).toEqual(
+    before.machines.map(({ name, state, image, checks }) => ({ name, state, image, checks })),
+  );
+  expect(await fetchPage(after.edge.https, "www.example.test")).toMatchObject({ status: 200 });
+  const mended = await it.run();
+  expect(mended.code, mended.output).toBe(0);
+}
