@@ -1,5 +1,5 @@
 /** Shorthand in, one complete shape out. Called on files without mistakes only. */
-import type { ImageSpec, Luggage, Site } from "../image/spec.ts";
+import type { ImageSpec, Luggage, Passing, ProxySite, Site, Tailnet, Vault } from "../image/spec.ts";
 import { memoryRange, presets } from "../providers/fly/guests.ts";
 import { cacheShare, defaults } from "./defaults.ts";
 import { seconds } from "./duration.ts";
@@ -66,22 +66,56 @@ function imageSpec(file: StackFile, smallestGb: number): ImageSpec {
         .toSorted((a, b) => (a.zone < b.zone ? -1 : 1)),
     },
     cache: { maxSizeMb: file.cache?.maxSizeMb ?? Math.floor(smallestGb * 1024 * cacheShare) },
+    ...(file.tailnet && { tailnet: tailnet(file.tailnet) }),
+    ...(file.ssh && { ssh: { authorizedKeys: [...new Set(file.ssh.authorizedKeys)].toSorted() } }),
+    ...(file.debugTools === true && { debugTools: true }),
+    ...(file.certificates && { certificates: { vault: vault(file.certificates.vault) } }),
   };
 }
 
 function site(it: StackFile["sites"][number]): Site {
   const host = plainName(it.host);
+  const any = {
+    ...(it.headers && { headers: byKey(it.headers, String) }),
+    ...(it.certificate !== undefined && { certificate: plainName(it.certificate) }),
+  };
+  const passing = {
+    ...(it.maxBodyMb !== undefined && { maxBodyMb: it.maxBodyMb }),
+    ...(it.timeouts && { timeouts: timeouts(it.timeouts) }),
+  };
   if (it.origin !== undefined) {
     const cache = {
       maxAgeSeconds: seconds(it.cache?.maxAge ?? defaults.maxAge) ?? 0,
       staleForSeconds: seconds(it.cache?.staleFor ?? defaults.staleFor) ?? 0,
     };
-    return { kind: "proxy", host, origin: plainOrigin(it.origin), cache };
+    const origins = [it.origin].flat().map(plainOrigin);
+    return { kind: "proxy", host, origins, ...(it.tls && { tls: originTls(it.tls) }), ...passing, ...any, cache };
   }
-  if (it.redirect !== undefined) return { kind: "redirect", host, to: plainOrigin(it.redirect) };
-  if (it.files !== undefined) return { kind: "files", host, dir: plainFolder(it.files) };
-  if (it.luggage !== undefined) return { kind: "luggage", host, luggage: it.luggage };
+  if (it.redirect !== undefined) return { kind: "redirect", host, to: plainOrigin(it.redirect), ...any };
+  if (it.files !== undefined) return { kind: "files", host, dir: plainFolder(it.files), ...any };
+  if (it.luggage !== undefined) return { kind: "luggage", host, luggage: it.luggage, ...passing, ...any };
   throw new Error(`${host} passed the rules but is no kind of site`);
+}
+
+function originTls({
+  ca,
+  serverName,
+}: Pick<NonNullable<StackFile["sites"][number]["tls"]>, "ca" | "serverName">): NonNullable<ProxySite["tls"]> {
+  return {
+    ...(ca !== undefined && { ca: plainFolder(ca) }),
+    ...(serverName !== undefined && { serverName: plainName(serverName) }),
+  };
+}
+
+function timeouts(it: NonNullable<StackFile["sites"][number]["timeouts"]>): NonNullable<Passing["timeouts"]> {
+  const connect = seconds(it.connect);
+  const read = seconds(it.read);
+  const send = seconds(it.send);
+  return {
+    ...(connect !== undefined && { connectSeconds: connect }),
+    ...(read !== undefined && { readSeconds: read }),
+    ...(send !== undefined && { sendSeconds: send }),
+  };
 }
 
 function luggage(it: NonNullable<StackFile["luggage"]>[string]): Luggage {
@@ -91,6 +125,25 @@ function luggage(it: NonNullable<StackFile["luggage"]>[string]): Luggage {
     command: it.command,
     env: byKey(it.env ?? {}, String),
     ...(it.port !== undefined && { port: it.port }),
+    ...(it.secrets && it.secrets.length > 0 && { secrets: it.secrets.toSorted() }),
+  };
+}
+
+function vault(it: NonNullable<StackFile["certificates"]>["vault"]): Vault {
+  return {
+    address: plainOrigin(it.address),
+    ...originTls(it),
+    mount: it.mount ?? defaults.vaultMount,
+    path: it.path ?? defaults.vaultPath,
+  };
+}
+
+function tailnet(it: NonNullable<StackFile["tailnet"]>): Tailnet {
+  return {
+    domain: plainName(it.domain),
+    ...(it.loginServer !== undefined && { loginServer: plainOrigin(it.loginServer) }),
+    tags: [...new Set(it.tags ?? defaults.tailnetTags)].toSorted(),
+    hostPrefix: it.hostPrefix ?? defaults.hostPrefix,
   };
 }
 

@@ -15,6 +15,10 @@ export const defaults = {
   protect: true,
   keepVolumes: true,
   imagePlatform: "linux/amd64",
+  tailnetTags: ["pop"],
+  hostPrefix: "pop-",
+  vaultMount: "kv",
+  vaultPath: "certbot/domains/{domain}",
 } as const;
 
 /** Part of the smallest volume the cache may fill when nothing is said; the rest is for identity, logs and state. */

@@ -93,8 +93,12 @@ export function given(value: unknown, path: Path = []): string {
   if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
   if (typeof value === "object") return "a map";
   if (path.includes("env")) return `a ${typeof value}`;
-  const holdsUrl = ["host", "origin", "redirect"].includes(String(path.at(-1)));
-  const text = JSON.stringify(holdsUrl ? String(value).replace(/^(\w+:\/\/)?.*@/s, "$1***@") : value);
+  const holdsUrl = ["host", "origin", "redirect", "loginServer", "address"].includes(
+    String(path.findLast((key) => typeof key === "string")),
+  );
+  const text = JSON.stringify(
+    holdsUrl && typeof value === "string" ? value.replace(/^(\w+:\/\/)?.*@/s, "$1***@") : value,
+  );
   return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
 }
 

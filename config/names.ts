@@ -1,6 +1,7 @@
 /** Names, URLs and paths a user may write. Each `…Problem` returns why a text is refused, as a clause, or undefined. What passes is safe to render. */
 import { isIP } from "node:net";
 import { domainToASCII } from "node:url";
+import { isAuthorizedKey, isHeaderName, isHeaderValue, isOwnHeader, isSecretKey } from "../image/render/names.ts";
 
 type Problem = string | undefined;
 
@@ -36,6 +37,21 @@ export function hostProblem(text: string): Problem {
 /** A zone of `dns.forward`; "." is the whole tree. */
 export function zoneProblem(text: string): Problem {
   return text === "." ? undefined : dnsNameProblem(text);
+}
+
+/** https://tailscale.com/kb/1068/tags; image/render/names.ts takes the same. */
+export function tagProblem(text: string): Problem {
+  if (text.startsWith("tag:")) return `takes the name alone${hint(text.slice("tag:".length), tagProblem)}`;
+  return /^[a-z][a-z0-9-]{0,49}$/.test(text)
+    ? undefined
+    : "takes lower-case letters, digits and dashes, 50 at most, a letter first";
+}
+
+/** What stands before a PoP's name, which follows without a dot. */
+export function hostPrefixProblem(text: string): Problem {
+  return /^(?:[a-z0-9][a-z0-9-]{0,30})?$/.test(text)
+    ? undefined
+    : "takes lower-case letters, digits and dashes, 31 at most, no dash first";
 }
 
 /** A DNS name alone. */
@@ -118,6 +134,45 @@ export function folderProblem(text: string): Problem {
   if (/^(\.\.\/)*\.{1,2}$/.test(plainFolder(text)))
     return "would pack the project itself, keys and state with it. Name a folder of its own";
   return undefined;
+}
+
+/** A file of the machine that builds, relative to the project. */
+export function fileProblem(text: string): Problem {
+  if (text.trim() === "" || text.endsWith("/")) return "takes a file, as in ./ca.pem";
+  return folderProblem(text)?.replaceAll("folder", "file");
+}
+
+export function headerNameProblem(name: string): Problem {
+  if (!isHeaderName(name)) return "a header takes letters, digits and dashes, 64 at most, a letter first";
+  return isOwnHeader(name) ? "nginx or the PoP sets this one itself, or it belongs to one connection" : undefined;
+}
+
+export function headerValueProblem(text: string): Problem {
+  if (isHeaderValue(text)) return undefined;
+  return text.includes("$")
+    ? "takes no $: nginx would put a variable in its place"
+    : "takes printable ASCII, no space at an end";
+}
+
+/** A mount or a path in a vault's KV store; what stands in braces is filled in by the PoP. */
+export function vaultPathProblem(text: string): Problem {
+  const parts = text.replaceAll("{domain}", "domain").split("/");
+  return text.length <= 200 && parts.every((part) => /^[A-Za-z0-9_-][A-Za-z0-9_.-]*$/.test(part))
+    ? undefined
+    : "takes letters, digits, dots, dashes and _ between slashes";
+}
+
+/** Key of the operator's sops file. */
+export function secretKeyProblem(text: string): Problem {
+  return isSecretKey(text) ? undefined : "takes letters, digits, dashes and _, 64 at most, no digit or dash first";
+}
+
+/** A line of authorized_keys. */
+export function authorizedKeyProblem(text: string): Problem {
+  if (isAuthorizedKey(text)) return undefined;
+  return text.includes("PRIVATE KEY")
+    ? "takes the public half, as in ~/.ssh/id_ed25519.pub"
+    : "takes a public key as in authorized_keys, without options, as in ssh-ed25519 AAAA... me";
 }
 
 /** One spelling of a folder: no ./ before, no slash after, no detours. */

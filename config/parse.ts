@@ -1,13 +1,21 @@
 /** Stack file -> EdgeConfig, or all of its mistakes at once. Pure. */
 import { complete } from "./complete.ts";
 import { ConfigError, type Mistake, verdict } from "./mistakes.ts";
-import { luggageFits, zonesDiffer } from "./rules/image.ts";
+import { luggageFits, sshReachable, zonesDiffer } from "./rules/image.ts";
 import { addressesDiffer, adoptedExist, cacheFits, canaryExists, memoryFits, regionsExist } from "./rules/pops.ts";
-import { hostsDiffer, noLoops, siteKinds, siteLuggage } from "./rules/sites.ts";
+import {
+  certificatesKept,
+  headersFit,
+  hostsDiffer,
+  noLoops,
+  originsDiffer,
+  siteKinds,
+  siteLuggage,
+} from "./rules/sites.ts";
 import { StackFile } from "./schema.ts";
 import { type Sketch, sketch } from "./sketch.ts";
 import type { EdgeConfig } from "./types.ts";
-import { pathText } from "./walk.ts";
+import { fieldOf, pathText, schemaAt } from "./walk.ts";
 
 /** What belongs together. Each judges what the schema let through, and passes over what it did not. */
 const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
@@ -18,10 +26,14 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   adoptedExist,
   hostsDiffer,
   siteKinds,
+  certificatesKept,
   siteLuggage,
+  originsDiffer,
+  headersFit,
   noLoops,
   luggageFits,
   zonesDiffer,
+  sshReachable,
   addressesDiffer,
 ];
 
@@ -29,13 +41,24 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
  * The configuration of a stack from the values of its file, keys without `fly-pops:`.
  * @throws ConfigError naming every mistake: path, what was given, what is allowed, what was likely meant.
  */
-export function parseConfig(raw: Record<string, unknown>): EdgeConfig {
+export function parseConfig(written: Record<string, unknown>): EdgeConfig {
+  const raw = withoutAbsent(written);
   const parsed = StackFile.safeParse(raw);
   const { mistakes, unclear } = verdict(raw, parsed.error?.issues ?? []);
   const seen = sketch(raw, unclear);
   const all = [...mistakes, ...rules.flatMap((rule) => rule(seen))];
   if (parsed.success && all.length === 0) return complete(parsed.data);
   throw new ConfigError(sentences(all));
+}
+
+/** Pulumi.yaml has no other way to say that a map may be absent than an empty one as its default. */
+function withoutAbsent(written: Record<string, unknown>): Record<string, unknown> {
+  const isAbsent = ([key, value]: [string, unknown]) => {
+    const schema = Object.hasOwn(StackFile.shape, key) ? schemaAt(StackFile, [key]) : undefined;
+    const isEmpty = typeof value === "object" && value !== null && Object.keys(value).length === 0;
+    return isEmpty && schema !== undefined && fieldOf(schema)?.default === "absent";
+  };
+  return Object.fromEntries(Object.entries(written).filter((entry) => !isAbsent(entry)));
 }
 
 const inOrder = new Intl.Collator("en", { numeric: true }).compare;

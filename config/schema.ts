@@ -6,11 +6,18 @@ import { z } from "zod";
 import { defaults } from "./defaults.ts";
 import { code, fields, oneOf, text } from "./field.ts";
 import { pinnedImageProblem, slugProblem } from "./names.ts";
-import { CacheStore, Dns, Luggage, Sites } from "./schema/image.ts";
+import { DebugTools, Ssh } from "./schema/access.ts";
+import { Certificates } from "./schema/certificates.ts";
+import { CacheStore, Dns, Luggage } from "./schema/image.ts";
 import { Adopt, Defaults, Regions, Rollout } from "./schema/pops.ts";
+import { Sites } from "./schema/site.ts";
+import { Tailnet } from "./schema/tailnet.ts";
 
 const sharedRefused =
   "raw TCP with a PROXY header needs a dedicated IPv4: Fly routes shared ones by TLS name or Host. Takes v4 or v6";
+
+const http3Refused =
+  "Fly delivers UDP on a dedicated IPv4 only, to sockets on an address of its own, and without a PROXY header, so the PoP would not know its visitors";
 
 export const StackFile = z.strictObject({
   app: text(slugProblem).register(fields, {
@@ -40,8 +47,25 @@ export const StackFile = z.strictObject({
       default: code("{}"),
     })
     .optional(),
+  tailnet: Tailnet.optional(),
+  certificates: Certificates.optional(),
   dns: Dns.optional(),
   cache: CacheStore.optional(),
+  ssh: Ssh.optional(),
+  debugTools: DebugTools.optional(),
+  http3: z
+    .boolean()
+    .superRefine((value, context) => {
+      if (value) context.addIssue({ code: "custom", params: { reason: http3Refused }, input: value });
+    })
+    .register(fields, {
+      type: "boolean",
+      takes: "false",
+      meaning: `HTTP/3 to visitors. Off: ${http3Refused}.`,
+      default: code(false),
+      refused: "true",
+    })
+    .optional(),
   rollout: Rollout.optional(),
   adopt: Adopt.optional(),
   addresses: z

@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import {
   chmodSync,
   lstatSync,
@@ -10,11 +11,15 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join, resolve, sep } from "node:path";
+import { certsConfig, vaultCaFile } from "./render/certs.ts";
 import { dockerfile, packedSites } from "./render/dockerfile.ts";
 import { folders } from "./render/folders.ts";
 import { manifest } from "./render/manifest.ts";
 import { nginxConf } from "./render/nginx.ts";
+import { originCaFile } from "./render/nginx-origins.ts";
 import { processCompose } from "./render/process-compose.ts";
+import { secrets, secretsManifest } from "./render/secrets.ts";
+import { authorizedKeys, sshdConfig } from "./render/sshd.ts";
 import { unboundConf } from "./render/unbound.ts";
 import { group, passwd, shadow, users } from "./render/users.ts";
 import type { ImageSpec } from "./spec.ts";
@@ -23,8 +28,10 @@ import type { ImageSpec } from "./spec.ts";
 const sources = {
   build: "build",
   "programs/process-compose": "programs/process-compose",
+  "programs/tailscale": "programs/tailscale",
   pop: "pop",
   runas: "runas",
+  sbom: "sbom",
   config: "rootfs",
 };
 
@@ -48,16 +55,20 @@ export function writeContext(spec: ImageSpec, dir: string, projectDir: string): 
 
 /** Configuration files by their path in the image. */
 export function rendered(spec: ImageSpec): Record<string, string> {
+  const vault = spec.certificates?.vault;
   const all = users(spec);
   return {
     "etc/passwd": passwd(all),
     "etc/group": group(all),
     "etc/shadow": shadow(all),
     "etc/nginx/nginx.conf": nginxConf(spec),
-    "etc/unbound/unbound.conf": unboundConf(spec.dns),
+    "etc/unbound/unbound.conf": unboundConf(spec.dns, spec.tailnet),
     "etc/process-compose.yaml": processCompose(spec),
     "etc/pop/pop.json": manifest(spec),
-    "etc/pop/folders": folders(all),
+    "etc/pop/folders": folders(all, spec),
+    ...(secrets(spec).length > 0 && { "etc/pop/secrets.json": secretsManifest(spec) }),
+    ...(spec.ssh && { "etc/ssh/sshd_config": sshdConfig, "etc/ssh/authorized_keys": authorizedKeys(spec.ssh) }),
+    ...(vault && { "etc/pop/certs.json": certsConfig(spec, vault) }),
   };
 }
 
@@ -70,11 +81,43 @@ function context(spec: ImageSpec, projectDir: string): Map<string, Entry> {
   for (const [path, text] of Object.entries(rendered(spec))) files.set(join("config", path), plain(text));
   for (const site of packedSites(spec))
     addUserFolder(files, join("sites", site.host), projectDir, site.dir, `site ${site.host}: files`);
+  for (const site of spec.sites) {
+    if (site.kind !== "proxy" || site.tls?.ca === undefined) continue;
+    files.set(
+      join("config", originCaFile(site.host)),
+      plain(authorities(projectDir, site.tls.ca, `site ${site.host}: tls.ca`)),
+    );
+  }
+  const vaultCa = spec.certificates?.vault.ca;
+  if (vaultCa !== undefined)
+    files.set(join("config", vaultCaFile), plain(authorities(projectDir, vaultCa, "certificates.vault.ca")));
   for (const [name, { source }] of Object.entries(spec.luggage)) {
     if (source.kind === "files")
       addUserFolder(files, join("luggage", name), projectDir, source.dir, `luggage.${name}.files`);
   }
   return files;
+}
+
+const certificate = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
+
+/** The certificates of a PEM file, and nothing else that stands in it. Throws when it has none, or holds what must not lie in an image. */
+function authorities(projectDir: string, file: string, what: string): string {
+  const path = resolve(projectDir, file);
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile())
+    throw new Error(`${what}: ${file} is not a file (looked at ${path}).`);
+  const text = readFileSync(path, "utf8");
+  if (text.includes("PRIVATE KEY-----"))
+    throw new Error(`${what}: ${file} holds a private key, which the image would hand out.`);
+  const found = text.match(certificate) ?? [];
+  if (found.length === 0) throw new Error(`${what}: ${file} holds no certificate in PEM.`);
+  for (const [at, pem] of found.entries()) {
+    try {
+      new X509Certificate(pem);
+    } catch (error) {
+      throw new Error(`${what}: certificate ${at + 1} of ${file} cannot be read.`, { cause: error });
+    }
+  }
+  return `${found.join("\n")}\n`;
 }
 
 const plain = (text: string): Entry => ({ content: Buffer.from(text), executable: false });

@@ -5,39 +5,66 @@ export interface ImageSpec {
   luggage: Record<string, Luggage>;
   dns: Dns;
   cache: CacheStore;
+  /** Absent: the image holds no Tailscale. */
+  tailnet?: Tailnet;
+  /** Where certificates come from. Absent: each PoP signs its own. */
+  certificates?: { vault: Vault };
+  /** An SSH server in the tailnet. Absent: none in the image. */
+  ssh?: Ssh;
+  /** curl, dig, strace and the like. Absent: none of them. */
+  debugTools?: boolean;
 }
 
 export type Site = ProxySite | RedirectSite | FilesSite | LuggageSite;
 
-/** Passed on to an origin, cached on the way back. */
-export interface ProxySite {
-  kind: "proxy";
+interface AnySite {
   host: string;
-  /** http or https URL of the origin: scheme, name, optional port; no path. */
-  origin: string;
+  /** Headers every answer bears, by name; what the origin said under such a name is replaced. Absent: none. */
+  headers?: Record<string, string>;
+  /** Name of its certificate in the vault. Absent: the host. */
+  certificate?: string;
+}
+
+/** Of requests that are passed on. What is absent is image/limits.ts's. */
+export interface Passing {
+  maxBodyMb?: number;
+  timeouts?: { connectSeconds?: number; readSeconds?: number; sendSeconds?: number };
+}
+
+/** Passed on to an origin, cached on the way back. */
+export interface ProxySite extends AnySite, Passing {
+  kind: "proxy";
+  /**
+   * http or https URLs of origins: scheme, name, optional port; no path. At least one. The first is asked as long as it answers, the others stand in for it.
+   */
+  origins: string[];
+  /** How https origins are known. Absent: by the public authorities, under the name in their URL. */
+  tls?: {
+    /** PEM file of the authorities that count instead of the public ones, on the machine that builds, relative to the project. */
+    ca?: string;
+    /** Name they must have a certificate for. */
+    serverName?: string;
+  };
   cache: SiteCache;
 }
 
 /** Answered with 301; path and query are kept. */
-export interface RedirectSite {
+export interface RedirectSite extends AnySite {
   kind: "redirect";
-  host: string;
   /** http or https URL without a path, e.g. https://www.example.org */
   to: string;
 }
 
 /** A folder packed into the image. */
-export interface FilesSite {
+export interface FilesSite extends AnySite {
   kind: "files";
-  host: string;
   /** Folder on the machine that builds, relative to the project. */
   dir: string;
 }
 
 /** Served by an extra process of the image. */
-export interface LuggageSite {
+export interface LuggageSite extends AnySite, Passing {
   kind: "luggage";
-  host: string;
   /** Key of `luggage`. */
   luggage: string;
 }
@@ -57,11 +84,44 @@ export interface Luggage {
   env: Record<string, string>;
   /** Port on 127.0.0.1 it listens on; absent when it serves nothing. */
   port?: number;
+  /** Keys of the user's sops file it may read, as /run/secrets/<name>/<key>; it is started once they are there. Absent: none. */
+  secrets?: string[];
 }
 
 export interface Dns {
   /** Zones answered by name servers of the user's own, unsigned, instead of the public tree. */
   forward: { zone: string; servers: string[] }[];
+}
+
+/** The private network origins are reached over. Each PoP is a node of it. */
+export interface Tailnet {
+  /** MagicDNS domain of the tailnet, e.g. tail1234.ts.net: its names are asked of Tailscale's own resolver. */
+  domain: string;
+  /** Control server, an http or https URL without path. Absent: Tailscale's own. */
+  loginServer?: string;
+  /** Tags a PoP asks for, without their `tag:`. A tagged node's key does not expire. */
+  tags: string[];
+  /** Put before the PoP's name: `edge-` makes edge-cdg-1 of cdg-1. */
+  hostPrefix: string;
+}
+
+/** Vault or OpenBao, asked by AppRole for what is in a KV store of version 2. */
+export interface Vault {
+  /** http or https URL: scheme, name, optional port. */
+  address: string;
+  /** PEM file of the authorities of its certificate instead of the public ones, on the machine that builds, relative to the project. */
+  ca?: string;
+  /** Name in its certificate. Absent: the address's. */
+  serverName?: string;
+  /** Mount of the store. */
+  mount: string;
+  /** Path of a certificate in it, `{domain}` for its name. It has the fields key and chain. */
+  path: string;
+}
+
+export interface Ssh {
+  /** Public keys that may log in as root, as lines of authorized_keys without options. */
+  authorizedKeys: string[];
 }
 
 export interface CacheStore {

@@ -16,6 +16,8 @@ export interface ImageBuild {
   files: string[];
   /** Stage of the Dockerfile. Absent: the last one. */
   target?: string;
+  /** Every step anew, even when the same image is there. Absent: no. */
+  noCache?: boolean;
   /** Told each step as it begins. */
   log: (line: string) => void;
 }
@@ -24,7 +26,7 @@ export interface ImageBuild {
 export async function buildImage(docker: Docker, build: ImageBuild): Promise<string> {
   const inputs = await hashOf(build);
   const there = await orMissing(docker.getImage(build.tag).inspect());
-  if (there?.Config.Labels?.[labels.inputs] === inputs) return there.Id;
+  if (!build.noCache && there?.Config.Labels?.[labels.inputs] === inputs) return there.Id;
   try {
     const stream = await docker.buildImage(
       { context: build.context, src: build.files },
@@ -33,6 +35,7 @@ export async function buildImage(docker: Docker, build: ImageBuild): Promise<str
         version: "2",
         labels: { [labels.inputs]: inputs },
         ...(build.target === undefined ? {} : { target: build.target }),
+        ...(build.noCache ? { nocache: true } : {}),
       },
     );
     await follow(stream, build.log);

@@ -31,6 +31,11 @@ export function luggageFits({ file, unclear }: Sketch): Mistake[] {
       if (luggage.command?.[0] === "")
         mistakes.push(mistake(["luggage", name, "command", 0], "is empty: takes a program."));
       for (const variable of Object.keys(luggage.env ?? {}).toSorted()) mistakes.push(...envProblem(name, variable));
+      for (const [at, key] of (luggage.secrets ?? []).entries()) {
+        const other = luggage.secrets?.indexOf(key) ?? at;
+        if (other !== at)
+          mistakes.push(mistake(["luggage", name, "secrets", at], `is ${given(key)}: secrets[${other}] is that too.`));
+      }
       if (luggage.port !== undefined) {
         const holder = holders.get(luggage.port);
         if (holder !== undefined)
@@ -54,12 +59,26 @@ function envProblem(name: string, variable: string): Mistake[] {
   return ownVariables.test(variable) ? refuse("the image sets or withholds this one itself. Take another.") : [];
 }
 
-/** One zone, one entry. */
+/** The SSH server has an address to listen on. */
+export function sshReachable({ file, unclear }: Sketch): Mistake[] {
+  if (file.ssh === undefined || file.tailnet !== undefined || unclear("tailnet")) return [];
+  return [mistake(["ssh"], "stands in a stack without tailnet: its server listens there and nowhere else.")];
+}
+
+/** One zone, one entry; the tailnet's has its own. */
 export function zonesDiffer({ file }: Sketch): Mistake[] {
   const first = new Map<string, number>();
+  const domain = file.tailnet?.domain === undefined ? undefined : plainName(file.tailnet.domain);
   return (file.dns?.forward ?? []).flatMap((forward, index) => {
     if (forward?.zone === undefined) return [];
     const zone = plainName(forward.zone);
+    if (zone === domain)
+      return [
+        mistake(
+          ["dns", "forward", index, "zone"],
+          `is ${given(zone)}: tailnet.domain is that, and asks Tailscale itself. Remove it here.`,
+        ),
+      ];
     const other = first.get(zone);
     if (other === undefined) first.set(zone, index);
     return other === undefined

@@ -1,8 +1,9 @@
 /** Rules of sites. */
 import { given, type Mistake, mistake } from "../mistakes.ts";
-import { originParts, plainName } from "../names.ts";
+import { headerNameProblem, originParts, plainName, plainOrigin } from "../names.ts";
 import { nearest } from "../nearest.ts";
 import type { Sketch } from "../sketch.ts";
+import type { Path } from "../walk.ts";
 
 /** One host, one site. */
 export function hostsDiffer({ file }: Sketch): Mistake[] {
@@ -20,7 +21,15 @@ export function hostsDiffer({ file }: Sketch): Mistake[] {
 
 const kinds = ["origin", "redirect", "files", "luggage"] as const;
 
-/** A site is answered in exactly one way; only an origin's answers are cached. */
+/** Keys that mean something to some kinds of site only. */
+const belongs: Record<string, { kinds: readonly (typeof kinds)[number][]; why: string }> = {
+  cache: { kinds: ["origin"], why: "only an origin's answers are cached" },
+  tls: { kinds: ["origin"], why: "only an origin has to prove who it is" },
+  timeouts: { kinds: ["origin", "luggage"], why: "nginx waits for nobody there" },
+  maxBodyMb: { kinds: ["origin", "luggage"], why: "there is nobody to pass a body on to" },
+};
+
+/** A site is answered in exactly one way, and has no key of another way. */
 export function siteKinds({ file, unclear }: Sketch): Mistake[] {
   return (file.sites ?? []).flatMap((site, index) => {
     if (site === undefined) return [];
@@ -30,12 +39,27 @@ export function siteKinds({ file, unclear }: Sketch): Mistake[] {
       mistakes.push(mistake(["sites", index], `has none of ${kinds.join(", ")}: takes exactly one.`));
     if (has.length > 1)
       mistakes.push(mistake(["sites", index], `has ${has.join(" and ")}: takes exactly one of ${kinds.join(", ")}.`));
-    if ("cache" in site && has.length > 0 && !has.includes("origin"))
-      mistakes.push(
-        mistake(["sites", index, "cache"], "stands in a site without origin: only an origin's answers are cached."),
-      );
+    for (const [key, { kinds, why }] of Object.entries(belongs)) {
+      if (key in site && has.length > 0 && !kinds.some((kind) => has.includes(kind)))
+        mistakes.push(mistake(["sites", index, key], `stands in a site without ${kinds.join(" or ")}: ${why}.`));
+    }
     return mistakes;
   });
+}
+
+/** A certificate's name in the vault means nothing without one. */
+export function certificatesKept({ file, unclear }: Sketch): Mistake[] {
+  if (file.certificates !== undefined || unclear("certificates")) return [];
+  return (file.sites ?? []).flatMap((site, index) =>
+    site?.certificate === undefined
+      ? []
+      : [
+          mistake(
+            ["sites", index, "certificate"],
+            "names a certificate in the vault: there is none under certificates.",
+          ),
+        ],
+  );
 }
 
 /** A site's luggage is there, and listens. */
@@ -62,15 +86,59 @@ export function siteLuggage({ file, unclear }: Sketch): Mistake[] {
   });
 }
 
+/** Origins that passed the schema, where they stand. */
+function originsOf(origin: string | (string | undefined)[], index: number): { url: string; path: Path }[] {
+  if (typeof origin === "string") return [{ url: origin, path: ["sites", index, "origin"] }];
+  return origin.flatMap((url, at) => (url === undefined ? [] : [{ url, path: ["sites", index, "origin", at] }]));
+}
+
+/** Several origins are several, and what is said of https is said to somebody who speaks it. */
+export function originsDiffer({ file, unclear }: Sketch): Mistake[] {
+  return (file.sites ?? []).flatMap((site, index) => {
+    if (site?.origin === undefined) return [];
+    const mistakes: Mistake[] = [];
+    const first = new Map<string, number>();
+    const origins = originsOf(site.origin, index);
+    for (const [at, { url, path }] of origins.entries()) {
+      const other = first.get(plainOrigin(url));
+      if (other === undefined) first.set(plainOrigin(url), at);
+      else mistakes.push(mistake(path, `is ${given(plainOrigin(url))}: origin[${other}] is that too.`));
+    }
+    const https = origins.some(({ url }) => originParts(url).scheme === "https");
+    if (site.tls !== undefined && !https && !unclear("sites", index, "origin"))
+      mistakes.push(mistake(["sites", index, "tls"], "stands in a site whose origins are asked by http."));
+    return mistakes;
+  });
+}
+
+/** A header is one a site may set, each once. */
+export function headersFit({ file }: Sketch): Mistake[] {
+  return (file.sites ?? []).flatMap((site, index) => {
+    const names = Object.keys(site?.headers ?? {});
+    return names.flatMap((name, at) => {
+      const path = ["sites", index, "headers", name];
+      const problem = headerNameProblem(name);
+      if (problem !== undefined) return [mistake(path, `${problem}.`, ":")];
+      const twin = names.slice(0, at).find((other) => other.toLowerCase() === name.toLowerCase());
+      return twin === undefined ? [] : [mistake(path, `${twin} is the same header.`, ":")];
+    });
+  });
+}
+
 /** The edge does not ask itself, and redirects arrive. */
 export function noLoops({ file, unclear }: Sketch): Mistake[] {
   const sites = file.sites ?? [];
   const indexOf = new Map(
     sites.flatMap((site, index) => (site?.host === undefined ? [] : [[plainName(site.host), index] as const])),
   );
-  const zones = (file.dns?.forward ?? []).flatMap((it) => (it?.zone === undefined ? [] : [plainName(it.zone)]));
+  const zones = [
+    ...(file.dns?.forward ?? []).flatMap((it) => (it?.zone === undefined ? [] : [plainName(it.zone)])),
+    ...(file.tailnet?.domain === undefined ? [] : [plainName(file.tailnet.domain)]),
+  ];
   const forwarded = (host: string) =>
-    unclear("dns") || zones.some((zone) => zone === "." || host === zone || host.endsWith(`.${zone}`));
+    unclear("dns") ||
+    unclear("tailnet") ||
+    zones.some((zone) => zone === "." || host === zone || host.endsWith(`.${zone}`));
   /** The site a URL leads back to, on the ports the edge has. */
   const target = (url: string) => {
     const { host, port } = originParts(url);
@@ -78,15 +146,12 @@ export function noLoops({ file, unclear }: Sketch): Mistake[] {
   };
   return sites.flatMap((site, index) => {
     if (site?.origin !== undefined) {
-      const other = target(site.origin);
-      if (other === undefined || forwarded(originParts(site.origin).host)) return [];
-      const why = `is ${given(site.origin)}: sites[${other}] is that host, so the edge would ask itself.`;
-      return [
-        mistake(
-          ["sites", index, "origin"],
-          `${why} Name the web server behind, or forward its zone under dns.forward.`,
-        ),
-      ];
+      return originsOf(site.origin, index).flatMap(({ url, path }) => {
+        const other = target(url);
+        if (other === undefined || forwarded(originParts(url).host)) return [];
+        const why = `is ${given(url)}: sites[${other}] is that host, so the edge would ask itself.`;
+        return [mistake(path, `${why} Name the web server behind, or forward its zone under dns.forward.`)];
+      });
     }
     if (site?.redirect === undefined) return [];
     const way = [index];

@@ -1,100 +1,11 @@
-/** Keys that say what the image serves, runs, resolves and caches: the same for every PoP. */
+/** Keys that say what the image runs, resolves and keeps: the same for every PoP. */
 import { z } from "zod";
-import { cacheShare, cacheShareLimit, defaults } from "../defaults.ts";
-import { code, duration, durations, fields, text, whole, wholeNumber } from "../field.ts";
-import { folderProblem, hostProblem, imageProblem, originProblem, serverProblem, zoneProblem } from "../names.ts";
+import { cacheShare, cacheShareLimit } from "../defaults.ts";
+import { code, fields, text, whole, wholeNumber } from "../field.ts";
+import { folderProblem, imageProblem, secretKeyProblem, serverProblem, zoneProblem } from "../names.ts";
 
 /** A text with NUL would end early in every C program that reads it. */
 const plainText = () => z.string().refine((value) => !value.includes("\0"));
-
-const SiteCache = z
-  .strictObject({
-    maxAge: duration("0", "365d")
-      .register(fields, {
-        type: "duration",
-        unit: "s where no unit stands",
-        takes: durations("0", "365d"),
-        meaning: "How long a 200 is fresh when the origin does not say. 0: only what the origin allows is cached.",
-        default: code(defaults.maxAge),
-      })
-      .optional(),
-    staleFor: duration("0", "365d")
-      .register(fields, {
-        type: "duration",
-        unit: "s where no unit stands",
-        takes: durations("0", "365d"),
-        meaning: "How long a stored answer may still be served while, or when, the origin cannot give a fresh one.",
-        default: code(defaults.staleFor),
-      })
-      .optional(),
-  })
-  .register(fields, {
-    type: "object",
-    takes: "a map with maxAge, staleFor or both",
-    meaning: "How answers of the origin are kept.",
-    default: code("{}"),
-    refused: "a site without `origin`",
-  });
-
-const Site = z
-  .strictObject({
-    host: text(hostProblem).register(fields, {
-      type: "string",
-      takes: "a DNS name, as in www.example.org",
-      meaning: "The name visitors ask for. Case does not count.",
-      refused: "wildcards, addresses, one host in two sites",
-    }),
-    origin: text(originProblem)
-      .register(fields, {
-        type: "string",
-        takes: "an http or https URL of scheme, host and port, as in https://web.tail.example:8443",
-        meaning: "Passed on to this web server, cached on the way back.",
-        default: "absent",
-        refused:
-          "paths, queries, credentials; on ports 80 and 443 the host of a site here, unless `dns.forward` covers it: the edge would ask itself",
-      })
-      .optional(),
-    redirect: text(originProblem)
-      .register(fields, {
-        type: "string",
-        takes: "an http or https URL of scheme, host and port, as in https://www.example.org",
-        meaning: "Answered with 301 to this site; path and query are kept.",
-        default: "absent",
-        refused: "paths, queries, credentials; redirects that lead back to where they began",
-      })
-      .optional(),
-    files: text(folderProblem)
-      .register(fields, {
-        type: "string",
-        takes: "a folder relative to the project, as in ./status-page",
-        meaning: "Served from this folder, packed into the image. Looked for when the image is built.",
-        default: "absent",
-        refused: "absolute paths, the project itself",
-      })
-      .optional(),
-    luggage: z
-      .string()
-      .register(fields, {
-        type: "string",
-        takes: "a name under `luggage`",
-        meaning: "Served by this extra process of the image.",
-        default: "absent",
-        refused: "luggage that is not there or has no `port`",
-      })
-      .optional(),
-    cache: SiteCache.optional(),
-  })
-  .register(fields, {
-    type: "object",
-    takes: "a map with host and one of origin, redirect, files, luggage",
-    meaning: "One site: a host and what answers for it. Exactly one of `origin`, `redirect`, `files`, `luggage`.",
-  });
-
-export const Sites = z.array(Site).min(1).register(fields, {
-  type: "array",
-  takes: "a list of at least one site",
-  meaning: "What the edge serves. Names that are not here are turned away.",
-});
 
 export const Luggage = z
   .strictObject({
@@ -147,6 +58,22 @@ export const Luggage = z
         key: "<VARIABLE>",
         meaning: "Environment of the process.",
         default: code("{}"),
+      })
+      .optional(),
+    secrets: z
+      .array(
+        text(secretKeyProblem).register(fields, {
+          type: "string",
+          takes: "a key of the sops file, as in mailPassword",
+          meaning: "A secret the process may read, in the file `/run/secrets/<name>/<key>`.",
+        }),
+      )
+      .register(fields, {
+        type: "array",
+        takes: "a list of keys of the sops file",
+        meaning: "Secrets of the process; it starts once they are there.",
+        default: code("[]"),
+        refused: "one key twice",
       })
       .optional(),
     port: whole(1024, 65_535)

@@ -15,6 +15,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"fly-pops/pop/internal/files"
 )
 
 const (
@@ -30,7 +32,10 @@ type certificateStatus struct {
 	Host       string    `json:"host"`
 	NotAfter   time.Time `json:"notAfter"`
 	SelfSigned bool      `json:"selfSigned"`
-	Error      string    `json:"error,omitempty"`
+	// Known of those that `pop certs` looks after: "vault", or "volume" before the vault was asked.
+	Source string `json:"source,omitempty"`
+	Serial string `json:"serial,omitempty"`
+	Error  string `json:"error,omitempty"`
 }
 
 // selfSigned sees to it that each host has a PEM that nginx can load, and leaves what it found in statusFolder/status.json.
@@ -48,7 +53,7 @@ func selfSigned(hosts []string, folder, statusFolder string, now time.Time) erro
 	}
 	text, err := json.Marshal(statuses)
 	if err == nil {
-		err = replaceFile(filepath.Join(statusFolder, "status.json"), text, 0o644)
+		err = files.Replace(filepath.Join(statusFolder, "status.json"), text, 0o644)
 	}
 	return errors.Join(append(failures, err)...)
 }
@@ -72,7 +77,7 @@ func ensure(path, host string, now time.Time) (certificateStatus, error) {
 	}
 	text, notAfter, err := makeSelfSigned(host, now)
 	if err == nil {
-		err = replaceFile(path, text, 0o640)
+		err = files.Replace(path, text, 0o640)
 	}
 	if err != nil {
 		return status, err
@@ -138,19 +143,4 @@ func commonName(host string) string {
 		return ""
 	}
 	return host
-}
-
-// replaceFile puts a whole file in place by rename: whoever reads sees the old one or the new one, and so does a machine that lost power.
-func replaceFile(path string, content []byte, mode os.FileMode) error {
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name())
-	_, err = file.Write(content)
-	err = errors.Join(err, file.Chmod(mode), file.Sync(), file.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), path)
 }

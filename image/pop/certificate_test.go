@@ -195,20 +195,3 @@ func TestLongNamesFit(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-func TestReplaceFileLeavesNothingBehind(t *testing.T) {
-	folder := t.TempDir()
-	path := filepath.Join(folder, "file")
-	for _, text := range []string{"one", "two"} {
-		if err := replaceFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	entries, err := os.ReadDir(folder)
-	if err != nil || len(entries) != 1 {
-		t.Errorf("left behind: %v %v", entries, err)
-	}
-	if text, _ := os.ReadFile(path); string(text) != "two" {
-		t.Errorf("holds %q", text)
-	}
-}

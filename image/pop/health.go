@@ -1,5 +1,11 @@
 package main
 
+// pop health answers GET /healthz on the health port with one JSON object and one status.
+//
+// It has no flags; ports, hosts and the parts to expect stand in /etc/pop/pop.json. It asks nginx, unbound and tailscaled (when its socket is there)
+// themselves, and reads what postInit, secrets, certs and reload left under /run/pop. 503 only when nginx does not answer: everything else that is wrong
+// makes the PoP "degraded", with the reason beside the part, and a machine that still serves stays in service.
+
 import (
 	"encoding/json"
 	"errors"
@@ -7,9 +13,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"fly-pops/pop/internal/small"
 )
 
 const (
@@ -32,8 +41,10 @@ type part struct {
 }
 
 type report struct {
-	Status       string              `json:"status"`
-	Pop          string              `json:"pop"`
+	Status string `json:"status"`
+	Pop    string `json:"pop"`
+	// What secrets must be sealed to for this PoP.
+	Recipient    string              `json:"recipient,omitempty"`
 	Parts        map[string]part     `json:"parts"`
 	Certificates []certificateStatus `json:"certificates"`
 }
@@ -41,7 +52,9 @@ type report struct {
 type health struct {
 	manifest *Manifest
 	run      string
-	now      func() time.Time
+	// tailscaled's socket.
+	tailscaled string
+	now        func() time.Time
 
 	lock sync.Mutex
 	last report
@@ -49,10 +62,11 @@ type health struct {
 }
 
 func newHealth(manifest *Manifest, run string) *health {
-	return &health{manifest: manifest, run: run, now: time.Now}
+	return &health{manifest: manifest, run: run, tailscaled: tailscaledSocket, now: time.Now}
 }
 
 func serveHealth(it *health) error {
+	small.Memory()
 	server := &http.Server{
 		Addr:              fmt.Sprintf(":%d", it.manifest.Ports.Health),
 		Handler:           it,
@@ -101,11 +115,14 @@ func (it *health) current() report {
 
 func (it *health) ask() report {
 	var nginx, unbound error
+	var tailnet *part
 	var asked sync.WaitGroup
 	asked.Go(func() { nginx = askNginx(it.manifest.Ports.NginxStatus, patience) })
 	asked.Go(func() { unbound = askUnbound(it.manifest.Ports.DNS, patience) })
+	asked.Go(func() { tailnet = it.tailnet(patience) })
 	asked.Wait()
-	certificates, err := it.certificates()
+	word := it.readWord()
+	certificates, err := it.certificates(word.certs)
 	parts := map[string]part{
 		"nginx": judge(failing, nginx),
 		// Sites in the cache, in the image and behind addresses go on without names.
@@ -113,7 +130,16 @@ func (it *health) ask() report {
 		"volume":       judge(degraded, it.volume()),
 		"certificates": judge(degraded, err),
 	}
-	return report{Status: worst(parts), Pop: it.pop(), Parts: parts, Certificates: certificates}
+	for name, found := range map[string]*part{
+		"tailnet": tailnet, "secrets": secretsPart(word.secrets), "certs": it.certsPart(word.certs), "reload": reloadPart(word.reload),
+	} {
+		if found != nil {
+			parts[name] = *found
+		} else if slices.Contains(it.manifest.Expects, name) {
+			parts[name] = part{Status: degraded, Reason: "no word from it"}
+		}
+	}
+	return report{Status: worst(parts), Pop: it.pop(), Recipient: word.recipient(), Parts: parts, Certificates: certificates}
 }
 
 func judge(otherwise string, err error) part {
@@ -151,27 +177,4 @@ func (it *health) pop() string {
 		return ""
 	}
 	return strings.TrimSpace(string(text))
-}
-
-func (it *health) certificates() ([]certificateStatus, error) {
-	statuses := []certificateStatus{}
-	text, err := os.ReadFile(filepath.Join(it.run, "certs", "status.json"))
-	if err != nil {
-		return statuses, err
-	}
-	if err := json.Unmarshal(text, &statuses); err != nil {
-		return statuses, err
-	}
-	var failures []error
-	for _, status := range statuses {
-		switch left := status.NotAfter.Sub(it.now()); {
-		case status.Error != "":
-			failures = append(failures, fmt.Errorf("%s: %s", status.Host, status.Error))
-		case left <= 0:
-			failures = append(failures, fmt.Errorf("%s: expired at %s", status.Host, status.NotAfter.Format(time.RFC3339)))
-		case left < expiresSoon:
-			failures = append(failures, fmt.Errorf("%s: expires at %s", status.Host, status.NotAfter.Format(time.RFC3339)))
-		}
-	}
-	return statuses, errors.Join(failures...)
 }

@@ -1,42 +1,68 @@
-// pop is the helper inside a PoP: one static binary, one command a job. What it needs to know of the image stands in one file,
-// /etc/pop/pop.json, rendered with everything else (image/render/manifest.ts).
+// pop is the helper inside a PoP: one static binary, one command a job; what sops does is in cmd/pop-secrets. Each command's flags, files and exit codes stand on top of its own file; docs/pop.md
+// has them side by side.
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
+
+	"fly-pops/pop/certs"
+	"fly-pops/pop/identity"
+	"fly-pops/pop/internal/exit"
+	"fly-pops/pop/reload"
 )
 
 const usage = `usage:
-  pop health        answers GET /healthz on the health port: one JSON object, one status
-  pop ask unbound   ends with 0 when unbound answers for a name of its own
-  pop self-signed   makes a certificate for every host that has none it could serve with
+  pop identity [show]          makes the PoP's host key when there is none, shows its public half as one line of JSON
+  pop certs --config FILE      keeps nginx's certificates as they are in a Vault or OpenBao; --check only reads the configuration
+  pop reload                   tells nginx when its certificates changed
+  pop health                   answers GET /healthz on the health port: one JSON object, one status
+  pop ask unbound              ends with 0 when unbound answers for a name of its own
+  pop self-signed              makes a certificate for every host that has none it could serve with
 `
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintf(os.Stderr, "pop: %v\n", err)
-		os.Exit(1)
+		os.Exit(exit.Code(err))
 	}
 }
 
 func run(arguments []string) error {
 	if len(arguments) == 0 {
-		return fmt.Errorf("no command\n%s", usage)
+		return exit.With(exit.Mistake, errors.New("no command\n"+usage))
 	}
+	command, rest := arguments[0], arguments[1:]
+	switch command {
+	case "identity":
+		return identity.Run(rest, os.Stdout)
+	case "certs":
+		return certs.Run(rest)
+	case "reload":
+		return reload.Run(rest)
+	}
+	switch strings.Join(arguments, " ") {
+	case "health":
+		return withManifest(func(it *Manifest) error { return serveHealth(newHealth(it, runFolder)) })
+	case "ask unbound":
+		return withManifest(func(it *Manifest) error { return askUnbound(it.Ports.DNS, 2*time.Second) })
+	case "self-signed":
+		return withManifest(func(it *Manifest) error {
+			return selfSigned(it.Hosts, certificateFolder, runFolder+"/certs", time.Now())
+		})
+	default:
+		return exit.With(exit.Mistake, fmt.Errorf("%s: no such command\n%s", strings.Join(arguments, " "), usage))
+	}
+}
+
+// withManifest: what the image was rendered from is of use to those alone that serve its sites.
+func withManifest(command func(*Manifest) error) error {
 	manifest, err := readManifest("/etc/pop/pop.json")
 	if err != nil {
 		return err
 	}
-	switch command := fmt.Sprint(arguments); command {
-	case "[health]":
-		return serveHealth(newHealth(manifest, runFolder))
-	case "[ask unbound]":
-		return askUnbound(manifest.Ports.DNS, 2*time.Second)
-	case "[self-signed]":
-		return selfSigned(manifest.Hosts, certificateFolder, runFolder+"/certs", time.Now())
-	default:
-		return fmt.Errorf("%s: no such command\n%s", command, usage)
-	}
+	return command(manifest)
 }

@@ -1,10 +1,12 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
+
+	"fly-pops/pop/internal/strict"
 )
 
 const (
@@ -18,7 +20,9 @@ const (
 type Manifest struct {
 	// Hosts nginx ends TLS for.
 	Hosts []string `json:"hosts"`
-	Ports struct {
+	// Parts health must have word of, beside those every PoP has: tailnet, secrets, certs, reload. Without word from them the PoP is degraded.
+	Expects []string `json:"expects"`
+	Ports   struct {
 		NginxStatus int `json:"nginxStatus"`
 		DNS         int `json:"dns"`
 		Health      int `json:"health"`
@@ -30,14 +34,14 @@ func readManifest(path string) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
 	manifest := &Manifest{}
-	if err := decoder.Decode(manifest); err != nil {
+	if err := strict.Decode(text, manifest); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if decoder.More() {
-		return nil, fmt.Errorf("%s: there is more in it than one object", path)
+	for _, part := range manifest.Expects {
+		if !slices.Contains(optionalParts, part) {
+			return nil, fmt.Errorf("%s: expects has %q, allowed are %s", path, part, strings.Join(optionalParts, ", "))
+		}
 	}
 	for name, port := range map[string]int{
 		"nginxStatus": manifest.Ports.NginxStatus, "dns": manifest.Ports.DNS, "health": manifest.Ports.Health,

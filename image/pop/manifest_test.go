@@ -14,11 +14,13 @@ func TestManifest(t *testing.T) {
 		"a newline after":     {whole + "\n", ""},
 		"empty":               {"", "EOF"},
 		"half":                {whole[:40], "unexpected EOF"},
-		"a typo":              {strings.Replace(whole, "hosts", "host", 1), `unknown field "host"`},
+		"a typo":              {strings.Replace(whole, "hosts", "host", 1), "unknown: host"},
 		"two of them":         {whole + whole, "more in it than one object"},
 		"a port too high":     {strings.Replace(whole, "1104", "65536", 1), "ports.dns is 65536"},
 		"a port left out":     {strings.Replace(whole, `"dns":1104,`, "", 1), "ports.dns is 0"},
-		"a port that is text": {strings.Replace(whole, "1104", `"1104"`, 1), "cannot unmarshal"},
+		"an expected part":    {strings.Replace(whole, `{"hosts"`, `{"expects":["certs","tailnet"],"hosts"`, 1), ""},
+		"a part nobody knows": {strings.Replace(whole, `{"hosts"`, `{"expects":["cert"],"hosts"`, 1), `expects has "cert", allowed are tailnet, secrets, certs, reload`},
+		"a port that is text": {strings.Replace(whole, "1104", `"1104"`, 1), "ports.dns is a string, wanted is a int"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "pop.json")

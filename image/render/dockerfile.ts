@@ -1,11 +1,14 @@
 import type { FilesSite, ImageSpec } from "../spec.ts";
 import { hostName, isLuggageName } from "./names.ts";
+import { secrets } from "./secrets.ts";
 
 /** The lines of image/Dockerfile that this file replaces. */
-const marks = { sources: "#:sources", layers: "#:layers" };
+const marks = { optional: "#:optional", debian: "#:debian", sources: "#:sources", layers: "#:layers" };
 
-/** image/Dockerfile with the user's own files: a layer for each piece of luggage, one for all packed sites. */
-export function dockerfile(template: string, spec: Pick<ImageSpec, "sites" | "luggage">): string {
+type Told = Pick<ImageSpec, "sites" | "luggage" | "tailnet" | "certificates" | "ssh" | "debugTools">;
+
+/** image/Dockerfile with what the spec asks for: layers of optional programs, one for each piece of luggage, one for all packed sites. */
+export function dockerfile(template: string, spec: Told): string {
   const luggage = Object.entries(spec.luggage).toSorted(([a], [b]) => (a < b ? -1 : 1));
   const sources: string[] = [];
   const layers: string[] = [];
@@ -21,9 +24,30 @@ export function dockerfile(template: string, spec: Pick<ImageSpec, "sites" | "lu
     sources.push("FROM builder AS sites", "COPY sites/ /out/srv/sites/", "RUN settle /out && stamp /out/srv/sites", "");
     layers.push("COPY --from=sites /out/ /");
   }
+  // One layer for all of them: what they share would lie in two otherwise.
+  const extras = [...(spec.ssh ? ["sshd"] : []), ...(spec.debugTools ? ["debug"] : [])];
+  if (extras.length > 0)
+    sources.push(
+      "FROM debian AS extras",
+      "COPY --from=closure /out/ /have/",
+      `RUN extras /out /have ${extras.join(" ")} && settle /out`,
+      "",
+    );
+  const optional = [
+    ...(spec.tailnet ? ["tailscale"] : []),
+    ...(secrets(spec).length > 0 ? ["pop-secrets"] : []),
+    ...(extras.length > 0 ? ["extras"] : []),
+  ];
+  const lines = new Map([
+    [marks.optional, optional.map((stage) => `COPY --from=${stage} /out/ /`)],
+    // Debian with all that was unpacked in it.
+    [marks.debian, [`FROM ${extras.length > 0 ? "extras" : "debian"} AS owners`]],
+    [marks.sources, sources],
+    [marks.layers, layers],
+  ]);
   return template
     .split("\n")
-    .flatMap((line) => (line === marks.sources ? sources : line === marks.layers ? layers : [line]))
+    .flatMap((line) => lines.get(line) ?? [line])
     .join("\n");
 }
 

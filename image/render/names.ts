@@ -18,6 +18,9 @@ export function hostName(host: string): string {
 
 export const isLuggageName = (name: string): boolean => /^[a-z][a-z0-9-]{0,22}[a-z0-9]$/.test(name);
 
+/** Key of the user's sops file: it becomes a file's name. */
+export const isSecretKey = (key: string): boolean => /^[A-Za-z_][A-Za-z0-9_-]{0,63}$/.test(key);
+
 export interface Origin {
   scheme: "http" | "https";
   /** Name, or address (an IPv6 one in brackets). */
@@ -42,11 +45,58 @@ export function origin(text: string): Origin {
 export const originUrl = (it: Origin): string =>
   `${it.scheme}://${it.host}${it.port === (it.scheme === "http" ? 80 : 443) ? "" : `:${it.port}`}`;
 
+/** Set by nginx or by the PoP itself, or of one connection alone, or part of what tells stored answers apart. */
+const ownHeaders = new Set(
+  "accept-ranges age alt-svc connection content-encoding content-length content-range content-type date etag keep-alive last-modified"
+    .split(" ")
+    .concat(
+      "location proxy-authenticate server set-cookie te trailer transfer-encoding upgrade vary x-cache x-pop".split(
+        " ",
+      ),
+    ),
+);
+
+export const isHeaderName = (name: string): boolean => /^[A-Za-z][A-Za-z0-9-]{0,63}$/.test(name);
+export const isOwnHeader = (name: string): boolean => ownHeaders.has(name.toLowerCase());
+/** Printable ASCII, no space at an end. nginx would take `$` for a variable and has no way to quote it. */
+export const isHeaderValue = (value: string): boolean =>
+  /^[\x21-\x7e](?:[\x20-\x7e]{0,4000}[\x21-\x7e])?$/.test(value) && !value.includes("$");
+
+/** A response header as two words of nginx's language. */
+export function header(name: string, value: string): string {
+  if (!isHeaderName(name) || isOwnHeader(name)) throw new Error(`header ${shown(name)}: not a name a site may set.`);
+  if (!isHeaderValue(value)) throw new Error(`header ${name}: ${shown(value)} is no value it can have.`);
+  return `${name} "${value.replace(/["\\]/g, "\\$&")}"`;
+}
+
 /** A DNS zone with its final dot; "." is the whole tree. */
 export function zoneName(zone: string): string {
   const name = zone.toLowerCase().replace(/\.$/, "");
   if (zone !== "." && !servicePattern.test(name)) throw new Error(`dns zone ${shown(zone)}: not a domain name.`);
   return `${name}.`;
+}
+
+/** Name of a tag without its `tag:`, as Tailscale's policy takes it. */
+export function tailnetTag(tag: string): string {
+  if (!/^[a-z][a-z0-9-]{0,49}$/.test(tag)) throw new Error(`tailnet tag ${shown(tag)}: not a tag's name.`);
+  return tag;
+}
+
+export const isAuthorizedKey = (line: string): boolean =>
+  /^(?:ssh-ed25519|sk-ssh-ed25519@openssh\.com|ecdsa-sha2-nistp(?:256|384|521)|ssh-rsa) AAAA[A-Za-z0-9+/]{20,2000}={0,2}(?: [\x21-\x7e][\x20-\x7e]{0,200})?$/.test(
+    line,
+  );
+
+/** A line of authorized_keys without options. */
+export function authorizedKey(line: string): string {
+  if (!isAuthorizedKey(line)) throw new Error(`ssh key ${shown(line)}: not a public key without options.`);
+  return line;
+}
+
+/** The first part of a DNS label; empty is none. */
+export function hostLabelPart(text: string): string {
+  if (!/^(?:[a-z0-9][a-z0-9-]{0,30})?$/.test(text)) throw new Error(`host name ${shown(text)}: not the start of one.`);
+  return text;
 }
 
 /** Address of a name server as unbound takes it: IPv4 or IPv6, optionally @port. */

@@ -1,4 +1,6 @@
+import { limits } from "../limits.ts";
 import { ports } from "../ports.ts";
+import { header } from "./names.ts";
 
 /** What nginx.conf says for all sites alike, list by list. */
 
@@ -15,7 +17,7 @@ export const general = [
   "server_names_hash_max_size 4096;",
   "client_header_timeout 15s;",
   "client_body_timeout 30s;",
-  "client_max_body_size 32m;",
+  `client_max_body_size ${limits.maxBodyMb}m;`,
   "send_timeout 30s;",
   "keepalive_timeout 65s;",
   "reset_timedout_connection on;",
@@ -69,18 +71,13 @@ export const compression = [
   `brotli_types ${compressed};`,
 ];
 
-/** Said once for every site that passes requests on; a location that sets a header of its own would lose all of these. */
-export const proxying = [
-  `map $http_upgrade $connection_upgrade { default upgrade; "" ""; }`,
-  `resolver 127.0.0.1:${ports.dns} valid=30s;`,
-  "resolver_timeout 5s;",
-  "proxy_http_version 1.1;",
+/** What an origin is told of the request. Set, not appended: what a client claims about itself ends here. */
+export const requestHeaders = (client: string): string[] => [
   "proxy_set_header Host $host;",
   "proxy_set_header Upgrade $http_upgrade;",
   "proxy_set_header Connection $connection_upgrade;",
-  // Set, not appended: what a client claims about itself ends here.
-  "proxy_set_header X-Forwarded-For $remote_addr;",
-  "proxy_set_header X-Real-IP $remote_addr;",
+  `proxy_set_header X-Forwarded-For ${client};`,
+  `proxy_set_header X-Real-IP ${client};`,
   "proxy_set_header X-Forwarded-Proto https;",
   "proxy_set_header X-Forwarded-Host $host;",
   "proxy_set_header X-Forwarded-Port 443;",
@@ -89,9 +86,37 @@ export const proxying = [
   `proxy_set_header Proxy "";`,
   // The cache holds one plain copy, which is compressed on the way out for whoever can read it.
   `proxy_set_header Accept-Encoding "";`,
-  "proxy_connect_timeout 5s;",
-  "proxy_read_timeout 60s;",
-  "proxy_send_timeout 60s;",
+];
+
+/** What tells of the machinery behind; Server is nginx's own by default. Alt-Svc would send browsers to a port that only the origin has. */
+export const hidden = (more: string[] = []): string[] =>
+  ["X-Powered-By", "X-AspNet-Version", "X-AspNetMvc-Version", "X-Runtime", "X-Cache", "X-PoP", "Via", "Alt-Svc"]
+    .concat(more)
+    .map((name) => `proxy_hide_header ${name};`);
+
+/** What tells where an answer comes from. */
+export const marks = ["add_header X-Cache $upstream_cache_status always;", "add_header X-PoP $pop always;"];
+
+/** A site's own headers, in whichever order they were written. */
+export const setHeaders = (headers: Record<string, string>): string[] =>
+  Object.entries(headers)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    // Not on errors, for those two: nobody is to keep a 502.
+    .map(
+      ([name, value]) =>
+        `add_header ${header(name, value)}${/^(?:cache-control|expires)$/i.test(name) ? "" : " always"};`,
+    );
+
+/** Said once for every site that passes requests on; a location that sets a header of its own would lose all of these. */
+export const proxying = [
+  `map $http_upgrade $connection_upgrade { default upgrade; "" ""; }`,
+  `resolver 127.0.0.1:${ports.dns} valid=30s;`,
+  "resolver_timeout 5s;",
+  "proxy_http_version 1.1;",
+  ...requestHeaders("$remote_addr"),
+  `proxy_connect_timeout ${limits.connectSeconds}s;`,
+  `proxy_read_timeout ${limits.readSeconds}s;`,
+  `proxy_send_timeout ${limits.sendSeconds}s;`,
   "proxy_next_upstream_tries 2;",
   "proxy_next_upstream_timeout 10s;",
   "proxy_max_temp_file_size 256m;",
@@ -104,10 +129,6 @@ export const proxying = [
   "proxy_ssl_protocols TLSv1.2 TLSv1.3;",
   // Internal redirects are this PoP's own affair: an origin cannot ask for a file of it.
   "proxy_ignore_headers X-Accel-Redirect;",
-  // What tells of the machinery behind; Server is nginx's own by default. Alt-Svc would send browsers to a port that only the origin has.
-  ...["X-Powered-By", "X-AspNet-Version", "X-AspNetMvc-Version", "X-Runtime", "X-Cache", "X-PoP", "Via", "Alt-Svc"].map(
-    (name) => `proxy_hide_header ${name};`,
-  ),
-  "add_header X-Cache $upstream_cache_status always;",
-  "add_header X-PoP $pop always;",
+  ...hidden(),
+  ...marks,
 ];

@@ -1,8 +1,9 @@
 import { ports } from "../ports.ts";
-import type { CacheStore, FilesSite, ImageSpec, LuggageSite, ProxySite, RedirectSite, Site } from "../spec.ts";
+import type { CacheStore, FilesSite, ImageSpec, LuggageSite, RedirectSite, Site } from "../spec.ts";
 import { hostName, literal, type Origin, origin, originUrl, whole } from "./names.ts";
 import { block, text } from "./nginx-block.ts";
-import { compression, general, logging, proxying, tls } from "./nginx-common.ts";
+import { compression, general, logging, marks, proxying, setHeaders, tls } from "./nginx-common.ts";
+import { bodyLimit, hops, originUpstreams, ownHeaders, proxied, times, upstream } from "./nginx-origins.ts";
 
 /** nginx.conf: ends TLS, caches, passes on. Directives: https://nginx.org/en/docs/dirindex.html */
 export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">): string {
@@ -43,6 +44,7 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
       ...unknownNames,
       "",
       ...(hosts.length ? [toHttps(hosts), ""] : []),
+      ...sites.filter((site) => site.kind === "proxy").flatMap(hops),
       ...sites.map(server),
     ]),
   ]);
@@ -73,28 +75,17 @@ function caching(store: CacheStore, sites: Site[]): string[] {
   ];
 }
 
-/**
- * Connections are kept alive to luggage and to origins given by address. To origins given by name they are not: kept connections need an upstream block, and
- * nginx before 1.27.3 resolves the names in one only at start, when an origin that is away would keep it from starting.
- */
+/** Connections are kept alive to luggage and to origins given by address. */
 function upstreams(sites: Site[], luggage: ImageSpec["luggage"]): string[] {
-  const byAddress = sites.filter((site) => site.kind === "proxy").map((site) => ({ site, to: origin(site.origin) }));
   const served = sites.filter((site) => site.kind === "luggage").map((site) => site.luggage);
   return [
-    ...byAddress
-      .filter(({ to }) => to.isAddress)
-      .map(({ site, to }) => upstream(originName(site), `${to.host}:${to.port}`)),
+    ...sites.filter((site) => site.kind === "proxy").flatMap(originUpstreams),
     ...[...new Set(served)]
       .toSorted()
       .map((name) => upstream(luggageName(name), `127.0.0.1:${luggagePort(luggage, name)}`)),
   ];
 }
 
-const upstream = (name: string, address: string): string =>
-  // One server: max_fails=0, for there is no other to spare it for.
-  block(`upstream ${name}`, [`server ${address} max_fails=0;`, "keepalive 16;", "keepalive_timeout 60s;"]);
-
-const originName = (site: ProxySite): string => `origin_${site.host}`;
 const luggageName = (name: string): string => `luggage_${name}`;
 
 function luggagePort(luggage: ImageSpec["luggage"], name: string): number {
@@ -160,36 +151,9 @@ function content(site: Site): string[] {
   }
 }
 
-function proxied(site: ProxySite): string[] {
-  const to = origin(site.origin);
-  const { maxAgeSeconds, staleForSeconds } = site.cache;
-  const maxAge = whole(maxAgeSeconds, `${site.host}: cache.maxAgeSeconds`, { min: 0, max: 31_536_000 });
-  const staleFor = whole(staleForSeconds, `${site.host}: cache.staleForSeconds`, { min: 0, max: 31_536_000 });
-  return [
-    block("location /", [
-      // By variable: a name is resolved while nginx runs, and an origin that is away cannot keep it from starting.
-      `set $origin ${to.isAddress ? `${to.scheme}://${originName(site)}` : originUrl(to)};`,
-      "proxy_pass $origin;",
-      // nginx cannot check a certificate against an address: then it has to be one for the site's own name.
-      ...(to.scheme === "https" ? [`proxy_ssl_name ${to.isAddress ? site.host : to.host};`] : []),
-      `proxy_redirect "~*^https?://(?:${literal(to.host)}|${literal(site.host)})(?::[0-9]+)?(?<rest>/.*)?$" https://${site.host}$rest;`,
-      ...(to.isAddress ? [] : [`proxy_cookie_domain ${to.host} ${site.host};`]),
-      "proxy_cache pop;",
-      `proxy_cache_key ${site.host}$request_uri;`,
-      ...(maxAge > 0 ? [`proxy_cache_valid 200 ${maxAge}s;`] : []),
-      ...(staleFor > 0
-        ? [
-            "proxy_cache_use_stale error timeout updating http_500 http_502 http_503 http_504;",
-            "proxy_cache_background_update on;",
-          ]
-        : []),
-    ]),
-  ];
-}
-
 const redirected = (site: RedirectSite): string[] => {
   const to: Origin = origin(site.to);
-  return [`return 301 ${originUrl(to)}$request_uri;`];
+  return [...(site.headers ? [...marks, ...setHeaders(site.headers)] : []), `return 301 ${originUrl(to)}$request_uri;`];
 };
 
 /**
@@ -204,8 +168,11 @@ const packed = (site: FilesSite): string[] => [
   "gzip_static on;",
   "brotli_static on;",
   `add_header Last-Modified "";`,
-  "add_header Cache-Control no-cache;",
+  ...(Object.keys(site.headers ?? {}).some((name) => name.toLowerCase() === "cache-control")
+    ? []
+    : ["add_header Cache-Control no-cache;"]),
   "add_header X-PoP $pop always;",
+  ...setHeaders(site.headers ?? {}),
   block("location /", ["try_files $uri $uri.html $uri/ =404;"]),
   block("location ~ /\\.(?!well-known/)", ["return 404;"]),
 ];
@@ -214,5 +181,8 @@ const carried = (site: LuggageSite): string[] => [
   block("location /", [
     `proxy_pass http://${luggageName(site.luggage)};`,
     `proxy_redirect "~*^https?://${literal(site.host)}(?::[0-9]+)?(?<rest>/.*)?$" https://${site.host}$rest;`,
+    ...bodyLimit(site),
+    ...times(site),
+    ...ownHeaders(site),
   ]),
 ];

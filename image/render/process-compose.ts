@@ -1,10 +1,11 @@
 import { posix } from "node:path";
 import { stringify } from "yaml";
 import { ports } from "../ports.ts";
-import type { ImageSpec, Luggage } from "../spec.ts";
+import type { ImageSpec, Luggage, Tailnet } from "../spec.ts";
 import { logFolder } from "./folders.ts";
-import { isLuggageName, whole } from "./names.ts";
+import { hostLabelPart, isLuggageName, origin, originUrl, tailnetTag, whole } from "./names.ts";
 import { drainSeconds } from "./nginx.ts";
+import { secrets } from "./secrets.ts";
 import { luggageUser } from "./users.ts";
 
 /** Seconds each process gets to end before it is killed. */
@@ -16,16 +17,20 @@ const endSeconds = { nginx: drainSeconds + 3, luggage: 10, other: 3 };
  */
 export const shutdownSeconds = endSeconds.nginx + endSeconds.luggage + endSeconds.other;
 
+/** Pieces of luggage whose logs find room beside those of all the PoP's own processes. */
+export const mostLuggage = 20;
+
 /** MB of log files at most, all processes together. */
 export const logBudgetMb = 100;
 
 /** process-compose.yaml: which processes there are, who waits for whom, who comes back. */
-export function processCompose(spec: Pick<ImageSpec, "luggage">): string {
+export function processCompose(spec: Pick<ImageSpec, "luggage" | "tailnet" | "certificates" | "ssh">): string {
   refuseTakenPorts(spec.luggage);
   const luggage = Object.entries(spec.luggage).toSorted(([a], [b]) => (a < b ? -1 : 1));
   const carried = luggage.map(([name, it]) => [luggageUser(name), luggageProcess(name, it)] as const);
   const after = (names: string[]) => Object.fromEntries(names.map((name) => [name, { condition: "process_started" }]));
   const ready = { postInit: { condition: "process_completed_successfully" } };
+  const tailnet = spec.tailnet ? { tailscaled } : {};
   const processes: Record<string, Process> = {
     // Ends the machine only when it cannot run at all: what a reboot does not cure, it says and goes on.
     postInit: { entrypoint: ["/usr/libexec/pop/post-init"], availability: { restart: "exit_on_failure" } },
@@ -40,10 +45,18 @@ export function processCompose(spec: Pick<ImageSpec, "luggage">): string {
         failure_threshold: 4,
       },
     },
-    // Waits for nothing that can be away. That unbound and luggage are among its dependencies makes them end after it.
+    // Waits for nothing that can be away: the others need only have been launched. That they are among its dependencies makes them end after it. Luggage that
+    // waits for secrets is not: they may never come.
     nginx: {
-      entrypoint: runas("nginx", ["/usr/libexec/pop/nginx"]),
-      depends_on: { ...ready, ...after(["unbound", ...carried.map(([name]) => name)]) },
+      entrypoint: runas("nginx", ["/usr/libexec/pop/run-nginx"]),
+      depends_on: {
+        ...ready,
+        ...after([
+          "unbound",
+          ...Object.keys(tailnet),
+          ...carried.filter(([, it]) => !it.depends_on).map(([name]) => name),
+        ]),
+      },
       readiness_probe: {
         initial_delay_seconds: 1,
         http_get: { host: "127.0.0.1", scheme: "http", port: String(ports.nginxStatus), path: "/healthz" },
@@ -55,15 +68,22 @@ export function processCompose(spec: Pick<ImageSpec, "luggage">): string {
       shutdown: { signal: 3, timeout_seconds: endSeconds.nginx, parent_only: true },
       logMb: logShares.nginx,
     },
-    // Root starts it, as it does all, and does nothing but become two others in turn: who may write certificates, who may signal nginx.
+    // The only one beside root who may signal nginx, and does so when certificates changed: neither who writes them nor who fetches them can.
+    reload: { entrypoint: runas("nginx", ["/usr/bin/pop", "reload"]), depends_on: ready },
+    // Once a day: certificates of the PoP's own making are made anew when they near their end.
     renew: {
-      entrypoint: ["/usr/libexec/pop/renew"],
+      entrypoint: runas("certs", ["/usr/bin/pop", "self-signed"]),
       depends_on: ready,
       availability: { restart: "no" },
       schedule: { interval: "24h" },
     },
     health: { entrypoint: runas("health", ["/usr/bin/pop", "health"]), depends_on: ready },
-    ...Object.fromEntries(carried.map(([name, it]) => [name, { ...it, depends_on: ready }])),
+    ...Object.fromEntries(Object.entries(tailnet).map(([name, it]) => [name, { ...it, depends_on: ready }])),
+    ...(spec.tailnet ? { "tailscale-up": joining(spec.tailnet) } : {}),
+    ...(secrets(spec).length > 0 ? { secrets: { ...unsealing, depends_on: ready } } : {}),
+    ...(spec.ssh ? { sshd: listening(spec) } : {}),
+    ...(spec.certificates ? { certs: { ...fetching, depends_on: ready } } : {}),
+    ...Object.fromEntries(carried.map(([name, it]) => [name, { ...it, depends_on: { ...ready, ...it.depends_on } }])),
   };
   return stringify(
     {
@@ -86,7 +106,7 @@ interface Process {
   /** Program and arguments; no shell in between. */
   entrypoint: string[];
   depends_on?: Record<string, { condition: string }>;
-  availability?: { restart: "exit_on_failure" | "no" };
+  availability?: { restart: "always" | "exit_on_failure" | "on_failure" | "no"; backoff_seconds?: number };
   schedule?: { interval: string };
   readiness_probe?: object;
   shutdown?: { signal?: number; timeout_seconds: number; parent_only?: boolean };
@@ -126,7 +146,9 @@ function withDefaults(name: string, { entrypoint, logMb, ...process }: Process, 
 function rotation(mb: number) {
   const max_size_mb = Math.min(10, Math.floor(mb / 2));
   if (max_size_mb < 1)
-    throw new Error(`luggage: no room for the logs of so many processes in ${logBudgetMb} MB. Take 25 at most.`);
+    throw new Error(
+      `luggage: no room for the logs of so many processes in ${logBudgetMb} MB. Take ${mostLuggage} at most.`,
+    );
   return { max_size_mb, max_backups: Math.floor(mb / max_size_mb) - 1 };
 }
 
@@ -137,10 +159,74 @@ const runas = (user: string, command: string[], passed: string[] = []): string[]
   ...command,
 ];
 
+/** Nothing of the machine's environment, which holds its secrets. */
+const bare = (command: string[], variables: string[] = []): string[] => [
+  "/usr/bin/env",
+  "-i",
+  "PATH=/usr/bin:/usr/sbin",
+  "HOME=/root",
+  ...variables,
+  ...command,
+];
+
+/** Tries again until what the machine was given can be opened; the reason is in /healthz meanwhile. Only who needs a secret waits. */
+const unsealing: Process = {
+  entrypoint: bare(["/usr/bin/pop-secrets", "--manifest", "/etc/pop/secrets.json"]),
+  availability: { restart: "on_failure", backoff_seconds: 15 },
+};
+
+/** Runs for ever, and by itself tries again: until the tailnet is up, the vault answers, its credentials are there. */
+const fetching: Process = { entrypoint: runas("certs", ["/usr/bin/pop", "certs", "--config", "/etc/pop/certs.json"]) };
+
+/**
+ * It has no probe: one that is true only after the login would end it, over and over, while the tailnet is away.
+ * Memory: half as eager as Go's default, and about a third of the smallest machine.
+ */
+const tailscaled: Process = {
+  entrypoint: bare(
+    [
+      "/usr/sbin/tailscaled",
+      "--statedir=/var/lib/tailscale",
+      "--socket=/run/tailscale/tailscaled.sock",
+      "--port=41641",
+    ],
+    [
+      "GOGC=50",
+      "GOMEMLIMIT=80MiB",
+      "TS_DEBUG_FIREWALL_MODE=nftables",
+      // Nothing of it goes to Tailscale's own collector of logs; the trimmed program could not send any.
+      "TS_NO_LOGS_NO_SUPPORT=1",
+    ],
+  ),
+  availability: { restart: "always", backoff_seconds: 5 },
+};
+
+/** Nobody waits for it: while it tries again, nginx serves what is cached. */
+const joining = ({ loginServer, tags, hostPrefix }: Tailnet): Process => ({
+  entrypoint: [
+    "/usr/libexec/pop/tailscale-up",
+    hostLabelPart(hostPrefix),
+    ...(loginServer === undefined ? [] : [`--login-server=${originUrl(origin(loginServer))}`]),
+    `--advertise-tags=${tags.map((tag) => `tag:${tailnetTag(tag)}`).join(",")}`,
+  ],
+  depends_on: { tailscaled: { condition: "process_started" } },
+  availability: { restart: "on_failure", backoff_seconds: 10 },
+});
+
+/** Its address is the tailnet's. */
+function listening({ tailnet }: Pick<ImageSpec, "tailnet">): Process {
+  if (!tailnet) throw new Error("ssh: its server listens in the tailnet, and there is none.");
+  return {
+    entrypoint: bare(["/usr/libexec/pop/sshd"]),
+    depends_on: { tailscaled: { condition: "process_started" } },
+    availability: { restart: "always", backoff_seconds: 10 },
+  };
+}
+
 /** Set by runas itself, or steering the dynamic linker: it refuses to pass these on. */
 const reserved = /^(?:PATH|HOME|USER|LOGNAME|SHELL|GCONV_PATH|LD_.*)$/;
 
-function luggageProcess(name: string, { command, env, port }: Luggage): Process {
+function luggageProcess(name: string, { command, env, port, secrets = [] }: Luggage): Process {
   if (!isLuggageName(name)) throw new Error(`luggage ${JSON.stringify(name)}: not a name for a process and its user.`);
   const [program, ...rest] = command;
   if (!program) throw new Error(`luggage.${name}.command is empty: it wants a program and its arguments.`);
@@ -161,6 +247,7 @@ function luggageProcess(name: string, { command, env, port }: Luggage): Process 
       .map(([key, value]) => `${key}=${verbatim(value)}`),
     working_dir: folder,
     shutdown: { timeout_seconds: endSeconds.luggage },
+    ...(secrets.length > 0 && { depends_on: { secrets: { condition: "process_completed_successfully" } } }),
   };
 }
 

@@ -1,12 +1,17 @@
 import { ports } from "../ports.ts";
-import type { Dns } from "../spec.ts";
+import type { Dns, Tailnet } from "../spec.ts";
 import { serverAddress, zoneName } from "./names.ts";
 
-/** unbound.conf: the PoP's own resolver, 127.0.0.1 only. Validates DNSSEC from the root; forwards the zones it is told to. */
-export function unboundConf(dns: Dns): string {
-  const forward = dns.forward
+/** Where tailscaled itself answers for the names of its tailnet. https://tailscale.com/kb/1081/magicdns */
+const magicDns = "100.100.100.100";
+
+/** unbound.conf: the PoP's own resolver, 127.0.0.1 only. Validates DNSSEC from the root; forwards the tailnet's names and the zones it is told to. */
+export function unboundConf(dns: Dns, tailnet?: Tailnet): string {
+  const forward = [...dns.forward, ...(tailnet ? [{ zone: tailnet.domain, servers: [magicDns] }] : [])]
     .map(({ zone, servers }) => ({ zone: zoneName(zone), servers: servers.map(serverAddress) }))
     .toSorted((a, b) => (a.zone < b.zone ? -1 : 1));
+  const twin = forward.find(({ zone }, at) => zone === forward[at + 1]?.zone);
+  if (twin) throw new Error(`dns zone ${twin.zone}: two say who answers for it.`);
   const asksLoopback = forward.some(({ servers }) =>
     servers.some((server) => server.startsWith("127.") || server.startsWith("::1")),
   );

@@ -20,6 +20,9 @@ const fixed: Record<string, User> = {
   nobody: { uid: 65534, gid: 65534, home: "/" },
 };
 
+/** What a connection is before its key was accepted. */
+const sshd: User = { uid: 105, gid: 105, home: "/run/sshd" };
+
 /** Only root may log in, and without a password: `fly ssh console` asks for none, and nothing else lets anybody in. */
 const shells: Record<string, string> = { root: "/bin/sh" };
 const noShell = "/bin/false";
@@ -28,8 +31,8 @@ const noShell = "/bin/false";
 const luggageIds = { first: 20_000, count: 20_000 };
 
 /** All users of an image, by name. */
-export function users(spec: Pick<ImageSpec, "luggage">): Record<string, User> {
-  const all = { ...fixed };
+export function users(spec: Pick<ImageSpec, "luggage" | "ssh">): Record<string, User> {
+  const all: Record<string, User> = { ...fixed, ...(spec.ssh ? { sshd } : {}) };
   for (const name of Object.keys(spec.luggage).toSorted()) {
     if (!isLuggageName(name))
       throw new Error(`luggage ${JSON.stringify(name)}: not a name for a process and its user.`);

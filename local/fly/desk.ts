@@ -152,6 +152,7 @@ function asApiError(error: unknown): ApiError {
 
 /** For the log: JSON where it is some. */
 function readable(body: string): unknown {
+  if (body === "") return body;
   try {
     return JSON.parse(body);
   } catch {

@@ -96,6 +96,10 @@ const toOutputs = (inputs: MachineInputs, machine: wire.Machine, complete: boole
   complete,
 });
 
+/** Half made: what it was last seen to be, which for one taken over is not yet what it is to become. */
+const asFound = (inputs: MachineInputs, machine: wire.Machine): MachineOutputs =>
+  toOutputs(machine.config ? fromWire(machine.config, machine.image_ref, inputs) : inputs, machine, false);
+
 function toInputs({
   schemaVersion: _,
   instanceId: _i,
@@ -213,16 +217,16 @@ export const machineHandler = {
       return { id, outs: toOutputs(inputs, await untilServing(born, { deadline, known: new Set() }, context), true) };
     } catch (error) {
       if (error instanceof UpdateFailed)
-        throw new HalfMade(id, toOutputs(inputs, error.machine, false), error.message, { cause: error });
+        throw new HalfMade(id, asFound(inputs, error.machine), error.message, { cause: error });
       if (error instanceof NotServing)
         throw new HalfMade(
           id,
-          toOutputs(inputs, machine, false),
+          asFound(inputs, machine),
           `${inputs.pop}: machine ${id} was made but does not serve, ${error.message}. It is kept; look at its logs, then run again: npx fly-pops logs ${inputs.pop}`,
           { cause: error },
         );
       // Whatever else went wrong: the machine exists, so state must know it.
-      throw new HalfMade(id, toOutputs(inputs, machine, false), told(inputs.pop, error), { cause: error });
+      throw new HalfMade(id, asFound(inputs, machine), told(inputs.pop, error), { cause: error });
     }
   },
   async read(id, outs, { fly, log }) {

@@ -110,7 +110,9 @@ export function rests({ state, events }: Machine): boolean {
   if (state === "suspended") return true;
   if (state !== "stopped") return false;
   const exit = events?.find((event) => event.type === "exit" && event.request?.exit_event)?.request?.exit_event;
-  return exit?.requested_stop ?? true;
+  if (exit) return exit.requested_stop ?? true;
+  // Without an exit it either never ran, then its launch is still among the newest events, or rests for so long that its end is not.
+  return !events?.some((event) => event.type === "launch");
 }
 
 export function describeExit(exit: ExitEvent): string {

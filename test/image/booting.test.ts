@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { shutdownSeconds } from "../../image/render/process-compose.ts";
 import { enterTls, https } from "./support/client.ts";
 import { Bench, build, health, type Pop, until, untilHealthy } from "./support/pop.ts";
+import { outward } from "./support/spec.ts";
 
 const bench = new Bench("booting");
 let image: string;
@@ -35,6 +36,14 @@ async function processes(
     all[name] = [...(all[name] ?? []), { users, noNewPrivs: field("NoNewPrivs"), capabilities: field("CapEff") }];
   }
   return all;
+}
+
+/** What process-compose says of each process. */
+async function states(pop: Pop): Promise<Record<string, { status: string; restarts: number }>> {
+  const ask = "process-compose -u /run/process-compose.sock -L /dev/null process list -o json 2>/dev/null";
+  const { output } = await pop.exec(["/bin/sh", "-c", ask]);
+  const all = JSON.parse(output) as { name: string; status: string; restarts: number }[];
+  return Object.fromEntries(all.map(({ name, status, restarts }) => [name, { status, restarts }]));
 }
 
 describe("a machine of 256 MB", () => {
@@ -83,7 +92,8 @@ describe("a machine of 256 MB", () => {
     expect(seen.nginx?.length).toBeGreaterThan(2);
     for (const it of seen.nginx ?? []) expect(it).toEqual(as("101"));
     expect(seen.unbound).toEqual([as("102")]);
-    expect(seen.pop).toEqual([as("104")]);
+    expect(seen.pop).toEqual(expect.arrayContaining([as("101"), as("104")]));
+    expect(seen.pop).toHaveLength(2);
     expect(seen.httpd?.map(({ noNewPrivs, capabilities }) => [noNewPrivs, capabilities])).toEqual([["1", none]]);
     expect(Number(seen.httpd?.[0]?.users[0])).toBeGreaterThanOrEqual(20_000);
     const roots = Object.entries(seen).filter(([, all]) => all.some(({ users }) => users.includes("0")));
@@ -141,6 +151,16 @@ describe("a machine of 256 MB", () => {
     await untilHealthy(pop);
   });
 
+  test.each([
+    ["show-config", /==> \/etc\/nginx\/nginx\.conf <==[\s\S]*==> \/etc\/pop\/pop\.json <==/],
+    ["show-config /etc/pop/folders", /^\/var\/lib root:root 0755$/m],
+    ["nginx-test", /test is successful/],
+    ["pc process list", /^nginx$/m],
+  ])("has a tool for who comes by `fly ssh console`: %s", async (command, said) => {
+    const { code, output } = await pop.exec(["/bin/sh", "-c", command]);
+    expect([code, output]).toEqual([0, expect.stringMatching(said)]);
+  });
+
   test("postInit can be run again at any time", async () => {
     expect(await pop.exec(["/usr/libexec/pop/post-init"])).toMatchObject({
       code: 0,
@@ -161,15 +181,24 @@ describe("a machine of 256 MB", () => {
   });
 
   test("certificates near their end are made anew and loaded while it runs; others are left alone", async () => {
+    const renew = ["runas", "certs", "/usr/bin/pop", "self-signed"];
     const before = await fingerprint(pop);
-    expect((await pop.exec(["/usr/libexec/pop/renew"])).code).toBe(0);
+    expect((await pop.exec(renew)).code).toBe(0);
     expect(await fingerprint(pop)).toBe(before);
     await pop.exec(["rm", "/var/lib/pop/certs/files.example.test.pem"]);
-    expect((await pop.exec(["/usr/libexec/pop/renew"])).code).toBe(0);
+    expect((await pop.exec(renew)).code).toBe(0);
     await until(
       () => fingerprint(pop),
       (now) => now !== before,
     );
+  });
+
+  test("has an identity of its own, whose private half is root's alone", async () => {
+    const { recipient } = JSON.parse((await pop.exec(["cat", "/run/pop/identity.json"])).output);
+    expect(recipient).toMatch(/^ssh-ed25519 AAAA/);
+    expect((await pop.exec(["runas", "certs", "/bin/ls", "/var/lib/pop/identity"])).code).toBe(1);
+    await pop.exec(["/usr/libexec/pop/post-init"]);
+    expect(JSON.parse((await pop.exec(["cat", "/run/pop/identity.json"])).output).recipient).toBe(recipient);
   });
 
   test("a second boot finds what the first left on the volume", async () => {
@@ -215,6 +244,59 @@ describe("a machine of 256 MB", () => {
     expect(text).toContain("the end");
     expect((await pop.container.inspect()).State).toMatchObject({ ExitCode: 0, OOMKilled: false });
     expect((Date.now() - began) / 1000).toBeLessThan(shutdownSeconds);
+  });
+});
+
+describe("a machine whose tailnet, vault and secrets are away", () => {
+  let pop: Pop;
+
+  beforeAll(async () => {
+    pop = await bench.start(await build("outward", outward()), { volume: await bench.newVolume() });
+    await until(
+      () => health(pop),
+      (seen) => seen?.report.parts.nginx?.status === "ok",
+    );
+  });
+
+  test("serves: nothing is restarted for it, and nobody waits but who needs a secret", async () => {
+    const seen = await until(
+      () => states(pop),
+      (now) => (now["tailscale-up"]?.restarts ?? 0) > 0,
+    );
+    for (const name of ["nginx", "unbound", "tailscaled", "certs", "reload", "health", "luggage-blog"])
+      expect([name, seen[name]]).toEqual([name, { status: "Running", restarts: 0 }]);
+    expect(seen["luggage-waiting"]?.status).toBe("Pending");
+    expect((await page(pop)).status).toBe(200);
+  });
+
+  test("is degraded, not dead, and says why", async () => {
+    const seen = await until(
+      () => health(pop),
+      (now) => now?.report.parts.secrets?.status === "degraded",
+    );
+    expect([seen?.code, seen?.report.status]).toEqual([200, "degraded"]);
+    for (const part of ["tailnet", "secrets", "certs"])
+      expect([part, seen?.report.parts[part]]).toEqual([part, { status: "degraded", reason: expect.any(String) }]);
+    expect(seen?.report.parts.reload?.status).toBe("ok");
+    expect(seen?.report).toHaveProperty("recipient", expect.stringMatching(/^ssh-ed25519 /));
+  });
+
+  test("a PoP without key says so, and prints no link to take it over by", async () => {
+    const log = await until(pop.logs, (text) => text.includes("there is no /run/secrets/tailscaleAuthKey"));
+    expect(log).not.toMatch(/To authenticate, visit/);
+  });
+
+  test("its daemon answers health and root, and nobody else; its key is root's alone", async () => {
+    const status = ["/usr/bin/tailscale", "--socket=/run/tailscale/tailscaled.sock", "status", "--json"];
+    const ask = async (user: string) => (await pop.exec(["runas", user, ...status])).output.includes("BackendState");
+    expect([await ask("health"), await ask("luggage-blog"), await ask("nginx")]).toEqual([true, false, false]);
+    expect((await pop.exec(["stat", "-c", "%U %a", "/var/lib/tailscale"])).output).toBe("root 700\n");
+  });
+
+  test("its daemon has none of the machine's environment", async () => {
+    const { output } = await pop.exec(["/bin/sh", "-c", "tr '\\0' '\\n' < /proc/$(pidof tailscaled)/environ"]);
+    expect(output).toContain("GOMEMLIMIT=80MiB");
+    expect(output).not.toMatch(/^(FLY_|POP_NAME)/m);
   });
 });
 

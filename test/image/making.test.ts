@@ -1,25 +1,14 @@
-import { execFile } from "node:child_process";
-import {
-  appendFileSync,
-  createWriteStream,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
-import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ImageSpec } from "../../image/spec.ts";
 import { buildImage } from "../../local/docker-image.ts";
+import { duplicates, layersOf, paths } from "./support/layers.ts";
 import { Bench, build, docker } from "./support/pop.ts";
-import { spec } from "./support/spec.ts";
+import { laden, spec } from "./support/spec.ts";
 
 const bench = new Bench("making");
-const run = promisify(execFile);
 let image: string;
 
 beforeAll(async () => {
@@ -28,41 +17,18 @@ beforeAll(async () => {
 
 afterAll(() => bench.sweep());
 
-const layersOf = async (id: string): Promise<string[]> => (await docker.getImage(id).inspect()).RootFS.Layers ?? [];
-
-/** What each layer holds, lowest first, as `docker save` writes it. */
-async function paths(id: string): Promise<{ path: string; folder: boolean }[][]> {
-  const folder = mkdtempSync(join(tmpdir(), "fly-pops-image-"));
-  try {
-    await pipeline(await docker.getImage(id).get(), createWriteStream(join(folder, "image.tar")));
-    await run("tar", ["-xf", "image.tar"], { cwd: folder });
-    const [{ Layers }] = JSON.parse(readFileSync(join(folder, "manifest.json"), "utf8")) as [{ Layers: string[] }];
-    return await Promise.all(
-      Layers.map(async (layer) => {
-        const { stdout } = await run("tar", ["-tf", layer], { cwd: folder, maxBuffer: 1 << 24 });
-        return stdout
-          .trim()
-          .split("\n")
-          .map((path) => ({ path, folder: path.endsWith("/") }));
-      }),
-    );
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
-
 describe("the image", () => {
-  test("is smaller than 90 MB unpacked, in fewer than 20 layers", async () => {
+  test("is smaller than 140 MB unpacked, in fewer than 20 layers", async () => {
     const { Size, RootFS } = await docker.getImage(image).inspect();
-    expect(Size).toBeLessThan(90e6);
+    expect(Size).toBeLessThan(140e6);
     expect(RootFS.Layers?.length).toBeLessThan(20);
   });
 
   test("holds no path twice, and no compiler, package manager or secret's place", async () => {
-    const files = (await paths(image)).flat().filter(({ folder }) => !folder);
-    const all = files.map(({ path }) => path);
-    expect(all.filter((path, at) => all.indexOf(path) !== at)).toEqual([]);
-    expect(all.filter((path) => /(^|\/)(gcc|go|apt|perl|python3?|\.git|\.env)$|\.wh\./.test(path))).toEqual([]);
+    const layers = await paths(image);
+    expect(duplicates(layers)).toEqual([]);
+    const all = layers.flat().flatMap(({ path, folder }) => (folder ? [] : [path]));
+    expect(all.filter((path) => /(^|\/)(gcc|go|apt|perl|python3?|\.git|\.env)$/.test(path))).toEqual([]);
     expect(all.filter((path) => /^(var|run|tmp|proc|sys|dev)\/./.test(path))).toEqual([]);
   });
 
@@ -87,6 +53,103 @@ describe("the image", () => {
   });
 });
 
+interface Component {
+  name: string;
+  version?: string;
+  purl?: string;
+  licenses?: { license: { name: string } }[];
+  externalReferences?: { type: string; url: string }[];
+  properties?: { name: string; value: string }[];
+  components?: Component[];
+}
+
+describe("the bill of materials", () => {
+  const read = async (of: string) => {
+    const { output } = await bench.run(of, ["/bin/cat", "/usr/share/pop/sbom.json"]);
+    return {
+      text: output,
+      ...(JSON.parse(output) as { bomFormat: string; specVersion: string; components: Component[] }),
+    };
+  };
+  /** Files of the image by layers below the user's own. */
+  const programsOf = async (of: string): Promise<string[]> => {
+    const layers = await paths(of);
+    const own = layers.findIndex((files) => files.some(({ path }) => path === "usr/share/pop/sbom.json"));
+    return layers.slice(0, own).flatMap((files) => files.filter(({ folder }) => !folder).map(({ path }) => `/${path}`));
+  };
+  const filesIn = ({ components }: { components: Component[] }): string[] =>
+    components.flatMap(({ properties = [] }) =>
+      properties.flatMap(({ name, value }) => (name === "fly-pops:file" ? [value] : [])),
+    );
+
+  test.each([
+    ["as it is by default", () => image],
+    ["with every optional layer", () => build("laden", laden())],
+  ])("of the image %s names every program file in it once, and no other", async (_, of) => {
+    const id = await of();
+    const bill = await read(id);
+    expect([bill.bomFormat, bill.specVersion]).toEqual(["CycloneDX", "1.6"]);
+    expect(bill.text.length).toBeLessThan(200_000);
+    const links = (await bench.run(id, ["/bin/sh", "-c", "find / -xdev -type l"])).output.split("\n");
+    const there = (await programsOf(id)).filter((path) => !links.includes(path));
+    expect(filesIn(bill).toSorted()).toEqual(there.toSorted());
+  });
+
+  test("says the versions that run", async () => {
+    const { components } = await read(await build("laden", laden()));
+    const version = (name: string) => components.find((it) => it.name === name)?.version;
+    const said = async (command: string) =>
+      (await bench.run(await build("laden", laden()), ["/bin/sh", "-c", command])).output;
+    expect(await said("process-compose version -s 2>/dev/null")).toBe(`${version("process-compose")}\n`);
+    expect(`v${(await said("tailscale version")).split("\n")[0]}`).toBe(version("tailscaled"));
+    expect(await said("nginx -v")).toContain(`nginx/${version("nginx")?.split("-")[0]}`);
+    expect(await said("unbound -V")).toContain(`Version ${version("unbound")?.split("-")[0]}`);
+  });
+
+  test("says of each Debian package where its source is, and of nearly every part its licence", async () => {
+    const { components } = await read(image);
+    const debian = components.filter(({ purl }) => purl?.startsWith("pkg:deb/debian/"));
+    expect(debian.length).toBeGreaterThan(15);
+    for (const { externalReferences = [] } of debian)
+      expect(externalReferences[0]?.url).toMatch(/^https:\/\/snapshot\.debian\.org\/package\/[^/]+\/[^/]+\/$/);
+    expect(components.find(({ name }) => name === "libc6")?.externalReferences?.[0]?.url).toContain("/package/glibc/");
+    // Three of Debian's copyright files are prose.
+    const mute = components
+      .flatMap((it) => [it, ...(it.components ?? [])])
+      .filter(({ licenses, purl }) => purl && !licenses);
+    expect(mute.map(({ name }) => name)).toEqual(["busybox-static", "libcrypt1", "libpython3.13"]);
+  });
+});
+
+describe("optional layers", () => {
+  let full: string;
+
+  beforeAll(async () => {
+    full = await build("laden", laden());
+  });
+
+  test("hold no path twice, are far from 20, and the image without them has none of it", async () => {
+    expect(duplicates(await paths(full))).toEqual([]);
+    expect((await layersOf(full)).length).toBeLessThan(15);
+    const bare = (await paths(image)).flat().map(({ path }) => path);
+    expect(bare.filter((path) => /(^|\/)(tailscaled?|sshd|curl|strace)$/.test(path))).toEqual(["usr/libexec/pop/sshd"]);
+  });
+
+  test.each([
+    ["curl --version", /^curl 8/],
+    ["dig -v", /^DiG 9/],
+    ["strace -V", /^strace -- version/],
+    ["tcpdump --version", /tcpdump version/],
+    ["jq --version", /^jq-/],
+    ["lsof -v", /lsof version/],
+    ["openssl version", /^OpenSSL 3/],
+    ["tailscale version", /^1\.102\.3$/m],
+    ["/usr/libexec/pop/post-init >/dev/null; sshd -t && echo fine", /^fine$/m],
+  ])("%s runs", async (command, said) => {
+    expect((await bench.run(full, ["/bin/sh", "-c", command])).output).toMatch(said);
+  });
+});
+
 /** dockerode 5.0 leaves what a build printed in base64. */
 function withOutput(error: Error): never {
   throw new Error(
@@ -103,6 +166,37 @@ describe("nothing ships that its own parser refuses", () => {
   ])("%s", async (name, file, text, reason) => {
     const broken = build(`broken-${name}`, spec, { alter: (context) => appendFileSync(join(context, file), text) });
     await expect(broken.catch(withOutput)).rejects.toThrow(reason);
+  });
+});
+
+describe("a patch beside a program's version", () => {
+  const patched = (line: string): string =>
+    [
+      "--- a/src/cmd/version.go",
+      "+++ b/src/cmd/version.go",
+      "@@ -23 +23 @@",
+      `-\t${line}`,
+      '+\tfmt.Println("patched")',
+      "",
+    ].join("\n");
+  const withPatch = (name: string, line: string): Promise<string> =>
+    build(name, spec, {
+      alter: (context) => {
+        const folder = join(context, "programs/process-compose/patches");
+        mkdirSync(folder, { recursive: true });
+        writeFileSync(join(folder, "version.patch"), patched(line));
+      },
+    });
+
+  test("changes the program, and its version stays the one that was asked for", async () => {
+    const image = await withPatch("patched", 'fmt.Println("Process Compose")');
+    const { output } = await bench.run(image, ["/bin/sh", "-c", "process-compose version 2>/dev/null"]);
+    expect(output).toMatch(/^patched\nVersion: +v1\.103\.0$/m);
+  });
+
+  test("that no longer fits ends the build", async () => {
+    const refused = withPatch("misfit", 'fmt.Println("something else")');
+    await expect(refused.catch(withOutput)).rejects.toThrow(/version\.patch does not fit github\.com\/f1bonacc1/);
   });
 });
 
@@ -126,69 +220,5 @@ describe("luggage from another image", () => {
       "cat /luggage/other/etc/hello; stat -c '%U %a %Y' /luggage/other/etc/hello",
     ]);
     expect(output).toBe("hello\nroot 644 1\n");
-  });
-});
-
-describe("runas", () => {
-  const environment = Object.fromEntries(Array.from({ length: 10_000 }, (_, at) => [`V${at}`, "x"]));
-  const usage = /usage/i;
-  test.each([
-    ["no argument", "runas", 125, usage],
-    ["no program", "runas nginx", 125, usage],
-    ["an unknown option", "runas -x nginx /usr/bin/id", 125, /unknown option -x/],
-    ["an unknown user", "runas nobodyknows /usr/bin/id", 125, /no user nobodyknows/],
-    ["root", "runas root /usr/bin/id", 125, /root is uid 0/],
-    ["a user with group 0", "echo 'zero:x:500:0::/:' >> /etc/passwd; runas zero /usr/bin/id", 125, /gid 0/],
-    [
-      "a member of root's group",
-      "sed -i 's/^root:x:0:/root:x:0:nginx/' /etc/group; runas nginx /usr/bin/id",
-      125,
-      /group 0/,
-    ],
-    ["no passwd", "rm /etc/passwd; runas nginx /usr/bin/id", 125, /no user nginx/],
-    ["a relative path", "cd /usr/bin; runas nginx ./id", 125, /not an absolute path/],
-    ["a program that is not there", "runas nginx /usr/bin/nothing", 127, /cannot execute .*nothing/],
-    ["what is no program", "runas nginx /etc/passwd", 126, /cannot execute/],
-    ["a name that is none", "runas -e A=B nginx /usr/bin/id", 125, /not the name of a variable/],
-    ["the linker's variables", "runas -e LD_PRELOAD nginx /usr/bin/id", 125, /never passed on/],
-    [
-      "being started by another than root",
-      "runas nginx /usr/bin/runas unbound /usr/bin/id",
-      125,
-      /must be started by root/,
-    ],
-  ])("refuses %s", async (_, script, code, reason) => {
-    const seen = await bench.run(image, ["/bin/sh", "-c", script]);
-    expect(seen.code).toBe(code);
-    expect(seen.output).toMatch(reason);
-  });
-
-  test("becomes the user with its groups, and keeps working without a group file", async () => {
-    const id = async (before: string) =>
-      (await bench.run(image, ["/bin/sh", "-c", `${before} runas nginx /usr/bin/id`])).output;
-    expect(await id("")).toBe("uid=101(nginx) gid=101(nginx) groups=101(nginx)\n");
-    expect(await id("sed -i 's/^certs:x:103:/certs:x:103:nginx/' /etc/group;")).toBe(
-      "uid=101(nginx) gid=101(nginx) groups=101(nginx),103(certs)\n",
-    );
-    expect(await id("rm /etc/group;")).toBe("uid=101(nginx) gid=101 groups=101\n");
-  });
-
-  test("passes on what it is told to and nothing else, of however many", async () => {
-    const { output } = await bench.run(
-      image,
-      ["/usr/bin/runas", "-e", "V7", "-e", "UNSET", "nginx", "/usr/bin/env"],
-      environment,
-    );
-    expect(output.trim().split("\n").toSorted()).toEqual([
-      "HOME=/var/lib/nginx",
-      "LOGNAME=nginx",
-      "PATH=/usr/bin:/usr/sbin",
-      "USER=nginx",
-      "V7=x",
-    ]);
-  });
-
-  test("gives the program's own exit code back", async () => {
-    expect((await bench.run(image, ["/usr/bin/runas", "nginx", "/bin/sh", "-c", "exit 3"])).code).toBe(3);
   });
 });

@@ -11,6 +11,7 @@ import { network } from "./support/spec.ts";
 
 const bench = new Bench("serving");
 let origin: Origin;
+let second: Origin;
 let secure: Origin;
 let forwarder: Container;
 let pop: Pop;
@@ -21,18 +22,33 @@ beforeAll(async () => {
   origin = await startOrigin();
   pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
   await untilHealthy(pop);
-  // Self-signed by the PoP: any certificate that no authority vouches for will do.
-  secure = await startOrigin((await pop.exec(["cat", "/var/lib/pop/certs/www.example.test.pem"])).output);
-  forwarder = await bench.startForwarder(image, { http: origin.port, https: secure.port });
+  [second, secure] = await Promise.all([startOrigin(), startOrigin({ tls: true })]);
+  forwarder = await bench.startForwarder(image, { http: origin.port, second: second.port, https: secure.port });
 });
 
 afterAll(async () => {
   await bench.sweep();
-  await Promise.all([origin?.close(), secure?.close()]);
+  await Promise.all([origin?.close(), second?.close(), secure?.close()]);
 });
 
 const get = (host: string, path: string, more: Partial<Visit> = {}) => https({ port: pop.https, host, path, ...more });
 const www = (path: string, more: Partial<Visit> = {}) => get("www.example.test", path, more);
+
+/** All that comes back on a connection that became an echo's, after "ping" was sent. */
+async function echoed(host: string): Promise<string> {
+  const socket = await enterTls(pop.https, { servername: host });
+  socket.write(`GET /socket HTTP/1.1\r\nhost: ${host}\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n`);
+  const seen = await new Promise<string>((answered) => {
+    let text = "";
+    socket.on("data", (piece) => {
+      text += piece;
+      if (text.endsWith("\r\n\r\n")) socket.write("ping");
+      if (text.endsWith("ping")) answered(text);
+    });
+  });
+  socket.destroy();
+  return seen;
+}
 
 const last = (path: string): IncomingMessage => {
   const found = origin.seen.findLast((request) => request.url?.startsWith(path));
@@ -264,18 +280,7 @@ describe("a proxied site", () => {
       socket.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n");
       socket.pipe(socket);
     });
-    const socket = await enterTls(pop.https, { servername: "www.example.test" });
-    socket.write("GET /socket HTTP/1.1\r\nhost: www.example.test\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n");
-    const seen = await new Promise<string>((answered) => {
-      let text = "";
-      socket.on("data", (piece) => {
-        text += piece;
-        if (text.endsWith("\r\n\r\n")) socket.write("ping");
-        if (text.endsWith("ping")) answered(text);
-      });
-    });
-    socket.destroy();
-    expect(seen).toMatch(/^HTTP\/1\.1 101 /);
+    expect(await echoed("www.example.test")).toMatch(/^HTTP\/1\.1 101 [\s\S]*ping$/);
   });
 
   test("keeps connections to an origin that is given by address", async () => {
@@ -293,6 +298,21 @@ describe("a proxied site", () => {
     await until(pop.logs, (log) => log.includes("upstream SSL certificate verify error: (18:self-signed certificate)"));
   });
 
+  test("is passed on when its own authority vouches for the origin", async () => {
+    secure.answer("/vouched", (_, answer) => answer.end("vouched\n"));
+    expect(await get("vouched.example.test", "/vouched")).toMatchObject({ status: 200, body: "vouched\n" });
+  });
+
+  test("is refused with 502 when the certificate is for another name than the site says", async () => {
+    expect((await get("misnamed.example.test", "/misnamed")).status).toBe(502);
+    expect(secure.hits("/misnamed")).toBe(0);
+  });
+
+  test("whose origin is slower than the site's patience is a 504", async () => {
+    origin.answer("/slow", (_, answer) => setTimeout(() => answer.end("late\n"), 3000));
+    expect((await get("strict.example.test", "/slow")).status).toBe(504);
+  });
+
   test("whose origin's name does not exist is a 502, and the other sites go on", async () => {
     expect((await get("gone.example.test", "/")).status).toBe(502);
     expect((await www("/page")).status).toBe(200);
@@ -301,6 +321,140 @@ describe("a proxied site", () => {
   test("refuses a body above 32 MB", async () => {
     const large = { method: "POST", headers: { "content-length": String(33 * 1024 * 1024), expect: "100-continue" } };
     expect((await www("/form", large)).status).toBe(413);
+  });
+});
+
+describe("a site's own headers", () => {
+  test("replace the origin's, beside what every answer bears", async () => {
+    const theirs = { "x-own": "theirs", "x-powered-by": "theirs", "cache-control": "max-age=60" };
+    origin.answer("/headers", (_, answer) => answer.writeHead(200, theirs).end());
+    const { headers } = await get("several.example.test", "/headers");
+    expect(headers).toMatchObject({
+      "strict-transport-security": "max-age=60",
+      "x-own": 'a "quoted" \\ text',
+      "cache-control": "max-age=7",
+      "x-pop": "cdg-1",
+      "x-cache": "MISS",
+    });
+    expect(headers).not.toHaveProperty("x-powered-by");
+  });
+
+  test("stand on errors too, but for Cache-Control", async () => {
+    const { status, headers } = await get("several.example.test", "/headers-nowhere");
+    expect([status, headers["x-own"], headers["cache-control"]]).toEqual([404, 'a "quoted" \\ text', undefined]);
+  });
+
+  test.each([
+    ["files.example.test", "x-frame-options", "DENY"],
+    ["example.test", "x-own", "1"],
+    ["blog.example.test", "x-own", "1"],
+  ])("%s bears them, and the PoP's name", async (host, name, value) => {
+    const { headers } = await get(host, "/");
+    expect([headers[name], headers["x-pop"]]).toEqual([value, "cdg-1"]);
+  });
+
+  test("a body larger than a luggage site's limit is refused", async () => {
+    expect((await get("blog.example.test", "/", { method: "POST", body: "x".repeat(1_100_000) })).status).toBe(413);
+  });
+});
+
+describe("a site of several origins", () => {
+  const several = (path: string, more: Partial<Visit> = {}) => get("several.example.test", path, more);
+  const standby = (path: string, more: Partial<Visit> = {}) => get("standby.example.test", path, more);
+
+  test("asks the first as long as it answers, and keeps the answer", async () => {
+    origin.answer("/first", (_, answer) => answer.end("first\n"));
+    expect(await several("/first")).toMatchObject({
+      body: "first\n",
+      headers: { "x-cache": "MISS", "x-pop": "cdg-1" },
+    });
+    expect((await several("/first")).headers["x-cache"]).toBe("HIT");
+    expect([origin.hits("/first"), second.hits("/first")]).toEqual([1, 0]);
+  });
+
+  test("asks the other when the first's name does not exist", async () => {
+    second.answer("/standby", (_, answer) => answer.end("second\n"));
+    expect(await standby("/standby")).toMatchObject({ status: 200, body: "second\n" });
+  });
+
+  test("takes a page that is not there for an answer", async () => {
+    second.answer("/missing", (_, answer) => answer.end("second\n"));
+    expect((await several("/missing")).status).toBe(404);
+  });
+
+  test("does not repeat what may have had an effect", async () => {
+    origin.answer("/order", (_, answer) => answer.writeHead(503).end());
+    second.answer("/order", (_, answer) => answer.end());
+    expect((await several("/order", { method: "POST", body: "one" })).status).toBe(503);
+    expect([origin.hits("/order"), second.hits("/order")]).toEqual([1, 0]);
+  });
+
+  test.each([502, 503, 504])("asks the other when the first says %i", async (status) => {
+    const path = `/fails-${status}`;
+    origin.answer(path, (_, answer) => answer.writeHead(status).end());
+    second.answer(path, (_, answer) => answer.end("second\n"));
+    await until(
+      () => several("/nowhere"),
+      (seen) => seen.status === 404 && seen.body.includes("origin"),
+      15,
+    );
+    expect(await several(path)).toMatchObject({ status: 200, body: "second\n" });
+  });
+
+  test("is served stale when none of them answers", async () => {
+    let down = false;
+    for (const it of [origin, second]) {
+      it.answer("/both", (_, answer) => (down ? answer.writeHead(503).end() : answer.end("kept\n")));
+    }
+    expect((await several("/both")).body).toBe("kept\n");
+    down = true;
+    const stale = await until(
+      () => several("/both"),
+      ({ headers }) => headers["x-cache"] === "STALE",
+    );
+    expect(stale).toMatchObject({ status: 200, body: "kept\n" });
+  });
+
+  test("tells them the client's own address, not the hop's", async () => {
+    second.answer("/who-asks", (request, answer) => answer.end(JSON.stringify(request.headers)));
+    const { body } = await standby("/who-asks", { client: "203.0.113.77", headers: { "x-forwarded-for": "10.0.0.1" } });
+    expect(JSON.parse(body)).toMatchObject({
+      host: "standby.example.test",
+      "x-forwarded-for": "203.0.113.77",
+      "x-real-ip": "203.0.113.77",
+      "x-forwarded-host": "standby.example.test",
+    });
+  });
+
+  test("is compressed for who can read it, from one stored copy", async () => {
+    second.answer("/text", (_, answer) =>
+      answer.writeHead(200, { "content-type": "text/css" }).end("text ".repeat(500)),
+    );
+    const take = async (encoding: string) =>
+      (await standby("/text", { headers: { "accept-encoding": encoding } })).headers;
+    expect([(await take("br"))["content-encoding"], (await take("gzip"))["content-encoding"]]).toEqual(["br", "gzip"]);
+    expect(second.hits("/text")).toBe(1);
+  });
+
+  test("passes a WebSocket through", async () => {
+    second.server.once("upgrade", (_, socket) => {
+      socket.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n");
+      socket.pipe(socket);
+    });
+    expect(await echoed("standby.example.test")).toMatch(/^HTTP\/1\.1 101 [\s\S]*ping$/);
+  });
+
+  test("a body larger than the site's limit is refused, one within it arrives whole", async () => {
+    second.answer("/upload", (request, answer) => {
+      let length = 0;
+      request.on("data", (piece: Buffer) => {
+        length += piece.length;
+      });
+      request.on("end", () => answer.end(String(length)));
+    });
+    expect((await standby("/upload", { method: "POST", body: "x".repeat(900_000) })).body).toBe("900000");
+    expect((await standby("/upload", { method: "POST", body: "x".repeat(1_100_000) })).status).toBe(413);
+    expect(second.hits("/upload")).toBe(1);
   });
 });
 

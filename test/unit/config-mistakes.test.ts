@@ -10,7 +10,7 @@ const sizes =
   "shared-cpu-1x, shared-cpu-2x, shared-cpu-4x, shared-cpu-6x, shared-cpu-8x, performance-1x, performance-2x, performance-4x, performance-6x, performance-8x, performance-10x, performance-12x, performance-14x or performance-16x";
 const regions = "ams, arn, bom, cdg, dfw, ewr, fra, gru, iad, jnb, lax, lhr, nrt, ord, sin, sjc, syd, yyz";
 const keys =
-  "app, organization, defaults, regions, sites, luggage, dns, cache, rollout, adopt, addresses, protect, keepVolumes, imageRef, imagePlatform";
+  "app, organization, defaults, regions, sites, luggage, tailnet, certificates, dns, cache, ssh, debugTools, http3, rollout, adopt, addresses, protect, keepVolumes, imageRef, imagePlatform";
 const kinds = "origin, redirect, files, luggage";
 const longDigest = `@sha256:${"a".repeat(64)}`;
 
@@ -27,6 +27,11 @@ function mistakesOf(raw: Record<string, unknown>): readonly string[] {
 const site = (fields: object) => ({ sites: [{ host: "www.example.org", ...fields }] });
 const region = (fields: object) => ({ regions: { cdg: fields } });
 const luggage = (fields: object) => ({ luggage: { blog: { ...blog, ...fields } } });
+const anOrigin =
+  "an http or https URL of scheme, host and port, as in https://web.tail.example:8443, or a list of them";
+const vault = (more: object) => ({ certificates: { vault: { address: "https://vault.test", ...more } } });
+const aKey = `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI${"A".repeat(43)} me@example.org`;
+const tailnet = (more: object) => ({ tailnet: { domain: "tail.example", ...more } });
 const forward = (...forward: object[]) => ({ dns: { forward } });
 
 /** One mistake each: what is changed in a valid file, and the one sentence it earns. */
@@ -163,7 +168,7 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     [site({ origin: "http://web", files: "a" }), `sites[0] has origin and files: takes exactly one of ${kinds}.`],
     [
       site({ orgin: "http://web" }),
-      "sites[0].orgin: no such key; did you mean origin? Takes host, origin, redirect, files, luggage, cache.",
+      "sites[0].orgin: no such key; did you mean origin? Takes host, origin, redirect, files, luggage, certificate, cache, tls, timeouts, maxBodyMb, headers.",
     ],
     [site({ origin: "web:8080" }), 'sites[0].origin is "web:8080": needs its scheme. Write https://web:8080.'],
     [site({ origin: "ftp://web" }), 'sites[0].origin is "ftp://web": takes http or https.'],
@@ -194,6 +199,88 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     [
       site({ origin: "https://www.example.org" }),
       'sites[0].origin is "https://www.example.org": sites[0] is that host, so the edge would ask itself. Name the web server behind, or forward its zone under dns.forward.',
+    ],
+    [site({ origin: 7 }), `sites[0].origin is 7: takes ${anOrigin}.`],
+    [site({ origin: { url: "http://web" } }), `sites[0].origin is a map: takes ${anOrigin}.`],
+    [site({ origin: [] }), "sites[0].origin is an empty list: takes 1 to 8 of them."],
+    [
+      site({ origin: ["a", "b", "c", "d", "e", "f", "g", "h", "i"].map((name) => `http://${name}`) }),
+      "sites[0].origin is a list: takes 1 to 8 of them.",
+    ],
+    [site({ origin: ["http://web", 7] }), "sites[0].origin[1] is 7: takes an http or https URL."],
+    [site({ origin: ["http://web", "ftp://web"] }), 'sites[0].origin[1] is "ftp://web": takes http or https.'],
+    [
+      site({ origin: ["http://web", "https://me:hunter2@web"] }),
+      'sites[0].origin[1] is "https://***@web": takes no credentials: they would lie in the image for all to read.',
+    ],
+    [
+      site({ origin: ["http://a", "http://web", "HTTP://Web:80/"] }),
+      'sites[0].origin[2] is "http://web": origin[1] is that too.',
+    ],
+    [
+      site({ origin: ["http://web", "https://www.example.org"] }),
+      'sites[0].origin[1] is "https://www.example.org": sites[0] is that host, so the edge would ask itself. Name the web server behind, or forward its zone under dns.forward.',
+    ],
+    [
+      site({ origin: "http://web", tls: { ca: "ca.pem" } }),
+      "sites[0].tls stands in a site whose origins are asked by http.",
+    ],
+    [
+      site({ origin: "https://web", tls: { verify: false } }),
+      "sites[0].tls.verify: no such key. Takes ca, serverName.",
+    ],
+    [
+      site({ origin: "https://web", tls: { ca: "/etc/ca.pem" } }),
+      'sites[0].tls.ca is "/etc/ca.pem": takes a file relative to the project: others build from elsewhere.',
+    ],
+    [site({ origin: "https://web", tls: { ca: "ca/" } }), 'sites[0].tls.ca is "ca/": takes a file, as in ./ca.pem.'],
+    [
+      site({ origin: "https://web", tls: { serverName: "10.0.0.1" } }),
+      'sites[0].tls.serverName is "10.0.0.1": takes a name, not an address.',
+    ],
+    [
+      site({ files: "a", tls: { ca: "ca.pem" } }),
+      "sites[0].tls stands in a site without origin: only an origin has to prove who it is.",
+    ],
+    [
+      site({ files: "a", timeouts: { read: 5 } }),
+      "sites[0].timeouts stands in a site without origin or luggage: nginx waits for nobody there.",
+    ],
+    [
+      site({ redirect: "https://a.example", maxBodyMb: 5 }),
+      "sites[0].maxBodyMb stands in a site without origin or luggage: there is nobody to pass a body on to.",
+    ],
+    [
+      site({ origin: "http://web", maxBodyMb: 0 }),
+      "sites[0].maxBodyMb is 0: takes a whole number of MB from 1 to 4096.",
+    ],
+    [
+      site({ origin: "http://web", timeouts: { connect: "2m" } }),
+      'sites[0].timeouts.connect is "2m": takes a duration from 1s to 75s: a number with s, m, h or d, or plain seconds.',
+    ],
+    [
+      site({ origin: "http://web", timeouts: { read: 0 } }),
+      "sites[0].timeouts.read is 0: takes a duration from 1s to 1d: a number with s, m, h or d, or plain seconds.",
+    ],
+    [
+      site({ files: "a", headers: { "X Own": "a" } }),
+      'sites[0].headers["X Own"]: a header takes letters, digits and dashes, 64 at most, a letter first.',
+    ],
+    [
+      site({ files: "a", headers: { "Set-Cookie": "a=b" } }),
+      "sites[0].headers.Set-Cookie: nginx or the PoP sets this one itself, or it belongs to one connection.",
+    ],
+    [
+      site({ files: "a", headers: { "X-Own": "a", "x-own": "b" } }),
+      "sites[0].headers.x-own: X-Own is the same header.",
+    ],
+    [
+      site({ files: "a", headers: { "X-Own": "$host" } }),
+      'sites[0].headers.X-Own is "$host": takes no $: nginx would put a variable in its place.',
+    ],
+    [
+      site({ files: "a", headers: { "X-Own": "a\nb" } }),
+      'sites[0].headers.X-Own is "a\\nb": takes printable ASCII, no space at an end.',
     ],
     [
       { sites: [web, { host: "example.org", redirect: "https://www.example.org/new" }] },
@@ -297,10 +384,72 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     [luggage({ env: { A: "hunter2\0" } }), "luggage.blog.env.A is a string: takes a text, a number or a boolean."],
     [
       luggage({ prot: 1 }),
-      "luggage.blog.prot: no such key; did you mean port? Takes files, image, command, env, port.",
+      "luggage.blog.prot: no such key; did you mean port? Takes files, image, command, env, secrets, port.",
     ],
   ],
-  "dns, cache, rollout, addresses": [
+  tailnet: [
+    [{ tailnet: { tags: ["pop"] } }, "tailnet.domain is missing: takes a DNS name, as in tail1234.ts.net."],
+    [tailnet({ domain: "tailnet" }), 'tailnet.domain is "tailnet": takes a full name, as in www.example.org.'],
+    [tailnet({ tags: [] }), "tailnet.tags is an empty list: takes a list of at least one tag."],
+    [tailnet({ tags: ["tag:pop"] }), 'tailnet.tags[0] is "tag:pop": takes the name alone. Write pop.'],
+    [
+      tailnet({ tags: ["Pop"] }),
+      'tailnet.tags[0] is "Pop": takes lower-case letters, digits and dashes, 50 at most, a letter first.',
+    ],
+    [
+      tailnet({ hostPrefix: "--ssh" }),
+      'tailnet.hostPrefix is "--ssh": takes lower-case letters, digits and dashes, 31 at most, no dash first.',
+    ],
+    [
+      tailnet({ loginServer: "https://user:secret@login.example.org" }),
+      'tailnet.loginServer is "https://***@login.example.org": takes no credentials: they would lie in the image for all to read.',
+    ],
+    [
+      { ...tailnet({}), ...forward({ zone: "Tail.example.", servers: ["100.100.100.100"] }) },
+      'dns.forward[0].zone is "tail.example": tailnet.domain is that, and asks Tailscale itself. Remove it here.',
+    ],
+    [tailnet({ authKey: "x" }), "tailnet.authKey: no such key. Takes domain, loginServer, tags, hostPrefix."],
+  ],
+  certificates: [
+    [
+      vault({ address: "https://root:token@vault.test" }),
+      'certificates.vault.address is "https://***@vault.test": takes no credentials: they would lie in the image for all to read.',
+    ],
+    [
+      vault({ path: "../{domain}" }),
+      'certificates.vault.path is "../{domain}": takes letters, digits, dots, dashes and _ between slashes.',
+    ],
+    [
+      vault({ mount: "kv/" }),
+      'certificates.vault.mount is "kv/": takes letters, digits, dots, dashes and _ between slashes.',
+    ],
+    [vault({ token: "x" }), "certificates.vault.token: no such key. Takes address, ca, serverName, mount, path."],
+    [
+      site({ files: "a", certificate: "example.org" }),
+      "sites[0].certificate names a certificate in the vault: there is none under certificates.",
+    ],
+    [
+      luggage({ secrets: ["a b"] }),
+      'luggage.blog.secrets[0] is "a b": takes letters, digits, dashes and _, 64 at most, no digit or dash first.',
+    ],
+    [luggage({ secrets: ["a", "a"] }), 'luggage.blog.secrets[1] is "a": secrets[0] is that too.'],
+  ],
+  ssh: [
+    [
+      { ssh: { authorizedKeys: [aKey] } },
+      "ssh stands in a stack without tailnet: its server listens there and nowhere else.",
+    ],
+    [
+      { ...tailnet({}), ssh: { authorizedKeys: [`command="sh" ${aKey}`] } },
+      `ssh.authorizedKeys[0] is ${JSON.stringify(`command="sh" ${aKey}`).slice(0, 77)}...: takes a public key as in authorized_keys, without options, as in ssh-ed25519 AAAA... me.`,
+    ],
+    [{ debugTools: "yes" }, 'debugTools is "yes": takes true or false.'],
+  ],
+  "dns, cache, http3, rollout, addresses": [
+    [
+      { http3: true },
+      "http3 is true: Fly delivers UDP on a dedicated IPv4 only, to sockets on an address of its own, and without a PROXY header, so the PoP would not know its visitors.",
+    ],
     [
       forward({ zone: "home.internal", servers: ["ns.home"] }),
       'dns.forward[0].servers[0] is "ns.home": takes an IP address, as in 100.100.100.100 or fd7a:115c:a1e0::53@5353.',

@@ -1,11 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ConfigError } from "../../config/mistakes.ts";
+import { plainOrigin } from "../../config/names.ts";
 import { parseConfig } from "../../config/parse.ts";
 import { StackFile } from "../../config/schema.ts";
 import { node, type Path, pathText, schemaAt } from "../../config/walk.ts";
 import { ports } from "../../image/ports.ts";
-import { hostName, isLuggageName, origin, serverAddress, zoneName } from "../../image/render/names.ts";
+import { hostName, isHeaderValue, isLuggageName, origin, serverAddress, zoneName } from "../../image/render/names.ts";
 import { processCompose } from "../../image/render/process-compose.ts";
 import { guestProblem, memoryRange, presets } from "../../providers/fly/guests.ts";
 import { regions } from "../../providers/fly/regions.ts";
@@ -28,6 +29,7 @@ const duration = fc.oneof(
 const originUrl = fc
   .tuple(fc.constantFrom("http", "https"), label, optional(fc.integer({ min: 1, max: 65_535 })))
   .map(([scheme, name, port]) => `${scheme}://${name}.internal${port === undefined ? "" : `:${port}`}`);
+const headerValue = fc.string({ minLength: 1, maxLength: 30 }).filter(isHeaderValue);
 const folder = label.map((name) => `./${name}`);
 
 /** Size and memory that go together; both are written, so that neither falls back on something else. */
@@ -66,7 +68,19 @@ const luggage = fc
 const file: fc.Arbitrary<Raw> = luggage.chain((luggage) => {
   const names = Object.keys(luggage);
   const kind = fc.oneof(
-    fc.record({ origin: originUrl, cache: fc.record({ maxAge: duration, staleFor: duration }, someKeys) }),
+    fc.record(
+      {
+        origin: fc.oneof(originUrl, fc.uniqueArray(originUrl, { minLength: 1, maxLength: 8, selector: plainOrigin })),
+        cache: fc.record({ maxAge: duration, staleFor: duration }, someKeys),
+        timeouts: fc.record(
+          { connect: fc.integer({ min: 1, max: 75 }), read: fc.integer({ min: 1, max: 3600 }) },
+          someKeys,
+        ),
+        maxBodyMb: fc.integer({ min: 1, max: 4096 }),
+        headers: fc.dictionary(fc.stringMatching(/^X-[A-Z]{1,5}$/), headerValue, { maxKeys: 3 }),
+      },
+      { requiredKeys: ["origin"] },
+    ),
     originUrl.map((redirect) => ({ redirect })),
     folder.map((files) => ({ files })),
     ...(names.length > 0 ? [fc.constantFrom(...names).map((name) => ({ luggage: name }))] : []),
@@ -93,6 +107,16 @@ const file: fc.Arbitrary<Raw> = luggage.chain((luggage) => {
             ),
           },
           someKeys,
+        ),
+        tailnet: optional(
+          fc.record(
+            {
+              domain: host.map((it) => `${it}.tailnet`),
+              loginServer: originUrl,
+              tags: fc.array(label, { minLength: 1 }),
+            },
+            { requiredKeys: ["domain"] },
+          ),
         ),
         cache: fc.record({ maxSizeMb: fc.integer({ min: 16, max: 900 }) }, someKeys),
         rollout: fc.record({ maxUnavailable: fc.integer({ min: 1, max: 9 }) }, someKeys),
@@ -197,7 +221,7 @@ describe("any valid stack file", () => {
         const { sites, luggage, dns } = parseConfig(raw).image;
         for (const site of sites) {
           expect(hostName(site.host)).toBe(site.host);
-          if (site.kind === "proxy") origin(site.origin);
+          if (site.kind === "proxy") site.origins.map(origin);
           if (site.kind === "redirect") origin(site.to);
         }
         expect(processCompose({ luggage })).toContain("nginx");
@@ -228,7 +252,7 @@ describe("any text at all", () => {
           const raw = { ...base, sites: [{ host: "www.example.org", [kind]: text }] };
           if (mistakesOf(raw).length > 0) continue;
           const [site] = parseConfig(raw).image.sites;
-          if (site?.kind === "proxy") origin(site.origin);
+          if (site?.kind === "proxy") site.origins.map(origin);
           if (site?.kind === "redirect") origin(site.to);
         }
         const hosts = { ...base, sites: [{ host: text, files: "a" }] };

@@ -33,7 +33,7 @@ test("the shorthand of a stack file becomes one complete shape", () => {
         {
           kind: "proxy",
           host: "www.example.org",
-          origin: "https://web.tail.example:8443",
+          origins: ["https://web.tail.example:8443"],
           cache: { maxAgeSeconds: 600, staleForSeconds: 86_400 },
         },
         { kind: "redirect", host: "example.org", to: "https://www.example.org" },
@@ -72,7 +72,7 @@ test("an app, a region and a site are enough", () => {
         {
           kind: "proxy",
           host: "www.example.org",
-          origin: "http://web:8080",
+          origins: ["http://web:8080"],
           cache: { maxAgeSeconds: 0, staleForSeconds: 86_400 },
         },
       ],
@@ -87,6 +87,78 @@ test("an app, a region and a site are enough", () => {
     rollout: { maxUnavailable: 1, drainSeconds: 10, timeoutSeconds: 300 },
     adopt: { addresses: {}, pops: {} },
   });
+});
+
+test("a site's own ways become one complete shape", () => {
+  const read = (site: object) =>
+    parseConfig({ ...small, sites: [{ host: "www.example.org", ...site }] }).image.sites[0];
+  const cache = { maxAgeSeconds: 0, staleForSeconds: 86_400 };
+  expect(
+    read({
+      origin: ["HTTPS://A.test:443", "http://b.test"],
+      tls: { ca: "./ca//home.pem", serverName: "Web.Test." },
+      timeouts: { connect: 2, read: "5m" },
+      maxBodyMb: 64,
+      headers: { "X-B": "2", "X-A": "1" },
+    }),
+  ).toEqual({
+    kind: "proxy",
+    host: "www.example.org",
+    origins: ["https://a.test", "http://b.test"],
+    tls: { ca: "ca/home.pem", serverName: "web.test" },
+    timeouts: { connectSeconds: 2, readSeconds: 300 },
+    maxBodyMb: 64,
+    headers: { "X-A": "1", "X-B": "2" },
+    cache,
+  });
+  expect(read({ origin: "http://b.test" })).toEqual({
+    kind: "proxy",
+    host: "www.example.org",
+    origins: ["http://b.test"],
+    cache,
+  });
+});
+
+test("a vault is its address, and what it does not say", () => {
+  const read = (vault: object) => parseConfig({ ...small, certificates: { vault } }).image.certificates;
+  expect(read({ address: "https://Vault.test:8200/" })).toEqual({
+    vault: { address: "https://vault.test:8200", mount: "kv", path: "certbot/domains/{domain}" },
+  });
+  const all = {
+    address: "http://100.64.0.1:8200",
+    ca: "ca.pem",
+    serverName: "v.test",
+    mount: "a/b",
+    path: "c/{domain}/d",
+  };
+  expect(read(all)).toEqual({ vault: all });
+});
+
+test("ssh and debug tools are in the image when asked for", () => {
+  const key = `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI${"A".repeat(43)}`;
+  const more = { tailnet: { domain: "tail.example" }, ssh: { authorizedKeys: [`${key} b`, `${key} a`, `${key} b`] } };
+  expect(parseConfig({ ...small, ...more, debugTools: true }).image).toMatchObject({
+    ssh: { authorizedKeys: [`${key} a`, `${key} b`] },
+    debugTools: true,
+  });
+  expect(parseConfig({ ...small, debugTools: false })).toEqual(parseConfig(small));
+});
+
+test("http3 can be said to be off", () => {
+  expect(parseConfig({ ...small, http3: false })).toEqual(parseConfig(small));
+});
+
+test("a tailnet is its domain, and what it does not say", () => {
+  const read = (tailnet: object) => parseConfig({ ...small, tailnet }).image.tailnet;
+  expect(read({ domain: "Tail.Example." })).toEqual({ domain: "tail.example", tags: ["pop"], hostPrefix: "pop-" });
+  const all = { domain: "a.test", loginServer: "HTTPS://Login.test:443/", tags: ["b", "a", "b"], hostPrefix: "" };
+  expect(read(all)).toEqual({ ...all, loginServer: "https://login.test", tags: ["a", "b"] });
+});
+
+test("an origin that bears a site's name is asked for when the tailnet knows it", () => {
+  const sites = [{ host: "www.tail.example", origin: "https://www.tail.example" }];
+  expect(() => parseConfig({ ...small, sites })).toThrow(/would ask itself/);
+  expect(parseConfig({ ...small, sites, tailnet: { domain: "tail.example" } }).image.sites).toHaveLength(1);
 });
 
 test("false and 0 are values, not absence", () => {
@@ -137,7 +209,7 @@ describe("one spelling for what is the same", () => {
     ["http://docker_service:8080", "http://docker_service:8080"],
   ])("origin %s is %s", (origin, plain) => {
     expect(parseConfig({ ...small, sites: [{ host: "www.example.org", origin }] }).image.sites).toMatchObject([
-      { origin: plain },
+      { origins: [plain] },
     ]);
   });
 
@@ -217,3 +289,10 @@ describe("what looks wrong and is not", () => {
     });
   });
 });
+
+test.each(["tailnet", "certificates", "ssh"])(
+  "an empty %s is none: it is how Pulumi.yaml says that the key may be absent",
+  (key) => {
+    expect(parseConfig({ ...file, [key]: {} })).toEqual(parseConfig(file));
+  },
+);

@@ -18,6 +18,9 @@ import { dockerfile } from "../../image/render/dockerfile.ts";
 import type { ImageSpec } from "../../image/spec.ts";
 import { spec } from "./render-spec.ts";
 
+/** Signed by itself, for nobody. */
+const certificate = readFileSync(new URL("../image/support/origin.pem", import.meta.url), "utf8");
+
 let project: string;
 let dir: string;
 
@@ -26,6 +29,7 @@ beforeEach(() => {
   dir = join(project, "out", "context");
   put("status-page/index.html", "<h1>fine</h1>\n");
   put("blog/bin/serve", "#!/bin/sh\n", 0o755);
+  put("home-ca.pem", certificate);
 });
 
 afterEach(() => rmSync(project, { recursive: true }));
@@ -116,7 +120,7 @@ test("what is no longer wanted goes, folders too, and a folder where a file is w
   rmSync(join(dir, "Dockerfile"));
   mkdirSync(join(dir, "Dockerfile"));
   writeContext({ ...spec, sites: [], luggage: {} }, dir, project);
-  expect(readdirSync(dir).toSorted()).toEqual(["Dockerfile", "build", "config", "pop", "programs", "runas"]);
+  expect(readdirSync(dir).toSorted()).toEqual(["Dockerfile", "build", "config", "pop", "programs", "runas", "sbom"]);
   expect(read("Dockerfile")).not.toMatch(/luggage-blog|srv\/sites/);
 });
 
@@ -171,13 +175,73 @@ test.each([
   expect(listed()).toEqual(before);
 });
 
+const trusting = (ca: string): ImageSpec => ({
+  ...spec,
+  luggage: {},
+  sites: [
+    {
+      kind: "proxy",
+      host: "www.example.org",
+      origins: ["https://a.example"],
+      tls: { ca },
+      cache: { maxAgeSeconds: 1, staleForSeconds: 1 },
+    },
+  ],
+});
+const caPlace = "config/etc/pop/origin-ca/www.example.org.pem";
+
+test("of a site's authorities the certificates are packed, and what else stands in the file is not", () => {
+  put("two.pem", `a remark\n${certificate}another\n${certificate}`);
+  writeContext(trusting("two.pem"), dir, project);
+  expect(read(caPlace)).toBe(certificate + certificate);
+});
+
+test.each([
+  ["a file that is not there", undefined, /site www\.example\.org: tls\.ca: ca\.pem is not a file/],
+  ["one without certificate", "hello\n", /holds no certificate in PEM/],
+  ["one with a private key", `${certificate}-----BEGIN EC PRIVATE KEY-----\n`, /holds a private key/],
+  [
+    "a certificate that is none",
+    `${certificate}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`,
+    /certificate 2 of ca\.pem cannot be read/,
+  ],
+])("refuses as authorities %s", (_, text, reason) => {
+  if (text !== undefined) put("ca.pem", text);
+  expect(() => writeContext(trusting("ca.pem"), dir, project)).toThrow(reason);
+});
+
+test("Tailscale has a layer of its own where the spec has a tailnet, and none where it has not", () => {
+  const stages = (text: string) =>
+    text
+      .split("FROM scratch\n")
+      .at(-1)
+      ?.match(/^COPY --from=\S+/gm);
+  writeContext(spec, dir, project);
+  expect(stages(read("Dockerfile"))?.slice(2, 5)).toEqual(
+    ["tailscale", "pop-secrets", "process-compose"].map((stage) => `COPY --from=${stage}`),
+  );
+  const { tailnet, ...without } = spec;
+  writeContext(without, dir, project);
+  expect(read("Dockerfile")).not.toContain("COPY --from=tailscale");
+});
+
 test("the Dockerfile has a layer for each piece of luggage and one for all sites, before the configuration's", () => {
   writeContext(spec, dir, project);
   const final = read("Dockerfile").split("FROM scratch\n").at(-1) ?? "";
   expect(final.match(/^COPY --from=\S+/gm)).toEqual(
-    ["skeleton", "closure", "process-compose", "helpers", "luggage-blog", "luggage-collector", "sites", "check"].map(
-      (stage) => `COPY --from=${stage}`,
-    ),
+    [
+      "skeleton",
+      "closure",
+      "tailscale",
+      "pop-secrets",
+      "process-compose",
+      "helpers",
+      "sbom",
+      "luggage-blog",
+      "luggage-collector",
+      "sites",
+      "check",
+    ].map((stage) => `COPY --from=${stage}`),
   );
   expect(final).not.toMatch(/^RUN/m);
   expect(read("Dockerfile")).toContain("COPY --from=registry.example.org/collector:1.2 / /out/luggage/collector/\n");

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { logBudgetMb, processCompose, shutdownSeconds } from "../../image/render/process-compose.ts";
+import { logBudgetMb, mostLuggage, processCompose, shutdownSeconds } from "../../image/render/process-compose.ts";
 import type { Luggage } from "../../image/spec.ts";
 import { spec } from "./render-spec.ts";
 
@@ -19,7 +19,7 @@ interface Process {
 }
 
 const processesOf = (luggage: Record<string, Luggage>): Record<string, Process> =>
-  parse(processCompose({ luggage })).processes;
+  parse(processCompose({ ...spec, luggage })).processes;
 const text = processCompose(spec);
 const processes = processesOf(spec.luggage);
 const carried = (change: Partial<Luggage>): Record<string, Luggage> => ({
@@ -30,12 +30,12 @@ test("all of it", () => expect(text).toMatchFileSnapshot("golden/process-compose
 
 test("the same luggage in any order gives the same text", () => {
   const turned = Object.fromEntries(Object.entries(spec.luggage).toReversed());
-  expect(processCompose({ luggage: turned })).toBe(text);
+  expect(processCompose({ ...spec, luggage: turned })).toBe(text);
 });
 
-test("only postInit and what starts others are root: all else begins with runas", () => {
+test("only postInit, the tailnet and what makes secrets are root: all else begins with runas", () => {
   const roots = Object.entries(processes).filter(([, { entrypoint }]) => entrypoint[0] !== "/usr/bin/runas");
-  expect(roots.map(([name]) => name)).toEqual(["postInit", "renew"]);
+  expect(roots.map(([name]) => name)).toEqual(["postInit", "tailscaled", "tailscale-up", "secrets"]);
 });
 
 test("nginx waits for nothing that can be away", () => {
@@ -47,14 +47,19 @@ test("nginx waits for nothing that can be away", () => {
 test("what nginx passes requests to ends after it", () => {
   expect(Object.keys(processes.nginx?.depends_on ?? {}).toSorted()).toEqual([
     "luggage-blog",
-    "luggage-collector",
     "postInit",
+    "tailscaled",
     "unbound",
   ]);
 });
 
 test("everything but one-shots comes back, however often it ended", () => {
-  const once = { postInit: "exit_on_failure", renew: "no" } as Record<string, string>;
+  const once = {
+    postInit: "exit_on_failure",
+    renew: "no",
+    "tailscale-up": "on_failure",
+    secrets: "on_failure",
+  } as Record<string, string>;
   for (const [name, { availability }] of Object.entries(processes)) {
     expect([name, availability.restart]).toEqual([name, once[name] ?? "always"]);
     expect(availability).not.toHaveProperty("max_restarts");
@@ -69,7 +74,7 @@ test("every process is killed when it does not end, and the sum along the way is
   expect(shutdownSeconds).toBe(Math.max(...Object.keys(processes).map(longest)));
 });
 
-test.each([0, 1, 5, 24])("with %i pieces of luggage all logs stay within the budget", (count) => {
+test.each([0, 1, 5, mostLuggage])("with %i pieces of luggage all logs stay within the budget", (count) => {
   const luggage = Object.fromEntries(
     Array.from({ length: count }, (_, at) => [`extra-${at}`, carried({}).blog as Luggage]),
   );
@@ -85,6 +90,73 @@ test("says so when there are too many for it", () => {
     Array.from({ length: 40 }, (_, at) => [`extra-${at}`, carried({}).blog as Luggage]),
   );
   expect(() => processCompose({ luggage })).toThrow(/no room for the logs/);
+});
+
+describe("the tailnet", () => {
+  test("is no part of an image whose spec has none", () => {
+    const { tailnet, ...without } = spec;
+    expect(tailnet).toBeDefined();
+    expect(processCompose(without)).not.toMatch(/tailscale/);
+  });
+
+  test("is waited for by nobody, and nothing ends its daemon for being away", () => {
+    const waits = Object.entries(processes).filter(([, { depends_on = {} }]) => "tailscale-up" in depends_on);
+    expect(waits).toEqual([]);
+    expect(processes.nginx?.depends_on?.tailscaled).toEqual({ condition: "process_started" });
+    expect(processes.tailscaled).not.toHaveProperty("readiness_probe");
+    expect(processes["tailscale-up"]?.availability).toEqual({ restart: "on_failure", backoff_seconds: 10 });
+  });
+
+  test("its daemon gets none of the machine's environment", () => {
+    expect(processes.tailscaled?.entrypoint.slice(0, 2)).toEqual(["/usr/bin/env", "-i"]);
+  });
+
+  test("the key's place in it is a file, never an argument", () => {
+    expect(text).not.toMatch(/auth-?key/i);
+    expect(processes["tailscale-up"]?.entrypoint).toEqual([
+      "/usr/libexec/pop/tailscale-up",
+      "edge-",
+      "--login-server=https://login.example.org",
+      "--advertise-tags=tag:pop",
+    ]);
+  });
+
+  const tailnet = { domain: "a.test", tags: ["pop"], hostPrefix: "" };
+  test.each([
+    ["a tag with a comma", { tags: ["pop,tag:admin"] }],
+    ["a tag in upper case", { tags: ["Pop"] }],
+    ["a prefix with a space", { hostPrefix: "a b" }],
+    ["a prefix that is an option", { hostPrefix: "--ssh" }],
+    ["a control server with a path", { loginServer: "https://a.test/x" }],
+    ["a control server by ftp", { loginServer: "ftp://a.test" }],
+  ])("refuses %s", (_, change) => {
+    expect(() => processCompose({ luggage: {}, tailnet: { ...tailnet, ...change } })).toThrow();
+  });
+});
+
+describe("secrets", () => {
+  test("are waited for by the luggage that needs them, and by nobody else: nginx does not wait for that luggage", () => {
+    const waits = Object.entries(processes).filter(([, { depends_on = {} }]) => "secrets" in depends_on);
+    expect(waits.map(([name]) => name)).toEqual(["luggage-collector"]);
+    expect(waits[0]?.[1].depends_on).toEqual({
+      postInit: { condition: "process_completed_successfully" },
+      secrets: { condition: "process_completed_successfully" },
+    });
+    expect(processes.nginx?.depends_on).not.toHaveProperty("luggage-collector");
+  });
+
+  test("have no process where nothing needs any", () => {
+    const { tailnet, certificates, ...without } = spec;
+    const names = (of: Parameters<typeof processCompose>[0]) => Object.keys(parse(processCompose(of)).processes);
+    expect(names({ ...without, luggage: {} })).not.toContain("secrets");
+    expect(names({ ...without, luggage: {}, certificates })).toEqual(expect.arrayContaining(["secrets", "certs"]));
+    expect(names({ ...without, luggage: {}, tailnet })).toContain("secrets");
+  });
+
+  test("and the vault's certificates are fetched as another user than nginx", () => {
+    expect(processes.certs?.entrypoint.slice(0, 2)).toEqual(["/usr/bin/runas", "certs"]);
+    expect(processes.reload?.entrypoint.slice(0, 2)).toEqual(["/usr/bin/runas", "nginx"]);
+  });
 });
 
 describe("luggage", () => {

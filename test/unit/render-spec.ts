@@ -7,14 +7,25 @@ export const spec: ImageSpec = {
     {
       kind: "proxy",
       host: "www.example.org",
-      origin: "https://web.tail.example:8443",
+      origins: ["https://web.tail.example:8443"],
       cache: { maxAgeSeconds: 600, staleForSeconds: 86_400 },
     },
     {
       kind: "proxy",
       host: "api.example.org",
-      origin: "http://100.64.0.7:8080",
+      origins: ["http://100.64.0.7:8080"],
       cache: { maxAgeSeconds: 0, staleForSeconds: 0 },
+    },
+    {
+      kind: "proxy",
+      host: "shop.example.org",
+      certificate: "example.org",
+      origins: ["https://shop.tail.example", "https://100.64.0.9:8443"],
+      tls: { ca: "./home-ca.pem", serverName: "shop.home.example" },
+      timeouts: { connectSeconds: 2, readSeconds: 300 },
+      maxBodyMb: 64,
+      headers: { "X-Frame-Options": "DENY", "Strict-Transport-Security": "max-age=31536000" },
+      cache: { maxAgeSeconds: 60, staleForSeconds: 3600 },
     },
     { kind: "redirect", host: "example.org", to: "https://www.example.org" },
     { kind: "files", host: "status.example.org", dir: "./status-page" },
@@ -31,15 +42,22 @@ export const spec: ImageSpec = {
       source: { kind: "image", ref: "registry.example.org/collector:1.2" },
       command: ["/usr/bin/collector"],
       env: {},
+      secrets: ["collectorToken"],
     },
   },
   dns: {
-    forward: [
-      { zone: "tail.example", servers: ["100.100.100.100"] },
-      { zone: "corp.test.", servers: ["10.0.0.53@5353", "fd7a::53"] },
-    ],
+    forward: [{ zone: "corp.test.", servers: ["10.0.0.53@5353", "fd7a::53"] }],
   },
   cache: { maxSizeMb: 2048 },
+  certificates: {
+    vault: {
+      address: "https://vault.tail.example:8200",
+      ca: "./home-ca.pem",
+      mount: "kv",
+      path: "certbot/domains/{domain}",
+    },
+  },
+  tailnet: { domain: "tail.example", loginServer: "https://login.example.org", tags: ["pop"], hostPrefix: "edge-" },
 };
 
 export const withSite = (site: Site): ImageSpec => ({ ...spec, sites: [site] });

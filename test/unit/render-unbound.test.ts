@@ -3,14 +3,14 @@ import { expect, test } from "vitest";
 import { unboundConf } from "../../image/render/unbound.ts";
 import { attempt, hostile, shuffled, spec } from "./render-spec.ts";
 
-const conf = unboundConf(spec.dns);
+const conf = unboundConf(spec.dns, spec.tailnet);
 
 test("all of it", () => expect(conf).toMatchFileSnapshot("golden/unbound.conf"));
 
 test("the same zones in any order give the same text", () => {
   fc.assert(
     fc.property(shuffled(spec.dns.forward), (forward) => {
-      expect(unboundConf({ forward })).toBe(conf);
+      expect(unboundConf({ forward }, spec.tailnet)).toBe(conf);
     }),
   );
 });
@@ -29,6 +29,16 @@ test("with the whole tree forwarded there is nothing to validate", () => {
   expect(all).toContain('module-config: "iterator"');
   expect(all).not.toMatch(/trust-anchor|domain-insecure/);
   expect(all).toContain('forward-zone:\n  name: "."\n  forward-addr: 127.0.0.11\n');
+});
+
+test("asks Tailscale for the tailnet's names, and nobody without one", () => {
+  expect(conf).toContain('forward-zone:\n  name: "tail.example."\n  forward-addr: 100.100.100.100\n');
+  expect(unboundConf(spec.dns)).not.toContain("100.100.100.100");
+});
+
+test("refuses two answers to who answers for a zone", () => {
+  const twice = { forward: [{ zone: "tail.example", servers: ["192.0.2.1"] }] };
+  expect(() => unboundConf(twice, spec.tailnet)).toThrow(/tail\.example\.: two say who answers for it/);
 });
 
 test("asks loopback only when told to", () => {

@@ -13,7 +13,7 @@ test("passwd, group, shadow, folders", async () => {
   await expect(passwd(all)).toMatchFileSnapshot("golden/passwd");
   await expect(group(all)).toMatchFileSnapshot("golden/group");
   await expect(shadow(all)).toMatchFileSnapshot("golden/shadow");
-  await expect(folders(all)).toMatchFileSnapshot("golden/folders");
+  await expect(folders(all, spec)).toMatchFileSnapshot("golden/folders");
 });
 
 test("nobody but root has a shell or uid 0, and no password opens anything", () => {
@@ -50,6 +50,24 @@ test("two names that would share an id are refused", () => {
   );
 });
 
+test("luggage is nobody the system knows: no name of it, and no id outside its own range", () => {
+  const own = Object.entries(users({ luggage: {}, ssh: { authorizedKeys: [] } }));
+  const name = fc.stringMatching(/^[a-z][a-z0-9-]{0,22}[a-z0-9]$/);
+  fc.assert(
+    fc.property(fc.oneof(name, fc.constantFrom("root", "nginx", "nobody", "sshd")), (luggage) => {
+      const { [`luggage-${luggage}`]: user, ...others } = users({
+        luggage: { [luggage]: carried },
+        ssh: { authorizedKeys: [] },
+      });
+      expect(Object.entries(others)).toEqual(own);
+      expect(user?.uid).toBeGreaterThanOrEqual(20_000);
+      expect(user?.uid).toBeLessThan(40_000);
+      expect(user?.gid).toBe(user?.uid);
+      expect(own.map(([, { uid }]) => uid)).not.toContain(user?.uid);
+    }),
+  );
+});
+
 test("a group lists its members", () => {
   const some = { ...all, health: { uid: 104, gid: 104, home: "/", groups: ["nginx"] } };
   expect(group(some)).toContain("nginx:x:101:health\n");
@@ -66,7 +84,23 @@ test("hostile names are refused", () => {
 
 test("the manifest names hosts in one order, and ports from their one place", () => {
   expect(JSON.parse(manifest(spec))).toEqual({
-    hosts: ["api.example.org", "blog.example.org", "example.org", "status.example.org", "www.example.org"],
+    hosts: [
+      "api.example.org",
+      "blog.example.org",
+      "example.org",
+      "shop.example.org",
+      "status.example.org",
+      "www.example.org",
+    ],
+    expects: ["tailnet", "secrets", "certs", "reload"],
     ports: { nginxStatus: 1103, dns: 1104, health: 1105 },
   });
+  expect(JSON.parse(manifest({ sites: [], luggage: {} })).expects).toEqual(["reload"]);
+});
+
+test("the SSH server's user is there only with it, and has its folder", () => {
+  expect(passwd(all)).not.toContain("sshd");
+  const ssh = { authorizedKeys: [] };
+  expect(passwd(users({ ...spec, ssh }))).toContain("sshd:x:105:105::/run/sshd:/bin/false\n");
+  expect(folders(all, { ssh })).toContain("/run/sshd root:root 0755\n");
 });

@@ -1,6 +1,16 @@
+import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+
+const read = (name: string): string => readFileSync(join(import.meta.dirname, name), "utf8");
+
+/** Signed by itself, for the origin's name. */
+export const originCertificate = read("origin.pem");
+
+/** Nobody's secret: it proves who the tests' origin is, to images the tests make. */
+const originKey = read("origin.key.pem");
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -18,8 +28,8 @@ export interface Origin {
   close(): Promise<void>;
 }
 
-/** Listens on every address: containers come from their bridge's. By TLS when given a PEM of key and certificate. */
-export async function startOrigin(pem?: string): Promise<Origin> {
+/** Listens on every address: containers come from their bridge's. */
+export async function startOrigin({ tls = false } = {}): Promise<Origin> {
   const answers = new Map<string, Answer>();
   const seen: IncomingMessage[] = [];
   let connections = 0;
@@ -29,7 +39,7 @@ export async function startOrigin(pem?: string): Promise<Origin> {
     const answer = answers.get(pathOf(request)) ?? ((_, it) => it.writeHead(404).end("origin knows no such path\n"));
     answer(request, response);
   };
-  const server = pem === undefined ? createServer(listener) : createTlsServer({ key: pem, cert: pem }, listener);
+  const server = tls ? createTlsServer({ key: originKey, cert: originCertificate }, listener) : createServer(listener);
   server.on("connection", () => connections++);
   await new Promise<void>((listening) => server.listen(0, "0.0.0.0", listening));
   return {

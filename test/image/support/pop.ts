@@ -9,6 +9,7 @@ import { shutdownSeconds } from "../../../image/render/process-compose.ts";
 import type { ImageSpec } from "../../../image/spec.ts";
 import { openDocker } from "../../../local/docker-engine.ts";
 import { buildImage } from "../../../local/docker-image.ts";
+import { originCertificate } from "./origin.ts";
 import { network, originName, spec } from "./spec.ts";
 
 export const docker = openDocker();
@@ -22,6 +23,7 @@ const cache = resolve(import.meta.dirname, "../../../.cache/image");
 export function writeProject(): string {
   const folder = join(cache, "test-project");
   const files: Record<string, [content: string, mode?: number]> = {
+    "origin.pem": [originCertificate],
     "site/index.html": ["<h1>packed</h1>\n"],
     "site/about.html": ["about\n"],
     "site/docs/index.html": ["docs\n"],
@@ -48,11 +50,15 @@ export function writeProject(): string {
 export async function build(
   name: string,
   of: ImageSpec = spec,
-  { alter, log = () => {} }: { alter?: (context: string) => void; log?: (line: string) => void } = {},
+  {
+    alter,
+    noCache = false,
+    log = () => {},
+  }: { alter?: (context: string) => void; noCache?: boolean; log?: (line: string) => void } = {},
 ): Promise<string> {
   const context = writeContext(of, join(cache, `test-${name}`), writeProject());
   alter?.(context);
-  return buildImage(docker, { tag: `fly-pops-image-test:${name}`, context, files: filesOf(context), log });
+  return buildImage(docker, { tag: `fly-pops-image-test:${name}`, context, files: filesOf(context), noCache, log });
 }
 
 const filesOf = (folder: string): string[] =>
@@ -138,12 +144,16 @@ export class Bench {
   }
 
   /** A container named as the origin is, on the network, that passes its connections on to the test's own process. */
-  async startForwarder(image: string, to: { http: number; https: number }): Promise<Container> {
+  async startForwarder(image: string, to: { http: number; second: number; https: number }): Promise<Container> {
     const listen = (own: number, port: number) => `nc -ll -p ${own} -e nc ${network.gateway} ${port}`;
     const container = await docker.createContainer({
       Image: image,
       Labels: this.#labels,
-      Entrypoint: ["/bin/sh", "-c", `${listen(8443, to.https)} & exec ${listen(8080, to.http)}`],
+      Entrypoint: [
+        "/bin/sh",
+        "-c",
+        `${listen(8443, to.https)} & ${listen(8081, to.second)} & exec ${listen(8080, to.http)}`,
+      ],
       HostConfig: { Init: true, NetworkMode: network.name },
       NetworkingConfig: {
         EndpointsConfig: { [network.name]: { IPAMConfig: { IPv4Address: network.origin }, Aliases: [originName] } },

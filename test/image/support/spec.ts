@@ -1,4 +1,4 @@
-import type { ImageSpec } from "../../../image/spec.ts";
+import type { ImageSpec, ProxySite } from "../../../image/spec.ts";
 
 /** The network of these tests: within the range nginx believes a PROXY header from, with an address for the origin that can stand in an image. */
 export const network = {
@@ -10,18 +10,68 @@ export const network = {
 
 export const originName = "origin.homelab.test";
 
+/** TEST-NET-1, https://www.rfc-editor.org/rfc/rfc5737: nobody ever answers there. */
+const nobody = "192.0.2.1";
+
+/** With all that lies outside the machine and is away: control server, vault, secrets. */
+export const outward = (): ImageSpec => ({
+  ...spec,
+  luggage: {
+    ...spec.luggage,
+    // Never started, for its secret never comes.
+    waiting: { source: { kind: "files", dir: "blog" }, command: ["serve"], env: {}, secrets: ["token"] },
+  },
+  tailnet: { domain: "tailnet.test", loginServer: `http://${nobody}:8080`, tags: ["pop"], hostPrefix: "edge-" },
+  certificates: {
+    vault: { address: `https://${nobody}:8200`, ca: "origin.pem", mount: "kv", path: "certbot/{domain}" },
+  },
+});
+
+/** With every optional layer. */
+export const laden = (): ImageSpec => ({
+  ...outward(),
+  // Nobody has its private half.
+  ssh: { authorizedKeys: [`ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI${"A".repeat(43)}`] },
+  debugTools: true,
+});
+
+/** Fresh for a second, so that a test sees it become stale. */
+const brief = { maxAgeSeconds: 1, staleForSeconds: 60 };
+
 /** One site of every kind, and every kind of origin. */
 export const spec: ImageSpec = {
   sites: [
     site("www.example.test", `http://${originName}:8080`),
-    site("short.example.test", `http://${originName}:8080`, { maxAgeSeconds: 1, staleForSeconds: 60 }),
-    site("strict.example.test", `http://${originName}:8080`, { maxAgeSeconds: 0, staleForSeconds: 0 }),
+    site("short.example.test", `http://${originName}:8080`, brief),
+    site(
+      "strict.example.test",
+      `http://${originName}:8080`,
+      { maxAgeSeconds: 0, staleForSeconds: 0 },
+      {
+        timeouts: { readSeconds: 1 },
+      },
+    ),
     site("address.example.test", `http://${network.origin}:8080`),
     site("secure.example.test", `https://${originName}:8443`),
+    site("vouched.example.test", `https://${originName}:8443`, undefined, { tls: { ca: "origin.pem" } }),
+    site("misnamed.example.test", `https://${originName}:8443`, undefined, {
+      tls: { ca: "origin.pem", serverName: "elsewhere.homelab.test" },
+    }),
     site("gone.example.test", "http://nobody.homelab.test"),
-    { kind: "redirect", host: "example.test", to: "https://www.example.test" },
-    { kind: "files", host: "files.example.test", dir: "site" },
-    { kind: "luggage", host: "blog.example.test", luggage: "blog" },
+    site("several.example.test", [`http://${originName}:8080`, `http://${network.origin}:8081`], brief, {
+      headers: {
+        "Strict-Transport-Security": "max-age=60",
+        "X-Own": 'a "quoted" \\ text',
+        "Cache-Control": "max-age=7",
+      },
+    }),
+    site("standby.example.test", ["http://nobody.homelab.test", `http://${originName}:8081`], undefined, {
+      timeouts: { connectSeconds: 1, readSeconds: 1, sendSeconds: 1 },
+      maxBodyMb: 1,
+    }),
+    { kind: "redirect", host: "example.test", to: "https://www.example.test", headers: { "X-Own": "1" } },
+    { kind: "files", host: "files.example.test", dir: "site", headers: { "X-Frame-Options": "DENY" } },
+    { kind: "luggage", host: "blog.example.test", luggage: "blog", headers: { "X-Own": "1" }, maxBodyMb: 1 },
   ],
   luggage: {
     blog: {
@@ -35,6 +85,11 @@ export const spec: ImageSpec = {
   cache: { maxSizeMb: 64 },
 };
 
-function site(host: string, origin: string, cache = { maxAgeSeconds: 600, staleForSeconds: 3600 }) {
-  return { kind: "proxy", host, origin, cache } as const;
+function site(
+  host: string,
+  origin: string | string[],
+  cache = { maxAgeSeconds: 600, staleForSeconds: 3600 },
+  more: Partial<ProxySite> = {},
+): ProxySite {
+  return { kind: "proxy", host, origins: [origin].flat(), cache, ...more };
 }

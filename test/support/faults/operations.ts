@@ -134,6 +134,16 @@ const volumes: Operation[] = [
   },
   {
     kind: "Volume",
+    name: "create, adopted",
+    verb: "create",
+    async prepare(world) {
+      const { context } = await withVolume(world);
+      const [found] = await context.fly.listVolumes(app);
+      return subject(volumeHandler, undefined, volumeInputs({ sizeGb: 5, adopt: found?.id }));
+    },
+  },
+  {
+    kind: "Volume",
     name: "read",
     verb: "read",
     prepare: async (world) =>
@@ -175,6 +185,25 @@ const machines: Operation[] = [
     async prepare(world) {
       const { before } = await withMachine(world);
       return subject(machineHandler, undefined, before.inputs);
+    },
+  },
+  {
+    kind: "Machine",
+    name: "create, adopted",
+    verb: "create",
+    images: { before: image(1), after: image(2) },
+    async prepare(world) {
+      const { context, volume } = await withVolume(world);
+      const { config } = machineInputs(volume);
+      const mounts = [{ volume, path: "/data" }];
+      // Somebody's, by hand: another name, another mount, no owner.
+      const { id } = await context.fly.createMachine(app, {
+        name: "by-hand",
+        region: "cdg",
+        config: { ...config, mounts },
+      });
+      await world.clock.advance(30_000);
+      return subject(machineHandler, undefined, withImage(machineInputs(volume, { adopt: id }), 2));
     },
   },
   {

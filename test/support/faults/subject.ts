@@ -20,6 +20,7 @@ export function subject<I extends Properties, O extends I>(
   goal: I | undefined,
 ): Subject {
   let state = before && { ...before, halfMade: false };
+  const unfinished = () => state !== undefined && (state.halfMade || (handler.unfinished?.(state.outs) ?? false));
   return {
     async up(context) {
       try {
@@ -28,7 +29,7 @@ export function subject<I extends Properties, O extends I>(
           state = undefined;
         } else if (!state) {
           state = { ...(await handler.create(goal, context)), inputs: goal, halfMade: false };
-        } else if (state.halfMade || !isDeepStrictEqual(state.inputs, goal)) {
+        } else if (unfinished() || !isDeepStrictEqual(state.inputs, goal)) {
           const outs = await handler.update(state.id, state.outs, goal, context);
           state = { id: state.id, outs, inputs: goal, halfMade: false };
         }
@@ -42,9 +43,10 @@ export function subject<I extends Properties, O extends I>(
     async refresh(context) {
       if (!state) return;
       const found = await handler.read(state.id, state.outs, context);
-      state = found && { ...state, id: found.id ?? state.id, outs: found.outs, inputs: found.inputs };
+      // A refresh makes the engine forget what was half made: the handler has to know it from its outputs.
+      state = found && { id: found.id ?? state.id, outs: found.outs, inputs: found.inputs, halfMade: false };
     },
-    settled: () => (goal ? !!state && !state.halfMade && isDeepStrictEqual(state.inputs, goal) : !state),
+    settled: () => (goal ? !!state && !unfinished() && isDeepStrictEqual(state.inputs, goal) : !state),
     state: () => JSON.stringify(state ?? null),
   };
 }

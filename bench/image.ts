@@ -1,0 +1,156 @@
+/** Size, layers, repeatability, memory and boot of the PoP's image, beside their bars and the last kept run. Needs Docker; builds the image twice from nothing. */
+import { existsSync, readFileSync } from "node:fs";
+import type { ImageSpec } from "../image/spec.ts";
+import { https } from "../test/image/support/client.ts";
+import { blobBytes, duplicates, layersOf, paths } from "../test/image/support/layers.ts";
+import { Bench, build, docker, health, type Pop, until } from "../test/image/support/pop.ts";
+import { outward } from "../test/image/support/spec.ts";
+import { type Benchmark, columns } from "./benchmark.ts";
+
+export const title = "the PoP's image: size, layers, repeatability, memory when idle, boot";
+
+/** Result of the run others are compared with: `npm run -s bench -- image >new.json && mv new.json bench/kept/image.json`. */
+const keptFile = new URL("kept/image.json", import.meta.url);
+
+const boots = 5;
+const samples = 10;
+
+interface Result {
+  unpackedBytes: number;
+  layers: number;
+  duplicatePaths: number;
+  configPushBlobs: number;
+  configPushBytes: number;
+  reproducible: boolean;
+  idleBytes: number;
+  bootMs: number;
+}
+
+/** What each number may be at most; `reproducible` must be true. */
+const bars: Record<keyof Result, string> = {
+  unpackedBytes: "<= 140 MB",
+  layers: "< 20",
+  duplicatePaths: "0",
+  configPushBlobs: "1",
+  configPushBytes: "< 0.1 MB",
+  reproducible: "yes",
+  idleBytes: "<= 110 MB",
+  bootMs: "< 3000",
+};
+
+export const run: Benchmark["run"] = async (log) => {
+  // With tailnet and vault, which are part of every PoP that is more than a trial; without debug tools and SSH.
+  const spec = outward();
+  const bench = new Bench("bench");
+  try {
+    await bench.sweep();
+    log("image: two builds without cache");
+    const first = await layersOf(await build("bench", spec, { noCache: true }));
+    const image = await build("bench", spec, { noCache: true });
+    const second = await layersOf(image);
+    const push = await configPush(spec, image);
+    log(`image: ${boots} boots`);
+    const bootMs = await median(boots, () => bootTime(bench, image));
+    log("image: an idle PoP");
+    const idleBytes = await idleMemory(bench, image);
+    const result: Result = {
+      unpackedBytes: (await docker.getImage(image).inspect()).Size,
+      layers: second.length,
+      duplicatePaths: duplicates(await paths(image)).length,
+      ...push,
+      reproducible: first.join() === second.join(),
+      idleBytes,
+      bootMs,
+    };
+    return { table: table(result, kept()), result: { ...result } };
+  } finally {
+    await bench.sweep();
+    for (const tag of ["bench", "bench-changed"])
+      await docker
+        .getImage(`fly-pops-image-test:${tag}`)
+        .remove({ force: true })
+        .catch(() => undefined); // not built
+  }
+};
+
+/** Layers that a push of another configuration sends, and their bytes. */
+async function configPush(
+  spec: ImageSpec,
+  image: string,
+): Promise<Pick<Result, "configPushBlobs" | "configPushBytes">> {
+  const changed = await build("bench-changed", { ...spec, cache: { maxSizeMb: spec.cache.maxSizeMb + 1 } });
+  const before = new Set(await layersOf(image));
+  const bytes = await blobBytes(changed);
+  const sent = (await layersOf(changed)).flatMap((layer, at) => (before.has(layer) ? [] : [bytes[at] ?? 0]));
+  return { configPushBlobs: sent.length, configPushBytes: sent.reduce((sum, it) => sum + it, 0) };
+}
+
+/** Milliseconds from the container's start on a new volume until nginx answers for a site, by TLS. */
+async function bootTime(bench: Bench, image: string): Promise<number> {
+  const volume = await bench.newVolume();
+  const began = performance.now();
+  const pop = await bench.start(image, { volume });
+  for (;;) {
+    const seen = await https({ port: pop.https, host: "files.example.test" }).catch(() => undefined);
+    if (seen?.status === 200) break;
+    if (performance.now() - began > 30_000) throw new Error(`a PoP did not serve within 30 s:\n${await pop.logs()}`);
+  }
+  const ms = performance.now() - began;
+  await pop.container.remove({ force: true, v: true });
+  return Math.round(ms);
+}
+
+/** Bytes that cannot be given back under pressure: anonymous memory and the kernel's own, all processes up, in a cgroup of 256 MB. */
+async function idleMemory(bench: Bench, image: string): Promise<number> {
+  const pop = await bench.start(image, { volume: await bench.newVolume() });
+  const parts = ["nginx", "unbound", "tailnet", "certs", "reload", "secrets"];
+  await until(
+    () => health(pop),
+    (seen) => parts.every((part) => seen?.report.parts[part] !== undefined),
+  );
+  // nginx's cache loader ends a minute after the start at the latest; what it holds meanwhile counts.
+  return median(samples, async () => {
+    await new Promise((passed) => setTimeout(passed, 1000));
+    return memoryOf(pop);
+  });
+}
+
+/** From the container's own view of its cgroup, version 2 or 1. https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files */
+async function memoryOf(pop: Pop): Promise<number> {
+  const script =
+    "cd /sys/fs/cgroup; if [ -e memory.stat ]; then cat memory.stat; else cat memory/memory.stat; echo kernel $(cat memory/memory.kmem.usage_in_bytes); fi";
+  const { output } = await pop.exec(["/bin/sh", "-c", script]);
+  const field = (name: string): number | undefined => {
+    const [, bytes] = new RegExp(`^${name} (\\d+)$`, "m").exec(output) ?? [];
+    return bytes === undefined ? undefined : Number(bytes);
+  };
+  const anonymous = field("anon") ?? field("total_rss");
+  const kernel = field("kernel");
+  if (anonymous === undefined || kernel === undefined)
+    throw new Error(`this kernel does not say what it holds:\n${output}`);
+  return anonymous + kernel;
+}
+
+async function median(times: number, measure: () => Promise<number>): Promise<number> {
+  const seen: number[] = [];
+  for (let i = 0; i < times; i++) seen.push(await measure());
+  return seen.toSorted((a, b) => a - b)[Math.floor(times / 2)] ?? Number.NaN;
+}
+
+/** Undefined when none was kept yet. */
+function kept(): Partial<Result> | undefined {
+  return existsSync(keptFile) ? (JSON.parse(readFileSync(keptFile, "utf8")) as Partial<Result>) : undefined;
+}
+
+function table(result: Result, before: Partial<Result> | undefined): string {
+  const keys = Object.keys(bars) as (keyof Result)[];
+  const shown = (key: keyof Result, value: number | boolean | undefined): string => {
+    if (value === undefined) return "-";
+    if (typeof value === "boolean") return value ? "yes" : "no";
+    return key.endsWith("Bytes") ? `${(value / 1e6).toFixed(key === "configPushBytes" ? 3 : 1)} MB` : String(value);
+  };
+  return columns([
+    ["", "now", "bar", "kept"],
+    ...keys.map((key) => [key, shown(key, result[key]), bars[key], shown(key, before?.[key])]),
+  ]);
+}

@@ -1,0 +1,219 @@
+/** Keys of one site: who answers for a host, and how. */
+import { z } from "zod";
+import { limits } from "../../image/limits.ts";
+import { defaults } from "../defaults.ts";
+import { code, duration, durations, fields, text, whole, wholeNumber } from "../field.ts";
+import { fileProblem, folderProblem, headerValueProblem, hostProblem, originProblem } from "../names.ts";
+
+const mostOrigins = 8;
+
+/** A URL or a list of them. By hand: a union of schemas would forget which of them was meant, and why it refused. */
+const Origin = z.custom<string | string[]>().superRefine((value: unknown, context) => {
+  const refuse = (reason: string | undefined, path: number[] = []) =>
+    context.addIssue({ code: "custom", params: { reason }, path, input: value });
+  const problem = (url: unknown) => (typeof url === "string" ? originProblem(url) : "takes an http or https URL");
+  if (!Array.isArray(value)) {
+    if (typeof value !== "string") refuse(undefined);
+    else if (problem(value) !== undefined) refuse(problem(value));
+    return;
+  }
+  if (value.length === 0 || value.length > mostOrigins) refuse(`takes 1 to ${mostOrigins} of them`);
+  value.forEach((url: unknown, at) => {
+    const reason = problem(url);
+    if (reason !== undefined) refuse(reason, [at]);
+  });
+});
+
+const OriginTls = z
+  .strictObject({
+    ca: text(fileProblem)
+      .register(fields, {
+        type: "string",
+        takes: "a PEM file relative to the project, as in ./home-ca.pem",
+        meaning:
+          "Authorities that count for this origin instead of the public ones; a self-signed certificate itself will do. Read when the image is built.",
+        default: "absent",
+        refused: "absolute paths; files that hold a private key or no certificate",
+      })
+      .optional(),
+    serverName: text(hostProblem)
+      .register(fields, {
+        type: "string",
+        takes: "a DNS name, as in www.example.org",
+        meaning: "Name the origin's certificate must be for, and that it is asked under.",
+        default: "the name in the origin's URL; the site's host when that is an address",
+      })
+      .optional(),
+  })
+  .register(fields, {
+    type: "object",
+    takes: "a map with ca, serverName or both",
+    meaning: "How https origins prove who they are. That they must cannot be turned off.",
+    default: code("{}"),
+    refused: "a site without https origin",
+  });
+
+const Timeouts = z
+  .strictObject({
+    connect: duration("1s", "75s")
+      .register(fields, {
+        type: "duration",
+        unit: "s where no unit stands",
+        takes: durations("1s", "75s"),
+        meaning: "How long it may take to reach the origin.",
+        default: code(`${limits.connectSeconds}s`),
+      })
+      .optional(),
+    read: duration("1s", "1d")
+      .register(fields, {
+        type: "duration",
+        unit: "s where no unit stands",
+        takes: durations("1s", "1d"),
+        meaning: "How long it may be silent, before its answer and within it; WebSockets too.",
+        default: code(`${limits.readSeconds}s`),
+      })
+      .optional(),
+    send: duration("1s", "1d")
+      .register(fields, {
+        type: "duration",
+        unit: "s where no unit stands",
+        takes: durations("1s", "1d"),
+        meaning: "How long it may take nothing of a request.",
+        default: code(`${limits.sendSeconds}s`),
+      })
+      .optional(),
+  })
+  .register(fields, {
+    type: "object",
+    takes: "a map with any of connect, read, send",
+    meaning: "How patient nginx is with what is behind the site.",
+    default: code("{}"),
+    refused: "a site without `origin` or `luggage`",
+  });
+
+const SiteCache = z
+  .strictObject({
+    maxAge: duration("0", "365d")
+      .register(fields, {
+        type: "duration",
+        unit: "s where no unit stands",
+        takes: durations("0", "365d"),
+        meaning: "How long a 200 is fresh when the origin does not say. 0: only what the origin allows is cached.",
+        default: code(defaults.maxAge),
+      })
+      .optional(),
+    staleFor: duration("0", "365d")
+      .register(fields, {
+        type: "duration",
+        unit: "s where no unit stands",
+        takes: durations("0", "365d"),
+        meaning: "How long a stored answer may still be served while, or when, the origin cannot give a fresh one.",
+        default: code(defaults.staleFor),
+      })
+      .optional(),
+  })
+  .register(fields, {
+    type: "object",
+    takes: "a map with maxAge, staleFor or both",
+    meaning: "How answers of the origin are kept.",
+    default: code("{}"),
+    refused: "a site without `origin`",
+  });
+
+const Site = z
+  .strictObject({
+    host: text(hostProblem).register(fields, {
+      type: "string",
+      takes: "a DNS name, as in www.example.org",
+      meaning: "The name visitors ask for. Case does not count.",
+      refused: "wildcards, addresses, one host in two sites",
+    }),
+    origin: Origin.register(fields, {
+      type: "string or array",
+      takes: "an http or https URL of scheme, host and port, as in https://web.tail.example:8443, or a list of them",
+      meaning:
+        "Passed on to this web server, cached on the way back. Of a list, the first is asked as long as it answers; else the others stand in, at once for requests that can be repeated (not POST). After three failures in 10 s the first is left alone for 10 s.",
+      default: "absent",
+      refused:
+        "paths, queries, credentials; one twice, more than 8; on ports 80 and 443 the host of a site here, unless `dns.forward` covers it: the edge would ask itself",
+    }).optional(),
+    redirect: text(originProblem)
+      .register(fields, {
+        type: "string",
+        takes: "an http or https URL of scheme, host and port, as in https://www.example.org",
+        meaning: "Answered with 301 to this site; path and query are kept.",
+        default: "absent",
+        refused: "paths, queries, credentials; redirects that lead back to where they began",
+      })
+      .optional(),
+    files: text(folderProblem)
+      .register(fields, {
+        type: "string",
+        takes: "a folder relative to the project, as in ./status-page",
+        meaning: "Served from this folder, packed into the image. Looked for when the image is built.",
+        default: "absent",
+        refused: "absolute paths, the project itself",
+      })
+      .optional(),
+    luggage: z
+      .string()
+      .register(fields, {
+        type: "string",
+        takes: "a name under `luggage`",
+        meaning: "Served by this extra process of the image.",
+        default: "absent",
+        refused: "luggage that is not there or has no `port`",
+      })
+      .optional(),
+    certificate: text(hostProblem)
+      .register(fields, {
+        type: "string",
+        takes: "a DNS name, as in example.org",
+        meaning: "Name of the site's certificate in the vault: of one that covers several hosts, for instance.",
+        default: "the host",
+        refused: "a stack without `certificates`",
+      })
+      .optional(),
+    cache: SiteCache.optional(),
+    tls: OriginTls.optional(),
+    timeouts: Timeouts.optional(),
+    maxBodyMb: whole(1, 4096)
+      .register(fields, {
+        type: "integer",
+        unit: "MB",
+        takes: wholeNumber(1, 4096, "MB"),
+        meaning: "Largest body of a request, 413 above. It is kept on the volume until it is passed on.",
+        default: code(limits.maxBodyMb),
+        refused: "a site without `origin` or `luggage`",
+      })
+      .optional(),
+    headers: z
+      .record(
+        z.string(),
+        text(headerValueProblem).register(fields, {
+          type: "string",
+          takes: "printable ASCII without $",
+          meaning: "Value of this header. `Cache-Control` and `Expires` stay off errors.",
+        }),
+      )
+      .register(fields, {
+        type: "object",
+        takes: "a map from header to value, as in { Strict-Transport-Security: max-age=31536000 }",
+        key: "<Header>",
+        meaning: "Headers every answer of the site bears. What the origin says under such a name is replaced.",
+        default: code("{}"),
+        refused: "headers nginx sets itself or that belong to one connection (`Location`, `Vary`, `Set-Cookie`, ...)",
+      })
+      .optional(),
+  })
+  .register(fields, {
+    type: "object",
+    takes: "a map with host and one of origin, redirect, files, luggage",
+    meaning: "One site: a host and what answers for it. Exactly one of `origin`, `redirect`, `files`, `luggage`.",
+  });
+
+export const Sites = z.array(Site).min(1).register(fields, {
+  type: "array",
+  takes: "a list of at least one site",
+  meaning: "What the edge serves. Names that are not here are turned away.",
+});

@@ -1,0 +1,56 @@
+/** Keys of the private network that origins are reached over. */
+import { z } from "zod";
+import { defaults } from "../defaults.ts";
+import { code, fields, text } from "../field.ts";
+import { hostPrefixProblem, hostProblem, originProblem, tagProblem } from "../names.ts";
+
+export const Tailnet = z
+  .strictObject({
+    domain: text(hostProblem).register(fields, {
+      type: "string",
+      takes: "a DNS name, as in tail1234.ts.net",
+      meaning:
+        "MagicDNS domain of the tailnet. Names below it are asked of Tailscale's own resolver in the PoP, so origins can be given by them.",
+      refused: "a zone that `dns.forward` has too",
+    }),
+    loginServer: text(originProblem)
+      .register(fields, {
+        type: "string",
+        takes: "an http or https URL of scheme, host and port, as in https://headscale.example.org",
+        meaning: "Control server, headscale for instance.",
+        default: "Tailscale's own",
+        refused: "paths, queries, credentials",
+      })
+      .optional(),
+    tags: z
+      .array(
+        text(tagProblem).register(fields, {
+          type: "string",
+          takes: "a tag's name without `tag:`, as in pop",
+          meaning: "A tag the PoPs ask for; the auth key must own it.",
+        }),
+      )
+      .min(1)
+      .register(fields, {
+        type: "array",
+        takes: "a list of at least one tag",
+        meaning: "What the PoPs are in the tailnet's policy. Keys of tagged nodes do not expire.",
+        default: code(`[${defaults.tailnetTags.join(", ")}]`),
+      })
+      .optional(),
+    hostPrefix: text(hostPrefixProblem)
+      .register(fields, {
+        type: "string",
+        takes: "lower-case letters, digits and dashes, 31 at most, no dash first",
+        meaning: "Put before the PoP's name to make its name in the tailnet: `pop-` makes pop-cdg-1. May be empty.",
+        default: code(defaults.hostPrefix),
+      })
+      .optional(),
+  })
+  .register(fields, {
+    type: "object",
+    takes: "a map with domain and perhaps loginServer, tags, hostPrefix",
+    meaning:
+      "Makes every PoP a node of this tailnet. Absent: the image holds no Tailscale. It joins by the auth key in `/run/secrets/tailscaleAuthKey` and keeps its own on the volume. Nothing waits for it: without tailnet, what is cached is served.",
+    default: "absent",
+  });

@@ -1,0 +1,261 @@
+package certs
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"time"
+
+	"fly-pops/pop/internal/files"
+	"fly-pops/pop/vault"
+)
+
+const (
+	firstPause = time.Second
+	// A vault that is back is noticed within this, by a PoP that serves its last good certificates meanwhile.
+	longestPause = 20 * time.Second
+	// A login that was refused is not tried often: Vault locks a role out after five (`user_lockout`). New credentials end the pause.
+	firstRefusedPause   = time.Minute
+	longestRefusedPause = 5 * time.Minute
+	longestCredential   = 64 << 10
+)
+
+// agent is what is known from one round to the next. Nothing in it is needed to serve: that is on the volume.
+type agent struct {
+	config *Config
+	now    func() time.Time
+
+	patience time.Duration // with one answer; 0: the client's own
+
+	client  *vault.Client
+	token   *vault.Token
+	renewAt time.Time
+	endsAt  time.Time // zero: the token never ends
+	// Paths a new token was not allowed to read: that is the policy, and no reason to log in once more.
+	denied   map[string]bool
+	failures int
+	refused  bool
+	status   Status
+}
+
+func newAgent(config *Config, now func() time.Time) *agent {
+	it := &agent{config: config, now: now, denied: map[string]bool{}}
+	it.status.Vault.Address = config.Address
+	for _, certificate := range config.Certificates {
+		it.status.Certificates = append(it.status.Certificates, it.onVolume(certificate))
+	}
+	return it
+}
+
+// onVolume is what nginx has before the vault was ever asked.
+func (it *agent) onVolume(certificate Certificate) CertificateStatus {
+	status := CertificateStatus{Host: certificate.Host, Domain: certificate.Domain}
+	text, err := os.ReadFile(it.config.file(certificate))
+	if err != nil {
+		return status
+	}
+	if chain, err := parseChain(string(onlyCertificates(text))); err == nil {
+		status.is(chain[0], "volume", 0)
+	}
+	return status
+}
+
+// round asks the vault once for everything, and says how long to wait for the next.
+func (it *agent) round(ctx context.Context) time.Duration {
+	err := it.look(ctx)
+	now := it.now().UTC().Truncate(time.Second)
+	if err == nil {
+		it.failures, it.refused = 0, false
+		it.status.Vault.Reachable, it.status.Vault.At, it.status.Vault.Error, it.status.Vault.ErrorAt = true, &now, "", nil
+		return jitter(it.config.interval())
+	}
+	it.failures++
+	it.status.Vault.Reachable = reached(err)
+	it.status.Vault.Error, it.status.Vault.ErrorAt = err.Error(), &now
+	first, longest := firstPause, longestPause
+	if it.refused {
+		first, longest = firstRefusedPause, longestRefusedPause
+	}
+	return jitter(min(first<<min(it.failures-1, 10), longest))
+}
+
+// jitter: a fifth up or down, so that the PoPs of a stack do not all come at once when their vault is back.
+func jitter(pause time.Duration) time.Duration {
+	return pause*4/5 + rand.N(pause*2/5+1)
+}
+
+// reached: the server answered, whatever it said.
+func reached(err error) bool {
+	_, answered := errors.AsType[*vault.Error](err)
+	return answered
+}
+
+// look returns what keeps it from asking at all; what is wrong with one certificate stands with that certificate.
+func (it *agent) look(ctx context.Context) error {
+	fresh, err := it.ensureToken(ctx)
+	if err != nil {
+		return err
+	}
+	for i, certificate := range it.config.Certificates {
+		path := it.config.pathOf(certificate)
+		secret, err := it.client.Read(ctx, *it.token, it.config.Mount, path)
+		if vault.Denied(err) && !fresh && !it.denied[path] {
+			// Revoked, or the server was started anew.
+			it.token = nil
+			if fresh, err = it.ensureToken(ctx); err != nil {
+				return err
+			}
+			secret, err = it.client.Read(ctx, *it.token, it.config.Mount, path)
+		}
+		it.denied[path] = vault.Denied(err)
+		if err != nil && !vault.Refused(err) {
+			return err // the vault is away, not this certificate
+		}
+		if err == nil {
+			err = it.take(certificate, secret, &it.status.Certificates[i])
+		}
+		it.status.Certificates[i].failed(err, it.now())
+	}
+	return nil
+}
+
+// ensureToken logs in, renews or does neither; fresh says that the token was made just now.
+func (it *agent) ensureToken(ctx context.Context) (fresh bool, err error) {
+	if it.client == nil {
+		it.client, err = vault.New(vault.Options{
+			Address: it.config.Address, CAFile: it.config.CAFile, ServerName: it.config.ServerName, Namespace: it.config.Namespace, Now: it.now, Patience: it.patience,
+		})
+		if err != nil {
+			return false, err
+		}
+	}
+	now := it.now()
+	if it.token != nil && !it.endsAt.IsZero() && !now.Before(it.endsAt) {
+		it.token = nil
+	}
+	if it.token != nil && it.token.Renewable && !it.endsAt.IsZero() && !now.Before(it.renewAt) {
+		token, err := it.client.Renew(ctx, *it.token)
+		switch {
+		case err == nil && token.Lifetime > it.endsAt.Sub(now):
+			it.hold(token)
+		case err == nil, vault.Refused(err):
+			// It gains nothing any more (its maximum is near), or it is dead.
+			it.token = nil
+		default:
+			return false, err // good till endsAt, but there is nobody to show it to
+		}
+	}
+	if it.token != nil {
+		return false, nil
+	}
+	token, err := it.login(ctx)
+	if err != nil {
+		it.refused = vault.Refused(err)
+		return false, err
+	}
+	it.refused = false
+	clear(it.denied)
+	it.hold(token)
+	return true, nil
+}
+
+// hold keeps a token and renews it after two thirds of its life.
+func (it *agent) hold(token vault.Token) {
+	it.token, it.endsAt = &token, time.Time{}
+	if token.Lifetime > 0 {
+		it.endsAt = it.now().Add(token.Lifetime)
+		it.renewAt = it.now().Add(token.Lifetime * 2 / 3)
+	}
+}
+
+func (it *agent) login(ctx context.Context) (vault.Token, error) {
+	roleID, err := credential(it.config.RoleIDFile)
+	if err != nil {
+		return vault.Token{}, err
+	}
+	secretID, err := credential(it.config.SecretIDFile)
+	if err != nil {
+		return vault.Token{}, err
+	}
+	return it.client.Login(ctx, it.config.AuthMount, roleID, secretID)
+}
+
+func credential(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("credentials for the vault: %w", err)
+	}
+	if info.Size() > longestCredential {
+		return "", fmt.Errorf("credentials for the vault: %s is longer than %d KB", path, longestCredential>>10)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("credentials for the vault: %w", err)
+	}
+	value := strings.TrimSpace(string(text))
+	if value == "" {
+		return "", fmt.Errorf("credentials for the vault: %s is empty", path)
+	}
+	return value, nil
+}
+
+// take checks what the vault has and writes it when it is good and another than what is there.
+func (it *agent) take(certificate Certificate, secret vault.Secret, status *CertificateStatus) error {
+	key, err := text(secret, it.config.Fields.Key)
+	if err != nil {
+		return err
+	}
+	chain, err := text(secret, it.config.Fields.Chain)
+	if err != nil {
+		return err
+	}
+	leaf, content, err := checkPair(certificate.Host, key, chain, it.now())
+	if err != nil {
+		return fmt.Errorf("version %d in the vault is refused: %w", secret.Version, err)
+	}
+	path := it.config.file(certificate)
+	found, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if !bytes.Equal(found, content) {
+		// The folder's setgid bit hands it to nginx's group.
+		if err := files.Replace(path, content, 0o640); err != nil {
+			return fmt.Errorf("version %d in the vault is not written: %w", secret.Version, err)
+		}
+		fmt.Fprintf(os.Stderr, "pop: certificate of %s: version %d from the vault, till %s\n", certificate.Host, secret.Version, leaf.NotAfter.Format(time.RFC3339))
+	}
+	status.is(leaf, "vault", secret.Version)
+	return nil
+}
+
+func text(secret vault.Secret, field string) (string, error) {
+	value, found := secret.Fields[field]
+	if !found {
+		return "", fmt.Errorf("version %d in the vault has no field %q", secret.Version, field)
+	}
+	text, isText := value.(string)
+	if !isText || text == "" {
+		return "", fmt.Errorf("version %d in the vault: field %q is no text", secret.Version, field)
+	}
+	return text, nil
+}
+
+func (it *CertificateStatus) is(leaf *x509.Certificate, source string, version int) {
+	// As OpenSSL writes serial numbers, so that they can be compared.
+	it.NotAfter, it.Serial, it.Source, it.Version = &leaf.NotAfter, fmt.Sprintf("%X", leaf.SerialNumber.Bytes()), source, version
+}
+
+func (it *CertificateStatus) failed(err error, now time.Time) {
+	it.Error, it.ErrorAt = "", nil
+	if err != nil {
+		at := now.UTC().Truncate(time.Second)
+		it.Error, it.ErrorAt = err.Error(), &at
+	}
+}

@@ -1,0 +1,178 @@
+// Package certs keeps nginx's certificates as they are in a Vault or OpenBao: it looks every half minute, checks what it finds and writes what changed.
+//
+//	pop certs --config FILE
+//
+//	--config FILE   JSON; its fields are those of Config in config.go, unknown ones are refused
+//	--check         only read the configuration
+//
+// It runs without privileges and for ever: a vault, tailnet or credential that is away is waited for with growing pauses (1 to 20 s, a fifth up or down;
+// 1 to 5 minutes once a login was refused, cut short by new credentials), and what it wrote last goes on being served. It logs in by AppRole, renews its
+// token after two thirds of its life and logs in anew when that is over. It writes <host>.pem (chain, then key; mode 0640, the folder's group) by rename,
+// only when key and chain belong together, are in time, cover the host and differ from what is there. `pop reload` sees the change and tells nginx.
+//
+// Exit codes: 0 after SIGTERM or SIGINT; 2 a mistake in arguments or configuration; 1 the configuration cannot be read. Nothing else ends it.
+//
+// The status file is one object, written after each round. vault: address, reachable, at (of the last success), error and errorAt (of the last failure).
+// certificates: host, domain, notAfter, serial and source ("vault", or "volume" before the vault was asked) of what nginx has, version in the vault, error
+// and errorAt when the vault's is refused or not there. There is no secret in it.
+package certs
+
+import (
+	"context"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"fly-pops/pop/internal/exit"
+	"fly-pops/pop/internal/files"
+	"fly-pops/pop/internal/small"
+)
+
+// Status is what health is told.
+type Status struct {
+	Vault struct {
+		Address   string     `json:"address"`
+		Reachable bool       `json:"reachable"`
+		At        *time.Time `json:"at,omitempty"`
+		Error     string     `json:"error,omitempty"`
+		ErrorAt   *time.Time `json:"errorAt,omitempty"`
+	} `json:"vault"`
+	Certificates []CertificateStatus `json:"certificates"`
+}
+
+// CertificateStatus is one host's.
+type CertificateStatus struct {
+	Host     string     `json:"host"`
+	Domain   string     `json:"domain"`
+	NotAfter *time.Time `json:"notAfter,omitempty"`
+	Serial   string     `json:"serial,omitempty"`
+	Source   string     `json:"source,omitempty"`
+	Version  int        `json:"version,omitempty"`
+	Error    string     `json:"error,omitempty"`
+	ErrorAt  *time.Time `json:"errorAt,omitempty"`
+}
+
+// Run is the command.
+func Run(arguments []string) error {
+	flags := flag.NewFlagSet("pop certs", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	path := flags.String("config", "", "")
+	check := flags.Bool("check", false, "")
+	err := flags.Parse(arguments)
+	switch {
+	case err != nil:
+	case flags.NArg() > 0:
+		err = fmt.Errorf("%q: no such argument", flags.Arg(0))
+	case *path == "":
+		err = errors.New("--config FILE is missing")
+	}
+	if err != nil {
+		return exit.With(exit.Mistake, fmt.Errorf("certs: %w", err))
+	}
+	config, err := readConfig(*path)
+	if err != nil {
+		if _, isPath := errors.AsType[*os.PathError](err); isPath {
+			return err
+		}
+		return exit.With(exit.Mistake, fmt.Errorf("certs: %w", err))
+	}
+	if *check {
+		return nil
+	}
+	small.Memory()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	(&loop{agent: newAgent(config, time.Now), wait: wait}).run(ctx)
+	return nil
+}
+
+// loop is rounds and pauses.
+type loop struct {
+	agent *agent
+	// Waits, and not a moment longer than something has changed. A test has its own.
+	wait func(ctx context.Context, pause time.Duration, changed func() bool)
+	said string
+}
+
+func (it *loop) run(ctx context.Context) {
+	it.report() // what is on the volume, before anything else
+	for ctx.Err() == nil {
+		pause := it.agent.round(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		it.report()
+		credentials := it.agent.credentials()
+		it.wait(ctx, pause, func() bool { return it.agent.failures > 0 && it.agent.credentials() != credentials })
+	}
+}
+
+// report writes the status, and says on standard error what is new in it.
+func (it *loop) report() {
+	status := it.agent.status
+	if err := files.ReplaceJSON(it.agent.config.Status, status); err != nil {
+		it.say(fmt.Sprintf("status of certs: %v", err))
+		return
+	}
+	var lines []string
+	if status.Vault.Error != "" {
+		lines = append(lines, status.Vault.Error)
+	}
+	for _, certificate := range status.Certificates {
+		if certificate.Error != "" {
+			lines = append(lines, fmt.Sprintf("certificate of %s: %s", certificate.Host, certificate.Error))
+		}
+	}
+	it.say(strings.Join(lines, "\npop: "))
+}
+
+// say does not repeat itself: an outage of hours is one line.
+func (it *loop) say(line string) {
+	if line != it.said && line != "" {
+		fmt.Fprintf(os.Stderr, "pop: %s\n", line)
+	}
+	it.said = line
+}
+
+func wait(ctx context.Context, pause time.Duration, changed func() bool) {
+	const often = 5 * time.Second
+	end := time.Now().Add(pause)
+	for left := pause; left > 0 && !changed(); left = time.Until(end) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(min(left, often)):
+		}
+	}
+}
+
+// credentials is a mark that changes when their files do; what is in them stays there.
+func (it *agent) credentials() string {
+	mark := ""
+	for _, path := range []string{it.config.RoleIDFile, it.config.SecretIDFile} {
+		if info, err := os.Stat(path); err == nil {
+			mark += fmt.Sprint(info.ModTime().UnixNano(), info.Size(), info.Sys().(*syscall.Stat_t).Ino, " ")
+		} else {
+			mark += "- "
+		}
+	}
+	return mark
+}
+
+// onlyCertificates of a PEM with a key in it.
+func onlyCertificates(text []byte) []byte {
+	var found []byte
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			found = append(found, pem.EncodeToMemory(block)...)
+		}
+	}
+	return found
+}

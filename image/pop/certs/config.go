@@ -1,0 +1,154 @@
+package certs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"fly-pops/pop/internal/strict"
+	"fly-pops/pop/vault"
+)
+
+// Config is the file of --config. Nothing in it is secret.
+type Config struct {
+	// https://vault.example:8200. http:// only where the way there is encrypted by other means (a tailnet).
+	Address string `json:"address"`
+	// PEM file with the authorities of the vault's certificate. Absent: the system's.
+	CAFile string `json:"caFile"`
+	// Name in the vault's certificate. Absent: the address's host.
+	ServerName string `json:"serverName"`
+	// Absent: none.
+	Namespace string `json:"namespace"`
+	// Files with the AppRole's two halves; read at each login, white space around them is cut.
+	RoleIDFile   string `json:"roleIdFile"`
+	SecretIDFile string `json:"secretIdFile"`
+	// Where AppRole is mounted. Absent: approle.
+	AuthMount string `json:"authMount"`
+	// Where the KV store (version 2) is mounted. Absent: kv.
+	Mount string `json:"mount"`
+	// Path of a certificate in it, {domain} in its place. Absent: certbot/domains/{domain}.
+	Path string `json:"path"`
+	// Its fields. Absent: key and chain.
+	Fields struct {
+		Key   string `json:"key"`
+		Chain string `json:"chain"`
+	} `json:"fields"`
+	// The hosts to have certificates for; at least one.
+	Certificates []Certificate `json:"certificates"`
+	// Where the PEMs go, <host>.pem each. Absent: /var/lib/pop/certs.
+	Folder string `json:"folder"`
+	// Absent: /run/pop/certs/vault.json.
+	Status string `json:"status"`
+	// From one look into the vault to the next, give or take a fifth. Absent: 30. Allowed: 5 to 3600.
+	IntervalSeconds *int `json:"intervalSeconds"`
+}
+
+// Certificate is what one host is served with.
+type Certificate struct {
+	// The host name nginx serves; the certificate must cover it.
+	Host string `json:"host"`
+	// Its name in the vault. Absent: the host. Differs where one certificate covers several hosts.
+	Domain string `json:"domain"`
+}
+
+const (
+	defaultFolder = "/var/lib/pop/certs"
+	// StatusFile is where `pop health` looks.
+	StatusFile = "/run/pop/certs/vault.json"
+)
+
+var (
+	domainName = regexp.MustCompile(`^[a-z0-9_*]([a-z0-9_-]{0,62})(\.[a-z0-9_-]{1,63})*$`)
+	vaultPath  = regexp.MustCompile(`^[A-Za-z0-9_.{}*-]+(/[A-Za-z0-9_.{}*-]+)*$`)
+)
+
+func readConfig(path string) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	config := &Config{}
+	if err := strict.Decode(text, config); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	config.complete()
+	if err := config.mistakes(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return config, nil
+}
+
+func (it *Config) complete() {
+	for field, otherwise := range map[*string]string{
+		&it.AuthMount: "approle", &it.Mount: "kv", &it.Path: "certbot/domains/{domain}", &it.Fields.Key: "key", &it.Fields.Chain: "chain",
+		&it.Folder: defaultFolder, &it.Status: StatusFile,
+	} {
+		if *field == "" {
+			*field = otherwise
+		}
+	}
+	if it.IntervalSeconds == nil {
+		it.IntervalSeconds = new(30)
+	}
+	for i := range it.Certificates {
+		if it.Certificates[i].Domain == "" {
+			it.Certificates[i].Domain = it.Certificates[i].Host
+		}
+	}
+}
+
+func (it *Config) mistakes() error {
+	var found []error
+	say := func(format string, arguments ...any) { found = append(found, fmt.Errorf(format, arguments...)) }
+	if err := vault.CheckAddress(it.Address); err != nil {
+		found = append(found, err)
+	}
+	if it.RoleIDFile == "" || it.SecretIDFile == "" {
+		say("roleIdFile and secretIdFile are wanted, both")
+	}
+	if len(it.Certificates) == 0 {
+		say("certificates: wanted is one at least")
+	}
+	hosts := map[string]bool{}
+	for i, certificate := range it.Certificates {
+		// It becomes the name of a file.
+		if !domainName.MatchString(certificate.Host) || strings.Contains(certificate.Host, "*") {
+			say("certificates[%d].host is %q: no host name in small letters", i, certificate.Host)
+		}
+		if !domainName.MatchString(certificate.Domain) {
+			say("certificates[%d].domain is %q: no domain name in small letters", i, certificate.Domain)
+		}
+		if hosts[certificate.Host] {
+			say("certificates[%d].host is %q, twice", i, certificate.Host)
+		}
+		hosts[certificate.Host] = true
+	}
+	for _, path := range []struct{ field, value string }{{"authMount", it.AuthMount}, {"mount", it.Mount}, {"path", it.Path}} {
+		if !vaultPath.MatchString(path.value) || strings.Contains("/"+path.value+"/", "/../") || strings.Contains("/"+path.value+"/", "/./") {
+			say("%s is %q: no path in a vault", path.field, path.value)
+		}
+	}
+	for _, path := range []struct{ field, value string }{{"folder", it.Folder}, {"status", it.Status}} {
+		if !filepath.IsAbs(path.value) {
+			say("%s is %q: wanted is an absolute path", path.field, path.value)
+		}
+	}
+	if *it.IntervalSeconds < 5 || *it.IntervalSeconds > 3600 {
+		say("intervalSeconds is %d: allowed are 5 to 3600", *it.IntervalSeconds)
+	}
+	return errors.Join(found...)
+}
+
+func (it *Config) interval() time.Duration { return time.Duration(*it.IntervalSeconds) * time.Second }
+
+func (it *Config) pathOf(certificate Certificate) string {
+	return strings.ReplaceAll(it.Path, "{domain}", certificate.Domain)
+}
+
+func (it *Config) file(certificate Certificate) string {
+	return filepath.Join(it.Folder, certificate.Host+".pem")
+}

@@ -1,0 +1,75 @@
+package certs
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"fly-pops/pop/internal/exit"
+)
+
+const wholeConfig = `{"address": "https://vault.example.test:8200", "roleIdFile": "/run/secrets/role", "secretIdFile": "/run/secrets/id",
+	"certificates": [{"host": "www.example.test"}, {"host": "a.example.test", "domain": "*.example.test"}]}`
+
+func check(t *testing.T, text string) error {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "certs.json")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return Run([]string{"--config", file, "--check"})
+}
+
+func TestConfigMistakes(t *testing.T) {
+	for name, test := range map[string]struct{ from, to, says string }{
+		"none":                       {"", "", ""},
+		"a typo":                     {`"address"`, `"adress"`, "unknown: adress"},
+		"a typo below":               {`"domain"`, `"domian"`, "unknown: certificates[1].domian"},
+		"not JSON":                   {`{"address"`, `{address`, "not JSON"},
+		"no credentials":             {`"roleIdFile": "/run/secrets/role", `, ``, "roleIdFile and secretIdFile"},
+		"no certificates":            {`"certificates": [{"host": "www.example.test"}, {"host": "a.example.test", "domain": "*.example.test"}]`, `"certificates": []`, "one at least"},
+		"a host with a slash":        {`"www.example.test"`, `"../www"`, `certificates[0].host is "../www"`},
+		"a host with a star":         {`"www.example.test"`, `"*.example.test"`, `certificates[0].host is "*.example.test"`},
+		"a host in capitals":         {`"www.example.test"`, `"WWW.example.test"`, "certificates[0].host"},
+		"a host twice":               {`"a.example.test"`, `"www.example.test"`, "twice"},
+		"a domain that climbs":       {`"*.example.test"`, `"../../sys"`, "certificates[1].domain"},
+		"a path that climbs":         {`{"address"`, `{"path": "a/../../sys", "address"`, `path is "a/../../sys"`},
+		"a mount with a query":       {`{"address"`, `{"mount": "kv?x", "address"`, `mount is "kv?x"`},
+		"a relative folder":          {`{"address"`, `{"folder": "certs", "address"`, `folder is "certs"`},
+		"an interval of no time":     {`{"address"`, `{"intervalSeconds": 0, "address"`, "intervalSeconds is 0"},
+		"an interval that is text":   {`{"address"`, `{"intervalSeconds": "30", "address"`, "intervalSeconds is a string"},
+		"an address without scheme":  {`https://`, ``, "wanted is https://host:port"},
+		"an address with a password": {`https://`, `https://me:word@`, "wanted is https://host:port"},
+		"no address":                 {`"address": "https://vault.example.test:8200", `, ``, "wanted is https://host:port"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := check(t, strings.Replace(wholeConfig, test.from, test.to, 1))
+			if test.says == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if exit.Code(err) != exit.Mistake || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), "me:word") {
+				t.Errorf("code %d: %v, want %q", exit.Code(err), err, test.says)
+			}
+		})
+	}
+}
+
+func TestArguments(t *testing.T) {
+	for says, test := range map[string]struct {
+		arguments []string
+		code      int
+	}{
+		"--config FILE is missing": {nil, exit.Mistake},
+		`"more"`:                   {[]string{"--config", "x", "more"}, exit.Mistake},
+		"colour":                   {[]string{"--colour"}, exit.Mistake},
+		"no such file":             {[]string{"--config", "/nowhere.json"}, exit.Again},
+	} {
+		if err := Run(test.arguments); exit.Code(err) != test.code || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v: code %d: %v", test.arguments, exit.Code(err), err)
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package certs
+
+import (
+	"bytes"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+const (
+	// Certificates are made a little in the future of a clock that lags.
+	skew = 5 * time.Minute
+	// A chain of four with RSA-4096 keys has 8 KB.
+	longestPair = 128 << 10
+)
+
+// earliest: no clock of a PoP says less, unless it was never set.
+var earliest = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// checkPair says why nginx must not get this key and chain for a host, or gives the first certificate and the one PEM nginx gets: chain, then key.
+func checkPair(host, key, chain string, now time.Time) (*x509.Certificate, []byte, error) {
+	if len(key)+len(chain) > longestPair {
+		return nil, nil, fmt.Errorf("key and chain are longer than %d KB", longestPair>>10)
+	}
+	if now.Before(earliest) {
+		return nil, nil, fmt.Errorf("the clock here says %s: no certificate can be judged by it", now.UTC().Format(time.RFC3339))
+	}
+	certificates, err := parseChain(chain)
+	if err != nil {
+		return nil, nil, err
+	}
+	keyPEM, err := onlyKey(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	chainPEM := encode(certificates)
+	pair, err := tls.X509KeyPair(chainPEM, keyPEM)
+	if err != nil {
+		// Not err: what it quotes is for programmers.
+		return nil, nil, errors.New("the key does not belong to the first certificate of the chain, or is of a kind nginx cannot use")
+	}
+	leaf := certificates[0]
+	if private, isRSA := pair.PrivateKey.(*rsa.PrivateKey); isRSA && private.N.BitLen() < 2048 {
+		return nil, nil, fmt.Errorf("the key is RSA of %d bits: OpenSSL serves none below 2048", private.N.BitLen())
+	}
+	for i, it := range certificates {
+		switch {
+		case now.After(it.NotAfter):
+			return nil, nil, fmt.Errorf("%s expired at %s", ordinal(i), it.NotAfter.UTC().Format(time.RFC3339))
+		case now.Add(skew).Before(it.NotBefore):
+			return nil, nil, fmt.Errorf("%s is valid only from %s", ordinal(i), it.NotBefore.UTC().Format(time.RFC3339))
+		case i > 0 && certificates[i-1].CheckSignatureFrom(it) != nil:
+			return nil, nil, fmt.Errorf("%s did not sign the one before it", ordinal(i))
+		}
+	}
+	if err := leaf.VerifyHostname(host); err != nil {
+		return nil, nil, fmt.Errorf("the certificate is not for %s but for %v", host, leaf.DNSNames)
+	}
+	if usages := leaf.ExtKeyUsage; len(usages) > 0 && !slices.Contains(usages, x509.ExtKeyUsageServerAuth) && !slices.Contains(usages, x509.ExtKeyUsageAny) {
+		return nil, nil, errors.New("the certificate is not one for servers")
+	}
+	return leaf, append(chainPEM, keyPEM...), nil
+}
+
+func ordinal(i int) string {
+	if i == 0 {
+		return "the certificate"
+	}
+	return fmt.Sprintf("certificate %d of the chain", i+1)
+}
+
+func parseChain(chain string) ([]*x509.Certificate, error) {
+	rest := []byte(chain)
+	var certificates []*x509.Certificate
+	for {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("the chain has a PEM block %q in it, wanted are certificates only", block.Type)
+		}
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%s cannot be read", ordinal(len(certificates)))
+		}
+		certificates = append(certificates, certificate)
+	}
+	if len(certificates) == 0 {
+		return nil, errors.New("there is no certificate in the chain")
+	}
+	if bytes.Contains(rest, []byte("-----")) {
+		return nil, errors.New("the chain ends in half a PEM block")
+	}
+	return certificates, nil
+}
+
+// onlyKey takes the one private key out; "EC PARAMETERS" may come before it, as openssl writes them.
+func onlyKey(key string) ([]byte, error) {
+	rest := []byte(key)
+	var found []byte
+	for {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		switch block.Type {
+		case "EC PARAMETERS":
+		case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY":
+			if found != nil {
+				return nil, errors.New("there are several private keys")
+			}
+			if x509.IsEncryptedPEMBlock(block) { //nolint:staticcheck // to say so, not to decrypt it
+				return nil, errors.New("the private key wants a passphrase")
+			}
+			found = pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes})
+		case "ENCRYPTED PRIVATE KEY":
+			return nil, errors.New("the private key wants a passphrase")
+		default:
+			return nil, fmt.Errorf("the key has a PEM block %q in it", block.Type)
+		}
+	}
+	if found == nil || bytes.Contains(rest, []byte("-----")) {
+		return nil, errors.New("there is no whole private key")
+	}
+	return found, nil
+}
+
+func encode(certificates []*x509.Certificate) []byte {
+	var text []byte
+	for _, it := range certificates {
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: it.Raw})...)
+	}
+	return text
+}

@@ -1,0 +1,207 @@
+// Package identity makes and shows the PoP's identity: its SSH host key, born on its volume, whose private half never leaves it.
+//
+//	pop identity        makes the key when there is none, keeps the one there is, shows the public half
+//	pop identity show   shows it, makes nothing
+//
+//	--folder DIR   where the key lies. Default: /var/lib/pop/identity
+//	--host NAME    what known_hosts calls the PoP. Default: $POP_NAME, else the machine's host name
+//
+// Shown is one JSON line on standard output: recipient (what sops takes as --age), knownHosts (a line of a known_hosts file), fingerprint.
+// The recipient is the key's own "ssh-ed25519 ..." line, never an age1... one made of it: that is another kind of stanza, which this key does not open.
+//
+// Exit codes: 0; 1 the volume cannot be read or written; 2 a mistake in the arguments; 3 there is no key to show, or a broken one. A key is never
+// overwritten: whatever was sealed to it could not be opened by anybody any more.
+package identity
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+
+	"fly-pops/pop/internal/exit"
+	"fly-pops/pop/internal/files"
+)
+
+const (
+	DefaultFolder = "/var/lib/pop/identity"
+	KeyFile       = "ssh_host_ed25519_key"
+	// A host key is 400 bytes; nothing longer is worth reading.
+	longest = 16 << 10
+)
+
+// Public is all of the identity that may be shown.
+type Public struct {
+	Recipient   string `json:"recipient"`
+	KnownHosts  string `json:"knownHosts"`
+	Fingerprint string `json:"fingerprint"`
+}
+
+// Run is the command.
+func Run(arguments []string, output io.Writer) error {
+	flags := flag.NewFlagSet("pop identity", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	folder := flags.String("folder", DefaultFolder, "")
+	host := flags.String("host", "", "")
+	show := len(arguments) > 0 && arguments[0] == "show"
+	if show {
+		arguments = arguments[1:]
+	}
+	if err := flags.Parse(arguments); err != nil {
+		return exit.With(exit.Mistake, fmt.Errorf("identity: %w", err))
+	}
+	if flags.NArg() > 0 {
+		return exit.With(exit.Mistake, fmt.Errorf("identity: %q: no such argument, allowed is \"show\"", flags.Arg(0)))
+	}
+	name, err := hostName(*host)
+	if err != nil {
+		return exit.With(exit.Mistake, err)
+	}
+	key, err := Load(*folder)
+	if errors.Is(err, fs.ErrNotExist) && !show {
+		key, err = create(*folder, name)
+	}
+	if err != nil {
+		if show && errors.Is(err, fs.ErrNotExist) {
+			return exit.With(exit.Refused, fmt.Errorf("%s: no key there. `pop identity` makes one.", *folder))
+		}
+		return err
+	}
+	public := publicOf(key, name)
+	if !show {
+		if err := keepPublicFile(*folder, public); err != nil {
+			return err
+		}
+	}
+	return json.NewEncoder(output).Encode(public)
+}
+
+var validHost = regexp.MustCompile(`^[A-Za-z0-9\[\]_.:*?,-]{1,255}$`)
+
+func hostName(asked string) (string, error) {
+	name := asked
+	if name == "" {
+		name = os.Getenv("POP_NAME")
+	}
+	if name == "" {
+		name, _ = os.Hostname()
+	}
+	if !validHost.MatchString(name) {
+		return "", fmt.Errorf("--host is %q: not a name known_hosts could hold", name)
+	}
+	return name, nil
+}
+
+// Load reads the private key of an identity. fs.ErrNotExist when there is none.
+func Load(folder string) (ed25519.PrivateKey, error) { return LoadFile(filepath.Join(folder, KeyFile)) }
+
+// LoadFile is Load by the key's own path.
+func LoadFile(path string) (ed25519.PrivateKey, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, broken(path, "it is no regular file")
+	}
+	if info.Size() > longest {
+		return nil, broken(path, fmt.Sprintf("it has %d bytes", info.Size()))
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		fmt.Fprintf(os.Stderr, "pop: %s could be read by others (mode %04o): now 0600\n", path, info.Mode().Perm())
+		if err := os.Chmod(path, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return parse(path, text)
+}
+
+func parse(path string, text []byte) (ed25519.PrivateKey, error) {
+	key, err := ssh.ParseRawPrivateKey(text)
+	if _, locked := errors.AsType[*ssh.PassphraseMissingError](err); locked {
+		return nil, broken(path, "it wants a passphrase, and nobody is here to type one")
+	}
+	if err != nil {
+		return nil, broken(path, "it is not a private key in OpenSSH's format")
+	}
+	switch key := key.(type) {
+	case *ed25519.PrivateKey:
+		return *key, nil
+	case ed25519.PrivateKey: // PKCS #8
+		return key, nil
+	default:
+		return nil, broken(path, fmt.Sprintf("its type is %s, not ed25519", strings.TrimLeft(fmt.Sprintf("%T", key), "*")))
+	}
+}
+
+func broken(path, why string) error {
+	return exit.With(exit.Refused, fmt.Errorf(
+		"%s: %s. It is left as it is: what is sealed to a key opens with that key alone. Restore it, or move it away and let a new identity be made", path, why))
+}
+
+func create(folder, name string) (ed25519.PrivateKey, error) {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, err
+	}
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	block, err := ssh.MarshalPrivateKey(key, name)
+	if err != nil {
+		return nil, err
+	}
+	err = files.Create(filepath.Join(folder, KeyFile), pem.EncodeToMemory(block), 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		// Somebody else made one meanwhile: that one it is.
+		return Load(folder)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: no identity made: %w", folder, err)
+	}
+	return key, nil
+}
+
+func publicOf(key ed25519.PrivateKey, name string) Public {
+	public := publicKey(key)
+	recipient := line(public)
+	return Public{Recipient: recipient, KnownHosts: name + " " + recipient, Fingerprint: ssh.FingerprintSHA256(public)}
+}
+
+// Recipient is what sops seals to.
+func Recipient(key ed25519.PrivateKey) string { return line(publicKey(key)) }
+
+func line(key ssh.PublicKey) string { return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))) }
+
+func publicKey(key ed25519.PrivateKey) ssh.PublicKey {
+	public, err := ssh.NewPublicKey(key.Public())
+	if err != nil {
+		panic(err) // an ed25519 key always has one
+	}
+	return public
+}
+
+// keepPublicFile: sshd wants it beside the key. It follows from the key, so a lost or foreign one is made anew.
+func keepPublicFile(folder string, public Public) error {
+	path := filepath.Join(folder, KeyFile+".pub")
+	want := public.Recipient + "\n"
+	if found, err := os.ReadFile(path); err == nil && string(found) == want {
+		return nil
+	}
+	return files.Replace(path, []byte(want), 0o644)
+}

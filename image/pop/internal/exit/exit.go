@@ -1,0 +1,39 @@
+// Package exit says how a command of pop ended, for whoever has to decide whether to run it again.
+package exit
+
+import "errors"
+
+const (
+	// Again: a disk, a mount, a name that is not there yet. The same call may succeed later.
+	Again = 1
+	// Mistake: in the arguments, the manifest or the configuration. The same call fails until a person changes them.
+	Mistake = 2
+	// Refused: a key or a sealed file that is broken, or not for this PoP. The same call fails until the file is another.
+	Refused = 3
+)
+
+type coded struct {
+	error
+	code int
+}
+
+func (it coded) Unwrap() error { return it.error }
+
+// With gives an error its exit code; nil stays nil.
+func With(code int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return coded{err, code}
+}
+
+// Code is 0 for nil, what With said, Again for all others.
+func Code(err error) int {
+	if err == nil {
+		return 0
+	}
+	if it, found := errors.AsType[coded](err); found {
+		return it.code
+	}
+	return Again
+}

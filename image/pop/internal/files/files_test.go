@@ -1,0 +1,57 @@
+package files
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestReplaceLeavesNothingBehind(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "file")
+	for _, text := range []string{"one", "two"} {
+		if err := Replace(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	only(t, folder, "two")
+}
+
+func TestCreateLeavesAloneWhatIsThere(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "file")
+	if err := Create(path, []byte("one"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Create(path, []byte("two"), 0o600); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("error is %v", err)
+	}
+	only(t, folder, "one")
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode is %v: %v", info.Mode(), err)
+	}
+}
+
+func TestAFolderThatIsNotThereIsSaid(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nowhere", "file")
+	if err := Replace(path, nil, 0o644); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Replace: %v", err)
+	}
+	if err := Create(path, nil, 0o644); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Create: %v", err)
+	}
+}
+
+// only: one file is in the folder, and this is what it holds.
+func only(t *testing.T, folder, want string) {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("in the folder: %v %v", entries, err)
+	}
+	if text, err := os.ReadFile(filepath.Join(folder, entries[0].Name())); err != nil || string(text) != want {
+		t.Errorf("holds %q, want %q: %v", text, want, err)
+	}
+}

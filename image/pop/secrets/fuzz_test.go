@@ -1,0 +1,44 @@
+package secrets
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/getsops/sops/v3/age"
+)
+
+// Whatever lies there in the place of a sops file: it opens or is refused, and never ends the program.
+func FuzzSealedFile(f *testing.F) {
+	folder := f.TempDir()
+	recipient := newKey(f, folder+"/key")
+	identities, _, err := readIdentities([]string{folder + "/key"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for format, plain := range map[string]string{"yaml": plainYAML, "json": `{"note": "` + marker + `"}`, "dotenv": "note=" + marker + "\n", "binary": marker} {
+		f.Add(format, seal(f, format, plain, []string{recipient}))
+		f.Add(format, plain)
+	}
+	f.Fuzz(func(t *testing.T, format, text string) {
+		key := "note"
+		if err := openAndFind(text, format, key, identities); err != nil && strings.Contains(err.Error(), marker) {
+			t.Errorf("told: %v", err)
+		}
+	})
+}
+
+func openAndFind(text, format, key string, identities age.ParsedIdentities) error {
+	it, err := load([]byte(text), format)
+	if err != nil {
+		return err
+	}
+	secret := &Secret{Key: &key, Format: format}
+	if err := it.has(secret); err != nil {
+		return err
+	}
+	if err := it.open(identities); err != nil {
+		return err
+	}
+	_, err = it.value(secret)
+	return err
+}

@@ -1,0 +1,203 @@
+package secrets
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"fly-pops/pop/internal/exit"
+)
+
+// file is one secret or rendered template, ready to be written.
+type file struct {
+	name    string
+	content []byte
+	mode    os.FileMode
+	uid     int
+	gid     int
+}
+
+// Folders can be walked through by whoever knows a name, listed by root alone.
+const folderMode = 0o751
+
+// mount sees to it that path is memory that never reaches a disk.
+func mount(path string, useTmpfs bool) error {
+	if err := os.MkdirAll(path, folderMode); err != nil {
+		return err
+	}
+	var found unix.Statfs_t
+	if err := unix.Statfs(path, &found); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	// A ramfs is ours by its kind: nobody else puts one there. A tmpfs may be a whole /run that swaps, so it must be a mount point of its own.
+	if found.Type == unix.RAMFS_MAGIC || (found.Type == unix.TMPFS_MAGIC && useTmpfs && isMountPoint(path)) {
+		return nil
+	}
+	kind, options := "ramfs", fmt.Sprintf("mode=%04o", folderMode)
+	if useTmpfs {
+		kind, options = "tmpfs", options+",noswap"
+	}
+	err := unix.Mount("pop-secrets", path, kind, unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC, options)
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("%s: no %s mounted, that takes root with CAP_SYS_ADMIN. Nothing was written, for it would lie on a disk", path, kind)
+	case errors.Is(err, unix.EINVAL) && useTmpfs:
+		return fmt.Errorf("%s: this kernel has no tmpfs without swap (Linux 6.4 has). Leave useTmpfs out: ramfs never swaps", path)
+	case err != nil:
+		return fmt.Errorf("%s: no %s mounted: %w", path, kind, err)
+	}
+	return nil
+}
+
+func isMountPoint(path string) bool {
+	var here, above unix.Stat_t
+	return unix.Lstat(path, &here) == nil && unix.Lstat(filepath.Dir(path), &above) == nil && here.Dev != above.Dev
+}
+
+// install makes the next generation out of the files and swaps the link to it; until then the one before is untouched. It returns the generation's number.
+func install(files []file, mountPoint, link string, keep int) (int, error) {
+	current, err := currentGeneration(mountPoint, link)
+	if err != nil {
+		return 0, err
+	}
+	next := current + 1
+	folder := filepath.Join(mountPoint, strconv.Itoa(next))
+	// What a run that was cut off left behind.
+	if err := os.RemoveAll(folder); err != nil {
+		return 0, err
+	}
+	if err := writeGeneration(folder, files); err != nil {
+		return 0, errors.Join(err, os.RemoveAll(folder))
+	}
+	if err := replaceLink(folder, link); err != nil {
+		return 0, errors.Join(err, os.RemoveAll(folder))
+	}
+	return next, prune(mountPoint, next, keep)
+}
+
+// currentGeneration is the number the link points at, 0 when there is none.
+func currentGeneration(mountPoint, link string) (int, error) {
+	target, err := os.Readlink(link)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return 0, nil
+	case errors.Is(err, unix.EINVAL):
+		return 0, exit.With(exit.Mistake, fmt.Errorf("%s is no symbolic link, and not removed for that. Move it away or choose another symlinkPath", link))
+	case err != nil:
+		return 0, err
+	}
+	number, err := strconv.Atoi(filepath.Base(target))
+	if filepath.Dir(target) != mountPoint || err != nil {
+		return 0, nil
+	}
+	return number, nil
+}
+
+func writeGeneration(folder string, files []file) error {
+	if err := os.Mkdir(folder, folderMode); err != nil {
+		return err
+	}
+	for _, it := range files {
+		path := filepath.Join(folder, it.name)
+		if err := os.MkdirAll(filepath.Dir(path), folderMode); err != nil {
+			return err
+		}
+		if err := writeFile(path, it); err != nil {
+			return fmt.Errorf("%s: %w", it.name, err)
+		}
+	}
+	return nil
+}
+
+// writeFile opens it for root alone and hands it over before there is anything in it.
+func writeFile(path string, it file) error {
+	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	err = out.Chown(it.uid, it.gid)
+	if err == nil {
+		err = out.Chmod(it.mode)
+	}
+	if err == nil {
+		_, err = out.Write(it.content)
+	}
+	return errors.Join(err, out.Close())
+}
+
+// replaceLink points link at target in one step; a file or folder in its place is not removed.
+func replaceLink(target, link string) error {
+	if info, err := os.Lstat(link); err == nil && info.Mode()&fs.ModeSymlink == 0 {
+		return exit.With(exit.Mistake, fmt.Errorf("%s is no symbolic link, and not removed for that. Move it away or choose another path", link))
+	}
+	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+		return err
+	}
+	beside := filepath.Join(filepath.Dir(link), "."+filepath.Base(link)+".new")
+	if err := os.Remove(beside); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Symlink(target, beside); err != nil {
+		return err
+	}
+	return os.Rename(beside, link)
+}
+
+// prune keeps the newest generations, so many of them; 0 keeps all.
+func prune(mountPoint string, current, keep int) error {
+	if keep == 0 {
+		return nil
+	}
+	entries, err := os.ReadDir(mountPoint)
+	if err != nil {
+		return err
+	}
+	var failures []error
+	for _, entry := range entries {
+		number, err := strconv.Atoi(entry.Name())
+		if err == nil && number <= current-keep {
+			failures = append(failures, os.RemoveAll(filepath.Join(mountPoint, entry.Name())))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// owners looks names up at the last moment: passwd and group are the image's, the manifest may be checked elsewhere.
+func (it Access) owners() (uid, gid int, err error) {
+	uid, gid = it.UID, it.GID
+	if it.Owner != nil && *it.Owner != "" {
+		found, err := user.Lookup(*it.Owner)
+		if err != nil {
+			return 0, 0, fmt.Errorf("owner %q is no user here", *it.Owner)
+		}
+		if uid, err = strconv.Atoi(found.Uid); err != nil {
+			return 0, 0, err
+		}
+	}
+	if it.Group != nil && *it.Group != "" {
+		found, err := user.LookupGroup(*it.Group)
+		if err != nil {
+			return 0, 0, fmt.Errorf("group %q is no group here", *it.Group)
+		}
+		if gid, err = strconv.Atoi(found.Gid); err != nil {
+			return 0, 0, err
+		}
+	}
+	return uid, gid, nil
+}
+
+func sorted(files []file) []string {
+	var names []string
+	for _, it := range files {
+		names = append(names, it.name)
+	}
+	slices.Sort(names)
+	return names
+}

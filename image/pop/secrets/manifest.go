@@ -1,0 +1,272 @@
+package secrets
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"fly-pops/pop/internal/strict"
+)
+
+// Manifest is the part of sops-install-secrets' manifest that makes sense in a PoP
+// (https://github.com/Mic92/sops-nix/blob/master/pkgs/sops-install-secrets/main.go). Its other fields are known, so that a manifest made by sops-nix is
+// understood, and refused when they ask for something.
+type Manifest struct {
+	Secrets []Secret `json:"secrets"`
+	// Files made of several secrets: each placeholder in the text is replaced by its secret. They lie under rendered/ unless path says otherwise.
+	Templates []Template `json:"templates"`
+	// Secret's name -> text that stands for it in templates. With templates, every secret needs one.
+	PlaceholderBySecretName map[string]string `json:"placeholderBySecretName"`
+	// Where the ramfs with the generations is mounted. Absent: /run/secrets.d.
+	SecretsMountPoint string `json:"secretsMountPoint"`
+	// The link to the current generation. Absent: /run/secrets.
+	SymlinkPath string `json:"symlinkPath"`
+	// How many generations stay, the current one included. 0: all. Absent: 1, for ramfs is memory.
+	KeepGenerations *int `json:"keepGenerations"`
+	// Host keys (ed25519) to open the files with. Absent or empty: the PoP's identity.
+	AgeSSHKeyPaths []string `json:"ageSshKeyPaths"`
+	// tmpfs with noswap instead of ramfs. Absent: false.
+	UseTmpfs bool `json:"useTmpfs"`
+	// Names of what is set up, on standard error. Absent: false.
+	Logging struct {
+		KeyImport     bool `json:"keyImport"`
+		SecretChanges bool `json:"secretChanges"`
+	} `json:"logging"`
+
+	// Not for a PoP: it has one key, no PGP, no services to restart, and root does it.
+	UserMode    bool     `json:"userMode"`
+	AgeKeyFile  string   `json:"ageKeyFile"`
+	GnupgHome   string   `json:"gnupgHome"`
+	SSHKeyPaths []string `json:"sshKeyPaths"`
+}
+
+// Secret is one file made of one value of a sops file, or of all of it.
+type Secret struct {
+	// Its file, below the symlink path. May have slashes.
+	Name string `json:"name"`
+	// In yaml and json: "a/b" walks nested maps to a string, "" is the whole file. Other formats are always written whole.
+	Key *string `json:"key"`
+	// Where else a link to it is wanted. Absent: nowhere.
+	Path string `json:"path"`
+	// A relative one is looked for beside the manifest.
+	SopsFile string `json:"sopsFile"`
+	// yaml (also when absent or ""), json, dotenv, binary.
+	Format string `json:"format"`
+	Access
+	RestartUnits []string `json:"restartUnits"`
+	ReloadUnits  []string `json:"reloadUnits"`
+}
+
+// Template is one file made of text and secrets.
+type Template struct {
+	Name string `json:"name"`
+	// The text itself, or the file it is in.
+	Content string `json:"content"`
+	File    string `json:"file"`
+	Path    string `json:"path"`
+	Access
+	RestartUnits []string `json:"restartUnits"`
+	ReloadUnits  []string `json:"reloadUnits"`
+}
+
+// Access is who may read a file.
+type Access struct {
+	// Octal, as a string: "0400". Required.
+	Mode string `json:"mode"`
+	// By name, from passwd and group; null: by number.
+	Owner *string `json:"owner"`
+	UID   int     `json:"uid"`
+	Group *string `json:"group"`
+	GID   int     `json:"gid"`
+}
+
+const (
+	longestManifest = 1 << 20
+	renderedFolder  = "rendered"
+)
+
+var formats = []string{"yaml", "json", "dotenv", "binary"}
+
+func readManifest(path string) (*Manifest, error) {
+	text, err := readBounded(path, longestManifest)
+	if err != nil {
+		return nil, fmt.Errorf("manifest %w", err)
+	}
+	manifest, err := parseManifest(text, filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("manifest %s: %w", path, err)
+	}
+	return manifest, nil
+}
+
+// parseManifest gathers all mistakes, so that a person sees them in one round.
+func parseManifest(text []byte, folder string) (*Manifest, error) {
+	manifest := &Manifest{SecretsMountPoint: "/run/secrets.d", SymlinkPath: "/run/secrets"}
+	if err := strict.Decode(text, manifest); err != nil {
+		return nil, err
+	}
+	manifest.complete(folder)
+	return manifest, errors.Join(manifest.mistakes()...)
+}
+
+func (it *Manifest) complete(folder string) {
+	if it.KeepGenerations == nil {
+		it.KeepGenerations = new(1)
+	}
+	if len(it.AgeSSHKeyPaths) == 0 {
+		it.AgeSSHKeyPaths = []string{identityKey}
+	}
+	for i := range it.Secrets {
+		secret := &it.Secrets[i]
+		if secret.Format == "" {
+			secret.Format = "yaml"
+		}
+		if secret.SopsFile != "" && !filepath.IsAbs(secret.SopsFile) {
+			secret.SopsFile = filepath.Join(folder, secret.SopsFile)
+		}
+	}
+	for i := range it.Templates {
+		template := &it.Templates[i]
+		if template.File != "" && !filepath.IsAbs(template.File) {
+			template.File = filepath.Join(folder, template.File)
+		}
+	}
+}
+
+func (it *Manifest) mistakes() []error {
+	var found []error
+	say := func(format string, arguments ...any) { found = append(found, fmt.Errorf(format, arguments...)) }
+	for field, asked := range map[string]bool{
+		"userMode": it.UserMode, "ageKeyFile": it.AgeKeyFile != "", "gnupgHome": it.GnupgHome != "", "sshKeyPaths": len(it.SSHKeyPaths) > 0,
+	} {
+		if asked {
+			say("%s: not in a PoP. Leave it out: the one key is the SSH host key in ageSshKeyPaths", field)
+		}
+	}
+	if *it.KeepGenerations < 0 {
+		say("keepGenerations is %d: allowed are 0 (all) and more", *it.KeepGenerations)
+	}
+	for field, path := range map[string]string{"secretsMountPoint": it.SecretsMountPoint, "symlinkPath": it.SymlinkPath} {
+		if !filepath.IsAbs(path) || filepath.Clean(path) != path || path == "/" {
+			say("%s is %q: wanted is an absolute path", field, path)
+		}
+	}
+	if within(it.SymlinkPath, it.SecretsMountPoint) || within(it.SecretsMountPoint, it.SymlinkPath) {
+		say("symlinkPath %s and secretsMountPoint %s lie in one another", it.SymlinkPath, it.SecretsMountPoint)
+	}
+	names, paths := map[string]string{}, map[string]string{}
+	file := func(where, name, path string, access Access, units ...string) {
+		if !validName(name) || (strings.HasPrefix(where, "secrets") && strings.SplitN(name, "/", 2)[0] == renderedFolder) {
+			say("%s.name is %q: wanted is a file name, below folders if need be, none of them \"..\" or %q", where, name, renderedFolder)
+		}
+		space := strings.SplitN(where, "[", 2)[0] + "/"
+		for other, taken := range names {
+			if other == space+name || strings.HasPrefix(other, space+name+"/") || strings.HasPrefix(space+name, other+"/") {
+				say("%s.name is %q: in the way of %s", where, name, taken)
+			}
+		}
+		names[space+name] = where
+		if path != "" {
+			if !filepath.IsAbs(path) || filepath.Clean(path) != path {
+				say("%s.path is %q: wanted is an absolute path", where, path)
+			} else if taken, twice := paths[path]; twice {
+				say("%s.path is %q: so is that of %s", where, path, taken)
+			}
+			paths[path] = where
+		}
+		if _, err := access.mode(); err != nil {
+			say("%s.mode is %q: wanted is octal, like \"0400\"", where, access.Mode)
+		}
+		if len(units) > 0 {
+			say("%s: restartUnits and reloadUnits: there are no units in a PoP", where)
+		}
+	}
+	for i, secret := range it.Secrets {
+		where := fmt.Sprintf("secrets[%d]", i)
+		file(where, secret.Name, secret.Path, secret.Access, append(slices.Clone(secret.RestartUnits), secret.ReloadUnits...)...)
+		if !slices.Contains(formats, secret.Format) {
+			say("%s.format is %q: allowed are %s", where, secret.Format, strings.Join(formats, ", "))
+		}
+		if secret.SopsFile == "" {
+			say("%s.sopsFile is missing", where)
+		}
+		switch {
+		case secret.whole():
+		case secret.Key == nil:
+			// The original would write out every secret of the file.
+			say("%s.key is missing: name one, or say \"\" for the whole file", where)
+		case slices.Contains(strings.Split(*secret.Key, "/"), ""):
+			say("%s.key is %q: a name between slashes is empty", where, *secret.Key)
+		}
+	}
+	known := map[string]bool{}
+	for i, secret := range it.Secrets {
+		known[secret.Name] = true
+		if len(it.Templates) > 0 && it.PlaceholderBySecretName[secret.Name] == "" {
+			say("secrets[%d]: %q has no placeholder in placeholderBySecretName, and there are templates", i, secret.Name)
+		}
+	}
+	for name := range it.PlaceholderBySecretName {
+		if !known[name] {
+			say("placeholderBySecretName: %q is no secret", name)
+		}
+	}
+	for i, template := range it.Templates {
+		where := fmt.Sprintf("templates[%d]", i)
+		file(where, template.Name, template.Path, template.Access, append(slices.Clone(template.RestartUnits), template.ReloadUnits...)...)
+		if template.Content != "" && template.File != "" {
+			say("%s has content and file: one of them", where)
+		}
+	}
+	slices.SortFunc(found, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return found
+}
+
+// whole: all of the file is the secret.
+func (it *Secret) whole() bool {
+	return it.Format == "binary" || it.Format == "dotenv" || (it.Key != nil && *it.Key == "")
+}
+
+var octal = regexp.MustCompile(`^0?[0-7]{3}$`)
+
+func (it Access) mode() (os.FileMode, error) {
+	if !octal.MatchString(it.Mode) {
+		return 0, errors.New("not octal")
+	}
+	mode, err := strconv.ParseUint(it.Mode, 8, 32)
+	return os.FileMode(mode), err
+}
+
+func validName(name string) bool {
+	if name == "" || len(name) > 200 || strings.ContainsAny(name, "\x00\n\r") {
+		return false
+	}
+	return filepath.IsLocal(name) && filepath.Clean(name) == name && name != "."
+}
+
+func within(path, folder string) bool {
+	return path == folder || strings.HasPrefix(path, folder+"/")
+}
+
+// readBounded never takes more into memory than it has to.
+func readBounded(path string, most int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, most+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(text)) > most {
+		return nil, fmt.Errorf("%s: longer than %d KB", path, most>>10)
+	}
+	return text, nil
+}

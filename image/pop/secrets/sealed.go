@@ -1,0 +1,247 @@
+package secrets
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/getsops/sops/v3/age"
+	"github.com/getsops/sops/v3/logging"
+	"github.com/sirupsen/logrus"
+
+	"github.com/getsops/sops/v3"
+	"github.com/getsops/sops/v3/aes"
+	"github.com/getsops/sops/v3/config"
+	"github.com/getsops/sops/v3/stores/dotenv"
+	"github.com/getsops/sops/v3/stores/json"
+	"github.com/getsops/sops/v3/stores/yaml"
+)
+
+// The sops library warns with pieces of the file, and its errors quote what they could not take apart: in a file somebody forgot to encrypt, that is a
+// secret. Nothing of either is passed on; where it went wrong is found out here.
+func init() { logging.SetLevel(logrus.PanicLevel) }
+
+type store interface {
+	LoadEncryptedFile([]byte) (sops.Tree, error)
+	EmitPlainFile(sops.TreeBranches) ([]byte, error)
+}
+
+func storeFor(format string) store {
+	switch format {
+	case "json":
+		return json.NewStore(&config.JSONStoreConfig{Indent: -1})
+	case "binary":
+		return json.NewBinaryStore(&config.JSONBinaryStoreConfig{Indent: -1})
+	case "dotenv":
+		return dotenv.NewStore(&config.DotenvStoreConfig{})
+	default:
+		return yaml.NewStore(&config.YAMLStoreConfig{})
+	}
+}
+
+// sealed is one sops file, in memory.
+type sealed struct {
+	store  store
+	tree   sops.Tree
+	opened bool
+}
+
+func load(text []byte, format string) (it *sealed, err error) {
+	defer instead(&err, fmt.Errorf("it is no %s file of sops", format))
+	store := storeFor(format)
+	tree, err := store.LoadEncryptedFile(text)
+	switch {
+	case errors.Is(err, sops.MetadataNotFound):
+		return nil, errors.New("it is not encrypted: it has no sops part. What is in it must be taken for known")
+	case err != nil:
+		return nil, fmt.Errorf("it is no %s file of sops%s", format, lineOf(err))
+	case len(tree.Branches) == 0:
+		return nil, errors.New("there is nothing in it")
+	case len(tree.Metadata.KeyGroups) != 1:
+		return nil, fmt.Errorf(
+			"it has %d key groups, each with a part of the key only (Shamir): a PoP has one key. Re-key it with one group", len(tree.Metadata.KeyGroups))
+	}
+	return &sealed{store: store, tree: tree}, nil
+}
+
+// instead keeps a panic of a parser from ending the program, and its text from being shown.
+func instead(err *error, otherwise error) {
+	if recover() != nil {
+		*err = otherwise
+	}
+}
+
+var line = regexp.MustCompile(`line (\d+)`)
+
+// lineOf: of a parser's error only the place.
+func lineOf(err error) string {
+	if found := line.FindString(err.Error()); found != "" {
+		return ": " + found + " cannot be read"
+	}
+	return ""
+}
+
+// recipients are who it is sealed to by age, in any of its forms.
+func (it *sealed) recipients() []string {
+	var recipients []string
+	for _, key := range it.tree.Metadata.KeyGroups[0] {
+		if key, isAge := key.(*age.MasterKey); isAge {
+			recipients = append(recipients, withoutComment(key.Recipient))
+		}
+	}
+	return recipients
+}
+
+// withoutComment: an ssh recipient may carry the name of a person.
+func withoutComment(recipient string) string {
+	return strings.Join(strings.Fields(recipient)[:min(2, len(strings.Fields(recipient)))], " ")
+}
+
+// open decrypts it in place and checks that nothing was changed since it was sealed.
+func (it *sealed) open(identities age.ParsedIdentities) (err error) {
+	defer instead(&err, errors.New("it is damaged: its values are not what sops writes"))
+	if it.opened {
+		return nil
+	}
+	key, err := it.dataKey(identities)
+	if err != nil {
+		return err
+	}
+	cipher := &watched{Cipher: aes.NewCipher()}
+	found, err := it.tree.Decrypt(key, cipher)
+	if err != nil {
+		return fmt.Errorf("the value of %q is damaged or was never encrypted", cipher.where())
+	}
+	metadata := it.tree.Metadata
+	sealedMAC, err := cipher.Cipher.Decrypt(metadata.MessageAuthenticationCode, key, metadata.LastModified.Format(time.RFC3339))
+	if err != nil {
+		return errors.New("its MAC cannot be read: the file was changed after it was sealed")
+	}
+	if sealedMAC != found {
+		return errors.New("its MAC does not match: the file was changed after it was sealed")
+	}
+	it.opened = true
+	return nil
+}
+
+func (it *sealed) dataKey(identities age.ParsedIdentities) ([]byte, error) {
+	if len(identities) == 0 {
+		return nil, errors.New("there is no key to open it with") // else the age package would look for one all over the machine
+	}
+	for _, key := range it.tree.Metadata.KeyGroups[0] {
+		key, isAge := key.(*age.MasterKey)
+		if !isAge {
+			continue
+		}
+		identities.ApplyToMasterKey(key)
+		if dataKey, err := key.Decrypt(); err == nil && len(dataKey) == 32 {
+			return dataKey, nil
+		}
+	}
+	to := it.recipients()
+	if len(to) == 0 {
+		return nil, errors.New("it is sealed to no age or SSH key at all")
+	}
+	return nil, fmt.Errorf("it is sealed to others: %s", strings.Join(to, ", "))
+}
+
+// watched remembers which value could not be decrypted; the library's error does not tell.
+type watched struct {
+	aes.Cipher
+	last string
+}
+
+func (it *watched) Decrypt(ciphertext string, key []byte, path string) (any, error) {
+	it.last = path
+	return it.Cipher.Decrypt(ciphertext, key, path)
+}
+
+func (it *watched) where() string {
+	return strings.ReplaceAll(strings.TrimSuffix(it.last, ":"), ":", "/")
+}
+
+// value is what a secret's file gets.
+func (it *sealed) value(secret *Secret) (text []byte, err error) {
+	defer instead(&err, errors.New("it cannot be written whole"))
+	if secret.whole() {
+		text, err := it.store.EmitPlainFile(it.tree.Branches)
+		if err != nil {
+			return nil, errors.New("it cannot be written whole")
+		}
+		return text, nil
+	}
+	value, err := it.find(*secret.Key)
+	if err != nil {
+		return nil, err
+	}
+	switch value := value.(type) {
+	case string:
+		return []byte(value), nil
+	case []byte:
+		return bytes.Clone(value), nil
+	default:
+		return nil, fmt.Errorf("%q is a %s, wanted is a string: write it in quotes", *secret.Key, kind(value))
+	}
+}
+
+// find walks down the first document, the one sops-install-secrets sees.
+func (it *sealed) find(key string) (any, error) {
+	var here any = it.tree.Branches[0]
+	steps := strings.Split(key, "/")
+	for i, step := range steps {
+		branch, isBranch := here.(sops.TreeBranch)
+		if !isBranch {
+			return nil, fmt.Errorf("%q is a %s, not a map with %q in it", strings.Join(steps[:i], "/"), kind(here), step)
+		}
+		at := slices.IndexFunc(branch, func(item sops.TreeItem) bool { return item.Key == step })
+		if at < 0 {
+			return nil, fmt.Errorf("%q is not in it", strings.Join(steps[:i+1], "/"))
+		}
+		here = branch[at].Value
+	}
+	return here, nil
+}
+
+// has is what can be known of a key while the file is sealed.
+func (it *sealed) has(secret *Secret) error {
+	if secret.whole() {
+		return nil
+	}
+	value, err := it.find(*secret.Key)
+	if err != nil {
+		return err
+	}
+	text, isString := value.(string)
+	if !isString {
+		return fmt.Errorf("%q is a %s, wanted is a string", *secret.Key, kind(value))
+	}
+	if strings.HasPrefix(text, "ENC[") && !strings.HasSuffix(text, ",type:str]") {
+		return fmt.Errorf("%q is encrypted, but no string: write it in quotes", *secret.Key)
+	}
+	return nil
+}
+
+func kind(value any) string {
+	switch value.(type) {
+	case sops.TreeBranch:
+		return "map"
+	case []any:
+		return "list"
+	case string:
+		return "string"
+	case bool:
+		return "boolean"
+	case int, float64:
+		return "number"
+	case time.Time:
+		return "date"
+	case nil:
+		return "null"
+	default:
+		return "value of another kind"
+	}
+}

@@ -1,0 +1,327 @@
+// Package secrets decrypts what a manifest of sops-install-secrets asks for into memory, with owners and modes, all of it or nothing.
+//
+//	pop-secrets --manifest FILE
+//
+//	--manifest FILE   the manifest; its fields are those of the types in manifest.go, unknown ones are refused
+//	--status FILE     where to say what happened, for `pop health`. Default: /run/pop/secrets.json
+//	--check manifest  only look at the manifest's shape: no key, no sops file, no root
+//	--check sopsfile  also look into the sops files, still encrypted: is each key there, is it a string, can one key open it
+//
+// Each run writes generation N+1 below secretsMountPoint (a ramfs mounted when it is not there), swaps the link symlinkPath to it in one step and removes
+// old generations: safe to repeat. Until the swap, and whenever a run fails, the generation before stays as it is. No plaintext is written elsewhere,
+// logged or put into an error.
+//
+// Exit codes: 0; 1 something passing (mount, memory, a sops file or key that is not there yet); 2 a mistake in arguments or manifest; 3 a sops file that
+// cannot be opened: sealed to others, changed since, not encrypted, without the key asked for. 1 is worth a retry soon, 2 and 3 only once files change.
+//
+// The status file is one object: recipient (this PoP's, what the files must be sealed to), at and generation (of the last success; absent before the
+// first), files (their names), error and errorAt (of the last run, absent when it succeeded).
+package secrets
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"filippo.io/age/agessh"
+	"github.com/getsops/sops/v3/age"
+
+	"fly-pops/pop/identity"
+	"fly-pops/pop/internal/exit"
+	"fly-pops/pop/internal/files"
+	told "fly-pops/pop/secrets/status"
+)
+
+const (
+	identityKey     = identity.DefaultFolder + "/" + identity.KeyFile
+	longestSopsFile = 1 << 20
+)
+
+// Run is the command.
+func Run(arguments []string) error {
+	flags := flag.NewFlagSet("pop-secrets", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	manifest := flags.String("manifest", "", "")
+	status := flags.String("status", told.DefaultFile, "")
+	check := flags.String("check", "", "")
+	err := flags.Parse(arguments)
+	switch {
+	case err != nil:
+	case flags.NArg() > 0:
+		err = fmt.Errorf("%q: no such argument", flags.Arg(0))
+	case *manifest == "":
+		err = errors.New("--manifest FILE is missing")
+	case *check != "" && *check != "manifest" && *check != "sopsfile":
+		err = fmt.Errorf("--check is %q: allowed are manifest and sopsfile", *check)
+	}
+	if err != nil {
+		return exit.With(exit.Mistake, fmt.Errorf("secrets: %w", err))
+	}
+	if *check != "" {
+		return checkOnly(*manifest, *check == "sopsfile")
+	}
+	return (&installer{mount: mount, now: time.Now}).run(*manifest, *status)
+}
+
+// installer holds what a test puts in the place of the machine's own.
+type installer struct {
+	mount func(path string, useTmpfs bool) error
+	now   func() time.Time
+}
+
+func (it *installer) run(manifestFile, statusFile string) error {
+	status := readStatus(statusFile)
+	err := it.install(manifestFile, &status)
+	at := it.now().UTC().Truncate(time.Second)
+	status.Error, status.ErrorAt = "", nil
+	if err != nil {
+		status.Error, status.ErrorAt = err.Error(), &at
+	} else {
+		status.At = &at
+	}
+	if failed := files.ReplaceJSON(statusFile, status); failed != nil {
+		// What it was about to say is worth more than that it could not.
+		fmt.Fprintf(os.Stderr, "pop: status of secrets: %v\n", failed)
+	}
+	return err
+}
+
+func (it *installer) install(manifestFile string, status *told.Status) error {
+	manifest, err := readManifest(manifestFile)
+	if err != nil {
+		return exit.With(exitOf(err), err)
+	}
+	identities, recipient, err := readIdentities(manifest.AgeSSHKeyPaths)
+	if err != nil {
+		return err
+	}
+	status.Recipient = recipient
+	all, err := decrypt(manifest, identities, recipient)
+	if err != nil {
+		return err
+	}
+	if err := it.mount(manifest.SecretsMountPoint, manifest.UseTmpfs); err != nil {
+		return err
+	}
+	generation, err := install(all, manifest.SecretsMountPoint, manifest.SymlinkPath, *manifest.KeepGenerations)
+	if generation > 0 {
+		status.Generation, status.Files = generation, sorted(all)
+	}
+	if err != nil {
+		return fmt.Errorf("secrets not set up: %w", err)
+	}
+	if manifest.Logging.SecretChanges {
+		fmt.Fprintf(os.Stderr, "pop: secrets, generation %d: %s\n", generation, strings.Join(sorted(all), ", "))
+	}
+	return linkPaths(manifest)
+}
+
+// exitOf: a manifest that cannot be read may come; one that can is right or wrong for good.
+func exitOf(err error) int {
+	if _, isPath := errors.AsType[*fs.PathError](err); isPath {
+		return exit.Again
+	}
+	return exit.Mistake
+}
+
+// readIdentities takes every key that is there; sops-install-secrets skips unreadable ones with a warning too, and one that opens the files is enough.
+func readIdentities(paths []string) (identities age.ParsedIdentities, recipient string, err error) {
+	var failures []error
+	for _, path := range paths {
+		key, err := identity.LoadFile(path)
+		if err == nil {
+			var parsed *agessh.Ed25519Identity
+			if parsed, err = agessh.NewEd25519Identity(key); err == nil {
+				identities = append(identities, parsed)
+				if recipient == "" {
+					recipient = identity.Recipient(key)
+				}
+			}
+		}
+		if err != nil {
+			failures = append(failures, err)
+		}
+	}
+	if len(identities) == 0 {
+		return nil, "", fmt.Errorf("no key to open secrets with: %w", errors.Join(failures...))
+	}
+	for _, failure := range failures {
+		fmt.Fprintf(os.Stderr, "pop: %v\n", failure)
+	}
+	return identities, recipient, nil
+}
+
+// decrypt makes every file of a generation, in memory. Each sops file is read and opened once.
+func decrypt(manifest *Manifest, identities age.ParsedIdentities, recipient string) ([]file, error) {
+	values := map[string]string{}
+	var all []file
+	open := func(it *sealed) error {
+		if err := it.open(identities); err != nil {
+			return fmt.Errorf("%w. This PoP is %s", err, recipient)
+		}
+		return nil
+	}
+	err := eachSecret(manifest, open, func(it *sealed, secret *Secret) error {
+		content, err := it.value(secret)
+		if err != nil {
+			return err
+		}
+		values[secret.Name] = string(content)
+		made, err := secret.file(secret.Name, content)
+		all = append(all, made)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, template := range manifest.Templates {
+		text := template.Content
+		if template.File != "" {
+			content, err := readBounded(template.File, longestSopsFile)
+			if err != nil {
+				return nil, fmt.Errorf("template %s: %w", template.Name, err)
+			}
+			text = string(content)
+		}
+		made, err := template.file(filepath.Join(renderedFolder, template.Name), []byte(fill(text, manifest.PlaceholderBySecretName, values)))
+		if err != nil {
+			return nil, fmt.Errorf("template %s: %w", template.Name, err)
+		}
+		all = append(all, made)
+	}
+	return all, nil
+}
+
+// fill replaces in one pass: a secret that looks like a placeholder is left alone. Of two placeholders at one place the longer one counts.
+func fill(text string, placeholders, values map[string]string) string {
+	names := slices.SortedFunc(maps.Keys(placeholders), func(a, b string) int {
+		return cmp.Or(len(placeholders[b])-len(placeholders[a]), strings.Compare(a, b))
+	})
+	var pairs []string
+	for _, name := range names {
+		pairs = append(pairs, placeholders[name], values[name])
+	}
+	return strings.NewReplacer(pairs...).Replace(text)
+}
+
+func (it Access) file(name string, content []byte) (file, error) {
+	mode, err := it.mode()
+	if err != nil {
+		return file{}, exit.With(exit.Mistake, err)
+	}
+	uid, gid, err := it.owners()
+	if err != nil {
+		return file{}, exit.With(exit.Mistake, err)
+	}
+	return file{name: name, content: content, mode: mode, uid: uid, gid: gid}, nil
+}
+
+// eachSecret opens each sops file once, visits each secret and gathers what is wrong, with its file and name.
+func eachSecret(manifest *Manifest, open func(*sealed) error, visit func(*sealed, *Secret) error) error {
+	type source struct{ path, format string }
+	loaded := map[source]*sealed{}
+	var failures []error
+	for i := range manifest.Secrets {
+		secret := &manifest.Secrets[i]
+		from := source{secret.SopsFile, secret.Format}
+		it, seen := loaded[from]
+		if !seen {
+			var err error
+			if it, err = readSealed(from.path, from.format, open); err != nil {
+				failures = append(failures, err)
+			}
+			loaded[from] = it
+		}
+		if it == nil {
+			continue // said once
+		}
+		if err := visit(it, secret); err != nil {
+			failures = append(failures, refused(fmt.Errorf("%s, secret %s: %w", from.path, secret.Name, err)))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+func readSealed(path, format string, open func(*sealed) error) (*sealed, error) {
+	text, err := readBounded(path, longestSopsFile)
+	if err != nil {
+		return nil, fmt.Errorf("sops file %w", err)
+	}
+	it, err := load(text, format)
+	if err == nil {
+		err = open(it)
+	}
+	if err != nil {
+		return nil, refused(fmt.Errorf("%s: %w", path, err))
+	}
+	return it, nil
+}
+
+// refused is what all errors about a sealed file are, but for those that know better.
+func refused(err error) error {
+	if code := exit.Code(err); code != exit.Again {
+		return exit.With(code, err)
+	}
+	return exit.With(exit.Refused, err)
+}
+
+// linkPaths makes the links secrets and templates want elsewhere; they lead through symlinkPath, so they need no change with the next generation.
+func linkPaths(manifest *Manifest) error {
+	var failures []error
+	link := func(path, name string) {
+		target := filepath.Join(manifest.SymlinkPath, name)
+		if path == "" || path == target {
+			return
+		}
+		if found, err := os.Readlink(path); err == nil && found == target {
+			return
+		}
+		if err := replaceLink(target, path); err != nil {
+			failures = append(failures, fmt.Errorf("link to %s: %w", name, err))
+		}
+	}
+	for _, it := range manifest.Secrets {
+		link(it.Path, it.Name)
+	}
+	for _, it := range manifest.Templates {
+		link(it.Path, filepath.Join(renderedFolder, it.Name))
+	}
+	return errors.Join(failures...)
+}
+
+// checkOnly needs no key: what CI, the image's check stage and a person at a desk can know.
+func checkOnly(manifestFile string, alsoFiles bool) error {
+	manifest, err := readManifest(manifestFile)
+	if err != nil {
+		return exit.With(exitOf(err), err)
+	}
+	if !alsoFiles {
+		return nil
+	}
+	sealedToSomebody := func(it *sealed) error {
+		if len(it.recipients()) == 0 {
+			return errors.New("it is sealed to no age or SSH key at all")
+		}
+		return nil
+	}
+	return eachSecret(manifest, sealedToSomebody, (*sealed).has)
+}
+
+// readStatus: what was said before, so that a failure does not hide the last success. One that cannot be read is none.
+func readStatus(path string) told.Status {
+	var status told.Status
+	if text, err := os.ReadFile(path); err == nil {
+		_ = json.Unmarshal(text, &status)
+	}
+	return status
+}

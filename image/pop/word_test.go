@@ -1,0 +1,182 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPartsThatMayBeThere(t *testing.T) {
+	const past, recent = "2026-11-24T09:00:00Z", "2026-11-24T11:59:30Z"
+	for name, test := range map[string]struct {
+		file, text string
+		part       string
+		want       part
+	}{
+		"secrets, set up":           {"secrets.json", `{"recipient":"ssh-ed25519 AAAA","at":"` + recent + `","generation":1}`, "secrets", part{ok, ""}},
+		"secrets, sealed to others": {"secrets.json", `{"recipient":"ssh-ed25519 AAAA","error":"sealed to others"}`, "secrets", part{degraded, "sealed to others"}},
+		"certs, at work":            {"certs/vault.json", `{"vault":{"reachable":true,"at":"` + recent + `"}}`, "certs", part{ok, ""}},
+		"certs, vault away":         {"certs/vault.json", `{"vault":{"at":"` + past + `","error":"connection refused"}}`, "certs", part{degraded, "connection refused"}},
+		"certs, silent":             {"certs/vault.json", `{"vault":{"reachable":true,"at":"` + past + `"}}`, "certs", part{degraded, "no word since " + past}},
+		"certs, before its first":   {"certs/vault.json", `{"vault":{}}`, "certs", part{ok, ""}},
+		"reload, at work":           {"reload/status.json", `{}`, "reload", part{ok, ""}},
+		"reload, refused":           {"reload/status.json", `{"error":"nginx refuses"}`, "reload", part{degraded, "nginx refuses"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			it := popWith(t, fine)
+			if err := os.MkdirAll(filepath.Dir(filepath.Join(it.run, test.file)), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			write(t, it, test.file, test.text)
+			status, seen := get(t, it, "GET", "/healthz")
+			if found, there := seen.Parts[test.part]; status != 200 || !there || found != test.want {
+				t.Errorf("%d, there %v: %+v, want %+v", status, there, found, test.want)
+			}
+		})
+	}
+}
+
+func TestPartsWithoutAWord(t *testing.T) {
+	for name, leave := range map[string]func(*health){
+		"nothing":    func(*health) {},
+		"half of it": func(it *health) { write(t, it, "secrets.json", `{"recip`) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			it := popWith(t, fine)
+			leave(it)
+			_, seen := get(t, it, "GET", "/healthz")
+			for _, name := range optionalParts {
+				if _, there := seen.Parts[name]; there {
+					t.Errorf("%s is there", name)
+				}
+			}
+			it.manifest.Expects = optionalParts
+			it.now = func() time.Time { return now.Add(time.Minute) }
+			_, seen = get(t, it, "GET", "/healthz")
+			for _, name := range optionalParts {
+				if found := seen.Parts[name]; found.Status != degraded || found.Reason != "no word from it" {
+					t.Errorf("%s is %+v", name, found)
+				}
+			}
+		})
+	}
+}
+
+func TestTellsTheRecipientEvenWhenNothingOpens(t *testing.T) {
+	it := popWith(t, fine)
+	write(t, it, "secrets.json", `{"recipient":"ssh-ed25519 AAAA","error":"sealed to others"}`)
+	if _, seen := get(t, it, "GET", "/healthz"); seen.Recipient != "ssh-ed25519 AAAA" {
+		t.Errorf("%+v", seen)
+	}
+}
+
+func TestCertificatesOfBothSources(t *testing.T) {
+	far, near := now.AddDate(0, 3, 0), now.Add(time.Hour)
+	boot := func(notAfter time.Time, failure string) string {
+		return fmt.Sprintf(`[{"host":%q,"notAfter":%q,"selfSigned":true,"error":%q}]`, host, notAfter.Format(time.RFC3339), failure)
+	}
+	agent := func(notAfter time.Time, source, failure string) string {
+		return fmt.Sprintf(`{"vault":{},"certificates":[{"host":%q,"domain":%q,"notAfter":%q,"serial":"7f","source":%q,"error":%q}]}`,
+			host, host, notAfter.Format(time.RFC3339), source, failure)
+	}
+	for name, test := range map[string]struct {
+		boot, agent string
+		status      string
+		says        string
+		want        certificateStatus
+	}{
+		"the vault's in place of ours":     {boot(near, ""), agent(far, "vault", ""), ok, "", certificateStatus{Host: host, NotAfter: far, Source: "vault", Serial: "7f"}},
+		"ours, read from the volume":       {boot(far, ""), agent(far, "volume", ""), ok, "", certificateStatus{Host: host, NotAfter: far, SelfSigned: true, Source: "volume", Serial: "7f"}},
+		"the vault's is refused":           {boot(far, ""), agent(far, "vault", "does not belong"), degraded, "www.example.test: does not belong", certificateStatus{Host: host, NotAfter: far, Source: "vault", Serial: "7f", Error: "does not belong"}},
+		"the vault's has an hour left":     {boot(far, ""), agent(near, "vault", ""), degraded, "expires at", certificateStatus{Host: host, NotAfter: near, Source: "vault", Serial: "7f"}},
+		"what was wrong at boot is over":   {boot(time.Time{}, "no space"), agent(far, "vault", ""), ok, "", certificateStatus{Host: host, NotAfter: far, Source: "vault", Serial: "7f"}},
+		"a host self-signed knows nothing": {`[]`, agent(far, "vault", ""), ok, "", certificateStatus{Host: host, NotAfter: far, Source: "vault", Serial: "7f"}},
+		"nothing of ours can be read":      {`[{`, agent(far, "vault", ""), degraded, "unexpected end of JSON", certificateStatus{Host: host, NotAfter: far, Source: "vault", Serial: "7f"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			it := popWith(t, fine)
+			write(t, it, "certs/status.json", test.boot)
+			write(t, it, "certs/vault.json", test.agent)
+			_, seen := get(t, it, "GET", "/healthz")
+			if found := seen.Parts["certificates"]; found.Status != test.status || !strings.Contains(found.Reason, test.says) {
+				t.Errorf("part %+v", found)
+			}
+			found, err := json.Marshal(seen.Certificates)
+			want, _ := json.Marshal([]certificateStatus{test.want})
+			if err != nil || string(found) != string(want) {
+				t.Errorf("certificates %s, want %s: %v", found, want, err)
+			}
+		})
+	}
+}
+
+// tailscaled answers on a socket of the test's.
+func tailscaled(t *testing.T, it *health, answer http.HandlerFunc) {
+	t.Helper()
+	// Not in the test's own folder: a socket's path is short.
+	folder, err := os.MkdirTemp("", "ts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(folder) })
+	it.tailscaled = filepath.Join(folder, "sock")
+	listener, err := net.Listen("unix", it.tailscaled)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(answer)
+	server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+}
+
+func TestTailnet(t *testing.T) {
+	says := func(text string) http.HandlerFunc {
+		return func(answer http.ResponseWriter, request *http.Request) {
+			if request.Host != "local-tailscaled.sock" || request.URL.Path != "/localapi/v0/status" {
+				http.NotFound(answer, request)
+				return
+			}
+			fmt.Fprint(answer, text)
+		}
+	}
+	for name, test := range map[string]struct {
+		answer http.HandlerFunc
+		status string
+		says   string
+	}{
+		"at home":            {says(`{"BackendState":"Running","Self":{"Online":true},"Health":[]}`), ok, ""},
+		"with a warning":     {says(`{"BackendState":"Running","Self":{"Online":true},"Health":["no DERP home"]}`), ok, ""},
+		"not logged in":      {says(`{"BackendState":"NeedsLogin","Health":["You are logged out."]}`), degraded, `state "NeedsLogin": You are logged out.`},
+		"out of contact":     {says(`{"BackendState":"Running","Self":{"Online":false},"Health":["not connected"]}`), degraded, "control server: not connected"},
+		"an answer of 500":   {func(answer http.ResponseWriter, _ *http.Request) { answer.WriteHeader(500) }, degraded, "answered 500"},
+		"an answer of noise": {says("hello"), degraded, "tailscaled's status"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			it := popWith(t, fine)
+			tailscaled(t, it, test.answer)
+			status, seen := get(t, it, "GET", "/healthz")
+			if found := seen.Parts["tailnet"]; status != 200 || found.Status != test.status || !strings.Contains(found.Reason, test.says) {
+				t.Errorf("%d %+v", status, found)
+			}
+		})
+	}
+	t.Run("a socket nobody listens on", func(t *testing.T) {
+		it := popWith(t, fine)
+		it.tailscaled = filepath.Join(t.TempDir(), "sock")
+		if err := os.WriteFile(it.tailscaled, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, seen := get(t, it, "GET", "/healthz"); seen.Parts["tailnet"].Status != degraded {
+			t.Errorf("%+v", seen.Parts["tailnet"])
+		}
+	})
+}

@@ -1,0 +1,3 @@
+module fly-pops/sbom
+
+go 1.26

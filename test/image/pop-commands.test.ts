@@ -1,0 +1,127 @@
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Luggage } from "../../image/spec.ts";
+import { enterTls } from "./support/client.ts";
+import { Bench, build, health, type Pop, until } from "./support/pop.ts";
+import { spec } from "./support/spec.ts";
+
+// What image/pop's own tests cannot have: the image's users, a kernel that mounts, the real nginx.
+
+const bench = new Bench("pop-commands");
+let pop: Pop;
+
+beforeAll(async () => {
+  // pop-secrets is only in an image that has secrets; here they never come, which is no reason not to serve.
+  const waiting: Luggage = { source: { kind: "files", dir: "blog" }, command: ["serve"], env: {}, secrets: ["token"] };
+  const withSecrets = { ...spec, luggage: { ...spec.luggage, waiting } };
+  const [image] = await Promise.all([build("secrets", withSecrets), bench.sweep()]);
+  pop = await bench.start(image, { volume: await bench.newVolume() });
+  await until(
+    () => health(pop),
+    (seen) => seen?.code === 200,
+  );
+});
+
+afterAll(() => bench.sweep());
+
+const sh = (script: string) => pop.exec(["/bin/sh", "-c", script]);
+
+/** A small file of the tests of `pop-secrets`, sealed by the real sops to the key beside it. */
+async function put(path: string, content: Buffer): Promise<void> {
+  const { code, output } = await sh(
+    `mkdir -p "$(dirname ${path})" && echo ${content.toString("base64")} | base64 -d > ${path}`,
+  );
+  expect(code, output).toBe(0);
+}
+
+const testdata = (name: string): Buffer =>
+  readFileSync(resolve(import.meta.dirname, "../../image/pop/secrets/testdata", name));
+
+const manifest = {
+  secrets: [
+    { name: "token", key: "deep/er/value", sopsFile: "real.yaml", mode: "0400", owner: "certs", group: "certs" },
+  ],
+  secretsMountPoint: "/run/try.d",
+  symlinkPath: "/run/try",
+  ageSshKeyPaths: ["/run/try-key"],
+};
+const setUp = "pop-secrets --manifest /run/try-sealed/manifest.json --status /run/try.json";
+
+test("an identity is made once, and shown as what sops and ssh take", async () => {
+  const first = await sh("pop identity --folder /var/lib/try --host cdg-1");
+  expect(first).toMatchObject({ code: 0 });
+  const { recipient, knownHosts } = JSON.parse(first.output) as Record<string, string>;
+  expect(recipient).toMatch(/^ssh-ed25519 \S+$/);
+  expect(knownHosts).toBe(`cdg-1 ${recipient}`);
+  expect(await sh("pop identity show --folder /var/lib/try --host cdg-1")).toEqual(first);
+  const { output } = await sh("stat -c '%a %U' /var/lib/try /var/lib/try/ssh_host_ed25519_key; rm -r /var/lib/try");
+  expect(output).toBe("700 root\n600 root\n");
+});
+
+test("a secret lies in memory, for its owner alone", async () => {
+  await put("/run/try-key", testdata("throwaway_host_key"));
+  await put("/run/try-sealed/real.yaml", testdata("real.yaml"));
+  await put("/run/try-sealed/manifest.json", Buffer.from(JSON.stringify(manifest)));
+  expect(await sh(setUp)).toEqual({ code: 0, output: expect.stringContaining("mode 0644") });
+  expect(await sh("runas certs /bin/cat /run/try/token")).toEqual({ code: 0, output: "of yaml: ü" });
+  for (const user of ["nginx", "health", "unbound"]) {
+    expect(await sh(`runas ${user} /bin/cat /run/try/token`)).toMatchObject({ code: 1 });
+  }
+  expect((await sh("grep ' /run/try.d ' /proc/mounts")).output).toMatch(/^\S+ \S+ ramfs rw,nosuid,nodev,noexec/);
+  expect((await sh("grep -rl 'of yaml: ü' /var /tmp /root /etc; true")).output).toBe("");
+});
+
+test("sealed to another, the generation before stays", async () => {
+  await sh("pop identity --folder /run/other && cp /run/other/ssh_host_ed25519_key /run/try-key");
+  const { code, output } = await sh(setUp);
+  expect({ code, output }).toEqual({
+    code: 3,
+    output: expect.stringMatching(/sealed to others: ssh-ed25519 .*This PoP is ssh-ed25519/),
+  });
+  expect(await sh("runas certs /bin/cat /run/try/token")).toEqual({ code: 0, output: "of yaml: ü" });
+});
+
+test("who may not mount gets nothing, least of all on a disk", async () => {
+  await put("/tmp/try/key", testdata("throwaway_host_key"));
+  await put("/tmp/try/real.yaml", testdata("real.yaml"));
+  const elsewhere = { secretsMountPoint: "/tmp/try/d", symlinkPath: "/tmp/try/s", ageSshKeyPaths: ["/tmp/try/key"] };
+  const plain = { ...manifest, ...elsewhere, secrets: [{ ...manifest.secrets[0], owner: null, group: null }] };
+  await put("/tmp/try/manifest.json", Buffer.from(JSON.stringify(plain)));
+  const asNobody = "runas nobody /usr/bin/pop-secrets --manifest /tmp/try/manifest.json --status /tmp/try/status.json";
+  const { code, output } = await sh(`chmod 600 /tmp/try/key && chown -R nobody /tmp/try && ${asNobody}`);
+  expect({ code, output }).toEqual({ code: 1, output: expect.stringContaining("takes root with CAP_SYS_ADMIN") });
+  expect((await sh("grep -rl 'of yaml: ü' /tmp; true")).output).toBe("");
+});
+
+test("a new certificate is served by the same nginx, which nobody but itself told", async () => {
+  const host = "files.example.test";
+  const serial = async () => {
+    const socket = await enterTls(pop.https, { servername: host });
+    const { serialNumber } = socket.getPeerCertificate();
+    socket.destroy();
+    return serialNumber;
+  };
+  const before = await serial();
+  const master = await sh("cat /run/nginx/nginx.pid");
+  await sh(`rm /var/lib/pop/certs/${host}.pem && runas certs /usr/bin/pop self-signed`);
+  await until(serial, (seen) => seen !== before);
+  expect(await sh("cat /run/nginx/nginx.pid")).toEqual(master);
+});
+
+test("a certificate nginx would refuse is not loaded, and health says why", async () => {
+  const path = "/var/lib/pop/certs/files.example.test.pem";
+  await sh(`cp -p ${path} /run/kept.pem && echo broken > ${path}`);
+  const seen = await until(
+    () => health(pop),
+    (it) => it?.report.parts.reload?.status === "degraded",
+  );
+  expect(seen?.code).toBe(200);
+  expect(seen?.report.parts.reload?.reason).toContain("cannot load certificate");
+  await enterTls(pop.https, { servername: "files.example.test" }).then((socket) => socket.destroy());
+  await sh(`cat /run/kept.pem > ${path}`);
+  await until(
+    () => health(pop),
+    (it) => it?.report.parts.reload?.status === "ok",
+  );
+});

@@ -1,0 +1,59 @@
+import { execFile } from "node:child_process";
+import { createReadStream, createWriteStream, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { promisify } from "node:util";
+import { createGzip } from "node:zlib";
+import { docker } from "./pop.ts";
+
+const run = promisify(execFile);
+
+/** Digests of an image's layers, lowest first. */
+export const layersOf = async (id: string): Promise<string[]> =>
+  (await docker.getImage(id).inspect()).RootFS.Layers ?? [];
+
+export interface Entry {
+  /** Without a slash before; one behind when it is a folder. */
+  path: string;
+  folder: boolean;
+}
+
+/** What each layer holds, lowest first. */
+export const paths = (id: string): Promise<Entry[][]> =>
+  withLayers(id, async (folder, layer) => {
+    const { stdout } = await run("tar", ["-tf", layer], { cwd: folder, maxBuffer: 1 << 24 });
+    return stdout
+      .trim()
+      .split("\n")
+      .map((path) => ({ path, folder: path.endsWith("/") }));
+  });
+
+/** Bytes of each layer as a registry gets it, lowest first; the engine's own gzip may differ by some percent. */
+export const blobBytes = (id: string): Promise<number[]> =>
+  withLayers(id, async (folder, layer) => {
+    let bytes = 0;
+    await pipeline(createReadStream(join(folder, layer)), createGzip(), async (pieces) => {
+      for await (const piece of pieces) bytes += piece.length;
+    });
+    return bytes;
+  });
+
+/** Files that lie in more than one layer, or that a layer deletes. */
+export function duplicates(layers: Entry[][]): string[] {
+  const files = layers.flat().flatMap(({ path, folder }) => (folder ? [] : [path]));
+  return files.filter((path, at) => files.indexOf(path) !== at || /(^|\/)\.wh\./.test(path));
+}
+
+/** Asks each layer of what `docker save` writes. */
+async function withLayers<T>(id: string, ask: (folder: string, layer: string) => Promise<T>): Promise<T[]> {
+  const folder = mkdtempSync(join(tmpdir(), "fly-pops-image-"));
+  try {
+    await pipeline(await docker.getImage(id).get(), createWriteStream(join(folder, "image.tar")));
+    await run("tar", ["-xf", "image.tar"], { cwd: folder });
+    const [{ Layers }] = JSON.parse(readFileSync(join(folder, "manifest.json"), "utf8")) as [{ Layers: string[] }];
+    return await Promise.all(Layers.map((layer) => ask(folder, layer)));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}

@@ -1,0 +1,107 @@
+/** What Fly adds, drops and spells anew is no drift, whatever the config: over generated ones, by the rules alone and through the API. */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { parseImage } from "../../local/fly/image-ref.ts";
+import { renderConfig } from "../../local/fly/render.ts";
+import { digestOf } from "../../local/fly/state-runner.ts";
+import { appHandler } from "../../providers/fly/app.ts";
+import { machineHandler } from "../../providers/fly/machine.ts";
+import { drift, normalise, sameConfig } from "../../providers/fly/normalise.ts";
+import type { MachineConfig } from "../../providers/fly/schema.ts";
+import { volumeHandler } from "../../providers/fly/volume.ts";
+import { app, machineInputs, volumeInputs } from "../support/context.ts";
+import { faultWorld } from "../support/faults/world.ts";
+import { machineConfig } from "../support/machine-configs.ts";
+
+const mount = { volume: "vol_1", path: "/var" };
+const facts = () => ({ name: "pop_cdg_1", encrypted: true, sizeGb: 3 });
+const withMount = (config: MachineConfig): MachineConfig => ({ ...config, mounts: [mount] });
+const answered = (sent: MachineConfig) => renderConfig(structuredClone(sent), facts);
+const refOf = ({ image = "" }: MachineConfig) => ({ ...parseImage(image), digest: digestOf(image) });
+
+test("a config never drifts from what Fly answers to it", () => {
+  fc.assert(
+    fc.property(machineConfig, (config) => {
+      const sent = withMount(config);
+      expect(drift(sent, answered(sent), refOf(sent))).toEqual(sent);
+      expect(sameConfig(sent, answered(sent), refOf(sent))).toBe(true);
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
+test("what Fly answers and what was sent have the same normal form, and it is normal itself", () => {
+  fc.assert(
+    fc.property(machineConfig, (config) => {
+      const sent = withMount(config);
+      expect(normalise(answered(sent))).toEqual(normalise(sent));
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test("two configs that Fly answers alike mean the same, those it answers differently do not", () => {
+  fc.assert(
+    fc.property(machineConfig, machineConfig, (a, b) => {
+      const alike = JSON.stringify(normalise(answered(a))) === JSON.stringify(normalise(answered(b)));
+      expect(sameConfig(a, answered(b), refOf(b))).toBe(alike);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test("the same config in another order of keys is the same", () => {
+  const reversed = (value: unknown): unknown =>
+    Array.isArray(value)
+      ? value.map(reversed)
+      : typeof value === "object" && value !== null
+        ? Object.fromEntries(
+            Object.entries(value)
+              .reverse()
+              .map(([key, it]) => [key, reversed(it)]),
+          )
+        : value;
+  fc.assert(
+    fc.property(machineConfig, (config) => {
+      expect(sameConfig(config, reversed(config) as MachineConfig)).toBe(true);
+    }),
+  );
+});
+
+test("a machine of any config reads as it was wanted: the second preview is empty, and an update calls nothing", async () => {
+  await fc.assert(
+    fc.asyncProperty(machineConfig, async (config) => {
+      await using world = await faultWorld();
+      const context = world.context();
+      await appHandler.create({ app, organization: "personal" }, context);
+      const { id: volume } = await volumeHandler.create(volumeInputs(), context);
+      const inputs = machineInputs(volume, { config });
+      const { id, outs } = await machineHandler.create(inputs, context);
+      const found = await machineHandler.read(id, outs, context);
+      expect(found?.inputs).toEqual(inputs);
+      const again = found && (await machineHandler.read(id, found.outs, context));
+      expect(again?.inputs).toEqual(inputs);
+      const before = world.fly.calls.mutations();
+      await machineHandler.update(id, found?.outs ?? outs, inputs, context);
+      expect(world.fly.calls.mutations()).toBe(before);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test("a run that finds its machine made already posts nothing, whatever the config", async () => {
+  await fc.assert(
+    fc.asyncProperty(machineConfig, async (config) => {
+      await using world = await faultWorld();
+      const context = world.context();
+      await appHandler.create({ app, organization: "personal" }, context);
+      const { id: volume } = await volumeHandler.create(volumeInputs(), context);
+      const inputs = machineInputs(volume, { config });
+      const first = await machineHandler.create(inputs, context);
+      const second = await machineHandler.create(inputs, world.context());
+      expect(second.outs).toEqual(first.outs);
+      expect(world.fly.calls.count("POST machines/:id")).toBe(0);
+    }),
+    { numRuns: 30 },
+  );
+});

@@ -1,0 +1,3 @@
+import { testOperations } from "../support/faults/page.ts";
+
+testOperations(({ kind, verb }) => kind !== "Machine" || verb === "read" || verb === "delete");

@@ -1,0 +1,205 @@
+/** Which change replaces an object, which updates it in place, which calls nothing: every property of every kind, by table and by deed. */
+import { expect, test } from "vitest";
+import { type AddressInputs, addressHandler } from "../../providers/fly/address.ts";
+import { type AppInputs, appHandler } from "../../providers/fly/app.ts";
+import { type MachineInputs, machineHandler } from "../../providers/fly/machine.ts";
+import { type VolumeInputs, volumeHandler } from "../../providers/fly/volume.ts";
+import type { Context, Fate, Handler, Properties } from "../../providers/handler.ts";
+import { createProvider } from "../../providers/host.ts";
+import type { Kind } from "../../providers/resource.ts";
+import { app, machineInputs, volumeInputs, withImage } from "../support/context.ts";
+import { type FaultWorld, faultWorld, liveMachines } from "../support/faults/world.ts";
+
+/** A row: another value than the inputs have, what it does, and why Fly wants it so. */
+type Table<Inputs> = { [Property in keyof Inputs]-?: [other: Inputs[Property], fate: Fate, why: string] };
+
+const appTable: Table<AppInputs> = {
+  app: ["other-edge", "replace", "names are for ever"],
+  organization: ["other", "replace", "the Machines API moves no apps"],
+};
+
+const addressTable: Table<AddressInputs> = {
+  app: ["other-edge", "replace", "an address belongs to one app"],
+  type: ["shared_v4", "replace", "no update exists for addresses"],
+  adopt: ["2001:db8::9", "ignored", "said once, at create"],
+};
+
+const volumeTable: Table<VolumeInputs> = {
+  pop: ["ams-1", "ignored", "only our messages say it"],
+  app: ["other-edge", "replace", "a volume belongs to one app"],
+  name: ["pop_other", "replace", "no update renames"],
+  region: ["ams", "replace", "a volume cannot leave its region"],
+  sizeGb: [9, "update", "it grows in place"],
+  organization: ["other", "ignored", "only asked for room with"],
+  guest: [{ cpu_kind: "shared", cpus: 2, memory_mb: 512 }, "ignored", "a hint for the first placement"],
+  adopt: ["vol_0000000000000000", "ignored", "said once, at create"],
+};
+
+const machineTable: Table<MachineInputs> = {
+  pop: ["ams-1", "ignored", "only our messages say it"],
+  app: ["other-edge", "replace", "a machine belongs to one app"],
+  name: ["ams-1", "replace", "taken in an update, and ignored"],
+  region: ["ams", "replace", "taken in an update, and ignored"],
+  volume: ["vol_0000000000000000", "replace", "a mount cannot be swapped"],
+  mountPath: ["/data", "update", "the path of a mount may change"],
+  config: [withImage(machineInputs("v"), 2).config, "update", "in place, as a new version"],
+  owner: ["me/fly-pops/other", "update", "it is metadata of the config"],
+  routed: [false, "update", "cordon and uncordon, without a new version"],
+  adopt: ["148ed127a75938", "ignored", "said once, at create"],
+  timeoutSeconds: [99, "ignored", "our patience"],
+  drainSeconds: [0, "ignored", "our patience"],
+  maxUnavailable: [2, "ignored", "our order"],
+};
+
+interface Subject {
+  kind: Kind;
+  handler: Handler<Properties, Properties>;
+  table: Record<string, [other: unknown, fate: Fate, why: string]>;
+  deleteBeforeReplace: boolean;
+  /** Makes what must be there and tells the inputs. */
+  prepare(context: Context): Promise<Properties>;
+}
+
+const subjectOf = <I extends Properties, O extends I>(
+  kind: Kind,
+  handler: Handler<I, O>,
+  table: Table<I>,
+  deleteBeforeReplace: boolean,
+  prepare: (context: Context) => Promise<I>,
+): Subject => ({ kind, handler, table, deleteBeforeReplace, prepare }) as unknown as Subject;
+
+const withApp = (context: Context) => appHandler.create({ app, organization: "personal" }, context);
+
+const byKind: Record<Kind, Subject> = {
+  App: subjectOf("App", appHandler, appTable, false, async () => ({ app, organization: "personal" })),
+  Address: subjectOf("Address", addressHandler, addressTable, false, async (context) => {
+    await withApp(context);
+    return { app, type: "v6" as const };
+  }),
+  Volume: subjectOf("Volume", volumeHandler, volumeTable, false, async (context) => {
+    await withApp(context);
+    return volumeInputs();
+  }),
+  Machine: subjectOf("Machine", machineHandler, machineTable, true, async (context) => {
+    await withApp(context);
+    return machineInputs((await volumeHandler.create(volumeInputs(), context)).id);
+  }),
+};
+const subjects = Object.values(byKind);
+const rows = subjects.flatMap((it) =>
+  Object.entries(it.table).map(([property, [other, fate, why]]) => ({ ...it, property, other, fate, why })),
+);
+const rowsOf = (fate: Fate) =>
+  rows.filter((row) => row.fate === fate).map((row) => [row.kind, row.property, row.why, row] as const);
+
+async function made({ handler, prepare }: Subject, world: FaultWorld) {
+  const context = world.context();
+  const inputs = await prepare(context);
+  const { id, outs } = await handler.create(inputs, context);
+  world.fly.calls.clear();
+  return { context, inputs, id, outs };
+}
+
+test.each(subjects.map((it) => [it.kind, it] as const))(
+  "%s: every property has a row, and no row is of none",
+  (_, it) => {
+    expect(Object.keys(it.table).toSorted()).toEqual(Object.keys(it.handler.lifecycle).toSorted());
+    expect(Object.fromEntries(Object.entries(it.table).map(([property, [, fate]]) => [property, fate]))).toEqual(
+      it.handler.lifecycle,
+    );
+  },
+);
+
+test.each(subjects.map((it) => [it.kind, it] as const))("%s: every property of its inputs has a fate", (_, it) => {
+  const { shape } = it.handler.schema as unknown as { shape: Record<string, unknown> };
+  expect(Object.keys(shape).toSorted()).toEqual(Object.keys(it.handler.lifecycle).toSorted());
+});
+
+test.each(rows.map((row) => [row.kind, row.property, row.fate, row] as const))(
+  "%s.%s: %s, as a preview says it",
+  async (_, property, fate, row) => {
+    await using world = await faultWorld();
+    const { inputs, id, outs } = await made(row, world);
+    const provider = createProvider(row.kind, row.handler, () => {
+      throw new Error("a diff needs no credentials");
+    });
+    const { replaces, deleteBeforeReplace, changes } =
+      (await provider.diff?.(id, outs, { ...inputs, [property]: row.other })) ?? {};
+    expect(replaces).toEqual(fate === "replace" ? [property] : []);
+    expect(deleteBeforeReplace).toBe(row.deleteBeforeReplace);
+    // The engine compares inputs itself: told "no change" it would keep old outputs beside new inputs.
+    expect(changes).toBeUndefined();
+    expect(world.fly.calls.count()).toBe(0);
+  },
+);
+
+test.each(rows.map((row) => [row.kind, row.property, row] as const))(
+  "%s.%s: the same value is no change",
+  async (_, property, row) => {
+    await using world = await faultWorld();
+    const { inputs, id, outs } = await made(row, world);
+    const provider = createProvider(row.kind, row.handler, () => {
+      throw new Error("a diff needs no credentials");
+    });
+    const same = { ...inputs, [property]: structuredClone(inputs[property]) };
+    expect((await provider.diff?.(id, outs, same))?.replaces).toEqual([]);
+  },
+);
+
+test.each(rowsOf("update"))("%s.%s is changed in place: %s", async (_, property, _why, row) => {
+  await using world = await faultWorld();
+  const { context, inputs, id, outs } = await made(row, world);
+  const news = { ...inputs, [property]: row.other };
+  const updated = await row.handler.update(id, outs, news, context);
+  expect(world.fly.calls.mutations()).toBeGreaterThan(0);
+  expect(updated).toMatchObject({ [property]: row.other });
+  const found = await row.handler.read(id, updated, context);
+  expect(found?.id ?? id).toBe(id);
+  expect(found?.inputs).toEqual(news);
+});
+
+test.each(rowsOf("ignored"))("%s.%s is stored, and nothing is called: %s", async (_, property, _why, row) => {
+  await using world = await faultWorld();
+  const { context, inputs, id, outs } = await made(row, world);
+  const updated = await row.handler.update(id, outs, { ...inputs, [property]: row.other }, context);
+  expect(world.fly.calls.count()).toBe(0);
+  expect(updated).toMatchObject({ [property]: row.other });
+});
+
+test("nothing is replaced that Fly would let us keep: what replaces a machine, Fly refuses or ignores in an update", async () => {
+  await using world = await faultWorld();
+  const { context, inputs, id } = await made(byKind.Machine, world);
+  const other = await volumeHandler.create(volumeInputs({ name: "pop_other" }), context);
+  const before = await context.fly.getMachine(app, id);
+  const config = before.config ?? {};
+  const { nonce } = await context.fly.acquireLease(app, id, { ttlSeconds: 60, description: "test" });
+  const swapped = { ...config, mounts: [{ volume: other.id, path: "/var" }] };
+  await expect(context.fly.updateMachine(app, id, { config: swapped }, nonce)).rejects.toMatchObject({ status: 400 });
+  await context.fly.updateMachine(app, id, { config, name: "ams-1", region: "ams" }, nonce);
+  await world.clock.advance(60_000);
+  expect(await context.fly.getMachine(app, id)).toMatchObject({ name: inputs.name, region: inputs.region });
+});
+
+test("two changes that replace are both named", async () => {
+  await using world = await faultWorld();
+  const { inputs, id, outs } = await made(byKind.Machine, world);
+  const provider = createProvider("Machine", byKind.Machine.handler, () => {
+    throw new Error("a diff needs no credentials");
+  });
+  const diff = await provider.diff?.(id, outs, { ...inputs, region: "ams", name: "ams-1", routed: false });
+  expect(diff?.replaces?.toSorted()).toEqual(["name", "region"]);
+});
+
+test("a machine's replacement cannot stand beside it: its volume and name are taken until it is gone", async () => {
+  await using world = await faultWorld();
+  const { context, inputs } = await made(byKind.Machine, world);
+  const twin = context.fly.createMachine(app, {
+    name: "cdg-2",
+    region: "cdg",
+    config: { image: "nginx", mounts: [{ volume: String(inputs.volume), path: "/var" }] },
+  });
+  await expect(twin).rejects.toMatchObject({ status: 412 });
+  const namesake = context.fly.createMachine(app, { name: "cdg-1", region: "cdg", config: { image: "nginx" } });
+  await expect(namesake).rejects.toMatchObject({ status: 409 });
+  expect(liveMachines(world.fly.snapshot())).toHaveLength(1);
+});

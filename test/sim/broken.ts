@@ -1,0 +1,148 @@
+/**
+ * Five clients that break a promise of the update path each, to see that the simulation notices. The product is the same in all of them: what is
+ * left out is left out between the handlers and the wire.
+ */
+import { Fly } from "../../providers/fly/api.ts";
+import { isUncertain } from "../../providers/fly/errors.ts";
+import type { FlyOptions } from "../../providers/fly/http.ts";
+import type {
+  Address,
+  AssignAddress,
+  CreateMachine,
+  CreateVolume,
+  Machine,
+  UpdateMachine,
+  Volume,
+  Wait,
+} from "../../providers/fly/schema.ts";
+
+/** Nobody looks at versions: waits carry none, and whatever runs counts as what was posted last. */
+class NoPin extends Fly {
+  readonly #posted = new Map<string, string>();
+  override async updateMachine(app: string, id: string, body: UpdateMachine, nonce: string): Promise<Machine> {
+    const machine = await super.updateMachine(app, id, body, nonce);
+    if (machine.instance_id) this.#posted.set(id, machine.instance_id);
+    return machine;
+  }
+  override waitMachine(app: string, id: string, how: Parameters<Fly["waitMachine"]>[2]): Promise<Wait> {
+    return super.waitMachine(app, id, { ...how, version: undefined });
+  }
+  override async getMachine(app: string, id: string): Promise<Machine> {
+    const machine = await super.getMachine(app, id);
+    const posted = this.#posted.get(id);
+    return posted ? { ...machine, instance_id: posted } : machine;
+  }
+}
+
+/** Updates show no lease nonce. */
+class NoNonce extends Fly {
+  override updateMachine(app: string, id: string, body: UpdateMachine): Promise<Machine> {
+    return super.updateMachine(app, id, body, "");
+  }
+}
+
+/** A POST whose answer was lost is sent once more. */
+class Replays extends Fly {
+  override createMachine(app: string, body: CreateMachine): Promise<Machine> {
+    return twice(() => super.createMachine(app, body));
+  }
+  override updateMachine(app: string, id: string, body: UpdateMachine, nonce: string): Promise<Machine> {
+    return twice(() => super.updateMachine(app, id, body, nonce));
+  }
+  override createVolume(app: string, body: CreateVolume): Promise<Volume> {
+    return twice(() => super.createVolume(app, body));
+  }
+  override assignAddress(app: string, body: AssignAddress): Promise<Address> {
+    return twice(() => super.assignAddress(app, body));
+  }
+}
+
+async function twice<T>(send: () => Promise<T>): Promise<T> {
+  try {
+    return await send();
+  } catch (error) {
+    if (!isUncertain(error)) throw error;
+    return send();
+  }
+}
+
+/** Nobody reads what became of a lost answer: the next look shows what was there before it. */
+class NoReadBack extends Fly {
+  /** Objects as last read, by machine id or list; and those of which an answer was lost since. */
+  readonly #seen = new Map<string, unknown>();
+  readonly #lost = new Set<string>();
+
+  override createMachine(app: string, body: CreateMachine): Promise<Machine> {
+    return this.#losing("machines", super.createMachine(app, body));
+  }
+  override updateMachine(app: string, id: string, body: UpdateMachine, nonce: string): Promise<Machine> {
+    return this.#losing(id, super.updateMachine(app, id, body, nonce));
+  }
+  override createVolume(app: string, body: CreateVolume): Promise<Volume> {
+    return this.#losing("volumes", super.createVolume(app, body));
+  }
+  override assignAddress(app: string, body: AssignAddress): Promise<Address> {
+    return this.#losing("addresses", super.assignAddress(app, body));
+  }
+  override getMachine(app: string, id: string): Promise<Machine> {
+    return this.#looking(id, () => super.getMachine(app, id));
+  }
+  override listMachines(app: string): Promise<Machine[]> {
+    return this.#looking("machines", () => super.listMachines(app), []);
+  }
+  override listVolumes(app: string): Promise<Volume[]> {
+    return this.#looking("volumes", () => super.listVolumes(app), []);
+  }
+  override listAddresses(app: string): Promise<Address[]> {
+    return this.#looking("addresses", () => super.listAddresses(app), []);
+  }
+
+  async #losing<T>(what: string, work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      if (isUncertain(error)) this.#lost.add(what);
+      throw error;
+    }
+  }
+
+  async #looking<T>(what: string, read: () => Promise<T>, nothing?: T): Promise<T> {
+    const before = (this.#seen.get(what) ?? nothing) as T | undefined;
+    if (this.#lost.delete(what) && before !== undefined) return before;
+    const now = await read();
+    this.#seen.set(what, now);
+    return now;
+  }
+}
+
+/** After the second post to a machine, which puts the old config back, everything is believed to be well at once. */
+class RollbackUnverified extends Fly {
+  readonly #back = new Map<string, Machine>();
+  readonly #posts = new Map<string, number>();
+  override async updateMachine(app: string, id: string, body: UpdateMachine, nonce: string): Promise<Machine> {
+    const machine = await super.updateMachine(app, id, body, nonce);
+    const posts = (this.#posts.get(id) ?? 0) + 1;
+    this.#posts.set(id, posts);
+    if (posts > 1) this.#back.set(id, machine);
+    return machine;
+  }
+  override async waitMachine(app: string, id: string, how: Parameters<Fly["waitMachine"]>[2]): Promise<Wait> {
+    const back = this.#back.get(id);
+    return back ? { ok: true, state: "started", version: back.instance_id } : super.waitMachine(app, id, how);
+  }
+  override async getMachine(app: string, id: string): Promise<Machine> {
+    const machine = await super.getMachine(app, id);
+    const back = this.#back.get(id);
+    if (!back) return machine;
+    const checks = machine.checks?.map((it) => ({ ...it, status: "passing" })) ?? null;
+    return { ...machine, instance_id: back.instance_id, state: "started", checks, events: [] };
+  }
+}
+
+export const variants: Record<string, (options: FlyOptions) => Fly> = {
+  "no-pin": (options) => new NoPin(options),
+  "no-nonce": (options) => new NoNonce(options),
+  "replayed-post": (options) => new Replays(options),
+  "no-read-back": (options) => new NoReadBack(options),
+  "rollback-unverified": (options) => new RollbackUnverified(options),
+};

@@ -1,0 +1,127 @@
+/**
+ * Time of a simulation: it jumps to the next timer as soon as nothing is left to run. Everything simulated hangs on promises alone, so "nothing
+ * left" is an empty microtask queue, and Node itself tells of it: a tick queued from a microtask comes after the last of them.
+ * Not setImmediate: a turn of the event loop a timer costs ten times as much as what it would wait for.
+ */
+import type { Clock } from "../../providers/clock.ts";
+
+interface Timer {
+  at: number;
+  order: number;
+  run: (() => void) | undefined;
+}
+
+export interface SimClock extends Clock {
+  /** Lets time pass until `work` has settled. Rejects when `limitMs` of simulated time did not do, or nothing is left that time could bring. */
+  until<T>(work: Promise<T>, limitMs: number): Promise<T>;
+  /** Lets time pass. */
+  pass(ms: number): Promise<void>;
+}
+
+/** Time ran out on something that should have ended long ago. */
+export class Hangs extends Error {}
+
+/** @param start milliseconds since the epoch. Default 2026-01-01T00:00:00Z */
+export function simClock(start = Date.UTC(2026, 0, 1)): SimClock {
+  let now = start;
+  let order = 0;
+  const timers = heap();
+
+  const clock: SimClock = {
+    now: () => now,
+    after(ms, run) {
+      // Whole milliseconds, as the system's clock has them: ids are made of the time.
+      const timer: Timer = { at: now + Math.max(Math.ceil(ms), 0), order: order++, run };
+      timers.push(timer);
+      return () => {
+        timer.run = undefined;
+      };
+    },
+    until(work, limitMs) {
+      return new Promise((resolve, reject) => {
+        const deadline = now + limitMs;
+        let over = false;
+        const end = (settle: () => void) => {
+          over = true;
+          settle();
+        };
+        work.then(
+          (value) => end(() => resolve(value)),
+          (error: unknown) => end(() => reject(error)),
+        );
+        const step = () => {
+          if (over) return;
+          const next = timers.pop();
+          if (!next) return end(() => reject(new Hangs("nothing is left that could bring it to an end")));
+          if (next.at > deadline) {
+            timers.push(next);
+            return end(() => reject(new Hangs(`it is not over after ${limitMs / 1000} s`)));
+          }
+          now = next.at;
+          try {
+            next.run?.();
+          } catch (error) {
+            return end(() => reject(error));
+          }
+          soon(step);
+        };
+        soon(step);
+      });
+    },
+    pass: (ms) =>
+      clock.until(
+        new Promise<void>((resolve) => {
+          clock.after(ms, resolve);
+        }),
+        ms,
+      ),
+  };
+  return clock;
+}
+
+/** After the last microtask. A tick queued outside of one would come before them. */
+const soon = (run: () => void): void => queueMicrotask(() => process.nextTick(run));
+
+/** A binary heap: earliest first, then in the order they were set. Cancelled timers are skipped when their time comes. */
+function heap() {
+  const items: Timer[] = [];
+  const before = (a: Timer, b: Timer) => a.at < b.at || (a.at === b.at && a.order < b.order);
+  return {
+    push(timer: Timer) {
+      let at = items.length;
+      items.push(timer);
+      while (at > 0) {
+        const parent = (at - 1) >> 1;
+        const above = items[parent] as Timer;
+        if (!before(timer, above)) break;
+        items[at] = above;
+        at = parent;
+      }
+      items[at] = timer;
+    },
+    pop(): Timer | undefined {
+      for (;;) {
+        const top = items[0];
+        const last = items.pop();
+        if (!top || !last) return undefined;
+        if (items.length > 0) sink(last);
+        if (top.run) return top;
+      }
+    },
+  };
+
+  function sink(timer: Timer): void {
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= items.length) break;
+      const right = items[child + 1];
+      if (right && before(right, items[child] as Timer)) child++;
+      const below = items[child] as Timer;
+      if (!before(below, timer)) break;
+      items[at] = below;
+      at = child;
+    }
+    items[at] = timer;
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * One process of Pulumi's dynamic host: the real adapter (providers/host.ts) over the real handlers and the real Fly client, with its own rollout
+ * gate and its own view of the clock. Killed, nothing in it ever goes on: no timer fires, no answer arrives. What it had sent may still take effect.
+ */
+import type * as pulumi from "@pulumi/pulumi";
+import axios, { type AxiosAdapter, AxiosError, AxiosHeaders, type InternalAxiosRequestConfig } from "axios";
+import { Dropped } from "../../local/fly/errors.ts";
+import type { ApiRequest, ApiResponse } from "../../local/fly/request.ts";
+import type { Clock } from "../../providers/clock.ts";
+import { addressHandler } from "../../providers/fly/address.ts";
+import type { Fly } from "../../providers/fly/api.ts";
+import { appHandler } from "../../providers/fly/app.ts";
+import type { FlyOptions } from "../../providers/fly/http.ts";
+import { machineHandler } from "../../providers/fly/machine.ts";
+import { createRollout } from "../../providers/fly/rollout.ts";
+import { volumeHandler } from "../../providers/fly/volume.ts";
+import type { Context } from "../../providers/handler.ts";
+import { createProvider } from "../../providers/host.ts";
+import type { Kind } from "../../providers/resource.ts";
+import type { Dice } from "./dice.ts";
+
+export interface Host {
+  provider(kind: Kind): pulumi.dynamic.ResourceProvider;
+  /** A call of the engine's: fails when the process dies meanwhile. */
+  call<T>(work: () => Promise<T> | undefined): Promise<T>;
+  /** Ends the process. `engineToo`: then nobody is left to be told. */
+  kill(engineToo: boolean): void;
+  /** Stands still once the process is dead. */
+  clock: Clock;
+}
+
+/** The wire between a host and local Fly. */
+export interface Network {
+  /** World time: goes on when a process is dead. */
+  clock: Clock;
+  dice: Dice;
+  handle: (request: ApiRequest) => Promise<ApiResponse>;
+  /** A request leaves, and what came of it; 0: the connection was dropped. */
+  onSent: (request: ApiRequest) => void;
+  onAnswered: (request: ApiRequest, status: number, body: string) => void;
+  token: string;
+}
+
+export function createHost(network: Network, client: (options: FlyOptions) => Fly, log: (line: string) => void): Host {
+  let alive = true;
+  const death = Promise.withResolvers<never>();
+  // Nobody may be calling when it dies.
+  death.promise.catch(() => {});
+  const { clock, dice } = network;
+  const own: Clock = {
+    now: clock.now,
+    after: (ms, run) =>
+      clock.after(ms, () => {
+        if (alive) run();
+      }),
+  };
+
+  const adapter: AxiosAdapter = (config) =>
+    new Promise((resolve, reject) => {
+      if (!alive) return;
+      const request = toRequest(config);
+      network.onSent(request);
+      const { timeout = 0 } = config;
+      const cancel =
+        timeout > 0
+          ? own.after(timeout, () => reject(new AxiosError(`timeout of ${timeout}ms exceeded`, "ECONNABORTED", config)))
+          : () => {};
+      // Sent from a process that dies meanwhile, a request may be lost in its socket's buffer.
+      const lostWithSender = dice.chance(0.5);
+      clock.after(dice.int(2, 60), () => {
+        if (!alive && lostWithSender) return network.onAnswered(request, 0, "");
+        network.handle(request).then(
+          (reply) => {
+            network.onAnswered(request, reply.status, reply.body);
+            own.after(dice.int(2, 60), () => {
+              cancel();
+              resolve({
+                data: reply.body,
+                status: reply.status,
+                statusText: "",
+                headers: new AxiosHeaders(reply.headers),
+                config,
+              });
+            });
+          },
+          (error: unknown) => {
+            network.onAnswered(request, 0, "");
+            cancel();
+            if (alive)
+              reject(error instanceof Dropped ? new AxiosError("socket hang up", "ECONNRESET", config) : error);
+          },
+        );
+      });
+    });
+
+  const context: Context = {
+    fly: client({ token: network.token, clock: own, random: dice.random, adapter }),
+    clock: own,
+    rollout: createRollout(),
+    log,
+  };
+  const connect = () => context;
+  const providers = {
+    App: createProvider("App", appHandler, connect),
+    Address: createProvider("Address", addressHandler, connect),
+    Volume: createProvider("Volume", volumeHandler, connect),
+    Machine: createProvider("Machine", machineHandler, connect),
+  };
+  const config = { get: () => undefined, require: () => "" };
+  for (const provider of Object.values(providers)) void provider.configure?.({ config });
+
+  return {
+    provider: (kind) => providers[kind],
+    clock: own,
+    call: async (work) => {
+      if (!alive) return death.promise;
+      const result = work();
+      if (!result) throw new Error("the provider has no such method");
+      return Promise.race([result, death.promise]);
+    },
+    kill(engineToo) {
+      alive = false;
+      if (!engineToo) death.reject(new Error("rpc error: code = Unavailable desc = error reading from server: EOF"));
+    },
+  };
+}
+
+function toRequest(config: InternalAxiosRequestConfig): ApiRequest {
+  const url = new URL(axios.getUri(config), "http://local");
+  const headers: Record<string, string> = {};
+  for (const [name, value] of Object.entries(AxiosHeaders.from(config.headers).toJSON()))
+    headers[name.toLowerCase()] = String(value);
+  return {
+    method: (config.method ?? "get").toUpperCase(),
+    path: url.pathname,
+    query: url.searchParams,
+    headers,
+    body: config.data === undefined || config.data === null ? "" : String(config.data),
+  };
+}

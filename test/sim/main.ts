@@ -1,0 +1,87 @@
+/**
+ * `npm run sim -- --seeds N`: runs N seeds on all cores and says what failed, each with its history.
+ * `--seed S` replays one and prints its history; `--first S` begins elsewhere than at 1; `--broken NAME` runs a deliberately broken client.
+ */
+import { parseArgs } from "node:util";
+import { variants } from "./broken.ts";
+import { runMany } from "./many.ts";
+import { runSeed } from "./seed.ts";
+
+/** Histories that are printed; of the others only the sentence. */
+const shownHistories = 3;
+const shownKinds = 30;
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: "string" },
+    seed: { type: "string" },
+    first: { type: "string", default: "1" },
+    broken: { type: "string" },
+    enough: { type: "string" },
+    workers: { type: "string" },
+  },
+});
+const whole = (name: string, text: string | undefined): number | undefined => {
+  if (text === undefined) return undefined;
+  if (!/^\d+$/.test(text)) throw new Error(`--${name} is "${text}": it must be a whole number`);
+  return Number(text);
+};
+const { broken } = values;
+if (broken !== undefined && !variants[broken])
+  throw new Error(`--broken is "${broken}": it must be one of ${Object.keys(variants).join(", ")}`);
+
+const one = whole("seed", values.seed);
+process.exitCode = one === undefined ? await many() : await replay(one);
+
+async function replay(seed: number): Promise<number> {
+  const history: string[] = [];
+  const { failure } = await runSeed(seed, { history, client: broken === undefined ? undefined : variants[broken] });
+  console.log(history.join("\n"));
+  console.log(`seed ${seed}: ${failure ?? "all held"}`);
+  return failure === undefined ? 0 : 1;
+}
+
+async function many(): Promise<number> {
+  const count = whole("seeds", values.seeds) ?? 1000;
+  const first = whole("first", values.first) ?? 1;
+  const began = performance.now();
+  let told = began;
+  let toldFailures = 0;
+  const tally = await runMany({
+    first,
+    count,
+    broken,
+    workers: whole("workers", values.workers),
+    enough: whole("enough", values.enough),
+    onProgress({ seeds, failures }) {
+      for (const { seed, failure } of failures.slice(toldFailures)) console.error(`seed ${seed}: ${failure}`);
+      toldFailures = failures.length;
+      if (performance.now() - told < 10_000) return;
+      told = performance.now();
+      console.error(`${seeds} of ${count} seeds, ${failures.length} failed`);
+    },
+  });
+  const seconds = (performance.now() - began) / 1000;
+  for (const { seed } of tally.failures.slice(0, shownHistories)) {
+    console.log(`--- seed ${seed}`);
+    await replay(seed);
+  }
+  for (const [kind, seeds] of byKind(tally.failures).slice(0, shownKinds))
+    console.log(`${seeds.length} x (seeds ${seeds.slice(0, 6).join(", ")}) ${kind}`);
+  console.log(
+    `${tally.seeds} seeds from ${first}${broken ? `, ${broken}` : ""}: ${tally.failures.length} failed. ` +
+      `${seconds.toFixed(0)} s, ${(tally.cpuMs / tally.seeds).toFixed(1)} ms of CPU a seed, ` +
+      `${(tally.calls / tally.seeds).toFixed(0)} API calls and ${(tally.simulatedMs / tally.seeds / 60_000).toFixed(0)} simulated minutes a seed`,
+  );
+  return tally.failures.length === 0 ? 0 : 1;
+}
+
+/** Failures that differ in names and numbers alone are one kind. The most frequent first. */
+function byKind(failures: { seed: number; failure?: string }[]): [string, number[]][] {
+  const kinds = new Map<string, number[]>();
+  for (const { seed, failure = "" } of failures) {
+    const kind = failure.replaceAll(/[a-z]{3}-\d|[0-9A-Z]{26}|[0-9a-f]{14}|vol_\w+|\d+/g, "#").slice(0, 240);
+    kinds.set(kind, [...(kinds.get(kind) ?? []), seed]);
+  }
+  return [...kinds].sort((a, b) => b[1].length - a[1].length);
+}

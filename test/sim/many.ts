@@ -1,0 +1,80 @@
+/** Many seeds on all cores. */
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import type { SeedResult } from "./seed.ts";
+import type { Chunk, Done } from "./worker.ts";
+
+export interface Tally {
+  seeds: number;
+  /** In the order of their seeds. */
+  failures: SeedResult[];
+  /** API calls of hosts, all seeds. */
+  calls: number;
+  simulatedMs: number;
+  cpuMs: number;
+}
+
+export interface Many {
+  first: number;
+  count: number;
+  /** Name of a broken variant; undefined: the product as it is. */
+  broken?: string | undefined;
+  /** Threads. Default: one a core. */
+  workers?: number;
+  /** No further seeds are begun after so many failed. Default: all are run. */
+  enough?: number;
+  onProgress?: (tally: Tally) => void;
+}
+
+/** Small enough that all threads end at about the same time, large enough that handing out costs nothing. */
+const chunkSize = 25;
+
+export async function runMany({
+  first,
+  count,
+  broken,
+  workers = availableParallelism(),
+  enough = Number.POSITIVE_INFINITY,
+  onProgress,
+}: Many): Promise<Tally> {
+  const tally: Tally = { seeds: 0, failures: [], calls: 0, simulatedMs: 0, cpuMs: 0 };
+  let next = first;
+  const end = first + count;
+  const chunk = (): Chunk | undefined => {
+    if (next >= end || tally.failures.length >= enough) return undefined;
+    const it = { first: next, count: Math.min(chunkSize, end - next), broken };
+    next += it.count;
+    return it;
+  };
+  await Promise.all(Array.from({ length: Math.min(workers, Math.ceil(count / chunkSize)) }, () => work()));
+  tally.failures.sort((a, b) => a.seed - b.seed);
+  return tally;
+
+  async function work(): Promise<void> {
+    // Not the flags of whoever runs the tests.
+    const worker = new Worker(new URL("./worker.ts", import.meta.url), { execArgv: [] });
+    try {
+      for (let it = chunk(); it; it = chunk()) {
+        const done = await ask(worker, it);
+        tally.seeds += done.count;
+        tally.failures.push(...done.failures);
+        tally.calls += done.calls;
+        tally.simulatedMs += done.simulatedMs;
+        tally.cpuMs += done.cpuMs;
+        onProgress?.(tally);
+      }
+    } finally {
+      await worker.terminate();
+    }
+  }
+}
+
+const ask = (worker: Worker, chunk: Chunk): Promise<Done> =>
+  new Promise((resolve, reject) => {
+    worker.once("error", reject);
+    worker.once("message", (done: Done) => {
+      worker.off("error", reject);
+      resolve(done);
+    });
+    worker.postMessage(chunk);
+  });

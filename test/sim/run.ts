@@ -1,0 +1,208 @@
+/** One run of the CLI in a simulated world: with faults on the way, other people's deeds meanwhile, and perhaps a sudden end. */
+import { defaultSettings } from "../../local/fly/core.ts";
+import type { Clock } from "../../providers/clock.ts";
+import { createEngine, type Outcome, type Step } from "./engine.ts";
+import { planFault } from "./faults.ts";
+import { deeds, platformEvents } from "./hand.ts";
+import { createHost } from "./host.ts";
+import { disturb, liveMachines, machineIn, type Sim, Violation } from "./sim.ts";
+import { machineOf, popOf, program, widthOf } from "./stack.ts";
+import {
+  allGone,
+  allRight,
+  type Before,
+  beforeOf,
+  failureIsTrue,
+  foreigners,
+  noLeaseLeft,
+  nothingTwice,
+  successIsTrue,
+  untouched,
+} from "./truths.ts";
+
+export type Command = "up" | "refresh" | "destroy";
+
+export interface Trouble {
+  /** Faults among the calls. */
+  faults: number;
+  /** Deeds of people and platform while it runs. */
+  deeds: number;
+  /** How it ends before its time. */
+  end: "none" | "kill -9 of all" | "kill -9 of the host" | "Ctrl-C";
+}
+
+export const noTrouble: Trouble = { faults: 0, deeds: 0, end: "none" };
+
+/** No run takes longer than this, or it hangs. A stack of five with everything going wrong waits for leases and timeouts one after another. */
+const longestMs = 4 * 3_600_000;
+/** Our lease's time to live, and a moment. */
+const leaseMs = 61_000;
+
+/** Runs a command to its end, whatever that is. undefined: the engine was killed. Throws a Violation when something that must hold did not. */
+export async function run(sim: Sim, command: Command, trouble: Trouble): Promise<Outcome | undefined> {
+  const { clock, dice, fly, state } = sim;
+  const began = clock.now();
+  const foreign = foreigners(sim);
+  const before = new Map<string, Before>();
+  let alive = true;
+  const own: Clock = {
+    now: clock.now,
+    after: (ms, work) =>
+      clock.after(ms, () => {
+        if (alive) work();
+      }),
+  };
+  const died = Promise.withResolvers<undefined>();
+  const broken = Promise.withResolvers<never>();
+  broken.promise.catch(() => {});
+  const guard = (work: () => void) => {
+    try {
+      work();
+    } catch (error) {
+      broken.reject(error);
+    }
+  };
+  const host = createHost(sim.network, sim.client, (line) => sim.note(() => `log      ${line}`));
+  const engine = createEngine({
+    state,
+    host,
+    clock: own,
+    dice: sim.network.dice,
+    parallel: dice.pick([1, 2, 8]),
+    onStep,
+  });
+  sim.note(() => `$ pulumi ${command}`);
+
+  for (let n = 0; n < trouble.faults; n++) {
+    const what = planFault(fly.faults, dice);
+    sim.note(() => `plan     ${what}`);
+  }
+  const triggers = new Map<number, (() => void)[]>();
+  const atCall = (number: number, work: () => void) => triggers.set(number, [...(triggers.get(number) ?? []), work]);
+  const jitter = dice.fork();
+  for (let n = 0; n < trouble.deeds; n++) {
+    const [, deed] = dice.pick([...Object.entries(deeds), ...Object.entries(platformEvents)]);
+    atCall(dice.int(1, 40), () => {
+      deed(sim).then(
+        (line) => sim.note(() => `         ${line}`),
+        (error: unknown) => broken.reject(error),
+      );
+    });
+  }
+  if (trouble.end !== "none") {
+    const call = dice.chance(0.3) ? dice.int(1, 8) : dice.int(1, 60);
+    atCall(call, () => {
+      sim.note(() => `*        ${trouble.end}`);
+      if (trouble.end === "Ctrl-C") return engine.interrupt();
+      const all = trouble.end === "kill -9 of all";
+      if (all) alive = false;
+      host.kill(all);
+      if (all) died.resolve(undefined);
+    });
+  }
+
+  let calls = 0;
+  const outOfService = new Set<string>();
+  sim.onSent = () => {
+    calls++;
+    for (const work of triggers.get(calls) ?? []) clock.after(jitter.int(0, 200), work);
+  };
+  sim.onAnswered = (request, status) => guard(() => watchWidth(request.path, request.method, status));
+
+  const outcome = await clock.until(
+    Promise.race([command === "up" ? engine.up(program(sim.stack)) : engine[command](), died.promise, broken.promise]),
+    longestMs,
+  );
+  // The process ends, and its timers with it.
+  host.kill(true);
+  alive = false;
+  fly.faults.clear();
+  sim.onSent = () => {};
+  sim.onAnswered = () => {};
+  sim.note(() =>
+    outcome
+      ? `${command} ${outcome.ok ? "ended well" : `failed: ${outcome.errors.map(({ name, message }) => `${name}: ${message}`).join(" | ")}`}`
+      : `${command} was killed; pending: ${[...state.pending].map(([name, what]) => `${what} ${name}`).join(", ") || "nothing"}`,
+  );
+  // What had left before the end arrives or is lost before anybody runs it again.
+  while (sim.inFlight > 0) await clock.pass(100);
+  if (trouble.faults > 0 || trouble.end !== "none") sim.mayHoldSince = clock.now();
+
+  nothingTwice(sim);
+  untouched(foreign, sim);
+  if (!outcome || trouble.end === "kill -9 of the host") forgetWhatWasCut();
+  if (outcome?.ok) ended(outcome);
+  return outcome;
+
+  function onStep(step: Step, phase: "begun" | "ended"): void {
+    const pop = popOf(step.name);
+    sim.note(() => `engine   ${step.operation} ${step.name} ${phase === "begun" ? "..." : (step.error ?? "done")}`);
+    if (!pop) return;
+    // A delete that ended half-way cannot tell the state what is left: Pulumi has no words for it.
+    if (phase === "ended" && step.operation === "delete" && step.error !== undefined)
+      disturb(sim, pop, { drift: true, rest: true });
+    if (phase === "ended" && step.operation === "create" && step.error !== undefined && !step.outs)
+      sim.unknownToState.add(pop);
+    if (step.name !== machineOf(pop)) return;
+    if (phase === "begun") {
+      before.set(pop, beforeOf(sim, pop));
+      return;
+    }
+    if (step.operation !== "create" && step.operation !== "update") return;
+    guard(() => {
+      if (step.error !== undefined) return failureIsTrue(sim, step, before.get(pop) as Before);
+      successIsTrue(sim, step);
+    });
+  }
+
+  /** Whoever we take out of service must come back before too many others go. */
+  function watchWidth(path: string, method: string, status: number): void {
+    const id = machineIn(path);
+    if (!id || status !== 200) return;
+    const verb = path.split("/machines/")[1]?.split("/")[1];
+    if (method === "DELETE" && !verb) outOfService.delete(id);
+    if (verb === "uncordon") outOfService.delete(id);
+    if (verb !== "cordon") return;
+    const name = sim.world.machines[id]?.name ?? "";
+    if (!sim.stack.pops.some((it) => it.name === name) || state.pending.get(machineOf(name)) === "delete") return;
+    outOfService.add(id);
+    if (outOfService.size > widthOf(sim.stack))
+      throw new Violation(
+        `${outOfService.size} machines were taken out of service at once, ${widthOf(sim.stack)} is allowed`,
+      );
+  }
+
+  /** What was under way when the process died is unknown to the next run until a refresh, as Pulumi says itself. */
+  function forgetWhatWasCut(): void {
+    for (const name of [
+      ...state.pending.keys(),
+      ...(outcome?.steps ?? []).filter((it) => it.error?.startsWith("rpc")).map((it) => it.name),
+    ]) {
+      const pop = popOf(name);
+      // A machine that was stopped to be deleted looks like one that somebody stopped.
+      disturb(sim, pop ?? name, { drift: true, rest: state.pending.get(name) === "delete" });
+      if (pop && state.pending.get(name) === "create") sim.unknownToState.add(pop);
+    }
+  }
+
+  function ended({ ok }: Outcome): void {
+    if (command === "up") allRight(sim, began);
+    if (command === "destroy") allGone(sim);
+    if (command === "refresh") {
+      const unreachable = new Set(
+        liveMachines(sim)
+          .filter((it) => sim.world.unreachableZones.includes(it.zone))
+          .map((it) => it.name),
+      );
+      for (const [name, known] of sim.disturbed)
+        if (known.at < began && !unreachable.has(name)) sim.disturbed.set(name, { ...known, drift: false });
+    }
+    if (trouble.faults === 0 && clock.now() - sim.mayHoldSince > leaseMs && ok) noLeaseLeft(sim, defaultSettings.owner);
+  }
+}
+
+/** Long enough for every lease of a process that is no more. */
+export async function leasesEnd(sim: Sim): Promise<void> {
+  await sim.clock.pass(leaseMs);
+  noLeaseLeft(sim, defaultSettings.owner);
+}

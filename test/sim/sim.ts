@@ -1,0 +1,179 @@
+/** One simulated world: local Fly's rules, a stack, its state, and what has happened to whom. */
+import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
+import type { Quirks } from "../../local/fly/quirks.ts";
+import type { ApiRequest } from "../../local/fly/request.ts";
+import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
+import { emptyWorld, type MachineRow, type VolumeRow, type World } from "../../local/fly/world.ts";
+import { Fly } from "../../providers/fly/api.ts";
+import type { FlyOptions } from "../../providers/fly/http.ts";
+import { type SimClock, simClock } from "./clock.ts";
+import { type Dice, dice } from "./dice.ts";
+import { type EngineState, emptyState } from "./engine.ts";
+import type { Network } from "./host.ts";
+import type { StackSpec } from "./stack.ts";
+
+/** The rules say this cannot be. */
+export class Violation extends Error {}
+
+/** Somebody or something other than us changed a PoP, and no refresh has seen it yet. */
+export interface Disturbance {
+  /** What a refresh is meant to see: config, cordon, a missing object, size. */
+  drift: boolean;
+  /** Stopped, suspended or fallen over: nothing that a stack wants or not. */
+  rest: boolean;
+  /** The last time, by the clock. */
+  at: number;
+}
+
+export interface Sim {
+  seed: number;
+  clock: SimClock;
+  /** What the scenario asks. */
+  dice: Dice;
+  fly: LocalFly;
+  /** The very rows, not a copy: read only, but by `hand.ts` and `platform.ts`. */
+  world: World;
+  runner: StateRunner;
+  network: Network;
+  client: (options: FlyOptions) => Fly;
+  stack: StackSpec;
+  state: EngineState;
+  quirks: Quirks;
+  /** Images whose machines may fall over after they were rightly called good. */
+  crashers: Set<string>;
+  /** False while nothing behind the PoPs answers, so that no check of any version passes. */
+  originUp: boolean;
+  disturbed: Map<string, Disturbance>;
+  /** PoPs whose machine or volume may exist without the state knowing: a create that was cut off, or ended without a word of what it made. */
+  unknownToState: Set<string>;
+  /** When a host of ours last called for a machine, by its id. */
+  calledAt: Map<string, number>;
+  /** When the last call landed of a run that may have been kept from letting go of its leases. */
+  mayHoldSince: number;
+  /** A line of the history; the text is made only when somebody keeps it. */
+  note(text: () => string): void;
+  /** Called for every request our hosts send, in the order they leave. */
+  onSent: (request: ApiRequest) => void;
+  onAnswered: (request: ApiRequest, status: number) => void;
+  /** Requests that have left a host and not come to their end. */
+  inFlight: number;
+}
+
+export interface SimOptions {
+  seed: number;
+  /** Keeps the history. Costs time, so only a seed that failed is told to. */
+  history?: string[] | undefined;
+  /** The client of a deliberately broken variant. */
+  client?: ((options: FlyOptions) => Fly) | undefined;
+}
+
+export const token = "sim-token";
+
+export async function createSim({ seed, history, client }: SimOptions): Promise<Sim> {
+  const all = dice(seed);
+  const clock = simClock();
+  const started = clock.now();
+  const scenario = all.fork();
+  const wire = all.fork();
+  const defaults: Partial<Behaviour> = {
+    check: () => (sim.originUp ? { passing: true, output: "200 OK" } : { passing: false, output: "502 Bad Gateway" }),
+  };
+  const runner = createStateRunner(clock, defaults);
+  const world = emptyWorld();
+  const quirks: Quirks = {
+    bornMs: scenario.chance(0.3) ? scenario.int(100, 3_000) : 0,
+    boundMs: scenario.chance(0.3) ? scenario.int(1_000, 100_000) : 0,
+    stillActiveMs: scenario.chance(0.3) ? scenario.int(500, 10_000) : 0,
+    mirrorChecks: scenario.chance(0.2),
+    rateLimits: scenario.chance(0.3),
+  };
+  const fly = await createLocalFly({
+    clock,
+    runner,
+    random: all.fork().random,
+    store: { load: () => world, save: () => {} },
+    token,
+    settings: { hostsPerRegion: 3 },
+    quirks,
+  });
+  const sim: Sim = {
+    seed,
+    clock,
+    dice: scenario,
+    fly,
+    world,
+    runner,
+    client: client ?? ((options) => new Fly(options)),
+    network: {
+      clock,
+      dice: wire,
+      token,
+      handle: fly.handle,
+      onSent(request) {
+        sim.inFlight++;
+        const machine = machineIn(request.path);
+        if (machine) sim.calledAt.set(machine, clock.now());
+        sim.onSent(request);
+      },
+      onAnswered(request, status, body) {
+        sim.inFlight--;
+        sim.note(() => `api      ${request.method} ${request.path}${query(request)} -> ${answer(status, body)}`);
+        sim.onAnswered(request, status);
+      },
+    },
+    stack: undefined as unknown as StackSpec,
+    state: emptyState(),
+    quirks,
+    crashers: new Set(),
+    originUp: true,
+    disturbed: new Map(),
+    unknownToState: new Set(),
+    calledAt: new Map(),
+    mayHoldSince: Number.NEGATIVE_INFINITY,
+    note: history
+      ? (text) => history.push(`${((clock.now() - started) / 1000).toFixed(3).padStart(9)} ${text()}`)
+      : () => {},
+    onSent: () => {},
+    onAnswered: () => {},
+    inFlight: 0,
+  };
+  return sim;
+}
+
+export const machineIn = (path: string): string | undefined => /\/machines\/([0-9a-f]{14})/.exec(path)?.[1];
+
+const query = ({ query }: ApiRequest): string => {
+  const text = String(query ?? "");
+  return text ? `?${decodeURIComponent(text)}` : "";
+};
+
+function answer(status: number, body: string): string {
+  if (status === 0) return "no answer, connection dropped";
+  if (status >= 400) return `${status} ${body.slice(0, 160)}`;
+  try {
+    const { instance_id, state, nonce } = JSON.parse(body) as Record<string, unknown>;
+    return [status, state, instance_id && String(instance_id).slice(-6), nonce].filter(Boolean).join(" ");
+  } catch {
+    return String(status);
+  }
+}
+
+export const liveMachines = (sim: Sim, name?: string): MachineRow[] =>
+  Object.values(sim.world.machines).filter(
+    (it) =>
+      it.app === sim.stack.app && it.state !== "destroyed" && it.state !== "destroying" && (!name || it.name === name),
+  );
+
+export const liveVolumes = (sim: Sim, name?: string): VolumeRow[] =>
+  Object.values(sim.world.volumes).filter(
+    (it) => it.app === sim.stack.app && it.state === "created" && (!name || it.name === name),
+  );
+
+/** Somebody else did something to a PoP. */
+export function disturb(sim: Sim, pop: string, what: { drift?: boolean; rest?: boolean }): void {
+  const { drift = false, rest = false } = sim.disturbed.get(pop) ?? {};
+  sim.disturbed.set(pop, { drift: drift || !!what.drift, rest: rest || !!what.rest, at: sim.clock.now() });
+}
+
+export const wasDisturbed = (sim: Sim, pop: string, since: number): boolean =>
+  (sim.disturbed.get(pop)?.at ?? Number.NEGATIVE_INFINITY) >= since;

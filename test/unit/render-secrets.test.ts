@@ -1,0 +1,57 @@
+import { expect, test } from "vitest";
+import { certsConfig } from "../../image/render/certs.ts";
+import { secrets, secretsManifest } from "../../image/render/secrets.ts";
+import type { Luggage, Vault } from "../../image/spec.ts";
+import { spec } from "./render-spec.ts";
+
+const carried: Luggage = { source: { kind: "files", dir: "." }, command: ["x"], env: {} };
+
+test("an image needs what its parts need, each readable by its part alone", () => {
+  expect(secrets(spec)).toEqual([
+    { name: "collector/collectorToken", key: "collectorToken", owner: "luggage-collector" },
+    { name: "tailscaleAuthKey", key: "tailscaleAuthKey", owner: "root" },
+    { name: "vaultRoleId", key: "vaultRoleId", owner: "certs" },
+    { name: "vaultSecretId", key: "vaultSecretId", owner: "certs" },
+  ]);
+  const { secrets: all } = JSON.parse(secretsManifest(spec));
+  expect(all).toHaveLength(4);
+  for (const it of all) expect(it).toMatchObject({ mode: "0400", group: it.owner, sopsFile: "/etc/pop/sealed.yaml" });
+});
+
+test("nothing that is needed is nothing", () => {
+  expect(secrets({ luggage: { blog: carried } })).toEqual([]);
+});
+
+test("the same secret may be two pieces of luggage's, each with a file of its own", () => {
+  const luggage = { blog: { ...carried, secrets: ["token"] }, shop: { ...carried, secrets: ["token"] } };
+  expect(secrets({ luggage }).map(({ name }) => name)).toEqual(["blog/token", "shop/token"]);
+});
+
+test.each(["", "../x", "a/b", "a b", "1a", "-a", "a".repeat(65)])("refuses %j as the name of a secret", (key) => {
+  expect(() => secrets({ luggage: { blog: { ...carried, secrets: [key] } } })).toThrow(/not the name of a secret/);
+});
+
+test("the vault is asked for every site's certificate, under the name it has there", () => {
+  const { vault } = spec.certificates as { vault: Vault };
+  expect(JSON.parse(certsConfig(spec, vault))).toEqual({
+    address: "https://vault.tail.example:8200",
+    caFile: "/etc/pop/vault-ca.pem",
+    roleIdFile: "/run/secrets/vaultRoleId",
+    secretIdFile: "/run/secrets/vaultSecretId",
+    mount: "kv",
+    path: "certbot/domains/{domain}",
+    certificates: [
+      { host: "api.example.org" },
+      { host: "blog.example.org" },
+      { host: "example.org" },
+      { host: "shop.example.org", domain: "example.org" },
+      { host: "status.example.org" },
+      { host: "www.example.org" },
+    ],
+  });
+});
+
+test("refuses a vault's address with a path or a token", () => {
+  for (const address of ["https://vault.test/v1", "https://token@vault.test", "vault.test"])
+    expect(() => certsConfig(spec, { address, mount: "kv", path: "x" })).toThrow(/not an http or https URL/);
+});
