@@ -1,6 +1,9 @@
 import { defineConfig } from "vitest/config";
 
-/** One project a folder of test/, so that `npm run test:fast` can leave out what needs Docker. */
+/**
+ * One project a folder of test/, so that `npm run test:fast` can leave out what needs Docker. Patience is for a machine without any cache, where
+ * images are compiled from nothing.
+ */
 const project = (name: string, timeout: number) => ({
   test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout: timeout, hookTimeout: timeout },
 });
@@ -12,8 +15,8 @@ export default defineConfig({
       project("provider", 20_000),
       project("sim", 180_000),
       project("engine", 180_000),
-      project("image", 600_000),
-      project("e2e", 900_000),
+      project("image", 1_800_000),
+      project("e2e", 1_800_000),
       // Minutes of load and waiting: npm run soak.
       project("soak", 1_800_000),
     ],

@@ -22,11 +22,15 @@ export async function deploy(progress: (line: string) => void): Promise<Changes>
     if (event.diagnosticEvent?.severity === "error") errors.push(plainText(event.diagnosticEvent.message));
     if (event.summaryEvent) changes = { ...event.summaryEvent.resourceChanges } as Changes;
   };
+  // Ctrl-C reaches the CLI by itself, and it must end first: it has a state to save. A second one ends us as well.
+  const wait = () => progress("interrupted: Pulumi ends what is under way and saves its state");
+  process.once("SIGINT", wait);
   try {
+    const stale = await staleLock();
     if (mendCheckpoint(paths.state))
       progress("the last run was killed while it wrote its state: going back to the backup");
     const stack = await openStack();
-    await unlock(stack);
+    if (stale) await stack.cancel();
     if (await wasCutOff()) {
       progress("the last run was cut off: reading what it left");
       // Safe, because a create finds what an earlier one made.
@@ -36,6 +40,8 @@ export async function deploy(progress: (line: string) => void): Promise<Changes>
     await stack.up({ onEvent, suppressOutputs: true, suppressProgress: true, color: "never" });
   } catch (error) {
     throw failure(errors, error);
+  } finally {
+    process.removeListener("SIGINT", wait);
   }
   return changes;
 }
@@ -51,15 +57,28 @@ async function openStack(): Promise<Stack> {
   );
 }
 
-/** A CLI that was killed leaves its lock behind, and every later one would refuse to start. Locks of living processes stay. */
-async function unlock(stack: Stack): Promise<void> {
+/** How long a CLI that was interrupted may take to save its state. */
+const lastWordsMs = 20_000;
+
+/** True when a CLI that was killed left its lock behind: every later one would refuse to start. One that still ends is waited for; who lives on keeps it. */
+async function staleLock(): Promise<boolean> {
+  const deadline = Date.now() + lastWordsMs;
+  let holders = await lockHolders();
+  while (holders.some(isAlive) && Date.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    holders = await lockHolders();
+  }
+  return holders.length > 0 && !holders.some(isAlive);
+}
+
+/** Processes that hold the stack's lock, dead or alive. */
+async function lockHolders(): Promise<number[]> {
   const entries = await readdir(paths.locks, { recursive: true, withFileTypes: true }).catch(() => []);
   const files = entries.filter((entry) => entry.isFile() && entry.name.endsWith(".json"));
-  if (files.length === 0) return;
-  const holders = await Promise.all(
-    files.map(async (file) => JSON.parse(await readFile(join(file.parentPath, file.name), "utf8")) as { pid?: number }),
+  const texts = await Promise.all(
+    files.map((file) => readFile(join(file.parentPath, file.name), "utf8").catch(() => "{}")),
   );
-  if (holders.every(({ pid }) => pid !== undefined && !isAlive(pid))) await stack.cancel();
+  return texts.flatMap((text) => (JSON.parse(text || "{}") as { pid?: number }).pid ?? []);
 }
 
 /** True when the CLI was ended while something was being made: until a refresh every run would warn of it. */
