@@ -23,3 +23,15 @@ test.each([
   expect(mendCheckpoint(file)).toBe(mended);
   expect(existsSync(file) ? readFileSync(file, "utf8") : undefined).toBe(after);
 });
+
+test("attributes cut off are removed: without any the backend reads the state as it is", () => {
+  const file = files('{"a":1}', '{"a":0}');
+  writeFileSync(`${file}.attrs`, "");
+  writeFileSync(`${file}.bak.attrs`, "{}");
+  expect(mendCheckpoint(file)).toBe(true);
+  expect([existsSync(`${file}.attrs`), existsSync(`${file}.bak.attrs`), readFileSync(file, "utf8")]).toEqual([
+    false,
+    true,
+    '{"a":1}',
+  ]);
+});
