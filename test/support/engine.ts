@@ -6,6 +6,7 @@ import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
+import type { ExpectStatic } from "vitest";
 import { stringify } from "yaml";
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
 import { serve } from "../../local/fly/http.ts";
@@ -177,4 +178,22 @@ export async function engine({ latencyMs = 0, files = {} }: EngineOptions = {}):
       rmSync(home, { recursive: true, force: true });
     },
   };
+}
+
+/** What must be after any story: each PoP once, serving the wanted image, nothing leased, nothing doubled, nothing more to do. */
+export async function allWell(it: Engine, expect: ExpectStatic, version: number) {
+  const { machines, volumes, addresses } = it.fly.snapshot();
+  const alive = Object.values(machines).filter(({ state }) => state !== "destroyed");
+  expect(
+    alive
+      .map(({ name, state, cordoned, lease }) => ({ name, state, cordoned, lease }))
+      .toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+  ).toEqual(["cdg-1", "ewr-1"].map((name) => ({ name, state: "started", cordoned: false, lease: undefined })));
+  expect(Object.values(it.machines()).map((machine) => machine.image)).toEqual([image(version), image(version)]);
+  expect(Object.values(volumes).filter(({ state }) => state === "created")).toHaveLength(2);
+  expect(addresses).toHaveLength(2);
+  it.mutations();
+  const again = await it.up();
+  expect(again.code, again.output).toBe(0);
+  expect(it.mutations()).toEqual([]);
 }
