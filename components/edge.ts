@@ -4,6 +4,7 @@ import { Address } from "../providers/fly/address.ts";
 import { App } from "../providers/fly/app.ts";
 import { SidecarImage } from "./image.ts";
 import { Pop } from "./pop.ts";
+import { rolloutOrder, widths } from "./rollout.ts";
 
 export interface EdgeArgs extends EdgeConfig {
   /** Stack the edge belongs to, organization/project/stack: how its machines are known as its own. */
@@ -57,24 +58,23 @@ export class Edge extends pulumi.ComponentResource {
           adopt: args.adopt.pops[it.name],
           rollout: {
             ...args.rollout,
-            // However wide the stack file allows it: one PoP always serves.
-            maxUnavailable: Math.max(1, Math.min(args.rollout.maxUnavailable, args.pops.length - 1)),
+            ...widths(args.pops, it.region, args.rollout.maxUnavailable),
             after: after.map(({ machine }) => machine),
           },
         },
         own,
       );
-    const canaries = args.pops
-      .filter((it) => it.name === args.rollout.canary)
-      .map((it) => [it.name, pop(it, [])] as const);
-    const first = canaries.map(([, it]) => it);
-    const others = args.pops
-      .filter((it) => it.name !== args.rollout.canary)
-      .map((it) => [it.name, pop(it, first)] as const);
+    const pops: Record<string, Pop> = {};
+    let canary: Pop[] = [];
+    for (const it of rolloutOrder(args.pops, args.rollout.canary)) {
+      const made = pop(it, canary);
+      pops[it.name] = made;
+      if (it.name === args.rollout.canary) canary = [made];
+    }
 
     this.app = app.id;
     this.addresses = pulumi.output(Object.fromEntries(addresses.map(([type, address]) => [type, address.ip])));
-    this.pops = Object.fromEntries([...canaries, ...others]);
+    this.pops = pops;
     this.registerOutputs({
       app: this.app,
       addresses: this.addresses,

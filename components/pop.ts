@@ -24,6 +24,8 @@ export interface PopArgs extends MachineShape {
   rollout: {
     /** PoPs out of service at once. */
     maxUnavailable: number;
+    /** PoPs of one region out of service at once. */
+    maxUnavailableInRegion: number;
     /** Seconds between cordon and stop. */
     drainSeconds: number;
     /** Seconds a new version may take until its checks pass. */
@@ -77,6 +79,7 @@ export class Pop extends pulumi.ComponentResource {
         timeoutSeconds: rollout.timeoutSeconds,
         drainSeconds: rollout.drainSeconds,
         maxUnavailable: rollout.maxUnavailable,
+        maxUnavailableInRegion: rollout.maxUnavailableInRegion,
       },
       { parent: this, dependsOn: rollout.after },
     );

@@ -66,8 +66,8 @@ the seed is fixed, so the same code gives the same numbers.
 - **A new image** is held back by the width, \`rollout.maxUnavailable\`. Fly counts updates, leases, cordons and reads by machine, not by app, and no
   machine is asked more often than it may be: none of its limits comes near, at any width. The step of one PoP takes ${duration(each)}, of which the drain is
   ${drainSeconds} s; the whole takes the canary's step and then one for each round of as many as go at once.
-- So twice the width is half the time, and what one may miss of the edge decides how wide it can be. Where the width reaches the number of PoPs of a region,
-  all of it may be out at once, since the PoPs of a region follow each other: the column "of one region" says what was seen.
+- So twice the width is half the time, and what one may miss of the edge decides how wide it can be. Of a region with several PoPs no more than half
+  are out at once, however wide, and regions take turns: the column "of one region" says what was seen.
 - The engine is a limit too: \`pulumi up\` works on 4 resources a CPU at once unless it is told otherwise, so a wider rollout needs \`--parallel\` above its width.
   With few at once it also makes all volumes before the first machine, which takes a first \`up\` to Fly's limit twice, one after the other.
 

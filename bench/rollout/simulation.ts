@@ -2,6 +2,7 @@
 import type { AxiosAdapter } from "axios";
 import { machineConfig, mountPath } from "../../components/machine-config.ts";
 import { volumeName } from "../../components/pop.ts";
+import { rolloutOrder, widths } from "../../components/rollout.ts";
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
 import { seeded } from "../../local/fly/random.ts";
 import { createStateRunner, passingAfter } from "../../local/fly/state-runner.ts";
@@ -63,7 +64,7 @@ const limitMs = 86_400_000;
 const token = "simulated";
 
 /** Makes `count` PoPs over all regions, then gives them one new image after the other, one for each width. */
-export async function simulate(count: number, widths: readonly number[]): Promise<Step[]> {
+export async function simulate(count: number, rollouts: readonly number[]): Promise<Step[]> {
   const clock = simClock();
   const runner = createStateRunner(clock, {
     pullMs: pace.pull,
@@ -96,12 +97,12 @@ export async function simulate(count: number, widths: readonly number[]): Promis
       pops.push(await create(name, region, first));
     }),
   ];
-  for (const [index, width] of widths.entries()) {
+  for (const [index, width] of rollouts.entries()) {
     const now = context();
-    const ordered = pops.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+    const ordered = rolloutOrder(pops, undefined);
     const one = async (pop: Pop) => {
       const config = { ...pop.inputs.config, image: image(index + 2) };
-      const inputs = { ...pop.inputs, config, maxUnavailable: width };
+      const inputs = { ...pop.inputs, config, ...widths(pops, pop.region, width) };
       pop.outs = await machineHandler.update(pop.id, pop.outs, inputs, now);
       pop.inputs = inputs;
     };
@@ -182,6 +183,7 @@ async function create(name: string, region: string, context: Context): Promise<P
     timeoutSeconds: 300,
     drainSeconds,
     maxUnavailable: 1,
+    maxUnavailableInRegion: 1,
   };
   return { name, region, inputs, ...(await machineHandler.create(inputs, context)) };
 }

@@ -94,7 +94,7 @@ export const Rollout = z
         unit: "PoPs",
         takes: wholeNumber(1, 10_000, "PoPs"),
         meaning:
-          "PoPs that may change at the same time, after the canary. However many: one PoP always serves, where there are two.",
+          "PoPs that may change at the same time, after the canary. However many: one PoP always serves, where there are two, and half of a region that has several.",
         default: code(defaults.maxUnavailable),
       })
       .optional(),

@@ -25,6 +25,7 @@ const lifecycle = {
   timeoutSeconds: "ignored",
   drainSeconds: "ignored",
   maxUnavailable: "ignored",
+  maxUnavailableInRegion: "ignored",
 } satisfies Record<keyof MachineInputs, Fate>;
 
 export const MachineInputs = z.strictObject({
@@ -52,6 +53,8 @@ export const MachineInputs = z.strictObject({
   drainSeconds: z.int().min(0),
   /** Machines of the app that may be out of service at once. */
   maxUnavailable: z.int().min(1),
+  /** Machines of the app in this region that may be out of service at once. */
+  maxUnavailableInRegion: z.int().min(1),
 });
 export type MachineInputs = z.infer<typeof MachineInputs>;
 export type MachineOutputs = MachineInputs & {
@@ -286,12 +289,13 @@ export const machineHandler = {
   },
 } satisfies Handler<MachineInputs, MachineOutputs>;
 
-/** Whatever takes a machine out of service waits for its turn among those of the app. */
+/** Whatever takes a machine out of service waits for its turn among those of the region and of the app. */
 const inTurn = <T>(
-  { app, pop, maxUnavailable }: MachineInputs,
+  { app, pop, region, maxUnavailable, maxUnavailableInRegion }: MachineInputs,
   { rollout, log }: Context,
   work: () => Promise<T>,
-): Promise<T> => rollout.turn({ app, pop, width: maxUnavailable, log }, work);
+): Promise<T> =>
+  rollout.turn({ app, pop, region, width: maxUnavailable, widthInRegion: maxUnavailableInRegion, log }, work);
 
 /** Waits for the end that was asked for, so that nginx may finish what it serves. Whoever does not end in time is destroyed all the same. */
 async function untilStopped(

@@ -1,5 +1,6 @@
 /**
- * The gate of a rollout: at most so many machines of an app are out of service at once, and after the first failure no further one is touched.
+ * The gate of a rollout: at most so many machines of an app, and of one region of it, are out of service at once, and after the first failure no
+ * further one is touched.
  * One dynamic host serves all resources of a phase, so a gate at module scope is shared by all of them.
  */
 
@@ -15,8 +16,12 @@ export interface Place {
   app: string;
   /** For messages, e.g. cdg-1. */
   pop: string;
+  /** Fly region code. */
+  region: string;
   /** How many machines of the app may be out of service at once. */
   width: number;
+  /** How many of them in this region. */
+  widthInRegion: number;
   log: (line: string) => void;
 }
 
@@ -31,18 +36,23 @@ export class RolloutStopped extends Error {
 }
 
 export function createRollout(): Rollout {
-  const gates = new Map<string, { limit: LimitFunction; failed: string | undefined }>();
-  const gateOf = (app: string, width: number) => {
-    const gate = gates.get(app) ?? { limit: pLimit(width), failed: undefined };
+  const gates = new Map<string, Gate>();
+  const gateOf = (app: string, width: number): Gate => {
+    const gate = gates.get(app) ?? { limit: pLimit(width), regions: new Map(), failed: undefined };
     gates.set(app, gate);
     return gate;
   };
+  const regionOf = ({ regions }: Gate, region: string, width: number): LimitFunction => {
+    const limit = regions.get(region) ?? pLimit(width);
+    regions.set(region, limit);
+    return limit;
+  };
   return {
-    turn({ app, pop, width, log }, work) {
+    turn({ app, pop, region, width, widthInRegion, log }, work) {
       const gate = gateOf(app, width);
-      if (gate.limit.activeCount + gate.limit.pendingCount >= width)
-        log(`${pop}: waits for its turn, ${width} at a time`);
-      return gate.limit(async () => {
+      const inRegion = regionOf(gate, region, widthInRegion);
+      if (isFull(inRegion)) log(`${pop}: waits for its turn, ${widthInRegion} at a time in ${region}`);
+      const guarded = async () => {
         if (gate.failed !== undefined) throw new RolloutStopped(pop, gate.failed);
         try {
           return await work();
@@ -51,7 +61,23 @@ export function createRollout(): Rollout {
           if (!(error instanceof HostUnreachable)) gate.failed ??= pop;
           throw error;
         }
+      };
+      // The region first: whoever waits for a neighbour takes no place from another region.
+      return inRegion(() => {
+        if (isFull(gate.limit)) log(`${pop}: waits for its turn, ${width} at a time`);
+        return gate.limit(guarded);
       });
     },
   };
 }
+
+interface Gate {
+  limit: LimitFunction;
+  /** By region code. */
+  regions: Map<string, LimitFunction>;
+  /** PoP whose failure ended the rollout. */
+  failed: string | undefined;
+}
+
+const isFull = ({ activeCount, pendingCount, concurrency }: LimitFunction): boolean =>
+  activeCount + pendingCount >= concurrency;

@@ -49,6 +49,7 @@ const machineTable: Table<MachineInputs> = {
   timeoutSeconds: [99, "ignored", "our patience"],
   drainSeconds: [0, "ignored", "our patience"],
   maxUnavailable: [2, "ignored", "our order"],
+  maxUnavailableInRegion: [2, "ignored", "our order"],
 };
 
 interface Subject {

@@ -6,7 +6,7 @@ import { planFault } from "./faults.ts";
 import { deeds, platformEvents } from "./hand.ts";
 import { createHost } from "./host.ts";
 import { disturb, liveMachines, machineIn, type Sim, Violation } from "./sim.ts";
-import { machineOf, popOf, program, widthOf } from "./stack.ts";
+import { machineOf, popOf, program } from "./stack.ts";
 import {
   allGone,
   allRight,
@@ -166,10 +166,14 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
     const name = sim.world.machines[id]?.name ?? "";
     if (!sim.stack.pops.some((it) => it.name === name) || state.pending.get(machineOf(name)) === "delete") return;
     outOfService.add(id);
-    if (outOfService.size > widthOf(sim.stack))
-      throw new Violation(
-        `${outOfService.size} machines were taken out of service at once, ${widthOf(sim.stack)} is allowed`,
-      );
+    const { pops, maxUnavailable } = sim.stack;
+    if (outOfService.size > Math.max(1, Math.min(maxUnavailable, pops.length - 1)))
+      throw new Violation(`${outOfService.size} machines were taken out of service at once`);
+    const region = sim.world.machines[id]?.region;
+    const neighbours = pops.filter((it) => it.region === region).length;
+    const out = [...outOfService].filter((it) => sim.world.machines[it]?.region === region).length;
+    if (neighbours > 1 && out * 2 > neighbours)
+      throw new Violation(`${out} of the ${neighbours} PoPs in ${region} were taken out of service at once`);
   }
 
   /** What was under way when the process died is unknown to the next run until a refresh, as Pulumi says itself. */

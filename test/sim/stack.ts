@@ -1,6 +1,7 @@
 /** The stack as its user writes it, and the program that makes resources of it: what components/edge.ts registers, as data. */
 import { guestOf, machineConfig, mountPath } from "../../components/machine-config.ts";
 import { volumeName } from "../../components/pop.ts";
+import { rolloutOrder, widths } from "../../components/rollout.ts";
 import type { Properties } from "../../providers/handler.ts";
 import type { Kind } from "../../providers/resource.ts";
 
@@ -47,19 +48,14 @@ export const machineOf = (pop: string): string => `${pop}-machine`;
 /** The PoP a resource belongs to; undefined for app and addresses. */
 export const popOf = (resource: string): string | undefined => /^(.+)-(?:volume|machine)$/.exec(resource)?.[1];
 
-/** However wide the stack file allows it: one PoP always serves. */
-export const widthOf = ({ maxUnavailable, pops }: StackSpec): number =>
-  Math.max(1, Math.min(maxUnavailable, pops.length - 1));
-
 export function program(stack: StackSpec): Declared[] {
   const { app, organization, canary } = stack;
   const declared: Declared[] = [{ name: "app", kind: "App", after: [], inputs: () => ({ app, organization }) }];
   for (const type of stack.addresses)
     declared.push({ name: type, kind: "Address", after: ["app"], inputs: (id) => ({ app: id("app"), type }) });
   const isCanary = ({ name }: PopSpec) => name === canary;
-  const inOrder = [...stack.pops.filter(isCanary), ...stack.pops.filter((it) => !isCanary(it))];
   const first = stack.pops.some(isCanary) && canary !== undefined ? [machineOf(canary)] : [];
-  for (const pop of inOrder) {
+  for (const pop of rolloutOrder(stack.pops, canary)) {
     const shape = { ...pop, cpuKind: "shared" as const };
     declared.push({
       name: volumeOf(pop.name),
@@ -92,7 +88,7 @@ export function program(stack: StackSpec): Declared[] {
         routed: true,
         timeoutSeconds: stack.timeoutSeconds,
         drainSeconds: stack.drainSeconds,
-        maxUnavailable: widthOf(stack),
+        ...widths(stack.pops, pop.region, stack.maxUnavailable),
       }),
     });
   }

@@ -76,6 +76,7 @@ export const machineInputs = (volume: string, over: Partial<MachineInputs> = {})
   timeoutSeconds: 120,
   drainSeconds: 10,
   maxUnavailable: 1,
+  maxUnavailableInRegion: 1,
   ...over,
 });
 

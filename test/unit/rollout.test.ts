@@ -3,7 +3,14 @@ import { HostUnreachable } from "../../providers/fly/errors.ts";
 import { createRollout, RolloutStopped } from "../../providers/fly/rollout.ts";
 
 const lines: string[] = [];
-const place = (pop: string, width = 1, app = "a") => ({ app, pop, width, log: (line: string) => lines.push(line) });
+const place = (pop: string, width = 1, app = "a", widthInRegion = width) => ({
+  app,
+  pop,
+  region: pop.slice(0, 3),
+  width,
+  widthInRegion,
+  log: (line: string) => lines.push(line),
+});
 
 /** Work that ends when told. */
 function job() {
@@ -71,6 +78,36 @@ test("a host that is away holds up nobody", async () => {
     "cdg-1: skipped, the host of machine m1 does not answer.",
   );
   expect(await rollout.turn(place("ewr-1"), async () => "done")).toBe("done");
+});
+
+test("of one region fewer are out at once, and whoever waits for a neighbour takes no other region's place", async () => {
+  lines.length = 0;
+  const rollout = createRollout();
+  const names = ["cdg-1", "cdg-2", "ewr-1"];
+  const jobs = names.map(job);
+  const turns = names.map((name, index) => rollout.turn(place(name, 2, "a", 1), jobs[index]?.work ?? job().work));
+  await settle();
+  expect(jobs.map(({ started }) => started)).toEqual([true, false, true]);
+  expect(lines).toEqual(["cdg-2: waits for its turn, 1 at a time in cdg"]);
+  jobs[0]?.end();
+  await settle();
+  expect(jobs[1]?.started).toBe(true);
+  for (const it of jobs) it.end();
+  await Promise.all(turns);
+});
+
+test("a failure stops the neighbours that wait in its region too", async () => {
+  const rollout = createRollout();
+  const [first, second] = [job(), job()];
+  const turns = [
+    rollout.turn(place("cdg-1", 2, "a", 1), first.work),
+    rollout.turn(place("cdg-2", 2, "a", 1), second.work),
+  ];
+  await settle();
+  first.fail(new Error("broken image"));
+  await expect(turns[0]).rejects.toThrow("broken image");
+  await expect(turns[1]).rejects.toThrow(RolloutStopped);
+  expect(second.started).toBe(false);
 });
 
 test("apps do not wait for each other", async () => {
