@@ -3,7 +3,7 @@
  * gate and its own view of the clock. Killed, nothing in it ever goes on: no timer fires, no answer arrives. What it had sent may still take effect.
  */
 import type * as pulumi from "@pulumi/pulumi";
-import axios, { type AxiosAdapter, AxiosError, AxiosHeaders, type InternalAxiosRequestConfig } from "axios";
+import { type AxiosAdapter, AxiosError, AxiosHeaders } from "axios";
 import { Dropped } from "../../local/fly/errors.ts";
 import type { ApiRequest, ApiResponse } from "../../local/fly/request.ts";
 import type { Clock } from "../../providers/clock.ts";
@@ -17,6 +17,7 @@ import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
 import { createProvider } from "../../providers/host.ts";
 import type { Kind } from "../../providers/resource.ts";
+import { toRequest } from "../support/local-fly.ts";
 import type { Dice } from "./dice.ts";
 
 export interface Host {
@@ -122,19 +123,5 @@ export function createHost(network: Network, client: (options: FlyOptions) => Fl
       alive = false;
       if (!engineToo) death.reject(new Error("rpc error: code = Unavailable desc = error reading from server: EOF"));
     },
-  };
-}
-
-function toRequest(config: InternalAxiosRequestConfig): ApiRequest {
-  const url = new URL(axios.getUri(config), "http://local");
-  const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(AxiosHeaders.from(config.headers).toJSON()))
-    headers[name.toLowerCase()] = String(value);
-  return {
-    method: (config.method ?? "get").toUpperCase(),
-    path: url.pathname,
-    query: url.searchParams,
-    headers,
-    body: config.data === undefined || config.data === null ? "" : String(config.data),
   };
 }

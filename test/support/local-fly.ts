@@ -15,7 +15,7 @@ import type { Fault, FaultWord } from "../../local/fly/faults.ts";
 import { serve } from "../../local/fly/http.ts";
 import type { Quirks } from "../../local/fly/quirks.ts";
 import { seeded } from "../../local/fly/random.ts";
-import type { ApiResponse } from "../../local/fly/request.ts";
+import type { ApiRequest, ApiResponse } from "../../local/fly/request.ts";
 import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
 import { memoryStore, type Store } from "../../local/fly/store.ts";
 import type { MachineRow, VolumeRow, World } from "../../local/fly/world.ts";
@@ -167,26 +167,31 @@ async function timed<T>(clock: VirtualClock, work: () => Promise<T>, how = { tra
 /** An axios transport that calls the rules themselves: no sockets. `clock`: a virtual one that should pass while calls wait. */
 export function inProcessAdapter(handle: LocalFly["handle"], clock?: VirtualClock): AxiosAdapter {
   return async (config) => {
-    const url = new URL(axios.getUri(config), "http://local");
-    const request = {
-      method: (config.method ?? "get").toUpperCase(),
-      path: url.pathname,
-      query: url.searchParams,
-      headers: Object.fromEntries(
-        Object.entries(AxiosHeaders.from(config.headers).toJSON()).map(([name, value]) => [
-          name.toLowerCase(),
-          String(value),
-        ]),
-      ),
-      body: config.data === undefined || config.data === null ? "" : String(config.data),
-    };
-    const work = () => handle(request);
+    const work = () => handle(toRequest(config));
     try {
       return settle(config, await (clock ? timed(clock, work) : work()));
     } catch (error) {
       if (error instanceof Dropped) throw new AxiosError("socket hang up", "ECONNRESET", config);
       throw error;
     }
+  };
+}
+
+/**
+ * What would go over the wire. Not axios.getUri: it merges the whole config once more, a tenth of the time of a simulation; the real thing is
+ * what the tests over HTTP use.
+ */
+export function toRequest({ baseURL = "", url = "", ...config }: InternalAxiosRequestConfig): ApiRequest {
+  const query = Object.entries((config.params ?? {}) as Record<string, unknown>).filter(([, it]) => it !== undefined);
+  const headers: Record<string, string> = {};
+  for (const [name, value] of Object.entries(AxiosHeaders.from(config.headers).toJSON()))
+    headers[name.toLowerCase()] = String(value);
+  return {
+    method: (config.method ?? "get").toUpperCase(),
+    path: new URL(`${baseURL}/${url.replace(/^\//, "")}`).pathname,
+    query: new URLSearchParams(query.map(([name, value]): [string, string] => [name, String(value)])),
+    headers,
+    body: config.data === undefined || config.data === null ? "" : String(config.data),
   };
 }
 
