@@ -19,6 +19,7 @@ import type { ApiRequest, ApiResponse } from "../../local/fly/request.ts";
 import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
 import { memoryStore, type Store } from "../../local/fly/store.ts";
 import type { MachineRow, VolumeRow, World } from "../../local/fly/world.ts";
+import { wrongAnswers } from "./openapi/check.ts";
 import { type VirtualClock, virtualClock } from "./virtual-clock.ts";
 
 export interface LocalFlyTestOptions {
@@ -85,7 +86,12 @@ export async function localFly(options: LocalFlyTestOptions = {}): Promise<Local
     });
   let fly = await create();
   // The port stays the same over a restart of the server, so requests go to whoever serves now.
-  const server = await serve((request) => timed(clock, () => fly.handle(request), { tracked: true }));
+  const wrong = new Set<string>();
+  const server = await serve(async (request) => {
+    const reply = await timed(clock, () => fly.handle(request), { tracked: true });
+    for (const it of wrongAnswers(request.method, request.path, reply.status, reply.body)) wrong.add(it);
+    return reply;
+  });
   clock.trackHttp(server.port);
   const http = axios.create({
     baseURL: `${server.url}/v1`,
@@ -115,6 +121,7 @@ export async function localFly(options: LocalFlyTestOptions = {}): Promise<Local
     await server.close();
     await runner.close();
     clock.close();
+    if (wrong.size > 0) throw new Error(`answers that Fly's own document does not know:\n${[...wrong].join("\n")}`);
   };
 
   return {
@@ -182,14 +189,16 @@ export function inProcessAdapter(handle: LocalFly["handle"], clock?: VirtualCloc
  * what the tests over HTTP use.
  */
 export function toRequest({ baseURL = "", url = "", ...config }: InternalAxiosRequestConfig): ApiRequest {
-  const query = Object.entries((config.params ?? {}) as Record<string, unknown>).filter(([, it]) => it !== undefined);
+  const { pathname, searchParams } = new URL(`${baseURL}/${url.replace(/^\//, "")}`);
+  for (const [name, value] of Object.entries((config.params ?? {}) as Record<string, unknown>))
+    if (value !== undefined) searchParams.append(name, String(value));
   const headers: Record<string, string> = {};
   for (const [name, value] of Object.entries(AxiosHeaders.from(config.headers).toJSON()))
     headers[name.toLowerCase()] = String(value);
   return {
     method: (config.method ?? "get").toUpperCase(),
-    path: new URL(`${baseURL}/${url.replace(/^\//, "")}`).pathname,
-    query: new URLSearchParams(query.map(([name, value]): [string, string] => [name, String(value)])),
+    path: pathname,
+    query: searchParams,
     headers,
     body: config.data === undefined || config.data === null ? "" : String(config.data),
   };
