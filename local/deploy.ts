@@ -4,7 +4,6 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { type EngineEvent, LocalWorkspace, PulumiCommand, type Stack } from "@pulumi/pulumi/automation/index.js";
 import manifest from "../package.json" with { type: "json" };
-import { mendCheckpoint } from "./checkpoint.ts";
 import { localEnvironment } from "./environment.ts";
 import { paths, projectDir, stackName } from "./paths.ts";
 import { isAlive } from "./process.ts";
@@ -27,8 +26,6 @@ export async function deploy(progress: (line: string) => void): Promise<Changes>
   process.once("SIGINT", wait);
   try {
     const stale = await staleLock();
-    if (mendCheckpoint(paths.state))
-      progress("the last run was killed while it wrote its state: going back to the backup");
     const stack = await openStack();
     if (stale) await stack.cancel();
     if (await wasCutOff()) {

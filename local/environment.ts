@@ -10,6 +10,13 @@ import { paths, projectDir } from "./paths.ts";
  */
 const passphrase = "local";
 
+/**
+ * URL of Pulumi's file backend in a folder, without the attribute files it would write beside each state file: they are written in place, and an
+ * empty one, left by a CLI that was killed in that moment, makes every later one refuse the stack ("failed to load checkpoint: EOF"). The state file
+ * itself is replaced by a rename. The parameter: https://pkg.go.dev/gocloud.dev/blob/fileblob#URLOpener
+ */
+export const fileBackend = (folder: string): string => `file://${folder}?metadata=skip`;
+
 /** The environment of this process plus what the local stack needs. Without a running local Fly its parts are absent: config and stack commands work all the same. */
 export async function localEnvironment(): Promise<Record<string, string>> {
   const daemon = await readDaemon();
@@ -18,7 +25,7 @@ export async function localEnvironment(): Promise<Record<string, string>> {
     ...(process.env as Record<string, string>),
     // Script, language host and program take `node` from PATH.
     PATH: `${join(projectDir, "node_modules", ".bin")}${delimiter}${process.env.PATH ?? ""}`,
-    PULUMI_BACKEND_URL: `file://${paths.backend}`,
+    PULUMI_BACKEND_URL: fileBackend(paths.backend),
     PULUMI_CONFIG_PASSPHRASE: passphrase,
     PULUMI_SKIP_UPDATE_CHECK: "true",
     ...(token ? { FLY_API_TOKEN: token.trim() } : {}),

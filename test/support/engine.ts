@@ -8,6 +8,7 @@ import { homedir, tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import type { ExpectStatic } from "vitest";
 import { stringify } from "yaml";
+import { fileBackend } from "../../local/environment.ts";
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
 import { serve } from "../../local/fly/http.ts";
 import { seeded } from "../../local/fly/random.ts";
@@ -103,7 +104,7 @@ export async function engine({ latencyMs = 0, files = {} }: EngineOptions = {}):
   const environment: Record<string, string | undefined> = {
     ...process.env,
     PATH: [bin, join(root, "node_modules", ".bin"), process.env.PATH].join(delimiter),
-    PULUMI_BACKEND_URL: `file://${backend}`,
+    PULUMI_BACKEND_URL: fileBackend(backend),
     PULUMI_CONFIG_PASSPHRASE: "test",
     PULUMI_SKIP_UPDATE_CHECK: "true",
     PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",

@@ -1,0 +1,88 @@
+/** What the components register, and that the simulation's own table of it (test/sim/stack.ts) is the same. */
+import * as pulumi from "@pulumi/pulumi";
+import { expect, test } from "vitest";
+import { Edge } from "../../components/edge.ts";
+import { parseConfig } from "../../config/parse.ts";
+import { program, type StackSpec } from "../sim/stack.ts";
+import { image } from "../support/context.ts";
+
+interface Registered {
+  name: string;
+  type: string;
+  inputs: Record<string, unknown>;
+}
+
+/** Registers an edge of this stack file; ids are "id of <name>". */
+async function register(file: Record<string, unknown>): Promise<Registered[]> {
+  const registered: Registered[] = [];
+  await pulumi.runtime.setMocks(
+    {
+      call: () => ({}),
+      newResource: ({ name, type, inputs }) => {
+        registered.push({ name, type, inputs });
+        return { id: `id of ${name.replace(/^edge-/, "")}`, state: inputs };
+      },
+    },
+    "fly-pops",
+    "prod",
+  );
+  const edge = new Edge("edge", { ...parseConfig(file), owner, registry: { server: "registry.example" } });
+  await Promise.all([edge.urn, ...Object.values(edge.pops).map(({ machine }) => machine.urn)].map(settled));
+  await pulumi.runtime.disconnect();
+  return registered;
+}
+
+const settled = <T>(output: pulumi.Output<T>): Promise<T> => new Promise((resolve) => output.apply(resolve));
+
+const owner = "me/fly-pops/prod";
+const file = {
+  app: "edge",
+  organization: "personal",
+  addresses: ["v4", "v6"],
+  regions: { ams: { replicas: 3 }, cdg: { memoryMb: 512, volumeGb: 5 } },
+  sites: [{ host: "www.example.org", origin: "http://web:8080" }],
+  imageRef: image(1),
+  rollout: { canary: "cdg", maxUnavailable: 9, drain: "5s", timeout: "90s" },
+};
+
+const simulated: StackSpec = {
+  app: "edge",
+  organization: "personal",
+  owner,
+  addresses: ["v4", "v6"],
+  pops: [
+    ...["ams-1", "ams-2", "ams-3"].map((name) => ({ name, region: "ams", cpus: 1, memoryMb: 256, volumeGb: 3 })),
+    { name: "cdg-1", region: "cdg", cpus: 1, memoryMb: 512, volumeGb: 5 },
+  ],
+  canary: "cdg-1",
+  image: image(1),
+  env: {},
+  checkInterval: "5s",
+  maxUnavailable: 9,
+  keepVolumes: false,
+  drainSeconds: 5,
+  timeoutSeconds: 90,
+};
+
+test("the simulation declares what the components register: names, kinds, inputs", async () => {
+  const registered = await register(file);
+  const own = registered.filter(({ type }) => type.startsWith("pulumi-nodejs:dynamic/fly:"));
+  const expected = program(simulated).map(({ name, kind, inputs }) => ({
+    name: `edge-${name}`,
+    kind,
+    inputs: inputs((it) => `id of ${it}`),
+  }));
+  const found = own.map(({ name, type, inputs }) => {
+    const { __provider: _, ...rest } = inputs;
+    const declared = Object.keys(expected.find((it) => it.name === name)?.inputs ?? {});
+    const unasked = Object.entries(rest).filter(([key, value]) => !declared.includes(key) && value !== undefined);
+    expect(unasked).toEqual([]);
+    return {
+      name,
+      kind: type.split(":").at(-1),
+      inputs: Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
+    };
+  });
+  const byName = <T extends { name: string }>(all: T[]) => all.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  expect(byName(found)).toEqual(byName(expected));
+});
