@@ -3,7 +3,8 @@ import { existsSync, readFileSync } from "node:fs";
 import type { ImageSpec } from "../image/spec.ts";
 import { https } from "../test/image/support/client.ts";
 import { blobBytes, duplicates, layersOf, paths } from "../test/image/support/layers.ts";
-import { Bench, build, docker, health, type Pop, until } from "../test/image/support/pop.ts";
+import { memoryOf } from "../test/image/support/memory.ts";
+import { Bench, build, docker, health, until } from "../test/image/support/pop.ts";
 import { outward } from "../test/image/support/spec.ts";
 import { type Benchmark, columns } from "./benchmark.ts";
 
@@ -111,24 +112,9 @@ async function idleMemory(bench: Bench, image: string): Promise<number> {
   // nginx's cache loader ends a minute after the start at the latest; what it holds meanwhile counts.
   return median(samples, async () => {
     await new Promise((passed) => setTimeout(passed, 1000));
-    return memoryOf(pop);
+    const { anonymousBytes, kernelBytes } = await memoryOf(pop);
+    return anonymousBytes + kernelBytes;
   });
-}
-
-/** From the container's own view of its cgroup, version 2 or 1. https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files */
-async function memoryOf(pop: Pop): Promise<number> {
-  const script =
-    "cd /sys/fs/cgroup; if [ -e memory.stat ]; then cat memory.stat; else cat memory/memory.stat; echo kernel $(cat memory/memory.kmem.usage_in_bytes); fi";
-  const { output } = await pop.exec(["/bin/sh", "-c", script]);
-  const field = (name: string): number | undefined => {
-    const [, bytes] = new RegExp(`^${name} (\\d+)$`, "m").exec(output) ?? [];
-    return bytes === undefined ? undefined : Number(bytes);
-  };
-  const anonymous = field("anon") ?? field("total_rss");
-  const kernel = field("kernel");
-  if (anonymous === undefined || kernel === undefined)
-    throw new Error(`this kernel does not say what it holds:\n${output}`);
-  return anonymous + kernel;
 }
 
 async function median(times: number, measure: () => Promise<number>): Promise<number> {

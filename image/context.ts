@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import { createHash, X509Certificate } from "node:crypto";
 import {
   chmodSync,
   lstatSync,
@@ -17,7 +17,7 @@ import { folders } from "./render/folders.ts";
 import { manifest } from "./render/manifest.ts";
 import { nginxConf } from "./render/nginx.ts";
 import { originCaFile } from "./render/nginx-origins.ts";
-import { processCompose } from "./render/process-compose.ts";
+import { processCompose, tailnetCaFile } from "./render/process-compose.ts";
 import { secrets, secretsManifest } from "./render/secrets.ts";
 import { authorizedKeys, sshdConfig } from "./render/sshd.ts";
 import { unboundConf } from "./render/unbound.ts";
@@ -51,6 +51,17 @@ export function writeContext(spec: ImageSpec, dir: string, projectDir: string): 
   sweep(folder, "", wanted);
   for (const [path, entry] of wanted) write(join(folder, path), entry);
   return folder;
+}
+
+/** A digest of all that the image is made from, hex: the same for the same files, wherever the checkout lies. Writes nothing. */
+export function contextDigest(spec: ImageSpec, projectDir: string): string {
+  const hash = createHash("sha256");
+  const files = [...context(spec, projectDir)].toSorted(([a], [b]) => (a < b ? -1 : 1));
+  for (const [path, { content, executable }] of files) {
+    hash.update(JSON.stringify([path, executable, content.length]));
+    hash.update(content);
+  }
+  return hash.digest("hex");
 }
 
 /** Configuration files by their path in the image. */
@@ -91,6 +102,8 @@ function context(spec: ImageSpec, projectDir: string): Map<string, Entry> {
   const vaultCa = spec.certificates?.vault.ca;
   if (vaultCa !== undefined)
     files.set(join("config", vaultCaFile), plain(authorities(projectDir, vaultCa, "certificates.vault.ca")));
+  if (spec.tailnet?.ca !== undefined)
+    files.set(join("config", tailnetCaFile), plain(authorities(projectDir, spec.tailnet.ca, "tailnet.ca")));
   for (const [name, { source }] of Object.entries(spec.luggage)) {
     if (source.kind === "files")
       addUserFolder(files, join("luggage", name), projectDir, source.dir, `luggage.${name}.files`);
@@ -101,7 +114,7 @@ function context(spec: ImageSpec, projectDir: string): Map<string, Entry> {
 const certificate = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
 
 /** The certificates of a PEM file, and nothing else that stands in it. Throws when it has none, or holds what must not lie in an image. */
-function authorities(projectDir: string, file: string, what: string): string {
+export function authorities(projectDir: string, file: string, what: string): string {
   const path = resolve(projectDir, file);
   if (!statSync(path, { throwIfNoEntry: false })?.isFile())
     throw new Error(`${what}: ${file} is not a file (looked at ${path}).`);

@@ -9,3 +9,6 @@ export const limits = {
   /** Seconds between two writes to it. */
   sendSeconds: 60,
 } as const;
+
+/** Seconds a machine has from its stop signal to its end: drained nginx and luggage that ends one after another within them. Fly's own default is 5. */
+export const stopSeconds = 60;

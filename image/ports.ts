@@ -8,6 +8,6 @@ export const ports = {
   nginxStatus: 1103,
   /** unbound, 127.0.0.1 only. */
   dns: 1104,
-  /** `pop health`, what Fly's checks ask: GET /healthz. */
+  /** `pop health`: GET /healthz, what Fly's checks ask, and GET /metrics, what its Prometheus does. */
   health: 1105,
 } as const;

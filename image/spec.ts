@@ -86,6 +86,21 @@ export interface Luggage {
   port?: number;
   /** Keys of the user's sops file it may read, as /run/secrets/<name>/<key>; it is started once they are there. Absent: none. */
   secrets?: string[];
+  /** What it is started after: other luggage by name, or processes of the PoP's own (render/dependencies.ts). Absent: nothing it could wait for. */
+  dependsOn?: string[];
+  /** How it shows that it works. Absent: by running. */
+  health?: LuggageHealth;
+  /** Its user is `luggage-<this>`: those that name the same one share its files. Absent: its own name. */
+  user?: string;
+}
+
+export interface LuggageHealth {
+  /** Path on its port, well when a GET is answered below 400; or a program and its arguments, well when it ends with 0. */
+  ask: { kind: "http"; path: string } | { kind: "command"; command: string[] };
+  /** Seconds between two times it is asked. */
+  everySeconds: number;
+  /** Seconds it has to answer. */
+  timeoutSeconds: number;
 }
 
 export interface Dns {
@@ -93,12 +108,18 @@ export interface Dns {
   forward: { zone: string; servers: string[] }[];
 }
 
+export type TailnetDriver = "tailscale" | "headscale";
+
 /** The private network origins are reached over. Each PoP is a node of it. */
 export interface Tailnet {
   /** MagicDNS domain of the tailnet, e.g. tail1234.ts.net: its names are asked of Tailscale's own resolver. */
   domain: string;
   /** Control server, an http or https URL without path. Absent: Tailscale's own. */
   loginServer?: string;
+  /** PEM file of the authorities of the control server instead of the public ones, on the machine that builds, relative to the project. */
+  ca?: string;
+  /** Who makes the PoPs' auth keys. Absent: the key stands among the user's secrets. */
+  driver?: TailnetDriver;
   /** Tags a PoP asks for, without their `tag:`. A tagged node's key does not expire. */
   tags: string[];
   /** Put before the PoP's name: `edge-` makes edge-cdg-1 of cdg-1. */

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -29,6 +30,49 @@ func askUnbound(port int, patience time.Duration) error {
 var loopback = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}}
 
 func askNginx(port int, patience time.Duration) error {
+	_, err := getNginx(port, "/healthz", patience)
+	return err
+}
+
+// getNginx is the text of a page of its private server.
+func getNginx(port int, path string, patience time.Duration) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", port, path), nil)
+	if err != nil {
+		return "", err
+	}
+	answer, err := loopback.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, 4096))
+	if err != nil {
+		return "", err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("nginx answered %d", answer.StatusCode)
+	}
+	return string(text), nil
+}
+
+type stubStatus struct{ active, accepted, handled, requests, reading, writing, waiting float64 }
+
+func askStubStatus(port int, patience time.Duration) (stubStatus, error) {
+	text, err := getNginx(port, "/status", patience)
+	if err != nil {
+		return stubStatus{}, err
+	}
+	var it stubStatus
+	_, err = fmt.Sscanf(strings.Join(strings.Fields(text), " "),
+		"Active connections: %g server accepts handled requests %g %g %g Reading: %g Writing: %g Waiting: %g",
+		&it.active, &it.accepted, &it.handled, &it.requests, &it.reading, &it.writing, &it.waiting)
+	return it, err
+}
+
+// askHealth writes what `pop health` answers, good or bad: who asks from outside the PoP has no way to its port.
+func askHealth(port int, patience time.Duration, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/healthz", port), nil)
@@ -40,11 +84,6 @@ func askNginx(port int, patience time.Duration) error {
 		return err
 	}
 	defer answer.Body.Close()
-	if _, err := io.Copy(io.Discard, io.LimitReader(answer.Body, 4096)); err != nil {
-		return err
-	}
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("nginx answered %d", answer.StatusCode)
-	}
-	return nil
+	_, err = io.Copy(out, io.LimitReader(answer.Body, 1<<20))
+	return err
 }

@@ -1,6 +1,6 @@
 package main
 
-// pop health answers GET /healthz on the health port with one JSON object and one status.
+// pop health answers GET /healthz on the health port with one JSON object and one status, and GET /metrics (metrics.go) with numbers for Prometheus.
 //
 // It has no flags; ports, hosts and the parts to expect stand in /etc/pop/pop.json. It asks nginx, unbound and tailscaled (when its socket is there)
 // themselves, and reads what postInit, secrets, certs and reload left under /run/pop. 503 only when nginx does not answer: everything else that is wrong
@@ -31,6 +31,8 @@ const (
 	patience = 2 * time.Second
 	// Checks come from Fly and from process-compose alike; one round of questions serves all of them for this long.
 	freshFor = time.Second
+	// At 10,000 requests a second some megabytes lie there meanwhile.
+	countEvery = 10 * time.Second
 	// A certificate this near its end should have been renewed long ago.
 	expiresSoon = 7 * 24 * time.Hour
 )
@@ -47,6 +49,10 @@ type report struct {
 	Recipient    string              `json:"recipient,omitempty"`
 	Parts        map[string]part     `json:"parts"`
 	Certificates []certificateStatus `json:"certificates"`
+	// Since this process started.
+	Traffic traffic `json:"traffic"`
+	// Absent where the kernel does not say.
+	Memory *memory `json:"memory,omitempty"`
 }
 
 type health struct {
@@ -54,7 +60,11 @@ type health struct {
 	run      string
 	// tailscaled's socket.
 	tailscaled string
-	now        func() time.Time
+	// Where the volume is mounted.
+	volumeFolder string
+	tally        *tally
+	memory       func() (memory, error)
+	now          func() time.Time
 
 	lock sync.Mutex
 	last report
@@ -62,11 +72,16 @@ type health struct {
 }
 
 func newHealth(manifest *Manifest, run string) *health {
-	return &health{manifest: manifest, run: run, tailscaled: tailscaledSocket, now: time.Now}
+	return &health{
+		manifest: manifest, run: run, tailscaled: tailscaledSocket, volumeFolder: volumeFolder, now: time.Now,
+		tally:  newTally(countsFile(run), manifest.Hosts),
+		memory: func() (memory, error) { return readMemory(cgroupFolder, procFolder) },
+	}
 }
 
 func serveHealth(it *health) error {
 	small.Memory()
+	go it.keepCounting()
 	server := &http.Server{
 		Addr:              fmt.Sprintf(":%d", it.manifest.Ports.Health),
 		Handler:           it,
@@ -77,16 +92,30 @@ func serveHealth(it *health) error {
 	return server.ListenAndServe()
 }
 
+// keepCounting gives back the space of nginx's lines even while nobody asks.
+func (it *health) keepCounting() {
+	for range time.Tick(countEvery) {
+		_ = it.tally.catchUp() // who asks for /healthz is told
+	}
+}
+
 func (it *health) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 	if request.Method != http.MethodGet && request.Method != http.MethodHead {
 		answer.Header().Set("Allow", "GET, HEAD")
 		http.Error(answer, "GET or HEAD", http.StatusMethodNotAllowed)
 		return
 	}
-	if request.URL.Path != "/healthz" {
+	switch request.URL.Path {
+	case "/healthz":
+		it.serveReport(answer)
+	case "/metrics":
+		it.serveMetrics(answer)
+	default:
 		http.NotFound(answer, request)
-		return
 	}
+}
+
+func (it *health) serveReport(answer http.ResponseWriter) {
 	now := it.current()
 	text, err := json.Marshal(now)
 	if err != nil {
@@ -123,12 +152,16 @@ func (it *health) ask() report {
 	asked.Wait()
 	word := it.readWord()
 	certificates, err := it.certificates(word.certs)
+	counting := it.tally.catchUp()
+	var sum traffic
+	it.tally.read(func(counts *counts) { sum = counts.traffic() })
 	parts := map[string]part{
 		"nginx": judge(failing, nginx),
 		// Sites in the cache, in the image and behind addresses go on without names.
 		"unbound":      judge(degraded, unbound),
 		"volume":       judge(degraded, it.volume()),
 		"certificates": judge(degraded, err),
+		"counts":       judge(degraded, counting),
 	}
 	for name, found := range map[string]*part{
 		"tailnet": tailnet, "secrets": secretsPart(word.secrets), "certs": it.certsPart(word.certs), "reload": reloadPart(word.reload),
@@ -139,7 +172,16 @@ func (it *health) ask() report {
 			parts[name] = part{Status: degraded, Reason: "no word from it"}
 		}
 	}
-	return report{Status: worst(parts), Pop: it.pop(), Recipient: word.recipient(), Parts: parts, Certificates: certificates}
+	for name, how := range it.manifest.Luggage {
+		parts["luggage-"+name] = it.luggagePart(name, how)
+	}
+	now := report{
+		Status: worst(parts), Pop: it.pop(), Recipient: word.recipient(), Parts: parts, Certificates: certificates, Traffic: sum,
+	}
+	if memory, err := it.memory(); err == nil {
+		now.Memory = &memory
+	}
+	return now
 }
 
 func judge(otherwise string, err error) part {

@@ -3,12 +3,14 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -176,5 +178,25 @@ func TestAClockThatJumpsBackDoesNotFreezeTheAnswer(t *testing.T) {
 	get(t, it, "GET", "/healthz")
 	if asked != 2 {
 		t.Errorf("nginx was asked %d times", asked)
+	}
+}
+
+func TestHealthIsAskedGoodOrBad(t *testing.T) {
+	for _, status := range []int{http.StatusOK, http.StatusServiceUnavailable} {
+		it := popWith(t, func(answer http.ResponseWriter, _ *http.Request) { answer.WriteHeader(status) })
+		server := httptest.NewServer(it)
+		t.Cleanup(server.Close)
+		port := int(netip.MustParseAddrPort(server.Listener.Addr().String()).Port())
+		var out strings.Builder
+		if err := askHealth(port, time.Second, &out); err != nil {
+			t.Fatal(err)
+		}
+		var seen report
+		if err := json.Unmarshal([]byte(out.String()), &seen); err != nil || seen.Pop != "cdg-1" {
+			t.Errorf("nginx answers %d: %v, got %s", status, err, out.String())
+		}
+	}
+	if err := askHealth(closedPort(t), time.Second, io.Discard); err == nil {
+		t.Error("nobody listens: no error")
 	}
 }

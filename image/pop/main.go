@@ -19,8 +19,10 @@ const usage = `usage:
   pop identity [show]          makes the PoP's host key when there is none, shows its public half as one line of JSON
   pop certs --config FILE      keeps nginx's certificates as they are in a Vault or OpenBao; --check only reads the configuration
   pop reload                   tells nginx when its certificates changed
-  pop health                   answers GET /healthz on the health port: one JSON object, one status
+  pop health                   answers GET /healthz and GET /metrics on the health port
+  pop check NAME               asks one piece of luggage how it is, and leaves word for health
   pop ask unbound              ends with 0 when unbound answers for a name of its own
+  pop ask health               prints what pop health answers
   pop self-signed              makes a certificate for every host that has none it could serve with
 `
 
@@ -43,12 +45,18 @@ func run(arguments []string) error {
 		return certs.Run(rest)
 	case "reload":
 		return reload.Run(rest)
+	case "check":
+		if len(rest) == 1 {
+			return withManifest(func(it *Manifest) error { return check(it, rest[0], runFolder) })
+		}
 	}
 	switch strings.Join(arguments, " ") {
 	case "health":
 		return withManifest(func(it *Manifest) error { return serveHealth(newHealth(it, runFolder)) })
 	case "ask unbound":
 		return withManifest(func(it *Manifest) error { return askUnbound(it.Ports.DNS, 2*time.Second) })
+	case "ask health":
+		return withManifest(func(it *Manifest) error { return askHealth(it.Ports.Health, 5*time.Second, os.Stdout) })
 	case "self-signed":
 		return withManifest(func(it *Manifest) error {
 			return selfSigned(it.Hosts, certificateFolder, runFolder+"/certs", time.Now())

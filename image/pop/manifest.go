@@ -27,6 +27,8 @@ type Manifest struct {
 		DNS         int `json:"dns"`
 		Health      int `json:"health"`
 	} `json:"ports"`
+	// Luggage that says how it is, by its name.
+	Luggage map[string]Check `json:"luggage"`
 }
 
 func readManifest(path string) (*Manifest, error) {
@@ -48,6 +50,11 @@ func readManifest(path string) (*Manifest, error) {
 	} {
 		if port < 1 || port > 65535 {
 			return nil, fmt.Errorf("%s: ports.%s is %d, allowed are 1 to 65535", path, name, port)
+		}
+	}
+	for name, how := range manifest.Luggage {
+		if err := how.problem(); err != nil {
+			return nil, fmt.Errorf("%s: luggage.%s %w", path, name, err)
 		}
 	}
 	return manifest, nil

@@ -8,6 +8,7 @@ import (
 )
 
 func TestManifest(t *testing.T) {
+	const blogCheck = `{"url":"http://127.0.0.1:9000/","everySeconds":10,"timeoutSeconds":3}`
 	const whole = `{"hosts":["a.example.test"],"ports":{"nginxStatus":1103,"dns":1104,"health":1105}}`
 	for name, test := range map[string]struct{ text, failure string }{
 		"whole":               {whole, ""},
@@ -20,6 +21,10 @@ func TestManifest(t *testing.T) {
 		"a port left out":     {strings.Replace(whole, `"dns":1104,`, "", 1), "ports.dns is 0"},
 		"an expected part":    {strings.Replace(whole, `{"hosts"`, `{"expects":["certs","tailnet"],"hosts"`, 1), ""},
 		"a part nobody knows": {strings.Replace(whole, `{"hosts"`, `{"expects":["cert"],"hosts"`, 1), `expects has "cert", allowed are tailnet, secrets, certs, reload`},
+		"luggage":             {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":`+blogCheck+`},"hosts"`, 1), ""},
+		"luggage's typo":      {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":{"ulr":"http://127.0.0.1:1/"}},"hosts"`, 1), "unknown: luggage.blog.ulr"},
+		"luggage unasked":     {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":{"everySeconds":1,"timeoutSeconds":1}},"hosts"`, 1), "luggage.blog takes exactly one of url, command"},
+		"luggage for ever":    {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":`+strings.Replace(blogCheck, "10", "0", 1)+`},"hosts"`, 1), "everySeconds and timeoutSeconds are 1 at least"},
 		"a port that is text": {strings.Replace(whole, "1104", `"1104"`, 1), "ports.dns is a string, wanted is a int"},
 	} {
 		t.Run(name, func(t *testing.T) {

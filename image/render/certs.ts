@@ -1,3 +1,4 @@
+import { ports } from "../ports.ts";
 import type { ImageSpec, Vault } from "../spec.ts";
 import { hostName, origin, originUrl } from "./names.ts";
 import { secretsFolder } from "./secrets.ts";
@@ -19,6 +20,8 @@ export function certsConfig(
   const config = {
     address: originUrl(origin(address)),
     ...(ca !== undefined && { caFile: `/${vaultCaFile}` }),
+    // A vault at home has a name of the tailnet, which the machine's own resolver does not know.
+    nameServer: `127.0.0.1:${ports.dns}`,
     ...(serverName !== undefined && { serverName: hostName(serverName) }),
     roleIdFile: `${secretsFolder}/vaultRoleId`,
     secretIdFile: `${secretsFolder}/vaultSecretId`,

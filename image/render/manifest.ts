@@ -1,6 +1,7 @@
+import { posix } from "node:path";
 import { ports } from "../ports.ts";
-import type { ImageSpec } from "../spec.ts";
-import { hostName } from "./names.ts";
+import type { ImageSpec, Luggage, LuggageHealth } from "../spec.ts";
+import { healthPath, hostName } from "./names.ts";
 import { secrets } from "./secrets.ts";
 
 /** /etc/pop/pop.json: what the helper must know of the image. Read by image/pop/manifest.go, which refuses unknown keys. */
@@ -14,5 +15,27 @@ export function manifest(spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" |
     ...(spec.certificates ? ["certs"] : []),
     "reload",
   ];
-  return `${JSON.stringify({ hosts, expects, ports: { nginxStatus, dns, health } }, null, 2)}\n`;
+  const checks = Object.entries(spec.luggage)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .flatMap(([name, it]) => (it.health ? [[name, check(name, it, it.health)]] : []));
+  const told = {
+    hosts,
+    expects,
+    ports: { nginxStatus, dns, health },
+    ...(checks.length > 0 && { luggage: Object.fromEntries(checks) }),
+  };
+  return `${JSON.stringify(told, null, 2)}\n`;
+}
+
+/** How `pop check` asks a piece of luggage. */
+function check(name: string, { port }: Luggage, { ask, everySeconds, timeoutSeconds }: LuggageHealth) {
+  const patience = { everySeconds, timeoutSeconds };
+  if (ask.kind === "http") {
+    if (port === undefined) throw new Error(`luggage.${name}.health: it is asked for a path, but it has no port.`);
+    return { url: `http://127.0.0.1:${port}${healthPath(ask.path)}`, ...patience };
+  }
+  const [program, ...rest] = ask.command;
+  if (!program) throw new Error(`luggage.${name}.health.command is empty: it wants a program and its arguments.`);
+  const folder = `/luggage/${name}`;
+  return { command: [posix.resolve(folder, program), ...rest], folder, ...patience };
 }

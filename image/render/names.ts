@@ -18,6 +18,14 @@ export function hostName(host: string): string {
 
 export const isLuggageName = (name: string): boolean => /^[a-z][a-z0-9-]{0,22}[a-z0-9]$/.test(name);
 
+/** Path and query of a URL on a piece of luggage's own port. */
+export const isHealthPath = (path: string): boolean => /^\/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]{0,200}$/.test(path);
+
+export function healthPath(path: string): string {
+  if (!isHealthPath(path)) throw new Error(`health path ${shown(path)}: not a path.`);
+  return path;
+}
+
 /** Key of the user's sops file: it becomes a file's name. */
 export const isSecretKey = (key: string): boolean => /^[A-Za-z_][A-Za-z0-9_-]{0,63}$/.test(key);
 

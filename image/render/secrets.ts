@@ -2,8 +2,16 @@ import type { ImageSpec } from "../spec.ts";
 import { isLuggageName, isSecretKey } from "./names.ts";
 import { luggageUser } from "./users.ts";
 
-/** Where the machine finds the user's sops file, encrypted to its own identity. It is no part of the image. */
-export const sealedFile = "/etc/pop/sealed.yaml";
+/** Where the machine finds what was sealed to its own identity. No part of the image: the machine is given it. */
+export const sealedFiles = {
+  /** The user's secrets. */
+  secrets: "/etc/pop/sealed.yaml",
+  /** The auth key a driver made for this PoP alone. */
+  tailnet: "/etc/pop/sealed-tailnet.yaml",
+} as const;
+
+/** Key of the auth key, in whichever file it is. */
+export const authKeyName = "tailscaleAuthKey";
 
 /** Where `pop-secrets` puts what was in it: memory, new at each boot. */
 export const secretsFolder = "/run/secrets";
@@ -15,35 +23,43 @@ interface Secret {
   key: string;
   /** Who may read it. */
   owner: string;
+  /** Which of the sealed files has it. */
+  from: keyof typeof sealedFiles;
 }
 
 type Told = Pick<ImageSpec, "luggage" | "tailnet" | "certificates">;
 
 /** What the image needs of the user's secrets, sorted by name. */
 export function secrets({ luggage, tailnet, certificates }: Told): Secret[] {
-  const own = (key: string, owner: string): Secret => ({ name: key, key, owner });
+  const own = (key: string, owner: string): Secret => ({ name: key, key, owner, from: "secrets" });
   return [
-    ...(tailnet ? [own("tailscaleAuthKey", "root")] : []),
+    ...(tailnet ? [{ ...own(authKeyName, "root"), ...(tailnet.driver && { from: "tailnet" as const }) }] : []),
     ...(certificates ? [own("vaultRoleId", "certs"), own("vaultSecretId", "certs")] : []),
-    ...Object.entries(luggage).flatMap(([name, { secrets: keys = [] }]) => keys.map((key) => carried(name, key))),
+    ...Object.entries(luggage).flatMap(([name, { secrets: keys = [], user = name }]) =>
+      keys.map((key) => carried(name, key, luggageUser(user))),
+    ),
   ].toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-function carried(luggage: string, key: string): Secret {
+function carried(luggage: string, key: string, owner: string): Secret {
   if (!isLuggageName(luggage) || !isSecretKey(key))
     throw new Error(`luggage.${luggage}.secrets: ${JSON.stringify(key)} is not the name of a secret.`);
-  return { name: `${luggage}/${key}`, key, owner: luggageUser(luggage) };
+  return { name: `${luggage}/${key}`, key, owner, from: "secrets" };
 }
+
+/** Keys the user's sops file must have, sorted, each once. */
+export const wantedKeys = (spec: Told): string[] =>
+  [...new Set(secrets(spec).flatMap(({ key, from }) => (from === "secrets" ? [key] : [])))].toSorted();
 
 /**
  * /etc/pop/secrets.json, the manifest of `pop-secrets`: a subset of sops-install-secrets'.
  * https://github.com/Mic92/sops-nix/blob/master/pkgs/sops-install-secrets/main.go
  */
 export function secretsManifest(spec: Told): string {
-  const all = secrets(spec).map(({ name, key, owner }) => ({
+  const all = secrets(spec).map(({ name, key, owner, from }) => ({
     name,
     key,
-    sopsFile: sealedFile,
+    sopsFile: sealedFiles[from],
     format: "yaml",
     mode: "0400",
     owner,

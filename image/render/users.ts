@@ -33,11 +33,12 @@ const luggageIds = { first: 20_000, count: 20_000 };
 /** All users of an image, by name. */
 export function users(spec: Pick<ImageSpec, "luggage" | "ssh">): Record<string, User> {
   const all: Record<string, User> = { ...fixed, ...(spec.ssh ? { sshd } : {}) };
-  for (const name of Object.keys(spec.luggage).toSorted()) {
-    if (!isLuggageName(name))
-      throw new Error(`luggage ${JSON.stringify(name)}: not a name for a process and its user.`);
-    const id = luggageIds.first + (fnv1a(name) % luggageIds.count);
-    all[luggageUser(name)] = { uid: id, gid: id, home: `/var/lib/luggage/${name}` };
+  for (const [luggage, { user = luggage }] of Object.entries(spec.luggage).toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+    for (const name of [luggage, user])
+      if (!isLuggageName(name))
+        throw new Error(`luggage ${JSON.stringify(name)}: not a name for a process and its user.`);
+    const id = luggageIds.first + (fnv1a(user) % luggageIds.count);
+    all[luggageUser(user)] = { uid: id, gid: id, home: `/var/lib/luggage/${user}` };
   }
   refuseTwins(all);
   return all;

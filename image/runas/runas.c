@@ -23,7 +23,7 @@
 
 extern char **environ;
 
-enum { REFUSED = 125, NOT_EXECUTABLE = 126, NOT_FOUND = 127, MAX_PASSED = 32, MAX_GROUPS = 64 };
+enum { REFUSED = 125, NOT_EXECUTABLE = 126, NOT_FOUND = 127, MAX_PASSED = 256, MAX_GROUPS = 64 };
 
 static const char search_path[] = "PATH=/usr/bin:/usr/sbin";
 

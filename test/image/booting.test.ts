@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { stopSeconds } from "../../image/limits.ts";
 import { shutdownSeconds } from "../../image/render/process-compose.ts";
 import { enterTls, https } from "./support/client.ts";
-import { Bench, build, health, type Pop, until, untilHealthy } from "./support/pop.ts";
-import { outward } from "./support/spec.ts";
+import { Bench, build, health, type Pop, states, until, untilHealthy } from "./support/pop.ts";
+import { processes } from "./support/processes.ts";
+import { outward, spec } from "./support/spec.ts";
 
 const bench = new Bench("booting");
 let image: string;
@@ -20,30 +22,6 @@ async function fingerprint(pop: Pop): Promise<string> {
   const { fingerprint256 } = socket.getPeerCertificate();
   socket.destroy();
   return fingerprint256;
-}
-
-/** uid and no_new_privs of each process, by its name in the kernel. */
-async function processes(
-  pop: Pop,
-): Promise<Record<string, { users: string[]; noNewPrivs: string; capabilities: string }[]>> {
-  const script = "for pid in /proc/[0-9]*; do echo; cat $pid/status; done 2>/dev/null";
-  const { output } = await pop.exec(["/bin/sh", "-c", script]);
-  const all: Awaited<ReturnType<typeof processes>> = {};
-  for (const status of output.split("\n\n")) {
-    const field = (name: string) => new RegExp(`^${name}:\\s*(.*)$`, "m").exec(status)?.[1] ?? "";
-    const users = [...new Set(field("Uid").split(/\s+/))];
-    const name = field("Name");
-    all[name] = [...(all[name] ?? []), { users, noNewPrivs: field("NoNewPrivs"), capabilities: field("CapEff") }];
-  }
-  return all;
-}
-
-/** What process-compose says of each process. */
-async function states(pop: Pop): Promise<Record<string, { status: string; restarts: number }>> {
-  const ask = "process-compose -u /run/process-compose.sock -L /dev/null process list -o json 2>/dev/null";
-  const { output } = await pop.exec(["/bin/sh", "-c", ask]);
-  const all = JSON.parse(output) as { name: string; status: string; restarts: number }[];
-  return Object.fromEntries(all.map(({ name, status, restarts }) => [name, { status, restarts }]));
 }
 
 describe("a machine of 256 MB", () => {
@@ -232,7 +210,7 @@ describe("a machine of 256 MB", () => {
       (seen) => seen.includes("begun"),
     );
     const began = Date.now();
-    const stopped = pop.container.stop({ t: shutdownSeconds + 5 });
+    const stopped = pop.container.stop({ t: stopSeconds });
     const another = () =>
       enterTls(pop.https, { servername: "blog.example.test" }).then(
         (it) => it.destroy(),
@@ -243,7 +221,7 @@ describe("a machine of 256 MB", () => {
     await Promise.all([stopped, ended]);
     expect(text).toContain("the end");
     expect((await pop.container.inspect()).State).toMatchObject({ ExitCode: 0, OOMKilled: false });
-    expect((Date.now() - began) / 1000).toBeLessThan(shutdownSeconds);
+    expect((Date.now() - began) / 1000).toBeLessThan(shutdownSeconds(spec));
   });
 });
 

@@ -157,6 +157,10 @@ function withOutput(error: Error): never {
   );
 }
 
+test("the helper's own tests pass, its Go is formatted, and vet finds nothing", async () => {
+  await build("vetted", spec, { target: "vetted" }).catch(withOutput);
+});
+
 describe("nothing ships that its own parser refuses", () => {
   test.each([
     ["nginx", "config/etc/nginx/nginx.conf", "\nnonsense on;\n", /unknown directive "nonsense"/],

@@ -129,7 +129,8 @@ func (it *agent) look(ctx context.Context) error {
 func (it *agent) ensureToken(ctx context.Context) (fresh bool, err error) {
 	if it.client == nil {
 		it.client, err = vault.New(vault.Options{
-			Address: it.config.Address, CAFile: it.config.CAFile, ServerName: it.config.ServerName, Namespace: it.config.Namespace, Now: it.now, Patience: it.patience,
+			Address: it.config.Address, CAFile: it.config.CAFile, ServerName: it.config.ServerName, Namespace: it.config.Namespace,
+			NameServer: it.config.NameServer, Now: it.now, Patience: it.patience,
 		})
 		if err != nil {
 			return false, err

@@ -3,6 +3,7 @@ package certs
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -23,6 +24,8 @@ type Config struct {
 	ServerName string `json:"serverName"`
 	// Absent: none.
 	Namespace string `json:"namespace"`
+	// Name server that knows the address's host, such as 127.0.0.1:1104: names of a tailnet are not in public DNS. Absent: the system's.
+	NameServer string `json:"nameServer"`
 	// Files with the AppRole's two halves; read at each login, white space around them is cut.
 	RoleIDFile   string `json:"roleIdFile"`
 	SecretIDFile string `json:"secretIdFile"`
@@ -106,6 +109,11 @@ func (it *Config) mistakes() error {
 	say := func(format string, arguments ...any) { found = append(found, fmt.Errorf(format, arguments...)) }
 	if err := vault.CheckAddress(it.Address); err != nil {
 		found = append(found, err)
+	}
+	if it.NameServer != "" {
+		if _, err := netip.ParseAddrPort(it.NameServer); err != nil {
+			say("nameServer is %q: wanted is an address and a port, such as 127.0.0.1:53", it.NameServer)
+		}
 	}
 	if it.RoleIDFile == "" || it.SecretIDFile == "" {
 		say("roleIdFile and secretIdFile are wanted, both")

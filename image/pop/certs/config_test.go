@@ -27,6 +27,8 @@ func TestConfigMistakes(t *testing.T) {
 		"a typo":                     {`"address"`, `"adress"`, "unknown: adress"},
 		"a typo below":               {`"domain"`, `"domian"`, "unknown: certificates[1].domian"},
 		"not JSON":                   {`{"address"`, `{address`, "not JSON"},
+		"a name server by name":      {`{"address"`, `{"nameServer": "localhost:53", "address"`, `nameServer is "localhost:53"`},
+		"a name server with no port": {`{"address"`, `{"nameServer": "127.0.0.1", "address"`, `nameServer is "127.0.0.1"`},
 		"no credentials":             {`"roleIdFile": "/run/secrets/role", `, ``, "roleIdFile and secretIdFile"},
 		"no certificates":            {`"certificates": [{"host": "www.example.test"}, {"host": "a.example.test", "domain": "*.example.test"}]`, `"certificates": []`, "one at least"},
 		"a host with a slash":        {`"www.example.test"`, `"../www"`, `certificates[0].host is "../www"`},

@@ -106,7 +106,7 @@ func writeGeneration(folder string, files []file) error {
 	}
 	for _, it := range files {
 		path := filepath.Join(folder, it.name)
-		if err := os.MkdirAll(filepath.Dir(path), folderMode); err != nil {
+		if err := makeFolder(filepath.Dir(path)); err != nil {
 			return err
 		}
 		if err := writeFile(path, it); err != nil {
@@ -114,6 +114,14 @@ func writeGeneration(folder string, files []file) error {
 		}
 	}
 	return nil
+}
+
+// makeFolder lets those in whom a secret is for, whatever the umask it was started with: process-compose's is root's own.
+func makeFolder(path string) error {
+	if err := os.MkdirAll(path, folderMode); err != nil {
+		return err
+	}
+	return os.Chmod(path, folderMode)
 }
 
 // writeFile opens it for root alone and hands it over before there is anything in it.

@@ -47,6 +47,8 @@ type Options struct {
 	ServerName string
 	// Enterprise's and OpenBao's namespaces. "": none.
 	Namespace string
+	// Name server to ask for the address's host, 127.0.0.1:53. "": the system's.
+	NameServer string
 	// Clock certificates are checked by. nil: the system's.
 	Now func() time.Time
 	// 0: 15 s a request.
@@ -77,7 +79,7 @@ func New(options Options) (*Client, error) {
 	it.http = &http.Client{
 		Transport: &http.Transport{
 			TLSClientConfig:   trust,
-			DialContext:       (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+			DialContext:       (&net.Dialer{Timeout: 10 * time.Second, Resolver: resolver(options.NameServer)}).DialContext,
 			ForceAttemptHTTP2: true,
 			MaxIdleConns:      1,
 			// Shorter than the pause between rounds: an idle PoP holds no connection that a tailnet's outage could leave half open.
@@ -92,6 +94,16 @@ func New(options Options) (*Client, error) {
 		},
 	}
 	return it, nil
+}
+
+// resolver asks one name server for everything; nil, for "", is the system's way.
+func resolver(server string) *net.Resolver {
+	if server == "" {
+		return nil
+	}
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, server)
+	}}
 }
 
 // CheckAddress says what is wrong with an address.

@@ -19,15 +19,22 @@ export interface Entry {
   folder: boolean;
 }
 
-/** What each layer holds, lowest first. */
-export const paths = (id: string): Promise<Entry[][]> =>
-  withLayers(id, async (folder, layer) => {
-    const { stdout } = await run("tar", ["-tf", layer], { cwd: folder, maxBuffer: 1 << 24 });
-    return stdout
-      .trim()
-      .split("\n")
-      .map((path) => ({ path, folder: path.endsWith("/") }));
-  });
+const listed = new Map<string, Promise<Entry[][]>>();
+
+/** What each layer holds, lowest first. An image is written out once: its id is its content. */
+export function paths(id: string): Promise<Entry[][]> {
+  const found = listed.get(id) ?? withLayers(id, entriesOf);
+  listed.set(id, found);
+  return found;
+}
+
+async function entriesOf(folder: string, layer: string): Promise<Entry[]> {
+  const { stdout } = await run("tar", ["-tf", layer], { cwd: folder, maxBuffer: 1 << 24 });
+  return stdout
+    .trim()
+    .split("\n")
+    .map((path) => ({ path, folder: path.endsWith("/") }));
+}
 
 /** Bytes of each layer as a registry gets it, lowest first; the engine's own gzip may differ by some percent. */
 export const blobBytes = (id: string): Promise<number[]> =>

@@ -4,8 +4,8 @@ import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import type { Container, HostConfig } from "dockerode";
 import { writeContext } from "../../../image/context.ts";
+import { stopSeconds } from "../../../image/limits.ts";
 import { ports } from "../../../image/ports.ts";
-import { shutdownSeconds } from "../../../image/render/process-compose.ts";
 import type { ImageSpec } from "../../../image/spec.ts";
 import { openDocker } from "../../../local/docker-engine.ts";
 import { buildImage } from "../../../local/docker-image.ts";
@@ -46,19 +46,27 @@ export function writeProject(): string {
   return folder;
 }
 
-/** The image of a spec, built when its inputs changed. `alter` is told the context's folder before the build. */
+/** The image of a spec, built when its inputs changed. `alter` is told the context's folder before the build; `target` is a stage, else the last. */
 export async function build(
   name: string,
   of: ImageSpec = spec,
   {
     alter,
     noCache = false,
+    target,
     log = () => {},
-  }: { alter?: (context: string) => void; noCache?: boolean; log?: (line: string) => void } = {},
+  }: { alter?: (context: string) => void; noCache?: boolean; target?: string; log?: (line: string) => void } = {},
 ): Promise<string> {
   const context = writeContext(of, join(cache, `test-${name}`), writeProject());
   alter?.(context);
-  return buildImage(docker, { tag: `fly-pops-image-test:${name}`, context, files: filesOf(context), noCache, log });
+  return buildImage(docker, {
+    tag: `fly-pops-image-test:${name}`,
+    context,
+    files: filesOf(context),
+    noCache,
+    ...(target === undefined ? {} : { target }),
+    log,
+  });
 }
 
 const filesOf = (folder: string): string[] =>
@@ -91,10 +99,18 @@ export interface Run {
 
 /** What one test file runs in the engine. Other files' things are left alone: they run at the same time. */
 export class Bench {
+  /** Name of the file. */
+  readonly file: string;
   readonly #labels: Record<string, string>;
 
   constructor(file: string) {
+    this.file = file;
     this.#labels = { [mark]: file };
+  }
+
+  /** On all that is this file's, so that `sweep` finds it. */
+  get labels(): Readonly<Record<string, string>> {
+    return this.#labels;
   }
 
   async start(image: string, { volume, env = {}, memoryMb = 256, networkName = "bridge" }: Run): Promise<Pop> {
@@ -117,7 +133,7 @@ export class Bench {
         ),
         ...(typeof volume === "string" ? { Binds: [`${volume}:/var`] } : volume),
       },
-      StopTimeout: shutdownSeconds + 5,
+      StopTimeout: stopSeconds,
     });
     await container.start();
     return attach(container);
@@ -163,11 +179,19 @@ export class Bench {
     return container;
   }
 
-  async createNetwork(): Promise<void> {
+  async createNetwork({
+    name,
+    subnet,
+    gateway,
+  }: {
+    name: string;
+    subnet: string;
+    gateway: string;
+  } = network): Promise<void> {
     await docker.createNetwork({
-      Name: network.name,
+      Name: name,
       Labels: this.#labels,
-      IPAM: { Config: [{ Subnet: network.subnet, Gateway: network.gateway }] },
+      IPAM: { Config: [{ Subnet: subnet, Gateway: gateway }] },
     });
   }
 
@@ -214,7 +238,7 @@ async function exec(container: Container, command: string[]): Promise<{ code: nu
 }
 
 /** Docker's log frames: eight bytes before each piece, the last four its length. */
-function unframe(raw: Buffer): string {
+export function unframe(raw: Buffer): string {
   const pieces: Buffer[] = [];
   for (let at = 0; at + 8 <= raw.length; at += 8 + raw.readUInt32BE(at + 4)) {
     pieces.push(raw.subarray(at + 8, at + 8 + raw.readUInt32BE(at + 4)));
@@ -230,13 +254,21 @@ export interface Health {
 }
 
 /** What the machine's check sees; undefined when nobody answers. */
-export async function health(pop: Pop): Promise<{ code: number; report: Health } | undefined> {
+export async function health(pop: Pick<Pop, "health">): Promise<{ code: number; report: Health } | undefined> {
   try {
     const answer = await fetch(`http://127.0.0.1:${pop.health}/healthz`, { signal: AbortSignal.timeout(5000) });
     return { code: answer.status, report: (await answer.json()) as Health };
   } catch {
     return undefined;
   }
+}
+
+/** What process-compose says of each process. */
+export async function states(pop: Pop): Promise<Record<string, { status: string; restarts: number }>> {
+  const ask = "process-compose -u /run/process-compose.sock -L /dev/null process list -o json 2>/dev/null";
+  const { output } = await pop.exec(["/bin/sh", "-c", ask]);
+  const all = JSON.parse(output) as { name: string; status: string; restarts: number }[];
+  return Object.fromEntries(all.map(({ name, status, restarts }) => [name, { status, restarts }]));
 }
 
 /** Asks again, ten times a second, until it is as wanted; says what it saw last when it never is. */

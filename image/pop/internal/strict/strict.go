@@ -58,11 +58,15 @@ func unknownFields(value any, shape reflect.Type, path string) []string {
 			unknown = append(unknown, unknownFields(item, shape.Elem(), fmt.Sprintf("%s[%d]", path, i))...)
 		}
 	case map[string]any:
-		if shape.Kind() != reflect.Struct {
-			return nil // a map: its keys are free
-		}
 		for key, item := range value {
 			where := strings.TrimPrefix(path+"."+key, ".")
+			if shape.Kind() == reflect.Map { // its keys are free, what lies under them is not
+				unknown = append(unknown, unknownFields(item, shape.Elem(), where)...)
+				continue
+			}
+			if shape.Kind() != reflect.Struct {
+				return nil // encoding/json says what is wrong with the type
+			}
 			if field, found := fieldOf(shape, key); found {
 				unknown = append(unknown, unknownFields(item, field.Type, where)...)
 			} else {

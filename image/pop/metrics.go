@@ -1,0 +1,203 @@
+package main
+
+// GET /metrics of the health port, in Prometheus's text format: https://prometheus.io/docs/instrumenting/exposition_formats/. Fly scrapes it every 15
+// seconds and adds app, region and instance. Counters start at 0 with this process. Written by hand: the client library keeps a registry for what is read
+// from elsewhere here, and costs more memory than the rest of health.
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+type sample struct {
+	// Names and values by turns.
+	labels []string
+	value  float64
+	// Of a histogram: "_bucket", "_sum", "_count".
+	suffix string
+}
+
+type metric struct {
+	name, kind, help string
+	samples          []sample
+}
+
+func one(value float64, labels ...string) sample { return sample{labels: labels, value: value} }
+
+func (it *health) serveMetrics(answer http.ResponseWriter) {
+	answer.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	answer.Header().Set("Cache-Control", "no-store")
+	var text strings.Builder
+	for _, metric := range it.metrics() {
+		metric.write(&text)
+	}
+	// Whoever asked may be gone: nothing to do about it.
+	_, _ = io.WriteString(answer, text.String())
+}
+
+// metrics: one that cannot be had is left out, as an absent sample says more than a 0.
+func (it *health) metrics() []metric {
+	now := it.current()
+	all := []metric{
+		{"pop_info", "gauge", "1, with the name of the PoP.", []sample{one(1, "pop", now.Pop)}},
+		{"pop_serving", "gauge", "1 while visitors are served: what Fly's check sees.", []sample{one(truth(now.Status != failing))}},
+		partsMetric(now.Parts),
+		certificatesMetric("pop_certificate_not_after_timestamp_seconds", "When the certificate of a site ends, seconds since 1970.", now.Certificates,
+			func(it certificateStatus) (float64, bool) { return float64(it.NotAfter.Unix()), !it.NotAfter.IsZero() }),
+		certificatesMetric("pop_certificate_self_signed", "1 while a site has a certificate of the PoP's own making.", now.Certificates,
+			func(it certificateStatus) (float64, bool) { return truth(it.SelfSigned), !it.NotAfter.IsZero() }),
+	}
+	all = append(all, it.nginxMetrics()...)
+	it.tally.read(func(counts *counts) { all = append(all, counts.metrics()...) })
+	all = append(all, memoryMetrics(now.Memory)...)
+	return append(all, volumeMetrics(it.volumeFolder)...)
+}
+
+func partsMetric(parts map[string]part) metric {
+	it := metric{"pop_part_ok", "gauge", "1 while a part of the PoP is all right; /healthz has the reason when not.", nil}
+	for _, name := range sorted(parts) {
+		it.samples = append(it.samples, one(truth(parts[name].Status == ok), "part", name))
+	}
+	return it
+}
+
+func certificatesMetric(name, help string, all []certificateStatus, value func(certificateStatus) (float64, bool)) metric {
+	it := metric{name, "gauge", help, nil}
+	for _, status := range all {
+		if number, known := value(status); known {
+			it.samples = append(it.samples, one(number, "site", status.Host))
+		}
+	}
+	return it
+}
+
+// nginxMetrics are its stub_status, https://nginx.org/en/docs/http/ngx_http_stub_status_module.html
+func (it *health) nginxMetrics() []metric {
+	status, err := askStubStatus(it.manifest.Ports.NginxStatus, patience)
+	if err != nil {
+		return nil
+	}
+	return []metric{
+		{"pop_nginx_connections", "gauge", "Connections of visitors by what they do now; active is all of them.", []sample{
+			one(status.active, "state", "active"), one(status.reading, "state", "reading"),
+			one(status.writing, "state", "writing"), one(status.waiting, "state", "waiting"),
+		}},
+		{"pop_nginx_connections_accepted_total", "counter", "Connections accepted since nginx started.", []sample{one(status.accepted)}},
+		{"pop_nginx_connections_handled_total", "counter", "Connections taken up since nginx started; fewer than accepted when it had too many.", []sample{one(status.handled)}},
+	}
+}
+
+func (it *counts) metrics() []metric {
+	requests := metric{"pop_requests_total", "counter", "Requests by site and class of status.", nil}
+	cache := metric{"pop_cache_requests_total", "counter", "Requests of proxied sites by what the cache said of them.", nil}
+	sent := metric{"pop_sent_bytes_total", "counter", "Bytes sent to visitors, before TLS.", nil}
+	received := metric{"pop_received_bytes_total", "counter", "Bytes of requests, before TLS.", nil}
+	for _, name := range sorted(it.sites) {
+		site := it.sites[name]
+		for class := 1; class <= 5; class++ {
+			requests.samples = append(requests.samples, one(float64(site.statuses[class]), "site", name, "status", fmt.Sprintf("%dxx", class)))
+		}
+		if site.statuses[0] > 0 {
+			requests.samples = append(requests.samples, one(float64(site.statuses[0]), "site", name, "status", "other"))
+		}
+		for _, word := range cacheWords {
+			cache.samples = append(cache.samples, one(float64(site.cache[word]), "site", name, "cache", word))
+		}
+		sent.samples = append(sent.samples, one(float64(site.sent), "site", name))
+		received.samples = append(received.samples, one(float64(site.received), "site", name))
+	}
+	refused := metric{"pop_count_lines_refused_total", "counter", "Lines of nginx that could not be counted: 0, or this program and nginx.conf disagree.", []sample{one(float64(it.refused))}}
+	return []metric{requests, cache, sent, received, it.secondsMetric(), refused}
+}
+
+func (it *counts) secondsMetric() metric {
+	found := metric{"pop_request_seconds", "histogram", "Seconds from a request's first byte to its answer's last.", nil}
+	sum := uint64(0)
+	for at, count := range it.seconds {
+		sum += count
+		bound := "+Inf"
+		if at < len(secondsBounds) {
+			bound = strconv.FormatFloat(secondsBounds[at], 'g', -1, 64)
+		}
+		found.samples = append(found.samples, sample{[]string{"le", bound}, float64(sum), "_bucket"})
+	}
+	return metric{found.name, found.kind, found.help, append(found.samples,
+		sample{nil, it.secondsTotal, "_sum"}, sample{nil, float64(sum), "_count"})}
+}
+
+func memoryMetrics(found *memory) []metric {
+	if found == nil {
+		return nil
+	}
+	return []metric{
+		{"pop_memory_used_bytes", "gauge", "Memory of the whole PoP, without what the kernel can drop at once.", []sample{one(float64(found.UsedBytes))}},
+		{"pop_memory_limit_bytes", "gauge", "Memory the PoP has.", []sample{one(float64(found.LimitBytes))}},
+		{"pop_oom_kills_total", "counter", "Processes killed for want of memory since boot.", []sample{one(float64(found.OomKills))}},
+	}
+}
+
+func volumeMetrics(folder string) []metric {
+	var found unix.Statfs_t
+	if unix.Statfs(folder, &found) != nil {
+		return nil
+	}
+	block := float64(found.Bsize)
+	return []metric{
+		{"pop_volume_size_bytes", "gauge", "Size of the volume.", []sample{one(block * float64(found.Blocks))}},
+		{"pop_volume_free_bytes", "gauge", "Space on the volume that is left.", []sample{one(block * float64(found.Bavail))}},
+	}
+}
+
+func truth(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+func (it metric) write(out io.Writer) {
+	if len(it.samples) == 0 {
+		return
+	}
+	fmt.Fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", it.name, it.help, it.name, it.kind)
+	for _, sample := range it.samples {
+		fmt.Fprintf(out, "%s%s%s %s\n", it.name, sample.suffix, labels(sample.labels), value(sample.value))
+	}
+}
+
+// value: whole numbers in full, for 1e+09 bytes is hard to read.
+func value(number float64) string {
+	if number == math.Trunc(number) && math.Abs(number) < 1<<53 {
+		return strconv.FormatInt(int64(number), 10)
+	}
+	return strconv.FormatFloat(number, 'g', -1, 64)
+}
+
+var escape = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+
+func labels(pairs []string) string {
+	if len(pairs) == 0 {
+		return ""
+	}
+	texts := []string{}
+	for at := 0; at < len(pairs); at += 2 {
+		texts = append(texts, fmt.Sprintf(`%s="%s"`, pairs[at], escape.Replace(pairs[at+1])))
+	}
+	return "{" + strings.Join(texts, ",") + "}"
+}
+
+// The cgroup of the PoP, its volume, and where nginx leaves its lines.
+const (
+	cgroupFolder = "/sys/fs/cgroup"
+	procFolder   = "/proc"
+	volumeFolder = "/var"
+)
+
+func countsFile(run string) string { return filepath.Join(run, "counts", "requests") }

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+const stubText = "Active connections: 7 \nserver accepts handled requests\n 30 29 400 \nReading: 1 Writing: 2 Waiting: 4 \n"
+
+func nginxWithStatus(answer http.ResponseWriter, request *http.Request) {
+	if request.URL.Path == "/status" {
+		fmt.Fprint(answer, stubText)
+		return
+	}
+	fine(answer, request)
+}
+
+func scrape(t *testing.T, it *health) string {
+	t.Helper()
+	answer := httptest.NewRecorder()
+	it.ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	if answer.Code != 200 || !strings.HasPrefix(answer.Header().Get("Content-Type"), "text/plain; version=0.0.4") {
+		t.Fatalf("%d %v", answer.Code, answer.Header())
+	}
+	return answer.Body.String()
+}
+
+func wants(t *testing.T, text string, lines ...string) {
+	t.Helper()
+	for _, line := range lines {
+		if !strings.Contains("\n"+text, "\n"+line+"\n") {
+			t.Errorf("%q is not among the metrics:\n%s", line, text)
+		}
+	}
+}
+
+// busy is a PoP with one certificate, some traffic, and memory of its own.
+func busy(t *testing.T) *health {
+	t.Helper()
+	it := popWith(t, nginxWithStatus)
+	if err := os.Mkdir(filepath.Join(it.run, "counts"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, it, "counts/requests", host+" HIT 200 5000 300 0.004\n"+host+" MISS 502 100 300 3\n_ - 421 10 10 0.001\n")
+	status, err := json.Marshal([]certificateStatus{{Host: host, NotAfter: now.Add(time.Hour), SelfSigned: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, it, "certs/status.json", string(status))
+	it.memory = func() (memory, error) { return memory{UsedBytes: 100 << 20, LimitBytes: 256 << 20, OomKills: 2}, nil }
+	return it
+}
+
+func TestMetrics(t *testing.T) {
+	text := scrape(t, busy(t))
+	wants(t, text,
+		`pop_info{pop="cdg-1"} 1`, `pop_serving 1`, `pop_part_ok{part="nginx"} 1`, `pop_part_ok{part="unbound"} 0`,
+		fmt.Sprintf(`pop_certificate_not_after_timestamp_seconds{site="%s"} %d`, host, now.Add(time.Hour).Unix()),
+		fmt.Sprintf(`pop_certificate_self_signed{site="%s"} 1`, host),
+		`pop_nginx_connections{state="active"} 7`, `pop_nginx_connections{state="waiting"} 4`,
+		`pop_nginx_connections_accepted_total 30`, `pop_nginx_connections_handled_total 29`,
+		fmt.Sprintf(`pop_requests_total{site="%s",status="2xx"} 1`, host), fmt.Sprintf(`pop_requests_total{site="%s",status="5xx"} 1`, host),
+		`pop_requests_total{site="other",status="4xx"} 1`,
+		fmt.Sprintf(`pop_cache_requests_total{site="%s",cache="HIT"} 1`, host), fmt.Sprintf(`pop_sent_bytes_total{site="%s"} 5100`, host),
+		`pop_request_seconds_bucket{le="0.005"} 2`, `pop_request_seconds_bucket{le="+Inf"} 3`, `pop_request_seconds_sum 3.005`, `pop_request_seconds_count 3`,
+		`pop_memory_used_bytes 104857600`, `pop_memory_limit_bytes 268435456`, `pop_oom_kills_total 2`,
+	)
+}
+
+// https://prometheus.io/docs/instrumenting/exposition_formats/#text-format-details
+func TestMetricsAreInTheFormat(t *testing.T) {
+	told := regexp.MustCompile(`^# (HELP|TYPE) (pop_[a-z_]+) (.+)$`)
+	line := regexp.MustCompile(`^(pop_[a-z_]+?)(?:_bucket|_sum|_count)?(?:\{[a-z_]+="(?:[^"\\\n]|\\.)*"(?:,[a-z_]+="(?:[^"\\\n]|\\.)*")*\})? -?[0-9.e+-]+$`)
+	kinds, seen := map[string]string{}, map[string]bool{}
+	text := scrape(t, busy(t))
+	if !strings.HasSuffix(text, "\n") {
+		t.Error("the last line has no end")
+	}
+	for _, it := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+		if header := told.FindStringSubmatch(it); header != nil {
+			if header[1] == "TYPE" {
+				kinds[header[2]] = header[3]
+			}
+			continue
+		}
+		found := line.FindStringSubmatch(it)
+		if found == nil || kinds[found[1]] == "" {
+			t.Errorf("%q is no sample, or one of an unknown metric", it)
+			continue
+		}
+		series, _, _ := strings.Cut(it, "} ")
+		if seen[series] {
+			t.Errorf("twice: %s", series)
+		}
+		seen[series] = true
+		if counter := kinds[found[1]] == "counter"; counter != strings.HasSuffix(found[1], "_total") {
+			t.Errorf("%s is a %s", found[1], kinds[found[1]])
+		}
+	}
+}
+
+func TestWhatCannotBeHadIsLeftOut(t *testing.T) {
+	it := popWith(t, func(answer http.ResponseWriter, _ *http.Request) { answer.WriteHeader(500) })
+	it.memory = func() (memory, error) { return memory{}, os.ErrNotExist }
+	text := scrape(t, it)
+	wants(t, text, `pop_serving 0`, `pop_part_ok{part="nginx"} 0`)
+	for _, name := range []string{"pop_nginx_connections", "pop_memory_used_bytes", "pop_certificate_not_after_timestamp_seconds"} {
+		if strings.Contains(text, name) {
+			t.Errorf("%s has a value, of what?", name)
+		}
+	}
+}
+
+func TestAStatusOfNginxThatIsNoneIsLeftOut(t *testing.T) {
+	for _, text := range []string{"", "ok", "Active connections: many", strings.Repeat("7 ", 100)} {
+		it := popWith(t, func(answer http.ResponseWriter, _ *http.Request) { fmt.Fprint(answer, text) })
+		if seen := scrape(t, it); strings.Contains(seen, "pop_nginx_connections") {
+			t.Errorf("%q gives %s", text, seen)
+		}
+	}
+}
+
+func TestLabelsAreEscaped(t *testing.T) {
+	if text := labels([]string{"site", "a\"b\\c\nd"}); text != `{site="a\"b\\c\nd"}` {
+		t.Error(text)
+	}
+}
+
+func TestReportHasTrafficAndMemory(t *testing.T) {
+	_, seen := get(t, busy(t), "GET", "/healthz")
+	if seen.Traffic.Requests != 3 || seen.Traffic.SentBytes != 5110 || seen.Traffic.HitRate == nil || *seen.Traffic.HitRate != 0.5 {
+		t.Errorf("%+v", seen.Traffic)
+	}
+	if seen.Memory == nil || seen.Memory.LimitBytes != 256<<20 || seen.Parts["counts"].Status != ok {
+		t.Errorf("%+v %+v", seen.Memory, seen.Parts["counts"])
+	}
+}
+
+func TestCountsThatCannotBeReadAreSaid(t *testing.T) {
+	it := popWith(t, fine)
+	if err := os.MkdirAll(filepath.Join(it.run, "counts", "requests"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if status, seen := get(t, it, "GET", "/healthz"); status != 200 || seen.Parts["counts"].Status != degraded || seen.Parts["counts"].Reason == "" {
+		t.Errorf("%d %+v", status, seen.Parts["counts"])
+	}
+}

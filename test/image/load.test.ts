@@ -1,0 +1,25 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { underLoad } from "./support/loaded.ts";
+import { Bench, states } from "./support/pop.ts";
+
+// Two minutes of it: test/soak/image-load.test.ts.
+
+const bench = new Bench("load");
+beforeAll(() => bench.sweep());
+afterAll(() => bench.sweep());
+
+test("200 visitors that make it write to its cache: each is answered, and 256 MB are enough", async () => {
+  const network = {
+    name: "fly-pops-image-load",
+    subnet: "172.31.215.0/24",
+    gateway: "172.31.215.1",
+    origin: "172.31.215.10",
+  };
+  const seen = await underLoad(bench, network, { connections: 200, seconds: 6 });
+  expect(Object.keys(seen.outcomes)).toEqual(["200"]);
+  expect(seen.requests).toBeGreaterThan(400);
+  expect(seen.most.oomKills).toBe(0);
+  expect((seen.most.anonymousBytes + seen.most.kernelBytes) / 1e6).toBeLessThan(200);
+  const { nginx, unbound, tailscaled } = await states(seen.pop);
+  for (const it of [nginx, unbound, tailscaled]) expect(it).toEqual({ status: "Running", restarts: 0 });
+});

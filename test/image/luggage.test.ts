@@ -1,0 +1,102 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { ImageSpec, Luggage } from "../../image/spec.ts";
+import { https } from "./support/client.ts";
+import { Bench, build, health, type Pop, states, until } from "./support/pop.ts";
+import { spec } from "./support/spec.ts";
+
+const bench = new Bench("luggage");
+let pop: Pop;
+
+const patience = { everySeconds: 2, timeoutSeconds: 1 };
+const files = { kind: "files", dir: "blog" } as const;
+const serving = spec.luggage.blog as Luggage;
+const sh = (script: string): string[] => ["/bin/sh", "-c", script];
+
+/** Well or not as the test says, by files in their home: `ill` makes the answer a 404, or the command fail. */
+const waiting: ImageSpec = {
+  ...spec,
+  luggage: {
+    blog: { ...serving, user: "app", health: { ask: { kind: "http", path: "/" }, ...patience } },
+    worker: {
+      source: files,
+      command: sh("id -un; exec sleep 1000000"),
+      env: { WELL: "1" },
+      user: "app",
+      dependsOn: ["blog", "unbound"],
+      health: { ask: { kind: "command", command: sh('[ "$WELL" = 1 ] && [ ! -e "$HOME/ill" ]') }, ...patience },
+    },
+    never: { source: files, command: ["serve"], env: {}, dependsOn: ["dead"] },
+    dead: {
+      source: files,
+      command: ["/bin/false"],
+      env: {},
+      port: 9009,
+      health: { ask: { kind: "http", path: "/" }, ...patience },
+    },
+  },
+};
+
+beforeAll(async () => {
+  const [image] = await Promise.all([build("waiting", waiting), bench.sweep()]);
+  pop = await bench.start(image, { volume: await bench.newVolume() });
+  await until(
+    () => health(pop),
+    (seen) => seen?.report.parts["luggage-worker"]?.status === "ok",
+    40,
+  );
+});
+
+afterAll(() => bench.sweep());
+
+const part = async (name: string) => (await health(pop))?.report.parts[`luggage-${name}`];
+
+describe("luggage with dependencies and health", () => {
+  test("starts once what it waits for is well, as the user it names", async () => {
+    const seen = await states(pop);
+    expect([seen["luggage-blog"]?.status, seen["luggage-worker"]?.status]).toEqual(["Running", "Running"]);
+    expect(await pop.logs()).toMatch(/luggage-worker.*luggage-app/);
+    const { output } = await pop.exec(["stat", "-c", "%U", "/var/lib/luggage/app"]);
+    expect(output).toBe("luggage-app\n");
+  });
+
+  test("that waits for what never gets well is not started, and nobody else is the worse for it", async () => {
+    expect((await states(pop))["luggage-never"]?.status).toBe("Pending");
+    expect((await https({ port: pop.https, host: "blog.example.test" })).body).toBe("luggage\n");
+  });
+
+  test("that cannot run is degraded with its reason; the PoP stays in service", async () => {
+    const seen = await health(pop);
+    expect([seen?.code, seen?.report.status]).toEqual([200, "degraded"]);
+    expect(seen?.report.parts["luggage-blog"]).toEqual({ status: "ok" });
+    expect(seen?.report.parts["luggage-dead"]?.status).toBe("degraded");
+  });
+
+  test("that says it is ill is told so, started anew after six times, and well again by itself", async () => {
+    await pop.exec(["touch", "/var/lib/luggage/app/ill"]);
+    await until(
+      () => part("worker"),
+      (seen) => seen?.status === "degraded",
+    );
+    expect(await part("worker")).toEqual({ status: "degraded", reason: "sh: exit status 1" });
+    await until(
+      () => states(pop),
+      (seen) => (seen["luggage-worker"]?.restarts ?? 0) > 0,
+      40,
+    );
+    await pop.exec(["rm", "/var/lib/luggage/app/ill"]);
+    await until(
+      () => part("worker"),
+      (seen) => seen?.status === "ok",
+    );
+    expect((await states(pop))["luggage-blog"]?.restarts).toBe(0);
+  });
+
+  test("that puts a pipe in its status file's place harms nobody but itself", async () => {
+    const folder = "/run/pop/luggage/blog";
+    const script = `mkdir ${folder}/status.json.d; rm -f ${folder}/status.json; mkfifo ${folder}/status.json`;
+    expect((await pop.exec(["runas", "luggage-app", "/bin/sh", "-c", script])).code).toBe(0);
+    const began = Date.now();
+    expect((await health(pop))?.code).toBe(200);
+    expect(Date.now() - began).toBeLessThan(4000);
+  });
+});

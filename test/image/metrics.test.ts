@@ -1,0 +1,78 @@
+/** What a real PoP says of itself at /metrics, and that docs know of nothing else. */
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { queriedMetrics } from "../../docs/grafana.ts";
+import { https } from "./support/client.ts";
+import { Bench, build, health, type Pop, until, untilHealthy } from "./support/pop.ts";
+
+const bench = new Bench("metrics");
+let pop: Pop;
+
+beforeAll(async () => {
+  await bench.sweep();
+  pop = await bench.start(await build("all"), { volume: await bench.newVolume() });
+  await untilHealthy(pop);
+});
+afterAll(() => bench.sweep());
+
+async function scrape(): Promise<string> {
+  const answer = await fetch(`http://127.0.0.1:${pop.health}/metrics`);
+  expect(answer.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
+  return answer.text();
+}
+
+const visit = (host: string, path = "/") => https({ port: pop.https, host, path });
+
+/** Value of one sample, by its name and labels as they are written. */
+const sampleOf = (text: string, series: string): number => {
+  const line = text.split("\n").find((it) => it.startsWith(`${series} `));
+  return line === undefined ? Number.NaN : Number(line.slice(series.length));
+};
+
+const exported = (text: string): string[] =>
+  [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].flatMap(([, name = "", kind]) =>
+    kind === "histogram" ? [name, `${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
+  );
+
+test("every metric of the dashboard and of docs/metrics.md is there, and none is left untold", async () => {
+  const text = await scrape();
+  const all = exported(text);
+  expect(queriedMetrics().filter((name) => !all.includes(name))).toEqual([]);
+  const table = readFileSync(new URL("../../docs/metrics.md", import.meta.url), "utf8");
+  const told = [...new Set(table.match(/(?<=`)pop_\w+(?=`)/g))].toSorted();
+  expect(told).toEqual([...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name).toSorted());
+});
+
+test("requests are counted by site and class, once each, however they came in", async () => {
+  const series = (site: string, status: string) => `pop_requests_total{site="${site}",status="${status}"}`;
+  const before = await scrape();
+  for (let at = 0; at < 5; at += 1) await visit("files.example.test");
+  await visit("files.example.test", "/nothing-here");
+  await visit("example.test");
+  const grown = (text: string, name: string) => sampleOf(text, name) - sampleOf(before, name);
+  const after = await until(scrape, (text) => grown(text, series("example.test", "3xx")) === 1);
+  expect(grown(after, series("files.example.test", "2xx"))).toBe(5);
+  expect(grown(after, series("files.example.test", "4xx"))).toBe(1);
+  expect(grown(after, "pop_request_seconds_count")).toBe(7);
+  expect(sampleOf(after, "pop_count_lines_refused_total")).toBe(0);
+});
+
+test("its memory is that of the container, and its health knows the sums", async () => {
+  const text = await scrape();
+  expect(sampleOf(text, "pop_memory_limit_bytes")).toBe(256 * 2 ** 20);
+  expect(sampleOf(text, "pop_memory_used_bytes")).toBeGreaterThan(20 * 2 ** 20);
+  expect(sampleOf(text, "pop_memory_used_bytes")).toBeLessThan(256 * 2 ** 20);
+  const { report } = (await health(pop)) as unknown as { report: { traffic: { requests: number }; parts: object } };
+  expect(report.traffic.requests).toBeGreaterThanOrEqual(7);
+  expect(report.parts).toMatchObject({ counts: { status: "ok" } });
+});
+
+test("a health that was killed counts again, and nginx did not wait for it", async () => {
+  const kill = "kill -KILL $(ps -o pid,args | awk '/[p]op health/ { print $1 }')";
+  expect(await pop.exec(["/bin/sh", "-c", kill])).toMatchObject({ code: 0 });
+  const { status } = await visit("files.example.test");
+  expect(status).toBe(200);
+  await untilHealthy(pop);
+  const name = `pop_requests_total{site="files.example.test",status="2xx"}`;
+  await until(scrape, (text) => sampleOf(text, name) >= 1);
+});

@@ -1,0 +1,108 @@
+/** What is kept of a proxied site, for whom, and for how long. */
+import { describe, expect, test } from "vitest";
+import { until } from "../support/pop.ts";
+import { get, origin, www } from "./lab.ts";
+
+export const caching = () =>
+  describe("a proxied site, cached", () => {
+    test("is fetched once and then served from the cache, with the PoP's name on it", async () => {
+      origin.answer("/page", (_, answer) => answer.end("hello\n"));
+      const first = await www("/page");
+      const second = await www("/page");
+      expect(first).toMatchObject({ status: 200, body: "hello\n", headers: { "x-cache": "MISS", "x-pop": "cdg-1" } });
+      expect(second).toMatchObject({ status: 200, body: "hello\n", headers: { "x-cache": "HIT", "x-pop": "cdg-1" } });
+      expect(origin.hits("/page")).toBe(1);
+    });
+
+    test("asks the origin once for many that come at once", async () => {
+      origin.answer("/crowd", (_, answer) => setTimeout(() => answer.end("crowd\n"), 300));
+      const answers = await Promise.all(Array.from({ length: 20 }, () => www("/crowd")));
+      expect(answers.map(({ body }) => body)).toEqual(Array(20).fill("crowd\n"));
+      expect(origin.hits("/crowd")).toBe(1);
+    });
+
+    test("keeps apart what differs by query", async () => {
+      origin.answer("/query", (request, answer) => answer.end(request.url));
+      expect((await www("/query?a=1")).body).toBe("/query?a=1");
+      expect((await www("/query?a=2")).body).toBe("/query?a=2");
+    });
+
+    test("keeps apart what differs by Vary", async () => {
+      origin.answer("/vary", (request, answer) => {
+        answer.setHeader("vary", "accept-language");
+        answer.end(request.headers["accept-language"]);
+      });
+      const inLanguage = async (language: string) =>
+        (await www("/vary", { headers: { "accept-language": language } })).body;
+      expect([await inLanguage("de"), await inLanguage("fr"), await inLanguage("de")]).toEqual(["de", "fr", "de"]);
+    });
+
+    test.each([
+      ["Cache-Control: no-store", { "cache-control": "no-store" }],
+      ["Cache-Control: private", { "cache-control": "private, max-age=60" }],
+      ["Set-Cookie", { "set-cookie": "id=1", "cache-control": "max-age=60" }],
+    ])("does not keep an answer with %s", async (name, headers) => {
+      const path = `/not-kept-${name.length}`;
+      origin.answer(path, (_, answer) => answer.writeHead(200, headers).end());
+      expect((await www(path)).headers["x-cache"]).toBe("MISS");
+      expect((await www(path)).headers["x-cache"]).toBe("MISS");
+    });
+
+    test("does not keep errors, nor what was posted", async () => {
+      origin.answer("/broken", (_, answer) => answer.writeHead(500).end());
+      origin.answer("/form", (request, answer) => request.pipe(answer));
+      await www("/broken");
+      await www("/broken");
+      expect(origin.hits("/broken")).toBe(2);
+      expect((await www("/form", { method: "POST", body: "a=1" })).body).toBe("a=1");
+      expect((await www("/form", { method: "POST", body: "a=2" })).body).toBe("a=2");
+    });
+
+    test("does not answer a request with Authorization from the cache, nor keep its answer", async () => {
+      origin.answer("/account", (request, answer) => answer.end(request.headers.authorization ?? "nobody"));
+      const [one, other] = [
+        { headers: { authorization: "Basic b25l" } },
+        { headers: { authorization: "Basic b3RoZXI=" } },
+      ];
+      expect((await www("/account", one)).body).toBe("Basic b25l");
+      expect((await www("/account", other)).body).toBe("Basic b3RoZXI=");
+      expect((await www("/account")).body).toBe("nobody");
+    });
+
+    test("keeps an answer to a request with a cookie only when the origin says how long", async () => {
+      const cookie = { headers: { cookie: "session=1" } };
+      origin.answer("/silent", (_, answer) => answer.end());
+      origin.answer("/public", (_, answer) => answer.writeHead(200, { "cache-control": "public, max-age=60" }).end());
+      await www("/silent", cookie);
+      await www("/public", cookie);
+      expect((await www("/silent", cookie)).headers["x-cache"]).toBe("MISS");
+      expect((await www("/public", cookie)).headers["x-cache"]).toBe("HIT");
+    });
+
+    test("keeps nothing of its own accord where the site's maxAge is 0", async () => {
+      origin.answer("/strict", (_, answer) => answer.end());
+      origin.answer("/allowed", (_, answer) => answer.writeHead(200, { "cache-control": "max-age=60" }).end());
+      const twice = async (path: string) => [
+        await get("strict.example.test", path),
+        await get("strict.example.test", path),
+      ];
+      expect((await twice("/strict")).map(({ headers }) => headers["x-cache"])).toEqual(["MISS", "MISS"]);
+      expect((await twice("/allowed")).map(({ headers }) => headers["x-cache"])).toEqual(["MISS", "HIT"]);
+    });
+
+    test("is served stale while it is fetched anew, and when the origin fails", async () => {
+      let version = 1;
+      origin.answer("/stale", (_, answer) => answer.end(`version ${version}`));
+      const ask = () => get("short.example.test", "/stale");
+      expect((await ask()).body).toBe("version 1");
+      version = 2;
+      const old = await until(ask, ({ headers }) => headers["x-cache"] !== "HIT");
+      expect(old).toMatchObject({ status: 200, body: "version 1", headers: { "x-cache": "STALE" } });
+      await until(ask, ({ body }) => body === "version 2");
+
+      origin.answer("/stale", (_, answer) => answer.writeHead(503).end("down"));
+      const asked = origin.hits("/stale");
+      await until(ask, () => origin.hits("/stale") > asked);
+      expect(await ask()).toMatchObject({ status: 200, body: "version 2" });
+    });
+  });

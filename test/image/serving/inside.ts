@@ -1,0 +1,78 @@
+/** Luggage, and what a PoP does when names or origins are away. */
+import { describe, expect, test } from "vitest";
+import { health, until, untilHealthy } from "../support/pop.ts";
+import { forwarder, get, origin, pop, www } from "./lab.ts";
+
+export function inside(): void {
+  describe("luggage", () => {
+    test("answers for its site", async () => {
+      expect(await get("blog.example.test", "/")).toMatchObject({
+        status: 200,
+        body: "luggage\n",
+        headers: { "x-pop": "cdg-1" },
+      });
+    });
+
+    test("runs with the environment it was given and none of the machine's", async () => {
+      const { output } = await pop.exec(["cat", "/var/lib/luggage/blog/environment"]);
+      const environment = Object.fromEntries(
+        output
+          .trim()
+          .split("\n")
+          .map((line) => line.split(/=(.*)/s)),
+      );
+      expect(environment).toMatchObject({
+        GREETING: "it's $HOME {{ .x }}",
+        PORT: "9000",
+        POP_NAME: "cdg-1",
+        FLY_REGION: "cdg",
+        USER: "luggage-blog",
+        HOME: "/var/lib/luggage/blog",
+      });
+      expect(Object.keys(environment).filter((key) => /^(GO|PC_)/.test(key))).toEqual([]);
+    });
+  });
+
+  describe("names inside", () => {
+    const dig = (name: string) => pop.exec(["/usr/bin/pop", "ask", name]);
+
+    test("unbound answers for its own name", async () => {
+      expect(await dig("unbound")).toEqual({ code: 0, output: "" });
+    });
+
+    test("with the origin's name beyond reach, what was stored is served stale", async () => {
+      const compose = (verb: string) =>
+        pop.exec(["process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process", verb, "unbound"]);
+      origin.answer("/unreachable", (_, answer) => answer.end("still here\n"));
+      const ask = () => get("short.example.test", "/unreachable");
+      await ask();
+      await compose("stop");
+      try {
+        await pop.exec(["runas", "nginx", "/usr/sbin/nginx", "-s", "reload"]); // forgets the addresses it knew
+        const stale = await until(ask, ({ headers }) => headers["x-cache"] === "STALE");
+        expect(stale).toMatchObject({ status: 200, body: "still here\n" });
+        // A worker of before the reload may still know the address.
+        let asked = 0;
+        await until(
+          () => get("short.example.test", `/never-asked-before-${asked++}`),
+          ({ status }) => status === 502,
+        );
+      } finally {
+        await compose("start");
+        await untilHealthy(pop);
+      }
+    });
+
+    test("the origin going away leaves what is cached, and a health that is well", async () => {
+      origin.answer("/cached", (_, answer) => answer.end("kept\n"));
+      await www("/cached");
+      await forwarder.stop({ t: 0 });
+      try {
+        expect(await www("/cached")).toMatchObject({ status: 200, body: "kept\n", headers: { "x-cache": "HIT" } });
+        expect((await health(pop))?.report.status).toBe("ok");
+      } finally {
+        await forwarder.start();
+      }
+    });
+  });
+}

@@ -1,0 +1,55 @@
+/** One PoP with its origins, for all that test/image/serving asks of it. */
+import type { IncomingMessage } from "node:http";
+import type { Container } from "dockerode";
+import { enterTls, https, type Visit } from "../support/client.ts";
+import { type Origin, startOrigin } from "../support/origin.ts";
+import { Bench, build, type Pop, untilHealthy } from "../support/pop.ts";
+import { network } from "../support/spec.ts";
+
+const bench = new Bench("serving");
+export let origin: Origin;
+export let second: Origin;
+export let secure: Origin;
+export let forwarder: Container;
+export let pop: Pop;
+
+export async function open(): Promise<void> {
+  const [image] = await Promise.all([build("all"), bench.sweep()]);
+  await bench.createNetwork();
+  origin = await startOrigin();
+  pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
+  await untilHealthy(pop);
+  [second, secure] = await Promise.all([startOrigin(), startOrigin({ tls: true })]);
+  forwarder = await bench.startForwarder(image, { http: origin.port, second: second.port, https: secure.port });
+}
+
+export async function close(): Promise<void> {
+  await bench.sweep();
+  await Promise.all([origin?.close(), second?.close(), secure?.close()]);
+}
+
+export const get = (host: string, path: string, more: Partial<Visit> = {}) =>
+  https({ port: pop.https, host, path, ...more });
+export const www = (path: string, more: Partial<Visit> = {}) => get("www.example.test", path, more);
+
+/** All that comes back on a connection that became an echo's, after "ping" was sent. */
+export async function echoed(host: string): Promise<string> {
+  const socket = await enterTls(pop.https, { servername: host });
+  socket.write(`GET /socket HTTP/1.1\r\nhost: ${host}\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n`);
+  const seen = await new Promise<string>((answered) => {
+    let text = "";
+    socket.on("data", (piece) => {
+      text += piece;
+      if (text.endsWith("\r\n\r\n")) socket.write("ping");
+      if (text.endsWith("ping")) answered(text);
+    });
+  });
+  socket.destroy();
+  return seen;
+}
+
+export const last = (path: string): IncomingMessage => {
+  const found = origin.seen.findLast((request) => request.url?.startsWith(path));
+  if (!found) throw new Error(`the origin was never asked for ${path}`);
+  return found;
+};

@@ -1,0 +1,103 @@
+/** Many visitors at once: connections that stay open, each asking for one thing after the other. */
+import { Agent, get } from "node:http";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+
+export interface Load {
+  /** Makes one connection: to the PoP or to whoever it is compared with. */
+  open: () => Promise<Socket>;
+  connections: number;
+  host: string;
+  /** Path of the next request, undefined when it is enough. */
+  next: () => string | undefined;
+}
+
+export interface Loaded {
+  requests: number;
+  /** Bytes of bodies. */
+  bytes: number;
+  /** Answers by status; what was no answer counts under its error's code. */
+  outcomes: Record<string, number>;
+  /** Milliseconds from a request to the end of its answer. */
+  p50Ms: number;
+  p99Ms: number;
+}
+
+class Visitors extends Agent {
+  readonly #open: () => Promise<Socket>;
+
+  constructor(open: () => Promise<Socket>, connections: number) {
+    super({ keepAlive: true, maxSockets: connections });
+    this.#open = open;
+  }
+
+  override createConnection(_: unknown, done?: (error: Error | null, stream: Duplex) => void): undefined {
+    this.#open().then(
+      (socket) => done?.(null, socket),
+      (error: Error) => (done as ((error: Error) => void) | undefined)?.(error),
+    );
+  }
+}
+
+export async function load({ open, connections, host, next }: Load): Promise<Loaded> {
+  const agent = new Visitors(open, connections);
+  const times: number[] = [];
+  const outcomes: Record<string, number> = {};
+  let bytes = 0;
+  const visitor = async (): Promise<void> => {
+    for (let path = next(); path !== undefined; path = next()) {
+      const began = performance.now();
+      const { outcome, length } = await ask(agent, host, path);
+      times.push(performance.now() - began);
+      outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
+      bytes += length;
+    }
+  };
+  await Promise.all(Array.from({ length: connections }, visitor));
+  agent.destroy();
+  return { requests: times.length, bytes, outcomes, ...percentiles(times) };
+}
+
+/** As many new connections as `times`, `atOnce` at a time: each shakes hands and leaves. */
+export async function shakeHands(open: () => Promise<Socket>, times: number, atOnce: number): Promise<Loaded> {
+  const took: number[] = [];
+  const outcomes: Record<string, number> = {};
+  let left = times;
+  const visitor = async (): Promise<void> => {
+    while (left-- > 0) {
+      const began = performance.now();
+      const outcome = await open().then(
+        (socket) => {
+          socket.destroy();
+          return "done";
+        },
+        (error: NodeJS.ErrnoException) => error.code ?? error.message,
+      );
+      took.push(performance.now() - began);
+      outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, visitor));
+  return { requests: took.length, bytes: 0, outcomes, ...percentiles(took) };
+}
+
+function percentiles(times: number[]): Pick<Loaded, "p50Ms" | "p99Ms"> {
+  const sorted = times.toSorted((a, b) => a - b);
+  const at = (share: number): number => sorted[Math.floor(sorted.length * share)] ?? Number.NaN;
+  return { p50Ms: at(0.5), p99Ms: at(0.99) };
+}
+
+function ask(agent: Agent, host: string, path: string): Promise<{ outcome: string; length: number }> {
+  return new Promise((done) => {
+    const failed = (error: NodeJS.ErrnoException) => done({ outcome: error.code ?? error.message, length: 0 });
+    const request = get({ agent, path, headers: { host } }, (response) => {
+      let length = 0;
+      response.on("data", (piece: Buffer) => {
+        length += piece.length;
+      });
+      response.once("end", () => done({ outcome: String(response.statusCode), length }));
+      response.once("error", failed);
+    });
+    request.once("error", failed);
+  });
+}

@@ -1,0 +1,52 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Bench, build, type Pop, states, until } from "./support/pop.ts";
+import { processes, type Running } from "./support/processes.ts";
+import { laden } from "./support/spec.ts";
+
+const bench = new Bench("users");
+let pop: Pop;
+
+beforeAll(async () => {
+  const [image] = await Promise.all([build("laden", laden()), bench.sweep()]);
+  pop = await bench.start(image, { volume: await bench.newVolume() });
+  const running = ["nginx", "unbound", "tailscaled", "certs", "reload", "health", "luggage-blog"];
+  await until(
+    () => states(pop),
+    (seen) => running.every((name) => seen[name]?.status === "Running"),
+  );
+  // Its script waits for an address in the tailnet; here it listens on another.
+  await pop.exec(["/usr/sbin/sshd", "-o", "ListenAddress=127.0.0.1", "-p", "2222"]);
+});
+
+afterAll(() => bench.sweep());
+
+/** Jobs that are tried again while what they need is away, and what they run. */
+const jobs = ["sh", "cat", "env", "sed", "tailscale", "pop-secrets", "tailscale-up"];
+
+test("with all its standard programs, only what has to be is root", async () => {
+  const seen = await processes(pop);
+  const roots = Object.keys(seen).filter((name) => seen[name]?.some(({ users }) => users.includes("0")));
+  expect(roots.filter((name) => !jobs.includes(name)).toSorted()).toEqual([
+    "docker-init",
+    "process-compose",
+    "sshd",
+    "tailscaled",
+  ]);
+});
+
+test("each of the others is a user of its own, with no capability and no way back", async () => {
+  const seen = await processes(pop);
+  const uids = (name: string) => [...new Set((seen[name] ?? []).flatMap(({ users }) => users))].toSorted();
+  expect({ nginx: uids("nginx"), unbound: uids("unbound"), pop: uids("pop") }).toEqual({
+    nginx: ["101"],
+    unbound: ["102"],
+    pop: ["101", "103", "104"], // reload, certs, health
+  });
+  expect(uids("httpd").map(Number)).toEqual([expect.toSatisfy((uid: number) => uid >= 20_000 && uid < 40_000)]);
+  const others = Object.entries(seen).flatMap(([name, all]) =>
+    all.filter(({ users }) => !users.includes("0")).map((it): [string, Running] => [name, it]),
+  );
+  expect(others.length).toBeGreaterThan(6);
+  for (const [name, { noNewPrivs, capabilities }] of others)
+    expect([name, noNewPrivs, capabilities]).toEqual([name, "1", "0000000000000000"]);
+});
