@@ -1,21 +1,22 @@
 /** The stack's configuration: read here and nowhere else, checked whole before anything is made. Keys: docs/config.md. */
 import * as pulumi from "@pulumi/pulumi";
+import { readFiles, type StackFiles } from "./config/files.ts";
 import { ConfigError } from "./config/mistakes.ts";
 import { parseConfig } from "./config/parse.ts";
-import { StackFile } from "./config/schema.ts";
+import { valueOfText } from "./config/stack-values.ts";
 import type { EdgeConfig } from "./config/types.ts";
-import { fieldOf, schemaAt } from "./config/walk.ts";
 
+export type { StackFiles } from "./config/files.ts";
 export { ConfigError } from "./config/mistakes.ts";
 export { parseConfig } from "./config/parse.ts";
 export { type Registry, readRegistry } from "./config/registry.ts";
 export type { AddressType, EdgeConfig, ImagePlatform, PopConfig, Rollout } from "./config/types.ts";
 
 /**
- * The configuration of the stack being deployed.
+ * The configuration of the stack being deployed, and what must be known of the files it names.
  * @throws pulumi.RunError, which Pulumi prints without a stack trace, naming every mistake.
  */
-export function readConfig(): EdgeConfig {
+export function readConfig(): EdgeConfig & { files: StackFiles } {
   const config = new pulumi.Config();
   const prefix = `${config.name}:`;
   const keys = Object.keys(pulumi.runtime.allConfig())
@@ -23,7 +24,8 @@ export function readConfig(): EdgeConfig {
     .map((key) => key.slice(prefix.length));
   try {
     refuseSecrets(keys.filter((key) => secretKeys().includes(prefix + key)));
-    return parseConfig(Object.fromEntries(keys.map((key) => [key, valueFor(config, key)])));
+    const edge = parseConfig(Object.fromEntries(keys.map((key) => [key, valueFor(config, key)])));
+    return { ...edge, files: readFiles(edge) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw new pulumi.RunError(`Pulumi.${pulumi.getStack()}.yaml: ${error.message}`);
@@ -45,15 +47,8 @@ function refuseSecrets(keys: readonly string[]): void {
   );
 }
 
-/** A text where the key takes one, else what the engine wrote as JSON. What is neither is for the schema to refuse; nothing at all is absence. */
+/** Scalars come as text, the rest as JSON. */
 function valueFor(config: pulumi.Config, key: string): unknown {
   const text = config.get(key);
-  if (text === undefined || text === "" || text === "null") return undefined;
-  const schema = schemaAt(StackFile, [key]);
-  if (schema !== undefined && fieldOf(schema)?.type === "string") return text;
-  try {
-    return config.getObject(key);
-  } catch {
-    return text;
-  }
+  return text === undefined ? undefined : valueOfText(key, text);
 }

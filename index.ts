@@ -1,10 +1,15 @@
 /** The program: the stack file says what there is to be, Edge makes it so. */
 import * as pulumi from "@pulumi/pulumi";
+import { estimate } from "./components/cost.ts";
 import { Edge } from "./components/edge.ts";
+import type { Pop } from "./components/pop.ts";
+import { configWarnings } from "./config/warnings.ts";
 import { readConfig, readRegistry } from "./config.ts";
 
 const owner = `${pulumi.getOrganization()}/${pulumi.getProject()}/${pulumi.getStack()}`;
-const edge = new Edge("edge", { ...readConfig(), registry: readRegistry(), owner });
+const config = readConfig();
+for (const warning of configWarnings(config, pulumi.getStack())) pulumi.log.warn(warning);
+const edge = new Edge("edge", { ...config, registry: readRegistry(), owner });
 
 /** Name of the Fly app. */
 export const app = edge.app;
@@ -16,3 +21,20 @@ export const image = edge.image;
 export const pops = Object.fromEntries(
   Object.entries(edge.pops).map(([name, { region, machineId, version }]) => [name, { region, machineId, version }]),
 );
+/** What secrets for each PoP are sealed to, by PoP: sops takes it as --age. Empty in a stack without secrets. */
+export const recipients = byPop(({ recipient }) => recipient);
+/** Lines of known_hosts by PoP, by which SSH clients know it. Empty in a stack without secrets. */
+export const knownHosts = byPop(({ knownHosts }) => knownHosts);
+
+const { monthly, currency, assumptions } = estimate(config);
+/** What all this costs a month by Fly's list prices, and what that estimate assumes. */
+export const cost = { monthly, currency, assumptions };
+
+function byPop(of: (pop: Pop) => pulumi.Output<string> | undefined): Record<string, pulumi.Output<string>> {
+  return Object.fromEntries(
+    Object.entries(edge.pops).flatMap(([name, pop]) => {
+      const value = of(pop);
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+}

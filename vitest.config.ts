@@ -13,6 +13,7 @@ export default defineConfig({
     projects: [
       project("unit", 10_000),
       project("provider", 20_000),
+      project("cli", 20_000),
       project("sim", 180_000),
       project("engine", 180_000),
       project("image", 1_800_000),

@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { EdgeConfig, Registry } from "../config.ts";
+import type { EdgeConfig, Registry, StackFiles } from "../config.ts";
 import { Address } from "../providers/fly/address.ts";
 import { App } from "../providers/fly/app.ts";
 import { SidecarImage } from "./image.ts";
@@ -10,6 +10,7 @@ export interface EdgeArgs extends EdgeConfig {
   /** Stack the edge belongs to, organization/project/stack: how its machines are known as its own. */
   owner: string;
   registry: Registry;
+  files: StackFiles;
 }
 
 /** The whole edge of one stack: an app, its anycast addresses, one image, and the PoPs that run it. */
@@ -55,6 +56,9 @@ export class Edge extends pulumi.ComponentResource {
           owner: args.owner,
           protect: args.protect,
           keepVolume: args.keepVolumes,
+          secrets: args.files.secrets,
+          tailnet: args.image.tailnet,
+          tailnetCa: args.files.tailnetCa,
           adopt: args.adopt.pops[it.name],
           rollout: {
             ...args.rollout,

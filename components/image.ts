@@ -1,6 +1,6 @@
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import { writeContext } from "../image/context.ts";
+import { contextDigest, writeContext } from "../image/context.ts";
 import type { ImageSpec } from "../image/spec.ts";
 
 export interface SidecarImageArgs {
@@ -39,6 +39,7 @@ export class SidecarImage extends pulumi.ComponentResource {
       { parent: this },
     );
     this.ref = image.repoDigest;
-    this.registerOutputs({ ref: this.ref });
+    // Kept in state, so that a preview without Docker knows whether the last image is still the one.
+    this.registerOutputs({ ref: this.ref, context: contextDigest(spec, ".") });
   }
 }

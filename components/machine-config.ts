@@ -1,5 +1,7 @@
 /** A PoP as the Machines API wants it. Pure; `Image` is a reference, or the output of a build that is still to come. */
+import { stopSeconds } from "../image/limits.ts";
 import { ports } from "../image/ports.ts";
+import { sealedFiles } from "../image/render/secrets.ts";
 import type { MachineConfig, Service } from "../providers/fly/schema.ts";
 
 export interface MachineShape {
@@ -16,7 +18,11 @@ export const mountPath = "/var";
 /** The check every PoP must pass before an update goes on to the next one. */
 export const healthCheck = "health";
 
-export function machineConfig<Image>(pop: MachineShape, image: Image) {
+/** What was sealed to the PoP, in base64. */
+export type Sealed<Text> = { [File in keyof typeof sealedFiles]?: Text };
+
+export function machineConfig<Text>(pop: MachineShape, image: Text, sealed: Sealed<Text> = {}) {
+  const files = sealedTo(sealed);
   return {
     image,
     guest: guestOf(pop),
@@ -35,11 +41,24 @@ export function machineConfig<Image>(pop: MachineShape, image: Image) {
         kind: "readiness",
       },
     },
+    // Scraped by Fly's own Prometheus, over the private network.
+    metrics: { port: ports.health, path: "/metrics" },
     // A PoP has no reason to end by itself: whatever ended it, it comes back.
     restart: { policy: "always" },
     // process-compose ends its processes in order on SIGTERM, and nginx lets go of its last connection.
-    stop_config: { signal: "SIGTERM", timeout: "60s" },
-  } satisfies Omit<MachineConfig, "image"> & { image: Image };
+    stop_config: { signal: "SIGTERM", timeout: `${stopSeconds}s` },
+    ...(files.length > 0 && { files }),
+  } satisfies Omit<MachineConfig, "image" | "files"> & { image: Text; files?: SealedFile<Text>[] };
+}
+
+type SealedFile<Text> = { guest_path: string; raw_value: Text; mode: number };
+
+/** For root alone, though nobody else could open it. */
+function sealedTo<Text>(sealed: Sealed<Text>): SealedFile<Text>[] {
+  return (["secrets", "tailnet"] as const).flatMap((name) => {
+    const text = sealed[name];
+    return text === undefined ? [] : [{ guest_path: sealedFiles[name], raw_value: text, mode: 0o400 }];
+  });
 }
 
 export const guestOf = ({ cpuKind, cpus, memoryMb }: MachineShape) => ({

@@ -1,7 +1,13 @@
 import * as pulumi from "@pulumi/pulumi";
+import type { StackFiles } from "../config.ts";
+import { authKeyName } from "../image/render/secrets.ts";
+import type { Tailnet } from "../image/spec.ts";
+import { Identity } from "../providers/fly/identity.ts";
 import { Machine } from "../providers/fly/machine.ts";
 import { Volume } from "../providers/fly/volume.ts";
-import { guestOf, type MachineShape, machineConfig, mountPath } from "./machine-config.ts";
+import { SealedSecrets } from "../providers/sops/sealed-secrets.ts";
+import { AuthKey } from "../providers/tailnet/auth-key.ts";
+import { guestOf, type MachineShape, machineConfig, mountPath, type Sealed } from "./machine-config.ts";
 
 export interface PopArgs extends MachineShape {
   /** Fly region code, e.g. cdg. */
@@ -19,6 +25,12 @@ export interface PopArgs extends MachineShape {
   protect: boolean;
   /** The volume stays on Fly when the PoP goes. */
   keepVolume: boolean;
+  /** The operator's secrets the image asks for, still encrypted. Absent: none. */
+  secrets?: StackFiles["secrets"];
+  /** The private network the PoP is a node of. Absent: none. */
+  tailnet?: Tailnet | undefined;
+  /** PEM of the authorities of its control server. Absent: the public ones. */
+  tailnetCa?: string | undefined;
   /** What exists already and is taken over instead of made. */
   adopt?: { volume?: string; machine?: string } | undefined;
   rollout: {
@@ -35,7 +47,7 @@ export interface PopArgs extends MachineShape {
   };
 }
 
-/** One replica in one region: a volume and the machine that mounts it. */
+/** One replica in one region: a volume, what is sealed to the identity on it, and the machine that mounts it. */
 export class Pop extends pulumi.ComponentResource {
   readonly region: string;
   readonly volumeId: pulumi.Output<string>;
@@ -43,6 +55,10 @@ export class Pop extends pulumi.ComponentResource {
   readonly machineId: pulumi.Output<string>;
   /** Version that runs, new with every change of config. */
   readonly version: pulumi.Output<string>;
+  /** What secrets are sealed to; absent in a stack without secrets. */
+  readonly recipient: pulumi.Output<string> | undefined;
+  /** A line of known_hosts; absent in a stack without secrets. */
+  readonly knownHosts: pulumi.Output<string> | undefined;
   /** For rollout order: others depend on the machine alone, so that their volumes need not wait. */
   readonly machine: Machine;
 
@@ -63,6 +79,27 @@ export class Pop extends pulumi.ComponentResource {
       },
       { parent: this, protect: args.protect, retainOnDelete: args.keepVolume },
     );
+    const minted = args.tailnet?.driver !== undefined;
+    const identity =
+      args.secrets || minted
+        ? new Identity(
+            `${name}-identity`,
+            {
+              pop: args.name,
+              app,
+              name: `${args.name}-identity`,
+              machine: args.name,
+              region,
+              volume: volume.id,
+              mountPath,
+              hosts: sshNames(args),
+              image: args.image,
+              owner: args.owner,
+              timeoutSeconds: rollout.timeoutSeconds,
+            },
+            { parent: this },
+          )
+        : undefined;
     this.machine = new Machine(
       `${name}-machine`,
       {
@@ -72,7 +109,7 @@ export class Pop extends pulumi.ComponentResource {
         region,
         volume: volume.id,
         mountPath,
-        config: machineConfig(args, args.image),
+        config: machineConfig(args, pulumi.output(args.image), identity && this.#sealedTo(name, args, identity)),
         owner: args.owner,
         routed: true,
         adopt: args.adopt?.machine,
@@ -87,14 +124,58 @@ export class Pop extends pulumi.ComponentResource {
     this.volumeId = volume.id;
     this.machineId = this.machine.id;
     this.version = this.machine.instanceId;
+    this.recipient = identity?.recipient;
+    this.knownHosts = identity?.knownHosts;
     this.registerOutputs({
       region: this.region,
       volumeId: this.volumeId,
       machineId: this.machineId,
       version: this.version,
+      ...(identity && { recipient: this.recipient, knownHosts: this.knownHosts }),
     });
   }
+
+  /** What the machine is given that its identity alone can open. */
+  #sealedTo(
+    name: string,
+    { name: pop, secrets, tailnet, tailnetCa }: PopArgs,
+    { recipient, isNew }: Identity,
+  ): Sealed<pulumi.Output<string>> {
+    const own = { parent: this };
+    const base64 = (text: pulumi.Output<string>) => text.apply((it) => Buffer.from(it).toString("base64"));
+    return {
+      ...(secrets && {
+        secrets: base64(new SealedSecrets(`${name}-secrets`, { pop, ...secrets, recipient }, own).sealed),
+      }),
+      ...(tailnet?.driver && {
+        tailnet: base64(
+          new AuthKey(
+            `${name}-auth-key`,
+            {
+              pop,
+              node: nodeName(pop, tailnet),
+              driver: tailnet.driver,
+              server: tailnet.loginServer,
+              ca: tailnetCa,
+              tags: tailnet.tags,
+              recipient,
+              isNew,
+              secretName: authKeyName,
+            },
+            own,
+          ).sealed,
+        ),
+      }),
+    };
+  }
 }
+
+/** What the tailnet knows it by. */
+const nodeName = (pop: string, { hostPrefix }: Tailnet): string => `${hostPrefix}${pop}`;
+
+/** Names for SSH: in the tailnet the short and the full one. */
+const sshNames = ({ name, tailnet }: PopArgs): string[] =>
+  tailnet ? [nodeName(name, tailnet), `${nodeName(name, tailnet)}.${tailnet.domain}`] : [name];
 
 /** cdg-1 -> pop_cdg_1: Fly takes no hyphens here. A volume has no metadata, so its name is how a cut-off run finds it again. */
 export const volumeName = (pop: string): string => `pop_${pop.replaceAll("-", "_")}`;

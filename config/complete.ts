@@ -1,5 +1,15 @@
 /** Shorthand in, one complete shape out. Called on files without mistakes only. */
-import type { ImageSpec, Luggage, Passing, ProxySite, Site, Tailnet, Vault } from "../image/spec.ts";
+import type {
+  ImageSpec,
+  Luggage,
+  LuggageHealth,
+  Passing,
+  ProxySite,
+  Site,
+  Tailnet,
+  TailnetDriver,
+  Vault,
+} from "../image/spec.ts";
 import { memoryRange, presets } from "../providers/fly/guests.ts";
 import { cacheShare, defaults } from "./defaults.ts";
 import { seconds } from "./duration.ts";
@@ -20,6 +30,7 @@ export function complete(file: StackFile): EdgeConfig {
     pops,
     image: imageSpec(file, smallestGb),
     ...(file.imageRef !== undefined && file.imageRef !== "" && { imageRef: file.imageRef }),
+    ...(file.secretsFile !== undefined && file.secretsFile !== "" && { secretsFile: plainFolder(file.secretsFile) }),
     imagePlatform: (file.imagePlatform ?? defaults.imagePlatform) as ImagePlatform,
     addresses: [...(file.addresses ?? defaults.addresses)].toSorted() as AddressType[],
     protect: file.protect ?? defaults.protect,
@@ -31,6 +42,7 @@ export function complete(file: StackFile): EdgeConfig {
         ...(machine !== undefined && { machine }),
       })),
     },
+    egressGb: file.egressGb ?? defaults.egressGb,
     rollout: {
       // A region stands for its first PoP.
       ...(canary !== undefined && { canary: Object.hasOwn(file.regions, canary) ? `${canary}-1` : canary }),
@@ -126,6 +138,22 @@ function luggage(it: NonNullable<StackFile["luggage"]>[string]): Luggage {
     env: byKey(it.env ?? {}, String),
     ...(it.port !== undefined && { port: it.port }),
     ...(it.secrets && it.secrets.length > 0 && { secrets: it.secrets.toSorted() }),
+    ...(it.dependsOn && it.dependsOn.length > 0 && { dependsOn: it.dependsOn.toSorted() }),
+    ...(it.health && { health: health(it.health) }),
+    ...(it.user !== undefined && { user: it.user }),
+  };
+}
+
+function health({
+  path,
+  command,
+  every,
+  timeout,
+}: NonNullable<NonNullable<StackFile["luggage"]>[string]["health"]>): LuggageHealth {
+  return {
+    ask: path === undefined ? { kind: "command", command: command ?? [] } : { kind: "http", path },
+    everySeconds: seconds(every ?? defaults.healthEvery) ?? 0,
+    timeoutSeconds: seconds(timeout ?? defaults.healthTimeout) ?? 0,
   };
 }
 
@@ -142,6 +170,8 @@ function tailnet(it: NonNullable<StackFile["tailnet"]>): Tailnet {
   return {
     domain: plainName(it.domain),
     ...(it.loginServer !== undefined && { loginServer: plainOrigin(it.loginServer) }),
+    ...(it.ca !== undefined && { ca: plainFolder(it.ca) }),
+    ...(it.driver !== undefined && { driver: it.driver as TailnetDriver }),
     tags: [...new Set(it.tags ?? defaults.tailnetTags)].toSorted(),
     hostPrefix: it.hostPrefix ?? defaults.hostPrefix,
   };

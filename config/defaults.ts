@@ -15,8 +15,12 @@ export const defaults = {
   protect: true,
   keepVolumes: true,
   imagePlatform: "linux/amd64",
+  /** A month and a PoP, for the cost estimate. */
+  egressGb: 100,
   tailnetTags: ["pop"],
   hostPrefix: "pop-",
+  healthEvery: "10s",
+  healthTimeout: "3s",
   vaultMount: "kv",
   vaultPath: "certbot/domains/{domain}",
 } as const;

@@ -1,7 +1,15 @@
 /** Names, URLs and paths a user may write. Each `…Problem` returns why a text is refused, as a clause, or undefined. What passes is safe to render. */
 import { isIP } from "node:net";
 import { domainToASCII } from "node:url";
-import { isAuthorizedKey, isHeaderName, isHeaderValue, isOwnHeader, isSecretKey } from "../image/render/names.ts";
+import {
+  isAuthorizedKey,
+  isHeaderName,
+  isHeaderValue,
+  isHealthPath,
+  isLuggageName,
+  isOwnHeader,
+  isSecretKey,
+} from "../image/render/names.ts";
 
 type Problem = string | undefined;
 
@@ -142,6 +150,12 @@ export function fileProblem(text: string): Problem {
   return folderProblem(text)?.replaceAll("folder", "file");
 }
 
+/** The operator's sops file. */
+export function secretsFileProblem(text: string): Problem {
+  if (text.trim() === "" || text.endsWith("/")) return "takes a file, as in ./secrets.yaml";
+  return fileProblem(text) ?? (/\.ya?ml$/.test(text) ? undefined : "takes a YAML file, as in ./secrets.yaml");
+}
+
 export function headerNameProblem(name: string): Problem {
   if (!isHeaderName(name)) return "a header takes letters, digits and dashes, 64 at most, a letter first";
   return isOwnHeader(name) ? "nginx or the PoP sets this one itself, or it belongs to one connection" : undefined;
@@ -165,6 +179,21 @@ export function vaultPathProblem(text: string): Problem {
 /** Key of the operator's sops file. */
 export function secretKeyProblem(text: string): Problem {
   return isSecretKey(text) ? undefined : "takes letters, digits, dashes and _, 64 at most, no digit or dash first";
+}
+
+/** Name of a piece of luggage, of its process and its user. */
+export function luggageNameProblem(text: string): Problem {
+  return isLuggageName(text)
+    ? undefined
+    : "takes lower-case letters, digits and dashes, 2 to 24 of them, a letter first";
+}
+
+/** What luggage is asked for, on its own port. */
+export function healthPathProblem(text: string): Problem {
+  if (isHealthPath(text)) return undefined;
+  return text.startsWith("/")
+    ? "takes a path of printable ASCII without spaces, 201 at most"
+    : "takes a path, as in /healthz";
 }
 
 /** A line of authorized_keys. */

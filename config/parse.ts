@@ -1,8 +1,10 @@
 /** Stack file -> EdgeConfig, or all of its mistakes at once. Pure. */
 import { complete } from "./complete.ts";
 import { ConfigError, type Mistake, verdict } from "./mistakes.ts";
-import { luggageFits, sshReachable, zonesDiffer } from "./rules/image.ts";
+import { sshReachable, zonesDiffer } from "./rules/image.ts";
+import { luggageFits, luggageHealth, luggageWaits } from "./rules/luggage.ts";
 import { addressesDiffer, adoptedExist, cacheFits, canaryExists, memoryFits, regionsExist } from "./rules/pops.ts";
+import { controlServerFits, secretsKept } from "./rules/secrets.ts";
 import {
   certificatesKept,
   headersFit,
@@ -32,8 +34,12 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   headersFit,
   noLoops,
   luggageFits,
+  luggageHealth,
+  luggageWaits,
   zonesDiffer,
   sshReachable,
+  secretsKept,
+  controlServerFits,
   addressesDiffer,
 ];
 

@@ -4,11 +4,12 @@
  */
 import { z } from "zod";
 import { defaults } from "./defaults.ts";
-import { code, fields, oneOf, text } from "./field.ts";
-import { pinnedImageProblem, slugProblem } from "./names.ts";
+import { code, fields, oneOf, text, whole, wholeNumber } from "./field.ts";
+import { pinnedImageProblem, secretsFileProblem, slugProblem } from "./names.ts";
 import { DebugTools, Ssh } from "./schema/access.ts";
 import { Certificates } from "./schema/certificates.ts";
-import { CacheStore, Dns, Luggage } from "./schema/image.ts";
+import { CacheStore, Dns } from "./schema/image.ts";
+import { Luggage } from "./schema/luggage.ts";
 import { Adopt, Defaults, Regions, Rollout } from "./schema/pops.ts";
 import { Sites } from "./schema/site.ts";
 import { Tailnet } from "./schema/tailnet.ts";
@@ -49,6 +50,16 @@ export const StackFile = z.strictObject({
     .optional(),
   tailnet: Tailnet.optional(),
   certificates: Certificates.optional(),
+  secretsFile: text((value) => (value === "" ? undefined : secretsFileProblem(value)))
+    .register(fields, {
+      type: "string",
+      takes: "a YAML file of sops relative to the project, as in ./secrets.yaml",
+      meaning:
+        "The operator's secrets, encrypted by sops to keys of any kind, so that it can lie in git: one text a key. What the image asks for is sealed to each PoP's own key. A file that names a PoP's recipient already goes there as it is, so no key is needed where `pulumi up` runs. Asked for are `tailscaleAuthKey` (tailnet without driver), `vaultRoleId` and `vaultSecretId` (certificates), and the `secrets` of luggage.",
+      default: code('""'),
+      refused: "files that are not encrypted, or have several key groups (Shamir)",
+    })
+    .optional(),
   dns: Dns.optional(),
   cache: CacheStore.optional(),
   ssh: Ssh.optional(),
@@ -122,6 +133,15 @@ export const StackFile = z.strictObject({
       takes: "linux/amd64 or host",
       meaning: "What the image is built for. linux/amd64 is Fly's; `host` is whatever Docker here runs, for local Fly.",
       default: code(defaults.imagePlatform),
+    })
+    .optional(),
+  egressGb: whole(0, 1_000_000)
+    .register(fields, {
+      type: "integer",
+      unit: "GB",
+      takes: wholeNumber(0, 1_000_000, "GB"),
+      meaning: "What each PoP sends to visitors in a month. The cost estimate reckons with it; nothing is limited.",
+      default: code(defaults.egressGb),
     })
     .optional(),
 });

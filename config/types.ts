@@ -19,6 +19,8 @@ export interface EdgeConfig {
   image: ImageSpec;
   /** Image to run, pinned by digest. Absent: built from `image`. */
   imageRef?: string;
+  /** The operator's sops file, relative to the project. Absent: no secret comes from one. */
+  secretsFile?: string;
   imagePlatform: ImagePlatform;
   /** Sorted, at least one. */
   addresses: AddressType[];
@@ -28,6 +30,8 @@ export interface EdgeConfig {
   keepVolumes: boolean;
   rollout: Rollout;
   adopt: Adopt;
+  /** What each PoP sends to visitors in a month, for the cost estimate. */
+  egressGb: number;
 }
 
 /** What exists on Fly already and is taken over instead of made, by its id there. */

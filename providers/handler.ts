@@ -4,6 +4,8 @@ import type { z } from "zod";
 import type { Clock } from "./clock.ts";
 import type { Fly } from "./fly/api.ts";
 import type { Rollout } from "./fly/rollout.ts";
+import type { Sops } from "./sops/cli.ts";
+import type { ControlServer, TailnetDriver } from "./tailnet/driver.ts";
 
 /** Everything a handler needs of the world. */
 export interface Context {
@@ -12,6 +14,9 @@ export interface Context {
   /** A line for the user while it happens. */
   log: (line: string) => void;
   rollout: Rollout;
+  sops: Sops;
+  /** The control server's API, by the credentials of stack config or environment. Throws a sentence when there are none. */
+  tailnet: (of: ControlServer) => TailnetDriver;
 }
 
 /** What happens when a property changes. "ignored": stored, nothing is called for it. */

@@ -10,13 +10,20 @@ import { addressHandler } from "./fly/address.ts";
 import { Fly } from "./fly/api.ts";
 import { appHandler } from "./fly/app.ts";
 import { told } from "./fly/errors.ts";
+import { identityHandler } from "./fly/identity.ts";
 import { machineHandler } from "./fly/machine.ts";
 import { createRollout } from "./fly/rollout.ts";
 import { volumeHandler } from "./fly/volume.ts";
 import { type Context, type Failure, HalfMade, type Handler, type Properties, replacedBy } from "./handler.ts";
 import { redact } from "./redact.ts";
 import { type Kind, providerText } from "./resource.ts";
-import { flySettings, type Lookup } from "./settings.ts";
+import { flySettings, headscaleSettings, type Lookup, secretKeys, tailscaleSettings } from "./settings.ts";
+import { createSops } from "./sops/cli.ts";
+import { sealedSecretsHandler } from "./sops/sealed-secrets.ts";
+import { authKeyHandler } from "./tailnet/auth-key.ts";
+import type { ControlServer, TailnetDriver } from "./tailnet/driver.ts";
+import { createHeadscale } from "./tailnet/headscale.ts";
+import { createTailscale } from "./tailnet/tailscale.ts";
 
 /** Pulumi's stand-in, in previews, for a value that is not known yet. */
 export const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
@@ -26,12 +33,17 @@ const handlers: Record<Kind, Handler<any, any>> = {
   App: appHandler,
   Address: addressHandler,
   Volume: volumeHandler,
+  Identity: identityHandler,
+  AuthKey: authKeyHandler,
+  SealedSecrets: sealedSecretsHandler,
   Machine: machineHandler,
 };
 
 /** One rollout gate and one client a process, whatever the number of kinds: they pace and order the calls of all of them. */
 const rollout = createRollout();
 const clients = new Map<string, Fly>();
+const tailnets = new Map<string, TailnetDriver>();
+const sops = createSops();
 const secrets = new Set<string>();
 const env: Lookup = (key) => process.env[key] || undefined;
 
@@ -45,13 +57,39 @@ export function handler(kind: Kind): pulumi.dynamic.ResourceProvider {
 }
 
 function connect(config: Lookup): Context {
-  for (const token of [config("fly:token"), env("FLY_API_TOKEN"), env("FLY_ACCESS_TOKEN")])
-    if (token) secrets.add(token);
+  for (const key of secretKeys) {
+    const secret = key.includes(":") ? config(key) : env(key);
+    if (secret) secrets.add(secret);
+  }
   const { token, endpoint } = flySettings(config, env);
   const key = `${endpoint} ${token}`;
   const fly = clients.get(key) ?? new Fly({ endpoint, token, clock: systemClock });
   clients.set(key, fly);
-  return { fly, clock: systemClock, rollout, log: (line) => console.log(redact(line, [...secrets])) };
+  return {
+    fly,
+    clock: systemClock,
+    rollout,
+    sops,
+    log: (line) => console.log(redact(line, [...secrets])),
+    tailnet(of) {
+      const key = JSON.stringify([of.driver, of.server, of.ca]);
+      const driver = tailnets.get(key) ?? driverFor(of, config);
+      tailnets.set(key, driver);
+      return driver;
+    },
+  };
+}
+
+function driverFor(of: ControlServer, config: Lookup): TailnetDriver {
+  const parts = { clock: systemClock, ca: of.ca };
+  switch (of.driver) {
+    case "tailscale":
+      return createTailscale(tailscaleSettings(config, env), parts);
+    case "headscale":
+      return createHeadscale(headscaleSettings(config, env, of), parts);
+    default:
+      return of.driver satisfies never;
+  }
 }
 
 /** `connect` makes the context from stack config, on the first call that needs it: previews need no credentials. */

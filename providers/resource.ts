@@ -1,7 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 
 /** Kinds by module, as their type tokens name them: pulumi-nodejs:dynamic/fly:Machine. Part of every URN, so frozen. */
-export type Kind = "App" | "Address" | "Volume" | "Machine";
+export type Kind = "App" | "Address" | "Volume" | "Identity" | "AuthKey" | "SealedSecrets" | "Machine";
 
 /**
  * The provider text that Pulumi keeps in state with each resource and evaluates in its dynamic host. Constant for ever: it names today's code instead

@@ -1,4 +1,7 @@
 import { defaultEndpoint, stripScheme } from "./fly/http.ts";
+import type { ControlServer } from "./tailnet/driver.ts";
+import type { HeadscaleSettings } from "./tailnet/headscale.ts";
+import { type TailscaleSettings, tailscaleServer } from "./tailnet/tailscale.ts";
 
 /** How to reach Fly: stack config first, then the environment, under the names Fly's own tools and docs use. */
 export interface FlySettings {
@@ -25,4 +28,50 @@ export function flySettings(config: Lookup, env: Lookup): FlySettings {
       `No Fly token for ${endpoint}: set FLY_API_TOKEN, or run "pulumi config set --secret fly:token". "fly tokens create org" makes one. Nothing was changed.`,
     );
   return { token, endpoint };
+}
+
+/** Keys of stack config and names of the environment that hold a credential: what they say is shown to nobody. */
+export const secretKeys = [
+  "fly:token",
+  "FLY_API_TOKEN",
+  "FLY_ACCESS_TOKEN",
+  "tailscale:apiKey",
+  "TAILSCALE_API_KEY",
+  "tailscale:oauthClientSecret",
+  "TAILSCALE_OAUTH_CLIENT_SECRET",
+  "headscale:apiKey",
+  "HEADSCALE_API_KEY",
+] as const;
+
+/** How to reach Tailscale's API, under the names that its own providers for Pulumi and Terraform use. */
+export function tailscaleSettings(config: Lookup, env: Lookup): TailscaleSettings {
+  const server = urlOf("tailscale:baseUrl", "TAILSCALE_BASE_URL", config, env) ?? tailscaleServer;
+  const tailnet = config("tailscale:tailnet") ?? env("TAILSCALE_TAILNET") ?? "-";
+  const clientId = config("tailscale:oauthClientId") ?? env("TAILSCALE_OAUTH_CLIENT_ID");
+  const clientSecret = config("tailscale:oauthClientSecret") ?? env("TAILSCALE_OAUTH_CLIENT_SECRET");
+  if (clientId && clientSecret) return { server, tailnet, credentials: { clientId, clientSecret } };
+  const apiKey = config("tailscale:apiKey") ?? env("TAILSCALE_API_KEY");
+  if (apiKey) return { server, tailnet, credentials: { apiKey } };
+  const half = clientId ? "the OAuth client has no secret" : clientSecret ? "the OAuth client has no id" : undefined;
+  throw new Error(
+    `No credentials for ${server}${half ? `, ${half}` : ""}: set TAILSCALE_OAUTH_CLIENT_ID and TAILSCALE_OAUTH_CLIENT_SECRET (scopes auth_keys and devices:core, owner of the PoPs' tags), or TAILSCALE_API_KEY; or run "pulumi config set --secret tailscale:oauthClientSecret". Nothing was changed.`,
+  );
+}
+
+/** How to reach a headscale; its address is the stack file's tailnet.loginServer unless it is said otherwise. */
+export function headscaleSettings(config: Lookup, env: Lookup, { server }: ControlServer): HeadscaleSettings {
+  const endpoint = urlOf("headscale:endpoint", "HEADSCALE_ENDPOINT", config, env) ?? server;
+  if (endpoint === undefined) throw new Error("No address of headscale: set tailnet.loginServer. Nothing was changed.");
+  const apiKey = config("headscale:apiKey") ?? env("HEADSCALE_API_KEY");
+  if (apiKey) return { server: endpoint, apiKey };
+  throw new Error(
+    `No API key for ${endpoint}: set HEADSCALE_API_KEY, or run "pulumi config set --secret headscale:apiKey". "headscale apikeys create" makes one. Nothing was changed.`,
+  );
+}
+
+function urlOf(key: string, variable: string, config: Lookup, env: Lookup): string | undefined {
+  const url = config(key) ?? env(variable);
+  if (url !== undefined && (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)))
+    throw new Error(`${key} (or ${variable}) is "${url}": it must be an http or https URL. Nothing was changed.`);
+  return url;
 }

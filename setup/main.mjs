@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * What a fresh machine needs before npm can run anything: `node setup/main.mjs`, with the system's node (18 or newer).
- * Brings what is missing and nothing else; a second run only looks. `--only npm,pulumi,docker` selects groups.
+ * Brings what is missing and nothing else; a second run only looks. `--only npm,pulumi,sops,docker` selects groups.
  *
  * It writes to .cache/, node_modules, PULUMI_HOME and, as root on Debian and Ubuntu, installs the packages it names.
  */
@@ -9,6 +9,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { base } from "./base-image.mjs";
+import { chromium } from "./chromium.mjs";
 import { engine } from "./engine.mjs";
 import { Failure } from "./failure.mjs";
 import { lock } from "./lock.mjs";
@@ -18,10 +19,11 @@ import { duration, Progress } from "./progress.mjs";
 import { cli } from "./pulumi-cli.mjs";
 import { plugins } from "./pulumi-plugins.mjs";
 import { GRACE, interruptAll } from "./run.mjs";
+import { sops } from "./sops.mjs";
 
 /**
  * The steps, by group. Within a chain each needs the one before it; the chains run side by side, as one of them builds
- * (the CLI, minutes of processor) and the other one downloads.
+ * (the CLI and sops, minutes of processor) and the other one downloads.
  */
 const CHAINS = [
   [
@@ -29,12 +31,17 @@ const CHAINS = [
     { group: "npm", ...node },
     { group: "pulumi", ...cli },
     { group: "pulumi", ...plugins },
+    { group: "sops", ...sops },
   ],
   [
     { group: "docker", ...engine },
     { group: "docker", ...base },
   ],
+  [{ group: "browser", ...chromium }],
 ];
+
+/** Groups that are brought only when they are named. */
+const ON_DEMAND = ["browser"];
 
 /** Exit code after Ctrl-C, as a shell has it. */
 const INTERRUPTED = 130;
@@ -42,7 +49,7 @@ const INTERRUPTED = 130;
 /** The groups asked for on the command line. */
 function groupsOf(args) {
   const all = [...new Set(CHAINS.flat().map((step) => step.group))];
-  if (args.length === 0) return all;
+  if (args.length === 0) return all.filter((group) => !ON_DEMAND.includes(group));
   const asked = args.length === 2 && args[0] === "--only" ? args[1].split(",") : [];
   if (asked.length > 0 && asked.every((it) => all.includes(it))) return asked;
   throw new Failure(

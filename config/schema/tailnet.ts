@@ -1,8 +1,8 @@
 /** Keys of the private network that origins are reached over. */
 import { z } from "zod";
 import { defaults } from "../defaults.ts";
-import { code, fields, text } from "../field.ts";
-import { hostPrefixProblem, hostProblem, originProblem, tagProblem } from "../names.ts";
+import { code, fields, oneOf, text } from "../field.ts";
+import { fileProblem, hostPrefixProblem, hostProblem, originProblem, tagProblem } from "../names.ts";
 
 export const Tailnet = z
   .strictObject({
@@ -20,6 +20,26 @@ export const Tailnet = z
         meaning: "Control server, headscale for instance.",
         default: "Tailscale's own",
         refused: "paths, queries, credentials",
+      })
+      .optional(),
+    ca: text(fileProblem)
+      .register(fields, {
+        type: "string",
+        takes: "a PEM file relative to the project, as in ./home-ca.pem",
+        meaning:
+          "Authorities that count for the control server and its relays instead of the public ones. Read when the image is built.",
+        default: "absent",
+        refused: "absolute paths; files that hold a private key or no certificate; a stack without `loginServer`",
+      })
+      .optional(),
+    driver: oneOf(["tailscale", "headscale"], "driver")
+      .register(fields, {
+        type: "string",
+        takes: "tailscale or headscale",
+        meaning:
+          "Who makes a key for each new PoP: single-use, of an hour, with the tags, sealed to the PoP at once, revoked when the PoP goes. What remains in the tailnet of a PoP whose volume is new is removed first, so that it keeps its name. Credentials: the keys of the providers below. Absent: the key is the secret `tailscaleAuthKey` of `secretsFile`.",
+        default: "absent",
+        refused: "tailscale beside `loginServer`, headscale without it",
       })
       .optional(),
     tags: z
@@ -49,7 +69,7 @@ export const Tailnet = z
   })
   .register(fields, {
     type: "object",
-    takes: "a map with domain and perhaps loginServer, tags, hostPrefix",
+    takes: "a map with domain and perhaps loginServer, ca, driver, tags, hostPrefix",
     meaning:
       "Makes every PoP a node of this tailnet. Absent: the image holds no Tailscale. It joins by the auth key in `/run/secrets/tailscaleAuthKey` and keeps its own on the volume. Nothing waits for it: without tailnet, what is cached is served.",
     default: "absent",

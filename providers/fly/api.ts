@@ -9,17 +9,21 @@ import {
   Address,
   AddressList,
   App,
+  AppList,
   type AssignAddress,
   type CreateApp,
   type CreateMachine,
   type CreateVolume,
+  CurrentTokens,
   Exec,
   ExtendVolume,
   type Lease,
   LeaseAnswer,
   Machine,
+  MachineVersion,
   type PlacementQuery,
   Placements,
+  type TokenScope,
   type UpdateMachine,
   Volume,
   Wait,
@@ -45,6 +49,20 @@ export class Fly {
       repeat: "idempotent",
       answer: App,
     });
+  }
+
+  /** Apps of an organization, by its slug. An app's own token may not ask this: 403. */
+  async listApps(organization: string): Promise<App[]> {
+    const answer = await this.#http.call({
+      operation: `list apps of ${organization}`,
+      paced: ["list apps", organization],
+      method: "GET",
+      path: "apps",
+      query: { org_slug: organization },
+      repeat: "idempotent",
+      answer: AppList,
+    });
+    return answer.apps ?? [];
   }
 
   createApp(body: CreateApp & { name: string }): Promise<unknown> {
@@ -93,6 +111,18 @@ export class Fly {
       path: url`apps/${app}/machines/${id}`,
       repeat: "idempotent",
       answer: Machine,
+    });
+  }
+
+  /** Versions a machine had and the config each was given, as far back as Fly keeps them. */
+  listVersions(app: string, id: string): Promise<MachineVersion[]> {
+    return this.#http.call({
+      operation: `list versions of machine ${id}`,
+      paced: ["list versions", id],
+      method: "GET",
+      path: url`apps/${app}/machines/${id}/versions`,
+      repeat: "idempotent",
+      answer: listOf(MachineVersion),
     });
   }
 
@@ -312,6 +342,19 @@ export class Fly {
       answer: Placements,
     });
     return (answer.Regions ?? answer.regions ?? []).map((row) => row.Region ?? row.region ?? "");
+  }
+
+  /** What the token is good for. */
+  async currentTokens(): Promise<TokenScope[]> {
+    const answer = await this.#http.call({
+      operation: "read the token's scope",
+      paced: ["read token", ""],
+      method: "GET",
+      path: "tokens/current",
+      repeat: "idempotent",
+      answer: CurrentTokens,
+    });
+    return answer.tokens ?? [];
   }
 
   // Addresses

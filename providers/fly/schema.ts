@@ -101,6 +101,8 @@ export const MachineConfig = z.looseObject({
   ),
   restart: orNull(z.looseObject({ policy: z.string().optional(), max_retries: z.number().int().optional() })),
   stop_config: orNull(z.looseObject({ signal: z.string().optional(), timeout: Duration.optional() })),
+  /** What Fly's Prometheus scrapes. */
+  metrics: orNull(z.looseObject({ port: z.number().int().optional(), path: z.string().optional() })),
   auto_destroy: z.boolean().optional(),
   schedule: z.string().optional(),
 });
@@ -172,6 +174,9 @@ export const Machine = z.looseObject({
   updated_at: z.string().optional(),
 });
 export type Machine = z.infer<typeof Machine>;
+
+export const MachineVersion = z.looseObject({ version: z.string(), user_config: MachineConfig.nullish() });
+export type MachineVersion = z.infer<typeof MachineVersion>;
 
 export const CreateMachine = z.looseObject({
   name: z.string().optional(),
@@ -268,6 +273,8 @@ export const App = z.looseObject({
 });
 export type App = z.infer<typeof App>;
 
+export const AppList = z.looseObject({ apps: orNull(z.array(App)) });
+
 export const CreateApp = z.looseObject({
   name: z.string().optional(),
   /** What the docs call `name`. */
@@ -311,3 +318,11 @@ export interface PlacementQuery {
 const Placement = z.looseObject({ Region: z.string().optional(), region: z.string().optional() });
 /** Live answers come in PascalCase, the document says lower case. A full region is simply absent. */
 export const Placements = z.looseObject({ Regions: orNull(z.array(Placement)), regions: orNull(z.array(Placement)) });
+
+export const TokenScope = z.looseObject({
+  org_slug: z.string().optional(),
+  /** Names of apps; `*` for all of the organization. */
+  apps: orNull(z.array(z.string())),
+});
+export type TokenScope = z.infer<typeof TokenScope>;
+export const CurrentTokens = z.looseObject({ tokens: orNull(z.array(TokenScope)) });

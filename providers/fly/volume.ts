@@ -120,7 +120,12 @@ async function extend(id: string, inputs: VolumeInputs, context: Context): Promi
   }
 }
 
-async function deleteDetached(id: string, { app, pop }: VolumeInputs, { fly, clock }: Context): Promise<void> {
+/** Deletes a volume, waiting until Fly has let go of it. Gone already is success. */
+export async function deleteDetached(
+  id: string,
+  { app, pop }: Pick<VolumeInputs, "app" | "pop">,
+  { fly, clock }: Pick<Context, "fly" | "clock">,
+): Promise<void> {
   const deadline = clock.now() + settleMs;
   for (;;) {
     try {

@@ -5,14 +5,14 @@
 /**
  * The engine's language host for Node programs, for machines that cannot reach Pulumi's own downloads. setup/ installs
  * it beside a CLI built from source; where the vendor's host is present that one is used. It answers what `up`,
- * `preview`, `refresh`, `destroy`, `stack`, `config` and `about` ask.
+ * `preview`, `refresh`, `destroy`, `stack`, `config`, `about`, `install`, `new` and policy packs ask.
  *
- * Not answered: `runPlugin` (policy packs, plugins that are programs), `installDependencies` and `template`
- * (`pulumi install`, `pulumi new`: use npm ci), code generation, the debugger.
+ * Not answered: plugins that are programs and no policy packs, code generation, the debugger. A policy pack is not told
+ * the stack's configuration: getStack and Config are of no use in it.
  */
 
-const { spawn } = require("node:child_process");
-const { readFileSync } = require("node:fs");
+const { spawn, spawnSync } = require("node:child_process");
+const { existsSync, readFileSync } = require("node:fs");
 const { createRequire } = require("node:module");
 const path = require("node:path");
 
@@ -21,13 +21,28 @@ const USER_HAS_BEEN_TOLD = 32;
 /** Milliseconds between the polite and the firm end of a program, as in the vendor's host. */
 const GRACE = 5000;
 
+/** npm's arguments: no word of what users cannot act on. */
+const quietly = ["--no-audit", "--no-fund", "--loglevel=error"];
+
+/**
+ * A project that `pulumi new` has just made has no packages yet, and without them we cannot even be asked to install them.
+ * stdout is the engine's: npm talks to stderr.
+ */
+function installFirst(folder) {
+  if (existsSync(path.join(folder, "node_modules")) || !existsSync(path.join(folder, "package-lock.json"))) return;
+  process.stderr.write("Installing the project's npm packages...\n");
+  spawnSync("npm", ["ci", ...quietly], { cwd: folder, stdio: ["ignore", 2, 2] });
+}
+
 /** Modules come from the project, not from where this file was installed; the engine starts us in the project. */
 function fromProject(folder) {
+  installFirst(folder);
   const require = createRequire(path.join(folder, "package.json"));
   try {
     const sdk = createRequire(require.resolve("@pulumi/pulumi"));
     return {
       run: require.resolve("@pulumi/pulumi/cmd/run"),
+      runPolicyPack: require.resolve("@pulumi/pulumi/cmd/run-policy-pack"),
       version: require("@pulumi/pulumi/package.json").version,
       grpc: sdk("@grpc/grpc-js"),
       Empty: sdk("google-protobuf/google/protobuf/empty_pb.js").Empty,
@@ -84,6 +99,9 @@ function environment(request) {
   };
 }
 
+/** `KEY=value`, whose value may hold further signs of equality. */
+const keyAndValue = (text) => [text.slice(0, text.indexOf("=")), text.slice(text.indexOf("=") + 1)];
+
 /** What a program's end means to the engine. */
 function outcome(code, signal) {
   if (code === 0) return { error: "", bail: false };
@@ -105,7 +123,21 @@ function dependencies(folder) {
   });
 }
 
-function implementation({ run, version, Empty, language, plugin }, engineArgument) {
+/** A child whose output goes to the engine as it comes, as messages of `call`; `done` gets its exit code and signal. */
+function streamed(call, message, child, done) {
+  for (const name of ["stdout", "stderr"])
+    child[name].on("data", (chunk) => {
+      const response = message();
+      response[name === "stdout" ? "setStdout" : "setStderr"](new Uint8Array(chunk));
+      call.write(response);
+    });
+  child.on("error", (error) => call.destroy(new Error(`${child.spawnfile} does not start: ${error.message}`)));
+  child.on("close", done);
+  // The engine lets go of the call when it needs the child no more.
+  call.on("cancelled", () => child.kill());
+}
+
+function implementation({ run, runPolicyPack, version, Empty, language, plugin }, engineArgument) {
   let engine = engineArgument;
   let program;
   const answer = (make) => (call, reply) => {
@@ -129,6 +161,7 @@ function implementation({ run, version, Empty, language, plugin }, engineArgumen
     getRequiredPlugins: answer(() => new language.GetRequiredPluginsResponse()),
     getRequiredPackages: answer(() => new language.GetRequiredPackagesResponse()),
     runtimeOptionsPrompts: answer(() => new language.RuntimeOptionsResponse()),
+    template: answer(() => new language.TemplateResponse()),
     about: answer(() => {
       const about = new language.AboutResponse();
       about.setExecutable(process.execPath);
@@ -160,6 +193,38 @@ function implementation({ run, version, Empty, language, plugin }, engineArgumen
         response.setBail(bail);
         reply(null, response);
       });
+    },
+    runPlugin(call) {
+      const { request } = call;
+      if (request.getKind() !== "analyzer")
+        return call.destroy(new Error(`plugins of kind ${request.getKind() || "?"} need Pulumi's own language host`));
+      const folder = request.getInfo().getProgramDirectory();
+      const child = spawn("node", [runPolicyPack, ...request.getArgsList(), folder], {
+        cwd: folder,
+        env: { ...process.env, ...Object.fromEntries(request.getEnvList().map(keyAndValue)) },
+        stdio: ["ignore", "pipe", "pipe"],
+      });
+      streamed(
+        call,
+        () => new language.RunPluginResponse(),
+        child,
+        (code) => {
+          const response = new language.RunPluginResponse();
+          response.setExitcode(code ?? 1);
+          call.write(response);
+          call.end();
+        },
+      );
+    },
+    installDependencies(call) {
+      const folder = call.request.getInfo()?.getProgramDirectory() || call.request.getDirectory();
+      const child = spawn("npm", ["install", ...quietly], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+      streamed(
+        call,
+        () => new language.InstallDependenciesResponse(),
+        child,
+        (code) => (code === 0 ? call.end() : call.destroy(new Error(`npm install failed in ${folder}`))),
+      );
     },
     cancel(_call, reply) {
       if (program && program.exitCode === null) {

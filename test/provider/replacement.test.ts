@@ -1,14 +1,22 @@
 /** Which change replaces an object, which updates it in place, which calls nothing: every property of every kind, by table and by deed. */
-import { expect, test } from "vitest";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
 import { type AddressInputs, addressHandler } from "../../providers/fly/address.ts";
 import { type AppInputs, appHandler } from "../../providers/fly/app.ts";
+import { type IdentityInputs, identityHandler } from "../../providers/fly/identity.ts";
 import { type MachineInputs, machineHandler } from "../../providers/fly/machine.ts";
 import { type VolumeInputs, volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context, Fate, Handler, Properties } from "../../providers/handler.ts";
 import { createProvider } from "../../providers/host.ts";
 import type { Kind } from "../../providers/resource.ts";
-import { app, machineInputs, volumeInputs, withImage } from "../support/context.ts";
+import { type SealedSecretsInputs, sealedSecretsHandler } from "../../providers/sops/sealed-secrets.ts";
+import { type AuthKeyInputs, authKeyHandler } from "../../providers/tailnet/auth-key.ts";
+import { app, identityInputs, image, machineInputs, volumeInputs, withImage } from "../support/context.ts";
 import { type FaultWorld, faultWorld, liveMachines } from "../support/faults/world.ts";
+import { identityOf } from "../support/identities.ts";
+import { enc, memoryTailnet, openSops, sopsText } from "../support/sealing.ts";
 
 /** A row: another value than the inputs have, what it does, and why Fly wants it so. */
 type Table<Inputs> = { [Property in keyof Inputs]-?: [other: Inputs[Property], fate: Fate, why: string] };
@@ -33,6 +41,51 @@ const volumeTable: Table<VolumeInputs> = {
   organization: ["other", "ignored", "only asked for room with"],
   guest: [{ cpu_kind: "shared", cpus: 2, memory_mb: 512 }, "ignored", "a hint for the first placement"],
   adopt: ["vol_0000000000000000", "ignored", "said once, at create"],
+};
+
+const identityTable: Table<IdentityInputs> = {
+  pop: ["ams-1", "ignored", "only our messages say it"],
+  app: ["other-edge", "replace", "its volume belongs to one app"],
+  name: ["other-identity", "ignored", "the machine is gone"],
+  machine: ["other", "ignored", "asked only at create"],
+  region: ["ams", "ignored", "the volume's region, and that replaces the volume"],
+  volume: ["vol_0000000000000000", "replace", "the key lies on it"],
+  mountPath: ["/data", "replace", "the key lies below it"],
+  hosts: [["other"], "update", "only what known_hosts calls the key"],
+  image: [image(2), "ignored", "whichever made the key, the key stays"],
+  owner: ["me/fly-pops/other", "ignored", "the machine is gone"],
+  timeoutSeconds: [99, "ignored", "our patience"],
+};
+
+const folder = mkdtempSync(join(tmpdir(), "fly-pops-replacement-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function secretsFile(): string {
+  const file = join(folder, "secrets.yaml");
+  writeFileSync(file, sopsText({ token: "one" }, ["age1operator"]));
+  return file;
+}
+
+const { recipient } = identityOf("this");
+const { recipient: another } = identityOf("another");
+
+const authKeyTable: Table<AuthKeyInputs> = {
+  pop: ["ams-1", "ignored", "only our messages say it"],
+  node: ["other", "ignored", "a node renames itself"],
+  driver: ["tailscale", "update", "another control server, another key"],
+  server: ["https://other.example", "update", "another control server, another key"],
+  ca: ["PEM", "ignored", "how the server is known, not which"],
+  tags: [["edge"], "update", "a key carries its tags"],
+  recipient: [another, "replace", "another identity is another PoP"],
+  isNew: [false, "ignored", "said once, at create"],
+  secretName: ["other", "update", "it stands in the sealed file"],
+};
+
+const sealedTable: Table<SealedSecretsInputs> = {
+  pop: ["ams-1", "ignored", "only our messages say it"],
+  file: ["other.yaml", "ignored", "a file that moved holds what it held"],
+  ciphertexts: [{ token: enc("two") }, "update", "another value"],
+  recipient: [another, "update", "another key to seal to"],
 };
 
 const machineTable: Table<MachineInputs> = {
@@ -81,6 +134,26 @@ const byKind: Record<Kind, Subject> = {
     await withApp(context);
     return volumeInputs();
   }),
+  Identity: subjectOf("Identity", identityHandler, identityTable, false, async (context) => {
+    await withApp(context);
+    return identityInputs((await volumeHandler.create(volumeInputs(), context)).id);
+  }),
+  AuthKey: subjectOf("AuthKey", authKeyHandler, authKeyTable, true, async () => ({
+    pop: "cdg-1",
+    node: "pop-cdg-1",
+    driver: "headscale" as const,
+    server: "https://login.example",
+    tags: ["pop"],
+    recipient,
+    isNew: true,
+    secretName: "tailscaleAuthKey",
+  })),
+  SealedSecrets: subjectOf("SealedSecrets", sealedSecretsHandler, sealedTable, false, async () => ({
+    pop: "cdg-1",
+    file: secretsFile(),
+    ciphertexts: { token: enc("one") },
+    recipient,
+  })),
   Machine: subjectOf("Machine", machineHandler, machineTable, true, async (context) => {
     await withApp(context);
     return machineInputs((await volumeHandler.create(volumeInputs(), context)).id);
@@ -94,7 +167,7 @@ const rowsOf = (fate: Fate) =>
   rows.filter((row) => row.fate === fate).map((row) => [row.kind, row.property, row.why, row] as const);
 
 async function made({ handler, prepare }: Subject, world: FaultWorld) {
-  const context = world.context();
+  const context = { ...world.context(), sops: openSops, tailnet: memoryTailnet().driver };
   const inputs = await prepare(context);
   const { id, outs } = await handler.create(inputs, context);
   world.fly.calls.clear();
@@ -147,7 +220,11 @@ test.each(rows.map((row) => [row.kind, row.property, row] as const))(
   },
 );
 
-test.each(rowsOf("update"))("%s.%s is changed in place: %s", async (_, property, _why, row) => {
+/** Kinds whose changes Fly is told of; what becomes of the others' is in files of their own. */
+const toldToFly = (rows: ReturnType<typeof rowsOf>) =>
+  rows.filter(([kind]) => !["Identity", "AuthKey", "SealedSecrets"].includes(kind));
+
+test.each(toldToFly(rowsOf("update")))("%s.%s is changed in place: %s", async (_, property, _why, row) => {
   await using world = await faultWorld();
   const { context, inputs, id, outs } = await made(row, world);
   const news = { ...inputs, [property]: row.other };

@@ -18,6 +18,7 @@ import type { Context } from "../../providers/handler.ts";
 import { createProvider } from "../../providers/host.ts";
 import type { Kind } from "../../providers/resource.ts";
 import { toRequest } from "../support/local-fly.ts";
+import { noSecrets } from "../support/no-secrets.ts";
 import type { Dice } from "./dice.ts";
 
 export interface Host {
@@ -98,10 +99,12 @@ export function createHost(network: Network, client: (options: FlyOptions) => Fl
     fly: client({ token: network.token, clock: own, random: dice.random, adapter }),
     clock: own,
     rollout: createRollout(),
+    ...noSecrets,
     log,
   };
   const connect = () => context;
-  const providers = {
+  // Stacks of the simulation have no secrets.
+  const providers: Partial<Record<Kind, pulumi.dynamic.ResourceProvider>> = {
     App: createProvider("App", appHandler, connect),
     Address: createProvider("Address", addressHandler, connect),
     Volume: createProvider("Volume", volumeHandler, connect),
@@ -111,7 +114,11 @@ export function createHost(network: Network, client: (options: FlyOptions) => Fl
   for (const provider of Object.values(providers)) void provider.configure?.({ config });
 
   return {
-    provider: (kind) => providers[kind],
+    provider(kind) {
+      const provider = providers[kind];
+      if (!provider) throw new Error(`the simulation knows no ${kind}`);
+      return provider;
+    },
     clock: own,
     call: async (work) => {
       if (!alive) return death.promise;

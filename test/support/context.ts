@@ -1,10 +1,12 @@
 /** A handler's context over local Fly, and inputs to start from. */
 import { Fly } from "../../providers/fly/api.ts";
+import type { IdentityInputs } from "../../providers/fly/identity.ts";
 import type { MachineInputs } from "../../providers/fly/machine.ts";
 import { createRollout } from "../../providers/fly/rollout.ts";
 import type { VolumeInputs } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
 import { type LocalFlyTestOptions, type LocalFlyUnderTest, localFly } from "./local-fly.ts";
+import { noSecrets } from "./no-secrets.ts";
 
 export interface Bench extends AsyncDisposable {
   local: LocalFlyUnderTest;
@@ -23,6 +25,7 @@ export async function bench(options: LocalFlyTestOptions & { withApp?: boolean }
     fly: new Fly({ endpoint: local.url, token: local.token, clock: local.clock, random: () => 0.5 }),
     clock: local.clock,
     rollout: createRollout(),
+    ...noSecrets,
     log: (line) => lines.push(line),
   };
   if (options.withApp ?? true) {
@@ -40,6 +43,21 @@ export const volumeInputs = (over: Partial<VolumeInputs> = {}): VolumeInputs => 
   sizeGb: 3,
   organization: "personal",
   guest: { cpu_kind: "shared", cpus: 1, memory_mb: 256 },
+  ...over,
+});
+
+export const identityInputs = (volume: string, over: Partial<IdentityInputs> = {}): IdentityInputs => ({
+  pop: "cdg-1",
+  app,
+  name: "cdg-1-identity",
+  machine: "cdg-1",
+  region: "cdg",
+  volume,
+  mountPath: "/var",
+  hosts: ["pop-cdg-1", "pop-cdg-1.tail.example"],
+  image: image(1),
+  owner: "me/fly-pops/prod",
+  timeoutSeconds: 120,
   ...over,
 });
 

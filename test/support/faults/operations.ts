@@ -2,11 +2,12 @@
 import { type Behaviour, failingCheck } from "../../../local/fly/state-runner.ts";
 import { addressHandler } from "../../../providers/fly/address.ts";
 import { appHandler } from "../../../providers/fly/app.ts";
+import { type IdentityInputs, identityHandler, oneShot } from "../../../providers/fly/identity.ts";
 import { type MachineInputs, machineHandler } from "../../../providers/fly/machine.ts";
 import { volumeHandler } from "../../../providers/fly/volume.ts";
 import type { Context, Handler, Properties } from "../../../providers/handler.ts";
 import type { Kind } from "../../../providers/resource.ts";
-import { app, image, machineInputs, volumeInputs, withImage } from "../context.ts";
+import { app, identityInputs, image, machineInputs, volumeInputs, withImage } from "../context.ts";
 import { type Subject, subject } from "./subject.ts";
 import type { FaultWorld } from "./world.ts";
 
@@ -169,6 +170,69 @@ const volumes: Operation[] = [
   },
 ];
 
+async function withIdentity(world: FaultWorld, over: Partial<IdentityInputs> = {}) {
+  const { context, volume } = await withVolume(world);
+  return { context, before: await made(identityHandler, identityInputs(volume, over), context) };
+}
+
+/** A machine that an earlier run left behind, its work half done. */
+async function leftBehind(world: FaultWorld, over: Partial<IdentityInputs> = {}): Promise<IdentityInputs> {
+  const { context, volume } = await withVolume(world);
+  const { name, region, ...inputs } = identityInputs(volume, over);
+  await context.fly.createMachine(app, { name, region, config: oneShot({ name, region, ...inputs }) });
+  await world.clock.advance(30_000);
+  return identityInputs(volume);
+}
+
+const identities: Operation[] = [
+  {
+    kind: "Identity",
+    name: "create",
+    verb: "create",
+    prepare: async (world) => subject(identityHandler, undefined, identityInputs((await withVolume(world)).volume)),
+  },
+  {
+    kind: "Identity",
+    name: "create, one left by a run that was cut off",
+    verb: "create",
+    prepare: async (world) => subject(identityHandler, undefined, await leftBehind(world)),
+  },
+  {
+    kind: "Identity",
+    name: "create, one left with another image",
+    verb: "create",
+    prepare: async (world) => subject(identityHandler, undefined, await leftBehind(world, { image: image(9) })),
+  },
+  {
+    kind: "Identity",
+    name: "create, the PoP runs already",
+    verb: "create",
+    images: { before: image(1), after: image(1) },
+    async prepare(world) {
+      const { before } = await withMachine(world);
+      return subject(identityHandler, undefined, identityInputs(before.inputs.volume));
+    },
+  },
+  {
+    kind: "Identity",
+    name: "read",
+    verb: "read",
+    async prepare(world) {
+      const { before } = await withIdentity(world);
+      return subject(identityHandler, before, before.inputs);
+    },
+  },
+  {
+    kind: "Identity",
+    name: "delete",
+    verb: "delete",
+    async prepare(world) {
+      const { before } = await withIdentity(world);
+      return subject(identityHandler, before, undefined);
+    },
+  },
+];
+
 const machines: Operation[] = [
   {
     kind: "Machine",
@@ -252,6 +316,15 @@ const machines: Operation[] = [
 ];
 
 /** A kind without operations does not compile. */
-const byKind: Record<Kind, Operation[]> = { App: apps, Address: addresses, Volume: volumes, Machine: machines };
+const byKind: Record<Kind, Operation[]> = {
+  App: apps,
+  Address: addresses,
+  Volume: volumes,
+  Identity: identities,
+  // These two ask Fly for nothing: what goes wrong at a control server is in test/provider/auth-key.test.ts.
+  AuthKey: [],
+  SealedSecrets: [],
+  Machine: machines,
+};
 
 export const operations: readonly Operation[] = Object.values(byKind).flat();

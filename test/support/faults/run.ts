@@ -211,8 +211,14 @@ function isThere({ kind, verb, images, cordons }: Operation, world: World): bool
     App: Object.keys(world.apps).length,
     Address: world.addresses.length,
     Volume: liveVolumes(world).length,
+    // Nothing of it is left on Fly but what the volume holds.
+    Identity: 0,
+    AuthKey: 0,
+    SealedSecrets: 0,
     Machine: machines.length,
   }[kind];
+  if (kind === "Identity")
+    return machines.every(({ name }) => name !== "cdg-1-identity") && machines.length === (images ? 1 : 0);
   if (verb === "delete") return count === 0;
   if (kind !== "Machine") return count === 1;
   return count === 1 && machines.every((it) => served(it) === images?.after && it.cordoned === (cordons ?? false));

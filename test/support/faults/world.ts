@@ -7,7 +7,9 @@ import type { MachineRow, World } from "../../../local/fly/world.ts";
 import { Fly } from "../../../providers/fly/api.ts";
 import { createRollout } from "../../../providers/fly/rollout.ts";
 import type { Context } from "../../../providers/handler.ts";
+import { popExec } from "../identities.ts";
 import { inProcessAdapter } from "../local-fly.ts";
+import { noSecrets } from "../no-secrets.ts";
 import { type VirtualClock, virtualClock } from "../virtual-clock.ts";
 
 /** Planted: whoever finds it in an error, a state or a line has found a leak. */
@@ -25,7 +27,7 @@ export interface FaultWorld extends AsyncDisposable {
 
 export async function faultWorld(): Promise<FaultWorld> {
   const clock = virtualClock();
-  const runner = createStateRunner(clock.background);
+  const runner = createStateRunner(clock.background, { exec: popExec });
   const fly = await createLocalFly({
     clock: clock.background,
     runner,
@@ -44,6 +46,7 @@ export async function faultWorld(): Promise<FaultWorld> {
       fly: new Fly({ endpoint: "http://local.fly", token, clock, random: () => 0.5, adapter }),
       clock,
       rollout: createRollout(),
+      ...noSecrets,
       log: (line) => lines.push(line),
     }),
     async [Symbol.asyncDispose]() {

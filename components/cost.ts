@@ -1,0 +1,144 @@
+/** What a stack costs a month by list price. Pure; what a bill depends on and a stack file does not say is named as an assumption. */
+import type { AddressType, EdgeConfig, PopConfig } from "../config/types.ts";
+import { regionByCode } from "../providers/fly/regions.ts";
+import { flyPrices, type Prices } from "./prices.ts";
+
+/** What of a stack is billed. */
+export interface Billed {
+  machines: readonly BilledMachine[];
+  /** Also of PoPs that have no machine: a volume is paid for, attached or not. */
+  volumes: readonly { name: string; volumeGb: number }[];
+  addresses: readonly AddressType[];
+  /** GB each machine sends to visitors a month. */
+  egressGb: number;
+}
+
+export type BilledMachine = Pick<PopConfig, "name" | "region" | "size" | "cpuKind" | "cpus" | "memoryMb">;
+
+export type CostKind = "machines" | "volumes" | "addresses" | "egress";
+
+/** One line of the bill. */
+export interface CostRow {
+  kind: CostKind;
+  /** PoP, or type of the address. */
+  name: string;
+  /** What is paid for, e.g. `shared-cpu-1x, 256 MB in cdg`. */
+  what: string;
+  /** Not rounded. */
+  monthly: number;
+}
+
+export interface Estimate {
+  /** By kind, in cents' precision; `total` is their sum. */
+  monthly: Record<CostKind | "total", number>;
+  currency: Prices["currency"];
+  rows: CostRow[];
+  /** Sentences: what had to be assumed, and where the prices are from. */
+  assumptions: string[];
+}
+
+/** Of a stack as configured. */
+export function estimate(
+  { pops, addresses, egressGb }: Pick<EdgeConfig, "pops" | "addresses" | "egressGb">,
+  prices?: Prices,
+): Estimate {
+  return bill({ machines: pops, volumes: pops, addresses, egressGb }, prices);
+}
+
+export function bill({ machines, volumes, addresses, egressGb }: Billed, prices: Prices = flyPrices): Estimate {
+  const rows: CostRow[] = [
+    ...machines.map((it) => ({
+      kind: "machines" as const,
+      name: it.name,
+      what: `${it.size}, ${it.memoryMb} MB in ${it.region}`,
+      monthly: basePrice(it, prices).monthly * factorOf(it.region, prices),
+    })),
+    ...volumes.map(({ name, volumeGb }) => ({
+      kind: "volumes" as const,
+      name,
+      what: `${volumeGb} GB`,
+      monthly: volumeGb * prices.volumeGb,
+    })),
+    ...addresses.map((type) => ({
+      kind: "addresses" as const,
+      name: type,
+      what: `anycast IP${type}`,
+      monthly: prices.addresses[type],
+    })),
+    ...machines.map(({ name, region }) => ({
+      kind: "egress" as const,
+      name,
+      what: `${egressGb} GB from ${region}`,
+      monthly: egressGb * egressPrice(region, prices),
+    })),
+  ];
+  const sum = (kind: CostKind) =>
+    cents(rows.filter((it) => it.kind === kind).reduce((total, it) => total + it.monthly, 0));
+  const parts = {
+    machines: sum("machines"),
+    volumes: sum("volumes"),
+    addresses: sum("addresses"),
+    egress: sum("egress"),
+  };
+  // The sum of what is shown, so that a reader who adds up gets the same.
+  const total = cents(parts.machines + parts.volumes + parts.addresses + parts.egress);
+  return {
+    monthly: { total, ...parts },
+    currency: prices.currency,
+    rows,
+    assumptions: [
+      `Each PoP runs the whole month and sends ${egressGb} GB to visitors (fly-pops:egressGb); what comes in, from your origin too, is free.`,
+      "Snapshots of the volumes stay within the 10 GB that are free in an organization. Free allowances, reservations, tax and support are left out.",
+      ...new Set(machines.flatMap((it) => basePrice(it, prices).assumption ?? [])),
+      ...new Set(machines.flatMap(({ region }) => unknownFactor(region, prices) ?? [])),
+      `List prices of ${prices.source} as of ${prices.date}, a month of 30 days.`,
+    ],
+  };
+}
+
+/** A month of a machine in the base region. */
+function basePrice(guest: BilledMachine, prices: Prices): { monthly: number; assumption?: string } {
+  const listed = prices.machines[guest.size];
+  if (listed) return { monthly: withMemory(listed, guest.memoryMb, prices.extraMemoryGb) };
+  // Fly sells sizes its page does not list. The listed ones of a kind grow evenly with their CPUs, memory with them.
+  const [neighbour] = Object.keys(prices.machines)
+    .flatMap((size) => {
+      const [, kind, cpus] = /^(shared|performance)(?:-cpu)?-(\d+)x$/.exec(size) ?? [];
+      return kind === guest.cpuKind ? [{ size, cpus: Number(cpus) }] : [];
+    })
+    .toSorted((a, b) => Math.abs(a.cpus - guest.cpus) - Math.abs(b.cpus - guest.cpus) || a.cpus - b.cpus);
+  const table = neighbour && prices.machines[neighbour.size];
+  if (!neighbour || !table) throw new Error(`${guest.size} has no price, and no ${guest.cpuKind} size has`);
+  const share = guest.cpus / neighbour.cpus;
+  return {
+    monthly: withMemory(table, guest.memoryMb / share, prices.extraMemoryGb) * share,
+    assumption: `${guest.size} has no published price: taken as ${guest.cpus}/${neighbour.cpus} of ${neighbour.size} with as much memory a CPU.`,
+  };
+}
+
+/** The largest listed amount that is not above, and the rest by the GB. */
+function withMemory(listed: Readonly<Record<number, number>>, memoryMb: number, extraGb: number): number {
+  const below = Math.max(
+    ...Object.keys(listed)
+      .map(Number)
+      .filter((mb) => mb <= memoryMb),
+  );
+  const price = listed[below];
+  if (price === undefined) throw new Error(`no price for ${memoryMb} MB: the least listed is above`);
+  return price + ((memoryMb - below) / 1024) * extraGb;
+}
+
+const factorOf = (region: string, prices: Prices): number => prices.regionFactor[region] ?? 1;
+
+function unknownFactor(region: string, prices: Prices): string | undefined {
+  if (prices.regionFactor[region] !== undefined) return undefined;
+  return `Machines in ${region} have no published factor: taken at the base price.`;
+}
+
+function egressPrice(region: string, prices: Prices): number {
+  const group = regionByCode(region)?.egressGroup;
+  return prices.egressGb[group ?? "na_eu"];
+}
+
+/** Half cents are rounded up, also those that binary fractions put just below. */
+const cents = (amount: number): number => Math.round(amount * 100 + 1e-6) / 100;

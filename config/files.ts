@@ -1,0 +1,52 @@
+/** What must be known of the files a stack file names before anything is made: the operator's secrets, still encrypted, and the control server's authorities. */
+import { readFileSync } from "node:fs";
+import { authorities } from "../image/context.ts";
+import { wantedKeys } from "../image/render/secrets.ts";
+import { NotUsable, parseSopsFile, wantedOf } from "../providers/sops/file.ts";
+import { ConfigError } from "./mistakes.ts";
+import type { EdgeConfig } from "./types.ts";
+
+export interface StackFiles {
+  /** Absent: the image asks for none of the operator's secrets. */
+  secrets?: {
+    /** Relative to the project. */
+    file: string;
+    /** What the image asks for, by key, as it stands encrypted in the file. */
+    ciphertexts: Record<string, string>;
+  };
+  /** PEM of `tailnet.ca`, for whoever asks the control server for keys. */
+  tailnetCa?: string;
+}
+
+/** @throws ConfigError with a sentence that names file and key */
+export function readFiles({ secretsFile: file, image }: Pick<EdgeConfig, "secretsFile" | "image">): StackFiles {
+  const keys = wantedKeys(image);
+  const ca = image.tailnet?.driver === undefined ? undefined : image.tailnet.ca;
+  return {
+    ...(file !== undefined && keys.length > 0 && { secrets: { file, ciphertexts: ciphertexts(file, keys) } }),
+    ...(ca !== undefined && { tailnetCa: told(() => authorities(".", ca, "tailnet.ca")) }),
+  };
+}
+
+function ciphertexts(file: string, keys: string[]): Record<string, string> {
+  const asking = `The image asks it for ${keys.join(", ")}.`;
+  try {
+    return wantedOf(parseSopsFile(readFileSync(file, "utf8")), keys);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (error instanceof NotUsable) throw new ConfigError([`secretsFile: ${file} ${error.message}. ${asking}`]);
+    if (code === "ENOENT")
+      throw new ConfigError([
+        `secretsFile is "${file}": no such file. Make it with "npx fly-pops secrets edit". ${asking}`,
+      ]);
+    throw new ConfigError([`secretsFile is "${file}": cannot be read (${code}).`]);
+  }
+}
+
+function told<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw new ConfigError([(error as Error).message]);
+  }
+}

@@ -1,0 +1,35 @@
+/** Values of a stack file as they stand there, or as Pulumi hands them on: in what shape the schema wants them. Pure. */
+import { parseConfig } from "./parse.ts";
+import { StackFile } from "./schema.ts";
+import type { EdgeConfig } from "./types.ts";
+import { fieldOf, schemaAt } from "./walk.ts";
+
+const prefix = "fly-pops:";
+
+/** A text where the key takes one, else what it says as JSON: `pulumi config set` writes "false" for false. What is neither is for the schema to refuse; nothing at all is absence. */
+export function valueOfText(key: string, text: string): unknown {
+  if (text === "" || text === "null") return undefined;
+  const schema = schemaAt(StackFile, [key]);
+  if (schema !== undefined && fieldOf(schema)?.type === "string") return text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** Ours of a stack file, keys without `fly-pops:`. */
+export const ownValues = (values: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(values)
+      .filter(([key]) => key.startsWith(prefix))
+      .map(([full, value]) => [full.slice(prefix.length), value] as const)
+      .map(([key, value]) => [key, typeof value === "string" ? valueOfText(key, value) : (value ?? undefined)]),
+  );
+
+/**
+ * The configuration a stack file with these values, by full key, gives.
+ * @throws ConfigError naming every mistake
+ */
+export const parseStackValues = (values: Readonly<Record<string, unknown>>): EdgeConfig =>
+  parseConfig(ownValues(values));

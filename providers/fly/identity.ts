@@ -1,0 +1,301 @@
+/**
+ * The identity of a PoP: the key pair born on its volume, whose private half never leaves it. Its public half is what secrets are sealed to and what
+ * SSH clients know the PoP by. A machine that lives for a minute makes it, before the PoP's own comes to be.
+ */
+import type * as pulumi from "@pulumi/pulumi";
+import { z } from "zod";
+import { sleep } from "../clock.ts";
+import type { Context, Fate, Handler } from "../handler.ts";
+import { type Args, KindResource } from "../resource.ts";
+import { FlyError, isClaimed, isConflict, isGone, isNoRoom, isUncertain } from "./errors.ts";
+import { isLive } from "./gone.ts";
+import { ownerKeys } from "./machine.ts";
+import type * as wire from "./schema.ts";
+import { NotServing, untilServing } from "./serving.ts";
+import { startSettled } from "./start.ts";
+
+const lifecycle = {
+  pop: "ignored",
+  app: "replace",
+  name: "ignored",
+  machine: "ignored",
+  region: "ignored",
+  volume: "replace", // the key lies on it
+  mountPath: "replace",
+  hosts: "update", // only what known_hosts calls the key
+  image: "ignored", // whichever made it: a new image must not touch it
+  owner: "ignored",
+  timeoutSeconds: "ignored",
+} satisfies Record<keyof IdentityInputs, Fate>;
+
+export const IdentityInputs = z.strictObject({
+  /** PoP it belongs to, e.g. cdg-1. */
+  pop: z.string(),
+  app: z.string().min(1),
+  /** Name of the machine that makes it, e.g. cdg-1-identity: how a cut-off run finds it again. */
+  name: z.string().min(1),
+  /** Name of the PoP's own machine, which is asked instead where it is there already: a volume attaches to one machine. */
+  machine: z.string().min(1),
+  region: z.string().min(1),
+  /** Id of the volume. */
+  volume: z.string().min(1),
+  /** Where the volume is mounted, e.g. /var */
+  mountPath: z.string().startsWith("/"),
+  /** Names SSH clients call the PoP by, the first one first. */
+  hosts: z.array(z.string().regex(/^[a-z0-9.-]{1,253}$/)).min(1),
+  /** Image that has the helper. */
+  image: z.string().min(1),
+  /** The stack, as organization/project/stack; kept in the machine's metadata. */
+  owner: z.string().min(1),
+  /** Seconds until the key must have been read. */
+  timeoutSeconds: z.int().min(1),
+});
+export type IdentityInputs = z.infer<typeof IdentityInputs>;
+export type IdentityOutputs = IdentityInputs & {
+  schemaVersion: 1;
+  /** What sops takes as --age: the key's own `ssh-ed25519 AAAA...` line. */
+  recipient: string;
+  /** A line of a known_hosts file. */
+  knownHosts: string;
+  /** False when the PoP's own machine was there already, and was asked. */
+  isNew: boolean;
+};
+
+type Known = Pick<IdentityOutputs, "recipient" | "isNew">;
+
+const recipientShape = /^ssh-ed25519 AAAA[A-Za-z0-9+/]{20,100}={0,2}$/;
+/** What `pop identity show` prints (image/pop/identity). */
+const Shown = z.object({ recipient: z.string().regex(recipientShape), fingerprint: z.string().min(1) });
+type Shown = z.infer<typeof Shown>;
+
+const show = ["/usr/bin/pop", "identity", "show"];
+const execSeconds = 20;
+const pollMs = 1_000;
+/** How long Fly may take to let go of a volume after its machine went: minutes have been seen. */
+const detachMs = 150_000;
+/** The machine ends by itself some time after it was last of use, should nobody come back to it. */
+const lifeSeconds = 900;
+
+/** The machine that makes the key: smallest size, no services, no restart, so that nothing of it can serve or come back. */
+export const oneShot = ({ image, volume, mountPath, owner, pop }: IdentityInputs): wire.MachineConfig => ({
+  image,
+  guest: { cpu_kind: "shared", cpus: 1, memory_mb: 256 },
+  init: { exec: ["/bin/sh", "-c", `/usr/bin/pop identity && exec sleep ${lifeSeconds}`] },
+  env: { POP_NAME: pop },
+  restart: { policy: "no" },
+  auto_destroy: false,
+  mounts: [{ volume, path: mountPath }],
+  metadata: { [ownerKeys.stack]: owner, [ownerKeys.pop]: pop },
+});
+
+const toOutputs = (inputs: IdentityInputs, { recipient, isNew }: Known): IdentityOutputs => ({
+  ...inputs,
+  schemaVersion: 1,
+  recipient,
+  isNew,
+  knownHosts: `${inputs.hosts.join(",")} ${recipient}`,
+});
+
+const isOurs = ({ owner }: IdentityInputs, machine: wire.Machine): boolean =>
+  machine.config?.metadata?.[ownerKeys.stack] === owner;
+
+const mounts = (machine: wire.Machine, volume: string): boolean =>
+  (machine.config?.mounts ?? []).some((it) => it.volume === volume);
+
+/** Live machines the key may be read in: the PoP's own, or one that an earlier run made for this. */
+async function find(
+  inputs: IdentityInputs,
+  { fly }: Context,
+): Promise<{ holder: wire.Machine | undefined; leftover: wire.Machine | undefined }> {
+  const live = (await fly.listMachines(inputs.app)).filter(isLive);
+  const leftover = live.find((it) => it.name === inputs.name);
+  if (leftover && !isOurs(inputs, leftover))
+    throw new Error(
+      `${inputs.pop}: ${inputs.app} has a machine named ${inputs.name} already (${leftover.id}), and it is not this stack's. Nothing was changed. Destroy or rename it, then run again.`,
+    );
+  return { holder: live.find((it) => it !== leftover && mounts(it, inputs.volume)), leftover };
+}
+
+/** Asks the helper inside a machine until it answers with the key, or the deadline passes. */
+async function ask(
+  machine: wire.Machine,
+  inputs: IdentityInputs,
+  { fly, clock }: Context,
+  deadline: number,
+): Promise<Shown> {
+  for (;;) {
+    let why: string;
+    try {
+      const { exit_code = 0, stdout, stderr } = await fly.execMachine(inputs.app, machine.id, show, execSeconds);
+      const shown = Shown.safeParse(parseJson(stdout ?? ""));
+      if (exit_code === 0 && shown.success) return shown.data;
+      why = exit_code === 0 ? "it showed no key" : `pop ended with ${exit_code}, ${oneLine(stderr ?? "")}`;
+    } catch (error) {
+      // Only a look, so it may be repeated whatever became of it; not where Fly says who we are not, or that the machine is gone.
+      if (!(error instanceof FlyError) || error.status === 401 || error.status === 403 || isGone(error)) throw error;
+      why = error.message;
+    }
+    if (clock.now() >= deadline)
+      throw new Error(
+        `${inputs.pop}: no identity read in machine ${machine.id}, ${why}. Nothing was sealed. The image must be one of fly-pops: for a machine that was adopted, deploy once without secrets; then run again.`,
+      );
+    await sleep(clock, pollMs);
+  }
+}
+
+/** Makes the machine, or finds the one whose answer was lost. */
+async function make(inputs: IdentityInputs, context: Context): Promise<wire.Machine> {
+  const { fly } = context;
+  try {
+    return await fly.createMachine(inputs.app, { name: inputs.name, region: inputs.region, config: oneShot(inputs) });
+  } catch (error) {
+    if (isNoRoom(error))
+      throw new Error(
+        `${inputs.pop}: no identity made, there is no room for a machine beside volume ${inputs.volume} in ${inputs.region} (${error.message}). The volume is kept. Try again later, or take another region.`,
+        { cause: error },
+      );
+    if (!isConflict(error) && !isClaimed(error) && !isUncertain(error)) throw error;
+    const { leftover, holder } = await find(inputs, context);
+    const found = leftover ?? holder;
+    if (!found) throw error;
+    return found;
+  }
+}
+
+/** Destroys the machine and waits until the volume is free for the PoP's own. */
+async function remove(machine: wire.Machine, inputs: IdentityInputs, context: Context): Promise<void> {
+  const { fly, clock } = context;
+  await fly.deleteMachine(inputs.app, machine.id, { force: true }).catch((error: unknown) => {
+    if (!isGone(error)) throw error;
+  });
+  const deadline = clock.now() + detachMs;
+  for (;;) {
+    const held = await attachedTo(inputs, context);
+    if (held !== machine.id) return;
+    if (clock.now() >= deadline)
+      throw new Error(
+        `${inputs.pop}: volume ${inputs.volume} is still bound to machine ${machine.id}, which was destroyed ${detachMs / 1000} s ago. The identity is kept. Run again.`,
+      );
+    await sleep(clock, pollMs);
+  }
+}
+
+async function attachedTo({ app, volume }: IdentityInputs, { fly }: Context): Promise<string | undefined> {
+  const { attached_machine_id } = await fly.getVolume(app, volume);
+  return attached_machine_id || undefined;
+}
+
+/** By a machine of its own, which is gone afterwards, however this ends. */
+async function makeAndRead(
+  inputs: IdentityInputs,
+  leftover: wire.Machine | undefined,
+  context: Context,
+): Promise<Shown> {
+  const deadline = context.clock.now() + inputs.timeoutSeconds * 1000;
+  // One that an earlier run left is as good as a new one while it runs the same thing.
+  const goesOn =
+    leftover !== undefined &&
+    (leftover.state === "started" || leftover.state === "starting") &&
+    leftover.config?.image === inputs.image &&
+    mounts(leftover, inputs.volume);
+  if (leftover && !goesOn) await remove(leftover, inputs, context);
+  const machine = goesOn ? leftover : await make(inputs, context);
+  if (machine.name !== inputs.name) return ask(machine, inputs, context, deadline);
+  try {
+    const born = { app: inputs.app, id: machine.id, version: machine.instance_id ?? "" };
+    if (machine.state !== "started") await untilServing(born, { deadline, known: new Set() }, context);
+    const shown = await ask(machine, inputs, context, deadline);
+    await remove(machine, inputs, context);
+    return shown;
+  } catch (error) {
+    // What went wrong is worth more than that it could not be cleared away; the next run finds it by its name.
+    await remove(machine, inputs, context).catch(() => undefined);
+    if (error instanceof NotServing)
+      throw new Error(
+        `${inputs.pop}: no identity made, machine ${machine.id} did not come up: ${error.message}. It was destroyed, the volume is kept. Look at the image, then run again.`,
+        { cause: error },
+      );
+    throw error;
+  }
+}
+
+export const identityHandler = {
+  schema: IdentityInputs,
+  lifecycle,
+  deleteBeforeReplace: false,
+  async create(inputs, context) {
+    const { holder, leftover } = await find(inputs, context);
+    if (
+      holder &&
+      !isOurs(inputs, holder) &&
+      holder.name !== inputs.machine &&
+      holder.config?.metadata?.[ownerKeys.stack]
+    )
+      throw new Error(
+        `${inputs.pop}: volume ${inputs.volume} is bound to machine ${holder.id} of stack ${holder.config.metadata[ownerKeys.stack]}. Nothing was changed. Take another volume.`,
+      );
+    let shown: Shown;
+    if (holder) {
+      const deadline = context.clock.now() + inputs.timeoutSeconds * 1000;
+      await startSettled(inputs.app, holder, deadline, context);
+      shown = await ask(holder, inputs, context, deadline);
+      if (leftover) await remove(leftover, inputs, context);
+    } else shown = await makeAndRead(inputs, leftover, context);
+    context.log(`${inputs.pop}: identity ${shown.fingerprint}`);
+    return { id: shown.fingerprint, outs: toOutputs(inputs, { ...shown, isNew: holder === undefined }) };
+  },
+  async read(_id, outs, { fly }) {
+    const { schemaVersion: _, recipient, isNew, knownHosts: __, ...inputs } = outs;
+    const there = await fly.getVolume(outs.app, outs.volume).then(isLive, (error: unknown) => {
+      if (isGone(error)) return false;
+      throw error;
+    });
+    if (there) return { outs, inputs };
+    // Host migration gives a volume another id; the PoP's machine, whose mount stays, says which. The key went along.
+    const machine = (await fly.listMachines(outs.app)).find(
+      (it) => isLive(it) && it.name === outs.machine && isOurs(outs, it),
+    );
+    const volume = machine?.config?.mounts?.[0]?.volume;
+    if (volume === undefined || volume === outs.volume) return undefined;
+    const moved = { ...inputs, volume };
+    return { outs: toOutputs(moved, { recipient, isNew }), inputs: moved };
+  },
+  // The key does not change with its names.
+  update: async (_id, olds, news) => toOutputs(news, olds),
+  async delete(_id, outs, context) {
+    // The key lies on the volume and goes with it.
+    try {
+      const { leftover } = await find(outs, context);
+      if (leftover) await remove(leftover, outs, context);
+    } catch (error) {
+      if (!isGone(error)) throw error;
+    }
+  },
+} satisfies Handler<IdentityInputs, IdentityOutputs>;
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const oneLine = (text: string): string => text.replaceAll(/\s+/g, " ").trim().slice(0, 200) || "without a word";
+
+export class Identity extends KindResource<IdentityInputs> {
+  /** What secrets are sealed to: `ssh-ed25519 AAAA...` */
+  declare readonly recipient: pulumi.Output<string>;
+  /** A line of a known_hosts file. */
+  declare readonly knownHosts: pulumi.Output<string>;
+  declare readonly isNew: pulumi.Output<boolean>;
+  constructor(name: string, args: Args<IdentityInputs>, opts?: pulumi.CustomResourceOptions) {
+    super(
+      "Identity",
+      name,
+      args,
+      { schemaVersion: undefined, recipient: undefined, knownHosts: undefined, isNew: undefined },
+      opts,
+    );
+  }
+}

@@ -1,0 +1,90 @@
+/** A sops file as text: what may be known of it without a key, and what it must not be. Pure. https://getsops.io/docs */
+import { isMap, isScalar, parseDocument } from "yaml";
+
+export interface SopsFile {
+  /** Values as they stand in the file, by top-level key; what is no single encrypted text is undefined. sops leaves an empty text empty. */
+  ciphertexts: Record<string, string | undefined>;
+  /** age and SSH recipients, as written. */
+  age: string[];
+  /** All recipients, by sops's name of their kind (age, pgp, kms, gcp_kms, azure_kv, hc_vault, ...). */
+  recipients: { kind: string; id: string }[];
+}
+
+/** Why a text is no file that could be used, as a clause whose subject is the file. */
+export class NotUsable extends Error {
+  constructor(reason: string) {
+    super(reason);
+    this.name = "NotUsable";
+  }
+}
+
+/** Lists of recipients in a file's metadata, and what names one in each. */
+const kinds: Record<string, string> = {
+  age: "recipient",
+  pgp: "fp",
+  kms: "arn",
+  gcp_kms: "resource_id",
+  azure_kv: "name",
+  hc_vault: "key_name",
+  hckms: "key_id",
+};
+
+const encrypted = /^ENC\[AES256_GCM,data:[A-Za-z0-9+/=]*,iv:[A-Za-z0-9+/=]+,tag:[A-Za-z0-9+/=]+,type:str\]$/;
+
+/** @throws NotUsable, without a word of what stands in the file */
+export function parseSopsFile(text: string): SopsFile {
+  const document = parseDocument(text, { uniqueKeys: true });
+  const [error] = document.errors;
+  if (error) throw new NotUsable(`is no YAML${error.linePos ? `, line ${error.linePos[0].line} cannot be read` : ""}`);
+  const { contents } = document;
+  if (!isMap(contents))
+    throw new NotUsable("is not encrypted: it has no sops part. What is in it must be taken for known");
+  const metadata: unknown = contents.toJSON().sops;
+  if (typeof metadata !== "object" || metadata === null)
+    throw new NotUsable("is not encrypted: it has no sops part. What is in it must be taken for known");
+  const groups = (metadata as { key_groups?: unknown }).key_groups;
+  if (Array.isArray(groups) && groups.length > 0)
+    throw new NotUsable(
+      `has ${groups.length} key groups, each with a part of the key only (Shamir): a PoP has one key. Run: npx fly-pops secrets rekey, after sops brought it to one group`,
+    );
+  const recipients = Object.entries(kinds).flatMap(([kind, name]) =>
+    listOf((metadata as Record<string, unknown>)[kind]).map((it) => ({ kind, id: String(it[name] ?? "?") })),
+  );
+  const ciphertexts = Object.fromEntries(
+    contents.items.flatMap(({ key, value }) => {
+      const name = isScalar(key) ? String(key.value) : String(key);
+      if (name === "sops") return [];
+      const plain = isScalar(value) ? value.value : undefined;
+      return [
+        [name, typeof plain === "string" && (plain === "" || encrypted.test(plain)) ? plain : undefined] as const,
+      ];
+    }),
+  );
+  return { ciphertexts, recipients, age: recipients.flatMap(({ kind, id }) => (kind === "age" ? [id] : [])) };
+}
+
+const listOf = (value: unknown): Record<string, unknown>[] =>
+  Array.isArray(value) ? value.filter((it) => typeof it === "object" && it !== null) : [];
+
+/** An SSH recipient may carry a comment, which is not part of the key. */
+export const plainRecipient = (recipient: string): string => recipient.trim().split(/\s+/).slice(0, 2).join(" ");
+
+/** True when the file opens with this recipient's key as it is. */
+export const names = ({ age }: SopsFile, recipient: string): boolean =>
+  age.some((it) => plainRecipient(it) === plainRecipient(recipient));
+
+/** The wanted values, still encrypted. @throws NotUsable naming each key that is missing, or is no encrypted text, with what helps */
+export function wantedOf({ ciphertexts }: SopsFile, keys: readonly string[]): Record<string, string> {
+  const missing = keys.filter((key) => !Object.hasOwn(ciphertexts, key));
+  const odd = keys.filter((key) => Object.hasOwn(ciphertexts, key) && ciphertexts[key] === undefined);
+  const empty = keys.filter((key) => Object.hasOwn(ciphertexts, key) && ciphertexts[key] === "");
+  const told = [
+    ...(missing.length > 0
+      ? [`has no ${missing.join(", ")}: add ${missing.length > 1 ? "them" : "it"} with "npx fly-pops secrets edit"`]
+      : []),
+    ...empty.map((key) => `has an empty ${key}: fill it in with "npx fly-pops secrets edit"`),
+    ...odd.map((key) => `has a ${key} that is no encrypted text: write it in quotes, with "npx fly-pops secrets edit"`),
+  ];
+  if (told.length > 0) throw new NotUsable(told.join("; it "));
+  return Object.fromEntries(keys.map((key) => [key, ciphertexts[key] ?? ""]));
+}

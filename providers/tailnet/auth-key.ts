@@ -1,0 +1,189 @@
+/**
+ * The key by which a PoP joins the tailnet: made for it alone, sealed to its identity at once. State knows its id, its end and its ciphertext. It is
+ * made anew only for a PoP that must join anew; one that joined has a key of its own, on its volume, and needs this one no more.
+ */
+import { isDeepStrictEqual } from "node:util";
+import type * as pulumi from "@pulumi/pulumi";
+import { z } from "zod";
+import type { Context, Fate, Handler } from "../handler.ts";
+import { type Args, KindResource } from "../resource.ts";
+import { SopsError } from "../sops/cli.ts";
+import { sealed } from "../sops/seal.ts";
+import { type Device, type MintedKey, TailnetError } from "./driver.ts";
+
+const lifecycle = {
+  pop: "ignored",
+  node: "ignored", // a node renames itself
+  driver: "update",
+  server: "update",
+  ca: "ignored",
+  tags: "update",
+  recipient: "replace", // another identity is another PoP
+  isNew: "ignored", // said once, at create
+  secretName: "update",
+} satisfies Record<keyof AuthKeyInputs, Fate>;
+
+export const AuthKeyInputs = z.strictObject({
+  /** PoP it is for, e.g. cdg-1. */
+  pop: z.string(),
+  /** Its name in the tailnet, e.g. pop-cdg-1. */
+  node: z.string().min(1),
+  driver: z.enum(["tailscale", "headscale"]),
+  /** URL of the control server. Absent: Tailscale's own. */
+  server: z.string().optional(),
+  /** PEM of the authorities of its certificate instead of the public ones. */
+  ca: z.string().optional(),
+  /** Tags of the node, without their `tag:`. */
+  tags: z.array(z.string().min(1)).min(1),
+  /** The PoP's identity: `ssh-ed25519 AAAA...` */
+  recipient: z.string().min(1),
+  /** True when the PoP did not run yet: then a node of its name is one of an earlier life. */
+  isNew: z.boolean(),
+  /** Key under which the sealed file has it. */
+  secretName: z.string().min(1),
+});
+export type AuthKeyInputs = z.infer<typeof AuthKeyInputs>;
+export type AuthKeyOutputs = AuthKeyInputs & {
+  schemaVersion: 1;
+  /** The control server's id of it. */
+  keyId: string;
+  /** When it ends, RFC 3339. */
+  expires: string;
+  /** A sops file (YAML) that the PoP's identity opens. */
+  sealed: string;
+};
+
+/** Long enough for a first deployment, short enough for a key nobody used. */
+const expirySeconds = 3600;
+
+const driverOf = ({ driver, server, ca }: AuthKeyInputs, { tailnet }: Context) => tailnet({ driver, server, ca });
+
+async function mintAndSeal(inputs: AuthKeyInputs, context: Context): Promise<AuthKeyOutputs> {
+  const { pop, tags, recipient, secretName } = inputs;
+  const driver = driverOf(inputs, context);
+  const { id, key, expires }: MintedKey = await driver.mint({ tags, expirySeconds, description: `fly-pops ${pop}` });
+  try {
+    const text = await sealed({ [secretName]: key }, recipient, context.sops);
+    context.log(`${pop}: auth key ${id} made, good until ${expires}`);
+    return { ...inputs, schemaVersion: 1, keyId: id, expires, sealed: text };
+  } catch (error) {
+    await driver.revoke(id).catch(() => undefined);
+    if (!(error instanceof SopsError)) throw error;
+    throw new Error(`${pop}: its auth key was not sealed, ${error.message}. The key was revoked. Nothing was changed.`);
+  }
+}
+
+/** Nodes of an earlier life of the PoP. Whatever has not its tags is somebody else's. */
+const staleOf = (devices: readonly Device[], { node, tags }: AuthKeyInputs): Device[] =>
+  devices.filter(({ hostname, tags: has }) => hostname === node && tags.every((tag) => has.includes(tag)));
+
+/** With the old one there, the new one would join as `node-1`. */
+async function removeStale(inputs: AuthKeyInputs, context: Context): Promise<void> {
+  const { pop, node } = inputs;
+  const driver = driverOf(inputs, context);
+  const devices = await driver.devices();
+  if (devices === undefined)
+    return context.log(
+      `${pop}: the credentials may not see devices. If there is an old ${node} in the tailnet, remove it, or this one joins as ${node}-1`,
+    );
+  for (const { id } of staleOf(devices, inputs)) {
+    await driver.removeDevice(id);
+    context.log(`${pop}: removed device ${id}, the ${node} of an earlier life`);
+  }
+}
+
+/** Errors of a control server as a sentence for people. */
+async function told<T>({ pop }: AuthKeyInputs, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof TailnetError)) throw error;
+    throw new Error(`${pop}: ${error.message}. ${advice(error)}`);
+  }
+}
+
+function advice({ status, message }: TailnetError): string {
+  if (status === 401) return "The control server does not know the credentials: make new ones, then run again.";
+  if (/tag/i.test(message) && status !== undefined && status < 500)
+    return "The tags must be in the tailnet's policy under tagOwners, and the OAuth client must own them.";
+  if (status === 403) return "The credentials may not do this: they need the scope auth_keys and the PoPs' tags.";
+  return "Run again: a key nobody used ends by itself within the hour.";
+}
+
+export const authKeyHandler = {
+  schema: AuthKeyInputs,
+  lifecycle,
+  // The old one takes the old node along, before the new one comes by the same name.
+  deleteBeforeReplace: true,
+  create: (inputs, context) =>
+    told(inputs, async () => {
+      if (inputs.isNew) await removeStale(inputs, context);
+      const outs = await mintAndSeal(inputs, context);
+      return { id: `${outs.driver}-${outs.keyId}`, outs };
+    }),
+  async read(_id, outs, context) {
+    const { schemaVersion: _, keyId: __, expires, sealed: ___, ...inputs } = outs;
+    // A used key looks like one that never was, so the key itself tells nothing. One that ended, with no node of its name there, was of no use: another is needed.
+    if (Date.parse(expires) < context.clock.now()) {
+      const devices = await devicesIfKnown(outs, context);
+      if (devices !== undefined && staleOf(devices, outs).length === 0) {
+        context.log(
+          `${outs.pop}: its auth key ended, and there is no ${outs.node} in the tailnet; the next up makes another`,
+        );
+        return undefined;
+      }
+    }
+    return { outs, inputs };
+  },
+  update: (_id, olds, news, context) =>
+    told(news, async () => {
+      const same = (["driver", "server", "tags", "secretName"] as const).every((key) =>
+        isDeepStrictEqual(olds[key], news[key]),
+      );
+      if (same) return { ...olds, ...news };
+      const outs = await mintAndSeal(news, context);
+      await revokeIfAlive(olds, context).catch((error: unknown) =>
+        context.log(`${news.pop}: the former auth key ${olds.keyId} was not revoked (${(error as Error).message})`),
+      );
+      return outs;
+    }),
+  delete: (_id, outs, context) =>
+    told(outs, async () => {
+      await revokeIfAlive(outs, context);
+      try {
+        await removeStale(outs, context);
+      } catch (error) {
+        context.log(`${outs.pop}: ${outs.node} stays in the tailnet, remove it there (${(error as Error).message})`);
+      }
+    }),
+} satisfies Handler<AuthKeyInputs, AuthKeyOutputs>;
+
+/** An ended key needs no revoking, and so no credentials. */
+async function revokeIfAlive(outs: AuthKeyOutputs, context: Context): Promise<void> {
+  if (Date.parse(outs.expires) > context.clock.now()) await driverOf(outs, context).revoke(outs.keyId);
+}
+
+/** A refresh must not fail for want of credentials: then what state knows stays. */
+async function devicesIfKnown(outs: AuthKeyOutputs, context: Context): Promise<Device[] | undefined> {
+  try {
+    return await driverOf(outs, context).devices();
+  } catch (error) {
+    context.log(`${outs.pop}: the tailnet was not asked (${(error as Error).message})`);
+    return undefined;
+  }
+}
+
+export class AuthKey extends KindResource<AuthKeyInputs> {
+  /** A sops file that the PoP's identity opens. */
+  declare readonly sealed: pulumi.Output<string>;
+  declare readonly expires: pulumi.Output<string>;
+  constructor(name: string, args: Args<AuthKeyInputs>, opts?: pulumi.CustomResourceOptions) {
+    super(
+      "AuthKey",
+      name,
+      args,
+      { schemaVersion: undefined, keyId: undefined, expires: undefined, sealed: undefined },
+      opts,
+    );
+  }
+}

@@ -1,0 +1,105 @@
+/** A headscale of the user's own, by its REST API (0.28 and later). https://headscale.net, https://github.com/juanfont/headscale/tree/main/proto */
+import { z } from "zod";
+import type { Clock } from "../clock.ts";
+import { type Device, type MintedKey, type TailnetDriver, TailnetError } from "./driver.ts";
+import { createApi, Done } from "./http.ts";
+
+export interface HeadscaleSettings {
+  /** Base URL. */
+  server: string;
+  /** What `headscale apikeys create` printed. */
+  apiKey: string;
+}
+
+/** Its numbers of 64 bits come as text. */
+const Id = z.union([z.string().min(1), z.number().transform(String)]);
+const PreAuthKey = z.object({
+  preAuthKey: z.object({ id: Id, key: z.string().min(1), expiration: z.string().min(1) }),
+});
+const Nodes = z.object({
+  nodes: z
+    .array(
+      z.object({
+        id: Id,
+        /** What the node calls itself. */
+        name: z.string().optional(),
+        tags: z.array(z.string()).nullish(),
+        validTags: z.array(z.string()).nullish(),
+        forcedTags: z.array(z.string()).nullish(),
+      }),
+    )
+    .nullish(),
+});
+
+export function createHeadscale(
+  { server, apiKey }: HeadscaleSettings,
+  { clock, ca }: { clock: Clock; ca?: string | undefined },
+): TailnetDriver {
+  const api = createApi({ server, ca, clock, secrets: [apiKey] });
+  const authorization = `Bearer ${apiKey}`;
+  return {
+    async mint({ tags, expirySeconds }): Promise<MintedKey> {
+      const { preAuthKey } = await api({
+        operation: "make an auth key",
+        method: "POST",
+        path: "/api/v1/preauthkey",
+        authorization,
+        body: {
+          reusable: false,
+          ephemeral: false,
+          // Without one the key would be of the year 1, and so long expired.
+          expiration: new Date(clock.now() + expirySeconds * 1000).toISOString(),
+          // With tags it belongs to them, and to no user.
+          aclTags: tags.map((tag) => `tag:${tag}`),
+        },
+        answer: PreAuthKey,
+      });
+      return { id: preAuthKey.id, key: preAuthKey.key, expires: preAuthKey.expiration };
+    },
+    async revoke(id) {
+      await gone(
+        api({
+          operation: `revoke auth key ${id}`,
+          method: "POST",
+          path: "/api/v1/preauthkey/expire",
+          authorization,
+          body: { id },
+          answer: Done,
+        }),
+      );
+    },
+    async devices(): Promise<Device[]> {
+      const { nodes } = await api({
+        operation: "list nodes",
+        method: "GET",
+        path: "/api/v1/node",
+        authorization,
+        answer: Nodes,
+      });
+      return (nodes ?? []).map(({ id, name = "", tags, validTags, forcedTags }) => ({
+        id,
+        hostname: name,
+        tags: [...(tags ?? []), ...(validTags ?? []), ...(forcedTags ?? [])].map((tag) => tag.replace(/^tag:/, "")),
+      }));
+    },
+    async removeDevice(id) {
+      await gone(
+        api({
+          operation: `remove node ${id}`,
+          method: "DELETE",
+          path: `/api/v1/node/${encodeURIComponent(id)}`,
+          authorization,
+          answer: Done,
+        }),
+      );
+    },
+  };
+}
+
+/** What is not there is told by 404, and by 500 with these words. */
+async function gone(work: Promise<unknown>): Promise<void> {
+  await work.catch((error: unknown) => {
+    const absent = error instanceof TailnetError && (error.status === 404 || /not found/i.test(error.message));
+    if (!absent) throw error;
+  });
+}

@@ -1,0 +1,150 @@
+/** One call to a control server's API: patience, repetition, redaction and the shape of errors, once for all drivers. */
+import { Agent } from "node:https";
+import axios, { AxiosError } from "axios";
+import { z } from "zod";
+import { type Clock, sleep } from "../clock.ts";
+import { redact } from "../redact.ts";
+import { TailnetError } from "./driver.ts";
+
+export interface Call<T> {
+  /** For people: verb and object, e.g. "list devices". */
+  operation: string;
+  method: "GET" | "POST" | "DELETE";
+  path: string;
+  /** Sent as JSON; a URLSearchParams as a form. */
+  body?: unknown;
+  /** Value of the Authorization header. Absent: none. */
+  authorization?: string;
+  answer: z.ZodType<T>;
+}
+
+/** The answer to a call that only has to be done: nothing, or JSON of any kind. A page is somebody else's answer. */
+export const Done = z.unknown().refine((answer) => typeof answer !== "string");
+
+export interface ApiOptions {
+  /** Base URL. */
+  server: string;
+  /** PEM of the authorities that count instead of the public ones. */
+  ca?: string | undefined;
+  clock: Clock;
+  /** Must be in no error. */
+  secrets: readonly string[];
+}
+
+export type Api = <T>(call: Call<T>) => Promise<T>;
+
+const timeoutMs = 20_000;
+const tries = 3;
+const pauseMs = 1_000;
+const passing = new Set([429, 502, 503, 504]);
+
+/**
+ * All calls may be repeated: reads and deletes by nature, and a key made twice is a key nobody has seen, that ends by itself within the hour.
+ */
+export function createApi({ server, ca, clock, secrets }: ApiOptions): Api {
+  const base = server.replace(/\/+$/, "");
+  const http = axios.create({
+    baseURL: base,
+    headers: { "User-Agent": "fly-pops" },
+    timeout: timeoutMs,
+    validateStatus: () => true,
+    maxRedirects: 0,
+    maxContentLength: 16 << 20,
+    responseType: "text",
+    transitional: { forcedJSONParsing: false },
+    transformResponse: (text: unknown) => text,
+    ...(ca === undefined ? {} : { httpsAgent: new Agent({ ca }) }),
+    ...(isLoopback(base) ? { proxy: false as const } : {}),
+  });
+
+  async function once<T>({ operation, method, path, body, authorization, answer }: Call<T>): Promise<T> {
+    const isForm = body instanceof URLSearchParams;
+    const response = await http
+      .request<string>({
+        method,
+        url: path,
+        data: body === undefined ? undefined : isForm ? body.toString() : JSON.stringify(body),
+        headers: {
+          ...(body === undefined
+            ? {}
+            : { "Content-Type": isForm ? "application/x-www-form-urlencoded" : "application/json" }),
+          ...(authorization === undefined ? {} : { Authorization: authorization }),
+        },
+      })
+      .catch((error: unknown) => {
+        // Never the axios error itself: it carries the credential in its request.
+        throw new TailnetError(redact(`${operation}: ${noAnswer(error, base)}`, secrets), undefined, true);
+      });
+    const json = parseJson(response.data);
+    if (response.status < 200 || response.status > 299) {
+      const detail = redact(detailOf(json), secrets);
+      throw new TailnetError(
+        `${operation}: ${detail || "refused without a reason"} (${response.status}, ${base})`,
+        response.status,
+        response.status >= 500,
+      );
+    }
+    const parsed = answer.safeParse(json);
+    if (parsed.success) return parsed.data;
+    const where = parsed.error.issues.map((issue) => issue.path.join(".") || "the answer").join(", ");
+    throw new TailnetError(`${operation}: unexpected answer of ${base}, see ${where}`, response.status, true);
+  }
+
+  return async (call) => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await once(call);
+      } catch (error) {
+        const status = error instanceof TailnetError ? error.status : undefined;
+        if (attempt === tries || !(status === undefined || passing.has(status))) throw error;
+        await sleep(clock, pauseMs * attempt);
+      }
+    }
+  };
+}
+
+function isLoopback(base: string): boolean {
+  const host = URL.canParse(base) ? new URL(base).hostname : "";
+  return host === "localhost" || host === "[::1]" || host.startsWith("127.");
+}
+
+/** Certificate trouble has a name of its own in Node; who meets it needs to know which authorities were asked. */
+const untrusted = new Set([
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  "CERT_SIGNATURE_FAILURE",
+]);
+
+function noAnswer(error: unknown, base: string): string {
+  const code = error instanceof AxiosError ? (error.code ?? "") : "";
+  if (untrusted.has(code))
+    return `${base} has a certificate of an authority that is not known here (${code}). Name its authorities in tailnet.ca`;
+  if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID")
+    return `the certificate of ${base} is not valid now (${code}). Look at its dates, and at this machine's clock`;
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") return `the certificate of ${base} is for another name`;
+  if (code === "ECONNREFUSED") return `nothing listens at ${base}`;
+  if (code === "ENOTFOUND" || code === "EAI_AGAIN") return `the name in ${base} does not resolve`;
+  if (code === "ECONNABORTED" || code === "ETIMEDOUT") return `${base} took too long`;
+  return `no answer from ${base} (${code || "no reason given"})`;
+}
+
+function parseJson(text: unknown): unknown {
+  if (typeof text !== "string" || text === "") return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** The server's own words: {message} of both, {error_description} of OAuth. At most 300 characters. */
+function detailOf(json: unknown): string {
+  const body = typeof json === "object" && json !== null ? (json as Record<string, unknown>) : {};
+  const text = [body.error_description, body.message, body.error, json].find(
+    (it) => typeof it === "string" && it !== "",
+  ) as string | undefined;
+  return (text ?? "").replaceAll(/\s+/g, " ").trim().slice(0, 300);
+}

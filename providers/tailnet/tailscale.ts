@@ -1,0 +1,137 @@
+/** Tailscale's own control server. https://tailscale.com/api */
+import { z } from "zod";
+import type { Clock } from "../clock.ts";
+import { type Device, type MintedKey, type TailnetDriver, TailnetError } from "./driver.ts";
+import { createApi, Done } from "./http.ts";
+
+export interface TailscaleSettings {
+  /** Base URL. */
+  server: string;
+  /** The tailnet's name, or "-" for the one the credentials belong to. */
+  tailnet: string;
+  /** An OAuth client of scope auth_keys that owns the tags (and devices:core, to remove stale nodes), or an API key. */
+  credentials: { clientId: string; clientSecret: string } | { apiKey: string };
+}
+
+export const tailscaleServer = "https://api.tailscale.com";
+
+const Token = z.object({ access_token: z.string().min(1), expires_in: z.number().optional() });
+const Key = z.object({ id: z.string().min(1), key: z.string().min(1), expires: z.string().min(1) });
+const Devices = z.object({
+  devices: z.array(
+    z.object({
+      id: z.string(),
+      nodeId: z.string().optional(),
+      hostname: z.string().optional(),
+      tags: z.array(z.string()).nullish(),
+    }),
+  ),
+});
+
+/** A bearer lives for an hour; asked for anew before that. */
+const marginMs = 60_000;
+/** Longest description that is taken: letters, digits, dashes and spaces. */
+const longestDescription = 50;
+
+export function createTailscale(
+  { server, tailnet, credentials }: TailscaleSettings,
+  { clock, ca }: { clock: Clock; ca?: string | undefined },
+): TailnetDriver {
+  const secrets = "apiKey" in credentials ? [credentials.apiKey] : [credentials.clientSecret];
+  const api = createApi({ server, ca, clock, secrets });
+  const inTailnet = `/api/v2/tailnet/${encodeURIComponent(tailnet)}`;
+  let login: { token: string; until: number } | undefined;
+
+  async function authorization(): Promise<string> {
+    if ("apiKey" in credentials) return `Bearer ${credentials.apiKey}`;
+    if (login === undefined || clock.now() > login.until - marginMs) {
+      const { access_token, expires_in = 3600 } = await api({
+        operation: "log in to Tailscale as OAuth client",
+        method: "POST",
+        path: "/api/v2/oauth/token",
+        body: new URLSearchParams({
+          grant_type: "client_credentials",
+          client_id: credentials.clientId,
+          client_secret: credentials.clientSecret,
+        }),
+        answer: Token,
+      });
+      secrets.push(access_token);
+      login = { token: access_token, until: clock.now() + expires_in * 1000 };
+    }
+    return `Bearer ${login.token}`;
+  }
+
+  return {
+    async mint({ tags, expirySeconds, description }): Promise<MintedKey> {
+      const { id, key, expires } = await api({
+        operation: "make an auth key",
+        method: "POST",
+        path: `${inTailnet}/keys`,
+        authorization: await authorization(),
+        body: {
+          capabilities: {
+            devices: {
+              create: { reusable: false, ephemeral: false, preauthorized: true, tags: tags.map((tag) => `tag:${tag}`) },
+            },
+          },
+          expirySeconds,
+          description: description.replaceAll(/[^A-Za-z0-9 -]/g, " ").slice(0, longestDescription),
+        },
+        answer: Key,
+      });
+      return { id, key, expires };
+    },
+    async revoke(id) {
+      await gone(
+        api({
+          operation: `revoke auth key ${id}`,
+          method: "DELETE",
+          path: `${inTailnet}/keys/${encodeURIComponent(id)}`,
+          authorization: await authorization(),
+          answer: Done,
+        }),
+      );
+    },
+    async devices(): Promise<Device[] | undefined> {
+      const bearer = await authorization();
+      try {
+        const { devices } = await api({
+          operation: "list devices",
+          method: "GET",
+          path: `${inTailnet}/devices`,
+          authorization: bearer,
+          answer: Devices,
+        });
+        return devices.map(({ id, nodeId, hostname = "", tags }) => ({
+          id: nodeId ?? id,
+          hostname,
+          tags: plain(tags),
+        }));
+      } catch (error) {
+        // A client of scope auth_keys alone makes keys and sees no devices.
+        if (error instanceof TailnetError && error.status === 403) return undefined;
+        throw error;
+      }
+    },
+    async removeDevice(id) {
+      await gone(
+        api({
+          operation: `remove device ${id}`,
+          method: "DELETE",
+          path: `/api/v2/device/${encodeURIComponent(id)}`,
+          authorization: await authorization(),
+          answer: Done,
+        }),
+      );
+    },
+  };
+}
+
+const plain = (tags: string[] | null | undefined): string[] => (tags ?? []).map((tag) => tag.replace(/^tag:/, ""));
+
+async function gone(deleted: Promise<unknown>): Promise<void> {
+  await deleted.catch((error: unknown) => {
+    if (!(error instanceof TailnetError) || error.status !== 404) throw error;
+  });
+}

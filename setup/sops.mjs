@@ -1,0 +1,81 @@
+/** The sops CLI, by which secrets are sealed: the one on PATH where it is new enough, else the vendor's, else built from its Go module. */
+
+import { chmodSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { download } from "./download.mjs";
+import { Failure, Interrupted } from "./failure.mjs";
+import { place } from "./files.mjs";
+import { buildProgram } from "./go-program.mjs";
+import { cache, pulumiHome, root } from "./paths.mjs";
+import { CommandError, find, run } from "./run.mjs";
+import { isAtLeast, parseVersion } from "./version.mjs";
+
+const MODULE = "github.com/getsops/sops/v3";
+const VENDOR = "https://github.com/getsops/sops/releases/download";
+/** Older ones know no SSH key as a recipient. */
+const LEAST = [3, 10];
+
+const source = join(root, "setup", "sops");
+/** Where providers/sops/cli.ts looks after PATH. */
+const program = join(pulumiHome, "fly-pops", "sops");
+
+/** The version that is brought stands in go.mod alone. */
+export const sopsVersion = new RegExp(`${MODULE} v(\\S+)`).exec(readFileSync(join(source, "go.mod"), "utf8"))[1];
+
+/** The vendor's name of this platform's program. */
+export function programName(version, platform, arch) {
+  return `sops-v${version}.${platform}.${arch === "x64" ? "amd64" : arch}`;
+}
+
+/** Whether a program is a sops that is new enough. */
+async function isUsable(file) {
+  const said = await run(file, ["--disable-version-check", "--version"]).catch(() => "");
+  const version = parseVersion(said);
+  return version !== undefined && isAtLeast(version, LEAST);
+}
+
+/**
+ * Brings the vendor's program to `to`.
+ * @returns {Promise<string | undefined>} why it could not be had; undefined when it was
+ */
+export async function fromVendor(to, { url, say, limits }) {
+  const fetched = join(cache, "sops-download");
+  try {
+    say("asking the vendor");
+    await download(url, fetched, { ...limits, onBytes: (bytes) => say(`downloading, ${Math.round(bytes / 1e6)} MB`) });
+    chmodSync(fetched, 0o755);
+    if (!(await isUsable(fetched))) return "what came is no sops";
+    place(fetched, to);
+    return undefined;
+  } catch (error) {
+    if (error instanceof Interrupted) throw error;
+    return error.message.split("\n")[0];
+  } finally {
+    rmSync(fetched, { force: true });
+  }
+}
+
+export const sops = {
+  title: `sops ${sopsVersion}`,
+  async ready() {
+    for (const file of [find("sops"), program]) if (file !== undefined && (await isUsable(file))) return true;
+    return false;
+  },
+  async make(say) {
+    mkdirSync(cache, { recursive: true });
+    const url = `${VENDOR}/v${sopsVersion}/${programName(sopsVersion, process.platform, process.arch)}`;
+    const refusal = await fromVendor(program, { url, say });
+    if (refusal === undefined) return;
+    say(`the vendor is out of reach (${refusal}), building`);
+    try {
+      await buildProgram({ cwd: source, main: `${MODULE}/cmd/sops`, to: program, title: "sops", say });
+    } catch (error) {
+      if (!(error instanceof CommandError || error instanceof Failure)) throw error;
+      throw new Failure(
+        `sops ${sopsVersion}`,
+        `the vendor's download failed (${refusal}), and building it too: ${error.message}`,
+        "Install sops (https://github.com/getsops/sops/releases), or run again; modules already fetched are kept.",
+      );
+    }
+  },
+};

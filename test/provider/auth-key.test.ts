@@ -1,0 +1,281 @@
+import { expect, test } from "vitest";
+import type { Context } from "../../providers/handler.ts";
+import { SopsError } from "../../providers/sops/cli.ts";
+import { type AuthKeyInputs, authKeyHandler } from "../../providers/tailnet/auth-key.ts";
+import { createTailscale } from "../../providers/tailnet/tailscale.ts";
+import { identityOf } from "../support/identities.ts";
+import { openSops } from "../support/sealing.ts";
+import { planted, type Scene, tailscaleApi } from "../support/tailscale-api.ts";
+
+const start = Date.parse("2026-01-01T00:00:00Z");
+const { recipient } = identityOf("cdg-1");
+
+const inputsOf = (over: Partial<AuthKeyInputs> = {}): AuthKeyInputs => ({
+  pop: "cdg-1",
+  node: "pop-cdg-1",
+  driver: "tailscale",
+  tags: ["pop"],
+  recipient,
+  isNew: true,
+  secretName: "tailscaleAuthKey",
+  ...over,
+});
+
+/** The handler over Tailscale's API. `sealed` is what was encrypted, and for whom. */
+async function scene(of: Scene = {}) {
+  const api = await tailscaleApi(of);
+  const lines: string[] = [];
+  const sealed: [values: Record<string, string>, recipient: string][] = [];
+  let now = start;
+  const clock = {
+    now: () => now,
+    after(_ms: number, run: () => void) {
+      const timer = setImmediate(run);
+      return () => clearImmediate(timer);
+    },
+  };
+  const credentials = { clientId: "client1", clientSecret: planted.clientSecret };
+  const context = {
+    clock,
+    log: (line: string) => lines.push(line),
+    sops: {
+      ...openSops,
+      // Nothing of the key may show in what it becomes.
+      encrypt: async (values: Record<string, string>, to: string) => {
+        sealed.push([values, to]);
+        return openSops.encrypt(Object.fromEntries(Object.keys(values).map((key) => [key, "sealed"])), to);
+      },
+    },
+    tailnet: () => createTailscale({ server: api.url, tailnet: "-", credentials }, { clock }),
+  } as unknown as Context;
+  const pass = (ms: number) => {
+    now += ms;
+  };
+  return { api, context, lines, sealed, pass };
+}
+
+const message = (work: Promise<unknown>) =>
+  work.then(
+    () => "it succeeded",
+    (error: Error) => error.message,
+  );
+
+test("a key is made and sealed to the PoP in the same breath: what is kept is id, end and ciphertext", async () => {
+  const { api, context, lines, sealed } = await scene();
+  const { id, outs } = await authKeyHandler.create(inputsOf(), context);
+  expect(sealed).toEqual([[{ tailscaleAuthKey: `${planted.authKey}k1CNTRL` }, recipient]]);
+  expect({ id, ...outs }).toMatchObject({
+    id: "tailscale-k1CNTRL",
+    keyId: "k1CNTRL",
+    expires: "2026-01-01T01:00:00.000Z",
+    sealed: expect.stringContaining("tailscaleAuthKey: ENC["),
+  });
+  for (const text of [JSON.stringify(outs), ...lines])
+    for (const secret of Object.values(planted)) expect(text).not.toContain(secret);
+  expect([...api.keys.keys()]).toEqual(["k1CNTRL"]);
+});
+
+test("the node of an earlier life is removed first; those of other names or without the tags stay", async () => {
+  const { api, context, lines } = await scene();
+  api.joined("old", "pop-cdg-1");
+  api.joined("other", "pop-ewr-1");
+  api.joined("laptop", "pop-cdg-1", []);
+  await authKeyHandler.create(inputsOf(), context);
+  expect([...api.devices.keys()]).toEqual(["other", "laptop"]);
+  expect(api.asked().indexOf("DELETE /api/v2/device/old")).toBeLessThan(
+    api.asked().indexOf("POST /api/v2/tailnet/-/keys"),
+  );
+  expect(lines[0]).toBe("cdg-1: removed device old, the pop-cdg-1 of an earlier life");
+});
+
+test("a PoP that runs already keeps its node", async () => {
+  const { api, context } = await scene();
+  api.joined("live", "pop-cdg-1");
+  await authKeyHandler.create(inputsOf({ isNew: false }), context);
+  expect([...api.devices.keys()]).toEqual(["live"]);
+});
+
+test("credentials that may not see devices: said, and the key is made", async () => {
+  const { api, context, lines } = await scene({ scopes: ["auth_keys"] });
+  await authKeyHandler.create(inputsOf(), context);
+  expect(lines[0]).toMatch(
+    /may not see devices\. If there is an old pop-cdg-1 in the tailnet, remove it, or this one joins as pop-cdg-1-1$/,
+  );
+  expect(api.keys.size).toBe(1);
+});
+
+test("a key that could not be sealed is revoked", async () => {
+  const { api, context } = await scene();
+  const failing = {
+    ...context,
+    sops: { ...openSops, encrypt: () => Promise.reject(new SopsError("sops 3.10 or newer is needed")) },
+  };
+  expect(await message(authKeyHandler.create(inputsOf(), failing))).toBe(
+    "cdg-1: its auth key was not sealed, sops 3.10 or newer is needed. The key was revoked. Nothing was changed.",
+  );
+  expect(api.keys.size).toBe(0);
+});
+
+test("what is sealed to more than the PoP is not sealed", async () => {
+  const { api, context } = await scene();
+  const leaky = {
+    ...context,
+    sops: {
+      ...openSops,
+      encrypt: async (values: Record<string, string>) =>
+        (await import("../support/sealing.ts")).sopsText(values, [recipient, "age1other"]),
+    },
+  };
+  expect(await message(authKeyHandler.create(inputsOf(), leaky))).toMatch(/not sealed to the PoP alone/);
+  expect(api.keys.size).toBe(0);
+});
+
+test("other tags need another key: made in place, the former one revoked, the node left alone", async () => {
+  const { api, context } = await scene({ ownedTags: ["tag:pop", "tag:edge"] });
+  const { id, outs } = await authKeyHandler.create(inputsOf(), context);
+  api.joined("live", "pop-cdg-1");
+  const updated = await authKeyHandler.update(id, outs, inputsOf({ tags: ["edge"] }), context);
+  expect(updated).toMatchObject({ keyId: "k2CNTRL", tags: ["edge"] });
+  expect([...api.keys.keys()]).toEqual(["k2CNTRL"]);
+  expect([...api.devices.keys()]).toEqual(["live"]);
+});
+
+test("a former key that cannot be revoked is told, and is no failure", async () => {
+  const { api, context, lines } = await scene({
+    ownedTags: ["tag:pop", "tag:edge"],
+    instead: ({ method }) => (method === "DELETE" ? { status: 500, body: { message: "broken" } } : undefined),
+  });
+  const { id, outs } = await authKeyHandler.create(inputsOf(), context);
+  await authKeyHandler.update(id, outs, inputsOf({ tags: ["edge"] }), context);
+  expect(lines.at(-1)).toMatch(
+    /^cdg-1: the former auth key k1CNTRL was not revoked \(revoke auth key k1CNTRL: broken \(500, /,
+  );
+  expect(api.keys.size).toBe(2);
+});
+
+test("a change that concerns no key asks nobody", async () => {
+  const { api, context } = await scene();
+  const { id, outs } = await authKeyHandler.create(inputsOf(), context);
+  const before = api.received.length;
+  const updated = await authKeyHandler.update(id, outs, inputsOf({ node: "edge-cdg-1", isNew: false }), context);
+  expect(updated).toEqual({ ...outs, node: "edge-cdg-1", isNew: false });
+  expect(api.received.length).toBe(before);
+});
+
+test("a refresh asks nobody while the key lives, and one that ended stays while the node is there", async () => {
+  const { api, context, pass } = await scene();
+  const { id, outs } = await authKeyHandler.create(inputsOf(), context);
+  const before = api.received.length;
+  expect(await authKeyHandler.read(id, outs, context)).toEqual({ outs, inputs: inputsOf() });
+  expect(api.received.length).toBe(before);
+  pass(2 * 3_600_000);
+  api.joined("n1", "pop-cdg-1");
+  expect(await authKeyHandler.read(id, outs, context)).toEqual({ outs, inputs: inputsOf() });
+});
+
+test("a key that ended while no node of the name came is gone: the next up makes another", async () => {
+  const { context, pass, lines } = await scene();
+  const { id, outs } = await authKeyHandler.create(inputsOf(), context);
+  pass(2 * 3_600_000);
+  expect(await authKeyHandler.read(id, outs, context)).toBeUndefined();
+  expect(lines.at(-1)).toBe(
+    "cdg-1: its auth key ended, and there is no pop-cdg-1 in the tailnet; the next up makes another",
+  );
+});
+
+test("a refresh without an answer keeps what is known", async () => {
+  const { context, pass, lines } = await scene({
+    instead: ({ method }) => (method === "GET" ? { status: 500 } : undefined),
+  });
+  const { id, outs } = await authKeyHandler.create(inputsOf({ isNew: false }), context);
+  pass(2 * 3_600_000);
+  expect(await authKeyHandler.read(id, outs, context)).toMatchObject({ outs });
+  expect(lines.at(-1)).toMatch(/^cdg-1: the tailnet was not asked \(list devices: /);
+});
+
+test("a delete revokes the key and takes the node along", async () => {
+  const { api, context } = await scene();
+  const { id, outs } = await authKeyHandler.create(inputsOf(), context);
+  api.joined("n1", "pop-cdg-1");
+  await authKeyHandler.delete(id, outs, context);
+  expect([api.keys.size, api.devices.size]).toEqual([0, 0]);
+});
+
+test("a key that ended is not revoked, and a node that cannot be removed does not keep the PoP from going", async () => {
+  const { api, context, pass, lines } = await scene({
+    instead: ({ url }) => (url.endsWith("/devices") ? { status: 500, body: { message: "broken" } } : undefined),
+  });
+  const { id, outs } = await authKeyHandler.create(inputsOf({ isNew: false }), context);
+  pass(2 * 3_600_000);
+  await authKeyHandler.delete(id, outs, context);
+  expect(api.asked().filter((it) => it.startsWith("DELETE"))).toEqual([]);
+  expect(lines.at(-1)).toMatch(/^cdg-1: pop-cdg-1 stays in the tailnet, remove it there \(list devices: broken/);
+});
+
+test.each<[string, Scene, RegExp]>([
+  [
+    "credentials that are not known",
+    { instead: () => ({ status: 401, body: { message: "API token invalid" } }) },
+    /\(401, \S+\)\. The control server does not know the credentials: make new ones, then run again\.$/,
+  ],
+  [
+    "a tag that is not owned",
+    { ownedTags: [] },
+    /\(400, \S+\)\. The tags must be in the tailnet's policy under tagOwners, and the OAuth client must own them\.$/,
+  ],
+  [
+    "a scope that is missing",
+    { scopes: ["devices:core"] },
+    /\(403, \S+\)\. The credentials may not do this: they need the scope auth_keys and the PoPs' tags\.$/,
+  ],
+  [
+    "an outage",
+    { instead: () => ({ status: 503, body: { message: "down" } }) },
+    /\(503, \S+\)\. Run again: a key nobody used ends by itself within the hour\.$/,
+  ],
+])("%s: what was asked, why not, what to do", async (_, of, expected) => {
+  const { context } = await scene(of);
+  const told = await message(authKeyHandler.create(inputsOf(), context));
+  expect(told).toMatch(/^cdg-1: [a-z]/);
+  expect(told).toMatch(expected);
+  for (const secret of Object.values(planted)) expect(told).not.toContain(secret);
+});
+
+/** Every way a call can fail, at every call of a create: no key lives that was not sealed to somebody, but for one whose answer was lost. */
+const faults: [string, Scene["instead"]][] = [
+  ["hangs up", () => "hang up"],
+  ["400", () => ({ status: 400, body: { message: "bad" } })],
+  ["403", () => ({ status: 403, body: { message: "no" } })],
+  ["429", () => ({ status: 429 })],
+  ["500", () => ({ status: 500 })],
+  ["503", () => ({ status: 503 })],
+  ["a page instead of JSON", () => ({ body: "<html>" })],
+];
+const calls = [
+  "POST /api/v2/oauth/token",
+  "GET /api/v2/tailnet/-/devices",
+  "DELETE /api/v2/device/old",
+  "POST /api/v2/tailnet/-/keys",
+];
+test.each(
+  faults.flatMap(([name, fault]) =>
+    calls.flatMap((call) => [1, Number.POSITIVE_INFINITY].map((times) => [call, name, times, fault] as const)),
+  ),
+)("%s %s, %d times: the next run ends with one key, sealed, and no stale node", async (call, name, times, fault) => {
+  let left = times;
+  const { api, context } = await scene({
+    instead: (request, index) =>
+      `${request.method} ${request.url}` === call && left-- > 0 ? fault?.(request, index) : undefined,
+  });
+  api.joined("old", "pop-cdg-1");
+  const first = await authKeyHandler.create(inputsOf(), context).catch((error: Error) => error);
+  if (first instanceof Error) {
+    expect(first.message).toMatch(/^cdg-1: [^\n]+\.$/);
+    expect(api.keys.size).toBe(0);
+    left = 0;
+    await authKeyHandler.create(inputsOf(), context);
+  }
+  // Whoever may not see devices leaves them where they are.
+  const blind = call.endsWith("/devices") && name === "403";
+  expect([api.keys.size, api.devices.size]).toEqual([1, blind ? 1 : 0]);
+});

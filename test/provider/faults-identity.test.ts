@@ -1,0 +1,3 @@
+import { testOperations } from "../support/faults/page.ts";
+
+testOperations(({ kind }) => kind === "Identity");

@@ -1,0 +1,177 @@
+import { expect, test } from "vitest";
+import { identityHandler, oneShot } from "../../providers/fly/identity.ts";
+import { machineHandler } from "../../providers/fly/machine.ts";
+import { volumeHandler } from "../../providers/fly/volume.ts";
+import { app, identityInputs, image, machineInputs, volumeInputs } from "../support/context.ts";
+import { type FaultWorld, faultWorld, liveMachines } from "../support/faults/world.ts";
+import { identityOf, popExec } from "../support/identities.ts";
+
+async function withVolume(world: FaultWorld) {
+  const context = world.context();
+  await context.fly.createApp({ name: app, org_slug: "personal" });
+  const { id: volume } = await volumeHandler.create(volumeInputs(), context);
+  world.fly.calls.clear();
+  return { context, volume };
+}
+
+const routes = (world: FaultWorld) => world.fly.calls.list.map(({ route }) => route);
+const names = (world: FaultWorld) => liveMachines(world.fly.snapshot()).map(({ name }) => name);
+const message = (work: Promise<unknown>) =>
+  work.then(
+    () => "it succeeded",
+    (error: Error) => error.message,
+  );
+
+test("a new volume gets its key by a machine that is gone afterwards, and the volume is free", async () => {
+  await using world = await faultWorld();
+  const { context, volume } = await withVolume(world);
+  const inputs = identityInputs(volume);
+  const { id, outs } = await identityHandler.create(inputs, context);
+  const { recipient } = identityOf(volume);
+  expect(id).toMatch(/^SHA256:/);
+  expect(outs).toMatchObject({
+    recipient,
+    knownHosts: `pop-cdg-1,pop-cdg-1.tail.example ${recipient}`,
+    isNew: true,
+  });
+  expect(routes(world)).toEqual([
+    "GET machines",
+    "POST machines",
+    "GET machines/:id/wait",
+    "GET machines/:id",
+    "POST machines/:id/exec",
+    "DELETE machines/:id",
+    "GET volumes/:id",
+  ]);
+  expect(names(world)).toEqual([]);
+  // What the PoP's own machine needs next.
+  const machine = await machineHandler.create(machineInputs(volume), context);
+  expect(machine.outs.state).toBe("started");
+});
+
+test("the machine that makes it serves nobody, never comes back, and is known as ours", () => {
+  expect(oneShot(identityInputs("vol_1"))).toEqual({
+    image: image(1),
+    guest: { cpu_kind: "shared", cpus: 1, memory_mb: 256 },
+    init: { exec: ["/bin/sh", "-c", "/usr/bin/pop identity && exec sleep 900"] },
+    env: { POP_NAME: "cdg-1" },
+    restart: { policy: "no" },
+    auto_destroy: false,
+    mounts: [{ volume: "vol_1", path: "/var" }],
+    metadata: { fly_pops_stack: "me/fly-pops/prod", fly_pops_key: "cdg-1" },
+  });
+});
+
+test("a key that is not made yet is asked for again", async () => {
+  await using world = await faultWorld();
+  const { context, volume } = await withVolume(world);
+  let asked = 0;
+  world.runner.image(image(1), {
+    exec: (...of) => (asked++ < 2 ? { exitCode: 3, stdout: "", stderr: "no key there" } : popExec(...of)),
+  });
+  await identityHandler.create(identityInputs(volume), context);
+  expect(world.fly.calls.count("POST machines/:id/exec")).toBe(3);
+});
+
+test("where the PoP runs already it is asked, and no second machine is made", async () => {
+  await using world = await faultWorld();
+  const { context, volume } = await withVolume(world);
+  await machineHandler.create(machineInputs(volume), context);
+  world.fly.calls.clear();
+  const { outs } = await identityHandler.create(identityInputs(volume), context);
+  expect(outs).toMatchObject({ recipient: identityOf(volume).recipient, isNew: false });
+  expect(routes(world)).toEqual(["GET machines", "POST machines/:id/exec"]);
+  expect(names(world)).toEqual(["cdg-1"]);
+});
+
+test("a PoP that somebody stopped is started to be asked", async () => {
+  await using world = await faultWorld();
+  const { context, volume } = await withVolume(world);
+  const { id } = await machineHandler.create(machineInputs(volume), context);
+  await context.fly.stopMachine(app, id);
+  await world.clock.advance(30_000);
+  await identityHandler.create(identityInputs(volume), context);
+  expect(world.fly.calls.count("POST machines/:id/start")).toBeGreaterThan(0);
+});
+
+test("a refresh after the volume went to another host takes over its new id", async () => {
+  await using world = await faultWorld();
+  const { context, volume } = await withVolume(world);
+  const { id, outs } = await identityHandler.create(identityInputs(volume), context);
+  expect(await identityHandler.read(id, outs, context)).toEqual({ outs, inputs: identityInputs(volume) });
+  const gone = { ...outs, volume: "vol_0000000000000000" };
+  await machineHandler.create(machineInputs(volume), context);
+  expect((await identityHandler.read(id, gone, context))?.inputs).toEqual(identityInputs(volume));
+});
+
+test("a refresh after volume and machine went finds nothing", async () => {
+  await using world = await faultWorld();
+  const { context, volume } = await withVolume(world);
+  const { id, outs } = await identityHandler.create(identityInputs(volume), context);
+  await context.fly.deleteVolume(app, volume);
+  expect(await identityHandler.read(id, outs, context)).toBeUndefined();
+});
+
+test("an image that does not come up: why, and nothing is left of it", async () => {
+  await using world = await faultWorld();
+  const { context, volume } = await withVolume(world);
+  world.runner.image(image(1), { exits: { afterMs: 100, exitCode: 3 } });
+  expect(await message(identityHandler.create(identityInputs(volume), context))).toMatch(
+    /^cdg-1: no identity made, machine [0-9a-f]{14} did not come up: it exited with 3\. It was destroyed, the volume is kept\. Look at the image, then run again\.$/,
+  );
+  expect(names(world)).toEqual([]);
+});
+
+test("an image without the helper: what it said, and what to do", async () => {
+  await using world = await faultWorld();
+  const { context, volume } = await withVolume(world);
+  world.runner.image(image(1), { exec: () => ({ exitCode: 127, stdout: "", stderr: "no such file\nor directory" }) });
+  expect(await message(identityHandler.create(identityInputs(volume, { timeoutSeconds: 5 }), context))).toMatch(
+    /^cdg-1: no identity read in machine [0-9a-f]{14}, pop ended with 127, no such file or directory\. Nothing was sealed\. The image must be one of fly-pops/,
+  );
+  expect(names(world)).toEqual([]);
+});
+
+test.each([
+  ["nothing", ""],
+  ["no JSON", "recipient: x"],
+  ["another kind of key", JSON.stringify({ recipient: "age1abc", fingerprint: "x" })],
+  ["more than a key", JSON.stringify({ recipient: "ssh-ed25519 AAAAx\nevil", fingerprint: "x" })],
+])("a helper that shows %s is not believed", async (_, stdout) => {
+  await using world = await faultWorld();
+  const { context, volume } = await withVolume(world);
+  world.runner.image(image(1), { exec: () => ({ exitCode: 0, stdout, stderr: "" }) });
+  expect(await message(identityHandler.create(identityInputs(volume, { timeoutSeconds: 3 }), context))).toMatch(
+    /, it showed no key\. Nothing was sealed\./,
+  );
+});
+
+test("a machine of its name that is somebody else's is left alone", async () => {
+  await using world = await faultWorld();
+  const { context, volume } = await withVolume(world);
+  await context.fly.createMachine(app, { name: "cdg-1-identity", region: "cdg", config: { image: image(7) } });
+  await world.clock.advance(30_000);
+  expect(await message(identityHandler.create(identityInputs(volume), context))).toMatch(
+    /^cdg-1: my-edge has a machine named cdg-1-identity already \([0-9a-f]{14}\), and it is not this stack's\. Nothing was changed\./,
+  );
+  expect(names(world)).toEqual(["cdg-1-identity"]);
+});
+
+test("a volume that another stack's machine holds is refused", async () => {
+  await using world = await faultWorld();
+  const { context, volume } = await withVolume(world);
+  await machineHandler.create(machineInputs(volume, { name: "other-1", owner: "me/fly-pops/other" }), context);
+  expect(await message(identityHandler.create(identityInputs(volume), context))).toMatch(
+    /^cdg-1: volume vol_\w+ is bound to machine [0-9a-f]{14} of stack me\/fly-pops\/other\. Nothing was changed\./,
+  );
+});
+
+test("other names for SSH ask nobody: the key stays", async () => {
+  await using world = await faultWorld();
+  const { context, volume } = await withVolume(world);
+  const { id, outs } = await identityHandler.create(identityInputs(volume), context);
+  world.fly.calls.clear();
+  const updated = await identityHandler.update(id, outs, identityInputs(volume, { hosts: ["edge-cdg-1"] }));
+  expect(updated).toMatchObject({ recipient: outs.recipient, knownHosts: `edge-cdg-1 ${outs.recipient}` });
+  expect(world.fly.calls.count()).toBe(0);
+});

@@ -1,0 +1,119 @@
+/** A real headscale for one test file: its API alone, in a folder of its own. */
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { createWriteStream, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { promisify } from "node:util";
+import { extract } from "tar-stream";
+import { stringify } from "yaml";
+import { openDocker } from "../../local/docker-engine.ts";
+import { homelabImage } from "../../local/homelab/image.ts";
+
+const run = promisify(execFile);
+
+/** The program, out of the homelab's image: of the version the local stack has, and built once for both. A static one, so it runs here. */
+async function programIn(folder: string): Promise<string> {
+  const docker = openDocker();
+  const container = await docker.createContainer({
+    Image: await homelabImage({ docker, target: "headscale", log: () => {} }),
+  });
+  const program = join(folder, "headscale");
+  try {
+    const unpacked = extract();
+    unpacked.on("entry", (_, stream, next) => {
+      pipeline(stream, createWriteStream(program, { mode: 0o755 })).then(() => next(), next);
+    });
+    await pipeline(await container.getArchive({ path: "/out/usr/bin/headscale" }), unpacked);
+  } finally {
+    await container.remove();
+  }
+  return program;
+}
+
+export interface Headscale extends AsyncDisposable {
+  url: string;
+  /** Planted by the server itself: in no error. */
+  apiKey: string;
+  /** Runs its command line. */
+  cli(...args: string[]): Promise<string>;
+}
+
+export async function startHeadscale(): Promise<Headscale> {
+  const folder = mkdtempSync(join(tmpdir(), "fly-pops-headscale-"));
+  const program = await programIn(folder);
+  const [port, metrics, grpc, stun] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
+  const url = `http://127.0.0.1:${port}`;
+  const config = join(folder, "config.yaml");
+  writeFileSync(
+    config,
+    stringify({
+      server_url: url,
+      listen_addr: `127.0.0.1:${port}`,
+      metrics_listen_addr: `127.0.0.1:${metrics}`,
+      grpc_listen_addr: `127.0.0.1:${grpc}`,
+      noise: { private_key_path: join(folder, "noise.key") },
+      prefixes: { v4: "100.64.0.0/10", allocation: "sequential" },
+      derp: {
+        server: {
+          enabled: true,
+          region_id: 999,
+          region_code: "home",
+          region_name: "Home",
+          stun_listen_addr: `127.0.0.1:${stun}`,
+          private_key_path: join(folder, "derp.key"),
+          automatically_add_embedded_derp_region: true,
+        },
+        urls: [],
+        paths: [],
+        auto_update_enabled: false,
+      },
+      database: { type: "sqlite", sqlite: { path: join(folder, "db.sqlite") } },
+      dns: { magic_dns: true, base_domain: "tail.test", override_local_dns: false, nameservers: { global: [] } },
+      policy: { mode: "database" },
+      unix_socket: join(folder, "socket"),
+      disable_check_updates: true,
+      logtail: { enabled: false },
+      log: { level: "warn" },
+    }),
+  );
+  const child = spawn(program, ["serve", "-c", config], { stdio: ["ignore", "ignore", "pipe"] });
+  const said: string[] = [];
+  child.stderr?.on("data", (text: Buffer) => said.push(text.toString()));
+  const cli = async (...args: string[]) => (await run(program, ["-c", config, ...args])).stdout.trim();
+  await untilUp(url, child, said);
+  return {
+    url,
+    apiKey: (await cli("apikeys", "create")).split("\n").at(-1) ?? "",
+    cli,
+    async [Symbol.asyncDispose]() {
+      const ended = new Promise((resolve) => child.once("exit", resolve));
+      if (child.exitCode === null && child.kill("SIGTERM")) await ended;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function untilUp(url: string, child: ChildProcess, said: string[]): Promise<void> {
+  for (;;) {
+    if (child.exitCode !== null) throw new Error(`headscale ended with ${child.exitCode}:\n${said.join("")}`);
+    const up = await fetch(`${url}/health`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+    if (up) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}
