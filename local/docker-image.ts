@@ -12,8 +12,10 @@ export interface ImageBuild {
   tag: string;
   /** Folder the build sees. */
   context: string;
-  /** Its files that count, relative to it; "Dockerfile" among them. */
+  /** Its files that count, relative to it; the Dockerfile among them. */
   files: string[];
+  /** Which of them it is. Absent: "Dockerfile". */
+  dockerfile?: string;
   /** Stage of the Dockerfile. Absent: the last one. */
   target?: string;
   /** Every step anew, even when the same image is there. Absent: no. */
@@ -34,6 +36,7 @@ export async function buildImage(docker: Docker, build: ImageBuild): Promise<str
         t: build.tag,
         version: "2",
         labels: { [labels.inputs]: inputs },
+        ...(build.dockerfile === undefined ? {} : { dockerfile: build.dockerfile }),
         ...(build.target === undefined ? {} : { target: build.target }),
         ...(build.noCache ? { nocache: true } : {}),
       },

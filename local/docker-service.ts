@@ -1,10 +1,10 @@
-/** A container of local Fly's own that shall run, such as the registry or the origin: started once, found again by every later start. */
+/** A container of local Fly's own that shall run, such as the registry or the homelab: started once, found again by every later start. */
 import { createHash } from "node:crypto";
 import type Docker from "dockerode";
 import { containersOf, engineReason, engineWords, labels, removeContainer } from "./docker-engine.ts";
 
 export interface Service {
-  /** What it is to the stack, one of each: "registry", "origin". */
+  /** What it is to the stack, one of each: "registry", "homelab". */
   role: string;
   /** Image id. */
   image: string;
@@ -14,6 +14,14 @@ export interface Service {
   publish?: { port: number; host: number; advice: string };
   /** Named volume at a path of the container; belongs to the stack. */
   volume?: { name: string; path: string };
+  /** Folders it may write that last until it ends; the rest of it is read-only. */
+  scratch?: string[];
+  /** What it may do to its own network, by the names of Linux's capabilities. Absent: nothing. */
+  capabilities?: string[];
+  /** Devices of the engine's host, by path. */
+  devices?: string[];
+  /** Absent: all that the engine has. */
+  memoryMb?: number;
 }
 
 export interface RunningService {
@@ -42,6 +50,14 @@ export async function ensureService(docker: Docker, stack: string, service: Serv
         Init: true,
         ReadonlyRootfs: true,
         CapDrop: ["ALL"],
+        CapAdd: service.capabilities ?? [],
+        Devices: (service.devices ?? []).map((path) => ({
+          PathOnHost: path,
+          PathInContainer: path,
+          CgroupPermissions: "rwm",
+        })),
+        Tmpfs: Object.fromEntries((service.scratch ?? []).map((path) => [path, "mode=0755"])),
+        ...(service.memoryMb === undefined ? {} : { Memory: service.memoryMb * 1024 * 1024 }),
         SecurityOpt: ["no-new-privileges"],
         LogConfig: { Type: "json-file", Config: { "max-size": "5m", "max-file": "2" } },
         NetworkMode: service.network?.name ?? "bridge",

@@ -1,4 +1,4 @@
-/** What the CLI needs to work on the stack `local`: backend, passphrase, and where local Fly and its registry are. */
+/** What the CLI needs to work on the stack `local`: backend, passphrase, keys, and where local Fly, its registry and headscale are. */
 import { readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { readDaemon } from "./daemon-file.ts";
@@ -20,7 +20,11 @@ export const fileBackend = (folder: string): string => `file://${folder}?metadat
 /** The environment of this process plus what the local stack needs. Without a running local Fly its parts are absent: config and stack commands work all the same. */
 export async function localEnvironment(): Promise<Record<string, string>> {
   const daemon = await readDaemon();
-  const token = await readFile(paths.token, "utf8").catch(() => undefined);
+  const [token, headscale, headscaleKey] = await Promise.all(
+    [paths.token, paths.home.headscale, paths.home.headscaleKey].map((file) =>
+      readFile(file, "utf8").catch(() => undefined),
+    ),
+  );
   return {
     ...(process.env as Record<string, string>),
     // Script, language host and program take `node` from PATH.
@@ -28,6 +32,8 @@ export async function localEnvironment(): Promise<Record<string, string>> {
     PULUMI_BACKEND_URL: fileBackend(paths.backend),
     PULUMI_CONFIG_PASSPHRASE: passphrase,
     PULUMI_SKIP_UPDATE_CHECK: "true",
+    SOPS_AGE_KEY_FILE: paths.home.operatorKey,
+    ...(headscale && headscaleKey ? { HEADSCALE_ENDPOINT: headscale, HEADSCALE_API_KEY: headscaleKey } : {}),
     ...(token ? { FLY_API_TOKEN: token.trim() } : {}),
     ...(daemon ? { FLY_API_HOSTNAME: daemon.api, FLY_REGISTRY_HOST: daemon.registry } : {}),
   };

@@ -12,7 +12,7 @@ export interface Page {
 }
 
 /** `ca` verifies the PoP's certificate; without one (self-signed pairs of the first boot) it is accepted as it is. */
-export function fetchPage(edge: string, host: string, ca?: string): Promise<Page> {
+export function fetchPage(edge: string, host: string, ca?: string, path = "/"): Promise<Page> {
   const [address, port] = splitAddress(edge);
   const began = performance.now();
   return new Promise((resolve, reject) => {
@@ -22,7 +22,7 @@ export function fetchPage(edge: string, host: string, ca?: string): Promise<Page
         port,
         servername: host,
         headers: { host },
-        path: "/",
+        path,
         agent: false,
         timeout: 15_000,
         ...(ca ? { ca } : { rejectUnauthorized: false }),

@@ -17,6 +17,22 @@ export const paths = {
   /** Pulumi's file backend. */
   backend: join(root, "pulumi"),
   state: join(root, "pulumi", ".pulumi", "stacks", "fly-pops", "local.json"),
+  /** What the homelab handed over. */
+  home: {
+    root: join(root, "home"),
+    /** Authority of headscale's and the vault's certificates. */
+    ca: join(root, "home", "ca.pem"),
+    /** Authorities of the sites' certificates. */
+    siteRoots: join(root, "home", "site-roots.pem"),
+    /** URL of headscale's API on this machine. */
+    headscale: join(root, "home", "headscale"),
+    /** Key of that API, 0600. */
+    headscaleKey: join(root, "home", "headscale-key"),
+    /** The operator's age key, 0600. */
+    operatorKey: join(root, "home", "operator.age"),
+    /** The stack's `secretsFile`, encrypted to that key. */
+    secrets: join(root, "home", "secrets.yaml"),
+  },
   locks: join(root, "pulumi", ".pulumi", "locks"),
 } as const;
 

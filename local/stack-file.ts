@@ -3,11 +3,9 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { ConfigError } from "../config/mistakes.ts";
-import { parseConfig } from "../config/parse.ts";
+import { parseStackValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { projectDir, stackName } from "./paths.ts";
-
-const prefix = "fly-pops:";
 
 /** Hosts of all sites, the proxied and cached ones first. */
 export async function siteHosts(): Promise<string[]> {
@@ -22,11 +20,8 @@ export const appName = async (): Promise<string> => (await stackConfig()).app;
 async function stackConfig(): Promise<EdgeConfig> {
   const file = `Pulumi.${stackName}.yaml`;
   const { config = {} } = parse(await readFile(join(projectDir, file), "utf8")) as { config?: Record<string, unknown> };
-  const own = Object.entries(config)
-    .filter(([key]) => key.startsWith(prefix))
-    .map(([key, value]) => [key.slice(prefix.length), value] as const);
   try {
-    return parseConfig(Object.fromEntries(own));
+    return parseStackValues(config);
   } catch (error) {
     throw error instanceof ConfigError ? new Error(`${file}: ${error.message}`, { cause: error }) : error;
   }

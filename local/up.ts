@@ -1,9 +1,14 @@
-/** `npm run local`: from nothing to a page of the origin served through the edge, twice: fetched, then from the cache. */
+/** `npm run local`: from nothing to a page of the origin at home, through edge, PoP and tailnet, twice: fetched, then from the cache. */
+import { readFile } from "node:fs/promises";
+import { relative } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { type LocalPorts, lastDaemon, readDaemon } from "./daemon-file.ts";
 import { type Changes, deploy } from "./deploy.ts";
 import { ensureNetwork, openDocker } from "./docker-engine.ts";
 import { fetchPage, type Page } from "./fetch-page.ts";
-import { startOrigin } from "./homelab/origin.ts";
+import { takeOver } from "./homelab/handover.ts";
+import { startHomelab } from "./homelab/homelab.ts";
+import { paths } from "./paths.ts";
 import { startRegistry } from "./registry/registry.ts";
 import { defaultPorts, ensureDaemon, ensureToken, network, stackLabel } from "./services.ts";
 import { siteHosts } from "./stack-file.ts";
@@ -17,7 +22,8 @@ export interface UpOptions {
 
 interface Story {
   registry?: string;
-  host?: string;
+  /** Of all sites, the proxied and cached ones first. */
+  hosts: string[];
   pages: Page[];
 }
 
@@ -30,12 +36,12 @@ export async function up({ ports: chosen, from }: UpOptions): Promise<void> {
       title: "Read Pulumi.local.yaml",
       // All its mistakes come out before anything is built or started.
       run: async (story) => {
-        [story.host] = await siteHosts();
+        story.hosts = await siteHosts();
         return undefined;
       },
     },
     {
-      title: "Start the registry and the origin",
+      title: "Start the registry",
       run: async (story, say) => {
         await ensureNetwork(docker, stackLabel, network);
         const { address } = await startRegistry({
@@ -46,7 +52,13 @@ export async function up({ ports: chosen, from }: UpOptions): Promise<void> {
           portAdvice: `Choose another: npm run local -- --registry-port ${ports.registry + 1}`,
         });
         story.registry = address;
-        await startOrigin({ docker, stack: stackLabel, network, log: say });
+        return undefined;
+      },
+    },
+    {
+      title: "Start the homelab: tailnet, vault, certificates, origin",
+      run: async ({ hosts }, say) => {
+        await takeOver(docker, await startHomelab({ docker, stack: stackLabel, network, hosts, log: say }));
         return undefined;
       },
     },
@@ -61,23 +73,38 @@ export async function up({ ports: chosen, from }: UpOptions): Promise<void> {
     { title: "Deploy the stack local (pulumi up)", run: async (_, say) => summary(await deploy(say)) },
     {
       title: "Fetch a page through the edge, twice",
-      run: async (story) => {
+      run: async (story, say) => {
         const daemon = await readDaemon();
         if (!daemon) throw new Error("Local Fly has ended meanwhile. Its last words: npm run local -- logs");
         if (daemon.problems.length > 0) throw new Error(daemon.problems.join("\n"));
-        if (!story.host) return "no site is proxied";
-        story.pages = [await fetchPage(daemon.edge.https, story.host), await fetchPage(daemon.edge.https, story.host)];
-        const odd = story.pages.find(({ status }) => status !== 200);
-        if (odd)
-          throw new Error(
-            `https://${story.host}/ answers ${odd.status} through PoP ${odd.pop}. What the PoP says: npm run local -- logs ${odd.pop}`,
-          );
+        const [host] = story.hosts;
+        if (!host) return "no site is proxied";
+        const ca = await readFile(paths.home.siteRoots, "utf8");
+        story.pages = [await firstPage(daemon.edge.https, host, ca, say), await fetchPage(daemon.edge.https, host, ca)];
         return undefined;
       },
     },
   ];
-  const story = await runSteps(steps, { pages: [] });
+  const story = await runSteps(steps, { hosts: [], pages: [] });
   console.log(await ending(story));
+}
+
+/** New PoPs serve at once, with a certificate of their own; that of the vault and the way to the origin come with the tailnet, seconds later. */
+const joiningMs = 90_000;
+
+async function firstPage(edge: string, host: string, ca: string, say: (line: string) => void): Promise<Page> {
+  const deadline = Date.now() + joiningMs;
+  for (;;) {
+    const page = await fetchPage(edge, host, ca).catch((error: Error) => error);
+    if (!(page instanceof Error) && page.status === 200) return page;
+    const seen = page instanceof Error ? page.message : `HTTP ${page.status} from ${page.pop}`;
+    if (Date.now() > deadline)
+      throw new Error(
+        `https://${host}/ is not served after ${joiningMs / 1000} s: ${seen}. What local Fly and its PoPs say: npm run local -- logs`,
+      );
+    say(`waiting for certificate and origin: ${seen}`);
+    await setTimeout(500);
+  }
 }
 
 function summary(changes: Changes): string {
@@ -86,7 +113,7 @@ function summary(changes: Changes): string {
   return told.length === 0 ? "no change" : told.join(", ");
 }
 
-async function ending({ pages, host }: Story): Promise<string> {
+async function ending({ pages, hosts: [host] }: Story): Promise<string> {
   const daemon = await readDaemon();
   const https = daemon?.edge.https ?? "";
   const port = https.split(":").at(-1);
@@ -99,8 +126,8 @@ async function ending({ pages, host }: Story): Promise<string> {
     ...rows,
     "",
     "What to try next:",
-    `  curl -k --resolve ${host}:${port}:127.0.0.1 https://${host}:${port}/   a page, as a visitor sees it`,
-    "  npm run local -- status                 PoPs, versions, addresses",
+    `  curl --cacert ${relative(process.cwd(), paths.home.siteRoots)} --resolve ${host}:${port}:127.0.0.1 https://${host}:${port}/`,
+    "  npm run local -- status                 PoPs, versions, addresses; --open: a page with a map",
     "  npm run local -- logs cdg-1             what a PoP says",
     "  edit Pulumi.local.yaml, add a region under fly-pops:regions, then: npm run local",
     "  npm run -s pulumi -- preview            any Pulumi command on this stack",

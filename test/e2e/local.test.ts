@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { labels, openDocker } from "../../local/docker-engine.ts";
 import { fetchPage } from "../../local/fetch-page.ts";
+import type { Picture } from "../../local/status-page/picture.ts";
 import { type Checkout, checkout } from "../support/checkout.ts";
 
 // One story, told in order: each test goes on where the one before it ended.
@@ -92,16 +93,67 @@ test("a second run changes nothing", async () => {
 
 test("status says where everything is, and the sites answer there", async () => {
   const { edge, sites, machines, stateFile, ca } = await it.status();
-  expect(ca).toBeNull();
+  expect(ca).toBe(join(it.dir, ".cache/local/home/site-roots.pem"));
   expect(sites).toEqual(["www.example.test", "example.test"]);
   expect(machines.map(({ name, region, state, checks }) => ({ name, region, state, checks }))).toEqual([
     { name: "cdg-1", region: "cdg", state: "started", checks: "1/1" },
     { name: "ewr-1", region: "ewr", state: "started", checks: "1/1" },
   ]);
   expect(existsSync(stateFile)).toBe(true);
-  expect(await fetchPage(edge.https, "www.example.test")).toMatchObject({ status: 200, pop: "cdg-1" });
-  expect(await fetchPage(edge.https, "example.test")).toMatchObject({ status: 301 });
+  const roots = readFileSync(ca, "utf8");
+  expect(await fetchPage(edge.https, "www.example.test", roots)).toMatchObject({ status: 200, pop: "cdg-1" });
+  expect(await fetchPage(edge.https, "example.test", roots)).toMatchObject({ status: 301 });
   await expect(fetchPage(edge.https, "unknown.test")).rejects.toThrow();
+});
+
+test("the status page knows the PoPs, and what they served of late", async () => {
+  const { api, edge } = await it.status();
+  expect(await (await fetch(`${api}/`)).text()).toContain("<h1>fly-pops");
+  const leaving = new AbortController();
+  const stream = await fetch(`${api}/events`, { signal: leaving.signal });
+  let picture: Picture | undefined;
+  let text = "";
+  for await (const piece of stream.body ?? []) {
+    await fetchPage(edge.https, "www.example.test");
+    text += Buffer.from(piece).toString();
+    // What follows the last blank line is not whole yet.
+    const events = text.split("\n\n").slice(0, -1);
+    const last = events.findLast((event) => event.startsWith("data: "));
+    if (last !== undefined) picture = JSON.parse(last.slice("data: ".length)) as Picture;
+    if (picture?.totals.requestsPerSecond && picture.totals.hitRate) break;
+  }
+  leaving.abort();
+  expect(picture?.pops.map(({ name, phase, place }) => [name, phase, place?.city])).toEqual([
+    ["cdg-1", "serving", "Paris"],
+    ["ewr-1", "serving", "Secaucus, New Jersey"],
+  ]);
+  expect(picture?.pops[0]?.memory?.limitBytes).toBe(256 * 2 ** 20);
+  expect(picture?.totals.hitRate).toBe(1);
+  expect(picture?.rollout).toMatchObject({ done: 2, of: 2 });
+});
+
+test("the command line looks into real PoPs", async () => {
+  const status = await it.flyPops(["status", "--json"]);
+  expect(status, status.err).toMatchObject({ code: 0, err: "" });
+  const [cdg] = JSON.parse(status.out).pops;
+  expect(cdg).toMatchObject({ pop: "cdg-1", state: "started", checks: { passing: 1, all: 1 }, problems: [] });
+  expect(cdg.certificates.map(({ host }: { host: string }) => host)).toContain("www.example.test");
+
+  expect((await it.flyPops(["logs", "cdg-1"])).out).toMatch(/^\S+Z cdg-1 .*"uri":"\/".*"cache":"HIT"/m);
+  expect(await it.flyPops(["exec", "cdg-1", "--", "sh", "-c", "echo $POP_NAME; echo no >&2; exit 4"])).toEqual({
+    code: 4,
+    out: "cdg-1\n",
+    err: "no\n",
+  });
+  expect(await it.flyPops(["console", "ewr-1"], "echo $POP_NAME; exit 6\n")).toMatchObject({ code: 6, out: "ewr-1\n" });
+  expect(await it.flyPops(["nginx-test"])).toMatchObject({ code: 0, out: "cdg-1: good\newr-1: good\n" });
+  const processes = await it.flyPops(["processes", "cdg-1", "--json"]);
+  expect(processes.code, processes.out).toBe(0);
+  expect(JSON.parse(processes.out)).toContainEqual(expect.objectContaining({ name: "nginx", ready: true }));
+  expect(await it.flyPops(["config", "cdg-1", "--diff"])).toEqual({ code: 0, out: "", err: "" });
+  const releases = await it.flyPops(["releases", "--json"]);
+  expect(JSON.parse(releases.out)[0]).toMatchObject({ result: "succeeded", image: cdg.image });
+  expect(await it.flyPops(["orphans"])).toMatchObject({ code: 0, out: "" });
 });
 
 test("the token is in no state, log, argument list or container", async () => {
@@ -135,8 +187,11 @@ test("down leaves nothing, and can be said twice", async () => {
   expect(existsSync(`/proc/${pid}`)).toBe(false);
   expect(existsSync(join(it.dir, ".cache", "local"))).toBe(false);
   expect((await it.run("down")).code).toBe(0);
-  const status = await it.run("status");
-  expect(status).toEqual({ code: 1, output: "The local stack does not run. Start it: npm run local\n" });
+  for (const how of [["status"], ["status", "--open"]])
+    expect(await it.run(...how)).toEqual({
+      code: 1,
+      output: "The local stack does not run. Start it: npm run local\n",
+    });
 });
 
 function readCommand(pid: string): string {

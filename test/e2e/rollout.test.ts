@@ -1,7 +1,6 @@
-import autocannon, { type Instance, type Options, type Result } from "autocannon";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { fetchPage } from "../../local/fetch-page.ts";
-import { type Fleet, fleet, foreignImage, refusesImage } from "../support/fleet.ts";
+import { type Fleet, fleet, foreignImage, refusesImage, warm } from "../support/fleet.ts";
+import { freshLoad, keptLoad } from "../support/load.ts";
 
 // Each test leaves the fleet serving.
 let it: Fleet;
@@ -14,60 +13,8 @@ afterAll(async () => {
   it?.remove();
 });
 
-/** How a load went. */
-interface Outcome {
-  requests: number;
-  failures: string[];
-}
-
-/** A steady load over connections that are kept, 100 requests a second, until told to stop. */
-function keptLoad(https: string): () => Promise<Outcome> {
-  const instance = autocannon({
-    url: `https://${https}/`,
-    servername: "www.example.test",
-    headers: { host: "www.example.test" },
-    connections: 10,
-    overallRate: 100,
-    duration: 600,
-    timeout: 10,
-  } as Options & { servername: string }) as unknown as Instance & Promise<Result>;
-  return async () => {
-    instance.stop();
-    const { requests, errors, timeouts, non2xx } = await instance;
-    return {
-      requests: requests.total,
-      failures: Object.entries({ errors, timeouts, non2xx }).flatMap(([what, count]) =>
-        count > 0 ? `${count} ${what}` : [],
-      ),
-    };
-  };
-}
-
-/** The same with a connection of its own for each request, 25 a second. */
-function freshLoad(https: string): () => Promise<Outcome> {
-  const outcome: Outcome = { requests: 0, failures: [] };
-  const open = new Set<Promise<void>>();
-  const timer = setInterval(() => {
-    const call = fetchPage(https, "www.example.test").then(
-      ({ status }) => {
-        outcome.requests += 1;
-        if (status !== 200) outcome.failures.push(`HTTP ${status}`);
-      },
-      (error: Error) => {
-        outcome.failures.push(error.message);
-      },
-    );
-    open.add(call);
-    void call.finally(() => open.delete(call));
-  }, 40);
-  return async () => {
-    clearInterval(timer);
-    await Promise.all(open);
-    return outcome;
-  };
-}
-
 test("an update rolls over three PoPs under load, and no request fails, with connections kept or not", async () => {
+  await warm(it);
   const before = await it.status();
   const stops = [keptLoad(before.edge.https), freshLoad(before.edge.https)];
   it.editStack("maxAge: 10m", "maxAge: 11m");

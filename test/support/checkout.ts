@@ -5,6 +5,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import type { Status } from "../../local/status.ts";
+import { broughtFolder } from "../../providers/sops/cli.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 
@@ -26,6 +27,8 @@ export interface Checkout {
   run(...args: string[]): Promise<Ran>;
   start(...args: string[]): Running;
   status(): Promise<Status>;
+  /** `fly-pops` with these arguments; `input` is what it reads. */
+  flyPops(args: string[], input?: string): Promise<{ code: number | null; out: string; err: string }>;
   read(path: string): string;
   remove(): void;
 }
@@ -47,7 +50,10 @@ export async function checkout(): Promise<Checkout> {
   const start = (...args: string[]): Running => {
     const child = spawn("node", ["local/main.ts", ...(starts(args) ? ports : []), ...args], {
       cwd: dir,
-      env: { ...process.env, PATH: [join(root, "node_modules", ".bin"), process.env.PATH].join(delimiter) },
+      env: {
+        ...process.env,
+        PATH: [join(root, "node_modules", ".bin"), process.env.PATH, broughtFolder].join(delimiter),
+      },
       // A group of its own, so that an interrupt reaches the CLI below it as it does from a terminal.
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
@@ -63,6 +69,18 @@ export async function checkout(): Promise<Checkout> {
       const { code, output } = await run("status", "--json");
       if (code !== 0) throw new Error(output);
       return JSON.parse(output) as Status;
+    },
+    flyPops(args, input = "") {
+      const child = spawn(join(dir, "cli", "fly-pops.cjs"), args, { cwd: dir, stdio: "pipe" });
+      const said = { out: "", err: "" };
+      child.stdout.on("data", (chunk: Buffer) => {
+        said.out += chunk.toString();
+      });
+      child.stderr.on("data", (chunk: Buffer) => {
+        said.err += chunk.toString();
+      });
+      child.stdin.end(input);
+      return new Promise((resolve) => child.once("close", (code) => resolve({ code, ...said })));
     },
     read: (path) => readFileSync(join(dir, path), "utf8"),
     remove: () => rmSync(dir, { recursive: true, force: true }),

@@ -4,6 +4,9 @@ import { join } from "node:path";
 import { expect } from "vitest";
 import { openDocker } from "../../local/docker-engine.ts";
 import { fetchPage } from "../../local/fetch-page.ts";
+import { appName } from "../../local/stack-file.ts";
+import { systemClock } from "../../providers/clock.ts";
+import { Fly } from "../../providers/fly/api.ts";
 import { tinyImage } from "../e2e/docker.ts";
 import { type Checkout, checkout } from "./checkout.ts";
 
@@ -27,6 +30,19 @@ export async function fleet(): Promise<Fleet> {
   const { code, output } = await it.run();
   expect(code, output).toBe(0);
   return { ...it, editStack };
+}
+
+/** Has every PoP fetch the page once: one that was never the nearest has nothing in its cache, and after a boot its tailnet comes later than its nginx. */
+export async function warm(it: Fleet): Promise<void> {
+  const { api, edge, machines } = await it.status();
+  const app = await appName();
+  const fly = new Fly({ endpoint: api, token: it.read(".cache/local/token").trim(), clock: systemClock });
+  for (const { name, id } of machines) {
+    const others = machines.filter((other) => other.id !== id);
+    await Promise.all(others.map((other) => fly.cordonMachine(app, other.id)));
+    expect(await fetchPage(edge.https, "www.example.test")).toMatchObject({ status: 200, pop: name });
+    await Promise.all(others.map((other) => fly.uncordonMachine(app, other.id)));
+  }
 }
 
 /** The repository the stack's own image lies in. */

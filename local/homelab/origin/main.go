@@ -13,7 +13,7 @@
 //	cache=max-age=60  the Cache-Control header; without it there is none
 //	size=1048576      that many bytes of text instead of the page, 64 MiB at most
 //
-// It listens on port 8080 and writes a line for each request.
+// It listens on the address of its one argument, such as 100.64.0.1:8080, and writes a line for each request.
 package main
 
 import (
@@ -21,6 +21,7 @@ import (
 	"errors"
 	"log"
 	"net/http"
+	"os"
 	"os/signal"
 	"syscall"
 	"time"
@@ -28,10 +29,13 @@ import (
 
 func main() {
 	log.SetFlags(0)
+	if len(os.Args) != 2 {
+		log.Fatal("origin: takes one argument, the address to listen on, such as 100.64.0.1:8080")
+	}
 	stopped, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	server := &http.Server{
-		Addr:              ":8080",
+		Addr:              os.Args[1],
 		Handler:           logged(newOrigin()),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,

@@ -1,0 +1,36 @@
+/** The image of the homelab, built from the project's own folders: the PoPs' programs, the product's feeder, and what is local alone. */
+import { globSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type Docker from "dockerode";
+import { buildImage } from "../docker-image.ts";
+import { projectDir } from "../paths.ts";
+
+const dockerfile = "local/homelab/Dockerfile";
+
+/** What its Dockerfile copies. Programs that PoPs have as well are taken from their folders, so that each has one version. */
+const sources = [
+  dockerfile,
+  "image/build/**",
+  "image/programs/{tailscale,process-compose}/**",
+  "homelab/certbot-to-vault/certbot-to-vault",
+  "local/homelab/{programs,origin,rootfs}/**",
+];
+
+export interface HomelabBuild {
+  docker: Docker;
+  /** Stage of the Dockerfile, for tests. Absent: the whole image. */
+  target?: string;
+  log: (line: string) => void;
+}
+
+/** @returns the image's id. */
+export function homelabImage({ docker, target, log }: HomelabBuild): Promise<string> {
+  return buildImage(docker, {
+    tag: `fly-pops-homelab:${target ?? "local"}`,
+    context: projectDir,
+    files: globSync(sources, { cwd: projectDir }).filter((file) => statSync(join(projectDir, file)).isFile()),
+    dockerfile,
+    ...(target === undefined ? {} : { target }),
+    log,
+  });
+}

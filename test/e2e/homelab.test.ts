@@ -1,0 +1,168 @@
+import { X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { fetchPage } from "../../local/fetch-page.ts";
+import { type Checkout, checkout } from "../support/checkout.ts";
+import { home, pop, rootsOf, servedCertificate, within } from "../support/home.ts";
+import { hitsIn, hunt, secretsOf, told } from "../support/hunt.ts";
+import { load } from "../support/load.ts";
+import { outages, survives } from "../support/outages.ts";
+
+// One stack, two PoPs; each test leaves it serving.
+let it: Checkout;
+const host = "www.example.test";
+
+beforeAll(async () => {
+  it = await checkout();
+  const { code, output } = await it.run();
+  expect(code, output).toBe(0);
+});
+afterAll(async () => {
+  await it?.run("down");
+  it?.remove();
+});
+
+/** Writes a pair as the vault's next version, as an operator would. */
+async function putInVault(domain: string, pair: { key: string; chain: string }): Promise<void> {
+  const lab = await home(it);
+  const put = `export BAO_ADDR=https://127.0.0.1:8200 BAO_CACERT=/data/ca/ca.pem
+    BAO_TOKEN=$(bao write -field=token auth/approle/login role_id=@/data/keys/operator-role-id secret_id=@/data/keys/operator-secret-id)
+    export BAO_TOKEN; exec bao kv put -mount=kv certbot/domains/${domain} -`;
+  await lab.ask(["sh", "-c", put], JSON.stringify(pair));
+}
+
+const healthOf = async (name: string) => {
+  const place = await pop(it, name);
+  const text = await place.ask(["wget", "-q", "-O", "-", "http://127.0.0.1:1105/healthz"]);
+  return JSON.parse(text) as { status: string; parts: Record<string, { status: string; reason?: string }> };
+};
+
+test("every site has a certificate of the authority at home, and none other is taken", async () => {
+  const status = await it.status();
+  const ca = rootsOf(status);
+  expect(await fetchPage(status.edge.https, host, ca)).toMatchObject({ status: 200, pop: "cdg-1" });
+  expect(await fetchPage(status.edge.https, "example.test", ca)).toMatchObject({ status: 301 });
+  const home = readFileSync(join(it.dir, ".cache/local/home/ca.pem"), "utf8");
+  await expect(fetchPage(status.edge.https, host, home)).rejects.toThrow(/certificate/);
+});
+
+test("every part of every PoP is well", async () => {
+  for (const name of ["cdg-1", "ewr-1"])
+    await within(
+      30,
+      () => healthOf(name),
+      ({ status }) => status === "ok",
+    );
+});
+
+test("the origin is to be had in the tailnet, by PoPs alone", async () => {
+  const place = await pop(it, "cdg-1");
+  const network = (await (await home(it)).container.inspect()).NetworkSettings.Networks;
+  const outside = Object.values(network)[0]?.IPAddress;
+  // Connects, says nothing, and hangs up.
+  const reaches = (address: string, port: number) => place.ask(["sh", "-c", `nc -w 3 ${address} ${port} < /dev/null`]);
+  await expect(reaches(`${outside}`, 8080)).rejects.toThrow();
+  await expect(reaches(`${outside}`, 8200)).rejects.toThrow();
+  const lab = await home(it);
+  const address = await lab.ask(["cat", "/run/home/address"]);
+  await reaches(address.trim(), 8080);
+  // Not all of the home's node either: what the tailnet's policy does not name is shut.
+  await expect(reaches(address.trim(), 8443)).rejects.toThrow();
+});
+
+test("a certificate renewed under load is served within a minute, and no request fails", async () => {
+  const status = await it.status();
+  const before = await servedCertificate(status, host);
+  const stop = load(status.edge.https, rootsOf(status));
+  const lab = await home(it);
+  await lab.ask(["certbot-to-vault", "run", "--config", "/run/home/certbot-to-vault.toml", "--renew", host]);
+  await within(
+    60,
+    () => servedCertificate(status, host),
+    (now) => now.serialNumber !== before.serialNumber,
+  );
+  const { requests, failures } = await stop();
+  expect(failures).toEqual([]);
+  expect(requests).toBeGreaterThan(100);
+});
+
+test("a pair in the vault that does not belong together is refused, health says so, and the old one goes on", async () => {
+  const status = await it.status();
+  await within(
+    60,
+    () => healthOf("cdg-1"),
+    ({ status }) => status === "ok",
+  );
+  const before = await servedCertificate(status, host);
+  const lab = await home(it);
+  const live = `/data/certbot/live/${host}`;
+  const [key, chain] = await Promise.all([
+    lab.ask(["cat", "/data/certbot/live/example.test/privkey.pem"]),
+    lab.ask(["cat", `${live}/fullchain.pem`]),
+  ]);
+  await putInVault(host, { key, chain });
+  await within(
+    60,
+    () => healthOf("cdg-1"),
+    ({ parts }) => /refused/.test(parts.certificates?.reason ?? ""),
+  );
+  expect((await servedCertificate(status, host)).serialNumber).toBe(before.serialNumber);
+  expect(await fetchPage(status.edge.https, host, rootsOf(status))).toMatchObject({ status: 200 });
+  // The feeder's next look mends it.
+  await lab.ask(["certbot-to-vault", "run", "--config", "/run/home/certbot-to-vault.toml"]);
+  await within(
+    60,
+    () => healthOf("cdg-1"),
+    ({ status }) => status === "ok",
+  );
+});
+
+test("a PoP that boots anew serves within 10 s from its volume, with nobody at home", async () => {
+  const status = await it.status();
+  const ca = rootsOf(status);
+  const serial = (await servedCertificate(status, host)).serialNumber;
+  const lab = await home(it);
+  await lab.container.stop({ t: 5 });
+  const { container } = await pop(it, "cdg-1");
+  await container.restart();
+  const took = await within(
+    10,
+    // The other PoP, which has nothing in its cache, takes its time to say so.
+    () => Promise.race([fetchPage(status.edge.https, host, ca), setTimeout(1_000, undefined)]),
+    (page) => page?.status === 200 && page.pop === "cdg-1",
+  );
+  expect(took).toBeLessThan(10_000);
+  expect((await servedCertificate(status, host)).serialNumber).toBe(serial);
+  await lab.container.start();
+  await within(
+    60,
+    () => fetchPage(status.edge.https, host, ca, "/after-the-boot"),
+    (page) => page.status === 200,
+  );
+});
+
+test("the homelab knows after a start what it knew before, and the file of roots has the new one beside the old", async () => {
+  const before = rootsOf(await it.status());
+  const { code, output } = await it.run();
+  expect(code, output).toBe(0);
+  expect(output).toContain("no change");
+  const roots = rootsOf(await it.status()).match(/-----BEGIN[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
+  expect(roots.length).toBeGreaterThan(1);
+  expect(roots.map((pem) => new X509Certificate(pem).subject)).toHaveLength(new Set(roots).size);
+  expect(rootsOf(await it.status())).toContain(before.trim().split("\n")[1]);
+});
+
+test.each(outages.slice(0, 3))("some seconds while $what is down", async (outage) => {
+  await survives(it, outage, 4);
+});
+
+test("no secret is in state, outputs, previews, logs, arguments, environments, images or volumes", async () => {
+  const secrets = await secretsOf(it);
+  const found = await hunt(it, secrets, told(it));
+  expect(found.hits).toEqual([]);
+  expect(found.places).toBeGreaterThan(20);
+  // It does find what is there.
+  expect(hitsIn(Object.values(secrets).join("\n"), secrets)).toEqual(Object.keys(secrets));
+});

@@ -1,0 +1,109 @@
+/** Real containers of the real image: an identity born on a volume, secrets sealed to it by the real sops, opened at boot, and what is said while one is missing. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { machineConfig } from "../../components/machine-config.ts";
+import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
+import { type HttpServer, serve } from "../../local/fly/http.ts";
+import { seeded } from "../../local/fly/random.ts";
+import { memoryStore } from "../../local/fly/store.ts";
+import { systemClock } from "../../providers/clock.ts";
+import { Fly } from "../../providers/fly/api.ts";
+import { identityHandler } from "../../providers/fly/identity.ts";
+import { machineHandler } from "../../providers/fly/machine.ts";
+import { createRollout } from "../../providers/fly/rollout.ts";
+import { volumeHandler } from "../../providers/fly/volume.ts";
+import type { Context } from "../../providers/handler.ts";
+import { createSops } from "../../providers/sops/cli.ts";
+import { sealed } from "../../providers/sops/seal.ts";
+import { build } from "../image/support/pop.ts";
+import { outward } from "../image/support/spec.ts";
+import { app, identityInputs, machineInputs, volumeInputs } from "../support/context.ts";
+import { noSecrets } from "../support/no-secrets.ts";
+import { lab, newStack } from "./docker.ts";
+
+const token = "e2e-sealed";
+const shape = { name: "cdg-1", cpuKind: "shared" as const, cpus: 1, memoryMb: 256 };
+const planted = { token: "planted-luggage", vaultRoleId: "planted-role", vaultSecretId: "planted-secret-id" };
+
+let image: string;
+let fly: LocalFly;
+let server: HttpServer;
+let context: Context;
+let volume: string;
+
+beforeAll(async () => {
+  const spec = outward();
+  const [built, { runner }] = await Promise.all([
+    build("sealed", { ...spec, ...(spec.tailnet && { tailnet: { ...spec.tailnet, driver: "headscale" } }) }),
+    lab(newStack()),
+  ]);
+  image = built;
+  fly = await createLocalFly({ clock: systemClock, runner, random: seeded(1), store: memoryStore(), token });
+  server = await serve(fly.handle);
+  context = {
+    fly: new Fly({ endpoint: server.url, token, clock: systemClock }),
+    clock: systemClock,
+    rollout: createRollout(),
+    ...noSecrets,
+    sops: createSops(),
+    log: () => undefined,
+  };
+  await context.fly.createApp({ name: app, org_slug: "personal" });
+  volume = (await volumeHandler.create(volumeInputs(), context)).id;
+});
+afterAll(async () => {
+  fly?.close();
+  await server?.close();
+});
+
+const base64 = (text: string) => Buffer.from(text).toString("base64");
+
+async function healthOf(
+  id: string,
+): Promise<{ recipient?: string; parts: Record<string, { status: string; reason?: string }> }> {
+  const { stdout } = await context.fly.execMachine(
+    app,
+    id,
+    ["/usr/bin/wget", "-q", "-O", "-", "http://127.0.0.1:1105/healthz"],
+    20,
+  );
+  return JSON.parse(stdout ?? "");
+}
+
+async function untilSecrets(id: string, wanted: (reason: string) => boolean) {
+  for (;;) {
+    const { parts, recipient } = await healthOf(id);
+    if (wanted(parts.secrets?.status === "ok" ? "ok" : (parts.secrets?.reason ?? ""))) return { parts, recipient };
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}
+
+test("an identity is born on the volume, kept, and opens what was sealed to it", async () => {
+  const inputs = identityInputs(volume, { image });
+  const first = await identityHandler.create(inputs, context);
+  expect(first.outs).toMatchObject({ recipient: expect.stringMatching(/^ssh-ed25519 AAAA/), isNew: true });
+  expect(Object.values(fly.snapshot().machines).filter(({ state }) => state !== "destroyed")).toEqual([]);
+  // Another run, with the key there already: it is the same one.
+  const second = await identityHandler.create(inputs, context);
+  expect(second.id).toBe(first.id);
+  const { recipient } = first.outs;
+
+  // Without the file of the tailnet: said in health, tried again in place, and what needs no secret serves.
+  const secrets = base64(await sealed(planted, recipient, context.sops));
+  const machine = machineInputs(volume, { config: machineConfig(shape, image, { secrets }), drainSeconds: 0 });
+  const { id, outs } = await machineHandler.create(machine, context);
+  const lacking = await untilSecrets(id, (reason) => reason.includes("sealed-tailnet"));
+  expect(lacking.parts.secrets?.reason).toMatch(/sops file open \/etc\/pop\/sealed-tailnet\.yaml: no such file/);
+  expect(lacking.recipient).toBe(recipient);
+
+  // The PoP runs: it is asked, and no second machine is made.
+  expect(await identityHandler.create(inputs, context)).toMatchObject({ id: first.id, outs: { isNew: false } });
+
+  const tailnet = base64(await sealed({ tailscaleAuthKey: "planted-auth-key" }, recipient, context.sops));
+  const config = machineConfig(shape, image, { secrets, tailnet });
+  await machineHandler.update(id, outs, { ...machine, config }, context);
+  await untilSecrets(id, (reason) => reason === "ok");
+  const read = async (path: string) => (await context.fly.execMachine(app, id, ["/bin/cat", path], 20)).stdout;
+  expect(await read("/run/secrets/tailscaleAuthKey")).toBe("planted-auth-key");
+  expect(await read("/run/secrets/vaultSecretId")).toBe(planted.vaultSecretId);
+  expect(await read("/run/secrets/waiting/token")).toBe(planted.token);
+});

@@ -1,0 +1,78 @@
+/** The homelab and the PoPs of a checkout's local stack, seen from outside: programs run in their containers, processes stopped and started again. */
+import { createHash, X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
+import { connect } from "node:tls";
+import type Docker from "dockerode";
+import { containersOf, labels, openDocker } from "../../local/docker-engine.ts";
+import { splitAddress } from "../../local/fetch-page.ts";
+import { ask, role } from "../../local/homelab/homelab.ts";
+import type { Status } from "../../local/status.ts";
+import type { Checkout } from "./checkout.ts";
+
+export const docker = openDocker();
+
+export interface Place {
+  container: Docker.Container;
+  /** What a program in it says; rejects when it fails. */
+  ask(command: string[], stdin?: string): Promise<string>;
+  /** Stops or starts one of its processes. */
+  process(does: "stop" | "start" | "restart", name: string): Promise<unknown>;
+}
+
+/** Label of everything that a checkout's stack has in the engine. */
+export const stackOf = (it: Checkout): string =>
+  `fly-pops-${createHash("sha256").update(it.dir).digest("hex").slice(0, 6)}`;
+
+export const home = (it: Checkout): Promise<Place> => place(it, `${labels.role}=${role}`);
+
+export async function pop(it: Checkout, name: string): Promise<Place> {
+  const { machines } = await it.status();
+  return place(it, `${labels.machine}=${machines.find((machine) => machine.name === name)?.id}`);
+}
+
+async function place(it: Checkout, label: string): Promise<Place> {
+  const [found] = await containersOf(docker, stackOf(it), label);
+  if (!found) throw new Error(`no container with ${label}`);
+  const container = docker.getContainer(found.Id);
+  const run = (command: string[], stdin?: string) => ask(container, command, stdin);
+  const socket = "/run/process-compose.sock";
+  return {
+    container,
+    ask: run,
+    process: (does, name) => run(["process-compose", "-u", socket, "process", does, name]),
+  };
+}
+
+/** The certificate that a site is served with, by whichever PoP the edge chooses. */
+export function servedCertificate({ edge }: Status, host: string): Promise<X509Certificate> {
+  const [address, port] = splitAddress(edge.https);
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: address, port, servername: host, rejectUnauthorized: false }, () => {
+      const { raw } = socket.getPeerCertificate();
+      socket.destroy();
+      resolve(new X509Certificate(raw));
+    });
+    socket.once("error", reject);
+  });
+}
+
+export const rootsOf = ({ ca }: Status): string => readFileSync(ca, "utf8");
+
+/** Asks again, four times a second, until it is as wanted; says what it saw last when it never is. Returns how long that took, ms. */
+export async function within<T>(
+  seconds: number,
+  look: () => Promise<T>,
+  wanted: (seen: T) => boolean,
+): Promise<number> {
+  const begin = performance.now();
+  for (;;) {
+    const seen = await look().catch((error: Error) => error);
+    if (!(seen instanceof Error) && wanted(seen)) return performance.now() - begin;
+    if (performance.now() - begin > seconds * 1000)
+      throw new Error(
+        `not so within ${seconds} s, last seen: ${seen instanceof Error ? seen.message : JSON.stringify(seen)}`,
+      );
+    await setTimeout(250);
+  }
+}

@@ -1,0 +1,73 @@
+/** Visitors of a site, until told to stop: what they got that is no page. */
+import autocannon, { type Instance, type Options, type Result } from "autocannon";
+import { fetchPage } from "../../local/fetch-page.ts";
+
+/** How a load went. */
+export interface Outcome {
+  requests: number;
+  failures: string[];
+}
+
+/** Ends a load, and says how it went. */
+export type Stop = () => Promise<Outcome>;
+
+const host = "www.example.test";
+
+/** A steady load over connections that are kept, 100 requests a second. */
+export function keptLoad(https: string): Stop {
+  const instance = autocannon({
+    url: `https://${https}/`,
+    servername: host,
+    headers: { host },
+    connections: 10,
+    overallRate: 100,
+    duration: 600,
+    timeout: 10,
+  } as Options & { servername: string }) as unknown as Instance & Promise<Result>;
+  return async () => {
+    instance.stop();
+    const { requests, errors, timeouts, non2xx } = await instance;
+    return {
+      requests: requests.total,
+      failures: Object.entries({ errors, timeouts, non2xx }).flatMap(([what, count]) =>
+        count > 0 ? `${count} ${what}` : [],
+      ),
+    };
+  };
+}
+
+/** The same with a connection of its own for each request, 25 a second. `ca` verifies the certificates. */
+export function freshLoad(https: string, ca?: string): Stop {
+  const outcome: Outcome = { requests: 0, failures: [] };
+  const open = new Set<Promise<void>>();
+  const timer = setInterval(() => {
+    const call = fetchPage(https, host, ca).then(
+      ({ status }) => {
+        outcome.requests += 1;
+        if (status !== 200) outcome.failures.push(`HTTP ${status}`);
+      },
+      (error: Error) => {
+        outcome.failures.push(error.message);
+      },
+    );
+    open.add(call);
+    void call.finally(() => open.delete(call));
+  }, 40);
+  return async () => {
+    clearInterval(timer);
+    await Promise.all(open);
+    return outcome;
+  };
+}
+
+/** Both at once. */
+export function load(https: string, ca?: string): Stop {
+  const stops = [keptLoad(https), freshLoad(https, ca)];
+  return async () => {
+    const outcomes = await Promise.all(stops.map((stop) => stop()));
+    return {
+      requests: outcomes.reduce((sum, { requests }) => sum + requests, 0),
+      failures: outcomes.flatMap(({ failures }) => failures),
+    };
+  };
+}

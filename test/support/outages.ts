@@ -1,0 +1,98 @@
+/** What can go down behind the PoPs, one thing at a time, and what has to hold meanwhile: what is cached is served, and all comes back by itself. */
+import { setTimeout } from "node:timers/promises";
+import { expect } from "vitest";
+import { fetchPage } from "../../local/fetch-page.ts";
+import { appName } from "../../local/stack-file.ts";
+import { systemClock } from "../../providers/clock.ts";
+import { Fly } from "../../providers/fly/api.ts";
+import type { Checkout } from "./checkout.ts";
+import { home, type Place, pop, rootsOf, within } from "./home.ts";
+import { load } from "./load.ts";
+
+export interface Outage {
+  /** What is down, as the end of "while ... is down". */
+  what: string;
+  begin(it: Checkout): Promise<unknown>;
+  end(it: Checkout): Promise<unknown>;
+  /** Whether a page that is in no cache can be had all the same. */
+  passes: boolean;
+}
+
+const nearest = "cdg-1";
+
+/** A process of the homelab that is not running. */
+const process = (what: string, name: string, passes: boolean): Outage => ({
+  what,
+  begin: async (it) => (await home(it)).process("stop", name),
+  end: async (it) => (await home(it)).process("start", name),
+  passes,
+});
+
+export const outages: Outage[] = [
+  process("the origin", "origin", false),
+  process("the vault", "openbao", true),
+  // headscale has the relay and the STUN server in it: peers that know each other go on without all three.
+  process("the control plane with its DERP and STUN", "headscale", true),
+  {
+    what: "MagicDNS, and the tunnel with it",
+    begin: async (it) => everywhere(it, (place) => place.process("stop", "tailscaled")),
+    end: async (it) => everywhere(it, (place) => place.process("start", "tailscaled")),
+    passes: false,
+  },
+  {
+    what: "the nearest PoP",
+    begin: async (it) => onFly(it, (fly, app, id) => fly.stopMachine(app, id)),
+    end: async (it) => onFly(it, (fly, app, id) => fly.startMachine(app, id)),
+    passes: true,
+  },
+  {
+    what: "the whole homelab",
+    begin: async (it) => (await home(it)).container.stop({ t: 5 }),
+    end: async (it) => (await home(it)).container.start(),
+    passes: false,
+  },
+];
+
+async function everywhere(it: Checkout, act: (place: Place) => Promise<unknown>): Promise<void> {
+  const { machines } = await it.status();
+  await Promise.all(machines.map(async ({ name }) => act(await pop(it, name))));
+}
+
+async function onFly(it: Checkout, act: (fly: Fly, app: string, id: string) => Promise<unknown>): Promise<unknown> {
+  const { api, machines } = await it.status();
+  const fly = new Fly({ endpoint: api, token: it.read(".cache/local/token").trim(), clock: systemClock });
+  return act(fly, await appName(), machines.find(({ name }) => name === nearest)?.id ?? "");
+}
+
+/** Lasts `seconds` under load: nothing that is cached fails; what is not is answered or refused in time; and within 30 s of its end all is as before. */
+export async function survives(
+  it: Checkout,
+  outage: Outage,
+  seconds: number,
+): Promise<{ requests: number; backMs: number }> {
+  const status = await it.status();
+  const ca = rootsOf(status);
+  const fresh = (path: string) => fetchPage(status.edge.https, "www.example.test", ca, path);
+  let number = 0;
+  const uncached = () => fresh(`/${outage.what.replaceAll(" ", "-")}/${number++}`);
+  // In the cache of every PoP a visitor may meet meanwhile.
+  await within(
+    30,
+    () => fetchPage(status.edge.https, "www.example.test", ca),
+    ({ status }) => status === 200,
+  );
+  const stop = load(status.edge.https, ca);
+  await outage.begin(it);
+  const begun = performance.now();
+  const during = await uncached();
+  expect(performance.now() - begun).toBeLessThan(15_000);
+  if (outage.passes) expect(during.status).toBe(200);
+  else expect([502, 504]).toContain(during.status);
+  await setTimeout(Math.max(0, seconds * 1000 - (performance.now() - begun)));
+  await outage.end(it);
+  const backMs = await within(30, uncached, (page) => page.status === 200);
+  const { requests, failures } = await stop();
+  expect(failures).toEqual([]);
+  expect(requests).toBeGreaterThan(seconds * 50);
+  return { requests, backMs };
+}
