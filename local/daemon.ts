@@ -9,12 +9,14 @@ import { type DaemonFile, writeDaemon } from "./daemon-file.ts";
 import { openDocker } from "./docker-engine.ts";
 import { loopback } from "./edge/bind.ts";
 import { createEdge, type Edge } from "./edge/edge.ts";
-import { createLocalFly } from "./fly/create.ts";
+import { createLocalFly, type LocalFly } from "./fly/create.ts";
 import { startDockerRunner } from "./fly/docker-runner.ts";
 import { serve } from "./fly/http.ts";
 import { systemRandom } from "./fly/random.ts";
 import { fileStore } from "./fly/store.ts";
 import { paths } from "./paths.ts";
+import type { Pages } from "./status-page/pages.ts";
+import { statusPage } from "./status-page/status-page.ts";
 
 export const DaemonOptions = z.object({
   code: z.string(),
@@ -44,7 +46,8 @@ async function run(options: DaemonOptions): Promise<void> {
     store: fileStore(paths.world),
     token: readFileSync(paths.token, "utf8").trim(),
   });
-  const api = await listen(fly.handle, ports.api);
+  let page: Pages | undefined;
+  const api = await listen(fly.handle, (request, response) => page?.handle(request, response) ?? false, ports.api);
   const edge = await createEdge({
     routes: fly.routes,
     bind: loopback({ 80: ports.http, 443: ports.https }),
@@ -52,6 +55,7 @@ async function run(options: DaemonOptions): Promise<void> {
     log,
     portAdvice: "Free it, or choose another: npm run local -- --http-port 8081 --https-port 8444",
   });
+  page = statusPage({ fly, runner, edge, clientRegion, clock: systemClock });
 
   const report = async () => {
     await edge.settled();
@@ -70,6 +74,7 @@ async function run(options: DaemonOptions): Promise<void> {
 
   const end = async () => {
     await edge.close({ drainMs });
+    page?.close();
     await api.close();
     fly.close();
     await runner.close();
@@ -80,9 +85,9 @@ async function run(options: DaemonOptions): Promise<void> {
   process.on("SIGINT", () => undefined);
 }
 
-async function listen(handle: Parameters<typeof serve>[0], port: number) {
+async function listen(handle: LocalFly["handle"], pages: Pages["handle"], port: number) {
   try {
-    return await serve(handle, { port });
+    return await serve(handle, { port, pages });
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     throw new Error(

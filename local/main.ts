@@ -2,11 +2,13 @@
 import { parseArgs } from "node:util";
 import { down } from "./down.ts";
 import { logs } from "./logs.ts";
+import { openStatusPage } from "./open.ts";
 import { status, statusText } from "./status.ts";
 import { up } from "./up.ts";
 
 const usage = `npm run local                     start everything, or bring it up to date
 npm run local -- status [--json]  what runs, and where
+npm run local -- status --open    the same as a page that stays up to date
 npm run local -- logs [POP] [-f]  what a PoP says; without one, local Fly itself
 npm run local -- down             nothing is left
 
@@ -23,6 +25,7 @@ async function main(argv: string[]): Promise<void> {
     allowPositionals: true,
     options: {
       json: { type: "boolean" },
+      open: { type: "boolean" },
       follow: { type: "boolean", short: "f" },
       help: { type: "boolean", short: "h" },
       from: { type: "string" },
@@ -45,6 +48,7 @@ async function main(argv: string[]): Promise<void> {
     case "down":
       return down();
     case "status": {
+      if (values.open) return openStatusPage();
       const now = await status();
       return console.log(values.json ? JSON.stringify(now) : statusText(now));
     }

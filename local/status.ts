@@ -5,14 +5,18 @@ import { Fly } from "../providers/fly/api.ts";
 import { isGone } from "../providers/fly/errors.ts";
 import { checksOf } from "../providers/fly/serving.ts";
 import { readDaemon } from "./daemon-file.ts";
+import { openDocker } from "./docker-engine.ts";
+import { refreshSiteRoots } from "./homelab/handover.ts";
 import { paths } from "./paths.ts";
+import { stackLabel } from "./services.ts";
 import { appName, siteHosts } from "./stack-file.ts";
+import { table } from "./table.ts";
 
 export interface Status {
   /** Where the edge serves, host:port. */
   edge: { http: string; https: string };
-  /** Root certificate that verifies the sites; null while each PoP signs its own. */
-  ca: string | null;
+  /** File of the root certificates that verify the sites. */
+  ca: string;
   /** Base URL of the Machines API. */
   api: string;
   stateFile: string;
@@ -37,13 +41,14 @@ export async function status(): Promise<Status> {
   if (!daemon) throw new Error("The local stack does not run. Start it: npm run local");
   const token = (await readFile(paths.token, "utf8")).trim();
   const fly = new Fly({ endpoint: daemon.api, token, clock: systemClock });
+  await refreshSiteRoots(openDocker(), stackLabel);
   const machines = await fly.listMachines(await appName()).catch((error: unknown) => {
     if (isGone(error)) return []; // nothing is deployed yet
     throw error;
   });
   return {
     edge: daemon.edge,
-    ca: null,
+    ca: paths.home.siteRoots,
     api: daemon.api,
     stateFile: paths.state,
     sites: await siteHosts(),
@@ -65,23 +70,18 @@ export async function status(): Promise<Status> {
   };
 }
 
-export function statusText({ edge, api, sites, machines, stateFile }: Status): string {
-  const rows = [
-    ["PoP", "region", "state", "checks", "version", "machine"],
-    ...machines.map((it) => [it.name, it.region, it.state, it.checks, it.instanceId, it.id]),
-  ];
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
+export function statusText({ edge, ca, api, sites, machines, stateFile }: Status): string {
   return [
-    ...rows.map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join("  ")
-        .trimEnd(),
-    ),
+    table([
+      ["PoP", "region", "state", "checks", "version", "machine"],
+      ...machines.map((it) => [it.name, it.region, it.state, it.checks, it.instanceId, it.id]),
+    ]),
     "",
     `sites   ${sites.join(", ")}`,
     `edge    http ${edge.http}, https ${edge.https}`,
+    `ca      ${ca}`,
     `api     ${api}`,
+    `page    ${api}/`,
     `state   ${stateFile}`,
   ].join("\n");
 }

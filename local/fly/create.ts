@@ -13,6 +13,7 @@ import { createFaultPlan, type FaultPlan } from "./faults.ts";
 import { createIds } from "./ids.ts";
 import { instanceOf } from "./instance.ts";
 import { createLifecycle } from "./lifecycle.ts";
+import { logRoutes } from "./logs.ts";
 import { machineRoutes } from "./machines.ts";
 import { metadataRoutes } from "./metadata.ts";
 import { platformRoutes } from "./platform.ts";
@@ -52,6 +53,8 @@ export interface LocalFly {
   platform: PlatformEvents;
   /** All it knows, as a copy. */
   snapshot(): World;
+  /** Calls `look` after every change of anything. Returns what ends it. */
+  watch(look: () => void): () => void;
   /** Stops acting: no timer, exit or call has any effect any more. What was answered is stored. The runner stays open. */
   close(): void;
 }
@@ -78,6 +81,7 @@ export async function createLocalFly(options: LocalFlyOptions): Promise<LocalFly
     ...addressRoutes(core),
     ...secretRoutes(core),
     ...platformRoutes(core),
+    ...logRoutes(core),
   });
   const faults = createFaultPlan(router.routes);
   const calls = createCallLog();
@@ -97,6 +101,7 @@ export async function createLocalFly(options: LocalFlyOptions): Promise<LocalFly
     calls,
     platform: createPlatformEvents(core),
     snapshot: () => structuredClone(core.world),
+    watch: (look) => core.watchAll(look),
     close: () => core.close(),
   };
 }

@@ -265,12 +265,15 @@ class DockerRunner implements Runner {
     return this.#running.get(machineId)?.ports.get(port);
   }
 
-  async *logs(machineId: string, { follow }: { follow: boolean }): AsyncIterable<string> {
+  async *logs(
+    machineId: string,
+    { follow, timestamps = false, since }: Parameters<Runner["logs"]>[1],
+  ): AsyncIterable<string> {
     const [last] = (await this.#containers(machineId)).toSorted((a, b) => b.Created - a.Created);
     const id = this.#running.get(machineId)?.containerId ?? last?.Id;
     if (id === undefined) return;
     const container = this.#docker.getContainer(id);
-    const what = { stdout: true, stderr: true };
+    const what = { stdout: true, stderr: true, timestamps, ...(since === undefined ? {} : { since }) };
     // dockerode answers with a stream only to `follow: true`.
     const output = follow
       ? await container.logs({ ...what, follow: true })

@@ -15,9 +15,16 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-/** @param port 0, the default: any free one */
-export async function serve(handle: LocalFly["handle"], { port = 0 }: { port?: number } = {}): Promise<HttpServer> {
+/**
+ * @param port 0, the default: any free one
+ * @param pages answers what is not the API's, and says whether it did
+ */
+export async function serve(
+  handle: LocalFly["handle"],
+  { port = 0, pages }: { port?: number; pages?: (request: IncomingMessage, response: ServerResponse) => boolean } = {},
+): Promise<HttpServer> {
   const server = createServer((request, response) => {
+    if (pages?.(request, response)) return;
     answer(handle, request, response).catch(() => response.destroy());
   });
   // Clients wait up to a minute; the default of 5 s between requests makes kept connections close under a client's next call.

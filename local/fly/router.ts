@@ -12,8 +12,8 @@ export interface Router {
   routes: readonly string[];
 }
 
-/** First segments that stand for themselves below /v1; every other path belongs to an app. */
-const roots = ["apps", "orgs", "platform", "tokens"];
+/** First segments that stand for themselves below /v1; every other path belongs to an app. `api`: below /api/v1, which on Fly is another server. */
+const roots = ["api", "apps", "orgs", "platform", "tokens"];
 
 export function createRouter(table: RouteTable): Router {
   const entries = Object.entries(table).map(([route, handler]) => {
@@ -25,8 +25,9 @@ export function createRouter(table: RouteTable): Router {
   return {
     routes: Object.keys(table),
     match(method, path) {
-      const [, version, ...segments] = path.split("/");
-      if (version !== "v1") return undefined;
+      const [, ...parts] = path.split("/");
+      const segments = parts[0] === "api" ? ["api", ...parts.slice(2)] : parts.slice(1);
+      if (parts[parts[0] === "api" ? 1 : 0] !== "v1") return undefined;
       for (const entry of entries) {
         if (entry.method !== method || entry.segments.length !== segments.length) continue;
         const params = bind(entry.segments, segments);

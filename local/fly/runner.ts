@@ -33,8 +33,11 @@ export interface Runner {
   /** Where, on this machine, the given TCP port of a running machine is reached; undefined when it is not. */
   dial(machineId: string, port: number): { host: string; port: number } | undefined;
 
-  /** Output of the current or last instance, oldest first; `follow` keeps going until the caller stops reading. */
-  logs(machineId: string, how: { follow: boolean }): AsyncIterable<string>;
+  /**
+   * Output of the current or last instance, oldest first; `follow` keeps going until the caller stops reading. `timestamps`: in front of each line
+   * its time and a blank, RFC 3339 with nine digits of a second, so that texts sort as times do. `since`: seconds since the epoch.
+   */
+  logs(machineId: string, how: { follow: boolean; timestamps?: boolean; since?: number }): AsyncIterable<string>;
 
   /** Forgets a machine: whatever runs is killed, nothing of it is left. */
   remove(machineId: string): Promise<void>;

@@ -1,6 +1,6 @@
 /**
  * A runner without containers: machines are rows, time is the clock's, and a script says how an image or a machine behaves.
- * Not modelled: output, files, network; `dial` leads nowhere.
+ * Not modelled: files, network, output but for what a script says at each boot; `dial` leads nowhere.
  */
 import { createHash } from "node:crypto";
 import type { Clock } from "../../providers/clock.ts";
@@ -26,7 +26,9 @@ export interface Behaviour {
   exits: { afterMs: number; exitCode: number; signal?: number; oomKilled?: boolean; times?: number } | undefined;
   /** What a check sees, given milliseconds since the boot. Default: passing. */
   check: (check: Check, upMs: number) => ProbeResult | "hangs";
-  exec: (command: string[], stdin: string | undefined) => ExecResult;
+  exec: (command: string[], stdin: string | undefined, instance: Instance) => ExecResult;
+  /** Lines it writes when it has booted. Default none. */
+  says: readonly string[];
 }
 
 const wellBehaved: Behaviour = {
@@ -39,6 +41,7 @@ const wellBehaved: Behaviour = {
   exits: undefined,
   check: () => ({ passing: true, output: "200 OK" }),
   exec: () => ({ exitCode: 0, stdout: "", stderr: "" }),
+  says: [],
 };
 
 export const failingCheck: Behaviour["check"] = () => ({ passing: false, output: "connect: connection refused" });
@@ -80,6 +83,7 @@ export function createStateRunner(clock: Clock, defaults: Partial<Behaviour> = {
   const exitsLeft = new Map<string, number>();
   const volumes = new Map<string, number>();
   const boots: Instance[] = [];
+  const lastBoots = new Map<string, { instance: Instance; at: number }>();
 
   const behaviourOf = (digest: string | undefined, machineId?: string): Behaviour => ({
     ...wellBehaved,
@@ -171,6 +175,7 @@ export function createStateRunner(clock: Clock, defaults: Partial<Behaviour> = {
           delete row.cancelBoot;
           row.phase = "running";
           row.bootedAt = clock.now();
+          lastBoots.set(instance.machineId, { instance, at: row.bootedAt });
           scheduleExit(row);
           resolve();
         });
@@ -212,7 +217,8 @@ export function createStateRunner(clock: Clock, defaults: Partial<Behaviour> = {
       if (signal === "SIGKILL") end(row, { exitCode: 137, signal: 9, oomKilled: false });
     },
     async exec(machineId, command, { stdin }) {
-      return of(runningRow(machineId).instance).exec(command, stdin);
+      const { instance } = runningRow(machineId);
+      return of(instance).exec(command, stdin, instance);
     },
     async ps(machineId) {
       runningRow(machineId);
@@ -226,7 +232,12 @@ export function createStateRunner(clock: Clock, defaults: Partial<Behaviour> = {
     },
     // Documentation address: no test may send anything there, but the edge's choice of machines can be read.
     dial: (machineId, port) => (rows.get(machineId)?.phase === "running" ? { host: "192.0.2.1", port } : undefined),
-    async *logs() {},
+    async *logs(machineId, { timestamps = false, since = 0 }) {
+      const last = lastBoots.get(machineId);
+      if (!last || last.at < since * 1000) return;
+      const time = new Date(last.at).toISOString().replace("Z", "000000Z");
+      for (const line of of(last.instance).says) yield timestamps ? `${time} ${line}` : line;
+    },
     async remove(machineId) {
       const row = rows.get(machineId);
       if (!row) return;
