@@ -18,6 +18,7 @@ import type { Context } from "../../providers/handler.ts";
 import { simClock } from "../../test/sim/clock.ts";
 import { app, image } from "../../test/support/context.ts";
 import { inProcessAdapter } from "../../test/support/local-fly.ts";
+import { noSecrets } from "../../test/support/no-secrets.ts";
 
 /** How Fly and the image behave. Milliseconds. */
 export const pace = {
@@ -87,6 +88,7 @@ export async function simulate(count: number, rollouts: readonly number[]): Prom
     fly: new Fly({ endpoint: "http://local.fly", token, clock, random: () => 0.5, adapter }),
     clock,
     rollout: createRollout(),
+    ...noSecrets,
     log: () => {},
   });
   const first = context();

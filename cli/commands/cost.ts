@@ -1,0 +1,30 @@
+/** `cost`: what the stack file costs a month by list price. No call: the file and our copy of the prices say it. */
+import { type CostKind, estimate } from "../../components/cost.ts";
+import { table } from "../../local/table.ts";
+import type { Stack } from "../stack.ts";
+import { tint } from "../style.ts";
+import { type ExitCode, note, print, printJson, type World } from "../world.ts";
+
+const kinds: readonly CostKind[] = ["machines", "volumes", "addresses", "egress"];
+
+export async function cost(world: World, stack: Stack, { json }: { json?: boolean }): Promise<ExitCode> {
+  const { monthly, currency, rows, assumptions } = estimate(stack.config());
+  if (json) {
+    printJson(world, { monthly, currency });
+    return 0;
+  }
+  const money = (amount: number) => `${amount.toFixed(2)} ${currency}`;
+  print(
+    world,
+    table([
+      ["what", "", "a month"].map((cell) => tint(world, "head", cell)),
+      ...kinds.flatMap((kind) => [
+        ...rows.filter((it) => it.kind === kind).map((it) => [`${kind} ${it.name}`, it.what, money(it.monthly)]),
+      ]),
+      ...kinds.map((kind) => [tint(world, "head", kind), "", money(monthly[kind])]),
+      [tint(world, "head", "total"), "", tint(world, "head", money(monthly.total))],
+    ]),
+  );
+  for (const assumption of assumptions) note(world, tint(world, "faint", assumption));
+  return 0;
+}

@@ -1,0 +1,30 @@
+/** `doctor`: is everything there that a deployment takes? Each thing that is not comes with its fix. Changes nothing. */
+import { table } from "../../local/table.ts";
+import { checks } from "../doctor/checks.ts";
+import { tint } from "../style.ts";
+import { type ExitCode, print, printJson, type World } from "../world.ts";
+
+export interface Finding {
+  /** What was looked at. */
+  name: string;
+  /** `skipped`: not needed by this stack, or not to be seen before something else is mended. */
+  verdict: "good" | "bad" | "skipped";
+  /** What was found. */
+  detail: string;
+  /** What to do; with `bad` alone. */
+  fix?: string;
+}
+
+export async function doctor(world: World, asked: string | undefined, { json }: { json?: boolean }): Promise<ExitCode> {
+  const findings = await checks(world, asked);
+  if (json) printJson(world, findings);
+  else {
+    const tones = { good: "good", bad: "bad", skipped: "faint" } as const;
+    print(
+      world,
+      table(findings.map(({ name, verdict, detail }) => [tint(world, tones[verdict], verdict), name, detail])),
+    );
+    for (const { name, fix } of findings) if (fix !== undefined) print(world, `\n${name}: ${fix}`);
+  }
+  return findings.some(({ verdict }) => verdict === "bad") ? 3 : 0;
+}

@@ -1,0 +1,91 @@
+/** `init`: a stack file for those who cloned the project. What is not said on the command line is asked. */
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import { edgeConfig, stackFileName } from "../stack-file.ts";
+import { type ExitCode, note, Refusal, type World } from "../world.ts";
+
+export interface InitOptions {
+  stack?: string;
+  app?: string;
+  organization?: string;
+  /** Codes, with commas between them. */
+  regions?: string;
+  host?: string;
+  origin?: string;
+}
+
+const questions = {
+  stack: { ask: "Name of the stack", otherwise: "prod" },
+  app: { ask: "Fly app, one name for all of Fly, e.g. example-edge", otherwise: undefined },
+  organization: { ask: "Fly organization, by its slug", otherwise: "personal" },
+  regions: { ask: "Regions, e.g. cdg,ewr (https://fly.io/docs/reference/regions/)", otherwise: undefined },
+  host: { ask: "First site, the name visitors use, e.g. www.example.org", otherwise: undefined },
+  origin: { ask: "Where it is served from, e.g. https://web.tail.example:8443", otherwise: undefined },
+} as const;
+type Answers = Record<keyof typeof questions, string>;
+
+export async function init(world: World, options: InitOptions): Promise<ExitCode> {
+  const answers = await gather(world, options);
+  const file = stackFileName(answers.stack);
+  if (!/^[A-Za-z0-9_.-]+$/.test(answers.stack))
+    throw new Refusal(
+      `"${answers.stack}" is no name for a stack: it takes letters, digits, dashes, dots and underscores. Nothing was written.`,
+    );
+  if (existsSync(join(world.dir, file)))
+    throw new Refusal(`${file} is there already. Nothing was written. Edit it, or take another name: --stack NAME`);
+  const regions = answers.regions.split(/[\s,]+/).filter(Boolean);
+  const values = {
+    "fly-pops:app": answers.app,
+    "fly-pops:organization": answers.organization,
+    "fly-pops:regions": Object.fromEntries(regions.map((code) => [code, {}])),
+    "fly-pops:sites": [{ host: answers.host, origin: answers.origin, cache: { maxAge: "10m", staleFor: "1d" } }],
+    ...(regions.length > 1 && { "fly-pops:rollout": { canary: regions[0], maxUnavailable: 1 } }),
+  };
+  edgeConfig(answers.stack, values);
+  writeFileSync(
+    join(world.dir, file),
+    `# Every key: docs/config.md\n${stringify({ config: values }, { lineWidth: 0 })}`,
+    {
+      flag: "wx",
+    },
+  );
+  note(
+    world,
+    [
+      `${file} is written. Next:`,
+      `  npx pulumi stack init ${answers.stack}`,
+      "  npx pulumi config set --secret fly:token    # fly tokens create org makes one",
+      `  npx fly-pops doctor --stack ${answers.stack}`,
+      `  npx pulumi up --stack ${answers.stack}`,
+    ].join("\n"),
+  );
+  return 0;
+}
+
+async function gather(world: World, options: InitOptions): Promise<Answers> {
+  const missing = (Object.keys(questions) as (keyof Answers)[]).filter(
+    (key) => options[key] === undefined && questions[key].otherwise === undefined,
+  );
+  if (!world.ask && missing.length > 0)
+    throw new Refusal(
+      `init: ${missing.map((key) => `--${key}`).join(", ")} not given, and nobody can be asked here. Nothing was written.`,
+      { code: 2 },
+    );
+  const answers: Partial<Answers> = {};
+  for (const [key, { ask, otherwise }] of Object.entries(questions) as [
+    keyof Answers,
+    (typeof questions)[keyof Answers],
+  ][])
+    answers[key] = options[key] ?? (world.ask ? await asked(world.ask, ask, otherwise) : otherwise);
+  return answers as Answers;
+}
+
+/** Asked until there is an answer. */
+async function asked(ask: NonNullable<World["ask"]>, question: string, otherwise: string | undefined): Promise<string> {
+  for (;;) {
+    const answer = (await ask(`${question}${otherwise === undefined ? "" : ` (${otherwise})`}: `)).trim();
+    if (answer !== "") return answer;
+    if (otherwise !== undefined) return otherwise;
+  }
+}

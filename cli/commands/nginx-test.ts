@@ -1,0 +1,29 @@
+/** `nginx-test`: nginx reads its configuration and certificates as if it started, in one PoP or all of them. */
+import { livePops, popOf, readFleet, runIn } from "../fleet.ts";
+import type { Stack } from "../stack.ts";
+import { tint } from "../style.ts";
+import { type ExitCode, print, printJson, Refusal, type World } from "../world.ts";
+
+export async function nginxTest(
+  world: World,
+  stack: Stack,
+  name: string | undefined,
+  { json }: { json?: boolean },
+): Promise<ExitCode> {
+  const fleet = await readFleet(stack);
+  const pops = name === undefined ? livePops(fleet) : [popOf(fleet, name)];
+  if (pops.length === 0) throw new Refusal(`${fleet.app} has no PoP to test yet. Deploy one: npx pulumi up`);
+  const results = await Promise.all(
+    pops.map(async (pop) => {
+      const { code, stdout, stderr } = await runIn(fleet, pop, ["/usr/bin/nginx-test"]);
+      return { pop: pop.name, good: code === 0, output: `${stdout}${stderr}`.trim() };
+    }),
+  );
+  if (json) printJson(world, results);
+  else
+    for (const { pop, good, output } of results) {
+      print(world, `${pop}: ${tint(world, good ? "good" : "bad", good ? "good" : "refused")}`);
+      for (const line of good ? [] : output.split("\n")) print(world, `  ${line}`);
+    }
+  return results.every(({ good }) => good) ? 0 : 3;
+}

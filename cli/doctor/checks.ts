@@ -1,0 +1,58 @@
+/** The checks of `doctor` in the order of need: what a later one takes, an earlier one has looked at. */
+import type { EdgeConfig } from "../../config/types.ts";
+import type { Finding } from "../commands/doctor.ts";
+import { readRegistryName } from "../registry.ts";
+import { openStack, type Stack } from "../stack.ts";
+import type { World } from "../world.ts";
+import { appCheck, roomChecks, tokenCheck } from "./fly.ts";
+import { dockerCheck, nodeCheck, pluginChecks, pulumiCheck, registryCheck } from "./machine.ts";
+
+export async function checks(world: World, asked: string | undefined): Promise<Finding[]> {
+  const [node, pulumi, plugins] = [nodeCheck(), await pulumiCheck(world), pluginChecks(world)];
+  const found = await stackCheck(world, asked);
+  const ofStack = found.stack && found.edge ? await stackChecks(world, found.stack, found.edge) : [];
+  return [node, pulumi, ...plugins, ...found.findings, ...ofStack];
+}
+
+async function stackChecks(world: World, stack: Stack, edge: EdgeConfig): Promise<Finding[]> {
+  const builds = edge.imageRef === undefined;
+  const skipped = (name: string): Finding => ({
+    name,
+    verdict: "skipped",
+    detail: "nothing is built: the stack file names its image (fly-pops:imageRef)",
+  });
+  const { finding: token, fly } = await tokenCheck(stack, edge);
+  const ofFly = fly
+    ? [await appCheck(fly, edge), ...(await roomChecks(fly, edge))]
+    : [{ name: "Fly app", verdict: "skipped" as const, detail: "not to be seen without a token" }];
+  const registry = readRegistryName(stack);
+  return [
+    token,
+    ...ofFly,
+    builds ? await dockerCheck() : skipped("Docker"),
+    builds
+      ? await registryCheck(world, registry, fly === undefined ? undefined : (await stack.settings()).token)
+      : skipped("registry"),
+  ];
+}
+
+async function stackCheck(
+  world: World,
+  asked: string | undefined,
+): Promise<{ findings: Finding[]; stack?: Stack; edge?: EdgeConfig }> {
+  let stack: Stack;
+  try {
+    stack = await openStack(world, asked);
+  } catch (error) {
+    return { findings: [{ name: "stack", verdict: "bad", detail: "none to look at", fix: (error as Error).message }] };
+  }
+  const selected: Finding = { name: "stack", verdict: "good", detail: stack.reference };
+  try {
+    const edge = stack.config();
+    const detail = `${edge.pops.length} PoPs, ${edge.image.sites.length} sites`;
+    return { findings: [selected, { name: "stack file", verdict: "good", detail }], stack, edge };
+  } catch (error) {
+    const fix = (error as Error).message;
+    return { findings: [selected, { name: "stack file", verdict: "bad", detail: "has mistakes", fix }], stack };
+  }
+}

@@ -1,0 +1,76 @@
+/** What Fly says: token, app, room. */
+import type { EdgeConfig } from "../../config/types.ts";
+import type { Fly } from "../../providers/fly/api.ts";
+import { FlyError, isGone } from "../../providers/fly/errors.ts";
+import type { Finding } from "../commands/doctor.ts";
+import type { Stack } from "../stack.ts";
+
+export async function tokenCheck(stack: Stack, { organization }: EdgeConfig): Promise<{ finding: Finding; fly?: Fly }> {
+  const name = "Fly token";
+  let fly: Fly;
+  try {
+    fly = await stack.fly();
+  } catch (error) {
+    return { finding: { name, verdict: "bad", detail: "none", fix: (error as Error).message } };
+  }
+  try {
+    const scopes = await fly.currentTokens();
+    const slugs = [...new Set(scopes.flatMap(({ org_slug }) => org_slug ?? []))];
+    if (slugs.length === 0 || slugs.includes(organization))
+      return { finding: { name, verdict: "good", detail: `good for ${slugs.join(", ") || "its owner"}` }, fly };
+    const fix = `The stack file says fly-pops:organization: ${organization}. Correct it, or make a token there: fly tokens create org -o ${organization}`;
+    return { finding: { name, verdict: "bad", detail: `good for ${slugs.join(", ")}`, fix }, fly };
+  } catch (error) {
+    // Older personal tokens are none the call knows; they show at the app.
+    if (error instanceof FlyError && (error.status === 400 || error.status === 404))
+      return { finding: { name, verdict: "good", detail: "its scope is not told" }, fly };
+    const refused = error instanceof FlyError && (error.status === 401 || error.status === 403);
+    const fix = refused
+      ? "Fly does not take it. Make one (fly tokens create org) and set it: npx pulumi config set --secret fly:token, or FLY_API_TOKEN"
+      : "See that Fly can be reached from here, then run again.";
+    return { finding: { name, verdict: "bad", detail: (error as Error).message, fix } };
+  }
+}
+
+export async function appCheck(fly: Fly, { app, organization }: EdgeConfig): Promise<Finding> {
+  const name = "Fly app";
+  try {
+    const owner = (await fly.getApp(app)).organization?.slug;
+    if (owner === undefined || owner === organization) return { name, verdict: "good", detail: app };
+    const fix = `Set fly-pops:organization to ${owner}, or take another fly-pops:app.`;
+    return { name, verdict: "bad", detail: `${app} belongs to ${owner}`, fix };
+  } catch (error) {
+    if (isGone(error)) return { name, verdict: "good", detail: `${app} is not there yet: pulumi up makes it` };
+    const fix = "App names are global: take another fly-pops:app, or a token of its organization.";
+    return { name, verdict: "bad", detail: (error as Error).message, fix };
+  }
+}
+
+/** Fly has no call for quotas. Whether the organization finds room for one PoP more of each region is what they come down to. */
+export async function roomChecks(fly: Fly, { pops, organization }: EdgeConfig): Promise<Finding[]> {
+  const first = new Map(pops.toReversed().map((pop) => [pop.region, pop]));
+  return Promise.all(
+    [...first.values()]
+      .toSorted((a, b) => (a.region < b.region ? -1 : 1))
+      .map(async (pop): Promise<Finding> => {
+        const name = `room in ${pop.region}`;
+        try {
+          const open = await fly.placements({
+            region: pop.region,
+            compute: { cpu_kind: pop.cpuKind, cpus: pop.cpus, memory_mb: pop.memoryMb },
+            count: 1,
+            volume_name: "pop_room",
+            volume_size_bytes: pop.volumeGb * 1024 ** 3,
+            org_slug: organization,
+          });
+          if (open.includes(pop.region))
+            return { name, verdict: "good", detail: `for ${pop.size}, ${pop.memoryMb} MB` };
+          const fix =
+            "Take a smaller size or another region, or ask Fly for a higher quota. What runs there already is not concerned.";
+          return { name, verdict: "bad", detail: `none for ${pop.size}, ${pop.memoryMb} MB, ${pop.volumeGb} GB`, fix };
+        } catch (error) {
+          return { name, verdict: "skipped", detail: (error as Error).message };
+        }
+      }),
+  );
+}

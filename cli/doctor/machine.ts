@@ -1,0 +1,109 @@
+/** What this machine has: Node, the Pulumi CLI and its plugins, Docker, the way into the registry. */
+import { existsSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import axios from "axios";
+import { engineReason, openDocker } from "../../local/docker-engine.ts";
+import manifest from "../../package.json" with { type: "json" };
+import { stripScheme } from "../../providers/fly/http.ts";
+import type { Finding } from "../commands/doctor.ts";
+import { runPulumi } from "../pulumi.ts";
+import { flyRegistry } from "../registry.ts";
+import type { World } from "../world.ts";
+
+const bring = "Let setup bring it: npm run setup -- --only";
+
+/** Whoever reads this runs TypeScript already; what Pulumi would take from PATH is the launcher's business. */
+export const nodeCheck = (): Finding => ({ name: "Node", verdict: "good", detail: process.version });
+
+export async function pulumiCheck(world: World): Promise<Finding> {
+  const name = "Pulumi CLI";
+  const wanted = `v${manifest.dependencies.pulumi}`;
+  try {
+    const { stdout, code } = await runPulumi(world, ["version"]);
+    const version = stdout.trim();
+    if (code === 0 && version === wanted) return { name, verdict: "good", detail: version };
+    return {
+      name,
+      verdict: "bad",
+      detail: `${version || "does not start"}, tested is ${wanted}`,
+      fix: `${bring} pulumi`,
+    };
+  } catch {
+    return { name, verdict: "bad", detail: "not there", fix: `${bring} pulumi` };
+  }
+}
+
+export function pluginChecks(world: World): Finding[] {
+  const home = world.env.PULUMI_HOME ?? join(world.env.HOME ?? homedir(), ".pulumi");
+  const bin = join(home, "versions", manifest.dependencies.pulumi, "bin", "pulumi-language-nodejs");
+  const docker = join(home, "plugins", `resource-docker-v${manifest.dependencies["@pulumi/docker"]}`);
+  return [
+    ["Pulumi's Node language host", bin],
+    ["Pulumi's Docker plugin", docker],
+  ].map(([name = "", path = ""]) =>
+    existsSync(path)
+      ? { name, verdict: "good", detail: path }
+      : { name, verdict: "bad", detail: `not at ${path}`, fix: `${bring} pulumi` },
+  );
+}
+
+export async function dockerCheck(): Promise<Finding> {
+  const name = "Docker";
+  try {
+    const { Version, Arch } = await openDocker().version();
+    return { name, verdict: "good", detail: `engine ${Version}, ${Arch}` };
+  } catch (error) {
+    return {
+      name,
+      verdict: "bad",
+      detail: engineReason(error),
+      fix: `${bring} docker, or name a finished image: fly-pops:imageRef`,
+    };
+  }
+}
+
+/** Asked as Docker itself asks: GET /v2/. Fly's own registry takes the API token as the password of user x. */
+export async function registryCheck(world: World, server: string, token: string | undefined): Promise<Finding> {
+  const name = "registry";
+  const own = server === flyRegistry;
+  if (!own && hasLogin(world, server))
+    return { name, verdict: "good", detail: `${server}, the Docker engine is logged in` };
+  const local = /^(127\.|localhost|\[::1\])/.test(server);
+  try {
+    const { status } = await axios.get(`${local ? "http" : "https"}://${server}/v2/`, {
+      validateStatus: () => true,
+      timeout: 10_000,
+      ...(local ? { proxy: false as const } : {}),
+      ...(own && token ? { auth: { username: "x", password: stripScheme(token) } } : {}),
+    });
+    if (status === 200) return { name, verdict: "good", detail: server };
+    const fix = own
+      ? "Fly's registry takes the API token: set a good one (npx pulumi config set --secret fly:token)"
+      : `Log the Docker engine in: docker login ${server}`;
+    return { name, verdict: "bad", detail: `${server} answers ${status}`, fix };
+  } catch (error) {
+    // Not the error itself: axios keeps the credential in it.
+    const why = (error as { code?: string }).code ?? "no answer";
+    return {
+      name,
+      verdict: "bad",
+      detail: `${server} does not answer (${why})`,
+      fix: "Check fly:registry or FLY_REGISTRY_HOST, and the network. For the local stack: npm run local",
+    };
+  }
+}
+
+/** What `docker login` left: an entry, or a helper that keeps it. */
+function hasLogin(world: World, server: string): boolean {
+  const folder = world.env.DOCKER_CONFIG ?? join(world.env.HOME ?? homedir(), ".docker");
+  try {
+    const config = JSON.parse(readFileSync(join(folder, "config.json"), "utf8")) as Record<
+      string,
+      Record<string, unknown>
+    >;
+    return config.auths?.[server] !== undefined || config.credHelpers?.[server] !== undefined;
+  } catch {
+    return false;
+  }
+}

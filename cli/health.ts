@@ -1,0 +1,54 @@
+/** What a PoP says of itself: the JSON of `pop health`, asked inside it, for its port is private. */
+import { z } from "zod";
+import { type Fleet, type LivePop, runIn } from "./fleet.ts";
+
+const Part = z.looseObject({ status: z.string(), reason: z.string().optional() });
+
+/** Loose: an older or newer image may say less or more. Units as `pop health` has them. */
+export const Health = z.looseObject({
+  /** ok, degraded or failing. */
+  status: z.string(),
+  parts: z.record(z.string(), Part).default({}),
+  certificates: z
+    .array(
+      z.looseObject({
+        host: z.string(),
+        /** RFC 3339; Go's zero time when there is none. */
+        notAfter: z.string().optional(),
+        selfSigned: z.boolean().optional(),
+        error: z.string().optional(),
+      }),
+    )
+    .nullish()
+    .transform((list) => list ?? []),
+  /** Of the whole PoP, page cache left out. */
+  memory: z.looseObject({ usedBytes: z.number(), limitBytes: z.number().nullish() }).nullish(),
+  /** Since `pop health` started. `hitRate`: share of what the cache could answer that it did answer, 0 to 1; null before the first. */
+  traffic: z.looseObject({ requests: z.number(), hitRate: z.number().nullish() }).nullish(),
+});
+export type Health = z.infer<typeof Health>;
+
+const patienceSeconds = 10;
+
+/** Undefined with a reason when the PoP cannot be asked: that is no failure of the command. */
+export async function readHealth(fleet: Fleet, pop: LivePop): Promise<{ health?: Health; reason?: string }> {
+  try {
+    const { code, stdout, stderr } = await runIn(fleet, pop, ["/usr/bin/pop", "ask", "health"], {
+      seconds: patienceSeconds,
+    });
+    const parsed = Health.safeParse(json(stdout));
+    if (parsed.success) return { health: parsed.data };
+    const words = (stderr || stdout).trim().split("\n")[0] ?? "";
+    return { reason: `pop ask health ended with ${code}${words === "" ? "" : `: ${words}`}` };
+  } catch (error) {
+    return { reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

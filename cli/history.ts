@@ -1,0 +1,144 @@
+/**
+ * What was deployed when: Pulumi's history of the stack, and the images that ran, from Fly's history of a machine. Together they say it for every
+ * backend, while only one of them would hand out older states.
+ */
+import { z } from "zod";
+import { valueOfText } from "../config/stack-values.ts";
+import { ownerKeys } from "../providers/fly/machine.ts";
+import { type LivePop, livePops, readFleet } from "./fleet.ts";
+import { askPulumi } from "./pulumi.ts";
+import type { Stack } from "./stack.ts";
+import { ulidTime } from "./ulid.ts";
+import { Refusal, type World } from "./world.ts";
+
+const Update = z.looseObject({
+  /** Counted by Pulumi Cloud alone; 0 elsewhere. */
+  version: z.number().default(0),
+  kind: z.string(),
+  startTime: z.string(),
+  endTime: z.string().default(""),
+  message: z.string().default(""),
+  environment: z.record(z.string(), z.string()).default({}),
+  config: z
+    .record(
+      z.string(),
+      z.looseObject({
+        value: z.string().optional(),
+        objectValue: z.unknown().optional(),
+        secret: z.boolean().optional(),
+      }),
+    )
+    .default({}),
+  result: z.string().default(""),
+  resourceChanges: z.record(z.string(), z.number()).nullish(),
+});
+type Update = z.infer<typeof Update>;
+
+export interface Release {
+  /** From 1, in the order they were deployed. */
+  number: number;
+  /** RFC 3339. */
+  startedAt: string;
+  /** succeeded, failed or in-progress. */
+  result: string;
+  message: string;
+  commit: string | null;
+  /** The working tree had changes that the commit does not know. */
+  dirty: boolean;
+  /** Image that ran when it ended, by digest; null when nobody knows any more. */
+  image: string | null;
+  /** Resources by what happened to them. */
+  changes: Record<string, number>;
+}
+
+/** Newest last. With the configuration each was deployed with: keys without `fly-pops:`. */
+export async function readHistory(
+  world: World,
+  stack: Stack,
+): Promise<{ release: Release; config: Record<string, unknown> }[]> {
+  const text = await askPulumi(
+    world,
+    `${stack.name}: its history could not be read`,
+    ["stack", "history", "--json", "--show-secrets=false", "--stack", stack.reference],
+    stack.env,
+  );
+  const updates = z
+    .array(Update)
+    .parse(JSON.parse(text || "[]"))
+    .toReversed()
+    .filter(({ kind }) => kind === "update");
+  const images = updates.length > 0 ? await imagesOf(stack) : [];
+  return updates.map((update, index) => ({
+    release: releaseOf(update, update.version || index + 1, images),
+    config: configOf(update),
+  }));
+}
+
+export async function releaseNumbered(world: World, stack: Stack, number: number) {
+  const history = await readHistory(world, stack);
+  const found = history.find(({ release }) => release.number === number);
+  if (found) return found;
+  const numbers = history.map(({ release }) => release.number);
+  throw new Refusal(
+    numbers.length === 0
+      ? `Stack ${stack.name} has no release yet. Deploy it: npx pulumi up`
+      : `Stack ${stack.name} has no release ${number}: ${numbers[0]} to ${numbers.at(-1)} are known. See npx fly-pops releases`,
+  );
+}
+
+function releaseOf(update: Update, number: number, images: readonly Ran[]): Release {
+  const { environment: told, config } = update;
+  return {
+    number,
+    startedAt: update.startTime,
+    result: update.result,
+    message: update.message.split("\n")[0] ?? "",
+    commit: told["git.head"] ?? null,
+    dirty: told["git.dirty"] === "true",
+    image: config["fly-pops:imageRef"]?.value || imageAt(images, update.endTime),
+    changes: update.resourceChanges ?? {},
+  };
+}
+
+const prefix = "fly-pops:";
+
+const configOf = ({ config }: Update): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(config)
+      .filter(([key, { secret }]) => key.startsWith(prefix) && !secret)
+      .map(([full, { value = "", objectValue }]) => [full.slice(prefix.length), objectValue ?? value] as const)
+      .map(([key, value]) => [key, typeof value === "string" ? valueOfText(key, value) : value])
+      .filter(([, value]) => value !== undefined),
+  );
+
+interface Ran {
+  /** Milliseconds since the epoch. */
+  since: number;
+  image: string;
+}
+
+/** Times in Pulumi's history are cut to the second. */
+const second = 1000;
+
+function imageAt(images: readonly Ran[], endTime: string): string | null {
+  const end = Date.parse(endTime) + second;
+  return images.findLast(({ since }) => since <= end)?.image ?? null;
+}
+
+/** Images of the PoP that is there longest, oldest first. None when there is no PoP any more. */
+async function imagesOf(stack: Stack): Promise<Ran[]> {
+  const fleet = await readFleet(stack);
+  const [oldest] = livePops(fleet)
+    .filter(({ machine }) => machine.config?.metadata?.[ownerKeys.stack] !== undefined)
+    .toSorted((a, b) => born(a) - born(b));
+  if (!oldest) return [];
+  const versions = await fleet.fly.listVersions(fleet.app, oldest.machine.id);
+  return versions
+    .flatMap(({ version, user_config }) => {
+      const since = ulidTime(version);
+      return since !== undefined && user_config?.image?.includes("@") ? [{ since, image: user_config.image }] : [];
+    })
+    .toSorted((a, b) => a.since - b.since);
+}
+
+const born = ({ machine }: LivePop): number => Date.parse(machine.created_at ?? "") || 0;

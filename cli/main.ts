@@ -1,0 +1,47 @@
+/** `fly-pops`: the real outside for run.ts. */
+import { createInterface } from "node:readline/promises";
+import { projectDir } from "../local/paths.ts";
+import { systemClock } from "../providers/clock.ts";
+import { run } from "./run.ts";
+import { findProject } from "./stack-file.ts";
+import { keepSecret, type World } from "./world.ts";
+
+const interrupt = new AbortController();
+process.once("SIGINT", () => {
+  interrupt.abort(new Error("interrupted"));
+  // A second one does not wait for anything.
+  process.once("SIGINT", () => process.exit(130));
+});
+// Who reads has read enough, as `head` has: no failure, and nobody left to tell.
+for (const stream of [process.stdout, process.stderr])
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit(0);
+  });
+
+const world: World = {
+  env: process.env,
+  dir: findProject(process.cwd()) ?? projectDir,
+  clock: systemClock,
+  out: (text) => void process.stdout.write(text),
+  err: (text) => void process.stderr.write(text),
+  isTerminal: process.stdout.isTTY === true,
+  ask: process.stdin.isTTY && process.stderr.isTTY ? ask : undefined,
+  interrupted: interrupt.signal,
+  secrets: new Set(),
+};
+for (const name of ["FLY_API_TOKEN", "FLY_ACCESS_TOKEN"]) keepSecret(world, process.env[name]);
+
+/** On standard error, so that results stay clean in a pipe. */
+async function ask(question: string): Promise<string> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await lines.question(question, { signal: interrupt.signal });
+  } finally {
+    lines.close();
+  }
+}
+
+process.exitCode = await run(process.argv.slice(2), world);
+// Kept connections and a terminal's input would hold the process.
+process.stdout.write("", () => process.exit());

@@ -1,0 +1,215 @@
+/** The command line as data: commands, arguments, options and their texts. docs/cli.md, the help and the completion are made from it. */
+import { Argument, Command, InvalidArgumentError } from "commander";
+import manifest from "../package.json" with { type: "json" };
+import { completion, shells } from "./completion.ts";
+import { openStack, type Stack } from "./stack.ts";
+import { type ExitCode, print, type World } from "./world.ts";
+
+/** What an action ends with; `exec` and its like end with the code of what they ran. */
+export type Code = ExitCode | number;
+
+/** `ended` is told the exit code of the command that ran. A command's own file is loaded when it runs: most of them need little. */
+export function createProgram(world: World, ended: (code: Code) => void): Command {
+  const program = new Command("fly-pops")
+    .description("Operate the PoPs of a stack, on Fly and on local Fly alike.")
+    .version(manifest.version, "-V, --version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .addHelpCommand(
+      new Command("help").argument("[command]").description("print the help of a command").helpGroup("Care:"),
+    )
+    .showHelpAfterError("(run with --help for what is understood)")
+    .enablePositionalOptions();
+
+  const open = ({ stack }: { stack?: string }): Promise<Stack> => openStack(world, stack);
+  /** A command on one stack. */
+  const onStack = (text: string, description: string, parent = program) =>
+    parent
+      .command(text)
+      .description(description)
+      .option("-s, --stack <name>", "stack to work on (default: the selected one, or local while the local one runs)");
+  const json = "print JSON instead of a table";
+
+  program.commandsGroup("Look:");
+  onStack("status", "every PoP in a row: state, version, image, checks, tailnet, certificates, memory, cache hits")
+    .option("--json", json)
+    .option("-w, --watch", "look again and again until Ctrl-C")
+    .option("--interval <seconds>", "time between two looks", seconds(0.1, 3600), 2)
+    .action(async (options) => {
+      const { status } = await import("./commands/status.ts");
+      ended(await status(world, await open(options), options));
+    });
+  onStack("logs", "what PoPs write, the last hundred lines or so")
+    .argument("[pop]", "PoP, e.g. cdg-1; all of them when left out")
+    .option("-f, --follow", "go on until Ctrl-C")
+    .option("--json", "print one JSON object a line")
+    .action(async (pop, options) => {
+      const { logs } = await import("./commands/logs.ts");
+      ended(await logs(world, await open(options), pop, options));
+    });
+  onStack("processes", "what runs in a PoP, and how often it was restarted")
+    .argument("<pop>", "PoP, e.g. cdg-1")
+    .option("--json", json)
+    .action(async (pop, options) => {
+      const { processes } = await import("./commands/processes.ts");
+      ended(await processes(world, await open(options), pop, options));
+    });
+  onStack("config", "the files a PoP is configured with, as the stack file renders them")
+    .argument("<pop>", "PoP, e.g. cdg-1")
+    .argument("[file...]", "only these: whole path or its end, e.g. nginx.conf")
+    .option("--live", "as they lie in the PoP")
+    .option("--diff", "how what lies in the PoP differs from what the stack file renders")
+    .option("--json", json)
+    .action(async (pop, files, options) => {
+      const { config } = await import("./commands/config.ts");
+      ended(await config(world, await open(options), pop, files, options));
+    });
+  onStack("nginx-test", "let nginx read its configuration and certificates as if it started")
+    .argument("[pop]", "PoP, e.g. cdg-1; all of them when left out")
+    .option("--json", json)
+    .action(async (pop, options) => {
+      const { nginxTest } = await import("./commands/nginx-test.ts");
+      ended(await nginxTest(world, await open(options), pop, options));
+    });
+  onStack("cost", "what the stack file costs a month by list price")
+    .option("--json", json)
+    .action(async (options) => {
+      const { cost } = await import("./commands/cost.ts");
+      ended(await cost(world, await open(options), options));
+    });
+
+  program.commandsGroup("Go in:");
+  onStack("exec", "run one program in a PoP and end with its exit code; options stand before the PoP")
+    .argument("<pop>", "PoP, e.g. cdg-1")
+    .argument("<command...>", "program and its arguments, best behind --")
+    .option("--timeout <seconds>", "give the program up after that time", seconds(1, 600), 60)
+    .passThroughOptions()
+    .action(async (pop, command, options) => {
+      const { exec } = await import("./commands/exec.ts");
+      ended(await exec(world, await open(options), pop, words(command), options));
+    });
+  onStack("console", "a shell in a PoP, or a program that can be typed to: by flyctl on Fly, by Docker locally")
+    .argument("<pop>", "PoP, e.g. cdg-1")
+    .argument("[command...]", "program and its arguments, best behind --; a shell when left out")
+    .passThroughOptions()
+    .action(async (pop, command, options) => {
+      const { console } = await import("./commands/console.ts");
+      ended(await console(world, await open(options), pop, words(command)));
+    });
+  onStack("ssh", "OpenSSH over the tailnet, the host key verified from the stack's outputs")
+    .argument("<pop>", "PoP, e.g. cdg-1")
+    .argument("[command...]", "program and its arguments, best behind --; a shell when left out")
+    .option("-o, --option <option>", "an option of ssh, e.g. ProxyJump=host; may be given more than once", each, [])
+    .passThroughOptions()
+    .action(async (pop, command, options) => {
+      const { ssh } = await import("./commands/ssh.ts");
+      ended(await ssh(world, await open(options), pop, words(command), options));
+    });
+
+  program.commandsGroup("Releases:");
+  onStack("releases", "what was deployed when, from which commit, with which image")
+    .option("-n, --limit <count>", "the newest so many", whole(1, 10_000), 20)
+    .option("--json", json)
+    .action(async (options) => {
+      const { releases } = await import("./commands/releases.ts");
+      ended(await releases(world, await open(options), options));
+    });
+  onStack("rollback", "deploy an older release once more, after a preview and a question")
+    .argument("<release>", "its number in releases", whole(1, 1_000_000))
+    .option("--image-only", "its image alone: regions, sizes and rollout stay as the stack file has them")
+    .option("--write", "write what was deployed into the stack file")
+    .option("-y, --yes", "do not ask")
+    .action(async (release, options) => {
+      const { rollback } = await import("./commands/rollback.ts");
+      ended(await rollback(world, await open(options), release, options));
+    });
+
+  program.commandsGroup("Care:");
+  const secrets = program.command("secrets").description("the operator's file of secrets, by sops");
+  onStack("edit", "open it in your editor; encrypted again when you leave", secrets).action(async (options) => {
+    const { edit } = await import("./commands/secrets.ts");
+    ended(await edit(world, await open(options)));
+  });
+  onStack("show-recipients", "who can open it: operators, and PoPs of the stack", secrets)
+    .option("--json", json)
+    .action(async (options) => {
+      const { showRecipients } = await import("./commands/secrets.ts");
+      ended(await showRecipients(world, await open(options), options));
+    });
+  onStack("rekey", "give it a new data key, for whom it names after the change", secrets)
+    .option("--add <recipient>", "age or SSH public key of an operator; may be given more than once", each, [])
+    .option("--remove <recipient>", "who is to open no later version; may be given more than once", each, [])
+    .option("--pops", "name the PoPs of the stack, so that it is handed to them as it is")
+    .option("--no-pops", "name no PoP: each gets a file of its own, sealed at deployment")
+    .action(async (options) => {
+      const { rekey } = await import("./commands/secrets.ts");
+      ended(await rekey(world, await open(options), options));
+    });
+  onStack("check", "is it encrypted, for one group of keys, and does it have what the image asks for?", secrets).action(
+    async (options) => {
+      const { check } = await import("./commands/secrets.ts");
+      ended(await check(world, await open(options)));
+    },
+  );
+  onStack("orphans", "objects with our marks that no stack owns; deletes nothing unless told to")
+    .option("--json", json)
+    .option("--organization", "look into every app of the organization")
+    .option("--delete", "delete what this stack made and lost, after a question")
+    .option("-y, --yes", "do not ask")
+    .action(async (options) => {
+      const { orphans } = await import("./commands/orphans.ts");
+      ended(await orphans(world, await open(options), options));
+    });
+  onStack("doctor", "is everything there that a deployment takes? with the fix for what is not")
+    .option("--json", json)
+    .action(async (options) => {
+      const { doctor } = await import("./commands/doctor.ts");
+      ended(await doctor(world, options.stack, options));
+    });
+  program
+    .command("init")
+    .description("write a stack file; what is not given is asked")
+    .option("-s, --stack <name>", "name of the stack (default: prod)")
+    .option("--app <name>", "Fly app, one name for all of Fly")
+    .option("--organization <slug>", "Fly organization (default: personal)")
+    .option("--regions <codes>", "with commas between them, e.g. cdg,ewr")
+    .option("--host <name>", "first site, the name visitors use")
+    .option("--origin <url>", "where it is served from")
+    .action(async (options) => {
+      const { init } = await import("./commands/init.ts");
+      ended(await init(world, options));
+    });
+  program
+    .command("completion")
+    .description("print a script by which your shell completes this command line")
+    .addArgument(new Argument("<shell>", "shell").choices(shells))
+    .action((shell) => world.out(completion(program, shell)));
+  program
+    .command("complete-pops", { hidden: true })
+    .description("names of PoPs, a line each, for completion")
+    .action(async () => {
+      for (const { name } of (await open({})).config().pops) print(world, name);
+    });
+
+  return program;
+}
+
+function seconds(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== "" && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`It takes seconds from ${min} to ${max}.`);
+  };
+}
+
+function whole(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`It takes a whole number from ${min} to ${max}.`);
+  };
+}
+
+/** Options that pass through take the dashes along. */
+const words = (command: string[]): string[] => (command[0] === "--" ? command.slice(1) : command);
+
+const each = (text: string, before: string[]): string[] => [...before, text];

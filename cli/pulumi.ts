@@ -1,0 +1,63 @@
+/** The Pulumi CLI as a child: its answers as text, or its own words on this terminal. */
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import manifest from "../package.json" with { type: "json" };
+import { Refusal, type World } from "./world.ts";
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+export interface Ran {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** The CLI that setup brought, else the one on PATH. */
+export function pulumiProgram(env: Env): string {
+  const home = env.PULUMI_HOME ?? join(env.HOME ?? homedir(), ".pulumi");
+  const own = join(home, "versions", manifest.dependencies.pulumi, "bin", "pulumi");
+  return existsSync(own) ? own : "pulumi";
+}
+
+/** Runs it to its end. `shown`: it talks to the terminal itself; otherwise what it says is returned. */
+export function runPulumi(
+  world: World,
+  args: string[],
+  { env = world.env, shown = false }: { env?: Env; shown?: boolean } = {},
+): Promise<Ran> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(pulumiProgram(env), ["--non-interactive", ...args], {
+      cwd: world.dir,
+      env: { PULUMI_SKIP_UPDATE_CHECK: "true", ...env } as NodeJS.ProcessEnv,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const ran = { stdout: "", stderr: "" };
+    for (const name of ["stdout", "stderr"] as const)
+      child[name].setEncoding("utf8").on("data", (text: string) => {
+        ran[name] += text;
+        if (shown) world.err(text);
+      });
+    child.once("error", (error) =>
+      reject(
+        new Refusal(`The Pulumi CLI could not be started (${error.message}). Run: npm run setup -- --only pulumi`),
+      ),
+    );
+    child.once("close", (code) => resolve({ code: code ?? 1, ...ran }));
+  });
+}
+
+/** What it printed, or its own reason as an error. `doing`: how the sentence begins. */
+export async function askPulumi(world: World, doing: string, args: string[], env?: Env): Promise<string> {
+  const { code, stdout, stderr } = await runPulumi(world, args, env ? { env } : {});
+  if (code === 0) return stdout;
+  throw new Refusal(`${doing}: ${reasonOf(stderr)}. Nothing was changed.`);
+}
+
+/** The CLI's last `error:` in one line. */
+export function reasonOf(stderr: string): string {
+  const errors = [...stderr.matchAll(/^error: (.+(?:\n\s+.+)*)/gm)].map(([, text]) => text ?? "");
+  const text = errors.at(-1) ?? stderr.trim() ?? "";
+  return text.replaceAll(/\s+/g, " ").replace(/[.;:]$/, "") || "the Pulumi CLI gave no reason";
+}

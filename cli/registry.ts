@@ -1,0 +1,8 @@
+/** Where the image is pushed to, by the rules of config/registry.ts, which asks Pulumi. */
+import type { Stack } from "./stack.ts";
+
+export const flyRegistry = "registry.fly.io";
+
+/** host or host:port */
+export const readRegistryName = ({ values, env }: Stack): string =>
+  typeof values["fly:registry"] === "string" ? values["fly:registry"] : env.FLY_REGISTRY_HOST || flyRegistry;

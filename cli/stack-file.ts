@@ -1,0 +1,68 @@
+/** Pulumi.<stack>.yaml and Pulumi.yaml, read without the CLI. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { parse } from "yaml";
+import { ConfigError } from "../config/mistakes.ts";
+import { parseStackValues } from "../config/stack-values.ts";
+import type { EdgeConfig } from "../config/types.ts";
+import { Refusal } from "./world.ts";
+
+/** Values by full key, e.g. `fly-pops:app`; an encrypted one is `{ secure: ciphertext }`. */
+export type StackValues = Record<string, unknown>;
+
+/** Folder of the nearest Pulumi.yaml at or above, as Pulumi looks for it. */
+export function findProject(folder: string): string | undefined {
+  if (existsSync(join(folder, "Pulumi.yaml"))) return folder;
+  const above = dirname(folder);
+  return above === folder ? undefined : findProject(above);
+}
+
+export const stackFileName = (stack: string): string => `Pulumi.${stack}.yaml`;
+
+/** Stacks that have a file, sorted. */
+export const stackFiles = (dir: string): string[] =>
+  readdirSync(dir)
+    .flatMap((name) => /^Pulumi\.(.+)\.yaml$/.exec(name)?.[1] ?? [])
+    .toSorted();
+
+export function readStackFile(dir: string, stack: string): StackValues {
+  const file = join(dir, stackFileName(stack));
+  if (!existsSync(file))
+    throw new Refusal(
+      `Stack ${stack}: there is no ${stackFileName(stack)} in ${dir}. Stacks with a file: ${stackFiles(dir).join(", ") || "none"}. Name one with --stack, or write one: npx fly-pops init`,
+    );
+  try {
+    const { config } = (parse(readFileSync(file, "utf8")) ?? {}) as { config?: StackValues };
+    return config ?? {};
+  } catch (error) {
+    throw new Refusal(`${stackFileName(stack)}: not readable as YAML, ${(error as Error).message.split("\n")[0]}`, {
+      cause: error,
+    });
+  }
+}
+
+/** The configuration as the program will see it. All mistakes of the file at once. */
+export function edgeConfig(stack: string, values: StackValues): EdgeConfig {
+  try {
+    return parseStackValues(values);
+  } catch (error) {
+    throw error instanceof ConfigError
+      ? new Refusal(`${stackFileName(stack)}: ${error.message}`, { cause: error })
+      : error;
+  }
+}
+
+export function projectName(dir: string): string {
+  const { name } = parse(readFileSync(join(dir, "Pulumi.yaml"), "utf8")) as { name: string };
+  return name;
+}
+
+/** What Pulumi.yaml says for keys that no stack file names: keys without `fly-pops:`. */
+export function projectDefaults(dir: string): Record<string, unknown> {
+  const { config = {} } = parse(readFileSync(join(dir, "Pulumi.yaml"), "utf8")) as {
+    config?: Record<string, { default?: unknown }>;
+  };
+  return Object.fromEntries(
+    Object.entries(config).flatMap(([key, it]) => (it.default === undefined ? [] : [[key, it.default]])),
+  );
+}

@@ -1,0 +1,92 @@
+/** The stack a command works on: which one, how its Fly is reached, and what its file says. */
+import type { EdgeConfig } from "../config/types.ts";
+import { readDaemon } from "../local/daemon-file.ts";
+import { localEnvironment } from "../local/environment.ts";
+import { stackName as localStack, projectDir } from "../local/paths.ts";
+import { Fly } from "../providers/fly/api.ts";
+import { stripScheme } from "../providers/fly/http.ts";
+import { type FlySettings, flySettings } from "../providers/settings.ts";
+import { askPulumi, runPulumi } from "./pulumi.ts";
+import { edgeConfig, projectName, readStackFile, type StackValues } from "./stack-file.ts";
+import { keepSecret, Refusal, type World } from "./world.ts";
+
+export interface Stack {
+  /** Without organization and project. */
+  name: string;
+  /** As Pulumi's CLI takes it. */
+  reference: string;
+  project: string;
+  values: StackValues;
+  /** Of everything that works on this stack, Pulumi's CLI above all. */
+  env: Readonly<Record<string, string | undefined>>;
+  /** Throws all mistakes of the file at once. */
+  config(): EdgeConfig;
+  /** Endpoint and token, by the rules of the providers. */
+  settings(): Promise<FlySettings>;
+  fly(): Promise<Fly>;
+}
+
+/** `asked`: what --stack says. Otherwise PULUMI_STACK, the selected one, or `local` while the local stack runs. */
+export async function openStack(world: World, asked: string | undefined): Promise<Stack> {
+  const reference = asked ?? world.env.PULUMI_STACK ?? (await selected(world));
+  const name = reference.split("/").at(-1) ?? reference;
+  const values = readStackFile(world.dir, name);
+  const env = isLocal(world, name) ? { ...world.env, ...(await localEnvironment()) } : world.env;
+  const settings = once(() => readSettings(world, reference, values, env));
+  return {
+    name,
+    reference,
+    project: projectName(world.dir),
+    values,
+    env,
+    config: () => edgeConfig(name, values),
+    settings,
+    fly: async () => new Fly({ ...(await settings()), clock: world.clock }),
+  };
+}
+
+/** The stack of `npm run local`: its token and addresses lie in files of its daemon. */
+export const isLocal = (world: World, name: string): boolean => name === localStack && world.dir === projectDir;
+
+/** True for a machine of this stack, whatever the organization is called: file backends have none. */
+export const owns = ({ project, name }: Stack, owner: string | undefined): boolean =>
+  owner?.endsWith(`/${project}/${name}`) ?? false;
+
+async function selected(world: World): Promise<string> {
+  const { code, stdout } = await runPulumi(world, ["stack", "--show-name"]);
+  if (code === 0 && stdout.trim() !== "") return stdout.trim();
+  if (world.dir === projectDir && (await readDaemon())) return localStack;
+  throw new Refusal(
+    "No stack is selected and the local one does not run. Name one with --stack, select one (npx pulumi stack select), or start the local one: npm run local",
+  );
+}
+
+async function readSettings(
+  world: World,
+  reference: string,
+  values: StackValues,
+  env: Stack["env"],
+): Promise<FlySettings> {
+  if (isLocal(world, reference) && !(await readDaemon()))
+    throw new Refusal("The local stack does not run. Start it: npm run local");
+  const token =
+    values["fly:token"] === undefined
+      ? undefined
+      : await askPulumi(world, "fly:token", ["config", "get", "fly:token", "--stack", reference], env);
+  const config: Record<string, unknown> = { "fly:endpoint": values["fly:endpoint"], "fly:token": token?.trim() };
+  const settings = flySettings(
+    (key) => (config[key] ? String(config[key]) : undefined),
+    (key) => env[key] || undefined,
+  );
+  keepSecret(world, settings.token);
+  keepSecret(world, stripScheme(settings.token));
+  return settings;
+}
+
+function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | undefined;
+  return () => {
+    result ??= work();
+    return result;
+  };
+}

@@ -1,0 +1,8 @@
+/** Fly's versions are ULIDs: they say when they were minted. https://github.com/ulid/spec */
+const digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/** Milliseconds since the epoch; undefined for what is no ULID. */
+export function ulidTime(ulid: string): number | undefined {
+  if (!/^[0-7][0-9A-HJKMNP-TV-Z]{25}$/i.test(ulid)) return undefined;
+  return [...ulid.slice(0, 10).toUpperCase()].reduce((time, digit) => time * 32 + digits.indexOf(digit), 0);
+}

@@ -1,0 +1,63 @@
+/** Writes docs/cli.md from the definition of the command line: `npm run docs`. A test compares, so that the manual cannot drift from what is understood. */
+import { writeFileSync } from "node:fs";
+import type { Command } from "commander";
+import { createProgram } from "../cli/program.ts";
+import { exitCodes, type World } from "../cli/world.ts";
+
+export const cliReferencePath = new URL("cli.md", import.meta.url);
+
+const intro = `# Command line
+
+<!-- Written by docs/cli.ts from cli/program.ts: change it there, then run \`npm run docs\`. -->
+
+\`npx fly-pops\` in a checkout operates the PoPs of a stack, on Fly and on local Fly alike. It runs with the Node that npm brought, whatever the system has.
+
+Which stack: \`--stack\`, else \`PULUMI_STACK\`, else the selected one (\`npx pulumi stack select\`), else \`local\` while the local stack runs.
+How Fly is reached: as in a deployment, by \`fly:token\` and \`fly:endpoint\` of the stack, then \`FLY_API_TOKEN\`, \`FLY_ACCESS_TOKEN\` and \`FLY_API_HOSTNAME\`;
+for the stack \`local\` by what its daemon wrote. A token is in no output.
+
+Results go to standard output, everything else to standard error. There is colour on a terminal and none in a pipe (\`NO_COLOR\`, \`FORCE_COLOR\`). With \`--json\`
+a command prints one object, \`logs\` and \`status --watch\` one a line.
+
+Logs are no part of the Machines API. They are read from Fly's other server (\`https://api.fly.io\`, or \`FLY_API_BASE_URL\`), as flyctl does where it cannot
+subscribe; that call is undocumented. What PoPs say of themselves comes by \`exec\` of the Machines API, so a private port stays private. \`console\` on Fly is
+flyctl's, which must be installed.
+
+`;
+
+/** docs/cli.md as it should be. */
+export function cliReference(): string {
+  const program = createProgram({} as World, () => undefined);
+  const codes = Object.entries(exitCodes).map(([code, meaning]) => `| ${code} | ${meaning} |`);
+  return [
+    intro,
+    "## Exit codes\n\n| code | meaning |\n| --- | --- |\n",
+    `${codes.join("\n")}\n\n`,
+    "`exec`, `console` and `ssh` end with the code of what they ran, 128 and more when a signal ended it.\n\n",
+    "## Commands\n",
+    ...commands(program).map(section),
+  ].join("");
+}
+
+/** Those that can be run, in the order of the help. */
+const commands = (command: Command): Command[] =>
+  command
+    .createHelp()
+    .visibleCommands(command)
+    .filter((it) => it.name() !== "help")
+    .flatMap((it) => (it.commands.length > 0 ? commands(it) : [it]));
+
+function section(command: Command): string {
+  const help = command.createHelp();
+  const name = help.commandUsage(command);
+  const rows = [
+    ...help.visibleArguments(command).map((it) => [it.name(), it.description]),
+    ...help.visibleOptions(command).map((it) => [it.flags, help.optionDescription(it)]),
+  ].map(([term, text]) => `| \`${term}\` | ${text?.replaceAll("|", "\\|")} |`);
+  return `\n### \`${name}\`\n\n${sentence(command.description())}\n\n| | |\n| --- | --- |\n${rows.join("\n")}\n`;
+}
+
+const sentence = (text: string): string =>
+  `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.?!]$/.test(text) ? "" : "."}`;
+
+if (import.meta.main) writeFileSync(cliReferencePath, cliReference());

@@ -1,0 +1,34 @@
+import { expect, test } from "vitest";
+import { cli, values } from "../support/cli.ts";
+
+const two = values({ regions: { cdg: {}, ewr: { memoryMb: 512 } }, defaults: { volumeGb: 3 }, egressGb: 100 });
+
+test("--json: by kind, in cents, without a call", async () => {
+  await using it = await cli();
+  it.config(two);
+  const { code, out, calls } = await it.run(["cost", "--json"]);
+  expect({ code, calls }).toEqual({ code: 0, calls: [] });
+  const { monthly, currency, ...rest } = JSON.parse(out);
+  expect(rest).toEqual({});
+  expect(currency).toBe("USD");
+  // By hand from Fly's page: 2.20 in cdg and 3.19 in ewr; twice 3 GB at 0.15; 2.00 for the IPv4; 200 GB at 0.02.
+  expect(monthly).toEqual({ machines: 5.39, volumes: 0.9, addresses: 2, egress: 4, total: 12.29 });
+});
+
+test("the table ends with the total; assumptions go to standard error", async () => {
+  await using it = await cli();
+  it.config(two);
+  const { out, err } = await it.run(["cost"]);
+  expect(out).toMatch(/^machines cdg-1 +shared-cpu-1x, 256 MB in cdg +2\.20 USD$/m);
+  expect(out).toMatch(/^total +12\.29 USD\n$/m);
+  expect(err).toContain("100 GB to visitors");
+  expect(err).toContain("List prices of https://fly.io/docs/about/pricing/");
+});
+
+test("a stack file with mistakes costs nothing yet", async () => {
+  await using it = await cli();
+  it.config(values({ regions: {} }));
+  const { code, out, err } = await it.run(["cost"]);
+  expect({ code, out }).toEqual({ code: 1, out: "" });
+  expect(err).toContain("Pulumi.test.yaml: ");
+});

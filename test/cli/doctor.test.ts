@@ -1,0 +1,139 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import type { Finding } from "../../cli/commands/doctor.ts";
+import manifest from "../../package.json" with { type: "json" };
+import { type Cli, cli, planted, values } from "../support/cli.ts";
+import { httpServer } from "../support/http-server.ts";
+
+/** A machine with everything that setup brings, as files that answer as the real ones do. */
+function withPulumi(it: Cli, version = `v${manifest.dependencies.pulumi}`): NodeJS.ProcessEnv {
+  const home = join(it.dir, "pulumi");
+  const bin = join(home, "versions", manifest.dependencies.pulumi, "bin");
+  mkdirSync(bin, { recursive: true });
+  mkdirSync(join(home, "plugins", `resource-docker-v${manifest.dependencies["@pulumi/docker"]}`), { recursive: true });
+  writeFileSync(join(bin, "pulumi"), `#!/bin/sh\necho ${version}\n`, { mode: 0o755 });
+  writeFileSync(join(bin, "pulumi-language-nodejs"), "");
+  return { ...it.env, PULUMI_HOME: home };
+}
+
+async function findings(it: Cli, env: NodeJS.ProcessEnv) {
+  const { code, out, calls } = await it.run(["doctor", "--json"], { env });
+  const list = JSON.parse(out) as Finding[];
+  return { code, calls, list, of: (name: string) => list.find((found) => found.name === name) };
+}
+
+test("all there: nothing to do, nothing changed", async () => {
+  await using it = await cli();
+  const { code, calls, list } = await findings(it, withPulumi(it));
+  expect(list.map(({ name, verdict }) => [name, verdict])).toEqual([
+    ["Node", "good"],
+    ["Pulumi CLI", "good"],
+    ["Pulumi's Node language host", "good"],
+    ["Pulumi's Docker plugin", "good"],
+    ["stack", "good"],
+    ["stack file", "good"],
+    ["Fly token", "good"],
+    ["Fly app", "good"],
+    ["room in cdg", "good"],
+    ["room in ewr", "good"],
+    ["Docker", "skipped"],
+    ["registry", "skipped"],
+  ]);
+  expect(code).toBe(0);
+  expect(calls).toEqual([
+    "GET /v1/tokens/current",
+    "GET /v1/apps/my-edge",
+    "POST /v1/platform/placements",
+    "POST /v1/platform/placements",
+  ]);
+});
+
+test("for people: a table, then each fix", async () => {
+  await using it = await cli();
+  const { code, out } = await it.run(["doctor"], { env: { ...withPulumi(it), FLY_API_TOKEN: planted } });
+  expect(code).toBe(3);
+  expect(out).toMatch(/^good +Pulumi CLI +v3\./m);
+  expect(out).toMatch(/^bad +Fly token +read the token's scope: .*\(401, /m);
+  expect(out).toContain("\nFly token: Fly does not take it. Make one (fly tokens create org) and set it: ");
+  expect(out).not.toContain(planted);
+});
+
+test("another CLI than the tested one, no plugins", async () => {
+  await using it = await cli();
+  const env = { ...withPulumi(it, "v3.1.0"), PULUMI_HOME: join(it.dir, "pulumi") };
+  expect((await findings(it, env)).of("Pulumi CLI")).toEqual({
+    name: "Pulumi CLI",
+    verdict: "bad",
+    detail: `v3.1.0, tested is v${manifest.dependencies.pulumi}`,
+    fix: "Let setup bring it: npm run setup -- --only pulumi",
+  });
+  const nothing = await findings(it, { ...it.env, PULUMI_HOME: join(it.dir, "none"), PATH: "/nowhere" });
+  expect(nothing.of("Pulumi CLI")).toMatchObject({ verdict: "bad", detail: "not there" });
+  expect(nothing.of("Pulumi's Docker plugin")).toMatchObject({ verdict: "bad" });
+  expect(nothing.code).toBe(3);
+});
+
+test("an app of somebody else's organization, a token of another", async () => {
+  await using it = await cli();
+  await it.deploy();
+  it.config(values({ organization: "acme" }));
+  const { of } = await findings(it, withPulumi(it));
+  expect(of("Fly token")).toMatchObject({
+    verdict: "bad",
+    detail: "good for personal",
+    fix: "The stack file says fly-pops:organization: acme. Correct it, or make a token there: fly tokens create org -o acme",
+  });
+  expect(of("Fly app")).toMatchObject({
+    detail: "my-edge belongs to personal",
+    fix: "Set fly-pops:organization to personal, or take another fly-pops:app.",
+  });
+});
+
+test("a region without room", async () => {
+  await using it = await cli();
+  it.local.faults.next("POST platform/placements", { kind: "status", status: 200, body: { Regions: [] } });
+  const { list } = await findings(it, withPulumi(it));
+  const full = list.filter(({ name, verdict }) => name.startsWith("room in") && verdict === "bad");
+  expect(full).toHaveLength(1);
+  expect(full[0]).toMatchObject({ detail: "none for shared-cpu-1x, 256 MB, 3 GB" });
+});
+
+test("a stack file with mistakes: they are the fix, and Fly is not asked", async () => {
+  await using it = await cli();
+  it.config(values({ regions: { paris: {} } }));
+  const { of, calls } = await findings(it, withPulumi(it));
+  expect(calls).toEqual([]);
+  expect(of("stack file")?.fix).toContain("did you mean cdg?");
+});
+
+test("no token", async () => {
+  await using it = await cli();
+  const { of } = await findings(it, { ...withPulumi(it), FLY_API_TOKEN: undefined });
+  expect(of("Fly token")).toMatchObject({ verdict: "bad", detail: "none" });
+  expect(of("Fly token")?.fix).toContain("set FLY_API_TOKEN");
+  expect(of("Fly app")).toMatchObject({ verdict: "skipped" });
+});
+
+test("a registry: open, closed, logged in, away", async () => {
+  await using it = await cli();
+  let status = 200;
+  const registry = await httpServer(() => ({ status, body: "" }));
+  const server = registry.url.replace("http://", "");
+  it.config({ ...values(), imageRef: "" }, { "fly:registry": server });
+  const env = withPulumi(it);
+  expect((await findings(it, env)).of("registry")).toEqual({ name: "registry", verdict: "good", detail: server });
+  status = 401;
+  expect((await findings(it, env)).of("registry")).toMatchObject({
+    detail: `${server} answers 401`,
+    fix: `Log the Docker engine in: docker login ${server}`,
+  });
+  mkdirSync(join(it.dir, ".docker"));
+  writeFileSync(join(it.dir, ".docker", "config.json"), JSON.stringify({ auths: { [server]: {} } }));
+  expect((await findings(it, env)).of("registry")).toMatchObject({ verdict: "good" });
+  it.config({ ...values(), imageRef: "" }, { "fly:registry": "127.0.0.1:1" });
+  expect((await findings(it, env)).of("registry")).toMatchObject({
+    detail: "127.0.0.1:1 does not answer (ECONNREFUSED)",
+    fix: "Check fly:registry or FLY_REGISTRY_HOST, and the network. For the local stack: npm run local",
+  });
+});

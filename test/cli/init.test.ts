@@ -1,0 +1,72 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { parse } from "yaml";
+import { cli } from "../support/cli.ts";
+
+const flags = ["--app", "example-edge", "--regions", "cdg, ewr", "--host", "www.example.org"];
+const origin = ["--origin", "https://web.tail.example:8443"];
+
+test("from flags alone: a stack file the program takes, and what comes next", async () => {
+  await using it = await cli();
+  const { code, out, err, calls } = await it.run(["init", ...flags, ...origin]);
+  expect({ code, out, calls }).toEqual({ code: 0, out: "", calls: [] });
+  expect(err).toMatch(/^Pulumi\.prod\.yaml is written\. Next:\n {2}npx pulumi stack init prod\n/);
+  expect(parse(readFileSync(join(it.dir, "Pulumi.prod.yaml"), "utf8"))).toEqual({
+    config: {
+      "fly-pops:app": "example-edge",
+      "fly-pops:organization": "personal",
+      "fly-pops:regions": { cdg: {}, ewr: {} },
+      "fly-pops:sites": [
+        {
+          host: "www.example.org",
+          origin: "https://web.tail.example:8443",
+          cache: { maxAge: "10m", staleFor: "1d" },
+        },
+      ],
+      "fly-pops:rollout": { canary: "cdg", maxUnavailable: 1 },
+    },
+  });
+  const cost = await it.run(["cost", "--stack", "prod", "--json"]);
+  expect(cost.code).toBe(0);
+});
+
+test("on a terminal the rest is asked; an empty answer takes what is offered, or is asked again", async () => {
+  await using it = await cli();
+  const answers = ["edge2", "my-edge", "", "cdg", "", "www.example.org", "https://web.tail.example"];
+  const asked: string[] = [];
+  const { code } = await it.run(["init"], {
+    ask: async (question) => {
+      asked.push(question);
+      return answers.shift() ?? "";
+    },
+  });
+  expect(code).toBe(0);
+  expect(asked[0]).toBe("Name of the stack (prod): ");
+  expect(asked.filter((question) => question.startsWith("First site"))).toHaveLength(2);
+  const { config } = parse(readFileSync(join(it.dir, "Pulumi.edge2.yaml"), "utf8"));
+  expect(config).toMatchObject({ "fly-pops:organization": "personal", "fly-pops:regions": { cdg: {} } });
+  expect(config).not.toHaveProperty("fly-pops:rollout");
+});
+
+test.each([
+  [
+    ["init", "--app", "a"],
+    2,
+    "init: --regions, --host, --origin not given, and nobody can be asked here. Nothing was written.\n",
+  ],
+  [
+    ["init", "--stack", "test", ...flags, ...origin],
+    1,
+    "Pulumi.test.yaml is there already. Nothing was written. Edit it, or take another name: --stack NAME\n",
+  ],
+  [["init", "--stack", "../x", ...flags, ...origin], 1, '"../x" is no name for a stack'],
+  [["init", ...flags, "--origin", "ftp://x"], 1, "Pulumi.prod.yaml: "],
+  [["init", "--app", "a", "--regions", "paris", "--host", "www.example.org", ...origin], 1, "did you mean cdg?"],
+])("%j is refused, and nothing is written", async (argv, code, sentence) => {
+  await using it = await cli();
+  const ran = await it.run(argv);
+  expect({ code: ran.code, calls: ran.calls }).toEqual({ code, calls: [] });
+  expect(ran.err).toContain(sentence);
+  expect(existsSync(join(it.dir, "Pulumi.prod.yaml"))).toBe(false);
+});

@@ -1,0 +1,224 @@
+import { expect, test } from "vitest";
+import { parseConfig } from "../../config/parse.ts";
+import { rendered } from "../../image/context.ts";
+import { cli, says, values } from "../support/cli.ts";
+
+test("exec: standard output, standard error and exit code are the program's", async () => {
+  const seen: string[][] = [];
+  await using it = await cli({
+    behaviour: {
+      exec: (command) => {
+        seen.push(command);
+        return { exitCode: 7, stdout: "out\n", stderr: "err\n" };
+      },
+    },
+  });
+  await it.deploy();
+  const { calls, ...ran } = await it.run(["exec", "cdg-1", "--", "ls", "-l", "--json"]);
+  expect(ran).toEqual({ code: 7, out: "out\n", err: "err\n" });
+  expect(seen).toEqual([["ls", "-l", "--json"]]);
+  expect(calls).toEqual([
+    "GET /v1/apps/my-edge/machines",
+    `POST /v1/apps/my-edge/machines/${it.machine("cdg-1").id}/exec`,
+  ]);
+  expect(it.local.fly.calls.list.at(-1)?.body).toEqual({ command: ["ls", "-l", "--json"], timeout: 60 });
+});
+
+test("exec: a program ended by a signal ends as in a shell", async () => {
+  await using it = await cli({ behaviour: { exec: () => ({ exitCode: 0, exitSignal: 9, stdout: "", stderr: "" }) } });
+  await it.deploy();
+  expect(await it.run(["exec", "--timeout", "5", "cdg-1", "sleep", "9"])).toMatchObject({ code: 137 });
+  expect(it.local.fly.calls.list.at(-1)?.body).toMatchObject({ timeout: 5 });
+});
+
+test("exec: in a machine that does not run", async () => {
+  await using it = await cli();
+  await it.deploy();
+  const { id } = it.machine("cdg-1");
+  await it.local.call("POST", `/apps/my-edge/machines/${id}/stop`);
+  await it.local.call("GET", `/apps/my-edge/machines/${id}/wait?state=stopped`);
+  const { code, err, calls } = await it.run(["exec", "cdg-1", "--", "ls"]);
+  expect({ code, calls }).toEqual({ code: 1, calls: ["GET /v1/apps/my-edge/machines"] });
+  expect(err).toBe(`cdg-1: nothing runs in it, machine ${id} is stopped. What it said last: npx fly-pops logs cdg-1\n`);
+});
+
+test.each([
+  [["exec"], "missing required argument 'pop'"],
+  [["exec", "cdg-1"], "missing required argument 'command'"],
+  [["exec", "cdg-1", "--"], "no program behind cdg-1. As in: npx fly-pops exec cdg-1 -- ps"],
+  [["exec", "--timeout", "0", "cdg-1", "ls"], "It takes seconds from 1 to 600."],
+  [["processes"], "missing required argument 'pop'"],
+  [["nonsense"], "unknown command 'nonsense'"],
+  [["status", "--nonsense"], "unknown option '--nonsense'"],
+])("%j is no command line", async (argv, reason) => {
+  await using it = await cli();
+  const { code, out, err, calls } = await it.run(argv);
+  expect({ code, out, calls }).toEqual({ code: 2, out: "", calls: [] });
+  expect(err).toMatch(/^(fly-pops|exec): /);
+  expect(err).toContain(reason);
+});
+
+const process = (over: Record<string, unknown>) => ({
+  name: "nginx",
+  status: "Running",
+  is_ready: "Ready",
+  has_ready_probe: true,
+  is_running: true,
+  restarts: 0,
+  exit_code: 0,
+  pid: 12,
+  age: 7_200e9,
+  mem: 20 * 1024 * 1024,
+  ...over,
+});
+
+test("processes: a row each, all well", async () => {
+  const done = { name: "postInit", status: "Completed", has_ready_probe: false, is_running: false, pid: 0 };
+  await using it = await cli({ behaviour: { exec: says([process({}), process(done)]) } });
+  await it.deploy();
+  const { code, out } = await it.run(["processes", "cdg-1"]);
+  expect(code).toBe(0);
+  expect(out.split("\n").map((line) => line.split(/ {2,}/))).toEqual([
+    ["process", "status", "ready", "restarts", "exit code", "pid", "up", "memory"],
+    ["nginx", "Running", "yes", "0", "0", "12", "2 h", "20 MB"],
+    ["postInit", "Completed", "-", "0", "0", "0", "0 s", "20 MB"],
+    [""],
+  ]);
+  expect(it.local.fly.calls.list.at(-1)?.body).toMatchObject({
+    command: ["/usr/bin/pc", "process", "list", "-o", "json"],
+  });
+});
+
+test("processes --json; one that is not ready gives the exit code 3", async () => {
+  await using it = await cli({ behaviour: { exec: says([process({ is_ready: "Not Ready", restarts: 4 })]) } });
+  await it.deploy();
+  const { code, out } = await it.run(["processes", "cdg-1", "--json"]);
+  expect(code).toBe(3);
+  expect(JSON.parse(out)).toEqual([
+    {
+      name: "nginx",
+      status: "Running",
+      ready: false,
+      restarts: 4,
+      exitCode: 0,
+      pid: 12,
+      upSeconds: 7200,
+      memoryBytes: 20 * 1024 * 1024,
+    },
+  ]);
+});
+
+test.each([
+  [{ exitCode: 1, stdout: "", stderr: "cannot connect\n" }, "(exit code 1): cannot connect."],
+  [{ exitCode: 0, stdout: "no json", stderr: "" }, "(exit code 0): no json."],
+  [{ exitCode: 0, stdout: "", stderr: "" }, "(exit code 0): nothing."],
+])("processes: process-compose that does not answer, %j", async (answer, reason) => {
+  await using it = await cli({ behaviour: { exec: () => answer } });
+  await it.deploy();
+  const { code, err } = await it.run(["processes", "cdg-1"]);
+  expect(code).toBe(1);
+  expect(err).toBe(
+    `cdg-1: process-compose did not say what runs ${reason} Look yourself: npx fly-pops exec cdg-1 -- ps\n`,
+  );
+});
+
+test("nginx-test: all PoPs at once, the reasons of those that refuse", async () => {
+  await using it = await cli({
+    behaviour: {
+      exec: (_, __, { region }) =>
+        region === "cdg"
+          ? { exitCode: 0, stdout: "", stderr: "syntax is ok" }
+          : { exitCode: 1, stdout: "", stderr: "[emerg] no such file\ntest failed\n" },
+    },
+  });
+  await it.deploy();
+  const { code, out } = await it.run(["nginx-test"]);
+  expect({ code, out }).toEqual({
+    code: 3,
+    out: "cdg-1: good\newr-1: refused\n  [emerg] no such file\n  test failed\n",
+  });
+  const one = await it.run(["nginx-test", "cdg-1", "--json"]);
+  expect(one.code).toBe(0);
+  expect(JSON.parse(one.out)).toEqual([{ pop: "cdg-1", good: true, output: "syntax is ok" }]);
+});
+
+test("nginx-test: before anything is deployed", async () => {
+  await using it = await cli();
+  const { code, err } = await it.run(["nginx-test"]);
+  expect({ code, err }).toEqual({ code: 1, err: "my-edge has no PoP to test yet. Deploy one: npx pulumi up\n" });
+});
+
+const files = () => rendered(parseConfig(values()).image);
+
+/** A PoP whose files are these; answers as the shell there would. */
+const having = (found: Record<string, string>) => (command: string[]) => ({
+  exitCode: 0,
+  stderr: "",
+  stdout: command
+    .slice(4)
+    .map((path) => {
+      const text = found[path.slice(1)];
+      return text === undefined ? `${path}\n` : `${path} ${Buffer.from(text).toString("base64")}\n`;
+    })
+    .join(""),
+});
+
+test("config: what the stack file renders, without a call", async () => {
+  await using it = await cli();
+  const { code, out, calls } = await it.run(["config", "cdg-1", "unbound.conf"]);
+  expect({ code, calls }).toEqual({ code: 0, calls: [] });
+  expect(out).toBe(`==> /etc/unbound/unbound.conf <==\n${files()["etc/unbound/unbound.conf"]}\n`);
+  const all = await it.run(["config", "cdg-1", "--json"]);
+  expect(Object.keys(JSON.parse(all.out)).toSorted()).toEqual(
+    Object.keys(files())
+      .map((path) => `/${path}`)
+      .toSorted(),
+  );
+});
+
+test("config --live and --diff: the same, then changed and missing", async () => {
+  const found = files();
+  await using it = await cli({ behaviour: { exec: having(found) } });
+  await it.deploy();
+  expect(await it.run(["config", "cdg-1", "--diff"])).toMatchObject({ code: 0, out: "" });
+  const live = await it.run(["config", "cdg-1", "--live", "group"]);
+  expect(live.out).toBe(`==> /etc/group <==\n${found["etc/group"]}\n`);
+  found["etc/unbound/unbound.conf"] = found["etc/unbound/unbound.conf"]?.replace("verbosity: 1", "verbosity: 3") ?? "";
+  delete found["etc/shadow"];
+  const { code, out, calls } = await it.run(["config", "cdg-1", "--diff"]);
+  expect(code).toBe(3);
+  expect(out).toContain("-  verbosity: 3\n+  verbosity: 1\n");
+  expect(out).toContain("--- cdg-1/etc/unbound/unbound.conf");
+  expect(out).toContain("+++ stack file/etc/shadow");
+  expect(calls).toHaveLength(2);
+  const changed = await it.run(["config", "cdg-1", "--diff", "--json"]);
+  expect(
+    JSON.parse(changed.out).map(({ path, live }: { path: string; live: string | null }) => [path, live === null]),
+  ).toEqual([
+    ["/etc/shadow", true],
+    ["/etc/unbound/unbound.conf", false],
+  ]);
+});
+
+test.each([
+  [
+    ["config", "fra-1"],
+    1,
+    "There is no PoP fra-1 in the stack file: cdg-1, ewr-1. What a PoP that still runs has: --live\n",
+  ],
+  [["config", "cdg-1", "--live", "--diff"], 2, "config: --live and --diff exclude each other, --diff looks at both.\n"],
+  [["config", "cdg-1", "nix.conf"], 2, "config: no file nix.conf is rendered. There are: /etc/passwd, "],
+  [["config", "cdg-1", "--live"], 1, "cdg-1: stands in the stack file, but my-edge has no machine for it yet."],
+])("%j is refused", async (argv, code, sentence) => {
+  await using it = await cli();
+  const ran = await it.run(argv);
+  expect(ran.code).toBe(code);
+  expect(ran.err).toContain(sentence);
+});
+
+test("config: files that cannot be read", async () => {
+  await using it = await cli({ behaviour: { exec: () => ({ exitCode: 126, stdout: "", stderr: "sh: broken\n" }) } });
+  await it.deploy();
+  const { code, err } = await it.run(["config", "cdg-1", "--diff"]);
+  expect({ code, err }).toEqual({ code: 1, err: "cdg-1: its files could not be read (exit code 126): sh: broken.\n" });
+});
