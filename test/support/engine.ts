@@ -12,11 +12,12 @@ import { fileBackend } from "../../local/environment.ts";
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
 import { serve } from "../../local/fly/http.ts";
 import { seeded } from "../../local/fly/random.ts";
-import { createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
+import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
 import { memoryStore } from "../../local/fly/store.ts";
 import manifest from "../../package.json" with { type: "json" };
 import { sleep, systemClock } from "../../providers/clock.ts";
 import { image } from "./context.ts";
+import { popExec } from "./identities.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 const bin = join(
@@ -45,16 +46,30 @@ export interface Engine extends AsyncDisposable {
   >;
   /** Writes the stack file; keys without fly-pops:. */
   config(values: Record<string, unknown>): void;
+  /** The project folder, which tests may put files into. */
+  project: string;
   run(args: string[], env?: Record<string, string | undefined>): Promise<Ran>;
+  /** The same with something on standard input. */
+  runWithInput(input: string, args: string[]): Promise<Ran>;
+  /** Any program, in the project's folder or another one, with the same environment. */
+  command(program: string, args: string[], env?: Record<string, string | undefined>, dir?: string): Promise<Ran>;
+  /** Where the CLI and our Node are found. */
+  path: string;
+  /** A script of the project, by Node. */
+  script(args: string[], env?: Record<string, string | undefined>): Promise<Ran>;
   up(): Promise<Ran>;
   /** An `up` in the hands of the test: its process, and its end. */
   start(): { pid: number; ended: Promise<Ran> };
   /** Resolves when local Fly is asked this, e.g. "POST machines". */
   asked(route: string): Promise<void>;
+  /** What the CLI runs in. */
+  env: Readonly<Record<string, string | undefined>>;
   /** The state as it lies on disk. */
   state(): string;
   /** The same file by its path. */
   stateFile: string;
+  /** Path of the stack file. */
+  stackFile: string;
   /** Calls that may have changed something, and forgets them. */
   mutations(): string[];
 }
@@ -74,20 +89,32 @@ export const stack = (over: Record<string, unknown> = {}): Record<string, unknow
 });
 
 export interface EngineOptions {
+  /** Default `test`. */
+  stack?: string;
   /** Milliseconds every call takes on its way. Default 0. */
   latencyMs?: number;
+  /** How machines behave, over what suits an engine. */
+  behaviour?: Partial<Behaviour>;
   /** Files of the project folder that stand in place of the working tree's, by name. */
   files?: Record<string, string>;
+  /** Variables of the CLI's environment over our own. */
+  env?: Record<string, string | undefined>;
 }
 
-export async function engine({ latencyMs = 0, files = {} }: EngineOptions = {}): Promise<Engine> {
+export async function engine({
+  stack: stackName = "test",
+  latencyMs = 0,
+  files = {},
+  behaviour = {},
+  env: more = {},
+}: EngineOptions = {}): Promise<Engine> {
   const home = mkdtempSync(join(tmpdir(), "fly-pops-engine-"));
   const project = join(home, "project");
   mkdirSync(project);
   for (const entry of readdirSync(root).filter((name) => !/^(\.|Pulumi\..+\.yaml$)/.test(name) && !(name in files)))
     symlinkSync(join(root, entry), join(project, entry));
   for (const [name, text] of Object.entries(files)) writeFileSync(join(project, name), text);
-  const runner = createStateRunner(systemClock, { pullMs: 0, bootMs: 20, stopMs: 0 });
+  const runner = createStateRunner(systemClock, { pullMs: 0, bootMs: 20, stopMs: 0, exec: popExec, ...behaviour });
   const fly = await createLocalFly({ clock: systemClock, runner, random: seeded(1), store: memoryStore(), token });
   const asked = new Map<string, () => void>();
   const server = await serve(async (request) => {
@@ -100,10 +127,11 @@ export async function engine({ latencyMs = 0, files = {} }: EngineOptions = {}):
   });
   const backend = join(home, "backend");
   mkdirSync(backend);
-  const file = join(project, "Pulumi.test.yaml");
+  const file = join(project, `Pulumi.${stackName}.yaml`);
+  const path = [bin, join(root, "node_modules", ".bin"), process.env.PATH].join(delimiter);
   const environment: Record<string, string | undefined> = {
     ...process.env,
-    PATH: [bin, join(root, "node_modules", ".bin"), process.env.PATH].join(delimiter),
+    PATH: path,
     PULUMI_BACKEND_URL: fileBackend(backend),
     PULUMI_CONFIG_PASSPHRASE: "test",
     PULUMI_SKIP_UPDATE_CHECK: "true",
@@ -112,22 +140,25 @@ export async function engine({ latencyMs = 0, files = {} }: EngineOptions = {}):
     FLY_API_TOKEN: token,
     FLY_ACCESS_TOKEN: undefined,
     NO_COLOR: "1",
+    ...more,
   };
 
-  const start = (args: string[], env: Record<string, string | undefined> = {}) => {
+  const spawned = (program: string, args: string[], env: Record<string, string | undefined> = {}, cwd = project) => {
     const { promise: ended, resolve } = Promise.withResolvers<Ran>();
     const child = execFile(
-      join(bin, "pulumi"),
-      ["--non-interactive", ...args],
-      { cwd: project, env: { ...environment, ...env } as NodeJS.ProcessEnv, maxBuffer: 2 ** 26 },
+      program,
+      args,
+      { cwd, env: { ...environment, ...env } as NodeJS.ProcessEnv, maxBuffer: 2 ** 26 },
       (error, stdout, stderr) =>
         resolve({ code: error === null ? 0 : Number(error.code ?? 1), output: `${stdout}${stderr}` }),
     );
-    return { pid: child.pid ?? 0, ended };
+    return { child, pid: child.pid ?? 0, ended };
   };
+  const start = (args: string[], env?: Record<string, string | undefined>) =>
+    spawned(join(bin, "pulumi"), ["--non-interactive", ...args], env);
   const run: Engine["run"] = (args, env) => start(args, env).ended;
-  const onStack = ["--stack", "test"];
-  const made = await run(["stack", "init", "test"]);
+  const onStack = ["--stack", stackName];
+  const made = await run(["stack", "init", stackName]);
   if (made.code !== 0) throw new Error(made.output);
   const salted = readFileSync(file, "utf8");
   const config = (values: Record<string, unknown>) => {
@@ -139,6 +170,7 @@ export async function engine({ latencyMs = 0, files = {} }: EngineOptions = {}):
   return {
     fly,
     runner,
+    env: environment,
     machines: () =>
       Object.fromEntries(
         Object.values(fly.snapshot().machines)
@@ -156,15 +188,25 @@ export async function engine({ latencyMs = 0, files = {} }: EngineOptions = {}):
           ]),
       ),
     config,
+    project,
     run: (args, env) => run([...args, ...onStack], env),
+    runWithInput: (input, args) => {
+      const { child, ended } = start([...args, ...onStack]);
+      child.stdin?.end(input);
+      return ended;
+    },
+    command: (...of) => spawned(...of).ended,
+    path,
+    script: (args, env) => spawned("node", args, env).ended,
     up: () => run(["up", "--yes", "--skip-preview", ...onStack]),
     start: () => start(["up", "--yes", "--skip-preview", ...onStack]),
     asked: (route) =>
       new Promise((resolve) => {
         asked.set(route, resolve);
       }),
-    stateFile: join(backend, ".pulumi", "stacks", "fly-pops", "test.json"),
-    state: () => readFileSync(join(backend, ".pulumi", "stacks", "fly-pops", "test.json"), "utf8"),
+    stackFile: file,
+    stateFile: join(backend, ".pulumi", "stacks", "fly-pops", `${stackName}.json`),
+    state: () => readFileSync(join(backend, ".pulumi", "stacks", "fly-pops", `${stackName}.json`), "utf8"),
     mutations() {
       const routes = fly.calls.list.filter(({ method }) => method !== "GET").map(({ route }) => route ?? "?");
       // A question, whatever its method.

@@ -1,0 +1,93 @@
+/** What an edge must keep to, as functions of plain resources: sentences for what does not, none for what does. */
+import { isProduction } from "../config/warnings.ts";
+import { ports } from "../image/ports.ts";
+
+/** A resource as Pulumi shows it to a policy. */
+export interface Resource {
+  type: string;
+  urn: string;
+  props: Record<string, unknown>;
+  opts: { protect?: boolean };
+}
+
+/** What of a machine's config is judged. */
+interface MachineConfig {
+  image?: unknown;
+  services?: Service[];
+}
+
+interface Service {
+  protocol?: string;
+  internal_port?: number;
+  ports?: { port?: number; handlers?: string[]; proxy_proto_options?: { version?: string } }[];
+}
+
+const isKind = ({ type }: Resource, kind: string): boolean => type === `pulumi-nodejs:dynamic/fly:${kind}`;
+const configOf = ({ props }: Resource): MachineConfig => (props.config ?? {}) as MachineConfig;
+const stackOf = ({ urn }: Resource): string => urn.split("::")[0]?.split(":").at(-1) ?? "";
+
+/** Reading what a preview does not know yet throws: undefined then. The deployment asks again, with all values. */
+export function known<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
+
+export function imagePinned(resource: Resource): string[] {
+  if (!isKind(resource, "Machine")) return [];
+  const config = known(() => ({ image: configOf(resource).image }));
+  if (config === undefined) return [];
+  const { image } = config;
+  if (typeof image === "string" && /@sha256:[0-9a-f]{64}$/.test(image)) return [];
+  return [
+    `${resource.props.pop}: its image is ${image}, a name that may mean other bytes tomorrow. Pin it by digest: name@sha256:...`,
+  ];
+}
+
+/** nginx ends TLS on one port and redirects to it from the other; the visitor's address comes in the PROXY header. */
+export function noBarePorts(resource: Resource): string[] {
+  if (!isKind(resource, "Machine")) return [];
+  return (configOf(resource).services ?? []).flatMap((service) =>
+    (service.ports ?? []).flatMap(({ port, handlers = [], proxy_proto_options: options }) => {
+      const at = `${resource.props.pop}: public port ${port}`;
+      const target = service.internal_port;
+      const leadsToTls = target === ports.https || (port === 80 && target === ports.http);
+      const hasProxy = handlers.length === 1 && handlers[0] === "proxy_proto" && options?.version === "v2";
+      return [
+        ...(service.protocol === "tcp"
+          ? []
+          : [`${at} is ${service.protocol}: takes tcp, the only one with a PROXY header.`]),
+        ...(hasProxy
+          ? []
+          : [
+              `${at} has handlers [${handlers.join(", ")}]: takes proxy_proto v2 alone. Without it nginx does not know its visitors; with tls the keys would be Fly's.`,
+            ]),
+        ...(leadsToTls
+          ? []
+          : [
+              `${at} leads to ${target}: takes ${ports.https}, where nginx ends TLS, and for port 80 ${ports.http}, which redirects there.`,
+            ]),
+      ];
+    }),
+  );
+}
+
+export function volumeProtected(resource: Resource): string[] {
+  if (!isKind(resource, "Volume") || !isProduction(stackOf(resource)) || resource.opts.protect) return [];
+  return [
+    `${resource.props.pop}: its volume is not protected, and this is production: one slip deletes its identity and cache. Set fly-pops:protect to true.`,
+  ];
+}
+
+export function twoRegions(resources: readonly Resource[]): string[] {
+  const machines = resources.filter((it) => isKind(it, "Machine"));
+  const [first] = machines;
+  if (first === undefined || !isProduction(stackOf(first))) return [];
+  const regions = new Set(machines.map(({ props }) => props.region));
+  if (regions.size > 1) return [];
+  return [
+    `Stack ${stackOf(first)} has PoPs in ${[...regions].join()} alone, and this is production. Add a second region to fly-pops:regions.`,
+  ];
+}

@@ -1,0 +1,44 @@
+/** What of the engine's resources is billed, before or after. */
+import type { Billed, BilledMachine } from "../components/cost.ts";
+import type { AddressType } from "../config/types.ts";
+import { presets } from "../providers/fly/guests.ts";
+import type { ResourceChange } from "./plan.ts";
+
+interface Guest {
+  cpu_kind: string;
+  cpus: number;
+  memory_mb: number;
+}
+
+const inOrder = new Intl.Collator("en", { numeric: true }).compare;
+
+export function billedOf(resources: readonly ResourceChange[], side: "old" | "new", egressGb: number): Billed {
+  const inputsOf = (kind: string) =>
+    resources.filter((it) => it.kind === kind).flatMap((it) => (it[side] ? [it[side].inputs] : []));
+  // What stays on Fly when Pulumi lets go of it stays on the bill.
+  const kept = side === "old" ? [] : resources.filter((it) => it.kind === "Volume" && isKept(it));
+  // The engine's order is that of a race.
+  const byName = (a: { name: string }, b: { name: string }) => inOrder(a.name, b.name);
+  return {
+    machines: inputsOf("Machine").flatMap(machine).toSorted(byName),
+    volumes: [...inputsOf("Volume"), ...kept.flatMap(({ old }) => (old ? [old.inputs] : []))]
+      .map(({ pop, sizeGb }) => ({ name: String(pop), volumeGb: Number(sizeGb) }))
+      .toSorted(byName),
+    addresses: inputsOf("Address")
+      .flatMap(({ type }) => (type === "v4" || type === "v6" ? [type as AddressType] : []))
+      .toSorted(),
+    egressGb,
+  };
+}
+
+export const isKept = ({ change, old }: ResourceChange): boolean =>
+  (change === "delete" || change === "replace") && old?.retainOnDelete === true;
+
+function machine({ pop, region, config }: Record<string, unknown>): BilledMachine[] {
+  const guest = (config as { guest?: Guest } | undefined)?.guest;
+  if (!guest) return [];
+  const cpuKind = guest.cpu_kind === "performance" ? "performance" : "shared";
+  const named = Object.entries(presets).find(([, it]) => it.cpuKind === cpuKind && it.cpus === guest.cpus);
+  const size = named?.[0] ?? `${cpuKind}-${guest.cpus}x`;
+  return [{ name: String(pop), region: String(region), size, cpuKind, cpus: guest.cpus, memoryMb: guest.memory_mb }];
+}

@@ -1,0 +1,89 @@
+/** The preview of the engine itself: against the state as it is. Needs the state's backend, neither Fly's token nor Docker. */
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import Docker from "dockerode";
+import { parseDocument } from "yaml";
+import type { EdgeConfig } from "../config/types.ts";
+import { contextDigest } from "../image/context.ts";
+import { assumedImage, withoutImageSteps } from "./assumed-image.ts";
+import { type Digest, parseDigest } from "./digest.ts";
+
+export interface Previewed {
+  digest: Digest;
+  notes: string[];
+}
+
+export interface Place {
+  /** Folder of Pulumi.yaml. */
+  dir: string;
+  stack: string;
+}
+
+/** `config`: undefined where the stack file has mistakes; the engine then tells them. */
+export async function previewByEngine({ dir, stack }: Place, config: EdgeConfig | undefined): Promise<Previewed> {
+  const preview = ["preview", "--json", "--show-sames", "--stack", stack];
+  if (config === undefined || config.imageRef !== undefined || (await dockerAnswers()))
+    return { digest: await digestOf(dir, preview), notes: [] };
+
+  const exported = JSON.parse((await pulumi(dir, ["stack", "export", "--stack", stack])).stdout);
+  const { imageRef, note } = assumedImage(exported, contextDigest(config.image, dir), config.app);
+  const folder = mkdtempSync(join(tmpdir(), "fly-pops-preview-"));
+  try {
+    const file = join(folder, `Pulumi.${stack}.yaml`);
+    writeFileSync(file, withImage(readFileSync(join(dir, `Pulumi.${stack}.yaml`), "utf8"), imageRef));
+    const digest = await digestOf(dir, [...preview, "--config-file", file]);
+    return { digest: { ...digest, steps: withoutImageSteps(digest.steps) }, notes: [note] };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function digestOf(dir: string, args: string[]): Promise<Digest> {
+  const { stdout, stderr } = await pulumi(dir, args);
+  try {
+    return parseDigest(stdout);
+  } catch (error) {
+    throw new Error(reason(stderr) ?? (error as Error).message, { cause: error });
+  }
+}
+
+/** What the CLI says when it refuses to begin. */
+const reason = (stderr: string): string | undefined => /^error: ([\s\S]+)/m.exec(stderr)?.[1]?.trim();
+
+async function pulumi(dir: string, args: string[]): Promise<{ stdout: string; stderr: string }> {
+  const child = spawn("pulumi", ["--non-interactive", ...args], {
+    cwd: dir,
+    env: { ...process.env, PULUMI_SKIP_UPDATE_CHECK: "true", NO_COLOR: "1" },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const said = { stdout: "", stderr: "" };
+  for (const stream of ["stdout", "stderr"] as const)
+    child[stream].setEncoding("utf8").on("data", (text: string) => {
+      said[stream] += text;
+    });
+  return new Promise((resolve, reject) => {
+    child.once("error", (error) =>
+      reject(new Error(`The Pulumi CLI could not be started (${error.message}). Run: npm run setup`)),
+    );
+    // A preview that fails says so in its result.
+    child.once("close", () => resolve(said));
+  });
+}
+
+async function dockerAnswers(): Promise<boolean> {
+  try {
+    await new Docker({ timeout: 5_000 }).ping();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The stack file with that image, all else as it stands, secrets still encrypted. */
+function withImage(text: string, imageRef: string): string {
+  const document = parseDocument(text);
+  document.setIn(["config", "fly-pops:imageRef"], imageRef);
+  return document.toString();
+}

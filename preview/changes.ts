@@ -1,0 +1,68 @@
+/** What differs between a resource's old and new inputs, in words. Values only where they are known to be harmless. */
+import { isDeepStrictEqual } from "node:util";
+import { unknown } from "../providers/host.ts";
+
+export interface Difference {
+  /** e.g. config.guest.memory_mb */
+  path: string;
+  before: unknown;
+  after: unknown;
+}
+
+/** Leaves that differ. Lists count as leaves: an index says nothing to anybody. */
+export function differences(before: unknown, after: unknown, path = ""): Difference[] {
+  if (isDeepStrictEqual(before, after)) return [];
+  if (!isMap(before) || !isMap(after)) return [{ path, before, after }];
+  return [...new Set([...Object.keys(before), ...Object.keys(after)])]
+    .filter((key) => key !== "__provider")
+    .toSorted()
+    .flatMap((key) => differences(before[key], after[key], path === "" ? key : `${path}.${key}`));
+}
+
+const isMap = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** Words of one difference, by path. */
+const words: Record<string, (difference: Difference) => string> = {
+  app: arrow("app"),
+  name: arrow("name"),
+  organization: arrow("organization"),
+  region: arrow("region"),
+  sizeGb: arrow("volume", " GB"),
+  volume: () => "another volume",
+  "config.image": ({ before, after }) => `image ${digest(before)} → ${digest(after)}`,
+  "config.guest.memory_mb": arrow("memory", " MB"),
+  "config.guest.cpus": arrow("CPUs"),
+  "config.guest.cpu_kind": arrow("kind of CPU"),
+  "config.services": () => "ports",
+  "config.files": () => "sealed files",
+  routed: ({ after }) => (after === true ? "back into routing" : "out of routing"),
+  owner: arrow("stack"),
+  timeoutSeconds: arrow("timeout", " s"),
+  drainSeconds: arrow("drain", " s"),
+  maxUnavailable: arrow("at once", " PoPs"),
+};
+
+/** `memory 256 → 512 MB`. Of what has no words of its own only the path is told. */
+export function inWords(difference: Difference): string {
+  const check = /^config\.checks\.([\w-]+)/.exec(difference.path)?.[1];
+  if (check !== undefined) return `check ${check}`;
+  const variable = /^config\.env\.(\w+)/.exec(difference.path)?.[1];
+  if (variable !== undefined) return `environment ${variable}`;
+  return words[difference.path]?.(difference) ?? difference.path;
+}
+
+function arrow(what: string, unit = ""): (difference: Difference) => string {
+  return ({ before, after }) => `${what} ${value(before)} → ${value(after)}${unit}`;
+}
+
+const value = (it: unknown): string => (it === unknown ? "not known yet" : it === undefined ? "none" : String(it));
+
+/** Stands for the digest of an image that nobody has built yet, where the engine wants one. */
+export const notBuilt = `sha256:${"0".repeat(64)}`;
+
+/** Enough of a digest to tell two apart. */
+function digest(ref: unknown): string {
+  if (ref === unknown || String(ref).endsWith(notBuilt)) return "one that is still to be built";
+  return /@sha256:([0-9a-f]{12})/.exec(String(ref))?.[1] ?? value(ref);
+}

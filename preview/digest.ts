@@ -1,0 +1,59 @@
+/** What `pulumi preview --json --show-sames` prints, as far as it is read here. Its shape: pulumi/pulumi, sdk/pkg/display/json.go */
+import { z } from "zod";
+
+const State = z.object({
+  type: z.string(),
+  inputs: z.record(z.string(), z.unknown()).default({}),
+  outputs: z.record(z.string(), z.unknown()).default({}),
+  protect: z.boolean().default(false),
+  retainOnDelete: z.boolean().default(false),
+});
+export type State = z.infer<typeof State>;
+
+const Step = z.object({
+  /** same, create, update, delete, replace, create-replacement, delete-replaced, ... */
+  op: z.string(),
+  urn: z.string(),
+  /** Absent for what is new. */
+  oldState: State.nullish(),
+  /** Absent for what goes. */
+  newState: State.nullish(),
+});
+export type Step = z.infer<typeof Step>;
+
+const Diagnostic = z.object({
+  urn: z.string().optional(),
+  message: z.string(),
+  severity: z.string().default("info"),
+});
+
+const Digest = z.object({
+  /** Values of the stack file as texts, objects as JSON, secrets blinded. */
+  config: z.record(z.string(), z.string()).default({}),
+  steps: z.array(Step).default([]),
+  diagnostics: z.array(Diagnostic).default([]),
+});
+export type Digest = z.infer<typeof Digest>;
+
+/**
+ * The digest in what the CLI wrote to stdout.
+ * @throws a sentence when there is none: the CLI itself refused, and said why elsewhere.
+ */
+export function parseDigest(stdout: string): Digest {
+  // Plugins may have written lines before it.
+  const start = stdout.search(/^\{/m);
+  try {
+    return Digest.parse(JSON.parse(stdout.slice(Math.max(start, 0))));
+  } catch (error) {
+    throw new Error("pulumi preview printed no result.", { cause: error });
+  }
+}
+
+/** `Machine` of pulumi-nodejs:dynamic/fly:Machine, `Image` of docker:index/image:Image. */
+export const kindOf = (type: string): string => type.split(":").at(-1) ?? type;
+
+/** The last part of a URN: the resource's name. */
+export const nameOf = (urn: string): string => urn.split("::").at(-1) ?? urn;
+
+/** Without the engine's colour marks. */
+export const plainText = (message: string): string => message.replaceAll(/<\{%.*?%\}>/g, "").trim();

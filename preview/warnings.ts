@@ -1,0 +1,39 @@
+/** What only the engine's steps can tell and a reader should not miss. What the stack file alone tells, the program warns of itself. */
+import { isKept } from "./billed.ts";
+import type { ResourceChange } from "./plan.ts";
+
+export function warningsOf(resources: readonly ResourceChange[], now: number): string[] {
+  return resources.flatMap((it) => [...volumeGoes(it), ...machineGoes(it), ...keyExpired(it, resources, now)]);
+}
+
+const popOf = ({ old, new: new_ }: ResourceChange): string => String((new_ ?? old)?.inputs.pop);
+
+function volumeGoes(it: ResourceChange): string[] {
+  if (it.kind !== "Volume" || (it.change !== "delete" && it.change !== "replace")) return [];
+  const pop = popOf(it);
+  if (isKept(it))
+    return [
+      `${pop}: its volume of ${it.old?.inputs.sizeGb} GB stays on Fly and on the bill. Nobody needs it? fly volumes list -a ${it.old?.inputs.app}`,
+    ];
+  return [
+    `${pop}: its volume of ${it.old?.inputs.sizeGb} GB is deleted, and with it the PoP's identity and cache. To keep it: fly-pops:keepVolumes: true, and one pulumi up before the PoP goes.`,
+  ];
+}
+
+function machineGoes(it: ResourceChange): string[] {
+  if (it.kind !== "Machine" || it.change !== "replace") return [];
+  return [`${popOf(it)}: its machine is destroyed before the new one is made. The PoP serves nobody meanwhile.`];
+}
+
+/** A machine that joined the tailnet once needs its key no more; one that is yet to be made does. */
+function keyExpired(it: ResourceChange, resources: readonly ResourceChange[], now: number): string[] {
+  if (it.kind !== "AuthKey" || it.change !== "same") return [];
+  const expires = it.old?.outputs.expires;
+  if (typeof expires !== "string" || !(Date.parse(expires) < now)) return [];
+  const pop = popOf(it);
+  const machine = resources.find(({ kind, ...rest }) => kind === "Machine" && popOf({ kind, ...rest }) === pop);
+  if (machine?.change !== "create" && machine?.change !== "replace") return [];
+  return [
+    `${pop}: its auth key has expired (${expires}), so the new machine cannot join the tailnet. Run pulumi refresh first: it makes another key.`,
+  ];
+}

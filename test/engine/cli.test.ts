@@ -1,0 +1,162 @@
+/** What of the command line goes through Pulumi: releases, rollback, orphans, the selected stack. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { run } from "../../cli/run.ts";
+import type { World } from "../../cli/world.ts";
+import { systemClock } from "../../providers/clock.ts";
+import { image } from "../support/context.ts";
+import { type Engine, engine, stack, token } from "../support/engine.ts";
+
+/** A command on the engine's stack: code, output, calls of Fly. */
+async function cli(it: Engine, argv: string[], over: Partial<World> = {}) {
+  it.fly.calls.clear();
+  const said = { out: "", err: "" };
+  const code = await run(argv, {
+    env: { ...it.env, PULUMI_STACK: "test" },
+    dir: it.project,
+    clock: systemClock,
+    out: (text) => {
+      said.out += text;
+    },
+    err: (text) => {
+      said.err += text;
+    },
+    isTerminal: false,
+    ask: undefined,
+    interrupted: new AbortController().signal,
+    secrets: new Set(),
+    ...over,
+  });
+  for (const text of [said.out, said.err]) expect(text).not.toContain(token);
+  return { code, ...said, calls: it.fly.calls.list.map(({ method, route }) => `${method} ${route?.split(" ")[1]}`) };
+}
+
+const images = (it: Engine) => [...new Set(Object.values(it.machines()).map((machine) => machine.image))];
+
+test("releases and rollback: two images deployed, back to the first, and what is refused", async () => {
+  await using it = await engine();
+  expect(await cli(it, ["releases"])).toMatchObject({
+    code: 0,
+    out: "",
+    err: "Stack test has no release yet. Deploy it: npx pulumi up\n",
+    calls: [],
+  });
+  expect((await it.up()).code).toBe(0);
+  it.config(stack({ imageRef: image(2), sites: [{ host: "two.example.org", origin: "http://origin.example:8080" }] }));
+  expect((await it.up()).code).toBe(0);
+
+  const list = await cli(it, ["releases", "--json"]);
+  expect(list.code).toBe(0);
+  expect(JSON.parse(list.out)).toMatchObject([
+    { number: 2, result: "succeeded", image: image(2), changes: { update: 2 } },
+    { number: 1, result: "succeeded", image: image(1), changes: { create: expect.any(Number) } },
+  ]);
+  expect(list.calls).toEqual(["GET machines", "GET machines/:id/versions"]);
+  const table = await cli(it, ["releases", "-n", "1"]);
+  expect(table.out.split("\n")).toHaveLength(3);
+  expect(table.out).toMatch(/^2 +\S+Z +succeeded .* 2 update/m);
+
+  const unknown = await cli(it, ["rollback", "9"]);
+  expect(unknown).toMatchObject({
+    code: 1,
+    err: "Stack test has no release 9: 1 to 2 are known. See npx fly-pops releases\n",
+  });
+
+  const unasked = await cli(it, ["rollback", "1"]);
+  expect(unasked.code).toBe(1);
+  expect(unasked.err).toContain(
+    `(image ${image(1)})? Nobody can be asked here, so nothing was done. Say it on the command line: --yes\n`,
+  );
+  const declined = await cli(it, ["rollback", "1"], { ask: async () => "n" });
+  expect(declined).toMatchObject({ code: 0, err: expect.stringMatching(/Nothing was changed\.\n$/) });
+  expect(images(it)).toEqual([image(2)]);
+
+  const file = join(it.project, "Pulumi.test.yaml");
+  const before = readFileSync(file, "utf8");
+  const back = await cli(it, ["rollback", "1", "--yes"]);
+  expect(back.code, back.err).toBe(0);
+  expect(images(it)).toEqual([image(1)]);
+  expect(readFileSync(file, "utf8")).toBe(before);
+  expect(back.err).toMatch(
+    /Release 1 runs\. Pulumi\.test\.yaml was not changed: the next pulumi up deploys what it says\./,
+  );
+
+  const third = JSON.parse((await cli(it, ["releases", "--json"])).out)[0];
+  expect(third).toMatchObject({ number: 3, image: image(1) });
+  expect(third.message).toMatch(/^rollback to release 1/);
+});
+
+test("orphans: what this stack made and lost is listed, and deleted only when told to", async () => {
+  await using it = await engine();
+  expect((await it.up()).code).toBe(0);
+  expect(await cli(it, ["orphans"])).toMatchObject({ code: 0, out: "" });
+
+  const call = (method: string, path: string, body?: unknown) =>
+    it.fly.handle({
+      method,
+      path: `/v1/apps/my-edge/${path}`,
+      headers: { authorization: `Bearer ${token}` },
+      body: body === undefined ? "" : JSON.stringify(body),
+    });
+  const made = async (...args: Parameters<typeof call>) => JSON.parse((await call(...args)).body).id as string;
+  const volume = await made("POST", "volumes", { name: "pop_fra_1", region: "fra", size_gb: 1 });
+  const foreignVolume = await made("POST", "volumes", { name: "data", region: "fra", size_gb: 1 });
+  const config = (stackName: string) => ({
+    image: image(1),
+    metadata: { fly_pops_stack: `organization/fly-pops/${stackName}`, fly_pops_key: "fra-1" },
+  });
+  const mounts = [{ volume, path: "/var" }];
+  const machine = await made("POST", "machines", {
+    name: "fra-1",
+    region: "fra",
+    config: { ...config("test"), mounts },
+  });
+  const gone = await made("POST", "machines", { name: "gone", region: "fra", config: config("gone") });
+
+  const listed = await cli(it, ["orphans", "--json"]);
+  expect(listed.code).toBe(3);
+  expect(
+    JSON.parse(listed.out).map(({ kind, id, deletable }: Record<string, unknown>) => [kind, id, deletable]),
+  ).toEqual([
+    ["machine", machine, true],
+    ["machine", gone, false],
+    ["volume", volume, true],
+  ]);
+  expect(listed.calls.toSorted()).toEqual(["GET ip_assignments", "GET machines", "GET volumes"]);
+  const table = await cli(it, ["orphans"]);
+  expect(table.out).toContain("made by stack organization/fly-pops/gone, which this backend does not have");
+
+  const unasked = await cli(it, ["orphans", "--delete"]);
+  expect(unasked).toMatchObject({ code: 1, calls: expect.not.arrayContaining([expect.stringMatching(/^DELETE/)]) });
+  expect(unasked.err).toBe(
+    `Delete machine ${machine}, volume ${volume}, with all that is on them? Nobody can be asked here, so nothing was done. Say it on the command line: --yes\n`,
+  );
+  const declined = await cli(it, ["orphans", "--delete"], { ask: async () => "" });
+  expect(declined).toMatchObject({ code: 3, err: "Nothing was deleted.\n" });
+
+  const deleted = await cli(it, ["orphans", "--delete", "--yes"]);
+  expect(deleted.code, deleted.err).toBe(3); // one is somebody else's
+  expect(deleted.err).toBe(`machine ${machine} deleted\nvolume ${volume} deleted\n`);
+  expect(Object.keys(it.machines()).toSorted()).toEqual(["cdg-1", "ewr-1", "gone"]);
+  expect(it.fly.snapshot().volumes[foreignVolume]?.state).toBe("created");
+  expect((await it.run(["preview", "--expect-no-changes"])).code).toBe(0);
+});
+
+test("the selected stack is the default, and an encrypted token is read from it", async () => {
+  await using it = await engine();
+  expect((await it.run(["config", "set", "--secret", "fly:token", token])).code).toBe(0);
+  const env = { ...it.env, FLY_API_TOKEN: undefined };
+  expect(await cli(it, ["status", "--json"], { env })).toMatchObject({ code: 3, err: "", calls: ["GET machines"] });
+
+  const wrong = await cli(it, ["status"], { env: { ...env, PULUMI_CONFIG_PASSPHRASE: "other" } });
+  expect(wrong).toMatchObject({ code: 1, calls: [] });
+  expect(wrong.err).toMatch(/^fly:token: .*incorrect passphrase.*\. Nothing was changed\.\n$/);
+
+  expect((await it.run(["stack", "unselect"])).code).toBe(0);
+  const none = await cli(it, ["status"], { env });
+  expect(none).toMatchObject({ code: 1, calls: [] });
+  expect(none.err).toBe(
+    "No stack is selected and the local one does not run. Name one with --stack, select one (npx pulumi stack select), or start the local one: npm run local\n",
+  );
+});

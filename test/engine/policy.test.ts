@@ -1,0 +1,33 @@
+import { test } from "vitest";
+import { engine, stack } from "../support/engine.ts";
+
+const policies = ["--policy-pack", "policy"];
+
+test.concurrent("a production stack that keeps to the policies passes, in the preview and for good", async ({
+  expect,
+}) => {
+  await using it = await engine({ stack: "prod" });
+  it.config(stack({ protect: true }));
+  const { code, output } = await it.run(["up", "--yes", ...policies]);
+  expect(code, output).toBe(0);
+  expect(output).toContain("fly-pops");
+  expect(output).not.toMatch(/mandatory|can't run policy/);
+  expect(Object.keys(it.machines()).toSorted()).toEqual(["cdg-1", "ewr-1"]);
+});
+
+test.concurrent("one that does not is refused with all reasons before anything is made", async ({ expect }) => {
+  await using it = await engine({ stack: "prod" });
+  it.config(stack({ regions: { cdg: {} } }));
+  const { code, output } = await it.run(["up", "--yes", ...policies]);
+  expect(code, output).not.toBe(0);
+  expect(output).toContain("cdg-1: its volume is not protected, and this is production");
+  expect(output).toContain("Stack prod has PoPs in cdg alone, and this is production.");
+  expect(it.fly.calls.list).toEqual([]);
+});
+
+test.concurrent("what is for production is not asked of other stacks", async ({ expect }) => {
+  await using it = await engine();
+  it.config(stack({ regions: { cdg: {} } }));
+  const { code, output } = await it.run(["preview", ...policies]);
+  expect(code, output).toBe(0);
+});

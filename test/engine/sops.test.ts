@@ -1,0 +1,246 @@
+/** The real sops: what it makes of our pipes, and what we make of its refusals. */
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Context } from "../../providers/handler.ts";
+import { createSops, findSops } from "../../providers/sops/cli.ts";
+import { parseSopsFile, wantedOf } from "../../providers/sops/file.ts";
+import { editSecrets, readSecretsFile, recipientsOf, rekeySecrets } from "../../providers/sops/operator.ts";
+import { sealed } from "../../providers/sops/seal.ts";
+import { sealedSecretsHandler } from "../../providers/sops/sealed-secrets.ts";
+import { identityOf } from "../support/identities.ts";
+import { type Operator, operator } from "../support/operator.ts";
+
+let desk: Operator;
+let folder: string;
+beforeEach(() => {
+  desk = operator();
+  folder = mkdtempSync(join(tmpdir(), "fly-pops-sops-"));
+});
+afterEach(() => {
+  desk[Symbol.dispose]();
+  rmSync(folder, { recursive: true });
+});
+
+const cdg = identityOf("cdg-1").recipient;
+const ewr = identityOf("ewr-1").recipient;
+const planted = { token: "planted-token-11", other: "planted-other-22" };
+const message = (work: Promise<unknown>) =>
+  work.then(
+    () => "it succeeded",
+    (error: Error) => error.message,
+  );
+async function file(values: Record<string, string> = planted): Promise<string> {
+  const path = join(folder, "secrets.yaml");
+  writeFileSync(path, await desk.seal(values));
+  return path;
+}
+
+test("what is sealed comes out as it went in, for its recipient alone", async () => {
+  const odd = { a: "x: 'y'\n# z", b: "é€\u0000\t", c: "-----BEGIN X-----\nAA==\n", d: "true", e: "" };
+  const text = await sealed(odd, cdg, createSops({ env: desk.env }));
+  expect(await desk.openAs("cdg-1", text)).toEqual(odd);
+  for (const other of ["ewr-1", "the operator"])
+    expect(await message(desk.openAs(other, text))).toMatch(
+      /^cannot open the file, no key here opens it\. Set SOPS_AGE_KEY_FILE/,
+    );
+});
+
+test("no setting of the house adds a reader or leaves a value plain", async () => {
+  writeFileSync(join(folder, ".sops.yaml"), `creation_rules: [{ encrypted_regex: "^nothing$", age: "${ewr}" }]\n`);
+  const env = {
+    ...desk.env,
+    SOPS_AGE_RECIPIENTS: ewr,
+    SOPS_PGP_FP: "85D77543B3D624B63CEA9E6DBC17301B491B3F21",
+    SOPS_CONFIG: join(folder, ".sops.yaml"),
+  };
+  const text = await sealed(planted, cdg, createSops({ env }));
+  const parsed = parseSopsFile(text);
+  expect(parsed.recipients).toEqual([{ kind: "age", id: cdg }]);
+  expect(Object.keys(wantedOf(parsed, Object.keys(planted)))).toEqual(["token", "other"]);
+  for (const value of Object.values(planted)) expect(text).not.toContain(value);
+});
+
+test("a key that sops would leave plain by its name is not shipped", async () => {
+  expect(await message(sealed({ token_unencrypted: "planted" }, cdg, createSops({ env: desk.env })))).toBe(
+    "what sops made is not sealed to the PoP alone. Look at the sops on PATH",
+  );
+});
+
+test.each<[string, (text: string) => string, RegExp]>([
+  [
+    "another MAC",
+    (text) => text.replace(/(mac: ENC\[AES256_GCM,data:)..../, "$1AAAA"),
+    /its MAC does not match: it was changed by other means than sops/,
+  ],
+  ["a value left out", (text) => text.replace(/^other: .*\n/m, ""), /its MAC does not match/],
+  [
+    "a value that was damaged",
+    (text) => text.replace(/^(token: ENC\[AES256_GCM,data:)..../m, "$1AAAA"),
+    /a value in it is damaged\. Take the last good one from git/,
+  ],
+  [
+    "a key that was damaged",
+    (text) => text.replace(/-----BEGIN AGE ENCRYPTED FILE-----\n\s+..../, (it) => `${it.slice(0, -4)}AAAA`),
+    /no key here opens it/,
+  ],
+])("a file with %s is told as such, without a word of it", async (_, spoil, expected) => {
+  const told = await message(desk.openAs("the operator", spoil(await desk.seal(planted))));
+  expect(told).toMatch(/^cannot open the file, /);
+  expect(told).toMatch(expected);
+  for (const value of Object.values(planted)) expect(told).not.toContain(value);
+});
+
+test("without sops: which is needed, and where it comes from", async () => {
+  expect(await message(findSops({ PATH: folder }, []))).toBe(
+    "sops 3.10 or newer is needed, and there is none on PATH. Install it (https://github.com/getsops/sops/releases), or run: node setup/main.mjs --only sops",
+  );
+});
+
+test("an old sops is passed over for a newer one behind it, and named when there is none", async () => {
+  const old = join(folder, "sops");
+  writeFileSync(old, "#!/bin/sh\necho sops 3.9.4\n");
+  chmodSync(old, 0o755);
+  const { PATH } = desk.env;
+  expect(await findSops({ PATH: `${folder}:${PATH}` })).not.toBe(old);
+  expect(await message(findSops({ PATH: folder }, []))).toMatch(
+    `sops 3.10 or newer is needed, ${old} is 3.9.4. Install it`,
+  );
+});
+
+test("a decryption leaves no file behind, and no plaintext in arguments or environment", async () => {
+  const spy = join(folder, "bin");
+  mkdirSync(spy);
+  const real = await findSops(desk.env);
+  writeFileSync(join(spy, "sops"), `#!/bin/sh\necho "$@" >>${folder}/seen; env >>${folder}/seen; exec ${real} "$@"\n`);
+  chmodSync(join(spy, "sops"), 0o755);
+  const text = await desk.seal(planted);
+  const sops = createSops({ env: { ...desk.env, PATH: `${spy}:${process.env.PATH}` } });
+  const values = await sops.decrypt(text, "the file");
+  await sops.encrypt(values as Record<string, string>, cdg);
+  const seen = readFileSync(join(folder, "seen"), "utf8");
+  expect(seen).toContain("decrypt");
+  expect(seen).toContain("encrypt");
+  for (const value of Object.values(planted)) expect(seen).not.toContain(value);
+  expect(readdirSync(folder).toSorted()).toEqual(["bin", "seen"]);
+});
+
+test("sealing is done again for another value, recipient or wish, and not without one", async () => {
+  const path = await file();
+  const sops = createSops({ env: desk.env });
+  const calls: string[] = [];
+  const context = {
+    log: () => undefined,
+    sops: {
+      decrypt(text: string, name: string) {
+        calls.push("decrypt");
+        return sops.decrypt(text, name);
+      },
+      encrypt(values: Record<string, string>, to: string) {
+        calls.push("encrypt");
+        return sops.encrypt(values, to);
+      },
+    },
+  } as unknown as Context;
+  const wish = (...keys: string[]) => wantedOf(readSecretsFile(path).parsed, keys);
+  const inputs = { pop: "cdg-1", file: path, ciphertexts: wish("token"), recipient: cdg };
+  const { id, outs } = await sealedSecretsHandler.create(inputs, context);
+  expect(await desk.openAs("cdg-1", outs.sealed)).toEqual({ token: planted.token });
+
+  calls.length = 0;
+  expect((await sealedSecretsHandler.update(id, outs, { ...inputs, pop: "cdg-9" }, context)).sealed).toBe(outs.sealed);
+  expect(calls).toEqual([]);
+  const wider = await sealedSecretsHandler.update(
+    id,
+    outs,
+    { ...inputs, ciphertexts: wish("token", "other") },
+    context,
+  );
+  expect(await desk.openAs("cdg-1", wider.sealed)).toEqual(planted);
+  const moved = await sealedSecretsHandler.update(id, wider, { ...inputs, recipient: ewr }, context);
+  expect(await desk.openAs("ewr-1", moved.sealed)).toEqual({ token: planted.token });
+  expect(await message(desk.openAs("cdg-1", moved.sealed))).toMatch(/no key here opens it/);
+
+  await desk.set(path, "token", "planted-token-33");
+  expect(await message(sealedSecretsHandler.update(id, outs, { ...inputs, recipient: ewr }, context))).toMatch(
+    /^cdg-1: nothing sealed, \S+ was changed while this ran\. What the PoP has stays as it is\. Run again\.$/,
+  );
+});
+
+test("a file that names the PoP goes there as it is, without a key and without sops", async () => {
+  const path = await file();
+  await rekeySecrets(path, { pops: { "cdg-1": cdg }, namePops: true }, desk.env);
+  const { text, parsed } = readSecretsFile(path);
+  const lines: string[] = [];
+  const context = {
+    log: (line: string) => lines.push(line),
+    sops: createSops({ env: {}, elsewhere: [] }),
+  } as unknown as Context;
+  const inputs = { pop: "cdg-1", file: path, ciphertexts: wantedOf(parsed, ["token"]), recipient: cdg };
+  expect((await sealedSecretsHandler.create(inputs, context)).outs.sealed).toBe(text);
+  expect(await desk.openAs("cdg-1", text)).toEqual(planted);
+});
+
+test("rekeying lets in and puts out, in one group; whoever is out opens no later version", async () => {
+  const path = await file();
+  const before = readFileSync(path, "utf8");
+  const pops = { "cdg-1": cdg, "ewr-1": ewr };
+  expect(await rekeySecrets(path, { pops, namePops: true }, desk.env)).toEqual({
+    add: [cdg, ewr].toSorted(),
+    remove: [],
+  });
+  const both = readSecretsFile(path);
+  expect(recipientsOf(both.parsed, pops).map(({ pop }) => pop)).toEqual([undefined, "cdg-1", "ewr-1"]);
+  expect(await desk.openAs("ewr-1", both.text)).toEqual(planted);
+  expect(wantedOf(both.parsed, ["token"])).not.toEqual(wantedOf(parseSopsFile(before), ["token"]));
+
+  const less = { pops: { "cdg-1": cdg }, namePops: true, operators: [desk.recipient] };
+  await rekeySecrets(path, less, desk.env);
+  const one = readFileSync(path, "utf8");
+  expect(await desk.openAs("cdg-1", one)).toEqual(planted);
+  expect(await message(desk.openAs("ewr-1", one))).toMatch(/no key here opens it/);
+  expect(await rekeySecrets(path, less, desk.env)).toEqual({ add: [], remove: [] });
+  expect(readFileSync(path, "utf8")).toBe(one);
+});
+
+test("rekeying refuses to leave nobody, and says when no key opens the file: nothing is changed", async () => {
+  const path = await file();
+  const before = readFileSync(path, "utf8");
+  expect(await message(rekeySecrets(path, { pops: {}, namePops: false, operators: [] }, desk.env))).toBe(
+    `${path}: nobody would be left who can open it. Nothing was changed. Add a recipient first.`,
+  );
+  const keyless = { PATH: process.env.PATH, HOME: folder };
+  expect(await message(rekeySecrets(path, { pops: { "cdg-1": cdg }, namePops: true }, keyless))).toBe(
+    `${path}: not rekeyed, no key here opens it. Set SOPS_AGE_KEY_FILE, or what your kind of key needs. Nothing was changed.`,
+  );
+  expect(readFileSync(path, "utf8")).toBe(before);
+});
+
+test("an edit goes through the operator's editor, and says whether something changed", async () => {
+  const path = await file();
+  const editor = (script: string) => {
+    writeFileSync(join(folder, "editor"), `#!/bin/sh\n${script}\n`);
+    chmodSync(join(folder, "editor"), 0o755);
+    return { ...desk.env, EDITOR: join(folder, "editor"), SOPS_EDITOR: "" };
+  };
+  expect(await editSecrets(path, editor("true"))).toBe("unchanged");
+  expect(await editSecrets(path, editor('sed -i s/planted-token-11/planted-token-44/ "$1"'))).toBe("changed");
+  expect(await desk.openAs("the operator", readFileSync(path, "utf8"))).toMatchObject({ token: "planted-token-44" });
+});
+
+test.each<[string, string | undefined, RegExp]>([
+  ["not there", undefined, /^\S+: no such file\. Make it with: npx fly-pops secrets edit$/],
+  ["plain", "a: hunter2\n", /^\S+ is not encrypted: it has no sops part\. What is in it must be taken for known\.$/],
+  [
+    "split among groups",
+    "a: b\nsops: { key_groups: [{}, {}, {}] }\n",
+    /^\S+ has 3 key groups, each with a part of the key only \(Shamir\)/,
+  ],
+])("a file that is %s is refused before sops is asked", async (_, text, expected) => {
+  const path = join(folder, "secrets.yaml");
+  if (text !== undefined) writeFileSync(path, text);
+  expect(await message(rekeySecrets(path, { pops: {}, namePops: true }, { PATH: "" }))).toMatch(expected);
+  expect(await message(rekeySecrets(path, { pops: {}, namePops: true }, { PATH: "" }))).not.toContain("hunter2");
+  if (text !== undefined) expect(await message(editSecrets(path, { PATH: "" }))).toMatch(expected);
+});
