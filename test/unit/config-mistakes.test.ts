@@ -10,7 +10,7 @@ const sizes =
   "shared-cpu-1x, shared-cpu-2x, shared-cpu-4x, shared-cpu-6x, shared-cpu-8x, performance-1x, performance-2x, performance-4x, performance-6x, performance-8x, performance-10x, performance-12x, performance-14x or performance-16x";
 const regions = "ams, arn, bom, cdg, dfw, ewr, fra, gru, iad, jnb, lax, lhr, nrt, ord, sin, sjc, syd, yyz";
 const keys =
-  "app, organization, defaults, regions, sites, luggage, tailnet, certificates, dns, cache, ssh, debugTools, http3, rollout, adopt, addresses, protect, keepVolumes, imageRef, imagePlatform";
+  "app, organization, defaults, regions, sites, luggage, tailnet, certificates, secretsFile, dns, cache, ssh, debugTools, http3, rollout, adopt, addresses, protect, keepVolumes, imageRef, imagePlatform, egressGb";
 const kinds = "origin, redirect, files, luggage";
 const longDigest = `@sha256:${"a".repeat(64)}`;
 
@@ -26,12 +26,15 @@ function mistakesOf(raw: Record<string, unknown>): readonly string[] {
 
 const site = (fields: object) => ({ sites: [{ host: "www.example.org", ...fields }] });
 const region = (fields: object) => ({ regions: { cdg: fields } });
-const luggage = (fields: object) => ({ luggage: { blog: { ...blog, ...fields } } });
+const luggage = (fields: object) => ({ secretsFile: "./secrets.yaml", luggage: { blog: { ...blog, ...fields } } });
+const api = { files: "a", command: ["a"], port: 1200 };
 const anOrigin =
   "an http or https URL of scheme, host and port, as in https://web.tail.example:8443, or a list of them";
-const vault = (more: object) => ({ certificates: { vault: { address: "https://vault.test", ...more } } });
+/** What asks for secrets stands beside their file, so that a row has one mistake. */
+const secretsFile = "./secrets.yaml";
+const vault = (more: object) => ({ secretsFile, certificates: { vault: { address: "https://vault.test", ...more } } });
 const aKey = `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI${"A".repeat(43)} me@example.org`;
-const tailnet = (more: object) => ({ tailnet: { domain: "tail.example", ...more } });
+const tailnet = (more: object) => ({ secretsFile, tailnet: { domain: "tail.example", ...more } });
 const forward = (...forward: object[]) => ({ dns: { forward } });
 
 /** One mistake each: what is changed in a valid file, and the one sentence it earns. */
@@ -58,6 +61,8 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
       { imagePlatform: "linux/amd65" },
       'imagePlatform is "linux/amd65": no such platform; did you mean linux/amd64? Takes linux/amd64 or host.',
     ],
+    [{ egressGb: -1 }, "egressGb is -1: takes a whole number of GB from 0 to 1000000."],
+    [{ egressGb: "1 TB" }, 'egressGb is "1 TB": takes a whole number of GB from 0 to 1000000.'],
     [{ imagePlatform: "windows" }, 'imagePlatform is "windows": no such platform. Takes linux/amd64 or host.'],
     [
       { imageRef: "registry.fly.io/my-edge:pop" },
@@ -384,11 +389,14 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     [luggage({ env: { A: "hunter2\0" } }), "luggage.blog.env.A is a string: takes a text, a number or a boolean."],
     [
       luggage({ prot: 1 }),
-      "luggage.blog.prot: no such key; did you mean port? Takes files, image, command, env, secrets, port.",
+      "luggage.blog.prot: no such key; did you mean port? Takes files, image, command, env, secrets, port, dependsOn, health, user.",
     ],
   ],
   tailnet: [
-    [{ tailnet: { tags: ["pop"] } }, "tailnet.domain is missing: takes a DNS name, as in tail1234.ts.net."],
+    [
+      { secretsFile, tailnet: { tags: ["pop"] } },
+      "tailnet.domain is missing: takes a DNS name, as in tail1234.ts.net.",
+    ],
     [tailnet({ domain: "tailnet" }), 'tailnet.domain is "tailnet": takes a full name, as in www.example.org.'],
     [tailnet({ tags: [] }), "tailnet.tags is an empty list: takes a list of at least one tag."],
     [tailnet({ tags: ["tag:pop"] }), 'tailnet.tags[0] is "tag:pop": takes the name alone. Write pop.'],
@@ -408,7 +416,34 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
       { ...tailnet({}), ...forward({ zone: "Tail.example.", servers: ["100.100.100.100"] }) },
       'dns.forward[0].zone is "tail.example": tailnet.domain is that, and asks Tailscale itself. Remove it here.',
     ],
-    [tailnet({ authKey: "x" }), "tailnet.authKey: no such key. Takes domain, loginServer, tags, hostPrefix."],
+    [
+      tailnet({ authKey: "x" }),
+      "tailnet.authKey: no such key. Takes domain, loginServer, ca, driver, tags, hostPrefix.",
+    ],
+    [
+      tailnet({ driver: "headscal" }),
+      'tailnet.driver is "headscal": no such driver; did you mean headscale? Takes tailscale or headscale.',
+    ],
+    [
+      tailnet({ driver: "headscale" }),
+      "tailnet.driver is headscale, and there is no tailnet.loginServer: name its URL there.",
+    ],
+    [
+      tailnet({ driver: "tailscale", loginServer: "https://login.example.org" }),
+      "tailnet.driver is tailscale beside a tailnet.loginServer: Tailscale's API makes keys for its own control server alone. Remove one.",
+    ],
+    [
+      tailnet({ ca: "./ca.pem" }),
+      "tailnet.ca stands beside no tailnet.loginServer: Tailscale's own has a public certificate.",
+    ],
+    [
+      tailnet({ loginServer: "https://login.example.org", ca: "/etc/ca.pem" }),
+      'tailnet.ca is "/etc/ca.pem": takes a file relative to the project: others build from elsewhere.',
+    ],
+    [
+      { tailnet: { domain: "tail.example" } },
+      "secretsFile is missing: tailnet needs tailscaleAuthKey (or a driver, which makes one for each PoP). Name a file of sops, as in ./secrets.yaml.",
+    ],
   ],
   certificates: [
     [
@@ -433,6 +468,84 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
       'luggage.blog.secrets[0] is "a b": takes letters, digits, dashes and _, 64 at most, no digit or dash first.',
     ],
     [luggage({ secrets: ["a", "a"] }), 'luggage.blog.secrets[1] is "a": secrets[0] is that too.'],
+    [
+      { luggage: { blog: { ...blog, secrets: ["b", "a"] } }, certificates: { vault: { address: "https://v.test" } } },
+      "secretsFile is missing: certificates needs vaultRoleId and vaultSecretId; luggage.blog needs b, a. Name a file of sops, as in ./secrets.yaml.",
+    ],
+    [{ secretsFile: "./secrets.json" }, 'secretsFile is "./secrets.json": takes a YAML file, as in ./secrets.yaml.'],
+    [{ secretsFile: "secrets/" }, 'secretsFile is "secrets/": takes a file, as in ./secrets.yaml.'],
+    [
+      { secretsFile: "~/secrets.yaml" },
+      'secretsFile is "~/secrets.yaml": takes a file relative to the project, and no shell expands ~ here.',
+    ],
+  ],
+  "luggage that waits": [
+    [
+      luggage({ dependsOn: ["unbuond"] }),
+      'luggage.blog.dependsOn[0] is "unbuond": no such luggage or process; did you mean unbound? Takes certs, nginx, secrets, tailscale-up, tailscaled, unbound.',
+    ],
+    [
+      { luggage: { blog: { ...blog, dependsOn: ["apu"] }, api } },
+      'luggage.blog.dependsOn[0] is "apu": no such luggage or process; did you mean api? Takes api, certs, nginx, secrets, tailscale-up, tailscaled, unbound.',
+    ],
+    [luggage({ dependsOn: ["blog"] }), 'luggage.blog.dependsOn[0] is "blog": that is itself, and would never start.'],
+    [luggage({ dependsOn: ["nginx", "nginx"] }), 'luggage.blog.dependsOn[1] is "nginx": dependsOn[0] is that too.'],
+    [
+      luggage({ dependsOn: ["tailscaled"] }),
+      'luggage.blog.dependsOn[0] is "tailscaled": a stack without tailnet has no such process. Remove it.',
+    ],
+    [
+      luggage({ dependsOn: ["certs"] }),
+      'luggage.blog.dependsOn[0] is "certs": a stack without certificates has no such process. Remove it.',
+    ],
+    [
+      luggage({ dependsOn: ["secrets"] }),
+      'luggage.blog.dependsOn[0] is "secrets": nothing in this stack has secrets, so there is no such process. Remove it.',
+    ],
+    [
+      { luggage: { blog: { ...blog, dependsOn: ["api"] }, api: { ...api, dependsOn: ["blog"] } } },
+      "luggage.api.dependsOn: api waits for blog waits for api: none of them would start. Take one out.",
+    ],
+    [
+      {
+        luggage: {
+          a1: { ...api, dependsOn: ["a2"] },
+          a2: { ...api, port: 1201, dependsOn: ["a3"] },
+          a3: { ...api, port: 1202, dependsOn: ["blog"] },
+          blog,
+        },
+      },
+      "luggage.a1.dependsOn: a1 waits for a2 waits for a3 waits for blog: more than 3 in a row do not end in time. Take one out.",
+    ],
+  ],
+  "luggage's health and user": [
+    [luggage({ health: {} }), "luggage.blog.health has neither path nor command: takes exactly one."],
+    [
+      luggage({ health: { path: "/", command: ["x"] } }),
+      "luggage.blog.health has path and command: takes exactly one.",
+    ],
+    [luggage({ health: { command: [""] } }), "luggage.blog.health.command[0] is empty: takes a program."],
+    [luggage({ health: { path: "up" } }), 'luggage.blog.health.path is "up": takes a path, as in /healthz.'],
+    [
+      luggage({ health: { path: "/a b" } }),
+      'luggage.blog.health.path is "/a b": takes a path of printable ASCII without spaces, 201 at most.',
+    ],
+    [
+      { luggage: { cron: { files: "c", command: ["c"], health: { path: "/" } } } },
+      "luggage.cron.health.path asks luggage.cron, which has no port. Give it one, or take command.",
+    ],
+    [
+      luggage({ health: { path: "/", timeout: "20s" } }),
+      "luggage.blog.health waits 20s for an answer and asks every 10s: timeout takes 10s at most.",
+    ],
+    [
+      luggage({ health: { path: "/", every: "1s" } }),
+      'luggage.blog.health.every is "1s": takes a duration from 2s to 1h: a number with s, m, h or d, or plain seconds.',
+    ],
+    [
+      luggage({ user: "Root" }),
+      'luggage.blog.user is "Root": takes lower-case letters, digits and dashes, 2 to 24 of them, a letter first.',
+    ],
   ],
   ssh: [
     [

@@ -96,6 +96,7 @@ const file: fc.Arbitrary<Raw> = luggage.chain((luggage) => {
           .uniqueArray(fc.tuple(host, kind), { minLength: 1, maxLength: 4, selector: ([it]) => it })
           .map((all) => all.map(([name, it]) => ({ host: `${name}.example`, ...it }))),
         luggage: fc.constant(luggage),
+        secretsFile: fc.constant("./secrets.yaml"),
         dns: fc.record(
           {
             forward: fc.uniqueArray(
@@ -123,8 +124,9 @@ const file: fc.Arbitrary<Raw> = luggage.chain((luggage) => {
         addresses: fc.uniqueArray(fc.constantFrom("v4", "v6"), { minLength: 1 }),
         protect: fc.boolean(),
         imagePlatform: fc.constantFrom("linux/amd64", "host"),
+        egressGb: fc.integer({ min: 0, max: 1_000_000 }),
       },
-      { requiredKeys: ["app", "regions", "sites", "luggage"] },
+      { requiredKeys: ["app", "regions", "sites", "luggage", "secretsFile"] },
     )
     .chain((it) =>
       fc.constantFrom(undefined, ...Object.keys(it.regions)).map((canary) => ({

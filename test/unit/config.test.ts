@@ -17,6 +17,7 @@ const file = {
   rollout: { canary: "cdg", maxUnavailable: 1 },
 };
 
+const secretsFile = "./secrets.yaml";
 const small = { app: "a", regions: { cdg: null }, sites: [{ host: "www.example.org", origin: "http://web:8080" }] };
 
 test("the shorthand of a stack file becomes one complete shape", () => {
@@ -52,6 +53,7 @@ test("the shorthand of a stack file becomes one complete shape", () => {
       cache: { maxSizeMb: 2304 },
     },
     imagePlatform: "linux/amd64",
+    egressGb: 100,
     addresses: ["v4", "v6"],
     protect: true,
     keepVolumes: true,
@@ -81,6 +83,7 @@ test("an app, a region and a site are enough", () => {
       cache: { maxSizeMb: 2304 },
     },
     imagePlatform: "linux/amd64",
+    egressGb: 100,
     addresses: ["v4", "v6"],
     protect: true,
     keepVolumes: true,
@@ -120,7 +123,7 @@ test("a site's own ways become one complete shape", () => {
 });
 
 test("a vault is its address, and what it does not say", () => {
-  const read = (vault: object) => parseConfig({ ...small, certificates: { vault } }).image.certificates;
+  const read = (vault: object) => parseConfig({ ...small, secretsFile, certificates: { vault } }).image.certificates;
   expect(read({ address: "https://Vault.test:8200/" })).toEqual({
     vault: { address: "https://vault.test:8200", mount: "kv", path: "certbot/domains/{domain}" },
   });
@@ -136,7 +139,11 @@ test("a vault is its address, and what it does not say", () => {
 
 test("ssh and debug tools are in the image when asked for", () => {
   const key = `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI${"A".repeat(43)}`;
-  const more = { tailnet: { domain: "tail.example" }, ssh: { authorizedKeys: [`${key} b`, `${key} a`, `${key} b`] } };
+  const more = {
+    secretsFile,
+    tailnet: { domain: "tail.example" },
+    ssh: { authorizedKeys: [`${key} b`, `${key} a`, `${key} b`] },
+  };
   expect(parseConfig({ ...small, ...more, debugTools: true }).image).toMatchObject({
     ssh: { authorizedKeys: [`${key} a`, `${key} b`] },
     debugTools: true,
@@ -144,12 +151,20 @@ test("ssh and debug tools are in the image when asked for", () => {
   expect(parseConfig({ ...small, debugTools: false })).toEqual(parseConfig(small));
 });
 
+test("secrets come from a file, or for the tailnet from a driver; a file nobody asks is none the worse", () => {
+  const tailnet = { domain: "a.test", driver: "headscale", loginServer: "https://login.test", ca: "./ca.pem" };
+  expect(parseConfig({ ...small, tailnet })).not.toHaveProperty("secretsFile");
+  expect(parseConfig({ ...small, tailnet }).image.tailnet).toMatchObject({ driver: "headscale", ca: "ca.pem" });
+  expect(parseConfig({ ...small, secretsFile })).toMatchObject({ secretsFile: "secrets.yaml" });
+  expect(parseConfig({ ...small, secretsFile: "" })).toEqual(parseConfig(small));
+});
+
 test("http3 can be said to be off", () => {
   expect(parseConfig({ ...small, http3: false })).toEqual(parseConfig(small));
 });
 
 test("a tailnet is its domain, and what it does not say", () => {
-  const read = (tailnet: object) => parseConfig({ ...small, tailnet }).image.tailnet;
+  const read = (tailnet: object) => parseConfig({ ...small, secretsFile, tailnet }).image.tailnet;
   expect(read({ domain: "Tail.Example." })).toEqual({ domain: "tail.example", tags: ["pop"], hostPrefix: "pop-" });
   const all = { domain: "a.test", loginServer: "HTTPS://Login.test:443/", tags: ["b", "a", "b"], hostPrefix: "" };
   expect(read(all)).toEqual({ ...all, loginServer: "https://login.test", tags: ["a", "b"] });
@@ -158,7 +173,9 @@ test("a tailnet is its domain, and what it does not say", () => {
 test("an origin that bears a site's name is asked for when the tailnet knows it", () => {
   const sites = [{ host: "www.tail.example", origin: "https://www.tail.example" }];
   expect(() => parseConfig({ ...small, sites })).toThrow(/would ask itself/);
-  expect(parseConfig({ ...small, sites, tailnet: { domain: "tail.example" } }).image.sites).toHaveLength(1);
+  expect(parseConfig({ ...small, sites, secretsFile, tailnet: { domain: "tail.example" } }).image.sites).toHaveLength(
+    1,
+  );
 });
 
 test("false and 0 are values, not absence", () => {
@@ -280,6 +297,26 @@ describe("what looks wrong and is not", () => {
       { host: "c.example.org", origin: "http://web" },
     ];
     expect(parseConfig({ ...small, sites }).image.sites).toHaveLength(3);
+  });
+
+  test("luggage that waits, says how it is and shares a user; what it does not say of its health is filled in", () => {
+    const luggage = {
+      api: { files: "./api", command: ["api"], port: 8080, user: "app", health: { path: "/up" } },
+      worker: {
+        files: "./api",
+        command: ["worker"],
+        user: "app",
+        dependsOn: ["unbound", "api"],
+        health: { command: ["./check"], every: "1m", timeout: 10 },
+      },
+    };
+    expect(parseConfig({ ...small, luggage }).image.luggage).toMatchObject({
+      api: { user: "app", health: { ask: { kind: "http", path: "/up" }, everySeconds: 10, timeoutSeconds: 3 } },
+      worker: {
+        dependsOn: ["api", "unbound"],
+        health: { ask: { kind: "command", command: ["./check"] }, everySeconds: 60, timeoutSeconds: 10 },
+      },
+    });
   });
 
   test("luggage that serves nothing and that no site names", () => {

@@ -2,6 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
 import { Edge } from "../../components/edge.ts";
+import type { StackFiles } from "../../config/files.ts";
 import { parseConfig } from "../../config/parse.ts";
 import { program, type StackSpec } from "../sim/stack.ts";
 import { image } from "../support/context.ts";
@@ -12,21 +13,31 @@ interface Registered {
   inputs: Record<string, unknown>;
 }
 
+/** What only handlers know, by kind. */
+const known: Record<string, Record<string, unknown>> = {
+  Identity: { recipient: "ssh-ed25519 AAAA", knownHosts: "pop-cdg-1 ssh-ed25519 AAAA", isNew: true },
+  SealedSecrets: { sealed: "sealed secrets" },
+  AuthKey: { sealed: "sealed key" },
+};
+
 /** Registers an edge of this stack file; ids are "id of <name>". */
-async function register(file: Record<string, unknown>): Promise<Registered[]> {
+async function register(file: Record<string, unknown>, files: StackFiles = {}): Promise<Registered[]> {
   const registered: Registered[] = [];
   await pulumi.runtime.setMocks(
     {
       call: () => ({}),
       newResource: ({ name, type, inputs }) => {
         registered.push({ name, type, inputs });
-        return { id: `id of ${name.replace(/^edge-/, "")}`, state: inputs };
+        return {
+          id: `id of ${name.replace(/^edge-/, "")}`,
+          state: { ...inputs, ...known[type.split(":").at(-1) ?? ""] },
+        };
       },
     },
     "fly-pops",
     "prod",
   );
-  const edge = new Edge("edge", { ...parseConfig(file), owner, registry: { server: "registry.example" } });
+  const edge = new Edge("edge", { ...parseConfig(file), owner, registry: { server: "registry.example" }, files });
   await Promise.all([edge.urn, ...Object.values(edge.pops).map(({ machine }) => machine.urn)].map(settled));
   await pulumi.runtime.disconnect();
   return registered;
@@ -85,4 +96,69 @@ test("the simulation declares what the components register: names, kinds, inputs
   });
   const byName = <T extends { name: string }>(all: T[]) => all.toSorted((a, b) => (a.name < b.name ? -1 : 1));
   expect(byName(found)).toEqual(byName(expected));
+});
+
+const cdgAlone = { ...file, regions: { cdg: {} }, rollout: undefined };
+const kindsOf = (all: Registered[]) =>
+  all.flatMap(({ type, name, inputs }) =>
+    type.startsWith("pulumi-nodejs:dynamic/fly:") ? [[type.split(":").at(-1), { name, inputs }] as const] : [],
+  );
+
+test("a stack with secrets: identity, what is sealed to it, and the machine that is given it", async () => {
+  const tailnet = { domain: "tail.example", driver: "headscale", loginServer: "https://login.example", ca: "ca.pem" };
+  const certificates = { vault: { address: "https://vault.example" } };
+  const ciphertexts = { vaultRoleId: "ENC[a]", vaultSecretId: "ENC[b]" };
+  const secrets = { file: "secrets.yaml", ciphertexts };
+  const all = Object.fromEntries(
+    kindsOf(
+      await register(
+        { ...cdgAlone, tailnet, certificates, secretsFile: "secrets.yaml" },
+        { secrets, tailnetCa: "PEM" },
+      ),
+    ),
+  );
+  const { __provider: _, ...identity } = all.Identity?.inputs ?? {};
+  expect(identity).toEqual(
+    expect.objectContaining({
+      pop: "cdg-1",
+      name: "cdg-1-identity",
+      machine: "cdg-1",
+      volume: "id of cdg-1-volume",
+      mountPath: "/var",
+      hosts: ["pop-cdg-1", "pop-cdg-1.tail.example"],
+      image: image(1),
+      owner,
+    }),
+  );
+  expect(all.SealedSecrets?.inputs).toMatchObject({ pop: "cdg-1", ...secrets, recipient: "ssh-ed25519 AAAA" });
+  expect(all.AuthKey?.inputs).toMatchObject({
+    node: "pop-cdg-1",
+    driver: "headscale",
+    server: "https://login.example",
+    ca: "PEM",
+    tags: ["pop"],
+    recipient: "ssh-ed25519 AAAA",
+    isNew: true,
+    secretName: "tailscaleAuthKey",
+  });
+  const config = all.Machine?.inputs.config as { files?: unknown } | undefined;
+  expect(config?.files).toEqual([
+    { guest_path: "/etc/pop/sealed.yaml", raw_value: Buffer.from("sealed secrets").toString("base64"), mode: 256 },
+    { guest_path: "/etc/pop/sealed-tailnet.yaml", raw_value: Buffer.from("sealed key").toString("base64"), mode: 256 },
+  ]);
+});
+
+test.each([
+  ["no secrets", {}, {}, []],
+  [
+    "an auth key among the secrets",
+    { tailnet: { domain: "a.test" }, secretsFile: "secrets.yaml" },
+    { secrets: { file: "secrets.yaml", ciphertexts: { tailscaleAuthKey: "ENC[a]" } } },
+    ["Identity", "SealedSecrets"],
+  ],
+  ["a driver alone", { tailnet: { domain: "a.test", driver: "tailscale" } }, {}, ["AuthKey", "Identity"]],
+])("a stack with %s makes what it needs and nothing more", async (_, more, files, expected) => {
+  const kinds = kindsOf(await register({ ...cdgAlone, ...more }, files)).map(([kind]) => kind);
+  const always = ["Address", "Address", "App", "Machine", "Volume"];
+  expect(kinds.toSorted()).toEqual([...always, ...expected].toSorted());
 });

@@ -1,7 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { logBudgetMb, mostLuggage, processCompose, shutdownSeconds } from "../../image/render/process-compose.ts";
+import { stopSeconds } from "../../image/limits.ts";
+import { logBudgetMb, mostLuggage } from "../../image/render/process.ts";
+import { processCompose, shutdownSeconds } from "../../image/render/process-compose.ts";
 import type { Luggage } from "../../image/spec.ts";
 import { spec } from "./render-spec.ts";
 
@@ -71,7 +73,8 @@ test("every process is killed when it does not end, and the sum along the way is
   const longest = (name: string): number =>
     (processes[name]?.shutdown.timeout_seconds ?? 0) +
     Math.max(0, ...Object.keys(processes[name]?.depends_on ?? {}).map(longest));
-  expect(shutdownSeconds).toBe(Math.max(...Object.keys(processes).map(longest)));
+  expect(shutdownSeconds(spec)).toBe(Math.max(...Object.keys(processes).map(longest)));
+  expect(shutdownSeconds(spec)).toBeLessThan(stopSeconds);
 });
 
 test.each([0, 1, 5, mostLuggage])("with %i pieces of luggage all logs stay within the budget", (count) => {
@@ -116,12 +119,13 @@ describe("the tailnet", () => {
     expect(processes["tailscale-up"]?.entrypoint).toEqual([
       "/usr/libexec/pop/tailscale-up",
       "edge-",
+      "tag:pop",
       "--login-server=https://login.example.org",
-      "--advertise-tags=tag:pop",
     ]);
   });
 
   const tailnet = { domain: "a.test", tags: ["pop"], hostPrefix: "" };
+
   test.each([
     ["a tag with a comma", { tags: ["pop,tag:admin"] }],
     ["a tag in upper case", { tags: ["Pop"] }],
@@ -208,4 +212,123 @@ describe("luggage", () => {
       }),
     );
   });
+});
+
+describe("luggage that waits", () => {
+  const one = carried({}).blog as Luggage;
+  const health = { ask: { kind: "http", path: "/healthz" }, everySeconds: 10, timeoutSeconds: 3 } as const;
+  const waits = (luggage: Record<string, Luggage>, name: string) =>
+    processesOf(luggage)[`luggage-${name}`]?.depends_on ?? {};
+
+  test("waits for luggage until that is well, or runs where it says nothing of itself", () => {
+    const all = { asked: { ...one, health }, mute: one, blog: { ...one, dependsOn: ["mute", "asked"] } };
+    expect(waits(all, "blog")).toEqual({
+      postInit: { condition: "process_completed_successfully" },
+      "luggage-asked": { condition: "process_healthy" },
+      "luggage-mute": { condition: "process_started" },
+    });
+  });
+
+  test.each([
+    ["unbound", "process_healthy"],
+    ["nginx", "process_healthy"],
+    ["certs", "process_started"],
+    ["tailscaled", "process_started"],
+    ["tailscale-up", "process_completed_successfully"],
+    ["secrets", "process_completed_successfully"],
+  ])("of the PoP's own: for %s by %s", (name, condition) => {
+    expect(waits(carried({ dependsOn: [name] }), "blog")).toMatchObject({ [name]: { condition } });
+  });
+
+  test("is waited for by nobody: nginx serves without it", () => {
+    const all = { first: one, blog: { ...one, dependsOn: ["first"] } };
+    const { nginx } = processesOf(all);
+    expect(nginx?.depends_on).toHaveProperty("luggage-first");
+    expect(nginx?.depends_on).not.toHaveProperty("luggage-blog");
+  });
+
+  test("means luggage by a name that is both", () => {
+    const all = { nginx: one, blog: { ...one, dependsOn: ["nginx"] } };
+    expect(Object.keys(waits(all, "blog"))).toEqual(["postInit", "luggage-nginx"]);
+  });
+
+  test.each([
+    ["what is not there", { blog: { ...one, dependsOn: ["nobody"] } }, 'there is no "nobody" to wait for'],
+    ["what every object has", { blog: { ...one, dependsOn: ["constructor"] } }, 'there is no "constructor"'],
+    ["itself", { blog: { ...one, dependsOn: ["blog"] } }, "blog waits for blog"],
+    [
+      "each other",
+      { aa: { ...one, dependsOn: ["bb"] }, bb: { ...one, dependsOn: ["aa"] } },
+      "aa waits for bb waits for aa",
+    ],
+    [
+      "too many in a row",
+      {
+        aa: { ...one, dependsOn: ["bb"] },
+        bb: { ...one, dependsOn: ["cc"] },
+        cc: { ...one, dependsOn: ["nginx"] },
+      },
+      "aa waits for bb waits for cc waits for nginx",
+    ],
+  ])("refuses to wait for %s", (_, luggage, reason) => {
+    expect(() => processCompose({ ...spec, luggage })).toThrow(reason);
+  });
+
+  test("and whatever is allowed ends before the machine is killed", () => {
+    const names = ["aa", "bb", "cc", "dd"];
+    const luggage = fc.record(
+      Object.fromEntries(
+        names.map((name) => [
+          name,
+          fc
+            .subarray([...names, "nginx", "secrets", "tailscale-up", "unbound"])
+            .map((dependsOn) => ({ ...one, dependsOn })),
+        ]),
+      ),
+    );
+    let allowed = 0;
+    fc.assert(
+      fc.property(luggage, (all) => {
+        try {
+          processCompose({ ...spec, luggage: all });
+        } catch {
+          return;
+        }
+        allowed++;
+        expect(shutdownSeconds({ ...spec, luggage: all })).toBeLessThan(stopSeconds);
+      }),
+      { numRuns: 300 },
+    );
+    expect(allowed).toBeGreaterThan(5);
+  });
+});
+
+describe("luggage that says how it is", () => {
+  const health = { ask: { kind: "http", path: "/healthz" }, everySeconds: 30, timeoutSeconds: 2 } as const;
+
+  test("is asked as its own user, with its own environment, and started anew only after several times", () => {
+    const { entrypoint, readiness_probe } = processesOf(carried({ health, port: 9000, env: { A: "1" } }))[
+      "luggage-blog"
+    ] as Process;
+    const starts = entrypoint.slice(0, entrypoint.indexOf("luggage-blog") + 1).join(" ");
+    expect(readiness_probe).toEqual({
+      exec: { command: `exec ${starts} /usr/bin/pop check blog` },
+      initial_delay_seconds: 1,
+      period_seconds: 30,
+      timeout_seconds: 7,
+      failure_threshold: 6,
+    });
+  });
+
+  test("has no probe where it says nothing", () => {
+    expect(processesOf(carried({}))["luggage-blog"]).not.toHaveProperty("readiness_probe");
+  });
+});
+
+test("a control server with authorities of its own is known by them alone", () => {
+  const tailnet = { domain: "tail.example", tags: ["pop"], hostPrefix: "pop-", loginServer: "https://login.example" };
+  const entry = (of: typeof tailnet & { ca?: string }) =>
+    parse(processCompose({ ...spec, tailnet: of })).processes.tailscaled.entrypoint;
+  expect(entry({ ...tailnet, ca: "ca.pem" })).toContain("SSL_CERT_FILE=/etc/pop/tailnet-ca.pem");
+  expect(entry(tailnet).join(" ")).not.toContain("SSL_CERT_FILE");
 });

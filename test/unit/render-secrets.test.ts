@@ -1,21 +1,37 @@
 import { expect, test } from "vitest";
 import { certsConfig } from "../../image/render/certs.ts";
-import { secrets, secretsManifest } from "../../image/render/secrets.ts";
+import { secrets, secretsManifest, wantedKeys } from "../../image/render/secrets.ts";
 import type { Luggage, Vault } from "../../image/spec.ts";
 import { spec } from "./render-spec.ts";
 
 const carried: Luggage = { source: { kind: "files", dir: "." }, command: ["x"], env: {} };
 
 test("an image needs what its parts need, each readable by its part alone", () => {
+  const from = "secrets";
   expect(secrets(spec)).toEqual([
-    { name: "collector/collectorToken", key: "collectorToken", owner: "luggage-collector" },
-    { name: "tailscaleAuthKey", key: "tailscaleAuthKey", owner: "root" },
-    { name: "vaultRoleId", key: "vaultRoleId", owner: "certs" },
-    { name: "vaultSecretId", key: "vaultSecretId", owner: "certs" },
+    { name: "collector/collectorToken", key: "collectorToken", owner: "luggage-collector", from },
+    { name: "tailscaleAuthKey", key: "tailscaleAuthKey", owner: "root", from },
+    { name: "vaultRoleId", key: "vaultRoleId", owner: "certs", from },
+    { name: "vaultSecretId", key: "vaultSecretId", owner: "certs", from },
   ]);
   const { secrets: all } = JSON.parse(secretsManifest(spec));
   expect(all).toHaveLength(4);
   for (const it of all) expect(it).toMatchObject({ mode: "0400", group: it.owner, sopsFile: "/etc/pop/sealed.yaml" });
+});
+
+test("an auth key that a driver makes comes in a file of its own, and is not asked of the user", () => {
+  const tailnet = { domain: "tail.example", tags: ["pop"], hostPrefix: "pop-", driver: "tailscale" as const };
+  const told = { ...spec, tailnet };
+  expect(wantedKeys(told)).toEqual(["collectorToken", "vaultRoleId", "vaultSecretId"]);
+  expect(wantedKeys(spec)).toEqual(["collectorToken", "tailscaleAuthKey", "vaultRoleId", "vaultSecretId"]);
+  const files = JSON.parse(secretsManifest(told)).secrets.map(({ name, sopsFile }: Record<string, string>) => [
+    name,
+    sopsFile,
+  ]);
+  expect(Object.fromEntries(files)).toMatchObject({
+    tailscaleAuthKey: "/etc/pop/sealed-tailnet.yaml",
+    vaultRoleId: "/etc/pop/sealed.yaml",
+  });
 });
 
 test("nothing that is needed is nothing", () => {
@@ -39,6 +55,7 @@ test("the vault is asked for every site's certificate, under the name it has the
     roleIdFile: "/run/secrets/vaultRoleId",
     secretIdFile: "/run/secrets/vaultSecretId",
     mount: "kv",
+    nameServer: "127.0.0.1:1104",
     path: "certbot/domains/{domain}",
     certificates: [
       { host: "api.example.org" },

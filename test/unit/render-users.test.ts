@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { folders } from "../../image/render/folders.ts";
 import { manifest } from "../../image/render/manifest.ts";
+import { secrets } from "../../image/render/secrets.ts";
 import { group, passwd, shadow, users } from "../../image/render/users.ts";
 import type { Luggage } from "../../image/spec.ts";
 import { hostile, shuffled, spec } from "./render-spec.ts";
@@ -98,9 +99,52 @@ test("the manifest names hosts in one order, and ports from their one place", ()
   expect(JSON.parse(manifest({ sites: [], luggage: {} })).expects).toEqual(["reload"]);
 });
 
+test("luggage that names a user shares its id, home and secrets with all that name it", () => {
+  const luggage = {
+    web: { ...carried, user: "app", secrets: ["token"] },
+    worker: { ...carried, user: "app" },
+    alone: carried,
+  };
+  const all = users({ luggage });
+  expect(Object.keys(all).filter((name) => name.startsWith("luggage-"))).toEqual(["luggage-alone", "luggage-app"]);
+  expect(folders(all, { luggage })).toContain("/var/lib/luggage/app luggage-app:luggage-app 0750\n");
+  expect(secrets({ luggage })).toEqual([{ name: "web/token", key: "token", owner: "luggage-app", from: "secrets" }]);
+  for (const user of ["root", "nginx"])
+    expect(users({ luggage: { web: { ...carried, user } } })[`luggage-${user}`]?.uid).toBeGreaterThanOrEqual(20_000);
+  expect(() => users({ luggage: { web: { ...carried, user: "../x" } } })).toThrow(/not a name/);
+});
+
+test("the manifest says how luggage is asked, and its folder is its user's to write to", () => {
+  const patience = { everySeconds: 10, timeoutSeconds: 3 };
+  const luggage: Record<string, Luggage> = {
+    mute: carried,
+    api: { ...carried, port: 9000, health: { ask: { kind: "http", path: "/up?x=1" }, ...patience } },
+    job: { ...carried, user: "app", health: { ask: { kind: "command", command: ["bin/check", "-v"] }, ...patience } },
+  };
+  expect(JSON.parse(manifest({ sites: [], luggage })).luggage).toEqual({
+    api: { url: "http://127.0.0.1:9000/up?x=1", ...patience },
+    job: { command: ["/luggage/job/bin/check", "-v"], folder: "/luggage/job", ...patience },
+  });
+  const lines = folders(users({ luggage }), { luggage }).split("\n");
+  expect(lines.filter((line) => line.startsWith("/run/pop/luggage"))).toEqual([
+    "/run/pop/luggage/api luggage-api:luggage-api 0755",
+    "/run/pop/luggage/job luggage-app:luggage-app 0755",
+  ]);
+});
+
+test.each([
+  ["a path without port", { ask: { kind: "http", path: "/" } }, /it has no port/],
+  ["a path that is none", { ask: { kind: "http", path: "x y" } }, /not a path/],
+  ["no program", { ask: { kind: "command", command: [] } }, /command is empty/],
+] as const)("health by %s is refused", (_, ask, reason) => {
+  const health = { ...ask, everySeconds: 1, timeoutSeconds: 1 } as unknown as NonNullable<Luggage["health"]>;
+  const port = reason.source.includes("port") ? {} : { port: 9000 };
+  expect(() => manifest({ sites: [], luggage: { blog: { ...carried, ...port, health } } })).toThrow(reason);
+});
+
 test("the SSH server's user is there only with it, and has its folder", () => {
   expect(passwd(all)).not.toContain("sshd");
   const ssh = { authorizedKeys: [] };
   expect(passwd(users({ ...spec, ssh }))).toContain("sshd:x:105:105::/run/sshd:/bin/false\n");
-  expect(folders(all, { ssh })).toContain("/run/sshd root:root 0755\n");
+  expect(folders(all, { luggage: {}, ssh })).toContain("/run/sshd root:root 0755\n");
 });

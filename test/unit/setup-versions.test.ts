@@ -31,6 +31,6 @@ test.each([[["--only", "pulumni"]], [["--fast"]]])("main.mjs refuses %j in one s
   const { status, stderr } = spawnSync(process.execPath, [join(root, "setup/main.mjs"), ...args], { encoding: "utf8" });
   expect(status).toBe(1);
   expect(stderr).toBe(
-    `setup: arguments "${args.join(" ")}": not understood. Give none, or --only and some of npm,pulumi,docker.\n`,
+    `setup: arguments "${args.join(" ")}": not understood. Give none, or --only and some of npm,pulumi,sops,docker,browser.\n`,
   );
 });

@@ -1,0 +1,57 @@
+import { describe, expect, test } from "vitest";
+import { parseConfig } from "../../config/parse.ts";
+import { configWarnings, isProduction } from "../../config/warnings.ts";
+
+const warned = (file: Record<string, unknown>, stack = "prod") =>
+  configWarnings(
+    parseConfig({
+      app: "a",
+      sites: [{ host: "www.example.org", files: "site" }],
+      regions: { cdg: {}, ewr: {} },
+      rollout: { canary: "cdg" },
+      ...file,
+    }),
+    stack,
+  );
+
+test.each(["prod", "production", "prod-eu", "prod.2"])("%s is production", (stack) => {
+  expect(isProduction(stack)).toBe(true);
+});
+
+test.each(["local", "test", "product", "preprod", "staging-prod"])("%s is not", (stack) => {
+  expect(isProduction(stack)).toBe(false);
+});
+
+describe("a production stack", () => {
+  test("with two regions, a canary and kept volumes is as it should be", () => {
+    expect(warned({})).toEqual([]);
+  });
+
+  test("with one region is warned of, however many PoPs it has there", () => {
+    expect(warned({ regions: { cdg: { replicas: 3 } } })).toEqual([
+      "Stack prod has PoPs in one region only, cdg: when that region is away, so are the sites. Add a second to fly-pops:regions.",
+    ]);
+  });
+
+  test("without a canary is warned of", () => {
+    expect(warned({ rollout: {} })).toEqual([
+      "Stack prod has no canary: a change that breaks one PoP is first tried on any. Set fly-pops:rollout canary, e.g. to cdg-1.",
+    ]);
+  });
+
+  test("of one PoP needs no canary", () => {
+    expect(warned({ regions: { cdg: {} }, rollout: {} })).toHaveLength(1);
+  });
+
+  test("that neither protects nor keeps volumes is warned of; either is enough", () => {
+    expect(warned({ protect: false, keepVolumes: false })).toEqual([
+      "Stack prod neither protects nor keeps its volumes: a PoP that is taken out loses identity and cache. Set fly-pops:protect or fly-pops:keepVolumes to true.",
+    ]);
+    expect(warned({ protect: true, keepVolumes: false })).toEqual([]);
+    expect(warned({ protect: false, keepVolumes: true })).toEqual([]);
+  });
+});
+
+test("other stacks are left alone", () => {
+  expect(warned({ regions: { cdg: {} }, rollout: {}, protect: false, keepVolumes: false }, "local")).toEqual([]);
+});

@@ -1,0 +1,168 @@
+/** What README and docs/ claim: commands that work, sentences that the code says, links that lead somewhere, pages that are as they are generated. */
+import { existsSync, globSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { dashboard, dashboardPath } from "../../docs/grafana.ts";
+import manifest from "../../package.json" with { type: "json" };
+
+const root = join(import.meta.dirname, "..", "..");
+const pages = ["README.md", "CHANGELOG.md", ...globSync("docs/*.md", { cwd: root })].toSorted();
+const read = (path: string) => readFileSync(join(root, path), "utf8");
+
+/** Lines of fenced `sh` blocks without comments, with the page they stand in. */
+const commands = pages.flatMap((page) =>
+  [...read(page).matchAll(/^```sh\n(.*?)^```/gms)].flatMap(([, block = ""]) =>
+    block
+      .split("\n")
+      .map((line) => line.replace(/(^|\s+)#.*$/, "").trim())
+      .filter((line) => line !== "")
+      .map((line) => ({ page, line })),
+  ),
+);
+
+/** How each command is known to work: a test with these words in it, or why there is none. */
+type Cover = { command: RegExp; by: string; words: string } | { command: RegExp; not: string };
+
+const covers: Cover[] = [
+  { command: /^git clone /, not: "the address is the reader's own" },
+  { command: /^git (remote|fetch|merge|init) /, not: "git's own, with the address of a release" },
+  { command: /^mkdir my-edge /, not: "the shell's own" },
+  { command: /^pulumi new /, by: "test/engine/new.test.ts", words: '"--non-interactive", "new", template' },
+  { command: /^npm run -s preview:summary .*--base /, by: "test/engine/preview.test.ts", words: '"--base", base' },
+  { command: /^npm run -s preview:summary /, by: ".github/workflows/preview.yml", words: "npm run -s preview:summary" },
+  { command: /^npm run test:fast$/, by: "package.json", words: '"test:fast"' },
+  { command: /^npm run setup -- --only npm,pulumi$/, by: ".github/workflows/preview.yml", words: "--only npm,pulumi" },
+  { command: /^npm run setup$/, by: "package.json", words: '"test": "node setup/main.mjs' },
+  {
+    command: /^(mkdir -p ~\/pops|head -c 24|export PULUMI_CONFIG_PASSPHRASE_FILE)/,
+    not: "the shell's own, in the reader's home",
+  },
+  { command: /^npm run local$/, by: "test/e2e/local.test.ts", words: "from nothing it ends in a page" },
+  { command: /^npm test$/, by: ".ci/run", words: "npm test" },
+  { command: /^npx pulumi stack init (prod|edge)$/, by: "test/support/engine.ts", words: '"stack", "init"' },
+  {
+    command: /^npx pulumi config set --secret /,
+    by: "test/engine/state.test.ts",
+    words: '"config", "set", "--secret"',
+  },
+  { command: /^npx pulumi preview( --stack (prod|edge))?$/, by: "test/engine/refusals.test.ts", words: '["preview"]' },
+  { command: /^npx pulumi up --stack prod$/, by: "test/support/engine.ts", words: '"up", "--yes"' },
+  { command: /^npx pulumi stack export /, by: "test/engine/state.test.ts", words: '"stack", "export", "--file"' },
+  { command: /^export PULUMI_BACKEND_URL=/, by: "test/support/s3.ts", words: "PULUMI_BACKEND_URL" },
+  { command: /^npx pulumi stack import /, by: "test/engine/state.test.ts", words: '"stack", "import", "--file"' },
+  { command: /--expect-no-changes$/, by: "test/engine/state.test.ts", words: "--expect-no-changes" },
+  { command: /^rm prod\.json$/, not: "takes away what a command above has written" },
+  { command: /stack rm prod --force --preserve-config$/, by: "test/engine/state.test.ts", words: "--preserve-config" },
+  {
+    command: /^npx pulumi stack change-secrets-provider passphrase /,
+    by: "test/engine/state.test.ts",
+    words: '"stack", "change-secrets-provider", "passphrase"',
+  },
+  { command: /change-secrets-provider 'awskms:/, not: "needs an account and a key at AWS" },
+  { command: /^npx pulumi stack output /, by: "test/engine/state.test.ts", words: '"stack", "output", "addresses"' },
+  { command: /^fly (auth|orgs|tokens) /, not: "needs an account at Fly" },
+  {
+    command: /^(dig|curl) /,
+    not: "needs the reader's own DNS, or a running stack: test/e2e/local.test.ts fetches the same pages",
+  },
+  { command: /^docker create .*sbom\.json/, by: "test/image/making.test.ts", words: "/usr/share/pop/sbom.json" },
+  { command: /^grype /, not: "its list of vulnerabilities comes from the network" },
+  { command: /^npm run setup -- --only /, by: "package.json", words: "setup/main.mjs --only npm" },
+  { command: /^(lab=\$\(docker ps|docker logs -f \$lab)/, not: "Docker's own, with the homelab's label" },
+  { command: /^docker exec \$lab headscale nodes list/, not: "headscale's own, and only looks" },
+  { command: /^docker exec \$lab certbot-to-vault /, by: "test/e2e/homelab.test.ts", words: '"certbot-to-vault"' },
+  { command: /^docker exec \$lab process-compose /, by: "test/support/home.ts", words: '"process-compose", "-u"' },
+  { command: /^npx fly-pops /, by: "test/cli", words: "" },
+  { command: /^npm run -s pulumi -- /, by: "test/e2e/local.test.ts", words: "npm run local" },
+];
+
+const coverOf = (line: string) => covers.find(({ command }) => command.test(line));
+
+test("there are commands in README and docs", () => {
+  expect(commands.length).toBeGreaterThan(15);
+});
+
+test.each(commands)("$page: $line", ({ line }) => {
+  const cover = coverOf(line);
+  expect(cover, "no row in this file says which test runs it, or why none does").toBeDefined();
+  if (!cover || "not" in cover) return;
+  // The command line has a folder of tests of its own.
+  if (cover.by === "test/cli") {
+    const [, name = ""] = /^npx fly-pops (\S+)/.exec(line) ?? [];
+    expect(read("docs/cli.md")).toContain(`fly-pops ${name}`);
+    return;
+  }
+  expect(read(cover.by)).toContain(cover.words);
+});
+
+test("scripts that the texts name are there", () => {
+  const named = pages.flatMap((page) =>
+    [...read(page).matchAll(/npm run (?:-s )?([a-z][a-z:]*)/g)].map(([, it]) => it),
+  );
+  expect([...new Set(named)].filter((name) => !(name !== undefined && name in manifest.scripts))).toEqual([]);
+});
+
+test.each(pages)("%s: links lead to files and headings that are there", (page) => {
+  const slug = (heading: string) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\w\- ]/g, "")
+      .replaceAll(" ", "-");
+  const broken = [...read(page).matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)/g)].filter(([, path, anchor]) => {
+    const target = path ? join(dirname(page), path) : page;
+    if (!existsSync(join(root, target))) return true;
+    if (anchor === undefined) return false;
+    return ![...read(target).matchAll(/^#+ (.+)$/gm)].some(([, heading = ""]) => slug(heading) === anchor);
+  });
+  expect(broken.map(([link]) => link)).toEqual([]);
+});
+
+describe("the runbook", () => {
+  const runbook = read("docs/runbook.md");
+  const sources = globSync(["{providers,components,local,image,setup}/**/*.{ts,mjs,go}", "image/rootfs/**"], {
+    cwd: root,
+  })
+    .filter((path) => !path.endsWith("_test.go") && /\.\w+$|libexec/.test(path))
+    .flatMap((path) => {
+      try {
+        return [read(path)];
+      } catch {
+        return []; // a folder
+      }
+    })
+    .join("\n");
+
+  /** Texts in the second column of tables headed **Says**, and after **Says** in lists; those of other programs are marked. */
+  const said = [
+    ...[...runbook.matchAll(/^- \*\*Says\*\* (.*)$/gm)].flatMap(([, line = ""]) => [...line.matchAll(/`([^`]+)`/g)]),
+    ...runbook.split(/^(?=#)/m).flatMap((section) => {
+      const head = /^\|.*\*\*Says\*\*.*$/m.exec(section)?.[0];
+      if (head === undefined) return [];
+      const column = head.split("|").findIndex((cell) => cell.includes("**Says**"));
+      return [...section.matchAll(/^\| (?!---).*$/gm)]
+        .map(([row]) => row.split("|")[column] ?? "")
+        .filter((cell) => !cell.includes("(the CLI)") && !cell.includes("**Says**"))
+        .flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)]);
+    }),
+  ].map(([, text = ""]) => text);
+
+  test("quotes many of the sentences", () => {
+    expect(said.length).toBeGreaterThan(30);
+  });
+
+  test.each([...new Set(said)].filter((text) => !/^(nginx|certificates)$/.test(text)))(
+    "says what the code says: %s",
+    (text) => {
+      expect(sources.includes(text), `no source has "${text}"`).toBe(true);
+    },
+  );
+
+  test("has a place for every alert", () => {
+    const links = [...read("docs/metrics.md").matchAll(/runbook\.md#([\w-]+)/g)];
+    expect(links.length).toBeGreaterThan(6);
+  });
+});
+
+test("docs/grafana.json is what docs/grafana.ts writes", () => {
+  expect(readFileSync(dashboardPath, "utf8")).toBe(dashboard());
+});

@@ -1,0 +1,202 @@
+import { describe, expect, test } from "vitest";
+import { notBuilt } from "../../preview/changes.ts";
+import type { Step } from "../../preview/digest.ts";
+import { type PlanInput, planOf } from "../../preview/plan.ts";
+import { unknown } from "../../providers/host.ts";
+import { machine, ref, step, volume } from "../support/steps.ts";
+
+const plan = (steps: Step[], over: Partial<PlanInput> = {}) =>
+  planOf({
+    stack: "prod",
+    digest: { config: {}, steps, diagnostics: [] },
+    config: { rollout: { maxUnavailable: 1, drainSeconds: 10, timeoutSeconds: 300 }, egressGb: 100 },
+    now: Date.parse("2026-11-25T12:00:00Z"),
+    ...over,
+  });
+
+const canary = (name: string): Partial<PlanInput> => ({
+  config: { rollout: { canary: name, maxUnavailable: 1, drainSeconds: 10, timeoutSeconds: 300 }, egressGb: 100 },
+});
+
+describe("a machine", () => {
+  const update = (old: object, new_: object, outputs = {}) =>
+    plan([step("update", "Machine", "cdg-1", { old: { ...old }, new: { ...new_ }, outputs })]);
+
+  test("with another image and more memory restarts, reasons in words", () => {
+    expect(update(machine("cdg-1"), machine("cdg-1", { image: ref("b"), memoryMb: 512 })).pops).toEqual([
+      { name: "cdg-1", action: "restarts", why: ["memory 256 → 512 MB", "image aaaaaaaaaaaa → bbbbbbbbbbbb"] },
+    ]);
+  });
+
+  test.each([unknown, `registry.fly.io/my-edge@${notBuilt}`])(
+    "whose image is still to be built says so (%s)",
+    (image) => {
+      expect(update(machine("cdg-1"), machine("cdg-1", { image })).pops[0]?.why).toEqual([
+        "image aaaaaaaaaaaa → one that is still to be built",
+      ]);
+    },
+  );
+
+  test("whose timeout alone changes runs on", () => {
+    expect(update(machine("cdg-1"), machine("cdg-1", { timeoutSeconds: 60 })).pops).toEqual([
+      { name: "cdg-1", action: "adjusted", why: ["timeout 300 → 60 s"] },
+    ]);
+  });
+
+  test("that was left half made restarts though nothing differs", () => {
+    expect(update(machine("cdg-1"), machine("cdg-1"), { complete: false }).pops).toEqual([
+      { name: "cdg-1", action: "restarts", why: ["unfinished since the last run"] },
+    ]);
+  });
+
+  test("values of its environment are nobody's business", () => {
+    const secretive = { ...machine("cdg-1"), config: { ...machine("cdg-1").config, env: { TOKEN: "planted-7f3a" } } };
+    const told = update(machine("cdg-1"), secretive);
+    expect(told.pops[0]?.why).toEqual(["environment POP_NAME", "environment TOKEN"]);
+    expect(JSON.stringify(told)).not.toContain("planted-7f3a");
+  });
+
+  test("of another app is replaced, and is down meanwhile", () => {
+    const moved = { ...machine("cdg-1"), app: "other" };
+    const steps = ["delete-replaced", "replace", "create-replacement"].map((op) =>
+      step(op, "Machine", "cdg-1", { old: machine("cdg-1"), new: moved }),
+    );
+    const { pops, warnings } = plan(steps);
+    expect(pops).toEqual([{ name: "cdg-1", action: "replaced", why: ["app my-edge → other"] }]);
+    expect(warnings).toEqual([
+      "cdg-1: its machine is destroyed before the new one is made. The PoP serves nobody meanwhile.",
+    ]);
+  });
+});
+
+describe("order", () => {
+  const steps = (op: string, ...names: string[]) =>
+    names.map((name) =>
+      step(op, "Machine", name, {
+        old: op === "create" ? undefined : machine(name),
+        new: op === "delete" ? undefined : machine(name, { image: ref("b") }),
+      }),
+    );
+
+  test("the canary first, the others as the engine takes them, what goes last", () => {
+    const { pops } = plan(
+      [...steps("delete", "ams-1"), ...steps("update", "ewr-1", "cdg-1"), ...steps("create", "fra-1")],
+      canary("cdg-1"),
+    );
+    expect(pops.map(({ name, action }) => `${name} ${action}`)).toEqual([
+      "cdg-1 restarts",
+      "ewr-1 restarts",
+      "fra-1 new",
+      "ams-1 removed",
+    ]);
+  });
+
+  test("how many at once is what the machines were told, not what the file allows", () => {
+    const wide = { rollout: { maxUnavailable: 9, drainSeconds: 10, timeoutSeconds: 300 }, egressGb: 0 };
+    expect(plan(steps("update", "cdg-1"), { config: wide }).rollout.maxUnavailable).toBe(1);
+  });
+
+  test("PoPs nothing happens to are named apart", () => {
+    const { pops, unchanged } = plan(steps("same", "cdg-1", "ewr-1"));
+    expect({ pops, unchanged }).toEqual({ pops: [], unchanged: ["cdg-1", "ewr-1"] });
+  });
+});
+
+describe("a volume", () => {
+  test("that grows touches no machine", () => {
+    const steps = [
+      step("same", "Machine", "cdg-1", { old: machine("cdg-1"), new: machine("cdg-1") }),
+      step("update", "Volume", "cdg-1", { old: volume("cdg-1"), new: volume("cdg-1", 5) }),
+    ];
+    expect(plan(steps).pops).toEqual([
+      { name: "cdg-1", action: "adjusted", volume: "grows from 3 to 5 GB", why: ["volume 3 → 5 GB"] },
+    ]);
+  });
+
+  test("that would be deleted is warned of, with the way to keep it", () => {
+    const { pops, warnings, after } = plan([step("delete", "Volume", "cdg-1", { old: volume("cdg-1") })]);
+    expect(pops).toMatchObject([{ name: "cdg-1", volume: "deleted" }]);
+    expect(warnings).toEqual([
+      "cdg-1: its volume of 3 GB is deleted, and with it the PoP's identity and cache. To keep it: fly-pops:keepVolumes: true, and one pulumi up before the PoP goes.",
+    ]);
+    expect(after.monthly.volumes).toBe(0);
+  });
+
+  test("that stays on Fly stays on the bill", () => {
+    const { pops, warnings, after } = plan([
+      step("delete", "Volume", "cdg-1", { old: volume("cdg-1"), retainOnDelete: true }),
+    ]);
+    expect(pops).toMatchObject([{ name: "cdg-1", volume: "stays on Fly" }]);
+    expect(warnings).toEqual([
+      "cdg-1: its volume of 3 GB stays on Fly and on the bill. Nobody needs it? fly volumes list -a my-edge",
+    ]);
+    expect(after.monthly.volumes).toBe(0.45);
+  });
+});
+
+describe("an auth key that has expired", () => {
+  const key = step("same", "pulumi-nodejs:dynamic/tailnet:AuthKey", "cdg-1-key", {
+    old: { pop: "cdg-1" },
+    new: { pop: "cdg-1" },
+    outputs: { expires: "2026-11-25T11:00:00Z" },
+  });
+  const created = step("create", "Machine", "cdg-1", { new: machine("cdg-1") });
+
+  test("is warned of where a machine is yet to join by it", () => {
+    expect(plan([key, created]).warnings).toEqual([
+      "cdg-1: its auth key has expired (2026-11-25T11:00:00Z), so the new machine cannot join the tailnet. Run pulumi refresh first: it makes another key.",
+    ]);
+  });
+
+  test("is nothing to a machine that joined long ago", () => {
+    const same = step("same", "Machine", "cdg-1", { old: machine("cdg-1"), new: machine("cdg-1") });
+    expect(plan([key, same]).warnings).toEqual([]);
+  });
+
+  test("that is still good is nothing either", () => {
+    expect(plan([key, created], { now: Date.parse("2026-11-25T10:59:00Z") }).warnings).toEqual([]);
+  });
+});
+
+test("cost before and after, of what was and what is to be", () => {
+  const { before, after } = plan([
+    step("update", "Machine", "cdg-1", { old: machine("cdg-1"), new: machine("cdg-1", { memoryMb: 512 }) }),
+    step("same", "Volume", "cdg-1", { old: volume("cdg-1"), new: volume("cdg-1") }),
+    step("create", "Machine", "ewr-1", { new: machine("ewr-1") }),
+    step("create", "Volume", "ewr-1", { new: volume("ewr-1") }),
+    step("delete", "Address", "v4", { old: { app: "my-edge", type: "v4" } }),
+    step("same", "Address", "v6", { old: { app: "my-edge", type: "v6" }, new: { app: "my-edge", type: "v6" } }),
+  ]);
+  expect(before.monthly).toEqual({ machines: 2.2, volumes: 0.45, addresses: 2, egress: 2, total: 6.65 });
+  expect(after.monthly).toEqual({ machines: 5.56, volumes: 0.9, addresses: 0, egress: 4, total: 10.46 });
+});
+
+test("what else changes is told; components and providers are not", () => {
+  const { others } = plan([
+    step("create", "Address", "v4", { new: { app: "my-edge", type: "v4" } }),
+    step("update", "docker:index/image:Image", "image-build", { old: { a: 1 }, new: { a: 2 } }),
+    step("create", "fly-pops:index:Pop", "cdg-1", { new: {} }),
+    step("update", "pulumi:providers:pulumi-nodejs", "default", { old: { a: 1 }, new: { a: 2 } }),
+  ]);
+  expect(others.map(({ kind, name, op }) => [kind, name, op])).toEqual([
+    ["Address", "edge-v4", "create"],
+    ["Image", "edge-image-build", "update"],
+  ]);
+});
+
+test("messages of the engine: warnings and errors, each once, without colour marks, without the last empty word", () => {
+  const { warnings, errors } = plan([], {
+    digest: {
+      config: {},
+      steps: [],
+      diagnostics: [
+        { message: "<{%reset%}>one region only<{%reset%}>", severity: "warning" },
+        { message: "one region only", severity: "warning" },
+        { message: "error: Pulumi.prod.yaml: 1 mistake", severity: "error" },
+        { message: "preview failed", severity: "error" },
+        { message: "by the way", severity: "info" },
+      ],
+    },
+  });
+  expect({ warnings, errors }).toEqual({ warnings: ["one region only"], errors: ["Pulumi.prod.yaml: 1 mistake"] });
+});

@@ -1,0 +1,128 @@
+import { expect, test } from "vitest";
+import { names, parseSopsFile, plainRecipient, wantedOf } from "../../providers/sops/file.ts";
+import { recipientsOf, rekeyPlan, secretsProblems } from "../../providers/sops/operator.ts";
+import { identityOf } from "../support/identities.ts";
+import { enc, sopsText } from "../support/sealing.ts";
+
+const { recipient } = identityOf("cdg-1");
+const message = (text: string): string => {
+  try {
+    parseSopsFile(text);
+    return "it passed";
+  } catch (error) {
+    return (error as Error).message;
+  }
+};
+
+test("a file is its ciphertexts and its recipients, of whatever kind", () => {
+  const text = [
+    `token: ${enc("x")}`,
+    "nested:",
+    `    a: ${enc("y")}`,
+    "sops:",
+    "    kms:",
+    "        - arn: arn:aws:kms:eu:1:key/2",
+    "    age:",
+    "        - recipient: age1operator",
+    `        - recipient: ${recipient} root@cdg-1`,
+    "    pgp:",
+    "        - fp: ABCDEF",
+    "    lastmodified: x",
+    "    mac: ENC[x]",
+  ].join("\n");
+  expect(parseSopsFile(text)).toEqual({
+    ciphertexts: { token: enc("x"), nested: undefined },
+    age: ["age1operator", `${recipient} root@cdg-1`],
+    recipients: [
+      { kind: "age", id: "age1operator" },
+      { kind: "age", id: `${recipient} root@cdg-1` },
+      { kind: "pgp", id: "ABCDEF" },
+      { kind: "kms", id: "arn:aws:kms:eu:1:key/2" },
+    ],
+  });
+});
+
+test("a recipient is its key, whatever stands behind it", () => {
+  expect(plainRecipient(` ${recipient}  me@home\n`)).toBe(recipient);
+  const file = parseSopsFile(sopsText({ a: "b" }, [`${recipient} root@cdg-1`]));
+  expect(names(file, recipient)).toBe(true);
+  expect(names(file, identityOf("ewr-1").recipient)).toBe(false);
+});
+
+test.each([
+  ["token: hunter2", "is not encrypted: it has no sops part. What is in it must be taken for known"],
+  ["- hunter2", "is not encrypted: it has no sops part. What is in it must be taken for known"],
+  ["", "is not encrypted: it has no sops part. What is in it must be taken for known"],
+  ["sops: yes\nhunter2: 1", "is not encrypted: it has no sops part. What is in it must be taken for known"],
+  ["a: hunter2\n  b: [", "is no YAML, line 1 cannot be read"],
+  ["a: hunter2\na: hunter3\nsops: {}", "is no YAML, line 2 cannot be read"],
+])("%j is refused, and none of it shown", (text, expected) => {
+  expect(message(text)).toBe(expected);
+  expect(message(text)).not.toContain("hunter2");
+});
+
+test("a file whose key is split (Shamir) is refused with the number of groups", () => {
+  expect(message(`a: ${enc("x")}\nsops:\n  key_groups: [{age: []}, {pgp: []}]\n  shamir_threshold: 2`)).toMatch(
+    /^has 2 key groups, each with a part of the key only \(Shamir\): a PoP has one key\./,
+  );
+});
+
+test("what is wanted comes as it stands; other values may be anything", () => {
+  const file = parseSopsFile(`${sopsText({ a: "1", b: "2" }, [recipient])}plain: hunter2\n`);
+  expect(wantedOf(file, ["b"])).toEqual({ b: enc("2") });
+});
+
+test("what is missing or plain is named with what helps, all at once, and never shown", () => {
+  const file = parseSopsFile(
+    `${sopsText({ a: "1" }, [recipient])}plain: hunter2\nnumber: ENC[AES256_GCM,data:eA==,iv:eA==,tag:eA==,type:int]\n`,
+  );
+  const act = () => wantedOf(file, ["a", "plain", "number", "lost", "gone"]);
+  expect(act).toThrow(
+    'has no lost, gone: add them with "npx fly-pops secrets edit"; it has a plain that is no encrypted text: write it in quotes, with "npx fly-pops secrets edit"; it has a number that is no encrypted text: write it in quotes, with "npx fly-pops secrets edit"',
+  );
+  expect(act).not.toThrow("hunter2");
+});
+
+test("an empty value is no secret", () => {
+  const file = parseSopsFile('a: ""\nsops: {}\n');
+  expect(() => wantedOf(file, ["a"])).toThrow('has an empty a: fill it in with "npx fly-pops secrets edit"');
+});
+
+test("a key by a name every object has is missing all the same", () => {
+  expect(() => wantedOf(parseSopsFile(sopsText({ a: "1" }, [recipient])), ["constructor"])).toThrow(
+    "has no constructor",
+  );
+});
+
+test("recipients are shown operators first, each PoP by its name", () => {
+  const ewr = identityOf("ewr-1").recipient;
+  const file = parseSopsFile(sopsText({ a: "1" }, [ewr, "age1me", `${recipient} x`]));
+  expect(recipientsOf(file, { "cdg-1": recipient, "ewr-1": ewr, "fra-1": identityOf("fra-1").recipient })).toEqual([
+    { kind: "age", id: "age1me" },
+    { kind: "age", id: `${recipient} x`, pop: "cdg-1" },
+    { kind: "age", id: ewr, pop: "ewr-1" },
+  ]);
+});
+
+test("a check says of each wanted key what is wrong", () => {
+  const file = parseSopsFile(sopsText({ a: "1" }, [recipient]));
+  expect(secretsProblems(file, ["a"], "secrets.yaml")).toEqual([]);
+  expect(secretsProblems(file, ["a", "b", "c"], "secrets.yaml")).toEqual([
+    'secrets.yaml has no b: add it with "npx fly-pops secrets edit".',
+    'secrets.yaml has no c: add it with "npx fly-pops secrets edit".',
+  ]);
+});
+
+test("rekeying names who comes and who goes, each as sops must be told", () => {
+  const ewr = identityOf("ewr-1").recipient;
+  const former = identityOf("fra-1").recipient;
+  const file = parseSopsFile(sopsText({ a: "1" }, ["age1me", `${recipient} root@cdg-1`, former]));
+  const pops = { "cdg-1": recipient, "ewr-1": ewr };
+  expect(rekeyPlan(file, { pops, namePops: true })).toEqual({ add: [ewr], remove: [] });
+  expect(rekeyPlan(file, { pops, namePops: false })).toEqual({ add: [], remove: [`${recipient} root@cdg-1`] });
+  expect(rekeyPlan(file, { pops, namePops: true, operators: ["age1me", "age1you"] })).toEqual({
+    add: ["age1you", ewr].toSorted(),
+    remove: [former],
+  });
+  expect(rekeyPlan(file, { pops: {}, namePops: true })).toEqual({ add: [], remove: [] });
+});
