@@ -6,6 +6,7 @@ import { openStack, type Stack } from "../stack.ts";
 import type { World } from "../world.ts";
 import { appCheck, roomChecks, tokenCheck } from "./fly.ts";
 import { dockerCheck, nodeCheck, pluginChecks, pulumiCheck, registryCheck } from "./machine.ts";
+import { secretsChecks } from "./secrets.ts";
 
 export async function checks(world: World, asked: string | undefined): Promise<Finding[]> {
   const [node, pulumi, plugins] = [nodeCheck(), await pulumiCheck(world), pluginChecks(world)];
@@ -33,6 +34,7 @@ async function stackChecks(world: World, stack: Stack, edge: EdgeConfig): Promis
     builds
       ? await registryCheck(world, registry, fly === undefined ? undefined : (await stack.settings()).token)
       : skipped("registry"),
+    ...(await secretsChecks(world, stack, edge)),
   ];
 }
 

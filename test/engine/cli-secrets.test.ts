@@ -1,7 +1,8 @@
 /** `fly-pops secrets` with the real sops; Pulumi is a script that has the stack's outputs. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import type { Finding } from "../../cli/commands/doctor.ts";
 import manifest from "../../package.json" with { type: "json" };
 import { readSecretsFile } from "../../providers/sops/operator.ts";
 import { type Cli, cli, values } from "../support/cli.ts";
@@ -32,7 +33,7 @@ async function desk(it: Cli) {
     expect(ran.out + ran.err).not.toContain(planted);
     return ran;
   };
-  return { own, path, run, recipients: () => readSecretsFile(path).parsed.recipients.map(({ id }) => id) };
+  return { own, path, env, run, recipients: () => readSecretsFile(path).parsed.recipients.map(({ id }) => id) };
 }
 
 test("check: fit, a key missing, plain, not there", async () => {
@@ -106,5 +107,50 @@ test("nothing to do, no file named, the last reader taken out: refused, and the 
   expect(await run("check")).toMatchObject({
     code: 1,
     err: "Stack test has no file of secrets: its stack file has no fly-pops:secretsFile. Set it, as in ./secrets.yaml (docs/config.md).\n",
+  });
+});
+
+describe("doctor", () => {
+  const looks = async (it: Cli, env: NodeJS.ProcessEnv) => {
+    const { out } = await it.run(["doctor", "--json"], { env });
+    expect(out).not.toContain(planted);
+    const found = (JSON.parse(out) as Finding[]).filter(({ name }) => /sops|secrets/.test(name));
+    return { found, fixes: found.flatMap(({ fix }) => fix ?? []).join("\n") };
+  };
+
+  test("the program, the file and the key", async () => {
+    await using it = await cli();
+    const { env } = await desk(it);
+    const { found } = await looks(it, env);
+    expect(found.map(({ name, verdict }) => [name, verdict])).toEqual([
+      ["sops", "good"],
+      ["secrets file", "good"],
+      ["sops key", "good"],
+    ]);
+    expect(found[2]?.detail).toBe("opens secrets.yaml");
+  });
+
+  test("no key here opens it", async () => {
+    await using it = await cli();
+    const { env } = await desk(it);
+    const { found, fixes } = await looks(it, { ...env, SOPS_AGE_SSH_PRIVATE_KEY_FILE: undefined });
+    expect(found.map(({ verdict }) => verdict)).toEqual(["good", "good", "bad"]);
+    expect(fixes).toContain("no key here opens it. Set SOPS_AGE_KEY_FILE");
+  });
+
+  test("a key the image wants is missing: the operator's key is not tried", async () => {
+    await using it = await cli();
+    const { own, path, env } = await desk(it);
+    writeFileSync(path, await own.seal({ other: "x" }));
+    const { found, fixes } = await looks(it, env);
+    expect(found.map(({ verdict }) => verdict)).toEqual(["good", "bad", "skipped"]);
+    expect(fixes).toContain("token");
+  });
+
+  test("a stack without secrets is not asked for any", async () => {
+    await using it = await cli();
+    const { env } = await desk(it);
+    it.config(values({}));
+    expect((await looks(it, env)).found).toEqual([]);
   });
 });
