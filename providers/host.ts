@@ -49,8 +49,26 @@ const env: Lookup = (key) => process.env[key] || undefined;
 
 const providers = new Map<Kind, pulumi.dynamic.ResourceProvider>();
 
+/** Creates, reads, updates and deletes that have not ended. */
+let underWay = 0;
+let watched = false;
+
+/**
+ * Ends the process once its engine is gone: Pulumi's host would stay for ever, as nobody is left to end it. What is under way comes to its end first, for a
+ * machine that is being updated is put back or verified, and its lease released, with or without an engine.
+ */
+function leaveWithEngine(): void {
+  if (watched) return;
+  watched = true;
+  const engine = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== engine && underWay === 0) process.exit(0);
+  }, 1000).unref();
+}
+
 /** What the provider text calls. The same object for the same kind. */
 export function handler(kind: Kind): pulumi.dynamic.ResourceProvider {
+  leaveWithEngine();
   const provider = providers.get(kind) ?? createProvider(kind, handlers[kind], connect);
   providers.set(kind, provider);
   return provider;
@@ -158,6 +176,7 @@ export function createProvider<I extends Properties, O extends I>(
 
   /** Errors leave as sentences, without secrets, without a stack for the user, and half-made things with what must be kept of them. */
   async function guarded<T>({ pop, app }: Properties = {}, work: () => Promise<T>): Promise<T> {
+    underWay++;
     try {
       return await work();
     } catch (error) {
@@ -169,6 +188,8 @@ export function createProvider<I extends Properties, O extends I>(
       // The host prints `${error}: ${error.stack}` to the user.
       failure.stack = "";
       throw failure;
+    } finally {
+      underWay--;
     }
   }
 }

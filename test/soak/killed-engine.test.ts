@@ -1,4 +1,5 @@
-import { test } from "vitest";
+import { readdirSync, readlinkSync } from "node:fs";
+import { test, vi } from "vitest";
 import { allWell, engine } from "../support/engine.ts";
 
 // Not in npm test: the next up waits out the killed one's lease of a machine, a minute of real time.
@@ -17,5 +18,18 @@ test.concurrent.for(["POST volumes", "POST machines"])(
     expect(up.code, up.output).toBe(0);
     await it.run(["refresh", "--yes", "--skip-preview", "--clear-pending-creates"]);
     await allWell(it, expect, 1);
+    // The killed one's host of the providers went with it, when its step had ended.
+    await vi.waitFor(() => expect(processesIn(it.project)).toEqual([]), { timeout: 20_000, interval: 500 });
   },
 );
+
+/** Ids of the processes whose working directory this is. */
+function processesIn(folder: string): string[] {
+  return readdirSync("/proc").filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readlinkSync(`/proc/${pid}/cwd`) === folder;
+    } catch {
+      return false; // it ended meanwhile
+    }
+  });
+}
