@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { parseConfig } from "../config/parse.ts";
+import { parseStackValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 
 /** Stands for an encrypted value: nothing here can open one, and nothing here needs it. */
@@ -51,10 +51,8 @@ export function readEdgeConfig(dir: string, stack: string): EdgeConfig {
     throw new Error(
       `Stack ${stack} has no file Pulumi.${stack}.yaml in ${dir}. There are: ${stacksOf(dir).join(", ") || "none"}.`,
     );
-  const { name } = read(join(dir, "Pulumi.yaml")) as { name: string };
   const { config = {} } = (read(file) ?? {}) as { config?: Record<string, unknown> };
-  const own = Object.entries(config).filter(([key]) => key.startsWith(`${name}:`));
-  return parseConfig(Object.fromEntries(own.map(([key, value]) => [key.slice(name.length + 1), value])));
+  return parseStackValues(config);
 }
 
 const stacksOf = (dir: string): string[] =>

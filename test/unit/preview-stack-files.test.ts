@@ -1,0 +1,27 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { readEdgeConfig } from "../../preview/stack-files.ts";
+
+function project(config: string): string {
+  const dir = mkdtempSync(join(tmpdir(), "fly-pops-preview-"));
+  onTestFinished(() => rmSync(dir, { recursive: true }));
+  writeFileSync(join(dir, "Pulumi.yaml"), "name: fly-pops\nruntime: nodejs\n");
+  writeFileSync(join(dir, "Pulumi.prod.yaml"), `config:\n  fly-pops:app: my-edge\n${config}`);
+  return dir;
+}
+
+test("what pulumi config set writes as a text is what the program takes it for", () => {
+  const dir = project(
+    `  fly-pops:protect: "false"\n  fly-pops:egressGb: "7"\n  fly-pops:regions: '{"cdg":{}}'\n  fly-pops:sites: '[{"host":"www.example.org","origin":"http://web:8080"}]'\n`,
+  );
+  expect(readEdgeConfig(dir, "prod")).toMatchObject({ protect: false, egressGb: 7, pops: [{ name: "cdg-1" }] });
+});
+
+test("a stack without a file is a sentence that names those there are", () => {
+  const dir = project("");
+  expect(() => readEdgeConfig(dir, "porod")).toThrow(
+    `Stack porod has no file Pulumi.porod.yaml in ${dir}. There are: prod.`,
+  );
+});
