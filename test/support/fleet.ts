@@ -5,10 +5,9 @@ import { expect } from "vitest";
 import { openDocker } from "../../local/docker-engine.ts";
 import { fetchPage } from "../../local/fetch-page.ts";
 import { appName } from "../../local/stack-file.ts";
-import { systemClock } from "../../providers/clock.ts";
-import { Fly } from "../../providers/fly/api.ts";
 import { tinyImage } from "../e2e/docker.ts";
 import { type Checkout, checkout } from "./checkout.ts";
+import { flyOf } from "./home.ts";
 
 export interface Fleet extends Checkout {
   editStack(from: string, to: string): void;
@@ -34,9 +33,8 @@ export async function fleet(): Promise<Fleet> {
 
 /** Has every PoP fetch the page once: one that was never the nearest has nothing in its cache, and after a boot its tailnet comes later than its nginx. */
 export async function warm(it: Fleet): Promise<void> {
-  const { api, edge, machines } = await it.status();
-  const app = await appName();
-  const fly = new Fly({ endpoint: api, token: it.read(".cache/local/token").trim(), clock: systemClock });
+  const { edge, machines } = await it.status();
+  const [app, fly] = await Promise.all([appName(), flyOf(it)]);
   for (const { name, id } of machines) {
     const others = machines.filter((other) => other.id !== id);
     await Promise.all(others.map((other) => fly.cordonMachine(app, other.id)));

@@ -8,6 +8,8 @@ import { containersOf, labels, openDocker } from "../../local/docker-engine.ts";
 import { splitAddress } from "../../local/fetch-page.ts";
 import { ask, role } from "../../local/homelab/homelab.ts";
 import type { Status } from "../../local/status.ts";
+import { systemClock } from "../../providers/clock.ts";
+import { Fly } from "../../providers/fly/api.ts";
 import type { Checkout } from "./checkout.ts";
 
 export const docker = openDocker();
@@ -23,6 +25,12 @@ export interface Place {
 /** Label of everything that a checkout's stack has in the engine. */
 export const stackOf = (it: Checkout): string =>
   `fly-pops-${createHash("sha256").update(it.dir).digest("hex").slice(0, 6)}`;
+
+/** A client of its local Fly. */
+export async function flyOf(it: Checkout): Promise<Fly> {
+  const { api } = await it.status();
+  return new Fly({ endpoint: api, token: it.read(".cache/local/token").trim(), clock: systemClock });
+}
 
 export const home = (it: Checkout): Promise<Place> => place(it, `${labels.role}=${role}`);
 

@@ -3,10 +3,9 @@ import { setTimeout } from "node:timers/promises";
 import { expect } from "vitest";
 import { fetchPage } from "../../local/fetch-page.ts";
 import { appName } from "../../local/stack-file.ts";
-import { systemClock } from "../../providers/clock.ts";
-import { Fly } from "../../providers/fly/api.ts";
+import type { Fly } from "../../providers/fly/api.ts";
 import type { Checkout } from "./checkout.ts";
-import { home, type Place, pop, rootsOf, within } from "./home.ts";
+import { flyOf, home, type Place, pop, rootsOf, within } from "./home.ts";
 import { load } from "./load.ts";
 
 export interface Outage {
@@ -59,9 +58,8 @@ async function everywhere(it: Checkout, act: (place: Place) => Promise<unknown>)
 }
 
 async function onFly(it: Checkout, act: (fly: Fly, app: string, id: string) => Promise<unknown>): Promise<unknown> {
-  const { api, machines } = await it.status();
-  const fly = new Fly({ endpoint: api, token: it.read(".cache/local/token").trim(), clock: systemClock });
-  return act(fly, await appName(), machines.find(({ name }) => name === nearest)?.id ?? "");
+  const { machines } = await it.status();
+  return act(await flyOf(it), await appName(), machines.find(({ name }) => name === nearest)?.id ?? "");
 }
 
 /** Lasts `seconds` under load: nothing that is cached fails; what is not is answered or refused in time; and within 30 s of its end all is as before. */
