@@ -5,6 +5,7 @@ import axios, { type AxiosAdapter, AxiosError, type AxiosInstance } from "axios"
 import type { z } from "zod";
 import type { Clock } from "../clock.ts";
 import { redact } from "../redact.ts";
+import { isLoopback, parseJson } from "../wire.ts";
 import { FlyError } from "./errors.ts";
 import { createPacer, type Pacer } from "./pace.ts";
 import { type Repeat, withRetry } from "./retry.ts";
@@ -64,7 +65,6 @@ export class FlyHttp {
       responseType: "text",
       transitional: { forcedJSONParsing: false },
       transformResponse: (text: unknown) => text,
-      // A proxy of the house cannot reach our own loopback.
       ...(isLoopback(this.endpoint) ? { proxy: false } : {}),
       ...(adapter ? { adapter } : {}),
     });
@@ -143,11 +143,6 @@ export function stripScheme(token: string): string {
 const authorization = (bare: string): string =>
   /(?:^|,)\s*fm(?:1[ra]|2)_/.test(bare) ? `FlyV1 ${bare}` : `Bearer ${bare}`;
 
-function isLoopback(endpoint: string): boolean {
-  const host = URL.canParse(endpoint) ? new URL(endpoint).hostname : "";
-  return host === "localhost" || host === "[::1]" || host.startsWith("127.");
-}
-
 function noAnswer(error: unknown, endpoint: string): string {
   const code = error instanceof AxiosError ? error.code : undefined;
   switch (code) {
@@ -169,16 +164,6 @@ const neverSent = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREA
 
 const mayHaveArrived = (call: { method: string }, error: unknown): boolean =>
   call.method !== "GET" && !(error instanceof AxiosError && error.code !== undefined && neverSent.has(error.code));
-
-function parseJson(text: unknown): unknown {
-  if (typeof text !== "string") return text;
-  if (text === "") return undefined;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
-}
 
 const header = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
 

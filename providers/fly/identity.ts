@@ -7,6 +7,7 @@ import { z } from "zod";
 import { sleep } from "../clock.ts";
 import type { Context, Fate, Handler } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
+import { parseJson } from "../wire.ts";
 import { FlyError, isClaimed, isConflict, isGone, isNoRoom, isUncertain } from "./errors.ts";
 import { isLive } from "./gone.ts";
 import { ownerKeys } from "./machine.ts";
@@ -272,14 +273,6 @@ export const identityHandler = {
     }
   },
 } satisfies Handler<IdentityInputs, IdentityOutputs>;
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
 
 const oneLine = (text: string): string => text.replaceAll(/\s+/g, " ").trim().slice(0, 200) || "without a word";
 

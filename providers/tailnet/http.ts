@@ -4,6 +4,7 @@ import axios, { AxiosError } from "axios";
 import { z } from "zod";
 import { type Clock, sleep } from "../clock.ts";
 import { redact } from "../redact.ts";
+import { isLoopback, parseJson } from "../wire.ts";
 import { TailnetError } from "./driver.ts";
 
 export interface Call<T> {
@@ -103,11 +104,6 @@ export function createApi({ server, ca, clock, secrets }: ApiOptions): Api {
   };
 }
 
-function isLoopback(base: string): boolean {
-  const host = URL.canParse(base) ? new URL(base).hostname : "";
-  return host === "localhost" || host === "[::1]" || host.startsWith("127.");
-}
-
 /** Certificate trouble has a name of its own in Node; who meets it needs to know which authorities were asked. */
 const untrusted = new Set([
   "DEPTH_ZERO_SELF_SIGNED_CERT",
@@ -129,15 +125,6 @@ function noAnswer(error: unknown, base: string): string {
   if (code === "ENOTFOUND" || code === "EAI_AGAIN") return `the name in ${base} does not resolve`;
   if (code === "ECONNABORTED" || code === "ETIMEDOUT") return `${base} took too long`;
   return `no answer from ${base} (${code || "no reason given"})`;
-}
-
-function parseJson(text: unknown): unknown {
-  if (typeof text !== "string" || text === "") return undefined;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
 }
 
 /** The server's own words: {message} of both, {error_description} of OAuth. At most 300 characters. */
