@@ -94,6 +94,7 @@ const joiningMs = 90_000;
 
 async function firstPage(edge: string, host: string, ca: string, say: (line: string) => void): Promise<Page> {
   const deadline = Date.now() + joiningMs;
+  let told = "";
   for (;;) {
     const page = await fetchPage(edge, host, ca).catch((error: Error) => error);
     if (!(page instanceof Error) && page.status === 200) return page;
@@ -102,7 +103,10 @@ async function firstPage(edge: string, host: string, ca: string, say: (line: str
       throw new Error(
         `https://${host}/ is not served after ${joiningMs / 1000} s: ${seen}. What local Fly and its PoPs say: npm run local -- logs`,
       );
-    say(`waiting for certificate and origin: ${seen}`);
+    // Node's words for a certificate that the PoP signed itself are advice of another kind.
+    const waiting = /certificate/.test(seen) ? "the PoP still fetches its certificate from the vault" : seen;
+    if (waiting !== told) say(`waiting: ${waiting}`);
+    told = waiting;
     await setTimeout(500);
   }
 }
