@@ -317,8 +317,10 @@ test("in any config, one variable, one port of a service and one interval change
       const it = await pop(world, { config });
       await edit(it, (found) => {
         found.env = { ...found.env, BY_HAND: "1" };
-        for (const service of found.services ?? []) service.internal_port = 4242;
-        for (const check of Object.values(found.checks ?? {})) check.interval = "77s";
+        for (const service of found.services ?? [])
+          service.internal_port = service.internal_port === 4242 ? 4243 : 4242;
+        // Longer than any that is generated, or now and then nothing would have changed.
+        for (const check of Object.values(found.checks ?? {})) check.interval = "1h";
       });
       const { shown, outs } = await refreshed(it);
       const wanted = [
