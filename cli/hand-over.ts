@@ -1,27 +1,11 @@
 /** Gives the terminal to another program and ends with its exit code, as a shell would have it. */
 import { spawn } from "node:child_process";
-import { accessSync, constants } from "node:fs";
 import { constants as os } from "node:os";
-import { delimiter, join } from "node:path";
+import { executables } from "../providers/executables.ts";
 import type { World } from "./world.ts";
 
 /** The first program of this name on PATH. */
-export function onPath(world: World, name: string): string | undefined {
-  return (world.env.PATH ?? "")
-    .split(delimiter)
-    .filter(Boolean)
-    .map((folder) => join(folder, name))
-    .find(isExecutable);
-}
-
-function isExecutable(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
+export const onPath = (world: World, name: string): string | undefined => executables(name, world.env.PATH)[0];
 
 export function handOver(world: World, program: string, args: string[]): Promise<number> {
   return new Promise((resolve, reject) => {

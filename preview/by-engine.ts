@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Docker from "dockerode";
 import { parseDocument } from "yaml";
+import { pulumiProgram } from "../cli/pulumi.ts";
+import { stackFileName } from "../cli/stack-file.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { contextDigest } from "../image/context.ts";
 import { assumedImage, withoutImageSteps } from "./assumed-image.ts";
@@ -31,8 +33,8 @@ export async function previewByEngine({ dir, stack }: Place, config: EdgeConfig 
   const { imageRef, note } = assumedImage(exported, contextDigest(config.image, dir), config.app);
   const folder = mkdtempSync(join(tmpdir(), "fly-pops-preview-"));
   try {
-    const file = join(folder, `Pulumi.${stack}.yaml`);
-    writeFileSync(file, withImage(readFileSync(join(dir, `Pulumi.${stack}.yaml`), "utf8"), imageRef));
+    const file = join(folder, stackFileName(stack));
+    writeFileSync(file, withImage(readFileSync(join(dir, stackFileName(stack)), "utf8"), imageRef));
     const digest = await digestOf(dir, [...preview, "--config-file", file]);
     return { digest: { ...digest, steps: withoutImageSteps(digest.steps) }, notes: [note] };
   } finally {
@@ -53,7 +55,7 @@ async function digestOf(dir: string, args: string[]): Promise<Digest> {
 const reason = (stderr: string): string | undefined => /^error: ([\s\S]+)/m.exec(stderr)?.[1]?.trim();
 
 async function pulumi(dir: string, args: string[]): Promise<{ stdout: string; stderr: string }> {
-  const child = spawn("pulumi", ["--non-interactive", ...args], {
+  const child = spawn(pulumiProgram(process.env), ["--non-interactive", ...args], {
     cwd: dir,
     env: { ...process.env, PULUMI_SKIP_UPDATE_CHECK: "true", NO_COLOR: "1" },
     stdio: ["ignore", "pipe", "pipe"],

@@ -1,7 +1,7 @@
-/** Pulumi.yaml and Pulumi.<stack>.yaml of a checkout, as the engine would hand them to the program. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+/** A stack's configuration of a checkout, as the engine would hand it to the program. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { parse } from "yaml";
+import { projectDefaults, projectName, readStackFile, stackFileName } from "../cli/stack-file.ts";
 import { parseStackValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 
@@ -16,24 +16,15 @@ export interface StackConfig {
   secretKeys: string[];
 }
 
-const stackFile = (dir: string, stack: string): string => join(dir, `Pulumi.${stack}.yaml`);
-
 /** Undefined: the stack has no file there. */
 export function readStackConfig(dir: string, stack: string): StackConfig | undefined {
-  const file = stackFile(dir, stack);
-  if (!existsSync(file)) return undefined;
-  const { name, config: declared = {} } = read(join(dir, "Pulumi.yaml")) as {
-    name: string;
-    config?: Record<string, { default?: unknown }>;
-  };
-  const { config = {} } = (read(file) ?? {}) as { config?: Record<string, unknown> };
-  const defaults = Object.entries(declared).flatMap(([key, it]) =>
-    it?.default === undefined ? [] : [[`${name}:${key}`, it.default] as const],
-  );
-  const all = { ...Object.fromEntries(defaults), ...config };
+  if (!existsSync(join(dir, stackFileName(stack)))) return undefined;
+  const project = projectName(dir);
+  const defaults = Object.entries(projectDefaults(dir)).map(([key, value]) => [`${project}:${key}`, value] as const);
+  const all = { ...Object.fromEntries(defaults), ...readStackFile(dir, stack) };
   const isSecret = (value: unknown) => typeof value === "object" && value !== null && "secure" in value;
   return {
-    project: name,
+    project,
     values: Object.fromEntries(
       Object.entries(all).map(([key, value]) => [
         key,
@@ -45,17 +36,4 @@ export function readStackConfig(dir: string, stack: string): StackConfig | undef
 }
 
 /** Throws all mistakes of the file, and a sentence when there is none. */
-export function readEdgeConfig(dir: string, stack: string): EdgeConfig {
-  const file = stackFile(dir, stack);
-  if (!existsSync(file))
-    throw new Error(
-      `Stack ${stack} has no file Pulumi.${stack}.yaml in ${dir}. There are: ${stacksOf(dir).join(", ") || "none"}.`,
-    );
-  const { config = {} } = (read(file) ?? {}) as { config?: Record<string, unknown> };
-  return parseStackValues(config);
-}
-
-const stacksOf = (dir: string): string[] =>
-  readdirSync(dir).flatMap((file) => /^Pulumi\.(.+)\.yaml$/.exec(file)?.[1] ?? []);
-
-const read = (file: string): unknown => parse(readFileSync(file, "utf8"));
+export const readEdgeConfig = (dir: string, stack: string): EdgeConfig => parseStackValues(readStackFile(dir, stack));

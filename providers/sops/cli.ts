@@ -3,9 +3,9 @@
  * not take apart; its exit code tells what went wrong. https://github.com/getsops/sops/blob/main/cmd/sops/codes/codes.go
  */
 import { spawn } from "node:child_process";
-import { accessSync, constants } from "node:fs";
 import { homedir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
+import { executables } from "../executables.ts";
 
 /** Older ones know no SSH key as a recipient. */
 const least = [3, 10] as const;
@@ -67,10 +67,8 @@ export function createSops({ env = process.env, elsewhere = [broughtFolder] }: S
 
 /** The program's path. @throws SopsError when there is none, or it is too old */
 export async function findSops(env: NodeJS.ProcessEnv, elsewhere: string[] = [broughtFolder]): Promise<string> {
-  const folders = [...(env.PATH ?? "").split(delimiter).filter(Boolean), ...elsewhere];
-  const programs = folders.map((folder) => join(folder, "sops")).filter(isExecutable);
   const tooOld: string[] = [];
-  for (const program of programs) {
+  for (const program of executables("sops", env.PATH, elsewhere)) {
     const { stdout } = await runSops(program, ["--disable-version-check", "--version"], "", env);
     const version = /\b(\d+)\.(\d+)\.(\d+)\b/.exec(stdout);
     const [major = 0, minor = 0] = (version?.slice(1) ?? []).map(Number);
@@ -80,15 +78,6 @@ export async function findSops(env: NodeJS.ProcessEnv, elsewhere: string[] = [br
   const wanted = `sops ${least.join(".")} or newer is needed`;
   const help = "Install it (https://github.com/getsops/sops/releases), or run: node setup/main.mjs --only sops";
   throw new SopsError(`${wanted}, ${tooOld.length > 0 ? tooOld.join(", ") : "and there is none on PATH"}. ${help}`);
-}
-
-function isExecutable(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function whyNotOpened(code: number | null): string {

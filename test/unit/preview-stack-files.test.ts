@@ -22,6 +22,6 @@ test("what pulumi config set writes as a text is what the program takes it for",
 test("a stack without a file is a sentence that names those there are", () => {
   const dir = project("");
   expect(() => readEdgeConfig(dir, "porod")).toThrow(
-    `Stack porod has no file Pulumi.porod.yaml in ${dir}. There are: prod.`,
+    `Stack porod: there is no Pulumi.porod.yaml in ${dir}. Stacks with a file: prod.`,
   );
 });
