@@ -39,8 +39,11 @@ const handlers: Record<Kind, Handler<any, any>> = {
   Machine: machineHandler,
 };
 
+const engine = process.ppid;
+const engineIsGone = (): boolean => process.ppid !== engine;
+
 /** One rollout gate and one client a process, whatever the number of kinds: they pace and order the calls of all of them. */
-const rollout = createRollout();
+const rollout = createRollout({ abandoned: engineIsGone });
 const clients = new Map<string, Fly>();
 const tailnets = new Map<string, TailnetDriver>();
 const sops = createSops();
@@ -55,14 +58,13 @@ let watched = false;
 
 /**
  * Ends the process once its engine is gone: Pulumi's host would stay for ever, as nobody is left to end it. What is under way comes to its end first, for a
- * machine that is being updated is put back or verified, and its lease released, with or without an engine.
+ * machine that is being updated is put back or verified, and its lease released, with or without an engine. But no further one is begun.
  */
 function leaveWithEngine(): void {
   if (watched) return;
   watched = true;
-  const engine = process.ppid;
   setInterval(() => {
-    if (process.ppid !== engine && underWay === 0) process.exit(0);
+    if (engineIsGone() && underWay === 0) process.exit(0);
   }, 1000).unref();
 }
 

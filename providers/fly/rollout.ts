@@ -35,7 +35,16 @@ export class RolloutStopped extends Error {
   }
 }
 
-export function createRollout(): Rollout {
+/** Thrown for a machine whose turn came when nobody was left who had asked for it. */
+export class Abandoned extends Error {
+  constructor(pop: string) {
+    super(`${pop}: not touched, because the Pulumi engine ended before its turn. Run again.`);
+    this.name = "Abandoned";
+  }
+}
+
+/** `abandoned`: whether the engine that asks for turns is gone; then no further machine is begun. Default: never. */
+export function createRollout({ abandoned = () => false }: { abandoned?: () => boolean } = {}): Rollout {
   const gates = new Map<string, Gate>();
   const gateOf = (app: string, width: number): Gate => {
     const gate = gates.get(app) ?? { limit: pLimit(width), regions: new Map(), failed: undefined };
@@ -53,6 +62,7 @@ export function createRollout(): Rollout {
       const inRegion = regionOf(gate, region, widthInRegion);
       if (isFull(inRegion)) log(`${pop}: waits for its turn, ${widthInRegion} at a time in ${region}`);
       const guarded = async () => {
+        if (abandoned()) throw new Abandoned(pop);
         if (gate.failed !== undefined) throw new RolloutStopped(pop, gate.failed);
         try {
           return await work();

@@ -118,3 +118,18 @@ test("apps do not wait for each other", async () => {
   first.end();
   await held;
 });
+
+test("once nobody is left who asked, what is begun ends, and nothing further is begun", async () => {
+  let gone = false;
+  const rollout = createRollout({ abandoned: () => gone });
+  const jobs = [job(), job()];
+  const [first, second] = jobs.map((it, index) => rollout.turn(place(`p${index}`), it.work));
+  await settle();
+  gone = true;
+  jobs[0]?.end();
+  await Promise.all([
+    expect(first).resolves.toBe("done"),
+    expect(second).rejects.toThrow("p1: not touched, because the Pulumi engine ended before its turn"),
+  ]);
+  expect(jobs[1]?.started).toBe(false);
+});
