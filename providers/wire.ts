@@ -1,7 +1,75 @@
-/** What every HTTP client here has to decide alike. */
+/** One HTTP exchange, for every client here: what is sent, what counts as an answer, what as none. Which calls may be repeated: retry.ts. */
+import { Agent } from "node:https";
+import axios, { AxiosError } from "axios";
+
+export interface Exchange {
+  method: "GET" | "POST" | "PUT" | "DELETE";
+  url: string;
+  headers: Record<string, string>;
+  body?: string | undefined;
+  timeoutMs: number;
+}
+
+export interface Answer {
+  status: number;
+  /** Names in lower case. */
+  headers: Record<string, unknown>;
+  /** The text as it came. */
+  body: string;
+}
+
+/** Every status is an answer. Rejects with NoAnswer when none came. */
+export type Transport = (exchange: Exchange) => Promise<Answer>;
+
+/** Nothing came back. Carries no part of the request: there is a credential in it. */
+export class NoAnswer extends Error {
+  /** Node's or axios' name for what happened, e.g. ECONNREFUSED. */
+  readonly code: string | undefined;
+  constructor(message: string, code?: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** Bytes. A list of thousands of machines fits. */
+const longestAnswer = 64 << 20;
+
+/** @param ca PEM of the authorities that count instead of the public ones. */
+export function httpTransport({ ca }: { ca?: string | undefined } = {}): Transport {
+  const http = axios.create({
+    validateStatus: () => true,
+    // A redirected POST would come out as a GET.
+    maxRedirects: 0,
+    maxContentLength: longestAnswer,
+    responseType: "text",
+    transitional: { forcedJSONParsing: false },
+    transformRequest: (text: unknown) => text,
+    transformResponse: (text: unknown) => text,
+    ...(ca === undefined ? {} : { httpsAgent: new Agent({ ca }) }),
+  });
+  return async ({ method, url, headers, body, timeoutMs }) => {
+    try {
+      const answer = await http.request<string>({
+        method,
+        url,
+        headers: { "User-Agent": "fly-pops", ...headers },
+        data: body,
+        timeout: timeoutMs,
+        ...(isLoopback(url) ? { proxy: false as const } : {}),
+      });
+      return { status: answer.status, headers: answer.headers, body: answer.data };
+    } catch (error) {
+      // Never the axios error itself, nor as a cause.
+      throw new NoAnswer(
+        error instanceof Error ? error.message : String(error),
+        error instanceof AxiosError ? error.code : undefined,
+      );
+    }
+  };
+}
 
 /** A proxy of the house cannot reach our own loopback. */
-export function isLoopback(url: string): boolean {
+function isLoopback(url: string): boolean {
   const host = URL.canParse(url) ? new URL(url).hostname : "";
   return host === "localhost" || host === "[::1]" || host.startsWith("127.");
 }

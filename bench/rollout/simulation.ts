@@ -1,5 +1,4 @@
 /** A fleet on local Fly's rules, with Fly's rate limits on, in simulated time: the handlers and the rollout gate themselves, without an engine. */
-import type { AxiosAdapter } from "axios";
 import { machineConfig, mountPath } from "../../components/machine-config.ts";
 import { volumeName } from "../../components/pop.ts";
 import { rolloutOrder, widths } from "../../components/rollout.ts";
@@ -15,9 +14,10 @@ import { regions } from "../../providers/fly/regions.ts";
 import { createRollout } from "../../providers/fly/rollout.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
+import type { Transport } from "../../providers/wire.ts";
 import { simClock } from "../../test/sim/clock.ts";
 import { app, image } from "../../test/support/context.ts";
-import { inProcessAdapter } from "../../test/support/local-fly.ts";
+import { inProcess } from "../../test/support/local-fly.ts";
 import { noSecrets } from "../../test/support/no-secrets.ts";
 
 /** How Fly and the image behave. Milliseconds. */
@@ -82,10 +82,10 @@ export async function simulate(count: number, rollouts: readonly number[]): Prom
     quirks: { rateLimits: true },
   });
   const routing = watchRouting(local);
-  const adapter = late(inProcessAdapter(local.handle), clock);
+  const transport = late(inProcess(local.handle), clock);
   // As every run of the engine has it: a client and a gate of its own.
   const context = (): Context => ({
-    fly: new Fly({ endpoint: "http://local.fly", token, clock, random: () => 0.5, adapter }),
+    fly: new Fly({ endpoint: "http://local.fly", token, clock, random: () => 0.5, transport }),
     clock,
     rollout: createRollout(),
     ...noSecrets,
@@ -192,12 +192,12 @@ async function create(name: string, region: string, context: Context): Promise<P
 
 /** Every call takes its way there and back. */
 const late =
-  (adapter: AxiosAdapter, clock: Clock): AxiosAdapter =>
-  async (config) => {
+  (transport: Transport, clock: Clock): Transport =>
+  async (exchange) => {
     await sleep(clock, pace.latency / 2);
-    const response = await adapter(config);
+    const answer = await transport(exchange);
     await sleep(clock, pace.latency / 2);
-    return response;
+    return answer;
   };
 
 /** Looks at the fleet whenever a machine leaves or enters routing. */

@@ -1,11 +1,10 @@
 /**
  * One call to the Machines API: pacing, retry, redaction and the shape of errors are settled here, once for all calls.
  */
-import axios, { type AxiosAdapter, AxiosError, type AxiosInstance } from "axios";
 import type { z } from "zod";
 import type { Clock } from "../clock.ts";
 import { redact } from "../redact.ts";
-import { isLoopback, parseJson } from "../wire.ts";
+import { httpTransport, NoAnswer, parseJson, type Transport } from "../wire.ts";
 import { FlyError } from "./errors.ts";
 import { createPacer, type Pacer } from "./pace.ts";
 import { type Repeat, withRetry } from "./retry.ts";
@@ -18,8 +17,8 @@ export interface FlyOptions {
   clock: Clock;
   /** Jitter of retries. Default Math.random. */
   random?: () => number;
-  /** Another transport than HTTP, for tests. */
-  adapter?: AxiosAdapter;
+  /** Another road than HTTP, for tests. */
+  transport?: Transport;
 }
 
 export const defaultEndpoint = "https://api.machines.dev";
@@ -42,32 +41,22 @@ export interface Call<T> {
 
 export class FlyHttp {
   readonly endpoint: string;
-  readonly #http: AxiosInstance;
+  readonly #transport: Transport;
+  readonly #authorization: string;
   readonly #pacer: Pacer;
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #secrets: string[];
 
-  constructor({ endpoint = defaultEndpoint, token, clock, random = Math.random, adapter }: FlyOptions) {
+  constructor({ endpoint = defaultEndpoint, token, clock, random = Math.random, transport }: FlyOptions) {
     const bare = stripScheme(token);
     this.endpoint = endpoint.replace(/\/+$/, "");
     this.#clock = clock;
     this.#random = random;
     this.#pacer = createPacer(clock);
     this.#secrets = [token, bare, ...bare.split(",")];
-    this.#http = axios.create({
-      baseURL: `${this.endpoint}/v1`,
-      headers: { Authorization: authorization(bare), "User-Agent": "fly-pops" },
-      // Every status is an answer; `call` decides.
-      validateStatus: () => true,
-      // A redirected POST would come out as a GET.
-      maxRedirects: 0,
-      responseType: "text",
-      transitional: { forcedJSONParsing: false },
-      transformResponse: (text: unknown) => text,
-      ...(isLoopback(this.endpoint) ? { proxy: false } : {}),
-      ...(adapter ? { adapter } : {}),
-    });
+    this.#authorization = authorization(bare);
+    this.#transport = transport ?? httpTransport();
   }
 
   call<T>(call: Call<T>): Promise<T> {
@@ -79,30 +68,28 @@ export class FlyHttp {
 
   async #send<T>(call: Call<T>): Promise<T> {
     const { operation } = call;
-    const answer = await this.#http
-      .request<string>({
-        method: call.method,
-        url: call.path,
-        params: call.query,
-        data: call.body === undefined ? undefined : JSON.stringify(call.body),
-        headers: {
-          ...(call.body === undefined ? {} : { "Content-Type": "application/json" }),
-          ...(call.nonce === undefined ? {} : { "fly-machine-lease-nonce": call.nonce }),
-        },
-        timeout: call.timeoutMs ?? 30_000,
-      })
-      .catch((error: unknown) => {
-        // Never the axios error itself, nor as a cause: it carries the token in its request.
-        throw new FlyError({
-          operation,
-          detail: this.#redact(noAnswer(error, this.endpoint)),
-          uncertain: mayHaveArrived(call, error),
-        });
+    const answer = await this.#transport({
+      method: call.method,
+      url: `${this.endpoint}/v1/${call.path}${queryOf(call.query)}`,
+      headers: {
+        Authorization: this.#authorization,
+        ...(call.body === undefined ? {} : { "Content-Type": "application/json" }),
+        ...(call.nonce === undefined ? {} : { "fly-machine-lease-nonce": call.nonce }),
+      },
+      body: call.body === undefined ? undefined : JSON.stringify(call.body),
+      timeoutMs: call.timeoutMs ?? 30_000,
+    }).catch((error: unknown) => {
+      if (!(error instanceof NoAnswer)) throw error;
+      throw new FlyError({
+        operation,
+        detail: this.#redact(whyNoAnswer(error, this.endpoint)),
+        uncertain: mayHaveArrived(call, error),
       });
+    });
     const requestId = header(answer.headers["fly-request-id"]);
-    const json = parseJson(answer.data);
+    const json = parseJson(answer.body);
     if (answer.status < 200 || answer.status > 299) {
-      const { detail, code } = told(json, answer.data);
+      const { detail, code } = told(json, answer.body);
       throw new FlyError({
         operation,
         status: answer.status,
@@ -143,8 +130,13 @@ export function stripScheme(token: string): string {
 const authorization = (bare: string): string =>
   /(?:^|,)\s*fm(?:1[ra]|2)_/.test(bare) ? `FlyV1 ${bare}` : `Bearer ${bare}`;
 
-function noAnswer(error: unknown, endpoint: string): string {
-  const code = error instanceof AxiosError ? error.code : undefined;
+function queryOf(query: Call<unknown>["query"] = {}): string {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) search.append(name, String(value));
+  return search.size === 0 ? "" : `?${search}`;
+}
+
+function whyNoAnswer({ code, message }: NoAnswer, endpoint: string): string {
   switch (code) {
     case "ECONNREFUSED":
       return `nothing listens at ${endpoint} (ECONNREFUSED). Check fly:endpoint or FLY_API_HOSTNAME; for the local stack run: npm run local`;
@@ -155,15 +147,15 @@ function noAnswer(error: unknown, endpoint: string): string {
     case "ETIMEDOUT":
       return `it took too long (${code}) at ${endpoint}`;
     default:
-      return `${error instanceof Error ? error.message : String(error)}${code ? ` (${code})` : ""} at ${endpoint}`;
+      return `${message}${code ? ` (${code})` : ""} at ${endpoint}`;
   }
 }
 
 /** A connection that never came to be carried nothing. */
 const neverSent = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);
 
-const mayHaveArrived = (call: { method: string }, error: unknown): boolean =>
-  call.method !== "GET" && !(error instanceof AxiosError && error.code !== undefined && neverSent.has(error.code));
+const mayHaveArrived = (call: { method: string }, { code }: NoAnswer): boolean =>
+  call.method !== "GET" && !(code !== undefined && neverSent.has(code));
 
 const header = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
 

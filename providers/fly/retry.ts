@@ -1,4 +1,5 @@
-import { type Clock, sleep } from "../clock.ts";
+import type { Clock } from "../clock.ts";
+import { withPatience } from "../retry.ts";
 import { FlyError } from "./errors.ts";
 
 /**
@@ -13,24 +14,24 @@ const patienceMs = 60_000;
 
 const passing = new Set([429, 502, 503, 504]);
 
-/** Runs `send` until it succeeds, may not be repeated, or patience ends. The only place that repeats a call. */
-export async function withRetry<T>(
+/** As often as Fly's answers allow. */
+export const withRetry = <T>(
   repeat: Repeat,
   { clock, random }: { clock: Clock; random: () => number },
   send: () => Promise<T>,
-): Promise<T> {
-  const until = clock.now() + patienceMs;
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await send();
-    } catch (error) {
-      if (!(error instanceof FlyError) || attempt === tries || !mayRepeat(repeat, error)) throw error;
-      const pause = retryAfterMs(error, clock.now()) ?? backoffMs(attempt, random);
-      if (clock.now() + pause > until) throw error;
-      await sleep(clock, pause);
-    }
-  }
-}
+): Promise<T> =>
+  withPatience(
+    {
+      clock,
+      tries,
+      patienceMs,
+      pauseMs: (error, attempt) =>
+        error instanceof FlyError && mayRepeat(repeat, error)
+          ? (retryAfterMs(error, clock.now()) ?? backoffMs(attempt, random))
+          : undefined,
+    },
+    send,
+  );
 
 function mayRepeat(repeat: Repeat, error: FlyError): boolean {
   // A host that takes no deploys says 503 too, but says it for minutes: no use to hammer it.

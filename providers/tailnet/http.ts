@@ -1,10 +1,9 @@
 /** One call to a control server's API: patience, repetition, redaction and the shape of errors, once for all drivers. */
-import { Agent } from "node:https";
-import axios, { AxiosError } from "axios";
 import { z } from "zod";
-import { type Clock, sleep } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import { redact } from "../redact.ts";
-import { isLoopback, parseJson } from "../wire.ts";
+import { withPatience } from "../retry.ts";
+import { httpTransport, NoAnswer, parseJson } from "../wire.ts";
 import { TailnetError } from "./driver.ts";
 
 export interface Call<T> {
@@ -36,7 +35,7 @@ export type Api = <T>(call: Call<T>) => Promise<T>;
 
 const timeoutMs = 20_000;
 const tries = 3;
-const pauseMs = 1_000;
+const firstPauseMs = 1_000;
 const passing = new Set([429, 502, 503, 504]);
 
 /**
@@ -44,39 +43,26 @@ const passing = new Set([429, 502, 503, 504]);
  */
 export function createApi({ server, ca, clock, secrets }: ApiOptions): Api {
   const base = server.replace(/\/+$/, "");
-  const http = axios.create({
-    baseURL: base,
-    headers: { "User-Agent": "fly-pops" },
-    timeout: timeoutMs,
-    validateStatus: () => true,
-    maxRedirects: 0,
-    maxContentLength: 16 << 20,
-    responseType: "text",
-    transitional: { forcedJSONParsing: false },
-    transformResponse: (text: unknown) => text,
-    ...(ca === undefined ? {} : { httpsAgent: new Agent({ ca }) }),
-    ...(isLoopback(base) ? { proxy: false as const } : {}),
-  });
+  const transport = httpTransport({ ca });
 
   async function once<T>({ operation, method, path, body, authorization, answer }: Call<T>): Promise<T> {
     const isForm = body instanceof URLSearchParams;
-    const response = await http
-      .request<string>({
-        method,
-        url: path,
-        data: body === undefined ? undefined : isForm ? body.toString() : JSON.stringify(body),
-        headers: {
-          ...(body === undefined
-            ? {}
-            : { "Content-Type": isForm ? "application/x-www-form-urlencoded" : "application/json" }),
-          ...(authorization === undefined ? {} : { Authorization: authorization }),
-        },
-      })
-      .catch((error: unknown) => {
-        // Never the axios error itself: it carries the credential in its request.
-        throw new TailnetError(redact(`${operation}: ${noAnswer(error, base)}`, secrets), undefined, true);
-      });
-    const json = parseJson(response.data);
+    const response = await transport({
+      method,
+      url: base + path,
+      body: body === undefined ? undefined : isForm ? body.toString() : JSON.stringify(body),
+      headers: {
+        ...(body === undefined
+          ? {}
+          : { "Content-Type": isForm ? "application/x-www-form-urlencoded" : "application/json" }),
+        ...(authorization === undefined ? {} : { Authorization: authorization }),
+      },
+      timeoutMs,
+    }).catch((error: unknown) => {
+      if (!(error instanceof NoAnswer)) throw error;
+      throw new TailnetError(redact(`${operation}: ${whyNoAnswer(error, base)}`, secrets), undefined, true);
+    });
+    const json = parseJson(response.body);
     if (response.status < 200 || response.status > 299) {
       const detail = redact(detailOf(json), secrets);
       throw new TailnetError(
@@ -91,17 +77,12 @@ export function createApi({ server, ca, clock, secrets }: ApiOptions): Api {
     throw new TailnetError(`${operation}: unexpected answer of ${base}, see ${where}`, response.status, true);
   }
 
-  return async (call) => {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await once(call);
-      } catch (error) {
-        const status = error instanceof TailnetError ? error.status : undefined;
-        if (attempt === tries || !(status === undefined || passing.has(status))) throw error;
-        await sleep(clock, pauseMs * attempt);
-      }
-    }
-  };
+  return (call) => withPatience({ clock, tries, pauseMs }, () => once(call));
+}
+
+function pauseMs(error: unknown, attempt: number): number | undefined {
+  if (!(error instanceof TailnetError)) return undefined;
+  return error.status === undefined || passing.has(error.status) ? firstPauseMs * attempt : undefined;
 }
 
 /** Certificate trouble has a name of its own in Node; who meets it needs to know which authorities were asked. */
@@ -114,8 +95,7 @@ const untrusted = new Set([
   "CERT_SIGNATURE_FAILURE",
 ]);
 
-function noAnswer(error: unknown, base: string): string {
-  const code = error instanceof AxiosError ? (error.code ?? "") : "";
+function whyNoAnswer({ code = "" }: NoAnswer, base: string): string {
   if (untrusted.has(code))
     return `${base} has a certificate of an authority that is not known here (${code}). Name its authorities in tailnet.ca`;
   if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID")

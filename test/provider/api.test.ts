@@ -58,7 +58,7 @@ test("a wait is pinned to its version", async () => {
   const { fly, received } = await flyOver(() => ({ body: { ok: true } }));
   await fly.waitMachine("a", "m1", { states: ["started", "failed"], version: "v2", seconds: 10 });
   expect(received.map(({ url }) => url)).toEqual([
-    "/v1/apps/a/machines/m1/wait?state=started,failed&version=v2&timeout=10",
+    "/v1/apps/a/machines/m1/wait?state=started%2Cfailed&version=v2&timeout=10",
   ]);
 });
 

@@ -1,7 +1,7 @@
-import axios from "axios";
 import { expect, test } from "vitest";
 import { sleep } from "../../providers/clock.ts";
-import { inProcessAdapter, localFly } from "../support/local-fly.ts";
+import { type Exchange, httpTransport } from "../../providers/wire.ts";
+import { inProcess, localFly } from "../support/local-fly.ts";
 import { virtualClock } from "../support/virtual-clock.ts";
 
 const minute = 60_000;
@@ -84,26 +84,24 @@ test("a long answer over many reads does not let time slip", async () => {
 });
 
 /** A day of an operator, with things going wrong; every answer and every time, as text. */
-async function transcript(seed: number, transport: "sockets" | "in process"): Promise<string[]> {
+async function transcript(seed: number, road: "sockets" | "in process"): Promise<string[]> {
   await using fly = await localFly({ seed, behaviour: { bootMs: 700 } });
   fly.runner.image("registry.example/pop:2", { exits: { afterMs: 300, exitCode: 1, times: 3 } });
   fly.runner.image("registry.example/pop:3", { pull: "fails" });
   fly.faults.add({ match: "GET machines/:id", nth: 3, fault: { kind: "slow", ms: 1500 } });
   fly.faults.add({ match: "POST volumes", nth: 2, fault: { kind: "status", status: 503 } });
-  const http = axios.create({
-    baseURL: `${fly.url}/v1`,
-    headers: { authorization: `Bearer ${fly.token}` },
-    validateStatus: () => true,
-    proxy: false,
-    responseType: "text",
-    transitional: { forcedJSONParsing: false },
-    ...(transport === "in process" ? { adapter: inProcessAdapter(fly.fly.handle, fly.clock) } : {}),
-  });
+  const transport = road === "in process" ? inProcess(fly.fly.handle, fly.clock) : httpTransport();
   const lines: string[] = [];
-  const call = async (method: string, url: string, data?: unknown) => {
-    const reply = await http.request({ method, url, data });
-    lines.push(`${fly.clock.now()} ${method} ${url} ${reply.status} ${reply.headers["fly-request-id"]} ${reply.data}`);
-    return JSON.parse(String(reply.data || "null"));
+  const call = async (method: Exchange["method"], path: string, data?: unknown) => {
+    const reply = await transport({
+      method,
+      url: `${fly.url}/v1${path}`,
+      headers: { authorization: `Bearer ${fly.token}` },
+      body: data === undefined ? undefined : JSON.stringify(data),
+      timeoutMs: 60_000,
+    });
+    lines.push(`${fly.clock.now()} ${method} ${path} ${reply.status} ${reply.headers["fly-request-id"]} ${reply.body}`);
+    return JSON.parse(reply.body || "null");
   };
   await call("POST", "/apps", { name: "edge", org_slug: "personal" });
   const volume = await call("POST", "/apps/edge/volumes", { name: "data", region: "ams" });

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "vitest";
 import { Fly } from "../../providers/fly/api.ts";
-import { inProcessAdapter, type LocalFlyUnderTest, localFly } from "../support/local-fly.ts";
+import { inProcess, type LocalFlyUnderTest, localFly } from "../support/local-fly.ts";
 
 let fly: LocalFlyUnderTest;
 afterEach(() => fly.close());
@@ -205,11 +205,11 @@ test("our client speaks to the rules without sockets just as it does over them",
   await begin();
   const { token, clock, url } = fly;
   const overHttp = new Fly({ endpoint: url, token, clock });
-  const inProcess = new Fly({ endpoint: url, token, clock, adapter: inProcessAdapter(fly.fly.handle, clock) });
+  const withoutSockets = new Fly({ endpoint: url, token, clock, transport: inProcess(fly.fly.handle, clock) });
   const { id } = await fly.machine({ name: "cdg-1" });
-  expect(await inProcess.getMachine("edge", id)).toEqual(await overHttp.getMachine("edge", id));
+  expect(await withoutSockets.getMachine("edge", id)).toEqual(await overHttp.getMachine("edge", id));
   fly.faults.add({ match: "GET machines/:id", times: 1, fault: "drop request" });
   // An idempotent read is tried again after a lost connection, on both roads.
-  expect((await inProcess.getMachine("edge", id)).id).toBe(id);
+  expect((await withoutSockets.getMachine("edge", id)).id).toBe(id);
   expect(fly.calls("GET", "machines/:id")).toBeGreaterThanOrEqual(4);
 });

@@ -3,8 +3,6 @@
  * gate and its own view of the clock. Killed, nothing in it ever goes on: no timer fires, no answer arrives. What it had sent may still take effect.
  */
 import type * as pulumi from "@pulumi/pulumi";
-import { type AxiosAdapter, AxiosError, AxiosHeaders } from "axios";
-import { Dropped } from "../../local/fly/errors.ts";
 import type { ApiRequest, ApiResponse } from "../../local/fly/request.ts";
 import type { Clock } from "../../providers/clock.ts";
 import { addressHandler } from "../../providers/fly/address.ts";
@@ -17,7 +15,8 @@ import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
 import { createProvider } from "../../providers/host.ts";
 import type { Kind } from "../../providers/resource.ts";
-import { toRequest } from "../support/local-fly.ts";
+import { NoAnswer, type Transport } from "../../providers/wire.ts";
+import { noAnswerIfDropped, toRequest } from "../support/local-fly.ts";
 import { noSecrets } from "../support/no-secrets.ts";
 import type { Dice } from "./dice.ts";
 
@@ -57,16 +56,15 @@ export function createHost(network: Network, client: (options: FlyOptions) => Fl
       }),
   };
 
-  const adapter: AxiosAdapter = (config) =>
+  const transport: Transport = (exchange) =>
     new Promise((resolve, reject) => {
       if (!alive) return;
-      const request = toRequest(config);
+      const request = toRequest(exchange);
       network.onSent(request);
-      const { timeout = 0 } = config;
-      const cancel =
-        timeout > 0
-          ? own.after(timeout, () => reject(new AxiosError(`timeout of ${timeout}ms exceeded`, "ECONNABORTED", config)))
-          : () => {};
+      const { timeoutMs } = exchange;
+      const cancel = own.after(timeoutMs, () =>
+        reject(new NoAnswer(`timeout of ${timeoutMs}ms exceeded`, "ECONNABORTED")),
+      );
       // Sent from a process that dies meanwhile, a request may be lost in its socket's buffer.
       const lostWithSender = dice.chance(0.5);
       clock.after(dice.int(2, 60), () => {
@@ -76,27 +74,20 @@ export function createHost(network: Network, client: (options: FlyOptions) => Fl
             network.onAnswered(request, reply.status, reply.body);
             own.after(dice.int(2, 60), () => {
               cancel();
-              resolve({
-                data: reply.body,
-                status: reply.status,
-                statusText: "",
-                headers: new AxiosHeaders(reply.headers),
-                config,
-              });
+              resolve(reply);
             });
           },
           (error: unknown) => {
             network.onAnswered(request, 0, "");
             cancel();
-            if (alive)
-              reject(error instanceof Dropped ? new AxiosError("socket hang up", "ECONNRESET", config) : error);
+            if (alive) reject(noAnswerIfDropped(error));
           },
         );
       });
     });
 
   const context: Context = {
-    fly: client({ token: network.token, clock: own, random: dice.random, adapter }),
+    fly: client({ token: network.token, clock: own, random: dice.random, transport }),
     clock: own,
     rollout: createRollout(),
     ...noSecrets,

@@ -2,23 +2,18 @@
  * Local Fly for tests: the real server over real loopback HTTP, machines as rows, time as a virtual clock. Give `clock` to the code under
  * test as well, and nothing ever sleeps.
  */
-import axios, {
-  type AxiosAdapter,
-  AxiosError,
-  AxiosHeaders,
-  type AxiosResponse,
-  type InternalAxiosRequestConfig,
-} from "axios";
+import axios from "axios";
 import { createLocalFly, type LocalFly, type LocalFlyOptions } from "../../local/fly/create.ts";
 import { Dropped } from "../../local/fly/errors.ts";
 import type { Fault, FaultWord } from "../../local/fly/faults.ts";
 import { serve } from "../../local/fly/http.ts";
 import type { Quirks } from "../../local/fly/quirks.ts";
 import { seeded } from "../../local/fly/random.ts";
-import type { ApiRequest, ApiResponse } from "../../local/fly/request.ts";
+import type { ApiRequest } from "../../local/fly/request.ts";
 import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
 import { memoryStore, type Store } from "../../local/fly/store.ts";
 import type { MachineRow, VolumeRow, World } from "../../local/fly/world.ts";
+import { type Exchange, NoAnswer, type Transport } from "../../providers/wire.ts";
 import { wrongAnswers } from "./openapi/check.ts";
 import { type VirtualClock, virtualClock } from "./virtual-clock.ts";
 
@@ -171,50 +166,27 @@ async function timed<T>(clock: VirtualClock, work: () => Promise<T>, how = { tra
   }
 }
 
-/** An axios transport that calls the rules themselves: no sockets. `clock`: a virtual one that should pass while calls wait. */
-export function inProcessAdapter(handle: LocalFly["handle"], clock?: VirtualClock): AxiosAdapter {
-  return async (config) => {
-    const work = () => handle(toRequest(config));
+/** A road to the rules themselves: no sockets. `clock`: a virtual one that should pass while calls wait. */
+export function inProcess(handle: LocalFly["handle"], clock?: VirtualClock): Transport {
+  return async (exchange) => {
+    const work = () => handle(toRequest(exchange));
     try {
-      return settle(config, await (clock ? timed(clock, work) : work()));
+      return await (clock ? timed(clock, work) : work());
     } catch (error) {
-      if (error instanceof Dropped) throw new AxiosError("socket hang up", "ECONNRESET", config);
-      throw error;
+      throw noAnswerIfDropped(error);
     }
   };
 }
 
-/**
- * What would go over the wire. Not axios.getUri: it merges the whole config once more, a tenth of the time of a simulation; the real thing is
- * what the tests over HTTP use.
- */
-export function toRequest({ baseURL = "", url = "", ...config }: InternalAxiosRequestConfig): ApiRequest {
-  const { pathname, searchParams } = new URL(`${baseURL}/${url.replace(/^\//, "")}`);
-  for (const [name, value] of Object.entries((config.params ?? {}) as Record<string, unknown>))
-    if (value !== undefined) searchParams.append(name, String(value));
-  const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(AxiosHeaders.from(config.headers).toJSON()))
-    headers[name.toLowerCase()] = String(value);
-  return {
-    method: (config.method ?? "get").toUpperCase(),
-    path: pathname,
-    query: searchParams,
-    headers,
-    body: config.data === undefined || config.data === null ? "" : String(config.data),
-  };
-}
+/** A connection that local Fly drops looks to its client like this. */
+export const noAnswerIfDropped = (error: unknown): unknown =>
+  error instanceof Dropped ? new NoAnswer("socket hang up", "ECONNRESET") : error;
 
-function settle(config: InternalAxiosRequestConfig, reply: ApiResponse): AxiosResponse {
-  const response: AxiosResponse = {
-    data: reply.body,
-    status: reply.status,
-    statusText: "",
-    headers: new AxiosHeaders(reply.headers),
-    config,
-  };
-  const valid = config.validateStatus?.(reply.status) ?? true;
-  if (valid) return response;
-  throw new AxiosError(`Request failed with status code ${reply.status}`, "ERR_BAD_RESPONSE", config, null, response);
+/** What local Fly's server makes of what goes over the wire. */
+export function toRequest({ method, url, headers, body = "" }: Exchange): ApiRequest {
+  const { pathname, searchParams } = new URL(url);
+  const inLowerCase = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+  return { method, path: pathname, query: searchParams, headers: inLowerCase, body };
 }
 
 function json(text: string): unknown {

@@ -8,7 +8,7 @@ import { Fly } from "../../../providers/fly/api.ts";
 import { createRollout } from "../../../providers/fly/rollout.ts";
 import type { Context } from "../../../providers/handler.ts";
 import { popExec } from "../identities.ts";
-import { inProcessAdapter } from "../local-fly.ts";
+import { inProcess } from "../local-fly.ts";
 import { noSecrets } from "../no-secrets.ts";
 import { type VirtualClock, virtualClock } from "../virtual-clock.ts";
 
@@ -35,7 +35,7 @@ export async function faultWorld(): Promise<FaultWorld> {
     store: memoryStore(),
     token,
   });
-  const adapter = inProcessAdapter(fly.handle, clock);
+  const transport = inProcess(fly.handle, clock);
   const lines: string[] = [];
   return {
     fly,
@@ -43,7 +43,7 @@ export async function faultWorld(): Promise<FaultWorld> {
     clock,
     lines,
     context: () => ({
-      fly: new Fly({ endpoint: "http://local.fly", token, clock, random: () => 0.5, adapter }),
+      fly: new Fly({ endpoint: "http://local.fly", token, clock, random: () => 0.5, transport }),
       clock,
       rollout: createRollout(),
       ...noSecrets,
