@@ -1,25 +1,50 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 /**
  * One project a folder of test/, so that `npm run test:fast` can leave out what needs Docker. Patience is for a machine without any cache, where
  * images are compiled from nothing.
  */
-const project = (name: string, timeout: number) => ({
-  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout: timeout, hookTimeout: timeout },
+const project = (name: string, timeout: number, group: Group) => ({
+  test: {
+    name,
+    include: [`test/${name}/**/*.test.ts`],
+    testTimeout: timeout,
+    hookTimeout: timeout,
+    sequence: { groupOrder: group.order },
+    maxWorkers: group.maxWorkers,
+  },
 });
+
+/** Projects that run side by side; groups run one after another. */
+interface Group {
+  order: number;
+  /** Files at once. */
+  maxWorkers: number;
+}
+
+const cores = availableParallelism();
+/** Computes. */
+const quick = { order: 0, maxWorkers: cores };
+/** Takes all cores by itself. */
+const simulation = { order: 1, maxWorkers: 1 };
+/** Waits for the CLI, for containers and for certificates as much as it computes. */
+const real = { order: 2, maxWorkers: Math.max(2, Math.floor(cores / 2)) };
+/** Load and patience are measured: nothing beside it. */
+const alone = { order: 3, maxWorkers: 1 };
 
 export default defineConfig({
   test: {
     projects: [
-      project("unit", 10_000),
-      project("provider", 20_000),
-      project("cli", 20_000),
-      project("sim", 180_000),
-      project("engine", 180_000),
-      project("image", 1_800_000),
-      project("e2e", 1_800_000),
+      project("unit", 10_000, quick),
+      project("provider", 20_000, quick),
+      project("cli", 20_000, quick),
+      project("sim", 180_000, simulation),
+      project("engine", 180_000, real),
+      project("image", 1_800_000, real),
+      project("e2e", 1_800_000, real),
       // Minutes of load and waiting: npm run soak.
-      project("soak", 1_800_000),
+      project("soak", 1_800_000, alone),
     ],
   },
 });

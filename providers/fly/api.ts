@@ -411,6 +411,8 @@ export class Fly {
       nonce,
       repeat,
       answer: Ok,
+      // Long, and past the patience for repetitions: a cordon that is given up and sent again may land after our uncordon.
+      timeoutMs: 90_000,
     });
   }
 }

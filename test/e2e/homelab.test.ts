@@ -1,8 +1,9 @@
+import { execFileSync } from "node:child_process";
 import { X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { appendFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fetchPage } from "../../local/fetch-page.ts";
 import { type Checkout, checkout } from "../support/checkout.ts";
 import { home, pop, rootsOf, servedCertificate, within } from "../support/home.ts";
@@ -16,6 +17,10 @@ const host = "www.example.test";
 
 beforeAll(async () => {
   it = await checkout();
+  for (const name of ["operator", "stranger"])
+    execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(it.dir, name)]);
+  const authorizedKeys = JSON.stringify([it.read("operator.pub").trim()]);
+  appendFileSync(join(it.dir, "Pulumi.local.yaml"), `  fly-pops:ssh: {authorizedKeys: ${authorizedKeys}}\n`);
   const { code, output } = await it.run();
   expect(code, output).toBe(0);
 });
@@ -70,6 +75,33 @@ test("the origin is to be had in the tailnet, by PoPs alone", async () => {
   await reaches(address.trim(), 8080);
   // Not all of the home's node either: what the tailnet's policy does not name is shut.
   await expect(reaches(address.trim(), 8443)).rejects.toThrow();
+});
+
+describe("ssh to a PoP, from a node of the tailnet", () => {
+  /** `to`: the PoP that really answers. */
+  const ssh = async (name: string, { key = "operator", to = name } = {}) => {
+    const { container } = await home(it);
+    const road = `ProxyCommand=docker exec -i ${container.id} tailscale --socket=/run/tailscaled.sock nc pop-${to} %p`;
+    const identity = [`IdentityFile=${join(it.dir, key)}`, "IdentitiesOnly=yes", "BatchMode=yes"];
+    const options = [road, ...identity].flatMap((option) => ["-o", option]);
+    return it.flyPops(["ssh", ...options, name, "--", "cat /etc/resolv.conf >/dev/null && hostname; exit 7"]);
+  };
+
+  test("its key is the one the stack knows, and the program's exit code is ours", async () => {
+    expect(await ssh("cdg-1")).toMatchObject({ code: 7, out: "cdg-1\n" });
+  });
+
+  test("somebody else's key does not open it", async () => {
+    const { code, out, err } = await ssh("cdg-1", { key: "stranger" });
+    expect({ code, out }).toEqual({ code: 255, out: "" });
+    expect(err).toContain("Permission denied (publickey)");
+  });
+
+  test("a PoP that answers in another's name is not spoken to", async () => {
+    const { code, out, err } = await ssh("cdg-1", { to: "ewr-1" });
+    expect({ code, out }).toEqual({ code: 255, out: "" });
+    expect(err).toContain("Host key verification failed");
+  });
 });
 
 test("a certificate renewed under load is served within a minute, and no request fails", async () => {

@@ -137,12 +137,12 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
   function onStep(step: Step, phase: "begun" | "ended"): void {
     const pop = popOf(step.name);
     sim.note(() => `engine   ${step.operation} ${step.name} ${phase === "begun" ? "..." : (step.error ?? "done")}`);
+    if (phase === "ended" && step.operation === "create" && step.error !== undefined && !step.outs)
+      sim.unknownToState.add(pop ?? step.name);
     if (!pop) return;
     // A delete that ended half-way cannot tell the state what is left: Pulumi has no words for it.
     if (phase === "ended" && step.operation === "delete" && step.error !== undefined)
       disturb(sim, pop, { drift: true, rest: true });
-    if (phase === "ended" && step.operation === "create" && step.error !== undefined && !step.outs)
-      sim.unknownToState.add(pop);
     if (step.name !== machineOf(pop)) return;
     if (phase === "begun") {
       before.set(pop, beforeOf(sim, pop));
@@ -185,7 +185,7 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
       const pop = popOf(name);
       // A machine that was stopped to be deleted looks like one that somebody stopped.
       disturb(sim, pop ?? name, { drift: true, rest: state.pending.get(name) === "delete" });
-      if (pop && state.pending.get(name) === "create") sim.unknownToState.add(pop);
+      if (state.pending.get(name) === "create") sim.unknownToState.add(pop ?? name);
     }
   }
 

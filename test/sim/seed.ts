@@ -155,13 +155,16 @@ async function nothingToDo(sim: Sim): Promise<void> {
     );
 }
 
-/** What a cut-off create left of PoPs that the stack has given up since: nobody but their owner can know, so the owner takes them away. */
+/** What a cut-off create left of PoPs and addresses that the stack has given up since: nobody but their owner can know, so the owner takes them away. */
 async function sweep(sim: Sim): Promise<void> {
-  const wanted = new Set(sim.stack.pops.map((it) => it.name));
+  const wanted = new Set<string>([...sim.stack.pops.map((it) => it.name), ...sim.stack.addresses]);
   const lost = [...sim.unknownToState].filter((name) => !wanted.has(name));
   for (const name of lost)
     if (!sim.state.resources.has(machineOf(name)))
       for (const { id } of liveMachines(sim, name)) await del(sim, `machines/${id}?force=true`);
+  const ofLost = sim.world.addresses.filter(({ app, type }) => app === sim.stack.app && lost.includes(type));
+  for (const { type, ip } of ofLost)
+    if (!sim.state.resources.has(type)) await del(sim, `ip_assignments/${encodeURIComponent(ip)}`);
   await sim.clock.pass(sim.quirks.boundMs + 10_000);
   for (const name of lost)
     if (!sim.state.resources.has(volumeOf(name)))

@@ -44,7 +44,7 @@ export interface Sim {
   /** False while nothing behind the PoPs answers, so that no check of any version passes. */
   originUp: boolean;
   disturbed: Map<string, Disturbance>;
-  /** PoPs whose machine or volume may exist without the state knowing: a create that was cut off, or ended without a word of what it made. */
+  /** PoPs whose machine or volume, and types of addresses that, may exist without the state knowing: a create that was cut off, or ended without a word of what it made. */
   unknownToState: Set<string>;
   /** When a host of ours last called for a machine, by its id. */
   calledAt: Map<string, number>;
