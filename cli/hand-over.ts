@@ -14,3 +14,7 @@ export function handOver(world: World, program: string, args: string[]): Promise
     child.once("close", (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : os.signals[signal])));
   });
 }
+
+/** A word as a shell reads it. */
+export const quoted = (word: string): string =>
+  /^[\w./:=@%-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;

@@ -95,7 +95,10 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
       const { console } = await import("./commands/console.ts");
       ended(await console(world, await open(options), pop, words(command)));
     });
-  onStack("ssh", "OpenSSH over the tailnet, the host key verified from the stack's outputs")
+  onStack(
+    "ssh",
+    "OpenSSH over the tailnet (locally by way of the homelab), the host key verified from the stack's outputs",
+  )
     .argument("<pop>", "PoP, e.g. cdg-1")
     .argument("[command...]", "program and its arguments, best behind --; a shell when left out")
     .option("-o, --option <option>", "an option of ssh, e.g. ProxyJump=host; may be given more than once", each, [])

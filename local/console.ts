@@ -1,6 +1,6 @@
 /** A program of a container on this terminal, by the engine itself: the Machines API knows none that can be typed to. */
 import type { Duplex } from "node:stream";
-import { containersOf, labels, openDocker } from "./docker-engine.ts";
+import { containersOf, openDocker } from "./docker-engine.ts";
 import { stackLabel } from "./services.ts";
 
 export interface Terminal {
@@ -9,14 +9,14 @@ export interface Terminal {
   errors: NodeJS.WriteStream;
 }
 
-/** Ends with the exit code of the program. Undefined: the machine has no container. */
+/** Ends with the exit code of the program. Undefined: the stack has no running container with this label. */
 export async function consoleIn(
-  machineId: string,
+  label: string,
   command: string[],
   { input, output, errors }: Terminal,
 ): Promise<number | undefined> {
   const docker = openDocker();
-  const [found] = await containersOf(docker, stackLabel, `${labels.machine}=${machineId}`);
+  const [found] = await containersOf(docker, stackLabel, label);
   if (!found) return undefined;
   const tty = input.isTTY === true && output.isTTY === true;
   const exec = await docker.getContainer(found.Id).exec({

@@ -1,7 +1,8 @@
 /** `console`: a shell in a PoP. On Fly by flyctl, which brings the WireGuard tunnel it takes; in the local stack by the Docker engine. */
 import { consoleIn } from "../../local/console.ts";
+import { labels } from "../../local/docker-engine.ts";
 import { popOf, readFleet } from "../fleet.ts";
-import { handOver, onPath } from "../hand-over.ts";
+import { handOver, onPath, quoted } from "../hand-over.ts";
 import { isLocal, type Stack } from "../stack.ts";
 import { Refusal, type World } from "../world.ts";
 
@@ -14,7 +15,8 @@ export async function console(world: World, stack: Stack, name: string, command:
     );
   if (isLocal(world, stack.name)) {
     const terminal = { input: process.stdin, output: process.stdout, errors: process.stderr };
-    const code = await consoleIn(machine.id, command.length > 0 ? command : ["/bin/sh"], terminal);
+    const container = `${labels.machine}=${machine.id}`;
+    const code = await consoleIn(container, command.length > 0 ? command : ["/bin/sh"], terminal);
     if (code !== undefined) return code;
     throw new Refusal(`${name}: machine ${machine.id} has no container. Bring it back: npm run local`);
   }
@@ -23,9 +25,7 @@ export async function console(world: World, stack: Stack, name: string, command:
     throw new Refusal(
       `${name}: a console on Fly needs flyctl, and neither fly nor flyctl is on PATH. Install it (https://fly.io/docs/flyctl/install/), or do without: npx fly-pops exec ${name} -- COMMAND, npx fly-pops ssh ${name}`,
     );
+  // One string, which a shell in the PoP takes apart again.
   const asked = command.length > 0 ? ["--command", command.map(quoted).join(" ")] : [];
   return handOver(world, flyctl, ["ssh", "console", "--app", fleet.app, "--machine", machine.id, ...asked]);
 }
-
-/** flyctl takes one string, which a shell in the PoP takes apart again. */
-const quoted = (word: string): string => (/^[\w./:=@-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);

@@ -5,9 +5,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { handOver, onPath } from "../hand-over.ts";
+import { handOver, onPath, quoted } from "../hand-over.ts";
 import { askPulumi } from "../pulumi.ts";
-import type { Stack } from "../stack.ts";
+import { isLocal, type Stack } from "../stack.ts";
 import { Refusal, type World } from "../world.ts";
 
 export interface SshOptions {
@@ -54,7 +54,9 @@ export async function ssh(
       ...["UpdateHostKeys=no", "VerifyHostKeyDNS=no", "CheckHostIP=no", "HostKeyAlgorithms=ssh-ed25519"].flatMap(
         asOption,
       ),
+      // OpenSSH takes the first value of an option: the user's go before ours.
       ...option.flatMap(asOption),
+      ...(isLocal(world, stack.name) ? asOption(`ProxyCommand=${intoLocalTailnet}`) : []),
       "-l",
       "root",
       host,
@@ -64,6 +66,12 @@ export async function ssh(
     rmSync(folder, { recursive: true, force: true });
   }
 }
+
+const intoLocalTailnet = [
+  ...[process.execPath, join(import.meta.dirname, "..", "..", "local", "homelab", "ssh-proxy.ts")].map(quoted),
+  "%h",
+  "%p",
+].join(" ");
 
 const asOption = (text: string): string[] => ["-o", text];
 

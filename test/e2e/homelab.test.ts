@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { X509Certificate } from "node:crypto";
-import { appendFileSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -20,7 +20,7 @@ beforeAll(async () => {
   for (const name of ["operator", "stranger"])
     execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(it.dir, name)]);
   const authorizedKeys = JSON.stringify([it.read("operator.pub").trim()]);
-  appendFileSync(join(it.dir, "Pulumi.local.yaml"), `  fly-pops:ssh: {authorizedKeys: ${authorizedKeys}}\n`);
+  it.editStack("config:\n", `config:\n  fly-pops:ssh: {authorizedKeys: ${authorizedKeys}}\n`);
   const { code, output } = await it.run();
   expect(code, output).toBe(0);
 });
@@ -77,28 +77,28 @@ test("the origin is to be had in the tailnet, by PoPs alone", async () => {
   await expect(reaches(address.trim(), 8443)).rejects.toThrow();
 });
 
-describe("ssh to a PoP, from a node of the tailnet", () => {
-  /** `to`: the PoP that really answers. */
-  const ssh = async (name: string, { key = "operator", to = name } = {}) => {
-    const { container } = await home(it);
-    const road = `ProxyCommand=docker exec -i ${container.id} tailscale --socket=/run/tailscaled.sock nc pop-${to} %p`;
-    const identity = [`IdentityFile=${join(it.dir, key)}`, "IdentitiesOnly=yes", "BatchMode=yes"];
-    const options = [road, ...identity].flatMap((option) => ["-o", option]);
-    return it.flyPops(["ssh", ...options, name, "--", "cat /etc/resolv.conf >/dev/null && hostname; exit 7"]);
+describe("ssh to a PoP, over the tailnet by way of the homelab", () => {
+  const ssh = async (name: string, key: string, options: string[] = []) => {
+    const all = [`IdentityFile=${join(it.dir, key)}`, "IdentitiesOnly=yes", "BatchMode=yes", ...options];
+    return it.flyPops(["ssh", ...all.flatMap((option) => ["-o", option]), name, "--", "hostname; exit 7"]);
   };
 
   test("its key is the one the stack knows, and the program's exit code is ours", async () => {
-    expect(await ssh("cdg-1")).toMatchObject({ code: 7, out: "cdg-1\n" });
+    const { machines } = await it.status();
+    const id = machines.find(({ name }) => name === "ewr-1")?.id;
+    expect(await ssh("ewr-1", "operator")).toMatchObject({ code: 7, out: `${id}\n` });
   });
 
   test("somebody else's key does not open it", async () => {
-    const { code, out, err } = await ssh("cdg-1", { key: "stranger" });
+    const { code, out, err } = await ssh("cdg-1", "stranger");
     expect({ code, out }).toEqual({ code: 255, out: "" });
     expect(err).toContain("Permission denied (publickey)");
   });
 
   test("a PoP that answers in another's name is not spoken to", async () => {
-    const { code, out, err } = await ssh("cdg-1", { to: "ewr-1" });
+    const { code, out, err } = await ssh("cdg-1", "operator", [
+      "ProxyCommand=node local/homelab/ssh-proxy.ts pop-ewr-1 %p",
+    ]);
     expect({ code, out }).toEqual({ code: 255, out: "" });
     expect(err).toContain("Host key verification failed");
   });

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Fleet, fleet, foreignImage, refusesImage, warm } from "../support/fleet.ts";
+import type { Checkout } from "../support/checkout.ts";
+import { fleet, foreignImage, refusesImage, warm } from "../support/fleet.ts";
 import { freshLoad, keptLoad } from "../support/load.ts";
 
 // Each test leaves the fleet serving.
-let it: Fleet;
+let it: Checkout;
 
 beforeAll(async () => {
   it = await fleet();

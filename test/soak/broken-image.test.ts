@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, test } from "vitest";
-import { type Fleet, fleet, foreignImage, refusesImage, repositoryOf } from "../support/fleet.ts";
+import type { Checkout } from "../support/checkout.ts";
+import { fleet, foreignImage, refusesImage, repositoryOf } from "../support/fleet.ts";
 
 // The image that crashes at boot is in test/e2e; these two wait for their deadline.
-let it: Fleet;
+let it: Checkout;
 
 beforeAll(async () => {
   it = await fleet();

@@ -1,6 +1,6 @@
 /** A checkout of its own for tests of `npm run local`: the working tree's files, its node_modules linked, other ports, its own .cache. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
@@ -30,6 +30,8 @@ export interface Checkout {
   /** `fly-pops` with these arguments; `input` is what it reads. */
   flyPops(args: string[], input?: string): Promise<{ code: number | null; out: string; err: string }>;
   read(path: string): string;
+  /** Replaces text in Pulumi.local.yaml; throws when it is not there. */
+  editStack(from: string, to: string): void;
   remove(): void;
 }
 
@@ -61,6 +63,7 @@ export async function checkout(): Promise<Checkout> {
     return watch(child);
   };
   const run = (...args: string[]) => start(...args).ended;
+  const stackFile = join(dir, "Pulumi.local.yaml");
   return {
     dir,
     start,
@@ -83,6 +86,11 @@ export async function checkout(): Promise<Checkout> {
       return new Promise((resolve) => child.once("close", (code) => resolve({ code, ...said })));
     },
     read: (path) => readFileSync(join(dir, path), "utf8"),
+    editStack(from, to) {
+      const text = readFileSync(stackFile, "utf8");
+      if (!text.includes(from)) throw new Error(`not in ${stackFile}: ${from}`);
+      writeFileSync(stackFile, text.replace(from, to));
+    },
     remove: () => rmSync(dir, { recursive: true, force: true }),
   };
 }

@@ -1,56 +1,48 @@
 /** A stack of three PoPs of the real image on a checkout of its own, and images that must not replace it. */
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { expect } from "vitest";
 import { openDocker } from "../../local/docker-engine.ts";
 import { fetchPage } from "../../local/fetch-page.ts";
 import { appName } from "../../local/stack-file.ts";
 import { tinyImage } from "../e2e/docker.ts";
 import { type Checkout, checkout } from "./checkout.ts";
-import { flyOf } from "./home.ts";
-
-export interface Fleet extends Checkout {
-  editStack(from: string, to: string): void;
-}
+import { flyOf, within } from "./home.ts";
 
 const docker = openDocker();
 
 /** Up and serving. `down` and `remove` are the caller's. */
-export async function fleet(): Promise<Fleet> {
+export async function fleet(): Promise<Checkout> {
   const it = await checkout();
-  const editStack = (from: string, to: string) => {
-    const path = join(it.dir, "Pulumi.local.yaml");
-    const text = readFileSync(path, "utf8");
-    expect(text).toContain(from);
-    writeFileSync(path, text.replace(from, to));
-  };
-  editStack("    ewr: {}\n", "    ewr: {}\n    fra: {}\n");
-  editStack("{drain: 0}", "{drain: 0, timeout: 20s}");
+  it.editStack("    ewr: {}\n", "    ewr: {}\n    fra: {}\n");
+  it.editStack("{drain: 0}", "{drain: 0, timeout: 20s}");
   const { code, output } = await it.run();
   expect(code, output).toBe(0);
-  return { ...it, editStack };
+  return it;
 }
 
-/** Has every PoP fetch the page once: one that was never the nearest has nothing in its cache, and after a boot its tailnet comes later than its nginx. */
-export async function warm(it: Fleet): Promise<void> {
+/** Has every PoP fetch the page: one that was never the nearest has nothing in its cache, and after a boot its tailnet comes later than its nginx. */
+export async function warm(it: Checkout): Promise<void> {
   const { edge, machines } = await it.status();
   const [app, fly] = await Promise.all([appName(), flyOf(it)]);
   for (const { name, id } of machines) {
     const others = machines.filter((other) => other.id !== id);
     await Promise.all(others.map((other) => fly.cordonMachine(app, other.id)));
-    expect(await fetchPage(edge.https, "www.example.test")).toMatchObject({ status: 200, pop: name });
+    await within(
+      60,
+      () => fetchPage(edge.https, "www.example.test"),
+      ({ status, pop }) => status === 200 && pop === name,
+    );
     await Promise.all(others.map((other) => fly.uncordonMachine(app, other.id)));
   }
 }
 
 /** The repository the stack's own image lies in. */
-export async function repositoryOf(it: Fleet): Promise<string> {
+export async function repositoryOf(it: Checkout): Promise<string> {
   const { machines } = await it.status();
   return (machines[0]?.image ?? "").split("@")[0] ?? "";
 }
 
 /** Pushes an image that is not one of ours to the stack's registry, and names it by digest. */
-export async function foreignImage(it: Fleet, name: string, command: string): Promise<string> {
+export async function foreignImage(it: Checkout, name: string, command: string): Promise<string> {
   const repository = await repositoryOf(it);
   const container = await docker.createContainer({ Image: await tinyImage(), Cmd: [command] });
   await container.commit({ repo: repository, tag: name });
@@ -68,7 +60,7 @@ export async function foreignImage(it: Fleet, name: string, command: string): Pr
 }
 
 /** Deploys an image that is no good: the run fails with the reason, the old version serves everywhere, and without it all is well again. */
-export async function refusesImage(it: Fleet, imageRef: string, reason: RegExp): Promise<void> {
+export async function refusesImage(it: Checkout, imageRef: string, reason: RegExp): Promise<void> {
   const before = await it.status();
   it.editStack("config:\n", `config:\n  fly-pops:imageRef: ${imageRef}\n`);
   const { code, output } = await it.run();

@@ -1,0 +1,13 @@
+/** ssh's ProxyCommand into the local stack's tailnet: this machine is no node of it, the homelab is. Arguments: name of a node, port. */
+import { consoleIn } from "../console.ts";
+import { labels } from "../docker-engine.ts";
+import { role } from "./homelab.ts";
+
+const terminal = { input: process.stdin, output: process.stdout, errors: process.stderr };
+const code = await consoleIn(
+  `${labels.role}=${role}`,
+  ["/usr/libexec/home/connect", ...process.argv.slice(2)],
+  terminal,
+);
+if (code === undefined) process.stderr.write("The homelab does not run. Start it: npm run local\n");
+process.exitCode = code ?? 1;
