@@ -259,6 +259,26 @@ func TestOneReadableKeyIsEnough(t *testing.T) {
 	it.mustRun()
 }
 
+// The operator's own keys may stand beside the PoP's: of a cloud, of GnuPG. None of them is known in the image, and none is needed.
+func TestKeysOfOtherKindsAreNotInTheWay(t *testing.T) {
+	it := newPop(t)
+	at := `created_at: "2026-11-24T12:00:00Z"`
+	data, sealed, found := strings.Cut(it.read("secrets.yaml"), "\nsops:\n")
+	if !found {
+		t.Fatal("no sops part")
+	}
+	write(t, it.path("secrets.yaml"), data+`
+sops:
+    kms: [{arn: "arn:aws:kms:eu-west-3:1:key/a", `+at+`, enc: AA==, aws_profile: ""}]
+    gcp_kms: [{resource_id: projects/a/locations/b/keyRings/c/cryptoKeys/d, `+at+`, enc: AA==}]
+    azure_kv: [{vault_url: "https://a.vault.azure.net", name: a, version: b, `+at+`, enc: AA==}]
+    hc_vault: [{vault_address: "https://vault.example", engine_path: sops, key_name: a, `+at+`, enc: AA==}]
+    pgp: [{fp: 85D77543B3D624B63CEA9E6DBC17301B491B3F21, `+at+`, enc: AA==}]
+`+sealed, 0o600)
+	it.manifest(usual)
+	it.mustRun()
+}
+
 // Each fault: the generation before stays, health is told why, no secret is in what is said.
 func TestFaultsLeaveTheLastGeneration(t *testing.T) {
 	replace := func(from, to string) func(*pop) {
