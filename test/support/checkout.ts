@@ -55,6 +55,8 @@ export async function checkout(): Promise<Checkout> {
       env: {
         ...process.env,
         PATH: [join(root, "node_modules", ".bin"), process.env.PATH, broughtFolder].join(delimiter),
+        // Most of what is compiled is node_modules, which all checkouts share.
+        NODE_COMPILE_CACHE: join(root, ".cache", "node"),
       },
       // A group of its own, so that an interrupt reaches the CLI below it as it does from a terminal.
       detached: true,

@@ -1,36 +1,16 @@
 /** A real headscale for one test file: its API alone, in a folder of its own. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { createWriteStream, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
-import { extract } from "tar-stream";
 import { stringify } from "yaml";
 import { openDocker } from "../../local/docker-engine.ts";
 import { homelabImage } from "../../local/homelab/image.ts";
+import { programOf } from "./program.ts";
 
 const run = promisify(execFile);
-
-/** The program, out of the homelab's image: of the version the local stack has, and built once for both. A static one, so it runs here. */
-async function programIn(folder: string): Promise<string> {
-  const docker = openDocker();
-  const container = await docker.createContainer({
-    Image: await homelabImage({ docker, target: "headscale", log: () => {} }),
-  });
-  const program = join(folder, "headscale");
-  try {
-    const unpacked = extract();
-    unpacked.on("entry", (_, stream, next) => {
-      pipeline(stream, createWriteStream(program, { mode: 0o755 })).then(() => next(), next);
-    });
-    await pipeline(await container.getArchive({ path: "/out/usr/bin/headscale" }), unpacked);
-  } finally {
-    await container.remove();
-  }
-  return program;
-}
 
 export interface Headscale extends AsyncDisposable {
   url: string;
@@ -42,7 +22,9 @@ export interface Headscale extends AsyncDisposable {
 
 export async function startHeadscale(): Promise<Headscale> {
   const folder = mkdtempSync(join(tmpdir(), "fly-pops-headscale-"));
-  const program = await programIn(folder);
+  // Of the version the local stack has, and built once for both.
+  const image = await homelabImage({ docker: openDocker(), target: "headscale", log: () => {} });
+  const program = await programOf(image, "/out/usr/bin/headscale", folder);
   const [port, metrics, grpc, stun] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
   const url = `http://127.0.0.1:${port}`;
   const config = join(folder, "config.yaml");

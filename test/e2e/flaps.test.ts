@@ -1,0 +1,45 @@
+/** Local Fly in front of a client that is not ours: fly-go's flaps, which flyctl and Fly's own Terraform provider are made of. */
+import { execFile } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openDocker } from "../../local/docker-engine.ts";
+import { buildImage } from "../../local/docker-image.ts";
+import { localFly } from "../support/local-fly.ts";
+import { programOf } from "../support/program.ts";
+
+const here = "test/e2e/flaps";
+const root = join(import.meta.dirname, "..", "..");
+const folder = mkdtempSync(join(tmpdir(), "fly-pops-flaps-"));
+let program: string;
+
+beforeAll(async () => {
+  const image = await buildImage(openDocker(), {
+    tag: "fly-pops-flaps:test",
+    context: root,
+    files: ["image/build/lists", ...readdirSync(join(root, here)).map((name) => `${here}/${name}`)],
+    dockerfile: `${here}/Dockerfile`,
+    log: () => {},
+  });
+  program = await programOf(image, "/flaps", folder);
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+test("fly-go's flaps leads an app, a volume and a machine through all they can be, and away again", async () => {
+  // Closing it fails when an answer was not as Fly's OpenAPI document has it.
+  const exec = (command: string[]) => ({ exitCode: 0, stdout: `${command.slice(1).join(" ")}\n`, stderr: "" });
+  await using it = await localFly({ behaviour: { exec } });
+  const env = { FLY_FLAPS_BASE_URL: it.url, FLY_API_TOKEN: it.token };
+  const { stdout } = await promisify(execFile)(program, { env });
+  expect(stdout.trim().split("\n").at(-1)).toBe("it is gone");
+  const { apps, machines, volumes } = it.world();
+  expect({ apps, machines, volumes }).toEqual({});
+});
+
+test("with a token that is not its own it is refused at once", async () => {
+  await using it = await localFly();
+  const env = { FLY_FLAPS_BASE_URL: it.url, FLY_API_TOKEN: "somebody-else's" };
+  await expect(promisify(execFile)(program, { env })).rejects.toThrow(/401|unauthorized/i);
+});
