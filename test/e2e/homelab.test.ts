@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fetchPage } from "../../local/fetch-page.ts";
-import { type Checkout, checkout } from "../support/checkout.ts";
+import { type Checkout, checkout, type Ran } from "../support/checkout.ts";
 import { home, pop, rootsOf, servedCertificate, within } from "../support/home.ts";
 import { hitsIn, hunt, secretsOf, told } from "../support/hunt.ts";
 import { load } from "../support/load.ts";
@@ -13,6 +13,7 @@ import { outages, survives } from "../support/outages.ts";
 
 // One stack, two PoPs; each test leaves it serving.
 let it: Checkout;
+let first: Ran;
 const host = "www.example.test";
 
 beforeAll(async () => {
@@ -21,8 +22,8 @@ beforeAll(async () => {
     execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", join(it.dir, name)]);
   const authorizedKeys = JSON.stringify([it.read("operator.pub").trim()]);
   it.editStack("config:\n", `config:\n  fly-pops:ssh: {authorizedKeys: ${authorizedKeys}}\n`);
-  const { code, output } = await it.run();
-  expect(code, output).toBe(0);
+  first = await it.run();
+  expect(first.code, first.output).toBe(0);
 });
 afterAll(async () => {
   await it?.run("down");
@@ -43,6 +44,12 @@ const healthOf = async (name: string) => {
   const text = await place.ask(["wget", "-q", "-O", "-", "http://127.0.0.1:1105/healthz"]);
   return JSON.parse(text) as { status: string; parts: Record<string, { status: string; reason?: string }> };
 };
+
+test("from nothing it ends in a page fetched, then cached, by the nearest PoP", () => {
+  expect(first.output).toMatch(
+    /HTTP 200 {2}MISS {2}from cdg-1 in \d+ ms\n {2}HTTP 200 {2}HIT {3}from cdg-1 in \d+ ms/,
+  );
+});
 
 test("every site has a certificate of the authority at home, and none other is taken", async () => {
   const status = await it.status();

@@ -24,15 +24,10 @@ afterAll(async () => {
 
 const ours = () => ({ filters: { label: [`${labels.stack}=${stack}`] } });
 const stackFile = () => join(it.dir, "Pulumi.local.yaml");
-const editStack = (from: string, to: string) => {
-  const text = readFileSync(stackFile(), "utf8");
-  expect(text).toContain(from);
-  writeFileSync(stackFile(), text.replace(from, to));
-};
 
 test("a mistake in the stack file is said before anything is started", async () => {
   const text = readFileSync(stackFile(), "utf8");
-  editStack("cdg: {}", "cgd: {}");
+  it.editStack("cdg: {}", "cgd: {}");
   const { code, output } = await it.run();
   writeFileSync(stackFile(), text);
   expect(code).toBe(1);
@@ -56,6 +51,7 @@ test.each([
   ["while volumes are made", /create edge-cdg-1-volume/],
   ["while machines come up", /waiting for its checks/],
 ])("interrupted %s, the same command goes on from there", async (_, moment) => {
+  await it.run("down");
   const first = it.start();
   await first.saw(moment).catch(() => undefined);
   first.interrupt();
@@ -70,16 +66,9 @@ test.each([
   ]);
   const volumes = await docker.listVolumes({ filters: { label: [`${labels.stack}=${stack}`, labels.volume] } });
   expect(volumes.Volumes).toHaveLength(2);
-  await it.run("down");
 });
 
-test("from nothing it ends in a page fetched, then cached, by the nearest PoP", async () => {
-  const { code, output } = await it.run();
-  expect(code, output).toBe(0);
-  expect(output).toMatch(/HTTP 200 {2}MISS {2}from cdg-1 in \d+ ms\n {2}HTTP 200 {2}HIT {3}from cdg-1 in \d+ ms/);
-});
-
-test("a second run changes nothing", async () => {
+test("a run more changes nothing", async () => {
   const world = () =>
     JSON.parse(it.read(".cache/local/fly.json")) as {
       machines: Record<string, { version: string; events: unknown[] }>;
@@ -170,7 +159,7 @@ test("the token is in no state, log, argument list or container", async () => {
 
 test("one region more is one deployment, and leaves the others alone", async () => {
   const before = await it.status();
-  editStack("    ewr: {}\n", "    ewr: {}\n    fra: {}\n");
+  it.editStack("    ewr: {}\n", "    ewr: {}\n    fra: {}\n");
   const { code, output } = await it.run();
   expect(code, output).toBe(0);
   const after = await it.status();
