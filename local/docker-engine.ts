@@ -37,9 +37,11 @@ export function engineWords(error: unknown): string {
 
 const unreachable = new Set(["ECONNREFUSED", "ENOENT", "EACCES", "ECONNRESET", "EPIPE", "ENOTFOUND", "ETIMEDOUT"]);
 
-/** True when the engine did not answer, as opposed to answering no. */
-export const isEngineGone = (error: unknown): boolean =>
-  statusOf(error) === undefined && unreachable.has((error as NodeJS.ErrnoException).code ?? "");
+/** True when the engine did not answer, as opposed to answering no. An error that names a path is a file's. */
+export function isEngineGone(error: unknown): boolean {
+  const { code = "", path } = error as NodeJS.ErrnoException;
+  return statusOf(error) === undefined && path === undefined && unreachable.has(code);
+}
 
 /** Why a call to the engine failed, as the end of a sentence, with what to do where we know. */
 export function engineReason(error: unknown): string {

@@ -1,5 +1,6 @@
 /** `npm run local -- [up | down | status | logs]`. */
 import { parseArgs } from "node:util";
+import { engineReason, isEngineGone } from "./docker-engine.ts";
 import { down } from "./down.ts";
 import { logs } from "./logs.ts";
 import { openStatusPage } from "./open.ts";
@@ -68,6 +69,7 @@ function portNumber(option: string, text: string): number {
 try {
   await main(process.argv.slice(2));
 } catch (error) {
-  console.error(error instanceof Error ? error.message : String(error));
+  const message = error instanceof Error ? error.message : String(error);
+  console.error(isEngineGone(error) ? `Nothing more was done: ${engineReason(error)}` : message);
   process.exitCode = 1;
 }
