@@ -46,9 +46,7 @@ const healthOf = async (name: string) => {
 };
 
 test("from nothing it ends in a page fetched, then cached, by the nearest PoP", () => {
-  expect(first.output).toMatch(
-    /HTTP 200 {2}MISS {2}from cdg-1 in \d+ ms\n {2}HTTP 200 {2}HIT {3}from cdg-1 in \d+ ms/,
-  );
+  expect(first.output).toMatch(/HTTP 200 {2}MISS {2}from cdg-1 in \d+ ms\n {2}HTTP 200 {2}HIT {3}from cdg-1 in \d+ ms/);
 });
 
 test("every site has a certificate of the authority at home, and none other is taken", async () => {
