@@ -35,7 +35,7 @@ test("fly-go's flaps leads an app, a volume and a machine through all they can b
   const { stdout } = await promisify(execFile)(program, { env });
   expect(stdout.trim().split("\n").at(-1)).toBe("it is gone");
   const { apps, machines, volumes } = it.world();
-  expect({ apps, machines, volumes }).toEqual({});
+  expect({ apps, machines, volumes }).toEqual({ apps: {}, machines: {}, volumes: {} });
 });
 
 test("with a token that is not its own it is refused at once", async () => {

@@ -37,7 +37,7 @@ const covers: Cover[] = [
     command: /^(mkdir -p ~\/pops|head -c 24|export PULUMI_CONFIG_PASSPHRASE_FILE)/,
     not: "the shell's own, in the reader's home",
   },
-  { command: /^npm run local$/, by: "test/e2e/local.test.ts", words: "from nothing it ends in a page" },
+  { command: /^npm run local$/, by: "test/e2e/homelab.test.ts", words: "from nothing it ends in a page" },
   { command: /^npm test$/, by: ".ci/run", words: "npm test" },
   { command: /^npx pulumi stack init (prod|edge)$/, by: "test/support/engine.ts", words: '"stack", "init"' },
   {

@@ -18,6 +18,7 @@
 package reload
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -99,16 +100,20 @@ func Run(arguments []string) error {
 	}
 }
 
-// justBefore nginx wrote its pid file it read the certificates. To be told twice does no harm.
-const justBefore = 10 * time.Second
-
-// start takes for told what was there when nginx started.
+// start takes for told what was there when nginx started. What came later it may have read or not; to be told twice costs visitors whose next request meets
+// a worker that just left, so it is not done without need.
 func (it *watcher) start() {
 	it.seen = it.state()
 	it.told = it.seen
 	it.report(nil)
-	info, err := os.Stat(it.pidFile)
+	process, running := it.master()
+	if !running {
+		return
+	}
+	started, err := startOf(process)
 	if err != nil {
+		fmt.Fprintf(os.Stderr, "pop: when nginx started is not known, so it is told of its certificates once more: %v\n", err)
+		it.told = ""
 		return
 	}
 	entries, err := os.ReadDir(it.folder)
@@ -116,10 +121,42 @@ func (it *watcher) start() {
 		return
 	}
 	for _, entry := range entries {
-		if file, err := entry.Info(); err == nil && isPEM(entry) && file.ModTime().After(info.ModTime().Add(-justBefore)) {
+		if file, err := entry.Info(); err == nil && isPEM(entry) && file.ModTime().After(started) {
 			it.told = ""
 		}
 	}
+}
+
+// ticks a second of the kernel's, in all it tells programs: proc_pid_stat(5).
+const ticks = 100
+
+// startOf is when a process came to be, by the clock of files. To a tick: nginx reads its certificates several of them later.
+func startOf(process int) (time.Time, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", process))
+	if err != nil {
+		return time.Time{}, err
+	}
+	// The name in parentheses may hold anything; the 22nd field is the 20th after it.
+	_, rest, _ := strings.Cut(string(text[max(0, bytes.LastIndexByte(text, ')')):]), " ")
+	fields := strings.Fields(rest)
+	if len(fields) < 20 {
+		return time.Time{}, fmt.Errorf("/proc/%d/stat has %d fields", process, len(fields))
+	}
+	since, err := strconv.ParseInt(fields[19], 10, 64)
+	if err != nil {
+		return time.Time{}, err
+	}
+	text, err = os.ReadFile("/proc/uptime")
+	if err != nil {
+		return time.Time{}, err
+	}
+	up, _, _ := strings.Cut(string(text), " ")
+	uptime, err := strconv.ParseFloat(up, 64)
+	if err != nil {
+		return time.Time{}, err
+	}
+	age := time.Duration(uptime*float64(time.Second)) - time.Duration(since)*time.Second/ticks
+	return time.Now().Add(-age), nil
 }
 
 // look is one look: a change counts once it was there twice.

@@ -16,7 +16,7 @@ export interface Loaded {
   requests: number;
   /** Bytes of bodies. */
   bytes: number;
-  /** Answers by status; what was no answer counts under its error's code. */
+  /** Answers by status; what was no answer counts under its error's words. */
   outcomes: Record<string, number>;
   /** Milliseconds from a request to the end of its answer. */
   p50Ms: number;
@@ -71,7 +71,7 @@ export async function shakeHands(open: () => Promise<Socket>, times: number, atO
           socket.destroy();
           return "done";
         },
-        (error: NodeJS.ErrnoException) => error.code ?? error.message,
+        ({ message }: Error) => message,
       );
       took.push(performance.now() - began);
       outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
@@ -89,7 +89,7 @@ function percentiles(times: number[]): Pick<Loaded, "p50Ms" | "p99Ms"> {
 
 function ask(agent: Agent, host: string, path: string): Promise<{ outcome: string; length: number }> {
   return new Promise((done) => {
-    const failed = (error: NodeJS.ErrnoException) => done({ outcome: error.code ?? error.message, length: 0 });
+    const failed = ({ message }: Error) => done({ outcome: message, length: 0 });
     const request = get({ agent, path, headers: { host } }, (response) => {
       let length = 0;
       response.on("data", (piece: Buffer) => {
