@@ -26,8 +26,10 @@ export const run: Benchmark["run"] = async (log) => {
   const single = await singleCalls();
   log(`engine: ${pops} PoPs, ${latencyMs} ms a call`);
   const fleet = await measureFleet(log);
-  const floor = await measureFloor(fleet.resources, log);
-  const { resources, noopMutations, readsPerObject, ...costs } = fleet;
+  const { registered, noopMutations, readsPerObject, ...costs } = fleet;
+  const resources = registered.filter(({ custom }) => custom).length;
+  const bare = await measureFloor(`for (let n = 0; n < ${resources}; n++) thing(n, {});\n`, log);
+  const alike = await measureFloor(sameTree(registered), log);
   const cost = (name: string, { seconds, calls }: Cost) => [name, seconds.toFixed(1), String(calls)];
   return {
     table: columns([
@@ -38,12 +40,15 @@ export const run: Benchmark["run"] = async (log) => {
       cost("up after one line more in the stack file, a region", costs.oneLine),
       cost("up after another image, all machines, 10 at a time", costs.newImage),
       cost("preview without change", costs.noop),
-      cost(`preview of ${resources} no-op resources, the engine's floor`, floor.preview),
+      cost(`preview of ${resources} no-op resources, the engine's floor`, bare.preview),
+      cost("preview of no-op resources with the same inputs in the same tree", alike.preview),
       cost("up without change", costs.noopUp),
-      cost(`up of ${resources} no-op resources`, floor.up),
+      cost(`up of ${resources} no-op resources`, bare.up),
+      cost("up of no-op resources with the same inputs in the same tree", alike.up),
       cost("refresh", costs.refresh),
       ["mutations of an up without change", "", String(noopMutations)],
-      ["preview, times the floor", (costs.noop.seconds / floor.preview.seconds).toFixed(2), ""],
+      ["preview, times the floor", (costs.noop.seconds / bare.preview.seconds).toFixed(2), ""],
+      ["preview, times that with the same inputs", (costs.noop.seconds / alike.preview.seconds).toFixed(2), ""],
       ["reads an object in a refresh", "", readsPerObject.toFixed(2)],
     ]),
     result: {
@@ -54,9 +59,12 @@ export const run: Benchmark["run"] = async (log) => {
       resources,
       latencyMs,
       ...costs,
-      engineFloor: floor.preview,
-      engineFloorUp: floor.up,
-      noopToFloor: round(costs.noop.seconds / floor.preview.seconds),
+      engineFloor: bare.preview,
+      engineFloorUp: bare.up,
+      noopToFloor: round(costs.noop.seconds / bare.preview.seconds),
+      engineFloorAlike: alike.preview,
+      engineFloorAlikeUp: alike.up,
+      noopToFloorAlike: round(costs.noop.seconds / alike.preview.seconds),
     },
   };
 };
@@ -103,28 +111,52 @@ async function measureFleet(log: (line: string) => void) {
   it.config(fleetStack());
   const up = ["up", "--yes", "--skip-preview"];
   const first = await timed(it, up, log);
-  const resources = JSON.parse(it.state()).checkpoint.latest.resources.filter(({ type }: { type: string }) =>
-    type.startsWith("pulumi-nodejs:dynamic/"),
-  ).length as number;
+  const registered = registeredIn(it.state());
   const noop = await median(() => timed(it, ["preview", "--expect-no-changes"], log));
   const noopUp = await median(() => timed(it, [...up, "--expect-no-changes"], log));
   const noopMutations = it.mutations().length;
   await timed(it, [...up, "--expect-no-changes"], log);
   const refresh = await timed(it, ["refresh", "--yes", "--skip-preview", "--expect-no-changes"], log);
-  const readsPerObject = round(refresh.calls / resources);
+  const readsPerObject = round(refresh.calls / registered.filter(({ custom }) => custom).length);
   it.config(fleetStack({ last: true }));
   const oneLine = await timed(it, up, log);
   it.config(fleetStack({ last: true, image: 2 }));
   const newImage = await timed(it, up, log);
-  return { resources, first, noop, noopUp, noopMutations, refresh, readsPerObject, oneLine, newImage };
+  return { registered, first, noop, noopUp, noopMutations, refresh, readsPerObject, oneLine, newImage };
 }
 
-/** As many resources of a dynamic provider with a constant text that does nothing. */
-async function measureFloor(count: number, log: (line: string) => void) {
-  const program = `import * as pulumi from "@pulumi/pulumi";
+/** A resource as the program registered it. */
+interface Registered {
+  urn: string;
+  parent: string | undefined;
+  custom: boolean;
+  inputs: Record<string, unknown>;
+}
+
+/** What there is in a state beside the stack itself and its providers, parents first. */
+function registeredIn(state: string): Registered[] {
+  type Row = { urn: string; type: string; parent?: string; custom: boolean; inputs?: Record<string, unknown> };
+  const rows: Row[] = JSON.parse(state).checkpoint.latest.resources;
+  return rows
+    .filter(({ type }) => !type.startsWith("pulumi:"))
+    .map(({ urn, parent, custom, inputs: { __provider, ...inputs } = {} }) => ({ urn, parent, custom, inputs }));
+}
+
+/** A program of as many resources with the same inputs under the same parents. */
+const sameTree = (registered: Registered[]): string => `
+const made = {};
+for (const { urn, parent, custom, inputs } of ${JSON.stringify(registered)}) {
+  const opts = { parent: made[parent] };
+  made[urn] = custom ? thing(urn, inputs, opts) : new pulumi.ComponentResource("floor:index:Group", urn, {}, opts);
+}
+`;
+
+/** What the engine takes by itself: resources of a dynamic provider with a constant text that does nothing. `program` makes them. */
+async function measureFloor(program: string, log: (line: string) => void) {
+  const head = `import * as pulumi from "@pulumi/pulumi";
 const __provider = 'exports.handler=()=>require("./floor.ts").handler("Thing")';
-for (let n = 0; n < ${count}; n++)
-  new pulumi.CustomResource("pulumi-nodejs:dynamic/floor:Thing", \`thing-\${n}\`, { n, __provider });
+const thing = (n, inputs, opts) =>
+  new pulumi.CustomResource("pulumi-nodejs:dynamic/floor:Thing", \`thing-\${n}\`, { n, ...inputs, __provider }, opts);
 `;
   const provider = `const provider = {
   check: async (_olds, news) => ({ inputs: news, failures: [] }),
@@ -138,7 +170,7 @@ export const handler = () => provider;
 `;
   await using it = await engine({
     files: {
-      "index.ts": program,
+      "index.ts": head + program,
       "floor.ts": provider,
       "Pulumi.yaml": readFileSync(join(import.meta.dirname, "..", "Pulumi.yaml"), "utf8").split("\nconfig:")[0] ?? "",
     },

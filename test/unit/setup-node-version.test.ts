@@ -51,7 +51,7 @@ test("under this node the guard is silent and the program runs", () => {
 test("the dynamic providers' host under an old node says the same sentence and does not start", () => {
   const env = withOld();
   const { status, stdout, stderr } = spawnSync(dynamicHost, ["127.0.0.1:1"], { cwd: root, env, encoding: "utf8" });
-  expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
+  expect({ status, stdout }).toEqual({ status: 32, stdout: "" });
   expect(stderr).toMatch(/^error: node .* cannot run TypeScript as it stands: .*\n$/);
 });
 
