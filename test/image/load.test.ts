@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { underLoad } from "./support/loaded.ts";
-import { Bench, states } from "./support/pop.ts";
+import { Bench, states, until } from "./support/pop.ts";
 
 // Two minutes of it: test/soak/image-load.test.ts.
 
@@ -18,6 +18,14 @@ test("200 visitors that make it write to its cache: each is answered, and 256 MB
   const seen = await underLoad(bench, network, { connections: 200, seconds: 6 });
   const log = await seen.pop.logs();
   expect(seen.outcomes, log.slice(-4000)).toEqual({ 200: seen.requests });
+  // A line each, whole, in the file and on standard output alike, the first request's included: they come by the hundred.
+  const written = ({ output }: { output: string }) => Number(output) === seen.requests + 1;
+  const count = `grep -cE '^2[-0-9T:]+Z INF \\{"time":.*"status":200.*\\}$' /var/log/pop/nginx.log`;
+  await until(() => seen.pop.exec(["/bin/sh", "-c", count]), written);
+  const lines = (await seen.pop.logs()).split("\n");
+  expect(lines.filter((line) => /^\[nginx\t\] \{"time":.*"status":200.*\}$/.test(line))).toHaveLength(
+    seen.requests + 1,
+  );
   // Seconds after a first boot would be the moment that a reload takes kept connections away.
   expect(log).not.toContain("nginx reads its certificates anew");
   expect(seen.requests).toBeGreaterThan(400);
