@@ -43,7 +43,7 @@ export default defineConfig({
       project("provider", 20_000, quick),
       project("cli", 20_000, quick),
       project("sim", 180_000, simulation),
-      project("engine", 180_000, real),
+      project("engine", 600_000, real),
       project("image", 1_800_000, real),
       project("e2e", 1_800_000, real),
       // Minutes of load and waiting: npm run soak.

@@ -16,7 +16,7 @@ function hostOf(cli: number): number {
         return []; // it ended meanwhile
       }
     });
-  const found = processes.find(({ parent, command }) => parent === cli && command.includes("dynamic-provider"));
+  const found = processes.find(({ parent, command }) => parent === cli && command.includes("dynamic-host"));
   if (!found) throw new Error(`no dynamic host below process ${cli}`);
   return found.pid;
 }
