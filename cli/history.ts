@@ -59,7 +59,8 @@ export async function readHistory(
   const text = await askPulumi(
     world,
     `${stack.name}: its history could not be read`,
-    ["stack", "history", "--json", "--show-secrets=false", "--stack", stack.reference],
+    // All of it: unless told, the last ten.
+    ["stack", "history", "--json", "--show-secrets=false", "--page-size", "0", "--stack", stack.reference],
     stack.env,
   );
   const updates = z

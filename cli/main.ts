@@ -37,6 +37,11 @@ async function ask(question: string): Promise<string> {
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   try {
     return await lines.question(question, { signal: interrupt.signal });
+  } catch (error) {
+    // On a terminal that is asked Ctrl-C is a key, and raises no signal.
+    interrupt.abort(error);
+    process.stderr.write("\n");
+    throw error;
   } finally {
     lines.close();
   }

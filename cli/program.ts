@@ -3,7 +3,7 @@ import { Argument, Command, InvalidArgumentError } from "commander";
 import manifest from "../package.json" with { type: "json" };
 import { completion, shells } from "./completion.ts";
 import { openStack, type Stack } from "./stack.ts";
-import { type ExitCode, print, type World } from "./world.ts";
+import { type ExitCode, print, Refusal, type World } from "./world.ts";
 
 /** What an action ends with; `exec` and its like end with the code of what they ran. */
 export type Code = ExitCode | number;
@@ -213,6 +213,15 @@ function whole(min: number, max: number): (text: string) => number {
 }
 
 /** Options that pass through take the dashes along. */
-const words = (command: string[]): string[] => (command[0] === "--" ? command.slice(1) : command);
+function words(command: string[]): string[] {
+  const [first, ...rest] = command;
+  if (first === "--") return rest;
+  if (first?.startsWith("-"))
+    throw new Refusal(
+      `fly-pops: ${first} stands behind the PoP, where the program to run is said. Options stand before the PoP; a program whose name begins so stands behind --. Nothing was run.`,
+      { code: 2 },
+    );
+  return command;
+}
 
 const each = (text: string, before: string[]): string[] => [...before, text];

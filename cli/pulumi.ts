@@ -55,8 +55,13 @@ export async function askPulumi(world: World, doing: string, args: string[], env
   throw new Refusal(`${doing}: ${reasonOf(stderr)}. Nothing was changed.`);
 }
 
+/** What the CLI says in a terminal where nobody said where the state lies. */
+export const noBackend = /PULUMI_ACCESS_TOKEN must be set for login/;
+
 /** The CLI's last `error:` in one line. */
 export function reasonOf(stderr: string): string {
+  if (noBackend.test(stderr))
+    return "this terminal does not say where the state lies: set PULUMI_BACKEND_URL as before, or run npx pulumi login";
   const errors = [...stderr.matchAll(/^error: (.+(?:\n\s+.+)*)/gm)].map(([, text]) => text ?? "");
   const text = errors.at(-1) ?? stderr.trim() ?? "";
   return text.replaceAll(/\s+/g, " ").replace(/[.;:]$/, "") || "the Pulumi CLI gave no reason";

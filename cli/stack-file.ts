@@ -17,7 +17,8 @@ export function findProject(folder: string): string | undefined {
   return above === folder ? undefined : findProject(above);
 }
 
-export const stackFileName = (stack: string): string => `Pulumi.${stack}.yaml`;
+/** Of organization/project/stack, as Pulumi Cloud has it, the last part. */
+export const stackFileName = (stack: string): string => `Pulumi.${stack.split("/").at(-1)}.yaml`;
 
 /** Stacks that have a file, sorted. */
 export const stackFiles = (dir: string): string[] =>

@@ -6,7 +6,7 @@ import { stackName as localStack, projectDir } from "../local/paths.ts";
 import { Fly } from "../providers/fly/api.ts";
 import { stripScheme } from "../providers/fly/http.ts";
 import { type FlySettings, flySettings } from "../providers/settings.ts";
-import { askPulumi, runPulumi } from "./pulumi.ts";
+import { askPulumi, noBackend, reasonOf, runPulumi } from "./pulumi.ts";
 import { edgeConfig, projectName, readStackFile, type StackValues } from "./stack-file.ts";
 import { keepSecret, Refusal, type World } from "./world.ts";
 
@@ -53,9 +53,10 @@ export const owns = ({ project, name }: Stack, owner: string | undefined): boole
   owner?.endsWith(`/${project}/${name}`) ?? false;
 
 async function selected(world: World): Promise<string> {
-  const { code, stdout } = await runPulumi(world, ["stack", "--show-name"]);
+  const { code, stdout, stderr } = await runPulumi(world, ["stack", "--show-name"]);
   if (code === 0 && stdout.trim() !== "") return stdout.trim();
   if (world.dir === projectDir && (await readDaemon())) return localStack;
+  if (noBackend.test(stderr)) throw new Refusal(`Which stack is selected could not be read: ${reasonOf(stderr)}.`);
   throw new Refusal(
     "No stack is selected and the local one does not run. Name one with --stack, select one (npx pulumi stack select), or start the local one: npm run local",
   );

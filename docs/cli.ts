@@ -17,7 +17,7 @@ How Fly is reached: as in a deployment, by \`fly:token\` and \`fly:endpoint\` of
 for the stack \`local\` by what its daemon wrote. A token is in no output.
 
 Results go to standard output, everything else to standard error. There is colour on a terminal and none in a pipe (\`NO_COLOR\`, \`FORCE_COLOR\`). With \`--json\`
-a command prints one object, \`logs\` and \`status --watch\` one a line.
+a command prints one JSON value, \`logs\` and \`status --watch\` one a line.
 
 Logs are no part of the Machines API. They are read from Fly's other server (\`https://api.fly.io\`, or \`FLY_API_BASE_URL\`), as flyctl does where it cannot
 subscribe; that call is undocumented. What PoPs say of themselves comes by \`exec\` of the Machines API, so a private port stays private. \`console\` on Fly is

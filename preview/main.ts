@@ -15,7 +15,7 @@ const usage = `npm run -s preview:summary -- --stack STACK [--base REF | --base 
 
 Prints what \`pulumi up\` would do to the stack: PoPs in order, reasons, cost, warnings. Neither Fly's token nor Docker is needed.
 
-  --stack STACK  which one, by its name
+  --stack STACK  which one: prod, or organization/project/prod
   --base REF     compare with a git commit's program and stack file instead of the state: nothing outside this
                  checkout is reached, so no secret is needed either. A folder does as well
   --json         the plan as JSON instead of Markdown
@@ -48,16 +48,18 @@ async function main(argv: string[]): Promise<number> {
 }
 
 async function previewed(dir: string, stack: string, base: string | undefined): Promise<Plan> {
-  const { config, mistakes } = checked(dir, stack);
-  const common = { stack, config: config ?? fallback, now: Date.now() };
+  // Pulumi Cloud's full name is organization/project/stack; files have the last part.
+  const name = stack.split("/").at(-1) ?? stack;
+  const { config, mistakes } = checked(dir, name);
+  const common = { stack: name, config: config ?? fallback, now: Date.now() };
   if (base === undefined) return planOf({ ...common, ...(await previewByEngine({ dir, stack }, config)) });
   const digest: Digest = config
-    ? await atBase(dir, base, (folder) => previewByMocks(folder, dir, stack))
+    ? await atBase(dir, base, (folder) => previewByMocks(folder, dir, name))
     : { config: {}, steps: [], diagnostics: [] };
   const diagnostics = [
     ...(mistakes === undefined ? [] : [{ severity: "error", message: mistakes }]),
     ...digest.diagnostics,
-    ...(config ? configWarnings(config, stack) : []).map((message) => ({ severity: "warning", message })),
+    ...(config ? configWarnings(config, name) : []).map((message) => ({ severity: "warning", message })),
   ];
   const notes = ["Compared with the base branch, not with what is deployed: this run has no access to the state."];
   return planOf({ ...common, digest: { ...digest, diagnostics }, notes });

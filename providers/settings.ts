@@ -17,15 +17,16 @@ export type Lookup = (key: string) => string | undefined;
  * FLY_API_HOSTNAME is a full base URL with scheme, as in Fly's docs.
  */
 export function flySettings(config: Lookup, env: Lookup): FlySettings {
-  const endpoint = config("fly:endpoint") ?? env("FLY_API_HOSTNAME") ?? defaultEndpoint;
+  const endpoint = config("fly:endpoint") || env("FLY_API_HOSTNAME") || defaultEndpoint;
   if (!URL.canParse(endpoint) || !/^https?:$/.test(new URL(endpoint).protocol))
     throw new Error(
       `fly:endpoint (or FLY_API_HOSTNAME) is "${endpoint}": it must be a URL such as ${defaultEndpoint}. Nothing was changed.`,
     );
-  const token = config("fly:token") ?? env("FLY_API_TOKEN") ?? env("FLY_ACCESS_TOKEN");
+  // An empty one is none: `config set` takes what a failed command wrote, and a workflow has "" for a secret that is not set.
+  const token = config("fly:token") || env("FLY_API_TOKEN") || env("FLY_ACCESS_TOKEN");
   if (!token || stripScheme(token) === "")
     throw new Error(
-      `No Fly token for ${endpoint}: set FLY_API_TOKEN, or run "pulumi config set --secret fly:token". "fly tokens create org" makes one. Nothing was changed.`,
+      `No Fly token for ${endpoint}: set FLY_API_TOKEN, or run "pulumi config set --secret fly:token". "fly tokens create org ORGANIZATION" makes one. Nothing was changed.`,
     );
   return { token, endpoint };
 }

@@ -4,7 +4,7 @@ import { mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "./paths.mjs";
 
-// Without the link npx would install the project into its own cache, and warn of the system's node.
+// For `npm exec` in folders below, for npm scripts and for shells: npx at the top goes by package.json's own `bin`.
 const bin = join(root, "node_modules", ".bin");
 mkdirSync(bin, { recursive: true });
 rmSync(join(bin, "fly-pops"), { force: true });

@@ -28,12 +28,6 @@ type Answers = Record<keyof typeof questions, string>;
 export async function init(world: World, options: InitOptions): Promise<ExitCode> {
   const answers = await gather(world, options);
   const file = stackFileName(answers.stack);
-  if (!/^[A-Za-z0-9_.-]+$/.test(answers.stack))
-    throw new Refusal(
-      `"${answers.stack}" is no name for a stack: it takes letters, digits, dashes, dots and underscores. Nothing was written.`,
-    );
-  if (existsSync(join(world.dir, file)))
-    throw new Refusal(`${file} is there already. Nothing was written. Edit it, or take another name: --stack NAME`);
   const regions = answers.regions.split(/[\s,]+/).filter(Boolean);
   const values = {
     "fly-pops:app": answers.app,
@@ -53,9 +47,9 @@ export async function init(world: World, options: InitOptions): Promise<ExitCode
   note(
     world,
     [
-      `${file} is written. Next:`,
+      `${file} is written. Next, with a backend (PULUMI_BACKEND_URL, or npx pulumi login) and a passphrase (PULUMI_CONFIG_PASSPHRASE_FILE):`,
       `  npx pulumi stack init ${answers.stack}`,
-      "  npx pulumi config set --secret fly:token    # fly tokens create org makes one",
+      `  fly tokens create org ${answers.organization} | npx pulumi config set --secret fly:token --stack ${answers.stack}`,
       `  npx fly-pops doctor --stack ${answers.stack}`,
       `  npx pulumi up --stack ${answers.stack}`,
     ].join("\n"),
@@ -72,13 +66,28 @@ async function gather(world: World, options: InitOptions): Promise<Answers> {
       `init: ${missing.map((key) => `--${key}`).join(", ")} not given, and nobody can be asked here. Nothing was written.`,
       { code: 2 },
     );
-  const answers: Partial<Answers> = {};
+  // The clone brings an example under the usual name.
+  const free = existsSync(join(world.dir, stackFileName(questions.stack.otherwise))) ? "prod-edge" : "prod";
+  const stack = options.stack ?? (world.ask ? await asked(world.ask, questions.stack.ask, free) : free);
+  refuseName(world, stack);
+  const answers: Partial<Answers> = { stack };
   for (const [key, { ask, otherwise }] of Object.entries(questions) as [
     keyof Answers,
     (typeof questions)[keyof Answers],
   ][])
-    answers[key] = options[key] ?? (world.ask ? await asked(world.ask, ask, otherwise) : otherwise);
+    answers[key] ??= options[key] ?? (world.ask ? await asked(world.ask, ask, otherwise) : otherwise);
   return answers as Answers;
+}
+
+/** Before anything else is asked for. */
+function refuseName(world: World, stack: string): void {
+  if (!/^[A-Za-z0-9_.-]+$/.test(stack))
+    throw new Refusal(
+      `"${stack}" is no name for a stack: it takes letters, digits, dashes, dots and underscores. Nothing was written.`,
+    );
+  const file = stackFileName(stack);
+  if (existsSync(join(world.dir, file)))
+    throw new Refusal(`${file} is there already. Nothing was written. Edit it, or take another name: --stack NAME`);
 }
 
 /** Asked until there is an answer. */

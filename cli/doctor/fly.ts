@@ -18,7 +18,7 @@ export async function tokenCheck(stack: Stack, { organization }: EdgeConfig): Pr
     const slugs = [...new Set(scopes.flatMap(({ org_slug }) => org_slug ?? []))];
     if (slugs.length === 0 || slugs.includes(organization))
       return { finding: { name, verdict: "good", detail: `good for ${slugs.join(", ") || "its owner"}` }, fly };
-    const fix = `The stack file says fly-pops:organization: ${organization}. Correct it, or make a token there: fly tokens create org -o ${organization}`;
+    const fix = `The stack file says fly-pops:organization: ${organization}. Correct it, or make a token there: fly tokens create org ${organization}`;
     return { finding: { name, verdict: "bad", detail: `good for ${slugs.join(", ")}`, fix }, fly };
   } catch (error) {
     // Older personal tokens are none the call knows; they show at the app.
@@ -26,7 +26,7 @@ export async function tokenCheck(stack: Stack, { organization }: EdgeConfig): Pr
       return { finding: { name, verdict: "good", detail: "its scope is not told" }, fly };
     const refused = error instanceof FlyError && (error.status === 401 || error.status === 403);
     const fix = refused
-      ? "Fly does not take it. Make one (fly tokens create org) and set it: npx pulumi config set --secret fly:token, or FLY_API_TOKEN"
+      ? "Fly does not take it. Make one (fly tokens create org ORGANIZATION) and set it: npx pulumi config set --secret fly:token, or FLY_API_TOKEN"
       : "See that Fly can be reached from here, then run again.";
     return { finding: { name, verdict: "bad", detail: (error as Error).message, fix } };
   }

@@ -128,10 +128,11 @@ export async function editSecrets(path: string, env = process.env): Promise<"cha
   const code = await inTerminal(await findSops(env), ["edit", path], env, false);
   if (code === 200) return "unchanged";
   if (code === 0) return "changed";
+  const noRules = "there is no .sops.yaml that says whom to encrypt to. How to write one: docs/secrets.md";
   const why: Record<number, string> = {
     128: "no key here opens it. Set SOPS_AGE_KEY_FILE, or what your kind of key needs",
-    111: "there is no .sops.yaml that says whom to encrypt to",
-    61: "there is no .sops.yaml that says whom to encrypt to",
+    111: noRules,
+    61: noRules,
     201: "no editor is set. Set EDITOR",
   };
   throw new SopsError(`${path}: not edited, ${why[code] ?? `sops ended with code ${code}`}. Nothing was changed.`);

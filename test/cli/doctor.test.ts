@@ -55,7 +55,9 @@ test("for people: a table, then each fix", async () => {
   expect(code).toBe(3);
   expect(out).toMatch(/^good +Pulumi CLI +v3\./m);
   expect(out).toMatch(/^bad +Fly token +read the token's scope: .*\(401, /m);
-  expect(out).toContain("\nFly token: Fly does not take it. Make one (fly tokens create org) and set it: ");
+  expect(out).toContain(
+    "\nFly token: Fly does not take it. Make one (fly tokens create org ORGANIZATION) and set it: ",
+  );
   expect(out).not.toContain(planted);
 });
 
@@ -82,7 +84,7 @@ test("an app of somebody else's organization, a token of another", async () => {
   expect(of("Fly token")).toMatchObject({
     verdict: "bad",
     detail: "good for personal",
-    fix: "The stack file says fly-pops:organization: acme. Correct it, or make a token there: fly tokens create org -o acme",
+    fix: "The stack file says fly-pops:organization: acme. Correct it, or make a token there: fly tokens create org acme",
   });
   expect(of("Fly app")).toMatchObject({
     detail: "my-edge belongs to personal",

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parse } from "yaml";
@@ -11,7 +11,9 @@ test("from flags alone: a stack file the program takes, and what comes next", as
   await using it = await cli();
   const { code, out, err, calls } = await it.run(["init", ...flags, ...origin]);
   expect({ code, out, calls }).toEqual({ code: 0, out: "", calls: [] });
-  expect(err).toMatch(/^Pulumi\.prod\.yaml is written\. Next:\n {2}npx pulumi stack init prod\n/);
+  expect(err).toMatch(
+    /^Pulumi\.prod\.yaml is written\. Next, .*:\n {2}npx pulumi stack init prod\n {2}fly tokens create org personal \| npx pulumi config set --secret fly:token --stack prod\n/,
+  );
   expect(parse(readFileSync(join(it.dir, "Pulumi.prod.yaml"), "utf8"))).toEqual({
     config: {
       "fly-pops:app": "example-edge",
@@ -47,6 +49,22 @@ test("on a terminal the rest is asked; an empty answer takes what is offered, or
   const { config } = parse(readFileSync(join(it.dir, "Pulumi.edge2.yaml"), "utf8"));
   expect(config).toMatchObject({ "fly-pops:organization": "personal", "fly-pops:regions": { cdg: {} } });
   expect(config).not.toHaveProperty("fly-pops:rollout");
+});
+
+test("beside the example that a clone brings another name is offered, and a name that is taken is said before anything else is asked", async () => {
+  await using it = await cli();
+  writeFileSync(join(it.dir, "Pulumi.prod.yaml"), "config: {}\n");
+  const { code, err } = await it.run(["init", ...flags, ...origin]);
+  expect({ code, err }).toEqual({ code: 0, err: expect.stringMatching(/^Pulumi\.prod-edge\.yaml is written\./) });
+  const asked: string[] = [];
+  const again = await it.run(["init"], {
+    ask: async (question) => {
+      asked.push(question);
+      return "prod";
+    },
+  });
+  expect(again).toMatchObject({ code: 1, err: expect.stringMatching(/^Pulumi\.prod\.yaml is there already\./) });
+  expect(asked).toEqual(["Name of the stack (prod-edge): "]);
 });
 
 test.each([

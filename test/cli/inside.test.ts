@@ -47,6 +47,10 @@ test.each([
   [["exec", "cdg-1"], "missing required argument 'command'"],
   [["exec", "cdg-1", "--"], "no program behind cdg-1. As in: npx fly-pops exec cdg-1 -- ps"],
   [["exec", "--timeout", "0", "cdg-1", "ls"], "It takes seconds from 1 to 600."],
+  [
+    ["exec", "cdg-1", "--stack", "prod", "ls"],
+    "--stack stands behind the PoP, where the program to run is said. Options stand before the PoP; a program whose name begins so stands behind --. Nothing was run.",
+  ],
   [["processes"], "missing required argument 'pop'"],
   [["nonsense"], "unknown command 'nonsense'"],
   [["status", "--nonsense"], "unknown option '--nonsense'"],

@@ -1,6 +1,6 @@
 /** What of the command line goes through Pulumi: releases, rollback, orphans, the selected stack. */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { run } from "../../cli/run.ts";
 import type { World } from "../../cli/world.ts";
@@ -85,6 +85,30 @@ test("releases and rollback: two images deployed, back to the first, and what is
   const third = JSON.parse((await cli(it, ["releases", "--json"])).out)[0];
   expect(third).toMatchObject({ number: 3, image: image(1) });
   expect(third.message).toMatch(/^rollback to release 1/);
+});
+
+test("releases are counted from the first one ever, not from the tenth last", async () => {
+  await using it = await engine();
+  const folder = join(dirname(it.stateFile), "..", "..", "history", "fly-pops", "test");
+  mkdirSync(folder, { recursive: true });
+  for (let n = 1; n <= 13; n++) {
+    const update = { kind: n === 2 ? "refresh" : "update", startTime: n, endTime: n, message: "", result: "succeeded" };
+    const text = JSON.stringify({ ...update, environment: {}, config: {} });
+    writeFileSync(join(folder, `test-${1_000_000_000 * (n + 1)}.history.json`), text);
+  }
+  const { out } = await cli(it, ["releases", "-n", "11", "--json"]);
+  expect(JSON.parse(out).map(({ number }: { number: number }) => number)).toEqual([12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2]);
+});
+
+test("a terminal that does not say where the state lies is told so", async () => {
+  await using it = await engine();
+  const env = { ...it.env, PULUMI_BACKEND_URL: undefined, PULUMI_HOME: undefined, HOME: it.project };
+  const reason =
+    "this terminal does not say where the state lies: set PULUMI_BACKEND_URL as before, or run npx pulumi login.";
+  expect(await cli(it, ["status"], { env: { ...env, PULUMI_STACK: undefined } })).toMatchObject({
+    code: 1,
+    err: `Which stack is selected could not be read: ${reason}\n`,
+  });
 });
 
 test("orphans: what this stack made and lost is listed, and deleted only when told to", async () => {

@@ -26,8 +26,17 @@ type Cover = { command: RegExp; by: string; words: string } | { command: RegExp;
 const covers: Cover[] = [
   { command: /^git clone /, not: "the address is the reader's own" },
   { command: /^git (remote|fetch|merge|init) /, not: "git's own, with the address of a release" },
-  { command: /^mkdir my-edge /, not: "the shell's own" },
-  { command: /^pulumi new /, by: "test/engine/new.test.ts", words: '"--non-interactive", "new", template' },
+  { command: /^mkdir \.\.\/my-edge$/, not: "the shell's own" },
+  {
+    command: /^cd \.\.\/my-edge && npx pulumi preview$/,
+    by: "test/engine/new.test.ts",
+    words: '"preview/main.ts", "--stack", "edge"',
+  },
+  {
+    command: /age-keygen|^printf 'creation_rules/,
+    not: "age's own, and a file in the reader's folder: test/support/operator.ts makes the same",
+  },
+  { command: /^npx pulumi new /, by: "test/engine/new.test.ts", words: '"--non-interactive", "new", template' },
   { command: /^npm run -s preview:summary .*--base /, by: "test/engine/preview.test.ts", words: '"--base", base' },
   { command: /^npm run -s preview:summary /, by: ".github/workflows/preview.yml", words: "npm run -s preview:summary" },
   { command: /^npm run test:fast$/, by: "package.json", words: '"test:fast"' },
