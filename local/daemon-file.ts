@@ -1,9 +1,11 @@
 /** The file by which commands find the running local Fly. Its daemon writes it when it is ready, and again when its listeners change. */
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { z } from "zod";
 import { writeWhole } from "./files.ts";
-import { paths } from "./paths.ts";
+import { paths, projectDir } from "./paths.ts";
 import { isAlive } from "./process.ts";
 
 const DaemonFile = z.object({
@@ -19,6 +21,8 @@ const DaemonFile = z.object({
   /** A sentence for each public port that could not be served. */
   problems: z.array(z.string()),
   ports: z.object({ api: z.int(), registry: z.int(), http: z.int(), https: z.int() }),
+  /** Region the visitors are in. */
+  clientRegion: z.string().default("cdg"),
 });
 export type DaemonFile = z.infer<typeof DaemonFile>;
 
@@ -40,12 +44,16 @@ export async function lastDaemon(): Promise<DaemonFile | undefined> {
 
 export const writeDaemon = (file: DaemonFile): void => writeWhole(paths.daemon, `${JSON.stringify(file, null, 2)}\n`);
 
-/** True when the process lives and is a daemon of ours: after a reboot the number may be somebody else's. */
-function isDaemon(pid: number): boolean {
-  if (!isAlive(pid)) return false;
+/** True when the process lives and is the daemon of this checkout: after a reboot the number may be somebody else's. */
+const isDaemon = (pid: number): boolean =>
+  isAlive(pid) && commandOf(pid).includes(join(projectDir, "local", "daemon.ts"));
+
+function commandOf(pid: number): string {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("daemon.ts");
+    return process.platform === "linux"
+      ? readFileSync(`/proc/${pid}/cmdline`, "utf8")
+      : execFileSync("ps", ["-ww", "-o", "command=", "-p", String(pid)], { encoding: "utf8" });
   } catch {
-    return process.platform !== "linux";
+    return ""; // it ended meanwhile
   }
 }

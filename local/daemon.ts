@@ -39,6 +39,14 @@ async function run(options: DaemonOptions): Promise<void> {
   const { ports, code, registry, stack, network, clientRegion } = options;
   const log = (line: string) => console.log(`${new Date().toISOString()} ${line}`);
   const runner = await startDockerRunner({ docker: openDocker(), stack, network, log });
+  let page: Pages | undefined;
+  const made = Promise.withResolvers<LocalFly>();
+  // The port first: who has it not must not take machines over from who has.
+  const api = await listen(
+    async (request) => (await made.promise).handle(request),
+    (request, response) => page?.handle(request, response) ?? false,
+    ports.api,
+  );
   const fly = await createLocalFly({
     clock: systemClock,
     runner,
@@ -46,8 +54,7 @@ async function run(options: DaemonOptions): Promise<void> {
     store: fileStore(paths.world),
     token: readFileSync(paths.token, "utf8").trim(),
   });
-  let page: Pages | undefined;
-  const api = await listen(fly.handle, (request, response) => page?.handle(request, response) ?? false, ports.api);
+  made.resolve(fly);
   const edge = await createEdge({
     routes: fly.routes,
     bind: loopback({ 80: ports.http, 443: ports.https }),
@@ -67,9 +74,11 @@ async function run(options: DaemonOptions): Promise<void> {
       edge: publicPorts(edge),
       problems: edge.problems(),
       ports,
+      clientRegion,
     });
   };
-  fly.routes.onChange(() => void report());
+  // A full disk must not end it in the middle of a deployment.
+  fly.routes.onChange(() => void report().catch((error: Error) => log(`daemon: ${error.message}`)));
   await report();
 
   const end = async () => {
@@ -108,17 +117,16 @@ function publicPorts(edge: Edge): DaemonFile["edge"] {
   return { http: local(80), https: local(443) };
 }
 
-const tell = (word: Word): void => {
-  process.send?.(word, () => process.disconnect?.());
+const tell = (word: Word, then: () => void): void => {
+  if (process.send) process.send(word, then);
+  else then();
 };
 
-if (import.meta.main) {
-  run(DaemonOptions.parse(JSON.parse(process.argv[2] ?? "{}"))).then(
-    () => tell({ ready: true }),
-    (error: unknown) => {
-      console.error(error);
-      process.exitCode = 1;
-      tell({ error: error instanceof Error ? error.message : String(error) });
-    },
-  );
-}
+run(DaemonOptions.parse(JSON.parse(process.argv[2] ?? "{}"))).then(
+  () => tell({ ready: true }, () => process.disconnect?.()),
+  (error: unknown) => {
+    console.error(error);
+    // What is open by now, the engine's events above all, would keep it alive for ever.
+    tell({ error: error instanceof Error ? error.message : String(error) }, () => process.exit(1));
+  },
+);

@@ -1,5 +1,6 @@
 /** `npm run local -- [up | down | status | logs]`. */
 import { parseArgs } from "node:util";
+import { regionByCode } from "../providers/fly/regions.ts";
 import { engineReason, isEngineGone } from "./docker-engine.ts";
 import { down } from "./down.ts";
 import { logs } from "./logs.ts";
@@ -44,7 +45,12 @@ async function main(argv: string[]): Promise<void> {
         const text = values[`${name}-port`];
         return text === undefined ? [] : [[name, portNumber(`--${name}-port`, text)] as const];
       });
-      return up({ ports: Object.fromEntries(ports), from: values.from ?? "cdg" });
+      const from = values.from ?? "cdg";
+      if (!regionByCode(from))
+        throw new Error(
+          `--from is "${from}": it takes the code of the Fly region that you visit from, e.g. cdg or nrt.`,
+        );
+      return up({ ports: Object.fromEntries(ports), from });
     }
     case "down":
       return down();

@@ -21,11 +21,17 @@ export function ensureToken(): void {
   if (!existsSync(paths.token)) writeWhole(paths.token, randomBytes(24).toString("base64url"), 0o600);
 }
 
-/** Starts the daemon, or takes the one that runs from the same code on the same ports. */
+/** Starts the daemon, or takes the one that runs from the same code on the same ports for visitors of the same region. */
 export async function ensureDaemon(options: Omit<DaemonOptions, "code" | "stack" | "network">): Promise<DaemonFile> {
   const code = codeHash();
   const running = await readDaemon();
-  if (running && running.code === code && samePorts(running.ports, options.ports)) return running;
+  if (
+    running &&
+    running.code === code &&
+    running.clientRegion === options.clientRegion &&
+    samePorts(running.ports, options.ports)
+  )
+    return running;
   if (running) await stopDaemon(running.pid);
   await refuseTakenPorts(options.ports);
   await startDaemon({ ...options, code, stack: stackLabel, network });
@@ -67,14 +73,18 @@ function startDaemon(options: DaemonOptions): Promise<void> {
 
 /** Said before anything is made, not after two minutes of building. */
 async function refuseTakenPorts(ports: LocalPorts): Promise<void> {
-  for (const name of ["http", "https"] as const) {
+  for (const [name, what] of [
+    ["api", "local Fly would answer"],
+    ["http", "the edge would serve http"],
+    ["https", "the edge would serve https"],
+  ] as const) {
     const port = ports[name];
     await new Promise<void>((resolve, reject) => {
       const probe = createServer();
       probe.once("error", (error: NodeJS.ErrnoException) =>
         reject(
           new Error(
-            `Port ${port} of 127.0.0.1, where the edge would serve ${name}, cannot be used (${error.code}). Nothing was changed. Free it, or choose another: npm run local -- --${name}-port ${port + 1}`,
+            `Port ${port} of 127.0.0.1, where ${what}, cannot be used (${error.code}). Nothing was changed. Free it, or choose another: npm run local -- --${name}-port ${port + 1}`,
           ),
         ),
       );
@@ -89,7 +99,7 @@ const samePorts = (a: LocalPorts, b: LocalPorts): boolean =>
 /** Of everything the daemon is made from: after a change of code the next `up` starts it anew. */
 function codeHash(): string {
   const hash = createHash("sha256");
-  for (const file of globSync(["local/**/*.ts", "providers/**/*.ts", "package-lock.json"], {
+  for (const file of globSync(["local/**/*.{ts,html,css,mjs}", "providers/**/*.ts", "package-lock.json"], {
     cwd: projectDir,
   }).toSorted())
     hash.update(file).update(readFileSync(join(projectDir, file)));

@@ -110,7 +110,7 @@ class LocalEdge implements Edge {
   }
 
   problems(): string[] {
-    return [...this.#problems.values()].map((problem) => problem.message);
+    return [...this.#problems.values()].filter((it) => !lacksAddress(it)).map((problem) => problem.message);
   }
 
   counts(): MachineCount[] {
@@ -268,7 +268,7 @@ const show = (host: string, port: number): string => (host.includes(":") ? `[${h
 
 /** An address family this machine lacks is no reason to serve nothing. */
 const lacksAddress = (problem: ListenError): boolean =>
-  (problem.cause as NodeJS.ErrnoException | undefined)?.code === "EADDRNOTAVAIL";
+  ["EADDRNOTAVAIL", "EAFNOSUPPORT"].includes((problem.cause as NodeJS.ErrnoException | undefined)?.code ?? "");
 
 /** PR01: Fly's own code for "no candidate found". */
 function whyNone(app: string, full: number, refusals: string[]): string {

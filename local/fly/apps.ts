@@ -49,8 +49,9 @@ export function appRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
     const volumes = Object.values(world.volumes).filter((it) => it.app === app.name);
     delete world.apps[app.name];
     world.addresses = world.addresses.filter((it) => it.app !== app.name);
+    const removals: Promise<void>[] = [];
     for (const machine of machines) {
-      lifecycle.abandon(machine);
+      removals.push(lifecycle.abandon(machine));
       // Waits on it end now.
       machine.state = "destroyed";
       core.changed(machine);
@@ -59,7 +60,7 @@ export function appRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
     for (const volume of volumes) delete world.volumes[volume.id];
     core.changed();
     // Machines first: a volume in use cannot go.
-    await Promise.all(machines.map((it) => core.runner.remove(it.id)));
+    await Promise.all(removals);
     await Promise.all(volumes.filter((it) => it.state === "created").map((it) => core.runner.removeVolume(it.id)));
     return empty(202);
   }

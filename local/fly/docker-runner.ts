@@ -166,8 +166,7 @@ class DockerRunner implements Runner {
   async #create(instance: Instance): Promise<Docker.Container> {
     const { stack, network } = this.#options;
     const { config, app, name } = instance;
-    const image = await findImage(this.#docker, config.image ?? "");
-    if (!image) throw new Error(`image ${config.image} is not in the engine, pull it first`);
+    const image = await this.#image(config.image ?? "");
     const container = await this.#docker.createContainer(
       containerOf(instance, {
         stack,
@@ -187,6 +186,20 @@ class DockerRunner implements Runner {
       await removeContainer(this.#docker, container.id).catch(() => {});
       throw error;
     }
+  }
+
+  /** Pulled again when the engine was cleaned up since. */
+  async #image(reference: string): Promise<Docker.ImageInspectInfo> {
+    const here = await findImage(this.#docker, reference);
+    if (here) return here;
+    await pullImage(this.#docker, reference).catch((error: Error) => {
+      throw new Error(`image ${reference} is not in the engine, and cannot be pulled: ${error.message}`, {
+        cause: error,
+      });
+    });
+    const pulled = await findImage(this.#docker, reference);
+    if (!pulled) throw new Error(`image ${reference} was pulled, and is not in the engine`);
+    return pulled;
   }
 
   /** Docker would make a volume it does not know, without our labels and with nothing on it. */

@@ -7,7 +7,8 @@
  * - SYS_ADMIN: secrets are kept in a ramfs the machine mounts itself. AppArmor's profile for Docker forbids every mount, so it is off.
  * - /proc/sys/net is writable: those settings belong to the container's own network. The rest of /proc/sys is the host's and stays read-only.
  *
- * Not modelled: the private network (6PN) and its DNS, UDP services, the kernel's own share of the guest's memory, /run as a tmpfs.
+ * Not modelled: the private network (6PN) and its DNS, UDP services, the kernel's own share of the guest's memory, /run as a tmpfs,
+ * schedules, a root file system that persists. A shared IPv4 passes raw TCP on, where Fly goes by the name in TLS or HTTP.
  */
 import type Docker from "dockerode";
 import type { MachineConfig } from "../../providers/fly/schema.ts";

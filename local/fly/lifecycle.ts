@@ -30,7 +30,7 @@ export interface Lifecycle {
   replace(machine: MachineRow, previous: string, launch: boolean): void;
   destroy(machine: MachineRow, source?: "user" | "flyd"): void;
   /** Forgets what is under way: the machine's row is about to go. */
-  abandon(machine: MachineRow): void;
+  abandon(machine: MachineRow): Promise<void>;
 
   // What only recovery.ts calls.
   carryOn(machine: MachineRow, replacement: Replacement): void;
@@ -236,9 +236,10 @@ export function createLifecycle(core: Core): Lifecycle {
     });
   }
 
-  function abandon(machine: MachineRow): void {
+  /** A boot under way would come up after it was removed: halt waits for that. */
+  function abandon(machine: MachineRow): Promise<void> {
     end(machine);
-    checks.stop(machine);
+    return instances.halt(machine, () => runner.remove(machine.id));
   }
 
   function adopt(machine: MachineRow): void {

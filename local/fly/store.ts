@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { emptyWorld, type World } from "./world.ts";
 
@@ -31,7 +31,8 @@ export function fileStore(path: string): Store {
       const temporary = `${path}.new`;
       const file = openSync(temporary, "w", 0o600);
       try {
-        writeSync(file, JSON.stringify(world));
+        // Not writeSync: on a disk that fills up it writes a part, and says so in its result only.
+        writeFileSync(file, JSON.stringify(world));
         fsyncSync(file);
       } finally {
         closeSync(file);

@@ -69,7 +69,8 @@ export function createPages({ picture, onWatch, clock }: PagesOptions): Pages {
 
   return {
     handle(request, response) {
-      const { pathname } = new URL(request.url ?? "/", "http://local");
+      // Cut, not parsed: as a URL "//" has no host, and would throw where nobody catches.
+      const [pathname = "/"] = (request.url ?? "/").split("?");
       const file = files.get(pathname);
       if (!file && pathname !== "/events") return false;
       // Another site's page may make a browser ask here under a name of its own (DNS rebinding); it is to read nothing.

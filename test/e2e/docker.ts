@@ -78,12 +78,14 @@ export async function lab(stack: string, over: Partial<DockerRunnerOptions> = {}
 }
 
 let machines = 0;
+/** Files run side by side on one engine, and look for containers by their machine alone. */
+const file = randomBytes(3).toString("hex");
 
 /** A machine of its own that serves `hello` on port 8080; `over` replaces parts of its config. */
 export function instance(over: Partial<MachineConfig> = {}, rest: Partial<Instance> = {}): Instance {
   machines += 1;
   return {
-    machineId: `3d8d${machines.toString(16).padStart(10, "0")}`,
+    machineId: `3d8d${file}${machines.toString(16).padStart(4, "0")}`,
     version: "01JX0000000000000000000001",
     name: `cdg-${machines}`,
     app: "my-edge",

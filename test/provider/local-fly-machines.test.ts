@@ -177,6 +177,8 @@ test.each<[string, Record<string, unknown>, string | RegExp]>([
   ["an unknown restart policy", { restart: { policy: "never" } }, /restart/],
   ["a stop that takes too long", { stop_config: { timeout: "6m" } }, /stop_config/],
   ["an unknown schedule", { schedule: "yearly" }, /schedule/],
+  ["processes of its own", { processes: [{ cmd: ["sleep"] }] }, /config\.processes: local Fly does not do that/],
+  ["a machine to stand in for", { standbys: ["148ed599c14189"] }, /config\.standbys: local Fly does not do that/],
   ["no image", { image: "" }, /image/],
   ["containers", { containers: [{ name: "a" }] }, /containers/],
 ])("a config with %s is a 400, and nothing is made", async (_, config, error) => {

@@ -59,7 +59,7 @@ test("an IPv6 address is served on ::1, and its clients are IPv6 to the machine"
   fleet.machines = [await machine("a", "cdg", { proxyProtocol: "v1" })];
   const { edge } = await edgeOver(fleet);
   const local = edge.listeners()[0]?.local;
-  if (!local) return skip(`this machine has no IPv6: ${edge.problems()}`);
+  if (!local) return skip("this machine has no IPv6");
   expect(local.host).toBe("::1");
   const client = await dialled(local.port, "::1");
   client.end();
@@ -330,6 +330,21 @@ test("a taken port is one sentence: which port, for which address of which app, 
   );
   const refused = connect(opened[0] ?? 0, "127.0.0.1"); // the one that did open is closed again
   expect((await once(refused, "error"))[0]).toMatchObject({ code: "ECONNREFUSED" });
+});
+
+test("an address of a kind that this machine has none of is left out, and nobody is troubled with it", async () => {
+  const fleet = new Fleet();
+  fleet.open = [anycast, { ...anycast, ip: "2001:db8::7" }];
+  fleet.machines = [await machine("m1", "cdg")];
+  const { edge, log, dial } = await edgeOver(fleet, {
+    bind: ({ ip }) => ({ host: ip.includes(":") ? "203.0.113.200" : "127.0.0.1", port: 0 }),
+  });
+  expect(edge.listeners()).toHaveLength(1);
+  expect(edge.problems()).toEqual([]);
+  expect(log.join()).toContain("203.0.113.200");
+  const socket = await dial();
+  socket.end("hello");
+  expect(await said(socket)).toBe("hello");
 });
 
 test("a port taken later is a problem until it is free, and then served with the next change", async () => {

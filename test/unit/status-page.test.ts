@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { get } from "node:http";
+import { connect } from "node:net";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { serve } from "../../local/fly/http.ts";
 import { emptyWorld, type MachineRow, type World } from "../../local/fly/world.ts";
@@ -281,6 +283,15 @@ describe("over HTTP", () => {
     expect(JSON.parse(text.split("data: ")[1] ?? "")).toEqual(JSON.parse(JSON.stringify(seen)));
     leaving.abort();
     while (watchers() > 0) await new Promise((resolve) => setImmediate(resolve));
+    await end();
+  });
+
+  test.each(["//", "//%", "/%", "http://"])("a request for %s does no harm", async (target) => {
+    const { server, end } = await pages();
+    const socket = connect(server.port, "127.0.0.1");
+    socket.end(`GET ${target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n`);
+    await once(socket.resume(), "close");
+    expect((await fetch(`${server.url}/`)).status).toBe(200);
     await end();
   });
 
