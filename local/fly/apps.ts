@@ -9,6 +9,7 @@ import { type AppRow, rfc3339 } from "./world.ts";
 const namePattern = /^[a-z0-9-]{1,62}$/;
 const networkPattern = /^[A-Za-z][A-Za-z0-9-]*$/;
 const defaultNetwork = "default";
+const organizationNumber = 1;
 
 export function appRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
   const { world, ids, clock, settings } = core;
@@ -78,6 +79,19 @@ export function appRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
   };
 }
 
+/** The one organization, as Fly's other server shows it. */
+export const renderOrganization = ({ settings: { organization } }: Core) => ({
+  id: organization.slug,
+  internal_numeric_id: organizationNumber,
+  slug: organization.slug,
+  raw_slug: organization.slug,
+  name: organization.name,
+  paid_plan: true,
+  personal: true,
+  billable: true,
+  billing_status: "CURRENT",
+});
+
 export function renderApp(core: Core, app: AppRow) {
   const mine = (rows: { app: string; state: string }[], gone: string) =>
     rows.filter((it) => it.app === app.name && it.state !== gone).length;
@@ -89,7 +103,7 @@ export function renderApp(core: Core, app: AppRow) {
     status: app.deployed ? "deployed" : "pending",
     machine_count: mine(Object.values(core.world.machines), "destroyed"),
     volume_count: mine(Object.values(core.world.volumes), "pending_destroy"),
-    organization: { ...core.settings.organization, internal_numeric_id: 1 },
+    organization: { ...core.settings.organization, internal_numeric_id: organizationNumber },
     cname_target: "",
     app_role: "",
     created_at: rfc3339(app.createdAt),

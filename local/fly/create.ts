@@ -10,6 +10,7 @@ import { type CallLog, createCallLog } from "./call-log.ts";
 import { createCore, defaultSettings, type Settings } from "./core.ts";
 import { createDesk } from "./desk.ts";
 import { createFaultPlan, type FaultPlan } from "./faults.ts";
+import { graphqlRoutes } from "./graphql.ts";
 import { createIds } from "./ids.ts";
 import { instanceOf } from "./instance.ts";
 import { createLifecycle } from "./lifecycle.ts";
@@ -21,6 +22,7 @@ import { createPlatformEvents, type PlatformEvents } from "./platform-events.ts"
 import { noQuirks, type Quirks } from "./quirks.ts";
 import type { Random } from "./random.ts";
 import { recover } from "./recovery.ts";
+import { releaseRoutes } from "./releases.ts";
 import type { ApiRequest, ApiResponse } from "./request.ts";
 import { createRouter } from "./router.ts";
 import { createRoutes } from "./routes.ts";
@@ -82,6 +84,8 @@ export async function createLocalFly(options: LocalFlyOptions): Promise<LocalFly
     ...secretRoutes(core),
     ...platformRoutes(core),
     ...logRoutes(core),
+    ...releaseRoutes(core),
+    ...graphqlRoutes(core),
   });
   const faults = createFaultPlan(router.routes);
   const calls = createCallLog();

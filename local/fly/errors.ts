@@ -28,8 +28,8 @@ export const invalidArgument = (why: string) => plain(400, `invalid_argument: ${
 /** 400 without a class in front: how Fly words some of them. */
 export const badRequest = (why: string) => plain(400, why);
 export const unauthorized = () => plain(401, "unauthorized");
-export const notFound = (what: "app" | "machine" | "volume" | "lease" | "secret" | "ip" | "version" | "key") =>
-  plain(404, `${what} not found`);
+type Thing = "app" | "ip" | "key" | "lease" | "machine" | "organization" | "release" | "secret" | "version" | "volume";
+export const notFound = (what: Thing) => plain(404, `${what} not found`);
 export const timedOut = (why: string) => plain(408, `deadline_exceeded: ${why}`);
 export const aborted = (why: string) => plain(409, `aborted: ${why}`);
 export const alreadyExists = (why: string) => plain(409, `already_exists: ${why}`);

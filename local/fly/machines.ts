@@ -60,13 +60,26 @@ export function machineRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
   function claimable(app: AppRow, config: MachineConfig, region: string | undefined): VolumeRow | undefined {
     const [mount] = config.mounts ?? [];
     if (!mount) return undefined;
-    const volume = world.volumes[mount.volume ?? ""];
+    const volume = world.volumes[mount.volume ?? ""] ?? freeNamed(app, mount.volume, region);
     if (!volume || volume.app !== app.name || volume.state !== "created") throw badRequest("volume not found");
     if (region && !placeRegions(core, region).includes(volume.region))
       throw invalidArgument(`volume ${volume.id} is in region ${volume.region}, not ${region}`);
     const holder = holderOf(core, volume);
     if (holder !== null) throw failedPrecondition(`volume already claimed by machine ${holder}`);
     return volume;
+  }
+
+  /** A mount may name its volume, as flyctl's deploy does: any free one of that name will do. */
+  function freeNamed(app: AppRow, name: string | undefined, region: string | undefined): VolumeRow | undefined {
+    const allowed = region && placeRegions(core, region);
+    return Object.values(world.volumes).find(
+      (it) =>
+        it.app === app.name &&
+        it.name === name &&
+        it.state === "created" &&
+        (!allowed || allowed.includes(it.region)) &&
+        holderOf(core, it) === null,
+    );
   }
 
   function refuseTakenName(app: AppRow, name: string): void {
@@ -85,7 +98,7 @@ export function machineRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
     const volume = claimable(app, body.config, body.region);
     const name = body.name || ids.name();
     refuseTakenName(app, name);
-    const version = mintVersion(app, body.config, body);
+    const version = mintVersion(app, volume ? mounting(body.config, volume) : body.config, body);
     const place = volume ? placeBeside(core, volume) : placeMachine(core, body.region);
     const now = clock.now();
     const machine: MachineRow = {
@@ -207,6 +220,12 @@ export function machineRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
       ),
   };
 }
+
+/** The mount with its volume's id, whether the request had that or a name. */
+const mounting = (config: MachineConfig, { id }: VolumeRow): MachineConfig => ({
+  ...config,
+  mounts: (config.mounts ?? []).map((it) => ({ ...it, volume: id })),
+});
 
 /** A volume can be neither mounted, unmounted nor swapped by an update. */
 function refuseOtherMount(before: MachineConfig, after: MachineConfig): void {

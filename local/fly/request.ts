@@ -42,7 +42,7 @@ export interface Answer {
 }
 
 export type Handler = (call: Call) => Answer | Promise<Answer>;
-/** `METHOD path`; the path is below /v1/apps/:app/ unless it begins with apps, orgs, platform or tokens; `api/` stands for /api/v1/. */
+/** `METHOD path`; the path is below /v1/apps/:app/ unless it begins with apps, orgs, platform or tokens; `api/` stands for /api/v1/, graphql for /graphql. */
 export type RouteTable = Record<string, Handler>;
 
 export const json = (status: number, body: unknown): Answer => ({ status, json: body });

@@ -12,8 +12,8 @@ export interface Router {
   routes: readonly string[];
 }
 
-/** First segments that stand for themselves below /v1; every other path belongs to an app. `api`: below /api/v1, which on Fly is another server. */
-const roots = ["api", "apps", "orgs", "platform", "tokens"];
+/** First segments that stand for themselves below /v1; every other path belongs to an app. `api`: below /api/v1, which on Fly is another server, as is /graphql. */
+const roots = ["api", "apps", "graphql", "orgs", "platform", "tokens"];
 
 export function createRouter(table: RouteTable): Router {
   const entries = Object.entries(table).map(([route, handler]) => {
@@ -26,8 +26,8 @@ export function createRouter(table: RouteTable): Router {
     routes: Object.keys(table),
     match(method, path) {
       const [, ...parts] = path.split("/");
-      const segments = parts[0] === "api" ? ["api", ...parts.slice(2)] : parts.slice(1);
-      if (parts[parts[0] === "api" ? 1 : 0] !== "v1") return undefined;
+      const segments = segmentsOf(parts);
+      if (!segments) return undefined;
       for (const entry of entries) {
         if (entry.method !== method || entry.segments.length !== segments.length) continue;
         const params = bind(entry.segments, segments);
@@ -36,6 +36,13 @@ export function createRouter(table: RouteTable): Router {
       return undefined;
     },
   };
+}
+
+/** As the table has them: `api` stands for /api/v1, /graphql for itself, everything else is below /v1. */
+function segmentsOf(parts: string[]): string[] | undefined {
+  if (parts[0] === "api") return parts[1] === "v1" ? ["api", ...parts.slice(2)] : undefined;
+  if (parts[0] === "graphql") return parts;
+  return parts[0] === "v1" ? parts.slice(1) : undefined;
 }
 
 function bind(pattern: string[], segments: string[]): Record<string, string> | undefined {

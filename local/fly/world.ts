@@ -31,6 +31,19 @@ export interface AppRow {
   deployed: boolean;
   /** What was set when, oldest first; a version of a machine keeps seeing the secrets it was made with. */
   secrets: SecretChange[];
+  /** flyctl's book of its deploys, oldest first. */
+  releases?: ReleaseRow[];
+}
+
+export interface ReleaseRow {
+  id: string;
+  version: number;
+  status: string;
+  image: string;
+  strategy: string;
+  /** The app's config, as flyctl sent it. */
+  definition: unknown;
+  createdAt: number;
 }
 
 export interface SecretChange {
