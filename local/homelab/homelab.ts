@@ -1,6 +1,7 @@
 /** What stands behind the PoPs of the local stack, as one container: it is started or found, told the sites' hosts, and waited for. */
 import type { Readable } from "node:stream";
 import { setTimeout } from "node:timers/promises";
+import { stripVTControlCharacters } from "node:util";
 import type Docker from "dockerode";
 import { systemClock } from "../../providers/clock.ts";
 import { ensureNetwork, removeContainer } from "../docker-engine.ts";
@@ -84,10 +85,15 @@ async function untilReady(docker: Docker, id: string, hosts: string[], log: (lin
   const deadline = Date.now() + patienceMs;
   const told = await tellOutput(container, log);
   let seen: Certificates | undefined;
+  let missing = hosts;
   try {
     while (Date.now() < deadline) {
       seen = await certificates(container);
-      if (seen && hosts.every((host) => seen?.versions[host] !== undefined)) return;
+      const before = missing.length;
+      missing = hosts.filter((host) => seen?.versions[host] === undefined);
+      if (missing.length === 0) return;
+      if (missing.length < before)
+        log(`certificates in the vault: ${hosts.length - missing.length} of ${hosts.length}`);
       if (!(await container.inspect()).State.Running) break;
       await setTimeout(250);
     }
@@ -107,13 +113,20 @@ async function certificates(container: Docker.Container): Promise<Certificates |
   return text === "" ? undefined : (JSON.parse(text) as Certificates);
 }
 
-/** Shows what it says from now on, and remembers the end of it. */
+/** Shows the first words of each of its programs, which say hundreds of lines, and remembers the end of it all. */
 async function tellOutput(container: Docker.Container, log: (line: string) => void) {
   const last: string[] = [];
+  const heard = new Set<string>();
   const stream = (await container.logs({ follow: true, stdout: true, stderr: true, tail: 5 })) as unknown as Readable;
   const reading = (async () => {
-    for await (const line of lines(stream)) {
-      log(line);
+    for await (const raw of lines(stream)) {
+      // process-compose sets a terminal's title.
+      const line = stripVTControlCharacters(raw);
+      const program = /^\[(\w+)\s*\]/.exec(line)?.[1];
+      if (program && !heard.has(program)) {
+        heard.add(program);
+        log(line);
+      }
       last.push(line);
       if (last.length > 10) last.shift();
     }
