@@ -92,6 +92,8 @@ export const renderOrganization = ({ settings: { organization } }: Core) => ({
   billing_status: "CURRENT",
 });
 
+export const statusOf = (app: AppRow): string => (app.deployed ? "deployed" : "pending");
+
 export function renderApp(core: Core, app: AppRow) {
   const mine = (rows: { app: string; state: string }[], gone: string) =>
     rows.filter((it) => it.app === app.name && it.state !== gone).length;
@@ -100,7 +102,7 @@ export function renderApp(core: Core, app: AppRow) {
     internal_numeric_id: app.number,
     name: app.name,
     network: app.network,
-    status: app.deployed ? "deployed" : "pending",
+    status: statusOf(app),
     machine_count: mine(Object.values(core.world.machines), "destroyed"),
     volume_count: mine(Object.values(core.world.volumes), "pending_destroy"),
     organization: { ...core.settings.organization, internal_numeric_id: organizationNumber },

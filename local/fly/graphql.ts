@@ -2,11 +2,12 @@
 import { GraphQLError, graphql } from "graphql";
 import { z } from "zod";
 import { regions } from "../../providers/fly/regions.ts";
-import { renderOrganization } from "./apps.ts";
+import { renderOrganization, statusOf } from "./apps.ts";
 import type { Core } from "./core.ts";
 import { schema } from "./graphql-schema.ts";
+import { regionName } from "./platform.ts";
 import { isBorn } from "./quirks.ts";
-import { currentRelease } from "./releases.ts";
+import { currentRelease, renderRelease } from "./releases.ts";
 import { bodyOf, isForgotten, json, type RouteTable } from "./request.ts";
 import { type AppRow, type MachineRow, type ReleaseRow, rfc3339 } from "./world.ts";
 
@@ -30,11 +31,13 @@ function rootOf(core: Core) {
   const { world, settings } = core;
   const nothing = { nodes: [] };
 
-  function appNamed(name: string): AppRow {
-    const app = world.apps[name];
-    if (!app || !isBorn(core, app)) throw new GraphQLError("Could not find App", { extensions: { code: "NOT_FOUND" } });
-    return app;
+  /** GraphQL has no 404: what is not there is an error of the query. */
+  function orGone<T>(what: "App" | "Machine" | "Organization", found: T | undefined): T {
+    if (found === undefined) throw new GraphQLError(`Could not find ${what}`, { extensions: { code: "NOT_FOUND" } });
+    return found;
   }
+  const born = <T extends { createdAt: number }>(row: T | undefined) => (row && isBorn(core, row) ? row : undefined);
+  const appNamed = (name: string): AppRow => orGone("App", born(world.apps[name]));
 
   const organization = () => {
     const { id, name, slug, raw_slug, internal_numeric_id, paid_plan, billable } = renderOrganization(core);
@@ -54,7 +57,8 @@ function rootOf(core: Core) {
 
   function app(row: AppRow) {
     const addresses = world.addresses.filter((it) => it.app === row.name);
-    const current = currentRelease(row);
+    const newest = currentRelease(row);
+    const current = newest && release(core, newest);
     return {
       id: row.name,
       internalNumericId: row.number,
@@ -64,12 +68,12 @@ function rootOf(core: Core) {
       cnameTarget: "",
       deployed: row.deployed,
       network: row.network,
-      status: row.deployed ? "deployed" : "pending",
+      status: statusOf(row),
       version: current?.version ?? 0,
       platformVersion: "machines",
       organization,
-      currentRelease: current && release(core, current),
-      currentReleaseUnprocessed: current && release(core, current),
+      currentRelease: current,
+      currentReleaseUnprocessed: current,
       releasesUnprocessed: ({ first = most }: { first?: number }) => ({
         nodes: (row.releases ?? [])
           .toReversed()
@@ -105,7 +109,7 @@ function rootOf(core: Core) {
   const platformRegions = () =>
     regions.map((it) => ({
       code: it.code,
-      name: `${it.city} (${it.country})`,
+      name: regionName(it),
       latitude: it.latitude,
       longitude: it.longitude,
       gatewayAvailable: it.gateway,
@@ -117,18 +121,16 @@ function rootOf(core: Core) {
     app: ({ name }: { name: string }) => app(appNamed(name)),
     apps: () => ({ nodes: Object.values(world.apps).map(app), pageInfo: { hasNextPage: false } }),
     appNameAvailable: ({ name }: { name: string }) => !world.apps[name],
-    canPerformBluegreenDeployment: ({ name }: { name: string }) => appNamed(name) !== undefined,
+    canPerformBluegreenDeployment: ({ name }: { name: string }) => {
+      appNamed(name);
+      return true;
+    },
     machine: ({ machineId }: { machineId: string }) => {
-      const row = world.machines[machineId];
-      if (!row || isForgotten(core, row))
-        throw new GraphQLError("Could not find Machine", { extensions: { code: "NOT_FOUND" } });
-      return machine(row);
+      const row = born(world.machines[machineId]);
+      return machine(orGone("Machine", row && !isForgotten(core, row) ? row : undefined));
     },
-    organization: ({ slug }: { slug: string }) => {
-      if (slug !== settings.organization.slug)
-        throw new GraphQLError("Could not find Organization", { extensions: { code: "NOT_FOUND" } });
-      return organization();
-    },
+    organization: ({ slug }: { slug: string }) =>
+      orGone("Organization", slug === settings.organization.slug ? organization() : undefined),
     organizations: () => ({ nodes: [organization()] }),
     platform: () => ({ requestRegion: settings.defaultRegion, regions: platformRegions() }),
     nearestRegion: () => platformRegions().find((it) => it.code === settings.defaultRegion),
@@ -139,17 +141,14 @@ function rootOf(core: Core) {
   };
 }
 
-const release = ({ settings: { owner } }: Core, row: ReleaseRow) => ({
-  id: row.id,
-  version: row.version,
-  status: row.status,
-  inProgress: row.status === "running",
-  imageRef: row.image,
-  createdAt: rfc3339(row.createdAt),
-  configDefinition: row.definition,
-  evaluationId: "",
-  description: "Release",
-  reason: "change",
-  stable: row.status === "complete",
-  user: { id: owner, email: owner, name: owner },
-});
+function release(core: Core, row: ReleaseRow) {
+  const { id, version, status, in_progress, stable, image_ref, created_at, user } = renderRelease(core, row);
+  return {
+    ...{ id, version, status, stable, inProgress: in_progress, imageRef: image_ref, createdAt: created_at },
+    configDefinition: row.definition,
+    evaluationId: "",
+    description: "Release",
+    reason: "change",
+    user: { id: user, email: user, name: user },
+  };
+}

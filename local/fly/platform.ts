@@ -1,6 +1,6 @@
 /** What is no app's: regions, room in them, the token. Regions and placements answer in PascalCase, as live Fly does. */
 import { z } from "zod";
-import { regions } from "../../providers/fly/regions.ts";
+import { type Region, regions } from "../../providers/fly/regions.ts";
 import type { Core } from "./core.ts";
 import { hasRoom, placeRegions } from "./placement.ts";
 import { bodyOf, json, type RouteTable } from "./request.ts";
@@ -14,6 +14,8 @@ const Placement = z.looseObject({
 /** What one region claims to take at most. */
 const placementsPerRegion = 10;
 
+export const regionName = ({ city, country }: Region): string => `${city} (${country})`;
+
 export function platformRoutes(core: Core): RouteTable {
   return {
     "GET platform/regions": () =>
@@ -21,7 +23,7 @@ export function platformRoutes(core: Core): RouteTable {
         Nearest: core.settings.defaultRegion,
         Regions: regions.map((it) => ({
           code: it.code,
-          name: `${it.city} (${it.country})`,
+          name: regionName(it),
           latitude: it.latitude,
           longitude: it.longitude,
           gateway_available: it.gateway,

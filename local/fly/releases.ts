@@ -6,7 +6,7 @@ import { z } from "zod";
 import { renderOrganization } from "./apps.ts";
 import type { Core } from "./core.ts";
 import { notFound } from "./errors.ts";
-import { appOf, bodyOf, type Call, json, type RouteTable } from "./request.ts";
+import { appNamed, appOf, bodyOf, type Call, json, type RouteTable } from "./request.ts";
 import { type AppRow, type ReleaseRow, rfc3339 } from "./world.ts";
 
 const NewBuild = z.looseObject({ app_name: z.string() });
@@ -21,18 +21,24 @@ const ReleaseChange = z.looseObject({ status: z.string() });
 
 export const currentRelease = (app: AppRow): ReleaseRow | undefined => app.releases?.at(-1);
 
+export const renderRelease = ({ settings }: Core, row: ReleaseRow) => ({
+  id: row.id,
+  version: row.version,
+  stable: row.status === "complete",
+  in_progress: row.status === "running",
+  status: row.status,
+  strategy: row.strategy,
+  user: settings.owner,
+  created_at: rfc3339(row.createdAt),
+  image_ref: row.image,
+});
+
 export function releaseRoutes(core: Core): RouteTable {
   const { world, ids, clock, settings } = core;
 
-  const appNamed = (name: string): AppRow => {
-    const app = world.apps[name];
-    if (!app) throw notFound("app");
-    return app;
-  };
-
   function create(call: Call) {
     const { app_name, image, strategy, definition } = bodyOf(call, NewRelease);
-    const app = appNamed(app_name);
+    const app = appNamed(core, app_name);
     const version = (currentRelease(app)?.version ?? 0) + 1;
     const row: ReleaseRow = {
       id: ids.ulid(),
@@ -45,7 +51,7 @@ export function releaseRoutes(core: Core): RouteTable {
     };
     app.releases = [...(app.releases ?? []), row];
     core.changed();
-    return json(201, { release: render(row) });
+    return json(201, { release: renderRelease(core, row) });
   }
 
   function change(call: Call) {
@@ -55,20 +61,8 @@ export function releaseRoutes(core: Core): RouteTable {
     if (!row) throw notFound("release");
     row.status = bodyOf(call, ReleaseChange).status;
     core.changed();
-    return json(200, render(row));
+    return json(200, renderRelease(core, row));
   }
-
-  const render = (row: ReleaseRow) => ({
-    id: row.id,
-    version: row.version,
-    stable: row.status === "complete",
-    in_progress: row.status === "running",
-    status: row.status,
-    strategy: row.strategy,
-    user: settings.owner,
-    created_at: rfc3339(row.createdAt),
-    image_ref: row.image,
-  });
 
   return {
     "GET api/organizations": () => json(200, { organizations: [renderOrganization(core)] }),
@@ -78,9 +72,10 @@ export function releaseRoutes(core: Core): RouteTable {
     },
     // Nothing is built here: a number to name it by is all flyctl wants.
     "POST api/builds": (call) => {
-      appNamed(bodyOf(call, NewBuild).app_name);
+      appNamed(core, bodyOf(call, NewBuild).app_name);
+      const id = ++world.counter;
       core.changed();
-      return json(200, { id: ++world.counter, status: "started", wallclock_time_ms: 0 });
+      return json(200, { id, status: "started", wallclock_time_ms: 0 });
     },
     "POST api/builds/finish": (call) => {
       const { build_id, status } = bodyOf(call, FinishedBuild);
@@ -90,12 +85,14 @@ export function releaseRoutes(core: Core): RouteTable {
     "PATCH api/releases/:release": change,
     "GET api/apps/:app/releases": (call) => {
       const rows = (appOf(core, call).releases ?? []).toReversed();
-      return json(200, { releases: rows.slice(0, Number(call.query.get("limit")) || rows.length).map(render) });
+      return json(200, {
+        releases: rows.slice(0, Number(call.query.get("limit")) || rows.length).map((it) => renderRelease(core, it)),
+      });
     },
     "GET api/apps/:app/releases/current": (call) => {
       const row = currentRelease(appOf(core, call));
       if (!row) throw notFound("release");
-      return json(200, render(row));
+      return json(200, renderRelease(core, row));
     },
   };
 }

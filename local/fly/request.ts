@@ -92,8 +92,11 @@ function withoutNulls(value: unknown): unknown {
   return Object.fromEntries(given.map(([key, it]) => [key, withoutNulls(it)]));
 }
 
-export function appOf(core: Core, call: Call): AppRow {
-  const app = core.world.apps[call.param("app")];
+export const appOf = (core: Core, call: Call): AppRow => appNamed(core, call.param("app"));
+
+/** For calls that name their app in the body. */
+export function appNamed(core: Core, name: string): AppRow {
+  const app = core.world.apps[name];
   if (!app || !isBorn(core, app)) throw notFound("app");
   return app;
 }

@@ -12,22 +12,27 @@ export interface Router {
   routes: readonly string[];
 }
 
-/** First segments that stand for themselves below /v1; every other path belongs to an app. `api`: below /api/v1, which on Fly is another server, as is /graphql. */
-const roots = ["api", "apps", "graphql", "orgs", "platform", "tokens"];
+/** First segments that stand for themselves below /v1; every other path there belongs to an app. */
+const roots = ["apps", "orgs", "platform", "tokens"];
+
+/** The whole path of a route of the table. On Fly /api/v1 and /graphql are another server's. */
+function segmentsOf(path: string): string[] {
+  const own = path.split("/");
+  const [first = ""] = own;
+  if (first === "graphql") return own;
+  if (first === "api") return ["api", "v1", ...own.slice(1)];
+  return roots.includes(first) ? ["v1", ...own] : ["v1", "apps", ":app", ...own];
+}
 
 export function createRouter(table: RouteTable): Router {
   const entries = Object.entries(table).map(([route, handler]) => {
     const [method = "", path = ""] = route.split(" ");
-    const own = path.split("/");
-    const segments = roots.includes(own[0] ?? "") ? own : ["apps", ":app", ...own];
-    return { route, handler, method, segments };
+    return { route, handler, method, segments: segmentsOf(path) };
   });
   return {
     routes: Object.keys(table),
     match(method, path) {
-      const [, ...parts] = path.split("/");
-      const segments = segmentsOf(parts);
-      if (!segments) return undefined;
+      const [, ...segments] = path.split("/");
       for (const entry of entries) {
         if (entry.method !== method || entry.segments.length !== segments.length) continue;
         const params = bind(entry.segments, segments);
@@ -36,13 +41,6 @@ export function createRouter(table: RouteTable): Router {
       return undefined;
     },
   };
-}
-
-/** As the table has them: `api` stands for /api/v1, /graphql for itself, everything else is below /v1. */
-function segmentsOf(parts: string[]): string[] | undefined {
-  if (parts[0] === "api") return parts[1] === "v1" ? ["api", ...parts.slice(2)] : undefined;
-  if (parts[0] === "graphql") return parts;
-  return parts[0] === "v1" ? parts.slice(1) : undefined;
 }
 
 function bind(pattern: string[], segments: string[]): Record<string, string> | undefined {

@@ -1,29 +1,18 @@
 /** Local Fly in front of a client that is not ours: fly-go's flaps, which flyctl and Fly's own Terraform provider are made of. */
 import { execFile } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openDocker } from "../../local/docker-engine.ts";
-import { buildImage } from "../../local/docker-image.ts";
 import { localFly } from "../support/local-fly.ts";
-import { programOf } from "../support/program.ts";
+import { clientProgram } from "./clients.ts";
 
-const here = "test/e2e/flaps";
-const root = join(import.meta.dirname, "..", "..");
 const folder = mkdtempSync(join(tmpdir(), "fly-pops-flaps-"));
 let program: string;
 
 beforeAll(async () => {
-  const image = await buildImage(openDocker(), {
-    tag: "fly-pops-flaps:test",
-    context: root,
-    files: ["image/build/lists", ...readdirSync(join(root, here)).map((name) => `${here}/${name}`)],
-    dockerfile: `${here}/Dockerfile`,
-    log: () => {},
-  });
-  program = await programOf(image, "/flaps", folder);
+  program = await clientProgram("flaps", folder);
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 

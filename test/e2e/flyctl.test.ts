@@ -1,31 +1,20 @@
 /** Local Fly in front of flyctl itself: what people type at Fly works here too, and says what it says there. */
 import { execFile } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openDocker } from "../../local/docker-engine.ts";
-import { buildImage } from "../../local/docker-image.ts";
 import { type LocalFlyUnderTest, localFly } from "../support/local-fly.ts";
-import { programOf } from "../support/program.ts";
+import { clientProgram } from "./clients.ts";
 
-const here = "test/e2e/flyctl";
-const root = join(import.meta.dirname, "..", "..");
 const folder = mkdtempSync(join(tmpdir(), "fly-pops-flyctl-"));
 const app = "flyctl-life";
 let program: string;
 
-// A minute and more of compiling, once: the image is kept by its inputs.
+// Minutes of compiling, once.
 beforeAll(async () => {
-  const image = await buildImage(openDocker(), {
-    tag: "fly-pops-flyctl:test",
-    context: root,
-    files: ["image/build/lists", ...readdirSync(join(root, here)).map((name) => `${here}/${name}`)],
-    dockerfile: `${here}/Dockerfile`,
-    log: () => {},
-  });
-  program = await programOf(image, "/flyctl", folder);
+  program = await clientProgram("flyctl", folder);
   writeFileSync(
     join(folder, "fly.toml"),
     `app = "${app}"\nprimary_region = "cdg"\n[[mounts]]\nsource = "data"\ndestination = "/var/lib/data"\n`,

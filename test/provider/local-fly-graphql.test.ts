@@ -46,7 +46,7 @@ test.each([
   ["an organization that is not there", `{ organization(slug: "gone") { id } }`, /Could not find Organization/],
   ["a field nobody knows", `{ app(name: "edge") { certificates } }`, /Cannot query field "certificates"/],
   ["an image of somebody else", `{ latestImageDetails(image: "nginx") { tag } }`, /Unknown repository/],
-  ["no query at all", "{", /Syntax Error/],
+  ["half a query", "{", /Syntax Error/],
 ])("GraphQL says in `errors` what is wrong: %s", async (_, query, message) => {
   await using it = await localFly();
   const { errors } = await ask(it, query);
@@ -81,6 +81,8 @@ test.each([
   ["PATCH", "/api/v1/releases/gone", { status: "complete" }],
   ["GET", "/api/v1/apps/edge/releases/current", undefined],
   ["GET", "/api/v1/organizations/gone", undefined],
+  ["POST", "/v1/graphql", { query: "{ platform { requestRegion } }" }],
+  ["GET", "/v1/api/organizations", undefined],
 ])("what is not there is a 404: %s %s", async (method, path, body) => {
   await using it = await localFly();
   await it.machine();
