@@ -19,7 +19,7 @@ const luggage = {
 };
 
 async function desk(it: Cli) {
-  const own = operator();
+  const own = operator(it.dir);
   it.config(values({ luggage, secretsFile: "./secrets.yaml" }));
   const path = join(it.dir, "secrets.yaml");
   writeFileSync(path, await own.seal({ token: planted, other: "x" }));

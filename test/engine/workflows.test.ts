@@ -1,12 +1,14 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { test } from "vitest";
 import { type Engine, engine, stack, token } from "../support/engine.ts";
 import { commandOf } from "../support/workflows.ts";
 
 const root = join(import.meta.dirname, "..", "..");
+
+/** A folder of GitHub's runner: no part of the checkout, and gone with it. */
+const beside = (it: Engine): string => mkdtempSync(join(dirname(it.project), "runner-"));
 
 /** A step as GitHub's runner runs it. */
 const step = (it: Engine, file: string, job: string, name: string, env: Record<string, string | undefined> = {}) =>
@@ -45,7 +47,7 @@ test.concurrent("what preview.yml runs: by the engine where there is a backend, 
   expect,
 }) => {
   await using it = await engine();
-  const files = mkdtempSync(join(tmpdir(), "fly-pops-runner-"));
+  const files = beside(it);
   const runner = { GITHUB_STEP_SUMMARY: join(files, "summary"), GITHUB_OUTPUT: join(files, "output"), BASE: root };
   const preview = (env: Record<string, string | undefined>) =>
     step(it, "preview.yml", "preview", "Preview", {
@@ -76,7 +78,7 @@ test.concurrent("what preview.yml runs: by the engine where there is a backend, 
 
 test.concurrent("the comment is made once, then replaced", async ({ expect }) => {
   await using it = await engine();
-  const folder = mkdtempSync(join(tmpdir(), "fly-pops-gh-"));
+  const folder = beside(it);
   mkdirSync(join(folder, "bin"));
   // GitHub's own CLI needs GitHub: this one writes down what it is asked and knows the comments it is told of.
   writeFileSync(

@@ -21,8 +21,9 @@ export interface Operator extends Disposable {
   openAs(seed: string, text: string): Promise<Record<string, unknown>>;
 }
 
-export function operator(): Operator {
-  const home = mkdtempSync(join(tmpdir(), "fly-pops-operator-"));
+/** @param parent where the desk stands; one that somebody else removes takes the desk with it */
+export function operator(parent = tmpdir()): Operator {
+  const home = mkdtempSync(join(parent, "fly-pops-operator-"));
   const keyFile = (seed: string): string => {
     const path = join(home, Buffer.from(seed).toString("hex"));
     writeFileSync(path, identityOf(seed).privateKey, { mode: 0o600 });
