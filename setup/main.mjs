@@ -6,12 +6,13 @@
  * It writes to .cache/, node_modules, PULUMI_HOME and, as root on Debian and Ubuntu, installs the packages it names.
  */
 
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { base } from "./base-image.mjs";
 import { chromium } from "./chromium.mjs";
 import { engine } from "./engine.mjs";
 import { Failure } from "./failure.mjs";
+import { goFolder } from "./go.mjs";
 import { lock } from "./lock.mjs";
 import { node, packages } from "./npm.mjs";
 import { cache } from "./paths.mjs";
@@ -91,8 +92,9 @@ async function main(args) {
     for (const step of chain.filter((it) => groups.includes(it.group))) await take(step, progress);
   });
   const ends = await Promise.allSettled(chains);
-  release();
   const isWhole = ends.every((it) => it.status === "fulfilled");
+  if (isWhole) rmSync(goFolder, { recursive: true, force: true }); // 2 GB that nothing needs again
+  release();
   progress.line(isWhole ? `setup: all there, ${duration(Date.now() - since)}` : "setup: not complete, see above");
   return isWhole;
 }

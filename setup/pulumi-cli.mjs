@@ -11,7 +11,7 @@ import { CommandError, isExecutable, run } from "./run.mjs";
 
 /** Where the vendor's install script fetches from, too. */
 const VENDOR = "https://get.pulumi.com/releases/sdk";
-const MAIN = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi";
+const MODULE = "github.com/pulumi/pulumi/pkg/v3";
 const VERSION_VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version";
 
 /** The vendor's name of this platform's archive. */
@@ -43,12 +43,15 @@ export async function fromVendor(bin, { url, say, limits }) {
   }
 }
 
-/** Builds the CLI from setup/pulumi/cli (go.mod, go.sum) into `bin`. */
+/**
+ * Builds the CLI from setup/pulumi/cli (go.mod, go.sum, small.patch) into `bin`. What is left out of it, state and keys in the clouds of Amazon, Microsoft
+ * and Google and the browser of Pulumi Cloud's API, is most of what there would be to compile; it says so where it is asked for.
+ */
 const fromModules = (bin, say) =>
   buildProgram({
-    cwd: join(root, "setup", "pulumi", "cli"),
-    main: MAIN,
-    flags: ["-tags", "osusergo grpcnotrace"],
+    source: join(root, "setup", "pulumi", "cli"),
+    main: `${MODULE}/cmd/pulumi`,
+    small: MODULE,
     link: `-X ${VERSION_VARIABLE}=v${pulumiVersion}`,
     to: join(bin, "pulumi"),
     title: "the CLI",

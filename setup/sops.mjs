@@ -68,7 +68,7 @@ export const sops = {
     if (refusal === undefined) return;
     say(`the vendor is out of reach (${refusal}), building`);
     try {
-      await buildProgram({ cwd: source, main: `${MODULE}/cmd/sops`, to: program, title: "sops", say });
+      await buildProgram({ source, main: `${MODULE}/cmd/sops`, to: program, title: "sops", say });
     } catch (error) {
       if (!(error instanceof CommandError || error instanceof Failure)) throw error;
       throw new Failure(

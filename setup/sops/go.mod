@@ -1,6 +1,6 @@
 module fly-pops/setup/sops
 
-go 1.25.8
+go 1.25.11
 
 tool github.com/getsops/sops/v3/cmd/sops
 
