@@ -1,10 +1,9 @@
 /** `pulumi up` of the stack `local`, by Pulumi's own Automation API, so that its progress can be shown as it happens. */
 import { mkdir, readdir, readFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { type EngineEvent, LocalWorkspace, PulumiCommand, type Stack } from "@pulumi/pulumi/automation/index.js";
 import manifest from "../package.json" with { type: "json" };
-import { localEnvironment } from "./environment.ts";
+import { localEnvironment, pulumiHome } from "./environment.ts";
 import { paths, projectDir, stackName } from "./paths.ts";
 import { isAlive } from "./process.ts";
 
@@ -45,9 +44,8 @@ export async function deploy(progress: (line: string) => void): Promise<Changes>
 
 async function openStack(): Promise<Stack> {
   await mkdir(paths.backend, { recursive: true });
-  const home = process.env.PULUMI_HOME ?? join(homedir(), ".pulumi");
   const version = manifest.dependencies.pulumi;
-  const pulumiCommand = await PulumiCommand.get({ root: join(home, "versions", version) });
+  const pulumiCommand = await PulumiCommand.get({ root: join(pulumiHome, "versions", version) });
   return LocalWorkspace.createOrSelectStack(
     { stackName, workDir: projectDir },
     { pulumiCommand, envVars: await localEnvironment() },
