@@ -44,8 +44,9 @@ export async function fromVendor(bin, { url, say, limits }) {
 }
 
 /**
- * Builds the CLI from setup/pulumi/cli (go.mod, go.sum, small.patch) into `bin`. What is left out of it, state and keys in the clouds of Amazon, Microsoft
- * and Google and the browser of Pulumi Cloud's API, is most of what there would be to compile; it says so where it is asked for.
+ * Builds the CLI from setup/pulumi/cli (go.mod, go.sum, small.patch) into `bin`. Half of what there would be to compile is left out: keys and logs in the clouds
+ * of Amazon, Microsoft and Google, state in the latter two, the browser of Pulumi Cloud's API. It says so where one asks for it. State in S3 stays: it is
+ * what many a house has.
  */
 const fromModules = (bin, say) =>
   buildProgram({
