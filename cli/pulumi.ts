@@ -1,9 +1,9 @@
 /** The Pulumi CLI as a child: its answers as text, or its own words on this terminal. */
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import manifest from "../package.json" with { type: "json" };
+import { pulumiHome } from "../providers/pulumi-home.ts";
 import { Refusal, type World } from "./world.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -16,8 +16,7 @@ export interface Ran {
 
 /** The CLI that setup brought, else the one on PATH. */
 export function pulumiProgram(env: Env): string {
-  const home = env.PULUMI_HOME ?? join(env.HOME ?? homedir(), ".pulumi");
-  const own = join(home, "versions", manifest.dependencies.pulumi, "bin", "pulumi");
+  const own = join(pulumiHome(env), "versions", manifest.dependencies.pulumi, "bin", "pulumi");
   return existsSync(own) ? own : "pulumi";
 }
 
@@ -30,7 +29,7 @@ export function runPulumi(
   return new Promise((resolve, reject) => {
     const child = spawn(pulumiProgram(env), ["--non-interactive", ...args], {
       cwd: world.dir,
-      env: { PULUMI_SKIP_UPDATE_CHECK: "true", ...env } as NodeJS.ProcessEnv,
+      env: { PULUMI_SKIP_UPDATE_CHECK: "true", ...env, PULUMI_HOME: pulumiHome(env) } as NodeJS.ProcessEnv,
       stdio: ["ignore", "pipe", "pipe"],
     });
     const ran = { stdout: "", stderr: "" };

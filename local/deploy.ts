@@ -3,7 +3,8 @@ import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type EngineEvent, LocalWorkspace, PulumiCommand, type Stack } from "@pulumi/pulumi/automation/index.js";
 import manifest from "../package.json" with { type: "json" };
-import { localEnvironment, pulumiHome } from "./environment.ts";
+import { pulumiHome } from "../providers/pulumi-home.ts";
+import { localEnvironment } from "./environment.ts";
 import { paths, projectDir, stackName } from "./paths.ts";
 import { isAlive } from "./process.ts";
 
@@ -45,7 +46,7 @@ export async function deploy(progress: (line: string) => void): Promise<Changes>
 async function openStack(): Promise<Stack> {
   await mkdir(paths.backend, { recursive: true });
   const version = manifest.dependencies.pulumi;
-  const pulumiCommand = await PulumiCommand.get({ root: join(pulumiHome, "versions", version) });
+  const pulumiCommand = await PulumiCommand.get({ root: join(pulumiHome(), "versions", version) });
   return LocalWorkspace.createOrSelectStack(
     { stackName, workDir: projectDir },
     { pulumiCommand, envVars: await localEnvironment() },

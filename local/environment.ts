@@ -1,7 +1,7 @@
 /** What the CLI needs to work on the stack `local`: backend, passphrase, keys, and where local Fly, its registry and headscale are. */
 import { readFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
+import { pulumiHome } from "../providers/pulumi-home.ts";
 import { readDaemon } from "./daemon-file.ts";
 import { paths, projectDir } from "./paths.ts";
 
@@ -18,9 +18,6 @@ const passphrase = "local";
  */
 export const fileBackend = (folder: string): string => `file://${folder}?metadata=skip`;
 
-/** Where setup put the CLI and its plugins. Told to the CLI: by itself it takes the home of /etc/passwd, which in many a CI job is not $HOME. */
-export const pulumiHome = process.env.PULUMI_HOME || join(homedir(), ".pulumi");
-
 /** The environment of this process plus what the local stack needs. Without a running local Fly its parts are absent: config and stack commands work all the same. */
 export async function localEnvironment(): Promise<Record<string, string>> {
   const daemon = await readDaemon();
@@ -33,7 +30,7 @@ export async function localEnvironment(): Promise<Record<string, string>> {
     ...(process.env as Record<string, string>),
     // Script, language host and program take `node` from PATH.
     PATH: `${join(projectDir, "node_modules", ".bin")}${delimiter}${process.env.PATH ?? ""}`,
-    PULUMI_HOME: pulumiHome,
+    PULUMI_HOME: pulumiHome(),
     PULUMI_BACKEND_URL: fileBackend(paths.backend),
     PULUMI_CONFIG_PASSPHRASE: passphrase,
     PULUMI_SKIP_UPDATE_CHECK: "true",

@@ -6,6 +6,7 @@ import axios from "axios";
 import { engineReason, openDocker } from "../../local/docker-engine.ts";
 import manifest from "../../package.json" with { type: "json" };
 import { stripScheme } from "../../providers/fly/http.ts";
+import { pulumiHome } from "../../providers/pulumi-home.ts";
 import type { Finding } from "../commands/doctor.ts";
 import { runPulumi } from "../pulumi.ts";
 import { flyRegistry } from "../registry.ts";
@@ -35,7 +36,7 @@ export async function pulumiCheck(world: World): Promise<Finding> {
 }
 
 export function pluginChecks(world: World): Finding[] {
-  const home = world.env.PULUMI_HOME ?? join(world.env.HOME ?? homedir(), ".pulumi");
+  const home = pulumiHome(world.env);
   const bin = join(home, "versions", manifest.dependencies.pulumi, "bin", "pulumi-language-nodejs");
   const docker = join(home, "plugins", `resource-docker-v${manifest.dependencies["@pulumi/docker"]}`);
   return [

@@ -3,15 +3,15 @@
  * not take apart; its exit code tells what went wrong. https://github.com/getsops/sops/blob/main/cmd/sops/codes/codes.go
  */
 import { spawn } from "node:child_process";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { executables } from "../executables.ts";
+import { pulumiHome } from "../pulumi-home.ts";
 
 /** Older ones know no SSH key as a recipient. */
 const least = [3, 10] as const;
 
 /** Where setup puts one that it brought: beside Pulumi's own programs, so that every checkout has it. */
-export const broughtFolder = join(process.env.PULUMI_HOME || join(homedir(), ".pulumi"), "fly-pops");
+export const broughtFolder = join(pulumiHome(), "fly-pops");
 
 /** Longest answer that is read: a file of a PoP is a few KB. */
 const mostBytes = 4 << 20;

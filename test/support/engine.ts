@@ -4,7 +4,7 @@
  */
 import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import type { ExpectStatic } from "vitest";
 import { stringify } from "yaml";
@@ -16,16 +16,12 @@ import { type Behaviour, createStateRunner, type StateRunner } from "../../local
 import { memoryStore } from "../../local/fly/store.ts";
 import manifest from "../../package.json" with { type: "json" };
 import { sleep, systemClock } from "../../providers/clock.ts";
+import { pulumiHome } from "../../providers/pulumi-home.ts";
 import { image } from "./context.ts";
 import { popExec } from "./identities.ts";
 
 const root = join(import.meta.dirname, "..", "..");
-const bin = join(
-  process.env.PULUMI_HOME ?? join(homedir(), ".pulumi"),
-  "versions",
-  manifest.dependencies.pulumi,
-  "bin",
-);
+const bin = join(pulumiHome(), "versions", manifest.dependencies.pulumi, "bin");
 
 /** Planted: whoever finds it anywhere but in a request has found a leak. */
 export const token = "planted-engine-token-7f3a";

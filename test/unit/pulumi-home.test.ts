@@ -1,0 +1,13 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { pulumiHome } from "../../providers/pulumi-home.ts";
+
+test.each([
+  ["PULUMI_HOME where it is set", { PULUMI_HOME: "/pulumi", HOME: "/home/ada" }, "/pulumi"],
+  ["~/.pulumi by HOME, whatever /etc/passwd says", { HOME: "/github/home" }, "/github/home/.pulumi"],
+  ["an empty PULUMI_HOME as none", { PULUMI_HOME: "", HOME: "/home/ada" }, "/home/ada/.pulumi"],
+  ["the user's home without either", {}, join(homedir(), ".pulumi")],
+])("takes %s", (_, env, folder) => {
+  expect(pulumiHome(env)).toBe(folder);
+});
