@@ -29,7 +29,7 @@ export function runPulumi(
   return new Promise((resolve, reject) => {
     const child = spawn(pulumiProgram(env), ["--non-interactive", ...args], {
       cwd: world.dir,
-      env: { PULUMI_SKIP_UPDATE_CHECK: "true", ...env, PULUMI_HOME: pulumiHome(env) } as NodeJS.ProcessEnv,
+      env: { PULUMI_SKIP_UPDATE_CHECK: "true", ...env } as NodeJS.ProcessEnv,
       stdio: ["ignore", "pipe", "pipe"],
     });
     const ran = { stdout: "", stderr: "" };

@@ -1,7 +1,6 @@
 /** What the CLI needs to work on the stack `local`: backend, passphrase, keys, and where local Fly, its registry and headscale are. */
 import { readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
-import { pulumiHome } from "../providers/pulumi-home.ts";
 import { readDaemon } from "./daemon-file.ts";
 import { paths, projectDir } from "./paths.ts";
 
@@ -30,7 +29,6 @@ export async function localEnvironment(): Promise<Record<string, string>> {
     ...(process.env as Record<string, string>),
     // Script, language host and program take `node` from PATH.
     PATH: `${join(projectDir, "node_modules", ".bin")}${delimiter}${process.env.PATH ?? ""}`,
-    PULUMI_HOME: pulumiHome(),
     PULUMI_BACKEND_URL: fileBackend(paths.backend),
     PULUMI_CONFIG_PASSPHRASE: passphrase,
     PULUMI_SKIP_UPDATE_CHECK: "true",

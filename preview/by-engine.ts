@@ -9,7 +9,6 @@ import { pulumiProgram } from "../cli/pulumi.ts";
 import { stackFileName } from "../cli/stack-file.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { contextDigest } from "../image/context.ts";
-import { pulumiHome } from "../providers/pulumi-home.ts";
 import { assumedImage, withoutImageSteps } from "./assumed-image.ts";
 import { type Digest, parseDigest } from "./digest.ts";
 
@@ -58,7 +57,7 @@ const reason = (stderr: string): string | undefined => /^error: ([\s\S]+)/m.exec
 async function pulumi(dir: string, args: string[]): Promise<{ stdout: string; stderr: string }> {
   const child = spawn(pulumiProgram(process.env), ["--non-interactive", ...args], {
     cwd: dir,
-    env: { ...process.env, PULUMI_HOME: pulumiHome(), PULUMI_SKIP_UPDATE_CHECK: "true", NO_COLOR: "1" },
+    env: { ...process.env, PULUMI_SKIP_UPDATE_CHECK: "true", NO_COLOR: "1" },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const said = { stdout: "", stderr: "" };

@@ -1,9 +1,20 @@
-import { homedir } from "node:os";
+import { homedir, userInfo } from "node:os";
 import { join } from "node:path";
 
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** Folder of the Pulumi CLI that setup brought, and of the sops beside it: PULUMI_HOME, else ~/.pulumi by $HOME, as the npm package `pulumi` looks for it. */
+export const pulumiHome = (env: Env = process.env): string => env.PULUMI_HOME || join(env.HOME || homedir(), ".pulumi");
+
 /**
- * Folder of the Pulumi CLI that setup brought, its plugins and the sops beside it: PULUMI_HOME, else ~/.pulumi. A CLI that we start is told of it: by itself
- * it takes the home that /etc/passwd names, which in many a CI job is not $HOME. https://www.pulumi.com/docs/iac/cli/environment-variables/
+ * Folder the CLI itself works in, with its plugins, logins and selected stacks: PULUMI_HOME, else below the home that /etc/passwd names, whatever $HOME says.
+ * In container jobs the two differ. https://pkg.go.dev/os/user#Current
  */
-export const pulumiHome = (env: Readonly<Record<string, string | undefined>> = process.env): string =>
-  env.PULUMI_HOME || join(env.HOME || homedir(), ".pulumi");
+export function pulumiWorkspace(env: Env = process.env): string {
+  if (env.PULUMI_HOME) return env.PULUMI_HOME;
+  try {
+    return join(userInfo().homedir, ".pulumi");
+  } catch {
+    return pulumiHome(env); // a user without an entry
+  }
+}

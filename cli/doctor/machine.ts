@@ -6,7 +6,7 @@ import axios from "axios";
 import { engineReason, openDocker } from "../../local/docker-engine.ts";
 import manifest from "../../package.json" with { type: "json" };
 import { stripScheme } from "../../providers/fly/http.ts";
-import { pulumiHome } from "../../providers/pulumi-home.ts";
+import { pulumiHome, pulumiWorkspace } from "../../providers/pulumi-home.ts";
 import type { Finding } from "../commands/doctor.ts";
 import { runPulumi } from "../pulumi.ts";
 import { flyRegistry } from "../registry.ts";
@@ -36,9 +36,12 @@ export async function pulumiCheck(world: World): Promise<Finding> {
 }
 
 export function pluginChecks(world: World): Finding[] {
-  const home = pulumiHome(world.env);
-  const bin = join(home, "versions", manifest.dependencies.pulumi, "bin", "pulumi-language-nodejs");
-  const docker = join(home, "plugins", `resource-docker-v${manifest.dependencies["@pulumi/docker"]}`);
+  const bin = join(pulumiHome(world.env), "versions", manifest.dependencies.pulumi, "bin", "pulumi-language-nodejs");
+  const docker = join(
+    pulumiWorkspace(world.env),
+    "plugins",
+    `resource-docker-v${manifest.dependencies["@pulumi/docker"]}`,
+  );
   return [
     ["Pulumi's Node language host", bin],
     ["Pulumi's Docker plugin", docker],

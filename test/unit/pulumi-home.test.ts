@@ -1,7 +1,7 @@
-import { homedir } from "node:os";
+import { homedir, userInfo } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { pulumiHome } from "../../providers/pulumi-home.ts";
+import { pulumiHome, pulumiWorkspace } from "../../providers/pulumi-home.ts";
 
 test.each([
   ["PULUMI_HOME where it is set", { PULUMI_HOME: "/pulumi", HOME: "/home/ada" }, "/pulumi"],
@@ -10,4 +10,9 @@ test.each([
   ["the user's home without either", {}, join(homedir(), ".pulumi")],
 ])("takes %s", (_, env, folder) => {
   expect(pulumiHome(env)).toBe(folder);
+});
+
+test("the CLI's own folder follows PULUMI_HOME, and else /etc/passwd whatever HOME says, as the CLI does", () => {
+  expect(pulumiWorkspace({ PULUMI_HOME: "/pulumi", HOME: "/github/home" })).toBe("/pulumi");
+  expect(pulumiWorkspace({ HOME: "/github/home" })).toBe(join(userInfo().homedir, ".pulumi"));
 });
