@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import manifest from "../package.json" with { type: "json" };
-import { pulumiHome } from "../providers/pulumi-home.ts";
+import { pulumiHome } from "../setup/pulumi-home.mjs";
 import { Refusal, type World } from "./world.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;

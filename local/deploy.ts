@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type EngineEvent, LocalWorkspace, PulumiCommand, type Stack } from "@pulumi/pulumi/automation/index.js";
 import manifest from "../package.json" with { type: "json" };
-import { pulumiHome } from "../providers/pulumi-home.ts";
+import { pulumiHome } from "../setup/pulumi-home.mjs";
 import { localEnvironment } from "./environment.ts";
 import { paths, projectDir, stackName } from "./paths.ts";
 import { isAlive } from "./process.ts";

@@ -21,6 +21,7 @@ async function patched({ go, env, source, module, name }) {
   await run(go, ["mod", "download", module], options);
   const original = await run(go, ["list", "-m", "-f", "{{.Dir}}", module], options);
   const copy = join(folder, "module");
+  // Test data is most of a module, and no program needs it.
   cpSync(original, copy, { recursive: true, filter: (file) => basename(file) !== "testdata" });
   // No fuzz: a patch that no longer fits the version exactly is looked at again by a person.
   await run("git", ["apply", join(folder, "small.patch")], { ...options, cwd: copy });
@@ -45,9 +46,8 @@ export async function buildProgram({ source, main, small, link = "", to, title, 
   const onLine = (line) => {
     if (line.startsWith("go: downloading")) say(`Go modules of ${title}, ${++fetched}`);
   };
-  const all = (await run(go, ["list", ...TAGS, "-deps", main], { cwd, env, log: `go-list-${log}`, onLine })).split(
-    "\n",
-  ).length;
+  const listed = await run(go, ["list", ...TAGS, "-deps", main], { cwd, env, log: `go-list-${log}`, onLine });
+  const all = listed.split("\n").length;
   let built = 0;
   say(`building ${title}, 0 of ${all} packages`);
   const ldflags = ["-ldflags", `-s -w ${link}`.trim()];

@@ -45,8 +45,8 @@ export async function fromVendor(bin, { url, say, limits }) {
 
 /**
  * Builds the CLI from setup/pulumi/cli (go.mod, go.sum, small.patch) into `bin`. Half of what there would be to compile is left out: keys and logs in the clouds
- * of Amazon, Microsoft and Google, state in the latter two, the browser of Pulumi Cloud's API. It says so where one asks for it. State in S3 stays: it is
- * what many a house has.
+ * of Amazon, Microsoft and Google, state in the latter two, the browser of Pulumi Cloud's API. Asked for keys, state or browser it says so; `pulumi logs` finds none there. State in S3
+ * stays: it is what many a house has.
  */
 const fromModules = (bin, say) =>
   buildProgram({

@@ -6,7 +6,8 @@ import { download } from "./download.mjs";
 import { Failure, Interrupted } from "./failure.mjs";
 import { place } from "./files.mjs";
 import { buildProgram } from "./go-program.mjs";
-import { cache, pulumiHome, root } from "./paths.mjs";
+import { cache, root } from "./paths.mjs";
+import { pulumiHome } from "./pulumi-home.mjs";
 import { CommandError, find, run } from "./run.mjs";
 import { isAtLeast, parseVersion } from "./version.mjs";
 
@@ -17,7 +18,7 @@ const LEAST = [3, 10];
 
 const source = join(root, "setup", "sops");
 /** Where providers/sops/cli.ts looks after PATH. */
-const program = join(pulumiHome, "fly-pops", "sops");
+const program = join(pulumiHome(), "fly-pops", "sops");
 
 /** The version that is brought stands in go.mod alone. */
 export const sopsVersion = new RegExp(`${MODULE} v(\\S+)`).exec(readFileSync(join(source, "go.mod"), "utf8"))[1];

@@ -6,7 +6,7 @@ import axios from "axios";
 import { engineReason, openDocker } from "../../local/docker-engine.ts";
 import manifest from "../../package.json" with { type: "json" };
 import { stripScheme } from "../../providers/fly/http.ts";
-import { pulumiHome, pulumiWorkspace } from "../../providers/pulumi-home.ts";
+import { pulumiHome, pulumiWorkspace } from "../../setup/pulumi-home.mjs";
 import type { Finding } from "../commands/doctor.ts";
 import { runPulumi } from "../pulumi.ts";
 import { flyRegistry } from "../registry.ts";

@@ -4,8 +4,8 @@
  */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
+import { pulumiHome } from "../../setup/pulumi-home.mjs";
 import { executables } from "../executables.ts";
-import { pulumiHome } from "../pulumi-home.ts";
 
 /** Older ones know no SSH key as a recipient. */
 const least = [3, 10] as const;

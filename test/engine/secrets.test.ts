@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { rekeySecrets } from "../../providers/sops/operator.ts";
+import { pulumiWorkspace } from "../../setup/pulumi-home.mjs";
 import { type Engine, engine, stack } from "../support/engine.ts";
 import { identityOf } from "../support/identities.ts";
 import { fileIn, operator } from "../support/operator.ts";
@@ -135,7 +136,7 @@ test("a stack with secrets: sealed to each PoP alone, a change touches who it co
   const keyless = await it.run(["up", "--yes", "--skip-preview"], {
     SOPS_AGE_SSH_PRIVATE_KEY_FILE: undefined,
     HOME: "/nonexistent",
-    PULUMI_HOME: process.env.PULUMI_HOME ?? join(process.env.HOME ?? "", ".pulumi"),
+    PULUMI_HOME: pulumiWorkspace(),
   });
   expect(keyless.code, keyless.output).toBe(0);
   expect(keyless.output).toContain("cdg-1: secrets.yaml names it, so it goes there as it is");

@@ -16,7 +16,7 @@ import { type Behaviour, createStateRunner, type StateRunner } from "../../local
 import { memoryStore } from "../../local/fly/store.ts";
 import manifest from "../../package.json" with { type: "json" };
 import { sleep, systemClock } from "../../providers/clock.ts";
-import { pulumiHome } from "../../providers/pulumi-home.ts";
+import { pulumiHome } from "../../setup/pulumi-home.mjs";
 import { image } from "./context.ts";
 import { popExec } from "./identities.ts";
 

@@ -1,7 +1,7 @@
 import { homedir, userInfo } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { pulumiHome, pulumiWorkspace } from "../../providers/pulumi-home.ts";
+import { pulumiHome, pulumiWorkspace } from "../../setup/pulumi-home.mjs";
 
 test.each([
   ["PULUMI_HOME where it is set", { PULUMI_HOME: "/pulumi", HOME: "/home/ada" }, "/pulumi"],
