@@ -1,0 +1,170 @@
+/*
+ * The answer, before nginx decides whether it stores it: a header filter, run first of all.
+ */
+#include "ngx_http_pop_cache.h"
+
+static ngx_http_output_header_filter_pt next_header_filter;
+
+static int64_t time_of(ngx_table_elt_t *h) {
+  if (h == NULL || h->value.data == NULL) return POP_ABSENT;
+  time_t time = ngx_parse_http_time(h->value.data, h->value.len);
+  return time == (time_t)NGX_ERROR || time < 0 ? POP_INVALID : time;
+}
+
+/* The Age fields of an answer: one number, or it is invalid. */
+static int64_t age_of(ngx_list_t *headers) {
+  static const char *const age[] = {"Age", NULL};
+  ngx_http_pop_cache_cursor_t cursor = ngx_http_pop_cache_first(headers);
+  ngx_table_elt_t *h;
+  int64_t seconds = POP_ABSENT;
+  while ((h = ngx_http_pop_cache_next(&cursor)) != NULL) {
+    if (!ngx_http_pop_cache_named(h, age)) continue;
+    if (seconds != POP_ABSENT) return POP_INVALID;
+    seconds = pop_seconds(h->value.data, h->value.len);
+    if (seconds < 0) return POP_INVALID;
+  }
+  return seconds;
+}
+
+static pop_verdict_t judge(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf, pop_vary_t *vary) {
+  ngx_http_upstream_headers_in_t *in = &r->upstream->headers_in;
+  pop_rules_t rules = {conf->max_age, conf->stale_if_error, conf->stale_while_revalidate};
+  pop_answer_t answer;
+  ngx_table_elt_t *h;
+
+  ngx_memzero(&answer, sizeof answer);
+  ngx_memzero(vary, sizeof *vary);
+  pop_control_init(&answer.control);
+  for (h = in->cache_control; h; h = h->next) pop_control_add(&answer.control, h->value.data, h->value.len);
+  for (h = in->vary; h; h = h->next) pop_vary_add(vary, h->value.data, h->value.len);
+  answer.status = in->status_n;
+  answer.date = time_of(in->date);
+  answer.expires = time_of(in->expires);
+  answer.age = age_of(&in->headers);
+  answer.validator = in->etag != NULL || in->last_modified_time != -1;
+  answer.set_cookie = in->set_cookie != NULL && !r->cached;
+  answer.vary_any = vary->any;
+  answer.authorized = r->headers_in.authorization != NULL;
+  answer.cookie = r->headers_in.cookie != NULL && conf->cookies;
+  pop_verdict_t verdict = pop_judge(&answer, &rules, ngx_time());
+  /* What the origin says nothing about may depend on who asks. */
+  if (verdict.by_rule && conf->cookies) {
+    pop_vary_add(vary, (const u_char *)"cookie", sizeof "cookie" - 1);
+    if (vary->any) verdict.store = 0;
+  }
+  return verdict;
+}
+
+static ngx_int_t keep(ngx_http_request_t *r, pop_verdict_t *verdict, pop_vary_t *vary) {
+  ngx_http_cache_t *c = r->cache;
+  c->valid_sec = verdict->expires;
+  c->error_sec = verdict->stale_if_error;
+  c->updating_sec = verdict->stale_while_revalidate;
+  c->vary.len = vary->length;
+  c->vary.data = ngx_pnalloc(r->pool, vary->length + 1);
+  if (c->vary.data == NULL) return NGX_ERROR;
+  ngx_memcpy(c->vary.data, vary->text, vary->length);
+  return NGX_OK;
+}
+
+/* An answer of the origin that takes the place of what is stored, though it is not stored itself. */
+static ngx_uint_t replaces(ngx_http_request_t *r) {
+  ngx_uint_t status = r->upstream->headers_in.status_n;
+  if (status >= 500 || status == NGX_HTTP_PARTIAL_CONTENT || status == NGX_HTTP_NOT_MODIFIED ||
+      status == NGX_HTTP_RANGE_NOT_SATISFIABLE || status == NGX_HTTP_PRECONDITION_FAILED)
+    return 0;
+  return r->method != NGX_HTTP_HEAD || status != NGX_HTTP_OK;
+}
+
+/* The origin was not asked with the visitor's conditions, so nginx has to answer them; by RFC 9110 13.2.2 those on tags alone count. */
+static void answer_conditions(ngx_http_request_t *r) {
+  r->disable_not_modified = 0;
+  if (r->headers_in.if_none_match) r->headers_in.if_modified_since = NULL;
+  if (r->headers_in.if_match) r->headers_in.if_unmodified_since = NULL;
+}
+
+static ngx_int_t fetched(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf, ngx_http_pop_cache_ctx_t *ctx) {
+  ngx_http_upstream_t *u = r->upstream;
+  pop_vary_t vary;
+  pop_verdict_t verdict = judge(r, conf, &vary);
+
+  if (conf->max_file && u->headers_in.content_length_n > conf->max_file) verdict.store = 0;
+  if (!u->buffering || r->method != NGX_HTTP_GET) verdict.store = 0;
+
+  if (r->cache == NULL) return NGX_OK;
+  if (ctx->expired) u->cache_status = NGX_HTTP_CACHE_EXPIRED;
+  if (!verdict.store) u->cacheable = 0;
+  if (u->cacheable) {
+    if (keep(r, &verdict, &vary) != NGX_OK) return NGX_ERROR;
+    ngx_http_pop_cache_make_room(r);
+  } else if (ctx->expired && replaces(r) && !verdict.personal) {
+    ngx_http_pop_cache_remove(r);
+  }
+  answer_conditions(r);
+  return NGX_OK;
+}
+
+static ngx_int_t set_age(ngx_http_request_t *r, int64_t age) {
+  static const char *const names[] = {"Age", NULL};
+  ngx_http_pop_cache_cursor_t cursor = ngx_http_pop_cache_first(&r->headers_out.headers);
+  ngx_table_elt_t *h;
+  ngx_str_t value;
+
+  while ((h = ngx_http_pop_cache_next(&cursor)) != NULL)
+    if (ngx_http_pop_cache_named(h, names)) h->hash = 0;
+  value.data = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+  if (value.data == NULL) return NGX_ERROR;
+  value.len = ngx_sprintf(value.data, "%L", age) - value.data;
+  return ngx_http_pop_cache_push(&r->headers_out.headers, "Age", value) ? NGX_OK : NGX_ERROR;
+}
+
+static ngx_int_t stored(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf, ngx_http_pop_cache_ctx_t *ctx) {
+  ngx_http_upstream_headers_in_t *in = &r->upstream->headers_in;
+  ngx_http_cache_t *c = r->cache;
+  time_t now = ngx_time(), arrived = c->date;
+
+  if (ctx && ctx->revalidated) {
+    pop_vary_t vary;
+    pop_verdict_t verdict = judge(r, conf, &vary);
+    arrived = now;
+    /* After this filter nginx writes these into the file. */
+    if (verdict.store || verdict.personal) {
+      if (keep(r, &verdict, &vary) != NGX_OK) return NGX_ERROR;
+      if (ngx_http_pop_cache_rewrite(r) != NGX_OK) ngx_http_pop_cache_remove(r);
+    } else {
+      ngx_http_pop_cache_remove(r);
+    }
+  }
+  /* nginx keeps the visitor's next request waiting until the refresh behind this answer is done. */
+  if (c->background && r->http_version < NGX_HTTP_VERSION_20) r->keepalive = 0;
+  answer_conditions(r);
+  if (in->status_n == NGX_HTTP_OK) {
+    r->allow_ranges = 1;
+    /* It came in chunks, but all of it is here. */
+    if (r->headers_out.content_length_n == -1) r->headers_out.content_length_n = c->length - (off_t)c->body_start;
+  }
+  return set_age(r, now - arrived + pop_age(age_of(&in->headers), time_of(in->date), arrived));
+}
+
+static ngx_int_t header_filter(ngx_http_request_t *r) {
+  ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
+  ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
+  ngx_http_upstream_t *u = r->upstream;
+  ngx_int_t rc = NGX_OK;
+
+  if (conf->zone.len && u && u->headers_in.status_n && !r->filter_finalize) {
+    if (r->cached) rc = stored(r, conf, ctx);
+    /* Without a connection it is nginx's own answer to a failure. */
+    else if (ctx && u->peer.connection && (r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD))) rc = fetched(r, conf, ctx);
+    if (rc != NGX_OK) return NGX_ERROR;
+    /* An origin without a clock: nginx adds the date, unless it takes the empty field for one. */
+    if (r->headers_out.date && r->headers_out.date->hash == 0) r->headers_out.date = NULL;
+  }
+  return next_header_filter(r);
+}
+
+ngx_int_t ngx_http_pop_cache_filter_init(ngx_conf_t *cf) {
+  next_header_filter = ngx_http_top_header_filter;
+  ngx_http_top_header_filter = header_filter;
+  return NGX_OK;
+}

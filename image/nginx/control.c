@@ -1,0 +1,145 @@
+#include "control.h"
+
+#include <string.h>
+
+typedef struct {
+  const unsigned char *data;
+  size_t length;
+} text_t;
+
+static unsigned char lower(unsigned char c) { return c >= 'A' && c <= 'Z' ? (unsigned char)(c | 0x20) : c; }
+
+static int is_space(unsigned char c) { return c == ' ' || c == '\t'; }
+
+static int same(text_t a, const char *b) {
+  if (a.length != strlen(b)) return 0;
+  for (size_t i = 0; i < a.length; i++)
+    if (lower(a.data[i]) != (unsigned char)b[i]) return 0;
+  return 1;
+}
+
+static text_t trimmed(const unsigned char *start, const unsigned char *end) {
+  while (start < end && is_space(*start)) start++;
+  while (end > start && is_space(end[-1])) end--;
+  return (text_t){start, (size_t)(end - start)};
+}
+
+/* The next member of a comma-separated list, and where the one after it starts; commas in quoted strings separate nothing. */
+static const unsigned char *member(const unsigned char *p, const unsigned char *end, text_t *out) {
+  const unsigned char *start = p;
+  int quoted = 0;
+  for (; p < end; p++) {
+    if (quoted && *p == '\\' && p + 1 < end) p++;
+    else if (*p == '"') quoted = !quoted;
+    else if (*p == ',' && !quoted) break;
+  }
+  *out = trimmed(start, p);
+  return p < end ? p + 1 : end;
+}
+
+int64_t pop_seconds(const unsigned char *value, size_t length) {
+  int64_t seconds = 0;
+  if (length == 0) return -1;
+  for (size_t i = 0; i < length; i++) {
+    if (value[i] < '0' || value[i] > '9') return -1;
+    seconds = seconds * 10 + (value[i] - '0');
+    if (seconds > POP_SECONDS_MAX) seconds = POP_SECONDS_MAX;
+  }
+  return seconds;
+}
+
+/* A quoted argument means what it means without its quotes. */
+static void limit(int64_t *seconds, text_t value) {
+  if (value.length >= 2 && value.data[0] == '"' && value.data[value.length - 1] == '"')
+    value = (text_t){value.data + 1, value.length - 2};
+  int64_t stated = pop_seconds(value.data, value.length);
+  if (stated < 0) stated = 0;
+  if (*seconds < 0 || stated < *seconds) *seconds = stated;
+}
+
+void pop_control_init(pop_control_t *control) {
+  memset(control, 0, sizeof *control);
+  control->max_age = control->s_maxage = control->stale_if_error = control->stale_while_revalidate = -1;
+}
+
+void pop_control_add(pop_control_t *control, const unsigned char *value, size_t length) {
+  const unsigned char *p = value, *end = value + length;
+  while (p < end) {
+    text_t directive;
+    p = member(p, end, &directive);
+    const unsigned char *equals = directive.length ? memchr(directive.data, '=', directive.length) : NULL;
+    const unsigned char *stop = directive.data + directive.length;
+    text_t name = trimmed(directive.data, equals ? equals : stop);
+    text_t argument = {stop, 0};
+    /* A space on either side of "=" is not in the grammar: the argument then is unreadable, not absent. */
+    if (equals && equals + 1 < stop && name.data + name.length == equals)
+      argument = (text_t){equals + 1, (size_t)(stop - equals - 1)};
+
+    if (same(name, "no-store")) control->no_store = 1;
+    else if (same(name, "no-cache")) control->no_cache = 1;
+    else if (same(name, "private")) control->private = 1;
+    else if (same(name, "public")) control->public = 1;
+    else if (same(name, "must-revalidate")) control->must_revalidate = 1;
+    else if (same(name, "proxy-revalidate")) control->proxy_revalidate = 1;
+    else if (same(name, "must-understand")) control->must_understand = 1;
+    else if (same(name, "max-age")) limit(&control->max_age, argument);
+    else if (same(name, "s-maxage")) limit(&control->s_maxage, argument);
+    else if (same(name, "stale-if-error")) limit(&control->stale_if_error, argument);
+    else if (same(name, "stale-while-revalidate")) limit(&control->stale_while_revalidate, argument);
+  }
+}
+
+/* Orders names as the list holds them, in lower case. */
+static int compare(text_t a, text_t b) {
+  size_t shorter = a.length < b.length ? a.length : b.length;
+  for (size_t i = 0; i < shorter; i++) {
+    int difference = lower(a.data[i]) - lower(b.data[i]);
+    if (difference) return difference;
+  }
+  return (a.length > b.length) - (a.length < b.length);
+}
+
+static void insert(pop_vary_t *vary, text_t name) {
+  unsigned char *p = vary->text, *end = vary->text + vary->length;
+  while (p < end) {
+    unsigned char *comma = memchr(p, ',', (size_t)(end - p));
+    text_t other = {p, (size_t)((comma ? comma : end) - p)};
+    int order = compare(name, other);
+    if (order == 0) return;
+    if (order < 0) break;
+    p = comma ? comma + 1 : end;
+  }
+  if (vary->length + name.length + 1 > sizeof vary->text) {
+    vary->any = 1;
+    return;
+  }
+  if (p == end) {
+    if (vary->length) *p++ = ',', vary->length++;
+  } else {
+    memmove(p + name.length + 1, p, (size_t)(end - p));
+    p[name.length] = ',';
+    vary->length++;
+  }
+  for (size_t i = 0; i < name.length; i++) p[i] = lower(name.data[i]);
+  vary->length += name.length;
+}
+
+void pop_vary_add(pop_vary_t *vary, const unsigned char *value, size_t length) {
+  const unsigned char *p = value, *end = value + length;
+  while (p < end && !vary->any) {
+    text_t name;
+    p = member(p, end, &name);
+    if (same(name, "*")) vary->any = 1;
+    else if (name.length && !same(name, "accept-encoding")) insert(vary, name);
+  }
+}
+
+int pop_list_has(const unsigned char *list, size_t length, const unsigned char *name, size_t name_length) {
+  const unsigned char *p = list, *end = list + length;
+  while (p < end) {
+    text_t item;
+    p = member(p, end, &item);
+    if (item.length && compare(item, (text_t){name, name_length}) == 0) return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,105 @@
+/*
+ * On the way to the origin: what nginx asks and what it may fall back on.
+ * The functions of the proxy module that read an answer are wrapped for each request, in the upstream's peer.init, which nginx runs
+ * after it has looked into the store and only when the origin is really asked.
+ */
+#include "ngx_http_pop_cache.h"
+
+typedef struct {
+  ngx_http_upstream_srv_conf_t *upstream;
+  ngx_http_upstream_init_peer_pt init;
+} original_t;
+
+/*
+ * nginx takes "expired" as leave to answer an error of the origin with the stored copy, however old, and a 304 as the store's
+ * own, even if it asked with the visitor's conditions. Where that is wrong it must not know that the copy expired.
+ */
+static void hide_stale(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx) {
+  ngx_http_upstream_t *u = r->upstream;
+  ngx_uint_t status = u->headers_in.status_n;
+  if (u->cache_status != NGX_HTTP_CACHE_EXPIRED) return;
+  if (status == NGX_HTTP_NOT_MODIFIED ? ctx->passing : !r->cache->stale_error) u->cache_status = NGX_HTTP_CACHE_MISS;
+}
+
+static ngx_int_t process_header(ngx_http_request_t *r) {
+  ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
+  ngx_http_upstream_t *u = r->upstream;
+  ngx_int_t rc;
+
+  if (ctx == NULL) return NGX_ERROR;
+  u->process_header = ctx->process_header;
+  rc = u->process_header(r);
+  ctx->process_header = u->process_header;
+  u->process_header = process_header;
+
+  if (rc != NGX_OK || r->cache == NULL) return rc;
+  if (!r->cached) {
+    hide_stale(r, ctx);
+    if (u->headers_in.status_n == NGX_HTTP_NOT_MODIFIED) ctx->not_modified = u->headers_in;
+    return rc;
+  }
+  /* The stored header, read again after a 304. */
+  if (u->cache_status == NGX_HTTP_CACHE_REVALIDATED) {
+    ctx->revalidated = 1;
+    return ngx_http_pop_cache_merge(r, &ctx->not_modified);
+  }
+  return rc;
+}
+
+/* Another peer is tried, or the stored copy is sent after all: the proxy module has put its own function back. */
+static ngx_int_t reinit_request(ngx_http_request_t *r) {
+  ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
+  ngx_int_t rc;
+
+  if (ctx == NULL) return NGX_ERROR;
+  rc = ctx->reinit_request(r);
+  ctx->process_header = r->upstream->process_header;
+  r->upstream->process_header = process_header;
+  return rc;
+}
+
+static ngx_int_t wrap(ngx_http_request_t *r) {
+  ngx_http_upstream_t *u = r->upstream;
+  ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
+
+  if (ctx == NULL) {
+    ctx = ngx_pcalloc(r->pool, sizeof *ctx);
+    if (ctx == NULL) return NGX_ERROR;
+    ngx_http_set_ctx(r, ctx, ngx_http_pop_cache_module);
+  }
+  ctx->process_header = u->process_header;
+  ctx->reinit_request = u->reinit_request;
+  ctx->passing = !u->cacheable;
+  ctx->expired = u->cache_status == NGX_HTTP_CACHE_EXPIRED;
+  u->process_header = process_header;
+  u->reinit_request = reinit_request;
+  return NGX_OK;
+}
+
+static ngx_int_t init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *upstream) {
+  ngx_http_pop_cache_main_conf_t *main = ngx_http_get_module_main_conf(r, ngx_http_pop_cache_module);
+  ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
+  original_t *original = main->originals.elts;
+
+  if (conf->zone.len && wrap(r) != NGX_OK) return NGX_ERROR;
+  while (original->upstream != upstream) original++;
+  return original->init(r, upstream);
+}
+
+/* After all of nginx's own modules have set the upstreams up. */
+ngx_int_t ngx_http_pop_cache_wrap_upstreams(ngx_conf_t *cf) {
+  ngx_http_pop_cache_main_conf_t *main = ngx_http_conf_get_module_main_conf(cf, ngx_http_pop_cache_module);
+  ngx_http_upstream_main_conf_t *all = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);
+  ngx_http_upstream_srv_conf_t **upstream = all->upstreams.elts;
+  ngx_uint_t i;
+
+  if (ngx_array_init(&main->originals, cf->pool, all->upstreams.nelts + 1, sizeof(original_t)) != NGX_OK) return NGX_ERROR;
+  for (i = 0; i < all->upstreams.nelts; i++) {
+    original_t *original = ngx_array_push(&main->originals);
+    if (original == NULL) return NGX_ERROR;
+    original->upstream = upstream[i];
+    original->init = upstream[i]->peer.init;
+    upstream[i]->peer.init = init_peer;
+  }
+  return NGX_OK;
+}

@@ -1,0 +1,71 @@
+/* Header fields: walking nginx's lists of them, and which belong to one connection only. */
+#include "ngx_http_pop_cache.h"
+
+ngx_http_pop_cache_cursor_t ngx_http_pop_cache_first(ngx_list_t *headers) {
+  ngx_http_pop_cache_cursor_t cursor = {&headers->part, 0};
+  return cursor;
+}
+
+/* The next field that is not crossed out (hash 0), or NULL. */
+ngx_table_elt_t *ngx_http_pop_cache_next(ngx_http_pop_cache_cursor_t *cursor) {
+  while (cursor->part) {
+    if (cursor->index >= cursor->part->nelts) {
+      cursor->part = cursor->part->next;
+      cursor->index = 0;
+      continue;
+    }
+    ngx_table_elt_t *h = (ngx_table_elt_t *)cursor->part->elts + cursor->index++;
+    if (h->hash) return h;
+  }
+  return NULL;
+}
+
+static ngx_uint_t is_named(ngx_table_elt_t *h, const char *name) {
+  return h->key.len == ngx_strlen(name) && ngx_strncasecmp(h->key.data, (u_char *)name, h->key.len) == 0;
+}
+
+/* The first field of that name, or NULL. */
+ngx_table_elt_t *ngx_http_pop_cache_field(ngx_list_t *headers, const char *name) {
+  ngx_http_pop_cache_cursor_t cursor = ngx_http_pop_cache_first(headers);
+  ngx_table_elt_t *h;
+  while ((h = ngx_http_pop_cache_next(&cursor)) != NULL)
+    if (is_named(h, name)) break;
+  return h;
+}
+
+ngx_uint_t ngx_http_pop_cache_named(ngx_table_elt_t *h, const char *const *names) {
+  for (; *names; names++)
+    if (is_named(h, *names)) return 1;
+  return 0;
+}
+
+/* RFC 9110 7.6.1, and those of proxies that RFC 9111 3.1 keeps out of stores. */
+static const char *const hop_by_hop[] = {"Connection",       "Keep-Alive",        "Proxy-Authenticate",
+                                         "Proxy-Connection", "Proxy-Authorization", "Proxy-Authentication-Info",
+                                         "TE",               "Transfer-Encoding", "Upgrade",
+                                         NULL};
+
+/* Whether a field is for one connection only: by its name, or because Connection lists it. */
+ngx_uint_t ngx_http_pop_cache_hop_by_hop(ngx_list_t *headers, ngx_table_elt_t *h) {
+  if (ngx_http_pop_cache_named(h, hop_by_hop)) return 1;
+  ngx_http_pop_cache_cursor_t cursor = ngx_http_pop_cache_first(headers);
+  ngx_table_elt_t *connection;
+  while ((connection = ngx_http_pop_cache_next(&cursor)) != NULL)
+    if (is_named(connection, "Connection") &&
+        pop_list_has(connection->value.data, connection->value.len, h->key.data, h->key.len))
+      return 1;
+  return 0;
+}
+
+/* Adds a field. `name` and the value's bytes must outlive the request; NULL without memory. */
+ngx_table_elt_t *ngx_http_pop_cache_push(ngx_list_t *headers, const char *name, ngx_str_t value) {
+  ngx_table_elt_t *h = ngx_list_push(headers);
+  if (h == NULL) return NULL;
+  ngx_memzero(h, sizeof *h);
+  h->hash = 1;
+  h->key.data = (u_char *)name;
+  h->key.len = ngx_strlen(name);
+  h->lowcase_key = h->key.data;
+  h->value = value;
+  return h;
+}

@@ -1,0 +1,60 @@
+#include "freshness.h"
+
+int64_t pop_age(int64_t age, int64_t date, int64_t now) {
+  if (age == POP_INVALID) return POP_SECONDS_MAX;
+  int64_t apparent = date >= 0 && date < now ? now - date : 0;
+  int64_t larger = age > apparent ? age : apparent;
+  return larger < POP_SECONDS_MAX ? larger : POP_SECONDS_MAX;
+}
+
+/* Status codes that are final and mean the whole resource. A part of it (206) and 304 are nothing to store. */
+static int storable(unsigned status) { return status >= 200 && status <= 599 && status != 206 && status != 304; }
+
+/* must-understand: store only what the cache knows the meaning of. */
+static int understood(unsigned status) {
+  return (status >= 200 && status <= 204) || (status >= 300 && status <= 308) || (status >= 400 && status <= 431) ||
+         status == 451 || (status >= 500 && status <= 511);
+}
+
+pop_verdict_t pop_judge(const pop_answer_t *a, const pop_rules_t *rules, int64_t now) {
+  const pop_control_t *control = &a->control;
+  pop_verdict_t verdict = {0};
+  int64_t lifetime = -1;
+
+  if (control->no_store || control->private || a->set_cookie || a->vary_any || !storable(a->status)) return verdict;
+  if (control->must_understand && !understood(a->status)) return verdict;
+
+  if (control->s_maxage >= 0) lifetime = control->s_maxage;
+  else if (control->max_age >= 0) lifetime = control->max_age;
+  else if (a->expires == POP_INVALID) lifetime = 0;
+  else if (a->expires >= 0) lifetime = a->expires - (a->date >= 0 ? a->date : now);
+  else if (!control->no_cache) lifetime = a->status == 200 ? rules->max_age : 0, verdict.by_rule = 1;
+  if (lifetime < 0) lifetime = 0;
+  if (lifetime > POP_SECONDS_MAX) lifetime = POP_SECONDS_MAX;
+
+  /* RFC 9111 3.5 */
+  if (a->authorized && !control->public && !control->must_revalidate && control->s_maxage < 0) verdict.personal = 1;
+  if (a->cookie && verdict.by_rule) verdict.personal = 1;
+  if (verdict.personal) return verdict;
+
+  /* s-maxage carries the meaning of proxy-revalidate: RFC 9111 5.2.2.10. */
+  if (!control->must_revalidate && !control->proxy_revalidate && !control->no_cache && control->s_maxage < 0) {
+    /* What never was fresh is shown stale only by the origin's own word. */
+    if (lifetime > 0) {
+      verdict.stale_if_error = rules->stale_if_error;
+      verdict.stale_while_revalidate = rules->stale_while_revalidate;
+    }
+    if (control->stale_if_error >= 0) verdict.stale_if_error = control->stale_if_error;
+    if (control->stale_while_revalidate >= 0) verdict.stale_while_revalidate = control->stale_while_revalidate;
+  }
+
+  int64_t remaining = control->no_cache ? 0 : lifetime - pop_age(a->age, a->date, now);
+  verdict.fresh = remaining > 0;
+  verdict.expires = now + remaining - 1;
+  if (verdict.expires < 1) verdict.expires = 1;
+  /* What is stale from the start is kept only where it can be of use: asked about again, or shown stale. */
+  int64_t window = verdict.stale_if_error > verdict.stale_while_revalidate ? verdict.stale_if_error
+                                                                          : verdict.stale_while_revalidate;
+  verdict.store = verdict.fresh || (a->status == 200 && a->validator) || verdict.expires + window >= now;
+  return verdict;
+}

@@ -1,0 +1,66 @@
+/*
+ * Caching by the book for nginx's proxy_cache: what the files of this module share.
+ * nginx stores, indexes, sends and evicts; this module decides what is stored and for how long (freshness.c), corrects what nginx
+ * would do on the way to the origin and with its answer (fetch.c, answer.c), and takes away or renews what is stored (store.c).
+ */
+#ifndef NGX_HTTP_POP_CACHE_H
+#define NGX_HTTP_POP_CACHE_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <ngx_http_proxy_module.h>
+
+#include "freshness.h"
+
+typedef struct {
+  ngx_str_t zone; /* of proxy_cache_path; empty: this module leaves the location alone */
+  time_t max_age;
+  time_t stale_if_error;
+  time_t stale_while_revalidate;
+  off_t max_file; /* 0: no bound */
+  ngx_flag_t cookies;
+} ngx_http_pop_cache_loc_conf_t;
+
+typedef struct {
+  ngx_array_t originals; /* of {upstream, its own peer.init} */
+} ngx_http_pop_cache_main_conf_t;
+
+/* One request on its way to the origin. */
+typedef struct {
+  ngx_int_t (*process_header)(ngx_http_request_t *r);
+  ngx_int_t (*reinit_request)(ngx_http_request_t *r);
+  ngx_http_upstream_headers_in_t not_modified; /* the 304, when there was one */
+  unsigned revalidated : 1;
+  unsigned passing : 1; /* the origin is asked with the visitor's own conditions and ranges */
+  unsigned expired : 1; /* what was found in the store is stale */
+} ngx_http_pop_cache_ctx_t;
+
+extern ngx_module_t ngx_http_pop_cache_module;
+
+/* fetch.c */
+ngx_int_t ngx_http_pop_cache_wrap_upstreams(ngx_conf_t *cf);
+
+/* answer.c */
+ngx_int_t ngx_http_pop_cache_filter_init(ngx_conf_t *cf);
+
+/* store.c */
+void ngx_http_pop_cache_remove(ngx_http_request_t *r);
+void ngx_http_pop_cache_make_room(ngx_http_request_t *r);
+ngx_int_t ngx_http_pop_cache_merge(ngx_http_request_t *r, ngx_http_upstream_headers_in_t *newer);
+ngx_int_t ngx_http_pop_cache_rewrite(ngx_http_request_t *r);
+
+/* fields.c */
+typedef struct {
+  ngx_list_part_t *part;
+  ngx_uint_t index;
+} ngx_http_pop_cache_cursor_t;
+
+ngx_http_pop_cache_cursor_t ngx_http_pop_cache_first(ngx_list_t *headers);
+ngx_table_elt_t *ngx_http_pop_cache_next(ngx_http_pop_cache_cursor_t *cursor);
+ngx_table_elt_t *ngx_http_pop_cache_field(ngx_list_t *headers, const char *name);
+ngx_uint_t ngx_http_pop_cache_named(ngx_table_elt_t *h, const char *const *names);
+ngx_uint_t ngx_http_pop_cache_hop_by_hop(ngx_list_t *headers, ngx_table_elt_t *h);
+ngx_table_elt_t *ngx_http_pop_cache_push(ngx_list_t *headers, const char *name, ngx_str_t value);
+
+#endif

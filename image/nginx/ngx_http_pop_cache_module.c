@@ -1,0 +1,82 @@
+/* The module's directives and where it hooks into nginx. */
+#include "ngx_http_pop_cache.h"
+
+static char *set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) {
+  ngx_http_pop_cache_loc_conf_t *location = conf;
+  ngx_str_t *value = cf->args->elts;
+  if (location->zone.data) return "is duplicate";
+  if (ngx_strcmp(value[1].data, "off") == 0) value[1].len = 0;
+  location->zone = value[1];
+  return NGX_CONF_OK;
+}
+
+static void *create_main_conf(ngx_conf_t *cf) { return ngx_pcalloc(cf->pool, sizeof(ngx_http_pop_cache_main_conf_t)); }
+
+static void *create_loc_conf(ngx_conf_t *cf) {
+  ngx_http_pop_cache_loc_conf_t *conf = ngx_pcalloc(cf->pool, sizeof *conf);
+  if (conf == NULL) return NULL;
+  conf->max_age = NGX_CONF_UNSET;
+  conf->stale_if_error = NGX_CONF_UNSET;
+  conf->stale_while_revalidate = NGX_CONF_UNSET;
+  conf->max_file = NGX_CONF_UNSET;
+  conf->cookies = NGX_CONF_UNSET;
+  return conf;
+}
+
+static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child) {
+  ngx_http_pop_cache_loc_conf_t *prev = parent, *conf = child;
+  ngx_conf_merge_str_value(conf->zone, prev->zone, "");
+  ngx_conf_merge_sec_value(conf->max_age, prev->max_age, 0);
+  ngx_conf_merge_sec_value(conf->stale_if_error, prev->stale_if_error, 0);
+  ngx_conf_merge_sec_value(conf->stale_while_revalidate, prev->stale_while_revalidate, 0);
+  ngx_conf_merge_off_value(conf->max_file, prev->max_file, 0);
+  ngx_conf_merge_value(conf->cookies, prev->cookies, 1);
+  return NGX_CONF_OK;
+}
+
+/* $pop_cache, for proxy_cache: the zone, or "off" for a request that is better passed as it is. */
+static ngx_int_t pop_cache_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data) {
+  ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
+  static ngx_str_t off = ngx_string("off");
+  ngx_str_t *value = conf->zone.len ? &conf->zone : &off;
+  v->data = value->data;
+  v->len = value->len;
+  v->valid = 1;
+  return NGX_OK;
+}
+
+static ngx_int_t preconfiguration(ngx_conf_t *cf) {
+  static ngx_str_t name = ngx_string("pop_cache");
+  ngx_http_variable_t *variable = ngx_http_add_variable(cf, &name, NGX_HTTP_VAR_NOCACHEABLE);
+  if (variable == NULL) return NGX_ERROR;
+  variable->get_handler = pop_cache_variable;
+  return NGX_OK;
+}
+
+static ngx_int_t postconfiguration(ngx_conf_t *cf) {
+  if (ngx_http_pop_cache_filter_init(cf) != NGX_OK) return NGX_ERROR;
+  return ngx_http_pop_cache_wrap_upstreams(cf);
+}
+
+#define LOCATION (NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF)
+#define FIELD(name) NGX_HTTP_LOC_CONF_OFFSET, offsetof(ngx_http_pop_cache_loc_conf_t, name), NULL
+
+static ngx_command_t commands[] = {
+    {ngx_string("pop_cache"), LOCATION | NGX_CONF_TAKE1, set_zone, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+    {ngx_string("pop_cache_max_age"), LOCATION | NGX_CONF_TAKE1, ngx_conf_set_sec_slot, FIELD(max_age)},
+    {ngx_string("pop_cache_stale_if_error"), LOCATION | NGX_CONF_TAKE1, ngx_conf_set_sec_slot, FIELD(stale_if_error)},
+    {ngx_string("pop_cache_stale_while_revalidate"), LOCATION | NGX_CONF_TAKE1, ngx_conf_set_sec_slot, FIELD(stale_while_revalidate)},
+    {ngx_string("pop_cache_max_file"), LOCATION | NGX_CONF_TAKE1, ngx_conf_set_off_slot, FIELD(max_file)},
+    {ngx_string("pop_cache_cookies"), LOCATION | NGX_CONF_FLAG, ngx_conf_set_flag_slot, FIELD(cookies)},
+    ngx_null_command};
+
+static ngx_http_module_t context = {
+    preconfiguration, postconfiguration, create_main_conf, NULL, NULL, NULL, create_loc_conf, merge_loc_conf};
+
+ngx_module_t ngx_http_pop_cache_module = {
+    NGX_MODULE_V1, &context, commands, NGX_HTTP_MODULE, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NGX_MODULE_V1_PADDING};
+
+/* What load_module looks for. Without an order it comes last, so that its header filter runs first. */
+ngx_module_t *ngx_modules[] = {&ngx_http_pop_cache_module, NULL};
+char *ngx_module_names[] = {"ngx_http_pop_cache_module", NULL};
+char *ngx_module_order[] = {NULL};

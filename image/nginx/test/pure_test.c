@@ -1,0 +1,283 @@
+/*
+ * Tests of what needs no nginx: control.c and freshness.c. Compiled and run under AddressSanitizer and UndefinedBehaviorSanitizer by
+ * the image's `vet` stage, with a number of rounds of random fields after the tables.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../freshness.h"
+
+static int failures;
+
+static void expect(const char *what, const char *input, int64_t got, int64_t wanted) {
+  if (got == wanted) return;
+  failures++;
+  printf("%s of %s: %" PRId64 ", not %" PRId64 "\n", what, input, got, wanted);
+}
+
+/* On the heap and to the byte, so that reading past the end is seen. */
+static unsigned char *exact(const char *text, size_t length) {
+  unsigned char *copy = malloc(length ? length : 1);
+  memcpy(copy, text, length);
+  return copy;
+}
+
+static pop_control_t control(const char *fields) {
+  pop_control_t result;
+  pop_control_init(&result);
+  while (*fields) { /* fields end at a newline */
+    size_t length = strcspn(fields, "\n");
+    unsigned char *copy = exact(fields, length);
+    pop_control_add(&result, copy, length);
+    free(copy);
+    fields += length + (fields[length] == '\n');
+  }
+  return result;
+}
+
+static void test_max_age(void) {
+  static const struct {
+    const char *fields;
+    int64_t max_age;
+  } table[] = {
+      {"", -1},
+      {"max-age=60", 60},
+      {"MAX-AGE=60", 60},
+      {"max-age=\"60\"", 60},
+      {"max-age=060", 60},
+      {"public, max-age=60 ", 60},
+      {",, max-age=60,", 60},
+      {"max-age=60, max-age=10", 10},
+      {"max-age=10\nmax-age=60", 10},
+      {"x=\"max-age=3600\", max-age=1", 1},
+      {"x=\"a\\\", max-age=3600\", max-age=1", 1},
+      {"x=\"max-age=3600", -1},
+      {"max-age=99999999999999999999999999", POP_SECONDS_MAX},
+      {"max-age=2147483648", POP_SECONDS_MAX},
+      {"max-age", 0},
+      {"max-age=", 0},
+      {"max-age=\"", 0},
+      {"max-age=\"\"", 0},
+      {"max-age='60'", 0},
+      {"max-age=-1", 0},
+      {"max-age=60.5", 0},
+      {"max-age=60a", 0},
+      {"max-age =60", 0},
+      {"max-age= 60", 0},
+      {"max-age=60;x", 0},
+      {"xmax-age=60", -1},
+      {"max-agex=60", -1},
+      {"s-maxage=60", -1},
+  };
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+    expect("max-age", table[i].fields, control(table[i].fields).max_age, table[i].max_age);
+}
+
+static void test_directives(void) {
+  expect("no-store", "No-Store", control("No-Store").no_store, 1);
+  expect("no-store", "no-store=1", control("no-store=1").no_store, 1);
+  expect("no-store", "no-stored", control("no-stored").no_store, 0);
+  expect("private", "private=\"a, b\"", control("private=\"a, b\"").private, 1);
+  expect("no-cache", "x, no-cache=\"set-cookie\"", control("x, no-cache=\"set-cookie\"").no_cache, 1);
+  expect("no-cache", "x=\"no-cache\"", control("x=\"no-cache\"").no_cache, 0);
+  expect("stale-if-error", "stale-if-error=5", control("stale-if-error=5").stale_if_error, 5);
+  expect("stale-while-revalidate", "stale-while-revalidate=6", control("stale-while-revalidate=6").stale_while_revalidate, 6);
+}
+
+static void test_vary(void) {
+  static const struct {
+    const char *fields, *list; /* NULL: any */
+  } table[] = {
+      {"", ""},
+      {"Accept-Encoding", ""},
+      {"B, a", "a,b"},
+      {"a,A\nb", "a,b"},
+      {"ab, a, abc", "a,ab,abc"},
+      {"Accept-Encoding, Origin, accept-encoding", "origin"},
+      {"*", NULL},
+      {", *", NULL},
+      {"a, *", NULL},
+      {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, b", NULL},
+  };
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+    pop_vary_t vary = {0};
+    for (const char *field = table[i].fields; *field;) {
+      size_t length = strcspn(field, "\n");
+      pop_vary_add(&vary, (const unsigned char *)field, length);
+      field += length + (field[length] == '\n');
+    }
+    expect("vary: any", table[i].fields, vary.any, table[i].list == NULL);
+    if (!vary.any)
+      expect("vary: same", table[i].fields,
+             vary.length == strlen(table[i].list) && memcmp(vary.text, table[i].list, vary.length) == 0, 1);
+  }
+}
+
+static void test_list(void) {
+  expect("list", "close, X-A", pop_list_has((const unsigned char *)"close, X-A", 10, (const unsigned char *)"x-a", 3), 1);
+  expect("list", "close, X-AB", pop_list_has((const unsigned char *)"close, X-AB", 11, (const unsigned char *)"x-a", 3), 0);
+}
+
+enum { NOW = 1000000 };
+
+/* An answer that says `fields`, with a Date of now. */
+static pop_answer_t answer(unsigned status, const char *fields) {
+  pop_answer_t a = {.control = control(fields), .status = status, .date = NOW, .expires = POP_ABSENT, .age = POP_ABSENT};
+  return a;
+}
+
+static const pop_rules_t silent = {0, 0, 0}, generous = {60, 1000, 100};
+
+#define JUDGE(rules, ...) pop_judge(&(pop_answer_t){__VA_ARGS__}, &rules, NOW)
+
+static void test_lifetime(void) {
+  pop_answer_t a = answer(200, "max-age=60");
+  expect("expires", "max-age=60", pop_judge(&a, &silent, NOW).expires, NOW + 59);
+  a.age = 50;
+  expect("expires", "max-age=60, Age 50", pop_judge(&a, &silent, NOW).expires, NOW + 9);
+  a.age = 60;
+  expect("fresh", "max-age=60, Age 60", pop_judge(&a, &silent, NOW).fresh, 0);
+  expect("store", "max-age=60, Age 60", pop_judge(&a, &silent, NOW).store, 0);
+  a.validator = 1;
+  expect("store", "max-age=60, Age 60, ETag", pop_judge(&a, &silent, NOW).store, 1);
+  a.age = POP_INVALID;
+  expect("fresh", "max-age=60, Age x", pop_judge(&a, &silent, NOW).fresh, 0);
+  a.age = POP_ABSENT, a.date = NOW - 70;
+  expect("fresh", "max-age=60, Date -70", pop_judge(&a, &silent, NOW).fresh, 0);
+  a.date = NOW + 1000;
+  expect("expires", "max-age=60, Date +1000", pop_judge(&a, &silent, NOW).expires, NOW + 59);
+
+  a = answer(200, "");
+  a.expires = NOW + 30;
+  expect("expires", "Expires +30", pop_judge(&a, &generous, NOW).expires, NOW + 29);
+  expect("by_rule", "Expires +30", pop_judge(&a, &generous, NOW).by_rule, 0);
+  a.date = NOW - 30;
+  expect("expires", "Expires +30, Date -30", pop_judge(&a, &silent, NOW).expires, NOW + 29);
+  a.date = POP_INVALID;
+  expect("expires", "Expires +30, Date x", pop_judge(&a, &silent, NOW).expires, NOW + 29);
+  a.expires = POP_INVALID;
+  expect("store", "Expires 0", pop_judge(&a, &generous, NOW).store, 0);
+  a = answer(200, "max-age=60, s-maxage=10");
+  expect("expires", "s-maxage=10", pop_judge(&a, &silent, NOW).expires, NOW + 9);
+  a = answer(200, "max-age=60");
+  a.expires = NOW - 1;
+  expect("expires", "max-age beats Expires", pop_judge(&a, &silent, NOW).expires, NOW + 59);
+  a = answer(200, "max-age=60");
+  a.date = 0, a.expires = 0;
+  expect("fresh", "Date of the epoch", pop_judge(&a, &silent, NOW).fresh, 0);
+}
+
+static void test_rule(void) {
+  pop_answer_t a = answer(200, "");
+  expect("expires", "nothing, rule of 60", pop_judge(&a, &generous, NOW).expires, NOW + 59);
+  expect("by_rule", "nothing, rule of 60", pop_judge(&a, &generous, NOW).by_rule, 1);
+  expect("store", "nothing, no rule", pop_judge(&a, &silent, NOW).store, 0);
+  a.cookie = 1;
+  expect("store", "nothing, Cookie", pop_judge(&a, &generous, NOW).store, 0);
+  expect("personal", "nothing, Cookie", pop_judge(&a, &generous, NOW).personal, 1);
+  a.validator = 1;
+  expect("store", "nothing, Cookie, ETag", pop_judge(&a, &silent, NOW).store, 0);
+  a = answer(200, "max-age=60");
+  a.cookie = 1;
+  expect("store", "max-age, Cookie", pop_judge(&a, &generous, NOW).store, 1);
+  a = answer(404, "");
+  expect("store", "404, rule of 60", pop_judge(&a, &generous, NOW).store, 0);
+  a = answer(404, "max-age=60");
+  expect("store", "404, max-age=60", pop_judge(&a, &silent, NOW).store, 1);
+  a = answer(206, "max-age=60");
+  expect("store", "206, max-age=60", pop_judge(&a, &silent, NOW).store, 0);
+  a = answer(200, "max-age=60");
+  a.authorized = 1;
+  expect("personal", "max-age=60, Authorization", pop_judge(&a, &silent, NOW).personal, 1);
+  a = answer(200, "max-age=60, public");
+  a.authorized = 1;
+  expect("store", "public, Authorization", pop_judge(&a, &silent, NOW).store, 1);
+  a = answer(200, "max-age=60, no-store");
+  expect("store", "no-store", pop_judge(&a, &generous, NOW).store, 0);
+  a = answer(200, "max-age=60, private=\"x\"");
+  expect("store", "private", pop_judge(&a, &generous, NOW).store, 0);
+  a = answer(599, "max-age=60, must-understand");
+  expect("store", "599, must-understand", pop_judge(&a, &generous, NOW).store, 0);
+  a = answer(200, "max-age=60, must-understand");
+  expect("store", "200, must-understand", pop_judge(&a, &generous, NOW).store, 1);
+}
+
+static void test_stale(void) {
+  static const struct {
+    const char *fields;
+    int64_t if_error, while_revalidate;
+  } table[] = {
+      {"max-age=60", 1000, 100},
+      {"max-age=60, stale-if-error=5", 5, 100},
+      {"max-age=60, stale-while-revalidate=5", 1000, 5},
+      {"max-age=60, stale-if-error=0, stale-while-revalidate=0", 0, 0},
+      {"max-age=60, must-revalidate, stale-if-error=5", 0, 0},
+      {"max-age=60, proxy-revalidate", 0, 0},
+      {"s-maxage=60, stale-while-revalidate=5", 0, 0},
+      {"no-cache, stale-if-error=5", 0, 0},
+      {"max-age=0", 0, 0},
+      {"max-age=0, stale-if-error=5", 5, 0},
+  };
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+    pop_answer_t a = answer(200, table[i].fields);
+    pop_verdict_t verdict = pop_judge(&a, &generous, NOW);
+    expect("stale-if-error", table[i].fields, verdict.stale_if_error, table[i].if_error);
+    expect("stale-while-revalidate", table[i].fields, verdict.stale_while_revalidate, table[i].while_revalidate);
+  }
+  pop_answer_t a = answer(200, "max-age=0, stale-if-error=5");
+  expect("store", "max-age=0, stale-if-error=5", pop_judge(&a, &silent, NOW).store, 1);
+  a.validator = 1, a.control = control("no-cache");
+  expect("store", "no-cache, ETag", pop_judge(&a, &silent, NOW).store, 1);
+  expect("expires", "no-cache, ETag", pop_judge(&a, &silent, NOW).expires, NOW - 1);
+}
+
+/* Fields made of the pieces that matter, cut anywhere: nothing but the sanitizers and the bounds below may object. */
+static void fuzz(unsigned rounds) {
+  static const char *const pieces[] = {"max-age", "s-maxage", "=", "\"", "\\", ",", " ", "\t", "9999999999999999999", "0", "no-store",
+                                       "private", "*", "accept-encoding", "x", "stale-if-error", "stale-while-revalidate", "\n", "\x80", ";"};
+  unsigned seed = 1;
+  for (unsigned round = 0; round < rounds; round++) {
+    char field[512];
+    size_t length = 0;
+    for (unsigned n = 0; n < 24; n++) {
+      seed = seed * 1103515245u + 12345u;
+      const char *piece = pieces[(seed >> 16) % (sizeof pieces / sizeof *pieces)];
+      size_t size = strlen(piece);
+      memcpy(field + length, piece, size);
+      length += size;
+    }
+    seed = seed * 1103515245u + 12345u;
+    length = (seed >> 16) % (length + 1);
+    unsigned char *copy = exact(field, length);
+    pop_answer_t a = answer(200, "");
+    pop_control_add(&a.control, copy, length);
+    pop_vary_t vary = {0};
+    pop_vary_add(&vary, copy, length);
+    pop_vary_add(&vary, copy, length);
+    pop_list_has(copy, length, (const unsigned char *)"x", 1);
+    a.expires = (int64_t)(seed % 5) * INT32_MAX - 2;
+    a.date = (int64_t)(seed % 7) * INT32_MAX - 2;
+    a.age = (int64_t)(seed % 3) - 2;
+    a.validator = seed & 1;
+    pop_verdict_t verdict = pop_judge(&a, &generous, NOW);
+    if (vary.length > sizeof vary.text || a.control.max_age > POP_SECONDS_MAX || verdict.expires > (int64_t)NOW + POP_SECONDS_MAX ||
+        (verdict.store && (a.control.no_store || a.control.private)))
+      failures++, printf("random field %.*s\n", (int)length, field);
+    free(copy);
+  }
+}
+
+int main(int argc, char **argv) {
+  test_max_age();
+  test_directives();
+  test_vary();
+  test_list();
+  test_lifetime();
+  test_rule();
+  test_stale();
+  fuzz(argc > 1 ? (unsigned)atoi(argv[1]) : 200000);
+  if (failures) printf("%d failed\n", failures);
+  return failures != 0;
+}
