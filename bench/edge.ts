@@ -14,7 +14,7 @@ import { enterTls, https } from "../test/image/support/client.ts";
 import { type Loaded, load, shakeHands } from "../test/image/support/load.ts";
 import { type LoadNetwork, startLoadOrigin } from "../test/image/support/loaded.ts";
 import { Bench, build, docker, until } from "../test/image/support/pop.ts";
-import { outward } from "../test/image/support/spec.ts";
+import { outward, stored } from "../test/image/support/spec.ts";
 import { type Benchmark, columns } from "./benchmark.ts";
 
 export const title =
@@ -94,7 +94,7 @@ const measured = (): ImageSpec => ({
       kind: "proxy",
       host,
       origins: [`http://${network.origin}:8080`],
-      cache: { maxAgeSeconds: 3600, staleForSeconds: 0 },
+      cache: stored(3600),
     },
   ],
 });

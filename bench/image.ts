@@ -79,7 +79,10 @@ async function configPush(
   spec: ImageSpec,
   image: string,
 ): Promise<Pick<Result, "configPushBlobs" | "configPushBytes">> {
-  const changed = await build("bench-changed", { ...spec, cache: { maxSizeMb: spec.cache.maxSizeMb + 1 } });
+  const changed = await build("bench-changed", {
+    ...spec,
+    cache: { ...spec.cache, maxSizeMb: spec.cache.maxSizeMb + 1 },
+  });
   const before = new Set(await layersOf(image));
   const bytes = await blobBytes(changed);
   const sent = (await layersOf(changed)).flatMap((layer, at) => (before.has(layer) ? [] : [bytes[at] ?? 0]));

@@ -1,5 +1,5 @@
 /** A PoP as the Machines API wants it. Pure; `Image` is a reference, or the output of a build that is still to come. */
-import { stopSeconds } from "../image/limits.ts";
+import { connectionLimit, stopSeconds } from "../image/limits.ts";
 import { ports } from "../image/ports.ts";
 import { sealedFiles } from "../image/render/secrets.ts";
 import type { MachineConfig, Service } from "../providers/fly/schema.ts";
@@ -27,7 +27,7 @@ export function machineConfig<Text>(pop: MachineShape, image: Text, sealed: Seal
     image,
     guest: guestOf(pop),
     env: { POP_NAME: pop.name },
-    services: [service(80, ports.http), service(443, ports.https)],
+    services: [service(80, ports.http, pop), service(443, ports.https, pop)],
     checks: {
       [healthCheck]: {
         type: "http",
@@ -68,12 +68,16 @@ export const guestOf = ({ cpuKind, cpus, memoryMb }: MachineShape) => ({
 });
 
 /** Raw TCP to nginx, which ends TLS itself; the PROXY v2 header carries the client's address. */
-const service = (port: number, internalPort: number): Service => ({
+const service = (port: number, internalPort: number, pop: MachineShape): Service => ({
   protocol: "tcp",
   internal_port: internalPort,
   ports: [{ port, handlers: ["proxy_proto"], proxy_proto_options: { version: "v2" } }],
-  // Below nginx's worker_connections, of which a proxied request takes two.
-  concurrency: { type: "connections", soft_limit: 400, hard_limit: 800 },
+  // From half of what it can take, others nearby are preferred.
+  concurrency: {
+    type: "connections",
+    soft_limit: Math.floor(connectionLimit(pop) / 2),
+    hard_limit: connectionLimit(pop),
+  },
   // Never stopped for want of traffic: a PoP that has to boot first is no edge.
   autostop: "off",
   autostart: true,

@@ -1,4 +1,6 @@
 /** Shorthand in, one complete shape out. Called on files without mistakes only. */
+
+import { limits } from "../image/limits.ts";
 import type {
   ImageSpec,
   Luggage,
@@ -6,12 +8,13 @@ import type {
   Passing,
   ProxySite,
   Site,
+  SiteCache,
   Tailnet,
   TailnetDriver,
   Vault,
 } from "../image/spec.ts";
 import { memoryRange, presets } from "../providers/fly/guests.ts";
-import { cacheShare, defaults } from "./defaults.ts";
+import { cacheShare, defaults, indexMb } from "./defaults.ts";
 import { seconds } from "./duration.ts";
 import { plainFolder, plainName, plainOrigin } from "./names.ts";
 import { popNames } from "./rules/pops.ts";
@@ -22,13 +25,16 @@ export function complete(file: StackFile): EdgeConfig {
   const pops = Object.keys(file.regions)
     .toSorted()
     .flatMap((region) => popsOf(region, file));
-  const smallestGb = Math.min(...pops.map((it) => it.volumeGb));
+  const smallest = {
+    volumeGb: Math.min(...pops.map((it) => it.volumeGb)),
+    memoryMb: Math.min(...pops.map((it) => it.memoryMb)),
+  };
   const canary = file.rollout?.canary;
   return {
     app: file.app,
     organization: file.organization ?? defaults.organization,
     pops,
-    image: imageSpec(file, smallestGb),
+    image: imageSpec(file, smallest),
     ...(file.imageRef !== undefined && file.imageRef !== "" && { imageRef: file.imageRef }),
     ...(file.secretsFile !== undefined && file.secretsFile !== "" && { secretsFile: plainFolder(file.secretsFile) }),
     imagePlatform: (file.imagePlatform ?? defaults.imagePlatform) as ImagePlatform,
@@ -68,16 +74,17 @@ function popsOf(region: string, file: StackFile): PopConfig[] {
   }));
 }
 
-function imageSpec(file: StackFile, smallestGb: number): ImageSpec {
+function imageSpec(file: StackFile, smallest: { volumeGb: number; memoryMb: number }): ImageSpec {
+  const maxSizeMb = file.cache?.maxSizeMb ?? Math.floor(smallest.volumeGb * 1024 * cacheShare);
   return {
-    sites: file.sites.map(site),
+    sites: file.sites.map((it) => site(it, maxSizeMb)),
     luggage: byKey(file.luggage ?? {}, luggage),
     dns: {
       forward: (file.dns?.forward ?? [])
         .map(({ zone, servers }) => ({ zone: plainName(zone), servers: [...new Set(servers)] }))
         .toSorted((a, b) => (a.zone < b.zone ? -1 : 1)),
     },
-    cache: { maxSizeMb: file.cache?.maxSizeMb ?? Math.floor(smallestGb * 1024 * cacheShare) },
+    cache: { maxSizeMb, indexMb: indexMb(maxSizeMb, smallest.memoryMb) },
     ...(file.tailnet && { tailnet: tailnet(file.tailnet) }),
     ...(file.ssh && { ssh: { authorizedKeys: [...new Set(file.ssh.authorizedKeys)].toSorted() } }),
     ...(file.debugTools === true && { debugTools: true }),
@@ -85,7 +92,7 @@ function imageSpec(file: StackFile, smallestGb: number): ImageSpec {
   };
 }
 
-function site(it: StackFile["sites"][number]): Site {
+function site(it: StackFile["sites"][number], maxSizeMb: number): Site {
   const host = plainName(it.host);
   const any = {
     ...(it.headers && { headers: byKey(it.headers, String) }),
@@ -93,21 +100,29 @@ function site(it: StackFile["sites"][number]): Site {
   };
   const passing = {
     ...(it.maxBodyMb !== undefined && { maxBodyMb: it.maxBodyMb }),
+    ...(it.buffering === true && { buffering: true }),
     ...(it.timeouts && { timeouts: timeouts(it.timeouts) }),
   };
   if (it.origin !== undefined) {
-    const cache = {
-      maxAgeSeconds: seconds(it.cache?.maxAge ?? defaults.maxAge) ?? 0,
-      staleForSeconds: seconds(it.cache?.staleFor ?? defaults.staleFor) ?? 0,
-    };
     const origins = [it.origin].flat().map(plainOrigin);
-    return { kind: "proxy", host, origins, ...(it.tls && { tls: originTls(it.tls) }), ...passing, ...any, cache };
+    const tls = it.tls && { tls: originTls(it.tls) };
+    const cache = it.cache && { cache: siteCache(it.cache, maxSizeMb) };
+    return { kind: "proxy", host, origins, ...tls, ...passing, ...any, ...cache };
   }
   if (it.redirect !== undefined) return { kind: "redirect", host, to: plainOrigin(it.redirect), ...any };
   if (it.files !== undefined) return { kind: "files", host, dir: plainFolder(it.files), ...any };
   if (it.luggage !== undefined) return { kind: "luggage", host, luggage: it.luggage, ...passing, ...any };
   throw new Error(`${host} passed the rules but is no kind of site`);
 }
+
+/** The default bound of one answer is no more than a quarter of all that may be stored. */
+const siteCache = (it: NonNullable<StackFile["sites"][number]["cache"]>, maxSizeMb: number): SiteCache => ({
+  maxAgeSeconds: seconds(it.maxAge ?? defaults.maxAge) ?? 0,
+  staleIfErrorSeconds: seconds(it.staleIfError ?? defaults.staleIfError) ?? 0,
+  staleWhileRevalidateSeconds: seconds(it.staleWhileRevalidate ?? defaults.staleWhileRevalidate) ?? 0,
+  maxFileMb: it.maxFileMb ?? Math.max(1, Math.min(limits.maxFileMb, Math.floor(maxSizeMb / 4))),
+  ...(it.cookies && { cookies: [...new Set(it.cookies)].toSorted() }),
+});
 
 function originTls({
   ca,

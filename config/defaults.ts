@@ -4,9 +4,10 @@ export const defaults = {
   size: "shared-cpu-1x",
   volumeGb: 3,
   replicas: 1,
-  /** Seconds: only what the origin allows is cached. */
+  /** Only what the origin allows is stored. */
   maxAge: 0,
-  staleFor: "1d",
+  staleIfError: "1d",
+  staleWhileRevalidate: 0,
   maxUnavailable: 1,
   /** Fly staff and users wait about this long after a cordon. */
   drain: "10s",
@@ -30,3 +31,7 @@ export const cacheShare = 0.75;
 
 /** Part of the smallest volume it may fill at most: ext4's own and reserved blocks take the rest. */
 export const cacheShareLimit = 0.9;
+
+/** Memory of the cache's index, MB, for a cache and the smallest machine: 128 answers a MB of the cache, at most a sixteenth of the memory. */
+export const indexMb = (cacheMb: number, memoryMb: number): number =>
+  Math.max(1, Math.min(Math.ceil(cacheMb / 64), Math.floor(memoryMb / 16)));

@@ -60,6 +60,12 @@ function sentence(raw: unknown, path: Path, reason: string | undefined): string 
   return `${where} is ${given(value, path)}: ${reason ?? `takes ${takes}`}.`;
 }
 
+/** Keys of earlier versions, and what took their place. docs/upgrading.md */
+const replaced: Readonly<Record<string, string>> = {
+  staleFor:
+    "replaced by staleIfError (while the origin fails) and staleWhileRevalidate (while a fresh answer is fetched)",
+};
+
 interface Misspelt extends Mistake {
   meant?: Path;
 }
@@ -72,6 +78,8 @@ function unknownKeys(raw: unknown, issue: z.core.$ZodIssueUnrecognizedKeys): Mis
   // A key that is there already is hardly the one that was meant.
   const free = keys.filter((key) => valueAt(raw, [...path, key]) === undefined);
   return issue.keys.map((key) => {
+    const now = Object.hasOwn(replaced, key) ? replaced[key] : undefined;
+    if (now !== undefined) return { path: [...path, key], text: `${pathText([...path, key])}: ${now}.` };
     const meant = nearest(key, free);
     const near = meant ?? nearest(key, keys);
     return {

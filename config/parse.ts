@@ -3,9 +3,18 @@ import { complete } from "./complete.ts";
 import { ConfigError, type Mistake, verdict } from "./mistakes.ts";
 import { sshReachable, zonesDiffer } from "./rules/image.ts";
 import { luggageFits, luggageHealth, luggageWaits } from "./rules/luggage.ts";
-import { addressesDiffer, adoptedExist, cacheFits, canaryExists, memoryFits, regionsExist } from "./rules/pops.ts";
+import {
+  addressesDiffer,
+  adoptedExist,
+  cacheFits,
+  canaryExists,
+  filesFit,
+  memoryFits,
+  regionsExist,
+} from "./rules/pops.ts";
 import { controlServerFits, secretsKept } from "./rules/secrets.ts";
 import {
+  bufferingFits,
   certificatesKept,
   headersFit,
   hostsDiffer,
@@ -24,10 +33,12 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   regionsExist,
   memoryFits,
   cacheFits,
+  filesFit,
   canaryExists,
   adoptedExist,
   hostsDiffer,
   siteKinds,
+  bufferingFits,
   certificatesKept,
   siteLuggage,
   originsDiffer,

@@ -18,7 +18,7 @@ config:
   fly-pops:app: my-edge
   fly-pops:regions: { cdg: {}, ewr: { replicas: 2, memoryMb: 512 } }
   fly-pops:sites:
-    - { host: www.example.org, origin: "https://web.tail.example:8443", cache: { maxAge: 10m, staleFor: 1d } }
+    - { host: www.example.org, origin: "https://web.tail.example:8443", cache: { maxAge: 10m } }
     - { host: example.org, redirect: "https://www.example.org" }
 \`\`\`
 

@@ -1,14 +1,46 @@
-/** What holds for a request that is passed on, where its site says nothing else. nginx.conf says it once for all, the config's manual quotes it. */
+/** Bounds of requests and connections, where a site says nothing else. nginx.conf states them once for all sites; the manual quotes them. */
 export const limits = {
-  /** MB of a request's body, 413 above. */
-  maxBodyMb: 32,
+  /** MB of a request's body, 413 above. Bodies stream to the origin and touch no disk, so the bound only stops what nobody sends on purpose. */
+  maxBodyMb: 10_240,
+  /** MB of one stored answer; what is larger is passed on and not stored. */
+  maxFileMb: 256,
   /** Seconds to reach an origin. */
-  connectSeconds: 5,
+  connectSeconds: 3,
   /** Seconds between two reads from it: how long it may think, how long a WebSocket may be silent. */
   readSeconds: 60,
   /** Seconds between two writes to it. */
   sendSeconds: 60,
+  /** KB of the headers of one request, and of one answer. */
+  headersKb: 64,
+  /** Seconds a visitor's connection may be idle between two requests. */
+  idleSeconds: 20,
+  /** Requests one address of an origin has under way at the same time; those above are answered 502 at once, or from what is stored. */
+  originRequests: 512,
+  /** Requests of one visitor (an IPv4 address, an IPv6 /64) under way at the same time, 503 above. */
+  visitorRequests: 256,
+  /** Requests of one site under way at the same time, 503 above. */
+  siteRequests: 2048,
 } as const;
+
+/**
+ * Connections a PoP takes from Fly's proxy. Each can hold two buffers for the headers of a request that never ends, so this many of them must fit into
+ * what the processes leave of the machine's memory.
+ */
+export function connectionLimit({ memoryMb, cpus }: { memoryMb: number; cpus: number }): number {
+  const largestKb = 2 * limits.headersKb + idleConnectionKb;
+  const fitting = Math.floor(((memoryMb - processesMb) * 1024) / largestKb);
+  // nginx has a worker for each CPU; a proxied request takes two of its connections.
+  return Math.min(fitting, (cpus * workerConnections) / 2);
+}
+
+/** What the PoP's processes take under load, MB: measured with `npm run soak`. */
+const processesMb = 112;
+
+/** An idle connection with TLS and HTTP/2, KB: measured. */
+const idleConnectionKb = 24;
+
+/** nginx's, per worker. 7 MB of memory each. */
+export const workerConnections = 16_384;
 
 /** Seconds a machine has from its stop signal to its end: drained nginx and luggage that ends one after another within them. Fly's own default is 5. */
 export const stopSeconds = 60;

@@ -28,10 +28,12 @@ interface AnySite {
 /** Of requests that are passed on. What is absent is image/limits.ts's. */
 export interface Passing {
   maxBodyMb?: number;
+  /** Answers are collected before they are passed on, up to 128 KB each. Absent: each piece is passed on as it comes. */
+  buffering?: boolean;
   timeouts?: { connectSeconds?: number; readSeconds?: number; sendSeconds?: number };
 }
 
-/** Passed on to an origin, cached on the way back. */
+/** Passed on to an origin. */
 export interface ProxySite extends AnySite, Passing {
   kind: "proxy";
   /**
@@ -45,7 +47,8 @@ export interface ProxySite extends AnySite, Passing {
     /** Name they must have a certificate for. */
     serverName?: string;
   };
-  cache: SiteCache;
+  /** How answers are stored. Absent: none is. */
+  cache?: SiteCache;
 }
 
 /** Answered with 301; path and query are kept. */
@@ -70,10 +73,19 @@ export interface LuggageSite extends AnySite, Passing {
 }
 
 export interface SiteCache {
-  /** Seconds a 200 is fresh when the origin does not say. 0: only what the origin allows. */
+  /** Seconds a 200 is fresh when the origin does not say. 0: only what the origin allows is stored. */
   maxAgeSeconds: number;
-  /** Seconds a stored answer may still be served while, or when, the origin cannot give a fresh one. */
-  staleForSeconds: number;
+  /** Seconds a stored answer is served after its end while the origin fails. */
+  staleIfErrorSeconds: number;
+  /** Seconds a stored answer is served after its end while a fresh one is fetched. */
+  staleWhileRevalidateSeconds: number;
+  /** MB of the largest answer that is stored. */
+  maxFileMb: number;
+  /**
+   * Cookies that make a visitor's answers his own, by name; `*` at the end of a name stands for anything. Requests with one of them pass the store by,
+   * others share it. Absent: answers of which the origin says nothing are for visitors without any cookie.
+   */
+  cookies?: string[];
 }
 
 export interface Luggage {
@@ -148,4 +160,6 @@ export interface Ssh {
 export interface CacheStore {
   /** Upper bound of nginx's cache on the volume, MB. */
   maxSizeMb: number;
+  /** Memory of its index, MB: some 8,000 answers each. Only what is used is taken. */
+  indexMb: number;
 }

@@ -33,7 +33,7 @@ export async function init(world: World, options: InitOptions): Promise<ExitCode
     "fly-pops:app": answers.app,
     "fly-pops:organization": answers.organization,
     "fly-pops:regions": Object.fromEntries(regions.map((code) => [code, {}])),
-    "fly-pops:sites": [{ host: answers.host, origin: answers.origin, cache: { maxAge: "10m", staleFor: "1d" } }],
+    "fly-pops:sites": [{ host: answers.host, origin: answers.origin, cache: {} }],
     ...(regions.length > 1 && { "fly-pops:rollout": { canary: regions[0], maxUnavailable: 1 } }),
   };
   edgeConfig(answers.stack, values);

@@ -1,7 +1,7 @@
 /** Rules of regions, machines, rollout and addresses. */
 import { guestProblem, nearestMemory, presets } from "../../providers/fly/guests.ts";
 import { distanceKm, type Region, regionByCode, regions } from "../../providers/fly/regions.ts";
-import { cacheShareLimit, defaults } from "../defaults.ts";
+import { cacheShare, cacheShareLimit, defaults } from "../defaults.ts";
 import { given, type Mistake, mistake } from "../mistakes.ts";
 import { nearest } from "../nearest.ts";
 import type { Sketch } from "../sketch.ts";
@@ -60,13 +60,18 @@ export function memoryFits(sketch: Sketch): Mistake[] {
   });
 }
 
+/** GB of the smallest volume; undefined where that is not clear. */
+function smallestVolume(sketch: Sketch): number | undefined {
+  const volumes = regionCodes(sketch).map((code) => setting(sketch, code, "volumeGb"));
+  if (volumes.includes("unclear") || volumes.length === 0) return undefined;
+  return Math.min(...volumes.map((it) => (typeof it === "object" ? it.value : defaults.volumeGb)));
+}
+
 /** The cache leaves room on the smallest volume. */
 export function cacheFits(sketch: Sketch): Mistake[] {
   const maxSizeMb = sketch.file.cache?.maxSizeMb;
-  if (maxSizeMb === undefined) return [];
-  const volumes = regionCodes(sketch).map((code) => setting(sketch, code, "volumeGb"));
-  if (volumes.includes("unclear") || volumes.length === 0) return [];
-  const smallestGb = Math.min(...volumes.map((it) => (typeof it === "object" ? it.value : defaults.volumeGb)));
+  const smallestGb = smallestVolume(sketch);
+  if (maxSizeMb === undefined || smallestGb === undefined) return [];
   const most = Math.floor(smallestGb * 1024 * cacheShareLimit);
   if (maxSizeMb <= most) return [];
   return [
@@ -75,6 +80,22 @@ export function cacheFits(sketch: Sketch): Mistake[] {
       `is ${maxSizeMb}: the smallest volume has ${smallestGb} GB. Write ${most} or less.`,
     ),
   ];
+}
+
+/** One stored answer is no more than half of the cache: what is being stored lies beside what is stored. */
+export function filesFit(sketch: Sketch): Mistake[] {
+  if (sketch.unclear("cache")) return [];
+  const smallestGb = smallestVolume(sketch);
+  const maxSizeMb =
+    sketch.file.cache?.maxSizeMb ?? (smallestGb === undefined ? undefined : Math.floor(smallestGb * 1024 * cacheShare));
+  if (maxSizeMb === undefined) return [];
+  const most = Math.floor(maxSizeMb / 2);
+  return (sketch.file.sites ?? []).flatMap((site, index) => {
+    const given = site?.cache?.maxFileMb;
+    if (given === undefined || given <= most) return [];
+    const why = `is ${given}: all sites together store ${maxSizeMb} MB. Write ${most} or less, or raise cache.maxSizeMb.`;
+    return [mistake(["sites", index, "cache", "maxFileMb"], why)];
+  });
 }
 
 /** The canary is a PoP of this stack. */

@@ -27,6 +27,7 @@ const belongs: Record<string, { kinds: readonly (typeof kinds)[number][]; why: s
   tls: { kinds: ["origin"], why: "only an origin has to prove who it is" },
   timeouts: { kinds: ["origin", "luggage"], why: "nginx waits for nobody there" },
   maxBodyMb: { kinds: ["origin", "luggage"], why: "there is nobody to pass a body on to" },
+  buffering: { kinds: ["origin", "luggage"], why: "no answers come from elsewhere" },
 };
 
 /** A site is answered in exactly one way, and has no key of another way. */
@@ -45,6 +46,20 @@ export function siteKinds({ file, unclear }: Sketch): Mistake[] {
     }
     return mistakes;
   });
+}
+
+/** What is stored is buffered, what is not is passed on as it comes: there is nothing left to choose. */
+export function bufferingFits({ file }: Sketch): Mistake[] {
+  return (file.sites ?? []).flatMap((site, index) =>
+    site?.cache !== undefined && "buffering" in site
+      ? [
+          mistake(
+            ["sites", index, "buffering"],
+            "stands in a site with cache, which buffers what it stores and nothing else.",
+          ),
+        ]
+      : [],
+  );
 }
 
 /** A certificate's name in the vault means nothing without one. */

@@ -1,6 +1,7 @@
 /** Keys of one site: who answers for a host, and how. */
 import { z } from "zod";
 import { limits } from "../../image/limits.ts";
+import { isCookieName } from "../../image/render/names.ts";
 import { defaults } from "../defaults.ts";
 import { code, duration, durations, fields, text, whole, wholeNumber } from "../field.ts";
 import { fileProblem, folderProblem, headerValueProblem, hostProblem, originProblem } from "../names.ts";
@@ -98,25 +99,66 @@ const SiteCache = z
         type: "duration",
         unit: "s where no unit stands",
         takes: durations("0", "365d"),
-        meaning: "How long a 200 is fresh when the origin does not say. 0: only what the origin allows is cached.",
+        meaning: "How long a 200 is fresh when the origin does not say. 0: only what the origin allows is stored.",
         default: code(defaults.maxAge),
       })
       .optional(),
-    staleFor: duration("0", "365d")
+    staleIfError: duration("0", "365d")
       .register(fields, {
         type: "duration",
         unit: "s where no unit stands",
         takes: durations("0", "365d"),
-        meaning: "How long a stored answer may still be served while, or when, the origin cannot give a fresh one.",
-        default: code(defaults.staleFor),
+        meaning:
+          "How long after its end a stored answer is still served while the origin fails: it cannot be reached, or answers 500, 502, 503 or 504. Never against the origin's `must-revalidate`, `proxy-revalidate` or `no-cache`; its `stale-if-error` counts before this.",
+        default: code(defaults.staleIfError),
+      })
+      .optional(),
+    staleWhileRevalidate: duration("0", "365d")
+      .register(fields, {
+        type: "duration",
+        unit: "s where no unit stands",
+        takes: durations("0", "365d"),
+        meaning:
+          "How long after its end a stored answer is still served at once, while a fresh one is fetched. The origin's `stale-while-revalidate` counts before this.",
+        default: code(defaults.staleWhileRevalidate),
+      })
+      .optional(),
+    maxFileMb: whole(1, 500_000)
+      .register(fields, {
+        type: "integer",
+        unit: "MB",
+        takes: wholeNumber(1, 500_000, "MB"),
+        meaning: "Largest answer that is stored; a larger one is passed on as it comes.",
+        default: code(limits.maxFileMb),
+        refused: "more than half of what all sites may store (`cache.maxSizeMb`)",
+      })
+      .optional(),
+    cookies: z
+      .array(
+        text((name) => (isCookieName(name) ? undefined : "takes the name of a cookie")).register(fields, {
+          type: "string",
+          takes: "a cookie's name, as in session; `*` at its end stands for anything, as in wordpress_logged_in_*",
+          meaning: "Cookie of a visitor who has logged in.",
+        }),
+      )
+      .min(1)
+      .max(32)
+      .register(fields, {
+        type: "array",
+        takes: "a list of 1 to 32 names of cookies, as in [session, wordpress_logged_in_*]",
+        meaning:
+          "Visitors with one of these cookies are answered by the origin, and their answers are not stored; all others share what is stored, whatever cookies they have. Without this list, answers of which the origin says nothing are stored for visitors without any cookie, and served to no others.",
+        default: "absent",
       })
       .optional(),
   })
   .register(fields, {
     type: "object",
-    takes: "a map with maxAge, staleFor or both",
-    meaning: "How answers of the origin are kept.",
-    default: code("{}"),
+    takes:
+      "a map with any of maxAge, staleIfError, staleWhileRevalidate, maxFileMb, cookies; `{}` for what the origin allows",
+    meaning:
+      "Answers are stored and served again, as the origin allows it. Without this key none is: requests and answers pass as they are.",
+    default: "absent",
     refused: "a site without `origin`",
   });
 
@@ -132,7 +174,7 @@ const Site = z
       type: "string or array",
       takes: "an http or https URL of scheme, host and port, as in https://web.tail.example:8443, or a list of them",
       meaning:
-        "Passed on to this web server, cached on the way back. Of a list, the first is asked as long as it answers; else the others stand in, at once for requests that can be repeated (not POST). After three failures in 10 s the first is left alone for 10 s.",
+        "Passed on to this web server. Of a list, the first is asked as long as it answers; else the others stand in, at once for requests that can be repeated (not POST). After three failures in 10 s the first is left alone for 10 s.",
       default: "absent",
       refused:
         "paths, queries, credentials; one twice, more than 8; on ports 80 and 443 the host of a site here, unless `dns.forward` covers it: the edge would ask itself",
@@ -177,12 +219,24 @@ const Site = z
     cache: SiteCache.optional(),
     tls: OriginTls.optional(),
     timeouts: Timeouts.optional(),
-    maxBodyMb: whole(1, 4096)
+    buffering: z
+      .boolean()
+      .register(fields, {
+        type: "boolean",
+        takes: "true or false",
+        meaning:
+          "Collects answers, up to 128 KB each, before they are passed on, so that the origin is sooner done with a slow visitor. False: each piece is passed on as it comes, as event streams and progressive pages need it.",
+        default: code(false),
+        refused:
+          "a site without `origin` or `luggage`; a site with `cache`, which buffers what it stores and nothing else",
+      })
+      .optional(),
+    maxBodyMb: whole(1, 1_048_576)
       .register(fields, {
         type: "integer",
         unit: "MB",
-        takes: wholeNumber(1, 4096, "MB"),
-        meaning: "Largest body of a request, 413 above. It is kept on the volume until it is passed on.",
+        takes: wholeNumber(1, 1_048_576, "MB"),
+        meaning: "Largest body of a request, 413 above. Bodies stream to the origin as they come, whatever their size.",
         default: code(limits.maxBodyMb),
         refused: "a site without `origin` or `luggage`",
       })

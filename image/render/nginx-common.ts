@@ -7,7 +7,6 @@ import { header } from "./names.ts";
 export const general = [
   "include /etc/nginx/mime.types;",
   "default_type application/octet-stream;",
-  "charset utf-8;",
   "sendfile on;",
   "tcp_nopush on;",
   "server_tokens off;",
@@ -18,8 +17,11 @@ export const general = [
   "client_header_timeout 15s;",
   "client_body_timeout 30s;",
   `client_max_body_size ${limits.maxBodyMb}m;`,
+  "client_body_buffer_size 32k;",
+  // One header may take up all there is: a cookie, for instance. Two buffers, as what is left of the first is too small for it.
+  `large_client_header_buffers 2 ${limits.headersKb}k;`,
   "send_timeout 30s;",
-  "keepalive_timeout 65s;",
+  `keepalive_timeout ${limits.idleSeconds}s;`,
   "reset_timedout_connection on;",
   "http2 on;",
   "",
@@ -56,6 +58,9 @@ export const tls = [
   "ssl_session_timeout 1d;",
   "ssl_session_cache shared:tls:2m;",
   "ssl_session_tickets off;",
+  // Where `pop certs` and `pop self-signed` put pairs. Each is looked at again after ten seconds, and read again when it changed.
+  `map "" $certificates { default /var/lib/pop/certs; }`,
+  "ssl_certificate_cache max=1000 inactive=1d valid=10s;",
 ];
 
 const compressed = [
@@ -77,31 +82,63 @@ export const compression = [
   `brotli_types ${compressed};`,
 ];
 
+/**
+ * Names under which frameworks, proxies and single sign-on believe what is said of the visitor (its address, its user, its certificate) and of the
+ * request (its scheme, its prefix, its first URL). What this PoP knows of that stands under the common names; under these an origin hears nothing.
+ */
+const claims = [
+  "Forwarded Forwarded-For X-Forwarded X-Forwarded-By X-Forwarded-Client-Cert X-Forwarded-Method X-Forwarded-Path X-Forwarded-Prefix X-Forwarded-Protocol",
+  "X-Forwarded-Server X-Forwarded-Uri X-Forwarded-User X-Forwarded-Email X-Forwarded-Groups X-Forwarded-Preferred-Username X-Forwarded-Access-Token",
+  "Client-IP X-Client-IP X-Cluster-Client-IP X-Originating-IP X-Remote-Addr X-Remote-IP X-ProxyUser-IP X-Envoy-External-Address True-Client-IP",
+  "CF-Connecting-IP CF-Connecting-IPv6 Fastly-Client-IP Fly-Client-IP X-Azure-ClientIP X-Azure-SocketIP Proxy-Client-IP WL-Proxy-Client-IP",
+  "Remote-User Remote-Email Remote-Name Remote-Groups X-Remote-User X-Remote-Group X-User X-WebAuth-User X-Auth-Username X-Auth-Request-User",
+  "X-Auth-Request-Email X-Auth-Request-Groups X-Auth-Request-Preferred-Username X-Auth-Request-Access-Token X-Authentik-Username X-Authentik-Email",
+  "X-Authentik-Groups X-Authentik-Name X-Authentik-Uid X-Token-Subject X-MS-Client-Principal X-MS-Client-Principal-Name X-Goog-Authenticated-User-Email",
+  "X-Goog-Authenticated-User-ID X-Goog-IAP-JWT-Assertion CF-Access-Authenticated-User-Email CF-Access-JWT-Assertion X-Amzn-OIDC-Identity X-Amzn-OIDC-Data",
+  "Tailscale-User-Login Tailscale-User-Name Tailscale-User-Profile-Pic Tailscale-App-Capabilities X-Webauth-Login",
+  "SSL-Client-Cert SSL-Client-Verify SSL-Client-S-DN X-SSL-Client-Cert X-SSL-Client-Verify X-SSL-Client-S-DN X-SSL-Client-DN X-Client-Cert Client-Cert X-SSL-CERT",
+  "X-Original-URL X-Original-URI X-Original-Host X-Original-Method X-Original-For X-Original-Proto X-Rewrite-URL X-Host X-HTTP-Host-Override X-Script-Name",
+  "X-Url-Scheme X-Scheme",
+  // httpoxy: a CGI behind us would take it for its own proxy setting.
+  "Proxy",
+]
+  .join(" ")
+  .split(" ");
+
 /** What an origin is told of the request. Set, not appended: what a client claims about itself ends here. */
 export const requestHeaders = (client: string): string[] => [
   "proxy_set_header Host $host;",
-  "proxy_set_header Upgrade $http_upgrade;",
+  "proxy_set_header Upgrade $websocket;",
   "proxy_set_header Connection $connection_upgrade;",
   `proxy_set_header X-Forwarded-For ${client};`,
   `proxy_set_header X-Real-IP ${client};`,
   "proxy_set_header X-Forwarded-Proto https;",
+  "proxy_set_header X-Forwarded-Scheme https;",
+  "proxy_set_header X-Forwarded-Ssl on;",
+  "proxy_set_header Front-End-Https on;",
   "proxy_set_header X-Forwarded-Host $host;",
   "proxy_set_header X-Forwarded-Port 443;",
-  `proxy_set_header Forwarded "";`,
-  // httpoxy: a CGI behind us would take it for its own proxy setting.
-  `proxy_set_header Proxy "";`,
+  ...claims.map((name) => `proxy_set_header ${name} "";`),
   // The cache holds one plain copy, which is compressed on the way out for whoever can read it.
   `proxy_set_header Accept-Encoding "";`,
 ];
 
 /** What tells of the machinery behind; Server is nginx's own by default. Alt-Svc would send browsers to a port that only the origin has. */
 export const hidden = (more: string[] = []): string[] =>
-  ["X-Powered-By", "X-AspNet-Version", "X-AspNetMvc-Version", "X-Runtime", "X-Cache", "X-PoP", "Via", "Alt-Svc"]
+  [
+    ...["X-Powered-By", "X-AspNet-Version", "X-AspNetMvc-Version", "X-Runtime", "X-Cache", "X-PoP", "Via", "Alt-Svc"],
+    // Of one connection alone. Upgrade comes back for a WebSocket (marks): in an answer of HTTP/2, Safari and curl take it for an error.
+    ...["Upgrade", "Keep-Alive", "Proxy-Connection", "TE", "Trailer"],
+  ]
     .concat(more)
     .map((name) => `proxy_hide_header ${name};`);
 
-/** What tells where an answer comes from. */
-export const marks = ["add_header X-Cache $upstream_cache_status always;", "add_header X-PoP $pop always;"];
+/** What tells where an answer comes from; and an origin's word that it speaks WebSocket now. */
+export const marks = [
+  "add_header X-Cache $upstream_cache_status always;",
+  "add_header X-PoP $pop always;",
+  "add_header Upgrade $upgraded always;",
+];
 
 /** A site's own headers, in whichever order they were written. */
 export const setHeaders = (headers: Record<string, string>): string[] =>
@@ -113,20 +150,44 @@ export const setHeaders = (headers: Record<string, string>): string[] =>
         `add_header ${header(name, value)}${/^(?:cache-control|expires)$/i.test(name) ? "" : " always"};`,
     );
 
+/** Requests under way at the same time, by visitor and by site: streams of HTTP/2 count one by one. */
+export const bounds = [
+  // Of IPv6 the first 64 bits: one visitor has as many addresses as it likes in them. A text with :: before its fifth group has zeros there.
+  `map $remote_addr $visitor { "~^(?<prefix>(?:[0-9a-f]+:){4})" $prefix; "~^(?<start>(?:[0-9a-f]+:){1,3}:)" $start; default $remote_addr; }`,
+  "limit_conn_zone $visitor zone=visitors:2m;",
+  "limit_conn_zone $server_name zone=sites:256k;",
+  `limit_conn visitors ${limits.visitorRequests};`,
+  `limit_conn sites ${limits.siteRequests};`,
+  "limit_conn_log_level info;",
+];
+
 /** Said once for every site that passes requests on; a location that sets a header of its own would lose all of these. */
 export const proxying = [
-  `map $http_upgrade $connection_upgrade { default upgrade; "" ""; }`,
-  `resolver 127.0.0.1:${ports.dns} valid=30s;`,
-  "resolver_timeout 5s;",
+  // No other protocol: an origin that takes h2c would believe all that a visitor says in it, and serve any name it knows.
+  `map $http_upgrade $websocket { "~*^websocket$" websocket; default ""; }`,
+  `map $websocket $connection_upgrade { default upgrade; "" ""; }`,
+  `map "$upstream_status $upstream_http_upgrade" $upgraded { "~*(?:^|[ ,:])101 websocket$" websocket; default ""; }`,
+  // unbound's answers bear a TTL of 30 seconds at most (render/unbound.ts). Short: what unbound did not know in time it knows at the next try.
+  `resolver 127.0.0.1:${ports.dns};`,
+  "resolver_timeout 2s;",
   "proxy_http_version 1.1;",
   ...requestHeaders("$remote_addr"),
   `proxy_connect_timeout ${limits.connectSeconds}s;`,
   `proxy_read_timeout ${limits.readSeconds}s;`,
   `proxy_send_timeout ${limits.sendSeconds}s;`,
-  "proxy_next_upstream_tries 2;",
-  "proxy_next_upstream_timeout 10s;",
-  "proxy_max_temp_file_size 256m;",
-  "proxy_headers_hash_max_size 1024;",
+  `proxy_next_upstream_timeout ${2 * limits.connectSeconds + 1}s;`,
+  // Bodies and answers flow at the visitor's pace, and touch no disk.
+  "proxy_request_buffering off;",
+  "proxy_buffering off;",
+  "proxy_max_temp_file_size 0;",
+  // Holds an answer's headers, and then what passes through. More than the headers' bound: the status line, a stored answer's key.
+  `proxy_buffer_size ${limits.headersKb + 4}k;`,
+  "proxy_buffers 8 16k;",
+  `proxy_busy_buffers_size ${limits.headersKb + 4}k;`,
+  // For visitors who can make use of it; the others get the answer that follows it.
+  `map $http_sec_fetch_mode $early_hints { navigate $http2; default ""; }`,
+  "early_hints $early_hints;",
+  "proxy_headers_hash_max_size 2048;",
   "proxy_headers_hash_bucket_size 128;",
   "proxy_ssl_verify on;",
   "proxy_ssl_verify_depth 3;",
@@ -135,6 +196,8 @@ export const proxying = [
   "proxy_ssl_protocols TLSv1.2 TLSv1.3;",
   // Internal redirects are this PoP's own affair: an origin cannot ask for a file of it.
   "proxy_ignore_headers X-Accel-Redirect;",
+  // The origin's own: ages are reckoned from it.
+  "proxy_pass_header Date;",
   ...hidden(),
   ...marks,
 ];

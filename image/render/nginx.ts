@@ -1,9 +1,20 @@
+import { workerConnections } from "../limits.ts";
 import { ports } from "../ports.ts";
-import type { CacheStore, FilesSite, ImageSpec, LuggageSite, RedirectSite, Site } from "../spec.ts";
+import type { FilesSite, ImageSpec, LuggageSite, RedirectSite, Site } from "../spec.ts";
 import { hostName, literal, type Origin, origin, originUrl, whole } from "./names.ts";
 import { block, text } from "./nginx-block.ts";
-import { compression, general, logging, marks, proxying, setHeaders, tls } from "./nginx-common.ts";
-import { bodyLimit, hops, originUpstreams, ownHeaders, proxied, times, upstream } from "./nginx-origins.ts";
+import { cacheStore } from "./nginx-cache.ts";
+import { bounds, compression, general, logging, marks, proxying, setHeaders, tls } from "./nginx-common.ts";
+import {
+  bodyLimit,
+  buffering,
+  originUpstreams,
+  ownHeaders,
+  proxied,
+  relays,
+  times,
+  upstream,
+} from "./nginx-origins.ts";
 
 /** nginx.conf: ends TLS, caches, passes on. Directives: https://nginx.org/en/docs/dirindex.html */
 export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">): string {
@@ -17,12 +28,12 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
     // process-compose starts it through runas: it is not root, neither master nor worker, and has no user to change to.
     "daemon off;",
     "worker_processes auto;",
-    "worker_rlimit_nofile 16384;",
+    `worker_rlimit_nofile ${2 * workerConnections};`,
     `worker_shutdown_timeout ${drainSeconds}s;`,
     "pid /run/nginx/nginx.pid;",
     "error_log stderr warn;",
     "",
-    block("events", ["worker_connections 4096;"]),
+    block("events", [`worker_connections ${workerConnections};`]),
     "",
     block("http", [
       ...general,
@@ -33,9 +44,11 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
       "",
       ...compression,
       "",
+      ...bounds,
+      "",
       ...proxying,
       "",
-      ...caching(spec.cache, sites),
+      ...cacheStore(spec.cache, sites),
       "",
       ...upstreams(sites, spec.luggage),
       "",
@@ -44,7 +57,7 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
       ...unknownNames,
       "",
       ...(hosts.length ? [toHttps(hosts), ""] : []),
-      ...sites.filter((site) => site.kind === "proxy").flatMap(hops),
+      ...sites.filter((site) => site.kind === "proxy").flatMap(relays),
       ...sites.map(server),
     ]),
   ]);
@@ -55,34 +68,13 @@ export const drainSeconds = 15;
 
 const byHost = (a: Site, b: Site): number => (a.host < b.host ? -1 : a.host > b.host ? 1 : 0);
 
-function caching(store: CacheStore, sites: Site[]): string[] {
-  const maxSizeMb = whole(store.maxSizeMb, "cache.maxSizeMb", { min: 16, max: 500_000 });
-  // One store for all sites, so what nobody asked for stays as long as the most patient site wants.
-  const inactive = sites
-    .filter((site) => site.kind === "proxy")
-    .reduce((longest, { cache }) => Math.max(longest, cache.maxAgeSeconds + cache.staleForSeconds), 600);
-  return [
-    // 4m: some 32,000 entries. min_free makes room when something else fills the volume.
-    `proxy_cache_path /var/cache/nginx/pop levels=1:2 use_temp_path=off keys_zone=pop:4m max_size=${maxSizeMb}m min_free=32m inactive=${inactive}s;`,
-    "proxy_cache_lock on;",
-    "proxy_cache_lock_age 5s;",
-    "proxy_cache_lock_timeout 5s;",
-    "proxy_cache_revalidate on;",
-    // 1 when a request bears a cookie and its answer says nothing of caching: our default age alone must not hand one visitor's page to the next.
-    `map "$http_cookie|$upstream_http_cache_control$upstream_http_expires$upstream_http_x_accel_expires" $perhaps_personal { "~^.+\\|$" 1; default ""; }`,
-    "proxy_cache_bypass $http_authorization $http_upgrade;",
-    "proxy_no_cache $http_authorization $http_upgrade $perhaps_personal;",
-  ];
-}
-
-/** Connections are kept alive to luggage and to origins given by address. */
 function upstreams(sites: Site[], luggage: ImageSpec["luggage"]): string[] {
   const served = sites.filter((site) => site.kind === "luggage").map((site) => site.luggage);
   return [
     ...sites.filter((site) => site.kind === "proxy").flatMap(originUpstreams),
     ...[...new Set(served)]
       .toSorted()
-      .map((name) => upstream(luggageName(name), `127.0.0.1:${luggagePort(luggage, name)}`)),
+      .map((name) => upstream(luggageName(name), [`server 127.0.0.1:${luggagePort(luggage, name)} max_fails=0;`])),
   ];
 }
 
@@ -130,8 +122,9 @@ function server(site: Site): string {
   return block("server", [
     `listen ${ports.https} ssl proxy_protocol;`,
     `server_name ${site.host};`,
-    `ssl_certificate /var/lib/pop/certs/${site.host}.pem;`,
-    `ssl_certificate_key /var/lib/pop/certs/${site.host}.pem;`,
+    // With a variable: read at the handshake, so that a new pair is served without a reload.
+    `ssl_certificate $certificates/${site.host}.pem;`,
+    `ssl_certificate_key $certificates/${site.host}.pem;`,
     ...content(site),
   ]);
 }
@@ -161,6 +154,7 @@ const redirected = (site: RedirectSite): string[] => {
  * Dot files stay where they are.
  */
 const packed = (site: FilesSite): string[] => [
+  "charset utf-8;",
   `root /srv/sites/${site.host};`,
   "index index.html;",
   "error_page 404 /404.html;",
@@ -183,6 +177,7 @@ const carried = (site: LuggageSite): string[] => [
     `proxy_redirect "~*^https?://${literal(site.host)}(?::[0-9]+)?(?<rest>/.*)?$" https://${site.host}$rest;`,
     ...bodyLimit(site),
     ...times(site),
+    ...buffering(site),
     ...ownHeaders(site),
   ]),
 ];

@@ -49,6 +49,8 @@ export function unboundConf(dns: Dns, tailnet?: Tailnet): string {
       "hide-version: yes",
       "qname-minimisation: yes",
       "prefetch: yes",
+      // An origin that moved is asked at its new address within half a minute, whatever its name's TTL says: MagicDNS says ten minutes.
+      "cache-max-ttl: 30",
       // An origin's address outlives its name servers for an hour.
       "serve-expired: yes",
       "serve-expired-ttl: 3600",

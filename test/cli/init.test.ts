@@ -23,7 +23,7 @@ test("from flags alone: a stack file the program takes, and what comes next", as
         {
           host: "www.example.org",
           origin: "https://web.tail.example:8443",
-          cache: { maxAge: "10m", staleFor: "1d" },
+          cache: {},
         },
       ],
       "fly-pops:rollout": { canary: "cdg", maxUnavailable: 1 },

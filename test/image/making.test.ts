@@ -33,7 +33,7 @@ describe("the image", () => {
   });
 
   test("changes in exactly its last layer, and that a small one, when the configuration changes", async () => {
-    const changed: ImageSpec = { ...spec, cache: { maxSizeMb: spec.cache.maxSizeMb + 1 } };
+    const changed: ImageSpec = { ...spec, cache: { ...spec.cache, maxSizeMb: spec.cache.maxSizeMb + 1 } };
     const [before, after] = [await layersOf(image), await layersOf(await build("changed", changed))];
     expect(after.slice(0, -1)).toEqual(before.slice(0, -1));
     expect(after.at(-1)).not.toBe(before.at(-1));

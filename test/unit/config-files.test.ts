@@ -44,7 +44,7 @@ describe("stack files", () => {
         kind: "proxy",
         host: "www.example.test",
         origins: ["http://home.tail.internal:8080"],
-        cache: { maxAgeSeconds: 600, staleForSeconds: 86_400 },
+        cache: { maxAgeSeconds: 600, staleIfErrorSeconds: 86_400, staleWhileRevalidateSeconds: 0, maxFileMb: 256 },
       },
       { kind: "redirect", host: "example.test", to: "https://www.example.test" },
     ]);

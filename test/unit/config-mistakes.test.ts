@@ -173,7 +173,7 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     [site({ origin: "http://web", files: "a" }), `sites[0] has origin and files: takes exactly one of ${kinds}.`],
     [
       site({ orgin: "http://web" }),
-      "sites[0].orgin: no such key; did you mean origin? Takes host, origin, redirect, files, luggage, certificate, cache, tls, timeouts, maxBodyMb, headers.",
+      "sites[0].orgin: no such key; did you mean origin? Takes host, origin, redirect, files, luggage, certificate, cache, tls, timeouts, buffering, maxBodyMb, headers.",
     ],
     [site({ origin: "web:8080" }), 'sites[0].origin is "web:8080": needs its scheme. Write https://web:8080.'],
     [site({ origin: "ftp://web" }), 'sites[0].origin is "ftp://web": takes http or https.'],
@@ -257,7 +257,7 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     ],
     [
       site({ origin: "http://web", maxBodyMb: 0 }),
-      "sites[0].maxBodyMb is 0: takes a whole number of MB from 1 to 4096.",
+      "sites[0].maxBodyMb is 0: takes a whole number of MB from 1 to 1048576.",
     ],
     [
       site({ origin: "http://web", timeouts: { connect: "2m" } }),
@@ -318,16 +318,44 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
       'sites[0].cache.maxAge is "10 min": takes a duration from 0 to 365d: a number with s, m, h or d, or plain seconds.',
     ],
     [
-      site({ origin: "http://web", cache: { staleFor: -1 } }),
-      "sites[0].cache.staleFor is -1: takes a duration from 0 to 365d: a number with s, m, h or d, or plain seconds.",
+      site({ origin: "http://web", cache: { staleIfError: -1 } }),
+      "sites[0].cache.staleIfError is -1: takes a duration from 0 to 365d: a number with s, m, h or d, or plain seconds.",
     ],
     [
-      site({ origin: "http://web", cache: { staleFor: "366d" } }),
-      'sites[0].cache.staleFor is "366d": takes a duration from 0 to 365d: a number with s, m, h or d, or plain seconds.',
+      site({ origin: "http://web", cache: { staleWhileRevalidate: "366d" } }),
+      'sites[0].cache.staleWhileRevalidate is "366d": takes a duration from 0 to 365d: a number with s, m, h or d, or plain seconds.',
     ],
     [
       site({ origin: "http://web", cache: { maxage: 1 } }),
-      "sites[0].cache.maxage: no such key; did you mean maxAge? Takes maxAge, staleFor.",
+      "sites[0].cache.maxage: no such key; did you mean maxAge? Takes maxAge, staleIfError, staleWhileRevalidate, maxFileMb, cookies.",
+    ],
+    [
+      site({ origin: "http://web", cache: { staleFor: "1d" } }),
+      "sites[0].cache.staleFor: replaced by staleIfError (while the origin fails) and staleWhileRevalidate (while a fresh answer is fetched).",
+    ],
+    [
+      site({ origin: "http://web", cache: { maxFileMb: 1153 } }),
+      "sites[0].cache.maxFileMb is 1153: all sites together store 2304 MB. Write 1152 or less, or raise cache.maxSizeMb.",
+    ],
+    [
+      { ...site({ origin: "http://web", cache: { maxFileMb: 9 } }), cache: { maxSizeMb: 16 } },
+      "sites[0].cache.maxFileMb is 9: all sites together store 16 MB. Write 8 or less, or raise cache.maxSizeMb.",
+    ],
+    [
+      site({ origin: "http://web", cache: { cookies: ["a b"] } }),
+      'sites[0].cache.cookies[0] is "a b": takes the name of a cookie.',
+    ],
+    [
+      site({ origin: "http://web", cache: { cookies: [] } }),
+      "sites[0].cache.cookies is an empty list: takes a list of 1 to 32 names of cookies, as in [session, wordpress_logged_in_*].",
+    ],
+    [
+      site({ origin: "http://web", cache: {}, buffering: true }),
+      "sites[0].buffering stands in a site with cache, which buffers what it stores and nothing else.",
+    ],
+    [
+      site({ files: "a", buffering: true }),
+      "sites[0].buffering stands in a site without origin or luggage: no answers come from elsewhere.",
     ],
     [
       site({ files: "a", cache: {} }),

@@ -71,7 +71,10 @@ const file: fc.Arbitrary<Raw> = luggage.chain((luggage) => {
     fc.record(
       {
         origin: fc.oneof(originUrl, fc.uniqueArray(originUrl, { minLength: 1, maxLength: 8, selector: plainOrigin })),
-        cache: fc.record({ maxAge: duration, staleFor: duration }, someKeys),
+        cache: fc.record(
+          { maxAge: duration, staleIfError: duration, staleWhileRevalidate: duration, cookies: fc.constant(["a*"]) },
+          someKeys,
+        ),
         timeouts: fc.record(
           { connect: fc.integer({ min: 1, max: 75 }), read: fc.integer({ min: 1, max: 3600 }) },
           someKeys,

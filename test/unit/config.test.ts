@@ -8,7 +8,7 @@ const file = {
   defaults: { size: "shared-cpu-1x", memoryMb: 256, volumeGb: 3 },
   regions: { ewr: { replicas: 2, memoryMb: 512 }, cdg: {} },
   sites: [
-    { host: "www.example.org", origin: "https://web.tail.example:8443", cache: { maxAge: "10m", staleFor: "1d" } },
+    { host: "www.example.org", origin: "https://web.tail.example:8443", cache: { maxAge: "10m" } },
     { host: "example.org", redirect: "https://www.example.org" },
     { host: "status.example.org", files: "./status-page" },
     { host: "blog.example.org", luggage: "blog" },
@@ -16,6 +16,14 @@ const file = {
   luggage: { blog: { files: "./blog", command: ["./blogon", "--port", "8080"], env: { B: 1, A: true }, port: 8080 } },
   rollout: { canary: "cdg", maxUnavailable: 1 },
 };
+
+/** What a site's cache is when the stack file says no more than a maxAge. */
+const stored = (maxAgeSeconds: number) => ({
+  maxAgeSeconds,
+  staleIfErrorSeconds: 86_400,
+  staleWhileRevalidateSeconds: 0,
+  maxFileMb: 256,
+});
 
 const secretsFile = "./secrets.yaml";
 const small = { app: "a", regions: { cdg: null }, sites: [{ host: "www.example.org", origin: "http://web:8080" }] };
@@ -35,7 +43,7 @@ test("the shorthand of a stack file becomes one complete shape", () => {
           kind: "proxy",
           host: "www.example.org",
           origins: ["https://web.tail.example:8443"],
-          cache: { maxAgeSeconds: 600, staleForSeconds: 86_400 },
+          cache: stored(600),
         },
         { kind: "redirect", host: "example.org", to: "https://www.example.org" },
         { kind: "files", host: "status.example.org", dir: "status-page" },
@@ -50,7 +58,7 @@ test("the shorthand of a stack file becomes one complete shape", () => {
         },
       },
       dns: { forward: [] },
-      cache: { maxSizeMb: 2304 },
+      cache: { maxSizeMb: 2304, indexMb: 16 },
     },
     imagePlatform: "linux/amd64",
     egressGb: 100,
@@ -75,12 +83,11 @@ test("an app, a region and a site are enough", () => {
           kind: "proxy",
           host: "www.example.org",
           origins: ["http://web:8080"],
-          cache: { maxAgeSeconds: 0, staleForSeconds: 86_400 },
         },
       ],
       luggage: {},
       dns: { forward: [] },
-      cache: { maxSizeMb: 2304 },
+      cache: { maxSizeMb: 2304, indexMb: 16 },
     },
     imagePlatform: "linux/amd64",
     egressGb: 100,
@@ -95,9 +102,9 @@ test("an app, a region and a site are enough", () => {
 test("a site's own ways become one complete shape", () => {
   const read = (site: object) =>
     parseConfig({ ...small, sites: [{ host: "www.example.org", ...site }] }).image.sites[0];
-  const cache = { maxAgeSeconds: 0, staleForSeconds: 86_400 };
   expect(
     read({
+      buffering: true,
       origin: ["HTTPS://A.test:443", "http://b.test"],
       tls: { ca: "./ca//home.pem", serverName: "Web.Test." },
       timeouts: { connect: 2, read: "5m" },
@@ -111,14 +118,27 @@ test("a site's own ways become one complete shape", () => {
     tls: { ca: "ca/home.pem", serverName: "web.test" },
     timeouts: { connectSeconds: 2, readSeconds: 300 },
     maxBodyMb: 64,
+    buffering: true,
     headers: { "X-A": "1", "X-B": "2" },
-    cache,
   });
   expect(read({ origin: "http://b.test" })).toEqual({
     kind: "proxy",
     host: "www.example.org",
     origins: ["http://b.test"],
-    cache,
+  });
+  expect(read({ origin: "http://b.test", cache: {} })).toEqual({
+    kind: "proxy",
+    host: "www.example.org",
+    origins: ["http://b.test"],
+    cache: stored(0),
+  });
+  expect(
+    read({
+      origin: "http://b.test",
+      cache: { staleIfError: "1h", staleWhileRevalidate: "1m", maxFileMb: 9, cookies: ["b", "a*", "b"] },
+    }),
+  ).toMatchObject({
+    cache: { staleIfErrorSeconds: 3600, staleWhileRevalidateSeconds: 60, maxFileMb: 9, cookies: ["a*", "b"] },
   });
 });
 
@@ -179,10 +199,10 @@ test("an origin that bears a site's name is asked for when the tailnet knows it"
 });
 
 test("false and 0 are values, not absence", () => {
-  const sites = [{ host: "www.example.org", origin: "http://web", cache: { maxAge: 0, staleFor: 0 } }];
+  const sites = [{ host: "www.example.org", origin: "http://web", cache: { maxAge: 0, staleIfError: 0 } }];
   const config = parseConfig({ ...small, sites, protect: false });
   expect(config.protect).toBe(false);
-  expect(config.image.sites[0]).toMatchObject({ cache: { maxAgeSeconds: 0, staleForSeconds: 0 } });
+  expect(config.image.sites[0]).toMatchObject({ cache: { maxAgeSeconds: 0, staleIfErrorSeconds: 0 } });
 });
 
 test("an imageRef is kept as it is, an empty one is none", () => {

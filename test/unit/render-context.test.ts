@@ -184,7 +184,6 @@ const trusting = (ca: string): ImageSpec => ({
       host: "www.example.org",
       origins: ["https://a.example"],
       tls: { ca },
-      cache: { maxAgeSeconds: 1, staleForSeconds: 1 },
     },
   ],
 });

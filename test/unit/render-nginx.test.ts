@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { nginxConf } from "../../image/render/nginx.ts";
-import type { ImageSpec, ProxySite, Site } from "../../image/spec.ts";
+import type { ImageSpec, ProxySite, Site, SiteCache } from "../../image/spec.ts";
 import { attempt, hostile, shuffled, spec, withSite } from "./render-spec.ts";
 
 const conf = nginxConf(spec);
@@ -13,6 +13,13 @@ function server(host: string, of = conf): string {
     .find((text) => text.includes(`server_name ${host};`) && text.includes("ssl_certificate"));
   if (!found) throw new Error(`no server for ${host}`);
   return found;
+}
+
+/** The lines of an upstream block. */
+function upstream(name: string, of = conf): string[] {
+  const [, lines] = new RegExp(`^ {2}upstream ${name.replaceAll(".", "\\.")} \\{\\n([^}]*)`, "m").exec(of) ?? [];
+  if (lines === undefined) throw new Error(`no upstream ${name}`);
+  return lines.trim().split(/\n\s*/);
 }
 
 test("all of it", () => expect(conf).toMatchFileSnapshot("golden/nginx.conf"));
@@ -32,68 +39,96 @@ test("no site at all is a configuration too: every name is unknown", () => {
 });
 
 describe("a proxied site", () => {
-  test("is resolved while nginx runs, verified, and asked under the public name", () => {
+  test("is resolved while nginx runs, by an upstream that keeps connections, verified, and asked under the public name", () => {
     const text = server("www.example.org");
-    expect(text).toContain("set $origin https://web.tail.example:8443;\n      proxy_pass $origin;");
+    expect(text).toContain("proxy_pass https://origin_www.example.org;");
     expect(text).toContain("proxy_ssl_name web.tail.example;");
+    expect(upstream("origin_www.example.org")).toEqual([
+      "zone origin_www.example.org 128k;",
+      "server web.tail.example:8443 resolve max_conns=512 max_fails=3 fail_timeout=60s;",
+      "server web.tail.example:8443 resolve max_conns=512 max_fails=0 backup;",
+      "keepalive 16;",
+      "keepalive_timeout 50s;",
+    ]);
     expect(conf).toContain("proxy_ssl_verify on;");
     expect(conf).toContain("proxy_set_header Host $host;");
   });
 
   test("by address goes through kept connections, and must show a certificate for the site's own name", () => {
-    expect(server("api.example.org")).toContain("set $origin http://origin_api.example.org;");
-    expect(conf).toMatch(
-      /upstream origin_api\.example\.org \{\n\s+server 100\.64\.0\.7:8080 max_fails=0;\n\s+keepalive 16;/,
-    );
-    const secure = nginxConf(
-      withSite({
-        kind: "proxy",
-        host: "a.example.org",
-        origins: ["https://[fd7a::1]"],
-        cache: { maxAgeSeconds: 1, staleForSeconds: 1 },
-      }),
-    );
-    expect(secure).toContain("server [fd7a::1]:443 max_fails=0;");
+    expect(server("api.example.org")).toContain("proxy_pass http://origin_api.example.org;");
+    expect(upstream("origin_api.example.org")).toContain("server 100.64.0.7:8080 max_conns=512 max_fails=0;");
+    const secure = nginxConf(withSite({ kind: "proxy", host: "a.example.org", origins: ["https://[fd7a::1]"] }));
+    expect(secure).toContain("server [fd7a::1]:443 max_conns=512 max_fails=0;");
     expect(secure).toContain("proxy_ssl_name a.example.org;");
   });
 
-  test("of several origins goes to sockets of hops, the first before the others, and each hop knows its own", () => {
-    const group = conf.slice(conf.indexOf("upstream origins_shop.example.org {"));
-    const sockets = [...group.matchAll(/server (unix:\S+) max_fails=\d(?: fail_timeout=10s)?( backup)?;/g)];
-    expect(sockets.map(([, , backup]) => backup)).toEqual([undefined, " backup"]);
-    const hop = (at: number) =>
-      conf.split(/^(?= {2}server \{)/m).find((text) => text.includes(`listen ${sockets[at]?.[1]};`)) ?? "";
-    expect(hop(0)).toContain("set $origin https://shop.tail.example;");
-    expect(hop(1)).toContain("set $origin https://origin_1_shop.example.org;");
-    for (const at of [0, 1]) {
-      expect(hop(at)).toContain("proxy_ssl_name shop.home.example;");
-      expect(hop(at)).toContain("proxy_ssl_trusted_certificate /etc/pop/origin-ca/shop.example.org.pem;");
-      expect(hop(at)).toContain("proxy_read_timeout 300s;");
-      expect(hop(at)).toContain("proxy_set_header X-Forwarded-For $http_x_real_ip;");
-    }
-    expect(server("shop.example.org")).toContain("proxy_pass http://origins_shop.example.org;");
-    expect(server("shop.example.org")).toContain("proxy_next_upstream_timeout 6s;");
+  test("of several origins known by one name asks the first before the others", () => {
+    expect(upstream("origin_shop.example.org").filter((line) => line.startsWith("server "))).toEqual([
+      "server shop.tail.example:443 resolve max_conns=512 max_fails=3 fail_timeout=10s;",
+      "server 100.64.0.9:8443 max_conns=512 max_fails=0 backup;",
+    ]);
+    const text = server("shop.example.org");
+    expect(text).toContain("proxy_pass https://origin_shop.example.org;");
+    expect(text).toContain("proxy_ssl_name shop.home.example;");
+    expect(text).toContain("proxy_ssl_trusted_certificate /etc/pop/origin-ca/shop.example.org.pem;");
+    expect(text).toContain("proxy_read_timeout 300s;");
+    expect(text).toContain("proxy_next_upstream_timeout 6s;");
+    expect(conf).not.toContain("listen unix:");
   });
 
-  test("keeps its hops' sockets when other sites come and go", () => {
-    const shop = spec.sites.filter(({ host }) => host === "shop.example.org");
-    const sockets = (text: string) => text.match(/listen unix:\S+/g);
-    expect(sockets(nginxConf({ ...spec, sites: shop }))).toEqual(sockets(conf));
+  describe("of several origins that differ in scheme or certificate", () => {
+    const mixed: ProxySite = {
+      kind: "proxy",
+      host: "a.example.org",
+      origins: ["https://b.example.org", "http://c.example.org:8080"],
+      timeouts: { readSeconds: 300 },
+    };
+    const text = nginxConf(withSite(mixed));
+    const sockets = (of: string) => of.match(/(?<=listen )unix:\S+(?=;)/g) ?? [];
+
+    test("goes to relays, each of which knows its own", () => {
+      const servers = upstream("origin_a.example.org", text).filter((line) => line.startsWith("server "));
+      expect(servers).toEqual([
+        `server ${sockets(text)[0]} max_fails=3 fail_timeout=10s;`,
+        `server ${sockets(text)[1]} max_fails=0 backup;`,
+      ]);
+      const relay = (at: number) =>
+        text.split(/^(?= {2}server \{)/m).find((it) => it.includes(`listen ${sockets(text)[at]};`)) ?? "";
+      expect(relay(0)).toContain("proxy_pass https://origin_0_a.example.org;");
+      expect(relay(0)).toContain("proxy_ssl_name b.example.org;");
+      expect(relay(1)).toContain("proxy_pass http://origin_1_a.example.org;");
+      for (const at of [0, 1]) {
+        expect(relay(at)).toContain("proxy_read_timeout 300s;");
+        expect(relay(at)).toContain("proxy_set_header X-Forwarded-For $http_x_real_ip;");
+        expect(relay(at)).toContain("proxy_pass_header X-Accel-Buffering;");
+      }
+      expect(server("a.example.org", text)).toContain("proxy_pass http://origin_a.example.org;");
+      expect(server("a.example.org", text)).toContain("proxy_read_timeout 304s;");
+    });
+
+    test("keeps its relays' sockets when other sites come and go", () => {
+      expect(sockets(nginxConf({ ...spec, sites: [...spec.sites, mixed] }))).toEqual(sockets(text));
+    });
   });
 
   test("cannot be asked to trust anybody: nowhere is verification off", () => {
     expect(conf.match(/proxy_ssl_verify \S+/g)).toEqual(["proxy_ssl_verify on;"]);
   });
 
-  test("takes its times from the site: none of ours when they are 0", () => {
-    expect(server("www.example.org")).toContain("proxy_cache_valid 200 600s;");
-    expect(server("www.example.org")).toContain("proxy_cache_use_stale ");
-    expect(server("api.example.org")).not.toMatch(/proxy_cache_valid|proxy_cache_use_stale|background/);
+  test("without cache has no trace of one", () => {
+    expect(server("api.example.org")).not.toMatch(/cache/);
+    expect(
+      nginxConf(withSite({ kind: "proxy", host: "a.example.org", origins: ["http://b.example.org"] })),
+    ).not.toMatch(/proxy_cache|proxy_no_cache/);
   });
 
   test("what nobody asks for stays as long as the most patient site wants", () => {
-    expect(conf).toContain(" inactive=87000s;");
-    expect(nginxConf({ ...spec, sites: [] })).toContain(" inactive=600s;");
+    expect(conf).toContain(" inactive=87060s;");
+  });
+
+  test("gets a new certificate without a reload: its file is named by a variable", () => {
+    expect(conf.match(/ssl_certificate \S+/g)).toContain("ssl_certificate $certificates/www.example.org.pem;");
+    for (const line of conf.match(/ssl_certificate(?:_key)? .*/g) ?? []) expect(line).toContain("$certificates/");
   });
 });
 
@@ -116,7 +151,6 @@ const proxied: ProxySite = {
   kind: "proxy",
   host: "a.example.org",
   origins: ["https://b.example.org"],
-  cache: { maxAgeSeconds: 1, staleForSeconds: 1 },
 };
 
 const refused: [string, Site][] = [
@@ -145,18 +179,28 @@ const refused: [string, Site][] = [
   ["luggage without port", { kind: "luggage", host: "a.example.org", luggage: "collector" }],
 ];
 
-function proxy(origin: string, cache = { maxAgeSeconds: 1, staleForSeconds: 1 }): Site {
-  return { kind: "proxy", host: "a.example.org", origins: [origin], cache };
+function proxy(origin: string): Site {
+  return { kind: "proxy", host: "a.example.org", origins: [origin] };
 }
 
 test.each(refused)("refuses %s", (_, site) => {
   expect(() => nginxConf(withSite(site))).toThrow();
 });
 
-test.each([-1, 0.5, Number.NaN, 1e9])("refuses a maxAge of %d seconds", (maxAgeSeconds) => {
-  expect(() => nginxConf(withSite(proxy("http://b.example.org", { maxAgeSeconds, staleForSeconds: 1 })))).toThrow(
-    /whole numbers/,
-  );
+const cache: SiteCache = { maxAgeSeconds: 1, staleIfErrorSeconds: 1, staleWhileRevalidateSeconds: 1, maxFileMb: 1 };
+
+test.each(
+  [-1, 0.5, Number.NaN, 1e9].flatMap((value) =>
+    (["maxAgeSeconds", "staleIfErrorSeconds", "staleWhileRevalidateSeconds", "maxFileMb"] as const).map(
+      (key) => [key, value] as const,
+    ),
+  ),
+)("refuses %s of %d", (key, value) => {
+  expect(() => nginxConf(withSite({ ...proxied, cache: { ...cache, [key]: value } }))).toThrow(/whole numbers/);
+});
+
+test.each(["a b", "a=b", 'a"', "a;b", "a*b", "", "ä"])("refuses a cookie named %j", (name) => {
+  expect(() => nginxConf(withSite({ ...proxied, cache: { ...cache, cookies: [name] } }))).toThrow(/not a name/);
 });
 
 test("refuses two sites of one host", () => {
@@ -200,8 +244,9 @@ describe("what users typed cannot become anything but what it is", () => {
       fc.property(hostile, (typed) => {
         const seen = attempt(() => nginxConf(withSite(proxy(`http://${typed}`))));
         if (seen === "refused") return;
-        const [, origin = ""] = /set \$origin (.*)/.exec(seen) ?? [];
-        expect(origin).toMatch(/^http:\/\/[a-z0-9._-]+(:\d+)?;$|^http:\/\/origin_a\.example\.org;$/);
+        const servers = upstream("origin_a.example.org", seen).filter((line) => line.startsWith("server "));
+        for (const line of servers)
+          expect(line).toMatch(/^server (?:[a-z0-9._-]+:\d+ resolve|[0-9.]+:\d+|\[[0-9a-f:.]+\]:\d+) max_conns=/);
       }),
       { numRuns: 1000 },
     );

@@ -8,13 +8,19 @@ export const spec: ImageSpec = {
       kind: "proxy",
       host: "www.example.org",
       origins: ["https://web.tail.example:8443"],
-      cache: { maxAgeSeconds: 600, staleForSeconds: 86_400 },
+      cache: {
+        maxAgeSeconds: 600,
+        staleIfErrorSeconds: 86_400,
+        staleWhileRevalidateSeconds: 60,
+        maxFileMb: 256,
+        cookies: ["session", "wp_*"],
+      },
     },
     {
       kind: "proxy",
       host: "api.example.org",
       origins: ["http://100.64.0.7:8080"],
-      cache: { maxAgeSeconds: 0, staleForSeconds: 0 },
+      buffering: true,
     },
     {
       kind: "proxy",
@@ -25,7 +31,7 @@ export const spec: ImageSpec = {
       timeouts: { connectSeconds: 2, readSeconds: 300 },
       maxBodyMb: 64,
       headers: { "X-Frame-Options": "DENY", "Strict-Transport-Security": "max-age=31536000" },
-      cache: { maxAgeSeconds: 60, staleForSeconds: 3600 },
+      cache: { maxAgeSeconds: 0, staleIfErrorSeconds: 0, staleWhileRevalidateSeconds: 0, maxFileMb: 64 },
     },
     { kind: "redirect", host: "example.org", to: "https://www.example.org" },
     { kind: "files", host: "status.example.org", dir: "./status-page" },
@@ -48,7 +54,7 @@ export const spec: ImageSpec = {
   dns: {
     forward: [{ zone: "corp.test.", servers: ["10.0.0.53@5353", "fd7a::53"] }],
   },
-  cache: { maxSizeMb: 2048 },
+  cache: { maxSizeMb: 2048, indexMb: 16 },
   certificates: {
     vault: {
       address: "https://vault.tail.example:8200",

@@ -6,7 +6,7 @@ import { enterTls, https } from "./client.ts";
 import { type Loaded, load } from "./load.ts";
 import { type Memory, memoryOf } from "./memory.ts";
 import { type Bench, build, docker, type Pop, until } from "./pop.ts";
-import { outward } from "./spec.ts";
+import { outward, stored } from "./spec.ts";
 
 const host = "loaded.example.test";
 
@@ -27,7 +27,7 @@ export const loadedSpec = (network: LoadNetwork): ImageSpec => ({
       kind: "proxy",
       host,
       origins: [`http://${network.origin}:8080`],
-      cache: { maxAgeSeconds: 3600, staleForSeconds: 3600 },
+      cache: stored(3600, 3600),
     },
   ],
 });

@@ -1,4 +1,4 @@
-import type { ImageSpec, ProxySite } from "../../../image/spec.ts";
+import type { ImageSpec, ProxySite, SiteCache } from "../../../image/spec.ts";
 
 /** The network of these tests: within the range nginx believes a PROXY header from, with an address for the origin that can stand in an image. */
 export const network = {
@@ -35,22 +35,26 @@ export const laden = (): ImageSpec => ({
   debugTools: true,
 });
 
+/** Stored, fresh for so many seconds where the origin does not say, and served for so many more while it fails. */
+export const stored = (maxAgeSeconds: number, staleIfErrorSeconds = 0, more: Partial<SiteCache> = {}): SiteCache => ({
+  maxAgeSeconds,
+  staleIfErrorSeconds,
+  staleWhileRevalidateSeconds: 0,
+  maxFileMb: 16,
+  ...more,
+});
+
 /** Fresh for a second, so that a test sees it become stale. */
-const brief = { maxAgeSeconds: 1, staleForSeconds: 60 };
+const brief = stored(1, 60);
 
 /** One site of every kind, and every kind of origin. */
 export const spec: ImageSpec = {
   sites: [
     site("www.example.test", `http://${originName}:8080`),
     site("short.example.test", `http://${originName}:8080`, brief),
-    site(
-      "strict.example.test",
-      `http://${originName}:8080`,
-      { maxAgeSeconds: 0, staleForSeconds: 0 },
-      {
-        timeouts: { readSeconds: 1 },
-      },
-    ),
+    site("strict.example.test", `http://${originName}:8080`, stored(0), {
+      timeouts: { readSeconds: 1 },
+    }),
     site("address.example.test", `http://${network.origin}:8080`),
     site("secure.example.test", `https://${originName}:8443`),
     site("vouched.example.test", `https://${originName}:8443`, undefined, { tls: { ca: "origin.pem" } }),
@@ -82,13 +86,13 @@ export const spec: ImageSpec = {
     },
   },
   dns: { forward: [{ zone: "homelab.test", servers: ["127.0.0.11"] }] },
-  cache: { maxSizeMb: 64 },
+  cache: { maxSizeMb: 64, indexMb: 1 },
 };
 
 function site(
   host: string,
   origin: string | string[],
-  cache = { maxAgeSeconds: 600, staleForSeconds: 3600 },
+  cache = stored(600, 3600),
   more: Partial<ProxySite> = {},
 ): ProxySite {
   return { kind: "proxy", host, origins: [origin].flat(), cache, ...more };
