@@ -83,6 +83,19 @@ static void answer_conditions(ngx_http_request_t *r) {
   if (r->headers_in.if_match) r->headers_in.if_unmodified_since = NULL;
 }
 
+/* What this answer says about others for the same key, if anything. */
+static void learn(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx, pop_verdict_t *verdict) {
+  if (r->method != NGX_HTTP_GET) return;
+  if (verdict->store) {
+    /* Without the cache it is not stored now, but the next one will be. */
+    ngx_http_pop_cache_learn(r, ctx, r->cache == NULL ? POP_UNKNOWN : verdict->fresh ? POP_SHARED : POP_ALONE);
+  } else if (replaces(r) && !r->headers_in.authorization && !r->headers_in.range) {
+    ngx_http_pop_cache_learn(r, ctx, POP_PASSED);
+  } else {
+    ngx_http_pop_cache_end(r, ctx);
+  }
+}
+
 static ngx_int_t fetched(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf, ngx_http_pop_cache_ctx_t *ctx) {
   ngx_http_upstream_t *u = r->upstream;
   pop_vary_t vary;
@@ -90,17 +103,18 @@ static ngx_int_t fetched(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *c
 
   if (conf->max_file && u->headers_in.content_length_n > conf->max_file) verdict.store = 0;
   if (!u->buffering || r->method != NGX_HTTP_GET) verdict.store = 0;
-
-  if (r->cache == NULL) return NGX_OK;
-  if (ctx->expired) u->cache_status = NGX_HTTP_CACHE_EXPIRED;
-  if (!verdict.store) u->cacheable = 0;
-  if (u->cacheable) {
-    if (keep(r, &verdict, &vary) != NGX_OK) return NGX_ERROR;
-    ngx_http_pop_cache_make_room(r);
-  } else if (ctx->expired && replaces(r) && !verdict.personal) {
-    ngx_http_pop_cache_remove(r);
+  if (r->cache) {
+    if (ctx->expired) u->cache_status = NGX_HTTP_CACHE_EXPIRED;
+    if (!verdict.store) u->cacheable = 0;
+    if (u->cacheable) {
+      if (keep(r, &verdict, &vary) != NGX_OK) return NGX_ERROR;
+      ngx_http_pop_cache_make_room(r);
+    } else if (ctx->expired && replaces(r) && !verdict.personal) {
+      ngx_http_pop_cache_remove(r);
+    }
+    answer_conditions(r);
   }
-  answer_conditions(r);
+  learn(r, ctx, &verdict);
   return NGX_OK;
 }
 
@@ -134,6 +148,7 @@ static ngx_int_t stored(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *co
     } else {
       ngx_http_pop_cache_remove(r);
     }
+    learn(r, ctx, &verdict);
   }
   /* nginx keeps the visitor's next request waiting until the refresh behind this answer is done. */
   if (c->background && r->http_version < NGX_HTTP_VERSION_20) r->keepalive = 0;
@@ -146,6 +161,14 @@ static ngx_int_t stored(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *co
   return set_age(r, now - arrived + pop_age(age_of(&in->headers), time_of(in->date), arrived));
 }
 
+/* Methods that change nothing at the origin: RFC 9110 9.2.1, and WebDAV's. */
+static ngx_uint_t is_safe(ngx_http_request_t *r) {
+  static const char *const safe[] = {"OPTIONS", "TRACE", "PROPFIND", "REPORT", "SEARCH", NULL};
+  for (ngx_uint_t i = 0; safe[i]; i++)
+    if (r->method_name.len == ngx_strlen(safe[i]) && ngx_strncmp(r->method_name.data, safe[i], r->method_name.len) == 0) return 1;
+  return 0;
+}
+
 static ngx_int_t header_filter(ngx_http_request_t *r) {
   ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
   ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
@@ -155,10 +178,19 @@ static ngx_int_t header_filter(ngx_http_request_t *r) {
   if (conf->zone.len && u && u->headers_in.status_n && !r->filter_finalize) {
     if (r->cached) rc = stored(r, conf, ctx);
     /* Without a connection it is nginx's own answer to a failure. */
-    else if (ctx && u->peer.connection && (r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD))) rc = fetched(r, conf, ctx);
+    else if (ctx && u->peer.connection) {
+      if (r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)) rc = fetched(r, conf, ctx);
+      else if (u->headers_in.status_n < 400 && !is_safe(r)) ngx_http_pop_cache_invalidate(r, conf);
+    }
     if (rc != NGX_OK) return NGX_ERROR;
     /* An origin without a clock: nginx adds the date, unless it takes the empty field for one. */
     if (r->headers_out.date && r->headers_out.date->hash == 0) r->headers_out.date = NULL;
+    /* The visitor is gone, and nginx would throw away what it just fetched: others may be waiting for it. */
+    if (u->cacheable && !r->cached && r->connection->error) {
+      r->header_sent = 1;
+      r->header_only = 1;
+      return NGX_OK;
+    }
   }
   return next_header_filter(r);
 }

@@ -58,21 +58,28 @@ static ngx_int_t reinit_request(ngx_http_request_t *r) {
   return rc;
 }
 
+/* Where it was to be stored, it is by now. */
+static void finalize_request(ngx_http_request_t *r, ngx_int_t rc) {
+  ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
+  if (ctx == NULL) return;
+  ctx->finalize_request(r, rc);
+  ngx_http_pop_cache_end(r, ctx);
+}
+
 static ngx_int_t wrap(ngx_http_request_t *r) {
   ngx_http_upstream_t *u = r->upstream;
-  ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
+  ngx_http_pop_cache_ctx_t *ctx = ngx_http_pop_cache_get_ctx(r);
 
-  if (ctx == NULL) {
-    ctx = ngx_pcalloc(r->pool, sizeof *ctx);
-    if (ctx == NULL) return NGX_ERROR;
-    ngx_http_set_ctx(r, ctx, ngx_http_pop_cache_module);
-  }
+  if (ctx == NULL) return NGX_ERROR;
   ctx->process_header = u->process_header;
   ctx->reinit_request = u->reinit_request;
+  ctx->finalize_request = u->finalize_request;
   ctx->passing = !u->cacheable;
   ctx->expired = u->cache_status == NGX_HTTP_CACHE_EXPIRED;
   u->process_header = process_header;
   u->reinit_request = reinit_request;
+  u->finalize_request = finalize_request;
+  if (u->cacheable && u->cache_status != NGX_HTTP_CACHE_BYPASS) ngx_http_pop_cache_begin(r, ctx);
   return NGX_OK;
 }
 

@@ -1,7 +1,8 @@
 /*
  * Caching by the book for nginx's proxy_cache: what the files of this module share.
  * nginx stores, indexes, sends and evicts; this module decides what is stored and for how long (freshness.c), corrects what nginx
- * would do on the way to the origin and with its answer (fetch.c, answer.c), and takes away or renews what is stored (store.c).
+ * would do on the way to the origin and with its answer (fetch.c, answer.c), lets a crowd wait for one fetch (crowd.c), and takes away or renews what is stored
+ * (store.c).
  */
 #ifndef NGX_HTTP_POP_CACHE_H
 #define NGX_HTTP_POP_CACHE_H
@@ -24,10 +25,30 @@ typedef struct {
 
 typedef struct {
   ngx_array_t originals; /* of {upstream, its own peer.init} */
+  ngx_shm_zone_t *crowd;
 } ngx_http_pop_cache_main_conf_t;
 
-/* One request on its way to the origin. */
+/* What answers for a key were like. */
+typedef enum {
+  POP_UNKNOWN,
+  POP_SHARED, /* stored and fresh: worth waiting for */
+  POP_ALONE,  /* stored, but each request asks the origin */
+  POP_PASSED  /* not stored: requests pass as they are, as in a location without a cache */
+} ngx_http_pop_cache_kind_t;
+
 typedef struct {
+  /* crowd.c */
+  u_char key[NGX_HTTP_CACHE_KEY_LEN];
+  ngx_queue_t queue;  /* of this worker's requests that wait */
+  ngx_event_t wake;
+  ngx_uint_t awaited; /* the fetch this request waits for */
+  ngx_uint_t fetch;   /* the fetch this request is; 0: none */
+  unsigned has_key : 1;
+  unsigned held : 1;
+  unsigned waiting : 1;
+  unsigned passed : 1;
+  /* On its way to the origin. */
+  void (*finalize_request)(ngx_http_request_t *r, ngx_int_t rc);
   ngx_int_t (*process_header)(ngx_http_request_t *r);
   ngx_int_t (*reinit_request)(ngx_http_request_t *r);
   ngx_http_upstream_headers_in_t not_modified; /* the 304, when there was one */
@@ -38,6 +59,16 @@ typedef struct {
 
 extern ngx_module_t ngx_http_pop_cache_module;
 
+/* ngx_http_pop_cache_module.c */
+ngx_http_pop_cache_ctx_t *ngx_http_pop_cache_get_ctx(ngx_http_request_t *r);
+
+/* crowd.c */
+char *ngx_http_pop_cache_set_crowd(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_int_t ngx_http_pop_cache_hold(ngx_http_request_t *r);
+void ngx_http_pop_cache_begin(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx);
+void ngx_http_pop_cache_learn(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx, ngx_http_pop_cache_kind_t kind);
+void ngx_http_pop_cache_end(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx);
+
 /* fetch.c */
 ngx_int_t ngx_http_pop_cache_wrap_upstreams(ngx_conf_t *cf);
 
@@ -45,6 +76,8 @@ ngx_int_t ngx_http_pop_cache_wrap_upstreams(ngx_conf_t *cf);
 ngx_int_t ngx_http_pop_cache_filter_init(ngx_conf_t *cf);
 
 /* store.c */
+ngx_rbtree_node_t *ngx_http_pop_cache_lookup(ngx_rbtree_t *tree, u_char *key);
+void ngx_http_pop_cache_invalidate(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf);
 void ngx_http_pop_cache_remove(ngx_http_request_t *r);
 void ngx_http_pop_cache_make_room(ngx_http_request_t *r);
 ngx_int_t ngx_http_pop_cache_merge(ngx_http_request_t *r, ngx_http_upstream_headers_in_t *newer);

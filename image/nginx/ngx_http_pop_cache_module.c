@@ -10,6 +10,15 @@ static char *set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) {
   return NGX_CONF_OK;
 }
 
+/* The request's context, made when there is none; NULL without memory. */
+ngx_http_pop_cache_ctx_t *ngx_http_pop_cache_get_ctx(ngx_http_request_t *r) {
+  ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
+  if (ctx) return ctx;
+  ctx = ngx_pcalloc(r->pool, sizeof *ctx);
+  if (ctx) ngx_http_set_ctx(r, ctx, ngx_http_pop_cache_module);
+  return ctx;
+}
+
 static void *create_main_conf(ngx_conf_t *cf) { return ngx_pcalloc(cf->pool, sizeof(ngx_http_pop_cache_main_conf_t)); }
 
 static void *create_loc_conf(ngx_conf_t *cf) {
@@ -37,8 +46,9 @@ static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child) {
 /* $pop_cache, for proxy_cache: the zone, or "off" for a request that is better passed as it is. */
 static ngx_int_t pop_cache_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data) {
   ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
+  ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
   static ngx_str_t off = ngx_string("off");
-  ngx_str_t *value = conf->zone.len ? &conf->zone : &off;
+  ngx_str_t *value = conf->zone.len && !(ctx && ctx->passed) ? &conf->zone : &off;
   v->data = value->data;
   v->len = value->len;
   v->valid = 1;
@@ -54,6 +64,10 @@ static ngx_int_t preconfiguration(ngx_conf_t *cf) {
 }
 
 static ngx_int_t postconfiguration(ngx_conf_t *cf) {
+  ngx_http_core_main_conf_t *core = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+  ngx_http_handler_pt *handler = ngx_array_push(&core->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
+  if (handler == NULL) return NGX_ERROR;
+  *handler = ngx_http_pop_cache_hold;
   if (ngx_http_pop_cache_filter_init(cf) != NGX_OK) return NGX_ERROR;
   return ngx_http_pop_cache_wrap_upstreams(cf);
 }
@@ -68,6 +82,7 @@ static ngx_command_t commands[] = {
     {ngx_string("pop_cache_stale_while_revalidate"), LOCATION | NGX_CONF_TAKE1, ngx_conf_set_sec_slot, FIELD(stale_while_revalidate)},
     {ngx_string("pop_cache_max_file"), LOCATION | NGX_CONF_TAKE1, ngx_conf_set_off_slot, FIELD(max_file)},
     {ngx_string("pop_cache_cookies"), LOCATION | NGX_CONF_FLAG, ngx_conf_set_flag_slot, FIELD(cookies)},
+    {ngx_string("pop_cache_crowd"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_http_pop_cache_set_crowd, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
     ngx_null_command};
 
 static ngx_http_module_t context = {

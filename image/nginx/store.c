@@ -1,29 +1,140 @@
 /* What is stored: taken away, or renewed by a 304. */
 #include "ngx_http_pop_cache.h"
 
+#include <ngx_md5.h>
+
 /* Bytes kept free in a stored header for fields that a later 304 makes longer. nginx never sends X-Pad. */
 enum { ROOM = 192 };
 static const char pad[] = "X-Pad: ";
 enum { SMALLEST_PAD = sizeof pad - 1 + sizeof CRLF - 1 };
 
-/* Takes away the copy this request found. Whoever is being sent it has the file open and gets it whole. */
+/* The node with that key in a tree of nginx's store, or in one whose nodes begin in the same way. */
+ngx_rbtree_node_t *ngx_http_pop_cache_lookup(ngx_rbtree_t *tree, u_char *key) {
+  ngx_rbtree_node_t *node = tree->root;
+  ngx_rbtree_key_t first;
+
+  ngx_memcpy(&first, key, sizeof first);
+  while (node != tree->sentinel) {
+    ngx_http_file_cache_node_t *n = (ngx_http_file_cache_node_t *)node;
+    ngx_int_t rc = first < node->key ? -1 : first > node->key ? 1 : ngx_memcmp(key + sizeof first, n->key, sizeof n->key);
+    if (rc == 0) return node;
+    node = rc < 0 ? node->left : node->right;
+  }
+  return NULL;
+}
+
+/* Takes away what a node stands for. Whoever is being sent it has the file open and gets it whole. */
+static void take_away(ngx_http_file_cache_t *cache, ngx_http_file_cache_node_t *node, ngx_str_t *name, ngx_log_t *log) {
+  cache->sh->size -= node->fs_size;
+  node->fs_size = 0;
+  node->exists = 0;
+  node->uniq = 0;
+  ngx_shmtx_unlock(&cache->shpool->mutex);
+  if (ngx_delete_file(name->data) == NGX_FILE_ERROR && ngx_errno != NGX_ENOENT)
+    ngx_log_error(NGX_LOG_CRIT, log, ngx_errno, ngx_delete_file_n " \"%V\" failed", name);
+  ngx_shmtx_lock(&cache->shpool->mutex);
+}
+
+/* Takes away the copy this request found. */
 void ngx_http_pop_cache_remove(ngx_http_request_t *r) {
   ngx_http_cache_t *c = r->cache;
-  ngx_http_file_cache_t *cache = c->file_cache;
-  ngx_uint_t existed;
-
   if (c->node == NULL || c->file.name.len == 0) return;
+  ngx_shmtx_lock(&c->file_cache->shpool->mutex);
+  if (c->node->exists) take_away(c->file_cache, c->node, &c->file.name, r->connection->log);
+  ngx_shmtx_unlock(&c->file_cache->shpool->mutex);
+}
+
+/* Takes away what is stored under a text that proxy_cache_key gave or could have given. */
+static void remove_key(ngx_http_request_t *r, ngx_http_file_cache_t *cache, ngx_str_t *text) {
+  u_char key[NGX_HTTP_CACHE_KEY_LEN];
+  ngx_http_file_cache_node_t *node;
+  ngx_path_t *path = cache->path;
+  ngx_md5_t md5;
+  ngx_str_t name;
+
+  ngx_md5_init(&md5);
+  ngx_md5_update(&md5, text->data, text->len);
+  ngx_md5_final(key, &md5);
+  name.len = path->name.len + 1 + path->len + 2 * NGX_HTTP_CACHE_KEY_LEN;
+  name.data = ngx_pnalloc(r->pool, name.len + 1);
+  if (name.data == NULL) return;
+  ngx_memcpy(name.data, path->name.data, path->name.len);
+  *ngx_hex_dump(name.data + path->name.len + 1 + path->len, key, NGX_HTTP_CACHE_KEY_LEN) = '\0';
+  ngx_create_hashed_filename(path, name.data, name.len);
+
   ngx_shmtx_lock(&cache->shpool->mutex);
-  existed = c->node->exists;
-  if (existed) {
-    cache->sh->size -= c->node->fs_size;
-    c->node->fs_size = 0;
-    c->node->exists = 0;
-    c->node->uniq = 0;
+  node = (ngx_http_file_cache_node_t *)ngx_http_pop_cache_lookup(&cache->sh->rbtree, key);
+  if (node && node->exists && !node->deleting) {
+    node->count++; /* it stays while the lock is let go */
+    take_away(cache, node, &name, r->connection->log);
+    node->count--;
   }
   ngx_shmtx_unlock(&cache->shpool->mutex);
-  if (existed && ngx_delete_file(c->file.name.data) == NGX_FILE_ERROR && ngx_errno != NGX_ENOENT)
-    ngx_log_error(NGX_LOG_CRIT, r->connection->log, ngx_errno, ngx_delete_file_n " \"%V\" failed", &c->file.name);
+}
+
+/* Where a Location points to, as a request for it would name it: path and query. Nothing when that is on another host. */
+static ngx_str_t target(ngx_http_request_t *r, ngx_str_t *location) {
+  ngx_str_t *base = &r->unparsed_uri, *host = &r->headers_in.server, result = ngx_null_string;
+  u_char *p = location->data, *end = p + location->len, *fragment = ngx_strlchr(p, end, '#');
+
+  if (fragment) end = fragment;
+  if (end - p > 8 && ngx_strncasecmp(p, (u_char *)"http", 4) == 0) {
+    p += 4;
+    if (*p == 's' || *p == 'S') p++;
+    if (*p++ != ':') return result;
+  }
+  if (end - p >= 2 && p[0] == '/' && p[1] == '/') {
+    p += 2;
+    if ((size_t)(end - p) < host->len || ngx_strncasecmp(p, host->data, host->len) != 0) return result;
+    p += host->len;
+    if (p < end && *p == ':') while (p < end && *p != '/' && *p != '?') p++;
+    if (p == end || *p != '/') return result;
+  }
+  if (p < end && *p == '/') {
+    result.data = p;
+    result.len = end - p;
+    return result;
+  }
+  /* Beside the request's own path. */
+  u_char *query = ngx_strlchr(base->data, base->data + base->len, '?'), *last = query ? query : base->data + base->len;
+  while (last > base->data && last[-1] != '/') last--;
+  result.data = ngx_pnalloc(r->pool, last - base->data + (end - p));
+  if (result.data == NULL) return result;
+  result.len = ngx_cpymem(ngx_cpymem(result.data, base->data, last - base->data), p, end - p) - result.data;
+  return result;
+}
+
+/*
+ * RFC 9111 4.4: after a request that changed something, what is stored for its URL and for those that the answer names is gone.
+ * Other URLs' keys are made of this one's, which is why proxy_cache_key has to end in $request_uri.
+ */
+void ngx_http_pop_cache_invalidate(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf) {
+  ngx_http_proxy_loc_conf_t *proxy = ngx_http_get_module_loc_conf(r, ngx_http_proxy_module);
+  ngx_http_file_cache_t **cache = r->upstream->caches->elts;
+  ngx_str_t key, other, uri = r->unparsed_uri;
+  ngx_table_elt_t *named[2];
+
+  for (ngx_uint_t i = r->upstream->caches->nelts; ; i--, cache++) {
+    if (i == 0 || !proxy->cache_key.value.data) return;
+    ngx_str_t *name = &(*cache)->shm_zone->shm.name;
+    if (name->len == conf->zone.len && ngx_strncmp(name->data, conf->zone.data, name->len) == 0) break;
+  }
+  if (ngx_http_complex_value(r, &proxy->cache_key, &key) != NGX_OK) return;
+  remove_key(r, *cache, &key);
+
+  if (key.len < uri.len || ngx_memcmp(key.data + key.len - uri.len, uri.data, uri.len) != 0) return;
+  named[0] = ngx_http_pop_cache_field(&r->upstream->headers_in.headers, "Location");
+  named[1] = ngx_http_pop_cache_field(&r->upstream->headers_in.headers, "Content-Location");
+  for (ngx_uint_t i = 0; i < 2; i++) {
+    if (named[i] == NULL) continue;
+    uri = target(r, &named[i]->value);
+    if (uri.len == 0) continue;
+    other.len = key.len - r->unparsed_uri.len + uri.len;
+    other.data = ngx_pnalloc(r->pool, other.len);
+    if (other.data == NULL) return;
+    ngx_memcpy(ngx_cpymem(other.data, key.data, other.len - uri.len), uri.data, uri.len);
+    remove_key(r, *cache, &other);
+  }
 }
 
 /* Fills `size` bytes (0, or at least SMALLEST_PAD) with a field that says nothing, and ends the header. */
