@@ -29,6 +29,7 @@ const sources = {
   build: "build",
   "programs/process-compose": "programs/process-compose",
   "programs/tailscale": "programs/tailscale",
+  nginx: "nginx",
   pop: "pop",
   runas: "runas",
   sbom: "sbom",

@@ -2,7 +2,10 @@ import { createHash } from "node:crypto";
 import type { CacheStore, ProxySite, Site, SiteCache } from "../spec.ts";
 import { isCookieName, literal, whole } from "./names.ts";
 
-/** What nginx stores, for whom and for how long. https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_cache */
+/**
+ * What nginx stores, for whom and for how long: https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_cache. nginx keeps, sends and evicts;
+ * a module of this project (image/nginx) decides by RFC 9111 what is stored, for how long it is fresh, and when it is gone.
+ */
 
 const year = 31_536_000;
 
@@ -21,11 +24,14 @@ export function cacheStore(store: CacheStore, sites: Site[]): string[] {
     // min_free makes room when something else fills the volume.
     `proxy_cache_path /var/cache/nginx/pop levels=1:2 use_temp_path=off keys_zone=pop:${indexMb}m max_size=${maxSizeMb}m min_free=${minFreeMb(maxSizeMb)}m inactive=${inactive}s;`,
     "proxy_cache_revalidate on;",
+    // Refreshes only where an answer may be shown meanwhile (stale-while-revalidate).
+    "proxy_cache_background_update on;",
     // HEAD is answered from a stored GET, and asks the origin for no more than itself otherwise.
+    "proxy_cache_methods GET HEAD;",
     "proxy_cache_convert_head off;",
-    `map $request_method $is_head { HEAD 1; default ""; }`,
     // A range of what is not stored is asked of the origin as it is.
     "proxy_cache_max_range_offset 0;",
+    "if_modified_since before;",
     ...storing.flatMap(personalMap),
   ];
 }
@@ -49,16 +55,24 @@ export function cached(host: string, cache: SiteCache): string[] {
   const staleIfError = bounded(cache.staleIfErrorSeconds, "staleIfErrorSeconds");
   const staleWhileRevalidate = bounded(cache.staleWhileRevalidateSeconds, "staleWhileRevalidateSeconds");
   const maxFileMb = whole(cache.maxFileMb, `${host}: cache.maxFileMb`, { min: 1, max: 500_000 });
-  const passing = ["$http_authorization", "$websocket", ...(cache.cookies ? [personal(host)] : [])].join(" ");
+  const bypass = ["$http_authorization", "$websocket", ...(cache.cookies ? [personal(host)] : [])].join(" ");
   return [
     "proxy_buffering on;",
-    "proxy_cache pop;",
+    "pop_cache pop;",
+    `pop_cache_max_age ${maxAge}s;`,
+    `pop_cache_stale_if_error ${staleIfError}s;`,
+    `pop_cache_stale_while_revalidate ${staleWhileRevalidate}s;`,
+    `pop_cache_max_file ${maxFileMb}m;`,
+    // Which cookies matter is said: then the others do not.
+    ...(cache.cookies ? ["pop_cache_cookies off;"] : []),
+    "proxy_cache $pop_cache;",
     `proxy_cache_key ${host}$request_uri;`,
-    ...(maxAge > 0 ? [`proxy_cache_valid 200 ${maxAge}s;`] : []),
-    ...(staleIfError > 0 ? ["proxy_cache_use_stale error timeout http_500 http_502 http_503 http_504;"] : []),
-    `# ${staleWhileRevalidate} ${maxFileMb}`,
-    `proxy_cache_bypass ${passing};`,
-    `proxy_no_cache ${passing} $is_head;`,
+    // Bounded by the module, which knows for how long.
+    "proxy_cache_use_stale http_500 http_502 http_503 http_504;",
+    // Judged by the module.
+    "proxy_ignore_headers X-Accel-Redirect X-Accel-Expires Cache-Control Expires Vary;",
+    `proxy_cache_bypass ${bypass};`,
+    `proxy_no_cache ${bypass};`,
   ];
 }
 

@@ -25,6 +25,8 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
   return text([
     "load_module /usr/lib/nginx/modules/ngx_http_brotli_filter_module.so;",
     "load_module /usr/lib/nginx/modules/ngx_http_brotli_static_module.so;",
+    // After all others: its filter is to see answers first.
+    "load_module /usr/lib/nginx/modules/ngx_http_pop_cache_module.so;",
     // process-compose starts it through runas: it is not root, neither master nor worker, and has no user to change to.
     "daemon off;",
     "worker_processes auto;",

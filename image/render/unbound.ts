@@ -51,6 +51,8 @@ export function unboundConf(dns: Dns, tailnet?: Tailnet): string {
       "prefetch: yes",
       // An origin that moved is asked at its new address within half a minute, whatever its name's TTL says: MagicDNS says ten minutes.
       "cache-max-ttl: 30",
+      // And one that was not there yet soon after it came.
+      "cache-max-negative-ttl: 5",
       // An origin's address outlives its name servers for an hour.
       "serve-expired: yes",
       "serve-expired-ttl: 3600",

@@ -46,8 +46,8 @@ type property struct {
 // Made from files of a package, but not one of them.
 var derived = map[string]string{"/etc/ssl/certs/ca-certificates.crt": "ca-certificates"}
 
-// Compiled from the folder of the same name in image/.
-const own = "/usr/bin/runas"
+// Compiled from runas/ and nginx/ in image/.
+var own = []string{"/usr/bin/runas", "/usr/lib/nginx/modules/ngx_http_pop_cache_module.so"}
 
 func main() {
 	if len(os.Args) != 5 {
@@ -78,7 +78,7 @@ func run(image, packages, modules, out string) error {
 			used[owner] = append(used[owner], file)
 		case err == nil:
 			components = append(components, program(file, info, modules))
-		case file == own:
+		case slices.Contains(own, file):
 			components = append(components, component{Type: "application", Name: filepath.Base(file), Properties: brought(file)})
 		default:
 			return fmt.Errorf("%s: nobody's. A file of the image comes from a Debian package, is a Go program, or is ours", file)

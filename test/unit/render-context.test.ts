@@ -120,7 +120,16 @@ test("what is no longer wanted goes, folders too, and a folder where a file is w
   rmSync(join(dir, "Dockerfile"));
   mkdirSync(join(dir, "Dockerfile"));
   writeContext({ ...spec, sites: [], luggage: {} }, dir, project);
-  expect(readdirSync(dir).toSorted()).toEqual(["Dockerfile", "build", "config", "pop", "programs", "runas", "sbom"]);
+  expect(readdirSync(dir).toSorted()).toEqual([
+    "Dockerfile",
+    "build",
+    "config",
+    "nginx",
+    "pop",
+    "programs",
+    "runas",
+    "sbom",
+  ]);
   expect(read("Dockerfile")).not.toMatch(/luggage-blog|srv\/sites/);
 });
 

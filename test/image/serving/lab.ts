@@ -17,10 +17,10 @@ export async function open(): Promise<void> {
   const [image] = await Promise.all([build("all"), bench.sweep()]);
   await bench.createNetwork();
   origin = await startOrigin();
-  pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
-  await untilHealthy(pop);
   [second, secure] = await Promise.all([startOrigin(), startOrigin({ tls: true })]);
   forwarder = await bench.startForwarder(image, { http: origin.port, second: second.port, https: secure.port });
+  pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
+  await untilHealthy(pop);
 }
 
 export async function close(): Promise<void> {
@@ -35,7 +35,7 @@ export const www = (path: string, more: Partial<Visit> = {}) => get("www.example
 /** All that comes back on a connection that became an echo's, after "ping" was sent. */
 export async function echoed(host: string): Promise<string> {
   const socket = await enterTls(pop.https, { servername: host });
-  socket.write(`GET /socket HTTP/1.1\r\nhost: ${host}\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n`);
+  socket.write(`GET /socket HTTP/1.1\r\nhost: ${host}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n`);
   const seen = await new Promise<string>((answered) => {
     let text = "";
     socket.on("data", (piece) => {

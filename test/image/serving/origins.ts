@@ -91,7 +91,7 @@ export const severalOrigins = () =>
 
     test("passes a WebSocket through", async () => {
       second.server.once("upgrade", (_, socket) => {
-        socket.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n");
+        socket.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
         socket.pipe(socket);
       });
       expect(await echoed("standby.example.test")).toMatch(/^HTTP\/1\.1 101 [\s\S]*ping$/);

@@ -55,7 +55,13 @@ export const spec: ImageSpec = {
     site("strict.example.test", `http://${originName}:8080`, stored(0), {
       timeouts: { readSeconds: 1 },
     }),
-    site("address.example.test", `http://${network.origin}:8080`),
+    passing("plain.example.test", `http://${originName}:8080`),
+    passing("mixed.example.test", [`https://${originName}:8443`, `http://${originName}:8081`], {
+      tls: { ca: "origin.pem" },
+    }),
+    passing("secure-plain.example.test", `https://${originName}:8443`, { tls: { ca: "origin.pem" } }),
+    site("visitors.example.test", `http://${originName}:8080`, stored(600, 0, { cookies: ["session", "wp_*"] })),
+    passing("address.example.test", `http://${network.origin}:8080`),
     site("secure.example.test", `https://${originName}:8443`),
     site("vouched.example.test", `https://${originName}:8443`, undefined, { tls: { ca: "origin.pem" } }),
     site("misnamed.example.test", `https://${originName}:8443`, undefined, {
@@ -88,6 +94,11 @@ export const spec: ImageSpec = {
   dns: { forward: [{ zone: "homelab.test", servers: ["127.0.0.11"] }] },
   cache: { maxSizeMb: 64, indexMb: 1 },
 };
+
+/** Passed on as it is. */
+function passing(host: string, origin: string | string[], more: Partial<ProxySite> = {}): ProxySite {
+  return { kind: "proxy", host, origins: [origin].flat(), ...more };
+}
 
 function site(
   host: string,
