@@ -1,10 +1,13 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { pack } from "tar-stream";
 import { beforeAll, expect, onTestFinished, test } from "vitest";
 import { labels } from "../../local/docker-engine.ts";
 import { buildImage } from "../../local/docker-image.ts";
 import { homelabImage } from "../../local/homelab/image.ts";
+import { originCertificate, originKey } from "../image/support/origin.ts";
 import { docker, instance, lab, newStack } from "./docker.ts";
 
 const stack = newStack();
@@ -42,7 +45,12 @@ async function wget(path: string, ...options: string[]): Promise<{ body: string;
   );
   return { body: stdout, head: stderr };
 }
-const hits = async () => JSON.parse((await wget("/api/hits")).body) as { total: number; paths: Record<string, number> };
+const hits = async () =>
+  JSON.parse((await wget("/api/hits")).body) as {
+    total: number;
+    paths: Record<string, number>;
+    connections: Record<string, number>;
+  };
 
 test("machines find it by name; it counts pages and nothing else", async () => {
   const before = await hits();
@@ -67,6 +75,8 @@ test("it fails, waits and fills on request, and refuses what it cannot do with a
   await wget("/?sleep=300ms");
   expect(Date.now() - begin).toBeGreaterThanOrEqual(300);
   expect((await wget("/?size=123456")).body.length).toBe(123456);
+  const chunked = await wget("/?size=10&chunked=yes");
+  expect([chunked.body.length, chunked.head]).toEqual([10, expect.not.stringMatching(/content-length/i)]);
   for (const wrong of ["status=99", "sleep=1h", "sleep=soon", "size=-1"]) {
     expect((await wget(`/?${wrong}`)).head).toContain("400 Bad Request");
   }
@@ -89,6 +99,39 @@ test("echo gives the headers back", async () => {
     host: "origin.home.internal:8080",
     headers: { "X-Seen": ["yes"] },
   });
+});
+
+test("it takes an upload, and says when it was not as long as it had to be", async () => {
+  expect((await wget("/api/upload", "--post-data", "abc")).body).toBe("3\n");
+  expect((await wget("/api/upload?size=3", "--post-data", "abc")).head).toContain("200 OK");
+  expect((await wget("/api/upload?size=4", "--post-data", "abc")).head).toContain("400 Bad Request");
+});
+
+test("it counts the connections it takes", async () => {
+  const before = (await hits()).connections[":8080"] ?? 0;
+  expect((await hits()).connections).toEqual({ ":8080": before + 1 });
+});
+
+test("it answers by https as well, when it has a certificate", async () => {
+  const files = pack();
+  files.entry({ name: "origin.pem" }, originCertificate);
+  files.entry({ name: "origin.key.pem" }, originKey);
+  files.finalize();
+  const secure = "secure.home.internal";
+  const container = await docker.createContainer({
+    Image: await homelabImage({ docker, target: "origin", log: () => {} }),
+    Entrypoint: ["/out/usr/bin/origin", ":8080", ":8443", "/origin.pem", "/origin.key.pem"],
+    User: "65532:65532",
+    Labels: { [labels.stack]: stack },
+    HostConfig: { NetworkMode: stack, CapDrop: ["ALL"] },
+    NetworkingConfig: { EndpointsConfig: { [stack]: { Aliases: [secure] } } },
+  });
+  await container.putArchive(files.pipe(new PassThrough()), { path: "/" });
+  await container.start();
+  onTestFinished(() => container.remove({ force: true, v: true }));
+  const ask = ["wget", "--no-check-certificate", "-O", "-", `https://${secure}:8443/api/hits`];
+  const { stdout } = await runner.exec(visitor.machineId, ask, { timeoutMs: 20_000 });
+  expect(JSON.parse(stdout)).toMatchObject({ connections: { ":8443": 1 } });
 });
 
 test("it logs a line for each request and ends at once when asked to", async () => {

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -21,19 +23,21 @@ type origin struct {
 }
 
 type hits struct {
-	Total int            `json:"total"`
-	Paths map[string]int `json:"paths"`
+	Total       int            `json:"total"`
+	Paths       map[string]int `json:"paths"`
+	Connections map[string]int `json:"connections"` // by the address listened on
 }
 
 // Paths come from whoever asks: past this many, new ones count in the total only.
 const maxPaths = 1000
 
 func newOrigin() *origin {
-	o := &origin{mux: http.NewServeMux(), hits: hits{Paths: map[string]int{}}}
+	o := &origin{mux: http.NewServeMux(), hits: hits{Paths: map[string]int{}, Connections: map[string]int{}}}
 	o.mux.HandleFunc("GET /", o.page)
 	o.mux.HandleFunc("GET /echo", echo)
 	o.mux.HandleFunc("GET /api/hits", o.count)
 	o.mux.HandleFunc("POST /api/behave", o.behave)
+	o.mux.HandleFunc("POST /api/upload", upload)
 	return o
 }
 
@@ -59,8 +63,14 @@ func (o *origin) page(w http.ResponseWriter, r *http.Request) {
 	}
 	if how.size >= 0 {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.Header().Set("Content-Length", strconv.Itoa(how.size))
+		if !how.chunked {
+			w.Header().Set("Content-Length", strconv.Itoa(how.size))
+		}
 		w.WriteHeader(how.status)
+		if how.chunked {
+			// Sent by themselves: of an answer that fits its buffer, net/http would find out the length and say it. An error here is a client that went away.
+			_ = http.NewResponseController(w).Flush()
+		}
 		fill(w, how.size)
 		return
 	}
@@ -88,6 +98,18 @@ func (o *origin) hit(r *http.Request) (int, url.Values) {
 	return o.hits.Total, as
 }
 
+// countConnections returns a hook for http.Server that counts the connections taken on an address.
+func (o *origin) countConnections(address string) func(net.Conn, http.ConnState) {
+	return func(_ net.Conn, state http.ConnState) {
+		if state != http.StateNew {
+			return
+		}
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.hits.Connections[address]++
+	}
+}
+
 func (o *origin) count(w http.ResponseWriter, _ *http.Request) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -106,6 +128,20 @@ func (o *origin) behave(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
+func upload(w http.ResponseWriter, r *http.Request) {
+	bytes, err := io.Copy(io.Discard, r.Body)
+	if err != nil {
+		http.Error(w, fmt.Sprintf("the body ended after %d bytes: %v", bytes, err), http.StatusBadRequest)
+		return
+	}
+	if size := r.URL.Query().Get("size"); size != "" && size != strconv.FormatInt(bytes, 10) {
+		http.Error(w, fmt.Sprintf("the body had %d bytes, size is %q", bytes, size), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	fmt.Fprintf(w, "%d\n", bytes)
+}
+
 func echo(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, map[string]any{
 		"method": r.Method, "path": r.URL.RequestURI(), "host": r.Host, "remote": r.RemoteAddr, "headers": r.Header,
@@ -119,10 +155,11 @@ func writeJSON(w http.ResponseWriter, value any) {
 }
 
 type behaviour struct {
-	sleep  time.Duration
-	status int
-	cache  string
-	size   int // -1: the page
+	sleep   time.Duration
+	status  int
+	cache   string
+	size    int // -1: the page
+	chunked bool
 }
 
 const (
@@ -131,7 +168,7 @@ const (
 )
 
 func parse(as url.Values) (behaviour, error) {
-	how := behaviour{status: http.StatusOK, cache: as.Get("cache"), size: -1}
+	how := behaviour{status: http.StatusOK, cache: as.Get("cache"), size: -1, chunked: as.Has("chunked")}
 	var err error
 	if text := as.Get("sleep"); text != "" {
 		if how.sleep, err = time.ParseDuration(text); err != nil || how.sleep < 0 || how.sleep > maxSleep {
