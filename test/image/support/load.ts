@@ -1,5 +1,5 @@
 /** Many visitors at once: connections that stay open, each asking for one thing after the other. */
-import { Agent, get } from "node:http";
+import { Agent, request } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
@@ -10,6 +10,8 @@ export interface Load {
   host: string;
   /** Path of the next request, undefined when it is enough. */
   next: () => string | undefined;
+  /** Posted with each request. Absent: they are GETs. */
+  body?: Buffer;
 }
 
 export interface Loaded {
@@ -39,7 +41,7 @@ class Visitors extends Agent {
   }
 }
 
-export async function load({ open, connections, host, next }: Load): Promise<Loaded> {
+export async function load({ open, connections, host, next, body }: Load): Promise<Loaded> {
   const agent = new Visitors(open, connections);
   const times: number[] = [];
   const outcomes: Record<string, number> = {};
@@ -47,7 +49,7 @@ export async function load({ open, connections, host, next }: Load): Promise<Loa
   const visitor = async (): Promise<void> => {
     for (let path = next(); path !== undefined; path = next()) {
       const began = performance.now();
-      const { outcome, length } = await ask(agent, host, path);
+      const { outcome, length } = await ask(agent, host, path, body);
       times.push(performance.now() - began);
       outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
       bytes += length;
@@ -87,10 +89,16 @@ function percentiles(times: number[]): Pick<Loaded, "p50Ms" | "p99Ms"> {
   return { p50Ms: at(0.5), p99Ms: at(0.99) };
 }
 
-function ask(agent: Agent, host: string, path: string): Promise<{ outcome: string; length: number }> {
+function ask(
+  agent: Agent,
+  host: string,
+  path: string,
+  body: Buffer | undefined,
+): Promise<{ outcome: string; length: number }> {
   return new Promise((done) => {
     const failed = ({ message }: Error) => done({ outcome: message, length: 0 });
-    const request = get({ agent, path, headers: { host } }, (response) => {
+    const method = body === undefined ? "GET" : "POST";
+    const asking = request({ agent, method, path, headers: { host } }, (response) => {
       let length = 0;
       response.on("data", (piece: Buffer) => {
         length += piece.length;
@@ -98,6 +106,7 @@ function ask(agent: Agent, host: string, path: string): Promise<{ outcome: strin
       response.once("end", () => done({ outcome: String(response.statusCode), length }));
       response.once("error", failed);
     });
-    request.once("error", failed);
+    asking.once("error", failed);
+    asking.end(body);
   });
 }

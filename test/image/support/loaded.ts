@@ -1,12 +1,16 @@
 /** A PoP in 256 MB under two hundred visitors who make it write to its cache. */
+import { PassThrough } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Container } from "dockerode";
+import { pack } from "tar-stream";
 import type { ImageSpec } from "../../../image/spec.ts";
 import { homelabImage } from "../../../local/homelab/image.ts";
 import { enterTls, https } from "./client.ts";
 import { type Loaded, load } from "./load.ts";
 import { type Memory, memoryOf } from "./memory.ts";
+import { originCertificate, originKey } from "./origin.ts";
 import { type Bench, build, docker, type Pop, until } from "./pop.ts";
-import { outward, stored } from "./spec.ts";
+import { originName, outward, stored } from "./spec.ts";
 
 const host = "loaded.example.test";
 
@@ -32,17 +36,41 @@ export const loadedSpec = (network: LoadNetwork): ImageSpec => ({
   ],
 });
 
-/** The project's own web server at the address the site's origin has. */
-export async function startLoadOrigin(bench: Bench, network: LoadNetwork): Promise<void> {
+export interface LoadOrigin {
+  container: Container;
+  /** TCP connections it has taken so far on the port for https. */
+  connections(): Promise<number>;
+}
+
+/** The project's own web server at the address and under the name that origins have, by http on 8080 and by https on 8443. */
+export async function startLoadOrigin(bench: Bench, network: LoadNetwork): Promise<LoadOrigin> {
   const container = await docker.createContainer({
     Image: await homelabImage({ docker, target: "origin", log: () => {} }),
-    Entrypoint: ["/out/usr/bin/origin", ":8080"],
+    Entrypoint: ["/out/usr/bin/origin", ":8080", ":8443", "/origin.pem", "/origin.key.pem"],
     User: "65532:65532",
     Labels: bench.labels,
-    HostConfig: { NetworkMode: network.name },
-    NetworkingConfig: { EndpointsConfig: { [network.name]: { IPAMConfig: { IPv4Address: network.origin } } } },
+    ExposedPorts: { "8080/tcp": {} },
+    HostConfig: { NetworkMode: network.name, PortBindings: { "8080/tcp": [{ HostIp: "127.0.0.1", HostPort: "" }] } },
+    NetworkingConfig: {
+      EndpointsConfig: { [network.name]: { IPAMConfig: { IPv4Address: network.origin }, Aliases: [originName] } },
+    },
   });
+  const files = pack();
+  files.entry({ name: "origin.pem" }, originCertificate);
+  files.entry({ name: "origin.key.pem" }, originKey);
+  files.finalize();
+  await container.putArchive(files.pipe(new PassThrough()), { path: "/" });
   await container.start();
+  const { NetworkSettings } = await container.inspect();
+  const port = NetworkSettings.Ports["8080/tcp"]?.[0]?.HostPort;
+  return {
+    container,
+    connections: async () => {
+      const answer = await fetch(`http://127.0.0.1:${port}/api/hits`);
+      const { connections } = (await answer.json()) as { connections: Record<string, number> };
+      return connections[":8443"] ?? 0;
+    },
+  };
 }
 
 export interface UnderLoad extends Loaded {

@@ -10,7 +10,7 @@ const read = (name: string): string => readFileSync(join(import.meta.dirname, na
 export const originCertificate = read("origin.pem");
 
 /** Nobody's secret: it proves who the tests' origin is, to images the tests make. */
-const originKey = read("origin.key.pem");
+export const originKey = read("origin.key.pem");
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 

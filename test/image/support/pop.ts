@@ -227,7 +227,8 @@ async function attach(container: Container): Promise<Pop> {
   };
 }
 
-async function exec(container: Container, command: string[]): Promise<{ code: number; output: string }> {
+/** Runs a program in a container as its user, root by default. */
+export async function exec(container: Container, command: string[]): Promise<{ code: number; output: string }> {
   const run = await container.exec({ Cmd: command, AttachStdout: true, AttachStderr: true });
   const stream = await run.start({});
   const both = new PassThrough();
