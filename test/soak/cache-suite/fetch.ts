@@ -55,6 +55,8 @@ export function fetchFrom(port: number): Fetch {
           values.map(([, value]) => value),
         );
       }
+      // Node says no length of its own accord for DELETE and the like, and the body would be taken for the beginning of the next request.
+      if (body !== undefined) asked.setHeader("Content-Length", Buffer.byteLength(body));
       asked.once("error", failed);
       asked.once("response", (response) => {
         answered({

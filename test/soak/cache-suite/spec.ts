@@ -3,8 +3,8 @@ import type { ImageSpec } from "../../../image/spec.ts";
 /** A network of its own, in the range nginx believes a PROXY header from. The suite's server listens on the gateway's address. */
 export const network = {
   name: "fly-pops-cache-suite",
-  subnet: "172.31.218.0/24",
-  gateway: "172.31.218.1",
+  subnet: "172.31.220.0/24",
+  gateway: "172.31.220.1",
 };
 
 export const originPort = 8000;
