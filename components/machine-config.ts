@@ -1,5 +1,5 @@
 /** A PoP as the Machines API wants it. Pure; `Image` is a reference, or the output of a build that is still to come. */
-import { connectionLimit, stopSeconds } from "../image/limits.ts";
+import { checkTimeoutSeconds, connectionLimit, stopSeconds } from "../image/limits.ts";
 import { ports } from "../image/ports.ts";
 import { sealedFiles } from "../image/render/secrets.ts";
 import type { MachineConfig, Service } from "../providers/fly/schema.ts";
@@ -35,7 +35,7 @@ export function machineConfig<Text>(pop: MachineShape, image: Text, sealed: Seal
         method: "GET",
         path: "/healthz",
         interval: "5s",
-        timeout: "2s",
+        timeout: `${checkTimeoutSeconds}s`,
         grace_period: "20s",
         // "informational" would leave a PoP in routing whose nginx is down.
         kind: "readiness",

@@ -44,3 +44,9 @@ export const workerConnections = 16_384;
 
 /** Seconds a machine has from its stop signal to its end: drained nginx and luggage that ends one after another within them. Fly's own default is 5. */
 export const stopSeconds = 60;
+
+/**
+ * Seconds in which `/healthz` must have answered Fly's check; beyond that the PoP is out of routing. `pop health` asks for half as long, whatever hangs behind
+ * it, and then answers with what it knows.
+ */
+export const checkTimeoutSeconds = 5;

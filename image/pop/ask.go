@@ -7,15 +7,12 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"time"
 )
 
 // probeName is answered from unbound's own local data, so an outage of the servers it asks shows nowhere here.
 const probeName = "probe.pop.invalid."
 
-func askUnbound(port int, patience time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
+func askUnbound(ctx context.Context, port int) error {
 	resolver := &net.Resolver{
 		PreferGo: true,
 		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -29,15 +26,13 @@ func askUnbound(port int, patience time.Duration) error {
 // loopback: one connection a question, so that a restarted nginx is never asked over a dead one.
 var loopback = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}}
 
-func askNginx(port int, patience time.Duration) error {
-	_, err := getNginx(port, "/healthz", patience)
+func askNginx(ctx context.Context, port int) error {
+	_, err := getNginx(ctx, port, "/healthz")
 	return err
 }
 
 // getNginx is the text of a page of its private server.
-func getNginx(port int, path string, patience time.Duration) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
+func getNginx(ctx context.Context, port int, path string) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", port, path), nil)
 	if err != nil {
 		return "", err
@@ -59,22 +54,20 @@ func getNginx(port int, path string, patience time.Duration) (string, error) {
 
 type stubStatus struct{ active, accepted, handled, requests, reading, writing, waiting float64 }
 
-func askStubStatus(port int, patience time.Duration) (stubStatus, error) {
-	text, err := getNginx(port, "/status", patience)
+func askStubStatus(ctx context.Context, port int) (stubStatus, error) {
+	text, err := getNginx(ctx, port, "/status")
 	if err != nil {
 		return stubStatus{}, err
 	}
-	var it stubStatus
+	var status stubStatus
 	_, err = fmt.Sscanf(strings.Join(strings.Fields(text), " "),
 		"Active connections: %g server accepts handled requests %g %g %g Reading: %g Writing: %g Waiting: %g",
-		&it.active, &it.accepted, &it.handled, &it.requests, &it.reading, &it.writing, &it.waiting)
-	return it, err
+		&status.active, &status.accepted, &status.handled, &status.requests, &status.reading, &status.writing, &status.waiting)
+	return status, err
 }
 
 // askHealth writes what `pop health` answers, good or bad: who asks from outside the PoP has no way to its port.
-func askHealth(port int, patience time.Duration, out io.Writer) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
+func askHealth(ctx context.Context, port int, out io.Writer) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/healthz", port), nil)
 	if err != nil {
 		return err

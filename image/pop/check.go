@@ -7,12 +7,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
@@ -121,28 +118,15 @@ const (
 	longestReason = 200
 )
 
-// luggagePart is what luggage left of itself. Its user may have put anything in the status file's place: what is no small plain file is no word.
-func (it *health) luggagePart(name string, how Check) part {
-	status, err := readCheck(statusOf(it.run, name))
-	if err != nil {
+// luggagePart is what luggage left of itself.
+func (h *health) luggagePart(name string, how Check) part {
+	var status checkStatus
+	if readPlain(statusOf(h.run, name), longestStatus, &status) != nil {
 		return part{Status: degraded, Reason: "no word from it"}
 	}
 	silence := time.Duration(missedTurns*how.EverySeconds+how.TimeoutSeconds) * time.Second
-	if it.now().Sub(status.At) > silence {
+	if h.now().Sub(status.At) > silence {
 		return part{Status: degraded, Reason: "no word since " + status.At.Format(time.RFC3339)}
 	}
 	return judge(degraded, told(status.Error[:min(len(status.Error), longestReason)]))
-}
-
-func readCheck(path string) (status checkStatus, err error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return status, err
-	}
-	defer file.Close()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return status, errors.New("no plain file")
-	}
-	err = json.NewDecoder(io.LimitReader(file, longestStatus)).Decode(&status)
-	return status, err
 }

@@ -2,18 +2,19 @@ package main
 
 // pop health answers GET /healthz on the health port with one JSON object and one status, and GET /metrics (metrics.go) with numbers for Prometheus.
 //
-// It has no flags; ports, hosts and the parts to expect stand in /etc/pop/pop.json. It asks nginx, unbound and tailscaled (when its socket is there)
-// themselves, and reads what postInit, secrets, certs and reload left under /run/pop. 503 only when nginx does not answer: everything else that is wrong
-// makes the PoP "degraded", with the reason beside the part, and a machine that still serves stays in service.
+// It has no flags; ports, hosts, the parts to expect and the time Fly's check allows are in /etc/pop/pop.json. It asks nginx, unbound and tailscaled (when
+// its socket is there) themselves, and reads what postInit, secrets, certs and reload left under /run/pop. All of that happens side by side and ends within
+// half the time the check allows: what hangs is degraded, and everybody is answered all the same. 503 only when nginx does not answer: everything else that
+// is wrong makes the PoP "degraded", with the reason beside the part, and a machine that still serves stays in service.
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,13 +29,19 @@ const (
 	// Visitors are not served: status 503.
 	failing = "failing"
 
-	patience = 2 * time.Second
 	// Checks come from Fly and from process-compose alike; one round of questions serves all of them for this long.
 	freshFor = time.Second
 	// At 10,000 requests a second some megabytes lie there meanwhile.
 	countEvery = 10 * time.Second
 	// A certificate this near its end should have been renewed long ago.
 	expiresSoon = 7 * 24 * time.Hour
+
+	// Seconds a client may take to send its request, and to read the answer that was made for it.
+	requestTimeout, answerTimeout = 5 * time.Second, 10 * time.Second
+	// Of Prometheus, which asks every 15 seconds.
+	idleTimeout = time.Minute
+	// Some 20 KB each: a crowd of slow clients must not cost the PoP its memory.
+	mostConnections = 200
 )
 
 type part struct {
@@ -55,51 +62,79 @@ type report struct {
 	Memory *memory `json:"memory,omitempty"`
 }
 
+// snapshot is what one round of questions found: the report, and what only /metrics shows. Nothing is written to it once it was handed out.
+type snapshot struct {
+	report
+	// nil: not known.
+	volume *volume
+	nginx  *stubStatus
+	// Of what nginx counted.
+	counts []metric
+}
+
 type health struct {
 	manifest *Manifest
 	run      string
 	// tailscaled's socket.
 	tailscaled string
-	// Where the volume is mounted.
-	volumeFolder string
-	tally        *tally
-	memory       func() (memory, error)
-	now          func() time.Time
+	// For all questions of a round together.
+	patience time.Duration
+	tally    *tally
+	memory   func() (memory, error)
+	volume   func() (volume, error)
+	now      func() time.Time
+
+	// Of whoever runs the round.
+	questions []*question
 
 	lock sync.Mutex
-	last report
-	at   time.Time
+	last *round
+}
+
+// round is one time that everything is asked.
+type round struct {
+	// Closed when found is there.
+	done  chan struct{}
+	found snapshot
+	at    time.Time
 }
 
 func newHealth(manifest *Manifest, run string) *health {
 	return &health{
-		manifest: manifest, run: run, tailscaled: tailscaledSocket, volumeFolder: volumeFolder, now: time.Now,
+		manifest: manifest, run: run, tailscaled: tailscaledSocket, patience: manifest.patience(), now: time.Now,
 		tally:  newTally(countsFile(run), manifest.Hosts),
 		memory: func() (memory, error) { return readMemory(cgroupFolder, procFolder) },
+		volume: func() (volume, error) { return statVolume(volumeFolder) },
 	}
 }
 
-func serveHealth(it *health) error {
+func serveHealth(h *health) error {
 	small.Memory()
-	go it.keepCounting()
-	server := &http.Server{
-		Addr:              fmt.Sprintf(":%d", it.manifest.Ports.Health),
-		Handler:           it,
-		ReadHeaderTimeout: 5 * time.Second,
-		WriteTimeout:      10 * time.Second,
-		MaxHeaderBytes:    8 << 10,
-	}
+	go h.keepCounting()
+	server := h.server()
+	server.Addr = fmt.Sprintf(":%d", h.manifest.Ports.Health)
 	return server.ListenAndServe()
 }
 
-// keepCounting gives back the space of nginx's lines even while nobody asks.
-func (it *health) keepCounting() {
-	for range time.Tick(countEvery) {
-		_ = it.tally.catchUp() // who asks for /healthz is told
+func (h *health) server() *http.Server {
+	return &http.Server{
+		Handler:        h,
+		ReadTimeout:    requestTimeout,
+		WriteTimeout:   answerTimeout,
+		IdleTimeout:    idleTimeout,
+		MaxHeaderBytes: 8 << 10,
+		ConnState:      (&connections{most: mostConnections}).track,
 	}
 }
 
-func (it *health) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
+// keepCounting gives back the space of nginx's lines even while nobody asks.
+func (h *health) keepCounting() {
+	for range time.Tick(countEvery) {
+		_ = h.tally.catchUp() // who asks for /healthz is told
+	}
+}
+
+func (h *health) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 	if request.Method != http.MethodGet && request.Method != http.MethodHead {
 		answer.Header().Set("Allow", "GET, HEAD")
 		http.Error(answer, "GET or HEAD", http.StatusMethodNotAllowed)
@@ -107,17 +142,17 @@ func (it *health) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 	}
 	switch request.URL.Path {
 	case "/healthz":
-		it.serveReport(answer)
+		h.serveReport(answer)
 	case "/metrics":
-		it.serveMetrics(answer)
+		h.serveMetrics(answer)
 	default:
 		http.NotFound(answer, request)
 	}
 }
 
-func (it *health) serveReport(answer http.ResponseWriter) {
-	now := it.current()
-	text, err := json.Marshal(now)
+func (h *health) serveReport(answer http.ResponseWriter) {
+	now := h.current()
+	text, err := json.Marshal(now.report)
 	if err != nil {
 		http.Error(answer, err.Error(), http.StatusInternalServerError)
 		return
@@ -127,61 +162,141 @@ func (it *health) serveReport(answer http.ResponseWriter) {
 	if now.Status == failing {
 		answer.WriteHeader(http.StatusServiceUnavailable)
 	}
-	// Whoever asked may be gone: nothing to do about it.
+	// Whoever asked may be gone: nothing to do about h.
 	_, _ = answer.Write(append(text, '\n'))
 }
 
-// current holds the lock while it asks, so that callers who come meanwhile wait for the same answer.
-func (it *health) current() report {
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	if age := it.now().Sub(it.at); age < 0 || age >= freshFor {
-		it.last = it.ask()
-		it.at = it.now()
+// current is what the last round found while that is fresh. Else it begins one; those who come while a round is under way wait for the same one, so
+// nobody waits longer than one round takes.
+func (h *health) current() snapshot {
+	h.lock.Lock()
+	if h.last == nil || h.last.isOver() && !h.isFresh(h.last) {
+		h.last = &round{done: make(chan struct{})}
+		go h.ask(h.last)
 	}
-	return it.last
+	last := h.last
+	h.lock.Unlock()
+	<-last.done
+	return last.found
 }
 
-func (it *health) ask() report {
-	var nginx, unbound error
-	var tailnet *part
-	var asked sync.WaitGroup
-	asked.Go(func() { nginx = askNginx(it.manifest.Ports.NginxStatus, patience) })
-	asked.Go(func() { unbound = askUnbound(it.manifest.Ports.DNS, patience) })
-	asked.Go(func() { tailnet = it.tailnet(patience) })
-	asked.Wait()
-	word := it.readWord()
-	certificates, err := it.certificates(word.certs)
-	counting := it.tally.catchUp()
-	var sum traffic
-	it.tally.read(func(counts *counts) { sum = counts.traffic() })
-	parts := map[string]part{
-		"nginx": judge(failing, nginx),
-		// Sites in the cache, in the image and behind addresses go on without names.
-		"unbound":      judge(degraded, unbound),
-		"volume":       judge(degraded, it.volume()),
-		"certificates": judge(degraded, err),
-		"counts":       judge(degraded, counting),
+func (r *round) isOver() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
 	}
-	for name, found := range map[string]*part{
-		"tailnet": tailnet, "secrets": secretsPart(word.secrets), "certs": it.certsPart(word.certs), "reload": reloadPart(word.reload),
-	} {
-		if found != nil {
-			parts[name] = *found
-		} else if slices.Contains(it.manifest.Expects, name) {
-			parts[name] = part{Status: degraded, Reason: "no word from it"}
+}
+
+func (h *health) isFresh(of *round) bool {
+	age := h.now().Sub(of.at)
+	return age >= 0 && age < freshFor
+}
+
+// ask asks everything at once, and is done with it when all have answered or patience has run out.
+func (h *health) ask(r *round) {
+	ctx, cancel := context.WithTimeout(context.Background(), h.patience)
+	defer cancel()
+	if h.questions == nil {
+		h.questions = h.allQuestions()
+	}
+	found := snapshot{report: report{Parts: map[string]part{}, Certificates: []certificateStatus{}}}
+	found.Traffic.Cache = map[string]uint64{}
+	started := map[*question]bool{}
+	for _, question := range h.questions {
+		started[question] = question.start(ctx)
+	}
+	for _, question := range h.questions {
+		var answer answer
+		if started[question] {
+			answer = question.wait(ctx)
+		}
+		if answer != nil {
+			answer(&found)
+		} else if question.part != "" {
+			found.Parts[question.part] = part{Status: question.otherwise, Reason: h.noAnswer()}
 		}
 	}
-	for name, how := range it.manifest.Luggage {
-		parts["luggage-"+name] = it.luggagePart(name, how)
+	for _, name := range h.manifest.Expects {
+		if _, there := found.Parts[name]; !there {
+			found.Parts[name] = part{Status: degraded, Reason: "no word from it"}
+		}
 	}
-	now := report{
-		Status: worst(parts), Pop: it.pop(), Recipient: word.recipient(), Parts: parts, Certificates: certificates, Traffic: sum,
+	found.Status = worst(found.Parts)
+	r.found, r.at = found, h.now()
+	close(r.done)
+}
+
+func (h *health) noAnswer() string {
+	return fmt.Sprintf("did not answer within %g s", h.patience.Seconds())
+}
+
+// asked is judge for what was asked over a connection: the many errors of a time that ran out say the same.
+func (h *health) asked(otherwise string, err error) part {
+	var timed interface{ Timeout() bool }
+	if errors.As(err, &timed) && timed.Timeout() {
+		return part{Status: otherwise, Reason: h.noAnswer()}
 	}
-	if memory, err := it.memory(); err == nil {
-		now.Memory = &memory
+	return judge(otherwise, err)
+}
+
+func (h *health) allQuestions() []*question {
+	// What has no part of its own is left out when it does not answer.
+	silent := func(ask func(context.Context) answer) *question { return &question{ask: ask} }
+	all := []*question{
+		{part: "nginx", otherwise: failing, ask: func(ctx context.Context) answer {
+			return is("nginx", h.asked(failing, askNginx(ctx, h.manifest.Ports.NginxStatus)))
+		}},
+		// Sites in the cache, in the image and behind addresses go on without names.
+		{part: "unbound", otherwise: degraded, ask: func(ctx context.Context) answer {
+			return is("unbound", h.asked(degraded, askUnbound(ctx, h.manifest.Ports.DNS)))
+		}},
+		{part: "tailnet", otherwise: degraded, ask: h.tailnet},
+		{part: "secrets", otherwise: degraded, ask: h.secrets},
+		{part: "certificates", otherwise: degraded, ask: h.certificates},
+		{part: "reload", otherwise: degraded, ask: h.reload},
+		{part: "volume", otherwise: degraded, ask: h.volumeAndWord},
+		{part: "counts", otherwise: degraded, ask: h.counts},
+		silent(func(ctx context.Context) answer {
+			status, err := askStubStatus(ctx, h.manifest.Ports.NginxStatus)
+			return func(to *snapshot) {
+				if err == nil {
+					to.nginx = &status
+				}
+			}
+		}),
+		silent(func(context.Context) answer {
+			found, err := h.memory()
+			return func(to *snapshot) {
+				if err == nil {
+					to.Memory = &found
+				}
+			}
+		}),
+		silent(func(context.Context) answer {
+			name := h.pop()
+			return func(to *snapshot) { to.Pop = name }
+		}),
 	}
-	return now
+	for name, how := range h.manifest.Luggage {
+		part := "luggage-" + name
+		all = append(all, &question{part: part, otherwise: degraded, ask: func(context.Context) answer {
+			return is(part, h.luggagePart(name, how))
+		}})
+	}
+	return all
+}
+
+func is(name string, found part) answer { return func(to *snapshot) { to.Parts[name] = found } }
+
+// isIfAny leaves out what is not there: the PoP may not have it.
+func isIfAny(name string, found *part) answer {
+	return func(to *snapshot) {
+		if found != nil {
+			to.Parts[name] = *found
+		}
+	}
 }
 
 func judge(otherwise string, err error) part {
@@ -193,28 +308,47 @@ func judge(otherwise string, err error) part {
 
 func worst(parts map[string]part) string {
 	status := ok
-	for _, it := range parts {
-		if it.Status == failing || (it.Status == degraded && status == ok) {
-			status = it.Status
+	for _, part := range parts {
+		if part.Status == failing || (part.Status == degraded && status == ok) {
+			status = part.Status
 		}
 	}
 	return status
 }
 
-// volume repeats what postInit found at boot: an empty file is good news.
-func (it *health) volume() error {
-	text, err := os.ReadFile(filepath.Join(it.run, "volume"))
+// volumeAndWord repeats what postInit found at boot (an empty file is good news), and has the numbers of now.
+func (h *health) volumeAndWord(context.Context) answer {
+	word := h.volumeAtBoot()
+	now, err := h.volume()
+	return func(to *snapshot) {
+		to.Parts["volume"] = judge(degraded, word)
+		if err == nil {
+			to.volume = &now
+		}
+	}
+}
+
+func (h *health) volumeAtBoot() error {
+	text, err := os.ReadFile(filepath.Join(h.run, "volume"))
 	if err != nil {
 		return err
 	}
-	if reason := strings.TrimSpace(string(text)); reason != "" {
-		return errors.New(reason)
-	}
-	return nil
+	return told(strings.TrimSpace(string(text)))
 }
 
-func (it *health) pop() string {
-	text, err := os.ReadFile(filepath.Join(it.run, "name"))
+func (h *health) counts(context.Context) answer {
+	err := h.tally.catchUp()
+	var sum traffic
+	var all []metric
+	h.tally.read(func(counts *counts) { sum, all = counts.traffic(), counts.metrics() })
+	return func(to *snapshot) {
+		to.Parts["counts"] = judge(degraded, err)
+		to.Traffic, to.counts = sum, all
+	}
+}
+
+func (h *health) pop() string {
+	text, err := os.ReadFile(filepath.Join(h.run, "name"))
 	if err != nil {
 		return ""
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -54,9 +55,17 @@ func run(arguments []string) error {
 	case "health":
 		return withManifest(func(it *Manifest) error { return serveHealth(newHealth(it, runFolder)) })
 	case "ask unbound":
-		return withManifest(func(it *Manifest) error { return askUnbound(it.Ports.DNS, 2*time.Second) })
+		return withManifest(func(manifest *Manifest) error {
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+			defer cancel()
+			return askUnbound(ctx, manifest.Ports.DNS)
+		})
 	case "ask health":
-		return withManifest(func(it *Manifest) error { return askHealth(it.Ports.Health, 5*time.Second, os.Stdout) })
+		return withManifest(func(manifest *Manifest) error {
+			ctx, cancel := context.WithTimeout(context.Background(), manifest.checkTimeout())
+			defer cancel()
+			return askHealth(ctx, manifest.Ports.Health, os.Stdout)
+		})
 	case "self-signed":
 		return withManifest(func(it *Manifest) error {
 			return selfSigned(it.Hosts, certificateFolder, runFolder+"/certs", time.Now())

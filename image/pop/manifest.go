@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"fly-pops/pop/internal/strict"
 )
@@ -27,6 +28,8 @@ type Manifest struct {
 		DNS         int `json:"dns"`
 		Health      int `json:"health"`
 	} `json:"ports"`
+	// Seconds in which Fly's check of /healthz must have its answer.
+	CheckTimeoutSeconds int `json:"checkTimeoutSeconds"`
 	// Luggage that says how it is, by its name.
 	Luggage map[string]Check `json:"luggage"`
 }
@@ -52,6 +55,9 @@ func readManifest(path string) (*Manifest, error) {
 			return nil, fmt.Errorf("%s: ports.%s is %d, allowed are 1 to 65535", path, name, port)
 		}
 	}
+	if manifest.CheckTimeoutSeconds < 1 {
+		return nil, fmt.Errorf("%s: checkTimeoutSeconds is %d, it must be at least 1", path, manifest.CheckTimeoutSeconds)
+	}
 	for name, how := range manifest.Luggage {
 		if err := how.problem(); err != nil {
 			return nil, fmt.Errorf("%s: luggage.%s %w", path, name, err)
@@ -59,3 +65,11 @@ func readManifest(path string) (*Manifest, error) {
 	}
 	return manifest, nil
 }
+
+// checkTimeout is how long Fly's check waits for /healthz.
+func (m *Manifest) checkTimeout() time.Duration {
+	return time.Duration(m.CheckTimeoutSeconds) * time.Second
+}
+
+// patience is how long `pop health` asks before it answers. The other half of the check's time is for connecting and for a machine that is busy.
+func (m *Manifest) patience() time.Duration { return m.checkTimeout() / 2 }

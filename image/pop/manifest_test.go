@@ -9,7 +9,7 @@ import (
 
 func TestManifest(t *testing.T) {
 	const blogCheck = `{"url":"http://127.0.0.1:9000/","everySeconds":10,"timeoutSeconds":3}`
-	const whole = `{"hosts":["a.example.test"],"ports":{"nginxStatus":1103,"dns":1104,"health":1105}}`
+	const whole = `{"hosts":["a.example.test"],"ports":{"nginxStatus":1103,"dns":1104,"health":1105},"checkTimeoutSeconds":5}`
 	for name, test := range map[string]struct{ text, failure string }{
 		"whole":               {whole, ""},
 		"a newline after":     {whole + "\n", ""},
@@ -19,6 +19,7 @@ func TestManifest(t *testing.T) {
 		"two of them":         {whole + whole, "more in it than one object"},
 		"a port too high":     {strings.Replace(whole, "1104", "65536", 1), "ports.dns is 65536"},
 		"a port left out":     {strings.Replace(whole, `"dns":1104,`, "", 1), "ports.dns is 0"},
+		"no time for health":  {strings.Replace(whole, `"checkTimeoutSeconds":5`, `"checkTimeoutSeconds":0`, 1), "checkTimeoutSeconds is 0"},
 		"an expected part":    {strings.Replace(whole, `{"hosts"`, `{"expects":["certs","tailnet"],"hosts"`, 1), ""},
 		"a part nobody knows": {strings.Replace(whole, `{"hosts"`, `{"expects":["cert"],"hosts"`, 1), `expects has "cert", allowed are tailnet, secrets, certs, reload`},
 		"luggage":             {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":`+blogCheck+`},"hosts"`, 1), ""},

@@ -12,8 +12,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 type sample struct {
@@ -31,11 +29,11 @@ type metric struct {
 
 func one(value float64, labels ...string) sample { return sample{labels: labels, value: value} }
 
-func (it *health) serveMetrics(answer http.ResponseWriter) {
+func (h *health) serveMetrics(answer http.ResponseWriter) {
 	answer.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	answer.Header().Set("Cache-Control", "no-store")
 	var text strings.Builder
-	for _, metric := range it.metrics() {
+	for _, metric := range h.metrics() {
 		metric.write(&text)
 	}
 	// Whoever asked may be gone: nothing to do about it.
@@ -43,8 +41,8 @@ func (it *health) serveMetrics(answer http.ResponseWriter) {
 }
 
 // metrics: one that cannot be had is left out, as an absent sample says more than a 0.
-func (it *health) metrics() []metric {
-	now := it.current()
+func (h *health) metrics() []metric {
+	now := h.current()
 	all := []metric{
 		{"pop_info", "gauge", "1, with the name of the PoP.", []sample{one(1, "pop", now.Pop)}},
 		{"pop_serving", "gauge", "1 while visitors are served: what Fly's check sees.", []sample{one(truth(now.Status != failing))}},
@@ -54,10 +52,10 @@ func (it *health) metrics() []metric {
 		certificatesMetric("pop_certificate_self_signed", "1 while a site has a certificate of the PoP's own making.", now.Certificates,
 			func(it certificateStatus) (float64, bool) { return truth(it.SelfSigned), !it.NotAfter.IsZero() }),
 	}
-	all = append(all, it.nginxMetrics()...)
-	it.tally.read(func(counts *counts) { all = append(all, counts.metrics()...) })
+	all = append(all, nginxMetrics(now.nginx)...)
+	all = append(all, now.counts...)
 	all = append(all, memoryMetrics(now.Memory)...)
-	return append(all, volumeMetrics(it.volumeFolder)...)
+	return append(all, volumeMetrics(now.volume)...)
 }
 
 func partsMetric(parts map[string]part) metric {
@@ -79,9 +77,8 @@ func certificatesMetric(name, help string, all []certificateStatus, value func(c
 }
 
 // nginxMetrics are its stub_status, https://nginx.org/en/docs/http/ngx_http_stub_status_module.html
-func (it *health) nginxMetrics() []metric {
-	status, err := askStubStatus(it.manifest.Ports.NginxStatus, patience)
-	if err != nil {
+func nginxMetrics(status *stubStatus) []metric {
+	if status == nil {
 		return nil
 	}
 	return []metric{
@@ -143,15 +140,13 @@ func memoryMetrics(found *memory) []metric {
 	}
 }
 
-func volumeMetrics(folder string) []metric {
-	var found unix.Statfs_t
-	if unix.Statfs(folder, &found) != nil {
+func volumeMetrics(found *volume) []metric {
+	if found == nil {
 		return nil
 	}
-	block := float64(found.Bsize)
 	return []metric{
-		{"pop_volume_size_bytes", "gauge", "Size of the volume.", []sample{one(block * float64(found.Blocks))}},
-		{"pop_volume_free_bytes", "gauge", "Space on the volume that is left.", []sample{one(block * float64(found.Bavail))}},
+		{"pop_volume_size_bytes", "gauge", "Size of the volume.", []sample{one(found.sizeBytes)}},
+		{"pop_volume_free_bytes", "gauge", "Space on the volume that is left.", []sample{one(found.freeBytes)}},
 	}
 }
 

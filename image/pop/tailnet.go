@@ -11,24 +11,20 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"time"
 )
 
 const tailscaledSocket = "/run/tailscale/tailscaled.sock"
 
-// tailnet asks tailscaled by its LocalAPI; nil when there is no socket, for then the PoP has no tailnet (or, said by "expects", should have).
+// tailnet asks tailscaled by its LocalAPI; no part when there is no socket, for then the PoP has no tailnet (or, said by "expects", should have).
 // https://pkg.go.dev/tailscale.com/ipn/ipnstate#Status
-func (it *health) tailnet(patience time.Duration) *part {
-	if _, err := os.Stat(it.tailscaled); errors.Is(err, fs.ErrNotExist) {
-		return nil
+func (h *health) tailnet(ctx context.Context) answer {
+	if _, err := os.Stat(h.tailscaled); errors.Is(err, fs.ErrNotExist) {
+		return isIfAny("tailnet", nil)
 	}
-	found := judge(degraded, askTailscaled(it.tailscaled, patience))
-	return &found
+	return is("tailnet", h.asked(degraded, askTailscaled(ctx, h.tailscaled)))
 }
 
-func askTailscaled(socket string, patience time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
+func askTailscaled(ctx context.Context, socket string) error {
 	client := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

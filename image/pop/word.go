@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"fly-pops/pop/certs"
@@ -19,68 +22,75 @@ var optionalParts = []string{"tailnet", "secrets", "certs", "reload"}
 // silentAfter so long without a round `certs` hangs: its longest pause between two is an hour, its usual one half a minute.
 const silentAfter = 2 * time.Hour
 
-// word is what other commands of pop left for health; nil: nothing, or nothing readable.
-type word struct {
-	secrets *secrets.Status
-	certs   *certs.Status
-	reload  *reload.Status
-}
+// Nothing that is read here is longer: some 300 bytes for each of a hundred certificates.
+const longestWord = 256 << 10
 
-func (it *health) readWord() word {
-	return word{
-		secrets: read[secrets.Status](it.run, secrets.DefaultFile),
-		certs:   read[certs.Status](it.run, certs.StatusFile),
-		reload:  read[reload.Status](it.run, reload.StatusFile),
-	}
-}
-
-// read takes a status file from the folder that stands for /run/pop.
+// read takes a status file from the folder that stands for /run/pop; nil when there is none, or none that can be read.
 func read[T any](run, path string) *T {
 	below, err := filepath.Rel(runFolder, path)
 	if err != nil {
 		return nil
 	}
-	text, err := os.ReadFile(filepath.Join(run, below))
-	if err != nil {
-		return nil
-	}
 	var value T
-	if json.Unmarshal(text, &value) != nil {
+	if readPlain(filepath.Join(run, below), longestWord, &value) != nil {
 		return nil
 	}
 	return &value
 }
 
-func (it word) recipient() string {
-	if it.secrets == nil {
-		return ""
+// readPlain reads the JSON of a file that belongs to another user, who may have put anything in its place: a pipe nobody writes to, a link, a book.
+func readPlain(path string, most int64, value any) error {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
 	}
-	return it.secrets.Recipient
+	defer file.Close()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return errors.New("no plain file")
+	}
+	text, err := io.ReadAll(io.LimitReader(file, most))
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, value)
 }
 
-func secretsPart(status *secrets.Status) *part {
-	if status == nil {
-		return nil
+func (h *health) secrets(context.Context) answer {
+	status := read[secrets.Status](h.run, secrets.DefaultFile)
+	return func(to *snapshot) {
+		if status != nil {
+			to.Parts["secrets"], to.Recipient = judge(degraded, told(status.Error)), status.Recipient
+		}
 	}
-	found := judge(degraded, told(status.Error))
-	return &found
 }
 
-func reloadPart(status *reload.Status) *part {
-	if status == nil {
-		return nil
+func (h *health) reload(context.Context) answer {
+	status := read[reload.Status](h.run, reload.StatusFile)
+	return func(to *snapshot) {
+		if status != nil {
+			to.Parts["reload"] = judge(degraded, told(status.Error))
+		}
 	}
-	found := judge(degraded, told(status.Error))
-	return &found
+}
+
+// certificates are one part, and how the agent that looks after them fares is another.
+func (h *health) certificates(context.Context) answer {
+	agent := read[certs.Status](h.run, certs.StatusFile)
+	all, err := h.allCertificates(agent)
+	agentPart := h.certsPart(agent)
+	return func(to *snapshot) {
+		to.Certificates, to.Parts["certificates"] = all, judge(degraded, err)
+		isIfAny("certs", agentPart)(to)
+	}
 }
 
 // certsPart is how the agent fares; what is wrong with a single certificate stands in the part "certificates".
-func (it *health) certsPart(status *certs.Status) *part {
+func (h *health) certsPart(status *certs.Status) *part {
 	if status == nil {
 		return nil
 	}
 	err := told(status.Vault.Error)
-	if at := status.Vault.At; err == nil && at != nil && it.now().Sub(*at) > silentAfter {
+	if at := status.Vault.At; err == nil && at != nil && h.now().Sub(*at) > silentAfter {
 		err = fmt.Errorf("no word since %s", at.Format(time.RFC3339))
 	}
 	found := judge(degraded, err)
@@ -94,13 +104,10 @@ func told(reason string) error {
 	return errors.New(reason)
 }
 
-// certificates are what `self-signed` found at boot, each replaced by what `certs` knows of it since.
-func (it *health) certificates(agent *certs.Status) ([]certificateStatus, error) {
+// allCertificates are what `self-signed` found at boot, each replaced by what `certs` knows of it since.
+func (h *health) allCertificates(agent *certs.Status) ([]certificateStatus, error) {
 	statuses := []certificateStatus{}
-	text, err := os.ReadFile(filepath.Join(it.run, "certs", "status.json"))
-	if err == nil {
-		err = json.Unmarshal(text, &statuses)
-	}
+	err := readPlain(filepath.Join(h.run, "certs", "status.json"), longestWord, &statuses)
 	if agent != nil {
 		for _, found := range agent.Certificates {
 			statuses = merge(statuses, found)
@@ -111,7 +118,7 @@ func (it *health) certificates(agent *certs.Status) ([]certificateStatus, error)
 		if status.Error != "" {
 			failures = append(failures, fmt.Errorf("%s: %s", status.Host, status.Error))
 		}
-		switch left := status.NotAfter.Sub(it.now()); {
+		switch left := status.NotAfter.Sub(h.now()); {
 		case status.NotAfter.IsZero():
 		case left <= 0:
 			failures = append(failures, fmt.Errorf("%s: expired at %s", status.Host, status.NotAfter.Format(time.RFC3339)))

@@ -1,4 +1,5 @@
 import { posix } from "node:path";
+import { checkTimeoutSeconds } from "../limits.ts";
 import { ports } from "../ports.ts";
 import type { ImageSpec, Luggage, LuggageHealth } from "../spec.ts";
 import { healthPath, hostName } from "./names.ts";
@@ -22,6 +23,7 @@ export function manifest(spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" |
     hosts,
     expects,
     ports: { nginxStatus, dns, health },
+    checkTimeoutSeconds,
     ...(checks.length > 0 && { luggage: Object.fromEntries(checks) }),
   };
   return `${JSON.stringify(told, null, 2)}\n`;

@@ -1,5 +1,6 @@
 /** What the PoPs themselves tell of their traffic: `GET /healthz` of each, once a second, as long as somebody looks. */
 import { z } from "zod";
+import { checkTimeoutSeconds } from "../../image/limits.ts";
 import type { Clock } from "../../providers/clock.ts";
 
 /** The part of `pop health`'s answer that is shown. */
@@ -33,7 +34,8 @@ interface Sample {
 }
 
 const everyMs = 1_000;
-const patienceMs = 2_000;
+/** As long as Fly's check: a PoP behind which something hangs takes half of it to answer. */
+const patienceMs = checkTimeoutSeconds * 1000;
 /** Rates are over this long: nginx hands its counts on once a second, so that less would flicker. */
 const windowMs = 5_000;
 

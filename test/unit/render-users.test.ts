@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { machineConfig } from "../../components/machine-config.ts";
 import { folders } from "../../image/render/folders.ts";
 import { manifest } from "../../image/render/manifest.ts";
 import { secrets } from "../../image/render/secrets.ts";
@@ -95,8 +96,14 @@ test("the manifest names hosts in one order, and ports from their one place", ()
     ],
     expects: ["tailnet", "secrets", "certs", "reload"],
     ports: { nginxStatus: 1103, dns: 1104, health: 1105 },
+    checkTimeoutSeconds: 5,
   });
   expect(JSON.parse(manifest({ sites: [], luggage: {} })).expects).toEqual(["reload"]);
+});
+
+test("health is told how long Fly's check waits for it", () => {
+  const { checks } = machineConfig({ name: "cdg-1", cpuKind: "shared", cpus: 1, memoryMb: 256 }, "image");
+  expect(checks.health.timeout).toBe(`${JSON.parse(manifest(spec)).checkTimeoutSeconds}s`);
 });
 
 test("luggage that names a user shares its id, home and secrets with all that name it", () => {

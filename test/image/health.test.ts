@@ -1,0 +1,100 @@
+/** What Fly's check sees while something in the PoP hangs: neither dead nor well, but stopped. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { checkTimeoutSeconds } from "../../image/limits.ts";
+import { https } from "./support/client.ts";
+import { Bench, build, type Health, health, type Pop, until, untilHealthy } from "./support/pop.ts";
+import { outward } from "./support/spec.ts";
+
+const bench = new Bench("health");
+beforeAll(() => bench.sweep());
+afterAll(() => bench.sweep());
+
+const silence = `did not answer within ${checkTimeoutSeconds / 2} s`;
+
+/** As Fly's check asks: an answer that takes longer than its timeout is none, and this throws. */
+async function check(pop: Pop, path = "/healthz"): Promise<{ status: number; text: string }> {
+  const signal = AbortSignal.timeout(checkTimeoutSeconds * 1000);
+  const answer = await fetch(`http://127.0.0.1:${pop.health}${path}`, { signal });
+  return { status: answer.status, text: await answer.text() };
+}
+
+/** While all processes of that name are stopped. They go on afterwards, whatever happens. */
+async function stopped(pop: Pop, name: string, work: () => Promise<void>): Promise<void> {
+  expect(await pop.exec(["killall", "-STOP", name])).toMatchObject({ code: 0 });
+  try {
+    await work();
+  } finally {
+    await pop.exec(["killall", "-CONT", name]);
+  }
+}
+
+describe("a PoP in which something hangs", () => {
+  let pop: Pop;
+  beforeAll(async () => {
+    pop = await bench.start(await build("all"), { volume: await bench.newVolume() });
+    await untilHealthy(pop);
+  });
+
+  test("unbound: degraded within the check's time, sites are served, and well again when it goes on", async () => {
+    await stopped(pop, "unbound", async () => {
+      // Until the answer from before is no longer fresh.
+      const seen = await until(
+        () => check(pop),
+        ({ text }) => text.includes(silence),
+      );
+      expect(seen.status).toBe(200);
+      const { status, parts } = JSON.parse(seen.text) as Health;
+      expect([status, parts.unbound]).toEqual(["degraded", { status: "degraded", reason: silence }]);
+      expect(parts.nginx?.status).toBe("ok");
+      expect((await https({ port: pop.https, host: "files.example.test" })).status).toBe(200);
+      const metrics = await check(pop, "/metrics");
+      expect(metrics.text).toContain('pop_part_ok{part="unbound"} 0');
+    });
+    await untilHealthy(pop);
+  });
+
+  test("a crowd of checks meanwhile: each has its answer in time", async () => {
+    await stopped(pop, "unbound", async () => {
+      const all = await Promise.all(Array.from({ length: 50 }, () => check(pop)));
+      expect(new Set(all.map(({ status }) => status))).toEqual(new Set([200]));
+    });
+    await untilHealthy(pop);
+  });
+
+  test("nginx, master and workers: 503 within the check's time, and well again when it goes on", async () => {
+    await stopped(pop, "nginx", async () => {
+      const seen = await until(
+        () => check(pop),
+        ({ status }) => status === 503,
+      );
+      const { status, parts } = JSON.parse(seen.text) as Health;
+      expect([status, parts.nginx]).toEqual(["failing", { status: "failing", reason: silence }]);
+      expect(parts.unbound?.status).toBe("ok");
+    });
+    await untilHealthy(pop);
+  });
+});
+
+test("tailscaled that hangs costs a PoP nothing but its tailnet", async () => {
+  const pop = await bench.start(await build("outward", outward()), { volume: await bench.newVolume() });
+  await until(
+    () => health(pop),
+    (seen) =>
+      seen?.report.parts.nginx?.status === "ok" && seen.report.parts.tailnet?.reason?.includes("state") === true,
+  );
+  await stopped(pop, "tailscaled", async () => {
+    const seen = await until(
+      () => check(pop),
+      ({ text }) => text.includes(silence),
+    );
+    expect(seen.status).toBe(200);
+    expect((JSON.parse(seen.text) as Health).parts).toMatchObject({
+      nginx: { status: "ok" },
+      tailnet: { status: "degraded", reason: silence },
+    });
+  });
+  await until(
+    () => health(pop),
+    (seen) => seen?.report.parts.tailnet?.reason?.includes("state") === true,
+  );
+});
