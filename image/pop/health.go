@@ -256,7 +256,7 @@ func (h *health) allQuestions() []*question {
 		{part: "secrets", otherwise: degraded, ask: h.secrets},
 		{part: "certificates", otherwise: degraded, ask: h.certificates},
 		{part: "reload", otherwise: degraded, ask: h.reload},
-		{part: "volume", otherwise: degraded, ask: h.volumeAndWord},
+		{part: "volume", otherwise: degraded, ask: h.volumePart},
 		{part: "counts", otherwise: degraded, ask: h.counts},
 		silent(func(ctx context.Context) answer {
 			status, err := askStubStatus(ctx, h.manifest.Ports.NginxStatus)
@@ -316,16 +316,27 @@ func worst(parts map[string]part) string {
 	return status
 }
 
-// volumeAndWord repeats what postInit found at boot (an empty file is good news), and has the numbers of now.
-func (h *health) volumeAndWord(context.Context) answer {
-	word := h.volumeAtBoot()
+// volumePart has what postInit found at boot (an empty file is good news) and how full the volume is now.
+func (h *health) volumePart(context.Context) answer {
+	atBoot := h.volumeAtBoot()
 	now, err := h.volume()
+	found := volumePart(atBoot, err)
+	if err == nil {
+		found = volumePart(atBoot, now.shortage())
+	}
 	return func(to *snapshot) {
-		to.Parts["volume"] = judge(degraded, word)
+		to.Parts["volume"] = found
 		if err == nil {
 			to.volume = &now
 		}
 	}
+}
+
+func volumePart(atBoot, now error) part {
+	if atBoot != nil && now != nil {
+		return judge(degraded, fmt.Errorf("%w. Also: %w", atBoot, now))
+	}
+	return judge(degraded, errors.Join(atBoot, now))
 }
 
 func (h *health) volumeAtBoot() error {

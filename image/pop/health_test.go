@@ -125,15 +125,6 @@ func TestManyCallersCostOneRoundOfQuestions(t *testing.T) {
 	}
 }
 
-func TestRepeatsWhatPostInitSaidOfTheVolume(t *testing.T) {
-	it := popWith(t, fine)
-	write(t, it, "volume", "cannot write to /var\n")
-	_, seen := get(t, it, "GET", "/healthz")
-	if part := seen.Parts["volume"]; part.Status != degraded || part.Reason != "cannot write to /var" {
-		t.Errorf("%+v", part)
-	}
-}
-
 func TestCertificates(t *testing.T) {
 	for name, test := range map[string]struct {
 		notAfter time.Time

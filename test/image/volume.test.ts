@@ -1,0 +1,30 @@
+/** A volume that fills up while the PoP runs, and has room again. Memory of a fixed size stands in for it. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { https } from "./support/client.ts";
+import { Bench, build, health, type Pop, until, untilHealthy } from "./support/pop.ts";
+
+const bench = new Bench("volume");
+let pop: Pop;
+
+beforeAll(async () => {
+  const [image] = await Promise.all([build("all"), bench.sweep()]);
+  const volume = { Mounts: [{ Type: "tmpfs", Target: "/var", TmpfsOptions: { SizeBytes: 32 * 2 ** 20 } }] };
+  pop = await bench.start(image, { volume: volume as never });
+  await untilHealthy(pop);
+});
+afterAll(() => bench.sweep());
+
+const sh = (script: string) => pop.exec(["/bin/sh", "-c", script]);
+
+test("a volume without room is said as it happens, sites are served, and it is well again once there is room", async () => {
+  await sh("cat /dev/zero >/var/filler 2>/dev/null");
+  const seen = await until(
+    () => health(pop),
+    (now) => now?.report.parts.volume?.status === "degraded",
+  );
+  expect(seen?.code).toBe(200);
+  expect(seen?.report.parts.volume?.reason).toMatch(/^the volume at \/var is nearly full: 0 of 32 MB are free\./);
+  expect((await https({ port: pop.https, host: "files.example.test" })).status).toBe(200);
+  await sh("rm /var/filler");
+  await untilHealthy(pop);
+});
