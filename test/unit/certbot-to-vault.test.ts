@@ -1,10 +1,11 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
+import { createServer, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, test as base, beforeEach, expect } from "vitest";
+import { afterEach, test as base, beforeEach, describe, expect } from "vitest";
 
 // The real program, against a server of ours that answers by Vault's public API, with a stand-in for certbot that writes what certbot would have.
 
@@ -31,12 +32,15 @@ let calls: Call[];
 let kept: Map<string, { data: Record<string, string>; version: number }>;
 /** Status of the next answers, by the call's path. */
 let refused: Map<string, number>;
+/** What is answered instead, by the call's path. */
+let odd: Map<string, (response: ServerResponse) => void>;
 
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), "fly-pops-feeder-"));
   calls = [];
   kept = new Map();
   refused = new Map();
+  odd = new Map();
   server = createServer(async (request, response) => {
     let text = "";
     for await (const chunk of request) text += chunk;
@@ -44,6 +48,8 @@ beforeEach(async () => {
     const body = text === "" ? undefined : JSON.parse(text);
     calls.push({ method: request.method ?? "", path, token: request.headers["x-vault-token"] as string, body });
     const answer = (status: number, value: unknown) => response.writeHead(status).end(JSON.stringify(value));
+    const other = odd.get(`${request.method} ${path}`);
+    if (other) return other(response);
     const no = refused.get(path);
     if (no !== undefined) return answer(no, { errors: ["permission denied"] });
     if (path === "auth/approle/login") return answer(200, { auth: { client_token: token } });
@@ -63,6 +69,7 @@ beforeEach(async () => {
   standIn("exit 0");
 });
 afterEach(async () => {
+  server.closeAllConnections();
   await new Promise((closed) => server.close(closed));
   rmSync(folder, { recursive: true });
 });
@@ -87,17 +94,25 @@ function issue(name: string, others: string[] = []): { key: string; chain: strin
   };
 }
 
-function configure(certificates: string, more = "", credentials = 'role_id_file = "ROLE"\nsecret_id_file = "SECRET"') {
+const appRole = 'role_id_file = "ROLE"\nsecret_id_file = "SECRET"';
+
+function configure(
+  certificates: string,
+  more = "",
+  credentials = appRole,
+  { address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`, certbot = "" } = {},
+) {
   const text = `certificates = ${certificates}
 status = "${folder}/status.json"
 ${more}
 [vault]
-address = "http://127.0.0.1:${(server.address() as AddressInfo).port}"
+address = "${address}"
 ${credentials}
 [certbot]
 program = "${folder}/certbot"
 config_dir = "${folder}/letsencrypt"
 arguments = ["--dns-test"]
+${certbot}
 `;
   writeFileSync(
     join(folder, "config.toml"),
@@ -285,4 +300,317 @@ test("a hook that certbot did not call says so", async () => {
     code: 2,
     output: expect.stringContaining("RENEWED_LINEAGE is not set"),
   });
+});
+
+describe("an answer that is none", () => {
+  const json = (value: unknown) => (response: ServerResponse) => response.end(JSON.stringify(value));
+  const raw = (text: string) => (response: ServerResponse) => response.socket?.end(text);
+  const answers: [what: string, answer: (response: ServerResponse) => void][] = [
+    ["empty", (response) => response.end()],
+    ["no content", (response) => response.writeHead(204).end()],
+    ["null", json(null)],
+    ["a number", json(7)],
+    ["a list", json([{ auth: 1, data: 2 }])],
+    ["of another shape", json({ auth: [], data: "x" })],
+    [
+      "with numbers for texts",
+      json({ auth: { client_token: 5 }, data: { metadata: { version: "1" }, version: true } }),
+    ],
+    ["with nothing in it", json({ auth: null, data: null })],
+    ["no JSON", (response) => response.end("<html>")],
+    ["no UTF-8", (response) => response.end(Buffer.from([0x7b, 0xff, 0xfe]))],
+    ["nested without end", (response) => response.end("[".repeat(200_000))],
+    ["a number without end", (response) => response.end("9".repeat(9_000))],
+    ["too long", (response) => response.end(`{"auth":"${"x".repeat(2_000_000)}"}`)],
+    [
+      "half of it",
+      (response) => response.writeHead(200, { "content-length": 100 }).write("{}", () => response.destroy()),
+    ],
+    ["broken chunks", raw("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n")],
+    ["no HTTP", raw("SSH-2.0-OpenSSH\r\n\r\n")],
+    ["a header without end", raw(`HTTP/1.1 200 OK\r\nx: ${"x".repeat(100_000)}\r\n\r\n{}`)],
+    ["cut off at once", (response) => response.destroy()],
+    ["an error without words", (response) => response.writeHead(500).end("[".repeat(200_000))],
+    ["an error with a list of numbers", (response) => response.writeHead(400).end('{"errors":[1]}')],
+    [
+      "an error that repeats the token",
+      (response) => response.writeHead(403).end(`{"errors":["\\u001b[2J ${token} \\ud800"]}`),
+    ],
+  ];
+
+  test("is said, and nothing else waits for it: what is asked and what is written", async () => {
+    writeFileSync(join(folder, "token"), `${token}\n`);
+    const names: string[] = [];
+    for (const [at, [, answer]] of answers.entries()) {
+      for (const method of ["GET", "POST"]) {
+        const name = `${method.toLowerCase()}-${at}.example.test`;
+        issue(name);
+        odd.set(`${method} ${place(name)}`, answer);
+        names.push(name);
+      }
+    }
+    issue("www.example.test");
+    configure(JSON.stringify([...names, "www.example.test"]), "", `token_file = "${folder}/token"`);
+    const { code, output } = await run();
+    expect(code).toBe(1);
+    expect(output).not.toContain("Traceback");
+    expect(output).not.toContain("\u001b");
+    const { failures, versions } = status() as { failures: string[]; versions: object };
+    expect(failures.map((failure) => failure.split(":")[0])).toEqual(names);
+    expect(versions).toEqual({ "www.example.test": 1 });
+  });
+
+  test.each(["empty", "a list", "with numbers for texts", "nested without end", "broken chunks", "no HTTP"])(
+    "%s, to a login, is said",
+    async (what) => {
+      issue("www.example.test");
+      configure('["www.example.test"]');
+      odd.set("POST auth/approle/login", answers.find(([name]) => name === what)?.[1] ?? (() => {}));
+      expect(await run()).toMatchObject({
+        code: 1,
+        output: expect.stringMatching(/^certbot-to-vault: login: .*\.\n$/),
+      });
+    },
+  );
+
+  test("a token that would be a header of its own is none, and is not repeated", async () => {
+    issue("www.example.test");
+    configure('["www.example.test"]');
+    odd.set("POST auth/approle/login", json({ auth: { client_token: `${token}\r\nX-Evil: 1` } }));
+    expect(await run()).toMatchObject({ code: 1, output: expect.stringContaining("login: neither") });
+    expect(calls.map(({ path }) => path)).toEqual(["auth/approle/login"]);
+  });
+
+  test("watch outlives it", { timeout: 20_000 }, async () => {
+    issue("www.example.test");
+    configure('["www.example.test"]');
+    odd.set("POST auth/approle/login", json([]));
+    const child = spawn(program, ["watch", "--config", join(folder, "config.toml")], { stdio: "ignore" });
+    const until = async (done: () => boolean) => {
+      while (!done()) await new Promise((passed) => setTimeout(passed, 20));
+    };
+    await until(() => existsSync(join(folder, "status.json")));
+    expect(status().failures).toHaveLength(1);
+    odd.clear();
+    configure('["www.example.test"]', "every_hours = 11");
+    await until(() => status().versions["www.example.test"] === 1);
+    child.kill();
+  });
+
+  test("one that never ends, byte by byte, has no more time than one that never begins", async () => {
+    const drip = (head: string) => (response: ServerResponse) => {
+      response.socket?.write(head);
+      const timer = setInterval(() => response.socket?.write("1"), 20);
+      response.once("close", () => clearInterval(timer));
+    };
+    const slow = {
+      "silent.example.test": () => {},
+      "header.example.test": drip("HTTP/1.1 200 OK\r\nx: "),
+      "body.example.test": drip("HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n"),
+    };
+    for (const [name, answer] of Object.entries(slow)) {
+      issue(name);
+      odd.set(`GET ${place(name)}`, answer);
+    }
+    writeFileSync(join(folder, "token"), token);
+    configure(JSON.stringify(Object.keys(slow)), "", `token_file = "${folder}/token"\ntimeout_seconds = 0.5`);
+    expect((await run()).code).toBe(1);
+    for (const failure of status().failures)
+      expect(failure).toMatch(/no answer from the vault .*(no answer in 0\.5 s|timed out)/);
+    expect(status().failures).toHaveLength(3);
+  });
+});
+
+test("a version that was deleted is followed by the next one", async () => {
+  const pair = issue("www.example.test");
+  configure('["www.example.test"]');
+  kept.set(place("www.example.test"), { data: {}, version: 3 });
+  odd.set(`GET ${place("www.example.test")}`, (response) =>
+    response
+      .writeHead(404)
+      .end(JSON.stringify({ data: { data: null, metadata: { version: 3, deletion_time: "2026" } } })),
+  );
+  expect(await run()).toMatchObject({ code: 0 });
+  expect(kept.get(place("www.example.test"))).toEqual({ data: pair, version: 4 });
+});
+
+describe("sent elsewhere", () => {
+  /** Signed by an authority, for 127.0.0.1. */
+  function server127(authority: string): { key: Buffer; cert: Buffer } {
+    const openssl = (...args: string[]) => execFileSync("openssl", args, { cwd: folder, stdio: "ignore" });
+    const ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"];
+    if (!existsSync(join(folder, `${authority}.pem`)))
+      openssl(
+        "req",
+        "-x509",
+        ...ec,
+        "-subj",
+        `/CN=${authority}`,
+        "-keyout",
+        `${authority}.key`,
+        "-out",
+        `${authority}.pem`,
+      );
+    const name = `server-${authority}`;
+    const sign = ["-CA", `${authority}.pem`, "-CAkey", `${authority}.key`, "-addext", "subjectAltName=IP:127.0.0.1"];
+    openssl("req", "-x509", ...ec, "-subj", "/CN=vault", ...sign, "-keyout", `${name}.key`, "-out", `${name}.pem`);
+    return { key: readFileSync(join(folder, `${name}.key`)), cert: readFileSync(join(folder, `${name}.pem`)) };
+  }
+
+  async function listen(of: Server, work: (address: string) => Promise<void>, scheme = "https"): Promise<void> {
+    await new Promise<void>((listening) => of.listen(0, "127.0.0.1", listening));
+    try {
+      await work(`${scheme}://127.0.0.1:${(of.address() as AddressInfo).port}`);
+    } finally {
+      of.closeAllConnections();
+      await new Promise((closed) => of.close(closed));
+    }
+  }
+
+  /** One that sends everybody to the same path somewhere else. */
+  const standby = (to: () => string, tls = server127("home"), code = 307) =>
+    createTlsServer(tls, (request, response) =>
+      response.writeHead(code, { location: `${to()}${request.url}` }).end(),
+    ) as Server;
+
+  /** Whoever gets a token that is not for it. */
+  const thief = (seen: unknown[], tls?: { key: Buffer; cert: Buffer }): Server => {
+    const note = (request: { headers: object }, response: ServerResponse) => {
+      seen.push(request.headers);
+      response.end("{}");
+    };
+    return (tls ? createTlsServer(tls, note) : createServer(note)) as Server;
+  };
+
+  const withCa = `${appRole}\nca = "CA"`;
+
+  test("by a standby, it logs in and writes at the active node", async () => {
+    const pair = issue("www.example.test");
+    const active = createTlsServer(server127("home"), (request, response) => server.emit("request", request, response));
+    await listen(active as Server, async (address) =>
+      listen(
+        standby(() => address),
+        async (own) => {
+          configure('["www.example.test"]', "", withCa.replace("CA", join(folder, "home.pem")), { address: own });
+          expect(await run()).toMatchObject({ code: 0 });
+          expect(kept.get(place("www.example.test"))).toEqual({ data: pair, version: 1 });
+          expect(calls[0]?.body).toEqual({ role_id: roleId, secret_id: secretId });
+        },
+      ),
+    );
+  });
+
+  test.each([
+    ["to where nothing is encrypted", false, "without TLS"],
+    ["to a server that another authority vouches for", true, "certificate verify failed"],
+  ])("%s, nobody gets a token or a secret_id", async (_, encrypted, says) => {
+    issue("www.example.test");
+    const seen: unknown[] = [];
+    const target = thief(seen, encrypted ? server127("elsewhere") : undefined);
+    await listen(
+      target,
+      async (address) =>
+        listen(
+          standby(() => address),
+          async (own) => {
+            configure('["www.example.test"]', "", withCa.replace("CA", join(folder, "home.pem")), { address: own });
+            expect(await run()).toMatchObject({ code: 1, output: expect.stringContaining(says) });
+          },
+        ),
+      encrypted ? "https" : "http",
+    );
+    expect(seen).toEqual([]);
+  });
+
+  test("from http to another server by http, it does not go", async () => {
+    issue("www.example.test");
+    const seen: unknown[] = [];
+    await listen(
+      thief(seen),
+      async (address) => {
+        odd.set(`GET ${place("www.example.test")}`, (response) =>
+          response.writeHead(307, { location: `${address}/v1/x` }).end(),
+        );
+        configure('["www.example.test"]');
+        expect(await run()).toMatchObject({ code: 1, output: expect.stringContaining("without TLS") });
+      },
+      "http",
+    );
+    expect(seen).toEqual([]);
+  });
+
+  test.each([
+    ["in circles", 307],
+    ["for good, by 301", 301],
+    ["by 302", 302],
+    ["by 303, which makes a GET of it", 303],
+    ["for good, by 308", 308],
+  ])("%s: it is said", async (_, code) => {
+    issue("www.example.test");
+    configure('["www.example.test"]');
+    odd.set("POST auth/approle/login", (response) =>
+      response.writeHead(code, { location: "/v1/auth/approle/login" }).end(),
+    );
+    expect(await run()).toMatchObject({
+      code: 1,
+      output: expect.stringContaining(`login: the vault answered ${code} and sends us elsewhere`),
+    });
+    expect(calls).toHaveLength(code === 307 ? 2 : 1);
+  });
+
+  test.each(["", "file:///etc/passwd", "https://[::1", "//127.0.0.1:1/v1/x", "https://a b/"])(
+    "to %j: it is said",
+    async (location) => {
+      issue("www.example.test");
+      configure('["www.example.test"]');
+      odd.set("POST auth/approle/login", (response) => response.writeHead(307, { location }).end());
+      expect(await run()).toMatchObject({
+        code: 1,
+        output: expect.stringMatching(/^certbot-to-vault: login: .*\.\n$/),
+      });
+    },
+  );
+});
+
+describe("certbot", () => {
+  test("that hangs in a hook is ended with it, and the others go on", async () => {
+    issue("www.example.test");
+    standIn(`case "$*" in *slow.example.test*) sh -c 'echo $$ >${folder}/hook; exec sleep 600' & wait ;; esac`);
+    configure('["slow.example.test", "www.example.test"]', "", appRole, { certbot: "timeout_minutes = 0.02" });
+    expect(await run()).toMatchObject({
+      code: 1,
+      output: expect.stringMatching(/slow\.example\.test: \S+\/certbot was ended, for it took longer than 1\.2 s\./),
+    });
+    // Whatever is its parent now may be late to notice: Z.
+    const hook = readFileSync(join(folder, "hook"), "utf8").trim();
+    expect(spawnSync("ps", ["-o", "stat=", "-p", hook], { encoding: "utf8" }).stdout).toMatch(/^(Z.*)?\s*$/);
+    expect(kept.get(place("www.example.test"))?.version).toBe(1);
+  });
+
+  test("whose words are no text, and a status that cannot be written, end nothing", async () => {
+    issue("www.example.test");
+    standIn("printf '\\377\\376 no' >&2; exit 1");
+    configure('["www.example.test"]');
+    rmSync(join(folder, "status.json"), { force: true });
+    mkdirSync(join(folder, "status.json"));
+    expect(await run()).toMatchObject({ code: 1, output: expect.stringContaining("status.json cannot be written") });
+    expect(kept.get(place("www.example.test"))?.version).toBe(1);
+  });
+});
+
+test("systemd ends a run before the timer's next", () => {
+  const unit = (kind: string) => readFileSync(`${program}.${kind}`, "utf8");
+  const hours = Number(/^TimeoutStartSec=(\d+)h$/m.exec(unit("service"))?.[1]);
+  expect(hours).toBeGreaterThan(0);
+  expect(hours + 1).toBeLessThan(12);
+  expect(unit("timer")).toContain("OnCalendar=*-*-* 00,12:17:00\nRandomizedDelaySec=1h\n");
+});
+
+test.each([
+  ["every_hours = 0", ""],
+  ['every_hours = "x"', ""],
+  ["", "timeout_minutes = true"],
+])("refuses a time that is none: %s%s", async (more, certbot) => {
+  configure('["www.example.test"]', more, appRole, { certbot });
+  expect(await run()).toMatchObject({ code: 2, output: expect.stringContaining("takes a number above 0") });
 });
