@@ -28,3 +28,19 @@ test("a volume without room is said as it happens, sites are served, and it is w
   await sh("rm /var/filler");
   await untilHealthy(pop);
 });
+
+test("lines of processes are in their file again once there is room, none of them glued to one the full disk cut off", async () => {
+  const ask = (path: string) => https({ port: pop.https, host: "files.example.test", path });
+  const lines = async () => (await sh("cat /var/log/pop/nginx.log")).output.trimEnd().split("\n");
+  await sh("cat /dev/zero >/var/filler 2>/dev/null");
+  // More than the file's last page has room for.
+  for (let at = 0; at < 60; at += 1) await ask(`/full-${at}`);
+  await until(pop.logs, (text) => text.includes("/full-59"));
+  expect((await lines()).some((line) => line.includes("/full-59"))).toBe(false);
+  await sh("rm /var/filler");
+  await ask("/room-again");
+  const all = await until(lines, (seen) => seen.some((line) => line.includes("/room-again")));
+  const stamps = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S+ (?:INF|ERR) /g;
+  expect(all.filter((line) => (line.match(stamps)?.length ?? 0) > 1)).toEqual([]);
+  await untilHealthy(pop);
+});
