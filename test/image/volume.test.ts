@@ -44,3 +44,20 @@ test("lines of processes are in their file again once there is room, none of the
   expect(all.filter((line) => (line.match(stamps)?.length ?? 0) > 1)).toEqual([]);
   await untilHealthy(pop);
 });
+
+test("when memory has to stand in for it, certificates and identity come along, links do not lead anywhere", async () => {
+  const path = "/var/lib/pop/certs/files.example.test.pem";
+  const kept = `md5sum ${path} && stat -c '%U:%G %a' ${path} && cat /run/pop/identity.json`;
+  const before = await sh(kept);
+  await sh("runas certs /bin/sh -c 'cd /var/lib/pop/certs && ln -s /etc/shadow link.pem && ln -s ../identity folder'");
+  await sh("cat /dev/zero >/var/filler 2>/dev/null");
+  const { output } = await sh("/usr/libexec/pop/post-init");
+  expect(output).toContain("Memory stands in for it until the next boot.");
+  expect(await sh("grep -c '^pop-memory /var ' /proc/mounts")).toEqual({ code: 0, output: "1\n" });
+  expect(await sh(kept)).toEqual(before);
+  expect(before.code).toBe(0);
+  const { output: all } = await sh(
+    "cd /var/lib/pop/certs && stat -c '%N %U' * | grep -v example.test; ls -d /run/pop/kept*",
+  );
+  expect(all).toMatch(/^'?folder'? -> '?\.\.\/identity'? certs\n'?link\.pem'? -> '?\/etc\/shadow'? certs\nls: /);
+});
