@@ -32,6 +32,8 @@ test("a volume without room is said as it happens, sites are served, and it is w
 test("lines of processes are in their file again once there is room, none of them glued to one the full disk cut off", async () => {
   const ask = (path: string) => https({ port: pop.https, host: "files.example.test", path });
   const lines = async () => (await sh("cat /var/log/pop/nginx.log")).output.trimEnd().split("\n");
+  await ask("/before");
+  await until(lines, (seen) => seen.some((line) => line.includes("/before")));
   await sh("cat /dev/zero >/var/filler 2>/dev/null");
   // More than the file's last page has room for.
   for (let at = 0; at < 60; at += 1) await ask(`/full-${at}`);
