@@ -153,7 +153,6 @@ const spec: ImageSpec = {
       host,
       origins: [`https://${originName}:${originPort}`],
       tls: { ca: "origin.pem" },
-      cache: { maxAgeSeconds: 0, staleForSeconds: 0 },
     },
   ],
 };

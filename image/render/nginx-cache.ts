@@ -23,6 +23,9 @@ export function cacheStore(store: CacheStore, sites: Site[]): string[] {
   return [
     // min_free makes room when something else fills the volume.
     `proxy_cache_path /var/cache/nginx/pop levels=1:2 use_temp_path=off keys_zone=pop:${indexMb}m max_size=${maxSizeMb}m min_free=${minFreeMb(maxSizeMb)}m inactive=${inactive}s;`,
+    // What is known of keys: who fetches one, for whom others wait, and which answers may not be stored, so that nobody waits for those.
+    "pop_cache_crowd 1m;",
+    "proxy_cache_lock off;",
     "proxy_cache_revalidate on;",
     // Refreshes only where an answer may be shown meanwhile (stale-while-revalidate).
     "proxy_cache_background_update on;",

@@ -1,4 +1,5 @@
 import type { ImageSpec } from "../../../image/spec.ts";
+import { stored } from "../../image/support/spec.ts";
 
 /** A network of its own, in the range nginx believes a PROXY header from. The suite's server listens on the gateway's address. */
 export const network = {
@@ -18,10 +19,11 @@ export const spec: ImageSpec = {
       kind: "proxy",
       host,
       origins: [`http://${network.gateway}:${originPort}`],
-      cache: { maxAgeSeconds: 0, staleForSeconds: 86_400 },
+      // What the stack file completes `cache: {}` to.
+      cache: stored(0, 86_400),
     },
   ],
   luggage: {},
   dns: { forward: [] },
-  cache: { maxSizeMb: 64 },
+  cache: { maxSizeMb: 64, indexMb: 1 },
 };
