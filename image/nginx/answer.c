@@ -175,22 +175,23 @@ static ngx_int_t header_filter(ngx_http_request_t *r) {
   ngx_http_upstream_t *u = r->upstream;
   ngx_int_t rc = NGX_OK;
 
-  if (conf->zone.len && u && u->headers_in.status_n && !r->filter_finalize) {
-    if (r->cached) rc = stored(r, conf, ctx);
-    /* Without a connection it is nginx's own answer to a failure. */
-    else if (ctx && u->peer.connection) {
-      if (r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)) rc = fetched(r, conf, ctx);
-      else if (u->headers_in.status_n < 400 && !is_safe(r)) ngx_http_pop_cache_invalidate(r, conf);
-    }
-    if (rc != NGX_OK) return NGX_ERROR;
-    /* An origin without a clock: nginx adds the date, unless it takes the empty field for one. */
-    if (r->headers_out.date && r->headers_out.date->hash == 0) r->headers_out.date = NULL;
-    /* The visitor is gone, and nginx would throw away what it just fetched: others may be waiting for it. */
-    if (u->cacheable && !r->cached && r->connection->error) {
-      r->header_sent = 1;
-      r->header_only = 1;
-      return NGX_OK;
-    }
+  /* Without a connection it is nginx's own answer to a failure. */
+  if (u == NULL || !u->headers_in.status_n || r->filter_finalize || !(r->cached || u->peer.connection))
+    return next_header_filter(r);
+  ngx_http_pop_cache_drop_answer_fields(r);
+  if (conf->zone.len == 0) return next_header_filter(r);
+
+  if (r->cached) rc = stored(r, conf, ctx);
+  else if (ctx && r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)) rc = fetched(r, conf, ctx);
+  else if (u->headers_in.status_n < 400 && !is_safe(r)) ngx_http_pop_cache_invalidate(r);
+  if (rc != NGX_OK) return NGX_ERROR;
+  /* An origin without a clock: nginx adds the date, unless it takes the empty field for one. */
+  if (r->headers_out.date && r->headers_out.date->hash == 0) r->headers_out.date = NULL;
+  /* The visitor is gone, and nginx would throw away what it just fetched: others may be waiting for it. */
+  if (u->cacheable && !r->cached && r->connection->error) {
+    r->header_sent = 1;
+    r->header_only = 1;
+    return NGX_OK;
   }
   return next_header_filter(r);
 }

@@ -211,6 +211,7 @@ ngx_int_t ngx_http_pop_cache_hold(ngx_http_request_t *r) {
   ngx_str_t key;
   ngx_md5_t md5;
 
+  ngx_http_pop_cache_drop_request_fields(r);
   if (!conf->zone.len || !crowd || !proxy->cache_key.value.data || !(r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)))
     return NGX_DECLINED;
   ctx = ngx_http_pop_cache_get_ctx(r);
@@ -234,7 +235,9 @@ ngx_int_t ngx_http_pop_cache_hold(ngx_http_request_t *r) {
     entry->awaited = 1;
   }
   ngx_shmtx_unlock(&crowd->pool->mutex);
-  return limit ? suspend(r, ctx, crowd, limit) : NGX_DECLINED;
+  if (limit) return suspend(r, ctx, crowd, limit);
+  if (!ctx->passed) ctx->passed = !ngx_http_pop_cache_has_place(r);
+  return NGX_DECLINED;
 }
 
 /* The request goes to the origin: who asks for the same key from now on waits for it. */

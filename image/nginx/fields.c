@@ -40,21 +40,57 @@ ngx_uint_t ngx_http_pop_cache_named(ngx_table_elt_t *h, const char *const *names
 }
 
 /* RFC 9110 7.6.1, and those of proxies that RFC 9111 3.1 keeps out of stores. */
-static const char *const hop_by_hop[] = {"Connection",       "Keep-Alive",        "Proxy-Authenticate",
-                                         "Proxy-Connection", "Proxy-Authorization", "Proxy-Authentication-Info",
-                                         "TE",               "Transfer-Encoding", "Upgrade",
-                                         NULL};
+static const char *const hop_by_hop[] = {"Connection",          "Keep-Alive",  "Proxy-Authenticate", "Proxy-Authentication-Info",
+                                         "Proxy-Authorization", "Proxy-Connection", "TE", "Transfer-Encoding", "Upgrade", NULL};
+
+static ngx_uint_t is_listed(ngx_table_elt_t *connection, ngx_table_elt_t *h) {
+  for (; connection; connection = connection->next)
+    if (pop_list_has(connection->value.data, connection->value.len, h->key.data, h->key.len)) return 1;
+  return 0;
+}
 
 /* Whether a field is for one connection only: by its name, or because Connection lists it. */
-ngx_uint_t ngx_http_pop_cache_hop_by_hop(ngx_list_t *headers, ngx_table_elt_t *h) {
-  if (ngx_http_pop_cache_named(h, hop_by_hop)) return 1;
-  ngx_http_pop_cache_cursor_t cursor = ngx_http_pop_cache_first(headers);
-  ngx_table_elt_t *connection;
-  while ((connection = ngx_http_pop_cache_next(&cursor)) != NULL)
-    if (is_named(connection, "Connection") &&
-        pop_list_has(connection->value.data, connection->value.len, h->key.data, h->key.len))
-      return 1;
-  return 0;
+ngx_uint_t ngx_http_pop_cache_hop_by_hop(ngx_table_elt_t *connection, ngx_table_elt_t *h) {
+  return ngx_http_pop_cache_named(h, hop_by_hop) || is_listed(connection, h);
+}
+
+/*
+ * Crosses out what the origin meant for its connection with us. What nginx itself knows (Location, Cache-Control...) is never that,
+ * whatever Connection says.
+ */
+void ngx_http_pop_cache_drop_answer_fields(ngx_http_request_t *r) {
+  static const char *const upgrade[] = {"Upgrade", NULL}, *const authenticate[] = {"Proxy-Authenticate", NULL};
+  ngx_http_upstream_main_conf_t *main = ngx_http_get_module_main_conf(r, ngx_http_upstream_module);
+  ngx_http_pop_cache_cursor_t cursor = ngx_http_pop_cache_first(&r->headers_out.headers);
+  ngx_uint_t status = r->upstream->headers_in.status_n;
+  ngx_table_elt_t *h;
+
+  while ((h = ngx_http_pop_cache_next(&cursor)) != NULL) {
+    if (status == NGX_HTTP_SWITCHING_PROTOCOLS && ngx_http_pop_cache_named(h, upgrade)) continue;
+    if (status == 407 && ngx_http_pop_cache_named(h, authenticate)) continue;
+    if (ngx_http_pop_cache_named(h, hop_by_hop) ||
+        (r->upstream->headers_in.connection && is_listed(r->upstream->headers_in.connection, h) &&
+         ngx_hash_find(&main->headers_in_hash, h->hash, h->lowcase_key, h->key.len) == NULL))
+      h->hash = 0;
+  }
+}
+
+/*
+ * Hides from the origin what the visitor's Connection lists, except fields that nginx knows. The proxy module passes every field
+ * but those it sets itself, one of which is Keep-Alive: under that name it leaves them out.
+ */
+void ngx_http_pop_cache_drop_request_fields(ngx_http_request_t *r) {
+  ngx_http_core_main_conf_t *core = ngx_http_get_module_main_conf(r, ngx_http_core_module);
+  ngx_http_pop_cache_cursor_t cursor = ngx_http_pop_cache_first(&r->headers_in.headers);
+  ngx_table_elt_t *h;
+
+  while (r->headers_in.connection && (h = ngx_http_pop_cache_next(&cursor)) != NULL) {
+    if (!is_listed(r->headers_in.connection, h) || ngx_hash_find(&core->headers_in_hash, h->hash, h->lowcase_key, h->key.len))
+      continue;
+    ngx_str_set(&h->key, "Keep-Alive");
+    h->lowcase_key = (u_char *)"keep-alive";
+    h->hash = ngx_hash_key(h->lowcase_key, h->key.len);
+  }
 }
 
 /* Adds a field. `name` and the value's bytes must outlive the request; NULL without memory. */

@@ -77,7 +77,8 @@ ngx_int_t ngx_http_pop_cache_filter_init(ngx_conf_t *cf);
 
 /* store.c */
 ngx_rbtree_node_t *ngx_http_pop_cache_lookup(ngx_rbtree_t *tree, u_char *key);
-void ngx_http_pop_cache_invalidate(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf);
+void ngx_http_pop_cache_invalidate(ngx_http_request_t *r);
+ngx_uint_t ngx_http_pop_cache_has_place(ngx_http_request_t *r);
 void ngx_http_pop_cache_remove(ngx_http_request_t *r);
 void ngx_http_pop_cache_make_room(ngx_http_request_t *r);
 ngx_int_t ngx_http_pop_cache_merge(ngx_http_request_t *r, ngx_http_upstream_headers_in_t *newer);
@@ -93,7 +94,9 @@ ngx_http_pop_cache_cursor_t ngx_http_pop_cache_first(ngx_list_t *headers);
 ngx_table_elt_t *ngx_http_pop_cache_next(ngx_http_pop_cache_cursor_t *cursor);
 ngx_table_elt_t *ngx_http_pop_cache_field(ngx_list_t *headers, const char *name);
 ngx_uint_t ngx_http_pop_cache_named(ngx_table_elt_t *h, const char *const *names);
-ngx_uint_t ngx_http_pop_cache_hop_by_hop(ngx_list_t *headers, ngx_table_elt_t *h);
+ngx_uint_t ngx_http_pop_cache_hop_by_hop(ngx_table_elt_t *connection, ngx_table_elt_t *h);
+void ngx_http_pop_cache_drop_answer_fields(ngx_http_request_t *r);
+void ngx_http_pop_cache_drop_request_fields(ngx_http_request_t *r);
 ngx_table_elt_t *ngx_http_pop_cache_push(ngx_list_t *headers, const char *name, ngx_str_t value);
 
 #endif

@@ -44,24 +44,44 @@ void ngx_http_pop_cache_remove(ngx_http_request_t *r) {
   ngx_shmtx_unlock(&c->file_cache->shpool->mutex);
 }
 
+/* nginx's store for this location; NULL when there is none. */
+static ngx_http_file_cache_t *cache_of(ngx_http_request_t *r) {
+  ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
+  ngx_http_proxy_main_conf_t *proxy = ngx_http_get_module_main_conf(r, ngx_http_proxy_module);
+  ngx_http_file_cache_t **cache = proxy->caches.elts;
+
+  for (ngx_uint_t i = 0; i < proxy->caches.nelts; i++) {
+    ngx_str_t *name = &cache[i]->shm_zone->shm.name;
+    if (name->len == conf->zone.len && ngx_strncmp(name->data, conf->zone.data, name->len) == 0) return cache[i];
+  }
+  return NULL;
+}
+
+/* The file that a key is stored in. No data without memory. */
+static ngx_str_t file_of(ngx_http_file_cache_t *cache, u_char *key, ngx_pool_t *pool) {
+  ngx_path_t *path = cache->path;
+  ngx_str_t name = {path->name.len + 1 + path->len + 2 * NGX_HTTP_CACHE_KEY_LEN, NULL};
+
+  name.data = ngx_pnalloc(pool, name.len + 1);
+  if (name.data == NULL) return name;
+  ngx_memcpy(name.data, path->name.data, path->name.len);
+  *ngx_hex_dump(name.data + path->name.len + 1 + path->len, key, NGX_HTTP_CACHE_KEY_LEN) = '\0';
+  ngx_create_hashed_filename(path, name.data, name.len);
+  return name;
+}
+
 /* Takes away what is stored under a text that proxy_cache_key gave or could have given. */
 static void remove_key(ngx_http_request_t *r, ngx_http_file_cache_t *cache, ngx_str_t *text) {
   u_char key[NGX_HTTP_CACHE_KEY_LEN];
   ngx_http_file_cache_node_t *node;
-  ngx_path_t *path = cache->path;
   ngx_md5_t md5;
   ngx_str_t name;
 
   ngx_md5_init(&md5);
   ngx_md5_update(&md5, text->data, text->len);
   ngx_md5_final(key, &md5);
-  name.len = path->name.len + 1 + path->len + 2 * NGX_HTTP_CACHE_KEY_LEN;
-  name.data = ngx_pnalloc(r->pool, name.len + 1);
+  name = file_of(cache, key, r->pool);
   if (name.data == NULL) return;
-  ngx_memcpy(name.data, path->name.data, path->name.len);
-  *ngx_hex_dump(name.data + path->name.len + 1 + path->len, key, NGX_HTTP_CACHE_KEY_LEN) = '\0';
-  ngx_create_hashed_filename(path, name.data, name.len);
-
   ngx_shmtx_lock(&cache->shpool->mutex);
   node = (ngx_http_file_cache_node_t *)ngx_http_pop_cache_lookup(&cache->sh->rbtree, key);
   if (node && node->exists && !node->deleting) {
@@ -70,6 +90,60 @@ static void remove_key(ngx_http_request_t *r, ngx_http_file_cache_t *cache, ngx_
     node->count--;
   }
   ngx_shmtx_unlock(&cache->shpool->mutex);
+}
+
+/* Under the lock: gives up to BATCH of the least recently used nodes back to the zone. */
+static void evict(ngx_http_request_t *r, ngx_http_file_cache_t *cache) {
+  enum { BATCH = 16 };
+  u_char key[NGX_HTTP_CACHE_KEY_LEN];
+
+  for (ngx_uint_t i = 0; i < BATCH && !ngx_queue_empty(&cache->sh->queue); i++) {
+    ngx_queue_t *q = ngx_queue_last(&cache->sh->queue);
+    ngx_http_file_cache_node_t *node = ngx_queue_data(q, ngx_http_file_cache_node_t, queue);
+
+    /* Out of reach of the other workers, and of this loop. */
+    ngx_queue_remove(q);
+    ngx_queue_insert_head(&cache->sh->queue, q);
+    if (node->count || node->deleting) continue;
+    if (node->exists) {
+      ngx_memcpy(key, &node->node.key, sizeof node->node.key);
+      ngx_memcpy(key + sizeof node->node.key, node->key, sizeof node->key);
+      ngx_str_t name = file_of(cache, key, r->pool);
+      if (name.data == NULL) return;
+      node->count++;
+      node->deleting = 1;
+      take_away(cache, node, &name, r->connection->log);
+      node->count--;
+      node->deleting = 0;
+    }
+    if (node->count) continue; /* it was asked for meanwhile */
+    ngx_queue_remove(&node->queue);
+    ngx_rbtree_delete(&cache->sh->rbtree, &node->node);
+    ngx_slab_free_locked(cache->shpool, node);
+    cache->sh->count--;
+  }
+}
+
+/*
+ * Whether nginx will find room for one more key. When its zone is full it evicts one, lets go of the lock, and answers 500 when
+ * another worker has taken that place: so places are made in stock.
+ */
+ngx_uint_t ngx_http_pop_cache_has_place(ngx_http_request_t *r) {
+  ngx_http_file_cache_t *cache = cache_of(r);
+  void *place;
+
+  if (cache == NULL || cache->shpool->pfree) return 1;
+  ngx_shmtx_lock(&cache->shpool->mutex);
+  place = ngx_slab_alloc_locked(cache->shpool, sizeof(ngx_http_file_cache_node_t));
+  if (place == NULL) {
+    /* The cache manager then keeps the number of keys below this. */
+    if (cache->sh->watermark == (ngx_uint_t)-1) cache->sh->watermark = cache->sh->count - cache->sh->count / 8;
+    evict(r, cache);
+    place = ngx_slab_alloc_locked(cache->shpool, sizeof(ngx_http_file_cache_node_t));
+  }
+  if (place) ngx_slab_free_locked(cache->shpool, place);
+  ngx_shmtx_unlock(&cache->shpool->mutex);
+  return place != NULL;
 }
 
 /* Where a Location points to, as a request for it would name it: path and query. Nothing when that is on another host. */
@@ -108,19 +182,15 @@ static ngx_str_t target(ngx_http_request_t *r, ngx_str_t *location) {
  * RFC 9111 4.4: after a request that changed something, what is stored for its URL and for those that the answer names is gone.
  * Other URLs' keys are made of this one's, which is why proxy_cache_key has to end in $request_uri.
  */
-void ngx_http_pop_cache_invalidate(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf) {
+void ngx_http_pop_cache_invalidate(ngx_http_request_t *r) {
   ngx_http_proxy_loc_conf_t *proxy = ngx_http_get_module_loc_conf(r, ngx_http_proxy_module);
-  ngx_http_file_cache_t **cache = r->upstream->caches->elts;
+  ngx_http_file_cache_t *cache = cache_of(r);
   ngx_str_t key, other, uri = r->unparsed_uri;
   ngx_table_elt_t *named[2];
 
-  for (ngx_uint_t i = r->upstream->caches->nelts; ; i--, cache++) {
-    if (i == 0 || !proxy->cache_key.value.data) return;
-    ngx_str_t *name = &(*cache)->shm_zone->shm.name;
-    if (name->len == conf->zone.len && ngx_strncmp(name->data, conf->zone.data, name->len) == 0) break;
-  }
+  if (cache == NULL || proxy->cache_key.value.data == NULL) return;
   if (ngx_http_complex_value(r, &proxy->cache_key, &key) != NGX_OK) return;
-  remove_key(r, *cache, &key);
+  remove_key(r, cache, &key);
 
   if (key.len < uri.len || ngx_memcmp(key.data + key.len - uri.len, uri.data, uri.len) != 0) return;
   named[0] = ngx_http_pop_cache_field(&r->upstream->headers_in.headers, "Location");
@@ -133,7 +203,7 @@ void ngx_http_pop_cache_invalidate(ngx_http_request_t *r, ngx_http_pop_cache_loc
     other.data = ngx_pnalloc(r->pool, other.len);
     if (other.data == NULL) return;
     ngx_memcpy(ngx_cpymem(other.data, key.data, other.len - uri.len), uri.data, uri.len);
-    remove_key(r, *cache, &other);
+    remove_key(r, cache, &other);
   }
 }
 
@@ -181,7 +251,7 @@ static const char *const fixed[] = {"Content-Encoding", "Content-Length", "Conte
                                     "Last-Modified", "X-Pad", NULL};
 
 static ngx_uint_t replaced_by(ngx_http_upstream_headers_in_t *newer, ngx_table_elt_t *h) {
-  return h->value.data && !ngx_http_pop_cache_named(h, fixed) && !ngx_http_pop_cache_hop_by_hop(&newer->headers, h);
+  return h->value.data && !ngx_http_pop_cache_named(h, fixed) && !ngx_http_pop_cache_hop_by_hop(newer->connection, h);
 }
 
 static ngx_int_t add(ngx_http_request_t *r, ngx_table_elt_t *h) {
