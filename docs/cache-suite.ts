@@ -40,7 +40,7 @@ export function cacheSuitePage({ tests, verdicts }: Pick<Run, "tests" | "verdict
     if (those.length === 0) return [];
     const lines = those.map(({ id }) => {
       const verdict = verdicts.get(id) === "failed" ? "" : " (not judged)";
-      return `| [${id}](https://cache-tests.fyi/?id=${id})${verdict} | ${reasons[id] ?? ""} |`;
+      return `| [${id}](https://cache-tests.fyi/?id=${encodeURIComponent(id)})${verdict} | ${reasons[id] ?? ""} |`;
     });
     return [`\n## Not met: ${kind}\n`, "| Test | Why |", "| --- | --- |", ...lines];
   });

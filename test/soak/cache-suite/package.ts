@@ -44,15 +44,17 @@ async function pack(into: string): Promise<string> {
   const { stdout } = await promisify(execFile)("npm", ["pack", `${name}@${version}`, ...options]);
   const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];
   const archive = join(into, filename);
-  const actual = `sha512-${createHash("sha512")
-    .update(await readFile(archive))
-    .digest("base64")}`;
-  if (actual !== integrity) {
-    throw new Error(
-      `${name}@${version}: the registry's archive has the integrity ${actual} instead of ${integrity}. Nothing was unpacked. Check which registry npm uses.`,
-    );
-  }
+  checkIntegrity(await readFile(archive));
   return archive;
+}
+
+/** Throws when this is not the archive that is pinned here. */
+export function checkIntegrity(archive: Buffer): void {
+  const actual = `sha512-${createHash("sha512").update(archive).digest("base64")}`;
+  if (actual === integrity) return;
+  throw new Error(
+    `${name}@${version}: the registry's archive has the integrity ${actual} instead of ${integrity}. Nothing was unpacked. Check which registry npm uses.`,
+  );
 }
 
 async function unpack(archive: string, into: string): Promise<void> {
