@@ -107,7 +107,7 @@ async function bootTime(bench: Bench, image: string): Promise<number> {
 /** Bytes that cannot be given back under pressure: anonymous memory and the kernel's own, all processes up, in a cgroup of 256 MB. */
 async function idleMemory(bench: Bench, image: string): Promise<number> {
   const pop = await bench.start(image, { volume: await bench.newVolume() });
-  const parts = ["nginx", "unbound", "tailnet", "certs", "reload", "secrets"];
+  const parts = ["nginx", "unbound", "tailnet", "certs", "secrets"];
   await until(
     () => health(pop),
     (seen) => parts.every((part) => seen?.report.parts[part] !== undefined),

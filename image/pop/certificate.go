@@ -49,6 +49,9 @@ func selfSigned(hosts []string, folder, statusFolder string, now time.Time) erro
 			failures = append(failures, fmt.Errorf("certificate of %s: %w", host, err))
 			status.Error = err.Error()
 		}
+		if status.SelfSigned && status.Error == "" {
+			status.Error = putAside(filepath.Join(folder, host+".pem"))
+		}
 		statuses = append(statuses, status)
 	}
 	text, err := json.Marshal(statuses)
@@ -69,9 +72,9 @@ func ensure(path, host string, now time.Time) (certificateStatus, error) {
 	} else if errors.Is(err, os.ErrPermission) {
 		return status, err
 	} else if !errors.Is(err, os.ErrNotExist) {
-		// One file that nginx cannot load would keep it from starting for every host. It is kept for whoever wants to know why.
-		fmt.Fprintf(os.Stderr, "pop: certificate of %s: %v. Moved to %s.broken, a self-signed one takes its place.\n", host, err, path)
-		if err := os.Rename(path, path+".broken"); err != nil {
+		// nginx can answer nobody with it. It is kept for whoever wants to know why.
+		fmt.Fprintf(os.Stderr, "pop: certificate of %s: %v. Moved to %s, a self-signed one takes its place.\n", host, err, broken(path))
+		if err := os.Rename(path, broken(path)); err != nil {
 			return status, err
 		}
 	}
@@ -86,6 +89,19 @@ func ensure(path, host string, now time.Time) (certificateStatus, error) {
 	return status, nil
 }
 
+// broken is where a file goes that nginx cannot use.
+func broken(path string) string { return path + ".broken" }
+
+// putAside says what is wrong with a file that lies there; "" when none does. It is told until somebody puts a good one in its place, or removes it.
+func putAside(path string) string {
+	_, err := readCertificate(broken(path))
+	if err == nil || errors.Is(err, os.ErrNotExist) {
+		return ""
+	}
+	return fmt.Sprintf("what was in %s cannot be used and is now %s (%v); a self-signed certificate serves. Write key and chain into the first, then remove the second",
+		path, filepath.Base(broken(path)), err)
+}
+
 // readCertificate reads a PEM with key and chain the way nginx will: the key must belong to the first certificate.
 func readCertificate(path string) (*x509.Certificate, error) {
 	text, err := os.ReadFile(path)
@@ -95,6 +111,11 @@ func readCertificate(path string) (*x509.Certificate, error) {
 	pair, err := tls.X509KeyPair(text, text)
 	if err != nil {
 		return nil, err
+	}
+	if info, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if info.Mode()&0o044 == 0 {
+		return nil, fmt.Errorf("nginx may not read it, its mode is %04o and must be 0640: %w", info.Mode().Perm(), os.ErrPermission)
 	}
 	return x509.ParseCertificate(pair.Certificate[0])
 }

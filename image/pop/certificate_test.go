@@ -161,7 +161,47 @@ func TestPutsAsideWhatNginxCouldNotLoad(t *testing.T) {
 			if err != nil || string(kept) != text {
 				t.Errorf("what was there is not kept: %v", err)
 			}
+			// It is told at each further look, too, until somebody did something about it.
+			for _, fix := range []func() error{
+				nil,
+				func() error { return os.Remove(path + ".broken") },
+			} {
+				if fix != nil {
+					if err := fix(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				_, status := ensureAt(t, folder, now)
+				if told := strings.Contains(status.Error, "cannot be used and is now "+host+".pem.broken"); told != (fix == nil) {
+					t.Errorf("health is told %q", status.Error)
+				}
+			}
 		})
+	}
+}
+
+func TestAGoodOneInThePlaceOfABadOneIsAllItTakes(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, host+".pem")
+	if err := errors.Join(os.WriteFile(path+".broken", []byte("garbage"), 0o640), os.WriteFile(path, issued(t), 0o640)); err != nil {
+		t.Fatal(err)
+	}
+	if _, status := ensureAt(t, folder, now); status.Error != "" || status.SelfSigned {
+		t.Errorf("health is told %+v", status)
+	}
+}
+
+func TestOneThatNginxMayNotReadIsSaidAndLeftThere(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, host+".pem")
+	if err := os.WriteFile(path, issued(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := selfSigned([]string{host}, folder, folder, now); err == nil || !strings.Contains(err.Error(), "its mode is 0600 and must be 0640") {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
 	}
 }
 

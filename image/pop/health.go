@@ -3,7 +3,7 @@ package main
 // pop health answers GET /healthz on the health port with one JSON object and one status, and GET /metrics (metrics.go) with numbers for Prometheus.
 //
 // It has no flags; ports, hosts, the parts to expect and the time Fly's check allows are in /etc/pop/pop.json. It asks nginx, unbound and tailscaled (when
-// its socket is there) themselves, and reads what postInit, secrets, certs and reload left under /run/pop. All of that happens side by side and ends within
+// its socket is there) themselves, and reads what postInit, secrets and certs left under /run/pop. All of that happens side by side and ends within
 // half the time the check allows: what hangs is degraded, and everybody is answered all the same. 503 only when nginx does not answer: everything else that
 // is wrong makes the PoP "degraded", with the reason beside the part, and a machine that still serves stays in service.
 
@@ -255,7 +255,6 @@ func (h *health) allQuestions() []*question {
 		{part: "tailnet", otherwise: degraded, ask: h.tailnet},
 		{part: "secrets", otherwise: degraded, ask: h.secrets},
 		{part: "certificates", otherwise: degraded, ask: h.certificates},
-		{part: "reload", otherwise: degraded, ask: h.reload},
 		{part: "volume", otherwise: degraded, ask: h.volumePart},
 		{part: "counts", otherwise: degraded, ask: h.counts},
 		silent(func(ctx context.Context) answer {

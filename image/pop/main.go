@@ -13,13 +13,11 @@ import (
 	"fly-pops/pop/certs"
 	"fly-pops/pop/identity"
 	"fly-pops/pop/internal/exit"
-	"fly-pops/pop/reload"
 )
 
 const usage = `usage:
   pop identity [show]          makes the PoP's host key when there is none, shows its public half as one line of JSON
   pop certs --config FILE      keeps nginx's certificates as they are in a Vault or OpenBao; --check only reads the configuration
-  pop reload                   tells nginx when its certificates changed
   pop health                   answers GET /healthz and GET /metrics on the health port
   pop check NAME               asks one piece of luggage how it is, and leaves word for health
   pop ask unbound              ends with 0 when unbound answers for a name of its own
@@ -44,8 +42,6 @@ func run(arguments []string) error {
 		return identity.Run(rest, os.Stdout)
 	case "certs":
 		return certs.Run(rest)
-	case "reload":
-		return reload.Run(rest)
 	case "check":
 		if len(rest) == 1 {
 			return withManifest(func(it *Manifest) error { return check(it, rest[0], runFolder) })

@@ -21,7 +21,7 @@ const (
 type Manifest struct {
 	// Hosts nginx ends TLS for.
 	Hosts []string `json:"hosts"`
-	// Parts health must have word of, beside those every PoP has: tailnet, secrets, certs, reload. Without word from them the PoP is degraded.
+	// Parts health must have word of, beside those every PoP has: tailnet, secrets, certs. Without word from them the PoP is degraded.
 	Expects []string `json:"expects"`
 	Ports   struct {
 		NginxStatus int `json:"nginxStatus"`

@@ -21,7 +21,7 @@ func TestManifest(t *testing.T) {
 		"a port left out":     {strings.Replace(whole, `"dns":1104,`, "", 1), "ports.dns is 0"},
 		"no time for health":  {strings.Replace(whole, `"checkTimeoutSeconds":5`, `"checkTimeoutSeconds":0`, 1), "checkTimeoutSeconds is 0"},
 		"an expected part":    {strings.Replace(whole, `{"hosts"`, `{"expects":["certs","tailnet"],"hosts"`, 1), ""},
-		"a part nobody knows": {strings.Replace(whole, `{"hosts"`, `{"expects":["cert"],"hosts"`, 1), `expects has "cert", allowed are tailnet, secrets, certs, reload`},
+		"a part nobody knows": {strings.Replace(whole, `{"hosts"`, `{"expects":["cert"],"hosts"`, 1), `expects has "cert", allowed are tailnet, secrets, certs`},
 		"luggage":             {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":`+blogCheck+`},"hosts"`, 1), ""},
 		"luggage's typo":      {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":{"ulr":"http://127.0.0.1:1/"}},"hosts"`, 1), "unknown: luggage.blog.ulr"},
 		"luggage unasked":     {strings.Replace(whole, `{"hosts"`, `{"luggage":{"blog":{"everySeconds":1,"timeoutSeconds":1}},"hosts"`, 1), "luggage.blog takes exactly one of url, command"},

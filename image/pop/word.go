@@ -12,12 +12,11 @@ import (
 	"time"
 
 	"fly-pops/pop/certs"
-	"fly-pops/pop/reload"
 	secrets "fly-pops/pop/secrets/status"
 )
 
 // Parts a PoP may have or not; one that left no word is left out unless the manifest expects it.
-var optionalParts = []string{"tailnet", "secrets", "certs", "reload"}
+var optionalParts = []string{"tailnet", "secrets", "certs"}
 
 // silentAfter so long without a round `certs` hangs: its longest pause between two is an hour, its usual one half a minute.
 const silentAfter = 2 * time.Hour
@@ -60,15 +59,6 @@ func (h *health) secrets(context.Context) answer {
 	return func(to *snapshot) {
 		if status != nil {
 			to.Parts["secrets"], to.Recipient = judge(degraded, told(status.Error)), status.Recipient
-		}
-	}
-}
-
-func (h *health) reload(context.Context) answer {
-	status := read[reload.Status](h.run, reload.StatusFile)
-	return func(to *snapshot) {
-		if status != nil {
-			to.Parts["reload"] = judge(degraded, told(status.Error))
 		}
 	}
 }
@@ -140,7 +130,9 @@ func merge(statuses []certificateStatus, found certs.CertificateStatus) []certif
 	if found.NotAfter != nil {
 		known.NotAfter, known.Serial, known.Source = *found.NotAfter, found.Serial, found.Source
 		known.SelfSigned = known.SelfSigned && found.Source != "vault"
-		known.Error = ""
+		if found.Source == "vault" {
+			known.Error = ""
+		}
 	}
 	if found.Error != "" {
 		known.Error = found.Error

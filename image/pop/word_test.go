@@ -26,8 +26,6 @@ func TestPartsThatMayBeThere(t *testing.T) {
 		"certs, vault away":         {"certs/vault.json", `{"vault":{"at":"` + past + `","error":"connection refused"}}`, "certs", part{degraded, "connection refused"}},
 		"certs, silent":             {"certs/vault.json", `{"vault":{"reachable":true,"at":"` + past + `"}}`, "certs", part{degraded, "no word since " + past}},
 		"certs, before its first":   {"certs/vault.json", `{"vault":{}}`, "certs", part{ok, ""}},
-		"reload, at work":           {"reload/status.json", `{}`, "reload", part{ok, ""}},
-		"reload, refused":           {"reload/status.json", `{"error":"nginx refuses"}`, "reload", part{degraded, "nginx refuses"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			it := popWith(t, fine)
@@ -97,6 +95,7 @@ func TestCertificatesOfBothSources(t *testing.T) {
 		"the vault's is refused":           {boot(far, ""), agent(far, "vault", "does not belong"), degraded, "www.example.test: does not belong", certificateStatus{Host: host, NotAfter: far, Source: "vault", Serial: "7f", Error: "does not belong"}},
 		"the vault's has an hour left":     {boot(far, ""), agent(near, "vault", ""), degraded, "expires at", certificateStatus{Host: host, NotAfter: near, Source: "vault", Serial: "7f"}},
 		"what was wrong at boot is over":   {boot(time.Time{}, "no space"), agent(far, "vault", ""), ok, "", certificateStatus{Host: host, NotAfter: far, Source: "vault", Serial: "7f"}},
+		"put aside, the vault not asked":   {boot(far, "cannot be used"), agent(far, "volume", ""), degraded, "www.example.test: cannot be used", certificateStatus{Host: host, NotAfter: far, SelfSigned: true, Source: "volume", Serial: "7f", Error: "cannot be used"}},
 		"a host self-signed knows nothing": {`[]`, agent(far, "vault", ""), ok, "", certificateStatus{Host: host, NotAfter: far, Source: "vault", Serial: "7f"}},
 		"nothing of ours can be read":      {`[{`, agent(far, "vault", ""), degraded, "unexpected end of JSON", certificateStatus{Host: host, NotAfter: far, Source: "vault", Serial: "7f"}},
 	} {

@@ -24,7 +24,6 @@ export function folders(all: Record<string, User>, spec: Pick<ImageSpec, "luggag
     `${logFolder} root:root 0750`,
     "/run/nginx nginx:nginx 0750",
     "/run/pop/certs certs:certs 0755",
-    "/run/pop/reload nginx:nginx 0755",
     // nginx writes, health reads and gives back: the group comes from the folder (2000).
     "/run/pop/counts nginx:health 2750",
     // The node's key lies in the first, the daemon's socket in the second: `pop health` may ask there, nobody else.

@@ -14,7 +14,6 @@ export function manifest(spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" |
     ...(spec.tailnet ? ["tailnet"] : []),
     ...(secrets(spec).length > 0 ? ["secrets"] : []),
     ...(spec.certificates ? ["certs"] : []),
-    "reload",
   ];
   const checks = Object.entries(spec.luggage)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))

@@ -87,14 +87,13 @@ function processes(spec: Told): Record<string, Process> {
       shutdown: { signal: 3, timeout_seconds: endSeconds.nginx, parent_only: true },
       logMb: logShares.nginx,
     },
-    // The only one beside root who may signal nginx, and does so when certificates changed: neither who writes them nor who fetches them can.
-    reload: { entrypoint: runas("nginx", ["/usr/bin/pop", "reload"]), depends_on: ready },
-    // Once a day: certificates of the PoP's own making are made anew when they near their end.
+    // Certificates of the PoP's own making are made anew when they near their end, and take the place of a file that nginx can answer nobody with. Who fetches
+    // certificates from a vault looks after those itself.
     renew: {
       entrypoint: runas("certs", ["/usr/bin/pop", "self-signed"]),
       depends_on: ready,
       availability: { restart: "no" },
-      schedule: { interval: "24h" },
+      schedule: { interval: "10m" },
     },
     health: { entrypoint: runas("health", ["/usr/bin/pop", "health"]), depends_on: ready },
     ...Object.fromEntries(Object.entries(tailnet).map(([name, it]) => [name, { ...it, depends_on: ready }])),

@@ -94,34 +94,43 @@ test("who may not mount gets nothing, least of all on a disk", async () => {
   expect((await sh("grep -rl 'of yaml: ü' /tmp; true")).output).toBe("");
 });
 
-test("a new certificate is served by the same nginx, which nobody but itself told", async () => {
-  const host = "files.example.test";
-  const serial = async () => {
-    const socket = await enterTls(pop.https, { servername: host });
-    const { serialNumber } = socket.getPeerCertificate();
-    socket.destroy();
-    return serialNumber;
-  };
-  const before = await serial();
-  const master = await sh("cat /run/nginx/nginx.pid");
-  await sh(`rm /var/lib/pop/certs/${host}.pem && runas certs /usr/bin/pop self-signed`);
+const host = "files.example.test";
+const path = `/var/lib/pop/certs/${host}.pem`;
+const selfSigned = "runas certs /usr/bin/pop self-signed";
+
+async function serial(): Promise<string> {
+  const socket = await enterTls(pop.https, { servername: host });
+  const { serialNumber } = socket.getPeerCertificate();
+  socket.destroy();
+  return serialNumber;
+}
+
+/** Master and workers; the pids of one that was reloaded are others. */
+const nginxPids = async () => (await sh("pidof nginx")).output.trim().split(" ").map(Number).toSorted();
+
+test("a replaced certificate is served by the same workers, and a connection from before goes on", async () => {
+  const socket = await enterTls(pop.https, { servername: host });
+  const [before, pids] = [await serial(), await nginxPids()];
+  await sh(`rm ${path} && ${selfSigned}`);
   await until(serial, (seen) => seen !== before);
-  expect(await sh("cat /run/nginx/nginx.pid")).toEqual(master);
+  expect(await nginxPids()).toEqual(pids);
+  const answer = new Promise<string>((received) => socket.once("data", (piece) => received(String(piece))));
+  socket.write(`GET / HTTP/1.1\r\nhost: ${host}\r\n\r\n`);
+  expect(await answer).toMatch(/^HTTP\/1\.1 200 /);
+  socket.destroy();
 });
 
-test("a certificate nginx would refuse is not loaded, and health says why", async () => {
-  const path = "/var/lib/pop/certs/files.example.test.pem";
-  await sh(`cp -p ${path} /run/kept.pem && echo broken > ${path}`);
-  const seen = await until(
-    () => health(pop),
-    (it) => it?.report.parts.reload?.status === "degraded",
-  );
-  expect(seen?.code).toBe(200);
-  expect(seen?.report.parts.reload?.reason).toContain("cannot load certificate");
-  await enterTls(pop.https, { servername: "files.example.test" }).then((socket) => socket.destroy());
-  await sh(`cat /run/kept.pem > ${path}`);
+test("a certificate that nginx cannot use is put aside, and health says so until it is gone", async () => {
+  const pids = await nginxPids();
+  const part = async () => (await health(pop))?.report.parts.certificates;
+  await sh(`cp -p ${path} /run/kept.pem && echo broken > ${path} && ${selfSigned}`);
+  const seen = await until(part, (it) => it?.status === "degraded");
+  expect(seen?.reason).toContain(`what was in ${path} cannot be used and is now ${host}.pem.broken`);
   await until(
-    () => health(pop),
-    (it) => it?.report.parts.reload?.status === "ok",
+    () => serial().catch(() => undefined),
+    (it) => it !== undefined,
   );
+  await sh(`cp -p /run/kept.pem ${path}; rm ${path}.broken; ${selfSigned}`);
+  await until(part, (it) => it?.status === "ok");
+  expect(await nginxPids()).toEqual(pids);
 });

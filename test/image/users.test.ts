@@ -9,7 +9,7 @@ let pop: Pop;
 beforeAll(async () => {
   const [image] = await Promise.all([build("laden", laden()), bench.sweep()]);
   pop = await bench.start(image, { volume: await bench.newVolume() });
-  const running = ["nginx", "unbound", "tailscaled", "certs", "reload", "health", "luggage-blog"];
+  const running = ["nginx", "unbound", "tailscaled", "certs", "health", "luggage-blog"];
   await until(
     () => states(pop),
     (seen) => running.every((name) => seen[name]?.status === "Running"),
@@ -40,7 +40,7 @@ test("each of the others is a user of its own, with no capability and no way bac
   expect({ nginx: uids("nginx"), unbound: uids("unbound"), pop: uids("pop") }).toEqual({
     nginx: ["101"],
     unbound: ["102"],
-    pop: ["101", "103", "104"], // reload, certs, health
+    pop: ["103", "104"], // certs, health
   });
   expect(uids("httpd").map(Number)).toEqual([expect.toSatisfy((uid: number) => uid >= 20_000 && uid < 40_000)]);
   const others = Object.entries(seen).flatMap(([name, all]) =>

@@ -159,7 +159,6 @@ describe("secrets", () => {
 
   test("and the vault's certificates are fetched as another user than nginx", () => {
     expect(processes.certs?.entrypoint.slice(0, 2)).toEqual(["/usr/bin/runas", "certs"]);
-    expect(processes.reload?.entrypoint.slice(0, 2)).toEqual(["/usr/bin/runas", "nginx"]);
   });
 });
 

@@ -94,11 +94,11 @@ test("the manifest names hosts in one order, and ports from their one place", ()
       "status.example.org",
       "www.example.org",
     ],
-    expects: ["tailnet", "secrets", "certs", "reload"],
+    expects: ["tailnet", "secrets", "certs"],
     ports: { nginxStatus: 1103, dns: 1104, health: 1105 },
     checkTimeoutSeconds: 5,
   });
-  expect(JSON.parse(manifest({ sites: [], luggage: {} })).expects).toEqual(["reload"]);
+  expect(JSON.parse(manifest({ sites: [], luggage: {} })).expects).toEqual([]);
 });
 
 test("health is told how long Fly's check waits for it", () => {

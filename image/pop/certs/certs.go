@@ -8,7 +8,7 @@
 // It runs without privileges and for ever: a vault, tailnet or credential that is away is waited for with growing pauses (1 to 20 s, a fifth up or down;
 // 1 to 5 minutes once a login was refused, cut short by new credentials), and what it wrote last goes on being served. It logs in by AppRole, renews its
 // token after two thirds of its life and logs in anew when that is over. It writes <host>.pem (chain, then key; mode 0640, the folder's group) by rename,
-// only when key and chain belong together, are in time, cover the host and differ from what is there. `pop reload` sees the change and tells nginx.
+// only when key and chain belong together, are in time, cover the host and differ from what is there. nginx reads it at a handshake.
 //
 // Exit codes: 0 after SIGTERM or SIGINT; 2 a mistake in arguments or configuration; 1 the configuration cannot be read. Nothing else ends it.
 //
