@@ -58,7 +58,7 @@ export function cached(host: string, cache: SiteCache): string[] {
   const staleIfError = bounded(cache.staleIfErrorSeconds, "staleIfErrorSeconds");
   const staleWhileRevalidate = bounded(cache.staleWhileRevalidateSeconds, "staleWhileRevalidateSeconds");
   const maxFileMb = whole(cache.maxFileMb, `${host}: cache.maxFileMb`, { min: 1, max: 500_000 });
-  const bypass = ["$http_authorization", "$websocket", ...(cache.cookies ? [personal(host)] : [])].join(" ");
+  const bypass = ["$websocket", ...(cache.cookies ? [personal(host)] : [])].join(" ");
   return [
     "proxy_buffering on;",
     "pop_cache pop;",
