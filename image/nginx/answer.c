@@ -96,6 +96,40 @@ static void learn(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx, pop_verd
   }
 }
 
+/* An answer without a Content-Length that turns out to be larger than what is stored goes on to the visitor alone. */
+static ngx_int_t input_filter(ngx_event_pipe_t *p, ngx_buf_t *buf) {
+  ngx_http_request_t *r = p->input_ctx;
+  ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
+  ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
+
+  if (ctx == NULL) return NGX_ERROR;
+  if (p->cacheable && p->read_length > conf->max_file) {
+    p->cacheable = 0;
+    r->upstream->cacheable = 0;
+    if (ctx->expired) ngx_http_pop_cache_remove(r);
+    ngx_http_file_cache_free(r->cache, p->temp_file);
+    /* A file that is begun is deleted by now; one that is yet to come is only a buffer. */
+    if (p->temp_file->file.fd == NGX_INVALID_FILE) {
+      p->temp_file->persistent = 0;
+      p->temp_file->clean = 1;
+    }
+    ngx_http_pop_cache_learn(r, ctx, POP_PASSED);
+  }
+  return ctx->input_filter(p, buf);
+}
+
+static ngx_int_t input_filter_init(void *data) {
+  ngx_http_request_t *r = data;
+  ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
+  ngx_int_t rc;
+
+  if (ctx == NULL) return NGX_ERROR;
+  rc = ctx->input_filter_init(data);
+  ctx->input_filter = r->upstream->pipe->input_filter;
+  r->upstream->pipe->input_filter = input_filter;
+  return rc;
+}
+
 static ngx_int_t fetched(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf, ngx_http_pop_cache_ctx_t *ctx) {
   ngx_http_upstream_t *u = r->upstream;
   pop_vary_t vary;
@@ -109,6 +143,10 @@ static ngx_int_t fetched(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *c
     if (u->cacheable) {
       if (keep(r, &verdict, &vary) != NGX_OK) return NGX_ERROR;
       ngx_http_pop_cache_make_room(r);
+      if (conf->max_file) {
+        ctx->input_filter_init = u->input_filter_init;
+        u->input_filter_init = input_filter_init;
+      }
     } else if (ctx->expired && replaces(r) && !verdict.personal) {
       ngx_http_pop_cache_remove(r);
     }

@@ -49,6 +49,8 @@ typedef struct {
   unsigned passed : 1;
   /* On its way to the origin. */
   void (*finalize_request)(ngx_http_request_t *r, ngx_int_t rc);
+  ngx_int_t (*input_filter_init)(void *data);
+  ngx_int_t (*input_filter)(ngx_event_pipe_t *p, ngx_buf_t *buf);
   ngx_int_t (*process_header)(ngx_http_request_t *r);
   ngx_int_t (*reinit_request)(ngx_http_request_t *r);
   ngx_http_upstream_headers_in_t not_modified; /* the 304, when there was one */
