@@ -1,6 +1,8 @@
-import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
+import { type ClientRequest, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
+import type { Transform } from "node:stream";
 import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from "node:tls";
+import { createBrotliDecompress, createGunzip } from "node:zlib";
 
 /** What a client behind the edge proxy is to the PoP: a PROXY v2 header, then its bytes. */
 export interface Visit {
@@ -103,3 +105,57 @@ function exchange(visit: Visit, socket: Socket): Promise<Visited> {
     request.end(visit.body);
   });
 }
+
+/** A request and its answer as they pass, piece by piece. */
+export interface Exchange {
+  /** To be written to and ended. */
+  request: ClientRequest;
+  response: Promise<IncomingMessage>;
+  /** Waits until the text of the answer so far, decompressed, ends with this. */
+  until(text: string): Promise<void>;
+  /** The answer was whole. */
+  end: Promise<void>;
+}
+
+export async function openExchange(visit: Omit<Visit, "body">): Promise<Exchange> {
+  const socket = await enterTls(visit.port, { servername: visit.servername ?? visit.host }, visit.client);
+  const request = httpRequest({
+    createConnection: () => socket,
+    method: visit.method ?? "GET",
+    path: visit.path ?? "/",
+    headers: { host: visit.host, ...visit.headers },
+  });
+  const response = new Promise<IncomingMessage>((answered, failed) => {
+    request.once("response", answered).once("error", failed);
+  });
+  const body = response.then((it) => {
+    const decoder = decoders[it.headers["content-encoding"] ?? ""];
+    return decoder ? it.pipe(decoder()) : it;
+  });
+  let text = "";
+  let look = () => {};
+  const end = body.then(
+    (stream) =>
+      new Promise<void>((ended, failed) => {
+        stream.on("data", (piece: Buffer) => {
+          text += piece;
+          look();
+        });
+        stream.once("end", ended).once("error", failed);
+      }),
+  );
+  end.catch(() => {}); // told to who waits for it
+  return {
+    request,
+    response,
+    end: end.finally(() => socket.destroy()),
+    until: (wanted) =>
+      new Promise((seen, failed) => {
+        look = () => text.endsWith(wanted) && seen();
+        look();
+        end.catch(failed);
+      }),
+  };
+}
+
+const decoders: Record<string, () => Transform> = { br: createBrotliDecompress, gzip: createGunzip };
