@@ -15,7 +15,7 @@ const read = (file: string) => readFileSync(join(support, file));
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 let answer: Answer = (_, response) => response.end();
 let seen: { line: string; headers: string[]; body: string }[] = [];
-let connections = 0;
+let visitors: string[] = [];
 let fetch: Fetch;
 
 /** What a PoP is to the client: TLS behind a PROXY header, HTTP/1.1 within. */
@@ -25,9 +25,10 @@ const web = createHttpServer(async (request, response) => {
   answer(request, response);
 });
 const pop = createServer((socket) => {
-  connections++;
   socket.once("readable", () => {
-    expect(socket.read(proxyV2("203.0.113.9").length)).toEqual(proxyV2("203.0.113.9"));
+    const header = socket.read(proxyV2("203.0.113.9").length) as Buffer;
+    // 12 bytes of signature, 4 of version, family and length, then the visitor's address.
+    visitors.push([...header.subarray(16, 20)].join("."));
     const tls = new TLSSocket(socket, { isServer: true, key: read("origin.key.pem"), cert: read("origin.pem") });
     web.emit("connection", tls);
   });
@@ -43,7 +44,7 @@ afterAll(() => {
 });
 beforeEach(() => {
   seen = [];
-  connections = 0;
+  visitors = [];
 });
 
 const url = "https://cache.example.test/test/1";
@@ -57,7 +58,7 @@ test("a method that seldom has a body is sent with one, and the next request on 
   expect(seen.map(({ line, body }) => `${line} ${body}`)).toEqual(
     ["DELETE", "M-SEARCH", "POST"].flatMap((method) => [`${method} /test/1 abc`, "GET /test/1 "]),
   );
-  expect(connections).toBe(1);
+  expect(visitors).toEqual(["203.0.113.1"]);
 });
 
 test("headers go as they are given, each line of its own, and nothing is added that a cache would heed", async () => {
@@ -93,6 +94,18 @@ test("an answer is shown as it came: redirects are not followed, unknown statuse
   ]);
   expect(await seenAnswer.text()).toBe("body");
   expect(seen).toHaveLength(1);
+});
+
+test("who come at once are different visitors", async () => {
+  const waiting: ServerResponse[] = [];
+  answer = (_, response) => {
+    waiting.push(response);
+    if (waiting.length === 3) for (const it of waiting) it.end();
+  };
+  await Promise.all([fetch(url), fetch(url), fetch(url)].map(async (answered) => (await answered).text()));
+  // One of them may find the connection of an earlier test.
+  expect(visitors.length).toBeGreaterThanOrEqual(2);
+  expect(new Set(visitors).size).toBe(visitors.length);
 });
 
 test("a connection that breaks is an error", async () => {

@@ -8,9 +8,10 @@ import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
 import { enterTls } from "../../image/support/client.ts";
 
-/** Connects as Fly Proxy does, with a PROXY header first. */
+/** Connects as Fly Proxy does, with a PROXY header first. Each connection is another visitor's, for a PoP bounds what one may ask at once. */
 class EdgeAgent extends Agent {
   readonly #port: number;
+  #opened = 0;
 
   constructor(port: number, options?: AgentOptions) {
     super(options);
@@ -21,7 +22,8 @@ class EdgeAgent extends Agent {
     { host }: ClientRequestArgs,
     done?: (error: Error | null, socket: Duplex) => void,
   ): undefined {
-    enterTls(this.#port, { servername: host ?? "" }).then(
+    const visitor = `203.0.113.${1 + (this.#opened++ % 254)}`;
+    enterTls(this.#port, { servername: host ?? "" }, visitor).then(
       (socket) => done?.(null, socket),
       (error) => done?.(error, undefined as never),
     );

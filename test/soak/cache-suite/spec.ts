@@ -1,5 +1,5 @@
+import { complete } from "../../../config/complete.ts";
 import type { ImageSpec } from "../../../image/spec.ts";
-import { stored } from "../../image/support/spec.ts";
 
 /** A network of its own, in the range nginx believes a PROXY header from. The suite's server listens on the gateway's address. */
 export const network = {
@@ -12,18 +12,9 @@ export const originPort = 8000;
 
 export const host = "cache.example.test";
 
-/** One site with `cache: {}` in front of the suite's server. */
-export const spec: ImageSpec = {
-  sites: [
-    {
-      kind: "proxy",
-      host,
-      origins: [`http://${network.gateway}:${originPort}`],
-      // What the stack file completes `cache: {}` to.
-      cache: stored(0, 86_400),
-    },
-  ],
-  luggage: {},
-  dns: { forward: [] },
-  cache: { maxSizeMb: 64, indexMb: 1 },
-};
+/** One site with `cache: {}` in front of the suite's server, with what the stack file's defaults make of it. */
+export const spec: ImageSpec = complete({
+  app: "cache-suite",
+  regions: { cdg: {} },
+  sites: [{ host, origin: `http://${network.gateway}:${originPort}`, cache: {} }],
+}).image;
