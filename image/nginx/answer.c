@@ -217,12 +217,16 @@ static ngx_int_t header_filter(ngx_http_request_t *r) {
   if (u == NULL || !u->headers_in.status_n || r->filter_finalize || !(r->cached || u->peer.connection))
     return next_header_filter(r);
   ngx_http_pop_cache_drop_answer_fields(r);
+  ngx_http_pop_cache_keep_form(r);
+  if (!r->cached) ngx_http_pop_cache_learn_tag(r, conf);
   if (conf->zone.len == 0) return next_header_filter(r);
 
   if (r->cached) rc = stored(r, conf, ctx);
   else if (ctx && r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)) rc = fetched(r, conf, ctx);
   else if (u->headers_in.status_n < 400 && !is_safe(r)) ngx_http_pop_cache_invalidate(r);
   if (rc != NGX_OK) return NGX_ERROR;
+  /* What is not stored is passed on as it comes. */
+  if (!r->cached && !u->cacheable) u->buffering = 0;
   /* An origin without a clock: nginx adds the date, unless it takes the empty field for one. */
   if (r->headers_out.date && r->headers_out.date->hash == 0) r->headers_out.date = NULL;
   /* The visitor is gone, and nginx would throw away what it just fetched: others may be waiting for it. */

@@ -21,6 +21,24 @@ static void hide_stale(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx) {
   if (status == NGX_HTTP_NOT_MODIFIED ? ctx->passing : !r->cache->stale_error) u->cache_status = NGX_HTTP_CACHE_MISS;
 }
 
+/*
+ * An interim answer (RFC 9110 15.2) other than 103, which nginx knows, and 101, which is a final one: nginx would take it for the answer. It is read as hints
+ * that hold nothing, and the proxy module begins anew.
+ */
+static ngx_int_t skip_interim(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx) {
+  ngx_http_proxy_ctx_t *proxy = ngx_http_get_module_ctx(r, ngx_http_proxy_module);
+  ngx_list_t *headers = &r->upstream->headers_in.headers;
+
+  if (proxy == NULL) return NGX_ERROR;
+  ngx_memzero(&proxy->status, sizeof proxy->status);
+  r->state = 0;
+  headers->last = &headers->part;
+  headers->part.nelts = 0;
+  headers->part.next = NULL;
+  ctx->process_header = ctx->first_process_header;
+  return NGX_HTTP_UPSTREAM_EARLY_HINTS;
+}
+
 static ngx_int_t process_header(ngx_http_request_t *r) {
   ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
   ngx_http_upstream_t *u = r->upstream;
@@ -32,6 +50,8 @@ static ngx_int_t process_header(ngx_http_request_t *r) {
   ctx->process_header = u->process_header;
   u->process_header = process_header;
 
+  if (rc == NGX_OK && u->headers_in.status_n < 200 && u->headers_in.status_n != NGX_HTTP_SWITCHING_PROTOCOLS)
+    return skip_interim(r, ctx);
   if (rc != NGX_OK || r->cache == NULL) return rc;
   if (!r->cached) {
     hide_stale(r, ctx);
@@ -66,18 +86,19 @@ static void finalize_request(ngx_http_request_t *r, ngx_int_t rc) {
   ngx_http_pop_cache_end(r, ctx);
 }
 
-static ngx_int_t wrap(ngx_http_request_t *r) {
+static ngx_int_t wrap(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf) {
   ngx_http_upstream_t *u = r->upstream;
   ngx_http_pop_cache_ctx_t *ctx = ngx_http_pop_cache_get_ctx(r);
 
   if (ctx == NULL) return NGX_ERROR;
-  ctx->process_header = u->process_header;
+  ctx->process_header = ctx->first_process_header = u->process_header;
   ctx->reinit_request = u->reinit_request;
+  u->process_header = process_header;
+  u->reinit_request = reinit_request;
+  if (conf->zone.len == 0) return NGX_OK;
   ctx->finalize_request = u->finalize_request;
   ctx->passing = !u->cacheable;
   ctx->expired = u->cache_status == NGX_HTTP_CACHE_EXPIRED;
-  u->process_header = process_header;
-  u->reinit_request = reinit_request;
   u->finalize_request = finalize_request;
   if (u->cacheable && u->cache_status != NGX_HTTP_CACHE_BYPASS) ngx_http_pop_cache_begin(r, ctx);
   return NGX_OK;
@@ -88,7 +109,7 @@ static ngx_int_t init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *
   ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
   original_t *original = main->originals.elts;
 
-  if (conf->zone.len && wrap(r) != NGX_OK) return NGX_ERROR;
+  if (wrap(r, conf) != NGX_OK) return NGX_ERROR;
   while (original->upstream != upstream) original++;
   return original->init(r, upstream);
 }

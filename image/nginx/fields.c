@@ -75,18 +75,44 @@ void ngx_http_pop_cache_drop_answer_fields(ngx_http_request_t *r) {
   }
 }
 
+/* pop_hide_request_fields NAME...: what a visitor claims about itself under these names goes no further. */
+char *ngx_http_pop_cache_hide_fields(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) {
+  ngx_http_pop_cache_main_conf_t *main = conf;
+  ngx_str_t *names = cf->args->elts;
+
+  if (main->hidden_names.elts == NULL && ngx_array_init(&main->hidden_names, cf->pool, 128, sizeof(ngx_hash_key_t)) != NGX_OK)
+    return NGX_CONF_ERROR;
+  for (ngx_uint_t i = 1; i < cf->args->nelts; i++) {
+    ngx_hash_key_t *entry = ngx_array_push(&main->hidden_names);
+    if (entry == NULL) return NGX_CONF_ERROR;
+    entry->key = names[i];
+    ngx_strlow(entry->key.data, entry->key.data, entry->key.len);
+    entry->key_hash = ngx_hash_key(entry->key.data, entry->key.len);
+    entry->value = main;
+  }
+  return NGX_CONF_OK;
+}
+
+ngx_int_t ngx_http_pop_cache_init_hidden(ngx_conf_t *cf) {
+  ngx_http_pop_cache_main_conf_t *main = ngx_http_conf_get_module_main_conf(cf, ngx_http_pop_cache_module);
+  ngx_hash_init_t hash = {&main->hidden, NULL, 1024, ngx_align(128, ngx_cacheline_size), "pop_hidden_hash", cf->pool, NULL};
+  return ngx_hash_init(&hash, main->hidden_names.elts, main->hidden_names.nelts);
+}
+
 /*
- * Hides from the origin what the visitor's Connection lists, except fields that nginx knows. The proxy module passes every field
- * but those it sets itself, one of which is Keep-Alive: under that name it leaves them out.
+ * Hides fields from the origin: those named by pop_hide_request_fields, and what the visitor's Connection lists, except fields that nginx knows. The proxy
+ * module passes every field but those it sets itself, one of which is Keep-Alive: under that name it leaves them out.
  */
 void ngx_http_pop_cache_drop_request_fields(ngx_http_request_t *r) {
+  ngx_http_pop_cache_main_conf_t *main = ngx_http_get_module_main_conf(r, ngx_http_pop_cache_module);
   ngx_http_core_main_conf_t *core = ngx_http_get_module_main_conf(r, ngx_http_core_module);
   ngx_http_pop_cache_cursor_t cursor = ngx_http_pop_cache_first(&r->headers_in.headers);
   ngx_table_elt_t *h;
 
-  while (r->headers_in.connection && (h = ngx_http_pop_cache_next(&cursor)) != NULL) {
-    if (!is_listed(r->headers_in.connection, h) || ngx_hash_find(&core->headers_in_hash, h->hash, h->lowcase_key, h->key.len))
-      continue;
+  while ((h = ngx_http_pop_cache_next(&cursor)) != NULL) {
+    ngx_uint_t listed = r->headers_in.connection && is_listed(r->headers_in.connection, h) &&
+                        !ngx_hash_find(&core->headers_in_hash, h->hash, h->lowcase_key, h->key.len);
+    if (!listed && !(main->hidden.size && ngx_hash_find(&main->hidden, h->hash, h->lowcase_key, h->key.len))) continue;
     ngx_str_set(&h->key, "Keep-Alive");
     h->lowcase_key = (u_char *)"keep-alive";
     h->hash = ngx_hash_key(h->lowcase_key, h->key.len);

@@ -21,11 +21,14 @@ typedef struct {
   time_t stale_while_revalidate;
   off_t max_file; /* 0: no bound */
   ngx_flag_t cookies;
+  time_t weak_tags; /* when this worker last saw one of the origin's own */
 } ngx_http_pop_cache_loc_conf_t;
 
 typedef struct {
   ngx_array_t originals; /* of {upstream, its own peer.init} */
   ngx_shm_zone_t *crowd;
+  ngx_array_t hidden_names; /* ngx_hash_key_t */
+  ngx_hash_t hidden;        /* request fields that no origin hears of */
 } ngx_http_pop_cache_main_conf_t;
 
 /* What answers for a key were like. */
@@ -52,6 +55,7 @@ typedef struct {
   ngx_int_t (*input_filter_init)(void *data);
   ngx_int_t (*input_filter)(ngx_event_pipe_t *p, ngx_buf_t *buf);
   ngx_int_t (*process_header)(ngx_http_request_t *r);
+  ngx_int_t (*first_process_header)(ngx_http_request_t *r); /* the one that reads the status line */
   ngx_int_t (*reinit_request)(ngx_http_request_t *r);
   ngx_http_upstream_headers_in_t not_modified; /* the 304, when there was one */
   unsigned revalidated : 1;
@@ -86,6 +90,11 @@ void ngx_http_pop_cache_make_room(ngx_http_request_t *r);
 ngx_int_t ngx_http_pop_cache_merge(ngx_http_request_t *r, ngx_http_upstream_headers_in_t *newer);
 ngx_int_t ngx_http_pop_cache_rewrite(ngx_http_request_t *r);
 
+/* transform.c */
+void ngx_http_pop_cache_keep_form(ngx_http_request_t *r);
+void ngx_http_pop_cache_learn_tag(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf);
+ngx_int_t ngx_http_pop_cache_restore_tags(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf);
+
 /* fields.c */
 typedef struct {
   ngx_list_part_t *part;
@@ -99,6 +108,8 @@ ngx_uint_t ngx_http_pop_cache_named(ngx_table_elt_t *h, const char *const *names
 ngx_uint_t ngx_http_pop_cache_hop_by_hop(ngx_table_elt_t *connection, ngx_table_elt_t *h);
 void ngx_http_pop_cache_drop_answer_fields(ngx_http_request_t *r);
 void ngx_http_pop_cache_drop_request_fields(ngx_http_request_t *r);
+char *ngx_http_pop_cache_hide_fields(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_int_t ngx_http_pop_cache_init_hidden(ngx_conf_t *cf);
 ngx_table_elt_t *ngx_http_pop_cache_push(ngx_list_t *headers, const char *name, ngx_str_t value);
 
 #endif

@@ -68,7 +68,7 @@ static ngx_int_t postconfiguration(ngx_conf_t *cf) {
   ngx_http_handler_pt *handler = ngx_array_push(&core->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
   if (handler == NULL) return NGX_ERROR;
   *handler = ngx_http_pop_cache_hold;
-  if (ngx_http_pop_cache_filter_init(cf) != NGX_OK) return NGX_ERROR;
+  if (ngx_http_pop_cache_init_hidden(cf) != NGX_OK || ngx_http_pop_cache_filter_init(cf) != NGX_OK) return NGX_ERROR;
   return ngx_http_pop_cache_wrap_upstreams(cf);
 }
 
@@ -82,6 +82,7 @@ static ngx_command_t commands[] = {
     {ngx_string("pop_cache_stale_while_revalidate"), LOCATION | NGX_CONF_TAKE1, ngx_conf_set_sec_slot, FIELD(stale_while_revalidate)},
     {ngx_string("pop_cache_max_file"), LOCATION | NGX_CONF_TAKE1, ngx_conf_set_off_slot, FIELD(max_file)},
     {ngx_string("pop_cache_cookies"), LOCATION | NGX_CONF_FLAG, ngx_conf_set_flag_slot, FIELD(cookies)},
+    {ngx_string("pop_hide_request_fields"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE, ngx_http_pop_cache_hide_fields, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
     {ngx_string("pop_cache_crowd"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_http_pop_cache_set_crowd, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
     ngx_null_command};
 

@@ -101,9 +101,7 @@ const claims = [
   "X-Url-Scheme X-Scheme",
   // httpoxy: a CGI behind us would take it for its own proxy setting.
   "Proxy",
-]
-  .join(" ")
-  .split(" ");
+].join(" ");
 
 /** What an origin is told of the request. Set, not appended: what a client claims about itself ends here. */
 export const requestHeaders = (client: string): string[] => [
@@ -118,7 +116,6 @@ export const requestHeaders = (client: string): string[] => [
   "proxy_set_header Front-End-Https on;",
   "proxy_set_header X-Forwarded-Host $host;",
   "proxy_set_header X-Forwarded-Port 443;",
-  ...claims.map((name) => `proxy_set_header ${name} "";`),
   // The cache holds one plain copy, which is compressed on the way out for whoever can read it.
   `proxy_set_header Accept-Encoding "";`,
 ];
@@ -171,6 +168,7 @@ export const proxying = [
   `resolver 127.0.0.1:${ports.dns};`,
   "resolver_timeout 2s;",
   "proxy_http_version 1.1;",
+  `pop_hide_request_fields ${claims};`,
   ...requestHeaders("$remote_addr"),
   `proxy_connect_timeout ${limits.connectSeconds}s;`,
   `proxy_read_timeout ${limits.readSeconds}s;`,
@@ -187,7 +185,7 @@ export const proxying = [
   // For visitors who can make use of it; the others get the answer that follows it.
   `map $http_sec_fetch_mode $early_hints { navigate $http2; default ""; }`,
   "early_hints $early_hints;",
-  "proxy_headers_hash_max_size 2048;",
+  "proxy_headers_hash_max_size 1024;",
   "proxy_headers_hash_bucket_size 128;",
   "proxy_ssl_verify on;",
   "proxy_ssl_verify_depth 3;",

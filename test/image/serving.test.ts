@@ -1,5 +1,7 @@
 import { afterAll, beforeAll } from "vitest";
+import { book } from "./serving/book.ts";
 import { caching } from "./serving/caching.ts";
+import { fields } from "./serving/fields.ts";
 import { headers } from "./serving/headers.ts";
 import { inside } from "./serving/inside.ts";
 import { close, open } from "./serving/lab.ts";
@@ -7,13 +9,17 @@ import { names } from "./serving/names.ts";
 import { severalOrigins } from "./serving/origins.ts";
 import { packed } from "./serving/packed.ts";
 import { proxied } from "./serving/proxied.ts";
+import { streams } from "./serving/streams.ts";
 
 // One PoP serves them all: a boot costs more than most of these tests.
 beforeAll(open);
 afterAll(close);
 
 caching();
+book();
 proxied();
+streams();
+fields();
 headers();
 severalOrigins();
 names();

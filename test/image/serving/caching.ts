@@ -45,7 +45,8 @@ export const caching = () =>
       const path = `/not-kept-${name.length}`;
       origin.answer(path, (_, answer) => answer.writeHead(200, headers).end());
       expect((await www(path)).headers["x-cache"]).toBe("MISS");
-      expect((await www(path)).headers["x-cache"]).toBe("MISS");
+      // Known by now, and passed on as in a site without cache.
+      expect((await www(path)).headers["x-cache"]).toBe(undefined);
     });
 
     test("does not keep errors, nor what was posted", async () => {
@@ -75,7 +76,7 @@ export const caching = () =>
       origin.answer("/public", (_, answer) => answer.writeHead(200, { "cache-control": "public, max-age=60" }).end());
       await www("/silent", cookie);
       await www("/public", cookie);
-      expect((await www("/silent", cookie)).headers["x-cache"]).toBe("MISS");
+      expect((await www("/silent", cookie)).headers["x-cache"]).toBe(undefined);
       expect((await www("/public", cookie)).headers["x-cache"]).toBe("HIT");
     });
 
@@ -86,7 +87,7 @@ export const caching = () =>
         await get("strict.example.test", path),
         await get("strict.example.test", path),
       ];
-      expect((await twice("/strict")).map(({ headers }) => headers["x-cache"])).toEqual(["MISS", "MISS"]);
+      expect((await twice("/strict")).map(({ headers }) => headers["x-cache"])).toEqual(["MISS", undefined]);
       expect((await twice("/allowed")).map(({ headers }) => headers["x-cache"])).toEqual(["MISS", "HIT"]);
     });
 

@@ -71,7 +71,10 @@ export function inside(): void {
 
     test("the origin going away leaves what is cached, and a health that is well", async () => {
       origin.answer("/cached", (_, answer) => answer.end("kept\n"));
-      await www("/cached");
+      await until(
+        () => www("/cached"),
+        ({ status }) => status === 200, // the forwarder may just have come back
+      );
       await forwarder.stop({ t: 0 });
       try {
         expect(await www("/cached")).toMatchObject({ status: 200, body: "kept\n", headers: { "x-cache": "HIT" } });

@@ -80,10 +80,14 @@ export async function http(visit: Visit): Promise<Visited> {
   return exchange(visit, await enter(visit.port, visit.client));
 }
 
+/** Node's own bound of headers is 16 KB. */
+const maxHeaderSize = 128 * 1024;
+
 function exchange(visit: Visit, socket: Socket): Promise<Visited> {
   return new Promise((answered, failed) => {
     const request = httpRequest({
       createConnection: () => socket,
+      maxHeaderSize,
       method: visit.method ?? "GET",
       path: visit.path ?? "/",
       headers: { host: visit.host, ...visit.headers },
@@ -121,6 +125,7 @@ export async function openExchange(visit: Omit<Visit, "body">): Promise<Exchange
   const socket = await enterTls(visit.port, { servername: visit.servername ?? visit.host }, visit.client);
   const request = httpRequest({
     createConnection: () => socket,
+    maxHeaderSize,
     method: visit.method ?? "GET",
     path: visit.path ?? "/",
     headers: { host: visit.host, ...visit.headers },

@@ -39,7 +39,11 @@ export async function startOrigin({ tls = false } = {}): Promise<Origin> {
     const answer = answers.get(pathOf(request)) ?? ((_, it) => it.writeHead(404).end("origin knows no such path\n"));
     answer(request, response);
   };
-  const server = tls ? createTlsServer({ key: originKey, cert: originCertificate }, listener) : createServer(listener);
+  // Node's own bound of headers is 16 KB.
+  const bound = { maxHeaderSize: 128 * 1024 };
+  const server = tls
+    ? createTlsServer({ key: originKey, cert: originCertificate, ...bound }, listener)
+    : createServer(bound, listener);
   server.on("connection", () => connections++);
   await new Promise<void>((listening) => server.listen(0, "0.0.0.0", listening));
   return {
