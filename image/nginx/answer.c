@@ -49,7 +49,8 @@ static pop_verdict_t judge(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t 
   pop_verdict_t verdict = pop_judge(&answer, &rules, ngx_time());
   /* What the origin says nothing about may depend on who asks. */
   if (verdict.by_rule && conf->cookies) {
-    pop_vary_add(vary, (const u_char *)"cookie", sizeof "cookie" - 1);
+    static const u_char visitor[] = "authorization, cookie";
+    pop_vary_add(vary, visitor, sizeof visitor - 1);
     if (vary->any) verdict.store = 0;
   }
   return verdict;

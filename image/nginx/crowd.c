@@ -192,14 +192,13 @@ static ngx_int_t suspend(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx, c
 }
 
 /* A request that is better sent to the origin at once. */
-static ngx_uint_t is_patient(ngx_http_request_t *r, ngx_http_proxy_loc_conf_t *proxy) {
+static ngx_uint_t is_patient(ngx_http_request_t *r) {
   static const u_char events[] = "text/event-stream";
   ngx_table_elt_t *accept = ngx_http_pop_cache_field(&r->headers_in.headers, "Accept");
 
   return r == r->main && !r->headers_in.range && !r->headers_in.authorization && !r->headers_in.upgrade &&
          !(accept && accept->value.len >= sizeof events - 1 &&
-           ngx_strncasecmp(accept->value.data, (u_char *)events, sizeof events - 1) == 0) &&
-         ngx_http_test_predicates(r, proxy->upstream.cache_bypass) == NGX_OK;
+           ngx_strncasecmp(accept->value.data, (u_char *)events, sizeof events - 1) == 0);
 }
 
 /* PRECONTENT: after whoever may refuse the request has let it pass. */
@@ -217,6 +216,11 @@ ngx_int_t ngx_http_pop_cache_hold(ngx_http_request_t *r) {
     return NGX_DECLINED;
   ctx = ngx_http_pop_cache_get_ctx(r);
   if (ctx == NULL || ngx_http_complex_value(r, &proxy->cache_key, &key) != NGX_OK) return NGX_ERROR;
+  /* What is not to be answered from the store passes as it is, and says nothing about what others are answered. */
+  if (ngx_http_test_predicates(r, proxy->upstream.cache_bypass) != NGX_OK) {
+    ctx->passed = 1;
+    return NGX_DECLINED;
+  }
   /* Who bears a cookie may be answered otherwise than who does not, and is remembered apart. */
   ngx_md5_init(&md5);
   ngx_md5_update(&md5, key.data, key.len);
@@ -224,7 +228,7 @@ ngx_int_t ngx_http_pop_cache_hold(ngx_http_request_t *r) {
   ngx_md5_final(ctx->key, &md5);
   ctx->has_key = 1;
 
-  ngx_uint_t held = ctx->held, patient = !held && is_patient(r, proxy);
+  ngx_uint_t held = ctx->held, patient = !held && is_patient(r);
   ngx_msec_t limit = 0;
   ctx->held = 1;
   ngx_shmtx_lock(&crowd->pool->mutex);

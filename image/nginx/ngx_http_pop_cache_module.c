@@ -55,11 +55,28 @@ static ngx_int_t pop_cache_variable(ngx_http_request_t *r, ngx_http_variable_val
   return NGX_OK;
 }
 
+/* $pop_cache_status, for logs and headers: $upstream_cache_status, and BYPASS for what passed. */
+static ngx_int_t status_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data) {
+  ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
+  ngx_uint_t status = ctx && ctx->passed ? NGX_HTTP_CACHE_BYPASS : r->upstream ? r->upstream->cache_status : 0;
+  v->not_found = status == 0;
+  if (status == 0) return NGX_OK;
+  v->data = ngx_http_cache_status[status - 1].data;
+  v->len = ngx_http_cache_status[status - 1].len;
+  v->valid = 1;
+  return NGX_OK;
+}
+
 static ngx_int_t preconfiguration(ngx_conf_t *cf) {
-  static ngx_str_t name = ngx_string("pop_cache");
-  ngx_http_variable_t *variable = ngx_http_add_variable(cf, &name, NGX_HTTP_VAR_NOCACHEABLE);
-  if (variable == NULL) return NGX_ERROR;
-  variable->get_handler = pop_cache_variable;
+  static struct {
+    ngx_str_t name;
+    ngx_http_get_variable_pt handler;
+  } variables[] = {{ngx_string("pop_cache"), pop_cache_variable}, {ngx_string("pop_cache_status"), status_variable}};
+  for (ngx_uint_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+    ngx_http_variable_t *variable = ngx_http_add_variable(cf, &variables[i].name, NGX_HTTP_VAR_NOCACHEABLE);
+    if (variable == NULL) return NGX_ERROR;
+    variable->get_handler = variables[i].handler;
+  }
   return NGX_OK;
 }
 
