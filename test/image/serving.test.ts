@@ -9,6 +9,7 @@ import { names } from "./serving/names.ts";
 import { severalOrigins } from "./serving/origins.ts";
 import { packed } from "./serving/packed.ts";
 import { proxied } from "./serving/proxied.ts";
+import { standards } from "./serving/standards.ts";
 import { streams } from "./serving/streams.ts";
 
 // One PoP serves them all: a boot costs more than most of these tests.
@@ -17,6 +18,7 @@ afterAll(close);
 
 caching();
 book();
+standards();
 proxied();
 streams();
 fields();
