@@ -56,6 +56,12 @@ static pop_verdict_t judge(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t 
   return verdict;
 }
 
+/* A copy beside the first one is found by what the answer varies by: that stays as it is. */
+static ngx_uint_t is_found(ngx_http_cache_t *c, pop_vary_t *vary) {
+  ngx_http_file_cache_header_t *header = (ngx_http_file_cache_header_t *)c->buf->start;
+  return !c->secondary || (header->vary_len == vary->length && ngx_memcmp(header->vary, vary->text, vary->length) == 0);
+}
+
 static ngx_int_t keep(ngx_http_request_t *r, pop_verdict_t *verdict, pop_vary_t *vary) {
   ngx_http_cache_t *c = r->cache;
   c->valid_sec = verdict->expires;
@@ -181,7 +187,9 @@ static ngx_int_t stored(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *co
     pop_verdict_t verdict = judge(r, conf, &vary);
     arrived = now;
     /* After this filter nginx writes these into the file. */
-    if (verdict.store || verdict.personal) {
+    if (verdict.personal) {
+      /* What this visitor was told about himself changes nothing for others. */
+    } else if (verdict.store && is_found(c, &vary)) {
       if (keep(r, &verdict, &vary) != NGX_OK) return NGX_ERROR;
       if (ngx_http_pop_cache_rewrite(r) != NGX_OK) ngx_http_pop_cache_remove(r);
     } else {

@@ -89,57 +89,30 @@ void pop_control_add(pop_control_t *control, const unsigned char *value, size_t 
   }
 }
 
-/* Orders names as the list holds them, in lower case. */
-static int compare(text_t a, text_t b) {
-  size_t shorter = a.length < b.length ? a.length : b.length;
-  for (size_t i = 0; i < shorter; i++) {
-    int difference = lower(a.data[i]) - lower(b.data[i]);
-    if (difference) return difference;
-  }
-  return (a.length > b.length) - (a.length < b.length);
-}
-
-static void insert(pop_vary_t *vary, text_t name) {
-  unsigned char *p = vary->text, *end = vary->text + vary->length;
-  while (p < end) {
-    unsigned char *comma = memchr(p, ',', (size_t)(end - p));
-    text_t other = {p, (size_t)((comma ? comma : end) - p)};
-    int order = compare(name, other);
-    if (order == 0) return;
-    if (order < 0) break;
-    p = comma ? comma + 1 : end;
-  }
-  if (vary->length + name.length + 1 > sizeof vary->text) {
-    vary->any = 1;
-    return;
-  }
-  if (p == end) {
-    if (vary->length) *p++ = ',', vary->length++;
-  } else {
-    memmove(p + name.length + 1, p, (size_t)(end - p));
-    p[name.length] = ',';
-    vary->length++;
-  }
-  for (size_t i = 0; i < name.length; i++) p[i] = lower(name.data[i]);
-  vary->length += name.length;
-}
-
-void pop_vary_add(pop_vary_t *vary, const unsigned char *value, size_t length) {
-  const unsigned char *p = value, *end = value + length;
-  while (p < end && !vary->any) {
-    text_t name;
-    p = member(p, end, &name);
-    if (same(name, "*")) vary->any = 1;
-    else if (name.length && !same(name, "accept-encoding")) insert(vary, name);
-  }
-}
-
 int pop_list_has(const unsigned char *list, size_t length, const unsigned char *name, size_t name_length) {
   const unsigned char *p = list, *end = list + length;
   while (p < end) {
     text_t item;
+    size_t i = 0;
     p = member(p, end, &item);
-    if (item.length && compare(item, (text_t){name, name_length}) == 0) return 1;
+    if (item.length == 0 || item.length != name_length) continue;
+    while (i < name_length && lower(item.data[i]) == lower(name[i])) i++;
+    if (i == name_length) return 1;
   }
   return 0;
+}
+
+void pop_vary_add(pop_vary_t *vary, const unsigned char *value, size_t length) {
+  const unsigned char *p = value, *end = value + length;
+  while (p < end) {
+    text_t name;
+    p = member(p, end, &name);
+    if (name.length == 0 || same(name, "accept-encoding") || pop_list_has(vary->text, vary->length, name.data, name.length)) continue;
+    if (same(name, "*") || vary->length + 1 + name.length > sizeof vary->text) {
+      vary->any = 1;
+      return;
+    }
+    if (vary->length) vary->text[vary->length++] = ',';
+    for (size_t i = 0; i < name.length; i++) vary->text[vary->length++] = lower(name.data[i]);
+  }
 }

@@ -26,7 +26,7 @@ typedef struct {
   int64_t stale_while_revalidate;
 } pop_control_t;
 
-/* Header names an answer varies by: lower case, in alphabetical order, separated by one comma. */
+/* Header names an answer varies by: in lower case, each once, separated by one comma. */
 typedef struct {
   unsigned char text[POP_VARY_MAX];
   size_t length;

@@ -266,7 +266,7 @@ static ngx_int_t add(ngx_http_request_t *r, ngx_table_elt_t *h) {
 
 /* Puts the fields of a 304 in the place of the stored ones of the same names, as if they had been stored so. */
 ngx_int_t ngx_http_pop_cache_merge(ngx_http_request_t *r, ngx_http_upstream_headers_in_t *newer) {
-  static const char *const age[] = {"Age", NULL};
+  static const char *const times[] = {"Age", "Date", NULL};
   ngx_http_upstream_t *u = r->upstream;
   ngx_http_upstream_headers_in_t older = u->headers_in;
   ngx_http_pop_cache_cursor_t cursor;
@@ -283,7 +283,7 @@ ngx_int_t ngx_http_pop_cache_merge(ngx_http_request_t *r, ngx_http_upstream_head
 
   cursor = ngx_http_pop_cache_first(&older.headers);
   while ((h = ngx_http_pop_cache_next(&cursor)) != NULL) {
-    ngx_uint_t gone = ngx_http_pop_cache_named(h, age) || (h == older.date);
+    ngx_uint_t gone = ngx_http_pop_cache_named(h, times);
     ngx_http_pop_cache_cursor_t others = ngx_http_pop_cache_first(&newer->headers);
     while (!gone && (n = ngx_http_pop_cache_next(&others)) != NULL)
       gone = n->key.len == h->key.len && ngx_strncasecmp(n->key.data, h->key.data, h->key.len) == 0 && replaced_by(newer, n);

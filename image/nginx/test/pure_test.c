@@ -92,9 +92,9 @@ static void test_vary(void) {
   } table[] = {
       {"", ""},
       {"Accept-Encoding", ""},
-      {"B, a", "a,b"},
+      {"B, a", "b,a"},
       {"a,A\nb", "a,b"},
-      {"ab, a, abc", "a,ab,abc"},
+      {"ab, a, abc, AB", "ab,a,abc"},
       {"Accept-Encoding, Origin, accept-encoding", "origin"},
       {"*", NULL},
       {", *", NULL},
