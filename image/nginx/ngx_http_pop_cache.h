@@ -86,6 +86,8 @@ ngx_rbtree_node_t *ngx_http_pop_cache_lookup(ngx_rbtree_t *tree, u_char *key);
 void ngx_http_pop_cache_invalidate(ngx_http_request_t *r);
 ngx_uint_t ngx_http_pop_cache_has_place(ngx_http_request_t *r);
 void ngx_http_pop_cache_remove(ngx_http_request_t *r);
+
+/* renew.c */
 void ngx_http_pop_cache_make_room(ngx_http_request_t *r);
 ngx_int_t ngx_http_pop_cache_merge(ngx_http_request_t *r, ngx_http_upstream_headers_in_t *newer);
 ngx_int_t ngx_http_pop_cache_rewrite(ngx_http_request_t *r);
