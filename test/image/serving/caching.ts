@@ -104,4 +104,22 @@ export const caching = () =>
       const stale = await until(ask, ({ headers }) => headers["x-cache"] !== "HIT");
       expect(stale).toMatchObject({ status: 200, body: "version 2", headers: { "x-cache": "STALE" } });
     });
+
+    // The public suite of HTTP caches (test/soak) cannot tell: it takes the 502 for a stale answer too.
+    test.each(["must-revalidate", "proxy-revalidate", "no-cache", "s-maxage=1"])(
+      "is not served stale where the origin says %s, whether it closes the connection or fails",
+      async (directive) => {
+        const path = `/strict-${directive}`;
+        const ask = () => get("short.example.test", path);
+        const headers = { "cache-control": `max-age=1, ${directive}`, etag: '"1"' };
+        origin.answer(path, (_, answer) => answer.writeHead(200, headers).end("stored"));
+        expect(await ask()).toMatchObject({ status: 200, body: "stored" });
+
+        origin.answer(path, (request) => request.socket.destroy());
+        expect((await until(ask, (seen) => seen.headers["x-cache"] !== "HIT")).status).toBe(502);
+
+        origin.answer(path, (_, answer) => answer.writeHead(503).end("down"));
+        expect(await ask()).toMatchObject({ status: 503, body: "down" });
+      },
+    );
   });
