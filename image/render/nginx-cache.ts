@@ -74,7 +74,8 @@ export function cached(host: string, cache: SiteCache): string[] {
     "proxy_cache_use_stale http_500 http_502 http_503 http_504;",
     // Judged by the module.
     "proxy_ignore_headers X-Accel-Redirect X-Accel-Expires Cache-Control Expires Vary;",
-    `proxy_cache_bypass ${bypass};`,
+    // Who shows credentials is answered by the origin; whether that answer may be stored the module judges.
+    `proxy_cache_bypass $http_authorization ${bypass};`,
     `proxy_no_cache ${bypass};`,
   ];
 }

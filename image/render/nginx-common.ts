@@ -116,8 +116,7 @@ export const requestHeaders = (client: string): string[] => [
   "proxy_set_header Front-End-Https on;",
   "proxy_set_header X-Forwarded-Host $host;",
   "proxy_set_header X-Forwarded-Port 443;",
-  // The cache holds one plain copy, which is compressed on the way out for whoever can read it.
-  `proxy_set_header Accept-Encoding "";`,
+  "proxy_set_header Accept-Encoding $accept_encoding;",
 ];
 
 /** What tells of the machinery behind; Server is nginx's own by default. Alt-Svc would send browsers to a port that only the origin has. */
@@ -164,6 +163,8 @@ export const proxying = [
   `map $http_upgrade $websocket { "~*^websocket$" websocket; default ""; }`,
   `map $websocket $connection_upgrade { default upgrade; "" ""; }`,
   `map "$upstream_status $upstream_http_upgrade" $upgraded { "~*(?:^|[ ,:])101 websocket$" websocket; default ""; }`,
+  // What is stored is one plain copy, compressed on its way out for whoever can read it; what passes may be compressed at home already.
+  `map $pop_cache $accept_encoding { off $http_accept_encoding; default ""; }`,
   // unbound's answers bear a TTL of 30 seconds at most (render/unbound.ts). Short: what unbound did not know in time it knows at the next try.
   `resolver 127.0.0.1:${ports.dns};`,
   "resolver_timeout 2s;",
