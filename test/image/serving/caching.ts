@@ -68,6 +68,7 @@ export const caching = () =>
       expect((await www("/account", one)).body).toBe("Basic b25l");
       expect((await www("/account", other)).body).toBe("Basic b3RoZXI=");
       expect((await www("/account")).body).toBe("nobody");
+      expect((await www("/account", one)).body).toBe("Basic b25l");
     });
 
     test("keeps an answer to a request with a cookie only when the origin says how long", async () => {
