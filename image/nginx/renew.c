@@ -109,7 +109,7 @@ ngx_int_t ngx_http_pop_cache_merge(ngx_http_request_t *r, ngx_http_upstream_head
 
 /* Whether a field goes into the file: a visitor's cookie does not, nor what was only there to keep room. */
 static ngx_uint_t is_kept(ngx_table_elt_t *h) {
-  static const char *const passing[] = {"Set-Cookie", "Set-Cookie2", "X-Pad", NULL};
+  static const char *const passing[] = {"Set-Cookie", "X-Pad", NULL};
   return h->value.data && !ngx_http_pop_cache_named(h, passing);
 }
 
