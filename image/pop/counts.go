@@ -11,7 +11,7 @@ import (
 	"sync"
 )
 
-// Words of nginx's $upstream_cache_status, https://nginx.org/en/docs/http/ngx_http_upstream_module.html#var_upstream_cache_status.
+// Words of $pop_cache_status (image/nginx): https://nginx.org/en/docs/http/ngx_http_upstream_module.html#var_upstream_cache_status, and BYPASS for what passes.
 var cacheWords = []string{"HIT", "MISS", "EXPIRED", "STALE", "UPDATING", "REVALIDATED", "BYPASS"}
 
 // What spared the origin the work of an answer, and what could have: their quotient is the hit rate. BYPASS never could.

@@ -38,12 +38,12 @@ export const countsFile = "/run/pop/counts/requests";
 
 export const logging = [
   `log_format json escape=json '{"time":"$time_iso8601","client":"$remote_addr","host":"$host","method":"$request_method","uri":"$request_uri",'`,
-  `  '"protocol":"$server_protocol","status":$status,"bytes":$body_bytes_sent,"seconds":$request_time,"cache":"$upstream_cache_status",'`,
+  `  '"protocol":"$server_protocol","status":$status,"bytes":$body_bytes_sent,"seconds":$request_time,"cache":"$pop_cache_status",'`,
   `  '"originSeconds":"$upstream_response_time","referer":"$http_referer","agent":"$http_user_agent"}';`,
   // Buffered: a write a request would cost more than many a request, and every line passes through process-compose.
   "access_log /dev/stdout json buffer=8k flush=1s;",
   // What `pop health` counts (image/pop/counts.go): by the site's own name, as a visitor may ask for any. Not the log above, which is root's alone to read.
-  `log_format counts "$server_name $upstream_cache_status $status $bytes_sent $request_length $request_time";`,
+  `log_format counts "$server_name $pop_cache_status $status $bytes_sent $request_length $request_time";`,
   `access_log ${countsFile} counts buffer=32k flush=1s;`,
 ];
 
@@ -131,7 +131,7 @@ export const hidden = (more: string[] = []): string[] =>
 
 /** What tells where an answer comes from; and an origin's word that it speaks WebSocket now. */
 export const marks = [
-  "add_header X-Cache $upstream_cache_status always;",
+  "add_header X-Cache $pop_cache_status always;",
   "add_header X-PoP $pop always;",
   "add_header Upgrade $upgraded always;",
 ];
