@@ -23,21 +23,21 @@ export const limits = {
 } as const;
 
 /**
- * Connections a PoP takes from Fly's proxy. Each can hold two buffers for the headers of a request that never ends, so this many of them must fit into
- * what the processes leave of the machine's memory.
+ * Connections a PoP takes from Fly's proxy. Of what the processes leave of the machine's memory three fifths are for connections, each of which can hold
+ * the headers of a request that never ends; the rest is for requests under way, which nginx bounds by itself (image/nginx/memory.c).
  */
 export function connectionLimit({ memoryMb, cpus }: { memoryMb: number; cpus: number }): number {
-  const largestKb = 2 * limits.headersKb + idleConnectionKb;
-  const fitting = Math.floor(((memoryMb - processesMb) * 1024) / largestKb);
+  const forConnectionsKb = (Math.max(0, memoryMb - processesMb) * 1024 * 3) / 5;
+  const fitting = Math.floor(forConnectionsKb / (limits.headersKb + idleConnectionKb));
   // nginx has a worker for each CPU; a proxied request takes two of its connections.
   return Math.min(fitting, (cpus * workerConnections) / 2);
 }
 
-/** What the PoP's processes take under load, MB: measured with `npm run soak`. */
-const processesMb = 112;
+/** What the PoP's processes and the kernel take under load, without what visitors' connections and requests take, MB: measured with `npm run soak`. */
+export const processesMb = 96;
 
-/** An idle connection with TLS and HTTP/2, KB: measured. */
-const idleConnectionKb = 24;
+/** An idle connection with TLS and HTTP/2, KB: measured with `npm run soak`. */
+export const idleConnectionKb = 40;
 
 /** nginx's, per worker. 7 MB of memory each. */
 export const workerConnections = 16_384;

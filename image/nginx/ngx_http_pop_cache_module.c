@@ -110,6 +110,7 @@ ngx_module_t ngx_http_pop_cache_module = {
     NGX_MODULE_V1, &context, commands, NGX_HTTP_MODULE, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NGX_MODULE_V1_PADDING};
 
 /* What load_module looks for. Without an order it comes last, so that its header filter runs first. */
-ngx_module_t *ngx_modules[] = {&ngx_http_pop_cache_module, NULL};
-char *ngx_module_names[] = {"ngx_http_pop_cache_module", NULL};
+extern ngx_module_t ngx_http_pop_memory_module; /* memory.c */
+ngx_module_t *ngx_modules[] = {&ngx_http_pop_cache_module, &ngx_http_pop_memory_module, NULL};
+char *ngx_module_names[] = {"ngx_http_pop_cache_module", "ngx_http_pop_memory_module", NULL};
 char *ngx_module_order[] = {NULL};

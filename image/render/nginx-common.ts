@@ -1,4 +1,4 @@
-import { limits } from "../limits.ts";
+import { limits, processesMb } from "../limits.ts";
 import { ports } from "../ports.ts";
 import { header } from "./names.ts";
 
@@ -18,8 +18,8 @@ export const general = [
   "client_body_timeout 30s;",
   `client_max_body_size ${limits.maxBodyMb}m;`,
   "client_body_buffer_size 32k;",
-  // One header may take up all there is: a cookie, for instance. Two buffers, as what is left of the first is too small for it.
-  `large_client_header_buffers 2 ${limits.headersKb}k;`,
+  // One buffer for all of them: each connection can hold so much for a request that never ends. One header may take up all of it: a cookie, for instance.
+  `large_client_header_buffers 1 ${limits.headersKb}k;`,
   "send_timeout 30s;",
   `keepalive_timeout ${limits.idleSeconds}s;`,
   "reset_timedout_connection on;",
@@ -78,6 +78,8 @@ export const compression = [
   `gzip_types ${compressed};`,
   "brotli on;",
   "brotli_comp_level 4;",
+  // Each answer under way has a compressor: a window of 512 KB, the default, makes it one of 1.7 MB.
+  "brotli_window 128k;",
   "brotli_min_length 512;",
   `brotli_types ${compressed};`,
 ];
@@ -155,6 +157,8 @@ export const bounds = [
   `limit_conn visitors ${limits.visitorRequests};`,
   `limit_conn sites ${limits.siteRequests};`,
   "limit_conn_log_level info;",
+  // Of the machine's memory. What of the rest is for requests the module reckons when nginx starts (image/nginx/memory.c): machines differ, the image does not.
+  `pop_memory_of_others ${processesMb}m;`,
 ];
 
 /** Said once for every site that passes requests on; a location that sets a header of its own would lose all of these. */

@@ -64,6 +64,8 @@ export function relays(site: ProxySite): string[] {
       "access_log off;",
       // What comes in has been judged; what goes out is compressed, kept and marked on the way on.
       "client_max_body_size 0;",
+      // The visitor's headers and what they are told of it.
+      `large_client_header_buffers 2 ${limits.headersKb}k;`,
       "gzip off;",
       "gzip_vary off;",
       "brotli off;",
