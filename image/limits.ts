@@ -28,7 +28,7 @@ export const limits = {
  */
 export function connectionLimit({ memoryMb, cpus }: { memoryMb: number; cpus: number }): number {
   const forConnectionsKb = (Math.max(0, memoryMb - processesMb) * 1024 * 3) / 5;
-  const fitting = Math.floor(forConnectionsKb / (limits.headersKb + idleConnectionKb));
+  const fitting = Math.floor(forConnectionsKb / (limits.headersKb + 2 + idleConnectionKb));
   // nginx has a worker for each CPU; a proxied request takes two of its connections.
   return Math.min(fitting, (cpus * workerConnections) / 2);
 }

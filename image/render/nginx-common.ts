@@ -19,7 +19,7 @@ export const general = [
   `client_max_body_size ${limits.maxBodyMb}m;`,
   "client_body_buffer_size 32k;",
   // One buffer for all of them: each connection can hold so much for a request that never ends. One header may take up all of it: a cookie, for instance.
-  `large_client_header_buffers 1 ${limits.headersKb}k;`,
+  `large_client_header_buffers 1 ${limits.headersKb + 2}k;`,
   "send_timeout 30s;",
   `keepalive_timeout ${limits.idleSeconds}s;`,
   "reset_timedout_connection on;",

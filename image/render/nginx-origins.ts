@@ -65,7 +65,7 @@ export function relays(site: ProxySite): string[] {
       // What comes in has been judged; what goes out is compressed, kept and marked on the way on.
       "client_max_body_size 0;",
       // The visitor's headers and what they are told of it.
-      `large_client_header_buffers 2 ${limits.headersKb}k;`,
+      `large_client_header_buffers 2 ${limits.headersKb + 2}k;`,
       "gzip off;",
       "gzip_vary off;",
       "brotli off;",

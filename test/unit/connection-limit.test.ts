@@ -20,12 +20,15 @@ test.each([
   );
 });
 
-test.each(sizes)("$memoryMb MB and $cpus CPUs: headers of all of them fit, and nginx has connections for them", (size) => {
-  const connections = connectionLimit(size);
-  const forConnectionsMb = ((size.memoryMb - processesMb) * 3) / 5;
-  expect((connections * (limits.headersKb + idleConnectionKb)) / 1024).toBeLessThanOrEqual(forConnectionsMb);
-  expect(2 * connections).toBeLessThanOrEqual(size.cpus * workerConnections);
-});
+test.each(sizes)(
+  "$memoryMb MB and $cpus CPUs: headers of all of them fit, and nginx has connections for them",
+  (size) => {
+    const connections = connectionLimit(size);
+    const forConnectionsMb = ((size.memoryMb - processesMb) * 3) / 5;
+    expect((connections * (limits.headersKb + idleConnectionKb)) / 1024).toBeLessThanOrEqual(forConnectionsMb);
+    expect(2 * connections).toBeLessThanOrEqual(size.cpus * workerConnections);
+  },
+);
 
 test("a machine with less memory than the processes take gets no connections, not less than none", () => {
   expect(connectionLimit({ memoryMb: 64, cpus: 1 })).toBe(0);
