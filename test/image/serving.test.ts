@@ -1,4 +1,5 @@
 import { afterAll, beforeAll } from "vitest";
+import { addresses } from "./serving/addresses.ts";
 import { book } from "./serving/book.ts";
 import { caching } from "./serving/caching.ts";
 import { fields } from "./serving/fields.ts";
@@ -26,4 +27,5 @@ headers();
 severalOrigins();
 names();
 packed();
+addresses();
 inside();

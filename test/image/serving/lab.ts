@@ -2,9 +2,10 @@
 import type { IncomingMessage } from "node:http";
 import type { Container } from "dockerode";
 import { enterTls, https, type Visit } from "../support/client.ts";
+import { type NameServer, startNameServer } from "../support/dns.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
 import { Bench, build, type Pop, untilHealthy } from "../support/pop.ts";
-import { network } from "../support/spec.ts";
+import { movingZone, namePort, network } from "../support/spec.ts";
 
 const bench = new Bench("serving");
 export let origin: Origin;
@@ -12,20 +13,29 @@ export let second: Origin;
 export let secure: Origin;
 export let forwarder: Container;
 export let pop: Pop;
+export let nameServer: NameServer;
 
 export async function open(): Promise<void> {
   const [image] = await Promise.all([build("all"), bench.sweep()]);
   await bench.createNetwork();
   origin = await startOrigin();
   [second, secure] = await Promise.all([startOrigin(), startOrigin({ tls: true })]);
+  nameServer = await startNameServer(network.gateway, namePort);
+  for (const name of ["web", "pair", "both"]) nameServer.say(`${name}.${movingZone}`, [network.origin]);
   forwarder = await bench.startForwarder(image, { http: origin.port, second: second.port, https: secure.port });
+  // Where the origin may move to: there the second one answers.
+  await bench.startForwarder(
+    image,
+    { http: second.port, second: second.port, https: secure.port },
+    { address: network.moved, aliases: [] },
+  );
   pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
   await untilHealthy(pop);
 }
 
 export async function close(): Promise<void> {
   await bench.sweep();
-  await Promise.all([origin?.close(), second?.close(), secure?.close()]);
+  await Promise.all([origin?.close(), second?.close(), secure?.close(), nameServer?.close()]);
 }
 
 export const get = (host: string, path: string, more: Partial<Visit> = {}) =>

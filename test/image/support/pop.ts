@@ -160,7 +160,11 @@ export class Bench {
   }
 
   /** A container named as the origin is, on the network, that passes its connections on to the test's own process. */
-  async startForwarder(image: string, to: { http: number; second: number; https: number }): Promise<Container> {
+  async startForwarder(
+    image: string,
+    to: { http: number; second: number; https: number },
+    { address, aliases }: { address: string; aliases: string[] } = { address: network.origin, aliases: [originName] },
+  ): Promise<Container> {
     const listen = (own: number, port: number) => `nc -ll -p ${own} -e nc ${network.gateway} ${port}`;
     const container = await docker.createContainer({
       Image: image,
@@ -172,7 +176,7 @@ export class Bench {
       ],
       HostConfig: { Init: true, NetworkMode: network.name },
       NetworkingConfig: {
-        EndpointsConfig: { [network.name]: { IPAMConfig: { IPv4Address: network.origin }, Aliases: [originName] } },
+        EndpointsConfig: { [network.name]: { IPAMConfig: { IPv4Address: address }, Aliases: aliases } },
       },
     });
     await container.start();

@@ -6,7 +6,15 @@ export const network = {
   subnet: "172.31.213.0/24",
   gateway: "172.31.213.1",
   origin: "172.31.213.10",
+  /** Where the origin may move to. */
+  moved: "172.31.213.11",
+  /** Nobody is there. */
+  dead: "172.31.213.250",
 };
+
+/** Zone whose names have the addresses that a test says (dns.ts), and the port its name server has on the network's gateway. */
+export const movingZone = "moving.test";
+export const namePort = 25_353;
 
 export const originName = "origin.homelab.test";
 
@@ -55,6 +63,9 @@ export const spec: ImageSpec = {
     site("strict.example.test", `http://${originName}:8080`, stored(0), {
       timeouts: { readSeconds: 1 },
     }),
+    ...["web", "late", "pair", "both"].map((name) =>
+      passing(`${name}.example.test`, `http://${name}.${movingZone}:8080`),
+    ),
     passing("plain.example.test", `http://${originName}:8080`),
     passing("mixed.example.test", [`https://${originName}:8443`, `http://${originName}:8081`], {
       tls: { ca: "origin.pem" },
@@ -91,7 +102,12 @@ export const spec: ImageSpec = {
       port: 9000,
     },
   },
-  dns: { forward: [{ zone: "homelab.test", servers: ["127.0.0.11"] }] },
+  dns: {
+    forward: [
+      { zone: "homelab.test", servers: ["127.0.0.11"] },
+      { zone: movingZone, servers: [`${network.gateway}@${namePort}`] },
+    ],
+  },
   cache: { maxSizeMb: 64, indexMb: 1 },
 };
 

@@ -1,0 +1,101 @@
+/** Connections to origins by name: kept, and made where the name leads now. */
+import { availableParallelism } from "node:os";
+import { describe, expect, test } from "vitest";
+import { until } from "../support/pop.ts";
+import { movingZone, network } from "../support/spec.ts";
+import { get, nameServer, origin, pop, second, secure } from "./lab.ts";
+
+const workers = availableParallelism(); // each keeps connections of its own
+
+/** Who answers, asked again and again. */
+const whoAnswers = async (host: string): Promise<string> => {
+  const { status, body } = await get(host, "/here");
+  return status === 200 ? body : String(status);
+};
+
+function answerHere(): void {
+  origin.answer("/here", (_, response) => response.end("first"));
+  second.answer("/here", (_, response) => response.end("second"));
+}
+
+export const addresses = () =>
+  describe("an origin by name", () => {
+    test.each([
+      ["http", "plain.example.test", () => origin],
+      ["https", "secure-plain.example.test", () => secure],
+      ["two of one kind", "several.example.test", () => origin],
+      ["two that differ", "mixed.example.test", () => secure],
+    ] as const)("is asked over connections that are kept: %s", async (_, host, asked) => {
+      asked().answer("/kept", (_, response) => response.writeHead(200, { "cache-control": "no-store" }).end());
+      await get(host, "/kept");
+      const before = asked().connections();
+      for (let at = 0; at < 40; at++) expect((await get(host, "/kept")).status).toBe(200);
+      expect(asked().connections() - before).toBeLessThanOrEqual(2 * workers);
+    });
+
+    test("is asked where it moved to, without a request that fails", async () => {
+      answerHere();
+      expect(await whoAnswers("web.example.test")).toBe("first");
+      nameServer.say(`web.${movingZone}`, [network.moved]);
+      const seen = new Set<string>();
+      await until(
+        async () => {
+          const who = await whoAnswers("web.example.test");
+          seen.add(who);
+          return who;
+        },
+        (who) => who === "second",
+        40,
+      );
+      expect([...seen].toSorted()).toEqual(["first", "second"]);
+    });
+
+    test("is asked where it was while its name server is away", async () => {
+      answerHere();
+      const before = await whoAnswers("pair.example.test");
+      nameServer.say(`pair.${movingZone}`, "silence");
+      // Longer than the TTL that the name had.
+      const end = Date.now() + 4000;
+      await until(
+        async () => {
+          expect(await whoAnswers("pair.example.test")).toBe(before);
+          return Date.now();
+        },
+        (now) => now > end,
+      );
+      nameServer.say(`pair.${movingZone}`, [network.origin]);
+    });
+
+    test("that had no address when the PoP started is served once it has one", async () => {
+      answerHere();
+      expect(await whoAnswers("late.example.test")).toBe("502");
+      nameServer.say(`late.${movingZone}`, [network.origin]);
+      await until(
+        () => whoAnswers("late.example.test"),
+        (who) => who === "first",
+        40,
+      );
+    });
+
+    test("with a dead address beside a good one serves every request, and asks the dead one three times at most", async () => {
+      answerHere();
+      await whoAnswers("both.example.test");
+      nameServer.say(`both.${movingZone}`, [network.origin, network.dead, "fd00:dead::1"]);
+      const dead = [network.dead, "fd00:dead::1"];
+      const tried = async () =>
+        (await pop.logs())
+          .split("\n")
+          .filter((line) => /connect\(\)|timed out/.test(line) && dead.some((address) => line.includes(address)))
+          .length;
+      await until(
+        async () => {
+          expect(await whoAnswers("both.example.test")).toBe("first");
+          return tried();
+        },
+        (times) => times > 0,
+        40,
+      );
+      for (let at = 0; at < 40; at++) expect(await whoAnswers("both.example.test")).toBe("first");
+      expect(await tried()).toBeLessThanOrEqual(3 * dead.length);
+    });
+  });
