@@ -1,7 +1,8 @@
 /*
  * Bounds the memory of requests under way, whatever visitors and origins do: each is counted with what it can take at most, first while it waits, then with
- * its answer. Above the bound, of which one site has half at most, a visitor is answered 503. From half of it on, answers go out uncompressed, for a
- * compressor takes more than all the rest. Each worker counts its own: so a worker that dies takes its count along.
+ * its answer. A site may have as much as is left for the others: one that takes all it can leaves half of it, two leave a third. Above that its visitors are
+ * answered 503. From half of all on, answers go out uncompressed, for a compressor takes more than all the rest. Each worker counts its own: so a worker that
+ * dies takes its count along.
  */
 #include <ngx_config.h>
 #include <ngx_core.h>
@@ -11,7 +12,8 @@ extern ngx_module_t ngx_http_pop_memory_module;
 
 /* Bytes, measured in the image (test/soak/bounds-memory.test.ts). */
 enum {
-  WAITING = 12 << 10,  /* a request without its headers */
+  WAITING = 12 << 10,  /* a request without its headers and body */
+  BODY = 64 << 10,     /* what is read of a body ahead of the origin: http2_body_preread_size */
   ANSWER = 68 << 10,   /* nginx's buffers for an answer, as nginx.conf sets them, to a visitor who does not read */
   COMPRESSOR = 1 << 20 /* brotli's; gzip's is less */
 };
@@ -54,7 +56,7 @@ static charge_t *charge_of(ngx_http_request_t *r) {
 }
 
 static ngx_uint_t has_room(main_conf_t *all, srv_conf_t *site, size_t bytes) {
-  return all->used + bytes <= all->bound && site->used + bytes <= all->bound / 2;
+  return all->used + site->used + bytes <= all->bound;
 }
 
 static ngx_int_t refuse(ngx_http_request_t *r, main_conf_t *all, srv_conf_t *site) {
@@ -75,7 +77,7 @@ static ngx_int_t admit(ngx_http_request_t *r) {
   main_conf_t *all = ngx_http_get_module_main_conf(r, ngx_http_pop_memory_module);
   srv_conf_t *site = ngx_http_get_module_srv_conf(r, ngx_http_pop_memory_module);
   /* Headers twice: as they came, and as they go to the origin. */
-  size_t bytes = WAITING + 2 * headers_of(r);
+  size_t bytes = WAITING + 2 * headers_of(r) + (r->headers_in.content_length_n > 0 || r->headers_in.chunked ? BODY : 0);
   ngx_pool_cleanup_t *cleanup;
   charge_t *charge;
 

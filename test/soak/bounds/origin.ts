@@ -1,0 +1,100 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+
+/**
+ * An origin in the test's own process. Query of a request: `size` bytes of an answer, `type` of it, `cache` for Cache-Control, `headers` bytes of header.
+ * A request's body is counted: the answer to a POST is its length.
+ */
+export interface BoundsOrigin {
+  /** From now on connections are taken and requests read, and none is answered. */
+  hang(): void;
+  /** As before; what was asked meanwhile is cut off. */
+  recover(): void;
+  /** Requests so far that began with this path. */
+  hits(path: string): number;
+  /** Bytes written of answers. */
+  sent(): number;
+  /** Connections there are. */
+  open(): number;
+  close(): Promise<void>;
+}
+
+export async function startBoundsOrigin(address: string, port: number): Promise<BoundsOrigin> {
+  const hits = new Map<string, number>();
+  const open = new Set<Socket>();
+  let hanging = false;
+  let sent = 0;
+  const server = createServer({ maxHeaderSize: 1 << 20 }, (request, response) => {
+    const url = new URL(request.url ?? "/", "http://origin");
+    hits.set(url.pathname, (hits.get(url.pathname) ?? 0) + 1);
+    if (!hanging) answer(request, response, url.searchParams);
+  });
+  server.requestTimeout = 0;
+  server.on("connection", (socket) => {
+    open.add(socket.on("close", () => open.delete(socket)));
+  });
+  server.listen({ port, host: address, backlog: 4096 });
+  await new Promise<void>((listening, failed) => server.once("listening", listening).once("error", failed));
+
+  function answer(request: IncomingMessage, response: ServerResponse, query: URLSearchParams): void {
+    const size = Number(query.get("size") ?? 3);
+    response.setHeader("content-type", query.get("type") ?? "application/octet-stream");
+    const cache = query.get("cache");
+    if (cache) response.setHeader("cache-control", cache);
+    for (let left = Number(query.get("headers") ?? 0), at = 0; left > 0; left -= 4096, at++) {
+      response.setHeader(`x-large-${at}`, "h".repeat(Math.min(left, 4080)));
+    }
+    if (request.method === "POST") {
+      let length = 0;
+      request.on("data", (piece: Buffer) => {
+        length += piece.length;
+      });
+      request.once("end", () => response.end(`${length}`));
+      return;
+    }
+    request.resume();
+    response.setHeader("content-length", size);
+    response.writeHead(200);
+    if (request.method === "HEAD") return void response.end();
+    pour(response, size, (bytes) => {
+      sent += bytes;
+    });
+  }
+
+  return {
+    hang: () => {
+      hanging = true;
+    },
+    recover: () => {
+      hanging = false;
+      server.closeAllConnections();
+    },
+    hits: (path) => hits.get(path) ?? 0,
+    sent: () => sent,
+    open: () => open.size,
+    close: () =>
+      new Promise((closed) => {
+        server.closeAllConnections();
+        server.close(() => closed());
+      }),
+  };
+}
+
+/** Text that compresses to a third or so, as pages do. */
+const words = Buffer.from(
+  Array.from({ length: 12_000 }, (_, at) => `${(at * 2_654_435_761) % 4_294_967_296} word${at % 97} `).join(""),
+).subarray(0, 128 * 1024);
+
+function pour(response: ServerResponse, size: number, wrote: (bytes: number) => void): void {
+  let left = size;
+  const more = (): void => {
+    while (left > 0) {
+      const piece = words.subarray(0, Math.min(left, words.length));
+      left -= piece.length;
+      wrote(piece.length);
+      if (!response.write(piece) && left > 0) return void response.once("drain", more);
+    }
+    response.end();
+  };
+  more();
+}
