@@ -125,18 +125,14 @@ export const requestHeaders = (client: string): string[] => [
 export const hidden = (more: string[] = []): string[] =>
   [
     ...["X-Powered-By", "X-AspNet-Version", "X-AspNetMvc-Version", "X-Runtime", "X-Cache", "X-PoP", "Via", "Alt-Svc"],
-    // Of one connection alone. Upgrade comes back for a WebSocket (marks): in an answer of HTTP/2, Safari and curl take it for an error.
-    ...["Upgrade", "Keep-Alive", "Proxy-Connection", "TE", "Trailer"],
+    // The trailers it announces go no further; what else is of one connection alone the module leaves out (image/nginx/fields.c).
+    "Trailer",
   ]
     .concat(more)
     .map((name) => `proxy_hide_header ${name};`);
 
-/** What tells where an answer comes from; and an origin's word that it speaks WebSocket now. */
-export const marks = [
-  "add_header X-Cache $pop_cache_status always;",
-  "add_header X-PoP $pop always;",
-  "add_header Upgrade $upgraded always;",
-];
+/** What tells where an answer comes from. */
+export const marks = ["add_header X-Cache $pop_cache_status always;", "add_header X-PoP $pop always;"];
 
 /** A site's own headers, in whichever order they were written. */
 export const setHeaders = (headers: Record<string, string>): string[] =>
@@ -150,8 +146,11 @@ export const setHeaders = (headers: Record<string, string>): string[] =>
 
 /** Requests under way at the same time, by visitor and by site: streams of HTTP/2 count one by one. */
 export const bounds = [
-  // Of IPv6 the first 64 bits: one visitor has as many addresses as it likes in them. A text with :: before its fifth group has zeros there.
-  `map $remote_addr $visitor { "~^(?<prefix>(?:[0-9a-f]+:){4})" $prefix; "~^(?<start>(?:[0-9a-f]+:){1,3}:)" $start; default $remote_addr; }`,
+  // Of IPv6 the first 64 bits: one visitor has as many addresses as it likes in them. A text with :: before its fifth group has zeros there. Told apart first, as
+  // patterns cost more than all the rest of it.
+  `map $remote_addr $visitor_six { "~^(?<prefix>(?:[0-9a-f]+:){4})" $prefix; "~^(?<start>(?:[0-9a-f]+:){1,3}:)" $start; default $remote_addr; }`,
+  `geo $is_six { default ""; ::/0 1; }`,
+  "map $is_six $visitor { 1 $visitor_six; default $binary_remote_addr; }",
   "limit_conn_zone $visitor zone=visitors:2m;",
   "limit_conn_zone $server_name zone=sites:256k;",
   `limit_conn visitors ${limits.visitorRequests};`,
@@ -164,9 +163,8 @@ export const bounds = [
 /** Said once for every site that passes requests on; a location that sets a header of its own would lose all of these. */
 export const proxying = [
   // No other protocol: an origin that takes h2c would believe all that a visitor says in it, and serve any name it knows.
-  `map $http_upgrade $websocket { "~*^websocket$" websocket; default ""; }`,
+  `map $http_upgrade $websocket { websocket websocket; default ""; }`,
   `map $websocket $connection_upgrade { default upgrade; "" ""; }`,
-  `map "$upstream_status $upstream_http_upgrade" $upgraded { "~*(?:^|[ ,:])101 websocket$" websocket; default ""; }`,
   // What is stored is one plain copy, compressed on its way out for whoever can read it; what passes may be compressed at home already.
   `map $pop_cache $accept_encoding { off $http_accept_encoding; default ""; }`,
   // unbound's answers bear a TTL of 30 seconds at most (render/unbound.ts). Short: what unbound did not know in time it knows at the next try.

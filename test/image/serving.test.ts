@@ -1,6 +1,5 @@
 import { afterAll, beforeAll } from "vitest";
 import { addresses } from "./serving/addresses.ts";
-import { book } from "./serving/book.ts";
 import { caching } from "./serving/caching.ts";
 import { fields } from "./serving/fields.ts";
 import { headers } from "./serving/headers.ts";
@@ -12,13 +11,14 @@ import { packed } from "./serving/packed.ts";
 import { proxied } from "./serving/proxied.ts";
 import { standards } from "./serving/standards.ts";
 import { streams } from "./serving/streams.ts";
+import { visitors } from "./serving/visitors.ts";
 
 // One PoP serves them all: a boot costs more than most of these tests.
 beforeAll(open);
 afterAll(close);
 
 caching();
-book();
+visitors();
 standards();
 proxied();
 streams();

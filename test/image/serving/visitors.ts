@@ -1,0 +1,129 @@
+/** Whom what is stored is for, and who waits for whom. Storing itself: standards.ts. */
+import { describe, expect, test } from "vitest";
+import { until } from "../support/pop.ts";
+import { get, origin, www } from "./lab.ts";
+
+const mark = ({ headers }: { headers: Record<string, unknown> }) => headers["x-cache"];
+
+/** The origin keeps each until as many as expected are with it, so that whoever waits for another is never answered. */
+function together(path: string, headers: Record<string, string>, expected: number) {
+  const held: (() => void)[] = [];
+  origin.answer(path, (_, response) => {
+    held.push(() => response.writeHead(200, headers).end("one\n"));
+    if (held.length >= expected) for (const answer of held.splice(0)) answer();
+  });
+}
+
+export const visitors = () =>
+  describe("a proxied site, cached for many visitors", () => {
+    test("is served at once while it is fetched anew where the origin allows that, and holds nobody's connection", async () => {
+      let release = () => {};
+      origin.answer("/swr", (_, response) =>
+        response.writeHead(200, { "cache-control": "max-age=1, stale-while-revalidate=60" }).end("old\n"),
+      );
+      await www("/swr");
+      origin.answer("/swr", (_, response) => {
+        release = () => response.writeHead(200, { "cache-control": "max-age=60" }).end("new\n");
+      });
+      const asked = origin.hits("/swr");
+      const seen = await until(
+        () => www("/swr", { headers: { connection: "keep-alive" } }),
+        () => origin.hits("/swr") > asked,
+      );
+      // The refresh is still under way: this one has the old page, and so has the next.
+      expect([seen.body, mark(seen), seen.headers.connection]).toEqual([
+        "old\n",
+        expect.stringMatching(/STALE|UPDATING/),
+        "close",
+      ]);
+      expect((await www("/swr")).body).toBe("old\n");
+      release();
+      await until(
+        () => www("/swr"),
+        ({ body }) => body === "new\n",
+      );
+    });
+
+    describe("a crowd", () => {
+      test("on a page never seen that may not be stored goes on together once the first is answered", async () => {
+        let first = true;
+        const held: (() => void)[] = [];
+        origin.answer("/crowd-new", (_, response) => {
+          const answer = () => response.writeHead(200, { "cache-control": "no-store" }).end();
+          if (first) {
+            first = false;
+            return answer();
+          }
+          held.push(answer);
+          if (held.length === 19) for (const it of held) it();
+        });
+        await Promise.all(Array.from({ length: 20 }, () => www("/crowd-new")));
+        expect(origin.hits("/crowd-new")).toBe(20);
+      });
+
+      test("of long polls never waits for one another", async () => {
+        together("/poll", { "cache-control": "no-store" }, 2);
+        await Promise.all([www("/poll"), www("/poll")]);
+        expect(origin.hits("/poll")).toBe(2);
+      });
+
+      test("of event streams never waits for one another", async () => {
+        const headers = { accept: "text/event-stream" };
+        together("/events", { "content-type": "text/event-stream" }, 3);
+        await Promise.all([1, 2, 3].map(() => www("/events", { headers })));
+      });
+    });
+
+    describe("visitors", () => {
+      const session = { headers: { cookie: "session=1" } };
+
+      test("who have a cookie are not shown what was stored for one without, where the origin says nothing", async () => {
+        origin.answer("/greeting", (request, response) => response.end(request.headers.cookie ?? "nobody"));
+        expect((await www("/greeting")).body).toBe("nobody");
+        expect((await www("/greeting", session)).body).toBe("session=1");
+        expect(mark(await www("/greeting"))).toBe("HIT");
+      });
+
+      test("who come with a cookie first leave the store to the others", async () => {
+        origin.answer("/greeting-2", (request, response) => response.end(request.headers.cookie ?? "nobody"));
+        expect((await www("/greeting-2", session)).body).toBe("session=1");
+        expect((await www("/greeting-2")).body).toBe("nobody");
+        expect((await www("/greeting-2")).headers["x-cache"]).toBe("HIT");
+        expect((await www("/greeting-2", session)).body).toBe("session=1");
+      });
+
+      test("share what the origin says is for all, whatever cookies they have", async () => {
+        origin.answer("/public", (_, response) => response.writeHead(200, { "cache-control": "max-age=60" }).end());
+        await www("/public", session);
+        expect(mark(await www("/public"))).toBe("HIT");
+      });
+
+      test.each([
+        ["session=1", undefined],
+        ["_ga=1; wp_logged_in=2", undefined],
+        ["_ga=1", "HIT"],
+        ["xsession=1; not_wp_1=2", "HIT"],
+      ])("with cookies named by the site: %s", async (cookie, expected) => {
+        const ask = (more = {}) => get("visitors.example.test", "/named", more);
+        origin.answer("/named", (_, response) => response.writeHead(200, { "cache-control": "max-age=60" }).end());
+        await ask();
+        const seen = mark(await ask({ headers: { cookie } }));
+        expect(seen === "BYPASS" ? undefined : seen).toBe(expected);
+      });
+    });
+
+    test("answers a visitor's condition, whether the answer is stored or not", async () => {
+      for (const [path, control] of [
+        ["/tag-stored", "max-age=60"],
+        ["/tag-not-stored", "private"],
+      ] as const) {
+        origin.answer(path, (request, response) =>
+          request.headers["if-none-match"] === '"1"'
+            ? response.writeHead(304, { etag: '"1"' }).end()
+            : response.writeHead(200, { "cache-control": control, etag: '"1"' }).end("whole\n"),
+        );
+        await www(path);
+        expect((await www(path, { headers: { "if-none-match": '"1"' } })).status).toBe(304);
+      }
+    });
+  });
