@@ -103,14 +103,15 @@ static void learn(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx, pop_verd
   }
 }
 
-/* An answer without a Content-Length that turns out to be larger than what is stored goes on to the visitor alone. */
+/* An answer that turns out to be larger than what is stored, or than what the volume has room for, goes on to the visitor alone. */
 static ngx_int_t input_filter(ngx_event_pipe_t *p, ngx_buf_t *buf) {
   ngx_http_request_t *r = p->input_ctx;
   ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
   ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
 
   if (ctx == NULL) return NGX_ERROR;
-  if (p->cacheable && p->read_length > conf->max_file) {
+  ngx_uint_t large = conf->max_file && p->read_length > conf->max_file;
+  if (p->cacheable && (large || ngx_http_pop_cache_is_full(r, 0))) {
     p->cacheable = 0;
     r->upstream->cacheable = 0;
     if (ctx->expired) ngx_http_pop_cache_remove(r);
@@ -120,7 +121,7 @@ static ngx_int_t input_filter(ngx_event_pipe_t *p, ngx_buf_t *buf) {
       p->temp_file->persistent = 0;
       p->temp_file->clean = 1;
     }
-    ngx_http_pop_cache_learn(r, ctx, POP_PASSED);
+    ngx_http_pop_cache_learn(r, ctx, large ? POP_PASSED : POP_UNKNOWN);
   }
   return ctx->input_filter(p, buf);
 }
@@ -144,22 +145,24 @@ static ngx_int_t fetched(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *c
 
   if (conf->max_file && u->headers_in.content_length_n > conf->max_file) verdict.store = 0;
   if (!u->buffering || r->method != NGX_HTTP_GET) verdict.store = 0;
+  ngx_uint_t full = verdict.store && r->cache && ngx_http_pop_cache_is_full(r, u->headers_in.content_length_n);
+  if (full) verdict.store = 0;
   if (r->cache) {
     if (ctx->expired) u->cache_status = NGX_HTTP_CACHE_EXPIRED;
     if (!verdict.store) u->cacheable = 0;
     if (u->cacheable) {
       if (keep(r, &verdict, &vary) != NGX_OK) return NGX_ERROR;
       ngx_http_pop_cache_make_room(r);
-      if (conf->max_file) {
-        ctx->input_filter_init = u->input_filter_init;
-        u->input_filter_init = input_filter_init;
-      }
+      ctx->input_filter_init = u->input_filter_init;
+      u->input_filter_init = input_filter_init;
     } else if (ctx->expired && replaces(r) && !verdict.personal) {
       ngx_http_pop_cache_remove(r);
     }
     answer_conditions(r);
   }
-  learn(r, ctx, &verdict);
+  /* With room again the next one is stored. */
+  if (full) ngx_http_pop_cache_learn(r, ctx, POP_UNKNOWN);
+  else learn(r, ctx, &verdict);
   return NGX_OK;
 }
 

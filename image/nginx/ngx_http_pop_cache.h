@@ -89,6 +89,9 @@ void ngx_http_pop_cache_remove(ngx_http_request_t *r);
 
 /* renew.c */
 void ngx_http_pop_cache_make_room(ngx_http_request_t *r);
+
+/* space.c */
+ngx_uint_t ngx_http_pop_cache_is_full(ngx_http_request_t *r, off_t bytes);
 ngx_int_t ngx_http_pop_cache_merge(ngx_http_request_t *r, ngx_http_upstream_headers_in_t *newer);
 ngx_int_t ngx_http_pop_cache_rewrite(ngx_http_request_t *r);
 

@@ -21,7 +21,7 @@ import { addressOf } from "./bounds/visitor.ts";
 
 let lab: Lab;
 beforeAll(async () => {
-  lab = await openLab({ name: "bounds", cache: { maxSizeMb: 700, indexMb: 8 } });
+  lab = await openLab({ name: "bounds", cache: { maxSizeMb: 640, indexMb: 8 } });
   await lab.get(hosts.other, "/kept");
 });
 afterAll(() => lab?.close());

@@ -23,7 +23,7 @@ import { addressOf, ask, enterHttp2, statusOf } from "./bounds/visitor.ts";
 
 let lab: Lab;
 beforeAll(async () => {
-  lab = await openLab({ name: "bounds", cache: { maxSizeMb: 700, indexMb: 8 } });
+  lab = await openLab({ name: "bounds", cache: { maxSizeMb: 640, indexMb: 8 } });
   for (const host of [hosts.hung, hosts.other]) await lab.get(host, "/kept");
 });
 afterAll(() => lab?.close());

@@ -2,16 +2,16 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { Socket } from "node:net";
 
 /**
- * An origin in the test's own process. Query of a request: `size` bytes of an answer, `type` of it, `cache` for Cache-Control, `headers` bytes of header.
- * A request's body is counted: the answer to a POST is its length.
+ * An origin in the test's own process. Query of a request: `size` bytes of an answer, `type` of it, `cache` for Cache-Control, `headers` bytes of header,
+ * `chunked` for one that does not say its length. A request's body is counted: the answer to a POST is its length.
  */
 export interface BoundsOrigin {
   /** From now on connections are taken and requests read, and none is answered. */
   hang(): void;
   /** As before; what was asked meanwhile is cut off. */
   recover(): void;
-  /** Requests so far that began with this path. */
-  hits(path: string): number;
+  /** Requests so far. */
+  total(): number;
   /** Bytes written of answers. */
   sent(): number;
   /** Connections there are. */
@@ -20,13 +20,13 @@ export interface BoundsOrigin {
 }
 
 export async function startBoundsOrigin(address: string, port: number): Promise<BoundsOrigin> {
-  const hits = new Map<string, number>();
   const open = new Set<Socket>();
   let hanging = false;
   let sent = 0;
+  let total = 0;
   const server = createServer({ maxHeaderSize: 1 << 20 }, (request, response) => {
     const url = new URL(request.url ?? "/", "http://origin");
-    hits.set(url.pathname, (hits.get(url.pathname) ?? 0) + 1);
+    total++;
     if (!hanging) answer(request, response, url.searchParams);
   });
   server.requestTimeout = 0;
@@ -53,7 +53,7 @@ export async function startBoundsOrigin(address: string, port: number): Promise<
       return;
     }
     request.resume();
-    response.setHeader("content-length", size);
+    if (!query.has("chunked")) response.setHeader("content-length", size);
     response.writeHead(200);
     if (request.method === "HEAD") return void response.end();
     pour(response, size, (bytes) => {
@@ -69,7 +69,7 @@ export async function startBoundsOrigin(address: string, port: number): Promise<
       hanging = false;
       server.closeAllConnections();
     },
-    hits: (path) => hits.get(path) ?? 0,
+    total: () => total,
     sent: () => sent,
     open: () => open.size,
     close: () =>

@@ -1,3 +1,4 @@
+import { limits } from "../../../image/limits.ts";
 import type { ImageSpec, ProxySite, SiteCache } from "../../../image/spec.ts";
 import { outward, stored } from "../../image/support/spec.ts";
 
@@ -16,7 +17,7 @@ export const hosts = {
   hung: "hung.example.test",
   /** Of the same origin, nothing stored. */
   hungPlain: "hung-plain.example.test",
-  /** Stored: small objects and files up to 1200 MB. */
+  /** Stored, up to the default size of a file. */
   other: "other.example.test",
   /** Of the same origin, passed on as it is. */
   plain: "plain.example.test",
@@ -29,7 +30,7 @@ export const boundsSpec = (cache: ImageSpec["cache"]): ImageSpec => ({
   sites: [
     proxy(hosts.hung, originPorts.hung, stored(3600, 3600)),
     proxy(hosts.hungPlain, originPorts.hung),
-    proxy(hosts.other, originPorts.other, stored(3600, 3600, { maxFileMb: 1200 })),
+    proxy(hosts.other, originPorts.other, stored(3600, 3600, { maxFileMb: limits.maxFileMb })),
     proxy(hosts.plain, originPorts.other),
     { kind: "files", host: hosts.files, dir: "site" },
   ],
