@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { dashboard, dashboardPath } from "../../docs/grafana.ts";
 import manifest from "../../package.json" with { type: "json" };
+import { documentedStack } from "../support/documented-stack.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 const pages = ["README.md", "CHANGELOG.md", ...globSync("docs/*.md", { cwd: root })].toSorted();
@@ -174,4 +175,11 @@ describe("the runbook", () => {
 
 test("docs/grafana.json is what docs/grafana.ts writes", () => {
   expect(readFileSync(dashboardPath, "utf8")).toBe(dashboard());
+});
+
+test("the stack of docs/applications.md is one, and every site of it is tried with a real application", () => {
+  const tests = globSync("test/soak/applications/*.test.ts", { cwd: root }).map(read).join("\n");
+  const hosts = documentedStack().image.sites.map(({ host }) => host);
+  expect(hosts.length).toBeGreaterThan(8);
+  expect(hosts.filter((host) => !tests.includes(host))).toEqual([]);
 });

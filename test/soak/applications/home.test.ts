@@ -1,0 +1,32 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Lab } from "./lab.ts";
+
+// Home Assistant: its page, REST, the WebSocket its apps live on, and its stream of events.
+
+let lab: Lab;
+
+beforeAll(async () => {
+  lab = await Lab.open("home");
+  await lab.start("home", "exec /opt/home/bin/hass -c /srv/home --skip-pip");
+  await lab.untilServed("home.example.org", "/api/onboarding");
+});
+afterAll(() => lab?.close());
+
+test("make the first user, log in, hear of an event over the WebSocket and over the event stream", async () => {
+  expect((await lab.well("python3 /srv/clients/home.py")).trim().split("\n")).toEqual([
+    "logged in",
+    "heard of doorbell front",
+    "streamed 0",
+    "streamed 1",
+    "streamed 2",
+  ]);
+});
+
+test("its page comes compressed, and is not sent twice", async () => {
+  const page = "https://home.example.org/onboarding.html";
+  const first = await lab.well(
+    `curl -sS --fail -D - -o /dev/null -H 'Accept-Encoding: gzip, br' --etag-save /tmp/tag ${page}`,
+  );
+  expect(first).toMatch(/^content-encoding: (gzip|br)\r$/im);
+  expect(await lab.well(`curl -sS -o /dev/null -w '%{http_code}' --etag-compare /tmp/tag ${page}`)).toBe("304");
+});

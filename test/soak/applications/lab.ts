@@ -1,0 +1,177 @@
+/**
+ * Real applications behind a real PoP, each under the stack lines that docs/applications.md shows: what stands there is what is tried here.
+ * One network: client ── TLS ──► edge (PROXY header) ──► PoP ──► application. Clients know the PoP's certificates and check them.
+ */
+import { globSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { text } from "node:stream/consumers";
+import type { Container, HostConfig } from "dockerode";
+import { pack } from "tar-stream";
+import { ports } from "../../../image/ports.ts";
+import { buildImage } from "../../../local/docker-image.ts";
+import { Bench, build, docker, type Pop, unframe, until, untilHealthy } from "../../image/support/pop.ts";
+import { documentedStack } from "../../support/documented-stack.ts";
+
+/** Inside the range that nginx takes a PROXY header from. */
+const network = { name: "fly-pops-applications", subnet: "172.31.222.0/24", gateway: "172.31.222.1" };
+
+/** The image that all these applications and their clients are in. */
+const applicationsImage = (): Promise<string> =>
+  buildImage(docker, {
+    tag: "fly-pops-applications:test",
+    context: import.meta.dirname,
+    files: [
+      "Dockerfile",
+      ...globSync("rootfs/**", { cwd: import.meta.dirname }).filter((file) =>
+        statSync(join(import.meta.dirname, file)).isFile(),
+      ),
+    ],
+    log: () => {},
+  });
+
+export interface Ran {
+  code: number;
+  /** Standard output and standard error, as they came. */
+  output: string;
+}
+
+export interface Application {
+  container: Container;
+  /** A line of shell in it, as root. */
+  run(line: string): Promise<Ran>;
+  logs(): Promise<string>;
+}
+
+interface Extras {
+  /** Further names on the network. */
+  aliases?: string[];
+  env?: Record<string, string>;
+  /** Folders that lie on a volume, which goes when the container goes. */
+  volumes?: string[];
+  host?: HostConfig;
+}
+
+export class Lab {
+  readonly #bench: Bench;
+  readonly #image: string;
+  readonly pop: Pop;
+  #client: Application | undefined;
+
+  private constructor(bench: Bench, image: string, pop: Pop) {
+    this.#bench = bench;
+    this.#image = image;
+    this.pop = pop;
+  }
+
+  /** @param name of the test file: what it starts is known by it. */
+  static async open(name: string): Promise<Lab> {
+    const bench = new Bench(`soak-${name}`);
+    await bench.sweep();
+    const spec = documentedStack().image;
+    const [image, popImage] = await Promise.all([applicationsImage(), build("applications", spec)]);
+    await bench.createNetwork(network);
+    const pop = await bench.start(popImage, { volume: await bench.newVolume(), networkName: network.name });
+    await untilHealthy(pop);
+    const lab = new Lab(bench, image, pop);
+    const { NetworkSettings } = await pop.container.inspect();
+    const address = NetworkSettings.Networks[network.name]?.IPAddress;
+    await lab.start("edge", "exec haproxy -f /etc/applications/edge.cfg", {
+      aliases: spec.sites.map(({ host }) => host),
+      env: { POP: `${address}:${ports.https}` },
+    });
+    return lab;
+  }
+
+  async close(): Promise<void> {
+    await this.#bench.sweep();
+  }
+
+  /** A container of the applications' image that runs a line of shell, known on the network as `<name>.tail.example`. */
+  async start(
+    name: string,
+    line: string,
+    { aliases = [], env = {}, volumes = [], host = {} }: Extras = {},
+  ): Promise<Application> {
+    const container = await docker.createContainer({
+      Image: this.#image,
+      Cmd: ["/bin/bash", "-euc", line],
+      Env: Object.entries(env).map(([key, value]) => `${key}=${value}`),
+      Volumes: Object.fromEntries(volumes.map((path) => [path, {}])),
+      Labels: this.#bench.labels,
+      HostConfig: { Init: true, NetworkMode: network.name, ...host },
+      NetworkingConfig: {
+        EndpointsConfig: { [network.name]: { Aliases: [`${name}.tail.example`, ...aliases] } },
+      },
+    });
+    await container.start();
+    return {
+      container,
+      run: (command) => shell(container, command),
+      logs: async () => unframe(await container.logs({ stdout: true, stderr: true })),
+    };
+  }
+
+  /** Waits until the site answers with anything that is not the PoP's own word for an origin that does not. */
+  async untilServed(host: string, path = "/"): Promise<void> {
+    const ask = `curl -sS -o /dev/null -w '%{http_code}' https://${host}${path}`;
+    await until(
+      async () => (await this.client(ask)).output,
+      (status) => /^[1-4]\d\d$/.test(status),
+      60,
+    );
+  }
+
+  /** A line of shell in the clients' container, which knows the sites by name and trusts the PoP's certificates. */
+  async client(line: string): Promise<Ran> {
+    this.#client ??= await this.#startClient();
+    return this.#client.run(line);
+  }
+
+  /** As `client`; throws with all that it said when it does not end with 0. @returns its output. */
+  async well(line: string): Promise<string> {
+    const { code, output } = await this.client(line);
+    if (code !== 0) throw new Error(`ended with ${code}: ${line}\n${output}`);
+    return output;
+  }
+
+  async #startClient(): Promise<Application> {
+    const client = await this.start("client", "exec sleep infinity");
+    await this.trust(client);
+    return client;
+  }
+
+  /** Puts the PoP's certificates among the authorities of a container's system, for every program of it. */
+  async trust({ container, run }: Application): Promise<void> {
+    const files = pack();
+    for (const [host, certificate] of await this.certificates()) {
+      files.entry({ name: `usr/local/share/ca-certificates/${host}.crt` }, certificate);
+    }
+    files.finalize();
+    await container.putArchive(files.pipe(new PassThrough()), { path: "/" });
+    const { code, output } = await run("update-ca-certificates 2>&1");
+    if (code !== 0) throw new Error(output);
+  }
+
+  /** PEM of each site's certificate, by host. Never its key. */
+  async certificates(): Promise<[host: string, pem: string][]> {
+    const { output } = await this.pop.exec([
+      "/bin/sh",
+      "-c",
+      'cd /var/lib/pop/certs && for file in *.pem; do echo "$file"; sed -n "/BEGIN CERT/,/END CERT/p" "$file"; done',
+    ]);
+    return [...output.matchAll(/^(\S+)\.pem\n(-----BEGIN.*?END CERTIFICATE-----\n)/gms)].map(
+      ([, host = "", pem = ""]) => [host, pem],
+    );
+  }
+}
+
+async function shell(container: Container, line: string): Promise<Ran> {
+  const run = await container.exec({ Cmd: ["/bin/bash", "-c", line], AttachStdout: true, AttachStderr: true });
+  const stream = await run.start({});
+  const both = new PassThrough();
+  docker.modem.demuxStream(stream, both, both);
+  stream.once("end", () => both.end());
+  const output = await text(both);
+  return { code: (await run.inspect()).ExitCode ?? -1, output };
+}
