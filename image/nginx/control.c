@@ -48,6 +48,18 @@ int64_t pop_seconds(const unsigned char *value, size_t length) {
   return seconds;
 }
 
+int64_t pop_keep_alive(const unsigned char *value, size_t length) {
+  static const char name[] = "timeout=";
+  const unsigned char *p = value, *end = value + length;
+  while (p < end) {
+    text_t parameter;
+    p = member(p, end, &parameter);
+    if (parameter.length < sizeof name - 1 || !same((text_t){parameter.data, sizeof name - 1}, name)) continue;
+    return pop_seconds(parameter.data + sizeof name - 1, parameter.length - (sizeof name - 1));
+  }
+  return -1;
+}
+
 /* A quoted argument means what it means without its quotes. */
 static void limit(int64_t *seconds, text_t value) {
   if (value.length >= 2 && value.data[0] == '"' && value.data[value.length - 1] == '"')

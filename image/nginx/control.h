@@ -1,5 +1,5 @@
 /*
- * What an answer's fields say about storing it: Cache-Control, Age and Vary as text. Pure functions over bytes, without nginx.
+ * What an answer's fields say about storing it and about its connection: Cache-Control, Age, Vary and Keep-Alive as text. Pure functions over bytes, without nginx.
  * RFC 9111 section 5; https://www.rfc-editor.org/rfc/rfc9111
  */
 #ifndef POP_CONTROL_H
@@ -40,6 +40,9 @@ void pop_control_add(pop_control_t *control, const unsigned char *value, size_t 
 
 /* Delta-seconds, at most POP_SECONDS_MAX, or -1 when it is anything but digits. */
 int64_t pop_seconds(const unsigned char *value, size_t length);
+
+/* Seconds for which a Keep-Alive field says that an idle connection stays open ("timeout=5, max=100"), or -1 when it does not. */
+int64_t pop_keep_alive(const unsigned char *value, size_t length);
 
 /* Adds the names of one Vary field. Accept-Encoding is left out: the origin is always asked for plain text. */
 void pop_vary_add(pop_vary_t *vary, const unsigned char *value, size_t length);

@@ -52,6 +52,7 @@ static ngx_int_t process_header(ngx_http_request_t *r) {
 
   if (rc == NGX_OK && u->headers_in.status_n < 200 && u->headers_in.status_n != NGX_HTTP_SWITCHING_PROTOCOLS)
     return skip_interim(r, ctx);
+  if (rc == NGX_OK && !r->cached && ctx->kept) ngx_http_pop_cache_note_answer(ctx->kept);
   if (rc != NGX_OK || r->cache == NULL) return rc;
   if (!r->cached) {
     hide_stale(r, ctx);
@@ -86,32 +87,32 @@ static void finalize_request(ngx_http_request_t *r, ngx_int_t rc) {
   ngx_http_pop_cache_end(r, ctx);
 }
 
-static ngx_int_t wrap(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf) {
+static void wrap(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf, ngx_http_pop_cache_ctx_t *ctx) {
   ngx_http_upstream_t *u = r->upstream;
-  ngx_http_pop_cache_ctx_t *ctx = ngx_http_pop_cache_get_ctx(r);
 
-  if (ctx == NULL) return NGX_ERROR;
   ctx->process_header = ctx->first_process_header = u->process_header;
   ctx->reinit_request = u->reinit_request;
   u->process_header = process_header;
   u->reinit_request = reinit_request;
-  if (conf->zone.len == 0) return NGX_OK;
+  if (conf->zone.len == 0) return;
   ctx->finalize_request = u->finalize_request;
   ctx->passing = !u->cacheable;
   ctx->expired = u->cache_status == NGX_HTTP_CACHE_EXPIRED;
   u->finalize_request = finalize_request;
   if (u->cacheable && u->cache_status != NGX_HTTP_CACHE_BYPASS) ngx_http_pop_cache_begin(r, ctx);
-  return NGX_OK;
 }
 
 static ngx_int_t init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *upstream) {
   ngx_http_pop_cache_main_conf_t *main = ngx_http_get_module_main_conf(r, ngx_http_pop_cache_module);
   ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
+  ngx_http_pop_cache_ctx_t *ctx = ngx_http_pop_cache_get_ctx(r);
   original_t *original = main->originals.elts;
 
-  if (wrap(r, conf) != NGX_OK) return NGX_ERROR;
+  if (ctx == NULL) return NGX_ERROR;
+  wrap(r, conf, ctx);
   while (original->upstream != upstream) original++;
-  return original->init(r, upstream);
+  ctx->kept = ngx_http_pop_cache_init_kept(r, upstream, original->init);
+  return ctx->kept ? NGX_OK : NGX_ERROR;
 }
 
 /* After all of nginx's own modules have set the upstreams up. */

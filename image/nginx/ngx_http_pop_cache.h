@@ -1,8 +1,8 @@
 /*
  * Caching by the book for nginx's proxy_cache: what the files of this module share.
  * nginx stores, indexes, sends and evicts; this module decides what is stored and for how long (freshness.c), corrects what nginx
- * would do on the way to the origin and with its answer (fetch.c, answer.c), lets a crowd wait for one fetch (crowd.c), and takes away or renews what is stored
- * (store.c).
+ * would do on the way to the origin and with its answer (fetch.c, answer.c), lets a crowd wait for one fetch (crowd.c), takes away or renews what is stored
+ * (store.c, renew.c), and knows when a kept connection is still good (kept.c).
  */
 #ifndef NGX_HTTP_POP_CACHE_H
 #define NGX_HTTP_POP_CACHE_H
@@ -39,6 +39,8 @@ typedef enum {
   POP_PASSED  /* not stored: requests pass as they are, as in a location without a cache */
 } ngx_http_pop_cache_kind_t;
 
+typedef struct ngx_http_pop_cache_kept_s ngx_http_pop_cache_kept_t;
+
 typedef struct {
   /* crowd.c */
   u_char key[NGX_HTTP_CACHE_KEY_LEN];
@@ -51,6 +53,7 @@ typedef struct {
   unsigned waiting : 1;
   unsigned passed : 1;
   /* On its way to the origin. */
+  ngx_http_pop_cache_kept_t *kept;
   void (*finalize_request)(ngx_http_request_t *r, ngx_int_t rc);
   ngx_int_t (*input_filter_init)(void *data);
   ngx_int_t (*input_filter)(ngx_event_pipe_t *p, ngx_buf_t *buf);
@@ -77,6 +80,11 @@ void ngx_http_pop_cache_end(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx
 
 /* fetch.c */
 ngx_int_t ngx_http_pop_cache_wrap_upstreams(ngx_conf_t *cf);
+
+/* kept.c */
+ngx_http_pop_cache_kept_t *ngx_http_pop_cache_init_kept(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *upstream,
+                                                        ngx_http_upstream_init_peer_pt init);
+void ngx_http_pop_cache_note_answer(ngx_http_pop_cache_kept_t *kept);
 
 /* answer.c */
 ngx_int_t ngx_http_pop_cache_filter_init(ngx_conf_t *cf);

@@ -120,6 +120,23 @@ static void test_list(void) {
   expect("list", "close, X-AB", pop_list_has((const unsigned char *)"close, X-AB", 11, (const unsigned char *)"x-a", 3), 0);
 }
 
+static void test_keep_alive(void) {
+  static const struct {
+    const char *field;
+    int64_t seconds;
+  } table[] = {
+      {"timeout=5", 5},        {"timeout=5, max=100", 5}, {"max=100, Timeout=20", 20}, {"timeout=0", 0},     {"timeout=99999999999999999999", POP_SECONDS_MAX},
+      {"", -1},                {"timeout", -1},           {"timeout=", -1},            {"timeout=-1", -1},   {"timeout=5s", -1},
+      {"\"timeout=5\"", -1},   {"max=5", -1},             {"xtimeout=5", -1},          {"300", -1},          {"timeout=5; max=100", -1},
+  };
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+    size_t length = strlen(table[i].field);
+    unsigned char *copy = exact(table[i].field, length);
+    expect("keep-alive", table[i].field, pop_keep_alive(copy, length), table[i].seconds);
+    free(copy);
+  }
+}
+
 enum { NOW = 1000000 };
 
 /* An answer that says `fields`, with a Date of now. */
@@ -236,7 +253,7 @@ static void test_stale(void) {
 /* Fields made of the pieces that matter, cut anywhere: nothing but the sanitizers and the bounds below may object. */
 static void fuzz(unsigned rounds) {
   static const char *const pieces[] = {"max-age", "s-maxage", "=", "\"", "\\", ",", " ", "\t", "9999999999999999999", "0", "no-store",
-                                       "private", "*", "accept-encoding", "x", "stale-if-error", "stale-while-revalidate", "\n", "\x80", ";"};
+                                       "private", "*", "accept-encoding", "x", "stale-if-error", "stale-while-revalidate", "\n", "\x80", ";", "timeout="};
   unsigned seed = 1;
   for (unsigned round = 0; round < rounds; round++) {
     char field[512];
@@ -257,6 +274,7 @@ static void fuzz(unsigned rounds) {
     pop_vary_add(&vary, copy, length);
     pop_vary_add(&vary, copy, length);
     pop_list_has(copy, length, (const unsigned char *)"x", 1);
+    pop_keep_alive(copy, length);
     a.expires = (int64_t)(seed % 5) * INT32_MAX - 2;
     a.date = (int64_t)(seed % 7) * INT32_MAX - 2;
     a.age = (int64_t)(seed % 3) - 2;
@@ -273,6 +291,7 @@ int main(int argc, char **argv) {
   test_max_age();
   test_directives();
   test_vary();
+  test_keep_alive();
   test_list();
   test_lifetime();
   test_rule();
