@@ -18,6 +18,8 @@ import { visitors } from "./serving/visitors.ts";
 beforeAll(open);
 afterAll(close);
 
+// First: the others leave origins behind that just failed.
+kept();
 caching();
 visitors();
 standards();
@@ -26,7 +28,6 @@ streams();
 fields();
 headers();
 severalOrigins();
-kept();
 names();
 packed();
 addresses();
