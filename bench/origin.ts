@@ -1,7 +1,7 @@
 /**
- * What is not cached: requests that a PoP, Debian's own nginx and Caddy pass on to an origin by https and by name, one that is right here and one that is a
- * round trip of 50 ms away. How many such round trips a request takes, how many connections the origin sees, and how much is passed on per second of
- * processor time (the container's cgroup has it). What else runs in a PoP counts as its own. Needs Docker, and iptables' NFQUEUE in the kernel.
+ * Uncached requests: a PoP, Debian's own nginx and Caddy pass them on to an origin over https and by name. One origin is local, one is a round trip of 50 ms
+ * away. Measures how many round trips a request takes, how many connections the origin sees, and how much is passed on per second of processor time (from the
+ * container's cgroup, so the other processes of a PoP count too). Needs Docker, and iptables' NFQUEUE in the kernel.
  */
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
@@ -40,7 +40,7 @@ const network: LoadNetwork = {
 const distanceMs = 50;
 const bars = { roundTrips: 1.1, newConnections: 8 };
 
-/** In turns, so that what else the machine does meets all of them; of each the median counts. */
+/** Servers take turns, so that other load on the machine affects all of them; the median of the rounds counts. */
 const rounds = 5;
 /** Requests whose connections are counted: so many one after another, then so many by a few visitors at once. */
 const counted = { alone: 200, together: 200, visitors: 4 };
@@ -228,7 +228,7 @@ async function atDistance<T>(bench: Bench, image: string, origin: LoadOrigin, wo
   const container = await docker.createContainer({
     Image: image,
     Labels: bench.labels,
-    // With nobody at the queue packets are lost, so that what follows fails rather than finds the origin near.
+    // Without a reader of the queue packets are dropped, so that what follows fails instead of measuring a nearby origin.
     Entrypoint: ["/bin/sh", "-c", `iptables --append INPUT ${rule} && exec distance ${distanceMs}`],
     HostConfig: {
       Init: true,

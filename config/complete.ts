@@ -115,7 +115,7 @@ function site(it: StackFile["sites"][number], maxSizeMb: number): Site {
   throw new Error(`${host} passed the rules but is no kind of site`);
 }
 
-/** The default bound of one answer is no more than a quarter of all that may be stored. */
+/** By default a single response may take at most a quarter of the cache. */
 const siteCache = (it: NonNullable<StackFile["sites"][number]["cache"]>, maxSizeMb: number): SiteCache => ({
   maxAgeSeconds: seconds(it.maxAge ?? defaults.maxAge) ?? 0,
   staleIfErrorSeconds: seconds(it.staleIfError ?? defaults.staleIfError) ?? 0,

@@ -4,7 +4,7 @@ export const defaults = {
   size: "shared-cpu-1x",
   volumeGb: 3,
   replicas: 1,
-  /** Only what the origin allows is stored. */
+  /** Only responses that the origin allows to be stored are. */
   maxAge: 0,
   staleIfError: "1d",
   staleWhileRevalidate: 0,
@@ -32,6 +32,6 @@ export const cacheShare = 0.75;
 /** Part of the smallest volume it may fill at most: ext4's own and reserved blocks take the rest. */
 export const cacheShareLimit = 0.9;
 
-/** Memory of the cache's index, MB, for a cache and the smallest machine: 128 answers a MB of the cache, at most a sixteenth of the memory. */
+/** Size of the cache's index in MB: room for 128 responses per MB of cache, at most a sixteenth of the smallest machine's memory. */
 export const indexMb = (cacheMb: number, memoryMb: number): number =>
   Math.max(1, Math.min(Math.ceil(cacheMb / 64), Math.floor(memoryMb / 16)));

@@ -60,7 +60,7 @@ function sentence(raw: unknown, path: Path, reason: string | undefined): string 
   return `${where} is ${given(value, path)}: ${reason ?? `takes ${takes}`}.`;
 }
 
-/** Keys of earlier versions, and what took their place. docs/upgrading.md */
+/** Keys of earlier versions, and what replaced them: docs/upgrading.md. */
 const replaced: Readonly<Record<string, string>> = {
   staleFor:
     "replaced by staleIfError (while the origin fails) and staleWhileRevalidate (while a fresh answer is fetched)",

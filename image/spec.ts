@@ -28,7 +28,7 @@ interface AnySite {
 /** Of requests that are passed on. What is absent is image/limits.ts's. */
 export interface Passing {
   maxBodyMb?: number;
-  /** Answers are collected before they are passed on, up to 128 KB each. Absent: each piece is passed on as it comes. */
+  /** Collect up to 128 KB of a response before passing it on. Absent: each piece is passed on as it arrives. */
   buffering?: boolean;
   timeouts?: { connectSeconds?: number; readSeconds?: number; sendSeconds?: number };
 }
@@ -47,7 +47,7 @@ export interface ProxySite extends AnySite, Passing {
     /** Name they must have a certificate for. */
     serverName?: string;
   };
-  /** How answers are stored. Absent: none is. */
+  /** How responses are stored. Absent: none are. */
   cache?: SiteCache;
 }
 
@@ -73,17 +73,17 @@ export interface LuggageSite extends AnySite, Passing {
 }
 
 export interface SiteCache {
-  /** Seconds a 200 is fresh when the origin does not say. 0: only what the origin allows is stored. */
+  /** Seconds a 200 is fresh if the origin does not say. 0: only responses that the origin allows to be stored are. */
   maxAgeSeconds: number;
-  /** Seconds a stored answer is served after its end while the origin fails. */
+  /** Seconds a stale response is served while the origin fails. */
   staleIfErrorSeconds: number;
-  /** Seconds a stored answer is served after its end while a fresh one is fetched. */
+  /** Seconds a stale response is served while a fresh one is fetched. */
   staleWhileRevalidateSeconds: number;
-  /** MB of the largest answer that is stored. */
+  /** MB of the largest response that is stored. */
   maxFileMb: number;
   /**
-   * Cookies that make a visitor's answers his own, by name; `*` at the end of a name stands for anything. Requests with one of them pass the store by,
-   * others share it. Absent: answers of which the origin says nothing are for visitors without any cookie.
+   * Names of cookies that make a response personal; `*` at the end of a name stands for anything. Requests with one of them bypass the cache,
+   * all others share it. Absent: if the origin says nothing about caching, only requests without any cookie share stored responses.
    */
   cookies?: string[];
 }
@@ -160,6 +160,6 @@ export interface Ssh {
 export interface CacheStore {
   /** Upper bound of nginx's cache on the volume, MB. */
   maxSizeMb: number;
-  /** Memory of its index, MB: some 8,000 answers each. Only what is used is taken. */
+  /** Size of its index in MB; each MB holds some 8,000 responses. Memory is only taken as it is used. */
   indexMb: number;
 }

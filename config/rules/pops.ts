@@ -60,7 +60,7 @@ export function memoryFits(sketch: Sketch): Mistake[] {
   });
 }
 
-/** GB of the smallest volume; undefined where that is not clear. */
+/** Size of the smallest volume in GB; undefined if a size is invalid. */
 function smallestVolume(sketch: Sketch): number | undefined {
   const volumes = regionCodes(sketch).map((code) => setting(sketch, code, "volumeGb"));
   if (volumes.includes("unclear") || volumes.length === 0) return undefined;
@@ -82,7 +82,7 @@ export function cacheFits(sketch: Sketch): Mistake[] {
   ];
 }
 
-/** One stored answer is no more than half of the cache: what is being stored lies beside what is stored. */
+/** A single response takes at most half of the cache, because a new copy is written before the old one is removed. */
 export function filesFit(sketch: Sketch): Mistake[] {
   if (sketch.unclear("cache")) return [];
   const smallestGb = smallestVolume(sketch);

@@ -27,7 +27,7 @@ const belongs: Record<string, { kinds: readonly (typeof kinds)[number][]; why: s
   tls: { kinds: ["origin"], why: "only an origin has to prove who it is" },
   timeouts: { kinds: ["origin", "luggage"], why: "nginx waits for nobody there" },
   maxBodyMb: { kinds: ["origin", "luggage"], why: "there is nobody to pass a body on to" },
-  buffering: { kinds: ["origin", "luggage"], why: "no answers come from elsewhere" },
+  buffering: { kinds: ["origin", "luggage"], why: "there are no responses to pass on" },
 };
 
 /** A site is answered in exactly one way, and has no key of another way. */
@@ -48,14 +48,14 @@ export function siteKinds({ file, unclear }: Sketch): Mistake[] {
   });
 }
 
-/** What is stored is buffered, what is not is passed on as it comes: there is nothing left to choose. */
+/** With `cache` there is no choice: stored responses are buffered, all others are passed on as they arrive. */
 export function bufferingFits({ file }: Sketch): Mistake[] {
   return (file.sites ?? []).flatMap((site, index) =>
     site?.cache !== undefined && "buffering" in site
       ? [
           mistake(
             ["sites", index, "buffering"],
-            "stands in a site with cache, which buffers what it stores and nothing else.",
+            "cannot be combined with cache, which buffers what it stores and nothing else.",
           ),
         ]
       : [],

@@ -99,7 +99,8 @@ const SiteCache = z
         type: "duration",
         unit: "s where no unit stands",
         takes: durations("0", "365d"),
-        meaning: "How long a 200 is fresh when the origin does not say. 0: only what the origin allows is stored.",
+        meaning:
+          "How long a 200 is fresh if the origin does not say. 0: only responses that the origin allows to be stored are.",
         default: code(defaults.maxAge),
       })
       .optional(),
@@ -109,7 +110,7 @@ const SiteCache = z
         unit: "s where no unit stands",
         takes: durations("0", "365d"),
         meaning:
-          "How long after its end a stored answer is still served while the origin fails: it cannot be reached, or answers 500, 502, 503 or 504. Never against the origin's `must-revalidate`, `proxy-revalidate` or `no-cache`; its `stale-if-error` counts before this.",
+          "How long a stale response is still served while the origin fails: it cannot be reached, or answers 500, 502, 503 or 504. The origin's `stale-if-error` takes precedence; its `must-revalidate`, `proxy-revalidate`, `no-cache` and `s-maxage` rule it out.",
         default: code(defaults.staleIfError),
       })
       .optional(),
@@ -119,7 +120,7 @@ const SiteCache = z
         unit: "s where no unit stands",
         takes: durations("0", "365d"),
         meaning:
-          "How long after its end a stored answer is still served at once, while a fresh one is fetched. The origin's `stale-while-revalidate` counts before this.",
+          "How long a stale response is still served at once while a fresh one is fetched. The origin's `stale-while-revalidate` takes precedence; its `must-revalidate`, `proxy-revalidate`, `no-cache` and `s-maxage` rule it out.",
         default: code(defaults.staleWhileRevalidate),
       })
       .optional(),
@@ -128,7 +129,7 @@ const SiteCache = z
         type: "integer",
         unit: "MB",
         takes: wholeNumber(1, 500_000, "MB"),
-        meaning: "Largest answer that is stored; a larger one is passed on as it comes.",
+        meaning: "Largest response that is stored. Larger ones are passed on as they arrive.",
         default: code(limits.maxFileMb),
         refused: "more than half of what all sites may store (`cache.maxSizeMb`)",
       })
@@ -138,7 +139,7 @@ const SiteCache = z
         text((name) => (isCookieName(name) ? undefined : "takes the name of a cookie")).register(fields, {
           type: "string",
           takes: "a cookie's name, as in session; `*` at its end stands for anything, as in wordpress_logged_in_*",
-          meaning: "Cookie of a visitor who has logged in.",
+          meaning: "A cookie that logged-in visitors have.",
         }),
       )
       .min(1)
@@ -147,7 +148,7 @@ const SiteCache = z
         type: "array",
         takes: "a list of 1 to 32 names of cookies, as in [session, wordpress_logged_in_*]",
         meaning:
-          "Visitors with one of these cookies are answered by the origin, and their answers are not stored; all others share what is stored, whatever cookies they have. Without this list, answers of which the origin says nothing are stored for visitors without any cookie, and served to no others.",
+          "Requests with one of these cookies go to the origin, and their responses are not stored. All other visitors share what is stored, whatever cookies they have. Without this list, if the origin says nothing about caching, stored responses are shared only among visitors without any cookie.",
         default: "absent",
       })
       .optional(),
@@ -157,7 +158,7 @@ const SiteCache = z
     takes:
       "a map with any of maxAge, staleIfError, staleWhileRevalidate, maxFileMb, cookies; `{}` for what the origin allows",
     meaning:
-      "Answers are stored and served again, as the origin allows it. Without this key none is: requests and answers pass as they are.",
+      "Responses are stored and served again as far as the origin allows. Without this key nothing is stored, and requests and responses pass through unchanged.",
     default: "absent",
     refused: "a site without `origin`",
   });
@@ -174,7 +175,7 @@ const Site = z
       type: "string or array",
       takes: "an http or https URL of scheme, host and port, as in https://web.tail.example:8443, or a list of them",
       meaning:
-        "Passed on to this web server. Of a list, the first is asked as long as it answers; else the others stand in, at once for requests that can be repeated (not POST). After three failures in 10 s the first is left alone for 10 s.",
+        "Requests are passed on to this web server. In a list, the first is used as long as it responds; if it fails, the others take over, at once for requests that can be repeated (not POST). After three failures within 10 s the first is skipped for 10 s.",
       default: "absent",
       refused:
         "paths, queries, credentials; one twice, more than 8; on ports 80 and 443 the host of a site here, unless `dns.forward` covers it: the edge would ask itself",
@@ -225,7 +226,7 @@ const Site = z
         type: "boolean",
         takes: "true or false",
         meaning:
-          "Collects answers, up to 128 KB each, before they are passed on, so that the origin is sooner done with a slow visitor. False: each piece is passed on as it comes, as event streams and progressive pages need it.",
+          "Collects up to 128 KB of a response before passing it on, so that a slow visitor occupies the origin for less time. False: each piece is passed on as it arrives, which event streams and progressive pages need.",
         default: code(false),
         refused:
           "a site without `origin` or `luggage`; a site with `cache`, which buffers what it stores and nothing else",
@@ -236,7 +237,8 @@ const Site = z
         type: "integer",
         unit: "MB",
         takes: wholeNumber(1, 1_048_576, "MB"),
-        meaning: "Largest body of a request, 413 above. Bodies stream to the origin as they come, whatever their size.",
+        meaning:
+          "Largest body of a request; larger ones get 413. Bodies of any size stream to the origin as they arrive.",
         default: code(limits.maxBodyMb),
         refused: "a site without `origin` or `luggage`",
       })

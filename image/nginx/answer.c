@@ -1,5 +1,5 @@
 /*
- * The answer, before nginx decides whether it stores it: a header filter, run first of all.
+ * Handles the origin's response before nginx decides whether to store it: a header filter that runs before all others.
  */
 #include "ngx_http_pop_cache.h"
 
@@ -11,7 +11,7 @@ static int64_t time_of(ngx_table_elt_t *h) {
   return time == (time_t)NGX_ERROR || time < 0 ? POP_INVALID : time;
 }
 
-/* The Age fields of an answer: one number, or it is invalid. */
+/* The Age of a response. More than one field, or anything but a number, is invalid. */
 static int64_t age_of(ngx_list_t *headers) {
   static const char *const age[] = {"Age", NULL};
   ngx_http_pop_cache_cursor_t cursor = ngx_http_pop_cache_first(headers);
@@ -47,7 +47,7 @@ static pop_verdict_t judge(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t 
   answer.authorized = r->headers_in.authorization != NULL;
   answer.cookie = r->headers_in.cookie != NULL && conf->cookies;
   pop_verdict_t verdict = pop_judge(&answer, &rules, ngx_time());
-  /* What the origin says nothing about may depend on who asks. */
+  /* If the origin does not say, the response may depend on the visitor. */
   if (verdict.by_rule && conf->cookies) {
     static const u_char visitor[] = "authorization, cookie";
     pop_vary_add(vary, visitor, sizeof visitor - 1);
@@ -56,7 +56,7 @@ static pop_verdict_t judge(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t 
   return verdict;
 }
 
-/* A copy beside the first one is found by what the answer varies by: that stays as it is. */
+/* A secondary copy is found by the Vary it was stored with, so that must not change. */
 static ngx_uint_t is_found(ngx_http_cache_t *c, pop_vary_t *vary) {
   ngx_http_file_cache_header_t *header = (ngx_http_file_cache_header_t *)c->buf->start;
   return !c->secondary || (header->vary_len == vary->length && ngx_memcmp(header->vary, vary->text, vary->length) == 0);
@@ -74,7 +74,7 @@ static ngx_int_t keep(ngx_http_request_t *r, pop_verdict_t *verdict, pop_vary_t 
   return NGX_OK;
 }
 
-/* An answer of the origin that takes the place of what is stored, though it is not stored itself. */
+/* Whether a response that is not stored makes the stored one obsolete. */
 static ngx_uint_t replaces(ngx_http_request_t *r) {
   ngx_uint_t status = r->upstream->headers_in.status_n;
   if (status >= 500 || status == NGX_HTTP_PARTIAL_CONTENT || status == NGX_HTTP_NOT_MODIFIED ||
@@ -83,18 +83,18 @@ static ngx_uint_t replaces(ngx_http_request_t *r) {
   return r->method != NGX_HTTP_HEAD || status != NGX_HTTP_OK;
 }
 
-/* The origin was not asked with the visitor's conditions, so nginx has to answer them; by RFC 9110 13.2.2 those on tags alone count. */
+/* The origin did not see the visitor's conditions, so nginx evaluates them. Conditions on tags take precedence over dates: RFC 9110 13.2.2. */
 static void answer_conditions(ngx_http_request_t *r) {
   r->disable_not_modified = 0;
   if (r->headers_in.if_none_match) r->headers_in.if_modified_since = NULL;
   if (r->headers_in.if_match) r->headers_in.if_unmodified_since = NULL;
 }
 
-/* What this answer says about others for the same key, if anything. */
+/* Records what this response shows about others for the same key. */
 static void learn(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx, pop_verdict_t *verdict) {
   if (r->method != NGX_HTTP_GET) return;
   if (verdict->store) {
-    /* Without the cache it is not stored now, but the next one will be. */
+    /* This request bypassed the cache, so the response is not stored; the next one will be. */
     ngx_http_pop_cache_learn(r, ctx, r->cache == NULL ? POP_UNKNOWN : verdict->fresh ? POP_SHARED : POP_ALONE);
   } else if (replaces(r) && !r->headers_in.authorization && !r->headers_in.range) {
     ngx_http_pop_cache_learn(r, ctx, POP_PASSED);
@@ -103,7 +103,7 @@ static void learn(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx, pop_verd
   }
 }
 
-/* An answer that turns out to be larger than what is stored, or than what the volume has room for, goes on to the visitor alone. */
+/* If a response turns out to be larger than max_file, or than the free space on the volume, it is sent to the visitor and not stored. */
 static ngx_int_t input_filter(ngx_event_pipe_t *p, ngx_buf_t *buf) {
   ngx_http_request_t *r = p->input_ctx;
   ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
@@ -116,7 +116,7 @@ static ngx_int_t input_filter(ngx_event_pipe_t *p, ngx_buf_t *buf) {
     r->upstream->cacheable = 0;
     if (ctx->expired) ngx_http_pop_cache_remove(r);
     ngx_http_file_cache_free(r->cache, p->temp_file);
-    /* A file that is begun is deleted by now; one that is yet to come is only a buffer. */
+    /* A file that exists has been deleted by now; one not yet created is only a buffer. */
     if (p->temp_file->file.fd == NGX_INVALID_FILE) {
       p->temp_file->persistent = 0;
       p->temp_file->clean = 1;
@@ -160,7 +160,7 @@ static ngx_int_t fetched(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *c
     }
     answer_conditions(r);
   }
-  /* With room again the next one is stored. */
+  /* The next response is stored if there is room again. */
   if (full) ngx_http_pop_cache_learn(r, ctx, POP_UNKNOWN);
   else learn(r, ctx, &verdict);
   return NGX_OK;
@@ -189,9 +189,9 @@ static ngx_int_t stored(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *co
     pop_vary_t vary;
     pop_verdict_t verdict = judge(r, conf, &vary);
     arrived = now;
-    /* After this filter nginx writes these into the file. */
+    /* nginx writes these into the file after this filter. */
     if (verdict.personal) {
-      /* What this visitor was told about himself changes nothing for others. */
+      /* A response personal to this visitor changes nothing for others. */
     } else if (verdict.store && is_found(c, &vary)) {
       if (keep(r, &verdict, &vary) != NGX_OK) return NGX_ERROR;
       if (ngx_http_pop_cache_rewrite(r) != NGX_OK) ngx_http_pop_cache_remove(r);
@@ -200,12 +200,12 @@ static ngx_int_t stored(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *co
     }
     learn(r, ctx, &verdict);
   }
-  /* nginx keeps the visitor's next request waiting until the refresh behind this answer is done. */
+  /* nginx would make the visitor's next request on this connection wait for the background update. */
   if (c->background && r->http_version < NGX_HTTP_VERSION_20) r->keepalive = 0;
   answer_conditions(r);
   if (in->status_n == NGX_HTTP_OK) {
     r->allow_ranges = 1;
-    /* It came in chunks, but all of it is here. */
+    /* It arrived in chunks, but is stored whole. */
     if (r->headers_out.content_length_n == -1) r->headers_out.content_length_n = c->length - (off_t)c->body_start;
   }
   return set_age(r, now - arrived + pop_age(age_of(&in->headers), time_of(in->date), arrived));
@@ -225,7 +225,7 @@ static ngx_int_t header_filter(ngx_http_request_t *r) {
   ngx_http_upstream_t *u = r->upstream;
   ngx_int_t rc = NGX_OK;
 
-  /* Without a connection it is nginx's own answer to a failure. */
+  /* Without a connection it is nginx's own error response. */
   if (u == NULL || !u->headers_in.status_n || r->filter_finalize || !(r->cached || u->peer.connection))
     return next_header_filter(r);
   ngx_http_pop_cache_drop_answer_fields(r);
@@ -237,11 +237,11 @@ static ngx_int_t header_filter(ngx_http_request_t *r) {
   else if (ctx && r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)) rc = fetched(r, conf, ctx);
   else if (u->headers_in.status_n < 400 && !is_safe(r)) ngx_http_pop_cache_invalidate(r);
   if (rc != NGX_OK) return NGX_ERROR;
-  /* What is not stored is passed on as it comes. */
+  /* Responses that are not stored are passed on as they arrive. */
   if (!r->cached && !u->cacheable) u->buffering = 0;
-  /* An origin without a clock: nginx adds the date, unless it takes the empty field for one. */
+  /* Origin without a clock: nginx adds Date, unless it mistakes the removed field for one. */
   if (r->headers_out.date && r->headers_out.date->hash == 0) r->headers_out.date = NULL;
-  /* The visitor is gone, and nginx would throw away what it just fetched: others may be waiting for it. */
+  /* The visitor has disconnected and nginx would discard the response, but other requests may be waiting for it. */
   if (u->cacheable && !r->cached && r->connection->error) {
     r->header_sent = 1;
     r->header_only = 1;

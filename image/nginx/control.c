@@ -24,7 +24,7 @@ static text_t trimmed(const unsigned char *start, const unsigned char *end) {
   return (text_t){start, (size_t)(end - start)};
 }
 
-/* The next member of a comma-separated list, and where the one after it starts; commas in quoted strings separate nothing. */
+/* Finds the next member of a comma-separated list and returns where the one after it starts. Commas in quoted strings do not separate. */
 static const unsigned char *member(const unsigned char *p, const unsigned char *end, text_t *out) {
   const unsigned char *start = p;
   int quoted = 0;
@@ -60,7 +60,7 @@ int64_t pop_keep_alive(const unsigned char *value, size_t length) {
   return -1;
 }
 
-/* A quoted argument means what it means without its quotes. */
+/* Quotes around an argument are ignored. */
 static void limit(int64_t *seconds, text_t value) {
   if (value.length >= 2 && value.data[0] == '"' && value.data[value.length - 1] == '"')
     value = (text_t){value.data + 1, value.length - 2};
@@ -83,7 +83,7 @@ void pop_control_add(pop_control_t *control, const unsigned char *value, size_t 
     const unsigned char *stop = directive.data + directive.length;
     text_t name = trimmed(directive.data, equals ? equals : stop);
     text_t argument = {stop, 0};
-    /* A space on either side of "=" is not in the grammar: the argument then is unreadable, not absent. */
+    /* The grammar allows no space around "=": such an argument is invalid, not absent. */
     if (equals && equals + 1 < stop && name.data + name.length == equals)
       argument = (text_t){equals + 1, (size_t)(stop - equals - 1)};
 

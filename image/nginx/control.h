@@ -1,5 +1,5 @@
 /*
- * What an answer's fields say about storing it and about its connection: Cache-Control, Age, Vary and Keep-Alive as text. Pure functions over bytes, without nginx.
+ * Parses the header fields that control caching and the connection: Cache-Control, Age, Vary and Keep-Alive. Pure functions over bytes, without nginx.
  * RFC 9111 section 5; https://www.rfc-editor.org/rfc/rfc9111
  */
 #ifndef POP_CONTROL_H
@@ -8,10 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Seconds larger than this are this: RFC 9111 1.2.2. */
+/* Larger delta-seconds are taken as this value: RFC 9111 1.2.2. */
 enum { POP_SECONDS_MAX = INT32_MAX, POP_VARY_MAX = 128 };
 
-/* All Cache-Control fields of one answer. Seconds that are not stated are -1; what cannot be parsed is 0, "stale". */
+/* All Cache-Control fields of one response. Seconds are -1 if absent, and 0 (stale) if they cannot be parsed. */
 typedef struct {
   unsigned no_store : 1;
   unsigned no_cache : 1;
@@ -26,7 +26,7 @@ typedef struct {
   int64_t stale_while_revalidate;
 } pop_control_t;
 
-/* Header names an answer varies by: in lower case, each once, separated by one comma. */
+/* Names of the request fields a response varies by: in lower case, each once, separated by one comma. */
 typedef struct {
   unsigned char text[POP_VARY_MAX];
   size_t length;
@@ -35,19 +35,19 @@ typedef struct {
 
 void pop_control_init(pop_control_t *control);
 
-/* Adds one Cache-Control field. Of two values for the same directive the smaller one counts. */
+/* Adds one Cache-Control field. If a directive has two values, the smaller one counts. */
 void pop_control_add(pop_control_t *control, const unsigned char *value, size_t length);
 
-/* Delta-seconds, at most POP_SECONDS_MAX, or -1 when it is anything but digits. */
+/* Delta-seconds, at most POP_SECONDS_MAX, or -1 if it contains anything but digits. */
 int64_t pop_seconds(const unsigned char *value, size_t length);
 
-/* Seconds for which a Keep-Alive field says that an idle connection stays open ("timeout=5, max=100"), or -1 when it does not. */
+/* How many seconds an idle connection stays open, from a Keep-Alive field ("timeout=5, max=100"), or -1 if it does not say. */
 int64_t pop_keep_alive(const unsigned char *value, size_t length);
 
-/* Adds the names of one Vary field. Accept-Encoding is left out: the origin is always asked for plain text. */
+/* Adds the names of one Vary field. Accept-Encoding is left out: the origin is always asked for an uncompressed response. */
 void pop_vary_add(pop_vary_t *vary, const unsigned char *value, size_t length);
 
-/* Whether a comma-separated list, such as Connection's, holds the name, whatever its case. */
+/* Whether a comma-separated list, such as Connection's, contains the name, ignoring case. */
 int pop_list_has(const unsigned char *list, size_t length, const unsigned char *name, size_t name_length);
 
 #endif

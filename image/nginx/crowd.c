@@ -1,38 +1,38 @@
 /*
- * Many requests for what is being fetched: they wait for the one that fetches and are then served from the store, woken at the moment
- * it is stored, or at the moment the answer's header shows that it will not be. What is known about a key is kept in shared memory,
- * as much of it as there is room for, the least recently used forgotten first.
+ * Collapses simultaneous requests for one key: one fetches, the others wait and are then served from the cache. They are woken when the response is stored,
+ * or as soon as its header shows that it will not be. What is known about a key is kept in shared memory; when that is full, the least recently used keys are
+ * forgotten.
  */
 #include "ngx_http_pop_cache.h"
 
 #include <ngx_md5.h>
 
 enum {
-  UNKNOWN_WAIT = 1000, /* ms to wait at most on a key whose answers have not been seen: it may be a long poll */
-  SHARED_WAIT = 5000,  /* likewise on one whose answer was stored the last time */
-  FETCH_LIMIT = 60000, /* after this a fetch counts as dead, whatever became of it */
-  POLL = 25,           /* how often a worker looks whether another one's fetch has ended */
-  REMEMBERED = 600     /* s a key is remembered as one whose answers are not stored */
+  UNKNOWN_WAIT = 1000, /* ms to wait at most if nothing is known about the key: it may be a long poll */
+  SHARED_WAIT = 5000,  /* likewise if the last response for the key was stored */
+  FETCH_LIMIT = 60000, /* ms after which a fetch counts as dead */
+  POLL = 25,           /* ms between checks whether another worker's fetch has ended */
+  REMEMBERED = 600     /* s for which a key is remembered as one whose responses are not stored */
 };
 
-/* Begins like ngx_http_file_cache_node_t, so that one look-up serves both trees. */
+/* Begins like ngx_http_file_cache_node_t, so that one lookup function serves both trees. */
 typedef struct {
   ngx_rbtree_node_t node;
   ngx_queue_t queue;
   u_char key[NGX_HTTP_CACHE_KEY_LEN - sizeof(ngx_rbtree_key_t)];
   ngx_http_pop_cache_kind_t kind;
-  ngx_uint_t fetch; /* the number of the fetch that is under way; 0: none */
-  ngx_msec_t until; /* when that one counts as dead */
+  ngx_uint_t fetch; /* number of the fetch in progress; 0: none */
+  ngx_msec_t until; /* when that fetch counts as dead */
   time_t remembered;
-  unsigned shown : 1;  /* a stale copy may be shown meanwhile: nobody waits */
-  unsigned slow : 1;   /* somebody has waited long enough: nobody else does until an answer comes */
+  unsigned shown : 1;  /* stale copies are served during the fetch: no request waits */
+  unsigned slow : 1;   /* a request has waited its full time: no other waits until a response arrives */
   unsigned awaited : 1;
 } entry_t;
 
 typedef struct {
   ngx_rbtree_t tree;
   ngx_rbtree_node_t sentinel;
-  ngx_queue_t queue; /* the most recently used first */
+  ngx_queue_t queue; /* most recently used first */
   ngx_uint_t fetches;
 } shared_t;
 
@@ -41,7 +41,7 @@ typedef struct {
   shared_t *sh;
 } crowd_t;
 
-/* This worker's requests that wait. */
+/* This worker's waiting requests. */
 static ngx_queue_t waiters;
 static ngx_event_t poll_event;
 
@@ -56,7 +56,7 @@ static void forget(crowd_t *crowd, entry_t *entry) {
   ngx_slab_free_locked(crowd->pool, entry);
 }
 
-/* The entry of a key, under the lock; made when there is none and `create` says so. NULL when there is none. */
+/* The entry of a key, created if missing and `create` is set; otherwise NULL. The caller holds the lock. */
 static entry_t *find(crowd_t *crowd, u_char *key, ngx_uint_t create) {
   entry_t *entry = (entry_t *)ngx_http_pop_cache_lookup(&crowd->sh->tree, key);
 
@@ -85,7 +85,7 @@ static ngx_uint_t is_worth_waiting(entry_t *entry) {
   return entry && is_fetched(entry) && !entry->shown && !entry->slow && entry->kind <= POP_SHARED;
 }
 
-/* The request goes on, when nginx has done with what it is at now. */
+/* Lets the request continue once nginx has finished the current event. */
 static void wake(ngx_http_pop_cache_ctx_t *ctx) {
   ngx_queue_remove(&ctx->queue);
   ctx->waiting = 0;
@@ -103,7 +103,7 @@ static void wake_all(u_char *key) {
   }
 }
 
-/* Fetches that other workers do end without a word to this one. */
+/* Polls for the end of fetches by other workers, which do not notify this one. */
 static void look(ngx_event_t *ev) {
   crowd_t *crowd = ev->data;
   ngx_queue_t *q, *next;
@@ -119,7 +119,7 @@ static void look(ngx_event_t *ev) {
   if (!ngx_queue_empty(&waiters)) ngx_add_timer(ev, POLL);
 }
 
-/* Woken, or waited long enough. */
+/* The request was woken, or has waited its full time. */
 static void resume(ngx_event_t *ev) {
   ngx_http_request_t *r = ev->data;
   ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
@@ -164,7 +164,7 @@ static ngx_int_t suspend(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx, c
   if (cleanup == NULL) return NGX_ERROR;
   cleanup->handler = stop_waiting;
   cleanup->data = ctx;
-  /* As ngx_http_limit_req_module delays: a client that goes away is still noticed. */
+  /* As in ngx_http_limit_req_module: a client that disconnects is still noticed. */
   if (c->read->ready) {
     ngx_post_event(c->read, &ngx_posted_events);
   } else if (ngx_handle_read_event(c->read, 0) != NGX_OK) {
@@ -191,7 +191,7 @@ static ngx_int_t suspend(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx, c
   return NGX_AGAIN;
 }
 
-/* A request that is better sent to the origin at once. */
+/* Whether a request may wait; others are better sent to the origin at once. */
 static ngx_uint_t is_patient(ngx_http_request_t *r) {
   static const u_char events[] = "text/event-stream";
   ngx_table_elt_t *accept = ngx_http_pop_cache_field(&r->headers_in.headers, "Accept");
@@ -201,7 +201,7 @@ static ngx_uint_t is_patient(ngx_http_request_t *r) {
            ngx_strncasecmp(accept->value.data, (u_char *)events, sizeof events - 1) == 0);
 }
 
-/* PRECONTENT: after whoever may refuse the request has let it pass. */
+/* PRECONTENT phase: runs after the modules that may reject the request. */
 ngx_int_t ngx_http_pop_cache_hold(ngx_http_request_t *r) {
   ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
   ngx_http_proxy_loc_conf_t *proxy = ngx_http_get_module_loc_conf(r, ngx_http_proxy_module);
@@ -216,12 +216,12 @@ ngx_int_t ngx_http_pop_cache_hold(ngx_http_request_t *r) {
     return NGX_DECLINED;
   ctx = ngx_http_pop_cache_get_ctx(r);
   if (ctx == NULL || ngx_http_complex_value(r, &proxy->cache_key, &key) != NGX_OK) return NGX_ERROR;
-  /* What is not to be answered from the store passes as it is, and says nothing about what others are answered. */
+  /* A request that bypasses the cache passes through, and says nothing about the responses to others. */
   if (ngx_http_test_predicates(r, proxy->upstream.cache_bypass) != NGX_OK) {
     ctx->passed = 1;
     return NGX_DECLINED;
   }
-  /* Who bears a cookie may be answered otherwise than who does not, and is remembered apart. */
+  /* Requests with a cookie may get other responses than those without, so they have an entry of their own. */
   ngx_md5_init(&md5);
   ngx_md5_update(&md5, key.data, key.len);
   if (conf->cookies && r->headers_in.cookie) ngx_md5_update(&md5, "\n", 1);
@@ -245,7 +245,7 @@ ngx_int_t ngx_http_pop_cache_hold(ngx_http_request_t *r) {
   return NGX_DECLINED;
 }
 
-/* The request goes to the origin: who asks for the same key from now on waits for it. */
+/* The request goes to the origin: later requests for the same key wait for it. */
 void ngx_http_pop_cache_begin(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx) {
   crowd_t *crowd = crowd_of(r);
   if (crowd == NULL || !ctx->has_key || r->method != NGX_HTTP_GET) return;
@@ -269,7 +269,7 @@ static void finish(ngx_http_pop_cache_ctx_t *ctx, entry_t *entry) {
   ctx->fetch = 0;
 }
 
-/* The answer's header has come, and shows what answers for this key are like. */
+/* The response's header has arrived, and shows what kind of responses this key has. */
 void ngx_http_pop_cache_learn(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx, ngx_http_pop_cache_kind_t kind) {
   crowd_t *crowd = crowd_of(r);
   if (crowd == NULL || !ctx->has_key) return;
@@ -284,7 +284,7 @@ void ngx_http_pop_cache_learn(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *c
   ngx_shmtx_unlock(&crowd->pool->mutex);
 }
 
-/* It is stored, or will not be. */
+/* The response is stored, or will not be. */
 void ngx_http_pop_cache_end(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx) {
   crowd_t *crowd = crowd_of(r);
   if (crowd == NULL || !ctx->fetch) return;
@@ -304,7 +304,7 @@ static ngx_int_t init_zone(ngx_shm_zone_t *zone, void *data) {
   crowd->sh = ngx_slab_calloc(crowd->pool, sizeof *crowd->sh);
   if (crowd->sh == NULL) return NGX_ERROR;
   crowd->pool->data = crowd->sh;
-  /* A full zone is what it is meant to be. */
+  /* The zone is expected to fill up: no log entry for that. */
   crowd->pool->log_nomem = 0;
   ngx_rbtree_init(&crowd->sh->tree, &crowd->sh->sentinel, ngx_rbtree_insert_value);
   ngx_queue_init(&crowd->sh->queue);

@@ -1,7 +1,7 @@
 /*
- * On the way to the origin: what nginx asks and what it may fall back on.
- * The functions of the proxy module that read an answer are wrapped for each request, in the upstream's peer.init, which nginx runs
- * after it has looked into the store and only when the origin is really asked.
+ * Corrects how nginx asks the origin, and when it falls back on a stored response.
+ * The proxy module's functions that read a response are wrapped for each request, in the upstream's peer.init. nginx calls that after it has looked in the
+ * cache, and only if it really asks the origin.
  */
 #include "ngx_http_pop_cache.h"
 
@@ -11,8 +11,8 @@ typedef struct {
 } original_t;
 
 /*
- * nginx takes "expired" as leave to answer an error of the origin with the stored copy, however old, and a 304 as the store's
- * own, even if it asked with the visitor's conditions. Where that is wrong it must not know that the copy expired.
+ * If the cache status is EXPIRED, nginx replaces an error of the origin with the stored copy, however old, and takes a 304 as one for the stored copy, even if
+ * the request had the visitor's own conditions. Where that is wrong, the status is changed to MISS.
  */
 static void hide_stale(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx) {
   ngx_http_upstream_t *u = r->upstream;
@@ -22,8 +22,8 @@ static void hide_stale(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx) {
 }
 
 /*
- * An interim answer (RFC 9110 15.2) other than 103, which nginx knows, and 101, which is a final one: nginx would take it for the answer. It is read as hints
- * that hold nothing, and the proxy module begins anew.
+ * Skips interim responses (RFC 9110 15.2) except 103, which nginx knows, and 101, which is final: nginx would take them for the final response. They are
+ * treated as empty early hints, after which the proxy module starts over.
  */
 static ngx_int_t skip_interim(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx) {
   ngx_http_proxy_ctx_t *proxy = ngx_http_get_module_ctx(r, ngx_http_proxy_module);
@@ -67,7 +67,7 @@ static ngx_int_t process_header(ngx_http_request_t *r) {
   return rc;
 }
 
-/* Another peer is tried, or the stored copy is sent after all: the proxy module has put its own function back. */
+/* Another peer is tried, or the stored copy is sent after all: the proxy module has reset its function, so wrap it again. */
 static ngx_int_t reinit_request(ngx_http_request_t *r) {
   ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
   ngx_int_t rc;
@@ -79,7 +79,7 @@ static ngx_int_t reinit_request(ngx_http_request_t *r) {
   return rc;
 }
 
-/* Where it was to be stored, it is by now. */
+/* By now the response is stored, if it was to be. */
 static void finalize_request(ngx_http_request_t *r, ngx_int_t rc) {
   ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
   if (ctx == NULL) return;
@@ -115,7 +115,7 @@ static ngx_int_t init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *
   return ctx->kept ? NGX_OK : NGX_ERROR;
 }
 
-/* After all of nginx's own modules have set the upstreams up. */
+/* Runs after nginx's own modules have set up the upstreams. */
 ngx_int_t ngx_http_pop_cache_wrap_upstreams(ngx_conf_t *cf) {
   ngx_http_pop_cache_main_conf_t *main = ngx_http_conf_get_module_main_conf(cf, ngx_http_pop_cache_module);
   ngx_http_upstream_main_conf_t *all = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);

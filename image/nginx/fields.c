@@ -1,4 +1,4 @@
-/* Header fields: walking nginx's lists of them, and which belong to one connection only. */
+/* Header fields: iterating over nginx's lists, and removing hop-by-hop fields. */
 #include "ngx_http_pop_cache.h"
 
 ngx_http_pop_cache_cursor_t ngx_http_pop_cache_first(ngx_list_t *headers) {
@@ -6,7 +6,7 @@ ngx_http_pop_cache_cursor_t ngx_http_pop_cache_first(ngx_list_t *headers) {
   return cursor;
 }
 
-/* The next field that is not crossed out (hash 0), or NULL. */
+/* The next field that is not deleted (hash 0), or NULL. */
 ngx_table_elt_t *ngx_http_pop_cache_next(ngx_http_pop_cache_cursor_t *cursor) {
   while (cursor->part) {
     if (cursor->index >= cursor->part->nelts) {
@@ -39,7 +39,7 @@ ngx_uint_t ngx_http_pop_cache_named(ngx_table_elt_t *h, const char *const *names
   return 0;
 }
 
-/* RFC 9110 7.6.1, and those of proxies that RFC 9111 3.1 keeps out of stores. */
+/* RFC 9110 7.6.1, and the proxy fields that RFC 9111 3.1 excludes from storing. */
 static const char *const hop_by_hop[] = {"Connection",          "Keep-Alive",  "Proxy-Authenticate", "Proxy-Authentication-Info",
                                          "Proxy-Authorization", "Proxy-Connection", "TE", "Transfer-Encoding", "Upgrade", NULL};
 
@@ -49,14 +49,14 @@ static ngx_uint_t is_listed(ngx_table_elt_t *connection, ngx_table_elt_t *h) {
   return 0;
 }
 
-/* Whether a field is for one connection only: by its name, or because Connection lists it. */
+/* Whether a field is hop-by-hop: by its name, or because Connection lists it. */
 ngx_uint_t ngx_http_pop_cache_hop_by_hop(ngx_table_elt_t *connection, ngx_table_elt_t *h) {
   return ngx_http_pop_cache_named(h, hop_by_hop) || is_listed(connection, h);
 }
 
 /*
- * Crosses out what the origin meant for its connection with us. What nginx itself knows (Location, Cache-Control...) is never that,
- * whatever Connection says.
+ * Deletes the response's hop-by-hop fields. Fields that nginx itself knows (Location, Cache-Control...) are kept even if Connection lists
+ * them.
  */
 void ngx_http_pop_cache_drop_answer_fields(ngx_http_request_t *r) {
   static const char *const upgrade[] = {"Upgrade", NULL}, *const authenticate[] = {"Proxy-Authenticate", NULL};
@@ -75,7 +75,7 @@ void ngx_http_pop_cache_drop_answer_fields(ngx_http_request_t *r) {
   }
 }
 
-/* pop_hide_request_fields NAME...: what a visitor claims about itself under these names goes no further. */
+/* pop_hide_request_fields NAME...: request fields that are not forwarded to origins. */
 char *ngx_http_pop_cache_hide_fields(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) {
   ngx_http_pop_cache_main_conf_t *main = conf;
   ngx_str_t *names = cf->args->elts;
@@ -100,8 +100,8 @@ ngx_int_t ngx_http_pop_cache_init_hidden(ngx_conf_t *cf) {
 }
 
 /*
- * Hides fields from the origin: those named by pop_hide_request_fields, and what the visitor's Connection lists, except fields that nginx knows. The proxy
- * module passes every field but those it sets itself, one of which is Keep-Alive: under that name it leaves them out.
+ * Hides fields from the origin: those named by pop_hide_request_fields, and those the visitor's Connection lists, except fields that nginx knows. The proxy
+ * module forwards all fields except those it sets itself, such as Keep-Alive, so hidden fields are renamed to that.
  */
 void ngx_http_pop_cache_drop_request_fields(ngx_http_request_t *r) {
   ngx_http_pop_cache_main_conf_t *main = ngx_http_get_module_main_conf(r, ngx_http_pop_cache_module);

@@ -7,10 +7,10 @@ int64_t pop_age(int64_t age, int64_t date, int64_t now) {
   return larger < POP_SECONDS_MAX ? larger : POP_SECONDS_MAX;
 }
 
-/* Status codes that are final and mean the whole resource. A part of it (206) and 304 are nothing to store. */
+/* Final status codes of complete responses. 206 and 304 are not stored. */
 static int storable(unsigned status) { return status >= 200 && status <= 599 && status != 206 && status != 304; }
 
-/* must-understand: store only what the cache knows the meaning of. */
+/* must-understand: store only status codes that the cache understands. */
 static int understood(unsigned status) {
   return (status >= 200 && status <= 204) || (status >= 300 && status <= 308) || (status >= 400 && status <= 431) ||
          status == 451 || (status >= 500 && status <= 511);
@@ -39,7 +39,7 @@ pop_verdict_t pop_judge(const pop_answer_t *a, const pop_rules_t *rules, int64_t
 
   /* s-maxage carries the meaning of proxy-revalidate: RFC 9111 5.2.2.10. */
   if (!control->must_revalidate && !control->proxy_revalidate && !control->no_cache && control->s_maxage < 0) {
-    /* What never was fresh is shown stale only by the origin's own word. */
+    /* A response that was never fresh is served stale only if the origin says so. */
     if (lifetime > 0) {
       verdict.stale_if_error = rules->stale_if_error;
       verdict.stale_while_revalidate = rules->stale_while_revalidate;
@@ -52,7 +52,7 @@ pop_verdict_t pop_judge(const pop_answer_t *a, const pop_rules_t *rules, int64_t
   verdict.fresh = remaining > 0;
   verdict.expires = now + remaining - 1;
   if (verdict.expires < 1) verdict.expires = 1;
-  /* What is stale from the start is kept only where it can be of use: asked about again, or shown stale. */
+  /* A response that is stale from the start is stored only if it can be revalidated or served stale. */
   int64_t window = verdict.stale_if_error > verdict.stale_while_revalidate ? verdict.stale_if_error
                                                                           : verdict.stale_while_revalidate;
   verdict.store = verdict.fresh || (a->status == 200 && a->validator) || verdict.expires + window >= now;

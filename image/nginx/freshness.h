@@ -1,5 +1,5 @@
 /*
- * Whether an answer is stored, for how long it is fresh, and how long it may be shown when stale.
+ * Whether a response is stored, how long it is fresh, and how long it may be served stale.
  * RFC 9111 sections 3 and 4, for a shared cache. Pure: times are seconds since the epoch, as numbers.
  */
 #ifndef POP_FRESHNESS_H
@@ -18,11 +18,11 @@ typedef struct {
   unsigned validator : 1;   /* it has an ETag or a Last-Modified */
   unsigned set_cookie : 1;
   unsigned vary_any : 1;
-  unsigned authorized : 1;  /* the request bore Authorization */
-  unsigned cookie : 1;      /* the request bore a Cookie, and an answer may depend on it */
+  unsigned authorized : 1;  /* the request had Authorization */
+  unsigned cookie : 1;      /* the request had a Cookie that the response may depend on */
 } pop_answer_t;
 
-/* What the site says where the origin says nothing, in seconds. */
+/* The site's own settings, in seconds. They apply where the origin does not say. */
 typedef struct {
   int64_t max_age;
   int64_t stale_if_error;
@@ -31,9 +31,9 @@ typedef struct {
 
 typedef struct {
   unsigned store : 1;
-  unsigned fresh : 1;     /* others may be given it without asking the origin */
+  unsigned fresh : 1;     /* other requests may be answered with it without asking the origin */
   unsigned by_rule : 1;   /* the lifetime is the site's, not the origin's */
-  unsigned personal : 1;  /* not stored because of who asked: says nothing about other requests */
+  unsigned personal : 1;  /* not stored because of this visitor's request; others may be stored */
   int64_t expires;        /* the last second in which it is fresh; may lie in the past */
   int64_t stale_if_error;
   int64_t stale_while_revalidate;
@@ -41,7 +41,7 @@ typedef struct {
 
 pop_verdict_t pop_judge(const pop_answer_t *answer, const pop_rules_t *rules, int64_t now);
 
-/* The age of an answer that arrives now: what its fields admit to, at least 0. */
+/* The age of a response received now, by its Age and Date: at least 0. */
 int64_t pop_age(int64_t age, int64_t date, int64_t now);
 
 #endif

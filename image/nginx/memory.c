@@ -1,8 +1,8 @@
 /*
- * Bounds the memory of requests under way, whatever visitors and origins do: each is counted with what it can take at most, first while it waits, then with
- * its answer. A site may have as much as is left for the others: one that takes all it can leaves half of it, two leave a third. Above that its visitors are
- * answered 503. From half of all on, answers go out uncompressed, for a compressor takes more than all the rest. Each worker counts its own: so a worker that
- * dies takes its count along.
+ * Limits the memory of requests in progress, whatever visitors and origins do. Each request is counted with the most it can take, first while it waits, then
+ * also with its response. A site may use as much as it leaves free for the others: one site can take half, two together two thirds. Above that, its visitors
+ * get 503. Once half of the limit is in use, responses are not compressed, because a compressor takes more than everything else. Each worker keeps its own
+ * count, so the count of a worker that dies disappears with it.
  */
 #include <ngx_config.h>
 #include <ngx_core.h>
@@ -10,16 +10,16 @@
 
 extern ngx_module_t ngx_http_pop_memory_module;
 
-/* Bytes, measured in the image (test/soak/bounds-memory.test.ts). */
+/* Bytes, measured in the image (test/soak/bounds-requests.test.ts). */
 enum {
-  WAITING = 12 << 10,  /* a request without its headers and body */
-  BODY = 64 << 10,     /* what is read of a body ahead of the origin: http2_body_preread_size */
-  ANSWER = 68 << 10,   /* nginx's buffers for an answer, as nginx.conf sets them, to a visitor who does not read */
+  WAITING = 12 << 10,  /* a request without its header and body */
+  BODY = 64 << 10,     /* the part of a body that is read before the origin takes it: http2_body_preread_size */
+  ANSWER = 68 << 10,   /* nginx's buffers for a response, as set in nginx.conf, if the visitor does not read */
   COMPRESSOR = 1 << 20 /* brotli's; gzip's is less */
 };
 
 typedef struct {
-  size_t others; /* what the machine's other processes take; NGX_CONF_UNSET_SIZE: there is no bound */
+  size_t others; /* memory of the machine's other processes; NGX_CONF_UNSET_SIZE: no limit */
   size_t bound;  /* of a worker */
   size_t used;   /* by this worker */
 } main_conf_t;
@@ -48,7 +48,7 @@ static void release(void *data) {
   charge->site->used -= charge->bytes;
 }
 
-/* What a request was counted with. Kept with its pool: an internal redirect forgets contexts of modules. NULL: it is not counted. */
+/* The charge of a request; NULL if it is not counted. Kept in the request's pool, because an internal redirect clears the contexts of modules. */
 static charge_t *charge_of(ngx_http_request_t *r) {
   for (ngx_pool_cleanup_t *cleanup = r->main->pool->cleanup; cleanup; cleanup = cleanup->next)
     if (cleanup->handler == release) return cleanup->data;
@@ -76,12 +76,12 @@ static size_t headers_of(ngx_http_request_t *r) {
 static ngx_int_t admit(ngx_http_request_t *r) {
   main_conf_t *all = ngx_http_get_module_main_conf(r, ngx_http_pop_memory_module);
   srv_conf_t *site = ngx_http_get_module_srv_conf(r, ngx_http_pop_memory_module);
-  /* Headers twice: as they came, and as they go to the origin. */
+  /* Header fields count twice: as received, and as sent to the origin. */
   size_t bytes = WAITING + 2 * headers_of(r) + (r->headers_in.content_length_n > 0 || r->headers_in.chunked ? BODY : 0);
   ngx_pool_cleanup_t *cleanup;
   charge_t *charge;
 
-  /* Visitors come with a PROXY header; the machine's own questions and nginx's relays to itself do not. */
+  /* Visitors' connections have a PROXY header; the machine's own probes and nginx's relays do not. */
   if (all->bound == 0 || r != r->main || !r->connection->proxy_protocol || charge_of(r)) return NGX_DECLINED;
   if (!has_room(all, site, bytes)) return refuse(r, all, site);
   cleanup = ngx_pool_cleanup_add(r->pool, sizeof *charge);
@@ -93,7 +93,7 @@ static ngx_int_t admit(ngx_http_request_t *r) {
   return NGX_DECLINED;
 }
 
-/* Before the filters that compress: they look at what the visitor accepts, and afterwards it shows whether one of them is at work. */
+/* Runs before the compressing filters: it can turn them off, and afterwards Content-Encoding shows whether one is active. */
 static ngx_int_t header_filter(ngx_http_request_t *r) {
   charge_t *charge = r == r->main ? charge_of(r) : NULL;
   ngx_http_upstream_t *u = r->upstream;
@@ -124,7 +124,7 @@ static size_t number_in(const char *path) {
   return number;
 }
 
-/* Of the machine, or of the control group where that has less. */
+/* Memory of the machine, or of its control group if that has less. */
 static size_t machine_memory(void) {
   static const char *const limits[] = {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
   size_t bytes = (size_t)sysconf(_SC_PHYS_PAGES) * ngx_pagesize;
@@ -135,7 +135,7 @@ static size_t machine_memory(void) {
   return bytes;
 }
 
-/* Two fifths of what the others leave: the rest is for connections, and for headers that are still on their way (image/limits.ts). */
+/* Two fifths of what the other processes leave free. The rest is for connections and the headers they are still receiving (image/limits.ts). */
 static ngx_int_t init_module(ngx_cycle_t *cycle) {
   main_conf_t *all = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_pop_memory_module);
   ngx_core_conf_t *core = (ngx_core_conf_t *)ngx_get_conf(cycle->conf_ctx, ngx_core_module);

@@ -1,8 +1,8 @@
 /*
- * Caching by the book for nginx's proxy_cache: what the files of this module share.
- * nginx stores, indexes, sends and evicts; this module decides what is stored and for how long (freshness.c), corrects what nginx
- * would do on the way to the origin and with its answer (fetch.c, answer.c), lets a crowd wait for one fetch (crowd.c), takes away or renews what is stored
- * (store.c, renew.c), and knows when a kept connection is still good (kept.c).
+ * Makes nginx's proxy_cache follow RFC 9111. This header has what the module's files share.
+ * nginx stores, indexes, sends and evicts responses. This module decides what is stored and for how long (freshness.c), corrects how nginx asks the origin
+ * and handles its response (fetch.c, answer.c), collapses simultaneous requests into one fetch (crowd.c), removes (store.c) or updates (renew.c) what is
+ * stored, and tells whether a kept connection can still be used (kept.c).
  */
 #ifndef NGX_HTTP_POP_CACHE_H
 #define NGX_HTTP_POP_CACHE_H
@@ -15,28 +15,28 @@
 #include "freshness.h"
 
 typedef struct {
-  ngx_str_t zone; /* of proxy_cache_path; empty: this module leaves the location alone */
+  ngx_str_t zone; /* of proxy_cache_path; empty: the location has no cache */
   time_t max_age;
   time_t stale_if_error;
   time_t stale_while_revalidate;
   off_t max_file; /* 0: no bound */
   ngx_flag_t cookies;
-  time_t weak_tags; /* when this worker last saw one of the origin's own */
+  time_t weak_tags; /* when this worker last saw a weak tag issued by the origin */
 } ngx_http_pop_cache_loc_conf_t;
 
 typedef struct {
   ngx_array_t originals; /* of {upstream, its own peer.init} */
   ngx_shm_zone_t *crowd;
   ngx_array_t hidden_names; /* ngx_hash_key_t */
-  ngx_hash_t hidden;        /* request fields that no origin hears of */
+  ngx_hash_t hidden;        /* request fields that are not sent to origins */
 } ngx_http_pop_cache_main_conf_t;
 
-/* What answers for a key were like. */
+/* What is known about the responses for a key. */
 typedef enum {
   POP_UNKNOWN,
-  POP_SHARED, /* stored and fresh: worth waiting for */
+  POP_SHARED, /* stored and fresh: other requests wait for it */
   POP_ALONE,  /* stored, but each request asks the origin */
-  POP_PASSED  /* not stored: requests pass as they are, as in a location without a cache */
+  POP_PASSED  /* not stored: requests pass through, as in a location without a cache */
 } ngx_http_pop_cache_kind_t;
 
 typedef struct ngx_http_pop_cache_kept_s ngx_http_pop_cache_kept_t;
@@ -44,7 +44,7 @@ typedef struct ngx_http_pop_cache_kept_s ngx_http_pop_cache_kept_t;
 typedef struct {
   /* crowd.c */
   u_char key[NGX_HTTP_CACHE_KEY_LEN];
-  ngx_queue_t queue;  /* of this worker's requests that wait */
+  ngx_queue_t queue;  /* in the queue of this worker's waiting requests */
   ngx_event_t wake;
   ngx_uint_t awaited; /* the fetch this request waits for */
   ngx_uint_t fetch;   /* the fetch this request is; 0: none */
@@ -52,7 +52,7 @@ typedef struct {
   unsigned held : 1;
   unsigned waiting : 1;
   unsigned passed : 1;
-  /* On its way to the origin. */
+  /* fetch.c, kept.c */
   ngx_http_pop_cache_kept_t *kept;
   void (*finalize_request)(ngx_http_request_t *r, ngx_int_t rc);
   ngx_int_t (*input_filter_init)(void *data);
@@ -62,8 +62,8 @@ typedef struct {
   ngx_int_t (*reinit_request)(ngx_http_request_t *r);
   ngx_http_upstream_headers_in_t not_modified; /* the 304, when there was one */
   unsigned revalidated : 1;
-  unsigned passing : 1; /* the origin is asked with the visitor's own conditions and ranges */
-  unsigned expired : 1; /* what was found in the store is stale */
+  unsigned passing : 1; /* the origin receives the visitor's own conditions and ranges */
+  unsigned expired : 1; /* the stored response is stale */
 } ngx_http_pop_cache_ctx_t;
 
 extern ngx_module_t ngx_http_pop_cache_module;

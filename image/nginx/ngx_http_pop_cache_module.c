@@ -10,7 +10,7 @@ static char *set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) {
   return NGX_CONF_OK;
 }
 
-/* The request's context, made when there is none; NULL without memory. */
+/* The request's context, created if missing; NULL without memory. */
 ngx_http_pop_cache_ctx_t *ngx_http_pop_cache_get_ctx(ngx_http_request_t *r) {
   ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
   if (ctx) return ctx;
@@ -43,7 +43,7 @@ static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child) {
   return NGX_CONF_OK;
 }
 
-/* $pop_cache, for proxy_cache: the zone, or "off" for a request that is better passed as it is. */
+/* $pop_cache, for proxy_cache: the zone, or "off" for a request that passes through. */
 static ngx_int_t pop_cache_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data) {
   ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
   ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
@@ -55,7 +55,7 @@ static ngx_int_t pop_cache_variable(ngx_http_request_t *r, ngx_http_variable_val
   return NGX_OK;
 }
 
-/* $pop_cache_status, for logs and headers: $upstream_cache_status, and BYPASS for what passed. */
+/* $pop_cache_status, for logs and headers: $upstream_cache_status, and BYPASS for requests that passed through. */
 static ngx_int_t status_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data) {
   ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
   ngx_uint_t status = ctx && ctx->passed ? NGX_HTTP_CACHE_BYPASS : r->upstream ? r->upstream->cache_status : 0;

@@ -1,12 +1,12 @@
-/* A stored header, and what a later 304 makes of it. */
+/* Updates a stored header from a later 304. */
 #include "ngx_http_pop_cache.h"
 
-/* Bytes kept free in a stored header for fields that a later 304 makes longer. nginx never sends X-Pad. */
+/* Bytes reserved in a stored header, because fields of a later 304 may be longer. nginx never sends X-Pad. */
 enum { ROOM = 192 };
 static const char pad[] = "X-Pad: ";
 enum { SMALLEST_PAD = sizeof pad - 1 + sizeof CRLF - 1 };
 
-/* Fills `size` bytes (0, or at least SMALLEST_PAD) with a field that says nothing, and ends the header. */
+/* Fills `size` bytes (0, or at least SMALLEST_PAD) with a padding field, and ends the header. */
 static u_char *fill(u_char *p, size_t size) {
   if (size) {
     p = ngx_cpymem(p, pad, sizeof pad - 1);
@@ -21,8 +21,8 @@ static u_char *fill(u_char *p, size_t size) {
 }
 
 /*
- * Makes the header that nginx is about to store longer by ROOM, so that fields of a later 304 can be written in its place; and
- * adds the date that an origin without a clock did not send. The bytes nginx stores are those it received.
+ * Extends the header that nginx is about to store by ROOM, so that a later 304 can be written over it, and adds Date if the origin has no clock. nginx stores
+ * the bytes as received, so this changes the received bytes.
  */
 void ngx_http_pop_cache_make_room(ngx_http_request_t *r) {
   ngx_http_upstream_t *u = r->upstream;
@@ -33,7 +33,7 @@ void ngx_http_pop_cache_make_room(ngx_http_request_t *r) {
 
   if (u->headers_in.date == NULL) date_size = ngx_sprintf(date, "Date: %V" CRLF, &ngx_cached_http_time) - date;
   if (u->headers_in.status_n == NGX_HTTP_OK && (u->headers_in.etag || u->headers_in.last_modified)) size = ROOM;
-  /* The header's end as nginx's parser takes it: an empty line, LF with or without CR. */
+  /* The end of the header, as nginx parses it: an empty line, LF with or without CR. */
   if (end - b->start < 4 || end[-1] != LF) return;
   end -= end[-2] == CR ? 2 : 1;
   if (end[-1] != LF || (size_t)(b->end - b->last) < date_size + size + 2) return;
@@ -63,7 +63,7 @@ static ngx_int_t add(ngx_http_request_t *r, ngx_table_elt_t *h) {
   return known ? known->handler(r, copy, known->offset) : NGX_OK;
 }
 
-/* Puts the fields of a 304 in the place of the stored ones of the same names, as if they had been stored so. */
+/* Replaces stored fields with those of the same names in a 304, as if they had been stored that way. */
 ngx_int_t ngx_http_pop_cache_merge(ngx_http_request_t *r, ngx_http_upstream_headers_in_t *newer) {
   static const char *const times[] = {"Age", "Date", NULL};
   ngx_http_upstream_t *u = r->upstream;
@@ -107,7 +107,7 @@ ngx_int_t ngx_http_pop_cache_merge(ngx_http_request_t *r, ngx_http_upstream_head
   return NGX_OK;
 }
 
-/* Whether a field goes into the file: a visitor's cookie does not, nor what was only there to keep room. */
+/* Whether a field is written to the file: Set-Cookie and the padding are not. */
 static ngx_uint_t is_kept(ngx_table_elt_t *h) {
   static const char *const passing[] = {"Set-Cookie", "X-Pad", NULL};
   return h->value.data && !ngx_http_pop_cache_named(h, passing);
@@ -124,7 +124,7 @@ static ngx_int_t write_header(ngx_http_request_t *r, u_char *text, size_t size) 
   file.log = r->connection->log;
   file.fd = ngx_open_file(file.name.data, NGX_FILE_RDWR, NGX_FILE_OPEN, 0);
   if (file.fd == NGX_INVALID_FILE) return NGX_DECLINED;
-  /* Another request may have stored a newer answer in the meantime: that one stays. */
+  /* Another request may have stored a newer response in the meantime, which is kept. */
   if (ngx_fd_info(file.fd, &info) != NGX_FILE_ERROR && ngx_file_uniq(&info) == c->uniq && ngx_file_size(&info) == c->length &&
       ngx_write_file(&file, text, size, (off_t)c->header_start) == (ssize_t)size)
     rc = NGX_OK;
@@ -133,7 +133,7 @@ static ngx_int_t write_header(ngx_http_request_t *r, u_char *text, size_t size) 
   return rc;
 }
 
-/* Writes the header as it now is in the place of the stored one. NGX_DECLINED when it does not fit, or the file is another by now. */
+/* Writes the updated header over the stored one. NGX_DECLINED if it does not fit, or if the file has been replaced. */
 ngx_int_t ngx_http_pop_cache_rewrite(ngx_http_request_t *r) {
   ngx_http_upstream_headers_in_t *in = &r->upstream->headers_in;
   size_t room = r->cache->body_start - r->cache->header_start;

@@ -1,12 +1,12 @@
-/* Whether the volume has room for what is fetched. nginx itself ends an answer that it cannot store, in the middle or before its first byte. */
+/* Whether the volume has room for a response. nginx itself aborts a response that it cannot store, before its first byte or in the middle. */
 #include "ngx_http_pop_cache.h"
 
 #include <sys/statvfs.h>
 
-/* Left for certificates, logs and what other workers are writing at this moment; less of a small volume. */
+/* Reserved for certificates, logs and what other workers are writing; less on a small volume. */
 enum { KEPT_FREE = 32 << 20 };
 
-/* Whether so many bytes more would fill it; those of an answer that does not say its length are -1. */
+/* Whether storing this many bytes would fill the volume. `bytes` is -1 if the response's length is unknown. */
 ngx_uint_t ngx_http_pop_cache_is_full(ngx_http_request_t *r, off_t bytes) {
   struct statvfs volume;
   if (statvfs((char *)r->cache->file_cache->path->name.data, &volume) != 0) return 0;

@@ -1,9 +1,9 @@
-/* What is stored: found, taken away, and made room for. */
+/* Finds and removes stored responses, and makes room in the index. */
 #include "ngx_http_pop_cache.h"
 
 #include <ngx_md5.h>
 
-/* The node with that key in a tree of nginx's store, or in one whose nodes begin in the same way. */
+/* The node with that key in the tree of nginx's cache, or in one whose nodes begin in the same way. */
 ngx_rbtree_node_t *ngx_http_pop_cache_lookup(ngx_rbtree_t *tree, u_char *key) {
   ngx_rbtree_node_t *node = tree->root;
   ngx_rbtree_key_t first;
@@ -18,7 +18,7 @@ ngx_rbtree_node_t *ngx_http_pop_cache_lookup(ngx_rbtree_t *tree, u_char *key) {
   return NULL;
 }
 
-/* Takes away what a node stands for. Whoever is being sent it has the file open and gets it whole. */
+/* Removes the response of a node. Requests that are being sent it have the file open and receive all of it. */
 static void take_away(ngx_http_file_cache_t *cache, ngx_http_file_cache_node_t *node, ngx_str_t *name, ngx_log_t *log) {
   cache->sh->size -= node->fs_size;
   node->fs_size = 0;
@@ -30,7 +30,7 @@ static void take_away(ngx_http_file_cache_t *cache, ngx_http_file_cache_node_t *
   ngx_shmtx_lock(&cache->shpool->mutex);
 }
 
-/* Takes away the copy this request found. */
+/* Removes the stored response that this request found. */
 void ngx_http_pop_cache_remove(ngx_http_request_t *r) {
   ngx_http_cache_t *c = r->cache;
   if (c->node == NULL || c->file.name.len == 0) return;
@@ -39,7 +39,7 @@ void ngx_http_pop_cache_remove(ngx_http_request_t *r) {
   ngx_shmtx_unlock(&c->file_cache->shpool->mutex);
 }
 
-/* nginx's store for this location; NULL when there is none. */
+/* The proxy_cache of this location; NULL if there is none. */
 static ngx_http_file_cache_t *cache_of(ngx_http_request_t *r) {
   ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
   ngx_http_proxy_main_conf_t *proxy = ngx_http_get_module_main_conf(r, ngx_http_proxy_module);
@@ -52,7 +52,7 @@ static ngx_http_file_cache_t *cache_of(ngx_http_request_t *r) {
   return NULL;
 }
 
-/* The file that a key is stored in. No data without memory. */
+/* The name of the file that a key is stored in; `data` is NULL without memory. */
 static ngx_str_t file_of(ngx_http_file_cache_t *cache, u_char *key, ngx_pool_t *pool) {
   ngx_path_t *path = cache->path;
   ngx_str_t name = {path->name.len + 1 + path->len + 2 * NGX_HTTP_CACHE_KEY_LEN, NULL};
@@ -65,7 +65,7 @@ static ngx_str_t file_of(ngx_http_file_cache_t *cache, u_char *key, ngx_pool_t *
   return name;
 }
 
-/* Takes away what is stored under a text that proxy_cache_key gave or could have given. */
+/* Removes what is stored under a value of proxy_cache_key. */
 static void remove_key(ngx_http_request_t *r, ngx_http_file_cache_t *cache, ngx_str_t *text) {
   u_char key[NGX_HTTP_CACHE_KEY_LEN];
   ngx_http_file_cache_node_t *node;
@@ -80,14 +80,14 @@ static void remove_key(ngx_http_request_t *r, ngx_http_file_cache_t *cache, ngx_
   ngx_shmtx_lock(&cache->shpool->mutex);
   node = (ngx_http_file_cache_node_t *)ngx_http_pop_cache_lookup(&cache->sh->rbtree, key);
   if (node && node->exists && !node->deleting) {
-    node->count++; /* it stays while the lock is let go */
+    node->count++; /* keeps the node while the lock is released */
     take_away(cache, node, &name, r->connection->log);
     node->count--;
   }
   ngx_shmtx_unlock(&cache->shpool->mutex);
 }
 
-/* Under the lock: gives up to BATCH of the least recently used nodes back to the zone. */
+/* Frees up to BATCH of the least recently used nodes. The caller holds the lock. */
 static void evict(ngx_http_request_t *r, ngx_http_file_cache_t *cache) {
   enum { BATCH = 16 };
   u_char key[NGX_HTTP_CACHE_KEY_LEN];
@@ -96,7 +96,7 @@ static void evict(ngx_http_request_t *r, ngx_http_file_cache_t *cache) {
     ngx_queue_t *q = ngx_queue_last(&cache->sh->queue);
     ngx_http_file_cache_node_t *node = ngx_queue_data(q, ngx_http_file_cache_node_t, queue);
 
-    /* Out of reach of the other workers, and of this loop. */
+    /* Moved to the front, so that neither other workers nor this loop pick it again. */
     ngx_queue_remove(q);
     ngx_queue_insert_head(&cache->sh->queue, q);
     if (node->count || node->deleting) continue;
@@ -111,7 +111,7 @@ static void evict(ngx_http_request_t *r, ngx_http_file_cache_t *cache) {
       node->count--;
       node->deleting = 0;
     }
-    if (node->count) continue; /* it was asked for meanwhile */
+    if (node->count) continue; /* it was requested in the meantime */
     ngx_queue_remove(&node->queue);
     ngx_rbtree_delete(&cache->sh->rbtree, &node->node);
     ngx_slab_free_locked(cache->shpool, node);
@@ -120,8 +120,8 @@ static void evict(ngx_http_request_t *r, ngx_http_file_cache_t *cache) {
 }
 
 /*
- * Whether nginx will find room for one more key. When its zone is full it evicts one, lets go of the lock, and answers 500 when
- * another worker has taken that place: so places are made in stock.
+ * Whether nginx will find room for one more key. When its zone is full, nginx evicts one node, releases the lock, and answers 500 if another worker has
+ * taken that place. To avoid this, several nodes are freed in advance.
  */
 ngx_uint_t ngx_http_pop_cache_has_place(ngx_http_request_t *r) {
   ngx_http_file_cache_t *cache = cache_of(r);
@@ -141,7 +141,7 @@ ngx_uint_t ngx_http_pop_cache_has_place(ngx_http_request_t *r) {
   return place != NULL;
 }
 
-/* Where a Location points to, as a request for it would name it: path and query. Nothing when that is on another host. */
+/* The path and query that a Location points to; empty if it is on another host. */
 static ngx_str_t target(ngx_http_request_t *r, ngx_str_t *location) {
   ngx_str_t *base = &r->unparsed_uri, *host = &r->headers_in.server, result = ngx_null_string;
   u_char *p = location->data, *end = p + location->len, *fragment = ngx_strlchr(p, end, '#');
@@ -164,7 +164,7 @@ static ngx_str_t target(ngx_http_request_t *r, ngx_str_t *location) {
     result.len = end - p;
     return result;
   }
-  /* Beside the request's own path. */
+  /* Relative to the request's own path. */
   u_char *query = ngx_strlchr(base->data, base->data + base->len, '?'), *last = query ? query : base->data + base->len;
   while (last > base->data && last[-1] != '/') last--;
   result.data = ngx_pnalloc(r->pool, last - base->data + (end - p));
@@ -174,8 +174,8 @@ static ngx_str_t target(ngx_http_request_t *r, ngx_str_t *location) {
 }
 
 /*
- * RFC 9111 4.4: after a request that changed something, what is stored for its URL and for those that the answer names is gone.
- * Other URLs' keys are made of this one's, which is why proxy_cache_key has to end in $request_uri.
+ * RFC 9111 4.4: a successful unsafe request invalidates what is stored for its URL and for the URLs in the response's Location and Content-Location. Their
+ * keys are derived from this request's key, which is why proxy_cache_key has to end in $request_uri.
  */
 void ngx_http_pop_cache_invalidate(ngx_http_request_t *r) {
   ngx_http_proxy_loc_conf_t *proxy = ngx_http_get_module_loc_conf(r, ngx_http_proxy_module);

@@ -72,7 +72,7 @@ func ensure(path, host string, now time.Time) (certificateStatus, error) {
 	} else if errors.Is(err, os.ErrPermission) {
 		return status, err
 	} else if !errors.Is(err, os.ErrNotExist) {
-		// nginx can answer nobody with it. It is kept for whoever wants to know why.
+		// nginx cannot use it. The file is kept so that the cause can be found.
 		fmt.Fprintf(os.Stderr, "pop: certificate of %s: %v. Moved to %s, a self-signed one takes its place.\n", host, err, broken(path))
 		if err := os.Rename(path, broken(path)); err != nil {
 			return status, err
@@ -89,10 +89,10 @@ func ensure(path, host string, now time.Time) (certificateStatus, error) {
 	return status, nil
 }
 
-// broken is where a file goes that nginx cannot use.
+// broken is the path to which a file that nginx cannot use is moved.
 func broken(path string) string { return path + ".broken" }
 
-// putAside says what is wrong with a file that lies there; "" when none does. It is told until somebody puts a good one in its place, or removes it.
+// putAside reports a file that was moved aside; "" if there is none. It is reported until someone replaces or removes the file.
 func putAside(path string) string {
 	_, err := readCertificate(broken(path))
 	if err == nil || errors.Is(err, os.ErrNotExist) {

@@ -161,7 +161,7 @@ func TestPutsAsideWhatNginxCouldNotLoad(t *testing.T) {
 			if err != nil || string(kept) != text {
 				t.Errorf("what was there is not kept: %v", err)
 			}
-			// It is told at each further look, too, until somebody did something about it.
+			// It is reported at each further check too, until someone fixes it.
 			for _, fix := range []func() error{
 				nil,
 				func() error { return os.Remove(path + ".broken") },

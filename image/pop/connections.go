@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// connections bounds how many a server holds. Beyond that the oldest is closed: an answer takes some seconds at most, so the oldest is somebody who
-// sends or reads too slowly, or keeps a connection for later. A newcomer, which may be Fly's check, always gets in.
+// connections limits how many connections a server holds. Above the limit the oldest is closed: a response takes some seconds at most, so the oldest client
+// sends or reads too slowly, or is idle. A new connection, which may be Fly's check, is always accepted.
 type connections struct {
 	most int
 

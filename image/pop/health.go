@@ -3,9 +3,9 @@ package main
 // pop health answers GET /healthz on the health port with one JSON object and one status, and GET /metrics (metrics.go) with numbers for Prometheus.
 //
 // It has no flags; ports, hosts, the parts to expect and the time Fly's check allows are in /etc/pop/pop.json. It asks nginx, unbound and tailscaled (when
-// its socket is there) themselves, and reads what postInit, secrets and certs left under /run/pop. All of that happens side by side and ends within
-// half the time the check allows: what hangs is degraded, and everybody is answered all the same. 503 only when nginx does not answer: everything else that
-// is wrong makes the PoP "degraded", with the reason beside the part, and a machine that still serves stays in service.
+// its socket is there) directly, and reads what postInit, secrets and certs left under /run/pop. All checks run in parallel and end within half the
+// timeout of Fly's check: a part that hangs is degraded, and every client gets a response. The status is 503 only if nginx does not answer. Any other fault
+// makes the PoP "degraded", with the reason beside the part, and a machine that still serves stays in service.
 
 import (
 	"context"
@@ -36,11 +36,11 @@ const (
 	// A certificate this near its end should have been renewed long ago.
 	expiresSoon = 7 * 24 * time.Hour
 
-	// Seconds a client may take to send its request, and to read the answer that was made for it.
+	// How long a client may take to send its request, and to read the response.
 	requestTimeout, answerTimeout = 5 * time.Second, 10 * time.Second
-	// Of Prometheus, which asks every 15 seconds.
+	// Longer than Prometheus' scrape interval of 15 seconds.
 	idleTimeout = time.Minute
-	// Some 20 KB each: a crowd of slow clients must not cost the PoP its memory.
+	// Some 20 KB each: many slow clients must not use up the PoP's memory.
 	mostConnections = 200
 )
 
@@ -62,7 +62,7 @@ type report struct {
 	Memory *memory `json:"memory,omitempty"`
 }
 
-// snapshot is what one round of questions found: the report, and what only /metrics shows. Nothing is written to it once it was handed out.
+// snapshot is the result of one round of checks: the report, and what only /metrics shows. It is not modified once it has been handed out.
 type snapshot struct {
 	report
 	// nil: not known.
@@ -77,7 +77,7 @@ type health struct {
 	run      string
 	// tailscaled's socket.
 	tailscaled string
-	// For all questions of a round together.
+	// The time all checks of a round have together.
 	patience time.Duration
 	tally    *tally
 	memory   func() (memory, error)
@@ -91,7 +91,7 @@ type health struct {
 	last *round
 }
 
-// round is one time that everything is asked.
+// round is one run of all checks.
 type round struct {
 	// Closed when found is there.
 	done  chan struct{}
@@ -166,8 +166,8 @@ func (h *health) serveReport(answer http.ResponseWriter) {
 	_, _ = answer.Write(append(text, '\n'))
 }
 
-// current is what the last round found while that is fresh. Else it begins one; those who come while a round is under way wait for the same one, so
-// nobody waits longer than one round takes.
+// current returns the last round's snapshot while that is fresh. Otherwise it starts a round; callers during a round wait for the same one, so nobody waits
+// longer than one round takes.
 func (h *health) current() snapshot {
 	h.lock.Lock()
 	if h.last == nil || h.last.isOver() && !h.isFresh(h.last) {
@@ -194,7 +194,7 @@ func (h *health) isFresh(of *round) bool {
 	return age >= 0 && age < freshFor
 }
 
-// ask asks everything at once, and is done with it when all have answered or patience has run out.
+// ask runs all checks at once, and returns when all have answered or the time is up.
 func (h *health) ask(r *round) {
 	ctx, cancel := context.WithTimeout(context.Background(), h.patience)
 	defer cancel()
@@ -232,7 +232,7 @@ func (h *health) noAnswer() string {
 	return fmt.Sprintf("did not answer within %g s", h.patience.Seconds())
 }
 
-// asked is judge for what was asked over a connection: the many errors of a time that ran out say the same.
+// asked is judge for checks over a connection: the various timeout errors become one message.
 func (h *health) asked(otherwise string, err error) part {
 	var timed interface{ Timeout() bool }
 	if errors.As(err, &timed) && timed.Timeout() {
@@ -242,13 +242,13 @@ func (h *health) asked(otherwise string, err error) part {
 }
 
 func (h *health) allQuestions() []*question {
-	// What has no part of its own is left out when it does not answer.
+	// Checks without a part of their own are left out if they do not answer.
 	silent := func(ask func(context.Context) answer) *question { return &question{ask: ask} }
 	all := []*question{
 		{part: "nginx", otherwise: failing, ask: func(ctx context.Context) answer {
 			return is("nginx", h.asked(failing, askNginx(ctx, h.manifest.Ports.NginxStatus)))
 		}},
-		// Sites in the cache, in the image and behind addresses go on without names.
+		// Cached pages, sites in the image and origins given by address still work without DNS.
 		{part: "unbound", otherwise: degraded, ask: func(ctx context.Context) answer {
 			return is("unbound", h.asked(degraded, askUnbound(ctx, h.manifest.Ports.DNS)))
 		}},
@@ -315,7 +315,7 @@ func worst(parts map[string]part) string {
 	return status
 }
 
-// volumePart has what postInit found at boot (an empty file is good news) and how full the volume is now.
+// volumePart combines what postInit found at boot (an empty file means no fault) with how full the volume is now.
 func (h *health) volumePart(context.Context) answer {
 	atBoot := h.volumeAtBoot()
 	now, err := h.volume()

@@ -21,14 +21,14 @@ const (
 type Manifest struct {
 	// Hosts nginx ends TLS for.
 	Hosts []string `json:"hosts"`
-	// Parts health must have word of, beside those every PoP has: tailnet, secrets, certs. Without word from them the PoP is degraded.
+	// Parts that must report a status, besides those every PoP has: tailnet, secrets, certs. If one does not, the PoP is degraded.
 	Expects []string `json:"expects"`
 	Ports   struct {
 		NginxStatus int `json:"nginxStatus"`
 		DNS         int `json:"dns"`
 		Health      int `json:"health"`
 	} `json:"ports"`
-	// Seconds in which Fly's check of /healthz must have its answer.
+	// Timeout of Fly's check of /healthz, in seconds.
 	CheckTimeoutSeconds int `json:"checkTimeoutSeconds"`
 	// Luggage that says how it is, by its name.
 	Luggage map[string]Check `json:"luggage"`
@@ -66,10 +66,10 @@ func readManifest(path string) (*Manifest, error) {
 	return manifest, nil
 }
 
-// checkTimeout is how long Fly's check waits for /healthz.
+// checkTimeout is the timeout of Fly's check of /healthz.
 func (m *Manifest) checkTimeout() time.Duration {
 	return time.Duration(m.CheckTimeoutSeconds) * time.Second
 }
 
-// patience is how long `pop health` asks before it answers. The other half of the check's time is for connecting and for a machine that is busy.
+// patience is how long `pop health` waits for its checks. The other half of the timeout is for connecting, and for a busy machine.
 func (m *Manifest) patience() time.Duration { return m.checkTimeout() / 2 }

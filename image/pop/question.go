@@ -2,27 +2,27 @@ package main
 
 import "context"
 
-// answer puts what was found into a snapshot. It computes only: it must not wait for anything.
+// answer writes a result into a snapshot. It must not block.
 type answer func(*snapshot)
 
-// question is one of those that a round asks side by side.
+// question is one check of a round; they run in parallel.
 type question struct {
-	// The part that shows when there is no answer; empty when none does.
+	// The part to report if there is no answer; empty if there is none.
 	part string
-	// Status of that part then.
+	// Its status in that case.
 	otherwise string
 	ask       func(context.Context) answer
 
-	// Receives the answer of the call under way; nil when there is none. A call that hangs in the kernel, on a dead disk for instance, cannot be
-	// ended: the question is not asked again before it returns, or each round would leave another thread behind.
+	// Receives the answer of the call in progress; nil if there is none. A call that hangs in the kernel, on a dead disk for instance, cannot be
+	// cancelled. It is not repeated before it returns, because each round would leave another thread behind.
 	pending chan answer
 }
 
-// start asks, and returns false when the call of an earlier round still hangs.
+// start begins the call, and returns false if the call of an earlier round still hangs.
 func (q *question) start(ctx context.Context) bool {
 	if q.pending != nil {
 		select {
-		case <-q.pending: // Came too late for its own round, and is too old for this one.
+		case <-q.pending: // Too late for its own round, and too old for this one.
 		default:
 			return false
 		}
@@ -39,7 +39,7 @@ func (q *question) wait(ctx context.Context) answer {
 		q.pending = nil
 		return found
 	}
-	// First what is there already: when one question used up all the time, the answers to the others must still count.
+	// Take an answer that has already arrived first: if one check used up all the time, the others' answers must still count.
 	select {
 	case found := <-q.pending:
 		return take(found)

@@ -14,7 +14,7 @@ const enoughFree = 0.05
 // volume is how much of the volume is in use.
 type volume struct {
 	sizeBytes, freeBytes float64
-	// Of the size and of what is free, the part that is kept back for root.
+	// Bytes reserved for root, part of both the size and the free space.
 	reservedBytes float64
 	// Inodes, one for each file and folder. Both are 0 on a file system that makes them as it needs them.
 	inodes, freeInodes float64
@@ -39,7 +39,7 @@ func statVolume(folder string) (volume, error) {
 // shortage says what the volume lacks, what that means and what to do; nil when it has room.
 func (v volume) shortage() error {
 	var lacks []string
-	// What root keeps back is nobody's here: no process that writes much is root's.
+	// Space reserved for root is not usable: no process that writes much runs as root.
 	if size := v.sizeBytes - v.reservedBytes; v.freeBytes < enoughFree*size {
 		lacks = append(lacks, fmt.Sprintf("%.0f of %.0f MB are free", v.freeBytes/(1<<20), size/(1<<20)))
 	}

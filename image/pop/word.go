@@ -21,10 +21,10 @@ var optionalParts = []string{"tailnet", "secrets", "certs"}
 // silentAfter so long without a round `certs` hangs: its longest pause between two is an hour, its usual one half a minute.
 const silentAfter = 2 * time.Hour
 
-// Nothing that is read here is longer: some 300 bytes for each of a hundred certificates.
+// Status files are shorter than this: some 300 bytes for each of a hundred certificates.
 const longestWord = 256 << 10
 
-// read takes a status file from the folder that stands for /run/pop; nil when there is none, or none that can be read.
+// read reads a status file from the folder used as /run/pop; nil if it is missing or unreadable.
 func read[T any](run, path string) *T {
 	below, err := filepath.Rel(runFolder, path)
 	if err != nil {
@@ -37,7 +37,7 @@ func read[T any](run, path string) *T {
 	return &value
 }
 
-// readPlain reads the JSON of a file that belongs to another user, who may have put anything in its place: a pipe nobody writes to, a link, a book.
+// readPlain reads the JSON of a file that belongs to another user, who may have put anything in its place: a pipe without a writer, a link, a huge file.
 func readPlain(path string, most int64, value any) error {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -63,7 +63,7 @@ func (h *health) secrets(context.Context) answer {
 	}
 }
 
-// certificates are one part, and how the agent that looks after them fares is another.
+// certificates are one part; the state of the agent that renews them is another.
 func (h *health) certificates(context.Context) answer {
 	agent := read[certs.Status](h.run, certs.StatusFile)
 	all, err := h.allCertificates(agent)

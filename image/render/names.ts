@@ -70,7 +70,7 @@ export const isOwnHeader = (name: string): boolean => ownHeaders.has(name.toLowe
 export const isHeaderValue = (value: string): boolean =>
   /^[\x21-\x7e](?:[\x20-\x7e]{0,4000}[\x21-\x7e])?$/.test(value) && !value.includes("$");
 
-/** Name of a cookie, https://www.rfc-editor.org/rfc/rfc6265#section-4.1.1; a `*` at its end stands for anything. */
+/** Name of a cookie, https://www.rfc-editor.org/rfc/rfc6265#section-4.1.1; a `*` at the end stands for anything. */
 export const isCookieName = (name: string): boolean => /^[A-Za-z0-9!#$%&'^_`|~.+-]{1,64}\*?$/.test(name);
 
 /** A response header as two words of nginx's language. */

@@ -18,7 +18,7 @@ export const general = [
   "client_body_timeout 30s;",
   `client_max_body_size ${limits.maxBodyMb}m;`,
   "client_body_buffer_size 32k;",
-  // One buffer for all of them: each connection can hold so much for a request that never ends. One header may take up all of it: a cookie, for instance.
+  // One buffer: each connection can hold this much for a request that never ends. A single field, such as a cookie, may fill it.
   `large_client_header_buffers 1 ${limits.headersKb + 2}k;`,
   "send_timeout 30s;",
   `keepalive_timeout ${limits.idleSeconds}s;`,
@@ -58,7 +58,7 @@ export const tls = [
   "ssl_session_timeout 1d;",
   "ssl_session_cache shared:tls:2m;",
   "ssl_session_tickets off;",
-  // Where `pop certs` and `pop self-signed` put pairs. Each is looked at again after ten seconds, and read again when it changed.
+  // Where `pop certs` and `pop self-signed` put pairs. nginx checks a pair again after ten seconds, and reads it again if it has changed.
   `map "" $certificates { default /var/lib/pop/certs; }`,
   "ssl_certificate_cache max=1000 inactive=1d valid=10s;",
 ];
@@ -78,15 +78,15 @@ export const compression = [
   `gzip_types ${compressed};`,
   "brotli on;",
   "brotli_comp_level 4;",
-  // Each answer under way has a compressor: a window of 512 KB, the default, makes it one of 1.7 MB.
+  // Each response in progress has a compressor; with the default window of 512 KB it takes 1.7 MB.
   "brotli_window 128k;",
   "brotli_min_length 512;",
   `brotli_types ${compressed};`,
 ];
 
 /**
- * Names under which frameworks, proxies and single sign-on believe what is said of the visitor (its address, its user, its certificate) and of the
- * request (its scheme, its prefix, its first URL). What this PoP knows of that stands under the common names; under these an origin hears nothing.
+ * Request fields that frameworks, proxies and single sign-on trust for the visitor's address, user or certificate, and for the request's scheme, prefix or
+ * original URL. A PoP sends what it knows in the common fields (`requestHeaders`) and removes these.
  */
 const claims = [
   "Forwarded Forwarded-For X-Forwarded X-Forwarded-By X-Forwarded-Client-Cert X-Forwarded-Method X-Forwarded-Path X-Forwarded-Prefix X-Forwarded-Protocol",
@@ -105,7 +105,7 @@ const claims = [
   "Proxy",
 ].join(" ");
 
-/** What an origin is told of the request. Set, not appended: what a client claims about itself ends here. */
+/** Fields sent to the origin. They are set, not appended to, so a client's own values are dropped. */
 export const requestHeaders = (client: string): string[] => [
   "proxy_set_header Host $host;",
   "proxy_set_header Upgrade $websocket;",
@@ -125,7 +125,7 @@ export const requestHeaders = (client: string): string[] => [
 export const hidden = (more: string[] = []): string[] =>
   [
     ...["X-Powered-By", "X-AspNet-Version", "X-AspNetMvc-Version", "X-Runtime", "X-Cache", "X-PoP", "Via", "Alt-Svc"],
-    // The trailers it announces go no further; what else is of one connection alone the module leaves out (image/nginx/fields.c).
+    // The trailers it announces are not passed on. The module removes the other hop-by-hop fields (image/nginx/fields.c).
     "Trailer",
   ]
     .concat(more)
@@ -144,10 +144,10 @@ export const setHeaders = (headers: Record<string, string>): string[] =>
         `add_header ${header(name, value)}${/^(?:cache-control|expires)$/i.test(name) ? "" : " always"};`,
     );
 
-/** Requests under way at the same time, by visitor and by site: streams of HTTP/2 count one by one. */
+/** Limits on requests in progress, per visitor and per site. Each HTTP/2 stream counts. */
 export const bounds = [
-  // Of IPv6 the first 64 bits: one visitor has as many addresses as it likes in them. A text with :: before its fifth group has zeros there. Told apart first, as
-  // patterns cost more than all the rest of it.
+  // An IPv6 visitor is its /64, as it can use any address in it. In an address with :: before the fifth group, the rest of the /64 is zeros. IPv4 is sorted out
+  // first, because matching the patterns costs more than everything else here.
   `map $remote_addr $visitor_six { "~^(?<prefix>(?:[0-9a-f]+:){4})" $prefix; "~^(?<start>(?:[0-9a-f]+:){1,3}:)" $start; default $remote_addr; }`,
   `geo $is_six { default ""; ::/0 1; }`,
   "map $is_six $visitor { 1 $visitor_six; default $binary_remote_addr; }",
@@ -156,18 +156,18 @@ export const bounds = [
   `limit_conn visitors ${limits.visitorRequests};`,
   `limit_conn sites ${limits.siteRequests};`,
   "limit_conn_log_level info;",
-  // Of the machine's memory. What of the rest is for requests the module reckons when nginx starts (image/nginx/memory.c): machines differ, the image does not.
+  // Memory of the other processes. The module computes its limit from the rest when nginx starts (image/nginx/memory.c), because one image runs on machines of all sizes.
   `pop_memory_of_others ${processesMb}m;`,
 ];
 
 /** Said once for every site that passes requests on; a location that sets a header of its own would lose all of these. */
 export const proxying = [
-  // No other protocol: an origin that takes h2c would believe all that a visitor says in it, and serve any name it knows.
+  // No other protocol: over h2c a visitor could send an origin any header field, and reach any host it serves.
   `map $http_upgrade $websocket { websocket websocket; default ""; }`,
   `map $websocket $connection_upgrade { default upgrade; "" ""; }`,
-  // What is stored is one plain copy, compressed on its way out for whoever can read it; what passes may be compressed at home already.
+  // Stored responses are uncompressed, and compressed for each visitor that accepts it. Responses that pass through may already be compressed by the origin.
   `map $pop_cache $accept_encoding { off $http_accept_encoding; default ""; }`,
-  // unbound's answers bear a TTL of 30 seconds at most (render/unbound.ts). Short: what unbound did not know in time it knows at the next try.
+  // unbound's answers bear a TTL of 30 seconds at most (render/unbound.ts). Short: if unbound was too slow, it has the result at the next try.
   `resolver 127.0.0.1:${ports.dns};`,
   "resolver_timeout 2s;",
   "proxy_http_version 1.1;",
@@ -177,15 +177,15 @@ export const proxying = [
   `proxy_read_timeout ${limits.readSeconds}s;`,
   `proxy_send_timeout ${limits.sendSeconds}s;`,
   `proxy_next_upstream_timeout ${2 * limits.connectSeconds + 1}s;`,
-  // Bodies and answers flow at the visitor's pace, and touch no disk.
+  // Bodies and responses stream at the visitor's pace without touching the disk.
   "proxy_request_buffering off;",
   "proxy_buffering off;",
   "proxy_max_temp_file_size 0;",
-  // Holds an answer's headers, and then what passes through. More than the headers' bound: the status line, a stored answer's key.
+  // Holds a response's header, then its body. Larger than the header's limit, as it also holds the status line and a stored response's key.
   `proxy_buffer_size ${limits.headersKb + 4}k;`,
   "proxy_buffers 8 16k;",
   `proxy_busy_buffers_size ${limits.headersKb + 4}k;`,
-  // For visitors who can make use of it; the others get the answer that follows it.
+  // Only for visitors that can use them; others get the final response alone.
   `map $http_sec_fetch_mode $early_hints { navigate $http2; default ""; }`,
   "early_hints $early_hints;",
   "proxy_headers_hash_max_size 1024;",
@@ -197,7 +197,7 @@ export const proxying = [
   "proxy_ssl_protocols TLSv1.2 TLSv1.3;",
   // Internal redirects are this PoP's own affair: an origin cannot ask for a file of it.
   "proxy_ignore_headers X-Accel-Redirect;",
-  // The origin's own: ages are reckoned from it.
+  // The origin's own, because ages are computed from it.
   "proxy_pass_header Date;",
   ...hidden(),
   ...marks,

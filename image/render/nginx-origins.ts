@@ -7,8 +7,8 @@ import { cached } from "./nginx-cache.ts";
 import { hidden, marks, requestHeaders, setHeaders } from "./nginx-common.ts";
 
 /**
- * How nginx reaches origins: by upstream blocks, whose connections are kept and whose names are resolved again and again while it runs (`resolve`), so
- * that an origin that is away keeps nothing from starting. https://nginx.org/en/docs/http/ngx_http_upstream_module.html
+ * How nginx reaches origins: through upstream blocks, which keep connections open and resolve names again while nginx runs (`resolve`), so that nginx
+ * starts even if an origin is down. https://nginx.org/en/docs/http/ngx_http_upstream_module.html
  */
 
 /** Where a site's own authorities lie in the image. */
@@ -22,26 +22,26 @@ export function originUpstreams(site: ProxySite): string[] {
     ...all.map((to) => upstream(to.name, originServers([to]))),
     upstream(
       groupName(site),
-      // Never spared: a relay itself does not fail, and with nobody left to ask nginx would answer 502 without asking.
+      // max_fails=0: a relay itself does not fail, and with all servers marked as failed nginx would answer 502 without trying any.
       all.map(({ socket }, at) => `server unix:${socket} ${at === 0 ? firstOfSeveral : "max_fails=0 backup"};`),
     ),
   ];
 }
 
 /**
- * An upstream block. The zone is what lets names resolve and what makes workers share what one of them found out. Many origins close idle connections long
- * before our 50 seconds: image/nginx/kept.c keeps that from costing requests.
+ * An upstream block. Its zone is required for `resolve`, and shares the state of servers among workers. Many origins close idle connections long before
+ * our 50 seconds; image/nginx/kept.c keeps that from costing requests.
  */
 export const upstream = (name: string, servers: string[]): string =>
   block(`upstream ${name}`, [`zone ${name} 128k;`, ...servers, "keepalive 16;", "keepalive_timeout 50s;"]);
 
-/** Three failures, not one: a single page that is always slow must not turn a whole site away from its origin. */
+/** Three failures, not one: a single slow page must not take the whole site away from its origin. */
 const firstOfSeveral = "max_fails=3 fail_timeout=10s";
 
 /**
- * Several origins: the first is asked as long as it answers, the others stand in. One origin: an address of its name that is dead (an AAAA record behind a
- * firewall, for instance) is left alone for a minute after three failures, and costs a visitor the time to connect once a minute. The same name once
- * more as its own backup has no memory of failures: when all addresses fail, each request still asks.
+ * Several origins: the first is used as long as it responds, the others are backups. One origin: a dead address of its name (an AAAA record behind a
+ * firewall, for instance) is skipped for a minute after three failures, so it costs a visitor the connect timeout at most once a minute. The same name is also
+ * its own backup, without failure counting: if all addresses fail, each request still tries them.
  */
 function originServers(all: Target[]): string[] {
   const server = ({ host, port, isAddress }: Target, parameters: string) =>
@@ -55,8 +55,8 @@ function originServers(all: Target[]): string[] {
 }
 
 /**
- * Relays of a site whose origins differ in scheme or in the name on their certificate: a location has one of each, so each origin gets a server of nginx
- * itself on a Unix socket.
+ * Relays of a site whose origins differ in scheme or in the name on their certificate. A location can have only one of each, so each origin gets an nginx
+ * server of its own on a Unix socket.
  */
 export function relays(site: ProxySite): string[] {
   const all = targets(site);
@@ -65,9 +65,9 @@ export function relays(site: ProxySite): string[] {
     block("server", [
       `listen unix:${to.socket};`,
       "access_log off;",
-      // What comes in has been judged; what goes out is compressed, kept and marked on the way on.
+      // The site's own server has checked the request, and will compress, store and mark the response.
       "client_max_body_size 0;",
-      // The visitor's headers and what they are told of it.
+      // The visitor's header, and the fields added to it.
       `large_client_header_buffers 2 ${limits.headersKb + 2}k;`,
       "gzip off;",
       "gzip_vary off;",
@@ -110,10 +110,10 @@ export function proxied(site: ProxySite): string[] {
   ];
 }
 
-/** Answers reach visitors as they come; buffered, the origin is sooner done with a slow visitor. */
+/** By default responses are passed on as they arrive; buffering keeps slow visitors from occupying the origin. */
 export const buffering = ({ buffering }: Passing): string[] => (buffering ? ["proxy_buffering on;"] : []);
 
-/** Headers of a location that passes requests on: with one of its own it loses what is said for all, so that is said again. */
+/** Header directives of a location that passes requests on. One of its own replaces all inherited ones, so those are repeated. */
 export function ownHeaders({ headers = {} }: Pick<ProxySite, "headers">): string[] {
   const names = Object.keys(headers).toSorted();
   return names.length === 0 ? [] : [...hidden(names), ...marks, ...setHeaders(headers)];
@@ -124,7 +124,7 @@ export const bodyLimit = ({ host, maxBodyMb }: Passing & { host: string }): stri
     ? []
     : [`client_max_body_size ${whole(maxBodyMb, `${host}: maxBodyMb`, { min: 1, max: 1_048_576 })}m;`];
 
-/** Times of one connection to what is behind, as far as the site says any. */
+/** Timeouts of one connection to the origin or luggage, if the site sets any. */
 export function times({ host, timeouts = {} }: Passing & { host: string }): string[] {
   const bounds = { min: 1, max: 86_400 };
   return (["connect", "send", "read"] as const).flatMap((which) => {
@@ -179,17 +179,17 @@ function passTo(site: ProxySite, scheme: Origin["scheme"], name: string, verifie
   ];
 }
 
-/** From one origin to the next: not for requests that may have had an effect already (POST), nor once a part of a body was sent. */
+/** Failover to the next origin: not for requests that may already have had an effect (POST), nor once part of a body was sent. */
 function standingIn(site: ProxySite): string[] {
   const connect = site.timeouts?.connectSeconds ?? limits.connectSeconds;
   return [
     "proxy_next_upstream error timeout http_502 http_503 http_504;",
-    // Time for each of them to be found dead, not for each to be slow.
+    // Enough for each to fail to connect, not for each to be slow.
     `proxy_next_upstream_timeout ${(connect + 1) * site.origins.length}s;`,
   ];
 }
 
-/** A relay's own times end first, and it says 504. */
+/** The relay's own timeouts must expire first; it then responds with 504. */
 function relayTimes(site: ProxySite): string[] {
   const connect = site.timeouts?.connectSeconds ?? limits.connectSeconds;
   const read = site.timeouts?.readSeconds ?? limits.readSeconds;

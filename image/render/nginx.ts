@@ -25,7 +25,7 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
   return text([
     "load_module /usr/lib/nginx/modules/ngx_http_brotli_filter_module.so;",
     "load_module /usr/lib/nginx/modules/ngx_http_brotli_static_module.so;",
-    // After all others: its filter is to see answers first.
+    // Loaded last, so that its filter sees responses first.
     "load_module /usr/lib/nginx/modules/ngx_http_pop_cache_module.so;",
     // process-compose starts it through runas: it is not root, neither master nor worker, and has no user to change to.
     "daemon off;",
@@ -98,7 +98,7 @@ const privateServer = block("server", [
   block("location /", ["return 404;"]),
 ]);
 
-/** No certificate is shown to who asks for a name that is not ours; over plain HTTP such a request is told it came to the wrong place. */
+/** Names that are not in the stack file get no certificate, and 421 over plain HTTP. */
 const unknownNames = [
   block("server", [
     `listen ${ports.http} proxy_protocol default_server backlog=4096;`,
@@ -124,7 +124,7 @@ function server(site: Site): string {
   return block("server", [
     `listen ${ports.https} ssl proxy_protocol;`,
     `server_name ${site.host};`,
-    // With a variable: read at the handshake, so that a new pair is served without a reload.
+    // A variable in the path makes nginx read the pair during the handshake, so a new one is used without a reload.
     `ssl_certificate $certificates/${site.host}.pem;`,
     `ssl_certificate_key $certificates/${site.host}.pem;`,
     ...content(site),

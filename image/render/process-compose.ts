@@ -87,8 +87,8 @@ function processes(spec: Told): Record<string, Process> {
       shutdown: { signal: 3, timeout_seconds: endSeconds.nginx, parent_only: true },
       logMb: logShares.nginx,
     },
-    // Certificates of the PoP's own making are made anew when they near their end, and take the place of a file that nginx can answer nobody with. Who fetches
-    // certificates from a vault looks after those itself.
+    // Renews self-signed certificates before they expire, and replaces a file that nginx cannot use. `certs` renews the certificates it fetches from a vault
+    // itself.
     renew: {
       entrypoint: runas("certs", ["/usr/bin/pop", "self-signed"]),
       depends_on: ready,

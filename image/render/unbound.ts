@@ -49,9 +49,9 @@ export function unboundConf(dns: Dns, tailnet?: Tailnet): string {
       "hide-version: yes",
       "qname-minimisation: yes",
       "prefetch: yes",
-      // An origin that moved is asked at its new address within half a minute, whatever its name's TTL says: MagicDNS says ten minutes.
+      // An origin's new address is used within half a minute, whatever the TTL of its name: MagicDNS has ten minutes.
       "cache-max-ttl: 30",
-      // And one that was not there yet soon after it came.
+      // And a name that did not exist yet is found soon after it appears.
       "cache-max-negative-ttl: 5",
       // An origin's address outlives its name servers for an hour.
       "serve-expired: yes",

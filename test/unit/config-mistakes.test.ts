@@ -351,11 +351,11 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     ],
     [
       site({ origin: "http://web", cache: {}, buffering: true }),
-      "sites[0].buffering stands in a site with cache, which buffers what it stores and nothing else.",
+      "sites[0].buffering cannot be combined with cache, which buffers what it stores and nothing else.",
     ],
     [
       site({ files: "a", buffering: true }),
-      "sites[0].buffering stands in a site without origin or luggage: no answers come from elsewhere.",
+      "sites[0].buffering stands in a site without origin or luggage: there are no responses to pass on.",
     ],
     [
       site({ files: "a", cache: {} }),

@@ -1,5 +1,5 @@
 /*
- * Tests of what needs no nginx: control.c and freshness.c. Compiled and run under AddressSanitizer and UndefinedBehaviorSanitizer by
+ * Tests of the files that do not need nginx: control.c and freshness.c. Compiled and run under AddressSanitizer and UndefinedBehaviorSanitizer by
  * the image's `vet` stage, with a number of rounds of random fields after the tables.
  */
 #include <inttypes.h>

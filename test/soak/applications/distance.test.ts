@@ -3,8 +3,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { https } from "../../image/support/client.ts";
 import { Lab } from "./lab.ts";
 
-// An application 50 ms away that closes idle connections after five seconds, as Node, uvicorn and Apache do by default. Whoever sends on a kept connection
-// while its end is on the way has sent in vain; a POST that was sent is never repeated.
+// An application 50 ms away that closes idle connections after five seconds, as Node, uvicorn and Apache do by default. A request sent on a
+// kept connection while its close is on the way is lost, and a POST that was sent is never repeated.
 
 const host = "api.example.org";
 let lab: Lab;

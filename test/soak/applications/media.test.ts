@@ -88,7 +88,7 @@ test("a visitor who watches slowly and leaves takes little more from the origin 
   expect(sent).toBeLessThan(32_000_000);
 });
 
-/** The first of an answer, headers included: one that is wrong is a film. */
+/** The start of a response, header included; a wrong response would be the whole film. */
 const begun = async (request: string): Promise<string> =>
   (await lab.client(`curl -sS -i ${request} 2>/dev/null | head -c 4000 | tr -d '\\0'`)).output;
 

@@ -7,7 +7,7 @@ let lab: Lab;
 
 beforeAll(async () => {
   lab = await Lab.open("notebooks");
-  // Without its own pings, and without waiting for those of clients: silence is silence.
+  // No pings from either side, so the connection is really silent.
   await lab.start(
     "notebooks",
     `exec jupyter-server --allow-root --ip=0.0.0.0 --no-browser --ServerApp.root_dir=/tmp --ServerApp.trust_xheaders=True \\

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Application, Lab } from "./lab.ts";
 
-// A container registry under the real `docker push` and `docker pull`. The Docker engine is one of its own in a container, so that it can be told which
-// authority to trust without a word to the engine of this machine.
+// A container registry under the real `docker push` and `docker pull`. The Docker engine runs in a container, so that it can trust
+// the PoP's CA without changing this machine's engine.
 
 const host = "registry.example.org";
 let lab: Lab;

@@ -6,8 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { enterTls, https } from "../../image/support/client.ts";
 import { type Application, Lab } from "./lab.ts";
 
-// Answers that come bit by bit: server-sent events, HTML that grows, gRPC-web. The origin sends each bit only once the visitor has told it of the one before,
-// by another request: one that a proxy holds back is never followed by another, and the answer never ends.
+// Responses sent in pieces: server-sent events, HTML, gRPC-web. The origin sends each piece only after the visitor has acknowledged the one before in another
+// request. If a proxy holds a piece back, no other follows, and the response never ends.
 
 let lab: Lab;
 let api: Application;
@@ -39,7 +39,7 @@ describe.each(hosts)("behind %s", (_, host) => {
     for (const encoding of ["identity", "gzip", "br"]) {
       const { came, coding } = await readInStep(host, path, encoding);
       expect(came, encoding).toEqual(numbers);
-      // Compressed or not: of these the PoP compresses HTML.
+      // The PoP compresses HTML, but not the others.
       if (path === "/page") expect(coding ?? "identity").toBe(encoding);
     }
   });

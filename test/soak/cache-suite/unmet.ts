@@ -4,12 +4,12 @@
  */
 const because: [why: string, ids: string[]][] = [
   [
-    "No cache that serves stale answers while the origin fails can meet these: whatever is not the origin's own answer counts as stale, the 502 that a PoP gives included.",
+    "A cache that serves stale responses while the origin fails cannot pass these: the suite counts any response that is not the origin's own as stale, including a PoP's 502.",
     ["stale-close-must-revalidate", "stale-close-proxy-revalidate", "stale-close-no-cache", "stale-close-s-maxage=2"],
   ],
-  ["An Age that is a list is not believed. The answer counts as stale.", ["age-parse-prefix"]],
+  ["An Age that is a list is invalid. The response counts as stale.", ["age-parse-prefix"]],
   [
-    "An answer that sets a cookie was made for one visitor. It is never stored.",
+    "A response that sets a cookie was made for one visitor. It is never stored.",
     ["headers-store-Set-Cookie", "304-etag-update-response-Set-Cookie", "other-set-cookie"],
   ],
   [
@@ -18,7 +18,7 @@ const because: [why: string, ids: string[]][] = [
   ],
   ["An unknown transfer coding cannot be passed on. The visitor gets a 502.", ["headers-store-Transfer-Encoding"]],
   [
-    "`Surrogate-Control` is not part of RFC 9111, and a PoP does not claim to heed it.",
+    "`Surrogate-Control` is not part of RFC 9111, and a PoP does not claim to support it.",
     [
       "surrogate-no-store-cc-fresh",
       "surrogate-fresh-cc-nostore",
@@ -29,10 +29,10 @@ const because: [why: string, ids: string[]][] = [
     ],
   ],
   [
-    "How long an answer is fresh is what the origin says, or the site's `maxAge`. It is never guessed from Last-Modified.",
+    "Freshness comes from the origin or from the site's `maxAge`. It is never estimated from Last-Modified.",
     ["200", "203", "204", "404", "405", "410", "414", "501", "599"].map((status) => `heuristic-${status}-cached`),
   ],
-  ["Answers to POST are not stored.", ["method-POST"]],
+  ["Responses to POST are not stored.", ["method-POST"]],
   [
     "The headers that `Vary` names are compared as the visitor sent them, apart from runs of spaces.",
     [
@@ -45,7 +45,7 @@ const because: [why: string, ids: string[]][] = [
   ],
   ["Without Last-Modified there is no time to compare with.", ["conditional-lm-fresh-no-lm"]],
   [
-    "Only whole answers are stored. A range of anything else is asked of the origin.",
+    "Only complete responses are stored. Other range requests go to the origin.",
     [
       "partial-store-partial-reuse-partial",
       "partial-store-partial-reuse-partial-byterange",
