@@ -39,7 +39,7 @@ const alone = { order: 3, maxWorkers: 1 };
 export default defineConfig({
   test: {
     projects: [
-      project("unit", 10_000, quick),
+      project("unit", 30_000, quick),
       project("provider", 20_000, quick),
       project("cli", 20_000, quick),
       project("sim", 180_000, simulation),
