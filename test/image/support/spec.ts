@@ -8,9 +8,10 @@ export const network = {
   origin: "172.31.213.10",
   /** Where the origin may move to. */
   moved: "172.31.213.11",
-  /** Nobody is there. */
-  dead: "172.31.213.250",
 };
+
+/** Nobody is there, and to the second of them there is no way. */
+export const deadAddresses = ["172.31.213.250", "fd00:dead::1"];
 
 /** Zone whose names have the addresses that a test says (dns.ts), and the port its name server has on the network's gateway. */
 export const movingZone = "moving.test";
