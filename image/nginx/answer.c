@@ -230,7 +230,7 @@ static ngx_int_t header_filter(ngx_http_request_t *r) {
     return next_header_filter(r);
   ngx_http_pop_cache_drop_answer_fields(r);
   ngx_http_pop_cache_keep_form(r);
-  if (!r->cached) ngx_http_pop_cache_learn_tag(r, conf);
+  if (!r->cached) ngx_http_pop_cache_learn_tag(r);
   if (conf->zone.len == 0) return next_header_filter(r);
 
   if (r->cached) rc = stored(r, conf, ctx);

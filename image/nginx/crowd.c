@@ -211,7 +211,7 @@ ngx_int_t ngx_http_pop_cache_hold(ngx_http_request_t *r) {
   ngx_md5_t md5;
 
   ngx_http_pop_cache_drop_request_fields(r);
-  if (ngx_http_pop_cache_restore_tags(r, conf) != NGX_OK) return NGX_ERROR;
+  if (ngx_http_pop_cache_restore_tags(r) != NGX_OK) return NGX_ERROR;
   if (!conf->zone.len || !crowd || !proxy->cache_key.value.data || !(r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)))
     return NGX_DECLINED;
   ctx = ngx_http_pop_cache_get_ctx(r);

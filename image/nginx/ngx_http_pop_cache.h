@@ -21,7 +21,6 @@ typedef struct {
   time_t stale_while_revalidate;
   off_t max_file; /* 0: no bound */
   ngx_flag_t cookies;
-  time_t weak_tags; /* when this worker last saw a weak tag issued by the origin */
 } ngx_http_pop_cache_loc_conf_t;
 
 typedef struct {
@@ -105,8 +104,9 @@ ngx_int_t ngx_http_pop_cache_rewrite(ngx_http_request_t *r);
 
 /* transform.c */
 void ngx_http_pop_cache_keep_form(ngx_http_request_t *r);
-void ngx_http_pop_cache_learn_tag(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf);
-ngx_int_t ngx_http_pop_cache_restore_tags(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf);
+void ngx_http_pop_cache_learn_tag(ngx_http_request_t *r);
+ngx_int_t ngx_http_pop_cache_restore_tags(ngx_http_request_t *r);
+ngx_int_t ngx_http_pop_cache_init_tags(ngx_cycle_t *cycle);
 
 /* fields.c */
 typedef struct {

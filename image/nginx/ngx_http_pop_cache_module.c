@@ -107,7 +107,7 @@ static ngx_http_module_t context = {
     preconfiguration, postconfiguration, create_main_conf, NULL, NULL, NULL, create_loc_conf, merge_loc_conf};
 
 ngx_module_t ngx_http_pop_cache_module = {
-    NGX_MODULE_V1, &context, commands, NGX_HTTP_MODULE, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NGX_MODULE_V1_PADDING};
+    NGX_MODULE_V1, &context, commands, NGX_HTTP_MODULE, NULL, ngx_http_pop_cache_init_tags, NULL, NULL, NULL, NULL, NULL, NGX_MODULE_V1_PADDING};
 
 /* What load_module looks for. Without an order it comes last, so that its header filter runs first. */
 extern ngx_module_t ngx_http_pop_memory_module; /* memory.c */

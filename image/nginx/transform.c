@@ -4,7 +4,20 @@
  */
 #include "ngx_http_pop_cache.h"
 
-enum { WEAK_REMEMBERED = 3600 /* s */ };
+/*
+ * The weak tags that origins issued themselves, by their hash: those are not ours to strengthen. Shared by the workers; a word is written at once, and what two
+ * tags of one place cost is a write that is refused. An origin may issue both kinds: Apache does, a weak one for a file that was changed less than a second ago.
+ */
+enum { REMEMBERED = 16384 };
+static uint32_t *weak_tags;
+
+ngx_int_t ngx_http_pop_cache_init_tags(ngx_cycle_t *cycle) {
+  if (weak_tags) return NGX_OK; /* a reload: what was learnt stays */
+  weak_tags = mmap(NULL, REMEMBERED * sizeof *weak_tags, PROT_READ | PROT_WRITE, MAP_ANON | MAP_SHARED, -1, 0);
+  if (weak_tags != MAP_FAILED) return NGX_OK;
+  weak_tags = NULL;
+  return NGX_ERROR;
+}
 
 static ngx_uint_t is_weak(ngx_str_t *tag) { return tag->len > 2 && tag->data[0] == 'W' && tag->data[1] == '/'; }
 
@@ -19,13 +32,26 @@ void ngx_http_pop_cache_keep_form(ngx_http_request_t *r) {
   }
 }
 
-/* Remembers that the origin itself issues weak tags: then the ones visitors send back are its own. Each worker knows only what it has seen. */
-void ngx_http_pop_cache_learn_tag(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf) {
+/* Remembers which tags the origin issued as weak ones. */
+void ngx_http_pop_cache_learn_tag(ngx_http_request_t *r) {
   ngx_table_elt_t *etag = r->upstream->headers_in.etag;
-  if (etag && is_weak(&etag->value)) conf->weak_tags = ngx_time();
+  if (etag == NULL || etag->value.len < 2) return;
+  ngx_uint_t weak = is_weak(&etag->value);
+  uint32_t hash = ngx_crc32_short(etag->value.data + 2 * weak, etag->value.len - 2 * weak);
+  uint32_t *place = &weak_tags[hash % REMEMBERED];
+  if (weak) *place = hash;
+  else if (*place == hash) *place = 0;
 }
 
-/* Restores the tags of a field as the origin issued them: removes W/ before each quoted string. */
+/* Whether a tag that came back, here without its W/, was weak already when the origin issued it. */
+static ngx_uint_t was_weak(u_char *tag, u_char *last) {
+  u_char *end = ngx_strlchr(tag + 1, last, '"');
+  if (end == NULL) return 1;
+  uint32_t hash = ngx_crc32_short(tag, end + 1 - tag);
+  return weak_tags[hash % REMEMBERED] == hash;
+}
+
+/* Restores the tags of a field as the origin issued them: removes W/ before those that were strong. */
 static ngx_int_t strengthen(ngx_http_request_t *r, ngx_str_t *value) {
   u_char *to, *from = value->data, *last = from + value->len;
   ngx_uint_t quoted = 0;
@@ -34,7 +60,8 @@ static ngx_int_t strengthen(ngx_http_request_t *r, ngx_str_t *value) {
   plain.data = to = ngx_pnalloc(r->pool, value->len + 1);
   if (to == NULL) return NGX_ERROR;
   while (from < last) {
-    if (!quoted && last - from > 2 && from[0] == 'W' && from[1] == '/' && from[2] == '"') from += 2;
+    if (!quoted && last - from > 2 && from[0] == 'W' && from[1] == '/' && from[2] == '"' && !was_weak(from + 2, last))
+      from += 2;
     if (*from == '"') quoted = !quoted;
     *to++ = *from++;
   }
@@ -45,12 +72,11 @@ static ngx_int_t strengthen(ngx_http_request_t *r, ngx_str_t *value) {
 }
 
 /* Replaces the tags in If-Match, and in WebDAV's If, with those the origin issued. */
-ngx_int_t ngx_http_pop_cache_restore_tags(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf) {
+ngx_int_t ngx_http_pop_cache_restore_tags(ngx_http_request_t *r) {
   static const char *const names[] = {"If-Match", "If", NULL};
   ngx_http_pop_cache_cursor_t cursor = ngx_http_pop_cache_first(&r->headers_in.headers);
   ngx_table_elt_t *h;
 
-  if (conf->weak_tags && ngx_time() - conf->weak_tags < WEAK_REMEMBERED) return NGX_OK;
   while ((h = ngx_http_pop_cache_next(&cursor)) != NULL)
     if (ngx_http_pop_cache_named(h, names) && strengthen(r, &h->value) != NGX_OK) return NGX_ERROR;
   return NGX_OK;

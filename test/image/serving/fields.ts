@@ -151,6 +151,21 @@ export const fields = () =>
       expect((await get("plain.example.test", "/document", stale)).status).toBe(412);
     });
 
+    test("an origin that issues weak tags as well gets each back as it issued it", async () => {
+      const tags = { "/weak": 'W/"w1"', "/strong": '"s1"' };
+      for (const [path, tag] of Object.entries(tags)) {
+        origin.answer(path, (request, answer) => {
+          if (request.method === "PUT") answer.end(request.headers["if-match"]);
+          else answer.writeHead(200, { "content-type": "application/json", etag: tag }).end("x".repeat(2000));
+        });
+      }
+      for (const [path, tag] of Object.entries(tags)) {
+        const read = await get("plain.example.test", path, { headers: { "accept-encoding": "gzip" } });
+        const write = { method: "PUT", headers: { "if-match": read.headers.etag ?? "" } };
+        expect((await get("plain.example.test", path, write)).body).toBe(tag);
+      }
+    });
+
     test("what may not be transformed is not compressed", async () => {
       second.answer("/exact", (_, response) => response.end());
       origin.answer("/exact", (_, response) =>
