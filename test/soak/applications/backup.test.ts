@@ -7,7 +7,7 @@ const repository = "rest:https://backup.example.org/home";
 let lab: Lab;
 
 beforeAll(async () => {
-  lab = await Lab.open("backup");
+  lab = await Lab.open();
   await lab.start("backup", "exec restic-rest-server --path /srv/backup --no-auth --listen :8000");
   await lab.untilServed("backup.example.org");
 });

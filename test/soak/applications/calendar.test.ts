@@ -7,7 +7,7 @@ const url = "https://calendar.example.org";
 let lab: Lab;
 
 beforeAll(async () => {
-  lab = await Lab.open("calendar");
+  lab = await Lab.open();
   await lab.start("calendar", "exec radicale --config /etc/applications/radicale.conf");
   await lab.untilServed("calendar.example.org");
 });

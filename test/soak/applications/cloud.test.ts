@@ -12,7 +12,7 @@ let lab: Lab;
 let cloud: Application;
 
 beforeAll(async () => {
-  lab = await Lab.open("cloud");
+  lab = await Lab.open();
   cloud = await lab.start(
     "cloud",
     `mkdir -p /run/cloud /srv/cloud/dav && echo hello > /srv/cloud/index.html && chown -R www-data: /run/cloud /srv/cloud

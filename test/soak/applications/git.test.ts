@@ -8,7 +8,7 @@ let lab: Lab;
 let git: Application;
 
 beforeAll(async () => {
-  lab = await Lab.open("git");
+  lab = await Lab.open();
   git = await lab.start(
     "git",
     `git init --bare --initial-branch main /srv/git/project.git && git -C /srv/git/project.git config http.receivepack true

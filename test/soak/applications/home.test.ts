@@ -6,14 +6,14 @@ import { Lab } from "./lab.ts";
 let lab: Lab;
 
 beforeAll(async () => {
-  lab = await Lab.open("home");
+  lab = await Lab.open();
   await lab.start("home", "exec /opt/home/bin/hass -c /srv/home --skip-pip");
   await lab.untilServed("home.example.org", "/api/onboarding");
 });
 afterAll(() => lab?.close());
 
 test("make the first user, log in, hear of an event over the WebSocket and over the event stream", async () => {
-  expect((await lab.well("python3 /srv/clients/home.py")).trim().split("\n")).toEqual([
+  expect((await lab.well("timeout 60 python3 /srv/clients/home.py")).trim().split("\n")).toEqual([
     "logged in",
     "heard of doorbell front",
     "streamed 0",

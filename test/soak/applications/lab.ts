@@ -30,6 +30,12 @@ const applicationsImage = (): Promise<string> =>
     log: () => {},
   });
 
+/** The longest of them takes a minute and a half on a busy machine. */
+const patienceSeconds = 240;
+
+/** As one word of shell. */
+const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+
 export interface Ran {
   code: number;
   /** Standard output and standard error, as they came. */
@@ -64,9 +70,9 @@ export class Lab {
     this.pop = pop;
   }
 
-  /** @param name of the test file: what it starts is known by it. */
-  static async open(name: string): Promise<Lab> {
-    const bench = new Bench(`soak-${name}`);
+  static async open(): Promise<Lab> {
+    // One name for all these files: they run one after another, and one network is enough, which a file that was killed may have left.
+    const bench = new Bench("soak-applications");
     await bench.sweep();
     const spec = documentedStack().image;
     const [image, popImage] = await Promise.all([applicationsImage(), build("applications", spec)]);
@@ -122,10 +128,13 @@ export class Lab {
     );
   }
 
-  /** A line of shell in the clients' container, which knows the sites by name and trusts the PoP's certificates. */
+  /**
+   * A line of shell in the clients' container, which knows the sites by name and trusts the PoP's certificates. Ends with 124 when it is not done in time:
+   * a client that waits for what never comes waits for ever.
+   */
   async client(line: string): Promise<Ran> {
     this.#client ??= await this.#startClient();
-    return this.#client.run(line);
+    return this.#client.run(`timeout ${patienceSeconds} bash -c ${quoted(line)}`);
   }
 
   /** As `client`; throws with all that it said when it does not end with 0. @returns its output. */

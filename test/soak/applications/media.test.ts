@@ -13,7 +13,7 @@ let lab: Lab;
 let media: Application;
 
 beforeAll(async () => {
-  lab = await Lab.open("media");
+  lab = await Lab.open();
   media = await lab.start(
     "media",
     `mkdir -p /srv/media && cd /srv/media && truncate -s ${bytes} film.mkv && head -c 2000000 /dev/urandom > photo.jpg

@@ -6,7 +6,7 @@ import { Lab } from "./lab.ts";
 let lab: Lab;
 
 beforeAll(async () => {
-  lab = await Lab.open("notebooks");
+  lab = await Lab.open();
   // No pings from either side, so the connection is really silent.
   await lab.start(
     "notebooks",

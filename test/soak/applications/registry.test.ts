@@ -9,7 +9,7 @@ let lab: Lab;
 let engine: Application;
 
 beforeAll(async () => {
-  lab = await Lab.open("registry");
+  lab = await Lab.open();
   await lab.start("registry", "exec docker-registry serve /etc/applications/registry.yml");
   await lab.untilServed(host, "/v2/");
   engine = await lab.start("engine", "exec dockerd --storage-driver overlay2 --iptables=false --bridge=none", {

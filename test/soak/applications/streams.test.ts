@@ -14,7 +14,7 @@ let api: Application;
 let runs = 0;
 
 beforeAll(async () => {
-  lab = await Lab.open("streams");
+  lab = await Lab.open();
   const serve = "exec /opt/grpc/bin/python -m uvicorn --app-dir /srv/events --host 0.0.0.0 --no-access-log events:app";
   [api] = await Promise.all([lab.start("api", serve), lab.start("chat", serve), lab.start("chat-spare", serve)]);
   await Promise.all(hosts.map(([, host]) => lab.untilServed(host)));
