@@ -149,7 +149,7 @@ export const bounds = [
   // An IPv6 visitor is its /64, as it can use any address in it. In an address with :: before the fifth group, the rest of the /64 is zeros. IPv4 is sorted out
   // first, because matching the patterns costs more than everything else here.
   `map $remote_addr $visitor_six { "~^(?<prefix>(?:[0-9a-f]+:){4})" $prefix; "~^(?<start>(?:[0-9a-f]+:){1,3}:)" $start; default $remote_addr; }`,
-  `geo $is_six { default ""; ::/0 1; }`,
+  'geo $is_six { default ""; 2000::/3 1; }',
   "map $is_six $visitor { 1 $visitor_six; default $binary_remote_addr; }",
   "limit_conn_zone $visitor zone=visitors:2m;",
   "limit_conn_zone $server_name zone=sites:256k;",
