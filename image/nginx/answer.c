@@ -138,13 +138,18 @@ static ngx_int_t input_filter_init(void *data) {
   return rc;
 }
 
+/* nginx keeps the length of a stored header in 16 bits (u_short body_start); a longer one could never be served from the cache. */
+static ngx_uint_t is_header_too_long(ngx_http_upstream_t *u) {
+  return (size_t)(u->buffer.pos - u->buffer.start) + ngx_http_pop_cache_room > UINT16_MAX;
+}
+
 static ngx_int_t fetched(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf, ngx_http_pop_cache_ctx_t *ctx) {
   ngx_http_upstream_t *u = r->upstream;
   pop_vary_t vary;
   pop_verdict_t verdict = judge(r, conf, &vary);
 
   if (conf->max_file && u->headers_in.content_length_n > conf->max_file) verdict.store = 0;
-  if (!u->buffering || r->method != NGX_HTTP_GET) verdict.store = 0;
+  if (!u->buffering || r->method != NGX_HTTP_GET || is_header_too_long(u)) verdict.store = 0;
   ngx_uint_t full = verdict.store && r->cache && ngx_http_pop_cache_is_full(r, u->headers_in.content_length_n);
   if (full) verdict.store = 0;
   if (r->cache) {

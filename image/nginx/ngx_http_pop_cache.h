@@ -95,6 +95,7 @@ ngx_uint_t ngx_http_pop_cache_has_place(ngx_http_request_t *r);
 void ngx_http_pop_cache_remove(ngx_http_request_t *r);
 
 /* renew.c */
+extern const size_t ngx_http_pop_cache_room; /* what make_room adds to a header at most */
 void ngx_http_pop_cache_make_room(ngx_http_request_t *r);
 
 /* space.c */

@@ -3,6 +3,8 @@
 
 /* Bytes reserved in a stored header, because fields of a later 304 may be longer. nginx never sends X-Pad. */
 enum { ROOM = 192 };
+static const char date_line[] = "Date: Mon, 28 Sep 1970 06:00:00 GMT" CRLF;
+const size_t ngx_http_pop_cache_room = ROOM + sizeof date_line;
 static const char pad[] = "X-Pad: ";
 enum { SMALLEST_PAD = sizeof pad - 1 + sizeof CRLF - 1 };
 
@@ -27,7 +29,7 @@ static u_char *fill(u_char *p, size_t size) {
 void ngx_http_pop_cache_make_room(ngx_http_request_t *r) {
   ngx_http_upstream_t *u = r->upstream;
   ngx_buf_t *b = &u->buffer;
-  u_char date[sizeof "Date: Mon, 28 Sep 1970 06:00:00 GMT\r\n"];
+  u_char date[sizeof date_line];
   size_t date_size = 0, size = 0;
   u_char *end = b->pos;
 

@@ -256,6 +256,22 @@ export const standards = () =>
       },
     );
 
+    test.each([
+      [60_000, "HIT"],
+      // nginx counts the bytes of a stored header in 16 bits.
+      [65_300, "BYPASS"],
+      [67_000, "BYPASS"],
+    ])("serves a response with a header of %i bytes as it is, the second time as a %s", async (bytes, second) => {
+      const path = `/long-header-${bytes}`;
+      const headers = { "cache-control": "max-age=600", etag: '"1"', "x-long": "x".repeat(bytes - 200) };
+      answers(path, 200, headers, "body");
+      for (const mark of ["MISS", second]) {
+        const seen = await strict(path);
+        expect([seen.status, seen.body, seen.headers["x-cache"]]).toEqual([200, "body", mark]);
+        expect(seen.headers["x-long"]).toHaveLength(bytes - 200);
+      }
+    });
+
     test("asks the origin for no more than HEAD, and stores nothing from it", async () => {
       origin.answer("/head", (request, answer) =>
         answer.writeHead(200, { "cache-control": "max-age=600" }).end(request.method),
