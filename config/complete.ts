@@ -1,5 +1,4 @@
 /** Shorthand in, one complete shape out. Called on files without mistakes only. */
-
 import { limits } from "../image/limits.ts";
 import type {
   ImageSpec,
@@ -14,7 +13,7 @@ import type {
   Vault,
 } from "../image/spec.ts";
 import { memoryRange, presets } from "../providers/fly/guests.ts";
-import { cacheShare, defaults, indexMb } from "./defaults.ts";
+import { cacheMb, defaults, indexMb } from "./defaults.ts";
 import { seconds } from "./duration.ts";
 import { plainFolder, plainName, plainOrigin } from "./names.ts";
 import { popNames } from "./rules/pops.ts";
@@ -75,7 +74,7 @@ function popsOf(region: string, file: StackFile): PopConfig[] {
 }
 
 function imageSpec(file: StackFile, smallest: { volumeGb: number; memoryMb: number }): ImageSpec {
-  const maxSizeMb = file.cache?.maxSizeMb ?? Math.floor(smallest.volumeGb * 1024 * cacheShare);
+  const maxSizeMb = file.cache?.maxSizeMb ?? cacheMb(smallest.volumeGb);
   return {
     sites: file.sites.map((it) => site(it, maxSizeMb)),
     luggage: byKey(file.luggage ?? {}, luggage),

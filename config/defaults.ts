@@ -32,6 +32,9 @@ export const cacheShare = 0.75;
 /** Part of the smallest volume it may fill at most: ext4's own and reserved blocks take the rest. */
 export const cacheShareLimit = 0.9;
 
+/** Size of the cache in MB when nothing is said. */
+export const cacheMb = (smallestVolumeGb: number): number => Math.floor(smallestVolumeGb * 1024 * cacheShare);
+
 /** Size of the cache's index in MB: room for 128 responses per MB of cache, at most a sixteenth of the smallest machine's memory. */
-export const indexMb = (cacheMb: number, memoryMb: number): number =>
-  Math.max(1, Math.min(Math.ceil(cacheMb / 64), Math.floor(memoryMb / 16)));
+export const indexMb = (maxSizeMb: number, memoryMb: number): number =>
+  Math.max(1, Math.min(Math.ceil(maxSizeMb / 64), Math.floor(memoryMb / 16)));

@@ -1,7 +1,7 @@
 /** Rules of regions, machines, rollout and addresses. */
 import { guestProblem, nearestMemory, presets } from "../../providers/fly/guests.ts";
 import { distanceKm, type Region, regionByCode, regions } from "../../providers/fly/regions.ts";
-import { cacheShare, cacheShareLimit, defaults } from "../defaults.ts";
+import { cacheMb, cacheShareLimit, defaults } from "../defaults.ts";
 import { given, type Mistake, mistake } from "../mistakes.ts";
 import { nearest } from "../nearest.ts";
 import type { Sketch } from "../sketch.ts";
@@ -86,8 +86,7 @@ export function cacheFits(sketch: Sketch): Mistake[] {
 export function filesFit(sketch: Sketch): Mistake[] {
   if (sketch.unclear("cache")) return [];
   const smallestGb = smallestVolume(sketch);
-  const maxSizeMb =
-    sketch.file.cache?.maxSizeMb ?? (smallestGb === undefined ? undefined : Math.floor(smallestGb * 1024 * cacheShare));
+  const maxSizeMb = sketch.file.cache?.maxSizeMb ?? (smallestGb === undefined ? undefined : cacheMb(smallestGb));
   if (maxSizeMb === undefined) return [];
   const most = Math.floor(maxSizeMb / 2);
   return (sketch.file.sites ?? []).flatMap((site, index) => {

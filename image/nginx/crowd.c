@@ -201,7 +201,7 @@ static ngx_uint_t is_patient(ngx_http_request_t *r) {
            ngx_strncasecmp(accept->value.data, (u_char *)events, sizeof events - 1) == 0);
 }
 
-/* PRECONTENT phase: runs after the modules that may reject the request. */
+/* Decides whether a request waits, goes on or passes through. */
 ngx_int_t ngx_http_pop_cache_hold(ngx_http_request_t *r) {
   ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
   ngx_http_proxy_loc_conf_t *proxy = ngx_http_get_module_loc_conf(r, ngx_http_proxy_module);
@@ -210,8 +210,6 @@ ngx_int_t ngx_http_pop_cache_hold(ngx_http_request_t *r) {
   ngx_str_t key;
   ngx_md5_t md5;
 
-  ngx_http_pop_cache_drop_request_fields(r);
-  if (ngx_http_pop_cache_restore_tags(r) != NGX_OK) return NGX_ERROR;
   if (!conf->zone.len || !crowd || !proxy->cache_key.value.data || !(r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)))
     return NGX_DECLINED;
   ctx = ngx_http_pop_cache_get_ctx(r);

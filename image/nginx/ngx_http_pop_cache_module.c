@@ -80,11 +80,18 @@ static ngx_int_t preconfiguration(ngx_conf_t *cf) {
   return NGX_OK;
 }
 
+/* PRECONTENT phase: runs after the modules that may reject the request. */
+static ngx_int_t before_content(ngx_http_request_t *r) {
+  ngx_http_pop_cache_drop_request_fields(r);
+  if (ngx_http_pop_cache_restore_tags(r) != NGX_OK) return NGX_ERROR;
+  return ngx_http_pop_cache_hold(r);
+}
+
 static ngx_int_t postconfiguration(ngx_conf_t *cf) {
   ngx_http_core_main_conf_t *core = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
   ngx_http_handler_pt *handler = ngx_array_push(&core->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
   if (handler == NULL) return NGX_ERROR;
-  *handler = ngx_http_pop_cache_hold;
+  *handler = before_content;
   if (ngx_http_pop_cache_init_hidden(cf) != NGX_OK || ngx_http_pop_cache_filter_init(cf) != NGX_OK) return NGX_ERROR;
   return ngx_http_pop_cache_wrap_upstreams(cf);
 }

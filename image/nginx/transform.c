@@ -12,11 +12,11 @@ enum { REMEMBERED = 16384 };
 static uint32_t *weak_tags;
 
 ngx_int_t ngx_http_pop_cache_init_tags(ngx_cycle_t *cycle) {
+  ngx_shm_t shm = {.size = REMEMBERED * sizeof *weak_tags, .name = ngx_string("pop_cache_tags"), .log = cycle->log};
   if (weak_tags) return NGX_OK; /* a reload: what was learnt stays */
-  weak_tags = mmap(NULL, REMEMBERED * sizeof *weak_tags, PROT_READ | PROT_WRITE, MAP_ANON | MAP_SHARED, -1, 0);
-  if (weak_tags != MAP_FAILED) return NGX_OK;
-  weak_tags = NULL;
-  return NGX_ERROR;
+  if (ngx_shm_alloc(&shm) != NGX_OK) return NGX_ERROR;
+  weak_tags = (uint32_t *)shm.addr;
+  return NGX_OK;
 }
 
 static ngx_uint_t is_weak(ngx_str_t *tag) { return tag->len > 2 && tag->data[0] == 'W' && tag->data[1] == '/'; }

@@ -162,7 +162,7 @@ func (h *health) serveReport(answer http.ResponseWriter) {
 	if now.Status == failing {
 		answer.WriteHeader(http.StatusServiceUnavailable)
 	}
-	// Whoever asked may be gone: nothing to do about h.
+	// Whoever asked may be gone: nothing to do about it.
 	_, _ = answer.Write(append(text, '\n'))
 }
 

@@ -58,7 +58,8 @@ export function cached(host: string, cache: SiteCache): string[] {
   const staleIfError = bounded(cache.staleIfErrorSeconds, "staleIfErrorSeconds");
   const staleWhileRevalidate = bounded(cache.staleWhileRevalidateSeconds, "staleWhileRevalidateSeconds");
   const maxFileMb = whole(cache.maxFileMb, `${host}: cache.maxFileMb`, { min: 1, max: 500_000 });
-  const bypass = ["$websocket", ...(cache.cookies ? [personal(host)] : [])].join(" ");
+  // The module passes these requests through, as in a site without cache.
+  const bypass = ["$http_authorization", "$websocket", ...(cache.cookies ? [personal(host)] : [])];
   return [
     "proxy_buffering on;",
     "pop_cache pop;",
@@ -74,9 +75,7 @@ export function cached(host: string, cache: SiteCache): string[] {
     "proxy_cache_use_stale http_500 http_502 http_503 http_504;",
     // The module evaluates these.
     "proxy_ignore_headers X-Accel-Redirect X-Accel-Expires Cache-Control Expires Vary;",
-    // Requests with credentials go to the origin; the module decides whether the response may be stored.
-    `proxy_cache_bypass $http_authorization ${bypass};`,
-    `proxy_no_cache ${bypass};`,
+    `proxy_cache_bypass ${bypass.join(" ")};`,
   ];
 }
 

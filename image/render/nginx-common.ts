@@ -123,9 +123,16 @@ export const requestHeaders = (client: string): string[] => [
 
 /** What tells of the machinery behind; Server is nginx's own by default. Alt-Svc would send browsers to a port that only the origin has. */
 export const hidden = (more: string[] = []): string[] =>
+  // Trailer: the trailers it announces are not passed on. The module removes the other hop-by-hop fields (image/nginx/fields.c).
   [
-    ...["X-Powered-By", "X-AspNet-Version", "X-AspNetMvc-Version", "X-Runtime", "X-Cache", "X-PoP", "Via", "Alt-Svc"],
-    // The trailers it announces are not passed on. The module removes the other hop-by-hop fields (image/nginx/fields.c).
+    "X-Powered-By",
+    "X-AspNet-Version",
+    "X-AspNetMvc-Version",
+    "X-Runtime",
+    "X-Cache",
+    "X-PoP",
+    "Via",
+    "Alt-Svc",
     "Trailer",
   ]
     .concat(more)

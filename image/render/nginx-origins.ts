@@ -77,7 +77,6 @@ export function relays(site: ProxySite): string[] {
         ...passTo(site, to.scheme, to.name, certificateName(site, to)),
         ...times(site),
         "proxy_redirect off;",
-        "proxy_pass_header X-Accel-Expires;",
         "proxy_pass_header X-Accel-Buffering;",
         "proxy_pass_header Date;",
         ...requestHeaders("$http_x_real_ip"),

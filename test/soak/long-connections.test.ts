@@ -1,5 +1,5 @@
 /**
- * Connections that stay: nothing a PoP does meanwhile ends or delays them. The event stream lasts FLY_POPS_SOAK_MINUTES (default 2).
+ * Connections that stay: nothing a PoP does meanwhile ends them, or holds back what they carry. The event stream lasts FLY_POPS_SOAK_MINUTES (default 2).
  */
 import { createServer, type ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -128,7 +128,7 @@ test("a certificate is renewed under load: downloads and WebSockets go on, and n
 const minutes = Number(process.env.FLY_POPS_SOAK_MINUTES ?? 2);
 
 test(
-  `an event stream of ${minutes} minutes has not one piece late`,
+  `an event stream of ${minutes} minutes has each piece within a second`,
   async () => {
     events = async (response) => {
       response.writeHead(200, { "content-type": "text/event-stream" });

@@ -83,15 +83,19 @@ export async function http(visit: Visit): Promise<Visited> {
 /** Node's own bound of headers is 16 KB. */
 const maxHeaderSize = 128 * 1024;
 
+/** A request over a connection that is open; not sent yet. */
+const begin = (visit: Omit<Visit, "body">, socket: Socket): ClientRequest =>
+  httpRequest({
+    createConnection: () => socket,
+    maxHeaderSize,
+    method: visit.method ?? "GET",
+    path: visit.path ?? "/",
+    headers: { host: visit.host, ...visit.headers },
+  });
+
 function exchange(visit: Visit, socket: Socket): Promise<Visited> {
   return new Promise((answered, failed) => {
-    const request = httpRequest({
-      createConnection: () => socket,
-      maxHeaderSize,
-      method: visit.method ?? "GET",
-      path: visit.path ?? "/",
-      headers: { host: visit.host, ...visit.headers },
-    });
+    const request = begin(visit, socket);
     request.once("error", failed);
     request.once("response", (response) => {
       const chunks: Buffer[] = [];
@@ -123,13 +127,7 @@ export interface Exchange {
 
 export async function openExchange(visit: Omit<Visit, "body">): Promise<Exchange> {
   const socket = await enterTls(visit.port, { servername: visit.servername ?? visit.host }, visit.client);
-  const request = httpRequest({
-    createConnection: () => socket,
-    maxHeaderSize,
-    method: visit.method ?? "GET",
-    path: visit.path ?? "/",
-    headers: { host: visit.host, ...visit.headers },
-  });
+  const request = begin(visit, socket);
   const response = new Promise<IncomingMessage>((answered, failed) => {
     request.once("response", answered).once("error", failed);
   });

@@ -6,15 +6,19 @@ import { bytesOf6 } from "./client.ts";
 export interface NameServer {
   /** What a name has from now on: addresses of either family; none (NXDOMAIN); or nothing at all, as when the server is away. */
   say(name: string, addresses: readonly string[] | "silence"): void;
+  /** How often it was asked for a name, whether it answered or not. */
+  asked(name: string): number;
   close(): Promise<void>;
 }
 
 /** Answers A and AAAA, with a TTL of a second. https://www.rfc-editor.org/rfc/rfc1035#section-4 */
 export async function startNameServer(address: string, port: number): Promise<NameServer> {
   const names = new Map<string, readonly string[] | "silence">();
+  const asked = new Map<string, number>();
   const socket = createSocket("udp4");
   socket.on("message", (query, from) => {
     const { name, end } = question(query);
+    asked.set(name, (asked.get(name) ?? 0) + 1);
     const known = names.get(name);
     if (known === "silence") return;
     const type = query.readUInt16BE(end - 4);
@@ -28,6 +32,7 @@ export async function startNameServer(address: string, port: number): Promise<Na
   await new Promise<void>((bound, failed) => socket.once("error", failed).bind(port, address, bound));
   return {
     say: (name, addresses) => void names.set(name, addresses),
+    asked: (name) => asked.get(name) ?? 0,
     close: () => new Promise((closed) => socket.close(() => closed())),
   };
 }

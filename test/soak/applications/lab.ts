@@ -5,12 +5,11 @@
 import { globSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
-import { text } from "node:stream/consumers";
 import type { Container, HostConfig } from "dockerode";
 import { pack } from "tar-stream";
 import { ports } from "../../../image/ports.ts";
 import { buildImage } from "../../../local/docker-image.ts";
-import { Bench, build, docker, type Pop, unframe, until, untilHealthy } from "../../image/support/pop.ts";
+import { Bench, build, docker, exec, type Pop, unframe, until, untilHealthy } from "../../image/support/pop.ts";
 import { documentedStack } from "../../support/documented-stack.ts";
 
 /** Inside the range that nginx takes a PROXY header from. */
@@ -175,12 +174,4 @@ export class Lab {
   }
 }
 
-async function shell(container: Container, line: string): Promise<Ran> {
-  const run = await container.exec({ Cmd: ["/bin/bash", "-c", line], AttachStdout: true, AttachStderr: true });
-  const stream = await run.start({});
-  const both = new PassThrough();
-  docker.modem.demuxStream(stream, both, both);
-  stream.once("end", () => both.end());
-  const output = await text(both);
-  return { code: (await run.inspect()).ExitCode ?? -1, output };
-}
+const shell = (container: Container, line: string): Promise<Ran> => exec(container, ["/bin/bash", "-c", line]);
