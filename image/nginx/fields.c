@@ -21,7 +21,7 @@ ngx_table_elt_t *ngx_http_pop_cache_next(ngx_http_pop_cache_cursor_t *cursor) {
 }
 
 static ngx_uint_t is_named(ngx_table_elt_t *h, const char *name) {
-  return h->key.len == ngx_strlen(name) && ngx_strncasecmp(h->key.data, (u_char *)name, h->key.len) == 0;
+  return ngx_strncasecmp(h->key.data, (u_char *)name, h->key.len) == 0 && name[h->key.len] == '\0';
 }
 
 /* The first field of that name, or NULL. */
@@ -99,10 +99,14 @@ ngx_int_t ngx_http_pop_cache_init_hidden(ngx_conf_t *cf) {
   return ngx_hash_init(&hash, main->hidden_names.elts, main->hidden_names.nelts);
 }
 
-/*
- * Hides fields from the origin: those named by pop_hide_request_fields, and those the visitor's Connection lists, except fields that nginx knows. The proxy
- * module forwards all fields except those it sets itself, such as Keep-Alive, so hidden fields are renamed to that.
- */
+/* Hides a field from the origin. The proxy module forwards all fields except those it sets itself, such as Keep-Alive, so the field is renamed to that. */
+void ngx_http_pop_cache_hide(ngx_table_elt_t *h) {
+  ngx_str_set(&h->key, "Keep-Alive");
+  h->lowcase_key = (u_char *)"keep-alive";
+  h->hash = ngx_hash_key(h->lowcase_key, h->key.len);
+}
+
+/* Hides the fields named by pop_hide_request_fields, and those the visitor's Connection lists, except fields that nginx knows. */
 void ngx_http_pop_cache_drop_request_fields(ngx_http_request_t *r) {
   ngx_http_pop_cache_main_conf_t *main = ngx_http_get_module_main_conf(r, ngx_http_pop_cache_module);
   ngx_http_core_main_conf_t *core = ngx_http_get_module_main_conf(r, ngx_http_core_module);
@@ -112,10 +116,8 @@ void ngx_http_pop_cache_drop_request_fields(ngx_http_request_t *r) {
   while ((h = ngx_http_pop_cache_next(&cursor)) != NULL) {
     ngx_uint_t listed = r->headers_in.connection && is_listed(r->headers_in.connection, h) &&
                         !ngx_hash_find(&core->headers_in_hash, h->hash, h->lowcase_key, h->key.len);
-    if (!listed && !(main->hidden.size && ngx_hash_find(&main->hidden, h->hash, h->lowcase_key, h->key.len))) continue;
-    ngx_str_set(&h->key, "Keep-Alive");
-    h->lowcase_key = (u_char *)"keep-alive";
-    h->hash = ngx_hash_key(h->lowcase_key, h->key.len);
+    if (listed || (main->hidden.size && ngx_hash_find(&main->hidden, h->hash, h->lowcase_key, h->key.len)))
+      ngx_http_pop_cache_hide(h);
   }
 }
 

@@ -104,6 +104,7 @@ ngx_int_t ngx_http_pop_cache_merge(ngx_http_request_t *r, ngx_http_upstream_head
 ngx_int_t ngx_http_pop_cache_rewrite(ngx_http_request_t *r);
 
 /* transform.c */
+void ngx_http_pop_cache_ask_plain(ngx_http_request_t *r);
 void ngx_http_pop_cache_keep_form(ngx_http_request_t *r);
 void ngx_http_pop_cache_learn_tag(ngx_http_request_t *r);
 ngx_int_t ngx_http_pop_cache_restore_tags(ngx_http_request_t *r);
@@ -121,6 +122,7 @@ ngx_table_elt_t *ngx_http_pop_cache_field(ngx_list_t *headers, const char *name)
 ngx_uint_t ngx_http_pop_cache_named(ngx_table_elt_t *h, const char *const *names);
 ngx_uint_t ngx_http_pop_cache_hop_by_hop(ngx_table_elt_t *connection, ngx_table_elt_t *h);
 void ngx_http_pop_cache_drop_answer_fields(ngx_http_request_t *r);
+void ngx_http_pop_cache_hide(ngx_table_elt_t *h);
 void ngx_http_pop_cache_drop_request_fields(ngx_http_request_t *r);
 char *ngx_http_pop_cache_hide_fields(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 ngx_int_t ngx_http_pop_cache_init_hidden(ngx_conf_t *cf);

@@ -67,11 +67,32 @@ static ngx_int_t status_variable(ngx_http_request_t *r, ngx_http_variable_value_
   return NGX_OK;
 }
 
+/* $pop_visitor, for limits: the visitor's IPv4 address, or the /64 of its IPv6 address, of which it can use any. Binary. */
+static ngx_int_t visitor_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data) {
+  struct sockaddr *address = r->connection->sockaddr;
+  if (address->sa_family == AF_INET) {
+    v->data = (u_char *)&((struct sockaddr_in *)address)->sin_addr;
+    v->len = sizeof(in_addr_t);
+  } else if (address->sa_family == AF_INET6) {
+    v->data = ((struct sockaddr_in6 *)address)->sin6_addr.s6_addr;
+    v->len = 8;
+  } else {
+    v->not_found = 1;
+    return NGX_OK;
+  }
+  v->valid = 1;
+  return NGX_OK;
+}
+
 static ngx_int_t preconfiguration(ngx_conf_t *cf) {
   static struct {
     ngx_str_t name;
     ngx_http_get_variable_pt handler;
-  } variables[] = {{ngx_string("pop_cache"), pop_cache_variable}, {ngx_string("pop_cache_status"), status_variable}};
+  } variables[] = {
+      {ngx_string("pop_cache"), pop_cache_variable},
+      {ngx_string("pop_cache_status"), status_variable},
+      {ngx_string("pop_visitor"), visitor_variable},
+  };
   for (ngx_uint_t i = 0; i < sizeof variables / sizeof *variables; i++) {
     ngx_http_variable_t *variable = ngx_http_add_variable(cf, &variables[i].name, NGX_HTTP_VAR_NOCACHEABLE);
     if (variable == NULL) return NGX_ERROR;
@@ -84,7 +105,9 @@ static ngx_int_t preconfiguration(ngx_conf_t *cf) {
 static ngx_int_t before_content(ngx_http_request_t *r) {
   ngx_http_pop_cache_drop_request_fields(r);
   if (ngx_http_pop_cache_restore_tags(r) != NGX_OK) return NGX_ERROR;
-  return ngx_http_pop_cache_hold(r);
+  ngx_int_t rc = ngx_http_pop_cache_hold(r);
+  if (rc == NGX_DECLINED) ngx_http_pop_cache_ask_plain(r);
+  return rc;
 }
 
 static ngx_int_t postconfiguration(ngx_conf_t *cf) {

@@ -21,6 +21,16 @@ ngx_int_t ngx_http_pop_cache_init_tags(ngx_cycle_t *cycle) {
 
 static ngx_uint_t is_weak(ngx_str_t *tag) { return tag->len > 2 && tag->data[0] == 'W' && tag->data[1] == '/'; }
 
+/*
+ * Asks the origin for an uncompressed response where it may be stored: the cache holds one copy, which nginx compresses for each visitor that accepts it. What
+ * passes through may be compressed by the origin. nginx's own filters still find the field, by its pointer.
+ */
+void ngx_http_pop_cache_ask_plain(ngx_http_request_t *r) {
+  ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
+  ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
+  if (conf->zone.len && !(ctx && ctx->passed) && r->headers_in.accept_encoding) ngx_http_pop_cache_hide(r->headers_in.accept_encoding);
+}
+
 /* no-transform, RFC 9111 5.2.2.6: the gzip filter checks the first two of these, the brotli filter the request's Accept-Encoding. */
 void ngx_http_pop_cache_keep_form(ngx_http_request_t *r) {
   static const u_char name[] = "no-transform";
@@ -77,6 +87,7 @@ ngx_int_t ngx_http_pop_cache_restore_tags(ngx_http_request_t *r) {
   ngx_http_pop_cache_cursor_t cursor = ngx_http_pop_cache_first(&r->headers_in.headers);
   ngx_table_elt_t *h;
 
+  if (r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD) && r->headers_in.if_match == NULL) return NGX_OK;
   while ((h = ngx_http_pop_cache_next(&cursor)) != NULL)
     if (ngx_http_pop_cache_named(h, names) && strengthen(r, &h->value) != NGX_OK) return NGX_ERROR;
   return NGX_OK;

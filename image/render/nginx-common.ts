@@ -118,7 +118,6 @@ export const requestHeaders = (client: string): string[] => [
   "proxy_set_header Front-End-Https on;",
   "proxy_set_header X-Forwarded-Host $host;",
   "proxy_set_header X-Forwarded-Port 443;",
-  "proxy_set_header Accept-Encoding $accept_encoding;",
 ];
 
 /** What tells of the machinery behind; Server is nginx's own by default. Alt-Svc would send browsers to a port that only the origin has. */
@@ -151,14 +150,9 @@ export const setHeaders = (headers: Record<string, string>): string[] =>
         `add_header ${header(name, value)}${/^(?:cache-control|expires)$/i.test(name) ? "" : " always"};`,
     );
 
-/** Limits on requests in progress, per visitor and per site. Each HTTP/2 stream counts. */
+/** Limits on requests in progress, per visitor (an IPv4 address, an IPv6 /64) and per site. Each HTTP/2 stream counts. */
 export const bounds = [
-  // An IPv6 visitor is its /64, as it can use any address in it. In an address with :: before the fifth group, the rest of the /64 is zeros. IPv4 is sorted out
-  // first, because matching the patterns costs more than everything else here.
-  `map $remote_addr $visitor_six { "~^(?<prefix>(?:[0-9a-f]+:){4})" $prefix; "~^(?<start>(?:[0-9a-f]+:){1,3}:)" $start; default $remote_addr; }`,
-  'geo $is_six { default ""; 2000::/3 1; }',
-  "map $is_six $visitor { 1 $visitor_six; default $binary_remote_addr; }",
-  "limit_conn_zone $visitor zone=visitors:2m;",
+  "limit_conn_zone $pop_visitor zone=visitors:2m;",
   "limit_conn_zone $server_name zone=sites:256k;",
   `limit_conn visitors ${limits.visitorRequests};`,
   `limit_conn sites ${limits.siteRequests};`,
@@ -172,8 +166,6 @@ export const proxying = [
   // No other protocol: over h2c a visitor could send an origin any header field, and reach any host it serves.
   `map $http_upgrade $websocket { websocket websocket; default ""; }`,
   `map $websocket $connection_upgrade { default upgrade; "" ""; }`,
-  // Stored responses are uncompressed, and compressed for each visitor that accepts it. Responses that pass through may already be compressed by the origin.
-  `map $pop_cache $accept_encoding { off $http_accept_encoding; default ""; }`,
   // unbound's answers bear a TTL of 30 seconds at most (render/unbound.ts). Short: if unbound was too slow, it has the result at the next try.
   `resolver 127.0.0.1:${ports.dns};`,
   "resolver_timeout 2s;",
