@@ -41,7 +41,7 @@ export const logging = [
   `  '"protocol":"$server_protocol","status":$status,"bytes":$body_bytes_sent,"seconds":$request_time,"cache":"$pop_cache_status",'`,
   `  '"originSeconds":"$upstream_response_time","referer":"$http_referer","agent":"$http_user_agent"}';`,
   // Buffered: a write a request would cost more than many a request, and every line passes through process-compose.
-  "access_log /dev/stdout json buffer=8k flush=1s;",
+  "access_log /dev/stdout json buffer=32k flush=1s;",
   // What `pop health` counts (image/pop/counts.go): by the site's own name, as a visitor may ask for any. Not the log above, which is root's alone to read.
   `log_format counts "$server_name $pop_cache_status $status $bytes_sent $request_length $request_time";`,
   `access_log ${countsFile} counts buffer=32k flush=1s;`,
