@@ -12,10 +12,6 @@ const because: [why: string, ids: string[]][] = [
     "A response that sets a cookie was made for one visitor. It is never stored.",
     ["headers-store-Set-Cookie", "304-etag-update-response-Set-Cookie", "other-set-cookie"],
   ],
-  [
-    "A cookie in a 304 goes to the visitor who asked, and is not kept for the next.",
-    ["304-etag-update-response-Set-Cookie2"],
-  ],
   ["An unknown transfer coding cannot be passed on. The visitor gets a 502.", ["headers-store-Transfer-Encoding"]],
   [
     "`Surrogate-Control` is not part of RFC 9111, and a PoP does not claim to support it.",
@@ -31,6 +27,10 @@ const because: [why: string, ids: string[]][] = [
   [
     "Freshness comes from the origin or from the site's `maxAge`. It is never estimated from Last-Modified.",
     ["200", "203", "204", "404", "405", "410", "414", "501", "599"].map((status) => `heuristic-${status}-cached`),
+  ],
+  [
+    "A request with `Authorization` is answered by the origin, which alone knows what those credentials may see.",
+    ["other-authorization-public", "other-authorization-must-revalidate", "other-authorization-smaxage"],
   ],
   ["Responses to POST are not stored.", ["method-POST"]],
   [
