@@ -69,6 +69,7 @@ extern ngx_module_t ngx_http_pop_cache_module;
 
 /* ngx_http_pop_cache_module.c */
 ngx_http_pop_cache_ctx_t *ngx_http_pop_cache_get_ctx(ngx_http_request_t *r);
+ngx_uint_t ngx_http_pop_cache_is_used(ngx_http_request_t *r);
 
 /* crowd.c */
 char *ngx_http_pop_cache_set_crowd(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);

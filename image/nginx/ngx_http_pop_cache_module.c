@@ -43,12 +43,18 @@ static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child) {
   return NGX_CONF_OK;
 }
 
+/* Whether the request uses the cache: its site has one, and the request does not pass through. */
+ngx_uint_t ngx_http_pop_cache_is_used(ngx_http_request_t *r) {
+  ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
+  ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
+  return conf->zone.len && !(ctx && ctx->passed);
+}
+
 /* $pop_cache, for proxy_cache: the zone, or "off" for a request that passes through. */
 static ngx_int_t pop_cache_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data) {
   ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
-  ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
   static ngx_str_t off = ngx_string("off");
-  ngx_str_t *value = conf->zone.len && !(ctx && ctx->passed) ? &conf->zone : &off;
+  ngx_str_t *value = ngx_http_pop_cache_is_used(r) ? &conf->zone : &off;
   v->data = value->data;
   v->len = value->len;
   v->valid = 1;
@@ -67,15 +73,20 @@ static ngx_int_t status_variable(ngx_http_request_t *r, ngx_http_variable_value_
   return NGX_OK;
 }
 
-/* $pop_visitor, for limits: the visitor's IPv4 address, or the /64 of its IPv6 address, of which it can use any. Binary. */
+/*
+ * $pop_visitor, for limits: the visitor's IPv4 address, or the /64 of its IPv6 address, of which it can use any. Binary. A proxy that listens for both families
+ * on one socket tells IPv4 addresses as IPv6 (::ffff:0:0/96), which all have one /64.
+ */
 static ngx_int_t visitor_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data) {
   struct sockaddr *address = r->connection->sockaddr;
   if (address->sa_family == AF_INET) {
     v->data = (u_char *)&((struct sockaddr_in *)address)->sin_addr;
     v->len = sizeof(in_addr_t);
   } else if (address->sa_family == AF_INET6) {
-    v->data = ((struct sockaddr_in6 *)address)->sin6_addr.s6_addr;
-    v->len = 8;
+    struct in6_addr *six = &((struct sockaddr_in6 *)address)->sin6_addr;
+    ngx_uint_t mapped = IN6_IS_ADDR_V4MAPPED(six);
+    v->data = six->s6_addr + (mapped ? 12 : 0);
+    v->len = mapped ? sizeof(in_addr_t) : 8;
   } else {
     v->not_found = 1;
     return NGX_OK;

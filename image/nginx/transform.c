@@ -26,9 +26,7 @@ static ngx_uint_t is_weak(ngx_str_t *tag) { return tag->len > 2 && tag->data[0] 
  * passes through may be compressed by the origin. nginx's own filters still find the field, by its pointer.
  */
 void ngx_http_pop_cache_ask_plain(ngx_http_request_t *r) {
-  ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
-  ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
-  if (conf->zone.len && !(ctx && ctx->passed) && r->headers_in.accept_encoding) ngx_http_pop_cache_hide(r->headers_in.accept_encoding);
+  if (r->headers_in.accept_encoding && ngx_http_pop_cache_is_used(r)) ngx_http_pop_cache_hide(r->headers_in.accept_encoding);
 }
 
 /* no-transform, RFC 9111 5.2.2.6: the gzip filter checks the first two of these, the brotli filter the request's Accept-Encoding. */
