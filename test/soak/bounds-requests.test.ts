@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { connectionLimit, idleConnectionKb, limits } from "../../image/limits.ts";
 import { enterTls } from "../image/support/client.ts";
+import { ask, enterHttp2, statusOf } from "../image/support/http2.ts";
 import { until } from "../image/support/pop.ts";
 import {
   enterRaw,
@@ -19,7 +20,7 @@ import {
 } from "./bounds/frames.ts";
 import { type Lab, megabytes, openLab, servesOthers, unharmed } from "./bounds/lab.ts";
 import { hosts } from "./bounds/spec.ts";
-import { addressOf, ask, enterHttp2, statusOf } from "./bounds/visitor.ts";
+import { addressOf } from "./bounds/visitor.ts";
 
 let lab: Lab;
 beforeAll(async () => {

@@ -1,15 +1,13 @@
 /** Header fields: which pass, which end at the PoP, how large they may be. */
-import { connect as http2 } from "node:http2";
 import { describe, expect, test } from "vitest";
 import { limits } from "../../../image/limits.ts";
-import { enterTls } from "../support/client.ts";
+import { ask, enterHttp2 } from "../support/http2.ts";
 import { get, last, origin, pop, second, secure, www } from "./lab.ts";
 
 /** By HTTP/2, whose rules for header fields are stricter. */
 async function byHttp2(host: string, path: string): Promise<Record<string, unknown>> {
-  const socket = await enterTls(pop.https, { servername: host, ALPNProtocols: ["h2"] });
-  const session = http2(`https://${host}`, { createConnection: () => socket });
-  const stream = session.request({ ":path": path });
+  const session = await enterHttp2(pop.https, host);
+  const stream = ask(session, path);
   const headers = await new Promise<Record<string, unknown>>((answered, failed) => {
     stream.once("response", answered).once("error", failed);
   });

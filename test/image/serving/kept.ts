@@ -1,10 +1,10 @@
 /** Connections to origins that are kept between requests, and what becomes of a request that meets one whose origin has just closed it. */
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { type ClientHttp2Session, connect } from "node:http2";
+import type { ClientHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { enterTls } from "../support/client.ts";
+import { enterHttp2 } from "../support/http2.ts";
 import type { Origin } from "../support/origin.ts";
 import { origin, pop, second, secure } from "./lab.ts";
 
@@ -24,8 +24,7 @@ const says = (keepAlive?: string) => ({
 
 /** Requests over one connection of a visitor: one worker of nginx has them all, with its own kept connections. */
 async function visit(host: string, requests: (ask: Ask) => Promise<void>): Promise<void> {
-  const socket = await enterTls(pop.https, { servername: host, ALPNProtocols: ["h2"] });
-  const session = connect(`https://${host}`, { createConnection: () => socket });
+  const session = await enterHttp2(pop.https, host);
   try {
     await requests((path, method) => ask(session, path, method));
   } finally {

@@ -1,8 +1,8 @@
 /** How a proxied site is passed on: what the origin is told, what it is let say, how visitors are spoken to. */
-import { connect as http2 } from "node:http2";
 import { availableParallelism } from "node:os";
 import { describe, expect, test } from "vitest";
 import { enterTls } from "../support/client.ts";
+import { ask, enterHttp2 } from "../support/http2.ts";
 import { until } from "../support/pop.ts";
 import { echoed, get, last, origin, pop, secure, www } from "./lab.ts";
 
@@ -40,10 +40,9 @@ export const proxied = () =>
 
     test("speaks HTTP/2", async () => {
       origin.answer("/h2", (_, answer) => answer.end("two\n"));
-      const socket = await enterTls(pop.https, { servername: "www.example.test", ALPNProtocols: ["h2"] });
-      expect(socket.alpnProtocol).toBe("h2");
-      const session = http2("https://www.example.test", { createConnection: () => socket });
-      const stream = session.request({ ":path": "/h2" });
+      const session = await enterHttp2(pop.https, "www.example.test");
+      expect(session.alpnProtocol).toBe("h2");
+      const stream = ask(session, "/h2");
       const body = await new Promise<string>((answered, failed) => {
         let text = "";
         stream.on("data", (piece) => {

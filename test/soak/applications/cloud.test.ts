@@ -1,6 +1,5 @@
-import { connect } from "node:http2";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { enterTls } from "../../image/support/client.ts";
+import { enterHttp2 } from "../../image/support/http2.ts";
 import { until } from "../../image/support/pop.ts";
 import { type Application, Lab } from "./lab.ts";
 
@@ -102,8 +101,7 @@ test("the application sees its visitor's address", async () => {
 });
 
 async function headersOverHttp2(path: string): Promise<Record<string, unknown>> {
-  const socket = await enterTls(lab.pop.https, { servername: host, ALPNProtocols: ["h2"] });
-  const session = connect(url, { createConnection: () => socket });
+  const session = await enterHttp2(lab.pop.https, host);
   try {
     return await new Promise((answered, failed) => {
       session.once("error", failed);

@@ -1,9 +1,8 @@
-import type { ClientHttp2Session } from "node:http2";
-import { connect } from "node:http2";
 import type { Readable } from "node:stream";
 import { createBrotliDecompress, createGunzip } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { enterTls, https } from "../../image/support/client.ts";
+import { https } from "../../image/support/client.ts";
+import { enterHttp2 } from "../../image/support/http2.ts";
 import { type Application, Lab } from "./lab.ts";
 
 // Responses sent in pieces: server-sent events, HTML, gRPC-web. The origin sends each piece only after the visitor has acknowledged the one before in another
@@ -64,7 +63,7 @@ describe.each(hosts)("behind %s", (_, host) => {
 
   test("an upload reaches the origin while it is under way", async () => {
     const run = `run-${runs++}`;
-    const session = await openHttp2(host);
+    const session = await enterHttp2(lab.pop.https, host);
     try {
       const request = session.request({ ":method": "PUT", ":path": `/upload?run=${run}` }, { endStream: false });
       const answer = body(request);
@@ -81,7 +80,7 @@ describe.each(hosts)("behind %s", (_, host) => {
 });
 
 test("an answer that its origin cuts off is seen to be cut off", async () => {
-  const session = await openHttp2("api.example.org");
+  const session = await enterHttp2(lab.pop.https, "api.example.org");
   try {
     const request = session.request({ ":path": `/page?run=run-${runs++}` });
     request.once("data", () => api.container.kill());
@@ -94,7 +93,7 @@ test("an answer that its origin cuts off is seen to be cut off", async () => {
 /** The numbers in an answer, each acknowledged when it came. Ends short when nothing more comes. */
 async function readInStep(host: string, path: string, encoding: string): Promise<{ came: string[]; coding: unknown }> {
   const run = `run-${runs++}`;
-  const session = await openHttp2(host);
+  const session = await enterHttp2(lab.pop.https, host);
   const request = session.request({ ":path": `${path}?run=${run}`, "accept-encoding": encoding });
   const late = setTimeout(() => session.destroy(), patience);
   const came: string[] = [];
@@ -131,11 +130,6 @@ async function untilReceived(host: string, run: string, bytes: number): Promise<
     const { body } = await https({ port: lab.pop.https, host, path: `/received?run=${run}` });
     seen = (JSON.parse(body) as { bytes: number }).bytes;
   }
-}
-
-async function openHttp2(host: string): Promise<ClientHttp2Session> {
-  const socket = await enterTls(lab.pop.https, { servername: host, ALPNProtocols: ["h2"] });
-  return connect(`https://${host}`, { createConnection: () => socket });
 }
 
 function body(answer: Readable): Promise<string> {
