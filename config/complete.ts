@@ -15,7 +15,7 @@ import type {
 import { memoryRange, presets } from "../providers/fly/guests.ts";
 import { cacheMb, defaults, indexMb } from "./defaults.ts";
 import { seconds } from "./duration.ts";
-import { plainFolder, plainName, plainOrigin } from "./names.ts";
+import { isBehindRouter, plainFolder, plainName, plainOrigin } from "./names.ts";
 import { popNames } from "./rules/pops.ts";
 import type { StackFile } from "./schema.ts";
 import type { AddressType, EdgeConfig, ImagePlatform, PopConfig } from "./types.ts";
@@ -84,7 +84,7 @@ function imageSpec(file: StackFile, smallest: { volumeGb: number; memoryMb: numb
         .toSorted((a, b) => (a.zone < b.zone ? -1 : 1)),
     },
     cache: { maxSizeMb, indexMb: indexMb(maxSizeMb, smallest.memoryMb) },
-    ...(file.tailnet && { tailnet: tailnet(file.tailnet) }),
+    ...(file.tailnet && { tailnet: tailnet(file.tailnet, addressesOf(file)) }),
     ...(file.ssh && { ssh: { authorizedKeys: [...new Set(file.ssh.authorizedKeys)].toSorted() } }),
     ...(file.debugTools === true && { debugTools: true }),
     ...(file.certificates && { certificates: { vault: vault(file.certificates.vault) } }),
@@ -180,7 +180,11 @@ function vault(it: NonNullable<StackFile["certificates"]>["vault"]): Vault {
   };
 }
 
-function tailnet(it: NonNullable<StackFile["tailnet"]>): Tailnet {
+const addressesOf = ({ sites, certificates }: StackFile): string[] =>
+  [...sites.flatMap(({ origin = [] }) => origin), certificates?.vault.address ?? []].flat();
+
+function tailnet(it: NonNullable<StackFile["tailnet"]>, addresses: string[]): Tailnet {
+  const acceptRoutes = it.acceptRoutes ?? addresses.some(isBehindRouter);
   return {
     domain: plainName(it.domain),
     ...(it.loginServer !== undefined && { loginServer: plainOrigin(it.loginServer) }),
@@ -188,6 +192,7 @@ function tailnet(it: NonNullable<StackFile["tailnet"]>): Tailnet {
     ...(it.driver !== undefined && { driver: it.driver as TailnetDriver }),
     tags: [...new Set(it.tags ?? defaults.tailnetTags)].toSorted(),
     hostPrefix: it.hostPrefix ?? defaults.hostPrefix,
+    ...(acceptRoutes && { acceptRoutes }),
   };
 }
 

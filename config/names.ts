@@ -1,5 +1,5 @@
 /** Names, URLs and paths a user may write. Each `…Problem` returns why a text is refused, as a clause, or undefined. What passes is safe to render. */
-import { isIP } from "node:net";
+import { BlockList, isIP, isIPv6 } from "node:net";
 import { domainToASCII } from "node:url";
 import {
   isAuthorizedKey,
@@ -245,4 +245,22 @@ const hostOf = (text: string): string =>
 /** ". Write X", where X would pass. */
 function hint(better: string, problem: (text: string) => Problem = dnsNameProblem): string {
   return better !== "" && problem(better) === undefined ? `. Write ${better}` : "";
+}
+
+const behindRouters = new BlockList();
+for (const [network, bits] of [
+  ["10.0.0.0", 8],
+  ["192.168.0.0", 16],
+] as const)
+  behindRouters.addSubnet(network, bits);
+behindRouters.addSubnet("fc00::", 7, "ipv6");
+const elsewhere = new BlockList();
+elsewhere.addSubnet("fd7a:115c:a1e0::", 48, "ipv6"); // the tailnet's own nodes
+elsewhere.addSubnet("fdaa::", 16, "ipv6"); // Fly's private network
+
+/** A URL by a private address that is neither a node's of a tailnet nor Fly's own: only a subnet router leads there. */
+export function isBehindRouter(url: string): boolean {
+  const address = URL.parse(url)?.hostname.replace(/^\[|\]$/g, "") ?? "";
+  const family = isIPv6(address) ? "ipv6" : "ipv4";
+  return isIP(address) !== 0 && behindRouters.check(address, family) && !elsewhere.check(address, family);
 }

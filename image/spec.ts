@@ -136,6 +136,8 @@ export interface Tailnet {
   tags: string[];
   /** Put before the PoP's name: `edge-` makes edge-cdg-1 of cdg-1. */
   hostPrefix: string;
+  /** Use the routes of subnet routers and Tailscale Services. Absent: no. */
+  acceptRoutes?: boolean;
 }
 
 /** Vault or OpenBao, asked by AppRole for what is in a KV store of version 2. */

@@ -66,10 +66,21 @@ export const Tailnet = z
         default: code(defaults.hostPrefix),
       })
       .optional(),
+    acceptRoutes: z
+      .boolean()
+      .register(fields, {
+        type: "boolean",
+        takes: "true or false",
+        meaning:
+          "Use what subnet routers and Tailscale Services of the tailnet offer: needed for origins behind a router, and for those that are a Service. Fly's own networks (172.16.0.0/12, fdaa::/16) are never taken from a route.",
+        default:
+          "true if an origin or the vault is given by a private address, as in http://192.168.1.10:8080; else false",
+      })
+      .optional(),
   })
   .register(fields, {
     type: "object",
-    takes: "a map with domain and perhaps loginServer, ca, driver, tags, hostPrefix",
+    takes: "a map with domain and perhaps loginServer, ca, driver, tags, hostPrefix, acceptRoutes",
     meaning:
       "Makes every PoP a node of this tailnet. Absent: the image holds no Tailscale. It joins by the auth key in `/run/secrets/tailscaleAuthKey` and keeps its own on the volume. Nothing waits for it: without tailnet, what is cached is served.",
     default: "absent",

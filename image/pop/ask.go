@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 )
@@ -13,13 +12,7 @@ import (
 const probeName = "probe.pop.invalid."
 
 func askUnbound(ctx context.Context, port int) error {
-	resolver := &net.Resolver{
-		PreferGo: true,
-		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, fmt.Sprintf("127.0.0.1:%d", port))
-		},
-	}
-	_, err := resolver.LookupNetIP(ctx, "ip4", probeName)
+	_, err := unboundResolver(port).LookupNetIP(ctx, "ip4", probeName)
 	return err
 }
 

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"fly-pops/pop/internal/small"
+	"fly-pops/pop/tailnet"
 )
 
 const (
@@ -60,6 +61,8 @@ type report struct {
 	Traffic traffic `json:"traffic"`
 	// Absent where the kernel does not say.
 	Memory *memory `json:"memory,omitempty"`
+	// The ways through the tailnet to those origins that are reached by it.
+	Origins []tailnet.Path `json:"origins,omitempty"`
 }
 
 // snapshot is the result of one round of checks: the report, and what only /metrics shows. It is not modified once it has been handed out.
@@ -77,6 +80,9 @@ type health struct {
 	run      string
 	// tailscaled's socket.
 	tailscaled string
+	origins    watch[[]tailnet.Path]
+	// nil: no name is refused because of its signatures.
+	dnssec watch[error]
 	// The time all checks of a round have together.
 	patience time.Duration
 	tally    *tally
@@ -101,7 +107,9 @@ type round struct {
 
 func newHealth(manifest *Manifest, run string) *health {
 	return &health{
-		manifest: manifest, run: run, tailscaled: tailscaledSocket, patience: manifest.patience(), now: time.Now,
+		origins:  watch[[]tailnet.Path]{every: 20 * time.Second, soon: 5 * time.Second},
+		dnssec:   watch[error]{every: 5 * time.Minute, soon: 20 * time.Second},
+		manifest: manifest, run: run, tailscaled: tailnet.Socket, patience: manifest.patience(), now: time.Now,
 		tally:  newTally(countsFile(run), manifest.Hosts),
 		memory: func() (memory, error) { return readMemory(cgroupFolder, procFolder) },
 		volume: func() (volume, error) { return statVolume(volumeFolder) },
@@ -111,6 +119,10 @@ func newHealth(manifest *Manifest, run string) *health {
 func serveHealth(h *health) error {
 	small.Memory()
 	go h.keepCounting()
+	if h.manifest.Tailnet != nil {
+		go h.origins.keep(context.Background(), h.probeOrigins)
+	}
+	go h.dnssec.keep(context.Background(), h.validate)
 	server := h.server()
 	server.Addr = fmt.Sprintf(":%d", h.manifest.Ports.Health)
 	return server.ListenAndServe()
@@ -250,7 +262,10 @@ func (h *health) allQuestions() []*question {
 		}},
 		// Cached pages, sites in the image and origins given by address still work without DNS.
 		{part: "unbound", otherwise: degraded, ask: func(ctx context.Context) answer {
-			return is("unbound", h.asked(degraded, askUnbound(ctx, h.manifest.Ports.DNS)))
+			if err := askUnbound(ctx, h.manifest.Ports.DNS); err != nil {
+				return is("unbound", h.asked(degraded, err))
+			}
+			return is("unbound", judge(degraded, h.dnssec.get()))
 		}},
 		{part: "tailnet", otherwise: degraded, ask: h.tailnet},
 		{part: "secrets", otherwise: degraded, ask: h.secrets},

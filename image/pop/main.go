@@ -13,6 +13,7 @@ import (
 	"fly-pops/pop/certs"
 	"fly-pops/pop/identity"
 	"fly-pops/pop/internal/exit"
+	"fly-pops/pop/tailnet"
 )
 
 const usage = `usage:
@@ -22,6 +23,7 @@ const usage = `usage:
   pop check NAME               asks one piece of luggage how it is, and leaves word for health
   pop ask unbound              ends with 0 when unbound answers for a name of its own
   pop ask health               prints what pop health answers
+  pop join                     makes the PoP a node of the tailnet, or says why it is none; ends with 0 once it is one
   pop self-signed              makes a certificate for every host that has none it could serve with
 `
 
@@ -61,6 +63,13 @@ func run(arguments []string) error {
 			ctx, cancel := context.WithTimeout(context.Background(), manifest.checkTimeout())
 			defer cancel()
 			return askHealth(ctx, manifest.Ports.Health, os.Stdout)
+		})
+	case "join":
+		return withManifest(func(manifest *Manifest) error {
+			if manifest.Tailnet == nil {
+				return exit.With(exit.Mistake, errors.New("join: this image has no tailnet"))
+			}
+			return tailnet.NewJoiner(manifest.Tailnet, os.Stdout).Run(context.Background())
 		})
 	case "self-signed":
 		return withManifest(func(it *Manifest) error {

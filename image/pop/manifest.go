@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"fly-pops/pop/internal/strict"
+	"fly-pops/pop/tailnet"
 )
 
 const (
@@ -30,6 +31,10 @@ type Manifest struct {
 	} `json:"ports"`
 	// Timeout of Fly's check of /healthz, in seconds.
 	CheckTimeoutSeconds int `json:"checkTimeoutSeconds"`
+	// URLs of all origins, e.g. https://web.tail1234.ts.net:8443.
+	Origins []string `json:"origins"`
+	// nil: none.
+	Tailnet *tailnet.Wanted `json:"tailnet"`
 	// Luggage that says how it is, by its name.
 	Luggage map[string]Check `json:"luggage"`
 }
@@ -57,6 +62,16 @@ func readManifest(path string) (*Manifest, error) {
 	}
 	if manifest.CheckTimeoutSeconds < 1 {
 		return nil, fmt.Errorf("%s: checkTimeoutSeconds is %d, it must be at least 1", path, manifest.CheckTimeoutSeconds)
+	}
+	for _, origin := range manifest.Origins {
+		if tailnet.HostOf(origin) == "" {
+			return nil, fmt.Errorf("%s: origins has %q, expected a URL", path, origin)
+		}
+	}
+	if manifest.Tailnet != nil {
+		if err := manifest.Tailnet.Problem(); err != nil {
+			return nil, fmt.Errorf("%s: tailnet %w", path, err)
+		}
 	}
 	for name, how := range manifest.Luggage {
 		if err := how.problem(); err != nil {

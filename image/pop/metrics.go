@@ -55,6 +55,7 @@ func (h *health) metrics() []metric {
 	all = append(all, nginxMetrics(now.nginx)...)
 	all = append(all, now.counts...)
 	all = append(all, memoryMetrics(now.Memory)...)
+	all = append(all, pathMetrics(now.Origins)...)
 	return append(all, volumeMetrics(now.volume)...)
 }
 

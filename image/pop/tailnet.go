@@ -2,62 +2,88 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
-	"net/http"
+	"net/netip"
 	"os"
 	"strings"
+
+	"fly-pops/pop/tailnet"
 )
 
-const tailscaledSocket = "/run/tailscale/tailscaled.sock"
-
-// tailnet asks tailscaled by its LocalAPI; no part when there is no socket, for then the PoP has no tailnet (or, said by "expects", should have).
-// https://pkg.go.dev/tailscale.com/ipn/ipnstate#Status
+// tailnet is the part of that name and the paths to origins. No part when there is no socket, for then the PoP has no tailnet (or, said by "expects", should
+// have).
 func (h *health) tailnet(ctx context.Context) answer {
 	if _, err := os.Stat(h.tailscaled); errors.Is(err, fs.ErrNotExist) {
 		return isIfAny("tailnet", nil)
 	}
-	return is("tailnet", h.asked(degraded, askTailscaled(ctx, h.tailscaled)))
+	paths := h.origins.get()
+	status, err := tailnet.NewLocalAPI(h.tailscaled).Status(ctx)
+	if err != nil {
+		return is("tailnet", h.asked(degraded, err))
+	}
+	faults := tailnet.Faults(status, h.manifest.Tailnet, h.now())
+	if len(faults) == 0 {
+		faults = pathProblems(paths)
+	}
+	return func(to *snapshot) {
+		to.Parts["tailnet"] = judge(degraded, told(strings.Join(faults, "; ")))
+		to.Origins = paths
+	}
 }
 
-func askTailscaled(ctx context.Context, socket string) error {
-	client := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+// pathProblems: a node that is itself not well explains all of them.
+func pathProblems(paths []tailnet.Path) []string {
+	problems := []string{}
+	for _, path := range paths {
+		if path.Problem != "" {
+			problems = append(problems, fmt.Sprintf("origin %s: %s", path.Origin, path.Problem))
+		}
+	}
+	return problems
+}
+
+// probeOrigins returns the paths to the origins, and false if one of them has none.
+func (h *health) probeOrigins(ctx context.Context) ([]tailnet.Path, bool) {
+	local := tailnet.NewLocalAPI(h.tailscaled)
+	status, err := local.Status(ctx)
+	if err != nil || status.BackendState != "Running" {
+		return nil, false
+	}
+	resolver := unboundResolver(h.manifest.Ports.DNS)
+	prober := tailnet.Prober{
+		Wanted: h.manifest.Tailnet, Origins: h.manifest.Origins, Ping: local.Ping,
+		Lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
+			// With its final dot no search list applies.
+			return resolver.LookupNetIP(ctx, "ip", host+".")
 		},
-	}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://local-tailscaled.sock/localapi/v0/status?peers=false", nil)
-	if err != nil {
-		return err
 	}
-	answer, err := client.Do(request)
-	if err != nil {
-		return err
+	paths := prober.Probe(ctx)
+	return paths, len(pathProblems(paths)) == 0
+}
+
+func unboundResolver(port int) *net.Resolver {
+	return &net.Resolver{
+		PreferGo: true,
+		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, fmt.Sprintf("127.0.0.1:%d", port))
+		},
 	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("tailscaled answered %d", answer.StatusCode)
+}
+
+// pathMetrics: what does not answer has no latency.
+func pathMetrics(paths []tailnet.Path) []metric {
+	up := metric{"pop_origin_up", "gauge", "1 while an origin's node answers over the tailnet.", nil}
+	direct := metric{"pop_origin_direct", "gauge", "1 while the way to an origin's node is direct, 0 while it goes through a relay.", nil}
+	latency := metric{"pop_origin_latency_seconds", "gauge", "Time until an origin's node answers over the tailnet.", nil}
+	for _, path := range paths {
+		up.samples = append(up.samples, one(truth(path.Via != ""), "origin", path.Origin))
+		if path.Via != "" {
+			direct.samples = append(direct.samples, one(truth(path.Via == tailnet.Direct), "origin", path.Origin, "node", path.Node, "relay", path.Relay))
+			latency.samples = append(latency.samples, one(path.LatencySeconds, "origin", path.Origin, "node", path.Node))
+		}
 	}
-	var status struct {
-		BackendState string
-		Health       []string
-		Self         *struct{ Online bool }
-	}
-	if err := json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&status); err != nil {
-		return fmt.Errorf("tailscaled's status: %w", err)
-	}
-	reasons := strings.Join(status.Health, "; ")
-	switch {
-	case status.BackendState != "Running":
-		return fmt.Errorf("tailscaled is in state %q: %s", status.BackendState, reasons)
-	case status.Self == nil || !status.Self.Online:
-		return fmt.Errorf("no contact with the tailnet's control server: %s", reasons)
-	default:
-		return nil
-	}
+	return []metric{up, direct, latency}
 }

@@ -1,8 +1,8 @@
 import { posix } from "node:path";
 import { checkTimeoutSeconds } from "../limits.ts";
 import { ports } from "../ports.ts";
-import type { ImageSpec, Luggage, LuggageHealth } from "../spec.ts";
-import { healthPath, hostName } from "./names.ts";
+import type { ImageSpec, Luggage, LuggageHealth, Tailnet } from "../spec.ts";
+import { healthPath, hostLabelPart, hostName, origin, originUrl, tailnetTag, zoneName } from "./names.ts";
 import { secrets } from "./secrets.ts";
 
 /** /etc/pop/pop.json: what the helper must know of the image. Read by image/pop/manifest.go, which refuses unknown keys. */
@@ -18,15 +18,31 @@ export function manifest(spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" |
   const checks = Object.entries(spec.luggage)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .flatMap(([name, it]) => (it.health ? [[name, check(name, it, it.health)]] : []));
+  const origins = [
+    ...new Set(
+      spec.sites.flatMap((site) => (site.kind === "proxy" ? site.origins : [])).map((it) => originUrl(origin(it))),
+    ),
+  ].toSorted();
   const told = {
     hosts,
     expects,
     ports: { nginxStatus, dns, health },
     checkTimeoutSeconds,
+    ...(origins.length > 0 && { origins }),
+    ...(spec.tailnet && { tailnet: tailnet(spec.tailnet) }),
     ...(checks.length > 0 && { luggage: Object.fromEntries(checks) }),
   };
   return `${JSON.stringify(told, null, 2)}\n`;
 }
+
+/** What `pop join` makes the PoP, and `pop health` finds wrong with it. */
+const tailnet = ({ domain, tags, loginServer, hostPrefix, acceptRoutes = false }: Tailnet) => ({
+  domain: zoneName(domain).replace(/\.$/, ""),
+  tags: tags.map((tag) => `tag:${tailnetTag(tag)}`),
+  ...(loginServer !== undefined && { loginServer: originUrl(origin(loginServer)) }),
+  hostPrefix: hostLabelPart(hostPrefix),
+  acceptRoutes,
+});
 
 /** How `pop check` asks a piece of luggage. */
 function check(name: string, { port }: Luggage, { ask, everySeconds, timeoutSeconds }: LuggageHealth) {

@@ -3,7 +3,6 @@ import { ports } from "../ports.ts";
 import type { ImageSpec, Tailnet } from "../spec.ts";
 import { luggageProcessName, refuseKnots } from "./dependencies.ts";
 import { luggageProcess, refuseTakenPorts } from "./luggage.ts";
-import { hostLabelPart, origin, originUrl, tailnetTag } from "./names.ts";
 import { bare, endSeconds, logShares, type Process, runas, withDefaults } from "./process.ts";
 import { secrets } from "./secrets.ts";
 
@@ -97,7 +96,7 @@ function processes(spec: Told): Record<string, Process> {
     },
     health: { entrypoint: runas("health", ["/usr/bin/pop", "health"]), depends_on: ready },
     ...Object.fromEntries(Object.entries(tailnet).map(([name, it]) => [name, { ...it, depends_on: ready }])),
-    ...(spec.tailnet ? { "tailscale-up": joining(spec.tailnet) } : {}),
+    ...(spec.tailnet ? { "tailscale-up": joining(spec.tailnet), "tailscale-again": rejoining(spec.tailnet) } : {}),
     ...(secrets(spec).length > 0 ? { secrets: { ...unsealing, depends_on: ready } } : {}),
     ...(spec.ssh ? { sshd: listening(spec) } : {}),
     ...(spec.certificates ? { certs: { ...fetching, depends_on: ready } } : {}),
@@ -132,23 +131,30 @@ const tailscaled = ({ ca }: Tailnet): Process => ({
       "TS_DEBUG_FIREWALL_MODE=nftables",
       // Nothing of it goes to Tailscale's own collector of logs; the trimmed program could not send any.
       "TS_NO_LOGS_NO_SUPPORT=1",
-      ...(ca === undefined ? [] : [`SSL_CERT_FILE=/${tailnetCaFile}`]),
+      ...authorities(ca),
     ],
   ),
   availability: { restart: "always", backoff_seconds: 5 },
 });
 
-/** Nobody waits for it: while it tries again, nginx serves what is cached. */
-const joining = ({ loginServer, tags, hostPrefix }: Tailnet): Process => ({
-  entrypoint: [
-    "/usr/libexec/pop/tailscale-up",
-    hostLabelPart(hostPrefix),
-    tags.map((tag) => `tag:${tailnetTag(tag)}`).join(","),
-    ...(loginServer === undefined ? [] : [`--login-server=${originUrl(origin(loginServer))}`]),
-  ],
+/** Ends once the PoP is a node; nobody of the PoP's own waits for it: while it tries again, nginx serves what is cached. */
+const joining = (tailnet: Tailnet): Process => ({
+  entrypoint: join(tailnet),
   depends_on: { tailscaled: { condition: "process_started" } },
   availability: { restart: "on_failure", backoff_seconds: 10 },
 });
+
+/** A node may be removed, expire or be logged out while it runs: what can be cured without a person is cured within a minute. */
+const rejoining = (tailnet: Tailnet): Process => ({
+  entrypoint: join(tailnet),
+  availability: { restart: "no" },
+  schedule: { interval: "1m" },
+});
+
+/** It asks the control server itself whether it can be reached. */
+const join = ({ ca }: Tailnet): string[] => bare(["/usr/bin/pop", "join"], authorities(ca));
+
+const authorities = (ca: string | undefined): string[] => (ca === undefined ? [] : [`SSL_CERT_FILE=/${tailnetCaFile}`]);
 
 /** Its address is the tailnet's. */
 function listening({ tailnet }: Pick<ImageSpec, "tailnet">): Process {

@@ -27,6 +27,8 @@ export function unboundConf(dns: Dns, tailnet?: Tailnet): string {
       "use-syslog: no",
       'logfile: ""',
       "verbosity: 1",
+      // Answers that are none say why, for `pop health`.
+      "ede: yes",
       // 256 MB for the whole machine.
       "num-threads: 1",
       "msg-cache-size: 2m",

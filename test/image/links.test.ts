@@ -22,7 +22,7 @@ const sh = async (pop: Pop, script: string): Promise<string> => {
 
 const unbound = "cd /var/lib/unbound && rm -f root.key root.key.new";
 const plants: [what: string, user: string, script: string][] = [
-  ["a program that root runs", "unbound", `${unbound} && ln -s /usr/libexec/pop/tailscale-up root.key.new`],
+  ["a program that root runs", "unbound", `${unbound} && ln -s /usr/libexec/pop/sshd root.key.new`],
   ["the identity", "unbound", `${unbound} && ln -s /var/lib/pop/identity/ssh_host_ed25519_key root.key.new`],
   ["the identity, by two", "unbound", `${unbound} && ln -s root.key root.key.new && ln -s /etc/shadow root.key`],
   ["a pipe nobody reads", "unbound", `${unbound} && mkfifo root.key.new root.key`],

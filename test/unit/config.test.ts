@@ -190,6 +190,26 @@ test("a tailnet is its domain, and what it does not say", () => {
   expect(read(all)).toEqual({ ...all, loginServer: "https://login.test", tags: ["a", "b"] });
 });
 
+test.each([
+  ["http://192.168.1.10:8080", true],
+  ["https://10.1.2.3", true],
+  ["http://[fd00:1::2]:8080", true],
+  ["http://172.20.1.2", undefined], // Fly's own network
+  ["http://[fdaa:0:1::3]", undefined], // Fly's private network
+  ["http://100.64.0.7:8080", undefined], // a node of the tailnet
+  ["http://[fd7a:115c:a1e0::7]", undefined],
+  ["https://192.0.2.1", undefined],
+  ["https://10.example.org", undefined],
+])("routes of a tailnet with the origin %s: accepted is %s, and may be said otherwise", (origin, accepted) => {
+  const sites = [{ host: "www.example.org", origin: ["https://web.tail.example", origin] }];
+  const read = (more: object) =>
+    parseConfig({ ...small, secretsFile, sites, tailnet: { domain: "tail.example", ...more } }).image.tailnet
+      ?.acceptRoutes;
+  expect(read({})).toBe(accepted);
+  expect(read({ acceptRoutes: true })).toBe(true);
+  expect(read({ acceptRoutes: false })).toBeUndefined();
+});
+
 test("an origin that bears a site's name is asked for when the tailnet knows it", () => {
   const sites = [{ host: "www.tail.example", origin: "https://www.tail.example" }];
   expect(() => parseConfig({ ...small, sites })).toThrow(/would ask itself/);

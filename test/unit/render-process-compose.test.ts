@@ -37,7 +37,7 @@ test("the same luggage in any order gives the same text", () => {
 
 test("only postInit, the tailnet and what makes secrets are root: all else begins with runas", () => {
   const roots = Object.entries(processes).filter(([, { entrypoint }]) => entrypoint[0] !== "/usr/bin/runas");
-  expect(roots.map(([name]) => name)).toEqual(["postInit", "tailscaled", "tailscale-up", "secrets"]);
+  expect(roots.map(([name]) => name)).toEqual(["postInit", "tailscaled", "tailscale-up", "tailscale-again", "secrets"]);
 });
 
 test("nginx waits for nothing that can be away", () => {
@@ -60,6 +60,7 @@ test("everything but one-shots comes back, however often it ended", () => {
     postInit: "exit_on_failure",
     renew: "no",
     "tailscale-up": "on_failure",
+    "tailscale-again": "no",
     secrets: "on_failure",
   } as Record<string, string>;
   for (const [name, { availability }] of Object.entries(processes)) {
@@ -102,6 +103,10 @@ describe("the tailnet", () => {
     expect(processCompose(without)).not.toMatch(/tailscale/);
   });
 
+  test("is looked after every minute", () => {
+    expect(processes["tailscale-again"]).toMatchObject({ schedule: { interval: "1m" } });
+  });
+
   test("is waited for by nobody, and nothing ends its daemon for being away", () => {
     const waits = Object.entries(processes).filter(([, { depends_on = {} }]) => "tailscale-up" in depends_on);
     expect(waits).toEqual([]);
@@ -116,25 +121,8 @@ describe("the tailnet", () => {
 
   test("the key's place in it is a file, never an argument", () => {
     expect(text).not.toMatch(/auth-?key/i);
-    expect(processes["tailscale-up"]?.entrypoint).toEqual([
-      "/usr/libexec/pop/tailscale-up",
-      "edge-",
-      "tag:pop",
-      "--login-server=https://login.example.org",
-    ]);
-  });
-
-  const tailnet = { domain: "a.test", tags: ["pop"], hostPrefix: "" };
-
-  test.each([
-    ["a tag with a comma", { tags: ["pop,tag:admin"] }],
-    ["a tag in upper case", { tags: ["Pop"] }],
-    ["a prefix with a space", { hostPrefix: "a b" }],
-    ["a prefix that is an option", { hostPrefix: "--ssh" }],
-    ["a control server with a path", { loginServer: "https://a.test/x" }],
-    ["a control server by ftp", { loginServer: "ftp://a.test" }],
-  ])("refuses %s", (_, change) => {
-    expect(() => processCompose({ luggage: {}, tailnet: { ...tailnet, ...change } })).toThrow();
+    for (const name of ["tailscale-up", "tailscale-again"])
+      expect(processes[name]?.entrypoint.slice(-2)).toEqual(["/usr/bin/pop", "join"]);
   });
 });
 

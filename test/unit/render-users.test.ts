@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { machineConfig } from "../../components/machine-config.ts";
 import { folders } from "../../image/render/folders.ts";
 import { manifest } from "../../image/render/manifest.ts";
@@ -97,8 +97,41 @@ test("the manifest names hosts in one order, and ports from their one place", ()
     expects: ["tailnet", "secrets", "certs"],
     ports: { nginxStatus: 1103, dns: 1104, health: 1105 },
     checkTimeoutSeconds: 5,
+    origins: [
+      "http://100.64.0.7:8080",
+      "https://100.64.0.9:8443",
+      "https://shop.tail.example",
+      "https://web.tail.example:8443",
+    ],
+    tailnet: {
+      domain: "tail.example",
+      tags: ["tag:pop"],
+      loginServer: "https://login.example.org",
+      hostPrefix: "edge-",
+      acceptRoutes: false,
+    },
   });
   expect(JSON.parse(manifest({ sites: [], luggage: {} })).expects).toEqual([]);
+});
+
+describe("the tailnet in the manifest", () => {
+  const tailnet = { domain: "a.test", tags: ["pop"], hostPrefix: "" };
+
+  test.each([
+    ["a tag with a comma", { tags: ["pop,tag:admin"] }],
+    ["a tag in upper case", { tags: ["Pop"] }],
+    ["a prefix with a space", { hostPrefix: "a b" }],
+    ["a prefix that is an option", { hostPrefix: "--ssh" }],
+    ["a control server with a path", { loginServer: "https://a.test/x" }],
+    ["a control server by ftp", { loginServer: "ftp://a.test" }],
+  ])("refuses %s", (_, change) => {
+    expect(() => manifest({ sites: [], luggage: {}, tailnet: { ...tailnet, ...change } })).toThrow();
+  });
+
+  test("says that routes are accepted", () => {
+    const it = manifest({ sites: [], luggage: {}, tailnet: { ...tailnet, acceptRoutes: true } });
+    expect(JSON.parse(it).tailnet).toMatchObject({ acceptRoutes: true });
+  });
 });
 
 test("health is told how long Fly's check waits for it", () => {
