@@ -23,6 +23,23 @@ export const Health = z.looseObject({
     .transform((list) => list ?? []),
   /** Of the whole PoP, page cache left out. */
   memory: z.looseObject({ usedBytes: z.number(), limitBytes: z.number().nullish() }).nullish(),
+  /** The ways through the tailnet to the origins that are reached by it. */
+  origins: z
+    .array(
+      z.looseObject({
+        origin: z.string(),
+        /** Who answers for it, a subnet router for instance. */
+        node: z.string().optional(),
+        /** `direct`, `relay` through a DERP region, `peer` through another node; absent: nobody answered. */
+        via: z.string().optional(),
+        /** The DERP region's code. */
+        relay: z.string().optional(),
+        latencySeconds: z.number().optional(),
+        problem: z.string().optional(),
+      }),
+    )
+    .nullish()
+    .transform((list) => list ?? []),
   /** Since `pop health` started. `hitRate`: share of what the cache could answer that it did answer, 0 to 1; null before the first. */
   traffic: z.looseObject({ requests: z.number(), hitRate: z.number().nullish() }).nullish(),
 });

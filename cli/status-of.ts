@@ -20,6 +20,8 @@ export interface PopStatus {
   checks: { passing: number; all: number };
   /** ok, degraded, failing as `pop health` says; `unknown` when it could not be asked; null: no tailnet. */
   tailnet: string | null;
+  /** Ways through the tailnet, by origin. `path` is `direct`, `relayed by <DERP region>`, `relayed by a node`; null while nobody answers. */
+  origins: { origin: string; node: string | null; path: string | null; latencyMs: number | null }[];
   certificates: { host: string; expires: string | null; selfSigned: boolean }[];
   memory: { usedBytes: number; limitBytes: number } | null;
   /** Since the PoP's `pop health` started. `hitRate` 0 to 1, null before the first request the cache could answer. */
@@ -46,6 +48,12 @@ export function statusOf(pop: PopSeen, told: { health?: Health; reason?: string 
     image: machine?.config?.image ?? null,
     checks: { passing, all: checks.length },
     tailnet: health ? (health.parts.tailnet?.status ?? null) : "unknown",
+    origins: (health?.origins ?? []).map(({ origin, node = null, via, relay, latencySeconds }) => ({
+      origin,
+      node,
+      path: pathText(via, relay),
+      latencyMs: latencySeconds === undefined ? null : Math.round(latencySeconds * 10_000) / 10,
+    })),
     certificates: (health?.certificates ?? []).map(({ host, notAfter, selfSigned }) => ({
       host,
       expires: notAfter && !notAfter.startsWith("0001-") ? notAfter : null,
@@ -55,6 +63,12 @@ export function statusOf(pop: PopSeen, told: { health?: Health; reason?: string 
     traffic: health?.traffic ? { requests: health.traffic.requests, hitRate: health.traffic.hitRate ?? null } : null,
     problems: problems(pop, state, told),
   };
+}
+
+function pathText(via: string | undefined, relay: string | undefined): string | null {
+  if (via === undefined) return null;
+  if (via === "relay") return `relayed by ${relay || "DERP"}`;
+  return via === "peer" ? "relayed by a node" : via;
 }
 
 function stateOf(machine: Machine | undefined): string {
@@ -86,10 +100,13 @@ function problems(
   for (const [part, { status, reason: why }] of Object.entries(health?.parts ?? {}).toSorted(([a], [b]) =>
     a < b ? -1 : 1,
   ))
-    if (status !== "ok") found.push(`${name}: ${part} is ${status}${why ? `, ${short(why)}` : ""}`);
+    if (status !== "ok") found.push(`${name}: ${part} is ${status}${why ? `, ${short(why, longestReason)}` : ""}`);
   if (reason !== undefined) found.push(`${name}: its health could not be asked, ${reason}`);
   return found;
 }
 
-const short = (text: string | undefined): string =>
-  (text ?? "no output").replaceAll(/\s+/g, " ").trim().slice(0, 200) || "no output";
+/** Several faults of a part, each with what to do. */
+const longestReason = 1000;
+
+const short = (text: string | undefined, longest = 200): string =>
+  (text ?? "no output").replaceAll(/\s+/g, " ").trim().slice(0, longest) || "no output";

@@ -56,8 +56,25 @@ export function statusText(world: World, pops: readonly PopStatus[]): string {
   const head = columns.map((cell) => tint(world, "head", cell));
   return [
     table([head, ...rows]),
+    ...originsText(world, pops),
     ...(told.length > 0 ? ["", ...told.map((it) => tint(world, "warning", it))] : []),
   ].join("\n");
+}
+
+/** The way from each PoP to each origin, where there is a tailnet. */
+function originsText(world: World, pops: readonly PopStatus[]): string[] {
+  const rows = pops.flatMap(({ pop, origins }) =>
+    origins.map(({ origin, node, path, latencyMs }) => [
+      pop,
+      origin,
+      node ?? "-",
+      tint(world, path === null ? "bad" : path === "direct" ? "good" : "warning", path ?? "no way"),
+      latencyMs === null ? "-" : `${latencyMs} ms`,
+    ]),
+  );
+  if (rows.length === 0) return [];
+  const head = ["PoP", "origin", "node", "path", "latency"].map((cell) => tint(world, "head", cell));
+  return ["", table([head, ...rows])];
 }
 
 function stateTone({ state, cordoned }: PopStatus): Tone {

@@ -57,6 +57,7 @@ test("--json: everything, for programs", async () => {
         image: expect.stringContaining("@sha256:"),
         checks: { passing: 1, all: 1 },
         tailnet: "ok",
+        origins: [],
         certificates: [{ host: "www.example.org", expires: "2030-01-01T00:00:00Z", selfSigned: false }],
         memory: { usedBytes: 90 * megabyte, limitBytes: 256 * megabyte },
         traffic: { requests: 100, hitRate: 0.9 },
@@ -81,6 +82,44 @@ test("a part that is degraded is told with its reason, and the exit code says so
   const { code, out } = await it.run(["status"]);
   expect(code).toBe(3);
   expect(out).toContain("\ncdg-1: tailnet is degraded, logged out\n");
+});
+
+test("the way to each origin: direct or relayed, by whom, and how long an answer takes", async () => {
+  const origins = [
+    { origin: "https://web.tail.example", node: "home", via: "direct", latencySeconds: 0.01234 },
+    { origin: "http://192.168.1.10:8080", node: "router", via: "relay", relay: "par", latencySeconds: 0.084 },
+    { origin: "http://nas.tail.example", node: "nas", via: "peer", latencySeconds: 0.02 },
+    { origin: "http://gone.tail.example", problem: "no answer" },
+  ];
+  await using it = await cli({ behaviour: { exec: says(health({ origins })) } });
+  it.config(values({ regions: { cdg: {} } }));
+  await it.deploy();
+  const { code, out } = await it.run(["status"]);
+  expect(code).toBe(0);
+  const lines = out.split("\n\n")[1]?.trimEnd().split("\n").map(cells);
+  expect(lines).toEqual([
+    ["PoP", "origin", "node", "path", "latency"],
+    ["cdg-1", "https://web.tail.example", "home", "direct", "12.3 ms"],
+    ["cdg-1", "http://192.168.1.10:8080", "router", "relayed by par", "84 ms"],
+    ["cdg-1", "http://nas.tail.example", "nas", "relayed by a node", "20 ms"],
+    ["cdg-1", "http://gone.tail.example", "-", "no way", "-"],
+  ]);
+  const { pops } = JSON.parse((await it.run(["status", "--json"])).out);
+  expect(pops[0].origins[0]).toEqual({
+    origin: "https://web.tail.example",
+    node: "home",
+    path: "direct",
+    latencyMs: 12.3,
+  });
+});
+
+test("what to do about a fault of the tailnet is told to its end", async () => {
+  const reason = `locked out by tailnet lock, no node talks to this one: sign it, \`tailscale lock sign nodekey:${"a".repeat(64)}\`; origin http://x.tail.example: ${"no ".repeat(60)}end`;
+  const parts = { nginx: { status: "ok" }, tailnet: { status: "degraded", reason } };
+  await using it = await cli({ behaviour: { exec: says(health({ status: "degraded", parts })) } });
+  it.config(values({ regions: { cdg: {} } }));
+  await it.deploy();
+  expect((await it.run(["status"])).out).toContain(`cdg-1: tailnet is degraded, ${reason}`);
 });
 
 test("a PoP that cannot be asked still has its row", async () => {

@@ -100,9 +100,13 @@ func TestNext(t *testing.T) {
 		step   Step
 		says   string
 	}{
-		"the daemon boots":                       {"", nil, Wait, "does not answer yet"},
-		"a new node":                             {"fresh", nil, LogIn, ""},
-		"a new node without key":                 {"fresh", func(facts *Facts) { facts.HasKey = false }, Wait, "not logged in, and there is no /run/secrets/tailscaleAuthKey"},
+		"the daemon boots":                {"", nil, Wait, "does not answer yet"},
+		"a new node":                      {"fresh", nil, LogIn, ""},
+		"a new node without key":          {"fresh", func(facts *Facts) { facts.HasKey = false }, Wait, "not logged in, and there is no /run/secrets/tailscaleAuthKey"},
+		"a new node that is just booting": {"fresh", func(facts *Facts) { facts.Status.BackendState = "Stopped" }, LogIn, ""},
+		"a new node that is just booting, without key": {"fresh", func(facts *Facts) {
+			facts.Status.BackendState, facts.HasKey, facts.Configured = "Stopped", false, false
+		}, Wait, "not logged in, and there is no"},
 		"removed, and a key used before":         {"deleted", func(facts *Facts) { facts.KeyUsed = true }, LogIn, ""},
 		"expired":                                {"key-expired", nil, LogIn, ""},
 		"boots while the control server is up":   {"running", func(facts *Facts) { facts.Configured = false }, Configure, ""},

@@ -45,20 +45,15 @@ func Next(facts Facts) (Step, error) {
 	if status == nil {
 		return Wait, errors.New("tailscaled does not answer yet")
 	}
-	switch status.BackendState {
-	case "NeedsLogin":
-		return logIn(facts)
-	case "NoState":
-		// Without a control server tailscaled stays here, and says "logged out" though it has a key.
-		if !status.HaveNodeKey {
-			return logIn(facts)
-		}
-		return Configure, nil
-	case "NeedsMachineAuth":
+	switch {
+	case status.BackendState == "NeedsMachineAuth":
 		return Wait, errors.New("the node waits to be approved in the tailnet's admin console")
-	case "Running":
+	// A new daemon may also be in state Stopped or NoState for a moment.
+	case status.BackendState == "NeedsLogin" || !status.HaveNodeKey:
+		return logIn(facts)
+	case status.BackendState == "Running":
 		return running(facts)
-	default: // Stopped, Starting
+	default: // Stopped, Starting; NoState while the control server is away, although there is a key.
 		return Configure, nil
 	}
 }
