@@ -92,6 +92,49 @@ async function removeStale(inputs: AuthKeyInputs, context: Context): Promise<voi
   }
 }
 
+const sameTags = (a: readonly string[], b: readonly string[]): boolean =>
+  isDeepStrictEqual([...new Set(a)].toSorted(), [...new Set(b)].toSorted());
+
+/**
+ * Gives the PoP's node other tags where a new key would not. @returns false when a key is needed: the control server takes tags from it, or the PoP is no
+ * node yet.
+ */
+async function retagged(olds: AuthKeyOutputs, news: AuthKeyInputs, context: Context): Promise<boolean> {
+  const { pop, node, tags } = news;
+  const unchanged = (["driver", "server", "secretName"] as const).every((key) => olds[key] === news[key]);
+  const driver = driverOf(news, context);
+  if (!unchanged || driver.setTags === undefined) return false;
+  const nodes = async () =>
+    ((await driver.devices()) ?? []).filter(
+      (it) => it.hostname === node && (sameTags(it.tags, olds.tags) || sameTags(it.tags, tags)),
+    );
+  const [first, second] = await nodes();
+  if (first === undefined) return false;
+  if (second !== undefined)
+    throw new Error(
+      `${pop}: nodes ${first.id} and ${second.id} of the tailnet are both called ${node}, so which one is this PoP's is unclear. Its tags were not changed. Remove the one that is not, or give this stack a tailnet.hostPrefix of its own.`,
+    );
+  if (sameTags(first.tags, tags)) return true;
+  await driver.setTags(first.id, tags);
+  const [now] = (await nodes()).filter(({ id }) => id === first.id);
+  if (now === undefined || !sameTags(now.tags, tags))
+    throw new Error(
+      `${pop}: the control server took the tags ${tags.join(", ")} for node ${first.id}, and shows ${now?.tags.join(", ") ?? "none of them"}. Look at it there: headscale nodes list`,
+    );
+  context.log(`${pop}: node ${first.id} has the tags ${tags.join(", ")} now`);
+  return true;
+}
+
+/** Tags that somebody changed at a control server where they can be set back. */
+async function changedTags(outs: AuthKeyOutputs, context: Context): Promise<string[] | undefined> {
+  if (driverOf(outs, context).setTags === undefined) return undefined;
+  const nodes = ((await devicesIfKnown(outs, context)) ?? []).filter(({ hostname }) => hostname === outs.node);
+  const [only] = nodes;
+  if (nodes.length !== 1 || only === undefined || only.tags.length === 0 || sameTags(only.tags, outs.tags))
+    return undefined;
+  return only.tags.toSorted();
+}
+
 /** Errors of a control server as a sentence for people. */
 async function told<T>({ pop }: AuthKeyInputs, work: () => Promise<T>): Promise<T> {
   try {
@@ -133,14 +176,17 @@ export const authKeyHandler = {
         return undefined;
       }
     }
-    return { outs, inputs };
+    const tags = await changedTags(outs, context);
+    if (tags === undefined) return { outs, inputs };
+    context.log(`${outs.pop}: its node has the tags ${tags.join(", ")} instead of ${outs.tags.join(", ")}`);
+    return { outs: { ...outs, tags }, inputs: { ...inputs, tags } };
   },
   update: (_id, olds, news, context) =>
     told(news, async () => {
       const same = (["driver", "server", "tags", "secretName"] as const).every((key) =>
         isDeepStrictEqual(olds[key], news[key]),
       );
-      if (same) return { ...olds, ...news };
+      if (same || (await retagged(olds, news, context))) return { ...olds, ...news };
       const outs = await mintAndSeal(news, context);
       await revokeIfAlive(olds, context).catch((error: unknown) =>
         context.log(`${news.pop}: the former auth key ${olds.keyId} was not revoked (${(error as Error).message})`),

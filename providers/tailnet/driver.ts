@@ -36,6 +36,8 @@ export interface TailnetDriver {
   devices(): Promise<Device[] | undefined>;
   /** Gone already is success. */
   removeDevice(id: string): Promise<void>;
+  /** Gives a node exactly these tags (without `tag:`). Absent: it takes those of the next key it logs in by. */
+  setTags?(id: string, tags: readonly string[]): Promise<void>;
 }
 
 /** An answer of a control server, or that there was none. Holds no request, and so no credential. */

@@ -93,6 +93,17 @@ export function createHeadscale(
         }),
       );
     },
+    // Of a key it takes the tags at a node's first login alone, https://github.com/juanfont/headscale/issues/3370
+    async setTags(id, tags) {
+      await api({
+        operation: `set the tags of node ${id}`,
+        method: "POST",
+        path: `/api/v1/node/${encodeURIComponent(id)}/tags`,
+        authorization,
+        body: { tags: tags.map((tag) => `tag:${tag}`) },
+        answer: Done,
+      });
+    },
   };
 }
 

@@ -1,8 +1,16 @@
 /** The driver of headscale against the real one. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../providers/clock.ts";
+import type { Context } from "../../providers/handler.ts";
+import { type AuthKeyInputs, authKeyHandler } from "../../providers/tailnet/auth-key.ts";
 import { createHeadscale } from "../../providers/tailnet/headscale.ts";
 import { type Headscale, startHeadscale } from "../support/headscale.ts";
+import { identityOf } from "../support/identities.ts";
+import { openSops } from "../support/sealing.ts";
+import { startTailnetNode } from "../support/tailnet-node.ts";
 
 const asked = { tags: ["pop"], expirySeconds: 3600, description: "fly-pops cdg-1" };
 
@@ -56,5 +64,61 @@ describe("headscale", () => {
     const told = await message(driver("hskey-api-planted-wrong").mint(asked));
     expect(told).toMatch(/^make an auth key: .*\(401, http:\/\/127\.0\.0\.1:\d+\)$/);
     expect(told).not.toContain("planted");
+  });
+
+  test("a node's tags: a new key does not change them, and the handler does, as it does when somebody changed them by hand", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "fly-pops-policy-"));
+    const policy = join(folder, "policy.json");
+    const tagOwners = Object.fromEntries(["pop", "edge", "other"].map((tag) => [`tag:${tag}`, ["operator@"]]));
+    writeFileSync(policy, JSON.stringify({ tagOwners, acls: [] }));
+    await headscale.cli("policy", "set", "-f", policy);
+    rmSync(folder, { recursive: true });
+    await using node = await startTailnetNode();
+    const server = headscale.url;
+    await node.up({ server, key: (await driver().mint(asked)).key, hostname: "pop-cdg-1" });
+    expect(await node.tags()).toEqual(["tag:pop"]);
+
+    const { id, key } = await driver().mint({ ...asked, tags: ["edge"] });
+    await node.up({ server, key, hostname: "pop-cdg-1", again: true });
+    // The key is spent, and this is what it changed. Once this fails, headscale was mended, and setTags can go.
+    expect((await keys()).find((it) => String(it.id) === id)).toMatchObject({ used: true });
+    expect(await node.tags()).toEqual(["tag:pop"]);
+
+    const lines: string[] = [];
+    const context = {
+      clock: systemClock,
+      log: (line: string) => lines.push(line),
+      sops: openSops,
+      tailnet: () => driver(),
+    } as unknown as Context;
+    const inputs: AuthKeyInputs = {
+      ...{ pop: "cdg-1", node: "pop-cdg-1", driver: "headscale", server, tags: ["pop"], isNew: false },
+      ...{ recipient: identityOf("cdg-1").recipient, secretName: "tailscaleAuthKey" },
+    };
+    const made = await authKeyHandler.create(inputs, context);
+    const count = (await keys()).length;
+    const outs = await authKeyHandler.update(made.id, made.outs, { ...inputs, tags: ["edge"] }, context);
+    expect(outs).toMatchObject({ tags: ["edge"], keyId: made.outs.keyId, sealed: made.outs.sealed });
+    expect((await keys()).length).toBe(count);
+    expect(lines.at(-1)).toMatch(/^cdg-1: node \d+ has the tags edge now$/);
+    await expect.poll(node.tags).toEqual(["tag:edge"]);
+    expect(await authKeyHandler.read(made.id, outs, context)).toMatchObject({ outs: { tags: ["edge"] } });
+
+    const tagsThere = async () => (await driver().devices())?.[0]?.tags;
+    const device = (await driver().devices())?.[0];
+    await headscale.cli("nodes", "tag", "--identifier", `${device?.id}`, "--tags", "tag:other");
+    const seen = await authKeyHandler.read(made.id, outs, context);
+    expect(seen).toMatchObject({ outs: { tags: ["other"] }, inputs: { tags: ["other"] } });
+    expect(lines.at(-1)).toBe("cdg-1: its node has the tags other instead of edge");
+    if (seen === undefined) throw new Error("unreachable");
+    await authKeyHandler.update(made.id, seen.outs, { ...inputs, tags: ["edge"] }, context);
+    expect(await tagsThere()).toEqual(["edge"]);
+
+    // A tag nobody owns: refused in a sentence, and the node keeps what it has.
+    const told = await message(authKeyHandler.update(made.id, outs, { ...inputs, tags: ["nobody"] }, context));
+    expect(told).toMatch(
+      /^cdg-1: set the tags of node \d+: .*The tags must be in the tailnet's policy under tagOwners/,
+    );
+    expect(await tagsThere()).toEqual(["edge"]);
   });
 });

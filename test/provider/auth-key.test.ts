@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Context } from "../../providers/handler.ts";
 import { SopsError } from "../../providers/sops/cli.ts";
 import { type AuthKeyInputs, authKeyHandler } from "../../providers/tailnet/auth-key.ts";
@@ -278,4 +278,73 @@ test.each(
   // Whoever may not see devices leaves them where they are.
   const blind = call.endsWith("/devices") && name === "403";
   expect([api.keys.size, api.devices.size]).toEqual([1, blind ? 1 : 0]);
+});
+
+describe("a control server that takes tags from no key", () => {
+  interface Node {
+    id: string;
+    hostname: string;
+    tags: string[];
+  }
+
+  /** Of headscale's kind, and deaf to changes when it is told so. */
+  async function kept(nodes: Node[], { deaf = false } = {}) {
+    const { context, api, lines } = await scene({ ownedTags: ["tag:pop", "tag:edge"] });
+    const of = context.tailnet({ driver: "tailscale" });
+    const asked: string[] = [];
+    const setTags = async (id: string, tags: readonly string[]) => {
+      asked.push(`${id} ${tags.join()}`);
+      const node = nodes.find((it) => it.id === id);
+      if (node && !deaf) node.tags = [...tags];
+    };
+    const driver = { ...of, devices: async () => structuredClone(nodes), setTags };
+    return { context: { ...context, tailnet: () => driver }, api, lines, asked, nodes };
+  }
+  const node = (id: string, tags: string[], hostname = "pop-cdg-1"): Node => ({ id, hostname, tags });
+  const changed = async (it: Awaited<ReturnType<typeof kept>>) => {
+    const { id, outs } = await authKeyHandler.create(inputsOf({ isNew: false }), it.context);
+    return authKeyHandler.update(id, outs, inputsOf({ isNew: false, tags: ["edge"] }), it.context);
+  };
+
+  test("is told the new tags of the node, and no key is made for nothing", async () => {
+    const it = await kept([node("1", ["pop"]), node("2", ["pop"], "pop-ewr-1"), node("3", ["home"])]);
+    expect(await changed(it)).toMatchObject({ keyId: "k1CNTRL", tags: ["edge"] });
+    expect(it.asked).toEqual(["1 edge"]);
+    expect(it.api.keys.size).toBe(1);
+  });
+
+  test("and has done it already in a run that was cut short", async () => {
+    const it = await kept([node("1", ["edge"])]);
+    expect(await changed(it)).toMatchObject({ keyId: "k1CNTRL", tags: ["edge"] });
+    expect(it.asked).toEqual([]);
+  });
+
+  test("a PoP that is no node yet gets a key", async () => {
+    expect(await changed(await kept([node("3", ["home"])]))).toMatchObject({ keyId: "k2CNTRL", tags: ["edge"] });
+  });
+
+  test("two nodes of the name: none is changed, and the key to change is named", async () => {
+    const it = await kept([node("1", ["pop"]), node("7", ["pop"])]);
+    expect(await message(changed(it))).toBe(
+      "cdg-1: nodes 1 and 7 of the tailnet are both called pop-cdg-1, so which one is this PoP's is unclear. Its tags were not changed. Remove the one that is not, or give this stack a tailnet.hostPrefix of its own.",
+    );
+    expect(it.asked).toEqual([]);
+  });
+
+  test("tags that it says to have taken, and has not, are no success", async () => {
+    expect(await message(changed(await kept([node("1", ["pop"])], { deaf: true })))).toBe(
+      "cdg-1: the control server took the tags edge for node 1, and shows pop. Look at it there: headscale nodes list",
+    );
+  });
+
+  test.each([
+    ["changed by hand", [node("1", ["home"])], ["home"]],
+    ["as they should be", [node("1", ["pop"])], ["pop"]],
+    ["of two nodes of the name", [node("1", ["home"]), node("2", ["x"])], ["pop"]],
+    ["of nobody", [], ["pop"]],
+  ])("a refresh and tags %s", async (_, nodes, tags) => {
+    const it = await kept(nodes);
+    const { id, outs } = await authKeyHandler.create(inputsOf({ isNew: false }), it.context);
+    expect(await authKeyHandler.read(id, outs, it.context)).toMatchObject({ outs: { tags }, inputs: { tags } });
+  });
 });
