@@ -193,6 +193,7 @@ function tailnet(it: NonNullable<StackFile["tailnet"]>, addresses: string[]): Ta
     tags: [...new Set(it.tags ?? defaults.tailnetTags)].toSorted(),
     hostPrefix: it.hostPrefix ?? defaults.hostPrefix,
     ...(acceptRoutes && { acceptRoutes }),
+    ...(it.udpOffload === false && { udpOffload: false }),
   };
 }
 

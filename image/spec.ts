@@ -138,6 +138,8 @@ export interface Tailnet {
   hostPrefix: string;
   /** Use the routes of subnet routers and Tailscale Services. Absent: no. */
   acceptRoutes?: boolean;
+  /** False: each UDP packet of the tailnet is a call of its own. Absent: the kernel takes and gives many at once. */
+  udpOffload?: boolean;
 }
 
 /** Vault or OpenBao, asked by AppRole for what is in a KV store of version 2. */

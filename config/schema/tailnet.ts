@@ -77,10 +77,20 @@ export const Tailnet = z
           "true if an origin or the vault is given by a private address, as in http://192.168.1.10:8080; else false",
       })
       .optional(),
+    udpOffload: z
+      .boolean()
+      .register(fields, {
+        type: "boolean",
+        takes: "true or false",
+        meaning:
+          "Let the kernel put together and take apart the tailnet's UDP packets (GSO, GRO). Some kernels and virtual network cards lose them then: small pages are quick, and large ones come by kilobytes a second. False costs processor time.",
+        default: code("true"),
+      })
+      .optional(),
   })
   .register(fields, {
     type: "object",
-    takes: "a map with domain and perhaps loginServer, ca, driver, tags, hostPrefix, acceptRoutes",
+    takes: "a map with domain and perhaps loginServer, ca, driver, tags, hostPrefix, acceptRoutes, udpOffload",
     meaning:
       "Makes every PoP a node of this tailnet. Absent: the image holds no Tailscale. It joins by the auth key in `/run/secrets/tailscaleAuthKey` and keeps its own on the volume. Nothing waits for it: without tailnet, what is cached is served.",
     default: "absent",

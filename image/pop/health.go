@@ -71,6 +71,8 @@ type snapshot struct {
 	// nil: not known.
 	volume *volume
 	nginx  *stubStatus
+	// nil: not known, or no tailnet.
+	tailnet []tailnet.Traffic
 	// Of what nginx counted.
 	counts []metric
 }
@@ -107,7 +109,7 @@ type round struct {
 
 func newHealth(manifest *Manifest, run string) *health {
 	return &health{
-		origins:  watch[[]tailnet.Path]{every: 20 * time.Second, soon: 5 * time.Second},
+		origins:  watch[[]tailnet.Path]{every: time.Minute, soon: 10 * time.Second},
 		dnssec:   watch[error]{every: 5 * time.Minute, soon: 20 * time.Second},
 		manifest: manifest, run: run, tailscaled: tailnet.Socket, patience: manifest.patience(), now: time.Now,
 		tally:  newTally(countsFile(run), manifest.Hosts),

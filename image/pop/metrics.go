@@ -56,6 +56,7 @@ func (h *health) metrics() []metric {
 	all = append(all, now.counts...)
 	all = append(all, memoryMetrics(now.Memory)...)
 	all = append(all, pathMetrics(now.Origins)...)
+	all = append(all, tailnetMetrics(now.tailnet)...)
 	return append(all, volumeMetrics(now.volume)...)
 }
 

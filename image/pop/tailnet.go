@@ -20,17 +20,20 @@ func (h *health) tailnet(ctx context.Context) answer {
 		return isIfAny("tailnet", nil)
 	}
 	paths := h.origins.get()
-	status, err := tailnet.NewLocalAPI(h.tailscaled).Status(ctx)
+	local := tailnet.NewLocalAPI(h.tailscaled)
+	status, err := local.Status(ctx)
 	if err != nil {
 		return is("tailnet", h.asked(degraded, err))
 	}
+	// Without it there are numbers missing, no more.
+	traffic, _ := local.Traffic(ctx)
 	faults := tailnet.Faults(status, h.manifest.Tailnet, h.now())
 	if len(faults) == 0 {
 		faults = pathProblems(paths)
 	}
 	return func(to *snapshot) {
 		to.Parts["tailnet"] = judge(degraded, told(strings.Join(faults, "; ")))
-		to.Origins = paths
+		to.Origins, to.tailnet = paths, traffic
 	}
 }
 
@@ -86,4 +89,12 @@ func pathMetrics(paths []tailnet.Path) []metric {
 		}
 	}
 	return []metric{up, direct, latency}
+}
+
+func tailnetMetrics(traffic []tailnet.Traffic) []metric {
+	bytes := metric{"pop_tailnet_bytes_total", "counter", "Bytes to and from all nodes since tailscaled started, by the way they took.", nil}
+	for _, sum := range traffic {
+		bytes.samples = append(bytes.samples, one(sum.Bytes, "direction", sum.Direction, "path", sum.Path))
+	}
+	return []metric{bytes}
 }

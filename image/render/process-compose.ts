@@ -117,7 +117,7 @@ const fetching: Process = { entrypoint: runas("certs", ["/usr/bin/pop", "certs",
  * It has no probe: one that is true only after the login would end it, over and over, while the tailnet is away.
  * Memory: half as eager as Go's default, and about a third of the smallest machine.
  */
-const tailscaled = ({ ca }: Tailnet): Process => ({
+const tailscaled = ({ ca, udpOffload = true }: Tailnet): Process => ({
   entrypoint: bare(
     [
       "/usr/sbin/tailscaled",
@@ -131,6 +131,8 @@ const tailscaled = ({ ca }: Tailnet): Process => ({
       "TS_DEBUG_FIREWALL_MODE=nftables",
       // Nothing of it goes to Tailscale's own collector of logs; the trimmed program could not send any.
       "TS_NO_LOGS_NO_SUPPORT=1",
+      // https://github.com/tailscale/tailscale/blob/v1.102.3/net/batching/conn_linux.go
+      ...(udpOffload ? [] : ["TS_DEBUG_DISABLE_UDP_GSO=1", "TS_DEBUG_DISABLE_UDP_GRO=1"]),
       ...authorities(ca),
     ],
   ),

@@ -67,6 +67,38 @@ test("every part of every PoP is well", async () => {
     );
 });
 
+test("status shows the way from each PoP to the origin, and how long an answer takes", async () => {
+  const look = async () => {
+    const { out } = await it.flyPops(["status", "--json"]);
+    return (JSON.parse(out) as { pops: { origins: { node: string; path: string; latencyMs: number }[] }[] }).pops;
+  };
+  await within(90, look, (pops) =>
+    pops.every(({ origins }) => origins.length > 0 && origins.every(({ path }) => path)),
+  );
+  for (const { origins } of await look())
+    for (const way of origins)
+      expect(way).toMatchObject({ node: "home", path: "direct", latencyMs: expect.toSatisfy((ms: number) => ms > 0) });
+});
+
+test("a PoP that was logged out by a spent key, and has a good one of its own, comes back by itself", async () => {
+  const place = await pop(it, "cdg-1");
+  const up = ["up", "--reset", "--timeout=10s", "--hostname=pop-cdg-1", "--accept-dns=false", "--netfilter-mode=off"];
+  const spent = [
+    "--login-server=https://headscale.home.internal:8443",
+    "--auth-key=file:/run/secrets/tailscaleAuthKey",
+  ];
+  const tailscale = ["/usr/bin/tailscale", "--socket=/run/tailscale/tailscaled.sock"];
+  await expect(place.ask([...tailscale, ...up, ...spent, "--force-reauth"])).rejects.toThrow();
+  const reason = async () => (await healthOf("cdg-1")).parts.tailnet?.reason ?? "";
+  await within(10, reason, (text) => text.includes("tailscaled is logged out although the node's key is good"));
+  // It is looked after once a minute.
+  await within(
+    120,
+    () => healthOf("cdg-1"),
+    ({ status }) => status === "ok",
+  );
+});
+
 test("the origin is to be had in the tailnet, by PoPs alone", async () => {
   const place = await pop(it, "cdg-1");
   const network = (await (await home(it)).container.inspect()).NetworkSettings.Networks;

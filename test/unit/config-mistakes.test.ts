@@ -446,7 +446,7 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     ],
     [
       tailnet({ authKey: "x" }),
-      "tailnet.authKey: no such key. Takes domain, loginServer, ca, driver, tags, hostPrefix, acceptRoutes.",
+      "tailnet.authKey: no such key. Takes domain, loginServer, ca, driver, tags, hostPrefix, acceptRoutes, udpOffload.",
     ],
     [
       tailnet({ driver: "headscal" }),

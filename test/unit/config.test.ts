@@ -188,6 +188,8 @@ test("a tailnet is its domain, and what it does not say", () => {
   expect(read({ domain: "Tail.Example." })).toEqual({ domain: "tail.example", tags: ["pop"], hostPrefix: "pop-" });
   const all = { domain: "a.test", loginServer: "HTTPS://Login.test:443/", tags: ["b", "a", "b"], hostPrefix: "" };
   expect(read(all)).toEqual({ ...all, loginServer: "https://login.test", tags: ["a", "b"] });
+  expect(read({ ...all, udpOffload: false })).toMatchObject({ udpOffload: false });
+  expect(read({ ...all, udpOffload: true })).not.toHaveProperty("udpOffload");
 });
 
 test.each([

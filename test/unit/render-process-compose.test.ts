@@ -119,6 +119,14 @@ describe("the tailnet", () => {
     expect(processes.tailscaled?.entrypoint.slice(0, 2)).toEqual(["/usr/bin/env", "-i"]);
   });
 
+  test("is told not to have its UDP packets put together by the kernel only where the stack says so", () => {
+    const { tailnet } = spec;
+    if (!tailnet) throw new Error("unreachable");
+    expect(text).not.toContain("TS_DEBUG_DISABLE");
+    const knobs = processCompose({ ...spec, tailnet: { ...tailnet, udpOffload: false } }).match(/TS_DEBUG_DISABLE\S+/g);
+    expect(knobs).toEqual(["TS_DEBUG_DISABLE_UDP_GSO=1", "TS_DEBUG_DISABLE_UDP_GRO=1"]);
+  });
+
   test("the key's place in it is a file, never an argument", () => {
     expect(text).not.toMatch(/auth-?key/i);
     for (const name of ["tailscale-up", "tailscale-again"])

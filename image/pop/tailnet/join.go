@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -234,9 +235,16 @@ func run(ctx context.Context, program string, arguments ...string) error {
 	defer cancel()
 	output, err := exec.CommandContext(ctx, program, arguments...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("%s: %w: %s", filepath.Base(program), err, strings.Join(strings.Fields(string(output)), " "))
+		return fmt.Errorf("%s: %w: %s", filepath.Base(program), err, withoutLink(string(output)))
 	}
 	return nil
+}
+
+var loginLink = regexp.MustCompile(`(To authenticate, visit:\s*)\S+`)
+
+// withoutLink is a program's output on one line, without the link by which whoever reads the logs could take this machine into a tailnet of theirs.
+func withoutLink(output string) string {
+	return strings.Join(strings.Fields(loginLink.ReplaceAllString(output, "${1}(left out)")), " ")
 }
 
 // lock: two processes run it, one until the PoP has joined, and one every minute.

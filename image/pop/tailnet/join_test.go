@@ -229,3 +229,14 @@ func TestRoutesOfTheTailnetNeverLeadFlysNetworksElsewhere(t *testing.T) {
 		t.Errorf("routes were accepted: %q", p.ups)
 	}
 }
+
+func TestALinkToLogInByIsNotLogged(t *testing.T) {
+	const output = "\nTo authenticate, visit:\n\n\thttps://login.example/a/planted\n\ntimeout waiting for https://login.example\n"
+	if found := withoutLink(output); found != "To authenticate, visit: (left out) timeout waiting for https://login.example" {
+		t.Errorf("%q", found)
+	}
+	err := run(t.Context(), "/bin/sh", "-c", "echo To authenticate, visit: https://login.example/a/planted >&2; exit 3")
+	if err == nil || strings.Contains(err.Error(), "planted") || !strings.Contains(err.Error(), "sh: exit status 3") {
+		t.Errorf("%v", err)
+	}
+}

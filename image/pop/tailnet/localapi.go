@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -85,7 +87,54 @@ func (l *LocalAPI) Ping(ctx context.Context, address netip.Addr) (*Pong, error) 
 	return pong, l.call(ctx, http.MethodPost, "ping?type=disco&ip="+address.String(), pong)
 }
 
+// Traffic of all peers since tailscaled started.
+type Traffic struct {
+	// "in" or "out"
+	Direction string
+	// "direct_ipv4", "direct_ipv6", "derp", "peer_relay_ipv4", "peer_relay_ipv6"
+	Path  string
+	Bytes float64
+}
+
+// Traffic by the way it took, https://tailscale.com/kb/1482/client-metrics
+func (l *LocalAPI) Traffic(ctx context.Context) ([]Traffic, error) {
+	var text []byte
+	if err := l.read(ctx, http.MethodGet, "usermetrics", func(body io.Reader) (err error) {
+		text, err = io.ReadAll(body)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	return parseTraffic(string(text)), nil
+}
+
+func parseTraffic(text string) []Traffic {
+	found := []Traffic{}
+	for line := range strings.Lines(text) {
+		for direction, name := range map[string]string{"in": "tailscaled_inbound_bytes_total", "out": "tailscaled_outbound_bytes_total"} {
+			rest, ok := strings.CutPrefix(line, name+`{path="`)
+			if !ok {
+				continue
+			}
+			path, value, _ := strings.Cut(rest, `"} `)
+			if bytes, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil {
+				found = append(found, Traffic{Direction: direction, Path: path, Bytes: bytes})
+			}
+		}
+	}
+	return found
+}
+
 func (l *LocalAPI) call(ctx context.Context, method, path string, answer any) error {
+	return l.read(ctx, method, path, func(body io.Reader) error {
+		if err := json.NewDecoder(body).Decode(answer); err != nil {
+			return fmt.Errorf("tailscaled's answer: %w", err)
+		}
+		return nil
+	})
+}
+
+func (l *LocalAPI) read(ctx context.Context, method, path string, take func(io.Reader) error) error {
 	request, err := http.NewRequestWithContext(ctx, method, "http://local-tailscaled.sock/localapi/v0/"+path, nil)
 	if err != nil {
 		return err
@@ -98,8 +147,5 @@ func (l *LocalAPI) call(ctx context.Context, method, path string, answer any) er
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("tailscaled answered %d", response.StatusCode)
 	}
-	if err := json.NewDecoder(io.LimitReader(response.Body, longestAnswer)).Decode(answer); err != nil {
-		return fmt.Errorf("tailscaled's answer: %w", err)
-	}
-	return nil
+	return take(io.LimitReader(response.Body, longestAnswer))
 }
