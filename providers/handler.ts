@@ -31,6 +31,19 @@ export interface Failure {
 /** Plain data, as it goes into state: strict JSON. */
 export type Properties = Record<string, unknown>;
 
+/** What this process heard of a kind's records in state from the engine, which tells create and delete of one record only. */
+export interface Records<Inputs> {
+  /** Inputs of records that state has. */
+  known: readonly Inputs[];
+  /**
+   * Inputs of objects that stay, by their id: created, adopted or updated in this run, or compared and found in order. A create that is forced
+   * (`--replace`, taint, a record renamed in state) finds the object that is there, and the delete of the former record follows it.
+   */
+  kept: ReadonlyMap<string, Inputs>;
+}
+
+export const noRecords: Records<never> = { known: [], kept: new Map<string, never>() };
+
 export interface Handler<Inputs extends Properties, Outputs extends Inputs> {
   /** Shape of the inputs, complete: no defaults are filled in behind the program's back. */
   schema: z.ZodType<Inputs>;
@@ -42,7 +55,7 @@ export interface Handler<Inputs extends Properties, Outputs extends Inputs> {
   /** True for what a create or update left half made: then `update` is called although nothing differs. */
   unfinished?(outs: Outputs): boolean;
   /** Find or create. */
-  create(inputs: Inputs, context: Context): Promise<{ id: string; outs: Outputs }>;
+  create(inputs: Inputs, context: Context, records?: Records<Inputs>): Promise<{ id: string; outs: Outputs }>;
   /** What is there now, in the shape of state; undefined when it is gone. `inputs` of the result show drift; `id` when the object has another one now. */
   read(
     id: string,
@@ -50,8 +63,8 @@ export interface Handler<Inputs extends Properties, Outputs extends Inputs> {
     context: Context,
   ): Promise<{ id?: string; outs: Outputs; inputs: Inputs } | undefined>;
   update(id: string, olds: Outputs, news: Inputs, context: Context): Promise<Outputs>;
-  /** Gone already is success. */
-  delete(id: string, outs: Outputs, context: Context): Promise<void>;
+  /** Gone already is success. Not called for an object that stays. */
+  delete(id: string, outs: Outputs, context: Context, records?: Records<Inputs>): Promise<void>;
 }
 
 /** Thrown by create and update when something was made but is not right: it is kept in state with its reasons, and the next `up` repairs it. */

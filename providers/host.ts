@@ -5,6 +5,7 @@
  */
 import type * as pulumi from "@pulumi/pulumi";
 import type { z } from "zod";
+import { isCancelled } from "./cancel.ts";
 import { systemClock } from "./clock.ts";
 import { addressHandler } from "./fly/address.ts";
 import { Fly } from "./fly/api.ts";
@@ -43,7 +44,7 @@ const engine = process.ppid;
 const engineIsGone = (): boolean => process.ppid !== engine;
 
 /** One rollout gate and one client a process, whatever the number of kinds: they pace and order the calls of all of them. */
-const rollout = createRollout({ abandoned: engineIsGone });
+const rollout = createRollout({ abandoned: engineIsGone, cancelled: isCancelled });
 const clients = new Map<string, Fly>();
 const tailnets = new Map<string, TailnetDriver>();
 const sops = createSops();
@@ -126,6 +127,9 @@ export function createProvider<I extends Properties, O extends I>(
     context ??= configured.promise.then(connect);
     return context;
   };
+  const known: I[] = [];
+  const kept = new Map<string, I>();
+  const records = { known, kept };
   const own = <T extends Properties>(outs: T) => ({ ...plain(outs), __provider: providerText(kind) });
 
   return {
@@ -135,6 +139,7 @@ export function createProvider<I extends Properties, O extends I>(
 
     async check(olds, news) {
       const inputs = without(news);
+      if (Object.keys(olds).length > 0) known.push(without(olds) as I);
       const parsed = of.schema.safeParse(inputs);
       const failures = parsed.success
         ? (of.check?.(Object.keys(olds).length > 0 ? (without(olds) as I) : undefined, parsed.data) ?? [])
@@ -145,17 +150,22 @@ export function createProvider<I extends Properties, O extends I>(
       };
     },
 
-    async diff(_id, olds, news) {
+    async diff(id, olds, news) {
       // `changes` stays undefined: the engine then compares inputs itself, and stores new ones it need not call us for. Except for what is half
       // made: a refresh makes the engine forget that.
       const replaces = replacedBy(of.lifecycle, without(olds), without(news));
+      if (replaces.length > 0) kept.delete(id);
+      else kept.set(id, without(news) as I);
       const unfinished = of.unfinished?.(without(olds) as O) ?? false;
       return { replaces, deleteBeforeReplace: of.deleteBeforeReplace, ...(unfinished ? { changes: true } : {}) };
     },
 
     create: (inputs) =>
       guarded(inputs, async () => {
-        const { id, outs } = await of.create(without(inputs) as I, await ready());
+        const context = await ready();
+        context.rollout.mayBegin(subject(inputs));
+        const { id, outs } = await of.create(without(inputs) as I, context, records);
+        kept.set(String(id), without(inputs) as I);
         return { id: String(id), outs: own(outs) };
       }),
 
@@ -169,20 +179,36 @@ export function createProvider<I extends Properties, O extends I>(
       }),
 
     update: (id, olds, news) =>
-      guarded(news, async () => ({
-        outs: own(await of.update(id, without(olds) as O, without(news) as I, await ready())),
-      })),
+      guarded(news, async () => {
+        const context = await ready();
+        context.rollout.mayBegin(subject(news));
+        return { outs: own(await of.update(id, without(olds) as O, without(news) as I, context)) };
+      }),
 
-    delete: (id, outs) => guarded(outs, async () => of.delete(id, without(outs) as O, await ready())),
+    delete: (id, outs) =>
+      guarded(outs, async () => {
+        const context = await ready();
+        context.rollout.mayBegin(subject(outs));
+        // The former record of an object that stays: after a forced replacement, in this run or in one that was cut off before this.
+        if (kept.has(id)) context.log(`${subject(outs)}: ${kind} ${id} stays, the stack has it under another record`);
+        else await of.delete(id, without(outs) as O, context, records);
+      }),
   };
 
+  /** Whom an operation concerns, for messages. */
+  function subject({ pop, app }: Properties = {}): string {
+    return String(pop ?? app ?? kind);
+  }
+
   /** Errors leave as sentences, without secrets, without a stack for the user, and half-made things with what must be kept of them. */
-  async function guarded<T>({ pop, app }: Properties = {}, work: () => Promise<T>): Promise<T> {
+  async function guarded<T>(properties: Properties | undefined, work: () => Promise<T>): Promise<T> {
     underWay++;
     try {
       return await work();
     } catch (error) {
-      const message = redact(told(String(pop ?? app ?? kind), error), [...secrets]);
+      const message = redact(told(subject(properties), error), [...secrets]);
+      // Half made is made: it stays until the next run has mended it.
+      if (error instanceof HalfMade) kept.set(error.id, error.outs as I);
       const failure =
         error instanceof HalfMade
           ? Object.assign(new Error(message), { id: error.id, properties: own(error.outs), reasons: [message] })

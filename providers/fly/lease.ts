@@ -1,6 +1,6 @@
 /** Leases: for a short while nobody else may change the machine. Held for one step only, renewed at half its time, always given back. */
-import { type Clock, sleep } from "../clock.ts";
-import type { Fly } from "./api.ts";
+import { sleep } from "../clock.ts";
+import type { Context } from "../handler.ts";
 import { FlyError, isGone, isLeased } from "./errors.ts";
 
 /** Seconds a lease lives without renewal: what a crash of ours costs the next run. */
@@ -18,7 +18,7 @@ export interface HeldLease {
 /** Runs `work` under the machine's lease. Waits while somebody else holds it; after two minutes the error names the holder. */
 export async function withLease<T>(
   { app, id, pop, purpose }: { app: string; id: string; pop: string; purpose: string },
-  { fly, clock }: { fly: Fly; clock: Clock },
+  { fly, clock, rollout }: Pick<Context, "fly" | "clock" | "rollout">,
   work: (lease: HeldLease) => Promise<T>,
 ): Promise<T> {
   const { nonce } = await acquire();
@@ -49,6 +49,7 @@ export async function withLease<T>(
             { cause: error },
           );
         await sleep(clock, pollMs);
+        rollout.mayBegin(pop);
       }
     }
   }

@@ -10,6 +10,8 @@ import { HostUnreachable } from "./errors.ts";
 export interface Rollout {
   /** Runs `work` when it is this machine's turn. Rejects without running it when the rollout was stopped. */
   turn<T>(place: Place, work: () => Promise<T>): Promise<T>;
+  /** Throws when nothing further may be begun: the run was cancelled, or the engine that asked is gone. Whatever waits asks again. */
+  mayBegin(pop: string): void;
 }
 
 export interface Place {
@@ -35,16 +37,26 @@ export class RolloutStopped extends Error {
   }
 }
 
-/** Thrown for a machine whose turn came when nobody was left who had asked for it. */
-export class Abandoned extends Error {
-  constructor(pop: string) {
-    super(`${pop}: not touched, because the Pulumi engine ended before its turn. Run again.`);
-    this.name = "Abandoned";
+/** Thrown for what was asked for and not begun: the run was cancelled (Ctrl-C), or its engine ended. */
+export class NotBegun extends Error {
+  constructor(pop: string, why: string) {
+    super(`${pop}: nothing was done, because ${why} before its turn. It is as it was. Run again.`);
+    this.name = "NotBegun";
   }
 }
 
-/** `abandoned`: whether the engine that asks for turns is gone; then no further machine is begun. Default: never. */
-export function createRollout({ abandoned = () => false }: { abandoned?: () => boolean } = {}): Rollout {
+export interface RolloutOptions {
+  /** Whether the engine that asks for turns is gone. Default: never. */
+  abandoned?: () => boolean;
+  /** Whether the run was cancelled. Default: never. */
+  cancelled?: () => boolean;
+}
+
+export function createRollout({ abandoned = () => false, cancelled = () => false }: RolloutOptions = {}): Rollout {
+  const mayBegin = (pop: string): void => {
+    if (cancelled()) throw new NotBegun(pop, "the run was cancelled");
+    if (abandoned()) throw new NotBegun(pop, "the Pulumi engine ended");
+  };
   const gates = new Map<string, Gate>();
   const gateOf = (app: string, width: number): Gate => {
     const gate = gates.get(app) ?? { limit: pLimit(width), regions: new Map(), failed: undefined };
@@ -57,18 +69,19 @@ export function createRollout({ abandoned = () => false }: { abandoned?: () => b
     return limit;
   };
   return {
+    mayBegin,
     turn({ app, pop, region, width, widthInRegion, log }, work) {
       const gate = gateOf(app, width);
       const inRegion = regionOf(gate, region, widthInRegion);
       if (isFull(inRegion)) log(`${pop}: waits for its turn, ${widthInRegion} at a time in ${region}`);
       const guarded = async () => {
-        if (abandoned()) throw new Abandoned(pop);
+        mayBegin(pop);
         if (gate.failed !== undefined) throw new RolloutStopped(pop, gate.failed);
         try {
           return await work();
         } catch (error) {
-          // One host away is no reason to hold up the rest.
-          if (!(error instanceof HostUnreachable)) gate.failed ??= pop;
+          // One host away is no reason to hold up the rest; what was not begun has not failed.
+          if (!(error instanceof HostUnreachable) && !(error instanceof NotBegun)) gate.failed ??= pop;
           throw error;
         }
       };

@@ -2,7 +2,7 @@
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import { sleep } from "../clock.ts";
-import type { Context, Failure, Fate, Handler } from "../handler.ts";
+import { type Context, type Failure, type Fate, type Handler, noRecords } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
 import { FlyError, isGone, isNoRoom, isUncertain } from "./errors.ts";
 import { isLive } from "./gone.ts";
@@ -230,11 +230,11 @@ export const volumeHandler = {
     );
     return toOutputs(news, volume);
   },
-  async delete(id, outs, context) {
+  async delete(id, outs, context, { kept } = noRecords) {
     await deleteDetached(id, outs, context);
-    // After a host migration it goes by another id. A replacement never has the same app, name and region, so this cannot hit one.
+    // After a host migration it goes by another id, by which a forced replacement may have found it.
     const moved = await find(outs, context);
-    if (moved) await deleteDetached(moved.id, outs, context);
+    if (moved && !kept.has(moved.id)) await deleteDetached(moved.id, outs, context);
   },
 } satisfies Handler<VolumeInputs, VolumeOutputs>;
 

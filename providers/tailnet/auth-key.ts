@@ -5,11 +5,13 @@
 import { isDeepStrictEqual } from "node:util";
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import type { Context, Fate, Handler } from "../handler.ts";
+import { sleep } from "../clock.ts";
+import { type Context, type Fate, type Handler, noRecords } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
 import { SopsError } from "../sops/cli.ts";
 import { sealed } from "../sops/seal.ts";
 import { type Device, type MintedKey, TailnetError } from "./driver.ts";
+import { joinedBy, namesakes, ownNodes, quietFor, quietMs, type Traces } from "./nodes.ts";
 
 const lifecycle = {
   pop: "ignored",
@@ -51,6 +53,8 @@ export type AuthKeyOutputs = AuthKeyInputs & {
   expires: string;
   /** A sops file (YAML) that the PoP's identity opens. */
   sealed: string;
+  /** Device of the PoP, once a former key of it was replaced. */
+  device?: string;
 };
 
 /** Long enough for a first deployment, short enough for a key nobody used. */
@@ -73,11 +77,10 @@ async function mintAndSeal(inputs: AuthKeyInputs, context: Context): Promise<Aut
   }
 }
 
-/** Nodes of an earlier life of the PoP. Whatever has not its tags is somebody else's. */
-const staleOf = (devices: readonly Device[], { node, tags }: AuthKeyInputs): Device[] =>
-  devices.filter(({ hostname, tags: has }) => hostname === node && tags.every((tag) => has.includes(tag)));
-
-/** With the old one there, the new one would join as `node-1`. */
+/**
+ * Nodes of an earlier life of the PoP: with one there, the new one would join as `node-1`. Who has its name and is alive is somebody's, most likely
+ * another stack's, and is never touched.
+ */
 async function removeStale(inputs: AuthKeyInputs, context: Context): Promise<void> {
   const { pop, node } = inputs;
   const driver = driverOf(inputs, context);
@@ -86,7 +89,13 @@ async function removeStale(inputs: AuthKeyInputs, context: Context): Promise<voi
     return context.log(
       `${pop}: the credentials may not see devices. If there is an old ${node} in the tailnet, remove it, or this one joins as ${node}-1`,
     );
-  for (const { id } of staleOf(devices, inputs)) {
+  const found = namesakes(devices, inputs);
+  const alive = found.find((it) => quietFor(it, context.clock.now()) < quietMs);
+  if (alive)
+    throw new Error(
+      `${pop}: no auth key made, the tailnet has a ${node} already that ${alive.online ? "is online" : "was online minutes ago"} (device ${alive.id}). Nothing was changed. If it is another stack's, give this one a tailnet.hostPrefix of its own. If it is this PoP itself: npx pulumi up --replace '**${pop}-identity'. If nobody needs it, remove it from the tailnet. Then run again.`,
+    );
+  for (const { id } of found) {
     await driver.removeDevice(id);
     context.log(`${pop}: removed device ${id}, the ${node} of an earlier life`);
   }
@@ -135,6 +144,50 @@ async function changedTags(outs: AuthKeyOutputs, context: Context): Promise<stri
   return only.tags.toSorted();
 }
 
+/** How often, and how far apart, the tailnet is asked whether a machine that was stopped is gone from it. */
+const looks = 15;
+const lookMs = 2_000;
+
+/** Takes the PoP's own node out of the tailnet, once it is offline. */
+async function removeOwn(outs: AuthKeyOutputs, context: Context): Promise<void> {
+  const { pop, node } = outs;
+  const driver = driverOf(outs, context);
+  for (let look = 1; ; look++) {
+    const devices = await driver.devices();
+    if (devices === undefined)
+      return context.log(`${pop}: the credentials may not see devices. Remove ${node} yourself`);
+    const found = namesakes(devices, outs);
+    const own = ownNodes(found, traces(outs), context.clock.now());
+    if (
+      look < looks &&
+      (own.some(({ online }) => online) || (own.length === 0 && found.some(({ online }) => online)))
+    ) {
+      await sleep(context.clock, lookMs);
+      continue;
+    }
+    for (const { id } of own.filter(({ online }) => !online)) {
+      await driver.removeDevice(id);
+      context.log(`${pop}: removed device ${id}, its node ${node}`);
+    }
+    for (const { id, online } of found.filter((it) => it.online || !own.includes(it)))
+      context.log(
+        `${pop}: device ${id} stays in the tailnet, a ${node} that ${online ? "is online" : "is not known to be this stack's"}; remove it there if nobody needs it`,
+      );
+    return;
+  }
+}
+
+const traces = ({ keyId, expires, device }: AuthKeyOutputs): Traces => ({
+  keyId,
+  expires,
+  seconds: expirySeconds,
+  device,
+});
+
+/** True for the key of the same PoP under another record. */
+const samePop = (one: AuthKeyInputs, other: AuthKeyInputs): boolean =>
+  one.node === other.node && one.recipient === other.recipient;
+
 /** Errors of a control server as a sentence for people. */
 async function told<T>({ pop }: AuthKeyInputs, work: () => Promise<T>): Promise<T> {
   try {
@@ -156,20 +209,21 @@ function advice({ status, message }: TailnetError): string {
 export const authKeyHandler = {
   schema: AuthKeyInputs,
   lifecycle,
-  // The old one takes the old node along, before the new one comes by the same name.
+  // The old one takes its node along, before the new one comes by the same name.
   deleteBeforeReplace: true,
-  create: (inputs, context) =>
+  create: (inputs, context, { known } = noRecords) =>
     told(inputs, async () => {
-      if (inputs.isNew) await removeStale(inputs, context);
+      // One that state had a key for is this stack's.
+      if (inputs.isNew && !known.some(({ node }) => node === inputs.node)) await removeStale(inputs, context);
       const outs = await mintAndSeal(inputs, context);
       return { id: `${outs.driver}-${outs.keyId}`, outs };
     }),
   async read(_id, outs, context) {
-    const { schemaVersion: _, keyId: __, expires, sealed: ___, ...inputs } = outs;
+    const { schemaVersion: _, keyId: __, expires, sealed: ___, device: ____, ...inputs } = outs;
     // A used key looks like one that never was, so the key itself tells nothing. One that ended, with no node of its name there, was of no use: another is needed.
     if (Date.parse(expires) < context.clock.now()) {
       const devices = await devicesIfKnown(outs, context);
-      if (devices !== undefined && staleOf(devices, outs).length === 0) {
+      if (devices !== undefined && namesakes(devices, outs).length === 0) {
         context.log(
           `${outs.pop}: its auth key ended, and there is no ${outs.node} in the tailnet; the next up makes another`,
         );
@@ -187,17 +241,22 @@ export const authKeyHandler = {
         isDeepStrictEqual(olds[key], news[key]),
       );
       if (same || (await retagged(olds, news, context))) return { ...olds, ...news };
-      const outs = await mintAndSeal(news, context);
+      const made = await mintAndSeal(news, context);
+      // By the former key it joined, if it did.
+      const found = namesakes((await devicesIfKnown(olds, context)) ?? [], olds);
+      const device = found.find((it) => joinedBy(it, traces(olds)))?.id;
+      const outs = device === undefined ? made : { ...made, device };
       await revokeIfAlive(olds, context).catch((error: unknown) =>
         context.log(`${news.pop}: the former auth key ${olds.keyId} was not revoked (${(error as Error).message})`),
       );
       return outs;
     }),
-  delete: (_id, outs, context) =>
+  delete: (_id, outs, context, { kept } = noRecords) =>
     told(outs, async () => {
       await revokeIfAlive(outs, context);
+      if ([...kept.values()].some((it) => samePop(it, outs))) return;
       try {
-        await removeStale(outs, context);
+        await removeOwn(outs, context);
       } catch (error) {
         context.log(`${outs.pop}: ${outs.node} stays in the tailnet, remove it there (${(error as Error).message})`);
       }

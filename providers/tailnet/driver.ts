@@ -17,6 +17,14 @@ export interface Device {
   hostname: string;
   /** Without their `tag:`. */
   tags: string[];
+  /** Connected to the control server. What a server does not say counts as online. */
+  online: boolean;
+  /** When it was, RFC 3339; absent where nobody knows. */
+  lastSeen?: string | undefined;
+  /** When it joined, RFC 3339. */
+  created?: string | undefined;
+  /** Id of the auth key by which it joined, from a server that tells. */
+  keyId?: string | undefined;
 }
 
 export interface ControlServer {

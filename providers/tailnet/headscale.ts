@@ -26,6 +26,10 @@ const Nodes = z.object({
         tags: z.array(z.string()).nullish(),
         validTags: z.array(z.string()).nullish(),
         forcedTags: z.array(z.string()).nullish(),
+        online: z.boolean().nullish(),
+        lastSeen: z.string().nullish(),
+        createdAt: z.string().nullish(),
+        preAuthKey: z.object({ id: Id.nullish() }).nullish(),
       }),
     )
     .nullish(),
@@ -76,10 +80,14 @@ export function createHeadscale(
         authorization,
         answer: Nodes,
       });
-      return (nodes ?? []).map(({ id, name = "", tags, validTags, forcedTags }) => ({
+      return (nodes ?? []).map(({ id, name = "", tags, validTags, forcedTags, ...node }) => ({
         id,
         hostname: name,
         tags: [...(tags ?? []), ...(validTags ?? []), ...(forcedTags ?? [])].map((tag) => tag.replace(/^tag:/, "")),
+        online: node.online ?? true,
+        lastSeen: node.lastSeen ?? undefined,
+        created: node.createdAt ?? undefined,
+        keyId: node.preAuthKey?.id ?? undefined,
       }));
     },
     async removeDevice(id) {

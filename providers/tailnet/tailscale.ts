@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { Clock } from "../clock.ts";
 import { type Device, type MintedKey, type TailnetDriver, TailnetError } from "./driver.ts";
 import { createApi, Done } from "./http.ts";
+import { quietMs } from "./nodes.ts";
 
 export interface TailscaleSettings {
   /** Base URL. */
@@ -24,6 +25,10 @@ const Devices = z.object({
       nodeId: z.string().optional(),
       hostname: z.string().optional(),
       tags: z.array(z.string()).nullish(),
+      connectedToControl: z.boolean().nullish(),
+      /** Absent while it is connected. */
+      lastSeen: z.string().nullish(),
+      created: z.string().nullish(),
     }),
   ),
 });
@@ -103,10 +108,13 @@ export function createTailscale(
           authorization: bearer,
           answer: Devices,
         });
-        return devices.map(({ id, nodeId, hostname = "", tags }) => ({
+        return devices.map(({ id, nodeId, hostname = "", tags, connectedToControl, lastSeen, created }) => ({
           id: nodeId ?? id,
           hostname,
           tags: plain(tags),
+          online: connectedToControl ?? (!lastSeen || clock.now() - Date.parse(lastSeen) < quietMs),
+          lastSeen: lastSeen ?? undefined,
+          created: created || undefined,
         }));
       } catch (error) {
         // A client of scope auth_keys alone makes keys and sees no devices.

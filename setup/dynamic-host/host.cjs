@@ -1,9 +1,40 @@
 "use strict";
 
-const { flushCompileCache } = require("node:module");
+const { createRequire, flushCompileCache } = require("node:module");
+const { cancel } = require("../../providers/cancel.ts");
 
 // The engine's working directory is the project's folder, where @pulumi/pulumi is resolved from.
-require(require.resolve("@pulumi/pulumi/cmd/dynamic-provider", { paths: [process.cwd()] }));
+const host = require.resolve("@pulumi/pulumi/cmd/dynamic-provider", { paths: [process.cwd()] });
+
+// Pulumi's host answers two calls in a way of no use to us, and has no other place to say so than where it registers them.
+const { Server } = createRequire(host)("@grpc/grpc-js");
+const { addService } = Server.prototype;
+Server.prototype.addService = function (service, methods) {
+  const own = methods.constructor.name === "ResourceProviderService" ? heard(methods) : methods;
+  return addService.call(this, service, own);
+};
+
+function heard(methods) {
+  const { cancel: answerCancel, read } = methods;
+  // Ctrl-C: the host does nothing, and whatever waits for its turn would go on.
+  methods.cancel = function (call, callback) {
+    cancel();
+    return answerCancel.call(this, call, callback);
+  };
+  // `pulumi import` reads without the state in which the provider's text is; the host would complain of code that is no string.
+  methods.read = function (call, callback) {
+    const properties = call.request.getProperties()?.toJavaScript() ?? {};
+    if (properties.__provider !== undefined) return read.call(this, call, callback);
+    return callback(
+      new Error(
+        `${call.request.getId()} cannot be imported: a dynamic provider knows only what is in state. Nothing was changed. Take it over by fly-pops:adopt in the stack file (docs/config.md).`,
+      ),
+    );
+  };
+  return methods;
+}
+
+require(host);
 
 // The engine ends its plugins by a signal, and Node would keep what it compiled only at an exit of its own. By then the providers are loaded.
 setTimeout(flushCompileCache, 1000).unref();

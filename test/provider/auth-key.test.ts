@@ -21,6 +21,8 @@ const inputsOf = (over: Partial<AuthKeyInputs> = {}): AuthKeyInputs => ({
   ...over,
 });
 
+type Api = Awaited<ReturnType<typeof tailscaleApi>>;
+
 /** The handler over Tailscale's API. `sealed` is what was encrypted, and for whom. */
 async function scene(of: Scene = {}) {
   const api = await tailscaleApi(of);
@@ -75,9 +77,12 @@ test("a key is made and sealed to the PoP in the same breath: what is kept is id
   expect([...api.keys.keys()]).toEqual(["k1CNTRL"]);
 });
 
+const hour = 3_600_000;
+
 test("the node of an earlier life is removed first; those of other names or without the tags stay", async () => {
   const { api, context, lines } = await scene();
   api.joined("old", "pop-cdg-1");
+  api.left("old", hour);
   api.joined("other", "pop-ewr-1");
   api.joined("laptop", "pop-cdg-1", []);
   await authKeyHandler.create(inputsOf(), context);
@@ -86,6 +91,94 @@ test("the node of an earlier life is removed first; those of other names or with
     api.asked().indexOf("POST /api/v2/tailnet/-/keys"),
   );
   expect(lines[0]).toBe("cdg-1: removed device old, the pop-cdg-1 of an earlier life");
+});
+
+test.each<[string, (api: Api) => void]>([
+  ["is online", () => {}],
+  ["was online minutes ago", (api) => api.left("live", 5 * 60_000)],
+])(
+  "a node of the name that %s is another stack's until the operator says otherwise: nothing is made or removed",
+  async (how, be) => {
+    const { api, context } = await scene();
+    // One of an earlier life beside it does not make it less alive.
+    api.joined("old", "pop-cdg-1");
+    api.left("old", hour);
+    api.joined("live", "pop-cdg-1");
+    be(api);
+    expect(await message(authKeyHandler.create(inputsOf(), context))).toBe(
+      `cdg-1: no auth key made, the tailnet has a pop-cdg-1 already that ${how} (device live). Nothing was changed. If it is another stack's, give this one a tailnet.hostPrefix of its own. If it is this PoP itself: npx pulumi up --replace '**cdg-1-identity'. If nobody needs it, remove it from the tailnet. Then run again.`,
+    );
+    expect([api.keys.size, [...api.devices.keys()]]).toEqual([0, ["old", "live"]]);
+  },
+);
+
+test("two stacks of one tailnet: neither's create nor delete touches the node of the other", async () => {
+  const { api, context, lines } = await scene();
+  const prod = await authKeyHandler.create(inputsOf(), context);
+  api.joined("prod", "pop-cdg-1");
+  // As they met before either was checked: both have a key, and staging's node went by the same name.
+  const staging = await authKeyHandler.create(inputsOf({ isNew: false }), context);
+  await authKeyHandler.delete(staging.id, staging.outs, context);
+  expect([...api.devices.keys()]).toEqual(["prod"]);
+  expect(lines.at(-1)).toBe(
+    "cdg-1: device prod stays in the tailnet, a pop-cdg-1 that is online; remove it there if nobody needs it",
+  );
+  // Nor while it is away for long.
+  api.left("prod", hour);
+  const later = { ...staging.outs, expires: new Date(start + 48 * hour).toISOString() };
+  await authKeyHandler.delete(staging.id, later, context);
+  expect([...api.devices.keys()]).toEqual(["prod"]);
+  expect(lines.at(-1)).toContain("a pop-cdg-1 that is not known to be this stack's");
+  // Its own stack takes it along.
+  await authKeyHandler.delete(prod.id, prod.outs, context);
+  expect([...api.devices.keys()]).toEqual([]);
+});
+
+test("of two nodes that went just now, without a word of the key by which they came, both stay", async () => {
+  const { api, context } = await scene();
+  const { id, outs } = await authKeyHandler.create(inputsOf(), context);
+  for (const node of ["one", "two"]) {
+    api.joined(node, "pop-cdg-1");
+    api.left(node);
+  }
+  const foreign = { ...outs, expires: new Date(start + 48 * hour).toISOString() };
+  await authKeyHandler.delete(id, foreign, context);
+  expect([...api.devices.keys()]).toEqual(["one", "two"]);
+  api.devices.delete("two");
+  await authKeyHandler.delete(id, foreign, context);
+  expect([...api.devices.keys()]).toEqual([]);
+});
+
+test("a delete waits for the node to go offline, for the control server hears of a stopped machine late", async () => {
+  let looks = 0;
+  const { api, context } = await scene({
+    instead: ({ url }) => {
+      if (url.endsWith("/devices") && ++looks === 4) api.left("n1");
+      return undefined;
+    },
+  });
+  const { id, outs } = await authKeyHandler.create(inputsOf({ isNew: false }), context);
+  api.joined("n1", "pop-cdg-1");
+  await authKeyHandler.delete(id, outs, context);
+  expect([...api.devices.keys()]).toEqual([]);
+  expect(looks).toBe(4);
+});
+
+test("a forced replacement leaves the node where it is, online or not, and takes the former key back", async () => {
+  const { api, context } = await scene();
+  const first = await authKeyHandler.create(inputsOf(), context);
+  api.joined("live", "pop-cdg-1");
+  for (const be of [() => {}, () => api.left("live", hour)]) {
+    be();
+    const second = await authKeyHandler.create(inputsOf(), context, { known: [inputsOf()], kept: new Map() });
+    await authKeyHandler.delete(first.id, first.outs, context, {
+      known: [inputsOf()],
+      kept: new Map([[second.id, inputsOf()]]),
+    });
+    expect([...api.devices.keys()]).toEqual(["live"]);
+    expect([...api.keys.keys()]).toEqual([second.outs.keyId]);
+    await authKeyHandler.delete(second.id, second.outs, context, { known: [], kept: new Map([["x", inputsOf()]]) });
+  }
 });
 
 test("a PoP that runs already keeps its node", async () => {
@@ -138,6 +231,12 @@ test("other tags need another key: made in place, the former one revoked, the no
   expect(updated).toMatchObject({ keyId: "k2CNTRL", tags: ["edge"] });
   expect([...api.keys.keys()]).toEqual(["k2CNTRL"]);
   expect([...api.devices.keys()]).toEqual(["live"]);
+  // The node came by the former key; it is this PoP's all the same.
+  expect(updated).toMatchObject({ device: "live" });
+  api.devices.set("live", { ...(api.devices.get("live") ?? expect.fail()), tags: ["tag:edge"] });
+  api.left("live", 48 * hour);
+  await authKeyHandler.delete(id, { ...updated, expires: new Date(start + 99 * hour).toISOString() }, context);
+  expect([...api.devices.keys()]).toEqual([]);
 });
 
 test("a former key that cannot be revoked is told, and is no failure", async () => {
@@ -197,6 +296,7 @@ test("a delete revokes the key and takes the node along", async () => {
   const { api, context } = await scene();
   const { id, outs } = await authKeyHandler.create(inputsOf(), context);
   api.joined("n1", "pop-cdg-1");
+  api.left("n1");
   await authKeyHandler.delete(id, outs, context);
   expect([api.keys.size, api.devices.size]).toEqual([0, 0]);
 });
@@ -268,6 +368,7 @@ test.each(
       `${request.method} ${request.url}` === call && left-- > 0 ? fault?.(request, index) : undefined,
   });
   api.joined("old", "pop-cdg-1");
+  api.left("old", hour);
   const first = await authKeyHandler.create(inputsOf(), context).catch((error: Error) => error);
   if (first instanceof Error) {
     expect(first.message).toMatch(/^cdg-1: [^\n]+\.$/);

@@ -53,13 +53,32 @@ test("headscale is asked for a key with an end and tags, and no user; its number
 
 test("its nodes come with the names they gave themselves, whatever the field of their tags is called", async () => {
   const nodes = [
-    { id: "1", name: "pop-cdg-1", givenName: "pop-cdg-1-x", forcedTags: ["tag:pop"], validTags: [] },
+    {
+      id: "1",
+      name: "pop-cdg-1",
+      givenName: "pop-cdg-1-x",
+      forcedTags: ["tag:pop"],
+      validTags: [],
+      online: false,
+      lastSeen: "2026-01-01T00:00:00Z",
+      createdAt: "2025-12-01T00:00:00Z",
+      preAuthKey: { id: "7", user: null },
+    },
     { id: 2, name: "laptop", tags: null },
   ];
   const { url } = await httpServer(() => ({ body: { nodes } }));
   expect(await createHeadscale({ server: url, apiKey: "k" }, { clock }).devices()).toEqual([
-    { id: "1", hostname: "pop-cdg-1", tags: ["pop"] },
-    { id: "2", hostname: "laptop", tags: [] },
+    {
+      id: "1",
+      hostname: "pop-cdg-1",
+      tags: ["pop"],
+      online: false,
+      lastSeen: "2026-01-01T00:00:00Z",
+      created: "2025-12-01T00:00:00Z",
+      keyId: "7",
+    },
+    // What it does not say counts as online.
+    { id: "2", hostname: "laptop", tags: [], online: true },
   ]);
 });
 

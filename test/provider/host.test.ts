@@ -1,5 +1,6 @@
 import { expect, test, vi } from "vitest";
 import { z } from "zod";
+import { createRollout } from "../../providers/fly/rollout.ts";
 import { type Context, HalfMade, type Handler } from "../../providers/handler.ts";
 import { createProvider, unknown } from "../../providers/host.ts";
 import { providerText } from "../../providers/resource.ts";
@@ -26,8 +27,11 @@ const plain: Handler<Inputs, Outputs> = {
   delete: async () => {},
 };
 
+/** As far as the adapter itself looks into it. */
+const context = (over: Partial<Context> = {}) => ({ rollout: createRollout(), log: () => {}, ...over }) as Context;
+
 const providerOf = (handler: Partial<Handler<Inputs, Outputs>> = {}) =>
-  createProvider("Volume", { ...plain, ...handler }, () => ({}) as Context);
+  createProvider("Volume", { ...plain, ...handler }, () => context());
 
 /** What configure gets: the whole stack config. */
 const request = (values: Record<string, string> = {}) => ({
@@ -44,7 +48,7 @@ test("a call that overtakes configure waits for it", async () => {
   const seen: (string | undefined)[] = [];
   const provider = createProvider("Volume", plain, (config) => {
     seen.push(config("fly:endpoint"));
-    return {} as Context;
+    return context();
   });
   const early = provider.create({ ...inputs, __provider });
   await provider.configure?.(request({ "fly:endpoint": "e" }));

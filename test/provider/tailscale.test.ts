@@ -80,13 +80,29 @@ test("a key is revoked once; a second time it is gone, which is as good", async 
   expect(api.keys.size).toBe(0);
 });
 
+test.each<[string, object, boolean]>([
+  ["neither word", {}, true],
+  ["last seen a minute ago", { lastSeen: "2025-12-31T23:59:00Z" }, true],
+  ["last seen an hour ago", { lastSeen: "2025-12-31T23:00:00Z" }, false],
+  ["connected, whatever it was last seen", { connectedToControl: true, lastSeen: "2025-12-31T23:00:00Z" }, true],
+])("a device with %s: what is not said counts as online", async (_, said, online) => {
+  const { driver } = await tailscale({
+    now: () => Date.parse("2026-01-01T00:00:00Z"),
+    instead: ({ url }) =>
+      url.endsWith("/devices") ? { body: { devices: [{ id: "1", hostname: "a", ...said }] } } : undefined,
+  });
+  expect(await driver.devices()).toMatchObject([{ id: "1", online }]);
+});
+
 test("devices come with the names they asked for and bare tags, and are removed by their node id", async () => {
   const { api, driver } = await tailscale();
   api.joined("n1", "pop-cdg-1");
   api.joined("n2", "laptop", []);
+  api.left("n2");
+  const created = "2026-01-01T00:00:00.000Z";
   expect(await driver.devices()).toEqual([
-    { id: "n1", hostname: "pop-cdg-1", tags: ["pop"] },
-    { id: "n2", hostname: "laptop", tags: [] },
+    { id: "n1", hostname: "pop-cdg-1", tags: ["pop"], online: true, created },
+    { id: "n2", hostname: "laptop", tags: [], online: false, lastSeen: created, created },
   ]);
   await driver.removeDevice("n1");
   await driver.removeDevice("n1");

@@ -54,8 +54,8 @@ export interface Engine extends AsyncDisposable {
   /** A script of the project, by Node. */
   script(args: string[], env?: Record<string, string | undefined>): Promise<Ran>;
   up(): Promise<Ran>;
-  /** An `up` in the hands of the test: its process, and its end. */
-  start(): { pid: number; ended: Promise<Ran> };
+  /** An `up` in the hands of the test: its process, when it has said something that matches, and its end. */
+  start(): { pid: number; said(pattern: RegExp): Promise<void>; ended: Promise<Ran> };
   /** Resolves when local Fly is asked this, e.g. "POST machines". */
   asked(route: string): Promise<void>;
   /** What the CLI runs in. */
@@ -148,7 +148,17 @@ export async function engine({
       (error, stdout, stderr) =>
         resolve({ code: error === null ? 0 : Number(error.code ?? 1), output: `${stdout}${stderr}` }),
     );
-    return { child, pid: child.pid ?? 0, ended };
+    let output = "";
+    const said = (pattern: RegExp) =>
+      new Promise<void>((resolve) => {
+        const look = (text: string) => {
+          output += text;
+          if (pattern.test(output)) resolve();
+        };
+        child.stdout?.on("data", look);
+        look("");
+      });
+    return { child, pid: child.pid ?? 0, said, ended };
   };
   const start = (args: string[], env?: Record<string, string | undefined>) =>
     spawned(join(bin, "pulumi"), ["--non-interactive", ...args], env);

@@ -1,6 +1,6 @@
 /** A sops that seals nothing: for tests of what is done with sealed files, not of what is in them. Those of the real one are in test/provider/sops.test.ts. */
 import type { Sops } from "../../providers/sops/cli.ts";
-import type { ControlServer, TailnetDriver } from "../../providers/tailnet/driver.ts";
+import type { ControlServer, Device, TailnetDriver } from "../../providers/tailnet/driver.ts";
 
 export const enc = (text: string): string =>
   `ENC[AES256_GCM,data:${Buffer.from(text).toString("base64")},iv:aXY=,tag:dGFn,type:str]`;
@@ -28,7 +28,7 @@ export const openSops: Sops = {
 /** A control server in memory. */
 export function memoryTailnet() {
   const calls: string[] = [];
-  const devices: { id: string; hostname: string; tags: string[] }[] = [];
+  const devices: Device[] = [];
   const alive = new Set<string>();
   let count = 0;
   const driver = ({ driver: name }: ControlServer): TailnetDriver => ({

@@ -129,7 +129,7 @@ test("once nobody is left who asked, what is begun ends, and nothing further is 
   jobs[0]?.end();
   await Promise.all([
     expect(first).resolves.toBe("done"),
-    expect(second).rejects.toThrow("p1: not touched, because the Pulumi engine ended before its turn"),
+    expect(second).rejects.toThrow("p1: nothing was done, because the Pulumi engine ended before its turn"),
   ]);
   expect(jobs[1]?.started).toBe(false);
 });
