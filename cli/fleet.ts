@@ -3,7 +3,7 @@ import type { PopConfig } from "../config/types.ts";
 import type { Fly } from "../providers/fly/api.ts";
 import { isGone } from "../providers/fly/errors.ts";
 import { isLive } from "../providers/fly/gone.ts";
-import { ownerKeys } from "../providers/fly/machine.ts";
+import { ownerKeys } from "../providers/fly/owner.ts";
 import type { Machine } from "../providers/fly/schema.ts";
 import { owns, type Stack } from "./stack.ts";
 import { Refusal } from "./world.ts";

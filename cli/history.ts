@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { valueOfText } from "../config/stack-values.ts";
-import { ownerKeys } from "../providers/fly/machine.ts";
+import { ownerKeys } from "../providers/fly/owner.ts";
 import { type LivePop, livePops, readFleet } from "./fleet.ts";
 import { askPulumi } from "./pulumi.ts";
 import type { Stack } from "./stack.ts";

@@ -1,7 +1,7 @@
 /** What bears our marks and belongs to no stack. Pure. */
 
 import { isLive } from "../providers/fly/gone.ts";
-import { ownerKeys } from "../providers/fly/machine.ts";
+import { ownerKeys } from "../providers/fly/owner.ts";
 import type { Address, Machine, Volume } from "../providers/fly/schema.ts";
 
 export interface Orphan {

@@ -26,11 +26,18 @@ export class Edge extends pulumi.ComponentResource {
   constructor(name: string, args: EdgeArgs, opts?: pulumi.ComponentResourceOptions) {
     super("fly-pops:index:Edge", name, {}, opts);
     const own = { parent: this };
-    const app = new App(`${name}-app`, { app: args.app, organization: args.organization }, own);
+    const app = new App(`${name}-app`, { app: args.app, organization: args.organization, owner: args.owner }, own);
     // References to the app go by its id: in previews of updates it stays known where outputs would not.
     const addresses = args.addresses.map(
       (type) =>
-        [type, new Address(`${name}-${type}`, { app: app.id, type, adopt: args.adopt.addresses[type] }, own)] as const,
+        [
+          type,
+          new Address(
+            `${name}-${type}`,
+            { app: app.id, type, adopt: args.adopt.addresses[type], owner: args.owner },
+            own,
+          ),
+        ] as const,
     );
     this.image = args.imageRef
       ? pulumi.output(args.imageRef)

@@ -2,7 +2,7 @@
 import { table } from "../../local/table.ts";
 import type { Fly } from "../../providers/fly/api.ts";
 import { isGone } from "../../providers/fly/errors.ts";
-import { ownerKeys } from "../../providers/fly/machine.ts";
+import { ownerKeys } from "../../providers/fly/owner.ts";
 import { deleteDetached } from "../../providers/fly/volume.ts";
 import { type Found, type Known, type Orphan, orphansIn } from "../orphans.ts";
 import { askPulumi } from "../pulumi.ts";

@@ -62,7 +62,8 @@ export const Tailnet = z
       .register(fields, {
         type: "string",
         takes: "lower-case letters, digits and dashes, 31 at most, no dash first",
-        meaning: "Put before the PoP's name to make its name in the tailnet: `pop-` makes pop-cdg-1. May be empty.",
+        meaning:
+          "Put before the PoP's name to make its name in the tailnet: `pop-` makes pop-cdg-1. May be empty. Two stacks in one tailnet need one each: a PoP whose name another node has, online or minutes ago, is given no key, and that node is never removed.",
         default: code(defaults.hostPrefix),
       })
       .optional(),

@@ -5,12 +5,14 @@ import type { Context, Fate, Handler } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
 import { isGone, isUncertain } from "./errors.ts";
 import { confirmGone } from "./gone.ts";
+import { foreignIn } from "./owner.ts";
 import type * as wire from "./schema.ts";
 
 const lifecycle = {
   app: "replace",
   type: "replace", // no update exists for addresses
   adopt: "ignored", // said once, at create
+  owner: "ignored", // an address has no mark
 } satisfies Record<keyof AddressInputs, Fate>;
 
 export const AddressInputs = z.strictObject({
@@ -19,6 +21,8 @@ export const AddressInputs = z.strictObject({
   type: z.enum(["v4", "v6", "shared_v4"]),
   /** An address the app has already, to be taken over. Absent: the one of this type, or a new one. */
   adopt: z.string().optional(),
+  /** The stack it belongs to, as organization/project/stack. Absent in state of a time before it was kept. */
+  owner: z.string().min(1).optional(),
 });
 export type AddressInputs = z.infer<typeof AddressInputs>;
 export type AddressOutputs = AddressInputs & { schemaVersion: 1; ip: string };
@@ -84,8 +88,13 @@ export const addressHandler = {
     }
   },
   update: async (_id, olds, news) => ({ ...olds, ...news }),
-  async delete(id, outs, { fly }) {
+  async delete(id, outs, { fly, log }) {
     try {
+      const foreign = await foreignIn(outs.app, outs.owner, { fly });
+      if (foreign)
+        return log(
+          `address ${id} stays: the app ${outs.app} serves stack ${foreign.stack} too, by ${foreign.pop}. If nobody needs it: fly ips release ${id} -a ${outs.app}`,
+        );
       await fly.releaseAddress(outs.app, id);
     } catch (error) {
       if (!isGone(error)) throw error;

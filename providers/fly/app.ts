@@ -5,11 +5,13 @@ import type { Context, Fate, Handler } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
 import { FlyError, isConflict, isGone, isUncertain } from "./errors.ts";
 import { confirmGone, isLive } from "./gone.ts";
+import { foreignIn } from "./owner.ts";
 import type * as wire from "./schema.ts";
 
 const lifecycle = {
   app: "replace",
   organization: "replace", // Fly can move an app, this API cannot
+  owner: "ignored", // an app has no mark
 } satisfies Record<keyof AppInputs, Fate>;
 
 export const AppInputs = z.strictObject({
@@ -17,6 +19,8 @@ export const AppInputs = z.strictObject({
   app: z.string().min(1),
   /** Slug of the organization that owns and pays it. */
   organization: z.string().min(1),
+  /** The stack it belongs to, as organization/project/stack. Absent in state of a time before it was kept. */
+  owner: z.string().min(1).optional(),
 });
 export type AppInputs = z.infer<typeof AppInputs>;
 export type AppOutputs = AppInputs & { schemaVersion: 1 };
@@ -67,6 +71,11 @@ export const appHandler = {
   deleteBeforeReplace: false,
   async create(inputs, context) {
     if (await find(inputs, context)) {
+      const foreign = await foreignIn(inputs.app, inputs.owner, context);
+      if (foreign)
+        throw new Error(
+          `${inputs.app}: the app exists, and ${foreign.pop} in it belongs to stack ${foreign.stack}. Nothing was changed. Two stacks cannot share an app, its addresses and its registry: take another fly-pops:app.`,
+        );
       context.log(`app ${inputs.app} exists, adopted`);
       return { id: inputs.app, outs: toOutputs(inputs) };
     }
@@ -82,7 +91,8 @@ export const appHandler = {
   async read(_id, outs, context) {
     try {
       const app = await context.fly.getApp(outs.app);
-      const inputs = { app: outs.app, organization: app.organization?.slug ?? outs.organization };
+      const { schemaVersion: _, ...known } = outs;
+      const inputs = { ...known, organization: app.organization?.slug ?? outs.organization };
       return { outs: toOutputs(inputs), inputs };
     } catch (error) {
       if (isGone(error)) return undefined;

@@ -10,7 +10,7 @@ import { type Args, KindResource } from "../resource.ts";
 import { parseJson } from "../wire.ts";
 import { FlyError, isClaimed, isConflict, isGone, isNoRoom, isUncertain } from "./errors.ts";
 import { isLive } from "./gone.ts";
-import { ownerKeys } from "./machine.ts";
+import { ownerKeys } from "./owner.ts";
 import type * as wire from "./schema.ts";
 import { NotServing, untilServing } from "./serving.ts";
 import { startSettled } from "./start.ts";

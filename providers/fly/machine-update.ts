@@ -7,6 +7,7 @@ import type { Context } from "../handler.ts";
 import { FlyError, HostUnreachable, isNoRoom } from "./errors.ts";
 import { type HeldLease, withLease } from "./lease.ts";
 import { sameConfig } from "./normalise.ts";
+import { refuseForeign } from "./owner.ts";
 import type { Machine, MachineConfig } from "./schema.ts";
 import { NotServing, rests, untilServing } from "./serving.ts";
 import { startSettled } from "./start.ts";
@@ -22,6 +23,8 @@ export interface Target {
   drainSeconds: number;
   /** Whether Fly Proxy sends it traffic in the end. */
   routed: boolean;
+  /** Stacks the machine may belong to. */
+  owners: readonly string[];
 }
 
 /** The update did not come to its end. What runs now is kept in state, and the next `up` takes it up again. */
@@ -47,6 +50,7 @@ const pollMs = 2_000;
 export async function updateVerified(target: Target, wanted: MachineConfig, context: Context): Promise<Machine> {
   const { app, id, pop } = target;
   const seen = await settled(target, context);
+  refuseForeign(seen, pop, target.owners);
   return withLease({ app, id, pop, purpose: "update of" }, context, (lease) =>
     new Attempt(target, context, lease, seen).run(onItsVolume(wanted, seen)),
   );

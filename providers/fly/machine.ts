@@ -8,6 +8,7 @@ import { FlyError, isClaimed, isConflict, isGone, isNoRoom, isUncertain, told } 
 import { confirmGone, isLive } from "./gone.ts";
 import { type Target, UpdateFailed, updateVerified } from "./machine-update.ts";
 import { drift, sameConfig } from "./normalise.ts";
+import { ownerKeys, ownerOf, refuseForeign } from "./owner.ts";
 import * as wire from "./schema.ts";
 import { NotServing, untilServing } from "./serving.ts";
 
@@ -67,9 +68,6 @@ export type MachineOutputs = MachineInputs & {
   complete: boolean;
 };
 
-/** Metadata keys by which a machine is known as ours. */
-export const ownerKeys = { stack: "fly_pops_stack", pop: "fly_pops_key" } as const;
-
 export const toWire = ({ config, volume, mountPath, owner, pop }: MachineInputs): wire.MachineConfig => ({
   ...config,
   mounts: [{ volume, path: mountPath }],
@@ -86,7 +84,8 @@ function fromWire(found: wire.MachineConfig, image: wire.Machine["image_ref"], w
     // Host migration gives a volume another id while machine and mount stay: taken over, no reason to replace anything.
     volume: mounts?.[0]?.volume ?? wanted.volume,
     mountPath: mounts?.[0]?.path ?? wanted.mountPath,
-    owner: owner ?? "",
+    // Another stack's is not taken back: state goes on to say whose it was, and whatever would touch it refuses.
+    owner: owner ? wanted.owner : "",
   };
 }
 
@@ -114,7 +113,13 @@ function toInputs({
   return inputs;
 }
 
-const target = (id: string, { app, pop, timeoutSeconds, drainSeconds, routed }: MachineInputs): Target => ({
+/** `owners`: the stacks it may belong to, the one it was in before among them (a stack that was renamed, a machine that was moved here). */
+const target = (
+  id: string,
+  { app, pop, timeoutSeconds, drainSeconds, routed, owner }: MachineInputs,
+  olds?: MachineOutputs,
+): Target => ({
+  owners: olds ? [owner, olds.owner] : [owner],
   app,
   id,
   pop,
@@ -129,7 +134,7 @@ async function findOurs(inputs: MachineInputs, { fly }: Context): Promise<wire.M
     (it) => it.name === inputs.name && it.state !== "destroyed" && it.state !== "destroying",
   );
   if (!machine) return undefined;
-  const owner = machine.config?.metadata?.[ownerKeys.stack];
+  const owner = ownerOf(machine);
   if (owner === inputs.owner) return machine;
   throw new Error(
     `${inputs.pop}: ${inputs.app} has a machine named ${inputs.name} already (${machine.id}), and it belongs to ${owner ? `stack ${owner}` : "no stack of fly-pops"}. Nothing was changed. Destroy or rename it, or take another fly-pops:app.`,
@@ -142,7 +147,7 @@ async function adopted(id: string, inputs: MachineInputs, { fly }: Context): Pro
     if (isGone(error)) return undefined;
     throw error;
   });
-  const owner = machine?.config?.metadata?.[ownerKeys.stack];
+  const owner = machine && ownerOf(machine);
   const mounted = machine?.config?.mounts?.[0]?.volume;
   const refusal =
     machine === undefined || machine.state === "destroyed"
@@ -237,6 +242,8 @@ export const machineHandler = {
       const machine = await fly.getMachine(outs.app, id);
       if (machine.state === "destroyed" || machine.state === "destroying") return undefined;
       const wanted = toInputs(outs);
+      const stack = ownerOf(machine);
+      if (stack !== undefined && stack !== outs.owner) log(`${outs.pop}: machine ${id} belongs to stack ${stack} now`);
       const { config } = machine;
       // A host that does not answer tells nothing: what state knows of the machine stays.
       if (!config || machine.host_status === "unreachable") {
@@ -258,7 +265,7 @@ export const machineHandler = {
     if (olds.complete && !mustCall(lifecycle, olds, news)) return { ...olds, ...news };
     return inTurn(news, context, async () => {
       try {
-        return toOutputs(news, await updateVerified(target(id, news), toWire(news), context), true);
+        return toOutputs(news, await updateVerified(target(id, news, olds), toWire(news), context), true);
       } catch (error) {
         // State must say what runs, and under which version.
         if (error instanceof UpdateFailed) {
@@ -272,6 +279,7 @@ export const machineHandler = {
   async delete(id, outs, context) {
     const { fly } = context;
     try {
+      refuseForeign(await fly.getMachine(outs.app, id), outs.pop, [outs.owner]);
       await fly.cordonMachine(outs.app, id);
       if (outs.drainSeconds > 0 && outs.state === "started") await sleep(context.clock, outs.drainSeconds * 1000);
       await fly.stopMachine(outs.app, id).catch((error: unknown) => {

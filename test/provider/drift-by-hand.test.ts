@@ -232,12 +232,6 @@ const edits: [field: string, change: (config: MachineConfig) => void][] = [
       for (const mount of it.mounts ?? []) mount.path = "/data";
     },
   ],
-  [
-    "owner",
-    (it) => {
-      it.metadata = { ...it.metadata, fly_pops_stack: "me/fly-pops/other" };
-    },
-  ],
 ];
 
 test.each(edits)("changed by hand, %s shows as just that and is put back", async (field, change) => {

@@ -310,7 +310,7 @@ test("a machine that is gone reads as gone, and its delete is done", async () =>
 test("a delete takes the machine out of routing, lets it end, and removes it; its volume is free", async () => {
   await using made = await pop();
   await machineHandler.delete(made.id, made.outs, made.context);
-  expect(routes(made).slice(0, 2)).toEqual(["POST machines/:id/cordon", "POST machines/:id/stop"]);
+  expect(routes(made).slice(0, 3)).toEqual(["GET machines/:id", "POST machines/:id/cordon", "POST machines/:id/stop"]);
   await volumeHandler.delete(made.inputs.volume, { ...volumeInputs(), schemaVersion: 1, zone: null }, made.context);
   expect(lives(made)).toEqual([]);
 });

@@ -24,12 +24,14 @@ type Table<Inputs> = { [Property in keyof Inputs]-?: [other: Inputs[Property], f
 const appTable: Table<AppInputs> = {
   app: ["other-edge", "replace", "names are for ever"],
   organization: ["other", "replace", "the Machines API moves no apps"],
+  owner: ["me/fly-pops/other", "ignored", "an app has no mark"],
 };
 
 const addressTable: Table<AddressInputs> = {
   app: ["other-edge", "replace", "an address belongs to one app"],
   type: ["shared_v4", "replace", "no update exists for addresses"],
   adopt: ["2001:db8::9", "ignored", "said once, at create"],
+  owner: ["me/fly-pops/other", "ignored", "an address has no mark"],
 };
 
 const volumeTable: Table<VolumeInputs> = {

@@ -49,10 +49,10 @@ export const machineOf = (pop: string): string => `${pop}-machine`;
 export const popOf = (resource: string): string | undefined => /^(.+)-(?:volume|machine)$/.exec(resource)?.[1];
 
 export function program(stack: StackSpec): Declared[] {
-  const { app, organization, canary } = stack;
-  const declared: Declared[] = [{ name: "app", kind: "App", after: [], inputs: () => ({ app, organization }) }];
+  const { app, organization, canary, owner } = stack;
+  const declared: Declared[] = [{ name: "app", kind: "App", after: [], inputs: () => ({ app, organization, owner }) }];
   for (const type of stack.addresses)
-    declared.push({ name: type, kind: "Address", after: ["app"], inputs: (id) => ({ app: id("app"), type }) });
+    declared.push({ name: type, kind: "Address", after: ["app"], inputs: (id) => ({ app: id("app"), type, owner }) });
   const isCanary = ({ name }: PopSpec) => name === canary;
   const first = stack.pops.some(isCanary) && canary !== undefined ? [machineOf(canary)] : [];
   for (const pop of rolloutOrder(stack.pops, canary)) {
