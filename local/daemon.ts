@@ -53,6 +53,8 @@ async function run(options: DaemonOptions): Promise<void> {
     random: systemRandom,
     store: fileStore(paths.world),
     token: readFileSync(paths.token, "utf8").trim(),
+    // The meaning under which a PoP without checks in its services would keep its visitors whatever it answers.
+    quirks: { namedChecksOnlyWatch: true },
   });
   made.resolve(fly);
   const edge = await createEdge({

@@ -6,6 +6,7 @@
 import { parseDuration } from "../../providers/fly/durations.ts";
 import type { Check, MachineConfig } from "../../providers/fly/schema.ts";
 import type { Core } from "./core.ts";
+import { noQuirks, type Quirks } from "./quirks.ts";
 import type { ProbeResult } from "./runner.ts";
 import { type CheckRow, currentVersion, type MachineRow } from "./world.ts";
 
@@ -22,12 +23,18 @@ export interface PlannedCheck {
   routing: boolean;
 }
 
-/** Every check of a config with the name of its status row, in the order the rows have. */
-export function plannedChecks(config: MachineConfig): PlannedCheck[] {
+/**
+ * Every check of a config with the name of its status row, in the order the rows have. Fly's name for a service's check says nothing of the service: two
+ * services that have the same one have one row between them.
+ */
+export function plannedChecks(
+  config: MachineConfig,
+  { namedChecksOnlyWatch }: Pick<Quirks, "namedChecksOnlyWatch"> = noQuirks,
+): PlannedCheck[] {
   const named = Object.entries(config.checks ?? {}).map(([name, check]) => ({
     name,
     check,
-    routing: check.kind === "readiness",
+    routing: !namedChecksOnlyWatch && check.kind === "readiness",
   }));
   const ofServices = (config.services ?? []).flatMap((service) =>
     (service.checks ?? []).map((check, index) => {
@@ -36,7 +43,8 @@ export function plannedChecks(config: MachineConfig): PlannedCheck[] {
       return { name, check: { ...check, port }, routing: true };
     }),
   );
-  return [...named, ...ofServices];
+  const unique = new Map([...named, ...ofServices].map((it) => [it.name, it]));
+  return [...unique.values()];
 }
 
 export interface Checks {
@@ -50,6 +58,7 @@ export interface Checks {
 export function createChecks(core: Core): Checks {
   const { clock, runner } = core;
   const cancels = new Map<string, () => void>();
+  const planned = (machine: MachineRow) => plannedChecks(currentVersion(machine).rendered, core.settings.quirks);
 
   function stop(machine: MachineRow): void {
     cancels.get(machine.id)?.();
@@ -58,7 +67,7 @@ export function createChecks(core: Core): Checks {
 
   function reset(machine: MachineRow): void {
     stop(machine);
-    machine.checks = plannedChecks(currentVersion(machine).rendered).map(({ name, routing }) => ({
+    machine.checks = planned(machine).map(({ name, routing }) => ({
       name,
       routing,
       status: "critical",
@@ -69,8 +78,8 @@ export function createChecks(core: Core): Checks {
 
   function start(machine: MachineRow): void {
     stop(machine);
-    const planned = plannedChecks(currentVersion(machine).rendered);
-    if (planned.length === 0) return;
+    const all = planned(machine);
+    if (all.length === 0) return;
     let over = false;
     const timers = new Set<() => void>();
     const later = (ms: number, run: () => void) => {
@@ -89,7 +98,7 @@ export function createChecks(core: Core): Checks {
       for (const cancel of timers) cancel();
     });
 
-    for (const { name, check } of planned) {
+    for (const { name, check } of all) {
       const { intervalMs, timeoutMs, graceMs } = timing(check);
       const graceEnds = (machine.bootedAt ?? clock.now()) + graceMs;
       const row = machine.checks.find((it) => it.name === name);

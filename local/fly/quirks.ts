@@ -14,11 +14,20 @@ export interface Quirks {
   stillActiveMs: number;
   /** Every service check has a second row, `bg_deployments_compat-<name>`, always critical. */
   mirrorChecks: boolean;
+  /** Named checks of a machine only watch, of kind `readiness` too; those of its services alone steer routing. Fly's own texts say both. */
+  namedChecksOnlyWatch: boolean;
   /** Fly's documented limits: an action on one object once a second, burst 3; reading a machine 5 a second, burst 10. */
   rateLimits: boolean;
 }
 
-export const noQuirks: Quirks = { bornMs: 0, boundMs: 0, stillActiveMs: 0, mirrorChecks: false, rateLimits: false };
+export const noQuirks: Quirks = {
+  bornMs: 0,
+  boundMs: 0,
+  stillActiveMs: 0,
+  mirrorChecks: false,
+  namedChecksOnlyWatch: false,
+  rateLimits: false,
+};
 
 export const isBorn = (core: Core, row: { createdAt: number }): boolean =>
   core.clock.now() - row.createdAt >= core.settings.quirks.bornMs;

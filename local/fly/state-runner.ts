@@ -25,7 +25,7 @@ export interface Behaviour {
   /** Ends on its own some time after the boot, so often (default: after every boot). */
   exits: { afterMs: number; exitCode: number; signal?: number; oomKilled?: boolean; times?: number } | undefined;
   /** What a check sees, given milliseconds since the boot. Default: passing. */
-  check: (check: Check, upMs: number) => ProbeResult | "hangs";
+  check: (check: Check, upMs: number, instance: Instance) => ProbeResult | "hangs";
   exec: (command: string[], stdin: string | undefined, instance: Instance) => ExecResult;
   /** Lines it writes when it has booted. Default none. */
   says: readonly string[];
@@ -227,7 +227,7 @@ export function createStateRunner(clock: Clock, defaults: Partial<Behaviour> = {
     probe(machineId, check) {
       const row = rows.get(machineId);
       if (row?.phase !== "running") return Promise.resolve({ passing: false, output: "connect: no route to host" });
-      const seen = of(row.instance).check(check, clock.now() - row.bootedAt);
+      const seen = of(row.instance).check(check, clock.now() - row.bootedAt, row.instance);
       return seen === "hangs" ? new Promise(() => {}) : Promise.resolve(seen);
     },
     // Documentation address: no test may send anything there, but the edge's choice of machines can be read.

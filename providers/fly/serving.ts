@@ -127,12 +127,15 @@ export function describeExit(exit: ExitEvent): string {
 export const checksOf = (machine: Machine): CheckStatus[] =>
   (machine.checks ?? []).filter((row) => !row.name?.startsWith("bg_deployments_compat-"));
 
-/** Rows to expect: an empty list is not a pass while checks are configured. */
+/**
+ * Rows to expect: an empty list is not a pass while checks are configured. Fly names a service's check by its place, type and port, so two services with
+ * the same check may have one row between them.
+ */
 function checkCount({ config }: Machine): number {
-  const services = config?.services ?? [];
-  return (
-    Object.keys(config?.checks ?? {}).length + services.reduce((sum, service) => sum + (service.checks?.length ?? 0), 0)
+  const ofServices = (config?.services ?? []).flatMap(({ checks, internal_port }) =>
+    (checks ?? []).map(({ type, port }, at) => `${at} ${type} ${port ?? internal_port}`),
   );
+  return Object.keys(config?.checks ?? {}).length + new Set(ofServices).size;
 }
 
 function notPassing(rows: CheckStatus[], wanted: number): string {

@@ -38,9 +38,9 @@ test("a check that never passes stays critical with what it saw, asked at its in
   let asked = 0;
   await using fly = await localFly({
     behaviour: {
-      check: (check, upMs) => {
+      check: (...seen) => {
         asked++;
-        return failingCheck(check, upMs);
+        return failingCheck(...seen);
       },
     },
   });

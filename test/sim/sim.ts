@@ -85,6 +85,7 @@ export async function createSim({ seed, history, client }: SimOptions): Promise<
     boundMs: scenario.chance(0.3) ? scenario.int(1_000, 100_000) : 0,
     stillActiveMs: scenario.chance(0.3) ? scenario.int(500, 10_000) : 0,
     mirrorChecks: scenario.chance(0.2),
+    namedChecksOnlyWatch: scenario.chance(0.5),
     rateLimits: scenario.chance(0.3),
   };
   const fly = await createLocalFly({

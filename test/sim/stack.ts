@@ -98,11 +98,11 @@ export function program(stack: StackSpec): Declared[] {
 /** The machine config of one PoP, without mount and owner. */
 export function configOf(stack: StackSpec, pop: PopSpec) {
   const config = machineConfig({ ...pop, cpuKind: "shared" as const }, stack.image);
+  const asOften = <Check>(check: Check) => ({ ...check, interval: stack.checkInterval });
   return {
     ...config,
     env: { ...config.env, ...stack.env },
-    checks: Object.fromEntries(
-      Object.entries(config.checks).map(([name, check]) => [name, { ...check, interval: stack.checkInterval }]),
-    ),
+    services: config.services.map(({ checks, ...service }) => ({ ...service, checks: (checks ?? []).map(asOften) })),
+    checks: Object.fromEntries(Object.entries(config.checks).map(([name, check]) => [name, asOften(check)])),
   };
 }

@@ -135,8 +135,9 @@ describe("the tailnet in the manifest", () => {
 });
 
 test("health is told how long Fly's check waits for it", () => {
-  const { checks } = machineConfig({ name: "cdg-1", cpuKind: "shared", cpus: 1, memoryMb: 256 }, "image");
-  expect(checks.health.timeout).toBe(`${JSON.parse(manifest(spec)).checkTimeoutSeconds}s`);
+  const { checks, services } = machineConfig({ name: "cdg-1", cpuKind: "shared", cpus: 1, memoryMb: 256 }, "image");
+  const timeouts = [checks.health, ...services.flatMap((it) => it.checks ?? [])].map(({ timeout }) => timeout);
+  expect(timeouts).toEqual(Array(3).fill(`${JSON.parse(manifest(spec)).checkTimeoutSeconds}s`));
 });
 
 test("luggage that names a user shares its id, home and secrets with all that name it", () => {
