@@ -7,20 +7,29 @@ import { flyPrices, type Prices } from "./prices.ts";
 export interface Billed {
   machines: readonly BilledMachine[];
   /** Also of PoPs that have no machine: a volume is paid for, attached or not. */
-  volumes: readonly { name: string; volumeGb: number }[];
+  volumes: readonly BilledVolume[];
   addresses: readonly AddressType[];
   /** GB each machine sends to visitors a month. */
   egressGb: number;
 }
 
+export interface BilledVolume {
+  /** PoP. */
+  name: string;
+  volumeGb: number;
+  /** Days its daily snapshots are kept. 0: there are none. */
+  snapshotDays: number;
+}
+
 export type BilledMachine = Pick<PopConfig, "name" | "region" | "size" | "cpuKind" | "cpus" | "memoryMb">;
 
-export type CostKind = "machines" | "volumes" | "addresses" | "egress";
+export const costKinds = ["machines", "volumes", "snapshots", "addresses", "egress"] as const;
+export type CostKind = (typeof costKinds)[number];
 
 /** One line of the bill. */
 export interface CostRow {
   kind: CostKind;
-  /** PoP, or type of the address. */
+  /** PoP, type of the address, or what it is of all together. */
   name: string;
   /** What is paid for, e.g. `shared-cpu-1x, 256 MB in cdg`. */
   what: string;
@@ -39,10 +48,11 @@ export interface Estimate {
 
 /** Of a stack as configured. */
 export function estimate(
-  { pops, addresses, egressGb }: Pick<EdgeConfig, "pops" | "addresses" | "egressGb">,
+  { pops, addresses, egressGb, snapshotDays }: Pick<EdgeConfig, "pops" | "addresses" | "egressGb" | "snapshotDays">,
   prices?: Prices,
 ): Estimate {
-  return bill({ machines: pops, volumes: pops, addresses, egressGb }, prices);
+  const volumes = pops.map(({ name, volumeGb }) => ({ name, volumeGb, snapshotDays }));
+  return bill({ machines: pops, volumes, addresses, egressGb }, prices);
 }
 
 export function bill({ machines, volumes, addresses, egressGb }: Billed, prices: Prices = flyPrices): Estimate {
@@ -59,6 +69,7 @@ export function bill({ machines, volumes, addresses, egressGb }: Billed, prices:
       what: `${volumeGb} GB`,
       monthly: volumeGb * prices.volumeGb,
     })),
+    ...snapshots(volumes, prices),
     ...addresses.map((type) => ({
       kind: "addresses" as const,
       name: type,
@@ -74,26 +85,32 @@ export function bill({ machines, volumes, addresses, egressGb }: Billed, prices:
   ];
   const sum = (kind: CostKind) =>
     cents(rows.filter((it) => it.kind === kind).reduce((total, it) => total + it.monthly, 0));
-  const parts = {
-    machines: sum("machines"),
-    volumes: sum("volumes"),
-    addresses: sum("addresses"),
-    egress: sum("egress"),
-  };
+  const parts = Object.fromEntries(costKinds.map((kind) => [kind, sum(kind)])) as Record<CostKind, number>;
   // The sum of what is shown, so that a reader who adds up gets the same.
-  const total = cents(parts.machines + parts.volumes + parts.addresses + parts.egress);
+  const total = cents(Object.values(parts).reduce((all, it) => all + it, 0));
   return {
     monthly: { total, ...parts },
     currency: prices.currency,
     rows,
     assumptions: [
       `Each PoP runs the whole month and sends ${egressGb} GB to visitors (fly-pops:egressGb); what comes in, from your origin too, is free.`,
-      "Snapshots of the volumes stay within the 10 GB that are free in an organization. Free allowances, reservations, tax and support are left out.",
+      parts.snapshots > 0 || volumes.some((it) => it.snapshotDays > 0)
+        ? `Each daily snapshot holds as much as its volume, the most it can: snapshots hold what changed, and a cache may change wholly. ${prices.snapshotsFreeGb} GB are free in an organization, taken to have no others.`
+        : "No snapshots of the volumes are taken (fly-pops:snapshots).",
+      "Free allowances, reservations, tax and support are left out.",
       ...new Set(machines.flatMap((it) => basePrice(it, prices).assumption ?? [])),
       ...new Set(machines.flatMap(({ region }) => unknownFactor(region, prices) ?? [])),
       `List prices of ${prices.source} as of ${prices.date}, a month of 30 days.`,
     ],
   };
+}
+
+/** All volumes together: so many GB are free in an organization. */
+function snapshots(volumes: readonly BilledVolume[], prices: Prices): CostRow[] {
+  const gb = volumes.reduce((sum, { volumeGb, snapshotDays }) => sum + volumeGb * snapshotDays, 0);
+  if (gb === 0) return [];
+  const monthly = Math.max(0, gb - prices.snapshotsFreeGb) * prices.snapshotGb;
+  return [{ kind: "snapshots", name: "of all volumes", what: `up to ${gb} GB`, monthly }];
 }
 
 /** A month of a machine in the base region. */

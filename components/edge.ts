@@ -61,6 +61,7 @@ export class Edge extends pulumi.ComponentResource {
           organization: args.organization,
           image: this.image,
           owner: args.owner,
+          snapshotDays: args.snapshotDays,
           protect: args.protect,
           keepVolume: args.keepVolumes,
           secrets: args.files.secrets,

@@ -21,6 +21,8 @@ export interface PopArgs extends MachineShape {
   image: pulumi.Input<string>;
   /** Stack the PoP belongs to, organization/project/stack. */
   owner: string;
+  /** Days Fly keeps daily snapshots of the volume. 0: none. */
+  snapshotDays: number;
   /** Pulumi refuses to delete the volume until this is false. */
   protect: boolean;
   /** The volume stays on Fly when the PoP goes. */
@@ -73,6 +75,7 @@ export class Pop extends pulumi.ComponentResource {
         name: volumeName(args.name),
         region,
         sizeGb: args.volumeGb,
+        snapshotDays: args.snapshotDays,
         guest: guestOf(args),
         organization: args.organization,
         adopt: args.adopt?.volume,

@@ -18,6 +18,10 @@ export interface Prices {
   extraMemoryGb: number;
   /** A month of a provisioned GB. */
   volumeGb: number;
+  /** A month of a GB that snapshots hold, beyond what is free. */
+  snapshotGb: number;
+  /** GB of snapshots that an organization has for nothing. */
+  snapshotsFreeGb: number;
   /** A month of an address, by type. */
   addresses: Readonly<Record<"v4" | "v6", number>>;
   /** A GB sent to the internet, by the region's group. What comes in is free. */
@@ -62,6 +66,8 @@ export const flyPrices: Prices = {
   regionFactor,
   extraMemoryGb: 5,
   volumeGb: 0.15,
+  snapshotGb: 0.08,
+  snapshotsFreeGb: 10,
   addresses: { v4: 2, v6: 0 },
   egressGb: { na_eu: 0.02, apac_oceania_sa: 0.04, africa_india: 0.12 },
 };

@@ -38,6 +38,7 @@ export function complete(file: StackFile): EdgeConfig {
     ...(file.secretsFile !== undefined && file.secretsFile !== "" && { secretsFile: plainFolder(file.secretsFile) }),
     imagePlatform: (file.imagePlatform ?? defaults.imagePlatform) as ImagePlatform,
     addresses: [...(file.addresses ?? defaults.addresses)].toSorted() as AddressType[],
+    snapshotDays: file.snapshots ?? defaults.snapshots,
     protect: file.protect ?? defaults.protect,
     keepVolumes: file.keepVolumes ?? defaults.keepVolumes,
     adopt: {

@@ -12,6 +12,8 @@ export const defaults = {
   /** Fly staff and users wait about this long after a cordon. */
   drain: "10s",
   timeout: "5m",
+  /** What is on a volume comes back by itself; a snapshot costs, and holds private keys for days. */
+  snapshots: 0,
   addresses: ["v4", "v6"],
   protect: true,
   keepVolumes: true,

@@ -97,6 +97,16 @@ export const StackFile = z.strictObject({
       refused: "an empty list, one kind twice",
     })
     .optional(),
+  snapshots: whole(0, 60)
+    .register(fields, {
+      type: "integer",
+      unit: "days",
+      takes: wholeNumber(0, 60, "days"),
+      meaning:
+        "How long Fly keeps the daily snapshots of volumes. 0: none are taken, on volumes that exist either. A volume holds a cache and the PoP's identity, which come back by themselves; snapshots are billed by what they hold, private keys among it.",
+      default: code(defaults.snapshots),
+    })
+    .optional(),
   protect: z
     .boolean()
     .register(fields, {

@@ -24,6 +24,8 @@ export interface EdgeConfig {
   imagePlatform: ImagePlatform;
   /** Sorted, at least one. */
   addresses: AddressType[];
+  /** Days Fly keeps daily snapshots of volumes. 0: none are taken. */
+  snapshotDays: number;
   /** Pulumi's `protect` on volumes. */
   protect: boolean;
   /** Volumes stay on Fly when their PoP goes. */

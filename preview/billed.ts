@@ -2,6 +2,7 @@
 import type { Billed, BilledMachine } from "../components/cost.ts";
 import type { AddressType } from "../config/types.ts";
 import { presets } from "../providers/fly/guests.ts";
+import { flysSnapshotDays } from "../providers/fly/snapshots.ts";
 import type { ResourceChange } from "./plan.ts";
 
 interface Guest {
@@ -22,7 +23,12 @@ export function billedOf(resources: readonly ResourceChange[], side: "old" | "ne
   return {
     machines: inputsOf("Machine").flatMap(machine).toSorted(byName),
     volumes: [...inputsOf("Volume"), ...kept.flatMap(({ old }) => (old ? [old.inputs] : []))]
-      .map(({ pop, sizeGb }) => ({ name: String(pop), volumeGb: Number(sizeGb) }))
+      .map(({ pop, sizeGb, snapshotDays }) => ({
+        name: String(pop),
+        volumeGb: Number(sizeGb),
+        // Of a volume that nobody said anything of Fly takes snapshots.
+        snapshotDays: Number(snapshotDays ?? flysSnapshotDays),
+      }))
       .toSorted(byName),
     addresses: inputsOf("Address")
       .flatMap(({ type }) => (type === "v4" || type === "v6" ? [type as AddressType] : []))

@@ -29,6 +29,7 @@ const words: Record<string, (difference: Difference) => string> = {
   organization: arrow("organization"),
   region: arrow("region"),
   sizeGb: arrow("volume", " GB"),
+  snapshotDays: arrow("snapshots", " days"),
   volume: () => "another volume",
   "config.image": ({ before, after }) => `image ${digest(before)} → ${digest(after)}`,
   "config.guest.memory_mb": arrow("memory", " MB"),

@@ -1,5 +1,5 @@
 /** A plan as Markdown: the comment of a pull request, readable in a terminal as well. Pure. */
-import type { CostKind } from "../components/cost.ts";
+import { costKinds } from "../components/cost.ts";
 import type { Action, Plan, PopPlan } from "./plan.ts";
 
 /** The first line of every comment of ours about a stack: by it the next run finds and replaces it. */
@@ -75,8 +75,6 @@ function otherTable({ others }: Plan): string[] {
   ];
 }
 
-const kinds: CostKind[] = ["machines", "volumes", "addresses", "egress"];
-
 function costTable({ before, after }: Plan): string {
   const money = (amount: number) => `$${amount.toFixed(2)}`;
   const change = (from: number, to: number) => {
@@ -84,7 +82,7 @@ function costTable({ before, after }: Plan): string {
     return cents === 0 ? "" : `${cents > 0 ? "+" : "-"}${money(Math.abs(cents) / 100)}`;
   };
   const row = (name: string, from: number, to: number) => [name, money(from), money(to), change(from, to)];
-  const rows = kinds.map((kind) => row(kind, before.monthly[kind], after.monthly[kind]));
+  const rows = costKinds.map((kind) => row(kind, before.monthly[kind], after.monthly[kind]));
   const total = row("**total**", before.monthly.total, after.monthly.total);
   return [
     table(["a month", "before", "after", ""], [...rows, total]),

@@ -178,7 +178,12 @@ function volumeFate({ change, old, new: new_ }: ResourceChange): string | undefi
       return old?.retainOnDelete ? "a new one, the old stays on Fly" : "a new one, the old is deleted";
     case "update": {
       const sizes = [old?.inputs.sizeGb, new_?.inputs.sizeGb];
-      return sizes[0] === sizes[1] ? undefined : `grows from ${sizes[0]} to ${sizes[1]} GB`;
+      const days = [old?.inputs.snapshotDays, new_?.inputs.snapshotDays];
+      const fates = [
+        ...(sizes[0] === sizes[1] ? [] : [`grows from ${sizes[0]} to ${sizes[1]} GB`]),
+        ...(days[0] === days[1] ? [] : [days[1] === 0 ? "no more snapshots" : `snapshots kept for ${days[1]} days`]),
+      ];
+      return fates.length === 0 ? undefined : fates.join(", ");
     }
     default:
       return undefined;

@@ -167,6 +167,7 @@ async function create(name: string, region: string, context: Context): Promise<P
       name: volumeName(name),
       region,
       sizeGb: 3,
+      snapshotDays: 0,
       organization: "personal",
       guest: { cpu_kind: shape.cpuKind, cpus: shape.cpus, memory_mb: shape.memoryMb },
     },

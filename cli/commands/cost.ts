@@ -1,11 +1,9 @@
 /** `cost`: what the stack file costs a month by list price. No call: the file and our copy of the prices say it. */
-import { type CostKind, estimate } from "../../components/cost.ts";
+import { costKinds, estimate } from "../../components/cost.ts";
 import { table } from "../../local/table.ts";
 import type { Stack } from "../stack.ts";
 import { tint } from "../style.ts";
 import { type ExitCode, note, print, printJson, type World } from "../world.ts";
-
-const kinds: readonly CostKind[] = ["machines", "volumes", "addresses", "egress"];
 
 export async function cost(world: World, stack: Stack, { json }: { json?: boolean }): Promise<ExitCode> {
   const { monthly, currency, rows, assumptions } = estimate(stack.config());
@@ -18,10 +16,10 @@ export async function cost(world: World, stack: Stack, { json }: { json?: boolea
     world,
     table([
       ["what", "", "a month"].map((cell) => tint(world, "head", cell)),
-      ...kinds.flatMap((kind) => [
+      ...costKinds.flatMap((kind) => [
         ...rows.filter((it) => it.kind === kind).map((it) => [`${kind} ${it.name}`, it.what, money(it.monthly)]),
       ]),
-      ...kinds.map((kind) => [tint(world, "head", kind), "", money(monthly[kind])]),
+      ...costKinds.map((kind) => [tint(world, "head", kind), "", money(monthly[kind])]),
       [tint(world, "head", "total"), "", tint(world, "head", money(monthly.total))],
     ]),
   );

@@ -7,6 +7,7 @@ import { type Args, KindResource } from "../resource.ts";
 import { FlyError, isGone, isNoRoom, isUncertain } from "./errors.ts";
 import { isLive } from "./gone.ts";
 import type * as wire from "./schema.ts";
+import { snapshotDaysOf, snapshotFields } from "./snapshots.ts";
 
 const lifecycle = {
   pop: "ignored",
@@ -14,6 +15,7 @@ const lifecycle = {
   name: "replace",
   region: "replace", // a volume cannot leave its region
   sizeGb: "update", // grows in place; check refuses less
+  snapshotDays: "update",
   guest: "ignored", // only a hint for where to place it
   organization: "ignored",
   adopt: "ignored", // said once, at create
@@ -28,6 +30,8 @@ export const VolumeInputs = z.strictObject({
   region: z.string().min(1),
   /** GB, 1 to 500. */
   sizeGb: z.int().min(1).max(500),
+  /** Days Fly keeps its daily snapshots, 0 to 60. 0: none are taken. */
+  snapshotDays: z.int().min(0).max(60),
   /** Id of a volume of the app to be taken over, with all that is on it. Absent: the one of our name, or a new one. */
   adopt: z.string().optional(),
   /** Slug of the organization, for which Fly is asked whether there is room. */
@@ -120,6 +124,21 @@ async function extend(id: string, inputs: VolumeInputs, context: Context): Promi
   }
 }
 
+/** Has Fly take snapshots, or none. The volume may go by another id meanwhile. */
+async function setSnapshots(id: string, inputs: VolumeInputs, context: Context): Promise<wire.Volume> {
+  const { app, pop, snapshotDays: days } = inputs;
+  const set = (volume: string) => context.fly.updateVolume(app, volume, snapshotFields(days));
+  const volume = await set(id).catch(async (error: unknown) => {
+    const moved = isGone(error) ? await find(inputs, context) : undefined;
+    if (!moved) throw error;
+    return set(moved.id);
+  });
+  context.log(
+    `${pop}: Fly ${days === 0 ? "takes no snapshots" : `keeps daily snapshots for ${days} ${days === 1 ? "day" : "days"}`} of volume ${volume.id} from now on; what it has ends by itself`,
+  );
+  return volume;
+}
+
 /** Deletes a volume, waiting until Fly has let go of it. Gone already is success. */
 export async function deleteDetached(
   id: string,
@@ -177,6 +196,7 @@ async function createOrSettle(inputs: VolumeInputs, context: Context): Promise<w
       size_gb: inputs.sizeGb,
       encrypted: true,
       compute: inputs.guest,
+      ...snapshotFields(inputs.snapshotDays),
     });
   } catch (error) {
     if (isNoRoom(error)) throw noRoom(inputs, error.message, error);
@@ -211,6 +231,8 @@ export const volumeHandler = {
     }
     if (!found) await refuseFullRegion(inputs, context);
     const volume = await untilReady(found ?? (await createOrSettle(inputs, context)), inputs, context);
+    if (snapshotDaysOf(volume, inputs.snapshotDays) !== inputs.snapshotDays)
+      await setSnapshots(volume.id, inputs, context);
     return { id: volume.id, outs: toOutputs(inputs, volume) };
   },
   async read(id, outs, context) {
@@ -219,10 +241,16 @@ export const volumeHandler = {
     if (volume.id !== id)
       context.log(`${outs.pop}: Fly moved volume ${id} to another host, where it is ${volume.id}; taken over`);
     const { schemaVersion: _, zone: __, ...kept } = outs;
-    const inputs = { ...kept, region: volume.region ?? outs.region, sizeGb: volume.size_gb ?? outs.sizeGb };
+    const inputs = {
+      ...kept,
+      region: volume.region ?? outs.region,
+      sizeGb: volume.size_gb ?? outs.sizeGb,
+      snapshotDays: snapshotDaysOf(volume, outs.snapshotDays),
+    };
     return { id: volume.id, outs: toOutputs(inputs, volume), inputs };
   },
   async update(id, olds, news, context) {
+    if (news.snapshotDays !== olds.snapshotDays) await setSnapshots(id, news, context);
     if (news.sizeGb <= olds.sizeGb) return { ...olds, ...news, sizeGb: olds.sizeGb };
     const { volume, needs_restart } = await extend(id, news, context);
     context.log(

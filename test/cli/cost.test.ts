@@ -12,7 +12,7 @@ test("--json: by kind, in cents, without a call", async () => {
   expect(rest).toEqual({});
   expect(currency).toBe("USD");
   // By hand from Fly's page: 2.20 in cdg and 3.19 in ewr; twice 3 GB at 0.15; 2.00 for the IPv4; 200 GB at 0.02.
-  expect(monthly).toEqual({ machines: 5.39, volumes: 0.9, addresses: 2, egress: 4, total: 12.29 });
+  expect(monthly).toEqual({ machines: 5.39, volumes: 0.9, snapshots: 0, addresses: 2, egress: 4, total: 12.29 });
 });
 
 test("the table ends with the total; assumptions go to standard error", async () => {

@@ -40,6 +40,7 @@ const volumeTable: Table<VolumeInputs> = {
   name: ["pop_other", "replace", "no update renames"],
   region: ["ams", "replace", "a volume cannot leave its region"],
   sizeGb: [9, "update", "it grows in place"],
+  snapshotDays: [7, "update", "Fly changes it on the volume"],
   organization: ["other", "ignored", "only asked for room with"],
   guest: [{ cpu_kind: "shared", cpus: 2, memory_mb: 512 }, "ignored", "a hint for the first placement"],
   adopt: ["vol_0000000000000000", "ignored", "said once, at create"],

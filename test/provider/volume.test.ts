@@ -43,6 +43,7 @@ test("a volume is asked room for, then made with a hint of the machine to come",
         size_gb: 3,
         encrypted: true,
         compute: { cpu_kind: "shared", cpus: 1, memory_mb: 256 },
+        auto_backup_enabled: false,
       },
     ],
   ]);
@@ -231,4 +232,52 @@ test.each([
     `cdg-1: volume ${body.id} cannot be adopted, ${reason}. Nothing was changed. Correct fly-pops:adopt.`,
   );
   expect(live(made)).toHaveLength(1);
+});
+
+const snapshots = (made: Bench) =>
+  live(made).map(({ autoBackup, snapshotRetention }) => (autoBackup ? snapshotRetention : 0));
+
+test("no snapshots unless they are asked for, and then for as long", async () => {
+  await using made = await bench();
+  await volumeHandler.create(volumeInputs(), made.context);
+  await volumeHandler.create(volumeInputs({ name: "pop_ewr_1", snapshotDays: 7 }), made.context);
+  expect(snapshots(made)).toEqual([0, 7]);
+});
+
+test("a volume with Fly's own snapshots is taken over without them", async () => {
+  await using made = await bench();
+  const { body } = await made.local.call("POST", `/apps/${app}/volumes`, {
+    name: "pop_cdg_1",
+    region: "cdg",
+    size_gb: 3,
+  });
+  expect(snapshots(made)).toEqual([5]);
+  const { id } = await volumeHandler.create(volumeInputs(), made.context);
+  expect(id).toBe(body.id);
+  expect(snapshots(made)).toEqual([0]);
+  expect(made.lines.join()).toContain("cdg-1: Fly takes no snapshots of volume");
+});
+
+test("snapshots changed by hand, or never spoken of, are seen and mended", async () => {
+  await using made = await bench();
+  const { id, outs } = await volumeHandler.create(volumeInputs(), made.context);
+  await made.local.call("PUT", `/apps/${app}/volumes/${id}`, { auto_backup_enabled: true, snapshot_retention: 30 });
+  const found = await volumeHandler.read(id, outs, made.context);
+  expect(found?.inputs).toEqual(volumeInputs({ snapshotDays: 30 }));
+  const { snapshotDays: _, ...unspoken } = outs;
+  for (const olds of [found?.outs, unspoken]) {
+    await volumeHandler.update(id, olds as VolumeOutputs, volumeInputs(), made.context);
+    expect(snapshots(made)).toEqual([0]);
+    await made.local.call("PUT", `/apps/${app}/volumes/${id}`, { auto_backup_enabled: true });
+  }
+});
+
+test("a volume that Fly moved meanwhile gets its snapshots under its new id", async () => {
+  await using made = await bench();
+  const { id, outs } = await volumeHandler.create(volumeInputs(), made.context);
+  const machine = await machineHandler.create(machineInputs(id), made.context);
+  await made.local.fly.platform.migrate(machine.id);
+  const after = await volumeHandler.update(id, outs, volumeInputs({ snapshotDays: 2 }), made.context);
+  expect(after.snapshotDays).toBe(2);
+  expect(snapshots(made)).toEqual([2]);
 });

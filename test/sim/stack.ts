@@ -68,6 +68,7 @@ export function program(stack: StackSpec): Declared[] {
         name: volumeName(pop.name),
         region: pop.region,
         sizeGb: pop.volumeGb,
+        snapshotDays: 0,
         guest: guestOf(shape),
         organization,
       }),

@@ -112,14 +112,14 @@ export async function cli({ behaviour = {} }: CliOptions = {}): Promise<Cli> {
       return { code, ...said, calls: local.fly.calls.list.map(told) };
     },
     async deploy() {
-      const { app, organization, pops } = parseConfig(written);
+      const { app, organization, pops, snapshotDays } = parseConfig(written);
       await local.call("POST", "/apps", { name: app, org_slug: organization });
       const context = { fly, clock: local.clock, rollout: createRollout(), log: () => {}, ...noSecrets };
       for (const pop of pops) {
         const shared = { pop: pop.name, app, region: pop.region };
         const guest = { cpu_kind: pop.cpuKind, cpus: pop.cpus, memory_mb: pop.memoryMb };
         const volume = await volumeHandler.create(
-          { ...shared, name: volumeName(pop.name), sizeGb: pop.volumeGb, organization, guest },
+          { ...shared, name: volumeName(pop.name), sizeGb: pop.volumeGb, snapshotDays, organization, guest },
           context,
         );
         await machineHandler.create(

@@ -41,6 +41,7 @@ export const volumeInputs = (over: Partial<VolumeInputs> = {}): VolumeInputs => 
   name: "pop_cdg_1",
   region: "cdg",
   sizeGb: 3,
+  snapshotDays: 0,
   organization: "personal",
   guest: { cpu_kind: "shared", cpus: 1, memory_mb: 256 },
   ...over,

@@ -42,4 +42,10 @@ export const machine = (pop: string, over: { image?: unknown; memoryMb?: number;
   },
 });
 
-export const volume = (pop: string, sizeGb = 3) => ({ pop, app: "my-edge", region: pop.slice(0, 3), sizeGb });
+export const volume = (pop: string, sizeGb = 3) => ({
+  pop,
+  app: "my-edge",
+  region: pop.slice(0, 3),
+  sizeGb,
+  snapshotDays: 0,
+});

@@ -10,7 +10,7 @@ const sizes =
   "shared-cpu-1x, shared-cpu-2x, shared-cpu-4x, shared-cpu-6x, shared-cpu-8x, performance-1x, performance-2x, performance-4x, performance-6x, performance-8x, performance-10x, performance-12x, performance-14x or performance-16x";
 const regions = "ams, arn, bom, cdg, dfw, ewr, fra, gru, iad, jnb, lax, lhr, nrt, ord, sin, sjc, syd, yyz";
 const keys =
-  "app, organization, defaults, regions, sites, luggage, tailnet, certificates, secretsFile, dns, cache, ssh, debugTools, http3, rollout, adopt, addresses, protect, keepVolumes, imageRef, imagePlatform, egressGb";
+  "app, organization, defaults, regions, sites, luggage, tailnet, certificates, secretsFile, dns, cache, ssh, debugTools, http3, rollout, adopt, addresses, snapshots, protect, keepVolumes, imageRef, imagePlatform, egressGb";
 const kinds = "origin, redirect, files, luggage";
 const longDigest = `@sha256:${"a".repeat(64)}`;
 
@@ -61,6 +61,8 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
       { imagePlatform: "linux/amd65" },
       'imagePlatform is "linux/amd65": no such platform; did you mean linux/amd64? Takes linux/amd64 or host.',
     ],
+    [{ snapshots: 61 }, "snapshots is 61: takes a whole number of days from 0 to 60."],
+    [{ snapshots: true }, "snapshots is true: takes a whole number of days from 0 to 60."],
     [{ egressGb: -1 }, "egressGb is -1: takes a whole number of GB from 0 to 1000000."],
     [{ egressGb: "1 TB" }, 'egressGb is "1 TB": takes a whole number of GB from 0 to 1000000.'],
     [{ imagePlatform: "windows" }, 'imagePlatform is "windows": no such platform. Takes linux/amd64 or host.'],

@@ -125,6 +125,7 @@ const file: fc.Arbitrary<Raw> = luggage.chain((luggage) => {
         cache: fc.record({ maxSizeMb: fc.integer({ min: 16, max: 900 }) }, someKeys),
         rollout: fc.record({ maxUnavailable: fc.integer({ min: 1, max: 9 }) }, someKeys),
         addresses: fc.uniqueArray(fc.constantFrom("v4", "v6"), { minLength: 1 }),
+        snapshots: fc.integer({ min: 0, max: 60 }),
         protect: fc.boolean(),
         imagePlatform: fc.constantFrom("linux/amd64", "host"),
         egressGb: fc.integer({ min: 0, max: 1_000_000 }),

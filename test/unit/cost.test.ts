@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { estimate } from "../../components/cost.ts";
+import { costKinds, estimate } from "../../components/cost.ts";
 import { flyPrices } from "../../components/prices.ts";
 import { parseConfig } from "../../config/parse.ts";
 import type { EdgeConfig } from "../../config/types.ts";
@@ -77,6 +77,7 @@ describe("five stacks, reckoned by hand", () => {
     expect(estimate(billed({ regions: { ams: {} }, addresses: ["v6"], egressGb: 0 })).monthly).toEqual({
       machines: 2.01,
       volumes: 0.45,
+      snapshots: 0,
       addresses: 0,
       egress: 0,
       total: 2.46,
@@ -89,6 +90,7 @@ describe("five stacks, reckoned by hand", () => {
     expect(estimate(billed(file)).monthly).toEqual({
       machines: 8.58,
       volumes: 1.35,
+      snapshots: 0,
       addresses: 2,
       egress: 6,
       total: 17.93,
@@ -105,6 +107,7 @@ describe("five stacks, reckoned by hand", () => {
     expect(estimate(billed(file)).monthly).toEqual({
       machines: 30.56,
       volumes: 6,
+      snapshots: 0,
       addresses: 2,
       egress: 11,
       total: 49.56,
@@ -116,6 +119,7 @@ describe("five stacks, reckoned by hand", () => {
     expect(estimate(billed({ regions: { fra: { memoryMb: 768 } } })).monthly).toEqual({
       machines: 5.12,
       volumes: 0.45,
+      snapshots: 0,
       addresses: 2,
       egress: 2,
       total: 9.57,
@@ -134,6 +138,7 @@ describe("five stacks, reckoned by hand", () => {
     expect(estimate(billed(file)).monthly).toEqual({
       machines: 127.66,
       volumes: 90,
+      snapshots: 0,
       addresses: 2,
       egress: 160,
       total: 379.66,
@@ -144,7 +149,7 @@ describe("five stacks, reckoned by hand", () => {
 describe("an estimate", () => {
   test("adds up: every row belongs to a kind, and the kinds make the total", () => {
     const { monthly, rows } = estimate(billed({ regions: { cdg: { replicas: 100 }, gru: { replicas: 7 } } }));
-    for (const kind of ["machines", "volumes", "addresses", "egress"] as const)
+    for (const kind of costKinds)
       expect(rows.filter((it) => it.kind === kind).reduce((sum, it) => sum + it.monthly, 0)).toBeCloseTo(
         monthly[kind],
         2,
@@ -161,7 +166,21 @@ describe("an estimate", () => {
     expect(assumptions.at(-1)).toBe(
       "List prices of https://fly.io/docs/about/pricing/ as of 2026-08-09, a month of 30 days.",
     );
-    expect(assumptions).toHaveLength(3);
+    expect(assumptions).toHaveLength(4);
+  });
+
+  test("of snapshots: none by default, else what they hold at most beyond 10 GB, and what is taken for granted", () => {
+    const file = { regions: { cdg: { volumeGb: 50 }, ewr: {}, nrt: {} } };
+    const none = estimate(billed(file));
+    expect(none.monthly.snapshots).toBe(0);
+    expect(none.assumptions).toContain("No snapshots of the volumes are taken (fly-pops:snapshots).");
+    // (50 + 3 + 3) * 5 days = 280 GB, 10 of them free, at 0.08.
+    const kept = estimate(billed({ ...file, snapshots: 5 }));
+    expect(kept.monthly.snapshots).toBe(21.6);
+    expect(kept.monthly.total).toBeCloseTo(none.monthly.total + 21.6, 8);
+    expect(kept.rows).toContainEqual(expect.objectContaining({ kind: "snapshots", what: "up to 280 GB" }));
+    expect(kept.assumptions.join()).toContain("10 GB are free in an organization");
+    expect(estimate(billed({ regions: { cdg: {} }, snapshots: 3 })).monthly.snapshots).toBe(0);
   });
 
   test("takes a size without a published price by its CPUs, and says so once", () => {
@@ -172,7 +191,7 @@ describe("an estimate", () => {
     expect(assumptions).toContain(
       "shared-cpu-6x has no published price: taken as 6/4 of shared-cpu-4x with as much memory a CPU.",
     );
-    expect(assumptions).toHaveLength(4);
+    expect(assumptions).toHaveLength(5);
   });
 
   test.each(Object.keys(presets))("%s has a price at its least memory", (size) => {

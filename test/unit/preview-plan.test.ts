@@ -167,8 +167,20 @@ test("cost before and after, of what was and what is to be", () => {
     step("delete", "Address", "v4", { old: { app: "my-edge", type: "v4" } }),
     step("same", "Address", "v6", { old: { app: "my-edge", type: "v6" }, new: { app: "my-edge", type: "v6" } }),
   ]);
-  expect(before.monthly).toEqual({ machines: 2.2, volumes: 0.45, addresses: 2, egress: 2, total: 6.65 });
-  expect(after.monthly).toEqual({ machines: 5.56, volumes: 0.9, addresses: 0, egress: 4, total: 10.46 });
+  expect(before.monthly).toEqual({ machines: 2.2, volumes: 0.45, snapshots: 0, addresses: 2, egress: 2, total: 6.65 });
+  expect(after.monthly).toEqual({ machines: 5.56, volumes: 0.9, snapshots: 0, addresses: 0, egress: 4, total: 10.46 });
+});
+
+test("snapshots that a stack never spoke of are Fly's own, on the bill before and gone after; the volume says so", () => {
+  const { snapshotDays: _, ...unspoken } = volume("cdg-1", 40);
+  const steps = [
+    step("same", "Machine", "cdg-1", { old: machine("cdg-1"), new: machine("cdg-1") }),
+    step("update", "Volume", "cdg-1", { old: unspoken, new: volume("cdg-1", 40) }),
+  ];
+  const { before, after, pops } = plan(steps);
+  // 40 GB kept for Fly's five days, 10 GB of them free, at 0.08.
+  expect([before.monthly.snapshots, after.monthly.snapshots]).toEqual([15.2, 0]);
+  expect(pops).toMatchObject([{ name: "cdg-1", action: "adjusted", volume: "no more snapshots" }]);
 });
 
 test("what else changes is told; components and providers are not", () => {
