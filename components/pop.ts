@@ -103,6 +103,7 @@ export class Pop extends pulumi.ComponentResource {
             { parent: this },
           )
         : undefined;
+    const key = identity && this.#authKey(name, args, identity);
     this.machine = new Machine(
       `${name}-machine`,
       {
@@ -112,10 +113,15 @@ export class Pop extends pulumi.ComponentResource {
         region,
         volume: volume.id,
         mountPath,
-        config: machineConfig(args, pulumi.output(args.image), identity && this.#sealedTo(name, args, identity)),
+        config: machineConfig(
+          args,
+          pulumi.output(args.image),
+          identity && sealedFiles({ secrets: this.#secrets(name, args, identity), tailnet: key }),
+        ),
         owner: args.owner,
         routed: true,
         adopt: args.adopt?.machine,
+        joins: key && joins(args, key),
         timeoutSeconds: rollout.timeoutSeconds,
         drainSeconds: rollout.drainSeconds,
         maxUnavailable: rollout.maxUnavailable,
@@ -138,39 +144,53 @@ export class Pop extends pulumi.ComponentResource {
     });
   }
 
-  /** What the machine is given that its identity alone can open. */
-  #sealedTo(
-    name: string,
-    { name: pop, secrets, tailnet, tailnetCa }: PopArgs,
-    { recipient, isNew }: Identity,
-  ): Sealed<pulumi.Output<string>> {
-    const own = { parent: this };
-    const base64 = (text: pulumi.Output<string>) => text.apply((it) => Buffer.from(it).toString("base64"));
-    return {
-      ...(secrets && {
-        secrets: base64(new SealedSecrets(`${name}-secrets`, { pop, ...secrets, recipient }, own).sealed),
-      }),
-      ...(tailnet?.driver && {
-        tailnet: base64(
-          new AuthKey(
-            `${name}-auth-key`,
-            {
-              pop,
-              node: nodeName(pop, tailnet),
-              driver: tailnet.driver,
-              server: tailnet.loginServer,
-              ca: tailnetCa,
-              tags: tailnet.tags,
-              recipient,
-              isNew,
-              secretName: authKeyName,
-            },
-            own,
-          ).sealed,
-        ),
-      }),
-    };
+  /** The operator's secrets, sealed to the identity. */
+  #secrets(name: string, { name: pop, secrets }: PopArgs, { recipient }: Identity): SealedSecrets | undefined {
+    return secrets && new SealedSecrets(`${name}-secrets`, { pop, ...secrets, recipient }, { parent: this });
   }
+
+  /** A key of its own to join the tailnet with, sealed to the identity; undefined where the operator's secrets have one. */
+  #authKey(name: string, args: PopArgs, { recipient, isNew }: Identity): AuthKey | undefined {
+    const { name: pop, tailnet } = args;
+    const server = controlServer(args);
+    return (
+      tailnet &&
+      server &&
+      new AuthKey(
+        `${name}-auth-key`,
+        {
+          ...server,
+          pop,
+          node: nodeName(pop, tailnet),
+          tags: tailnet.tags,
+          recipient,
+          isNew,
+          secretName: authKeyName,
+        },
+        { parent: this },
+      )
+    );
+  }
+}
+
+/** Whoever makes keys for the tailnet's nodes; undefined where nobody does. */
+function controlServer({ tailnet, tailnetCa }: PopArgs) {
+  return tailnet?.driver && { driver: tailnet.driver, server: tailnet.loginServer, ca: tailnetCa };
+}
+
+/** What the machine must know of its key, so that it is not made with one that has ended. */
+function joins(args: PopArgs, { expires }: AuthKey) {
+  const server = controlServer(args);
+  return server && args.tailnet && { ...server, node: nodeName(args.name, args.tailnet), expires };
+}
+
+/** What the machine is given that its identity alone can open, in base64. */
+function sealedFiles(kinds: { secrets?: SealedSecrets | undefined; tailnet?: AuthKey | undefined }) {
+  const base64 = ({ sealed }: SealedSecrets | AuthKey) => sealed.apply((it) => Buffer.from(it).toString("base64"));
+  return {
+    ...(kinds.secrets && { secrets: base64(kinds.secrets) }),
+    ...(kinds.tailnet && { tailnet: base64(kinds.tailnet) }),
+  } satisfies Sealed<pulumi.Output<string>>;
 }
 
 /** What the tailnet knows it by. */

@@ -86,5 +86,7 @@ func (m *Manifest) checkTimeout() time.Duration {
 	return time.Duration(m.CheckTimeoutSeconds) * time.Second
 }
 
+func (m *Manifest) expects(part string) bool { return slices.Contains(m.Expects, part) }
+
 // patience is how long `pop health` waits for its checks. The other half of the timeout is for connecting, and for a busy machine.
 func (m *Manifest) patience() time.Duration { return m.checkTimeout() / 2 }

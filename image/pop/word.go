@@ -68,10 +68,28 @@ func (h *health) certificates(context.Context) answer {
 	agent := read[certs.Status](h.run, certs.StatusFile)
 	all, err := h.allCertificates(agent)
 	agentPart := h.certsPart(agent)
+	found := judge(degraded, err)
+	if h.manifest.expects("certs") {
+		if missing := withoutCertificate(all); missing != nil {
+			found = judge(failing, errors.Join(missing, err))
+		}
+	}
 	return func(to *snapshot) {
-		to.Certificates, to.Parts["certificates"] = all, judge(degraded, err)
+		to.Certificates, to.Parts["certificates"] = all, found
 		isIfAny("certs", agentPart)(to)
 	}
+}
+
+// withoutCertificate names the hosts that no visitor could reach without a warning: the vault's certificate is still to come. Such a PoP gets no visitors,
+// others do. One that was given a certificate before has it on its volume, and serves with that while the vault is away.
+func withoutCertificate(statuses []certificateStatus) error {
+	var missing []error
+	for _, status := range statuses {
+		if status.SelfSigned {
+			missing = append(missing, fmt.Errorf("%s: only a self-signed certificate so far, the vault's is still to come", status.Host))
+		}
+	}
+	return errors.Join(missing...)
 }
 
 // certsPart is how the agent fares; what is wrong with a single certificate stands in the part "certificates".

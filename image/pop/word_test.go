@@ -116,6 +116,50 @@ func TestCertificatesOfBothSources(t *testing.T) {
 	}
 }
 
+// A PoP without a certificate that browsers take gets no visitors where one is to come; a PoP that had one is not touched.
+func TestWaitsForItsFirstCertificate(t *testing.T) {
+	far := now.AddDate(0, 3, 0).Format(time.RFC3339)
+	boot := func(hosts map[string]bool) string {
+		var all []string
+		for _, host := range []string{"a.test", "b.test"} {
+			all = append(all, fmt.Sprintf(`{"host":%q,"notAfter":%q,"selfSigned":%v}`, host, far, hosts[host]))
+		}
+		return "[" + strings.Join(all, ",") + "]"
+	}
+	agent := func(source string) string {
+		return fmt.Sprintf(`{"vault":{"error":"the vault does not answer"},"certificates":[{"host":"a.test","notAfter":%q,"source":%q}]}`, far, source)
+	}
+	both, one := map[string]bool{"a.test": true, "b.test": true}, map[string]bool{"b.test": true}
+	for name, test := range map[string]struct {
+		boot, agent string
+		expects     []string
+		code        int
+		says        string
+	}{
+		"new, the agent silent":              {boot(both), "", []string{"certs"}, 503, "a.test: only a self-signed certificate so far"},
+		"new, the vault away":                {boot(both), agent("volume"), []string{"certs"}, 503, "b.test: only a self-signed"},
+		"one host has the vault's":           {boot(both), agent("vault"), []string{"certs"}, 503, "b.test: only a self-signed"},
+		"the other has one from before":      {boot(map[string]bool{"a.test": true}), agent("vault"), []string{"certs"}, 200, ""},
+		"all from before, the vault away":    {boot(nil), agent("volume"), []string{"certs"}, 200, ""},
+		"all from before, the agent silent":  {boot(nil), "", []string{"certs"}, 200, ""},
+		"self-signed, as the stack wants it": {boot(both), "", nil, 200, ""},
+		"one host new on a volume of before": {boot(one), agent("volume"), []string{"certs"}, 503, "b.test: only a self-signed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			it := popWith(t, fine)
+			it.manifest.Expects = test.expects
+			write(t, it, "certs/status.json", test.boot)
+			if test.agent != "" {
+				write(t, it, "certs/vault.json", test.agent)
+			}
+			code, seen := get(t, it, "GET", "/healthz")
+			if found := seen.Parts["certificates"]; code != test.code || !strings.Contains(found.Reason, test.says) {
+				t.Errorf("%d %+v", code, found)
+			}
+		})
+	}
+}
+
 // tailscaled answers on a socket of the test's.
 func tailscaled(t *testing.T, it *health, answer http.HandlerFunc) {
 	t.Helper()

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { sleep } from "../clock.ts";
 import { type Context, type Fate, HalfMade, type Handler, mustCall } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
+import { Joins, refuseEndedKey } from "../tailnet/joins.ts";
 import { FlyError, isClaimed, isConflict, isGone, isNoRoom, isUncertain, told } from "./errors.ts";
 import { confirmGone, isLive } from "./gone.ts";
 import { type Target, UpdateFailed, updateVerified } from "./machine-update.ts";
@@ -23,6 +24,7 @@ const lifecycle = {
   owner: "update",
   routed: "update",
   adopt: "ignored", // said once, at create
+  joins: "ignored", // looked at while the PoP has yet to join
   timeoutSeconds: "ignored",
   drainSeconds: "ignored",
   maxUnavailable: "ignored",
@@ -46,6 +48,8 @@ export const MachineInputs = z.strictObject({
   owner: z.string().min(1),
   /** Id of a machine of the app to be taken over: it gets our config in place. Absent: the one of our name, or a new one. */
   adopt: z.string().optional(),
+  /** How it joins the tailnet, where its key is made for it. Absent: it joins none, or by a key of the operator's. */
+  joins: Joins.optional(),
   /** Whether Fly Proxy sends it traffic; false leaves it cordoned. */
   routed: z.boolean(),
   /** Seconds a version may take until all its checks pass. */
@@ -207,6 +211,7 @@ export const machineHandler = {
   deleteBeforeReplace: true,
   unfinished: ({ complete }) => !complete,
   async create(inputs, context) {
+    if (inputs.adopt === undefined) await refuseEndedKey(inputs.pop, inputs.joins, context);
     const { machine, fresh } =
       inputs.adopt === undefined
         ? await createOrFind(inputs, context)
@@ -263,6 +268,7 @@ export const machineHandler = {
   },
   async update(id, olds, news, context) {
     if (olds.complete && !mustCall(lifecycle, olds, news)) return { ...olds, ...news };
+    if (!olds.complete) await refuseEndedKey(news.pop, news.joins, context);
     return inTurn(news, context, async () => {
       try {
         return toOutputs(news, await updateVerified(target(id, news, olds), toWire(news), context), true);

@@ -102,6 +102,11 @@ const machineTable: Table<MachineInputs> = {
   owner: ["me/fly-pops/other", "update", "it is metadata of the config"],
   routed: [false, "update", "cordon and uncordon, without a new version"],
   adopt: ["148ed127a75938", "ignored", "said once, at create"],
+  joins: [
+    { node: "pop-cdg-1", driver: "tailscale", expires: "2026-01-01T00:00:00Z" },
+    "ignored",
+    "a key is looked at while the PoP has yet to join",
+  ],
   timeoutSeconds: [99, "ignored", "our patience"],
   drainSeconds: [0, "ignored", "our patience"],
   maxUnavailable: [2, "ignored", "our order"],

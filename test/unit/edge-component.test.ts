@@ -17,7 +17,7 @@ interface Registered {
 const known: Record<string, Record<string, unknown>> = {
   Identity: { recipient: "ssh-ed25519 AAAA", knownHosts: "pop-cdg-1 ssh-ed25519 AAAA", isNew: true },
   SealedSecrets: { sealed: "sealed secrets" },
-  AuthKey: { sealed: "sealed key" },
+  AuthKey: { sealed: "sealed key", expires: "2026-11-28T19:00:00Z" },
 };
 
 /** Registers an edge of this stack file; ids are "id of <name>". */
@@ -140,6 +140,13 @@ test("a stack with secrets: identity, what is sealed to it, and the machine that
     recipient: "ssh-ed25519 AAAA",
     isNew: true,
     secretName: "tailscaleAuthKey",
+  });
+  expect(all.Machine?.inputs.joins).toEqual({
+    node: "pop-cdg-1",
+    driver: "headscale",
+    server: "https://login.example",
+    ca: "PEM",
+    expires: "2026-11-28T19:00:00Z",
   });
   const config = all.Machine?.inputs.config as { files?: unknown } | undefined;
   expect(config?.files).toEqual([
