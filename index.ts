@@ -30,9 +30,9 @@ export const recipients = byPop(({ recipient }) => recipient);
 /** Lines of known_hosts by PoP, by which SSH clients know it. Empty in a stack without secrets. */
 export const knownHosts = byPop(({ knownHosts }) => knownHosts);
 
-const { monthly, currency, assumptions } = estimate(config);
+const { monthly, currency, crawlers, assumptions } = estimate(config);
 /** What all this costs a month by Fly's list prices, and what that estimate assumes. */
-export const cost = { monthly, currency, assumptions };
+export const cost = { monthly, currency, crawlers, assumptions };
 
 function byPop(of: (pop: Pop) => pulumi.Output<string> | undefined): Record<string, pulumi.Output<string>> {
   return Object.fromEntries(

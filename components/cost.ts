@@ -1,17 +1,18 @@
 /** What a stack costs a month by list price. Pure; what a bill depends on and a stack file does not say is named as an assumption. */
 import type { AddressType, EdgeConfig, PopConfig } from "../config/types.ts";
-import { regionByCode } from "../providers/fly/regions.ts";
 import { flyPrices, type Prices } from "./prices.ts";
+import { sent } from "./visitors.ts";
 
 /** What of a stack is billed. */
-export interface Billed {
+export interface Billed extends Traffic {
   machines: readonly BilledMachine[];
   /** Also of PoPs that have no machine: a volume is paid for, attached or not. */
   volumes: readonly BilledVolume[];
   addresses: readonly AddressType[];
-  /** GB each machine sends to visitors a month. */
-  egressGb: number;
 }
+
+/** What visitors are taken to fetch: `egressGb` a machine and month, where they are, and how much of it is crawlers'. */
+export type Traffic = Pick<EdgeConfig, "egressGb" | "egress" | "crawlers">;
 
 export interface BilledVolume {
   /** PoP. */
@@ -42,20 +43,25 @@ export interface Estimate {
   monthly: Record<CostKind | "total", number>;
   currency: Prices["currency"];
   rows: CostRow[];
+  /** The part of egress that crawlers are taken to cause. */
+  crawlers: number;
   /** Sentences: what had to be assumed, and where the prices are from. */
   assumptions: string[];
 }
 
 /** Of a stack as configured. */
 export function estimate(
-  { pops, addresses, egressGb, snapshotDays }: Pick<EdgeConfig, "pops" | "addresses" | "egressGb" | "snapshotDays">,
+  { pops, addresses, snapshotDays, ...traffic }: Pick<EdgeConfig, "pops" | "addresses" | "snapshotDays"> & Traffic,
   prices?: Prices,
 ): Estimate {
   const volumes = pops.map(({ name, volumeGb }) => ({ name, volumeGb, snapshotDays }));
-  return bill({ machines: pops, volumes, addresses, egressGb }, prices);
+  return bill({ machines: pops, volumes, addresses, ...traffic }, prices);
 }
 
-export function bill({ machines, volumes, addresses, egressGb }: Billed, prices: Prices = flyPrices): Estimate {
+export function bill(
+  { machines, volumes, addresses, egressGb, egress, crawlers }: Billed,
+  prices: Prices = flyPrices,
+): Estimate {
   const rows: CostRow[] = [
     ...machines.map((it) => ({
       kind: "machines" as const,
@@ -76,11 +82,11 @@ export function bill({ machines, volumes, addresses, egressGb }: Billed, prices:
       what: `anycast IP${type}`,
       monthly: prices.addresses[type],
     })),
-    ...machines.map(({ name, region }) => ({
+    ...sent(machines, egressGb, egress).map(({ where, gb, group }, at) => ({
       kind: "egress" as const,
-      name,
-      what: `${egressGb} GB from ${region}`,
-      monthly: egressGb * egressPrice(region, prices),
+      name: egress === undefined ? (machines[at]?.name ?? "") : where,
+      what: `${gb} GB ${where}`,
+      monthly: gb * prices.egressGb[group],
     })),
   ];
   const sum = (kind: CostKind) =>
@@ -92,8 +98,15 @@ export function bill({ machines, volumes, addresses, egressGb }: Billed, prices:
     monthly: { total, ...parts },
     currency: prices.currency,
     rows,
+    crawlers: cents((parts.egress * crawlers) / 100),
     assumptions: [
       `Each PoP runs the whole month and sends ${egressGb} GB to visitors (fly-pops:egressGb); what comes in, from your origin too, is free.`,
+      egress === undefined
+        ? "Visitors are taken to be in the same part of the world as the PoP that serves them. Fly bills egress by where they are: fly-pops:egress says it, as in { eu: 80, asia: 20 }."
+        : `Of all that is sent goes ${Object.entries(egress)
+            .map(([area, percent]) => `${percent} % to ${area}`)
+            .join(", ")} (fly-pops:egress); Fly bills egress by where visitors are.`,
+      `Crawlers are visitors too: ${crawlers} % of egress is taken to be theirs (fly-pops:crawlers), ${cents((parts.egress * crawlers) / 100).toFixed(2)} ${prices.currency} of it. Nobody measured that; on a site they like it has been nearly all.`,
       parts.snapshots > 0 || volumes.some((it) => it.snapshotDays > 0)
         ? `Each daily snapshot holds as much as its volume, the most it can: snapshots hold what changed, and a cache may change wholly. ${prices.snapshotsFreeGb} GB are free in an organization, taken to have no others.`
         : "No snapshots of the volumes are taken (fly-pops:snapshots).",
@@ -150,11 +163,6 @@ const factorOf = (region: string, prices: Prices): number => prices.regionFactor
 function unknownFactor(region: string, prices: Prices): string | undefined {
   if (prices.regionFactor[region] !== undefined) return undefined;
   return `Machines in ${region} have no published factor: taken at the base price.`;
-}
-
-function egressPrice(region: string, prices: Prices): number {
-  const group = regionByCode(region)?.egressGroup;
-  return prices.egressGb[group ?? "na_eu"];
 }
 
 /** Half cents are rounded up, also those that binary fractions put just below. */

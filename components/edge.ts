@@ -35,7 +35,7 @@ export class Edge extends pulumi.ComponentResource {
           new Address(
             `${name}-${type}`,
             { app: app.id, type, adopt: args.adopt.addresses[type], owner: args.owner },
-            own,
+            { ...own, protect: args.protect },
           ),
         ] as const,
     );

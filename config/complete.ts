@@ -1,4 +1,5 @@
 /** Shorthand in, one complete shape out. Called on files without mistakes only. */
+import type { Visitors } from "../components/visitors.ts";
 import { limits } from "../image/limits.ts";
 import type {
   ImageSpec,
@@ -49,6 +50,8 @@ export function complete(file: StackFile): EdgeConfig {
       })),
     },
     egressGb: file.egressGb ?? defaults.egressGb,
+    ...(file.egress && { egress: visitors(file.egress) }),
+    crawlers: file.crawlers ?? defaults.crawlers,
     rollout: {
       // A region stands for its first PoP.
       ...(canary !== undefined && { canary: Object.hasOwn(file.regions, canary) ? `${canary}-1` : canary }),
@@ -58,6 +61,10 @@ export function complete(file: StackFile): EdgeConfig {
     },
   };
 }
+
+/** Without the parts nobody is in. */
+const visitors = (egress: NonNullable<StackFile["egress"]>): Visitors =>
+  Object.fromEntries(Object.entries(byKey(egress, Number)).filter(([, percent]) => percent > 0));
 
 function popsOf(region: string, file: StackFile): PopConfig[] {
   const own = { ...file.defaults, ...file.regions[region] };

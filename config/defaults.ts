@@ -20,6 +20,8 @@ export const defaults = {
   imagePlatform: "linux/amd64",
   /** A month and a PoP, for the cost estimate. */
   egressGb: 100,
+  /** Percent. An assumption, not a measurement. */
+  crawlers: 30,
   tailnetTags: ["pop"],
   hostPrefix: "pop-",
   healthEvery: "10s",

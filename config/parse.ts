@@ -1,6 +1,7 @@
 /** Stack file -> EdgeConfig, or all of its mistakes at once. Pure. */
 import { complete } from "./complete.ts";
 import { ConfigError, type Mistake, verdict } from "./mistakes.ts";
+import { egressWhole } from "./rules/egress.ts";
 import { sshReachable, zonesDiffer } from "./rules/image.ts";
 import { luggageFits, luggageHealth, luggageWaits } from "./rules/luggage.ts";
 import {
@@ -52,6 +53,7 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   secretsKept,
   controlServerFits,
   addressesDiffer,
+  egressWhole,
 ];
 
 /**

@@ -8,6 +8,7 @@ import { code, fields, oneOf, text, whole, wholeNumber } from "./field.ts";
 import { pinnedImageProblem, secretsFileProblem, slugProblem } from "./names.ts";
 import { DebugTools, Ssh } from "./schema/access.ts";
 import { Certificates } from "./schema/certificates.ts";
+import { Egress } from "./schema/egress.ts";
 import { CacheStore, Dns } from "./schema/image.ts";
 import { Luggage } from "./schema/luggage.ts";
 import { Adopt, Defaults, Regions, Rollout } from "./schema/pops.ts";
@@ -113,7 +114,7 @@ export const StackFile = z.strictObject({
       type: "boolean",
       takes: "true or false",
       meaning:
-        "Pulumi's `protect` on volumes: neither a slip in this file nor `pulumi destroy` deletes an identity or a cache.",
+        "Pulumi's `protect` on volumes and addresses: neither a slip in this file nor `pulumi destroy` deletes an identity or a cache, or releases an address that DNS names and Fly would not give again. To have something away: false, an `up`, then the change.",
       default: code(defaults.protect),
     })
     .optional(),
@@ -152,6 +153,17 @@ export const StackFile = z.strictObject({
       takes: wholeNumber(0, 1_000_000, "GB"),
       meaning: "What each PoP sends to visitors in a month. The cost estimate reckons with it; nothing is limited.",
       default: code(defaults.egressGb),
+    })
+    .optional(),
+  egress: Egress.optional(),
+  crawlers: whole(0, 100)
+    .register(fields, {
+      type: "integer",
+      unit: "percent",
+      takes: wholeNumber(0, 100, "percent"),
+      meaning:
+        "Part of `egressGb` that crawlers fetch: an assumption for the cost estimate, which shows what it comes to.",
+      default: code(defaults.crawlers),
     })
     .optional(),
 });

@@ -1,4 +1,5 @@
 /** The configuration as the program sees it: checked, and complete. */
+import type { Visitors } from "../components/visitors.ts";
 import type { ImageSpec } from "../image/spec.ts";
 import type { GuestSize } from "../providers/fly/guests.ts";
 
@@ -26,7 +27,7 @@ export interface EdgeConfig {
   addresses: AddressType[];
   /** Days Fly keeps daily snapshots of volumes. 0: none are taken. */
   snapshotDays: number;
-  /** Pulumi's `protect` on volumes. */
+  /** Pulumi's `protect` on volumes and addresses. */
   protect: boolean;
   /** Volumes stay on Fly when their PoP goes. */
   keepVolumes: boolean;
@@ -34,6 +35,10 @@ export interface EdgeConfig {
   adopt: Adopt;
   /** What each PoP sends to visitors in a month, for the cost estimate. */
   egressGb: number;
+  /** Where visitors are, in percent, parts sorted. Absent: near the PoPs. */
+  egress?: Visitors;
+  /** Percent of it that crawlers fetch. */
+  crawlers: number;
 }
 
 /** What exists on Fly already and is taken over instead of made, by its id there. */

@@ -81,6 +81,13 @@ export function volumeProtected(resource: Resource): string[] {
   ];
 }
 
+export function addressProtected(resource: Resource): string[] {
+  if (!isKind(resource, "Address") || !isProduction(stackOf(resource)) || resource.opts.protect) return [];
+  return [
+    `${resource.props.type}: the address is not protected, and this is production: one slip releases what DNS names. Set fly-pops:protect to true.`,
+  ];
+}
+
 export function twoRegions(resources: readonly Resource[]): string[] {
   const machines = resources.filter((it) => isKind(it, "Machine"));
   const [first] = machines;

@@ -1,5 +1,5 @@
 /** What of the engine's resources is billed, before or after. */
-import type { Billed, BilledMachine } from "../components/cost.ts";
+import type { Billed, BilledMachine, Traffic } from "../components/cost.ts";
 import type { AddressType } from "../config/types.ts";
 import { presets } from "../providers/fly/guests.ts";
 import { flysSnapshotDays } from "../providers/fly/snapshots.ts";
@@ -13,7 +13,11 @@ interface Guest {
 
 const inOrder = new Intl.Collator("en", { numeric: true }).compare;
 
-export function billedOf(resources: readonly ResourceChange[], side: "old" | "new", egressGb: number): Billed {
+export function billedOf(
+  resources: readonly ResourceChange[],
+  side: "old" | "new",
+  { egressGb, egress, crawlers }: Traffic,
+): Billed {
   const inputsOf = (kind: string) =>
     resources.filter((it) => it.kind === kind).flatMap((it) => (it[side] ? [it[side].inputs] : []));
   // What stays on Fly when Pulumi lets go of it stays on the bill.
@@ -34,6 +38,8 @@ export function billedOf(resources: readonly ResourceChange[], side: "old" | "ne
       .flatMap(({ type }) => (type === "v4" || type === "v6" ? [type as AddressType] : []))
       .toSorted(),
     egressGb,
+    ...(egress && { egress }),
+    crawlers,
   };
 }
 

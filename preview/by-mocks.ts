@@ -44,11 +44,15 @@ async function resourcesOf(dir: string, stack: string): Promise<Resource[]> {
     },
   );
   const registered = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "[]") as Registered[];
-  // Mocks are not told of a resource's options; those of volumes are two keys of the stack file.
+  // Mocks are not told of a resource's options; they are two keys of the stack file.
   const isSet = (key: string) => config.values[`${config.project}:${key}`] === "true";
   return registered.map(({ urn, type, inputs }) => {
-    const isVolume = kindOf(type) === "Volume";
-    const options = { protect: isVolume && isSet("protect"), retainOnDelete: isVolume && isSet("keepVolumes") };
+    const kind = kindOf(type);
+    const isVolume = kind === "Volume";
+    const options = {
+      protect: (isVolume || kind === "Address") && isSet("protect"),
+      retainOnDelete: isVolume && isSet("keepVolumes"),
+    };
     return { urn, state: { type, inputs, outputs: {}, ...options } };
   });
 }
@@ -77,6 +81,8 @@ async function verdict(old: State, now: State): Promise<"same" | "update" | "rep
 /** The engine deletes nothing that its state has as protected, whatever the new stack file says. */
 function refused({ op, urn, oldState }: Step): Digest["diagnostics"] {
   if ((op !== "delete" && op !== "replace") || !oldState?.protect) return [];
-  const message = `${oldState.inputs.pop}: its volume is protected, so Pulumi refuses to ${op} it. Set fly-pops:protect to false and deploy that first.`;
+  const { pop, type } = oldState.inputs;
+  const what = kindOf(oldState.type) === "Address" ? `address ${type}: it` : `${pop}: its volume`;
+  const message = `${what} is protected, so Pulumi refuses to ${op} it. Set fly-pops:protect to false and deploy that first.`;
   return [{ urn, message, severity: "error" }];
 }

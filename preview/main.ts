@@ -1,5 +1,7 @@
 /** `npm run -s preview:summary -- --stack X [--base REF]`: what a deployment would do, as Markdown for a pull request. */
+
 import { parseArgs } from "node:util";
+import type { Traffic } from "../components/cost.ts";
 import { ConfigError } from "../config/mistakes.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { configWarnings } from "../config/warnings.ts";
@@ -22,9 +24,10 @@ Prints what \`pulumi up\` would do to the stack: PoPs in order, reasons, cost, w
 
 Exit codes: 0 the preview succeeds, 1 it fails (the summary says why), 2 it could not be run.`;
 
-const fallback: Pick<EdgeConfig, "rollout" | "egressGb"> = {
+const fallback: Pick<EdgeConfig, "rollout"> & Traffic = {
   rollout: { maxUnavailable: 1, drainSeconds: 0, timeoutSeconds: 0 },
   egressGb: 0,
+  crawlers: 0,
 };
 
 async function main(argv: string[]): Promise<number> {

@@ -1,5 +1,5 @@
 /** The engine's steps, seen as what happens to PoPs: which, why, in which order, what restarts, what is replaced, what it costs. Pure. */
-import { bill, type Estimate } from "../components/cost.ts";
+import { bill, type Estimate, type Traffic } from "../components/cost.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { machineHandler } from "../providers/fly/machine.ts";
 import { mustCall } from "../providers/handler.ts";
@@ -60,7 +60,7 @@ export interface ResourceChange {
 export interface PlanInput {
   stack: string;
   digest: Digest;
-  config: Pick<EdgeConfig, "rollout" | "egressGb">;
+  config: Pick<EdgeConfig, "rollout"> & Traffic;
   notes?: string[];
   /** Milliseconds since 1970: for keys that have expired. */
   now: number;
@@ -87,8 +87,8 @@ export function planOf({ stack, digest, config, now, notes = [] }: PlanInput): P
       op: change,
       why: whyOf(states),
     })),
-    before: bill(billedOf(resources, "old", config.egressGb)),
-    after: bill(billedOf(resources, "new", config.egressGb)),
+    before: bill(billedOf(resources, "old", config)),
+    after: bill(billedOf(resources, "new", config)),
     warnings: unique([...warningsOf(resources, now), ...told("warning")]),
     errors: told("error").filter((it) => it !== "" && !/^(preview|update) failed$/.test(it)),
   };

@@ -3,7 +3,12 @@ import { isKept } from "./billed.ts";
 import type { ResourceChange } from "./plan.ts";
 
 export function warningsOf(resources: readonly ResourceChange[], now: number): string[] {
-  return resources.flatMap((it) => [...volumeGoes(it), ...machineGoes(it), ...keyExpired(it, resources, now)]);
+  return resources.flatMap((it) => [
+    ...volumeGoes(it),
+    ...addressGoes(it),
+    ...machineGoes(it),
+    ...keyExpired(it, resources, now),
+  ]);
 }
 
 const popOf = ({ old, new: new_ }: ResourceChange): string => String((new_ ?? old)?.inputs.pop);
@@ -17,6 +22,14 @@ function volumeGoes(it: ResourceChange): string[] {
     ];
   return [
     `${pop}: its volume of ${it.old?.inputs.sizeGb} GB is deleted, and with it the PoP's identity and cache. To keep it: fly-pops:keepVolumes: true, and one pulumi up before the PoP goes.`,
+  ];
+}
+
+function addressGoes({ kind, change, old }: ResourceChange): string[] {
+  if (kind !== "Address" || (change !== "delete" && change !== "replace")) return [];
+  const { ip } = old?.outputs ?? {};
+  return [
+    `address ${old?.inputs.type}${typeof ip === "string" ? ` (${ip})` : ""} is released, and Fly gives it to somebody else. First take it out of the sites' DNS records.`,
   ];
 }
 

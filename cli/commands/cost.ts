@@ -6,9 +6,9 @@ import { tint } from "../style.ts";
 import { type ExitCode, note, print, printJson, type World } from "../world.ts";
 
 export async function cost(world: World, stack: Stack, { json }: { json?: boolean }): Promise<ExitCode> {
-  const { monthly, currency, rows, assumptions } = estimate(stack.config());
+  const { monthly, currency, crawlers, rows, assumptions } = estimate(stack.config());
   if (json) {
-    printJson(world, { monthly, currency });
+    printJson(world, { monthly, currency, crawlers });
     return 0;
   }
   const money = (amount: number) => `${amount.toFixed(2)} ${currency}`;
@@ -20,6 +20,7 @@ export async function cost(world: World, stack: Stack, { json }: { json?: boolea
         ...rows.filter((it) => it.kind === kind).map((it) => [`${kind} ${it.name}`, it.what, money(it.monthly)]),
       ]),
       ...costKinds.map((kind) => [tint(world, "head", kind), "", money(monthly[kind])]),
+      ["of egress, crawlers", "assumed", money(crawlers)],
       [tint(world, "head", "total"), "", tint(world, "head", money(monthly.total))],
     ]),
   );

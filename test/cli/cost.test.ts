@@ -9,7 +9,8 @@ test("--json: by kind, in cents, without a call", async () => {
   const { code, out, calls } = await it.run(["cost", "--json"]);
   expect({ code, calls }).toEqual({ code: 0, calls: [] });
   const { monthly, currency, ...rest } = JSON.parse(out);
-  expect(rest).toEqual({});
+  // 30 % of 4.00, by default.
+  expect(rest).toEqual({ crawlers: 1.2 });
   expect(currency).toBe("USD");
   // By hand from Fly's page: 2.20 in cdg and 3.19 in ewr; twice 3 GB at 0.15; 2.00 for the IPv4; 200 GB at 0.02.
   expect(monthly).toEqual({ machines: 5.39, volumes: 0.9, snapshots: 0, addresses: 2, egress: 4, total: 12.29 });

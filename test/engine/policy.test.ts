@@ -21,6 +21,7 @@ test.concurrent("one that does not is refused with all reasons before anything i
   const { code, output } = await it.run(["up", "--yes", ...policies]);
   expect(code, output).not.toBe(0);
   expect(output).toContain("cdg-1: its volume is not protected, and this is production");
+  expect(output).toContain("v4: the address is not protected, and this is production");
   expect(output).toContain("Stack prod has PoPs in cdg alone, and this is production.");
   expect(it.fly.calls.list).toEqual([]);
 });

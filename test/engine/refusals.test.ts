@@ -81,6 +81,32 @@ test.concurrent("a protected volume stays when its region is taken out", async (
   expect(Object.values(it.fly.snapshot().volumes).filter(({ state }) => state === "created")).toHaveLength(2);
 });
 
+test.concurrent("a protected address stays when it is taken out of the file, and at destroy; lifted first, both go", async ({
+  expect,
+}) => {
+  await using it = await engine();
+  const addresses = () =>
+    it.fly
+      .snapshot()
+      .addresses.map(({ type }) => type)
+      .toSorted();
+  it.config(stack({ protect: true }));
+  await it.up();
+  it.config(stack({ protect: true, addresses: ["v6"] }));
+  const refused = await it.up();
+  expect(refused.code).not.toBe(0);
+  expect(refused.output).toMatch(/edge-v4.*protect|protect.*edge-v4/s);
+  const destroyed = await it.run(["destroy", "--yes", "--skip-preview"]);
+  expect(destroyed.code).not.toBe(0);
+  expect(addresses()).toEqual(["v4", "v6"]);
+  it.config(stack({ protect: false }));
+  const lifted = await it.up();
+  expect(lifted.code, lifted.output).toBe(0);
+  const gone = await it.run(["destroy", "--yes", "--skip-preview"]);
+  expect(gone.code, gone.output).toBe(0);
+  expect(addresses()).toEqual([]);
+});
+
 test.concurrent("a volume that is to be kept stays on Fly, and its PoP finds it again", async ({ expect }) => {
   await using it = await engine();
   const kept = { keepVolumes: true };

@@ -10,7 +10,7 @@ const sizes =
   "shared-cpu-1x, shared-cpu-2x, shared-cpu-4x, shared-cpu-6x, shared-cpu-8x, performance-1x, performance-2x, performance-4x, performance-6x, performance-8x, performance-10x, performance-12x, performance-14x or performance-16x";
 const regions = "ams, arn, bom, cdg, dfw, ewr, fra, gru, iad, jnb, lax, lhr, nrt, ord, sin, sjc, syd, yyz";
 const keys =
-  "app, organization, defaults, regions, sites, luggage, tailnet, certificates, secretsFile, dns, cache, ssh, debugTools, http3, rollout, adopt, addresses, snapshots, protect, keepVolumes, imageRef, imagePlatform, egressGb";
+  "app, organization, defaults, regions, sites, luggage, tailnet, certificates, secretsFile, dns, cache, ssh, debugTools, http3, rollout, adopt, addresses, snapshots, protect, keepVolumes, imageRef, imagePlatform, egressGb, egress, crawlers";
 const kinds = "origin, redirect, files, luggage";
 const longDigest = `@sha256:${"a".repeat(64)}`;
 
@@ -63,6 +63,13 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     ],
     [{ snapshots: 61 }, "snapshots is 61: takes a whole number of days from 0 to 60."],
     [{ snapshots: true }, "snapshots is true: takes a whole number of days from 0 to 60."],
+    [{ egress: { eu: 80, asia: 10 } }, "egress has 90 percent in all: takes 100, as in { eu: 80, asia: 20 }."],
+    [
+      { egress: { eu: 80, china: 20 } },
+      "egress.china: no such key. Takes eu, na, asia, oceania, sa, africa, india.",
+    ],
+    [{ egress: { eu: 101 } }, "egress.eu is 101: takes a whole number of percent from 0 to 100."],
+    [{ crawlers: 101 }, "crawlers is 101: takes a whole number of percent from 0 to 100."],
     [{ egressGb: -1 }, "egressGb is -1: takes a whole number of GB from 0 to 1000000."],
     [{ egressGb: "1 TB" }, 'egressGb is "1 TB": takes a whole number of GB from 0 to 1000000.'],
     [{ imagePlatform: "windows" }, 'imagePlatform is "windows": no such platform. Takes linux/amd64 or host.'],

@@ -166,7 +166,27 @@ describe("an estimate", () => {
     expect(assumptions.at(-1)).toBe(
       "List prices of https://fly.io/docs/about/pricing/ as of 2026-08-09, a month of 30 days.",
     );
-    expect(assumptions).toHaveLength(4);
+    expect(assumptions).toHaveLength(6);
+  });
+
+  test("of visitors: where they are said to be is what counts, not where the PoPs stand", () => {
+    const file = { regions: { cdg: {}, fra: {} }, egressGb: 500 };
+    const near = estimate(billed(file));
+    expect(near.monthly.egress).toBe(20);
+    expect(near.assumptions.join()).toContain("taken to be in the same part of the world as the PoP");
+    // 1000 GB: 100 to India at 0.12, 300 to Asia at 0.04, 600 to Europe at 0.02.
+    const said = estimate(billed({ ...file, egress: { india: 10, asia: 30, eu: 60, sa: 0 }, crawlers: 25 }));
+    expect(said.monthly.egress).toBe(36);
+    expect(said.rows.filter(({ kind }) => kind === "egress").map(({ what }) => what)).toEqual([
+      "300 GB to asia",
+      "600 GB to eu",
+      "100 GB to india",
+    ]);
+    expect(said.crawlers).toBe(9);
+    expect(said.assumptions.join()).toContain("30 % to asia, 60 % to eu, 10 % to india (fly-pops:egress)");
+    expect(said.assumptions.join()).toContain(
+      "25 % of egress is taken to be theirs (fly-pops:crawlers), 9.00 USD of it",
+    );
   });
 
   test("of snapshots: none by default, else what they hold at most beyond 10 GB, and what is taken for granted", () => {
@@ -191,7 +211,7 @@ describe("an estimate", () => {
     expect(assumptions).toContain(
       "shared-cpu-6x has no published price: taken as 6/4 of shared-cpu-4x with as much memory a CPU.",
     );
-    expect(assumptions).toHaveLength(5);
+    expect(assumptions).toHaveLength(7);
   });
 
   test.each(Object.keys(presets))("%s has a price at its least memory", (size) => {

@@ -1,6 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { machineConfig } from "../../components/machine-config.ts";
-import { imagePinned, noBarePorts, type Resource, twoRegions, volumeProtected } from "../../policy/rules.ts";
+import {
+  addressProtected,
+  imagePinned,
+  noBarePorts,
+  type Resource,
+  twoRegions,
+  volumeProtected,
+} from "../../policy/rules.ts";
 import { noCredentials, unmarkedSecrets } from "../../policy/secrets.ts";
 
 const ref = `registry.fly.io/my-edge@sha256:${"a".repeat(64)}`;
@@ -103,6 +110,16 @@ describe("volumes-protected", () => {
 
   test("elsewhere as one likes", () => {
     expect(volumeProtected(resource("Volume", {}, { stack: "local" }))).toEqual([]);
+  });
+});
+
+describe("addresses-protected", () => {
+  test("in production, or it is said how; elsewhere as one likes", () => {
+    expect(addressProtected(resource("Address", { type: "v4" }, { protect: true }))).toEqual([]);
+    expect(addressProtected(resource("Address", { type: "v4" }, { stack: "local" }))).toEqual([]);
+    expect(addressProtected(resource("Address", { type: "v4" }))).toEqual([
+      "v4: the address is not protected, and this is production: one slip releases what DNS names. Set fly-pops:protect to true.",
+    ]);
   });
 });
 

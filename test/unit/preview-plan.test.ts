@@ -9,13 +9,17 @@ const plan = (steps: Step[], over: Partial<PlanInput> = {}) =>
   planOf({
     stack: "prod",
     digest: { config: {}, steps, diagnostics: [] },
-    config: { rollout: { maxUnavailable: 1, drainSeconds: 10, timeoutSeconds: 300 }, egressGb: 100 },
+    config: { rollout: { maxUnavailable: 1, drainSeconds: 10, timeoutSeconds: 300 }, egressGb: 100, crawlers: 30 },
     now: Date.parse("2026-11-25T12:00:00Z"),
     ...over,
   });
 
 const canary = (name: string): Partial<PlanInput> => ({
-  config: { rollout: { canary: name, maxUnavailable: 1, drainSeconds: 10, timeoutSeconds: 300 }, egressGb: 100 },
+  config: {
+    rollout: { canary: name, maxUnavailable: 1, drainSeconds: 10, timeoutSeconds: 300 },
+    egressGb: 100,
+    crawlers: 30,
+  },
 });
 
 describe("a machine", () => {
@@ -92,7 +96,7 @@ describe("order", () => {
   });
 
   test("how many at once is what the machines were told, not what the file allows", () => {
-    const wide = { rollout: { maxUnavailable: 9, drainSeconds: 10, timeoutSeconds: 300 }, egressGb: 0 };
+    const wide = { rollout: { maxUnavailable: 9, drainSeconds: 10, timeoutSeconds: 300 }, egressGb: 0, crawlers: 30 };
     expect(plan(steps("update", "cdg-1"), { config: wide }).rollout.maxUnavailable).toBe(1);
   });
 
@@ -181,6 +185,15 @@ test("snapshots that a stack never spoke of are Fly's own, on the bill before an
   // 40 GB kept for Fly's five days, 10 GB of them free, at 0.08.
   expect([before.monthly.snapshots, after.monthly.snapshots]).toEqual([15.2, 0]);
   expect(pops).toMatchObject([{ name: "cdg-1", action: "adjusted", volume: "no more snapshots" }]);
+});
+
+test("an address that goes is warned of, by what DNS may have", () => {
+  const v4 = { app: "my-edge", type: "v4" };
+  const { warnings } = plan([step("delete", "Address", "v4", { old: v4, outputs: { ip: "203.0.113.1" } })]);
+  expect(warnings).toEqual([
+    "address v4 (203.0.113.1) is released, and Fly gives it to somebody else. First take it out of the sites' DNS records.",
+  ]);
+  expect(plan([step("same", "Address", "v4", { old: v4, new: v4 })]).warnings).toEqual([]);
 });
 
 test("what else changes is told; components and providers are not", () => {

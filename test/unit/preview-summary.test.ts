@@ -14,7 +14,11 @@ const summary = (
     planOf({
       stack: "prod",
       digest: { config: {}, steps, diagnostics: over.diagnostics ?? [] },
-      config: { rollout: { canary: "cdg-1", maxUnavailable: 1, drainSeconds: 10, timeoutSeconds: 300 }, egressGb: 100 },
+      config: {
+        rollout: { canary: "cdg-1", maxUnavailable: 1, drainSeconds: 10, timeoutSeconds: 300 },
+        egressGb: 100,
+        crawlers: 30,
+      },
       now: 0,
       ...(over.notes && { notes: over.notes }),
     }),

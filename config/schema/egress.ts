@@ -1,0 +1,41 @@
+/** Where visitors are, for the cost estimate. */
+import { z } from "zod";
+import { type VisitorArea, visitorAreas } from "../../components/visitors.ts";
+import { fields, whole, wholeNumber } from "../field.ts";
+
+const names: Record<VisitorArea, string> = {
+  eu: "Europe",
+  na: "North America",
+  asia: "Asia without India",
+  oceania: "Oceania",
+  sa: "South America",
+  africa: "Africa",
+  india: "India",
+};
+
+const percent = (area: VisitorArea) =>
+  whole(0, 100)
+    .register(fields, {
+      type: "integer",
+      unit: "percent",
+      takes: wholeNumber(0, 100, "percent"),
+      meaning: `What goes to visitors in ${names[area]}.`,
+      default: "`0`",
+    })
+    .optional();
+
+export const Egress = z
+  .strictObject(
+    Object.fromEntries((Object.keys(visitorAreas) as VisitorArea[]).map((area) => [area, percent(area)])) as Record<
+      VisitorArea,
+      ReturnType<typeof percent>
+    >,
+  )
+  .register(fields, {
+    type: "object",
+    takes: `a map of percent to 100, as in { eu: 80, asia: 20 }, with ${Object.keys(visitorAreas).join(", ")}`,
+    meaning:
+      "Where visitors are, in percent of all that is sent: Fly bills egress by that. The cost estimate reckons with it. Absent: each PoP's visitors are in its own part of the world.",
+    default: "absent",
+    refused: "percent that do not make 100",
+  });
