@@ -10,6 +10,9 @@ import { Refusal } from "./world.ts";
 /** Values by full key, e.g. `fly-pops:app`; an encrypted one is `{ secure: ciphertext }`. */
 export type StackValues = Record<string, unknown>;
 
+/** YAML as Pulumi takes it: `<<` merges a map into its own. */
+const asPulumi = (text: string): unknown => parse(text, { merge: true });
+
 /** Folder of the nearest Pulumi.yaml at or above, as Pulumi looks for it. */
 export function findProject(folder: string): string | undefined {
   if (existsSync(join(folder, "Pulumi.yaml"))) return folder;
@@ -33,7 +36,7 @@ export function readStackFile(dir: string, stack: string): StackValues {
       `Stack ${stack}: there is no ${stackFileName(stack)} in ${dir}. Stacks with a file: ${stackFiles(dir).join(", ") || "none"}. Name one with --stack, or write one: npx fly-pops init`,
     );
   try {
-    const { config } = (parse(readFileSync(file, "utf8")) ?? {}) as { config?: StackValues };
+    const { config } = (asPulumi(readFileSync(file, "utf8")) ?? {}) as { config?: StackValues };
     return config ?? {};
   } catch (error) {
     throw new Refusal(`${stackFileName(stack)}: not readable as YAML, ${(error as Error).message.split("\n")[0]}`, {
@@ -54,13 +57,13 @@ export function edgeConfig(stack: string, values: StackValues): EdgeConfig {
 }
 
 export function projectName(dir: string): string {
-  const { name } = parse(readFileSync(join(dir, "Pulumi.yaml"), "utf8")) as { name: string };
+  const { name } = asPulumi(readFileSync(join(dir, "Pulumi.yaml"), "utf8")) as { name: string };
   return name;
 }
 
 /** What Pulumi.yaml says for keys that no stack file names: keys without `fly-pops:`. */
 export function projectDefaults(dir: string): Record<string, unknown> {
-  const { config = {} } = parse(readFileSync(join(dir, "Pulumi.yaml"), "utf8")) as {
+  const { config = {} } = asPulumi(readFileSync(join(dir, "Pulumi.yaml"), "utf8")) as {
     config?: Record<string, { default?: unknown }>;
   };
   return Object.fromEntries(

@@ -1,6 +1,7 @@
 /** Where the image is pushed to, and by whom. */
 import * as pulumi from "@pulumi/pulumi";
 import { stripScheme } from "../providers/fly/http.ts";
+import { tokenIn } from "../providers/settings.ts";
 
 export interface Registry {
   /** host or host:port */
@@ -16,9 +17,9 @@ const flyRegistry = "registry.fly.io";
 /** `fly:registry`, else FLY_REGISTRY_HOST, else Fly's own. Fly's takes the API token as the password of user `x`; others use the engine's own login. */
 export function readRegistry(): Registry {
   const config = new pulumi.Config("fly");
-  const server = config.get("registry") ?? process.env.FLY_REGISTRY_HOST ?? flyRegistry;
+  const server = config.get("registry") || process.env.FLY_REGISTRY_HOST || flyRegistry;
   if (server !== flyRegistry) return { server };
-  const fromEnvironment = process.env.FLY_API_TOKEN ?? process.env.FLY_ACCESS_TOKEN;
+  const fromEnvironment = tokenIn((name) => process.env[name]);
   const token = config.getSecret("token") ?? (fromEnvironment ? pulumi.secret(fromEnvironment) : undefined);
   return token ? { server, username: "x", password: pulumi.secret(token.apply(stripScheme)) } : { server };
 }

@@ -22,14 +22,16 @@ export function flySettings(config: Lookup, env: Lookup): FlySettings {
     throw new Error(
       `fly:endpoint (or FLY_API_HOSTNAME) is "${endpoint}": it must be a URL such as ${defaultEndpoint}. Nothing was changed.`,
     );
-  // An empty one is none: `config set` takes what a failed command wrote, and a workflow has "" for a secret that is not set.
-  const token = config("fly:token") || env("FLY_API_TOKEN") || env("FLY_ACCESS_TOKEN");
+  const token = config("fly:token") || tokenIn(env);
   if (!token || stripScheme(token) === "")
     throw new Error(
       `No Fly token for ${endpoint}: set FLY_API_TOKEN, or run "pulumi config set --secret fly:token". "fly tokens create org ORGANIZATION" makes one. Nothing was changed.`,
     );
   return { token, endpoint };
 }
+
+/** Fly's token in the environment. An empty one is none: a workflow has "" for a secret that is not set, and the one beside it counts. */
+export const tokenIn = (env: Lookup): string | undefined => env("FLY_API_TOKEN") || env("FLY_ACCESS_TOKEN");
 
 /** Keys of stack config and names of the environment that hold a credential: what they say is shown to nobody. */
 export const secretKeys = [

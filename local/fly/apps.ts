@@ -18,7 +18,7 @@ export function appRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
     const body = bodyOf(call, CreateApp);
     const name = body.name || body.app_name || "";
     if (!body.org_slug) throw invalidArgument("org_slug is required");
-    if (body.org_slug !== settings.organization.slug)
+    if (!isOrganization(core, body.org_slug))
       throw unprocessable(`organization ${JSON.stringify(body.org_slug)} not found`);
     if (!namePattern.test(name))
       throw unprocessable("Validation failed: Name under 63 chars using numbers, lowercase letters and dashes");
@@ -30,7 +30,7 @@ export function appRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
       id: ids.app(),
       number,
       name,
-      organization: body.org_slug,
+      organization: settings.organization.slug,
       network,
       // Apps on one network share its number; a new name makes a new one.
       networkNumber: Object.values(world.apps).find((it) => it.network === network)?.networkNumber ?? number,
@@ -71,7 +71,7 @@ export function appRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
     "GET apps": (call) => {
       const slug = call.query.get("org_slug");
       if (!slug) throw invalidArgument("org_slug is required");
-      const apps = Object.values(world.apps).filter((it) => it.organization === slug);
+      const apps = Object.values(world.apps).filter((it) => isOrganization(core, slug) && it.organization === settings.organization.slug);
       return json(200, { total_apps: apps.length, apps: apps.map((it) => renderApp(core, it)) });
     },
     "GET apps/:app": (call) => json(200, renderApp(core, appOf(core, call))),
@@ -79,12 +79,15 @@ export function appRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
   };
 }
 
+const isOrganization = ({ settings: { organization } }: Core, slug: string): boolean =>
+  slug === organization.slug || slug === organization.rawSlug;
+
 /** The one organization, as Fly's other server shows it. */
 export const renderOrganization = ({ settings: { organization } }: Core) => ({
   id: organization.slug,
   internal_numeric_id: organizationNumber,
   slug: organization.slug,
-  raw_slug: organization.slug,
+  raw_slug: organization.rawSlug ?? organization.slug,
   name: organization.name,
   paid_plan: true,
   personal: true,
@@ -95,6 +98,7 @@ export const renderOrganization = ({ settings: { organization } }: Core) => ({
 export const statusOf = (app: AppRow): string => (app.deployed ? "deployed" : "pending");
 
 export function renderApp(core: Core, app: AppRow) {
+  const { organization } = core.settings;
   const mine = (rows: { app: string; state: string }[], gone: string) =>
     rows.filter((it) => it.app === app.name && it.state !== gone).length;
   return {
@@ -105,7 +109,7 @@ export function renderApp(core: Core, app: AppRow) {
     status: statusOf(app),
     machine_count: mine(Object.values(core.world.machines), "destroyed"),
     volume_count: mine(Object.values(core.world.volumes), "pending_destroy"),
-    organization: { ...core.settings.organization, internal_numeric_id: organizationNumber },
+    organization: { slug: organization.slug, name: organization.name, internal_numeric_id: organizationNumber },
     cname_target: "",
     app_role: "",
     created_at: rfc3339(app.createdAt),

@@ -11,7 +11,8 @@ export interface Settings {
   defaultRegion: string;
   /** Fake hosts a region has; volumes of one name spread over them. */
   hostsPerRegion: number;
-  organization: { slug: string; name: string };
+  /** `rawSlug`: the other name of a personal organization, whose slug is `personal`. Absent: it has one only. */
+  organization: { slug: string; name: string; rawSlug?: string };
   /** Who the token belongs to, as leases name it. */
   owner: string;
   /** How long a destroyed machine still reads 200 `destroyed` before it is a 404. */

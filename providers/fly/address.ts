@@ -30,7 +30,8 @@ export type AddressOutputs = AddressInputs & { schemaVersion: 1; ip: string };
 /** Fly does not reliably say of which type a row is. */
 export function addressType(row: wire.Address): AddressInputs["type"] | "other" {
   const ip = row.ip ?? "";
-  if (ip === "" || ip.startsWith("fdaa:")) return "other";
+  // One that machines go out by has the look of an anycast one.
+  if (ip === "" || ip.startsWith("fdaa:") || row.egress === true || row.type?.startsWith("egress_")) return "other";
   if (row.shared) return "shared_v4";
   return ip.includes(":") ? "v6" : "v4";
 }

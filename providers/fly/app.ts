@@ -27,11 +27,25 @@ export type AppOutputs = AppInputs & { schemaVersion: 1 };
 
 const toOutputs = (inputs: AppInputs): AppOutputs => ({ ...inputs, schemaVersion: 1 });
 
-async function find(inputs: AppInputs, { fly }: Context): Promise<wire.App | undefined> {
+/**
+ * A personal organization has two slugs, `personal` and one of its own, and Fly shows now this, now that. Whether it is the same its own list tells.
+ * A token that may not ask for that sees two.
+ */
+async function sameOrganization(a: string, b: string, { app }: AppInputs, { fly }: Context): Promise<boolean> {
+  if (a === b) return true;
+  if (a !== "personal" && b !== "personal") return false;
   try {
-    const app = await fly.getApp(inputs.app);
+    return (await fly.listApps(b)).some(({ name }) => name === app);
+  } catch {
+    return false;
+  }
+}
+
+async function find(inputs: AppInputs, context: Context): Promise<wire.App | undefined> {
+  try {
+    const app = await context.fly.getApp(inputs.app);
     const owner = app.organization?.slug;
-    if (owner !== undefined && owner !== inputs.organization)
+    if (owner !== undefined && !(await sameOrganization(owner, inputs.organization, inputs, context)))
       throw new Error(
         `${inputs.app}: the app belongs to organization "${owner}", not to "${inputs.organization}". Nothing was changed. Set fly-pops:organization to its owner, or take another fly-pops:app.`,
       );
@@ -92,7 +106,9 @@ export const appHandler = {
     try {
       const app = await context.fly.getApp(outs.app);
       const { schemaVersion: _, ...known } = outs;
-      const inputs = { ...known, organization: app.organization?.slug ?? outs.organization };
+      const owner = app.organization?.slug ?? outs.organization;
+      const same = await sameOrganization(owner, outs.organization, outs, context);
+      const inputs = { ...known, organization: same ? outs.organization : owner };
       return { outs: toOutputs(inputs), inputs };
     } catch (error) {
       if (isGone(error)) return undefined;

@@ -290,6 +290,10 @@ export const Address = z.looseObject({
   shared: z.boolean().optional(),
   service_name: z.string().optional(),
   created_at: z.string().optional(),
+  /** An address machines go out by; nobody reaches them there. */
+  egress: z.boolean().nullish(),
+  /** Not in every answer. */
+  type: z.string().nullish(),
 });
 export type Address = z.infer<typeof Address>;
 

@@ -22,6 +22,27 @@ test("an app is made once", async () => {
   ]);
 });
 
+const ofTwoNames = { settings: { organization: { slug: "personal", name: "Me", rawSlug: "me-123" } } };
+
+test("a personal organization has two slugs, and either will do: at create, and when Fly shows the other", async () => {
+  await using made = await bench({ withApp: false, ...ofTwoNames });
+  const raw = { app, organization: "me-123" };
+  const { outs: made1 } = await appHandler.create(raw, made.context);
+  expect(made1).toEqual({ ...raw, schemaVersion: 1 });
+  expect((await made.context.fly.getApp(app)).organization?.slug).toBe("personal");
+  expect(await appHandler.create(raw, made.context)).toMatchObject({ id: app });
+  expect((await appHandler.read(app, made1, made.context))?.inputs).toEqual(raw);
+});
+
+test("an organization that merely is not personal's other name is refused as ever", async () => {
+  await using made = await bench(ofTwoNames);
+  expect(await message(appHandler.create({ app, organization: "else" }, made.context))).toMatch(
+    /the app belongs to organization "personal", not to "else"/,
+  );
+  const shown = await appHandler.read(app, { app, organization: "else", schemaVersion: 1 }, made.context);
+  expect(shown?.inputs.organization).toBe("personal");
+});
+
 test("an app that exists in the organization is adopted", async () => {
   await using made = await bench();
   await appHandler.create(inputs, made.context);
@@ -135,4 +156,11 @@ test("of two addresses the one that is named is adopted; one that is not there i
   expect(await message(addressHandler.create({ ...v4, adopt: "198.51.100.9" }, made.context))).toBe(
     `my-edge: address 198.51.100.9 cannot be adopted, the app has only ${ips.join(", ")} of type v4. Nothing was changed. Correct fly-pops:adopt, or leave it out for a new address.`,
   );
+});
+
+test("addresses machines go out by are none that visitors come in by", () => {
+  expect(addressType({ ip: "203.0.113.9", egress: true })).toBe("other");
+  expect(addressType({ ip: "2001:db8::9", egress: true })).toBe("other");
+  expect(addressType({ ip: "203.0.113.9", type: "egress_v4" })).toBe("other");
+  expect(addressType({ ip: "203.0.113.9", egress: false, type: "v4" })).toBe("v4");
 });

@@ -19,6 +19,20 @@ test("what pulumi config set writes as a text is what the program takes it for",
   expect(readEdgeConfig(dir, "prod")).toMatchObject({ protect: false, egressGb: 7, pops: [{ name: "cdg-1" }] });
 });
 
+test("merge keys are merged, as the engine does", () => {
+  const dir = project(
+    `  fly-pops:regions: { cdg: {} }
+  fly-pops:sites:
+    - &site { origin: "http://web:8080", cache: { maxAge: 10m }, host: a.example.test }
+    - { <<: *site, host: b.example.test }
+`,
+  );
+  expect(readEdgeConfig(dir, "prod").image.sites).toMatchObject([
+    { host: "a.example.test", origins: ["http://web:8080"], cache: { maxAgeSeconds: 600 } },
+    { host: "b.example.test", origins: ["http://web:8080"], cache: { maxAgeSeconds: 600 } },
+  ]);
+});
+
 test("a stack without a file is a sentence that names those there are", () => {
   const dir = project("");
   expect(() => readEdgeConfig(dir, "porod")).toThrow(
