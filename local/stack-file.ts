@@ -19,7 +19,9 @@ export const appName = async (): Promise<string> => (await stackConfig()).app;
 /** Throws all mistakes of the file. */
 async function stackConfig(): Promise<EdgeConfig> {
   const file = `Pulumi.${stackName}.yaml`;
-  const { config = {} } = parse(await readFile(join(projectDir, file), "utf8"), { merge: true }) as { config?: Record<string, unknown> };
+  const { config = {} } = parse(await readFile(join(projectDir, file), "utf8"), { merge: true }) as {
+    config?: Record<string, unknown>;
+  };
   try {
     return parseStackValues(config);
   } catch (error) {

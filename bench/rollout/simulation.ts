@@ -79,6 +79,8 @@ export async function simulate(count: number, rollouts: readonly number[]): Prom
     random: seeded(1),
     store: memoryStore(),
     token,
+    // Of a thousand PoPs some stand in regions that Fly has closed since.
+    settings: { closedRegions: [] },
     quirks: { rateLimits: true },
   });
   const routing = watchRouting(local);

@@ -1,6 +1,6 @@
 /** Rules of regions, machines, rollout and addresses. */
 import { guestProblem, nearestMemory, presets } from "../../providers/fly/guests.ts";
-import { distanceKm, type Region, regionByCode, regions } from "../../providers/fly/regions.ts";
+import { regionByCode, regions, regionsAsOf } from "../../providers/fly/regions.ts";
 import { cacheMb, cacheShareLimit, defaults } from "../defaults.ts";
 import { given, type Mistake, mistake } from "../mistakes.ts";
 import { nearest } from "../nearest.ts";
@@ -10,35 +10,26 @@ import type { Path } from "../walk.ts";
 const current = regions.filter((it) => !it.deprecated);
 const codes = current.map((it) => it.code);
 
-/** Every region is one that Fly has and fills; there is at least one. */
+/** Every region is one that Fly has; there is at least one. One that takes no new machines may have old ones: that is the volume's to refuse. */
 export function regionsExist({ file, unclear }: Sketch): Mistake[] {
   if (file.regions === undefined) return [];
   const written = Object.keys(file.regions);
   if (written.length === 0 && !unclear("regions"))
     return [mistake(["regions"], "is empty: takes at least one region, as in { cdg: {} }.")];
   return written.flatMap((code) => {
-    const region = regionByCode(code);
-    if (region === undefined) return [mistake(["regions", code], noSuchRegion(code), ":")];
-    return region.deprecated ? [mistake(["regions", code], noNewMachines(region), ":")] : [];
+    return regionByCode(code) === undefined ? [mistake(["regions", code], noSuchRegion(code), ":")] : [];
   });
 }
 
 function noSuchRegion(code: string): string {
   const near = nearest(code, codes) ?? cityCode(code);
-  return `no such region${near === undefined ? "." : `; did you mean ${near}?`} Takes ${codes.join(", ")}.`;
+  return `no such region${near === undefined ? "." : `; did you mean ${near}?`} Takes ${codes.join(", ")} (as of ${regionsAsOf}).`;
 }
 
 /** `paris` for cdg: many know the city, not the airport. */
 function cityCode(word: string): string | undefined {
   const plain = (text: string) => text.toLowerCase().replaceAll(/[^a-z]/g, "");
   return current.find((it) => plain(word) !== "" && plain(it.city.split(",")[0] ?? "") === plain(word))?.code;
-}
-
-function noNewMachines({ code, city }: Region): string {
-  const km = (to: Region) => distanceKm(code, to.code);
-  const [close] = current.toSorted((a, b) => km(a) - km(b));
-  const hint = close && ` The nearest that does is ${close.code} (${close.city}, ${Math.round(km(close))} km).`;
-  return `Fly takes no new machines in ${city}.${hint ?? ""}`;
 }
 
 /** Every PoP's memory is one its size takes. */

@@ -66,7 +66,7 @@ export const Regions = z
       type: "object",
       takes: "a map of settings, or nothing",
       meaning: "PoPs in this region, by Fly's code of it. What is not said here comes from `defaults`.",
-      refused: "regions Fly does not have, or where it takes no new machines",
+      refused: "regions Fly does not have; a new PoP where it takes no new machines, one that is there stays",
     }),
   )
   .register(fields, {

@@ -71,7 +71,9 @@ export function appRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
     "GET apps": (call) => {
       const slug = call.query.get("org_slug");
       if (!slug) throw invalidArgument("org_slug is required");
-      const apps = Object.values(world.apps).filter((it) => isOrganization(core, slug) && it.organization === settings.organization.slug);
+      const apps = Object.values(world.apps).filter(
+        (it) => isOrganization(core, slug) && it.organization === settings.organization.slug,
+      );
       return json(200, { total_apps: apps.length, apps: apps.map((it) => renderApp(core, it)) });
     },
     "GET apps/:app": (call) => json(200, renderApp(core, appOf(core, call))),

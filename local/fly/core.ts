@@ -15,6 +15,8 @@ export interface Settings {
   organization: { slug: string; name: string; rawSlug?: string };
   /** Who the token belongs to, as leases name it. */
   owner: string;
+  /** Regions that take nothing new. Absent: those the table has as deprecated. */
+  closedRegions?: readonly string[];
   /** How long a destroyed machine still reads 200 `destroyed` before it is a 404. */
   destroyedReadsForMs: number;
   quirks: Quirks;

@@ -23,8 +23,12 @@ const isFull = (core: Core, zone: string) =>
 
 export const hasRoomIn = (core: Core, zone: string): boolean => !isFull(core, zone);
 
+/** Takes no new machines and volumes; what lies there goes on. */
+export const isClosed = (core: Core, region: string): boolean =>
+  core.settings.closedRegions?.includes(region) ?? regionByCode(region)?.deprecated === true;
+
 export const hasRoom = (core: Core, region: string): boolean =>
-  zonesOf(core, region).some((zone) => !isFull(core, zone));
+  !isClosed(core, region) && zonesOf(core, region).some((zone) => !isFull(core, zone));
 
 /** Regions an expression names, in its order: codes, lists (`lhr,eu`) and aliases (`any`). */
 export function placeRegions(core: Core, expression: string | undefined): string[] {

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { type Region, regions } from "../../providers/fly/regions.ts";
 import type { Core } from "./core.ts";
-import { hasRoom, placeRegions } from "./placement.ts";
+import { hasRoom, isClosed, placeRegions } from "./placement.ts";
 import { bodyOf, json, type RouteTable } from "./request.ts";
 
 const Placement = z.looseObject({
@@ -28,7 +28,7 @@ export function platformRoutes(core: Core): RouteTable {
           longitude: it.longitude,
           gateway_available: it.gateway,
           requires_paid_plan: false,
-          deprecated: it.deprecated,
+          deprecated: isClosed(core, it.code),
           geo_region: it.geoRegion,
         })),
       }),

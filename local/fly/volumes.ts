@@ -4,7 +4,7 @@ import { regionByCode } from "../../providers/fly/regions.ts";
 import { CreateVolume } from "../../providers/fly/schema.ts";
 import type { Core } from "./core.ts";
 import { badRequest, failedPrecondition, invalidArgument, unimplemented } from "./errors.ts";
-import { placeVolume } from "./placement.ts";
+import { isClosed, placeVolume } from "./placement.ts";
 import { holderOf } from "./quirks.ts";
 import { appOf, bodyOf, type Call, json, type RouteTable, volumeOf } from "./request.ts";
 import { type AppRow, rfc3339, type SnapshotRow, type VolumeRow } from "./world.ts";
@@ -49,6 +49,7 @@ export function volumeRoutes(core: Core): RouteTable {
     const region = body.region || core.settings.defaultRegion;
     // Volumes take plain codes, no aliases.
     if (!regionByCode(region)) throw invalidArgument(`region ${JSON.stringify(region)} not found`);
+    if (isClosed(core, region)) throw badRequest(`region ${region} is deprecated`);
     refuseCopies(app, body, size);
     const volume: VolumeRow = {
       id: ids.volume(),

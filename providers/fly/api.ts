@@ -23,6 +23,8 @@ import {
   MachineVersion,
   type PlacementQuery,
   Placements,
+  type Region,
+  RegionList,
   type TokenScope,
   type UpdateMachine,
   Volume,
@@ -277,6 +279,19 @@ export class Fly {
       repeat: "idempotent",
       answer: Volume,
     });
+  }
+
+  /** All regions, those that take no new machines too. */
+  async regions(): Promise<Region[]> {
+    const { Regions, regions } = await this.#http.call({
+      operation: "list regions",
+      paced: ["list regions", ""],
+      method: "GET",
+      path: "platform/regions",
+      repeat: "idempotent",
+      answer: RegionList,
+    });
+    return Regions ?? regions ?? [];
   }
 
   createVolume(app: string, body: CreateVolume): Promise<Volume> {

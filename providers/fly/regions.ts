@@ -1,8 +1,11 @@
 /**
- * Fly's regions as data: config refuses what is not here, local Fly's edge measures distances with it, the cost estimate finds its price group.
+ * Fly's regions as data: config refuses what is not here and warns of what is closed, local Fly's edge measures distances with it, the cost estimate finds its price group.
  * Codes, cities and gateways: https://fly.io/docs/reference/regions/ (2026-08). Deprecated ones stood there until 2025-10.
  * Neither coordinates nor groups stand on that page: coordinates are the city's, `geoRegion` and `egressGroup` follow from geography.
  */
+
+/** The day this table was last compared with Fly's page, ISO 8601. Where a token is at hand Fly itself is asked. */
+export const regionsAsOf = "2026-08-07";
 
 /** The API's own names. */
 export type GeoRegion = "africa" | "asia_pacific" | "europe" | "north_america" | "south_america";
@@ -93,6 +96,15 @@ function region(
   egressGroup: EgressGroup,
 ): Region {
   return { code, city, country, latitude, longitude, gateway, deprecated: false, geoRegion, egressGroup };
+}
+
+/** ` The nearest that does is arn (Stockholm, 810 km).`, to follow a sentence that says which region takes no new machines. */
+export function nearestOpen(code: string): string {
+  const km = (to: Region) => distanceKm(code, to.code);
+  const [close] = regions.filter((it) => !it.deprecated && it.code !== code).toSorted((a, b) => km(a) - km(b));
+  return close && Number.isFinite(km(close))
+    ? ` The nearest that does is ${close.code} (${close.city}, ${Math.round(km(close))} km).`
+    : "";
 }
 
 const earthRadiusKm = 6371;

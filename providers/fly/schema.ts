@@ -319,6 +319,11 @@ export interface PlacementQuery {
   org_slug: string;
 }
 
+export const Region = z.looseObject({ code: z.string(), deprecated: z.boolean().nullish() });
+export type Region = z.infer<typeof Region>;
+/** Live answers come in PascalCase, as with placements. */
+export const RegionList = z.looseObject({ Regions: orNull(z.array(Region)), regions: orNull(z.array(Region)) });
+
 const Placement = z.looseObject({ Region: z.string().optional(), region: z.string().optional() });
 /** Live answers come in PascalCase, the document says lower case. A full region is simply absent. */
 export const Placements = z.looseObject({ Regions: orNull(z.array(Placement)), regions: orNull(z.array(Placement)) });

@@ -6,6 +6,7 @@ import { type Context, type Failure, type Fate, type Handler, noRecords } from "
 import { type Args, KindResource } from "../resource.ts";
 import { FlyError, isGone, isNoRoom, isUncertain } from "./errors.ts";
 import { isLive } from "./gone.ts";
+import { nearestOpen, regionByCode } from "./regions.ts";
 import type * as wire from "./schema.ts";
 import { snapshotDaysOf, snapshotFields } from "./snapshots.ts";
 
@@ -171,8 +172,25 @@ function noRoom(inputs: VolumeInputs, why: string, cause?: FlyError): Error {
   );
 }
 
+const closed = ({ pop, region }: VolumeInputs): Error =>
+  new Error(
+    `${pop}: no volume made, Fly takes no new machines in ${region}. Nothing was changed. Take another region.${nearestOpen(region)}`,
+  );
+
+async function isClosed(region: string, fly: Context["fly"]): Promise<boolean> {
+  try {
+    const found = (await fly.regions()).find(({ code }) => code === region);
+    return found === undefined || found.deprecated === true;
+  } catch (error) {
+    if (!(error instanceof FlyError)) throw error;
+    return regionByCode(region)?.deprecated ?? false;
+  }
+}
+
 /** Asks Fly where volume and machine would find room, before anything is made. An API that does not answer that lets the create itself find out. */
 async function refuseFullRegion(inputs: VolumeInputs, { fly }: Context): Promise<void> {
+  // Only of a region that our table has as closed, so that it costs no call elsewhere: Fly itself says, the table where it does not.
+  if (regionByCode(inputs.region)?.deprecated !== false && (await isClosed(inputs.region, fly))) throw closed(inputs);
   try {
     const open = await fly.placements({
       region: inputs.region,

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { machineHandler } from "../../providers/fly/machine.ts";
 import { type VolumeOutputs, volumeHandler } from "../../providers/fly/volume.ts";
 import { replacedBy } from "../../providers/handler.ts";
-import { app, type Bench, bench, machineInputs, volumeInputs } from "../support/context.ts";
+import { app, type Bench, bench, machineInputs, volumeInputs, withImage } from "../support/context.ts";
 
 const state = (over: Partial<VolumeOutputs> = {}): VolumeOutputs => ({
   ...volumeInputs(),
@@ -280,4 +280,39 @@ test("a volume that Fly moved meanwhile gets its snapshots under its new id", as
   const after = await volumeHandler.update(id, outs, volumeInputs({ snapshotDays: 2 }), made.context);
   expect(after.snapshotDays).toBe(2);
   expect(snapshots(made)).toEqual([2]);
+});
+
+const warsaw = (over = {}) => volumeInputs({ region: "waw", name: "pop_waw_1", pop: "waw-1", ...over });
+
+test("in a region that Fly closed nothing new is made, and what is there goes on", async () => {
+  await using made = await bench({ settings: { closedRegions: ["waw"] } });
+  expect(await message(volumeHandler.create(warsaw(), made.context))).toBe(
+    "waw-1: no volume made, Fly takes no new machines in waw. Nothing was changed. Take another region. The nearest that does is arn (Stockholm, 810 km).",
+  );
+  expect(live(made)).toEqual([]);
+});
+
+test("a volume of before the region was closed is found, grows, and gets its machine updated", async () => {
+  const settings = { closedRegions: [] as string[] };
+  await using made = await bench({ settings });
+  const { id, outs } = await volumeHandler.create(warsaw(), made.context);
+  const machine = machineInputs(id, { pop: "waw-1", name: "waw-1", region: "waw" });
+  const { id: machineId, outs: machineOuts } = await machineHandler.create(machine, made.context);
+  settings.closedRegions.push("waw");
+  expect((await volumeHandler.create(warsaw(), made.context)).id).toBe(id);
+  expect(await volumeHandler.update(id, outs, warsaw({ sizeGb: 5 }), made.context)).toMatchObject({ sizeGb: 5 });
+  const after = await machineHandler.update(machineId, machineOuts, withImage(machine, 2), made.context);
+  expect(after.complete).toBe(true);
+});
+
+test("Fly itself says whether a region is open; where it does not, our table does", async () => {
+  await using open = await bench({ settings: { closedRegions: [] } });
+  await volumeHandler.create(warsaw(), open.context);
+  expect(live(open)).toHaveLength(1);
+  await using silent = await bench({ settings: { closedRegions: [] } });
+  silent.local.faults.next("GET platform/regions", { kind: "status", status: 404 } as never);
+  expect(await message(volumeHandler.create(warsaw(), silent.context))).toMatch(/Fly takes no new machines in waw/);
+  await using usual = await bench();
+  await volumeHandler.create(volumeInputs(), usual.context);
+  expect(usual.local.calls("GET", "platform/regions")).toBe(0);
 });

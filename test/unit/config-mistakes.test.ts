@@ -64,10 +64,7 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     [{ snapshots: 61 }, "snapshots is 61: takes a whole number of days from 0 to 60."],
     [{ snapshots: true }, "snapshots is true: takes a whole number of days from 0 to 60."],
     [{ egress: { eu: 80, asia: 10 } }, "egress has 90 percent in all: takes 100, as in { eu: 80, asia: 20 }."],
-    [
-      { egress: { eu: 80, china: 20 } },
-      "egress.china: no such key. Takes eu, na, asia, oceania, sa, africa, india.",
-    ],
+    [{ egress: { eu: 80, china: 20 } }, "egress.china: no such key. Takes eu, na, asia, oceania, sa, africa, india."],
     [{ egress: { eu: 101 } }, "egress.eu is 101: takes a whole number of percent from 0 to 100."],
     [{ crawlers: 101 }, "crawlers is 101: takes a whole number of percent from 0 to 100."],
     [{ egressGb: -1 }, "egressGb is -1: takes a whole number of GB from 0 to 1000000."],
@@ -92,18 +89,13 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
       "regions is a list: takes a map from region code to settings, as in { cdg: {}, ewr: { replicas: 2 } }.",
     ],
     [{ regions: {} }, "regions is empty: takes at least one region, as in { cdg: {} }."],
-    [{ regions: { cgd: {} } }, `regions.cgd: no such region; did you mean cdg? Takes ${regions}.`],
-    [{ regions: { paris: {} } }, `regions.paris: no such region; did you mean cdg? Takes ${regions}.`],
-    [{ regions: { CDG: {} } }, `regions.CDG: no such region; did you mean cdg? Takes ${regions}.`],
-    [{ regions: { moon: {} } }, `regions.moon: no such region. Takes ${regions}.`],
+    [{ regions: { cgd: {} } }, `regions.cgd: no such region; did you mean cdg? Takes ${regions} (as of 2026-08-07).`],
     [
-      { regions: { waw: {} } },
-      "regions.waw: Fly takes no new machines in Warsaw. The nearest that does is arn (Stockholm, 810 km).",
+      { regions: { paris: {} } },
+      `regions.paris: no such region; did you mean cdg? Takes ${regions} (as of 2026-08-07).`,
     ],
-    [
-      { regions: { mad: {} } },
-      "regions.mad: Fly takes no new machines in Madrid. The nearest that does is cdg (Paris, 1053 km).",
-    ],
+    [{ regions: { CDG: {} } }, `regions.CDG: no such region; did you mean cdg? Takes ${regions} (as of 2026-08-07).`],
+    [{ regions: { moon: {} } }, `regions.moon: no such region. Takes ${regions} (as of 2026-08-07).`],
     [region({ replicas: 0 }), "regions.cdg.replicas is 0: takes a whole number of PoPs from 1 to 100."],
     [region({ replicas: 1.5 }), "regions.cdg.replicas is 1.5: takes a whole number of PoPs from 1 to 100."],
     [region({ replicas: "2" }), 'regions.cdg.replicas is "2": takes a whole number of PoPs from 1 to 100.'],
@@ -675,17 +667,16 @@ test("the file the rows start from is right", () => {
 test("all mistakes come in one round, by path, in one message", () => {
   const raw = {
     ap: "my-edge",
-    regions: { cgd: {}, ewr: { memoryMb: 300, volumeGb: 0 }, waw: null },
+    regions: { cgd: {}, ewr: { memoryMb: 300, volumeGb: 0 } },
     sites: [web, { host: "www.example.org", origin: "ftp://web" }, { host: "example.org" }],
     rollout: { maxUnavailable: 0 },
   };
   expect(() => parseConfig(raw)).toThrow(
     new ConfigError([
       `ap: no such key; did you mean app? Takes ${keys}.`,
-      `regions.cgd: no such region; did you mean cdg? Takes ${regions}.`,
+      `regions.cgd: no such region; did you mean cdg? Takes ${regions} (as of 2026-08-07).`,
       "regions.ewr.memoryMb is 300: shared-cpu-1x takes 256 to 2048 MB in steps of 256. Write 256 or 512.",
       "regions.ewr.volumeGb is 0: takes a whole number of GB from 1 to 500.",
-      "regions.waw: Fly takes no new machines in Warsaw. The nearest that does is arn (Stockholm, 810 km).",
       "rollout.maxUnavailable is 0: takes a whole number of PoPs from 1 to 10000.",
       'sites[1].host is "www.example.org": sites[0] has it too. One host, one site.',
       'sites[1].origin is "ftp://web": takes http or https.',
@@ -741,8 +732,8 @@ test("keys that every object has are no keys of ours", () => {
   const regionsRaw = JSON.parse('{"__proto__": {}, "toString": {}, "cdg": {}}');
   expect(mistakesOf({ ...file, ...JSON.parse('{"constructor": 1}'), regions: regionsRaw })).toEqual([
     `constructor: no such key. Takes ${keys}.`,
-    `regions.__proto__: no such region. Takes ${regions}.`,
-    `regions.toString: no such region. Takes ${regions}.`,
+    `regions.__proto__: no such region. Takes ${regions} (as of 2026-08-07).`,
+    `regions.toString: no such region. Takes ${regions} (as of 2026-08-07).`,
   ]);
   expect(mistakesOf({ ...file, sites: [{ ...web, ...JSON.parse('{"constructor": 1}') }], defaults: raw })).toHaveLength(
     3,
