@@ -28,11 +28,14 @@ export class SidecarImage extends pulumi.ComponentResource {
     // Relative, so that a checkout that moves does not look like a change of the image.
     const context = `.cache/image/${pulumi.getStack()}`;
     writeContext(spec, context, ".");
+    const digest = contextDigest(spec, ".");
     const { server, username, password } = registry;
     const image = new docker.Image(
       `${name}-build`,
       {
-        imageName: pulumi.interpolate`${server}/${app}:pop`,
+        // A tag of its own for what it is made from: one that moves would leave earlier releases without any, for a registry to sweep away, and a
+        // client that knows several digests by one name has told the wrong one.
+        imageName: pulumi.interpolate`${server}/${app}:pop-${digest.slice(0, 16)}`,
         build: { context, dockerfile: `${context}/Dockerfile`, ...(platform ? { platform } : {}) },
         registry: { server, ...(username ? { username } : {}), ...(password ? { password } : {}) },
       },
@@ -40,6 +43,6 @@ export class SidecarImage extends pulumi.ComponentResource {
     );
     this.ref = image.repoDigest;
     // Kept in state, so that a preview without Docker knows whether the last image is still the one.
-    this.registerOutputs({ ref: this.ref, context: contextDigest(spec, ".") });
+    this.registerOutputs({ ref: this.ref, context: digest });
   }
 }
