@@ -30,7 +30,7 @@ async function stackChecks(world: World, stack: Stack, edge: EdgeConfig): Promis
   return [
     token,
     ...ofFly,
-    builds ? await dockerCheck() : skipped("Docker"),
+    builds ? await dockerCheck(edge.imagePlatform) : skipped("Docker"),
     builds
       ? await registryCheck(world, registry, fly === undefined ? undefined : (await stack.settings()).token)
       : skipped("registry"),

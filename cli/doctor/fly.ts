@@ -15,6 +15,12 @@ export async function tokenCheck(stack: Stack, { organization }: EdgeConfig): Pr
   }
   try {
     const scopes = await fly.currentTokens();
+    const apps = scopes.flatMap((it) => it.apps ?? []);
+    if (apps.length > 0 && !apps.includes("*")) {
+      // Found out by a 403 in the middle of the first deployment otherwise.
+      const fix = `It may neither make the app nor ask for room nor, where it is another app's, push its image. Make one of the organization: fly tokens create org ${organization}`;
+      return { finding: { name, verdict: "bad", detail: `a deploy token, good for ${apps.join(", ")} alone`, fix } };
+    }
     const slugs = [...new Set(scopes.flatMap(({ org_slug }) => org_slug ?? []))];
     if (slugs.length === 0 || slugs.includes(organization))
       return { finding: { name, verdict: "good", detail: `good for ${slugs.join(", ") || "its owner"}` }, fly };

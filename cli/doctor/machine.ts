@@ -52,11 +52,12 @@ export function pluginChecks(world: World): Finding[] {
   );
 }
 
-export async function dockerCheck(): Promise<Finding> {
+/** `platform`: what the image is built for. */
+export async function dockerCheck(platform: string): Promise<Finding> {
   const name = "Docker";
   try {
     const { Version, Arch } = await openDocker().version();
-    return { name, verdict: "good", detail: `engine ${Version}, ${Arch}` };
+    return { name, verdict: "good", detail: `engine ${Version}, ${Arch}${emulated(Arch, platform)}` };
   } catch (error) {
     return {
       name,
@@ -66,6 +67,12 @@ export async function dockerCheck(): Promise<Finding> {
     };
   }
 }
+
+/** Compilers have crashed under emulation. It is no mistake, but the first thing to look at when a build ends in a signal. */
+export const emulated = (arch: string, platform: string): string =>
+  platform === "host" || platform === `linux/${arch}`
+    ? ""
+    : `: ${platform} is emulated. If the build crashes: Docker Desktop's Rosetta instead of QEMU, an engine of that kind by DOCKER_HOST, or fly-pops:imageRef from CI`;
 
 /** Asked as Docker itself asks: GET /v2/. Fly's own registry takes the API token as the password of user x. */
 export async function registryCheck(world: World, server: string, token: string | undefined): Promise<Finding> {

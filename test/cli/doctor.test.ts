@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Finding } from "../../cli/commands/doctor.ts";
+import { emulated } from "../../cli/doctor/machine.ts";
 import manifest from "../../package.json" with { type: "json" };
 import { type Cli, cli, planted, values } from "../support/cli.ts";
 import { httpServer } from "../support/http-server.ts";
@@ -138,4 +139,25 @@ test("a registry: open, closed, logged in, away", async () => {
     detail: "127.0.0.1:1 does not answer (ECONNREFUSED)",
     fix: "Check fly:registry or FLY_REGISTRY_HOST, and the network. For the local stack: npm run local",
   });
+});
+
+test("a deploy token of one app is told from one of the organization, with the command that makes the latter", async () => {
+  await using it = await cli();
+  const tokens = [{ token_id: "t", org_slug: "personal", apps: ["my-edge"] }];
+  it.local.faults.next("GET tokens/current", { kind: "status", status: 200, body: { tokens } });
+  const { code, of } = await findings(it, withPulumi(it));
+  expect(code).toBe(3);
+  expect(of("Fly token")).toMatchObject({
+    verdict: "bad",
+    detail: "a deploy token, good for my-edge alone",
+    fix: expect.stringContaining("fly tokens create org personal"),
+  });
+});
+
+test.each([
+  ["amd64", "linux/amd64", ""],
+  ["arm64", "host", ""],
+  ["arm64", "linux/amd64", ": linux/amd64 is emulated. If the build crashes: "],
+])("an engine on %s that builds for %s: %j", (arch, platform, says) => {
+  expect(emulated(arch, platform).slice(0, 49)).toBe(says);
 });
