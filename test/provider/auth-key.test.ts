@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Context } from "../../providers/handler.ts";
 import { SopsError } from "../../providers/sops/cli.ts";
 import { type AuthKeyInputs, authKeyHandler } from "../../providers/tailnet/auth-key.ts";
+import type { Device } from "../../providers/tailnet/driver.ts";
 import { createTailscale } from "../../providers/tailnet/tailscale.ts";
 import { identityOf } from "../support/identities.ts";
 import { openSops } from "../support/sealing.ts";
@@ -382,14 +383,8 @@ test.each(
 });
 
 describe("a control server that takes tags from no key", () => {
-  interface Node {
-    id: string;
-    hostname: string;
-    tags: string[];
-  }
-
   /** Of headscale's kind, and deaf to changes when it is told so. */
-  async function kept(nodes: Node[], { deaf = false } = {}) {
+  async function kept(nodes: Device[], { deaf = false } = {}) {
     const { context, api, lines } = await scene({ ownedTags: ["tag:pop", "tag:edge"] });
     const of = context.tailnet({ driver: "tailscale" });
     const asked: string[] = [];
@@ -401,7 +396,12 @@ describe("a control server that takes tags from no key", () => {
     const driver = { ...of, devices: async () => structuredClone(nodes), setTags };
     return { context: { ...context, tailnet: () => driver }, api, lines, asked, nodes };
   }
-  const node = (id: string, tags: string[], hostname = "pop-cdg-1"): Node => ({ id, hostname, tags });
+  const node = (id: string, tags: string[], hostname = "pop-cdg-1"): Device => ({
+    id,
+    hostname,
+    tags,
+    online: true,
+  });
   const changed = async (it: Awaited<ReturnType<typeof kept>>) => {
     const { id, outs } = await authKeyHandler.create(inputsOf({ isNew: false }), it.context);
     return authKeyHandler.update(id, outs, inputsOf({ isNew: false, tags: ["edge"] }), it.context);
