@@ -2,6 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { estimate } from "./components/cost.ts";
 import { Edge } from "./components/edge.ts";
+import { failIfSkipped, warnOfSharedHosts } from "./components/hosts.ts";
 import type { Pop } from "./components/pop.ts";
 import { configWarnings } from "./config/warnings.ts";
 import { readConfig, readRegistry } from "./config.ts";
@@ -14,6 +15,8 @@ const owner = `${pulumi.getOrganization()}/${pulumi.getProject()}/${pulumi.getSt
 const config = readConfig();
 for (const warning of configWarnings(config, pulumi.getStack())) pulumi.log.warn(warning);
 const edge = new Edge("edge", { ...config, registry: readRegistry(), owner });
+failIfSkipped(edge.pops);
+warnOfSharedHosts(edge.pops);
 
 /** Name of the Fly app. */
 export const app = edge.app;

@@ -10,6 +10,8 @@ export interface MachineShape {
   cpuKind: "shared" | "performance";
   cpus: number;
   memoryMb: number;
+  /** GB of its volume. */
+  volumeGb: number;
 }
 
 /** Where the volume goes: certificates, cache and logs all live below it. */
@@ -27,6 +29,8 @@ export function machineConfig<Text>(pop: MachineShape, image: Text, sealed: Seal
     image,
     guest: guestOf(pop),
     env: { POP_NAME: pop.name },
+    // A volume that grew may need a boot before its file system does: as part of the config its size brings one, with all the care of an update.
+    metadata: { fly_pops_volume_gb: String(pop.volumeGb) },
     services: [service(80, ports.http, pop), service(443, ports.https, pop)],
     // By the API's schema a named check of this kind steers routing, by Fly's guides only those of a service do: it is both, so that either is right.
     checks: { [healthCheck]: { ...check, kind: "readiness" } },
@@ -61,7 +65,7 @@ function sealedTo<Text>(sealed: Sealed<Text>): SealedFile<Text>[] {
   });
 }
 
-export const guestOf = ({ cpuKind, cpus, memoryMb }: MachineShape) => ({
+export const guestOf = ({ cpuKind, cpus, memoryMb }: Omit<MachineShape, "volumeGb">) => ({
   cpu_kind: cpuKind,
   cpus,
   memory_mb: memoryMb,

@@ -8,6 +8,7 @@ import { Volume } from "../providers/fly/volume.ts";
 import { SealedSecrets } from "../providers/sops/sealed-secrets.ts";
 import { AuthKey } from "../providers/tailnet/auth-key.ts";
 import { guestOf, type MachineShape, machineConfig, mountPath, type Sealed } from "./machine-config.ts";
+import { volumeName } from "./placement.ts";
 
 export interface PopArgs extends MachineShape {
   /** Fly region code, e.g. cdg. */
@@ -57,6 +58,10 @@ export class Pop extends pulumi.ComponentResource {
   readonly machineId: pulumi.Output<string>;
   /** Version that runs, new with every change of config. */
   readonly version: pulumi.Output<string>;
+  /** The host its volume lies on, and with it the PoP; null where Fly does not say. */
+  readonly zone: pulumi.Output<string | null>;
+  /** Its host does not answer, so what was wanted of it is still to be done. */
+  readonly skipped: pulumi.Output<boolean>;
   /** What secrets are sealed to; absent in a stack without secrets. */
   readonly recipient: pulumi.Output<string> | undefined;
   /** A line of known_hosts; absent in a stack without secrets. */
@@ -133,6 +138,8 @@ export class Pop extends pulumi.ComponentResource {
     this.volumeId = volume.id;
     this.machineId = this.machine.id;
     this.version = this.machine.instanceId;
+    this.zone = volume.zone;
+    this.skipped = pulumi.all([volume.complete, this.machine.complete]).apply((all) => all.includes(false));
     this.recipient = identity?.recipient;
     this.knownHosts = identity?.knownHosts;
     this.registerOutputs({
@@ -199,6 +206,3 @@ const nodeName = (pop: string, { hostPrefix }: Tailnet): string => `${hostPrefix
 /** Names for SSH: in the tailnet the short and the full one. */
 const sshNames = ({ name, tailnet }: PopArgs): string[] =>
   tailnet ? [nodeName(name, tailnet), `${nodeName(name, tailnet)}.${tailnet.domain}`] : [name];
-
-/** cdg-1 -> pop_cdg_1: Fly takes no hyphens here. A volume has no metadata, so its name is how a cut-off run finds it again. */
-export const volumeName = (pop: string): string => `pop_${pop.replaceAll("-", "_")}`;

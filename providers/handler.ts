@@ -14,6 +14,8 @@ export interface Context {
   /** A line for the user while it happens. */
   log: (line: string) => void;
   rollout: Rollout;
+  /** Ids of volumes that the operator gave up (`npx fly-pops replace`): they count as gone, whatever Fly says of them. */
+  givenUp?: ReadonlySet<string>;
   sops: Sops;
   /** The control server's API, by the credentials of stack config or environment. Throws a sentence when there are none. */
   tailnet: (of: ControlServer) => TailnetDriver;

@@ -18,7 +18,14 @@ import { volumeHandler } from "./fly/volume.ts";
 import { type Context, type Failure, HalfMade, type Handler, type Properties, replacedBy } from "./handler.ts";
 import { redact } from "./redact.ts";
 import { type Kind, providerText } from "./resource.ts";
-import { flySettings, headscaleSettings, type Lookup, secretKeys, tailscaleSettings } from "./settings.ts";
+import {
+  flySettings,
+  givenUpVolumes,
+  headscaleSettings,
+  type Lookup,
+  secretKeys,
+  tailscaleSettings,
+} from "./settings.ts";
 import { createSops } from "./sops/cli.ts";
 import { sealedSecretsHandler } from "./sops/sealed-secrets.ts";
 import { authKeyHandler } from "./tailnet/auth-key.ts";
@@ -90,6 +97,7 @@ function connect(config: Lookup): Context {
     fly,
     clock: systemClock,
     rollout,
+    givenUp: givenUpVolumes(env),
     sops,
     log: (line) => console.log(redact(line, [...secrets])),
     tailnet(of) {

@@ -33,6 +33,12 @@ export function flySettings(config: Lookup, env: Lookup): FlySettings {
 /** Fly's token in the environment. An empty one is none: a workflow has "" for a secret that is not set, and the one beside it counts. */
 export const tokenIn = (env: Lookup): string | undefined => env("FLY_API_TOKEN") || env("FLY_ACCESS_TOKEN");
 
+/** Set by `npx fly-pops replace` for the run it starts: ids of volumes with commas between them. */
+export const givenUpVariable = "FLY_POPS_GIVEN_UP_VOLUMES";
+
+export const givenUpVolumes = (env: Lookup): ReadonlySet<string> =>
+  new Set((env(givenUpVariable) ?? "").split(",").filter(Boolean));
+
 /** Keys of stack config and names of the environment that hold a credential: what they say is shown to nobody. */
 export const secretKeys = [
   "fly:token",

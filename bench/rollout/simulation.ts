@@ -1,6 +1,6 @@
 /** A fleet on local Fly's rules, with Fly's rate limits on, in simulated time: the handlers and the rollout gate themselves, without an engine. */
 import { machineConfig, mountPath } from "../../components/machine-config.ts";
-import { volumeName } from "../../components/pop.ts";
+import { volumeName } from "../../components/placement.ts";
 import { rolloutOrder, widths } from "../../components/rollout.ts";
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
 import { seeded } from "../../local/fly/random.ts";
@@ -158,7 +158,7 @@ function places(count: number): { name: string; region: string }[] {
   });
 }
 
-const shape = { cpuKind: "shared", cpus: 1, memoryMb: 256 } as const;
+const shape = { cpuKind: "shared", cpus: 1, memoryMb: 256, volumeGb: 3 } as const;
 
 async function create(name: string, region: string, context: Context): Promise<Pop> {
   const config = machineConfig({ ...shape, name }, image(1));

@@ -14,7 +14,7 @@ export function addressRoutes(core: Core): RouteTable {
   function assign(call: Call) {
     const app = appOf(core, call);
     const body = bodyOf(call, AssignAddress);
-    if (body.type.startsWith("egress_")) throw unimplemented("egress addresses");
+    if (body.type === "egress_pair") throw unimplemented("pairs of egress addresses");
     const known = world.addresses.find((it) => it.app === app.name && it.type === "shared_v4");
     if (body.type === "shared_v4" && known) return json(200, renderAddress(known));
     const isPrivate = body.type === "private_v6";
@@ -57,6 +57,8 @@ function free(type: AssignAddress["type"], taken: AddressRow[], networkNumber: n
   const used = new Set(taken.map((it) => it.ip));
   const [last, at] = ((): [number, (n: number) => string] => {
     if (type === "v4") return [253, (n) => `203.0.113.${n}`];
+    if (type === "egress_v4") return [254, (n) => `198.51.100.${n}`];
+    if (type === "egress_v6") return [0xffff, (n) => `2001:db8:e::${n.toString(16)}`];
     if (type === "v6") return [0xffff, (n) => `2001:db8::${n.toString(16)}`];
     return [0xffff, (n) => `fdaa:${networkNumber.toString(16)}:0:1::${n.toString(16)}`];
   })();
@@ -69,6 +71,7 @@ const renderAddress = (row: AddressRow) => ({
   region: row.region,
   service_name: row.serviceName,
   shared: row.type === "shared_v4",
+  ...(row.type.startsWith("egress_") && { egress: true }),
   type: row.type,
   created_at: rfc3339(row.createdAt),
   network: row.network && { name: row.network.name, org_slug: row.network.organization },

@@ -2,6 +2,7 @@
  * The life of a machine after a call was accepted: launch, stops, replacements, exits. Drives the runner and writes down what became of it;
  * whether a verb is allowed is the routes' business.
  */
+import { sleep } from "../../providers/clock.ts";
 import { createChecks } from "./checks.ts";
 import type { Core } from "./core.ts";
 import { record, recordExit } from "./events.ts";
@@ -72,6 +73,8 @@ export function createLifecycle(core: Core): Lifecycle {
   function isUp(machine: MachineRow): void {
     machine.runs = machine.version;
     machine.bootedAt = clock.now();
+    for (const volume of Object.values(world.volumes))
+      if (volume.attachedMachine === machine.id) delete volume.fileSystemGb;
     record(core, machine, { type: "start", status: "started", source: "flyd" });
     enter(machine, "started");
     checks.start(machine);
@@ -186,6 +189,8 @@ export function createLifecycle(core: Core): Lifecycle {
       record(core, machine, { type: "destroy", status: "destroying", source });
       enter(machine, "destroying");
       await instances.halt(machine, () => runner.remove(machine.id));
+      const { destroyingMs } = core.settings.quirks;
+      if (destroyingMs > 0) await sleep(clock, destroyingMs);
       if (!alive()) return;
       for (const volume of Object.values(world.volumes)) {
         if (volume.attachedMachine !== machine.id) continue;

@@ -1,7 +1,7 @@
 /** Machines as objects: create, read, list, update, delete. */
 import { CreateMachine, type MachineConfig, UpdateMachine } from "../../providers/fly/schema.ts";
 import type { Core } from "./core.ts";
-import { aborted, alreadyExists, badRequest, failedPrecondition, invalidArgument } from "./errors.ts";
+import { aborted, alreadyExists, badRequest, failedPrecondition, invalidArgument, notFound } from "./errors.ts";
 import { record, renderEvent } from "./events.ts";
 import { parseImage } from "./image-ref.ts";
 import { acquire, fence } from "./leases.ts";
@@ -61,7 +61,8 @@ export function machineRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
     const [mount] = config.mounts ?? [];
     if (!mount) return undefined;
     const volume = world.volumes[mount.volume ?? ""] ?? freeNamed(app, mount.volume, region);
-    if (!volume || volume.app !== app.name || volume.state !== "created") throw badRequest("volume not found");
+    if (!volume || volume.app !== app.name || volume.state !== "created" || volume.wedged)
+      throw badRequest("volume not found");
     if (region && !placeRegions(core, region).includes(volume.region))
       throw invalidArgument(`volume ${volume.id} is in region ${volume.region}, not ${region}`);
     const holder = holderOf(core, volume);
@@ -161,8 +162,10 @@ export function machineRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
   }
 
   function remove(call: Call) {
-    const machine = liveMachineOf(core, call);
     const force = call.query.get("force") === "true" || call.query.get("kill") === "true";
+    const machine =
+      force && core.settings.quirks.deletesUnreachable ? machineOf(core, call) : liveMachineOf(core, call);
+    if (machine.state === "destroyed") throw notFound("machine");
     fence(core, machine, call.nonce);
     if (!force && !deletable.includes(machine.state))
       throw failedPrecondition("unable to destroy machine, not currently stopped, suspended, failed or created");

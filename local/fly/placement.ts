@@ -44,10 +44,10 @@ export function placeRegions(core: Core, expression: string | undefined): string
   });
 }
 
-/** A host for a machine without a volume: the emptiest of the first region that has room. */
+/** A host for a machine without a volume, in the first region that has room. */
 export function placeMachine(core: Core, expression: string | undefined): { region: string; zone: string } {
   for (const region of placeRegions(core, expression)) {
-    const zone = emptiest(
+    const zone = fullest(
       core,
       zonesOf(core, region).filter((it) => !isFull(core, it)),
     );
@@ -66,20 +66,30 @@ export function placeBeside(core: Core, volume: VolumeRow): { region: string; zo
   return { region: volume.region, zone: volume.zone };
 }
 
-/** A host for a volume. `unique`: one where no other volume of this name lies. */
-export function placeVolume(core: Core, app: string, region: string, name: string, unique: boolean): string {
+/** Volumes that a new one must not share a host with: those of its name, all of its app, or none. */
+export type Apart = "name" | "app" | "none";
+
+/** A host for a volume. */
+export function placeVolume(core: Core, app: string, region: string, name: string, apart: Apart): string {
+  const open = zonesOf(core, region).filter((it) => !isFull(core, it));
+  if (open.length === 0) throw badRequest("no capacity");
   const taken = Object.values(core.world.volumes)
-    .filter((it) => unique && it.app === app && it.name === name && it.state === "created")
+    .filter(
+      (it) => it.app === app && it.state === "created" && (apart === "app" || (apart === "name" && it.name === name)),
+    )
     .map((it) => it.zone);
-  const free = zonesOf(core, region).filter((it) => !isFull(core, it) && !taken.includes(it));
-  const zone = emptiest(core, free);
-  if (!zone) throw badRequest("no capacity");
+  const zone = fullest(
+    core,
+    open.filter((it) => !taken.includes(it)),
+  );
+  if (!zone) throw failedPrecondition(`no unique zone left for volume ${JSON.stringify(name)} in ${region}`);
   return zone;
 }
 
-function emptiest(core: Core, zones: string[]): string | undefined {
+/** Hosts are packed: two objects that nothing keeps apart come to lie on one. */
+function fullest(core: Core, zones: string[]): string | undefined {
   const load = (zone: string) =>
     Object.values(core.world.machines).filter((it) => it.zone === zone && it.state !== "destroyed").length +
     Object.values(core.world.volumes).filter((it) => it.zone === zone && it.state === "created").length;
-  return zones.map((zone) => ({ zone, load: load(zone) })).sort((a, b) => a.load - b.load)[0]?.zone;
+  return zones.map((zone) => ({ zone, load: load(zone) })).sort((a, b) => b.load - a.load)[0]?.zone;
 }

@@ -11,6 +11,8 @@ export interface PlatformEvents {
   /** A host stops answering: machines on it still read, with `host_status: "unreachable"`; verbs fail. Until `hostUp`. */
   hostDown(zone: string): void;
   hostUp(zone: string): void;
+  /** From now on no machine can mount the volume, though it reads as ever. */
+  wedge(volumeId: string): void;
   /** Another client takes a lease. Throws when the machine is held. */
   leaseTakenBy(machineId: string, owner: string, ttlSeconds: number): void;
   leaseLost(machineId: string): void;
@@ -42,6 +44,12 @@ export function createPlatformEvents(core: Core): PlatformEvents {
     },
     hostUp(zone) {
       world.unreachableZones = without(world.unreachableZones, [zone]);
+      core.changed();
+    },
+    wedge(volumeId) {
+      const volume = world.volumes[volumeId];
+      if (!volume) throw new Error(`platform event: no volume ${volumeId}`);
+      volume.wedged = true;
       core.changed();
     },
     leaseTakenBy(machineId, owner, ttlSeconds) {

@@ -10,6 +10,12 @@ export interface Quirks {
   bornMs: number;
   /** A volume stays bound for so long after its machine went (up to two minutes on Fly). */
   boundMs: number;
+  /** A machine that is deleted reads `destroying`, and keeps its name, for so long. */
+  destroyingMs: number;
+  /** A forced delete is taken on a host that does not answer; otherwise it is refused as all else is. */
+  deletesUnreachable: boolean;
+  /** A mounted volume that was extended has a larger file system only after the next boot of its machine. */
+  restartToGrow: boolean;
   /** A start is refused with "still active" for so long after a stop, though the machine reads `stopped` (up to ten seconds on Fly). */
   stillActiveMs: number;
   /** Every service check has a second row, `bg_deployments_compat-<name>`, always critical. */
@@ -23,6 +29,9 @@ export interface Quirks {
 export const noQuirks: Quirks = {
   bornMs: 0,
   boundMs: 0,
+  destroyingMs: 0,
+  deletesUnreachable: false,
+  restartToGrow: false,
   stillActiveMs: 0,
   mirrorChecks: false,
   namedChecksOnlyWatch: false,

@@ -3,8 +3,8 @@ import { z } from "zod";
 import { regionByCode } from "../../providers/fly/regions.ts";
 import { CreateVolume } from "../../providers/fly/schema.ts";
 import type { Core } from "./core.ts";
-import { badRequest, failedPrecondition, invalidArgument, unimplemented } from "./errors.ts";
-import { isClosed, placeVolume } from "./placement.ts";
+import { badRequest, failedPrecondition, invalidArgument, unavailable, unimplemented } from "./errors.ts";
+import { type Apart, isClosed, placeVolume } from "./placement.ts";
 import { holderOf } from "./quirks.ts";
 import { appOf, bodyOf, type Call, json, type RouteTable, volumeOf } from "./request.ts";
 import { type AppRow, rfc3339, type SnapshotRow, type VolumeRow } from "./world.ts";
@@ -37,6 +37,10 @@ export function volumeRoutes(core: Core): RouteTable {
     return volume;
   };
 
+  const refuseUnreachable = ({ zone }: VolumeRow) => {
+    if (world.unreachableZones.includes(zone)) throw unavailable();
+  };
+
   async function create(call: Call) {
     const app = appOf(core, call);
     const body = bodyOf(call, CreateVolume);
@@ -57,7 +61,7 @@ export function volumeRoutes(core: Core): RouteTable {
       name: body.name,
       state: "created",
       region,
-      zone: placeVolume(core, app.name, region, body.name, body.require_unique_zone !== false),
+      zone: placeVolume(core, app.name, region, body.name, apartFrom(body)),
       sizeGb: size,
       encrypted: body.encrypted !== false,
       fstype: "",
@@ -94,16 +98,20 @@ export function volumeRoutes(core: Core): RouteTable {
   async function extend(call: Call) {
     const { size_gb: size } = bodyOf(call, Extend);
     const volume = liveVolumeOf(call);
+    refuseUnreachable(volume);
     if (size > largestGb) throw invalidArgument(`size_gb must be between 1 and ${largestGb}`);
     if (size <= volume.sizeGb) throw invalidArgument(`size_gb must be greater than the current ${volume.sizeGb}`);
     await runner.extendVolume(volume.id, size);
+    const needsRestart = core.settings.quirks.restartToGrow && volume.fstype !== "";
+    if (needsRestart) volume.fileSystemGb ??= volume.sizeGb;
     volume.sizeGb = size;
     core.changed();
-    return json(200, { volume: renderVolume(core, volume), needs_restart: false });
+    return json(200, { volume: renderVolume(core, volume), needs_restart: needsRestart });
   }
 
   async function remove(call: Call) {
     const volume = volumeOf(core, call);
+    refuseUnreachable(volume);
     const holder = holderOf(core, volume);
     if (holder !== null) throw failedPrecondition(`volume is currently bound to machine: ${holder}`);
     if (volume.state === "created") {
@@ -173,11 +181,16 @@ export function volumeRoutes(core: Core): RouteTable {
   };
 }
 
+function apartFrom({ require_unique_zone, unique_zone_app_wide }: CreateVolume): Apart {
+  if (unique_zone_app_wide) return "app";
+  return require_unique_zone === false ? "none" : "name";
+}
+
 const blockSize = 4096;
 
 export function renderVolume(core: Core, volume: VolumeRow) {
   const mounted = volume.fstype !== "";
-  const blocks = mounted ? (volume.sizeGb * 2 ** 30) / blockSize : 0;
+  const blocks = mounted ? ((volume.fileSystemGb ?? volume.sizeGb) * 2 ** 30) / blockSize : 0;
   return {
     id: volume.id,
     name: volume.name,

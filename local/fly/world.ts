@@ -159,6 +159,10 @@ export interface VolumeRow {
   encrypted: boolean;
   /** Empty until a machine mounted it. */
   fstype: string;
+  /** GB the file system has while that is less than the volume's: it grows at the next boot of its machine. */
+  fileSystemGb?: number;
+  /** It reads as ever, and no machine can mount it. */
+  wedged?: boolean;
   snapshotRetention: number;
   autoBackup: boolean;
   attachedMachine: string | null;

@@ -63,15 +63,28 @@ export const isConflict = (error: unknown): error is FlyError =>
 export const isClaimed = (error: unknown): error is FlyError =>
   error instanceof FlyError && error.status === 412 && /claimed by machine/i.test(error.detail);
 
-/** The machine's host does not answer: nothing was changed there. No reason to hold up the others. */
+/** The machine's host does not answer. No reason to hold up the others. */
 export class HostUnreachable extends Error {
-  constructor(pop: string, id: string) {
+  /** `asked`: the update was under way when the host went, so it may have been carried out. */
+  constructor(pop: string, id: string, { asked = false, cause }: { asked?: boolean; cause?: unknown } = {}) {
+    const happened = asked
+      ? "It went away in the middle of the update, so which version runs there is not known"
+      : "Nothing was changed there";
     super(
-      `${pop}: skipped, the host of machine ${id} does not answer. Nothing was changed there, the other PoPs go on. Run again when https://status.flyio.net says it is back.`,
+      `${pop}: skipped, the host of machine ${id} does not answer. ${happened}; the other PoPs go on. Run again when https://status.flyio.net says it is back. If it stays away: npx fly-pops replace ${pop}`,
+      cause === undefined ? undefined : { cause },
     );
     this.name = "HostUnreachable";
   }
 }
+
+/** The API answers, the host behind it does not do what it is asked: away, or closed to changes. */
+export const isRefusedByHost = (error: unknown): error is FlyError =>
+  error instanceof FlyError && (error.status ?? 0) >= 500 && !isNoRoom(error);
+
+/** Fly names a volume that it does not find when a machine is to mount it, though it may well read. */
+export const isVolumeMissing = (error: unknown): error is FlyError =>
+  error instanceof FlyError && error.status === 400 && /volume not found/i.test(error.detail);
 
 /** An answer of Fly as a sentence for people: whom it concerns, what was asked, why not, what to do. Other errors have their own. */
 export function told(subject: string, error: unknown): string {

@@ -8,8 +8,10 @@ import { sleep } from "../clock.ts";
 import type { Context, Fate, Handler } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
 import { parseJson } from "../wire.ts";
-import { FlyError, isClaimed, isConflict, isGone, isNoRoom, isUncertain } from "./errors.ts";
+import { FlyError, isClaimed, isConflict, isGone, isUncertain } from "./errors.ts";
 import { isLive } from "./gone.ts";
+import { letGoMs, postOnceFree, untilLetGo } from "./in-the-way.ts";
+import { strandedVolume } from "./machine.ts";
 import { ownerKeys } from "./owner.ts";
 import type * as wire from "./schema.ts";
 import { NotServing, untilServing } from "./serving.ts";
@@ -72,8 +74,6 @@ type Shown = z.infer<typeof Shown>;
 const show = ["/usr/bin/pop", "identity", "show"];
 const execSeconds = 20;
 const pollMs = 1_000;
-/** How long Fly may take to let go of a volume after its machine went: minutes have been seen. */
-const detachMs = 150_000;
 /** The machine ends by itself some time after it was last of use, should nobody come back to it. */
 const lifeSeconds = 900;
 
@@ -148,13 +148,11 @@ async function ask(
 async function make(inputs: IdentityInputs, context: Context): Promise<wire.Machine> {
   const { fly } = context;
   try {
-    return await fly.createMachine(inputs.app, { name: inputs.name, region: inputs.region, config: oneShot(inputs) });
+    const body = { name: inputs.name, region: inputs.region, config: oneShot(inputs) };
+    return await postOnceFree(inputs, context, () => fly.createMachine(inputs.app, body));
   } catch (error) {
-    if (isNoRoom(error))
-      throw new Error(
-        `${inputs.pop}: no identity made, there is no room for a machine beside volume ${inputs.volume} in ${inputs.region} (${error.message}). The volume is kept. Try again later, or take another region.`,
-        { cause: error },
-      );
+    const stranded = await strandedVolume("no identity made", inputs, error, context);
+    if (stranded) throw stranded;
     if (!isConflict(error) && !isClaimed(error) && !isUncertain(error)) throw error;
     const { leftover, holder } = await find(inputs, context);
     const found = leftover ?? holder;
@@ -165,25 +163,14 @@ async function make(inputs: IdentityInputs, context: Context): Promise<wire.Mach
 
 /** Destroys the machine and waits until the volume is free for the PoP's own. */
 async function remove(machine: wire.Machine, inputs: IdentityInputs, context: Context): Promise<void> {
-  const { fly, clock } = context;
-  await fly.deleteMachine(inputs.app, machine.id, { force: true }).catch((error: unknown) => {
+  const { app, pop, volume } = inputs;
+  await context.fly.deleteMachine(app, machine.id, { force: true }).catch((error: unknown) => {
     if (!isGone(error)) throw error;
   });
-  const deadline = clock.now() + detachMs;
-  for (;;) {
-    const held = await attachedTo(inputs, context);
-    if (held !== machine.id) return;
-    if (clock.now() >= deadline)
-      throw new Error(
-        `${inputs.pop}: volume ${inputs.volume} is still bound to machine ${machine.id}, which was destroyed ${detachMs / 1000} s ago. The identity is kept. Run again.`,
-      );
-    await sleep(clock, pollMs);
-  }
-}
-
-async function attachedTo({ app, volume }: IdentityInputs, { fly }: Context): Promise<string | undefined> {
-  const { attached_machine_id } = await fly.getVolume(app, volume);
-  return attached_machine_id || undefined;
+  if (await untilLetGo({ app, volume, machine: machine.id }, context)) return;
+  throw new Error(
+    `${pop}: volume ${volume} is still bound to machine ${machine.id}, which was destroyed ${letGoMs / 1000} s ago. The identity is kept. Run again.`,
+  );
 }
 
 /** By a machine of its own, which is gone afterwards, however this ends. */
@@ -245,8 +232,9 @@ export const identityHandler = {
     context.log(`${inputs.pop}: identity ${shown.fingerprint}`);
     return { id: shown.fingerprint, outs: toOutputs(inputs, { ...shown, isNew: holder === undefined }) };
   },
-  async read(_id, outs, { fly }) {
+  async read(_id, outs, { fly, givenUp }) {
     const { schemaVersion: _, recipient, isNew, knownHosts: __, ...inputs } = outs;
+    if (givenUp?.has(outs.volume)) return undefined;
     const there = await fly.getVolume(outs.app, outs.volume).then(isLive, (error: unknown) => {
       if (isGone(error)) return false;
       throw error;

@@ -1,15 +1,26 @@
 /** The machine of one PoP. Bound to its volume, the same for life: changes of its config happen in place. */
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import { sleep } from "../clock.ts";
 import { type Context, type Fate, HalfMade, type Handler, mustCall } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
 import { Joins, refuseEndedKey } from "../tailnet/joins.ts";
-import { FlyError, isClaimed, isConflict, isGone, isNoRoom, isUncertain, told } from "./errors.ts";
-import { confirmGone, isLive } from "./gone.ts";
+import {
+  HostUnreachable,
+  isClaimed,
+  isConflict,
+  isGone,
+  isNoRoom,
+  isRefusedByHost,
+  isUncertain,
+  isVolumeMissing,
+  told,
+} from "./errors.ts";
+import { isLive } from "./gone.ts";
+import { postOnceFree } from "./in-the-way.ts";
+import { destroyMachine } from "./machine-delete.ts";
 import { type Target, UpdateFailed, updateVerified } from "./machine-update.ts";
 import { drift, sameConfig } from "./normalise.ts";
-import { ownerKeys, ownerOf, refuseForeign } from "./owner.ts";
+import { ownerKeys, ownerOf } from "./owner.ts";
 import * as wire from "./schema.ts";
 import { NotServing, untilServing } from "./serving.ts";
 
@@ -172,26 +183,18 @@ async function adopted(id: string, inputs: MachineInputs, { fly }: Context): Pro
 /** Makes the machine, or finds the one that an earlier, cut-off run made. */
 async function createOrFind(
   inputs: MachineInputs,
-  { fly, ...rest }: Context,
+  context: Context,
 ): Promise<{ machine: wire.Machine; fresh: boolean }> {
+  const { fly } = context;
+  const body = { name: inputs.name, region: inputs.region, config: toWire(inputs) };
   try {
-    return {
-      machine: await fly.createMachine(inputs.app, {
-        name: inputs.name,
-        region: inputs.region,
-        config: toWire(inputs),
-      }),
-      fresh: true,
-    };
+    return { machine: await postOnceFree(inputs, context, () => fly.createMachine(inputs.app, body)), fresh: true };
   } catch (error) {
-    if (isNoRoom(error))
-      throw new Error(
-        `${inputs.pop}: no machine made, there is no room for it beside volume ${inputs.volume} in ${inputs.region} (${error.message}). The volume is kept. Try again later, take a smaller size, or another region.`,
-        { cause: error },
-      );
+    const stranded = await strandedVolume("no machine made", inputs, error, context);
+    if (stranded) throw stranded;
     // The name is unique, so "exists", "volume taken" and "no answer" all end in looking for it.
     if (!isConflict(error) && !isClaimed(error) && !isUncertain(error)) throw error;
-    const machine = await findOurs(inputs, { fly, ...rest });
+    const machine = await findOurs(inputs, context);
     if (!machine && isClaimed(error))
       throw new Error(
         `${inputs.pop}: no machine made, ${error.message}. That machine is not this PoP's. Nothing was changed. Look at it: fly machine status -a ${inputs.app}; destroy it if nobody needs it, then run again.`,
@@ -202,6 +205,29 @@ async function createOrFind(
     const config = machine.config;
     return { machine, fresh: isUncertain(error) && !!config && sameConfig(toWire(inputs), config, machine.image_ref) };
   }
+}
+
+/** The volume is there and no machine can be made beside it: a sentence for that. */
+export async function strandedVolume(
+  what: string,
+  { app, pop, region, volume }: Pick<MachineInputs, "app" | "pop" | "region" | "volume">,
+  error: unknown,
+  { fly }: Pick<Context, "fly">,
+): Promise<Error | undefined> {
+  const anew = `npx fly-pops replace ${pop} gives up the volume and makes the PoP anew, elsewhere in ${region}.`;
+  if (isNoRoom(error))
+    return new Error(
+      `${pop}: ${what}, there is no room for it beside volume ${volume} in ${region} (${error.message}). The volume is kept. Try again later, or take a smaller size. If its host stays full: ${anew}`,
+      { cause: error },
+    );
+  if (!isVolumeMissing(error)) return undefined;
+  const reads = await fly.getVolume(app, volume).then(isLive, () => false);
+  return new Error(
+    reads
+      ? `${pop}: ${what}, Fly shows volume ${volume} but cannot mount it (${error.message}). The volume is kept. Run again; if that does not help: ${anew}`
+      : `${pop}: ${what}, volume ${volume} is gone (${error.message}). Nothing was changed. npx pulumi up --refresh takes note of that and makes another.`,
+    { cause: error },
+  );
 }
 
 export const machineHandler = {
@@ -229,6 +255,7 @@ export const machineHandler = {
       const born = { app: inputs.app, id, version: machine.instance_id ?? "" };
       return { id, outs: toOutputs(inputs, await untilServing(born, { deadline, known: new Set() }, context), true) };
     } catch (error) {
+      if (error instanceof HostUnreachable) return { id, outs: skipped(asFound(inputs, machine), error, context) };
       if (error instanceof UpdateFailed)
         throw new HalfMade(id, asFound(inputs, error.machine), error.message, { cause: error });
       if (error instanceof NotServing)
@@ -269,39 +296,58 @@ export const machineHandler = {
   async update(id, olds, news, context) {
     if (olds.complete && !mustCall(lifecycle, olds, news)) return { ...olds, ...news };
     if (!olds.complete) await refuseEndedKey(news.pop, news.joins, context);
-    return inTurn(news, context, async () => {
+    // What state is to know of a machine whose host went away.
+    let known = olds;
+    const attempt = async () => {
       try {
         return toOutputs(news, await updateVerified(target(id, news, olds), toWire(news), context), true);
       } catch (error) {
         // State must say what runs, and under which version.
-        if (error instanceof UpdateFailed) {
-          const running = error.applied ? news : toInputs(olds);
-          throw new HalfMade(id, toOutputs(running, error.machine, false), error.message, { cause: error });
-        }
-        throw error;
+        if (error instanceof UpdateFailed)
+          known = toOutputs(error.applied ? news : toInputs(olds), error.machine, false);
+        const asked = error instanceof UpdateFailed;
+        if (await isHostAway(id, news, error, context))
+          throw new HostUnreachable(news.pop, id, { asked, cause: error });
+        throw asked ? new HalfMade(id, known, error.message, { cause: error }) : error;
       }
-    });
-  },
-  async delete(id, outs, context) {
-    const { fly } = context;
+    };
     try {
-      refuseForeign(await fly.getMachine(outs.app, id), outs.pop, [outs.owner]);
-      await fly.cordonMachine(outs.app, id);
-      if (outs.drainSeconds > 0 && outs.state === "started") await sleep(context.clock, outs.drainSeconds * 1000);
-      await fly.stopMachine(outs.app, id).catch((error: unknown) => {
-        // One that never came up cannot be stopped, and need not be.
-        if (!(error instanceof FlyError) || error.status !== 412) throw error;
-      });
-      await untilStopped(id, outs, context);
-      await fly.deleteMachine(outs.app, id, { force: true });
+      return await inTurn(news, context, attempt);
     } catch (error) {
-      if (!isGone(error)) throw error;
-      await confirmGone(`machine ${id}`, error, async () =>
-        (await fly.listMachines(outs.app)).some((it) => it.id === id && isLive(it)),
-      );
+      if (error instanceof HostUnreachable) return skipped(known, error, context);
+      throw error;
     }
   },
+  async delete(id, outs, context) {
+    await destroyMachine(id, outs, context);
+  },
 } satisfies Handler<MachineInputs, MachineOutputs>;
+
+/**
+ * A PoP whose host is away costs nobody else anything: for the engine the step is done, or it would begin no further one. State has what was there
+ * before and that it is not complete, so the next `up` comes back to it; the program says so, and ends `up` as failed (components/edge.ts).
+ */
+function skipped(known: MachineOutputs, { message }: HostUnreachable, { log }: Context): MachineOutputs {
+  log(message);
+  return { ...known, complete: false };
+}
+
+/** Whether an update failed for its host alone: before it began, or because the host went away in the middle. */
+async function isHostAway(id: string, { app }: MachineInputs, error: unknown, { fly }: Context): Promise<boolean> {
+  if (error instanceof HostUnreachable) return true;
+  const refused = [error, error instanceof Error ? error.cause : undefined].find(isRefusedByHost);
+  // While the host lives, what was begun there and not ended is a failure to be seen.
+  if (
+    refused &&
+    !(error instanceof UpdateFailed) &&
+    /deploys to this host are temporarily disabled/.test(refused.detail)
+  )
+    return true;
+  return fly.getMachine(app, id).then(
+    ({ host_status }) => host_status === "unreachable",
+    () => false,
+  );
+}
 
 /** Whatever takes a machine out of service waits for its turn among those of the region and of the app. */
 const inTurn = <T>(
@@ -311,31 +357,14 @@ const inTurn = <T>(
 ): Promise<T> =>
   rollout.turn({ app, pop, region, width: maxUnavailable, widthInRegion: maxUnavailableInRegion, log }, work);
 
-/** Waits for the end that was asked for, so that nginx may finish what it serves. Whoever does not end in time is destroyed all the same. */
-async function untilStopped(
-  id: string,
-  { app, timeoutSeconds }: MachineOutputs,
-  { fly, clock }: Context,
-): Promise<void> {
-  const deadline = clock.now() + timeoutSeconds * 1000;
-  const { instance_id, state } = await fly.getMachine(app, id);
-  if (state !== "started" && state !== "stopping") return;
-  while (clock.now() < deadline) {
-    try {
-      await fly.waitMachine(app, id, { states: ["stopped"], version: instance_id, seconds: 60 });
-      return;
-    } catch (error) {
-      if (!(error instanceof FlyError) || error.status !== 408) throw error;
-    }
-  }
-}
-
 export class Machine extends KindResource<MachineInputs> {
   /** Version that runs, a ULID. */
   declare readonly instanceId: pulumi.Output<string>;
   /** Address on the private network; changes when Fly moves the machine to another host. */
   declare readonly privateIp: pulumi.Output<string>;
   declare readonly state: pulumi.Output<string>;
+  /** False when it was skipped, because its host does not answer. */
+  declare readonly complete: pulumi.Output<boolean>;
   constructor(name: string, args: Args<MachineInputs>, opts?: pulumi.CustomResourceOptions) {
     super(
       "Machine",

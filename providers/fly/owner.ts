@@ -7,7 +7,8 @@ import type { Machine } from "./schema.ts";
 export const ownerKeys = { stack: "fly_pops_stack", pop: "fly_pops_key" } as const;
 
 /** The stack a machine belongs to, as organization/project/stack; undefined for one that no stack of fly-pops made. */
-export const ownerOf = ({ config }: Machine): string | undefined => config?.metadata?.[ownerKeys.stack] || undefined;
+export const ownerOf = ({ config, incomplete_config }: Machine): string | undefined =>
+  (config ?? incomplete_config)?.metadata?.[ownerKeys.stack] || undefined;
 
 /** The first live machine of an app that is another stack's. `owner` undefined: state is of a time before it was kept, and nobody is foreign. */
 export async function foreignIn(

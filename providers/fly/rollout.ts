@@ -59,7 +59,14 @@ export function createRollout({ abandoned = () => false, cancelled = () => false
   };
   const gates = new Map<string, Gate>();
   const gateOf = (app: string, width: number): Gate => {
-    const gate = gates.get(app) ?? { limit: pLimit(width), regions: new Map(), failed: undefined };
+    const gate = gates.get(app) ?? {
+      limit: pLimit(width),
+      alone: pLimit(1),
+      regions: new Map(),
+      failed: undefined,
+      away: false,
+      verified: false,
+    };
     gates.set(app, gate);
     return gate;
   };
@@ -78,17 +85,21 @@ export function createRollout({ abandoned = () => false, cancelled = () => false
         mayBegin(pop);
         if (gate.failed !== undefined) throw new RolloutStopped(pop, gate.failed);
         try {
-          return await work();
+          const done = await work();
+          gate.verified = true;
+          return done;
         } catch (error) {
           // One host away is no reason to hold up the rest; what was not begun has not failed.
-          if (!(error instanceof HostUnreachable) && !(error instanceof NotBegun)) gate.failed ??= pop;
+          if (error instanceof HostUnreachable) gate.away = true;
+          else if (!(error instanceof NotBegun)) gate.failed ??= pop;
           throw error;
         }
       };
       // The region first: whoever waits for a neighbour takes no place from another region.
       return inRegion(() => {
         if (isFull(gate.limit)) log(`${pop}: waits for its turn, ${width} at a time`);
-        return gate.limit(guarded);
+        // Where the canary was skipped, nothing is known of what is rolled out: another one tries it alone.
+        return gate.limit(() => (gate.away && !gate.verified ? gate.alone(guarded) : guarded()));
       });
     },
   };
@@ -96,10 +107,16 @@ export function createRollout({ abandoned = () => false, cancelled = () => false
 
 interface Gate {
   limit: LimitFunction;
+  /** For one at a time, while nothing has been verified yet. */
+  alone: LimitFunction;
   /** By region code. */
   regions: Map<string, LimitFunction>;
   /** PoP whose failure ended the rollout. */
   failed: string | undefined;
+  /** A machine was skipped, because its host is away. */
+  away: boolean;
+  /** A machine was updated, and serves. */
+  verified: boolean;
 }
 
 const isFull = ({ activeCount, pendingCount, concurrency }: LimitFunction): boolean =>

@@ -250,7 +250,10 @@ export const CreateVolume = z.looseObject({
   size_gb: z.number().int().optional(),
   encrypted: z.boolean().optional(),
   fstype: z.string().optional(),
+  /** No other volume of this name on its host. Fly's default: true. */
   require_unique_zone: z.boolean().optional(),
+  /** No other volume of the app on its host. */
+  unique_zone_app_wide: z.boolean().optional(),
   snapshot_retention: z.number().int().optional(),
   auto_backup_enabled: z.boolean().optional(),
   snapshot_id: z.string().optional(),

@@ -4,8 +4,10 @@ import { z } from "zod";
 import { sleep } from "../clock.ts";
 import { type Context, type Failure, type Fate, type Handler, noRecords } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
-import { FlyError, isGone, isNoRoom, isUncertain } from "./errors.ts";
+import { FlyError, isGone, isNoRoom, isRefusedByHost, isUncertain } from "./errors.ts";
 import { isLive } from "./gone.ts";
+import { letGoMs } from "./in-the-way.ts";
+import { forget } from "./machine-delete.ts";
 import { nearestOpen, regionByCode } from "./regions.ts";
 import type * as wire from "./schema.ts";
 import { snapshotDaysOf, snapshotFields } from "./snapshots.ts";
@@ -41,7 +43,13 @@ export const VolumeInputs = z.strictObject({
   guest: z.strictObject({ cpu_kind: z.string(), cpus: z.int(), memory_mb: z.int() }),
 });
 export type VolumeInputs = z.infer<typeof VolumeInputs>;
-export type VolumeOutputs = VolumeInputs & { schemaVersion: 1; zone: string | null };
+export type VolumeOutputs = VolumeInputs & {
+  schemaVersion: 1;
+  /** The host it lies on. */
+  zone: string | null;
+  /** False when it could not be extended, because its host does not answer: the next `up` does. */
+  complete?: false;
+};
 
 const toOutputs = (inputs: VolumeInputs, volume: wire.Volume): VolumeOutputs => ({
   ...inputs,
@@ -51,13 +59,16 @@ const toOutputs = (inputs: VolumeInputs, volume: wire.Volume): VolumeOutputs => 
 
 const ready = new Set(["created", "hydrating"]);
 
-/** How long Fly may take to restore, or to let go of a volume after its machine went: minutes have been seen. */
+/** How long Fly may take to restore. */
 const settleMs = 150_000;
 const pollMs = 2_000;
 
-async function find({ app, name, region, pop }: VolumeInputs, { fly }: Context): Promise<wire.Volume | undefined> {
+async function find(
+  { app, name, region, pop }: VolumeInputs,
+  { fly, givenUp }: Context,
+): Promise<wire.Volume | undefined> {
   const found = (await fly.listVolumes(app)).filter(
-    (it) => it.name === name && (it.region ?? region) === region && isLive(it),
+    (it) => it.name === name && (it.region ?? region) === region && isLive(it) && !givenUp?.has(it.id),
   );
   if (found.length > 1)
     throw new Error(
@@ -97,7 +108,8 @@ async function untilReady(volume: wire.Volume, inputs: VolumeInputs, { fly, cloc
   return seen;
 }
 
-async function byId(id: string, { app }: VolumeInputs, { fly }: Context): Promise<wire.Volume | undefined> {
+async function byId(id: string, { app }: VolumeInputs, { fly, givenUp }: Context): Promise<wire.Volume | undefined> {
+  if (givenUp?.has(id)) return undefined;
   try {
     const volume = await fly.getVolume(app, id);
     return isLive(volume) ? volume : undefined;
@@ -140,19 +152,30 @@ async function setSnapshots(id: string, inputs: VolumeInputs, context: Context):
   return volume;
 }
 
+const isUnreachable = (id: string, inputs: VolumeInputs, context: Context): Promise<boolean> =>
+  context.fly.getVolume(inputs.app, id).then(
+    ({ host_status }) => host_status === "unreachable",
+    () => false,
+  );
+
 /** Deletes a volume, waiting until Fly has let go of it. Gone already is success. */
 export async function deleteDetached(
   id: string,
   { app, pop }: Pick<VolumeInputs, "app" | "pop">,
   { fly, clock }: Pick<Context, "fly" | "clock">,
 ): Promise<void> {
-  const deadline = clock.now() + settleMs;
+  const deadline = clock.now() + letGoMs;
   for (;;) {
     try {
       await fly.deleteVolume(app, id);
       return;
     } catch (error) {
       if (isGone(error)) return;
+      if (isRefusedByHost(error))
+        throw new Error(
+          `${pop}: volume ${id} is not deleted, its host does not do it (${error.message}). Run again when https://status.flyio.net says that the host is back. ${forget(`edge-${pop}-volume`)}`,
+          { cause: error },
+        );
       // A volume stays bound for up to two minutes after its machine went.
       if (!(error instanceof FlyError) || error.status !== 412) throw error;
       if (clock.now() > deadline)
@@ -206,7 +229,39 @@ async function refuseFullRegion(inputs: VolumeInputs, { fly }: Context): Promise
   }
 }
 
-async function createOrSettle(inputs: VolumeInputs, context: Context): Promise<wire.Volume> {
+/** On a host without another volume of the app, so that one host that fails does not take two PoPs; where there is none, on any. */
+async function createApart(inputs: VolumeInputs, context: Context): Promise<wire.Volume> {
+  try {
+    return await createOrSettle(inputs, { unique_zone_app_wide: true }, context);
+  } catch (error) {
+    // Fly has many ways to say that there is no such host. That there is no room at all the second create finds out.
+    if (!isNoRoom(error) && !(error instanceof FlyError && error.status === 412)) throw error;
+    // A "no" may come after the deed.
+    const made = await find(inputs, context);
+    if (made) return made;
+    const volume = await createOrSettle(inputs, {}, context).catch((second: unknown) => {
+      throw isNoRoom(second) ? noRoom(inputs, second.message, second) : second;
+    });
+    context.log(await besideOthers(volume, inputs, context));
+    return volume;
+  }
+}
+
+async function besideOthers(
+  { id, zone }: wire.Volume,
+  { pop, app, region }: VolumeInputs,
+  { fly }: Context,
+): Promise<string> {
+  const beside = (await fly.listVolumes(app)).filter((it) => it.zone && it.zone === zone && it.id !== id && isLive(it));
+  const whom = beside.map((it) => `${it.name ?? ""} (${it.id})`).join(", ");
+  return `${pop}: Fly has no host left in ${region} without a volume of ${app}, so ${pop} lies on ${zone ?? "one"}${whom && ` beside ${whom}`}. When that host fails, both are away. Once there is another: npx fly-pops replace ${pop}`;
+}
+
+async function createOrSettle(
+  inputs: VolumeInputs,
+  apart: Pick<wire.CreateVolume, "unique_zone_app_wide">,
+  context: Context,
+): Promise<wire.Volume> {
   try {
     return await context.fly.createVolume(inputs.app, {
       name: inputs.name,
@@ -215,9 +270,9 @@ async function createOrSettle(inputs: VolumeInputs, context: Context): Promise<w
       encrypted: true,
       compute: inputs.guest,
       ...snapshotFields(inputs.snapshotDays),
+      ...apart,
     });
   } catch (error) {
-    if (isNoRoom(error)) throw noRoom(inputs, error.message, error);
     if (!isUncertain(error)) throw error;
     const made = await find(inputs, context);
     if (made) return made;
@@ -230,6 +285,7 @@ export const volumeHandler = {
   lifecycle,
   // The old volume is data: it goes last.
   deleteBeforeReplace: false,
+  unfinished: ({ complete }) => complete === false,
   check(olds, news): Failure[] {
     const same = olds && olds.app === news.app && olds.name === news.name && olds.region === news.region;
     if (!same || news.sizeGb >= olds.sizeGb) return [];
@@ -248,7 +304,7 @@ export const volumeHandler = {
       if ((found.size_gb ?? inputs.sizeGb) < inputs.sizeGb) await extend(found.id, inputs, context);
     }
     if (!found) await refuseFullRegion(inputs, context);
-    const volume = await untilReady(found ?? (await createOrSettle(inputs, context)), inputs, context);
+    const volume = await untilReady(found ?? (await createApart(inputs, context)), inputs, context);
     if (snapshotDaysOf(volume, inputs.snapshotDays) !== inputs.snapshotDays)
       await setSnapshots(volume.id, inputs, context);
     return { id: volume.id, outs: toOutputs(inputs, volume) };
@@ -258,7 +314,7 @@ export const volumeHandler = {
     if (!volume) return undefined;
     if (volume.id !== id)
       context.log(`${outs.pop}: Fly moved volume ${id} to another host, where it is ${volume.id}; taken over`);
-    const { schemaVersion: _, zone: __, ...kept } = outs;
+    const { schemaVersion: _, zone: __, complete: ___, ...kept } = outs;
     const inputs = {
       ...kept,
       region: volume.region ?? outs.region,
@@ -268,11 +324,20 @@ export const volumeHandler = {
     return { id: volume.id, outs: toOutputs(inputs, volume), inputs };
   },
   async update(id, olds, news, context) {
+    const { complete: _, ...before } = olds;
     if (news.snapshotDays !== olds.snapshotDays) await setSnapshots(id, news, context);
-    if (news.sizeGb <= olds.sizeGb) return { ...olds, ...news, sizeGb: olds.sizeGb };
-    const { volume, needs_restart } = await extend(id, news, context);
+    if (news.sizeGb <= olds.sizeGb) return { ...before, ...news, sizeGb: olds.sizeGb };
+    const grown = await extend(id, news, context).catch(async (error: unknown) => {
+      if (!isRefusedByHost(error) || !(await isUnreachable(id, news, context))) throw error;
+      context.log(
+        `${news.pop}: volume ${id} is not extended, its host does not answer. Nothing was changed there. Run again when https://status.flyio.net says it is back.`,
+      );
+      return undefined;
+    });
+    if (!grown) return { ...before, ...news, sizeGb: olds.sizeGb, complete: false };
+    const { volume, needs_restart } = grown;
     context.log(
-      `${news.pop}: volume ${id} grew from ${olds.sizeGb} to ${news.sizeGb} GB${needs_restart ? "; its file system grows at the next restart of the machine" : ""}`,
+      `${news.pop}: volume ${id} grew from ${olds.sizeGb} to ${news.sizeGb} GB${needs_restart ? "; its file system grows when its machine boots anew, which comes next" : ""}`,
     );
     return toOutputs(news, volume);
   },
@@ -288,7 +353,9 @@ export class Volume extends KindResource<VolumeInputs> {
   /** The host it lies on. */
   declare readonly zone: pulumi.Output<string | null>;
   declare readonly sizeGb: pulumi.Output<number>;
+  /** False when it could not be extended, because its host does not answer. */
+  declare readonly complete: pulumi.Output<boolean | undefined>;
   constructor(name: string, args: Args<VolumeInputs>, opts?: pulumi.CustomResourceOptions) {
-    super("Volume", name, args, { schemaVersion: undefined, zone: undefined }, opts);
+    super("Volume", name, args, { schemaVersion: undefined, zone: undefined, complete: undefined }, opts);
   }
 }

@@ -21,7 +21,7 @@ import { noSecrets } from "../support/no-secrets.ts";
 import { lab, newStack } from "./docker.ts";
 
 const token = "e2e-sealed";
-const shape = { name: "cdg-1", cpuKind: "shared" as const, cpus: 1, memoryMb: 256 };
+const shape = { name: "cdg-1", cpuKind: "shared" as const, cpus: 1, memoryMb: 256, volumeGb: 3 };
 const planted = { token: "planted-luggage", vaultRoleId: "planted-role", vaultSecretId: "planted-secret-id" };
 
 let image: string;

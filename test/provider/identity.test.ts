@@ -34,7 +34,8 @@ test("a new volume gets its key by a machine that is gone afterwards, and the vo
     knownHosts: `pop-cdg-1,pop-cdg-1.tail.example ${recipient}`,
     isNew: true,
   });
-  expect(routes(world)).toEqual([
+  // Asked until it is free, a minute and a half later.
+  expect([...new Set(routes(world))]).toEqual([
     "GET machines",
     "POST machines",
     "GET machines/:id/wait",

@@ -50,7 +50,7 @@ test("a private address carries its network", async () => {
 
 test.each([
   ["v5", 400],
-  ["egress_v4", 501],
+  ["egress_pair", 501],
 ])("an address of type %s is a %i", async (type, status) => {
   await using fly = await withApp();
   expect((await fly.call("POST", "/apps/edge/ip_assignments", { type })).status).toBe(status);

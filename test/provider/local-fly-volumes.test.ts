@@ -84,9 +84,22 @@ test("volumes of one name lie on different hosts until there is none left", asyn
   await using fly = await withApp({ settings: { hostsPerRegion: 2 } });
   const zones = [(await create(fly)).body.zone, (await create(fly)).body.zone];
   expect(new Set(zones).size).toBe(2);
-  expect(await create(fly)).toMatchObject({ status: 400, body: { error: "no capacity" } });
+  expect(await create(fly)).toMatchObject({ status: 412, body: { error: expect.stringContaining("no unique zone") } });
   expect((await create(fly, { name: "other" })).status).toBe(200);
   expect((await create(fly, { require_unique_zone: false })).status).toBe(200);
+  fly.fly.platform.full("ams");
+  expect(await create(fly)).toMatchObject({ status: 400, body: { error: "no capacity" } });
+});
+
+test("hosts are packed: volumes of different names share one, unless the whole app is to be kept apart", async () => {
+  await using fly = await withApp({ settings: { hostsPerRegion: 3 } });
+  const one = (await create(fly, { name: "one" })).body.zone;
+  expect((await create(fly, { name: "two" })).body.zone).toBe(one);
+  const apart = { unique_zone_app_wide: true };
+  const zones = [one];
+  for (const name of ["three", "four"]) zones.push((await create(fly, { name, ...apart })).body.zone);
+  expect(new Set(zones).size).toBe(3);
+  expect((await create(fly, { name: "five", ...apart })).status).toBe(412);
 });
 
 test("two creates at once do not share a host; a runner that fails leaves no row", async () => {

@@ -34,7 +34,7 @@ async function pops(names: readonly string[], quirks: { namedChecksOnlyWatch: bo
       volumeInputs({ pop, region, name: `pop_${pop.replace("-", "_")}` }),
       made.context,
     );
-    const config = machineConfig({ name: pop, cpuKind: "shared", cpus: 1, memoryMb: 256 }, image(1));
+    const config = machineConfig({ name: pop, cpuKind: "shared", cpus: 1, memoryMb: 256, volumeGb: 3 }, image(1));
     await machineHandler.create(machineInputs(volume.id, { ...own, config }), made.context);
   }
   return { ...made, sick };
@@ -86,7 +86,7 @@ test.each(meanings)("named checks $meaning: a new PoP gets no visitors before it
   const region = "nrt";
   made.sick.add("nrt-1");
   const volume = await volumeHandler.create(volumeInputs({ pop: "nrt-1", region, name: "pop_nrt_1" }), made.context);
-  const config = machineConfig({ name: "nrt-1", cpuKind: "shared", cpus: 1, memoryMb: 256 }, image(1));
+  const config = machineConfig({ name: "nrt-1", cpuKind: "shared", cpus: 1, memoryMb: 256, volumeGb: 3 }, image(1));
   const inputs = machineInputs(volume.id, { pop: "nrt-1", name: "nrt-1", region, config, timeoutSeconds: 60 });
   await expect(machineHandler.create(inputs, made.context)).rejects.toThrow(/does not serve.*health is critical/);
   const visit = await visitors(made, "nrt");

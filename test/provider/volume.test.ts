@@ -44,6 +44,7 @@ test("a volume is asked room for, then made with a hint of the machine to come",
         encrypted: true,
         compute: { cpu_kind: "shared", cpus: 1, memory_mb: 256 },
         auto_backup_enabled: false,
+        unique_zone_app_wide: true,
       },
     ],
   ]);
@@ -120,7 +121,7 @@ test.each([
   ],
 ])("the create's %i that means no room is one sentence with Fly's words", async (status, body) => {
   await using made = await bench();
-  made.local.faults.next("POST volumes", { kind: "status", status, body });
+  made.local.faults.add({ match: "POST volumes", times: 2, fault: { kind: "status", status, body } });
   const sentence = await message(volumeHandler.create(volumeInputs(), made.context));
   expect(sentence).toMatch(/^cdg-1: no volume made, cdg has no room for 3 GB and its machine \(create volume/);
   expect(sentence).toContain(body.error);

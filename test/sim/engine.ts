@@ -220,6 +220,10 @@ export function createEngine({ state, host, clock, dice, parallel, onStep }: Eng
           }
         },
       );
+      // What the program says at its end (components/hosts.ts): a PoP that was skipped makes the run a failure, and nothing is removed.
+      if (outcome.ok)
+        for (const { name, outs } of state.resources.values())
+          if (byName.has(name) && outs.complete === false) fail(name, `${name} was skipped`);
       if (outcome.ok) await removeAll([...state.resources.values()].filter((it) => !byName.has(it.name)));
       return outcome;
     },

@@ -1,6 +1,6 @@
 /** What people do to the objects of a stack without telling it, and what the platform does to them without being asked. */
 
-import { volumeName } from "../../components/pop.ts";
+import { volumeName } from "../../components/placement.ts";
 import type { MachineRow } from "../../local/fly/world.ts";
 import { currentVersion } from "../../local/fly/world.ts";
 import { disturb, liveMachines, liveVolumes, type Sim, token } from "./sim.ts";

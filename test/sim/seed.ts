@@ -1,6 +1,6 @@
 /** What one seed does, from an empty organization to an empty one. */
 
-import { volumeName } from "../../components/pop.ts";
+import { volumeName } from "../../components/placement.ts";
 import type { Fly } from "../../providers/fly/api.ts";
 import type { FlyOptions } from "../../providers/fly/http.ts";
 import { copy, edit, editBack, firstStack } from "./fleet.ts";

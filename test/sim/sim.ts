@@ -83,6 +83,9 @@ export async function createSim({ seed, history, client }: SimOptions): Promise<
   const quirks: Quirks = {
     bornMs: scenario.chance(0.3) ? scenario.int(100, 3_000) : 0,
     boundMs: scenario.chance(0.3) ? scenario.int(1_000, 100_000) : 0,
+    destroyingMs: scenario.chance(0.3) ? scenario.int(500, 20_000) : 0,
+    deletesUnreachable: scenario.chance(0.5),
+    restartToGrow: scenario.chance(0.5),
     stillActiveMs: scenario.chance(0.3) ? scenario.int(500, 10_000) : 0,
     mirrorChecks: scenario.chance(0.2),
     namedChecksOnlyWatch: scenario.chance(0.5),

@@ -1,6 +1,6 @@
 /** The stack as its user writes it, and the program that makes resources of it: what components/edge.ts registers, as data. */
 import { guestOf, machineConfig, mountPath } from "../../components/machine-config.ts";
-import { volumeName } from "../../components/pop.ts";
+import { volumeName } from "../../components/placement.ts";
 import { rolloutOrder, widths } from "../../components/rollout.ts";
 import type { Properties } from "../../providers/handler.ts";
 import type { Kind } from "../../providers/resource.ts";

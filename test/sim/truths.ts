@@ -1,6 +1,6 @@
 /** What must hold whatever happens, a function each; it throws a Violation that says what it found. */
 import { isDeepStrictEqual } from "node:util";
-import { volumeName } from "../../components/pop.ts";
+import { volumeName } from "../../components/placement.ts";
 import { renderConfig } from "../../local/fly/render.ts";
 import { currentVersion, type MachineRow } from "../../local/fly/world.ts";
 import type { MachineInputs } from "../../providers/fly/machine.ts";
@@ -110,6 +110,8 @@ export function successIsTrue(sim: Sim, step: Step): void {
   if (!pop || !step.inputs || wasDisturbed(sim, pop, step.began)) return;
   const { __provider: _, ...inputs } = step.inputs;
   const outs = step.outs as MachineOutputs;
+  // Skipped, for its host is away: the run as a whole ends as a failure.
+  if (!outs.complete) return;
   // Properties that are ours alone are stored without a call: then nothing is claimed of the machine.
   if (!wasCalled(sim, pop, step.began)) return;
   const why = notServing(sim, pop, {

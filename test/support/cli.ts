@@ -6,7 +6,7 @@ import { stringify } from "yaml";
 import { run } from "../../cli/run.ts";
 import type { World } from "../../cli/world.ts";
 import { machineConfig, mountPath } from "../../components/machine-config.ts";
-import { volumeName } from "../../components/pop.ts";
+import { volumeName } from "../../components/placement.ts";
 import { parseConfig } from "../../config/parse.ts";
 import type { LoggedCall } from "../../local/fly/call-log.ts";
 import type { Behaviour } from "../../local/fly/state-runner.ts";

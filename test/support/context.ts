@@ -1,4 +1,5 @@
 /** A handler's context over local Fly, and inputs to start from. */
+import type { Quirks } from "../../local/fly/quirks.ts";
 import { Fly } from "../../providers/fly/api.ts";
 import type { IdentityInputs } from "../../providers/fly/identity.ts";
 import type { MachineInputs } from "../../providers/fly/machine.ts";
@@ -17,9 +18,12 @@ export interface Bench extends AsyncDisposable {
 
 export const app = "my-edge";
 
+/** What live Fly does to its clients' patience. On wherever handlers are tested, unless a test wants it otherwise. */
+export const unkind = { boundMs: 90_000, destroyingMs: 5_000, restartToGrow: true } satisfies Partial<Quirks>;
+
 /** Local Fly with the app made, and a context whose client and clock go with it. */
 export async function bench(options: LocalFlyTestOptions & { withApp?: boolean } = {}): Promise<Bench> {
-  const local = await localFly(options);
+  const local = await localFly({ ...options, quirks: { ...unkind, ...options.quirks } });
   const lines: string[] = [];
   const context: Context = {
     fly: new Fly({ endpoint: local.url, token: local.token, clock: local.clock, random: () => 0.5 }),

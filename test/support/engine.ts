@@ -11,6 +11,7 @@ import { stringify } from "yaml";
 import { fileBackend } from "../../local/environment.ts";
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
 import { serve } from "../../local/fly/http.ts";
+import type { Quirks } from "../../local/fly/quirks.ts";
 import { seeded } from "../../local/fly/random.ts";
 import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
 import { memoryStore } from "../../local/fly/store.ts";
@@ -91,6 +92,8 @@ export interface EngineOptions {
   latencyMs?: number;
   /** How machines behave, over what suits an engine. */
   behaviour?: Partial<Behaviour>;
+  /** What live Fly does to its clients' patience. Default none of it, for time is real here. */
+  quirks?: Partial<Quirks>;
   /** Files of the project folder that stand in place of the working tree's, by name. */
   files?: Record<string, string>;
   /** Variables of the CLI's environment over our own. */
@@ -102,6 +105,7 @@ export async function engine({
   latencyMs = 0,
   files = {},
   behaviour = {},
+  quirks = {},
   env: more = {},
 }: EngineOptions = {}): Promise<Engine> {
   const home = mkdtempSync(join(tmpdir(), "fly-pops-engine-"));
@@ -111,7 +115,14 @@ export async function engine({
     symlinkSync(join(root, entry), join(project, entry));
   for (const [name, text] of Object.entries(files)) writeFileSync(join(project, name), text);
   const runner = createStateRunner(systemClock, { pullMs: 0, bootMs: 20, stopMs: 0, exec: popExec, ...behaviour });
-  const fly = await createLocalFly({ clock: systemClock, runner, random: seeded(1), store: memoryStore(), token });
+  const fly = await createLocalFly({
+    clock: systemClock,
+    runner,
+    random: seeded(1),
+    store: memoryStore(),
+    token,
+    quirks,
+  });
   const asked = new Map<string, () => void>();
   const server = await serve(async (request) => {
     if (latencyMs > 0) await sleep(systemClock, latencyMs);

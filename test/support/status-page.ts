@@ -99,7 +99,7 @@ export async function watched(clientRegion = "cdg"): Promise<Watched> {
       pop: name,
       name,
       region,
-      config: machineConfig({ name, cpuKind: "shared", cpus: 1, memoryMb: 256 }, image(1)),
+      config: machineConfig({ name, cpuKind: "shared", cpus: 1, memoryMb: 256, volumeGb: 3 }, image(1)),
     });
     const { id, outs } = await machineHandler.create(inputs, context);
     const server = createServer((_, response) => {

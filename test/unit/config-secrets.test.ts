@@ -71,7 +71,7 @@ test("the authorities of a control server are read for whoever asks it for keys,
 });
 
 test("what was sealed is among the machine's files, for root alone; a stack without secrets has none", () => {
-  const pop = { name: "cdg-1", cpuKind: "shared" as const, cpus: 1, memoryMb: 256 };
+  const pop = { name: "cdg-1", cpuKind: "shared" as const, cpus: 1, memoryMb: 256, volumeGb: 3 };
   expect(machineConfig(pop, "image", { secrets: "YQ==", tailnet: "Yg==" }).files).toEqual([
     { guest_path: "/etc/pop/sealed.yaml", raw_value: "YQ==", mode: 256 },
     { guest_path: "/etc/pop/sealed-tailnet.yaml", raw_value: "Yg==", mode: 256 },

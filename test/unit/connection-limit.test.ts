@@ -14,7 +14,7 @@ test.each([
   { memoryMb: 2048, cpus: 8, connections: 11_314 },
 ])("$memoryMb MB and $cpus CPUs: $connections connections", ({ connections, ...size }) => {
   expect(connectionLimit(size)).toBe(connections);
-  const { services } = machineConfig({ name: "cdg-1", cpuKind: "shared", ...size }, "image");
+  const { services } = machineConfig({ name: "cdg-1", cpuKind: "shared", volumeGb: 3, ...size }, "image");
   expect(services.map(({ concurrency }) => concurrency)).toEqual(
     Array(2).fill({ type: "connections", soft_limit: Math.floor(connections / 2), hard_limit: connections }),
   );

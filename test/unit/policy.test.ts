@@ -11,7 +11,7 @@ import {
 import { noCredentials, unmarkedSecrets } from "../../policy/secrets.ts";
 
 const ref = `registry.fly.io/my-edge@sha256:${"a".repeat(64)}`;
-const shape = { name: "cdg-1", cpuKind: "shared", cpus: 1, memoryMb: 256 } as const;
+const shape = { name: "cdg-1", cpuKind: "shared", cpus: 1, memoryMb: 256, volumeGb: 3 } as const;
 
 function resource(
   kind: string,

@@ -135,7 +135,10 @@ describe("the tailnet in the manifest", () => {
 });
 
 test("health is told how long Fly's check waits for it", () => {
-  const { checks, services } = machineConfig({ name: "cdg-1", cpuKind: "shared", cpus: 1, memoryMb: 256 }, "image");
+  const { checks, services } = machineConfig(
+    { name: "cdg-1", cpuKind: "shared", cpus: 1, memoryMb: 256, volumeGb: 3 },
+    "image",
+  );
   const timeouts = [checks.health, ...services.flatMap((it) => it.checks ?? [])].map(({ timeout }) => timeout);
   expect(timeouts).toEqual(Array(3).fill(`${JSON.parse(manifest(spec)).checkTimeoutSeconds}s`));
 });

@@ -80,6 +80,31 @@ test("a host that is away holds up nobody", async () => {
   expect(await rollout.turn(place("ewr-1"), async () => "done")).toBe("done");
 });
 
+test("when the canary's host is away, another one goes first alone, and its failure stops the rest", async () => {
+  const rollout = createRollout();
+  await rollout.turn(place("cdg-1", 3), () => Promise.reject(new HostUnreachable("cdg-1", "m1"))).catch(() => {});
+  const jobs = [job(), job(), job()];
+  const turns = jobs.map((it, index) => rollout.turn(place(`p${index}`, 3), it.work));
+  await settle();
+  expect(jobs.map(({ started }) => started)).toEqual([true, false, false]);
+  jobs[0]?.fail(new Error("broken image"));
+  await expect(turns[0]).rejects.toThrow("broken image");
+  for (const turn of turns.slice(1)) await expect(turn).rejects.toThrow(RolloutStopped);
+  expect(jobs.map(({ started }) => started)).toEqual([true, false, false]);
+});
+
+test("once one has been verified, as many go at once as may", async () => {
+  const rollout = createRollout();
+  await rollout.turn(place("cdg-1", 2), () => Promise.reject(new HostUnreachable("cdg-1", "m1"))).catch(() => {});
+  await rollout.turn(place("ewr-1", 2), async () => "done");
+  const jobs = [job(), job()];
+  const turns = jobs.map((it, index) => rollout.turn(place(`p${index}`, 2), it.work));
+  await settle();
+  expect(jobs.map(({ started }) => started)).toEqual([true, true]);
+  for (const it of jobs) it.end();
+  await Promise.all(turns);
+});
+
 test("of one region fewer are out at once, and whoever waits for a neighbour takes no other region's place", async () => {
   lines.length = 0;
   const rollout = createRollout();

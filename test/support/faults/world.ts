@@ -7,6 +7,7 @@ import type { MachineRow, World } from "../../../local/fly/world.ts";
 import { Fly } from "../../../providers/fly/api.ts";
 import { createRollout } from "../../../providers/fly/rollout.ts";
 import type { Context } from "../../../providers/handler.ts";
+import { unkind } from "../context.ts";
 import { popExec } from "../identities.ts";
 import { inProcess } from "../local-fly.ts";
 import { noSecrets } from "../no-secrets.ts";
@@ -34,6 +35,8 @@ export async function faultWorld(): Promise<FaultWorld> {
     random: seeded(1),
     store: memoryStore(),
     token,
+    // Short, for each look at what does not change yet would be one and the same case.
+    quirks: { ...unkind, boundMs: 1_500, destroyingMs: 500 },
   });
   const transport = inProcess(fly.handle, clock);
   const lines: string[] = [];

@@ -1,0 +1,124 @@
+/** The end of a machine: out of routing, stopped so that nginx may finish what it serves, destroyed, its volume let go of. */
+import { sleep } from "../clock.ts";
+import type { Context } from "../handler.ts";
+import { FlyError, isGone, isRefusedByHost } from "./errors.ts";
+import { confirmGone, isLive } from "./gone.ts";
+import { letGoMs, untilLetGo } from "./in-the-way.ts";
+import { refuseForeign } from "./owner.ts";
+import type { Machine } from "./schema.ts";
+
+export interface Doomed {
+  app: string;
+  /** For messages, e.g. cdg-1. */
+  pop: string;
+  /** The stack it is to belong to; another one's is refused. */
+  owner: string;
+  /** Id of its volume, which stays. */
+  volume: string;
+  /** Seconds between cordon and stop. */
+  drainSeconds: number;
+  /** Seconds the stop may take. Whoever does not end in time is destroyed all the same. */
+  timeoutSeconds: number;
+}
+
+type World = Pick<Context, "fly" | "clock" | "log">;
+
+/** Gone already is success. A host that does not answer is asked for the forced delete alone. */
+export async function destroyMachine(id: string, doomed: Doomed, world: World): Promise<void> {
+  const { app, pop, volume } = doomed;
+  const { fly, log } = world;
+  try {
+    const machine = await fly.getMachine(app, id);
+    refuseForeign(machine, pop, [doomed.owner]);
+    const ended = await end(machine, doomed, world);
+    if (!ended) log(`${pop}: the host of machine ${id} does not answer; deleting it by force`);
+    await deleteByForce(id, doomed, world);
+    // A host that is away destroys nothing, and lets go of nothing, before it is back.
+    if (!ended) return;
+    await untilDestroyed(machine, doomed, world);
+  } catch (error) {
+    if (!isGone(error)) throw error;
+    await confirmGone(`machine ${id}`, error, async () =>
+      (await fly.listMachines(app)).some((it) => it.id === id && isLive(it)),
+    );
+  }
+  if (!(await untilLetGo({ app, volume, machine: id }, world)))
+    log(`${pop}: machine ${id} is gone, and Fly still says that it has volume ${volume}`);
+}
+
+/** Ends it in good order. False: its host does not let us. */
+async function end(
+  machine: Machine,
+  { app, drainSeconds, timeoutSeconds }: Doomed,
+  { fly, clock }: World,
+): Promise<boolean> {
+  const { id } = machine;
+  if (machine.host_status === "unreachable") return false;
+  try {
+    await fly.cordonMachine(app, id);
+    if (drainSeconds > 0 && machine.state === "started") await sleep(clock, drainSeconds * 1000);
+    await fly.stopMachine(app, id).catch((error: unknown) => {
+      // One that never came up cannot be stopped, and need not be.
+      if (!(error instanceof FlyError) || error.status !== 412) throw error;
+    });
+    await untilStopped(id, { app, timeoutSeconds }, { fly, clock });
+    return true;
+  } catch (error) {
+    if (isRefusedByHost(error)) return false;
+    throw error;
+  }
+}
+
+async function untilStopped(
+  id: string,
+  { app, timeoutSeconds }: Pick<Doomed, "app" | "timeoutSeconds">,
+  { fly, clock }: Pick<World, "fly" | "clock">,
+): Promise<void> {
+  const deadline = clock.now() + timeoutSeconds * 1000;
+  const { instance_id, state } = await fly.getMachine(app, id);
+  if (state !== "started" && state !== "stopping") return;
+  while (clock.now() < deadline) if (await reached("stopped", { app, id, version: instance_id }, { fly })) return;
+}
+
+async function deleteByForce(id: string, { app, pop }: Doomed, { fly }: World): Promise<void> {
+  try {
+    await fly.deleteMachine(app, id, { force: true });
+  } catch (error) {
+    if (!isRefusedByHost(error)) throw error;
+    throw new Error(
+      `${pop}: machine ${id} is not deleted, its host does not answer and Fly refused to delete it by force (${error.message}). Run again when https://status.flyio.net says that the host is back. ${forget(`edge-${pop}-machine`)}`,
+      { cause: error },
+    );
+  }
+}
+
+/** How to go on without an object that Fly does not let go of. */
+export const forget = (resource: string): string =>
+  `To go on without it, let the state forget it: npx pulumi state delete URN, with the URN that npx pulumi stack --show-urns has for ${resource}. It stays on Fly and on the bill until npx fly-pops orphans --delete can delete it.`;
+
+/** A machine that reads `destroying` has its name still. */
+async function untilDestroyed(
+  { id, instance_id }: Machine,
+  { app, pop }: Doomed,
+  { fly, clock }: World,
+): Promise<void> {
+  const deadline = clock.now() + letGoMs;
+  while (!(await reached("destroyed", { app, id, version: instance_id }, { fly })))
+    if (clock.now() >= deadline)
+      throw new Error(`${pop}: machine ${id} is still being destroyed after ${letGoMs / 1000} s. Run again.`);
+}
+
+/** One wait of a minute at most. False: not yet. */
+async function reached(
+  state: "stopped" | "destroyed",
+  { app, id, version }: { app: string; id: string; version: string | undefined },
+  { fly }: Pick<World, "fly">,
+): Promise<boolean> {
+  try {
+    await fly.waitMachine(app, id, { states: [state], version, seconds: 60 });
+    return true;
+  } catch (error) {
+    if (error instanceof FlyError && error.status === 408) return false;
+    throw error;
+  }
+}
