@@ -74,7 +74,8 @@ export function orphansIn({ app, machines, volumes, addresses }: Found, known: K
       }),
     );
   const lostAddresses = addresses
-    .filter(({ ip }) => ip && !known.ids.has(ip))
+    // Egress addresses are assigned by hand, and by nobody else.
+    .filter(({ ip, egress }) => ip && !egress && !known.ids.has(ip))
     .map(
       ({ ip, region }): Orphan => ({
         kind: "address",

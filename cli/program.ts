@@ -153,6 +153,14 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
       ended(await check(world, await open(options)));
     },
   );
+  onStack("replace", "make a PoP anew on another volume, for one whose volume or host is of no use any more")
+    .argument("<pop>", "PoP, e.g. cdg-1")
+    .option("--lose-luggage", "give up what luggage keeps on the volume, too")
+    .option("-y, --yes", "do not ask")
+    .action(async (pop, options) => {
+      const { replace } = await import("./commands/replace.ts");
+      ended(await replace(world, await open(options), pop, options));
+    });
   onStack("orphans", "objects with our marks that no stack owns; deletes nothing unless told to")
     .option("--json", json)
     .option("--organization", "look into every app of the organization")

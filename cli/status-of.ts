@@ -87,7 +87,7 @@ function problems(
   if (state === "unreachable")
     return [
       ...found,
-      `${name}: its host does not answer. See https://status.flyio.net; nothing can be changed there until it is back.`,
+      `${name}: its host does not answer. See https://status.flyio.net; nothing can be changed there until it is back. If it stays away: npx fly-pops replace ${name}`,
     ];
   if (state !== "started")
     found.push(`${name}: machine ${machine.id} is ${state}. What it said: npx fly-pops logs ${name}`);

@@ -4,7 +4,7 @@ import type { Finding } from "../commands/doctor.ts";
 import { readRegistryName } from "../registry.ts";
 import { openStack, type Stack } from "../stack.ts";
 import type { World } from "../world.ts";
-import { appCheck, roomChecks, tokenCheck } from "./fly.ts";
+import { appCheck, egressCheck, hostsCheck, roomChecks, tokenCheck } from "./fly.ts";
 import { dockerCheck, nodeCheck, pluginChecks, pulumiCheck, registryCheck } from "./machine.ts";
 import { secretsChecks } from "./secrets.ts";
 
@@ -24,7 +24,12 @@ async function stackChecks(world: World, stack: Stack, edge: EdgeConfig): Promis
   });
   const { finding: token, fly } = await tokenCheck(stack, edge);
   const ofFly = fly
-    ? [await appCheck(fly, edge), ...(await roomChecks(fly, edge))]
+    ? [
+        await appCheck(fly, edge),
+        ...(await roomChecks(fly, edge)),
+        await hostsCheck(fly, edge),
+        await egressCheck(fly, edge),
+      ]
     : [{ name: "Fly app", verdict: "skipped" as const, detail: "not to be seen without a token" }];
   const registry = readRegistryName(stack);
   return [

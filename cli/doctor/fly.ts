@@ -1,7 +1,9 @@
 /** What Fly says: token, app, room. */
+import { sharedHosts, volumeName } from "../../components/placement.ts";
 import type { EdgeConfig } from "../../config/types.ts";
 import type { Fly } from "../../providers/fly/api.ts";
 import { FlyError, isGone } from "../../providers/fly/errors.ts";
+import { isLive } from "../../providers/fly/gone.ts";
 import type { Finding } from "../commands/doctor.ts";
 import type { Stack } from "../stack.ts";
 
@@ -79,4 +81,38 @@ export async function roomChecks(fly: Fly, { pops, organization }: EdgeConfig): 
         }
       }),
   );
+}
+
+/** PoPs of one region that lie on one host fail together. */
+export async function hostsCheck(fly: Fly, { app, pops }: EdgeConfig): Promise<Finding> {
+  const name = "hosts";
+  try {
+    const volumes = (await fly.listVolumes(app)).filter(isLive);
+    const placed = pops.flatMap((pop) => {
+      const volume = volumes.find((it) => it.name === volumeName(pop.name) && it.region === pop.region);
+      return volume?.zone ? [{ name: pop.name, zone: volume.zone }] : [];
+    });
+    const shared = sharedHosts(placed);
+    if (shared.length > 0) return { name, verdict: "bad", detail: "some PoPs share one", fix: shared.join(" ") };
+    return { name, verdict: "good", detail: `${placed.length} of ${pops.length} PoPs placed, none beside another` };
+  } catch (error) {
+    if (isGone(error)) return { name, verdict: "good", detail: "nothing is deployed yet" };
+    return { name, verdict: "skipped", detail: (error as Error).message };
+  }
+}
+
+/** What origins see PoPs come from. */
+export async function egressCheck(fly: Fly, { app }: EdgeConfig): Promise<Finding> {
+  const name = "egress addresses";
+  try {
+    const fixed = (await fly.listAddresses(app)).filter(({ egress }) => egress).flatMap(({ ip }) => ip ?? []);
+    const detail =
+      fixed.length > 0
+        ? `fixed: ${fixed.join(", ")}`
+        : "not fixed: they change when Fly moves a machine, so no origin's firewall should know them";
+    return { name, verdict: "good", detail };
+  } catch (error) {
+    if (isGone(error)) return { name, verdict: "good", detail: "nothing is deployed yet" };
+    return { name, verdict: "skipped", detail: (error as Error).message };
+  }
 }

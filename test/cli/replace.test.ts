@@ -1,0 +1,75 @@
+/** What `replace` takes, and what it refuses before Pulumi is asked for anything; the deed itself is in test/engine/hosts.test.ts. */
+import { expect, test } from "vitest";
+import { lossOf } from "../../cli/replaceable.ts";
+import { sharedHosts } from "../../components/placement.ts";
+import { parseConfig } from "../../config/parse.ts";
+import { cli, values } from "../support/cli.ts";
+
+const edge = (over: Record<string, unknown> = {}) => parseConfig(values(over));
+const luggage = { blog: { files: "./blog", command: ["./blog"], port: 8080 } };
+
+test("a PoP of origins alone loses what comes again", () => {
+  const { told, refusals } = lossOf("cdg-1", edge(), undefined);
+  expect(refusals).toEqual([]);
+  expect(told.join("\n")).toContain("The cache is empty afterwards");
+  expect(told.join("\n")).toContain("A certificate that was put on the volume by hand is lost; whether there is one");
+});
+
+test("luggage's data is given up by a word of its own", () => {
+  const [refusal] = lossOf("cdg-1", edge({ luggage }), undefined).refusals;
+  expect(refusal).toMatch(
+    /^luggage \(blog\) may keep data on it, below \/var\/lib\/luggage\..*then say --lose-luggage$/,
+  );
+  const given = lossOf("cdg-1", edge({ luggage }), undefined, { loseLuggage: true });
+  expect(given.refusals).toEqual([]);
+  expect(given.told).toContain("What blog keeps below /var/lib/luggage is lost for good.");
+});
+
+test("a volume that was taken over is not given up", () => {
+  const adopted = edge({ adopt: { pops: { "cdg-1": { volume: "vol_0123456789abcdef" } } } });
+  expect(lossOf("cdg-1", adopted, undefined).refusals.join()).toContain("fly-pops:adopt");
+  expect(lossOf("ewr-1", adopted, undefined).refusals).toEqual([]);
+});
+
+test("a certificate put there by hand is not given up where there is no vault", () => {
+  const health = (selfSigned: boolean) =>
+    ({ parts: {}, certificates: [{ host: "www.example.org", notAfter: "2030-01-01T00:00:00Z", selfSigned }] }) as never;
+  expect(lossOf("cdg-1", edge(), health(true)).refusals).toEqual([]);
+  expect(lossOf("cdg-1", edge(), health(false)).refusals.join()).toContain("/var/lib/pop/certs/www.example.org.pem");
+});
+
+test("hosts that PoPs share are named with them; an unknown one is nobody's", () => {
+  const placed = [
+    { name: "cdg-1", zone: "a" },
+    { name: "cdg-2", zone: "b" },
+    { name: "cdg-3", zone: "a" },
+    { name: "ewr-1", zone: null },
+    { name: "ewr-2", zone: null },
+  ];
+  expect(sharedHosts(placed)).toEqual([
+    "cdg-1 and cdg-3 lie on one host, a: when it fails, all of them are away. To move one to another host, if Fly has one: npx fly-pops replace cdg-3",
+  ]);
+});
+
+test("a PoP that the stack file has not is no PoP to replace; nothing is asked of anybody", async () => {
+  await using it = await cli();
+  expect(await it.run(["replace", "ams-1", "--yes"])).toMatchObject({ code: 1, calls: [] });
+  expect(await it.run(["replace"])).toMatchObject({ code: 2 });
+});
+
+test("doctor names hosts that are shared, and egress addresses", async () => {
+  await using it = await cli();
+  it.config(values({ regions: { cdg: { replicas: 2 } } }));
+  for (const n of [1, 2, 3]) it.local.fly.platform.full(`cdg-0${n}`);
+  await it.deploy();
+  const found = async () =>
+    Object.fromEntries(
+      (JSON.parse((await it.run(["doctor", "--json"])).out) as { name: string }[]).map((row) => [row.name, row]),
+    );
+  expect(await found()).toMatchObject({
+    hosts: { verdict: "bad", fix: expect.stringContaining("cdg-1 and cdg-2 lie on one host, cdg-04") },
+    "egress addresses": { verdict: "good", detail: expect.stringMatching(/^not fixed/) },
+  });
+  await it.local.call("POST", "/apps/my-edge/ip_assignments", { type: "egress_v4" });
+  expect(await found()).toMatchObject({ "egress addresses": { detail: "fixed: 198.51.100.1" } });
+});
