@@ -177,6 +177,26 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
       ended(await doctor(world, options.stack, options));
     });
   program
+    .command("preflight")
+    .description(
+      "measure what this project assumes about Fly, once, on an app of its own that is removed again; costs a few cents at most",
+    )
+    .option("-s, --stack <name>", "take token, organization and region from this stack (default: from the environment)")
+    .option("--organization <slug>", "organization to make the app in (default: the stack's, or personal)")
+    .option("--region <code>", "region to measure in (default: the stack's first, or iad)")
+    .option(
+      "--image <reference>",
+      "image of the probe machines: nginx, a shell and getent (default: nginx of Docker Hub)",
+    )
+    .option("--report <path>", "where to write the report, without .md and .json", "fly-pops-preflight")
+    .option("--json", "print the report as JSON too")
+    .option("--clean", "only remove what an earlier run has left")
+    .option("-y, --yes", "do not ask")
+    .action(async (options) => {
+      const { preflight } = await import("./commands/preflight.ts");
+      ended(await preflight(world, options));
+    });
+  program
     .command("init")
     .description("write a stack file; what is not given is asked")
     .option("-s, --stack <name>", "name of the stack (default: prod)")

@@ -1,0 +1,71 @@
+/** Takes a preflight's app away with all that is in it, and makes sure that it is gone. */
+import { type Clock, sleep } from "../../providers/clock.ts";
+import type { Fly } from "../../providers/fly/api.ts";
+import { isGone } from "../../providers/fly/errors.ts";
+import { isLive } from "../../providers/fly/gone.ts";
+import type { App } from "../../providers/fly/schema.ts";
+import { foreign, isOurs } from "./marks.ts";
+
+const tries = 8;
+const pauseMs = 3_000;
+/** A new app may read as absent for so long. */
+const bornMs = 30_000;
+
+export interface Cleaning {
+  /** A client that no Ctrl-C ends. */
+  fly: Fly;
+  clock: Clock;
+}
+
+/** Apps in the organization that earlier runs have left. */
+export const leftovers = async (fly: Fly, organization: string): Promise<App[]> =>
+  (await fly.listApps(organization)).filter(isOurs);
+
+/**
+ * Removes the app. `mayAppear`: its create was sent and it was not seen yet, so "not found" is believed only after a while.
+ * @throws Error a sentence, when it is still there in the end, or holds a machine that is not ours
+ */
+export async function removeApp(app: string, { fly, clock }: Cleaning, mayAppear = false): Promise<void> {
+  const believedFrom = clock.now() + (mayAppear ? bornMs : 0);
+  let failures = 0;
+  let deleted = false;
+  for (;;) {
+    try {
+      if (!deleted) {
+        await emptyOfMachines(app, fly);
+        await fly.deleteApp(app);
+        deleted = true;
+      }
+      await fly.getApp(app);
+      failures++;
+    } catch (error) {
+      if (error instanceof Foreign) throw error;
+      if (isGone(error)) {
+        if (deleted || clock.now() >= believedFrom) return;
+      } else if (++failures >= tries)
+        throw new Error(
+          `App ${app} could not be removed: ${error instanceof Error ? error.message : String(error)}. It costs money until it is gone. Run "npx fly-pops preflight --clean", or: fly apps destroy ${app}`,
+          { cause: error },
+        );
+    }
+    if (failures >= tries)
+      throw new Error(
+        `App ${app} was deleted, and Fly still shows it. Look at it: fly apps list. Run "npx fly-pops preflight --clean" to delete it again.`,
+      );
+    await sleep(clock, pauseMs);
+  }
+}
+
+class Foreign extends Error {}
+
+/** Machines first: they cost most, and a failure to delete the app leaves none running. */
+async function emptyOfMachines(app: string, fly: Fly): Promise<void> {
+  const machines = (await fly.listMachines(app)).filter(isLive);
+  const others = foreign(app, machines);
+  if (others.length > 0)
+    throw new Foreign(
+      `App ${app} has the name of a preflight's, but no preflight made ${others.map(({ id }) => `machine ${id}`).join(", ")} in it. It was left as it is. Look at it: fly machine list -a ${app}`,
+    );
+  // A machine whose lease a killed run still holds refuses; it goes with the app, which no lease protects.
+  for (const { id } of machines) await fly.deleteMachine(app, id, { force: true }).catch(() => undefined);
+}

@@ -1,0 +1,29 @@
+/** What a run costs at most, by list price. Pure. */
+import { flyPrices, type Prices } from "../../components/prices.ts";
+import { size } from "./machine.ts";
+
+export interface Most {
+  dollars: number;
+  /** What it is made of, as a sentence. */
+  told: string;
+}
+
+/** The promise; a run that could cost more is refused. */
+export const limitDollars = 0.1;
+const machines = 2;
+const volumes = 3;
+const hoursAMonth = 30 * 24;
+
+/** Machines by the second for the longest run; volumes by the begun hour, of which a run can touch two. An IPv6 address and an app cost nothing. */
+export function most(region: string, longestMinutes: number, prices: Prices = flyPrices): Most {
+  const month = prices.machines["shared-cpu-1x"]?.[size.memoryMb];
+  if (month === undefined) throw new Error(`no price for a shared-cpu-1x with ${size.memoryMb} MB`);
+  // A region without a published factor: the dearest there is.
+  const factor = prices.regionFactor[region] ?? Math.max(...Object.values(prices.regionFactor));
+  const running = (machines * month * factor * longestMinutes) / 60 / hoursAMonth;
+  const stored = (volumes * prices.volumeGb * 2) / hoursAMonth;
+  return {
+    dollars: running + stored,
+    told: `${machines} machines (shared-cpu-1x, ${size.memoryMb} MB) for at most ${longestMinutes} minutes, ${volumes} volumes of 1 GB, an IPv6 address`,
+  };
+}

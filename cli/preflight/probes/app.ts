@@ -1,0 +1,67 @@
+/** A new app: how soon it is everywhere, and whose its name is. */
+import type { Fly } from "../../../providers/fly/api.ts";
+import { FlyError, isConflict } from "../../../providers/fly/errors.ts";
+import { type Finding, judged, probe } from "../assumption.ts";
+import type { Session } from "../session.ts";
+import { refusal, refused, seconds } from "../words.ts";
+
+/** As long as flyctl waits for a new app. */
+const patienceMs = 30_000;
+
+export const appProbe = probe({
+  title: "new app",
+  assumptions: {
+    "app-visible": {
+      says: `A new app can be used within ${patienceMs / 1000} s of its creation: it reads, and its machines, volumes and addresses list.`,
+      restsOn: ["providers/fly/app.ts"],
+      source:
+        "[fly-go `WaitForApp`](https://github.com/superfly/fly-go/blob/main/flaps/flaps_apps.go) repeats 401 and 404",
+      wrongIf: "one of these calls still answers 401, 403 or 404 after that time",
+      playedBy: "test/cli/preflight-quirks.test.ts: a new app",
+    },
+    "app-visible-to-others": {
+      says: "A client that did not make the app sees it as soon.",
+      restsOn: ["providers/fly/app.ts", "components/image.ts"],
+      source:
+        "inferred: the cookie `fly_flaps_affinity` ties a client to one server ([fly-go](https://github.com/superfly/fly-go/blob/main/flaps/flaps.go))",
+      wrongIf: "a second client gets such an answer for longer",
+      playedBy: "test/cli/preflight-quirks.test.ts: a new app",
+    },
+    "app-name-taken": {
+      says: "A second create of an app's name is refused by 409 or 422, with the code `name_taken` or in known words.",
+      restsOn: ["providers/fly/errors.ts", "providers/fly/app.ts"],
+      source: "[fly-go flaps_error.go](https://github.com/superfly/fly-go/blob/main/flaps/flaps_error.go)",
+      wrongIf: "it succeeds, or the refusal is none of these",
+      playedBy: "test/cli/preflight-quirks.test.ts: refusals in other words",
+    },
+  },
+  async measure(session, found) {
+    const { fly, app, organization } = session;
+    await fly.createApp({ name: app, org_slug: organization, network: app });
+    const [own, others] = await Promise.all([usable(session, fly), usable(session, session.stranger())]);
+    found("app-visible", visible(own));
+    found("app-visible-to-others", visible(others));
+    if (own === undefined) throw new Error(`the app was made and could not be used after ${seconds(patienceMs)}`);
+    session.keep("app", true);
+    const second = await refused(fly.createApp({ name: app, org_slug: organization, network: app }));
+    found("app-name-taken", judged(isConflict(second), second ? refusal(second) : "the second create succeeded"));
+  },
+});
+
+export const visible = (ms: number | undefined): Finding =>
+  judged(ms !== undefined, ms === undefined ? `not after ${seconds(patienceMs)}` : `after ${seconds(ms)}`);
+
+/** Milliseconds until all four calls succeed at once; undefined: not within the patience. */
+async function usable(session: Session, fly: Fly): Promise<number | undefined> {
+  const { app } = session;
+  const seen = await session.until({ everyMs: 1_000, forMs: patienceMs }, async () => {
+    try {
+      await Promise.all([fly.getApp(app), fly.listMachines(app), fly.listVolumes(app), fly.listAddresses(app)]);
+      return true;
+    } catch (error) {
+      if (error instanceof FlyError && [401, 403, 404].includes(error.status ?? 0)) return undefined;
+      throw error;
+    }
+  });
+  return seen?.ms;
+}

@@ -1,0 +1,27 @@
+/** What the token says of itself. */
+import { judged, probe } from "../assumption.ts";
+
+export const tokenProbe = probe({
+  title: "token",
+  assumptions: {
+    "token-names-organization": {
+      says: "`GET /tokens/current` names the organizations a token is good for.",
+      restsOn: ["cli/doctor/fly.ts"],
+      source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `GET /v1/tokens/current`",
+      wrongIf: "the answer is an error, or names no organization",
+      playedBy: "test/cli/doctor.test.ts: an app of somebody else's organization, a token of another",
+    },
+  },
+  async measure({ fly, organization }, found) {
+    const slugs = [...new Set((await fly.currentTokens()).flatMap(({ org_slug }) => org_slug ?? []))];
+    found(
+      "token-names-organization",
+      judged(
+        slugs.length > 0,
+        slugs.length === 0
+          ? "no organization is named"
+          : `${slugs.length} named, ${slugs.includes(organization) ? "the one asked for among them" : "not the one asked for"}`,
+      ),
+    );
+  },
+});

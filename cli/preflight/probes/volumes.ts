@@ -1,0 +1,116 @@
+/** Room, volumes of one region: on which hosts they lie, and what they are like when nothing is said. */
+import { type FlyError, isNoRoom } from "../../../providers/fly/errors.ts";
+import type { Volume } from "../../../providers/fly/schema.ts";
+import { type Finding, judged, notMeasured, probe } from "../assumption.ts";
+import { guest } from "../machine.ts";
+import type { Session } from "../session.ts";
+import { refusal } from "../words.ts";
+
+const sizeGb = 1;
+
+export const volumesProbe = probe({
+  title: "room and volumes",
+  assumptions: {
+    "placement-names-region": {
+      says: "`POST /platform/placements` lists a region exactly when a volume and its machine find room there.",
+      restsOn: ["providers/fly/volume.ts", "cli/doctor/fly.ts"],
+      source:
+        "live answers seen in 2026-09 (PascalCase; a full region is absent); [openapi.yaml](https://docs.machines.dev/spec/openapi3.json)",
+      wrongIf: "the region is absent and the volume is made all the same, or the other way round",
+      playedBy: "test/cli/preflight-quirks.test.ts: a full region",
+    },
+    "volume-zone": {
+      says: "A volume tells its host (`zone`) in the answer to its creation.",
+      restsOn: ["providers/fly/volume.ts"],
+      source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `Volume.zone`",
+      wrongIf: "the field is empty",
+      playedBy: "test/cli/preflight-quirks.test.ts: answers that lack a field",
+    },
+    "volumes-same-name-apart": {
+      says: "Two volumes of one name lie on different hosts.",
+      restsOn: ["providers/fly/volume.ts"],
+      source:
+        "[flyctl `volumes create --require-unique-zone`](https://fly.io/docs/flyctl/volumes-create/), on by default, for volumes of the same name",
+      wrongIf: "their zones are equal",
+      playedBy: "test/cli/preflight-quirks.test.ts: one host",
+    },
+    "volumes-app-wide-apart": {
+      says: "With `unique_zone_app_wide` a volume lies on another host than every volume of the app, or is refused for want of room.",
+      restsOn: ["providers/fly/volume.ts"],
+      source:
+        "[flyctl `volumes create --unique-zone-app-wide`](https://fly.io/docs/flyctl/volumes-create/), [flyctl#4238](https://github.com/superfly/flyctl/issues/4238)",
+      wrongIf: "its zone is one of theirs",
+      playedBy: "test/cli/preflight-quirks.test.ts: one host",
+    },
+    "snapshots-by-default": {
+      says: "A volume is copied daily and the copies kept for five days unless it is said otherwise.",
+      restsOn: ["components/cost.ts"],
+      source: "[Fly, volume snapshots](https://fly.io/docs/volumes/snapshots/)",
+      wrongIf: "`auto_backup_enabled` is not true, or `snapshot_retention` not 5",
+      playedBy: "test/cli/preflight-quirks.test.ts: snapshots",
+    },
+    "snapshots-off": {
+      says: "`auto_backup_enabled: false` in a create is heeded.",
+      restsOn: ["providers/fly/volume.ts"],
+      source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `CreateVolumeRequest.auto_backup_enabled`",
+      wrongIf: "the volume reads `auto_backup_enabled: true`",
+      playedBy: "test/cli/preflight-quirks.test.ts: snapshots",
+    },
+  },
+  async measure(session, found) {
+    session.need("app");
+    const open = await session.fly.placements({
+      region: session.region,
+      compute: guest,
+      count: 1,
+      volume_name: "preflight",
+      volume_size_bytes: sizeGb * 1024 ** 3,
+      org_slug: session.organization,
+    });
+    const first = await make(session, "preflight_a", {}).catch((error: unknown) => {
+      found("placement-names-region", placement(open.includes(session.region), false));
+      throw error;
+    });
+    found("placement-names-region", placement(open.includes(session.region), true));
+    session.keep("trafficVolume", first);
+    found("volume-zone", judged(Boolean(first.zone), first.zone ? "it does" : "the field is empty"));
+    found("snapshots-by-default", snapshots(first));
+    const second = await makeOr(session, "preflight_a", { auto_backup_enabled: false });
+    found("volumes-same-name-apart", "id" in second ? apart(second, [first]) : refusedFor(second));
+    // Without a second host the machine that is changed has its volume beside the other one.
+    const control = "id" in second ? second : await make(session, "preflight_b", { auto_backup_enabled: false });
+    session.keep("controlVolume", control);
+    const kept = control.auto_backup_enabled;
+    found("snapshots-off", judged(kept === false, `auto_backup_enabled reads ${kept}`));
+    const third = await makeOr(session, "preflight_c", { unique_zone_app_wide: true });
+    found("volumes-app-wide-apart", "id" in third ? apart(third, [first, control]) : refusedFor(third));
+  },
+});
+
+const make = ({ fly, app, region }: Session, name: string, over: Record<string, unknown>): Promise<Volume> =>
+  fly.createVolume(app, { name, region, size_gb: sizeGb, encrypted: true, compute: guest, ...over });
+
+/** The volume, or the refusal for want of a host. */
+async function makeOr(session: Session, name: string, over: Record<string, unknown>): Promise<Volume | FlyError> {
+  return make(session, name, over).catch((error: unknown) => {
+    if (isNoRoom(error)) return error;
+    throw error;
+  });
+}
+
+const refusedFor = (error: FlyError): Finding => judged(true, `refused: ${refusal(error)}`);
+
+export const placement = (listed: boolean, made: boolean): Finding =>
+  judged(listed === made, `the region is ${listed ? "listed" : "absent"}, the volume was ${made ? "made" : "refused"}`);
+
+export function apart(volume: Volume, others: readonly Volume[]): Finding {
+  if (!volume.zone || others.some(({ zone }) => !zone)) return notMeasured("not every volume told its host");
+  const same = others.filter(({ zone }) => zone === volume.zone).length;
+  return judged(same === 0, same === 0 ? "on a host of its own" : `on the host of ${same} of ${others.length} others`);
+}
+
+export const snapshots = ({ auto_backup_enabled, snapshot_retention }: Volume): Finding =>
+  judged(
+    auto_backup_enabled === true && snapshot_retention === 5,
+    `auto_backup_enabled ${auto_backup_enabled}, snapshot_retention ${snapshot_retention} days`,
+  );

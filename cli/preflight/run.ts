@@ -1,0 +1,98 @@
+/** One run: probe after probe, lanes side by side; whatever happens, what was made is removed. */
+import { Fly } from "../../providers/fly/api.ts";
+import { brokeOff, type Finding, notMeasured, type Probe } from "./assumption.ts";
+import { removeApp } from "./cleanup.ts";
+import { type Plan, plan as wholePlan } from "./plan.ts";
+import { Session, type SessionOptions } from "./session.ts";
+
+/** A run that takes longer is broken off: it is part of the promise of what it costs at most. */
+export const longestMinutes = 20;
+
+export interface RunOptions extends SessionOptions {
+  /** Told of each probe when it has ended. */
+  progress(probe: Probe, findings: Readonly<Record<string, Finding>>): void;
+  /** Told when cleaning begins. */
+  cleaning(): void;
+  plan?: Plan;
+}
+
+export interface Outcome {
+  /** By id, in the order of the plan. */
+  findings: Record<string, Finding>;
+  /** Milliseconds since the epoch. */
+  began: number;
+  tookMs: number;
+  calls: number;
+  /** Why the app is still there; undefined: nothing is left. */
+  left: string | undefined;
+  /** Why the run was broken off; undefined: it was not. */
+  brokenOff: string | undefined;
+}
+
+export async function runPreflight(options: RunOptions): Promise<Outcome> {
+  const { clock, plan = wholePlan } = options;
+  const began = clock.now();
+  const tooLong = new AbortController();
+  const cancel = clock.after(longestMinutes * 60_000, () =>
+    tooLong.abort(new Error(`the run took longer than ${longestMinutes} minutes`)),
+  );
+  const signal = AbortSignal.any([options.signal, tooLong.signal]);
+  const session = new Session({ ...options, signal });
+  const findings: Record<string, Finding> = Object.fromEntries(
+    everyProbe(plan).flatMap(({ assumptions }) => Object.keys(assumptions).map((id) => [id, notReached])),
+  );
+  const one = async (probe: Probe) => {
+    const own = await measured(probe, session);
+    Object.assign(findings, own);
+    if (!signal.aborted) options.progress(probe, own);
+  };
+  const inOrder = async (probes: readonly Probe[]) => {
+    for (const probe of probes) if (!signal.aborted) await one(probe);
+  };
+  try {
+    for (const lanes of plan) await Promise.all(lanes.map(inOrder));
+  } finally {
+    cancel();
+  }
+  options.cleaning();
+  const left = await clean(options, session);
+  return {
+    findings,
+    began,
+    tookMs: clock.now() - began,
+    calls: session.exchanges.length,
+    left,
+    brokenOff: signal.aborted ? reason(signal.reason) : undefined,
+  };
+}
+
+export const everyProbe = (plan: Plan): Probe[] => plan.flat(2);
+
+const notReached = notMeasured("the run was broken off before");
+
+/** A finding for each of the probe's assumptions. Never rejects. */
+async function measured(probe: Probe, session: Session): Promise<Record<string, Finding>> {
+  const findings: Record<string, Finding> = {};
+  let rest: Finding = brokeOff("the probe reported nothing");
+  try {
+    await probe.measure(session, (id, finding) => {
+      findings[id] = finding;
+    });
+  } catch (error) {
+    rest = session.signal.aborted ? notReached : brokeOff(error);
+  }
+  for (const id of Object.keys(probe.assumptions)) findings[id] ??= rest;
+  return findings;
+}
+
+async function clean({ endpoint, token, random, transport, clock }: RunOptions, session: Session) {
+  const sent = session.exchanges.some(({ method, path }) => method === "POST" && /\/v1\/apps(\?|$)/.test(path));
+  if (!sent) return undefined;
+  const fly = new Fly({ endpoint, token, clock, random, transport });
+  return removeApp(session.app, { fly, clock }, true).then(
+    () => undefined,
+    (error: unknown) => reason(error),
+  );
+}
+
+const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error));

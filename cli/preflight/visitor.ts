@@ -1,0 +1,87 @@
+/** A visitor of the app from outside: HTTP/1.1 on a TCP connection of its own, so that what the proxy in between does shows. */
+import { Agent, request } from "node:http";
+import { connect, type Socket } from "node:net";
+
+export interface Visitor {
+  /** Opens a connection to a public address. Rejects with a sentence when none comes to be. */
+  open(ip: string, port: number): Promise<Connection>;
+}
+
+export interface Connection {
+  /** GET on this connection, which stays open. Undefined: it was closed without an answer. */
+  ask(path: string): Promise<Reply | undefined>;
+  /** Resolves when the other side has closed. */
+  closed: Promise<void>;
+  end(): void;
+}
+
+export interface Reply {
+  status: number;
+  body: string;
+}
+
+export interface VisitorOptions {
+  /** Opens the TCP connection. Absent: to the address itself. */
+  dial?: (ip: string, port: number) => Socket;
+  connectMs?: number;
+  answerMs?: number;
+}
+
+export function netVisitor({ dial = connectTo, connectMs = 5_000, answerMs = 5_000 }: VisitorOptions = {}): Visitor {
+  return {
+    open(ip, port) {
+      return new Promise((resolve, reject) => {
+        const socket = dial(ip, port);
+        const fail = (why: string) => {
+          socket.destroy();
+          reject(new Error(`no connection to port ${port} from here (${why})`));
+        };
+        const timer = setTimeout(() => fail("no answer"), connectMs);
+        socket.once("error", (error: NodeJS.ErrnoException) => {
+          clearTimeout(timer);
+          fail(error.code ?? error.message);
+        });
+        socket.once("connect", () => {
+          clearTimeout(timer);
+          resolve(connection(socket, answerMs));
+        });
+      });
+    },
+  };
+}
+
+const connectTo = (ip: string, port: number): Socket => connect({ host: ip, port });
+
+function connection(socket: Socket, answerMs: number): Connection {
+  socket.on("error", () => undefined); // a reset is followed by "close"
+  const closed = new Promise<void>((resolve) => {
+    socket.once("close", () => resolve());
+    // The agent reads nothing between two requests: an end shows all the same.
+    socket.once("end", () => resolve());
+  });
+  // One socket, kept between requests.
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  agent.createConnection = () => socket;
+  return {
+    closed,
+    ask: (path) =>
+      new Promise((resolve) => {
+        if (socket.destroyed) return resolve(undefined);
+        const asked = request({ agent, path, host: "preflight.invalid", timeout: answerMs }, (response) => {
+          const chunks: Buffer[] = [];
+          response.on("data", (chunk: Buffer) => chunks.push(chunk));
+          response.on("error", () => resolve(undefined));
+          response.on("end", () =>
+            resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString("utf8") }),
+          );
+        });
+        asked.on("timeout", () => asked.destroy());
+        asked.on("error", () => resolve(undefined));
+        asked.end();
+      }),
+    end() {
+      agent.destroy();
+      socket.destroy();
+    },
+  };
+}

@@ -1,0 +1,23 @@
+/** Figures and refusals as text. */
+import { FlyError } from "../../providers/fly/errors.ts";
+
+/** 0.4 s, 12 s. */
+export const seconds = (ms: number): string =>
+  ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 1000)} s`;
+
+export const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
+/** Status, code and words of an answer. */
+export const refusal = ({ status, code, detail }: FlyError): string =>
+  [status ?? "no answer", code, JSON.stringify(detail)].filter((it) => it !== undefined).join(" ");
+
+/** The refusal of a call that should be refused; undefined when it succeeded. Rejects when no answer came. */
+export async function refused(call: Promise<unknown>): Promise<FlyError | undefined> {
+  try {
+    await call;
+    return undefined;
+  } catch (error) {
+    if (error instanceof FlyError && error.status !== undefined) return error;
+    throw error;
+  }
+}
