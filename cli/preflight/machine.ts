@@ -10,6 +10,9 @@ import { markKey } from "./marks.ts";
 /** Public and current, and the server that PoPs run: its answers need no program of our own. Fly pulls it itself. */
 export const defaultImage = "registry-1.docker.io/library/nginx:1.28-alpine";
 
+/** No registry has it. */
+export const missingImage = "registry-1.docker.io/library/fly-pops-preflight-no-such-image:1";
+
 export const size = { cpuKind: "shared", cpus: 1, memoryMb: 256 } as const;
 export const guest: Guest = { cpu_kind: size.cpuKind, cpus: size.cpus, memory_mb: size.memoryMb };
 

@@ -2,8 +2,8 @@
 import manifest from "../../package.json" with { type: "json" };
 import { redact } from "../../providers/redact.ts";
 import type { Assumption, Finding, Verdict } from "./assumption.ts";
-import { plan as wholePlan } from "./plan.ts";
-import { everyProbe, type Outcome } from "./run.ts";
+import { everyProbe, plan as wholePlan } from "./plan.ts";
+import type { Outcome } from "./run.ts";
 import { seconds } from "./words.ts";
 
 export interface Report {

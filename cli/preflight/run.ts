@@ -1,8 +1,8 @@
-/** One run: probe after probe, lanes side by side; whatever happens, what was made is removed. */
+/** One run: probe after probe; whatever happens, what was made is removed. */
 import { Fly } from "../../providers/fly/api.ts";
 import { brokeOff, type Finding, notMeasured, type Probe } from "./assumption.ts";
 import { removeApp } from "./cleanup.ts";
-import { type Plan, plan as wholePlan } from "./plan.ts";
+import { everyProbe, follow, type Plan, plan as wholePlan } from "./plan.ts";
 import { Session, type SessionOptions } from "./session.ts";
 
 /** A run that takes longer is broken off: it is part of the promise of what it costs at most. */
@@ -41,16 +41,13 @@ export async function runPreflight(options: RunOptions): Promise<Outcome> {
   const findings: Record<string, Finding> = Object.fromEntries(
     everyProbe(plan).flatMap(({ assumptions }) => Object.keys(assumptions).map((id) => [id, notReached])),
   );
-  const one = async (probe: Probe) => {
-    const own = await measured(probe, session);
-    Object.assign(findings, own);
-    if (!signal.aborted) options.progress(probe, own);
-  };
-  const inOrder = async (probes: readonly Probe[]) => {
-    for (const probe of probes) if (!signal.aborted) await one(probe);
-  };
   try {
-    for (const lanes of plan) await Promise.all(lanes.map(inOrder));
+    await follow(plan, async (probe) => {
+      if (signal.aborted) return;
+      const own = await measured(probe, session);
+      Object.assign(findings, own);
+      if (!signal.aborted) options.progress(probe, own);
+    });
   } finally {
     cancel();
   }
@@ -65,8 +62,6 @@ export async function runPreflight(options: RunOptions): Promise<Outcome> {
     brokenOff: signal.aborted ? reason(signal.reason) : undefined,
   };
 }
-
-export const everyProbe = (plan: Plan): Probe[] => plan.flat(2);
 
 const notReached = notMeasured("the run was broken off before");
 

@@ -4,6 +4,7 @@ import { Fly } from "../../providers/fly/api.ts";
 import type { Machine, Volume } from "../../providers/fly/schema.ts";
 import type { Transport } from "../../providers/wire.ts";
 import { type Recorded, record } from "./exchanges.ts";
+import type { Road } from "./road.ts";
 import type { Visitor } from "./visitor.ts";
 
 export interface SessionOptions {
@@ -35,6 +36,8 @@ export interface Made {
   control: Machine;
   /** Public IPv6 address. */
   address: string;
+  /** By which a visitor gets there. */
+  road: Road;
 }
 
 export class Session {
@@ -71,9 +74,7 @@ export class Session {
     return this.#newClient();
   }
 
-  pause(ms: number): Promise<void> {
-    return sleep(this.clock, ms, this.signal);
-  }
+  readonly pause = (ms: number): Promise<void> => sleep(this.clock, ms, this.signal);
 
   /** Looks every `everyMs`, at most for `forMs`, until `look` returns something; with the time since the call. Undefined: it never did. */
   async until<T>(
@@ -95,11 +96,11 @@ export class Session {
   }
 
   /** Throws when the probe that makes it did not come to that. */
-  need<Name extends keyof Made>(name: Name): Made[Name] {
+  readonly need = <Name extends keyof Made>(name: Name): Made[Name] => {
     const value = this.#made[name];
-    if (value === undefined) throw new Error(`${things[name]} was not made, see above`);
+    if (value === undefined) throw new Error(`${things[name]} is missing, see the findings before`);
     return value as Made[Name];
-  }
+  };
 }
 
 const things: Record<keyof Made, string> = {
@@ -109,4 +110,5 @@ const things: Record<keyof Made, string> = {
   traffic: "the machine that serves",
   control: "the machine that is changed",
   address: "the public address",
+  road: "a road to the public address",
 };

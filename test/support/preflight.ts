@@ -2,11 +2,11 @@
  * `preflight` against local Fly in memory: the real rules and the real client, machines as rows, time that jumps, no sockets. The network
  * between visitor and machine is the one thing simulated here: it goes by local Fly's own routes.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type PreflightOptions, preflight } from "../../cli/commands/preflight.ts";
-import { checks } from "../../cli/preflight/machine.ts";
+import { type CheckPlace, checks, missingImage, publicPort, type Told } from "../../cli/preflight/machine.ts";
 import type { Report, ReportRow } from "../../cli/preflight/report.ts";
 import type { Connection, Visitor } from "../../cli/preflight/visitor.ts";
 import type { World } from "../../cli/world.ts";
@@ -16,7 +16,7 @@ import { createLocalFly, type LocalFly, type LocalFlyOptions } from "../../local
 import { Dropped } from "../../local/fly/errors.ts";
 import type { Quirks } from "../../local/fly/quirks.ts";
 import { seeded } from "../../local/fly/random.ts";
-import { type Behaviour, createStateRunner, digestOf, type StateRunner } from "../../local/fly/state-runner.ts";
+import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
 import { memoryStore } from "../../local/fly/store.ts";
 import { type Exchange, NoAnswer, type Transport } from "../../providers/wire.ts";
 import { type SimClock, simClock } from "../sim/clock.ts";
@@ -43,6 +43,16 @@ export interface Network {
   reachable: boolean;
   /** The private network's names resolve. */
   dns: boolean;
+  /** The image of the machine has curl. */
+  curl: boolean;
+  /** Addresses lead to machines. */
+  leads: boolean;
+  /** A cordon ends connections that are open. */
+  cordonCuts: boolean;
+  /** Places of checks that steer routing. */
+  steeredBy: readonly CheckPlace[];
+  /** A machine whose checks have failed is routed again when they pass. */
+  forgives: boolean;
 }
 
 const usual: Network = {
@@ -52,13 +62,19 @@ const usual: Network = {
   client: "2001:db8:ffff::7",
   reachable: true,
   dns: true,
+  curl: true,
+  leads: true,
+  cordonCuts: false,
+  steeredBy: ["top", "service"],
+  forgives: true,
 };
 
 export interface PreflightRun {
   code: number;
   out: string;
   err: string;
-  report: Report;
+  /** Undefined: none was written. */
+  report: Report | undefined;
   /** Finding by id. */
   of(id: string): ReportRow;
 }
@@ -83,9 +99,10 @@ export const token = "planted-preflight-token-5e8a";
 export async function preflightBench(options: PreflightBenchOptions = {}): Promise<PreflightBench> {
   const network = { ...usual, ...options.network };
   const clock = simClock();
-  const machine = probeMachine(network, () => fly);
+  const files = new Set<string>();
+  const machine = probeMachine(network, files, () => ({ fly, proxy }));
   const runner = createStateRunner(clock, { ...machine, ...options.behaviour });
-  runner.image(missing, { pull: "fails" });
+  runner.image(missingImage, { pull: "fails" });
   const fly = await createLocalFly({
     clock,
     runner,
@@ -95,6 +112,7 @@ export async function preflightBench(options: PreflightBenchOptions = {}): Promi
     settings: options.settings ?? {},
     quirks: options.quirks ?? {},
   });
+  const proxy = proxyOf({ fly, runner, clock }, network, files);
   const straight = directly(fly);
   const random = seeded(2);
   const dir = mkdtempSync(join(tmpdir(), "fly-pops-preflight-"));
@@ -104,7 +122,7 @@ export async function preflightBench(options: PreflightBenchOptions = {}): Promi
     clock,
     calls: () => fly.calls.list,
     apps: () => Object.keys(fly.snapshot().apps),
-    async run(asked = {}, { road = (inner) => inner, world = {} } = {}) {
+    async run(asked = {}, { road = (inner: Transport) => inner, world = {} } = {}) {
       const said = { out: "", err: "" };
       const work = preflight(
         {
@@ -124,16 +142,24 @@ export async function preflightBench(options: PreflightBenchOptions = {}): Promi
           ...world,
         },
         { yes: true, ...asked },
-        { transport: road(straight), visitor: visitorOf(fly, clock, network), random },
+        { transport: road(straight), visitor: visitorOf(proxy, clock, network), random },
       );
-      const code = await clock.until(work, 3_600_000);
-      const report = JSON.parse(readFileSync(join(dir, "fly-pops-preflight.json"), "utf8")) as Report;
+      const file = join(dir, "fly-pops-preflight.json");
+      rmSync(file, { force: true });
+      const code = await clock.until(
+        work.catch((error: Error) => {
+          said.err += `${error.message}\n`;
+          return 1;
+        }),
+        3_600_000,
+      );
+      const report = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Report) : undefined;
       return {
         code,
         ...said,
         report,
         of(id) {
-          const row = report.findings.find((it) => it.id === id);
+          const row = report?.findings.find((it) => it.id === id);
           if (!row) throw new Error(`the report has no finding ${id}`);
           return row;
         },
@@ -145,9 +171,6 @@ export async function preflightBench(options: PreflightBenchOptions = {}): Promi
     },
   };
 }
-
-/** An image that no registry has. */
-export const missing = "registry-1.docker.io/library/fly-pops-preflight-no-such-image:1";
 
 /** The client's own road, without a socket. */
 const directly =
@@ -163,80 +186,115 @@ const directly =
     }
   };
 
-/** What stock nginx, touch, rm and getent do in the probe machine. */
-function probeMachine(network: Network, fly: () => LocalFly): Partial<Behaviour> {
-  const files = new Set<string>();
+/** What stock nginx, touch, rm, getent and curl do in the probe machine. */
+function probeMachine(
+  network: Network,
+  files: Set<string>,
+  parts: () => { fly: LocalFly; proxy: Proxy },
+): Partial<Behaviour> {
+  const end = (exitCode: number, stdout = "") => ({ exitCode, stdout, stderr: "" });
+  const ofPath = (path: string | undefined) => Object.values(checks).find((it) => it.path === path);
   return {
-    check: ({ path }) => {
-      const place = Object.values(checks).find((it) => it.path === path);
-      return place && files.has(place.sickness)
+    check: ({ path }) =>
+      files.has(ofPath(path)?.sickness ?? "")
         ? { passing: false, output: "503 Service Unavailable" }
-        : { passing: true, output: "200 OK" };
-    },
+        : { passing: true, output: "200 OK" },
     exec([program, ...args]) {
-      const name = args.at(-1) ?? "";
-      if (program === "touch") files.add(name);
-      else if (program === "rm") files.delete(name);
-      else if (program === "getent") {
-        const [id = ""] = name.split(".");
-        const found = network.dns ? fly().snapshot().machines[id]?.privateIp : undefined;
-        return found
-          ? { exitCode: 0, stdout: `${found}  ${name}\n`, stderr: "" }
-          : { exitCode: 2, stdout: "", stderr: "" };
-      } else return { exitCode: 127, stdout: "", stderr: `${program}: not found` };
-      return { exitCode: 0, stdout: "", stderr: "" };
+      const last = args.at(-1) ?? "";
+      switch (program) {
+        case "touch":
+          files.add(last);
+          return end(0);
+        case "rm":
+          files.delete(last);
+          return end(0);
+        case "sh":
+          return end(3, "said\n");
+        case "getent": {
+          const address = network.dns && parts().fly.snapshot().machines[last.split(".")[0] ?? ""]?.privateIp;
+          return address ? end(0, `${address}  ${last}\n`) : end(2);
+        }
+        case "curl": {
+          if (!network.curl) return end(127);
+          if (last === "--version") return end(0, "curl 8\n");
+          return parts().proxy.backend() ? end(0, `${said(network, publicPort)}\n200`) : end(52, "\n000");
+        }
+        default:
+          return end(127);
+      }
     },
   };
 }
 
-/** Connections by local Fly's routes, as they were `lagMs` ago. */
-function visitorOf(fly: LocalFly, clock: SimClock, network: Network): Visitor {
+const places = Object.keys(checks) as CheckPlace[];
+
+/** The proxy between visitors and machines: local Fly's routes as they were `lagMs` ago, bent as the network says. */
+function proxyOf(
+  { fly, runner, clock }: Pick<PreflightBench, "fly" | "runner" | "clock">,
+  network: Network,
+  files: ReadonlySet<string>,
+) {
   const past: { at: number; backends: Backend[] }[] = [];
-  const now = (port: number) =>
-    fly.routes
-      .listeners()
-      .slice(0, 1)
-      .flatMap(({ app }) => fly.routes.backends(app, port));
-  fly.watch(() => past.push({ at: clock.now(), backends: now(80) }));
-  const seen = (): Backend[] => past.findLast(({ at }) => at <= clock.now() - network.lagMs)?.backends ?? [];
+  const { routes } = fly;
+  let last: Backend | undefined;
+  let fell = false;
+  const isUp = (id: string) => runner.running().includes(id);
+  fly.watch(() => {
+    const app = routes.listeners()[0]?.app;
+    past.push({ at: clock.now(), backends: app === undefined ? [] : routes.backends(app, publicPort) });
+  });
   return {
-    async open(ip, port): Promise<Connection> {
+    /** The machine that a new connection reaches now. */
+    backend(): Backend | undefined {
+      if (!network.leads) return undefined;
+      const [seen] = past.findLast(({ at }) => at <= clock.now() - network.lagMs)?.backends ?? [];
+      if (seen) last = seen;
+      const ill = places.filter((place) => files.has(checks[place].sickness));
+      if (ill.some((place) => network.steeredBy.includes(place))) fell = true;
+      else if (ill.length > 0) return last;
+      if (fell && !network.forgives) return undefined;
+      return seen && isUp(seen.machineId) ? seen : undefined;
+    },
+    isUp,
+  };
+}
+
+type Proxy = ReturnType<typeof proxyOf>;
+
+/** One that has its machine keeps it. */
+function visitorOf(proxy: Proxy, clock: SimClock, network: Network): Visitor {
+  return {
+    async open(_, port): Promise<Connection> {
       if (!network.reachable) throw new Error(`no connection to port ${port} from here (ENETUNREACH)`);
+      const backend = proxy.backend();
       const closed = Promise.withResolvers<void>();
       let over = false;
+      let stop = () => {};
       const close = () => {
+        stop();
         over = true;
         closed.resolve();
       };
-      let stop = () => {};
       const rest = () => {
         stop();
         if (network.idleMs > 0) stop = clock.after(network.idleMs, close);
       };
-      if (!fly.routes.listeners().some((it) => it.ip === ip && it.port === port)) close();
-      rest();
+      if (backend) rest();
+      else close();
       return {
         closed: closed.promise,
         async ask() {
-          const [backend] = seen();
-          if (over || !backend) {
-            close();
-            return undefined;
-          }
+          const cut = network.cordonCuts && !proxy.backend();
+          if (over || cut || !backend || !proxy.isUp(backend.machineId)) return close() as undefined;
           rest();
-          if (!backend.proxyProtocol) return { status: 400, body: "" };
-          return {
-            status: 200,
-            body: JSON.stringify({ client: network.client, port: String(port), from: network.from }),
-          };
+          return { status: 200, body: said(network, port) };
         },
-        end() {
-          stop();
-          close();
-        },
+        end: close,
       };
     },
   };
 }
 
-export { digestOf };
+/** As the probe machine's nginx tells it. */
+const said = ({ client, from }: Network, port: number): string =>
+  JSON.stringify({ client, port: String(port), from } satisfies Told);

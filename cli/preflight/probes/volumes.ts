@@ -68,7 +68,7 @@ export const volumesProbe = probe({
       org_slug: session.organization,
     });
     const first = await make(session, "preflight_a", {}).catch((error: unknown) => {
-      found("placement-names-region", placement(open.includes(session.region), false));
+      if (isNoRoom(error)) found("placement-names-region", placement(open.includes(session.region), false));
       throw error;
     });
     found("placement-names-region", placement(open.includes(session.region), true));

@@ -1,0 +1,156 @@
+/** A new machine: how soon it shows, what it reads back, when it serves. */
+import { isGone } from "../../../providers/fly/errors.ts";
+import { sameConfig } from "../../../providers/fly/normalise.ts";
+import type { Machine, MachineConfig } from "../../../providers/fly/schema.ts";
+import { checksOf } from "../../../providers/fly/serving.ts";
+import { type Finding, judged, probe } from "../assumption.ts";
+import { trafficConfig } from "../machine.ts";
+import { untilStarted } from "../steps.ts";
+import { plural, seconds } from "../words.ts";
+
+/** A machine that reads as absent for longer counts as gone (providers/fly/serving.ts). */
+const absenceMs = 10_000;
+/** A PoP's own grace period and two checks more. */
+const passMs = 40_000;
+
+export const birthProbe = probe({
+  title: "new machine",
+  assumptions: {
+    "create-names-version": {
+      says: "The answer to a create has the machine's `id` and `instance_id`; image and boot follow it.",
+      restsOn: ["providers/fly/machine.ts"],
+      source: "[Machines API, create](https://fly.io/docs/machines/api/machines-resource/#create-a-machine)",
+      wrongIf: "`instance_id` is missing: no wait could be pinned to it",
+      playedBy: "test/cli/preflight-quirks.test.ts: answers that lack a field",
+    },
+    "machine-visible": {
+      says: `A new machine reads within ${absenceMs / 1000} s of its creation.`,
+      restsOn: ["providers/fly/serving.ts"],
+      source: "[flyctl#4618](https://github.com/superfly/flyctl/issues/4618): 404 for a moment",
+      wrongIf: "it answers 404 for longer: a machine that is well would count as gone",
+      playedBy: "test/cli/preflight-quirks.test.ts: a new machine",
+    },
+    "machine-on-volume": {
+      says: "A machine is made in its volume's region.",
+      restsOn: ["providers/fly/machine.ts"],
+      source:
+        "[Fly, volumes](https://fly.io/docs/volumes/overview/): a volume lies on one host, and its machine runs there",
+      wrongIf: "the regions differ",
+      playedBy: "test/cli/preflight-quirks.test.ts: answers that lack a field",
+    },
+    "image-digest": {
+      says: "A machine tells the digest of its image (`image_ref.digest`).",
+      restsOn: ["providers/fly/normalise.ts", "providers/fly/machine-update.ts"],
+      source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `ImageRef.digest`",
+      wrongIf: "it is missing: an old version could not be put back by digest",
+      playedBy: "test/cli/preflight-quirks.test.ts: answers that lack a field",
+    },
+    "config-reads-back": {
+      says: "What Fly adds to a config, drops or spells in its own way is known: a new machine shows no drift.",
+      restsOn: ["providers/fly/normalise.ts"],
+      source:
+        "[fly-go machine_types.go](https://github.com/superfly/fly-go/blob/main/machine_types.go): answers are its structs as JSON",
+      wrongIf: "the config that reads back means something else than the one that was sent",
+      playedBy: "test/cli/preflight-quirks.test.ts: a config that reads back otherwise",
+    },
+    "check-rows": {
+      says: "Each check has one row: named ones by their name, a service's as `servicecheck-…`; further rows are named `bg_deployments_compat-…`.",
+      restsOn: ["providers/fly/serving.ts"],
+      source: "[fly-go `RemoveCompatChecks`](https://github.com/superfly/fly-go/blob/main/machine_types.go)",
+      wrongIf: "there are other rows: an update would wait for what never passes, or not wait at all",
+      playedBy: "test/cli/preflight-quirks.test.ts: mirrored checks",
+    },
+    "checks-pass": {
+      says: `The checks of a machine that serves pass within ${passMs / 1000} s of its start.`,
+      restsOn: ["components/machine-config.ts", "config/defaults.ts"],
+      source:
+        "[Fly, health checks](https://fly.io/docs/reference/health-checks/): asked within the grace period, then at their interval",
+      wrongIf: "they take longer: a rollout's `timeout` is too short",
+      playedBy: "test/cli/preflight-quirks.test.ts: checks that never pass",
+    },
+  },
+  async measure(session, found) {
+    const { fly, app, region, image } = session;
+    const volume = session.need("trafficVolume").id;
+    const config = trafficConfig({ app, image, volume });
+    const made = await fly.createMachine(app, { name: "traffic", region, config });
+    found(
+      "create-names-version",
+      judged(Boolean(made.instance_id), `state ${made.state}, instance_id ${made.instance_id ? "there" : "missing"}`),
+    );
+    const shows = await session.until({ everyMs: 500, forMs: 2 * absenceMs }, () =>
+      fly.getMachine(app, made.id).catch((error: unknown) => {
+        if (isGone(error)) return undefined;
+        throw error;
+      }),
+    );
+    found(
+      "machine-visible",
+      judged(
+        shows !== undefined && shows.ms <= absenceMs,
+        shows ? `after ${seconds(shows.ms)}` : `not after ${seconds(2 * absenceMs)}`,
+      ),
+    );
+    found("machine-on-volume", judged(made.region === region, `asked for ${region}, made in ${made.region}`));
+    await untilStarted(session, made);
+    const started = session.clock.now();
+    const healthy = await session.until({ everyMs: 1_000, forMs: passMs + 20_000 }, async () => {
+      const machine = await fly.getMachine(app, made.id);
+      return allPass(machine) ? machine : undefined;
+    });
+    const machine = healthy?.value ?? (await fly.getMachine(app, made.id));
+    session.keep("traffic", machine);
+    found(
+      "image-digest",
+      judged(Boolean(machine.image_ref?.digest), machine.image_ref?.digest ? "it does" : "the field is missing"),
+    );
+    found("config-reads-back", readsBack(config, machine));
+    found("check-rows", rows(machine));
+    const took = session.clock.now() - started;
+    found(
+      "checks-pass",
+      judged(
+        healthy !== undefined && took <= passMs,
+        healthy ? `after ${seconds(took)}` : `not after ${seconds(took)}: ${failing(machine)}`,
+      ),
+    );
+  },
+});
+
+const allPass = (machine: Machine): boolean => {
+  const all = checksOf(machine);
+  return all.length > 0 && all.every(({ status }) => status === "passing");
+};
+
+const failing = (machine: Machine): string =>
+  checksOf(machine)
+    .filter(({ status }) => status !== "passing")
+    .map(({ name, output = "" }) => `${name} says ${JSON.stringify(output.slice(0, 80))}`)
+    .join(", ");
+
+export function readsBack(sent: MachineConfig, { config, image_ref }: Machine): Finding {
+  if (!config) return judged(false, "it has no config");
+  if (sameConfig(sent, config, image_ref)) return judged(true, "no drift");
+  const keys = [...new Set([...Object.keys(sent), ...Object.keys(config)])] as (keyof MachineConfig)[];
+  const drifting = keys.filter(
+    (key) => !sameConfig({ image: "", [key]: sent[key] }, { image: "", [key]: config[key] }),
+  );
+  return judged(
+    false,
+    `differs in ${drifting.map((it) => `${it}: ${JSON.stringify(config[it])?.slice(0, 200)}`).join("; ")}`,
+  );
+}
+
+export function rows(machine: Machine): Finding {
+  const { checks = {}, services = [] } = machine.config ?? {};
+  const named = Object.keys(checks ?? {});
+  const inServices = (services ?? []).reduce((sum, service) => sum + (service.checks?.length ?? 0), 0);
+  const ours = checksOf(machine).map(({ name = "" }) => name);
+  const strange = ours.filter((name) => !named.includes(name) && !name.startsWith("servicecheck-"));
+  const mirrors = (machine.checks ?? []).length - ours.length;
+  const told = `${plural(named.length + inServices, "check")}, ${plural(ours.length, "row")}${mirrors > 0 ? ` and ${mirrors} mirrored` : ""}`;
+  return judged(
+    ours.length === named.length + inServices && strange.length === 0,
+    strange.length > 0 ? `${told}; unknown: ${strange.join(", ")}` : told,
+  );
+}

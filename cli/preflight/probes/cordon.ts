@@ -1,0 +1,91 @@
+/** A cordon: how soon the proxy heeds it, and what becomes of connections that are open. */
+import { defaults } from "../../../config/defaults.ts";
+import { parseDuration } from "../../../providers/fly/durations.ts";
+import { type Finding, judged, notMeasured, probe } from "../assumption.ts";
+import type { Road } from "../road.ts";
+import type { Session } from "../session.ts";
+import { seconds } from "../words.ts";
+import { ask } from "./traffic.ts";
+
+/** How long a rollout waits between cordon and stop. */
+const drainMs = parseDuration(defaults.drain) ?? 0;
+const watchMs = 60_000;
+/** So many refused connections in a row count as out of routing. */
+const inARow = 3;
+
+export const cordonProbe = probe({
+  title: "cordon",
+  assumptions: {
+    "cordon-heeded": {
+      says: `New connections stop reaching a cordoned machine within ${drainMs / 1000} s, the default of \`rollout.drain\`.`,
+      restsOn: ["providers/fly/machine-update.ts", "config/defaults.ts"],
+      source: "[alchemy, replicas.ts](https://github.com/alchemy-run/alchemy): some 10 s",
+      wrongIf: "one is answered later: visitors would meet a machine that stops",
+      playedBy: "test/cli/preflight-quirks.test.ts: a proxy that is slow to hear",
+    },
+    "cordon-keeps-connections": {
+      says: "A connection that was open before the cordon goes on.",
+      restsOn: ["providers/fly/machine-update.ts"],
+      source:
+        "[flyctl, cordon](https://fly.io/docs/flyctl/machine-cordon/): deactivates a machine's services, for new connections",
+      wrongIf: "it is closed: draining would drain nothing",
+      playedBy: "test/cli/preflight-quirks.test.ts: idle connections are cut",
+    },
+    "uncordon-heeded": {
+      says: `A machine that is uncordoned gets connections again within ${drainMs / 1000} s.`,
+      restsOn: ["providers/fly/rollout.ts"],
+      source: "inferred from the above",
+      wrongIf: "it takes longer: with the next PoP cordoned already, a region could be without any",
+      playedBy: "test/cli/preflight-quirks.test.ts: a proxy that is slow to hear",
+    },
+  },
+  async measure(session, found) {
+    const road = session.need("road");
+    const { fly, app } = session;
+    const { id } = session.need("traffic");
+    const before = await road.open();
+    try {
+      if ((await before.ask("/")) === undefined) throw new Error("the machine does not answer before the cordon");
+      await fly.cordonMachine(app, id);
+      const out = await untilOut(session);
+      found("cordon-heeded", within(out, drainMs));
+      found("cordon-keeps-connections", road.lasting ? goesOn(await before.ask("/"), out) : notKept(road));
+    } finally {
+      before.end();
+      await fly.uncordonMachine(app, id);
+    }
+    found("uncordon-heeded", within((await untilIn(session))?.ms, drainMs));
+  },
+});
+
+const goesOn = (reply: unknown, out: number | undefined): Finding =>
+  judged(
+    reply !== undefined,
+    `${reply === undefined ? "closed" : "answers"}, ${out === undefined ? "while the machine is cordoned" : "when new ones are refused"}`,
+  );
+
+/** A road on which each request has a connection of its own. */
+export const notKept = (road: Road): Finding => notMeasured(`no connection can be kept ${road.from}`);
+
+/** Milliseconds to the first of some refused connections in a row; undefined: never within a minute. */
+export async function untilOut(session: Session, forMs = watchMs): Promise<number | undefined> {
+  const road = session.need("road");
+  const began = session.clock.now();
+  let row = 0;
+  let first = 0;
+  const out = await session.until({ everyMs: 250, forMs }, async () => {
+    if ((await ask(road)) !== undefined) {
+      row = 0;
+      return undefined;
+    }
+    if (row++ === 0) first = session.clock.now() - began;
+    return row === inARow ? first : undefined;
+  });
+  return out?.value;
+}
+
+export const untilIn = (session: Session, forMs = watchMs) =>
+  session.until({ everyMs: 250, forMs }, () => ask(session.need("road")));
+
+export const within = (ms: number | undefined, bound: number): Finding =>
+  judged(ms !== undefined && ms <= bound, ms === undefined ? `not after ${seconds(watchMs)}` : `after ${seconds(ms)}`);

@@ -1,0 +1,84 @@
+/** The end of a machine, and when its volume is free. */
+import { FlyError, isGone } from "../../../providers/fly/errors.ts";
+import { isLive } from "../../../providers/fly/gone.ts";
+import { judged, probe } from "../assumption.ts";
+import { seconds } from "../words.ts";
+
+/** How long a deletion of a volume is repeated (providers/fly/volume.ts). */
+const boundMs = 150_000;
+const goneMs = 60_000;
+const listMs = 10_000;
+
+export const destroyProbe = probe({
+  title: "destroyed machine",
+  assumptions: {
+    "destroy-ends": {
+      says: `A destroyed machine reads \`destroyed\`, or 404, within ${goneMs / 1000} s.`,
+      restsOn: ["providers/fly/gone.ts", "providers/fly/machine.ts"],
+      source:
+        "seen live in 2026-09: 200 `destroyed`; [Kilo-Org/cloud#1664](https://github.com/Kilo-Org/cloud/issues/1664): 404",
+      wrongIf: "it reads otherwise",
+      playedBy: "test/cli/preflight-quirks.test.ts: a destroyed machine",
+    },
+    "volume-let-go": {
+      says: `The volume of a destroyed machine can be deleted within ${boundMs / 1000} s; until then that is refused by 412.`,
+      restsOn: ["providers/fly/volume.ts", "providers/fly/identity.ts"],
+      source:
+        "[terraform-provider-fly#154](https://github.com/fly-apps/terraform-provider-fly/issues/154): up to two minutes",
+      wrongIf: "it is refused for longer, or in another way",
+      playedBy: "test/cli/preflight-quirks.test.ts: a volume that stays bound",
+    },
+    "deleted-volume-lists": {
+      says: `A deleted volume lists in a state of ending, or not at all, within ${listMs / 1000} s.`,
+      restsOn: ["providers/fly/volume.ts", "providers/fly/gone.ts"],
+      source:
+        "seen live in 2026-10: `created` for a moment; [Fly, volume states](https://fly.io/docs/volumes/volume-states/)",
+      wrongIf: "it lists as living for longer: the next run would take it for its volume",
+      playedBy: "test/cli/preflight-quirks.test.ts: answers that lack a field",
+    },
+  },
+  async measure(session, found) {
+    const { fly, app } = session;
+    const { id } = session.need("control");
+    const volume = session.need("controlVolume").id;
+    await fly.deleteMachine(app, id, { force: true });
+    const end = await session.until({ everyMs: 500, forMs: goneMs }, async () => {
+      try {
+        const { state } = await fly.getMachine(app, id);
+        return state === "destroyed" ? "200, destroyed" : undefined;
+      } catch (error) {
+        if (isGone(error)) return "404";
+        throw error;
+      }
+    });
+    found(
+      "destroy-ends",
+      judged(end !== undefined, end ? `${end.value}, after ${seconds(end.ms)}` : `not after ${seconds(goneMs)}`),
+    );
+    const free = await session.until({ everyMs: 2_000, forMs: boundMs }, async () => {
+      try {
+        await fly.deleteVolume(app, volume);
+        return true;
+      } catch (error) {
+        if (!(error instanceof FlyError) || error.status !== 412) throw error;
+        return undefined;
+      }
+    });
+    found(
+      "volume-let-go",
+      judged(free !== undefined, free ? `after ${seconds(free.ms)}` : `not after ${seconds(boundMs)}`),
+    );
+    if (free === undefined) throw new Error("the volume was not let go");
+    const gone = await session.until({ everyMs: 500, forMs: 2 * listMs }, async () => {
+      const row = (await fly.listVolumes(app)).find((it) => it.id === volume);
+      return row && isLive(row) ? undefined : (row?.state ?? "not listed");
+    });
+    found(
+      "deleted-volume-lists",
+      judged(
+        gone !== undefined && gone.ms <= listMs,
+        gone ? `${gone.value}, after ${seconds(gone.ms)}` : `still living after ${seconds(2 * listMs)}`,
+      ),
+    );
+  },
+});

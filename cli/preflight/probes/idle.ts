@@ -1,0 +1,55 @@
+/** A connection on which nothing is said. */
+import { limits } from "../../../image/limits.ts";
+import { type Finding, judged, probe } from "../assumption.ts";
+import { seconds } from "../words.ts";
+import { notKept } from "./cordon.ts";
+
+/** The longest silence that a PoP itself allows, and a little more. */
+const silentMs = (Math.max(limits.idleSeconds, limits.readSeconds) + 3) * 1000;
+
+export const idleProbe = probe({
+  title: "idle connection",
+  assumptions: {
+    "idle-connection-kept": {
+      says: `Fly's proxy keeps a TCP connection open on which nothing is said for ${limits.idleSeconds} s, as long as nginx keeps one between two requests.`,
+      restsOn: ["image/limits.ts"],
+      source: "older docs: closed after 60 s; today's say nothing for raw TCP",
+      wrongIf: "it is closed before: a visitor's next request would meet a closed connection",
+      playedBy: "test/cli/preflight-quirks.test.ts: idle connections are cut",
+    },
+    "silent-websocket-kept": {
+      says: `It keeps one open for ${limits.readSeconds} s, as long as a PoP lets a WebSocket or a slow origin be silent.`,
+      restsOn: ["image/limits.ts", "docs/requests.md"],
+      source: "as above",
+      wrongIf: "it is closed before: silent WebSockets would end earlier than docs/requests.md says",
+      playedBy: "test/cli/preflight-quirks.test.ts: idle connections are cut",
+    },
+  },
+  async measure(session, found) {
+    const road = session.need("road");
+    if (!road.lasting) {
+      found("idle-connection-kept", notKept(road));
+      return found("silent-websocket-kept", notKept(road));
+    }
+    const { clock } = session;
+    const connection = await road.open();
+    try {
+      if ((await connection.ask("/")) === undefined) throw new Error("the connection was closed without an answer");
+      const since = clock.now();
+      const closed = await Promise.race([
+        connection.closed.then(() => clock.now() - since),
+        session.pause(silentMs).then(() => undefined),
+      ]);
+      found("idle-connection-kept", kept(closed, limits.idleSeconds));
+      found("silent-websocket-kept", kept(closed, limits.readSeconds));
+    } finally {
+      connection.end();
+    }
+  },
+});
+
+export const kept = (closedAfter: number | undefined, wanted: number): Finding =>
+  judged(
+    closedAfter === undefined || closedAfter >= wanted * 1000,
+    closedAfter === undefined ? `open after ${seconds(silentMs)}` : `closed after ${seconds(closedAfter)}`,
+  );

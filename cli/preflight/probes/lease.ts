@@ -1,0 +1,122 @@
+/** Leases and version conditions: whether two deployments can be in each other's way. */
+import { isLeased } from "../../../providers/fly/errors.ts";
+import { type Finding, judged, probe } from "../assumption.ts";
+import { controlConfig } from "../machine.ts";
+import { refusal, refused, seconds } from "../words.ts";
+
+const ttlSeconds = 60;
+/** A lease that nobody gives back. */
+const forgottenSeconds = 5;
+
+const fly = "[Machines API, leases](https://fly.io/docs/machines/api/machines-resource/#create-a-machine-lease)";
+const alchemy = "[alchemy, leases.ts](https://github.com/alchemy-run/alchemy), tested on live Fly";
+const other = "test/cli/preflight-quirks.test.ts: leases that do not hold";
+
+export const leaseProbe = probe({
+  title: "lease",
+  assumptions: {
+    "lease-fences-update": {
+      says: "While a lease is held, an update with another nonce is refused by 409 that names the lease.",
+      restsOn: ["providers/fly/lease.ts", "providers/fly/machine-update.ts"],
+      source: fly,
+      wrongIf: "the update is taken: two deployments could change a machine at once",
+      playedBy: other,
+    },
+    "lease-fences-cordon": {
+      says: "So is a cordon without the nonce.",
+      restsOn: ["providers/fly/machine-update.ts"],
+      source: alchemy,
+      wrongIf: "the cordon is taken",
+      playedBy: other,
+    },
+    "lease-has-one-holder": {
+      says: "While a lease is held, a second one is refused by 409.",
+      restsOn: ["providers/fly/lease.ts"],
+      source: fly,
+      wrongIf: "a second one is given",
+      playedBy: other,
+    },
+    "lease-renewal": {
+      says: "A renewal with the nonce returns the same nonce.",
+      restsOn: ["providers/fly/lease.ts"],
+      source: alchemy,
+      wrongIf: "it returns another: each renewal would count as a lost lease",
+      playedBy: other,
+    },
+    "lease-late-renewal": {
+      says: "A renewal after the lease was given back makes a new lease with another nonce.",
+      restsOn: ["providers/fly/lease.ts"],
+      source: `${alchemy}; [openapi.yaml](https://docs.machines.dev/spec/openapi3.json): "empty or non-existent to create"`,
+      wrongIf: "it returns the old nonce: a lost lease could not be told from one that is held",
+      playedBy: other,
+    },
+    "lease-ends": {
+      says: "A lease that is not renewed ends by its ttl.",
+      restsOn: ["providers/fly/lease.ts"],
+      source: fly,
+      wrongIf: "it is still held then: a run that was killed would block the next one",
+      playedBy: other,
+    },
+    "version-fence": {
+      says: "An update whose `current_version` is not the machine's is refused by 409.",
+      restsOn: ["providers/fly/machine-update.ts"],
+      source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `UpdateMachineRequest.current_version`",
+      wrongIf: "the update is taken: a change made meanwhile would be lost",
+      playedBy: other,
+    },
+  },
+  async measure(session, found) {
+    const { fly, app, image, clock } = session;
+    const { id } = session.need("control");
+    const stranger = session.stranger();
+    const config = controlConfig({ app, image, volume: session.need("controlVolume").id }, "1");
+    const take = (by: typeof fly, seconds: number, nonce?: string) =>
+      by.acquireLease(app, id, {
+        ttlSeconds: seconds,
+        description: "preflight",
+        ...(nonce === undefined ? {} : { nonce }),
+      });
+
+    const { nonce } = await take(fly, ttlSeconds);
+    found("lease-fences-update", fenced(await refused(stranger.updateMachine(app, id, { config }, "000000000000"))));
+    found("lease-fences-cordon", fenced(await refused(stranger.cordonMachine(app, id))));
+    found("lease-has-one-holder", fenced(await refused(take(stranger, ttlSeconds))));
+    const renewed = await take(fly, ttlSeconds, nonce);
+    found("lease-renewal", judged(renewed.nonce === nonce, renewed.nonce === nonce ? "the same" : "another nonce"));
+    const stale = await refused(
+      fly.updateMachine(app, id, { config, current_version: "01AAAAAAAAAAAAAAAAAAAAAAAA" }, nonce),
+    );
+    found("version-fence", judged(stale?.status === 409, stale ? refusal(stale) : "the update was taken"));
+    await fly.releaseLease(app, id, nonce);
+    const late = await take(fly, ttlSeconds, nonce);
+    found(
+      "lease-late-renewal",
+      judged(late.nonce !== nonce, late.nonce === nonce ? "the same nonce" : "another nonce"),
+    );
+    await fly.releaseLease(app, id, late.nonce);
+
+    await take(fly, forgottenSeconds);
+    const since = clock.now();
+    const next = await session.until({ everyMs: 1_000, forMs: 3 * forgottenSeconds * 1000 }, async () => {
+      let taken: string | undefined;
+      const held = await refused(
+        take(stranger, ttlSeconds).then((it) => {
+          taken = it.nonce;
+        }),
+      );
+      if (held && !isLeased(held)) throw held;
+      return taken;
+    });
+    found(
+      "lease-ends",
+      judged(
+        next !== undefined,
+        `ttl ${forgottenSeconds} s, free ${next ? "" : "not "}after ${seconds(clock.now() - since)}`,
+      ),
+    );
+    if (next) await stranger.releaseLease(app, id, next.value);
+  },
+});
+
+export const fenced = (error: Parameters<typeof refusal>[0] | undefined): Finding =>
+  judged(isLeased(error), error ? refusal(error) : "the call was taken");

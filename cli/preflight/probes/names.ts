@@ -1,0 +1,40 @@
+/** What makes a second machine impossible: its name, and its volume. */
+import { isClaimed, isConflict } from "../../../providers/fly/errors.ts";
+import { judged, probe } from "../assumption.ts";
+import { controlConfig } from "../machine.ts";
+import { untilStarted } from "../steps.ts";
+import { refusal, refused } from "../words.ts";
+
+export const namesProbe = probe({
+  title: "second machine",
+  assumptions: {
+    "machine-name-unique": {
+      says: "A second machine of one name is refused by 409 or 422, in known words.",
+      restsOn: ["providers/fly/machine.ts", "providers/fly/errors.ts"],
+      source: "[Kilo-Org/cloud#1135](https://github.com/Kilo-Org/cloud/issues/1135), seen live again on 2026-09-20",
+      wrongIf:
+        "a second one is made, or the refusal reads otherwise: a lost answer would end in two machines, or in an error",
+      playedBy: "test/cli/preflight-quirks.test.ts: refusals in other words",
+    },
+    "volume-has-one-machine": {
+      says: "A machine on a volume that has one is refused by 412, `claimed by machine …`.",
+      restsOn: ["providers/fly/machine.ts", "providers/fly/errors.ts"],
+      source: "[superfly/docs#2226](https://github.com/superfly/docs/issues/2226), seen live in 2026-10",
+      wrongIf: "a second one is made, or the refusal reads otherwise",
+      playedBy: "test/cli/preflight-quirks.test.ts: refusals in other words",
+    },
+  },
+  async measure(session, found) {
+    const { fly, app, region, image } = session;
+    const config = controlConfig({ app, image, volume: session.need("controlVolume").id }, "1");
+    const made = await fly.createMachine(app, { name: "control", region, config });
+    await untilStarted(session, made);
+    session.keep("control", made);
+    const { mounts: _, ...bare } = config;
+    // Not launched: should Fly make it all the same, it costs nothing.
+    const twin = await refused(fly.createMachine(app, { name: "control", region, config: bare, skip_launch: true }));
+    found("machine-name-unique", judged(isConflict(twin), twin ? refusal(twin) : "a second one was made"));
+    const second = await refused(fly.createMachine(app, { name: "second", region, config, skip_launch: true }));
+    found("volume-has-one-machine", judged(isClaimed(second), second ? refusal(second) : "a second one was made"));
+  },
+});

@@ -1,0 +1,85 @@
+/** A machine that rests: stopped, updated in its sleep, started again. */
+import { FlyError } from "../../../providers/fly/errors.ts";
+import { rests } from "../../../providers/fly/serving.ts";
+import { judged, probe } from "../assumption.ts";
+import { controlConfig } from "../machine.ts";
+import type { Session } from "../session.ts";
+import { settled, untilStarted } from "../steps.ts";
+import { plural, seconds } from "../words.ts";
+
+const startMs = 60_000;
+
+export const restProbe = probe({
+  title: "stopped machine",
+  assumptions: {
+    "stop-is-told": {
+      says: "A machine that somebody stopped can be told from one that fell over (`requested_stop`).",
+      restsOn: ["providers/fly/serving.ts"],
+      source: "[fly-go `MachineExitEvent`](https://github.com/superfly/fly-go/blob/main/machine_types.go)",
+      wrongIf: "the two read alike: an update would start what was meant to rest, or leave down what fell over",
+      playedBy: "test/unit/serving.test.ts: ",
+    },
+    "start-after-stop": {
+      says: `A start right after a stop may be refused by 412, for less than ${startMs / 1000} s.`,
+      restsOn: ["providers/fly/start.ts"],
+      source: 'seen live in 2026-10: "machine still active, refusing to start" for up to 10 s',
+      wrongIf: "it is refused for longer, or in another way",
+      playedBy: "test/cli/preflight-quirks.test.ts: a start right after a stop",
+    },
+    "update-of-stopped": {
+      says: "An update of a stopped machine leaves it stopped, with the new version.",
+      restsOn: ["providers/fly/machine-update.ts"],
+      source: "[flyctl#4754](https://github.com/superfly/flyctl/pull/4754)",
+      wrongIf: "it starts, or keeps the old version",
+      playedBy: "test/cli/preflight-quirks.test.ts: an update that starts what was stopped",
+    },
+  },
+  async measure(session, found) {
+    const { fly, app, image } = session;
+    const { id } = session.need("control");
+    const stopped = await stop(session, id);
+    found("stop-is-told", judged(rests(stopped), rests(stopped) ? "it can" : "it reads as one that fell over"));
+    let refusals = 0;
+    const start = await session.until({ everyMs: 1_000, forMs: startMs }, async () => {
+      try {
+        await fly.startMachine(app, id);
+        return true;
+      } catch (error) {
+        if (!(error instanceof FlyError) || error.status !== 412) throw error;
+        refusals++;
+        return undefined;
+      }
+    });
+    found(
+      "start-after-stop",
+      judged(
+        start !== undefined,
+        `taken ${start ? `after ${seconds(start.ms)}` : "never"}, ${plural(refusals, "refusal")}`,
+      ),
+    );
+    await untilStarted(session, await fly.getMachine(app, id));
+    await stop(session, id);
+    const config = controlConfig({ app, image, volume: session.need("controlVolume").id }, "3");
+    const { nonce } = await fly.acquireLease(app, id, { ttlSeconds: 60, description: "preflight" });
+    const posted = await fly.updateMachine(app, id, { config }, nonce);
+    await session.pause(2_000);
+    const end = await settled(session, id);
+    await fly.releaseLease(app, id, nonce);
+    const isNew = end?.instance_id === posted.instance_id;
+    found(
+      "update-of-stopped",
+      judged(
+        end?.state === "stopped" && isNew,
+        end ? `${end.state}, ${isNew ? "new" : "old"} version` : "not settled after three minutes",
+      ),
+    );
+  },
+});
+
+async function stop(session: Session, id: string) {
+  const { fly, app } = session;
+  await fly.stopMachine(app, id);
+  const machine = await settled(session, id);
+  if (machine?.state !== "stopped") throw new Error(`after a stop the machine is ${machine?.state ?? "not settled"}`);
+  return machine;
+}

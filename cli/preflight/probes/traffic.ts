@@ -1,0 +1,102 @@
+/** The way of a visitor: address, proxy, PROXY header, machine. */
+import { BlockList, isIPv4, isIPv6 } from "node:net";
+import { type Finding, judged, notMeasured, probe } from "../assumption.ts";
+import { publicPort, type Told } from "../machine.ts";
+import { type Road, roadTo } from "../road.ts";
+import { seconds } from "../words.ts";
+
+/** As long as a new address may take to lead somewhere. */
+const addressMs = 60_000;
+
+const proxyRange = new BlockList();
+proxyRange.addSubnet("172.16.0.0", 12);
+
+export const trafficProbe = probe({
+  title: "visitor",
+  assumptions: {
+    "address-leads-to-machine": {
+      says: `A new anycast IPv6 address leads to the machine within ${addressMs / 1000} s, for raw TCP too.`,
+      restsOn: ["providers/fly/address.ts", "components/machine-config.ts"],
+      source: "[Fly, public network services](https://fly.io/docs/networking/services/)",
+      wrongIf: "no connection to it is answered by the machine",
+      playedBy: "test/cli/preflight-quirks.test.ts: a visitor without IPv6",
+    },
+    "proxy-header": {
+      says: "The handler `proxy_proto` puts a PROXY header with the visitor's address and the public port before the first byte.",
+      restsOn: ["components/machine-config.ts", "image/render/nginx.ts"],
+      source: "[Fly, connection handlers](https://fly.io/docs/networking/services/#connection-handlers)",
+      wrongIf: "nginx, which demands one, closes the connection, or the port in it is another one",
+      playedBy: "test/cli/preflight-quirks.test.ts: another PROXY header",
+    },
+    "proxy-header-family": {
+      says: "A visitor by IPv6 has an IPv6 address in the header, though the proxy itself comes by IPv4.",
+      restsOn: ["image/render/nginx-common.ts"],
+      source: "inferred from [Fly, services](https://fly.io/docs/networking/services/): apps bind 0.0.0.0",
+      wrongIf: "the address in the header is an IPv4 one, or the proxy comes by IPv6",
+      playedBy: "test/cli/preflight-quirks.test.ts: another PROXY header",
+    },
+    "proxy-source-range": {
+      says: "Fly's proxy opens connections to the machine from 172.16.0.0/12.",
+      restsOn: ["image/render/nginx-common.ts"],
+      source: "common belief in Fly's forum, not documented",
+      wrongIf: "the source is another one: nginx would not believe the header, and log the proxy as the visitor",
+      playedBy: "test/cli/preflight-quirks.test.ts: another PROXY header",
+    },
+  },
+  async measure(session, found) {
+    const { fly, app } = session;
+    session.need("traffic");
+    const { ip } = await fly.assignAddress(app, { type: "v6" });
+    if (!ip) throw new Error("the answer to the assignment has no address");
+    session.keep("address", ip);
+    const road = await roadTo(session, ip);
+    if ("why" in road) {
+      for (const id of [
+        "address-leads-to-machine",
+        "proxy-header",
+        "proxy-header-family",
+        "proxy-source-range",
+      ] as const)
+        found(id, notMeasured(road.why));
+      return;
+    }
+    const first = await session.until({ everyMs: 1_000, forMs: addressMs }, () => ask(road));
+    found(
+      "address-leads-to-machine",
+      judged(
+        first !== undefined,
+        first
+          ? `after ${seconds(first.ms)}, asked ${road.from}`
+          : `not after ${seconds(addressMs)}, asked ${road.from}`,
+      ),
+    );
+    if (first === undefined) throw new Error("no visitor reaches the machine");
+    session.keep("road", road);
+    const told = first.value;
+    found("proxy-header", header(told));
+    found("proxy-header-family", family(told));
+    found("proxy-source-range", source(told));
+  },
+});
+
+/** What the machine says of a connection; undefined when it did not get it. */
+export async function ask(road: Road): Promise<Told | undefined> {
+  const connection = await road.open();
+  try {
+    const reply = await connection.ask("/");
+    return reply?.status === 200 ? (JSON.parse(reply.body) as Told) : undefined;
+  } finally {
+    connection.end();
+  }
+}
+
+export const header = ({ client, port }: Told): Finding =>
+  judged(client !== "" && port === String(publicPort), client === "" ? "no header" : `a header, for port ${port}`);
+
+/** Of the visitor's address nothing is told but its family. */
+export const family = ({ client, from }: Told): Finding =>
+  judged(isIPv6(client) && isIPv4(from), `visitor by ${nameOf(client)}, proxy by ${nameOf(from)}`);
+
+const nameOf = (address: string): string => (isIPv6(address) ? "IPv6" : isIPv4(address) ? "IPv4" : "neither");
+
+export const source = ({ from }: Told): Finding => judged(isIPv4(from) && proxyRange.check(from), `from ${from}`);

@@ -1,0 +1,207 @@
+/** An update in place: what reads show while the new version takes over, and whether a wait can be pinned to it. */
+
+import type { Fly } from "../../../providers/fly/api.ts";
+import { FlyError } from "../../../providers/fly/errors.ts";
+import { withLease } from "../../../providers/fly/lease.ts";
+import { sameConfig } from "../../../providers/fly/normalise.ts";
+import { unexpectedExit } from "../../../providers/fly/serving.ts";
+import { ulidTime } from "../../ulid.ts";
+import { type Finding, judged, probe } from "../assumption.ts";
+import { controlConfig } from "../machine.ts";
+import type { Session } from "../session.ts";
+import { untilStarted } from "../steps.ts";
+import { plural, refusal, refused, seconds } from "../words.ts";
+
+/** How long a read may show the version before. */
+const staleMs = 15_000;
+/** How long reads are watched after the wait. */
+const afterMs = 5_000;
+
+const known = ["created", "updating", "replacing", "replaced", "stopping", "stopped", "starting", "started"];
+
+export const updateProbe = probe({
+  title: "update",
+  assumptions: {
+    "update-names-version": {
+      says: "The answer to an update has the new version's `instance_id`.",
+      restsOn: ["providers/fly/machine-update.ts"],
+      source: "[Machines API, update](https://fly.io/docs/machines/api/machines-resource/#update-a-machine)",
+      wrongIf: "it has the old one, or none: every wait would be pinned to the wrong version",
+      playedBy: "test/cli/preflight-quirks.test.ts: answers that lack a field",
+    },
+    "update-reads": {
+      says: `After an update's answer the client that sent it reads the old version for at most ${staleMs / 1000} s.`,
+      restsOn: ["providers/fly/serving.ts", "providers/fly/machine-update.ts"],
+      source:
+        "[flyctl#4878](https://github.com/superfly/flyctl/pull/4878), [#4921](https://github.com/superfly/flyctl/pull/4921): live runs met the old version; [Fly, infra log 2026-04-28](https://fly.io/infra-log/)",
+      wrongIf: "it is read for longer: a healthy update would count as reverted",
+      playedBy: "test/cli/preflight-quirks.test.ts: reads that lag",
+    },
+    "update-reads-of-others": {
+      says: "So does a client without the cookie of that answer.",
+      restsOn: ["cli/commands/status.ts", "providers/fly/serving.ts"],
+      source: "as above",
+      wrongIf: "it is read for longer",
+      playedBy: "test/cli/preflight-quirks.test.ts: reads that lag",
+    },
+    "wait-pinned": {
+      says: "After a wait pinned to the new version has succeeded, reads show that version.",
+      restsOn: ["providers/fly/serving.ts"],
+      source: "[flyctl#4921](https://github.com/superfly/flyctl/pull/4921) pins first and compares then",
+      wrongIf: "a read after it shows the old version",
+      playedBy: "test/cli/preflight-quirks.test.ts: reads that lag",
+    },
+    "wait-for-replaced": {
+      says: "A wait for a version that was replaced is refused.",
+      restsOn: ["providers/fly/serving.ts"],
+      source:
+        "[flyctl machine/wait.go](https://github.com/superfly/flyctl/blob/master/internal/command/machine/wait.go)",
+      wrongIf: "it succeeds: a pinned wait would prove nothing",
+      playedBy: "test/cli/preflight-quirks.test.ts: a wait that agrees to everything",
+    },
+    "update-states": {
+      says: `While an update proceeds a machine is in these states only: ${known.join(", ")}.`,
+      restsOn: ["providers/fly/machine-update.ts"],
+      source: "[Fly, machine states](https://fly.io/docs/machines/machine-states/)",
+      wrongIf: "another one is read",
+      playedBy: "test/cli/preflight-quirks.test.ts: a state nobody knows",
+    },
+    "update-ends-told-apart": {
+      says: "The end of the replaced instance can be told from an end of the new one: its event lies before the new launch or start.",
+      restsOn: ["providers/fly/serving.ts"],
+      source:
+        "[fly-go `MostRecentStartTimeAfterLaunch`](https://github.com/superfly/fly-go/blob/main/machine_types.go)",
+      wrongIf: "it counts as an exit of the new version, and every update would be undone",
+      playedBy: "test/unit/serving.test.ts: ",
+    },
+    "version-is-ulid": {
+      says: "A version is a ULID: its first ten characters are the time it was made.",
+      restsOn: ["cli/history.ts"],
+      source:
+        "[Machines API, versions](https://fly.io/docs/machines/api/machines-resource/): `01H28X6YMH91KVGGSVFYS4T09Y`",
+      wrongIf: "it is none, or its time is off by more than a minute: `releases` would name the wrong image",
+      playedBy: "test/cli/preflight-quirks.test.ts: answers that lack a field",
+    },
+    "versions-keep-config": {
+      says: "`GET …/versions` has the version before with the config it was given.",
+      restsOn: ["cli/history.ts"],
+      source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `MachineVersion.user_config`",
+      wrongIf: "the version is missing, or its config another one",
+      playedBy: "test/cli/preflight-quirks.test.ts: answers that lack a field",
+    },
+  },
+  async measure(session, found) {
+    const { fly, app, image, clock } = session;
+    const control = session.need("control");
+    const volume = session.need("controlVolume").id;
+    const before = await fly.getMachine(app, control.id);
+    const first = controlConfig({ app, image, volume }, "1");
+    await withLease(
+      { app, id: control.id, pop: "control", purpose: "preflight of" },
+      { fly, clock },
+      async ({ nonce }) => {
+        const body = { config: controlConfig({ app, image, volume }, "2") };
+        const posted = await fly.updateMachine(app, control.id, { ...body, ...version(before.instance_id) }, nonce);
+        const isNew = Boolean(posted.instance_id) && posted.instance_id !== before.instance_id;
+        found(
+          "update-names-version",
+          judged(isNew, posted.instance_id ? (isNew ? "a new one" : "the old one") : "none"),
+        );
+        found("version-is-ulid", ulid(posted.instance_id, clock.now()));
+        if (!isNew) throw new Error("the update did not name its version");
+        const over = new AbortController();
+        const watched = Promise.all(
+          [fly, session.stranger()].map((by) => watch(session, by, posted.instance_id, over.signal)),
+        );
+        // Should the wait fail first, its error is the one to tell.
+        watched.catch(() => undefined);
+        let started: number;
+        try {
+          await untilStarted(session, posted);
+          started = clock.now();
+          await session.pause(afterMs);
+        } finally {
+          over.abort();
+        }
+        const [own, others] = (await watched) as [Seen, Seen];
+        found("update-reads", stale(own));
+        found("update-reads-of-others", stale(others));
+        found("wait-pinned", afterWait([own, others], started));
+        const states = [...new Set([...own.states, ...others.states])];
+        found(
+          "update-states",
+          judged(
+            states.every((it) => known.includes(it)),
+            states.join(", "),
+          ),
+        );
+        const old = await refused(
+          fly.waitMachine(app, control.id, { states: ["started"], version: before.instance_id, seconds: 1 }),
+        );
+        // 408, "not yet", would be right as well: it is not a success.
+        found("wait-for-replaced", judged(old !== undefined, old ? refusal(old) : "it succeeded"));
+      },
+    );
+    const after = await fly.getMachine(app, control.id);
+    session.keep("control", after);
+    const exit = unexpectedExit(after.events ?? [], new Set((before.events ?? []).map(({ id = "" }) => id)));
+    found(
+      "update-ends-told-apart",
+      judged(exit === undefined, exit ? `counts as an exit of the new version: ${JSON.stringify(exit)}` : "it can"),
+    );
+    const kept = (await fly.listVersions(app, control.id)).find((it) => it.version === before.instance_id);
+    const same = kept?.user_config && sameConfig(first, kept.user_config, before.image_ref);
+    found(
+      "versions-keep-config",
+      judged(Boolean(same), same ? "it has" : kept ? "with another config" : "it is missing"),
+    );
+  },
+});
+
+const version = (current_version: string | undefined) => (current_version === undefined ? {} : { current_version });
+
+export function ulid(version: string | undefined, now: number): Finding {
+  const made = version === undefined ? undefined : ulidTime(version);
+  if (made === undefined) return judged(false, `not a ULID: ${JSON.stringify(version)}`);
+  return judged(Math.abs(made - now) < 60_000, `its time is off by ${seconds(Math.abs(made - now))}`);
+}
+
+/** What reads showed. */
+export interface Seen {
+  reads: number;
+  /** Reads of another version: milliseconds after the first look, and by the clock. */
+  stale: { after: number; at: number }[];
+  states: Set<string>;
+}
+
+async function watch(session: Session, by: Fly, version: string | undefined, over: AbortSignal): Promise<Seen> {
+  const { app, clock } = session;
+  const { id } = session.need("control");
+  const began = clock.now();
+  const seen: Seen = { reads: 0, stale: [], states: new Set() };
+  while (!over.aborted) {
+    try {
+      const machine = await by.getMachine(app, id);
+      seen.reads++;
+      seen.states.add(machine.state ?? "none");
+      if (machine.instance_id !== version) seen.stale.push({ after: clock.now() - began, at: clock.now() });
+    } catch (error) {
+      if (!(error instanceof FlyError)) throw error;
+    }
+    await new Promise<void>((resolve) => clock.after(500, resolve));
+  }
+  return seen;
+}
+
+export function stale({ reads, stale }: Seen): Finding {
+  const last = stale.at(-1)?.after;
+  if (last === undefined) return judged(true, `never, in ${plural(reads, "read")}`);
+  return judged(last <= staleMs, `in ${stale.length} of ${plural(reads, "read")}, the last after ${seconds(last)}`);
+}
+
+export function afterWait(all: readonly Seen[], started: number): Finding {
+  const late = all.flatMap((it) => it.stale.filter(({ at }) => at > started));
+  if (late.length === 0) return judged(true, `they do, for ${seconds(afterMs)}`);
+  const last = Math.max(...late.map(({ at }) => at - started));
+  return judged(false, `${plural(late.length, "read")} did not, the last ${seconds(last)} after the wait`);
+}

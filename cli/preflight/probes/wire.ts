@@ -1,0 +1,102 @@
+/** All exchanges of the run, looked at in the end: limits, cookies, the form of refusals. */
+import { parseJson } from "../../../providers/wire.ts";
+import { type Finding, judged, probe } from "../assumption.ts";
+import type { Recorded } from "../exchanges.ts";
+import { plural, seconds } from "../words.ts";
+
+const slowestMs = 60_000;
+
+export const wireProbe = probe({
+  title: "all calls",
+  assumptions: {
+    "pace-is-kept": {
+      says: "At the pace of Fly's documented limits no call is answered by 429.",
+      restsOn: ["providers/fly/pace.ts"],
+      source: "[Machines API, rate limits](https://fly.io/docs/machines/api/working-with-machines-api/#rate-limits)",
+      wrongIf: "one is",
+      playedBy: "test/cli/preflight-quirks.test.ts: stricter limits",
+    },
+    "refusals-are-json": {
+      says: "A refusal is JSON with `error` or `message`.",
+      restsOn: ["providers/fly/http.ts"],
+      source: "[fly-go `handleAPIError`](https://github.com/superfly/fly-go/blob/main/flaps/flaps.go)",
+      wrongIf: "one is not",
+      playedBy: "test/cli/preflight-quirks.test.ts: refusals in other words",
+    },
+    "request-ids": {
+      says: "Each answer has a `fly-request-id`, for Fly's support.",
+      restsOn: ["providers/fly/http.ts"],
+      source: "[fly-go](https://github.com/superfly/fly-go/blob/main/flaps/flaps.go)",
+      wrongIf: "one has none",
+      playedBy: "test/cli/preflight-quirks.test.ts: answers that lack a header",
+    },
+    "affinity-cookie": {
+      says: "Answers about an app set the cookie `fly_flaps_affinity`, by which later reads go to the server that knows of our writes.",
+      restsOn: ["providers/fly/http.ts"],
+      source: "[fly-go](https://github.com/superfly/fly-go/blob/main/flaps/flaps.go) keeps it in a jar",
+      wrongIf: "none is set: reads may go to any server, and lag",
+      playedBy: "test/cli/preflight-quirks.test.ts: answers that lack a header",
+    },
+    "answers-in-time": {
+      says: `A call is answered within ${slowestMs / 1000} s; a wait within its own time.`,
+      restsOn: ["providers/fly/http.ts"],
+      source: "[fly-go `proxyTimeoutThreshold`](https://github.com/superfly/fly-go/blob/main/flaps/flaps.go)",
+      wrongIf: "one takes longer, or gets no answer: its deed may land after it was given up",
+      playedBy: "test/cli/preflight-quirks.test.ts: slow answers",
+    },
+  },
+  async measure({ exchanges }, found) {
+    found("pace-is-kept", pace(exchanges));
+    found("refusals-are-json", refusals(exchanges));
+    found("request-ids", ids(exchanges));
+    found("affinity-cookie", cookie(exchanges));
+    found("answers-in-time", inTime(exchanges));
+  },
+});
+
+const told = ({ method, path }: Recorded): string =>
+  `${method} ${path.replace(/\?.*/, "").replace(/^\/v1\/apps\/[^/]+/, "…")}`;
+
+export function pace(all: readonly Recorded[]): Finding {
+  const limited = all.filter(({ status }) => status === 429);
+  return judged(
+    limited.length === 0,
+    `${limited.length} of ${plural(all.length, "call")}${limited[0] ? `, first ${told(limited[0])}` : ""}`,
+  );
+}
+
+export function refusals(all: readonly Recorded[]): Finding {
+  const refused = all.filter(({ refusal }) => refusal !== undefined);
+  const odd = refused.find(({ refusal = "" }) => {
+    const body = parseJson(refusal) as { error?: unknown; message?: unknown } | undefined;
+    return typeof body !== "object" || (typeof body?.error !== "string" && typeof body?.message !== "string");
+  });
+  return judged(
+    odd === undefined,
+    odd ? `${told(odd)}: ${odd.status} ${JSON.stringify(odd.refusal?.slice(0, 120))}` : `all ${refused.length}`,
+  );
+}
+
+export function ids(all: readonly Recorded[]): Finding {
+  const without = all.filter(({ status, requestId }) => status !== undefined && !requestId);
+  return judged(
+    without.length === 0,
+    without[0] ? `${without.length} of ${all.length} without, first ${told(without[0])}` : `all ${all.length}`,
+  );
+}
+
+export function cookie(all: readonly Recorded[]): Finding {
+  const names = [...new Set(all.flatMap(({ cookies }) => cookies))];
+  return judged(
+    names.includes("fly_flaps_affinity"),
+    names.length > 0 ? `cookies: ${names.join(", ")}` : "no cookie is set",
+  );
+}
+
+export function inTime(all: readonly Recorded[]): Finding {
+  const lost = all.find(({ status }) => status === undefined);
+  if (lost) return judged(false, `${told(lost)} got no answer`);
+  const slowest = all.filter(({ path }) => !path.includes("/wait?")).toSorted((a, b) => b.took - a.took)[0];
+  if (!slowest) return judged(true, "no call");
+  return judged(slowest.took <= slowestMs, `the slowest, ${told(slowest)}, took ${seconds(slowest.took)}`);
+}

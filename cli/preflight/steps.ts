@@ -1,0 +1,49 @@
+/** Steps that several probes take. */
+import { FlyError } from "../../providers/fly/errors.ts";
+import type { Machine } from "../../providers/fly/schema.ts";
+import type { Session } from "./session.ts";
+import { seconds } from "./words.ts";
+
+const startMs = 180_000;
+
+/** Waits until this version has started. Throws a sentence when it fails, or takes longer than three minutes. */
+export async function untilStarted({ fly, app, clock, pause }: Session, { id, instance_id }: Machine): Promise<void> {
+  const deadline = clock.now() + startMs;
+  for (;;) {
+    try {
+      const { state = "started" } = await fly.waitMachine(app, id, {
+        states: ["started", "failed"],
+        version: instance_id,
+        seconds: 30,
+      });
+      if (state === "started") return;
+      throw new Error(`the machine is ${state}`);
+    } catch (error) {
+      // 404: it was only just made. 408: not yet.
+      if (!(error instanceof FlyError) || ![404, 408].includes(error.status ?? 0)) throw error;
+      if (clock.now() >= deadline)
+        throw new Error(`the machine has not started within ${seconds(startMs)}`, { cause: error });
+      if (error.status === 404) await pause(1_000);
+    }
+  }
+}
+
+const passing = new Set([
+  "created",
+  "creating",
+  "starting",
+  "stopping",
+  "restarting",
+  "suspending",
+  "updating",
+  "replacing",
+]);
+
+/** The machine, once it is in a state that lasts; undefined when it does not come to that. */
+export async function settled(session: Session, id: string, forMs = startMs): Promise<Machine | undefined> {
+  const end = await session.until({ everyMs: 1_000, forMs }, async () => {
+    const machine = await session.fly.getMachine(session.app, id);
+    return passing.has(machine.state ?? "") ? undefined : machine;
+  });
+  return end?.value;
+}
