@@ -10,8 +10,8 @@ export interface Assumption {
   source: string;
   /** What would show that it is wrong. */
   wrongIf: string;
-  /** Test in which the other case happens, `path: words of its name`; or why there is none. */
-  playedBy: string;
+  /** Test in which the code that rests on it meets the other case, `path: words of its name`. Absent: only preflight's own does. */
+  playedBy?: string;
 }
 
 export type Verdict = "holds" | "does not hold" | "not measured";

@@ -1,6 +1,7 @@
 /** What the probes of one run share: clients, clock, visitor, and what earlier probes have made. */
 import { type Clock, sleep } from "../../providers/clock.ts";
 import { Fly } from "../../providers/fly/api.ts";
+import { createPacer } from "../../providers/fly/pace.ts";
 import type { Machine, Volume } from "../../providers/fly/schema.ts";
 import type { Transport } from "../../providers/wire.ts";
 import { type Recorded, record } from "./exchanges.ts";
@@ -65,7 +66,10 @@ export class Session {
     this.visitor = shared.visitor;
     const recorder = record(transport, shared.clock, shared.signal);
     this.exchanges = recorder.list;
-    this.#newClient = () => new Fly({ endpoint, token, clock: shared.clock, random, transport: recorder.transport });
+    const { clock } = shared;
+    // Fly's limits count all clients of one token together.
+    const pacer = createPacer(clock);
+    this.#newClient = () => new Fly({ endpoint, token, clock, random, transport: recorder.transport, pacer });
     this.fly = this.#newClient();
   }
 

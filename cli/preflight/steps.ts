@@ -28,22 +28,14 @@ export async function untilStarted({ fly, app, clock, pause }: Session, { id, in
   }
 }
 
-const passing = new Set([
-  "created",
-  "creating",
-  "starting",
-  "stopping",
-  "restarting",
-  "suspending",
-  "updating",
-  "replacing",
-]);
+/** `created` passes: image and boot follow it. */
+const lasting = new Set(["started", "stopped", "suspended", "failed", "destroyed"]);
 
 /** The machine, once it is in a state that lasts; undefined when it does not come to that. */
 export async function settled(session: Session, id: string, forMs = startMs): Promise<Machine | undefined> {
   const end = await session.until({ everyMs: 1_000, forMs }, async () => {
     const machine = await session.fly.getMachine(session.app, id);
-    return passing.has(machine.state ?? "") ? undefined : machine;
+    return lasting.has(machine.state ?? "") ? machine : undefined;
   });
   return end?.value;
 }

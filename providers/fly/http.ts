@@ -19,6 +19,8 @@ export interface FlyOptions {
   random?: () => number;
   /** Another road than HTTP, for tests. */
   transport?: Transport;
+  /** For clients that count together towards Fly's limits. Default: one of its own. */
+  pacer?: Pacer;
 }
 
 export const defaultEndpoint = "https://api.machines.dev";
@@ -48,12 +50,12 @@ export class FlyHttp {
   readonly #random: () => number;
   readonly #secrets: string[];
 
-  constructor({ endpoint = defaultEndpoint, token, clock, random = Math.random, transport }: FlyOptions) {
+  constructor({ endpoint = defaultEndpoint, token, clock, random = Math.random, transport, pacer }: FlyOptions) {
     const bare = stripScheme(token);
     this.endpoint = endpoint.replace(/\/+$/, "");
     this.#clock = clock;
     this.#random = random;
-    this.#pacer = createPacer(clock);
+    this.#pacer = pacer ?? createPacer(clock);
     this.#secrets = [token, bare, ...bare.split(",")];
     this.#authorization = authorization(bare);
     this.#transport = transport ?? httpTransport();

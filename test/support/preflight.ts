@@ -94,6 +94,9 @@ export interface PreflightBench extends Disposable {
   apps(): string[];
 }
 
+/** Ids of everything that was found against in this process. */
+export const against = new Set<string>();
+
 export const token = "planted-preflight-token-5e8a";
 
 export async function preflightBench(options: PreflightBenchOptions = {}): Promise<PreflightBench> {
@@ -154,6 +157,7 @@ export async function preflightBench(options: PreflightBenchOptions = {}): Promi
         3_600_000,
       );
       const report = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Report) : undefined;
+      for (const { id, verdict } of report?.findings ?? []) if (verdict === "does not hold") against.add(id);
       return {
         code,
         ...said,

@@ -17,7 +17,7 @@ export const appProbe = probe({
       source:
         "[fly-go `WaitForApp`](https://github.com/superfly/fly-go/blob/main/flaps/flaps_apps.go) repeats 401 and 404",
       wrongIf: "one of these calls still answers 401, 403 or 404 after that time",
-      playedBy: "test/cli/preflight-quirks.test.ts: a new app",
+      playedBy: "test/provider/app.test.ts: an app that lags behind its create is waited for",
     },
     "app-visible-to-others": {
       says: "A client that did not make the app sees it as soon.",
@@ -25,14 +25,13 @@ export const appProbe = probe({
       source:
         "inferred: the cookie `fly_flaps_affinity` ties a client to one server ([fly-go](https://github.com/superfly/fly-go/blob/main/flaps/flaps.go))",
       wrongIf: "a second client gets such an answer for longer",
-      playedBy: "test/cli/preflight-quirks.test.ts: a new app",
     },
     "app-name-taken": {
       says: "A second create of an app's name is refused by 409 or 422, with the code `name_taken` or in known words.",
       restsOn: ["providers/fly/errors.ts", "providers/fly/app.ts"],
       source: "[fly-go flaps_error.go](https://github.com/superfly/fly-go/blob/main/flaps/flaps_error.go)",
       wrongIf: "it succeeds, or the refusal is none of these",
-      playedBy: "test/cli/preflight-quirks.test.ts: refusals in other words",
+      playedBy: "test/provider/app.test.ts: a name that somebody else has is refused as taken",
     },
   },
   async measure(session, found) {

@@ -14,7 +14,8 @@ export const badImageProbe = probe({
       restsOn: ["providers/fly/machine-update.ts"],
       source: "[flyctl#4921](https://github.com/superfly/flyctl/pull/4921)",
       wrongIf: "the machine runs neither version in the end",
-      playedBy: "test/provider/machine.test.ts: ",
+      playedBy:
+        "test/provider/machine.test.ts: an image that cannot be pulled ends at once with the old version serving",
     },
   },
   async measure(session, found) {

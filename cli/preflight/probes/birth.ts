@@ -1,6 +1,7 @@
 /** A new machine: how soon it shows, what it reads back, when it serves. */
+import { isDeepStrictEqual } from "node:util";
 import { isGone } from "../../../providers/fly/errors.ts";
-import { sameConfig } from "../../../providers/fly/normalise.ts";
+import { drift, sameConfig } from "../../../providers/fly/normalise.ts";
 import type { Machine, MachineConfig } from "../../../providers/fly/schema.ts";
 import { checksOf } from "../../../providers/fly/serving.ts";
 import { type Finding, judged, probe } from "../assumption.ts";
@@ -21,14 +22,13 @@ export const birthProbe = probe({
       restsOn: ["providers/fly/machine.ts"],
       source: "[Machines API, create](https://fly.io/docs/machines/api/machines-resource/#create-a-machine)",
       wrongIf: "`instance_id` is missing: no wait could be pinned to it",
-      playedBy: "test/cli/preflight-quirks.test.ts: answers that lack a field",
     },
     "machine-visible": {
       says: `A new machine reads within ${absenceMs / 1000} s of its creation.`,
       restsOn: ["providers/fly/serving.ts"],
       source: "[flyctl#4618](https://github.com/superfly/flyctl/issues/4618): 404 for a moment",
       wrongIf: "it answers 404 for longer: a machine that is well would count as gone",
-      playedBy: "test/cli/preflight-quirks.test.ts: a new machine",
+      playedBy: "test/provider/local-fly-faults.test.ts: born late: a new app and a new machine read 404 for a moment",
     },
     "machine-on-volume": {
       says: "A machine is made in its volume's region.",
@@ -36,14 +36,12 @@ export const birthProbe = probe({
       source:
         "[Fly, volumes](https://fly.io/docs/volumes/overview/): a volume lies on one host, and its machine runs there",
       wrongIf: "the regions differ",
-      playedBy: "test/cli/preflight-quirks.test.ts: answers that lack a field",
     },
     "image-digest": {
       says: "A machine tells the digest of its image (`image_ref.digest`).",
       restsOn: ["providers/fly/normalise.ts", "providers/fly/machine-update.ts"],
       source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `ImageRef.digest`",
       wrongIf: "it is missing: an old version could not be put back by digest",
-      playedBy: "test/cli/preflight-quirks.test.ts: answers that lack a field",
     },
     "config-reads-back": {
       says: "What Fly adds to a config, drops or spells in its own way is known: a new machine shows no drift.",
@@ -51,14 +49,14 @@ export const birthProbe = probe({
       source:
         "[fly-go machine_types.go](https://github.com/superfly/fly-go/blob/main/machine_types.go): answers are its structs as JSON",
       wrongIf: "the config that reads back means something else than the one that was sent",
-      playedBy: "test/cli/preflight-quirks.test.ts: a config that reads back otherwise",
+      playedBy: "test/provider/drift-by-hand.test.ts: what somebody rewrote without changing what it means is no drift",
     },
     "check-rows": {
       says: "Each check has one row: named ones by their name, a service's as `servicecheck-…`; further rows are named `bg_deployments_compat-…`.",
       restsOn: ["providers/fly/serving.ts"],
       source: "[fly-go `RemoveCompatChecks`](https://github.com/superfly/fly-go/blob/main/machine_types.go)",
       wrongIf: "there are other rows: an update would wait for what never passes, or not wait at all",
-      playedBy: "test/cli/preflight-quirks.test.ts: mirrored checks",
+      playedBy: "test/provider/local-fly-checks.test.ts: Fly's mirror rows come on request, and are never well",
     },
     "checks-pass": {
       says: `The checks of a machine that serves pass within ${passMs / 1000} s of its start.`,
@@ -66,7 +64,7 @@ export const birthProbe = probe({
       source:
         "[Fly, health checks](https://fly.io/docs/reference/health-checks/): asked within the grace period, then at their interval",
       wrongIf: "they take longer: a rollout's `timeout` is too short",
-      playedBy: "test/cli/preflight-quirks.test.ts: checks that never pass",
+      playedBy: "test/provider/machine.test.ts: a check that takes its time is waited for",
     },
   },
   async measure(session, found) {
@@ -131,13 +129,13 @@ const failing = (machine: Machine): string =>
 export function readsBack(sent: MachineConfig, { config, image_ref }: Machine): Finding {
   if (!config) return judged(false, "it has no config");
   if (sameConfig(sent, config, image_ref)) return judged(true, "no drift");
-  const keys = [...new Set([...Object.keys(sent), ...Object.keys(config)])] as (keyof MachineConfig)[];
-  const drifting = keys.filter(
-    (key) => !sameConfig({ image: "", [key]: sent[key] }, { image: "", [key]: config[key] }),
-  );
+  // What means the same has the spelling of what was sent.
+  const found = drift(sent, config, image_ref);
+  const keys = new Set([...Object.keys(sent), ...Object.keys(found)]) as Set<keyof MachineConfig>;
+  const drifting = [...keys].filter((key) => !isDeepStrictEqual(sent[key], found[key]));
   return judged(
     false,
-    `differs in ${drifting.map((it) => `${it}: ${JSON.stringify(config[it])?.slice(0, 200)}`).join("; ")}`,
+    `differs in ${drifting.map((it) => `${it}: ${JSON.stringify(found[it])?.slice(0, 200) ?? "nothing"}`).join("; ")}`,
   );
 }
 

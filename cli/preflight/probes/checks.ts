@@ -1,6 +1,6 @@
 /** Which of a machine's health checks take it out of routing. */
 import { healthCheck } from "../../../components/machine-config.ts";
-import { judged, probe } from "../assumption.ts";
+import { type Finding, judged, notMeasured, probe } from "../assumption.ts";
 import { type CheckPlace, checks } from "../machine.ts";
 import type { Session } from "../session.ts";
 import { seconds } from "../words.ts";
@@ -20,42 +20,44 @@ export const checksProbe = probe({
       restsOn: ["components/machine-config.ts"],
       source: docs,
       wrongIf: "it gets some: visitors would be sent to a PoP whose nginx is down",
-      playedBy: "test/cli/preflight-quirks.test.ts: checks that do not steer",
     },
     "readiness-check-routes": {
       says: "So does one with a failing check of the machine itself whose `kind` is `readiness`.",
       restsOn: ["components/machine-config.ts"],
       source: `[openapi.yaml](https://docs.machines.dev/spec/openapi3.json) has the kind and says no more; ${docs} says that such checks only watch`,
       wrongIf: "it gets some: then the check must stand in the service as well",
-      playedBy: "test/cli/preflight-quirks.test.ts: checks that do not steer",
     },
     "healthy-again-routes": {
       says: "A machine whose checks pass again gets connections again by itself.",
       restsOn: ["components/machine-config.ts"],
       source: docs,
       wrongIf: "it gets none within a minute",
-      playedBy: "test/cli/preflight-quirks.test.ts: a proxy that is slow to hear",
     },
   },
   async measure(session, found) {
     session.need("road");
-    const seen: Record<CheckPlace, number | undefined> = {
-      service: await outWhile(session, "service"),
-      top: await outWhile(session, "top"),
-    };
-    const told = (ms: number | undefined) =>
-      ms === undefined
-        ? `still reached ${seconds(outMs)} after it was critical`
-        : `out ${seconds(ms)} after it was critical`;
-    found("service-check-routes", judged(seen.service !== undefined, told(seen.service)));
-    found("readiness-check-routes", judged(seen.top !== undefined, told(seen.top)));
-    const again = await untilIn(session);
-    found("healthy-again-routes", judged(again !== undefined, again ? "it does" : "not within a minute"));
+    const service = await outWhile(session, "service");
+    found("service-check-routes", out(service.out));
+    if (!service.again) return found("healthy-again-routes", judged(false, "not within a minute"));
+    const top = await outWhile(session, "top");
+    found("readiness-check-routes", out(top.out));
+    // What never went out says nothing of coming back.
+    const measured = service.out !== undefined || top.out !== undefined;
+    const again = judged(top.again, top.again ? "it does" : "not within a minute");
+    found("healthy-again-routes", measured ? again : notMeasured("it was never taken out"));
   },
 });
 
-/** Makes one check fail. Milliseconds from its critical row to the end of visits; undefined: they go on. Mends it in the end. */
-async function outWhile(session: Session, place: CheckPlace): Promise<number | undefined> {
+export const out = (ms: number | undefined): Finding =>
+  judged(
+    ms !== undefined,
+    ms === undefined
+      ? `still reached ${seconds(outMs)} after it was critical`
+      : `out ${seconds(ms)} after it was critical`,
+  );
+
+/** Makes one check fail, and mends it. `out`: milliseconds from its critical row to the end of visits; undefined: they went on. */
+async function outWhile(session: Session, place: CheckPlace): Promise<{ out: number | undefined; again: boolean }> {
   const { sickness } = checks[place];
   if (!(await untilIn(session))) throw new Error("no visitor reaches the machine while its checks pass");
   await inMachine(session, ["touch", sickness]);
@@ -63,7 +65,7 @@ async function outWhile(session: Session, place: CheckPlace): Promise<number | u
   const out = await untilOut(session, outMs);
   await inMachine(session, ["rm", "-f", sickness]);
   await untilRow(session, place, "passing");
-  return out;
+  return { out, again: (await untilIn(session)) !== undefined };
 }
 
 async function inMachine(session: Session, command: string[]): Promise<void> {

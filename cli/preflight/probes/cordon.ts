@@ -21,7 +21,6 @@ export const cordonProbe = probe({
       restsOn: ["providers/fly/machine-update.ts", "config/defaults.ts"],
       source: "[alchemy, replicas.ts](https://github.com/alchemy-run/alchemy): some 10 s",
       wrongIf: "one is answered later: visitors would meet a machine that stops",
-      playedBy: "test/cli/preflight-quirks.test.ts: a proxy that is slow to hear",
     },
     "cordon-keeps-connections": {
       says: "A connection that was open before the cordon goes on.",
@@ -29,14 +28,12 @@ export const cordonProbe = probe({
       source:
         "[flyctl, cordon](https://fly.io/docs/flyctl/machine-cordon/): deactivates a machine's services, for new connections",
       wrongIf: "it is closed: draining would drain nothing",
-      playedBy: "test/cli/preflight-quirks.test.ts: idle connections are cut",
     },
     "uncordon-heeded": {
       says: `A machine that is uncordoned gets connections again within ${drainMs / 1000} s.`,
       restsOn: ["providers/fly/rollout.ts"],
       source: "inferred from the above",
       wrongIf: "it takes longer: with the next PoP cordoned already, a region could be without any",
-      playedBy: "test/cli/preflight-quirks.test.ts: a proxy that is slow to hear",
     },
   },
   async measure(session, found) {

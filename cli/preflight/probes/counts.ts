@@ -10,7 +10,7 @@ export const countsProbe = probe({
       restsOn: ["providers/fly/app.ts"],
       source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `App`",
       wrongIf: "one is zero, or missing, while the list has a living one: a full app could be deleted",
-      playedBy: "test/cli/preflight-quirks.test.ts: answers that lack a field",
+      playedBy: "test/provider/app.test.ts: an app that holds what the stack does not own stays",
     },
   },
   async measure(session, found) {

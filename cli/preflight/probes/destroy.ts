@@ -18,7 +18,6 @@ export const destroyProbe = probe({
       source:
         "seen live in 2026-09: 200 `destroyed`; [Kilo-Org/cloud#1664](https://github.com/Kilo-Org/cloud/issues/1664): 404",
       wrongIf: "it reads otherwise",
-      playedBy: "test/cli/preflight-quirks.test.ts: a destroyed machine",
     },
     "volume-let-go": {
       says: `The volume of a destroyed machine can be deleted within ${boundMs / 1000} s; until then that is refused by 412.`,
@@ -26,7 +25,7 @@ export const destroyProbe = probe({
       source:
         "[terraform-provider-fly#154](https://github.com/fly-apps/terraform-provider-fly/issues/154): up to two minutes",
       wrongIf: "it is refused for longer, or in another way",
-      playedBy: "test/cli/preflight-quirks.test.ts: a volume that stays bound",
+      playedBy: "test/provider/volume.test.ts: a delete waits until the machine has let go",
     },
     "deleted-volume-lists": {
       says: `A deleted volume lists in a state of ending, or not at all, within ${listMs / 1000} s.`,
@@ -34,7 +33,6 @@ export const destroyProbe = probe({
       source:
         "seen live in 2026-10: `created` for a moment; [Fly, volume states](https://fly.io/docs/volumes/volume-states/)",
       wrongIf: "it lists as living for longer: the next run would take it for its volume",
-      playedBy: "test/cli/preflight-quirks.test.ts: answers that lack a field",
     },
   },
   async measure(session, found) {

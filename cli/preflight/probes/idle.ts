@@ -15,14 +15,12 @@ export const idleProbe = probe({
       restsOn: ["image/limits.ts"],
       source: "older docs: closed after 60 s; today's say nothing for raw TCP",
       wrongIf: "it is closed before: a visitor's next request would meet a closed connection",
-      playedBy: "test/cli/preflight-quirks.test.ts: idle connections are cut",
     },
     "silent-websocket-kept": {
       says: `It keeps one open for ${limits.readSeconds} s, as long as a PoP lets a WebSocket or a slow origin be silent.`,
       restsOn: ["image/limits.ts", "docs/requests.md"],
       source: "as above",
       wrongIf: "it is closed before: silent WebSockets would end earlier than docs/requests.md says",
-      playedBy: "test/cli/preflight-quirks.test.ts: idle connections are cut",
     },
   },
   async measure(session, found) {

@@ -10,7 +10,6 @@ const forgottenSeconds = 5;
 
 const fly = "[Machines API, leases](https://fly.io/docs/machines/api/machines-resource/#create-a-machine-lease)";
 const alchemy = "[alchemy, leases.ts](https://github.com/alchemy-run/alchemy), tested on live Fly";
-const other = "test/cli/preflight-quirks.test.ts: leases that do not hold";
 
 export const leaseProbe = probe({
   title: "lease",
@@ -20,49 +19,48 @@ export const leaseProbe = probe({
       restsOn: ["providers/fly/lease.ts", "providers/fly/machine-update.ts"],
       source: fly,
       wrongIf: "the update is taken: two deployments could change a machine at once",
-      playedBy: other,
+      playedBy: "test/provider/machine.test.ts: a foreign lease is waited out",
     },
     "lease-fences-cordon": {
       says: "So is a cordon without the nonce.",
       restsOn: ["providers/fly/machine-update.ts"],
       source: alchemy,
       wrongIf: "the cordon is taken",
-      playedBy: other,
     },
     "lease-has-one-holder": {
       says: "While a lease is held, a second one is refused by 409.",
       restsOn: ["providers/fly/lease.ts"],
       source: fly,
       wrongIf: "a second one is given",
-      playedBy: other,
+      playedBy: "test/provider/machine.test.ts: a foreign lease is waited out",
     },
     "lease-renewal": {
       says: "A renewal with the nonce returns the same nonce.",
       restsOn: ["providers/fly/lease.ts"],
       source: alchemy,
       wrongIf: "it returns another: each renewal would count as a lost lease",
-      playedBy: other,
+      playedBy: "test/provider/faults-lease.test.ts: a lease is renewed at half its time for as long as the work takes",
     },
     "lease-late-renewal": {
       says: "A renewal after the lease was given back makes a new lease with another nonce.",
       restsOn: ["providers/fly/lease.ts"],
       source: `${alchemy}; [openapi.yaml](https://docs.machines.dev/spec/openapi3.json): "empty or non-existent to create"`,
       wrongIf: "it returns the old nonce: a lost lease could not be told from one that is held",
-      playedBy: other,
+      playedBy: "test/provider/faults-lease.test.ts: a lease that ended under way is told, not taken anew in silence",
     },
     "lease-ends": {
       says: "A lease that is not renewed ends by its ttl.",
       restsOn: ["providers/fly/lease.ts"],
       source: fly,
       wrongIf: "it is still held then: a run that was killed would block the next one",
-      playedBy: other,
+      playedBy: "test/provider/machine.test.ts: a foreign lease that does not end is named, and nothing changes",
     },
     "version-fence": {
       says: "An update whose `current_version` is not the machine's is refused by 409.",
       restsOn: ["providers/fly/machine-update.ts"],
       source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `UpdateMachineRequest.current_version`",
       wrongIf: "the update is taken: a change made meanwhile would be lost",
-      playedBy: other,
+      playedBy: "test/provider/machine.test.ts: the update is posted once, with the version it was computed from",
     },
   },
   async measure(session, found) {

@@ -14,14 +14,14 @@ export const namesProbe = probe({
       source: "[Kilo-Org/cloud#1135](https://github.com/Kilo-Org/cloud/issues/1135), seen live again on 2026-09-20",
       wrongIf:
         "a second one is made, or the refusal reads otherwise: a lost answer would end in two machines, or in an error",
-      playedBy: "test/cli/preflight-quirks.test.ts: refusals in other words",
+      playedBy: "test/provider/machine.test.ts: a create whose answer was lost is found again, not repeated",
     },
     "volume-has-one-machine": {
       says: "A machine on a volume that has one is refused by 412, `claimed by machine …`.",
       restsOn: ["providers/fly/machine.ts", "providers/fly/errors.ts"],
       source: "[superfly/docs#2226](https://github.com/superfly/docs/issues/2226), seen live in 2026-10",
       wrongIf: "a second one is made, or the refusal reads otherwise",
-      playedBy: "test/cli/preflight-quirks.test.ts: refusals in other words",
+      playedBy: "test/provider/machine.test.ts: a volume that another machine holds is refused, the machine named",
     },
   },
   async measure(session, found) {

@@ -9,7 +9,6 @@ export const networkProbe = probe({
       restsOn: ["providers/fly/identity.ts", "cli/fleet.ts"],
       source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `POST …/exec`",
       wrongIf: "output or exit code are not the program's",
-      playedBy: "test/cli/preflight-quirks.test.ts: programs that say nothing",
     },
     "dns-6pn": {
       says: "`<machine>.vm.<app>.internal` resolves to the machine's address on the private network.",
@@ -17,7 +16,6 @@ export const networkProbe = probe({
       source:
         "[Fly, private networking](https://fly.io/docs/networking/private-networking/#fly-io-internal-addresses); nothing here depends on it yet",
       wrongIf: "the name does not resolve, or to another address than `private_ip`",
-      playedBy: "test/cli/preflight-quirks.test.ts: programs that say nothing",
     },
   },
   async measure(session, found) {

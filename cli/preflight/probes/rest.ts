@@ -17,21 +17,20 @@ export const restProbe = probe({
       restsOn: ["providers/fly/serving.ts"],
       source: "[fly-go `MachineExitEvent`](https://github.com/superfly/fly-go/blob/main/machine_types.go)",
       wrongIf: "the two read alike: an update would start what was meant to rest, or leave down what fell over",
-      playedBy: "test/unit/serving.test.ts: ",
     },
     "start-after-stop": {
       says: `A start right after a stop may be refused by 412, for less than ${startMs / 1000} s.`,
       restsOn: ["providers/fly/start.ts"],
       source: 'seen live in 2026-10: "machine still active, refusing to start" for up to 10 s',
       wrongIf: "it is refused for longer, or in another way",
-      playedBy: "test/cli/preflight-quirks.test.ts: a start right after a stop",
+      playedBy: "test/provider/local-fly-faults.test.ts: still active: a start right after a stop is refused",
     },
     "update-of-stopped": {
       says: "An update of a stopped machine leaves it stopped, with the new version.",
       restsOn: ["providers/fly/machine-update.ts"],
       source: "[flyctl#4754](https://github.com/superfly/flyctl/pull/4754)",
       wrongIf: "it starts, or keeps the old version",
-      playedBy: "test/cli/preflight-quirks.test.ts: an update that starts what was stopped",
+      playedBy: "test/provider/machine.test.ts: a stopped machine gets its new config and stays stopped",
     },
   },
   async measure(session, found) {

@@ -19,28 +19,24 @@ export const trafficProbe = probe({
       restsOn: ["providers/fly/address.ts", "components/machine-config.ts"],
       source: "[Fly, public network services](https://fly.io/docs/networking/services/)",
       wrongIf: "no connection to it is answered by the machine",
-      playedBy: "test/cli/preflight-quirks.test.ts: a visitor without IPv6",
     },
     "proxy-header": {
       says: "The handler `proxy_proto` puts a PROXY header with the visitor's address and the public port before the first byte.",
       restsOn: ["components/machine-config.ts", "image/render/nginx.ts"],
       source: "[Fly, connection handlers](https://fly.io/docs/networking/services/#connection-handlers)",
       wrongIf: "nginx, which demands one, closes the connection, or the port in it is another one",
-      playedBy: "test/cli/preflight-quirks.test.ts: another PROXY header",
     },
     "proxy-header-family": {
       says: "A visitor by IPv6 has an IPv6 address in the header, though the proxy itself comes by IPv4.",
       restsOn: ["image/render/nginx-common.ts"],
       source: "inferred from [Fly, services](https://fly.io/docs/networking/services/): apps bind 0.0.0.0",
       wrongIf: "the address in the header is an IPv4 one, or the proxy comes by IPv6",
-      playedBy: "test/cli/preflight-quirks.test.ts: another PROXY header",
     },
     "proxy-source-range": {
       says: "Fly's proxy opens connections to the machine from 172.16.0.0/12.",
       restsOn: ["image/render/nginx-common.ts"],
       source: "common belief in Fly's forum, not documented",
       wrongIf: "the source is another one: nginx would not believe the header, and log the proxy as the visitor",
-      playedBy: "test/cli/preflight-quirks.test.ts: another PROXY header",
     },
   },
   async measure(session, found) {

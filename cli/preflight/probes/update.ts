@@ -27,7 +27,6 @@ export const updateProbe = probe({
       restsOn: ["providers/fly/machine-update.ts"],
       source: "[Machines API, update](https://fly.io/docs/machines/api/machines-resource/#update-a-machine)",
       wrongIf: "it has the old one, or none: every wait would be pinned to the wrong version",
-      playedBy: "test/cli/preflight-quirks.test.ts: answers that lack a field",
     },
     "update-reads": {
       says: `After an update's answer the client that sent it reads the old version for at most ${staleMs / 1000} s.`,
@@ -35,21 +34,18 @@ export const updateProbe = probe({
       source:
         "[flyctl#4878](https://github.com/superfly/flyctl/pull/4878), [#4921](https://github.com/superfly/flyctl/pull/4921): live runs met the old version; [Fly, infra log 2026-04-28](https://fly.io/infra-log/)",
       wrongIf: "it is read for longer: a healthy update would count as reverted",
-      playedBy: "test/cli/preflight-quirks.test.ts: reads that lag",
     },
     "update-reads-of-others": {
       says: "So does a client without the cookie of that answer.",
       restsOn: ["cli/commands/status.ts", "providers/fly/serving.ts"],
       source: "as above",
       wrongIf: "it is read for longer",
-      playedBy: "test/cli/preflight-quirks.test.ts: reads that lag",
     },
     "wait-pinned": {
       says: "After a wait pinned to the new version has succeeded, reads show that version.",
       restsOn: ["providers/fly/serving.ts"],
       source: "[flyctl#4921](https://github.com/superfly/flyctl/pull/4921) pins first and compares then",
       wrongIf: "a read after it shows the old version",
-      playedBy: "test/cli/preflight-quirks.test.ts: reads that lag",
     },
     "wait-for-replaced": {
       says: "A wait for a version that was replaced is refused.",
@@ -57,14 +53,12 @@ export const updateProbe = probe({
       source:
         "[flyctl machine/wait.go](https://github.com/superfly/flyctl/blob/master/internal/command/machine/wait.go)",
       wrongIf: "it succeeds: a pinned wait would prove nothing",
-      playedBy: "test/cli/preflight-quirks.test.ts: a wait that agrees to everything",
     },
     "update-states": {
       says: `While an update proceeds a machine is in these states only: ${known.join(", ")}.`,
       restsOn: ["providers/fly/machine-update.ts"],
       source: "[Fly, machine states](https://fly.io/docs/machines/machine-states/)",
       wrongIf: "another one is read",
-      playedBy: "test/cli/preflight-quirks.test.ts: a state nobody knows",
     },
     "update-ends-told-apart": {
       says: "The end of the replaced instance can be told from an end of the new one: its event lies before the new launch or start.",
@@ -72,7 +66,6 @@ export const updateProbe = probe({
       source:
         "[fly-go `MostRecentStartTimeAfterLaunch`](https://github.com/superfly/fly-go/blob/main/machine_types.go)",
       wrongIf: "it counts as an exit of the new version, and every update would be undone",
-      playedBy: "test/unit/serving.test.ts: ",
     },
     "version-is-ulid": {
       says: "A version is a ULID: its first ten characters are the time it was made.",
@@ -80,14 +73,12 @@ export const updateProbe = probe({
       source:
         "[Machines API, versions](https://fly.io/docs/machines/api/machines-resource/): `01H28X6YMH91KVGGSVFYS4T09Y`",
       wrongIf: "it is none, or its time is off by more than a minute: `releases` would name the wrong image",
-      playedBy: "test/cli/preflight-quirks.test.ts: answers that lack a field",
     },
     "versions-keep-config": {
       says: "`GET …/versions` has the version before with the config it was given.",
       restsOn: ["cli/history.ts"],
       source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `MachineVersion.user_config`",
       wrongIf: "the version is missing, or its config another one",
-      playedBy: "test/cli/preflight-quirks.test.ts: answers that lack a field",
     },
   },
   async measure(session, found) {

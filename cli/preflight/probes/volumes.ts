@@ -17,14 +17,13 @@ export const volumesProbe = probe({
       source:
         "live answers seen in 2026-09 (PascalCase; a full region is absent); [openapi.yaml](https://docs.machines.dev/spec/openapi3.json)",
       wrongIf: "the region is absent and the volume is made all the same, or the other way round",
-      playedBy: "test/cli/preflight-quirks.test.ts: a full region",
+      playedBy: "test/provider/volume.test.ts: a full region is refused before anything is made, with the options",
     },
     "volume-zone": {
       says: "A volume tells its host (`zone`) in the answer to its creation.",
       restsOn: ["providers/fly/volume.ts"],
       source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `Volume.zone`",
       wrongIf: "the field is empty",
-      playedBy: "test/cli/preflight-quirks.test.ts: answers that lack a field",
     },
     "volumes-same-name-apart": {
       says: "Two volumes of one name lie on different hosts.",
@@ -32,7 +31,6 @@ export const volumesProbe = probe({
       source:
         "[flyctl `volumes create --require-unique-zone`](https://fly.io/docs/flyctl/volumes-create/), on by default, for volumes of the same name",
       wrongIf: "their zones are equal",
-      playedBy: "test/cli/preflight-quirks.test.ts: one host",
     },
     "volumes-app-wide-apart": {
       says: "With `unique_zone_app_wide` a volume lies on another host than every volume of the app, or is refused for want of room.",
@@ -40,21 +38,18 @@ export const volumesProbe = probe({
       source:
         "[flyctl `volumes create --unique-zone-app-wide`](https://fly.io/docs/flyctl/volumes-create/), [flyctl#4238](https://github.com/superfly/flyctl/issues/4238)",
       wrongIf: "its zone is one of theirs",
-      playedBy: "test/cli/preflight-quirks.test.ts: one host",
     },
     "snapshots-by-default": {
       says: "A volume is copied daily and the copies kept for five days unless it is said otherwise.",
       restsOn: ["components/cost.ts"],
       source: "[Fly, volume snapshots](https://fly.io/docs/volumes/snapshots/)",
       wrongIf: "`auto_backup_enabled` is not true, or `snapshot_retention` not 5",
-      playedBy: "test/cli/preflight-quirks.test.ts: snapshots",
     },
     "snapshots-off": {
       says: "`auto_backup_enabled: false` in a create is heeded.",
       restsOn: ["providers/fly/volume.ts"],
       source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `CreateVolumeRequest.auto_backup_enabled`",
       wrongIf: "the volume reads `auto_backup_enabled: true`",
-      playedBy: "test/cli/preflight-quirks.test.ts: snapshots",
     },
   },
   async measure(session, found) {
