@@ -18,6 +18,10 @@ const DaemonFile = z.object({
   registry: z.string(),
   /** Where the anycast ports are served on this machine, host:port; empty until the app has addresses. */
   edge: z.object({ http: z.string(), https: z.string() }),
+  /** Every public port with the place where it is served on this machine. */
+  listeners: z
+    .array(z.object({ ip: z.string(), port: z.int(), local: z.object({ host: z.string(), port: z.int() }) }))
+    .default([]),
   /** A sentence for each public port that could not be served. */
   problems: z.array(z.string()),
   ports: z.object({ api: z.int(), registry: z.int(), http: z.int(), https: z.int() }),

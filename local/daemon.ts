@@ -74,6 +74,7 @@ async function run(options: DaemonOptions): Promise<void> {
       api: api.url,
       registry,
       edge: publicPorts(edge),
+      listeners: edge.listeners().map(({ ip, port, local }) => ({ ip, port, local })),
       problems: edge.problems(),
       ports,
       clientRegion,

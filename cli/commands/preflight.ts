@@ -10,13 +10,14 @@ import { httpTransport, type Transport } from "../../providers/wire.ts";
 import type { Finding } from "../preflight/assumption.ts";
 import { leftovers, removeApp } from "../preflight/cleanup.ts";
 import { limitDollars, most } from "../preflight/estimate.ts";
+import { toLocalEdge } from "../preflight/local-edge.ts";
 import { defaultImage } from "../preflight/machine.ts";
 import { madeAt, newName } from "../preflight/marks.ts";
 import { markdown, reportOf } from "../preflight/report.ts";
 import { longestMinutes, runPreflight } from "../preflight/run.ts";
-import { netVisitor, type Visitor } from "../preflight/visitor.ts";
+import { netVisitor, type Visitor, type VisitorOptions } from "../preflight/visitor.ts";
 import { plural } from "../preflight/words.ts";
-import { openStack } from "../stack.ts";
+import { isLocal, openStack } from "../stack.ts";
 import { tint } from "../style.ts";
 import { confirmed, type ExitCode, keepSecret, note, print, printJson, Refusal, type World } from "../world.ts";
 
@@ -42,8 +43,8 @@ export interface Roads {
 }
 
 export async function preflight(world: World, options: PreflightOptions, roads: Roads = {}): Promise<ExitCode> {
-  const { settings, organization, region } = await where(world, options);
-  const { transport = httpTransport(), visitor = netVisitor(), random = Math.random } = roads;
+  const { settings, organization, region, dial } = await where(world, options);
+  const { transport = httpTransport(), visitor = netVisitor(dial && { dial }), random = Math.random } = roads;
   const { clock } = world;
   const fly = new Fly({ ...settings, clock, random, transport });
   await refuseNarrowToken(fly, organization);
@@ -118,7 +119,7 @@ export async function preflight(world: World, options: PreflightOptions, roads: 
 async function where(
   world: World,
   options: PreflightOptions,
-): Promise<{ settings: FlySettings; organization: string; region: string }> {
+): Promise<{ settings: FlySettings; organization: string; region: string; dial: VisitorOptions["dial"] }> {
   const stack = options.stack === undefined ? undefined : await openStack(world, options.stack);
   const settings = stack
     ? await stack.settings()
@@ -134,7 +135,8 @@ async function where(
     throw new Refusal(`There is no region ${region}. Nothing was made. Codes: https://fly.io/docs/reference/regions/`, {
       code: 2,
     });
-  return { settings, organization: options.organization ?? config?.organization ?? "personal", region };
+  const organization = options.organization ?? config?.organization ?? "personal";
+  return { settings, organization, region, dial: stack && isLocal(world, stack.name) ? toLocalEdge : undefined };
 }
 
 /** An app's own token can neither list nor make apps. */

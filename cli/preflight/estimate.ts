@@ -10,8 +10,10 @@ export interface Most {
 
 /** The promise; a run that could cost more is refused. */
 export const limitDollars = 0.1;
+/** Those that run; a third is made and never launched. */
 const machines = 2;
-const volumes = 3;
+/** Two of 1 GB, and one that grows to 2. */
+const volumesGb = 4;
 const hoursAMonth = 30 * 24;
 
 /** Machines by the second for the longest run; volumes by the begun hour, of which a run can touch two. An IPv6 address and an app cost nothing. */
@@ -21,9 +23,9 @@ export function most(region: string, longestMinutes: number, prices: Prices = fl
   // A region without a published factor: the dearest there is.
   const factor = prices.regionFactor[region] ?? Math.max(...Object.values(prices.regionFactor));
   const running = (machines * month * factor * longestMinutes) / 60 / hoursAMonth;
-  const stored = (volumes * prices.volumeGb * 2) / hoursAMonth;
+  const stored = (volumesGb * prices.volumeGb * 2) / hoursAMonth;
   return {
     dollars: running + stored,
-    told: `${machines} machines (shared-cpu-1x, ${size.memoryMb} MB) for at most ${longestMinutes} minutes, ${volumes} volumes of 1 GB, an IPv6 address`,
+    told: `${machines} machines (shared-cpu-1x, ${size.memoryMb} MB) for at most ${longestMinutes} minutes, three volumes with ${volumesGb} GB together, an IPv6 address`,
   };
 }

@@ -82,10 +82,12 @@ const common = ({ app, image, volume }: Of) => {
   };
 };
 
+const healthOf = ({ image }: Of): Check => machineConfig({ name: "preflight", ...size }, image).checks[healthCheck];
+
 /** Serves visitors: a PoP's services and check, and the check in the service as well. */
 export function trafficConfig(of: Of): MachineConfig {
   const shape = machineConfig({ name: "preflight", ...size }, of.image);
-  const health: Check = shape.checks[healthCheck];
+  const health = healthOf(of);
   const { kind: _, ...inService } = health;
   return {
     ...common(of),
@@ -100,4 +102,5 @@ export function trafficConfig(of: Of): MachineConfig {
 export const controlConfig = (of: Of, version: string): MachineConfig => ({
   ...common(of),
   env: { PREFLIGHT_VERSION: version },
+  checks: { [healthCheck]: { ...healthOf(of), path: checks.top.path } },
 });

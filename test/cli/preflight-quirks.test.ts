@@ -461,6 +461,55 @@ test("a volume that stays bound", async () => {
   expect(bench.apps()).toEqual([]);
 });
 
+test("a name that stays taken", async () => {
+  const taken =
+    (inner: Transport): Transport =>
+    (exchange) =>
+      exchange.url.endsWith("/machines") &&
+      (exchange.body ?? "").includes('"skip_launch":true') &&
+      !exchange.body?.includes('"init"')
+        ? Promise.resolve({
+            status: 409,
+            headers: { "fly-request-id": "x" },
+            body: '{"error":"already_exists: unique machine name violation"}',
+          })
+        : inner(exchange);
+  await run({ road: taken, differs: { "name-let-go": "^not after 150 s$" } });
+});
+
+test("a volume that does not grow, or says so", async () => {
+  const small = rewriting(/\/exec$/, (body: { stdout?: string }) =>
+    body.stdout?.startsWith("Filesystem") ? { ...body, stdout: "Filesystem 1K-blocks\n/dev/vdc 1000 0\n" } : body,
+  );
+  await run({ road: small, differs: { "volume-grows": "^needs_restart false, file system as before$" } });
+  const restart = rewriting(/\/extend$/, (body: object) => ({ ...body, needs_restart: true }));
+  await run({
+    road: (inner) => small(restart(inner)),
+    differs: {},
+    sees: { "volume-grows": "^needs_restart true, file system as before$" },
+  });
+});
+
+test("checks' rows of the version before", async () => {
+  using bench = await preflightBench({ behaviour: { bootMs: 1_000 } });
+  let rows: unknown[] | undefined;
+  let updated: number | undefined;
+  const old = rewriting(
+    /(GET|POST) .*\/machines\/[0-9a-f]{14}$/,
+    (body: { checks?: unknown[]; config: { env?: Record<string, string> } }, { method }) => {
+      const version = body.config.env?.PREFLIGHT_VERSION;
+      if (method === "POST" && version === "2") updated ??= bench.clock.now();
+      if (version === "1") rows = body.checks;
+      const late = version === "2" && updated !== undefined && bench.clock.now() - updated < 4_000;
+      return late && rows ? { ...body, checks: rows } : body;
+    },
+  );
+  expect((await bench.run({}, { road: old })).of("check-rows-are-new")).toMatchObject({
+    verdict: "holds",
+    seen: expect.stringMatching(/^for 3\.\d s$/),
+  });
+});
+
 test("a deleted volume that lists as living", async () => {
   const road = rewriting(/GET .*\/volumes$/, (rows: { state: string }[]) =>
     rows.map((it) => ({ ...it, state: "created" })),

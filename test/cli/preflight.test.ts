@@ -1,13 +1,212 @@
-import { expect, test } from "vitest";
+/** `preflight` around its measurements: what it asks, refuses, removes and writes. */
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { limitDollars, most } from "../../cli/preflight/estimate.ts";
+import { longestMinutes } from "../../cli/preflight/run.ts";
+import { flyPrices } from "../../components/prices.ts";
+import { createLocalFly } from "../../local/fly/create.ts";
+import { serve } from "../../local/fly/http.ts";
+import { seeded } from "../../local/fly/random.ts";
+import { createStateRunner } from "../../local/fly/state-runner.ts";
+import { memoryStore } from "../../local/fly/store.ts";
+import { systemClock } from "../../providers/clock.ts";
+import { regions } from "../../providers/fly/regions.ts";
+import type { Transport } from "../../providers/wire.ts";
 import { preflightBench, token } from "../support/preflight.ts";
 
 test("on local Fly as it is everything holds but the cookie it does not set, and nothing is left behind", async () => {
   using bench = await preflightBench();
-  const { code, report, err } = await bench.run();
+  const { code, report, out } = await bench.run();
   expect(report?.findings.filter(({ verdict }) => verdict !== "holds").map(({ id }) => id)).toEqual([
     "affinity-cookie",
   ]);
   expect(code).toBe(3);
+  expect(out).toMatch(
+    /^\d+ hold, 1 do not, 0 could not be measured: fly-pops-preflight\.md, fly-pops-preflight\.json\n$/,
+  );
   expect(bench.apps()).toEqual([]);
-  expect(err).not.toContain(token);
+});
+
+test("the report holds neither token nor organization, neither the visitor's address nor a token's owner", async () => {
+  const slug = "planted-organization-77";
+  using bench = await preflightBench({
+    settings: { organization: { slug, name: slug } },
+    network: { client: "2001:db8:aaaa::77" },
+  });
+  const { written, report } = await bench.run({ organization: slug });
+  expect(report?.counts.holds).toBeGreaterThan(50);
+  for (const text of [written(".md"), written(".json")]) {
+    expect(text).not.toMatch(/planted|2001:db8|3f1c7a52/);
+    expect(text).toContain("lease currently held by (owner)@tokens.fly.io");
+  }
+});
+
+test("the Markdown has every finding, those that do not hold first", async () => {
+  using bench = await preflightBench();
+  const { written, report } = await bench.run();
+  const text = written(".md");
+  for (const { id } of report?.findings ?? []) expect(text).toContain(`\`${id}\``);
+  expect(text.indexOf("## Does not hold")).toBeLessThan(text.indexOf("## Holds"));
+  expect(text).toContain("Nothing was left on Fly.");
+});
+
+test("what it costs is said and asked about; no is no", async () => {
+  using bench = await preflightBench();
+  const questions: string[] = [];
+  const ask = async (question: string) => {
+    questions.push(question);
+    return "n";
+  };
+  const { code, err, report } = await bench.run({ yes: false }, { world: { ask } });
+  expect(questions).toEqual(["Run? [y/N] "]);
+  expect(err).toMatch(
+    /By list price that is at most \$0\.\d{3}; all of it is removed at the end\.\nNothing was done\.\n$/,
+  );
+  expect([code, report]).toEqual([1, undefined]);
+  expect(bench.calls().filter(({ method }) => method !== "GET")).toEqual([]);
+});
+
+test("with nobody to ask nothing is done without --yes", async () => {
+  using bench = await preflightBench();
+  const { code, err } = await bench.run({ yes: false });
+  expect(code).toBe(1);
+  expect(err).toContain("Nobody can be asked here, so nothing was done. Say it on the command line: --yes");
+  expect(bench.calls().filter(({ method }) => method !== "GET")).toEqual([]);
+});
+
+test("no region costs more than is promised", () => {
+  for (const { code } of regions) expect(most(code, longestMinutes).dollars).toBeLessThan(limitDollars);
+  const dear = { ...flyPrices, volumeGb: 60 };
+  expect(most("iad", longestMinutes, dear).dollars).toBeGreaterThan(limitDollars);
+});
+
+test("a token that may not list apps, a region that does not exist: nothing is made", async () => {
+  using bench = await preflightBench();
+  const forbidden: Transport = async () => ({ status: 403, headers: {}, body: '{"error":"unauthorized"}' });
+  const narrow = await bench.run({}, { road: () => forbidden });
+  expect([narrow.code, narrow.report]).toEqual([1, undefined]);
+  expect(narrow.err).toMatch(/The token may not list the apps of personal .* fly tokens create org personal\n$/);
+  const nowhere = await bench.run({ region: "xyz" });
+  expect(nowhere.err).toContain("There is no region xyz. Nothing was made.");
+  expect(bench.calls().filter(({ method }) => method !== "GET")).toEqual([]);
+});
+
+const orphan = "fly-pops-preflight-t85rzz-0123abcd";
+
+test("an app of an earlier run is named with its age, removed after a yes, and the run goes on", async () => {
+  using bench = await preflightBench();
+  await bench.call("POST", "/apps", { name: orphan, org_slug: "personal", network: orphan });
+  await bench.call("POST", `/apps/${orphan}/machines`, {
+    config: { image: "x", metadata: { fly_pops_preflight: orphan } },
+  });
+  const questions: string[] = [];
+  const ask = async (question: string) => {
+    questions.push(question);
+    return "y";
+  };
+  const { err, report } = await bench.run({ yes: false }, { world: { ask } });
+  expect(err).toContain(`Left by an earlier run, 0 minutes ago: app ${orphan} and all that is in it.`);
+  expect(questions).toEqual(["Remove 1 app, then run? [y/N] "]);
+  expect(report?.counts.holds).toBeGreaterThan(50);
+  expect(bench.apps()).toEqual([]);
+});
+
+test("--clean removes it and does no more; with nothing there it says so", async () => {
+  using bench = await preflightBench();
+  await bench.call("POST", "/apps", { name: orphan, org_slug: "personal", network: orphan });
+  const { code, report } = await bench.run({ clean: true });
+  expect([code, report, bench.apps()]).toEqual([0, undefined, []]);
+  expect((await bench.run({ clean: true })).err).toBe("No earlier run has left anything in personal.\n");
+});
+
+test("what is not its own is left alone: other names, other networks, machines without its mark", async () => {
+  using bench = await preflightBench();
+  const others = ["my-edge", "fly-pops-preflight-of-mine", "fly-pops-preflight-t85rzz-0123abcde"];
+  for (const name of others) await bench.call("POST", "/apps", { name, org_slug: "personal", network: name });
+  await bench.call("POST", "/apps", { name: orphan, org_slug: "personal", network: "shared" });
+  expect((await bench.run({ clean: true })).code).toBe(0);
+  expect(bench.apps().toSorted()).toEqual([...others, orphan].toSorted());
+
+  using second = await preflightBench();
+  await second.call("POST", "/apps", { name: orphan, org_slug: "personal", network: orphan });
+  await second.call("POST", `/apps/${orphan}/machines`, { config: { image: "x" } });
+  const { code, err } = await second.run({ clean: true });
+  expect(code).toBe(1);
+  expect(err).toContain(`no preflight made machine`);
+  expect(second.apps()).toEqual([orphan]);
+});
+
+test("an app that cannot be removed is named, with what to do", async () => {
+  using bench = await preflightBench();
+  bench.fly.faults.add({
+    match: "DELETE apps/:app",
+    times: Number.POSITIVE_INFINITY,
+    fault: { kind: "status", status: 500 },
+  });
+  const { code, err, report } = await bench.run();
+  const [app = ""] = bench.apps();
+  expect(code).toBe(1);
+  expect(err).toContain(`App ${app} could not be removed`);
+  expect(err).toContain(`fly apps destroy ${app}`);
+  expect(report?.left).toContain(app);
+  expect(bench.runner.running()).toEqual([]);
+  bench.fly.faults.clear();
+  await bench.run({ clean: true });
+  expect(bench.apps()).toEqual([]);
+});
+
+test("a run that takes too long is broken off and cleaned up", async () => {
+  using bench = await preflightBench({ behaviour: { pull: "hangs" } });
+  const { code, report } = await bench.run();
+  expect(code).toBe(3);
+  expect(report?.findings.filter(({ verdict }) => verdict === "not measured").length).toBeGreaterThan(30);
+  expect(bench.apps()).toEqual([]);
+});
+
+test.each([
+  ["SIGKILL", "killed: the app stays, and the next run removes it"],
+  ["SIGINT", "Ctrl-C: the run removes it itself"],
+] as const)("a process, %s: %s", async (signal, _) => {
+  const runner = createStateRunner(systemClock);
+  const fly = await createLocalFly({ clock: systemClock, runner, random: seeded(1), store: memoryStore(), token });
+  const api = await serve(fly.handle);
+  const dir = mkdtempSync(join(tmpdir(), "fly-pops-preflight-"));
+  onTestFinished(async () => {
+    await api.close();
+    fly.close();
+    rmSync(dir, { recursive: true, force: true });
+  });
+  const apps = () => Object.keys(fly.snapshot().apps);
+  const start = (...args: string[]) => {
+    const main = join(import.meta.dirname, "..", "..", "cli", "main.ts");
+    const child = spawn(process.execPath, [main, "preflight", "--yes", "--report", join(dir, "report"), ...args], {
+      env: { ...process.env, FLY_API_TOKEN: token, FLY_API_HOSTNAME: api.url },
+      stdio: "ignore",
+    });
+    const ended = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
+    return { child, ended };
+  };
+
+  const { child, ended } = start();
+  // The first machine is asked for: whatever the process does next, there is something to remove.
+  await new Promise<void>((resolve) => {
+    const stop = fly.watch(() => {
+      if (Object.keys(fly.snapshot().machines).length === 0) return;
+      stop();
+      resolve();
+    });
+  });
+  child.kill(signal);
+  const code = await ended;
+  if (signal === "SIGINT") {
+    expect(code).toBe(130);
+    expect(apps()).toEqual([]);
+    return;
+  }
+  expect(apps()).toHaveLength(1);
+  expect(await start("--clean").ended).toBe(0);
+  expect(apps()).toEqual([]);
 });

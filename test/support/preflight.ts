@@ -77,6 +77,8 @@ export interface PreflightRun {
   report: Report | undefined;
   /** Finding by id. */
   of(id: string): ReportRow;
+  /** The text of a file of the report, by its extension. */
+  written(extension: ".md" | ".json"): string;
 }
 
 export interface PreflightBench extends Disposable {
@@ -90,6 +92,8 @@ export interface PreflightBench extends Disposable {
     options?: PreflightOptions,
     over?: { road?: (inner: Transport) => Transport; world?: Partial<World> },
   ): Promise<PreflightRun>;
+  /** A call past the client; paths are below /v1. */
+  call(method: Exchange["method"], path: string, body: unknown): Promise<void>;
   /** Names of the apps that are there. */
   apps(): string[];
 }
@@ -124,6 +128,18 @@ export async function preflightBench(options: PreflightBenchOptions = {}): Promi
     runner,
     clock,
     calls: () => fly.calls.list,
+    async call(method, path, body) {
+      const headers = { Authorization: `Bearer ${token}` };
+      const work = straight({
+        method,
+        url: `http://local-fly.test/v1${path}`,
+        headers,
+        body: JSON.stringify(body),
+        timeoutMs: 0,
+      });
+      const { status, body: answer } = await clock.until(work, 60_000);
+      if (status > 299) throw new Error(`${method} ${path}: ${status} ${answer}`);
+    },
     apps: () => Object.keys(fly.snapshot().apps),
     async run(asked = {}, { road = (inner: Transport) => inner, world = {} } = {}) {
       const said = { out: "", err: "" };
@@ -162,6 +178,7 @@ export async function preflightBench(options: PreflightBenchOptions = {}): Promi
         code,
         ...said,
         report,
+        written: (extension) => readFileSync(join(dir, `fly-pops-preflight${extension}`), "utf8"),
         of(id) {
           const row = report?.findings.find((it) => it.id === id);
           if (!row) throw new Error(`the report has no finding ${id}`);
@@ -217,6 +234,12 @@ function probeMachine(
         case "getent": {
           const address = network.dns && parts().fly.snapshot().machines[last.split(".")[0] ?? ""]?.privateIp;
           return address ? end(0, `${address}  ${last}\n`) : end(2);
+        }
+        case "df": {
+          const [size = 0] = Object.values(parts().fly.snapshot().volumes)
+            .map(({ sizeGb }) => sizeGb)
+            .toSorted((a, b) => b - a);
+          return end(0, `Filesystem 1K-blocks Used\n/dev/vdc ${size * 2 ** 20} 0\n`);
         }
         case "curl": {
           if (!network.curl) return end(127);

@@ -70,6 +70,7 @@ const covers: Cover[] = [
   },
   { command: /change-secrets-provider 'awskms:/, not: "needs an account and a key at AWS" },
   { command: /^npx pulumi stack output /, by: "test/engine/state.test.ts", words: '"stack", "output", "addresses"' },
+  { command: /^npx fly-pops preflight$/, by: "test/cli/preflight.test.ts", words: 'main, "preflight", "--yes"' },
   { command: /^fly (auth|orgs|tokens) /, not: "needs an account at Fly" },
   {
     command: /^(dig|curl) /,

@@ -1,7 +1,8 @@
 /** The end of a machine, and when its volume is free. */
-import { FlyError, isGone } from "../../../providers/fly/errors.ts";
+import { FlyError, isConflict, isGone } from "../../../providers/fly/errors.ts";
 import { isLive } from "../../../providers/fly/gone.ts";
 import { judged, probe } from "../assumption.ts";
+import { markKey } from "../marks.ts";
 import { seconds } from "../words.ts";
 
 /** How long a deletion of a volume is repeated (providers/fly/volume.ts). */
@@ -18,6 +19,12 @@ export const destroyProbe = probe({
       source:
         "seen live in 2026-09: 200 `destroyed`; [Kilo-Org/cloud#1664](https://github.com/Kilo-Org/cloud/issues/1664): 404",
       wrongIf: "it reads otherwise",
+    },
+    "name-let-go": {
+      says: `The name of a destroyed machine is free within ${boundMs / 1000} s; until then it is refused as taken.`,
+      restsOn: ["providers/fly/machine.ts"],
+      source: "seen live in 2026-09: free again",
+      wrongIf: "it is refused for longer, or in another way",
     },
     "volume-let-go": {
       says: `The volume of a destroyed machine can be deleted within ${boundMs / 1000} s; until then that is refused by 412.`,
@@ -52,6 +59,20 @@ export const destroyProbe = probe({
     found(
       "destroy-ends",
       judged(end !== undefined, end ? `${end.value}, after ${seconds(end.ms)}` : `not after ${seconds(goneMs)}`),
+    );
+    const config = { image: session.image, metadata: { [markKey]: app } };
+    const named = await session.until({ everyMs: 2_000, forMs: boundMs }, async () => {
+      try {
+        await fly.createMachine(app, { name: "control", region: session.region, config, skip_launch: true });
+        return true;
+      } catch (error) {
+        if (!isConflict(error)) throw error;
+        return undefined;
+      }
+    });
+    found(
+      "name-let-go",
+      judged(named !== undefined, named ? `after ${seconds(named.ms)}` : `not after ${seconds(boundMs)}`),
     );
     const free = await session.until({ everyMs: 2_000, forMs: boundMs }, async () => {
       try {

@@ -1,8 +1,12 @@
-/** The private network, as a program in the machine sees it. */
+/** What a program in the machine sees: the private network, the volume. */
 import { judged, probe } from "../assumption.ts";
+import { mountPath } from "../machine.ts";
+import { seconds } from "../words.ts";
+
+const growMs = 10_000;
 
 export const networkProbe = probe({
-  title: "private network",
+  title: "inside the machine",
   assumptions: {
     "exec-answers": {
       says: "`POST …/exec` runs a program in a machine and answers with its output and exit code.",
@@ -16,6 +20,14 @@ export const networkProbe = probe({
       source:
         "[Fly, private networking](https://fly.io/docs/networking/private-networking/#fly-io-internal-addresses); nothing here depends on it yet",
       wrongIf: "the name does not resolve, or to another address than `private_ip`",
+    },
+    "volume-grows": {
+      says: "A mounted volume that is extended has a larger file system at once, unless the answer has `needs_restart`.",
+      restsOn: ["providers/fly/volume.ts"],
+      source:
+        "[Fly, extend a volume](https://fly.io/docs/flyctl/volumes-extend/); [openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `needs_restart`",
+      wrongIf:
+        "it does not grow and the answer says nothing: a PoP's cache would be bounded by a size it does not have",
     },
   },
   async measure(session, found) {
@@ -39,9 +51,26 @@ export const networkProbe = probe({
         address ? (same(address, private_ip) ? "its private_ip" : "another address") : "it does not resolve",
       ),
     );
+    const blocks = async () => sizeKb((await fly.execMachine(app, id, ["df", "-k", mountPath], 10)).stdout);
+    const before = await blocks();
+    const { needs_restart = false } = await fly.extendVolume(app, session.need("trafficVolume").id, 2);
+    const grown = await session.until({ everyMs: 1_000, forMs: growMs }, async () =>
+      (await blocks()) > before ? true : undefined,
+    );
+    found(
+      "volume-grows",
+      judged(
+        Boolean(grown) !== needs_restart,
+        `needs_restart ${needs_restart}, file system ${grown ? `larger after ${seconds(grown.ms)}` : "as before"}`,
+      ),
+    );
   },
 });
 
 /** One address can be written in several ways. */
 const same = (a: string | undefined, b: string | null | undefined): boolean =>
   Boolean(a && b) && new URL(`http://[${a}]`).hostname === new URL(`http://[${b}]`).hostname;
+
+/** The second column of df's last line; 0 for what is no output of df. */
+const sizeKb = (stdout: string | null | undefined): number =>
+  Number((stdout ?? "").trim().split("\n").at(-1)?.split(/\s+/)[1]) || 0;

@@ -4,9 +4,10 @@ import type { Fly } from "../../../providers/fly/api.ts";
 import { FlyError } from "../../../providers/fly/errors.ts";
 import { withLease } from "../../../providers/fly/lease.ts";
 import { sameConfig } from "../../../providers/fly/normalise.ts";
-import { unexpectedExit } from "../../../providers/fly/serving.ts";
+import type { CheckStatus } from "../../../providers/fly/schema.ts";
+import { checksOf, unexpectedExit } from "../../../providers/fly/serving.ts";
 import { ulidTime } from "../../ulid.ts";
-import { type Finding, judged, probe } from "../assumption.ts";
+import { type Finding, judged, notMeasured, probe } from "../assumption.ts";
 import { controlConfig } from "../machine.ts";
 import type { Session } from "../session.ts";
 import { untilStarted } from "../steps.ts";
@@ -54,6 +55,12 @@ export const updateProbe = probe({
         "[flyctl machine/wait.go](https://github.com/superfly/flyctl/blob/master/internal/command/machine/wait.go)",
       wrongIf: "it succeeds: a pinned wait would prove nothing",
     },
+    "check-rows-are-new": {
+      says: `After an update a check's row of the version before, passing, is shown for at most ${staleMs / 1000} s.`,
+      restsOn: ["providers/fly/serving.ts"],
+      source: "[alchemy](https://github.com/alchemy-run/alchemy)'s live tests reject stale observations of checks",
+      wrongIf: "it is shown for longer: a version would pass by the health of the one before",
+    },
     "update-states": {
       says: `While an update proceeds a machine is in these states only: ${known.join(", ")}.`,
       restsOn: ["providers/fly/machine-update.ts"],
@@ -100,9 +107,10 @@ export const updateProbe = probe({
         );
         found("version-is-ulid", ulid(posted.instance_id, clock.now()));
         if (!isNew) throw new Error("the update did not name its version");
+        const old = new Set(checksOf(before).map(rowKey));
         const over = new AbortController();
         const watched = Promise.all(
-          [fly, session.stranger()].map((by) => watch(session, by, posted.instance_id, over.signal)),
+          [fly, session.stranger()].map((by) => watch(session, by, { version: posted.instance_id, old }, over.signal)),
         );
         // Should the wait fail first, its error is the one to tell.
         watched.catch(() => undefined);
@@ -118,6 +126,7 @@ export const updateProbe = probe({
         found("update-reads", stale(own));
         found("update-reads-of-others", stale(others));
         found("wait-pinned", afterWait([own, others], started));
+        found("check-rows-are-new", staleRows(own, old.size));
         const states = [...new Set([...own.states, ...others.states])];
         found(
           "update-states",
@@ -126,11 +135,11 @@ export const updateProbe = probe({
             states.join(", "),
           ),
         );
-        const old = await refused(
+        const replaced = await refused(
           fly.waitMachine(app, control.id, { states: ["started"], version: before.instance_id, seconds: 1 }),
         );
         // 408, "not yet", would be right as well: it is not a success.
-        found("wait-for-replaced", judged(old !== undefined, old ? refusal(old) : "it succeeded"));
+        found("wait-for-replaced", judged(replaced !== undefined, replaced ? refusal(replaced) : "it succeeded"));
       },
     );
     const after = await fly.getMachine(app, control.id);
@@ -162,19 +171,29 @@ export interface Seen {
   reads: number;
   /** Reads of another version: milliseconds after the first look, and by the clock. */
   stale: { after: number; at: number }[];
+  /** Milliseconds after the first look at which a started new version had a passing row of the one before. */
+  oldRows: number[];
   states: Set<string>;
 }
 
-async function watch(session: Session, by: Fly, version: string | undefined, over: AbortSignal): Promise<Seen> {
+async function watch(
+  session: Session,
+  by: Fly,
+  { version, old }: { version: string | undefined; old: ReadonlySet<string> },
+  over: AbortSignal,
+): Promise<Seen> {
   const { app, clock } = session;
   const { id } = session.need("control");
   const began = clock.now();
-  const seen: Seen = { reads: 0, stale: [], states: new Set() };
+  const seen: Seen = { reads: 0, stale: [], oldRows: [], states: new Set() };
   while (!over.aborted) {
     try {
       const machine = await by.getMachine(app, id);
       seen.reads++;
       seen.states.add(machine.state ?? "none");
+      const isOld = checksOf(machine).some((row) => row.status === "passing" && old.has(rowKey(row)));
+      if (machine.instance_id === version && machine.state === "started" && isOld)
+        seen.oldRows.push(clock.now() - began);
       if (machine.instance_id !== version) seen.stale.push({ after: clock.now() - began, at: clock.now() });
     } catch (error) {
       if (!(error instanceof FlyError)) throw error;
@@ -188,6 +207,15 @@ export function stale({ reads, stale }: Seen): Finding {
   const last = stale.at(-1)?.after;
   if (last === undefined) return judged(true, `never, in ${plural(reads, "read")}`);
   return judged(last <= staleMs, `in ${stale.length} of ${plural(reads, "read")}, the last after ${seconds(last)}`);
+}
+
+/** A row that was written anew has another time. */
+const rowKey = ({ name, updated_at }: CheckStatus): string => `${name} ${updated_at}`;
+
+export function staleRows({ oldRows }: Seen, known: number): Finding {
+  if (known === 0) return notMeasured("the version before had no rows");
+  const last = oldRows.at(-1);
+  return judged((last ?? 0) <= staleMs, last === undefined ? "never" : `for ${seconds(last)}`);
 }
 
 export function afterWait(all: readonly Seen[], started: number): Finding {
