@@ -21,12 +21,15 @@ export interface Cleaning {
 export const leftovers = async (fly: Fly, organization: string): Promise<App[]> =>
   (await fly.listApps(organization)).filter(isOurs);
 
+/** What is known of an app that reads as absent: it was listed or seen; its create was answered; its create was sent. */
+export type Existence = "seen" | "made" | "asked for";
+
 /**
- * Removes the app. `mayAppear`: its create was sent and it was not seen yet, so "not found" is believed only after a while.
- * @throws Error a sentence, when it is still there in the end, or holds a machine that is not ours
+ * Removes the app. One that was made may read as absent for a while, and is looked for until then.
+ * @throws Error a sentence, when it is or may be still there in the end, or holds a machine that is not ours
  */
-export async function removeApp(app: string, { fly, clock }: Cleaning, mayAppear = false): Promise<void> {
-  const believedFrom = clock.now() + (mayAppear ? bornMs : 0);
+export async function removeApp(app: string, { fly, clock }: Cleaning, existence: Existence = "seen"): Promise<void> {
+  const believedFrom = clock.now() + (existence === "seen" ? 0 : bornMs);
   let failures = 0;
   let deleted = false;
   for (;;) {
@@ -41,20 +44,23 @@ export async function removeApp(app: string, { fly, clock }: Cleaning, mayAppear
     } catch (error) {
       if (error instanceof Foreign) throw error;
       if (isGone(error)) {
-        if (deleted || clock.now() >= believedFrom) return;
+        const believed = deleted || clock.now() >= believedFrom;
+        if (believed && !deleted && existence === "made")
+          throw new Error(`App ${app} was made, and Fly does not show it, so it could not be removed. ${again(app)}`);
+        if (believed) return;
       } else if (++failures >= tries)
         throw new Error(
-          `App ${app} could not be removed: ${error instanceof Error ? error.message : String(error)}. It costs money until it is gone. Run "npx fly-pops preflight --clean", or: fly apps destroy ${app}`,
+          `App ${app} could not be removed: ${error instanceof Error ? error.message : String(error)}. ${again(app)}`,
           { cause: error },
         );
     }
-    if (failures >= tries)
-      throw new Error(
-        `App ${app} was deleted, and Fly still shows it. Look at it: fly apps list. Run "npx fly-pops preflight --clean" to delete it again.`,
-      );
+    if (failures >= tries) throw new Error(`App ${app} was deleted, and Fly still shows it. ${again(app)}`);
     await sleep(clock, pauseMs);
   }
 }
+
+const again = (app: string): string =>
+  `It costs money until it is gone. In some minutes: npx fly-pops preflight --clean, or: fly apps destroy ${app}`;
 
 class Foreign extends Error {}
 

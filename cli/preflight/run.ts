@@ -80,11 +80,13 @@ async function measured(probe: Probe, session: Session): Promise<Record<string, 
   return findings;
 }
 
-async function clean({ endpoint, token, random, transport, clock }: RunOptions, session: Session) {
-  const sent = session.exchanges.some(({ method, path }) => method === "POST" && /\/v1\/apps(\?|$)/.test(path));
-  if (!sent) return undefined;
+/** Why the app is left; undefined: it is not. */
+async function clean({ endpoint, token, random, transport, clock }: RunOptions, { app, exchanges }: Session) {
+  const creates = exchanges.filter(({ method, path }) => method === "POST" && /\/v1\/apps(\?|$)/.test(path));
+  if (creates.length === 0) return undefined;
+  const made = creates.some(({ status = 0 }) => status >= 200 && status < 300);
   const fly = new Fly({ endpoint, token, clock, random, transport });
-  return removeApp(session.app, { fly, clock }, true).then(
+  return removeApp(app, { fly, clock }, made ? "made" : "asked for").then(
     () => undefined,
     (error: unknown) => reason(error),
   );

@@ -169,44 +169,48 @@ test("a run that takes too long is broken off and cleaned up", async () => {
 test.each([
   ["SIGKILL", "killed: the app stays, and the next run removes it"],
   ["SIGINT", "Ctrl-C: the run removes it itself"],
-] as const)("a process, %s: %s", async (signal, _) => {
-  const runner = createStateRunner(systemClock);
-  const fly = await createLocalFly({ clock: systemClock, runner, random: seeded(1), store: memoryStore(), token });
-  const api = await serve(fly.handle);
-  const dir = mkdtempSync(join(tmpdir(), "fly-pops-preflight-"));
-  onTestFinished(async () => {
-    await api.close();
-    fly.close();
-    rmSync(dir, { recursive: true, force: true });
-  });
-  const apps = () => Object.keys(fly.snapshot().apps);
-  const start = (...args: string[]) => {
-    const main = join(import.meta.dirname, "..", "..", "cli", "main.ts");
-    const child = spawn(process.execPath, [main, "preflight", "--yes", "--report", join(dir, "report"), ...args], {
-      env: { ...process.env, FLY_API_TOKEN: token, FLY_API_HOSTNAME: api.url },
-      stdio: "ignore",
+] as const)(
+  "a process, %s: %s",
+  async (signal, _) => {
+    const runner = createStateRunner(systemClock);
+    const fly = await createLocalFly({ clock: systemClock, runner, random: seeded(1), store: memoryStore(), token });
+    const api = await serve(fly.handle);
+    const dir = mkdtempSync(join(tmpdir(), "fly-pops-preflight-"));
+    onTestFinished(async () => {
+      await api.close();
+      fly.close();
+      rmSync(dir, { recursive: true, force: true });
     });
-    const ended = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
-    return { child, ended };
-  };
+    const apps = () => Object.keys(fly.snapshot().apps);
+    const start = (...args: string[]) => {
+      const main = join(import.meta.dirname, "..", "..", "cli", "main.ts");
+      const child = spawn(process.execPath, [main, "preflight", "--yes", "--report", join(dir, "report"), ...args], {
+        env: { ...process.env, FLY_API_TOKEN: token, FLY_API_HOSTNAME: api.url },
+        stdio: "ignore",
+      });
+      const ended = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
+      return { child, ended };
+    };
 
-  const { child, ended } = start();
-  // The first machine is asked for: whatever the process does next, there is something to remove.
-  await new Promise<void>((resolve) => {
-    const stop = fly.watch(() => {
-      if (Object.keys(fly.snapshot().machines).length === 0) return;
-      stop();
-      resolve();
+    const { child, ended } = start();
+    // The first machine is asked for: whatever the process does next, there is something to remove.
+    await new Promise<void>((resolve) => {
+      const stop = fly.watch(() => {
+        if (Object.keys(fly.snapshot().machines).length === 0) return;
+        stop();
+        resolve();
+      });
     });
-  });
-  child.kill(signal);
-  const code = await ended;
-  if (signal === "SIGINT") {
-    expect(code).toBe(130);
+    child.kill(signal);
+    const code = await ended;
+    if (signal === "SIGINT") {
+      expect(code).toBe(130);
+      expect(apps()).toEqual([]);
+      return;
+    }
+    expect(apps()).toHaveLength(1);
+    expect(await start("--clean").ended).toBe(0);
     expect(apps()).toEqual([]);
-    return;
-  }
-  expect(apps()).toHaveLength(1);
-  expect(await start("--clean").ended).toBe(0);
-  expect(apps()).toEqual([]);
-});
+  },
+  60_000,
+);

@@ -40,7 +40,7 @@ export const appProbe = probe({
     const [own, others] = await Promise.all([usable(session, fly), usable(session, session.stranger())]);
     found("app-visible", visible(own));
     found("app-visible-to-others", visible(others));
-    if (own === undefined) throw new Error(`the app was made and could not be used after ${seconds(patienceMs)}`);
+    if (own === undefined) throw new Error(`the app was made and could not be used after ${seconds(2 * patienceMs)}`);
     session.keep("app", true);
     const second = await refused(fly.createApp({ name: app, org_slug: organization, network: app }));
     found("app-name-taken", judged(isConflict(second), second ? refusal(second) : "the second create succeeded"));
@@ -48,12 +48,15 @@ export const appProbe = probe({
 });
 
 export const visible = (ms: number | undefined): Finding =>
-  judged(ms !== undefined, ms === undefined ? `not after ${seconds(patienceMs)}` : `after ${seconds(ms)}`);
+  judged(
+    ms !== undefined && ms <= patienceMs,
+    ms === undefined ? `not after ${seconds(2 * patienceMs)}` : `after ${seconds(ms)}`,
+  );
 
-/** Milliseconds until all four calls succeed at once; undefined: not within the patience. */
+/** Milliseconds until all four calls succeed at once; undefined: not within twice the patience. */
 async function usable(session: Session, fly: Fly): Promise<number | undefined> {
   const { app } = session;
-  const seen = await session.until({ everyMs: 1_000, forMs: patienceMs }, async () => {
+  const seen = await session.until({ everyMs: 1_000, forMs: 2 * patienceMs }, async () => {
     try {
       await Promise.all([fly.getApp(app), fly.listMachines(app), fly.listVolumes(app), fly.listAddresses(app)]);
       return true;

@@ -107,11 +107,19 @@ export const updateProbe = probe({
         );
         found("version-is-ulid", ulid(posted.instance_id, clock.now()));
         if (!isNew) throw new Error("the update did not name its version");
-        const old = new Set(checksOf(before).map(rowKey));
-        const over = new AbortController();
-        const watched = Promise.all(
-          [fly, session.stranger()].map((by) => watch(session, by, { version: posted.instance_id, old }, over.signal)),
+        const old = new Set(
+          checksOf(before)
+            .filter(({ updated_at }) => updated_at)
+            .map(rowKey),
         );
+        const over = new AbortController();
+        const seen: [Seen, Seen] = [nothing(), nothing()];
+        const [own, others] = seen;
+        const wanted = { version: posted.instance_id, old };
+        const watched = Promise.all([
+          watch(session, fly, wanted, own, over.signal),
+          watch(session, session.stranger(), wanted, others, over.signal),
+        ]);
         // Should the wait fail first, its error is the one to tell.
         watched.catch(() => undefined);
         let started: number;
@@ -119,10 +127,14 @@ export const updateProbe = probe({
           await untilStarted(session, posted);
           started = clock.now();
           await session.pause(afterMs);
+          // What is still late is watched until it is not, or for longer than it may be.
+          await session.until({ everyMs: 500, forMs: 2 * staleMs }, async () =>
+            seen.every(({ late }) => !late) ? true : undefined,
+          );
         } finally {
           over.abort();
         }
-        const [own, others] = (await watched) as [Seen, Seen];
+        await watched;
         found("update-reads", stale(own));
         found("update-reads-of-others", stale(others));
         found("wait-pinned", afterWait([own, others], started));
@@ -174,33 +186,42 @@ export interface Seen {
   /** Milliseconds after the first look at which a started new version had a passing row of the one before. */
   oldRows: number[];
   states: Set<string>;
+  /** The last read was one of these. */
+  late: boolean;
 }
 
+const nothing = (): Seen => ({ reads: 0, stale: [], oldRows: [], states: new Set(), late: false });
+
+/** Reads the machine twice a second and notes in `seen` what is late. */
 async function watch(
   session: Session,
   by: Fly,
   { version, old }: { version: string | undefined; old: ReadonlySet<string> },
+  seen: Seen,
   over: AbortSignal,
-): Promise<Seen> {
+): Promise<void> {
   const { app, clock } = session;
   const { id } = session.need("control");
   const began = clock.now();
-  const seen: Seen = { reads: 0, stale: [], oldRows: [], states: new Set() };
   while (!over.aborted) {
     try {
       const machine = await by.getMachine(app, id);
+      const after = clock.now() - began;
+      const isStale = machine.instance_id !== version;
+      const hasOldRow =
+        !isStale &&
+        machine.state === "started" &&
+        checksOf(machine).some((row) => row.status === "passing" && old.has(rowKey(row)));
       seen.reads++;
       seen.states.add(machine.state ?? "none");
-      const isOld = checksOf(machine).some((row) => row.status === "passing" && old.has(rowKey(row)));
-      if (machine.instance_id === version && machine.state === "started" && isOld)
-        seen.oldRows.push(clock.now() - began);
-      if (machine.instance_id !== version) seen.stale.push({ after: clock.now() - began, at: clock.now() });
+      seen.late = isStale || hasOldRow;
+      if (isStale) seen.stale.push({ after, at: clock.now() });
+      if (hasOldRow) seen.oldRows.push(after);
     } catch (error) {
       if (!(error instanceof FlyError)) throw error;
     }
     await new Promise<void>((resolve) => clock.after(500, resolve));
   }
-  return seen;
 }
 
 export function stale({ reads, stale }: Seen): Finding {
