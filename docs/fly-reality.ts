@@ -80,7 +80,7 @@ function section(title: string, assumptions: Readonly<Record<string, Assumption>
     it.source,
     `${capital(it.wrongIf)}.`,
     it.restsOn.length > 0 ? it.restsOn.map(link).join(", ") : "nothing yet",
-    it.playedBy === undefined ? "" : played(it.playedBy),
+    it.playedBy === undefined ? "preflight's own tests" : played(it.playedBy),
   ]);
   return `\n## ${capital(title)}\n\n${table(["id", "assumed", "source", "wrong if", "rests on it", "other case"], rows)}`;
 }

@@ -5,12 +5,13 @@ import { Fly } from "../../providers/fly/api.ts";
 import { FlyError } from "../../providers/fly/errors.ts";
 import { stripScheme } from "../../providers/fly/http.ts";
 import { regionByCode } from "../../providers/fly/regions.ts";
+import type { App } from "../../providers/fly/schema.ts";
 import { type FlySettings, flySettings } from "../../providers/settings.ts";
 import { httpTransport, type Transport } from "../../providers/wire.ts";
 import type { Finding } from "../preflight/assumption.ts";
 import { leftovers, removeApp } from "../preflight/cleanup.ts";
 import { limitDollars, most } from "../preflight/estimate.ts";
-import { toLocalEdge } from "../preflight/local-edge.ts";
+import { localEdge } from "../preflight/local-edge.ts";
 import { defaultImage } from "../preflight/machine.ts";
 import { madeAt, newName } from "../preflight/marks.ts";
 import { markdown, reportOf } from "../preflight/report.ts";
@@ -47,8 +48,7 @@ export async function preflight(world: World, options: PreflightOptions, roads: 
   const { transport = httpTransport(), visitor = netVisitor(dial && { dial }), random = Math.random } = roads;
   const { clock } = world;
   const fly = new Fly({ ...settings, clock, random, transport });
-  await refuseNarrowToken(fly, organization);
-  const left = await leftovers(fly, organization);
+  const left = await leftBehind(fly, organization);
   const cost = most(region, longestMinutes);
   if (cost.dollars > limitDollars)
     throw new Refusal(
@@ -78,9 +78,10 @@ export async function preflight(world: World, options: PreflightOptions, roads: 
   if (options.clean) return 0;
 
   const image = options.image ?? defaultImage;
+  const app = newName(clock.now(), random);
   const outcome = await runPreflight({
     ...settings,
-    app: newName(clock.now(), random),
+    app,
     organization,
     region,
     image,
@@ -92,7 +93,8 @@ export async function preflight(world: World, options: PreflightOptions, roads: 
     progress: ({ title }, findings) => {
       for (const [id, finding] of Object.entries(findings)) note(world, line(world, title, id, finding));
     },
-    cleaning: () => note(world, "removing what was made"),
+    cleaning: () =>
+      note(world, `removing app ${app} with all that is in it; a second Ctrl-C would leave that to the next run`),
   });
   const report = reportOf(outcome, {
     endpoint: settings.endpoint,
@@ -136,13 +138,13 @@ async function where(
       code: 2,
     });
   const organization = options.organization ?? config?.organization ?? "personal";
-  return { settings, organization, region, dial: stack && isLocal(world, stack.name) ? toLocalEdge : undefined };
+  return { settings, organization, region, dial: stack && isLocal(world, stack.name) ? localEdge() : undefined };
 }
 
-/** An app's own token can neither list nor make apps. */
-async function refuseNarrowToken(fly: Fly, organization: string): Promise<void> {
+/** Apps of earlier runs. An app's own token can neither list nor make apps, and is refused here. */
+async function leftBehind(fly: Fly, organization: string): Promise<App[]> {
   try {
-    await fly.listApps(organization);
+    return await leftovers(fly, organization);
   } catch (error) {
     if (!(error instanceof FlyError) || error.status !== 403) throw error;
     throw new Refusal(

@@ -77,7 +77,7 @@ const common = ({ app, image, volume }: Of) => {
     ...shape,
     mounts: [{ volume, path: mountPath }],
     metadata: { [markKey]: app },
-    init: { exec: ["nginx", "-c", configPath, "-g", "daemon off;"] },
+    init: { exec: ["/usr/sbin/nginx", "-c", configPath, "-g", "daemon off;"] },
     files: [{ guest_path: configPath, raw_value: Buffer.from(nginxConf).toString("base64") }],
   };
 };

@@ -1,11 +1,16 @@
 /** `preflight` around its measurements: what it asks, refuses, removes and writes. */
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { limitDollars, most } from "../../cli/preflight/estimate.ts";
+import { localEdge } from "../../cli/preflight/local-edge.ts";
 import { longestMinutes } from "../../cli/preflight/run.ts";
+import { netVisitor } from "../../cli/preflight/visitor.ts";
 import { flyPrices } from "../../components/prices.ts";
 import { createLocalFly } from "../../local/fly/create.ts";
 import { serve } from "../../local/fly/http.ts";
@@ -164,6 +169,48 @@ test("a run that takes too long is broken off and cleaned up", async () => {
   expect(code).toBe(3);
   expect(report?.findings.filter(({ verdict }) => verdict === "not measured").length).toBeGreaterThan(30);
   expect(bench.apps()).toEqual([]);
+});
+
+test("on the local stack a public address is reached where its daemon serves it", async () => {
+  const server = createServer((_, response) => response.end("here")).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as AddressInfo;
+  const listeners = [{ ip: "2001:db8::1", port: 80, local: { host: "127.0.0.1", port } }];
+  const { open } = netVisitor({ dial: localEdge(async () => ({ listeners })) });
+  const connection = await open("2001:db8::1", 80);
+  expect([await connection.ask("/"), await connection.ask("/again")]).toMatchObject([
+    { body: "here" },
+    { body: "here" },
+  ]);
+  connection.end();
+  await connection.closed;
+  await expect(open("2001:db8::2", 80)).rejects.toThrow(
+    "no connection to port 80 from here (local Fly does not serve port 80 of 2001:db8::2)",
+  );
+});
+
+test("a visitor's connection that is closed tells so, and answers nothing any more", async () => {
+  const server = createServer((request, response) => {
+    if (request.url === "/close") request.socket.destroy();
+    else response.end("here");
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as AddressInfo;
+  const { open } = netVisitor();
+  const cut = await open("127.0.0.1", port);
+  expect(await cut.ask("/")).toEqual({ status: 200, body: "here" });
+  expect(await cut.ask("/close")).toBeUndefined();
+  await cut.closed;
+  expect(await cut.ask("/")).toBeUndefined();
+  const ended = await open("127.0.0.1", port);
+  await ended.ask("/");
+  server.closeAllConnections();
+  await ended.closed;
+  server.close();
+  await once(server, "close");
+  await expect(open("127.0.0.1", port)).rejects.toThrow("no connection to port");
 });
 
 test.each([
