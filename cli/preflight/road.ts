@@ -1,7 +1,7 @@
 /** How the run's own visitor gets to the public address: from here, or, where there is no IPv6, from inside the probe machine through Fly's proxy. */
 import { publicPort } from "./machine.ts";
 import type { Session } from "./session.ts";
-import type { Connection } from "./visitor.ts";
+import { type Connection, NoConnection } from "./visitor.ts";
 
 export interface Road {
   open(): Promise<Connection>;
@@ -11,17 +11,24 @@ export interface Road {
   lasting: boolean;
 }
 
-/** The first road that gets an answer or at least a connection; why there is none. */
-export async function roadTo(session: Session, ip: string): Promise<Road | { why: string }> {
+/** From here, if a connection comes to be within `forMs`; else from inside. Why there is neither. */
+export async function roadTo(session: Session, ip: string, forMs: number): Promise<Road | { why: string }> {
   const outside: Road = { open: () => session.visitor.open(ip, publicPort), from: "from here", lasting: true };
-  try {
-    (await outside.open()).end();
-    return outside;
-  } catch (error) {
-    const inside: Road = { open: async () => byCurl(session, ip), from: "from inside the machine", lasting: false };
-    const why = error instanceof Error ? error.message : String(error);
-    return (await hasCurl(session)) ? inside : { why: `${why}, and the image has no curl to ask from inside` };
-  }
+  let why = "";
+  const opened = await session.until({ everyMs: 1_000, forMs }, async () => {
+    try {
+      (await outside.open()).end();
+      return true;
+    } catch (error) {
+      if (!(error instanceof NoConnection)) throw error;
+      why = error.message;
+      // A new address takes its time to be known everywhere.
+      return error.forGood ? false : undefined;
+    }
+  });
+  if (opened?.value) return outside;
+  const inside: Road = { open: async () => byCurl(session, ip), from: "from inside the machine", lasting: false };
+  return (await hasCurl(session)) ? inside : { why: `${why}, and the image has no curl to ask from inside` };
 }
 
 const execSeconds = 10;

@@ -3,8 +3,18 @@ import { Agent, request } from "node:http";
 import { connect, type Socket } from "node:net";
 
 export interface Visitor {
-  /** Opens a connection to a public address. Rejects with a sentence when none comes to be. */
+  /** Opens a connection to a public address. Rejects with NoConnection when none comes to be. */
   open(ip: string, port: number): Promise<Connection>;
+}
+
+export class NoConnection extends Error {
+  /** True when there is no way to such an address from here, now or later. */
+  readonly forGood: boolean;
+  constructor(port: number, code: string) {
+    super(`no connection to port ${port} from here (${code})`);
+    this.name = "NoConnection";
+    this.forGood = ["ENETUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT"].includes(code);
+  }
 }
 
 export interface Connection {
@@ -32,9 +42,9 @@ export function netVisitor({ dial = connectTo, connectMs = 5_000, answerMs = 5_0
     open(ip, port) {
       return new Promise((resolve, reject) => {
         const socket = dial(ip, port);
-        const fail = (why: string) => {
+        const fail = (code: string) => {
           socket.destroy();
-          reject(new Error(`no connection to port ${port} from here (${why})`));
+          reject(new NoConnection(port, code));
         };
         const timer = setTimeout(() => fail("no answer"), connectMs);
         socket.once("error", (error: NodeJS.ErrnoException) => {

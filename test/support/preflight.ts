@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { type PreflightOptions, preflight } from "../../cli/commands/preflight.ts";
 import { type CheckPlace, checks, missingImage, publicPort, type Told } from "../../cli/preflight/machine.ts";
 import type { Report, ReportRow } from "../../cli/preflight/report.ts";
-import type { Connection, Visitor } from "../../cli/preflight/visitor.ts";
+import { type Connection, NoConnection, type Visitor } from "../../cli/preflight/visitor.ts";
 import type { World } from "../../cli/world.ts";
 import type { Backend } from "../../local/edge/routes.ts";
 import type { LoggedCall } from "../../local/fly/call-log.ts";
@@ -292,7 +292,7 @@ type Proxy = ReturnType<typeof proxyOf>;
 function visitorOf(proxy: Proxy, clock: SimClock, network: Network): Visitor {
   return {
     async open(_, port): Promise<Connection> {
-      if (!network.reachable) throw new Error(`no connection to port ${port} from here (ENETUNREACH)`);
+      if (!network.reachable) throw new NoConnection(port, "ENETUNREACH");
       const backend = proxy.backend();
       const closed = Promise.withResolvers<void>();
       let over = false;

@@ -64,21 +64,20 @@ const goesOn = (reply: unknown, out: number | undefined): Finding =>
 /** A road on which each request has a connection of its own. */
 export const notKept = (road: Road): Finding => notMeasured(`no connection can be kept ${road.from}`);
 
-/** Milliseconds to the first of some refused connections in a row; undefined: never within a minute. */
+/** Milliseconds to the first of some refused connections in a row; undefined: none began within `forMs`. */
 export async function untilOut(session: Session, forMs = watchMs): Promise<number | undefined> {
   const road = session.need("road");
   const began = session.clock.now();
-  let row = 0;
   let first = 0;
-  const out = await session.until({ everyMs: 250, forMs }, async () => {
-    if ((await ask(road)) !== undefined) {
-      row = 0;
-      return undefined;
-    }
-    if (row++ === 0) first = session.clock.now() - began;
-    return row === inARow ? first : undefined;
-  });
-  return out?.value;
+  // A refusal may take its time: it counts from when its connection was opened.
+  for (let row = 0; ; ) {
+    const at = session.clock.now() - began;
+    if ((await ask(road)) !== undefined) row = 0;
+    else if (row++ === 0) first = at;
+    if (row === inARow) return first;
+    if (row === 0 && session.clock.now() - began >= forMs) return undefined;
+    await session.pause(250);
+  }
 }
 
 export const untilIn = (session: Session, forMs = watchMs) =>
