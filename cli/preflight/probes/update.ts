@@ -43,7 +43,7 @@ export const updateProbe = probe({
       wrongIf: "it is read for longer",
     },
     "wait-pinned": {
-      says: "After a wait pinned to the new version has succeeded, reads show that version.",
+      says: "After a wait pinned to the new version has succeeded, reads of the same client show that version.",
       restsOn: ["providers/fly/serving.ts"],
       source: "[flyctl#4921](https://github.com/superfly/flyctl/pull/4921) pins first and compares then",
       wrongIf: "a read after it shows the old version",
@@ -137,7 +137,7 @@ export const updateProbe = probe({
         await watched;
         found("update-reads", stale(own));
         found("update-reads-of-others", stale(others));
-        found("wait-pinned", afterWait([own, others], started));
+        found("wait-pinned", afterWait(own, started));
         found("check-rows-are-new", staleRows(own, old.size));
         const states = [...new Set([...own.states, ...others.states])];
         found(
@@ -239,8 +239,8 @@ export function staleRows({ oldRows }: Seen, known: number): Finding {
   return judged((last ?? 0) <= staleMs, last === undefined ? "never" : `for ${seconds(last)}`);
 }
 
-export function afterWait(all: readonly Seen[], started: number): Finding {
-  const late = all.flatMap((it) => it.stale.filter(({ at }) => at > started));
+export function afterWait({ stale }: Seen, started: number): Finding {
+  const late = stale.filter(({ at }) => at > started);
   if (late.length === 0) return judged(true, `they do, for ${seconds(afterMs)}`);
   const last = Math.max(...late.map(({ at }) => at - started));
   return judged(false, `${plural(late.length, "read")} did not, the last ${seconds(last)} after the wait`);
