@@ -32,7 +32,8 @@ const intro = `# What a fault at any call leads to
 <!-- Written by docs/faults.ts, which runs every case: \`npm run docs\`. Tests run them again and compare. -->
 
 Every operation of every kind is run against local Fly once to learn which calls it makes, then again with each fault at each of these calls, one
-fault a run. After each run, and after a next one without the fault, this must hold, or the test fails:
+fault a run. Reads lag writes in all of them: of three API servers two show what was before a write for up to 14 seconds, and know no new app for up to 20;
+check rows are those of the version before for two. After each run, and after a next one without the fault, this must hold, or the test fails:
 
 - nothing is there twice: machines by name, volumes by name and region, addresses by type;
 - a minute later no lease is left, and the old or the new version serves with all its checks passing, or the error owns up that neither was verified;
@@ -41,7 +42,8 @@ fault a run. After each run, and after a next one without the fault, this must h
 - the token is in no error, no state and no line of output.
 
 Faults: the request is lost; the answer is lost; each status Fly is known to give, with its own texts, the work not done; the same with the work done
-and the answer belied; a page where JSON should be; 20 and 90 seconds of silence; the machine's lease gone, or somebody else's; and for all
+and the answer belied; the work done up to 88 seconds after the answer was lost or said 502; the API server that knew of our writes gone, so that
+reads show what was before them; a list that comes back empty; a page where JSON should be; 20 and 90 seconds of silence; the machine's lease gone, or somebody else's; and for all
 calls from there on no connection (the process was killed, the network went) or 503 (an outage).
 
 What came of it:

@@ -13,7 +13,7 @@ export const defaultImage = "registry-1.docker.io/library/nginx:1.28-alpine";
 /** No registry has it. */
 export const missingImage = "registry-1.docker.io/library/fly-pops-preflight-no-such-image:1";
 
-export const size = { cpuKind: "shared", cpus: 1, memoryMb: 256 } as const;
+export const size = { cpuKind: "shared", cpus: 1, memoryMb: 256, volumeGb: 1 } as const;
 export const guest: Guest = { cpu_kind: size.cpuKind, cpus: size.cpus, memory_mb: size.memoryMb };
 
 /** The public port whose answers are looked at: plain TCP behind a PROXY header. */

@@ -67,6 +67,7 @@ export function createChecks(core: Core): Checks {
 
   function reset(machine: MachineRow): void {
     stop(machine);
+    if (machine.checks.length > 0) machine.formerChecks = { rows: machine.checks, at: clock.now() };
     machine.checks = planned(machine).map(({ name, routing }) => ({
       name,
       routing,

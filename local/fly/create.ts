@@ -7,7 +7,7 @@ import type { Routes } from "../edge/routes.ts";
 import { addressRoutes } from "./addresses.ts";
 import { appRoutes } from "./apps.ts";
 import { type CallLog, createCallLog } from "./call-log.ts";
-import { createCore, defaultSettings, type Settings } from "./core.ts";
+import { type Core, createCore, defaultSettings, type Settings } from "./core.ts";
 import { createDesk } from "./desk.ts";
 import { createFaultPlan, type FaultPlan } from "./faults.ts";
 import { graphqlRoutes } from "./graphql.ts";
@@ -20,9 +20,10 @@ import { metadataRoutes } from "./metadata.ts";
 import { platformRoutes } from "./platform.ts";
 import { createPlatformEvents, type PlatformEvents } from "./platform-events.ts";
 import { noQuirks, type Quirks } from "./quirks.ts";
-import type { Random } from "./random.ts";
+import { type Random, seeded } from "./random.ts";
 import { recover } from "./recovery.ts";
 import { releaseRoutes } from "./releases.ts";
+import { createReplicas } from "./replicas.ts";
 import type { ApiRequest, ApiResponse } from "./request.ts";
 import { createRouter } from "./router.ts";
 import { createRoutes } from "./routes.ts";
@@ -73,14 +74,18 @@ export async function createLocalFly(options: LocalFlyOptions): Promise<LocalFly
     world: store.load(),
   });
   const lifecycle = createLifecycle(core);
+  /** What can be read of an API server's own copy of the world. */
+  const objectRoutes = (seen: Core) => ({
+    ...appRoutes(seen, lifecycle),
+    ...machineRoutes(seen, lifecycle),
+    ...volumeRoutes(seen),
+    ...addressRoutes(seen),
+  });
   const router = createRouter({
-    ...appRoutes(core, lifecycle),
-    ...machineRoutes(core, lifecycle),
+    ...objectRoutes(core),
     ...verbRoutes(core, lifecycle),
     ...waitRoutes(core),
     ...metadataRoutes(core),
-    ...volumeRoutes(core),
-    ...addressRoutes(core),
     ...secretRoutes(core),
     ...platformRoutes(core),
     ...logRoutes(core),
@@ -89,6 +94,8 @@ export async function createLocalFly(options: LocalFlyOptions): Promise<LocalFly
   });
   const faults = createFaultPlan(router.routes);
   const calls = createCallLog();
+  // Of its own: ids stay what they are whatever servers there are.
+  const replicas = createReplicas(core, seeded(core.settings.quirks.seed), objectRoutes);
 
   const alive = Object.values(core.world.machines).filter((it) => it.state !== "destroyed");
   const known = alive.flatMap((machine) => {
@@ -99,7 +106,7 @@ export async function createLocalFly(options: LocalFlyOptions): Promise<LocalFly
   recover(core, lifecycle, new Set(running));
 
   return {
-    handle: createDesk({ core, router, faults, calls, token }),
+    handle: createDesk({ core, router, faults, replicas, calls, token }),
     routes: createRoutes(core),
     faults,
     calls,

@@ -1,25 +1,27 @@
 /** Where calls come in: route, credential, fault plan, handler, answer, log; the same way for every one. */
-import { sleep } from "../../providers/clock.ts";
 import type { CallLog } from "./call-log.ts";
 import type { Core } from "./core.ts";
 import { ApiError, Dropped, unauthorized } from "./errors.ts";
-import type { Fault, FaultPlan } from "./faults.ts";
-import { acquire } from "./leases.ts";
+import type { FaultPlan } from "./faults.ts";
 import { createRateLimits } from "./rate-limits.ts";
-import type { Answer, ApiRequest, ApiResponse, Call } from "./request.ts";
+import type { Replicas } from "./replicas.ts";
+import type { ApiRequest, ApiResponse, Call } from "./request.ts";
 import type { Match, Router } from "./router.ts";
 import { RunnerError } from "./runner.ts";
+import { createStrike } from "./strike.ts";
 
 export interface DeskParts {
   core: Core;
   router: Router;
   faults: FaultPlan;
+  replicas: Replicas;
   calls: CallLog;
   token: string;
 }
 
-export function createDesk({ core, router, faults, calls, token }: DeskParts) {
+export function createDesk({ core, router, faults, replicas, calls, token }: DeskParts) {
   const limits = createRateLimits(core.clock);
+  const strike = createStrike({ core, faults, replicas });
   return async function handle(request: ApiRequest): Promise<ApiResponse> {
     const query = new URLSearchParams(request.query ?? {});
     const headers = request.headers ?? {};
@@ -50,9 +52,7 @@ export function createDesk({ core, router, faults, calls, token }: DeskParts) {
       const waitMs = core.settings.quirks.rateLimits ? limits.ask(match.route, objectOf(match)) : 0;
       if (waitMs > 0)
         return respondJson(429, { error: "rate limit exceeded" }, { "retry-after": String(Math.ceil(waitMs / 1000)) });
-      const answer = await struck(faults.strike(match.route), match, () =>
-        match.handler(call(match, query, headers, body)),
-      );
+      const answer = await strike(match, call(match, query, headers, body));
       core.flush();
       return respondJson(answer.status, answer.json, answer.headers);
     } catch (error) {
@@ -64,60 +64,6 @@ export function createDesk({ core, router, faults, calls, token }: DeskParts) {
       return respondJson(known.httpStatus, known.body);
     }
   };
-
-  async function struck(
-    plan: Fault[],
-    match: Match,
-    work: () => Answer | Promise<Answer>,
-  ): Promise<Answer & { headers?: Record<string, string> }> {
-    let after: (() => Answer & { headers?: Record<string, string> }) | undefined;
-    for (const fault of plan) {
-      switch (fault.kind) {
-        case "slow":
-          await sleep(core.clock, fault.ms);
-          break;
-        case "drop request":
-          throw new Dropped();
-        case "drop response":
-          after = () => {
-            throw new Dropped();
-          };
-          break;
-        case "status": {
-          const instead = () => ({
-            status: fault.status,
-            json: fault.body ?? { error: `fault plan: ${fault.status}` },
-            headers: fault.headers ?? {},
-          });
-          if (!fault.after) return instead();
-          after = instead;
-          break;
-        }
-        case "lease lost":
-          endLease(match);
-          break;
-        case "lease stolen":
-          endLease(match, fault);
-          break;
-        default:
-          fault satisfies never;
-      }
-    }
-    if (!after) return work();
-    // Whatever the work answered, an error too, the client does not learn it.
-    await Promise.resolve()
-      .then(work)
-      .catch(() => {});
-    return after();
-  }
-
-  function endLease(match: Match, thief?: { owner: string; ttlSeconds: number }): void {
-    const machine = core.world.machines[match.params.id ?? ""];
-    if (!machine) return;
-    delete machine.lease;
-    if (thief) acquire(core, machine, thief);
-    core.changed(machine);
-  }
 }
 
 /** What a limit counts by: the machine, for what has none the app. */

@@ -10,6 +10,12 @@ export type Fault =
   | { kind: "drop response" }
   /** Answered without doing anything. `after`: does its work first, then answers so all the same. */
   | { kind: "status"; status: number; body?: unknown; headers?: Record<string, string>; after?: boolean }
+  /** Answered at once with the status, or, without one, by a connection that goes away; the call does its work so much later all the same. */
+  | { kind: "late"; ms: number; status?: number }
+  /** The API server that the client is bound to by its cookie goes away when the call arrives; another one answers from then on. */
+  | { kind: "server goes" }
+  /** A list that comes back empty, whatever there is. */
+  | { kind: "empty list" }
   /** Takes that long before it does anything. */
   | { kind: "slow"; ms: number }
   /** The machine's lease is gone when the call arrives. */
@@ -17,7 +23,7 @@ export type Fault =
   /** Somebody else holds the machine when the call arrives. */
   | { kind: "lease stolen"; owner: string; ttlSeconds: number };
 
-export type FaultWord = "drop request" | "drop response" | "lease lost";
+export type FaultWord = "drop request" | "drop response" | "lease lost" | "server goes" | "empty list";
 
 export interface FaultRule {
   /** `POST machines/:id`, a method alone, or `*`. */
@@ -37,6 +43,8 @@ export interface FaultPlan {
   /** Rules that have not struck as often as they were meant to. */
   pending(): readonly FaultRule[];
   clear(): void;
+  /** Calls that were answered and have not done their work yet. */
+  landing: number;
   /** The faults of one call, in the order of their rules. Counts it. */
   strike(route: string): Fault[];
 }
@@ -45,6 +53,7 @@ export function createFaultPlan(routes: readonly string[]): FaultPlan {
   const rules: { rule: FaultRule; seen: number; struck: number }[] = [];
   const methods = new Set(routes.map((it) => it.split(" ")[0]));
   const plan: FaultPlan = {
+    landing: 0,
     add(rule) {
       if (rule.match !== "*" && !methods.has(rule.match) && !routes.includes(rule.match))
         throw new Error(`fault plan: no route is called ${JSON.stringify(rule.match)}. Routes: ${routes.join(", ")}`);

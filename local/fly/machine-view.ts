@@ -27,7 +27,9 @@ export function renderMachine(core: Core, machine: MachineRow, extra: { nonce?: 
 }
 
 function checks(core: Core, machine: MachineRow) {
-  const rows = machine.checks.map(({ name, status, output, updatedAt }) => ({
+  const { formerChecks: former } = machine;
+  const isLate = former !== undefined && core.clock.now() - former.at < core.settings.quirks.staleChecksMs;
+  const rows = (isLate ? former.rows : machine.checks).map(({ name, status, output, updatedAt }) => ({
     name,
     status: status as string,
     output,

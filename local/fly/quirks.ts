@@ -24,6 +24,20 @@ export interface Quirks {
   namedChecksOnlyWatch: boolean;
   /** Fly's documented limits: an action on one object once a second, burst 3; reading a machine 5 a second, burst 10. */
   rateLimits: boolean;
+  /** API servers that answer, each with a copy of the world (replicas.ts). 1: one that knows everything. */
+  replicas: number;
+  /** The longest that a read of a server which did not make a write itself shows what was before it. */
+  staleMs: number;
+  /** The longest that such a server answers 404 or 401 to every call below a new app. */
+  newAppMs: number;
+  /** How likely the server that a client is bound to goes away before its next call, so that another one answers. 0 to 1. */
+  replicaGoes: number;
+  /** The rows of a machine's checks are those of the version before, passing, for so long after a boot. */
+  staleChecksMs: number;
+  /** Decides all that is drawn here. */
+  seed: number;
+  /** How likely a list comes back empty by mistake; never twice in a row. 0 to 1. */
+  emptyLists: number;
 }
 
 export const noQuirks: Quirks = {
@@ -36,7 +50,17 @@ export const noQuirks: Quirks = {
   mirrorChecks: false,
   namedChecksOnlyWatch: false,
   rateLimits: false,
+  replicas: 1,
+  staleMs: 0,
+  newAppMs: 0,
+  replicaGoes: 0,
+  staleChecksMs: 0,
+  seed: 1,
+  emptyLists: 0,
 };
+
+/** Reads that lag writes, as far as a client that keeps its affinity cookie is spared them: what every test may meet. */
+export const lagging = { replicas: 3, staleMs: 4_000, newAppMs: 4_000, staleChecksMs: 2_000 } satisfies Partial<Quirks>;
 
 export const isBorn = (core: Core, row: { createdAt: number }): boolean =>
   core.clock.now() - row.createdAt >= core.settings.quirks.bornMs;

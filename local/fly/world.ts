@@ -87,6 +87,8 @@ export interface MachineRow {
   /** Newest first, the last 20. */
   events: EventRow[];
   checks: CheckRow[];
+  /** Those of the instance before, and when they ceased to be true; the API may show them for a while (quirk `staleChecksMs`). */
+  formerChecks?: { rows: CheckRow[]; at: number };
   /** When the restart policy started it again, oldest first: it counts those of the last minutes. */
   restarts: number[];
   restartCount: number;

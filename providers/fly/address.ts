@@ -4,7 +4,8 @@ import { z } from "zod";
 import type { Context, Fate, Handler } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
 import { isGone, isUncertain } from "./errors.ts";
-import { confirmGone } from "./gone.ts";
+import { confirmGone, untilGone } from "./gone.ts";
+import { lookUntil, showsBy, staleMs } from "./lag.ts";
 import { foreignIn } from "./owner.ts";
 import type * as wire from "./schema.ts";
 
@@ -71,7 +72,8 @@ export const addressHandler = {
       if (ip) return result(inputs, ip);
     } catch (error) {
       if (!isUncertain(error)) throw error;
-      const ip = await find(inputs, context);
+      const { clock } = context;
+      const ip = await lookUntil(clock, showsBy(error, clock), () => find(inputs, context));
       if (ip) return result(inputs, ip);
       throw error;
     }
@@ -79,9 +81,10 @@ export const addressHandler = {
       `${inputs.app}: Fly assigned a ${inputs.type} address but did not say which. Run again: it will be found, not assigned twice.`,
     );
   },
-  async read(id, outs, { fly }) {
+  async read(id, outs, { fly, clock }) {
     try {
-      const row = (await fly.listAddresses(outs.app)).find((it) => it.ip === id);
+      const look = async () => (await fly.listAddresses(outs.app)).find((it) => it.ip === id);
+      const row = await untilGone(clock, () => lookUntil(clock, clock.now() + staleMs, look));
       return row && { outs, inputs: inputsOf(outs) };
     } catch (error) {
       if (isGone(error)) return undefined;

@@ -3,7 +3,8 @@
  * https://docs.machines.dev, https://fly.io/docs/machines/api/
  */
 import { z } from "zod";
-import { FlyHttp, type FlyOptions } from "./http.ts";
+import { type Clock, sleep } from "../clock.ts";
+import { type Call, FlyHttp, type FlyOptions } from "./http.ts";
 import type { Repeat } from "./retry.ts";
 import {
   Address,
@@ -32,11 +33,15 @@ import {
 } from "./schema.ts";
 
 const Ok = z.unknown();
+/** Between the two looks at a list that is empty. */
+const emptyListMs = 1_000;
 
 export class Fly {
   readonly #http: FlyHttp;
+  readonly #clock: Clock;
 
   constructor(options: FlyOptions) {
+    this.#clock = options.clock;
     this.#http = new FlyHttp(options);
   }
 
@@ -67,12 +72,15 @@ export class Fly {
     return answer.apps ?? [];
   }
 
+  /** Answers when the app can be read everywhere; what is asked below it meanwhile is repeated while Fly says that it knows no such app. */
   createApp(body: CreateApp & { name: string }): Promise<unknown> {
+    this.#http.born(body.name);
     return this.#http.call({
       operation: `create app ${body.name}`,
       paced: ["create app", body.name],
       method: "POST",
       path: "apps",
+      query: { wait: true },
       body,
       repeat: "once",
       answer: Ok,
@@ -94,7 +102,7 @@ export class Fly {
 
   /** `metadata` filters by exact value. */
   listMachines(app: string, metadata: Record<string, string> = {}): Promise<Machine[]> {
-    return this.#http.call({
+    return this.#list({
       operation: `list machines of ${app}`,
       paced: ["list machines", app],
       method: "GET",
@@ -160,12 +168,12 @@ export class Fly {
 
   /** `timeout`: Go duration until SIGKILL; both default to the machine's own stop_config. */
   stopMachine(app: string, id: string, nonce?: string, body?: { signal?: string; timeout?: string }): Promise<unknown> {
-    return this.#verb(app, id, "stop", nonce, "idempotent", body);
+    return this.#verb(app, id, "stop", nonce, "idempotent", { body });
   }
 
-  /** Takes the machine out of Fly Proxy's routing. */
-  cordonMachine(app: string, id: string, nonce?: string): Promise<unknown> {
-    return this.#verb(app, id, "cordon", nonce, "idempotent");
+  /** Takes the machine out of Fly Proxy's routing. `onLost`: told when a try may still do so later, and until when. */
+  cordonMachine(app: string, id: string, nonce?: string, onLost?: (landsBy: number) => void): Promise<unknown> {
+    return this.#verb(app, id, "cordon", nonce, "idempotent", { onLost });
   }
 
   uncordonMachine(app: string, id: string, nonce?: string): Promise<unknown> {
@@ -227,6 +235,8 @@ export class Fly {
       // A lease whose answer was lost ends by its ttl; asked for again meanwhile it is refused, and waited out like a foreign one.
       repeat: nonce ? "idempotent" : "once",
       answer: LeaseAnswer,
+      // Half of the time a lease lives: whoever waits longer for a renewal has lost it meanwhile.
+      timeoutMs: 30_000,
     });
     return answer.data;
   }
@@ -260,7 +270,7 @@ export class Fly {
   // Volumes
 
   listVolumes(app: string): Promise<Volume[]> {
-    return this.#http.call({
+    return this.#list({
       operation: `list volumes of ${app}`,
       paced: ["list volumes", app],
       method: "GET",
@@ -374,16 +384,15 @@ export class Fly {
 
   // Addresses
 
-  async listAddresses(app: string): Promise<Address[]> {
-    const answer = await this.#http.call({
+  listAddresses(app: string): Promise<Address[]> {
+    return this.#list({
       operation: `list addresses of ${app}`,
       paced: ["list addresses", app],
       method: "GET",
       path: url`apps/${app}/ip_assignments`,
       repeat: "idempotent",
-      answer: AddressList,
+      answer: AddressList.transform(({ ips }) => ips ?? []),
     });
-    return answer.ips ?? [];
   }
 
   assignAddress(app: string, body: AssignAddress): Promise<Address> {
@@ -415,7 +424,7 @@ export class Fly {
     verb: string,
     nonce: string | undefined,
     repeat: Repeat,
-    body?: unknown,
+    { body, onLost }: { body?: unknown; onLost?: ((landsBy: number) => void) | undefined } = {},
   ): Promise<unknown> {
     return this.#http.call({
       operation: `${verb} machine ${id}`,
@@ -428,7 +437,17 @@ export class Fly {
       answer: Ok,
       // Long, and past the patience for repetitions: a cordon that is given up and sent again may land after our uncordon.
       timeoutMs: 90_000,
+      onLost,
     });
+  }
+
+  /** Fly has shown nothing, by mistake, of apps that held something (https://fly.io/infra-log/, 2026-04-28): an empty list is asked for once more. */
+  async #list<T>(call: Call<T[]>): Promise<T[]> {
+    const rows = await this.#http.call(call);
+    const [, app] = call.paced;
+    if (rows.length > 0 || this.#http.isYoung(app)) return rows;
+    await sleep(this.#clock, emptyListMs);
+    return this.#http.call(call);
   }
 }
 

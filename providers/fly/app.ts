@@ -1,10 +1,12 @@
 /** A Fly app: the owner of machines, volumes and addresses. Its name is global across Fly and never changes. */
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
+import { sleep } from "../clock.ts";
 import type { Context, Fate, Handler } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
 import { FlyError, isConflict, isGone, isUncertain } from "./errors.ts";
-import { confirmGone, isLive } from "./gone.ts";
+import { confirmGone, isLive, untilGone } from "./gone.ts";
+import { lookUntil, newAppMs, showsBy } from "./lag.ts";
 import { foreignIn } from "./owner.ts";
 import type * as wire from "./schema.ts";
 
@@ -63,21 +65,53 @@ const taken = (inputs: AppInputs, error: FlyError): Error =>
     { cause: error },
   );
 
-/** App and names settle within seconds after a create, and read as absent or forbidden until then. */
-async function untilVisible(inputs: AppInputs, context: Context): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      if (await find(inputs, context)) return;
-    } catch (error) {
-      if (attempt === 10) throw error;
-    }
-    if (attempt === 10)
-      throw new Error(
-        `${inputs.app}: the app was made, but Fly does not show it yet. Run again in a minute; it will be found, not made twice.`,
-      );
-    await new Promise<void>((resolve) => context.clock.after(1000, resolve));
-  }
+/** A new app reads as absent or forbidden for seconds, and so does one whose create may still take effect. */
+async function untilVisible(inputs: AppInputs, until: number, context: Context): Promise<void> {
+  const { clock } = context;
+  const found = await lookUntil(clock, until, () =>
+    find(inputs, context).catch((error: unknown) => {
+      if (clock.now() >= until) throw error;
+      return undefined;
+    }),
+  );
+  if (!found)
+    throw new Error(
+      `${inputs.app}: the app was made, but Fly does not show it yet. Run again in a minute; it will be found, not made twice.`,
+    );
 }
+
+/** How long Fly's counts may lag behind its lists, when machines and volumes have only just gone. */
+const countsMs = 60_000;
+/** Between the two looks before an app is deleted. */
+const betweenLooksMs = 3_000;
+
+/** What is in an app, by its lists and by Fly's own counts: lists have come back empty by mistake. Empty: nothing at all. */
+async function contents(app: string, { fly, clock }: Context): Promise<string[]> {
+  let left: string[] = [];
+  const look = async (): Promise<"decided" | undefined> => {
+    const { machine_count, volume_count } = await fly.getApp(app);
+    const machines = await fly.listMachines(app);
+    const volumes = await fly.listVolumes(app);
+    const live = [
+      ...machines.filter(isLive).map((it) => `machine ${it.name ?? it.id}`),
+      ...volumes.filter(isLive).map((it) => `volume ${it.id}`),
+    ];
+    // What is on its way out is still listed, and may still be counted.
+    const counted = [
+      ...unlisted("machine", machine_count, machines.length),
+      ...unlisted("volume", volume_count, volumes.length),
+    ];
+    left = [...live, ...counted];
+    return live.length > 0 || counted.length === 0 ? "decided" : undefined;
+  };
+  await lookUntil(clock, clock.now() + countsMs, look);
+  return left;
+}
+
+const unlisted = (what: string, count: number | undefined, listed: number): string[] =>
+  count !== undefined && count > listed
+    ? [`${count} ${what}${count === 1 ? "" : "s"} (Fly counts them, but lists ${listed})`]
+    : [];
 
 export const appHandler = {
   schema: AppInputs,
@@ -93,18 +127,20 @@ export const appHandler = {
       context.log(`app ${inputs.app} exists, adopted`);
       return { id: inputs.app, outs: toOutputs(inputs) };
     }
+    let until = context.clock.now() + newAppMs;
     try {
       await context.fly.createApp({ name: inputs.app, org_slug: inputs.organization });
     } catch (error) {
       // A conflict right after "not there" is our own lost answer, or somebody was faster: reading tells which.
       if (!isConflict(error) && !isUncertain(error)) throw error;
+      until = Math.max(until, showsBy(error, context.clock));
     }
-    await untilVisible(inputs, context);
+    await untilVisible(inputs, until, context);
     return { id: inputs.app, outs: toOutputs(inputs) };
   },
   async read(_id, outs, context) {
     try {
-      const app = await context.fly.getApp(outs.app);
+      const app = await untilGone(context.clock, () => context.fly.getApp(outs.app));
       const { schemaVersion: _, ...known } = outs;
       const owner = app.organization?.slug ?? outs.organization;
       const same = await sameOrganization(owner, outs.organization, outs, context);
@@ -117,15 +153,13 @@ export const appHandler = {
   },
   // Every property replaces: an update carries nothing Fly must be told.
   update: async (_id, _olds, news) => toOutputs(news),
-  async delete(_id, outs, { fly, log }) {
+  async delete(_id, outs, context) {
+    const { fly, clock, log } = context;
     try {
-      // Deleting an app takes all that is in it along, so it goes only when nothing is left in it.
-      const machines = await fly.listMachines(outs.app);
-      const volumes = await fly.listVolumes(outs.app);
-      const left = [
-        ...machines.filter(isLive).map((it) => `machine ${it.name ?? it.id}`),
-        ...volumes.filter(isLive).map((it) => `volume ${it.id}`),
-      ];
+      // Deleting an app takes all that is in it along, so it goes only when nothing is left in it, twice.
+      const first = await contents(outs.app, context);
+      if (first.length === 0) await sleep(clock, betweenLooksMs);
+      const left = first.length > 0 ? first : await contents(outs.app, context);
       if (left.length > 0) {
         log(
           `app ${outs.app} stays: it still holds ${left.join(", ")}, which this stack does not own or was told to keep`,

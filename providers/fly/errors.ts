@@ -10,8 +10,11 @@ export class FlyError extends Error {
   readonly requestId: string | undefined;
   /** Fly's text, short and redacted, or why there was no answer. */
   readonly detail: string;
-  /** True when the call may have taken effect although no good answer came: settle it by reading, never by sending it again. */
-  readonly uncertain: boolean;
+  /**
+   * Set when the call may take effect although no good answer came, or may have: the time by the clock by which it does, if at all. Settle it
+   * by reading, never by sending it again.
+   */
+  readonly landsBy: number | undefined;
   /** The answer's `Retry-After`, as sent. */
   readonly retryAfter: string | undefined;
 
@@ -21,7 +24,7 @@ export class FlyError extends Error {
     code?: string | undefined;
     requestId?: string | undefined;
     detail: string;
-    uncertain?: boolean;
+    landsBy?: number | undefined;
     retryAfter?: string | undefined;
     cause?: unknown;
   }) {
@@ -32,8 +35,13 @@ export class FlyError extends Error {
     this.code = of.code;
     this.requestId = of.requestId;
     this.detail = of.detail;
-    this.uncertain = of.uncertain ?? false;
+    this.landsBy = of.landsBy;
     this.retryAfter = of.retryAfter;
+  }
+
+  /** Nobody knows whether it took effect. */
+  get uncertain(): boolean {
+    return this.landsBy !== undefined;
   }
 }
 

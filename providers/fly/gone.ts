@@ -1,4 +1,6 @@
+import type { Clock } from "../clock.ts";
 import { isGone } from "./errors.ts";
+import { lookUntil, staleMs } from "./lag.ts";
 
 /** Deleted machines and volumes stay listed for a while, in states from which they do not come back. */
 export const isLive = ({ state = "" }: { state?: string | undefined }): boolean =>
@@ -15,4 +17,20 @@ export async function confirmGone(what: string, error: unknown, stillThere: () =
   });
   if (there)
     throw new Error(`${what}: Fly says that it is gone, and lists it all the same. Run again.`, { cause: error });
+}
+
+/** What `look` finds. Its 404 counts once it came for longer than a read can be late: what was just made is not known everywhere. */
+export async function untilGone<T>(clock: Clock, look: () => Promise<T>): Promise<T> {
+  let gone: unknown;
+  const found = await lookUntil(clock, clock.now() + staleMs, async () => {
+    try {
+      return { it: await look() };
+    } catch (error) {
+      if (!isGone(error)) throw error;
+      gone = error;
+      return undefined;
+    }
+  });
+  if (!found) throw gone;
+  return found.it;
 }

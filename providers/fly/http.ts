@@ -5,7 +5,9 @@ import type { z } from "zod";
 import type { Clock } from "../clock.ts";
 import { redact } from "../redact.ts";
 import { httpTransport, NoAnswer, parseJson, type Transport } from "../wire.ts";
+import { createAffinity } from "./affinity.ts";
 import { FlyError } from "./errors.ts";
+import { lateMs, newAppMs, writePatienceMs } from "./lag.ts";
 import { createPacer, type Pacer } from "./pace.ts";
 import { type Repeat, withRetry } from "./retry.ts";
 
@@ -38,8 +40,13 @@ export interface Call<T> {
   nonce?: string | undefined;
   repeat: Repeat;
   answer: z.ZodType<T>;
+  /** Default: 30 s for reads, for writes longer than Fly's own proxy waits. */
   timeoutMs?: number;
+  /** Told when a try may still take effect though its answer was lost, and until when, whatever becomes of the call. */
+  onLost?: ((landsBy: number) => void) | undefined;
 }
+
+const readPatienceMs = 30_000;
 
 export class FlyHttp {
   readonly endpoint: string;
@@ -49,6 +56,9 @@ export class FlyHttp {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #secrets: string[];
+  readonly #affinity = createAffinity();
+  /** When an app was made here, by its name. */
+  readonly #born = new Map<string, number>();
 
   constructor({ endpoint = defaultEndpoint, token, clock, random = Math.random, transport, pacer }: FlyOptions) {
     const bare = stripScheme(token);
@@ -62,32 +72,56 @@ export class FlyHttp {
   }
 
   call<T>(call: Call<T>): Promise<T> {
-    return withRetry(call.repeat, { clock: this.#clock, random: this.#random }, async () => {
+    const youngUntil = this.#youngUntil(appIn(call.path));
+    return withRetry(call.repeat, { clock: this.#clock, random: this.#random, youngUntil }, async () => {
       await this.#pacer.turn(...call.paced);
-      return this.#send(call);
+      try {
+        return await this.#send(call);
+      } catch (error) {
+        if (error instanceof FlyError && error.landsBy !== undefined) call.onLost?.(error.landsBy);
+        throw error;
+      }
     });
+  }
+
+  /** From now on the app is a new one, which Fly may not know everywhere. */
+  born(app: string): void {
+    this.#born.set(app, this.#clock.now());
+  }
+
+  /** It was made here a moment ago, so there is nothing in it but what is being made. */
+  isYoung(app: string): boolean {
+    return this.#clock.now() < this.#youngUntil(app);
+  }
+
+  #youngUntil(app: string): number {
+    return (this.#born.get(app) ?? Number.NEGATIVE_INFINITY) + newAppMs;
   }
 
   async #send<T>(call: Call<T>): Promise<T> {
     const { operation } = call;
+    const path = `/v1/${call.path}`;
+    const landsBy = this.#clock.now() + lateMs;
     const answer = await this.#transport({
       method: call.method,
-      url: `${this.endpoint}/v1/${call.path}${queryOf(call.query)}`,
+      url: `${this.endpoint}${path}${queryOf(call.query)}`,
       headers: {
         Authorization: this.#authorization,
+        ...this.#affinity.headers(path),
         ...(call.body === undefined ? {} : { "Content-Type": "application/json" }),
         ...(call.nonce === undefined ? {} : { "fly-machine-lease-nonce": call.nonce }),
       },
       body: call.body === undefined ? undefined : JSON.stringify(call.body),
-      timeoutMs: call.timeoutMs ?? 30_000,
+      timeoutMs: call.timeoutMs ?? (call.method === "GET" ? readPatienceMs : writePatienceMs),
     }).catch((error: unknown) => {
       if (!(error instanceof NoAnswer)) throw error;
       throw new FlyError({
         operation,
         detail: this.#redact(whyNoAnswer(error, this.endpoint)),
-        uncertain: mayHaveArrived(call, error),
+        landsBy: mayHaveArrived(call, error) ? landsBy : undefined,
       });
     });
+    this.#affinity.keep(answer.headers["set-cookie"]);
     const requestId = header(answer.headers["fly-request-id"]);
     const json = parseJson(answer.body);
     if (answer.status < 200 || answer.status > 299) {
@@ -98,7 +132,7 @@ export class FlyHttp {
         code,
         requestId,
         detail: this.#redact(detail) || "no reason given",
-        uncertain: call.method !== "GET" && (answer.status >= 500 || answer.status === 408),
+        landsBy: call.method !== "GET" && (answer.status >= 500 || answer.status === 408) ? landsBy : undefined,
         retryAfter: header(answer.headers["retry-after"]),
       });
     }
@@ -112,7 +146,7 @@ export class FlyHttp {
       status: answer.status,
       requestId,
       detail: `unexpected answer, ${where}`,
-      uncertain: call.method !== "GET",
+      landsBy: call.method !== "GET" ? landsBy : undefined,
     });
   }
 
@@ -120,6 +154,9 @@ export class FlyHttp {
     return redact(text, this.#secrets);
   }
 }
+
+/** The app whose object a path names; empty for none. */
+const appIn = (path: string): string => decodeURIComponent(/^apps\/([^/]+)/.exec(path)?.[1] ?? "");
 
 /** "FlyV1 fm2_a,fm2_b" and "Bearer fm2_a" are both what users paste. The comma list is one opaque credential. */
 export function stripScheme(token: string): string {

@@ -11,6 +11,8 @@ const pollMs = 5_000;
 
 export interface HeldLease {
   nonce: string;
+  /** `instance_id` of the machine when it was leased, by its host, which knows; where Fly says it. */
+  version: string | undefined;
   /** Aborts when the lease could not be renewed: from then on nothing may be changed any more. */
   lost: AbortSignal;
 }
@@ -21,13 +23,13 @@ export async function withLease<T>(
   { fly, clock, rollout }: Pick<Context, "fly" | "clock" | "rollout">,
   work: (lease: HeldLease) => Promise<T>,
 ): Promise<T> {
-  const { nonce } = await acquire();
+  const { nonce, version } = await acquire();
   const lost = new AbortController();
   let over = false;
   let renewal: Promise<void> = Promise.resolve();
   let stopRenewal = scheduleRenewal();
   try {
-    return await work({ nonce, lost: lost.signal });
+    return await work({ nonce, version, lost: lost.signal });
   } finally {
     over = true;
     stopRenewal();

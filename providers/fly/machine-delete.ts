@@ -11,8 +11,8 @@ export interface Doomed {
   app: string;
   /** For messages, e.g. cdg-1. */
   pop: string;
-  /** The stack it is to belong to; another one's is refused. */
-  owner: string;
+  /** The stack it must belong to; another stack's machine is refused. Absent: the caller has checked. */
+  owner?: string;
   /** Id of its volume, which stays. */
   volume: string;
   /** Seconds between cordon and stop. */
@@ -20,6 +20,8 @@ export interface Doomed {
   /** Seconds the stop may take. Whoever does not end in time is destroyed all the same. */
   timeoutSeconds: number;
 }
+
+const pollMs = 1_000;
 
 type World = Pick<Context, "fly" | "clock" | "log">;
 
@@ -29,7 +31,7 @@ export async function destroyMachine(id: string, doomed: Doomed, world: World): 
   const { fly, log } = world;
   try {
     const machine = await fly.getMachine(app, id);
-    refuseForeign(machine, pop, [doomed.owner]);
+    if (doomed.owner !== undefined) refuseForeign(machine, pop, [doomed.owner]);
     const ended = await end(machine, doomed, world);
     if (!ended) log(`${pop}: the host of machine ${id} does not answer; deleting it by force`);
     await deleteByForce(id, doomed, world);
@@ -75,9 +77,17 @@ async function untilStopped(
   { fly, clock }: Pick<World, "fly" | "clock">,
 ): Promise<void> {
   const deadline = clock.now() + timeoutSeconds * 1000;
-  const { instance_id, state } = await fly.getMachine(app, id);
-  if (state !== "started" && state !== "stopping") return;
-  while (clock.now() < deadline) if (await reached("stopped", { app, id, version: instance_id }, { fly })) return;
+  while (clock.now() < deadline) {
+    const { instance_id, state } = await fly.getMachine(app, id);
+    if (state !== "started" && state !== "stopping") return;
+    try {
+      if (await reached("stopped", { app, id, version: instance_id }, { fly })) return;
+    } catch (error) {
+      if (!(error instanceof FlyError) || error.status !== 412) throw error;
+      // A version that was replaced before what was read: read once more, by then it is known.
+      await sleep(clock, pollMs);
+    }
+  }
 }
 
 async function deleteByForce(id: string, { app, pop }: Doomed, { fly }: World): Promise<void> {

@@ -5,12 +5,14 @@
 import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
 import { FlyError, HostUnreachable, isNoRoom } from "./errors.ts";
+import { lookUntil, showsBy } from "./lag.ts";
 import { type HeldLease, withLease } from "./lease.ts";
 import { sameConfig } from "./normalise.ts";
 import { refuseForeign } from "./owner.ts";
 import type { Machine, MachineConfig } from "./schema.ts";
 import { NotServing, rests, untilServing } from "./serving.ts";
 import { startSettled } from "./start.ts";
+import { eventIds, isPassing, type Seen, watchVersion } from "./version-watch.ts";
 
 export interface Target {
   app: string;
@@ -41,8 +43,6 @@ export class UpdateFailed extends Error {
   }
 }
 
-/** States on the way to another one; a verb sent now would be refused or, worse, lost. */
-const passing = new Set(["creating", "starting", "stopping", "restarting", "suspending", "updating", "replacing"]);
 const settleMs = 120_000;
 const pollMs = 2_000;
 
@@ -50,19 +50,27 @@ const pollMs = 2_000;
 export async function updateVerified(target: Target, wanted: MachineConfig, context: Context): Promise<Machine> {
   const { app, id, pop } = target;
   const seen = await settled(target, context);
-  refuseForeign(seen, pop, target.owners);
-  return withLease({ app, id, pop, purpose: "update of" }, context, (lease) =>
-    new Attempt(target, context, lease, seen).run(onItsVolume(wanted, seen)),
-  );
+  return withLease({ app, id, pop, purpose: "update of" }, context, async (lease) => {
+    const { version } = lease;
+    // Whoever leases it out knows the machine; what was read before may have been late.
+    const isLate = version !== undefined && seen.instance_id !== version;
+    const before = isLate ? await settled(target, context, watchVersion(version, eventIds(seen), context.clock)) : seen;
+    refuseForeign(before, pop, target.owners);
+    return new Attempt(target, context, lease, before).run(onItsVolume(wanted, before));
+  });
 }
 
-/** The machine, once it is in a state that lasts. */
-async function settled({ app, id, pop }: Target, { fly, clock }: Context): Promise<Machine> {
+/** The machine, once it is in a state that lasts and `watch`, where given, has seen what it watches for, or that it is lost. */
+async function settled(
+  { app, id, pop }: Target,
+  { fly, clock }: Context,
+  watch: (machine: Machine) => Seen = () => "ours",
+): Promise<Machine> {
   const deadline = clock.now() + settleMs;
   for (;;) {
     const machine = await fly.getMachine(app, id);
     if (machine.host_status === "unreachable") throw new HostUnreachable(pop, id);
-    if (!passing.has(machine.state ?? "")) return machine;
+    if (watch(machine) !== "not yet" && !isPassing(machine)) return machine;
     if (clock.now() >= deadline)
       throw new Error(
         `${pop}: machine ${id} is ${machine.state} for ${settleMs / 1000} s already. Run again when it has settled.`,
@@ -81,6 +89,10 @@ class Attempt {
   readonly #began: number;
   /** Fly took the new config, or may have: from here on only looking tells what runs. */
   #posted = false;
+  /** What it was given last, where that is known. */
+  #version: string | undefined;
+  /** Until when a cordon whose answer was lost may take effect, by the clock. */
+  #cordonLandsBy = Number.NEGATIVE_INFINITY;
 
   constructor(target: Target, context: Context, lease: HeldLease, before: Machine) {
     this.#target = target;
@@ -114,7 +126,7 @@ class Attempt {
     if (!rests(machine)) {
       if (machine.state !== "started") return undefined;
       try {
-        await this.#serving(machine.instance_id, machine.events);
+        await this.#serving(machine.instance_id, eventIds(machine));
       } catch (error) {
         if (error instanceof NotServing) return undefined;
         if (!this.#lease.lost.aborted) throw error;
@@ -130,7 +142,9 @@ class Attempt {
   async #takeOut(): Promise<void> {
     const { app, id, pop, drainSeconds } = this.#target;
     const { fly, clock, log } = this.#context;
-    await fly.cordonMachine(app, id, this.#lease.nonce);
+    await fly.cordonMachine(app, id, this.#lease.nonce, (landsBy) => {
+      this.#cordonLandsBy = landsBy;
+    });
     if (this.#before.state !== "started" || drainSeconds === 0) return;
     log(`${pop}: cordoned, draining for ${drainSeconds} s`);
     await sleep(clock, drainSeconds * 1000, this.#lease.lost);
@@ -139,6 +153,9 @@ class Attempt {
   /** In or out of Fly Proxy's routing, as the stack wants it. */
   async #route(): Promise<void> {
     const { app, id, routed } = this.#target;
+    // Else it would land after our uncordon, and leave the machine out for good.
+    const pause = routed ? this.#cordonLandsBy - this.#context.clock.now() : 0;
+    if (pause > 0) await sleep(this.#context.clock, pause, this.#lease.lost);
     if (routed) await this.#context.fly.uncordonMachine(app, id, this.#lease.nonce);
     else await this.#context.fly.cordonMachine(app, id, this.#lease.nonce);
   }
@@ -159,45 +176,63 @@ class Attempt {
   /** Posts a config over `from` and waits until the version it makes serves; or only until it has settled, when it is not to `run`. */
   async #put(from: Machine, config: MachineConfig, run: boolean): Promise<Machine> {
     const posted = await this.#post(from, config);
-    if (!run) {
-      const resting = await settled(this.#target, this.#context);
-      if (resting.instance_id === posted.instance_id) return resting;
-      throw new NotServing(`Fly went back to version ${resting.instance_id}`, true);
-    }
+    const known = eventIds(from);
+    if (!run) return this.#resting(posted.instance_id, known);
     if (from.state !== "started") {
       // What fell over before stays stopped after an update.
-      const resting = await settled(this.#target, this.#context);
+      const resting = await this.#resting(posted.instance_id, known);
       await startSettled(this.#target.app, resting, this.#deadline(), this.#context, this.#lease.nonce);
     }
-    return this.#serving(posted.instance_id, from.events);
+    return this.#serving(posted.instance_id, known);
   }
 
-  /** Every answer but yes is settled by reading: a second post would be a second version, and a "no" may come after the deed. */
+  /** The version that was posted, at rest. */
+  async #resting(version: string | undefined, known: ReadonlySet<string>): Promise<Machine> {
+    const watch = watchVersion(version ?? "", known, this.#context.clock);
+    const machine = await settled(this.#target, this.#context, watch);
+    if (watch(machine) === "ours") return machine;
+    throw new NotServing(`Fly went back to version ${machine.instance_id}`, true);
+  }
+
+  /**
+   * Every answer but yes is settled by reading, for as long as the deed may still come and reads may not show it: a second post would be a second
+   * version, and a "no" may come after the deed.
+   */
   async #post(from: Machine, config: MachineConfig): Promise<Machine> {
     const { app, id } = this.#target;
-    const { fly } = this.#context;
+    const { fly, clock } = this.#context;
     try {
       const body = { config, ...(from.instance_id === undefined ? {} : { current_version: from.instance_id }) };
-      const posted = await fly.updateMachine(app, id, body, this.#lease.nonce);
-      this.#posted = true;
-      return posted;
+      return this.#took(await fly.updateMachine(app, id, body, this.#lease.nonce));
     } catch (error) {
       if (!(error instanceof FlyError)) throw error;
-      const now = await fly.getMachine(app, id).catch((unread: unknown) => {
+      let last: Machine | undefined;
+      const isIt = (now: Machine) =>
+        now.instance_id !== from.instance_id && now.config && sameConfig(config, now.config, now.image_ref);
+      const found = await lookUntil(clock, isSurelyRefused(error) ? clock.now() : showsBy(error, clock), async () => {
+        this.#lease.lost.throwIfAborted();
+        last = await fly.getMachine(app, id);
+        return isIt(last) ? last : undefined;
+      }).catch((unread: unknown) => {
         this.#posted ||= error.uncertain;
         throw error.uncertain ? unread : error;
       });
-      if (now.instance_id === from.instance_id || !now.config || !sameConfig(config, now.config, now.image_ref))
-        throw error;
-      this.#posted = true;
-      return now;
+      if (found) return this.#took(found);
+      // Somewhere on the way for all that time: nobody can say that it did not happen.
+      if (error.uncertain && last && isPassing(last)) this.#posted = true;
+      throw error;
     }
   }
 
-  /** `events`: what happened before this version. */
-  #serving(version: string | undefined, events: Machine["events"]): Promise<Machine> {
+  #took(machine: Machine): Machine {
+    this.#posted = true;
+    this.#version = machine.instance_id;
+    return machine;
+  }
+
+  /** `known`: ids of events that happened before this version. */
+  #serving(version: string | undefined, known: ReadonlySet<string>): Promise<Machine> {
     const { app, id } = this.#target;
-    const known = new Set((events ?? []).map((event) => event.id ?? ""));
     return untilServing(
       { app, id, version: version ?? "" },
       { deadline: this.#deadline(), known, signal: this.#lease.lost },
@@ -251,11 +286,13 @@ class Attempt {
   }
 
   async #restore(): Promise<Machine> {
-    const now = await settled(this.#target, this.#context);
+    const { clock } = this.#context;
+    const watch = this.#version === undefined ? undefined : watchVersion(this.#version, eventIds(this.#before), clock);
+    const now = await settled(this.#target, this.#context, watch);
     const config = pinned(this.#before);
     // Fly may have gone back by itself; then there is nothing to post, only to verify.
     if (now.state === "started" && now.config && sameConfig(config, now.config, now.image_ref))
-      return this.#serving(now.instance_id, now.events);
+      return this.#serving(now.instance_id, eventIds(now));
     return this.#put(now, config, !rests(this.#before));
   }
 
@@ -278,6 +315,10 @@ class Attempt {
     }
   }
 }
+
+/** Fly looked at the request and wants none of it; other refusals may be those of a second arrival of a request that was taken. */
+const isSurelyRefused = (error: FlyError): boolean =>
+  [400, 401, 403, 422, 429].includes(error.status ?? 0) || isNoRoom(error);
 
 /** A mount cannot be swapped; after Fly moved a machine to another host its volume has another id than the stack remembers. */
 function onItsVolume(config: MachineConfig, machine: Machine): MachineConfig {

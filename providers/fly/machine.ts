@@ -15,8 +15,9 @@ import {
   isVolumeMissing,
   told,
 } from "./errors.ts";
-import { isLive } from "./gone.ts";
+import { isLive, untilGone } from "./gone.ts";
 import { postOnceFree } from "./in-the-way.ts";
+import { lookUntil, showsBy, staleMs } from "./lag.ts";
 import { destroyMachine } from "./machine-delete.ts";
 import { type Target, UpdateFailed, updateVerified } from "./machine-update.ts";
 import { drift, sameConfig } from "./normalise.ts";
@@ -194,7 +195,8 @@ async function createOrFind(
     if (stranded) throw stranded;
     // The name is unique, so "exists", "volume taken" and "no answer" all end in looking for it.
     if (!isConflict(error) && !isClaimed(error) && !isUncertain(error)) throw error;
-    const machine = await findOurs(inputs, context);
+    const { clock } = context;
+    const machine = await lookUntil(clock, showsBy(error, clock), () => findOurs(inputs, context));
     if (!machine && isClaimed(error))
       throw new Error(
         `${inputs.pop}: no machine made, ${error.message}. That machine is not this PoP's. Nothing was changed. Look at it: fly machine status -a ${inputs.app}; destroy it if nobody needs it, then run again.`,
@@ -269,9 +271,9 @@ export const machineHandler = {
       throw new HalfMade(id, asFound(inputs, machine), told(inputs.pop, error), { cause: error });
     }
   },
-  async read(id, outs, { fly, log }) {
+  async read(id, outs, { fly, clock, log }) {
     try {
-      const machine = await fly.getMachine(outs.app, id);
+      const machine = await untilGone(clock, () => notOlder(id, outs, { fly, clock }));
       if (machine.state === "destroyed" || machine.state === "destroying") return undefined;
       const wanted = toInputs(outs);
       const stack = ownerOf(machine);
@@ -347,6 +349,20 @@ async function isHostAway(id: string, { app }: MachineInputs, error: unknown, { 
     ({ host_status }) => host_status === "unreachable",
     () => false,
   );
+}
+
+/** The machine as it is read; a version before the one in state, which ULIDs tell, only once it was shown for longer than a read can be late. */
+async function notOlder(
+  id: string,
+  { app, instanceId }: MachineOutputs,
+  { fly, clock }: Pick<Context, "fly" | "clock">,
+): Promise<wire.Machine> {
+  let last: wire.Machine | undefined;
+  const found = await lookUntil(clock, clock.now() + staleMs, async () => {
+    last = await fly.getMachine(app, id);
+    return (last.instance_id ?? instanceId) >= instanceId ? last : undefined;
+  });
+  return found ?? (last as wire.Machine);
 }
 
 /** Whatever takes a machine out of service waits for its turn among those of the region and of the app. */

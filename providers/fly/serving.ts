@@ -2,7 +2,9 @@
 import { type Clock, sleep } from "../clock.ts";
 import type { Fly } from "./api.ts";
 import { FlyError, isGone } from "./errors.ts";
+import { staleMs } from "./lag.ts";
 import type { CheckStatus, ExitEvent, Machine, MachineEvent } from "./schema.ts";
+import { watchVersion } from "./version-watch.ts";
 
 export interface Version {
   app: string;
@@ -34,22 +36,47 @@ export async function untilServing(
   { fly, clock }: { fly: Fly; clock: Clock },
 ): Promise<Machine> {
   const born = clock.now();
+  const watch = watchVersion(version, known, clock);
   for (;;) {
     signal?.throwIfAborted();
     if (await started()) break;
-    judge(await read(), version, known);
-    if (clock.now() >= deadline) throw new NotServing(`not started in time${told(await read())}`, false);
+    const machine = await read();
+    judge(machine);
+    if (clock.now() >= deadline) throw new NotServing(`not started in time${told(machine)}`, false);
   }
+  let upSince: number | undefined;
   for (;;) {
     // First the pause: no check has run yet when the machine has only just started.
     await sleep(clock, pollMs, signal);
     const machine = await read();
-    judge(machine, version, known);
+    const isOurs = judge(machine);
     const rows = checksOf(machine);
     const wanted = checkCount(machine);
-    if (machine.state === "started" && rows.length >= wanted && rows.every((row) => row.status === "passing"))
-      return machine;
-    if (clock.now() >= deadline) throw new NotServing(notPassing(rows, wanted), false);
+    const since = bootedAt(machine.events ?? [], known);
+    if (!isOurs || machine.state !== "started") upSince = undefined;
+    else upSince ??= clock.now();
+    const isLate = (row: CheckStatus) => !isSince(row, since) && clock.now() - (upSince ?? clock.now()) < staleMs;
+    const passes = (row: CheckStatus) => row.status === "passing" && !isLate(row);
+    if (isOurs && machine.state === "started" && rows.length >= wanted && rows.every(passes)) return machine;
+    if (clock.now() >= deadline)
+      throw new NotServing(
+        isOurs
+          ? notPassing(rows, wanted, isLate)
+          : `it is started, but Fly goes on showing version ${machine.instance_id}${told(machine)}`,
+        false,
+      );
+  }
+
+  /** Whether this version is the one that was read. Throws when it is lost for good: another one runs, it ended by itself, or Fly gave up on it. */
+  function judge(machine: Machine): boolean {
+    const seen = watch(machine);
+    if (seen === "lost") throw new NotServing(`Fly went back to version ${machine.instance_id}${told(machine)}`, true);
+    if (seen === "not yet") return false;
+    const exit = unexpectedExit(machine.events ?? [], known);
+    if (exit) throw new NotServing(describeExit(exit), true);
+    if (machine.state === "failed" || machine.state === "destroyed")
+      throw new NotServing(`the machine is ${machine.state}${told(machine)}`, true);
+    return true;
   }
 
   async function started(): Promise<boolean> {
@@ -82,16 +109,6 @@ export async function untilServing(
 /** An answer that says nothing of the machine: asked again until the deadline. One that says who we are not stays. */
 const mayPass = (error: unknown): error is FlyError =>
   error instanceof FlyError && error.status !== 401 && error.status !== 403;
-
-/** Throws when this version is lost for good: another one runs, it ended by itself, or Fly gave up on it. */
-function judge(machine: Machine, version: string, known: ReadonlySet<string>): void {
-  if (machine.instance_id !== undefined && machine.instance_id !== version)
-    throw new NotServing(`Fly went back to version ${machine.instance_id}${told(machine)}`, true);
-  const exit = unexpectedExit(machine.events ?? [], known);
-  if (exit) throw new NotServing(describeExit(exit), true);
-  if (machine.state === "failed" || machine.state === "destroyed")
-    throw new NotServing(`the machine is ${machine.state}${told(machine)}`, true);
-}
 
 /** An exit of the new version: newer than its launch, asked for by nobody. The old version's own end lies before that. */
 export function unexpectedExit(events: readonly MachineEvent[], known: ReadonlySet<string>): ExitEvent | undefined {
@@ -138,9 +155,26 @@ function checkCount({ config }: Machine): number {
   return Object.keys(config?.checks ?? {}).length + new Set(ofServices).size;
 }
 
-function notPassing(rows: CheckStatus[], wanted: number): string {
+/** When this version last booted, by Fly's clock in milliseconds. undefined: it did so before, or its events do not say. */
+function bootedAt(events: readonly MachineEvent[], known: ReadonlySet<string>): number | undefined {
+  return events.find(({ id = "", type, status }) => type === "start" && status !== "starting" && !known.has(id))
+    ?.timestamp;
+}
+
+/**
+ * Whether a row was written since the boot. One that was not may be that of the version before, which passed; for a while: what a read shows
+ * for longer than it can be late is so. By Fly's clock, of which a row may have whole seconds only.
+ */
+function isSince({ updated_at }: CheckStatus, since: number | undefined): boolean {
+  const at = Date.parse(updated_at ?? "");
+  if (since === undefined || Number.isNaN(at)) return true;
+  return at >= (at % 1000 === 0 ? Math.floor(since / 1000) * 1000 : since);
+}
+
+function notPassing(rows: CheckStatus[], wanted: number, isLate: (row: CheckStatus) => boolean): string {
   const failing = rows.filter((row) => row.status !== "passing");
-  if (failing.length === 0) return `only ${rows.length} of ${wanted} checks have reported in time`;
+  const reported = rows.filter((row) => !isLate(row)).length;
+  if (failing.length === 0) return `only ${reported} of ${wanted} checks have reported in time`;
   return `not healthy in time: ${failing.map((row) => `${row.name} is ${row.status} (${oneLine(row.output ?? "no output")})`).join(", ")}`;
 }
 

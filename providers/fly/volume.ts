@@ -7,6 +7,7 @@ import { type Args, KindResource } from "../resource.ts";
 import { FlyError, isGone, isNoRoom, isRefusedByHost, isUncertain } from "./errors.ts";
 import { isLive } from "./gone.ts";
 import { letGoMs } from "./in-the-way.ts";
+import { lookUntil, showsBy, staleMs } from "./lag.ts";
 import { forget } from "./machine-delete.ts";
 import { nearestOpen, regionByCode } from "./regions.ts";
 import type * as wire from "./schema.ts";
@@ -129,10 +130,14 @@ async function extend(id: string, inputs: VolumeInputs, context: Context): Promi
     return await context.fly.extendVolume(app, id, sizeGb);
   } catch (error) {
     if (!(error instanceof FlyError)) throw error;
-    const volume = (await byId(id, inputs, context)) ?? (await find(inputs, context));
+    const { clock } = context;
+    const isIt = (volume: wire.Volume | undefined) => volume && (volume.id !== id || (volume.size_gb ?? 0) >= sizeGb);
+    const volume = await lookUntil(clock, showsBy(error, clock), async () => {
+      const seen = (await byId(id, inputs, context)) ?? (await find(inputs, context));
+      return isIt(seen) ? seen : undefined;
+    });
     if (!volume) throw error;
     if ((volume.size_gb ?? 0) >= sizeGb) return { volume };
-    if (volume.id === id) throw error;
     return context.fly.extendVolume(app, volume.id, sizeGb);
   }
 }
@@ -274,7 +279,9 @@ async function createOrSettle(
     });
   } catch (error) {
     if (!isUncertain(error)) throw error;
-    const made = await find(inputs, context);
+    const { clock } = context;
+    // By nothing but its name and region: a second one could not be told from it.
+    const made = await lookUntil(clock, showsBy(error, clock), () => find(inputs, context));
     if (made) return made;
     throw error;
   }
@@ -310,7 +317,9 @@ export const volumeHandler = {
     return { id: volume.id, outs: toOutputs(inputs, volume) };
   },
   async read(id, outs, context) {
-    const volume = (await byId(id, outs, context)) ?? (await find(outs, context));
+    const { clock } = context;
+    const look = async () => (await byId(id, outs, context)) ?? (await find(outs, context));
+    const volume = await lookUntil(clock, clock.now() + staleMs, look);
     if (!volume) return undefined;
     if (volume.id !== id)
       context.log(`${outs.pop}: Fly moved volume ${id} to another host, where it is ${volume.id}; taken over`);

@@ -1,10 +1,13 @@
 /**
- * Five clients that break a promise of the update path each, to see that the simulation notices. The product is the same in all of them: what is
+ * Seven clients that break a promise of the update path each, to see that the simulation notices. The product is the same in all of them: what is
  * left out is left out between the handlers and the wire.
  */
+
+import type { Clock } from "../../providers/clock.ts";
 import { Fly } from "../../providers/fly/api.ts";
-import { isUncertain } from "../../providers/fly/errors.ts";
+import { FlyError, isUncertain } from "../../providers/fly/errors.ts";
 import type { FlyOptions } from "../../providers/fly/http.ts";
+import { staleMs } from "../../providers/fly/lag.ts";
 import type {
   Address,
   AssignAddress,
@@ -15,6 +18,7 @@ import type {
   Volume,
   Wait,
 } from "../../providers/fly/schema.ts";
+import type { Exchange, Transport } from "../../providers/wire.ts";
 
 /** Nobody looks at versions: waits carry none, and whatever runs counts as what was posted last. */
 class NoPin extends Fly {
@@ -139,10 +143,78 @@ class RollbackUnverified extends Fly {
   }
 }
 
+/** The first look after an update is believed: no cookie is kept, and whoever looks again is shown what the first one saw. */
+class BelievesFirstRead extends Fly {
+  readonly #clock: Clock;
+  readonly #posted = new Set<string>();
+  readonly #first = new Map<string, { machine: Machine; at: number }>();
+  constructor(options: FlyOptions) {
+    super({
+      ...options,
+      transport: changing(options, ({ headers: { Cookie: _, ...headers }, ...rest }) => ({ ...rest, headers })),
+    });
+    this.#clock = options.clock;
+  }
+  override async updateMachine(app: string, id: string, body: UpdateMachine, nonce: string): Promise<Machine> {
+    this.#first.delete(id);
+    this.#posted.add(id);
+    return super.updateMachine(app, id, body, nonce);
+  }
+  override async getMachine(app: string, id: string): Promise<Machine> {
+    const first = this.#first.get(id);
+    if (first && this.#clock.now() - first.at < 2 * staleMs) return first.machine;
+    this.#first.delete(id);
+    const machine = await super.getMachine(app, id);
+    // What is on its way is looked at again by anybody.
+    const lasts = machine.state === "started" || machine.state === "stopped";
+    if (lasts && this.#posted.delete(id)) this.#first.set(id, { machine, at: this.#clock.now() });
+    return machine;
+  }
+}
+
+/** No answer is waited for longer than 20 s, nor a deed whose answer never came. */
+class GivesUpEarly extends Fly {
+  constructor(options: FlyOptions) {
+    super({
+      ...options,
+      transport: changing(options, (exchange) => ({ ...exchange, timeoutMs: Math.min(exchange.timeoutMs, 20_000) })),
+    });
+  }
+  override createMachine(app: string, body: CreateMachine): Promise<Machine> {
+    return givenUp(super.createMachine(app, body));
+  }
+  override updateMachine(app: string, id: string, body: UpdateMachine, nonce: string): Promise<Machine> {
+    return givenUp(super.updateMachine(app, id, body, nonce));
+  }
+  override createVolume(app: string, body: CreateVolume): Promise<Volume> {
+    return givenUp(super.createVolume(app, body));
+  }
+  override assignAddress(app: string, body: AssignAddress): Promise<Address> {
+    return givenUp(super.assignAddress(app, body));
+  }
+}
+
+/** The deed is thought to have been done, or not, by now. */
+async function givenUp<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!isUncertain(error)) throw error;
+    throw new FlyError({ ...error, landsBy: Number.NEGATIVE_INFINITY });
+  }
+}
+
+function changing({ transport }: FlyOptions, change: (exchange: Exchange) => Exchange): Transport {
+  if (!transport) throw new Error("a broken variant runs in the simulation only");
+  return (exchange) => transport(change(exchange));
+}
+
 export const variants: Record<string, (options: FlyOptions) => Fly> = {
   "no-pin": (options) => new NoPin(options),
   "no-nonce": (options) => new NoNonce(options),
   "replayed-post": (options) => new Replays(options),
   "no-read-back": (options) => new NoReadBack(options),
+  "believes-the-first-read": (options) => new BelievesFirstRead(options),
+  "gives-up-before-the-server": (options) => new GivesUpEarly(options),
   "rollback-unverified": (options) => new RollbackUnverified(options),
 };

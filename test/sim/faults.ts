@@ -14,6 +14,15 @@ const status = (
 });
 const late = (code: number, error: string): Fault => ({ kind: "status", status: code, body: { error }, after: true });
 
+/** Answered, or not, at once, and done up to a minute and a half later: no call whose repetition undoes what came between may meet it. */
+const deeds: readonly Fault[] = [
+  { kind: "late", ms: 5_000 },
+  { kind: "late", ms: 88_000 },
+  { kind: "late", ms: 20_000, status: 502 },
+  { kind: "late", ms: 61_000, status: 504 },
+  { kind: "late", ms: 88_000, status: 502 },
+];
+
 /** Any call may meet these. No 404 on what exists: Fly shows that only of things just born, which is the quirk `bornMs`. */
 const anywhere: readonly (Fault | FaultWord)[] = [
   "drop request",
@@ -21,8 +30,10 @@ const anywhere: readonly (Fault | FaultWord)[] = [
   "drop response",
   { kind: "slow", ms: 2_000 },
   { kind: "slow", ms: 20_000 },
-  // Shorter than a client waits: a call that works on after its client gave up can undo what came later, and no client can help that.
-  { kind: "slow", ms: 28_000 },
+  // As long as Fly's own proxy waits.
+  { kind: "slow", ms: 60_000 },
+  "server goes",
+  "server goes",
   status(401, "unauthorized"),
   status(429, "rate limit exceeded"),
   status(429, "rate limit exceeded", { headers: { "retry-after": "3" } }),
@@ -41,7 +52,9 @@ const noRoom =
   "could not reserve resource for machine: insufficient memory available to fulfill request on the current host";
 
 const perRoute: Record<string, readonly (Fault | FaultWord)[]> = {
+  "POST apps": deeds,
   "POST machines": [
+    ...deeds,
     late(408, "deadline_exceeded: launch timed out"),
     status(403, 'organization "X" is using 9000 MB of memory in cdg which is over the allowed quota'),
     status(412, "insufficient resources to create new machine with existing volume id 'vol_x'", {
@@ -49,8 +62,13 @@ const perRoute: Record<string, readonly (Fault | FaultWord)[]> = {
     }),
     status(422, "could not find a candidate host", { status: "insufficient_capacity" }),
   ],
-  "POST volumes": [status(400, "no capacity")],
+  "POST volumes": [...deeds, status(400, "no capacity")],
+  "GET volumes": ["empty list"],
+  "GET machines": ["empty list"],
+  "GET ip_assignments": ["empty list"],
   "POST machines/:id": [
+    ...deeds,
+    ...deeds,
     "lease lost",
     { kind: "lease stolen", owner: "thief@example.org", ttlSeconds: 30 },
     status(409, `aborted: ${noRoom}`),
@@ -61,14 +79,22 @@ const perRoute: Record<string, readonly (Fault | FaultWord)[]> = {
     { kind: "lease stolen", owner: "thief@example.org", ttlSeconds: 60 },
     status(409, "aborted: machine is replacing: concurrent update in progress"),
   ],
-  "POST machines/:id/cordon": ["lease lost", { kind: "lease stolen", owner: "thief@example.org", ttlSeconds: 90 }],
+  "POST machines/:id/cordon": [
+    ...deeds,
+    "lease lost",
+    { kind: "lease stolen", owner: "thief@example.org", ttlSeconds: 90 },
+  ],
   "POST machines/:id/uncordon": ["lease lost", { kind: "lease stolen", owner: "thief@example.org", ttlSeconds: 90 }],
   "DELETE machines/:id/lease": ["drop response", "lease lost"],
   "POST machines/:id/start": [status(412, "failed_precondition: machine still active, refusing to start")],
-  "GET machines/:id/wait": [status(408, "deadline_exceeded: machine failed to reach desired state")],
-  "GET machines/:id": ["lease lost"],
+  "GET machines/:id/wait": [
+    "server goes",
+    "server goes",
+    status(408, "deadline_exceeded: machine failed to reach desired state"),
+  ],
+  "GET machines/:id": ["lease lost", "server goes"],
   "DELETE machines/:id": [status(412, "failed_precondition: unable to destroy machine")],
-  "POST ip_assignments": [late(500, "internal: something went wrong")],
+  "POST ip_assignments": [...deeds, late(500, "internal: something went wrong")],
 };
 
 /** Plans one fault among the calls to come. Returns what it is, for the history. */
@@ -90,6 +116,8 @@ function describe(fault: Fault): string {
       return `${fault.status}${fault.after ? " after the work is done" : ""} ${JSON.stringify(fault.body)}`;
     case "slow":
       return `slow, ${fault.ms} ms`;
+    case "late":
+      return `${fault.status ?? "no answer"}, and done ${fault.ms} ms later`;
     case "lease stolen":
       return `lease stolen by ${fault.owner} for ${fault.ttlSeconds} s`;
     default:

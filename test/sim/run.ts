@@ -125,7 +125,9 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
       : `${command} was killed; pending: ${[...state.pending].map(([name, what]) => `${what} ${name}`).join(", ") || "nothing"}`,
   );
   // What had left before the end arrives or is lost before anybody runs it again.
-  while (sim.inFlight > 0) await clock.pass(100);
+  while (sim.inFlight > 0 || fly.faults.landing > 0) await clock.pass(100);
+  // Nor does anybody run again what ended badly before the servers know what it did: a volume that none of them shows would be made again.
+  if (!outcome?.ok) await clock.pass(sim.quirks.staleMs);
   if (trouble.faults > 0 || trouble.end !== "none") sim.mayHoldSince = clock.now();
 
   nothingTwice(sim);
@@ -198,8 +200,10 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
           .filter((it) => sim.world.unreachableZones.includes(it.zone))
           .map((it) => it.name),
       );
+      // What happened just before it was perhaps not read yet.
       for (const [name, known] of sim.disturbed)
-        if (known.at < began && !unreachable.has(name)) sim.disturbed.set(name, { ...known, drift: false });
+        if (known.at < began - sim.quirks.staleMs && !unreachable.has(name))
+          sim.disturbed.set(name, { ...known, drift: false });
     }
     if (trouble.faults === 0 && clock.now() - sim.mayHoldSince > leaseMs && ok) noLeaseLeft(sim, defaultSettings.owner);
   }

@@ -135,6 +135,8 @@ async function finale(sim: Sim, bake: (good: boolean) => string): Promise<void> 
 }
 
 async function mustEndWell(sim: Sim, command: "up" | "refresh" | "destroy"): Promise<void> {
+  // A refresh that takes a late read for drift is nothing that a calm world should show.
+  await sim.clock.pass(sim.quirks.staleMs);
   const outcome = await run(sim, command, noTrouble);
   if (!outcome?.ok)
     throw new Violation(
@@ -197,7 +199,7 @@ async function foreignObjects(sim: Sim): Promise<void> {
       60_000,
     );
   await post("apps", { name: sim.stack.app, org_slug: sim.stack.organization });
-  await sim.clock.pass(5_000);
+  await sim.clock.pass(5_000 + sim.quirks.newAppMs);
   await post(`apps/${sim.stack.app}/volumes`, { name: "foreign_data", region: "cdg", size_gb: 1 });
   await post(`apps/${sim.stack.app}/machines`, { name: "foreign", region: "cdg", config: { image: imageRef(0) } });
   await sim.clock.pass(5_000);

@@ -90,6 +90,13 @@ export async function createSim({ seed, history, client }: SimOptions): Promise<
     mirrorChecks: scenario.chance(0.2),
     namedChecksOnlyWatch: scenario.chance(0.5),
     rateLimits: scenario.chance(0.3),
+    replicas: scenario.int(1, 4),
+    staleMs: scenario.chance(0.7) ? scenario.int(500, 14_000) : 0,
+    newAppMs: scenario.chance(0.5) ? scenario.int(500, 20_000) : 0,
+    replicaGoes: scenario.pick([0, 0.02, 0.3]),
+    staleChecksMs: scenario.chance(0.5) ? scenario.int(1_000, 8_000) : 0,
+    emptyLists: scenario.chance(0.3) ? 0.1 : 0,
+    seed,
   };
   const fly = await createLocalFly({
     clock,

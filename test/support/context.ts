@@ -1,5 +1,5 @@
 /** A handler's context over local Fly, and inputs to start from. */
-import type { Quirks } from "../../local/fly/quirks.ts";
+import { lagging, type Quirks } from "../../local/fly/quirks.ts";
 import { Fly } from "../../providers/fly/api.ts";
 import type { IdentityInputs } from "../../providers/fly/identity.ts";
 import type { MachineInputs } from "../../providers/fly/machine.ts";
@@ -18,8 +18,13 @@ export interface Bench extends AsyncDisposable {
 
 export const app = "my-edge";
 
-/** What live Fly does to its clients' patience. On wherever handlers are tested, unless a test wants it otherwise. */
-export const unkind = { boundMs: 90_000, destroyingMs: 5_000, restartToGrow: true } satisfies Partial<Quirks>;
+/** What live Fly does to its clients' patience, and reads that lag writes. On wherever handlers are tested, unless a test wants it otherwise. */
+export const unkind = {
+  ...lagging,
+  boundMs: 90_000,
+  destroyingMs: 5_000,
+  restartToGrow: true,
+} satisfies Partial<Quirks>;
 
 /** Local Fly with the app made, and a context whose client and clock go with it. */
 export async function bench(options: LocalFlyTestOptions & { withApp?: boolean } = {}): Promise<Bench> {
@@ -34,8 +39,17 @@ export async function bench(options: LocalFlyTestOptions & { withApp?: boolean }
   };
   if (options.withApp ?? true) {
     await local.call("POST", "/apps", { name: app, org_slug: "personal" });
+    // Made long ago: every server knows it.
+    await local.clock.advance(local.quirks.newAppMs);
     local.fly.calls.clear();
   }
+  const { call } = local;
+  // What was done by hand was done a while ago: every server knows it.
+  local.call = async (method, ...request) => {
+    const reply = await call(method, ...request);
+    if (method !== "GET") await local.clock.advance(local.quirks.staleMs);
+    return reply;
+  };
   return { local, context, lines, [Symbol.asyncDispose]: () => local.close() };
 }
 

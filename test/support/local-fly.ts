@@ -7,7 +7,7 @@ import { createLocalFly, type LocalFly, type LocalFlyOptions } from "../../local
 import { Dropped } from "../../local/fly/errors.ts";
 import type { Fault, FaultWord } from "../../local/fly/faults.ts";
 import { serve } from "../../local/fly/http.ts";
-import type { Quirks } from "../../local/fly/quirks.ts";
+import { noQuirks, type Quirks } from "../../local/fly/quirks.ts";
 import { seeded } from "../../local/fly/random.ts";
 import type { ApiRequest } from "../../local/fly/request.ts";
 import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
@@ -41,6 +41,7 @@ export interface LocalFlyUnderTest {
   /** How often a route was called: calls("POST", "volumes"); calls() counts all. */
   calls(method?: string, route?: string): number;
   /** A call past every client: status, JSON, headers. Paths are below /v1. Credential and content type are filled in. */
+  quirks: Quirks;
   call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
   /** Makes app `edge` (once) and a machine in it, and waits until it has settled. `body`: the create's, over a minimal one. */
   machine(body?: Record<string, unknown>): Promise<Reply["body"]>;
@@ -69,6 +70,7 @@ export async function localFly(options: LocalFlyTestOptions = {}): Promise<Local
   const runner = createStateRunner(clock.background, options.behaviour);
   const store = options.store ?? memoryStore();
   const random = seeded(options.seed ?? 1);
+  const quirks: Quirks = { ...noQuirks, seed: options.seed ?? 1, ...options.quirks };
   const create = () =>
     createLocalFly({
       clock: clock.background,
@@ -77,7 +79,7 @@ export async function localFly(options: LocalFlyTestOptions = {}): Promise<Local
       store,
       token,
       settings: options.settings ?? {},
-      quirks: options.quirks ?? {},
+      quirks,
     });
   let fly = await create();
   // The port stays the same over a restart of the server, so requests go to whoever serves now.
@@ -132,6 +134,7 @@ export async function localFly(options: LocalFlyTestOptions = {}): Promise<Local
     },
     calls: (method, route) =>
       fly.calls.count(method === undefined || route === undefined ? method : `${method} ${route}`),
+    quirks,
     call,
     read,
     async machine(body = {}) {

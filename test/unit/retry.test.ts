@@ -33,7 +33,7 @@ async function attempts(repeat: "idempotent" | "once", error: FlyError, succeedA
   return { count, outcome, waits };
 }
 
-test.each([429, 502, 503, 504])("a read is repeated on %i, five times at most", async (status) => {
+test.each([502, 503, 504])("a read is repeated on %i, five times at most", async (status) => {
   const error = failing({ status });
   expect(await attempts("idempotent", error)).toEqual({ count: 5, outcome: error, waits: [500, 1000, 2000, 4000] });
 });
@@ -46,11 +46,51 @@ test("a write is repeated on 429, which did nothing", async () => {
   expect(await attempts("once", failing({ status: 429 }), 3)).toMatchObject({ count: 3, outcome: "done" });
 });
 
-test("a write is repeated when it was never sent", async () => {
-  expect(await attempts("once", failing({ uncertain: false }), 2)).toMatchObject({ count: 2, outcome: "done" });
+test.each(["idempotent", "once"] as const)("a rate limit is endured for a minute as a whole, %s", async (repeat) => {
+  const error = failing({ status: 429 });
+  const { outcome, waits } = await attempts(repeat, error);
+  expect(outcome).toBe(error);
+  const endured = waits.reduce((sum, ms) => sum + ms, 0);
+  expect(endured).toBeGreaterThan(50_000);
+  expect(endured).toBeLessThanOrEqual(60_000);
+  expect(await attempts(repeat, error, 9)).toMatchObject({ count: 9, outcome: "done" });
 });
 
-test.each([{ uncertain: true }, { status: 503, uncertain: true }, { status: 409 }])(
+test("tries that met a rate limit are not counted among those that failed", async () => {
+  const { clock } = clockOf();
+  const answers = [429, 503, 429, 503, 429, 503, 429, 503];
+  const outcome = await withRetry("idempotent", { clock, random: () => 0.5 }, async () => {
+    const status = answers.shift();
+    if (status === undefined) return "done";
+    throw failing({ status });
+  });
+  expect(outcome).toBe("done");
+});
+
+test.each([404, 401])(
+  "below an app that was just made %i means that it is not known yet, and later what it says",
+  async (status) => {
+    const { clock } = clockOf();
+    const born = clock.now();
+    const of = { clock, random: () => 0.5, youngUntil: born + 30_000 };
+    let count = 0;
+    const send = async () => {
+      if (++count > 5) return "done";
+      throw failing({ status });
+    };
+    expect(await withRetry("once", of, send)).toBe("done");
+    count = Number.NEGATIVE_INFINITY;
+    await expect(withRetry("once", of, send)).rejects.toThrow();
+    expect(clock.now() - born).toBeGreaterThan(30_000);
+    expect(clock.now() - born).toBeLessThan(50_000);
+  },
+);
+
+test("a write is repeated when it was never sent", async () => {
+  expect(await attempts("once", failing({}), 2)).toMatchObject({ count: 2, outcome: "done" });
+});
+
+test.each([{ landsBy: 0 }, { status: 503, landsBy: 0 }, { status: 409 }])(
   "a write that may have happened is never repeated: %o",
   async (error) => {
     expect((await attempts("once", failing(error))).count).toBe(1);

@@ -1,6 +1,7 @@
 /** An update to an image that nobody has. */
 import { FlyError } from "../../../providers/fly/errors.ts";
 import { withLease } from "../../../providers/fly/lease.ts";
+import { createRollout } from "../../../providers/fly/rollout.ts";
 import { judged, probe } from "../assumption.ts";
 import { controlConfig, missingImage } from "../machine.ts";
 import { settled } from "../steps.ts";
@@ -25,24 +26,28 @@ export const badImageProbe = probe({
     const image = session.image;
     const before = await fly.getMachine(app, id);
     const config = controlConfig({ app, image: missingImage, volume }, "bad");
-    await withLease({ app, id, pop: "control", purpose: "preflight of" }, { fly, clock }, async ({ nonce }) => {
-      try {
-        await fly.updateMachine(app, id, { config }, nonce);
-      } catch (error) {
-        if (!(error instanceof FlyError) || error.status === undefined) throw error;
-        return found("bad-image-keeps-old", judged(true, `refused: ${refusal(error)}`));
-      }
-      const end = await settled(session, id);
-      const back =
-        end?.state === "started" && end.config?.env?.PREFLIGHT_VERSION === before.config?.env?.PREFLIGHT_VERSION;
-      const told = end
-        ? `${end.state}, ${end.instance_id === before.instance_id ? "the version before" : "another version"}`
-        : "not settled after three minutes";
-      found("bad-image-keeps-old", judged(back, back ? `it went back (${told})` : told));
-      if (back) return;
-      // Those after this one need a machine that runs.
-      await fly.updateMachine(app, id, { config: controlConfig({ app, image, volume }, "2") }, nonce);
-      await settled(session, id);
-    });
+    await withLease(
+      { app, id, pop: "control", purpose: "preflight of" },
+      { fly, clock, rollout: createRollout() },
+      async ({ nonce }) => {
+        try {
+          await fly.updateMachine(app, id, { config }, nonce);
+        } catch (error) {
+          if (!(error instanceof FlyError) || error.status === undefined) throw error;
+          return found("bad-image-keeps-old", judged(true, `refused: ${refusal(error)}`));
+        }
+        const end = await settled(session, id);
+        const back =
+          end?.state === "started" && end.config?.env?.PREFLIGHT_VERSION === before.config?.env?.PREFLIGHT_VERSION;
+        const told = end
+          ? `${end.state}, ${end.instance_id === before.instance_id ? "the version before" : "another version"}`
+          : "not settled after three minutes";
+        found("bad-image-keeps-old", judged(back, back ? `it went back (${told})` : told));
+        if (back) return;
+        // Those after this one need a machine that runs.
+        await fly.updateMachine(app, id, { config: controlConfig({ app, image, volume }, "2") }, nonce);
+        await settled(session, id);
+      },
+    );
   },
 });

@@ -4,6 +4,7 @@ import type { Fly } from "../../../providers/fly/api.ts";
 import { FlyError } from "../../../providers/fly/errors.ts";
 import { withLease } from "../../../providers/fly/lease.ts";
 import { sameConfig } from "../../../providers/fly/normalise.ts";
+import { createRollout } from "../../../providers/fly/rollout.ts";
 import type { CheckStatus } from "../../../providers/fly/schema.ts";
 import { checksOf, unexpectedExit } from "../../../providers/fly/serving.ts";
 import { ulidTime } from "../../ulid.ts";
@@ -96,7 +97,7 @@ export const updateProbe = probe({
     const first = controlConfig({ app, image, volume }, "1");
     await withLease(
       { app, id: control.id, pop: "control", purpose: "preflight of" },
-      { fly, clock },
+      { fly, clock, rollout: createRollout() },
       async ({ nonce }) => {
         const body = { config: controlConfig({ app, image, volume }, "2") };
         const posted = await fly.updateMachine(app, control.id, { ...body, ...version(before.instance_id) }, nonce);

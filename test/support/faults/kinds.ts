@@ -19,6 +19,9 @@ export const columns = [
   "429",
   "5xx",
   "done, then 4xx or 5xx",
+  "done late",
+  "server goes",
+  "empty list",
   "no JSON",
   "slow",
   "lease lost",
@@ -30,6 +33,9 @@ export type Column = (typeof columns)[number];
 
 const machine = /machines\/:id/;
 const create = /^POST (machines|volumes|apps|ip_assignments)$/;
+/** Writes whose repetition could undo, or double, what they do late. */
+const deed = /^POST (machines|volumes|apps|ip_assignments|machines\/:id|machines\/:id\/cordon)$/;
+const list = /^GET (machines|volumes|ip_assignments)$/;
 
 type Refusal = [name: string, status: number, error: string, code?: string, on?: RegExp];
 
@@ -121,6 +127,10 @@ export const faultKinds: readonly FaultKind[] = [
   { name: "drop response", column: "drop response", fault: { kind: "drop response" } },
   ...refused,
   ...belied,
+  { name: "502, done a minute later", column: "done late", fault: { kind: "late", ms: 60_000, status: 502 }, on: deed },
+  { name: "no answer, done 88 s later", column: "done late", fault: { kind: "late", ms: 88_000 }, on: deed },
+  { name: "server goes", column: "server goes", fault: { kind: "server goes" } },
+  { name: "empty list", column: "empty list", fault: { kind: "empty list" }, on: list },
   {
     name: "a page instead of JSON",
     column: "no JSON",

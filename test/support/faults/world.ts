@@ -1,5 +1,6 @@
 /** Local Fly's rules and the handlers' context in one process, without sockets, on a virtual clock: a case of the fault table takes milliseconds. */
 import { createLocalFly, type LocalFly } from "../../../local/fly/create.ts";
+import { lagging, type Quirks } from "../../../local/fly/quirks.ts";
 import { seeded } from "../../../local/fly/random.ts";
 import { createStateRunner, type StateRunner } from "../../../local/fly/state-runner.ts";
 import { memoryStore } from "../../../local/fly/store.ts";
@@ -7,11 +8,13 @@ import type { MachineRow, World } from "../../../local/fly/world.ts";
 import { Fly } from "../../../providers/fly/api.ts";
 import { createRollout } from "../../../providers/fly/rollout.ts";
 import type { Context } from "../../../providers/handler.ts";
-import { unkind } from "../context.ts";
 import { popExec } from "../identities.ts";
 import { inProcess } from "../local-fly.ts";
 import { noSecrets } from "../no-secrets.ts";
 import { type VirtualClock, virtualClock } from "../virtual-clock.ts";
+
+/** Reads lag for as long as they can, below a new app too, and rows of checks are the old version's at first. */
+const unkind: Partial<Quirks> = { ...lagging, staleMs: 14_000, newAppMs: 20_000 };
 
 /** Planted: whoever finds it in an error, a state or a line has found a leak. */
 export const token = "planted-fault-token-9c1e";
@@ -26,7 +29,8 @@ export interface FaultWorld extends AsyncDisposable {
   lines: string[];
 }
 
-export async function faultWorld(): Promise<FaultWorld> {
+/** `quirks`: what Fly does to reads; default: they lag, as late as they can. */
+export async function faultWorld({ quirks = unkind }: { quirks?: Partial<Quirks> } = {}): Promise<FaultWorld> {
   const clock = virtualClock();
   const runner = createStateRunner(clock.background, { exec: popExec });
   const fly = await createLocalFly({
@@ -36,7 +40,7 @@ export async function faultWorld(): Promise<FaultWorld> {
     store: memoryStore(),
     token,
     // Short, for each look at what does not change yet would be one and the same case.
-    quirks: { ...unkind, boundMs: 1_500, destroyingMs: 500 },
+    quirks: { boundMs: 1_500, destroyingMs: 500, restartToGrow: true, ...quirks },
   });
   const transport = inProcess(fly.handle, clock);
   const lines: string[] = [];

@@ -1,0 +1,38 @@
+/**
+ * The cookie by which Fly leads a client back to the API server that made its last write, which knows of it before the others do (fly-go keeps
+ * it, too: flaps.go). A path each; nothing else that servers set is kept.
+ */
+const name = "fly_flaps_affinity";
+
+export interface Affinity {
+  /** Header lines for a request to this path. */
+  headers(path: string): Record<string, string>;
+  /** @param setCookie of an answer: a header line, or several */
+  keep(setCookie: unknown): void;
+}
+
+export function createAffinity(): Affinity {
+  /** By the path below which it is sent. */
+  const values = new Map<string, string>();
+  return {
+    headers(path): Record<string, string> {
+      for (const [below, value] of values)
+        if (path === below || path.startsWith(`${below}/`)) return { Cookie: `${name}=${value}` };
+      return {};
+    },
+    keep(setCookie) {
+      for (const line of [setCookie].flat()) {
+        if (typeof line !== "string") continue;
+        const [pair = "", ...attributes] = line.split(";").map((it) => it.trim());
+        const [key, ...value] = pair.split("=");
+        const path = attributes
+          .find((it) => /^path=/i.test(it))
+          ?.slice(5)
+          .replace(/\/+$/, "");
+        if (key !== name || path === undefined) continue;
+        if (value.join("=") === "" || attributes.some((it) => /^max-age=(0|-)/i.test(it))) values.delete(path);
+        else values.set(path, value.join("="));
+      }
+    },
+  };
+}

@@ -1,0 +1,51 @@
+/** Which version of a machine a read shows, among reads of which some are late. */
+import type { Clock } from "../clock.ts";
+import { staleMs } from "./lag.ts";
+import type { Machine, MachineEvent } from "./schema.ts";
+
+/**
+ * States on the way to another one: a verb sent now would be refused or, worse, lost. `replaced` is a version's last one, which a server shows
+ * that has heard of its end and not of its successor.
+ */
+const passing = new Set([
+  "creating",
+  "starting",
+  "stopping",
+  "restarting",
+  "suspending",
+  "updating",
+  "replacing",
+  "replaced",
+]);
+
+export const isPassing = ({ state = "" }: Machine): boolean => passing.has(state);
+
+/** "lost": another version runs, and that stays so. */
+export type Seen = "ours" | "not yet" | "lost";
+
+/**
+ * Judges read after read of a machine that was given a version. Another one is "not yet", since a server may not have heard of ours: until the
+ * machine's events say that our update failed, or the other one was shown at rest on all reads for longer than a read can be late.
+ * @param known ids of events that happened before this version
+ */
+export function watchVersion(version: string, known: ReadonlySet<string>, clock: Clock): (machine: Machine) => Seen {
+  let since: number | undefined;
+  return (machine) => {
+    if (machine.instance_id === undefined || machine.instance_id === version) {
+      since = undefined;
+      return "ours";
+    }
+    if (failedUpdate(machine.events ?? [], known)) return "lost";
+    if (isPassing(machine)) {
+      since = undefined;
+      return "not yet";
+    }
+    since ??= clock.now();
+    return clock.now() - since >= staleMs ? "lost" : "not yet";
+  };
+}
+
+const failedUpdate = (events: readonly MachineEvent[], known: ReadonlySet<string>): boolean =>
+  events.some(({ id = "", type, status }) => type === "update" && status === "failed" && !known.has(id));
+
+export const eventIds = ({ events }: Machine): ReadonlySet<string> => new Set((events ?? []).map(({ id = "" }) => id));

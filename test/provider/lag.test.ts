@@ -1,0 +1,348 @@
+/** Reads that lag writes, deeds that come late, lists that forget: what Fly has shown its own clients, and what ours makes of it. */
+import { expect, test } from "vitest";
+import type { Fault } from "../../local/fly/faults.ts";
+import { noQuirks } from "../../local/fly/quirks.ts";
+import { failingCheck, passingAfter } from "../../local/fly/state-runner.ts";
+import { addressHandler } from "../../providers/fly/address.ts";
+import { Fly } from "../../providers/fly/api.ts";
+import { appHandler } from "../../providers/fly/app.ts";
+import { machineHandler } from "../../providers/fly/machine.ts";
+import { volumeHandler } from "../../providers/fly/volume.ts";
+import { HalfMade } from "../../providers/handler.ts";
+import { httpTransport, type Transport } from "../../providers/wire.ts";
+import { app, type Bench, bench, image, machineInputs, volumeInputs, withImage } from "../support/context.ts";
+
+const seeds = [1, 2, 3, 4, 5, 6];
+/** As late as a read can be. */
+const late = { staleMs: 14_000, newAppMs: 20_000 };
+
+/** A PoP that serves version 1 of its image. */
+async function pop(options: Parameters<typeof bench>[0] = {}) {
+  const made = await bench(options);
+  const volume = await volumeHandler.create(volumeInputs(), made.context);
+  const inputs = machineInputs(volume.id);
+  const { id, outs } = await machineHandler.create(inputs, made.context);
+  await made.local.clock.advance(20_000);
+  made.local.fly.calls.clear();
+  const update = () => machineHandler.update(id, outs, withImage(inputs, 2), made.context);
+  return { ...made, id, outs, inputs, update };
+}
+
+const message = (work: Promise<unknown>) =>
+  work.then(
+    () => "it succeeded",
+    (error: Error) => error.message,
+  );
+
+/** The machine as it is, whatever anybody is told. */
+const now = ({ local }: Bench) => {
+  const [machine] = local.machines().filter(({ state }) => state !== "destroyed");
+  return {
+    image: machine?.versions.find(({ version }) => version === machine.version)?.received.image,
+    state: machine?.state,
+    cordoned: machine?.cordoned,
+    leased: machine?.lease !== undefined,
+    version: machine?.version,
+  };
+};
+const serves = (version: number) => ({ image: image(version), state: "started", cordoned: false, leased: false });
+
+/** A client over the same wire, on which `change` has its say. */
+const overWire = ({ local, context }: Bench, change: (send: Transport) => Transport) => ({
+  ...context,
+  fly: new Fly({
+    endpoint: local.url,
+    token: local.token,
+    clock: local.clock,
+    random: () => 0.5,
+    transport: change(httpTransport()),
+  }),
+});
+
+test("the cookie that leads back to the server of the last write is sent below the app it was set for, nowhere else", async () => {
+  await using made = await bench();
+  const sent: [path: string, cookie: string | undefined][] = [];
+  const context = overWire(made, (send) => (exchange) => {
+    sent.push([new URL(exchange.url).pathname, exchange.headers.Cookie]);
+    return send(exchange);
+  });
+  await context.fly.listVolumes(app);
+  await context.fly.createVolume(app, { name: "one", region: "cdg" });
+  await context.fly.listVolumes(app);
+  await context.fly.listVolumes(`${app}-2`).catch(() => undefined);
+  const cookies = sent.map(([, cookie]) => cookie?.replace(/\.\d+$/, ""));
+  expect(cookies.slice(0, 3)).toEqual([undefined, undefined, undefined]);
+  expect(cookies[3]).toMatch(/^fly_flaps_affinity=flaps-\d$/);
+  expect(cookies[4]).toBeUndefined();
+});
+
+test("with its cookie a client reads what it wrote, without it what was before", async () => {
+  await using made = await pop({ quirks: late });
+  const { context, local, id } = made;
+  const anonymous = (request: Parameters<Transport>[0]) => {
+    const { Cookie: _, ...headers } = request.headers;
+    return { ...request, headers };
+  };
+  const forgetful = overWire(made, (send) => (request) => send(anonymous(request)));
+  const before = await forgetful.fly.getMachine(app, id);
+  const { nonce } = await context.fly.acquireLease(app, id, { ttlSeconds: 60, description: "" });
+  const posted = await context.fly.updateMachine(app, id, { config: { ...before.config, env: { A: "1" } } }, nonce);
+  const seen = new Set<string | undefined>();
+  for (let n = 0; n < 12; n++) {
+    expect((await context.fly.getMachine(app, id)).instance_id).toBe(posted.instance_id);
+    seen.add((await forgetful.fly.getMachine(app, id)).instance_id);
+  }
+  expect(seen).toContain(before.instance_id);
+  await local.clock.advance(14_000);
+  for (let n = 0; n < 12; n++) expect((await forgetful.fly.getMachine(app, id)).instance_id).toBe(posted.instance_id);
+});
+
+test.each(seeds)(
+  "a healthy update is a success, whatever reads show after the wait for it succeeded, seed %i",
+  async (seed) => {
+    await using made = await pop({ seed, quirks: late });
+    made.local.faults.next("GET machines/:id/wait", "server goes");
+    const outs = await made.update();
+    expect(outs.complete).toBe(true);
+    expect(now(made)).toMatchObject({ ...serves(2), version: outs.instanceId });
+    expect(made.local.calls("POST", "machines/:id")).toBe(1);
+  },
+);
+
+test.each(seeds)("and while its image takes longer to arrive than a wait, seed %i", async (seed) => {
+  await using made = await pop({ seed, quirks: { ...late, replicaGoes: 0.5 } });
+  made.local.runner.image(image(2), { pullMs: 25_000, check: passingAfter(12_000) });
+  const outs = await made.update();
+  expect(outs.complete).toBe(true);
+  expect(now(made)).toMatchObject({ ...serves(2), version: outs.instanceId });
+});
+
+test.each(seeds)(
+  "an update of a machine at rest is one, though reads show the version before, seed %i",
+  async (seed) => {
+    await using made = await pop({ seed, quirks: late });
+    await made.local.call("POST", `/apps/${app}/machines/${made.id}/stop`);
+    await made.local.clock.advance(20_000);
+    made.local.faults.next("POST machines/:id", { kind: "status", status: 502, after: true });
+    made.local.faults.add({ match: "GET machines/:id", nth: 2, fault: "server goes" });
+    const outs = await made.update();
+    expect(now(made)).toMatchObject({ ...serves(2), state: "stopped", version: outs.instanceId });
+  },
+);
+
+const lateDeeds: [string, Fault][] = [
+  ["a 502 after the deed", { kind: "status", status: 502, after: true }],
+  ["a 502, the deed a minute later", { kind: "late", ms: 60_000, status: 502 }],
+  ["a 504, the deed 88 s later", { kind: "late", ms: 88_000, status: 504 }],
+  ["no answer, the deed 88 s later", { kind: "late", ms: 88_000 }],
+  ["an answer as late as Fly's proxy allows", { kind: "slow", ms: 60_000 }],
+];
+test.each(lateDeeds.flatMap(([name, fault]) => seeds.map((seed) => [name, seed, fault] as const)))(
+  "an update ends well with %s, seed %i",
+  async (_, seed, fault) => {
+    await using made = await pop({ seed, quirks: { ...late, replicaGoes: 0.5 } });
+    made.local.faults.next("POST machines/:id", fault);
+    const outs = await made.update();
+    expect(outs.complete).toBe(true);
+    expect(now(made)).toMatchObject({ ...serves(2), version: outs.instanceId });
+    await made.local.clock.advance(120_000);
+    expect(now(made)).toMatchObject({ ...serves(2), version: outs.instanceId });
+  },
+);
+
+test("an update that was lost for good is one that failed, and nothing comes after the word that the old version goes on", async () => {
+  await using made = await pop({ quirks: late });
+  made.local.faults.next("POST machines/:id", "drop request");
+  expect(await message(made.update())).toMatch(/The old version goes on serving\. Run again\.$/);
+  expect(now(made)).toMatchObject(serves(1));
+  await made.local.clock.advance(200_000);
+  expect(now(made)).toMatchObject(serves(1));
+});
+
+test("a cordon that lands late leaves nobody out of routing", async () => {
+  await using made = await pop({ quirks: late });
+  made.local.faults.next("POST machines/:id/cordon", { kind: "late", ms: 80_000, status: 502 });
+  await made.update();
+  await made.local.clock.advance(120_000);
+  expect(now(made)).toMatchObject(serves(2));
+});
+
+test("an image that cannot be pulled is told from a late read by the machine's events, at once", async () => {
+  await using made = await pop({ quirks: late });
+  made.local.runner.image(image(2), { pull: "fails" });
+  const began = made.local.clock.now();
+  expect(await message(made.update())).toMatch(/^cdg-1: update undone after \d+ s, Fly went back to version /);
+  expect(made.local.clock.now() - began).toBeLessThan(25_000);
+  expect(now(made)).toMatchObject(serves(1));
+});
+
+test("another version that stays is a revert also where no event tells of it, and not before reads can no longer be late", async () => {
+  await using made = await pop({ quirks: noQuirks });
+  let old: string | undefined;
+  let posted = false;
+  const context = overWire(made, (send) => async (exchange) => {
+    const one = exchange.method === "GET" && /\/machines\/[0-9a-f]{14}$/.test(new URL(exchange.url).pathname);
+    if (one && posted && old !== undefined) return { status: 200, headers: {}, body: old };
+    const answer = await send(exchange);
+    if (one) old = answer.body;
+    if (exchange.method === "POST" && /\/machines\/[0-9a-f]{14}$/.test(new URL(exchange.url).pathname)) posted = true;
+    return answer;
+  });
+  const began = made.local.clock.now();
+  const told = await message(machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), context));
+  expect(told).toContain(`Fly went back to version ${made.outs.instanceId}`);
+  expect(made.local.clock.now() - began).toBeGreaterThan(25_000);
+});
+
+test.each(seeds)(
+  "a failing new version is undone though the rows of the old one's checks still pass, seed %i",
+  async (seed) => {
+    await using made = await pop({ seed, quirks: { ...late, staleChecksMs: 6_000 } });
+    made.local.runner.image(image(2), { check: failingCheck });
+    const told = await made.update().catch((error: unknown) => error);
+    expect(told).toBeInstanceOf(HalfMade);
+    expect((told as Error).message).toMatch(
+      /^cdg-1: update undone after \d+ s, not healthy in time: health is critical/,
+    );
+    expect(now(made)).toMatchObject(serves(1));
+  },
+);
+
+test("rows that pass and are never written again count once they can no longer be the old version's", async () => {
+  await using made = await pop({ quirks: { staleChecksMs: 600_000 } });
+  const began = made.local.clock.now();
+  expect((await made.update()).complete).toBe(true);
+  expect(made.local.clock.now() - began).toBeLessThan(40_000);
+});
+
+test.each(seeds)(
+  "an update right after another one is made from what the machine is, not from what a read shows, seed %i",
+  async (seed) => {
+    await using made = await pop({ seed, quirks: late });
+    const outs = await made.update();
+    // Another process: it has no cookie.
+    const fresh = overWire(made, (send) => send);
+    const third = await machineHandler.update(made.id, outs, withImage(made.inputs, 3), fresh);
+    expect(now(made)).toMatchObject({ ...serves(3), version: third.instanceId });
+    expect(made.local.calls("POST", "machines/:id")).toBe(2);
+  },
+);
+
+test.each(seeds)("a refresh right after an update or a create takes no late read for drift, seed %i", async (seed) => {
+  await using made = await pop({ seed, quirks: late });
+  const outs = await made.update();
+  const fresh = overWire(made, (send) => send);
+  const read = await machineHandler.read(made.id, outs, fresh);
+  // Its routing may be read late: the next update looks, and posts nothing.
+  expect(read?.outs.instanceId).toBe(outs.instanceId);
+  expect(read?.inputs.config).toEqual(withImage(made.inputs, 2).config);
+  const volume = await volumeHandler.create(volumeInputs({ name: "pop_cdg_2" }), made.context);
+  expect(
+    await volumeHandler.read(
+      volume.id,
+      volume.outs,
+      overWire(made, (send) => send),
+    ),
+  ).toMatchObject({ id: volume.id });
+  const address = await addressHandler.create({ app, type: "v6" }, made.context);
+  expect(
+    await addressHandler.read(
+      address.id,
+      address.outs,
+      overWire(made, (send) => send),
+    ),
+  ).toMatchObject({
+    outs: address.outs,
+  });
+});
+
+test.each(lateDeeds.flatMap(([name, fault]) => [1, 2, 3].map((seed) => [name, seed, fault] as const)))(
+  "volume, machine and address are made once with %s, seed %i",
+  async (_, seed, fault) => {
+    await using made = await bench({ seed, quirks: { ...late, replicaGoes: 0.5 } });
+    for (const route of ["POST volumes", "POST machines", "POST ip_assignments"]) made.local.faults.next(route, fault);
+    const volume = await volumeHandler.create(volumeInputs(), made.context);
+    const machine = await machineHandler.create(machineInputs(volume.id), made.context);
+    const address = await addressHandler.create({ app, type: "v4" }, made.context);
+    await made.local.clock.advance(120_000);
+    expect(made.local.volumes().map((it) => it.id)).toEqual([volume.id]);
+    expect(made.local.machines().map((it) => it.id)).toEqual([machine.id]);
+    expect(made.local.world().addresses.map((it) => it.ip)).toEqual([address.id]);
+  },
+);
+
+test("a list that forgets makes nothing twice", async () => {
+  await using made = await pop();
+  await addressHandler.create({ app, type: "v4" }, made.context);
+  for (const route of ["GET volumes", "GET ip_assignments", "GET machines"])
+    made.local.faults.next(route, "empty list");
+  await volumeHandler.create(volumeInputs(), made.context);
+  await addressHandler.create({ app, type: "v4" }, made.context);
+  await machineHandler.create(made.inputs, made.context);
+  expect(made.local.volumes()).toHaveLength(1);
+  expect(made.local.world().addresses).toHaveLength(1);
+  expect(made.local.machines()).toHaveLength(1);
+  expect(made.local.faults.pending()).toEqual([]);
+});
+
+const appInputs = { app, organization: "personal" };
+const appOuts = { ...appInputs, schemaVersion: 1 as const };
+
+test.each(seeds)("what is made below a new app waits until it is known there, seed %i", async (seed) => {
+  await using made = await bench({ seed, withApp: false, quirks: { ...late, replicaGoes: 0.5 } });
+  await appHandler.create(appInputs, made.context);
+  expect(made.local.fly.calls.list.find(({ route }) => route === "POST apps")?.query).toBe("wait=true");
+  const [volume] = await Promise.all([
+    volumeHandler.create(volumeInputs(), made.context),
+    addressHandler.create({ app, type: "v4" }, made.context),
+  ]);
+  await machineHandler.create(machineInputs(volume.id), made.context);
+  expect(made.local.volumes()).toHaveLength(1);
+});
+
+test("below an app that was there before, and below a new one once it is known, 404 means what it says", async () => {
+  await using made = await bench();
+  const began = made.local.clock.now();
+  expect(await message(made.context.fly.getVolume(app, "vol_none"))).toMatch(/volume not found/);
+  expect(made.local.clock.now()).toBe(began);
+  await made.context.fly.createApp({ name: "another", org_slug: "personal" });
+  await made.local.clock.advance(30_000);
+  const later = made.local.clock.now();
+  expect(await message(made.context.fly.getVolume("another", "vol_none"))).toMatch(/volume not found/);
+  expect(made.local.clock.now()).toBe(later);
+});
+
+test.each(lateDeeds)("an app is made once with %s", async (_, fault) => {
+  await using made = await bench({ withApp: false, quirks: late });
+  made.local.faults.next("POST apps", fault);
+  await appHandler.create(appInputs, made.context);
+  expect(Object.keys(made.local.world().apps)).toEqual([app]);
+});
+
+test("an app whose lists come back empty again and again stays, by Fly's own counts", async () => {
+  await using made = await bench();
+  await volumeHandler.create(volumeInputs(), made.context);
+  for (const match of ["GET volumes", "GET machines"])
+    made.local.faults.add({ match, times: Number.POSITIVE_INFINITY, fault: "empty list" });
+  await appHandler.delete(app, appOuts, made.context);
+  expect(Object.keys(made.local.world().apps)).toEqual([app]);
+  expect(made.lines.at(-1)).toBe(
+    `app ${app} stays: it still holds 1 volume (Fly counts them, but lists 0), which this stack does not own or was told to keep`,
+  );
+});
+
+test("an app goes when lists and counts say nothing, at two looks; what appears between them keeps it", async () => {
+  await using made = await bench();
+  let looks = 0;
+  const context = overWire(made, (send) => async (exchange) => {
+    const isApp = exchange.method === "GET" && new URL(exchange.url).pathname.endsWith(`/apps/${app}`);
+    if (isApp && ++looks === 2) await made.local.call("POST", `/apps/${app}/volumes`, { name: "late", region: "cdg" });
+    return send(exchange);
+  });
+  await appHandler.delete(app, appOuts, context);
+  expect(Object.keys(made.local.world().apps)).toEqual([app]);
+  const [volume] = made.local.volumes();
+  await made.local.call("DELETE", `/apps/${app}/volumes/${volume?.id}`);
+  await appHandler.delete(app, appOuts, made.context);
+  expect(made.local.world().apps).toEqual({});
+});
