@@ -28,6 +28,8 @@ export interface Quirks {
   replicas: number;
   /** The longest that a read of a server which did not make a write itself shows what was before it. */
   staleMs: number;
+  /** A cookie leads a client back to the server of its last write for so long after that write. */
+  affinityMs: number;
   /** The longest that such a server answers 404 or 401 to every call below a new app. */
   newAppMs: number;
   /** How likely the server that a client is bound to goes away before its next call, so that another one answers. 0 to 1. */
@@ -52,6 +54,7 @@ export const noQuirks: Quirks = {
   rateLimits: false,
   replicas: 1,
   staleMs: 0,
+  affinityMs: 30_000,
   newAppMs: 0,
   replicaGoes: 0,
   staleChecksMs: 0,

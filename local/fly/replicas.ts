@@ -12,8 +12,6 @@ import type { Match } from "./router.ts";
 import type { AddressRow, AppRow, MachineRow, VolumeRow, World } from "./world.ts";
 
 export const affinityCookie = "fly_flaps_affinity";
-/** How long a server that was asked for by cookie is still the one that answers. */
-const affinityMs = 30_000;
 
 export interface Replica {
   name: string;
@@ -55,7 +53,7 @@ interface Late {
 /** @param readsOf routes over another view of the world, of which only reads are used */
 export function createReplicas(core: Core, random: Random, readsOf: (core: Core) => RouteTable): Replicas {
   const { world, clock } = core;
-  const { replicas: count, staleMs, newAppMs, replicaGoes, emptyLists } = core.settings.quirks;
+  const { replicas: count, staleMs, affinityMs, newAppMs, replicaGoes, emptyLists } = core.settings.quirks;
   /** Lists that came back empty the last time. */
   const forgotten = new Set<string>();
   let made = 0;

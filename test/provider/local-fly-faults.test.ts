@@ -162,6 +162,107 @@ test("rate limits: three at once, then one a second; reading a machine takes mor
   expect(reads.filter((it) => it === 429)).toHaveLength(3);
 });
 
+test("replicas: another server shows what was before a write, in a state of its own, until it hears of it", async () => {
+  await begin({ quirks: { replicas: 2, staleMs: 10_000 } });
+  await fly.clock.advance(10_000);
+  const made = await fly.call("POST", "/apps/edge/machines", { config: { image: "registry.example/pop:1" } });
+  const { id, instance_id: old } = made.body;
+  await fly.clock.advance(10_000);
+  const path = `/apps/edge/machines/${id}`;
+  const posted = await fly.call("POST", path, { config: { image: "registry.example/pop:2" } });
+  const cookie = posted.headers["set-cookie"]?.split(";")[0] ?? "";
+  expect(posted.headers["set-cookie"]).toMatch(/^fly_flaps_affinity=flaps-\d\.\d+; Path=\/v1\/apps\/edge; HttpOnly$/);
+  const versions = new Set<string>();
+  const states = new Set<string>();
+  for (let n = 0; n < 10; n++) {
+    const { body } = await fly.call("GET", path);
+    versions.add(body.instance_id);
+    if (body.instance_id === old) states.add(body.state);
+    expect((await fly.call("GET", path, undefined, { cookie })).body.instance_id).toBe(posted.body.instance_id);
+  }
+  expect([...versions].toSorted()).toEqual([old, posted.body.instance_id].toSorted());
+  for (const state of states) expect(["started", "replacing", "replaced"]).toContain(state);
+  // Its host, whom a wait asks, knows.
+  await fly.call("GET", `${path}/wait?version=${posted.body.instance_id}&state=started`);
+  await fly.clock.advance(10_000);
+  for (let n = 0; n < 10; n++) expect((await fly.call("GET", path)).body.instance_id).toBe(posted.body.instance_id);
+});
+
+test("a server that goes takes with it what only it knew", async () => {
+  await begin({ quirks: { replicas: 2, staleMs: 10_000 } });
+  await fly.clock.advance(10_000);
+  const created = await createVolume();
+  const cookie = created.headers["set-cookie"]?.split(";")[0] ?? "";
+  const list = async () => (await fly.call("GET", "/apps/edge/volumes", undefined, { cookie })).body.length;
+  expect(await list()).toBe(1);
+  fly.faults.next("GET volumes", "server goes");
+  expect(await list()).toBe(0);
+  await fly.clock.advance(10_000);
+  expect(await list()).toBe(1);
+});
+
+test("a new app is unknown, or its token unwelcome, below itself at other servers; itself only without ?wait=true", async () => {
+  const statuses = async (path: string) => {
+    const all = new Set<number>();
+    for (let n = 0; n < 30; n++) all.add((await fly.call("GET", path)).status);
+    return [...all].toSorted();
+  };
+  fly = await localFly({ quirks: { replicas: 2, newAppMs: 20_000 } });
+  await fly.call("POST", "/apps?wait=true", { name: "waited", org_slug: "personal" });
+  await fly.call("POST", "/apps", { name: "edge", org_slug: "personal" });
+  expect(await statuses("/apps/waited")).toEqual([200]);
+  expect(await statuses("/apps/edge")).toEqual([200, 404]);
+  expect(await statuses("/apps/waited/volumes")).toEqual([200, 401, 404]);
+  await fly.clock.advance(20_000);
+  expect(await statuses("/apps/edge")).toEqual([200]);
+  expect(await statuses("/apps/waited/volumes")).toEqual([200]);
+});
+
+test.each([502, undefined])(
+  "late: answered at once with %s, done later, and counted as landing until then",
+  async (status) => {
+    await begin();
+    fly.faults.next("POST volumes", { kind: "late", ms: 60_000, ...(status === undefined ? {} : { status }) });
+    const answer = createVolume();
+    if (status === undefined) await expect(answer).rejects.toMatchObject({ code: "ECONNRESET" });
+    else expect((await answer).status).toBe(status);
+    expect([fly.volumes().length, fly.faults.landing]).toEqual([0, 1]);
+    await fly.clock.advance(60_000);
+    expect([fly.volumes().length, fly.faults.landing]).toEqual([1, 0]);
+  },
+);
+
+test("lists forget now and then, never twice in a row, in either shape that lists have", async () => {
+  await begin({ quirks: { emptyLists: 0.9 } });
+  await createVolume();
+  await fly.call("POST", "/apps/edge/ip_assignments", { type: "v6" });
+  const volumes = [];
+  for (let n = 0; n < 20; n++) volumes.push((await fly.call("GET", "/apps/edge/volumes")).body.length);
+  expect(volumes.join("")).not.toContain("00");
+  expect(volumes).toContain(0);
+  fly.faults.add({ match: "GET ip_assignments", times: 2, fault: "empty list" });
+  expect((await fly.call("GET", "/apps/edge/ip_assignments")).body).toEqual({ ips: [] });
+});
+
+test("rows of checks are those of the instance before for a while, with the time they were written", async () => {
+  await begin({ quirks: { staleChecksMs: 5_000 } });
+  const checks = { health: { type: "http", port: 80, interval: "5s" } };
+  const { id } = await fly.machine({ config: { image: "registry.example/pop:1", checks } });
+  const row = async () => (await fly.read(id)).checks[0];
+  await fly.clock.advance(7_000);
+  const before = await row();
+  expect(before.status).toBe("passing");
+  fly.runner.image("registry.example/pop:2", { check: () => ({ passing: false, output: "no" }) });
+  const posted = await fly.call("POST", `/apps/edge/machines/${id}`, {
+    config: { image: "registry.example/pop:2", checks },
+  });
+  await fly.call("GET", `/apps/edge/machines/${id}/wait?version=${posted.body.instance_id}&state=started`);
+  await fly.clock.advance(2_000);
+  expect(await row()).toEqual(before);
+  await fly.clock.advance(5_000);
+  expect((await row()).status).toBe("critical");
+});
+
 // What the platform does on its own
 
 test("a host that is down: its machines still read, verbs fail, until it is back", async () => {

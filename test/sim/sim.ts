@@ -92,6 +92,7 @@ export async function createSim({ seed, history, client }: SimOptions): Promise<
     rateLimits: scenario.chance(0.3),
     replicas: scenario.int(1, 4),
     staleMs: scenario.chance(0.7) ? scenario.int(500, 14_000) : 0,
+    affinityMs: scenario.pick([1_000, 10_000, 30_000]),
     newAppMs: scenario.chance(0.5) ? scenario.int(500, 20_000) : 0,
     replicaGoes: scenario.pick([0, 0.02, 0.3]),
     staleChecksMs: scenario.chance(0.5) ? scenario.int(1_000, 8_000) : 0,
