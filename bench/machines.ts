@@ -1,7 +1,6 @@
 /** Calls of single operations, and what the real engine takes for a hundred PoPs, beside what it takes for nothing at all. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { noQuirks } from "../local/fly/quirks.ts";
 import { appHandler } from "../providers/fly/app.ts";
 import { machineHandler } from "../providers/fly/machine.ts";
 import { regions as allRegions } from "../providers/fly/regions.ts";
@@ -72,8 +71,7 @@ export const run: Benchmark["run"] = async (log) => {
 
 /** In process, without an engine: what the handlers call. */
 async function singleCalls(): Promise<{ updateCalls: number; createCalls: number }> {
-  // Where Fly is kind. Where it is not each costs reads: of an empty list, which is asked for twice, and of rows of checks that are late.
-  await using world = await faultWorld({ quirks: noQuirks });
+  await using world = await faultWorld();
   const context = world.context();
   await appHandler.create({ app, organization: "personal" }, context);
   const calls = async <T>(work: () => Promise<T>) => {

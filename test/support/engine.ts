@@ -11,7 +11,7 @@ import { stringify } from "yaml";
 import { fileBackend } from "../../local/environment.ts";
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
 import { serve } from "../../local/fly/http.ts";
-import type { Quirks } from "../../local/fly/quirks.ts";
+import { lagging, type Quirks } from "../../local/fly/quirks.ts";
 import { seeded } from "../../local/fly/random.ts";
 import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
 import { memoryStore } from "../../local/fly/store.ts";
@@ -121,7 +121,8 @@ export async function engine({
     random: seeded(1),
     store: memoryStore(),
     token,
-    quirks,
+    // In real time: over before the next command of the CLI has begun to ask.
+    quirks: { ...lagging, staleMs: 500, newAppMs: 500, staleChecksMs: 0, ...quirks },
   });
   const asked = new Map<string, () => void>();
   const server = await serve(async (request) => {

@@ -4,7 +4,7 @@ import { HalfMade } from "../../../providers/handler.ts";
 import { type FaultKind, faultKinds, ruleAt } from "./kinds.ts";
 import type { Operation } from "./operations.ts";
 import type { Subject } from "./subject.ts";
-import { type FaultWorld, faultWorld, liveMachines, liveVolumes, served, token } from "./world.ts";
+import { type FaultWorld, faultWorld, liveMachines, liveVolumes, served, token, unkind } from "./world.ts";
 
 /** What came of a fault. */
 export const outcomes = {
@@ -43,7 +43,7 @@ const hourMs = 3_600_000;
 
 /** Routes the operation calls when nothing goes wrong, in order. */
 export async function dryRun(operation: Operation): Promise<string[]> {
-  await using world = await faultWorld();
+  await using world = await faultWorld({ quirks: unkind });
   const it = await operation.prepare(world);
   await world.clock.advance(settledMs);
   world.fly.calls.clear();
@@ -70,7 +70,7 @@ export async function runCase(it: Case, usual: readonly string[]): Promise<Resul
   const holds = (promise: string, kept: boolean) => {
     if (!kept) broken.push(promise);
   };
-  await using world = await faultWorld();
+  await using world = await faultWorld({ quirks: unkind });
   const thing = await operation.prepare(world);
   await world.clock.advance(settledMs);
   const before = fingerprint(world.fly.snapshot());

@@ -14,7 +14,7 @@ import { noSecrets } from "../no-secrets.ts";
 import { type VirtualClock, virtualClock } from "../virtual-clock.ts";
 
 /** Reads lag for as long as they can, below a new app too, and rows of checks are the old version's at first. */
-const unkind: Partial<Quirks> = { ...lagging, staleMs: 14_000, newAppMs: 20_000 };
+export const unkind: Partial<Quirks> = { ...lagging, staleMs: 14_000, newAppMs: 20_000 };
 
 /** Planted: whoever finds it in an error, a state or a line has found a leak. */
 export const token = "planted-fault-token-9c1e";
@@ -29,8 +29,8 @@ export interface FaultWorld extends AsyncDisposable {
   lines: string[];
 }
 
-/** `quirks`: what Fly does to reads; default: they lag, as late as they can. */
-export async function faultWorld({ quirks = unkind }: { quirks?: Partial<Quirks> } = {}): Promise<FaultWorld> {
+/** `quirks`: what Fly does to its clients. Default nothing; the fault table runs with `unkind`. */
+export async function faultWorld({ quirks = {} }: { quirks?: Partial<Quirks> } = {}): Promise<FaultWorld> {
   const clock = virtualClock();
   const runner = createStateRunner(clock.background, { exec: popExec });
   const fly = await createLocalFly({
