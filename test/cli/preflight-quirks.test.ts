@@ -681,6 +681,24 @@ test("slow answers", async () => {
   });
 });
 
+test("servers that lag behind each other, and a cookie that ties a client to one: as local Fly is set", async () => {
+  const quirks = { replicas: 3, staleMs: 4_000, newAppMs: 4_000, staleChecksMs: 2_000 };
+  using bench = await preflightBench({ quirks });
+  const { of, report } = await bench.run();
+  expect(report?.findings.filter(({ verdict }) => verdict !== "holds")).toEqual([]);
+  expect(of("affinity-cookie").seen).toBe("cookies: fly_flaps_affinity");
+  expect(of("update-reads").seen).toMatch(/^never/);
+  expect(of("update-reads-of-others").seen).toMatch(/^in \d+ of \d+ reads, the last after [1-4]\.\d s$/);
+  expect(of("check-rows-are-new").seen).toBe("for 2.0 s");
+});
+
+test("named checks that only watch", async () => {
+  await run({
+    quirks: { namedChecksOnlyWatch: true },
+    differs: { "readiness-check-routes": "^still reached 10 s after it was critical$" },
+  });
+});
+
 test("every assumption was found against in one of these tests", () => {
   expect(
     everyProbe(plan)
