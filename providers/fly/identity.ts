@@ -11,6 +11,7 @@ import { parseJson } from "../wire.ts";
 import { FlyError, isClaimed, isConflict, isGone, isUncertain } from "./errors.ts";
 import { isLive } from "./gone.ts";
 import { letGoMs, postOnceFree, untilLetGo } from "./in-the-way.ts";
+import { lookUntil, showsBy } from "./lag.ts";
 import { strandedVolume } from "./machine.ts";
 import { ownerKeys } from "./owner.ts";
 import type * as wire from "./schema.ts";
@@ -154,8 +155,11 @@ async function make(inputs: IdentityInputs, context: Context): Promise<wire.Mach
     const stranded = await strandedVolume("no identity made", inputs, error, context);
     if (stranded) throw stranded;
     if (!isConflict(error) && !isClaimed(error) && !isUncertain(error)) throw error;
-    const { leftover, holder } = await find(inputs, context);
-    const found = leftover ?? holder;
+    const { clock } = context;
+    const found = await lookUntil(clock, showsBy(error, clock), async () => {
+      const { leftover, holder } = await find(inputs, context);
+      return leftover ?? holder;
+    });
     if (!found) throw error;
     return found;
   }

@@ -241,8 +241,9 @@ async function createApart(inputs: VolumeInputs, context: Context): Promise<wire
   } catch (error) {
     // Fly has many ways to say that there is no such host. That there is no room at all the second create finds out.
     if (!isNoRoom(error) && !(error instanceof FlyError && error.status === 412)) throw error;
-    // A "no" may come after the deed.
-    const made = await find(inputs, context);
+    // A "no" may come after the deed, and a read may lag behind it.
+    const { clock } = context;
+    const made = await lookUntil(clock, showsBy(error, clock), () => find(inputs, context));
     if (made) return made;
     const volume = await createOrSettle(inputs, {}, context).catch((second: unknown) => {
       throw isNoRoom(second) ? noRoom(inputs, second.message, second) : second;
