@@ -70,11 +70,17 @@ async function twice<T>(send: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Nobody reads what became of a lost answer: the next look shows what was there before it. */
+/** Nobody reads what became of a lost answer: all looks by which it would be settled show what was there before it. */
 class NoReadBack extends Fly {
-  /** Objects as last read, by machine id or list; and those of which an answer was lost since. */
+  readonly #clock: Clock;
+  /** Objects as last read, by machine id or list; and until when those are shown of which an answer was lost since. */
   readonly #seen = new Map<string, unknown>();
-  readonly #lost = new Set<string>();
+  readonly #lost = new Map<string, number>();
+
+  constructor(options: FlyOptions) {
+    super(options);
+    this.#clock = options.clock;
+  }
 
   override createMachine(app: string, body: CreateMachine): Promise<Machine> {
     return this.#losing("machines", super.createMachine(app, body));
@@ -105,14 +111,14 @@ class NoReadBack extends Fly {
     try {
       return await work;
     } catch (error) {
-      if (isUncertain(error)) this.#lost.add(what);
+      if (isUncertain(error)) this.#lost.set(what, (error.landsBy ?? 0) + 2 * staleMs);
       throw error;
     }
   }
 
   async #looking<T>(what: string, read: () => Promise<T>, nothing?: T): Promise<T> {
     const before = (this.#seen.get(what) ?? nothing) as T | undefined;
-    if (this.#lost.delete(what) && before !== undefined) return before;
+    if (this.#clock.now() < (this.#lost.get(what) ?? 0) && before !== undefined) return before;
     const now = await read();
     this.#seen.set(what, now);
     return now;
