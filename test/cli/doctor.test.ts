@@ -38,6 +38,8 @@ test("all there: nothing to do, nothing changed", async () => {
     ["Fly app", "good"],
     ["room in cdg", "good"],
     ["room in ewr", "good"],
+    ["hosts", "good"],
+    ["egress addresses", "good"],
     ["Docker", "skipped"],
     ["registry", "skipped"],
   ]);
@@ -47,6 +49,8 @@ test("all there: nothing to do, nothing changed", async () => {
     "GET /v1/apps/my-edge",
     "POST /v1/platform/placements",
     "POST /v1/platform/placements",
+    "GET /v1/apps/my-edge/volumes",
+    "GET /v1/apps/my-edge/ip_assignments",
   ]);
 });
 

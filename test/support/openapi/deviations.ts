@@ -36,7 +36,7 @@ export const deviations: Deviation[] = [
     reason: "fly-go's Volume has it, always present, empty for shared hosts.",
   },
   {
-    finding: /\/ip_assignments 200 \S*\/(type|network): must NOT have additional properties/,
+    finding: /\/ip_assignments 200 \S*\/(type|network|egress): must NOT have additional properties/,
     reason: "flyctl's list of addresses is made of them (fly-go, IPAssignment).",
   },
   {
