@@ -50,6 +50,7 @@ const pollMs = 2_000;
 export async function updateVerified(target: Target, wanted: MachineConfig, context: Context): Promise<Machine> {
   const { app, id, pop } = target;
   const seen = await settled(target, context);
+  refuseForeign(seen, pop, target.owners);
   return withLease({ app, id, pop, purpose: "update of" }, context, async (lease) => {
     const { version } = lease;
     // Whoever leases it out knows the machine; what was read before may have been late.

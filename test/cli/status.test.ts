@@ -27,7 +27,7 @@ test("a row a PoP; one call for the list and one a PoP", async () => {
   ]);
   const days = Math.floor((Date.parse("2030-01-01T00:00:00Z") - it.local.clock.now()) / 86_400_000);
   expect(cells(first)).toEqual([
-    ...["cdg-1", "cdg", "started", it.machine("cdg-1").version, "000000000000", "1/1", "ok"],
+    ...["cdg-1", "cdg", "started", it.machine("cdg-1").version, "000000000000", "2/2", "ok"],
     ...[`${days} d`, "90/256 MB", "90 %"],
   ]);
   expect(cells(second)?.[0]).toBe("ewr-1");
@@ -55,7 +55,7 @@ test("--json: everything, for programs", async () => {
         machine: it.machine("cdg-1").id,
         version: it.machine("cdg-1").version,
         image: expect.stringContaining("@sha256:"),
-        checks: { passing: 1, all: 1 },
+        checks: { passing: 2, all: 2 },
         tailnet: "ok",
         origins: [],
         certificates: [{ host: "www.example.org", expires: "2030-01-01T00:00:00Z", selfSigned: false }],
@@ -160,7 +160,7 @@ test("a failing check is told", async () => {
   it.local.runner.machine(it.machine("cdg-1").id, { check: failingCheck });
   await new Promise<void>((resolve) => it.local.clock.after(10_000, resolve));
   const { out } = await it.run(["status"]);
-  expect(out).toMatch(/cdg-1 +cdg +started .* 0\/1 /);
+  expect(out).toMatch(/cdg-1 +cdg +started .* 0\/2 /);
   expect(out).toContain("cdg-1: check health is critical, connect: connection refused");
 });
 

@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { machineConfig } from "../../components/machine-config.ts";
 import { addressHandler } from "../../providers/fly/address.ts";
+import { staleMs } from "../../providers/fly/lag.ts";
 import { type MachineOutputs, machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import { app, type Bench, bench, image, machineInputs, volumeInputs, withImage } from "../support/context.ts";
@@ -226,7 +227,8 @@ test("a machine of somebody else that lives is not waited for", async () => {
   expect(await message(machineHandler.create(machineInputs(volume.id), made.context))).toContain(
     "That machine is not this PoP's.",
   );
-  expect(made.local.clock.now() - before).toBeLessThan(10_000);
+  // No longer than a read may lag, which might have hidden a machine of our own.
+  expect(made.local.clock.now() - before).toBeLessThanOrEqual(staleMs);
 });
 
 test("a delete ends when the machine is destroyed and its volume free, so that the next step finds both", async () => {
@@ -285,7 +287,8 @@ test("an egress address that was assigned by hand is no address of the edge", as
 // Growth that asks for a restart
 
 test("a volume that grew has the machine boot anew, verified as any update, so that its file system grows", async () => {
-  await using made = await bench();
+  // What the test reads without a cookie must not lag.
+  await using made = await bench({ quirks: { replicas: 1 } });
   const shape = { name: "cdg-1", cpuKind: "shared", cpus: 1, memoryMb: 256 } as const;
   const config = (volumeGb: number) => machineConfig({ ...shape, volumeGb }, image(1));
   const volume = await volumeHandler.create(volumeInputs(), made.context);

@@ -1,5 +1,5 @@
 /** Room, volumes of one region: on which hosts they lie, and what they are like when nothing is said. */
-import { type FlyError, isNoRoom } from "../../../providers/fly/errors.ts";
+import { FlyError, isNoRoom } from "../../../providers/fly/errors.ts";
 import type { Volume } from "../../../providers/fly/schema.ts";
 import { type Finding, judged, notMeasured, probe } from "../assumption.ts";
 import { guest } from "../machine.ts";
@@ -88,7 +88,7 @@ const make = ({ fly, app, region }: Session, name: string, over: Record<string, 
 /** The volume, or the refusal for want of a host. */
 async function makeOr(session: Session, name: string, over: Record<string, unknown>): Promise<Volume | FlyError> {
   return make(session, name, over).catch((error: unknown) => {
-    if (isNoRoom(error)) return error;
+    if (isNoRoom(error) || (error instanceof FlyError && error.status === 412)) return error;
     throw error;
   });
 }
