@@ -26,8 +26,6 @@ export class NotServing extends Error {
 /** One wait call at most, so that an exit is noticed soon; Fly allows 60. */
 const sliceSeconds = 10;
 const pollMs = 1_000;
-/** A machine just created may read as absent for a moment. */
-const absenceMs = 10_000;
 
 /** Resolves with the machine when it serves. `deadline`: by the clock. `known`: ids of events that happened before this version. */
 export async function untilServing(
@@ -35,7 +33,6 @@ export async function untilServing(
   { deadline, known, signal }: { deadline: number; known: ReadonlySet<string>; signal?: AbortSignal | undefined },
   { fly, clock }: { fly: Fly; clock: Clock },
 ): Promise<Machine> {
-  const born = clock.now();
   const watch = watchVersion(version, known, clock);
   for (;;) {
     signal?.throwIfAborted();
@@ -92,13 +89,17 @@ export async function untilServing(
     }
   }
 
+  /** A machine just made reads as absent at a server that has not heard of it: gone is what stays absent for longer. */
   async function read(): Promise<Machine> {
+    let absentSince: number | undefined;
     for (;;) {
       try {
         return await fly.getMachine(app, id);
       } catch (error) {
         if (!mayPass(error)) throw error;
-        if (isGone(error) && clock.now() - born >= absenceMs) throw new NotServing("the machine is gone", true);
+        absentSince = isGone(error) ? (absentSince ?? clock.now()) : undefined;
+        if (absentSince !== undefined && clock.now() - absentSince >= staleMs)
+          throw new NotServing("the machine is gone", true);
         if (clock.now() >= deadline) throw new NotServing(`its state cannot be read, ${error.message}`, false);
         await sleep(clock, pollMs, signal);
       }

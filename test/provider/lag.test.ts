@@ -109,6 +109,23 @@ test.each(seeds)(
   },
 );
 
+test("a machine that was just made is waited for where it reads as absent; one that stays absent is gone", async () => {
+  await using made = await bench({ quirks: late });
+  const { id: volume } = await volumeHandler.create(volumeInputs(), made.context);
+  const absent: Fault = { kind: "status", status: 404, body: { error: "machine not found" } };
+  // Slow to boot, so that its servers have time to lag.
+  made.local.runner.image(image(1), { pullMs: 12_000 });
+  made.local.faults.add({ match: "GET machines/:id", times: 10, fault: absent });
+  const { id, outs } = await machineHandler.create(machineInputs(volume), made.context);
+  expect(outs.complete).toBe(true);
+  await made.local.call("DELETE", `/apps/${app}/machines/${id}?force=true`);
+  made.local.faults.add({ match: "GET machines/:id", times: 60, fault: absent });
+  await made.local.clock.advance(60_000);
+  expect(await message(machineHandler.create(machineInputs(volume), made.context))).toMatch(
+    /was made but does not serve, the machine is gone\./,
+  );
+});
+
 test.each(seeds)("and while its image takes longer to arrive than a wait, seed %i", async (seed) => {
   await using made = await pop({ seed, quirks: { ...late, replicaGoes: 0.5 } });
   made.local.runner.image(image(2), { pullMs: 25_000, check: passingAfter(12_000) });
