@@ -56,7 +56,7 @@ test("a region that Fly closed is warned of in every stack, with the nearest tha
   const sentence =
     "Fly takes no new machines in Warsaw (waw), as of 2026-08-07: a PoP that is there goes on and is updated, a new one is refused. The nearest that does is arn (Stockholm, 810 km).";
   expect(warned({ regions: { waw: {}, cdg: {} } })).toEqual([sentence]);
-  expect(warned({ regions: { waw: {} } }, "local")).toEqual([sentence]);
+  expect(warned({ regions: { waw: {} }, rollout: {} }, "local")).toEqual([sentence]);
 });
 
 test("other stacks are left alone", () => {
