@@ -4,8 +4,8 @@ package main
 //
 // It has no flags; ports, hosts, the parts to expect and the time Fly's check allows are in /etc/pop/pop.json. It asks nginx, unbound and tailscaled (when
 // its socket is there) directly, and reads what postInit, secrets and certs left under /run/pop. All checks run in parallel and end within half the
-// timeout of Fly's check: a part that hangs is degraded, and every client gets a response. The status is 503 only if nginx does not answer, or while a host
-// waits for its first certificate from the vault. Any other fault makes the PoP "degraded", with the reason beside the part, and a machine that still serves
+// timeout of Fly's check: a part that hangs is degraded, and every client gets a response. The status is 503 only if nginx does not answer, while a host
+// waits for its first certificate from the vault, or when the image is not the expected one (image.go). Any other fault makes the PoP "degraded", with the reason beside the part, and a machine that still serves
 // stays in service.
 
 import (
@@ -53,7 +53,11 @@ type part struct {
 
 type report struct {
 	Status string `json:"status"`
+	// Why it is failing, by part. Near the front: Fly keeps a little of a body as the check's output, and who deploys reads the first 200 characters.
+	Reason string `json:"reason,omitempty"`
 	Pop    string `json:"pop"`
+	// Digest of the build context the image was made from; absent where the image does not say.
+	Image string `json:"image,omitempty"`
 	// What secrets must be sealed to for this PoP.
 	Recipient    string              `json:"recipient,omitempty"`
 	Parts        map[string]part     `json:"parts"`
@@ -80,6 +84,7 @@ type snapshot struct {
 
 type health struct {
 	manifest *Manifest
+	image    image
 	run      string
 	// tailscaled's socket.
 	tailscaled string
@@ -112,7 +117,7 @@ func newHealth(manifest *Manifest, run string) *health {
 	return &health{
 		origins:  watch[[]tailnet.Path]{every: time.Minute, soon: 10 * time.Second},
 		dnssec:   watch[error]{every: 5 * time.Minute, soon: 20 * time.Second},
-		manifest: manifest, run: run, tailscaled: tailnet.Socket, patience: manifest.patience(), now: time.Now,
+		manifest: manifest, image: imageOfEnvironment(), run: run, tailscaled: tailnet.Socket, patience: manifest.patience(), now: time.Now,
 		tally:  newTally(countsFile(run), manifest.Hosts),
 		memory: func() (memory, error) { return readMemory(cgroupFolder, procFolder) },
 		volume: func() (volume, error) { return statVolume(volumeFolder) },
@@ -218,6 +223,8 @@ func (h *health) ask(r *round) {
 	}
 	found := snapshot{report: report{Parts: map[string]part{}, Certificates: []certificateStatus{}}}
 	found.Traffic.Cache = map[string]uint64{}
+	found.Image = h.image.context
+	isIfAny("image", h.image.part())(&found)
 	started := map[*question]bool{}
 	for _, question := range h.questions {
 		started[question] = question.start(ctx)
@@ -238,7 +245,7 @@ func (h *health) ask(r *round) {
 			found.Parts[name] = part{Status: degraded, Reason: "no word from it"}
 		}
 	}
-	found.Status = worst(found.Parts)
+	found.Status, found.Reason = worst(found.Parts), whyFailing(found.Parts)
 	r.found, r.at = found, h.now()
 	close(r.done)
 }
@@ -331,6 +338,16 @@ func worst(parts map[string]part) string {
 		}
 	}
 	return status
+}
+
+func whyFailing(parts map[string]part) string {
+	var reasons []string
+	for _, name := range sorted(parts) {
+		if parts[name].Status == failing {
+			reasons = append(reasons, name+": "+parts[name].Reason)
+		}
+	}
+	return strings.Join(reasons, ", ")
 }
 
 // volumePart combines what postInit found at boot (an empty file means no fault) with how full the volume is now.

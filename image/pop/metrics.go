@@ -45,6 +45,7 @@ func (h *health) metrics() []metric {
 	now := h.current()
 	all := []metric{
 		{"pop_info", "gauge", "1, with the name of the PoP.", []sample{one(1, "pop", now.Pop)}},
+		buildMetric(now.Image),
 		{"pop_serving", "gauge", "1 while visitors are served: what Fly's check sees.", []sample{one(truth(now.Status != failing))}},
 		partsMetric(now.Parts),
 		certificatesMetric("pop_certificate_not_after_timestamp_seconds", "When the certificate of a site ends, seconds since 1970.", now.Certificates,
@@ -58,6 +59,14 @@ func (h *health) metrics() []metric {
 	all = append(all, pathMetrics(now.Origins)...)
 	all = append(all, tailnetMetrics(now.tailnet)...)
 	return append(all, volumeMetrics(now.volume)...)
+}
+
+func buildMetric(context string) metric {
+	it := metric{"pop_build_info", "gauge", "1, with the digest of the build context the image was made from.", nil}
+	if context != "" {
+		it.samples = []sample{one(1, "context", context)}
+	}
+	return it
 }
 
 func partsMetric(parts map[string]part) metric {
