@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { readFiles, type StackFiles } from "./config/files.ts";
 import { ConfigError } from "./config/mistakes.ts";
 import { parseConfig } from "./config/parse.ts";
-import { valueOfText } from "./config/stack-values.ts";
+import { assumedContextKey, valueOfText } from "./config/stack-values.ts";
 import type { EdgeConfig } from "./config/types.ts";
 
 export type { StackFiles } from "./config/files.ts";
@@ -31,6 +31,9 @@ export function readConfig(): EdgeConfig & { files: StackFiles } {
     throw new pulumi.RunError(`Pulumi.${pulumi.getStack()}.yaml: ${error.message}`);
   }
 }
+
+/** Digest of the context that `imageRef` stands for; undefined where the operator set it, and any image will do. */
+export const readAssumedContext = (): string | undefined => pulumi.runtime.allConfig()[assumedContextKey];
 
 /** Keys with a secret value, as the engine tells every program. The SDK reads the same variable but keeps what it found to itself. */
 function secretKeys(): string[] {

@@ -5,7 +5,7 @@ import { Edge } from "./components/edge.ts";
 import { failIfSkipped, warnOfSharedHosts } from "./components/hosts.ts";
 import type { Pop } from "./components/pop.ts";
 import { configWarnings } from "./config/warnings.ts";
-import { readConfig, readRegistry } from "./config.ts";
+import { readAssumedContext, readConfig, readRegistry } from "./config.ts";
 
 // Pulumi writes out a stack trace with every promise it makes, and has them go through source maps. TypeScript run as it stands has none: Node's own
 // traces say the same, and a preview of a hundred PoPs takes a fifth less.
@@ -14,7 +14,7 @@ Reflect.deleteProperty(Error, "prepareStackTrace");
 const owner = `${pulumi.getOrganization()}/${pulumi.getProject()}/${pulumi.getStack()}`;
 const config = readConfig();
 for (const warning of configWarnings(config, pulumi.getStack())) pulumi.log.warn(warning);
-const edge = new Edge("edge", { ...config, registry: readRegistry(), owner });
+const edge = new Edge("edge", { ...config, registry: readRegistry(), assumedContext: readAssumedContext(), owner });
 failIfSkipped(edge.pops);
 warnOfSharedHosts(edge.pops);
 

@@ -8,6 +8,8 @@ const Part = z.looseObject({ status: z.string(), reason: z.string().optional() }
 export const Health = z.looseObject({
   /** ok, degraded or failing. */
   status: z.string(),
+  /** Digest of the build context the image was made from, hex. Absent: the image does not say. */
+  image: z.string().nullish(),
   parts: z.record(z.string(), Part).default({}),
   certificates: z
     .array(

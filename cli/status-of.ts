@@ -17,6 +17,8 @@ export interface PopStatus {
   version: string | null;
   /** Reference as configured, pinned by digest. */
   image: string | null;
+  /** Digest of the build context it was made from, as it says itself; null when it does not, or was not asked. */
+  context: string | null;
   checks: { passing: number; all: number };
   /** ok, degraded, failing as `pop health` says; `unknown` when it could not be asked; null: no tailnet. */
   tailnet: string | null;
@@ -46,6 +48,7 @@ export function statusOf(pop: PopSeen, told: { health?: Health; reason?: string 
     machine: machine?.id ?? null,
     version: machine?.instance_id ?? null,
     image: machine?.config?.image ?? null,
+    context: health?.image ?? null,
     checks: { passing, all: checks.length },
     tailnet: health ? (health.parts.tailnet?.status ?? null) : "unknown",
     origins: (health?.origins ?? []).map(({ origin, node = null, via, relay, latencySeconds }) => ({

@@ -10,6 +10,8 @@ export interface EdgeArgs extends EdgeConfig {
   /** Stack the edge belongs to, organization/project/stack: how its machines are known as its own. */
   owner: string;
   registry: Registry;
+  /** Digest of the context that `imageRef` was built from, where a preview says it (readAssumedContext). Absent: not compared. */
+  assumedContext?: string | undefined;
   files: StackFiles;
 }
 
@@ -39,8 +41,8 @@ export class Edge extends pulumi.ComponentResource {
           ),
         ] as const,
     );
-    this.image = args.imageRef
-      ? pulumi.output(args.imageRef)
+    const built = args.imageRef
+      ? undefined
       : new SidecarImage(
           `${name}-image`,
           {
@@ -50,7 +52,9 @@ export class Edge extends pulumi.ComponentResource {
             platform: args.imagePlatform === "host" ? undefined : args.imagePlatform,
           },
           own,
-        ).ref;
+        );
+    this.image = built?.ref ?? pulumi.output(args.imageRef ?? "");
+    const context = built?.context ?? args.assumedContext;
 
     const pop = (it: EdgeConfig["pops"][number], after: Pop[]) =>
       new Pop(
@@ -60,6 +64,7 @@ export class Edge extends pulumi.ComponentResource {
           app: app.id,
           organization: args.organization,
           image: this.image,
+          context,
           owner: args.owner,
           snapshotDays: args.snapshotDays,
           protect: args.protect,

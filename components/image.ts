@@ -18,6 +18,8 @@ export interface SidecarImageArgs {
 export class SidecarImage extends pulumi.ComponentResource {
   /** Reference pinned by digest, e.g. registry.fly.io/my-edge@sha256:... */
   readonly ref: pulumi.Output<string>;
+  /** Digest of the context it is built from, hex: what the image itself says, and PoPs compare. */
+  readonly context: string;
 
   constructor(
     name: string,
@@ -28,14 +30,14 @@ export class SidecarImage extends pulumi.ComponentResource {
     // Relative, so that a checkout that moves does not look like a change of the image.
     const context = `.cache/image/${pulumi.getStack()}`;
     writeContext(spec, context, ".");
-    const digest = contextDigest(spec, ".");
+    this.context = contextDigest(spec, ".");
     const { server, username, password } = registry;
     const image = new docker.Image(
       `${name}-build`,
       {
         // A tag of its own for what it is made from: one that moves would leave earlier releases without any, for a registry to sweep away, and a
         // client that knows several digests by one name has told the wrong one.
-        imageName: pulumi.interpolate`${server}/${app}:pop-${digest.slice(0, 16)}`,
+        imageName: pulumi.interpolate`${server}/${app}:pop-${this.context.slice(0, 16)}`,
         build: { context, dockerfile: `${context}/Dockerfile`, ...(platform ? { platform } : {}) },
         registry: { server, ...(username ? { username } : {}), ...(password ? { password } : {}) },
       },
@@ -43,6 +45,6 @@ export class SidecarImage extends pulumi.ComponentResource {
     );
     this.ref = image.repoDigest;
     // Kept in state, so that a preview without Docker knows whether the last image is still the one.
-    this.registerOutputs({ ref: this.ref, context: digest });
+    this.registerOutputs({ ref: this.ref, context: this.context });
   }
 }

@@ -1,4 +1,5 @@
 /** A PoP as the Machines API wants it. Pure; `Image` is a reference, or the output of a build that is still to come. */
+import { contextVariables } from "../image/identity.ts";
 import { checkTimeoutSeconds, connectionLimit, stopSeconds } from "../image/limits.ts";
 import { ports } from "../image/ports.ts";
 import { sealedFiles } from "../image/render/secrets.ts";
@@ -23,12 +24,13 @@ export const healthCheck = "health";
 /** What was sealed to the PoP, in base64. */
 export type Sealed<Text> = { [File in keyof typeof sealedFiles]?: Text };
 
-export function machineConfig<Text>(pop: MachineShape, image: Text, sealed: Sealed<Text> = {}) {
+/** `context`: digest of the build context the image must have been made from, else the PoP fails its check. Absent: any image will do. */
+export function machineConfig<Text>(pop: MachineShape, image: Text, sealed: Sealed<Text> = {}, context?: string) {
   const files = sealedTo(sealed);
   return {
     image,
     guest: guestOf(pop),
-    env: { POP_NAME: pop.name },
+    env: { POP_NAME: pop.name, ...(context !== undefined && { [contextVariables.expected]: context }) },
     // A volume that grew may need a boot before its file system does: as part of the config its size brings one, with all the care of an update.
     metadata: { fly_pops_volume_gb: String(pop.volumeGb) },
     services: [service(80, ports.http, pop), service(443, ports.https, pop)],

@@ -20,6 +20,8 @@ export interface PopArgs extends MachineShape {
   app: pulumi.Input<string>;
   /** Image reference pinned by digest. */
   image: pulumi.Input<string>;
+  /** Digest of the build context the image must have been made from. Absent: not compared. */
+  context?: string | undefined;
   /** Stack the PoP belongs to, organization/project/stack. */
   owner: string;
   /** Days Fly keeps daily snapshots of the volume. 0: none. */
@@ -122,6 +124,7 @@ export class Pop extends pulumi.ComponentResource {
           args,
           pulumi.output(args.image),
           identity && sealedFiles({ secrets: this.#secrets(name, args, identity), tailnet: key }),
+          args.context,
         ),
         owner: args.owner,
         routed: true,

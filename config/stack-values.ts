@@ -33,3 +33,9 @@ export const ownValues = (values: Readonly<Record<string, unknown>>): Record<str
  */
 export const parseStackValues = (values: Readonly<Record<string, unknown>>): EdgeConfig =>
   parseConfig(ownValues(values));
+
+/**
+ * Digest of the context that `imageRef` stands for. A preview without Docker sets it in its copy of the stack file (preview/by-engine.ts), so that machines
+ * are told of the same context as by the real deployment. No key of the stack file: with an image of the operator's own nothing is compared.
+ */
+export const assumedContextKey = "fly-pops-preview:context";

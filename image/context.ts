@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { dirname, join, resolve, sep } from "node:path";
 import { certsConfig, vaultCaFile } from "./render/certs.ts";
-import { dockerfile, packedSites } from "./render/dockerfile.ts";
+import { dockerfile, packedSites, withContextDigest } from "./render/dockerfile.ts";
 import { folders } from "./render/folders.ts";
 import { manifest } from "./render/manifest.ts";
 import { nginxConf } from "./render/nginx.ts";
@@ -49,15 +49,22 @@ interface Entry {
 export function writeContext(spec: ImageSpec, dir: string, projectDir: string): string {
   const folder = resolve(dir);
   const wanted = context(spec, projectDir);
+  const recipe = wanted.get("Dockerfile")?.content.toString() ?? "";
+  wanted.set("Dockerfile", plain(withContextDigest(recipe, digestOf(wanted))));
   sweep(folder, "", wanted);
   for (const [path, entry] of wanted) write(join(folder, path), entry);
   return folder;
 }
 
-/** A digest of all that the image is made from, hex: the same for the same files, wherever the checkout lies. Writes nothing. */
-export function contextDigest(spec: ImageSpec, projectDir: string): string {
+/**
+ * A digest of all that the image is made from, hex: the same for the same files, wherever the checkout lies. Writes nothing. What `writeContext` writes
+ * has it in the image's environment (image/identity.ts).
+ */
+export const contextDigest = (spec: ImageSpec, projectDir: string): string => digestOf(context(spec, projectDir));
+
+function digestOf(context: Map<string, Entry>): string {
   const hash = createHash("sha256");
-  const files = [...context(spec, projectDir)].toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const files = [...context].toSorted(([a], [b]) => (a < b ? -1 : 1));
   for (const [path, { content, executable }] of files) {
     hash.update(JSON.stringify([path, executable, content.length]));
     hash.update(content);

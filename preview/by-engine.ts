@@ -7,6 +7,7 @@ import Docker from "dockerode";
 import { parseDocument } from "yaml";
 import { pulumiProgram } from "../cli/pulumi.ts";
 import { stackFileName } from "../cli/stack-file.ts";
+import { assumedContextKey } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { contextDigest } from "../image/context.ts";
 import { assumedImage, withoutImageSteps } from "./assumed-image.ts";
@@ -30,11 +31,12 @@ export async function previewByEngine({ dir, stack }: Place, config: EdgeConfig 
     return { digest: await digestOf(dir, preview), notes: [] };
 
   const exported = JSON.parse((await pulumi(dir, ["stack", "export", "--stack", stack])).stdout);
-  const { imageRef, note } = assumedImage(exported, contextDigest(config.image, dir), config.app);
+  const context = contextDigest(config.image, dir);
+  const { imageRef, note } = assumedImage(exported, context, config.app);
   const folder = mkdtempSync(join(tmpdir(), "fly-pops-preview-"));
   try {
     const file = join(folder, stackFileName(stack));
-    writeFileSync(file, withImage(readFileSync(join(dir, stackFileName(stack)), "utf8"), imageRef));
+    writeFileSync(file, withImage(readFileSync(join(dir, stackFileName(stack)), "utf8"), imageRef, context));
     const digest = await digestOf(dir, [...preview, "--config-file", file]);
     return { digest: { ...digest, steps: withoutImageSteps(digest.steps) }, notes: [note] };
   } finally {
@@ -84,8 +86,9 @@ async function dockerAnswers(): Promise<boolean> {
 }
 
 /** The stack file with that image, all else as it stands, secrets still encrypted. */
-function withImage(text: string, imageRef: string): string {
+function withImage(text: string, imageRef: string, context: string): string {
   const document = parseDocument(text);
   document.setIn(["config", "fly-pops:imageRef"], imageRef);
+  document.setIn(["config", assumedContextKey], context);
   return document.toString();
 }

@@ -1,5 +1,6 @@
 /** What differs between a resource's old and new inputs, in words. Values only where they are known to be harmless. */
 import { isDeepStrictEqual } from "node:util";
+import { contextVariables } from "../image/identity.ts";
 import { unknown } from "../providers/host.ts";
 
 export interface Difference {
@@ -32,6 +33,7 @@ const words: Record<string, (difference: Difference) => string> = {
   snapshotDays: arrow("snapshots", " days"),
   volume: () => "another volume",
   "config.image": ({ before, after }) => `image ${digest(before)} → ${digest(after)}`,
+  [`config.env.${contextVariables.expected}`]: ({ before, after }) => `made from ${short(before)} → ${short(after)}`,
   "config.guest.memory_mb": arrow("memory", " MB"),
   "config.guest.cpus": arrow("CPUs"),
   "config.guest.cpu_kind": arrow("kind of CPU"),
@@ -48,9 +50,11 @@ const words: Record<string, (difference: Difference) => string> = {
 export function inWords(difference: Difference): string {
   const check = /^config\.checks\.([\w-]+)/.exec(difference.path)?.[1];
   if (check !== undefined) return `check ${check}`;
+  const known = words[difference.path];
+  if (known !== undefined) return known(difference);
   const variable = /^config\.env\.(\w+)/.exec(difference.path)?.[1];
   if (variable !== undefined) return `environment ${variable}`;
-  return words[difference.path]?.(difference) ?? difference.path;
+  return difference.path;
 }
 
 function arrow(what: string, unit = ""): (difference: Difference) => string {
@@ -58,6 +62,9 @@ function arrow(what: string, unit = ""): (difference: Difference) => string {
 }
 
 const value = (it: unknown): string => (it === unknown ? "not known yet" : it === undefined ? "none" : String(it));
+
+/** As much of a context's digest as an image's tag has. */
+const short = (it: unknown): string => value(it).slice(0, 16);
 
 /** Stands for the digest of an image that nobody has built yet, where the engine wants one. */
 export const notBuilt = `sha256:${"0".repeat(64)}`;

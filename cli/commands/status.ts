@@ -37,7 +37,10 @@ export const look = (fleet: Fleet): Promise<PopStatus[]> =>
 const canBeAsked = (pop: Fleet["pops"][number]): pop is LivePop =>
   pop.machine?.state === "started" && pop.machine.host_status !== "unreachable";
 
-const columns = ["PoP", "region", "state", "version", "image", "checks", "tailnet", "certificates", "memory", "hits"];
+// "made from" is as much of the context's digest as the image's tag has.
+const columns = [
+  ...["PoP", "region", "state", "version", "image", "made from", "checks", "tailnet", "certificates", "memory", "hits"],
+];
 
 export function statusText(world: World, pops: readonly PopStatus[]): string {
   const rows = pops.map((it) => [
@@ -46,6 +49,7 @@ export function statusText(world: World, pops: readonly PopStatus[]): string {
     tint(world, stateTone(it), it.cordoned ? `${it.state}, cordoned` : it.state),
     it.version ?? "-",
     digestOf(it.image),
+    it.context?.slice(0, 16) ?? "-",
     tint(world, it.checks.passing < it.checks.all ? "bad" : undefined, `${it.checks.passing}/${it.checks.all}`),
     tint(world, it.tailnet === "degraded" ? "warning" : undefined, it.tailnet ?? "-"),
     certificatesText(world, it.certificates),

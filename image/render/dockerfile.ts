@@ -1,8 +1,9 @@
+import { contextVariables } from "../identity.ts";
 import type { FilesSite, ImageSpec } from "../spec.ts";
 import { hostName, isLuggageName } from "./names.ts";
 import { secrets } from "./secrets.ts";
 
-/** The lines of image/Dockerfile that this file replaces. */
+/** The lines of image/Dockerfile that `dockerfile` replaces. */
 const marks = { optional: "#:optional", debian: "#:debian", sources: "#:sources", layers: "#:layers" };
 
 type Told = Pick<ImageSpec, "sites" | "luggage" | "tailnet" | "certificates" | "ssh" | "debugTools">;
@@ -50,6 +51,13 @@ export function dockerfile(template: string, spec: Told): string {
     .flatMap((line) => lines.get(line) ?? [line])
     .join("\n");
 }
+
+/**
+ * What `dockerfile` rendered, with the digest of the context it is part of. In the image's environment and in no layer: those below stay as they are, and
+ * no step is taken again for it.
+ */
+export const withContextDigest = (rendered: string, digest: string): string =>
+  rendered.replace(/^#:identity$/m, `ENV ${contextVariables.own}=${digest}`);
 
 export const packedSites = (spec: Pick<ImageSpec, "sites">): FilesSite[] =>
   spec.sites

@@ -1,4 +1,5 @@
 import { stringify } from "yaml";
+import { contextVariables } from "../identity.ts";
 import { ports } from "../ports.ts";
 import type { ImageSpec, Tailnet } from "../spec.ts";
 import { luggageProcessName, refuseKnots } from "./dependencies.ts";
@@ -94,7 +95,10 @@ function processes(spec: Told): Record<string, Process> {
       availability: { restart: "no" },
       schedule: { interval: "10m" },
     },
-    health: { entrypoint: runas("health", ["/usr/bin/pop", "health"]), depends_on: ready },
+    health: {
+      entrypoint: runas("health", ["/usr/bin/pop", "health"], Object.values(contextVariables)),
+      depends_on: ready,
+    },
     ...Object.fromEntries(Object.entries(tailnet).map(([name, it]) => [name, { ...it, depends_on: ready }])),
     ...(spec.tailnet ? { "tailscale-up": joining(spec.tailnet), "tailscale-again": rejoining(spec.tailnet) } : {}),
     ...(secrets(spec).length > 0 ? { secrets: { ...unsealing, depends_on: ready } } : {}),

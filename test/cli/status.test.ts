@@ -17,17 +17,29 @@ const health = (over: Record<string, unknown> = {}) => ({
 const cells = (line: string | undefined) => line?.split(/ {2,}/);
 
 test("a row a PoP; one call for the list and one a PoP", async () => {
-  await using it = await cli({ behaviour: { exec: says(health()) } });
+  await using it = await cli({ behaviour: { exec: says(health({ image: "c".repeat(64) })) } });
   await it.deploy();
   const { code, out, err, calls } = await it.run(["status"]);
   expect({ code, err }).toEqual({ code: 0, err: "" });
   const [head, first, second] = out.split("\n");
   expect(cells(head)).toEqual([
-    ...["PoP", "region", "state", "version", "image", "checks", "tailnet", "certificates", "memory", "hits"],
+    ...[
+      "PoP",
+      "region",
+      "state",
+      "version",
+      "image",
+      "made from",
+      "checks",
+      "tailnet",
+      "certificates",
+      "memory",
+      "hits",
+    ],
   ]);
   const days = Math.floor((Date.parse("2030-01-01T00:00:00Z") - it.local.clock.now()) / 86_400_000);
   expect(cells(first)).toEqual([
-    ...["cdg-1", "cdg", "started", it.machine("cdg-1").version, "000000000000", "2/2", "ok"],
+    ...["cdg-1", "cdg", "started", it.machine("cdg-1").version, "000000000000", "cccccccccccccccc", "2/2", "ok"],
     ...[`${days} d`, "90/256 MB", "90 %"],
   ]);
   expect(cells(second)?.[0]).toBe("ewr-1");
@@ -38,7 +50,7 @@ test("a row a PoP; one call for the list and one a PoP", async () => {
 });
 
 test("--json: everything, for programs", async () => {
-  await using it = await cli({ behaviour: { exec: says(health()) } });
+  await using it = await cli({ behaviour: { exec: says(health({ image: "c".repeat(64) })) } });
   it.config(values({ regions: { cdg: {} } }));
   await it.deploy();
   const { out } = await it.run(["status", "--json"]);
@@ -55,6 +67,7 @@ test("--json: everything, for programs", async () => {
         machine: it.machine("cdg-1").id,
         version: it.machine("cdg-1").version,
         image: expect.stringContaining("@sha256:"),
+        context: "c".repeat(64),
         checks: { passing: 2, all: 2 },
         tailnet: "ok",
         origins: [],

@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "vitest";
 import { stringify } from "yaml";
+import { parseConfig } from "../../config/parse.ts";
+import { contextDigest } from "../../image/context.ts";
 import { image } from "../support/context.ts";
 import { engine, stack, token } from "../support/engine.ts";
 
@@ -104,6 +106,51 @@ test.concurrent("without Docker and imageRef the PoPs are shown with an image th
   expect(output).toContain("→ one that is still to be built");
   expect(output).toContain("There is none yet: the deployment builds the first.");
   expect(readFileSync(it.stackFile, "utf8")).toBe(file);
+});
+
+test.concurrent("without Docker an image that is still the one is no change, though machines say what it is made from", async ({
+  expect,
+}) => {
+  const root = join(import.meta.dirname, "..", "..");
+  const context = contextDigest(parseConfig(stack()).image, root);
+  // As a build leaves the state: nothing is built here.
+  const left = `import * as pulumi from "@pulumi/pulumi";
+import "./real-index.ts";
+class SidecarImage extends pulumi.ComponentResource {
+  constructor() {
+    super("fly-pops:index:SidecarImage", "edge-image");
+    this.registerOutputs({ ref: ${JSON.stringify(image(1))}, context: ${JSON.stringify(context)} });
+  }
+}
+new SidecarImage();
+`;
+  await using it = await engine({
+    files: { "index.ts": left, "real-index.ts": readFileSync(join(root, "index.ts"), "utf8") },
+  });
+  writeFileSync(it.stackFile, `${readFileSync(it.stackFile, "utf8")}  fly-pops-preview:context: ${context}\n`);
+  const made = await it.up();
+  expect(made.code, made.output).toBe(0);
+  const envs = () => Object.values(it.fly.snapshot().machines).map(({ versions }) => versions.at(-1)?.received.env);
+  expect(envs()).toMatchObject([{ POP_EXPECTED_CONTEXT: context }, { POP_EXPECTED_CONTEXT: context }]);
+
+  it.config({ ...stack(), imageRef: "" });
+  const summary = () => it.script(["preview/main.ts", "--stack", "test"], noDocker);
+  const same = await summary();
+  expect(same, same.output).toMatchObject({ code: 0 });
+  expect(same.output).toContain("## `test`: nothing changes");
+
+  const changed = { ...stack(), imageRef: "", sites: [{ host: "www.example.org", origin: "http://other:8080" }] };
+  it.config(changed);
+  const digest = contextDigest(parseConfig(changed).image, root);
+  const other = await summary();
+  expect(other.output).toContain("→ one that is still to be built");
+  expect(other.output).toContain(`made from ${context.slice(0, 16)} → ${digest.slice(0, 16)}`);
+
+  // An image of the operator's own: nothing is expected of it.
+  it.config(stack({ imageRef: image(2) }));
+  const done = await it.up();
+  expect(done.code, done.output).toBe(0);
+  expect(envs()).toEqual([{ POP_NAME: expect.any(String) }, { POP_NAME: expect.any(String) }]);
 });
 
 test.concurrent("a production stack is warned of in a plain preview too", async ({ expect }) => {

@@ -67,7 +67,15 @@ test.concurrent("a volume grows in place", async ({ expect }) => {
   it.config(stack({ regions: { cdg: { volumeGb: 4 }, ewr: {} } }));
   const { code, output } = await it.up();
   expect(code, output).toBe(0);
-  expect(it.mutations()).toEqual(["PUT volumes/:id/extend"]);
+  // And its machine boots anew, as any update, so that the file system grows too.
+  expect(it.mutations()).toEqual([
+    "PUT volumes/:id/extend",
+    "POST machines/:id/lease",
+    "POST machines/:id/cordon",
+    "POST machines/:id",
+    "POST machines/:id/uncordon",
+    "DELETE machines/:id/lease",
+  ]);
 });
 
 test.concurrent("a protected volume stays when its region is taken out", async ({ expect }) => {

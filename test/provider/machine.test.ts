@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { failingCheck, passingAfter } from "../../local/fly/state-runner.ts";
+import { type Behaviour, failingCheck, passingAfter } from "../../local/fly/state-runner.ts";
 import { type MachineOutputs, machineHandler, toWire } from "../../providers/fly/machine.ts";
 import { createRollout } from "../../providers/fly/rollout.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
@@ -147,6 +147,34 @@ test.each([
   expect(machine).toMatchObject({ state: "started", cordoned: false, sent: { image: image(1) } });
   expect(error.outs).toMatchObject({ instanceId: machine?.instanceId, config: { image: image(1) }, complete: false });
   expect(machine?.lease).toBeUndefined();
+});
+
+test("an old image under the new one's name is found out by the check, and the update undone", async () => {
+  const madeFrom: Record<string, string> = { [image(1)]: "a".repeat(64) };
+  const check: Behaviour["check"] = (_, __, { config: { image: runs = "", env } }) =>
+    madeFrom[runs] === env?.POP_EXPECTED_CONTEXT
+      ? { passing: true, output: "200 OK" }
+      : { passing: false, output: 'answered 503: {"status":"failing","reason":"image: wrong image: context bbbb' };
+  await using made = await bench({ behaviour: { check } });
+  const volume = await volumeHandler.create(volumeInputs(), made.context);
+  const of = (context: string) => {
+    const inputs = machineInputs(volume.id);
+    return { ...inputs, config: { ...inputs.config, env: { POP_NAME: "cdg-1", POP_EXPECTED_CONTEXT: context } } };
+  };
+  const { id, outs } = await machineHandler.create(of("a".repeat(64)), made.context);
+  // Built anew, and the digest of the last one handed out.
+  const error = await failure(machineHandler.update(id, outs, of("b".repeat(64)), made.context));
+  expect(error).toBeInstanceOf(HalfMade);
+  expect(error.message).toMatch(/^cdg-1: update undone after \d+ s, .*wrong image: context bbbb/);
+  expect(lives(made)).toMatchObject([
+    { state: "started", cordoned: false, sent: { image: image(1), env: { POP_EXPECTED_CONTEXT: "a".repeat(64) } } },
+  ]);
+  // With the image that was built it goes through.
+  madeFrom[image(2)] = "b".repeat(64);
+  const inputs = of("b".repeat(64));
+  const nextRun = { ...made.context, rollout: createRollout() };
+  const done = await machineHandler.update(id, error.outs ?? outs, withImage(inputs, 2), nextRun);
+  expect(done.complete).toBe(true);
 });
 
 test("an image that cannot be pulled ends at once with the old version serving", async () => {

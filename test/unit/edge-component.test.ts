@@ -1,9 +1,10 @@
 /** What the components register, and that the simulation's own table of it (test/sim/stack.ts) is the same. */
 import * as pulumi from "@pulumi/pulumi";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Edge } from "../../components/edge.ts";
 import type { StackFiles } from "../../config/files.ts";
 import { parseConfig } from "../../config/parse.ts";
+import { contextDigest } from "../../image/context.ts";
 import { program, type StackSpec } from "../sim/stack.ts";
 import { image } from "../support/context.ts";
 
@@ -18,10 +19,16 @@ const known: Record<string, Record<string, unknown>> = {
   Identity: { recipient: "ssh-ed25519 AAAA", knownHosts: "pop-cdg-1 ssh-ed25519 AAAA", isNew: true },
   SealedSecrets: { sealed: "sealed secrets" },
   AuthKey: { sealed: "sealed key", expires: "2026-11-28T19:00:00Z" },
+  // What the Docker provider hands out, whatever was built.
+  Image: { repoDigest: image(7) },
 };
 
 /** Registers an edge of this stack file; ids are "id of <name>". */
-async function register(file: Record<string, unknown>, files: StackFiles = {}): Promise<Registered[]> {
+async function register(
+  file: Record<string, unknown>,
+  files: StackFiles = {},
+  assumedContext?: string,
+): Promise<Registered[]> {
   const registered: Registered[] = [];
   await pulumi.runtime.setMocks(
     {
@@ -37,7 +44,8 @@ async function register(file: Record<string, unknown>, files: StackFiles = {}): 
     "fly-pops",
     "prod",
   );
-  const edge = new Edge("edge", { ...parseConfig(file), owner, registry: { server: "registry.example" }, files });
+  const registry = { server: "registry.example" };
+  const edge = new Edge("edge", { ...parseConfig(file), owner, registry, files, assumedContext });
   await Promise.all([edge.urn, ...Object.values(edge.pops).map(({ machine }) => machine.urn)].map(settled));
   await pulumi.runtime.disconnect();
   return registered;
@@ -168,4 +176,31 @@ test.each([
   const kinds = kindsOf(await register({ ...cdgAlone, ...more }, files)).map(([kind]) => kind);
   const always = ["Address", "Address", "App", "Machine", "Volume"];
   expect(kinds.toSorted()).toEqual([...always, ...expected].toSorted());
+});
+
+describe("which image a PoP must run", () => {
+  const configOf = (all: Registered[]) =>
+    all.find(({ type }) => type.endsWith("fly:Machine"))?.inputs.config as { image: string; env: object };
+
+  test("is said by what it is made from, not by what the Docker provider says was pushed", async () => {
+    const built = { ...cdgAlone, imageRef: "" };
+    const context = contextDigest(parseConfig(built).image, ".");
+    const all = await register(built);
+    expect(configOf(all)).toMatchObject({
+      image: image(7),
+      env: { POP_NAME: "cdg-1", POP_EXPECTED_CONTEXT: context },
+    });
+    const { imageName } = all.find(({ type }) => type === "docker:index/image:Image")?.inputs ?? {};
+    expect(imageName).toBe(`registry.example/id of app:pop-${context.slice(0, 16)}`);
+    const changed = await register({ ...built, sites: [{ host: "www.example.org", origin: "http://web:8081" }] });
+    expect(configOf(changed).env).not.toMatchObject({ POP_EXPECTED_CONTEXT: context });
+  });
+
+  test("is not said of an operator's own, unless a preview knows it", async () => {
+    expect(configOf(await register(cdgAlone)).env).toEqual({ POP_NAME: "cdg-1" });
+    expect(configOf(await register(cdgAlone, {}, "c1")).env).toEqual({
+      POP_NAME: "cdg-1",
+      POP_EXPECTED_CONTEXT: "c1",
+    });
+  });
 });

@@ -60,6 +60,14 @@ describe("a machine", () => {
     expect(JSON.stringify(told)).not.toContain("planted-7f3a");
   });
 
+  test("with another image says what that is made from, as the image's tag does", () => {
+    const from = (context: string) => ({
+      ...machine("cdg-1"),
+      config: { ...machine("cdg-1").config, env: { POP_NAME: "cdg-1", POP_EXPECTED_CONTEXT: context.repeat(64) } },
+    });
+    expect(update(from("a"), from("b")).pops[0]?.why).toEqual(["made from aaaaaaaaaaaaaaaa → bbbbbbbbbbbbbbbb"]);
+  });
+
   test("of another app is replaced, and is down meanwhile", () => {
     const moved = { ...machine("cdg-1"), app: "other" };
     const steps = ["delete-replaced", "replace", "create-replacement"].map((op) =>

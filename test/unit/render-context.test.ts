@@ -13,7 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { writeContext } from "../../image/context.ts";
+import { contextDigest, writeContext } from "../../image/context.ts";
 import { dockerfile } from "../../image/render/dockerfile.ts";
 import type { ImageSpec } from "../../image/spec.ts";
 import { spec } from "./render-spec.ts";
@@ -94,16 +94,53 @@ test("a second time writes nothing", () => {
   expect(listed().filter((path) => statSync(join(dir, path)).mtime > long)).toEqual([]);
 });
 
-test("a changed page is written anew, and only that", () => {
+test("a changed page is written anew, and only that and the digest of all", () => {
   writeContext(spec, dir, project);
   const long = new Date("2001-01-01");
   for (const path of listed()) utimesSync(join(dir, path), long, long);
   put("status-page/index.html", "<h1>down</h1>\n");
   writeContext(spec, dir, project);
   expect(listed().filter((path) => statSync(join(dir, path)).mtime > long)).toEqual([
+    "Dockerfile",
     "sites/status.example.org/index.html",
   ]);
   expect(read("sites/status.example.org/index.html")).toBe("<h1>down</h1>\n");
+});
+
+test("the image says what it was made from, in its environment: no step before that one depends on it", () => {
+  writeContext(spec, dir, project);
+  const [before, after, ...more] = read("Dockerfile").split(`ENV POP_CONTEXT=${contextDigest(spec, project)}\n`);
+  expect(more).toEqual([]);
+  expect(after).toBe('STOPSIGNAL SIGTERM\nENTRYPOINT ["/usr/libexec/pop/boot"]\n');
+  put("status-page/index.html", "<h1>down</h1>\n");
+  writeContext(spec, dir, project);
+  const [same, , ...none] = read("Dockerfile").split(`ENV POP_CONTEXT=${contextDigest(spec, project)}\n`);
+  expect([same, none]).toEqual([before, []]);
+});
+
+test.each<[string, () => ImageSpec]>([
+  ["a setting", () => ({ ...spec, cache: { ...spec.cache, maxSizeMb: spec.cache.maxSizeMb + 1 } })],
+  [
+    "a page",
+    () => {
+      put("status-page/index.html", "<h1>down</h1>\n");
+      return spec;
+    },
+  ],
+  [
+    "a program's mode",
+    () => {
+      chmodSync(join(project, "blog/bin/serve"), 0o644);
+      return spec;
+    },
+  ],
+])("another digest by %s, the same by when and where it was written", (_, changed) => {
+  const digest = contextDigest(spec, project);
+  writeContext(spec, dir, project);
+  writeContext(spec, join(project, "elsewhere"), project);
+  expect(contextDigest(spec, project)).toBe(digest);
+  expect(readFileSync(join(project, "elsewhere", "Dockerfile"), "utf8")).toBe(read("Dockerfile"));
+  expect(contextDigest(changed(), project)).not.toBe(digest);
 });
 
 test("a file that became executable is so in the context", () => {

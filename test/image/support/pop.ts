@@ -254,6 +254,8 @@ export function unframe(raw: Buffer): string {
 export interface Health {
   status: "ok" | "degraded" | "failing";
   pop: string;
+  image?: string;
+  reason?: string;
   parts: Record<string, { status: string; reason?: string }>;
   certificates: { host: string; notAfter: string; selfSigned: boolean; error?: string }[];
 }

@@ -1,0 +1,79 @@
+/** That a PoP knows which image it runs, and gets no visitors with another than its machine's config expects. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { contextDigest } from "../../image/context.ts";
+import { layersOf } from "./support/layers.ts";
+import { Bench, build, docker, health, until, untilHealthy, writeProject } from "./support/pop.ts";
+import { spec } from "./support/spec.ts";
+
+const bench = new Bench("identity");
+const context = contextDigest(spec, writeProject());
+let image: string;
+
+beforeAll(async () => {
+  [image] = await Promise.all([build("all"), bench.sweep()]);
+});
+afterAll(() => bench.sweep());
+
+const start = async (of: string, expected: string | undefined) =>
+  bench.start(of, {
+    volume: await bench.newVolume(),
+    env: expected === undefined ? {} : { POP_EXPECTED_CONTEXT: expected },
+  });
+
+test("the one that was built: it says so, and serves", async () => {
+  const pop = await start(image, context);
+  await untilHealthy(pop);
+  expect((await health(pop))?.report).toMatchObject({ image: context, parts: { image: { status: "ok" } } });
+  expect(await (await fetch(`http://127.0.0.1:${pop.health}/metrics`)).text()).toContain(
+    `pop_build_info{context="${context}"} 1\n`,
+  );
+});
+
+test("nobody says which: it tells its own, and serves", async () => {
+  const pop = await start(image, undefined);
+  await untilHealthy(pop);
+  const { report } = (await health(pop)) ?? {};
+  expect(report?.image).toBe(context);
+  expect(report?.parts).not.toHaveProperty("image");
+});
+
+test("another one, well in all else: 503, and why", async () => {
+  const wanted = "0".repeat(64);
+  const pop = await start(image, wanted);
+  const seen = await until(
+    () => health(pop),
+    (now) => now?.report.parts.nginx?.status === "ok",
+  );
+  const reason = `wrong image: context ${wanted.slice(0, 16)} is expected, this image was made from ${context.slice(0, 16)}`;
+  expect(seen).toMatchObject({
+    code: 503,
+    report: { status: "failing", reason: `image: ${reason}`, parts: { image: { status: "failing", reason } } },
+  });
+});
+
+test("the machine's word does not take the place of the image's, and one from before images said is the wrong one", async () => {
+  const old = await build("unsaid", spec, { alter: withoutDigest });
+  const pop = await start(old, context);
+  const seen = await until(
+    () => health(pop),
+    (now) => now?.report.parts.nginx?.status === "ok",
+  );
+  expect(seen).toMatchObject({
+    code: 503,
+    report: { status: "failing", reason: expect.stringContaining("this image does not say what it was made from") },
+  });
+  // All that tells the two apart is the environment: no layer was made anew for the digest.
+  expect(await layersOf(old)).toEqual(await layersOf(image));
+  const { Config } = await docker.getImage(image).inspect();
+  expect(Config.Env).toContain(`POP_CONTEXT=${context}`);
+});
+
+function withoutDigest(folder: string): void {
+  const file = join(folder, "Dockerfile");
+  const text = readFileSync(file, "utf8");
+  const without = text.replace(/^ENV POP_CONTEXT=.*\n/m, "");
+  if (without === text) throw new Error("the Dockerfile names no context");
+  writeFileSync(file, without);
+}
