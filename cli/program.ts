@@ -30,7 +30,10 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
   const json = "print JSON instead of a table";
 
   program.commandsGroup("Look:");
-  onStack("status", "every PoP in a row: state, version, image and what it is made from, checks, tailnet, certificates, memory, cache hits")
+  onStack(
+    "status",
+    "every PoP in a row: state, version, image and what it is made from, checks, tailnet, certificates, memory, cache hits",
+  )
     .option("--json", json)
     .option("-w, --watch", "look again and again until Ctrl-C")
     .option("--interval <seconds>", "time between two looks", seconds(0.1, 3600), 2)
