@@ -169,11 +169,15 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
     if (!sim.stack.pops.some((it) => it.name === name) || state.pending.get(machineOf(name)) === "delete") return;
     outOfService.add(id);
     const { pops, maxUnavailable } = sim.stack;
-    if (outOfService.size > Math.max(1, Math.min(maxUnavailable, pops.length - 1)))
-      throw new Violation(`${outOfService.size} machines were taken out of service at once`);
+    // One whose host went away under the update is out with its host, as one that was away before: it costs its own PoP only, and the others go on.
+    const taken = [...outOfService].filter(
+      (it) => !sim.world.unreachableZones.includes(sim.world.machines[it]?.zone ?? ""),
+    );
+    if (taken.length > Math.max(1, Math.min(maxUnavailable, pops.length - 1)))
+      throw new Violation(`${taken.length} machines were taken out of service at once`);
     const region = sim.world.machines[id]?.region;
     const neighbours = pops.filter((it) => it.region === region).length;
-    const out = [...outOfService].filter((it) => sim.world.machines[it]?.region === region).length;
+    const out = taken.filter((it) => sim.world.machines[it]?.region === region).length;
     if (neighbours > 1 && out * 2 > neighbours)
       throw new Violation(`${out} of the ${neighbours} PoPs in ${region} were taken out of service at once`);
   }
