@@ -85,8 +85,8 @@ test("status says where everything is, and the sites answer there", async () => 
   expect(ca).toBe(join(it.dir, ".cache/local/home/site-roots.pem"));
   expect(sites).toEqual(["www.example.test", "example.test"]);
   expect(machines.map(({ name, region, state, checks }) => ({ name, region, state, checks }))).toEqual([
-    { name: "cdg-1", region: "cdg", state: "started", checks: "1/1" },
-    { name: "ewr-1", region: "ewr", state: "started", checks: "1/1" },
+    { name: "cdg-1", region: "cdg", state: "started", checks: "2/2" },
+    { name: "ewr-1", region: "ewr", state: "started", checks: "2/2" },
   ]);
   expect(existsSync(stateFile)).toBe(true);
   const roots = readFileSync(ca, "utf8");
@@ -125,7 +125,7 @@ test("the command line looks into real PoPs", async () => {
   const status = await it.flyPops(["status", "--json"]);
   expect(status, status.err).toMatchObject({ code: 0, err: "" });
   const [cdg] = JSON.parse(status.out).pops;
-  expect(cdg).toMatchObject({ pop: "cdg-1", state: "started", checks: { passing: 1, all: 1 }, problems: [] });
+  expect(cdg).toMatchObject({ pop: "cdg-1", state: "started", checks: { passing: 2, all: 2 }, problems: [] });
   expect(cdg.certificates.map(({ host }: { host: string }) => host)).toContain("www.example.test");
 
   expect((await it.flyPops(["logs", "cdg-1"])).out).toMatch(/^\S+Z cdg-1 .*"uri":"\/".*"cache":"HIT"/m);
