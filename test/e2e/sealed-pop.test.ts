@@ -66,13 +66,9 @@ const base64 = (text: string) => Buffer.from(text).toString("base64");
 async function healthOf(
   id: string,
 ): Promise<{ recipient?: string; parts: Record<string, { status: string; reason?: string }> }> {
-  const { stdout } = await context.fly.execMachine(
-    app,
-    id,
-    ["/usr/bin/wget", "-q", "-O", "-", "http://127.0.0.1:1105/healthz"],
-    20,
-  );
-  return JSON.parse(stdout ?? "");
+  // Whatever its status; nothing before `pop health` is up.
+  const { stdout } = await context.fly.execMachine(app, id, ["/usr/bin/pop", "ask", "health"], 20);
+  return stdout ? JSON.parse(stdout) : { parts: {} };
 }
 
 async function untilSecrets(id: string, wanted: (reason: string) => boolean) {
