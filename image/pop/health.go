@@ -4,9 +4,9 @@ package main
 //
 // It has no flags; ports, hosts, the parts to expect and the time Fly's check allows are in /etc/pop/pop.json. It asks nginx, unbound and tailscaled (when
 // its socket is there) directly, and reads what postInit, secrets and certs left under /run/pop. All checks run in parallel and end within half the
-// timeout of Fly's check: a part that hangs is degraded, and every client gets a response. The status is 503 only if nginx does not answer, while a host
-// waits for its first certificate from the vault, or when the image is not the expected one (image.go). Any other fault makes the PoP "degraded", with the reason beside the part, and a machine that still serves
-// stays in service.
+// timeout of Fly's check: a part that hangs is degraded, and every client gets a response. The status is 503 only if nginx does not answer, while no host
+// has a certificate from the vault that has yet to send the first, or when the image is not the expected one (image.go). Any other fault makes the PoP
+// "degraded", with the reason beside the part, and a machine that still serves stays in service.
 
 import (
 	"context"

@@ -68,11 +68,14 @@ func (h *health) certificates(context.Context) answer {
 	agent := read[certs.Status](h.run, certs.StatusFile)
 	all, err := h.allCertificates(agent)
 	agentPart := h.certsPart(agent)
-	found := judge(degraded, err)
-	if h.manifest.expects("certs") {
-		if missing := withoutCertificate(all); missing != nil {
-			found = judge(failing, errors.Join(missing, err))
-		}
+	found, missing := judge(degraded, err), withoutCertificate(all)
+	severity := degraded
+	// While others are served, a host without is a fault of its own; with none at all there is nothing a visitor could be sent here for.
+	if len(missing) == len(all) {
+		severity = failing
+	}
+	if h.manifest.expects("certs") && len(missing) > 0 {
+		found = judge(severity, errors.Join(errors.Join(missing...), err))
 	}
 	return func(to *snapshot) {
 		to.Certificates, to.Parts["certificates"] = all, found
@@ -80,16 +83,16 @@ func (h *health) certificates(context.Context) answer {
 	}
 }
 
-// withoutCertificate names the hosts that no visitor could reach without a warning: the vault's certificate is still to come. Such a PoP gets no visitors,
-// others do. One that was given a certificate before has it on its volume, and serves with that while the vault is away.
-func withoutCertificate(statuses []certificateStatus) error {
+// withoutCertificate names the hosts that no visitor can reach without a warning: the vault's certificate is still to come. One that was given a certificate
+// before has it on its volume, and is served with that while the vault is away.
+func withoutCertificate(statuses []certificateStatus) []error {
 	var missing []error
 	for _, status := range statuses {
 		if status.SelfSigned {
 			missing = append(missing, fmt.Errorf("%s: only a self-signed certificate so far, the vault's is still to come", status.Host))
 		}
 	}
-	return errors.Join(missing...)
+	return missing
 }
 
 // certsPart is how the agent fares; what is wrong with a single certificate stands in the part "certificates".

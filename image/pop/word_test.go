@@ -116,7 +116,7 @@ func TestCertificatesOfBothSources(t *testing.T) {
 	}
 }
 
-// A PoP without a certificate that browsers take gets no visitors where one is to come; a PoP that had one is not touched.
+// A PoP without any certificate that browsers take gets no visitors where one is to come; one that had one, or has one for another host, is not touched.
 func TestWaitsForItsFirstCertificate(t *testing.T) {
 	far := now.AddDate(0, 3, 0).Format(time.RFC3339)
 	boot := func(hosts map[string]bool) string {
@@ -138,12 +138,12 @@ func TestWaitsForItsFirstCertificate(t *testing.T) {
 	}{
 		"new, the agent silent":              {boot(both), "", []string{"certs"}, 503, "a.test: only a self-signed certificate so far"},
 		"new, the vault away":                {boot(both), agent("volume"), []string{"certs"}, 503, "b.test: only a self-signed"},
-		"one host has the vault's":           {boot(both), agent("vault"), []string{"certs"}, 503, "b.test: only a self-signed"},
+		"one host has the vault's":           {boot(both), agent("vault"), []string{"certs"}, 200, "b.test: only a self-signed"},
 		"the other has one from before":      {boot(map[string]bool{"a.test": true}), agent("vault"), []string{"certs"}, 200, ""},
 		"all from before, the vault away":    {boot(nil), agent("volume"), []string{"certs"}, 200, ""},
 		"all from before, the agent silent":  {boot(nil), "", []string{"certs"}, 200, ""},
 		"self-signed, as the stack wants it": {boot(both), "", nil, 200, ""},
-		"one host new on a volume of before": {boot(one), agent("volume"), []string{"certs"}, 503, "b.test: only a self-signed"},
+		"one host new on a volume of before": {boot(one), agent("volume"), []string{"certs"}, 200, "b.test: only a self-signed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			it := popWith(t, fine)
@@ -153,8 +153,15 @@ func TestWaitsForItsFirstCertificate(t *testing.T) {
 				write(t, it, "certs/vault.json", test.agent)
 			}
 			code, seen := get(t, it, "GET", "/healthz")
-			if found := seen.Parts["certificates"]; code != test.code || !strings.Contains(found.Reason, test.says) {
-				t.Errorf("%d %+v", code, found)
+			want := ok
+			if test.says != "" {
+				want = degraded
+			}
+			if test.code == 503 {
+				want = failing
+			}
+			if found := seen.Parts["certificates"]; code != test.code || found.Status != want || !strings.Contains(found.Reason, test.says) {
+				t.Errorf("%d %+v, want %s", code, found, want)
 			}
 		})
 	}

@@ -9,6 +9,7 @@ import { type Checkout, checkout, type Ran } from "../support/checkout.ts";
 import { home, pop, rootsOf, servedCertificate, within } from "../support/home.ts";
 import { hitsIn, hunt, secretsOf, told } from "../support/hunt.ts";
 import { load } from "../support/load.ts";
+import { documentedMetrics, familiesOf } from "../support/metrics.ts";
 import { outages, survives } from "../support/outages.ts";
 
 // One stack, two PoPs; each test leaves it serving.
@@ -39,9 +40,13 @@ async function putInVault(domain: string, pair: { key: string; chain: string }):
   await lab.ask(["sh", "-c", put], JSON.stringify(pair));
 }
 
-const healthOf = async (name: string) => {
+const askPop = async (name: string, path: string) => {
   const place = await pop(it, name);
-  const text = await place.ask(["wget", "-q", "-O", "-", "http://127.0.0.1:1105/healthz"]);
+  return place.ask(["wget", "-q", "-O", "-", `http://127.0.0.1:1105${path}`]);
+};
+
+const healthOf = async (name: string) => {
+  const text = await askPop(name, "/healthz");
   return JSON.parse(text) as { status: string; parts: Record<string, { status: string; reason?: string }> };
 };
 
@@ -78,6 +83,12 @@ test("status shows the way from each PoP to the origin, and how long an answer t
   for (const { origins } of await look())
     for (const way of origins)
       expect(way).toMatchObject({ node: "home", path: "direct", latencyMs: expect.toSatisfy((ms: number) => ms > 0) });
+});
+
+test("every metric of docs/metrics.md is there, those of the tailnet too, and none is left untold", async () => {
+  const text = await askPop("cdg-1", "/metrics");
+  expect(familiesOf(text)).toEqual(documentedMetrics.withTailnet);
+  expect(text).toMatch(/^pop_origin_direct\{.*node="home".*\} 1$/m);
 });
 
 test("a PoP that was logged out by a spent key, and has a good one of its own, comes back by itself", async () => {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { stopSeconds } from "../../image/limits.ts";
 import { shutdownSeconds } from "../../image/render/process-compose.ts";
 import { enterTls, https } from "./support/client.ts";
-import { Bench, build, health, type Pop, states, until, untilHealthy } from "./support/pop.ts";
+import { Bench, build, giveCertificate, health, type Pop, states, until, untilHealthy } from "./support/pop.ts";
 import { processes } from "./support/processes.ts";
 import { outward, spec } from "./support/spec.ts";
 
@@ -252,13 +252,23 @@ describe("a machine whose tailnet, vault and secrets are away", () => {
     expect((await page(pop)).status).toBe(200);
   });
 
-  test("is degraded, not dead, and says why", async () => {
+  test("gets no visitors while it is new and no host has a certificate they take", async () => {
     const seen = await until(
       () => health(pop),
-      (now) => now?.report.parts.secrets?.status === "degraded",
+      (now) => now?.report.parts.certificates?.status === "failing",
+    );
+    expect([seen?.code, seen?.report.status]).toEqual([503, "failing"]);
+    expect(seen?.report.reason).toContain("only a self-signed certificate so far, the vault's is still to come");
+  });
+
+  test("is degraded, not dead, and says why, once it has one", async () => {
+    await giveCertificate(pop, "files.example.test");
+    const seen = await until(
+      () => health(pop),
+      (now) => now?.report.parts.secrets?.status === "degraded" && now.code === 200,
     );
     expect([seen?.code, seen?.report.status]).toEqual([200, "degraded"]);
-    for (const part of ["tailnet", "secrets", "certs"])
+    for (const part of ["tailnet", "secrets", "certs", "certificates"])
       expect([part, seen?.report.parts[part]]).toEqual([part, { status: "degraded", reason: expect.any(String) }]);
     expect(seen?.report).toHaveProperty("recipient", expect.stringMatching(/^ssh-ed25519 /));
   });

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { checkTimeoutSeconds } from "../../image/limits.ts";
 import { https } from "./support/client.ts";
-import { Bench, build, type Health, health, type Pop, until, untilHealthy } from "./support/pop.ts";
+import { Bench, build, giveCertificate, type Health, health, type Pop, until, untilHealthy } from "./support/pop.ts";
 import { outward } from "./support/spec.ts";
 
 const bench = new Bench("health");
@@ -83,6 +83,7 @@ test("tailscaled that hangs costs a PoP nothing but its tailnet", async () => {
     (seen) =>
       seen?.report.parts.nginx?.status === "ok" && seen.report.parts.tailnet?.reason?.includes("state") === true,
   );
+  await giveCertificate(pop, "files.example.test");
   await stopped(pop, "tailscaled", async () => {
     const seen = await until(
       () => check(pop),

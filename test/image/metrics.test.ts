@@ -1,7 +1,7 @@
-/** What a real PoP says of itself at /metrics, and that docs know of nothing else. */
-import { readFileSync } from "node:fs";
+/** What a real PoP says of itself at /metrics, and that docs know of nothing else. One with a tailnet: test/e2e/homelab.test.ts. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { queriedMetrics } from "../../docs/grafana.ts";
+import { documentedMetrics, familiesOf } from "../support/metrics.ts";
 import { https } from "./support/client.ts";
 import { Bench, build, health, type Pop, until, untilHealthy } from "./support/pop.ts";
 
@@ -38,9 +38,7 @@ test("every metric of the dashboard and of docs/metrics.md is there, and none is
   const text = await scrape();
   const all = exported(text);
   expect(queriedMetrics().filter((name) => !all.includes(name))).toEqual([]);
-  const table = readFileSync(new URL("../../docs/metrics.md", import.meta.url), "utf8");
-  const told = [...new Set(table.match(/(?<=`)pop_\w+(?=`)/g))].toSorted();
-  expect(told).toEqual([...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name).toSorted());
+  expect(familiesOf(text)).toEqual(documentedMetrics.always);
 });
 
 test("requests are counted by site and class, once each, however they came in", async () => {

@@ -9,7 +9,7 @@ import { ports } from "../../../image/ports.ts";
 import type { ImageSpec } from "../../../image/spec.ts";
 import { openDocker } from "../../../local/docker-engine.ts";
 import { buildImage } from "../../../local/docker-image.ts";
-import { originCertificate } from "./origin.ts";
+import { originCertificate, originKey } from "./origin.ts";
 import { network, originName, spec } from "./spec.ts";
 
 export const docker = openDocker();
@@ -268,6 +268,14 @@ export async function health(pop: Pick<Pop, "health">): Promise<{ code: number; 
   } catch {
     return undefined;
   }
+}
+
+/** Puts a pair from elsewhere onto the volume, as `pop certs` would have it from the vault, and has the PoP look at what is there. */
+export async function giveCertificate(pop: Pop, host: string): Promise<void> {
+  const pair = Buffer.from(`${originCertificate}${originKey}`).toString("base64");
+  const write = `umask 027 && echo ${pair} | base64 -d > /var/lib/pop/certs/${host}.pem && pop self-signed`;
+  const { code, output } = await pop.exec(["runas", "certs", "/bin/sh", "-c", write]);
+  if (code !== 0) throw new Error(`${host} has no certificate: ${output}`);
 }
 
 /** What process-compose says of each process. */
