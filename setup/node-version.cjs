@@ -4,7 +4,7 @@
  * Refuses a Node that cannot run TypeScript as it stands, in one sentence. Loaded before the program (`nodeargs` in
  * Pulumi.yaml) and before the dynamic providers' host (dynamic-host/): both take `node` from PATH, and an older one
  * would die there with a syntax error that names neither Node nor PATH. Written for Node 12 and up. On the way it turns
- * on Node's compile cache for the program.
+ * on Node's compile cache for the program, and keeps Pulumi from loading what it will not use.
  */
 
 /** The exit code by which @pulumi/pulumi tells the language host: the user knows, add nothing (cmd/run/index.js). */
@@ -32,6 +32,9 @@ if (require.main === undefined || require.main === module) {
     process.exit(USER_HAS_BEEN_TOLD);
   }
   // A preview is mostly the compiling of the same modules: kept, it takes half as long. Whoever named a folder keeps theirs.
-  if (require.main === undefined && !process.env.NODE_COMPILE_CACHE)
-    require("node:module").enableCompileCache(require("node:path").join(__dirname, "..", ".cache", "node"));
+  if (require.main === undefined) {
+    if (!process.env.NODE_COMPILE_CACHE)
+      require("node:module").enableCompileCache(require("node:path").join(__dirname, "..", ".cache", "node"));
+    require("./lean-pulumi.cjs").leanPulumi(__filename);
+  }
 }

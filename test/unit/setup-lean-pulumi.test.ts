@@ -1,0 +1,44 @@
+/** @pulumi/pulumi without the packages it needs for serialized functions alone: absent at a start, there when they are needed. */
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+
+const root = join(import.meta.dirname, "../..");
+const guard = join(root, "setup/node-version.cjs");
+
+function said(program: string, args: string[] = ["--require", guard]): unknown {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [...args, "-e", program], {
+    cwd: root,
+    encoding: "utf8",
+  });
+  expect(status, stderr).toBe(0);
+  return JSON.parse(stdout);
+}
+
+/** Of the three packages, those whose code has run. */
+const loaded = `["arborist/lib/index.js", "normalize-package-data/lib/normalize.js", "typescript/lib/typescript.js"]
+  .filter((end) => Object.entries(require.cache).some(([path, module]) => path.endsWith(end) && module.constructor.name === "Module"))`;
+
+test("at a start none of them is loaded; without the guard all are", () => {
+  const program = `require("@pulumi/pulumi"); console.log(JSON.stringify(${loaded}))`;
+  expect(said(program)).toEqual([]);
+  expect(said(program, [])).toHaveLength(3);
+});
+
+test("a function is serialized, and the code it needs found, as without the guard", () => {
+  const program = `
+    const { runtime } = require("@pulumi/pulumi");
+    const one = 1;
+    class Base { two() { return 2; } }
+    class Derived extends Base { two() { return super.two() + one; } }
+    Promise.all([
+      runtime.serializeFunction(() => new Derived().two() + one, { allowSecrets: false }),
+      runtime.computeCodePaths({ extraExcludePackages: [] }),
+    ]).then(([{ text }, paths]) => console.log(JSON.stringify({ text, paths: [...paths.keys()].sort(), loaded: ${loaded} })));
+  `;
+  const seen = said(program) as { text: string; paths: string[]; loaded: string[] };
+  expect(seen).toEqual(said(program, []));
+  expect(seen.loaded).toHaveLength(3);
+  expect(seen.text).toContain("__super.prototype.two.call(this)");
+  expect(seen.paths.length).toBeGreaterThan(10);
+});
