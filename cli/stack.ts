@@ -1,11 +1,15 @@
 /** The stack a command works on: which one, how its Fly is reached, and what its file says. */
 import type { EdgeConfig } from "../config/types.ts";
+import { authorities } from "../image/context.ts";
+import type { Tailnet } from "../image/spec.ts";
 import { readDaemon } from "../local/daemon-file.ts";
 import { localEnvironment } from "../local/environment.ts";
 import { stackName as localStack, projectDir } from "../local/paths.ts";
 import { Fly } from "../providers/fly/api.ts";
 import { stripScheme } from "../providers/fly/http.ts";
-import { type FlySettings, flySettings } from "../providers/settings.ts";
+import { type FlySettings, flySettings, type Lookup, secretKeys } from "../providers/settings.ts";
+import { connectTailnet } from "../providers/tailnet/connect.ts";
+import type { TailnetDriver } from "../providers/tailnet/driver.ts";
 import { askPulumi, noBackend, reasonOf, runPulumi } from "./pulumi.ts";
 import { edgeConfig, projectName, readStackFile, type StackValues } from "./stack-file.ts";
 import { keepSecret, Refusal, type World } from "./world.ts";
@@ -24,6 +28,8 @@ export interface Stack {
   /** Endpoint and token, by the rules of the providers. */
   settings(): Promise<FlySettings>;
   fly(): Promise<Fly>;
+  /** The tailnet's control server, by the rules of the providers. Throws a sentence when there are no credentials. */
+  tailnet(of: Tailnet): Promise<TailnetDriver>;
 }
 
 /** `asked`: what --stack says. Otherwise PULUMI_STACK, the selected one, or `local` while the local stack runs. */
@@ -42,6 +48,7 @@ export async function openStack(world: World, asked: string | undefined): Promis
     config: () => edgeConfig(name, values),
     settings,
     fly: async () => new Fly({ ...(await settings()), clock: world.clock }),
+    tailnet: (of) => connectToTailnet(world, of, { reference, values, env }),
   };
 }
 
@@ -62,6 +69,8 @@ async function selected(world: World): Promise<string> {
   );
 }
 
+type Named = Pick<Stack, "reference" | "values" | "env">;
+
 async function readSettings(
   world: World,
   reference: string,
@@ -70,18 +79,41 @@ async function readSettings(
 ): Promise<FlySettings> {
   if (isLocal(world, reference) && !(await readDaemon()))
     throw new Refusal("The local stack does not run. Start it: npm run local");
-  const token =
-    values["fly:token"] === undefined
-      ? undefined
-      : await askPulumi(world, "fly:token", ["config", "get", "fly:token", "--stack", reference], env);
-  const config: Record<string, unknown> = { "fly:endpoint": values["fly:endpoint"], "fly:token": token?.trim() };
-  const settings = flySettings(
-    (key) => (config[key] ? String(config[key]) : undefined),
-    (key) => env[key] || undefined,
-  );
+  const settings = flySettings(await readConfig(world, "fly:", { reference, values, env }), lookupIn(env));
   keepSecret(world, settings.token);
   keepSecret(world, stripScheme(settings.token));
   return settings;
+}
+
+async function connectToTailnet(world: World, { driver, loginServer, ca }: Tailnet, of: Named): Promise<TailnetDriver> {
+  if (driver === undefined) throw new Error("tailnet.driver is not set: nobody makes keys for this tailnet.");
+  const server = {
+    driver,
+    server: loginServer,
+    ca: ca === undefined ? undefined : authorities(world.dir, ca, "tailnet.ca"),
+  };
+  const config = await readConfig(world, `${driver}:`, of);
+  return connectTailnet(server, { config, env: lookupIn(of.env), clock: world.clock });
+}
+
+const lookupIn =
+  (env: Stack["env"]): Lookup =>
+  (key) =>
+    env[key] || undefined;
+
+/** The stack's values below a prefix. One that may be encrypted is Pulumi's to open, and shown to nobody. */
+async function readConfig(world: World, prefix: string, { reference, values, env }: Named): Promise<Lookup> {
+  const found: Record<string, string> = {};
+  for (const [key, value] of Object.entries(values).filter(([key]) => key.startsWith(prefix))) {
+    const isSecret = secretKeys.some((it) => it === key) || typeof value === "object";
+    if (!isSecret) found[key] = String(value ?? "");
+    else {
+      found[key] = (await askPulumi(world, key, ["config", "get", key, "--stack", reference], env)).trim();
+      keepSecret(world, found[key]);
+    }
+  }
+  for (const key of secretKeys) keepSecret(world, env[key]);
+  return (key) => found[key] || undefined;
 }
 
 function once<T>(work: () => Promise<T>): () => Promise<T> {

@@ -18,20 +18,12 @@ import { volumeHandler } from "./fly/volume.ts";
 import { type Context, type Failure, HalfMade, type Handler, type Properties, replacedBy } from "./handler.ts";
 import { redact } from "./redact.ts";
 import { type Kind, providerText } from "./resource.ts";
-import {
-  flySettings,
-  givenUpVolumes,
-  headscaleSettings,
-  type Lookup,
-  secretKeys,
-  tailscaleSettings,
-} from "./settings.ts";
+import { flySettings, givenUpVolumes, type Lookup, secretKeys } from "./settings.ts";
 import { createSops } from "./sops/cli.ts";
 import { sealedSecretsHandler } from "./sops/sealed-secrets.ts";
 import { authKeyHandler } from "./tailnet/auth-key.ts";
-import type { ControlServer, TailnetDriver } from "./tailnet/driver.ts";
-import { createHeadscale } from "./tailnet/headscale.ts";
-import { createTailscale } from "./tailnet/tailscale.ts";
+import { connectTailnet } from "./tailnet/connect.ts";
+import type { TailnetDriver } from "./tailnet/driver.ts";
 
 /** Pulumi's stand-in, in previews, for a value that is not known yet. */
 export const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
@@ -102,23 +94,11 @@ function connect(config: Lookup): Context {
     log: (line) => console.log(redact(line, [...secrets])),
     tailnet(of) {
       const key = JSON.stringify([of.driver, of.server, of.ca]);
-      const driver = tailnets.get(key) ?? driverFor(of, config);
+      const driver = tailnets.get(key) ?? connectTailnet(of, { config, env, clock: systemClock });
       tailnets.set(key, driver);
       return driver;
     },
   };
-}
-
-function driverFor(of: ControlServer, config: Lookup): TailnetDriver {
-  const parts = { clock: systemClock, ca: of.ca };
-  switch (of.driver) {
-    case "tailscale":
-      return createTailscale(tailscaleSettings(config, env), parts);
-    case "headscale":
-      return createHeadscale(headscaleSettings(config, env, of), parts);
-    default:
-      return of.driver satisfies never;
-  }
 }
 
 /** `connect` makes the context from stack config, on the first call that needs it: previews need no credentials. */

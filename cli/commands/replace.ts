@@ -13,6 +13,7 @@ import type { Machine, Volume } from "../../providers/fly/schema.ts";
 import { deleteDetached } from "../../providers/fly/volume.ts";
 import { givenUpVariable } from "../../providers/settings.ts";
 import { secretsChecks } from "../doctor/secrets.ts";
+import { tailnetChecks } from "../doctor/tailnet.ts";
 import { type LivePop, readFleet } from "../fleet.ts";
 import { readHealth } from "../health.ts";
 import { askPulumi, runPulumi } from "../pulumi.ts";
@@ -39,6 +40,7 @@ export async function replace(
     throw new Refusal(
       `There is no PoP ${name} in the stack file. It has: ${edge.pops.map((it) => it.name).join(", ")}. To take one out, remove it there and deploy: npx pulumi up`,
     );
+  await refuseUnfit(world, stack, edge, name);
   const state = await readState(world, stack);
   const known = ofPop(state, "Volume", name)?.id;
   const fly = await stack.fly();
@@ -47,7 +49,6 @@ export async function replace(
   refuseForeign(name, stack, doomed, found.all);
   const { told, refusals } = lossOf(name, edge, await healthOf(stack, name), { loseLuggage });
   if (refusals.length > 0) throw new Refusal(`${name}: not replaced, ${refusals.join("; and ")}. Nothing was changed.`);
-  await refuseUnfit(world, stack, edge, name);
 
   const lies = doomed?.zone ? ` on host ${doomed.zone}` : "";
   note(
@@ -133,11 +134,12 @@ async function healthOf(stack: Stack, name: string) {
 
 /** What making it anew takes is looked at before anything is gone. */
 async function refuseUnfit(world: World, stack: Stack, edge: EdgeConfig, name: string): Promise<void> {
-  const bad = (await secretsChecks(world, stack, edge)).find(({ verdict }) => verdict === "bad");
-  if (bad)
-    throw new Refusal(
-      `${name}: not replaced, its secrets could not be sealed to the new PoP: ${bad.name} is ${bad.detail}. ${bad.fix ?? ""} Nothing was changed.`,
-    );
+  const bad = [...(await secretsChecks(world, stack, edge)), ...(await tailnetChecks(stack, edge))].find(
+    ({ verdict }) => verdict === "bad",
+  );
+  if (!bad) return;
+  const told = `${name}: not replaced, the new PoP would not get what it needs. ${bad.name}: ${bad.detail}. ${bad.fix ?? ""}`;
+  throw new Refusal(told.endsWith("Nothing was changed.") ? told : `${told} Nothing was changed.`);
 }
 
 /** The first deed needs the state's lock, so that nothing is gone that a locked state then cannot make anew; and the new volume is protected again. */

@@ -7,6 +7,7 @@ import type { World } from "../world.ts";
 import { appCheck, egressCheck, hostsCheck, roomChecks, tokenCheck } from "./fly.ts";
 import { dockerCheck, nodeCheck, pluginChecks, pulumiCheck, registryCheck } from "./machine.ts";
 import { secretsChecks } from "./secrets.ts";
+import { tailnetChecks } from "./tailnet.ts";
 
 export async function checks(world: World, asked: string | undefined): Promise<Finding[]> {
   const [node, pulumi, plugins] = [nodeCheck(), await pulumiCheck(world), pluginChecks(world)];
@@ -40,6 +41,7 @@ async function stackChecks(world: World, stack: Stack, edge: EdgeConfig): Promis
       ? await registryCheck(world, registry, fly === undefined ? undefined : (await stack.settings()).token)
       : skipped("registry"),
     ...(await secretsChecks(world, stack, edge)),
+    ...(await tailnetChecks(stack, edge)),
   ];
 }
 

@@ -13,7 +13,7 @@ const docker = openDocker();
 export async function fleet(): Promise<Checkout> {
   const it = await checkout();
   it.editStack("    ewr: {}\n", "    ewr: {}\n    fra: {}\n");
-  it.editStack("{drain: 0}", "{drain: 0, timeout: 20s}");
+  it.editStack("{drain: 0}", "{drain: 0, timeout: 60s}");
   const { code, output } = await it.run();
   expect(code, output).toBe(0);
   return it;
