@@ -1,14 +1,21 @@
 "use strict";
 
 /**
- * Has @pulumi/pulumi load three packages when it needs them, not at each start: npm's dependency tree and package reader, by which it packs the code
- * of serialized functions, and TypeScript's compiler, by which it reads them. They are three fifths of its modules' time, in both processes of every
- * run, and this program serializes no function. Whoever does gets the real ones, a moment later.
+ * Has @pulumi/pulumi load what it needs for serialized functions alone when it needs it, not at each start: npm's dependency tree and package reader, by
+ * which it packs their code, TypeScript's compiler, by which it reads them, and V8's debugger, which it asks for their scopes and which slows down all
+ * that is compiled under it. This program serializes no function. Whoever does gets the real ones, a moment later.
  */
 
 const { createRequire } = require("node:module");
 
-const packages = ["@npmcli/arborist", "normalize-package-data", "typescript"];
+/** As Pulumi requires them, with what can be answered without them. */
+const modules = {
+  "@npmcli/arborist": {},
+  "normalize-package-data": {},
+  typescript: {},
+  // Asked at each start. The debugger is opened by the first question to it; what it misses until then are names of files in errors.
+  "@pulumi/pulumi/runtime/closure/v8Hooks": { isInitializedAsync: async () => {} },
+};
 
 /** Puts stand-ins where `require` looks first. `from`: a file that finds @pulumi/pulumi. Without Pulumi, or without one of them, there is nothing to do. */
 function leanPulumi(from) {
@@ -22,23 +29,23 @@ function leanPulumi(from) {
   const pulumi = resolve(createRequire(from), "@pulumi/pulumi");
   if (pulumi === undefined) return;
   const pulumiRequire = createRequire(pulumi);
-  for (const name of packages) {
+  for (const [name, known] of Object.entries(modules)) {
     const path = resolve(pulumiRequire, name);
     if (path === undefined || require.cache[path] !== undefined) continue;
     const load = () => {
       delete require.cache[path];
       return pulumiRequire(path);
     };
-    const exports = whenUsed(load);
+    const exports = whenUsed(known, load);
     require.cache[path] = { id: path, filename: path, path, loaded: true, children: [], paths: [], exports };
   }
 }
 
 /**
- * What `load` returns, loaded at the first look at one of its properties. It calls itself an ES module, so that the code around Pulumi's imports takes
- * it as it is instead of copying all of it; that code's own question is not worth the load.
+ * What `load` returns, loaded at the first look at a property that is not `known`. It calls itself an ES module, so that the code around Pulumi's imports
+ * takes it as it is instead of copying all of it; that code's own question is not worth the load.
  */
-function whenUsed(load) {
+function whenUsed(known, load) {
   let loaded;
   const real = () => (loaded ??= load());
   return new Proxy(
@@ -46,6 +53,7 @@ function whenUsed(load) {
     {
       get(_, key) {
         if (key === "__esModule") return true;
+        if (loaded === undefined && key in known) return known[key];
         if (key === "default" && !real().__esModule) return real();
         return real()[key];
       },
