@@ -34,6 +34,8 @@ export async function flyOf(it: Checkout): Promise<Fly> {
 
 export const home = (it: Checkout): Promise<Place> => place(it, `${labels.role}=${role}`);
 
+export const registry = (it: Checkout): Promise<Place> => place(it, `${labels.role}=registry`);
+
 export async function pop(it: Checkout, name: string): Promise<Place> {
   const { machines } = await it.status();
   return place(it, `${labels.machine}=${machines.find((machine) => machine.name === name)?.id}`);
