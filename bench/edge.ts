@@ -10,7 +10,7 @@ import { type LoadNetwork, startLoadOrigin } from "../test/image/support/loaded.
 import { Bench } from "../test/image/support/pop.ts";
 import { outward, stored } from "../test/image/support/spec.ts";
 import { type Benchmark, columns } from "./benchmark.ts";
-import { measured, median, round, type Server, startServers } from "./edge/servers.ts";
+import { measured, median, ratioByRounds, round, type Server, startServers } from "./edge/servers.ts";
 
 export const title =
   "the PoP's nginx beside Debian's own and Caddy: requests per second of processor, slowest hundredth";
@@ -26,9 +26,9 @@ const network: LoadNetwork = {
 const sizes = { small: 1024, large: 1024 * 1024 };
 const works = ["small", "large", "handshake"] as const;
 type Work = (typeof works)[number];
-/** In turns, so that what else the machine does meets all of them; of each the median counts. */
-const rounds = 5;
-const times: Record<Work, number> = { small: 4000, large: 150, handshake: 400 };
+/** In turns, so that what else the machine does meets all of them; the median of the rounds counts. */
+const rounds = 9;
+const times: Record<Work, number> = { small: 6000, large: 200, handshake: 1000 };
 const connections = 16;
 
 interface Figures {
@@ -94,10 +94,11 @@ async function doWork({ open }: Server, work: Work): Promise<Loaded> {
 }
 
 function report(figures: Record<string, Record<Work, Figures[]>>): Awaited<ReturnType<Benchmark["run"]>> {
-  const of = (name: string, work: Work, key: keyof Figures): number =>
-    median((figures[name]?.[work] ?? []).map((it) => it[key]));
+  const all = (name: string, work: Work, key: keyof Figures): number[] =>
+    (figures[name]?.[work] ?? []).map((it) => it[key]);
   const ratios = (name: string, key: keyof Figures) =>
-    Object.fromEntries(works.map((work) => [work, round(of("ours", work, key) / of(name, work, key))]));
+    Object.fromEntries(works.map((work) => [work, round(ratioByRounds(all("ours", work, key), all(name, work, key)))]));
+  const of = (name: string, work: Work, key: keyof Figures): number => median(all(name, work, key));
   const names = Object.keys(figures);
   return {
     table: columns([

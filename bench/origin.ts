@@ -19,6 +19,7 @@ import {
   measured,
   median,
   nginxVersion,
+  ratioByRounds,
   round,
   type Server,
   type Servers,
@@ -41,7 +42,7 @@ const distanceMs = 50;
 const bars = { roundTrips: 1.1, newConnections: 8 };
 
 /** Servers take turns, so that other load on the machine affects all of them; the median of the rounds counts. */
-const rounds = 6;
+const rounds = 9;
 /** Requests whose connections are counted: so many one after another, then so many by a few visitors at once. */
 const counted = { alone: 200, together: 200, visitors: 4 };
 /** Requests, one after another over one kept connection, of which the median time counts. */
@@ -278,13 +279,15 @@ interface Seen {
 
 function report({ nginx, connections, here, away }: Seen): Awaited<ReturnType<Benchmark["run"]>> {
   const figures: Record<Place, Rounds> = { here, away: away.works };
+  const all = (place: Place, name: ServerName, work: WorkName, key: keyof Figures): number[] =>
+    figures[place][name][work].map((it) => it[key]);
   const of = (place: Place, name: ServerName, work: WorkName, key: keyof Figures): number =>
-    median(figures[place][name][work].map((it) => it[key]));
+    median(all(place, name, work, key));
   const ratios = (place: Place, name: ServerName) =>
     Object.fromEntries(
       workNames.map((work) => [
         work,
-        round(of(place, "ours", work, "perCpuSecond") / of(place, name, work, "perCpuSecond")),
+        round(ratioByRounds(all(place, "ours", work, "perCpuSecond"), all(place, name, work, "perCpuSecond"))),
       ]),
     );
   const titles: Record<ServerName, string> = {

@@ -146,6 +146,10 @@ export async function nginxVersion({ container }: Server): Promise<string> {
   return version;
 }
 
+/** How many times the one is the other: the median of the ratios within each round, as what else the machine did then met both. */
+export const ratioByRounds = (ones: readonly number[], others: readonly number[]): number =>
+  median(ones.map((it, round) => it / (others[round] ?? Number.NaN)));
+
 export function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
