@@ -9,12 +9,16 @@ import { flyOf, within } from "./home.ts";
 
 const docker = openDocker();
 
-/** Up and serving. `down` and `remove` are the caller's. */
+/** Up and serving. `down` and `remove` are the caller's; of one that does not come up nothing stays. */
 export async function fleet(): Promise<Checkout> {
   const it = await checkout();
   it.editStack("    ewr: {}\n", "    ewr: {}\n    fra: {}\n");
   it.editStack("{drain: 0}", "{drain: 0, timeout: 60s}");
   const { code, output } = await it.run();
+  if (code !== 0) {
+    await it.run("down");
+    it.remove();
+  }
   expect(code, output).toBe(0);
   return it;
 }
