@@ -3,13 +3,12 @@ import { type Clock, sleep } from "../../providers/clock.ts";
 import type { Fly } from "../../providers/fly/api.ts";
 import { isGone } from "../../providers/fly/errors.ts";
 import { isLive } from "../../providers/fly/gone.ts";
+import { newAppMs } from "../../providers/fly/lag.ts";
 import type { App } from "../../providers/fly/schema.ts";
 import { foreign, isOurs } from "./marks.ts";
 
 const tries = 8;
 const pauseMs = 3_000;
-/** A new app may read as absent for so long. */
-const bornMs = 30_000;
 
 export interface Cleaning {
   /** A client that no Ctrl-C ends. */
@@ -29,7 +28,7 @@ export type Existence = "seen" | "made" | "asked for";
  * @throws Error a sentence, when it is or may be still there in the end, or holds a machine that is not ours
  */
 export async function removeApp(app: string, { fly, clock }: Cleaning, existence: Existence = "seen"): Promise<void> {
-  const believedFrom = clock.now() + (existence === "seen" ? 0 : bornMs);
+  const believedFrom = clock.now() + (existence === "seen" ? 0 : newAppMs);
   let failures = 0;
   let deleted = false;
   for (;;) {

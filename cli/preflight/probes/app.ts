@@ -1,12 +1,13 @@
 /** A new app: how soon it is everywhere, and whose its name is. */
 import type { Fly } from "../../../providers/fly/api.ts";
 import { FlyError, isConflict } from "../../../providers/fly/errors.ts";
+import { newAppMs } from "../../../providers/fly/lag.ts";
 import { type Finding, judged, probe } from "../assumption.ts";
 import type { Session } from "../session.ts";
 import { refusal, refused, seconds } from "../words.ts";
 
-/** As long as flyctl waits for a new app. */
-const patienceMs = 30_000;
+/** What the provider waits for. flyctl waits as long. */
+const patienceMs = newAppMs;
 
 export const appProbe = probe({
   title: "new app",
@@ -25,6 +26,8 @@ export const appProbe = probe({
       source:
         "inferred: the cookie `fly_flaps_affinity` ties a client to one server ([fly-go](https://github.com/superfly/fly-go/blob/main/flaps/flaps.go))",
       wrongIf: "a second client gets such an answer for longer",
+      playedBy:
+        "test/provider/local-fly-faults.test.ts: a new app is unknown, or its token unwelcome, below itself at other servers",
     },
     "app-name-taken": {
       says: "A second create of an app's name is refused by 409 or 422, with the code `name_taken` or in known words.",

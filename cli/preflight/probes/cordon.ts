@@ -21,6 +21,7 @@ export const cordonProbe = probe({
       restsOn: ["providers/fly/machine-update.ts", "config/defaults.ts"],
       source: "[alchemy, replicas.ts](https://github.com/alchemy-run/alchemy): some 10 s",
       wrongIf: "one is answered later: visitors would meet a machine that stops",
+      playedBy: "test/provider/lag.test.ts: a cordon that lands late leaves nobody out of routing",
     },
     "cordon-keeps-connections": {
       says: "A connection that was open before the cordon goes on.",

@@ -25,6 +25,7 @@ export const destroyProbe = probe({
       restsOn: ["providers/fly/machine.ts"],
       source: "seen live in 2026-09: free again",
       wrongIf: "it is refused for longer, or in another way",
+      playedBy: "test/provider/hosts.test.ts: a name that is held without its volume is waited for",
     },
     "volume-let-go": {
       says: `The volume of a destroyed machine can be deleted within ${boundMs / 1000} s; until then that is refused by 412.`,
@@ -40,6 +41,7 @@ export const destroyProbe = probe({
       source:
         "seen live in 2026-10: `created` for a moment; [Fly, volume states](https://fly.io/docs/volumes/volume-states/)",
       wrongIf: "it lists as living for longer: the next run would take it for its volume",
+      playedBy: "test/provider/hosts.test.ts: a delete ends when the machine is destroyed and its volume free",
     },
   },
   async measure(session, found) {

@@ -28,6 +28,7 @@ export const networkProbe = probe({
         "[Fly, extend a volume](https://fly.io/docs/flyctl/volumes-extend/); [openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `needs_restart`",
       wrongIf:
         "it does not grow and the answer says nothing: a PoP's cache would be bounded by a size it does not have",
+      playedBy: "test/provider/hosts.test.ts: a volume that grew has the machine boot anew",
     },
   },
   async measure(session, found) {

@@ -17,6 +17,7 @@ export const restProbe = probe({
       restsOn: ["providers/fly/serving.ts"],
       source: "[fly-go `MachineExitEvent`](https://github.com/superfly/fly-go/blob/main/machine_types.go)",
       wrongIf: "the two read alike: an update would start what was meant to rest, or leave down what fell over",
+      playedBy: "test/provider/machine.test.ts: a stopped machine gets its new config and stays stopped",
     },
     "start-after-stop": {
       says: `A start right after a stop may be refused by 412, for less than ${startMs / 1000} s.`,

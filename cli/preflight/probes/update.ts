@@ -2,6 +2,7 @@
 
 import type { Fly } from "../../../providers/fly/api.ts";
 import { FlyError } from "../../../providers/fly/errors.ts";
+import { staleMs } from "../../../providers/fly/lag.ts";
 import { withLease } from "../../../providers/fly/lease.ts";
 import { sameConfig } from "../../../providers/fly/normalise.ts";
 import { createRollout } from "../../../providers/fly/rollout.ts";
@@ -14,8 +15,6 @@ import type { Session } from "../session.ts";
 import { untilStarted } from "../steps.ts";
 import { plural, refusal, refused, seconds } from "../words.ts";
 
-/** How long a read may show the version before. */
-const staleMs = 15_000;
 /** How long reads are watched after the wait. */
 const afterMs = 5_000;
 
@@ -36,18 +35,21 @@ export const updateProbe = probe({
       source:
         "[flyctl#4878](https://github.com/superfly/flyctl/pull/4878), [#4921](https://github.com/superfly/flyctl/pull/4921): live runs met the old version; [Fly, infra log 2026-04-28](https://fly.io/infra-log/)",
       wrongIf: "it is read for longer: a healthy update would count as reverted",
+      playedBy: "test/provider/lag.test.ts: with its cookie a client reads what it wrote, without it what was before",
     },
     "update-reads-of-others": {
       says: "So does a client without the cookie of that answer.",
       restsOn: ["cli/commands/status.ts", "providers/fly/serving.ts"],
       source: "as above",
       wrongIf: "it is read for longer",
+      playedBy: "test/provider/lag.test.ts: with its cookie a client reads what it wrote, without it what was before",
     },
     "wait-pinned": {
       says: "After a wait pinned to the new version has succeeded, reads of the same client show that version.",
       restsOn: ["providers/fly/serving.ts"],
       source: "[flyctl#4921](https://github.com/superfly/flyctl/pull/4921) pins first and compares then",
       wrongIf: "a read after it shows the old version",
+      playedBy: "test/provider/lag.test.ts: another version that stays is a revert also where no event tells of it",
     },
     "wait-for-replaced": {
       says: "A wait for a version that was replaced is refused.",
@@ -61,6 +63,8 @@ export const updateProbe = probe({
       restsOn: ["providers/fly/serving.ts"],
       source: "[alchemy](https://github.com/alchemy-run/alchemy)'s live tests reject stale observations of checks",
       wrongIf: "it is shown for longer: a version would pass by the health of the one before",
+      playedBy:
+        "test/provider/lag.test.ts: rows that pass and are never written again count once they can no longer be the old version's",
     },
     "update-states": {
       says: `While an update proceeds a machine is in these states only: ${known.join(", ")}.`,

@@ -24,6 +24,7 @@ export const volumesProbe = probe({
       restsOn: ["providers/fly/volume.ts"],
       source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `Volume.zone`",
       wrongIf: "the field is empty",
+      playedBy: "test/provider/hosts.test.ts: with no host left they share one, and it is said with whom",
     },
     "volumes-same-name-apart": {
       says: "Two volumes of one name lie on different hosts.",
@@ -31,6 +32,7 @@ export const volumesProbe = probe({
       source:
         "[flyctl `volumes create --require-unique-zone`](https://fly.io/docs/flyctl/volumes-create/), on by default, for volumes of the same name",
       wrongIf: "their zones are equal",
+      playedBy: "test/provider/hosts.test.ts: with no host left they share one, and it is said with whom",
     },
     "volumes-app-wide-apart": {
       says: "With `unique_zone_app_wide` a volume lies on another host than every volume of the app, or is refused for want of room.",
@@ -44,12 +46,14 @@ export const volumesProbe = probe({
       restsOn: ["components/cost.ts"],
       source: "[Fly, volume snapshots](https://fly.io/docs/volumes/snapshots/)",
       wrongIf: "`auto_backup_enabled` is not true, or `snapshot_retention` not 5",
+      playedBy: "test/provider/volume.test.ts: a volume with Fly's own snapshots is taken over without them",
     },
     "snapshots-off": {
       says: "`auto_backup_enabled: false` in a create is heeded.",
       restsOn: ["providers/fly/volume.ts"],
       source: "[openapi.yaml](https://docs.machines.dev/spec/openapi3.json), `CreateVolumeRequest.auto_backup_enabled`",
       wrongIf: "the volume reads `auto_backup_enabled: true`",
+      playedBy: "test/provider/volume.test.ts: snapshots changed by hand, or never spoken of, are seen and mended",
     },
   },
   async measure(session, found) {

@@ -34,6 +34,7 @@ export const wireProbe = probe({
       restsOn: ["providers/fly/http.ts"],
       source: "[fly-go](https://github.com/superfly/fly-go/blob/main/flaps/flaps.go) keeps it in a jar",
       wrongIf: "none is set: reads may go to any server, and lag",
+      playedBy: "test/provider/lag.test.ts: the cookie that leads back to the server of the last write",
     },
     "answers-in-time": {
       says: `A call is answered within ${slowestMs / 1000} s; a wait within its own time.`,
