@@ -5,29 +5,16 @@ import { expect, test } from "vitest";
 import { run } from "../../cli/run.ts";
 import type { World } from "../../cli/world.ts";
 import { systemClock } from "../../providers/clock.ts";
+import { cliWorld } from "../support/cli-world.ts";
 import { image } from "../support/context.ts";
 import { type Engine, engine, stack, token } from "../support/engine.ts";
 
 /** A command on the engine's stack: code, output, calls of Fly. */
 async function cli(it: Engine, argv: string[], over: Partial<World> = {}) {
   it.fly.calls.clear();
-  const said = { out: "", err: "" };
-  const code = await run(argv, {
-    env: { ...it.env, PULUMI_STACK: "test" },
-    dir: it.project,
-    clock: systemClock,
-    out: (text) => {
-      said.out += text;
-    },
-    err: (text) => {
-      said.err += text;
-    },
-    isTerminal: false,
-    ask: undefined,
-    interrupted: new AbortController().signal,
-    secrets: new Set(),
-    ...over,
-  });
+  const env = { ...it.env, PULUMI_STACK: "test" };
+  const { world, said } = cliWorld({ env, dir: it.project, clock: systemClock, ...over });
+  const code = await run(argv, world);
   for (const text of [said.out, said.err]) expect(text).not.toContain(token);
   return { code, ...said, calls: it.fly.calls.list.map(({ method, route }) => `${method} ${route?.split(" ")[1]}`) };
 }

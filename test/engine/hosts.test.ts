@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { run } from "../../cli/run.ts";
 import type { World } from "../../cli/world.ts";
 import { systemClock } from "../../providers/clock.ts";
+import { cliWorld } from "../support/cli-world.ts";
 import { image } from "../support/context.ts";
 import { allWell, type Engine, engine, stack, token } from "../support/engine.ts";
 
@@ -10,23 +11,9 @@ import { allWell, type Engine, engine, stack, token } from "../support/engine.ts
 const quirks = { boundMs: 300, destroyingMs: 100 };
 
 async function cli(it: Engine, argv: string[], over: Partial<World> = {}) {
-  const said = { out: "", err: "" };
-  const code = await run(argv, {
-    env: { ...it.env, PULUMI_STACK: "test" },
-    dir: it.project,
-    clock: systemClock,
-    out: (text) => {
-      said.out += text;
-    },
-    err: (text) => {
-      said.err += text;
-    },
-    isTerminal: false,
-    ask: undefined,
-    interrupted: new AbortController().signal,
-    secrets: new Set(),
-    ...over,
-  });
+  const env = { ...it.env, PULUMI_STACK: "test" };
+  const { world, said } = cliWorld({ env, dir: it.project, clock: systemClock, ...over });
+  const code = await run(argv, world);
   expect(said.out + said.err).not.toContain(token);
   return { code, ...said };
 }

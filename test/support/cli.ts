@@ -14,6 +14,7 @@ import { Fly } from "../../providers/fly/api.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
 import { createRollout } from "../../providers/fly/rollout.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
+import { cliWorld } from "./cli-world.ts";
 import { image } from "./context.ts";
 import { type LocalFlyUnderTest, localFly } from "./local-fly.ts";
 import { noSecrets } from "./no-secrets.ts";
@@ -92,23 +93,8 @@ export async function cli({ behaviour = {} }: CliOptions = {}): Promise<Cli> {
     config,
     async run(argv, over = {}) {
       local.fly.calls.clear();
-      const said = { out: "", err: "" };
-      const code = await run(argv, {
-        env,
-        dir,
-        clock: local.clock,
-        out: (text) => {
-          said.out += text;
-        },
-        err: (text) => {
-          said.err += text;
-        },
-        isTerminal: false,
-        ask: undefined,
-        interrupted: new AbortController().signal,
-        secrets: new Set(),
-        ...over,
-      });
+      const { world, said } = cliWorld({ env, dir, clock: local.clock, ...over });
+      const code = await run(argv, world);
       return { code, ...said, calls: local.fly.calls.list.map(told) };
     },
     async deploy() {

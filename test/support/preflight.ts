@@ -20,6 +20,7 @@ import { type Behaviour, createStateRunner, type StateRunner } from "../../local
 import { memoryStore } from "../../local/fly/store.ts";
 import { type Exchange, NoAnswer, type Transport } from "../../providers/wire.ts";
 import { type SimClock, simClock } from "../sim/clock.ts";
+import { cliWorld } from "./cli-world.ts";
 
 export interface PreflightBenchOptions {
   quirks?: Partial<Quirks>;
@@ -142,24 +143,10 @@ export async function preflightBench(options: PreflightBenchOptions = {}): Promi
     },
     apps: () => Object.keys(fly.snapshot().apps),
     async run(asked = {}, { road = (inner: Transport) => inner, world = {} } = {}) {
-      const said = { out: "", err: "" };
+      const env = { FLY_API_TOKEN: token, FLY_API_HOSTNAME: "http://local-fly.test" };
+      const { world: seen, said } = cliWorld({ env, dir, clock, ...world });
       const work = preflight(
-        {
-          env: { FLY_API_TOKEN: token, FLY_API_HOSTNAME: "http://local-fly.test" },
-          dir,
-          clock,
-          out: (text) => {
-            said.out += text;
-          },
-          err: (text) => {
-            said.err += text;
-          },
-          isTerminal: false,
-          ask: undefined,
-          interrupted: new AbortController().signal,
-          secrets: new Set(),
-          ...world,
-        },
+        seen,
         { yes: true, ...asked },
         { transport: road(straight), visitor: visitorOf(proxy, clock, network), random },
       );
