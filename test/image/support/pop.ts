@@ -278,10 +278,11 @@ export async function giveCertificate(pop: Pop, host: string): Promise<void> {
   if (code !== 0) throw new Error(`${host} has no certificate: ${output}`);
 }
 
-/** What process-compose says of each process. */
+/** What process-compose says of each process; nothing while it does not answer yet. */
 export async function states(pop: Pop): Promise<Record<string, { status: string; restarts: number }>> {
   const ask = "process-compose -u /run/process-compose.sock -L /dev/null process list -o json 2>/dev/null";
-  const { output } = await pop.exec(["/bin/sh", "-c", ask]);
+  const { code, output } = await pop.exec(["/bin/sh", "-c", ask]);
+  if (code !== 0) return {};
   const all = JSON.parse(output) as { name: string; status: string; restarts: number }[];
   return Object.fromEntries(all.map(({ name, status, restarts }) => [name, { status, restarts }]));
 }
