@@ -233,21 +233,26 @@ test.each([
       const main = join(import.meta.dirname, "..", "..", "cli", "main.ts");
       const child = spawn(process.execPath, [main, "preflight", "--yes", "--report", join(dir, "report"), ...args], {
         env: { ...process.env, FLY_API_TOKEN: token, FLY_API_HOSTNAME: api.url },
-        stdio: "ignore",
+        stdio: ["ignore", "ignore", "pipe"],
       });
-      const ended = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
-      return { child, ended };
+      let said = "";
+      child.stderr.on("data", (piece: Buffer) => {
+        said += piece.toString();
+      });
+      const ended = new Promise<number | null>((resolve) => child.once("close", (code) => resolve(code)));
+      return { child, ended, said: () => said };
     };
 
-    const { child, ended } = start();
+    const { child, ended, said } = start();
     // The first machine is asked for: whatever the process does next, there is something to remove.
-    await new Promise<void>((resolve) => {
+    const machineMade = new Promise<void>((resolve) => {
       const stop = fly.watch(() => {
         if (Object.keys(fly.snapshot().machines).length === 0) return;
         stop();
         resolve();
       });
     });
+    await Promise.race([machineMade, ended.then((code) => expect.fail(`no machine was made, ${code}: ${said()}`))]);
     child.kill(signal);
     const code = await ended;
     if (signal === "SIGINT") {
@@ -256,7 +261,8 @@ test.each([
       return;
     }
     expect(apps()).toHaveLength(1);
-    expect(await start("--clean").ended).toBe(0);
+    const clean = start("--clean");
+    expect(await clean.ended, clean.said()).toBe(0);
     expect(apps()).toEqual([]);
   },
   60_000,
