@@ -3,22 +3,17 @@
  * finds what is there gives it the object which it deletes next.
  */
 import { type ExpectStatic, test } from "vitest";
-import { type Engine, engine, stack } from "../support/engine.ts";
+import { type Engine, engine, stack, standing } from "../support/engine.ts";
 import { operator } from "../support/operator.ts";
 import { planted, tailscaleApi } from "../support/tailscale-api.ts";
 
 /** What must be the same before and after. */
-const world = (it: Engine) => {
-  const { apps, addresses, volumes } = it.fly.snapshot();
-  return {
-    apps: Object.keys(apps),
-    addresses: addresses.map(({ ip }) => ip),
-    volumes: Object.values(volumes).map(({ id, state }) => `${id} ${state}`),
-    machines: Object.fromEntries(
-      Object.entries(it.machines()).map(([name, { id, state, cordoned }]) => [name, { id, state, cordoned }]),
-    ),
-  };
-};
+const world = (it: Engine) => ({
+  ...standing(it),
+  machines: Object.fromEntries(
+    Object.entries(it.machines()).map(([name, { id, state, cordoned }]) => [name, { id, state, cordoned }]),
+  ),
+});
 
 /** A stack that has every kind, and whose PoPs joined the tailnet. */
 async function everyKind(expect: ExpectStatic) {

@@ -241,6 +241,16 @@ export async function engine({
   };
 }
 
+/** What stands on Fly beside machines, each by what it is known by. */
+export function standing(it: Engine) {
+  const { apps, addresses, volumes } = it.fly.snapshot();
+  return {
+    apps: Object.keys(apps),
+    addresses: addresses.map(({ ip }) => ip),
+    volumes: Object.values(volumes).map(({ id, state }) => `${id} ${state}`),
+  };
+}
+
 /** What must be after any story: each PoP once, serving the wanted image, nothing leased, nothing doubled, nothing more to do. */
 export async function allWell(it: Engine, expect: ExpectStatic, version: number) {
   const { machines, volumes, addresses } = it.fly.snapshot();
