@@ -6,6 +6,7 @@ import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
 import { type FlyError, isClaimed, isConflict, isGone } from "./errors.ts";
 import { isLive } from "./gone.ts";
+import { lookUntil } from "./lag.ts";
 
 /** How long Fly may take to let go of a volume or a name: two minutes have been seen. */
 export const letGoMs = 150_000;
@@ -66,8 +67,7 @@ export async function untilLetGo(
   { app, volume, machine }: { app: string; volume: string; machine: string },
   { fly, clock }: Pick<World, "fly" | "clock">,
 ): Promise<boolean> {
-  const deadline = clock.now() + letGoMs;
-  for (;;) {
+  const isFree = async (): Promise<true | undefined> => {
     const holder = await fly.getVolume(app, volume).then(
       ({ attached_machine_id }) => attached_machine_id,
       (error: unknown) => {
@@ -75,8 +75,7 @@ export async function untilLetGo(
         throw error;
       },
     );
-    if (holder !== machine) return true;
-    if (clock.now() >= deadline) return false;
-    await sleep(clock, pollMs);
-  }
+    return holder === machine ? undefined : true;
+  };
+  return (await lookUntil(clock, clock.now() + letGoMs, isFree)) ?? false;
 }
