@@ -154,9 +154,7 @@ class Attempt {
   /** In or out of Fly Proxy's routing, as the stack wants it. */
   async #route(): Promise<void> {
     const { app, id, routed } = this.#target;
-    // Else it would land after our uncordon, and leave the machine out for good.
-    const pause = routed ? this.#cordonLandsBy - this.#context.clock.now() : 0;
-    if (pause > 0) await sleep(this.#context.clock, pause, this.#lease.lost);
+    await this.#cordonLanded();
     if (routed) await this.#context.fly.uncordonMachine(app, id, this.#lease.nonce);
     else await this.#context.fly.cordonMachine(app, id, this.#lease.nonce);
   }
@@ -231,14 +229,33 @@ class Attempt {
     return machine;
   }
 
-  /** `known`: ids of events that happened before this version. */
-  #serving(version: string | undefined, known: ReadonlySet<string>): Promise<Machine> {
+  /**
+   * `known`: ids of events that happened before this version; `knownBoots`: of those before it was booted last, where Fly went back to it. Uncordoning has
+   * to wait for a cordon that may still land: what served before that pause is looked at again after it.
+   */
+  async #serving(
+    version: string | undefined,
+    known: ReadonlySet<string>,
+    knownBoots: ReadonlySet<string> = known,
+  ): Promise<Machine> {
     const { app, id } = this.#target;
-    return untilServing(
-      { app, id, version: version ?? "" },
-      { deadline: this.#deadline(), known, signal: this.#lease.lost },
-      this.#context,
-    );
+    const served = () =>
+      untilServing(
+        { app, id, version: version ?? "" },
+        { deadline: this.#deadline(), known, knownBoots, signal: this.#lease.lost },
+        this.#context,
+      );
+    const machine = await served();
+    return (await this.#cordonLanded()) ? served() : machine;
+  }
+
+  /** Waits until a cordon whose answer was lost can no longer take effect: after our uncordon it would leave the machine out for good. True when it waited. */
+  async #cordonLanded(): Promise<boolean> {
+    const { clock } = this.#context;
+    const pause = this.#target.routed ? this.#cordonLandsBy - clock.now() : 0;
+    if (pause <= 0) return false;
+    await sleep(clock, pause, this.#lease.lost);
+    return true;
   }
 
   #deadline(): number {
@@ -293,7 +310,7 @@ class Attempt {
     const config = pinned(this.#before);
     // Fly may have gone back by itself; then there is nothing to post, only to verify.
     if (now.state === "started" && now.config && sameConfig(config, now.config, now.image_ref))
-      return this.#serving(now.instance_id, eventIds(now));
+      return this.#serving(now.instance_id, eventIds(now), eventIds(this.#before));
     return this.#put(now, config, !rests(this.#before));
   }
 

@@ -27,10 +27,20 @@ export class NotServing extends Error {
 const sliceSeconds = 10;
 const pollMs = 1_000;
 
-/** Resolves with the machine when it serves. `deadline`: by the clock. `known`: ids of events that happened before this version. */
+export interface Wait {
+  /** By the clock. */
+  deadline: number;
+  /** Ids of events that happened before this version: an exit among them is not its own. */
+  known: ReadonlySet<string>;
+  /** Ids of events that happened before its last boot, where those are fewer: rows of checks from before that boot do not count. Default: `known`. */
+  knownBoots?: ReadonlySet<string>;
+  signal?: AbortSignal | undefined;
+}
+
+/** Resolves with the machine when it serves. */
 export async function untilServing(
   { app, id, version }: Version,
-  { deadline, known, signal }: { deadline: number; known: ReadonlySet<string>; signal?: AbortSignal | undefined },
+  { deadline, known, knownBoots = known, signal }: Wait,
   { fly, clock }: { fly: Fly; clock: Clock },
 ): Promise<Machine> {
   const watch = watchVersion(version, known, clock);
@@ -49,7 +59,7 @@ export async function untilServing(
     const isOurs = judge(machine);
     const rows = checksOf(machine);
     const wanted = checkCount(machine);
-    const since = bootedAt(machine.events ?? [], known);
+    const since = bootedAt(machine.events ?? [], knownBoots);
     if (!isOurs || machine.state !== "started") upSince = undefined;
     else upSince ??= clock.now();
     const isLate = (row: CheckStatus) => !isSince(row, since) && clock.now() - (upSince ?? clock.now()) < staleMs;

@@ -184,6 +184,46 @@ test("a cordon that lands late leaves nobody out of routing", async () => {
   expect(now(made)).toMatchObject(serves(2));
 });
 
+test("a version that is no longer well once a late cordon has landed is not called a success", async () => {
+  await using made = await pop({ quirks: late });
+  made.local.faults.next("POST machines/:id/cordon", { kind: "late", ms: 80_000, status: 502 });
+  made.local.runner.image(image(2), { check: (_, upMs) => ({ passing: upMs < 40_000, output: "" }) });
+  expect(await message(made.update())).toMatch(/^cdg-1: update undone after \d+ s, not healthy in time/);
+  expect(now(made)).toMatchObject(serves(1));
+});
+
+/** Version 1 was well until it was to come back. */
+const notBack =
+  /^cdg-1: update failed after \d+ s, Fly went back to version .*; and the old configuration could not be put back, not healthy in time: health is critical/;
+
+test("a version that Fly went back to is not verified by rows of checks from before its reboot", async () => {
+  await using made = await pop({ quirks: { ...late, staleChecksMs: 6_000 } });
+  const { runner } = made.local;
+  const boots = runner.boots.length;
+  runner.image(image(2), { pull: "fails" });
+  runner.image(image(1), { check: () => ({ passing: runner.boots.length === boots, output: "" }) });
+  // It ends while the image of the new version is pulled, so that going back is a boot.
+  const context = overWire(made, (send) => async (exchange) => {
+    const answer = await send(exchange);
+    if (exchange.method === "POST" && new URL(exchange.url).pathname.endsWith(`/machines/${made.id}`))
+      runner.crash(made.id);
+    return answer;
+  });
+  const update = machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), context);
+  expect(await message(update)).toMatch(notBack);
+  expect(runner.boots.length).toBeGreaterThan(boots);
+});
+
+test("nor is one that is no longer well once a late cordon has landed", async () => {
+  await using made = await pop({ quirks: late });
+  made.local.faults.next("POST machines/:id/cordon", { kind: "late", ms: 80_000, status: 502 });
+  made.local.runner.image(image(2), { pull: "fails" });
+  const { clock } = made.local;
+  const until = clock.now() + 40_000;
+  made.local.runner.image(image(1), { check: () => ({ passing: clock.now() < until, output: "" }) });
+  expect(await message(made.update())).toMatch(notBack);
+});
+
 test("an image that cannot be pulled is told from a late read by the machine's events, at once", async () => {
   await using made = await pop({ quirks: late });
   made.local.runner.image(image(2), { pull: "fails" });
