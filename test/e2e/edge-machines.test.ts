@@ -3,7 +3,7 @@
 import { once } from "node:events";
 import { Agent, get } from "node:http";
 import { connect } from "node:net";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, expect, onTestFinished, test } from "vitest";
 import { loopback } from "../../local/edge/bind.ts";
 import { createEdge } from "../../local/edge/edge.ts";
 import type { Backend } from "../../local/edge/routes.ts";
@@ -69,6 +69,9 @@ test("machines are replaced one after another under load, and no request fails",
   for (const it of machines) await startServing(runner, it);
   fleet.machines = machines.map(backend);
   let over = false;
+  onTestFinished(() => {
+    over = true;
+  });
   const seen = new Set<string>();
   const client = async () => {
     let answers = 0;

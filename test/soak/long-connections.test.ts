@@ -4,7 +4,7 @@
 import { createServer, type ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import type { ImageSpec } from "../../image/spec.ts";
 import { enterTls, https, openExchange } from "../image/support/client.ts";
 import { Bench, build, type Pop, until } from "../image/support/pop.ts";
@@ -99,6 +99,9 @@ test("a certificate is renewed under load: downloads and WebSockets go on, and n
   });
 
   let ended = false;
+  onTestFinished(() => {
+    ended = true;
+  });
   const outcomes: Record<string, number> = {};
   const load = Array.from({ length: 4 }, async () => {
     while (!ended) {

@@ -6,9 +6,10 @@ import { expect, test } from "vitest";
 const root = join(import.meta.dirname, "../..");
 const guard = join(root, "setup/node-version.cjs");
 
-function said(program: string, args: string[] = ["--require", guard]): unknown {
+function said(program: string, args: string[] = ["--require", guard], env: Record<string, string> = {}): unknown {
   const { status, stdout, stderr } = spawnSync(process.execPath, [...args, "-e", program], {
     cwd: root,
+    env: { ...process.env, ...env },
     encoding: "utf8",
   });
   expect(status, stderr).toBe(0);
@@ -49,4 +50,19 @@ test("a function is serialized, and the code it needs found, as without the guar
   expect(seen.loaded).toHaveLength(4);
   expect(seen.text).toContain("__super.prototype.two.call(this)");
   expect(seen.paths.length).toBeGreaterThan(10);
+});
+
+test("promises of resources have no stack trace, unless leaks are looked for; errors keep theirs", () => {
+  const program = `
+    const { debuggablePromise } = require("@pulumi/pulumi/runtime/debuggable");
+    const promise = Promise.resolve(1);
+    const frames = (stack) => stack.split("\\n").length - 1;
+    debuggablePromise(promise, "mine").then((value) => console.log(JSON.stringify(
+      { value, context: promise._debugCtx, traced: frames(promise._debugStackTrace) > 0, error: frames(new Error("x").stack) > 0 },
+    )));
+  `;
+  const seen = { value: 1, context: "mine", traced: false, error: true };
+  expect(said(program)).toEqual(seen);
+  expect(said(program, [])).toEqual({ ...seen, traced: true });
+  expect(said(program, undefined, { PULUMI_DEBUG_PROMISE_LEAKS: "1" })).toEqual({ ...seen, traced: true });
 });
