@@ -5,9 +5,11 @@
  * which it packs their code, TypeScript's compiler, by which it reads them, and V8's debugger, which it asks for their scopes and which slows down all
  * that is compiled under it. This program serializes no function. Whoever does gets the real ones, a moment later.
  * And has it take no stack trace for each of a resource's promises, of which there are four a property; they are for the report of promises that leak.
+ * Nor send the engine four messages a resource, one after another, that it shows with --debug alone.
  */
 
 const { createRequire } = require("node:module");
+const { isDebugging } = require("./engine-arguments.cjs");
 
 /** As Pulumi requires them. `known`: what can be answered without them; `change`: what is done to them once they are loaded. */
 const modules = {
@@ -17,7 +19,12 @@ const modules = {
   // Asked at each start. The debugger is opened by the first question to it; what it misses until then are names of files in errors.
   "@pulumi/pulumi/runtime/closure/v8Hooks": { known: { isInitializedAsync: async () => {} } },
   ...(process.env.PULUMI_DEBUG_PROMISE_LEAKS ? {} : { "@pulumi/pulumi/runtime/debuggable": { change: untraced } }),
+  ...(isDebugging() ? {} : { "@pulumi/pulumi/log": { change: quiet } }),
 };
+
+function quiet(log) {
+  log.debug = () => Promise.resolve();
+}
 
 function untraced(debuggable) {
   const { debuggablePromise } = debuggable;

@@ -27,10 +27,13 @@ test.concurrent("without a token the first call is refused with what to do", asy
   expect(it.fly.calls.list).toEqual([]);
 });
 
-test.concurrent("a preview needs no token", async ({ expect }) => {
+test.concurrent("a preview needs no token; with --debug it shows what the SDK says for debugging", async ({
+  expect,
+}) => {
   await using it = await engine();
-  const { code, output } = await it.run(["preview"], { FLY_API_TOKEN: undefined });
+  const { code, output } = await it.run(["preview", "--debug"], { FLY_API_TOKEN: undefined });
   expect(code, output).toBe(0);
+  expect(output).toContain("debug: Registering resource:");
 });
 
 test.concurrent("a wrong token is named as such", async ({ expect }) => {
