@@ -26,9 +26,9 @@ export interface PopArgs extends MachineShape {
   owner: string;
   /** Days Fly keeps daily snapshots of the volume. 0: none. */
   snapshotDays: number;
-  /** Pulumi refuses to delete the volume until this is false. */
+  /** Pulumi refuses to delete what Fly would not give again: where the volume is not kept, the PoP, until this is false. */
   protect: boolean;
-  /** The volume stays on Fly when the PoP goes. */
+  /** The volume stays on Fly when the PoP is taken out, which then loses nothing. */
   keepVolume: boolean;
   /** The operator's secrets the image asks for, still encrypted. Absent: none. */
   secrets?: StackFiles["secrets"];
@@ -74,6 +74,8 @@ export class Pop extends pulumi.ComponentResource {
   constructor(name: string, args: PopArgs, opts?: pulumi.ComponentResourceOptions) {
     super("fly-pops:index:Pop", name, {}, opts);
     const { app, region, rollout } = args;
+    // The machine too, since the engine deletes it first: by the time the volume refused, the PoP would be gone.
+    const protect = args.protect && !args.keepVolume;
     const volume = new Volume(
       `${name}-volume`,
       {
@@ -86,8 +88,9 @@ export class Pop extends pulumi.ComponentResource {
         guest: guestOf(args),
         organization: args.organization,
         adopt: args.adopt?.volume,
+        kept: args.keepVolume,
       },
-      { parent: this, protect: args.protect, retainOnDelete: args.keepVolume },
+      { parent: this, protect, retainOnDelete: args.keepVolume },
     );
     const minted = args.tailnet?.driver !== undefined;
     const identity =
@@ -135,7 +138,7 @@ export class Pop extends pulumi.ComponentResource {
         maxUnavailable: rollout.maxUnavailable,
         maxUnavailableInRegion: rollout.maxUnavailableInRegion,
       },
-      { parent: this, dependsOn: rollout.after },
+      { parent: this, protect, dependsOn: rollout.after },
     );
     this.region = region;
     this.volumeId = volume.id;

@@ -114,7 +114,7 @@ export const StackFile = z.strictObject({
       type: "boolean",
       takes: "true or false",
       meaning:
-        "Pulumi's `protect` on volumes and addresses: neither a slip in this file nor `pulumi destroy` deletes an identity or a cache, or releases an address that DNS names and Fly would not give again. To have something away: false, an `up`, then the change.",
+        "Pulumi's `protect` on what could not be had again: neither a slip in this file nor `pulumi destroy` releases an address that DNS names or, where `keepVolumes` is false, takes out a PoP, whose volume with identity and cache would be deleted. A PoP whose volume is kept can be taken out. To have something protected away: false, an `up`, then the change.",
       default: code(defaults.protect),
     })
     .optional(),
@@ -124,7 +124,7 @@ export const StackFile = z.strictObject({
       type: "boolean",
       takes: "true or false",
       meaning:
-        "Volumes stay on Fly, and on the bill, when their PoP is taken out; the PoP finds its own again when it comes back. Matters where `protect` is false.",
+        "Volumes stay on Fly, and on the bill, when their PoP is taken out; the PoP finds its own again when it comes back. What counts is the value at the last `up` before that.",
       default: code(defaults.keepVolumes),
     })
     .optional(),

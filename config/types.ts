@@ -27,7 +27,7 @@ export interface EdgeConfig {
   addresses: AddressType[];
   /** Days Fly keeps daily snapshots of volumes. 0: none are taken. */
   snapshotDays: number;
-  /** Pulumi's `protect` on volumes and addresses. */
+  /** Pulumi's `protect` on addresses, and on PoPs whose volume is not kept. */
   protect: boolean;
   /** Volumes stay on Fly when their PoP goes. */
   keepVolumes: boolean;

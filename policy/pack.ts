@@ -1,4 +1,5 @@
 /** The pack as Pulumi runs it: `pulumi preview --policy-pack policy`. What is judged, and how, stands in rules.ts and secrets.ts. */
+
 import { PolicyPack, type ResourceValidationPolicy, Secret } from "@pulumi/policy";
 import { addressProtected, imagePinned, noBarePorts, twoRegions, volumeProtected } from "./rules.ts";
 import { noCredentials, unmarkedSecrets } from "./secrets.ts";
@@ -22,7 +23,7 @@ new PolicyPack("fly-pops", {
   policies: [
     resourcePolicy("image-pinned", "PoPs run an image pinned by digest.", imagePinned),
     resourcePolicy("no-bare-ports", "Public ports pass the PROXY header on to nginx, which ends TLS.", noBarePorts),
-    resourcePolicy("volumes-protected", "Volumes of production stacks are protected.", volumeProtected),
+    resourcePolicy("volumes-protected", "Volumes of production stacks are kept or protected.", volumeProtected),
     resourcePolicy("addresses-protected", "Addresses of production stacks are protected.", addressProtected),
     resourcePolicy("no-credentials", "No machine and no image is handed a credential in the clear.", noCredentials),
     {

@@ -75,9 +75,10 @@ export function noBarePorts(resource: Resource): string[] {
 }
 
 export function volumeProtected(resource: Resource): string[] {
-  if (!isKind(resource, "Volume") || !isProduction(stackOf(resource)) || resource.opts.protect) return [];
+  if (!isKind(resource, "Volume") || !isProduction(stackOf(resource))) return [];
+  if (resource.opts.protect || resource.props.kept === true) return [];
   return [
-    `${resource.props.pop}: its volume is not protected, and this is production: one slip deletes its identity and cache. Set fly-pops:protect to true.`,
+    `${resource.props.pop}: its volume is neither protected nor kept, and this is production: one slip deletes its identity and cache. Set fly-pops:keepVolumes or fly-pops:protect to true.`,
   ];
 }
 

@@ -23,6 +23,7 @@ const lifecycle = {
   guest: "ignored", // only a hint for where to place it
   organization: "ignored",
   adopt: "ignored", // said once, at create
+  kept: "ignored", // the engine's doing
 } satisfies Record<keyof VolumeInputs, Fate>;
 
 export const VolumeInputs = z.strictObject({
@@ -38,6 +39,8 @@ export const VolumeInputs = z.strictObject({
   snapshotDays: z.int().min(0).max(60),
   /** Id of a volume of the app to be taken over, with all that is on it. Absent: the one of our name, or a new one. */
   adopt: z.string().optional(),
+  /** It stays on Fly when its PoP is taken out: the resource's retainOnDelete, of which Pulumi tells policies nothing. Absent: not said. */
+  kept: z.boolean().optional(),
   /** Slug of the organization, for which Fly is asked whether there is room. */
   organization: z.string().min(1),
   /** The machine that will mount it, so that Fly puts the volume on a host with room for it. */

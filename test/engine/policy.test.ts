@@ -7,7 +7,8 @@ test.concurrent("a production stack that keeps to the policies passes, in the pr
   expect,
 }) => {
   await using it = await engine({ stack: "prod" });
-  it.config(stack({ protect: true }));
+  // Volumes that are kept need no protection.
+  it.config(stack({ protect: true, keepVolumes: true }));
   const { code, output } = await it.run(["up", "--yes", ...policies]);
   expect(code, output).toBe(0);
   expect(output).toContain("fly-pops");
@@ -20,7 +21,7 @@ test.concurrent("one that does not is refused with all reasons before anything i
   it.config(stack({ regions: { cdg: {} } }));
   const { code, output } = await it.run(["up", "--yes", ...policies]);
   expect(code, output).not.toBe(0);
-  expect(output).toContain("cdg-1: its volume is not protected, and this is production");
+  expect(output).toContain("cdg-1: its volume is neither protected nor kept, and this is production");
   expect(output).toContain("v4: the address is not protected, and this is production");
   expect(output).toContain("Stack prod has PoPs in cdg alone, and this is production.");
   expect(it.fly.calls.list).toEqual([]);

@@ -1,4 +1,6 @@
 import { test } from "vitest";
+import { failingCheck } from "../../local/fly/state-runner.ts";
+import { image } from "../support/context.ts";
 import { engine, stack } from "../support/engine.ts";
 
 test.concurrent("mistakes of the stack file come all at once, before any call", async ({ expect }) => {
@@ -81,15 +83,59 @@ test.concurrent("a volume grows in place", async ({ expect }) => {
   ]);
 });
 
-test.concurrent("a protected volume stays when its region is taken out", async ({ expect }) => {
+test.concurrent("a PoP whose volume would be deleted is protected with it: refused before anything is touched, then taken out by the way that the preview names", async ({
+  expect,
+}) => {
   await using it = await engine();
   it.config(stack({ protect: true }));
   await it.up();
+  const before = it.machines();
+  it.mutations();
   it.config(stack({ protect: true, regions: { cdg: {} } }));
   const { code, output } = await it.up();
   expect(code).not.toBe(0);
   expect(output).toMatch(/protect/);
+  expect(it.mutations()).toEqual([]);
+  expect(it.machines()).toEqual(before);
+
+  const told = await it.script(["preview/main.ts", "--stack", "test"]);
+  expect(told.code).toBe(1);
+  expect(told.output).toContain(
+    "> ewr-1: it is protected, since its volume would be deleted, and with that its identity and cache. To keep the volume on Fly, deploy fly-pops:keepVolumes: true first (npx pulumi up), then take ewr-1 out. To have it deleted, deploy fly-pops:protect: false first.\n",
+  );
+  expect(told.output).not.toContain("urn:pulumi");
+
+  it.config(stack({ protect: true, keepVolumes: true }));
+  expect((await it.up()).code).toBe(0);
+  it.config(stack({ protect: true, keepVolumes: true, regions: { cdg: {} } }));
+  const out = await it.up();
+  expect(out.code, out.output).toBe(0);
+  expect(it.mutations()).toEqual(["POST machines/:id/cordon", "POST machines/:id/stop", "DELETE machines/:id"]);
   expect(Object.values(it.fly.snapshot().volumes).filter(({ state }) => state === "created")).toHaveLength(2);
+});
+
+test.concurrent("with the defaults a replica, and a new region whose machine never came up, are taken out by one change", async ({
+  expect,
+}) => {
+  await using it = await engine();
+  const defaults = { protect: true, keepVolumes: true, rollout: { drain: 0, timeout: "5s" } };
+  it.config(stack({ ...defaults, regions: { cdg: { replicas: 2 } } }));
+  expect((await it.up()).code).toBe(0);
+  it.config(stack({ ...defaults, regions: { cdg: {} } }));
+  const less = await it.up();
+  expect(less.code, less.output).toBe(0);
+  const one = it.machines();
+  expect(Object.keys(one)).toEqual(["cdg-1"]);
+
+  it.runner.image(image(1), { check: failingCheck });
+  it.config(stack({ ...defaults, regions: { cdg: {}, ewr: {} } }));
+  const failed = await it.up();
+  expect(failed.code).not.toBe(0);
+  expect(failed.output).toContain("ewr-1: ");
+  it.config(stack({ ...defaults, regions: { cdg: {} } }));
+  const reverted = await it.up();
+  expect(reverted.code, reverted.output).toBe(0);
+  expect(it.machines()).toEqual(one);
 });
 
 test.concurrent("a protected address stays when it is taken out of the file, and at destroy; lifted first, both go", async ({
@@ -120,7 +166,7 @@ test.concurrent("a protected address stays when it is taken out of the file, and
 
 test.concurrent("a volume that is to be kept stays on Fly, and its PoP finds it again", async ({ expect }) => {
   await using it = await engine();
-  const kept = { keepVolumes: true };
+  const kept = { protect: true, keepVolumes: true };
   it.config(stack(kept));
   await it.up();
   const before = it.fly.snapshot().volumes;

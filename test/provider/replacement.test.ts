@@ -44,6 +44,7 @@ const volumeTable: Table<VolumeInputs> = {
   organization: ["other", "ignored", "only asked for room with"],
   guest: [{ cpu_kind: "shared", cpus: 2, memory_mb: 512 }, "ignored", "a hint for the first placement"],
   adopt: ["vol_0000000000000000", "ignored", "said once, at create"],
+  kept: [true, "ignored", "whether it stays is the engine's doing"],
 };
 
 const identityTable: Table<IdentityInputs> = {

@@ -68,6 +68,7 @@ export function program(stack: StackSpec): Declared[] {
         name: volumeName(pop.name),
         region: pop.region,
         sizeGb: pop.volumeGb,
+        kept: stack.keepVolumes,
         snapshotDays: 0,
         guest: guestOf(shape),
         organization,

@@ -78,7 +78,7 @@ const simulated: StackSpec = {
   env: {},
   checkInterval: "5s",
   maxUnavailable: 9,
-  keepVolumes: false,
+  keepVolumes: true,
   drainSeconds: 5,
   timeoutSeconds: 90,
 };

@@ -104,8 +104,12 @@ describe("volumes-protected", () => {
   test("in production, or it is said how", () => {
     expect(volumeProtected(resource("Volume", {}, { protect: true }))).toEqual([]);
     expect(volumeProtected(resource("Volume", {}))).toEqual([
-      "cdg-1: its volume is not protected, and this is production: one slip deletes its identity and cache. Set fly-pops:protect to true.",
+      "cdg-1: its volume is neither protected nor kept, and this is production: one slip deletes its identity and cache. Set fly-pops:keepVolumes or fly-pops:protect to true.",
     ]);
+  });
+
+  test("a volume that stays on Fly anyway needs no protection", () => {
+    expect(volumeProtected(resource("Volume", { kept: true }))).toEqual([]);
   });
 
   test("elsewhere as one likes", () => {
