@@ -22,30 +22,39 @@ export interface Place {
   /** Folder of Pulumi.yaml. */
   dir: string;
   stack: string;
+  /** Path of a file that stands for the stack's own. */
+  file?: string;
+  /** What the CLI runs in. Default: this process's. */
+  env?: Env;
 }
 
-/** `config`: undefined where the stack file has mistakes; the engine then tells them. */
-export async function previewByEngine({ dir, stack }: Place, config: EdgeConfig | undefined): Promise<Previewed> {
-  const preview = ["preview", "--json", "--show-sames", "--stack", stack];
-  if (config === undefined || config.imageRef !== undefined || (await dockerAnswers()))
-    return { digest: await digestOf(dir, preview), notes: [] };
+type Env = Readonly<Record<string, string | undefined>>;
 
-  const exported = JSON.parse((await pulumi(dir, ["stack", "export", "--stack", stack])).stdout);
+/** `config`: undefined where the stack file has mistakes; the engine then tells them. */
+export async function previewByEngine(place: Place, config: EdgeConfig | undefined): Promise<Previewed> {
+  const { dir, stack, file: given } = place;
+  const preview = ["preview", "--json", "--show-sames", "--stack", stack];
+  if (config === undefined || config.imageRef !== undefined || (await dockerAnswers())) {
+    const args = given === undefined ? preview : [...preview, "--config-file", given];
+    return { digest: await digestOf(place, args), notes: [] };
+  }
+
+  const exported = JSON.parse((await pulumi(place, ["stack", "export", "--stack", stack])).stdout);
   const context = contextDigest(config.image, dir);
   const { imageRef, note } = assumedImage(exported, context, config.app);
   const folder = mkdtempSync(join(tmpdir(), "fly-pops-preview-"));
   try {
     const file = join(folder, stackFileName(stack));
-    writeFileSync(file, withImage(readFileSync(join(dir, stackFileName(stack)), "utf8"), imageRef, context));
-    const digest = await digestOf(dir, [...preview, "--config-file", file]);
+    writeFileSync(file, withImage(readFileSync(given ?? join(dir, stackFileName(stack)), "utf8"), imageRef, context));
+    const digest = await digestOf(place, [...preview, "--config-file", file]);
     return { digest: { ...digest, steps: withoutImageSteps(digest.steps) }, notes: [note] };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-async function digestOf(dir: string, args: string[]): Promise<Digest> {
-  const { stdout, stderr } = await pulumi(dir, args);
+async function digestOf(place: Place, args: string[]): Promise<Digest> {
+  const { stdout, stderr } = await pulumi(place, args);
   try {
     return parseDigest(stdout);
   } catch (error) {
@@ -56,10 +65,10 @@ async function digestOf(dir: string, args: string[]): Promise<Digest> {
 /** What the CLI says when it refuses to begin. */
 const reason = (stderr: string): string | undefined => /^error: ([\s\S]+)/m.exec(stderr)?.[1]?.trim();
 
-async function pulumi(dir: string, args: string[]): Promise<{ stdout: string; stderr: string }> {
-  const child = spawn(pulumiProgram(process.env), ["--non-interactive", ...args], {
+async function pulumi({ dir, env = process.env }: Place, args: string[]): Promise<{ stdout: string; stderr: string }> {
+  const child = spawn(pulumiProgram(env), ["--non-interactive", ...args], {
     cwd: dir,
-    env: { ...process.env, PULUMI_SKIP_UPDATE_CHECK: "true", NO_COLOR: "1" },
+    env: { ...env, PULUMI_SKIP_UPDATE_CHECK: "true", NO_COLOR: "1" } as NodeJS.ProcessEnv,
     stdio: ["ignore", "pipe", "pipe"],
   });
   const said = { stdout: "", stderr: "" };

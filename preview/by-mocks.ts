@@ -24,8 +24,7 @@ interface Resource {
 /** What `base` has and `head` has not goes, and so on. `base` without a file of the stack counts as nothing deployed. */
 export async function previewByMocks(base: string, head: string, stack: string): Promise<Digest> {
   const [olds, news] = await Promise.all([resourcesOf(base, stack), resourcesOf(head, stack)]);
-  const steps = await compare(olds, news);
-  return { config: {}, steps, diagnostics: steps.flatMap(refused) };
+  return { config: {}, steps: await compare(olds, news), diagnostics: [] };
 }
 
 async function resourcesOf(dir: string, stack: string): Promise<Resource[]> {
@@ -46,13 +45,15 @@ async function resourcesOf(dir: string, stack: string): Promise<Resource[]> {
   const registered = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "[]") as Registered[];
   // Mocks are not told of a resource's options; they are two keys of the stack file.
   const isSet = (key: string) => config.values[`${config.project}:${key}`] === "true";
+  const [protect, keep] = [isSet("protect"), isSet("keepVolumes")];
+  const isProtected: Record<string, boolean> = {
+    Address: protect,
+    Volume: protect && !keep,
+    Machine: protect && !keep,
+  };
   return registered.map(({ urn, type, inputs }) => {
     const kind = kindOf(type);
-    const isVolume = kind === "Volume";
-    const options = {
-      protect: (isVolume || kind === "Address") && isSet("protect"),
-      retainOnDelete: isVolume && isSet("keepVolumes"),
-    };
+    const options = { protect: isProtected[kind] ?? false, retainOnDelete: kind === "Volume" && keep };
     return { urn, state: { type, inputs, outputs: {}, ...options } };
   });
 }
@@ -76,13 +77,4 @@ async function verdict(old: State, now: State): Promise<"same" | "update" | "rep
   if (!now.type.startsWith("pulumi-nodejs:dynamic/")) return "update";
   const { replaces = [] } = (await handler(kindOf(now.type) as Kind).diff?.("", old.inputs, now.inputs)) ?? {};
   return replaces.length > 0 ? "replace" : "update";
-}
-
-/** The engine deletes nothing that its state has as protected, whatever the new stack file says. */
-function refused({ op, urn, oldState }: Step): Digest["diagnostics"] {
-  if ((op !== "delete" && op !== "replace") || !oldState?.protect) return [];
-  const { pop, type } = oldState.inputs;
-  const what = kindOf(oldState.type) === "Address" ? `address ${type}: it` : `${pop}: its volume`;
-  const message = `${what} is protected, so Pulumi refuses to ${op} it. Set fly-pops:protect to false and deploy that first.`;
-  return [{ urn, message, severity: "error" }];
 }

@@ -16,7 +16,7 @@ export function markdown(plan: Plan): string {
   ].join("\n\n")}\n`;
 }
 
-const verbs: Record<Action, [one: string, many: string]> = {
+export const verbs: Record<Action, [one: string, many: string]> = {
   new: ["is new", "are new"],
   restarts: ["restarts", "restart"],
   replaced: ["is replaced", "are replaced"],
@@ -53,7 +53,7 @@ function popTable({ pops, unchanged, rollout }: Plan): string[] {
 }
 
 /** In which order, how many at once, and what happens when one does not come up. */
-function orderOf(
+export function orderOf(
   pops: readonly PopPlan[],
   { canary, maxUnavailable, drainSeconds, timeoutSeconds }: Plan["rollout"],
 ): string {

@@ -6,6 +6,7 @@ import { mustCall } from "../providers/handler.ts";
 import { billedOf } from "./billed.ts";
 import { differences, inWords } from "./changes.ts";
 import { type Digest, kindOf, nameOf, plainText, type State, type Step } from "./digest.ts";
+import { engineError, refusalsOf } from "./refusals.ts";
 import { warningsOf } from "./warnings.ts";
 
 /** `adjusted`: state alone changes, the machine runs on. */
@@ -90,7 +91,12 @@ export function planOf({ stack, digest, config, now, notes = [] }: PlanInput): P
     before: bill(billedOf(resources, "old", config)),
     after: bill(billedOf(resources, "new", config)),
     warnings: unique([...warningsOf(resources, now), ...told("warning")]),
-    errors: told("error").filter((it) => it !== "" && !/^(preview|update) failed$/.test(it)),
+    errors: unique([
+      ...told("error")
+        .filter((it) => it !== "" && !/^(preview|update) failed$/.test(it))
+        .map((it) => engineError(it, resources)),
+      ...refusalsOf(resources),
+    ]),
   };
 }
 
@@ -179,9 +185,14 @@ function volumeFate({ change, old, new: new_ }: ResourceChange): string | undefi
     case "update": {
       const sizes = [old?.inputs.sizeGb, new_?.inputs.sizeGb];
       const days = [old?.inputs.snapshotDays, new_?.inputs.snapshotDays];
+      const kept = [old?.inputs.kept, new_?.inputs.kept];
       const fates = [
         ...(sizes[0] === sizes[1] ? [] : [`grows from ${sizes[0]} to ${sizes[1]} GB`]),
         ...(days[0] === days[1] ? [] : [days[1] === 0 ? "no more snapshots" : `snapshots kept for ${days[1]} days`]),
+        // A stack of before never said it, and did the same.
+        ...(kept[0] === undefined || kept[0] === kept[1]
+          ? []
+          : [kept[1] === true ? "stays when its PoP goes, from now on" : "goes with its PoP, from now on"]),
       ];
       return fates.length === 0 ? undefined : fates.join(", ");
     }

@@ -194,7 +194,7 @@ test.concurrent("against another checkout: no state, no engine, no environment",
     const refused = await summary();
     expect(refused.code).toBe(1);
     expect(refused.output).toContain(
-      "fra-1: its volume is protected, so Pulumi refuses to delete it. Set fly-pops:protect to false and deploy that first.",
+      "fra-1: it is protected, since its volume would be deleted, and with that its identity and cache. To keep the volume on Fly, deploy fly-pops:keepVolumes: true first",
     );
     expect(refused.output).not.toContain("planted-ciphertext");
 

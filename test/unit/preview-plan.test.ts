@@ -233,3 +233,25 @@ test("messages of the engine: warnings and errors, each once, without colour mar
   });
   expect({ warnings, errors }).toEqual({ warnings: ["one region only"], errors: ["Pulumi.prod.yaml: 1 mistake"] });
 });
+
+test.each([
+  [true, false, "goes with its PoP, from now on"],
+  [false, true, "stays when its PoP goes, from now on"],
+])("a volume whose keeping changes from %s to %s says so", (before, after, fate) => {
+  const steps = [
+    step("same", "Machine", "cdg-1", { old: machine("cdg-1"), new: machine("cdg-1") }),
+    step("update", "Volume", "cdg-1", {
+      old: { ...volume("cdg-1"), kept: before },
+      new: { ...volume("cdg-1"), kept: after },
+    }),
+  ];
+  expect(plan(steps).pops).toMatchObject([{ name: "cdg-1", action: "adjusted", volume: fate }]);
+});
+
+test("a volume of which nobody said before whether it is kept is no change", () => {
+  const steps = [
+    step("same", "Machine", "cdg-1", { old: machine("cdg-1"), new: machine("cdg-1") }),
+    step("update", "Volume", "cdg-1", { old: volume("cdg-1"), new: { ...volume("cdg-1"), kept: true } }),
+  ];
+  expect(plan(steps)).toMatchObject({ pops: [], unchanged: ["cdg-1"] });
+});

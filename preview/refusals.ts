@@ -1,0 +1,61 @@
+/**
+ * What the engine refuses, in words of this project: the PoP's name and what to do, where the engine itself has URNs and `pulumi state unprotect`. Pure.
+ */
+import { kindOf, nameOf } from "./digest.ts";
+import type { ResourceChange } from "./plan.ts";
+
+/** What the engine will refuse. Of a deletion it looks only at what the last `up` said, whatever the stack file says now. */
+export const refusalsOf = (resources: readonly ResourceChange[]): string[] => resources.filter(isRefused).map(refusal);
+
+const isRefused = ({ change, old, new: new_ }: ResourceChange): boolean =>
+  old?.protect === true && (change === "delete" || (change === "replace" && new_?.protect === true));
+
+/** An error of the engine. `resources`: all of the preview. */
+export function engineError(message: string, resources: readonly ResourceChange[]): string {
+  const text = message.replace(/^(Preview|Update) failed: /, "");
+  const urn = /^(?:resource|unable to replace resource) "(urn:pulumi:[^"]+)"/.exec(text)?.[1];
+  if (urn !== undefined && /because it is protected|marked for protection/.test(text))
+    return refusal(resources.find((it) => it.urn === urn) ?? unseen(urn, text.startsWith("unable to replace")));
+  return withNames(text.replace(checkFailure, ""));
+}
+
+/** How the engine begins what a provider's check says of one property. */
+const checkFailure = /^pulumi-nodejs:dynamic\/\S+ resource '[^']*': property \S+ value \{.*?\} has a problem: /s;
+
+/** A URN is the resource's kind and name, and five parts more. */
+const withNames = (text: string): string =>
+  text.replaceAll(/urn:pulumi:[^\s"'`]+/g, (urn) => `${kindOf(typeIn(urn))} ${nameOf(urn)}`);
+
+/** `organization$project:Component$type`: a resource's own type is the last one. */
+const typeIn = (urn: string): string => urn.split("::").at(-2)?.split("$").at(-1) ?? "";
+
+/** What the preview ended too early to show. */
+const unseen = (urn: string, isReplaced: boolean): ResourceChange => ({
+  urn,
+  kind: kindOf(typeIn(urn)),
+  change: isReplaced ? "replace" : "delete",
+});
+
+function refusal({ urn, kind, change, old, new: new_ }: ResourceChange): string {
+  const inputs = (new_ ?? old)?.inputs;
+  const deed = change === "replace" ? "replace" : "delete";
+  if (kind === "Volume" || kind === "Machine") {
+    const pop = String(inputs?.pop ?? /^\w+-(.+)-\w+$/.exec(nameOf(urn))?.[1]);
+    return popRefusal(pop, deed, old?.retainOnDelete === true);
+  }
+  const what =
+    kind === "Address"
+      ? `address ${inputs?.type ?? nameOf(urn)}`
+      : kind === "App"
+        ? "the app"
+        : `${kind} ${nameOf(urn)}`;
+  return `${what}: it is protected, so Pulumi refuses to ${deed} it. Set fly-pops:protect to false and deploy that first.`;
+}
+
+function popRefusal(pop: string, deed: "delete" | "replace", isKept: boolean): string {
+  const again = deed === "delete" ? `take ${pop} out` : "make this change";
+  // Before keeping was enough, volumes that are kept were protected as well.
+  if (isKept)
+    return `${pop}: its volume is still protected, though it is kept on Fly: the stack was last deployed by an earlier version. Deploy once without this change (npx pulumi up), then ${again}.`;
+  return `${pop}: it is protected, since its volume would be deleted, and with that its identity and cache. To keep the volume on Fly, deploy fly-pops:keepVolumes: true first (npx pulumi up), then ${again}. To have it deleted, deploy fly-pops:protect: false first.`;
+}

@@ -1,0 +1,63 @@
+/** A plan for people at a terminal. Pure. */
+import { table } from "../local/table.ts";
+import { headline, orderOf, verbs } from "./markdown.ts";
+import type { Plan, PopPlan } from "./plan.ts";
+
+export type Paint = (tone: "good" | "warning" | "bad" | "faint" | "head", text: string) => string;
+
+/** Parts with an empty line between them: headline, what is wrong or to be heeded, PoPs, other resources, cost. */
+export function planText(plan: Plan, paint: Paint): string {
+  const { stack, errors, warnings, notes } = plan;
+  const said = [
+    ...errors.map((it) => `${paint("bad", "error:")} ${it}`),
+    ...warnings.map((it) => `${paint("warning", "warning:")} ${it}`),
+    ...notes.map((it) => `${paint("faint", "note:")} ${it}`),
+  ];
+  const parts = [paint("head", `${stack}: ${headline(plan)}`), said.join("\n")];
+  // A preview that failed ended before it had seen all.
+  if (errors.length === 0) parts.push(popText(plan, paint), otherText(plan, paint), costText(plan));
+  return parts.filter((it) => it !== "").join("\n\n");
+}
+
+function popText({ pops, unchanged, rollout }: Plan, paint: Paint): string {
+  const rows = pops.map((it) => [
+    it.name + (it.name === rollout.canary ? " (canary)" : ""),
+    paint(tones[it.action], verbs[it.action][0]),
+    it.volume ?? "kept",
+    it.why.join(", ") || (it.action === "new" ? "new in the stack file" : "no longer in the stack file"),
+  ]);
+  return [
+    ...(rows.length === 0 ? [] : [table([heads(paint, "PoP", "what", "volume", "why"), ...rows])]),
+    orderOf(pops, rollout),
+    unchanged.length === 0 ? "" : `Not touched: ${unchanged.join(", ")}.`,
+  ]
+    .filter((it) => it !== "")
+    .join("\n");
+}
+
+const tones = {
+  new: "good",
+  restarts: "warning",
+  replaced: "bad",
+  removed: "bad",
+  adjusted: "faint",
+} as const satisfies Record<PopPlan["action"], Parameters<Paint>[0]>;
+
+function otherText({ others }: Plan, paint: Paint): string {
+  if (others.length === 0) return "";
+  const rows = others.map((it) => [
+    `${it.kind} ${it.name}`,
+    it.op === "delete" || it.op === "replace" ? paint("bad", it.op) : it.op,
+    it.why.join(", "),
+  ]);
+  return table([heads(paint, "resource", "what", "why"), ...rows]);
+}
+
+const heads = (paint: Paint, ...names: string[]): string[] => names.map((it) => paint("head", it));
+
+function costText({ before, after }: Plan): string {
+  const [from, to] = [before.monthly.total, after.monthly.total];
+  const cents = Math.round((to - from) * 100);
+  if (cents === 0) return `Costs $${to.toFixed(2)} a month, as before.`;
+  return `Costs $${to.toFixed(2)} a month instead of $${from.toFixed(2)}, ${cents > 0 ? "+" : "-"}$${(Math.abs(cents) / 100).toFixed(2)}.`;
+}
