@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { valueOfText } from "../config/stack-values.ts";
+import { contextVariables } from "../image/identity.ts";
 import { ownerKeys } from "../providers/fly/owner.ts";
 import { type LivePop, livePops, readFleet } from "./fleet.ts";
 import { askPulumi } from "./pulumi.ts";
@@ -35,8 +36,10 @@ const Update = z.looseObject({
 type Update = z.infer<typeof Update>;
 
 export interface Release {
-  /** From 1, in the order they were deployed. */
+  /** From 1, in the order they were deployed. Runs that changed nothing are none. */
   number: number;
+  /** `destroy` took everything away. */
+  kind: "update" | "destroy";
   /** RFC 3339. */
   startedAt: string;
   /** succeeded, failed or in-progress. */
@@ -51,11 +54,20 @@ export interface Release {
   changes: Record<string, number>;
 }
 
-/** Newest last. With the configuration each was deployed with: keys without `fly-pops:`. */
-export async function readHistory(
-  world: World,
-  stack: Stack,
-): Promise<{ release: Release; config: Record<string, unknown> }[]> {
+export interface Recorded {
+  release: Release;
+  /** What it was deployed with: keys without `fly-pops:`. */
+  config: Record<string, unknown>;
+}
+
+export interface History {
+  /** Newest last. */
+  releases: Recorded[];
+  /** What the PoPs run now; undefined where there is none. */
+  running: Ran | undefined;
+}
+
+export async function readHistory(world: World, stack: Stack): Promise<History> {
   const text = await askPulumi(
     world,
     `${stack.name}: its history could not be read`,
@@ -67,36 +79,50 @@ export async function readHistory(
     .array(Update)
     .parse(JSON.parse(text || "[]"))
     .toReversed()
-    .filter(({ kind }) => kind === "update");
+    .flatMap((it) => (isRelease(it) ? [it] : []));
   const images = updates.length > 0 ? await imagesOf(stack) : [];
-  return updates.map((update, index) => ({
+  const releases = updates.map((update, index) => ({
     release: releaseOf(update, update.version || index + 1, images),
     config: configOf(update),
   }));
+  return { releases, running: images.at(-1) };
 }
 
-export async function releaseNumbered(world: World, stack: Stack, number: number) {
-  const history = await readHistory(world, stack);
-  const found = history.find(({ release }) => release.number === number);
+type Deployed = Update & { kind: Release["kind"] };
+
+/** What took nothing up and did not fail either deployed nothing. Where nobody counted, it may have. */
+function isRelease(update: Update): update is Deployed {
+  const { kind, result, resourceChanges } = update;
+  if (kind !== "update" && kind !== "destroy") return false;
+  return result !== "succeeded" || !resourceChanges || Object.keys(done(resourceChanges)).length > 0;
+}
+
+/** What stayed the same is no change. */
+export const done = (changes: Release["changes"]): Release["changes"] =>
+  Object.fromEntries(Object.entries(changes).filter(([operation, count]) => operation !== "same" && count > 0));
+
+export function releaseNumbered({ releases }: History, { name }: Stack, number: number): Recorded {
+  const found = releases.find(({ release }) => release.number === number);
   if (found) return found;
-  const numbers = history.map(({ release }) => release.number);
+  const numbers = releases.map(({ release }) => release.number);
   throw new Refusal(
     numbers.length === 0
-      ? `Stack ${stack.name} has no release yet. Deploy it: npx pulumi up`
-      : `Stack ${stack.name} has no release ${number}: ${numbers[0]} to ${numbers.at(-1)} are known. See npx fly-pops releases`,
+      ? `Stack ${name} has no release yet. Deploy it: npx pulumi up`
+      : `Stack ${name} has no release ${number}: ${numbers[0]} to ${numbers.at(-1)} are known. See npx fly-pops releases`,
   );
 }
 
-function releaseOf(update: Update, number: number, images: readonly Ran[]): Release {
+function releaseOf(update: Deployed, number: number, images: readonly Ran[]): Release {
   const { environment: told, config } = update;
   return {
     number,
+    kind: update.kind,
     startedAt: update.startTime,
     result: update.result,
     message: update.message.split("\n")[0] ?? "",
     commit: told["git.head"] ?? null,
     dirty: told["git.dirty"] === "true",
-    image: config["fly-pops:imageRef"]?.value || imageAt(images, update.endTime),
+    image: update.kind === "destroy" ? null : config["fly-pops:imageRef"]?.value || imageAt(images, update.endTime),
     changes: update.resourceChanges ?? {},
   };
 }
@@ -112,10 +138,13 @@ const configOf = ({ config }: Update): Record<string, unknown> =>
       .filter(([, value]) => value !== undefined),
   );
 
-interface Ran {
+export interface Ran {
   /** Milliseconds since the epoch. */
   since: number;
+  /** By digest. */
   image: string;
+  /** Digest of what it was made from, which the machine expects of it; undefined where any will do. */
+  context: string | undefined;
 }
 
 /** Times in Pulumi's history are cut to the second. */
@@ -137,7 +166,10 @@ async function imagesOf(stack: Stack): Promise<Ran[]> {
   return versions
     .flatMap(({ version, user_config }) => {
       const since = ulidTime(version);
-      return since !== undefined && user_config?.image?.includes("@") ? [{ since, image: user_config.image }] : [];
+      const context = user_config?.env?.[contextVariables.expected];
+      return since !== undefined && user_config?.image?.includes("@")
+        ? [{ since, image: user_config.image, context }]
+        : [];
     })
     .toSorted((a, b) => a.since - b.since);
 }

@@ -112,16 +112,29 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
     });
 
   program.commandsGroup("Releases:");
-  onStack("releases", "what was deployed when, from which commit, with which image")
-    .option("-n, --limit <count>", "the newest so many", whole(1, 10_000), 20)
+  onStack("preview", "what pulumi up would do: PoPs with reasons, what else changes, cost, warnings; asks Fly nothing")
     .option("--json", json)
     .action(async (options) => {
+      const { preview } = await import("./commands/preview.ts");
+      ended(await preview(world, await open(options), options));
+    });
+  onStack(
+    "releases",
+    "what was deployed when, from which commit, with which image; of one release what it was deployed with",
+  )
+    .argument("[release]", "its number", whole(1, 1_000_000))
+    .option("--diff", "what it changed: image, configuration and rendered files against the release before")
+    .option("--to <release>", "compare with this release instead", whole(1, 1_000_000))
+    .option("-n, --limit <count>", "the newest so many", whole(1, 10_000), 20)
+    .option("--json", json)
+    .action(async (release, options) => {
       const { releases } = await import("./commands/releases.ts");
-      ended(await releases(world, await open(options), options));
+      ended(await releases(world, await open(options), release, options));
     });
   onStack("rollback", "deploy an older release once more, after a preview and a question")
-    .argument("<release>", "its number in releases", whole(1, 1_000_000))
+    .argument("[release]", "its number in releases (default: the one before what is deployed)", whole(1, 1_000_000))
     .option("--image-only", "its image alone: regions, sizes and rollout stay as the stack file has them")
+    .option("--with-removals", "also take out PoPs and release addresses that it did not have")
     .option("--write", "write what was deployed into the stack file")
     .option("-y, --yes", "do not ask")
     .action(async (release, options) => {

@@ -1,7 +1,7 @@
 /** `config`: the files a PoP is configured with, as the stack file renders them, as they lie in the PoP, or how the two differ. */
-import { createTwoFilesPatch } from "diff";
 import { rendered } from "../../image/context.ts";
 import { type Fleet, type LivePop, popOf, readFleet, runIn } from "../fleet.ts";
+import { colouredPatch, patchOf } from "../patch.ts";
 import type { Stack } from "../stack.ts";
 import { tint } from "../style.ts";
 import { type ExitCode, print, printJson, Refusal, type World } from "../world.ts";
@@ -42,7 +42,13 @@ export async function config(
     .map((path) => ({ path, live: found[path] ?? null, file: fromFile[path] ?? null }));
   if (json) printJson(world, changes);
   for (const { path, live: old, file } of json ? [] : changes)
-    print(world, coloured(world, createTwoFilesPatch(`${name}${path}`, `stack file${path}`, old ?? "", file ?? "")));
+    print(
+      world,
+      colouredPatch(
+        world,
+        patchOf({ name: `${name}${path}`, text: old ?? "" }, { name: `stack file${path}`, text: file ?? "" }),
+      ),
+    );
   return changes.length === 0 ? 0 : 3;
 }
 
@@ -87,14 +93,3 @@ async function readFiles(fleet: Fleet, pop: LivePop, paths: string[]): Promise<F
   // An empty file has no content behind its blank.
   return Object.fromEntries(paths.map((path) => [path, found.get(path)]));
 }
-
-const coloured = (world: World, patch: string): string =>
-  patch
-    .split("\n")
-    .filter((line) => !/^=+$/.test(line))
-    .map((line) => {
-      if (/^(---|\+\+\+)/.test(line)) return tint(world, "head", line);
-      return tint(world, line.startsWith("+") ? "good" : line.startsWith("-") ? "bad" : undefined, line);
-    })
-    .join("\n")
-    .trimEnd();

@@ -1,116 +1,122 @@
 /**
- * `rollback`: an older release once more, through Pulumi: a preview, a question, and an update that verifies as every other does. What is deployed
- * is the configuration of that release with the image that ran then, so nothing is built.
+ * `rollback`: an older release once more, through Pulumi: a plan, a question, and an update that verifies as every other does. What is deployed
+ * is the configuration of that release with the image that ran then, so nothing is built. Nothing is touched before the plan says that all of it can be done.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { isDeepStrictEqual } from "node:util";
-import { isCollection, parseDocument } from "yaml";
 import { ownValues } from "../../config/stack-values.ts";
-import { releaseNumbered } from "../history.ts";
+import type { Plan } from "../../preview/plan.ts";
+import { readHistory, releaseNumbered } from "../history.ts";
 import { runPulumi } from "../pulumi.ts";
+import { filesOfToday, imageOf, losses, releaseBefore, rollbackMessage, wantedOf } from "../rollback.ts";
 import type { Stack } from "../stack.ts";
 import { edgeConfig, projectDefaults, stackFileName } from "../stack-file.ts";
+import { withConfig } from "../stack-file-edit.ts";
+import { isEmpty, planOfStack, shownPlan } from "../stack-plan.ts";
 import { confirmed, type ExitCode, note, Refusal, unaskable, type World } from "../world.ts";
 
 export interface RollbackOptions {
   yes?: boolean;
   /** Only the image of that release: regions, sizes and rollout stay as the stack file has them. */
   imageOnly?: boolean;
+  /** PoPs and addresses that release did not have may go. */
+  withRemovals?: boolean;
   /** Writes what was deployed into the stack file. */
   write?: boolean;
 }
 
-const prefix = "fly-pops:";
-
+/** `number`: undefined for the release before the one that is deployed. */
 export async function rollback(
   world: World,
   stack: Stack,
-  number: number,
-  { yes, imageOnly, write }: RollbackOptions,
+  number: number | undefined,
+  { yes, imageOnly = false, withRemovals = false, write = false }: RollbackOptions,
 ): Promise<ExitCode> {
-  const { release, config } = await releaseNumbered(world, stack, number);
-  if (release.result !== "succeeded")
-    throw new Refusal(
-      `Release ${number} itself ${release.result === "failed" ? "failed" : `is ${release.result}`}. Nothing was changed. Take one that succeeded: npx fly-pops releases`,
-    );
-  if (release.image === null)
-    throw new Refusal(
-      `Release ${number}: nobody knows its image any more, the PoPs it ran in are gone. Nothing was changed. Check out commit ${release.commit ?? "of that time"} and deploy it: npx pulumi up`,
-    );
-  const current = ownValues(stack.values);
-  const wanted = imageOnly ? current : withoutDefaults(config, current, projectDefaults(world.dir));
-  const keys = Object.fromEntries(
-    Object.entries({ ...wanted, imageRef: release.image }).map(([key, value]) => [prefix + key, value]),
-  );
-  const file = stackFileName(stack.name);
-  const text = withConfig(readFileSync(join(world.dir, file), "utf8"), keys);
+  const history = await readHistory(world, stack);
+  const recorded = number === undefined ? releaseBefore(history, stack.name) : releaseNumbered(history, stack, number);
+  const { release } = recorded;
+  const image = imageOf(release);
+  const { deployed, written, otherImage } = wantedOf({
+    release: recorded,
+    image,
+    running: history.running,
+    current: ownValues(stack.values),
+    defaults: projectDefaults(world.dir),
+    imageOnly,
+  });
   // All mistakes come out before Pulumi is asked: the rules of today may refuse what those of then let pass.
-  edgeConfig(stack.name, keys);
-  const question = `Roll ${stack.name} back to release ${number} of ${release.startedAt} (image ${release.image})?`;
+  const config = edgeConfig(stack.name, deployed);
+  const question = `Roll ${stack.name} back to release ${release.number} of ${release.startedAt} (image ${image})?`;
   if (!yes && !world.ask) throw unaskable(question);
+
+  const file = stackFileName(stack.name);
+  const own = readFileSync(join(world.dir, file), "utf8");
   const folder = join(world.dir, ".cache", "rollback");
   const temporary = join(folder, file);
   mkdirSync(folder, { recursive: true });
-  writeFileSync(temporary, text);
+  writeFileSync(temporary, withConfig(own, deployed));
+  const save = () => {
+    if (write) writeFileSync(join(world.dir, file), withConfig(own, written));
+  };
   try {
-    const on = ["--stack", stack.reference, "--config-file", temporary];
-    // Who does not ask reads no preview: `up` tells what it does.
-    if (!yes) await shown(world, stack, "previewed", ["preview", ...on]);
+    const plan = await planOfStack(world, stack, { config, file: temporary });
+    if (plan.errors.length === 0 && isEmpty(plan)) {
+      save();
+      note(
+        world,
+        `Release ${release.number}${imageOnly ? "'s image" : ""} is what runs: nothing differs, and nothing was changed on Fly.${write ? ` ${file} says so. Commit it.` : ""}`,
+      );
+      return 0;
+    }
+    if (plan.errors.length === 0) note(world, shownPlan(world, plan));
+    const reason = refusal(plan, release.number, { imageOnly, withRemovals, otherImage });
+    if (reason !== undefined)
+      throw new Refusal(
+        `${stack.name} was not rolled back to release ${release.number}, and nothing was changed. ${reason}`,
+      );
+    for (const sentence of filesOfToday(config, release.number)) note(world, sentence);
     if (!(await confirmed(world, question, yes))) {
       note(world, "Nothing was changed.");
       return 0;
     }
-    await shown(world, stack, "rolled back", [
-      "up",
-      "--yes",
-      "--skip-preview",
-      "--message",
-      `rollback to release ${number}: ${release.message}`,
-      ...on,
-    ]);
+    await deploy(world, stack, ["--config-file", temporary, "--message", rollbackMessage(release)]);
   } finally {
     rmSync(temporary, { force: true });
   }
-  if (write) writeFileSync(join(world.dir, file), text);
+  save();
+  const toStay = otherImage
+    ? ` To stay here, run this again with --write; for its image alone, set fly-pops:imageRef: ${image}`
+    : " To stay here, run this again with --write.";
   note(
     world,
     write
-      ? `Release ${number} runs, and ${file} says so. Commit it.`
-      : `Release ${number} runs. ${file} was not changed: the next pulumi up deploys what it says. To stay here run this again with --write, or set fly-pops:imageRef: ${release.image}`,
+      ? `Release ${release.number} runs, and ${file} says so. Commit it.`
+      : `Release ${release.number} runs. ${file} was not changed: the next pulumi up deploys what it says.${toStay}`,
   );
   return 0;
 }
 
-/** The CLI talks itself; its own last words say what went wrong. */
-async function shown(world: World, stack: Stack, done: string, args: string[]): Promise<void> {
-  const { code } = await runPulumi(world, args, { env: stack.env, shown: true });
+/** Why the plan is not carried out, with the ways on; undefined when it may be. */
+function refusal(
+  plan: Plan,
+  number: number,
+  { imageOnly, withRemovals, otherImage }: { imageOnly: boolean; withRemovals: boolean; otherImage: boolean },
+): string | undefined {
+  const again = `npx fly-pops rollback ${number}`;
+  const alone =
+    imageOnly || !otherImage ? [] : [`For its image alone, with all PoPs as they are: ${again} --image-only`];
+  if (plan.errors.length > 0) return [...plan.errors, ...alone].join("\n");
+  const lost = losses(plan);
+  if (lost.length === 0 || withRemovals) return undefined;
+  return [`It would ${lost.join(", ")}.`, ...alone, `For all of it: ${again} --with-removals`].join("\n");
+}
+
+/** The plan was shown: the CLI tells what it does, and in its own last words what went wrong. */
+async function deploy(world: World, stack: Stack, args: string[]): Promise<void> {
+  const up = ["up", "--yes", "--skip-preview", "--suppress-outputs", "--stack", stack.reference, ...args];
+  const { code } = await runPulumi(world, up, { env: stack.env, shown: true });
   if (code !== 0)
     throw new Refusal(
-      `${stack.name} was not ${done}: pulumi ${args[0]} ended with code ${code}, its reasons stand above. How the PoPs are: npx fly-pops status`,
+      `${stack.name} was not rolled back: pulumi up ended with code ${code}, its reasons stand above. How the PoPs are: npx fly-pops status`,
     );
 }
-
-/** History has every key, also those that only Pulumi.yaml has a value for. */
-const withoutDefaults = (
-  config: Record<string, unknown>,
-  current: Record<string, unknown>,
-  defaults: Record<string, unknown>,
-): Record<string, unknown> =>
-  Object.fromEntries(
-    Object.entries(config).filter(([key, value]) => key in current || !isDeepStrictEqual(value, defaults[key])),
-  );
-
-/** The file with exactly these keys of ours; comments, other keys and secrets stay as they are. */
-export function withConfig(text: string, keys: Record<string, unknown>): string {
-  const document = parseDocument(text);
-  const config = document.get("config");
-  const old = isCollection(config) ? Object.keys(config.toJSON() as object) : [];
-  for (const key of old) if (key.startsWith(prefix) && !(key in keys)) document.deleteIn(["config", key]);
-  for (const [key, value] of Object.entries(keys))
-    if (JSON.stringify(toJson(document.getIn(["config", key]))) !== JSON.stringify(value))
-      document.setIn(["config", key], value);
-  return document.toString({ lineWidth: 0 });
-}
-
-const toJson = (node: unknown): unknown => (isCollection(node) ? node.toJSON() : node);

@@ -29,6 +29,11 @@ test("releases and rollback: two images deployed, back to the first, and what is
     err: "Stack test has no release yet. Deploy it: npx pulumi up\n",
     calls: [],
   });
+  const first = await cli(it, ["preview"]);
+  expect(first, first.err).toMatchObject({ code: 0, calls: [] });
+  expect(first.out).toMatch(
+    /^test: 2 PoPs are new\n\nPoP +what +volume +why\n(cdg|ewr)-1 +is new +new +new in the stack file\n/,
+  );
   expect((await it.up()).code).toBe(0);
   it.config(stack({ imageRef: image(2), sites: [{ host: "two.example.org", origin: "http://origin.example:8080" }] }));
   expect((await it.up()).code).toBe(0);
@@ -36,13 +41,29 @@ test("releases and rollback: two images deployed, back to the first, and what is
   const list = await cli(it, ["releases", "--json"]);
   expect(list.code).toBe(0);
   expect(JSON.parse(list.out)).toMatchObject([
-    { number: 2, result: "succeeded", image: image(2), changes: { update: 2 } },
-    { number: 1, result: "succeeded", image: image(1), changes: { create: expect.any(Number) } },
+    { number: 2, kind: "update", result: "succeeded", image: image(2), changes: { update: 2 } },
+    { number: 1, kind: "update", result: "succeeded", image: image(1), changes: { create: expect.any(Number) } },
   ]);
   expect(list.calls).toEqual(["GET machines", "GET machines/:id/versions"]);
   const table = await cli(it, ["releases", "-n", "1"]);
   expect(table.out.split("\n")).toHaveLength(3);
   expect(table.out).toMatch(/^2 +\S+Z +succeeded .* 2 update/m);
+
+  const diff = await cli(it, ["releases", "2", "--diff"]);
+  expect(diff).toMatchObject({ code: 0, calls: ["GET machines", "GET machines/:id/versions"] });
+  expect(diff.out).toContain(`image ${image(1)} -> ${image(2)}`);
+  expect(diff.out).toMatch(/^-.*host: www\.example\.org\n(.*\n)*\+.*host: two\.example\.org$/m);
+  expect(diff.out).toMatch(/^--- release 1 \/etc\/nginx\/nginx\.conf\n\+\+\+ release 2 \/etc\/nginx\/nginx\.conf$/m);
+  const back = JSON.parse((await cli(it, ["releases", "1", "--to", "2", "--json"])).out);
+  expect(back).toMatchObject({
+    from: 2,
+    to: 1,
+    image: { before: image(2), after: image(1) },
+    config: { keys: ["imageRef", "sites"] },
+    files: expect.arrayContaining([
+      { path: "/etc/nginx/nginx.conf", patch: expect.stringContaining("+    server_name") },
+    ]),
+  });
 
   const unknown = await cli(it, ["rollback", "9"]);
   expect(unknown).toMatchObject({
@@ -50,41 +71,108 @@ test("releases and rollback: two images deployed, back to the first, and what is
     err: "Stack test has no release 9: 1 to 2 are known. See npx fly-pops releases\n",
   });
 
-  const unasked = await cli(it, ["rollback", "1"]);
+  const unasked = await cli(it, ["rollback"]);
   expect(unasked.code).toBe(1);
   expect(unasked.err).toContain(
     `(image ${image(1)})? Nobody can be asked here, so nothing was done. Say it on the command line: --yes\n`,
   );
   const declined = await cli(it, ["rollback", "1"], { ask: async () => "n" });
   expect(declined).toMatchObject({ code: 0, err: expect.stringMatching(/Nothing was changed\.\n$/) });
+  expect(declined.err).toMatch(/^test: 2 PoPs restart\n/);
+  expect(declined.err).not.toContain("assumptions");
+  const same = await cli(it, ["rollback", "2", "--yes"]);
+  expect(same, same.err).toMatchObject({
+    code: 0,
+    err: "Release 2 is what runs: nothing differs, and nothing was changed on Fly.\n",
+  });
   expect(images(it)).toEqual([image(2)]);
 
   const file = join(it.project, "Pulumi.test.yaml");
   const before = readFileSync(file, "utf8");
-  const back = await cli(it, ["rollback", "1", "--yes"]);
-  expect(back.code, back.err).toBe(0);
+  const rolled = await cli(it, ["rollback", "--yes"]);
+  expect(rolled.code, rolled.err).toBe(0);
   expect(images(it)).toEqual([image(1)]);
   expect(readFileSync(file, "utf8")).toBe(before);
-  expect(back.err).toMatch(
-    /Release 1 runs\. Pulumi\.test\.yaml was not changed: the next pulumi up deploys what it says\./,
+  expect(rolled.err).toContain(
+    `Release 1 runs. Pulumi.test.yaml was not changed: the next pulumi up deploys what it says. To stay here, run this again with --write; for its image alone, set fly-pops:imageRef: ${image(1)}\n`,
   );
 
   const third = JSON.parse((await cli(it, ["releases", "--json"])).out)[0];
   expect(third).toMatchObject({ number: 3, image: image(1) });
   expect(third.message).toMatch(/^rollback to release 1/);
+  expect(await cli(it, ["rollback", "--yes"])).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(
+      /^Release 3 is itself a rollback, to release 1: .* Nothing was changed\. Say which one: /,
+    ),
+  });
+  const written = await cli(it, ["rollback", "1", "--yes", "--write"]);
+  expect(written).toMatchObject({ code: 0, err: expect.stringContaining("Pulumi.test.yaml says so. Commit it.") });
+  expect((await it.run(["preview", "--expect-no-changes"])).code).toBe(0);
+});
+
+test("a rollback over an added region takes no PoP out unasked, and can take the image alone", async () => {
+  await using it = await engine();
+  const kept = { protect: true, keepVolumes: true };
+  it.config(stack({ ...kept, regions: { cdg: {} } }));
+  expect((await it.up()).code).toBe(0);
+  it.config(stack({ ...kept, imageRef: image(2) }));
+  expect((await it.up()).code).toBe(0);
+  const before = it.machines();
+
+  it.mutations();
+  const refused = await cli(it, ["rollback", "1", "--yes"]);
+  expect(refused.code).toBe(1);
+  expect(refused.err).toMatch(
+    /\ntest was not rolled back to release 1, and nothing was changed\. It would take ewr-1 out\.\nFor its image alone, with all PoPs as they are: npx fly-pops rollback 1 --image-only\nFor all of it: npx fly-pops rollback 1 --with-removals\n$/,
+  );
+  expect(it.mutations()).toEqual([]);
+  expect(it.machines()).toEqual(before);
+
+  // Where its volume would be deleted, that it is protected says so before anything is touched, too.
+  it.config(stack({ protect: true, imageRef: image(2) }));
+  expect((await it.up()).code).toBe(0);
+  it.mutations();
+  const impossible = await cli(it, ["rollback", "1", "--yes", "--with-removals"]);
+  expect(impossible.code).toBe(1);
+  expect(impossible.err).toBe(
+    "test was not rolled back to release 1, and nothing was changed. ewr-1: it is protected, since its volume would be deleted, and with that its identity and cache. To keep the volume on Fly, deploy fly-pops:keepVolumes: true first (npx pulumi up), then take ewr-1 out. To have it deleted, deploy fly-pops:protect: false first.\nFor its image alone, with all PoPs as they are: npx fly-pops rollback 1 --image-only\n",
+  );
+  expect(it.mutations()).toEqual([]);
+  expect(it.machines()).toEqual(before);
+
+  const alone = await cli(it, ["rollback", "1", "--yes", "--image-only"]);
+  expect(alone.code, alone.err).toBe(0);
+  expect(images(it)).toEqual([image(1)]);
+  expect(Object.keys(it.machines()).toSorted()).toEqual(["cdg-1", "ewr-1"]);
 });
 
 test("releases are counted from the first one ever, not from the tenth last", async () => {
   await using it = await engine();
   const folder = join(dirname(it.stateFile), "..", "..", "history", "fly-pops", "test");
   mkdirSync(folder, { recursive: true });
-  for (let n = 1; n <= 13; n++) {
-    const update = { kind: n === 2 ? "refresh" : "update", startTime: n, endTime: n, message: "", result: "succeeded" };
+  for (let n = 1; n <= 15; n++) {
+    const kind = n === 2 ? "refresh" : n === 15 ? "destroy" : "update";
+    // The 14th took nothing up.
+    const changes = n === 14 ? { same: 9 } : n === 15 ? { delete: 9 } : undefined;
+    const update = { kind, startTime: n, endTime: n, message: "", result: "succeeded", resourceChanges: changes };
     const text = JSON.stringify({ ...update, environment: {}, config: {} });
     writeFileSync(join(folder, `test-${1_000_000_000 * (n + 1)}.history.json`), text);
   }
-  const { out } = await cli(it, ["releases", "-n", "11", "--json"]);
-  expect(JSON.parse(out).map(({ number }: { number: number }) => number)).toEqual([12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2]);
+  const { out } = await cli(it, ["releases", "-n", "12", "--json"]);
+  const numbers = JSON.parse(out).map(({ number }: { number: number }) => number);
+  expect(numbers).toEqual([13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2]);
+  expect(JSON.parse(out)[0]).toMatchObject({ kind: "destroy", image: null, changes: { delete: 9 } });
+  expect((await cli(it, ["releases", "-n", "1"])).out).toMatch(/^13 .* destroyed +- +- +9 delete\n$/m);
+  for (const [args, said] of [
+    [["rollback", "13"], "Release 13 took everything away: there is nothing in it to deploy. Nothing was changed."],
+    [["rollback"], "Release 13 took everything away, so nothing runs that could go back. Nothing was changed."],
+    [["releases", "1", "--diff"], "Release 1 is the first one: there is none before it to compare with."],
+  ] as const)
+    expect(await cli(it, [...args, ...(args[0] === "rollback" ? ["--yes"] : [])])).toMatchObject({
+      code: 1,
+      err: expect.stringContaining(said),
+    });
 });
 
 test("a terminal that does not say where the state lies is told so", async () => {

@@ -1,0 +1,21 @@
+/** Differences of texts for a terminal. */
+import { createTwoFilesPatch } from "diff";
+import { tint } from "./style.ts";
+import type { World } from "./world.ts";
+
+/** A unified diff, without the line above its heads. */
+export const patchOf = (before: { name: string; text: string }, after: { name: string; text: string }): string =>
+  createTwoFilesPatch(before.name, after.name, before.text, after.text)
+    .split("\n")
+    .filter((line) => !/^=+$/.test(line))
+    .join("\n")
+    .trimEnd();
+
+export const colouredPatch = (world: World, patch: string): string =>
+  patch
+    .split("\n")
+    .map((line) => {
+      if (/^(---|\+\+\+)/.test(line)) return tint(world, "head", line);
+      return tint(world, line.startsWith("+") ? "good" : line.startsWith("-") ? "bad" : undefined, line);
+    })
+    .join("\n");

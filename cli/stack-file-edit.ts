@@ -1,0 +1,105 @@
+/** Edits of a stack file that leave comments, order and layout of all that stays as they are. Pure. */
+import { isDeepStrictEqual } from "node:util";
+import { diffArrays } from "diff";
+import {
+  type Document,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  type Node,
+  parseDocument,
+  type YAMLMap,
+  type YAMLSeq,
+} from "yaml";
+import { ownValues } from "../config/stack-values.ts";
+
+const prefix = "fly-pops:";
+
+/** The file with exactly these keys of ours, full ones; keys of others and secrets stay. */
+export function withConfig(text: string, keys: Readonly<Record<string, unknown>>): string {
+  const document = parseDocument(text);
+  const layout = { lineWidth: 0, flowCollectionPadding: !/\{[^\s}]/.test(text) };
+  const before = document.toString(layout);
+  const config = document.get("config");
+  if (!isMap(config)) document.set("config", document.createNode(keys));
+  else {
+    const found = Object.keys(config.toJSON() as object).filter((key) => key.startsWith(prefix));
+    for (const key of found) if (!(key in keys)) config.delete(key);
+    for (const [key, value] of Object.entries(keys)) {
+      const node = config.get(key, true);
+      // What `pulumi config set` wrote as text may say the same.
+      if (node && isDeepStrictEqual(ownValues({ [key]: json(node) })[key.slice(prefix.length)], value)) continue;
+      edit(document, config, key, value);
+    }
+  }
+  return inLayoutOf(text, before, document.toString(layout));
+}
+
+/** Lines of `after` that are none of the edit's, as they stand in `text`: `before` is the same file, written out by the library in its own layout. */
+function inLayoutOf(text: string, before: string, after: string): string {
+  const own = paragraphs(text);
+  const olds = paragraphs(before);
+  if (own.length !== olds.length) return after;
+  let at = 0;
+  const isSame = (a: string, b: string) => a.trimEnd() === b.trimEnd();
+  return diffArrays(olds, paragraphs(after), { comparator: isSame })
+    .flatMap(({ added, removed, value }) => {
+      if (added) return value;
+      at += value.length;
+      return removed ? [] : own.slice(at - value.length, at);
+    })
+    .join("");
+}
+
+/** Each line with the empty ones below it, of which the library leaves one. */
+const paragraphs = (text: string): string[] => text.split(/^(?=.*\S)/m);
+
+/** Sets one entry of a map or list; below it only what differs. */
+function edit(document: Document, parent: YAMLMap | YAMLSeq, key: unknown, value: unknown): void {
+  const node = parent.get(key, true) as Node | undefined;
+  if (isMap(node) && isPlainMap(value)) editMap(document, node, value);
+  else if (isSeq(node) && Array.isArray(value)) editList(document, node, value);
+  else if (isScalar(node) && !isCollection(value)) node.value = value;
+  else parent.set(key, document.createNode(value, { flow: isFlow(node) ?? isFlow(parent) ?? false }));
+}
+
+function editMap(document: Document, map: YAMLMap, value: Record<string, unknown>): void {
+  const old = map.toJSON() as Record<string, unknown>;
+  for (const key of Object.keys(old)) if (!(key in value)) map.delete(key);
+  for (const [key, it] of Object.entries(value)) if (!isDeepStrictEqual(old[key], it)) edit(document, map, key, it);
+}
+
+/** An item that changed is edited where it stands, so that those around it keep their comments. */
+function editList(document: Document, list: YAMLSeq, value: readonly unknown[]): void {
+  const changes = diffArrays(list.toJSON() as unknown[], [...value], { comparator: isDeepStrictEqual });
+  let at = 0;
+  let spare = 0;
+  for (const { added, removed, value: items } of changes) {
+    if (removed) spare = items.length;
+    else if (added) {
+      for (const item of items) {
+        if (spare > 0) {
+          edit(document, list, at, item);
+          spare -= 1;
+        } else list.items.splice(at, 0, document.createNode(item, { flow: isFlow(list.items.at(0)) ?? false }));
+        at += 1;
+      }
+      list.items.splice(at, spare);
+      spare = 0;
+    } else {
+      list.items.splice(at, spare);
+      spare = 0;
+      at += items.length;
+    }
+  }
+  list.items.splice(at, spare);
+}
+
+const isCollection = (value: unknown): value is object => typeof value === "object" && value !== null;
+
+const isPlainMap = (value: unknown): value is Record<string, unknown> => isCollection(value) && !Array.isArray(value);
+
+const isFlow = (node: unknown): boolean | undefined => (isMap(node) || isSeq(node) ? node.flow === true : undefined);
+
+const json = (node: unknown): unknown => (isNode(node) ? node.toJSON() : node);

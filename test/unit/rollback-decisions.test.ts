@@ -1,0 +1,195 @@
+import { describe, expect, test } from "vitest";
+import type { History, Recorded, Release } from "../../cli/history.ts";
+import { releaseDiff } from "../../cli/release-diff.ts";
+import { filesOfToday, imageOf, losses, releaseBefore, rollbackMessage, wantedOf } from "../../cli/rollback.ts";
+import { parseConfig } from "../../config/parse.ts";
+import type { Plan } from "../../preview/plan.ts";
+import { image } from "../support/context.ts";
+
+const release = (number: number, over: Partial<Release> = {}, config: Record<string, unknown> = {}): Recorded => ({
+  release: {
+    number,
+    kind: "update",
+    startedAt: "2026-11-01T00:00:00Z",
+    result: "succeeded",
+    message: "",
+    commit: null,
+    dirty: false,
+    image: image(number),
+    changes: {},
+    ...over,
+  },
+  config,
+});
+
+const history = (...releases: Recorded[]): History => ({ releases, running: undefined });
+
+describe("the release before what is deployed", () => {
+  const numberOf = (...releases: Recorded[]) => releaseBefore(history(...releases), "prod").release.number;
+
+  test.each<[string, Recorded[], number]>([
+    ["the last but one", [release(1), release(2), release(3)], 2],
+    ["the last one, where the newest failed", [release(1), release(2), release(3, { result: "failed" })], 2],
+    ["not one that failed", [release(1), release(2, { result: "failed" }), release(3)], 1],
+    ["not a destroy", [release(1), release(2, { kind: "destroy", image: null }), release(3)], 1],
+  ])("is %s", (_, releases, expected) => {
+    expect(numberOf(...releases)).toBe(expected);
+  });
+
+  test.each<[string, Recorded[], string]>([
+    ["there is no release", [], "Stack prod has no release yet."],
+    ["there is one alone", [release(1)], "Stack prod has no release before 1 that succeeded."],
+    ["all is taken away", [release(1), release(2, { kind: "destroy" })], "Release 2 took everything away"],
+    [
+      "the newest is a rollback, and the one before it what somebody fled from",
+      [release(1), release(2), release(3, { message: rollbackMessage(release(1).release) })],
+      "Release 3 is itself a rollback, to release 1",
+    ],
+  ])("is nobody's guess where %s", (_, releases, expected) => {
+    expect(() => numberOf(...releases)).toThrow(expected);
+  });
+});
+
+test.each<[Partial<Release>, string]>([
+  [{ result: "failed" }, "Release 7 itself failed. Nothing was changed."],
+  [{ result: "in-progress" }, "Release 7 itself is in-progress. Nothing was changed."],
+  [{ image: null, commit: "abc" }, "Check out commit abc and deploy it: npx pulumi up"],
+  [{ kind: "destroy" }, "Release 7 took everything away: there is nothing in it to deploy."],
+])("a release with %j is refused", (over, expected) => {
+  expect(() => imageOf(release(7, over).release)).toThrow(expected);
+});
+
+describe("what is deployed and what a stack file says the same by", () => {
+  const current = { app: "my-edge", regions: { cdg: {}, nrt: {} } };
+  const old = { app: "my-edge", regions: { cdg: {} }, protect: true, debugTools: false };
+  const defaults = { protect: true, debugTools: false };
+  const wanted = (over: Partial<Parameters<typeof wantedOf>[0]>) =>
+    wantedOf({
+      release: release(1, {}, old),
+      image: image(1),
+      running: { since: 0, image: image(2), context: "c2" },
+      current,
+      defaults,
+      imageOnly: false,
+      ...over,
+    });
+
+  test("another image is pinned in both; what Pulumi.yaml says anyway is not written", () => {
+    const keys = { "fly-pops:app": "my-edge", "fly-pops:regions": { cdg: {} }, "fly-pops:imageRef": image(1) };
+    expect(wanted({})).toEqual({ deployed: keys, written: keys, otherImage: true });
+  });
+
+  test("the image alone leaves all else as the stack file has it", () => {
+    expect(wanted({ imageOnly: true }).deployed).toEqual({
+      "fly-pops:app": "my-edge",
+      "fly-pops:regions": { cdg: {}, nrt: {} },
+      "fly-pops:imageRef": image(1),
+    });
+  });
+
+  test("the image that runs is not built again, goes on to be expected, and is not pinned in the file", () => {
+    const { deployed, written, otherImage } = wanted({ running: { since: 0, image: image(1), context: "c1" } });
+    expect(otherImage).toBe(false);
+    expect(deployed).toMatchObject({ "fly-pops:imageRef": image(1), "fly-pops-preview:context": "c1" });
+    expect(Object.keys(written)).toEqual(["fly-pops:app", "fly-pops:regions"]);
+  });
+
+  test("one that the release itself had pinned stays pinned", () => {
+    const pinned = release(1, {}, { ...old, imageRef: image(1) });
+    const { deployed, written } = wanted({
+      release: pinned,
+      running: { since: 0, image: image(1), context: undefined },
+    });
+    expect(written).toMatchObject({ "fly-pops:imageRef": image(1) });
+    expect(deployed).toEqual(written);
+  });
+});
+
+test("what serves now and would not any more is told, and nothing else", () => {
+  const plan = {
+    pops: [
+      { name: "nrt-1", action: "removed", why: [] },
+      { name: "cdg-1", action: "replaced", why: [] },
+      { name: "ewr-1", action: "restarts", why: [] },
+      { name: "fra-1", action: "new", why: [] },
+    ],
+    others: [
+      { kind: "Address", name: "edge-v4", op: "delete", why: [] },
+      { kind: "Address", name: "edge-v6", op: "create", why: [] },
+      { kind: "AuthKey", name: "edge-nrt-1-auth-key", op: "delete", why: [] },
+      { kind: "App", name: "edge-app", op: "replace", why: [] },
+    ],
+  } as unknown as Plan;
+  expect(losses(plan)).toEqual([
+    "take nrt-1 out",
+    "destroy cdg-1 and make it anew",
+    "release address v4",
+    "give up the app",
+  ]);
+  expect(losses({ ...plan, pops: [], others: [] })).toEqual([]);
+});
+
+describe("files", () => {
+  const file = {
+    app: "my-edge",
+    regions: { cdg: {} },
+    sites: [
+      { host: "a.test", files: "./site" },
+      { host: "b.test", origin: "https://b", tls: { ca: "ca.pem" } },
+    ],
+  };
+
+  test("that a release does not bring back are named", () => {
+    const secrets = { secretsFile: "secrets.yaml", certificates: { vault: { address: "https://vault.test" } } };
+    expect(filesOfToday(parseConfig({ ...file, ...secrets }), 4)).toEqual([
+      "Used as they are in this checkout now, not as they were then: secrets.yaml.",
+      "In the image as they were at release 4, and packed as they are now when one is built again: site, ca.pem.",
+    ]);
+  });
+
+  test("are none where the stack file names none", () => {
+    expect(filesOfToday(parseConfig({ ...file, sites: [{ host: "a.test", redirect: "https://b.test" }] }), 4)).toEqual(
+      [],
+    );
+  });
+});
+
+describe("two releases", () => {
+  const config = (origin: string) => ({
+    app: "my-edge",
+    regions: { cdg: {} },
+    sites: [{ host: "www.example.org", origin }],
+  });
+
+  test("differ in configuration and in what is rendered from it", () => {
+    const diff = releaseDiff(release(1, {}, config("http://a:80")), release(2, { dirty: true }, config("http://b:80")));
+    expect(diff).toMatchObject({
+      from: 1,
+      to: 2,
+      image: { before: image(1), after: image(2) },
+      config: { keys: ["sites"] },
+    });
+    expect(diff.config?.patch).toContain("-    origin: http://a:80\n+    origin: http://b:80");
+    expect(diff.files.map(({ path }) => path)).toContain("/etc/nginx/nginx.conf");
+    expect(diff.notes).toEqual([
+      "Files are as the project of this checkout renders them from both configurations.",
+      "Release 2 was deployed from a working tree with changes that commit ? does not have.",
+    ]);
+  });
+
+  test("of the same differ in nothing", () => {
+    const same = config("http://a:80");
+    expect(releaseDiff(release(1, {}, same), release(1, {}, same))).toEqual({ from: 1, to: 1, files: [], notes: [] });
+  });
+
+  test("one of which is refused by now are compared by their configuration alone", () => {
+    const {
+      config: changed,
+      files,
+      notes,
+    } = releaseDiff(release(1, {}, { app: "x", gone: 1 }), release(2, {}, config("http://a:80")));
+    expect(changed?.keys).toContain("gone");
+    expect(files).toEqual([]);
+    expect(notes[0]).toMatch(/^Rendered files cannot be compared: the configuration of release 1 is refused/);
+  });
+});
