@@ -94,7 +94,9 @@ type Deployed = Update & { kind: Release["kind"] };
 function isRelease(update: Update): update is Deployed {
   const { kind, result, resourceChanges } = update;
   if (kind !== "update" && kind !== "destroy") return false;
-  return result !== "succeeded" || !resourceChanges || Object.keys(done(resourceChanges)).length > 0;
+  const counts = resourceChanges ?? {};
+  const isCounted = Object.keys(counts).length > 0;
+  return result !== "succeeded" || !isCounted || Object.keys(done(counts)).length > 0;
 }
 
 /** What stayed the same is no change. */

@@ -118,9 +118,10 @@ test.concurrent("with the defaults a replica, and a new region whose machine nev
   expect,
 }) => {
   await using it = await engine();
-  const defaults = { protect: true, keepVolumes: true, rollout: { drain: 0, timeout: "5s" } };
+  const defaults = { protect: true, keepVolumes: true, rollout: { drain: 0, timeout: "10s" } };
   it.config(stack({ ...defaults, regions: { cdg: { replicas: 2 } } }));
-  expect((await it.up()).code).toBe(0);
+  const first = await it.up();
+  expect(first.code, first.output).toBe(0);
   it.config(stack({ ...defaults, regions: { cdg: {} } }));
   const less = await it.up();
   expect(less.code, less.output).toBe(0);
