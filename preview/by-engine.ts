@@ -39,7 +39,7 @@ export async function previewByEngine(place: Place, config: EdgeConfig | undefin
     return { digest: await digestOf(place, args), notes: [] };
   }
 
-  const exported = JSON.parse((await pulumi(place, ["stack", "export", "--stack", stack])).stdout);
+  const exported = await exportedOf(place);
   const context = contextDigest(config.image, dir);
   const { imageRef, note } = assumedImage(exported, context, config.app);
   const folder = mkdtempSync(join(tmpdir(), "fly-pops-preview-"));
@@ -50,6 +50,15 @@ export async function previewByEngine(place: Place, config: EdgeConfig | undefin
     return { digest: { ...digest, steps: withoutImageSteps(digest.steps) }, notes: [note] };
   } finally {
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function exportedOf(place: Place): Promise<Parameters<typeof assumedImage>[0]> {
+  const { stdout, stderr } = await pulumi(place, ["stack", "export", "--stack", place.stack]);
+  try {
+    return JSON.parse(stdout);
+  } catch (error) {
+    throw new Error(reason(stderr) ?? "pulumi stack export printed no state.", { cause: error });
   }
 }
 

@@ -85,6 +85,14 @@ test.concurrent("a preview that cannot be says why in a sentence, by its exit co
   writeFileSync(join(it.project, "Pulumi.unmade.yaml"), readFileSync(it.stackFile));
   const unmade = await it.script(["preview/main.ts", "--stack", "unmade"]);
   expect(unmade).toMatchObject({ code: 2, output: expect.stringContaining("no stack named 'unmade' found") });
+  // The same where the state is asked for the last image.
+  it.config({ ...stack(), imageRef: "" });
+  writeFileSync(join(it.project, "Pulumi.unmade.yaml"), readFileSync(it.stackFile));
+  const command = await it.script(["cli/main.ts", "preview", "--stack", "unmade"], noDocker);
+  expect(command).toMatchObject({
+    code: 1,
+    output: expect.stringMatching(/^There is no stack unmade where .* Make it: npx pulumi stack init unmade\n$/),
+  });
   const nameless = await it.script(["preview/main.ts"]);
   expect(nameless).toMatchObject({
     code: 2,
