@@ -1,6 +1,6 @@
 /** The program: the stack file says what there is to be, Edge makes it so. */
 import * as pulumi from "@pulumi/pulumi";
-import { estimate } from "./components/cost.ts";
+import { estimate, trafficOf } from "./components/cost.ts";
 import { Edge } from "./components/edge.ts";
 import { failIfSkipped, warnOfSharedHosts } from "./components/hosts.ts";
 import type { Pop } from "./components/pop.ts";
@@ -34,8 +34,8 @@ export const recipients = byPop(({ recipient }) => recipient);
 export const knownHosts = byPop(({ knownHosts }) => knownHosts);
 
 const { monthly, currency, crawlers, assumptions } = estimate(config);
-/** What all this costs a month by Fly's list prices, and what that estimate assumes. */
-export const cost = { monthly, currency, crawlers, assumptions };
+/** What all this costs a month by Fly's list prices, and what that estimate assumes; `traffic` for the next preview, which reckons the bill before it with it. */
+export const cost = { monthly, currency, crawlers, traffic: trafficOf(config), assumptions };
 
 function byPop(of: (pop: Pop) => pulumi.Output<string> | undefined): Record<string, pulumi.Output<string>> {
   return Object.fromEntries(

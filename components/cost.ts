@@ -8,6 +8,8 @@ export interface Billed extends Traffic {
   machines: readonly BilledMachine[];
   /** Also of PoPs that have no machine: a volume is paid for, attached or not. */
   volumes: readonly BilledVolume[];
+  /** True: Fly was asked, so `volumes` has every kept one. Otherwise those of earlier deployments may be missing. */
+  hasAllKept?: boolean;
   addresses: readonly AddressType[];
 }
 
@@ -20,6 +22,8 @@ export interface BilledVolume {
   volumeGb: number;
   /** Days its daily snapshots are kept. 0: there are none. */
   snapshotDays: number;
+  /** Its PoP was taken out of the stack file, and it stayed on Fly. */
+  kept?: boolean;
 }
 
 export type BilledMachine = Pick<PopConfig, "name" | "region" | "size" | "cpuKind" | "cpus" | "memoryMb">;
@@ -49,17 +53,41 @@ export interface Estimate {
   assumptions: string[];
 }
 
-/** Of a stack as configured. */
+/** Of a stack as configured. `kept`: volumes on Fly that no PoP of it uses; absent where nobody asked. */
 export function estimate(
-  { pops, addresses, snapshotDays, ...traffic }: Pick<EdgeConfig, "pops" | "addresses" | "snapshotDays"> & Traffic,
+  {
+    pops,
+    addresses,
+    snapshotDays,
+    egressGb,
+    egress,
+    crawlers,
+  }: Pick<EdgeConfig, "pops" | "addresses" | "snapshotDays"> & Traffic,
   prices?: Prices,
+  kept?: readonly BilledVolume[],
 ): Estimate {
   const volumes = pops.map(({ name, volumeGb }) => ({ name, volumeGb, snapshotDays }));
-  return bill({ machines: pops, volumes, addresses, ...traffic }, prices);
+  return bill(
+    {
+      machines: pops,
+      volumes: [...volumes, ...(kept ?? [])],
+      hasAllKept: kept !== undefined,
+      addresses,
+      ...trafficOf({ egressGb, egress, crawlers }),
+    },
+    prices,
+  );
 }
 
+/** What the estimate takes visitors to fetch, and nothing else of a configuration. */
+export const trafficOf = ({ egressGb, egress, crawlers }: Traffic): Traffic => ({
+  egressGb,
+  ...(egress && { egress }),
+  crawlers,
+});
+
 export function bill(
-  { machines, volumes, addresses, egressGb, egress, crawlers }: Billed,
+  { machines, volumes, hasAllKept = false, addresses, egressGb, egress, crawlers }: Billed,
   prices: Prices = flyPrices,
 ): Estimate {
   const rows: CostRow[] = [
@@ -69,10 +97,10 @@ export function bill(
       what: `${it.size}, ${it.memoryMb} MB in ${it.region}`,
       monthly: basePrice(it, prices).monthly * factorOf(it.region, prices),
     })),
-    ...volumes.map(({ name, volumeGb }) => ({
+    ...volumes.map(({ name, volumeGb, kept = false }) => ({
       kind: "volumes" as const,
       name,
-      what: `${volumeGb} GB`,
+      what: kept ? `kept, ${volumeGb} GB` : `${volumeGb} GB`,
       monthly: volumeGb * prices.volumeGb,
     })),
     ...snapshots(volumes, prices),
@@ -110,6 +138,11 @@ export function bill(
       parts.snapshots > 0 || volumes.some((it) => it.snapshotDays > 0)
         ? `Each daily snapshot holds as much as its volume, the most it can: snapshots hold what changed, and a cache may change wholly. ${prices.snapshotsFreeGb} GB are free in an organization, taken to have no others.`
         : "No snapshots of the volumes are taken (fly-pops:snapshots).",
+      ...(hasAllKept
+        ? []
+        : [
+            "Volumes that stayed on Fly when earlier deployments took their PoPs out are left out: npx fly-pops cost asks Fly for them.",
+          ]),
       "Free allowances, reservations, tax and support are left out.",
       ...new Set(machines.flatMap((it) => basePrice(it, prices).assumption ?? [])),
       ...new Set(machines.flatMap(({ region }) => unknownFactor(region, prices) ?? [])),

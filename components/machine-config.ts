@@ -18,6 +18,9 @@ export interface MachineShape {
 /** Where the volume goes: certificates, cache and logs all live below it. */
 export const mountPath = "/var";
 
+/** Key of the machine's metadata that has the size of its volume. */
+export const volumeSizeKey = "fly_pops_volume_gb";
+
 /** The check every PoP must pass before an update goes on to the next one. */
 export const healthCheck = "health";
 
@@ -32,7 +35,7 @@ export function machineConfig<Text>(pop: MachineShape, image: Text, sealed: Seal
     guest: guestOf(pop),
     env: { POP_NAME: pop.name, ...(context !== undefined && { [contextVariables.expected]: context }) },
     // A volume that grew may need a boot before its file system does: as part of the config its size brings one, with all the care of an update.
-    metadata: { fly_pops_volume_gb: String(pop.volumeGb) },
+    metadata: { [volumeSizeKey]: String(pop.volumeGb) },
     services: [service(80, ports.http, pop), service(443, ports.https, pop)],
     // By the API's schema a named check of this kind steers routing, by Fly's guides only those of a service do: it is both, so that either is right.
     checks: { [healthCheck]: { ...check, kind: "readiness" } },

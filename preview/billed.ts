@@ -22,18 +22,20 @@ export function billedOf(
     resources.filter((it) => it.kind === kind).flatMap((it) => (it[side] ? [it[side].inputs] : []));
   // What stays on Fly when Pulumi lets go of it stays on the bill.
   const kept = side === "old" ? [] : resources.filter((it) => it.kind === "Volume" && isKept(it));
+  const volume = ({ pop, sizeGb, snapshotDays }: Record<string, unknown>) => ({
+    name: String(pop),
+    volumeGb: Number(sizeGb),
+    // Of a volume that nobody said anything of Fly takes snapshots.
+    snapshotDays: Number(snapshotDays ?? flysSnapshotDays),
+  });
   // The engine's order is that of a race.
   const byName = (a: { name: string }, b: { name: string }) => inOrder(a.name, b.name);
   return {
     machines: inputsOf("Machine").flatMap(machine).toSorted(byName),
-    volumes: [...inputsOf("Volume"), ...kept.flatMap(({ old }) => (old ? [old.inputs] : []))]
-      .map(({ pop, sizeGb, snapshotDays }) => ({
-        name: String(pop),
-        volumeGb: Number(sizeGb),
-        // Of a volume that nobody said anything of Fly takes snapshots.
-        snapshotDays: Number(snapshotDays ?? flysSnapshotDays),
-      }))
-      .toSorted(byName),
+    volumes: [
+      ...inputsOf("Volume").map(volume),
+      ...kept.flatMap(({ old }) => (old ? [{ ...volume(old.inputs), kept: true }] : [])),
+    ].toSorted(byName),
     addresses: inputsOf("Address")
       .flatMap(({ type }) => (type === "v4" || type === "v6" ? [type as AddressType] : []))
       .toSorted(),

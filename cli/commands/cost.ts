@@ -1,12 +1,20 @@
-/** `cost`: what the stack file costs a month by list price. No call: the file and our copy of the prices say it. */
+/** `cost`: what the stack file costs a month by list price, and what earlier deployments left on Fly. */
 import { costKinds, estimate } from "../../components/cost.ts";
+import { flyPrices } from "../../components/prices.ts";
 import { table } from "../../local/table.ts";
+import { keptVolumes } from "../kept-volumes.ts";
 import type { Stack } from "../stack.ts";
 import { tint } from "../style.ts";
 import { type ExitCode, note, print, printJson, type World } from "../world.ts";
 
 export async function cost(world: World, stack: Stack, { json }: { json?: boolean }): Promise<ExitCode> {
-  const { monthly, currency, crawlers, rows, assumptions } = estimate(stack.config());
+  const config = stack.config();
+  const kept = await keptVolumes(stack).catch((error: unknown) => {
+    // The estimate is worth having without Fly. Its last assumption says what is missing; this says why.
+    note(world, `Fly was not asked for kept volumes: ${(error as Error).message}`);
+    return undefined;
+  });
+  const { monthly, currency, crawlers, rows, assumptions } = estimate(config, flyPrices, kept);
   if (json) {
     printJson(world, { monthly, currency, crawlers });
     return 0;

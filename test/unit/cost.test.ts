@@ -166,7 +166,7 @@ describe("an estimate", () => {
     expect(assumptions.at(-1)).toBe(
       "List prices of https://fly.io/docs/about/pricing/ as of 2026-08-09, a month of 30 days.",
     );
-    expect(assumptions).toHaveLength(6);
+    expect(assumptions).toHaveLength(7);
   });
 
   test("of visitors: where they are said to be is what counts, not where the PoPs stand", () => {
@@ -211,7 +211,7 @@ describe("an estimate", () => {
     expect(assumptions).toContain(
       "shared-cpu-6x has no published price: taken as 6/4 of shared-cpu-4x with as much memory a CPU.",
     );
-    expect(assumptions).toHaveLength(7);
+    expect(assumptions).toHaveLength(8);
   });
 
   test.each(Object.keys(presets))("%s has a price at its least memory", (size) => {
