@@ -50,6 +50,8 @@ export interface Handler<Inputs extends Properties, Outputs extends Inputs> {
   /** Shape of the inputs, complete: no defaults are filled in behind the program's back. */
   schema: z.ZodType<Inputs>;
   lifecycle: Record<keyof Inputs & string, Fate>;
+  /** Inputs that count when the object is made and never again: one that is there keeps them, so that no preview shows a change of them. */
+  hints?: readonly (keyof Inputs & string)[];
   /** True when the old object must go before the new one can come: names that are unique. */
   deleteBeforeReplace: boolean;
   /** What the shape cannot say, e.g. that a volume never shrinks. No I/O. */

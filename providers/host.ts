@@ -133,7 +133,7 @@ export function createProvider<I extends Properties, O extends I>(
         ? (of.check?.(Object.keys(olds).length > 0 ? (without(olds) as I) : undefined, parsed.data) ?? [])
         : parsed.error.issues.filter((issue) => !isUnknownAt(inputs, issue.path)).map(toFailure);
       return {
-        inputs: parsed.success ? plain(parsed.data) : inputs,
+        inputs: parsed.success ? plain({ ...parsed.data, ...keptHints(olds) }) : inputs,
         failures: failures.map((it) => ({ ...it, reason: redact(it.reason, [...secrets]) })),
       };
     },
@@ -182,6 +182,11 @@ export function createProvider<I extends Properties, O extends I>(
         else await of.delete(id, without(outs) as O, context, records);
       }),
   };
+
+  /** As the object was made with them. Of one that is to be made (anew) the engine knows no old inputs. */
+  function keptHints(olds: Properties): Properties {
+    return Object.fromEntries((of.hints ?? []).flatMap((key) => (olds[key] === undefined ? [] : [[key, olds[key]]])));
+  }
 
   /** Whom an operation concerns, for messages. */
   function subject({ pop, app }: Properties = {}): string {

@@ -294,6 +294,7 @@ async function createOrSettle(
 export const volumeHandler = {
   schema: VolumeInputs,
   lifecycle,
+  hints: ["guest"],
   // The old volume is data: it goes last.
   deleteBeforeReplace: false,
   unfinished: ({ complete }) => complete === false,

@@ -98,6 +98,13 @@ test("all mistakes come in one round, each with its path", async () => {
   expect(result?.failures?.map(({ property }) => property).toSorted()).toEqual(["", "name", "nested.list.0", "size"]);
 });
 
+test("what only counts when an object is made stays as it was made with, so that nothing differs", async () => {
+  const provider = providerOf({ hints: ["size"] });
+  const inputsOf = async (olds: object) => (await provider.check?.(olds, { ...inputs, size: 2, __provider }))?.inputs;
+  expect(await inputsOf({ ...inputs, __provider })).toMatchObject({ size: inputs.size });
+  expect(await inputsOf({})).toMatchObject({ size: 2 });
+});
+
 test("check hands the handler old inputs only when there are some", async () => {
   const check = vi.fn(() => []);
   const provider = providerOf({ check });
