@@ -1,44 +1,33 @@
-/** The pack as Pulumi runs it: `pulumi preview --policy-pack policy`. What is judged, and how, stands in rules.ts and secrets.ts. */
-
-import { PolicyPack, type ResourceValidationPolicy, Secret } from "@pulumi/policy";
-import { addressProtected, imagePinned, noBarePorts, twoRegions, volumeProtected } from "./rules.ts";
-import { noCredentials, unmarkedSecrets } from "./secrets.ts";
-
-type Judged = Parameters<typeof imagePinned>[0];
-
-const resourcePolicy = (
-  name: string,
-  description: string,
-  rule: (resource: Judged) => string[],
-): ResourceValidationPolicy => ({
-  name,
-  description,
-  enforcementLevel: "mandatory",
-  validateResource: (args, reportViolation) => {
-    for (const sentence of rule(args)) reportViolation(sentence);
-  },
-});
+/** The pack as Pulumi runs it: `pulumi preview --policy-pack policy`. What is judged, and how, stands in policies.ts, rules.ts and secrets.ts. */
+import { PolicyPack, Secret } from "@pulumi/policy";
+import { policies } from "./policies.ts";
+import { unmarkedSecrets } from "./secrets.ts";
 
 new PolicyPack("fly-pops", {
   policies: [
-    resourcePolicy("image-pinned", "PoPs run an image pinned by digest.", imagePinned),
-    resourcePolicy("no-bare-ports", "Public ports pass the PROXY header on to nginx, which ends TLS.", noBarePorts),
-    resourcePolicy("volumes-protected", "Volumes of production stacks are kept or protected.", volumeProtected),
-    resourcePolicy("addresses-protected", "Addresses of production stacks are protected.", addressProtected),
-    resourcePolicy("no-credentials", "No machine and no image is handed a credential in the clear.", noCredentials),
+    ...policies.map(({ name, description, resource, stack }) => ({
+      name,
+      description,
+      enforcementLevel: "mandatory" as const,
+      ...(resource && {
+        validateResource: (args: Parameters<typeof resource>[0], reportViolation: (sentence: string) => void) => {
+          for (const sentence of resource(args)) reportViolation(sentence);
+        },
+      }),
+      ...(stack && {
+        validateStack: (
+          { resources }: { resources: Parameters<typeof stack>[0] },
+          reportViolation: (sentence: string) => void,
+        ) => {
+          for (const sentence of stack(resources)) reportViolation(sentence);
+        },
+      }),
+    })),
     {
       name: "secrets-marked",
       description: "Passwords and tokens are secrets to Pulumi, so that state holds them encrypted.",
       enforcementLevel: "remediate",
       remediateResource: ({ props }) => marked(props),
-    },
-    {
-      name: "two-regions",
-      description: "Production stacks have PoPs in two regions at least.",
-      enforcementLevel: "mandatory",
-      validateStack: ({ resources }, reportViolation) => {
-        for (const sentence of twoRegions(resources)) reportViolation(sentence);
-      },
     },
   ],
 });

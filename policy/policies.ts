@@ -1,0 +1,37 @@
+/** Which policies there are: for the pack, which the engine runs, and for the summary of a pull request, which has no engine. */
+import { addressProtected, imagePinned, noBarePorts, type Resource, twoRegions, volumeProtected } from "./rules.ts";
+import { noCredentials } from "./secrets.ts";
+
+export interface Policy {
+  name: string;
+  description: string;
+  /** Sentences for what breaks it, of one resource. */
+  resource?: (resource: Resource) => string[];
+  /** The same, of all of them together. */
+  stack?: (resources: readonly Resource[]) => string[];
+}
+
+export const policies: readonly Policy[] = [
+  { name: "image-pinned", description: "PoPs run an image pinned by digest.", resource: imagePinned },
+  {
+    name: "no-bare-ports",
+    description: "Public ports pass the PROXY header on to nginx, which ends TLS.",
+    resource: noBarePorts,
+  },
+  {
+    name: "volumes-protected",
+    description: "Volumes of production stacks are kept or protected.",
+    resource: volumeProtected,
+  },
+  {
+    name: "addresses-protected",
+    description: "Addresses of production stacks are protected.",
+    resource: addressProtected,
+  },
+  {
+    name: "no-credentials",
+    description: "No machine and no image is handed a credential in the clear.",
+    resource: noCredentials,
+  },
+  { name: "two-regions", description: "Production stacks have PoPs in two regions at least.", stack: twoRegions },
+];
