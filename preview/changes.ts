@@ -1,5 +1,6 @@
 /** What differs between a resource's old and new inputs, in words. Values only where they are known to be harmless. */
 import { isDeepStrictEqual } from "node:util";
+import { volumeSizeKey } from "../components/machine-config.ts";
 import { contextVariables } from "../image/identity.ts";
 import { unknown } from "../providers/host.ts";
 
@@ -17,7 +18,9 @@ export function differences(before: unknown, after: unknown, path = ""): Differe
   return [...new Set([...Object.keys(before), ...Object.keys(after)])]
     .filter((key) => key !== "__provider")
     .toSorted()
-    .flatMap((key) => differences(before[key], after[key], path === "" ? key : `${path}.${key}`));
+    .map((key) => ({ key, path: path === "" ? key : `${path}.${key}` }))
+    .filter((it) => !silent.has(it.path))
+    .flatMap(({ key, path }) => differences(before[key], after[key], path));
 }
 
 const isMap = (value: unknown): value is Record<string, unknown> =>
@@ -38,14 +41,25 @@ const words: Record<string, (difference: Difference) => string> = {
   "config.guest.memory_mb": arrow("memory", " MB"),
   "config.guest.cpus": arrow("CPUs"),
   "config.guest.cpu_kind": arrow("kind of CPU"),
-  "config.services": () => "ports",
+  "config.services": ({ before, after }) =>
+    isDeepStrictEqual(withoutLimits(before), withoutLimits(after)) ? "connection limits" : "ports",
   "config.files": () => "sealed files",
   routed: ({ after }) => (after === true ? "back into routing" : "out of routing"),
   owner: arrow("stack"),
   timeoutSeconds: arrow("timeout", " s"),
   drainSeconds: arrow("drain", " s"),
   maxUnavailable: arrow("at once", " PoPs"),
+  maxUnavailableInRegion: arrow("at once in its region", " PoPs"),
+  "build.contextDigest": () => "what it is made from",
+  imageName: () => "its tag",
 };
+
+/** What follows from something else that is told. */
+const silent = new Set([`config.metadata.${volumeSizeKey}`, "build.context"]);
+
+/** How many connections a machine takes follows from its memory. */
+const withoutLimits = (services: unknown): unknown =>
+  Array.isArray(services) ? services.map((it) => (isMap(it) ? { ...it, concurrency: undefined } : it)) : services;
 
 /** `memory 256 → 512 MB`. Of what has no words of its own only the path is told. */
 export function inWords(difference: Difference): string {
@@ -53,10 +67,16 @@ export function inWords(difference: Difference): string {
   if (check !== undefined) return `check ${check}`;
   const known = words[difference.path];
   if (known !== undefined) return known(difference);
+  const secret = /^ciphertexts\.([\w-]+)/.exec(difference.path)?.[1];
+  if (secret !== undefined) return `secret ${secret} ${fateOf(difference)}`;
+  if (/^joins(\.|$)/.test(difference.path)) return "auth key";
   const variable = /^config\.env\.(\w+)/.exec(difference.path)?.[1];
   if (variable !== undefined) return `environment ${variable}`;
   return difference.path;
 }
+
+const fateOf = ({ before, after }: Difference): string =>
+  before === undefined ? "is new" : after === undefined ? "is no longer used" : "changed";
 
 function arrow(what: string, unit = ""): (difference: Difference) => string {
   return ({ before, after }) => `${what} ${value(before)} → ${value(after)}${unit}`;

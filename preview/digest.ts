@@ -5,6 +5,8 @@ const State = z.object({
   type: z.string(),
   inputs: z.record(z.string(), z.unknown()).default({}),
   outputs: z.record(z.string(), z.unknown()).default({}),
+  /** URNs of what it was said to depend on. */
+  dependencies: z.array(z.string()).nullish(),
   protect: z.boolean().default(false),
   retainOnDelete: z.boolean().default(false),
 });

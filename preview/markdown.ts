@@ -1,20 +1,42 @@
 /** A plan as Markdown: the comment of a pull request, readable in a terminal as well. Pure. */
 import { costKinds } from "../components/cost.ts";
+import type { FileChange } from "./files.ts";
 import type { Action, Plan, PopPlan } from "./plan.ts";
 
 /** The first line of every comment of ours about a stack: by it the next run finds and replaces it. */
 export const marker = (stack: string): string => `<!-- fly-pops preview ${stack} -->`;
 
+/** Characters of a comment that GitHub takes, less some for what surrounds it. */
+const mostCharacters = 64_000;
+/** Of the diff of files: a reader who wants more has the commit. */
+const mostOfDiff = 20_000;
+
 export function markdown(plan: Plan): string {
-  return `${[
+  const failed = plan.errors.length > 0;
+  const above = [
     marker(plan.stack),
     `## \`${plan.stack}\`: ${headline(plan)}`,
     ...alert("CAUTION", plan.errors),
+    ...alert(
+      "CAUTION",
+      plan.refusals.map((it) => `Refused by the policy ${it}`),
+    ),
     ...alert("WARNING", plan.warnings),
-    ...alert("NOTE", plan.notes),
-    ...(plan.errors.length > 0 ? [] : [...popTable(plan), ...otherTable(plan), costTable(plan)]),
-  ].join("\n\n")}\n`;
+    ...alert("NOTE", [...(failed && plan.hasCost ? [partial] : []), ...plan.notes]),
+    ...popTable(plan),
+    ...settingList(plan),
+    ...otherTable(plan),
+  ].join("\n\n");
+  const below = plan.hasCost ? [costTable(plan)] : [];
+  const room = Math.min(mostOfDiff, mostCharacters - above.length - below.join("").length);
+  return `${[above, ...filesDiff(plan.files ?? [], room), ...below].join("\n\n")}\n`;
 }
+
+const partial = "What the preview saw before it failed, and what the stack file would cost. There may be more.";
+
+/** Instead of a plan, where there is none. */
+export const notRun = (stack: string, reason: string): string =>
+  `${[marker(stack), `## \`${stack}\`: the preview could not be run`, ...alert("CAUTION", [reason])].join("\n\n")}\n`;
 
 export const verbs: Record<Action, [one: string, many: string]> = {
   new: ["is new", "are new"],
@@ -25,15 +47,16 @@ export const verbs: Record<Action, [one: string, many: string]> = {
 };
 
 /** `1 PoP restarts, 2 PoPs are new`. */
-export function headline({ pops, others, errors }: Plan): string {
+export function headline({ pops, others, settings, errors, refusals }: Plan): string {
   if (errors.length > 0) return "the preview fails";
+  if (refusals.length > 0) return "refused by policies";
   const parts = (Object.keys(verbs) as Action[]).flatMap((action) => {
     const count = pops.filter((it) => it.action === action).length;
     if (count === 0) return [];
     return [count === 1 ? `1 PoP ${verbs[action][0]}` : `${count} PoPs ${verbs[action][1]}`];
   });
   if (parts.length > 0) return parts.join(", ");
-  return others.length === 0 ? "nothing changes" : "no PoP changes";
+  return others.length + settings.length === 0 ? "nothing changes" : "no PoP changes";
 }
 
 function popTable({ pops, unchanged, rollout }: Plan): string[] {
@@ -42,14 +65,13 @@ function popTable({ pops, unchanged, rollout }: Plan): string[] {
       ? []
       : [`Not touched: ${unchanged.length <= 20 ? unchanged.join(", ") : `${unchanged.length} PoPs`}.`];
   if (pops.length === 0) return rest;
-  const rows = pops.map((it, index) => [
-    String(index + 1),
+  const rows = pops.map((it) => [
     it.name + (it.name === rollout.canary ? " (canary)" : ""),
     verbs[it.action][0],
     it.volume ?? "kept",
     it.why.join(", ") || (it.action === "new" ? "new in the stack file" : "no longer in the stack file"),
   ]);
-  return [table(["", "PoP", "what", "volume", "why"], rows), orderOf(pops, rollout), ...rest].filter((it) => it !== "");
+  return [table(["PoP", "what", "volume", "why"], rows), orderOf(pops, rollout), ...rest].filter((it) => it !== "");
 }
 
 /** In which order, how many at once, and what happens when one does not come up. */
@@ -60,9 +82,42 @@ export function orderOf(
   const taken = pops.filter(({ action }) => action === "restarts");
   if (taken.length === 0) return "";
   const first = taken.some(({ name }) => name === canary) ? `${canary} first and alone, then ` : "";
-  const width = maxUnavailable === 1 ? "one PoP after the other" : `at most ${maxUnavailable} PoPs at once`;
+  const width =
+    maxUnavailable === 1
+      ? "one PoP after the other, in no settled order"
+      : `at most ${maxUnavailable} PoPs at once, in no settled order`;
   const drain = drainSeconds === 0 ? "" : `is drained for ${drainSeconds} s, `;
   return `Order: ${first}${width}. Each ${drain}restarts with its volume and has ${timeoutSeconds} s to pass its checks; else its old version is put back and no further PoP is touched.`;
+}
+
+const settingList = ({ settings }: Plan): string[] =>
+  settings.length === 0 ? [] : [`Settings, for which nothing restarts: ${settings.join("; ")}.`];
+
+/** As much of it as there is room for, whole files first. */
+function filesDiff(files: readonly FileChange[], room: number): string[] {
+  if (files.length === 0) return [];
+  const count = ({ path, added, removed }: FileChange) => `\`${path}\` (+${added} -${removed})`;
+  const summary = `<details><summary>Files of the image that change: ${files.map(({ path }) => path).join(", ")}</summary>`;
+  let left = room - summary.length - files.length * 200;
+  const blocks = files.map((file) => {
+    const shown = linesWithin(file.patch, left);
+    left -= shown.length;
+    // Longer than any fence a file may hold.
+    const fence = "`".repeat(Math.max(3, ...(file.patch.match(/`+/g) ?? []).map((it) => it.length + 1)));
+    const rest = file.patch.split("\n").length - shown.split("\n").length;
+    const more = shown === "" ? "Too long to be shown." : rest > 0 ? `${rest} more lines.` : "";
+    return [count(file), ...(shown === "" ? [] : [`${fence}diff\n${shown}\n${fence}`]), more]
+      .filter(Boolean)
+      .join("\n\n");
+  });
+  return [[summary, ...blocks, "</details>"].join("\n\n")];
+}
+
+/** The first lines of a text that fit, all of it where it does. */
+function linesWithin(text: string, most: number): string {
+  if (text.length <= most) return text;
+  const cut = text.lastIndexOf("\n", Math.max(0, most));
+  return cut <= 0 ? "" : text.slice(0, cut);
 }
 
 function otherTable({ others }: Plan): string[] {
@@ -89,7 +144,9 @@ function costTable({ before, after }: Plan): string {
     `<details><summary>By machine, volume and address; what is assumed</summary>`,
     table(
       ["", "what", "a month"],
-      after.rows.filter(({ kind }) => kind !== "egress").map((it) => [it.name, it.what, money(it.monthly)]),
+      after.rows
+        .filter(({ kind }) => kind !== "egress")
+        .map((it) => [`${it.kind} ${it.name}`, it.what, money(it.monthly)]),
     ),
     after.assumptions.map((it) => `- ${it}`).join("\n"),
     "</details>",

@@ -2,11 +2,17 @@
 import { bill, type Estimate, type Traffic } from "../components/cost.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { machineHandler } from "../providers/fly/machine.ts";
-import { mustCall } from "../providers/handler.ts";
+import { volumeHandler } from "../providers/fly/volume.ts";
+import { type Fate, mustCall } from "../providers/handler.ts";
+import { type Before, beforeOf } from "./before.ts";
 import { billedOf } from "./billed.ts";
 import { differences, inWords } from "./changes.ts";
-import { type Digest, kindOf, nameOf, plainText, type State, type Step } from "./digest.ts";
+import { costRise } from "./cost-rise.ts";
+import { type Digest, kindOf, nameOf, type State, type Step } from "./digest.ts";
+import type { FileChange } from "./files.ts";
+import { problemOf } from "./problems.ts";
 import { engineError, refusalsOf } from "./refusals.ts";
+import { guardLost, settingChanges } from "./settings.ts";
 import { warningsOf } from "./warnings.ts";
 
 /** `adjusted`: state alone changes, the machine runs on. */
@@ -30,7 +36,7 @@ export interface OtherChange {
 
 export interface Plan {
   stack: string;
-  /** PoPs that change, in the order they are taken up. */
+  /** PoPs that change: the canary first, those that go last, all others by name, as nothing settles an order among them. */
   pops: PopPlan[];
   /** Names of PoPs nothing happens to. */
   unchanged: string[];
@@ -39,8 +45,16 @@ export interface Plan {
   notes: string[];
   /** What else changes, components left out. */
   others: OtherChange[];
+  /** Who goes first, what is protected: changes for which nothing restarts. */
+  settings: string[];
+  /** Files of the image that change. Absent: not compared. */
+  files?: FileChange[];
+  /** What policies refuse, by their names. */
+  refusals: string[];
   before: Estimate;
   after: Estimate;
+  /** False: the preview failed so early that the estimates say nothing. */
+  hasCost: boolean;
   /** What to look at before saying yes, as sentences. */
   warnings: string[];
   /** Why the preview failed; none when it did not. */
@@ -62,42 +76,72 @@ export interface PlanInput {
   stack: string;
   digest: Digest;
   config: Pick<EdgeConfig, "rollout"> & Traffic;
+  /** What it will cost, where the stack file says it: a preview that fails does not know. */
+  wanted?: Estimate;
+  /** Absent: by the digest's steps. */
+  before?: Before;
+  files?: FileChange[];
+  refusals?: string[];
   notes?: string[];
   /** Milliseconds since 1970: for keys that have expired. */
   now: number;
 }
 
-export function planOf({ stack, digest, config, now, notes = [] }: PlanInput): Plan {
+export function planOf({ stack, digest, config, wanted, files, now, ...rest }: PlanInput): Plan {
   const resources = changesOf(digest.steps);
-  const pops = popsOf(resources, config.rollout.canary);
+  const before = rest.before ?? beforeOf(digest.steps);
+  const { canary } = config.rollout;
+  const pops = popsOf(resources, canary);
   const told = (severity: string) =>
-    unique(
-      digest.diagnostics
-        .filter((it) => it.severity === severity)
-        .map((it) => plainText(it.message).replace(/^(error|warning): /, "")),
-    );
+    unique(digest.diagnostics.filter((it) => it.severity === severity).map((it) => problemOf(it.message)));
+  const errors = unique([
+    ...told("error")
+      .filter((it) => it !== "" && !/^(preview|update) failed$/.test(it))
+      .map((it) => engineError(it, resources)),
+    ...refusalsOf(resources),
+  ]);
+  const settings = errors.length > 0 ? [] : settingChanges(resources, before, canary);
+  const costs = {
+    before: bill(billedOf(resources, "old", before.traffic ?? config)),
+    after: bill(billedOf(resources, "new", config)),
+  };
+  // The engine's steps end at the error: what was said, and what is wanted, is told instead.
+  if (errors.length > 0) {
+    if (before.monthly) costs.before = { ...costs.before, monthly: before.monthly };
+    if (wanted) costs.after = wanted;
+  }
+  const isSeen = before.monthly !== undefined || resources.some(({ kind }) => kind === "Machine");
   return {
     stack,
+    hasCost: errors.length === 0 || (wanted !== undefined && isSeen),
     pops: pops.filter((it): it is PopPlan => it.action !== undefined),
     unchanged: pops.filter((it) => it.action === undefined).map((it) => it.name),
     rollout: { ...config.rollout, maxUnavailable: widthOf(resources) ?? config.rollout.maxUnavailable },
-    notes,
-    others: resources.filter(isOther).map(({ kind, urn, change, ...states }) => ({
-      kind,
-      name: nameOf(urn),
-      op: change,
-      why: whyOf(states),
-    })),
-    before: bill(billedOf(resources, "old", config)),
-    after: bill(billedOf(resources, "new", config)),
-    warnings: unique([...warningsOf(resources, now), ...told("warning")]),
-    errors: unique([
-      ...told("error")
-        .filter((it) => it !== "" && !/^(preview|update) failed$/.test(it))
-        .map((it) => engineError(it, resources)),
-      ...refusalsOf(resources),
+    notes: [...(rest.notes ?? []), ...imageNotes(pops, files)],
+    others: resources
+      .filter(isOther)
+      .map((it) => ({ kind: it.kind, name: nameOf(it.urn), op: it.change, why: whyOf(it) })),
+    settings,
+    ...(files && { files }),
+    ...costs,
+    warnings: unique([
+      ...warningsOf(resources, now),
+      ...settings.filter(guardLost),
+      ...(errors.length > 0 ? [] : costRise(costs.before.monthly, costs.after.monthly)),
+      ...told("warning"),
     ]),
+    errors,
+    refusals: rest.refusals ?? [],
   };
+}
+
+/** Nobody expects a larger disk to make another image. */
+function imageNotes(pops: readonly Pick<PopPlan, "volume">[], files: readonly FileChange[] = []): string[] {
+  const grows = pops.some(({ volume }) => /grows/.test(volume ?? ""));
+  if (!grows || !files.some(({ patch }) => /^[+-].*\bmax_size=/m.test(patch))) return [];
+  return [
+    "The smallest volume decides how much the cache may store, and that stands in nginx.conf: so another volumeGb makes another image, and every PoP restarts with it. To keep the image: fly-pops:cache maxSizeMb.",
+  ];
 }
 
 /** As the machines have it, which may be less than the stack file says: one PoP always serves. */
@@ -124,26 +168,30 @@ function changeOf(ops: readonly string[]): Change {
   return "same";
 }
 
-/** Of all PoPs; those without an action stay as they are. The canary first, the others as the engine takes them, what goes last. */
+/** Of all PoPs; those without an action stay as they are. The canary first, what goes last, the others by name: which of them is next is a race. */
 function popsOf(
   resources: readonly ResourceChange[],
   canary: string | undefined,
 ): (Omit<PopPlan, "action"> & { action: Action | undefined })[] {
-  const parts = resources.filter(({ kind }) => kind === "Machine" || kind === "Volume");
+  const parts = resources.filter(({ kind }) => kind === "Machine" || kind === "Volume" || kind === "SealedSecrets");
   const byPop = Map.groupBy(parts, ({ old, new: new_ }) => String((new_ ?? old)?.inputs.pop));
   const pops = [...byPop].map(([name, its]) => {
     const machine = its.find(({ kind }) => kind === "Machine");
     const volume = its.find(({ kind }) => kind === "Volume");
+    const secrets = its
+      .filter(({ kind }) => kind === "SealedSecrets")
+      .flatMap((it) => whyOf(it))
+      .filter((it) => it.startsWith("secret "));
     const fate = volume && volumeFate(volume);
     return {
       name,
       action: actionOf(machine) ?? (fate === undefined ? undefined : ("adjusted" as const)),
       ...(fate !== undefined && { volume: fate }),
-      why: unique([...(machine ? whyMachine(machine) : []), ...(volume ? whyOf(volume) : [])]),
+      why: unique([...(machine ? whyMachine(machine, secrets) : []), ...(volume ? whyOf(volume) : [])]),
     };
   });
   const rank = ({ name, action }: (typeof pops)[number]) => (action === "removed" ? 2 : name === canary ? 0 : 1);
-  return pops.toSorted((a, b) => rank(a) - rank(b));
+  return pops.toSorted((a, b) => rank(a) - rank(b) || inOrder(a.name, b.name));
 }
 
 function actionOf(machine: ResourceChange | undefined): Action | undefined {
@@ -166,13 +214,26 @@ function restarts({ old, new: new_ }: ResourceChange): boolean {
   return old?.outputs.complete === false || mustCall(machineHandler.lifecycle, old?.inputs ?? {}, new_?.inputs ?? {});
 }
 
-function whyMachine({ change, old, ...rest }: ResourceChange): string[] {
+/** `secrets`: which of the operator's changed, where that is known; the machine itself has one text for all of them. */
+function whyMachine({ change, old, ...rest }: ResourceChange, secrets: readonly string[]): string[] {
   const unfinished = old?.outputs.complete === false && change === "update" ? ["unfinished since the last run"] : [];
-  return [...unfinished, ...whyOf({ old, ...rest })];
+  const why = whyOf({ old, ...rest });
+  return [...unfinished, ...why.flatMap((it) => (it === "sealed files" && secrets.length > 0 ? secrets : it))];
 }
 
-const whyOf = ({ old, new: new_ }: { old?: State | undefined; new?: State | undefined }): string[] =>
-  old && new_ ? unique(differences(old.inputs, new_.inputs).map(inWords)) : [];
+const whyOf = ({ kind, old, new: new_ }: Pick<ResourceChange, "kind" | "old" | "new">): string[] =>
+  old && new_
+    ? unique(
+        differences(old.inputs, new_.inputs)
+          .filter(({ path }) => kind !== "Volume" || volumeFates[path.split(".")[0] ?? ""] !== "ignored")
+          .map(inWords),
+      )
+    : [];
+
+/** Nothing happens to a volume for what only counts when it is made. */
+const volumeFates: Record<string, Fate> = volumeHandler.lifecycle;
+
+const inOrder = new Intl.Collator("en", { numeric: true }).compare;
 
 function volumeFate({ change, old, new: new_ }: ResourceChange): string | undefined {
   switch (change) {
@@ -201,11 +262,12 @@ function volumeFate({ change, old, new: new_ }: ResourceChange): string | undefi
   }
 }
 
-/** Components and providers are the engine's own book-keeping, machines and volumes are told of as PoPs. */
+/** Components and providers are the engine's own book-keeping; machines, volumes and secrets that changed are told of as PoPs. */
 function isOther({ kind, change, old, new: new_ }: ResourceChange): boolean {
   const type = (new_ ?? old)?.type ?? "";
   const isOurs = type.startsWith("pulumi-nodejs:dynamic/") || type.startsWith("docker:");
-  return change !== "same" && isOurs && kind !== "Machine" && kind !== "Volume";
+  const isPops = kind === "Machine" || kind === "Volume" || (kind === "SealedSecrets" && change === "update");
+  return change !== "same" && isOurs && !isPops;
 }
 
 const unique = <T>(list: readonly T[]): T[] => [...new Set(list)];

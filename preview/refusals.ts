@@ -10,17 +10,14 @@ export const refusalsOf = (resources: readonly ResourceChange[]): string[] => re
 const isRefused = ({ change, old, new: new_ }: ResourceChange): boolean =>
   old?.protect === true && (change === "delete" || (change === "replace" && new_?.protect === true));
 
-/** An error of the engine. `resources`: all of the preview. */
+/** An error of the engine, as `problemOf` leaves it. `resources`: all of the preview. */
 export function engineError(message: string, resources: readonly ResourceChange[]): string {
   const text = message.replace(/^(Preview|Update) failed: /, "");
   const urn = /^(?:resource|unable to replace resource) "(urn:pulumi:[^"]+)"/.exec(text)?.[1];
   if (urn !== undefined && /because it is protected|marked for protection/.test(text))
     return refusal(resources.find((it) => it.urn === urn) ?? unseen(urn, text.startsWith("unable to replace")));
-  return withNames(text.replace(checkFailure, ""));
+  return withNames(text);
 }
-
-/** How the engine begins what a provider's check says of one property. */
-const checkFailure = /^pulumi-nodejs:dynamic\/\S+ resource '[^']*': property \S+ value \{.*?\} has a problem: /s;
 
 /** A URN is the resource's kind and name, and five parts more. */
 const withNames = (text: string): string =>

@@ -1,10 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "vitest";
-import { stringify } from "yaml";
 import { parseConfig } from "../../config/parse.ts";
 import { contextDigest } from "../../image/context.ts";
+import { checkouts, everything, sealedFile } from "../support/checkouts.ts";
 import { image } from "../support/context.ts";
 import { engine, stack, token } from "../support/engine.ts";
 
@@ -30,6 +29,7 @@ test.concurrent("a stack's previews: new, unchanged, changed; no call, no token,
   expect(JSON.parse(cost.output)).toMatchObject({
     monthly: { machines: 4.14, volumes: 0.9, addresses: 2, egress: 4, total: 11.04 },
     currency: "USD",
+    traffic: { egressGb: 100, crawlers: 30 },
     assumptions: expect.arrayContaining([expect.stringContaining("as of 2026-08-09")]),
   });
   const same = await summary();
@@ -47,18 +47,30 @@ test.concurrent("a stack's previews: new, unchanged, changed; no call, no token,
   const changed = await summary("--json");
   expect(changed, changed.output).toMatchObject({ code: 0 });
   const plan = JSON.parse(changed.output);
+  expect(plan.settings).toEqual(["canary none → cdg-1"]);
   expect(plan.pops).toMatchObject([
     { name: "cdg-1", action: "restarts", volume: "grows from 3 to 5 GB" },
     { name: "fra-1", action: "new", volume: "new" },
     { name: "ewr-1", action: "removed", volume: "deleted" },
   ]);
-  expect(plan.pops[0].why).toEqual(
-    expect.arrayContaining(["memory 256 → 512 MB", expect.stringMatching(/^image /), "volume 3 → 5 GB"]),
-  );
+  expect(plan.pops[0].why).toEqual([
+    "memory 256 → 512 MB",
+    expect.stringMatching(/^image /),
+    "connection limits",
+    "volume 3 → 5 GB",
+  ]);
   expect(plan.warnings).toEqual([expect.stringContaining("ewr-1: its volume of 3 GB is deleted")]);
 
+  // Refused: the plan and the cost stand below the reason all the same.
+  it.config(stack({ regions: { cdg: { volumeGb: 2 } }, egressGb: 1000 }));
+  const refused = await summary("--policies");
+  expect(refused.code, refused.output).toBe(1);
+  expect(refused.output).toContain("> cdg-1: the volume has 3 GB and a volume never shrinks");
+  expect(refused.output).toContain("| egress | $4.00 | $20.00 | +$16.00 |");
+  expect(refused.output).not.toContain("pulumi-nodejs:dynamic");
+
   expect(it.mutations()).toEqual([]);
-  for (const { output } of [fresh, same, changed]) expect(output).not.toContain(token);
+  for (const { output } of [fresh, same, changed, refused]) expect(output).not.toContain(token);
 });
 
 test.concurrent("a preview that cannot be says why in a sentence, by its exit code whose fault it is", async ({
@@ -79,7 +91,9 @@ test.concurrent("a preview that cannot be says why in a sentence, by its exit co
   const nowhere = await it.script(["preview/main.ts", "--stack", "nowhere"]);
   expect(nowhere).toMatchObject({
     code: 2,
-    output: expect.stringMatching(/^Stack nowhere: there is no Pulumi\.nowhere\.yaml in .*Stacks with a file: test\./),
+    output: expect.stringMatching(
+      /^<!-- fly-pops preview nowhere -->\n\n## `nowhere`: the preview could not be run\n\n> \[!CAUTION\]\n> Stack nowhere: there is no Pulumi\.nowhere\.yaml in .*Stacks with a file: test\./,
+    ),
   });
   it.config(stack());
   writeFileSync(join(it.project, "Pulumi.unmade.yaml"), readFileSync(it.stackFile));
@@ -170,48 +184,91 @@ test.concurrent("a production stack is warned of in a plain preview too", async 
   expect(output).toContain("Stack prod neither protects nor keeps its volumes");
 });
 
-test.concurrent("against another checkout: no state, no engine, no environment", async ({ expect }) => {
-  await using it = await engine();
-  const base = mkdtempSync(join(tmpdir(), "fly-pops-base-"));
-  try {
-    const root = join(import.meta.dirname, "..", "..");
-    for (const entry of ["index.ts", "package.json", "node_modules", "Pulumi.yaml"])
-      symlinkSync(join(root, entry), join(base, entry));
-    const write = (values: Record<string, unknown>) => {
-      const keys = Object.entries(values).map(([key, value]) => [`fly-pops:${key}`, value]);
-      const token = { "fly:token": { secure: "v1:abc:planted-ciphertext" } };
-      writeFileSync(join(base, "Pulumi.test.yaml"), stringify({ config: { ...Object.fromEntries(keys), ...token } }));
-    };
-    const summary = async () =>
-      it.script(["preview/main.ts", "--stack", "test", "--base", base], { ...noToken, PULUMI_BACKEND_URL: undefined });
-
-    write(stack());
-    const same = await summary();
-    expect(same, same.output).toMatchObject({ code: 0 });
-    expect(same.output).toContain("## `test`: nothing changes");
-    expect(same.output).toContain("Compared with the base branch, not with what is deployed");
-
-    write(stack({ regions: { cdg: { memoryMb: 512 }, fra: {} }, keepVolumes: true }));
-    const changed = await summary();
-    expect(changed, changed.output).toMatchObject({ code: 0 });
-    expect(changed.output).toContain("memory 512 → 256 MB");
-    expect(changed.output).toMatch(/\| fra-1 \| goes \| stays on Fly \|/);
-    expect(changed.output).toMatch(/\| ewr-1 \| is new \| new \|/);
-
-    write(stack({ regions: { cdg: {}, fra: {} }, protect: true }));
-    const refused = await summary();
-    expect(refused.code).toBe(1);
-    expect(refused.output).toContain(
-      "fra-1: it is protected, since its volume would be deleted, and with that its identity and cache. To keep the volume on Fly, deploy fly-pops:keepVolumes: true first",
-    );
-    expect(refused.output).not.toContain("planted-ciphertext");
-
-    const nowhere = await it.script(["preview/main.ts", "--stack", "test", "--base", "no-such-branch"]);
-    expect(nowhere).toMatchObject({
-      code: 2,
-      output: "--base no-such-branch is neither a folder nor a commit of this repository.\n",
-    });
-  } finally {
-    rmSync(base, { recursive: true, force: true });
+const secrets = { vaultRoleId: "role", vaultSecretId: "id", helloKey: "key" };
+const previewed = (values: Record<string, unknown>) => {
+  const it = checkouts();
+  for (const side of ["base", "head"] as const) {
+    it.config(side, values);
+    it.write(side, "secrets.yaml", sealedFile(secrets));
   }
+  return it;
+};
+
+test.concurrent("against another checkout, with everything in the stack file: no state, no engine, no environment", async ({
+  expect,
+}) => {
+  using it = previewed(everything());
+  const same = await it.summary("--policies");
+  expect(same, same.out).toMatchObject({ code: 0, err: "" });
+  expect(same.out).toContain("## `test`: nothing changes");
+  expect(same.out).toContain("Not touched: cdg-1, ewr-1, ewr-2.");
+  expect(same.out).toContain("Compared with the base branch, not with what is deployed");
+
+  it.write("head", "secrets.yaml", sealedFile({ ...secrets, vaultSecretId: "another" }));
+  const secret = await it.summary();
+  expect(secret, secret.out).toMatchObject({ code: 0 });
+  expect(secret.out).toContain("## `test`: 3 PoPs restart");
+  expect(secret.out).toContain("| cdg-1 (canary) | restarts | kept | secret vaultSecretId changed |");
+  expect(secret.out).not.toMatch(/ENC\[|YW5vdGhlcg/);
+
+  it.config(
+    "head",
+    everything({
+      regions: { cdg: { memoryMb: 512, volumeGb: 5 }, ewr: { volumeGb: 4 }, fra: { volumeGb: 5 } },
+      rollout: { canary: "ewr" },
+      protect: false,
+    }),
+  );
+  it.config("base", everything({ protect: false, keepVolumes: false, egressGb: 1000 }));
+  const changed = await it.summary();
+  expect(changed, changed.out).toMatchObject({ code: 0 });
+  expect(changed.out).toMatch(/\| cdg-1 \| restarts \| grows from 3 to 5 GB \| .*memory 256 → 512 MB/);
+  expect(changed.out).toMatch(/\| ewr-2 \| goes \| deleted \|/);
+  expect(changed.out).toMatch(/\| fra-1 \| is new \| new \|/);
+  expect(changed.out).toContain("canary cdg-1 → ewr-1");
+  expect(changed.out).toContain("| egress | $60.00 | $6.00 | -$54.00 |");
+  expect(changed.out).toMatch(/^- +proxy_cache_path .*max_size=/m);
+  expect(changed.out).toContain("another volumeGb makes another image");
+
+  it.config("base", everything({ regions: { cdg: {}, ewr: {}, fra: {}, nrt: {} }, protect: true, keepVolumes: false }));
+  const refused = await it.summary();
+  expect(refused.code).toBe(1);
+  expect(refused.out).toContain("nrt-1: it is protected, since its volume would be deleted");
+  expect(refused.out).toMatch(/\| nrt-1 \| goes \|/);
+  expect(refused.out).toContain("| **total** |");
+
+  const nowhere = await it.summary("--base", "no-such-branch");
+  expect(nowhere).toMatchObject({ code: 2, err: "" });
+  expect(nowhere.out).toContain("## `test`: the preview could not be run");
+  expect(nowhere.out).toContain("--base no-such-branch is neither a folder nor a commit of this repository.");
+});
+
+test.concurrent("against another checkout, what cannot be run is said where the plan would stand", async ({
+  expect,
+}) => {
+  using it = previewed(everything());
+  it.config("base", everything({ secretsFile: "not-committed.yaml" }));
+  const base = await it.summary();
+  expect(base).toMatchObject({ code: 2, err: "" });
+  expect(base.out).toMatch(
+    /^<!-- fly-pops preview test -->\n\n## `test`: the preview could not be run\n\n> \[!CAUTION\]\n/,
+  );
+  expect(base.out).toContain("the base commit's program does not run");
+  expect(base.out).toContain('secretsFile is "not-committed.yaml": no such file');
+  expect(base.out).not.toContain("    at ");
+
+  // A mistake of the pull request itself is a preview that fails.
+  it.config("head", everything({ secretsFile: "not-committed.yaml" }));
+  const head = await it.summary();
+  expect(head.code).toBe(1);
+  expect(head.out).toContain('secretsFile is "not-committed.yaml": no such file');
+
+  it.config("base", everything());
+  it.config("head", everything());
+  it.write("head", "index.ts", 'setImmediate(() => { throw new Error("a late bug\\nwith a second line"); });');
+  const broken = await it.summary();
+  expect(broken.code).toBe(2);
+  expect(broken.out).toContain("> a late bug\n");
+  const asData = await it.summary("--json");
+  expect(JSON.parse(asData.out)).toEqual({ stack: "test", error: "a late bug" });
 });

@@ -7,17 +7,21 @@ interface Sides {
   outputs?: Record<string, unknown>;
   retainOnDelete?: boolean;
   protect?: boolean;
+  /** What of the new state is another than of the old one. */
+  becomes?: { protect?: boolean; retainOnDelete?: boolean; dependencies?: string[] };
+  /** URNs. */
+  dependencies?: string[];
 }
 
 export function step(op: string, kind: string, name: string, sides: Sides): Step {
   const type = kind.includes(":") ? kind : `pulumi-nodejs:dynamic/fly:${kind}`;
-  const { outputs = {}, retainOnDelete = false, protect = false } = sides;
-  const state = (inputs: Record<string, unknown>) => ({ type, inputs, outputs, retainOnDelete, protect });
+  const { outputs = {}, retainOnDelete = false, protect = false, dependencies = [], becomes = {} } = sides;
+  const state = (inputs: Record<string, unknown>) => ({ type, inputs, outputs, retainOnDelete, protect, dependencies });
   return {
     op,
     urn: `urn:pulumi:prod::fly-pops::${type}::edge-${name}`,
     ...(sides.old && { oldState: state(sides.old) }),
-    ...(sides.new && { newState: state(sides.new) }),
+    ...(sides.new && { newState: { ...state(sides.new), ...becomes } }),
   };
 }
 

@@ -1,0 +1,22 @@
+/** A script of this folder in a process of its own, whose last line on standard output is its answer as JSON. */
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+
+/** Throws what the script said went wrong, in a line. */
+export function answerOf<T>(script: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<T> {
+  return new Promise((resolve, reject) =>
+    execFile(
+      "node",
+      [join(import.meta.dirname, script), ...args],
+      { maxBuffer: 2 ** 28, env },
+      (error, stdout, stderr) => {
+        if (error === null) {
+          const last = stdout.trimEnd().split("\n").at(-1) ?? "";
+          if (last !== "") return resolve(JSON.parse(last) as T);
+        }
+        const said = stderr.split("\n").find((line) => /^(<ref \*\d+> )?\w*Error( \[\w+\])?: /.test(line));
+        reject(new Error(said ?? `it ended with code ${error?.code ?? 0} and said nothing`));
+      },
+    ),
+  );
+}
