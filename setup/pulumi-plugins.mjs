@@ -17,6 +17,7 @@ import { basename, join } from "node:path";
 import { place } from "./files.mjs";
 import { cache, dockerPlugin, dockerPluginVersion, pulumiBin, root } from "./paths.mjs";
 import { CommandError, run } from "./run.mjs";
+import { pinnedSum } from "./sums.mjs";
 
 /** Stands in the second line of a stand-in: what has it is ours to replace. */
 const MARK = "// fly-pops stand-in: ";
@@ -59,10 +60,20 @@ function copy({ from, to }) {
   place(made, to);
 }
 
-/** Asks the vendor's CLI for the vendor's plugin; it gives up by itself when the download is refused. */
+/** The archive of the vendor's docker plugin for this platform, by the name that sums.json has it by. */
+export const pluginArchive = (version, platform, arch) =>
+  `pulumi-resource-docker-v${version}-${platform}-${arch === "x64" ? "amd64" : arch}.tar.gz`;
+
+/**
+ * Asks the vendor's CLI for the vendor's plugin, which checks its sum; it gives up by itself when the download is refused. Without a pinned sum nobody is
+ * asked: the stand-in does all that a stack here needs, and comes with this checkout.
+ */
 async function fromVendor() {
+  const sum = pinnedSum(pluginArchive(dockerPluginVersion, process.platform, process.arch));
+  if (sum === undefined) return false;
+  const plugin = ["resource", "docker", dockerPluginVersion, "--checksum", sum];
   try {
-    await run(join(pulumiBin, "pulumi"), ["plugin", "install", "resource", "docker", dockerPluginVersion], {
+    await run(join(pulumiBin, "pulumi"), ["plugin", "install", ...plugin], {
       env: { ...process.env, PULUMI_SKIP_UPDATE_CHECK: "true" },
       timeout: 120_000,
     });

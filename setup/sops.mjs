@@ -1,7 +1,7 @@
 /** The sops CLI, by which secrets are sealed: the one on PATH where it is new enough, else the vendor's, else built from its Go module. */
 
 import { chmodSync, mkdirSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { download } from "./download.mjs";
 import { Failure, Interrupted } from "./failure.mjs";
 import { place } from "./files.mjs";
@@ -9,6 +9,7 @@ import { buildProgram } from "./go-program.mjs";
 import { cache, root } from "./paths.mjs";
 import { pulumiHome } from "./pulumi-home.mjs";
 import { CommandError, find, run } from "./run.mjs";
+import { Mismatch, pinnedSum, verify } from "./sums.mjs";
 import { isAtLeast, parseVersion } from "./version.mjs";
 
 const MODULE = "github.com/getsops/sops/v3";
@@ -37,19 +38,22 @@ async function isUsable(file) {
 
 /**
  * Brings the vendor's program to `to`.
+ * @param {{ url: string, sum: string, say: (text: string) => void, limits?: object }} from sum: the SHA-256 it must have
+ * @throws Mismatch when it has another one
  * @returns {Promise<string | undefined>} why it could not be had; undefined when it was
  */
-export async function fromVendor(to, { url, say, limits }) {
+export async function fromVendor(to, { url, sum, say, limits }) {
   const fetched = join(cache, "sops-download");
   try {
     say("asking the vendor");
     await download(url, fetched, { ...limits, onBytes: (bytes) => say(`downloading, ${Math.round(bytes / 1e6)} MB`) });
+    await verify(fetched, basename(url), sum);
     chmodSync(fetched, 0o755);
     if (!(await isUsable(fetched))) return "what came is no sops";
     place(fetched, to);
     return undefined;
   } catch (error) {
-    if (error instanceof Interrupted) throw error;
+    if (error instanceof Interrupted || error instanceof Mismatch) throw error;
     return error.message.split("\n")[0];
   } finally {
     rmSync(fetched, { force: true });
@@ -64,10 +68,13 @@ export const sops = {
   },
   async make(say) {
     mkdirSync(cache, { recursive: true });
-    const url = `${VENDOR}/v${sopsVersion}/${programName(sopsVersion, process.platform, process.arch)}`;
-    const refusal = await fromVendor(program, { url, say });
+    const name = programName(sopsVersion, process.platform, process.arch);
+    const sum = pinnedSum(name);
+    const refusal = sum
+      ? await fromVendor(program, { url: `${VENDOR}/v${sopsVersion}/${name}`, sum, say })
+      : `nobody wrote down the sum of ${name}`;
     if (refusal === undefined) return;
-    say(`the vendor is out of reach (${refusal}), building`);
+    say(`the vendor's is not to be had (${refusal}), building`);
     try {
       await buildProgram({ source, main: `${MODULE}/cmd/sops`, to: program, title: "sops", say });
     } catch (error) {

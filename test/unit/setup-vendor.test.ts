@@ -1,11 +1,12 @@
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { place } from "../../setup/files.mjs";
 import { archiveName, fromVendor } from "../../setup/pulumi-cli.mjs";
 
@@ -32,7 +33,11 @@ async function serve(listener: RequestListener) {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/archive`;
 }
 const bin = () => join(folder, "home/versions/1/bin");
-const bring = (url: string) => fromVendor(bin(), { url, say: () => undefined, limits: { answer: 300, silence: 300 } });
+const sha256 = (bytes: Buffer | string) => createHash("sha256").update(bytes).digest("hex");
+const limits = { answer: 10_000, silence: 10_000 };
+const short = { answer: 300, silence: 300 };
+const bring = (url: string, sum = sha256(archive), patience = limits) =>
+  fromVendor(bin(), { url, sum, list: `${url}.sums`, say: () => undefined, limits: patience });
 
 test("the vendor's archive ends up whole in its place, over what was there", async () => {
   mkdirSync(bin(), { recursive: true });
@@ -43,19 +48,62 @@ test("the vendor's archive ends up whole in its place, over what was there", asy
   expect(readdirSync(bin())).toEqual(["pulumi"]);
 });
 
-test.each<[string, RequestListener, RegExp]>([
-  ["refuses", (_, response) => response.writeHead(403).end(), /^status 403$/],
-  ["never answers", () => undefined, /^no answer in 300 ms$/],
-  ["stops in the middle", (_, response) => response.write(archive.subarray(0, 20)), /^silent for 300 ms$/],
+test.each<[string, RequestListener, RegExp, typeof limits]>([
+  ["refuses", (_, response) => response.writeHead(403).end(), /^status 403$/, limits],
+  ["never answers", () => undefined, /^no answer in 300 ms$/, short],
+  [
+    "stops in the middle",
+    (_, response) => response.write(archive.subarray(0, 20)),
+    /^silent for 300 ms$/,
+    { ...limits, silence: short.silence },
+  ],
   [
     "breaks off",
     (_, response) => void response.writeHead(200, { "content-length": 9999 }).write("x", () => response.destroy()),
     /./,
+    limits,
   ],
-  ["sends something else", (_, response) => response.end("<html>"), /^tar failed with code/],
-])("a vendor that %s: a reason, soon, and nothing half-made", async (_, listener, reason) => {
-  expect(await bring(await serve(listener))).toMatch(reason);
+])("a vendor that %s: a reason, soon, and nothing half-made", async (_, listener, reason, patience) => {
+  expect(await bring(await serve(listener), sha256(archive), patience)).toMatch(reason);
   expect(existsSync(bin())).toBe(false);
+});
+
+test("an archive with another sum than the published one is not unpacked, and ends setup in a sentence", async () => {
+  const url = await serve((_, response) => response.end("<html>"));
+  await expect(bring(url)).rejects.toThrow(
+    `archive: what was downloaded has SHA-256 ${sha256("<html>")}, published is ${sha256(archive)}; it was thrown away`,
+  );
+  expect(existsSync(bin())).toBe(false);
+});
+
+test("one that is no archive all the same: a reason", async () => {
+  const url = await serve((_, response) => response.end("<html>"));
+  expect(await bring(url, sha256("<html>"))).toMatch(/^tar failed with code/);
+});
+
+describe("without a pinned sum the vendor's own list decides", () => {
+  const listed = (list: string) =>
+    serve(({ url }, response) => response.end(url?.endsWith(".sums") ? list : archive)).then((url) =>
+      fromVendor(bin(), { url, sum: undefined, list: `${url}.sums`, say: () => undefined, limits }),
+    );
+
+  test("which has it", async () => {
+    expect(await listed(`${"0".repeat(64)}  other.tar.gz\n${sha256(archive)}  archive\n`)).toBeUndefined();
+    expect(existsSync(join(bin(), "pulumi"))).toBe(true);
+  });
+
+  test("which has another", async () => {
+    await expect(listed(`${"0".repeat(64)}  archive\n`)).rejects.toThrow("published is 0000");
+    expect(existsSync(bin())).toBe(false);
+  });
+
+  test.each(["", "<html>", `${"0".repeat(63)}  archive`, `${"0".repeat(64)}  archive.sig`])(
+    "which does not name it (%j): it is not used",
+    async (list) => {
+      expect(await listed(list)).toMatch(/has no sum of archive$/);
+      expect(existsSync(bin())).toBe(false);
+    },
+  );
 });
 
 test("a vendor nobody listens for: a reason", async () => {
