@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { test } from "vitest";
 import { type Engine, engine, stack, token } from "../support/engine.ts";
@@ -17,15 +17,66 @@ const step = (it: Engine, file: string, job: string, name: string, env: Record<s
     ...env,
   });
 
+/**
+ * GitHub's own CLI needs GitHub: this one writes down what it is asked, and answers what it is told to.
+ * @param answers what it prints, by a part of its arguments
+ */
+function fakeGh(it: Engine, answers: Record<string, string>) {
+  const folder = beside(it);
+  const cases = Object.entries(answers).map(([part, text], at) => {
+    writeFileSync(join(folder, `answer-${at}`), text);
+    return `*${part}*) cat "${folder}/answer-${at}";;`;
+  });
+  writeFileSync(
+    join(folder, "gh"),
+    `#!/bin/sh\necho "$@" >> "${folder}/calls"\ncase "$*" in ${cases.join(" ")} esac\n`,
+  );
+  chmodSync(join(folder, "gh"), 0o755);
+  writeFileSync(join(folder, "calls"), "");
+  return {
+    env: {
+      PATH: [folder, process.env.PATH].join(delimiter),
+      REPOSITORY: "me/edge",
+      GITHUB_STEP_SUMMARY: join(folder, "summary"),
+    },
+    /** Those that change something. */
+    changes: () =>
+      readFileSync(join(folder, "calls"), "utf8")
+        .split("\n")
+        .filter((line) => line.includes("--method")),
+  };
+}
+
 test.concurrent("what deploy.yml and drift.yml run: a deployment, no drift, drift", async ({ expect }) => {
   await using it = await engine();
-  const deployed = await step(it, "deploy.yml", "deploy", "Deploy");
+  const deployed = await step(it, "deploy.yml", "deploy", "Deploy", { RELEASE: "" });
   expect(deployed, deployed.output).toMatchObject({ code: 0 });
   expect(Object.keys(it.machines()).toSorted()).toEqual(["cdg-1", "ewr-1"]);
+  const runner = { GITHUB_STEP_SUMMARY: join(beside(it), "summary"), GITHUB_OUTPUT: join(beside(it), "output") };
+  const summed = await step(it, "deploy.yml", "deploy", "Summary", { ...runner, OUTCOME: "success", RELEASE: "" });
+  expect(summed, summed.output).toMatchObject({ code: 0 });
+  expect(readFileSync(runner.GITHUB_STEP_SUMMARY, "utf8")).toMatch(
+    /^## `test`: deployed\n[\s\S]*\| PoPs \| cdg-1, ewr-1 \|/,
+  );
+  expect(readFileSync(runner.GITHUB_OUTPUT, "utf8")).toBe("url=https://www.example.org\n");
+  const refused = await step(it, "deploy.yml", "deploy", "Deploy", { RELEASE: "7" });
+  expect(refused.code).not.toBe(0);
+  expect(refused.output).toMatch(/release 7/i);
 
   it.mutations();
   const clean = await step(it, "drift.yml", "drift", "Compare");
   expect(clean, clean.output).toMatchObject({ code: 0 });
+  const issue = async (OUTCOME: string, known: string) => {
+    const gh = fakeGh(it, { paginate: known });
+    const { code, output } = await step(it, "drift.yml", "drift", "Issue", { ...gh.env, OUTCOME, RUN: "https://run" });
+    expect(code, output).toBe(0);
+    return gh.changes();
+  };
+  expect(await issue("success", "")).toEqual([]);
+  expect(await issue("success", "5\n")).toEqual([
+    "api --silent --method POST repos/me/edge/issues/5/comments --field body=Gone: Fly is what the stack says. [The run](https://run)",
+    "api --silent --method PATCH repos/me/edge/issues/5 --field state=closed",
+  ]);
 
   const id = it.machines()["cdg-1"]?.id ?? "";
   const config = structuredClone(it.fly.snapshot().machines[id]?.versions.at(-1)?.received);
@@ -41,6 +92,15 @@ test.concurrent("what deploy.yml and drift.yml run: a deployment, no drift, drif
   expect(drifted.code, drifted.output).not.toBe(0);
   expect(drifted.output).toContain("edge-cdg-1-machine");
   expect(it.mutations()).toEqual([]);
+  expect(await issue("failure", "")).toEqual([
+    "api --silent --method POST repos/me/edge/issues --field title=Drift: test --field body=@drift.md",
+  ]);
+  expect(readFileSync(join(it.project, "drift.md"), "utf8")).toMatch(
+    /^Fly is not what the stack says\.[\s\S]*edge-cdg-1-machine/,
+  );
+  expect(await issue("failure", "5\n")).toEqual([
+    "api --silent --method PATCH repos/me/edge/issues/5 --field body=@drift.md",
+  ]);
 });
 
 test.concurrent("what preview.yml runs: by the engine where there is a backend, else against the base", async ({
@@ -50,7 +110,7 @@ test.concurrent("what preview.yml runs: by the engine where there is a backend, 
   const files = beside(it);
   const runner = { GITHUB_STEP_SUMMARY: join(files, "summary"), GITHUB_OUTPUT: join(files, "output"), BASE: root };
   const preview = (env: Record<string, string | undefined>) =>
-    step(it, "preview.yml", "preview", "Preview", {
+    step(it, "preview-stack.yml", "preview", "Preview", {
       ...runner,
       FLY_API_TOKEN: undefined,
       PULUMI_ACCESS_TOKEN: "",
@@ -76,33 +136,41 @@ test.concurrent("what preview.yml runs: by the engine where there is a backend, 
   expect(readFileSync(runner.GITHUB_OUTPUT, "utf8")).toContain("no such region; did you mean cdg?");
 });
 
-test.concurrent("the comment is made once, then replaced", async ({ expect }) => {
+test.concurrent("the comment is made once, then replaced, and never says less than that nothing is known", async ({
+  expect,
+}) => {
   await using it = await engine();
-  const folder = beside(it);
-  mkdirSync(join(folder, "bin"));
-  // GitHub's own CLI needs GitHub: this one writes down what it is asked and knows the comments it is told of.
-  writeFileSync(
-    join(folder, "bin", "gh"),
-    `#!/bin/sh\necho "$@" >> "${folder}/calls"\ncase "$*" in *paginate*) cat "${folder}/comments";; esac\n`,
-  );
-  chmodSync(join(folder, "bin", "gh"), 0o755);
-  const comment = async (known: string) => {
-    writeFileSync(join(folder, "comments"), known);
-    writeFileSync(join(folder, "calls"), "");
-    const { code, output } = await step(it, "preview.yml", "comment", "Comment", {
-      PATH: [join(folder, "bin"), process.env.PATH].join(delimiter),
-      REPOSITORY: "me/edge",
+  const comment = async (known: string, over: Record<string, string> = {}) => {
+    const gh = fakeGh(it, { "pulls/7": "abc1234\n", paginate: known });
+    const { code, output } = await step(it, "preview-stack.yml", "comment", "Comment", {
+      ...gh.env,
       NUMBER: "7",
+      HEAD: "abc1234",
+      RUN: "https://run",
+      STACK: "me/fly-pops/test",
       SUMMARY: "<!-- fly-pops preview test -->\n$(touch planted)",
+      ...over,
     });
     expect(code, output).toBe(0);
-    return readFileSync(join(folder, "calls"), "utf8").trim().split("\n").at(-1);
+    return gh.changes();
   };
-  expect(await comment("")).toBe("api --silent --method POST repos/me/edge/issues/7/comments --field body=@summary.md");
-  expect(await comment("42\n43\n")).toBe(
-    "api --silent --method PATCH repos/me/edge/issues/comments/42 --field body=@summary.md",
+  const body = () => readFileSync(join(it.project, "summary.md"), "utf8");
+  expect(await comment("")).toEqual([
+    "api --silent --method POST repos/me/edge/issues/7/comments --field body=@summary.md",
+  ]);
+  expect(body()).toBe(
+    "<!-- fly-pops preview test -->\n$(touch planted)\n\nOf commit abc1234. [The run](https://run)\n",
   );
+  const replaced = ["api --silent --method PATCH repos/me/edge/issues/comments/42 --field body=@summary.md"];
+  expect(await comment("42\n43\n")).toEqual(replaced);
   expect(existsSync(join(it.project, "planted"))).toBe(false);
+
+  expect(await comment("42\n", { SUMMARY: "" })).toEqual(replaced);
+  expect(body()).toMatch(
+    /^<!-- fly-pops preview test -->\n\n## `test`: the preview could not be run\n[\s\S]*Of commit abc1234/,
+  );
+  // A newer push has a run of its own.
+  expect(await comment("42\n", { HEAD: "older" })).toEqual([]);
 });
 
 const actionlint = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12";

@@ -7,6 +7,8 @@ const folder = join(import.meta.dirname, "..", "..", ".github", "workflows");
 
 export interface WorkflowStep {
   name?: string;
+  if?: string;
+  "continue-on-error"?: boolean;
   uses?: string;
   run?: string;
   env?: Record<string, string>;
@@ -15,10 +17,13 @@ export interface WorkflowStep {
 
 export interface Job {
   if?: string;
+  /** Another workflow of this repository, called in place of steps. */
+  uses?: string;
   permissions?: Record<string, string>;
+  concurrency?: { group: string; "cancel-in-progress": boolean };
   "timeout-minutes"?: number;
   env?: Record<string, string>;
-  steps: WorkflowStep[];
+  steps?: WorkflowStep[];
 }
 
 export interface Workflow {
@@ -26,6 +31,7 @@ export interface Workflow {
   on: Record<string, unknown>;
   permissions?: Record<string, string>;
   concurrency?: { group: string; "cancel-in-progress": boolean };
+  defaults?: { run: { shell: string } };
   jobs: Record<string, Job>;
 }
 
@@ -39,7 +45,7 @@ export const workflows: Record<string, Workflow> = Object.fromEntries(
 
 /** What a step runs; a step that is not there is the test's mistake. */
 export function commandOf(file: string, job: string, step: string): string {
-  const run = workflows[file]?.jobs[job]?.steps.find(({ name }) => name === step)?.run;
+  const run = workflows[file]?.jobs[job]?.steps?.find(({ name }) => name === step)?.run;
   if (run === undefined) throw new Error(`${file} has no step ${step} in job ${job}`);
   return run;
 }

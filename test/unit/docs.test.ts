@@ -38,10 +38,18 @@ const covers: Cover[] = [
     not: "age's own, and a file in the reader's folder: test/support/operator.ts makes the same",
   },
   { command: /^npx pulumi new /, by: "test/engine/new.test.ts", words: '"--non-interactive", "new", template' },
-  { command: /^npm run -s preview:summary .*--base /, by: "test/engine/preview.test.ts", words: '"--base", base' },
-  { command: /^npm run -s preview:summary /, by: ".github/workflows/preview.yml", words: "npm run -s preview:summary" },
+  { command: /^npm run -s preview:summary .*--base /, by: "test/support/checkouts.ts", words: '"--base", dir.base' },
+  {
+    command: /^npm run -s preview:summary /,
+    by: ".github/workflows/preview-stack.yml",
+    words: "npm run -s preview:summary",
+  },
   { command: /^npm run test:fast$/, by: "package.json", words: '"test:fast"' },
-  { command: /^npm run setup -- --only npm,pulumi$/, by: ".github/workflows/preview.yml", words: "--only npm,pulumi" },
+  {
+    command: /^npm run setup -- --only npm,pulumi$/,
+    by: ".github/workflows/preview-stack.yml",
+    words: "--only npm,pulumi",
+  },
   { command: /^npm run setup$/, by: "package.json", words: '"test": "node setup/main.mjs' },
   {
     command: /^(mkdir -p ~\/pops|head -c 24|export PULUMI_CONFIG_PASSPHRASE_FILE)/,

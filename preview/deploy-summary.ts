@@ -1,0 +1,48 @@
+/** `npm run -s deploy:summary -- --stack STACK --outcome success|failure --log FILE [--release N]`: prints what a deployment came to, as Markdown. */
+import { execFileSync } from "node:child_process";
+import { appendFileSync, existsSync, readFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { pulumiProgram } from "../cli/pulumi.ts";
+import { type Deployed, deployedMarkdown } from "./deployed.ts";
+import { readEdgeConfig } from "./stack-files.ts";
+
+const { values } = parseArgs({
+  options: {
+    stack: { type: "string", default: "" },
+    outcome: { type: "string", default: "" },
+    release: { type: "string", default: "" },
+    log: { type: "string", default: "" },
+  },
+});
+const name = values.stack.split("/").at(-1) ?? "";
+
+/** What cannot be had is left out: the deployment is over, and a summary changes nothing about it. */
+function attempt<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch {
+    return undefined;
+  }
+}
+
+const outputs = attempt(
+  () =>
+    JSON.parse(
+      execFileSync(pulumiProgram(process.env), ["stack", "output", "--json", "--stack", values.stack], {
+        encoding: "utf8",
+        stdio: ["ignore", "pipe", "ignore"],
+        env: { ...process.env, PULUMI_SKIP_UPDATE_CHECK: "true" },
+      }),
+    ) as NonNullable<Deployed["outputs"]>,
+);
+process.stdout.write(
+  deployedMarkdown({
+    stack: name,
+    isDone: values.outcome === "success",
+    ...(values.release && { release: values.release }),
+    ...(outputs && { outputs }),
+    log: existsSync(values.log) ? readFileSync(values.log, "utf8") : "",
+  }),
+);
+const host = attempt(() => readEdgeConfig(process.cwd(), name).image.sites[0]?.host);
+if (host !== undefined && process.env.GITHUB_OUTPUT) appendFileSync(process.env.GITHUB_OUTPUT, `url=https://${host}\n`);

@@ -1,0 +1,46 @@
+/** A deployment that ended, as Markdown for the run's summary. Pure. */
+import { redact } from "../providers/redact.ts";
+
+export interface Deployed {
+  stack: string;
+  /** Whether the command ended well. */
+  isDone: boolean;
+  /** Number of the release that was deployed once more. Absent: what the branch has was. */
+  release?: string;
+  /** Outputs of the stack. Absent: they could not be read. */
+  outputs?: { addresses?: Record<string, string>; image?: string; pops?: Record<string, unknown>; cost?: Cost };
+  /** What the command said. */
+  log: string;
+}
+
+interface Cost {
+  monthly?: { total?: number };
+  currency?: string;
+}
+
+/** Lines of the end of a log that a reader gets of what failed. */
+const lines = 60;
+
+export function deployedMarkdown({ stack, isDone, release, outputs, log }: Deployed): string {
+  const did = release ? `rolled back to release ${release}` : "deployed";
+  return `${[
+    `## \`${stack}\`: ${isDone ? did : `not ${did}`}`,
+    ...(outputs ? [facts(outputs)] : ["The stack's outputs could not be read."]),
+    ...(isDone ? [] : ["What is up and what is not: `npx fly-pops status`. The command's last words:", quoted(log)]),
+  ].join("\n\n")}\n`;
+}
+
+function facts({ addresses = {}, image, pops = {}, cost }: NonNullable<Deployed["outputs"]>): string {
+  const total = cost?.monthly?.total;
+  const rows = [
+    ["PoPs", Object.keys(pops).join(", ")],
+    ["Addresses", Object.values(addresses).join(", ")],
+    ["Image", image ?? ""],
+    ["A month", total === undefined ? "" : `${total.toFixed(2)} ${cost?.currency ?? ""}`],
+  ].filter(([, value]) => value !== "");
+  return ["| | |", "| --- | --- |", ...rows.map(([name, value]) => `| ${name} | ${value} |`)].join("\n");
+}
+
+/** Tildes: what is quoted may hold backquotes. */
+const quoted = (log: string): string =>
+  `~~~~~~~~\n${redact(log.trimEnd().split("\n").slice(-lines).join("\n")).replaceAll("~~~~~~~~", "~ ~")}\n~~~~~~~~`;
