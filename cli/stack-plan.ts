@@ -1,4 +1,5 @@
 /** What a deployment would do to a stack: the plan of preview/, by the engine, for commands. */
+import { estimate } from "../components/cost.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { withoutImageSteps } from "../preview/assumed-image.ts";
 import { previewByEngine } from "../preview/by-engine.ts";
@@ -21,7 +22,8 @@ export async function planOfStack(world: World, stack: Stack, { config, file }: 
     const { digest, notes } = await previewByEngine(place, config);
     // An image that is given is made by nobody: that the state forgets how the last one was built is no step of a deployment.
     const steps = config.imageRef === undefined ? digest.steps : withoutImageSteps(digest.steps);
-    return planOf({ stack: stack.name, digest: { ...digest, steps }, config, notes, now: world.clock.now() });
+    const wanted = estimate(config);
+    return planOf({ stack: stack.name, digest: { ...digest, steps }, config, wanted, notes, now: world.clock.now() });
   } catch (error) {
     const { message } = error as Error;
     if (/no stack named/.test(message))
@@ -35,6 +37,7 @@ export async function planOfStack(world: World, stack: Stack, { config, file }: 
 }
 
 /** True when a deployment would neither call Fly nor change what the state says of it. */
-export const isEmpty = ({ pops, others }: Plan): boolean => pops.length === 0 && others.length === 0;
+export const isEmpty = ({ pops, settings, others }: Plan): boolean =>
+  pops.length === 0 && settings.length === 0 && others.length === 0;
 
 export const shownPlan = (world: World, plan: Plan): string => planText(plan, (tone, text) => tint(world, tone, text));

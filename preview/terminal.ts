@@ -5,17 +5,19 @@ import type { Plan, PopPlan } from "./plan.ts";
 
 export type Paint = (tone: "good" | "warning" | "bad" | "faint" | "head", text: string) => string;
 
-/** Parts with an empty line between them: headline, what is wrong or to be heeded, PoPs, other resources, cost. */
+/** Parts with an empty line between them: headline, what is wrong or to be heeded, PoPs, settings, other resources, cost. */
 export function planText(plan: Plan, paint: Paint): string {
-  const { stack, errors, warnings, notes } = plan;
+  const { stack, errors, refusals, warnings, notes } = plan;
   const said = [
     ...errors.map((it) => `${paint("bad", "error:")} ${it}`),
+    ...refusals.map((it) => `${paint("bad", "error:")} refused by the policy ${it}`),
     ...warnings.map((it) => `${paint("warning", "warning:")} ${it}`),
     ...notes.map((it) => `${paint("faint", "note:")} ${it}`),
   ];
   const parts = [paint("head", `${stack}: ${headline(plan)}`), said.join("\n")];
   // A preview that failed ended before it had seen all.
-  if (errors.length === 0) parts.push(popText(plan, paint), otherText(plan, paint), costText(plan));
+  if (errors.length === 0) parts.push(popText(plan, paint), settingText(plan), otherText(plan, paint));
+  if (plan.hasCost) parts.push(costText(plan));
   return parts.filter((it) => it !== "").join("\n\n");
 }
 
@@ -42,6 +44,9 @@ const tones = {
   removed: "bad",
   adjusted: "faint",
 } as const satisfies Record<PopPlan["action"], Parameters<Paint>[0]>;
+
+const settingText = ({ settings }: Plan): string =>
+  settings.length === 0 ? "" : `Settings, for which nothing restarts: ${settings.join("; ")}.`;
 
 function otherText({ others }: Plan, paint: Paint): string {
   if (others.length === 0) return "";

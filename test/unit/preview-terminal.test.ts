@@ -30,7 +30,7 @@ test("a plan reads from top to bottom: what happens, what to heed, PoPs with ord
     step("delete", "Volume", "nrt-1", { old: volume("nrt-1"), retainOnDelete: true }),
     step("create", "Address", "v4", { new: { app: "my-edge", type: "v4" } }),
   ];
-  const [head, said, pops, others, cost, ...none] = text(steps, [], ["Docker cannot be reached."]).split("\n\n");
+  const [head, said, pops, settings, others, cost, ...none] = text(steps, [], ["Docker cannot be reached."]).split("\n\n");
   expect(head).toBe("prod: 1 PoP restarts, 1 PoP goes");
   expect(said).toBe(
     "warning: nrt-1: its volume of 3 GB stays on Fly and on the bill. Nobody needs it? fly volumes list -a my-edge\nnote: Docker cannot be reached.",
@@ -42,6 +42,7 @@ test("a plan reads from top to bottom: what happens, what to heed, PoPs with ord
     expect.stringMatching(/^Order: cdg-1 first and alone/),
     "Not touched: ewr-1.",
   ]);
+  expect(settings).toBe("Settings, for which nothing restarts: canary none → cdg-1.");
   expect(others).toBe("resource         what    why\nAddress edge-v4  create");
   expect(cost).toMatch(/^Costs \$\d+\.\d\d a month instead of \$\d+\.\d\d, -\$\d+\.\d\d\.$/);
   expect(none).toEqual([]);
