@@ -180,11 +180,12 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
   onStack("orphans", "objects with our marks that no stack owns; deletes nothing unless told to")
     .option("--json", json)
     .option("--organization", "look into every app of the organization")
-    .option("--delete", "delete what this stack made and lost, after a question")
+    .argument("[id...]", "with --delete: only these, volumes that are kept (keepVolumes) among them")
+    .option("--delete", "delete what this stack made and lost, after a question; not while a deployment is under way")
     .option("-y, --yes", "do not ask")
-    .action(async (options) => {
+    .action(async (ids, options) => {
       const { orphans } = await import("./commands/orphans.ts");
-      ended(await orphans(world, await open(options), options));
+      ended(await orphans(world, await open(options), ids, options));
     });
   onStack("doctor", "is everything there that a deployment takes? with the fix for what is not")
     .option("--json", json)

@@ -47,11 +47,17 @@ export function runPulumi(
   });
 }
 
-/** What it printed, or its own reason as an error. `doing`: how the sentence begins. */
-export async function askPulumi(world: World, doing: string, args: string[], env?: Env): Promise<string> {
+/** What it printed, or its own reason as an error. `doing`: how the sentence begins, `end`: how it ends. */
+export async function askPulumi(
+  world: World,
+  doing: string,
+  args: string[],
+  env?: Env,
+  end = " Nothing was changed.",
+): Promise<string> {
   const { code, stdout, stderr } = await runPulumi(world, args, env ? { env } : {});
   if (code === 0) return stdout;
-  throw new Refusal(`${doing}: ${reasonOf(stderr)}. Nothing was changed.`);
+  throw new Refusal(`${doing}: ${reasonOf(stderr)}.${end}`);
 }
 
 /** What the CLI says in a terminal where nobody said where the state lies. */

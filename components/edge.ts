@@ -28,7 +28,13 @@ export class Edge extends pulumi.ComponentResource {
   constructor(name: string, args: EdgeArgs, opts?: pulumi.ComponentResourceOptions) {
     super("fly-pops:index:Edge", name, {}, opts);
     const own = { parent: this };
-    const app = new App(`${name}-app`, { app: args.app, organization: args.organization, owner: args.owner }, own);
+    const claim = { owner: args.owner, adoptFrom: args.adopt.from };
+    // The addresses are the app's, and go with it.
+    const app = new App(
+      `${name}-app`,
+      { app: args.app, organization: args.organization, ...claim },
+      { ...own, protect: args.protect },
+    );
     // References to the app go by its id: in previews of updates it stays known where outputs would not.
     const addresses = args.addresses.map(
       (type) =>
@@ -36,7 +42,7 @@ export class Edge extends pulumi.ComponentResource {
           type,
           new Address(
             `${name}-${type}`,
-            { app: app.id, type, adopt: args.adopt.addresses[type], owner: args.owner },
+            { app: app.id, type, adopt: args.adopt.addresses[type], ...claim },
             { ...own, protect: args.protect },
           ),
         ] as const,
@@ -72,7 +78,7 @@ export class Edge extends pulumi.ComponentResource {
           secrets: args.files.secrets,
           tailnet: args.image.tailnet,
           tailnetCa: args.files.tailnetCa,
-          adopt: args.adopt.pops[it.name],
+          adopt: { ...args.adopt.pops[it.name], from: args.adopt.from },
           rollout: {
             ...args.rollout,
             ...widths(args.pops, it.region, args.rollout.maxUnavailable),

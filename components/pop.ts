@@ -37,7 +37,7 @@ export interface PopArgs extends MachineShape {
   /** PEM of the authorities of its control server. Absent: the public ones. */
   tailnetCa?: string | undefined;
   /** What exists already and is taken over instead of made. */
-  adopt?: { volume?: string; machine?: string } | undefined;
+  adopt?: { volume?: string; machine?: string; from?: string | undefined } | undefined;
   rollout: {
     /** PoPs out of service at once. */
     maxUnavailable: number;
@@ -89,6 +89,8 @@ export class Pop extends pulumi.ComponentResource {
         organization: args.organization,
         adopt: args.adopt?.volume,
         kept: args.keepVolume,
+        owner: args.owner,
+        adoptFrom: args.adopt?.from,
       },
       { parent: this, protect, retainOnDelete: args.keepVolume },
     );
@@ -132,6 +134,7 @@ export class Pop extends pulumi.ComponentResource {
         owner: args.owner,
         routed: true,
         adopt: args.adopt?.machine,
+        adoptFrom: args.adopt?.from,
         joins: key && joins(args, key),
         timeoutSeconds: rollout.timeoutSeconds,
         drainSeconds: rollout.drainSeconds,

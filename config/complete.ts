@@ -43,6 +43,7 @@ export function complete(file: StackFile): EdgeConfig {
     protect: file.protect ?? defaults.protect,
     keepVolumes: file.keepVolumes ?? defaults.keepVolumes,
     adopt: {
+      ...(file.adopt?.from !== undefined && { from: file.adopt.from }),
       addresses: { ...file.adopt?.addresses },
       pops: byKey(file.adopt?.pops ?? {}, ({ volume, machine }) => ({
         volume,

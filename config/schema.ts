@@ -114,7 +114,7 @@ export const StackFile = z.strictObject({
       type: "boolean",
       takes: "true or false",
       meaning:
-        "Pulumi's `protect` on what could not be had again: neither a slip in this file nor `pulumi destroy` releases an address that DNS names or, where `keepVolumes` is false, takes out a PoP, whose volume with identity and cache would be deleted. A PoP whose volume is kept can be taken out. To have something protected away: false, an `up`, then the change.",
+        "Pulumi's `protect` on what could not be had again: neither a slip in this file nor `pulumi destroy` deletes the app, releases an address that DNS names or, where `keepVolumes` is false, takes out a PoP, whose volume with identity and cache would be deleted. A PoP whose volume is kept can be taken out. To have something protected away: false, an `up`, then the change.",
       default: code(defaults.protect),
     })
     .optional(),

@@ -27,7 +27,7 @@ export interface EdgeConfig {
   addresses: AddressType[];
   /** Days Fly keeps daily snapshots of volumes. 0: none are taken. */
   snapshotDays: number;
-  /** Pulumi's `protect` on addresses, and on PoPs whose volume is not kept. */
+  /** Pulumi's `protect` on the app, its addresses, and PoPs whose volume is not kept. */
   protect: boolean;
   /** Volumes stay on Fly when their PoP goes. */
   keepVolumes: boolean;
@@ -43,6 +43,8 @@ export interface EdgeConfig {
 
 /** What exists on Fly already and is taken over instead of made, by its id there. */
 export interface Adopt {
+  /** The stack, as organization/project/stack, all of whose things are. */
+  from?: string;
   addresses: Partial<Record<AddressType, string>>;
   /** By PoP name. */
   pops: Record<string, { volume: string; machine?: string }>;

@@ -16,6 +16,8 @@ export interface Context {
   rollout: Rollout;
   /** Ids of volumes that the operator gave up (`npx fly-pops replace`): they count as gone, whatever Fly says of them. */
   givenUp?: ReadonlySet<string>;
+  /** What the stack was called before, by its records in state: what has such a mark is its own. */
+  formerNames?: ReadonlySet<string>;
   sops: Sops;
   /** The control server's API, by the credentials of stack config or environment. Throws a sentence when there are none. */
   tailnet: (of: ControlServer) => TailnetDriver;
@@ -56,6 +58,11 @@ export interface Handler<Inputs extends Properties, Outputs extends Inputs> {
   deleteBeforeReplace: boolean;
   /** What the shape cannot say, e.g. that a volume never shrinks. No I/O. */
   check?(olds: Inputs | undefined, news: Inputs): Failure[];
+  /**
+   * Why the object cannot be this stack's, for it is another's: a sentence, undefined where it can. Asked before anything is made, in previews too
+   * where credentials are at hand. Asks Fly once a run and app.
+   */
+  conflict?(inputs: Inputs, context: Context): Promise<string | undefined>;
   /** True for what a create or update left half made: then `update` is called although nothing differs. */
   unfinished?(outs: Outputs): boolean;
   /** Find or create. */

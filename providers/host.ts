@@ -48,6 +48,8 @@ const clients = new Map<string, Fly>();
 const tailnets = new Map<string, TailnetDriver>();
 const sops = createSops();
 const secrets = new Set<string>();
+/** Owners that records in state name: a stack that was renamed goes by several until all of it is deployed anew. */
+const formerNames = new Set<string>();
 const env: Lookup = (key) => process.env[key] || undefined;
 
 const providers = new Map<Kind, pulumi.dynamic.ResourceProvider>();
@@ -90,6 +92,7 @@ function connect(config: Lookup): Context {
     clock: systemClock,
     rollout,
     givenUp: givenUpVolumes(env),
+    formerNames,
     sops,
     log: (line) => console.log(redact(line, [...secrets])),
     tailnet(of) {
@@ -118,6 +121,8 @@ export function createProvider<I extends Properties, O extends I>(
   const known: I[] = [];
   const kept = new Map<string, I>();
   const records = { known, kept };
+  // One that cannot be asked costs a preview its patience once.
+  let mayAsk = true;
   const own = <T extends Properties>(outs: T) => ({ ...plain(outs), __provider: providerText(kind) });
 
   return {
@@ -127,10 +132,15 @@ export function createProvider<I extends Properties, O extends I>(
 
     async check(olds, news) {
       const inputs = without(news);
-      if (Object.keys(olds).length > 0) known.push(without(olds) as I);
+      const isNew = Object.keys(olds).length === 0;
+      if (!isNew) known.push(without(olds) as I);
+      if (typeof olds.owner === "string" && olds.owner !== "") formerNames.add(olds.owner);
       const parsed = of.schema.safeParse(inputs);
       const failures = parsed.success
-        ? (of.check?.(Object.keys(olds).length > 0 ? (without(olds) as I) : undefined, parsed.data) ?? [])
+        ? [
+            ...(of.check?.(isNew ? undefined : (without(olds) as I), parsed.data) ?? []),
+            ...(isNew ? await conflicts(parsed.data) : []),
+          ]
         : parsed.error.issues.filter((issue) => !isUnknownAt(inputs, issue.path)).map(toFailure);
       return {
         inputs: parsed.success ? plain({ ...parsed.data, ...keptHints(olds) }) : inputs,
@@ -186,6 +196,18 @@ export function createProvider<I extends Properties, O extends I>(
   /** As the object was made with them. Of one that is to be made (anew) the engine knows no old inputs. */
   function keptHints(olds: Properties): Properties {
     return Object.fromEntries((of.hints ?? []).flatMap((key) => (olds[key] === undefined ? [] : [[key, olds[key]]])));
+  }
+
+  /** A create that Fly's own state forbids. Without credentials, or an answer, nothing is told: the create itself asks again. */
+  async function conflicts(inputs: I): Promise<Failure[]> {
+    if (!of.conflict || !mayAsk || containsUnknown(inputs)) return [];
+    try {
+      const reason = await of.conflict(inputs, await ready());
+      return reason === undefined ? [] : [{ property: "app", reason }];
+    } catch {
+      mayAsk = false;
+      return [];
+    }
   }
 
   /** Whom an operation concerns, for messages. */

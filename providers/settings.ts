@@ -63,24 +63,24 @@ export function tailscaleSettings(config: Lookup, env: Lookup): TailscaleSetting
   if (apiKey) return { server, tailnet, credentials: { apiKey } };
   const half = clientId ? "the OAuth client has no secret" : clientSecret ? "the OAuth client has no id" : undefined;
   throw new Error(
-    `No credentials for ${server}${half ? `, ${half}` : ""}: set TAILSCALE_OAUTH_CLIENT_ID and TAILSCALE_OAUTH_CLIENT_SECRET (scopes auth_keys and devices:core, owner of the PoPs' tags), or TAILSCALE_API_KEY; or run "pulumi config set --secret tailscale:oauthClientSecret". Nothing was changed.`,
+    `No credentials for ${server}${half ? `, ${half}` : ""}: set TAILSCALE_OAUTH_CLIENT_ID and TAILSCALE_OAUTH_CLIENT_SECRET (scopes auth_keys and devices:core, owner of the PoPs' tags), or TAILSCALE_API_KEY; or run "pulumi config set --secret tailscale:oauthClientSecret".`,
   );
 }
 
 /** How to reach a headscale; its address is the stack file's tailnet.loginServer unless it is said otherwise. */
 export function headscaleSettings(config: Lookup, env: Lookup, { server }: ControlServer): HeadscaleSettings {
   const endpoint = urlOf("headscale:endpoint", "HEADSCALE_ENDPOINT", config, env) ?? server;
-  if (endpoint === undefined) throw new Error("No address of headscale: set tailnet.loginServer. Nothing was changed.");
+  if (endpoint === undefined) throw new Error("No address of headscale: set tailnet.loginServer.");
   const apiKey = config("headscale:apiKey") ?? env("HEADSCALE_API_KEY");
   if (apiKey) return { server: endpoint, apiKey };
   throw new Error(
-    `No API key for ${endpoint}: set HEADSCALE_API_KEY, or run "pulumi config set --secret headscale:apiKey". "headscale apikeys create" makes one. Nothing was changed.`,
+    `No API key for ${endpoint}: set HEADSCALE_API_KEY, or run "pulumi config set --secret headscale:apiKey". "headscale apikeys create" makes one.`,
   );
 }
 
 function urlOf(key: string, variable: string, config: Lookup, env: Lookup): string | undefined {
   const url = config(key) ?? env(variable);
   if (url !== undefined && (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)))
-    throw new Error(`${key} (or ${variable}) is "${url}": it must be an http or https URL. Nothing was changed.`);
+    throw new Error(`${key} (or ${variable}) is "${url}": it must be an http or https URL.`);
   return url;
 }

@@ -4,11 +4,12 @@ import type { Fly } from "../../providers/fly/api.ts";
 import { isGone } from "../../providers/fly/errors.ts";
 import { ownerKeys } from "../../providers/fly/owner.ts";
 import { deleteDetached } from "../../providers/fly/volume.ts";
-import { type Found, type Known, type Orphan, orphansIn } from "../orphans.ts";
+import { type Found, goingOf, type Known, type Orphan, orphansIn } from "../orphans.ts";
 import { askPulumi } from "../pulumi.ts";
 import { owns, type Stack } from "../stack.ts";
+import { pendingIn, readDeployment, refuseLocked } from "../state.ts";
 import { tint } from "../style.ts";
-import { confirmed, type ExitCode, note, print, printJson, type World } from "../world.ts";
+import { confirmed, type ExitCode, note, print, printJson, Refusal, type World } from "../world.ts";
 
 export interface OrphansOptions {
   json?: boolean;
@@ -18,7 +19,14 @@ export interface OrphansOptions {
   yes?: boolean;
 }
 
-export async function orphans(world: World, stack: Stack, options: OrphansOptions): Promise<ExitCode> {
+export async function orphans(
+  world: World,
+  stack: Stack,
+  ids: readonly string[],
+  options: OrphansOptions,
+): Promise<ExitCode> {
+  if (ids.length > 0 && !options.delete)
+    throw new Refusal(`orphans: ${ids.join(", ")} would be deleted. Say so: --delete`, { code: 2 });
   const { app, organization } = stack.config();
   const fly = await stack.fly();
   // First what may say no: nothing is listed of which half the owners are unknown.
@@ -28,30 +36,33 @@ export async function orphans(world: World, stack: Stack, options: OrphansOption
   const all = found
     // In an app without a machine of ours a volume of our pattern is somebody else's.
     .filter((it) => it.app === app || it.machines.some(({ config }) => config?.metadata?.[ownerKeys.stack]))
-    .flatMap((it) => orphansIn(it.app === app ? it : { ...it, volumes: [], addresses: [] }, known));
-  if (options.json && !options.delete) printJson(world, all);
-  else if (all.length === 0)
+    .flatMap((it) => orphansIn(it.app === app ? it : { ...it, volumes: [], addresses: [] }, known, stack.config()));
+  if (!options.json && all.length === 0)
     note(world, `No orphans: everything with our marks in ${apps.join(", ")} belongs to a stack.`);
-  else print(world, orphanTable(world, all));
-  if (!options.delete) return all.length === 0 ? 0 : 3;
-  return remove(world, fly, all, options);
+  else if (!options.json) print(world, orphanTable(world, all));
+  const deleted = options.delete ? await remove(world, stack, fly, all, ids, options) : new Set<string>();
+  if (options.json) printJson(world, options.delete ? all.map((it) => ({ ...it, deleted: deleted.has(it.id) })) : all);
+  return all.every(({ id, kept }) => kept || deleted.has(id)) ? 0 : 3;
 }
 
 async function knownTo(world: World, stack: Stack): Promise<Known> {
-  const on = ["--stack", stack.reference];
-  const asked = (doing: string, args: string[]) => askPulumi(world, `${stack.name}: ${doing}`, args, stack.env);
-  const [state, list] = await Promise.all([
-    asked("its state could not be read", ["stack", "export", ...on]),
-    asked("the list of stacks could not be read", ["stack", "ls", "--all", "--json"]),
+  const [deployment, list] = await Promise.all([
+    readDeployment(world, stack),
+    askPulumi(
+      world,
+      `${stack.name}: the list of stacks could not be read`,
+      ["stack", "ls", "--all", "--json"],
+      stack.env,
+    ),
   ]);
-  const { deployment } = JSON.parse(state) as { deployment?: { resources?: { id?: string }[] } };
   const stacks = (JSON.parse(list) as { name: string }[]).map(({ name }) => {
     const parts = name.split("/");
     return `/${parts.length === 3 ? parts[1] : stack.project}/${parts.at(-1)}`;
   });
   return {
     isOwn: (owner) => owns(stack, owner),
-    ids: new Set((deployment?.resources ?? []).flatMap(({ id }) => id ?? [])),
+    ids: new Set(deployment.resources.flatMap(({ id }) => id ?? [])),
+    pending: pendingIn(deployment),
     hasStack: (owner) => stacks.some((it) => owner.endsWith(it)),
   };
 }
@@ -76,29 +87,44 @@ const orphanTable = (world: World, all: readonly Orphan[]): string =>
     ...all.map((it) => [it.kind, it.id, it.app, it.name, it.region, it.reason]),
   ]);
 
-/** Machines first: a volume is let go when its machine is gone. */
-async function remove(world: World, fly: Fly, all: readonly Orphan[], { yes }: OrphansOptions): Promise<ExitCode> {
-  const going = all.filter(({ deletable }) => deletable);
-  const staying = all.length - going.length;
+/** Machines first: a volume is let go when its machine is gone. Returns the ids of what was deleted. */
+async function remove(
+  world: World,
+  stack: Stack,
+  fly: Fly,
+  all: readonly Orphan[],
+  ids: readonly string[],
+  { yes }: OrphansOptions,
+): Promise<ReadonlySet<string>> {
+  const deleted = new Set<string>();
+  const { going, refusals } = goingOf(all, ids);
+  if (refusals.length > 0) throw new Refusal(`orphans: ${refusals.join("; ")}. Nothing was deleted.`);
   if (going.length === 0) {
-    if (staying > 0)
-      note(world, `Nothing was deleted: ${staying} of them may be somebody else's. Look at them with flyctl.`);
-    return staying > 0 ? 3 : 0;
+    if (all.some(({ kept }) => !kept))
+      note(world, "Nothing was deleted: none of them is this stack's alone. Look at them with flyctl.");
+    return deleted;
   }
   const what = going.map(({ kind, id }) => `${kind} ${id}`).join(", ");
-  if (!(await confirmed(world, `Delete ${what}, with all that is on them?`, yes))) {
+  const on = going.length === 1 ? "it" : "them";
+  if (!(await confirmed(world, `Delete ${what}, with all that is on ${on}?`, yes))) {
     note(world, "Nothing was deleted.");
-    return 3;
+    return deleted;
   }
-  for (const it of going.filter(({ kind }) => kind === "machine")) {
+  // What a deployment makes is in no state before it serves. Begun since the first look, it would show now.
+  await refuseLocked(world, stack, "nothing was deleted, for a deployment may be under way");
+  const { ids: owned, pending } = await knownTo(world, stack);
+  const still = going.filter(({ id, name }) => !owned.has(id) && !pending.has(name));
+  for (const it of still.filter(({ kind }) => kind === "machine")) {
     await fly.deleteMachine(it.app, it.id, { force: true }).catch((error: unknown) => {
       if (!isGone(error)) throw error;
     });
+    deleted.add(it.id);
     note(world, `machine ${it.id} deleted`);
   }
-  for (const it of going.filter(({ kind }) => kind === "volume")) {
+  for (const it of still.filter(({ kind }) => kind === "volume")) {
     await deleteDetached(it.id, { app: it.app, pop: it.name }, { fly, clock: world.clock });
+    deleted.add(it.id);
     note(world, `volume ${it.id} deleted`);
   }
-  return staying > 0 ? 3 : 0;
+  return deleted;
 }

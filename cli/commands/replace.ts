@@ -144,7 +144,8 @@ async function refuseUnfit(world: World, stack: Stack, edge: EdgeConfig, name: s
 
 /** The first deed needs the state's lock, so that nothing is gone that a locked state then cannot make anew; and the new volume is protected again. */
 async function refuseLocked(world: World, stack: Stack, name: string, state: Awaited<ReturnType<typeof readState>>) {
-  const some = ofPop(state, "Volume", name) ?? state.find(({ type }) => type.endsWith("/fly:App"));
+  // The root is never protected: of it nothing changes.
+  const some = ofPop(state, "Volume", name) ?? state.find(({ type }) => type === "pulumi:pulumi:Stack");
   if (!some) return;
   const args = ["state", "unprotect", some.urn, "--yes", "--stack", stack.reference];
   await askPulumi(world, `${name}: not replaced`, args, stack.env);

@@ -26,7 +26,7 @@ async function stackChecks(world: World, stack: Stack, edge: EdgeConfig): Promis
   const { finding: token, fly } = await tokenCheck(stack, edge);
   const ofFly = fly
     ? [
-        await appCheck(fly, edge),
+        await appCheck(fly, stack, edge),
         ...(await roomChecks(fly, edge)),
         await hostsCheck(fly, edge),
         await egressCheck(fly, edge),

@@ -4,8 +4,9 @@ import type { EdgeConfig } from "../../config/types.ts";
 import type { Fly } from "../../providers/fly/api.ts";
 import { FlyError, isGone } from "../../providers/fly/errors.ts";
 import { isLive } from "../../providers/fly/gone.ts";
+import { foreignAmong, sharedAdvice } from "../../providers/fly/owner.ts";
 import type { Finding } from "../commands/doctor.ts";
-import type { Stack } from "../stack.ts";
+import { owns, type Stack } from "../stack.ts";
 
 export async function tokenCheck(stack: Stack, { organization }: EdgeConfig): Promise<{ finding: Finding; fly?: Fly }> {
   const name = "Fly token";
@@ -40,11 +41,22 @@ export async function tokenCheck(stack: Stack, { organization }: EdgeConfig): Pr
   }
 }
 
-export async function appCheck(fly: Fly, { app, organization }: EdgeConfig): Promise<Finding> {
+export async function appCheck(fly: Fly, stack: Stack, { app, organization, adopt }: EdgeConfig): Promise<Finding> {
   const name = "Fly app";
   try {
     const owner = (await fly.getApp(app)).organization?.slug;
-    if (owner === undefined || owner === organization) return { name, verdict: "good", detail: app };
+    if (owner === undefined || owner === organization) {
+      const isOwn = (other: string) => owns(stack, other) || other === adopt.from;
+      const foreign = foreignAmong(await fly.listMachines(app), isOwn);
+      if (!foreign) return { name, verdict: "good", detail: app };
+      const fix = sharedAdvice(foreign.stack);
+      return {
+        name,
+        verdict: "bad",
+        detail: `${app} belongs to stack ${foreign.stack}, whose machine ${foreign.machine} runs in it`,
+        fix,
+      };
+    }
     const fix = `Set fly-pops:organization to ${owner}, or take another fly-pops:app.`;
     return { name, verdict: "bad", detail: `${app} belongs to ${owner}`, fix };
   } catch (error) {

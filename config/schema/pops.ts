@@ -130,6 +130,17 @@ const id = (takes: string, meaning: string) => z.string().min(1).register(fields
 
 export const Adopt = z
   .strictObject({
+    from: z
+      .string()
+      .regex(/^[^/\s]+\/[^/\s]+\/[^/\s]+$/)
+      .register(fields, {
+        type: "string",
+        takes: "a stack as organization/project/stack, as in organization/fly-pops/prod",
+        meaning:
+          "A stack that is gone, and whose app, addresses, volumes and machines are this one's from now on. Without it what runs under another stack's mark is left alone. A stack that still runs is refused its machines from then on.",
+        default: "absent",
+      })
+      .optional(),
     addresses: z
       .strictObject({
         v4: id("an IPv4 address of the app", "Dedicated IPv4 address to take over.").optional(),
@@ -170,8 +181,8 @@ export const Adopt = z
   })
   .register(fields, {
     type: "object",
-    takes: "a map with addresses, pops or both",
+    takes: "a map with from, addresses and pops, or some of them",
     meaning:
-      "What exists on Fly already and is taken over instead of made. The app itself is taken over by its name. Needed for the first deployment only.",
+      "What exists on Fly already and is taken over instead of made. The app itself is taken over by its name, unless machines of another stack run in it. Needed for the first deployment only.",
     default: code("{}"),
   });

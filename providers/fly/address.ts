@@ -6,7 +6,7 @@ import { type Args, KindResource } from "../resource.ts";
 import { isGone, isUncertain } from "./errors.ts";
 import { confirmGone, untilGone } from "./gone.ts";
 import { lookUntil, showsBy, staleMs } from "./lag.ts";
-import { foreignIn } from "./owner.ts";
+import { foreignAtFirst, foreignIn, sharedApp } from "./owner.ts";
 import type * as wire from "./schema.ts";
 
 const lifecycle = {
@@ -14,6 +14,7 @@ const lifecycle = {
   type: "replace", // no update exists for addresses
   adopt: "ignored", // said once, at create
   owner: "ignored", // an address has no mark
+  adoptFrom: "ignored", // said once, at create
 } satisfies Record<keyof AddressInputs, Fate>;
 
 export const AddressInputs = z.strictObject({
@@ -24,6 +25,8 @@ export const AddressInputs = z.strictObject({
   adopt: z.string().optional(),
   /** The stack it belongs to, as organization/project/stack. Absent in state of a time before it was kept. */
   owner: z.string().min(1).optional(),
+  /** A stack, named so as well, whose things may be taken over. Absent: nobody's. */
+  adoptFrom: z.string().min(1).optional(),
 });
 export type AddressInputs = z.infer<typeof AddressInputs>;
 export type AddressOutputs = AddressInputs & { schemaVersion: 1; ip: string };
@@ -42,12 +45,12 @@ async function find({ app, type, adopt }: AddressInputs, { fly }: Context): Prom
   if (adopt !== undefined) {
     if (rows.some((row) => row.ip === adopt)) return adopt;
     throw new Error(
-      `${app}: address ${adopt} cannot be adopted, the app has ${rows.length === 0 ? `no address of type ${type}` : `only ${rows.map((row) => row.ip).join(", ")} of type ${type}`}. Nothing was changed. Correct fly-pops:adopt, or leave it out for a new address.`,
+      `${app}: address ${adopt} cannot be adopted, the app has ${rows.length === 0 ? `no address of type ${type}` : `only ${rows.map((row) => row.ip).join(", ")} of type ${type}`}. None was assigned. Correct fly-pops:adopt, or leave it out for a new address.`,
     );
   }
   if (rows.length > 1)
     throw new Error(
-      `${app}: it has ${rows.length} addresses of type ${type} (${rows.map((row) => row.ip).join(", ")}), so which one is meant is unclear. Nothing was changed. Release all but one: fly ips release ADDRESS -a ${app}`,
+      `${app}: it has ${rows.length} addresses of type ${type} (${rows.map((row) => row.ip).join(", ")}), so which one is meant is unclear. None was taken over. Release all but one: fly ips release ADDRESS -a ${app}`,
     );
   return rows[0]?.ip ?? undefined;
 }
@@ -61,7 +64,13 @@ export const addressHandler = {
   lifecycle,
   // A changed type may coexist with the old one; clients keep an address to reach.
   deleteBeforeReplace: false,
+  async conflict(inputs, context) {
+    const foreign = await foreignAtFirst(inputs, context);
+    return foreign && sharedApp(inputs.app, foreign, `No ${inputs.type} address was assigned or taken over.`);
+  },
   async create(inputs, context) {
+    const conflict = await addressHandler.conflict(inputs, context);
+    if (conflict !== undefined) throw new Error(conflict);
     const found = await find(inputs, context);
     if (found) {
       context.log(`address ${found} exists, adopted`);
@@ -92,12 +101,13 @@ export const addressHandler = {
     }
   },
   update: async (_id, olds, news) => ({ ...olds, ...news }),
-  async delete(id, outs, { fly, log }) {
+  async delete(id, { adoptFrom: _, ...outs }, context) {
+    const { fly, log } = context;
     try {
-      const foreign = await foreignIn(outs.app, outs.owner, { fly });
+      const foreign = await foreignIn(outs, context);
       if (foreign)
         return log(
-          `address ${id} stays: the app ${outs.app} serves stack ${foreign.stack} too, by ${foreign.pop}. If nobody needs it: fly ips release ${id} -a ${outs.app}`,
+          `address ${id} stays: the app ${outs.app} serves stack ${foreign.stack} too, by ${foreign.machine}. If nobody needs it: fly ips release ${id} -a ${outs.app}`,
         );
       await fly.releaseAddress(outs.app, id);
     } catch (error) {

@@ -7,13 +7,14 @@ import { type Args, KindResource } from "../resource.ts";
 import { FlyError, isConflict, isGone, isUncertain } from "./errors.ts";
 import { confirmGone, isLive, untilGone } from "./gone.ts";
 import { lookUntil, newAppMs, showsBy } from "./lag.ts";
-import { foreignIn } from "./owner.ts";
+import { foreignAtFirst, foreignIn, rememberNew, sharedApp } from "./owner.ts";
 import type * as wire from "./schema.ts";
 
 const lifecycle = {
   app: "replace",
   organization: "replace", // Fly can move an app, this API cannot
   owner: "ignored", // an app has no mark
+  adoptFrom: "ignored", // said once, at create
 } satisfies Record<keyof AppInputs, Fate>;
 
 export const AppInputs = z.strictObject({
@@ -23,9 +24,14 @@ export const AppInputs = z.strictObject({
   organization: z.string().min(1),
   /** The stack it belongs to, as organization/project/stack. Absent in state of a time before it was kept. */
   owner: z.string().min(1).optional(),
+  /** A stack, named so as well, whose things may be taken over. Absent: nobody's. */
+  adoptFrom: z.string().min(1).optional(),
 });
 export type AppInputs = z.infer<typeof AppInputs>;
 export type AppOutputs = AppInputs & { schemaVersion: 1 };
+
+/** True of an app, and of it alone: all else of a stack waits for it. */
+const untouched = "Nothing was changed.";
 
 const toOutputs = (inputs: AppInputs): AppOutputs => ({ ...inputs, schemaVersion: 1 });
 
@@ -117,13 +123,14 @@ export const appHandler = {
   schema: AppInputs,
   lifecycle,
   deleteBeforeReplace: false,
+  async conflict(inputs, context) {
+    const foreign = await foreignAtFirst(inputs, context);
+    return foreign && sharedApp(inputs.app, foreign, untouched);
+  },
   async create(inputs, context) {
     if (await find(inputs, context)) {
-      const foreign = await foreignIn(inputs.app, inputs.owner, context);
-      if (foreign)
-        throw new Error(
-          `${inputs.app}: the app exists, and ${foreign.pop} in it belongs to stack ${foreign.stack}. Nothing was changed. Two stacks cannot share an app, its addresses and its registry: take another fly-pops:app.`,
-        );
+      const foreign = await foreignIn(inputs, context);
+      if (foreign) throw new Error(sharedApp(inputs.app, foreign, untouched));
       context.log(`app ${inputs.app} exists, adopted`);
       return { id: inputs.app, outs: toOutputs(inputs) };
     }
@@ -136,6 +143,7 @@ export const appHandler = {
       until = Math.max(until, showsBy(error, context.clock));
     }
     await untilVisible(inputs, until, context);
+    rememberNew(inputs.app, context.fly);
     return { id: inputs.app, outs: toOutputs(inputs) };
   },
   async read(_id, outs, context) {

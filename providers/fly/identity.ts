@@ -113,7 +113,7 @@ async function find(
   const leftover = live.find((it) => it.name === inputs.name);
   if (leftover && !isOurs(inputs, leftover))
     throw new Error(
-      `${inputs.pop}: ${inputs.app} has a machine named ${inputs.name} already (${leftover.id}), and it is not this stack's. Nothing was changed. Destroy or rename it, then run again.`,
+      `${inputs.pop}: ${inputs.app} has a machine named ${inputs.name} already (${leftover.id}), and it is not this stack's. It was not changed. Destroy or rename it, then run again.`,
     );
   return { holder: live.find((it) => it !== leftover && mounts(it, inputs.volume)), leftover };
 }
@@ -224,7 +224,7 @@ export const identityHandler = {
       holder.config?.metadata?.[ownerKeys.stack]
     )
       throw new Error(
-        `${inputs.pop}: volume ${inputs.volume} is bound to machine ${holder.id} of stack ${holder.config.metadata[ownerKeys.stack]}. Nothing was changed. Take another volume.`,
+        `${inputs.pop}: volume ${inputs.volume} is bound to machine ${holder.id} of stack ${holder.config.metadata[ownerKeys.stack]}. No identity was made. Take another volume.`,
       );
     let shown: Shown;
     if (holder) {

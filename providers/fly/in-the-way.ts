@@ -38,7 +38,7 @@ export async function postOnceFree<T>(wanted: Wanted, world: World, post: () => 
       const what = isClaimed(error) ? `volume ${volume} is` : `name ${wanted.name} is`;
       if (clock.now() >= deadline)
         throw new Error(
-          `${pop}: no machine made, ${what} still held by a machine that went, after ${letGoMs / 1000} s (${error.message}). Nothing was changed. Run again.`,
+          `${pop}: no machine made, ${what} still held by a machine that went, after ${letGoMs / 1000} s (${error.message}). Run again.`,
           { cause: error },
         );
       if (!told) log(`${pop}: ${what} still held by a machine that went, waiting until Fly lets go of it`);

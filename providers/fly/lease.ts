@@ -47,7 +47,7 @@ export async function withLease<T>(
         if (!isLeased(error)) throw error;
         if (clock.now() >= deadline)
           throw new Error(
-            `${pop}: ${error.detail}; waited ${patienceMs / 1000} s for it to end. Nothing changed. Let the other deploy end, then run again.`,
+            `${pop}: ${error.detail}; waited ${patienceMs / 1000} s for it to end. It was not changed. Let the other deploy end, then run again.`,
             { cause: error },
           );
         await sleep(clock, pollMs);

@@ -131,7 +131,7 @@ class Attempt {
       } catch (error) {
         if (error instanceof NotServing) return undefined;
         if (!this.#lease.lost.aborted) throw error;
-        throw new Error(`${this.#target.pop}: ${reason(error)} Nothing was changed. Run again.`, { cause: error });
+        throw new Error(`${this.#target.pop}: ${reason(error)} It was not changed. Run again.`, { cause: error });
       }
     }
     // Fly does not always say whether a machine is cordoned.

@@ -36,6 +36,7 @@ const lifecycle = {
   owner: "update",
   routed: "update",
   adopt: "ignored", // said once, at create
+  adoptFrom: "ignored", // the same
   joins: "ignored", // looked at while the PoP has yet to join
   timeoutSeconds: "ignored",
   drainSeconds: "ignored",
@@ -60,6 +61,8 @@ export const MachineInputs = z.strictObject({
   owner: z.string().min(1),
   /** Id of a machine of the app to be taken over: it gets our config in place. Absent: the one of our name, or a new one. */
   adopt: z.string().optional(),
+  /** A stack, named as the owner is, whose things may be taken over. Absent: nobody's. */
+  adoptFrom: z.string().min(1).optional(),
   /** How it joins the tailnet, where its key is made for it. Absent: it joins none, or by a key of the operator's. */
   joins: Joins.optional(),
   /** Whether Fly Proxy sends it traffic; false leaves it cordoned. */
@@ -132,10 +135,10 @@ function toInputs({
 /** `owners`: the stacks it may belong to, the one it was in before among them (a stack that was renamed, a machine that was moved here). */
 const target = (
   id: string,
-  { app, pop, timeoutSeconds, drainSeconds, routed, owner }: MachineInputs,
+  { app, pop, timeoutSeconds, drainSeconds, routed, owner, adoptFrom }: MachineInputs,
   olds?: MachineOutputs,
 ): Target => ({
-  owners: olds ? [owner, olds.owner] : [owner],
+  owners: [owner, olds?.owner, adoptFrom].filter((it) => it !== undefined),
   app,
   id,
   pop,
@@ -151,9 +154,9 @@ async function findOurs(inputs: MachineInputs, { fly }: Context): Promise<wire.M
   );
   if (!machine) return undefined;
   const owner = ownerOf(machine);
-  if (owner === inputs.owner) return machine;
+  if (owner !== undefined && (owner === inputs.owner || owner === inputs.adoptFrom)) return machine;
   throw new Error(
-    `${inputs.pop}: ${inputs.app} has a machine named ${inputs.name} already (${machine.id}), and it belongs to ${owner ? `stack ${owner}` : "no stack of fly-pops"}. Nothing was changed. Destroy or rename it, or take another fly-pops:app.`,
+    `${inputs.pop}: ${inputs.app} has a machine named ${inputs.name} already (${machine.id}), and it belongs to ${owner ? `stack ${owner}` : "no stack of fly-pops"}. It was not changed. Destroy or rename it, or take another fly-pops:app.`,
   );
 }
 
@@ -168,7 +171,7 @@ async function adopted(id: string, inputs: MachineInputs, { fly }: Context): Pro
   const refusal =
     machine === undefined || machine.state === "destroyed"
       ? `${inputs.app} has no such machine`
-      : owner !== undefined && owner !== inputs.owner
+      : owner !== undefined && owner !== inputs.owner && owner !== inputs.adoptFrom
         ? `it belongs to stack ${owner}`
         : machine.region !== undefined && machine.region !== inputs.region
           ? `it runs in ${machine.region}, not in ${inputs.region}`
@@ -177,7 +180,7 @@ async function adopted(id: string, inputs: MachineInputs, { fly }: Context): Pro
             : undefined;
   if (machine && refusal === undefined) return machine;
   throw new Error(
-    `${inputs.pop}: machine ${id} cannot be adopted, ${refusal}. Nothing was changed. Correct fly-pops:adopt.`,
+    `${inputs.pop}: machine ${id} cannot be adopted, ${refusal}. It was not changed. Correct fly-pops:adopt.`,
   );
 }
 
@@ -199,7 +202,7 @@ async function createOrFind(
     const machine = await lookUntil(clock, showsBy(error, clock), () => findOurs(inputs, context));
     if (!machine && isClaimed(error))
       throw new Error(
-        `${inputs.pop}: no machine made, ${error.message}. That machine is not this PoP's. Nothing was changed. Look at it: fly machine status -a ${inputs.app}; destroy it if nobody needs it, then run again.`,
+        `${inputs.pop}: no machine made, ${error.message}. That machine is not this PoP's, and was not changed. Look at it: fly machine status -a ${inputs.app}; destroy it if nobody needs it, then run again.`,
         { cause: error },
       );
     if (!machine) throw error;
@@ -227,7 +230,7 @@ export async function strandedVolume(
   return new Error(
     reads
       ? `${pop}: ${what}, Fly shows volume ${volume} but cannot mount it (${error.message}). The volume is kept. Run again; if that does not help: ${anew}`
-      : `${pop}: ${what}, volume ${volume} is gone (${error.message}). Nothing was changed. npx pulumi up --refresh takes note of that and makes another.`,
+      : `${pop}: ${what}, volume ${volume} is gone (${error.message}). npx pulumi up --refresh takes note of that and makes another.`,
     { cause: error },
   );
 }

@@ -1,7 +1,9 @@
-/** Whose a machine is: the stack in its metadata. Apps and addresses have no such mark, so theirs are the marks of the machines in them. */
+/** Whose things on Fly are: machines have their stack in their metadata; apps, addresses and volumes are judged by the live machines of their app. */
 import type { Context } from "../handler.ts";
+import type { Fly } from "./api.ts";
+import { isGone } from "./errors.ts";
 import { isLive } from "./gone.ts";
-import type { Machine } from "./schema.ts";
+import type { Machine, Volume } from "./schema.ts";
 
 /** Metadata keys by which a machine is known as ours. */
 export const ownerKeys = { stack: "fly_pops_stack", pop: "fly_pops_key" } as const;
@@ -10,25 +12,99 @@ export const ownerKeys = { stack: "fly_pops_stack", pop: "fly_pops_key" } as con
 export const ownerOf = ({ config, incomplete_config }: Machine): string | undefined =>
   (config ?? incomplete_config)?.metadata?.[ownerKeys.stack] || undefined;
 
-/** The first live machine of an app that is another stack's. `owner` undefined: state is of a time before it was kept, and nobody is foreign. */
-export async function foreignIn(
-  app: string,
-  owner: string | undefined,
-  { fly }: Pick<Context, "fly">,
-): Promise<{ pop: string; stack: string } | undefined> {
-  if (owner === undefined) return undefined;
-  for (const machine of (await fly.listMachines(app)).filter(isLive)) {
+/** A live machine of another stack. */
+export interface Foreign {
+  /** Its name. */
+  machine: string;
+  stack: string;
+}
+
+/** What a resource says of itself: its app, its stack, and the stack it was told to take over from. */
+export interface Claim {
+  app: string;
+  /** Absent in state of a time before it was kept: then nobody is foreign. */
+  owner?: string | undefined;
+  adoptFrom?: string | undefined;
+}
+
+type World = Pick<Context, "fly" | "formerNames">;
+
+/** Whether a stack's machines may be taken for those of the resource's own. */
+const ownFor =
+  ({ owner, adoptFrom }: Claim, { formerNames }: World) =>
+  (stack: string): boolean =>
+    stack === owner || stack === adoptFrom || (formerNames?.has(stack) ?? false);
+
+/** The first live machine of these that belongs to another stack. One without a mark is nobody's. */
+export function foreignAmong(machines: readonly Machine[], isOwn: (stack: string) => boolean): Foreign | undefined {
+  for (const machine of machines.filter(isLive)) {
     const stack = ownerOf(machine);
-    if (stack !== undefined && stack !== owner) return { pop: machine.name ?? machine.id, stack };
+    if (stack !== undefined && !isOwn(stack)) return { machine: machine.name ?? machine.id, stack };
   }
   return undefined;
 }
+
+/** The first live machine of an app that is another stack's. */
+export async function foreignIn(claim: Claim, world: World): Promise<Foreign | undefined> {
+  if (claim.owner === undefined) return undefined;
+  return foreignAmong(await world.fly.listMachines(claim.app), ownFor(claim, world));
+}
+
+/** Machines of an app as one run first saw them: a hundred volumes ask once. By the client, of which a run has one. */
+const seen = new WeakMap<Fly, Map<string, Promise<Machine[]>>>();
+
+function machinesOnce(app: string, fly: Fly): Promise<Machine[]> {
+  const byApp = seen.get(fly) ?? new Map<string, Promise<Machine[]>>();
+  seen.set(fly, byApp);
+  const known = byApp.get(app);
+  if (known) return known;
+  const list = fly.listMachines(app).catch((error: unknown) => {
+    if (isGone(error)) return [];
+    // Not an answer: whoever asks next asks Fly.
+    byApp.delete(app);
+    throw error;
+  });
+  byApp.set(app, list);
+  return list;
+}
+
+/** An app that this run made holds nothing of others: nobody need look. */
+export function rememberNew(app: string, fly: Fly): void {
+  seen.set(fly, (seen.get(fly) ?? new Map()).set(app, Promise.resolve([])));
+}
+
+/** As foreignIn, asked of Fly once a run and app. */
+export async function foreignAtFirst(claim: Claim, world: World): Promise<Foreign | undefined> {
+  if (claim.owner === undefined) return undefined;
+  return foreignAmong(await machinesOnce(claim.app, world.fly), ownFor(claim, world));
+}
+
+/** The live machine that has a volume, where it is none of ours; `stack` undefined: no stack of fly-pops made it. */
+export async function foreignHolder(
+  { attached_machine_id: id }: Volume,
+  claim: Claim,
+  world: World,
+): Promise<{ machine: string; stack: string | undefined } | undefined> {
+  if (!id || claim.owner === undefined) return undefined;
+  const holder = (await machinesOnce(claim.app, world.fly)).find((it) => it.id === id && isLive(it));
+  const stack = holder && ownerOf(holder);
+  if (!holder || (stack !== undefined && ownFor(claim, world)(stack))) return undefined;
+  return { machine: holder.name ?? holder.id, stack };
+}
+
+/** The two ways to go on where an app is another stack's. */
+export const sharedAdvice = (stack: string): string =>
+  `Two stacks cannot share an app, its addresses and its registry: take another fly-pops:app. If that stack is gone and this one is to take over what it made: set fly-pops:adopt.from to ${stack}`;
+
+/** Why an app of another stack is left alone, and how to go on. `state`: how things are, a sentence. */
+export const sharedApp = (app: string, { machine, stack }: Foreign, state: string): string =>
+  `${app}: the app belongs to stack ${stack}, whose machine ${machine} runs in it. ${state} ${sharedAdvice(stack)}`;
 
 /** Throws for a machine that belongs to none of these stacks. One without a mark is taken: somebody wrote its metadata anew by hand. */
 export function refuseForeign(machine: Machine, pop: string, owners: readonly string[]): void {
   const stack = ownerOf(machine);
   if (stack === undefined || owners.includes(stack)) return;
   throw new Error(
-    `${pop}: machine ${machine.id} belongs to stack ${stack} now. Nothing was changed. If that is right, take it out of this stack: npx pulumi state delete; and give one of the two another fly-pops:app.`,
+    `${pop}: machine ${machine.id} belongs to stack ${stack} now. It was not changed. If that is right, take it out of this stack: npx pulumi state delete; and give one of the two another fly-pops:app.`,
   );
 }

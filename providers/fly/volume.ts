@@ -9,6 +9,7 @@ import { isLive } from "./gone.ts";
 import { letGoMs } from "./in-the-way.ts";
 import { lookUntil, showsBy, staleMs } from "./lag.ts";
 import { forget } from "./machine-delete.ts";
+import { foreignAtFirst, foreignHolder, sharedApp } from "./owner.ts";
 import { nearestOpen, regionByCode } from "./regions.ts";
 import type * as wire from "./schema.ts";
 import { snapshotDaysOf, snapshotFields } from "./snapshots.ts";
@@ -24,6 +25,8 @@ const lifecycle = {
   organization: "ignored",
   adopt: "ignored", // said once, at create
   kept: "ignored", // the engine's doing
+  owner: "ignored", // a volume has no mark
+  adoptFrom: "ignored", // said once, at create
 } satisfies Record<keyof VolumeInputs, Fate>;
 
 export const VolumeInputs = z.strictObject({
@@ -41,6 +44,10 @@ export const VolumeInputs = z.strictObject({
   adopt: z.string().optional(),
   /** It stays on Fly when its PoP is taken out: the resource's retainOnDelete, of which Pulumi tells policies nothing. Absent: not said. */
   kept: z.boolean().optional(),
+  /** The stack it belongs to, as organization/project/stack. Absent in state of a time before it was kept. */
+  owner: z.string().min(1).optional(),
+  /** A stack, named so as well, whose things may be taken over. Absent: nobody's. */
+  adoptFrom: z.string().min(1).optional(),
   /** Slug of the organization, for which Fly is asked whether there is room. */
   organization: z.string().min(1),
   /** The machine that will mount it, so that Fly puts the volume on a host with room for it. */
@@ -76,9 +83,19 @@ async function find(
   );
   if (found.length > 1)
     throw new Error(
-      `${pop}: ${app} has ${found.length} volumes ${name} in ${region} (${found.map((it) => it.id).join(", ")}), so which one holds this PoP is unclear. Nothing was changed. Destroy the ones without data: fly volumes destroy ID -a ${app}`,
+      `${pop}: ${app} has ${found.length} volumes ${name} in ${region} (${found.map((it) => it.id).join(", ")}), so which one holds this PoP is unclear. None was taken over. Destroy the ones without data: fly volumes destroy ID -a ${app}`,
     );
   return found[0];
+}
+
+/** The volume of this name, unless the machine that has it is not ours: then the PoP's own could never mount it. */
+async function findOurs(inputs: VolumeInputs, context: Context): Promise<wire.Volume | undefined> {
+  const volume = await find(inputs, context);
+  const holder = volume && (await foreignHolder(volume, inputs, context));
+  if (!holder) return volume;
+  throw new Error(
+    `${inputs.pop}: volume ${volume.id} is mounted by machine ${holder.machine}, which belongs to ${holder.stack === undefined ? "no stack of fly-pops" : `stack ${holder.stack}`}. It was not taken over. Take another fly-pops:app; or, if both are to be this PoP's, name them in fly-pops:adopt.pops.${inputs.pop}`,
+  );
 }
 
 /** The volume to be taken over: it must be there, in the PoP's region, and small enough to have the wanted size. */
@@ -94,8 +111,14 @@ async function adopted(id: string, inputs: VolumeInputs, context: Context): Prom
           : undefined;
   if (volume && refusal === undefined) return volume;
   throw new Error(
-    `${inputs.pop}: volume ${id} cannot be adopted, ${refusal}. Nothing was changed. Correct fly-pops:adopt.`,
+    `${inputs.pop}: volume ${id} cannot be adopted, ${refusal}. It was not changed. Correct fly-pops:adopt.`,
   );
+}
+
+/** What a volume that Fly moved goes by now: it has the name, and no other stack's machine. */
+async function findMoved(inputs: VolumeInputs, context: Context): Promise<wire.Volume | undefined> {
+  const volume = await find(inputs, context);
+  return volume && (await foreignHolder(volume, inputs, context))?.stack === undefined ? volume : undefined;
 }
 
 async function untilReady(volume: wire.Volume, inputs: VolumeInputs, { fly, clock }: Context): Promise<wire.Volume> {
@@ -136,7 +159,7 @@ async function extend(id: string, inputs: VolumeInputs, context: Context): Promi
     const { clock } = context;
     const isIt = (volume: wire.Volume | undefined) => volume && (volume.id !== id || (volume.size_gb ?? 0) >= sizeGb);
     const volume = await lookUntil(clock, showsBy(error, clock), async () => {
-      const seen = (await byId(id, inputs, context)) ?? (await find(inputs, context));
+      const seen = (await byId(id, inputs, context)) ?? (await findMoved(inputs, context));
       return isIt(seen) ? seen : undefined;
     });
     if (!volume) throw error;
@@ -150,7 +173,7 @@ async function setSnapshots(id: string, inputs: VolumeInputs, context: Context):
   const { app, pop, snapshotDays: days } = inputs;
   const set = (volume: string) => context.fly.updateVolume(app, volume, snapshotFields(days));
   const volume = await set(id).catch(async (error: unknown) => {
-    const moved = isGone(error) ? await find(inputs, context) : undefined;
+    const moved = isGone(error) ? await findMoved(inputs, context) : undefined;
     if (!moved) throw error;
     return set(moved.id);
   });
@@ -198,14 +221,14 @@ export async function deleteDetached(
 
 function noRoom(inputs: VolumeInputs, why: string, cause?: FlyError): Error {
   return new Error(
-    `${inputs.pop}: no volume made, ${inputs.region} has no room for ${inputs.sizeGb} GB and its machine (${why}). Nothing was changed. Try again later, take a smaller volumeGb or size, or another region.`,
+    `${inputs.pop}: no volume made, ${inputs.region} has no room for ${inputs.sizeGb} GB and its machine (${why}). Try again later, take a smaller volumeGb or size, or another region.`,
     cause && { cause },
   );
 }
 
 const closed = ({ pop, region }: VolumeInputs): Error =>
   new Error(
-    `${pop}: no volume made, Fly takes no new machines in ${region}. Nothing was changed. Take another region.${nearestOpen(region)}`,
+    `${pop}: no volume made, Fly takes no new machines in ${region}. Take another region.${nearestOpen(region)}`,
   );
 
 async function isClosed(region: string, fly: Context["fly"]): Promise<boolean> {
@@ -308,9 +331,15 @@ export const volumeHandler = {
       },
     ];
   },
+  async conflict(inputs, context) {
+    const foreign = await foreignAtFirst(inputs, context);
+    return foreign && sharedApp(inputs.app, foreign, `No volume was made for ${inputs.pop}, and none taken over.`);
+  },
   async create(inputs, context) {
+    const conflict = await volumeHandler.conflict(inputs, context);
+    if (conflict !== undefined) throw new Error(conflict);
     const found =
-      inputs.adopt === undefined ? await find(inputs, context) : await adopted(inputs.adopt, inputs, context);
+      inputs.adopt === undefined ? await findOurs(inputs, context) : await adopted(inputs.adopt, inputs, context);
     if (found) {
       context.log(`${inputs.pop}: volume ${found.id} exists, adopted`);
       if ((found.size_gb ?? inputs.sizeGb) < inputs.sizeGb) await extend(found.id, inputs, context);
@@ -323,7 +352,7 @@ export const volumeHandler = {
   },
   async read(id, outs, context) {
     const { clock } = context;
-    const look = async () => (await byId(id, outs, context)) ?? (await find(outs, context));
+    const look = async () => (await byId(id, outs, context)) ?? (await findMoved(outs, context));
     const volume = await lookUntil(clock, clock.now() + staleMs, look);
     if (!volume) return undefined;
     if (volume.id !== id)
@@ -358,7 +387,7 @@ export const volumeHandler = {
   async delete(id, outs, context, { kept } = noRecords) {
     await deleteDetached(id, outs, context);
     // After a host migration it goes by another id, by which a forced replacement may have found it.
-    const moved = await find(outs, context);
+    const moved = await findMoved(outs, context);
     if (moved && !kept.has(moved.id)) await deleteDetached(moved.id, outs, context);
   },
 } satisfies Handler<VolumeInputs, VolumeOutputs>;

@@ -73,7 +73,7 @@ async function mintAndSeal(inputs: AuthKeyInputs, context: Context): Promise<Aut
   } catch (error) {
     await driver.revoke(id).catch(() => undefined);
     if (!(error instanceof SopsError)) throw error;
-    throw new Error(`${pop}: its auth key was not sealed, ${error.message}. The key was revoked. Nothing was changed.`);
+    throw new Error(`${pop}: its auth key was not sealed, ${error.message}. The key was revoked.`);
   }
 }
 
@@ -93,7 +93,7 @@ async function removeStale(inputs: AuthKeyInputs, context: Context): Promise<voi
   const alive = found.find((it) => quietFor(it, context.clock.now()) < quietMs);
   if (alive)
     throw new Error(
-      `${pop}: no auth key made, the tailnet has a ${node} already that ${alive.online ? "is online" : "was online minutes ago"} (device ${alive.id}). Nothing was changed. If it is another stack's, give this one a tailnet.hostPrefix of its own. If it is this PoP itself: npx pulumi up --replace '**${pop}-identity'. If nobody needs it, remove it from the tailnet. Then run again.`,
+      `${pop}: no auth key made, the tailnet has a ${node} already that ${alive.online ? "is online" : "was online minutes ago"} (device ${alive.id}). If it is another stack's, give this one a tailnet.hostPrefix of its own. If it is this PoP itself: npx pulumi up --replace '**${pop}-identity'. If nobody needs it, remove it from the tailnet. Then run again.`,
     );
   for (const { id } of found) {
     await driver.removeDevice(id);

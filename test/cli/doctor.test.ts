@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Finding } from "../../cli/commands/doctor.ts";
@@ -95,6 +95,26 @@ test("an app of somebody else's organization, a token of another", async () => {
     detail: "my-edge belongs to personal",
     fix: "Set fly-pops:organization to personal, or take another fly-pops:app.",
   });
+});
+
+test("an app of another stack, unless that is the one to take over from", async () => {
+  await using it = await cli();
+  await it.deploy();
+  expect((await findings(it, withPulumi(it))).of("Fly app")).toMatchObject({ verdict: "good", detail: "my-edge" });
+  const env = { ...withPulumi(it), PULUMI_STACK: "other" };
+  const other = async (over: Record<string, unknown>) => {
+    it.config(values(over));
+    renameSync(join(it.dir, "Pulumi.test.yaml"), join(it.dir, "Pulumi.other.yaml"));
+    return (await findings(it, env)).of("Fly app");
+  };
+  expect(await other({})).toEqual({
+    name: "Fly app",
+    verdict: "bad",
+    detail: "my-edge belongs to stack organization/fly-pops/test, whose machine cdg-1 runs in it",
+    fix: "Two stacks cannot share an app, its addresses and its registry: take another fly-pops:app. If that stack is gone and this one is to take over what it made: set fly-pops:adopt.from to organization/fly-pops/test",
+  });
+  expect(await other({ adopt: { from: "organization/fly-pops/test" } })).toMatchObject({ verdict: "good" });
+  expect(await other({ adopt: { from: "organization/fly-pops/else" } })).toMatchObject({ verdict: "bad" });
 });
 
 test("a region without room", async () => {

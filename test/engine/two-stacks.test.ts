@@ -44,12 +44,17 @@ test.concurrent("a second stack has nothing of the first's: not by its app's nam
 
   const other = await beside(it, "other");
   other.config(stack({ regions: { nrt: {} } }));
-  const refused = await other.run(["up", ...yes]);
-  expect(refused.code).not.toBe(0);
-  expect(refused.output).toContain(
-    "my-edge: the app exists, and cdg-1 in it belongs to stack organization/fly-pops/test. Nothing was changed. Two stacks cannot share an app, its addresses and its registry: take another fly-pops:app.",
-  );
+  const sentence =
+    "my-edge: the app belongs to stack organization/fly-pops/test, whose machine cdg-1 runs in it. Nothing was changed. Two stacks cannot share an app, its addresses and its registry: take another fly-pops:app. If that stack is gone and this one is to take over what it made: set fly-pops:adopt.from to organization/fly-pops/test";
+  for (const args of [["preview"], ["up", ...yes]]) {
+    const refused = await other.run(args);
+    expect(refused.code).not.toBe(0);
+    expect(refused.output).toContain(sentence);
+  }
   expect(it.mutations()).toEqual([]);
+  const nothing = await other.run(["destroy", ...yes]);
+  expect(nothing.code, nothing.output).toBe(0);
+  expect({ ids: ids(it), addresses: it.fly.snapshot().addresses }).toEqual(before);
 
   // All of it moved to another stack: that one has it, the former one is refused what it had.
   const heir = await beside(it, "heir");
@@ -66,7 +71,7 @@ test.concurrent("a second stack has nothing of the first's: not by its app's nam
   it.mutations();
   const former = await it.run(["up", ...yes]);
   expect(former.code).not.toBe(0);
-  expect(former.output).toContain("cdg-1 in it belongs to stack organization/fly-pops/heir");
+  expect(former.output).toContain("belongs to stack organization/fly-pops/heir, whose machine cdg-1 runs in it");
   expect(it.mutations()).toEqual([]);
 
   // With an app of its own it runs the same PoP, and takes that away again alone.
@@ -77,11 +82,13 @@ test.concurrent("a second stack has nothing of the first's: not by its app's nam
   expect(gone.code, gone.output).toBe(0);
   expect({ ids: ids(it), addresses: it.fly.snapshot().addresses }).toEqual(before);
 
-  // Under another name it is the same edge.
+  // Under another name it is the same edge, and grows as such while its machines bear the former one.
   const renamed = await heir.run(["stack", "rename", "renamed"]);
   expect(renamed.code, renamed.output).toBe(0);
+  const file = join(it.project, "Pulumi.renamed.yaml");
+  writeFileSync(file, readFileSync(file, "utf8").replace("cdg: {}", "cdg: {}\n    nrt: {}"));
   const after = await it.command("pulumi", ["--non-interactive", "up", ...yes, "--stack", "renamed"]);
   expect(after.code, after.output).toBe(0);
-  expect({ ids: ids(it), addresses: it.fly.snapshot().addresses }).toEqual(before);
-  expect(owners(it)).toEqual(["organization/fly-pops/renamed"]);
+  expect({ ids: { "cdg-1": ids(it)["cdg-1"] }, addresses: it.fly.snapshot().addresses }).toEqual(before);
+  expect(owners(it)).toEqual(["organization/fly-pops/renamed", "organization/fly-pops/renamed"]);
 });

@@ -124,7 +124,7 @@ test("two addresses that could be meant are refused", async () => {
   await using made = await bench();
   for (let index = 0; index < 2; index++) await made.local.call("POST", `/apps/${app}/ip_assignments`, { type: "v4" });
   expect(await message(addressHandler.create(v4, made.context))).toMatch(
-    /^my-edge: it has 2 addresses of type v4 \(.*\), so which one is meant is unclear\. Nothing was changed\./,
+    /^my-edge: it has 2 addresses of type v4 \(.*\), so which one is meant is unclear\. None was taken over\./,
   );
 });
 
@@ -154,7 +154,7 @@ test("of two addresses the one that is named is adopted; one that is not there i
     ips.push((await made.local.call("POST", `/apps/${app}/ip_assignments`, { type: "v4" })).body.ip);
   expect((await addressHandler.create({ ...v4, adopt: ips[1] as string }, made.context)).id).toBe(ips[1]);
   expect(await message(addressHandler.create({ ...v4, adopt: "198.51.100.9" }, made.context))).toBe(
-    `my-edge: address 198.51.100.9 cannot be adopted, the app has only ${ips.join(", ")} of type v4. Nothing was changed. Correct fly-pops:adopt, or leave it out for a new address.`,
+    `my-edge: address 198.51.100.9 cannot be adopted, the app has only ${ips.join(", ")} of type v4. None was assigned. Correct fly-pops:adopt, or leave it out for a new address.`,
   );
 });
 

@@ -107,7 +107,7 @@ test.each<[string, (api: Api) => void]>([
     api.joined("live", "pop-cdg-1");
     be(api);
     expect(await message(authKeyHandler.create(inputsOf(), context))).toBe(
-      `cdg-1: no auth key made, the tailnet has a pop-cdg-1 already that ${how} (device live). Nothing was changed. If it is another stack's, give this one a tailnet.hostPrefix of its own. If it is this PoP itself: npx pulumi up --replace '**cdg-1-identity'. If nobody needs it, remove it from the tailnet. Then run again.`,
+      `cdg-1: no auth key made, the tailnet has a pop-cdg-1 already that ${how} (device live). If it is another stack's, give this one a tailnet.hostPrefix of its own. If it is this PoP itself: npx pulumi up --replace '**cdg-1-identity'. If nobody needs it, remove it from the tailnet. Then run again.`,
     );
     expect([api.keys.size, [...api.devices.keys()]]).toEqual([0, ["old", "live"]]);
   },
@@ -205,7 +205,7 @@ test("a key that could not be sealed is revoked", async () => {
     sops: { ...openSops, encrypt: () => Promise.reject(new SopsError("sops 3.10 or newer is needed")) },
   };
   expect(await message(authKeyHandler.create(inputsOf(), failing))).toBe(
-    "cdg-1: its auth key was not sealed, sops 3.10 or newer is needed. The key was revoked. Nothing was changed.",
+    "cdg-1: its auth key was not sealed, sops 3.10 or newer is needed. The key was revoked.",
   );
   expect(api.keys.size).toBe(0);
 });

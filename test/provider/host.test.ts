@@ -66,6 +66,36 @@ test("check and diff need no credentials: previews have none", async () => {
   expect(connect).not.toHaveBeenCalled();
 });
 
+test("a create that Fly's own state forbids fails the check already, one of something known, or not yet known, is not asked about", async () => {
+  const conflict = vi.fn(async ({ name }: Inputs) =>
+    name === "theirs" ? "theirs: it is another stack's." : undefined,
+  );
+  const provider = await configured({ conflict });
+  const reasons = async (olds: object, news: object) =>
+    (await provider.check?.(olds, { ...news, __provider }))?.failures?.map(({ reason }) => reason);
+  expect(await reasons({}, { ...inputs, name: "theirs" })).toEqual(["theirs: it is another stack's."]);
+  expect(await reasons({}, inputs)).toEqual([]);
+  expect(conflict).toHaveBeenCalledTimes(2);
+  expect(await reasons(inputs, { ...inputs, name: "theirs" })).toEqual([]);
+  expect(await reasons({}, { ...inputs, name: unknown })).toEqual([]);
+  expect(await reasons({}, { ...inputs, size: "1" })).toHaveLength(1);
+  expect(conflict).toHaveBeenCalledTimes(2);
+});
+
+test("without an answer from Fly, or a token, a check passes, and does not wait for it twice", async () => {
+  const conflict = vi.fn(async () => {
+    throw new Error("no answer from Fly");
+  });
+  const provider = await configured({ conflict });
+  for (let n = 0; n < 2; n++) expect((await provider.check?.({}, { ...inputs, __provider }))?.failures).toEqual([]);
+  expect(conflict).toHaveBeenCalledTimes(1);
+  const without = createProvider("Volume", { ...plain, conflict }, () => {
+    throw new Error("No Fly token");
+  });
+  await without.configure?.(request());
+  expect((await without.check?.({}, { ...inputs, __provider }))?.failures).toEqual([]);
+});
+
 test("without credentials every call fails, not only the first", async () => {
   const provider = createProvider("Volume", plain, () => {
     throw new Error("No Fly token");

@@ -153,7 +153,7 @@ test("a machine of its name that is somebody else's is left alone", async () => 
   await context.fly.createMachine(app, { name: "cdg-1-identity", region: "cdg", config: { image: image(7) } });
   await world.clock.advance(30_000);
   expect(await message(identityHandler.create(identityInputs(volume), context))).toMatch(
-    /^cdg-1: my-edge has a machine named cdg-1-identity already \([0-9a-f]{14}\), and it is not this stack's\. Nothing was changed\./,
+    /^cdg-1: my-edge has a machine named cdg-1-identity already \([0-9a-f]{14}\), and it is not this stack's\. It was not changed\./,
   );
   expect(names(world)).toEqual(["cdg-1-identity"]);
 });
@@ -163,7 +163,7 @@ test("a volume that another stack's machine holds is refused", async () => {
   const { context, volume } = await withVolume(world);
   await machineHandler.create(machineInputs(volume, { name: "other-1", owner: "me/fly-pops/other" }), context);
   expect(await message(identityHandler.create(identityInputs(volume), context))).toMatch(
-    /^cdg-1: volume vol_\w+ is bound to machine [0-9a-f]{14} of stack me\/fly-pops\/other\. Nothing was changed\./,
+    /^cdg-1: volume vol_\w+ is bound to machine [0-9a-f]{14} of stack me\/fly-pops\/other\. No identity was made\./,
   );
 });
 

@@ -254,7 +254,7 @@ test("a volume that another machine holds is refused, the machine named", async 
   await using made = await pop();
   const error = await failure(machineHandler.create({ ...made.inputs, pop: "cdg-2", name: "cdg-2" }, made.context));
   expect(error.message).toContain(`claimed by machine ${made.id}`);
-  expect(error.message).toMatch(/^cdg-2: no machine made, .*That machine is not this PoP's\. Nothing was changed\./);
+  expect(error.message).toMatch(/^cdg-2: no machine made, .*That machine is not this PoP's, and was not changed\./);
   expect(lives(made)).toHaveLength(1);
 });
 
@@ -265,7 +265,7 @@ test("a machine of the same name that belongs to somebody else is refused, its o
     machineHandler.create(machineInputs(volume, { owner: "me/fly-pops/other" }), made.context),
   );
   expect(error.message).toBe(
-    `cdg-1: ${app} has a machine named cdg-1 already (${made.id}), and it belongs to stack me/fly-pops/prod. Nothing was changed. Destroy or rename it, or take another fly-pops:app.`,
+    `cdg-1: ${app} has a machine named cdg-1 already (${made.id}), and it belongs to stack me/fly-pops/prod. It was not changed. Destroy or rename it, or take another fly-pops:app.`,
   );
   expect(lives(made)).toMatchObject([{ id: made.id, instanceId: made.outs.instanceId }]);
 });
@@ -289,7 +289,9 @@ test("a foreign lease that does not end is named, and nothing changes", async ()
   await using made = await pop();
   await made.local.call("POST", `/apps/${app}/machines/${made.id}/lease?ttl=3600`);
   const error = await failure(machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), made.context));
-  expect(error.message).toMatch(/^cdg-1: .*lease currently held by .*; waited 120 s for it to end\. Nothing changed\./);
+  expect(error.message).toMatch(
+    /^cdg-1: .*lease currently held by .*; waited 120 s for it to end\. It was not changed\./,
+  );
   expect(made.local.calls("POST", "machines/:id")).toBe(0);
 });
 
@@ -400,7 +402,7 @@ test.each<
   await using made = await pop();
   const error = await failure(machineHandler.create({ ...made.inputs, ...over(made) }, made.context));
   expect(error.message).toMatch(
-    /^cdg-1: machine .* cannot be adopted, .*Nothing was changed\. Correct fly-pops:adopt\.$/,
+    /^cdg-1: machine .* cannot be adopted, .*It was not changed\. Correct fly-pops:adopt\.$/,
   );
   expect(error.message).toContain(reason);
   expect(lives(made)).toMatchObject([{ id: made.id, instanceId: made.outs.instanceId }]);

@@ -25,6 +25,7 @@ const appTable: Table<AppInputs> = {
   app: ["other-edge", "replace", "names are for ever"],
   organization: ["other", "replace", "the Machines API moves no apps"],
   owner: ["me/fly-pops/other", "ignored", "an app has no mark"],
+  adoptFrom: ["me/fly-pops/gone", "ignored", "said once, at create"],
 };
 
 const addressTable: Table<AddressInputs> = {
@@ -32,6 +33,7 @@ const addressTable: Table<AddressInputs> = {
   type: ["shared_v4", "replace", "no update exists for addresses"],
   adopt: ["2001:db8::9", "ignored", "said once, at create"],
   owner: ["me/fly-pops/other", "ignored", "an address has no mark"],
+  adoptFrom: ["me/fly-pops/gone", "ignored", "said once, at create"],
 };
 
 const volumeTable: Table<VolumeInputs> = {
@@ -45,6 +47,8 @@ const volumeTable: Table<VolumeInputs> = {
   guest: [{ cpu_kind: "shared", cpus: 2, memory_mb: 512 }, "ignored", "a hint for the first placement"],
   adopt: ["vol_0000000000000000", "ignored", "said once, at create"],
   kept: [true, "ignored", "whether it stays is the engine's doing"],
+  owner: ["me/fly-pops/other", "ignored", "a volume has no mark"],
+  adoptFrom: ["me/fly-pops/gone", "ignored", "said once, at create"],
 };
 
 const identityTable: Table<IdentityInputs> = {
@@ -103,6 +107,7 @@ const machineTable: Table<MachineInputs> = {
   owner: ["me/fly-pops/other", "update", "it is metadata of the config"],
   routed: [false, "update", "cordon and uncordon, without a new version"],
   adopt: ["148ed127a75938", "ignored", "said once, at create"],
+  adoptFrom: ["me/fly-pops/gone", "ignored", "said once, at create"],
   joins: [
     { node: "pop-cdg-1", driver: "tailscale", expires: "2026-01-01T00:00:00Z" },
     "ignored",

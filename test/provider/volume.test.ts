@@ -89,7 +89,7 @@ test("two volumes that could be meant are refused, both named", async () => {
     ids.push((await made.local.call("POST", `/apps/${app}/volumes`, { name: "pop_cdg_1", region: "cdg" })).body.id);
   expect(await message(volumeHandler.create(volumeInputs(), made.context))).toMatch(
     new RegExp(
-      `^cdg-1: my-edge has 2 volumes pop_cdg_1 in cdg \\((${ids.join(", ")}|${ids.toReversed().join(", ")})\\), .*Nothing was changed\\.`,
+      `^cdg-1: my-edge has 2 volumes pop_cdg_1 in cdg \\((${ids.join(", ")}|${ids.toReversed().join(", ")})\\), .*None was taken over\\.`,
     ),
   );
 });
@@ -98,7 +98,7 @@ test("a full region is refused before anything is made, with the options", async
   await using made = await bench();
   made.local.fly.platform.full("cdg");
   expect(await message(volumeHandler.create(volumeInputs(), made.context))).toBe(
-    "cdg-1: no volume made, cdg has no room for 3 GB and its machine (asked by placement). Nothing was changed. Try again later, take a smaller volumeGb or size, or another region.",
+    "cdg-1: no volume made, cdg has no room for 3 GB and its machine (asked by placement). Try again later, take a smaller volumeGb or size, or another region.",
   );
   expect(made.local.calls("POST", "volumes")).toBe(0);
 });
@@ -232,7 +232,7 @@ test.each([
   await using made = await bench();
   const { body } = await made.local.call("POST", `/apps/${app}/volumes`, { name: "old_data", ...volume });
   expect(await message(volumeHandler.create(volumeInputs({ adopt: body.id }), made.context))).toBe(
-    `cdg-1: volume ${body.id} cannot be adopted, ${reason}. Nothing was changed. Correct fly-pops:adopt.`,
+    `cdg-1: volume ${body.id} cannot be adopted, ${reason}. It was not changed. Correct fly-pops:adopt.`,
   );
   expect(live(made)).toHaveLength(1);
 });
@@ -290,7 +290,7 @@ const warsaw = (over = {}) => volumeInputs({ region: "waw", name: "pop_waw_1", p
 test("in a region that Fly closed nothing new is made, and what is there goes on", async () => {
   await using made = await bench({ settings: { closedRegions: ["waw"] } });
   expect(await message(volumeHandler.create(warsaw(), made.context))).toBe(
-    "waw-1: no volume made, Fly takes no new machines in waw. Nothing was changed. Take another region. The nearest that does is arn (Stockholm, 810 km).",
+    "waw-1: no volume made, Fly takes no new machines in waw. Take another region. The nearest that does is arn (Stockholm, 810 km).",
   );
   expect(live(made)).toEqual([]);
 });

@@ -72,6 +72,7 @@ export function program(stack: StackSpec): Declared[] {
         snapshotDays: 0,
         guest: guestOf(shape),
         organization,
+        owner,
       }),
     });
     declared.push({

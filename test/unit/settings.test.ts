@@ -60,7 +60,7 @@ test("Tailscale is reached as OAuth client, else by an API key; stack config out
 test.each([
   [
     {},
-    /^No credentials for https:\/\/api\.tailscale\.com: set TAILSCALE_OAUTH_CLIENT_ID and TAILSCALE_OAUTH_CLIENT_SECRET .* Nothing was changed\.$/,
+    /^No credentials for https:\/\/api\.tailscale\.com: set TAILSCALE_OAUTH_CLIENT_ID and TAILSCALE_OAUTH_CLIENT_SECRET .*tailscale:oauthClientSecret"\.$/,
   ],
   [{ TAILSCALE_OAUTH_CLIENT_ID: "id" }, /, the OAuth client has no secret: set /],
   [{ TAILSCALE_OAUTH_CLIENT_SECRET: "planted" }, /, the OAuth client has no id: set /],
@@ -82,7 +82,7 @@ test("headscale is where the nodes log in, unless it is said otherwise", () => {
     server: "http://127.0.0.1:9",
   });
   expect(() => headscaleSettings(none, none, of)).toThrow(
-    /^No API key for https:\/\/login\.example: set HEADSCALE_API_KEY, .* "headscale apikeys create" makes one\. Nothing was changed\.$/,
+    /^No API key for https:\/\/login\.example: set HEADSCALE_API_KEY, .* "headscale apikeys create" makes one\.$/,
   );
   expect(() => headscaleSettings(none, env, { driver: "headscale" })).toThrow("set tailnet.loginServer");
 });
