@@ -23,7 +23,16 @@ export async function planOfStack(world: World, stack: Stack, { config, file }: 
     // An image that is given is made by nobody: that the state forgets how the last one was built is no step of a deployment.
     const steps = config.imageRef === undefined ? digest.steps : withoutImageSteps(digest.steps);
     const wanted = estimate(config);
-    return planOf({ stack: stack.name, digest: { ...digest, steps }, config, wanted, notes, now: world.clock.now() });
+    const hosts = config.image.sites.map(({ host }) => host);
+    return planOf({
+      stack: stack.name,
+      digest: { ...digest, steps },
+      config,
+      wanted,
+      hosts,
+      notes,
+      now: world.clock.now(),
+    });
   } catch (error) {
     const { message } = error as Error;
     if (/no stack named/.test(message))

@@ -1,5 +1,5 @@
 /** Which policies there are: for the pack, which the engine runs, and for the summary of a pull request, which has no engine. */
-import { addressProtected, imagePinned, noBarePorts, type Resource, twoRegions, volumeProtected } from "./rules.ts";
+import { addressesKept, imagePinned, noBarePorts, type Resource, twoRegions, volumeProtected } from "./rules.ts";
 import { noCredentials } from "./secrets.ts";
 
 export interface Policy {
@@ -24,9 +24,9 @@ export const policies: readonly Policy[] = [
     resource: volumeProtected,
   },
   {
-    name: "addresses-protected",
-    description: "Addresses of production stacks are protected.",
-    resource: addressProtected,
+    name: "addresses-kept",
+    description: "Addresses of production stacks, and their app, are protected.",
+    resource: addressesKept,
   },
   {
     name: "no-credentials",

@@ -82,10 +82,16 @@ export function volumeProtected(resource: Resource): string[] {
   ];
 }
 
-export function addressProtected(resource: Resource): string[] {
-  if (!isKind(resource, "Address") || !isProduction(stackOf(resource)) || resource.opts.protect) return [];
+/** What DNS names: the addresses, and the app that they go with. Fly gives neither again. */
+export function addressesKept(resource: Resource): string[] {
+  const what = isKind(resource, "App")
+    ? `${resource.props.app}: the app`
+    : isKind(resource, "Address")
+      ? `${resource.props.type}: the address`
+      : undefined;
+  if (what === undefined || !isProduction(stackOf(resource)) || resource.opts.protect) return [];
   return [
-    `${resource.props.type}: the address is not protected, and this is production: one slip releases what DNS names. Set fly-pops:protect to true.`,
+    `${what} is not protected, and this is production: one slip releases what DNS names. Set fly-pops:protect to true.`,
   ];
 }
 

@@ -59,6 +59,7 @@ async function resourcesOf(dir: string, stack: string): Promise<Resource[]> {
   const isSet = (key: string) => config.values[`${config.project}:${key}`] === "true";
   const [protect, keep] = [isSet("protect"), isSet("keepVolumes")];
   const isProtected: Record<string, boolean> = {
+    App: protect,
     Address: protect,
     Volume: protect && !keep,
     Machine: protect && !keep,

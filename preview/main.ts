@@ -83,6 +83,7 @@ async function previewed(dir: string, stack: string, { base, files, policies }: 
     ...seen,
     stack: name,
     config: config ?? fallback,
+    hosts: config?.image.sites.map(({ host }) => host) ?? [],
     ...(config && { wanted: estimate(config) }),
     ...(policies && { refusals: refusalsOf(changesOf(seen.digest.steps)) }),
     now: Date.now(),

@@ -1,6 +1,7 @@
 /** A plan as Markdown: the comment of a pull request, readable in a terminal as well. Pure. */
 import { costKinds } from "../components/cost.ts";
 import type { FileChange } from "./files.ts";
+import { lossesInShort } from "./lost.ts";
 import type { Action, Plan, PopPlan } from "./plan.ts";
 
 /** The first line of every comment of ours about a stack: by it the next run finds and replaces it. */
@@ -21,6 +22,7 @@ export function markdown(plan: Plan): string {
       "CAUTION",
       plan.refusals.map((it) => `Refused by the policy ${it}`),
     ),
+    ...alert("CAUTION", plan.cautions),
     ...alert("WARNING", plan.warnings),
     ...alert("NOTE", [...(failed && plan.hasCost ? [partial] : []), ...plan.notes]),
     ...popTable(plan),
@@ -47,7 +49,7 @@ export const verbs: Record<Action, [one: string, many: string]> = {
 };
 
 /** `1 PoP restarts, 2 PoPs are new`. */
-export function headline({ pops, others, settings, errors, refusals }: Plan): string {
+export function headline({ pops, others, settings, errors, refusals, lost }: Plan): string {
   if (errors.length > 0) return "the preview fails";
   if (refusals.length > 0) return "refused by policies";
   const parts = (Object.keys(verbs) as Action[]).flatMap((action) => {
@@ -55,7 +57,8 @@ export function headline({ pops, others, settings, errors, refusals }: Plan): st
     if (count === 0) return [];
     return [count === 1 ? `1 PoP ${verbs[action][0]}` : `${count} PoPs ${verbs[action][1]}`];
   });
-  if (parts.length > 0) return parts.join(", ");
+  const all = [...lossesInShort(lost), ...parts];
+  if (all.length > 0) return all.join(", ");
   return others.length + settings.length === 0 ? "nothing changes" : "no PoP changes";
 }
 

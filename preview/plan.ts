@@ -10,6 +10,7 @@ import { differences, inWords } from "./changes.ts";
 import { costRise } from "./cost-rise.ts";
 import { type Digest, kindOf, nameOf, type State, type Step } from "./digest.ts";
 import type { FileChange } from "./files.ts";
+import { cautionsOf, type Lost, lostOf } from "./lost.ts";
 import { problemOf } from "./problems.ts";
 import { engineError, refusalsOf } from "./refusals.ts";
 import { guardLost, settingChanges } from "./settings.ts";
@@ -55,6 +56,10 @@ export interface Plan {
   after: Estimate;
   /** False: the preview failed so early that the estimates say nothing. */
   hasCost: boolean;
+  /** What cannot be had again once this is deployed. */
+  lost: Lost;
+  /** What that means, and what comes first, as sentences. */
+  cautions: string[];
   /** What to look at before saying yes, as sentences. */
   warnings: string[];
   /** Why the preview failed; none when it did not. */
@@ -83,6 +88,8 @@ export interface PlanInput {
   files?: FileChange[];
   refusals?: string[];
   notes?: string[];
+  /** Names of the sites, whose DNS records point to the addresses. */
+  hosts?: readonly string[];
   /** Milliseconds since 1970: for keys that have expired. */
   now: number;
 }
@@ -90,6 +97,7 @@ export interface PlanInput {
 export function planOf({ stack, digest, config, wanted, files, now, ...rest }: PlanInput): Plan {
   const resources = changesOf(digest.steps);
   const before = rest.before ?? beforeOf(digest.steps);
+  const lost = lostOf(resources);
   const { canary } = config.rollout;
   const pops = popsOf(resources, canary);
   const told = (severity: string) =>
@@ -124,8 +132,10 @@ export function planOf({ stack, digest, config, wanted, files, now, ...rest }: P
     settings,
     ...(files && { files }),
     ...costs,
+    lost,
+    cautions: cautionsOf(lost, rest.hosts ?? []),
     warnings: unique([
-      ...warningsOf(resources, now),
+      ...warningsOf(resources, now, lost),
       ...settings.filter(guardLost),
       ...(errors.length > 0 ? [] : costRise(costs.before.monthly, costs.after.monthly)),
       ...told("warning"),

@@ -7,10 +7,11 @@ export type Paint = (tone: "good" | "warning" | "bad" | "faint" | "head", text: 
 
 /** Parts with an empty line between them: headline, what is wrong or to be heeded, PoPs, settings, other resources, cost. */
 export function planText(plan: Plan, paint: Paint): string {
-  const { stack, errors, refusals, warnings, notes } = plan;
+  const { stack, errors, refusals, cautions, warnings, notes } = plan;
   const said = [
     ...errors.map((it) => `${paint("bad", "error:")} ${it}`),
     ...refusals.map((it) => `${paint("bad", "error:")} refused by the policy ${it}`),
+    ...cautions.map((it) => `${paint("bad", "caution:")} ${it}`),
     ...warnings.map((it) => `${paint("warning", "warning:")} ${it}`),
     ...notes.map((it) => `${paint("faint", "note:")} ${it}`),
   ];

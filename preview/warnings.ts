@@ -1,14 +1,28 @@
 /** What only the engine's steps can tell and a reader should not miss. What the stack file alone tells, the program warns of itself. */
 import { isKept } from "./billed.ts";
+import type { Lost } from "./lost.ts";
 import type { ResourceChange } from "./plan.ts";
 
-export function warningsOf(resources: readonly ResourceChange[], now: number): string[] {
-  return resources.flatMap((it) => [
-    ...volumeGoes(it),
-    ...addressGoes(it),
-    ...machineGoes(it),
-    ...keyExpired(it, resources, now),
-  ]);
+/** `lost`: where the app itself is replaced, that its PoPs are says nothing more. */
+export function warningsOf(resources: readonly ResourceChange[], now: number, { app }: Lost): string[] {
+  return [
+    ...(app ? volumesStay(resources, app.before) : []),
+    ...resources.flatMap((it) => [
+      ...(app && isKept(it) ? [] : volumeGoes(it)),
+      ...(app ? [] : machineGoes(it)),
+      ...keyExpired(it, resources, now),
+    ]),
+  ];
+}
+
+/** All in one. */
+function volumesStay(resources: readonly ResourceChange[], app: string): string[] {
+  const kept = resources.filter((it) => it.kind === "Volume" && isKept(it));
+  if (kept.length === 0) return [];
+  const which = kept.map((it) => `${popOf(it)} ${it.old?.inputs.sizeGb} GB`).toSorted();
+  return [
+    `Volumes stay in ${app}, and on the bill: ${which.join(", ")}. Nobody needs them? fly volumes list -a ${app}`,
+  ];
 }
 
 const popOf = ({ old, new: new_ }: ResourceChange): string => String((new_ ?? old)?.inputs.pop);
@@ -22,14 +36,6 @@ function volumeGoes(it: ResourceChange): string[] {
     ];
   return [
     `${pop}: its volume of ${it.old?.inputs.sizeGb} GB is deleted, and with it the PoP's identity and cache. To keep it: fly-pops:keepVolumes: true, and one pulumi up before the PoP goes.`,
-  ];
-}
-
-function addressGoes({ kind, change, old }: ResourceChange): string[] {
-  if (kind !== "Address" || (change !== "delete" && change !== "replace")) return [];
-  const { ip } = old?.outputs ?? {};
-  return [
-    `address ${old?.inputs.type}${typeof ip === "string" ? ` (${ip})` : ""} is released, and Fly gives it to somebody else. First take it out of the sites' DNS records.`,
   ];
 }
 

@@ -1,5 +1,5 @@
 /** What of the command line goes through Pulumi: releases, rollback, orphans, the selected stack. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { run } from "../../cli/run.ts";
@@ -234,6 +234,18 @@ test("orphans: what this stack made and lost is listed, and deleted only when to
   );
   const declined = await cli(it, ["orphans", "--delete"], { ask: async () => "" });
   expect(declined).toMatchObject({ code: 3, err: "Nothing was deleted.\n" });
+
+  // As a deployment that runs elsewhere holds it.
+  const lock = join(dirname(it.stateFile), "..", "..", "locks", "organization", "fly-pops", "test", "elsewhere.json");
+  mkdirSync(dirname(lock), { recursive: true });
+  writeFileSync(
+    lock,
+    JSON.stringify({ pid: 7, username: "ci", hostname: "runner", timestamp: new Date().toISOString() }),
+  );
+  const locked = await cli(it, ["orphans", "--delete", "--yes"]);
+  expect(locked).toMatchObject({ code: 1, calls: expect.not.arrayContaining([expect.stringMatching(/^DELETE/)]) });
+  expect(locked.err).toMatch(/^test: nothing was deleted, for a deployment may be under way: .*locked.*ci@runner/);
+  rmSync(lock);
 
   const deleted = await cli(it, ["orphans", "--delete", "--yes"]);
   expect(deleted.code, deleted.err).toBe(3); // one is somebody else's

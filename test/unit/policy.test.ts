@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { machineConfig } from "../../components/machine-config.ts";
 import {
-  addressProtected,
+  addressesKept,
   imagePinned,
   noBarePorts,
   type Resource,
@@ -117,13 +117,22 @@ describe("volumes-protected", () => {
   });
 });
 
-describe("addresses-protected", () => {
+describe("addresses-kept", () => {
   test("in production, or it is said how; elsewhere as one likes", () => {
-    expect(addressProtected(resource("Address", { type: "v4" }, { protect: true }))).toEqual([]);
-    expect(addressProtected(resource("Address", { type: "v4" }, { stack: "local" }))).toEqual([]);
-    expect(addressProtected(resource("Address", { type: "v4" }))).toEqual([
+    expect(addressesKept(resource("Address", { type: "v4" }, { protect: true }))).toEqual([]);
+    expect(addressesKept(resource("Address", { type: "v4" }, { stack: "local" }))).toEqual([]);
+    expect(addressesKept(resource("Address", { type: "v4" }))).toEqual([
       "v4: the address is not protected, and this is production: one slip releases what DNS names. Set fly-pops:protect to true.",
     ]);
+  });
+
+  test("with the app they go with", () => {
+    expect(addressesKept(resource("App", { app: "my-edge" }, { protect: true }))).toEqual([]);
+    expect(addressesKept(resource("App", { app: "my-edge" }, { stack: "local" }))).toEqual([]);
+    expect(addressesKept(resource("App", { app: "my-edge" }))).toEqual([
+      "my-edge: the app is not protected, and this is production: one slip releases what DNS names. Set fly-pops:protect to true.",
+    ]);
+    expect(addressesKept(resource("Volume", {}))).toEqual([]);
   });
 });
 

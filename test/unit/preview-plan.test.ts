@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { notBuilt } from "../../preview/changes.ts";
 import type { Step } from "../../preview/digest.ts";
+import { headline, markdown } from "../../preview/markdown.ts";
 import { type PlanInput, planOf } from "../../preview/plan.ts";
 import { unknown } from "../../providers/host.ts";
 import { machine, ref, step, volume } from "../support/steps.ts";
@@ -195,13 +196,73 @@ test("snapshots that a stack never spoke of are Fly's own, on the bill before an
   expect(pops).toMatchObject([{ name: "cdg-1", action: "adjusted", volume: "no more snapshots" }]);
 });
 
-test("an address that goes is warned of, by what DNS may have", () => {
+describe("an address", () => {
   const v4 = { app: "my-edge", type: "v4" };
-  const { warnings } = plan([step("delete", "Address", "v4", { old: v4, outputs: { ip: "203.0.113.1" } })]);
-  expect(warnings).toEqual([
-    "address v4 (203.0.113.1) is released, and Fly gives it to somebody else. First take it out of the sites' DNS records.",
-  ]);
-  expect(plan([step("same", "Address", "v4", { old: v4, new: v4 })]).warnings).toEqual([]);
+  const v6 = { app: "my-edge", type: "v6" };
+  const gone = step("delete", "Address", "v4", { old: v4, outputs: { ip: "203.0.113.1" } });
+
+  test("that goes is a caution, with what DNS must say first; it heads the summary", () => {
+    const it = plan([gone], { hosts: ["www.example.org"] });
+    expect(it.cautions).toEqual([
+      "203.0.113.1 is released and cannot be had again: change the A records of www.example.org first.",
+    ]);
+    expect(it.warnings).toEqual([]);
+    expect(headline(it)).toBe("an address is released");
+  });
+
+  test.each([
+    [[], "the sites"],
+    [["a.example", "b.example"], "a.example and b.example"],
+    [["a.example", "b.example", "c.example", "d.example"], "a.example and 3 other sites"],
+  ])("of %j, by its own kind of record, even where its number is not known", (hosts, sites) => {
+    expect(plan([step("delete", "Address", "v6", { old: v6 })], { hosts }).cautions).toEqual([
+      `The v6 address is released and cannot be had again: change the AAAA records of ${sites} first.`,
+    ]);
+  });
+
+  test("that stays, is new, or is looked at again by --replace, is none", () => {
+    for (const op of ["same", "create", "update", "replace"]) {
+      const it = plan([
+        step(op, "Address", "v4", { old: op === "create" ? undefined : v4, new: { ...v4, owner: "me" } }),
+      ]);
+      expect({ op, cautions: it.cautions, lost: it.lost }).toEqual({ op, cautions: [], lost: { addresses: [] } });
+    }
+  });
+
+  test("of an app that gets another name goes with all the others: one sentence, not one a PoP", () => {
+    const others = { app: "new-edge" };
+    const it = plan(
+      [
+        step("replace", "App", "app", { old: { app: "my-edge" }, new: others }),
+        step("replace", "Address", "v4", { old: v4, new: { ...v4, app: unknown }, outputs: { ip: "203.0.113.1" } }),
+        step("replace", "Address", "v6", { old: v6, new: { ...v6, app: unknown }, outputs: { ip: "2001:db8::1" } }),
+        ...["cdg-1", "ewr-1"].flatMap((pop) => [
+          step("replace", "Volume", pop, {
+            old: volume(pop),
+            new: { ...volume(pop), ...others },
+            retainOnDelete: true,
+          }),
+          step("replace", "Machine", pop, { old: machine(pop), new: { ...machine(pop), ...others } }),
+        ]),
+      ],
+      { hosts: ["www.example.org"] },
+    );
+    expect(it.cautions).toEqual([
+      "The app my-edge is replaced by new-edge: all PoPs are made anew there, with new addresses. 203.0.113.1 and 2001:db8::1 are released and cannot be had again. The edge is down until DNS follows: the A and AAAA records of www.example.org must point to the new addresses, which nobody knows before they are there.",
+    ]);
+    expect(it.warnings).toEqual([
+      "Volumes stay in my-edge, and on the bill: cdg-1 3 GB, ewr-1 3 GB. Nobody needs them? fly volumes list -a my-edge",
+    ]);
+    expect(headline(it)).toBe("the edge is down until DNS follows, addresses change, 2 PoPs are replaced");
+  });
+
+  test("stands below the reason where the preview fails", () => {
+    const diagnostics = [{ message: "it is protected", severity: "error" }];
+    const text = markdown(plan([gone], { digest: { config: {}, steps: [gone], diagnostics } }));
+    expect(text).toContain(
+      "> [!CAUTION]\n> it is protected\n\n> [!CAUTION]\n> 203.0.113.1 is released and cannot be had again: change the A records of the sites first.\n",
+    );
+  });
 });
 
 test("what else changes is told; components and providers are not", () => {
