@@ -23,6 +23,7 @@ test.concurrent("one that does not is refused with all reasons before anything i
   expect(code, output).not.toBe(0);
   expect(output).toContain("cdg-1: its volume is neither protected nor kept, and this is production");
   expect(output).toContain("v4: the address is not protected, and this is production");
+  expect(output).toContain("my-edge: the app is not protected, and this is production");
   expect(output).toContain("Stack prod has PoPs in cdg alone, and this is production.");
   expect(it.fly.calls.list).toEqual([]);
 });

@@ -139,7 +139,7 @@ test.concurrent("with the defaults a replica, and a new region whose machine nev
   expect(it.machines()).toEqual(one);
 });
 
-test.concurrent("a protected address stays when it is taken out of the file, and at destroy; lifted first, both go", async ({
+test.concurrent("a protected address stays when it is taken out of the file, when the app gets another name, and at destroy; lifted first, both go", async ({
   expect,
 }) => {
   await using it = await engine();
@@ -154,6 +154,11 @@ test.concurrent("a protected address stays when it is taken out of the file, and
   const refused = await it.up();
   expect(refused.code).not.toBe(0);
   expect(refused.output).toMatch(/edge-v4.*protect|protect.*edge-v4/s);
+  // Under another name the app would take all of them along.
+  it.config(stack({ protect: true, app: "new-edge" }));
+  const renamed = await it.run(["preview"]);
+  expect(renamed.code).not.toBe(0);
+  expect(renamed.output).toMatch(/edge-app.*protect|protect.*edge-app/s);
   const destroyed = await it.run(["destroy", "--yes", "--skip-preview"]);
   expect(destroyed.code).not.toBe(0);
   expect(addresses()).toEqual(["v4", "v6"]);
