@@ -73,12 +73,13 @@ export const run: Benchmark["run"] = async (log) => {
 async function singleCalls(): Promise<{ updateCalls: number; createCalls: number }> {
   await using world = await faultWorld();
   const context = world.context();
-  await appHandler.create({ app, organization: "personal" }, context);
+  const { owner } = machineInputs("");
+  await appHandler.create({ app, organization: "personal", owner }, context);
   const calls = async <T>(work: () => Promise<T>) => {
     world.fly.calls.clear();
     return { made: await work(), count: world.fly.calls.count() };
   };
-  const volume = await calls(() => volumeHandler.create(volumeInputs(), context));
+  const volume = await calls(() => volumeHandler.create(volumeInputs({ owner }), context));
   const inputs = machineInputs(volume.made.id);
   const machine = await calls(() => machineHandler.create(inputs, context));
   const { id, outs } = machine.made;
