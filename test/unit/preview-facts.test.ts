@@ -287,7 +287,9 @@ describe("policies", () => {
 
   test("that the deployment would break are told by name, and the preview is refused", () => {
     const refusals = prod([same("Volume", "cdg-1", volume("cdg-1"), { protect: true, becomes: { protect: false } })]);
-    expect(refusals).toEqual([expect.stringMatching(/^volumes-protected: cdg-1: its volume is neither protected nor kept/)]);
+    expect(refusals).toEqual([
+      expect.stringMatching(/^volumes-protected: cdg-1: its volume is neither protected nor kept/),
+    ]);
     const text = markdown(plan([restart("cdg-1")], { refusals }));
     expect(text).toContain("## `prod`: refused by policies");
     expect(text).toContain("Refused by the policy volumes-protected: cdg-1");

@@ -30,7 +30,9 @@ test("a plan reads from top to bottom: what happens, what to heed, PoPs with ord
     step("delete", "Volume", "nrt-1", { old: volume("nrt-1"), retainOnDelete: true }),
     step("create", "Address", "v4", { new: { app: "my-edge", type: "v4" } }),
   ];
-  const [head, said, pops, settings, others, cost, ...none] = text(steps, [], ["Docker cannot be reached."]).split("\n\n");
+  const [head, said, pops, settings, others, cost, ...none] = text(steps, [], ["Docker cannot be reached."]).split(
+    "\n\n",
+  );
   expect(head).toBe("prod: 1 PoP restarts, 1 PoP goes");
   expect(said).toBe(
     "warning: nrt-1: its volume of 3 GB stays on Fly and on the bill. Nobody needs it? fly volumes list -a my-edge\nnote: Docker cannot be reached.",
