@@ -278,6 +278,13 @@ describe("a machine whose tailnet, vault and secrets are away", () => {
     expect(log).not.toMatch(/To authenticate, visit/);
   });
 
+  test("its daemon tells its states, and no debug line comes into the log", async () => {
+    const log = await until(pop.logs, (text) => text.includes("Switching ipn state"));
+    const own = log.split("\n").filter((line) => line.startsWith("[tailscaled\t] "));
+    expect(own.filter((line) => line.includes("Engine created"))).toHaveLength(1);
+    expect(own.filter((line) => /\[v\d\]|\[v.JSON\]|\0/.test(line))).toEqual([]);
+  });
+
   test("its daemon answers health and root, and nobody else; its key is root's alone", async () => {
     const status = ["/usr/bin/tailscale", "--socket=/run/tailscale/tailscaled.sock", "status", "--json"];
     const ask = async (user: string) => (await pop.exec(["runas", user, ...status])).output.includes("BackendState");
