@@ -41,9 +41,14 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
       const { status } = await import("./commands/status.ts");
       ended(await status(world, await open(options), options));
     });
-  onStack("logs", "what PoPs write, the last hundred lines or so")
+  onStack("logs", "what PoPs write: the last hundred lines, or those that are asked for")
     .argument("[pop]", "PoP, e.g. cdg-1; all of them when left out")
-    .option("-f, --follow", "go on until Ctrl-C")
+    .option("-f, --follow", "go on until Ctrl-C, also when Fly does not answer for a while")
+    .option("-n, --lines <count>", "the newest so many (default: about 100; with --since all)", whole(1, 100_000))
+    .option("--since <time>", "not before: 90s, 10m, 2h, 7d ago, or a time as 2026-03-01T02:00:00Z")
+    .option("--process <name>", "of one process, e.g. nginx, and what process-compose says of it")
+    .option("--site <host>", "requests to one site, and what nginx says of it")
+    .option("--errors", "failures alone: answers of 500 and more, nginx's errors, what other processes call so")
     .option("--json", "print one JSON object a line")
     .action(async (pop, options) => {
       const { logs } = await import("./commands/logs.ts");

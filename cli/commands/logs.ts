@@ -2,17 +2,24 @@
 import { sleep } from "../../providers/clock.ts";
 import { FlyError } from "../../providers/fly/errors.ts";
 import { FlyLogs, type LogEntry, logsEndpoint } from "../../providers/fly/logs.ts";
-import { livePops, popOf, readFleet } from "../fleet.ts";
+import { type Fleet, livePops, popOf, readFleet } from "../fleet.ts";
+import { isWanted, jsonOf, type LogLine, lineOf, sinceOf, textOf, type Wanted } from "../log-lines.ts";
+import { backward, forward, nanosAt, type ReadPage } from "../log-reader.ts";
 import { isLocal, type Stack } from "../stack.ts";
 import { tint } from "../style.ts";
-import { type ExitCode, print, printJson, Refusal, type World } from "../world.ts";
+import { type ExitCode, note, print, printJson, Refusal, type World } from "../world.ts";
 
-export interface LogsOptions {
+export interface LogsOptions extends Wanted {
   follow?: boolean;
   json?: boolean;
+  /** As typed: 10m, 2h, or a time. */
+  since?: string;
+  /** The newest so many. */
+  lines?: number;
 }
 
 const pollMs = 1_000;
+const longestPauseMs = 15_000;
 
 export async function logs(
   world: World,
@@ -20,40 +27,118 @@ export async function logs(
   name: string | undefined,
   options: LogsOptions,
 ): Promise<ExitCode> {
+  const since = options.since === undefined ? undefined : startOf(options.since, world.clock.now());
   const fleet = await readFleet(stack);
   const pop = name === undefined ? undefined : popOf(fleet, name);
-  const names = new Map(livePops(fleet).map(({ machine, name }) => [machine.id, name]));
-  const { endpoint, token } = await stack.settings();
-  const source = logsEndpoint(endpoint, (key) => stack.env[key] || undefined);
-  const fly = new FlyLogs({ endpoint: source, token, clock: world.clock });
-  const tell = (entry: LogEntry) =>
-    options.json
-      ? printJson(world, { time: entry.timestamp, pop: names.get(entry.instance) ?? null, ...told(entry) })
-      : print(world, line(world, entry, names.get(entry.instance) ?? entry.instance));
+  if (livePops(fleet).length === 0)
+    throw new Refusal(`${fleet.app} has no machine yet, so nothing was written. Deploy it: npx pulumi up`);
+  const read = await reader(world, stack, { fleet, machine: pop?.machine.id });
+  const filter = filterOf(fleet, options);
+  const show = (line: LogLine) => (options.json ? printJson(world, jsonOf(line)) : print(world, row(world, line)));
+
   let next: string | undefined;
-  for (;;) {
-    const answer = await fly.read(fleet.app, { instance: pop?.machine.id, token: next }).catch((error: unknown) => {
-      throw error instanceof FlyError ? unreadable(error, { app: fleet.app, source, pop, world, stack }) : error;
-    });
-    for (const entry of answer.entries) tell(entry);
-    next = answer.token;
-    if (!options.follow) return 0;
-    await sleep(world.clock, pollMs, world.interrupted);
+  if (since !== undefined && options.lines === undefined)
+    for await (const { entries, token } of forward(read, nanosAt(since))) {
+      for (const line of entries.flatMap(filter.pick)) show(line);
+      next = token;
+    }
+  else {
+    const found = await backward(read, { count: options.lines, since, now: world.clock.now(), pick: filter.pick });
+    for (const line of found.lines) show(line);
+    if (found.stoppedAt)
+      note(
+        world,
+        `Looked back to ${found.stoppedAt.toISOString()} only, as there are many lines. Say more: a PoP, --process, --since`,
+      );
+    next = found.token;
+  }
+  if (!options.follow) {
+    if (filter.shown === 0) note(world, filter.nothing());
+    return 0;
+  }
+  return follow(world, read, { next, onEntries: (entries) => entries.flatMap(filter.pick).forEach(show) });
+}
+
+/** Goes on through whatever passes: a server that is away, one that has too much to do. Each line comes once, as the place is kept. */
+async function follow(
+  world: World,
+  read: ReadPage,
+  { next, onEntries }: { next: string | undefined; onEntries: (entries: LogEntry[]) => void },
+): Promise<never> {
+  let told: string | undefined;
+  let token = next;
+  for (let pause = pollMs; ; ) {
+    await sleep(world.clock, pause, world.interrupted);
+    try {
+      const page = await read(token);
+      if (told !== undefined) note(world, "Logs come again.");
+      onEntries(page.entries);
+      token = page.token;
+      [told, pause] = [undefined, pollMs];
+    } catch (error) {
+      if (world.interrupted.aborted || !(error instanceof Refusal) || isLasting(error.cause)) throw error;
+      // Each new reason once.
+      if (told !== error.message) note(world, `${error.message} Trying again until Ctrl-C.`);
+      told = error.message;
+      pause = Math.min(pause * 2, longestPauseMs);
+    }
   }
 }
 
-const told = ({ region, instance, level, message }: LogEntry) => ({ region, machine: instance, level, message });
+/** A token that is not taken, or an app that is gone, stays so. */
+const isLasting = (error: unknown): boolean =>
+  !(error instanceof FlyError) || [401, 403, 404].includes(error.status ?? 0);
 
-const line = (world: World, { timestamp, message }: LogEntry, pop: string): string =>
-  `${tint(world, "faint", timestamp.replace(/\.\d+/, ""))} ${tint(world, "head", pop)} ${message.trimEnd()}`;
-
-function unreadable(
-  error: FlyError,
-  of: { app: string; source: string; pop: { machine: { id: string } } | undefined; world: World; stack: Stack },
-): Refusal {
-  const machine = of.pop ? ` --machine ${of.pop.machine.id}` : "";
-  const way = isLocal(of.world, of.stack.name)
-    ? "Local Fly's own words: npm run local -- logs"
-    : `The Machines API has no logs, so ${of.source} was asked, as flyctl does where it cannot subscribe. flyctl may know another way: fly logs -a ${of.app}${machine}`;
-  return new Refusal(`${error.message}. ${way}`, { cause: error });
+/** Parses, counts and chooses. */
+function filterOf(fleet: Fleet, wanted: Wanted) {
+  const names = new Map(livePops(fleet).map(({ machine, name }) => [machine.id, name]));
+  const isChosen = isWanted(wanted);
+  const processes = new Set<string>();
+  let seen = 0;
+  const filter = {
+    shown: 0,
+    pick(entry: LogEntry): LogLine[] {
+      const line = lineOf(entry, names.get(entry.instance) ?? null);
+      if (line === undefined) return [];
+      seen += 1;
+      if (line.process !== null) processes.add(line.process);
+      if (!isChosen(line)) return [];
+      filter.shown += 1;
+      return [line];
+    },
+    /** Why there is nothing to see. */
+    nothing: (): string =>
+      seen === 0
+        ? "Nothing was written in that time."
+        : `None of ${seen} lines is asked for. Processes that wrote: ${[...processes].toSorted().join(", ") || "none"}.`,
+  };
+  return filter;
 }
+
+async function reader(
+  world: World,
+  stack: Stack,
+  { fleet: { app }, machine }: { fleet: Fleet; machine: string | undefined },
+): Promise<ReadPage> {
+  const { endpoint, token } = await stack.settings();
+  const source = logsEndpoint(endpoint, (key) => stack.env[key] || undefined);
+  const fly = new FlyLogs({ endpoint: source, token, clock: world.clock });
+  const way = isLocal(world, stack.name)
+    ? "Local Fly's own words: npm run local -- logs"
+    : `The Machines API has no logs, so ${source} was asked, as flyctl does where it cannot subscribe. flyctl may know another way: fly logs -a ${app}${machine ? ` --machine ${machine}` : ""}`;
+  return (from) =>
+    fly.read(app, { instance: machine, token: from }).catch((error: unknown) => {
+      throw error instanceof FlyError ? new Refusal(`${error.message}. ${way}`, { cause: error }) : error;
+    });
+}
+
+function startOf(text: string, now: number): number {
+  const at = sinceOf(text, now);
+  if (at !== undefined) return at;
+  throw new Refusal(`logs: --since ${text} is no time. It takes 90s, 10m, 2h, 7d, or a time as 2026-03-01T02:00:00Z.`, {
+    code: 2,
+  });
+}
+
+const row = (world: World, line: LogLine): string =>
+  `${tint(world, "faint", line.time.replace(/\.\d+/, ""))} ${tint(world, "head", line.pop ?? line.machine)} ${textOf(line)}`;

@@ -2,7 +2,9 @@
  * Logs as Fly's other server tells them, api.fly.io/api/v1/apps/:app/logs: no part of the Machines API, undocumented, and what flyctl falls back on.
  * Not modelled: levels, lines of Fly's own (proxy, runner), how long Fly keeps them.
  */
+import { nanosOf } from "../../providers/fly/logs.ts";
 import type { Core } from "./core.ts";
+import { invalidArgument } from "./errors.ts";
 import { appOf, type Call, json, type RouteTable } from "./request.ts";
 
 /** Entries of one answer at most. */
@@ -21,15 +23,18 @@ export function logRoutes(core: Core): RouteTable {
       const after = call.query.get("next_token") ?? "";
       // The first look tells the newest, each later one goes on where the last one ended.
       const told = after === "" ? entries.slice(-most) : entries.slice(0, most);
-      return json(200, { data: told, meta: { next_token: told.at(-1)?.attributes.timestamp ?? after } });
+      const last = told.at(-1);
+      return json(200, { data: told, meta: { next_token: last ? String(nanos(last)) : after } });
     },
   };
 }
 
-/** Of all machines asked for, by time, newer than the token: which is the time of a line. */
+const nanos = ({ attributes }: Entry): bigint => nanosOf(attributes.timestamp) ?? 0n;
+
+/** Of all machines asked for, by time, newer than the token: which is a time in nanoseconds. */
 async function entriesOf(core: Core, call: Call): Promise<Entry[]> {
   const app = appOf(core, call);
-  const after = call.query.get("next_token") ?? "";
+  const after = nanosIn(call.query.get("next_token") ?? "");
   const wanted = { instance: call.query.get("instance"), region: call.query.get("region") };
   const machines = Object.values(core.world.machines).filter(
     (it) =>
@@ -37,7 +42,7 @@ async function entriesOf(core: Core, call: Call): Promise<Entry[]> {
       (!wanted.instance || it.id === wanted.instance) &&
       (!wanted.region || it.region === wanted.region),
   );
-  const since = Math.floor(Date.parse(after) / 1000);
+  const since = Number(after / 1_000_000_000n);
   const entries = await Promise.all(
     machines.map(async ({ id, region }) => {
       const lines = core.runner.logs(id, { follow: false, timestamps: true, ...(since > 0 ? { since } : {}) });
@@ -46,8 +51,14 @@ async function entriesOf(core: Core, call: Call): Promise<Entry[]> {
   );
   return entries
     .flat()
-    .filter(({ attributes }) => attributes.timestamp > after)
-    .toSorted((a, b) => (a.attributes.timestamp < b.attributes.timestamp ? -1 : 1));
+    .filter((it) => nanos(it) > after)
+    .toSorted((a, b) => (nanos(a) < nanos(b) ? -1 : 1));
+}
+
+/** A token that is no number is refused. */
+function nanosIn(token: string): bigint {
+  if (!/^\d*$/.test(token)) throw invalidArgument("next_token is no number");
+  return BigInt(token || 0);
 }
 
 function entry(line: string, { index, id, region }: { index: number; id: string; region: string }): Entry {

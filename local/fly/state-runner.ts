@@ -28,7 +28,7 @@ export interface Behaviour {
   check: (check: Check, upMs: number, instance: Instance) => ProbeResult | "hangs";
   exec: (command: string[], stdin: string | undefined, instance: Instance) => ExecResult;
   /** Lines it writes when it has booted. Default none. */
-  says: readonly string[];
+  says: readonly (string | { afterMs: number; line: string })[];
 }
 
 const wellBehaved: Behaviour = {
@@ -234,9 +234,15 @@ export function createStateRunner(clock: Clock, defaults: Partial<Behaviour> = {
     dial: (machineId, port) => (rows.get(machineId)?.phase === "running" ? { host: "192.0.2.1", port } : undefined),
     async *logs(machineId, { timestamps = false, since = 0 }) {
       const last = lastBoots.get(machineId);
-      if (!last || last.at < since * 1000) return;
-      const time = new Date(last.at).toISOString().replace("Z", "000000Z");
-      for (const line of of(last.instance).says) yield timestamps ? `${time} ${line}` : line;
+      if (!last) return;
+      for (const [index, said] of of(last.instance).says.entries()) {
+        const { afterMs, line } = typeof said === "string" ? { afterMs: 0, line: said } : said;
+        const at = last.at + afterMs;
+        if (at < since * 1000 || at > clock.now()) continue;
+        // No two lines of a machine have one time: that is what a token is.
+        const nanos = String(index % 1_000_000).padStart(6, "0");
+        yield timestamps ? `${new Date(at).toISOString().replace("Z", `${nanos}Z`)} ${line}` : line;
+      }
     },
     async remove(machineId) {
       const row = rows.get(machineId);

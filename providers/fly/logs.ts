@@ -32,6 +32,14 @@ const Answer = z.looseObject({
 
 export type LogEntry = z.infer<typeof Entry>["attributes"];
 
+/** Nanoseconds since 1970 of an RFC 3339 time, of which Date.parse keeps milliseconds; undefined when it is none. */
+export function nanosOf(timestamp: string): bigint | undefined {
+  const seconds = Date.parse(timestamp.replace(/\.\d+/, ""));
+  if (Number.isNaN(seconds)) return undefined;
+  const fraction = /\.(\d+)/.exec(timestamp)?.[1] ?? "";
+  return BigInt(seconds) * 1_000_000n + BigInt(fraction.padEnd(9, "0").slice(0, 9));
+}
+
 export class FlyLogs {
   readonly #http: FlyHttp;
 
@@ -40,7 +48,10 @@ export class FlyLogs {
     this.#http = new FlyHttp({ ...options, endpoint: `${endpoint.replace(/\/+$/, "")}/api` });
   }
 
-  /** The newest hundred or so; with `token` what came since the answer that it stood in. `instance`: of one machine alone. */
+  /**
+   * The newest hundred or so; with `token` the first hundred since the answer that it stood in. `instance`: of one machine alone.
+   * A token is a time in nanoseconds, so that any time makes one. Seen in use, documented nowhere: https://fly.io/docs/monitoring/logs-api-options/
+   */
   async read(
     app: string,
     { instance, token }: { instance?: string | undefined; token?: string | undefined } = {},

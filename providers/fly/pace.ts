@@ -6,6 +6,8 @@ import { type Clock, sleep } from "../clock.ts";
  */
 const limits: Record<string, { perSecond: number; burst: number }> = {
   "get machine": { perSecond: 5, burst: 10 },
+  // Another server's, whose limit is not told. Pages are read one after another.
+  "read logs": { perSecond: 5, burst: 10 },
 };
 const usual = { perSecond: 1, burst: 3 };
 
