@@ -73,12 +73,17 @@ export async function runIn(
   { app, fly }: Pick<Fleet, "app" | "fly">,
   { name, machine }: LivePop,
   command: string[],
-  { seconds = 30 }: { seconds?: number } = {},
+  { seconds = 30, stdin }: { seconds?: number; stdin?: string | undefined } = {},
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   if (machine.state !== "started")
     throw new Refusal(
       `${name}: nothing runs in it, machine ${machine.id} is ${machine.state}. What it said last: npx fly-pops logs ${name}`,
     );
-  const { exit_code = 0, exit_signal = 0, stdout, stderr } = await fly.execMachine(app, machine.id, command, seconds);
+  const {
+    exit_code = 0,
+    exit_signal = 0,
+    stdout,
+    stderr,
+  } = await fly.execMachine(app, machine.id, command, seconds, stdin);
   return { code: exit_signal > 0 ? 128 + exit_signal : exit_code, stdout: stdout ?? "", stderr: stderr ?? "" };
 }

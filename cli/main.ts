@@ -1,9 +1,10 @@
 /** `fly-pops`: the real outside for run.ts. */
-import { createInterface } from "node:readline/promises";
+import { fstatSync } from "node:fs";
+import { buffer } from "node:stream/consumers";
 import { projectDir } from "../local/paths.ts";
 import { systemClock } from "../providers/clock.ts";
+import { findProject } from "./project.ts";
 import { run } from "./run.ts";
-import { findProject } from "./stack-file.ts";
 import { keepSecret, type World } from "./world.ts";
 
 const interrupt = new AbortController();
@@ -26,14 +27,28 @@ const world: World = {
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
   isTerminal: process.stdout.isTTY === true,
+  isWatched: process.stderr.isTTY === true,
+  columns: process.stdout.columns ?? process.stderr.columns,
+  input: isFed() ? () => buffer(process.stdin) : undefined,
   ask: process.stdin.isTTY && process.stderr.isTTY ? ask : undefined,
   interrupted: interrupt.signal,
   secrets: new Set(),
 };
 for (const name of ["FLY_API_TOKEN", "FLY_ACCESS_TOKEN"]) keepSecret(world, process.env[name]);
 
+/** Standard input is a pipe, a file or a socket: not a terminal, nor /dev/null. */
+function isFed(): boolean {
+  try {
+    const found = fstatSync(0);
+    return found.isFIFO() || found.isFile() || found.isSocket();
+  } catch {
+    return false; // closed
+  }
+}
+
 /** On standard error, so that results stay clean in a pipe. */
 async function ask(question: string): Promise<string> {
+  const { createInterface } = await import("node:readline/promises");
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   try {
     return await lines.question(question, { signal: interrupt.signal });

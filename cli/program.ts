@@ -1,8 +1,10 @@
 /** The command line as data: commands, arguments, options and their texts. docs/cli.md, the help and the completion are made from it. */
-import { Argument, Command, InvalidArgumentError } from "commander";
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import manifest from "../package.json" with { type: "json" };
-import { completion, shells } from "./completion.ts";
-import { openStack, type Stack } from "./stack.ts";
+import { shells } from "./completion.ts";
+import { addExamples } from "./examples.ts";
+import { commandAt } from "./help.ts";
+import type { Stack } from "./stack.ts";
 import { type ExitCode, print, Refusal, type World } from "./world.ts";
 
 /** What an action ends with; `exec` and its like end with the code of what they ran. */
@@ -13,20 +15,27 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
   const program = new Command("fly-pops")
     .description("Operate the PoPs of a stack, on Fly and on local Fly alike.")
     .version(manifest.version, "-V, --version", "print the version")
+    .addOption(new Option("-v", "print the version").hideHelp())
+    .addOption(stackOption())
     .helpOption("-h, --help", "print this help")
-    .addHelpCommand(
-      new Command("help").argument("[command]").description("print the help of a command").helpGroup("Care:"),
-    )
+    .helpCommand(false)
     .showHelpAfterError("(run with --help for what is understood)")
-    .enablePositionalOptions();
+    .enablePositionalOptions()
+    .on("option:v", () => {
+      print(world, manifest.version);
+      throw new CommanderError(0, "commander.version", manifest.version);
+    })
+    // --stack may stand before the command as well; behind it it counts.
+    .hook("preAction", (_, command) => {
+      const asked = stackBefore(command);
+      if (asked !== undefined && takesStack(command)) command.setOptionValue("stack", asked);
+    });
 
-  const open = ({ stack }: { stack?: string }): Promise<Stack> => openStack(world, stack);
+  const open = async ({ stack }: { stack?: string }): Promise<Stack> =>
+    (await import("./stack.ts")).openStack(world, stack);
   /** A command on one stack. */
   const onStack = (text: string, description: string, parent = program) =>
-    parent
-      .command(text)
-      .description(description)
-      .option("-s, --stack <name>", "stack to work on (default: the selected one, or local while the local one runs)");
+    parent.command(text).description(description).addOption(stackOption());
   const json = "print JSON instead of a table";
 
   program.commandsGroup("Look:");
@@ -86,10 +95,14 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
     });
 
   program.commandsGroup("Go in:");
-  onStack("exec", "run one program in a PoP and end with its exit code; options stand before the PoP")
+  onStack(
+    "exec",
+    "run one program in a PoP and end with its exit code; options stand before the PoP. Standard input from a pipe or a file is sent along, up to 1 MB; what the program writes comes when it has ended (console and ssh stream both)",
+  )
     .argument("<pop>", "PoP, e.g. cdg-1")
     .argument("<command...>", "program and its arguments, best behind --")
     .option("--timeout <seconds>", "give the program up after that time", seconds(1, 600), 60)
+    .option("-n, --no-stdin", "send no standard input, and leave it to what comes after")
     .passThroughOptions()
     .action(async (pop, command, options) => {
       const { exec } = await import("./commands/exec.ts");
@@ -148,7 +161,11 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
     });
 
   program.commandsGroup("Care:");
-  const secrets = program.command("secrets").description("the operator's file of secrets, by sops");
+  const secrets = program
+    .command("secrets")
+    .description("the operator's file of secrets, by sops")
+    .helpCommand(false)
+    .addOption(stackOption());
   onStack("edit", "open it in your editor; encrypted again when you leave", secrets).action(async (options) => {
     const { edit } = await import("./commands/secrets.ts");
     ended(await edit(world, await open(options)));
@@ -235,15 +252,39 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
     .command("completion")
     .description("print a script by which your shell completes this command line")
     .addArgument(new Argument("<shell>", "shell").choices(shells))
-    .action((shell) => world.out(completion(program, shell)));
-  program
-    .command("complete-pops", { hidden: true })
-    .description("names of PoPs, a line each, for completion")
-    .action(async () => {
-      for (const { name } of (await open({})).config().pops) print(world, name);
+    .action(async (shell) => {
+      const { completion } = await import("./completion.ts");
+      world.out(completion(shell));
     });
-
+  program
+    .command("complete", { hidden: true })
+    .description("what may stand at the end of a command line; for the scripts of completion")
+    .argument("<shell>")
+    .argument("[words...]", "behind fly-pops, the last one as far as it is typed")
+    .passThroughOptions()
+    .action(async (shell, typed) => {
+      const { complete } = await import("./complete.ts");
+      world.out(complete(world, program, shell, typed));
+    });
+  program
+    .command("help")
+    .argument("[command...]", "command, e.g. secrets edit; this overview when left out")
+    .description("print the help of a command")
+    .action((path) => commandAt(program, path).outputHelp());
+  addExamples(program);
   return program;
+}
+
+const stackOption = (): Option =>
+  new Option("-s, --stack <name>", "stack to work on (default: the selected one, or local while the local one runs)");
+
+const takesStack = (command: Command): boolean => command.options.some((it) => it.attributeName() === "stack");
+
+/** What --stack says nearest to the command. */
+function stackBefore(command: Command | null): string | undefined {
+  if (command === null) return undefined;
+  const { stack } = command.opts<{ stack?: string }>();
+  return stack ?? stackBefore(command.parent);
 }
 
 function seconds(min: number, max: number): (text: string) => number {

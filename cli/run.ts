@@ -9,7 +9,7 @@ export async function run(argv: readonly string[], world: World): Promise<Code> 
   const program = createProgram(world, (ended) => {
     code = ended;
   });
-  quiet(program, world);
+  speakThrough(program, world);
   try {
     if (argv.length === 0) {
       program.outputHelp();
@@ -33,15 +33,15 @@ function sentence(error: unknown): string {
 }
 
 /** Commander would end the process and write where it likes; subcommands inherit neither setting once they are made. */
-function quiet(command: Command, world: World): void {
+function speakThrough(command: Command, world: World): void {
   command.exitOverride().configureOutput({
     writeOut: (text) => world.out(text),
     writeErr: (text) => world.err(text),
     outputError: (text, write) => write(text.replace(/^error: /, "fly-pops: ")),
     getOutHasColors: () => false,
     getErrHasColors: () => false,
-    getOutHelpWidth: () => 100,
-    getErrHelpWidth: () => 100,
+    getOutHelpWidth: () => world.columns ?? 80,
+    getErrHelpWidth: () => world.columns ?? 80,
   });
-  for (const child of command.commands) quiet(child, world);
+  for (const child of command.commands) speakThrough(child, world);
 }

@@ -1,33 +1,20 @@
 /** Pulumi.<stack>.yaml and Pulumi.yaml, read without the CLI. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { parse } from "yaml";
 import { ConfigError } from "../config/mistakes.ts";
 import { parseStackValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
+import { stackFileName, stackFiles } from "./project.ts";
 import { Refusal } from "./world.ts";
+
+export { stackFileName, stackFiles };
 
 /** Values by full key, e.g. `fly-pops:app`; an encrypted one is `{ secure: ciphertext }`. */
 export type StackValues = Record<string, unknown>;
 
 /** YAML as Pulumi takes it: `<<` merges a map into its own. */
 const asPulumi = (text: string): unknown => parse(text, { merge: true });
-
-/** Folder of the nearest Pulumi.yaml at or above, as Pulumi looks for it. */
-export function findProject(folder: string): string | undefined {
-  if (existsSync(join(folder, "Pulumi.yaml"))) return folder;
-  const above = dirname(folder);
-  return above === folder ? undefined : findProject(above);
-}
-
-/** Of organization/project/stack, as Pulumi Cloud has it, the last part. */
-export const stackFileName = (stack: string): string => `Pulumi.${stack.split("/").at(-1)}.yaml`;
-
-/** Stacks that have a file, sorted. */
-export const stackFiles = (dir: string): string[] =>
-  readdirSync(dir)
-    .flatMap((name) => /^Pulumi\.(.+)\.yaml$/.exec(name)?.[1] ?? [])
-    .toSorted();
 
 export function readStackFile(dir: string, stack: string): StackValues {
   const file = join(dir, stackFileName(stack));

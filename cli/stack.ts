@@ -1,18 +1,18 @@
 /** The stack a command works on: which one, how its Fly is reached, and what its file says. */
 import type { EdgeConfig } from "../config/types.ts";
-import { authorities } from "../image/context.ts";
 import type { Tailnet } from "../image/spec.ts";
-import { readDaemon } from "../local/daemon-file.ts";
-import { localEnvironment } from "../local/environment.ts";
 import { stackName as localStack, projectDir } from "../local/paths.ts";
-import { Fly } from "../providers/fly/api.ts";
-import { stripScheme } from "../providers/fly/http.ts";
-import { type FlySettings, flySettings, type Lookup, secretKeys } from "../providers/settings.ts";
-import { connectTailnet } from "../providers/tailnet/connect.ts";
+import type { Fly } from "../providers/fly/api.ts";
+import type { FlySettings, Lookup } from "../providers/settings.ts";
 import type { TailnetDriver } from "../providers/tailnet/driver.ts";
 import { askPulumi, noBackend, reasonOf, runPulumi } from "./pulumi.ts";
+import { selectedStack } from "./selected-stack.ts";
 import { edgeConfig, projectName, readStackFile, type StackValues } from "./stack-file.ts";
+import { tellingWaits } from "./waiting.ts";
 import { keepSecret, Refusal, type World } from "./world.ts";
+
+// Fly's client, the control servers' and the local stack's are loaded where they are used: together they are most of what a command costs.
+const loadDaemon = async () => (await import("../local/daemon-file.ts")).readDaemon();
 
 export interface Stack {
   /** Without organization and project. */
@@ -34,10 +34,10 @@ export interface Stack {
 
 /** `asked`: what --stack says. Otherwise PULUMI_STACK, the selected one, or `local` while the local stack runs. */
 export async function openStack(world: World, asked: string | undefined): Promise<Stack> {
-  const reference = asked ?? world.env.PULUMI_STACK ?? (await selected(world));
+  const reference = asked ?? (world.env.PULUMI_STACK || (await selected(world)));
   const name = reference.split("/").at(-1) ?? reference;
   const values = readStackFile(world.dir, name);
-  const env = isLocal(world, name) ? { ...world.env, ...(await localEnvironment()) } : world.env;
+  const env = isLocal(world, name) ? { ...world.env, ...(await loadLocalEnvironment()) } : world.env;
   const settings = once(() => readSettings(world, reference, values, env));
   return {
     name,
@@ -47,7 +47,11 @@ export async function openStack(world: World, asked: string | undefined): Promis
     env,
     config: () => edgeConfig(name, values),
     settings,
-    fly: async () => new Fly({ ...(await settings()), clock: world.clock }),
+    fly: async () => {
+      const found = await settings();
+      const { Fly } = await import("../providers/fly/api.ts");
+      return tellingWaits(world, `Fly at ${found.endpoint}`, new Fly({ ...found, clock: world.clock }));
+    },
     tailnet: (of) => connectToTailnet(world, of, { reference, values, env }),
   };
 }
@@ -59,10 +63,14 @@ export const isLocal = (world: World, name: string): boolean => name === localSt
 export const owns = ({ project, name }: Stack, owner: string | undefined): boolean =>
   owner?.endsWith(`/${project}/${name}`) ?? false;
 
+const loadLocalEnvironment = async () => (await import("../local/environment.ts")).localEnvironment();
+
 async function selected(world: World): Promise<string> {
+  const kept = selectedStack(world.dir, projectName(world.dir), world.env);
+  if (kept !== undefined) return kept;
   const { code, stdout, stderr } = await runPulumi(world, ["stack", "--show-name"]);
   if (code === 0 && stdout.trim() !== "") return stdout.trim();
-  if (world.dir === projectDir && (await readDaemon())) return localStack;
+  if (world.dir === projectDir && (await loadDaemon())) return localStack;
   if (noBackend.test(stderr)) throw new Refusal(`Which stack is selected could not be read: ${reasonOf(stderr)}.`);
   throw new Refusal(
     "No stack is selected and the local one does not run. Name one with --stack, select one (npx pulumi stack select), or start the local one: npm run local",
@@ -77,8 +85,10 @@ async function readSettings(
   values: StackValues,
   env: Stack["env"],
 ): Promise<FlySettings> {
-  if (isLocal(world, reference) && !(await readDaemon()))
+  if (isLocal(world, reference) && !(await loadDaemon()))
     throw new Refusal("The local stack does not run. Start it: npm run local");
+  const { flySettings } = await import("../providers/settings.ts");
+  const { stripScheme } = await import("../providers/fly/http.ts");
   const settings = flySettings(await readConfig(world, "fly:", { reference, values, env }), lookupIn(env));
   keepSecret(world, settings.token);
   keepSecret(world, stripScheme(settings.token));
@@ -87,6 +97,8 @@ async function readSettings(
 
 async function connectToTailnet(world: World, { driver, loginServer, ca }: Tailnet, of: Named): Promise<TailnetDriver> {
   if (driver === undefined) throw new Error("tailnet.driver is not set: nobody makes keys for this tailnet.");
+  const { authorities } = await import("../image/context.ts");
+  const { connectTailnet } = await import("../providers/tailnet/connect.ts");
   const server = {
     driver,
     server: loginServer,
@@ -103,6 +115,7 @@ const lookupIn =
 
 /** The stack's values below a prefix. One that may be encrypted is Pulumi's to open, and shown to nobody. */
 async function readConfig(world: World, prefix: string, { reference, values, env }: Named): Promise<Lookup> {
+  const { secretKeys } = await import("../providers/settings.ts");
   const found: Record<string, string> = {};
   for (const [key, value] of Object.entries(values).filter(([key]) => key.startsWith(prefix))) {
     const isSecret = secretKeys.some((it) => it === key) || typeof value === "object";

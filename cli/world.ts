@@ -13,6 +13,12 @@ export interface World {
   err(text: string): void;
   /** Standard output is a terminal: colours, a screen that is painted anew. */
   isTerminal: boolean;
+  /** Somebody waits before standard error: a long wait is told there. Absent: nobody. */
+  isWatched?: boolean;
+  /** Width of the terminal; absent: 80. */
+  columns?: number | undefined;
+  /** What was put into standard input; undefined where that is a terminal, or nothing was. Absent: nothing. */
+  input?: (() => Promise<Buffer>) | undefined;
   /** Asks on the terminal; undefined when there is nobody to ask. */
   ask: ((question: string) => Promise<string>) | undefined;
   /** Aborted by Ctrl-C. */

@@ -12,16 +12,24 @@ const intro = `# Command line
 
 \`npx fly-pops\` in a checkout operates the PoPs of a stack, on Fly and on local Fly alike. It runs with the Node that npm brought, whatever the system has.
 
-Which stack: \`--stack\`, else \`PULUMI_STACK\`, else the selected one (\`npx pulumi stack select\`), else \`local\` while the local stack runs.
+\`npx\` takes a second or two by itself. What is typed often is quicker by \`alias fly-pops="$PWD/node_modules/.bin/fly-pops"\`; the scripts of \`fly-pops completion\` set it, and complete
+commands, options, stacks, PoPs, sites and releases.
+
+Which stack: \`--stack\`, before the command or behind it, else \`PULUMI_STACK\`, else the selected one (\`npx pulumi stack select\`), else \`local\` while the local stack runs.
 How Fly is reached: as in a deployment, by \`fly:token\` and \`fly:endpoint\` of the stack, then \`FLY_API_TOKEN\`, \`FLY_ACCESS_TOKEN\` and \`FLY_API_HOSTNAME\`;
 for the stack \`local\` by what its daemon wrote. A token is in no output.
 
-Results go to standard output, everything else to standard error. There is colour on a terminal and none in a pipe (\`NO_COLOR\`, \`FORCE_COLOR\`). With \`--json\`
+Results go to standard output, everything else to standard error. There is colour on a terminal and none in a pipe, unless \`NO_COLOR\`, \`FORCE_COLOR\`, \`CLICOLOR\`
+or \`CLICOLOR_FORCE\` says otherwise. Who waits at a terminal for more than two seconds is told for what. With \`--json\`
 a command prints one JSON value, \`logs\` and \`status --watch\` one a line.
 
 Logs are no part of the Machines API. They are read from Fly's other server (\`https://api.fly.io\`, or \`FLY_API_BASE_URL\`), as flyctl does where it cannot
-subscribe; that call is undocumented. What PoPs say of themselves comes by \`exec\` of the Machines API, so a private port stays private. \`console\` on Fly is
+subscribe; that call is undocumented. It tells a hundred lines at once and keeps about a week; \`-n\`, \`--since\` and the filters look back page by page. With \`--json\` a line
+that is JSON itself, as nginx writes one for each request, is the object \`fields\`, any other the text \`message\`. What PoPs say of themselves comes by \`exec\` of the Machines API, so a private port stays private. \`console\` on Fly is
 flyctl's, which must be installed.
+
+\`exec\` is one request and one answer: standard input from a pipe or a file goes along with it (1 MB at most), and what the program writes comes when it has ended. Where input would be lost on the
+way the program is not run. \`console\` and \`ssh\` stream both ways.
 
 `;
 

@@ -16,7 +16,8 @@ export async function cost(world: World, stack: Stack, { json }: { json?: boolea
   });
   const { monthly, currency, crawlers, rows, assumptions } = estimate(config, flyPrices, kept);
   if (json) {
-    printJson(world, { monthly, currency, crawlers });
+    const inCents = rows.map((row) => ({ ...row, monthly: Math.round(row.monthly * 100) / 100 }));
+    printJson(world, { monthly, currency, crawlers, rows: inCents, assumptions });
     return 0;
   }
   const money = (amount: number) => `${amount.toFixed(2)} ${currency}`;

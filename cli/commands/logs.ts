@@ -7,6 +7,7 @@ import { isWanted, jsonOf, type LogLine, lineOf, sinceOf, textOf, type Wanted } 
 import { backward, forward, nanosAt, type ReadPage } from "../log-reader.ts";
 import { isLocal, type Stack } from "../stack.ts";
 import { tint } from "../style.ts";
+import { tellingWaits } from "../waiting.ts";
 import { type ExitCode, note, print, printJson, Refusal, type World } from "../world.ts";
 
 export interface LogsOptions extends Wanted {
@@ -122,7 +123,11 @@ async function reader(
 ): Promise<ReadPage> {
   const { endpoint, token } = await stack.settings();
   const source = logsEndpoint(endpoint, (key) => stack.env[key] || undefined);
-  const fly = new FlyLogs({ endpoint: source, token, clock: world.clock });
+  const fly = tellingWaits(
+    world,
+    `the logs at ${source}`,
+    new FlyLogs({ endpoint: source, token, clock: world.clock }),
+  );
   const way = isLocal(world, stack.name)
     ? "Local Fly's own words: npm run local -- logs"
     : `The Machines API has no logs, so ${source} was asked, as flyctl does where it cannot subscribe. flyctl may know another way: fly logs -a ${app}${machine ? ` --machine ${machine}` : ""}`;

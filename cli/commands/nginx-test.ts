@@ -1,4 +1,5 @@
 /** `nginx-test`: nginx reads its configuration and certificates as if it started, in one PoP or all of them. */
+import { FlyError } from "../../providers/fly/errors.ts";
 import { livePops, popOf, readFleet, runIn } from "../fleet.ts";
 import type { Stack } from "../stack.ts";
 import { tint } from "../style.ts";
@@ -15,15 +16,22 @@ export async function nginxTest(
   if (pops.length === 0) throw new Refusal(`${fleet.app} has no PoP to test yet. Deploy one: npx pulumi up`);
   const results = await Promise.all(
     pops.map(async (pop) => {
-      const { code, stdout, stderr } = await runIn(fleet, pop, ["/usr/bin/nginx-test"]);
-      return { pop: pop.name, good: code === 0, output: `${stdout}${stderr}`.trim() };
+      try {
+        const { code, stdout, stderr } = await runIn(fleet, pop, ["/usr/bin/nginx-test"]);
+        return { pop: pop.name, good: code === 0, output: `${stdout}${stderr}`.trim() };
+      } catch (error) {
+        // One that does not run keeps nobody from seeing the others.
+        if (name !== undefined || !(error instanceof Refusal || error instanceof FlyError)) throw error;
+        return { pop: pop.name, good: null, output: error.message };
+      }
     }),
   );
   if (json) printJson(world, results);
   else
     for (const { pop, good, output } of results) {
-      print(world, `${pop}: ${tint(world, good ? "good" : "bad", good ? "good" : "refused")}`);
+      const verdict = good === null ? "not tested" : good ? "good" : "refused";
+      print(world, `${pop}: ${tint(world, good ? "good" : "bad", verdict)}`);
       for (const line of good ? [] : output.split("\n")) print(world, `  ${line}`);
     }
-  return results.every(({ good }) => good) ? 0 : 3;
+  return results.every(({ good }) => good === true) ? 0 : 3;
 }

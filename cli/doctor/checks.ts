@@ -31,7 +31,7 @@ async function stackChecks(world: World, stack: Stack, edge: EdgeConfig): Promis
         await hostsCheck(fly, edge),
         await egressCheck(fly, edge),
       ]
-    : [{ name: "Fly app", verdict: "skipped" as const, detail: "not to be seen without a token" }];
+    : [{ name: "Fly app", verdict: "skipped" as const, detail: "not to be seen before that is mended" }];
   const registry = readRegistryName(stack);
   return [
     token,

@@ -7,6 +7,7 @@ import { isLive } from "../../providers/fly/gone.ts";
 import { foreignAmong, sharedAdvice } from "../../providers/fly/owner.ts";
 import type { Finding } from "../commands/doctor.ts";
 import { owns, type Stack } from "../stack.ts";
+import { Refusal } from "../world.ts";
 
 export async function tokenCheck(stack: Stack, { organization }: EdgeConfig): Promise<{ finding: Finding; fly?: Fly }> {
   const name = "Fly token";
@@ -14,7 +15,9 @@ export async function tokenCheck(stack: Stack, { organization }: EdgeConfig): Pr
   try {
     fly = await stack.fly();
   } catch (error) {
-    return { finding: { name, verdict: "bad", detail: "none", fix: (error as Error).message } };
+    // A passphrase that opens nothing is another matter than a token that is not there.
+    const detail = error instanceof Refusal ? "set, and cannot be opened" : "none";
+    return { finding: { name, verdict: "bad", detail, fix: (error as Error).message } };
   }
   try {
     const scopes = await fly.currentTokens();
@@ -33,11 +36,15 @@ export async function tokenCheck(stack: Stack, { organization }: EdgeConfig): Pr
     // Older personal tokens are none the call knows; they show at the app.
     if (error instanceof FlyError && (error.status === 400 || error.status === 404))
       return { finding: { name, verdict: "good", detail: "its scope is not told" }, fly };
-    const refused = error instanceof FlyError && (error.status === 401 || error.status === 403);
-    const fix = refused
-      ? "Fly does not take it. Make one (fly tokens create org ORGANIZATION) and set it: npx pulumi config set --secret fly:token, or FLY_API_TOKEN"
-      : "See that Fly can be reached from here, then run again.";
-    return { finding: { name, verdict: "bad", detail: (error as Error).message, fix } };
+    const detail = (error as Error).message;
+    if (error instanceof FlyError && (error.status === 401 || error.status === 403)) {
+      const fix =
+        "Fly does not take it. Make one (fly tokens create org ORGANIZATION) and set it: npx pulumi config set --secret fly:token, or FLY_API_TOKEN";
+      return { finding: { name, verdict: "bad", detail, fix } };
+    }
+    // Of the token nothing is known then.
+    const fix = "See that Fly can be reached from here, then run again. How Fly is: https://status.flyio.net";
+    return { finding: { name: "Fly API", verdict: "bad", detail, fix } };
   }
 }
 

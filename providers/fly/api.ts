@@ -253,14 +253,14 @@ export class Fly {
     });
   }
 
-  /** Runs a program inside the machine; `seconds` until it is given up. */
-  execMachine(app: string, id: string, command: string[], seconds: number): Promise<Exec> {
+  /** Runs a program inside the machine; `seconds` until it is given up. `stdin`: text it may read, which Fly is not known to pass on. */
+  execMachine(app: string, id: string, command: string[], seconds: number, stdin?: string): Promise<Exec> {
     return this.#http.call({
       operation: `run ${command[0]} in machine ${id}`,
       paced: ["exec machine", id],
       method: "POST",
       path: url`apps/${app}/machines/${id}/exec`,
-      body: { command, timeout: seconds },
+      body: { command, timeout: seconds, ...(stdin !== undefined && { stdin }) },
       repeat: "once",
       answer: Exec,
       timeoutMs: (seconds + 10) * 1000,

@@ -1,42 +1,46 @@
 import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
-import { cli } from "../support/cli.ts";
+import { type Cli, cli, values } from "../support/cli.ts";
 
 const run = promisify(execFile);
 
-/** What bash offers for a line, its last word being typed. `npx` is one that knows two PoPs. */
-async function offered(script: string, line: string[]): Promise<string[]> {
+/** What bash offers for a line, its last word being typed, in the folder of a project. The script itself asks the real command line. */
+async function offered(script: string, line: string[], { dir, env }: Cli): Promise<string[]> {
   const folder = mkdtempSync(join(tmpdir(), "fly-pops-completion-"));
-  writeFileSync(join(folder, "npx"), "#!/bin/sh\necho cdg-1\necho ewr-1\n", { mode: 0o755 });
   writeFileSync(join(folder, "script"), script);
   const words = line.map((word) => `'${word}'`).join(" ");
   const ask = `. ${folder}/script; COMP_WORDS=(${words}); COMP_CWORD=${line.length - 1}; _fly_pops; printf '%s\\n' "\${COMPREPLY[@]}"`;
-  const { stdout } = await run("bash", ["-c", ask], { env: { PATH: `${folder}:${process.env.PATH}` } });
+  const { stdout } = await run("bash", ["-c", ask], { cwd: dir, env: { PATH: env.PATH, PULUMI_STACK: "test" } });
   rmSync(folder, { recursive: true });
   return stdout.split("\n").filter(Boolean);
 }
 
-test("bash: commands, options of a command, PoPs where one is wanted", async () => {
+test("bash: commands, and PoPs of the project one stands in", async () => {
   await using it = await cli();
   const { code, out } = await it.run(["completion", "bash"]);
   expect(code).toBe(0);
-  expect(await offered(out, ["fly-pops", "st"])).toEqual(["status"]);
-  expect(await offered(out, ["fly-pops", "status", "--w"])).toEqual(["--watch"]);
-  expect(await offered(out, ["fly-pops", "logs", ""])).toEqual(expect.arrayContaining(["cdg-1", "ewr-1", "--follow"]));
-  expect(await offered(out, ["fly-pops", "logs", "--follow", "c"])).toEqual(["cdg-1"]);
-  expect(await offered(out, ["fly-pops", "cost", "c"])).toEqual([]);
-  expect(await offered(out, ["fly-pops", "comp"])).toEqual(["completion"]);
+  expect(out).not.toContain("npx fly-pops complete");
+  expect(await offered(out, ["fly-pops", "st"], it)).toEqual(["status"]);
+  expect(await offered(out, ["fly-pops", "logs", "--follow", "c"], it)).toEqual(["cdg-1"]);
+  // bash takes words apart at the sign.
+  expect(await offered(out, ["fly-pops", "logs", "--stack", "=", "te"], it)).toEqual(["test"]);
 });
 
-test.each(["zsh", "fish"])("%s: every command is in it", async (shell) => {
+test.each(["bash", "zsh", "fish"])("%s: the script asks for what may stand there, without npx", async (shell) => {
   await using it = await cli();
   const { out } = await it.run(["completion", shell]);
-  for (const command of ["status", "logs", "exec", "rollback", "doctor"]) expect(out).toContain(command);
-  expect(out).toContain("complete-pops");
+  expect(out).toContain(`complete ${shell}`);
+  expect(
+    out
+      .split("\n")
+      .filter((line) => !line.startsWith("#"))
+      .join(),
+  ).not.toContain("npx");
 });
 
 test("another shell is refused, with those there are", async () => {
@@ -46,7 +50,92 @@ test("another shell is refused, with those there are", async () => {
   expect(err).toContain("Allowed choices are bash, zsh, fish.");
 });
 
-test("complete-pops: names from the stack file, without a call", async () => {
+test.each([
+  [["lo"], ["logs"]],
+  [["-"], ["--version", "-V", "--stack", "-s", "--help", "-h"]],
+  [
+    ["secrets", ""],
+    ["edit", "show-recipients", "rekey", "check"],
+  ],
+  [["help", "doc"], ["doctor"]],
+  [
+    ["completion", ""],
+    ["bash", "zsh", "fish"],
+  ],
+  [
+    ["-s", ""],
+    ["other", "test"],
+  ],
+  [["status", "--stack", "o"], ["other"]],
+  [["status", "--stack=o"], ["--stack=other"]],
+  [["status", "--w"], ["--watch"]],
+  [["status", ""], []],
+  [["cost", "c"], []],
+  [
+    ["logs", ""],
+    ["cdg-1", "cdg-2", "ewr-1"],
+  ],
+  [
+    ["logs", "--follow", "c"],
+    ["cdg-1", "cdg-2"],
+  ],
+  [["logs", "-n", "5", "e"], ["ewr-1"]],
+  [["logs", "cdg-1", ""], []],
+  [["logs", "-s", "other", ""], ["nrt-1"]],
+  [["-s", "other", "logs", ""], ["nrt-1"]],
+  [["logs", "--stack=other", ""], ["nrt-1"]],
+  [["logs", "-s", "none", ""], []],
+  [["logs", "--site", ""], ["www.example.org"]],
+  [["exec", "cdg-1", "--", ""], []],
+  [["nonsense", ""], []],
+])("after %j come %j, by files alone", async (typed, found) => {
   await using it = await cli();
-  expect(await it.run(["complete-pops"])).toEqual({ code: 0, out: "cdg-1\newr-1\n", err: "", calls: [] });
+  it.config(values({ regions: { ewr: { replicas: 1 }, cdg: {} }, defaults: { replicas: 2 } }));
+  writeFileSync(join(it.dir, "Pulumi.other.yaml"), "config:\n  fly-pops:regions:\n    nrt:\n");
+  const { out, ...rest } = await it.run(["complete", "bash", ...typed]);
+  expect(rest).toEqual({ code: 0, err: "", calls: [] });
+  expect(out.split("\n").filter(Boolean)).toEqual(found);
+});
+
+test("zsh and fish hear what each is for", async () => {
+  await using it = await cli();
+  expect((await it.run(["complete", "zsh", "cos"])).out).toBe("cost:what the stack file costs a month by list price\n");
+  expect((await it.run(["complete", "fish", "cos"])).out).toBe(
+    "cost\twhat the stack file costs a month by list price\n",
+  );
+});
+
+test("a stack file that cannot be read offers nothing, and complains of nothing", async () => {
+  await using it = await cli();
+  writeFileSync(join(it.dir, "Pulumi.test.yaml"), "config: [\n");
+  expect(await it.run(["complete", "bash", "logs", ""])).toMatchObject({ code: 0, out: "", err: "" });
+});
+
+test("the selected stack is read where Pulumi keeps it", async () => {
+  await using it = await cli();
+  const home = join(it.dir, "pulumi");
+  mkdirSync(join(home, "workspaces"), { recursive: true });
+  const name = createHash("sha1").update(join(it.dir, "Pulumi.yaml")).digest("hex");
+  const select = (stacks: Record<string, string>) =>
+    writeFileSync(join(home, "workspaces", `fly-pops-${name}-workspace.json`), JSON.stringify({ stacks }));
+  const env = {
+    ...it.env,
+    PULUMI_STACK: undefined,
+    PULUMI_HOME: home,
+    PULUMI_BACKEND_URL: "file:///state",
+    PATH: "/nowhere",
+  };
+  const pops = async (over = {}) => (await it.run(["complete", "bash", "logs", ""], { env: { ...env, ...over } })).out;
+  select({ "file:///state": "organization/fly-pops/test" });
+  expect(await pops()).toBe("cdg-1\newr-1\n");
+  expect((await it.run(["cost"], { env })).code).toBe(0);
+  writeFileSync(join(home, "credentials.json"), JSON.stringify({ current: "file:///state" }));
+  expect(await pops({ PULUMI_BACKEND_URL: undefined })).toBe("cdg-1\newr-1\n");
+  // Of another backend: nothing is known here, and the CLI, which is asked then, is not there.
+  expect(await pops({ PULUMI_BACKEND_URL: "file:///elsewhere" })).toBe("");
+  expect((await it.run(["cost"], { env: { ...env, PULUMI_BACKEND_URL: "file:///elsewhere" } })).err).toContain(
+    "The Pulumi CLI could not be started",
+  );
+  select({});
+  expect(await pops()).toBe("");
 });

@@ -8,10 +8,14 @@ test("--json: by kind, in cents, Fly is asked for kept volumes alone", async () 
   it.config(two);
   const { code, out, calls } = await it.run(["cost", "--json"]);
   expect({ code, calls }).toEqual({ code: 0, calls: ["GET /v1/apps/my-edge/volumes"] });
-  const { monthly, currency, ...rest } = JSON.parse(out);
+  const { monthly, currency, rows, assumptions, ...rest } = JSON.parse(out);
   // 30 % of 4.00, by default.
   expect(rest).toEqual({ crawlers: 1.2 });
   expect(currency).toBe("USD");
+  expect(rows).toContainEqual({ kind: "machines", name: "cdg-1", what: "shared-cpu-1x, 256 MB in cdg", monthly: 2.2 });
+  const total = rows.reduce((sum: number, row: { monthly: number }) => sum + row.monthly, 0);
+  expect(total).toBeCloseTo(12.29, 1);
+  expect(assumptions.join(" ")).toContain("100 GB to visitors");
   // By hand from Fly's page: 2.20 in cdg and 3.19 in ewr; twice 3 GB at 0.15; 2.00 for the IPv4; 200 GB at 0.02.
   expect(monthly).toEqual({ machines: 5.39, volumes: 0.9, snapshots: 0, addresses: 2, egress: 4, total: 12.29 });
 });

@@ -142,6 +142,36 @@ test("no token", async () => {
   expect(of("Fly app")).toMatchObject({ verdict: "skipped" });
 });
 
+test("a Fly that does not answer is no missing token", async () => {
+  await using it = await cli();
+  const { of } = await findings(it, { ...withPulumi(it), FLY_API_HOSTNAME: "http://127.0.0.1:1" });
+  expect(of("Fly token")).toBeUndefined();
+  expect(of("Fly API")).toMatchObject({
+    verdict: "bad",
+    detail: expect.stringContaining("nothing listens at http://127.0.0.1:1"),
+    fix: "See that Fly can be reached from here, then run again. How Fly is: https://status.flyio.net",
+  });
+  expect(of("Fly app")).toMatchObject({ verdict: "skipped" });
+});
+
+test("a token that the passphrase does not open is no missing token", async () => {
+  await using it = await cli();
+  it.config(values(), { "fly:token": { secure: "v1:abc" } });
+  const env = withPulumi(it);
+  const pulumi = join(it.dir, "pulumi", "versions", manifest.dependencies.pulumi, "bin", "pulumi");
+  writeFileSync(
+    pulumi,
+    "#!/bin/sh\n[ $2 = version ] && echo v || { echo 'error: incorrect passphrase' >&2; exit 255; }\n",
+  );
+  const { of } = await findings(it, env);
+  expect(of("Fly token")).toEqual({
+    name: "Fly token",
+    verdict: "bad",
+    detail: "set, and cannot be opened",
+    fix: "fly:token: incorrect passphrase. Nothing was changed.",
+  });
+});
+
 test("a registry: open, closed, logged in, away", async () => {
   await using it = await cli();
   let status = 200;

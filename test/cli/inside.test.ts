@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { expect, test } from "vitest";
 import { parseConfig } from "../../config/parse.ts";
 import { rendered } from "../../image/context.ts";
@@ -22,6 +23,76 @@ test("exec: standard output, standard error and exit code are the program's", as
     `POST /v1/apps/my-edge/machines/${it.machine("cdg-1").id}/exec`,
   ]);
   expect(it.local.fly.calls.list.at(-1)?.body).toEqual({ command: ["ls", "-l", "--json"], timeout: 60 });
+});
+
+/** What the PoP's shell would do with it. */
+const asShell = (command: string[], stdin: string | undefined) => {
+  const { status, stdout, stderr } = spawnSync(command[0] ?? "", command.slice(1), {
+    input: stdin ?? "",
+    maxBuffer: 1 << 24,
+  });
+  return { exitCode: status ?? 0, stdout: stdout.toString(), stderr: stderr.toString() };
+};
+const fed = (text: string | Buffer) => ({ input: () => Promise.resolve(Buffer.from(text)) });
+
+test.each(["hi\n", "no newline", "x".repeat(300_000), "fly-pops-input\n", "Grüße\n"])(
+  "exec: standard input reaches the program as it is, %#",
+  async (text) => {
+    await using it = await cli({ behaviour: { exec: asShell } });
+    await it.deploy();
+    expect(await it.run(["exec", "cdg-1", "--", "cat"], fed(text))).toMatchObject({ code: 0, out: text, err: "" });
+  },
+);
+
+test("exec: input that is no text, an exit code, words as they are", async () => {
+  await using it = await cli({ behaviour: { exec: asShell } });
+  await it.deploy();
+  const bytes = Buffer.from([0, 255, 10, 128]);
+  const counted = await it.run(["exec", "cdg-1", "--", "/bin/sh", "-c", "od -An -tu1; exit $1", "sh", "7"], fed(bytes));
+  expect(counted.out.trim().split(/ +/)).toEqual(["0", "255", "10", "128"]);
+  expect(counted.code).toBe(7);
+});
+
+test("exec: without input, and with --no-stdin, the request is as it was", async () => {
+  await using it = await cli({ behaviour: { exec: asShell } });
+  await it.deploy();
+  const body = () => it.local.fly.calls.list.at(-1)?.body;
+  const plain = { command: ["cat"], timeout: 60 };
+  await it.run(["exec", "cdg-1", "cat"], fed(""));
+  expect(body()).toEqual(plain);
+  expect(await it.run(["exec", "-n", "cdg-1", "cat"], fed("hi\n"))).toMatchObject({ code: 0, out: "" });
+  expect(body()).toEqual(plain);
+});
+
+test("exec: input that Fly leaves out is no success of a program that read nothing", async () => {
+  await using it = await cli({ behaviour: { exec: (command) => asShell(command, undefined) } });
+  await it.deploy();
+  const { code, out, err } = await it.run(["exec", "cdg-1", "--", "wc", "-c"], fed("hi\n"));
+  expect({ code, out }).toEqual({ code: 1, out: "" });
+  expect(err).toContain(
+    "cdg-1: wc was not run, as Fly did not pass standard input on. Do it by npx fly-pops console cdg-1",
+  );
+});
+
+test("exec: more input than a request takes is refused, and nothing is run", async () => {
+  await using it = await cli();
+  await it.deploy();
+  const { code, err, calls } = await it.run(["exec", "cdg-1", "cat"], fed(Buffer.alloc((1 << 20) + 1)));
+  expect({ code, calls }).toEqual({ code: 1, calls: ["GET /v1/apps/my-edge/machines"] });
+  expect(err).toContain(
+    "exec: standard input has 1048577 bytes, and goes in one request of 1048576 at most. Nothing was run.",
+  );
+});
+
+test("exec: a pipe that nobody closes is told", async () => {
+  await using it = await cli({ behaviour: { exec: asShell } });
+  await it.deploy();
+  const input = () => new Promise<Buffer>((resolve) => it.local.clock.after(5_000, () => resolve(Buffer.from("late"))));
+  expect(await it.run(["exec", "cdg-1", "cat"], { input })).toMatchObject({
+    code: 0,
+    out: "late",
+    err: "Reading standard input to its end. To run the program without it: --no-stdin\n",
+  });
 });
 
 test("exec: a program ended by a signal ends as in a shell", async () => {
@@ -144,6 +215,22 @@ test("nginx-test: all PoPs at once, the reasons of those that refuse", async () 
   const one = await it.run(["nginx-test", "cdg-1", "--json"]);
   expect(one.code).toBe(0);
   expect(JSON.parse(one.out)).toEqual([{ pop: "cdg-1", good: true, output: "syntax is ok" }]);
+});
+
+test("nginx-test of all: a PoP that does not run is told, and the others are tested", async () => {
+  await using it = await cli({ behaviour: { exec: () => ({ exitCode: 0, stdout: "", stderr: "syntax is ok" }) } });
+  await it.deploy();
+  const { id } = it.machine("cdg-1");
+  await it.local.call("POST", `/apps/my-edge/machines/${id}/stop`);
+  await it.local.call("GET", `/apps/my-edge/machines/${id}/wait?state=stopped`);
+  const { code, out } = await it.run(["nginx-test"]);
+  expect({ code, out }).toEqual({
+    code: 3,
+    out: `cdg-1: not tested\n  cdg-1: nothing runs in it, machine ${id} is stopped. What it said last: npx fly-pops logs cdg-1\newr-1: good\n`,
+  });
+  const json = await it.run(["nginx-test", "--json"]);
+  expect(JSON.parse(json.out).map(({ good }: { good: unknown }) => good)).toEqual([null, true]);
+  expect(await it.run(["nginx-test", "cdg-1"])).toMatchObject({ code: 1, out: "" });
 });
 
 test("nginx-test: before anything is deployed", async () => {

@@ -1,0 +1,57 @@
+/**
+ * Numbers of releases for completion. Only the Pulumi CLI knows them, and takes a second: they come from a file of the last minutes, which a process in the background writes anew.
+ * The first TAB after a while may show none, or those of then.
+ */
+import { spawn } from "node:child_process";
+import { closeSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { projectDir } from "../local/paths.ts";
+import type { World } from "./world.ts";
+
+const freshMs = 5 * 60_000;
+/** So long one that writes may take. */
+const writingMs = 30_000;
+
+export function releaseNames(world: World, stack: string): string[] {
+  const folder = join(projectDir, ".cache", "completion");
+  const file = join(folder, `${`${world.dir} ${stack}`.replaceAll(/[^\w.-]/g, "_")}.json`);
+  const coming = `${file}.new`;
+  if (numbersIn(coming)) renameSync(coming, file);
+  if (ageOf(world, file) > freshMs && ageOf(world, coming) > writingMs) {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    write(world, stack, coming);
+  }
+  return numbersIn(file) ?? [];
+}
+
+function ageOf(world: World, file: string): number {
+  try {
+    return world.clock.now() - statSync(file).mtimeMs;
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+}
+
+/** Undefined: it is not there, or not written to its end. */
+function numbersIn(file: string): string[] | undefined {
+  try {
+    const found = JSON.parse(readFileSync(file, "utf8")) as { number: number }[];
+    return found.map(({ number }) => String(number));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Not waited for. */
+function write(world: World, stack: string, file: string): void {
+  const out = openSync(file, "w", 0o600);
+  spawn(process.execPath, [join(projectDir, "cli", "main.ts"), "releases", "--stack", stack, "--json"], {
+    cwd: world.dir,
+    env: world.env as NodeJS.ProcessEnv,
+    stdio: ["ignore", out, "ignore"],
+    detached: true,
+  })
+    .on("error", () => undefined)
+    .unref();
+  closeSync(out);
+}
