@@ -129,6 +129,10 @@ test("the command line looks into real PoPs", async () => {
   expect(cdg.certificates.map(({ host }: { host: string }) => host)).toContain("www.example.test");
 
   expect((await it.flyPops(["logs", "cdg-1"])).out).toMatch(/^\S+Z cdg-1 .*"uri":"\/".*"cache":"HIT"/m);
+  expect(await it.flyPops(["exec", "cdg-1", "--", "sh", "-c", "cat; exit 3"], "hi\n")).toMatchObject({
+    code: 3,
+    out: "hi\n",
+  });
   expect(await it.flyPops(["exec", "cdg-1", "--", "sh", "-c", "echo $POP_NAME; echo no >&2; exit 4"])).toEqual({
     code: 4,
     out: "cdg-1\n",
