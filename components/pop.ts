@@ -133,6 +133,7 @@ export class Pop extends pulumi.ComponentResource {
         ),
         owner: args.owner,
         routed: true,
+        state: "started",
         adopt: args.adopt?.machine,
         adoptFrom: args.adopt?.from,
         joins: key && joins(args, key),

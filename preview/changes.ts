@@ -45,6 +45,7 @@ const words: Record<string, (difference: Difference) => string> = {
     isDeepStrictEqual(withoutLimits(before), withoutLimits(after)) ? "connection limits" : "ports",
   "config.files": () => "sealed files",
   routed: ({ after }) => (after === true ? "back into routing" : "out of routing"),
+  state: arrow("state"),
   owner: arrow("stack"),
   timeoutSeconds: arrow("timeout", " s"),
   drainSeconds: arrow("drain", " s"),

@@ -185,6 +185,7 @@ async function create(name: string, region: string, context: Context): Promise<P
     config,
     owner: "me/fly-pops/prod",
     routed: true,
+    state: "started",
     timeoutSeconds: 300,
     drainSeconds,
     maxUnavailable: 1,

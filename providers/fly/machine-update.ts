@@ -10,7 +10,7 @@ import { type HeldLease, withLease } from "./lease.ts";
 import { sameConfig } from "./normalise.ts";
 import { refuseForeign } from "./owner.ts";
 import type { Machine, MachineConfig } from "./schema.ts";
-import { NotServing, rests, untilServing } from "./serving.ts";
+import { NotServing, untilServing } from "./serving.ts";
 import { startSettled } from "./start.ts";
 import { eventIds, isPassing, type Seen, watchVersion } from "./version-watch.ts";
 
@@ -46,7 +46,7 @@ export class UpdateFailed extends Error {
 const settleMs = 120_000;
 const pollMs = 2_000;
 
-/** Gives a machine another config. Resolves with the machine once the new version serves (or rests, if it rested before). */
+/** Gives a machine another config. Resolves with the machine once the new version serves; one that somebody stopped is started. */
 export async function updateVerified(target: Target, wanted: MachineConfig, context: Context): Promise<Machine> {
   const { app, id, pop } = target;
   const seen = await settled(target, context);
@@ -111,28 +111,25 @@ class Attempt {
     let machine: Machine;
     try {
       await this.#takeOut();
-      machine = await this.#put(before, config, !rests(before));
+      machine = await this.#put(before, config);
     } catch (error) {
       throw await this.#undo(error);
     }
     await this.#takeIn(machine);
-    const state = rests(before) ? `rests, ${machine.state} as before` : "serves";
-    this.#context.log(`${this.#target.pop}: version ${machine.instance_id} ${state}`);
+    this.#context.log(`${this.#target.pop}: version ${machine.instance_id} serves`);
     return machine;
   }
 
   /** The machine has this config already: nothing to post, if it serves. Undefined when it does not. */
   async #keep(): Promise<Machine | undefined> {
     const machine = this.#before;
-    if (!rests(machine)) {
-      if (machine.state !== "started") return undefined;
-      try {
-        await this.#serving(machine.instance_id, eventIds(machine));
-      } catch (error) {
-        if (error instanceof NotServing) return undefined;
-        if (!this.#lease.lost.aborted) throw error;
-        throw new Error(`${this.#target.pop}: ${reason(error)} It was not changed. Run again.`, { cause: error });
-      }
+    if (machine.state !== "started") return undefined;
+    try {
+      await this.#serving(machine.instance_id, eventIds(machine));
+    } catch (error) {
+      if (error instanceof NotServing) return undefined;
+      if (!this.#lease.lost.aborted) throw error;
+      throw new Error(`${this.#target.pop}: ${reason(error)} It was not changed. Run again.`, { cause: error });
     }
     // Fly does not always say whether a machine is cordoned.
     if (machine.cordoned !== !this.#target.routed) await this.#takeIn(machine);
@@ -172,13 +169,12 @@ class Attempt {
     }
   }
 
-  /** Posts a config over `from` and waits until the version it makes serves; or only until it has settled, when it is not to `run`. */
-  async #put(from: Machine, config: MachineConfig, run: boolean): Promise<Machine> {
+  /** Posts a config over `from` and waits until the version it makes serves. */
+  async #put(from: Machine, config: MachineConfig): Promise<Machine> {
     const posted = await this.#post(from, config);
     const known = eventIds(from);
-    if (!run) return this.#resting(posted.instance_id, known);
     if (from.state !== "started") {
-      // What fell over before stays stopped after an update.
+      // What did not run before stays so after an update.
       const resting = await this.#resting(posted.instance_id, known);
       await startSettled(this.#target.app, resting, this.#deadline(), this.#context, this.#lease.nonce);
     }
@@ -311,13 +307,14 @@ class Attempt {
     // Fly may have gone back by itself; then there is nothing to post, only to verify.
     if (now.state === "started" && now.config && sameConfig(config, now.config, now.image_ref))
       return this.#serving(now.instance_id, eventIds(now), eventIds(this.#before));
-    return this.#put(now, config, !rests(this.#before));
+    return this.#put(now, config);
   }
 
   /** Fly did not take the update: the old version was never touched, but for its routing. */
   async #refused(error: unknown): Promise<Error> {
     const { pop } = this.#target;
-    const still = "The old version goes on serving";
+    const { state } = this.#before;
+    const still = state === "started" ? "The old version goes on serving" : `The old version is ${state} as before`;
     const why = isNoRoom(error)
       ? `${pop}: no room for the new version, ${error.message}. ${still}. Try again later, or take a smaller size.`
       : `${pop}: ${reason(error)}. ${still}. Run again.`;

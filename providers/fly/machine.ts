@@ -1,6 +1,7 @@
 /** The machine of one PoP. Bound to its volume, the same for life: changes of its config happen in place. */
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
+import { sleep } from "../clock.ts";
 import { type Context, type Fate, HalfMade, type Handler, mustCall } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
 import { Joins, refuseEndedKey } from "../tailnet/joins.ts";
@@ -23,7 +24,14 @@ import { type Target, UpdateFailed, updateVerified } from "./machine-update.ts";
 import { drift, sameConfig } from "./normalise.ts";
 import { ownerKeys, ownerOf } from "./owner.ts";
 import * as wire from "./schema.ts";
-import { NotServing, untilServing } from "./serving.ts";
+import { checksOf, NotServing, untilServing } from "./serving.ts";
+import { isPassing } from "./version-watch.ts";
+
+/** How long a refresh waits for a machine on its way from one state to another. */
+const restartMs = 30_000;
+/** A check that fails for so long is no passing trouble. */
+const unhealthyMs = 60_000;
+const unhealthyPollMs = 10_000;
 
 const lifecycle = {
   pop: "ignored",
@@ -35,6 +43,7 @@ const lifecycle = {
   config: "update",
   owner: "update",
   routed: "update",
+  state: "update",
   adopt: "ignored", // said once, at create
   adoptFrom: "ignored", // the same
   joins: "ignored", // looked at while the PoP has yet to join
@@ -67,6 +76,8 @@ export const MachineInputs = z.strictObject({
   joins: Joins.optional(),
   /** Whether Fly Proxy sends it traffic; false leaves it cordoned. */
   routed: z.boolean(),
+  /** What it is to be: `started`. A refresh puts there what it found: Fly's word for the state, or `unhealthy`. */
+  state: z.string(),
   /** Seconds a version may take until all its checks pass. */
   timeoutSeconds: z.int().min(1),
   /** Seconds between cordon and stop. 0: none. */
@@ -81,7 +92,6 @@ export type MachineOutputs = MachineInputs & {
   schemaVersion: 1;
   /** Version that runs. */
   instanceId: string;
-  state: string;
   privateIp: string;
   /** False after a create or update that did not come to its end: the next `up` takes it up again. */
   complete: boolean;
@@ -96,7 +106,8 @@ export const toWire = ({ config, volume, mountPath, owner, pop }: MachineInputs)
 /** The inverse: a config as found, in the shape of inputs. */
 function fromWire(found: wire.MachineConfig, image: wire.Machine["image_ref"], wanted: MachineInputs): MachineInputs {
   const { mounts, metadata, ...config } = drift(toWire(wanted), found, image);
-  const { [ownerKeys.stack]: owner, [ownerKeys.pop]: _, ...own } = metadata ?? {};
+  const { [ownerKeys.stack]: owner, [ownerKeys.pop]: pop = "none", ...rest } = metadata ?? {};
+  const own = owner === undefined || pop === wanted.pop ? rest : { ...rest, [ownerKeys.pop]: pop };
   return {
     ...wanted,
     config: wanted.config.metadata || Object.keys(own).length > 0 ? { ...config, metadata: own } : config,
@@ -124,7 +135,6 @@ const asFound = (inputs: MachineInputs, machine: wire.Machine): MachineOutputs =
 function toInputs({
   schemaVersion: _,
   instanceId: _i,
-  state: _s,
   privateIp: _p,
   complete: _c,
   ...inputs
@@ -276,7 +286,7 @@ export const machineHandler = {
   },
   async read(id, outs, { fly, clock, log }) {
     try {
-      const machine = await untilGone(clock, () => notOlder(id, outs, { fly, clock }));
+      const machine = await untilGone(clock, () => lasting(id, outs, { fly, clock }));
       if (machine.state === "destroyed" || machine.state === "destroying") return undefined;
       const wanted = toInputs(outs);
       const stack = ownerOf(machine);
@@ -291,8 +301,11 @@ export const machineHandler = {
         ...fromWire(config, machine.image_ref, wanted),
         region: machine.region ?? wanted.region,
         routed: machine.cordoned === undefined || machine.cordoned === null ? wanted.routed : !machine.cordoned,
+        state: (await isUnhealthy(machine, outs, { fly, clock })) ? "unhealthy" : (machine.state ?? "unknown"),
       };
-      return { outs: toOutputs(inputs, machine, outs.complete), inputs };
+      const found = { ...toOutputs(inputs, machine, outs.complete), state: inputs.state };
+      // Another stack's is a difference, which `up` refuses to mend: the outputs go on to say whose it was.
+      return { outs: found, inputs: stack === undefined ? inputs : { ...inputs, owner: stack } };
     } catch (error) {
       if (isGone(error)) return undefined;
       throw error;
@@ -354,6 +367,34 @@ async function isHostAway(id: string, { app }: MachineInputs, error: unknown, { 
   );
 }
 
+/** The machine as it is read, once it is in a state that lasts; or as it is after all the time in which a restart is over. */
+async function lasting(id: string, outs: MachineOutputs, world: Pick<Context, "fly" | "clock">): Promise<wire.Machine> {
+  const first = await notOlder(id, outs, world);
+  if (!isPassing(first) || first.host_status === "unreachable") return first;
+  const { fly, clock } = world;
+  let last = first;
+  await lookUntil(clock, clock.now() + restartMs, async () => {
+    last = await fly.getMachine(outs.app, id);
+    return isPassing(last) ? undefined : true;
+  });
+  return last;
+}
+
+/** Whether it runs and a check of it fails, and goes on to. Without a check row nothing is known. */
+async function isUnhealthy(
+  machine: wire.Machine,
+  { app }: MachineOutputs,
+  { fly, clock }: Pick<Context, "fly" | "clock">,
+): Promise<boolean> {
+  const fails = (it: wire.Machine) => it.state === "started" && checksOf(it).some(({ status }) => status !== "passing");
+  const until = clock.now() + unhealthyMs;
+  for (let it = machine; fails(it); it = await fly.getMachine(app, machine.id)) {
+    if (clock.now() >= until) return true;
+    await sleep(clock, unhealthyPollMs);
+  }
+  return false;
+}
+
 /** The machine as it is read; a version before the one in state, which ULIDs tell, only once it was shown for longer than a read can be late. */
 async function notOlder(
   id: string,
@@ -389,7 +430,7 @@ export class Machine extends KindResource<MachineInputs> {
       "Machine",
       name,
       args,
-      { schemaVersion: undefined, instanceId: undefined, state: undefined, privateIp: undefined, complete: undefined },
+      { schemaVersion: undefined, instanceId: undefined, privateIp: undefined, complete: undefined },
       opts,
     );
   }

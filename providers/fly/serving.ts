@@ -133,16 +133,6 @@ export function unexpectedExit(events: readonly MachineEvent[], known: ReadonlyS
   return exit?.request?.exit_event ?? undefined;
 }
 
-/** True when the machine rests because somebody stopped or suspended it; one that fell over, or never came up, does not. */
-export function rests({ state, events }: Machine): boolean {
-  if (state === "suspended") return true;
-  if (state !== "stopped") return false;
-  const exit = events?.find((event) => event.type === "exit" && event.request?.exit_event)?.request?.exit_event;
-  if (exit) return exit.requested_stop ?? true;
-  // Without an exit it either never ran, then its launch is still among the newest events, or rests for so long that its end is not.
-  return !events?.some((event) => event.type === "launch");
-}
-
 export function describeExit(exit: ExitEvent): string {
   if (exit.oom_killed) return "it ran out of memory and was killed";
   // -1 is Fly's "none".

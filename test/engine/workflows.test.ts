@@ -78,6 +78,29 @@ test.concurrent("what deploy.yml and drift.yml run: a deployment, no drift, drif
     "api --silent --method PATCH repos/me/edge/issues/5 --field state=closed",
   ]);
 
+  // Who serves less than the stack says: stopped, and without an address.
+  const call = (method: string, path: string) =>
+    it.fly.handle({
+      method,
+      path: `/v1/apps/my-edge/${path}`,
+      headers: { authorization: `Bearer ${token}` },
+      body: "",
+    });
+  const ewr = it.machines()["ewr-1"]?.id ?? "";
+  await call("POST", `machines/${ewr}/stop`);
+  const [address] = it.fly.snapshot().addresses;
+  await call("DELETE", `ip_assignments/${encodeURIComponent(address?.ip ?? "")}`);
+  it.mutations();
+  const less = await step(it, "drift.yml", "drift", "Compare");
+  expect(less.code, less.output).not.toBe(0);
+  expect(less.output).toMatch(/edge-ewr-1-machine[\s\S]*state\s*: "stopped" => "started"/);
+  expect(less.output).toMatch(/edge-v[46]/);
+  expect(it.mutations()).toEqual([]);
+  const mended = await it.run(["up", "--refresh", "--yes", "--skip-preview"]);
+  expect(mended, mended.output).toMatchObject({ code: 0 });
+  expect(it.machines()["ewr-1"]).toMatchObject({ id: ewr, state: "started", cordoned: false });
+  expect(it.fly.snapshot().addresses).toHaveLength(2);
+
   const id = it.machines()["cdg-1"]?.id ?? "";
   const config = structuredClone(it.fly.snapshot().machines[id]?.versions.at(-1)?.received);
   await it.fly.handle({

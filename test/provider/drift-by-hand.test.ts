@@ -1,6 +1,7 @@
 /** Whatever somebody changes by hand shows in a refresh as exactly that, and the next `up` puts it back. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { failingCheck } from "../../local/fly/state-runner.ts";
 import { addressHandler } from "../../providers/fly/address.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { type MachineInputs, type MachineOutputs, machineHandler } from "../../providers/fly/machine.ts";
@@ -8,7 +9,7 @@ import type { MachineConfig } from "../../providers/fly/schema.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import { mustCall, replacedBy } from "../../providers/handler.ts";
 import { app, image, machineInputs, volumeInputs } from "../support/context.ts";
-import { type FaultWorld, faultWorld, liveMachines } from "../support/faults/world.ts";
+import { type FaultWorld, faultWorld, liveMachines, token } from "../support/faults/world.ts";
 import { machineConfig } from "../support/machine-configs.ts";
 
 /** Where two values differ: paths as a preview prints them, the shortest that say it all. */
@@ -47,6 +48,14 @@ async function edit({ world, id }: Pop, change: (config: MachineConfig) => void)
   await fly.releaseLease(app, id, nonce);
   await world.clock.advance(30_000);
 }
+
+/** What a person's flyctl would send. */
+const byHand = (world: FaultWorld, id: string, verb: string) =>
+  world.fly.handle({
+    method: "POST",
+    path: `/v1/apps/${app}/machines/${id}/${verb}`,
+    headers: { authorization: `Bearer ${token}` },
+  });
 
 async function refreshed({ world, id, outs, inputs }: Pop): Promise<{ shown: string[]; outs: MachineOutputs }> {
   const found = await machineHandler.read(id, outs, world.context());
@@ -351,6 +360,57 @@ test("a machine cordoned by hand shows it, and is routed again without a new ver
   await putBack(it, outs);
   expect(world.fly.calls.count("POST machines/:id")).toBe(0);
   expect(liveMachines(world.fly.snapshot())[0]?.cordoned).toBe(false);
+});
+
+const deeds: [deed: string, found: string, by: (it: Pop) => Promise<unknown>][] = [
+  ["stopped", "stopped", ({ world, id }) => byHand(world, id, "stop")],
+  ["suspended", "suspended", ({ world, id }) => byHand(world, id, "suspend")],
+];
+test.each(deeds)("a machine that somebody %s shows as %s, and is started and verified", async (_, found, by) => {
+  await using world = await faultWorld();
+  const it = await pop(world);
+  await by(it);
+  await world.clock.advance(90_000);
+  const { shown, outs } = await refreshed(it);
+  expect({ shown, state: outs.state }).toEqual({ shown: ["state"], state: found });
+  expect(mustCall(machineHandler.lifecycle, outs, it.inputs)).toBe(true);
+  await putBack(it, outs);
+  expect(liveMachines(world.fly.snapshot())).toMatchObject([{ state: "started", cordoned: false }]);
+});
+
+test("a machine on its way back from a restart is no drift", async () => {
+  await using world = await faultWorld();
+  const it = await pop(world);
+  await byHand(world, it.id, "restart");
+  expect((await refreshed(it)).shown).toEqual([]);
+});
+
+test("a check that fails for a minute is drift, one that recovers is not", async () => {
+  await using world = await faultWorld();
+  const it = await pop(world);
+  world.runner.machine(it.id, { check: failingCheck });
+  await world.clock.advance(20_000);
+  world.fly.calls.clear();
+  const { shown, outs } = await refreshed(it);
+  expect({ shown, state: outs.state }).toEqual({ shown: ["state"], state: "unhealthy" });
+  expect(world.fly.calls.count("GET machines/:id")).toBe(7);
+  world.clock.after(30_000, () => world.runner.machine(it.id, undefined));
+  expect((await refreshed(it)).shown).toEqual([]);
+});
+
+test("a PoP's mark that somebody changed or took is drift, and is put back", async () => {
+  const marks: Record<string, string>[] = [{ fly_pops_key: "ewr-9" }, {}];
+  for (const mark of marks) {
+    await using world = await faultWorld();
+    const it = await pop(world);
+    await edit(it, (config) => {
+      const { fly_pops_key: _, ...metadata } = config.metadata ?? {};
+      config.metadata = { ...metadata, ...mark };
+    });
+    const { shown, outs } = await refreshed(it);
+    expect(shown).toEqual(["config.metadata"]);
+    await putBack(it, outs);
+  }
 });
 
 test("a machine destroyed by hand is gone, and made again on its volume", async () => {

@@ -307,13 +307,34 @@ test("a change of what only we care about calls nobody", async () => {
   expect(outs).toEqual({ ...made.outs, timeoutSeconds: 5, drainSeconds: 0 });
 });
 
-test("a stopped machine gets its new config and stays stopped", async () => {
+test("a stopped machine gets its new config, is started and verified", async () => {
   await using made = await pop();
   await made.local.call("POST", `/apps/${app}/machines/${made.id}/stop`);
   await made.local.clock.advance(5_000);
   const updated = await machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), made.context);
-  expect(updated.state).toBe("stopped");
-  expect(lives(made)).toMatchObject([{ state: "stopped", sent: { image: image(2) } }]);
+  expect(updated.state).toBe("started");
+  expect(lives(made)).toMatchObject([{ state: "started", cordoned: false, sent: { image: image(2) } }]);
+});
+
+test("a stopped machine whose new version does not serve has its old configuration back, started and verified", async () => {
+  await using made = await pop();
+  made.local.runner.image(image(2), { check: failingCheck });
+  await made.local.call("POST", `/apps/${app}/machines/${made.id}/stop`);
+  await made.local.clock.advance(5_000);
+  const error = await failure(machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), made.context));
+  expect(error.message).toMatch(/^cdg-1: update undone after \d+ s, not healthy in time/);
+  expect(error.outs).toMatchObject({ complete: false, state: "started" });
+  expect(lives(made)).toMatchObject([{ state: "started", cordoned: false, sent: { image: image(1) } }]);
+});
+
+test("a stopped machine for whose new version there is no room is not said to go on serving", async () => {
+  await using made = await pop();
+  await made.local.call("POST", `/apps/${app}/machines/${made.id}/stop`);
+  await made.local.clock.advance(5_000);
+  const body = { error: "insufficient_capacity: no capacity" };
+  made.local.faults.add({ match: "POST machines/:id", times: 9, fault: { kind: "status", status: 422, body } });
+  const error = await failure(machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), made.context));
+  expect(error.message).toContain("The old version is stopped as before.");
 });
 
 test("what was just made shows no drift", async () => {

@@ -176,7 +176,7 @@ test("a machine that another stack has by now is neither changed nor destroyed n
 
   // What the former stack's state still says of it.
   const refreshed = await machineHandler.read(id, outs, made.context);
-  expect(refreshed?.inputs.owner).toBe(ours);
+  expect({ shown: refreshed?.inputs.owner, known: refreshed?.outs.owner }).toEqual({ shown: theirs, known: ours });
   expect(made.lines.at(-1)).toBe(`cdg-1: machine ${id} belongs to stack ${theirs} now`);
   for (const known of [outs, refreshed?.outs ?? expect.fail("gone")]) {
     // A run of its own each: the first failure stops a rollout.

@@ -207,7 +207,7 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
       // What happened just before it was perhaps not read yet.
       for (const [name, known] of sim.disturbed)
         if (known.at < began - sim.quirks.staleMs && !unreachable.has(name))
-          sim.disturbed.set(name, { ...known, drift: false });
+          sim.disturbed.set(name, { ...known, drift: false, rest: false });
     }
     if (trouble.faults === 0 && clock.now() - sim.mayHoldSince > leaseMs && ok) noLeaseLeft(sim, defaultSettings.owner);
   }

@@ -17,9 +17,9 @@ export class Violation extends Error {}
 
 /** Somebody or something other than us changed a PoP, and no refresh has seen it yet. */
 export interface Disturbance {
-  /** What a refresh is meant to see: config, cordon, a missing object, size. */
+  /** What a refresh is meant to see and may stand in the way of the next `up` until then: config, cordon, a missing object, size. */
   drift: boolean;
-  /** Stopped, suspended or fallen over: nothing that a stack wants or not. */
+  /** Stopped, suspended or fallen over, which a refresh sees, too; until then an `up` that does not touch it leaves it so. */
   rest: boolean;
   /** The last time, by the clock. */
   at: number;

@@ -89,6 +89,7 @@ export function program(stack: StackSpec): Declared[] {
         config: configOf(stack, pop),
         owner: stack.owner,
         routed: true,
+        state: "started",
         timeoutSeconds: stack.timeoutSeconds,
         drainSeconds: stack.drainSeconds,
         ...widths(stack.pops, pop.region, stack.maxUnavailable),

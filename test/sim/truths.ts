@@ -117,7 +117,7 @@ export function successIsTrue(sim: Sim, step: Step): void {
   const why = notServing(sim, pop, {
     inputs: inputs as MachineInputs,
     instanceId: outs.instanceId,
-    mayRest: sim.disturbed.get(pop)?.rest ?? false,
+    mayRest: false,
   });
   if (why) fail(`${step.operation} of ${pop} is called a success, but ${why}`);
 }
@@ -166,7 +166,7 @@ function claimsAreTrue(sim: Sim, pop: string, step: Step, before: Before, messag
   if (back) {
     const why = notServing(sim, pop, {
       instanceId: back[1],
-      mayRest: sim.disturbed.get(pop)?.rest ?? false,
+      mayRest: false,
       mayBeCordoned,
     });
     if (why) fail(`${pop} is said to be back as ${back[1]}, but ${why}: ${message}`);

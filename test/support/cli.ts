@@ -117,6 +117,7 @@ export async function cli({ behaviour = {} }: CliOptions = {}): Promise<Cli> {
             config: machineConfig(pop, String(written.imageRef)),
             owner,
             routed: true,
+            state: "started",
             timeoutSeconds: 120,
             drainSeconds: 0,
             maxUnavailable: 1,

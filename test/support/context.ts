@@ -110,6 +110,7 @@ export const machineInputs = (volume: string, over: Partial<MachineInputs> = {})
   },
   owner: "me/fly-pops/prod",
   routed: true,
+  state: "started",
   timeoutSeconds: 120,
   drainSeconds: 10,
   maxUnavailable: 1,

@@ -36,6 +36,7 @@ export const machine = (pop: string, over: { image?: unknown; memoryMb?: number;
   mountPath: "/var",
   owner: "me/fly-pops/prod",
   routed: true,
+  state: "started",
   timeoutSeconds: over.timeoutSeconds ?? 300,
   drainSeconds: 10,
   maxUnavailable: 1,
