@@ -7,6 +7,7 @@ import type * as pulumi from "@pulumi/pulumi";
 import type { z } from "zod";
 import { isCancelled } from "./cancel.ts";
 import { systemClock } from "./clock.ts";
+import { currentConfig } from "./current-config.ts";
 import { addressHandler } from "./fly/address.ts";
 import { Fly } from "./fly/api.ts";
 import { appHandler } from "./fly/app.ts";
@@ -78,7 +79,8 @@ export function handler(kind: Kind): pulumi.dynamic.ResourceProvider {
   return provider;
 }
 
-function connect(config: Lookup): Context {
+async function connect(handed: Lookup): Promise<Context> {
+  const config = await currentConfig(handed);
   for (const key of secretKeys) {
     const secret = key.includes(":") ? config(key) : env(key);
     if (secret) secrets.add(secret);
@@ -108,7 +110,7 @@ function connect(config: Lookup): Context {
 export function createProvider<I extends Properties, O extends I>(
   kind: Kind,
   of: Handler<I, O>,
-  connect: (config: Lookup) => Context,
+  connect: (config: Lookup) => Context | Promise<Context>,
 ): pulumi.dynamic.ResourceProvider {
   // The host hands out this object before it has awaited `configure`, so early calls race with it: they wait here. A plain promise with its own
   // resolver, since `configure` must be able to fulfil it before anybody asked.

@@ -2,11 +2,13 @@
 
 const { createRequire, flushCompileCache } = require("node:module");
 const { cancel } = require("../../providers/cancel.ts");
+const { noteProgram, noteUrn } = require("../../providers/current-config.ts");
 
 // The engine's working directory is the project's folder, where @pulumi/pulumi is resolved from.
 const host = require.resolve("@pulumi/pulumi/cmd/dynamic-provider", { paths: [process.cwd()] });
 
-// Pulumi's host answers two calls in a way of no use to us, and has no other place to say so than where it registers them.
+// Pulumi's host answers two calls in a way of no use to us, and passes on nothing of a call but its properties. It has no other place to say so
+// than where it registers them.
 const { Server } = createRequire(host)("@grpc/grpc-js");
 const { addService } = Server.prototype;
 Server.prototype.addService = function (service, methods) {
@@ -15,14 +17,23 @@ Server.prototype.addService = function (service, methods) {
 };
 
 function heard(methods) {
-  const { cancel: answerCancel, read } = methods;
+  const { cancel: answerCancel, check, delete: remove, read } = methods;
   // Ctrl-C: the host does nothing, and whatever waits for its turn would go on.
   methods.cancel = function (call, callback) {
     cancel();
     return answerCancel.call(this, call, callback);
   };
+  methods.check = function (call, callback) {
+    noteProgram();
+    return check.call(this, call, callback);
+  };
+  methods.delete = function (call, callback) {
+    noteUrn(call.request.getUrn());
+    return remove.call(this, call, callback);
+  };
   // `pulumi import` reads without the state in which the provider's text is; the host would complain of code that is no string.
   methods.read = function (call, callback) {
+    noteUrn(call.request.getUrn());
     const properties = call.request.getProperties()?.toJavaScript() ?? {};
     if (properties.__provider !== undefined) return read.call(this, call, callback);
     return callback(

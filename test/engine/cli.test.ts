@@ -261,6 +261,21 @@ test("the selected stack is the default, and an encrypted token is read from it"
   const env = { ...it.env, FLY_API_TOKEN: undefined };
   expect(await cli(it, ["status", "--json"], { env })).toMatchObject({ code: 3, err: "", calls: ["GET machines"] });
 
+  // Rotated: the old token is known to the state alone, and Fly knows the new one only.
+  const noEnv = { FLY_API_TOKEN: undefined };
+  expect((await it.run(["up", "--yes", "--skip-preview"], noEnv)).code).toBe(0);
+  const [old, next] = [token, "planted-engine-token-2b8d"];
+  it.rotate(next);
+  expect((await it.run(["config", "set", "--secret", "fly:token", next])).code).toBe(0);
+  const drift = await it.run(["preview", "--refresh", "--expect-no-changes"], noEnv);
+  expect(drift.code, drift.output).toBe(0);
+  // What state has of it: the provider's configuration, as ciphertext.
+  for (const text of [it.state(), drift.output]) for (const secret of [old, next]) expect(text).not.toContain(secret);
+  expect(it.state()).toMatch(/"fly:token":\{"[0-9a-f]+":"[0-9a-f]+","ciphertext":"v1:/);
+  const gone = await it.run(["destroy", "--yes", "--skip-preview"], noEnv);
+  expect(gone.code, gone.output).toBe(0);
+  expect(it.machines()).toEqual({});
+
   const wrong = await cli(it, ["status"], { env: { ...env, PULUMI_CONFIG_PASSPHRASE: "other" } });
   expect(wrong).toMatchObject({ code: 1, calls: [] });
   expect(wrong.err).toMatch(/^fly:token: .*incorrect passphrase.*\. Nothing was changed\.\n$/);

@@ -61,6 +61,8 @@ export interface Engine extends AsyncDisposable {
   asked(route: string): Promise<void>;
   /** What the CLI runs in. */
   env: Readonly<Record<string, string | undefined>>;
+  /** From now on Fly knows this token, and the one before no more. */
+  rotate(next: string): void;
   /** The state as it lies on disk. */
   state(): string;
   /** The same file by its path. */
@@ -124,10 +126,16 @@ export async function engine({
     // In real time: over before the next command of the CLI has begun to ask.
     quirks: { ...lagging, staleMs: 500, newAppMs: 500, staleChecksMs: 0, ...quirks },
   });
+  let known = token;
   const asked = new Map<string, () => void>();
   const server = await serve(async (request) => {
     if (latencyMs > 0) await sleep(systemClock, latencyMs);
-    const answer = await fly.handle(request);
+    const { authorization } = request.headers ?? {};
+    const isKnown = authorization === `Bearer ${known}`;
+    const answer = await fly.handle({
+      ...request,
+      headers: { ...request.headers, authorization: `Bearer ${isKnown ? token : "unknown"}` },
+    });
     const route = fly.calls.list.at(-1)?.route ?? "";
     asked.get(route)?.();
     asked.delete(route);
@@ -222,6 +230,9 @@ export async function engine({
       new Promise((resolve) => {
         asked.set(route, resolve);
       }),
+    rotate: (next) => {
+      known = next;
+    },
     stackFile: file,
     stateFile: join(backend, ".pulumi", "stacks", "fly-pops", `${stackName}.json`),
     state: () => readFileSync(join(backend, ".pulumi", "stacks", "fly-pops", `${stackName}.json`), "utf8"),
