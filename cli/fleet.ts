@@ -1,7 +1,7 @@
 /** The PoPs of a stack: what its file wants beside what Fly has. One call. */
 import type { PopConfig } from "../config/types.ts";
 import type { Fly } from "../providers/fly/api.ts";
-import { isGone } from "../providers/fly/errors.ts";
+import { type FlyError, isGone, isLeased } from "../providers/fly/errors.ts";
 import { isLive } from "../providers/fly/gone.ts";
 import { ownerKeys } from "../providers/fly/owner.ts";
 import type { Machine } from "../providers/fly/schema.ts";
@@ -13,7 +13,7 @@ export interface PopSeen {
   region: string;
   /** Absent: the stack file wants it, Fly has none. */
   machine?: Machine;
-  /** Absent: Fly has it, the stack file does not want it. */
+  /** Absent: Fly has it, and the stack file does not want it, or has mistakes. */
   wanted?: PopConfig;
 }
 
@@ -21,13 +21,16 @@ export interface Fleet {
   app: string;
   fly: Fly;
   pops: PopSeen[];
+  /** The stack file has mistakes, so that nobody knows what it wants. */
+  unread: boolean;
 }
 
 /** A PoP with a machine. */
 export type LivePop = PopSeen & { machine: Machine };
 
 export async function readFleet(stack: Stack): Promise<Fleet> {
-  const { app, pops: wanted } = stack.config();
+  const { app, config } = stack.wanted();
+  const wanted = config?.pops ?? [];
   const fly = await stack.fly();
   const machines = await fly.listMachines(app).catch((error: unknown) => {
     if (isGone(error)) return []; // nothing is deployed yet
@@ -41,15 +44,15 @@ export async function readFleet(stack: Stack): Promise<Fleet> {
   const names = new Set([...wanted.map(({ name }) => name), ...byName.keys()]);
   const pops = [...names].toSorted(inOrder).map((name): PopSeen => {
     const machine = byName.get(name);
-    const config = wanted.find((it) => it.name === name);
+    const pop = wanted.find((it) => it.name === name);
     return {
       name,
-      region: machine?.region ?? config?.region ?? "",
+      region: machine?.region ?? pop?.region ?? "",
       ...(machine && { machine }),
-      ...(config && { wanted: config }),
+      ...(pop && { wanted: pop }),
     };
   });
-  return { app, fly, pops };
+  return { app, fly, pops, unread: config === undefined };
 }
 
 const inOrder = new Intl.Collator("en", { numeric: true }).compare;
@@ -68,6 +71,16 @@ export function popOf({ app, pops }: Fleet, name: string): LivePop {
 
 export const livePops = ({ pops }: Fleet): LivePop[] => pops.filter((it): it is LivePop => it.machine !== undefined);
 
+/** Fly runs nothing in a machine that somebody has leased out to change it. */
+export class Leased extends Refusal {
+  constructor(name: string, cause: FlyError) {
+    super(
+      `${name}: nothing can be run in it while its machine is being changed: ${cause.detail}. Run again when that is done.`,
+      { cause },
+    );
+  }
+}
+
 /** Runs a program in a PoP and returns what it wrote. Refused in one sentence when the machine does not run. */
 export async function runIn(
   { app, fly }: Pick<Fleet, "app" | "fly">,
@@ -77,13 +90,15 @@ export async function runIn(
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   if (machine.state !== "started")
     throw new Refusal(
-      `${name}: nothing runs in it, machine ${machine.id} is ${machine.state}. What it said last: npx fly-pops logs ${name}`,
+      `${name}: nothing runs in it, machine ${machine.id} is ${machine.state}. Start it: npx fly-pops start ${name}. What it said last: npx fly-pops logs ${name}`,
     );
   const {
     exit_code = 0,
     exit_signal = 0,
     stdout,
     stderr,
-  } = await fly.execMachine(app, machine.id, command, seconds, stdin);
+  } = await fly.execMachine(app, machine.id, command, seconds, stdin).catch((error: unknown) => {
+    throw isLeased(error) ? new Leased(name, error) : error;
+  });
   return { code: exit_signal > 0 ? 128 + exit_signal : exit_code, stdout: stdout ?? "", stderr: stderr ?? "" };
 }

@@ -1,6 +1,6 @@
 /** What a PoP says of itself: the JSON of `pop health`, asked inside it, for its port is private. */
 import { z } from "zod";
-import { type Fleet, type LivePop, runIn } from "./fleet.ts";
+import { type Fleet, Leased, type LivePop, runIn } from "./fleet.ts";
 
 const Part = z.looseObject({ status: z.string(), reason: z.string().optional() });
 
@@ -50,7 +50,10 @@ export type Health = z.infer<typeof Health>;
 const patienceSeconds = 10;
 
 /** Undefined with a reason when the PoP cannot be asked: that is no failure of the command. */
-export async function readHealth(fleet: Fleet, pop: LivePop): Promise<{ health?: Health; reason?: string }> {
+export async function readHealth(
+  fleet: Fleet,
+  pop: LivePop,
+): Promise<{ health?: Health; reason?: string; leased?: true }> {
   try {
     const { code, stdout, stderr } = await runIn(fleet, pop, ["/usr/bin/pop", "ask", "health"], {
       seconds: patienceSeconds,
@@ -60,6 +63,7 @@ export async function readHealth(fleet: Fleet, pop: LivePop): Promise<{ health?:
     const words = (stderr || stdout).trim().split("\n")[0] ?? "";
     return { reason: `pop ask health ended with ${code}${words === "" ? "" : `: ${words}`}` };
   } catch (error) {
+    if (error instanceof Leased) return { reason: "its machine is being changed", leased: true };
     return { reason: error instanceof Error ? error.message : String(error) };
   }
 }

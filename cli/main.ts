@@ -1,4 +1,5 @@
 /** `fly-pops`: the real outside for run.ts. */
+import { Resolver } from "node:dns/promises";
 import { fstatSync } from "node:fs";
 import { buffer } from "node:stream/consumers";
 import { projectDir } from "../local/paths.ts";
@@ -30,6 +31,8 @@ const world: World = {
   isWatched: process.stderr.isTTY === true,
   columns: process.stdout.columns ?? process.stderr.columns,
   input: isFed() ? () => buffer(process.stdin) : undefined,
+  window: () => (process.stdout.isTTY ? { columns: process.stdout.columns, rows: process.stdout.rows } : undefined),
+  resolve,
   ask: process.stdin.isTTY && process.stderr.isTTY ? ask : undefined,
   interrupted: interrupt.signal,
   secrets: new Set(),
@@ -43,6 +46,16 @@ function isFed(): boolean {
     return found.isFIFO() || found.isFile() || found.isSocket();
   } catch {
     return false; // closed
+  }
+}
+
+async function resolve(name: string, type: "A" | "AAAA"): Promise<string[]> {
+  const dns = new Resolver({ timeout: 1000, tries: 1 });
+  try {
+    return type === "A" ? await dns.resolve4(name) : await dns.resolve6(name);
+  } catch (error) {
+    if (["ENODATA", "ENOTFOUND"].includes((error as NodeJS.ErrnoException).code ?? "")) return [];
+    throw error;
   }
 }
 

@@ -41,7 +41,7 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
   program.commandsGroup("Look:");
   onStack(
     "status",
-    "every PoP in a row: state, version, image and what it is made from, checks, tailnet, certificates, memory, cache hits",
+    "addresses and DNS, then every PoP in a row: state, version, image and what it is made from, checks, tailnet, certificates, memory, cache hits",
   )
     .option("--json", json)
     .option("-w, --watch", "look again and again until Ctrl-C")
@@ -191,6 +191,19 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
       ended(await check(world, await open(options)));
     },
   );
+  onStack("start", "start PoPs that do not run, one after the other, and route each once it serves")
+    .argument("<pop...>", "PoPs, e.g. cdg-1 ewr-1")
+    .action(async (pops, options) => {
+      const { start } = await import("./commands/start.ts");
+      ended(await start(world, await open(options), pops));
+    });
+  onStack("restart", "restart a PoP by the rules of an update, or one process in it while the others go on")
+    .argument("<pop>", "PoP, e.g. cdg-1")
+    .argument("[process]", "as processes names it, e.g. nginx; the whole PoP when left out")
+    .action(async (pop, process, options) => {
+      const { restart } = await import("./commands/start.ts");
+      ended(await restart(world, await open(options), pop, process));
+    });
   onStack("replace", "make a PoP anew on another volume, for one whose volume or host is of no use any more")
     .argument("<pop>", "PoP, e.g. cdg-1")
     .option("--lose-luggage", "give up what luggage keeps on the volume, too")

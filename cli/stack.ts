@@ -1,4 +1,7 @@
 /** The stack a command works on: which one, how its Fly is reached, and what its file says. */
+import { defaults } from "../config/defaults.ts";
+import { seconds } from "../config/duration.ts";
+import { ownValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import type { Tailnet } from "../image/spec.ts";
 import { stackName as localStack, projectDir } from "../local/paths.ts";
@@ -9,7 +12,15 @@ import { askPulumi, noBackend, reasonOf, runPulumi } from "./pulumi.ts";
 import { selectedStack } from "./selected-stack.ts";
 import { edgeConfig, projectName, readStackFile, type StackValues } from "./stack-file.ts";
 import { tellingWaits } from "./waiting.ts";
-import { keepSecret, Refusal, type World } from "./world.ts";
+import { keepSecret, note, Refusal, type World } from "./world.ts";
+
+/** What a command that only looks must know of the stack file. */
+export interface Wanted {
+  app: string;
+  /** Absent: the file has mistakes. */
+  config?: EdgeConfig;
+  rollout: Pick<EdgeConfig["rollout"], "drainSeconds" | "timeoutSeconds">;
+}
 
 // Fly's client, the control servers' and the local stack's are loaded where they are used: together they are most of what a command costs.
 const loadDaemon = async () => (await import("../local/daemon-file.ts")).readDaemon();
@@ -25,6 +36,8 @@ export interface Stack {
   env: Readonly<Record<string, string | undefined>>;
   /** Throws all mistakes of the file at once. */
   config(): EdgeConfig;
+  /** For what needs little more than the app: a file with mistakes costs a warning, and the comparison with what runs. */
+  wanted(): Wanted;
   /** Endpoint and token, by the rules of the providers. */
   settings(): Promise<FlySettings>;
   fly(): Promise<Fly>;
@@ -46,6 +59,7 @@ export async function openStack(world: World, asked: string | undefined): Promis
     values,
     env,
     config: () => edgeConfig(name, values),
+    wanted: onceNow(() => wantedOf(world, name, values)),
     settings,
     fly: async () => {
       const found = await settings();
@@ -127,6 +141,27 @@ async function readConfig(world: World, prefix: string, { reference, values, env
   }
   for (const key of secretKeys) keepSecret(world, env[key]);
   return (key) => found[key] || undefined;
+}
+
+function wantedOf(world: World, name: string, values: StackValues): Wanted {
+  try {
+    const config = edgeConfig(name, values);
+    return { app: config.app, config, rollout: config.rollout };
+  } catch (error) {
+    const { app } = ownValues(values);
+    if (!(error instanceof Refusal) || typeof app !== "string" || !/^[a-z][a-z0-9-]*$/.test(app)) throw error;
+    note(world, `warning: ${error.message.replaceAll(/\s+/g, " ")} What runs is not compared with the file.`);
+    const [drainSeconds = 0, timeoutSeconds = 0] = [defaults.drain, defaults.timeout].map(seconds);
+    return { app, rollout: { drainSeconds, timeoutSeconds } };
+  }
+}
+
+function onceNow<T>(work: () => T): () => T {
+  let result: { it: T } | undefined;
+  return () => {
+    result ??= { it: work() };
+    return result.it;
+  };
 }
 
 function once<T>(work: () => Promise<T>): () => Promise<T> {

@@ -12,22 +12,20 @@ const Resource = z.looseObject({
   outputs: z.looseObject({}).default({}),
 });
 export type Resource = z.infer<typeof Resource>;
+const Pending = z.looseObject({ resource: Resource, type: z.string() });
 const Exported = z.looseObject({
   deployment: z
-    .looseObject({
-      resources: z.array(Resource).nullish(),
-      pending_operations: z.array(z.looseObject({ resource: Resource, type: z.string() })).nullish(),
-    })
+    .looseObject({ resources: z.array(Resource).nullish(), pending_operations: z.array(Pending).nullish() })
     .nullish(),
 });
 
 export interface Deployment {
   resources: Resource[];
-  /** What was begun and has not ended: by a run that is under way, or was cut off. */
-  pending: Resource[];
+  /** What a run has begun and not ended: one that is under way, or was cut off. */
+  pending: { resource: Resource; type: string }[];
 }
 
-/** Takes no lock. */
+/** What is under way as well. Takes no lock. */
 export async function readDeployment(world: World, stack: Stack): Promise<Deployment> {
   const text = await askPulumi(
     world,
@@ -36,10 +34,7 @@ export async function readDeployment(world: World, stack: Stack): Promise<Deploy
     stack.env,
   );
   const { deployment } = Exported.parse(JSON.parse(text));
-  return {
-    resources: deployment?.resources ?? [],
-    pending: (deployment?.pending_operations ?? []).map(({ resource }) => resource),
-  };
+  return { resources: deployment?.resources ?? [], pending: deployment?.pending_operations ?? [] };
 }
 
 /** All resources of the stack. Takes no lock. */
@@ -48,7 +43,7 @@ export const readState = async (world: World, stack: Stack): Promise<Resource[]>
 
 /** Names on Fly of what is pending. */
 export const pendingIn = ({ pending }: Deployment): ReadonlySet<string> =>
-  new Set(pending.flatMap(({ inputs }) => inputs.name ?? []));
+  new Set(pending.flatMap(({ resource }) => resource.inputs.name ?? []));
 
 /** The one of this kind that belongs to the PoP. */
 export const ofPop = (resources: readonly Resource[], kind: "Volume" | "Machine", pop: string): Resource | undefined =>

@@ -4,6 +4,28 @@ import type { Machine } from "../providers/fly/schema.ts";
 import { checksOf } from "../providers/fly/serving.ts";
 import type { PopSeen } from "./fleet.ts";
 import type { Health } from "./health.ts";
+import type { Under } from "./under-way.ts";
+
+export interface Lease {
+  /** RFC 3339. */
+  until: string;
+  /** Of the token, as Fly says it. */
+  owner: string | null;
+  /** What for, e.g. "fly-pops: update of cdg-1". */
+  description: string | null;
+}
+
+/** What was found out about a PoP beside its machine. */
+export interface Told {
+  health?: Health;
+  /** Why its health is not known. */
+  reason?: string;
+  lease?: Lease;
+  /** Of a PoP without a machine: what the state has of it. Absent: the state could not be read. */
+  state?: Under;
+  /** The stack file has mistakes: what it wants is not known. */
+  unread?: boolean;
+}
 
 export interface PopStatus {
   pop: string;
@@ -28,16 +50,19 @@ export interface PopStatus {
   memory: { usedBytes: number; limitBytes: number } | null;
   /** Since the PoP's `pop health` started. `hitRate` 0 to 1, null before the first request the cache could answer. */
   traffic: { requests: number; hitRate: number | null } | null;
+  /** Who has leased its machine out to change it; null: nobody, or nobody was asked. */
+  lease: Lease | null;
   /** Sentences: why it is not as it should be. Empty: all is well. */
   problems: string[];
 }
 
-export function statusOf(pop: PopSeen, told: { health?: Health; reason?: string }): PopStatus {
+export function statusOf(pop: PopSeen, told: Told): PopStatus {
   const { machine, wanted } = pop;
   const { health } = told;
   const checks = machine ? checksOf(machine) : [];
   const state = stateOf(machine);
-  const passing = checks.filter(({ status }) => status === "passing").length;
+  // Rows of a machine that does not run are of the time before.
+  const passing = state === "started" ? checks.filter(({ status }) => status === "passing").length : 0;
   const limitBytes =
     health?.memory?.limitBytes ?? (machine?.config?.guest?.memory_mb ?? wanted?.memoryMb ?? 0) * 1024 * 1024;
   return {
@@ -64,6 +89,7 @@ export function statusOf(pop: PopSeen, told: { health?: Health; reason?: string 
     })),
     memory: health?.memory ? { usedBytes: health.memory.usedBytes, limitBytes } : null,
     traffic: health?.traffic ? { requests: health.traffic.requests, hitRate: health.traffic.hitRate ?? null } : null,
+    lease: told.lease ?? null,
     problems: problems(pop, state, told),
   };
 }
@@ -79,27 +105,29 @@ function stateOf(machine: Machine | undefined): string {
   return machine.host_status === "unreachable" ? "unreachable" : (machine.state ?? "unknown");
 }
 
-function problems(
-  { name, machine, wanted }: PopSeen,
-  state: string,
-  { health, reason }: { health?: Health; reason?: string },
-): string[] {
-  if (!machine) return [`${name}: wanted by the stack file, not there. Deploy it: npx pulumi up`];
+function problems({ name, machine, wanted }: PopSeen, state: string, told: Told): string[] {
+  const { health, reason, lease } = told;
+  if (!machine) return [missing(name, told.state)];
   const found: string[] = [];
-  if (!wanted) found.push(`${name}: runs, but the stack file has no such PoP. The next pulumi up removes it.`);
+  if (!wanted && !told.unread)
+    found.push(`${name}: runs, but the stack file has no such PoP. The next pulumi up removes it.`);
   if (state === "unreachable")
     return [
       ...found,
       `${name}: its host does not answer. See https://status.flyio.net; nothing can be changed there until it is back. If it stays away: npx fly-pops replace ${name}`,
     ];
+  if (lease) return [...found, `${name} is being ${deed(lease)} (lease until ${clockText(lease.until)})`];
   if (state !== "started")
-    found.push(`${name}: machine ${machine.id} is ${state}. What it said: npx fly-pops logs ${name}`);
+    found.push(
+      `${name}: machine ${machine.id} is ${state}. Start it: npx fly-pops start ${name}. What it said: npx fly-pops logs ${name}`,
+    );
   if (machine.cordoned)
     found.push(
-      `${name}: cordoned, Fly Proxy sends it no visitors. An update does that for moments; else: npx pulumi up --refresh`,
+      `${name}: cordoned, Fly Proxy sends it no visitors. Route it: npx fly-pops start ${name}, or npx pulumi up --refresh`,
     );
-  for (const check of checksOf(machine).filter(({ status }) => status !== "passing"))
-    found.push(`${name}: check ${check.name} is ${check.status}${health ? "" : `, ${short(check.output)}`}`);
+  if (state === "started")
+    for (const check of checksOf(machine).filter(({ status }) => status !== "passing"))
+      found.push(`${name}: check ${check.name} is ${check.status}, ${short(check.output)}`);
   for (const [part, { status, reason: why }] of Object.entries(health?.parts ?? {}).toSorted(([a], [b]) =>
     a < b ? -1 : 1,
   ))
@@ -107,6 +135,31 @@ function problems(
   if (reason !== undefined) found.push(`${name}: its health could not be asked, ${reason}`);
   return found;
 }
+
+function missing(name: string, state: Under | undefined): string {
+  switch (state) {
+    case "pending":
+      return `${name}: a deployment has begun to make it. If none is under way, go on with it: npx pulumi up --refresh`;
+    case "known":
+      return `${name}: in the state, gone from Fly. Make it again: npx pulumi up --refresh`;
+    case "unknown":
+      return `${name}: wanted by the stack file, never deployed. Deploy it: npx pulumi up`;
+    case undefined:
+      return `${name}: wanted by the stack file, not there. Deploy it: npx pulumi up --refresh`;
+    default:
+      return state satisfies never;
+  }
+}
+
+/** Ours say what they do; anybody else is named. */
+function deed({ description, owner }: Lease): string {
+  const [, what] = /^fly-pops: (\w+) of /.exec(description ?? "") ?? [];
+  const verbs: Record<string, string> = { update: "updated", start: "started", restart: "restarted" };
+  return verbs[what ?? ""] ?? `changed by ${owner ?? "somebody"}${description ? `, "${description}"` : ""}`;
+}
+
+/** Hours to seconds of RFC 3339, which is UTC. */
+export const clockText = (time: string): string => `${time.slice(11, 19)} UTC`;
 
 /** Several faults of a part, each with what to do. */
 const longestReason = 1000;

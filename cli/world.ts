@@ -19,6 +19,10 @@ export interface World {
   columns?: number | undefined;
   /** What was put into standard input; undefined where that is a terminal, or nothing was. Absent: nothing. */
   input?: (() => Promise<Buffer>) | undefined;
+  /** Size of the terminal's window now, in characters; undefined: unknown, or none. */
+  window?: () => { columns: number; rows: number } | undefined;
+  /** Addresses a name has in DNS; none: it has no such record. Absent: DNS is not asked. Throws when it does not answer. */
+  resolve?: (name: string, type: "A" | "AAAA") => Promise<string[]>;
   /** Asks on the terminal; undefined when there is nobody to ask. */
   ask: ((question: string) => Promise<string>) | undefined;
   /** Aborted by Ctrl-C. */

@@ -11,7 +11,7 @@ export async function console(world: World, stack: Stack, name: string, command:
   const { machine } = popOf(fleet, name);
   if (machine.state !== "started")
     throw new Refusal(
-      `${name}: nothing runs in it, machine ${machine.id} is ${machine.state}. What it said last: npx fly-pops logs ${name}`,
+      `${name}: nothing runs in it, machine ${machine.id} is ${machine.state}. Start it: npx fly-pops start ${name}. What it said last: npx fly-pops logs ${name}`,
     );
   if (isLocal(world, stack.name)) {
     const terminal = { input: process.stdin, output: process.stdout, errors: process.stderr };

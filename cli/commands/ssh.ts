@@ -22,10 +22,10 @@ export async function ssh(
   command: string[],
   { option }: SshOptions,
 ): Promise<number> {
-  const { image, pops } = stack.config();
-  if (!pops.some((pop) => pop.name === name))
-    throw new Refusal(`There is no PoP ${name} in the stack file: ${pops.map((pop) => pop.name).join(", ")}.`);
-  if (!image.ssh)
+  const { config } = stack.wanted();
+  if (config && !config.pops.some((pop) => pop.name === name))
+    throw new Refusal(`There is no PoP ${name} in the stack file: ${config.pops.map((pop) => pop.name).join(", ")}.`);
+  if (config && !config.image.ssh)
     throw new Refusal(
       `${name}: no SSH server runs in it, the stack file has no fly-pops:ssh. Set it (docs/config.md) and deploy, or do without: npx fly-pops console ${name}`,
     );

@@ -1,11 +1,14 @@
-/** `status`: every PoP in a row. One call for the list, one a PoP for what it says of itself, side by side. */
+/** `status`: what stands above the PoPs, then every PoP in a row. One call for the list, one for addresses, one a PoP for what it says of itself, side by side. */
 import { table } from "../../local/table.ts";
-import { sleep } from "../../providers/clock.ts";
+import { fitColumns, wrap } from "../fit.ts";
 import { type Fleet, type LivePop, readFleet } from "../fleet.ts";
+import { addressesText, addressProblems, dnsText, type Head, readHead } from "../head.ts";
 import { readHealth } from "../health.ts";
-import type { Stack } from "../stack.ts";
-import { type PopStatus, statusOf } from "../status-of.ts";
+import { isLocal, type Stack } from "../stack.ts";
+import { type PopStatus, statusOf, type Told } from "../status-of.ts";
 import { type Tone, tint } from "../style.ts";
+import { inState, leaseOf } from "../under-way.ts";
+import { watch } from "../watch.ts";
 import { type ExitCode, print, printJson, type World } from "../world.ts";
 
 export interface StatusOptions {
@@ -15,34 +18,78 @@ export interface StatusOptions {
   interval: number;
 }
 
-export async function status(world: World, stack: Stack, options: StatusOptions): Promise<ExitCode> {
-  for (;;) {
-    const pops = await look(await readFleet(stack));
-    if (options.json) printJson(world, { stack: stack.name, app: stack.config().app, pops });
-    else {
-      // Home, and what is below erased: no flicker, nothing left of longer lines.
-      if (options.watch && world.isTerminal) world.out("\x1b[H\x1b[J");
-      print(world, statusText(world, pops));
-    }
-    if (!options.watch) return pops.every(({ problems }) => problems.length === 0) ? 0 : 3;
-    if (!world.isTerminal && !options.json) print(world, "");
-    await sleep(world.clock, options.interval * 1000, world.interrupted);
-  }
+export interface Status extends Head {
+  stack: string;
+  app: string;
+  pops: PopStatus[];
+  /** Sentences about the app as a whole; those of PoPs stand with them. */
+  problems: string[];
 }
 
-/** All of them at once: what Fly limits, it limits by machine. */
-export const look = (fleet: Fleet): Promise<PopStatus[]> =>
-  Promise.all(fleet.pops.map(async (pop) => statusOf(pop, canBeAsked(pop) ? await readHealth(fleet, pop) : {})));
+export async function status(world: World, stack: Stack, options: StatusOptions): Promise<ExitCode> {
+  if (options.watch) {
+    const { json = false, interval } = options;
+    const show = async () => {
+      const seen = await readStatus(world, stack);
+      return json ? JSON.stringify(seen) : statusText(world, seen);
+    };
+    return watch(
+      world,
+      { title: `${stack.name}, ${stack.wanted().app}`, plain: json, intervalMs: interval * 1000 },
+      show,
+    );
+  }
+  const seen = await readStatus(world, stack);
+  if (options.json) printJson(world, seen);
+  else print(world, statusText(world, seen));
+  return [seen, ...seen.pops].every(({ problems }) => problems.length === 0) ? 0 : 3;
+}
 
-const canBeAsked = (pop: Fleet["pops"][number]): pop is LivePop =>
-  pop.machine?.state === "started" && pop.machine.host_status !== "unreachable";
+async function readStatus(world: World, stack: Stack): Promise<Status> {
+  const fleet = await readFleet(stack);
+  const { app } = fleet;
+  const dns = isLocal(world, stack.name) ? { ...world, resolve: undefined } : world;
+  const [pops, head] = await Promise.all([look(world, stack, fleet), readHead(dns, fleet, stack.wanted().config)]);
+  // Before anything is deployed nothing is missing that the PoPs do not tell of.
+  const problems = pops.some(({ machine }) => machine !== null) ? addressProblems(app, head) : [];
+  return { stack: stack.name, app, ...head, pops, problems };
+}
+
+/** All of them at once: what Fly limits, it limits by machine. Who is well is asked once; of the others it is asked why. */
+async function look(world: World, stack: Stack, fleet: Fleet): Promise<PopStatus[]> {
+  const isMissing = fleet.pops.some(({ machine }) => machine === undefined);
+  const [state, told] = await Promise.all([
+    isMissing ? inState(world, stack) : undefined,
+    Promise.all(fleet.pops.map((pop) => (isLive(pop) ? lookAt(world, fleet, pop) : {}))),
+  ]);
+  return fleet.pops.map((pop, at) => {
+    const known = pop.machine ? undefined : state?.(pop.name);
+    return statusOf(pop, { ...told[at], unread: fleet.unread, ...(known && { state: known }) });
+  });
+}
+
+async function lookAt(world: World, fleet: Fleet, pop: LivePop): Promise<Told> {
+  const { machine } = pop;
+  if (machine.host_status === "unreachable") return {};
+  const { leased, ...told } = machine.state === "started" ? await readHealth(fleet, pop) : {};
+  const isOff = leased || machine.state !== "started" || machine.cordoned;
+  const lease = isOff ? await leaseOf(fleet, pop, world) : undefined;
+  return { ...told, ...(lease && { lease }) };
+}
+
+const isLive = (pop: Fleet["pops"][number]): pop is LivePop => pop.machine !== undefined;
 
 // "made from" is as much of the context's digest as the image's tag has.
 const columns = [
   ...["PoP", "region", "state", "version", "image", "made from", "checks", "tailnet", "certificates", "memory", "hits"],
 ];
+/** What a narrow window does without, in this order. */
+const dropped = ["made from", "version", "image", "region", "memory", "hits", "tailnet", "certificates"].map((name) =>
+  columns.indexOf(name),
+);
 
-export function statusText(world: World, pops: readonly PopStatus[]): string {
+export function statusText(world: World, { stack, app, pops, problems, ...head }: Status): string {
+  const width = world.window?.()?.columns ?? Number.POSITIVE_INFINITY;
   const rows = pops.map((it) => [
     it.pop,
     it.region,
@@ -56,17 +103,23 @@ export function statusText(world: World, pops: readonly PopStatus[]): string {
     it.memory ? `${megabytes(it.memory.usedBytes)}/${megabytes(it.memory.limitBytes)} MB` : "-",
     hitRateText(it.traffic),
   ]);
-  const told = pops.flatMap(({ problems }) => problems);
-  const head = columns.map((cell) => tint(world, "head", cell));
+  const told = [...problems, ...pops.flatMap((it) => it.problems)];
+  const top = [
+    `${tint(world, "head", stack)}  ${app}  ${tint(world, head.missing.length > 0 ? "bad" : undefined, addressesText(head))}`,
+    ...dnsText(head),
+  ];
+  const names = columns.map((cell) => tint(world, "head", cell));
   return [
-    table([head, ...rows]),
-    ...originsText(world, pops),
-    ...(told.length > 0 ? ["", ...told.map((it) => tint(world, "warning", it))] : []),
+    ...top.map((it) => wrap(it, width)),
+    "",
+    table(fitColumns([names, ...rows], width, dropped)),
+    ...originsText(world, pops, width),
+    ...(told.length > 0 ? ["", ...told.map((it) => tint(world, "warning", wrap(it, width)))] : []),
   ].join("\n");
 }
 
 /** The way from each PoP to each origin, where there is a tailnet. */
-function originsText(world: World, pops: readonly PopStatus[]): string[] {
+function originsText(world: World, pops: readonly PopStatus[], width: number): string[] {
   const rows = pops.flatMap(({ pop, origins }) =>
     origins.map(({ origin, node, path, latencyMs }) => [
       pop,
@@ -78,7 +131,7 @@ function originsText(world: World, pops: readonly PopStatus[]): string[] {
   );
   if (rows.length === 0) return [];
   const head = ["PoP", "origin", "node", "path", "latency"].map((cell) => tint(world, "head", cell));
-  return ["", table([head, ...rows])];
+  return ["", table(fitColumns([head, ...rows], width, [2, 4]))];
 }
 
 function stateTone({ state, cordoned }: PopStatus): Tone {

@@ -241,6 +241,20 @@ export class Fly {
     return answer.data;
   }
 
+  /** Who holds the machine's lease; 404 when nobody does. Fly says the nonce, too: it is not kept. */
+  async readLease(app: string, id: string): Promise<Pick<Lease, "expires_at" | "owner" | "description">> {
+    const answer = await this.#http.call({
+      operation: `read the lease of machine ${id}`,
+      paced: ["read lease", id],
+      method: "GET",
+      path: url`apps/${app}/machines/${id}/lease`,
+      repeat: "idempotent",
+      answer: LeaseAnswer,
+    });
+    const { expires_at, owner, description } = answer.data;
+    return { expires_at, owner, description };
+  }
+
   releaseLease(app: string, id: string, nonce: string): Promise<unknown> {
     return this.#http.call({
       operation: `release the lease of machine ${id}`,

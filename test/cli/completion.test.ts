@@ -25,7 +25,7 @@ test("bash: commands, and PoPs of the project one stands in", async () => {
   const { code, out } = await it.run(["completion", "bash"]);
   expect(code).toBe(0);
   expect(out).not.toContain("npx fly-pops complete");
-  expect(await offered(out, ["fly-pops", "st"], it)).toEqual(["status"]);
+  expect(await offered(out, ["fly-pops", "stat"], it)).toEqual(["status"]);
   expect(await offered(out, ["fly-pops", "logs", "--follow", "c"], it)).toEqual(["cdg-1"]);
   // bash takes words apart at the sign.
   expect(await offered(out, ["fly-pops", "logs", "--stack", "=", "te"], it)).toEqual(["test"]);

@@ -110,7 +110,9 @@ test("exec: in a machine that does not run", async () => {
   await it.local.call("GET", `/apps/my-edge/machines/${id}/wait?state=stopped`);
   const { code, err, calls } = await it.run(["exec", "cdg-1", "--", "ls"]);
   expect({ code, calls }).toEqual({ code: 1, calls: ["GET /v1/apps/my-edge/machines"] });
-  expect(err).toBe(`cdg-1: nothing runs in it, machine ${id} is stopped. What it said last: npx fly-pops logs cdg-1\n`);
+  expect(err).toBe(
+    `cdg-1: nothing runs in it, machine ${id} is stopped. Start it: npx fly-pops start cdg-1. What it said last: npx fly-pops logs cdg-1\n`,
+  );
 });
 
 test.each([

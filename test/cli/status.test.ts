@@ -16,12 +16,13 @@ const health = (over: Record<string, unknown> = {}) => ({
 
 const cells = (line: string | undefined) => line?.split(/ {2,}/);
 
-test("a row a PoP; one call for the list and one a PoP", async () => {
+test("a row a PoP; one call for the list, one for addresses and one a PoP", async () => {
   await using it = await cli({ behaviour: { exec: says(health({ image: "c".repeat(64) })) } });
   await it.deploy();
   const { code, out, err, calls } = await it.run(["status"]);
   expect({ code, err }).toEqual({ code: 0, err: "" });
-  const [head, first, second] = out.split("\n");
+  const [top, blank, head, first, second] = out.split("\n");
+  expect([top, blank]).toEqual(["test  my-edge  203.0.113.1, 2001:db8::1", ""]);
   expect(cells(head)).toEqual([
     ...[
       "PoP",
@@ -44,6 +45,7 @@ test("a row a PoP; one call for the list and one a PoP", async () => {
   ]);
   expect(cells(second)?.[0]).toBe("ewr-1");
   expect(calls.toSorted()).toEqual([
+    "GET /v1/apps/my-edge/ip_assignments",
     "GET /v1/apps/my-edge/machines",
     ...["cdg-1", "ewr-1"].map((pop) => `POST /v1/apps/my-edge/machines/${it.machine(pop).id}/exec`).toSorted(),
   ]);
@@ -58,6 +60,13 @@ test("--json: everything, for programs", async () => {
   expect(JSON.parse(out)).toEqual({
     stack: "test",
     app: "my-edge",
+    addresses: [
+      { type: "v4", ip: "203.0.113.1" },
+      { type: "v6", ip: "2001:db8::1" },
+    ],
+    missing: [],
+    dns: [],
+    problems: [],
     pops: [
       {
         pop: "cdg-1",
@@ -74,6 +83,7 @@ test("--json: everything, for programs", async () => {
         certificates: [{ host: "www.example.org", expires: "2030-01-01T00:00:00Z", selfSigned: false }],
         memory: { usedBytes: 90 * megabyte, limitBytes: 256 * megabyte },
         traffic: { requests: 100, hitRate: 0.9 },
+        lease: null,
         problems: [],
       },
     ],
@@ -84,8 +94,10 @@ test("nothing is deployed yet: each PoP is missing, and the next step is named",
   await using it = await cli();
   const { code, out, calls } = await it.run(["status"]);
   expect(code).toBe(3);
-  expect(out).toContain("cdg-1: wanted by the stack file, not there. Deploy it: npx pulumi up");
-  expect(calls).toEqual(["GET /v1/apps/my-edge/machines"]);
+  // No state can be read here: what works for one that was never deployed and for one that went.
+  expect(out).toContain("cdg-1: wanted by the stack file, not there. Deploy it: npx pulumi up --refresh\n");
+  expect(out).not.toContain("IPv4 address");
+  expect(calls).toEqual(["GET /v1/apps/my-edge/machines", "GET /v1/apps/my-edge/ip_assignments"]);
 });
 
 test("a part that is degraded is told with its reason, and the exit code says so", async () => {
@@ -109,7 +121,7 @@ test("the way to each origin: direct or relayed, by whom, and how long an answer
   await it.deploy();
   const { code, out } = await it.run(["status"]);
   expect(code).toBe(0);
-  const lines = out.split("\n\n")[1]?.trimEnd().split("\n").map(cells);
+  const lines = out.split("\n\n")[2]?.trimEnd().split("\n").map(cells);
   expect(lines).toEqual([
     ["PoP", "origin", "node", "path", "latency"],
     ["cdg-1", "https://web.tail.example", "home", "direct", "12.3 ms"],
@@ -142,7 +154,7 @@ test("a PoP that cannot be asked still has its row", async () => {
   await it.deploy();
   const { code, out } = await it.run(["status"]);
   expect(code).toBe(3);
-  expect(cells(out.split("\n")[1])?.slice(0, 3)).toEqual(["cdg-1", "cdg", "started"]);
+  expect(cells(out.split("\n")[3])?.slice(0, 3)).toEqual(["cdg-1", "cdg", "started"]);
   expect(out).toContain(
     "cdg-1: its health could not be asked, pop ask health ended with 2: pop: ask health: no such command",
   );
@@ -160,7 +172,10 @@ test("stopped, cordoned, no longer wanted: each in a sentence, and who does not 
   await it.local.call("GET", `/apps/my-edge/machines/${it.machine("cdg-1").id}/wait?state=stopped`);
   const { code, out, calls } = await it.run(["status"]);
   expect(code).toBe(3);
-  expect(out).toContain(`cdg-1: machine ${it.machine("cdg-1").id} is stopped. What it said: npx fly-pops logs cdg-1\n`);
+  expect(out).toContain(
+    `cdg-1: machine ${it.machine("cdg-1").id} is stopped. Start it: npx fly-pops start cdg-1. What it said: npx fly-pops logs cdg-1\n`,
+  );
+  expect(out).toMatch(/cdg-1 +cdg +stopped .* 0\/2 /);
   expect(out).toMatch(/ewr-1 +ewr +started, cordoned /);
   expect(out).toContain("ewr-1: cordoned, Fly Proxy sends it no visitors.");
   expect(out).toContain("fra-1: runs, but the stack file has no such PoP. The next pulumi up removes it.");
@@ -202,11 +217,122 @@ test("on a terminal the screen is painted anew, in colour; NO_COLOR takes the co
   await using it = await cli({ behaviour: { exec: says(health()) } });
   await it.deploy();
   const painted = await it.run(["status", "--watch"], { isTerminal: true, ...it.interruptAfter(1_000) });
-  expect(painted.out).toContain("\x1b[H\x1b[J");
+  const { out } = painted;
+  expect(out.startsWith("\x1b[?1049h\x1b[?25l\x1b[H")).toBe(true);
+  expect(out.endsWith("\x1b[J\x1b[?25h\x1b[?1049l")).toBe(true);
+  expect(out).toMatch(/test, my-edge {2}\d\d:\d\d:\d\d UTC/);
   expect(painted.out).toContain("\x1b[32mstarted\x1b[39m");
   const plain = await it.run(["status"], { isTerminal: true, env: { ...it.env, NO_COLOR: "1" } });
   expect(plain.out).not.toContain("\x1b");
   expect((await it.run(["status"])).out).not.toContain("\x1b");
+  for (const [FORCE_COLOR, coloured] of [
+    ["1", true],
+    ["0", false],
+    ["false", false],
+    ["", false],
+  ] as const) {
+    const { out } = await it.run(["status"], { env: { ...it.env, FORCE_COLOR } });
+    expect(out.includes("\x1b"), FORCE_COLOR).toBe(coloured);
+  }
+});
+
+const narrow = { window: () => ({ columns: 80, rows: 24 }) };
+
+test("80 columns: columns are dropped whole, sentences broken between words, no line is longer", async () => {
+  await using it = await cli({ behaviour: { exec: says(health()) } });
+  it.config(values({ regions: { cdg: {}, ewr: {} } }));
+  await it.deploy();
+  await it.local.call("POST", `/apps/my-edge/machines/${it.machine("ewr-1").id}/cordon`);
+  const { out } = await it.run(["status"], { ...narrow, isTerminal: true, env: { ...it.env, NO_COLOR: "1" } });
+  for (const line of out.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
+  expect(cells(out.split("\n")[2])?.slice(0, 3)).toEqual(["PoP", "region", "state"]);
+  expect(out).not.toContain("made from");
+  expect(out.replaceAll("\n  ", " ")).toContain("Route it: npx fly-pops start ewr-1, or npx pulumi up --refresh");
+});
+
+test("a watched picture never has more lines than the window", async () => {
+  await using it = await cli({ behaviour: { exec: says(health()) } });
+  await it.deploy();
+  const small = { window: () => ({ columns: 80, rows: 5 }), isTerminal: true, ...it.interruptAfter(1_000) };
+  const { out } = await it.run(["status", "--watch"], small);
+  const last = out.split("\x1b[H").at(-1) ?? "";
+  expect(last.split("\r\n").length).toBeLessThan(5);
+  expect(last).toContain("lines more");
+});
+
+test("--watch goes on through errors, and says what is wrong and since when", async () => {
+  await using it = await cli({ behaviour: { exec: says(health()) } });
+  await it.deploy();
+  it.local.faults.add({
+    match: "GET machines",
+    times: 1,
+    fault: { kind: "status", status: 400, body: { error: "no" } },
+  });
+  const { code, out, err } = await it.run(["status", "--watch", "--interval", "5"], it.interruptAfter(9_000));
+  expect(code).toBe(130);
+  expect(err).toMatch(/^since \d\d:\d\d:\d\d UTC: list machines of my-edge: no \(400/);
+  expect(out).toContain("cdg-1");
+});
+
+test("addresses that are gone: in the head, told, and the exit code says so", async () => {
+  await using it = await cli({ behaviour: { exec: says(health()) } });
+  await it.deploy();
+  await it.local.call("DELETE", "/apps/my-edge/ip_assignments/203.0.113.1");
+  const { code, out } = await it.run(["status"]);
+  expect(code).toBe(3);
+  expect(out).toContain("test  my-edge  2001:db8::1, no IPv4!\n");
+  expect(out).toContain("my-edge: it has no IPv4 address, which the stack file wants.");
+  expect(out).toContain("npx pulumi up --refresh");
+});
+
+test.each([
+  ["here", { A: ["203.0.113.1"], AAAA: ["2001:db8:0::1"] }, "www.example.org in DNS: here\n"],
+  [
+    "elsewhere",
+    { A: ["198.51.100.7"], AAAA: [] },
+    "www.example.org in DNS: 198.51.100.7; expected A 203.0.113.1, AAAA 2001:db8::1\n",
+  ],
+  ["nowhere", { A: [], AAAA: [] }, "www.example.org in DNS: no address; expected A 203.0.113.1, AAAA 2001:db8::1\n"],
+])("where the sites' names lead: %s", async (_, records, told) => {
+  await using it = await cli({ behaviour: { exec: says(health()) } });
+  await it.deploy();
+  const { code, out } = await it.run(["status"], { resolve: async (_name, type) => records[type] });
+  expect(out).toContain(told);
+  expect(code).toBe(0);
+});
+
+test("DNS that does not answer holds up nothing for long", async () => {
+  await using it = await cli({ behaviour: { exec: says(health()) } });
+  await it.deploy();
+  for (const resolve of [() => new Promise<never>(() => {}), () => Promise.reject(new Error("SERVFAIL"))])
+    expect(await it.run(["status"], { resolve })).toMatchObject({
+      code: 0,
+      out: expect.stringContaining("www.example.org in DNS: no answer\n"),
+    });
+});
+
+test("a machine under a lease is being changed, by whom and until when, not a raw 409", async () => {
+  await using it = await cli({ behaviour: { exec: says(health()) } });
+  await it.deploy();
+  const { id } = it.machine("ewr-1");
+  await it.local.call("POST", `/apps/my-edge/machines/${id}/lease?ttl=60`, {
+    ttl: 60,
+    description: "fly-pops: update of ewr-1",
+  });
+  const { code, out } = await it.run(["status"]);
+  expect(code).toBe(3);
+  expect(out).toMatch(/^ewr-1 is being updated \(lease until \d\d:\d\d:\d\d UTC\)$/m);
+  expect(out).not.toContain("409");
+  const { pops } = JSON.parse((await it.run(["status", "--json"])).out);
+  expect(pops[1].lease).toMatchObject({ description: "fly-pops: update of ewr-1" });
+});
+
+test("a failing check has Fly's own words, also where the PoP can be asked", async () => {
+  await using it = await cli({ behaviour: { exec: says(health()) } });
+  await it.deploy();
+  it.local.runner.machine(it.machine("cdg-1").id, { check: failingCheck });
+  await new Promise<void>((resolve) => it.local.clock.after(10_000, resolve));
+  expect((await it.run(["status"])).out).toContain("cdg-1: check health is critical, connect: connection refused");
 });
 
 test.each([
@@ -236,7 +362,23 @@ test("no token at all", async () => {
   expect(err).toContain(`No Fly token for ${it.local.url}: set FLY_API_TOKEN`);
 });
 
-test("mistakes of the stack file come out all at once, before any call", async () => {
+test("a mistake in the stack file costs a warning, and the comparison with what runs", async () => {
+  await using it = await cli({ behaviour: { exec: says(health()) } });
+  await it.deploy();
+  it.config(values({ memoryMB: 256 }));
+  for (const argv of [["status"], ["exec", "cdg-1", "--", "ps"]]) {
+    const { code, err } = await it.run(argv);
+    expect(code).toBe(0);
+    expect(err).toMatch(
+      /^warning: Pulumi\.test\.yaml: 1 mistake .*memoryMB.* What runs is not compared with the file\.\n$/,
+    );
+  }
+  const { out } = await it.run(["status"]);
+  expect(out).toMatch(/^cdg-1 +cdg +started/m);
+  expect(out).not.toContain("no such PoP");
+});
+
+test("a stack file that does not even say the app: its mistakes come out all at once, before any call", async () => {
   await using it = await cli();
   it.config(values({ app: "My Edge", regions: { paris: {} } }));
   const { code, err, calls } = await it.run(["status"]);

@@ -98,8 +98,9 @@ export async function cli({ behaviour = {} }: CliOptions = {}): Promise<Cli> {
       return { code, ...said, calls: local.fly.calls.list.map(told) };
     },
     async deploy() {
-      const { app, organization, pops, snapshotDays } = parseConfig(written);
+      const { app, organization, pops, snapshotDays, addresses } = parseConfig(written);
       await local.call("POST", "/apps", { name: app, org_slug: organization });
+      for (const type of addresses) await local.call("POST", `/apps/${app}/ip_assignments`, { type });
       const context = { fly, clock: local.clock, rollout: createRollout(), log: () => {}, ...noSecrets };
       for (const pop of pops) {
         const shared = { pop: pop.name, app, region: pop.region };

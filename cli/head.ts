@@ -1,0 +1,97 @@
+/** What stands above the PoPs: the addresses of the app, and whether the sites' names lead there. */
+import type { EdgeConfig } from "../config/types.ts";
+import { addressType } from "../providers/fly/address.ts";
+import { isGone } from "../providers/fly/errors.ts";
+import type { Fleet } from "./fleet.ts";
+import type { World } from "./world.ts";
+
+export interface Address {
+  type: "v4" | "v6" | "shared_v4";
+  ip: string;
+}
+
+export interface SiteDns {
+  host: string;
+  /** `here`: every record is an address of the app. `unknown`: DNS did not answer. */
+  points: "here" | "elsewhere" | "nowhere" | "unknown";
+  /** What it has in DNS, A and AAAA. */
+  records: string[];
+}
+
+export interface Head {
+  addresses: Address[];
+  /** Types the stack file wants and the app does not have; empty before anything is deployed. */
+  missing: string[];
+  dns: SiteDns[];
+}
+
+/** Longest time that DNS may hold up the rest. */
+const patienceMs = 2_000;
+
+export async function readHead(
+  world: World,
+  { app, fly }: Pick<Fleet, "app" | "fly">,
+  config: EdgeConfig | undefined,
+): Promise<Head> {
+  const rows = await fly.listAddresses(app).catch((error: unknown) => {
+    if (isGone(error)) return undefined;
+    throw error;
+  });
+  const addresses = (rows ?? []).flatMap((row): Address[] => {
+    const type = addressType(row);
+    return type === "other" || !row.ip ? [] : [{ type, ip: row.ip }];
+  });
+  const missing = rows ? (config?.addresses ?? []).filter((type) => !addresses.some((it) => it.type === type)) : [];
+  const hosts = [...new Set((config?.image.sites ?? []).map(({ host }) => host))].filter((host) => !host.includes("*"));
+  const { resolve } = world;
+  const dns = resolve && addresses.length > 0 ? await Promise.all(hosts.map((host) => look(host))) : [];
+  return { addresses, missing, dns };
+
+  async function look(host: string): Promise<SiteDns> {
+    const late = Promise.withResolvers<never>();
+    const cancel = world.clock.after(patienceMs, () => late.reject(new Error("no answer")));
+    try {
+      const both = Promise.all((["A", "AAAA"] as const).map((type) => resolve?.(host, type) ?? []));
+      const records = (await Promise.race([both, late.promise])).flat();
+      return { host, points: pointsOf(records, addresses), records };
+    } catch {
+      return { host, points: "unknown", records: [] };
+    } finally {
+      cancel();
+    }
+  }
+}
+
+function pointsOf(records: readonly string[], addresses: readonly Address[]): SiteDns["points"] {
+  if (records.length === 0) return "nowhere";
+  const ours = new Set(addresses.map(({ ip }) => canonical(ip)));
+  return records.every((ip) => ours.has(canonical(ip))) ? "here" : "elsewhere";
+}
+
+/** One spelling of an IPv6 address. */
+const canonical = (ip: string): string => (ip.includes(":") ? new URL(`http://[${ip}]`).hostname : ip);
+
+const names = { v4: "IPv4", v6: "IPv6", shared_v4: "shared IPv4" } as const;
+
+/** e.g. `203.0.113.1, 2001:db8::1`, or `no IPv4!` where one is missing. */
+export const addressesText = ({ addresses, missing }: Head): string =>
+  [...addresses.map(({ ip }) => ip), ...missing.map((type) => `no ${names[type as keyof typeof names]}!`)].join(", ") ||
+  "no address";
+
+/** What is to be done about addresses. Missing ones are faults; where names lead is the owner's business, and told only. */
+export const addressProblems = (app: string, { missing }: Head): string[] =>
+  missing.map(
+    (type) =>
+      `${app}: it has no ${names[type as keyof typeof names]} address, which the stack file wants. Nobody reaches it by one. Assign one: npx pulumi up --refresh, then correct the sites' DNS records, for it is another one than before.`,
+  );
+
+export function dnsText({ dns, addresses }: Head): string[] {
+  if (dns.length === 0) return [];
+  const wrong = dns.filter(({ points }) => points !== "here");
+  const expected = addresses.map(({ ip, type }) => `${type === "v6" ? "AAAA" : "A"} ${ip}`).join(", ");
+  if (wrong.length === 0) return [`${dns.length === 1 ? dns[0]?.host : `all ${dns.length} sites`} in DNS: here`];
+  return wrong.map(({ host, points, records }) => {
+    if (points === "unknown") return `${host} in DNS: no answer`;
+    return `${host} in DNS: ${points === "nowhere" ? "no address" : records.join(", ")}; expected ${expected}`;
+  });
+}

@@ -1,0 +1,80 @@
+/**
+ * Looks again and again until Ctrl-C, through errors: what was seen last stays, with what is wrong and since when. On a terminal on a screen of its own,
+ * with title and clock, fitted to the window; elsewhere one look below the other.
+ */
+import { sleep } from "../providers/clock.ts";
+import { redact } from "../providers/redact.ts";
+import { wrap } from "./fit.ts";
+import { clockText } from "./status-of.ts";
+import { tint } from "./style.ts";
+import { note, print, type World } from "./world.ts";
+
+export interface Watching {
+  /** Beside the clock. */
+  title: string;
+  /** No screen of its own and nothing between two looks: JSON, a line a look. */
+  plain: boolean;
+  intervalMs: number;
+}
+
+const screen = { enter: "\x1b[?1049h\x1b[?25l", leave: "\x1b[?25h\x1b[?1049l", home: "\x1b[H", below: "\x1b[J" };
+const lineEnd = "\x1b[K";
+
+export async function watch(
+  world: World,
+  { title, plain, intervalMs }: Watching,
+  look: () => Promise<string>,
+): Promise<never> {
+  const painted = world.isTerminal && !plain;
+  let last = "";
+  let trouble: { since: number; why: string } | undefined;
+  if (painted) world.out(screen.enter);
+  try {
+    for (;;) {
+      if (painted && last === "" && !trouble) paint("Asking Fly ...");
+      try {
+        last = await untilInterrupted(world.interrupted, look());
+        trouble = undefined;
+      } catch (error) {
+        if (world.interrupted.aborted) throw error;
+        const why = error instanceof Error ? error.message : String(error);
+        trouble = { since: trouble?.since ?? world.clock.now(), why };
+      }
+      show();
+      await sleep(world.clock, intervalMs, world.interrupted);
+    }
+  } finally {
+    if (painted) world.out(screen.leave);
+  }
+
+  function show(): void {
+    const since = trouble && `since ${timeText(trouble.since)}: ${trouble.why}`;
+    if (painted) paint([...(since ? [tint(world, "bad", since), ""] : []), last].join("\n"));
+    else if (since) note(world, since);
+    else print(world, plain ? last : `${last}\n`);
+  }
+
+  function paint(text: string): void {
+    const { columns, rows } = world.window?.() ?? { columns: 80, rows: 24 };
+    const head = `${title}  ${timeText(world.clock.now())}`;
+    const lines = redact(`${head}\n\n${text}`, [...world.secrets])
+      .split("\n")
+      .flatMap((line) => wrap(line, columns).split("\n"));
+    const kept =
+      lines.length < rows ? lines : [...lines.slice(0, rows - 2), `... ${lines.length - rows + 2} lines more`];
+    // Overwritten line by line, then what is below erased: no flicker, nothing left of longer lines.
+    world.out(screen.home + kept.map((line) => line + lineEnd).join("\r\n") + screen.below);
+  }
+}
+
+const timeText = (ms: number): string => clockText(new Date(ms).toISOString());
+
+/** A look may hang for as long as a call does; Ctrl-C does not wait for it. */
+function untilInterrupted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const stop = () => reject(signal.reason);
+  if (signal.aborted) stop();
+  signal.addEventListener("abort", stop, { once: true });
+  work.catch(() => {});
+  return Promise.race([work, promise]).finally(() => signal.removeEventListener("abort", stop));
+}
