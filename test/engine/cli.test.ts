@@ -259,7 +259,11 @@ test("the selected stack is the default, and an encrypted token is read from it"
   await using it = await engine();
   expect((await it.run(["config", "set", "--secret", "fly:token", token])).code).toBe(0);
   const env = { ...it.env, FLY_API_TOKEN: undefined };
-  expect(await cli(it, ["status", "--json"], { env })).toMatchObject({ code: 3, err: "", calls: ["GET machines"] });
+  expect(await cli(it, ["status", "--json"], { env })).toMatchObject({
+    code: 3,
+    err: "",
+    calls: ["GET machines", "GET ip_assignments"],
+  });
 
   // Rotated: the old token is known to the state alone, and Fly knows the new one only.
   const noEnv = { FLY_API_TOKEN: undefined };

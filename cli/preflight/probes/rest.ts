@@ -1,6 +1,5 @@
 /** A machine that rests: stopped, updated in its sleep, started again. */
 import { FlyError } from "../../../providers/fly/errors.ts";
-import { unexpectedExit } from "../../../providers/fly/serving.ts";
 import { judged, probe } from "../assumption.ts";
 import { controlConfig } from "../machine.ts";
 import type { Session } from "../session.ts";
@@ -38,7 +37,8 @@ export const restProbe = probe({
     const { fly, app, image } = session;
     const { id } = session.need("control");
     const stopped = await stop(session, id);
-    const isTold = unexpectedExit(stopped.events ?? [], new Set()) === undefined;
+    const exit = stopped.events?.find(({ type, request }) => type === "exit" && request?.exit_event);
+    const isTold = exit?.request?.exit_event?.requested_stop ?? true;
     found("stop-is-told", judged(isTold, isTold ? "it can" : "it reads as one that fell over"));
     let refusals = 0;
     const start = await session.until({ everyMs: 1_000, forMs: startMs }, async () => {
