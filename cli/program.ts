@@ -170,27 +170,38 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
     const { edit } = await import("./commands/secrets.ts");
     ended(await edit(world, await open(options)));
   });
-  onStack("show-recipients", "who can open it: operators, and PoPs of the stack", secrets)
+  onStack(
+    "show-recipients",
+    "who can open it: operators, PoPs of the stack, PoPs that left it, and keys nobody knows",
+    secrets,
+  )
     .option("--json", json)
     .action(async (options) => {
       const { showRecipients } = await import("./commands/secrets.ts");
       ended(await showRecipients(world, await open(options), options));
     });
   onStack("rekey", "give it a new data key, for whom it names after the change", secrets)
-    .option("--add <recipient>", "age or SSH public key of an operator; may be given more than once", each, [])
+    .option(
+      "--add <recipient>",
+      "age or SSH public key of an operator, with a name behind an SSH key; may be given more than once",
+      each,
+      [],
+    )
     .option("--remove <recipient>", "who is to open no later version; may be given more than once", each, [])
-    .option("--pops", "name the PoPs of the stack, so that it is handed to them as it is")
-    .option("--no-pops", "name no PoP: each gets a file of its own, sealed at deployment")
+    .option("--pops", "name the PoPs of the stack, so that it is handed to them as it is; those that left go")
+    .option("--no-pops", "name no PoP, none that left either: each gets a file of its own, sealed at deployment")
     .action(async (options) => {
       const { rekey } = await import("./commands/secrets.ts");
       ended(await rekey(world, await open(options), options));
     });
-  onStack("check", "is it encrypted, for one group of keys, and does it have what the image asks for?", secrets).action(
-    async (options) => {
-      const { check } = await import("./commands/secrets.ts");
-      ended(await check(world, await open(options)));
-    },
-  );
+  onStack(
+    "check",
+    "is it encrypted, for one group of keys and nobody who left, and does it have what the image asks for?",
+    secrets,
+  ).action(async (options) => {
+    const { check } = await import("./commands/secrets.ts");
+    ended(await check(world, await open(options)));
+  });
   onStack("start", "start PoPs that do not run, one after the other, and route each once it serves")
     .argument("<pop...>", "PoPs, e.g. cdg-1 ewr-1")
     .action(async (pops, options) => {

@@ -7,11 +7,11 @@ import { type ExitCode, print, printJson, type World } from "../world.ts";
 export interface Finding {
   /** What was looked at. */
   name: string;
-  /** `skipped`: not needed by this stack, or not to be seen before something else is mended. */
-  verdict: "good" | "bad" | "skipped";
+  /** `warning`: good enough to deploy. `skipped`: not needed by this stack, or not to be seen before something else is mended. */
+  verdict: "good" | "warning" | "bad" | "skipped";
   /** What was found. */
   detail: string;
-  /** What to do; with `bad` alone. */
+  /** What to do; with `bad` and `warning` alone. */
   fix?: string;
 }
 
@@ -19,7 +19,7 @@ export async function doctor(world: World, asked: string | undefined, { json }: 
   const findings = await checks(world, asked);
   if (json) printJson(world, findings);
   else {
-    const tones = { good: "good", bad: "bad", skipped: "faint" } as const;
+    const tones = { good: "good", warning: "warning", bad: "bad", skipped: "faint" } as const;
     print(
       world,
       table(findings.map(({ name, verdict, detail }) => [tint(world, tones[verdict], verdict), name, detail])),

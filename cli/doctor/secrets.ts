@@ -1,10 +1,13 @@
-/** The operator's secrets: sops is here, the file is fit for the image, and a key here opens it. */
+/** The operator's secrets: sops is here, the file is fit for the image, a key here opens it, and nobody does who should not. */
 import { join } from "node:path";
 import type { EdgeConfig } from "../../config/types.ts";
 import { wantedKeys } from "../../image/render/secrets.ts";
 import { createSops, findSops, SopsError } from "../../providers/sops/cli.ts";
+import type { SopsFile } from "../../providers/sops/file.ts";
 import { readSecretsFile, secretsProblems } from "../../providers/sops/operator.ts";
+import { recipientFaults, recipientsOf } from "../../providers/sops/recipients.ts";
 import type { Finding } from "../commands/doctor.ts";
+import { known } from "../commands/secrets.ts";
 import type { Stack } from "../stack.ts";
 import type { World } from "../world.ts";
 
@@ -15,11 +18,12 @@ export async function secretsChecks(world: World, stack: Stack, edge: EdgeConfig
   const env: NodeJS.ProcessEnv = { ...stack.env };
   const program = await finding("sops", async () => ({ detail: await findSops(env) }));
   let text = "";
+  let parsed: SopsFile | undefined;
   const file = await finding("secrets file", async () => {
     const read = readSecretsFile(join(world.dir, secretsFile));
     const problems = secretsProblems(read.parsed, wantedKeys(image), secretsFile);
     if (problems.length > 0) throw new SopsError(problems.join(" "));
-    text = read.text;
+    ({ text, parsed } = read);
     return { detail: `${secretsFile}, for ${read.parsed.recipients.length}` };
   });
   if (program.verdict === "bad" || file.verdict === "bad")
@@ -28,7 +32,18 @@ export async function secretsChecks(world: World, stack: Stack, edge: EdgeConfig
     await createSops({ env }).decrypt(text, secretsFile);
     return { detail: `opens ${secretsFile}` };
   });
-  return [program, file, key];
+  return [program, file, key, ...(parsed ? [await recipientsCheck(world, stack, secretsFile, parsed)] : [])];
+}
+
+async function recipientsCheck(world: World, stack: Stack, name: string, parsed: SopsFile): Promise<Finding> {
+  const path = join(world.dir, name);
+  const rows = recipientsOf(parsed, await known(world, stack, path, parsed));
+  const counts = Map.groupBy(rows, ({ who }) => who);
+  const detail = [...counts].map(([who, { length }]) => `${length} ${who}`).join(", ");
+  const { departed, unknown } = recipientFaults(rows, name);
+  const verdict = departed.length > 0 ? "bad" : unknown.length > 0 ? "warning" : "good";
+  const fixes = [...departed, ...unknown];
+  return { name: "secrets recipients", verdict, detail, ...(fixes.length > 0 && { fix: fixes.join("\n") }) };
 }
 
 /** What went wrong is a sentence that ends in its fix. */

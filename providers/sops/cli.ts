@@ -80,7 +80,15 @@ export async function findSops(env: NodeJS.ProcessEnv, elsewhere: string[] = [br
   throw new SopsError(`${wanted}, ${tooOld.length > 0 ? tooOld.join(", ") : "and there is none on PATH"}. ${help}`);
 }
 
-function whyNotOpened(code: number | null): string {
+/** sops' own reason for not taking a recipient; undefined: it takes it. There is nothing to encrypt, so what it says quotes the recipient alone. */
+export async function whyNoRecipient(program: string, recipient: string): Promise<string | undefined> {
+  const args = ["--config", "/dev/null", "encrypt", "--age", recipient, "--filename-override", "x.yaml"];
+  const bare = { PATH: process.env.PATH, HOME: "/nonexistent" };
+  const { code, stderr } = await runSops(program, [...args, "--input-type", "json"], JSON.stringify({ a: "b" }), bare);
+  return code === 0 ? undefined : stderr.trim().replaceAll(/\s+/g, " ") || `it ended with code ${code}`;
+}
+
+export function whyNotOpened(code: number | null): string {
   switch (code) {
     case 24:
     case 51:
@@ -101,20 +109,29 @@ interface Ended {
   /** null: it was ended, having taken too long. */
   code: number | null;
   stdout: string;
+  /** Never to be shown where sops was given anything secret. */
+  stderr: string;
 }
 
 function runSops(program: string, args: string[], input: string, env: NodeJS.ProcessEnv): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { env, stdio: ["pipe", "pipe", "ignore"], timeout: patienceMs });
-    const chunks: Buffer[] = [];
+    const child = spawn(program, args, { env, stdio: ["pipe", "pipe", "pipe"], timeout: patienceMs });
+    const chunks = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
     let bytes = 0;
-    child.stdout.on("data", (chunk: Buffer) => {
-      bytes += chunk.length;
-      if (bytes > mostBytes) child.kill();
-      else chunks.push(chunk);
-    });
+    for (const name of ["stdout", "stderr"] as const)
+      child[name].on("data", (chunk: Buffer) => {
+        bytes += chunk.length;
+        if (bytes > mostBytes) child.kill();
+        else chunks[name].push(chunk);
+      });
     child.on("error", (error) => reject(new SopsError(`${program} does not start, ${error.message}`)));
-    child.on("close", (code) => resolve({ code, stdout: Buffer.concat(chunks).toString() }));
+    child.on("close", (code) =>
+      resolve({
+        code,
+        stdout: Buffer.concat(chunks.stdout).toString(),
+        stderr: Buffer.concat(chunks.stderr).toString(),
+      }),
+    );
     // It may end before it has read everything: its exit code says why.
     child.stdin.on("error", () => undefined);
     child.stdin.end(input);

@@ -1,20 +1,10 @@
 /** What an operator does with the file of secrets: who opens it, who is to, is it fit for the PoPs. The commands of `npx fly-pops secrets` are made of these. */
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { findSops, SopsError } from "./cli.ts";
-import { NotUsable, parseSopsFile, plainRecipient, type SopsFile, wantedOf } from "./file.ts";
-
-/** Recipients of PoPs by PoP name, e.g. { "cdg-1": "ssh-ed25519 AAAA..." }: the stack's output `recipients`. */
-export type PopRecipients = Readonly<Record<string, string>>;
-
-export interface Recipient {
-  /** sops's name of its kind: age (SSH keys too), pgp, kms, ... */
-  kind: string;
-  /** As it stands in the file. */
-  id: string;
-  /** The PoP it is; absent: an operator's. */
-  pop?: string;
-}
+import { basename } from "node:path";
+import { findSops, SopsError, whyNoRecipient, whyNotOpened } from "./cli.ts";
+import { NotUsable, parseSopsFile, type SopsFile, wantedOf } from "./file.ts";
+import { type Rekey, type RekeyPlan, rekeyFault, rekeyPlan } from "./recipients.ts";
 
 /** Reads and takes apart a file. @throws SopsError when it is not there, plain, or split among several keys (Shamir) */
 export function readSecretsFile(path: string): { text: string; parsed: SopsFile } {
@@ -41,19 +31,6 @@ export function parseOrRefuse(text: string, path: string): SopsFile {
   }
 }
 
-/** Everybody the file opens for, operators first. */
-export function recipientsOf(parsed: SopsFile, pops: PopRecipients = {}): Recipient[] {
-  const popOf = new Map(Object.entries(pops).map(([pop, recipient]) => [plainRecipient(recipient), pop]));
-  return parsed.recipients
-    .map(({ kind, id }) => {
-      const pop = kind === "age" ? popOf.get(plainRecipient(id)) : undefined;
-      return { kind, id, ...(pop !== undefined && { pop }) };
-    })
-    .toSorted(
-      (a, b) => Number(a.pop !== undefined) - Number(b.pop !== undefined) || (a.pop ?? "").localeCompare(b.pop ?? ""),
-    );
-}
-
 /** What is wrong with a file for the image's wants, a sentence each; none: it is fit. Needs no key. */
 export function secretsProblems(parsed: SopsFile, wanted: readonly string[], path: string): string[] {
   return wanted.flatMap((key) => {
@@ -67,42 +44,19 @@ export function secretsProblems(parsed: SopsFile, wanted: readonly string[], pat
   });
 }
 
-export interface Rekey {
-  /** The stack's PoPs. */
-  pops: PopRecipients;
-  /** Whether the file is to name them, so that it goes to them as it is and nobody needs a key to deploy. */
-  namePops: boolean;
-  /** All age or SSH recipients of operators. Absent: those the file names now that are no PoP of the stack. Recipients of other kinds stay in any case. */
-  operators?: readonly string[];
-}
-
-/** Who comes and who goes, so that a file names whom it should. */
-export function rekeyPlan(
-  { age }: SopsFile,
-  { pops, namePops, operators }: Rekey,
-): { add: string[]; remove: string[] } {
-  const has = new Map(age.map((id) => [plainRecipient(id), id]));
-  const ofPops = Object.values(pops).map(plainRecipient);
-  const ofOperators = operators?.map(plainRecipient) ?? [...has.keys()].filter((it) => !ofPops.includes(it));
-  const wanted = new Set([...ofOperators, ...(namePops ? ofPops : [])]);
-  return {
-    add: [...wanted].filter((it) => !has.has(it)).toSorted(),
-    // As written in the file: sops compares the whole text.
-    remove: [...has].flatMap(([key, id]) => (wanted.has(key) ? [] : [id])).toSorted(),
-  };
-}
-
 /**
  * Gives the file a new data key, wrapped for its recipients after the change, all in one group. Whoever was taken out opens no later version; what they
- * have seen they have seen. @throws SopsError when nobody would be left, or no key here opens the file
+ * have seen they have seen. @throws SopsError when the change names nobody or contradicts itself, nobody would be left, or no key here opens the file
  */
-export async function rekeySecrets(
-  path: string,
-  change: Rekey,
-  env = process.env,
-): Promise<{ add: string[]; remove: string[] }> {
+export async function rekeySecrets(path: string, change: Rekey, env = process.env): Promise<RekeyPlan> {
   const { parsed } = readSecretsFile(path);
+  const name = basename(path);
+  const unchanged = `${name} was not changed.`;
+  const fault = rekeyFault(parsed, change, name);
+  if (fault !== undefined) throw new SopsError(`${fault} ${unchanged}`);
   const plan = rekeyPlan(parsed, change);
+  const program = await findSops(env);
+  for (const recipient of change.add ?? []) await refuseNoRecipient(program, recipient, unchanged);
   if (plan.add.length === 0 && plan.remove.length === 0) return plan;
   if (parsed.recipients.length - plan.remove.length + plan.add.length === 0)
     throw new SopsError(`${path}: nobody would be left who can open it. Nothing was changed. Add a recipient first.`);
@@ -113,13 +67,28 @@ export async function rekeySecrets(
     ...(plan.remove.length > 0 ? ["--rm-age", plan.remove.join(",")] : []),
     path,
   ];
-  const code = await inTerminal(await findSops(env), args, env, true);
-  if (code !== 0)
-    throw new SopsError(
-      `${path}: not rekeyed, ${code === 128 ? "no key here opens it. Set SOPS_AGE_KEY_FILE, or what your kind of key needs" : `sops ended with code ${code}`}. Nothing was changed.`,
-    );
+  const code = await inTerminal(program, args, env, true);
+  if (code !== 0) throw new SopsError(`${path}: not rekeyed, ${whyNot(code)}. Nothing was changed.`);
   return plan;
 }
+
+/** Asks sops itself, with nothing to encrypt: what it says of a recipient then quotes nobody's secret. */
+async function refuseNoRecipient(program: string, recipient: string, unchanged: string): Promise<void> {
+  if (/^AGE-(SECRET-KEY|PLUGIN)-|PRIVATE KEY/i.test(recipient))
+    throw new SopsError(
+      `That is a private key, and no recipient: take its public half (age-keygen -y FILE, or the .pub file). ${unchanged}`,
+    );
+  if (recipient.includes(",")) throw new SopsError(`${recipient} is no recipient: one at a time. ${unchanged}`);
+  if (!/^(age1|ssh-)/.test(recipient.trim()))
+    throw new SopsError(
+      `${recipient} is no recipient: takes an age public key (age1...) or an SSH public key (ssh-ed25519 AAAA..., ssh-rsa AAAA...). ${unchanged}`,
+    );
+  const reason = await whyNoRecipient(program, recipient);
+  if (reason !== undefined) throw new SopsError(`${recipient} is no recipient, says sops: ${reason}. ${unchanged}`);
+}
+
+const whyNot = (code: number): string =>
+  code === 128 ? "no key here opens it. Set SOPS_AGE_KEY_FILE, or what your kind of key needs" : whyNotOpened(code);
 
 /** Opens the file in the operator's editor ($SOPS_EDITOR, $EDITOR). A file that is not there is made by the rules of .sops.yaml. */
 export async function editSecrets(path: string, env = process.env): Promise<"changed" | "unchanged"> {
@@ -128,14 +97,16 @@ export async function editSecrets(path: string, env = process.env): Promise<"cha
   const code = await inTerminal(await findSops(env), ["edit", path], env, false);
   if (code === 200) return "unchanged";
   if (code === 0) return "changed";
+  const editor = env.SOPS_EDITOR || env.EDITOR;
   const noRules = "there is no .sops.yaml that says whom to encrypt to. How to write one: docs/secrets.md";
   const why: Record<number, string> = {
-    128: "no key here opens it. Set SOPS_AGE_KEY_FILE, or what your kind of key needs",
     111: noRules,
     61: noRules,
-    201: "no editor is set. Set EDITOR",
+    201: editor
+      ? `the editor could not be run, or did not end well: ${editor}. Set EDITOR to one that is there`
+      : "no editor is set. Set EDITOR",
   };
-  throw new SopsError(`${path}: not edited, ${why[code] ?? `sops ended with code ${code}`}. Nothing was changed.`);
+  throw new SopsError(`${path}: not edited, ${why[code] ?? whyNot(code)}. Nothing was changed.`);
 }
 
 function isThere(path: string): boolean {

@@ -131,7 +131,7 @@ test("a stack with secrets: sealed to each PoP alone, a change touches who it co
 
   // Rekeyed to the PoPs, the file goes there as it is: no key is needed where `up` runs.
   const { recipients } = JSON.parse((await it.run(["stack", "output", "--json"])).output);
-  const plan = await rekeySecrets(file, { pops: recipients, namePops: true }, desk.env);
+  const plan = await rekeySecrets(file, { stack: "test", pops: recipients, namePops: true }, desk.env);
   expect(plan.add).toHaveLength(3);
   const keyless = await it.run(["up", "--yes", "--skip-preview"], {
     SOPS_AGE_SSH_PRIVATE_KEY_FILE: undefined,

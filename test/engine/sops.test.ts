@@ -6,7 +6,8 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Context } from "../../providers/handler.ts";
 import { createSops, findSops } from "../../providers/sops/cli.ts";
 import { parseSopsFile, wantedOf } from "../../providers/sops/file.ts";
-import { editSecrets, readSecretsFile, recipientsOf, rekeySecrets } from "../../providers/sops/operator.ts";
+import { editSecrets, readSecretsFile, rekeySecrets } from "../../providers/sops/operator.ts";
+import { marked, recipientsOf } from "../../providers/sops/recipients.ts";
 import { sealed } from "../../providers/sops/seal.ts";
 import { sealedSecretsHandler } from "../../providers/sops/sealed-secrets.ts";
 import { identityOf } from "../support/identities.ts";
@@ -170,7 +171,7 @@ test("sealing is done again for another value, recipient or wish, and not withou
 
 test("a file that names the PoP goes there as it is, without a key and without sops", async () => {
   const path = await file();
-  await rekeySecrets(path, { pops: { "cdg-1": cdg }, namePops: true }, desk.env);
+  await rekeySecrets(path, { stack: "test", pops: { "cdg-1": cdg }, namePops: true }, desk.env);
   const { text, parsed } = readSecretsFile(path);
   const lines: string[] = [];
   const context = {
@@ -186,16 +187,20 @@ test("rekeying lets in and puts out, in one group; whoever is out opens no later
   const path = await file();
   const before = readFileSync(path, "utf8");
   const pops = { "cdg-1": cdg, "ewr-1": ewr };
-  expect(await rekeySecrets(path, { pops, namePops: true }, desk.env)).toEqual({
-    add: [cdg, ewr].toSorted(),
+  expect(await rekeySecrets(path, { stack: "test", pops, namePops: true }, desk.env)).toEqual({
+    add: [marked(cdg, "test", "cdg-1"), marked(ewr, "test", "ewr-1")].toSorted(),
     remove: [],
   });
   const both = readSecretsFile(path);
-  expect(recipientsOf(both.parsed, pops).map(({ pop }) => pop)).toEqual([undefined, "cdg-1", "ewr-1"]);
+  expect(recipientsOf(both.parsed, { stack: "test", pops }).map(({ pop }) => pop)).toEqual([
+    undefined,
+    "cdg-1",
+    "ewr-1",
+  ]);
   expect(await desk.openAs("ewr-1", both.text)).toEqual(planted);
   expect(wantedOf(both.parsed, ["token"])).not.toEqual(wantedOf(parseSopsFile(before), ["token"]));
 
-  const less = { pops: { "cdg-1": cdg }, namePops: true, operators: [desk.recipient] };
+  const less = { stack: "test", pops: { "cdg-1": cdg }, namePops: true };
   await rekeySecrets(path, less, desk.env);
   const one = readFileSync(path, "utf8");
   expect(await desk.openAs("cdg-1", one)).toEqual(planted);
@@ -207,11 +212,11 @@ test("rekeying lets in and puts out, in one group; whoever is out opens no later
 test("rekeying refuses to leave nobody, and says when no key opens the file: nothing is changed", async () => {
   const path = await file();
   const before = readFileSync(path, "utf8");
-  expect(await message(rekeySecrets(path, { pops: {}, namePops: false, operators: [] }, desk.env))).toBe(
+  expect(await message(rekeySecrets(path, { stack: "test", pops: {}, remove: [desk.recipient] }, desk.env))).toBe(
     `${path}: nobody would be left who can open it. Nothing was changed. Add a recipient first.`,
   );
   const keyless = { PATH: process.env.PATH, HOME: folder };
-  expect(await message(rekeySecrets(path, { pops: { "cdg-1": cdg }, namePops: true }, keyless))).toBe(
+  expect(await message(rekeySecrets(path, { stack: "test", pops: { "cdg-1": cdg }, namePops: true }, keyless))).toBe(
     `${path}: not rekeyed, no key here opens it. Set SOPS_AGE_KEY_FILE, or what your kind of key needs. Nothing was changed.`,
   );
   expect(readFileSync(path, "utf8")).toBe(before);
@@ -240,7 +245,11 @@ test.each<[string, string | undefined, RegExp]>([
 ])("a file that is %s is refused before sops is asked", async (_, text, expected) => {
   const path = join(folder, "secrets.yaml");
   if (text !== undefined) writeFileSync(path, text);
-  expect(await message(rekeySecrets(path, { pops: {}, namePops: true }, { PATH: "" }))).toMatch(expected);
-  expect(await message(rekeySecrets(path, { pops: {}, namePops: true }, { PATH: "" }))).not.toContain("hunter2");
+  expect(await message(rekeySecrets(path, { stack: "test", pops: {}, namePops: true }, { PATH: "" }))).toMatch(
+    expected,
+  );
+  expect(await message(rekeySecrets(path, { stack: "test", pops: {}, namePops: true }, { PATH: "" }))).not.toContain(
+    "hunter2",
+  );
   if (text !== undefined) expect(await message(editSecrets(path, { PATH: "" }))).toMatch(expected);
 });

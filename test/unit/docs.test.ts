@@ -59,6 +59,11 @@ const covers: Cover[] = [
   { command: /^npm test$/, by: ".ci/run", words: "npm test" },
   { command: /^npx pulumi stack init (prod|edge)$/, by: "test/support/engine.ts", words: '"stack", "init"' },
   {
+    command: /^npx pulumi config set --plaintext fly-pops:secretsFile /,
+    by: "test/engine/state.test.ts",
+    words: '"config", "set", "--plaintext", "fly-pops:secretsFile"',
+  },
+  {
     command: /^npx pulumi config set --secret /,
     by: "test/engine/state.test.ts",
     words: '"config", "set", "--secret"',

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { names, parseSopsFile, plainRecipient, wantedOf } from "../../providers/sops/file.ts";
-import { recipientsOf, rekeyPlan, secretsProblems } from "../../providers/sops/operator.ts";
+import { secretsProblems } from "../../providers/sops/operator.ts";
 import { identityOf } from "../support/identities.ts";
 import { enc, sopsText } from "../support/sealing.ts";
 
@@ -94,16 +94,6 @@ test("a key by a name every object has is missing all the same", () => {
   );
 });
 
-test("recipients are shown operators first, each PoP by its name", () => {
-  const ewr = identityOf("ewr-1").recipient;
-  const file = parseSopsFile(sopsText({ a: "1" }, [ewr, "age1me", `${recipient} x`]));
-  expect(recipientsOf(file, { "cdg-1": recipient, "ewr-1": ewr, "fra-1": identityOf("fra-1").recipient })).toEqual([
-    { kind: "age", id: "age1me" },
-    { kind: "age", id: `${recipient} x`, pop: "cdg-1" },
-    { kind: "age", id: ewr, pop: "ewr-1" },
-  ]);
-});
-
 test("a check says of each wanted key what is wrong", () => {
   const file = parseSopsFile(sopsText({ a: "1" }, [recipient]));
   expect(secretsProblems(file, ["a"], "secrets.yaml")).toEqual([]);
@@ -111,18 +101,4 @@ test("a check says of each wanted key what is wrong", () => {
     'secrets.yaml has no b: add it with "npx fly-pops secrets edit".',
     'secrets.yaml has no c: add it with "npx fly-pops secrets edit".',
   ]);
-});
-
-test("rekeying names who comes and who goes, each as sops must be told", () => {
-  const ewr = identityOf("ewr-1").recipient;
-  const former = identityOf("fra-1").recipient;
-  const file = parseSopsFile(sopsText({ a: "1" }, ["age1me", `${recipient} root@cdg-1`, former]));
-  const pops = { "cdg-1": recipient, "ewr-1": ewr };
-  expect(rekeyPlan(file, { pops, namePops: true })).toEqual({ add: [ewr], remove: [] });
-  expect(rekeyPlan(file, { pops, namePops: false })).toEqual({ add: [], remove: [`${recipient} root@cdg-1`] });
-  expect(rekeyPlan(file, { pops, namePops: true, operators: ["age1me", "age1you"] })).toEqual({
-    add: ["age1you", ewr].toSorted(),
-    remove: [former],
-  });
-  expect(rekeyPlan(file, { pops: {}, namePops: true })).toEqual({ add: [], remove: [] });
 });
