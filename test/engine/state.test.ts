@@ -1,5 +1,5 @@
 /** Where Pulumi keeps its state, and with what it encrypts: the commands of docs/state.md, by the real CLI. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "vitest";
 import { image } from "../support/context.ts";
@@ -72,6 +72,21 @@ test.concurrent("another passphrase: the old one opens nothing any more, the new
   expect(it.mutations()).toEqual([]);
   expect(it.state()).not.toContain(planted);
   expect(readFileSync(join(projectOf(it), "Pulumi.test.yaml"), "utf8")).not.toContain(planted);
+});
+
+test.concurrent("the example keeps its comments and layout when a value is set, and takes a secrets file's name", async ({
+  expect,
+}) => {
+  await using it = await engine();
+  const file = join(projectOf(it), "Pulumi.test.yaml");
+  const example = readFileSync(join(import.meta.dirname, "..", "..", "Pulumi.prod.yaml"), "utf8");
+  const salt = /^encryptionsalt: .*\n/m.exec(readFileSync(file, "utf8"))?.[0] ?? "";
+  writeFileSync(file, example + salt);
+  const { code } = await it.runWithInput(`${planted}\n`, ["config", "set", "--secret", "fly:unused"]);
+  expect(code).toBe(0);
+  await succeeds(it, ["config", "set", "--plaintext", "fly-pops:secretsFile", "./secrets.yaml"]);
+  const added = "  fly:unused:\n    secure: SECURE\n  fly-pops:secretsFile: ./secrets.yaml\n";
+  expect(readFileSync(file, "utf8").replace(/(secure: ).+/, "$1SECURE")).toBe(`${example}${added}${salt}`);
 });
 
 test.concurrent("without a passphrase nothing starts", async ({ expect }) => {
