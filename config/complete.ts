@@ -42,6 +42,7 @@ export function complete(file: StackFile): EdgeConfig {
     snapshotDays: file.snapshots ?? defaults.snapshots,
     protect: file.protect ?? defaults.protect,
     keepVolumes: file.keepVolumes ?? defaults.keepVolumes,
+    ...(file.production !== undefined && { production: file.production }),
     adopt: {
       ...(file.adopt?.from !== undefined && { from: file.adopt.from }),
       addresses: { ...file.adopt?.addresses },

@@ -1,5 +1,6 @@
 /** Mistakes of a stack file as sentences: where, what was given, what is allowed, what was likely meant. */
 import type { z } from "zod";
+import { credentialIn } from "../image/credentials.ts";
 import { nearest } from "./nearest.ts";
 import { StackFile } from "./schema.ts";
 import { fieldOf, node, type Path, pathText, schemaAt, valueAt } from "./walk.ts";
@@ -57,7 +58,9 @@ function sentence(raw: unknown, path: Path, reason: string | undefined): string 
   const where = path.length === 0 ? "The configuration" : pathText(path);
   const value = valueAt(raw, path);
   if (value === undefined) return `${where} is missing: takes ${takes}.`;
-  return `${where} is ${given(value, path)}: ${reason ?? `takes ${takes}`}.`;
+  // What helps may have the value in it, spelt as it should be.
+  const why = credentialOf(value, path) === undefined ? reason : undefined;
+  return `${where} is ${given(value, path)}: ${why ?? `takes ${takes}`}.`;
 }
 
 /** Keys of earlier versions, and what replaced them: docs/upgrading.md. */
@@ -95,19 +98,28 @@ function reasonOf(issue: z.core.$ZodIssue): string | undefined {
   return typeof reason === "string" ? reason : undefined;
 }
 
-/** A value as the user wrote it, short. Never what a map or list holds, never credentials of a URL. */
+/** A value as the user wrote it, short. Never what a map or list holds, never a credential, in a URL or by itself. */
 export function given(value: unknown, path: Path = []): string {
   if (value === null) return "empty";
   if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
   if (typeof value === "object") return "a map";
+  const credential = credentialOf(value, path);
+  if (credential !== undefined) return credential;
   if (path.includes("env")) return `a ${typeof value}`;
-  const holdsUrl = ["host", "origin", "redirect", "loginServer", "address"].includes(
-    String(path.findLast((key) => typeof key === "string")),
-  );
-  const text = JSON.stringify(
-    holdsUrl && typeof value === "string" ? value.replace(/^(\w+:\/\/)?.*@/s, "$1***@") : value,
-  );
+  const text = JSON.stringify(withoutUser(value, path));
   return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
+}
+
+const urlKeys = ["host", "origin", "redirect", "loginServer", "address"];
+
+function withoutUser(value: unknown, path: Path): unknown {
+  const holdsUrl = urlKeys.includes(String(path.findLast((key) => typeof key === "string")));
+  return holdsUrl && typeof value === "string" ? value.replace(/^(\w+:\/\/)?.*@/s, "$1***@") : value;
+}
+
+function credentialOf(value: unknown, path: Path): string | undefined {
+  const shown = withoutUser(value, path);
+  return typeof shown === "string" ? credentialIn(shown) : undefined;
 }
 
 const plainPath = (path: readonly PropertyKey[]): Path =>

@@ -1,6 +1,7 @@
 /** Stack file -> EdgeConfig, or all of its mistakes at once. Pure. */
 import { complete } from "./complete.ts";
 import { ConfigError, type Mistake, verdict } from "./mistakes.ts";
+import { credentialsKept } from "./rules/credentials.ts";
 import { egressWhole } from "./rules/egress.ts";
 import { sshReachable, zonesDiffer } from "./rules/image.ts";
 import { luggageFits, luggageHealth, luggageWaits } from "./rules/luggage.ts";
@@ -54,6 +55,7 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   controlServerFits,
   addressesDiffer,
   egressWhole,
+  credentialsKept,
 ];
 
 /**
@@ -70,11 +72,11 @@ export function parseConfig(written: Record<string, unknown>): EdgeConfig {
   throw new ConfigError(sentences(all));
 }
 
-/** Pulumi.yaml has no other way to say that a map may be absent than an empty one as its default. */
+/** Pulumi.yaml has no other way to say that a value may be absent than an empty one as its default. */
 function withoutAbsent(written: Record<string, unknown>): Record<string, unknown> {
   const isAbsent = ([key, value]: [string, unknown]) => {
     const schema = Object.hasOwn(StackFile.shape, key) ? schemaAt(StackFile, [key]) : undefined;
-    const isEmpty = typeof value === "object" && value !== null && Object.keys(value).length === 0;
+    const isEmpty = value === "" || (typeof value === "object" && value !== null && Object.keys(value).length === 0);
     return isEmpty && schema !== undefined && fieldOf(schema)?.default === "absent";
   };
   return Object.fromEntries(Object.entries(written).filter((entry) => !isAbsent(entry)));

@@ -128,6 +128,16 @@ export const StackFile = z.strictObject({
       default: code(defaults.keepVolumes),
     })
     .optional(),
+  production: z
+    .boolean()
+    .register(fields, {
+      type: "boolean",
+      takes: "true or false",
+      meaning:
+        "Whether visitors rely on this stack: previews then warn of a single region, of no canary and of volumes that could be lost, and the policies refuse that. Absent: by the stack's name, which is `prod` or `production`, or begins so (`prod-eu`).",
+      default: "absent",
+    })
+    .optional(),
   imageRef: text((value) => (value === "" ? undefined : pinnedImageProblem(value)))
     .register(fields, {
       type: "string",

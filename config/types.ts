@@ -31,6 +31,8 @@ export interface EdgeConfig {
   protect: boolean;
   /** Volumes stay on Fly when their PoP goes. */
   keepVolumes: boolean;
+  /** Visitors rely on it. Absent: the stack's name says so (config/warnings.ts). */
+  production?: boolean;
   rollout: Rollout;
   adopt: Adopt;
   /** What each PoP sends to visitors in a month, for the cost estimate. */

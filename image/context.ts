@@ -10,7 +10,8 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join, resolve, sep } from "node:path";
+import { dirname, join, relative, resolve, sep } from "node:path";
+import { credentialInFile } from "./credentials.ts";
 import { certsConfig, vaultCaFile } from "./render/certs.ts";
 import { dockerfile, packedSites, withContextDigest } from "./render/dockerfile.ts";
 import { folders } from "./render/folders.ts";
@@ -97,7 +98,14 @@ function context(spec: ImageSpec, projectDir: string): Map<string, Entry> {
   const template = readFileSync(join(import.meta.dirname, "Dockerfile"), "utf8");
   files.set("Dockerfile", plain(dockerfile(template, spec)));
   for (const [place, source] of Object.entries(sources)) addFolder(files, place, join(import.meta.dirname, source));
-  for (const [path, text] of Object.entries(rendered(spec))) files.set(join("config", path), plain(text));
+  for (const [path, text] of Object.entries(rendered(spec))) {
+    const what = credentialInFile(path, Buffer.from(text));
+    if (what !== undefined)
+      throw new Error(
+        `/${path} of the image would hold ${what} for all to read. Secrets belong into the secrets file: docs/secrets.md.`,
+      );
+    files.set(join("config", path), plain(text));
+  }
   for (const site of packedSites(spec))
     addUserFolder(files, join("sites", site.host), projectDir, site.dir, `site ${site.host}: files`);
   for (const site of spec.sites) {
@@ -149,6 +157,13 @@ function addUserFolder(files: Map<string, Entry>, place: string, projectDir: str
     throw new Error(`${what}: ${dir} is not a folder (looked at ${folder}).`);
   const before = files.size;
   addFolder(files, place, folder, what);
+  for (const [path, { content }] of [...files].slice(before)) {
+    const found = credentialInFile(path, content);
+    if (found !== undefined)
+      throw new Error(
+        `${what}: ${relative(place, path)} holds ${found}, which the image would hand out. Take it out of the folder (dot files are left out); luggage gets secrets by its secrets: docs/secrets.md.`,
+      );
+  }
   if (files.size === before)
     throw new Error(`${what}: ${dir} holds no file to pack (dot files are left out, but for .well-known).`);
 }

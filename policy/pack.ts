@@ -1,7 +1,24 @@
 /** The pack as Pulumi runs it: `pulumi preview --policy-pack policy`. What is judged, and how, stands in policies.ts, rules.ts and secrets.ts. */
+import { dirname } from "node:path";
 import { PolicyPack, Secret } from "@pulumi/policy";
 import { policies } from "./policies.ts";
+import { type Resource, somethingSeen, stackOf } from "./rules.ts";
 import { unmarkedSecrets } from "./secrets.ts";
+import { type StackFileSeen, seeStackFile } from "./stack-file.ts";
+
+type Seen = Pick<Resource, "type" | "urn" | "props" | "opts">;
+
+/** The engine tells a pack neither folder nor configuration: the stack file lies beside the pack. */
+const project = dirname(import.meta.dirname);
+
+/** A run has one stack. */
+let seen: StackFileSeen | undefined;
+function stackFileOf(resource: { urn: string }): StackFileSeen {
+  seen ??= seeStackFile(project, stackOf(resource));
+  return seen;
+}
+
+const judged = (it: Seen): Resource => ({ ...it, production: stackFileOf(it).production });
 
 new PolicyPack("fly-pops", {
   policies: [
@@ -10,16 +27,13 @@ new PolicyPack("fly-pops", {
       description,
       enforcementLevel: "mandatory" as const,
       ...(resource && {
-        validateResource: (args: Parameters<typeof resource>[0], reportViolation: (sentence: string) => void) => {
-          for (const sentence of resource(args)) reportViolation(sentence);
+        validateResource: (args: Seen, reportViolation: (sentence: string) => void) => {
+          for (const sentence of resource(judged(args), project)) reportViolation(sentence);
         },
       }),
       ...(stack && {
-        validateStack: (
-          { resources }: { resources: Parameters<typeof stack>[0] },
-          reportViolation: (sentence: string) => void,
-        ) => {
-          for (const sentence of stack(resources)) reportViolation(sentence);
+        validateStack: ({ resources }: { resources: Seen[] }, reportViolation: (sentence: string) => void) => {
+          for (const sentence of stack(resources.map(judged))) reportViolation(sentence);
         },
       }),
     })),
@@ -28,6 +42,26 @@ new PolicyPack("fly-pops", {
       description: "Passwords and tokens are secrets to Pulumi, so that state holds them encrypted.",
       enforcementLevel: "remediate",
       remediateResource: ({ props }) => marked(props),
+    },
+    {
+      // The engine shows a pack without violations as passed, also when the program failed before it had registered anything.
+      name: "stack-file",
+      description: "The stack file has no mistakes: else the program ends before there is anything to look at.",
+      enforcementLevel: "mandatory",
+      validateResource: (args, reportViolation) => {
+        if (args.type !== "pulumi:pulumi:Stack") return;
+        const { mistakes } = stackFileOf(args);
+        if (mistakes.length > 0)
+          reportViolation(`Nothing was looked at, for the stack file has mistakes: ${mistakes.join(" ")}`);
+      },
+    },
+    {
+      name: "something-seen",
+      description: "There is an edge to look at.",
+      enforcementLevel: "mandatory",
+      validateStack: ({ resources }, reportViolation) => {
+        for (const sentence of somethingSeen(resources)) reportViolation(sentence);
+      },
     },
   ],
 });

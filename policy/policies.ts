@@ -1,12 +1,12 @@
 /** Which policies there are: for the pack, which the engine runs, and for the summary of a pull request, which has no engine. */
 import { addressesKept, imagePinned, noBarePorts, type Resource, twoRegions, volumeProtected } from "./rules.ts";
-import { noCredentials } from "./secrets.ts";
+import { noCredentials, noCredentialsInImage } from "./secrets.ts";
 
 export interface Policy {
   name: string;
   description: string;
-  /** Sentences for what breaks it, of one resource. */
-  resource?: (resource: Resource) => string[];
+  /** Sentences for what breaks it, of one resource. `project`: folder that a build's context is relative to. */
+  resource?: (resource: Resource, project: string) => string[];
   /** The same, of all of them together. */
   stack?: (resources: readonly Resource[]) => string[];
 }
@@ -31,7 +31,7 @@ export const policies: readonly Policy[] = [
   {
     name: "no-credentials",
     description: "No machine and no image is handed a credential in the clear.",
-    resource: noCredentials,
+    resource: (resource, project) => [...noCredentials(resource), ...noCredentialsInImage(resource, project)],
   },
   { name: "two-regions", description: "Production stacks have PoPs in two regions at least.", stack: twoRegions },
 ];

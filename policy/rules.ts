@@ -8,6 +8,8 @@ export interface Resource {
   urn: string;
   props: Record<string, unknown>;
   opts: { protect?: boolean };
+  /** What the stack file says of it (`fly-pops:production`). Absent: nothing, so the stack's name counts. */
+  production?: boolean | undefined;
 }
 
 /** What of a machine's config is judged. */
@@ -24,7 +26,8 @@ interface Service {
 
 const isKind = ({ type }: Resource, kind: string): boolean => type === `pulumi-nodejs:dynamic/fly:${kind}`;
 const configOf = ({ props }: Resource): MachineConfig => (props.config ?? {}) as MachineConfig;
-const stackOf = ({ urn }: Resource): string => urn.split("::")[0]?.split(":").at(-1) ?? "";
+export const stackOf = ({ urn }: Pick<Resource, "urn">): string => urn.split("::")[0]?.split(":").at(-1) ?? "";
+const inProduction = (resource: Resource): boolean => isProduction(stackOf(resource), resource.production);
 
 /** Reading what a preview does not know yet throws: undefined then. The deployment asks again, with all values. */
 export function known<T>(read: () => T): T | undefined {
@@ -75,7 +78,7 @@ export function noBarePorts(resource: Resource): string[] {
 }
 
 export function volumeProtected(resource: Resource): string[] {
-  if (!isKind(resource, "Volume") || !isProduction(stackOf(resource))) return [];
+  if (!isKind(resource, "Volume") || !inProduction(resource)) return [];
   if (resource.opts.protect || resource.props.kept === true) return [];
   return [
     `${resource.props.pop}: its volume is neither protected nor kept, and this is production: one slip deletes its identity and cache. Set fly-pops:keepVolumes or fly-pops:protect to true.`,
@@ -89,7 +92,7 @@ export function addressesKept(resource: Resource): string[] {
     : isKind(resource, "Address")
       ? `${resource.props.type}: the address`
       : undefined;
-  if (what === undefined || !isProduction(stackOf(resource)) || resource.opts.protect) return [];
+  if (what === undefined || !inProduction(resource) || resource.opts.protect) return [];
   return [
     `${what} is not protected, and this is production: one slip releases what DNS names. Set fly-pops:protect to true.`,
   ];
@@ -98,10 +101,16 @@ export function addressesKept(resource: Resource): string[] {
 export function twoRegions(resources: readonly Resource[]): string[] {
   const machines = resources.filter((it) => isKind(it, "Machine"));
   const [first] = machines;
-  if (first === undefined || !isProduction(stackOf(first))) return [];
+  if (first === undefined || !inProduction(first)) return [];
   const regions = new Set(machines.map(({ props }) => props.region));
   if (regions.size > 1) return [];
   return [
     `Stack ${stackOf(first)} has PoPs in ${[...regions].join()} alone, and this is production. Add a second region to fly-pops:regions.`,
   ];
+}
+
+/** A program that wants nothing is none that was looked at. */
+export function somethingSeen(resources: readonly Resource[]): string[] {
+  if (resources.some((it) => isKind(it, "Machine"))) return [];
+  return ["No PoP was registered, so nothing was looked at. Let the program make the edge of the stack file."];
 }

@@ -1,14 +1,8 @@
 /** Credentials where they do not belong. Values are recognised by shape, never repeated. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { credentialIn, credentialInFile } from "../image/credentials.ts";
 import { known, type Resource } from "./rules.ts";
-
-/** Shapes of credentials people paste, by what they are. */
-const shapes: readonly (readonly [what: string, shape: RegExp])[] = [
-  ["a Fly token", /\b(FlyV1 |fm[12][ar]?_[\w+/=-]{16}|fo1_[\w-]{16})/],
-  ["a Tailscale key", /\btskey-[a-z]+-\w{6}/],
-  ["a Vault token", /\bhv[sb]\.\w{16}/],
-  ["an age identity", /\bAGE-SECRET-KEY-1/],
-  ["a private key", /-----BEGIN [A-Z ]*PRIVATE KEY-----/],
-];
 
 /** Names whose values are secret whatever they look like. */
 const secretName = /(^|[a-z_:-])(password|token|secret|secretKey|privateKey|apiKey)$/i;
@@ -16,16 +10,40 @@ const secretName = /(^|[a-z_:-])(password|token|secret|secretKey|privateKey|apiK
 /** The engine's own inputs of a resource; and what only looks like a name of a secret. */
 const ignored = new Set(["__provider", "secretName"]);
 
+/** Pulumi's plugin alone logs in by it: it goes into neither image nor machine. */
+const isLogin = (type: string, path: string): boolean => type.startsWith("docker:") && path === "registry.password";
+
 export function noCredentials(resource: Resource): string[] {
-  // Its registry password is used by Pulumi's plugin alone, and goes into neither image nor machine.
-  if (resource.type.startsWith("docker:") || resource.type.startsWith("pulumi:providers:")) return [];
+  if (resource.type.startsWith("pulumi:providers:")) return [];
   const pop = known(() => resource.props.pop);
   return leaves(resource.props).flatMap(([path, value]) => {
-    const what = shapes.find(([, shape]) => shape.test(value))?.[0];
+    const what = isLogin(resource.type, path) ? undefined : credentialIn(value);
     if (what === undefined) return [];
     return [
       `${pop ?? resource.urn}: ${path} holds ${what}. It would lie in state and on the machine for all to read. Put it into secrets.yaml, and change it where it came from.`,
     ];
+  });
+}
+
+/** What the image is built from, where it lies: rendered files and the user's own. @param project folder that the build's context is relative to */
+export function noCredentialsInImage({ type, props }: Resource, project: string): string[] {
+  if (type !== "docker:index/image:Image") return [];
+  const context = known(() => (props.build as { context?: unknown } | undefined)?.context);
+  if (typeof context !== "string") return [];
+  return ["config", "sites", "luggage"].flatMap((part) => {
+    const folder = join(project, context, part);
+    if (!existsSync(folder)) return [];
+    return readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .flatMap((entry) => {
+        const path = join(entry.parentPath, entry.name);
+        const what = credentialInFile(relative(folder, path), readFileSync(path));
+        return what === undefined
+          ? []
+          : [
+              `image: ${part}/${relative(folder, path)} holds ${what}, which the image would hand out. Put it into secrets.yaml, and change it where it came from.`,
+            ];
+      });
   });
 }
 

@@ -1,18 +1,25 @@
-/** What the project's policies say of a plan. The engine runs them too, but leaves what they say out of its JSON; and without state there is no engine. Pure. */
+/** What the project's policies say of a plan. The engine runs them too, but leaves what they say out of its JSON; and without state there is no engine. */
 import { policies } from "../policy/policies.ts";
 import type { Resource } from "../policy/rules.ts";
 import { unknown } from "../providers/host.ts";
 import type { ResourceChange } from "./plan.ts";
 
+export interface Judging {
+  /** Folder that a build's context is relative to. */
+  project: string;
+  /** Absent: by the stack's name. */
+  production?: boolean | undefined;
+}
+
 /** `volumes-protected: cdg-1: its volume is not protected, ...`, a line a violation. */
-export function refusalsOf(changes: readonly ResourceChange[]): string[] {
+export function refusalsOf(changes: readonly ResourceChange[], { project, production }: Judging): string[] {
   const resources = changes.flatMap(({ urn, change, new: state }): Resource[] =>
     state && change !== "delete"
-      ? [{ type: state.type, urn, props: asPolicies(state.inputs), opts: { protect: state.protect } }]
+      ? [{ type: state.type, urn, props: asPolicies(state.inputs), opts: { protect: state.protect }, production }]
       : [],
   );
   return policies.flatMap(({ name, resource, stack }) => {
-    const sentences = [...(resource ? resources.flatMap(resource) : []), ...(stack ? stack(resources) : [])];
+    const sentences = [...(resource ? resources.flatMap((it) => resource(it, project)) : []), ...(stack ? stack(resources) : [])];
     return sentences.map((sentence) => `${name}: ${sentence}`);
   });
 }

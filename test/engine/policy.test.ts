@@ -1,3 +1,5 @@
+import { cpSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "vitest";
 import { engine, stack } from "../support/engine.ts";
 
@@ -26,6 +28,25 @@ test.concurrent("one that does not is refused with all reasons before anything i
   expect(output).toContain("my-edge: the app is not protected, and this is production");
   expect(output).toContain("Stack prod has PoPs in cdg alone, and this is production.");
   expect(it.fly.calls.list).toEqual([]);
+});
+
+test.concurrent("a program that fails is not shown as passed, and production is what the stack file says", async ({
+  expect,
+}) => {
+  await using it = await engine();
+  // A link would lead the pack to the project it comes from.
+  const own = join(it.project, "policy");
+  rmSync(own);
+  cpSync(join(import.meta.dirname, "..", "..", "policy"), own, { recursive: true });
+  it.config(stack({ memoryMB: 256 }));
+  const failed = await it.run(["preview", ...policies]);
+  expect(failed.code, failed.output).not.toBe(0);
+  expect(failed.output).toContain("Nothing was looked at, for the stack file has mistakes: memoryMB: no such key");
+  expect(failed.output).not.toContain("✅");
+  it.config(stack({ regions: { cdg: {} }, production: true }));
+  const production = await it.run(["preview", ...policies]);
+  expect(production.code, production.output).not.toBe(0);
+  expect(production.output).toContain("Stack test has PoPs in cdg alone, and this is production.");
 });
 
 test.concurrent("what is for production is not asked of other stacks", async ({ expect }) => {

@@ -62,3 +62,24 @@ test("a region that Fly closed is warned of in every stack, with the nearest tha
 test("other stacks are left alone", () => {
   expect(warned({ regions: { cdg: {} }, rollout: {}, protect: false, keepVolumes: false }, "local")).toEqual([]);
 });
+
+test("what the stack file says of production counts more than the name", () => {
+  expect(warned({ regions: { cdg: {} }, rollout: {}, production: true }, "edge")).toHaveLength(1);
+  expect(warned({ regions: { cdg: {} }, rollout: {}, production: false }, "prod")).toEqual([]);
+});
+
+test("a variable that is a secret by its name is warned of in every stack, its value unsaid; switches and paths are none", () => {
+  const env = {
+    DB_PASSWORD: "hunter2",
+    API_KEY: "x1",
+    PASSWORD_FILE: "/run/secrets/blog/db",
+    TOKEN: "/run/secrets/blog/token",
+    REQUIRE_PASSWORD: true,
+    MAX_TOKEN: 8,
+    SECRETARY: "Kim",
+  };
+  const warnings = warned({ luggage: { blog: { files: "./b", command: ["./b"], env } } }, "local");
+  expect(warnings).toHaveLength(2);
+  expect(warnings.join()).toContain("luggage.blog.env.DB_PASSWORD is a secret by its name");
+  expect(warnings.join()).not.toMatch(/hunter2/);
+});

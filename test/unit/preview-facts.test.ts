@@ -283,7 +283,7 @@ describe("files of the image", () => {
 });
 
 describe("policies", () => {
-  const prod = (steps: Step[]) => refusalsOf(changesOf(steps));
+  const prod = (steps: Step[]) => refusalsOf(changesOf(steps), { project: "." });
 
   test("that the deployment would break are told by name, and the preview is refused", () => {
     const refusals = prod([same("Volume", "cdg-1", volume("cdg-1"), { protect: true, becomes: { protect: false } })]);

@@ -1,0 +1,67 @@
+/**
+ * Credentials by their shape: what must lie in no image, no stack file and no state. A shape is what its maker gave it (a prefix, a block of PEM), so that
+ * ordinary texts are not taken for one. Values are never repeated. Pure.
+ */
+
+interface Shape {
+  what: string;
+  shape: RegExp;
+  /** In files of the user's. Absent: the same. false: not looked for there, where it may be public: a page's own API key is a JWT, say. */
+  inFiles?: RegExp | false;
+}
+
+const shapes: readonly Shape[] = [
+  { what: "a Fly token", shape: /\bFlyV1 \S{8}|\bfm[12][ar]?_[\w+/=-]{16}|\bfo1_[\w-]{16}/ },
+  { what: "a Tailscale key", shape: /\btskey-[a-z]+-\w{6}/ },
+  { what: "a headscale key", shape: /\bhskey-[a-z]+-\w{6}/ },
+  { what: "a Vault token", shape: /\bhv[sbr]\.\w{10}/ },
+  { what: "an age identity", shape: /\bAGE-(SECRET-KEY|PLUGIN-[A-Z0-9]+)-(PQ-)?1[A-Z0-9]/ },
+  {
+    what: "a private key",
+    shape: /-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----|\bPuTTY-User-Key-File-\d: /,
+    // With something of the key behind it: programs and texts name the line alone.
+    inFiles:
+      /-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\s|\\[nr])+[\w+/=:-]{6}|\bPuTTY-User-Key-File-\d: /,
+  },
+  { what: "an AWS access key", shape: /\bA(KI|SI)A[A-Z0-9]{16}\b/, inFiles: /\bA(?:KI|SI)A[A-Z0-9]{16}\b(?<!EXAMPLE)/ },
+  { what: "a GitHub token", shape: /\bgh[pousr]_[A-Za-z0-9]{20}|\bgithub_pat_\w{20}/ },
+  { what: "a GitLab token", shape: /\bgl(pat|ptt|dt|rt|cbt)-[\w-]{20}/ },
+  { what: "a Slack token", shape: /\bxox[abeoprs]-[\w-]{8}|\bxapp-\d-[\w-]{8}/ },
+  { what: "a Stripe key", shape: /\b[sr]k_live_\w{6}/ },
+  { what: "a Pulumi token", shape: /\bpul-[0-9a-f]{40}\b/ },
+  { what: "an npm token", shape: /\bnpm_[A-Za-z0-9]{36}\b/ },
+  { what: "a PyPI token", shape: /\bpypi-AgEIcHlwaS5vcmc\w{10}/ },
+  { what: "a DigitalOcean token", shape: /\bdo[opr]_v1_[0-9a-f]{64}\b/ },
+  { what: "a SendGrid key", shape: /\bSG\.[\w-]{22}\.[\w-]{43}/ },
+  { what: "an API key", shape: /\bsk-(ant-[a-z]+\d\d-|proj-|svcacct-)[\w-]{20}/ },
+  { what: "a JSON Web Token", shape: /\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{20}/, inFiles: false },
+  {
+    what: "a password in a URL",
+    // A variable, or stars in its place, is none.
+    shape: /\b[a-z][a-z0-9+.-]*:\/\/[^\s:/?#@"']*:(?![$<{*]|%7B)[^\s/?#@"']+@/i,
+    inFiles: false,
+  },
+];
+
+const inFiles = shapes.flatMap(({ what, shape, inFiles: own = shape }) =>
+  own === false ? [] : [{ what, shape: own }],
+);
+
+/** All of them in one look: most files hold none. */
+const any = new RegExp(inFiles.map(({ shape }) => shape.source).join("|"));
+
+/** What of a credential a value of the stack file holds, as a noun; undefined: none. */
+export const credentialIn = (text: string): string | undefined => shapes.find(({ shape }) => shape.test(text))?.what;
+
+/** Longest file that is looked into: a credential lies in a small one. */
+const mostBytes = 1 << 20;
+
+/** Other people's code: the keys in it are those of tests, and known to everybody. */
+const isForeign = (path: string): boolean => /(^|\/)(node_modules|vendor|testdata|site-packages)\//.test(path);
+
+/** What of a credential a file of the user's holds; undefined: none. Programs and pictures are passed over. */
+export function credentialInFile(path: string, content: Buffer): string | undefined {
+  if (content.length > mostBytes || isForeign(path) || content.includes(0)) return undefined;
+  const text = content.toString("latin1");
+  return any.test(text) ? inFiles.find(({ shape }) => shape.test(text))?.what : undefined;
+}

@@ -1,0 +1,34 @@
+/** What the policies must know of the stack file itself: the engine tells a pack the resources alone. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parse } from "yaml";
+import { ConfigError } from "../config/mistakes.ts";
+import { ownValues, parseStackValues } from "../config/stack-values.ts";
+
+export interface StackFileSeen {
+  /** `fly-pops:production`; undefined: it says nothing, or cannot be read here (--config-file). */
+  production?: boolean;
+  /** Why the program will not register anything, as sentences. */
+  mistakes: string[];
+}
+
+/** @param dir folder of the project */
+export function seeStackFile(dir: string, stack: string): StackFileSeen {
+  let values: Record<string, unknown>;
+  try {
+    values = parse(readFileSync(join(dir, `Pulumi.${stack}.yaml`), "utf8"), { merge: true })?.config ?? {};
+  } catch {
+    return { mistakes: [] }; // the engine has another file, or says itself what is wrong with this one
+  }
+  const { production } = ownValues(values);
+  return { ...(typeof production === "boolean" && { production }), mistakes: mistakesOf(values) };
+}
+
+function mistakesOf(values: Record<string, unknown>): string[] {
+  try {
+    parseStackValues(values);
+    return [];
+  } catch (error) {
+    return error instanceof ConfigError ? [...error.mistakes] : [];
+  }
+}
