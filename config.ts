@@ -46,7 +46,11 @@ function refuseSecrets(keys: readonly string[]): void {
   throw new ConfigError(
     keys
       .toSorted()
-      .map((key) => `${key} holds a secret: it would lie in the image and the state for all to read. Remove it.`),
+      .map((key) =>
+        key === "secretsFile"
+          ? "secretsFile is set as a secret: a file's name is none. Set it again: npx pulumi config set --plaintext fly-pops:secretsFile ./secrets.yaml"
+          : `${key} holds a secret: it would lie in the image and the state for all to read. Remove it.`,
+      ),
   );
 }
 

@@ -261,7 +261,7 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
     });
   program
     .command("init")
-    .description("write a stack file; what is not given is asked")
+    .description("write a stack file; what is not given is asked, and each answer checked as it is given")
     .option("-s, --stack <name>", "name of the stack (default: prod)")
     .option("--app <name>", "Fly app, one name for all of Fly")
     .option("--organization <slug>", "Fly organization (default: personal)")
@@ -271,6 +271,23 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
     .action(async (options) => {
       const { init } = await import("./commands/init.ts");
       ended(await init(world, options));
+    });
+  program
+    .command("new")
+    .description(
+      "a project of your own in another folder: what git tracks here, and a stack file; what is not given is asked",
+    )
+    .argument("<folder>", "folder to make, e.g. ../my-edge; it may be there when it is empty")
+    .option("-s, --stack <name>", "name of the stack (default: edge)")
+    .option("--app <name>", "Fly app, one name for all of Fly")
+    .option("--organization <slug>", "Fly organization (default: personal)")
+    .option("--regions <codes>", "with commas between them, e.g. cdg,ewr")
+    .option("--host <name>", "first site, the name visitors use")
+    .option("--origin <url>", "where it is served from")
+    .option("--no-setup", "bring no packages and tools there")
+    .action(async (folder, options) => {
+      const { newProject } = await import("./commands/new.ts");
+      ended(await newProject(world, folder, options));
     });
   program
     .command("completion")

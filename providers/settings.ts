@@ -25,7 +25,7 @@ export function flySettings(config: Lookup, env: Lookup): FlySettings {
   const token = config("fly:token") || tokenIn(env);
   if (!token || stripScheme(token) === "")
     throw new Error(
-      `No Fly token for ${endpoint}: set FLY_API_TOKEN, or run "pulumi config set --secret fly:token". "fly tokens create org ORGANIZATION" makes one. Nothing was changed.`,
+      `No Fly token for ${endpoint}: set FLY_API_TOKEN, or run "pulumi config set --secret fly:token". "fly tokens create org ORGANIZATION" makes one; without "fly auth login" it makes none, and an empty one may have been set. Nothing was changed.`,
     );
   return { token, endpoint };
 }

@@ -12,7 +12,7 @@ test("from flags alone: a stack file the program takes, and what comes next", as
   const { code, out, err, calls } = await it.run(["init", ...flags, ...origin]);
   expect({ code, out, calls }).toEqual({ code: 0, out: "", calls: [] });
   expect(err).toMatch(
-    /^Pulumi\.prod\.yaml is written\. Next, .*:\n {2}npx pulumi stack init prod\n {2}fly tokens create org personal \| npx pulumi config set --secret fly:token --stack prod\n/,
+    /^Pulumi\.prod\.yaml is written\. Next, .*:\n {2}npx pulumi stack init prod\n {2}fly auth whoami && fly tokens create org personal \| npx pulumi config set --secret fly:token --stack prod\n/,
   );
   expect(parse(readFileSync(join(it.dir, "Pulumi.prod.yaml"), "utf8"))).toEqual({
     config: {
@@ -56,15 +56,43 @@ test("beside the example that a clone brings another name is offered, and a name
   writeFileSync(join(it.dir, "Pulumi.prod.yaml"), "config: {}\n");
   const { code, err } = await it.run(["init", ...flags, ...origin]);
   expect({ code, err }).toEqual({ code: 0, err: expect.stringMatching(/^Pulumi\.prod-edge\.yaml is written\./) });
+});
+
+test("each answer is checked as it is given: what is wrong is said, asked again, and nothing is thrown away", async () => {
+  await using it = await cli();
+  writeFileSync(join(it.dir, "Pulumi.prod.yaml"), "config: {}\n");
+  const answers = [
+    "prod",
+    "../x",
+    "edge",
+    "My_Edge",
+    "my-edge",
+    "",
+    "paris",
+    "cdg,ewr",
+    "www.example.org",
+    "ftp://x",
+    "https://web.tail.example",
+  ];
   const asked: string[] = [];
-  const again = await it.run(["init"], {
+  const { code, err } = await it.run(["init"], {
     ask: async (question) => {
-      asked.push(question);
-      return "prod";
+      asked.push(question.split(/[ ,]/)[0] ?? "");
+      return answers.shift() ?? "";
     },
   });
-  expect(again).toMatchObject({ code: 1, err: expect.stringMatching(/^Pulumi\.prod\.yaml is there already\./) });
-  expect(asked).toEqual(["Name of the stack (prod-edge): "]);
+  expect({ code, left: answers }).toEqual({ code: 0, left: [] });
+  expect(asked).toEqual(["Name", "Name", "Name", "Fly", "Fly", "Fly", "Regions", "Regions", "First", "Where", "Where"]);
+  for (const sentence of [
+    "Pulumi.prod.yaml is there already. Edit it, or take another name for the stack.",
+    '"../x" is no name for a stack',
+    'app is "My_Edge": takes lower-case letters',
+    "did you mean cdg?",
+    'sites[0].origin is "ftp://x": takes http or https',
+  ])
+    expect(err).toContain(sentence);
+  const { config } = parse(readFileSync(join(it.dir, "Pulumi.edge.yaml"), "utf8"));
+  expect(config).toMatchObject({ "fly-pops:app": "my-edge", "fly-pops:regions": { cdg: {}, ewr: {} } });
 });
 
 test.each([
@@ -76,10 +104,10 @@ test.each([
   [
     ["init", "--stack", "test", ...flags, ...origin],
     1,
-    "Pulumi.test.yaml is there already. Nothing was written. Edit it, or take another name: --stack NAME\n",
+    "init: --stack: Pulumi.test.yaml is there already. Edit it, or take another name for the stack.\nNothing was written.\n",
   ],
   [["init", "--stack", "../x", ...flags, ...origin], 1, '"../x" is no name for a stack'],
-  [["init", ...flags, "--origin", "ftp://x"], 1, "Pulumi.prod.yaml: "],
+  [["init", ...flags, "--origin", "ftp://x"], 1, 'init: --origin: sites[0].origin is "ftp://x": takes http or https'],
   [["init", "--app", "a", "--regions", "paris", "--host", "www.example.org", ...origin], 1, "did you mean cdg?"],
 ])("%j is refused, and nothing is written", async (argv, code, sentence) => {
   await using it = await cli();

@@ -1,10 +1,14 @@
 /** What README and docs/ claim: commands that work, sentences that the code says, links that lead somewhere, pages that are as they are generated. */
 import { existsSync, globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import type { Command } from "commander";
 import { describe, expect, test } from "vitest";
+import { createProgram } from "../../cli/program.ts";
 import { dashboard, dashboardPath } from "../../docs/grafana.ts";
 import manifest from "../../package.json" with { type: "json" };
+import { cliWorld } from "../support/cli-world.ts";
 import { documentedStack } from "../support/documented-stack.ts";
+import { virtualClock } from "../support/virtual-clock.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 const pages = ["README.md", "CHANGELOG.md", ...globSync("docs/*.md", { cwd: root })].toSorted();
@@ -21,23 +25,32 @@ const commands = pages.flatMap((page) =>
   ),
 );
 
+/** Commands of ours between backticks in tables and texts: what a reader copies is not in fenced blocks alone. */
+const inline = pages
+  .filter((page) => page !== "CHANGELOG.md")
+  .flatMap((page) =>
+    [
+      ...read(page)
+        .replaceAll(/^```.*?^```/gms, "")
+        .matchAll(/`((?:npx fly-pops|npx pulumi|npm run) [^`]+)`/g),
+    ].map(([, line = ""]) => ({ page, line })),
+  );
+
 /** How each command is known to work: a test with these words in it, or why there is none. */
 type Cover = { command: RegExp; by: string; words: string } | { command: RegExp; not: string };
 
 const covers: Cover[] = [
   { command: /^git clone /, not: "the address is the reader's own" },
   { command: /^git (remote|fetch|merge|init) /, not: "git's own, with the address of a release" },
-  { command: /^mkdir \.\.\/my-edge$/, not: "the shell's own" },
   {
-    command: /^cd \.\.\/my-edge && npx pulumi preview$/,
-    by: "test/engine/new.test.ts",
-    words: '"preview/main.ts", "--stack", "edge"',
+    command: /^cd \.\.\/my-edge && npx pulumi stack init edge$/,
+    by: "test/cli/new.test.ts",
+    words: "npx pulumi stack init edge",
   },
   {
     command: /age-keygen|^printf 'creation_rules/,
     not: "age's own, and a file in the reader's folder: test/support/operator.ts makes the same",
   },
-  { command: /^npx pulumi new /, by: "test/engine/new.test.ts", words: '"--non-interactive", "new", template' },
   { command: /^npm run -s preview:summary .*--base /, by: "test/support/checkouts.ts", words: '"--base", dir.base' },
   {
     command: /^npm run -s preview:summary /,
@@ -117,6 +130,52 @@ test.each(commands)("$page: $line", ({ line }) => {
     return;
   }
   expect(read(cover.by)).toContain(cover.words);
+});
+
+/** What the command line says of it; nothing is run. A name in capitals stands for a value. */
+async function understood(line: string): Promise<string> {
+  const { world, said } = cliWorld({ env: {}, dir: root, clock: virtualClock() });
+  const program = createProgram(world, () => undefined);
+  const quiet = (command: Command): void => {
+    command.exitOverride().configureOutput({ writeErr: (text) => world.err(text), writeOut: () => undefined });
+    command.action(() => undefined);
+    for (const it of command.commands) quiet(it);
+  };
+  for (const it of program.commands) quiet(it);
+  program.exitOverride().configureOutput({ writeErr: (text) => world.err(text), writeOut: () => undefined });
+  const words = [...line.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, word]) => quoted ?? word ?? "");
+  try {
+    await program.parseAsync(words.slice(2), { from: "user" });
+  } catch (error) {
+    if (!/^commander\.(help|version)/.test((error as { code?: string }).code ?? "")) return said.err || String(error);
+  }
+  return "";
+}
+
+const ofOurs = [...commands, ...inline].filter(({ line }) => /^npx fly-pops /.test(line));
+
+test("there are commands of ours in tables and texts", () => {
+  expect(inline.length).toBeGreaterThan(30);
+});
+
+test.each(ofOurs)("$page: the command line understands $line", async ({ line }) => {
+  expect(await understood(line)).toBe("");
+});
+
+test.each(["npx fly-pops rekey", "npx fly-pops logs --nope", "npx fly-pops exec", "npx fly-pops replace"])(
+  "%s would be found out",
+  async (line) => {
+    expect(await understood(line)).not.toBe("");
+  },
+);
+
+test("a token is set only by somebody whom fly knows: without a login it prints none, and an empty one would be stored", () => {
+  const files = [...pages, "Pulumi.prod.yaml", "cli/commands/init.ts"];
+  const lines = files.flatMap((page) =>
+    [...read(page).matchAll(/.*fly tokens create .*\| *npx pulumi config set.*/g)].map(([it]) => it),
+  );
+  expect(lines.length).toBeGreaterThan(2);
+  expect(lines.filter((line) => !line.includes("fly auth whoami && fly tokens create"))).toEqual([]);
 });
 
 test("scripts that the texts name are there", () => {

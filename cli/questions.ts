@@ -1,0 +1,126 @@
+/** What a new stack file is made from, asked one by one: each answer is checked as it is given, and asked again with what is wrong. */
+import { ConfigError } from "../config/mistakes.ts";
+import { parseStackValues } from "../config/stack-values.ts";
+import type { StackValues } from "./stack-file.ts";
+import { note, Refusal, type World } from "./world.ts";
+
+export interface Answers {
+  stack: string;
+  app: string;
+  organization: string;
+  /** Codes, with commas between them. */
+  regions: string;
+  host: string;
+  origin: string;
+}
+
+type Key = keyof Answers;
+
+const questions: Record<Key, { ask: string; fallback?: string }> = {
+  stack: { ask: "Name of the stack" },
+  app: { ask: "Fly app, one name for all of Fly, e.g. example-edge" },
+  organization: { ask: "Fly organization, by its slug", fallback: "personal" },
+  regions: { ask: "Regions, e.g. cdg,ewr (https://fly.io/docs/reference/regions/)" },
+  host: { ask: "First site, the name visitors use, e.g. www.example.org" },
+  origin: { ask: "Where it is served from, e.g. https://web.tail.example:8443" },
+};
+const keys = Object.keys(questions) as Key[];
+
+/** What stands for an answer that was not given yet: valid, and beside no mistake of another. */
+const placeholders: Answers = {
+  stack: "edge",
+  app: "placeholder",
+  organization: "personal",
+  regions: "cdg",
+  host: "placeholder.example",
+  origin: "https://origin.placeholder.example",
+};
+
+/** The values of a stack file, by full key. */
+export function stackValues({ app, organization, regions: text, host, origin }: Answers): StackValues {
+  const regions = text.split(/[\s,]+/).filter(Boolean);
+  return {
+    "fly-pops:app": app,
+    "fly-pops:organization": organization,
+    "fly-pops:regions": Object.fromEntries(regions.map((code) => [code, {}])),
+    "fly-pops:sites": [{ host, origin, cache: {} }],
+    ...(regions.length > 1 && { "fly-pops:rollout": { canary: regions[0], maxUnavailable: 1 } }),
+  };
+}
+
+export interface Asking {
+  /** Said on the command line. */
+  given: Partial<Answers>;
+  /** Names of stacks that are taken; the name that is offered is not among them. */
+  taken: readonly string[];
+  /** Name of the stack where none is given. */
+  offered: string;
+  /** How an error begins: the command. */
+  command: string;
+}
+
+/** All answers. What was given and is wrong ends it before anything is asked, with every reason. */
+export async function gather(world: World, { given, taken, offered, command }: Asking): Promise<Answers> {
+  const fallback = (key: Key): string | undefined => (key === "stack" ? offered : questions[key].fallback);
+  const missing = keys.filter((key) => given[key] === undefined && fallback(key) === undefined);
+  if (!world.ask && missing.length > 0)
+    throw new Refusal(
+      `${command}: ${missing.map((key) => `--${key}`).join(", ")} not given, and nobody can be asked here. Nothing was written.`,
+      { code: 2 },
+    );
+  const answers: Partial<Answers> = {};
+  const wrong: string[] = [];
+  for (const key of keys) {
+    const answer = given[key];
+    if (answer === undefined) continue;
+    wrong.push(...mistakesOf(key, answer, { ...answers, ...given }, taken).map((text) => `--${key}: ${text}`));
+    answers[key] = answer;
+  }
+  if (wrong.length > 0) throw new Refusal(`${command}: ${wrong.join("\n  ")}\nNothing was written.`);
+  for (const key of keys) answers[key] ??= await askFor(world, key, fallback(key), answers, taken);
+  return answers as Answers;
+}
+
+async function askFor(
+  world: World,
+  key: Key,
+  fallback: string | undefined,
+  before: Partial<Answers>,
+  taken: readonly string[],
+): Promise<string> {
+  if (!world.ask) return fallback ?? "";
+  for (;;) {
+    const offer = fallback === undefined ? "" : ` (${fallback})`;
+    const answer = (await world.ask(`${questions[key].ask}${offer}: `)).trim() || fallback;
+    if (answer === undefined) continue;
+    const mistakes = mistakesOf(key, answer, before, taken);
+    if (mistakes.length === 0) return answer;
+    for (const text of mistakes) note(world, text);
+  }
+}
+
+function mistakesOf(key: Key, answer: string, others: Partial<Answers>, taken: readonly string[]): string[] {
+  if (key === "stack") return stackMistakes(answer, taken);
+  if (key === "regions" && !/[^\s,]/.test(answer)) return ["names no region."];
+  const all = (over: Partial<Answers>): string[] => {
+    try {
+      parseStackValues(stackValues({ ...placeholders, ...over }));
+      return [];
+    } catch (error) {
+      if (error instanceof ConfigError) return [...error.mistakes];
+      throw error;
+    }
+  };
+  // What is wrong without it is another answer's.
+  const { [key]: _, ...rest } = others;
+  const known = all(rest);
+  return all({ ...rest, [key]: answer }).filter((text) => !known.includes(text));
+}
+
+function stackMistakes(stack: string, taken: readonly string[]): string[] {
+  if (!/^[A-Za-z0-9_.-]+$/.test(stack))
+    return [`"${stack}" is no name for a stack: it takes letters, digits, dashes, dots and underscores.`];
+  return taken.includes(stack)
+    ? [`Pulumi.${stack}.yaml is there already. Edit it, or take another name for the stack.`]
+    : [];
+}
