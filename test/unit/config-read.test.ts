@@ -62,4 +62,9 @@ describe("readConfig", () => {
       ),
     );
   });
+
+  test("a secrets file's name that was set as a secret is told how to be set", () => {
+    stackConfig({ ...least, "fly-pops:secretsFile": "./secrets.yaml" }, ["fly-pops:secretsFile"]);
+    expect(() => readConfig()).toThrow("npx pulumi config set --plaintext fly-pops:secretsFile ./secrets.yaml");
+  });
 });
