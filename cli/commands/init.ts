@@ -27,7 +27,7 @@ export const nextSteps = ({ stack, organization }: Answers): string =>
   [
     "Next, with a backend (PULUMI_BACKEND_URL, or npx pulumi login) and a passphrase (PULUMI_CONFIG_PASSPHRASE_FILE):",
     `  npx pulumi stack init ${stack}`,
-    `  fly auth whoami && fly tokens create org ${organization} | npx pulumi config set --secret fly:token --stack ${stack}`,
+    `  fly auth whoami && fly tokens create org ${organization} --expiry 8760h | npx pulumi config set --secret fly:token --stack ${stack}`,
     `  npx fly-pops doctor --stack ${stack}`,
     `  npx pulumi up --stack ${stack}`,
   ].join("\n");

@@ -12,7 +12,7 @@ test("from flags alone: a stack file the program takes, and what comes next", as
   const { code, out, err, calls } = await it.run(["init", ...flags, ...origin]);
   expect({ code, out, calls }).toEqual({ code: 0, out: "", calls: [] });
   expect(err).toMatch(
-    /^Pulumi\.prod\.yaml is written\. Next, .*:\n {2}npx pulumi stack init prod\n {2}fly auth whoami && fly tokens create org personal \| npx pulumi config set --secret fly:token --stack prod\n/,
+    /^Pulumi\.prod\.yaml is written\. Next, .*:\n {2}npx pulumi stack init prod\n {2}fly auth whoami && fly tokens create org personal --expiry 8760h \| npx pulumi config set --secret fly:token --stack prod\n/,
   );
   expect(parse(readFileSync(join(it.dir, "Pulumi.prod.yaml"), "utf8"))).toEqual({
     config: {
