@@ -59,9 +59,9 @@ func askStubStatus(ctx context.Context, port int) (stubStatus, error) {
 	return status, err
 }
 
-// askHealth writes what `pop health` answers, good or bad: who asks from outside the PoP has no way to its port.
-func askHealth(ctx context.Context, port int, out io.Writer) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/healthz", port), nil)
+// askHealth writes what `pop health` answers on a path, good or bad: who asks from outside the PoP has no way to its port.
+func askHealth(ctx context.Context, port int, path string, out io.Writer) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", port, path), nil)
 	if err != nil {
 		return err
 	}

@@ -31,21 +31,21 @@ type siteCounts struct {
 	statuses       [6]uint64
 	cache          map[string]uint64
 	sent, received uint64
+	// By bound, not yet summed up; the last is everything above.
+	seconds      []uint64
+	secondsTotal float64
 }
 
 type counts struct {
 	sites map[string]*siteCounts
-	// By bound, not yet summed up; the last is everything above.
-	seconds      []uint64
-	secondsTotal float64
 	// Lines that were none.
 	refused uint64
 }
 
 func newCounts(hosts []string) *counts {
-	it := &counts{sites: map[string]*siteCounts{}, seconds: make([]uint64, len(secondsBounds)+1)}
+	it := &counts{sites: map[string]*siteCounts{}}
 	for _, host := range append([]string{otherSite}, hosts...) {
-		it.sites[host] = &siteCounts{cache: map[string]uint64{}}
+		it.sites[host] = &siteCounts{cache: map[string]uint64{}, seconds: make([]uint64, len(secondsBounds)+1)}
 	}
 	return it
 }
@@ -79,8 +79,8 @@ func (it *counts) add(line []byte) {
 		site.cache[word]++
 	}
 	at, _ := slices.BinarySearch(secondsBounds, seconds)
-	it.seconds[at]++
-	it.secondsTotal += seconds
+	site.seconds[at]++
+	site.secondsTotal += seconds
 }
 
 func (it *siteCounts) requests() uint64 {

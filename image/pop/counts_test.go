@@ -86,8 +86,12 @@ func TestHitRate(t *testing.T) {
 
 func TestSecondsFallIntoTheBucketOfTheirBound(t *testing.T) {
 	it := counted("b.example.org - 200 1 1 0.005", "b.example.org - 200 1 1 0.006", "b.example.org - 200 1 1 99")
-	if it.seconds[0] != 1 || it.seconds[1] != 1 || it.seconds[len(secondsBounds)] != 1 {
-		t.Errorf("%v", it.seconds)
+	b := it.sites["b.example.org"].seconds
+	if b[0] != 1 || b[1] != 1 || b[len(secondsBounds)] != 1 {
+		t.Errorf("%v", b)
+	}
+	if www := it.sites["www.example.org"].seconds; www[0] != 0 || www[1] != 0 {
+		t.Errorf("another site has %v", www)
 	}
 }
 

@@ -184,15 +184,19 @@ func TestHealthIsAskedGoodOrBad(t *testing.T) {
 		t.Cleanup(server.Close)
 		port := int(netip.MustParseAddrPort(server.Listener.Addr().String()).Port())
 		var out strings.Builder
-		if err := askHealth(t.Context(), port, &out); err != nil {
+		if err := askHealth(t.Context(), port, "/healthz", &out); err != nil {
 			t.Fatal(err)
 		}
 		var seen report
 		if err := json.Unmarshal([]byte(out.String()), &seen); err != nil || seen.Pop != "cdg-1" {
 			t.Errorf("nginx answers %d: %v, got %s", status, err, out.String())
 		}
+		out.Reset()
+		if err := askHealth(t.Context(), port, "/metrics", &out); err != nil || !strings.Contains(out.String(), `pop_info{pop="cdg-1"} 1`) {
+			t.Errorf("nginx answers %d: %v, metrics %s", status, err, out.String())
+		}
 	}
-	if err := askHealth(t.Context(), closedPort(t), io.Discard); err == nil {
+	if err := askHealth(t.Context(), closedPort(t), "/healthz", io.Discard); err == nil {
 		t.Error("nobody listens: no error")
 	}
 }

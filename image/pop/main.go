@@ -22,7 +22,8 @@ const usage = `usage:
   pop health                   answers GET /healthz and GET /metrics on the health port
   pop check NAME               asks one piece of luggage how it is, and leaves word for health
   pop ask unbound              ends with 0 when unbound answers for a name of its own
-  pop ask health               prints what pop health answers
+  pop ask health               prints what pop health answers on /healthz
+  pop ask metrics              prints what it answers on /metrics
   pop join                     makes the PoP a node of the tailnet, or says why it is none; ends with 0 once it is one
   pop self-signed              makes a certificate for every host that has none it could serve with
 `
@@ -59,11 +60,9 @@ func run(arguments []string) error {
 			return askUnbound(ctx, manifest.Ports.DNS)
 		})
 	case "ask health":
-		return withManifest(func(manifest *Manifest) error {
-			ctx, cancel := context.WithTimeout(context.Background(), manifest.checkTimeout())
-			defer cancel()
-			return askHealth(ctx, manifest.Ports.Health, os.Stdout)
-		})
+		return askOfHealth("/healthz")
+	case "ask metrics":
+		return askOfHealth("/metrics")
 	case "join":
 		return withManifest(func(manifest *Manifest) error {
 			if manifest.Tailnet == nil {
@@ -78,6 +77,14 @@ func run(arguments []string) error {
 	default:
 		return exit.With(exit.Mistake, fmt.Errorf("%s: no such command\n%s", strings.Join(arguments, " "), usage))
 	}
+}
+
+func askOfHealth(path string) error {
+	return withManifest(func(manifest *Manifest) error {
+		ctx, cancel := context.WithTimeout(context.Background(), manifest.checkTimeout())
+		defer cancel()
+		return askHealth(ctx, manifest.Ports.Health, path, os.Stdout)
+	})
 }
 
 // withManifest: what the image was rendered from is of use to those alone that serve its sites.

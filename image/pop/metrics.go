@@ -126,7 +126,15 @@ func (it *counts) metrics() []metric {
 }
 
 func (it *counts) secondsMetric() metric {
-	found := metric{"pop_request_seconds", "histogram", "Seconds from a request's first byte to its answer's last.", nil}
+	found := metric{"pop_request_seconds", "histogram", "Seconds from a request's first byte to its answer's last, by site.", nil}
+	for _, name := range sorted(it.sites) {
+		found.samples = append(found.samples, it.sites[name].secondsSamples(name)...)
+	}
+	return found
+}
+
+func (it *siteCounts) secondsSamples(site string) []sample {
+	samples := []sample{}
 	sum := uint64(0)
 	for at, count := range it.seconds {
 		sum += count
@@ -134,10 +142,10 @@ func (it *counts) secondsMetric() metric {
 		if at < len(secondsBounds) {
 			bound = strconv.FormatFloat(secondsBounds[at], 'g', -1, 64)
 		}
-		found.samples = append(found.samples, sample{[]string{"le", bound}, float64(sum), "_bucket"})
+		samples = append(samples, sample{[]string{"site", site, "le", bound}, float64(sum), "_bucket"})
 	}
-	return metric{found.name, found.kind, found.help, append(found.samples,
-		sample{nil, it.secondsTotal, "_sum"}, sample{nil, float64(sum), "_count"})}
+	return append(samples,
+		sample{[]string{"site", site}, it.secondsTotal, "_sum"}, sample{[]string{"site", site}, float64(sum), "_count"})
 }
 
 func memoryMetrics(found *memory) []metric {

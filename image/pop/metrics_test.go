@@ -70,7 +70,9 @@ func TestMetrics(t *testing.T) {
 		fmt.Sprintf(`pop_requests_total{site="%s",status="2xx"} 1`, host), fmt.Sprintf(`pop_requests_total{site="%s",status="5xx"} 1`, host),
 		`pop_requests_total{site="other",status="4xx"} 1`,
 		fmt.Sprintf(`pop_cache_requests_total{site="%s",cache="HIT"} 1`, host), fmt.Sprintf(`pop_sent_bytes_total{site="%s"} 5100`, host),
-		`pop_request_seconds_bucket{le="0.005"} 2`, `pop_request_seconds_bucket{le="+Inf"} 3`, `pop_request_seconds_sum 3.005`, `pop_request_seconds_count 3`,
+		fmt.Sprintf(`pop_request_seconds_bucket{site="%s",le="0.005"} 1`, host), fmt.Sprintf(`pop_request_seconds_bucket{site="%s",le="+Inf"} 2`, host),
+		fmt.Sprintf(`pop_request_seconds_sum{site="%s"} 3.004`, host), fmt.Sprintf(`pop_request_seconds_count{site="%s"} 2`, host),
+		`pop_request_seconds_bucket{site="other",le="0.005"} 1`, `pop_request_seconds_count{site="other"} 1`,
 		`pop_memory_used_bytes 104857600`, `pop_memory_limit_bytes 268435456`, `pop_oom_kills_total 2`,
 	)
 }
