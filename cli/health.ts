@@ -49,23 +49,37 @@ export type Health = z.infer<typeof Health>;
 
 const patienceSeconds = 10;
 
-/** Undefined with a reason when the PoP cannot be asked: that is no failure of the command. */
-export async function readHealth(
-  fleet: Fleet,
+/** What was asked for, or why it could not be had: that is no failure of the command. */
+export type Asked<T> = { value: T; reason?: never } | { value?: never; reason: string; leased?: true };
+
+/** `pop ask <what>` in the PoP. `parse`: undefined for what is no answer. */
+export async function askPop<T>(
+  fleet: Pick<Fleet, "app" | "fly">,
   pop: LivePop,
-): Promise<{ health?: Health; reason?: string; leased?: true }> {
+  what: "health" | "metrics",
+  parse: (text: string) => T | undefined,
+): Promise<Asked<T>> {
   try {
-    const { code, stdout, stderr } = await runIn(fleet, pop, ["/usr/bin/pop", "ask", "health"], {
+    const { code, stdout, stderr } = await runIn(fleet, pop, ["/usr/bin/pop", "ask", what], {
       seconds: patienceSeconds,
     });
-    const parsed = Health.safeParse(json(stdout));
-    if (parsed.success) return { health: parsed.data };
+    const value = parse(stdout);
+    if (value !== undefined) return { value };
     const words = (stderr || stdout).trim().split("\n")[0] ?? "";
-    return { reason: `pop ask health ended with ${code}${words === "" ? "" : `: ${words}`}` };
+    return { reason: `pop ask ${what} ended with ${code}${words === "" ? "" : `: ${words}`}` };
   } catch (error) {
     if (error instanceof Leased) return { reason: "its machine is being changed", leased: true };
     return { reason: error instanceof Error ? error.message : String(error) };
   }
+}
+
+/** Undefined with a reason when the PoP cannot be asked. */
+export async function readHealth(
+  fleet: Fleet,
+  pop: LivePop,
+): Promise<{ health?: Health; reason?: string; leased?: true }> {
+  const { value, ...rest } = await askPop(fleet, pop, "health", (text) => Health.safeParse(json(text)).data);
+  return value === undefined ? rest : { health: value };
 }
 
 function json(text: string): unknown {

@@ -63,6 +63,18 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
       const { logs } = await import("./commands/logs.ts");
       ended(await logs(world, await open(options), pop, options));
     });
+  onStack(
+    "top",
+    "what each PoP and each site serves now: requests and 5xx a second, cache hits, 95th percentile of times",
+  )
+    .option("--json", json)
+    .option("-w, --watch", "look again and again until Ctrl-C")
+    .option("-n, --limit <count>", "look so many times, then end", whole(1, 1_000_000))
+    .option("--interval <seconds>", "time between two looks, which the rates are over", seconds(0.1, 3600), 2)
+    .action(async (options) => {
+      const { top } = await import("./commands/top.ts");
+      ended(await top(world, await open(options), options));
+    });
   onStack("processes", "what runs in a PoP, and how often it was restarted")
     .argument("<pop>", "PoP, e.g. cdg-1")
     .option("--json", json)

@@ -15,3 +15,35 @@ export const documentedMetrics = {
 /** Names of a scrape's families, sorted. */
 export const familiesOf = (scrape: string): string[] =>
   [...scrape.matchAll(/^# TYPE (\S+)/gm)].map(([, name = ""]) => name).toSorted();
+
+interface SiteLoad {
+  ok?: number;
+  /** 5xx. */
+  errors?: number;
+  hits?: number;
+  misses?: number;
+  /** Past the cache. */
+  passed?: number;
+  /** Answered within 0.1 s, and within 1 s. */
+  fast?: number;
+  slow?: number;
+}
+
+/** The part of a scrape that tells of requests, by site. */
+export function scrape(sites: Record<string, SiteLoad>, pop = "cdg-1"): string {
+  const of = Object.entries(sites).flatMap(
+    ([site, { ok = 0, errors = 0, hits = 0, misses = 0, passed = 0, fast = 0, slow = 0 }]) => [
+      `pop_requests_total{site="${site}",status="2xx"} ${ok}`,
+      `pop_requests_total{site="${site}",status="5xx"} ${errors}`,
+      `pop_cache_requests_total{site="${site}",cache="HIT"} ${hits}`,
+      `pop_cache_requests_total{site="${site}",cache="MISS"} ${misses}`,
+      `pop_cache_requests_total{site="${site}",cache="BYPASS"} ${passed}`,
+      `pop_request_seconds_bucket{site="${site}",le="0.1"} ${fast}`,
+      `pop_request_seconds_bucket{site="${site}",le="1"} ${fast + slow}`,
+      `pop_request_seconds_bucket{site="${site}",le="+Inf"} ${fast + slow}`,
+      `pop_request_seconds_sum{site="${site}"} ${fast * 0.05 + slow * 0.5}`,
+      `pop_request_seconds_count{site="${site}"} ${fast + slow}`,
+    ],
+  );
+  return ["# HELP pop_info 1", "# TYPE pop_info gauge", `pop_info{pop="${pop}"} 1`, ...of, ""].join("\n");
+}

@@ -1,0 +1,180 @@
+/** `top`: what each PoP and each site serves now: requests, errors, cache hits, times. Two looks at the PoPs' own counters, and the rates between them. */
+import { table } from "../../local/table.ts";
+import { sleep } from "../../providers/clock.ts";
+import { type Fleet, type PopSeen, readFleet } from "../fleet.ts";
+import { askPop } from "../health.ts";
+import { type Counters, grown, parseMetrics, type Rates, type Reading, ratesOf, summed } from "../metrics.ts";
+import type { Stack } from "../stack.ts";
+import { tint } from "../style.ts";
+import { type ExitCode, note, print, printJson, type World } from "../world.ts";
+
+export interface TopOptions {
+  json?: boolean;
+  /** Until Ctrl-C, through errors. */
+  watch?: boolean;
+  /** So many times, then it ends. */
+  limit?: number;
+  /** Seconds between two looks, which the rates are over. */
+  interval: number;
+}
+
+export interface Top {
+  stack: string;
+  app: string;
+  /** Time of the later look, ISO 8601. */
+  at: string;
+  total: Rates;
+  /** `sites`: of this PoP. A PoP that could not be asked has no rates, and a reason. */
+  pops: ({ pop: string; region: string } & ((Rates & { sites: SiteRates[] }) | { reason: string }))[];
+  /** Of all PoPs that could be asked, the busiest first. */
+  sites: SiteRates[];
+}
+
+type SiteRates = { site: string } & Rates;
+
+export async function top(world: World, stack: Stack, options: TopOptions): Promise<ExitCode> {
+  const pictures = options.limit ?? (options.watch ? Number.POSITIVE_INFINITY : 1);
+  const goesOn = pictures > 1;
+  let before: Look | undefined;
+  let code: ExitCode = 0;
+  for (let shown = 0; ; ) {
+    const now = await look(world, stack).catch((error: unknown) => {
+      if (!goesOn || world.interrupted.aborted) throw error;
+      // A minute without Fly's API is no reason to look away; what was counted meanwhile shows in the next rates.
+      note(world, `${clockText(world.clock.now())}  ${error instanceof Error ? error.message : error}`);
+      return undefined;
+    });
+    if (now && before) {
+      const seen = between(stack.name, before, now);
+      show(world, seen, { ...options, watch: goesOn });
+      code = seen.pops.some((it) => "reason" in it) ? 3 : 0;
+      shown += 1;
+      if (shown >= pictures) return code;
+    }
+    before = now ?? before;
+    await sleep(world.clock, options.interval * 1000, world.interrupted);
+  }
+}
+
+/** What every PoP had counted at one time. */
+interface Look {
+  app: string;
+  at: number;
+  pops: { name: string; region: string; at: number; reading?: Reading; reason?: string }[];
+}
+
+async function look(world: World, stack: Stack): Promise<Look> {
+  const fleet = await readFleet(stack);
+  // All of them at once: what Fly limits, it limits by machine.
+  const pops = await Promise.all(
+    fleet.pops.map(async (pop) => {
+      const { value, reason } = await readCounters(fleet, pop);
+      return {
+        name: pop.name,
+        region: pop.region,
+        at: world.clock.now(),
+        ...(value === undefined ? { reason } : { reading: value }),
+      };
+    }),
+  );
+  return { app: fleet.app, at: world.clock.now(), pops };
+}
+
+async function readCounters(fleet: Fleet, pop: PopSeen): Promise<{ value?: Reading; reason: string }> {
+  const { machine } = pop;
+  if (!machine) return { reason: "Fly has no machine for it" };
+  if (machine.host_status === "unreachable") return { reason: "its host does not answer" };
+  if (machine.state !== "started") return { reason: `machine ${machine.id} is ${machine.state}` };
+  const { value, reason = "" } = await askPop(fleet, { ...pop, machine }, "metrics", parseMetrics);
+  return value === undefined ? { reason } : { value, reason };
+}
+
+/** The rates between two looks. Pure. */
+export function between(stack: string, before: Look, now: Look): Top {
+  const counted: { seconds: number; sites: Reading }[] = [];
+  const pops = now.pops.map(({ name, region, at, reading, reason }): Top["pops"][number] => {
+    const earlier = before.pops.find((it) => it.name === name);
+    if (!reading) return { pop: name, region, reason: reason ?? "" };
+    if (!earlier?.reading) return { pop: name, region, reason: earlier?.reason ?? "it was not there a moment ago" };
+    const seconds = (at - earlier.at) / 1000;
+    const sites = grown(earlier.reading, reading);
+    counted.push({ seconds, sites });
+    return { pop: name, region, ...ratesOf(summed(sites.values()), seconds), sites: siteRates(sites, seconds) };
+  });
+  const bySite = new Map<string, Counters[]>();
+  for (const { sites } of counted)
+    for (const [site, counters] of sites) bySite.set(site, [...(bySite.get(site) ?? []), counters]);
+  const sums = new Map([...bySite].map(([site, all]) => [site, summed(all)]));
+  // PoPs are asked side by side: between two looks passed as good as the same time in all of them.
+  const seconds = counted.reduce((sum, it) => sum + it.seconds, 0) / Math.max(counted.length, 1);
+  return {
+    stack,
+    app: now.app,
+    at: new Date(now.at).toISOString(),
+    total: ratesOf(summed(sums.values()), seconds),
+    pops,
+    sites: siteRates(sums, seconds),
+  };
+}
+
+/** The busiest first. Names of nobody are told of when somebody asked for one. */
+const siteRates = (sites: Reading, seconds: number): SiteRates[] =>
+  [...sites]
+    .filter(([site, { requests }]) => site !== "other" || requests > 0)
+    .map(([site, counters]) => ({ site, ...ratesOf(counters, seconds) }))
+    .toSorted((a, b) => b.requestsPerSecond - a.requestsPerSecond || (a.site < b.site ? -1 : 1));
+
+function show(world: World, seen: Top, { json, watch }: TopOptions): void {
+  if (json) {
+    printJson(world, seen);
+    return;
+  }
+  if (watch && world.isTerminal) world.out("\x1b[H\x1b[J");
+  if (watch) print(world, tint(world, "faint", `${seen.stack}, app ${seen.app}, ${clockText(Date.parse(seen.at))}`));
+  print(world, topText(world, seen));
+  if (watch && !world.isTerminal) print(world, "");
+}
+
+const clockText = (at: number): string => `${new Date(at).toISOString().slice(11, 19)}Z`;
+
+const measures = ["requests/s", "5xx/s", "5xx", "hits", "p95"];
+
+export function topText(world: World, { pops, sites, total }: Top): string {
+  const head = (first: string) => [first, ...measures].map((cell) => tint(world, "head", cell));
+  const asked = pops.flatMap((it) => ("reason" in it ? [] : [it]));
+  const unasked = pops.flatMap((it) => ("reason" in it ? [`${it.pop}: could not be asked, ${it.reason}`] : []));
+  return [
+    table([
+      head("PoP"),
+      ...asked.map((it) => [it.pop, ...cells(world, it)]),
+      ...(asked.length > 1 ? [["all", ...cells(world, total)]] : []),
+    ]),
+    ...(sites.length > 0 ? ["", table([head("site"), ...sites.map((it) => [it.site, ...cells(world, it)])])] : []),
+    ...(unasked.length > 0 ? ["", ...unasked.map((it) => tint(world, "warning", it))] : []),
+  ].join("\n");
+}
+
+function cells(world: World, { requestsPerSecond, errorsPerSecond, errorRate, hitRate, p95Seconds }: Rates): string[] {
+  const bad = errorsPerSecond > 0 ? "bad" : undefined;
+  return [
+    rateText(requestsPerSecond),
+    tint(world, bad, rateText(errorsPerSecond)),
+    tint(world, bad, percentText(errorRate)),
+    percentText(hitRate),
+    secondsText(p95Seconds),
+  ];
+}
+
+const rateText = (value: number): string => (value >= 100 ? String(Math.round(value)) : value.toFixed(1));
+
+/** One that is not 0 does not read as 0. */
+function percentText(share: number | null): string {
+  if (share === null) return "-";
+  const percent = share * 100;
+  return percent > 0 && percent < 1 ? `${percent.toFixed(1)} %` : `${Math.round(percent)} %`;
+}
+
+function secondsText(seconds: number | null): string {
+  if (seconds === null) return "-";
+  return seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(1)} s`;
+}

@@ -1,0 +1,131 @@
+import { expect, test } from "vitest";
+import { type Cli, cli, values } from "../support/cli.ts";
+import { scrape } from "../support/metrics.ts";
+
+const sites = [
+  { host: "www.example.org", origin: "http://origin.example:8080" },
+  { host: "shop.example.org", origin: "http://shop.example:8080" },
+];
+
+/** PoPs under a steady load since the clock's 0, as `pop ask metrics` tells it. */
+async function busy(over: Record<string, unknown> = {}): Promise<Cli> {
+  let it: Cli | undefined;
+  it = await cli({
+    behaviour: {
+      exec: (command) => {
+        if (command.join(" ") !== "/usr/bin/pop ask metrics")
+          return { exitCode: 2, stdout: "", stderr: `pop: ${command.slice(1).join(" ")}: no such command` };
+        const seconds = ((it?.local.clock.now() ?? 0) - Date.UTC(2026, 0, 1)) / 1000;
+        const load = (perSecond: number) => Math.round(perSecond * seconds);
+        return {
+          exitCode: 0,
+          stderr: "",
+          stdout: scrape({
+            other: {},
+            "www.example.org": { ok: load(40), hits: load(30), misses: load(10), fast: load(40) },
+            "shop.example.org": { ok: load(9), errors: load(1), passed: load(10), slow: load(10) },
+          }),
+        };
+      },
+    },
+  });
+  it.config(values({ sites, ...over }));
+  await it.deploy();
+  return it;
+}
+
+const cells = (line: string | undefined) => line?.split(/ {2,}/);
+
+test("by PoP and by site: requests and 5xx a second, hit rate, p95; each PoP is asked twice, side by side", async () => {
+  await using it = await busy();
+  const { code, out, err, calls } = await it.run(["top"]);
+  expect({ code, err }).toEqual({ code: 0, err: "" });
+  expect(out.trimEnd().split("\n").map(cells)).toEqual([
+    ["PoP", "requests/s", "5xx/s", "5xx", "hits", "p95"],
+    ["cdg-1", "50.0", "1.0", "2 %", "75 %", "775 ms"],
+    ["ewr-1", "50.0", "1.0", "2 %", "75 %", "775 ms"],
+    ["all", "100", "2.0", "2 %", "75 %", "775 ms"],
+    [""],
+    ["site", "requests/s", "5xx/s", "5xx", "hits", "p95"],
+    ["www.example.org", "80.0", "0.0", "0 %", "75 %", "95 ms"],
+    ["shop.example.org", "20.0", "2.0", "10 %", "-", "955 ms"],
+  ]);
+  expect(calls.filter((call) => call.endsWith("/exec"))).toHaveLength(4);
+  expect(calls.filter((call) => call.startsWith("GET"))).toHaveLength(2);
+});
+
+test("--json: the same for programs, with the sites of each PoP", async () => {
+  await using it = await busy({ regions: { cdg: {} } });
+  const { code, out } = await it.run(["top", "--json", "--interval", "5"]);
+  expect(code).toBe(0);
+  const seen = JSON.parse(out);
+  expect(seen).toMatchObject({ stack: "test", app: "my-edge", total: { requestsPerSecond: 50 } });
+  const rates = {
+    requestsPerSecond: 10,
+    errorsPerSecond: 1,
+    errorRate: 0.1,
+    hitRate: null,
+    p95Seconds: expect.closeTo(0.955),
+  };
+  expect(seen.sites[1]).toEqual({ site: "shop.example.org", ...rates });
+  expect(seen.pops).toEqual([{ pop: "cdg-1", region: "cdg", ...seen.total, sites: seen.sites }]);
+});
+
+test("a PoP that cannot be asked is one line, the others go on, and the exit code says so", async () => {
+  await using it = await busy({ regions: { cdg: {}, ewr: {}, fra: {} } });
+  const { id } = it.machine("cdg-1");
+  await it.local.call("POST", `/apps/my-edge/machines/${id}/stop`);
+  await it.local.call("GET", `/apps/my-edge/machines/${id}/wait?state=stopped`);
+  it.local.runner.machine(it.machine("ewr-1").id, {
+    exec: () => ({ exitCode: 2, stdout: "", stderr: "pop: ask metrics: no such command\nusage:" }),
+  });
+  const { code, out, err } = await it.run(["top"]);
+  expect({ code, err }).toEqual({ code: 3, err: "" });
+  expect(out).toContain(`\n\ncdg-1: could not be asked, machine ${id} is stopped\n`);
+  expect(out).toContain(
+    "\newr-1: could not be asked, pop ask metrics ended with 2: pop: ask metrics: no such command\n",
+  );
+  expect(out).toMatch(/^fra-1 +50\.0/m);
+  const { pops } = JSON.parse((await it.run(["top", "--json"])).out);
+  expect(pops[0]).toEqual({ pop: "cdg-1", region: "cdg", reason: `machine ${id} is stopped` });
+});
+
+test("nothing is deployed yet: a line for each PoP", async () => {
+  await using it = await cli();
+  const { code, out } = await it.run(["top"]);
+  expect(code).toBe(3);
+  expect(out).toContain("cdg-1: could not be asked, Fly has no machine for it");
+});
+
+test("-n 3: three pictures, a clock over each, and an end", async () => {
+  await using it = await busy();
+  const began = it.local.clock.now();
+  const { code, out } = await it.run(["top", "-n", "3", "--interval", "5"]);
+  expect(code).toBe(0);
+  expect(out.match(/^test, app my-edge, \d\d:\d\d:\d\dZ$/gm)).toHaveLength(3);
+  expect(it.local.clock.now() - began).toBe(15_000);
+  expect(out).not.toContain("\x1b");
+});
+
+test("--watch goes on through errors of Fly, which stand on standard error, until Ctrl-C", async () => {
+  await using it = await busy();
+  it.local.faults.next("GET machines", { kind: "status", status: 403, body: { error: "unauthorized" } });
+  const interrupt = new AbortController();
+  let out = "";
+  const { code, err } = await it.run(["top", "--watch", "--interval", "5"], {
+    interrupted: interrupt.signal,
+    out: (text) => {
+      out += text;
+      if (out.match(/^all /gm)?.length === 2) interrupt.abort(new Error("interrupted"));
+    },
+  });
+  expect(code).toBe(130);
+  expect(err).toMatch(/^\d\d:\d\d:\d\dZ {2}list machines of my-edge: .*403.*\n$/);
+});
+
+test("without --watch an error of Fly ends it", async () => {
+  await using it = await busy();
+  it.local.faults.next("GET machines", { kind: "status", status: 403, body: { error: "unauthorized" } });
+  const { code, err } = await it.run(["top"]);
+  expect({ code, err: err.includes("list machines of my-edge") }).toEqual({ code: 1, err: true });
+});
