@@ -1,7 +1,7 @@
 /** The stack's configuration: read here and nowhere else, checked whole before anything is made. Keys: docs/config.md. */
 import * as pulumi from "@pulumi/pulumi";
 import { readFiles, type StackFiles } from "./config/files.ts";
-import { ConfigError } from "./config/mistakes.ts";
+import { ConfigError, secretMistake } from "./config/mistakes.ts";
 import { parseConfig } from "./config/parse.ts";
 import { assumedContextKey, valueOfText } from "./config/stack-values.ts";
 import type { EdgeConfig } from "./config/types.ts";
@@ -43,15 +43,7 @@ function secretKeys(): string[] {
 /** What stands here is rendered into the image and kept in plain state: a secret would stay none. */
 function refuseSecrets(keys: readonly string[]): void {
   if (keys.length === 0) return;
-  throw new ConfigError(
-    keys
-      .toSorted()
-      .map((key) =>
-        key === "secretsFile"
-          ? "secretsFile is set as a secret: a file's name is none. Set it again: npx pulumi config set --plaintext fly-pops:secretsFile ./secrets.yaml"
-          : `${key} holds a secret: it would lie in the image and the state for all to read. Remove it.`,
-      ),
-  );
+  throw new ConfigError(keys.toSorted().map(secretMistake));
 }
 
 /** Scalars come as text, the rest as JSON. */

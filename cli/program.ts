@@ -99,6 +99,20 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
       const { nginxTest } = await import("./commands/nginx-test.ts");
       ended(await nginxTest(world, await open(options), pop, options));
     });
+  onStack("check", "is the stack file right? without Pulumi, token or network, for editors and commit hooks")
+    .argument(
+      "[file...]",
+      "stack files; the one of --stack or PULUMI_STACK when left out, else all of the project but the local one",
+    )
+    .option(
+      "--live",
+      "from outside instead: the sites' addresses in DNS, their certificates and a request to each address",
+    )
+    .option("--json", json)
+    .action(async (files, options) => {
+      const { check } = await import("./commands/check.ts");
+      ended(await check(world, files, options));
+    });
   onStack("cost", "what the stack file costs a month by list price")
     .option("--json", json)
     .action(async (options) => {

@@ -1,5 +1,6 @@
 /** What must be known of the files a stack file names before anything is made: the operator's secrets, still encrypted, and the control server's authorities. */
 import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { authorities } from "../image/context.ts";
 import { wantedKeys } from "../image/render/secrets.ts";
 import { NotUsable, parseSopsFile, wantedOf } from "../providers/sops/file.ts";
@@ -18,20 +19,26 @@ export interface StackFiles {
   tailnetCa?: string;
 }
 
-/** @throws ConfigError with a sentence that names file and key */
-export function readFiles({ secretsFile: file, image }: Pick<EdgeConfig, "secretsFile" | "image">): StackFiles {
+/**
+ * @param dir folder of Pulumi.yaml, which the paths in the stack file are relative to
+ * @throws ConfigError with a sentence that names file and key
+ */
+export function readFiles(
+  { secretsFile: file, image }: Pick<EdgeConfig, "secretsFile" | "image">,
+  dir = ".",
+): StackFiles {
   const keys = wantedKeys(image);
   const ca = image.tailnet?.driver === undefined ? undefined : image.tailnet.ca;
   return {
-    ...(file !== undefined && keys.length > 0 && { secrets: { file, ciphertexts: ciphertexts(file, keys) } }),
-    ...(ca !== undefined && { tailnetCa: told(() => authorities(".", ca, "tailnet.ca")) }),
+    ...(file !== undefined && keys.length > 0 && { secrets: { file, ciphertexts: ciphertexts(dir, file, keys) } }),
+    ...(ca !== undefined && { tailnetCa: told(() => authorities(dir, ca, "tailnet.ca")) }),
   };
 }
 
-function ciphertexts(file: string, keys: string[]): Record<string, string> {
+function ciphertexts(dir: string, file: string, keys: string[]): Record<string, string> {
   const asking = `The image asks it for ${keys.join(", ")}.`;
   try {
-    return wantedOf(parseSopsFile(readFileSync(file, "utf8")), keys);
+    return wantedOf(parseSopsFile(readFileSync(resolve(dir, file), "utf8")), keys);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (error instanceof NotUsable) throw new ConfigError([`secretsFile: ${file} ${error.message}. ${asking}`]);

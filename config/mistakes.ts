@@ -19,15 +19,28 @@ export function mistake(path: Path, clause: string, joint: "" | ":" = ""): Mista
 /** All mistakes of one stack file, one a line. */
 export class ConfigError extends Error {
   readonly mistakes: readonly string[];
-  constructor(mistakes: readonly string[]) {
+  /** Where each of them is; none for a mistake that is nowhere in particular. */
+  readonly paths: readonly (Path | undefined)[];
+  constructor(found: readonly (string | Mistake)[]) {
+    const mistakes = found.map((it) => (typeof it === "string" ? it : it.text));
     const count = mistakes.length === 1 ? "1 mistake" : `${mistakes.length} mistakes`;
     super(
       [`${count} in the stack's configuration. Nothing was changed.`, ...mistakes.map((it) => `  ${it}`)].join("\n"),
     );
     this.name = "ConfigError";
     this.mistakes = mistakes;
+    this.paths = found.map((it) => (typeof it === "string" ? undefined : it.path));
   }
 }
+
+/** Of a key with a secret value: no key of ours may have one. */
+export const secretMistake = (key: string): Mistake =>
+  mistake(
+    [key],
+    key === "secretsFile"
+      ? "is set as a secret: a file's name is none. Set it again: npx pulumi config set --plaintext fly-pops:secretsFile ./secrets.yaml"
+      : "holds a secret: it would lie in the image and the state for all to read. Remove it.",
+  );
 
 export interface Verdict {
   mistakes: Mistake[];

@@ -69,7 +69,7 @@ export function parseConfig(written: Record<string, unknown>): EdgeConfig {
   const seen = sketch(raw, unclear);
   const all = [...mistakes, ...rules.flatMap((rule) => rule(seen))];
   if (parsed.success && all.length === 0) return complete(parsed.data);
-  throw new ConfigError(sentences(all));
+  throw new ConfigError(inPathOrder(all));
 }
 
 /** Pulumi.yaml has no other way to say that a value may be absent than an empty one as its default. */
@@ -85,7 +85,7 @@ function withoutAbsent(written: Record<string, unknown>): Record<string, unknown
 const inOrder = new Intl.Collator("en", { numeric: true }).compare;
 
 /** By path, each once: the order of keys in the file does not show. */
-function sentences(mistakes: readonly Mistake[]): string[] {
+function inPathOrder(mistakes: readonly Mistake[]): Mistake[] {
   const sorted = mistakes.toSorted((a, b) => inOrder(pathText(a.path), pathText(b.path)) || inOrder(a.text, b.text));
-  return [...new Set(sorted.map((it) => it.text))];
+  return sorted.filter(({ text }, at) => sorted.findIndex((it) => it.text === text) === at);
 }

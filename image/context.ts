@@ -98,6 +98,46 @@ function context(spec: ImageSpec, projectDir: string): Map<string, Entry> {
   const template = readFileSync(join(import.meta.dirname, "Dockerfile"), "utf8");
   files.set("Dockerfile", plain(dockerfile(template, spec)));
   for (const [place, source] of Object.entries(sources)) addFolder(files, place, join(import.meta.dirname, source));
+  for (const add of packedParts(spec, projectDir)) add(files);
+  return files;
+}
+
+/** A sentence for all that the image could not be made with: files and folders that the stack file names, credentials in what is rendered from it. */
+export const packingProblems = (spec: ImageSpec, projectDir: string): string[] =>
+  packedParts(spec, projectDir).flatMap((add) => {
+    try {
+      add(new Map());
+      return [];
+    } catch (error) {
+      return [(error as Error).message];
+    }
+  });
+
+/** What the stack file and the user's own files add to the context, each by itself. */
+function packedParts(spec: ImageSpec, projectDir: string): ((files: Map<string, Entry>) => void)[] {
+  const ca = (place: string, file: string, what: string) => (files: Map<string, Entry>) =>
+    void files.set(join("config", place), plain(authorities(projectDir, file, what)));
+  const folder = (place: string, dir: string, what: string) => (files: Map<string, Entry>) =>
+    addUserFolder(files, place, projectDir, dir, what);
+  const vaultCa = spec.certificates?.vault.ca;
+  const tailnetCa = spec.tailnet?.ca;
+  return [
+    (files) => addRendered(files, spec),
+    ...packedSites(spec).map(({ host, dir }) => folder(join("sites", host), dir, `site ${host}: files`)),
+    ...spec.sites.flatMap((site) =>
+      site.kind === "proxy" && site.tls?.ca !== undefined
+        ? [ca(originCaFile(site.host), site.tls.ca, `site ${site.host}: tls.ca`)]
+        : [],
+    ),
+    ...(vaultCa === undefined ? [] : [ca(vaultCaFile, vaultCa, "certificates.vault.ca")]),
+    ...(tailnetCa === undefined ? [] : [ca(tailnetCaFile, tailnetCa, "tailnet.ca")]),
+    ...Object.entries(spec.luggage).flatMap(([name, { source }]) =>
+      source.kind === "files" ? [folder(join("luggage", name), source.dir, `luggage.${name}.files`)] : [],
+    ),
+  ];
+}
+
+function addRendered(files: Map<string, Entry>, spec: ImageSpec): void {
   for (const [path, text] of Object.entries(rendered(spec))) {
     const what = credentialInFile(path, Buffer.from(text));
     if (what !== undefined)
@@ -106,25 +146,6 @@ function context(spec: ImageSpec, projectDir: string): Map<string, Entry> {
       );
     files.set(join("config", path), plain(text));
   }
-  for (const site of packedSites(spec))
-    addUserFolder(files, join("sites", site.host), projectDir, site.dir, `site ${site.host}: files`);
-  for (const site of spec.sites) {
-    if (site.kind !== "proxy" || site.tls?.ca === undefined) continue;
-    files.set(
-      join("config", originCaFile(site.host)),
-      plain(authorities(projectDir, site.tls.ca, `site ${site.host}: tls.ca`)),
-    );
-  }
-  const vaultCa = spec.certificates?.vault.ca;
-  if (vaultCa !== undefined)
-    files.set(join("config", vaultCaFile), plain(authorities(projectDir, vaultCa, "certificates.vault.ca")));
-  if (spec.tailnet?.ca !== undefined)
-    files.set(join("config", tailnetCaFile), plain(authorities(projectDir, spec.tailnet.ca, "tailnet.ca")));
-  for (const [name, { source }] of Object.entries(spec.luggage)) {
-    if (source.kind === "files")
-      addUserFolder(files, join("luggage", name), projectDir, source.dir, `luggage.${name}.files`);
-  }
-  return files;
 }
 
 const certificate = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;

@@ -16,7 +16,11 @@ export interface Finding {
 }
 
 export async function doctor(world: World, asked: string | undefined, { json }: { json?: boolean }): Promise<ExitCode> {
-  const findings = await checks(world, asked);
+  return showFindings(world, await checks(world, asked), json);
+}
+
+/** A line each, then what to do about those that are bad. */
+export function showFindings(world: World, findings: readonly Finding[], json: boolean | undefined): ExitCode {
   if (json) printJson(world, findings);
   else {
     const tones = { good: "good", warning: "warning", bad: "bad", skipped: "faint" } as const;

@@ -1,0 +1,139 @@
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { expect, test } from "vitest";
+import { checkLive } from "../../cli/check/live.ts";
+import { type Outside, type Visit, visit } from "../../cli/check/outside.ts";
+import { openStack } from "../../cli/stack.ts";
+import { type Cli, cli, values } from "../support/cli.ts";
+import { cliWorld } from "../support/cli-world.ts";
+
+const now = Date.UTC(2026, 0, 1);
+const certificate = { ends: now + 60 * 86_400_000 };
+const host = "www.example.org";
+
+/** An app with both addresses, and what is to be met at them. */
+async function deployed(over: Record<string, unknown> = {}): Promise<{ it: Cli; v4: string; v6: string }> {
+  const it = await cli();
+  it.config(values(over));
+  await it.deploy();
+  const assign = async (type: string) =>
+    (await it.local.call("POST", "/apps/my-edge/ip_assignments", { type })).body.ip as string;
+  return { it, v4: await assign("v4"), v6: await assign("v6") };
+}
+
+async function look(it: Cli, over: Partial<Outside>) {
+  const { world } = cliWorld({ env: it.env, dir: it.dir, clock: it.local.clock });
+  const outside: Outside = {
+    hasNames: true,
+    resolve: async () => [],
+    visit: async () => ({ status: 200, pop: "cdg-1", certificate }),
+    ...over,
+  };
+  const findings = await checkLive(await openStack(world, undefined), outside, () => now);
+  return Object.fromEntries(findings.map(({ name, ...rest }) => [name, rest]));
+}
+
+test("records that are the app's addresses, a certificate and a PoP behind each: all is well", async () => {
+  const { it, v4, v6 } = await deployed();
+  await using _ = it;
+  const spelled = v6.replace("2001:db8:", "2001:0DB8:");
+  const seen = await look(it, {
+    resolve: async (_, family) => (family === 4 ? [v4] : [spelled]),
+    visit: async (_, ip) => ({ status: 200, pop: ip === v4 ? "cdg-1" : "ewr-1", certificate }),
+  });
+  expect(seen).toEqual({
+    [`${host} A`]: { verdict: "good", detail: v4 },
+    [`${host} AAAA`]: { verdict: "good", detail: v6 },
+    [`${host} at ${v4}`]: { verdict: "good", detail: "200 from cdg-1, certificate for 60 d" },
+    [`${host} at ${v6}`]: { verdict: "good", detail: "200 from ewr-1, certificate for 60 d" },
+    PoPs: { verdict: "good", detail: "each of them answered" },
+  });
+});
+
+test("a record that is missing, leads elsewhere or cannot be had: each with what to do", async () => {
+  const { it, v4, v6 } = await deployed({
+    sites: ["a", "b", "c"].map((name) => ({ host: `${name}.example.org`, origin: "https://origin.example" })),
+  });
+  await using _ = it;
+  const seen = await look(it, {
+    resolve: async (name, family) => {
+      if (name.startsWith("c")) throw Object.assign(new Error("queryA ETIMEOUT"), { code: "ETIMEOUT" });
+      if (name.startsWith("a")) return family === 4 ? [v4, "192.0.2.7"] : [];
+      return family === 4 ? [v4] : [v6];
+    },
+  });
+  expect(seen["a.example.org A"]).toMatchObject({
+    verdict: "bad",
+    detail: "leads to 192.0.2.7, which is not the app's",
+  });
+  expect(seen["a.example.org AAAA"]).toMatchObject({
+    verdict: "bad",
+    detail: "no record",
+    fix: `Add the AAAA record of a.example.org: ${v6}`,
+  });
+  expect(seen["b.example.org A"]).toMatchObject({ verdict: "good" });
+  expect(seen["c.example.org A"]).toMatchObject({ verdict: "bad", detail: "no answer from DNS, ETIMEOUT" });
+});
+
+test.each<[string, Partial<Visit>, string]>([
+  ["ends soon", { certificate: { ends: now + 2 * 86_400_000 } }, "200 from cdg-1, its certificate ends in 2 d"],
+  [
+    "is nobody's",
+    { certificate: { ...certificate, problem: "SELF_SIGNED_CERT_IN_CHAIN" } },
+    "200 from cdg-1, with a certificate that browsers refuse: SELF_SIGNED_CERT_IN_CHAIN",
+  ],
+  ["is fine, the answer is not", { status: 502 }, "502 from cdg-1"],
+])("a certificate that %s", async (_, over, detail) => {
+  const { it, v4 } = await deployed();
+  await using _it = it;
+  const seen = await look(it, { visit: async () => ({ status: 200, pop: "cdg-1", certificate, ...over }) });
+  expect(seen[`${host} at ${v4}`]).toMatchObject({ verdict: "bad", detail });
+});
+
+test("who answers without being a PoP, who does not answer, and where there is no IPv6", async () => {
+  const { it, v4, v6 } = await deployed();
+  await using _ = it;
+  const failing = (code: string) => Promise.reject(Object.assign(new Error(code), { code }));
+  const foreign = await look(it, { visit: async () => ({ status: 200, certificate }) });
+  expect(foreign[`${host} at ${v4}`]).toMatchObject({ verdict: "bad", detail: "200 from somebody who is no PoP" });
+  const seen = await look(it, { visit: (_, ip) => failing(ip === v4 ? "ECONNREFUSED" : "ENETUNREACH") });
+  expect(seen[`${host} at ${v4}`]).toMatchObject({ verdict: "bad", detail: "no answer over HTTPS, ECONNREFUSED" });
+  expect(seen[`${host} at ${v6}`]).toEqual({ verdict: "skipped", detail: "this machine has no IPv6" });
+  expect(seen.PoPs).toMatchObject({
+    verdict: "skipped",
+    detail: expect.stringContaining("not to be met from here: cdg-1, ewr-1"),
+  });
+});
+
+test("an app without addresses is refused", async () => {
+  await using it = await cli();
+  await it.deploy();
+  await expect(look(it, {})).rejects.toThrow("app my-edge has no public address, so no visitor reaches it.");
+});
+
+test("a visit names the site to whoever is at the address, and tells its certificate and its PoP", async () => {
+  const pem = (name: string) => readFileSync(new URL(`../image/support/${name}`, import.meta.url), "utf8");
+  const asked: (string | undefined)[] = [];
+  const server = createServer({ cert: pem("origin.pem"), key: pem("origin.key.pem") }, (request, response) => {
+    asked.push(request.headers.host, (request.socket as unknown as { servername: string }).servername);
+    response.writeHead(418, { "x-pop": "cdg-1" }).end("x".repeat(1_000_000));
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const at = { host: "127.0.0.1", port: (server.address() as AddressInfo).port };
+  const unknown = await visit(host, at);
+  expect(unknown).toMatchObject({
+    status: 418,
+    pop: "cdg-1",
+    certificate: { problem: expect.stringMatching(/^[A-Z_]+$/) },
+  });
+  expect(unknown.certificate.ends).toBeGreaterThan(now);
+  // Trusted, and still not this site's.
+  expect((await visit(host, at, pem("origin.pem"))).certificate.problem).toBe("ERR_TLS_CERT_ALTNAME_INVALID");
+  expect(asked.slice(0, 2)).toEqual([host, host]);
+  server.closeAllConnections();
+  server.close();
+  await once(server, "close");
+  await expect(visit(host, at)).rejects.toMatchObject({ code: "ECONNREFUSED" });
+});

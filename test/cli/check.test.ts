@@ -1,0 +1,71 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { cli, planted, values } from "../support/cli.ts";
+
+test("no mistake: exit code 0, nothing in the output, and nobody is asked", async () => {
+  await using it = await cli();
+  const { code, out, err, calls } = await it.run(["check"]);
+  expect({ code, out, err, calls }).toEqual({ code: 0, out: "", err: "Pulumi.test.yaml: no mistake\n", calls: [] });
+});
+
+test("a line a mistake, as editors read them; exit code 3; without a token, Pulumi or a stack", async () => {
+  await using it = await cli();
+  it.config(values({ regions: { cgd: {} }, addresses: ["v5"] }));
+  const { code, out, err } = await it.run(["check"], { env: { HOME: it.dir, PATH: "/nowhere" } });
+  expect({ code, err }).toEqual({ code: 3, err: "" });
+  expect(out.trimEnd().split("\n").toSorted()).toEqual([
+    expect.stringMatching(/^Pulumi\.test\.yaml:\d+:\d+: error: addresses\[0\] is "v5": /),
+    expect.stringMatching(/^Pulumi\.test\.yaml:\d+:\d+: error: regions\.cgd: .*did you mean cdg\?/),
+  ]);
+});
+
+test("--json: file, line, column, key, severity, message", async () => {
+  await using it = await cli();
+  it.config(values({ regions: { cgd: {} } }), { "fly:token": planted });
+  const { code, out } = await it.run(["check", "--json"]);
+  expect(code).toBe(3);
+  expect(JSON.parse(out)).toEqual([
+    {
+      file: "Pulumi.test.yaml",
+      line: expect.any(Number),
+      column: 3,
+      key: "fly:token",
+      severity: "error",
+      message: expect.stringContaining("clear text"),
+    },
+    {
+      file: "Pulumi.test.yaml",
+      line: expect.any(Number),
+      column: 5,
+      key: "fly-pops:regions.cgd",
+      severity: "error",
+      message: expect.any(String),
+    },
+  ]);
+  expect(out).not.toContain(planted);
+});
+
+test("files as a commit hook names them, each by its own project; without a name all of the project", async () => {
+  await using it = await cli();
+  mkdirSync(join(it.dir, "other"));
+  writeFileSync(join(it.dir, "Pulumi.bad.yaml"), "config: {}\n");
+  const bad = await it.run(["check", "Pulumi.test.yaml", join(it.dir, "Pulumi.bad.yaml")]);
+  expect(bad.code).toBe(3);
+  expect(bad.out).toMatch(new RegExp(`^${it.dir}/Pulumi.bad.yaml:1:1: error: `));
+  const all = await it.run(["check"], { env: {} });
+  expect(all.out).toContain("Pulumi.bad.yaml:1:1: error: app is missing");
+  expect((await it.run(["check", "--stack", "test"], { env: {} })).code).toBe(0);
+});
+
+test("no such file: one sentence, and it is no finding", async () => {
+  await using it = await cli();
+  const { code, out, err } = await it.run(["check", "--stack", "prod"]);
+  expect({ code, out }).toEqual({ code: 1, out: "" });
+  expect(err).toMatch(/^check: there is no Pulumi\.prod\.yaml \(looked at .*\)\. Stacks with a file: test\.\n$/);
+});
+
+test("--live takes no files", async () => {
+  await using it = await cli();
+  expect((await it.run(["check", "--live", "Pulumi.test.yaml"])).code).toBe(2);
+});
