@@ -29,18 +29,18 @@ test("--json: file, line, column, key, severity, message", async () => {
     {
       file: "Pulumi.test.yaml",
       line: expect.any(Number),
-      column: 3,
-      key: "fly:token",
-      severity: "error",
-      message: expect.stringContaining("clear text"),
-    },
-    {
-      file: "Pulumi.test.yaml",
-      line: expect.any(Number),
       column: 5,
       key: "fly-pops:regions.cgd",
       severity: "error",
       message: expect.any(String),
+    },
+    {
+      file: "Pulumi.test.yaml",
+      line: expect.any(Number),
+      column: 3,
+      key: "fly:token",
+      severity: "error",
+      message: expect.stringContaining("clear text"),
     },
   ]);
   expect(out).not.toContain(planted);
