@@ -46,6 +46,13 @@ export function parseMetrics(text: string): Reading | undefined {
   return new Map([...sites].map((site) => [site, countersOf(samples.filter(({ labels }) => labels.site === site))]));
 }
 
+/** Of visitors, open now; undefined when nginx did not tell. */
+export const connectionsIn = (text: string): number | undefined =>
+  text
+    .split("\n")
+    .flatMap((it) => sampleOf(it) ?? [])
+    .find(({ name, labels }) => name === "pop_nginx_connections" && labels.state === "active")?.value;
+
 function countersOf(samples: readonly Sample[]): Counters {
   const sum = (metric: string, label: string, words?: readonly string[]) =>
     samples

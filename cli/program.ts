@@ -99,6 +99,12 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
       const { nginxTest } = await import("./commands/nginx-test.ts");
       ended(await nginxTest(world, await open(options), pop, options));
     });
+  onStack("dashboard", "the status page of the stack in your browser, served on this machine alone, until Ctrl-C")
+    .option("--no-open", "only print its address")
+    .action(async (options) => {
+      const { dashboard } = await import("./commands/dashboard.ts");
+      ended(await dashboard(world, await open(options), options));
+    });
   onStack("check", "is the stack file right? without Pulumi, token or network, for editors and commit hooks")
     .argument(
       "[file...]",

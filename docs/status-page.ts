@@ -1,6 +1,11 @@
-/** Takes the pictures of docs/status-page.md: `node docs/status-page.ts`, with a Chromium. A fleet in the middle of a rolling update. */
+/**
+ * Takes the pictures of docs/status-page.md: `node docs/status-page.ts`, with a Chromium. A local stack in the middle of a rolling update, and the dashboard
+ * of a stack on which several things are wrong.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Page } from "puppeteer-core";
 import { openBrowser } from "../test/support/browser.ts";
+import { dashboard } from "../test/support/dashboard.ts";
 import { type Load, watched } from "../test/support/status-page.ts";
 
 const fleet: Record<string, Load> = {
@@ -30,15 +35,27 @@ try {
   await sleep(6_000);
   const update = it.rollOut(2, { drainSeconds: 2 });
   await sleep(9_000);
-  for (const scheme of ["light", "dark"] as const) {
-    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
-    await page.screenshot({
-      path: new URL(`status-page-${scheme}.png`, import.meta.url).pathname as `${string}.png`,
-      fullPage: true,
-    });
-  }
+  await photograph(page, "status-page");
   await update;
+  await using other = await dashboard();
+  await page.goto(other.url);
+  await sleep(8_000);
+  await photograph(page, "dashboard");
+  await page.setViewport({ width: 390, height: 844, deviceScaleFactor: 1 });
+  await page.reload();
+  await sleep(8_000);
+  await photograph(page, "dashboard-phone");
 } finally {
   await browser.close();
   await it.close();
+}
+
+async function photograph(page: Page, name: string): Promise<void> {
+  for (const scheme of ["light", "dark"] as const) {
+    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+    await page.screenshot({
+      path: new URL(`${name}-${scheme}.png`, import.meta.url).pathname as `${string}.png`,
+      fullPage: true,
+    });
+  }
 }

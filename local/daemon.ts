@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { systemClock } from "../providers/clock.ts";
+import type { Pages } from "../status-page/pages.ts";
 import { type DaemonFile, writeDaemon } from "./daemon-file.ts";
 import { openDocker } from "./docker-engine.ts";
 import { loopback } from "./edge/bind.ts";
@@ -15,7 +16,6 @@ import { serve } from "./fly/http.ts";
 import { systemRandom } from "./fly/random.ts";
 import { fileStore } from "./fly/store.ts";
 import { paths } from "./paths.ts";
-import type { Pages } from "./status-page/pages.ts";
 import { statusPage } from "./status-page/status-page.ts";
 
 export const DaemonOptions = z.object({

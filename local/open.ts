@@ -13,9 +13,14 @@ export async function openStatusPage(): Promise<void> {
   if (!daemon) throw new Error("The local stack does not run. Start it: npm run local");
   // Said in any case: a machine without a screen has no browser, and whoever came by SSH another one.
   console.log(`${daemon.api}/`);
+  openInBrowser(`${daemon.api}/`);
+}
+
+/** Where there is a browser; elsewhere nothing happens. */
+export function openInBrowser(url: string): void {
   const [program, ...args] = openers[process.platform] ?? [];
   if (program === undefined) return;
-  const child = spawn(program, [...args, `${daemon.api}/`], { detached: true, stdio: "ignore" });
+  const child = spawn(program, [...args, url], { detached: true, stdio: "ignore" });
   child.on("error", () => {}); // there is none: the address stands above
   child.unref();
 }

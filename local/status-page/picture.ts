@@ -1,73 +1,27 @@
-/** What the status page shows, made of what local Fly knows. Pure: the world, the edge's connections and the PoPs' own words in, one object out. */
-import { regionByCode } from "../../providers/fly/regions.ts";
+/** The status page of the local stack, made of what local Fly knows. Pure: the world, the edge's connections and the PoPs' own words in, one object out. */
+import type { MachineEvent } from "../../providers/fly/schema.ts";
+import {
+  eventsShown,
+  eventText,
+  type Head,
+  type Phase,
+  type Picture,
+  type PopPicture,
+  placeOf,
+  settlingSeconds,
+  shortImage,
+} from "../../status-page/picture.ts";
 import type { MachineCount } from "../edge/counters.ts";
-import { currentVersion, type EventRow, type MachineRow, type World } from "../fly/world.ts";
-import { type Point, project } from "./map.ts";
+import { currentVersion, type MachineRow, type World } from "../fly/world.ts";
 import type { PopTraffic } from "./traffic.ts";
 
-export interface Picture {
-  /** Milliseconds since the epoch. */
-  at: number;
-  /** Where the visitors are; null for a region that is no more. */
-  visitors: Place | null;
-  pops: PopPicture[];
-  totals: {
-    serving: number;
-    /** Null while no PoP tells. */
-    requestsPerSecond: number | null;
-    /** 0 to 1, of the last seconds; null when nothing was asked of the cache. */
-    hitRate: number | null;
-    /** Connections open at the edge. */
-    connections: number;
-  };
-  /** How many PoPs run, and serve, the newest image. */
-  rollout: { image: string; done: number; of: number };
-  /** Newest first. */
-  events: { at: number; text: string }[];
-}
-
-export interface Place extends Point {
-  region: string;
-  city: string;
-}
-
-export interface PopPicture {
-  name: string;
-  /** Null for a region without a place on the map. */
-  place: Place | null;
-  region: string;
-  phase: Phase;
-  version: string;
-  /** First characters of the image's digest, or its tag. */
-  image: string;
-  /** Passing, of all. */
-  checks: { passing: number; all: number };
-  /** Open at the edge. */
-  connections: number;
-  requestsPerSecond: number | null;
-  hitRate: number | null;
-  memory: { usedBytes: number; limitBytes: number } | null;
-  /** Why it is degraded, in its own words; empty when it is not. */
-  reasons: string[];
-}
-
-/** `drained`: out of routing, on its feet. `checking`: up, its checks do not pass yet. */
-export type Phase =
-  | "serving"
-  | "drained"
-  | "updating"
-  | "checking"
-  | "failing"
-  | "starting"
-  | "restarting"
-  | "stopping"
-  | "stopped"
-  | "failed"
-  | "leaving";
-
-/** Seconds a machine may take after boot before checks that do not pass mean trouble. */
-const settlingSeconds = 60;
-const eventsShown = 10;
+const head: Head = {
+  title: "local stack",
+  about: [],
+  problem: null,
+  none: "No PoP yet. Deploy some: npm run local",
+  gone: "Local Fly does not answer. Start it: npm run local",
+};
 
 export interface Surroundings {
   now: number;
@@ -87,18 +41,24 @@ export function picture(world: World, { now, clientRegion, counts, traffic }: Su
   const asked = told.reduce((sum, it) => sum + it.cacheable, 0);
   return {
     at: now,
+    head,
     visitors: placeOf(clientRegion),
     pops,
+    sites: [],
     totals: {
       serving: pops.filter(({ phase }) => phase === "serving").length,
       requestsPerSecond: told.length === 0 ? null : told.reduce((sum, it) => sum + it.requestsPerSecond, 0),
+      errorsPerSecond: null,
       hitRate: asked === 0 ? null : told.reduce((sum, it) => sum + it.hits, 0) / asked,
       connections: counts.reduce((sum, it) => sum + it.open, 0),
     },
     rollout: rolloutOf(machines, pops),
     events: machines
       .flatMap((machine) =>
-        machine.events.map((event) => ({ at: event.timestamp, text: `${machine.name}: ${said(event)}` })),
+        machine.events.map((event) => ({
+          at: event.timestamp,
+          text: `${machine.name}: ${eventText(event as MachineEvent)}`,
+        })),
       )
       .toSorted((a, b) => b.at - a.at)
       .slice(0, eventsShown),
@@ -112,13 +72,13 @@ function popOf(machine: MachineRow, now: number, connections: number, traffic: P
     region: machine.region,
     phase: phaseOf(machine, now),
     version: machine.version,
-    image: shortened(imageOf(machine)),
+    image: shortImage(imageOf(machine)),
     checks: { passing: machine.checks.filter((it) => it.status === "passing").length, all: machine.checks.length },
     connections,
     requestsPerSecond: traffic?.requestsPerSecond ?? null,
     hitRate: traffic && traffic.cacheable > 0 ? traffic.hits / traffic.cacheable : null,
     memory: traffic?.memory ?? null,
-    reasons: traffic?.reasons ?? [],
+    reasons: (traffic?.reasons ?? []).map((reason) => `${machine.name} is degraded, ${reason}`),
   };
 }
 
@@ -153,40 +113,11 @@ function rolloutOf(machines: MachineRow[], pops: PopPicture[]): Picture["rollout
   const newest = machines.toSorted((a, b) => currentVersion(b).createdAt - currentVersion(a).createdAt)[0];
   if (!newest) return { image: "", done: 0, of: 0 };
   const done = machines.filter((machine, at) => imageOf(machine) === imageOf(newest) && pops[at]?.phase === "serving");
-  return { image: shortened(imageOf(newest)), done: done.length, of: machines.length };
+  return { image: shortImage(imageOf(newest)), done: done.length, of: machines.length };
 }
 
 /** Its digest, or its tag. */
 function imageOf(machine: MachineRow): string {
   const { digest, tag } = currentVersion(machine).imageRef;
   return digest?.replace("sha256:", "") ?? tag ?? "";
-}
-
-const shortened = (digest: string): string => digest.slice(0, 12);
-
-function placeOf(code: string): Place | null {
-  const region = regionByCode(code);
-  return region ? { region: code, city: region.city, ...project(region.longitude, region.latitude) } : null;
-}
-
-interface ExitEvent {
-  exit_code?: number;
-  oom_killed?: boolean;
-}
-
-/** What people say for the types of events, where it is not the type itself. */
-const words: Record<string, string> = {
-  launch: "made",
-  update: "is given a new version",
-  start: "started",
-  cordon: "taken out of routing",
-  uncordon: "back in routing",
-};
-
-/** An event of the Machines API in a few words. */
-function said({ type, status, request }: EventRow): string {
-  const exit = request?.exit_event as ExitEvent | undefined;
-  if (exit?.oom_killed) return "ran out of memory";
-  if (exit) return `ended, exit code ${exit.exit_code ?? 0}`;
-  return words[type] ?? (type === status ? type : `${type}, ${status}`);
 }

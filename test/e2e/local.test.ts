@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { labels, openDocker } from "../../local/docker-engine.ts";
 import { fetchPage } from "../../local/fetch-page.ts";
-import type { Picture } from "../../local/status-page/picture.ts";
+import type { Picture } from "../../status-page/picture.ts";
 import { type Checkout, checkout } from "../support/checkout.ts";
 
 // One story, told in order: each test goes on where the one before it ended.

@@ -56,3 +56,22 @@ export const faintTexts = () => {
   }
   return found;
 };
+
+/** Names of PoPs whose name or state is not wholly within the window's width. */
+export const cutOff = () =>
+  [...document.querySelectorAll("#rows tr")]
+    .filter((row) =>
+      [row.children[0], row.querySelector(".state")].some((element) => {
+        const { left, right, width, height } = element.getBoundingClientRect();
+        return width === 0 || height === 0 || left < 0 || right > window.innerWidth;
+      }),
+    )
+    .map((row) => row.children[0].textContent);
+
+/** Centres of the dots of the map that lie on one another. */
+export const sharedDots = () => {
+  const centres = [...document.querySelectorAll("#pops .dot")].map(
+    (dot) => `${dot.getAttribute("cx")} ${dot.getAttribute("cy")}`,
+  );
+  return centres.filter((it, at) => centres.indexOf(it) !== at);
+};

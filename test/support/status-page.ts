@@ -8,13 +8,13 @@ import { serve } from "../../local/fly/http.ts";
 import { seeded } from "../../local/fly/random.ts";
 import { createStateRunner } from "../../local/fly/state-runner.ts";
 import { memoryStore } from "../../local/fly/store.ts";
-import type { Pages } from "../../local/status-page/pages.ts";
 import { statusPage } from "../../local/status-page/status-page.ts";
 import { systemClock } from "../../providers/clock.ts";
 import { Fly } from "../../providers/fly/api.ts";
 import { type MachineInputs, type MachineOutputs, machineHandler } from "../../providers/fly/machine.ts";
 import { createRollout } from "../../providers/fly/rollout.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
+import type { Pages } from "../../status-page/pages.ts";
 import { app, machineInputs, volumeInputs } from "./context.ts";
 import { noSecrets } from "./no-secrets.ts";
 

@@ -4,9 +4,9 @@ import { connect } from "node:net";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { serve } from "../../local/fly/http.ts";
 import { emptyWorld, type MachineRow, type World } from "../../local/fly/world.ts";
-import { isLand } from "../../local/status-page/land.ts";
-import { landPath, project, size } from "../../local/status-page/map.ts";
-import { createPages } from "../../local/status-page/pages.ts";
+import { isLand } from "../../status-page/land.ts";
+import { landPath, project, size } from "../../status-page/map.ts";
+import { createPages } from "../../status-page/pages.ts";
 import { phaseOf, picture, type Surroundings } from "../../local/status-page/picture.ts";
 import { rates, TrafficWatch } from "../../local/status-page/traffic.ts";
 import { regions } from "../../providers/fly/regions.ts";
@@ -82,7 +82,7 @@ describe("a picture", () => {
   test("of nothing is a picture too", () => {
     expect(picture(emptyWorld(), around)).toMatchObject({
       pops: [],
-      totals: { serving: 0, requestsPerSecond: null, hitRate: null, connections: 0 },
+      totals: { serving: 0, requestsPerSecond: null, errorsPerSecond: null, hitRate: null, connections: 0 },
       rollout: { image: "", done: 0, of: 0 },
       events: [],
     });
@@ -99,10 +99,16 @@ describe("a picture", () => {
       traffic,
       counts,
     });
-    expect(seen.totals).toEqual({ serving: 2, requestsPerSecond: 100, hitRate: 0.9, connections: 3 });
+    expect(seen.totals).toEqual({
+      serving: 2,
+      requestsPerSecond: 100,
+      errorsPerSecond: null,
+      hitRate: 0.9,
+      connections: 3,
+    });
     expect(seen.pops.map(({ name, hitRate, connections, reasons }) => [name, hitRate, connections, reasons])).toEqual([
       ["cdg-1", 1, 0, []],
-      ["fra-1", 0, 3, ["unbound: timeout"]],
+      ["fra-1", 0, 3, ["fra-1 is degraded, unbound: timeout"]],
     ]);
   });
 

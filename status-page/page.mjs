@@ -1,4 +1,4 @@
-/** Draws each picture local Fly sends (picture.ts). Elements are kept from one to the next: focus, selection and motion stay. */
+/** Draws each picture that is sent (picture.ts). Elements are kept from one to the next: focus, selection and motion stay. */
 
 const byId = (id) => document.getElementById(id);
 
@@ -15,6 +15,8 @@ const phases = {
   stopped: ["off", "stopped"],
   failing: ["bad", "checks fail"],
   failed: ["bad", "failed"],
+  unreachable: ["bad", "host silent"],
+  missing: ["bad", "missing"],
 };
 
 const none = "–";
@@ -23,7 +25,11 @@ const rate = (value) =>
 const percent = (value) => (value === null ? none : `${(value * 100).toFixed(value > 0.995 || value === 0 ? 0 : 1)} %`);
 const megabytes = (bytes) => Math.round(bytes / 2 ** 20);
 const memory = (it) => (it === null ? none : `${megabytes(it.usedBytes)} of ${megabytes(it.limitBytes)} MB`);
-const time = (at) => new Date(at).toLocaleTimeString("en-GB");
+const milliseconds = (seconds) =>
+  seconds === null ? none : seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(1)} s`;
+const day = (at) => new Date(at).toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+/** With the day where it is not today's. */
+const time = (at, now) => `${day(at) === day(now) ? "" : `${day(at)} `}${new Date(at).toLocaleTimeString("en-GB")}`;
 
 /** Sets text only where it differs: a screen reader and a selection notice every write. */
 function put(element, text) {
@@ -59,7 +65,11 @@ function drawNumbers({ totals, pops }) {
   put(byId("requests"), rate(totals.requestsPerSecond));
   put(byId("hits"), percent(totals.hitRate));
   put(byId("serving"), `${totals.serving} of ${pops.length}`);
-  put(byId("connections"), String(totals.connections));
+  put(byId("connections"), String(totals.connections ?? none));
+  byId("connectionstile").hidden = totals.connections === null;
+  byId("errorstile").hidden = totals.errorsPerSecond === null;
+  byId("errors").className = totals.errorsPerSecond > 0 ? "bad" : "";
+  put(byId("errors"), rate(totals.errorsPerSecond));
   byId("hitbar").style.transform = `scaleX(${totals.hitRate ?? 0})`;
   list(
     byId("pips"),
@@ -93,14 +103,16 @@ function places(pops) {
   return [...found.values()];
 }
 
+const isSmall = () => matchMedia("(max-width: 40rem)").matches;
+
 /** Beside its dot, where no other label or dot is. */
 function arrange(all) {
-  const letters = matchMedia("(max-width: 40rem)").matches ? 2 : 1; // page.css has them twice as large there
+  const letters = isSmall() ? 2 : 1; // page.css has them twice as large there
   const taken = all.map(({ x, y }) => ({ left: x - 6, right: x + 6, top: y - 6, bottom: y + 6 }));
   return all.map((place) => {
     const text = place.pops.length > 1 ? `${place.region} ×${place.pops.length}` : place.region;
     const width = text.length * 8 * letters;
-    const aside = 5 + 6 * letters;
+    const aside = 5 + 6 * letters + (place.pops.length > 1 ? 7 * letters : 0);
     const spots = [
       { x: place.x + aside, y: place.y + 4.5 * letters, anchor: "start", left: place.x + aside },
       { x: place.x - aside, y: place.y + 4.5 * letters, anchor: "end", left: place.x - aside - width },
@@ -115,30 +127,38 @@ function arrange(all) {
   });
 }
 
+/** Replicas of a region stand around its place, a dot each. */
+function drawDots(group, x, y, here) {
+  const apart = here.length === 1 ? 0 : (isSmall() ? 11 : 7) * Math.max(1, here.length / 5);
+  list(
+    group,
+    here,
+    ({ name }) => name,
+    () => make("svg:circle", { r: "6" }),
+    (dot, pop) => {
+      const turn = (2 * Math.PI * here.indexOf(pop)) / here.length + Math.PI;
+      dot.setAttribute("class", `dot ${phases[pop.phase][0]}`);
+      dot.setAttribute("cx", (x + apart * Math.cos(turn)).toFixed(1));
+      dot.setAttribute("cy", (y + apart * Math.sin(turn)).toFixed(1));
+    },
+  );
+}
+
 function drawMap({ pops, visitors }) {
   const all = arrange(places(pops));
   list(
     byId("pops"),
     all,
     ({ region }) => region,
-    () =>
-      make(
-        "svg:g",
-        {},
-        make("svg:circle", { class: "halo" }),
-        make("svg:circle", { class: "dot", r: "6" }),
-        make("svg:text"),
-        make("svg:title"),
-      ),
+    () => make("svg:g", {}, make("svg:circle", { class: "halo" }), make("svg:g"), make("svg:text"), make("svg:title")),
     (group, { x, y, look, text, spot, pops: here, city }) => {
-      const [halo, dot, label, title] = group.children;
+      const [halo, dots, label, title] = group.children;
       group.setAttribute("class", `pop ${look}`);
       const busy = here.reduce((sum, pop) => sum + (pop.requestsPerSecond ?? 0), 0);
       halo.setAttribute("r", String(Math.min(12 + 5 * Math.log10(1 + busy), 30)));
-      for (const circle of [halo, dot]) {
-        circle.setAttribute("cx", x);
-        circle.setAttribute("cy", y);
-      }
+      halo.setAttribute("cx", x);
+      halo.setAttribute("cy", y);
+      drawDots(dots, x, y, here);
       label.setAttribute("x", spot.x);
       label.setAttribute("y", spot.y);
       label.setAttribute("text-anchor", spot.anchor);
@@ -185,18 +205,18 @@ function drawTable({ pops }) {
     (row, pop) => {
       const [look, word] = phases[pop.phase];
       const cells = [...row.children];
-      if (!cells[2].firstElementChild) cells[2].append(make("span"));
+      if (!cells[1].firstElementChild) cells[1].append(make("span"));
       if (!cells[8].firstElementChild) cells[8].append(make("code"));
-      cells[2].firstElementChild.className = `state ${look}`;
+      cells[1].firstElementChild.className = `state ${look}`;
       for (const at of [4, 5, 6, 7]) cells[at].className = "n";
       const texts = [
         pop.name,
-        pop.place === null ? pop.region : `${pop.place.city} (${pop.region})`,
         word,
+        pop.place === null ? pop.region : `${pop.place.city} (${pop.region})`,
         `${pop.checks.passing}/${pop.checks.all}`,
         rate(pop.requestsPerSecond),
         percent(pop.hitRate),
-        String(pop.connections),
+        String(pop.connections ?? none),
         memory(pop.memory),
         pop.image,
       ];
@@ -205,7 +225,7 @@ function drawTable({ pops }) {
       });
     },
   );
-  const reasons = pops.flatMap((pop) => pop.reasons.map((reason) => `${pop.name} is degraded, ${reason}`));
+  const reasons = pops.flatMap((pop) => pop.reasons);
   list(
     byId("reasons"),
     reasons,
@@ -215,14 +235,43 @@ function drawTable({ pops }) {
   );
 }
 
-function drawEvents({ events }) {
+function drawSites({ at, sites }) {
+  byId("sites").hidden = sites.length === 0;
+  list(
+    byId("siterows"),
+    sites,
+    ({ site }) => site,
+    () => make("tr", {}, make("th", { scope: "row" }), ...Array.from({ length: 5 }, () => make("td"))),
+    (row, { site, requestsPerSecond, errorsPerSecond, hitRate, p95Seconds, certificate }) => {
+      const days = certificate === null ? null : Math.floor((certificate.ends - at) / 86_400_000);
+      const end = days === null ? none : days < 0 ? "ended" : `${days} d`;
+      const texts = [
+        site,
+        rate(requestsPerSecond),
+        rate(errorsPerSecond),
+        percent(hitRate),
+        milliseconds(p95Seconds),
+        certificate?.selfSigned ? `${end}, self-signed` : end,
+      ];
+      const cells = [...row.children];
+      for (const cell of cells.slice(1, 5)) cell.className = "n";
+      cells[2].className = errorsPerSecond > 0 ? "n bad" : "n";
+      cells[5].className = days !== null && days < 7 ? "bad" : "";
+      texts.forEach((text, column) => {
+        put(cells[column], text);
+      });
+    },
+  );
+}
+
+function drawEvents({ at: now, events }) {
   list(
     byId("events"),
     events,
     ({ at, text }) => `${at} ${text}`,
     () => make("li", {}, make("time"), make("span")),
     (item, { at, text }) => {
-      put(item.firstElementChild, time(at));
+      put(item.firstElementChild, time(at, now));
       put(item.lastElementChild, text);
     },
   );
@@ -242,14 +291,24 @@ function announce({ pops }) {
   known = now;
 }
 
-function summarize({ pops, totals }) {
+let gone = "No answer";
+function summarize({ head, pops, totals }) {
   const summary = byId("summary");
+  gone = head.gone;
+  document.title = `fly-pops, ${head.title}`;
+  put(byId("title"), head.title);
+  put(byId("about"), head.about.join(" · "));
   const whole = totals.serving === pops.length;
+  if (head.problem !== null) {
+    summary.className = "bad";
+    put(summary, head.problem);
+    return;
+  }
   summary.className = pops.length > 0 && totals.serving === 0 ? "bad" : whole && pops.length > 0 ? "good" : "busy";
   put(
     summary,
     pops.length === 0
-      ? "No PoP yet. Deploy some: npm run local"
+      ? head.none
       : whole
         ? `All ${pops.length} PoPs serve`
         : `${totals.serving} of ${pops.length} PoPs serve`,
@@ -259,10 +318,11 @@ function summarize({ pops, totals }) {
 const stream = new EventSource("events");
 stream.onmessage = ({ data }) => {
   const picture = JSON.parse(data);
-  for (const draw of [summarize, drawNumbers, drawMap, drawRollout, drawTable, drawEvents, announce]) draw(picture);
+  for (const draw of [summarize, drawNumbers, drawMap, drawRollout, drawSites, drawTable, drawEvents, announce])
+    draw(picture);
 };
 // The browser tries again by itself.
 stream.onerror = () => {
   byId("summary").className = "bad";
-  put(byId("summary"), "Local Fly does not answer. Start it: npm run local");
+  put(byId("summary"), gone);
 };

@@ -1,8 +1,8 @@
-/** The status page over HTTP: three files, and a stream of pictures. It tells what runs and changes nothing, so it asks for no token. */
+/** The status page over HTTP: three files, and a stream of pictures. It tells what runs and changes nothing, so it asks for no token and knows none. */
 import { readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
-import type { Clock } from "../../providers/clock.ts";
+import type { Clock } from "../providers/clock.ts";
 import { landPath, size } from "./map.ts";
 import type { Picture } from "./picture.ts";
 

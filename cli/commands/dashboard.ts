@@ -1,0 +1,62 @@
+/** `dashboard`: the status page of any stack, on this machine alone. It tells what runs and changes nothing; the token stays in this process. */
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { openInBrowser } from "../../local/open.ts";
+import { isGone } from "../../providers/fly/errors.ts";
+import { createPages } from "../../status-page/pages.ts";
+import type { Head } from "../../status-page/picture.ts";
+import { createFeed } from "../dashboard/feed.ts";
+import type { Stack } from "../stack.ts";
+import { type ExitCode, note, print, type World } from "../world.ts";
+
+export interface DashboardOptions {
+  /** Opens the browser. */
+  open: boolean;
+}
+
+export async function dashboard(world: World, stack: Stack, { open }: DashboardOptions): Promise<ExitCode> {
+  const head = await headOf(stack);
+  const pages = createPages({
+    picture: () => feed.picture(),
+    onWatch: () => feed.watch(),
+    clock: world.clock,
+  });
+  const feed = createFeed(stack, { clock: world.clock, head, secrets: world.secrets, changed: () => pages.changed() });
+  const server = createServer((request, response) => {
+    if (!pages.handle(request, response)) response.writeHead(404).end();
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  print(world, url);
+  note(world, "It is there until Ctrl-C.");
+  if (open) openInBrowser(url);
+  try {
+    await new Promise((_, reject) => {
+      if (world.interrupted.aborted) reject(world.interrupted.reason);
+      world.interrupted.addEventListener("abort", () => reject(world.interrupted.reason), { once: true });
+    });
+  } finally {
+    pages.close();
+    server.close();
+    server.closeAllConnections();
+  }
+  return 0;
+}
+
+/** Read once: an address stays what it is. Asked first, so that a wrong token is told here, and not on the page. */
+async function headOf(stack: Stack): Promise<Head> {
+  const { app } = stack.config();
+  const addresses = await (await stack.fly()).listAddresses(app).catch((error: unknown) => {
+    if (isGone(error)) return []; // nothing is deployed yet
+    throw error;
+  });
+  const ips = addresses.flatMap(({ ip, egress }) => (ip && !egress ? [ip] : []));
+  return {
+    title: stack.name,
+    about: [`app ${app}`, ...(ips.length === 0 ? ["no address"] : ips)],
+    problem: null,
+    none: "No PoP yet. Deploy some: npx pulumi up",
+    gone: "The dashboard has ended. Start it: npx fly-pops dashboard",
+  };
+}

@@ -1,0 +1,156 @@
+/** The status page of any stack, made of what `status` and `top` read. Pure: machines, health and counters in, one object out. */
+import type { Machine } from "../../providers/fly/schema.ts";
+import { checksOf } from "../../providers/fly/serving.ts";
+import {
+  eventsShown,
+  eventText,
+  type Head,
+  type Phase,
+  type Picture,
+  type PopPicture,
+  placeOf,
+  type SitePicture,
+  settlingSeconds,
+  shortImage,
+} from "../../status-page/picture.ts";
+import type { PopSeen } from "../fleet.ts";
+import { grown, type Rates, type Reading, ratesOf, summed } from "../metrics.ts";
+import type { PopStatus } from "../status-of.ts";
+
+/** A PoP as it was at one time. */
+export interface Sample {
+  pop: PopSeen;
+  status: PopStatus;
+  /** When it was asked, milliseconds since the epoch. */
+  at: number;
+  /** Absent: it could not be asked. */
+  reading?: Reading;
+  connections?: number;
+}
+
+/** `before`: the samples that the rates are since. */
+export function pictureOf(head: Head, now: number, before: readonly Sample[], latest: readonly Sample[]): Picture {
+  const counted = new Map(latest.flatMap((it) => countedOf(before, it)));
+  const seconds = Math.max(0, ...[...counted.values()].map((it) => it.seconds));
+  const all = ratesOf(summed([...counted.values()].flatMap(({ sites }) => [...sites.values()])), seconds);
+  const pops = latest.map((sample) => popPicture(sample, now, counted.get(sample.pop.name)));
+  const connections = latest.flatMap((it) => it.connections ?? []);
+  return {
+    at: now,
+    head,
+    visitors: null,
+    pops,
+    sites: sitePictures(latest, [...counted.values()], seconds),
+    totals: {
+      serving: pops.filter(({ phase }) => phase === "serving").length,
+      requestsPerSecond: counted.size === 0 ? null : all.requestsPerSecond,
+      errorsPerSecond: counted.size === 0 ? null : all.errorsPerSecond,
+      hitRate: all.hitRate,
+      connections: connections.length === 0 ? null : connections.reduce((sum, it) => sum + it, 0),
+    },
+    rollout: rolloutOf(latest, pops),
+    events: latest
+      .flatMap(({ pop: { name, machine } }) =>
+        (machine?.events ?? []).map((event) => ({ at: event.timestamp ?? 0, text: `${name}: ${eventText(event)}` })),
+      )
+      .toSorted((a, b) => b.at - a.at)
+      .slice(0, eventsShown),
+  };
+}
+
+interface Counted {
+  sites: Reading;
+  seconds: number;
+}
+
+function countedOf(before: readonly Sample[], { pop, at, reading }: Sample): [string, Counted][] {
+  const earlier = before.find((it) => it.pop.name === pop.name);
+  if (!reading || !earlier?.reading || at <= earlier.at) return [];
+  return [[pop.name, { sites: grown(earlier.reading, reading), seconds: (at - earlier.at) / 1000 }]];
+}
+
+function popPicture({ pop, status, connections }: Sample, now: number, counted: Counted | undefined): PopPicture {
+  const rates: Rates | undefined = counted && ratesOf(summed(counted.sites.values()), counted.seconds);
+  return {
+    name: pop.name,
+    place: placeOf(pop.region),
+    region: pop.region,
+    phase: phaseOf(pop.machine, now),
+    version: status.version ?? "",
+    image: shortImage(imageOf(pop.machine)),
+    checks: status.checks,
+    connections: connections ?? null,
+    requestsPerSecond: rates?.requestsPerSecond ?? null,
+    hitRate: rates?.hitRate ?? null,
+    memory: status.memory,
+    reasons: status.problems,
+  };
+}
+
+/** What it is doing, and only then how it fares. */
+export function phaseOf(machine: Machine | undefined, now: number): Phase {
+  if (!machine) return "missing";
+  if (machine.host_status === "unreachable") return "unreachable";
+  switch (machine.state) {
+    case "started":
+      break;
+    case "created":
+    case "starting":
+      return "starting";
+    case "replacing":
+    case "replaced":
+    case "updating":
+      return "updating";
+    case "restarting":
+      return "restarting";
+    case "stopping":
+    case "suspending":
+      return "stopping";
+    case "destroying":
+    case "destroyed":
+      return "leaving";
+    case "failed":
+      return "failed";
+    default:
+      return "stopped";
+  }
+  if (checksOf(machine).some(({ status }) => status !== "passing"))
+    return now - bootedAt(machine) < settlingSeconds * 1000 ? "checking" : "failing";
+  return machine.cordoned ? "drained" : "serving";
+}
+
+const bootedAt = ({ events }: Machine): number =>
+  Math.max(0, ...(events ?? []).flatMap(({ type, timestamp }) => (type === "start" ? (timestamp ?? 0) : [])));
+
+const imageOf = (machine: Machine | undefined): string => machine?.config?.image?.split("@").at(-1) ?? "";
+
+/** The newest image is that of the newest version: their ids are in order of time. */
+function rolloutOf(samples: readonly Sample[], pops: readonly PopPicture[]): Picture["rollout"] {
+  const machines = samples.map(({ pop }) => pop.machine);
+  const versions = machines.flatMap((it) => it ?? []);
+  const newest = versions.toSorted((a, b) => ((a.instance_id ?? "") < (b.instance_id ?? "") ? 1 : -1))[0];
+  if (!newest) return { image: "", done: 0, of: 0 };
+  const done = machines.filter((it, at) => imageOf(it) === imageOf(newest) && pops[at]?.phase === "serving");
+  return { image: shortImage(imageOf(newest)), done: done.length, of: machines.length };
+}
+
+function sitePictures(latest: readonly Sample[], counted: readonly Counted[], seconds: number): SitePicture[] {
+  const certificates = latest.flatMap(({ status }) => status.certificates);
+  const names = new Set([
+    ...counted.flatMap(({ sites }) => [...sites.keys()]),
+    ...certificates.map(({ host }) => host),
+  ]);
+  return [...names]
+    .map((site) => {
+      const sum = summed(counted.flatMap(({ sites }) => sites.get(site) ?? []));
+      const { requestsPerSecond, errorsPerSecond, hitRate, p95Seconds } = ratesOf(sum, seconds);
+      const [first] = certificates
+        .flatMap(({ host, expires, selfSigned }) =>
+          host === site && expires !== null ? [{ ends: Date.parse(expires), selfSigned }] : [],
+        )
+        .toSorted((a, b) => a.ends - b.ends);
+      return { site, requestsPerSecond, errorsPerSecond, hitRate, p95Seconds, certificate: first ?? null };
+    })
+    .filter(({ site, requestsPerSecond }) => site !== "other" || requestsPerSecond > 0)
+    .toSorted((a, b) => b.requestsPerSecond - a.requestsPerSecond || (a.site < b.site ? -1 : 1));
+}
