@@ -1,25 +1,35 @@
-/** What an operator waits for: a preview of a small and a large stack, and the status of twenty PoPs. */
+/** What an operator waits for: a preview of a small and a large stack, and the commands of a bad night with twenty PoPs. */
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { regions as allRegions } from "../providers/fly/regions.ts";
 import { engine, stack } from "../test/support/engine.ts";
+import { scrape } from "../test/support/metrics.ts";
 import { type Benchmark, columns } from "./benchmark.ts";
 
-export const title = "seconds a preview of 2 and of 100 PoPs and a status of 20 take, 20 ms a call";
+export const title = "seconds a preview of 2 and of 100 PoPs and status, logs, top and check of 20 take, 20 ms a call";
 
 const latencyMs = 20;
 const repeats = 3;
+/** Seconds; part of what `top` takes, however fast Fly is. */
+const topInterval = 0.5;
 const launcher = join(import.meta.dirname, "..", "cli", "fly-pops.cjs");
 
 export const run: Benchmark["run"] = async (log) => {
   const preview2 = await preview(2, log);
   const preview100 = await preview(100, log);
-  const status20 = await status(20, log);
-  const rows = { "preview, 2 PoPs": preview2, "preview, 100 PoPs": preview100, "fly-pops status, 20 PoPs": status20 };
+  const { status20, logs20, top20, check20 } = await commands(20, log);
+  const rows = {
+    "preview, 2 PoPs": preview2,
+    "preview, 100 PoPs": preview100,
+    "fly-pops status, 20 PoPs": status20,
+    "fly-pops logs, 20 PoPs": logs20,
+    [`fly-pops top, 20 PoPs, ${topInterval} s of it between two looks`]: top20,
+    "fly-pops check, 20 PoPs": check20,
+  };
   return {
     table: columns([["", "s"], ...Object.entries(rows).map(([name, value]) => [name, value.toFixed(2)])]),
-    result: { preview2, preview100, status20, latencyMs },
+    result: { preview2, preview100, status20, logs20, top20, check20, topInterval, latencyMs },
   };
 };
 
@@ -45,28 +55,41 @@ async function preview(count: number, log: (line: string) => void): Promise<numb
   });
 }
 
-/** As a user starts it, from the process to the last line. */
-async function status(count: number, log: (line: string) => void): Promise<number> {
+/** Each as a user starts it, from the process to the last line. */
+export async function commands(count: number, log: (line: string) => void) {
   const health = JSON.stringify({ status: "ok", parts: { nginx: { status: "ok" } }, certificates: [] });
   await using it = await engine({
     latencyMs,
-    behaviour: { exec: () => ({ exitCode: 0, stdout: health, stderr: "" }) },
+    behaviour: {
+      exec: ([, , what]) => ({
+        exitCode: 0,
+        stdout: what === "metrics" ? scrape({ "www.example.org": { ok: 9 } }) : health,
+        stderr: "",
+      }),
+      says: ["[nginx] started"],
+    },
   });
   it.config(fleet(count));
   const { code, output } = await it.up();
   if (code !== 0) throw new Error(output);
-  // Awaited here: the engine goes when this function ends.
-  return await median(`status of ${count} PoPs`, log, async () => {
-    it.fly.calls.clear();
-    const { stdout } = await promisify(execFile)(process.execPath, [launcher, "status", "--json", "--stack", "test"], {
-      cwd: it.project,
-      env: it.env as NodeJS.ProcessEnv,
+  /** `calls`: how many of Fly's it may take. */
+  const measured = (args: string[], calls: number, isRight: (stdout: string) => boolean) =>
+    median(args.join(" "), log, async () => {
+      it.fly.calls.clear();
+      const { stdout } = await promisify(execFile)(process.execPath, [launcher, ...args, "--stack", "test"], {
+        cwd: it.project,
+        env: it.env as NodeJS.ProcessEnv,
+      });
+      const made = it.fly.calls.count();
+      if (made > calls || !isRight(stdout)) throw new Error(`${args.join(" ")}: ${made} calls: ${stdout}`);
     });
-    const { pops } = JSON.parse(stdout) as { pops: { problems: string[] }[] };
-    const calls = it.fly.calls.count();
-    if (pops.length !== count || calls !== count + 1)
-      throw new Error(`${pops.length} PoPs by ${calls} calls: ${stdout}`);
-  });
+  const hasAllPops = (stdout: string) => (JSON.parse(stdout) as { pops: unknown[] }).pops.length === count;
+  // One after the other, and awaited here: the engine goes when this function ends.
+  const status20 = await measured(["status", "--json"], count + 5, hasAllPops);
+  const logs20 = await measured(["logs"], count + 5, (stdout) => stdout.includes("started"));
+  const top20 = await measured(["top", "--json", "--interval", String(topInterval)], 2 * (count + 1), hasAllPops);
+  const check20 = await measured(["check"], 0, (stdout) => stdout === "");
+  return { status20, logs20, top20, check20 };
 }
 
 async function median(what: string, log: (line: string) => void, work: () => Promise<void>): Promise<number> {

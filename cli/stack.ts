@@ -61,11 +61,12 @@ export async function openStack(world: World, asked: string | undefined): Promis
     config: () => edgeConfig(name, values),
     wanted: onceNow(() => wantedOf(world, name, values)),
     settings,
-    fly: async () => {
+    // One for the whole command: its connections are kept from look to look, and it knows how often Fly was asked.
+    fly: once(async () => {
       const found = await settings();
       const { Fly } = await import("../providers/fly/api.ts");
       return tellingWaits(world, `Fly at ${found.endpoint}`, new Fly({ ...found, clock: world.clock }));
-    },
+    }),
     tailnet: (of) => connectToTailnet(world, of, { reference, values, env }),
   };
 }

@@ -130,6 +130,10 @@ function rolloutOf(samples: readonly Sample[], pops: readonly PopPicture[]): Pic
   const versions = machines.flatMap((it) => it ?? []);
   const newest = versions.toSorted((a, b) => ((a.instance_id ?? "") < (b.instance_id ?? "") ? 1 : -1))[0];
   if (!newest) return { image: "", done: 0, of: 0 };
+  const isUpdating =
+    versions.some((it) => imageOf(it) !== imageOf(newest)) || pops.some(({ phase }) => phase === "updating");
+  // A PoP that is stopped is no update that goes on.
+  if (!isUpdating) return { image: shortImage(imageOf(newest)), done: versions.length, of: versions.length };
   const done = machines.filter((it, at) => imageOf(it) === imageOf(newest) && pops[at]?.phase === "serving");
   return { image: shortImage(imageOf(newest)), done: done.length, of: machines.length };
 }

@@ -87,6 +87,10 @@ test("a PoP counts as updated when it runs the newest version's image and serves
   const newer = machine({ instance_id: "01B", config: { image: `registry.example/pop@sha256:${"2".repeat(64)}` } });
   const both = [sample("cdg-1", now, undefined), sample("ewr-1", now, undefined, newer)];
   expect(pictureOf(head, now, [], both).rollout).toEqual({ image: "222222222222", done: 1, of: 2 });
+  const updating = [sample("cdg-1", now, undefined), sample("ewr-1", now, undefined, machine({ state: "replacing" }))];
+  expect(pictureOf(head, now, [], updating).rollout).toMatchObject({ done: 1, of: 2 });
+  const stopped = [sample("cdg-1", now, undefined), sample("ewr-1", now, undefined, machine({ state: "stopped" }))];
+  expect(pictureOf(head, now, [], stopped).rollout).toMatchObject({ done: 2, of: 2 });
 });
 
 test.each([

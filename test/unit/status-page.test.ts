@@ -4,12 +4,12 @@ import { connect } from "node:net";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { serve } from "../../local/fly/http.ts";
 import { emptyWorld, type MachineRow, type World } from "../../local/fly/world.ts";
-import { isLand } from "../../status-page/land.ts";
-import { landPath, project, size } from "../../status-page/map.ts";
-import { createPages } from "../../status-page/pages.ts";
 import { phaseOf, picture, type Surroundings } from "../../local/status-page/picture.ts";
 import { rates, TrafficWatch } from "../../local/status-page/traffic.ts";
 import { regions } from "../../providers/fly/regions.ts";
+import { isLand } from "../../status-page/land.ts";
+import { landPath, project, size } from "../../status-page/map.ts";
+import { createPages } from "../../status-page/pages.ts";
 import { httpServer } from "../support/http-server.ts";
 import { virtualClock } from "../support/virtual-clock.ts";
 
