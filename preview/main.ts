@@ -85,7 +85,9 @@ async function previewed(dir: string, stack: string, { base, files, policies }: 
     config: config ?? fallback,
     hosts: config?.image.sites.map(({ host }) => host) ?? [],
     ...(config && { wanted: estimate(config) }),
-    ...(policies && { refusals: refusalsOf(changesOf(seen.digest.steps), { project: dir, production: config?.production }) }),
+    ...(policies && {
+      refusals: refusalsOf(changesOf(seen.digest.steps), { project: dir, production: config?.production }),
+    }),
     now: Date.now(),
   });
 }

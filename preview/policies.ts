@@ -19,7 +19,10 @@ export function refusalsOf(changes: readonly ResourceChange[], { project, produc
       : [],
   );
   return policies.flatMap(({ name, resource, stack }) => {
-    const sentences = [...(resource ? resources.flatMap((it) => resource(it, project)) : []), ...(stack ? stack(resources) : [])];
+    const sentences = [
+      ...(resource ? resources.flatMap((it) => resource(it, project)) : []),
+      ...(stack ? stack(resources) : []),
+    ];
     return sentences.map((sentence) => `${name}: ${sentence}`);
   });
 }

@@ -18,9 +18,9 @@ async function deployed(over: Record<string, unknown> = {}): Promise<{ it: Cli; 
   const it = await cli();
   it.config(values(over));
   await it.deploy();
-  const assign = async (type: string) =>
-    (await it.local.call("POST", "/apps/my-edge/ip_assignments", { type })).body.ip as string;
-  return { it, v4: await assign("v4"), v6: await assign("v6") };
+  const { addresses } = it.local.world();
+  const of = (type: string) => String(addresses.find((address) => address.type === type)?.ip);
+  return { it, v4: of("v4"), v6: of("v6") };
 }
 
 async function look(it: Cli, over: Partial<Outside>) {
@@ -108,8 +108,9 @@ test("who answers without being a PoP, who does not answer, and where there is n
 });
 
 test("an app without addresses is refused", async () => {
-  await using it = await cli();
-  await it.deploy();
+  const { it, v4, v6 } = await deployed();
+  await using _ = it;
+  for (const ip of [v4, v6]) await it.local.call("DELETE", `/apps/my-edge/ip_assignments/${ip}`);
   await expect(look(it, {})).rejects.toThrow("app my-edge has no public address, so no visitor reaches it.");
 });
 

@@ -25,7 +25,7 @@ test("the page of a stack: PoPs as status has them, rates as top has them, sites
   const { picture, text } = await pictureOf(it.url, ({ totals }) => totals.requestsPerSecond !== null);
   expect(picture.head).toMatchObject({
     title: "test",
-    about: ["app my-edge", expect.stringMatching(/^[\d.]+$/)],
+    about: ["app my-edge", expect.stringMatching(/^[\d.]+$/), expect.stringMatching(/^[\da-f:]+$/)],
     problem: null,
   });
   expect(picture.pops.map(({ name, phase }) => `${name} ${phase}`)).toEqual([

@@ -228,7 +228,7 @@ test("nginx-test of all: a PoP that does not run is told, and the others are tes
   const { code, out } = await it.run(["nginx-test"]);
   expect({ code, out }).toEqual({
     code: 3,
-    out: `cdg-1: not tested\n  cdg-1: nothing runs in it, machine ${id} is stopped. What it said last: npx fly-pops logs cdg-1\newr-1: good\n`,
+    out: `cdg-1: not tested\n  cdg-1: nothing runs in it, machine ${id} is stopped. Start it: npx fly-pops start cdg-1. What it said last: npx fly-pops logs cdg-1\newr-1: good\n`,
   });
   const json = await it.run(["nginx-test", "--json"]);
   expect(JSON.parse(json.out).map(({ good }: { good: unknown }) => good)).toEqual([null, true]);

@@ -45,9 +45,12 @@ async function scene(over: Record<string, unknown> = {}) {
     (await it.local.call("POST", `/apps/my-edge/${what}`, body)).body.id as string;
   const volume = await made("volumes", { name: "pop_nrt_1", region: "nrt", size_gb: 3 });
   const metadata = { fly_pops_stack: owner, fly_pops_key: "nrt-1" };
-  const ids = [...it.local.machines().map(({ id }) => id), ...Object.keys(it.local.world().volumes)].filter(
-    (id) => id !== volume,
-  );
+  const { addresses, volumes } = it.local.world();
+  const ids = [
+    ...it.local.machines().map(({ id }) => id),
+    ...addresses.map(({ ip }) => ip),
+    ...Object.keys(volumes).filter((id) => id !== volume),
+  ];
   const machine = () =>
     made("machines", {
       name: "nrt-1",

@@ -33,7 +33,6 @@ export async function dashboard(): Promise<Dashboard> {
   const { nrt: _, ...deployed } = regions;
   it.config(values({ sites, regions: deployed }));
   await it.deploy();
-  await it.local.call("POST", "/apps/my-edge/ip_assignments", { type: "v4" });
   const of = (pop: string, path: string) => `/apps/my-edge/machines/${it.machine(pop).id}/${path}`;
   await it.local.call("POST", of("ewr-1", "stop"));
   await it.local.call("GET", of("ewr-1", "wait?state=stopped"));
