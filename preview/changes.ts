@@ -34,7 +34,6 @@ const words: Record<string, (difference: Difference) => string> = {
   region: arrow("region"),
   sizeGb: arrow("volume", " GB"),
   snapshotDays: arrow("snapshots", " days"),
-  kept: ({ after }) => (after === true ? "volume is kept" : "volume is not kept"),
   volume: () => "another volume",
   "config.image": ({ before, after }) => `image ${digest(before)} → ${digest(after)}`,
   [`config.env.${contextVariables.expected}`]: ({ before, after }) => `made from ${short(before)} → ${short(after)}`,

@@ -256,14 +256,9 @@ function volumeFate({ change, old, new: new_ }: ResourceChange): string | undefi
     case "update": {
       const sizes = [old?.inputs.sizeGb, new_?.inputs.sizeGb];
       const days = [old?.inputs.snapshotDays, new_?.inputs.snapshotDays];
-      const kept = [old?.inputs.kept, new_?.inputs.kept];
       const fates = [
         ...(sizes[0] === sizes[1] ? [] : [`grows from ${sizes[0]} to ${sizes[1]} GB`]),
         ...(days[0] === days[1] ? [] : [days[1] === 0 ? "no more snapshots" : `snapshots kept for ${days[1]} days`]),
-        // A stack of before never said it, and did the same.
-        ...(kept[0] === undefined || kept[0] === kept[1]
-          ? []
-          : [kept[1] === true ? "stays when its PoP goes, from now on" : "goes with its PoP, from now on"]),
       ];
       return fates.length === 0 ? undefined : fates.join(", ");
     }

@@ -27,7 +27,7 @@ test.concurrent("one that does not is refused with all reasons before anything i
   expect(output).toContain("v4: the address is not protected, and this is production");
   expect(output).toContain("my-edge: the app is not protected, and this is production");
   expect(output).toContain("Stack prod has PoPs in cdg alone, and this is production.");
-  expect(it.fly.calls.list).toEqual([]);
+  expect(it.mutations()).toEqual([]);
 });
 
 test.concurrent("a program that fails is not shown as passed, and production is what the stack file says", async ({

@@ -296,17 +296,19 @@ test("messages of the engine: warnings and errors, each once, without colour mar
 });
 
 test.each([
-  [true, false, "goes with its PoP, from now on"],
-  [false, true, "stays when its PoP goes, from now on"],
-])("a volume whose keeping changes from %s to %s says so", (before, after, fate) => {
+  [true, false, "1 volume is deleted when its PoP is taken out, from now on (cdg-1)"],
+  [false, true, "1 volume stays on Fly when its PoP is taken out, from now on (cdg-1)"],
+])("a volume whose keeping changes from %s to %s is a setting, and no change of its PoP", (before, after, setting) => {
   const steps = [
     step("same", "Machine", "cdg-1", { old: machine("cdg-1"), new: machine("cdg-1") }),
     step("update", "Volume", "cdg-1", {
       old: { ...volume("cdg-1"), kept: before },
       new: { ...volume("cdg-1"), kept: after },
+      retainOnDelete: before,
+      becomes: { retainOnDelete: after },
     }),
   ];
-  expect(plan(steps).pops).toMatchObject([{ name: "cdg-1", action: "adjusted", volume: fate }]);
+  expect(plan(steps)).toMatchObject({ pops: [], unchanged: ["cdg-1"], settings: [setting] });
 });
 
 test("a volume of which nobody said before whether it is kept is no change", () => {

@@ -1,0 +1,359 @@
+/**
+ * Slips: what somebody does to a production stack without meaning it, each tried by the real CLI on one fleet. What must hold after each: no PoP that
+ * served is lost but those that the change itself takes out, no address and no app.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import { run } from "../../cli/run.ts";
+import type { World } from "../../cli/world.ts";
+import { systemClock } from "../../providers/clock.ts";
+import { cliWorld } from "./cli-world.ts";
+import { image } from "./context.ts";
+import { type Engine, engine, token } from "./engine.ts";
+
+export interface Slip {
+  slip: string;
+  /** Keys of the stack file over those of the production stack, undefined for one that is taken out. */
+  edit?: Record<string, unknown>;
+  /** Instead of a preview and an `up` of what was edited. */
+  deed?: (fleet: Fleet) => Promise<Said>;
+  /** What is read before anything is done, or of a deed in its answer. */
+  told: string;
+  /** PoPs that go, for that is what was written. Default none. */
+  goes?: string[];
+  /** Whether it is done after all. Default: refused. */
+  isDone?: true;
+  /** How to go on, in Markdown. */
+  on: string;
+}
+
+export interface Said {
+  code: number;
+  text: string;
+}
+
+export interface Result {
+  slip: Slip;
+  /** What does not hold, as sentences. */
+  broken: string[];
+}
+
+/** The production stack, and what may be done to it. */
+export interface Fleet {
+  it: Engine;
+  /** The stack file's keys; undefined ones are left out. */
+  write(over?: Record<string, unknown>): void;
+  /** `npx fly-pops ...` */
+  command(argv: string[], over?: Partial<World>): Promise<Said>;
+  pulumi(args: string[], stack?: string): Promise<Said>;
+  /** Another stack of the project, with a file like this one's. */
+  beside(name: string, over: Record<string, unknown>): Promise<void>;
+}
+
+const site = { host: "www.example.org", origin: "http://origin.example:8080" };
+const base = {
+  app: "my-edge",
+  regions: { cdg: {}, ewr: { replicas: 2 } },
+  defaults: { volumeGb: 3 },
+  sites: [site],
+  imageRef: image(1),
+  rollout: { canary: "cdg", drain: 0, timeout: "10s" },
+};
+const withoutCanary = { drain: 0, timeout: "10s" };
+const upArgs = ["up", "--yes", "--skip-preview"];
+
+export async function fleet(): Promise<Fleet & AsyncDisposable> {
+  const it = await engine({ stack: "prod" });
+  const write = (over: Record<string, unknown> = {}) => {
+    const values = Object.entries({ ...base, ...over }).filter(([, value]) => value !== undefined);
+    it.config(Object.fromEntries(values));
+  };
+  const pulumi = async (args: string[], stack = "prod") => {
+    const { code, output } = await it.command("pulumi", ["--non-interactive", ...args, "--stack", stack]);
+    return { code, text: output };
+  };
+  const made: Fleet = {
+    it,
+    write,
+    pulumi,
+    async command(argv, over) {
+      const env = { ...it.env, PULUMI_STACK: "prod" };
+      const { world, said } = cliWorld({ env, dir: it.project, clock: systemClock, ...over });
+      const code = await run(argv, world);
+      const text = `${said.out}${said.err}`;
+      if (text.includes(token)) throw new Error(`${argv.join(" ")} printed the token`);
+      return { code, text };
+    },
+    async beside(name, over) {
+      const made = await it.command("pulumi", ["--non-interactive", "stack", "init", name]);
+      if (made.code !== 0) throw new Error(made.output);
+      const file = join(it.project, `Pulumi.${name}.yaml`);
+      const keys = Object.entries({ ...base, ...over }).map(([key, value]) => [`fly-pops:${key}`, value]);
+      writeFileSync(file, `${readFileSync(file, "utf8")}${stringify({ config: Object.fromEntries(keys) })}`);
+    },
+  };
+  write();
+  const first = await it.up();
+  if (first.code !== 0) throw new Error(first.output);
+  return { ...made, [Symbol.asyncDispose]: () => it[Symbol.asyncDispose]() };
+}
+
+/** PoPs that serve, by id; what visitors find them by. */
+function standing({ fly, machines }: Engine) {
+  const { apps, addresses } = fly.snapshot();
+  const serving = Object.entries(machines()).filter(([, { state, cordoned }]) => state === "started" && !cordoned);
+  return {
+    pops: new Map(serving.map(([name, { id }]) => [name, id])),
+    edge: JSON.stringify([Object.keys(apps), addresses.map(({ ip }) => ip).toSorted()]),
+  };
+}
+
+export async function trySlip(at: Fleet, slip: Slip): Promise<Result> {
+  const { it } = at;
+  const before = standing(it);
+  it.mutations();
+  at.write(slip.edit);
+  const said = slip.deed ? await slip.deed(at) : await at.command(["preview"]);
+  const broken = said.text.includes(slip.told) ? [] : [`it says:\n${said.text}`];
+  const { code, text } = slip.deed ? said : await at.pulumi(upArgs);
+  if ((code === 0) !== (slip.isDone ?? false)) broken.push(`it ends with ${code}:\n${text}`);
+  const after = standing(it);
+  const lost = [...before.pops].filter(([name, id]) => after.pops.get(name) !== id).map(([name]) => name);
+  const unmeant = lost.filter((name) => !slip.goes?.includes(name));
+  if (unmeant.length > 0) broken.push(`it takes ${unmeant.join(", ")} away`);
+  if (after.edge !== before.edge) broken.push(`of ${before.edge} it leaves ${after.edge}`);
+  at.write();
+  if (slip.isDone || it.mutations().length > 0) await putBack(at, broken);
+  return { slip, broken };
+}
+
+/** As it was, by nothing but an `up` of the file as it was. */
+async function putBack(at: Fleet, broken: string[]): Promise<void> {
+  const { code, text } = await at.pulumi([...upArgs, "--refresh"]);
+  if (code !== 0) broken.push(`the file put back, up ends with ${code}:\n${text}`);
+  const names = [...standing(at.it).pops.keys()].toSorted().join(", ");
+  if (names !== "cdg-1, ewr-1, ewr-2") broken.push(`the file put back, ${names} serve`);
+}
+
+const other = async (at: Fleet, name: string, over: Record<string, unknown>): Promise<Said> => {
+  await at.beside(name, over);
+  const preview = await at.pulumi(["preview"], name);
+  const up = await at.pulumi(upArgs, name);
+  const destroyed = await at.pulumi(["destroy", "--yes", "--skip-preview"], name);
+  if (destroyed.code !== 0) return { code: 0, text: destroyed.text };
+  return { code: up.code, text: preview.text };
+};
+
+export const slips: readonly Slip[] = [
+  {
+    slip: "A copy of the stack file for another stack, `app` not changed; its `up`, and its `destroy`",
+    deed: (at) => other(at, "staging", { regions: { nrt: {} }, rollout: withoutCanary }),
+    told: "my-edge: the app belongs to stack organization/fly-pops/prod",
+    on: "another `fly-pops:app`",
+  },
+  {
+    slip: "The same in a region that is taken",
+    deed: (at) => other(at, "twin", { regions: { cdg: {} } }),
+    told: "my-edge: the app belongs to stack organization/fly-pops/prod",
+    on: "another `fly-pops:app`",
+  },
+  {
+    slip: "`v4` taken out of `addresses`",
+    edit: { addresses: ["v6"] },
+    told: "address v4: it is protected, so Pulumi refuses to delete it",
+    on: "put it back; if meant, `protect: false` first, and DNS before that",
+  },
+  {
+    slip: "The app renamed",
+    edit: { app: "our-edge" },
+    told: "the app: it is protected, so Pulumi refuses to replace it",
+    on: "put the name back; another app is another stack",
+  },
+  {
+    slip: "A region taken out",
+    edit: { regions: { ewr: { replicas: 2 } }, rollout: withoutCanary },
+    told: "its volume of 3 GB stays on Fly and on the bill",
+    goes: ["cdg-1"],
+    isDone: true,
+    on: "put it back: the PoP finds its volume",
+  },
+  {
+    slip: "A replica less",
+    edit: { regions: { cdg: {}, ewr: {} } },
+    told: "ewr-2: its volume of 3 GB stays on Fly and on the bill",
+    goes: ["ewr-2"],
+    isDone: true,
+    on: "put it back: the PoP finds its volume",
+  },
+  {
+    slip: "A region out, and `keepVolumes: false`, in one change",
+    edit: { regions: { cdg: {} }, keepVolumes: false },
+    told: "stays on Fly and on the bill",
+    goes: ["ewr-1", "ewr-2"],
+    isDone: true,
+    on: "put it back: what was kept at the last `up` stays",
+  },
+  {
+    slip: "The stack file of another branch: other regions, an older image",
+    edit: { regions: { nrt: {} }, imageRef: image(4), rollout: withoutCanary },
+    told: "1 PoP is new, 3 PoPs go",
+    goes: ["cdg-1", "ewr-1", "ewr-2"],
+    isDone: true,
+    on: "the new PoP serves before the others go; put the file back",
+  },
+  {
+    slip: "A smaller volume",
+    edit: { defaults: { volumeGb: 2 } },
+    told: "a volume never shrinks",
+    on: "put the size back",
+  },
+  {
+    slip: "Another organization",
+    edit: { organization: "acme" },
+    told: "the app: it is protected, so Pulumi refuses to replace it",
+    on: "put it back; `fly apps move` moves an app",
+  },
+  {
+    slip: "A key misspelt",
+    edit: { memoryMB: 512 },
+    told: "memoryMB: no such key",
+    on: "the sentence names the key that was meant",
+  },
+  {
+    slip: "A region that is none",
+    edit: { regions: { ...base.regions, paris: {} } },
+    told: "did you mean cdg",
+    on: "the sentence names the region",
+  },
+  {
+    slip: "All regions gone by a bad merge",
+    edit: { regions: {} },
+    told: "regions is empty",
+    on: "put them back",
+  },
+  {
+    slip: "An image by its tag",
+    edit: { imageRef: "registry.fly.io/my-edge:latest" },
+    told: "takes a reference pinned by digest",
+    on: "pin it by its digest",
+  },
+  {
+    slip: "An image that is not there",
+    async deed({ it, write, pulumi, command }) {
+      it.runner.image(image(9), { pull: "fails" });
+      write({ imageRef: image(9) });
+      const { text } = await command(["preview"]);
+      const { code } = await pulumi(upArgs);
+      return { code, text };
+    },
+    told: "3 PoPs restart",
+    on: "the canary was put back; another `imageRef`",
+  },
+  {
+    slip: "`protect: false`, left in the file",
+    edit: { protect: false },
+    told: "lose their protection",
+    isDone: true,
+    on: "nothing is lost by it; put it back",
+  },
+  {
+    slip: "A site taken out",
+    edit: { sites: [{ ...site, host: "other.example.org" }] },
+    told: "nothing changes",
+    isDone: true,
+    on: "with an image of one's own the file's sites count at the next build",
+  },
+  {
+    slip: "`npx pulumi destroy` in the wrong terminal",
+    deed: (at) => at.pulumi(["destroy", "--yes"]),
+    told: "cannot be deleted",
+    on: "nothing was touched; if meant, `protect: false` first",
+  },
+  {
+    slip: "An `up` in the middle of an `up`",
+    async deed({ it, pulumi, write }) {
+      write({ imageRef: image(2) });
+      const asked = it.asked("POST machines/:id/lease");
+      const first = pulumi(upArgs);
+      await asked;
+      const second = await pulumi(upArgs);
+      const { code, text } = await first;
+      return code === 0 ? second : { code: 0, text };
+    },
+    told: "the stack is currently locked by 1 lock",
+    on: "wait for the other one",
+  },
+  {
+    slip: "`rollback` past a region that was added",
+    async deed({ write, pulumi, command }) {
+      write({ regions: { ...base.regions, nrt: {} }, imageRef: image(3) });
+      const added = await pulumi(upArgs);
+      if (added.code !== 0) return { code: 0, text: added.text };
+      return command(["rollback", "1", "--yes"]);
+    },
+    told: "--image-only",
+    on: "`--image-only`, or `--with-removals`",
+  },
+  {
+    slip: "`orphans --delete` during a deployment",
+    async deed({ it, write, pulumi, command }) {
+      write({ regions: { ...base.regions, lhr: {} } });
+      const asked = it.asked("POST machines");
+      const first = pulumi(upArgs);
+      await asked;
+      const listed = await command(["orphans", "--delete", "--yes"]);
+      const { code, text } = await first;
+      return code === 0 ? { code: listed.code === 0 ? 0 : 1, text: listed.text } : { code: 0, text };
+    },
+    told: "a deployment makes it just now, or was cut off while it did: npx pulumi up goes on with it",
+    on: "again when the deployment is over",
+  },
+  {
+    slip: "A token of another organization",
+    deed: async ({ it, write }) => {
+      write({ imageRef: image(4) });
+      const { code, output } = await it.run(upArgs, { FLY_API_TOKEN: "another-token" });
+      return { code, text: output };
+    },
+    told: "Fly does not know the token",
+    on: "the right one: `FLY_API_TOKEN`, or `fly:token` in the stack file",
+  },
+  {
+    slip: "A machine stopped by hand",
+    async deed({ it, pulumi }) {
+      const { id } = it.machines()["ewr-2"] ?? {};
+      await fetch(`${it.env.FLY_API_HOSTNAME}/v1/apps/my-edge/machines/${id}/stop`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${token}` },
+      });
+      const drift = await pulumi(["preview", "--refresh", "--diff", "--expect-no-changes"]);
+      return { code: drift.code, text: drift.text };
+    },
+    goes: ["ewr-2"],
+    told: '~ state: "stopped" => "started"',
+    on: "`npx fly-pops start ewr-2`, or `npx pulumi up --refresh`",
+  },
+  {
+    slip: "A volume deleted from the stack's state",
+    async deed({ pulumi }) {
+      const urn =
+        "urn:pulumi:prod::fly-pops::fly-pops:index:Edge$fly-pops:index:Pop$pulumi-nodejs:dynamic/fly:Volume::edge-cdg-1-volume";
+      return pulumi(["state", "delete", urn, "--yes"]);
+    },
+    told: "can't be safely deleted because the following resources depend on it",
+    on: "nothing was touched; `npx fly-pops replace` is for volumes of no use any more",
+  },
+  {
+    slip: "The stack removed by `pulumi stack rm`",
+    deed: ({ pulumi }) => pulumi(["stack", "rm", "--yes"]),
+    told: "still has resources",
+    on: "nothing was touched",
+  },
+  {
+    slip: "`replace` of a PoP that serves",
+    deed: ({ command }) => command(["replace", "cdg-1"]),
+    told: "Until the new one serves, in a minute or two, visitors go to the PoPs nearby",
+    on: "it asks first, having said what is lost",
+  },
+];
