@@ -46,6 +46,8 @@ export default defineConfig({
       project("engine", 600_000, real),
       project("image", 1_800_000, real),
       project("e2e", 1_800_000, real),
+      // Stories of a minute and more each, by the real CLI or in real containers: npm run test:slow.
+      project("slow", 1_800_000, real),
       // Minutes of load and waiting: npm run soak.
       project("soak", 1_800_000, alone),
     ],

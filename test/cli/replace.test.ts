@@ -1,4 +1,4 @@
-/** What `replace` takes, and what it refuses before Pulumi is asked for anything; the deed itself is in test/engine/hosts.test.ts. */
+/** What `replace` takes, and what it refuses before Pulumi is asked for anything; the deed itself is in test/slow/hosts.test.ts. */
 import { expect, test } from "vitest";
 import { lossOf } from "../../cli/replaceable.ts";
 import { sharedHosts } from "../../components/placement.ts";
