@@ -35,7 +35,7 @@ test.skipIf(noBrowser)(
     await shows("#summary", "^3 of 6 PoPs serve$");
     await shows("#requests", "^[1-9]");
     expect(await text("h1")).toBe("fly-pops test");
-    expect(await text("#about")).toMatch(/^app my-edge · [\d.]+$/);
+    expect(await text("#about")).toMatch(/^app my-edge · [\d.]+ · [\da-f:]+$/);
     expect(await page.$$eval("#rows .state", (all) => all.map((state) => state.textContent))).toEqual([
       ...["serving", "serving", "stopped", "serving", "drained", "missing"],
     ]);
