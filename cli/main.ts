@@ -29,7 +29,6 @@ const world: World = {
   err: (text) => void process.stderr.write(text),
   isTerminal: process.stdout.isTTY === true,
   isWatched: process.stderr.isTTY === true,
-  columns: process.stdout.columns ?? process.stderr.columns,
   input: isFed() ? () => buffer(process.stdin) : undefined,
   window: () => (process.stdout.isTTY ? { columns: process.stdout.columns, rows: process.stdout.rows } : undefined),
   resolve,

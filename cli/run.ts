@@ -40,8 +40,8 @@ function speakThrough(command: Command, world: World): void {
     outputError: (text, write) => write(text.replace(/^error: /, "fly-pops: ")),
     getOutHasColors: () => false,
     getErrHasColors: () => false,
-    getOutHelpWidth: () => world.columns ?? 80,
-    getErrHelpWidth: () => world.columns ?? 80,
+    getOutHelpWidth: () => world.window?.()?.columns ?? 80,
+    getErrHelpWidth: () => world.window?.()?.columns ?? 80,
   });
   for (const child of command.commands) speakThrough(child, world);
 }

@@ -15,8 +15,6 @@ export interface World {
   isTerminal: boolean;
   /** Somebody waits before standard error: a long wait is told there. Absent: nobody. */
   isWatched?: boolean;
-  /** Width of the terminal; absent: 80. */
-  columns?: number | undefined;
   /** What was put into standard input; undefined where that is a terminal, or nothing was. Absent: nothing. */
   input?: (() => Promise<Buffer>) | undefined;
   /** Size of the terminal's window now, in characters; undefined: unknown, or none. */

@@ -5,8 +5,10 @@ import { type Fleet, type PopSeen, readFleet } from "../fleet.ts";
 import { askPop } from "../health.ts";
 import { type Counters, grown, parseMetrics, type Rates, type Reading, ratesOf, summed } from "../metrics.ts";
 import type { Stack } from "../stack.ts";
+import { clockText } from "../status-of.ts";
 import { tint } from "../style.ts";
-import { type ExitCode, note, print, printJson, type World } from "../world.ts";
+import { watch } from "../watch.ts";
+import { type ExitCode, print, printJson, type World } from "../world.ts";
 
 export interface TopOptions {
   json?: boolean;
@@ -33,26 +35,38 @@ export interface Top {
 type SiteRates = { site: string } & Rates;
 
 export async function top(world: World, stack: Stack, options: TopOptions): Promise<ExitCode> {
-  const pictures = options.limit ?? (options.watch ? Number.POSITIVE_INFINITY : 1);
-  const goesOn = pictures > 1;
+  const {
+    json = false,
+    watch: isWatching = false,
+    interval,
+    limit = isWatching ? Number.POSITIVE_INFINITY : 1,
+  } = options;
+  const intervalMs = interval * 1000;
   let before: Look | undefined;
-  let code: ExitCode = 0;
-  for (let shown = 0; ; ) {
-    const now = await look(world, stack).catch((error: unknown) => {
-      if (!goesOn || world.interrupted.aborted) throw error;
-      // A minute without Fly's API is no reason to look away; what was counted meanwhile shows in the next rates.
-      note(world, `${clockText(world.clock.now())}  ${error instanceof Error ? error.message : error}`);
-      return undefined;
-    });
-    if (now && before) {
-      const seen = between(stack.name, before, now);
-      show(world, seen, { ...options, watch: goesOn });
-      code = seen.pops.some((it) => "reason" in it) ? 3 : 0;
-      shown += 1;
-      if (shown >= pictures) return code;
+  const next = async (): Promise<Top> => {
+    if (!before) {
+      before = await look(world, stack);
+      await sleep(world.clock, intervalMs, world.interrupted);
     }
-    before = now ?? before;
-    await sleep(world.clock, options.interval * 1000, world.interrupted);
+    const now = await look(world, stack);
+    const seen = between(stack.name, before, now);
+    before = now;
+    return seen;
+  };
+  const text = (seen: Top) => (json ? JSON.stringify(seen) : topText(world, seen));
+  if (limit === Number.POSITIVE_INFINITY)
+    return watch(world, { title: `${stack.name}, ${stack.wanted().app}`, plain: json, intervalMs }, async () =>
+      text(await next()),
+    );
+  for (let shown = 1; ; shown++) {
+    const seen = await next();
+    if (json) printJson(world, seen);
+    else {
+      if (limit > 1) print(world, tint(world, "faint", `${stack.name}, app ${seen.app}, ${clockText(seen.at)}`));
+      print(world, `${text(seen)}${limit > 1 ? "\n" : ""}`);
+    }
+    if (shown >= limit) return seen.pops.some((it) => "reason" in it) ? 3 : 0;
+    await sleep(world.clock, intervalMs, world.interrupted);
   }
 }
 
@@ -123,19 +137,6 @@ const siteRates = (sites: Reading, seconds: number): SiteRates[] =>
     .filter(([site, { requests }]) => site !== "other" || requests > 0)
     .map(([site, counters]) => ({ site, ...ratesOf(counters, seconds) }))
     .toSorted((a, b) => b.requestsPerSecond - a.requestsPerSecond || (a.site < b.site ? -1 : 1));
-
-function show(world: World, seen: Top, { json, watch }: TopOptions): void {
-  if (json) {
-    printJson(world, seen);
-    return;
-  }
-  if (watch && world.isTerminal) world.out("\x1b[H\x1b[J");
-  if (watch) print(world, tint(world, "faint", `${seen.stack}, app ${seen.app}, ${clockText(Date.parse(seen.at))}`));
-  print(world, topText(world, seen));
-  if (watch && !world.isTerminal) print(world, "");
-}
-
-const clockText = (at: number): string => `${new Date(at).toISOString().slice(11, 19)}Z`;
 
 const measures = ["requests/s", "5xx/s", "5xx", "hits", "p95"];
 

@@ -24,7 +24,7 @@ test.each(all(program).map((path) => [path.join(" "), path]))(
     expect({ code, err }).toEqual({ code: 0, err: "" });
     expect(out.split("\n").filter((line) => line.length > 80)).toEqual([]);
     expect(out).toContain("\nExamples:\n  ");
-    const narrow = await it.run([...path, "--help"], { columns: 60 });
+    const narrow = await it.run([...path, "--help"], { window: () => ({ columns: 60, rows: 24 }) });
     const words = (text: string) => text.split(/\s+/);
     // Set anew, and no word is broken.
     expect(words(narrow.out)).toEqual(words(out));

@@ -102,7 +102,7 @@ test("-n 3: three pictures, a clock over each, and an end", async () => {
   const began = it.local.clock.now();
   const { code, out } = await it.run(["top", "-n", "3", "--interval", "5"]);
   expect(code).toBe(0);
-  expect(out.match(/^test, app my-edge, \d\d:\d\d:\d\dZ$/gm)).toHaveLength(3);
+  expect(out.match(/^test, app my-edge, \d\d:\d\d:\d\d UTC$/gm)).toHaveLength(3);
   expect(it.local.clock.now() - began).toBe(15_000);
   expect(out).not.toContain("\x1b");
 });
@@ -120,7 +120,7 @@ test("--watch goes on through errors of Fly, which stand on standard error, unti
     },
   });
   expect(code).toBe(130);
-  expect(err).toMatch(/^\d\d:\d\d:\d\dZ {2}list machines of my-edge: .*403.*\n$/);
+  expect(err).toMatch(/^since \d\d:\d\d:\d\d UTC: list machines of my-edge: .*403.*\n$/);
 });
 
 test("without --watch an error of Fly ends it", async () => {
