@@ -342,7 +342,7 @@ export const slips: readonly Slip[] = [
       return pulumi(["state", "delete", urn, "--yes"]);
     },
     told: "can't be safely deleted because the following resources depend on it",
-    on: "nothing was touched; `npx fly-pops replace` is for volumes of no use any more",
+    on: "nothing was touched; `npx fly-pops replace cdg-1` is for volumes of no use any more",
   },
   {
     slip: "The stack removed by `pulumi stack rm`",
