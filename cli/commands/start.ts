@@ -1,5 +1,5 @@
 /** `start` and `restart`: PoPs as they are, one after the other, by the rules of an update: leased, verified, routed. */
-import { told } from "../../providers/fly/errors.ts";
+import { HostUnreachable, told } from "../../providers/fly/errors.ts";
 import { type Powered, restartVerified, startVerified } from "../../providers/fly/power.ts";
 import { createRollout } from "../../providers/fly/rollout.ts";
 import type { Machine } from "../../providers/fly/schema.ts";
@@ -55,16 +55,19 @@ async function carriedOut(
   done: string,
   work: (it: Powered, world: Parameters<typeof startVerified>[1]) => Promise<Machine>,
 ): Promise<Machine> {
-  if (machine.host_status === "unreachable")
-    throw new Refusal(
+  const hostIsAway = (cause?: unknown) =>
+    new Refusal(
       `${name}: not ${done}, its host does not answer. See https://status.flyio.net; if it stays away: npx fly-pops replace ${name}`,
+      { cause },
     );
+  if (machine.host_status === "unreachable") throw hostIsAway();
   const { timeoutSeconds, drainSeconds } = stack.wanted().rollout;
   const log = (line: string) => note(world, line);
   try {
     const powered = { app, id: machine.id, pop: name, timeoutSeconds, drainSeconds };
     return await work(powered, { fly, clock: world.clock, rollout: createRollout(), log });
   } catch (error) {
+    if (error instanceof HostUnreachable) throw hostIsAway(error);
     if (error instanceof NotServing)
       throw new Refusal(
         `${name}: ${done}, but it does not serve, ${error.message}. It was left as it is. What it says: npx fly-pops logs ${name}`,

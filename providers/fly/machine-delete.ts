@@ -6,6 +6,7 @@ import { confirmGone, isLive } from "./gone.ts";
 import { letGoMs, untilLetGo } from "./in-the-way.ts";
 import { refuseForeign } from "./owner.ts";
 import type { Machine } from "./schema.ts";
+import { reached, untilStopped } from "./settled.ts";
 
 export interface Doomed {
   app: string;
@@ -20,8 +21,6 @@ export interface Doomed {
   /** Seconds the stop may take. Whoever does not end in time is destroyed all the same. */
   timeoutSeconds: number;
 }
-
-const pollMs = 1_000;
 
 type World = Pick<Context, "fly" | "clock" | "log">;
 
@@ -71,25 +70,6 @@ async function end(
   }
 }
 
-async function untilStopped(
-  id: string,
-  { app, timeoutSeconds }: Pick<Doomed, "app" | "timeoutSeconds">,
-  { fly, clock }: Pick<World, "fly" | "clock">,
-): Promise<void> {
-  const deadline = clock.now() + timeoutSeconds * 1000;
-  while (clock.now() < deadline) {
-    const { instance_id, state } = await fly.getMachine(app, id);
-    if (state !== "started" && state !== "stopping") return;
-    try {
-      if (await reached("stopped", { app, id, version: instance_id }, { fly })) return;
-    } catch (error) {
-      if (!(error instanceof FlyError) || error.status !== 412) throw error;
-      // A version that was replaced before what was read: read once more, by then it is known.
-      await sleep(clock, pollMs);
-    }
-  }
-}
-
 async function deleteByForce(id: string, { app, pop }: Doomed, { fly }: World): Promise<void> {
   try {
     await fly.deleteMachine(app, id, { force: true });
@@ -116,19 +96,4 @@ async function untilDestroyed(
   while (!(await reached("destroyed", { app, id, version: instance_id }, { fly })))
     if (clock.now() >= deadline)
       throw new Error(`${pop}: machine ${id} is still being destroyed after ${letGoMs / 1000} s. Run again.`);
-}
-
-/** One wait of a minute at most. False: not yet. */
-async function reached(
-  state: "stopped" | "destroyed",
-  { app, id, version }: { app: string; id: string; version: string | undefined },
-  { fly }: Pick<World, "fly">,
-): Promise<boolean> {
-  try {
-    await fly.waitMachine(app, id, { states: [state], version, seconds: 60 });
-    return true;
-  } catch (error) {
-    if (error instanceof FlyError && error.status === 408) return false;
-    throw error;
-  }
 }

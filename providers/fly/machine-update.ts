@@ -4,15 +4,16 @@
  */
 import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
-import { FlyError, HostUnreachable, isNoRoom } from "./errors.ts";
+import { FlyError, isNoRoom } from "./errors.ts";
 import { lookUntil, showsBy } from "./lag.ts";
 import { type HeldLease, withLease } from "./lease.ts";
 import { sameConfig } from "./normalise.ts";
 import { refuseForeign } from "./owner.ts";
 import type { Machine, MachineConfig } from "./schema.ts";
 import { NotServing, untilServing } from "./serving.ts";
+import { settled } from "./settled.ts";
 import { startSettled } from "./start.ts";
-import { eventIds, isPassing, type Seen, watchVersion } from "./version-watch.ts";
+import { eventIds, isPassing, watchVersion } from "./version-watch.ts";
 
 export interface Target {
   app: string;
@@ -43,9 +44,6 @@ export class UpdateFailed extends Error {
   }
 }
 
-const settleMs = 120_000;
-const pollMs = 2_000;
-
 /** Gives a machine another config. Resolves with the machine once the new version serves; one that somebody stopped is started. */
 export async function updateVerified(target: Target, wanted: MachineConfig, context: Context): Promise<Machine> {
   const { app, id, pop } = target;
@@ -59,25 +57,6 @@ export async function updateVerified(target: Target, wanted: MachineConfig, cont
     refuseForeign(before, pop, target.owners);
     return new Attempt(target, context, lease, before).run(onItsVolume(wanted, before));
   });
-}
-
-/** The machine, once it is in a state that lasts and `watch`, where given, has seen what it watches for, or that it is lost. */
-async function settled(
-  { app, id, pop }: Target,
-  { fly, clock }: Context,
-  watch: (machine: Machine) => Seen = () => "ours",
-): Promise<Machine> {
-  const deadline = clock.now() + settleMs;
-  for (;;) {
-    const machine = await fly.getMachine(app, id);
-    if (machine.host_status === "unreachable") throw new HostUnreachable(pop, id);
-    if (watch(machine) !== "not yet" && !isPassing(machine)) return machine;
-    if (clock.now() >= deadline)
-      throw new Error(
-        `${pop}: machine ${id} is ${machine.state} for ${settleMs / 1000} s already. Run again when it has settled.`,
-      );
-    await sleep(clock, pollMs);
-  }
 }
 
 /** One update under one lease. */

@@ -58,6 +58,28 @@ test("restart: cordoned, drained, stopped, started, verified, routed, under a le
   expect(states(it)["cdg-1"]).toEqual(serves);
 });
 
+test("restart: one that does not stop is not called restarted, and stays out of routing", async () => {
+  await using it = await fleet();
+  it.local.faults.next("POST machines/:id/stop", { kind: "status", status: 200, body: { ok: true } });
+  const { code, err, calls } = await it.run(["restart", "cdg-1"]);
+  expect(code).toBe(1);
+  expect(err).toMatch(/cdg-1: not restarted, machine \S+ has not stopped within 60 s\. .*npx fly-pops start cdg-1\n$/);
+  expect(calls.filter((call) => call.includes("/start"))).toEqual([]);
+  expect(states(it)["cdg-1"]).toEqual({ state: "started", cordoned: true, leased: false });
+});
+
+test.each(["start", "restart"])("%s: a host that went away meanwhile is named", async (verb) => {
+  await using it = await fleet();
+  if (verb === "start") await on(it, "cdg-1", "stop");
+  const { id } = it.machine("cdg-1");
+  const away = { ...(await it.local.call("GET", `/apps/my-edge/machines/${id}`)).body, host_status: "unreachable" };
+  it.local.faults.next("GET machines/:id", { kind: "status", status: 200, body: away });
+  const { code, err, calls } = await it.run([verb, "cdg-1"]);
+  expect(code).toBe(1);
+  expect(err).toMatch(/^cdg-1: not (re)?started, its host does not answer\. .*npx fly-pops replace cdg-1\n$/);
+  expect(calls.filter((call) => /\/(cordon|stop|start)$/.test(call))).toEqual([]);
+});
+
 test("restart of a process: by process-compose in the PoP, the machine goes on", async () => {
   const commands: string[][] = [];
   await using it = await fleet((command) => {
