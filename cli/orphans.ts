@@ -1,6 +1,6 @@
 /** What bears our marks and belongs to no stack. Pure. */
 
-import { volumeName } from "../components/placement.ts";
+import { popOfVolume } from "../components/placement.ts";
 import { isLive } from "../providers/fly/gone.ts";
 import { ownerKeys } from "../providers/fly/owner.ts";
 import type { Address, Machine, Volume } from "../providers/fly/schema.ts";
@@ -43,9 +43,6 @@ export interface Wanted {
   pops: readonly { name: string }[];
 }
 
-/** Volumes have no metadata: our names are `pop_<region>_<n>` (components/pop.ts). */
-const ourVolume = /^pop_[a-z]{3}_\d+$/;
-
 const pendingReason = "a deployment makes it just now, or was cut off while it did: npx pulumi up goes on with it";
 
 export function orphansIn({ app, machines, volumes, addresses }: Found, known: Known, wanted: Wanted): Orphan[] {
@@ -77,15 +74,15 @@ export function orphansIn({ app, machines, volumes, addresses }: Found, known: K
       kept: false,
     };
   });
-  const wantedNames = new Set(wanted.pops.map(({ name }) => volumeName(name)));
+  const isWanted = (volume: Volume) => wanted.pops.some(({ name }) => name === popOfVolume(volume.name));
   const lostVolumes = volumes
-    .filter((it) => isLive(it) && ourVolume.test(it.name ?? "") && !known.ids.has(it.id))
+    .filter((it) => isLive(it) && popOfVolume(it.name) !== undefined && !known.ids.has(it.id))
     // One that a foreign stack's machine mounts is that stack's.
     .filter((it) => !foreign.has(it.attached_machine_id ?? ""))
     .filter((it) => !it.attached_machine_id || lostMachines.some(({ id }) => id === it.attached_machine_id))
     .map((it): Orphan => {
       const pending = isPending(it) || lostMachines.some((one) => one.id === it.attached_machine_id && !one.deletable);
-      const kept = !it.attached_machine_id && !pending && wanted.keepVolumes && !wantedNames.has(it.name ?? "");
+      const kept = !it.attached_machine_id && !pending && wanted.keepVolumes && !isWanted(it);
       return {
         kind: "volume",
         id: it.id,

@@ -2,6 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { EdgeConfig, Registry, StackFiles } from "../config.ts";
 import { Address } from "../providers/fly/address.ts";
 import { App } from "../providers/fly/app.ts";
+import { guardsOf } from "./guards.ts";
 import { SidecarImage } from "./image.ts";
 import { Pop } from "./pop.ts";
 import { rolloutOrder, widths } from "./rollout.ts";
@@ -28,12 +29,13 @@ export class Edge extends pulumi.ComponentResource {
   constructor(name: string, args: EdgeArgs, opts?: pulumi.ComponentResourceOptions) {
     super("fly-pops:index:Edge", name, {}, opts);
     const own = { parent: this };
+    const guards = guardsOf(args);
     const claim = { owner: args.owner, adoptFrom: args.adopt.from };
     // The addresses are the app's, and go with it.
     const app = new App(
       `${name}-app`,
       { app: args.app, organization: args.organization, ...claim },
-      { ...own, protect: args.protect },
+      { ...own, protect: guards.App },
     );
     // References to the app go by its id: in previews of updates it stays known where outputs would not.
     const addresses = args.addresses.map(
@@ -43,7 +45,7 @@ export class Edge extends pulumi.ComponentResource {
           new Address(
             `${name}-${type}`,
             { app: app.id, type, adopt: args.adopt.addresses[type], ...claim },
-            { ...own, protect: args.protect },
+            { ...own, protect: guards.Address },
           ),
         ] as const,
     );
@@ -74,7 +76,7 @@ export class Edge extends pulumi.ComponentResource {
           owner: args.owner,
           snapshotDays: args.snapshotDays,
           protect: args.protect,
-          keepVolume: args.keepVolumes,
+          keepVolumes: args.keepVolumes,
           secrets: args.files.secrets,
           tailnet: args.image.tailnet,
           tailnetCa: args.files.tailnetCa,

@@ -3,6 +3,10 @@
 /** cdg-1 -> pop_cdg_1: Fly takes no hyphens here. A volume has no metadata, so its name is how a cut-off run finds it again. */
 export const volumeName = (pop: string): string => `pop_${pop.replaceAll("-", "_")}`;
 
+/** The other way round: the PoP whose volume it is by its name. Undefined for a name that none of ours has. */
+export const popOfVolume = (name: string | undefined): string | undefined =>
+  /^pop_([a-z]{3}_\d+)$/.exec(name ?? "")?.[1]?.replace("_", "-");
+
 /** A sentence for each host that has several of these PoPs. */
 export function sharedHosts(placed: readonly { name: string; zone: string | null | undefined }[]): string[] {
   return [...Map.groupBy(placed, ({ zone }) => zone)].flatMap(([zone, some]) => {

@@ -7,6 +7,7 @@ import { Machine } from "../providers/fly/machine.ts";
 import { Volume } from "../providers/fly/volume.ts";
 import { SealedSecrets } from "../providers/sops/sealed-secrets.ts";
 import { AuthKey } from "../providers/tailnet/auth-key.ts";
+import { guardsOf } from "./guards.ts";
 import { guestOf, type MachineShape, machineConfig, mountPath, type Sealed } from "./machine-config.ts";
 import { volumeName } from "./placement.ts";
 
@@ -26,10 +27,10 @@ export interface PopArgs extends MachineShape {
   owner: string;
   /** Days Fly keeps daily snapshots of the volume. 0: none. */
   snapshotDays: number;
-  /** Pulumi refuses to delete what Fly would not give again: where the volume is not kept, the PoP, until this is false. */
+  /** Pulumi refuses to delete what Fly would not give again (guards.ts), until this is false. */
   protect: boolean;
   /** The volume stays on Fly when the PoP is taken out, which then loses nothing. */
-  keepVolume: boolean;
+  keepVolumes: boolean;
   /** The operator's secrets the image asks for, still encrypted. Absent: none. */
   secrets?: StackFiles["secrets"];
   /** The private network the PoP is a node of. Absent: none. */
@@ -74,8 +75,7 @@ export class Pop extends pulumi.ComponentResource {
   constructor(name: string, args: PopArgs, opts?: pulumi.ComponentResourceOptions) {
     super("fly-pops:index:Pop", name, {}, opts);
     const { app, region, rollout } = args;
-    // The machine too, since the engine deletes it first: by the time the volume refused, the PoP would be gone.
-    const protect = args.protect && !args.keepVolume;
+    const guards = guardsOf(args);
     const volume = new Volume(
       `${name}-volume`,
       {
@@ -88,11 +88,11 @@ export class Pop extends pulumi.ComponentResource {
         guest: guestOf(args),
         organization: args.organization,
         adopt: args.adopt?.volume,
-        kept: args.keepVolume,
+        kept: args.keepVolumes,
         owner: args.owner,
         adoptFrom: args.adopt?.from,
       },
-      { parent: this, protect, retainOnDelete: args.keepVolume },
+      { parent: this, protect: guards.Volume, retainOnDelete: args.keepVolumes },
     );
     const minted = args.tailnet?.driver !== undefined;
     const identity =
@@ -142,7 +142,7 @@ export class Pop extends pulumi.ComponentResource {
         maxUnavailable: rollout.maxUnavailable,
         maxUnavailableInRegion: rollout.maxUnavailableInRegion,
       },
-      { parent: this, protect, dependsOn: rollout.after },
+      { parent: this, protect: guards.Machine, dependsOn: rollout.after },
     );
     this.region = region;
     this.volumeId = volume.id;

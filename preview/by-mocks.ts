@@ -3,6 +3,7 @@
  * engine would. For pull requests of forks, which are given no secret: what merging changes, if the base is what is deployed.
  */
 import { isDeepStrictEqual } from "node:util";
+import { guardsOf } from "../components/guards.ts";
 import { handler } from "../providers/host.ts";
 import type { Kind } from "../providers/resource.ts";
 import { answerOf } from "./child.ts";
@@ -57,16 +58,11 @@ async function resourcesOf(dir: string, stack: string): Promise<Resource[]> {
   if ("error" in result) throw new ProgramFailed(result.error.replace(/\.$/, ""), result.isUsers);
   // Mocks are not told of a resource's options; they are two keys of the stack file.
   const isSet = (key: string) => config.values[`${config.project}:${key}`] === "true";
-  const [protect, keep] = [isSet("protect"), isSet("keepVolumes")];
-  const isProtected: Record<string, boolean> = {
-    App: protect,
-    Address: protect,
-    Volume: protect && !keep,
-    Machine: protect && !keep,
-  };
+  const keepVolumes = isSet("keepVolumes");
+  const guards: Record<string, boolean> = guardsOf({ protect: isSet("protect"), keepVolumes });
   return result.registered.map(({ urn, type, inputs }) => {
     const kind = kindOf(type);
-    const options = { protect: isProtected[kind] ?? false, retainOnDelete: kind === "Volume" && keep };
+    const options = { protect: guards[kind] ?? false, retainOnDelete: kind === "Volume" && keepVolumes };
     return { urn, state: { type, inputs, outputs: {}, ...options } };
   });
 }

@@ -1,7 +1,7 @@
 /** `orphans`: objects with our marks that no stack owns. Lists them; deletes only when told to, and asked. */
 import { table } from "../../local/table.ts";
 import type { Fly } from "../../providers/fly/api.ts";
-import { isGone } from "../../providers/fly/errors.ts";
+import { whenGone } from "../../providers/fly/errors.ts";
 import { ownerKeys } from "../../providers/fly/owner.ts";
 import { deleteDetached } from "../../providers/fly/volume.ts";
 import { type Found, goingOf, type Known, type Orphan, orphansIn } from "../orphans.ts";
@@ -68,15 +68,10 @@ async function knownTo(world: World, stack: Stack): Promise<Known> {
 }
 
 async function look(fly: Fly, app: string): Promise<Found> {
-  const orNone = async <T>(list: Promise<T[]>): Promise<T[]> =>
-    list.catch((error: unknown) => {
-      if (isGone(error)) return [];
-      throw error;
-    });
   const [machines, volumes, addresses] = await Promise.all([
-    orNone(fly.listMachines(app)),
-    orNone(fly.listVolumes(app)),
-    orNone(fly.listAddresses(app)),
+    fly.listMachines(app).catch(whenGone([])),
+    fly.listVolumes(app).catch(whenGone([])),
+    fly.listAddresses(app).catch(whenGone([])),
   ]);
   return { app, machines, volumes, addresses };
 }
@@ -115,9 +110,7 @@ async function remove(
   const { ids: owned, pending } = await knownTo(world, stack);
   const still = going.filter(({ id, name }) => !owned.has(id) && !pending.has(name));
   for (const it of still.filter(({ kind }) => kind === "machine")) {
-    await fly.deleteMachine(it.app, it.id, { force: true }).catch((error: unknown) => {
-      if (!isGone(error)) throw error;
-    });
+    await fly.deleteMachine(it.app, it.id, { force: true }).catch(whenGone(undefined));
     deleted.add(it.id);
     note(world, `machine ${it.id} deleted`);
   }

@@ -5,7 +5,7 @@
 import { volumeName } from "../../components/placement.ts";
 import type { EdgeConfig } from "../../config/types.ts";
 import type { Fly } from "../../providers/fly/api.ts";
-import { isGone } from "../../providers/fly/errors.ts";
+import { whenGone } from "../../providers/fly/errors.ts";
 import { isLive } from "../../providers/fly/gone.ts";
 import { destroyMachine } from "../../providers/fly/machine-delete.ts";
 import { ownerKeys } from "../../providers/fly/owner.ts";
@@ -86,11 +86,10 @@ interface Found {
 
 async function look(fly: Fly, stack: Stack, { app, pops }: EdgeConfig, name: string): Promise<Found> {
   const region = pops.find((it) => it.name === name)?.region;
-  const orNone = (error: unknown): [] => {
-    if (isGone(error)) return [];
-    throw error;
-  };
-  const [all, volumes] = await Promise.all([fly.listMachines(app).catch(orNone), fly.listVolumes(app).catch(orNone)]);
+  const [all, volumes] = await Promise.all([
+    fly.listMachines(app).catch(whenGone([])),
+    fly.listVolumes(app).catch(whenGone([])),
+  ]);
   const ours = all.filter((it) => {
     const metadata = (it.config ?? it.incomplete_config)?.metadata;
     // A host that is away may keep the metadata to itself; then the name says whose it is.

@@ -60,6 +60,14 @@ function sentence(of: {
 /** The object is not there. */
 export const isGone = (error: unknown): boolean => error instanceof FlyError && error.status === 404;
 
+/** For a `catch`: this in place of what is not there; every other error goes on. `fly.listVolumes(app).catch(whenGone([]))` */
+export const whenGone =
+  <T>(value: T) =>
+  (error: unknown): T => {
+    if (isGone(error)) return value;
+    throw error;
+  };
+
 /** "Exists already": Fly says 409 for machines, 422 for apps, and both have been seen for either. */
 export const isConflict = (error: unknown): error is FlyError =>
   error instanceof FlyError &&

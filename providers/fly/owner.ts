@@ -44,11 +44,18 @@ export function foreignAmong(machines: readonly Machine[], isOwn: (stack: string
   return undefined;
 }
 
-/** The first live machine of an app that is another stack's. */
-export async function foreignIn(claim: Claim, world: World): Promise<Foreign | undefined> {
+async function foreignOf(
+  claim: Claim,
+  world: World,
+  machinesOf: (app: string, fly: Fly) => Promise<Machine[]>,
+): Promise<Foreign | undefined> {
   if (claim.owner === undefined) return undefined;
-  return foreignAmong(await world.fly.listMachines(claim.app), ownFor(claim, world));
+  return foreignAmong(await machinesOf(claim.app, world.fly), ownFor(claim, world));
 }
+
+/** The first live machine of an app that is another stack's. */
+export const foreignIn = (claim: Claim, world: World): Promise<Foreign | undefined> =>
+  foreignOf(claim, world, (app, fly) => fly.listMachines(app));
 
 /** Machines of an app as one run first saw them: a hundred volumes ask once. By the client, of which a run has one. */
 const seen = new WeakMap<Fly, Map<string, Promise<Machine[]>>>();
@@ -74,10 +81,8 @@ export function rememberNew(app: string, fly: Fly): void {
 }
 
 /** As foreignIn, asked of Fly once a run and app. */
-export async function foreignAtFirst(claim: Claim, world: World): Promise<Foreign | undefined> {
-  if (claim.owner === undefined) return undefined;
-  return foreignAmong(await machinesOnce(claim.app, world.fly), ownFor(claim, world));
-}
+export const foreignAtFirst = (claim: Claim, world: World): Promise<Foreign | undefined> =>
+  foreignOf(claim, world, machinesOnce);
 
 /** The live machine that has a volume, where it is none of ours; `stack` undefined: no stack of fly-pops made it. */
 export async function foreignHolder(
