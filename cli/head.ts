@@ -1,14 +1,8 @@
 /** What stands above the PoPs: the addresses of the app, and whether the sites' names lead there. */
 import type { EdgeConfig } from "../config/types.ts";
-import { addressType } from "../providers/fly/address.ts";
-import { isGone } from "../providers/fly/errors.ts";
+import { type Address, canonicalIp, publicAddresses } from "./addresses.ts";
 import type { Fleet } from "./fleet.ts";
 import type { World } from "./world.ts";
-
-export interface Address {
-  type: "v4" | "v6" | "shared_v4";
-  ip: string;
-}
 
 export interface SiteDns {
   host: string;
@@ -33,15 +27,9 @@ export async function readHead(
   { app, fly }: Pick<Fleet, "app" | "fly">,
   config: EdgeConfig | undefined,
 ): Promise<Head> {
-  const rows = await fly.listAddresses(app).catch((error: unknown) => {
-    if (isGone(error)) return undefined;
-    throw error;
-  });
-  const addresses = (rows ?? []).flatMap((row): Address[] => {
-    const type = addressType(row);
-    return type === "other" || !row.ip ? [] : [{ type, ip: row.ip }];
-  });
-  const missing = rows ? (config?.addresses ?? []).filter((type) => !addresses.some((it) => it.type === type)) : [];
+  const found = await publicAddresses(app, fly);
+  const addresses = found ?? [];
+  const missing = found ? (config?.addresses ?? []).filter((type) => !addresses.some((it) => it.type === type)) : [];
   const hosts = [...new Set((config?.image.sites ?? []).map(({ host }) => host))].filter((host) => !host.includes("*"));
   const { resolve } = world;
   const dns = resolve && addresses.length > 0 ? await Promise.all(hosts.map((host) => look(host))) : [];
@@ -64,12 +52,9 @@ export async function readHead(
 
 function pointsOf(records: readonly string[], addresses: readonly Address[]): SiteDns["points"] {
   if (records.length === 0) return "nowhere";
-  const ours = new Set(addresses.map(({ ip }) => canonical(ip)));
-  return records.every((ip) => ours.has(canonical(ip))) ? "here" : "elsewhere";
+  const ours = new Set(addresses.map(({ ip }) => canonicalIp(ip)));
+  return records.every((ip) => ours.has(canonicalIp(ip))) ? "here" : "elsewhere";
 }
-
-/** One spelling of an IPv6 address. */
-const canonical = (ip: string): string => (ip.includes(":") ? new URL(`http://[${ip}]`).hostname : ip);
 
 const names = { v4: "IPv4", v6: "IPv6", shared_v4: "shared IPv4" } as const;
 

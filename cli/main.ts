@@ -1,5 +1,4 @@
 /** `fly-pops`: the real outside for run.ts. */
-import { Resolver } from "node:dns/promises";
 import { fstatSync } from "node:fs";
 import { buffer } from "node:stream/consumers";
 import { projectDir } from "../local/paths.ts";
@@ -31,7 +30,8 @@ const world: World = {
   isWatched: process.stderr.isTTY === true,
   input: isFed() ? () => buffer(process.stdin) : undefined,
   window: () => (process.stdout.isTTY ? { columns: process.stdout.columns, rows: process.stdout.rows } : undefined),
-  resolve,
+  // Loaded where it is asked: with it comes Fly's client.
+  resolve: async (name, type) => (await import("./addresses.ts")).recordsOf(name, type, { timeout: 1000, tries: 1 }),
   ask: process.stdin.isTTY && process.stderr.isTTY ? ask : undefined,
   interrupted: interrupt.signal,
   secrets: new Set(),
@@ -45,16 +45,6 @@ function isFed(): boolean {
     return found.isFIFO() || found.isFile() || found.isSocket();
   } catch {
     return false; // closed
-  }
-}
-
-async function resolve(name: string, type: "A" | "AAAA"): Promise<string[]> {
-  const dns = new Resolver({ timeout: 1000, tries: 1 });
-  try {
-    return type === "A" ? await dns.resolve4(name) : await dns.resolve6(name);
-  } catch (error) {
-    if (["ENODATA", "ENOTFOUND"].includes((error as NodeJS.ErrnoException).code ?? "")) return [];
-    throw error;
   }
 }
 

@@ -1,20 +1,16 @@
 /** `check --live`: the sites as visitors meet them, against what the app has. What asks is handed in. */
 import type { EdgeConfig } from "../../config/types.ts";
-import { isGone } from "../../providers/fly/errors.ts";
+import { type Address, canonicalIp, publicAddresses, type RecordType } from "../addresses.ts";
 import type { Finding } from "../commands/doctor.ts";
 import type { Stack } from "../stack.ts";
 import { Refusal } from "../world.ts";
 import type { Outside, Visit } from "./outside.ts";
 
-interface Address {
-  ip: string;
-  family: 4 | 6;
-}
-
 const days = 86_400_000;
 /** A certificate is renewed long before. */
 const soonDays = 7;
-const record = { 4: "A", 6: "AAAA" } as const;
+const recordTypes: readonly RecordType[] = ["A", "AAAA"];
+const recordOf = ({ type }: Address): RecordType => (type === "v6" ? "AAAA" : "A");
 
 export async function checkLive(
   stack: Pick<Stack, "config" | "fly">,
@@ -22,7 +18,8 @@ export async function checkLive(
   now: () => number = Date.now,
 ): Promise<Finding[]> {
   const { app, pops, image } = stack.config();
-  const addresses = await publicAddresses(await stack.fly(), app);
+  const addresses = await publicAddresses(app, await stack.fly());
+  if (addresses === undefined) throw new Refusal(`There is no app ${app} yet. Deploy it: npx pulumi up`);
   if (addresses.length === 0)
     throw new Refusal(`app ${app} has no public address, so no visitor reaches it. Deploy it: npx pulumi up`);
   const hosts = image.sites.map(({ host }) => host);
@@ -34,40 +31,28 @@ export async function checkLive(
   return [...names.flat(), ...visits.map((it) => visitFinding(it, now())), popsFinding(pops, visits)];
 }
 
-async function publicAddresses(fly: Awaited<ReturnType<Stack["fly"]>>, app: string): Promise<Address[]> {
-  const all = await fly.listAddresses(app).catch((error: unknown) => {
-    if (isGone(error)) throw new Refusal(`There is no app ${app} yet. Deploy it: npx pulumi up`, { cause: error });
-    throw error;
-  });
-  return all.flatMap(({ ip, egress, type }) => {
-    // Private ones are reached within the organization alone.
-    if (!ip || egress || type?.startsWith("private") || /^f[cd]/i.test(ip)) return [];
-    return [{ ip, family: ip.includes(":") ? 6 : 4 } as const];
-  });
-}
-
 /** Its A and AAAA records are the app's addresses, all of them and no others. */
 async function namesCheck(host: string, addresses: readonly Address[], outside: Outside): Promise<Finding[]> {
   if (!outside.hasNames)
     return [{ name: `${host} DNS`, verdict: "skipped", detail: "names of the local stack are in no DNS" }];
   return Promise.all(
-    ([4, 6] as const).map(async (family): Promise<Finding> => {
-      const name = `${host} ${record[family]}`;
-      const wanted = addresses.filter((it) => it.family === family).map(({ ip }) => ip);
+    recordTypes.map(async (type): Promise<Finding> => {
+      const name = `${host} ${type}`;
+      const wanted = addresses.filter((it) => recordOf(it) === type).map(({ ip }) => ip);
       try {
-        return namesFinding(name, host, wanted, (await outside.resolve(host, family)).map(plain));
+        return namesFinding(type, host, wanted, (await outside.resolve(host, type)).map(canonicalIp));
       } catch (error) {
         const detail = `no answer from DNS, ${reasonOf(error)}`;
-        return { name, verdict: "bad", detail, fix: `Ask for it by hand: dig ${record[family]} ${host}` };
+        return { name, verdict: "bad", detail, fix: `Ask for it by hand: dig ${type} ${host}` };
       }
     }),
   );
 }
 
-function namesFinding(name: string, host: string, wanted: readonly string[], found: readonly string[]): Finding {
-  const type = name.split(" ").at(-1);
-  const foreign = found.filter((ip) => !wanted.some((it) => plain(it) === ip));
-  const missing = wanted.filter((ip) => !found.includes(plain(ip)));
+function namesFinding(type: RecordType, host: string, wanted: readonly string[], found: readonly string[]): Finding {
+  const name = `${host} ${type}`;
+  const foreign = found.filter((ip) => !wanted.some((it) => canonicalIp(it) === ip));
+  const missing = wanted.filter((ip) => !found.includes(canonicalIp(ip)));
   if (foreign.length > 0)
     return {
       name,
@@ -90,9 +75,6 @@ function namesFinding(name: string, host: string, wanted: readonly string[], fou
     : { name, verdict: "good", detail: wanted.join(", ") };
 }
 
-/** One spelling of an IPv6 address, as URLs have it. */
-const plain = (ip: string): string => (ip.includes(":") ? new URL(`http://[${ip}]`).hostname.slice(1, -1) : ip);
-
 type Visited = Address & { host: string; visit?: Visit; error?: unknown };
 
 async function visitOf(host: string, address: Address, outside: Outside): Promise<Visited> {
@@ -106,10 +88,10 @@ async function visitOf(host: string, address: Address, outside: Outside): Promis
 /** There is no IPv6 here, which says nothing of the site. */
 const noRoute = ["ENETUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT"];
 
-function visitFinding({ host, ip, family, visit, error }: Visited, now: number): Finding {
+function visitFinding({ host, ip, type, visit, error }: Visited, now: number): Finding {
   const name = `${host} at ${ip}`;
   if (visit === undefined) {
-    if (family === 6 && noRoute.includes((error as NodeJS.ErrnoException).code ?? ""))
+    if (type === "v6" && noRoute.includes((error as NodeJS.ErrnoException).code ?? ""))
       return { name, verdict: "skipped", detail: "this machine has no IPv6" };
     return {
       name,

@@ -1,11 +1,11 @@
 /** What a visitor meets: names in DNS, and HTTPS to an address of one's choice, as `curl --resolve` does. Each question has a time limit. */
 
-import { Resolver } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import { request } from "node:https";
 import type { TLSSocket } from "node:tls";
 import { readDaemon } from "../../local/daemon-file.ts";
 import { paths } from "../../local/paths.ts";
+import { type RecordType, recordsOf } from "../addresses.ts";
 import { isLocal } from "../stack.ts";
 import type { World } from "../world.ts";
 
@@ -13,7 +13,7 @@ export interface Outside {
   /** False: its names are in no public DNS. */
   hasNames: boolean;
   /** Addresses of a name, aliases followed; none when there are none. Rejects when nobody answers. */
-  resolve(host: string, family: 4 | 6): Promise<string[]>;
+  resolve(host: string, type: RecordType): Promise<string[]>;
   /** GET / of the site at this address. Rejects with `code` when there is no answer. */
   visit(host: string, ip: string): Promise<Visit>;
 }
@@ -35,17 +35,9 @@ const limitMs = 5_000;
 /** The net; for the local stack, where its daemon serves each address. */
 export async function openOutside(world: World, stack: string): Promise<Outside> {
   const daemon = isLocal(world, stack) ? await readDaemon() : undefined;
-  const resolver = new Resolver({ timeout: limitMs / 2, tries: 2 });
   return {
     hasNames: daemon === undefined,
-    resolve: async (host, family) => {
-      try {
-        return family === 4 ? await resolver.resolve4(host) : await resolver.resolve6(host);
-      } catch (error) {
-        if (["ENODATA", "ENOTFOUND"].includes((error as NodeJS.ErrnoException).code ?? "")) return [];
-        throw error;
-      }
-    },
+    resolve: (host, type) => recordsOf(host, type, { timeout: limitMs / 2, tries: 2 }),
     visit: (host, ip) => {
       const local = daemon?.listeners.find((it) => it.ip === ip && it.port === 443)?.local;
       return visit(host, local ?? { host: ip, port: 443 }, daemon && readFileSync(paths.home.siteRoots, "utf8"));

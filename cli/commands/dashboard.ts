@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { openInBrowser } from "../../local/open.ts";
-import { isGone } from "../../providers/fly/errors.ts";
 import { createPages } from "../../status-page/pages.ts";
 import type { Head } from "../../status-page/picture.ts";
+import { publicAddresses } from "../addresses.ts";
 import { createFeed } from "../dashboard/feed.ts";
 import type { Stack } from "../stack.ts";
 import { type ExitCode, note, print, type World } from "../world.ts";
@@ -47,11 +47,7 @@ export async function dashboard(world: World, stack: Stack, { open }: DashboardO
 /** Read once: an address stays what it is. Asked first, so that a wrong token is told here, and not on the page. */
 async function headOf(stack: Stack): Promise<Head> {
   const { app } = stack.config();
-  const addresses = await (await stack.fly()).listAddresses(app).catch((error: unknown) => {
-    if (isGone(error)) return []; // nothing is deployed yet
-    throw error;
-  });
-  const ips = addresses.flatMap(({ ip, egress }) => (ip && !egress ? [ip] : []));
+  const ips = ((await publicAddresses(app, await stack.fly())) ?? []).map(({ ip }) => ip);
   return {
     title: stack.name,
     about: [`app ${app}`, ...(ips.length === 0 ? ["no address"] : ips)],

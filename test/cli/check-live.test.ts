@@ -40,7 +40,7 @@ test("records that are the app's addresses, a certificate and a PoP behind each:
   await using _ = it;
   const spelled = v6.replace("2001:db8:", "2001:0DB8:");
   const seen = await look(it, {
-    resolve: async (_, family) => (family === 4 ? [v4] : [spelled]),
+    resolve: async (_, type) => (type === "A" ? [v4] : [spelled]),
     visit: async (_, ip) => ({ status: 200, pop: ip === v4 ? "cdg-1" : "ewr-1", certificate }),
   });
   expect(seen).toEqual({
@@ -58,10 +58,10 @@ test("a record that is missing, leads elsewhere or cannot be had: each with what
   });
   await using _ = it;
   const seen = await look(it, {
-    resolve: async (name, family) => {
+    resolve: async (name, type) => {
       if (name.startsWith("c")) throw Object.assign(new Error("queryA ETIMEOUT"), { code: "ETIMEOUT" });
-      if (name.startsWith("a")) return family === 4 ? [v4, "192.0.2.7"] : [];
-      return family === 4 ? [v4] : [v6];
+      if (name.startsWith("a")) return type === "A" ? [v4, "192.0.2.7"] : [];
+      return type === "A" ? [v4] : [v6];
     },
   });
   expect(seen["a.example.org A"]).toMatchObject({

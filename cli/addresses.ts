@@ -1,0 +1,40 @@
+/** The public addresses of an app, and what names have in DNS. */
+import { Resolver } from "node:dns/promises";
+import { addressType } from "../providers/fly/address.ts";
+import type { Fly } from "../providers/fly/api.ts";
+import { whenGone } from "../providers/fly/errors.ts";
+
+export interface Address {
+  type: "v4" | "v6" | "shared_v4";
+  ip: string;
+}
+
+/** Those that visitors reach, no private ones and none that machines go out by. undefined: there is no such app. */
+export async function publicAddresses(app: string, fly: Pick<Fly, "listAddresses">): Promise<Address[] | undefined> {
+  const rows = await fly.listAddresses(app).catch(whenGone(undefined));
+  return rows?.flatMap((row): Address[] => {
+    const type = addressType(row);
+    return type === "other" || !row.ip ? [] : [{ type, ip: row.ip }];
+  });
+}
+
+/** One spelling of an IPv6 address, as URLs have it. */
+export const canonicalIp = (ip: string): string =>
+  ip.includes(":") ? new URL(`http://[${ip}]`).hostname.slice(1, -1) : ip;
+
+export type RecordType = "A" | "AAAA";
+
+/** Addresses of a name, aliases followed; none when it has no such record. Rejects when nobody answers. */
+export async function recordsOf(
+  name: string,
+  type: RecordType,
+  patience: { timeout: number; tries: number },
+): Promise<string[]> {
+  const dns = new Resolver(patience);
+  try {
+    return type === "A" ? await dns.resolve4(name) : await dns.resolve6(name);
+  } catch (error) {
+    if (["ENODATA", "ENOTFOUND"].includes((error as NodeJS.ErrnoException).code ?? "")) return [];
+    throw error;
+  }
+}
