@@ -40,7 +40,7 @@ const partial = "What the preview saw before it failed, and what the stack file 
 export const notRun = (stack: string, reason: string): string =>
   `${[marker(stack), `## \`${stack}\`: the preview could not be run`, ...alert("CAUTION", [reason])].join("\n\n")}\n`;
 
-export const verbs: Record<Action, [one: string, many: string]> = {
+const verbs: Record<Action, [one: string, many: string]> = {
   new: ["is new", "are new"],
   restarts: ["restarts", "restart"],
   replaced: ["is replaced", "are replaced"],
@@ -68,14 +68,20 @@ function popTable({ pops, unchanged, rollout }: Plan): string[] {
       ? []
       : [`Not touched: ${unchanged.length <= 20 ? unchanged.join(", ") : `${unchanged.length} PoPs`}.`];
   if (pops.length === 0) return rest;
-  const rows = pops.map((it) => [
-    it.name + (it.name === rollout.canary ? " (canary)" : ""),
-    verbs[it.action][0],
-    it.volume ?? "kept",
-    it.why.join(", ") || (it.action === "new" ? "new in the stack file" : "no longer in the stack file"),
-  ]);
+  const rows = pops.map((it) => popCells(it, rollout.canary));
   return [table(["PoP", "what", "volume", "why"], rows), orderOf(pops, rollout), ...rest].filter((it) => it !== "");
 }
+
+/** Name, what happens, its volume, why. */
+export const popCells = (
+  { name, action, volume, why }: PopPlan,
+  canary: string | undefined,
+): [name: string, what: string, volume: string, why: string] => [
+  name + (name === canary ? " (canary)" : ""),
+  verbs[action][0],
+  volume ?? "kept",
+  why.join(", ") || (action === "new" ? "new in the stack file" : "no longer in the stack file"),
+];
 
 /** In which order, how many at once, and what happens when one does not come up. */
 export function orderOf(
@@ -93,7 +99,7 @@ export function orderOf(
   return `Order: ${first}${width}. Each ${drain}restarts with its volume and has ${timeoutSeconds} s to pass its checks; else its old version is put back and no further PoP is touched.`;
 }
 
-const settingList = ({ settings }: Plan): string[] =>
+export const settingList = ({ settings }: Plan): string[] =>
   settings.length === 0 ? [] : [`Settings, for which nothing restarts: ${settings.join("; ")}.`];
 
 /** As much of it as there is room for, whole files first. */

@@ -1,6 +1,6 @@
 /** A plan for people at a terminal. Pure. */
 import { table } from "../local/table.ts";
-import { headline, orderOf, verbs } from "./markdown.ts";
+import { headline, orderOf, popCells, settingList } from "./markdown.ts";
 import type { Plan, PopPlan } from "./plan.ts";
 
 export type Paint = (tone: "good" | "warning" | "bad" | "faint" | "head", text: string) => string;
@@ -17,18 +17,16 @@ export function planText(plan: Plan, paint: Paint): string {
   ];
   const parts = [paint("head", `${stack}: ${headline(plan)}`), said.join("\n")];
   // A preview that failed ended before it had seen all.
-  if (errors.length === 0) parts.push(popText(plan, paint), settingText(plan), otherText(plan, paint));
+  if (errors.length === 0) parts.push(popText(plan, paint), ...settingList(plan), otherText(plan, paint));
   if (plan.hasCost) parts.push(costText(plan));
   return parts.filter((it) => it !== "").join("\n\n");
 }
 
 function popText({ pops, unchanged, rollout }: Plan, paint: Paint): string {
-  const rows = pops.map((it) => [
-    it.name + (it.name === rollout.canary ? " (canary)" : ""),
-    paint(tones[it.action], verbs[it.action][0]),
-    it.volume ?? "kept",
-    it.why.join(", ") || (it.action === "new" ? "new in the stack file" : "no longer in the stack file"),
-  ]);
+  const rows = pops.map((it) => {
+    const [name, what, ...rest] = popCells(it, rollout.canary);
+    return [name, paint(tones[it.action], what), ...rest];
+  });
   return [
     ...(rows.length === 0 ? [] : [table([heads(paint, "PoP", "what", "volume", "why"), ...rows])]),
     orderOf(pops, rollout),
@@ -45,9 +43,6 @@ const tones = {
   removed: "bad",
   adjusted: "faint",
 } as const satisfies Record<PopPlan["action"], Parameters<Paint>[0]>;
-
-const settingText = ({ settings }: Plan): string =>
-  settings.length === 0 ? "" : `Settings, for which nothing restarts: ${settings.join("; ")}.`;
 
 function otherText({ others }: Plan, paint: Paint): string {
   if (others.length === 0) return "";

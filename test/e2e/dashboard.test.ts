@@ -1,7 +1,7 @@
 /** The dashboard of a stack in a real browser, on a phone and on a desk, in the light and in the dark. */
 import type { Browser, Page } from "puppeteer-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { noBrowser, openBrowser } from "../support/browser.ts";
+import { noBrowser, openBrowser, openPage } from "../support/browser.ts";
 import { type Dashboard, dashboard } from "../support/dashboard.ts";
 import { cutOff, faintTexts, isHidden, matches, pageWidth, sharedDots } from "../support/in-page.mjs";
 
@@ -13,11 +13,7 @@ const errors: string[] = [];
 beforeAll(async () => {
   if (noBrowser) return;
   [it, browser] = await Promise.all([dashboard(), openBrowser()]);
-  page = await browser.newPage();
-  page.on("pageerror", (error) => errors.push(String(error)));
-  page.on("console", (message) => {
-    if (message.type() === "error") errors.push(message.text());
-  });
+  page = await openPage(browser, errors);
   await page.goto(it.url);
 });
 afterAll(async () => {

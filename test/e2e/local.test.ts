@@ -1,28 +1,25 @@
-import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { labels, openDocker } from "../../local/docker-engine.ts";
+import { labels } from "../../local/docker-engine.ts";
 import { fetchPage } from "../../local/fetch-page.ts";
 import type { Picture } from "../../status-page/picture.ts";
 import { type Checkout, checkout } from "../support/checkout.ts";
+import { docker, stackOf } from "../support/home.ts";
 
 // One story, told in order: each test goes on where the one before it ended.
 let it: Checkout;
-let stack: string;
-const docker = openDocker();
 
 beforeAll(async () => {
   it = await checkout();
-  stack = `fly-pops-${createHash("sha256").update(it.dir).digest("hex").slice(0, 6)}`;
 });
 afterAll(async () => {
   await it.run("down");
   it.remove();
 });
 
-const ours = () => ({ filters: { label: [`${labels.stack}=${stack}`] } });
+const ours = () => ({ filters: { label: [`${labels.stack}=${stackOf(it)}`] } });
 const stackFile = () => join(it.dir, "Pulumi.local.yaml");
 
 test("a mistake in the stack file is said before anything is started", async () => {

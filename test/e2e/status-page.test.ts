@@ -1,7 +1,7 @@
 /** The status page in a real browser, over local Fly without containers: it needs a Chromium and nothing else. */
 import type { Browser, Page } from "puppeteer-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { noBrowser, openBrowser } from "../support/browser.ts";
+import { noBrowser, openBrowser, openPage } from "../support/browser.ts";
 import {
   activeClass,
   faintTexts,
@@ -34,12 +34,8 @@ beforeAll(async () => {
     connections: 2,
     parts: { unbound: { status: "degraded", reason: "no answer" } },
   });
-  page = await browser.newPage();
+  page = await openPage(browser, errors);
   page.on("request", (request) => asked.push(request.url()));
-  page.on("pageerror", (error) => errors.push(String(error)));
-  page.on("console", (message) => {
-    if (message.type() === "error") errors.push(message.text());
-  });
   await page.goto(it.url);
 });
 afterAll(async () => {

@@ -1,16 +1,13 @@
 /** `npm run local` that is interrupted half-way: the same command goes on from there. */
-import { createHash } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { labels, openDocker } from "../../local/docker-engine.ts";
+import { labels } from "../../local/docker-engine.ts";
 import { type Checkout, checkout } from "../support/checkout.ts";
+import { docker, stackOf } from "../support/home.ts";
 
 let it: Checkout;
-let stack: string;
-const docker = openDocker();
 
 beforeAll(async () => {
   it = await checkout();
-  stack = `fly-pops-${createHash("sha256").update(it.dir).digest("hex").slice(0, 6)}`;
 });
 afterAll(async () => {
   await it.run("down");
@@ -34,6 +31,6 @@ test.each([
     ["cdg-1", "started"],
     ["ewr-1", "started"],
   ]);
-  const volumes = await docker.listVolumes({ filters: { label: [`${labels.stack}=${stack}`, labels.volume] } });
+  const volumes = await docker.listVolumes({ filters: { label: [`${labels.stack}=${stackOf(it)}`, labels.volume] } });
   expect(volumes.Volumes).toHaveLength(2);
 });

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, test } from "vitest";
 import type { Checkout } from "../support/checkout.ts";
 import { fleet, foreignImage, refusesImage, repositoryOf } from "../support/fleet.ts";
 
-// The image that crashes at boot is in test/e2e; these two wait for their deadline.
+// The image that crashes at boot is in test/slow/rollout.test.ts; these two wait for their deadline.
 let it: Checkout;
 
 beforeAll(async () => {

@@ -1,6 +1,6 @@
 /** A headless Chromium: Debian's, or whichever this machine has. Nothing is downloaded by npm for it. */
 import { existsSync } from "node:fs";
-import puppeteer, { type Browser } from "puppeteer-core";
+import puppeteer, { type Browser, type Page } from "puppeteer-core";
 
 const places = [
   process.env.CHROME_PATH,
@@ -25,4 +25,14 @@ export function openBrowser(): Promise<Browser> {
     // Its sandbox does not work as root; it opens pages of this project alone.
     args: [...(process.getuid?.() === 0 ? ["--no-sandbox"] : []), "--disable-gpu", "--disable-dev-shm-usage"],
   });
+}
+
+/** An empty page, whose own errors are put into `errors`. */
+export async function openPage(browser: Browser, errors: string[]): Promise<Page> {
+  const page = await browser.newPage();
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("console", (message) => {
+    if (message.type() === "error") errors.push(message.text());
+  });
+  return page;
 }

@@ -136,12 +136,15 @@ async function putBack(at: Fleet, broken: string[]): Promise<void> {
   if (names !== "cdg-1, ewr-1, ewr-2") broken.push(`the file put back, ${names} serve`);
 }
 
+/** What a deed answers whose preparation failed: no slip of these ends with 0, so that the reason shows. */
+const unprepared = (text: string): Said => ({ code: 0, text });
+
 const other = async (at: Fleet, name: string, over: Record<string, unknown>): Promise<Said> => {
   await at.beside(name, over);
   const preview = await at.pulumi(["preview"], name);
   const up = await at.pulumi(upArgs, name);
   const destroyed = await at.pulumi(["destroy", "--yes", "--skip-preview"], name);
-  if (destroyed.code !== 0) return { code: 0, text: destroyed.text };
+  if (destroyed.code !== 0) return unprepared(destroyed.text);
   return { code: up.code, text: preview.text };
 };
 
@@ -279,7 +282,7 @@ export const slips: readonly Slip[] = [
       await asked;
       const second = await pulumi(upArgs);
       const { code, text } = await first;
-      return code === 0 ? second : { code: 0, text };
+      return code === 0 ? second : unprepared(text);
     },
     told: "the stack is currently locked by 1 lock",
     on: "wait for the other one",
@@ -289,7 +292,7 @@ export const slips: readonly Slip[] = [
     async deed({ write, pulumi, command }) {
       write({ regions: { ...base.regions, nrt: {} }, imageRef: image(3) });
       const added = await pulumi(upArgs);
-      if (added.code !== 0) return { code: 0, text: added.text };
+      if (added.code !== 0) return unprepared(added.text);
       return command(["rollback", "1", "--yes"]);
     },
     told: "--image-only",
@@ -304,7 +307,7 @@ export const slips: readonly Slip[] = [
       await asked;
       const listed = await command(["orphans", "--delete", "--yes"]);
       const { code, text } = await first;
-      return code === 0 ? { code: listed.code === 0 ? 0 : 1, text: listed.text } : { code: 0, text };
+      return code === 0 ? listed : unprepared(text);
     },
     told: "a deployment makes it just now, or was cut off while it did: npx pulumi up goes on with it",
     on: "again when the deployment is over",
