@@ -2,11 +2,11 @@
  * The API servers that answer: on Fly each keeps a copy of the world and hears of a write by gossip. The one that made it knows at once, the
  * others show what was before for a while. A cookie, `fly_flaps_affinity`, leads a client back to the server that made its last write.
  *
- * Only reads are late. Writes, waits and leases are answered by the machine's host, which knows; what is deleted is gone for all at once.
+ * Only reads are late. Writes, waits and leases are answered by the machine's host, which knows. A deleted machine or volume is shown as it was.
  */
 import type { Core } from "./core.ts";
 import { notFound, unauthorized } from "./errors.ts";
-import type { Random } from "./random.ts";
+import { type Random, seeded } from "./random.ts";
 import type { Call, Handler, RouteTable } from "./request.ts";
 import type { Match } from "./router.ts";
 import type { AddressRow, AppRow, MachineRow, VolumeRow, World } from "./world.ts";
@@ -45,6 +45,8 @@ interface Late {
   before: Rows[Kind] | undefined;
   /** Of an app: only what is below it is late, the app itself is not. */
   belowOnly?: boolean;
+  /** A delete: drawn by itself, so that the lateness of all else stays what a seed made it. */
+  deleted: boolean;
   at: number;
   /** Whom the write has reached when, by the name of the server. */
   until: Map<string, number>;
@@ -58,6 +60,7 @@ export function createReplicas(core: Core, random: Random, readsOf: (core: Core)
   const forgotten = new Set<string>();
   let made = 0;
   const servers: Replica[] = [];
+  const ofDeletes = seeded(core.settings.quirks.seed);
   const join = () => servers.push({ name: `flaps-${++made}` });
   for (let n = 0; n < Math.max(count, 1); n++) join();
   let late: Late[] = [];
@@ -68,7 +71,7 @@ export function createReplicas(core: Core, random: Random, readsOf: (core: Core)
     if (known !== undefined) return known;
     // In the order they were written: no server knows of a write before it knows of an earlier one of the same thing.
     const earlier = late.slice(0, late.indexOf(it)).findLast((other) => same(other, it));
-    const drawn = it.at + Math.floor(random() * (it.kind === "apps" ? newAppMs : staleMs));
+    const drawn = it.at + Math.floor((it.deleted ? ofDeletes : random)() * (it.kind === "apps" ? newAppMs : staleMs));
     const until = Math.max(drawn, earlier ? reachedAt(earlier, server) : 0);
     it.until.set(server.name, until);
     return until;
@@ -101,7 +104,7 @@ export function createReplicas(core: Core, random: Random, readsOf: (core: Core)
       const rows = { ...world[kind] } as Record<string, Rows[K]>;
       // The earliest of several: it has not heard of that one either.
       for (const { key, before } of mine.toReversed()) {
-        if (before === undefined || rows[key] === undefined) delete rows[key];
+        if (before === undefined) delete rows[key];
         else rows[key] = before as Rows[K];
       }
       return rows as World[K];
@@ -157,11 +160,12 @@ export function createReplicas(core: Core, random: Random, readsOf: (core: Core)
       return replica.reads[match.route] ?? match.handler;
     },
     writing(replica, match, query) {
-      if (servers.length === 1 || match.route.startsWith("GET ") || match.route.startsWith("DELETE "))
+      const deletes = match.route.startsWith("DELETE ");
+      if (servers.length === 1 || match.route.startsWith("GET ") || (deletes && !lateDeletes.has(match.route)))
         return () => ({});
       const { id = "" } = match.params;
       const keys = keysOf(world);
-      const machine = changesMachine(match.route) ? structuredClone(world.machines[id]) : undefined;
+      const machine = deletes || changesMachine(match.route) ? structuredClone(world.machines[id]) : undefined;
       const volume = structuredClone(world.volumes[id]);
       return () => {
         const before: [Kind, string, Rows[Kind] | undefined][] = [];
@@ -178,10 +182,12 @@ export function createReplicas(core: Core, random: Random, readsOf: (core: Core)
             before: row,
             // `?wait=true` is answered when the app can be read everywhere.
             belowOnly: kind === "apps" && query.get("wait") === "true",
+            deleted: deletes,
             at: clock.now(),
             until: new Map([[replica.name, 0]]),
           });
         }
+        if (deletes) return {};
         const path = match.params.app ?? before.find(([kind]) => kind === "apps")?.[1];
         return path === undefined
           ? {}
@@ -197,6 +203,7 @@ export function createReplicas(core: Core, random: Random, readsOf: (core: Core)
   }
 }
 
+const lateDeletes = new Set(["DELETE machines/:id", "DELETE volumes/:id"]);
 const lists = new Set(["GET machines", "GET volumes", "GET ip_assignments"]);
 
 const addressKey = ({ app, ip }: AddressRow) => `${app} ${ip}`;

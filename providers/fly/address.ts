@@ -102,7 +102,7 @@ export const addressHandler = {
   },
   update: async (_id, olds, news) => ({ ...olds, ...news }),
   async delete(id, { adoptFrom: _, ...outs }, context) {
-    const { fly, log } = context;
+    const { fly, clock, log } = context;
     try {
       const foreign = await foreignIn(outs, context);
       if (foreign)
@@ -112,7 +112,7 @@ export const addressHandler = {
       await fly.releaseAddress(outs.app, id);
     } catch (error) {
       if (!isGone(error)) throw error;
-      await confirmGone(`address ${id}`, error, async () =>
+      await confirmGone(`address ${id}`, error, clock, async () =>
         (await fly.listAddresses(outs.app)).some(({ ip }) => ip === id),
       );
     }

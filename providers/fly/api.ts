@@ -39,10 +39,16 @@ const emptyListMs = 1_000;
 export class Fly {
   readonly #http: FlyHttp;
   readonly #clock: Clock;
+  readonly #deleted = new Set<string>();
 
   constructor(options: FlyOptions) {
     this.#clock = options.clock;
     this.#http = new FlyHttp(options);
+  }
+
+  /** Whether Fly confirmed to this client that a machine or volume is deleted. Servers that have not heard of it go on showing it for a while. */
+  hasDeleted(id: string): boolean {
+    return this.#deleted.has(id);
   }
 
   // Apps
@@ -180,12 +186,12 @@ export class Fly {
     return this.#verb(app, id, "uncordon", nonce, "idempotent");
   }
 
-  deleteMachine(
+  async deleteMachine(
     app: string,
     id: string,
     { force = false, nonce }: { force?: boolean; nonce?: string | undefined } = {},
-  ): Promise<unknown> {
-    return this.#http.call({
+  ): Promise<void> {
+    await this.#http.call({
       operation: `delete machine ${id}`,
       paced: ["delete machine", id],
       method: "DELETE",
@@ -195,6 +201,7 @@ export class Fly {
       repeat: "idempotent",
       answer: Ok,
     });
+    this.#deleted.add(id);
   }
 
   /**
@@ -358,8 +365,8 @@ export class Fly {
     });
   }
 
-  deleteVolume(app: string, id: string): Promise<unknown> {
-    return this.#http.call({
+  async deleteVolume(app: string, id: string): Promise<void> {
+    await this.#http.call({
       operation: `delete volume ${id}`,
       paced: ["delete volume", id],
       method: "DELETE",
@@ -367,6 +374,7 @@ export class Fly {
       repeat: "idempotent",
       answer: Ok,
     });
+    this.#deleted.add(id);
   }
 
   /** Region codes in which what is described would find room now. */

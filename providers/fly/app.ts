@@ -99,16 +99,16 @@ async function contents(app: string, { fly, clock }: Context): Promise<string[]>
     const machines = await fly.listMachines(app);
     const volumes = await fly.listVolumes(app);
     const live = [
-      ...machines.filter(isLive).map((it) => `machine ${it.name ?? it.id}`),
-      ...volumes.filter(isLive).map((it) => `volume ${it.id}`),
+      ...machines.filter(isLive).map(({ id, name }) => ({ id, what: `machine ${name ?? id}` })),
+      ...volumes.filter(isLive).map(({ id }) => ({ id, what: `volume ${id}` })),
     ];
-    // What is on its way out is still listed, and may still be counted.
+    // What is on its way out is still listed, and may still be counted; what this run deleted may be shown as it was.
     const counted = [
       ...unlisted("machine", machine_count, machines.length),
       ...unlisted("volume", volume_count, volumes.length),
     ];
-    left = [...live, ...counted];
-    return live.length > 0 || counted.length === 0 ? "decided" : undefined;
+    left = [...live.map(({ what }) => what), ...counted];
+    return left.length === 0 || live.some(({ id }) => !fly.hasDeleted(id)) ? "decided" : undefined;
   };
   await lookUntil(clock, clock.now() + countsMs, look);
   return left;
@@ -177,7 +177,7 @@ export const appHandler = {
       await fly.deleteApp(outs.app);
     } catch (error) {
       if (!isGone(error)) throw error;
-      await confirmGone(`app ${outs.app}`, error, async () => (await fly.getApp(outs.app)) !== undefined);
+      await confirmGone(`app ${outs.app}`, error, clock, async () => (await fly.getApp(outs.app)) !== undefined);
     }
   },
 } satisfies Handler<AppInputs, AppOutputs>;

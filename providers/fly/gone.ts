@@ -7,15 +7,23 @@ export const isLive = ({ state = "" }: { state?: string | undefined }): boolean 
   !/^(scheduling_destroy|fork_cleanup|waiting_for_detach|pending_destroy|destroying|destroyed)$/.test(state);
 
 /**
- * Fly says 404 of living objects too, for moments. Before state forgets one, a list is asked: what still stands there is not gone.
- * `stillThere` answers by such a list; when the app itself is gone, so is what was in it.
+ * Fly says 404 of living objects too, for moments. Before state forgets one, a list is asked: what it shows for longer than a read can be late is
+ * not gone. `stillThere` answers by such a list; when the app itself is gone, so is what was in it.
  */
-export async function confirmGone(what: string, error: unknown, stillThere: () => Promise<boolean>): Promise<void> {
-  const there = await stillThere().catch((second: unknown) => {
-    if (isGone(second)) return false;
-    throw second;
+export async function confirmGone(
+  what: string,
+  error: unknown,
+  clock: Clock,
+  stillThere: () => Promise<boolean>,
+): Promise<void> {
+  const gone = await lookUntil(clock, clock.now() + staleMs, async () => {
+    const there = await stillThere().catch((second: unknown) => {
+      if (isGone(second)) return false;
+      throw second;
+    });
+    return there ? undefined : true;
   });
-  if (there)
+  if (!gone)
     throw new Error(`${what}: Fly says that it is gone, and lists it all the same. Run again.`, { cause: error });
 }
 

@@ -39,7 +39,7 @@ export async function destroyMachine(id: string, doomed: Doomed, world: World): 
     await untilDestroyed(machine, doomed, world);
   } catch (error) {
     if (!isGone(error)) throw error;
-    await confirmGone(`machine ${id}`, error, async () =>
+    await confirmGone(`machine ${id}`, error, world.clock, async () =>
       (await fly.listMachines(app)).some((it) => it.id === id && isLive(it)),
     );
   }

@@ -22,7 +22,7 @@ import { lookUntil, showsBy, staleMs } from "./lag.ts";
 import { destroyMachine } from "./machine-delete.ts";
 import { type Target, UpdateFailed, updateVerified } from "./machine-update.ts";
 import { drift, sameConfig } from "./normalise.ts";
-import { ownerKeys, ownerOf } from "./owner.ts";
+import { ownerKeys, ownerOf, ownFor } from "./owner.ts";
 import * as wire from "./schema.ts";
 import { checksOf, NotServing, untilServing } from "./serving.ts";
 import { isPassing } from "./version-watch.ts";
@@ -146,9 +146,10 @@ function toInputs({
 const target = (
   id: string,
   { app, pop, timeoutSeconds, drainSeconds, routed, owner, adoptFrom }: MachineInputs,
+  { formerNames = new Set() }: Pick<Context, "formerNames">,
   olds?: MachineOutputs,
 ): Target => ({
-  owners: [owner, olds?.owner, adoptFrom].filter((it) => it !== undefined),
+  owners: [owner, olds?.owner, adoptFrom, ...formerNames].filter((it) => it !== undefined),
   app,
   id,
   pop,
@@ -158,13 +159,14 @@ const target = (
 });
 
 /** The machine of this name, if it is ours. */
-async function findOurs(inputs: MachineInputs, { fly }: Context): Promise<wire.Machine | undefined> {
+async function findOurs(inputs: MachineInputs, context: Context): Promise<wire.Machine | undefined> {
+  const { fly } = context;
   const machine = (await fly.listMachines(inputs.app)).find(
-    (it) => it.name === inputs.name && it.state !== "destroyed" && it.state !== "destroying",
+    (it) => it.name === inputs.name && isLive(it) && !fly.hasDeleted(it.id),
   );
   if (!machine) return undefined;
   const owner = ownerOf(machine);
-  if (owner !== undefined && (owner === inputs.owner || owner === inputs.adoptFrom)) return machine;
+  if (owner !== undefined && ownFor(inputs, context)(owner)) return machine;
   throw new Error(
     `${inputs.pop}: ${inputs.app} has a machine named ${inputs.name} already (${machine.id}), and it belongs to ${owner ? `stack ${owner}` : "no stack of fly-pops"}. It was not changed. Destroy or rename it, or take another fly-pops:app.`,
   );
@@ -262,7 +264,7 @@ export const machineHandler = {
     try {
       if (!fresh) {
         const adopted = await inTurn(inputs, context, () =>
-          updateVerified(target(id, inputs), toWire(inputs), context),
+          updateVerified(target(id, inputs, context), toWire(inputs), context),
         );
         return { id, outs: toOutputs(inputs, adopted, true) };
       }
@@ -318,7 +320,7 @@ export const machineHandler = {
     let known = olds;
     const attempt = async () => {
       try {
-        return toOutputs(news, await updateVerified(target(id, news, olds), toWire(news), context), true);
+        return toOutputs(news, await updateVerified(target(id, news, context, olds), toWire(news), context), true);
       } catch (error) {
         // State must say what runs, and under which version.
         if (error instanceof UpdateFailed)

@@ -30,7 +30,7 @@ export interface Claim {
 type World = Pick<Context, "fly" | "formerNames">;
 
 /** Whether a stack's machines may be taken for those of the resource's own. */
-const ownFor =
+export const ownFor =
   ({ owner, adoptFrom }: Claim, { formerNames }: World) =>
   (stack: string): boolean =>
     stack === owner || stack === adoptFrom || (formerNames?.has(stack) ?? false);

@@ -403,3 +403,28 @@ test("an app goes when lists and counts say nothing, at two looks; what appears 
   await appHandler.delete(app, appOuts, made.context);
   expect(made.local.world().apps).toEqual({});
 });
+
+test.each(seeds)("an app goes although some servers still show what was deleted in it, seed %i", async (seed) => {
+  await using made = await pop({ quirks: { ...late, affinityMs: 0, seed } });
+  const volume = made.inputs.volume;
+  await machineHandler.delete(made.id, made.outs, made.context);
+  await volumeHandler.delete(volume, { ...volumeInputs(), schemaVersion: 1, zone: null }, made.context);
+  made.local.fly.calls.clear();
+  await appHandler.delete(app, appOuts, made.context);
+  expect(made.lines.filter((line) => line.includes("stays"))).toEqual([]);
+  expect(made.local.world().apps).toEqual({});
+});
+
+test.each(seeds)(
+  "a machine that an earlier run deleted is gone although some servers still show it, seed %i",
+  async (seed) => {
+    await using made = await pop({ quirks: { ...late, affinityMs: 0, seed } });
+    await made.context.fly.deleteMachine(app, made.id, { force: true });
+    made.local.faults.next("GET machines/:id", { kind: "status", status: 404, body: { error: "machine not found" } });
+    await machineHandler.delete(
+      made.id,
+      made.outs,
+      overWire(made, (send) => send),
+    );
+  },
+);

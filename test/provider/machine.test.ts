@@ -270,6 +270,14 @@ test("a machine of the same name that belongs to somebody else is refused, its o
   expect(lives(made)).toMatchObject([{ id: made.id, instanceId: made.outs.instanceId }]);
 });
 
+test("a machine that bears the name the stack had before is its own", async () => {
+  await using made = await pop();
+  const context = { ...made.context, formerNames: new Set([made.inputs.owner]) };
+  const { id, outs } = await machineHandler.create({ ...made.inputs, owner: "me/fly-pops/renamed" }, context);
+  expect({ id, owner: outs.owner }).toEqual({ id: made.id, owner: "me/fly-pops/renamed" });
+  expect(lives(made)).toHaveLength(1);
+});
+
 test("an update whose answer was lost is settled by reading", async () => {
   await using made = await pop();
   made.local.faults.next("POST machines/:id", "drop response");
