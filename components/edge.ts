@@ -97,6 +97,9 @@ export class Edge extends pulumi.ComponentResource {
       if (it.name === args.rollout.canary) canary = [made];
     }
 
+    const machines = Object.values(pops).map(({ machine }) => machine);
+    new DestroyGuard(`${name}-guard`, { ...own, protect: guards.DestroyGuard, dependsOn: machines });
+
     this.app = app.id;
     this.addresses = pulumi.output(Object.fromEntries(addresses.map(([type, address]) => [type, address.ip])));
     this.pops = pops;
@@ -106,5 +109,16 @@ export class Edge extends pulumi.ComponentResource {
       image: this.image,
       pops: Object.fromEntries(Object.entries(this.pops).map(([key, it]) => [key, it.machineId])),
     });
+  }
+}
+
+/**
+ * Made after the machines, so the engine deletes it before them: `pulumi destroy` of a protected stack fails here, while everything still serves,
+ * and not at the addresses, which come after the machines. A PoP that is taken out by the stack file is not affected.
+ */
+class DestroyGuard extends pulumi.ComponentResource {
+  constructor(name: string, opts: pulumi.ComponentResourceOptions) {
+    super("fly-pops:index:DestroyGuard", name, {}, opts);
+    this.registerOutputs({});
   }
 }

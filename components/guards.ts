@@ -13,5 +13,5 @@ export interface Guarded {
  */
 export function guardsOf({ protect, keepVolumes }: Guarded) {
   const popIsLost = protect && !keepVolumes;
-  return { App: protect, Address: protect, Volume: popIsLost, Machine: popIsLost };
+  return { App: protect, Address: protect, DestroyGuard: protect, Volume: popIsLost, Machine: popIsLost };
 }

@@ -13,8 +13,6 @@ ${slips.length} things that are done to a production stack without meaning them:
 \`npx fly-pops preview\` and then, for whoever does not read it, \`npx pulumi up --yes --skip-preview\`. No address and no app is lost in any, and no PoP that serves but those the change itself takes out,
 whose volumes stay. After each, the file as it was and an \`up --refresh\` bring back what was there.
 
-What is not held back: \`npx pulumi destroy --skip-preview --yes\`. It deletes the machines before it comes to the addresses, which refuse. Addresses, app and volumes stay; an \`up\` makes the PoPs again on their volumes.
-
 `;
 
 const cell = (text: string): string => text.replaceAll("|", "\\|");

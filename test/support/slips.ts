@@ -274,6 +274,12 @@ export const slips: readonly Slip[] = [
     on: "nothing was touched; if meant, `protect: false` first",
   },
   {
+    slip: "`npx pulumi destroy --skip-preview --yes`",
+    deed: (at) => at.pulumi(["destroy", "--yes", "--skip-preview"]),
+    told: "edge-guard",
+    on: "nothing was touched; if meant, `protect: false` first",
+  },
+  {
     slip: "An `up` in the middle of an `up`",
     async deed({ it, pulumi, write }) {
       write({ imageRef: image(2) });
