@@ -103,9 +103,10 @@ export function adoptedExist(sketch: Sketch): Mistake[] {
   return Object.keys(sketch.file.adopt?.pops ?? {}).flatMap((name) => noSuchPop(["adopt", "pops", name], name, pops));
 }
 
-/** Undefined while a region or a number of replicas is in doubt: so are the names of PoPs then. */
+/** Undefined while a region or a number of replicas is in doubt, or no region is named: the names of PoPs are not known then. */
 function namesOfPops(sketch: Sketch): string[] | undefined {
   const written = regionCodes(sketch);
+  if (written.length === 0) return undefined;
   if (sketch.unclear("regions") || written.some((code) => sketch.unclear("regions", code))) return undefined;
   const pops = written.flatMap((code) => {
     const replicas = setting(sketch, code, "replicas");

@@ -89,6 +89,10 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
       "regions is a list: takes a map from region code to settings, as in { cdg: {}, ewr: { replicas: 2 } }.",
     ],
     [{ regions: {} }, "regions is empty: takes at least one region, as in { cdg: {} }."],
+    [
+      { regions: {}, rollout: { canary: "cdg" }, adopt: { pops: { "cdg-1": { volume: "vol_4xp" } } } },
+      "regions is empty: takes at least one region, as in { cdg: {} }.",
+    ],
     [{ regions: { cgd: {} } }, `regions.cgd: no such region; did you mean cdg? Takes ${regions} (as of 2026-08-07).`],
     [
       { regions: { paris: {} } },
