@@ -78,8 +78,18 @@ describe("headscale", () => {
     await node.up({ server, key: (await driver().mint(asked)).key, hostname: "pop-cdg-1" });
     expect(await node.tags()).toEqual(["tag:pop"]);
 
-    const { id, key } = await driver().mint({ ...asked, tags: ["edge"] });
-    await node.up({ server, key, hostname: "pop-cdg-1", again: true });
+    const joinAgain = async (keysLeft: number): Promise<string> => {
+      const { id, key } = await driver().mint({ ...asked, tags: ["edge"] });
+      try {
+        await node.up({ server, key, hostname: "pop-cdg-1", again: true });
+      } catch (error) {
+        // tailscaled asks a second time when an answer came late, and is told of its own first use of the key.
+        if (keysLeft === 0 || !/authkey already used/.test(String(error))) throw error;
+        return joinAgain(keysLeft - 1);
+      }
+      return id;
+    };
+    const id = await joinAgain(2);
     // The key is spent, and this is what it changed. Once this fails, headscale was mended, and setTags can go.
     expect((await keys()).find((it) => String(it.id) === id)).toMatchObject({ used: true });
     expect(await node.tags()).toEqual(["tag:pop"]);

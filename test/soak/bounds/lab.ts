@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import type { ImageSpec } from "../../../image/spec.ts";
 import { https, type Visit, type Visited } from "../../image/support/client.ts";
 import { type Memory, memoryOf } from "../../image/support/memory.ts";
-import { Bench, build, health, type Pop, states, until } from "../../image/support/pop.ts";
+import { Bench, build, giveCertificate, health, type Pop, states, until } from "../../image/support/pop.ts";
 import { type BoundsOrigin, startBoundsOrigin } from "./origin.ts";
 import { boundsSpec, hosts, network, originPorts } from "./spec.ts";
 
@@ -49,6 +49,12 @@ export async function openLab({
   await until(
     () => get(hosts.other, "/").catch(() => undefined),
     (seen) => seen?.status === 200,
+  );
+  // A new PoP whose vault is away is not healthy before it has a certificate.
+  await giveCertificate(pop, hosts.files);
+  await until(
+    () => health(pop),
+    (seen) => seen?.code === 200,
   );
   return {
     pop,
