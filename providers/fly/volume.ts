@@ -115,6 +115,21 @@ async function adopted(id: string, inputs: VolumeInputs, context: Context): Prom
   );
 }
 
+/**
+ * Whether a volume that reads as living is. A read may be of a server that has not heard of its deletion; a write is answered by the volume's host,
+ * which knows. So it is told the snapshots it is to have, which changes nothing where it has them already. A host that does not answer tells nothing.
+ */
+async function isThere({ id }: wire.Volume, { app, snapshotDays }: VolumeInputs, { fly }: Context): Promise<boolean> {
+  try {
+    await fly.updateVolume(app, id, snapshotFields(snapshotDays));
+    return true;
+  } catch (error) {
+    if (isGone(error)) return false;
+    if (!(error instanceof FlyError)) throw error;
+    return !(error.status === 412 && /destroy/.test(error.detail));
+  }
+}
+
 /** What a volume that Fly moved goes by now: it has the name, and no other stack's machine. */
 async function findMoved(inputs: VolumeInputs, context: Context): Promise<wire.Volume | undefined> {
   const volume = await find(inputs, context);
@@ -338,8 +353,11 @@ export const volumeHandler = {
   async create(inputs, context) {
     const conflict = await volumeHandler.conflict(inputs, context);
     if (conflict !== undefined) throw new Error(conflict);
-    const found =
+    const shown =
       inputs.adopt === undefined ? await findOurs(inputs, context) : await adopted(inputs.adopt, inputs, context);
+    const found = shown && (await isThere(shown, inputs, context)) ? shown : undefined;
+    if (shown && !found && inputs.adopt !== undefined)
+      throw new Error(`${inputs.pop}: volume ${shown.id} cannot be adopted, it was deleted. Correct fly-pops:adopt.`);
     if (found) {
       context.log(`${inputs.pop}: volume ${found.id} exists, adopted`);
       if ((found.size_gb ?? inputs.sizeGb) < inputs.sizeGb) await extend(found.id, inputs, context);

@@ -428,3 +428,19 @@ test.each(seeds)(
     );
   },
 );
+
+test.each(seeds)(
+  "a region that is put back right after it was taken out gets a volume that is there, seed %i",
+  async (seed) => {
+    await using made = await pop({ quirks: { ...late, affinityMs: 0, seed } });
+    await machineHandler.delete(made.id, made.outs, made.context);
+    await volumeHandler.delete(made.inputs.volume, { ...volumeInputs(), schemaVersion: 1, zone: null }, made.context);
+    const again = overWire(made, (send) => send);
+    const { id } = await volumeHandler.create(volumeInputs(), again);
+    expect(made.local.world().volumes[id]?.state).toBe("created");
+    const adopting = volumeHandler.create(volumeInputs({ adopt: made.inputs.volume }), again);
+    expect(await message(adopting)).toMatch(
+      /^cdg-1: volume vol_\w+ cannot be adopted, it was deleted|has no such volume/,
+    );
+  },
+);
