@@ -3,6 +3,7 @@ import type { Visitors } from "../components/visitors.ts";
 import { limits } from "../image/limits.ts";
 import type {
   ImageSpec,
+  Limit,
   Luggage,
   LuggageHealth,
   Passing,
@@ -17,6 +18,7 @@ import { memoryRange, presets } from "../providers/fly/guests.ts";
 import { cacheMb, defaults, indexMb } from "./defaults.ts";
 import { seconds } from "./duration.ts";
 import { isBehindRouter, plainFolder, plainName, plainOrigin } from "./names.ts";
+import { rate } from "./rate.ts";
 import { popNames } from "./rules/pops.ts";
 import type { StackFile } from "./schema.ts";
 import type { AddressType, EdgeConfig, ImagePlatform, PopConfig } from "./types.ts";
@@ -103,9 +105,11 @@ function imageSpec(file: StackFile, smallest: { volumeGb: number; memoryMb: numb
 
 function site(it: StackFile["sites"][number], maxSizeMb: number): Site {
   const host = plainName(it.host);
+  const limited = limit(it.limit);
   const any = {
     ...(it.headers && { headers: byKey(it.headers, String) }),
     ...(it.certificate !== undefined && { certificate: plainName(it.certificate) }),
+    ...(limited && it.redirect === undefined && { limit: limited }),
   };
   const passing = {
     ...(it.maxBodyMb !== undefined && { maxBodyMb: it.maxBodyMb }),
@@ -122,6 +126,15 @@ function site(it: StackFile["sites"][number], maxSizeMb: number): Site {
   if (it.files !== undefined) return { kind: "files", host, dir: plainFolder(it.files), ...any };
   if (it.luggage !== undefined) return { kind: "luggage", host, luggage: it.luggage, ...passing, ...any };
   throw new Error(`${host} passed the rules but is no kind of site`);
+}
+
+/** `requests` brings a burst of its own: the default one would let a strict rate be passed by thousands. */
+function limit(it: StackFile["sites"][number]["limit"] = {}): Limit | undefined {
+  if (it === false) return undefined;
+  const requests = rate(it.requests ?? defaults.limitRequests);
+  if (requests === undefined) throw new Error(`${it.requests} passed the schema but is no rate`);
+  const burst = it.burst ?? (it.requests === undefined ? defaults.limitBurst : requests.count);
+  return { requests: { ...requests, burst }, ...(it.connections !== undefined && { connections: it.connections }) };
 }
 
 /** By default a single response may take at most a quarter of the cache. */

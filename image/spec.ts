@@ -21,8 +21,18 @@ interface AnySite {
   host: string;
   /** Headers every answer bears, by name; what the origin said under such a name is replaced. Absent: none. */
   headers?: Record<string, string>;
+  /** What one visitor may ask for; no key of a redirect. Absent: no limit but image/limits.ts's. */
+  limit?: Limit;
   /** Name of its certificate in the vault. Absent: the host. */
   certificate?: string;
+}
+
+/** Of one visitor: an IPv4 address, or the /64 of an IPv6 address. Above it: 429. */
+export interface Limit {
+  /** Requests a second or a minute, and how many a visitor may be ahead of that. */
+  requests: { count: number; per: "s" | "m"; burst: number };
+  /** Requests in progress. Absent: image/limits.ts's, over all sites. */
+  connections?: number;
 }
 
 /** Of requests that are passed on. What is absent is image/limits.ts's. */

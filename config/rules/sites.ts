@@ -24,6 +24,7 @@ const kinds = ["origin", "redirect", "files", "luggage"] as const;
 /** Keys that mean something to some kinds of site only. */
 const belongs: Record<string, { kinds: readonly (typeof kinds)[number][]; why: string }> = {
   cache: { kinds: ["origin"], why: "only an origin's answers are cached" },
+  limit: { kinds: ["origin", "files", "luggage"], why: "a redirect costs nobody anything" },
   tls: { kinds: ["origin"], why: "only an origin has to prove who it is" },
   timeouts: { kinds: ["origin", "luggage"], why: "nginx waits for nobody there" },
   maxBodyMb: { kinds: ["origin", "luggage"], why: "there is nobody to pass a body on to" },

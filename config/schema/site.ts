@@ -5,6 +5,7 @@ import { isCookieName } from "../../image/render/names.ts";
 import { defaults } from "../defaults.ts";
 import { code, duration, durations, fields, text, whole, wholeNumber } from "../field.ts";
 import { fileProblem, folderProblem, headerValueProblem, hostProblem, originProblem } from "../names.ts";
+import { Limit } from "./limit.ts";
 
 const mostOrigins = 8;
 
@@ -218,6 +219,7 @@ const Site = z
       })
       .optional(),
     cache: SiteCache.optional(),
+    limit: Limit.optional(),
     tls: OriginTls.optional(),
     timeouts: Timeouts.optional(),
     buffering: z

@@ -5,6 +5,7 @@ import { hostName, literal, type Origin, origin, originUrl, whole } from "./name
 import { block, text } from "./nginx-block.ts";
 import { cacheStore } from "./nginx-cache.ts";
 import { bounds, compression, general, logging, marks, proxying, setHeaders, tls } from "./nginx-common.ts";
+import { limitLines, limitZones, siteLimits } from "./nginx-limits.ts";
 import {
   bodyLimit,
   buffering,
@@ -47,6 +48,7 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
       ...compression,
       "",
       ...bounds,
+      ...limitZones(siteLimits(sites)),
       "",
       ...proxying,
       "",
@@ -127,6 +129,7 @@ function server(site: Site): string {
     // A variable in the path makes nginx read the pair during the handshake, so a new one is used without a reload.
     `ssl_certificate $certificates/${site.host}.pem;`,
     `ssl_certificate_key $certificates/${site.host}.pem;`,
+    ...(site.limit ? limitLines(site, site.limit) : []),
     ...content(site),
   ]);
 }

@@ -174,7 +174,7 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     [site({ origin: "http://web", files: "a" }), `sites[0] has origin and files: takes exactly one of ${kinds}.`],
     [
       site({ orgin: "http://web" }),
-      "sites[0].orgin: no such key; did you mean origin? Takes host, origin, redirect, files, luggage, certificate, cache, tls, timeouts, buffering, maxBodyMb, headers.",
+      "sites[0].orgin: no such key; did you mean origin? Takes host, origin, redirect, files, luggage, certificate, cache, limit, tls, timeouts, buffering, maxBodyMb, headers.",
     ],
     [site({ origin: "web:8080" }), 'sites[0].origin is "web:8080": needs its scheme. Write https://web:8080.'],
     [site({ origin: "ftp://web" }), 'sites[0].origin is "ftp://web": takes http or https.'],
@@ -370,6 +370,52 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     [
       { luggage: { blog: { files: "b", command: ["b"] } }, ...site({ luggage: "blog" }) },
       'sites[0].luggage is "blog": luggage.blog has no port, so nothing answers. Give it one.',
+    ],
+  ],
+  "limits of a visitor": [
+    [
+      site({ origin: "http://web", limit: { requests: "10" } }),
+      'sites[0].limit.requests is "10": takes a number from 1 to 100000 a second or a minute, as in 10/s or 100/m.',
+    ],
+    [
+      site({ origin: "http://web", limit: { requests: "10/h" } }),
+      'sites[0].limit.requests is "10/h": takes a number from 1 to 100000 a second or a minute, as in 10/s or 100/m.',
+    ],
+    [
+      site({ origin: "http://web", limit: { requests: "0/s" } }),
+      'sites[0].limit.requests is "0/s": takes a number from 1 to 100000 a second or a minute, as in 10/s or 100/m.',
+    ],
+    [
+      site({ origin: "http://web", limit: { requests: 10 } }),
+      "sites[0].limit.requests is 10: takes a number from 1 to 100000 a second or a minute, as in 10/s or 100/m.",
+    ],
+    [
+      site({ origin: "http://web", limit: { burst: -1 } }),
+      "sites[0].limit.burst is -1: takes a whole number of requests from 0 to 100000.",
+    ],
+    [
+      site({ origin: "http://web", limit: { burst: 1.5 } }),
+      "sites[0].limit.burst is 1.5: takes a whole number of requests from 0 to 100000.",
+    ],
+    [
+      site({ origin: "http://web", limit: { connections: 257 } }),
+      "sites[0].limit.connections is 257: takes a whole number of requests from 1 to 256.",
+    ],
+    [
+      site({ origin: "http://web", limit: { request: "10/s" } }),
+      "sites[0].limit.request: no such key; did you mean requests? Takes requests, burst, connections.",
+    ],
+    [
+      site({ origin: "http://web", limit: true }),
+      "sites[0].limit is true: takes a map with any of requests, burst, connections, or false for no limit.",
+    ],
+    [
+      site({ origin: "http://web", limit: "10/s" }),
+      'sites[0].limit is "10/s": takes a map with any of requests, burst, connections, or false for no limit.',
+    ],
+    [
+      site({ redirect: "https://www.example.net", limit: { requests: "10/s" } }),
+      "sites[0].limit stands in a site without origin or files or luggage: a redirect costs nobody anything.",
     ],
   ],
   luggage: [
