@@ -16,6 +16,7 @@ import {
 } from "./rules/pops.ts";
 import { controlServerFits, secretsKept } from "./rules/secrets.ts";
 import {
+  accessSaid,
   bufferingFits,
   certificatesKept,
   headersFit,
@@ -40,6 +41,7 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   adoptedExist,
   hostsDiffer,
   siteKinds,
+  accessSaid,
   bufferingFits,
   certificatesKept,
   siteLuggage,

@@ -23,6 +23,8 @@ interface AnySite {
   headers?: Record<string, string>;
   /** What one visitor may ask for; no key of a redirect. Absent: no limit but image/limits.ts's. */
   limit?: Limit;
+  /** Who may use it. Absent: everybody. */
+  access?: Access;
   /** Name of its certificate in the vault. Absent: the host. */
   certificate?: string;
 }
@@ -33,6 +35,24 @@ export interface Limit {
   requests: { count: number; per: "s" | "m"; burst: number };
   /** Requests in progress. Absent: image/limits.ts's, over all sites. */
   connections?: number;
+}
+
+/** Who gets an answer; all others get 403. At least one of them. */
+export interface Access {
+  /** Absent: everybody who is not denied. */
+  allow?: NetworkList;
+  /** Counts more than `allow`. */
+  deny?: NetworkList;
+  /** Parts of a User-Agent, whatever its case. */
+  agents?: string[];
+}
+
+/** Sorted, each once. */
+export interface NetworkList {
+  /** With their bits, as render/networks.ts spells them. */
+  networks: string[];
+  /** Files of networks on the machine that builds, relative to the project. */
+  files: string[];
 }
 
 /** Of requests that are passed on. What is absent is image/limits.ts's. */

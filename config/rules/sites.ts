@@ -63,6 +63,14 @@ export function bufferingFits({ file }: Sketch): Mistake[] {
   );
 }
 
+/** A rule about visitors says which. */
+export const accessSaid = ({ file }: Sketch): Mistake[] =>
+  (file.sites ?? []).flatMap((site, index) =>
+    site?.access !== undefined && Object.keys(site.access).length === 0
+      ? [mistake(["sites", index, "access"], "is empty: takes at least one of allow, deny, agents.")]
+      : [],
+  );
+
 /** A certificate's name in the vault means nothing without one. */
 export function certificatesKept({ file, unclear }: Sketch): Mistake[] {
   if (file.certificates !== undefined || unclear("certificates")) return [];

@@ -6,6 +6,7 @@ import { defaults } from "../defaults.ts";
 import { code, duration, durations, fields, text, whole, wholeNumber } from "../field.ts";
 import { fileProblem, folderProblem, headerValueProblem, hostProblem, originProblem } from "../names.ts";
 import { Limit } from "./limit.ts";
+import { Access } from "./visitors.ts";
 
 const mostOrigins = 8;
 
@@ -220,6 +221,7 @@ const Site = z
       .optional(),
     cache: SiteCache.optional(),
     limit: Limit.optional(),
+    access: Access.optional(),
     tls: OriginTls.optional(),
     timeouts: Timeouts.optional(),
     buffering: z

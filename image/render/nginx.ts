@@ -2,6 +2,7 @@ import { workerConnections } from "../limits.ts";
 import { ports } from "../ports.ts";
 import type { FilesSite, ImageSpec, LuggageSite, RedirectSite, Site } from "../spec.ts";
 import { hostName, literal, type Origin, origin, originUrl, whole } from "./names.ts";
+import { accessLines, accessMaps, siteAccess } from "./nginx-access.ts";
 import { block, text } from "./nginx-block.ts";
 import { cacheStore } from "./nginx-cache.ts";
 import { bounds, compression, general, logging, marks, proxying, setHeaders, tls } from "./nginx-common.ts";
@@ -49,6 +50,7 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
       "",
       ...bounds,
       ...limitZones(siteLimits(sites)),
+      ...accessMaps(siteAccess(sites)),
       "",
       ...proxying,
       "",
@@ -129,6 +131,7 @@ function server(site: Site): string {
     // A variable in the path makes nginx read the pair during the handshake, so a new one is used without a reload.
     `ssl_certificate $certificates/${site.host}.pem;`,
     `ssl_certificate_key $certificates/${site.host}.pem;`,
+    ...(site.access ? accessLines(site.access) : []),
     ...(site.limit ? limitLines(site, site.limit) : []),
     ...content(site),
   ]);

@@ -174,7 +174,7 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     [site({ origin: "http://web", files: "a" }), `sites[0] has origin and files: takes exactly one of ${kinds}.`],
     [
       site({ orgin: "http://web" }),
-      "sites[0].orgin: no such key; did you mean origin? Takes host, origin, redirect, files, luggage, certificate, cache, limit, tls, timeouts, buffering, maxBodyMb, headers.",
+      "sites[0].orgin: no such key; did you mean origin? Takes host, origin, redirect, files, luggage, certificate, cache, limit, access, tls, timeouts, buffering, maxBodyMb, headers.",
     ],
     [site({ origin: "web:8080" }), 'sites[0].origin is "web:8080": needs its scheme. Write https://web:8080.'],
     [site({ origin: "ftp://web" }), 'sites[0].origin is "ftp://web": takes http or https.'],
@@ -416,6 +416,48 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     [
       site({ redirect: "https://www.example.net", limit: { requests: "10/s" } }),
       "sites[0].limit stands in a site without origin or files or luggage: a redirect costs nobody anything.",
+    ],
+  ],
+  "access of visitors": [
+    [
+      site({ origin: "http://web", access: { deny: "203.0.113" } }),
+      'sites[0].access.deny is "203.0.113": takes an address or a network, as in 203.0.113.7 or 2001:db8::/32.',
+    ],
+    [
+      site({ origin: "http://web", access: { deny: "lists/bad.txt" } }),
+      'sites[0].access.deny is "lists/bad.txt": takes an address or a network, as in 203.0.113.7 or 2001:db8::/32. Write ./lists/bad.txt.',
+    ],
+    [
+      site({ origin: "http://web", access: { allow: ["10.0.0.0/8", "10.0.0.0/33"] } }),
+      'sites[0].access.allow[1] is "10.0.0.0/33": takes an address or a network, as in 203.0.113.7 or 2001:db8::/32.',
+    ],
+    [
+      site({ origin: "http://web", access: { allow: "./" } }),
+      'sites[0].access.allow is "./": takes a file, as in ./ca.pem.',
+    ],
+    [
+      site({ origin: "http://web", access: { allow: [] } }),
+      "sites[0].access.allow is an empty list: takes 1 to 1000 of them; longer lists go into a file.",
+    ],
+    [
+      site({ origin: "http://web", access: { deny: 7 } }),
+      "sites[0].access.deny is 7: takes an address, a network or a file of them relative to the project, as in 203.0.113.7, 2001:db8::/32 or ./lists/bad.txt, or a list of these.",
+    ],
+    [
+      site({ origin: "http://web", access: { agents: ["GPT*Bot"] } }),
+      'sites[0].access.agents[0] is "GPT*Bot": takes a part of a User-Agent, as in GPTBot: 3 to 100 letters, digits, spaces and ._/+;:,@()-.',
+    ],
+    [
+      site({ origin: "http://web", access: { agents: [] } }),
+      "sites[0].access.agents is an empty list: takes a list of 1 to 200 parts of a User-Agent, as in [GPTBot, ClaudeBot, Bytespider].",
+    ],
+    [
+      site({ origin: "http://web", access: { denny: ["10.0.0.0/8"] } }),
+      "sites[0].access.denny: no such key; did you mean deny? Takes allow, deny, agents.",
+    ],
+    [
+      site({ origin: "http://web", access: {} }),
+      "sites[0].access is empty: takes at least one of allow, deny, agents.",
     ],
   ],
   luggage: [

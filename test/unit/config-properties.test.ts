@@ -83,6 +83,10 @@ const file: fc.Arbitrary<Raw> = luggage.chain((luggage) => {
             { requiredKeys: [] },
           ),
         ),
+        access: fc.record({
+          deny: fc.oneof(fc.ipV4(), fc.ipV6(), fc.uniqueArray(fc.ipV4(), { minLength: 1, maxLength: 4 })),
+          agents: fc.constant(["GPTBot"]),
+        }),
         origin: fc.oneof(originUrl, fc.uniqueArray(originUrl, { minLength: 1, maxLength: 8, selector: plainOrigin })),
         cache: fc.record(
           { maxAge: duration, staleIfError: duration, staleWhileRevalidate: duration, cookies: fc.constant(["a*"]) },

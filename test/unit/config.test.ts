@@ -180,6 +180,22 @@ test("a redirect has no limit: it costs nobody anything", () => {
   ]);
 });
 
+test("access is one spelling of its networks, and the files beside them", () => {
+  const read = (access: object) =>
+    parseConfig({ ...small, sites: [{ host: "www.example.org", origin: "http://b.test", access }] }).image.sites[0]
+      ?.access;
+  expect(read({ deny: "./lists/../bad.txt" })).toEqual({ deny: { networks: [], files: ["bad.txt"] } });
+  expect(
+    read({
+      allow: ["203.0.113.9/24", "203.0.113.0/24", "2001:DB8::/32", "../a.txt"],
+      agents: ["b-bot", "GPTBot", "b-bot"],
+    }),
+  ).toEqual({
+    allow: { networks: ["2001:db8::/32", "203.0.113.0/24"], files: ["../a.txt"] },
+    agents: ["GPTBot", "b-bot"],
+  });
+});
+
 test("a vault is its address, and what it does not say", () => {
   const read = (vault: object) => parseConfig({ ...small, secretsFile, certificates: { vault } }).image.certificates;
   expect(read({ address: "https://Vault.test:8200/" })).toEqual({

@@ -23,6 +23,11 @@ export const spec: ImageSpec = {
       origins: ["http://100.64.0.7:8080"],
       buffering: true,
       limit: { requests: { count: 100, per: "m", burst: 0 }, connections: 50 },
+      access: {
+        allow: { networks: ["10.0.0.0/8", "2001:db8::/32"], files: [] },
+        deny: { networks: ["10.1.2.3/32"], files: [] },
+        agents: ["GPTBot"],
+      },
     },
     {
       kind: "proxy",
