@@ -112,6 +112,7 @@ function site(it: StackFile["sites"][number], maxSizeMb: number): Site {
   const any = {
     ...(it.headers && { headers: byKey(it.headers, String) }),
     ...(it.certificate !== undefined && { certificate: plainName(it.certificate) }),
+    ...(it.auth && { auth: { basic: it.auth.basic } }),
     ...(it.access && { access: access(it.access) }),
     ...(limited && it.redirect === undefined && { limit: limited }),
   };

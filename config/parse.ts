@@ -17,6 +17,7 @@ import {
 import { controlServerFits, secretsKept } from "./rules/secrets.ts";
 import {
   accessSaid,
+  authFits,
   bufferingFits,
   certificatesKept,
   headersFit,
@@ -41,6 +42,7 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   adoptedExist,
   hostsDiffer,
   siteKinds,
+  authFits,
   accessSaid,
   bufferingFits,
   certificatesKept,

@@ -23,6 +23,8 @@ interface AnySite {
   headers?: Record<string, string>;
   /** What one visitor may ask for; no key of a redirect. Absent: no limit but image/limits.ts's. */
   limit?: Limit;
+  /** Who has to log in at the PoP; no key of a redirect. Absent: nobody. */
+  auth?: Auth;
   /** Who may use it. Absent: everybody. */
   access?: Access;
   /** Name of its certificate in the vault. Absent: the host. */
@@ -35,6 +37,12 @@ export interface Limit {
   requests: { count: number; per: "s" | "m"; burst: number };
   /** Requests in progress. Absent: image/limits.ts's, over all sites. */
   connections?: number;
+}
+
+/** By name and password. */
+export interface Auth {
+  /** Key of the user's sops file that holds lines of htpasswd. */
+  basic: string;
 }
 
 /** Who gets an answer; all others get 403. At least one of them. */

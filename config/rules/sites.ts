@@ -25,6 +25,7 @@ const kinds = ["origin", "redirect", "files", "luggage"] as const;
 const belongs: Record<string, { kinds: readonly (typeof kinds)[number][]; why: string }> = {
   cache: { kinds: ["origin"], why: "only an origin's answers are cached" },
   limit: { kinds: ["origin", "files", "luggage"], why: "a redirect costs nobody anything" },
+  auth: { kinds: ["origin", "files", "luggage"], why: "where a redirect leads is no secret" },
   tls: { kinds: ["origin"], why: "only an origin has to prove who it is" },
   timeouts: { kinds: ["origin", "luggage"], why: "nginx waits for nobody there" },
   maxBodyMb: { kinds: ["origin", "luggage"], why: "there is nobody to pass a body on to" },
@@ -62,6 +63,14 @@ export function bufferingFits({ file }: Sketch): Mistake[] {
       : [],
   );
 }
+
+/** A password is a header that no cache may ignore. */
+export const authFits = ({ file }: Sketch): Mistake[] =>
+  (file.sites ?? []).flatMap((site, index) =>
+    site?.cache !== undefined && "auth" in site
+      ? [mistake(["sites", index, "auth"], "cannot be combined with cache: requests with a password bypass it.")]
+      : [],
+  );
 
 /** A rule about visitors says which. */
 export const accessSaid = ({ file }: Sketch): Mistake[] =>

@@ -30,7 +30,7 @@ export const accessLines = (access: Access): string[] => [block(`if (${denied(ac
  * Challenges of ACME are answered for everybody: authorities ask from addresses they do not tell. As it was sent, not as nginx decodes it: another spelling of
  * the path could be another one to the origin.
  */
-const challenges = `map $request_uri $is_no_challenge { "~^/\\.well-known/acme-challenge/[A-Za-z0-9_-]+$" ""; default 1; }`;
+export const challenges = `map $request_uri $is_no_challenge { "~^/\\.well-known/acme-challenge/[A-Za-z0-9_-]+$" ""; default 1; }`;
 
 function rule(access: Access): string[] {
   const { allow, deny, agents = [] } = access;

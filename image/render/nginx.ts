@@ -3,6 +3,7 @@ import { ports } from "../ports.ts";
 import type { FilesSite, ImageSpec, LuggageSite, RedirectSite, Site } from "../spec.ts";
 import { hostName, literal, type Origin, origin, originUrl, whole } from "./names.ts";
 import { accessLines, accessMaps, siteAccess } from "./nginx-access.ts";
+import { authLines, authMaps, authRequestHeaders } from "./nginx-auth.ts";
 import { block, text } from "./nginx-block.ts";
 import { cacheStore } from "./nginx-cache.ts";
 import { bounds, compression, general, logging, marks, proxying, setHeaders, tls } from "./nginx-common.ts";
@@ -50,7 +51,7 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
       "",
       ...bounds,
       ...limitZones(siteLimits(sites)),
-      ...accessMaps(siteAccess(sites)),
+      ...new Set([...accessMaps(siteAccess(sites)), ...authMaps(sites)]),
       "",
       ...proxying,
       "",
@@ -132,6 +133,7 @@ function server(site: Site): string {
     `ssl_certificate $certificates/${site.host}.pem;`,
     `ssl_certificate_key $certificates/${site.host}.pem;`,
     ...(site.access ? accessLines(site.access) : []),
+    ...(site.auth ? authLines(site.auth) : []),
     ...(site.limit ? limitLines(site, site.limit) : []),
     ...content(site),
   ]);
@@ -186,6 +188,7 @@ const carried = (site: LuggageSite): string[] => [
     ...bodyLimit(site),
     ...times(site),
     ...buffering(site),
+    ...authRequestHeaders(site.auth),
     ...ownHeaders(site),
   ]),
 ];

@@ -174,7 +174,7 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     [site({ origin: "http://web", files: "a" }), `sites[0] has origin and files: takes exactly one of ${kinds}.`],
     [
       site({ orgin: "http://web" }),
-      "sites[0].orgin: no such key; did you mean origin? Takes host, origin, redirect, files, luggage, certificate, cache, limit, access, tls, timeouts, buffering, maxBodyMb, headers.",
+      "sites[0].orgin: no such key; did you mean origin? Takes host, origin, redirect, files, luggage, certificate, cache, limit, access, auth, tls, timeouts, buffering, maxBodyMb, headers.",
     ],
     [site({ origin: "web:8080" }), 'sites[0].origin is "web:8080": needs its scheme. Write https://web:8080.'],
     [site({ origin: "ftp://web" }), 'sites[0].origin is "ftp://web": takes http or https.'],
@@ -458,6 +458,36 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     [
       site({ origin: "http://web", access: {} }),
       "sites[0].access is empty: takes at least one of allow, deny, agents.",
+    ],
+  ],
+  "log-in of a site": [
+    [
+      { secretsFile, ...site({ origin: "http://web", auth: { basic: "my passwords" } }) },
+      'sites[0].auth.basic is "my passwords": takes letters, digits, dashes and _, 64 at most, no digit or dash first.',
+    ],
+    [
+      { secretsFile, ...site({ origin: "http://web", auth: {} }) },
+      "sites[0].auth.basic is missing: takes a key of the secrets file, as in sitePasswords.",
+    ],
+    [
+      { secretsFile, ...site({ origin: "http://web", auth: "passwords" }) },
+      'sites[0].auth is "passwords": takes a map with basic, as in { basic: sitePasswords }.',
+    ],
+    [
+      { secretsFile, ...site({ origin: "http://web", auth: { basci: "passwords" } }) },
+      "sites[0].auth.basci: no such key; did you mean basic? Takes basic.",
+    ],
+    [
+      { secretsFile, ...site({ origin: "http://web", cache: {}, auth: { basic: "passwords" } }) },
+      "sites[0].auth cannot be combined with cache: requests with a password bypass it.",
+    ],
+    [
+      { secretsFile, ...site({ redirect: "https://www.example.net", auth: { basic: "passwords" } }) },
+      "sites[0].auth stands in a site without origin or files or luggage: where a redirect leads is no secret.",
+    ],
+    [
+      site({ origin: "http://web", auth: { basic: "passwords" } }),
+      "secretsFile is missing: sites[0].auth needs passwords. Name a file of sops, as in ./secrets.yaml.",
     ],
   ],
   luggage: [
