@@ -26,7 +26,7 @@ const stored = (maxAgeSeconds: number) => ({
 });
 
 /** Of a site that says nothing of it. */
-const limit = { requests: { count: 100, per: "s", burst: 2000 } };
+const limit = { requests: { count: 200, per: "s", burst: 2000 } };
 
 const secretsFile = "./secrets.yaml";
 const small = { app: "a", regions: { cdg: null }, sites: [{ host: "www.example.org", origin: "http://web:8080" }] };
@@ -159,7 +159,7 @@ test.each([
   [{}, limit],
   [{ requests: "10/s" }, { requests: { count: 10, per: "s", burst: 10 } }],
   [{ requests: "100/m", burst: 0 }, { requests: { count: 100, per: "m", burst: 0 } }],
-  [{ burst: 5 }, { requests: { count: 100, per: "s", burst: 5 } }],
+  [{ burst: 5 }, { requests: { count: 200, per: "s", burst: 5 } }],
   [{ connections: 50 }, { ...limit, connections: 50 }],
   [
     { requests: "100000/s", burst: 100_000, connections: 256 },
