@@ -1,6 +1,6 @@
 /** Keys of who may use a site. */
 import { z } from "zod";
-import { isAgent } from "../../image/render/networks.ts";
+import { isAgent, mostNetworks } from "../../image/render/networks.ts";
 import { fields, text } from "../field.ts";
 import { networkOrFileProblem } from "../names.ts";
 
@@ -34,7 +34,7 @@ export const Access = z
         takes: takesNetworks,
         meaning: `Only these addresses may use the site. ${fileMeaning}`,
         default: "absent",
-        refused: "files with more than 20000 networks",
+        refused: `files with more than ${mostNetworks} networks`,
       })
       .optional(),
     deny: Networks()
@@ -43,7 +43,7 @@ export const Access = z
         takes: takesNetworks,
         meaning: `These addresses may not, even if \`allow\` has them. ${fileMeaning} For an address that is to be turned away for a time, at once: \`npx fly-pops block 203.0.113.7 --for 1h\`.`,
         default: "absent",
-        refused: "files with more than 20000 networks",
+        refused: `files with more than ${mostNetworks} networks`,
       })
       .optional(),
     agents: z
