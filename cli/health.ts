@@ -43,7 +43,9 @@ export const Health = z.looseObject({
     .nullish()
     .transform((list) => list ?? []),
   /** Since `pop health` started. `hitRate`: share of what the cache could answer that it did answer, 0 to 1; null before the first. */
-  traffic: z.looseObject({ requests: z.number(), hitRate: z.number().nullish() }).nullish(),
+  traffic: z
+    .looseObject({ requests: z.number(), rejected: z.number().default(0), hitRate: z.number().nullish() })
+    .nullish(),
 });
 export type Health = z.infer<typeof Health>;
 

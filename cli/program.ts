@@ -1,5 +1,6 @@
 /** The command line as data: commands, arguments, options and their texts. docs/cli.md, the help and the completion are made from it. */
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { seconds as secondsOf } from "../config/duration.ts";
 import manifest from "../package.json" with { type: "json" };
 import { shells } from "./completion.ts";
 import { addExamples } from "./examples.ts";
@@ -234,6 +235,34 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
     const { check } = await import("./commands/secrets.ts");
     ended(await check(world, await open(options)));
   });
+  onStack(
+    "block",
+    "answer visitors from these addresses with 403, in every PoP, for a time; done in seconds, without a deployment. Connections that are open go on",
+  )
+    .argument(
+      "<address...>",
+      "addresses or networks, e.g. 203.0.113.7 or 2001:db8::/48; an IPv6 address stands for its /64",
+    )
+    .option("--for <duration>", "how long, e.g. 30m, 1h, 7d", duration("1s", "365d"), 86_400)
+    .option("--json", json)
+    .action(async (addresses, options) => {
+      const { block } = await import("./commands/block.ts");
+      ended(await block(world, await open(options), addresses, options));
+    });
+  onStack("unblock", "end blocks before their time")
+    .argument("[address...]", "addresses or networks, as blocked shows them")
+    .option("--all", "every one that is blocked")
+    .option("--json", json)
+    .action(async (addresses, options) => {
+      const { unblock } = await import("./commands/block.ts");
+      ended(await unblock(world, await open(options), addresses, options));
+    });
+  onStack("blocked", "which addresses are blocked, until when, and in which PoPs")
+    .option("--json", json)
+    .action(async (options) => {
+      const { blocked } = await import("./commands/block.ts");
+      ended(await blocked(world, await open(options), options));
+    });
   onStack("start", "start PoPs that do not run, one after the other, and route each once it serves")
     .argument("<pop...>", "PoPs, e.g. cdg-1 ewr-1")
     .action(async (pops, options) => {
@@ -365,6 +394,17 @@ function seconds(min: number, max: number): (text: string) => number {
     const value = Number(text);
     if (text.trim() !== "" && value >= min && value <= max) return value;
     throw new InvalidArgumentError(`It takes seconds from ${min} to ${max}.`);
+  };
+}
+
+/** As a stack file writes them; in seconds. */
+function duration(from: string, to: string): (text: string) => number {
+  return (text) => {
+    const given = secondsOf(text);
+    if (given !== undefined && given >= (secondsOf(from) ?? 0) && given <= (secondsOf(to) ?? 0)) return given;
+    throw new InvalidArgumentError(
+      `It takes a duration from ${from} to ${to}: a number with s, m, h or d, or plain seconds.`,
+    );
   };
 }
 

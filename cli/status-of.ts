@@ -48,8 +48,8 @@ export interface PopStatus {
   origins: { origin: string; node: string | null; path: string | null; latencyMs: number | null }[];
   certificates: { host: string; expires: string | null; selfSigned: boolean }[];
   memory: { usedBytes: number; limitBytes: number } | null;
-  /** Since the PoP's `pop health` started. `hitRate` 0 to 1, null before the first request the cache could answer. */
-  traffic: { requests: number; hitRate: number | null } | null;
+  /** Since the PoP's `pop health` started. `rejected`: by a limit or a block. `hitRate` 0 to 1, null before the first request the cache could answer. */
+  traffic: { requests: number; rejected: number; hitRate: number | null } | null;
   /** Who has leased its machine out to change it; null: nobody, or nobody was asked. */
   lease: Lease | null;
   /** Sentences: why it is not as it should be. Empty: all is well. */
@@ -88,11 +88,17 @@ export function statusOf(pop: PopSeen, told: Told): PopStatus {
       selfSigned: selfSigned ?? false,
     })),
     memory: health?.memory ? { usedBytes: health.memory.usedBytes, limitBytes } : null,
-    traffic: health?.traffic ? { requests: health.traffic.requests, hitRate: health.traffic.hitRate ?? null } : null,
+    traffic: health?.traffic ? trafficOf(health.traffic) : null,
     lease: told.lease ?? null,
     problems: problems(pop, state, told),
   };
 }
+
+const trafficOf = ({ requests, rejected, hitRate = null }: NonNullable<Health["traffic"]>) => ({
+  requests,
+  rejected,
+  hitRate,
+});
 
 function pathText(via: string | undefined, relay: string | undefined): string | null {
   if (via === undefined) return null;

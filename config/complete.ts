@@ -1,10 +1,14 @@
 /** Shorthand in, one complete shape out. Called on files without mistakes only. */
 import type { Visitors } from "../components/visitors.ts";
 import { limits } from "../image/limits.ts";
+import { network } from "../image/render/networks.ts";
 import type {
+  Access,
   ImageSpec,
+  Limit,
   Luggage,
   LuggageHealth,
+  NetworkList,
   Passing,
   ProxySite,
   Site,
@@ -16,7 +20,8 @@ import type {
 import { memoryRange, presets } from "../providers/fly/guests.ts";
 import { cacheMb, defaults, indexMb } from "./defaults.ts";
 import { seconds } from "./duration.ts";
-import { isBehindRouter, plainFolder, plainName, plainOrigin } from "./names.ts";
+import { isBehindRouter, isListFile, plainFolder, plainName, plainOrigin } from "./names.ts";
+import { rate } from "./rate.ts";
 import { popNames } from "./rules/pops.ts";
 import type { StackFile } from "./schema.ts";
 import type { AddressType, EdgeConfig, ImagePlatform, PopConfig } from "./types.ts";
@@ -103,9 +108,13 @@ function imageSpec(file: StackFile, smallest: { volumeGb: number; memoryMb: numb
 
 function site(it: StackFile["sites"][number], maxSizeMb: number): Site {
   const host = plainName(it.host);
+  const limited = limit(it.limit);
   const any = {
     ...(it.headers && { headers: byKey(it.headers, String) }),
     ...(it.certificate !== undefined && { certificate: plainName(it.certificate) }),
+    ...(it.auth && { auth: { basic: it.auth.basic } }),
+    ...(it.access && { access: access(it.access) }),
+    ...(limited && it.redirect === undefined && { limit: limited }),
   };
   const passing = {
     ...(it.maxBodyMb !== undefined && { maxBodyMb: it.maxBodyMb }),
@@ -122,6 +131,31 @@ function site(it: StackFile["sites"][number], maxSizeMb: number): Site {
   if (it.files !== undefined) return { kind: "files", host, dir: plainFolder(it.files), ...any };
   if (it.luggage !== undefined) return { kind: "luggage", host, luggage: it.luggage, ...passing, ...any };
   throw new Error(`${host} passed the rules but is no kind of site`);
+}
+
+/** `requests` brings a burst of its own: the default one would let a strict rate be passed by thousands. */
+function limit(it: StackFile["sites"][number]["limit"] = {}): Limit | undefined {
+  if (it === false) return undefined;
+  const requests = rate(it.requests ?? defaults.limitRequests);
+  if (requests === undefined) throw new Error(`${it.requests} passed the schema but is no rate`);
+  const burst = it.burst ?? (it.requests === undefined ? defaults.limitBurst : requests.count);
+  return { requests: { ...requests, burst }, ...(it.connections !== undefined && { connections: it.connections }) };
+}
+
+function access({ allow, deny, agents }: NonNullable<StackFile["sites"][number]["access"]>): Access {
+  return {
+    ...(allow !== undefined && { allow: networkList([allow].flat()) }),
+    ...(deny !== undefined && { deny: networkList([deny].flat()) }),
+    ...(agents && { agents: [...new Set(agents)].toSorted() }),
+  };
+}
+
+function networkList(all: string[]): NetworkList {
+  const sorted = (texts: string[]) => [...new Set(texts)].toSorted();
+  return {
+    networks: sorted(all.flatMap((it) => (isListFile(it) ? [] : (network(it) ?? [])))),
+    files: sorted(all.filter(isListFile).map(plainFolder)),
+  };
 }
 
 /** By default a single response may take at most a quarter of the cache. */

@@ -10,6 +10,7 @@ import {
   isOwnHeader,
   isSecretKey,
 } from "../image/render/names.ts";
+import { network } from "../image/render/networks.ts";
 
 type Problem = string | undefined;
 
@@ -154,6 +155,20 @@ export function fileProblem(text: string): Problem {
 export function secretsFileProblem(text: string): Problem {
   if (text.trim() === "" || text.endsWith("/")) return "takes a file, as in ./secrets.yaml";
   return fileProblem(text) ?? (/\.ya?ml$/.test(text) ? undefined : "takes a YAML file, as in ./secrets.yaml");
+}
+
+/** In a list of networks, what begins with a dot is a file of them. */
+export const isListFile = (text: string): boolean => /^\.{1,2}\//.test(text);
+
+export function networkOrFileProblem(text: string): Problem {
+  return isListFile(text) ? fileProblem(text) : networkProblem(text);
+}
+
+/** An address or a network of visitors. */
+export function networkProblem(text: string): Problem {
+  if (network(text) !== undefined) return undefined;
+  const file = /^[\w-]+(?:\/[\w.-]+)*\.\w+$/.test(text) && !/^[\d.]+$/.test(text);
+  return `takes an address or a network, as in 203.0.113.7 or 2001:db8::/32${hint(file ? `./${text}` : "", fileProblem)}`;
 }
 
 export function headerNameProblem(name: string): Problem {

@@ -16,6 +16,8 @@ import {
 } from "./rules/pops.ts";
 import { controlServerFits, secretsKept } from "./rules/secrets.ts";
 import {
+  accessSaid,
+  authFits,
   bufferingFits,
   certificatesKept,
   headersFit,
@@ -40,6 +42,8 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   adoptedExist,
   hostsDiffer,
   siteKinds,
+  authFits,
+  accessSaid,
   bufferingFits,
   certificatesKept,
   siteLuggage,

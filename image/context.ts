@@ -16,7 +16,9 @@ import { certsConfig, vaultCaFile } from "./render/certs.ts";
 import { dockerfile, packedSites, withContextDigest } from "./render/dockerfile.ts";
 import { folders } from "./render/folders.ts";
 import { manifest } from "./render/manifest.ts";
+import { networksOf } from "./render/networks.ts";
 import { nginxConf } from "./render/nginx.ts";
+import { listFile, listText } from "./render/nginx-access.ts";
 import { originCaFile } from "./render/nginx-origins.ts";
 import { processCompose, tailnetCaFile } from "./render/process-compose.ts";
 import { secrets, secretsManifest } from "./render/secrets.ts";
@@ -129,12 +131,33 @@ function packedParts(spec: ImageSpec, projectDir: string): ((files: Map<string, 
         ? [ca(originCaFile(site.host), site.tls.ca, `site ${site.host}: tls.ca`)]
         : [],
     ),
+    ...networkLists(spec).map(({ file, what }) => (files: Map<string, Entry>) => {
+      files.set(join("config", listFile(file)), plain(listText(networksOf(readText(projectDir, file, what), what))));
+    }),
     ...(vaultCa === undefined ? [] : [ca(vaultCaFile, vaultCa, "certificates.vault.ca")]),
     ...(tailnetCa === undefined ? [] : [ca(tailnetCaFile, tailnetCa, "tailnet.ca")]),
     ...Object.entries(spec.luggage).flatMap(([name, { source }]) =>
       source.kind === "files" ? [folder(join("luggage", name), source.dir, `luggage.${name}.files`)] : [],
     ),
   ];
+}
+
+/** Files of networks that sites name, each once, and what a sentence about it begins with. */
+function networkLists({ sites }: ImageSpec): { file: string; what: string }[] {
+  const all = sites.flatMap(({ host, access }) =>
+    (["allow", "deny"] as const).flatMap((key) =>
+      (access?.[key]?.files ?? []).map((file) => ({ file, what: `site ${host}: access.${key}: ${file}` })),
+    ),
+  );
+  return all.filter(({ file }, at) => all.findIndex((it) => it.file === file) === at);
+}
+
+/** The user's own file. Throws when there is none. */
+function readText(projectDir: string, file: string, what: string): string {
+  const path = resolve(projectDir, file);
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile())
+    throw new Error(`${what} is not a file (looked at ${path}).`);
+  return readFileSync(path, "utf8");
 }
 
 function addRendered(files: Map<string, Entry>, spec: ImageSpec): void {
@@ -152,10 +175,7 @@ const certificate = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE----
 
 /** The certificates of a PEM file, and nothing else that stands in it. Throws when it has none, or holds what must not lie in an image. */
 export function authorities(projectDir: string, file: string, what: string): string {
-  const path = resolve(projectDir, file);
-  if (!statSync(path, { throwIfNoEntry: false })?.isFile())
-    throw new Error(`${what}: ${file} is not a file (looked at ${path}).`);
-  const text = readFileSync(path, "utf8");
+  const text = readText(projectDir, file, `${what}: ${file}`);
   if (text.includes("PRIVATE KEY-----"))
     throw new Error(`${what}: ${file} holds a private key, which the image would hand out.`);
   const found = text.match(certificate) ?? [];

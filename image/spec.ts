@@ -21,8 +21,46 @@ interface AnySite {
   host: string;
   /** Headers every answer bears, by name; what the origin said under such a name is replaced. Absent: none. */
   headers?: Record<string, string>;
+  /** What one visitor may ask for; no key of a redirect. Absent: no limit but image/limits.ts's. */
+  limit?: Limit;
+  /** Who has to log in at the PoP; no key of a redirect. Absent: nobody. */
+  auth?: Auth;
+  /** Who may use it. Absent: everybody. */
+  access?: Access;
   /** Name of its certificate in the vault. Absent: the host. */
   certificate?: string;
+}
+
+/** Of one visitor: an IPv4 address, or the /64 of an IPv6 address. Above it: 429. */
+export interface Limit {
+  /** Requests a second or a minute, and how many a visitor may be ahead of that. */
+  requests: { count: number; per: "s" | "m"; burst: number };
+  /** Requests in progress. Absent: image/limits.ts's, over all sites. */
+  connections?: number;
+}
+
+/** By name and password. */
+export interface Auth {
+  /** Key of the user's sops file that holds lines of htpasswd. */
+  basic: string;
+}
+
+/** Who gets an answer; all others get 403. At least one of them. */
+export interface Access {
+  /** Absent: everybody who is not denied. */
+  allow?: NetworkList;
+  /** Counts more than `allow`. */
+  deny?: NetworkList;
+  /** Parts of a User-Agent, whatever its case. */
+  agents?: string[];
+}
+
+/** Sorted, each once. */
+export interface NetworkList {
+  /** With their bits, as render/networks.ts spells them. */
+  networks: string[];
+  /** Files of networks on the machine that builds, relative to the project. */
+  files: string[];
 }
 
 /** Of requests that are passed on. What is absent is image/limits.ts's. */

@@ -81,12 +81,33 @@ const isLive = (pop: Fleet["pops"][number]): pop is LivePop => pop.machine !== u
 
 // "made from" is as much of the context's digest as the image's tag has.
 const columns = [
-  ...["PoP", "region", "state", "version", "image", "made from", "checks", "tailnet", "certificates", "memory", "hits"],
+  ...[
+    "PoP",
+    "region",
+    "state",
+    "version",
+    "image",
+    "made from",
+    "checks",
+    "tailnet",
+    "certificates",
+    "memory",
+    "hits",
+    "rejected",
+  ],
 ];
 /** What a narrow window does without, in this order. */
-const dropped = ["made from", "version", "image", "region", "memory", "hits", "tailnet", "certificates"].map((name) =>
-  columns.indexOf(name),
-);
+const dropped = [
+  "made from",
+  "rejected",
+  "version",
+  "image",
+  "region",
+  "memory",
+  "hits",
+  "tailnet",
+  "certificates",
+].map((name) => columns.indexOf(name));
 
 export function statusText(world: World, { stack, app, pops, problems, ...head }: Status): string {
   const width = world.window?.()?.columns ?? Number.POSITIVE_INFINITY;
@@ -102,6 +123,7 @@ export function statusText(world: World, { stack, app, pops, problems, ...head }
     certificatesText(world, it.certificates),
     it.memory ? `${megabytes(it.memory.usedBytes)}/${megabytes(it.memory.limitBytes)} MB` : "-",
     hitRateText(it.traffic),
+    tint(world, it.traffic?.rejected ? "warning" : undefined, it.traffic === null ? "-" : String(it.traffic.rejected)),
   ]);
   const told = [...problems, ...pops.flatMap((it) => it.problems)];
   const top = [

@@ -13,6 +13,9 @@ export function secretsKept({ file, unclear }: Sketch): Mistake[] {
       ? ["tailnet needs tailscaleAuthKey (or a driver, which makes one for each PoP)"]
       : []),
     ...(file.certificates === undefined ? [] : ["certificates needs vaultRoleId and vaultSecretId"]),
+    ...(file.sites ?? []).flatMap((site, index) =>
+      site?.auth?.basic === undefined ? [] : [`sites[${index}].auth needs ${site.auth.basic}`],
+    ),
     ...luggage.map(
       (name) => `luggage.${name} needs ${(file.luggage?.[name]?.secrets ?? []).filter(Boolean).join(", ")}`,
     ),

@@ -24,6 +24,8 @@ const kinds = ["origin", "redirect", "files", "luggage"] as const;
 /** Keys that mean something to some kinds of site only. */
 const belongs: Record<string, { kinds: readonly (typeof kinds)[number][]; why: string }> = {
   cache: { kinds: ["origin"], why: "only an origin's answers are cached" },
+  limit: { kinds: ["origin", "files", "luggage"], why: "a redirect costs nobody anything" },
+  auth: { kinds: ["origin", "files", "luggage"], why: "where a redirect leads is no secret" },
   tls: { kinds: ["origin"], why: "only an origin has to prove who it is" },
   timeouts: { kinds: ["origin", "luggage"], why: "nginx waits for nobody there" },
   maxBodyMb: { kinds: ["origin", "luggage"], why: "there is nobody to pass a body on to" },
@@ -61,6 +63,22 @@ export function bufferingFits({ file }: Sketch): Mistake[] {
       : [],
   );
 }
+
+/** A password is a header that no cache may ignore. */
+export const authFits = ({ file }: Sketch): Mistake[] =>
+  (file.sites ?? []).flatMap((site, index) =>
+    site?.cache !== undefined && "auth" in site
+      ? [mistake(["sites", index, "auth"], "cannot be combined with cache: requests with a password bypass it.")]
+      : [],
+  );
+
+/** A rule about visitors says which. */
+export const accessSaid = ({ file }: Sketch): Mistake[] =>
+  (file.sites ?? []).flatMap((site, index) =>
+    site?.access !== undefined && Object.keys(site.access).length === 0
+      ? [mistake(["sites", index, "access"], "is empty: takes at least one of allow, deny, agents.")]
+      : [],
+  );
 
 /** A certificate's name in the vault means nothing without one. */
 export function certificatesKept({ file, unclear }: Sketch): Mistake[] {

@@ -5,6 +5,9 @@ import { isCookieName } from "../../image/render/names.ts";
 import { defaults } from "../defaults.ts";
 import { code, duration, durations, fields, text, whole, wholeNumber } from "../field.ts";
 import { fileProblem, folderProblem, headerValueProblem, hostProblem, originProblem } from "../names.ts";
+import { Auth } from "./auth.ts";
+import { Limit } from "./limit.ts";
+import { Access } from "./visitors.ts";
 
 const mostOrigins = 8;
 
@@ -218,6 +221,9 @@ const Site = z
       })
       .optional(),
     cache: SiteCache.optional(),
+    limit: Limit.optional(),
+    access: Access.optional(),
+    auth: Auth.optional(),
     tls: OriginTls.optional(),
     timeouts: Timeouts.optional(),
     buffering: z

@@ -152,6 +152,7 @@ ngx_module_t ngx_http_pop_cache_module = {
 
 /* What load_module looks for. Without an order it comes last, so that its header filter runs first. */
 extern ngx_module_t ngx_http_pop_memory_module; /* memory.c */
-ngx_module_t *ngx_modules[] = {&ngx_http_pop_cache_module, &ngx_http_pop_memory_module, NULL};
-char *ngx_module_names[] = {"ngx_http_pop_cache_module", "ngx_http_pop_memory_module", NULL};
+extern ngx_module_t ngx_http_pop_reject_module; /* reject.c */
+ngx_module_t *ngx_modules[] = {&ngx_http_pop_cache_module, &ngx_http_pop_memory_module, &ngx_http_pop_reject_module, NULL};
+char *ngx_module_names[] = {"ngx_http_pop_cache_module", "ngx_http_pop_memory_module", "ngx_http_pop_reject_module", NULL};
 char *ngx_module_order[] = {NULL};

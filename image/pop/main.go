@@ -24,6 +24,9 @@ const usage = `usage:
   pop ask unbound              ends with 0 when unbound answers for a name of its own
   pop ask health               prints what pop health answers on /healthz
   pop ask metrics              prints what it answers on /metrics
+  pop block --for SECONDS ADDRESS...   has nginx answer these addresses and ranges with 403 for so long
+  pop unblock ADDRESS... | --all       ends that
+  pop blocked                  prints what is blocked
   pop join                     makes the PoP a node of the tailnet, or says why it is none; ends with 0 once it is one
   pop self-signed              makes a certificate for every host that has none it could serve with
 `
@@ -45,6 +48,8 @@ func run(arguments []string) error {
 		return identity.Run(rest, os.Stdout)
 	case "certs":
 		return certs.Run(rest)
+	case "block", "unblock", "blocked":
+		return runBlocked(arguments, os.Stdout)
 	case "check":
 		if len(rest) == 1 {
 			return withManifest(func(it *Manifest) error { return check(it, rest[0], runFolder) })

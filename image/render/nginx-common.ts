@@ -1,6 +1,7 @@
 import { limits, processesMb } from "../limits.ts";
 import { ports } from "../ports.ts";
 import { header } from "./names.ts";
+import { connectionBounds } from "./nginx-limits.ts";
 
 /** What nginx.conf says for all sites alike, list by list. */
 
@@ -43,7 +44,7 @@ export const logging = [
   // Buffered: a write a request would cost more than many a request, and every line passes through process-compose.
   "access_log /dev/stdout json buffer=32k flush=1s;",
   // What `pop health` counts (image/pop/counts.go): by the site's own name, as a visitor may ask for any. Not the log above, which is root's alone to read.
-  `log_format counts "$server_name $pop_cache_status $status $bytes_sent $request_length $request_time";`,
+  `log_format counts "$server_name $pop_cache_status $status $bytes_sent $request_length $request_time $pop_rejected";`,
   `access_log ${countsFile} counts buffer=32k flush=1s;`,
 ];
 
@@ -150,13 +151,16 @@ export const setHeaders = (headers: Record<string, string>): string[] =>
         `add_header ${header(name, value)}${/^(?:cache-control|expires)$/i.test(name) ? "" : " always"};`,
     );
 
+/** Addresses that `pop block` (image/pop/blocked.go) has nginx answer with 403. The module reads it again when it has changed. */
+const blockedFile = "/var/lib/pop/blocked";
+
 /** Limits on requests in progress, per visitor (an IPv4 address, an IPv6 /64) and per site. Each HTTP/2 stream counts. */
 export const bounds = [
   "limit_conn_zone $pop_visitor zone=visitors:2m;",
   "limit_conn_zone $server_name zone=sites:256k;",
-  `limit_conn visitors ${limits.visitorRequests};`,
-  `limit_conn sites ${limits.siteRequests};`,
+  ...connectionBounds,
   "limit_conn_log_level info;",
+  `pop_blocked ${blockedFile};`,
   // Memory of the other processes. The module computes its limit from the rest when nginx starts (image/nginx/memory.c), because one image runs on machines of all sizes.
   `pop_memory_of_others ${processesMb}m;`,
 ];

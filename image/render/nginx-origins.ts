@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { limits } from "../limits.ts";
 import type { Passing, ProxySite } from "../spec.ts";
 import { hostName, literal, type Origin, origin, whole } from "./names.ts";
+import { authRequestHeaders } from "./nginx-auth.ts";
 import { block } from "./nginx-block.ts";
 import { cached } from "./nginx-cache.ts";
 import { hidden, marks, requestHeaders, setHeaders } from "./nginx-common.ts";
@@ -104,6 +105,7 @@ export function proxied(site: ProxySite): string[] {
       `proxy_redirect "~*^https?://(?:${names.map(literal).join("|")})(?::[0-9]+)?(?<rest>/.*)?$" https://${site.host}$rest;`,
       ...all.filter(({ isAddress }) => !isAddress).map(({ host }) => `proxy_cookie_domain ${host} ${site.host};`),
       ...(site.cache ? cached(site.host, site.cache) : buffering(site)),
+      ...authRequestHeaders(site.auth),
       ...ownHeaders(site),
     ]),
   ];

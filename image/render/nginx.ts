@@ -2,9 +2,12 @@ import { workerConnections } from "../limits.ts";
 import { ports } from "../ports.ts";
 import type { FilesSite, ImageSpec, LuggageSite, RedirectSite, Site } from "../spec.ts";
 import { hostName, literal, type Origin, origin, originUrl, whole } from "./names.ts";
+import { accessLines, accessMaps, siteAccess } from "./nginx-access.ts";
+import { authLines, authMaps, authRequestHeaders } from "./nginx-auth.ts";
 import { block, text } from "./nginx-block.ts";
 import { cacheStore } from "./nginx-cache.ts";
 import { bounds, compression, general, logging, marks, proxying, setHeaders, tls } from "./nginx-common.ts";
+import { limitLines, limitZones, siteLimits } from "./nginx-limits.ts";
 import {
   bodyLimit,
   buffering,
@@ -47,6 +50,8 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
       ...compression,
       "",
       ...bounds,
+      ...limitZones(siteLimits(sites)),
+      ...new Set([...accessMaps(siteAccess(sites)), ...authMaps(sites)]),
       "",
       ...proxying,
       "",
@@ -127,6 +132,9 @@ function server(site: Site): string {
     // A variable in the path makes nginx read the pair during the handshake, so a new one is used without a reload.
     `ssl_certificate $certificates/${site.host}.pem;`,
     `ssl_certificate_key $certificates/${site.host}.pem;`,
+    ...(site.access ? accessLines(site.access) : []),
+    ...(site.auth ? authLines(site.auth) : []),
+    ...(site.limit ? limitLines(site, site.limit) : []),
     ...content(site),
   ]);
 }
@@ -180,6 +188,7 @@ const carried = (site: LuggageSite): string[] => [
     ...bodyLimit(site),
     ...times(site),
     ...buffering(site),
+    ...authRequestHeaders(site.auth),
     ...ownHeaders(site),
   ]),
 ];

@@ -5,9 +5,9 @@ import type { ImageSpec, Tailnet } from "../spec.ts";
 import { luggageProcessName, refuseKnots } from "./dependencies.ts";
 import { luggageProcess, refuseTakenPorts } from "./luggage.ts";
 import { bare, endSeconds, logShares, type Process, runas, withDefaults } from "./process.ts";
-import { secrets } from "./secrets.ts";
+import { type SecretsSpec, secrets } from "./secrets.ts";
 
-type Told = Pick<ImageSpec, "luggage" | "tailnet" | "certificates" | "ssh">;
+type Told = SecretsSpec & Pick<ImageSpec, "ssh">;
 
 /** Where the authorities of a control server of the user's own lie in the image. */
 export const tailnetCaFile = "etc/pop/tailnet-ca.pem";

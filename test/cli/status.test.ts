@@ -10,7 +10,7 @@ const health = (over: Record<string, unknown> = {}) => ({
   parts: { nginx: { status: "ok" }, unbound: { status: "ok" }, tailnet: { status: "ok" } },
   certificates: [{ host: "www.example.org", notAfter: "2030-01-01T00:00:00Z", selfSigned: false }],
   memory: { usedBytes: 90 * megabyte, limitBytes: 256 * megabyte, oomKills: 0 },
-  traffic: { requests: 100, sentBytes: 1, receivedBytes: 1, cache: { hit: 90, miss: 10 }, hitRate: 0.9 },
+  traffic: { requests: 100, rejected: 12, sentBytes: 1, receivedBytes: 1, cache: { hit: 90, miss: 10 }, hitRate: 0.9 },
   ...over,
 });
 
@@ -36,12 +36,13 @@ test("a row a PoP; one call for the list, one for addresses and one a PoP", asyn
       "certificates",
       "memory",
       "hits",
+      "rejected",
     ],
   ]);
   const days = Math.floor((Date.parse("2030-01-01T00:00:00Z") - it.local.clock.now()) / 86_400_000);
   expect(cells(first)).toEqual([
     ...["cdg-1", "cdg", "started", it.machine("cdg-1").version, "000000000000", "cccccccccccccccc", "2/2", "ok"],
-    ...[`${days} d`, "90/256 MB", "90 %"],
+    ...[`${days} d`, "90/256 MB", "90 %", "12"],
   ]);
   expect(cells(second)?.[0]).toBe("ewr-1");
   expect(calls.toSorted()).toEqual([
@@ -82,7 +83,7 @@ test("--json: everything, for programs", async () => {
         origins: [],
         certificates: [{ host: "www.example.org", expires: "2030-01-01T00:00:00Z", selfSigned: false }],
         memory: { usedBytes: 90 * megabyte, limitBytes: 256 * megabyte },
-        traffic: { requests: 100, hitRate: 0.9 },
+        traffic: { requests: 100, rejected: 12, hitRate: 0.9 },
         lease: null,
         problems: [],
       },

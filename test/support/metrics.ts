@@ -20,6 +20,8 @@ interface SiteLoad {
   ok?: number;
   /** 5xx. */
   errors?: number;
+  /** By a limit. */
+  rejected?: number;
   hits?: number;
   misses?: number;
   /** Past the cache. */
@@ -32,9 +34,10 @@ interface SiteLoad {
 /** The part of a scrape that tells of requests, by site. */
 export function scrape(sites: Record<string, SiteLoad>, pop = "cdg-1"): string {
   const of = Object.entries(sites).flatMap(
-    ([site, { ok = 0, errors = 0, hits = 0, misses = 0, passed = 0, fast = 0, slow = 0 }]) => [
+    ([site, { ok = 0, errors = 0, rejected = 0, hits = 0, misses = 0, passed = 0, fast = 0, slow = 0 }]) => [
       `pop_requests_total{site="${site}",status="2xx"} ${ok}`,
       `pop_requests_total{site="${site}",status="5xx"} ${errors}`,
+      `pop_rejected_requests_total{site="${site}",reason="requests"} ${rejected}`,
       `pop_cache_requests_total{site="${site}",cache="HIT"} ${hits}`,
       `pop_cache_requests_total{site="${site}",cache="MISS"} ${misses}`,
       `pop_cache_requests_total{site="${site}",cache="BYPASS"} ${passed}`,

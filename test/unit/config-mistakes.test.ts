@@ -178,7 +178,7 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     [site({ origin: "http://web", files: "a" }), `sites[0] has origin and files: takes exactly one of ${kinds}.`],
     [
       site({ orgin: "http://web" }),
-      "sites[0].orgin: no such key; did you mean origin? Takes host, origin, redirect, files, luggage, certificate, cache, tls, timeouts, buffering, maxBodyMb, headers.",
+      "sites[0].orgin: no such key; did you mean origin? Takes host, origin, redirect, files, luggage, certificate, cache, limit, access, auth, tls, timeouts, buffering, maxBodyMb, headers.",
     ],
     [site({ origin: "web:8080" }), 'sites[0].origin is "web:8080": needs its scheme. Write https://web:8080.'],
     [site({ origin: "ftp://web" }), 'sites[0].origin is "ftp://web": takes http or https.'],
@@ -374,6 +374,124 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     [
       { luggage: { blog: { files: "b", command: ["b"] } }, ...site({ luggage: "blog" }) },
       'sites[0].luggage is "blog": luggage.blog has no port, so nothing answers. Give it one.',
+    ],
+  ],
+  "limits of a visitor": [
+    [
+      site({ origin: "http://web", limit: { requests: "10" } }),
+      'sites[0].limit.requests is "10": takes a number from 1 to 100000 a second or a minute, as in 10/s or 100/m.',
+    ],
+    [
+      site({ origin: "http://web", limit: { requests: "10/h" } }),
+      'sites[0].limit.requests is "10/h": takes a number from 1 to 100000 a second or a minute, as in 10/s or 100/m.',
+    ],
+    [
+      site({ origin: "http://web", limit: { requests: "0/s" } }),
+      'sites[0].limit.requests is "0/s": takes a number from 1 to 100000 a second or a minute, as in 10/s or 100/m.',
+    ],
+    [
+      site({ origin: "http://web", limit: { requests: 10 } }),
+      "sites[0].limit.requests is 10: takes a number from 1 to 100000 a second or a minute, as in 10/s or 100/m.",
+    ],
+    [
+      site({ origin: "http://web", limit: { burst: -1 } }),
+      "sites[0].limit.burst is -1: takes a whole number of requests from 0 to 100000.",
+    ],
+    [
+      site({ origin: "http://web", limit: { burst: 1.5 } }),
+      "sites[0].limit.burst is 1.5: takes a whole number of requests from 0 to 100000.",
+    ],
+    [
+      site({ origin: "http://web", limit: { connections: 257 } }),
+      "sites[0].limit.connections is 257: takes a whole number of requests from 1 to 256.",
+    ],
+    [
+      site({ origin: "http://web", limit: { request: "10/s" } }),
+      "sites[0].limit.request: no such key; did you mean requests? Takes requests, burst, connections.",
+    ],
+    [
+      site({ origin: "http://web", limit: true }),
+      "sites[0].limit is true: takes a map with any of requests, burst, connections, or false for no limit.",
+    ],
+    [
+      site({ origin: "http://web", limit: "10/s" }),
+      'sites[0].limit is "10/s": takes a map with any of requests, burst, connections, or false for no limit.',
+    ],
+    [
+      site({ redirect: "https://www.example.net", limit: { requests: "10/s" } }),
+      "sites[0].limit stands in a site without origin or files or luggage: a redirect costs nobody anything.",
+    ],
+  ],
+  "access of visitors": [
+    [
+      site({ origin: "http://web", access: { deny: "203.0.113" } }),
+      'sites[0].access.deny is "203.0.113": takes an address or a network, as in 203.0.113.7 or 2001:db8::/32.',
+    ],
+    [
+      site({ origin: "http://web", access: { deny: "lists/bad.txt" } }),
+      'sites[0].access.deny is "lists/bad.txt": takes an address or a network, as in 203.0.113.7 or 2001:db8::/32. Write ./lists/bad.txt.',
+    ],
+    [
+      site({ origin: "http://web", access: { allow: ["10.0.0.0/8", "10.0.0.0/33"] } }),
+      'sites[0].access.allow[1] is "10.0.0.0/33": takes an address or a network, as in 203.0.113.7 or 2001:db8::/32.',
+    ],
+    [
+      site({ origin: "http://web", access: { allow: "./" } }),
+      'sites[0].access.allow is "./": takes a file, as in ./ca.pem.',
+    ],
+    [
+      site({ origin: "http://web", access: { allow: [] } }),
+      "sites[0].access.allow is an empty list: takes 1 to 1000 of them; longer lists go into a file.",
+    ],
+    [
+      site({ origin: "http://web", access: { deny: 7 } }),
+      "sites[0].access.deny is 7: takes an address, a network or a file of them relative to the project, as in 203.0.113.7, 2001:db8::/32 or ./lists/bad.txt, or a list of these.",
+    ],
+    [
+      site({ origin: "http://web", access: { agents: ["GPT*Bot"] } }),
+      'sites[0].access.agents[0] is "GPT*Bot": takes a part of a User-Agent, as in GPTBot: 3 to 100 letters, digits, spaces and ._/+;:,@()-.',
+    ],
+    [
+      site({ origin: "http://web", access: { agents: [] } }),
+      "sites[0].access.agents is an empty list: takes a list of 1 to 200 parts of a User-Agent, as in [GPTBot, ClaudeBot, Bytespider].",
+    ],
+    [
+      site({ origin: "http://web", access: { denny: ["10.0.0.0/8"] } }),
+      "sites[0].access.denny: no such key; did you mean deny? Takes allow, deny, agents.",
+    ],
+    [
+      site({ origin: "http://web", access: {} }),
+      "sites[0].access is empty: takes at least one of allow, deny, agents.",
+    ],
+  ],
+  "log-in of a site": [
+    [
+      { secretsFile, ...site({ origin: "http://web", auth: { basic: "my passwords" } }) },
+      'sites[0].auth.basic is "my passwords": takes letters, digits, dashes and _, 64 at most, no digit or dash first.',
+    ],
+    [
+      { secretsFile, ...site({ origin: "http://web", auth: {} }) },
+      "sites[0].auth.basic is missing: takes a key of the secrets file, as in sitePasswords.",
+    ],
+    [
+      { secretsFile, ...site({ origin: "http://web", auth: "passwords" }) },
+      'sites[0].auth is "passwords": takes a map with basic, as in { basic: sitePasswords }.',
+    ],
+    [
+      { secretsFile, ...site({ origin: "http://web", auth: { basci: "passwords" } }) },
+      "sites[0].auth.basci: no such key; did you mean basic? Takes basic.",
+    ],
+    [
+      { secretsFile, ...site({ origin: "http://web", cache: {}, auth: { basic: "passwords" } }) },
+      "sites[0].auth cannot be combined with cache: requests with a password bypass it.",
+    ],
+    [
+      { secretsFile, ...site({ redirect: "https://www.example.net", auth: { basic: "passwords" } }) },
+      "sites[0].auth stands in a site without origin or files or luggage: where a redirect leads is no secret.",
+    ],
+    [
+      site({ origin: "http://web", auth: { basic: "passwords" } }),
+      "secretsFile is missing: sites[0].auth needs passwords. Name a file of sops, as in ./secrets.yaml.",
     ],
   ],
   luggage: [

@@ -70,6 +70,23 @@ const file: fc.Arbitrary<Raw> = luggage.chain((luggage) => {
   const kind = fc.oneof(
     fc.record(
       {
+        limit: fc.oneof(
+          fc.constant(false as const),
+          fc.record(
+            {
+              requests: fc
+                .tuple(fc.integer({ min: 1, max: 100_000 }), fc.constantFrom("s", "m"))
+                .map((it) => it.join("/")),
+              burst: fc.integer({ min: 0, max: 100_000 }),
+              connections: fc.integer({ min: 1, max: 256 }),
+            },
+            { requiredKeys: [] },
+          ),
+        ),
+        access: fc.record({
+          deny: fc.oneof(fc.ipV4(), fc.ipV6(), fc.uniqueArray(fc.ipV4(), { minLength: 1, maxLength: 4 })),
+          agents: fc.constant(["GPTBot"]),
+        }),
         origin: fc.oneof(originUrl, fc.uniqueArray(originUrl, { minLength: 1, maxLength: 8, selector: plainOrigin })),
         cache: fc.record(
           { maxAge: duration, staleIfError: duration, staleWhileRevalidate: duration, cookies: fc.constant(["a*"]) },

@@ -31,6 +31,7 @@ export function writeProject(): string {
     "site/large.css": [`${"a { color: red }\n".repeat(500)}`],
     "site/.well-known/security.txt": ["Contact: mailto:security@example.test\n"],
     "site/.env": ["SECRET=1\n"],
+    "lists/bad.txt": ["# bad\n203.0.113.77\n2001:db8:bad::/48 ; a network\n"],
     "blog/index.html": ["luggage\n"],
     // Enough at first that nginx does not wait for more before it passes it on.
     "blog/cgi-bin/slow": [
