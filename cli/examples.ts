@@ -29,6 +29,11 @@ export const examples: Readonly<Record<string, readonly string[]>> = {
   top: ["fly-pops top", "fly-pops top --watch --interval 10", "fly-pops top --json | jq '.pops[].sites'"],
   check: ["fly-pops check", "fly-pops check Pulumi.prod.yaml --json", "fly-pops check --live --stack prod"],
   dashboard: ["fly-pops dashboard --stack prod", "fly-pops dashboard --no-open"],
+  purge: [
+    "fly-pops purge https://www.example.org/ https://www.example.org/news",
+    "fly-pops purge --site www.example.org --path '/img/*'",
+    "fly-pops purge --all",
+  ],
   start: ["fly-pops start cdg-1 ewr-1"],
   restart: ["fly-pops restart cdg-1", "fly-pops restart cdg-1 nginx"],
   preview: ["fly-pops preview", "fly-pops preview --stack prod --json | jq '.pops[].why'"],

@@ -161,6 +161,26 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
       ended(await ssh(world, await open(options), pop, words(command), options));
     });
 
+  program.commandsGroup("Traffic:");
+  onStack("purge", "remove what PoPs have stored, on all of them at once: URLs, a site or a part of it, or everything")
+    .argument(
+      "[url...]",
+      "as visitors ask for it, e.g. https://www.example.org/page?id=1; in every spelling and variant",
+    )
+    .option("--site <host>", "all of one site")
+    .option(
+      "--path <pattern>",
+      "with --site: these paths only; * stands for anything; may be given more than once",
+      each,
+      [],
+    )
+    .option("--all", "all sites")
+    .option("--json", json)
+    .action(async (urls, options) => {
+      const { purge } = await import("./commands/purge.ts");
+      ended(await purge(world, await open(options), urls, options));
+    });
+
   program.commandsGroup("Releases:");
   onStack("preview", "what pulumi up would do: PoPs with reasons, what else changes, cost, warnings; asks Fly nothing")
     .option("--json", json)

@@ -13,6 +13,7 @@ import (
 	"fly-pops/pop/certs"
 	"fly-pops/pop/identity"
 	"fly-pops/pop/internal/exit"
+	"fly-pops/pop/purge"
 	"fly-pops/pop/tailnet"
 )
 
@@ -25,6 +26,7 @@ const usage = `usage:
   pop ask health               prints what pop health answers on /healthz
   pop ask metrics              prints what it answers on /metrics
   pop join                     makes the PoP a node of the tailnet, or says why it is none; ends with 0 once it is one
+  pop purge                    removes responses from the cache: of URLs, of a --site with --path, or --all
   pop self-signed              makes a certificate for every host that has none it could serve with
 `
 
@@ -45,6 +47,8 @@ func run(arguments []string) error {
 		return identity.Run(rest, os.Stdout)
 	case "certs":
 		return certs.Run(rest)
+	case "purge":
+		return purge.Run(rest, os.Stdout)
 	case "check":
 		if len(rest) == 1 {
 			return withManifest(func(it *Manifest) error { return check(it, rest[0], runFolder) })

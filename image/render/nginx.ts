@@ -5,6 +5,7 @@ import { hostName, literal, type Origin, origin, originUrl, whole } from "./name
 import { block, text } from "./nginx-block.ts";
 import { cacheStore } from "./nginx-cache.ts";
 import { bounds, compression, general, logging, marks, proxying, setHeaders, tls } from "./nginx-common.ts";
+import { controlServer } from "./nginx-control.ts";
 import {
   bodyLimit,
   buffering,
@@ -56,6 +57,7 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
       "",
       privateServer,
       "",
+      ...controlServer(sites),
       ...unknownNames,
       "",
       ...(hosts.length ? [toHttps(hosts), ""] : []),
