@@ -27,6 +27,7 @@ const usage = `usage:
   pop ask metrics              prints what it answers on /metrics
   pop join                     makes the PoP a node of the tailnet, or says why it is none; ends with 0 once it is one
   pop purge                    removes responses from the cache: of URLs, of a --site with --path, or --all
+  pop maintenance on|off HOST  has nginx answer a site with 503 and a page, or serve it again
   pop self-signed              makes a certificate for every host that has none it could serve with
 `
 
@@ -47,6 +48,10 @@ func run(arguments []string) error {
 		return identity.Run(rest, os.Stdout)
 	case "certs":
 		return certs.Run(rest)
+	case "maintenance":
+		return withManifest(func(it *Manifest) error {
+			return setMaintenance(it, maintenanceFolder, rest, time.Now(), os.Stdout)
+		})
 	case "purge":
 		return purge.Run(rest, os.Stdout)
 	case "check":

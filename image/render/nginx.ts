@@ -6,6 +6,7 @@ import { block, text } from "./nginx-block.ts";
 import { cacheStore } from "./nginx-cache.ts";
 import { bounds, compression, general, logging, marks, proxying, setHeaders, tls } from "./nginx-common.ts";
 import { controlServer } from "./nginx-control.ts";
+import { maintenance, maintenancePage } from "./nginx-maintenance.ts";
 import {
   bodyLimit,
   buffering,
@@ -51,6 +52,7 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
       "",
       ...proxying,
       "",
+      ...(sites.length ? maintenancePage : []),
       ...cacheStore(spec.cache, sites),
       "",
       ...upstreams(sites, spec.luggage),
@@ -129,6 +131,7 @@ function server(site: Site): string {
     // A variable in the path makes nginx read the pair during the handshake, so a new one is used without a reload.
     `ssl_certificate $certificates/${site.host}.pem;`,
     `ssl_certificate_key $certificates/${site.host}.pem;`,
+    ...maintenance(site),
     ...content(site),
   ]);
 }
