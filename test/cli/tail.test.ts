@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { cli } from "../support/cli.ts";
 
 const request = (status: number, seconds: number, host = "www.example.org", more = {}) =>
@@ -13,6 +13,13 @@ const later = [
   '[unbound\t] {"host":"www.example.org","status":200}',
   '[nginx\t] {"host":"www.example.org"}',
 ];
+
+// What a command loads when it runs for the first time takes longer than these seconds of the clock.
+beforeAll(async () => {
+  await using it = await cli();
+  await it.deploy();
+  await it.run(["tail"], it.interruptAfter(2_000));
+});
 
 /** One PoP is restarted after three seconds and says it all then: what was said before is not shown. */
 async function tailed(...argv: string[]) {
