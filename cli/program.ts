@@ -162,6 +162,60 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
       ended(await ssh(world, await open(options), pop, words(command), options));
     });
 
+  program.commandsGroup("Traffic:");
+  onStack("purge", "remove what PoPs have stored, on all of them at once: URLs, a site or a part of it, or everything")
+    .argument(
+      "[url...]",
+      "as visitors ask for it, e.g. https://www.example.org/page?id=1; in every spelling and variant",
+    )
+    .option("--site <host>", "all of one site")
+    .option(
+      "--path <pattern>",
+      "with --site: these paths only; * stands for anything; may be given more than once",
+      each,
+      [],
+    )
+    .option("--all", "all sites")
+    .option("--json", json)
+    .action(async (urls, options) => {
+      const { purge } = await import("./commands/purge.ts");
+      ended(await purge(world, await open(options), urls, options));
+    });
+  onStack(
+    "maintenance",
+    "answer a site's visitors with 503 and a page, or serve them again: in seconds, on all PoPs, until it is ended",
+  )
+    .addArgument(new Argument("<state>", "on or off").choices(["on", "off"]))
+    .argument("<site>", "host, e.g. www.example.org")
+    .option("--json", json)
+    .action(async (state, site, options) => {
+      const { maintenance } = await import("./commands/maintenance.ts");
+      ended(await maintenance(world, await open(options), state, site, options));
+    });
+  onStack("drain", "take PoPs out of routing while they run on: new visitors go to the others")
+    .argument("<pop...>", "PoPs, e.g. cdg-1 ewr-1")
+    .option("-y, --yes", "do not ask, even if no other PoP is routed")
+    .action(async (pops, options) => {
+      const { drain } = await import("./commands/drain.ts");
+      ended(await drain(world, await open(options), pops, options));
+    });
+  onStack("undrain", "route PoPs again, each once it is seen to serve")
+    .argument("<pop...>", "PoPs, e.g. cdg-1 ewr-1")
+    .action(async (pops, options) => {
+      const { undrain } = await import("./commands/drain.ts");
+      ended(await undrain(world, await open(options), pops));
+    });
+  onStack("tail", "requests as they are answered, on all PoPs, until Ctrl-C")
+    .argument("[pop]", "PoP, e.g. cdg-1; all of them when left out")
+    .option("--site <host>", "to one site")
+    .option("--status <codes>", "with these statuses, e.g. 404, 5xx or 404,5xx", statuses)
+    .option("--slower <time>", "that took at least so long, e.g. 250ms or 1s", milliseconds)
+    .option("--json", "print one JSON object a line")
+    .action(async (pop, options) => {
+      const { tail } = await import("./commands/tail.ts");
+      ended(await tail(world, await open(options), pop, options));
+    });
+
   program.commandsGroup("Releases:");
   onStack("preview", "what pulumi up would do: PoPs with reasons, what else changes, cost, warnings; asks Fly nothing")
     .option("--json", json)
@@ -414,6 +468,19 @@ function whole(min: number, max: number): (text: string) => number {
     if (/^\d+$/.test(text) && value >= min && value <= max) return value;
     throw new InvalidArgumentError(`It takes a whole number from ${min} to ${max}.`);
   };
+}
+
+/** `404,5xx` as a pattern of a whole status. */
+function statuses(text: string): RegExp {
+  if (/^[1-5](\d\d|xx)(,[1-5](\d\d|xx))*$/i.test(text))
+    return new RegExp(`^(?:${text.toLowerCase().replaceAll("xx", "\\d\\d").replaceAll(",", "|")})$`);
+  throw new InvalidArgumentError("It takes statuses with commas between them, e.g. 404, 5xx or 404,5xx.");
+}
+
+function milliseconds(text: string): number {
+  const [, count, unit] = /^(\d+(?:\.\d+)?)(ms|s|m)$/.exec(text) ?? [];
+  if (count !== undefined) return Number(count) * { ms: 1, s: 1000, m: 60_000 }[unit as "ms" | "s" | "m"];
+  throw new InvalidArgumentError("It takes a time, e.g. 250ms, 1s or 2m.");
 }
 
 /** Options that pass through take the dashes along. */

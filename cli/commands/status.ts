@@ -4,6 +4,7 @@ import { fitColumns, wrap } from "../fit.ts";
 import { type Fleet, type LivePop, readFleet } from "../fleet.ts";
 import { addressesText, addressProblems, dnsText, type Head, readHead } from "../head.ts";
 import { readHealth } from "../health.ts";
+import { maintenanceProblems, maintenanceText } from "../in-maintenance.ts";
 import { isLocal, type Stack } from "../stack.ts";
 import { type PopStatus, statusOf, type Told } from "../status-of.ts";
 import { type Tone, tint } from "../style.ts";
@@ -52,6 +53,7 @@ async function readStatus(world: World, stack: Stack): Promise<Status> {
   const [pops, head] = await Promise.all([look(world, stack, fleet), readHead(dns, fleet, stack.wanted().config)]);
   // Before anything is deployed nothing is missing that the PoPs do not tell of.
   const problems = pops.some(({ machine }) => machine !== null) ? addressProblems(app, head) : [];
+  problems.push(...maintenanceProblems(pops));
   return { stack: stack.name, app, ...head, pops, problems };
 }
 
@@ -129,6 +131,7 @@ export function statusText(world: World, { stack, app, pops, problems, ...head }
   const top = [
     `${tint(world, "head", stack)}  ${app}  ${tint(world, head.missing.length > 0 ? "bad" : undefined, addressesText(head))}`,
     ...dnsText(head),
+    ...[maintenanceText(pops)].flatMap((line) => (line ? [tint(world, "warning", line)] : [])),
   ];
   const names = columns.map((cell) => tint(world, "head", cell));
   return [

@@ -21,6 +21,7 @@ typedef struct {
   time_t stale_while_revalidate;
   off_t max_file; /* 0: no bound */
   ngx_flag_t cookies;
+  ngx_str_t purged; /* zone whose responses this location removes; not inherited */
 } ngx_http_pop_cache_loc_conf_t;
 
 typedef struct {
@@ -94,6 +95,10 @@ ngx_rbtree_node_t *ngx_http_pop_cache_lookup(ngx_rbtree_t *tree, u_char *key);
 void ngx_http_pop_cache_invalidate(ngx_http_request_t *r);
 ngx_uint_t ngx_http_pop_cache_has_place(ngx_http_request_t *r);
 void ngx_http_pop_cache_remove(ngx_http_request_t *r);
+ngx_int_t ngx_http_pop_cache_remove_files(ngx_http_request_t *r, ngx_str_t *zone);
+
+/* purge.c */
+char *ngx_http_pop_cache_set_purge(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /* renew.c */
 extern const size_t ngx_http_pop_cache_room; /* what make_room adds to a header at most */

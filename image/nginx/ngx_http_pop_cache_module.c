@@ -140,6 +140,7 @@ static ngx_command_t commands[] = {
     {ngx_string("pop_cache_stale_while_revalidate"), LOCATION | NGX_CONF_TAKE1, ngx_conf_set_sec_slot, FIELD(stale_while_revalidate)},
     {ngx_string("pop_cache_max_file"), LOCATION | NGX_CONF_TAKE1, ngx_conf_set_off_slot, FIELD(max_file)},
     {ngx_string("pop_cache_cookies"), LOCATION | NGX_CONF_FLAG, ngx_conf_set_flag_slot, FIELD(cookies)},
+    {ngx_string("pop_cache_purge"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1, ngx_http_pop_cache_set_purge, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
     {ngx_string("pop_hide_request_fields"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE, ngx_http_pop_cache_hide_fields, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
     {ngx_string("pop_cache_crowd"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_http_pop_cache_set_crowd, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
     ngx_null_command};

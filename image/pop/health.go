@@ -68,6 +68,8 @@ type report struct {
 	Memory *memory `json:"memory,omitempty"`
 	// The ways through the tailnet to those origins that are reached by it.
 	Origins []tailnet.Path `json:"origins,omitempty"`
+	// Hosts that are answered with 503 until somebody ends their maintenance.
+	Maintenance []string `json:"maintenance"`
 }
 
 // snapshot is the result of one round of checks: the report, and what only /metrics shows. It is not modified once it has been handed out.
@@ -87,8 +89,9 @@ type health struct {
 	image    image
 	run      string
 	// tailscaled's socket.
-	tailscaled string
-	origins    watch[[]tailnet.Path]
+	tailscaled  string
+	origins     watch[[]tailnet.Path]
+	maintenance string
 	// nil: no name is refused because of its signatures.
 	dnssec watch[error]
 	// The time all checks of a round have together.
@@ -118,9 +121,10 @@ func newHealth(manifest *Manifest, run string) *health {
 		origins:  watch[[]tailnet.Path]{every: time.Minute, soon: 10 * time.Second},
 		dnssec:   watch[error]{every: 5 * time.Minute, soon: 20 * time.Second},
 		manifest: manifest, image: imageOfEnvironment(), run: run, tailscaled: tailnet.Socket, patience: manifest.patience(), now: time.Now,
-		tally:  newTally(countsFile(run), manifest.Hosts),
-		memory: func() (memory, error) { return readMemory(cgroupFolder, procFolder) },
-		volume: func() (volume, error) { return statVolume(volumeFolder) },
+		tally:       newTally(countsFile(run), manifest.Hosts),
+		maintenance: maintenanceFolder,
+		memory:      func() (memory, error) { return readMemory(cgroupFolder, procFolder) },
+		volume:      func() (volume, error) { return statVolume(volumeFolder) },
 	}
 }
 
@@ -221,7 +225,7 @@ func (h *health) ask(r *round) {
 	if h.questions == nil {
 		h.questions = h.allQuestions()
 	}
-	found := snapshot{report: report{Parts: map[string]part{}, Certificates: []certificateStatus{}}}
+	found := snapshot{report: report{Parts: map[string]part{}, Certificates: []certificateStatus{}, Maintenance: []string{}}}
 	found.Traffic.Cache = map[string]uint64{}
 	found.Image = h.image.context
 	isIfAny("image", h.image.part())(&found)
@@ -297,6 +301,10 @@ func (h *health) allQuestions() []*question {
 					to.Memory = &found
 				}
 			}
+		}),
+		silent(func(context.Context) answer {
+			hosts := inMaintenance(h.manifest, h.maintenance)
+			return func(to *snapshot) { to.Maintenance = hosts }
 		}),
 		silent(func(context.Context) answer {
 			name := h.pop()

@@ -13,6 +13,7 @@ import (
 	"fly-pops/pop/certs"
 	"fly-pops/pop/identity"
 	"fly-pops/pop/internal/exit"
+	"fly-pops/pop/purge"
 	"fly-pops/pop/tailnet"
 )
 
@@ -28,6 +29,8 @@ const usage = `usage:
   pop unblock ADDRESS... | --all       ends that
   pop blocked                  prints what is blocked
   pop join                     makes the PoP a node of the tailnet, or says why it is none; ends with 0 once it is one
+  pop purge                    removes responses from the cache: of URLs, of a --site with --path, or --all
+  pop maintenance on|off HOST  has nginx answer a site with 503 and a page, or serve it again
   pop self-signed              makes a certificate for every host that has none it could serve with
 `
 
@@ -50,6 +53,12 @@ func run(arguments []string) error {
 		return certs.Run(rest)
 	case "block", "unblock", "blocked":
 		return runBlocked(arguments, os.Stdout)
+	case "maintenance":
+		return withManifest(func(it *Manifest) error {
+			return setMaintenance(it, maintenanceFolder, rest, time.Now(), os.Stdout)
+		})
+	case "purge":
+		return purge.Run(rest, os.Stdout)
 	case "check":
 		if len(rest) == 1 {
 			return withManifest(func(it *Manifest) error { return check(it, rest[0], runFolder) })

@@ -11,7 +11,7 @@ const year = 31_536_000;
 
 /** The cache, shared by all sites with `cache`, and the directives they have in common. */
 export function cacheStore(store: CacheStore, sites: Site[]): string[] {
-  const storing = sites.filter((site): site is StoringSite => site.kind === "proxy" && site.cache !== undefined);
+  const storing = sites.filter(isStoring);
   if (storing.length === 0) return [];
   const maxSizeMb = whole(store.maxSizeMb, "cache.maxSizeMb", { min: 16, max: 500_000 });
   const indexMb = whole(store.indexMb, "cache.indexMb", { min: 1, max: 4096 });
@@ -40,6 +40,8 @@ export function cacheStore(store: CacheStore, sites: Site[]): string[] {
 }
 
 type StoringSite = ProxySite & { cache: SiteCache };
+
+export const isStoring = (site: Site): site is StoringSite => site.kind === "proxy" && site.cache !== undefined;
 
 /** A variable that is 1 if the request has one of the cookies that make responses personal. */
 const personalMap = ({ host, cache: { cookies } }: StoringSite): string[] =>

@@ -7,7 +7,9 @@ import { authLines, authMaps, authRequestHeaders } from "./nginx-auth.ts";
 import { block, text } from "./nginx-block.ts";
 import { cacheStore } from "./nginx-cache.ts";
 import { bounds, compression, general, logging, marks, proxying, setHeaders, tls } from "./nginx-common.ts";
+import { controlServer } from "./nginx-control.ts";
 import { limitLines, limitZones, siteLimits } from "./nginx-limits.ts";
+import { maintenance, maintenancePage } from "./nginx-maintenance.ts";
 import {
   bodyLimit,
   buffering,
@@ -55,12 +57,14 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
       "",
       ...proxying,
       "",
+      ...(sites.length ? maintenancePage : []),
       ...cacheStore(spec.cache, sites),
       "",
       ...upstreams(sites, spec.luggage),
       "",
       privateServer,
       "",
+      ...controlServer(sites),
       ...unknownNames,
       "",
       ...(hosts.length ? [toHttps(hosts), ""] : []),
@@ -135,6 +139,7 @@ function server(site: Site): string {
     ...(site.access ? accessLines(site.access) : []),
     ...(site.auth ? authLines(site.auth) : []),
     ...(site.limit ? limitLines(site, site.limit) : []),
+    ...maintenance(site),
     ...content(site),
   ]);
 }

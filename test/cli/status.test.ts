@@ -84,6 +84,7 @@ test("--json: everything, for programs", async () => {
         certificates: [{ host: "www.example.org", expires: "2030-01-01T00:00:00Z", selfSigned: false }],
         memory: { usedBytes: 90 * megabyte, limitBytes: 256 * megabyte },
         traffic: { requests: 100, rejected: 12, hitRate: 0.9 },
+        maintenance: [],
         lease: null,
         problems: [],
       },
@@ -157,7 +158,7 @@ test("a PoP that cannot be asked still has its row", async () => {
   expect(code).toBe(3);
   expect(cells(out.split("\n")[3])?.slice(0, 3)).toEqual(["cdg-1", "cdg", "started"]);
   expect(out).toContain(
-    "cdg-1: its health could not be asked, pop ask health ended with 2: pop: ask health: no such command",
+    "cdg-1: its health could not be asked, its image is older than this command and has no pop ask health. Deploy a new one: npx pulumi up",
   );
 });
 
@@ -248,7 +249,7 @@ test("80 columns: columns are dropped whole, sentences broken between words, no 
   for (const line of out.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
   expect(cells(out.split("\n")[2])?.slice(0, 3)).toEqual(["PoP", "region", "state"]);
   expect(out).not.toContain("made from");
-  expect(out.replaceAll("\n  ", " ")).toContain("Route it: npx fly-pops start ewr-1, or npx pulumi up --refresh");
+  expect(out.replaceAll("\n  ", " ")).toContain("Route it: npx fly-pops undrain ewr-1, or npx pulumi up --refresh");
 });
 
 test("a watched picture never has more lines than the window", async () => {

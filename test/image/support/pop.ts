@@ -259,6 +259,7 @@ export interface Health {
   reason?: string;
   parts: Record<string, { status: string; reason?: string }>;
   certificates: { host: string; notAfter: string; selfSigned: boolean; error?: string }[];
+  maintenance?: string[];
 }
 
 /** What the machine's check sees; undefined when nobody answers. */
