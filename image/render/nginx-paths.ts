@@ -5,7 +5,7 @@ import { marks, setHeaders } from "./nginx-common.ts";
 import type { Proxied } from "./nginx-origins.ts";
 import { detourMap, restMaps, restVariable, withoutDetours } from "./nginx-prefix.ts";
 import { placeOf } from "./packed-rules.ts";
-import { locationHead, pathOf, strippedPrefix } from "./path-pattern.ts";
+import { isTargetPath, locationHead, pathOf, strippedPrefix } from "./path-pattern.ts";
 import { type FilesPart, partsOf, type SitePart } from "./site-parts.ts";
 
 /** Sites with rules by path: a location for each rule, in their order, and one for the site itself, which nginx takes last. */
@@ -124,9 +124,3 @@ function target({ host, to, path }: RedirectSite & { path?: string }): { base: s
   if (!isTargetPath(own)) throw new Error(`${host}: ${JSON.stringify(to.slice(0, 80))}: not a target of a redirect.`);
   return { base: base === "" ? `https://${host}` : originUrl(origin(base)), path: own };
 }
-
-/** A path as it is written in a URL; none is a path too. */
-export const isTargetPath = (path: string): boolean =>
-  path === "" ||
-  (/^\/(?!\/)(?:[A-Za-z0-9._~!&'()+,=:@/-]|%[0-9A-Fa-f]{2})*\*?$/.test(path) &&
-    (!path.endsWith("*") || path.endsWith("/*")));

@@ -122,3 +122,9 @@ export function strippedPrefix(text: string): string {
 /** For nginx's regular expressions: the text, each character as it is or percent-encoded. */
 export const encodedOrNot = (text: string): string =>
   [...text].map((it) => `(?:${literal(it)}|(?i:%${it.charCodeAt(0).toString(16).padStart(2, "0")}))`).join("");
+
+/** A path as it is written in a URL; none is a path too. */
+export const isTargetPath = (path: string): boolean =>
+  path === "" ||
+  (/^\/(?!\/)(?:[A-Za-z0-9._~!&'()+,=:@/-]|%[0-9A-Fa-f]{2})*\*?$/.test(path) &&
+    (!path.endsWith("*") || path.endsWith("/*")));
