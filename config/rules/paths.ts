@@ -113,7 +113,7 @@ export function redirectsArrive({ file }: Sketch): Mistake[] {
   const indexOf = new Map(
     (file.sites ?? []).flatMap((site, index) => (site?.host === undefined ? [] : [[plainName(site.host), index]])),
   );
-  return rulesOf({ file }).flatMap(({ site, index, rule, number, at }): Mistake[] => {
+  return rulesOf({ file }).flatMap(({ index, rule, number, at }): Mistake[] => {
     const pattern = patternOf(rule);
     if (rule.redirect === undefined || pattern === undefined) return [];
     const path = [...at, "redirect"];

@@ -42,7 +42,10 @@ function lines(part: Exclude<SitePart, FilesSite>, passed: (part: Proxied | Lugg
 export function pathMaps(sites: readonly Site[]): string[] {
   const parts = sites.filter((site) => site.paths).flatMap(partsOf);
   if (parts.length === 0) return [];
-  const prefixes = parts.flatMap((part) => (part.kind === "redirect" ? (restPrefix(part) ?? []) : (part.prefix ?? [])));
+  const prefixes = parts.flatMap((part) => {
+    if (part.kind === "redirect") return restPrefix(part) ?? [];
+    return part.kind === "proxy" || part.kind === "luggage" ? (part.prefix ?? []) : [];
+  });
   return [
     "",
     detourMap,
@@ -120,7 +123,8 @@ const restPrefix = (part: RedirectSite & { path?: string }): string | undefined 
 /** Where a redirect leads: a scheme with a name, and a path if it does not keep the visitor's. */
 function target({ host, to, path }: RedirectSite & { path?: string }): { base: string; path: string } {
   if (path === undefined) return { base: originUrl(origin(to)), path: "" };
-  const [, base = "", own = ""] = /^([a-z]+:\/\/[^/]*)?(\/.*)?$/.exec(to) ?? [];
-  if (!isTargetPath(own)) throw new Error(`${host}: ${JSON.stringify(to.slice(0, 80))}: not a target of a redirect.`);
+  const [matched, base = "", own = ""] = /^([a-z]+:\/\/[^/]*)?(\/.*)?$/s.exec(to) ?? [];
+  if (matched === undefined || !isTargetPath(own))
+    throw new Error(`${host}: ${JSON.stringify(to.slice(0, 80))}: not a target of a redirect.`);
   return { base: base === "" ? `https://${host}` : originUrl(origin(base)), path: own };
 }
