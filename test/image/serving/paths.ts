@@ -1,6 +1,10 @@
 /** Rules by path: which one answers, and what it passes on. */
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { nginxConf } from "../../../image/render/nginx.ts";
 import { enterTls, type Visit } from "../support/client.ts";
+import { anyRuledSites } from "../support/rules.ts";
+import { spec } from "../support/spec.ts";
 import { get, origin, pop, second, secure } from "./lab.ts";
 
 export const paths = () =>
@@ -267,6 +271,17 @@ export const paths = () =>
         body: "api",
         headers: { "last-modified": "Thu, 01 Jan 2026 00:00:00 GMT" },
       });
+    });
+
+    test("nginx takes whatever rules there are", async () => {
+      await fc.assert(
+        fc.asyncProperty(anyRuledSites, async (sites) => {
+          const conf = Buffer.from(nginxConf({ ...spec, sites })).toString("base64");
+          const script = `echo ${conf} | base64 -d > /run/nginx/try.conf && runas nginx /usr/sbin/nginx -t -q -c /run/nginx/try.conf`;
+          expect(await pop.exec(["/bin/sh", "-c", script])).toEqual({ code: 0, output: "" });
+        }),
+        { numRuns: 40 },
+      );
     });
 
     test("a redirect may have rules and a status", async () => {
