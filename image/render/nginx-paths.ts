@@ -82,7 +82,10 @@ const files = (part: FilesPart, at: number): string[] => [
   ...serving(part),
   `error_page 404 @missing_${at};`,
   "try_files $uri$index_of_folder $uri.html $uri/ =404;",
-  block("location ~ /\\.(?!well-known/)", ["return 404;"]),
+  // A location of one path can hold no other, and its file is not hidden: hidden ones are not packed.
+  ...(part.path !== undefined && pathOf(part.path).kind === "exact"
+    ? []
+    : [block("location ~ /\\.(?!well-known/)", ["return 404;"])]),
 ];
 
 /** The folder's own page, or nginx's. */
