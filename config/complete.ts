@@ -11,6 +11,7 @@ import type {
   NetworkList,
   Passing,
   ProxySite,
+  RedirectStatus,
   Site,
   SiteCache,
   Tailnet,
@@ -18,6 +19,7 @@ import type {
   Vault,
 } from "../image/spec.ts";
 import { memoryRange, presets } from "../providers/fly/guests.ts";
+import { withRules } from "./complete-paths.ts";
 import { cacheMb, defaults, indexMb } from "./defaults.ts";
 import { seconds } from "./duration.ts";
 import { isBehindRouter, isListFile, plainFolder, plainName, plainOrigin } from "./names.ts";
@@ -91,7 +93,7 @@ function popsOf(region: string, file: StackFile): PopConfig[] {
 function imageSpec(file: StackFile, smallest: { volumeGb: number; memoryMb: number }): ImageSpec {
   const maxSizeMb = file.cache?.maxSizeMb ?? cacheMb(smallest.volumeGb);
   return {
-    sites: file.sites.map((it) => site(it, maxSizeMb)),
+    sites: file.sites.map((it) => withRules(it, (keys) => site(keys, maxSizeMb))),
     luggage: byKey(file.luggage ?? {}, luggage),
     dns: {
       forward: (file.dns?.forward ?? [])
@@ -127,7 +129,10 @@ function site(it: StackFile["sites"][number], maxSizeMb: number): Site {
     const cache = it.cache && { cache: siteCache(it.cache, maxSizeMb) };
     return { kind: "proxy", host, origins, ...tls, ...passing, ...any, ...cache };
   }
-  if (it.redirect !== undefined) return { kind: "redirect", host, to: plainOrigin(it.redirect), ...any };
+  if (it.redirect !== undefined) {
+    const status = it.status !== undefined && { status: it.status as RedirectStatus };
+    return { kind: "redirect", host, to: plainOrigin(it.redirect), ...status, ...any };
+  }
   if (it.files !== undefined) return { kind: "files", host, dir: plainFolder(it.files), ...any };
   if (it.luggage !== undefined) return { kind: "luggage", host, luggage: it.luggage, ...passing, ...any };
   throw new Error(`${host} passed the rules but is no kind of site`);
@@ -225,7 +230,10 @@ function vault(it: NonNullable<StackFile["certificates"]>["vault"]): Vault {
 }
 
 const addressesOf = ({ sites, certificates }: StackFile): string[] =>
-  [...sites.flatMap(({ origin = [] }) => origin), certificates?.vault.address ?? []].flat();
+  [
+    ...sites.flatMap((site) => [site, ...(site.paths ?? [])]).flatMap(({ origin = [] }) => origin),
+    certificates?.vault.address ?? [],
+  ].flat();
 
 function tailnet(it: NonNullable<StackFile["tailnet"]>, addresses: string[]): Tailnet {
   const acceptRoutes = it.acceptRoutes ?? addresses.some(isBehindRouter);

@@ -5,6 +5,7 @@ import { credentialsKept } from "./rules/credentials.ts";
 import { egressWhole } from "./rules/egress.ts";
 import { sshReachable, zonesDiffer } from "./rules/image.ts";
 import { luggageFits, luggageHealth, luggageWaits } from "./rules/luggage.ts";
+import { bufferingOfRules, redirectsArrive, ruleKinds, rulesMatch } from "./rules/paths.ts";
 import {
   addressesDiffer,
   adoptedExist,
@@ -45,6 +46,10 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   authFits,
   accessSaid,
   bufferingFits,
+  ruleKinds,
+  bufferingOfRules,
+  rulesMatch,
+  redirectsArrive,
   certificatesKept,
   siteLuggage,
   originsDiffer,

@@ -20,8 +20,10 @@ import { networksOf } from "./render/networks.ts";
 import { nginxConf } from "./render/nginx.ts";
 import { listFile, listText } from "./render/nginx-access.ts";
 import { originCaFile } from "./render/nginx-origins.ts";
+import { packedRules } from "./render/packed-rules.ts";
 import { processCompose, tailnetCaFile } from "./render/process-compose.ts";
 import { secrets, secretsManifest } from "./render/secrets.ts";
+import { partsOf } from "./render/site-parts.ts";
 import { authorizedKeys, sshdConfig } from "./render/sshd.ts";
 import { unboundConf } from "./render/unbound.ts";
 import { group, passwd, shadow, users } from "./render/users.ts";
@@ -126,14 +128,13 @@ function packedParts(spec: ImageSpec, projectDir: string): ((files: Map<string, 
   return [
     (files) => addRendered(files, spec),
     ...packedSites(spec).map(({ host, dir }) => folder(join("sites", host), dir, `site ${host}: files`)),
-    ...spec.sites.flatMap((site) =>
-      site.kind === "proxy" && site.tls?.ca !== undefined
-        ? [ca(originCaFile(site.host), site.tls.ca, `site ${site.host}: tls.ca`)]
-        : [],
+    ...packedRules(spec).map(({ host, dir, root, at }) =>
+      folder(join("sites", root, at), dir, `site ${host}: files of a path`),
     ),
     ...networkLists(spec).map(({ file, what }) => (files: Map<string, Entry>) => {
       files.set(join("config", listFile(file)), plain(listText(networksOf(readText(projectDir, file, what), what))));
     }),
+    ...originCas(spec).map(([place, { host, file }]) => ca(place, file, `site ${host}: tls.ca`)),
     ...(vaultCa === undefined ? [] : [ca(vaultCaFile, vaultCa, "certificates.vault.ca")]),
     ...(tailnetCa === undefined ? [] : [ca(tailnetCaFile, tailnetCa, "tailnet.ca")]),
     ...Object.entries(spec.luggage).flatMap(([name, { source }]) =>
@@ -158,6 +159,17 @@ function readText(projectDir: string, file: string, what: string): string {
   if (!statSync(path, { throwIfNoEntry: false })?.isFile())
     throw new Error(`${what} is not a file (looked at ${path}).`);
   return readFileSync(path, "utf8");
+}
+
+/** Files of authorities by their place in the image, each once. */
+function originCas(spec: ImageSpec): [place: string, from: { host: string; file: string }][] {
+  const all = spec.sites.flatMap(partsOf).flatMap((part) => {
+    const file = part.kind === "proxy" ? part.tls?.ca : undefined;
+    return part.kind !== "proxy" || file === undefined
+      ? []
+      : [[originCaFile(part.host, part.own), { host: part.host, file }] as const];
+  });
+  return [...new Map(all)];
 }
 
 function addRendered(files: Map<string, Entry>, spec: ImageSpec): void {

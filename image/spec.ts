@@ -29,6 +29,8 @@ interface AnySite {
   access?: Access;
   /** Name of its certificate in the vault. Absent: the host. */
   certificate?: string;
+  /** What answers under some paths instead of the site. The first that matches does. Absent: the site alone. */
+  paths?: PathRule[];
 }
 
 /** Of one visitor: an IPv4 address, or the /64 of an IPv6 address. Above it: 429. */
@@ -63,6 +65,36 @@ export interface NetworkList {
   files: string[];
 }
 
+/** Complete: what the stack file leaves out of a rule is its site's. */
+export type PathRule = { path: string } & (
+  | Answer<ProxySite>
+  | RedirectAnswer
+  | Answer<FilesSite>
+  | Answer<LuggageSite>
+  | Denial
+);
+
+type Answer<S extends Site> = Omit<S, "host" | "certificate" | "paths"> & {
+  /** The path's prefix is taken away before the origin or luggage gets it, or the file is looked for. Absent: it is not. */
+  stripPrefix?: true;
+};
+
+/**
+ * `to` is a URL or, for the same site, a path. Without a path in it the visitor's is kept, a path replaces it, and one that ends with `/*` is followed by what
+ * comes after the rule's prefix. The query is kept.
+ */
+type RedirectAnswer = Omit<RedirectSite, "host" | "certificate" | "paths">;
+
+/** Answered without content. 444: the connection is closed without a response. */
+export interface Denial {
+  kind: "deny";
+  status: DenialStatus;
+  headers?: Record<string, string>;
+}
+
+export type DenialStatus = 403 | 404 | 410 | 444;
+export type RedirectStatus = 301 | 302 | 307 | 308;
+
 /** Of requests that are passed on. What is absent is image/limits.ts's. */
 export interface Passing {
   maxBodyMb?: number;
@@ -89,11 +121,13 @@ export interface ProxySite extends AnySite, Passing {
   cache?: SiteCache;
 }
 
-/** Answered with 301; path and query are kept. */
+/** Answered with a redirect; path and query are kept. */
 export interface RedirectSite extends AnySite {
   kind: "redirect";
   /** http or https URL without a path, e.g. https://www.example.org */
   to: string;
+  /** Absent: 301. */
+  status?: RedirectStatus;
 }
 
 /** A folder packed into the image. */

@@ -6,6 +6,7 @@ import { given, type Mistake, mistake } from "../mistakes.ts";
 import { nearest } from "../nearest.ts";
 import type { Sketch } from "../sketch.ts";
 import type { Path } from "../walk.ts";
+import { holders } from "./sites.ts";
 
 const current = regions.filter((it) => !it.deprecated);
 const codes = current.map((it) => it.code);
@@ -80,11 +81,11 @@ export function filesFit(sketch: Sketch): Mistake[] {
   const maxSizeMb = sketch.file.cache?.maxSizeMb ?? (smallestGb === undefined ? undefined : cacheMb(smallestGb));
   if (maxSizeMb === undefined) return [];
   const most = Math.floor(maxSizeMb / 2);
-  return (sketch.file.sites ?? []).flatMap((site, index) => {
-    const given = site?.cache?.maxFileMb;
+  return holders(sketch.file).flatMap(({ keys, at }) => {
+    const given = keys.cache ? keys.cache.maxFileMb : undefined;
     if (given === undefined || given <= most) return [];
     const why = `is ${given}: all sites together store ${maxSizeMb} MB. Write ${most} or less, or raise cache.maxSizeMb.`;
-    return [mistake(["sites", index, "cache", "maxFileMb"], why)];
+    return [mistake([...at, "cache", "maxFileMb"], why)];
   });
 }
 

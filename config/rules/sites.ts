@@ -19,10 +19,25 @@ export function hostsDiffer({ file }: Sketch): Mistake[] {
   });
 }
 
-const kinds = ["origin", "redirect", "files", "luggage"] as const;
+export const kinds = ["origin", "redirect", "files", "luggage"] as const;
+
+type Keys = NonNullable<NonNullable<Sketch["file"]["sites"]>[number]>;
+type Rule = NonNullable<NonNullable<Keys["paths"]>[number]>;
+
+/** Sites, and their rules by path: what both have is checked the same way. */
+export const holders = (file: Sketch["file"]): { keys: Keys | Rule; at: Path }[] =>
+  (file.sites ?? []).flatMap((site, index) => {
+    if (site === undefined) return [];
+    const at = ["sites", index];
+    const rules = (site.paths ?? []).flatMap((keys, rule) =>
+      keys === undefined ? [] : [{ keys, at: [...at, "paths", rule] }],
+    );
+    return [{ keys: site, at }, ...rules];
+  });
 
 /** Keys that mean something to some kinds of site only. */
-const belongs: Record<string, { kinds: readonly (typeof kinds)[number][]; why: string }> = {
+export const belongs: Record<string, { kinds: readonly (typeof kinds)[number][]; why: string }> = {
+  status: { kinds: ["redirect"], why: "only a redirect has a choice of statuses" },
   cache: { kinds: ["origin"], why: "only an origin's answers are cached" },
   limit: { kinds: ["origin", "files", "luggage"], why: "a redirect costs nobody anything" },
   auth: { kinds: ["origin", "files", "luggage"], why: "where a redirect leads is no secret" },
@@ -99,10 +114,10 @@ export function certificatesKept({ file, unclear }: Sketch): Mistake[] {
 export function siteLuggage({ file, unclear }: Sketch): Mistake[] {
   if (unclear("luggage")) return [];
   const names = Object.keys(file.luggage ?? {});
-  return (file.sites ?? []).flatMap((site, index) => {
-    const name = site?.luggage;
+  return holders(file).flatMap(({ keys, at: holder }) => {
+    const name = keys.luggage;
     if (name === undefined) return [];
-    const at = ["sites", index, "luggage"] as const;
+    const at = [...holder, "luggage"];
     if (!names.includes(name)) {
       const near = nearest(name, names);
       const takes = names.length === 0 ? "There is none under luggage." : `Takes ${names.toSorted().join(", ")}.`;
@@ -120,36 +135,37 @@ export function siteLuggage({ file, unclear }: Sketch): Mistake[] {
 }
 
 /** Origins that passed the schema, where they stand. */
-function originsOf(origin: string | (string | undefined)[], index: number): { url: string; path: Path }[] {
-  if (typeof origin === "string") return [{ url: origin, path: ["sites", index, "origin"] }];
-  return origin.flatMap((url, at) => (url === undefined ? [] : [{ url, path: ["sites", index, "origin", at] }]));
+function originsOf(origin: string | (string | undefined)[], holder: Path): { url: string; path: Path }[] {
+  if (typeof origin === "string") return [{ url: origin, path: [...holder, "origin"] }];
+  return origin.flatMap((url, at) => (url === undefined ? [] : [{ url, path: [...holder, "origin", at] }]));
 }
 
 /** Several origins are several, and what is said of https is said to somebody who speaks it. */
 export function originsDiffer({ file, unclear }: Sketch): Mistake[] {
-  return (file.sites ?? []).flatMap((site, index) => {
-    if (site?.origin === undefined) return [];
+  return holders(file).flatMap(({ keys, at: holder }) => {
+    if (keys.origin === undefined) return [];
     const mistakes: Mistake[] = [];
     const first = new Map<string, number>();
-    const origins = originsOf(site.origin, index);
+    const origins = originsOf(keys.origin, holder);
     for (const [at, { url, path }] of origins.entries()) {
       const other = first.get(plainOrigin(url));
       if (other === undefined) first.set(plainOrigin(url), at);
       else mistakes.push(mistake(path, `is ${given(plainOrigin(url))}: origin[${other}] is that too.`));
     }
     const https = origins.some(({ url }) => originParts(url).scheme === "https");
-    if (site.tls !== undefined && !https && !unclear("sites", index, "origin"))
-      mistakes.push(mistake(["sites", index, "tls"], "stands in a site whose origins are asked by http."));
+    const what = "path" in keys ? "rule" : "site";
+    if (keys.tls !== undefined && !https && !unclear(...holder, "origin"))
+      mistakes.push(mistake([...holder, "tls"], `stands in a ${what} whose origins are asked by http.`));
     return mistakes;
   });
 }
 
 /** A header is one a site may set, each once. */
 export function headersFit({ file }: Sketch): Mistake[] {
-  return (file.sites ?? []).flatMap((site, index) => {
-    const names = Object.keys(site?.headers ?? {});
+  return holders(file).flatMap(({ keys, at: holder }) => {
+    const names = Object.keys(keys.headers ?? {});
     return names.flatMap((name, at) => {
-      const path = ["sites", index, "headers", name];
+      const path = [...holder, "headers", name];
       const problem = headerNameProblem(name);
       if (problem !== undefined) return [mistake(path, `${problem}.`, ":")];
       const twin = names.slice(0, at).find((other) => other.toLowerCase() === name.toLowerCase());
@@ -177,16 +193,16 @@ export function noLoops({ file, unclear }: Sketch): Mistake[] {
     const { host, port } = originParts(url);
     return port === 80 || port === 443 ? indexOf.get(host) : undefined;
   };
-  return sites.flatMap((site, index) => {
-    if (site?.origin !== undefined) {
-      return originsOf(site.origin, index).flatMap(({ url, path }) => {
-        const other = target(url);
-        if (other === undefined || forwarded(originParts(url).host)) return [];
-        const why = `is ${given(url)}: sites[${other}] is that host, so the edge would ask itself.`;
-        return [mistake(path, `${why} Name the web server behind, or forward its zone under dns.forward.`)];
-      });
-    }
-    if (site?.redirect === undefined) return [];
+  const askedAgain = holders(file).flatMap(({ keys, at }) =>
+    originsOf(keys.origin ?? [], at).flatMap(({ url, path }) => {
+      const other = target(url);
+      if (other === undefined || forwarded(originParts(url).host)) return [];
+      const why = `is ${given(url)}: sites[${other}] is that host, so the edge would ask itself.`;
+      return [mistake(path, `${why} Name the web server behind, or forward its zone under dns.forward.`)];
+    }),
+  );
+  const circles = sites.flatMap((site, index) => {
+    if (site?.redirect === undefined || site.origin !== undefined) return [];
     const way = [index];
     for (let next = target(site.redirect); next !== undefined; ) {
       if (next === index) {
@@ -202,4 +218,5 @@ export function noLoops({ file, unclear }: Sketch): Mistake[] {
     }
     return [];
   });
+  return [...askedAgain, ...circles];
 }

@@ -7,6 +7,7 @@ import { code, duration, durations, fields, text, whole, wholeNumber } from "../
 import { fileProblem, folderProblem, headerValueProblem, hostProblem, originProblem } from "../names.ts";
 import { Auth } from "./auth.ts";
 import { Limit } from "./limit.ts";
+import { pathRules, redirectStatus } from "./paths.ts";
 import { Access } from "./visitors.ts";
 
 const mostOrigins = 8;
@@ -166,6 +167,12 @@ const SiteCache = z
     refused: "a site without `origin`",
   });
 
+const siteField = {
+  type: "object",
+  takes: "a map with host and one of origin, redirect, files, luggage",
+  meaning: "One site: a host and what answers for it. Exactly one of `origin`, `redirect`, `files`, `luggage`.",
+};
+
 const Site = z
   .strictObject({
     host: text(hostProblem).register(fields, {
@@ -187,11 +194,12 @@ const Site = z
       .register(fields, {
         type: "string",
         takes: "an http or https URL of scheme, host and port, as in https://www.example.org",
-        meaning: "Answered with 301 to this site; path and query are kept.",
+        meaning: "Answered with a redirect to this site; path and query are kept.",
         default: "absent",
         refused: "paths, queries, credentials; redirects that lead back to where they began",
       })
       .optional(),
+    status: redirectStatus.optional(),
     files: text(folderProblem)
       .register(fields, {
         type: "string",
@@ -268,13 +276,11 @@ const Site = z
       })
       .optional(),
   })
-  .register(fields, {
-    type: "object",
-    takes: "a map with host and one of origin, redirect, files, luggage",
-    meaning: "One site: a host and what answers for it. Exactly one of `origin`, `redirect`, `files`, `luggage`.",
-  });
+  .register(fields, siteField);
 
-export const Sites = z.array(Site).min(1).register(fields, {
+const SiteWithPaths = Site.extend({ paths: pathRules(Site.shape).optional() }).register(fields, siteField);
+
+export const Sites = z.array(SiteWithPaths).min(1).register(fields, {
   type: "array",
   takes: "a list of at least one site",
   meaning: "What the edge serves. Names that are not here are turned away.",

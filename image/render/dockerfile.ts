@@ -1,6 +1,7 @@
 import { contextVariables } from "../identity.ts";
 import type { FilesSite, ImageSpec } from "../spec.ts";
 import { hostName, isLuggageName } from "./names.ts";
+import { packedRules } from "./packed-rules.ts";
 import { secrets } from "./secrets.ts";
 
 /** The lines of image/Dockerfile that `dockerfile` replaces. */
@@ -21,7 +22,7 @@ export function dockerfile(template: string, spec: Told): string {
     sources.push(`FROM builder AS ${stage}`, `COPY ${from} /out/luggage/${name}/`, "RUN settle /out", "");
     layers.push(`COPY --from=${stage} /out/ /`);
   }
-  if (packedSites(spec).length > 0) {
+  if (packedSites(spec).length + packedRules(spec).length > 0) {
     sources.push("FROM builder AS sites", "COPY sites/ /out/srv/sites/", "RUN settle /out && stamp /out/srv/sites", "");
     layers.push("COPY --from=sites /out/ /");
   }

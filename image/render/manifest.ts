@@ -4,6 +4,7 @@ import { ports } from "../ports.ts";
 import type { ImageSpec, Luggage, LuggageHealth, Tailnet } from "../spec.ts";
 import { healthPath, hostLabelPart, hostName, origin, originUrl, tailnetTag, zoneName } from "./names.ts";
 import { secrets } from "./secrets.ts";
+import { partsOf } from "./site-parts.ts";
 
 /** /etc/pop/pop.json: what the helper must know of the image. Read by image/pop/manifest.go, which refuses unknown keys. */
 export function manifest(spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" | "certificates">): string {
@@ -20,7 +21,10 @@ export function manifest(spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" |
     .flatMap(([name, it]) => (it.health ? [[name, check(name, it, it.health)]] : []));
   const origins = [
     ...new Set(
-      spec.sites.flatMap((site) => (site.kind === "proxy" ? site.origins : [])).map((it) => originUrl(origin(it))),
+      spec.sites
+        .flatMap(partsOf)
+        .flatMap((part) => (part.kind === "proxy" ? part.origins : []))
+        .map((it) => originUrl(origin(it))),
     ),
   ].toSorted();
   const told = {

@@ -1,6 +1,5 @@
 import type { Auth, Site } from "../spec.ts";
 import { challenges } from "./nginx-access.ts";
-import { requestHeaders } from "./nginx-common.ts";
 import { passwordFile, secretsFolder } from "./secrets.ts";
 
 /**
@@ -20,6 +19,6 @@ export const authLines = ({ basic }: Auth): string[] => [
   `auth_basic_user_file ${secretsFolder}/${passwordFile(basic)};`,
 ];
 
-/** Lines of a location that passes requests on: the password is the PoP's affair, and stays here. One field set here replaces all inherited ones. */
-export const authRequestHeaders = (auth: Auth | undefined): string[] =>
-  auth ? [...requestHeaders("$remote_addr"), 'proxy_set_header Authorization "";'] : [];
+/** Field of requests that are passed on: the password is for the PoP, and stays here. */
+export const authorizationField = (auth: Auth | undefined): string[] =>
+  auth ? ['proxy_set_header Authorization "";'] : [];

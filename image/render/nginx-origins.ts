@@ -2,21 +2,43 @@ import { createHash } from "node:crypto";
 import { limits } from "../limits.ts";
 import type { Passing, ProxySite } from "../spec.ts";
 import { hostName, literal, type Origin, origin, whole } from "./names.ts";
-import { authRequestHeaders } from "./nginx-auth.ts";
 import { block } from "./nginx-block.ts";
 import { cached } from "./nginx-cache.ts";
 import { hidden, marks, requestHeaders, setHeaders } from "./nginx-common.ts";
+import { ownRedirects, prefixField, stripped, strippedUri } from "./nginx-prefix.ts";
+import { requestFields } from "./nginx-request-fields.ts";
 
 /**
  * How nginx reaches origins: through upstream blocks, which keep connections open and resolve names again while nginx runs (`resolve`), so that nginx
  * starts even if an origin is down. https://nginx.org/en/docs/http/ngx_http_upstream_module.html
  */
 
-/** Where a site's own authorities lie in the image. */
-export const originCaFile = (host: string): string => `etc/pop/origin-ca/${hostName(host)}.pem`;
+/** A site, or a rule of one by path, that passes requests on to origins. */
+export interface Proxied extends ProxySite {
+  /** What the rule's origins are named by, if they are not the site's: added to the host. */
+  own?: string;
+  /** Of a rule. */
+  path?: string;
+  /** What the origin does not see of the path, as in /api. */
+  prefix?: string;
+}
+
+/** Where a site's own authorities lie in the image, or a rule's. */
+export const originCaFile = (host: string, own = ""): string => `etc/pop/origin-ca/${hostName(host)}${own}.pem`;
+
+/** What tells a rule's origins from those of its site and of other rules. Empty: they are the site's. */
+export function ownOrigins(rule: Proxied, site: Proxied | undefined): string {
+  const identity = (it: Proxied): string => {
+    const { origins, tls, timeouts, prefix } = it;
+    // A relay has the timeouts and the prefix of its location.
+    return JSON.stringify([origins, tls ?? {}, ...(isUniform(it, targets(it)) ? [] : [timeouts ?? {}, prefix ?? ""])]);
+  };
+  if (site && identity(site) === identity(rule)) return "";
+  return `_${createHash("sha256").update(identity(rule)).digest("hex").slice(0, 16)}`;
+}
 
 /** Upstream blocks of a site: one for all its origins, or one for each and one of their relays. */
-export function originUpstreams(site: ProxySite): string[] {
+export function originUpstreams(site: Proxied): string[] {
   const all = targets(site);
   if (isUniform(site, all)) return [upstream(groupName(site), originServers(all))];
   return [
@@ -59,7 +81,7 @@ function originServers(all: Target[]): string[] {
  * Relays of a site whose origins differ in scheme or in the name on their certificate. A location can have only one of each, so each origin gets an nginx
  * server of its own on a Unix socket.
  */
-export function relays(site: ProxySite): string[] {
+export function relays(site: Proxied): string[] {
   const all = targets(site);
   if (isUniform(site, all)) return [];
   return all.map((to) =>
@@ -81,33 +103,33 @@ export function relays(site: ProxySite): string[] {
         "proxy_pass_header X-Accel-Buffering;",
         "proxy_pass_header Date;",
         ...requestHeaders("$http_x_real_ip"),
+        ...prefixField(site.prefix),
       ]),
     ]),
   );
 }
 
-/** The location of a site that passes its requests on to origins. */
-export function proxied(site: ProxySite): string[] {
+/** Lines of a location that passes requests on to origins. */
+export function proxied(site: Proxied): string[] {
   const all = targets(site);
   const [first] = all;
   if (first === undefined) throw new Error(`site ${site.host}: has no origin.`);
   const names = [...new Set([...all.map(({ host }) => host), site.host])];
   return [
-    block("location /", [
-      ...(isUniform(site, all)
-        ? [
-            ...passTo(site, first.scheme, groupName(site), certificateName(site, first)),
-            ...times(site),
-            ...(all.length > 1 ? standingIn(site) : []),
-          ]
-        : [`proxy_pass http://${groupName(site)};`, ...standingIn(site), ...relayTimes(site)]),
-      ...bodyLimit(site),
-      `proxy_redirect "~*^https?://(?:${names.map(literal).join("|")})(?::[0-9]+)?(?<rest>/.*)?$" https://${site.host}$rest;`,
-      ...all.filter(({ isAddress }) => !isAddress).map(({ host }) => `proxy_cookie_domain ${host} ${site.host};`),
-      ...(site.cache ? cached(site.host, site.cache) : buffering(site)),
-      ...authRequestHeaders(site.auth),
-      ...ownHeaders(site),
-    ]),
+    ...stripped(site),
+    ...(isUniform(site, all)
+      ? [
+          ...passTo(site, first.scheme, `${groupName(site)}${strippedUri(site)}`, certificateName(site, first)),
+          ...times(site),
+          ...(all.length > 1 ? standingIn(site) : []),
+        ]
+      : [`proxy_pass http://${groupName(site)}${strippedUri(site)};`, ...standingIn(site), ...relayTimes(site)]),
+    ...bodyLimit(site),
+    ...ownRedirects(site, `(?:${names.map(literal).join("|")})`),
+    ...requestFields(site),
+    ...all.filter(({ isAddress }) => !isAddress).map(({ host }) => `proxy_cookie_domain ${host} ${site.host};`),
+    ...(site.cache ? cached({ ...site, cache: site.cache }) : buffering(site)),
+    ...ownHeaders(site),
   ];
 }
 
@@ -143,16 +165,17 @@ interface Target extends Origin {
   socket: string;
 }
 
-function targets(site: ProxySite): Target[] {
-  const digest = createHash("sha256").update(site.host).digest("hex").slice(0, 16);
+function targets(site: Proxied): Target[] {
+  const name = `${site.host}${site.own ?? ""}`;
+  const digest = createHash("sha256").update(name).digest("hex").slice(0, 16);
   return site.origins.map((url, at) => ({
     ...origin(url),
-    name: `origin_${at}_${site.host}`,
+    name: `origin_${at}_${name}`,
     socket: `/run/nginx/${digest}-${at}.sock`,
   }));
 }
 
-const groupName = (site: ProxySite): string => `origin_${site.host}`;
+export const groupName = (site: Proxied): string => `origin_${site.host}${site.own ?? ""}`;
 
 /** Whether one location can ask all of them: by one scheme and, for https, under one name. */
 function isUniform(site: ProxySite, all: Target[]): boolean {
@@ -168,13 +191,15 @@ function certificateName(site: ProxySite, to: Target): string {
 }
 
 /** From here to the servers of an upstream block. */
-function passTo(site: ProxySite, scheme: Origin["scheme"], name: string, verified: string): string[] {
+function passTo(site: Proxied, scheme: Origin["scheme"], name: string, verified: string): string[] {
   return [
     `proxy_pass ${scheme}://${name};`,
     ...(scheme === "https"
       ? [
           `proxy_ssl_name ${verified};`,
-          ...(site.tls?.ca === undefined ? [] : [`proxy_ssl_trusted_certificate /${originCaFile(site.host)};`]),
+          ...(site.tls?.ca === undefined
+            ? []
+            : [`proxy_ssl_trusted_certificate /${originCaFile(site.host, site.own)};`]),
         ]
       : []),
   ];

@@ -1,30 +1,38 @@
 import { workerConnections } from "../limits.ts";
 import { ports } from "../ports.ts";
-import type { FilesSite, ImageSpec, LuggageSite, RedirectSite, Site } from "../spec.ts";
-import { hostName, literal, type Origin, origin, originUrl, whole } from "./names.ts";
+import type { FilesSite, ImageSpec, LuggageSite, Site } from "../spec.ts";
+import { hostName, literal, whole } from "./names.ts";
 import { accessLines, accessMaps, siteAccess } from "./nginx-access.ts";
-import { authLines, authMaps, authRequestHeaders } from "./nginx-auth.ts";
+import { authLines, authMaps } from "./nginx-auth.ts";
 import { block, text } from "./nginx-block.ts";
 import { cacheStore } from "./nginx-cache.ts";
-import { bounds, compression, general, logging, marks, proxying, setHeaders, tls } from "./nginx-common.ts";
+import { bounds, compression, general, logging, proxying, tls } from "./nginx-common.ts";
 import { controlServer } from "./nginx-control.ts";
 import { limitLines, limitZones, siteLimits } from "./nginx-limits.ts";
 import { maintenance, maintenancePage } from "./nginx-maintenance.ts";
 import {
   bodyLimit,
   buffering,
+  groupName,
   originUpstreams,
   ownHeaders,
+  type Proxied,
   proxied,
   relays,
   times,
   upstream,
 } from "./nginx-origins.ts";
+import { fileHeaders, pathMaps, redirected, withPaths } from "./nginx-paths.ts";
+import { ownRedirects, stripped, strippedUri } from "./nginx-prefix.ts";
+import { requestFields } from "./nginx-request-fields.ts";
+import { partsOf, type SitePart } from "./site-parts.ts";
 
 /** nginx.conf: ends TLS, caches, passes on. Directives: https://nginx.org/en/docs/dirindex.html */
 export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">): string {
   const sites = spec.sites.toSorted(byHost);
   const hosts = sites.map((site) => hostName(site.host));
+  const parts = sites.flatMap(partsOf);
+  const origins = distinctOrigins(parts);
   const twin = hosts.find((host, at) => host === hosts[at + 1]);
   if (twin) throw new Error(`site ${twin}: there are two of it.`);
   return text([
@@ -34,6 +42,8 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
     "load_module /usr/lib/nginx/modules/ngx_http_pop_cache_module.so;",
     // process-compose starts it through runas: it is not root, neither master nor worker, and has no user to change to.
     "daemon off;",
+    // A path is compared with the rules of its site one after another.
+    ...(sites.some((site) => site.paths) ? ["pcre_jit on;"] : []),
     "worker_processes auto;",
     `worker_rlimit_nofile ${2 * workerConnections};`,
     `worker_shutdown_timeout ${drainSeconds}s;`,
@@ -58,17 +68,18 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
       ...proxying,
       "",
       ...(sites.length ? maintenancePage : []),
-      ...cacheStore(spec.cache, sites),
+      ...cacheStore(spec.cache, parts),
+      ...pathMaps(sites),
       "",
-      ...upstreams(sites, spec.luggage),
+      ...upstreams(origins, parts, spec.luggage),
       "",
       privateServer,
       "",
-      ...controlServer(sites),
+      ...controlServer(parts),
       ...unknownNames,
       "",
       ...(hosts.length ? [toHttps(hosts), ""] : []),
-      ...sites.filter((site) => site.kind === "proxy").flatMap(relays),
+      ...origins.flatMap(relays),
       ...sites.map(server),
     ]),
   ]);
@@ -79,10 +90,16 @@ export const drainSeconds = 15;
 
 const byHost = (a: Site, b: Site): number => (a.host < b.host ? -1 : a.host > b.host ? 1 : 0);
 
-function upstreams(sites: Site[], luggage: ImageSpec["luggage"]): string[] {
-  const served = sites.filter((site) => site.kind === "luggage").map((site) => site.luggage);
+/** Each set of origins once: a rule may have those of its site, or of another rule. */
+function distinctOrigins(parts: SitePart[]): Proxied[] {
+  const passed = parts.filter((part) => part.kind === "proxy");
+  return [...new Map(passed.map((part) => [groupName(part), part] as const).toReversed()).values()].toReversed();
+}
+
+function upstreams(origins: Proxied[], parts: SitePart[], luggage: ImageSpec["luggage"]): string[] {
+  const served = parts.filter((part) => part.kind === "luggage").map((part) => part.luggage);
   return [
-    ...sites.filter((site) => site.kind === "proxy").flatMap(originUpstreams),
+    ...origins.flatMap(originUpstreams),
     ...[...new Set(served)]
       .toSorted()
       .map((name) => upstream(luggageName(name), [`server 127.0.0.1:${luggagePort(luggage, name)} max_fails=0;`])),
@@ -145,29 +162,15 @@ function server(site: Site): string {
 }
 
 function content(site: Site): string[] {
-  switch (site.kind) {
-    case "proxy":
-      return proxied(site);
-    case "redirect":
-      return redirected(site);
-    case "files":
-      return packed(site);
-    case "luggage":
-      return carried(site);
-    default:
-      return site satisfies never;
-  }
+  if (site.paths) return withPaths(site, answer);
+  if (site.kind === "redirect") return redirected(site);
+  return site.kind === "files" ? packed(site) : [block("location /", answer(site))];
 }
 
-const redirected = (site: RedirectSite): string[] => {
-  const to: Origin = origin(site.to);
-  return [...(site.headers ? [...marks, ...setHeaders(site.headers)] : []), `return 301 ${originUrl(to)}$request_uri;`];
-};
+/** Lines of a location that passes requests on. */
+const answer = (part: Proxied | LuggageSite): string[] => (part.kind === "proxy" ? proxied(part) : carried(part));
 
-/**
- * Times of packed files mean nothing (the build fixes them, by content), so what tells versions apart is the ETag alone.
- * Dot files stay where they are.
- */
+/** Dot files stay where they are. */
 const packed = (site: FilesSite): string[] => [
   "charset utf-8;",
   `root /srv/sites/${site.host};`,
@@ -176,24 +179,18 @@ const packed = (site: FilesSite): string[] => [
   "if_modified_since off;",
   "gzip_static on;",
   "brotli_static on;",
-  `add_header Last-Modified "";`,
-  ...(Object.keys(site.headers ?? {}).some((name) => name.toLowerCase() === "cache-control")
-    ? []
-    : ["add_header Cache-Control no-cache;"]),
-  "add_header X-PoP $pop always;",
-  ...setHeaders(site.headers ?? {}),
+  ...fileHeaders(site),
   block("location /", ["try_files $uri $uri.html $uri/ =404;"]),
   block("location ~ /\\.(?!well-known/)", ["return 404;"]),
 ];
 
-const carried = (site: LuggageSite): string[] => [
-  block("location /", [
-    `proxy_pass http://${luggageName(site.luggage)};`,
-    `proxy_redirect "~*^https?://${literal(site.host)}(?::[0-9]+)?(?<rest>/.*)?$" https://${site.host}$rest;`,
-    ...bodyLimit(site),
-    ...times(site),
-    ...buffering(site),
-    ...authRequestHeaders(site.auth),
-    ...ownHeaders(site),
-  ]),
+const carried = (site: LuggageSite & { prefix?: string }): string[] => [
+  ...stripped(site),
+  `proxy_pass http://${luggageName(site.luggage)}${strippedUri(site)};`,
+  ...ownRedirects(site, literal(site.host)),
+  ...requestFields(site),
+  ...bodyLimit(site),
+  ...times(site),
+  ...buffering(site),
+  ...ownHeaders(site),
 ];

@@ -1,4 +1,5 @@
 import type { ImageSpec, ProxySite, SiteCache } from "../../../image/spec.ts";
+import { ruledSites } from "./ruled.ts";
 
 /** The network of these tests: within the range nginx believes a PROXY header from, with an address for the origin that can stand in an image. */
 export const network = {
@@ -91,6 +92,7 @@ export const spec: ImageSpec = {
       timeouts: { connectSeconds: 1, readSeconds: 1, sendSeconds: 1 },
       maxBodyMb: 1,
     }),
+    ...ruledSites(originName, stored(600)),
     { kind: "redirect", host: "example.test", to: "https://www.example.test", headers: { "X-Own": "1" } },
     { kind: "files", host: "files.example.test", dir: "site", headers: { "X-Frame-Options": "DENY" } },
     { kind: "luggage", host: "blog.example.test", luggage: "blog", headers: { "X-Own": "1" }, maxBodyMb: 1 },
