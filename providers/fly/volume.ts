@@ -117,16 +117,21 @@ async function adopted(id: string, inputs: VolumeInputs, context: Context): Prom
 
 /**
  * Whether a volume that reads as living is. A read may be of a server that has not heard of its deletion; a write is answered by the volume's host,
- * which knows. So it is told the snapshots it is to have, which changes nothing where it has them already. A host that does not answer tells nothing.
+ * which knows. So it is told the snapshots it is to have, which changes nothing where it has them already. A 404 alone is not believed: it counts
+ * once the volume is not shown any more.
  */
-async function isThere({ id }: wire.Volume, { app, snapshotDays }: VolumeInputs, { fly }: Context): Promise<boolean> {
+async function isThere({ id }: wire.Volume, inputs: VolumeInputs, context: Context): Promise<boolean> {
+  const { fly, clock } = context;
   try {
-    await fly.updateVolume(app, id, snapshotFields(snapshotDays));
+    await fly.updateVolume(inputs.app, id, snapshotFields(inputs.snapshotDays));
     return true;
   } catch (error) {
-    if (isGone(error)) return false;
     if (!(error instanceof FlyError)) throw error;
-    return !(error.status === 412 && /destroy/.test(error.detail));
+    if (!isGone(error) && !(error.status === 412 && /destroy/.test(error.detail))) return true;
+    const gone = await lookUntil(clock, clock.now() + staleMs, async () =>
+      (await byId(id, inputs, context)) ? undefined : true,
+    );
+    return !gone;
   }
 }
 
