@@ -2,7 +2,7 @@
  * The API servers that answer: on Fly each keeps a copy of the world and hears of a write by gossip. The one that made it knows at once, the
  * others show what was before for a while. A cookie, `fly_flaps_affinity`, leads a client back to the server that made its last write.
  *
- * Only reads are late. Writes, waits and leases are answered by the machine's host, which knows. A deleted machine or volume is shown as it was.
+ * Only reads are late. Writes, waits and leases are answered by the machine's host, which knows.
  */
 import type { Core } from "./core.ts";
 import { notFound, unauthorized } from "./errors.ts";
@@ -165,7 +165,7 @@ export function createReplicas(core: Core, random: Random, readsOf: (core: Core)
         return () => ({});
       const { id = "" } = match.params;
       const keys = keysOf(world);
-      const machine = deletes || changesMachine(match.route) ? structuredClone(world.machines[id]) : undefined;
+      const machine = changesMachine(match.route) ? structuredClone(world.machines[id]) : undefined;
       const volume = structuredClone(world.volumes[id]);
       return () => {
         const before: [Kind, string, Rows[Kind] | undefined][] = [];
@@ -203,6 +203,7 @@ export function createReplicas(core: Core, random: Random, readsOf: (core: Core)
   }
 }
 
+/** Deletes after which the others go on showing the object as it was. Of all else that is deleted every server hears at once. */
 const lateDeletes = new Set(["DELETE machines/:id", "DELETE volumes/:id"]);
 const lists = new Set(["GET machines", "GET volumes", "GET ip_assignments"]);
 
@@ -216,7 +217,7 @@ const keysOf = (world: World): Record<Kind, Set<string>> => ({
 });
 
 const changesMachine = (route: string): boolean =>
-  /^(POST|PUT|PATCH) machines\/:id/.test(route) && !/\/(lease|exec)$/.test(route);
+  /^(POST|PUT|PATCH|DELETE) machines\/:id/.test(route) && !/\/(lease|exec)$/.test(route);
 
 function cookieOf(headers: Call["headers"]): string | undefined {
   for (const pair of (headers.cookie ?? "").split(";")) {

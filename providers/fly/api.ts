@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { type Clock, sleep } from "../clock.ts";
+import { isLive } from "./gone.ts";
 import { type Call, FlyHttp, type FlyOptions } from "./http.ts";
 import type { Repeat } from "./retry.ts";
 import {
@@ -117,6 +118,11 @@ export class Fly {
       repeat: "idempotent",
       answer: listOf(Machine),
     });
+  }
+
+  /** Machines that are there: neither on their way out nor deleted by this client, which a late list may show as they were. */
+  async liveMachines(app: string): Promise<Machine[]> {
+    return (await this.listMachines(app)).filter((it) => isLive(it) && !this.hasDeleted(it.id));
   }
 
   getMachine(app: string, id: string): Promise<Machine> {

@@ -107,8 +107,9 @@ async function contents(app: string, { fly, clock }: Context): Promise<string[]>
       ...unlisted("machine", machine_count, machines.length),
       ...unlisted("volume", volume_count, volumes.length),
     ];
-    left = [...live.map(({ what }) => what), ...counted];
-    return left.length === 0 || live.some(({ id }) => !fly.hasDeleted(id)) ? "decided" : undefined;
+    const kept = live.filter(({ id }) => !fly.hasDeleted(id));
+    left = [...(kept.length > 0 ? kept : live).map(({ what }) => what), ...counted];
+    return kept.length > 0 || left.length === 0 ? "decided" : undefined;
   };
   await lookUntil(clock, clock.now() + countsMs, look);
   return left;

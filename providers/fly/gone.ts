@@ -1,5 +1,5 @@
 import type { Clock } from "../clock.ts";
-import { isGone } from "./errors.ts";
+import { isGone, whenGone } from "./errors.ts";
 import { lookUntil, staleMs } from "./lag.ts";
 
 /** Deleted machines and volumes stay listed for a while, in states from which they do not come back. */
@@ -16,15 +16,16 @@ export async function confirmGone(
   clock: Clock,
   stillThere: () => Promise<boolean>,
 ): Promise<void> {
-  const gone = await lookUntil(clock, clock.now() + staleMs, async () => {
-    const there = await stillThere().catch((second: unknown) => {
-      if (isGone(second)) return false;
-      throw second;
-    });
-    return there ? undefined : true;
-  });
-  if (!gone)
+  if (await isShownStill(clock, stillThere))
     throw new Error(`${what}: Fly says that it is gone, and lists it all the same. Run again.`, { cause: error });
+}
+
+/** Whether something that is said to be gone goes on being shown for longer than a read can be late. A 404 is not being shown. */
+export async function isShownStill(clock: Clock, isShown: () => Promise<boolean>): Promise<boolean> {
+  const vanished = await lookUntil(clock, clock.now() + staleMs, async () =>
+    (await isShown().catch(whenGone(false))) ? undefined : true,
+  );
+  return vanished === undefined;
 }
 
 /** What `look` finds. Its 404 counts once it came for longer than a read can be late: what was just made is not known everywhere. */

@@ -109,7 +109,7 @@ async function find(
   inputs: IdentityInputs,
   { fly }: Context,
 ): Promise<{ holder: wire.Machine | undefined; leftover: wire.Machine | undefined }> {
-  const live = (await fly.listMachines(inputs.app)).filter(isLive);
+  const live = await fly.liveMachines(inputs.app);
   const leftover = live.find((it) => it.name === inputs.name);
   if (leftover && !isOurs(inputs, leftover))
     throw new Error(
@@ -245,9 +245,7 @@ export const identityHandler = {
     });
     if (there) return { outs, inputs };
     // Host migration gives a volume another id; the PoP's machine, whose mount stays, says which. The key went along.
-    const machine = (await fly.listMachines(outs.app)).find(
-      (it) => isLive(it) && it.name === outs.machine && isOurs(outs, it),
-    );
+    const machine = (await fly.liveMachines(outs.app)).find((it) => it.name === outs.machine && isOurs(outs, it));
     const volume = machine?.config?.mounts?.[0]?.volume;
     if (volume === undefined || volume === outs.volume) return undefined;
     const moved = { ...inputs, volume };

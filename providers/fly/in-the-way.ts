@@ -49,10 +49,11 @@ export async function postOnceFree<T>(wanted: Wanted, world: World, post: () => 
 
 /** Whether all that stands in the way is a machine on its way out. Whom no list shows any more is on it, too. */
 async function isLeaving(error: FlyError, { app, name, volume }: Wanted, { fly }: World): Promise<boolean> {
-  if (!isClaimed(error)) return !(await fly.listMachines(app)).some((it) => it.name === name && isLive(it));
+  if (!isClaimed(error)) return !(await fly.liveMachines(app)).some((it) => it.name === name);
   const { attached_machine_id: holder } = await fly.getVolume(app, volume);
   // Let go of since then; or an id that is none, 14 NUL characters have been seen.
   if (!holder || !/^[0-9a-f]+$/.test(holder)) return true;
+  if (fly.hasDeleted(holder)) return true;
   return fly.getMachine(app, holder).then(
     (machine) => !isLive(machine),
     (unread: unknown) => {

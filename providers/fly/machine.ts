@@ -161,9 +161,7 @@ const target = (
 /** The machine of this name, if it is ours. */
 async function findOurs(inputs: MachineInputs, context: Context): Promise<wire.Machine | undefined> {
   const { fly } = context;
-  const machine = (await fly.listMachines(inputs.app)).find(
-    (it) => it.name === inputs.name && isLive(it) && !fly.hasDeleted(it.id),
-  );
+  const machine = (await fly.liveMachines(inputs.app)).find((it) => it.name === inputs.name);
   if (!machine) return undefined;
   const owner = ownerOf(machine);
   if (owner !== undefined && ownFor(inputs, context)(owner)) return machine;

@@ -5,7 +5,7 @@ import { sleep } from "../clock.ts";
 import { type Context, type Failure, type Fate, type Handler, noRecords } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
 import { FlyError, isGone, isNoRoom, isRefusedByHost, isUncertain } from "./errors.ts";
-import { isLive } from "./gone.ts";
+import { isLive, isShownStill } from "./gone.ts";
 import { letGoMs } from "./in-the-way.ts";
 import { lookUntil, showsBy, staleMs } from "./lag.ts";
 import { forget } from "./machine-delete.ts";
@@ -116,17 +116,22 @@ async function adopted(id: string, inputs: VolumeInputs, context: Context): Prom
 }
 
 /**
- * Whether a volume that reads as living is. A read may be of a server that has not heard of its deletion; a write is answered by the volume's host,
- * which knows. So it is told the snapshots it is to have, which changes nothing where it has them already. A host that does not answer tells nothing.
+ * The volume, if one that reads as living is. A read may be of a server that has not heard of its deletion; a write is answered by the volume's host,
+ * which knows. So it is given the snapshots it is to have, which changes nothing where it has them already. A 404 alone is not believed: it counts
+ * once the volume is not shown any more.
  */
-async function isThere({ id }: wire.Volume, { app, snapshotDays }: VolumeInputs, { fly }: Context): Promise<boolean> {
+async function confirmed(shown: wire.Volume, inputs: VolumeInputs, context: Context): Promise<wire.Volume | undefined> {
   try {
-    await fly.updateVolume(app, id, snapshotFields(snapshotDays));
-    return true;
+    if (snapshotDaysOf(shown, inputs.snapshotDays) !== inputs.snapshotDays)
+      return await setSnapshots(shown.id, inputs, context);
+    await context.fly.updateVolume(inputs.app, shown.id, snapshotFields(inputs.snapshotDays));
+    return shown;
   } catch (error) {
-    if (isGone(error)) return false;
     if (!(error instanceof FlyError)) throw error;
-    return !(error.status === 412 && /destroy/.test(error.detail));
+    const isSaidGone = isGone(error) || (error.status === 412 && /destroy/.test(error.detail));
+    if (!isSaidGone) return shown;
+    const isShown = async () => (await byId(shown.id, inputs, context)) !== undefined;
+    return (await isShownStill(context.clock, isShown)) ? shown : undefined;
   }
 }
 
@@ -355,7 +360,7 @@ export const volumeHandler = {
     if (conflict !== undefined) throw new Error(conflict);
     const shown =
       inputs.adopt === undefined ? await findOurs(inputs, context) : await adopted(inputs.adopt, inputs, context);
-    const found = shown && (await isThere(shown, inputs, context)) ? shown : undefined;
+    const found = shown && (await confirmed(shown, inputs, context));
     if (shown && !found && inputs.adopt !== undefined)
       throw new Error(`${inputs.pop}: volume ${shown.id} cannot be adopted, it was deleted. Correct fly-pops:adopt.`);
     if (found) {

@@ -101,7 +101,7 @@ test("a PoP that was logged out by a spent key, and has a good one of its own, c
   const tailscale = ["/usr/bin/tailscale", "--socket=/run/tailscale/tailscaled.sock"];
   await expect(place.ask([...tailscale, ...up, ...spent, "--force-reauth"])).rejects.toThrow();
   const reason = async () => (await healthOf("cdg-1")).parts.tailnet?.reason ?? "";
-  await within(10, reason, (text) => text.includes("tailscaled is logged out although the node's key is good"));
+  await within(30, reason, (text) => text.includes("tailscaled is logged out although the node's key is good"));
   // It is looked after once a minute.
   await within(
     120,

@@ -3,7 +3,7 @@ import { identityHandler, oneShot } from "../../providers/fly/identity.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import { app, identityInputs, image, machineInputs, volumeInputs } from "../support/context.ts";
-import { type FaultWorld, faultWorld, liveMachines } from "../support/faults/world.ts";
+import { type FaultWorld, faultWorld, liveMachines, unkind } from "../support/faults/world.ts";
 import { identityOf, popExec } from "../support/identities.ts";
 
 async function withVolume(world: FaultWorld) {
@@ -112,6 +112,22 @@ test("a refresh after volume and machine went finds nothing", async () => {
   await context.fly.deleteVolume(app, volume);
   expect(await identityHandler.read(id, outs, context)).toBeUndefined();
 });
+
+test.each([1, 2, 3, 4, 5, 6])(
+  "the machine that took the place of another is found although a server still shows the other one, seed %i",
+  async (seed) => {
+    await using world = await faultWorld({ quirks: { ...unkind, seed } });
+    const { context, volume } = await withVolume(world);
+    const inputs = identityInputs(volume);
+    const config = oneShot({ ...inputs, image: image(9) });
+    await context.fly.createMachine(app, { name: inputs.name, region: inputs.region, config });
+    await world.clock.advance(30_000);
+    // It is made, and the answer is lost: it has to be found again.
+    world.fly.faults.next("POST machines", "drop response");
+    expect(await message(identityHandler.create(inputs, context))).toBe("it succeeded");
+    expect(names(world)).toEqual([]);
+  },
+);
 
 test("an image that does not come up: why, and nothing is left of it", async () => {
   await using world = await faultWorld();

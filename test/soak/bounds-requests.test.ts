@@ -64,6 +64,20 @@ async function each<T>(many: number, make: (at: number) => Promise<T>): Promise<
   return made;
 }
 
+test("20 at once on a page that takes 100 ms and may not be stored do not wait for one another", async () => {
+  const page = "/crowd?wait=100&cache=private,no-store";
+  const slowest = async (): Promise<number> => {
+    const began = performance.now();
+    const visits = Array.from({ length: 20 }, () => lab.get(hosts.other, page));
+    expect((await Promise.all(visits)).map(({ status }) => status)).toEqual(Array(20).fill(200));
+    return performance.now() - began;
+  };
+  const [first, again] = [await slowest(), await slowest()];
+  console.log(`slowest of 20: ${Math.round(first)} ms when it was never seen, ${Math.round(again)} ms after that`);
+  // One after the other they would take two seconds.
+  expect(Math.max(first, again)).toBeLessThan(1000);
+});
+
 test("500 idle connections take what limits.ts says of them, and what they took serves the next", async () => {
   const open = async (): Promise<number> => {
     const sessions = await each(500, (at) => enter(hosts.other, addressOf(at)));

@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 
 /**
  * An origin in the test's own process. Query of a request: `size` bytes of an answer, `type` of it, `cache` for Cache-Control, `headers` bytes of header,
- * `chunked` for one that does not say its length. A request's body is counted: the answer to a POST is its length.
+ * `chunked` for one that does not say its length, `wait` milliseconds before it. A request's body is counted: the answer to a POST is its length.
  */
 export interface BoundsOrigin {
   /** From now on connections are taken and requests read, and none is answered. */
@@ -27,7 +27,11 @@ export async function startBoundsOrigin(address: string, port: number): Promise<
   const server = createServer({ maxHeaderSize: 1 << 20 }, (request, response) => {
     const url = new URL(request.url ?? "/", "http://origin");
     total++;
-    if (!hanging) answer(request, response, url.searchParams);
+    const wait = Number(url.searchParams.get("wait") ?? 0);
+    const reply = () => answer(request, response, url.searchParams);
+    if (hanging) return;
+    if (wait > 0) setTimeout(reply, wait);
+    else reply();
   });
   server.requestTimeout = 0;
   server.on("connection", (socket) => {
