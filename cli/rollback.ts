@@ -114,6 +114,10 @@ export function filesOfToday(config: EdgeConfig, number: number): string[] {
   ];
   const packed = [
     ...image.sites.flatMap((site) => (site.kind === "files" ? [site.dir] : [])),
+    ...image.sites.flatMap(({ errorPages, robots }) => [
+      ...(errorPages === undefined ? [] : [errorPages]),
+      ...(robots?.kind === "file" ? [robots.file] : []),
+    ]),
     ...image.sites.flatMap((site) => (site.kind === "proxy" && site.tls?.ca !== undefined ? [site.tls.ca] : [])),
     ...(image.certificates?.vault.ca === undefined ? [] : [image.certificates.vault.ca]),
     ...Object.values(image.luggage).flatMap(({ source }) => (source.kind === "files" ? [source.dir] : [])),

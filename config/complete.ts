@@ -14,6 +14,7 @@ import type {
   Vault,
 } from "../image/spec.ts";
 import { memoryRange, presets } from "../providers/fly/guests.ts";
+import { pages } from "./complete/pages.ts";
 import { cacheMb, defaults, indexMb } from "./defaults.ts";
 import { seconds } from "./duration.ts";
 import { isBehindRouter, plainFolder, plainName, plainOrigin } from "./names.ts";
@@ -106,6 +107,7 @@ function site(it: StackFile["sites"][number], maxSizeMb: number): Site {
   const any = {
     ...(it.headers && { headers: byKey(it.headers, String) }),
     ...(it.certificate !== undefined && { certificate: plainName(it.certificate) }),
+    ...pages(it),
   };
   const passing = {
     ...(it.maxBodyMb !== undefined && { maxBodyMb: it.maxBodyMb }),
@@ -119,7 +121,8 @@ function site(it: StackFile["sites"][number], maxSizeMb: number): Site {
     return { kind: "proxy", host, origins, ...tls, ...passing, ...any, ...cache };
   }
   if (it.redirect !== undefined) return { kind: "redirect", host, to: plainOrigin(it.redirect), ...any };
-  if (it.files !== undefined) return { kind: "files", host, dir: plainFolder(it.files), ...any };
+  if (it.files !== undefined)
+    return { kind: "files", host, dir: plainFolder(it.files), ...(it.spa === true && { spa: true }), ...any };
   if (it.luggage !== undefined) return { kind: "luggage", host, luggage: it.luggage, ...passing, ...any };
   throw new Error(`${host} passed the rules but is no kind of site`);
 }

@@ -23,6 +23,14 @@ interface AnySite {
   headers?: Record<string, string>;
   /** Name of its certificate in the vault. Absent: the host. */
   certificate?: string;
+  /** Folder of pages for errors that the PoP itself makes, on the machine that builds, relative to the project. Absent: the project's own. */
+  errorPages?: string;
+  /** robots.txt as the PoP answers it: one that keeps robots out, or a file on the machine that builds, relative to the project. Absent: the site's own. */
+  robots?: { kind: "deny" } | { kind: "file"; file: string };
+  /** Strict-Transport-Security of a year, where the site sets none. Absent: no. */
+  hsts?: boolean;
+  /** A set of headers, each where the site sets none of that name. Absent: none. */
+  securityHeaders?: "strict";
 }
 
 /** Of requests that are passed on. What is absent is image/limits.ts's. */
@@ -63,6 +71,8 @@ export interface FilesSite extends AnySite {
   kind: "files";
   /** Folder on the machine that builds, relative to the project. */
   dir: string;
+  /** Paths that are no file's get index.html: an application in the browser makes its pages of them. Absent: they get 404. */
+  spa?: boolean;
 }
 
 /** Served by an extra process of the image. */

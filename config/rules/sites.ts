@@ -28,6 +28,9 @@ const belongs: Record<string, { kinds: readonly (typeof kinds)[number][]; why: s
   timeouts: { kinds: ["origin", "luggage"], why: "nginx waits for nobody there" },
   maxBodyMb: { kinds: ["origin", "luggage"], why: "there is nobody to pass a body on to" },
   buffering: { kinds: ["origin", "luggage"], why: "there are no responses to pass on" },
+  spa: { kinds: ["files"], why: "only packed files have an index.html here" },
+  errorPages: { kinds: ["origin", "files", "luggage"], why: "a redirect has no errors" },
+  robots: { kinds: ["origin", "files", "luggage"], why: "a redirect answers every path, /robots.txt too" },
 };
 
 /** A site is answered in exactly one way, and has no key of another way. */

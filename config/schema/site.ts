@@ -5,6 +5,7 @@ import { isCookieName } from "../../image/render/names.ts";
 import { defaults } from "../defaults.ts";
 import { code, duration, durations, fields, text, whole, wholeNumber } from "../field.ts";
 import { fileProblem, folderProblem, headerValueProblem, hostProblem, originProblem } from "../names.ts";
+import { pageKeys } from "./pages.ts";
 
 const mostOrigins = 8;
 
@@ -243,6 +244,7 @@ const Site = z
         refused: "a site without `origin` or `luggage`",
       })
       .optional(),
+    ...pageKeys,
     headers: z
       .record(
         z.string(),

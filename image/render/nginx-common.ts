@@ -1,5 +1,6 @@
 import { limits, processesMb } from "../limits.ts";
 import { ports } from "../ports.ts";
+import { pageStatuses } from "./error-pages.ts";
 import { header } from "./names.ts";
 
 /** What nginx.conf says for all sites alike, list by list. */
@@ -37,7 +38,10 @@ export const general = [
 export const countsFile = "/run/pop/counts/requests";
 
 export const logging = [
-  `log_format json escape=json '{"time":"$time_iso8601","client":"$remote_addr","host":"$host","method":"$request_method","uri":"$request_uri",'`,
+  // nginx makes a GET of a request that it shows an error page. Its line tells what was asked.
+  `map $request $asked_method { "~^(?<asked>[^ ]+) " $asked; default $request_method; }`,
+  `map $status $logged_method { ${pageStatuses.map((status) => `${status} $asked_method;`).join(" ")} default $request_method; }`,
+  `log_format json escape=json '{"time":"$time_iso8601","client":"$remote_addr","host":"$host","method":"$logged_method","uri":"$request_uri",'`,
   `  '"protocol":"$server_protocol","status":$status,"bytes":$body_bytes_sent,"seconds":$request_time,"cache":"$pop_cache_status",'`,
   `  '"originSeconds":"$upstream_response_time","referer":"$http_referer","agent":"$http_user_agent"}';`,
   // Buffered: a write a request would cost more than many a request, and every line passes through process-compose.

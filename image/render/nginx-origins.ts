@@ -5,6 +5,8 @@ import { hostName, literal, type Origin, origin, whole } from "./names.ts";
 import { block } from "./nginx-block.ts";
 import { cached } from "./nginx-cache.ts";
 import { hidden, marks, requestHeaders, setHeaders } from "./nginx-common.ts";
+import { errorPages } from "./nginx-pages.ts";
+import { offeredPresets } from "./nginx-presets.ts";
 
 /**
  * How nginx reaches origins: through upstream blocks, which keep connections open and resolve names again while nginx runs (`resolve`), so that nginx
@@ -81,6 +83,8 @@ export function relays(site: ProxySite): string[] {
         "proxy_pass_header Date;",
         ...requestHeaders("$http_x_real_ip"),
       ]),
+      // An error of nginx's own, which the site's server takes for the origin's.
+      ...errorPages(site),
     ]),
   );
 }
@@ -113,9 +117,13 @@ export function proxied(site: ProxySite): string[] {
 export const buffering = ({ buffering }: Passing): string[] => (buffering ? ["proxy_buffering on;"] : []);
 
 /** Header directives of a location that passes requests on. One of its own replaces all inherited ones, so those are repeated. */
-export function ownHeaders({ headers = {} }: Pick<ProxySite, "headers">): string[] {
+export function ownHeaders(site: Pick<ProxySite, "headers" | "hsts" | "securityHeaders">): string[] {
+  const { headers = {} } = site;
   const names = Object.keys(headers).toSorted();
-  return names.length === 0 ? [] : [...hidden(names), ...marks, ...setHeaders(headers)];
+  const presets = offeredPresets(site);
+  return names.length + presets.length === 0
+    ? []
+    : [...(names.length > 0 ? hidden(names) : []), ...marks, ...setHeaders(headers), ...presets];
 }
 
 export const bodyLimit = ({ host, maxBodyMb }: Passing & { host: string }): string[] =>

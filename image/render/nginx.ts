@@ -15,6 +15,8 @@ import {
   times,
   upstream,
 } from "./nginx-origins.ts";
+import { errorPages, pageMaps, robots } from "./nginx-pages.ts";
+import { presetMaps, setPresets } from "./nginx-presets.ts";
 
 /** nginx.conf: ends TLS, caches, passes on. Directives: https://nginx.org/en/docs/dirindex.html */
 export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">): string {
@@ -51,6 +53,9 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
       ...proxying,
       "",
       ...cacheStore(spec.cache, sites),
+      "",
+      ...pageMaps,
+      ...presetMaps(sites),
       "",
       ...upstreams(sites, spec.luggage),
       "",
@@ -128,6 +133,8 @@ function server(site: Site): string {
     `ssl_certificate $certificates/${site.host}.pem;`,
     `ssl_certificate_key $certificates/${site.host}.pem;`,
     ...content(site),
+    // A redirect answers everything before an error could come of it.
+    ...(site.kind === "redirect" ? [] : [...robots(site), ...errorPages(site)]),
   ]);
 }
 
@@ -148,7 +155,8 @@ function content(site: Site): string[] {
 
 const redirected = (site: RedirectSite): string[] => {
   const to: Origin = origin(site.to);
-  return [...(site.headers ? [...marks, ...setHeaders(site.headers)] : []), `return 301 ${originUrl(to)}$request_uri;`];
+  const headers = [...setHeaders(site.headers ?? {}), ...setPresets(site)];
+  return [...(headers.length > 0 ? [...marks, ...headers] : []), `return 301 ${originUrl(to)}$request_uri;`];
 };
 
 /**
@@ -159,7 +167,6 @@ const packed = (site: FilesSite): string[] => [
   "charset utf-8;",
   `root /srv/sites/${site.host};`,
   "index index.html;",
-  "error_page 404 /404.html;",
   "if_modified_since off;",
   "gzip_static on;",
   "brotli_static on;",
@@ -169,9 +176,21 @@ const packed = (site: FilesSite): string[] => [
     : ["add_header Cache-Control no-cache;"]),
   "add_header X-PoP $pop always;",
   ...setHeaders(site.headers ?? {}),
-  block("location /", ["try_files $uri $uri.html $uri/ =404;"]),
+  ...setPresets(site),
+  ...(site.spa
+    ? [
+        block("location /", ["try_files $uri $uri.html $uri/index.html /index.html;"]),
+        // Well-known paths, and what a page of an earlier version still asks for, are there or not.
+        block("location ^~ /.well-known/", ["try_files $uri =404;"]),
+      ]
+    : [block("location /", ["try_files $uri $uri.html $uri/ =404;"])]),
   block("location ~ /\\.(?!well-known/)", ["return 404;"]),
+  ...(site.spa ? [block(`location ~* \\.(?:${assets})$`, ["try_files $uri =404;"])] : []),
 ];
+
+/** Endings of what pages are made of. An application's own paths may have a dot too, as in /users/jane.doe. */
+const assets =
+  "avif|bmp|css|eot|gif|gz|ico|jpe?g|js|json|map|md|mjs|mp3|mp4|ogg|otf|pdf|png|svg|ttf|txt|wasm|webm|webmanifest|webp|woff2?|xml|zip";
 
 const carried = (site: LuggageSite): string[] => [
   block("location /", [
