@@ -14,6 +14,7 @@ import type {
   Vault,
 } from "../image/spec.ts";
 import { memoryRange, presets } from "../providers/fly/guests.ts";
+import { hosts } from "./complete/hosts.ts";
 import { pages } from "./complete/pages.ts";
 import { cacheMb, defaults, indexMb } from "./defaults.ts";
 import { seconds } from "./duration.ts";
@@ -107,6 +108,7 @@ function site(it: StackFile["sites"][number], maxSizeMb: number): Site {
   const any = {
     ...(it.headers && { headers: byKey(it.headers, String) }),
     ...(it.certificate !== undefined && { certificate: plainName(it.certificate) }),
+    ...hosts(it),
     ...pages(it),
   };
   const passing = {

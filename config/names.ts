@@ -42,6 +42,12 @@ export function hostProblem(text: string): Problem {
   return plainName(text).includes(".") ? undefined : "takes a full name, as in www.example.org";
 }
 
+/** A name of a site: a host's, or `*.` and a name for all names below it. */
+export function siteHostProblem(text: string): Problem {
+  const below = text.startsWith("*.") ? text.slice(2) : text;
+  return below.includes("*") ? "takes * as its first label alone, as in *.example.org" : hostProblem(below);
+}
+
 /** A zone of `dns.forward`; "." is the whole tree. */
 export function zoneProblem(text: string): Problem {
   return text === "." ? undefined : dnsNameProblem(text);

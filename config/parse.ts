@@ -3,6 +3,7 @@ import { complete } from "./complete.ts";
 import { ConfigError, type Mistake, verdict } from "./mistakes.ts";
 import { credentialsKept } from "./rules/credentials.ts";
 import { egressWhole } from "./rules/egress.ts";
+import { hostsDiffer, oneDefault, wildcardOriginsNamed, wildcardsCertified } from "./rules/hosts.ts";
 import { sshReachable, zonesDiffer } from "./rules/image.ts";
 import { luggageFits, luggageHealth, luggageWaits } from "./rules/luggage.ts";
 import {
@@ -19,7 +20,6 @@ import {
   bufferingFits,
   certificatesKept,
   headersFit,
-  hostsDiffer,
   noLoops,
   originsDiffer,
   siteKinds,
@@ -39,6 +39,9 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   canaryExists,
   adoptedExist,
   hostsDiffer,
+  oneDefault,
+  wildcardsCertified,
+  wildcardOriginsNamed,
   siteKinds,
   bufferingFits,
   certificatesKept,

@@ -16,6 +16,7 @@ import { certsConfig, vaultCaFile } from "./render/certs.ts";
 import { dockerfile, packedSites, withContextDigest } from "./render/dockerfile.ts";
 import { errorPageFiles } from "./render/error-pages.ts";
 import { folders } from "./render/folders.ts";
+import { siteKey } from "./render/hosts.ts";
 import { manifest } from "./render/manifest.ts";
 import { nginxConf } from "./render/nginx.ts";
 import { originCaFile } from "./render/nginx-origins.ts";
@@ -127,7 +128,7 @@ function packedParts(spec: ImageSpec, projectDir: string): ((files: Map<string, 
   return [
     (files) => addRendered(files, spec),
     ...packedSites(spec).map(({ host, dir, spa }) => (files: Map<string, Entry>) => {
-      const names = addUserFolder(files, join("sites", host), projectDir, dir, `site ${host}: files`);
+      const names = addUserFolder(files, join("sites", siteKey(host)), projectDir, dir, `site ${host}: files`);
       if (spa) checkSpa(names, host, dir);
     }),
     ...spec.sites.flatMap((site) => pagesOf(site, projectDir)),
@@ -150,7 +151,7 @@ function pagesOf({ host, errorPages, robots }: Site, projectDir: string): ((file
     (files) => {
       if (errorPages === undefined) return;
       const what = `site ${host}: errorPages`;
-      const names = addUserFolder(files, join("error-pages", host), projectDir, errorPages, what);
+      const names = addUserFolder(files, join("error-pages", siteKey(host)), projectDir, errorPages, what);
       checkErrorPages(names, what, errorPages);
     },
     (files) => {
@@ -164,7 +165,7 @@ function pagesOf({ host, errorPages, robots }: Site, projectDir: string): ((file
       const found = credentialInFile(robots.file, content);
       if (found !== undefined)
         throw new Error(`${what}: ${robots.file} holds ${found}, which the image would hand out.`);
-      files.set(join("robots", `${host}.txt`), { content, executable: false });
+      files.set(join("robots", `${siteKey(host)}.txt`), { content, executable: false });
     },
   ];
 }

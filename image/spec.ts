@@ -18,10 +18,15 @@ export interface ImageSpec {
 export type Site = ProxySite | RedirectSite | FilesSite | LuggageSite;
 
 interface AnySite {
+  /** `*.` before a name stands for all names below it. */
   host: string;
+  /** Further names it is asked for by. Absent: none. */
+  aliases?: string[];
+  /** It also answers names that are in no site. Absent: those are turned away. */
+  default?: boolean;
   /** Headers every answer bears, by name; what the origin said under such a name is replaced. Absent: none. */
   headers?: Record<string, string>;
-  /** Name of its certificate in the vault. Absent: the host. */
+  /** Name in the vault of its certificate, for all of its names. Absent: each name has one of its own. */
   certificate?: string;
   /** Folder of pages for errors that the PoP itself makes, on the machine that builds, relative to the project. Absent: the project's own. */
   errorPages?: string;

@@ -4,20 +4,7 @@ import { headerNameProblem, originParts, plainName, plainOrigin } from "../names
 import { nearest } from "../nearest.ts";
 import type { Sketch } from "../sketch.ts";
 import type { Path } from "../walk.ts";
-
-/** One host, one site. */
-export function hostsDiffer({ file }: Sketch): Mistake[] {
-  const first = new Map<string, number>();
-  return (file.sites ?? []).flatMap((site, index) => {
-    if (site?.host === undefined) return [];
-    const host = plainName(site.host);
-    const other = first.get(host);
-    if (other === undefined) first.set(host, index);
-    return other === undefined
-      ? []
-      : [mistake(["sites", index, "host"], `is ${given(host)}: sites[${other}] has it too. One host, one site.`)];
-  });
-}
+import { siteNames, siteOf } from "./hosts.ts";
 
 const kinds = ["origin", "redirect", "files", "luggage"] as const;
 
@@ -146,9 +133,7 @@ export function headersFit({ file }: Sketch): Mistake[] {
 /** The edge does not ask itself, and redirects arrive. */
 export function noLoops({ file, unclear }: Sketch): Mistake[] {
   const sites = file.sites ?? [];
-  const indexOf = new Map(
-    sites.flatMap((site, index) => (site?.host === undefined ? [] : [[plainName(site.host), index] as const])),
-  );
+  const names = siteNames({ file });
   const zones = [
     ...(file.dns?.forward ?? []).flatMap((it) => (it?.zone === undefined ? [] : [plainName(it.zone)])),
     ...(file.tailnet?.domain === undefined ? [] : [plainName(file.tailnet.domain)]),
@@ -160,7 +145,7 @@ export function noLoops({ file, unclear }: Sketch): Mistake[] {
   /** The site a URL leads back to, on the ports the edge has. */
   const target = (url: string) => {
     const { host, port } = originParts(url);
-    return port === 80 || port === 443 ? indexOf.get(host) : undefined;
+    return port === 80 || port === 443 ? siteOf(names, host) : undefined;
   };
   return sites.flatMap((site, index) => {
     if (site?.origin !== undefined) {

@@ -5,6 +5,7 @@ import { isCookieName } from "../../image/render/names.ts";
 import { defaults } from "../defaults.ts";
 import { code, duration, durations, fields, text, whole, wholeNumber } from "../field.ts";
 import { fileProblem, folderProblem, headerValueProblem, hostProblem, originProblem } from "../names.ts";
+import { Host, hostKeys } from "./hosts.ts";
 import { pageKeys } from "./pages.ts";
 
 const mostOrigins = 8;
@@ -166,12 +167,8 @@ const SiteCache = z
 
 const Site = z
   .strictObject({
-    host: text(hostProblem).register(fields, {
-      type: "string",
-      takes: "a DNS name, as in www.example.org",
-      meaning: "The name visitors ask for. Case does not count.",
-      refused: "wildcards, addresses, one host in two sites",
-    }),
+    host: Host,
+    ...hostKeys,
     origin: Origin.register(fields, {
       type: "string or array",
       takes: "an http or https URL of scheme, host and port, as in https://web.tail.example:8443, or a list of them",
@@ -213,8 +210,9 @@ const Site = z
       .register(fields, {
         type: "string",
         takes: "a DNS name, as in example.org",
-        meaning: "Name of the site's certificate in the vault: of one that covers several hosts, for instance.",
-        default: "the host",
+        meaning:
+          "Name of the site's certificate in the vault: of one that covers several hosts, for instance. It is served for the host and all `aliases`, and must cover them.",
+        default: "the host; for an alias, the alias",
         refused: "a stack without `certificates`",
       })
       .optional(),

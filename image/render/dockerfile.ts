@@ -1,6 +1,6 @@
 import { contextVariables } from "../identity.ts";
 import type { FilesSite, ImageSpec } from "../spec.ts";
-import { hostName, isLuggageName } from "./names.ts";
+import { isLuggageName, siteName } from "./names.ts";
 import { secrets } from "./secrets.ts";
 
 /** The lines of image/Dockerfile that `dockerfile` replaces. */
@@ -75,7 +75,7 @@ export const withContextDigest = (rendered: string, digest: string): string =>
 export const packedSites = (spec: Pick<ImageSpec, "sites">): FilesSite[] =>
   spec.sites
     .filter((site) => site.kind === "files")
-    .map((site) => ({ ...site, host: hostName(site.host) }))
+    .map((site) => ({ ...site, host: siteName(site.host) }))
     .toSorted((a, b) => (a.host < b.host ? -1 : 1));
 
 /** Folders of the context that become one layer below /srv: packed sites, and pages of sites of any kind. */

@@ -16,6 +16,15 @@ export function hostName(host: string): string {
   return host;
 }
 
+export const isWildcard = (host: string): boolean => host.startsWith("*.");
+
+/** A name of a site: a host's, or a wildcard for all names below one of two labels at least. */
+export function siteName(host: string): string {
+  if (isWildcard(host)) hostName(host.slice(2));
+  else hostName(host);
+  return host;
+}
+
 export const isLuggageName = (name: string): boolean => /^[a-z][a-z0-9-]{0,22}[a-z0-9]$/.test(name);
 
 /** Path and query of a URL on a piece of luggage's own port. */

@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
 import type { CacheStore, ProxySite, Site, SiteCache } from "../spec.ts";
+import { nameAsked, siteDigest } from "./hosts.ts";
 import { isCookieName, literal, whole } from "./names.ts";
 
 /**
@@ -46,13 +46,14 @@ const personalMap = ({ host, cache: { cookies } }: StoringSite): string[] =>
   cookies ? [`map $http_cookie ${personal(host)} { "${cookiePattern(cookies)}" 1; default ""; }`] : [];
 
 /** A variable's name takes neither dots nor dashes. */
-const personal = (host: string): string => `$personal_${createHash("sha256").update(host).digest("hex").slice(0, 16)}`;
+const personal = (host: string): string => `$personal_${siteDigest(host)}`;
 
 /** Room for what is being fetched: nginx removes old answers only after new ones were written. */
 const minFreeMb = (maxSizeMb: number): number => Math.max(32, Math.floor(maxSizeMb / 10));
 
 /** Lines of a location whose responses are stored. */
-export function cached(host: string, cache: SiteCache): string[] {
+export function cached(site: ProxySite, cache: SiteCache): string[] {
+  const { host } = site;
   const bounded = (value: number, key: string): number => whole(value, `${host}: cache.${key}`, { min: 0, max: year });
   const maxAge = bounded(cache.maxAgeSeconds, "maxAgeSeconds");
   const staleIfError = bounded(cache.staleIfErrorSeconds, "staleIfErrorSeconds");
@@ -70,7 +71,7 @@ export function cached(host: string, cache: SiteCache): string[] {
     // The site lists the cookies that matter, so the others do not.
     ...(cache.cookies ? ["pop_cache_cookies off;"] : []),
     "proxy_cache $pop_cache;",
-    `proxy_cache_key ${host}$request_uri;`,
+    `proxy_cache_key ${nameAsked(site)}$request_uri;`,
     // The module limits for how long.
     "proxy_cache_use_stale http_500 http_502 http_503 http_504;",
     // The module evaluates these.

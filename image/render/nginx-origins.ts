@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
 import { limits } from "../limits.ts";
 import type { Passing, ProxySite } from "../spec.ts";
-import { hostName, literal, type Origin, origin, whole } from "./names.ts";
+import { nameAsked, ownRedirects, siteDigest, siteKey } from "./hosts.ts";
+import { hostName, type Origin, origin, whole } from "./names.ts";
 import { block } from "./nginx-block.ts";
 import { cached } from "./nginx-cache.ts";
 import { hidden, marks, requestHeaders, setHeaders } from "./nginx-common.ts";
@@ -14,7 +14,7 @@ import { offeredPresets } from "./nginx-presets.ts";
  */
 
 /** Where a site's own authorities lie in the image. */
-export const originCaFile = (host: string): string => `etc/pop/origin-ca/${hostName(host)}.pem`;
+export const originCaFile = (host: string): string => `etc/pop/origin-ca/${siteKey(host)}.pem`;
 
 /** Upstream blocks of a site: one for all its origins, or one for each and one of their relays. */
 export function originUpstreams(site: ProxySite): string[] {
@@ -94,7 +94,7 @@ export function proxied(site: ProxySite): string[] {
   const all = targets(site);
   const [first] = all;
   if (first === undefined) throw new Error(`site ${site.host}: has no origin.`);
-  const names = [...new Set([...all.map(({ host }) => host), site.host])];
+  const behind = [...new Set(all.map(({ host }) => host))];
   return [
     block("location /", [
       ...(isUniform(site, all)
@@ -105,9 +105,9 @@ export function proxied(site: ProxySite): string[] {
           ]
         : [`proxy_pass http://${groupName(site)};`, ...standingIn(site), ...relayTimes(site)]),
       ...bodyLimit(site),
-      `proxy_redirect "~*^https?://(?:${names.map(literal).join("|")})(?::[0-9]+)?(?<rest>/.*)?$" https://${site.host}$rest;`,
-      ...all.filter(({ isAddress }) => !isAddress).map(({ host }) => `proxy_cookie_domain ${host} ${site.host};`),
-      ...(site.cache ? cached(site.host, site.cache) : buffering(site)),
+      ...ownRedirects(site, behind),
+      ...all.filter(({ isAddress }) => !isAddress).map(({ host }) => `proxy_cookie_domain ${host} ${nameAsked(site)};`),
+      ...(site.cache ? cached(site, site.cache) : buffering(site)),
       ...ownHeaders(site),
     ]),
   ];
@@ -150,15 +150,15 @@ interface Target extends Origin {
 }
 
 function targets(site: ProxySite): Target[] {
-  const digest = createHash("sha256").update(site.host).digest("hex").slice(0, 16);
+  const digest = siteDigest(site.host);
   return site.origins.map((url, at) => ({
     ...origin(url),
-    name: `origin_${at}_${site.host}`,
+    name: `origin_${at}_${siteKey(site.host)}`,
     socket: `/run/nginx/${digest}-${at}.sock`,
   }));
 }
 
-const groupName = (site: ProxySite): string => `origin_${site.host}`;
+const groupName = (site: ProxySite): string => `origin_${siteKey(site.host)}`;
 
 /** Whether one location can ask all of them: by one scheme and, for https, under one name. */
 function isUniform(site: ProxySite, all: Target[]): boolean {
@@ -170,7 +170,7 @@ function isUniform(site: ProxySite, all: Target[]): boolean {
 function certificateName(site: ProxySite, to: Target): string {
   const { serverName } = site.tls ?? {};
   if (serverName !== undefined) return hostName(serverName);
-  return to.isAddress ? site.host : to.host;
+  return to.isAddress ? hostName(site.host) : to.host;
 }
 
 /** From here to the servers of an upstream block. */

@@ -1,16 +1,16 @@
 /** What a PoP answers by itself beside a site's content: error pages and robots.txt. */
 import type { Site } from "../spec.ts";
 import { defaultErrorPages, pagePolicy, pageStatuses } from "./error-pages.ts";
-import { hostName } from "./names.ts";
+import { siteKey } from "./hosts.ts";
 import { block } from "./nginx-block.ts";
 import { marks, setHeaders } from "./nginx-common.ts";
 import { setPresets } from "./nginx-presets.ts";
 
 /** Where a site's own error pages lie in the image. */
-export const errorPagesFolder = (host: string): string => `srv/error-pages/${hostName(host)}`;
+export const errorPagesFolder = (host: string): string => `srv/error-pages/${siteKey(host)}`;
 
 /** Where a site's robots.txt lies in the image. */
-export const robotsFile = (host: string): string => `srv/robots/${hostName(host)}.txt`;
+export const robotsFile = (host: string): string => `srv/robots/${siteKey(host)}.txt`;
 
 /** What a visitor is told to wait after an error that passes, in seconds. */
 const retryAfterSeconds = 30;
@@ -32,7 +32,7 @@ export function errorPages(site: Site): string[] {
   const packed = site.kind === "files";
   const own = site.errorPages === undefined ? [] : [`/${errorPagesFolder(site.host)}/$status.$error_form`];
   // A packed site that has a page for a status, as 404.html, shows it to everybody.
-  const content = packed ? [`/srv/sites/${hostName(site.host)}/$status.html`] : [];
+  const content = packed ? [`/srv/sites/${siteKey(site.host)}/$status.html`] : [];
   const pages = [...own, ...content, `/${defaultErrorPages}/$status.$error_form`];
   return [
     `error_page ${pageStatuses.join(" ")} ${errorUri};`,

@@ -1,7 +1,8 @@
 import { workerConnections } from "../limits.ts";
 import { ports } from "../ports.ts";
 import type { FilesSite, ImageSpec, LuggageSite, RedirectSite, Site } from "../spec.ts";
-import { hostName, literal, type Origin, origin, originUrl, whole } from "./names.ts";
+import { certificateMaps, certificateOf, checkNames, namesOf, ownRedirects, siteKey } from "./hosts.ts";
+import { type Origin, origin, originUrl, whole } from "./names.ts";
 import { block, text } from "./nginx-block.ts";
 import { cacheStore } from "./nginx-cache.ts";
 import { bounds, compression, general, logging, marks, proxying, setHeaders, tls } from "./nginx-common.ts";
@@ -20,10 +21,10 @@ import { presetMaps, setPresets } from "./nginx-presets.ts";
 
 /** nginx.conf: ends TLS, caches, passes on. Directives: https://nginx.org/en/docs/dirindex.html */
 export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">): string {
+  checkNames(spec);
   const sites = spec.sites.toSorted(byHost);
-  const hosts = sites.map((site) => hostName(site.host));
-  const twin = hosts.find((host, at) => host === hosts[at + 1]);
-  if (twin) throw new Error(`site ${twin}: there are two of it.`);
+  const hosts = sites.flatMap(namesOf);
+  const other = sites.find((site) => site.default === true);
   return text([
     "load_module /usr/lib/nginx/modules/ngx_http_brotli_filter_module.so;",
     "load_module /usr/lib/nginx/modules/ngx_http_brotli_static_module.so;",
@@ -61,9 +62,9 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
       "",
       privateServer,
       "",
-      ...unknownNames,
-      "",
-      ...(hosts.length ? [toHttps(hosts), ""] : []),
+      ...(other ? [] : [...unknownNames, ""]),
+      ...certificateMaps(sites),
+      ...(hosts.length ? [toHttps(hosts, other !== undefined), ""] : []),
       ...sites.filter((site) => site.kind === "proxy").flatMap(relays),
       ...sites.map(server),
     ]),
@@ -104,34 +105,32 @@ const privateServer = block("server", [
 ]);
 
 /** Names that are not in the stack file get no certificate, and 421 over plain HTTP. */
+const defaultServer = " default_server backlog=4096";
+
 const unknownNames = [
+  block("server", [`listen ${ports.http} proxy_protocol${defaultServer};`, "server_name _;", "return 421;"]),
   block("server", [
-    `listen ${ports.http} proxy_protocol default_server backlog=4096;`,
-    "server_name _;",
-    "return 421;",
-  ]),
-  block("server", [
-    `listen ${ports.https} ssl proxy_protocol default_server backlog=4096;`,
+    `listen ${ports.https} ssl proxy_protocol${defaultServer};`,
     "server_name _;",
     "ssl_reject_handshake on;",
     "return 421;",
   ]),
 ];
 
-const toHttps = (hosts: string[]): string =>
+const toHttps = (hosts: string[], isDefault: boolean): string =>
   block("server", [
-    `listen ${ports.http} proxy_protocol;`,
+    `listen ${ports.http} proxy_protocol${isDefault ? defaultServer : ""};`,
     ...hosts.map((host) => `server_name ${host};`),
     "return 301 https://$host$request_uri;",
   ]);
 
 function server(site: Site): string {
   return block("server", [
-    `listen ${ports.https} ssl proxy_protocol;`,
-    `server_name ${site.host};`,
+    `listen ${ports.https} ssl proxy_protocol${site.default ? defaultServer : ""};`,
+    ...namesOf(site).map((name) => `server_name ${name};`),
     // A variable in the path makes nginx read the pair during the handshake, so a new one is used without a reload.
-    `ssl_certificate $certificates/${site.host}.pem;`,
-    `ssl_certificate_key $certificates/${site.host}.pem;`,
+    `ssl_certificate $certificates/${certificateOf(site)}.pem;`,
+    `ssl_certificate_key $certificates/${certificateOf(site)}.pem;`,
     ...content(site),
     // A redirect answers everything before an error could come of it.
     ...(site.kind === "redirect" ? [] : [...robots(site), ...errorPages(site)]),
@@ -165,7 +164,7 @@ const redirected = (site: RedirectSite): string[] => {
  */
 const packed = (site: FilesSite): string[] => [
   "charset utf-8;",
-  `root /srv/sites/${site.host};`,
+  `root /srv/sites/${siteKey(site.host)};`,
   "index index.html;",
   "if_modified_since off;",
   "gzip_static on;",
@@ -195,7 +194,7 @@ const assets =
 const carried = (site: LuggageSite): string[] => [
   block("location /", [
     `proxy_pass http://${luggageName(site.luggage)};`,
-    `proxy_redirect "~*^https?://${literal(site.host)}(?::[0-9]+)?(?<rest>/.*)?$" https://${site.host}$rest;`,
+    ...ownRedirects(site, []),
     ...bodyLimit(site),
     ...times(site),
     ...buffering(site),

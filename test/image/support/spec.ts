@@ -109,6 +109,10 @@ export const spec: ImageSpec = {
       timeouts: { connectSeconds: 1 },
     }),
     { kind: "files", host: "app.example.test", dir: "app", spa: true, errorPages: "errors", hsts: true },
+    site("names.example.test", `http://${originName}:8080`, stored(600), {
+      aliases: ["alias.example.test", "*.wild.example.test"],
+    }),
+    { kind: "files", host: "*.packed.example.test", dir: "site" },
     { kind: "redirect", host: "example.test", to: "https://www.example.test", headers: { "X-Own": "1" } },
     { kind: "files", host: "files.example.test", dir: "site", headers: { "X-Frame-Options": "DENY" } },
     { kind: "luggage", host: "blog.example.test", luggage: "blog", headers: { "X-Own": "1" }, maxBodyMb: 1 },
