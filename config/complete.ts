@@ -16,6 +16,7 @@ import type {
 import { memoryRange, presets } from "../providers/fly/guests.ts";
 import { hosts } from "./complete/hosts.ts";
 import { pages } from "./complete/pages.ts";
+import { requests } from "./complete/requests.ts";
 import { cacheMb, defaults, indexMb } from "./defaults.ts";
 import { seconds } from "./duration.ts";
 import { isBehindRouter, plainFolder, plainName, plainOrigin } from "./names.ts";
@@ -112,6 +113,7 @@ function site(it: StackFile["sites"][number], maxSizeMb: number): Site {
     ...pages(it),
   };
   const passing = {
+    ...requests(it),
     ...(it.maxBodyMb !== undefined && { maxBodyMb: it.maxBodyMb }),
     ...(it.buffering === true && { buffering: true }),
     ...(it.timeouts && { timeouts: timeouts(it.timeouts) }),

@@ -162,6 +162,15 @@ export function secretsFileProblem(text: string): Problem {
   return fileProblem(text) ?? (/\.ya?ml$/.test(text) ? undefined : "takes a YAML file, as in ./secrets.yaml");
 }
 
+/** The Host of a request: a name or an address, and perhaps a port. */
+export function hostHeaderProblem(text: string): Problem {
+  if (/[/@?#]/.test(text))
+    return "takes a name and perhaps a port, without scheme or path, as in docs.home.internal:8080";
+  return originProblem(`http://${text}`) === undefined
+    ? undefined
+    : "takes a name and perhaps a port, as in docs.home.internal:8080";
+}
+
 export function headerNameProblem(name: string): Problem {
   if (!isHeaderName(name)) return "a header takes letters, digits and dashes, 64 at most, a letter first";
   return isOwnHeader(name) ? "nginx or the PoP sets this one itself, or it belongs to one connection" : undefined;

@@ -15,6 +15,7 @@ import {
   memoryFits,
   regionsExist,
 } from "./rules/pops.ts";
+import { requestHeadersFit } from "./rules/requests.ts";
 import { controlServerFits, secretsKept } from "./rules/secrets.ts";
 import {
   bufferingFits,
@@ -48,6 +49,7 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   siteLuggage,
   originsDiffer,
   headersFit,
+  requestHeadersFit,
   noLoops,
   luggageFits,
   luggageHealth,

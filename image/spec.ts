@@ -40,6 +40,10 @@ interface AnySite {
 
 /** Of requests that are passed on. What is absent is image/limits.ts's. */
 export interface Passing {
+  /** Name, and port if any, that the request is for, as whoever answers it knows it. Absent: the name the visitor asked for. */
+  hostHeader?: string;
+  /** Headers that each request gets, by name; what the visitor said under such a name is dropped. Absent: none. */
+  requestHeaders?: Record<string, string>;
   maxBodyMb?: number;
   /** Collect up to 128 KB of a response before passing it on. Absent: each piece is passed on as it arrives. */
   buffering?: boolean;

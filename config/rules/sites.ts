@@ -15,6 +15,8 @@ const belongs: Record<string, { kinds: readonly (typeof kinds)[number][]; why: s
   timeouts: { kinds: ["origin", "luggage"], why: "nginx waits for nobody there" },
   maxBodyMb: { kinds: ["origin", "luggage"], why: "there is nobody to pass a body on to" },
   buffering: { kinds: ["origin", "luggage"], why: "there are no responses to pass on" },
+  hostHeader: { kinds: ["origin", "luggage"], why: "there is nobody to pass a request on to" },
+  requestHeaders: { kinds: ["origin", "luggage"], why: "there is nobody to pass a request on to" },
   spa: { kinds: ["files"], why: "only packed files have an index.html here" },
   errorPages: { kinds: ["origin", "files", "luggage"], why: "a redirect has no errors" },
   robots: { kinds: ["origin", "files", "luggage"], why: "a redirect answers every path, /robots.txt too" },

@@ -7,6 +7,7 @@ import { code, duration, durations, fields, text, whole, wholeNumber } from "../
 import { fileProblem, folderProblem, headerValueProblem, hostProblem, originProblem } from "../names.ts";
 import { Host, hostKeys } from "./hosts.ts";
 import { pageKeys } from "./pages.ts";
+import { requestKeys } from "./requests.ts";
 
 const mostOrigins = 8;
 
@@ -242,6 +243,7 @@ const Site = z
         refused: "a site without `origin` or `luggage`",
       })
       .optional(),
+    ...requestKeys,
     ...pageKeys,
     headers: z
       .record(

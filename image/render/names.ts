@@ -79,6 +79,28 @@ export const isOwnHeader = (name: string): boolean => ownHeaders.has(name.toLowe
 export const isHeaderValue = (value: string): boolean =>
   /^[\x21-\x7e](?:[\x20-\x7e]{0,4000}[\x21-\x7e])?$/.test(value) && !value.includes("$");
 
+/** Set by the PoP itself for what is behind it, of one connection alone, or part of what tells stored answers apart. */
+const ownRequestHeaders = new Set(
+  "accept-encoding connection content-encoding content-length expect front-end-https host keep-alive range te trailer transfer-encoding upgrade via"
+    .split(" ")
+    .concat(
+      "x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-forwarded-scheme x-forwarded-ssl x-real-ip".split(
+        " ",
+      ),
+    ),
+);
+
+export const isOwnRequestHeader = (name: string): boolean =>
+  ownRequestHeaders.has(name.toLowerCase()) || /^(?:if|proxy)-/i.test(name);
+
+/** A request header as two words of nginx's language. */
+export function requestHeader(name: string, value: string): string {
+  if (!isHeaderName(name) || isOwnRequestHeader(name))
+    throw new Error(`request header ${shown(name)}: not a name a site may set.`);
+  if (!isHeaderValue(value)) throw new Error(`request header ${name}: ${shown(value)} is no value it can have.`);
+  return `${name} "${value.replace(/["\\]/g, "\\$&")}"`;
+}
+
 /** Name of a cookie, https://www.rfc-editor.org/rfc/rfc6265#section-4.1.1; a `*` at the end stands for anything. */
 export const isCookieName = (name: string): boolean => /^[A-Za-z0-9!#$%&'^_`|~.+-]{1,64}\*?$/.test(name);
 

@@ -110,8 +110,8 @@ const claims = [
 ].join(" ");
 
 /** Fields sent to the origin. They are set, not appended to, so a client's own values are dropped. */
-export const requestHeaders = (client: string): string[] => [
-  "proxy_set_header Host $host;",
+export const requestHeaders = (client: string, host = "$host"): string[] => [
+  `proxy_set_header Host ${host};`,
   "proxy_set_header Upgrade $websocket;",
   "proxy_set_header Connection $connection_upgrade;",
   `proxy_set_header X-Forwarded-For ${client};`,

@@ -7,6 +7,7 @@ import { cached } from "./nginx-cache.ts";
 import { hidden, marks, requestHeaders, setHeaders } from "./nginx-common.ts";
 import { errorPages } from "./nginx-pages.ts";
 import { offeredPresets } from "./nginx-presets.ts";
+import { namesBehind, towardsOrigin } from "./nginx-requests.ts";
 
 /**
  * How nginx reaches origins: through upstream blocks, which keep connections open and resolve names again while nginx runs (`resolve`), so that nginx
@@ -81,7 +82,7 @@ export function relays(site: ProxySite): string[] {
         "proxy_redirect off;",
         "proxy_pass_header X-Accel-Buffering;",
         "proxy_pass_header Date;",
-        ...requestHeaders("$http_x_real_ip"),
+        ...(towardsOrigin(site, "$http_x_real_ip") ?? requestHeaders("$http_x_real_ip")),
       ]),
       // An error of nginx's own, which the site's server takes for the origin's.
       ...errorPages(site),
@@ -94,7 +95,7 @@ export function proxied(site: ProxySite): string[] {
   const all = targets(site);
   const [first] = all;
   if (first === undefined) throw new Error(`site ${site.host}: has no origin.`);
-  const behind = [...new Set(all.map(({ host }) => host))];
+  const behind = [...new Set([...all.map(({ host }) => host), ...namesBehind(site)])];
   return [
     block("location /", [
       ...(isUniform(site, all)
@@ -102,11 +103,14 @@ export function proxied(site: ProxySite): string[] {
             ...passTo(site, first.scheme, groupName(site), certificateName(site, first)),
             ...times(site),
             ...(all.length > 1 ? standingIn(site) : []),
+            ...(towardsOrigin(site, "$remote_addr") ?? []),
           ]
         : [`proxy_pass http://${groupName(site)};`, ...standingIn(site), ...relayTimes(site)]),
       ...bodyLimit(site),
       ...ownRedirects(site, behind),
-      ...all.filter(({ isAddress }) => !isAddress).map(({ host }) => `proxy_cookie_domain ${host} ${nameAsked(site)};`),
+      ...[...all.filter(({ isAddress }) => !isAddress).map(({ host }) => host), ...namesBehind(site)].map(
+        (host) => `proxy_cookie_domain ${host} ${nameAsked(site)};`,
+      ),
       ...(site.cache ? cached(site, site.cache) : buffering(site)),
       ...ownHeaders(site),
     ]),

@@ -43,7 +43,7 @@ export function errorPages(site: Site): string[] {
       "auth_basic off;",
       "auth_request off;",
       "client_max_body_size 0;",
-      'root "";',
+      "root /;",
       `try_files ${pages.join(" ")} =404;`,
       "default_type text/plain;",
       "charset utf-8;",

@@ -1,7 +1,7 @@
 import { workerConnections } from "../limits.ts";
 import { ports } from "../ports.ts";
 import type { FilesSite, ImageSpec, LuggageSite, RedirectSite, Site } from "../spec.ts";
-import { certificateMaps, certificateOf, checkNames, namesOf, ownRedirects, siteKey } from "./hosts.ts";
+import { certificateMaps, certificateOf, checkNames, nameAsked, namesOf, ownRedirects, siteKey } from "./hosts.ts";
 import { type Origin, origin, originUrl, whole } from "./names.ts";
 import { block, text } from "./nginx-block.ts";
 import { cacheStore } from "./nginx-cache.ts";
@@ -18,6 +18,7 @@ import {
 } from "./nginx-origins.ts";
 import { errorPages, pageMaps, robots } from "./nginx-pages.ts";
 import { presetMaps, setPresets } from "./nginx-presets.ts";
+import { namesBehind, towardsOrigin } from "./nginx-requests.ts";
 
 /** nginx.conf: ends TLS, caches, passes on. Directives: https://nginx.org/en/docs/dirindex.html */
 export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">): string {
@@ -194,7 +195,9 @@ const assets =
 const carried = (site: LuggageSite): string[] => [
   block("location /", [
     `proxy_pass http://${luggageName(site.luggage)};`,
-    ...ownRedirects(site, []),
+    ...ownRedirects(site, namesBehind(site)),
+    ...namesBehind(site).map((name) => `proxy_cookie_domain ${name} ${nameAsked(site)};`),
+    ...(towardsOrigin(site, "$remote_addr") ?? []),
     ...bodyLimit(site),
     ...times(site),
     ...buffering(site),

@@ -109,6 +109,14 @@ export const spec: ImageSpec = {
       timeouts: { connectSeconds: 1 },
     }),
     { kind: "files", host: "app.example.test", dir: "app", spa: true, errorPages: "errors", hsts: true },
+    passing("behind.example.test", `http://${originName}:8080`, {
+      hostHeader: "docs.home.internal:8088",
+      requestHeaders: { "X-Edge": 'a "quoted" \\ text', "X-Scheme": "https" },
+    }),
+    passing("behind-mixed.example.test", [`https://${originName}:8443`, `http://${originName}:8080`], {
+      hostHeader: "docs.home.internal",
+      requestHeaders: { "X-Edge": "fly" },
+    }),
     site("names.example.test", `http://${originName}:8080`, stored(600), {
       aliases: ["alias.example.test", "*.wild.example.test"],
     }),
