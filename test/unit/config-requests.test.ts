@@ -52,16 +52,16 @@ describe("what a site says to its origin", () => {
       "sites[0].requestHeaders.Host: the PoP sets this one itself. The name asked for behind the site is hostHeader.",
     ],
     ...["Range", "If-None-Match", "X-Forwarded-For", "Transfer-Encoding", "Proxy-Authorization"].map(
-      (name): [object, string] => [{ origin, requestHeaders: { [name]: "1" } }, `sites[0].requestHeaders.${name}: ${own}`],
+      (name): [object, string] => [
+        { origin, requestHeaders: { [name]: "1" } },
+        `sites[0].requestHeaders.${name}: ${own}`,
+      ],
     ),
     [
-      { origin, requestHeaders: { "X_A": "1" } },
+      { origin, requestHeaders: { X_A: "1" } },
       "sites[0].requestHeaders.X_A: a header takes letters, digits and dashes, 64 at most, a letter first.",
     ],
-    [
-      { origin, requestHeaders: { "X-A": "1", "x-a": "2" } },
-      "sites[0].requestHeaders.x-a: X-A is the same header.",
-    ],
+    [{ origin, requestHeaders: { "X-A": "1", "x-a": "2" } }, "sites[0].requestHeaders.x-a: X-A is the same header."],
     [
       { origin, requestHeaders: { "X-A": "$host" } },
       "sites[0].requestHeaders.X-A is a string: takes no $: nginx would put a variable in its place.",
