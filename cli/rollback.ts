@@ -116,6 +116,10 @@ export function filesOfToday(config: EdgeConfig, number: number): string[] {
   const parts = image.sites.flatMap(partsOf);
   const packed = [
     ...parts.flatMap((part) => (part.kind === "files" ? [part.dir] : [])),
+    ...image.sites.flatMap(({ errorPages, robots }) => [
+      ...(errorPages === undefined ? [] : [errorPages]),
+      ...(robots?.kind === "file" ? [robots.file] : []),
+    ]),
     ...parts.flatMap((part) => (part.kind === "proxy" && part.tls?.ca !== undefined ? [part.tls.ca] : [])),
     ...(image.certificates?.vault.ca === undefined ? [] : [image.certificates.vault.ca]),
     ...Object.values(image.luggage).flatMap(({ source }) => (source.kind === "files" ? [source.dir] : [])),

@@ -1,14 +1,10 @@
 /** Shorthand in, one complete shape out. Called on files without mistakes only. */
 import type { Visitors } from "../components/visitors.ts";
 import { limits } from "../image/limits.ts";
-import { network } from "../image/render/networks.ts";
 import type {
-  Access,
   ImageSpec,
-  Limit,
   Luggage,
   LuggageHealth,
-  NetworkList,
   Passing,
   ProxySite,
   RedirectStatus,
@@ -19,11 +15,14 @@ import type {
   Vault,
 } from "../image/spec.ts";
 import { memoryRange, presets } from "../providers/fly/guests.ts";
-import { withRules } from "./complete-paths.ts";
+import { hosts } from "./complete/hosts.ts";
+import { pages } from "./complete/pages.ts";
+import { withRules } from "./complete/paths.ts";
+import { requests } from "./complete/requests.ts";
+import { access, limit } from "./complete/visitors.ts";
 import { cacheMb, defaults, indexMb } from "./defaults.ts";
 import { seconds } from "./duration.ts";
-import { isBehindRouter, isListFile, plainFolder, plainName, plainOrigin } from "./names.ts";
-import { rate } from "./rate.ts";
+import { isBehindRouter, plainFolder, plainName, plainOrigin } from "./names.ts";
 import { popNames } from "./rules/pops.ts";
 import type { StackFile } from "./schema.ts";
 import type { AddressType, EdgeConfig, ImagePlatform, PopConfig } from "./types.ts";
@@ -117,8 +116,12 @@ function site(it: StackFile["sites"][number], maxSizeMb: number): Site {
     ...(it.auth && { auth: { basic: it.auth.basic } }),
     ...(it.access && { access: access(it.access) }),
     ...(limited && it.redirect === undefined && { limit: limited }),
+    ...(it.compress === false && { compress: false }),
+    ...hosts(it),
+    ...pages(it),
   };
   const passing = {
+    ...requests(it),
     ...(it.maxBodyMb !== undefined && { maxBodyMb: it.maxBodyMb }),
     ...(it.buffering === true && { buffering: true }),
     ...(it.timeouts && { timeouts: timeouts(it.timeouts) }),
@@ -133,34 +136,10 @@ function site(it: StackFile["sites"][number], maxSizeMb: number): Site {
     const status = it.status !== undefined && { status: it.status as RedirectStatus };
     return { kind: "redirect", host, to: plainOrigin(it.redirect), ...status, ...any };
   }
-  if (it.files !== undefined) return { kind: "files", host, dir: plainFolder(it.files), ...any };
+  if (it.files !== undefined)
+    return { kind: "files", host, dir: plainFolder(it.files), ...(it.spa === true && { spa: true }), ...any };
   if (it.luggage !== undefined) return { kind: "luggage", host, luggage: it.luggage, ...passing, ...any };
   throw new Error(`${host} passed the rules but is no kind of site`);
-}
-
-/** `requests` brings a burst of its own: the default one would let a strict rate be passed by thousands. */
-function limit(it: StackFile["sites"][number]["limit"] = {}): Limit | undefined {
-  if (it === false) return undefined;
-  const requests = rate(it.requests ?? defaults.limitRequests);
-  if (requests === undefined) throw new Error(`${it.requests} passed the schema but is no rate`);
-  const burst = it.burst ?? (it.requests === undefined ? defaults.limitBurst : requests.count);
-  return { requests: { ...requests, burst }, ...(it.connections !== undefined && { connections: it.connections }) };
-}
-
-function access({ allow, deny, agents }: NonNullable<StackFile["sites"][number]["access"]>): Access {
-  return {
-    ...(allow !== undefined && { allow: networkList([allow].flat()) }),
-    ...(deny !== undefined && { deny: networkList([deny].flat()) }),
-    ...(agents && { agents: [...new Set(agents)].toSorted() }),
-  };
-}
-
-function networkList(all: string[]): NetworkList {
-  const sorted = (texts: string[]) => [...new Set(texts)].toSorted();
-  return {
-    networks: sorted(all.flatMap((it) => (isListFile(it) ? [] : (network(it) ?? [])))),
-    files: sorted(all.filter(isListFile).map(plainFolder)),
-  };
 }
 
 /** By default a single response may take at most a quarter of the cache. */

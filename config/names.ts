@@ -43,6 +43,12 @@ export function hostProblem(text: string): Problem {
   return plainName(text).includes(".") ? undefined : "takes a full name, as in www.example.org";
 }
 
+/** A name of a site: a host's, or `*.` and a name for all names below it. */
+export function siteHostProblem(text: string): Problem {
+  const below = text.startsWith("*.") ? text.slice(2) : text;
+  return below.includes("*") ? "takes * as its first label alone, as in *.example.org" : hostProblem(below);
+}
+
 /** A zone of `dns.forward`; "." is the whole tree. */
 export function zoneProblem(text: string): Problem {
   return text === "." ? undefined : dnsNameProblem(text);
@@ -169,6 +175,15 @@ export function networkProblem(text: string): Problem {
   if (network(text) !== undefined) return undefined;
   const file = /^[\w-]+(?:\/[\w.-]+)*\.\w+$/.test(text) && !/^[\d.]+$/.test(text);
   return `takes an address or a network, as in 203.0.113.7 or 2001:db8::/32${hint(file ? `./${text}` : "", fileProblem)}`;
+}
+
+/** The Host of a request: a name or an address, and perhaps a port. */
+export function hostHeaderProblem(text: string): Problem {
+  if (/[/@?#]/.test(text))
+    return "takes a name and perhaps a port, without scheme or path, as in docs.home.internal:8080";
+  return originProblem(`http://${text}`) === undefined
+    ? undefined
+    : "takes a name and perhaps a port, as in docs.home.internal:8080";
 }
 
 export function headerNameProblem(name: string): Problem {

@@ -3,6 +3,7 @@ import { complete } from "./complete.ts";
 import { ConfigError, type Mistake, verdict } from "./mistakes.ts";
 import { credentialsKept } from "./rules/credentials.ts";
 import { egressWhole } from "./rules/egress.ts";
+import { hostsDiffer, oneDefault, wildcardOriginsNamed, wildcardsCertified } from "./rules/hosts.ts";
 import { sshReachable, zonesDiffer } from "./rules/image.ts";
 import { luggageFits, luggageHealth, luggageWaits } from "./rules/luggage.ts";
 import { bufferingOfRules, redirectsArrive, ruleKinds, rulesMatch } from "./rules/paths.ts";
@@ -15,6 +16,7 @@ import {
   memoryFits,
   regionsExist,
 } from "./rules/pops.ts";
+import { requestHeadersFit } from "./rules/requests.ts";
 import { controlServerFits, secretsKept } from "./rules/secrets.ts";
 import {
   accessSaid,
@@ -22,7 +24,6 @@ import {
   bufferingFits,
   certificatesKept,
   headersFit,
-  hostsDiffer,
   noLoops,
   originsDiffer,
   siteKinds,
@@ -42,6 +43,9 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   canaryExists,
   adoptedExist,
   hostsDiffer,
+  oneDefault,
+  wildcardsCertified,
+  wildcardOriginsNamed,
   siteKinds,
   authFits,
   accessSaid,
@@ -54,6 +58,7 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   siteLuggage,
   originsDiffer,
   headersFit,
+  requestHeadersFit,
   noLoops,
   luggageFits,
   luggageHealth,

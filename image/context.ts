@@ -14,7 +14,9 @@ import { dirname, join, relative, resolve, sep } from "node:path";
 import { credentialInFile } from "./credentials.ts";
 import { certsConfig, vaultCaFile } from "./render/certs.ts";
 import { dockerfile, packedSites, withContextDigest } from "./render/dockerfile.ts";
+import { errorPageFiles } from "./render/error-pages.ts";
 import { folders } from "./render/folders.ts";
+import { siteKey } from "./render/hosts.ts";
 import { manifest } from "./render/manifest.ts";
 import { networksOf } from "./render/networks.ts";
 import { nginxConf } from "./render/nginx.ts";
@@ -23,11 +25,12 @@ import { originCaFile } from "./render/nginx-origins.ts";
 import { packedRules } from "./render/packed-rules.ts";
 import { processCompose, tailnetCaFile } from "./render/process-compose.ts";
 import { secrets, secretsManifest } from "./render/secrets.ts";
-import { partsOf } from "./render/site-parts.ts";
+import { accessOf, partsOf } from "./render/site-parts.ts";
 import { authorizedKeys, sshdConfig } from "./render/sshd.ts";
 import { unboundConf } from "./render/unbound.ts";
 import { group, passwd, shadow, users } from "./render/users.ts";
-import type { ImageSpec } from "./spec.ts";
+import type { ImageSpec, Site } from "./spec.ts";
+import { checkErrorPages, checkRobots, checkSpa } from "./user-pages.ts";
 
 /** Folders of image/ that go into the context as they are, by their place in it. */
 const sources = {
@@ -93,6 +96,7 @@ export function rendered(spec: ImageSpec): Record<string, string> {
     ...(secrets(spec).length > 0 && { "etc/pop/secrets.json": secretsManifest(spec) }),
     ...(spec.ssh && { "etc/ssh/sshd_config": sshdConfig, "etc/ssh/authorized_keys": authorizedKeys(spec.ssh) }),
     ...(vault && { "etc/pop/certs.json": certsConfig(spec, vault) }),
+    ...errorPageFiles,
   };
 }
 
@@ -122,15 +126,19 @@ function packedParts(spec: ImageSpec, projectDir: string): ((files: Map<string, 
   const ca = (place: string, file: string, what: string) => (files: Map<string, Entry>) =>
     void files.set(join("config", place), plain(authorities(projectDir, file, what)));
   const folder = (place: string, dir: string, what: string) => (files: Map<string, Entry>) =>
-    addUserFolder(files, place, projectDir, dir, what);
+    void addUserFolder(files, place, projectDir, dir, what);
   const vaultCa = spec.certificates?.vault.ca;
   const tailnetCa = spec.tailnet?.ca;
   return [
     (files) => addRendered(files, spec),
-    ...packedSites(spec).map(({ host, dir }) => folder(join("sites", host), dir, `site ${host}: files`)),
+    ...packedSites(spec).map(({ host, dir, spa }) => (files: Map<string, Entry>) => {
+      const names = addUserFolder(files, join("sites", siteKey(host)), projectDir, dir, `site ${host}: files`);
+      if (spa) checkSpa(names, host, dir);
+    }),
     ...packedRules(spec).map(({ host, dir, root, at }) =>
       folder(join("sites", root, at), dir, `site ${host}: files of a path`),
     ),
+    ...spec.sites.flatMap((site) => pagesOf(site, projectDir)),
     ...networkLists(spec).map(({ file, what }) => (files: Map<string, Entry>) => {
       files.set(join("config", listFile(file)), plain(listText(networksOf(readText(projectDir, file, what), what))));
     }),
@@ -145,9 +153,12 @@ function packedParts(spec: ImageSpec, projectDir: string): ((files: Map<string, 
 
 /** Files of networks that sites name, each once, and what a sentence about it begins with. */
 function networkLists({ sites }: ImageSpec): { file: string; what: string }[] {
-  const all = sites.flatMap(({ host, access }) =>
+  const all = sites.flatMap(partsOf).flatMap((part) =>
     (["allow", "deny"] as const).flatMap((key) =>
-      (access?.[key]?.files ?? []).map((file) => ({ file, what: `site ${host}: access.${key}: ${file}` })),
+      (accessOf(part)?.[key]?.files ?? []).map((file) => ({
+        file,
+        what: `site ${part.host}: access.${key}: ${file}`,
+      })),
     ),
   );
   return all.filter(({ file }, at) => all.findIndex((it) => it.file === file) === at);
@@ -170,6 +181,31 @@ function originCas(spec: ImageSpec): [place: string, from: { host: string; file:
       : [[originCaFile(part.host, part.own), { host: part.host, file }] as const];
   });
   return [...new Map(all)];
+}
+
+/** Pages of a site that the PoP answers with itself. */
+function pagesOf({ host, errorPages, robots }: Site, projectDir: string): ((files: Map<string, Entry>) => void)[] {
+  return [
+    (files) => {
+      if (errorPages === undefined) return;
+      const what = `site ${host}: errorPages`;
+      const names = addUserFolder(files, join("error-pages", siteKey(host)), projectDir, errorPages, what);
+      checkErrorPages(names, what, errorPages);
+    },
+    (files) => {
+      if (robots?.kind !== "file") return;
+      const what = `site ${host}: robots`;
+      const path = resolve(projectDir, robots.file);
+      if (!statSync(path, { throwIfNoEntry: false })?.isFile())
+        throw new Error(`${what}: ${robots.file} is not a file (looked at ${path}).`);
+      const content = readFileSync(path);
+      checkRobots(content, what, robots.file);
+      const found = credentialInFile(robots.file, content);
+      if (found !== undefined)
+        throw new Error(`${what}: ${robots.file} holds ${found}, which the image would hand out.`);
+      files.set(join("robots", `${siteKey(host)}.txt`), { content, executable: false });
+    },
+  ];
 }
 
 function addRendered(files: Map<string, Entry>, spec: ImageSpec): void {
@@ -204,7 +240,14 @@ export function authorities(projectDir: string, file: string, what: string): str
 
 const plain = (text: string): Entry => ({ content: Buffer.from(text), executable: false });
 
-function addUserFolder(files: Map<string, Entry>, place: string, projectDir: string, dir: string, what: string): void {
+/** Returns the paths that were added, within the folder. */
+function addUserFolder(
+  files: Map<string, Entry>,
+  place: string,
+  projectDir: string,
+  dir: string,
+  what: string,
+): string[] {
   const folder = resolve(projectDir, dir);
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
     throw new Error(`${what}: ${dir} is not a folder (looked at ${folder}).`);
@@ -219,6 +262,7 @@ function addUserFolder(files: Map<string, Entry>, place: string, projectDir: str
   }
   if (files.size === before)
     throw new Error(`${what}: ${dir} holds no file to pack (dot files are left out, but for .well-known).`);
+  return [...files.keys()].slice(before).map((path) => relative(place, path));
 }
 
 /** Hidden files stay out: .git, .env and editors' leavings are no part of a site. */

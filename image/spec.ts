@@ -18,7 +18,12 @@ export interface ImageSpec {
 export type Site = ProxySite | RedirectSite | FilesSite | LuggageSite;
 
 interface AnySite {
+  /** `*.` before a name stands for all names below it. */
   host: string;
+  /** Further names it is asked for by. Absent: none. */
+  aliases?: string[];
+  /** It also answers names that are in no site. Absent: those are turned away. */
+  default?: boolean;
   /** Headers every answer bears, by name; what the origin said under such a name is replaced. Absent: none. */
   headers?: Record<string, string>;
   /** What one visitor may ask for; no key of a redirect. Absent: no limit but image/limits.ts's. */
@@ -27,10 +32,20 @@ interface AnySite {
   auth?: Auth;
   /** Who may use it. Absent: everybody. */
   access?: Access;
-  /** Name of its certificate in the vault. Absent: the host. */
-  certificate?: string;
+  /** Whether text is sent compressed. Absent: it is; of a rule: as its site's. */
+  compress?: boolean;
   /** What answers under some paths instead of the site. The first that matches does. Absent: the site alone. */
   paths?: PathRule[];
+  /** Name in the vault of its certificate, for all of its names. Absent: each name has one of its own. */
+  certificate?: string;
+  /** Folder of pages for errors that the PoP itself makes, on the machine that builds, relative to the project. Absent: the project's own. */
+  errorPages?: string;
+  /** robots.txt as the PoP answers it: one that keeps robots out, or a file on the machine that builds, relative to the project. Absent: the site's own. */
+  robots?: { kind: "deny" } | { kind: "file"; file: string };
+  /** Strict-Transport-Security of a year, where the site sets none. Absent: no. */
+  hsts?: boolean;
+  /** A set of headers, each where the site sets none of that name. Absent: none. */
+  securityHeaders?: "strict";
 }
 
 /** Of one visitor: an IPv4 address, or the /64 of an IPv6 address. Above it: 429. */
@@ -74,7 +89,10 @@ export type PathRule = { path: string } & (
   | Denial
 );
 
-type Answer<S extends Site> = Omit<S, "host" | "certificate" | "paths"> & {
+/** What holds for all paths of a site. */
+type KeysOfSite = Exclude<keyof AnySite, "headers" | "limit" | "access" | "compress">;
+
+type Answer<S extends Site> = Omit<S, KeysOfSite> & {
   /** The path's prefix is taken away before the origin or luggage gets it, or the file is looked for. Absent: it is not. */
   stripPrefix?: true;
 };
@@ -83,7 +101,7 @@ type Answer<S extends Site> = Omit<S, "host" | "certificate" | "paths"> & {
  * `to` is a URL or, for the same site, a path. Without a path in it the visitor's is kept, a path replaces it, and one that ends with `/*` is followed by what
  * comes after the rule's prefix. The query is kept.
  */
-type RedirectAnswer = Omit<RedirectSite, "host" | "certificate" | "paths">;
+type RedirectAnswer = Omit<RedirectSite, KeysOfSite>;
 
 /** Answered without content. 444: the connection is closed without a response. */
 export interface Denial {
@@ -97,6 +115,10 @@ export type RedirectStatus = 301 | 302 | 307 | 308;
 
 /** Of requests that are passed on. What is absent is image/limits.ts's. */
 export interface Passing {
+  /** Name, and port if any, that the request is for, as whoever answers it knows it. Absent: the name the visitor asked for. */
+  hostHeader?: string;
+  /** Headers that each request gets, by name; what the visitor said under such a name is dropped. Absent: none. */
+  requestHeaders?: Record<string, string>;
   maxBodyMb?: number;
   /** Collect up to 128 KB of a response before passing it on. Absent: each piece is passed on as it arrives. */
   buffering?: boolean;
@@ -135,6 +157,8 @@ export interface FilesSite extends AnySite {
   kind: "files";
   /** Folder on the machine that builds, relative to the project. */
   dir: string;
+  /** Paths that are no file's get index.html: an application in the browser makes its pages of them. Absent: they get 404. */
+  spa?: boolean;
 }
 
 /** Served by an extra process of the image. */

@@ -17,8 +17,7 @@ export async function maintenance(
   typed: string,
   { json }: { json?: boolean },
 ): Promise<ExitCode> {
-  const host = typed.toLowerCase();
-  siteOf(stack, host);
+  const host = siteOf(stack, typed)?.host ?? typed.toLowerCase();
   const fleet = await readFleet(stack);
   if (livePops(fleet).length === 0) throw new Refusal(`${fleet.app} has no machine yet, so nobody is served.`);
   const answers = await askAll(fleet, ["/usr/bin/pop", "maintenance", state, host], {

@@ -1,5 +1,7 @@
 /** `purge`: removes what PoPs have stored, on all of them at once: URLs, a site or a part of it, or everything. */
 import { z } from "zod";
+import { isStoring } from "../../image/render/nginx-cache.ts";
+import { partsOf } from "../../image/render/site-parts.ts";
 import { askAll, jsonOf } from "../ask-in.ts";
 import { livePops, readFleet } from "../fleet.ts";
 import { siteOf } from "../site-of.ts";
@@ -26,7 +28,8 @@ export async function purge(
   urls: readonly string[],
   options: PurgeOptions,
 ): Promise<ExitCode> {
-  const chosen = choice(urls, options);
+  const site = options.site === undefined ? undefined : (siteOf(stack, options.site)?.host ?? options.site);
+  const chosen = choice(urls, { ...options, ...(site !== undefined && { site }) });
   for (const host of chosen.hosts) refuseUncached(stack, host);
   const fleet = await readFleet(stack);
   if (livePops(fleet).length === 0) throw new Refusal(`${fleet.app} has no machine yet, so nothing is stored.`);
@@ -93,7 +96,7 @@ function hostOf(url: string): string {
 
 function refuseUncached(stack: Stack, host: string): void {
   const site = siteOf(stack, host);
-  if (site && !(site.kind === "proxy" && site.cache))
+  if (site && !partsOf(site).some(isStoring))
     throw new Refusal(`${host}: this site has no cache in the stack file, so nothing of it is stored.`);
 }
 

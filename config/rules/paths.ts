@@ -51,6 +51,8 @@ export function ruleKinds({ file, unclear }: Sketch): Mistake[] {
       mistakes.push(
         mistake([...at, "status"], "stands in a rule without a redirect of its own, which alone it is for."),
       );
+    if ("access" in rule && "deny" in rule)
+      mistakes.push(mistake([...at, "access"], "stands in a rule with deny, which turns everybody away."));
     if (rule.stripPrefix === true) mistakes.push(...stripping(rule, at, isOneOf(["origin", "files", "luggage"])));
     return mistakes;
   });
@@ -88,6 +90,13 @@ export function rulesMatch({ file }: Sketch): Mistake[] {
   return rulesOf({ file }).flatMap(({ site, index, rule, number, at }) => {
     const pattern = patternOf(rule);
     if (pattern === undefined) return [];
+    if (site.robots !== undefined && pattern.kind === "exact" && pattern.path === "/robots.txt")
+      return [
+        mistake(
+          [...at, "path"],
+          `is ${given(rule.path)}: it can never match, because sites[${index}].robots answers it. Remove one of them.`,
+        ),
+      ];
     const before = (site.paths ?? []).slice(0, number).findIndex((it) => {
       const earlier = it && patternOf(it);
       return earlier !== undefined && covers(earlier, pattern);

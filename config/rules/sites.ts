@@ -4,20 +4,7 @@ import { headerNameProblem, originParts, plainName, plainOrigin } from "../names
 import { nearest } from "../nearest.ts";
 import type { Sketch } from "../sketch.ts";
 import type { Path } from "../walk.ts";
-
-/** One host, one site. */
-export function hostsDiffer({ file }: Sketch): Mistake[] {
-  const first = new Map<string, number>();
-  return (file.sites ?? []).flatMap((site, index) => {
-    if (site?.host === undefined) return [];
-    const host = plainName(site.host);
-    const other = first.get(host);
-    if (other === undefined) first.set(host, index);
-    return other === undefined
-      ? []
-      : [mistake(["sites", index, "host"], `is ${given(host)}: sites[${other}] has it too. One host, one site.`)];
-  });
-}
+import { siteNames, siteOf } from "./hosts.ts";
 
 export const kinds = ["origin", "redirect", "files", "luggage"] as const;
 
@@ -41,10 +28,16 @@ export const belongs: Record<string, { kinds: readonly (typeof kinds)[number][];
   cache: { kinds: ["origin"], why: "only an origin's answers are cached" },
   limit: { kinds: ["origin", "files", "luggage"], why: "a redirect costs nobody anything" },
   auth: { kinds: ["origin", "files", "luggage"], why: "where a redirect leads is no secret" },
+  compress: { kinds: ["origin", "files", "luggage"], why: "a redirect has nothing to compress" },
   tls: { kinds: ["origin"], why: "only an origin has to prove who it is" },
   timeouts: { kinds: ["origin", "luggage"], why: "nginx waits for nobody there" },
   maxBodyMb: { kinds: ["origin", "luggage"], why: "there is nobody to pass a body on to" },
   buffering: { kinds: ["origin", "luggage"], why: "there are no responses to pass on" },
+  hostHeader: { kinds: ["origin", "luggage"], why: "there is nobody to pass a request on to" },
+  requestHeaders: { kinds: ["origin", "luggage"], why: "there is nobody to pass a request on to" },
+  spa: { kinds: ["files"], why: "only packed files have an index.html here" },
+  errorPages: { kinds: ["origin", "files", "luggage"], why: "a redirect has no errors" },
+  robots: { kinds: ["origin", "files", "luggage"], why: "a redirect answers every path, /robots.txt too" },
 };
 
 /** A site is answered in exactly one way, and has no key of another way. */
@@ -81,17 +74,26 @@ export function bufferingFits({ file }: Sketch): Mistake[] {
 
 /** A password is a header that no cache may ignore. */
 export const authFits = ({ file }: Sketch): Mistake[] =>
-  (file.sites ?? []).flatMap((site, index) =>
-    site?.cache !== undefined && "auth" in site
-      ? [mistake(["sites", index, "auth"], "cannot be combined with cache: requests with a password bypass it.")]
-      : [],
-  );
+  (file.sites ?? []).flatMap((site, index) => {
+    if (site === undefined || !("auth" in site)) return [];
+    const stores = (site.paths ?? []).flatMap((rule, at) =>
+      rule?.cache !== undefined && rule.cache !== false ? [["sites", index, "paths", at, "cache"]] : [],
+    );
+    return [
+      ...(site.cache === undefined
+        ? []
+        : [mistake(["sites", index, "auth"], "cannot be combined with cache: requests with a password bypass it.")]),
+      ...stores.map((path) =>
+        mistake(path, `cannot be combined with sites[${index}].auth: requests with a password bypass it.`),
+      ),
+    ];
+  });
 
 /** A rule about visitors says which. */
 export const accessSaid = ({ file }: Sketch): Mistake[] =>
-  (file.sites ?? []).flatMap((site, index) =>
-    site?.access !== undefined && Object.keys(site.access).length === 0
-      ? [mistake(["sites", index, "access"], "is empty: takes at least one of allow, deny, agents.")]
+  holders(file).flatMap(({ keys, at }) =>
+    keys.access !== undefined && Object.keys(keys.access).length === 0
+      ? [mistake([...at, "access"], "is empty: takes at least one of allow, deny, agents.")]
       : [],
   );
 
@@ -177,9 +179,7 @@ export function headersFit({ file }: Sketch): Mistake[] {
 /** The edge does not ask itself, and redirects arrive. */
 export function noLoops({ file, unclear }: Sketch): Mistake[] {
   const sites = file.sites ?? [];
-  const indexOf = new Map(
-    sites.flatMap((site, index) => (site?.host === undefined ? [] : [[plainName(site.host), index] as const])),
-  );
+  const names = siteNames({ file });
   const zones = [
     ...(file.dns?.forward ?? []).flatMap((it) => (it?.zone === undefined ? [] : [plainName(it.zone)])),
     ...(file.tailnet?.domain === undefined ? [] : [plainName(file.tailnet.domain)]),
@@ -191,7 +191,7 @@ export function noLoops({ file, unclear }: Sketch): Mistake[] {
   /** The site a URL leads back to, on the ports the edge has. */
   const target = (url: string) => {
     const { host, port } = originParts(url);
-    return port === 80 || port === 443 ? indexOf.get(host) : undefined;
+    return port === 80 || port === 443 ? siteOf(names, host) : undefined;
   };
   const askedAgain = holders(file).flatMap(({ keys, at }) =>
     originsOf(keys.origin ?? [], at).flatMap(({ url, path }) => {

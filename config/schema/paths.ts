@@ -3,6 +3,7 @@ import { z } from "zod";
 import { mostStars } from "../../image/render/path-pattern.ts";
 import { code, type Field, falseOr, fields, list, text } from "../field.ts";
 import { pathProblem, targetProblem } from "../path-names.ts";
+import { RequestLimit } from "./limit.ts";
 
 const redirectStatuses = [301, 302, 307, 308];
 const denials = [403, 404, 410, 444];
@@ -41,6 +42,9 @@ export const pathRules = <
   Tls extends z.ZodObject,
   Timeouts extends z.ZodObject,
   Headers extends z.ZodRecord,
+  HostHeader extends z.ZodType,
+  RequestHeaders extends z.ZodRecord,
+  Access extends z.ZodType,
 >(site: {
   origin: z.ZodOptional<Origin>;
   files: z.ZodOptional<Files>;
@@ -51,6 +55,10 @@ export const pathRules = <
   buffering: z.ZodOptional<z.ZodBoolean>;
   maxBodyMb: z.ZodOptional<z.ZodInt>;
   headers: z.ZodOptional<Headers>;
+  hostHeader: z.ZodOptional<HostHeader>;
+  requestHeaders: z.ZodOptional<RequestHeaders>;
+  access: z.ZodOptional<Access>;
+  compress: z.ZodOptional<z.ZodBoolean>;
 }) => {
   const cache = site.cache.unwrap();
   return z
@@ -122,6 +130,29 @@ export const pathRules = <
           timeouts: own(site.timeouts.unwrap(), { refused: "a rule without origin or luggage" }).optional(),
           buffering: own(site.buffering.unwrap(), {
             refused: "a rule without origin or luggage; a rule with cache",
+          }).optional(),
+          limit: RequestLimit.register(fields, {
+            type: "object",
+            takes: "a map with any of requests, burst, connections",
+            meaning: "How much one visitor may ask of these paths, counted by themselves instead of with the site.",
+            default: ofSite,
+            refused: "a rule without origin, files or luggage",
+          }).optional(),
+          access: own(site.access.unwrap(), {
+            meaning: "Who may use these paths, of those who may use the site; all others get 403.",
+            default: "absent",
+            refused: "a rule with `deny`",
+          }).optional(),
+          compress: own(site.compress.unwrap(), { refused: "a rule without origin, files or luggage" }).optional(),
+          hostHeader: own(site.hostHeader.unwrap(), {
+            default: "the site's, unless the rule has an `origin` or `luggage` of its own",
+            refused: "a scheme, a path; a rule without origin or luggage",
+          }).optional(),
+          requestHeaders: own(site.requestHeaders.unwrap(), {
+            meaning:
+              "Headers that each request of the rule gets towards its origin or luggage, beside those of the site. One of the same name counts instead.",
+            refused:
+              "headers the PoP sets itself or that belong to one connection (`Host`, `X-Forwarded-For`, `Range`, ...); a rule without origin or luggage",
           }).optional(),
           maxBodyMb: own(site.maxBodyMb.unwrap(), { refused: "a rule without origin or luggage" }).optional(),
           headers: own(site.headers.unwrap(), {

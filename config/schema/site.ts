@@ -6,8 +6,11 @@ import { defaults } from "../defaults.ts";
 import { code, duration, durations, fields, text, whole, wholeNumber } from "../field.ts";
 import { fileProblem, folderProblem, headerValueProblem, hostProblem, originProblem } from "../names.ts";
 import { Auth } from "./auth.ts";
+import { Host, hostKeys } from "./hosts.ts";
 import { Limit } from "./limit.ts";
+import { pageKeys } from "./pages.ts";
 import { pathRules, redirectStatus } from "./paths.ts";
+import { requestKeys } from "./requests.ts";
 import { Access } from "./visitors.ts";
 
 const mostOrigins = 8;
@@ -175,12 +178,8 @@ const siteField = {
 
 const Site = z
   .strictObject({
-    host: text(hostProblem).register(fields, {
-      type: "string",
-      takes: "a DNS name, as in www.example.org",
-      meaning: "The name visitors ask for. Case does not count.",
-      refused: "wildcards, addresses, one host in two sites",
-    }),
+    host: Host,
+    ...hostKeys,
     origin: Origin.register(fields, {
       type: "string or array",
       takes: "an http or https URL of scheme, host and port, as in https://web.tail.example:8443, or a list of them",
@@ -223,8 +222,9 @@ const Site = z
       .register(fields, {
         type: "string",
         takes: "a DNS name, as in example.org",
-        meaning: "Name of the site's certificate in the vault: of one that covers several hosts, for instance.",
-        default: "the host",
+        meaning:
+          "Name of the site's certificate in the vault: of one that covers several hosts, for instance. It is served for the host and all `aliases`, and must cover them.",
+        default: "the host; for an alias, the alias",
         refused: "a stack without `certificates`",
       })
       .optional(),
@@ -246,6 +246,17 @@ const Site = z
           "a site without `origin` or `luggage`; a site with `cache`, which buffers what it stores and nothing else",
       })
       .optional(),
+    compress: z
+      .boolean()
+      .register(fields, {
+        type: "boolean",
+        takes: "true or false",
+        meaning:
+          "Text is sent compressed (brotli or gzip) to visitors who can read that. False leaves responses as they are: what an origin compressed stays compressed.",
+        default: code(true),
+        refused: "a site with `redirect`",
+      })
+      .optional(),
     maxBodyMb: whole(1, 1_048_576)
       .register(fields, {
         type: "integer",
@@ -257,6 +268,8 @@ const Site = z
         refused: "a site without `origin` or `luggage`",
       })
       .optional(),
+    ...requestKeys,
+    ...pageKeys,
     headers: z
       .record(
         z.string(),

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,7 +87,7 @@ func run(arguments []string) error {
 		})
 	case "self-signed":
 		return withManifest(func(it *Manifest) error {
-			return selfSigned(it.Hosts, certificateFolder, runFolder+"/certs", time.Now())
+			return selfSigned(slices.Concat(it.Hosts, it.Aliases), certificateFolder, runFolder+"/certs", time.Now())
 		})
 	default:
 		return exit.With(exit.Mistake, fmt.Errorf("%s: no such command\n%s", strings.Join(arguments, " "), usage))

@@ -22,6 +22,8 @@ const (
 type Manifest struct {
 	// Hosts nginx ends TLS for.
 	Hosts []string `json:"hosts"`
+	// Further names of sites, each with a certificate of its own. Requests for them count for their site's host.
+	Aliases []string `json:"aliases"`
 	// Parts that must report a status, besides those every PoP has: tailnet, secrets, certs. If one does not, the PoP is degraded.
 	Expects []string `json:"expects"`
 	Ports   struct {

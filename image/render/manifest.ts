@@ -2,13 +2,15 @@ import { posix } from "node:path";
 import { checkTimeoutSeconds } from "../limits.ts";
 import { ports } from "../ports.ts";
 import type { ImageSpec, Luggage, LuggageHealth, Tailnet } from "../spec.ts";
-import { healthPath, hostLabelPart, hostName, origin, originUrl, tailnetTag, zoneName } from "./names.ts";
+import { namesOf } from "./hosts.ts";
+import { healthPath, hostLabelPart, origin, originUrl, siteName, tailnetTag, zoneName } from "./names.ts";
 import { secrets } from "./secrets.ts";
 import { partsOf } from "./site-parts.ts";
 
 /** /etc/pop/pop.json: what the helper must know of the image. Read by image/pop/manifest.go, which refuses unknown keys. */
 export function manifest(spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" | "certificates">): string {
-  const hosts = spec.sites.map((site) => hostName(site.host)).toSorted();
+  const hosts = spec.sites.map((site) => siteName(site.host)).toSorted();
+  const aliases = spec.sites.flatMap((site) => namesOf(site).slice(1)).toSorted();
   const { nginxStatus, dns, health } = ports;
   // Parts that not every PoP has: without word from these it is degraded.
   const expects = [
@@ -29,6 +31,7 @@ export function manifest(spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" |
   ].toSorted();
   const told = {
     hosts,
+    ...(aliases.length > 0 && { aliases }),
     expects,
     ports: { nginxStatus, dns, health },
     checkTimeoutSeconds,

@@ -16,6 +16,15 @@ export function hostName(host: string): string {
   return host;
 }
 
+export const isWildcard = (host: string): boolean => host.startsWith("*.");
+
+/** A name of a site: a host's, or a wildcard for all names below one of two labels at least. */
+export function siteName(host: string): string {
+  if (isWildcard(host)) hostName(host.slice(2));
+  else hostName(host);
+  return host;
+}
+
 export const isLuggageName = (name: string): boolean => /^[a-z][a-z0-9-]{0,22}[a-z0-9]$/.test(name);
 
 /** Path and query of a URL on a piece of luggage's own port. */
@@ -69,6 +78,28 @@ export const isOwnHeader = (name: string): boolean => ownHeaders.has(name.toLowe
 /** Printable ASCII, no space at an end. nginx would take `$` for a variable and has no way to quote it. */
 export const isHeaderValue = (value: string): boolean =>
   /^[\x21-\x7e](?:[\x20-\x7e]{0,4000}[\x21-\x7e])?$/.test(value) && !value.includes("$");
+
+/** Set by the PoP itself for what is behind it, of one connection alone, or part of what tells stored answers apart. */
+const ownRequestHeaders = new Set(
+  "accept-encoding connection content-encoding content-length expect front-end-https host keep-alive range te trailer transfer-encoding upgrade via"
+    .split(" ")
+    .concat(
+      "x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-forwarded-scheme x-forwarded-ssl x-real-ip".split(
+        " ",
+      ),
+    ),
+);
+
+export const isOwnRequestHeader = (name: string): boolean =>
+  ownRequestHeaders.has(name.toLowerCase()) || /^(?:if|proxy)-/i.test(name);
+
+/** A request header as two words of nginx's language. */
+export function requestHeader(name: string, value: string): string {
+  if (!isHeaderName(name) || isOwnRequestHeader(name))
+    throw new Error(`request header ${shown(name)}: not a name a site may set.`);
+  if (!isHeaderValue(value)) throw new Error(`request header ${name}: ${shown(value)} is no value it can have.`);
+  return `${name} "${value.replace(/["\\]/g, "\\$&")}"`;
+}
 
 /** Name of a cookie, https://www.rfc-editor.org/rfc/rfc6265#section-4.1.1; a `*` at the end stands for anything. */
 export const isCookieName = (name: string): boolean => /^[A-Za-z0-9!#$%&'^_`|~.+-]{1,64}\*?$/.test(name);

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
-import type { Access, NetworkList, Site } from "../spec.ts";
+import type { Access, NetworkList } from "../spec.ts";
 import { literal } from "./names.ts";
 import { isAgent, network } from "./networks.ts";
 import { block } from "./nginx-block.ts";
+import { exceptErrorPages } from "./nginx-pages.ts";
 
 /**
  * Who may use a site: https://nginx.org/en/docs/http/ngx_http_geo_module.html. Checked before anything else of the site, redirects included, by the address
@@ -21,10 +22,14 @@ export function accessMaps(all: Access[]): string[] {
   return [...new Set([challenges, ...all.flatMap(rule)])];
 }
 
-export const siteAccess = (sites: Site[]): Access[] => sites.flatMap(({ access }) => access ?? []);
+/** Lines of a location. `return` is the one thing that is safe in its `if`. */
+export const locationAccess = (access: Access): string[] => [block(`if (${denied(access)})`, ["return 403;"])];
 
-/** Lines of a server or location. `return` is the one thing that is safe in an `if` of a location. */
-export const accessLines = (access: Access): string[] => [block(`if (${denied(access)})`, ["return 403;"])];
+/** Lines of a server, by which nginx comes again for the error page. */
+export const serverAccess = (access: Access): string[] => [
+  `set $asked "${denied(access)} $uri";`,
+  block(`if ($asked ~ "^1 ${exceptErrorPages}")`, ["return 403;"]),
+];
 
 /**
  * Challenges of ACME are answered for everybody: authorities ask from addresses they do not tell. As it was sent, not as nginx decodes it: another spelling of

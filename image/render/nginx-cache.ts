@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
 import type { CacheStore, ProxySite, SiteCache } from "../spec.ts";
+import { cacheKey, siteDigest } from "./hosts.ts";
 import { isCookieName, literal, whole } from "./names.ts";
 import type { SitePart } from "./site-parts.ts";
 
@@ -49,14 +49,14 @@ const personalMap = ({ host, path, cache: { cookies } }: StoringSite): string[] 
   cookies ? [`map $http_cookie ${personal(host, path)} { "${cookiePattern(cookies)}" 1; default ""; }`] : [];
 
 /** A variable's name takes neither dots nor dashes. */
-const personal = (host: string, path = ""): string =>
-  `$personal_${createHash("sha256").update(`${host}${path}`).digest("hex").slice(0, 16)}`;
+const personal = (host: string, path = ""): string => `$personal_${siteDigest(`${host}${path}`)}`;
 
 /** Room for what is being fetched: nginx removes old answers only after new ones were written. */
 const minFreeMb = (maxSizeMb: number): number => Math.max(32, Math.floor(maxSizeMb / 10));
 
 /** Lines of a location whose responses are stored. */
-export function cached({ host, path, cache }: { host: string; path?: string; cache: SiteCache }): string[] {
+export function cached(site: ProxySite & { path?: string }, cache: SiteCache): string[] {
+  const { host, path } = site;
   const bounded = (value: number, key: string): number => whole(value, `${host}: cache.${key}`, { min: 0, max: year });
   const maxAge = bounded(cache.maxAgeSeconds, "maxAgeSeconds");
   const staleIfError = bounded(cache.staleIfErrorSeconds, "staleIfErrorSeconds");
@@ -74,7 +74,7 @@ export function cached({ host, path, cache }: { host: string; path?: string; cac
     // The site lists the cookies that matter, so the others do not.
     ...(cache.cookies ? ["pop_cache_cookies off;"] : []),
     "proxy_cache $pop_cache;",
-    `proxy_cache_key ${host}$request_uri;`,
+    `proxy_cache_key ${cacheKey(site)};`,
     // The module limits for how long.
     "proxy_cache_use_stale http_500 http_502 http_503 http_504;",
     // The module evaluates these.

@@ -1,5 +1,6 @@
 import { limits, processesMb } from "../limits.ts";
 import { ports } from "../ports.ts";
+import { pageStatuses } from "./error-pages.ts";
 import { header } from "./names.ts";
 import { connectionBounds } from "./nginx-limits.ts";
 
@@ -38,7 +39,10 @@ export const general = [
 export const countsFile = "/run/pop/counts/requests";
 
 export const logging = [
-  `log_format json escape=json '{"time":"$time_iso8601","client":"$remote_addr","host":"$host","method":"$request_method","uri":"$request_uri",'`,
+  // nginx makes a GET of a request that it shows an error page. Its line tells what was asked.
+  `map $request $asked_method { "~^(?<asked>[^ ]+) " $asked; default $request_method; }`,
+  `map $status $logged_method { ${pageStatuses.map((status) => `${status} $asked_method;`).join(" ")} default $request_method; }`,
+  `log_format json escape=json '{"time":"$time_iso8601","client":"$remote_addr","host":"$host","method":"$logged_method","uri":"$request_uri",'`,
   `  '"protocol":"$server_protocol","status":$status,"bytes":$body_bytes_sent,"seconds":$request_time,"cache":"$pop_cache_status",'`,
   `  '"originSeconds":"$upstream_response_time","referer":"$http_referer","agent":"$http_user_agent"}';`,
   // Buffered: a write a request would cost more than many a request, and every line passes through process-compose.
@@ -64,7 +68,7 @@ export const tls = [
   "ssl_certificate_cache max=1000 inactive=1d valid=10s;",
 ];
 
-const compressed = [
+const compressedTypes = [
   "application/atom+xml application/geo+json application/javascript application/json application/ld+json application/manifest+json",
   "application/rss+xml application/vnd.ms-fontobject application/wasm application/xhtml+xml application/xml",
   "font/otf font/ttf image/bmp image/svg+xml text/css text/javascript text/plain text/xml",
@@ -76,14 +80,18 @@ export const compression = [
   "gzip_proxied any;",
   "gzip_comp_level 4;",
   "gzip_min_length 512;",
-  `gzip_types ${compressed};`,
+  `gzip_types ${compressedTypes};`,
   "brotli on;",
   "brotli_comp_level 4;",
   // Each response in progress has a compressor; with the default window of 512 KB it takes 1.7 MB.
   "brotli_window 128k;",
   "brotli_min_length 512;",
-  `brotli_types ${compressed};`,
+  `brotli_types ${compressedTypes};`,
 ];
+
+/** Of a site or a rule that does otherwise. */
+export const compressed = ({ compress }: { compress?: boolean }): string[] =>
+  compress === undefined ? [] : ["gzip", "brotli"].map((how) => `${how} ${compress ? "on" : "off"};`);
 
 /**
  * Request fields that frameworks, proxies and single sign-on trust for the visitor's address, user or certificate, and for the request's scheme, prefix or
@@ -107,8 +115,8 @@ const claims = [
 ].join(" ");
 
 /** Fields sent to the origin. They are set, not appended to, so a client's own values are dropped. */
-export const requestHeaders = (client: string): string[] => [
-  "proxy_set_header Host $host;",
+export const requestHeaders = (client: string, host = "$host"): string[] => [
+  `proxy_set_header Host ${host};`,
   "proxy_set_header Upgrade $websocket;",
   "proxy_set_header Connection $connection_upgrade;",
   `proxy_set_header X-Forwarded-For ${client};`,

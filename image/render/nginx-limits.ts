@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { limits } from "../limits.ts";
-import type { Limit, Site } from "../spec.ts";
+import type { Limit } from "../spec.ts";
 import { whole } from "./names.ts";
+import { limitOf, type SitePart } from "./site-parts.ts";
 
 /**
  * What one visitor may ask for: https://nginx.org/en/docs/http/ngx_http_limit_req_module.html. nginx counts before it looks into the cache or asks an origin;
@@ -42,9 +43,17 @@ export function limitZones(all: { scope: LimitScope; limit: Limit }[]): string[]
     .concat("limit_req_status 429;", "limit_req_log_level info;");
 }
 
-/** The limits of sites. */
-export const siteLimits = (sites: Site[]): { scope: LimitScope; limit: Limit }[] =>
-  sites.flatMap(({ host, limit }) => (limit ? [{ scope: { host }, limit }] : []));
+/** The limits of sites and of their rules. */
+export const limitsOf = (parts: SitePart[]): { scope: LimitScope; limit: Limit }[] =>
+  parts.flatMap((part) => {
+    const limit = limitOf(part);
+    return limit ? [{ scope: scopeOf(part), limit }] : [];
+  });
+
+export const scopeOf = ({ host, path }: Pick<SitePart, "host" | "path">): LimitScope => ({
+  host,
+  ...(path !== undefined && { part: path }),
+});
 
 /** Lines of a server or location whose requests are limited. */
 export function limitLines(scope: LimitScope, limit: Limit): string[] {

@@ -7,8 +7,8 @@ import { block } from "./nginx-block.ts";
  */
 const folder = "/var/lib/pop/maintenance";
 
-/** Internal, so that a visitor who asks for it gets 404. */
-const location = "/.fly-pops/maintenance";
+/** No visitor can ask for it, and no rule be about it: nginx makes one slash of two. */
+const location = "//maintenance";
 
 /** Browsers try again by themselves no sooner, crawlers keep what they know. */
 const retryAfterSeconds = 300;

@@ -1,12 +1,14 @@
-import { createHash } from "node:crypto";
 import { limits } from "../limits.ts";
 import type { Passing, ProxySite } from "../spec.ts";
-import { hostName, literal, type Origin, origin, whole } from "./names.ts";
+import { nameAsked, siteDigest, siteKey } from "./hosts.ts";
+import { hostName, type Origin, origin, whole } from "./names.ts";
 import { block } from "./nginx-block.ts";
 import { cached } from "./nginx-cache.ts";
-import { hidden, marks, requestHeaders, setHeaders } from "./nginx-common.ts";
-import { ownRedirects, prefixField, stripped, strippedUri } from "./nginx-prefix.ts";
-import { requestFields } from "./nginx-request-fields.ts";
+import { hidden, marks, setHeaders } from "./nginx-common.ts";
+import { errorPages } from "./nginx-pages.ts";
+import { ownRedirects, stripped, strippedUri } from "./nginx-prefix.ts";
+import { offeredPresets } from "./nginx-presets.ts";
+import { allRequestFields, namesBehind, requestFields } from "./nginx-requests.ts";
 
 /**
  * How nginx reaches origins: through upstream blocks, which keep connections open and resolve names again while nginx runs (`resolve`), so that nginx
@@ -24,17 +26,18 @@ export interface Proxied extends ProxySite {
 }
 
 /** Where a site's own authorities lie in the image, or a rule's. */
-export const originCaFile = (host: string, own = ""): string => `etc/pop/origin-ca/${hostName(host)}${own}.pem`;
+export const originCaFile = (host: string, own = ""): string => `etc/pop/origin-ca/${siteKey(host)}${own}.pem`;
 
 /** What tells a rule's origins from those of its site and of other rules. Empty: they are the site's. */
 export function ownOrigins(rule: Proxied, site: Proxied | undefined): string {
   const identity = (it: Proxied): string => {
-    const { origins, tls, timeouts, prefix } = it;
-    // A relay has the timeouts and the prefix of its location.
-    return JSON.stringify([origins, tls ?? {}, ...(isUniform(it, targets(it)) ? [] : [timeouts ?? {}, prefix ?? ""])]);
+    const { origins, tls, timeouts, prefix, hostHeader, requestHeaders } = it;
+    // A relay has the timeouts of its location, and says what its location would.
+    const said = [timeouts ?? {}, prefix ?? "", hostHeader ?? "", requestHeaders ?? {}];
+    return JSON.stringify([origins, tls ?? {}, ...(isUniform(it, targets(it)) ? [] : said)]);
   };
   if (site && identity(site) === identity(rule)) return "";
-  return `_${createHash("sha256").update(identity(rule)).digest("hex").slice(0, 16)}`;
+  return `_${siteDigest(identity(rule))}`;
 }
 
 /** Upstream blocks of a site: one for all its origins, or one for each and one of their relays. */
@@ -102,9 +105,10 @@ export function relays(site: Proxied): string[] {
         "proxy_redirect off;",
         "proxy_pass_header X-Accel-Buffering;",
         "proxy_pass_header Date;",
-        ...requestHeaders("$http_x_real_ip"),
-        ...prefixField(site.prefix),
+        ...allRequestFields(site, "$http_x_real_ip"),
       ]),
+      // An error of nginx's own, which the site's server takes for the origin's.
+      ...errorPages(site),
     ]),
   );
 }
@@ -114,7 +118,7 @@ export function proxied(site: Proxied): string[] {
   const all = targets(site);
   const [first] = all;
   if (first === undefined) throw new Error(`site ${site.host}: has no origin.`);
-  const names = [...new Set([...all.map(({ host }) => host), site.host])];
+  const behind = [...new Set([...all.map(({ host }) => host), ...namesBehind(site)])];
   return [
     ...stripped(site),
     ...(isUniform(site, all)
@@ -122,13 +126,16 @@ export function proxied(site: Proxied): string[] {
           ...passTo(site, first.scheme, `${groupName(site)}${strippedUri(site)}`, certificateName(site, first)),
           ...times(site),
           ...(all.length > 1 ? standingIn(site) : []),
+          ...requestFields(site),
         ]
-      : [`proxy_pass http://${groupName(site)}${strippedUri(site)};`, ...standingIn(site), ...relayTimes(site)]),
+      : // Its relays say the rest.
+        [`proxy_pass http://${groupName(site)}${strippedUri(site)};`, ...standingIn(site), ...relayTimes(site)]),
     ...bodyLimit(site),
-    ...ownRedirects(site, `(?:${names.map(literal).join("|")})`),
-    ...requestFields(site),
-    ...all.filter(({ isAddress }) => !isAddress).map(({ host }) => `proxy_cookie_domain ${host} ${site.host};`),
-    ...(site.cache ? cached({ ...site, cache: site.cache }) : buffering(site)),
+    ...ownRedirects(site, behind),
+    ...[...all.filter(({ isAddress }) => !isAddress).map(({ host }) => host), ...namesBehind(site)].map(
+      (host) => `proxy_cookie_domain ${host} ${nameAsked(site)};`,
+    ),
+    ...(site.cache ? cached(site, site.cache) : buffering(site)),
     ...ownHeaders(site),
   ];
 }
@@ -137,9 +144,13 @@ export function proxied(site: Proxied): string[] {
 export const buffering = ({ buffering }: Passing): string[] => (buffering ? ["proxy_buffering on;"] : []);
 
 /** Header directives of a location that passes requests on. One of its own replaces all inherited ones, so those are repeated. */
-export function ownHeaders({ headers = {} }: Pick<ProxySite, "headers">): string[] {
+export function ownHeaders(site: Pick<ProxySite, "headers" | "hsts" | "securityHeaders">): string[] {
+  const { headers = {} } = site;
   const names = Object.keys(headers).toSorted();
-  return names.length === 0 ? [] : [...hidden(names), ...marks, ...setHeaders(headers)];
+  const presets = offeredPresets(site);
+  return names.length + presets.length === 0
+    ? []
+    : [...(names.length > 0 ? hidden(names) : []), ...marks, ...setHeaders(headers), ...presets];
 }
 
 export const bodyLimit = ({ host, maxBodyMb }: Passing & { host: string }): string[] =>
@@ -166,8 +177,8 @@ interface Target extends Origin {
 }
 
 function targets(site: Proxied): Target[] {
-  const name = `${site.host}${site.own ?? ""}`;
-  const digest = createHash("sha256").update(name).digest("hex").slice(0, 16);
+  const name = `${siteKey(site.host)}${site.own ?? ""}`;
+  const digest = siteDigest(`${site.host}${site.own ?? ""}`);
   return site.origins.map((url, at) => ({
     ...origin(url),
     name: `origin_${at}_${name}`,
@@ -175,7 +186,7 @@ function targets(site: Proxied): Target[] {
   }));
 }
 
-export const groupName = (site: Proxied): string => `origin_${site.host}${site.own ?? ""}`;
+export const groupName = (site: Proxied): string => `origin_${siteKey(site.host)}${site.own ?? ""}`;
 
 /** Whether one location can ask all of them: by one scheme and, for https, under one name. */
 function isUniform(site: ProxySite, all: Target[]): boolean {
@@ -187,7 +198,7 @@ function isUniform(site: ProxySite, all: Target[]): boolean {
 function certificateName(site: ProxySite, to: Target): string {
   const { serverName } = site.tls ?? {};
   if (serverName !== undefined) return hostName(serverName);
-  return to.isAddress ? site.host : to.host;
+  return to.isAddress ? hostName(site.host) : to.host;
 }
 
 /** From here to the servers of an upstream block. */

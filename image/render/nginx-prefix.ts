@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { type Named, namesInUrls } from "./hosts.ts";
 import { literal } from "./names.ts";
 import { encodedOrNot } from "./path-pattern.ts";
 
@@ -8,10 +9,7 @@ import { encodedOrNot } from "./path-pattern.ts";
  */
 
 /** The prefix that a location takes away, as in /api. */
-interface Prefixed {
-  host: string;
-  prefix?: string;
-}
+type Prefixed = Named & { prefix?: string };
 
 /**
  * Whether the path has parts that nginx took out before it compared it, or that servers take differently: with `/x/../admin` and `//x/admin` an origin might
@@ -37,25 +35,36 @@ export const restMaps = (prefixes: readonly string[]): string[] =>
     );
 
 /** The path as nginx understood it, without the prefix. */
-export const stripped = ({ prefix }: Prefixed): string[] =>
+export const stripped = ({ prefix }: Pick<Prefixed, "prefix">): string[] =>
   prefix === undefined ? [] : [`rewrite "(?s)^${literal(prefix)}(?:\\/(.*))?\\z" /$1 break;`];
 
 /** Follows the name in proxy_pass. If it is empty, nginx passes its own path on, encoded again, and the query. */
-export const strippedUri = ({ prefix }: Prefixed): string => (prefix === undefined ? "" : restVariable(prefix));
+export const strippedUri = ({ prefix }: Pick<Prefixed, "prefix">): string =>
+  prefix === undefined ? "" : restVariable(prefix);
 
 /** Where an application with a prefix finds it. */
 export const prefixField = (prefix: string | undefined): string[] =>
   prefix === undefined ? [] : [`proxy_set_header X-Forwarded-Prefix "${prefix}";`];
 
-/** Redirects and cookies of an origin that knows its own names (an expression), and nothing of the prefix, become the site's. */
-export function ownRedirects({ host, prefix }: Prefixed, names: string): string[] {
-  const own = `^https?://${names}(?::[0-9]+)?`;
-  if (prefix === undefined) return [`proxy_redirect "~*${own}(?<rest>/.*)?$" https://${host}$rest;`];
+/**
+ * Redirects of an origin that knows its own names, and nothing of the prefix, become the site's, and are asked by https; with a prefix, paths of cookies too.
+ * @param behind names the origin may call itself
+ */
+export function ownRedirects(site: Prefixed, behind: readonly string[]): string[] {
+  const { prefix } = site;
+  const urls = namesInUrls(site, behind).map(({ names, become }) => ({
+    url: `^https?://${names}(?::[0-9]+)?`,
+    become,
+  }));
+  if (prefix === undefined)
+    return urls.map(({ url, become }) => `proxy_redirect "~*${url}(?<rest>/.*)?$" https://${become}$rest;`);
   const known = `${literal(prefix)}(?:[/?#]|$)`;
   return [
-    // The application may have been told its prefix.
-    `proxy_redirect "~*${own}(?<rest>${literal(prefix)}(?:[/?#].*)?)$" https://${host}$rest;`,
-    `proxy_redirect "~*${own}(?<rest>/.*)?$" "https://${host}${prefix}$rest";`,
+    ...urls.flatMap(({ url, become }) => [
+      // The application may have been told its prefix.
+      `proxy_redirect "~*${url}(?<rest>${literal(prefix)}(?:[/?#].*)?)$" https://${become}$rest;`,
+      `proxy_redirect "~*${url}(?<rest>/.*)?$" "https://${become}${prefix}$rest";`,
+    ]),
     `proxy_redirect "~^(?!${known})(?<rest>/(?!/).*)$" "${prefix}$rest";`,
     `proxy_cookie_path "~^(?!${known})(?<rest>/.+)$" "${prefix}$rest";`,
   ];

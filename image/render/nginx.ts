@@ -1,14 +1,15 @@
 import { workerConnections } from "../limits.ts";
 import { ports } from "../ports.ts";
 import type { FilesSite, ImageSpec, LuggageSite, Site } from "../spec.ts";
-import { hostName, literal, whole } from "./names.ts";
-import { accessLines, accessMaps, siteAccess } from "./nginx-access.ts";
+import { certificateMaps, certificateOf, checkNames, nameAsked, namesOf, siteKey } from "./hosts.ts";
+import { whole } from "./names.ts";
+import { accessMaps, serverAccess } from "./nginx-access.ts";
 import { authLines, authMaps } from "./nginx-auth.ts";
 import { block, text } from "./nginx-block.ts";
 import { cacheStore } from "./nginx-cache.ts";
-import { bounds, compression, general, logging, proxying, tls } from "./nginx-common.ts";
+import { bounds, compressed, compression, general, logging, proxying, tls } from "./nginx-common.ts";
 import { controlServer } from "./nginx-control.ts";
-import { limitLines, limitZones, siteLimits } from "./nginx-limits.ts";
+import { limitLines, limitsOf, limitZones } from "./nginx-limits.ts";
 import { maintenance, maintenancePage } from "./nginx-maintenance.ts";
 import {
   bodyLimit,
@@ -22,19 +23,29 @@ import {
   times,
   upstream,
 } from "./nginx-origins.ts";
-import { fileHeaders, pathMaps, redirected, withPaths } from "./nginx-paths.ts";
+import { errorPages, pageMaps, robots } from "./nginx-pages.ts";
+import {
+  fileHeaders,
+  filesOfPages,
+  hiddenFiles,
+  pathMaps,
+  precompressed,
+  redirected,
+  withPaths,
+} from "./nginx-paths.ts";
 import { ownRedirects, stripped, strippedUri } from "./nginx-prefix.ts";
-import { requestFields } from "./nginx-request-fields.ts";
-import { partsOf, type SitePart } from "./site-parts.ts";
+import { presetMaps } from "./nginx-presets.ts";
+import { namesBehind, requestFields } from "./nginx-requests.ts";
+import { accessOf, partsOf, type SitePart } from "./site-parts.ts";
 
 /** nginx.conf: ends TLS, caches, passes on. Directives: https://nginx.org/en/docs/dirindex.html */
 export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">): string {
+  checkNames(spec);
   const sites = spec.sites.toSorted(byHost);
-  const hosts = sites.map((site) => hostName(site.host));
+  const hosts = sites.flatMap(namesOf);
+  const other = sites.find((site) => site.default === true);
   const parts = sites.flatMap(partsOf);
   const origins = distinctOrigins(parts);
-  const twin = hosts.find((host, at) => host === hosts[at + 1]);
-  if (twin) throw new Error(`site ${twin}: there are two of it.`);
   return text([
     "load_module /usr/lib/nginx/modules/ngx_http_brotli_filter_module.so;",
     "load_module /usr/lib/nginx/modules/ngx_http_brotli_static_module.so;",
@@ -62,8 +73,8 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
       ...compression,
       "",
       ...bounds,
-      ...limitZones(siteLimits(sites)),
-      ...new Set([...accessMaps(siteAccess(sites)), ...authMaps(sites)]),
+      ...limitZones(limitsOf(parts)),
+      ...new Set([...accessMaps(parts.flatMap((part) => accessOf(part) ?? [])), ...authMaps(sites)]),
       "",
       ...proxying,
       "",
@@ -71,14 +82,17 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
       ...cacheStore(spec.cache, parts),
       ...pathMaps(sites),
       "",
+      ...pageMaps,
+      ...presetMaps(parts),
+      "",
       ...upstreams(origins, parts, spec.luggage),
       "",
       privateServer,
       "",
       ...controlServer(parts),
-      ...unknownNames,
-      "",
-      ...(hosts.length ? [toHttps(hosts), ""] : []),
+      ...(other ? [] : [...unknownNames, ""]),
+      ...certificateMaps(sites),
+      ...(hosts.length ? [toHttps(hosts, other !== undefined), ""] : []),
       ...origins.flatMap(relays),
       ...sites.map(server),
     ]),
@@ -125,39 +139,41 @@ const privateServer = block("server", [
 ]);
 
 /** Names that are not in the stack file get no certificate, and 421 over plain HTTP. */
+const defaultServer = " default_server backlog=4096";
+
 const unknownNames = [
+  block("server", [`listen ${ports.http} proxy_protocol${defaultServer};`, "server_name _;", "return 421;"]),
   block("server", [
-    `listen ${ports.http} proxy_protocol default_server backlog=4096;`,
-    "server_name _;",
-    "return 421;",
-  ]),
-  block("server", [
-    `listen ${ports.https} ssl proxy_protocol default_server backlog=4096;`,
+    `listen ${ports.https} ssl proxy_protocol${defaultServer};`,
     "server_name _;",
     "ssl_reject_handshake on;",
     "return 421;",
   ]),
 ];
 
-const toHttps = (hosts: string[]): string =>
+const toHttps = (hosts: string[], isDefault: boolean): string =>
   block("server", [
-    `listen ${ports.http} proxy_protocol;`,
+    `listen ${ports.http} proxy_protocol${isDefault ? defaultServer : ""};`,
     ...hosts.map((host) => `server_name ${host};`),
     "return 301 https://$host$request_uri;",
   ]);
 
 function server(site: Site): string {
   return block("server", [
-    `listen ${ports.https} ssl proxy_protocol;`,
-    `server_name ${site.host};`,
+    `listen ${ports.https} ssl proxy_protocol${site.default ? defaultServer : ""};`,
+    ...namesOf(site).map((name) => `server_name ${name};`),
     // A variable in the path makes nginx read the pair during the handshake, so a new one is used without a reload.
-    `ssl_certificate $certificates/${site.host}.pem;`,
-    `ssl_certificate_key $certificates/${site.host}.pem;`,
-    ...(site.access ? accessLines(site.access) : []),
+    `ssl_certificate $certificates/${certificateOf(site)}.pem;`,
+    `ssl_certificate_key $certificates/${certificateOf(site)}.pem;`,
+    ...(site.access ? serverAccess(site.access) : []),
     ...(site.auth ? authLines(site.auth) : []),
     ...(site.limit ? limitLines(site, site.limit) : []),
+    ...compressed(site),
     ...maintenance(site),
     ...content(site),
+    ...robots(site),
+    // A redirect alone has none: it would answer for their location, too.
+    ...(site.kind === "redirect" && !site.paths ? [] : errorPages(site)),
   ]);
 }
 
@@ -173,21 +189,21 @@ const answer = (part: Proxied | LuggageSite): string[] => (part.kind === "proxy"
 /** Dot files stay where they are. */
 const packed = (site: FilesSite): string[] => [
   "charset utf-8;",
-  `root /srv/sites/${site.host};`,
+  `root /srv/sites/${siteKey(site.host)};`,
   "index index.html;",
-  "error_page 404 /404.html;",
   "if_modified_since off;",
-  "gzip_static on;",
-  "brotli_static on;",
+  ...precompressed(site),
   ...fileHeaders(site),
-  block("location /", ["try_files $uri $uri.html $uri/ =404;"]),
-  block("location ~ /\\.(?!well-known/)", ["return 404;"]),
+  block("location /", [`try_files $uri $uri.html ${site.spa ? "$uri/index.html /index.html" : "$uri/ =404"};`]),
+  ...hiddenFiles,
+  ...(site.spa ? filesOfPages : []),
 ];
 
 const carried = (site: LuggageSite & { prefix?: string }): string[] => [
   ...stripped(site),
   `proxy_pass http://${luggageName(site.luggage)}${strippedUri(site)};`,
-  ...ownRedirects(site, literal(site.host)),
+  ...ownRedirects(site, namesBehind(site)),
+  ...namesBehind(site).map((name) => `proxy_cookie_domain ${name} ${nameAsked(site)};`),
   ...requestFields(site),
   ...bodyLimit(site),
   ...times(site),

@@ -1,5 +1,5 @@
 import type { ImageSpec } from "../spec.ts";
-import { hostName } from "./names.ts";
+import { siteKey } from "./hosts.ts";
 import { type FilesPart, partsOf, type SitePart } from "./site-parts.ts";
 
 /** A folder of the stack file that rules of a site serve from. */
@@ -15,7 +15,7 @@ export interface PackedRule {
 
 /** Where the files of a site or rule are packed. */
 export const placeOf = ({ host, ownRoot = "", prefix = "" }: FilesPart): Pick<PackedRule, "root" | "at"> => ({
-  root: `${hostName(host)}${ownRoot}`,
+  root: `${siteKey(host)}${ownRoot}`,
   at: prefix.replace(/^\//, ""),
 });
 

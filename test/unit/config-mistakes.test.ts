@@ -140,7 +140,10 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     [{ sites: undefined }, "sites is missing: takes a list of at least one site."],
     [{ sites: [] }, "sites is an empty list: takes a list of at least one site."],
     [{ sites: [web, "x"] }, `sites[1] is "x": takes a map with host and one of ${kinds}.`],
-    [{ sites: [{ files: "a" }] }, "sites[0].host is missing: takes a DNS name, as in www.example.org."],
+    [
+      { sites: [{ files: "a" }] },
+      "sites[0].host is missing: takes a DNS name, as in www.example.org or *.example.org.",
+    ],
     [
       { sites: [web, { ...web, host: "WWW.example.org." }] },
       'sites[1].host is "www.example.org": sites[0] has it too. One host, one site.',
@@ -154,8 +157,8 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
       'sites[0].host is "www.example.org:443": takes a name alone, without scheme, port or path. Write www.example.org.',
     ],
     [
-      site({ host: "*.example.org", files: "a" }),
-      'sites[0].host is "*.example.org": takes no wildcard. Write each name.',
+      site({ host: "w*.example.org", files: "a" }),
+      'sites[0].host is "w*.example.org": takes * as its first label alone, as in *.example.org.',
     ],
     [
       site({ host: "münchen.de", files: "a" }),
@@ -178,7 +181,7 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     [site({ origin: "http://web", files: "a" }), `sites[0] has origin and files: takes exactly one of ${kinds}.`],
     [
       site({ orgin: "http://web" }),
-      "sites[0].orgin: no such key; did you mean origin? Takes host, origin, redirect, status, files, luggage, certificate, cache, limit, access, auth, tls, timeouts, buffering, maxBodyMb, headers, paths.",
+      "sites[0].orgin: no such key; did you mean origin? Takes host, aliases, default, origin, redirect, status, files, luggage, certificate, cache, limit, access, auth, tls, timeouts, buffering, compress, maxBodyMb, hostHeader, requestHeaders, errorPages, spa, robots, hsts, securityHeaders, headers, paths.",
     ],
     [site({ origin: "web:8080" }), 'sites[0].origin is "web:8080": needs its scheme. Write https://web:8080.'],
     [site({ origin: "ftp://web" }), 'sites[0].origin is "ftp://web": takes http or https.'],

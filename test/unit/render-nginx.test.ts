@@ -116,7 +116,7 @@ describe("a proxied site", () => {
   });
 
   test("without cache has no trace of one", () => {
-    expect(server("api.example.org")).not.toMatch(/cache/);
+    expect(server("api.example.org")).not.toMatch(/proxy_cache|pop_cache /);
     expect(
       nginxConf(withSite({ kind: "proxy", host: "a.example.org", origins: ["http://b.example.org"] })),
     ).not.toMatch(/proxy_cache|proxy_no_cache/);
@@ -260,7 +260,9 @@ describe("what users typed cannot become anything but what it is", () => {
         if (seen === "refused") return;
         const [, written = ""] = /add_header X-Own "(.*)" always;/.exec(seen) ?? [];
         expect(written.replace(/\\(.)/g, "$1")).toBe(value);
-        expect(shape(seen.replace(`add_header X-Own "${written}"`, () => `add_header X-Own "x"`))).toBe(plainHeaders);
+        expect(shape(seen.replaceAll(`add_header X-Own "${written}"`, () => `add_header X-Own "x"`))).toBe(
+          plainHeaders,
+        );
       }),
       { numRuns: 1000 },
     );

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// choice says which responses are removed. Keys are a site's host and the request's target as the visitor wrote it: www.example.org/img/a.png?v=2
+// choice says which responses are removed. Keys are a site's host and the request's target as the visitor wrote it, www.example.org/img/a.png?v=2; where a site
+// has several names, with the one that was asked for: www.example.org@example.net/img/a.png?v=2
 type choice struct {
 	all bool
 	// Of one site; empty if targets say all.
@@ -20,6 +21,7 @@ type choice struct {
 
 // target is what visitors ask for. Escapes are resolved: a response is stored under each spelling somebody used, and whoever purges a page means all of them.
 type target struct {
+	// What was asked for.
 	host, path, query string
 	hasQuery          bool
 }
@@ -84,25 +86,30 @@ func targetOf(text string) (target, error) {
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path
 	}
-	return keyTarget(strings.ToLower(host) + path), nil
+	_, asked := apart(strings.ToLower(host) + path)
+	return asked, nil
 }
 
-// keyTarget takes a key apart.
-func keyTarget(key string) target {
+// apart takes a key apart: the host of the site, and what was asked for.
+func apart(key string) (string, target) {
 	at := strings.IndexByte(key, '/')
 	if at < 0 {
-		return target{host: key}
+		at = len(key)
+	}
+	site, asked, hasSeveral := strings.Cut(key[:at], "@")
+	if !hasSeveral {
+		asked = site
 	}
 	path, query, hasQuery := strings.Cut(key[at:], "?")
-	return target{key[:at], unescape(path), unescape(query), hasQuery}
+	return site, target{asked, unescape(path), unescape(query), hasQuery}
 }
 
 func (c *choice) has(key string) bool {
-	it := keyTarget(key)
+	site, it := apart(key)
 	if c.site == "" {
 		return c.targets[it]
 	}
-	if it.host != c.site {
+	if site != c.site {
 		return false
 	}
 	for _, pattern := range c.patterns {

@@ -107,6 +107,9 @@ func TestChoice(t *testing.T) {
 		{"--site www.example.org --path *.css --path /a", []string{"www.example.org/x/y.css?v=2", "www.example.org/a", "www.example.org/a?b"}, []string{"www.example.org/y.css/", "www.example.org/a.cssx", "www.example.org/ab"}},
 		{"--site www.example.org --path /user/*/keys/*.json", []string{"www.example.org/user/1/keys/a.json"}, []string{"www.example.org/user/keys/a.json", "www.example.org/user/1/a.json"}},
 		{"--site www.example.org --path /a?page=*", []string{"www.example.org/a?page=2"}, []string{"www.example.org/a", "www.example.org/a?x=1"}},
+		{"--site www.example.org", []string{"www.example.org@example.net/", "www.example.org@www.example.org/a"}, []string{"example.net@www.example.org/"}},
+		{"--site *.example.org --path /a", []string{"*.example.org@x.example.org/a"}, []string{"x.example.org/a"}},
+		{"https://example.net/a", []string{"www.example.org@example.net/a", "example.net/a"}, []string{"example.net@www.example.org/a"}},
 		{"--site www.example.org --path ab*ab", []string{}, []string{"www.example.org/ab"}},
 		{"--site www.example.org --path /ab*b", []string{"www.example.org/abb"}, []string{"www.example.org/ab"}},
 	} {

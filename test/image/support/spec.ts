@@ -93,6 +93,36 @@ export const spec: ImageSpec = {
       maxBodyMb: 1,
     }),
     ...ruledSites(originName, stored(600)),
+    passing("pages.example.test", "http://nobody.homelab.test", {
+      errorPages: "errors",
+      robots: { kind: "file", file: "robots.txt" },
+      headers: { "X-Own": "1", "Cache-Control": "max-age=7" },
+      timeouts: { connectSeconds: 1 },
+    }),
+    passing("careful.example.test", `http://${originName}:8080`, {
+      hsts: true,
+      securityHeaders: "strict",
+      robots: { kind: "deny" },
+      headers: { "Referrer-Policy": "no-referrer" },
+      timeouts: { readSeconds: 1 },
+      maxBodyMb: 1,
+    }),
+    passing("mixed-away.example.test", ["https://nobody.homelab.test", "http://nobody.homelab.test"], {
+      timeouts: { connectSeconds: 1 },
+    }),
+    { kind: "files", host: "app.example.test", dir: "app", spa: true, errorPages: "errors", hsts: true },
+    passing("behind.example.test", `http://${originName}:8080`, {
+      hostHeader: "docs.home.internal:8088",
+      requestHeaders: { "X-Edge": 'a "quoted" \\ text', "X-Scheme": "https" },
+    }),
+    passing("behind-mixed.example.test", [`https://${originName}:8443`, `http://${originName}:8080`], {
+      hostHeader: "docs.home.internal",
+      requestHeaders: { "X-Edge": "fly" },
+    }),
+    site("names.example.test", `http://${originName}:8080`, stored(600), {
+      aliases: ["alias.example.test", "*.wild.example.test"],
+    }),
+    { kind: "files", host: "*.packed.example.test", dir: "site" },
     { kind: "redirect", host: "example.test", to: "https://www.example.test", headers: { "X-Own": "1" } },
     { kind: "files", host: "files.example.test", dir: "site", headers: { "X-Frame-Options": "DENY" } },
     { kind: "luggage", host: "blog.example.test", luggage: "blog", headers: { "X-Own": "1" }, maxBodyMb: 1 },

@@ -1,7 +1,8 @@
 /** Rules by path, completed: what a rule does not say is its site's. */
-import type { DenialStatus, PathRule, RedirectStatus, Site } from "../image/spec.ts";
-import { plainTarget } from "./path-names.ts";
-import type { StackFile } from "./schema.ts";
+import type { DenialStatus, PathRule, RedirectStatus, Site } from "../../image/spec.ts";
+import { plainTarget } from "../path-names.ts";
+import type { StackFile } from "../schema.ts";
+import { access } from "./visitors.ts";
 
 type SiteKeys = StackFile["sites"][number];
 type RuleKeys = NonNullable<SiteKeys["paths"]>[number];
@@ -24,28 +25,39 @@ function pathRule(site: SiteKeys, rule: RuleKeys, complete: (keys: SiteKeys) => 
       to: plainTarget(rule.redirect),
       ...(rule.status !== undefined && { status: rule.status as RedirectStatus }),
       ...(headers && { headers }),
+      ...(rule.access && { access: access(rule.access) }),
     };
   const { host: _, certificate: __, paths: ___, ...rest } = complete({ ...merged(site, rule), headers });
-  const answer = { path, ...rest };
+  const answer = { path, ...rest, ...(rule.compress === true && site.compress === false && { compress: true }) };
   return answer.kind !== "redirect" && rule.stripPrefix === true ? { ...answer, stripPrefix: true } : answer;
 }
 
-/** A site of the same host with what the rule says and, for the rest, what the site does. */
+/** A site of the same host with what the rule says and, for the rest, what the site does; what holds for all paths stays the site's alone. */
 function merged(site: SiteKeys, rule: RuleKeys): SiteKeys {
-  const { origin, files, luggage, redirect, status, tls, cache, timeouts, maxBodyMb, buffering, ...shared } = site;
+  const { host, origin, files, luggage, redirect, status, tls, hostHeader, spa } = site;
   const isOwn = rule.origin !== undefined || rule.files !== undefined || rule.luggage !== undefined;
   const content = isOwn
-    ? { origin: rule.origin, files: rule.files, luggage: rule.luggage, tls: rule.tls }
-    : { origin, files, luggage, redirect, status, tls };
+    ? { origin: rule.origin, files: rule.files, luggage: rule.luggage, tls: rule.tls, hostHeader: rule.hostHeader }
+    : { origin, files, luggage, redirect, status, tls, spa, hostHeader: rule.hostHeader ?? hostHeader };
   const passes = content.origin !== undefined || content.luggage !== undefined;
-  const stored = content.origin === undefined || rule.cache === false ? undefined : mergedMap(cache, rule.cache);
+  const stored = content.origin === undefined || rule.cache === false ? undefined : mergedMap(site.cache, rule.cache);
   const passing = {
-    timeouts: mergedMap(timeouts, rule.timeouts),
-    maxBodyMb: rule.maxBodyMb ?? maxBodyMb,
+    timeouts: mergedMap(site.timeouts, rule.timeouts),
+    maxBodyMb: rule.maxBodyMb ?? site.maxBodyMb,
+    requestHeaders: mergedHeaders(site.requestHeaders, rule.requestHeaders),
     // What is stored is buffered, and nothing else.
-    buffering: stored === undefined ? (rule.buffering ?? buffering) : undefined,
+    buffering: stored === undefined ? (rule.buffering ?? site.buffering) : undefined,
   };
-  return { ...shared, ...content, ...(passes && passing), cache: stored };
+  return {
+    host,
+    ...content,
+    ...(passes ? passing : { hostHeader: undefined }),
+    cache: stored,
+    compress: rule.compress ?? site.compress,
+    // A rule has the site's without saying so; one of its own counts by itself.
+    limit: rule.limit ?? false,
+    access: rule.access,
+  };
 }
 
 const mergedMap = <Map extends object>(site: Map | undefined, rule: Map | undefined): Map | undefined =>
