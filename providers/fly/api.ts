@@ -6,6 +6,7 @@ import { z } from "zod";
 import { type Clock, sleep } from "../clock.ts";
 import { isLive } from "./gone.ts";
 import { type Call, FlyHttp, type FlyOptions } from "./http.ts";
+import { lookUntil, staleMs } from "./lag.ts";
 import type { Repeat } from "./retry.ts";
 import {
   Address,
@@ -109,15 +110,17 @@ export class Fly {
 
   /** `metadata` filters by exact value. */
   listMachines(app: string, metadata: Record<string, string> = {}): Promise<Machine[]> {
-    return this.#list({
+    const filter = Object.entries(metadata).map(([key, value]) => [`metadata.${key}`, value]);
+    const call: Call<Machine[]> = {
       operation: `list machines of ${app}`,
       paced: ["list machines", app],
       method: "GET",
       path: url`apps/${app}/machines`,
-      query: Object.fromEntries(Object.entries(metadata).map(([key, value]) => [`metadata.${key}`, value])),
+      query: Object.fromEntries(filter),
       repeat: "idempotent",
       answer: listOf(Machine),
-    });
+    };
+    return this.#list(app, call, filter.length > 0 ? undefined : ({ machine_count }) => machine_count);
   }
 
   /** Machines that are there: neither on their way out nor deleted by this client, which a late list may show as they were. */
@@ -297,14 +300,15 @@ export class Fly {
   // Volumes
 
   listVolumes(app: string): Promise<Volume[]> {
-    return this.#list({
+    const call: Call<Volume[]> = {
       operation: `list volumes of ${app}`,
       paced: ["list volumes", app],
       method: "GET",
       path: url`apps/${app}/volumes`,
       repeat: "idempotent",
       answer: listOf(Volume),
-    });
+    };
+    return this.#list(app, call, ({ volume_count }) => volume_count);
   }
 
   getVolume(app: string, id: string): Promise<Volume> {
@@ -413,7 +417,7 @@ export class Fly {
   // Addresses
 
   listAddresses(app: string): Promise<Address[]> {
-    return this.#list({
+    return this.#list(app, {
       operation: `list addresses of ${app}`,
       paced: ["list addresses", app],
       method: "GET",
@@ -469,13 +473,23 @@ export class Fly {
     });
   }
 
-  /** Fly has shown nothing, by mistake, of apps that held something (https://fly.io/infra-log/, 2026-04-28): an empty list is asked for once more. */
-  async #list<T>(call: Call<T[]>): Promise<T[]> {
+  /**
+   * Lists have come back empty by mistake (https://fly.io/infra-log/, 2026-04-28), so an empty one is asked for twice. Where Fly counts what it does not list, it is asked for until a read can no
+   * longer be late: a create would make again what is there. A new app has nothing.
+   */
+  async #list<T>(app: string, call: Call<T[]>, countOf?: (of: App) => number | undefined): Promise<T[]> {
     const rows = await this.#http.call(call);
-    const [, app] = call.paced;
     if (rows.length > 0 || this.#http.isYoung(app)) return rows;
     await sleep(this.#clock, emptyListMs);
-    return this.#http.call(call);
+    const again = await this.#http.call(call);
+    if (again.length > 0 || countOf === undefined) return again;
+    const count = await this.getApp(app).then(countOf, () => undefined);
+    if (!count) return again;
+    const isNotEmpty = async () => {
+      const found = await this.#http.call(call);
+      return found.length > 0 ? found : undefined;
+    };
+    return (await lookUntil(this.#clock, this.#clock.now() + staleMs, isNotEmpty)) ?? [];
   }
 }
 
