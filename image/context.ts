@@ -21,7 +21,9 @@ import { manifest } from "./render/manifest.ts";
 import { networksOf } from "./render/networks.ts";
 import { nginxConf } from "./render/nginx.ts";
 import { listFile, listText } from "./render/nginx-access.ts";
+import { maintenanceFile, maintenanceText } from "./render/nginx-maintenance.ts";
 import { originCaFile } from "./render/nginx-origins.ts";
+import { errorPageFile, errorPageText } from "./render/nginx-pages.ts";
 import { packedRules } from "./render/packed-rules.ts";
 import { processCompose, tailnetCaFile } from "./render/process-compose.ts";
 import { secrets, secretsManifest } from "./render/secrets.ts";
@@ -89,6 +91,8 @@ export function rendered(spec: ImageSpec): Record<string, string> {
     "etc/group": group(all),
     "etc/shadow": shadow(all),
     "etc/nginx/nginx.conf": nginxConf(spec),
+    [errorPageFile]: errorPageText,
+    [maintenanceFile]: maintenanceText,
     "etc/unbound/unbound.conf": unboundConf(spec.dns, spec.tailnet),
     "etc/process-compose.yaml": processCompose(spec),
     "etc/pop/pop.json": manifest(spec),

@@ -16,6 +16,9 @@ export const general = [
   "absolute_redirect off;",
   "server_names_hash_bucket_size 512;",
   "server_names_hash_max_size 4096;",
+  // Sites and rules have variables of their own.
+  "variables_hash_max_size 8192;",
+  "variables_hash_bucket_size 128;",
   "client_header_timeout 15s;",
   "client_body_timeout 30s;",
   `client_max_body_size ${limits.maxBodyMb}m;`,

@@ -1,5 +1,5 @@
 import type { Site } from "../spec.ts";
-import { block } from "./nginx-block.ts";
+import { block, text } from "./nginx-block.ts";
 
 /**
  * `pop maintenance` (image/pop/maintenance.go) puts a file here to have a site answered with 503. Looking for it is one stat(2) a request, about a microsecond, on a
@@ -20,18 +20,21 @@ const page = [
   "<h1>Down for maintenance</h1><p>This site is being worked on and will be back soon. Please try again in a few minutes.</p></html>",
 ].join("");
 
-/** Once for all sites. */
-export const maintenancePage = [`map "" $maintenance_page { default '${page}'; }`];
-
 /** Lines of a site's server, before all others that answer. */
 export const maintenance = ({ host }: Site): string[] => [
   block(`if (-f "${folder}/${host}")`, [`rewrite ^ ${location} last;`]),
+  `include /${maintenanceFile};`,
+];
+
+/** The location is the same in all sites, so it is in a file of its own. */
+export const maintenanceFile = "etc/nginx/maintenance.conf";
+export const maintenanceText = text([
   block(`location = ${location}`, [
     "internal;",
     'default_type "text/html; charset=utf-8";',
     `add_header Retry-After ${retryAfterSeconds} always;`,
     "add_header Cache-Control no-store always;",
     "add_header X-PoP $pop always;",
-    "return 503 $maintenance_page;",
+    `return 503 '${page}';`,
   ]),
-];
+]);

@@ -2,7 +2,7 @@
 import type { Site } from "../spec.ts";
 import { defaultErrorPages, pagePolicy, pageStatuses } from "./error-pages.ts";
 import { siteKey } from "./hosts.ts";
-import { block } from "./nginx-block.ts";
+import { block, text } from "./nginx-block.ts";
 import { marks, setHeaders } from "./nginx-common.ts";
 import { setPresets } from "./nginx-presets.ts";
 
@@ -55,22 +55,28 @@ export function errorLocation(site: Answering, content: string | undefined, rule
   const packed = content === undefined ? [] : [`"/${content}/$status.html"`];
   const pages = [...own, ...packed, `/${defaultErrorPages}/$status.$error_form`];
   return block(`location = ${uriOf(rule)}`, [
-    "internal;",
+    `include /${errorPageFile};`,
     // The request was judged; its error page is not to be refused again.
     ...(site.auth ? ["auth_basic off;"] : []),
-    "client_max_body_size 0;",
-    "root /;",
     `try_files ${pages.join(" ")} =404;`,
-    "default_type text/plain;",
-    "charset utf-8;",
-    "etag off;",
-    `add_header Last-Modified "";`,
-    "add_header Cache-Control no-store always;",
-    "add_header Retry-After $retry_after always;",
-    ...marks,
     ...errorHeaders(site),
   ]);
 }
+
+/** What the locations of error pages have in common, in a file of its own: some sites have a dozen. */
+export const errorPageFile = "etc/nginx/error-page.conf";
+export const errorPageText = text([
+  "internal;",
+  "client_max_body_size 0;",
+  "root /;",
+  "default_type text/plain;",
+  "charset utf-8;",
+  "etag off;",
+  `add_header Last-Modified "";`,
+  "add_header Cache-Control no-store always;",
+  "add_header Retry-After $retry_after always;",
+  ...marks,
+]);
 
 /** The site's own headers. Pages of its own are under its policy; the project's have their own, as many a policy forbids their style. */
 function errorHeaders(site: Answering): string[] {

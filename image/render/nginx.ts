@@ -10,7 +10,7 @@ import { cacheStore } from "./nginx-cache.ts";
 import { bounds, compressed, compression, general, logging, proxying, tls } from "./nginx-common.ts";
 import { controlServer } from "./nginx-control.ts";
 import { limitLines, limitsOf, limitZones } from "./nginx-limits.ts";
-import { maintenance, maintenancePage } from "./nginx-maintenance.ts";
+import { maintenance } from "./nginx-maintenance.ts";
 import {
   bodyLimit,
   buffering,
@@ -78,7 +78,6 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
       "",
       ...proxying,
       "",
-      ...(sites.length ? maintenancePage : []),
       ...cacheStore(spec.cache, parts),
       ...pathMaps(sites),
       "",

@@ -84,7 +84,7 @@ test("a PoP that cannot be asked is one line, the others go on, and the exit cod
   expect({ code, err }).toEqual({ code: 3, err: "" });
   expect(out).toContain(`\n\ncdg-1: could not be asked, machine ${id} is stopped\n`);
   expect(out).toContain(
-    "\newr-1: could not be asked, pop ask metrics ended with 2: pop: ask metrics: no such command\n",
+    "\newr-1: could not be asked, its image is older than this command and has no pop ask metrics. Deploy a new one: npx pulumi up\n",
   );
   expect(out).toMatch(/^fra-1 +50\.0/m);
   const { pops } = JSON.parse((await it.run(["top", "--json"])).out);

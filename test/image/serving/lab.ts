@@ -41,11 +41,19 @@ export async function open(): Promise<void> {
 export async function openOther(nginxConf: string): Promise<Pop> {
   const other = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
   await untilHealthy(other);
-  const text = Buffer.from(nginxConf).toString("base64");
-  const write = `echo ${text} | base64 -d > /etc/nginx/nginx.conf && runas nginx /usr/sbin/nginx -s reload`;
-  const { code, output } = await other.exec(["/bin/sh", "-c", write]);
-  if (code !== 0) throw new Error(`nginx took no other configuration: ${output}`);
+  // In pieces: one argument holds 128 KB at most.
+  const pieces =
+    Buffer.from(nginxConf)
+      .toString("base64")
+      .match(/.{1,100000}/g) ?? [];
+  for (const piece of pieces) await run(other, `printf %s ${piece} >> /tmp/nginx.conf`);
+  await run(other, "base64 -d < /tmp/nginx.conf > /etc/nginx/nginx.conf && runas nginx /usr/sbin/nginx -s reload");
   return other;
+}
+
+async function run(other: Pop, command: string): Promise<void> {
+  const { code, output } = await other.exec(["/bin/sh", "-c", command]);
+  if (code !== 0) throw new Error(`nginx took no other configuration: ${output}`);
 }
 
 export async function close(): Promise<void> {
