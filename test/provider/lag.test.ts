@@ -342,6 +342,22 @@ test("a list that forgets makes nothing twice", async () => {
   expect(made.local.faults.pending()).toEqual([]);
 });
 
+test("nor does one that forgets again and again, while Fly counts what it does not list", async () => {
+  await using made = await pop();
+  for (const match of ["GET volumes", "GET machines"]) made.local.faults.add({ match, times: 5, fault: "empty list" });
+  await volumeHandler.create(volumeInputs(), made.context);
+  await machineHandler.create(made.inputs, made.context);
+  expect(made.local.volumes()).toHaveLength(1);
+  expect(made.local.machines()).toHaveLength(1);
+  expect(made.local.faults.pending()).toEqual([]);
+});
+
+test("a list that stays empty is believed in the end, whatever Fly counts", async () => {
+  await using made = await pop();
+  made.local.faults.add({ match: "GET machines", times: Number.POSITIVE_INFINITY, fault: "empty list" });
+  expect(await made.context.fly.liveMachines(app)).toEqual([]);
+});
+
 const appInputs = { app, organization: "personal" };
 const appOuts = { ...appInputs, schemaVersion: 1 as const };
 

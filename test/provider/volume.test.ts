@@ -24,8 +24,9 @@ test("a volume is asked room for, then made with a hint of the machine to come",
   expect(outs.zone).toMatch(/^cdg-/);
   expect(made.local.fly.calls.list.map(({ route, body }) => [route, body])).toEqual([
     ["GET volumes", ""],
-    // It was empty, which Fly has said by mistake.
+    // It was empty, which Fly has said by mistake: asked again, and what Fly counts.
     ["GET volumes", ""],
+    ["GET apps/:app", ""],
     [
       "POST platform/placements",
       {
