@@ -123,9 +123,17 @@ export class Fly {
     return this.#list(app, call, filter.length > 0 ? undefined : ({ machine_count }) => machine_count);
   }
 
-  /** Machines that are there: neither on their way out nor deleted by this client, which a late list may show as they were. */
+  /**
+   * Machines that are there, as a create may rely on it: neither on their way out nor deleted by this client, which a late list may show as they were; and
+   * none only where Fly counts none.
+   */
   async liveMachines(app: string): Promise<Machine[]> {
-    return (await this.listMachines(app)).filter((it) => isLive(it) && !this.hasDeleted(it.id));
+    const listed = await this.#counted(
+      app,
+      () => this.listMachines(app),
+      ({ machine_count }) => machine_count,
+    );
+    return listed.filter((it) => isLive(it) && !this.hasDeleted(it.id));
   }
 
   getMachine(app: string, id: string): Promise<Machine> {
@@ -311,6 +319,16 @@ export class Fly {
     return this.#list(app, call, ({ volume_count }) => volume_count);
   }
 
+  /** Volumes that are there, as a create may rely on it: not on their way out, and none only where Fly counts none. */
+  async liveVolumes(app: string): Promise<Volume[]> {
+    const listed = await this.#counted(
+      app,
+      () => this.listVolumes(app),
+      ({ volume_count }) => volume_count,
+    );
+    return listed.filter(isLive);
+  }
+
   getVolume(app: string, id: string): Promise<Volume> {
     return this.#http.call({
       operation: `read volume ${id}`,
@@ -487,6 +505,22 @@ export class Fly {
     if (!count) return again;
     const isNotEmpty = async () => {
       const found = await this.#http.call(call);
+      return found.length > 0 ? found : undefined;
+    };
+    return (await lookUntil(this.#clock, this.#clock.now() + staleMs, isNotEmpty)) ?? [];
+  }
+
+  /**
+   * A list whose emptiness would have something made again. Where Fly counts what it does not list, it is asked for until a read can no longer be late, and
+   * believed then: counts are late, too. A new app has nothing.
+   */
+  async #counted<T>(app: string, list: () => Promise<T[]>, countOf: (of: App) => number | undefined): Promise<T[]> {
+    const first = await list();
+    if (first.length > 0 || this.#http.isYoung(app)) return first;
+    const count = await this.getApp(app).then(countOf, () => undefined);
+    if (!count) return first;
+    const isNotEmpty = async () => {
+      const found = await list();
       return found.length > 0 ? found : undefined;
     };
     return (await lookUntil(this.#clock, this.#clock.now() + staleMs, isNotEmpty)) ?? [];

@@ -78,8 +78,8 @@ async function find(
   { app, name, region, pop }: VolumeInputs,
   { fly, givenUp }: Context,
 ): Promise<wire.Volume | undefined> {
-  const found = (await fly.listVolumes(app)).filter(
-    (it) => it.name === name && (it.region ?? region) === region && isLive(it) && !givenUp?.has(it.id),
+  const found = (await fly.liveVolumes(app)).filter(
+    (it) => it.name === name && (it.region ?? region) === region && !givenUp?.has(it.id),
   );
   if (found.length > 1)
     throw new Error(
