@@ -110,17 +110,15 @@ export class Fly {
 
   /** `metadata` filters by exact value. */
   listMachines(app: string, metadata: Record<string, string> = {}): Promise<Machine[]> {
-    const filter = Object.entries(metadata).map(([key, value]) => [`metadata.${key}`, value]);
-    const call: Call<Machine[]> = {
+    return this.#list({
       operation: `list machines of ${app}`,
       paced: ["list machines", app],
       method: "GET",
       path: url`apps/${app}/machines`,
-      query: Object.fromEntries(filter),
+      query: Object.fromEntries(Object.entries(metadata).map(([key, value]) => [`metadata.${key}`, value])),
       repeat: "idempotent",
       answer: listOf(Machine),
-    };
-    return this.#list(app, call, filter.length > 0 ? undefined : ({ machine_count }) => machine_count);
+    });
   }
 
   /**
@@ -308,15 +306,14 @@ export class Fly {
   // Volumes
 
   listVolumes(app: string): Promise<Volume[]> {
-    const call: Call<Volume[]> = {
+    return this.#list({
       operation: `list volumes of ${app}`,
       paced: ["list volumes", app],
       method: "GET",
       path: url`apps/${app}/volumes`,
       repeat: "idempotent",
       answer: listOf(Volume),
-    };
-    return this.#list(app, call, ({ volume_count }) => volume_count);
+    });
   }
 
   /** Volumes that are there, as a create may rely on it: not on their way out, and none only where Fly counts none. */
@@ -435,7 +432,7 @@ export class Fly {
   // Addresses
 
   listAddresses(app: string): Promise<Address[]> {
-    return this.#list(app, {
+    return this.#list({
       operation: `list addresses of ${app}`,
       paced: ["list addresses", app],
       method: "GET",
@@ -491,23 +488,13 @@ export class Fly {
     });
   }
 
-  /**
-   * Lists have come back empty by mistake (https://fly.io/infra-log/, 2026-04-28), so an empty one is asked for twice. Where Fly counts what it does not list, it is asked for until a read can no
-   * longer be late: a create would make again what is there. A new app has nothing.
-   */
-  async #list<T>(app: string, call: Call<T[]>, countOf?: (of: App) => number | undefined): Promise<T[]> {
+  /** Fly has shown nothing, by mistake, of apps that held something (https://fly.io/infra-log/, 2026-04-28): an empty list is asked for once more. */
+  async #list<T>(call: Call<T[]>): Promise<T[]> {
     const rows = await this.#http.call(call);
+    const [, app] = call.paced;
     if (rows.length > 0 || this.#http.isYoung(app)) return rows;
     await sleep(this.#clock, emptyListMs);
-    const again = await this.#http.call(call);
-    if (again.length > 0 || countOf === undefined) return again;
-    const count = await this.getApp(app).then(countOf, () => undefined);
-    if (!count) return again;
-    const isNotEmpty = async () => {
-      const found = await this.#http.call(call);
-      return found.length > 0 ? found : undefined;
-    };
-    return (await lookUntil(this.#clock, this.#clock.now() + staleMs, isNotEmpty)) ?? [];
+    return this.#http.call(call);
   }
 
   /**
