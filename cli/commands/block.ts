@@ -6,8 +6,8 @@ import { z } from "zod";
 import { networkProblem } from "../../config/names.ts";
 import { network } from "../../image/render/networks.ts";
 import { table } from "../../local/table.ts";
-import { FlyError } from "../../providers/fly/errors.ts";
-import { type Fleet, livePops, type PopSeen, readFleet, runIn } from "../fleet.ts";
+import { askAll, jsonOf } from "../ask-in.ts";
+import { type Fleet, livePops, readFleet } from "../fleet.ts";
 import type { Stack } from "../stack.ts";
 import { tint } from "../style.ts";
 import { type ExitCode, print, printJson, Refusal, type World } from "../world.ts";
@@ -81,17 +81,18 @@ function visitors(command: string, text: string): string {
 
 /** As `pop block`, `pop unblock` and `pop blocked` print it. */
 const Blocks = z.array(z.object({ address: z.string(), until: z.number() }));
-type Blocks = z.infer<typeof Blocks>;
 
 /** A command in all PoPs at once, and what each blocks afterwards. */
 async function inEach(fleet: Fleet, command: string[]): Promise<BlockedPops> {
   if (livePops(fleet).length === 0) throw new Refusal(`${fleet.app} has no PoP yet. Deploy one: npx pulumi up`);
-  const answers = await Promise.all(
-    fleet.pops.map(async (pop) => ({ pop: pop.name, ...(await ask(fleet, pop, command)) })),
-  );
+  const answers = await askAll(fleet, ["/usr/bin/pop", ...command], {
+    name: `pop ${command[0]}`,
+    seconds: 10,
+    parse: jsonOf(Blocks),
+  });
   const addresses = new Map<string, { until: number; pops: string[] }>();
-  for (const { pop, blocks = [] } of answers)
-    for (const { address, until } of blocks) {
+  for (const { pop, value = [] } of answers)
+    for (const { address, until } of value) {
       const { pops = [], until: other = 0 } = addresses.get(address) ?? {};
       addresses.set(address, { until: Math.max(until, other), pops: [...pops, pop] });
     }
@@ -101,35 +102,13 @@ async function inEach(fleet: Fleet, command: string[]): Promise<BlockedPops> {
       until: new Date(until * 1000).toISOString(),
       pops,
     })),
-    unreached: answers.flatMap(({ pop, reason }) => (reason === undefined ? [] : [{ pop, reason }])),
+    unreached: [
+      ...answers.flatMap(({ pop, reason }) => (reason === undefined ? [] : [{ pop, reason }])),
+      ...fleet.pops.flatMap(({ name, machine }) =>
+        machine ? [] : [{ pop: name, reason: `${fleet.app} has no machine for it yet` }],
+      ),
+    ],
   };
-}
-
-async function ask(fleet: Fleet, pop: PopSeen, command: string[]): Promise<{ blocks?: Blocks; reason?: string }> {
-  const { machine } = pop;
-  if (!machine) return { reason: `${fleet.app} has no machine for it yet` };
-  if (machine.host_status === "unreachable") return { reason: "its host does not answer" };
-  try {
-    const { code, stdout, stderr } = await runIn(fleet, { ...pop, machine }, ["/usr/bin/pop", ...command], {
-      seconds: 10,
-    });
-    const blocks = code === 0 ? Blocks.safeParse(json(stdout)).data : undefined;
-    if (blocks !== undefined) return { blocks };
-    if (/no such command/.test(stderr))
-      return { reason: "its image cannot block addresses yet. Deploy it: npx pulumi up" };
-    return { reason: (stderr || stdout).trim().split("\n")[0] || `pop ${command[0]} ended with ${code}` };
-  } catch (error) {
-    if (error instanceof Refusal || error instanceof FlyError) return { reason: error.message };
-    throw error;
-  }
-}
-
-function json(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function blockedText(world: World, { blocked, unreached }: BlockedPops, none: string): string {

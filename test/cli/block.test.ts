@@ -79,8 +79,10 @@ test("a PoP that is not reached is named with its reason, the others block, and 
   const { code, out } = await it.run(["block", "203.0.113.7"]);
   expect(code).toBe(3);
   expect(out).toMatch(/203\.0\.113\.7\/32 .* fra-1\n/);
-  expect(out).toContain("cdg-1: not reached, cdg-1: nothing runs in it, machine");
-  expect(out).toContain("ewr-1: not reached, its image cannot block addresses yet. Deploy it: npx pulumi up\n");
+  expect(out).toContain("cdg-1: not reached, nothing runs in it, machine");
+  expect(out).toContain(
+    "ewr-1: not reached, its image is older than this command and has no pop block. Deploy a new one: npx pulumi up\n",
+  );
   expect(out).toContain("Run the command again when they are back");
 });
 
