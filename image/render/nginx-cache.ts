@@ -80,7 +80,7 @@ export function cached(site: ProxySite & { path?: string }, cache: SiteCache): s
     // The module limits for how long.
     "proxy_cache_use_stale http_500 http_502 http_503 http_504;",
     // The module evaluates these.
-    "proxy_ignore_headers X-Accel-Redirect X-Accel-Expires Cache-Control Expires Vary;",
+    `proxy_ignore_headers X-Accel-Redirect X-Accel-Expires Cache-Control Expires Vary${cache.ignoreOrigin ? " Set-Cookie" : ""};`,
     `proxy_cache_bypass ${bypass.join(" ")};`,
   ];
 }

@@ -176,6 +176,7 @@ describe("nginx.conf", () => {
 
   test("says that the origin's word does not count, and what tells responses apart", () => {
     expect(text({ ignoreOrigin: true, maxAge: 5 })).toContain("pop_cache_ignore_origin on;");
+    expect(text({ ignoreOrigin: true, maxAge: 5 })).toContain("Expires Vary Set-Cookie;");
     expect(text({ vary: ["X-Device", "Accept-Language"] })).toContain("pop_cache_vary accept-language x-device;");
   });
 

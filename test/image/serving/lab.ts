@@ -41,10 +41,18 @@ export async function open(): Promise<void> {
 export async function openOther(nginxConf: string): Promise<Pop> {
   const other = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
   await untilHealthy(other);
-  const text = Buffer.from(nginxConf).toString("base64");
-  const write = `echo ${text} | base64 -d > /etc/nginx/nginx.conf && runas nginx /usr/sbin/nginx -s reload`;
-  const { code, output } = await other.exec(["/bin/sh", "-c", write]);
-  if (code !== 0) throw new Error(`nginx took no other configuration: ${output}`);
+  const run = async (command: string) => {
+    const { code, output } = await other.exec(["/bin/sh", "-c", command]);
+    if (code !== 0) throw new Error(`nginx took no other configuration: ${output}`);
+  };
+  // In pieces: Linux takes 128 KB in one argument.
+  const pieces =
+    Buffer.from(nginxConf)
+      .toString("base64")
+      .match(/.{1,65536}/g) ?? [];
+  await run(": > /etc/nginx/nginx.conf");
+  for (const piece of pieces) await run(`echo ${piece} | base64 -d >> /etc/nginx/nginx.conf`);
+  await run("runas nginx /usr/sbin/nginx -s reload");
   return other;
 }
 
