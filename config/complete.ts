@@ -15,6 +15,7 @@ import type {
   Vault,
 } from "../image/spec.ts";
 import { memoryRange, presets } from "../providers/fly/guests.ts";
+import { cachePolicy } from "./complete/cache-policy.ts";
 import { hosts } from "./complete/hosts.ts";
 import { pages } from "./complete/pages.ts";
 import { withRules } from "./complete/paths.ts";
@@ -149,6 +150,7 @@ const siteCache = (it: NonNullable<StackFile["sites"][number]["cache"]>, maxSize
   staleWhileRevalidateSeconds: seconds(it.staleWhileRevalidate ?? defaults.staleWhileRevalidate) ?? 0,
   maxFileMb: it.maxFileMb ?? Math.max(1, Math.min(limits.maxFileMb, Math.floor(maxSizeMb / 4))),
   ...(it.cookies && { cookies: [...new Set(it.cookies)].toSorted() }),
+  ...cachePolicy(it),
 });
 
 function originTls({

@@ -8,9 +8,11 @@ import {
   isHealthPath,
   isLuggageName,
   isOwnHeader,
+  isOwnRequestHeader,
   isSecretKey,
 } from "../image/render/names.ts";
 import { network } from "../image/render/networks.ts";
+import { isClaim } from "../image/render/nginx-common.ts";
 
 type Problem = string | undefined;
 
@@ -189,6 +191,19 @@ export function hostHeaderProblem(text: string): Problem {
 export function headerNameProblem(name: string): Problem {
   if (!isHeaderName(name)) return "a header takes letters, digits and dashes, 64 at most, a letter first";
   return isOwnHeader(name) ? "nginx or the PoP sets this one itself, or it belongs to one connection" : undefined;
+}
+
+/** A request header that tells stored responses apart. */
+export function varyProblem(text: string): Problem {
+  const name = text.toLowerCase();
+  if (!isHeaderName(text)) return "takes the name of a request header, as in Accept-Language";
+  if (name === "cookie") return "cookies that make responses personal are listed in cookies";
+  if (name === "authorization") return "requests with it always go to the origin";
+  if (name === "accept-encoding")
+    return "responses are stored uncompressed, and compressed for each visitor who takes that";
+  if (name === "host") return "each name has stored responses of its own";
+  if (isOwnRequestHeader(text) || isClaim(text)) return "the origin does not get what a visitor says under this name";
+  return undefined;
 }
 
 export function headerValueProblem(text: string): Problem {

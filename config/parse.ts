@@ -1,6 +1,7 @@
 /** Stack file -> EdgeConfig, or all of its mistakes at once. Pure. */
 import { complete } from "./complete.ts";
 import { ConfigError, type Mistake, verdict } from "./mistakes.ts";
+import { originIgnored, statusesStored, varyFits } from "./rules/cache-policy.ts";
 import { credentialsKept } from "./rules/credentials.ts";
 import { egressWhole } from "./rules/egress.ts";
 import { hostsDiffer, oneDefault, wildcardOriginsNamed, wildcardsCertified } from "./rules/hosts.ts";
@@ -40,6 +41,9 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   memoryFits,
   cacheFits,
   filesFit,
+  statusesStored,
+  varyFits,
+  originIgnored,
   canaryExists,
   adoptedExist,
   hostsDiffer,

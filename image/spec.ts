@@ -182,6 +182,17 @@ export interface SiteCache {
    * all others share it. Absent: if the origin says nothing about caching, only requests without any cookie share stored responses.
    */
   cookies?: string[];
+  /** Seconds a response of another status than 200 is fresh if the origin does not say; by status. Absent: none is. */
+  statuses?: { status: number; seconds: number }[];
+  /**
+   * Parameters of the query that do not tell responses apart; `*` at the end of a name stands for anything. True: the whole query does not. The origin gets
+   * it all the same. Absent: all of it does.
+   */
+  ignoreQuery?: true | string[];
+  /** The origin's Cache-Control, Expires and Set-Cookie do not count. Absent: they do. */
+  ignoreOrigin?: true;
+  /** Request headers that tell responses apart beside those of the origin's Vary, in lower case. Absent: none do. */
+  vary?: string[];
 }
 
 export interface Luggage {

@@ -219,26 +219,27 @@ static ngx_str_t target(ngx_http_request_t *r, ngx_str_t *location) {
 
 /*
  * RFC 9111 4.4: a successful unsafe request invalidates what is stored for its URL and for the URLs in the response's Location and Content-Location. Their
- * keys are derived from this request's key, which is why proxy_cache_key has to end in $request_uri.
+ * keys are derived from this request's key, which is why proxy_cache_key has to end in $request_uri or $pop_cache_uri.
  */
 void ngx_http_pop_cache_invalidate(ngx_http_request_t *r) {
   ngx_http_proxy_loc_conf_t *proxy = ngx_http_get_module_loc_conf(r, ngx_http_proxy_module);
   ngx_http_file_cache_t *cache = cache_of(r);
-  ngx_str_t key, other, uri = r->unparsed_uri;
+  ngx_str_t key, other, uri, own = ngx_http_pop_cache_trim(r, &r->unparsed_uri);
   ngx_table_elt_t *named[2];
 
   if (cache == NULL || proxy->cache_key.value.data == NULL) return;
   if (ngx_http_complex_value(r, &proxy->cache_key, &key) != NGX_OK) return;
   remove_key(r, cache, &key);
 
-  if (key.len < uri.len || ngx_memcmp(key.data + key.len - uri.len, uri.data, uri.len) != 0) return;
+  if (key.len < own.len || ngx_memcmp(key.data + key.len - own.len, own.data, own.len) != 0) return;
   named[0] = ngx_http_pop_cache_field(&r->upstream->headers_in.headers, "Location");
   named[1] = ngx_http_pop_cache_field(&r->upstream->headers_in.headers, "Content-Location");
   for (ngx_uint_t i = 0; i < 2; i++) {
     if (named[i] == NULL) continue;
     uri = target(r, &named[i]->value);
     if (uri.len == 0) continue;
-    other.len = key.len - r->unparsed_uri.len + uri.len;
+    uri = ngx_http_pop_cache_trim(r, &uri);
+    other.len = key.len - own.len + uri.len;
     other.data = ngx_pnalloc(r->pool, other.len);
     if (other.data == NULL) return;
     ngx_memcpy(ngx_cpymem(other.data, key.data, other.len - uri.len), uri.data, uri.len);

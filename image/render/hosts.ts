@@ -1,6 +1,7 @@
 /** The names a site is asked for by: its host, its aliases, and for the default site all others. */
 import { createHash } from "node:crypto";
-import type { ImageSpec, Site } from "../spec.ts";
+import type { ImageSpec, Site, SiteCache } from "../spec.ts";
+import { keyEnd } from "./cache-policy.ts";
 import { hostName, isWildcard, literal, siteName } from "./names.ts";
 
 export type Named = Pick<Site, "host" | "aliases" | "default">;
@@ -25,8 +26,8 @@ export const nameAsked = (site: Named): string => (hasSeveralNames(site) ? "$hos
  * What stored responses of a site are known by, as `pop purge` takes it apart (image/pop/purge). The origin is told which name was asked for, so no two names
  * share a response.
  */
-export const cacheKey = (site: Named): string =>
-  `${hasSeveralNames(site) ? `${siteName(site.host)}@$host` : hostName(site.host)}$request_uri`;
+export const cacheKey = (site: Named, { ignoreQuery }: Pick<SiteCache, "ignoreQuery">): string =>
+  `${hasSeveralNames(site) ? `${siteName(site.host)}@$host` : hostName(site.host)}${keyEnd(ignoreQuery)}`;
 
 /** The one of these names that nginx takes for a host: itself, or the longest wildcard. https://nginx.org/en/docs/http/server_names.html */
 export const nameFor = <N extends { name: string }>(names: readonly N[], host: string): N | undefined =>

@@ -1,4 +1,5 @@
 import type { CacheStore, ProxySite, SiteCache } from "../spec.ts";
+import { longestFresh, policyLines } from "./cache-policy.ts";
 import { cacheKey, siteDigest } from "./hosts.ts";
 import { isCookieName, literal, whole } from "./names.ts";
 import type { SitePart } from "./site-parts.ts";
@@ -19,7 +20,7 @@ export function cacheStore(store: CacheStore, parts: SitePart[]): string[] {
   // Responses not requested for this long are removed. The longest lifetime of any site, as the response may be needed when the origin fails.
   const inactive = Math.max(
     3600,
-    ...storing.map(({ cache }) => cache.maxAgeSeconds + cache.staleIfErrorSeconds + cache.staleWhileRevalidateSeconds),
+    ...storing.map(({ cache }) => longestFresh(cache) + cache.staleIfErrorSeconds + cache.staleWhileRevalidateSeconds),
   );
   return [
     // min_free makes room when something else fills the volume.
@@ -73,12 +74,13 @@ export function cached(site: ProxySite & { path?: string }, cache: SiteCache): s
     `pop_cache_max_file ${maxFileMb}m;`,
     // The site lists the cookies that matter, so the others do not.
     ...(cache.cookies ? ["pop_cache_cookies off;"] : []),
+    ...policyLines(host, cache),
     "proxy_cache $pop_cache;",
-    `proxy_cache_key ${cacheKey(site)};`,
+    `proxy_cache_key ${cacheKey(site, cache)};`,
     // The module limits for how long.
     "proxy_cache_use_stale http_500 http_502 http_503 http_504;",
     // The module evaluates these.
-    "proxy_ignore_headers X-Accel-Redirect X-Accel-Expires Cache-Control Expires Vary;",
+    `proxy_ignore_headers X-Accel-Redirect X-Accel-Expires Cache-Control Expires Vary${cache.ignoreOrigin ? " Set-Cookie" : ""};`,
     `proxy_cache_bypass ${bypass.join(" ")};`,
   ];
 }

@@ -117,6 +117,9 @@ const claims = [
   "Proxy",
 ].join(" ");
 
+/** Whether origins never get a request field that a visitor sends. */
+export const isClaim = (name: string): boolean => claims.toLowerCase().split(" ").includes(name.toLowerCase());
+
 /** Fields sent to the origin. They are set, not appended to, so a client's own values are dropped. */
 export const requestHeaders = (client: string, host = "$host"): string[] => [
   `proxy_set_header Host ${host};`,

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll } from "vitest";
 import { addresses } from "./serving/addresses.ts";
+import { cachePolicy } from "./serving/cache-policy.ts";
 import { caching } from "./serving/caching.ts";
 import { fields } from "./serving/fields.ts";
 import { headers } from "./serving/headers.ts";
@@ -27,6 +28,7 @@ afterAll(close);
 // First: the others leave origins behind that just failed.
 kept();
 caching();
+cachePolicy();
 visitors();
 standards();
 proxied();

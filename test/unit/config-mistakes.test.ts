@@ -335,7 +335,7 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     ],
     [
       site({ origin: "http://web", cache: { maxage: 1 } }),
-      "sites[0].cache.maxage: no such key; did you mean maxAge? Takes maxAge, staleIfError, staleWhileRevalidate, maxFileMb, cookies.",
+      "sites[0].cache.maxage: no such key; did you mean maxAge? Takes maxAge, staleIfError, staleWhileRevalidate, maxFileMb, cookies, statuses, ignoreQuery, ignoreOrigin, vary.",
     ],
     [
       site({ origin: "http://web", cache: { staleFor: "1d" } }),

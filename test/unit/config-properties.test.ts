@@ -19,6 +19,11 @@ const optional = <T>(it: fc.Arbitrary<T>) => fc.option(it, { nil: undefined });
 const someKeys = { requiredKeys: [] as [] };
 
 const code = fc.constantFrom(...regions.filter((it) => !it.deprecated).map((it) => it.code));
+const policy = {
+  statuses: fc.dictionary(fc.constantFrom("301", "404", "410"), fc.integer({ min: 0, max: 9_999 }), { maxKeys: 3 }),
+  ignoreQuery: fc.oneof(fc.boolean(), fc.uniqueArray(fc.constantFrom("utm_*", "fbclid", "a.b~"), { minLength: 1 })),
+  vary: fc.uniqueArray(fc.constantFrom("Accept-Language", "X-Device"), { minLength: 1 }),
+};
 const label = fc.stringMatching(/^[a-z](?:[a-z0-9-]{0,10}[a-z0-9])?$/);
 const host = fc.array(label, { minLength: 2, maxLength: 4 }).map((labels) => labels.join("."));
 const duration = fc.oneof(
@@ -89,7 +94,13 @@ const file: fc.Arbitrary<Raw> = luggage.chain((luggage) => {
         }),
         origin: fc.oneof(originUrl, fc.uniqueArray(originUrl, { minLength: 1, maxLength: 8, selector: plainOrigin })),
         cache: fc.record(
-          { maxAge: duration, staleIfError: duration, staleWhileRevalidate: duration, cookies: fc.constant(["a*"]) },
+          {
+            maxAge: duration,
+            staleIfError: duration,
+            staleWhileRevalidate: duration,
+            cookies: fc.constant(["a*"]),
+            ...policy,
+          },
           someKeys,
         ),
         timeouts: fc.record(

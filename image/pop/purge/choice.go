@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 )
 
 // choice says which responses are removed. Keys are a site's host and the request's target as the visitor wrote it, www.example.org/img/a.png?v=2; where a site
-// has several names, with the one that was asked for: www.example.org@example.net/img/a.png?v=2
+// has several names, with the one that was asked for: www.example.org@example.net/img/a.png?v=2. Where parameters of the query do not tell responses apart, with
+// those, and without them in the query: www.example.org[utm_*]/img/a.png?v=2
 type choice struct {
 	all bool
 	// Of one site; empty if targets say all.
@@ -17,6 +19,8 @@ type choice struct {
 	patterns []pattern
 	// Single URLs.
 	targets map[target]bool
+	// The same as they were written, from the host on: what a site ignores of them is known when its keys are seen.
+	urls []string
 }
 
 // target is what visitors ask for. Escapes are resolved: a response is stored under each spelling somebody used, and whoever purges a page means all of them.
@@ -45,11 +49,12 @@ func parse(arguments []string) (*choice, error) {
 			}
 			arguments = arguments[1:]
 		default:
-			target, err := targetOf(word)
+			url, err := urlOf(word)
 			if err != nil {
 				return nil, err
 			}
-			found.targets[target] = true
+			found.urls = append(found.urls, url)
+			found.targets[wanted(url)] = true
 		}
 	}
 	kinds := 0
@@ -67,12 +72,12 @@ func parse(arguments []string) (*choice, error) {
 	return found, nil
 }
 
-// targetOf reads a URL, https://www.example.org/img/a.png. What stands behind # is the visitor's own.
-func targetOf(text string) (target, error) {
+// urlOf reads a URL, https://www.example.org/img/a.png, and leaves www.example.org/img/a.png of it. What stands behind # is the visitor's own.
+func urlOf(text string) (string, error) {
 	whole, _, _ := strings.Cut(text, "#")
 	scheme, rest, found := strings.Cut(whole, "://")
 	if !found || !strings.EqualFold(scheme, "https") && !strings.EqualFold(scheme, "http") {
-		return target{}, fmt.Errorf("%s is not a URL as https://www.example.org/page", text)
+		return "", fmt.Errorf("%s is not a URL as https://www.example.org/page", text)
 	}
 	end := strings.IndexAny(rest, "/?")
 	if end < 0 {
@@ -80,40 +85,52 @@ func targetOf(text string) (target, error) {
 	}
 	host, _, _ := strings.Cut(rest[:end], ":")
 	if host == "" || strings.Contains(host, "@") {
-		return target{}, fmt.Errorf("%s is not a URL as https://www.example.org/page", text)
+		return "", fmt.Errorf("%s is not a URL as https://www.example.org/page", text)
 	}
 	path := rest[end:]
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path
 	}
-	_, asked := apart(strings.ToLower(host) + path)
-	return asked, nil
+	return strings.ToLower(host) + path, nil
 }
 
-// apart takes a key apart: the host of the site, and what was asked for.
-func apart(key string) (string, target) {
+func wanted(url string) target {
+	_, _, asked := apart(url)
+	return asked
+}
+
+// apart takes a key apart: the host of the site, what does not tell its responses apart, and what was asked for.
+func apart(key string) (string, ignored, target) {
 	at := strings.IndexByte(key, '/')
 	if at < 0 {
 		at = len(key)
 	}
-	site, asked, hasSeveral := strings.Cut(key[:at], "@")
+	var without ignored
+	names, list, isTrimmed := strings.Cut(strings.TrimSuffix(key[:at], "]"), "[")
+	if isTrimmed {
+		without = strings.Split(list, ",")
+	}
+	site, asked, hasSeveral := strings.Cut(names, "@")
 	if !hasSeveral {
 		asked = site
 	}
 	path, query, hasQuery := strings.Cut(key[at:], "?")
-	return site, target{asked, unescape(path), unescape(query), hasQuery}
+	return site, without, target{asked, unescape(path), unescape(query), hasQuery}
 }
 
 func (c *choice) has(key string) bool {
-	site, it := apart(key)
+	site, without, it := apart(key)
 	if c.site == "" {
-		return c.targets[it]
+		if len(without) == 0 {
+			return c.targets[it]
+		}
+		return slices.ContainsFunc(c.urls, func(url string) bool { return wanted(without.trim(url)) == it })
 	}
 	if site != c.site {
 		return false
 	}
 	for _, pattern := range c.patterns {
-		if pattern.matches(it) {
+		if pattern.matches(it, without) {
 			return true
 		}
 	}
@@ -131,8 +148,8 @@ func patternOf(text string) pattern {
 	return pattern{strings.Split(unescape(path), "*"), strings.Split(unescape(query), "*"), hasQuery}
 }
 
-func (p pattern) matches(it target) bool {
-	return inOrder(p.path, it.path) && (!p.hasQuery || it.hasQuery && inOrder(p.query, it.query))
+func (p pattern) matches(it target, without ignored) bool {
+	return inOrder(p.path, it.path) && (!p.hasQuery || without.isAll() || it.hasQuery && inOrder(p.query, it.query))
 }
 
 // inOrder says whether the pieces make the text, with anything between them.

@@ -110,6 +110,13 @@ func TestChoice(t *testing.T) {
 		{"--site www.example.org", []string{"www.example.org@example.net/", "www.example.org@www.example.org/a"}, []string{"example.net@www.example.org/"}},
 		{"--site *.example.org --path /a", []string{"*.example.org@x.example.org/a"}, []string{"x.example.org/a"}},
 		{"https://example.net/a", []string{"www.example.org@example.net/a", "example.net/a"}, []string{"example.net@www.example.org/a"}},
+		{"https://www.example.org/a", []string{"www.example.org[*]/a", "www.example.org[utm_*]/a"}, []string{"www.example.org[*]/b", "example.org[*]/a"}},
+		{"https://www.example.org/a?x=1&utm_source=news", []string{"www.example.org[*]/a", "www.example.org[utm_*]/a?x=1", "www.example.org[fbclid,utm_*]/a?x=%31"},
+			[]string{"www.example.org[utm_*]/a", "www.example.org[fbclid]/a?x=1", "www.example.org/a", "www.example.org/a?x=1"}},
+		{"https://www.example.org/a?utm_source=1;id=5", []string{"www.example.org[*]/a", "www.example.org[utm_*]/a?utm_source=1;id=5"}, []string{"www.example.org[utm_*]/a"}},
+		{"https://example.net/a?fbclid=1", []string{"www.example.org@example.net[fbclid]/a"}, []string{"example.net@www.example.org[fbclid]/a"}},
+		{"--site www.example.org", []string{"www.example.org[*]/a", "www.example.org@example.net[utm_*]/?x"}, []string{"example.net@www.example.org[*]/a"}},
+		{"--site www.example.org --path /a?page=*", []string{"www.example.org[*]/a", "www.example.org[utm_*]/a?page=2"}, []string{"www.example.org[*]/b", "www.example.org[utm_*]/a"}},
 		{"--site www.example.org --path ab*ab", []string{}, []string{"www.example.org/ab"}},
 		{"--site www.example.org --path /ab*b", []string{"www.example.org/abb"}, []string{"www.example.org/ab"}},
 	} {
@@ -123,6 +130,24 @@ func TestChoice(t *testing.T) {
 			if it.has(key) {
 				t.Errorf("%s: %s is chosen", test.words, key)
 			}
+		}
+	}
+}
+
+func TestTrim(t *testing.T) {
+	for text, trimmed := range map[string]string{
+		"h/a":                        "h/a",
+		"h/a?":                       "h/a?",
+		"h/a?utm_":                   "h/a",
+		"h/a?b=1&fbclid&c&utm_x=2&b": "h/a?b=1&c&b",
+		"h/a?fbclids=1&FBCLID=2":     "h/a?fbclids=1&FBCLID=2",
+		"h/a?b&&fbclid":              "h/a?b&",
+		"h/a?b=?&fbclid=":            "h/a?b=?",
+		"h/a?fbclid;x":               "h/a?fbclid;x",
+		"h/a#b?fbclid":               "h/a#b?fbclid",
+	} {
+		if found := (ignored{"fbclid", "utm_*"}).trim(text); found != trimmed {
+			t.Errorf("%s: %s", text, found)
 		}
 	}
 }

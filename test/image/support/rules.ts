@@ -15,7 +15,13 @@ const origins = fc.constantFrom(
   ["https://a.homelab.test", "http://10.0.0.1:8080"],
 );
 const headers = fc.constantFrom({}, { headers: { "X-Own": 'a "b" \\ c' } });
-const cache = fc.constantFrom({}, { cache: stored(60) }, { cache: stored(0, 0, { cookies: ["a*", "b.c"] }) });
+const cache = fc.constantFrom(
+  {},
+  { cache: stored(60) },
+  { cache: stored(0, 0, { cookies: ["a*", "b.c"] }) },
+  { cache: stored(60, 0, { ignoreQuery: true, statuses: [{ status: 404, seconds: 60 }] }) },
+  { cache: stored(60, 0, { ignoreQuery: ["_.~-1*", "utm_*"], ignoreOrigin: true, vary: ["accept-language", "x-a"] }) },
+);
 
 const answer: fc.Arbitrary<(pattern: PathPattern) => object> = fc.oneof(
   fc.record({ origins, headers, cache, strip: fc.boolean() }).map(

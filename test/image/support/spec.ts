@@ -74,6 +74,27 @@ export const spec: ImageSpec = {
     }),
     passing("secure-plain.example.test", `https://${originName}:8443`, { tls: { ca: "origin.pem" } }),
     site("visitors.example.test", `http://${originName}:8080`, stored(600, 0, { cookies: ["session", "wp_*"] })),
+    site(
+      "policy.example.test",
+      `http://${originName}:8080`,
+      stored(600, 0, {
+        statuses: [301, 404].map((status) => ({ status, seconds: 600 })),
+        ignoreQuery: ["fbclid", "utm_*"],
+        vary: ["accept-language"],
+      }),
+      {
+        paths: [
+          { path: "/whole/", kind: "proxy", origins: [`http://${originName}:8080`], cache: stored(600) },
+          {
+            path: "/none/",
+            kind: "proxy",
+            origins: [`http://${originName}:8080`],
+            cache: stored(600, 0, { ignoreQuery: true }),
+          },
+        ],
+      },
+    ),
+    site("against.example.test", `http://${originName}:8080`, stored(3, 60, { ignoreOrigin: true })),
     passing("address.example.test", `http://${network.origin}:8080`),
     site("secure.example.test", `https://${originName}:8443`),
     site("vouched.example.test", `https://${originName}:8443`, undefined, { tls: { ca: "origin.pem" } }),
