@@ -15,6 +15,7 @@ import type {
   Vault,
 } from "../image/spec.ts";
 import { memoryRange, presets } from "../providers/fly/guests.ts";
+import { auth } from "./complete/auth.ts";
 import { hosts } from "./complete/hosts.ts";
 import { pages } from "./complete/pages.ts";
 import { withRules } from "./complete/paths.ts";
@@ -25,6 +26,7 @@ import { seconds } from "./duration.ts";
 import { isBehindRouter, plainFolder, plainName, plainOrigin } from "./names.ts";
 import { popNames } from "./rules/pops.ts";
 import type { StackFile } from "./schema.ts";
+import { serviceParts } from "./service-url.ts";
 import type { AddressType, EdgeConfig, ImagePlatform, PopConfig } from "./types.ts";
 
 export function complete(file: StackFile): EdgeConfig {
@@ -113,7 +115,7 @@ function site(it: StackFile["sites"][number], maxSizeMb: number): Site {
   const any = {
     ...(it.headers && { headers: byKey(it.headers, String) }),
     ...(it.certificate !== undefined && { certificate: plainName(it.certificate) }),
-    ...(it.auth && { auth: { basic: it.auth.basic } }),
+    ...(it.auth && { auth: auth(it.auth) }),
     ...(it.access && { access: access(it.access) }),
     ...(limited && it.redirect === undefined && { limit: limited }),
     ...(it.compress === false && { compress: false }),
@@ -211,6 +213,7 @@ function vault(it: NonNullable<StackFile["certificates"]>["vault"]): Vault {
 const addressesOf = ({ sites, certificates }: StackFile): string[] =>
   [
     ...sites.flatMap((site) => [site, ...(site.paths ?? [])]).flatMap(({ origin = [] }) => origin),
+    sites.flatMap(({ auth }) => (auth?.forward === undefined ? [] : serviceParts(auth.forward).origin)),
     certificates?.vault.address ?? [],
   ].flat();
 

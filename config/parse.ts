@@ -1,6 +1,7 @@
 /** Stack file -> EdgeConfig, or all of its mistakes at once. Pure. */
 import { complete } from "./complete.ts";
 import { ConfigError, type Mistake, verdict } from "./mistakes.ts";
+import { authFits, authKinds, openPaths } from "./rules/auth.ts";
 import { credentialsKept } from "./rules/credentials.ts";
 import { egressWhole } from "./rules/egress.ts";
 import { hostsDiffer, oneDefault, wildcardOriginsNamed, wildcardsCertified } from "./rules/hosts.ts";
@@ -20,7 +21,6 @@ import { requestHeadersFit } from "./rules/requests.ts";
 import { controlServerFits, secretsKept } from "./rules/secrets.ts";
 import {
   accessSaid,
-  authFits,
   bufferingFits,
   certificatesKept,
   headersFit,
@@ -47,7 +47,9 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   wildcardsCertified,
   wildcardOriginsNamed,
   siteKinds,
+  authKinds,
   authFits,
+  openPaths,
   accessSaid,
   bufferingFits,
   ruleKinds,

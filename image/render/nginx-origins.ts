@@ -23,6 +23,8 @@ export interface Proxied extends ProxySite {
   path?: string;
   /** What the origin does not see of the path, as in /api. */
   prefix?: string;
+  /** Nobody has to log in. */
+  open?: true;
 }
 
 /** Where a site's own authorities lie in the image, or a rule's. */
@@ -69,8 +71,8 @@ const firstOfSeveral = "max_fails=3 fail_timeout=10s";
  * firewall, for instance) is skipped for a minute after three failures, so it costs a visitor the connect timeout at most once a minute. The same name is also
  * its own backup, without failure counting: if all addresses fail, each request still tries them.
  */
-function originServers(all: Target[]): string[] {
-  const server = ({ host, port, isAddress }: Target, parameters: string) =>
+export function originServers(all: Origin[]): string[] {
+  const server = ({ host, port, isAddress }: Origin, parameters: string) =>
     `server ${host}:${port} ${isAddress ? "" : "resolve "}max_conns=${limits.originRequests} ${parameters};`;
   const [first, ...others] = all;
   if (first === undefined) return [];

@@ -2,14 +2,16 @@ import { describe, expect, test } from "vitest";
 import { ConfigError } from "../../config/mistakes.ts";
 import { parseConfig } from "../../config/parse.ts";
 import { nginxConf } from "../../image/render/nginx.ts";
+import { secrets, wantedKeys } from "../../image/render/secrets.ts";
 
 const origin = "http://web:8080";
-const parse = (site: object) =>
-  parseConfig({ app: "my-edge", regions: { cdg: {} }, sites: [{ host: "www.example.org", ...site }] }).image;
+const secretsFile = "./secrets.yaml";
+const parse = (site: object, more: object = { secretsFile }) =>
+  parseConfig({ app: "my-edge", regions: { cdg: {} }, sites: [{ host: "www.example.org", ...site }], ...more }).image;
 
-function mistakes(site: object): readonly string[] {
+function mistakes(site: object, more?: object): readonly string[] {
   try {
-    parse(site);
+    parse(site, more);
   } catch (error) {
     if (error instanceof ConfigError) return error.mistakes;
     throw error;
@@ -70,7 +72,34 @@ describe("what a site says to its origin", () => {
       { origin, requestHeaders: { "X-A": "a\r\nb" } },
       "sites[0].requestHeaders.X-A is a string: takes printable ASCII, no space at an end.",
     ],
+    ...[{ secret: 7 }, {}, { secrte: "edgeKey" }, { secret: "edgeKey", also: 1 }].map((value): [object, string] => [
+      { origin, requestHeaders: { "X-A": value } },
+      "sites[0].requestHeaders.X-A is a map: takes printable ASCII without $, or { secret: KEY } with a key of the secrets file, as in { secret: edgeKey }.",
+    ]),
+    [
+      { origin, requestHeaders: { "X-A": { secret: "../edgeKey" } } },
+      "sites[0].requestHeaders.X-A is a map: secret takes letters, digits, dashes and _, 64 at most, no digit or dash first.",
+    ],
+    [
+      { origin, requestHeaders: { Host: { secret: "edgeKey" } } },
+      "sites[0].requestHeaders.Host: the PoP sets this one itself. The name asked for behind the site is hostHeader.",
+    ],
   ])("%j is one mistake", (site, sentence) => expect(mistakes(site)).toEqual([sentence]));
+
+  test("is in no image where it is a secret: there has to be a secrets file", () => {
+    const site = {
+      origin,
+      requestHeaders: { "X-Key": { secret: "edgeKey" } },
+      paths: [{ path: "/api/", requestHeaders: { "X-Key": { secret: "apiKey" } } }],
+    };
+    expect(mistakes(site, {})).toEqual([
+      "secretsFile is missing: sites[0].requestHeaders needs edgeKey; sites[0].paths[0].requestHeaders needs apiKey. Name a file of sops, as in ./secrets.yaml.",
+    ]);
+    expect(wantedKeys(parse(site))).toEqual(["apiKey", "edgeKey"]);
+    expect(secrets(parse(site))).toEqual(
+      ["apiKey", "edgeKey"].map((key) => ({ name: `nginx.headers/${key}`, key, owner: "nginx", from: "secrets" })),
+    );
+  });
 });
 
 describe("nginx.conf", () => {
@@ -85,6 +114,18 @@ describe("nginx.conf", () => {
     expect(all.slice(inherited.length, -1)).toEqual(inherited);
     expect(text).toContain('proxy_set_header X-A "say \\"\\\\\\"";');
     expect(text).toContain("proxy_set_header Host $host;");
+  });
+
+  test("reads a secret from its file in memory, once for all who send it", () => {
+    const key = { secret: "edge-key" };
+    const paths = [{ path: "/api/", requestHeaders: { "X-Other": key } }];
+    const text = nginxConf(parse({ origin, requestHeaders: { "X-Key": key }, paths }));
+    const [, name] =
+      /^\s+pop_secret (\$secret_[0-9a-f]{16}) \/run\/secrets\/nginx\.headers\/edge-key;$/m.exec(text) ?? [];
+    expect(name).toBeDefined();
+    expect(text.match(/pop_secret/g)).toHaveLength(1);
+    expect(text.split(`proxy_set_header X-Key ${name};`)).toHaveLength(3);
+    expect(text.split(`proxy_set_header X-Other ${name};`)).toHaveLength(2);
   });
 
   test("asks by another name, whose redirects and cookies become the site's", () => {
