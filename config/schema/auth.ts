@@ -22,7 +22,7 @@ export const Auth = z
         takes:
           "an http or https URL with the path that is asked, as in http://auth.tail.example:9091/api/authz/auth-request",
         meaning:
-          "A log-in service, such as Authelia, authentik or oauth2-proxy, is asked about each request: with its headers, without its body. If it answers 2xx, the request goes on; if it redirects (3xx, or 401 with `Location`), the visitor is sent there to log in; otherwise the visitor gets 401 or 403 as it says. Its cookies go to the visitor. While it is away or answers anything else, visitors get 503.",
+          "A log-in service, such as Authelia, authentik or oauth2-proxy, is asked about each request: with its headers, without its body. If it answers 2xx, the request goes on; if it redirects (3xx, or 401 with `Location`), the visitor is sent there to log in; otherwise the visitor gets 401 or 403 as it says. Its cookies go to the visitor. While it is away or answers anything else, visitors get 502.",
         default: "absent",
         refused: "credentials, fragments; https with an address; the host of a site here; beside `basic`",
       })

@@ -123,9 +123,9 @@ static ngx_int_t turn_away(ngx_http_request_t *r, login_t *login) {
     if (login->headers && copy(login->headers, &r->headers_out.headers, challenge) != NGX_OK) return NGX_ERROR;
     return NGX_HTTP_UNAUTHORIZED;
   }
-  ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "the log-in service answers neither yes nor no but %ui: the request gets 503", login->status);
+  ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "the log-in service answers neither yes nor no but %ui: the request gets 502", login->status);
   login->headers = NULL;
-  return NGX_HTTP_SERVICE_UNAVAILABLE;
+  return NGX_HTTP_BAD_GATEWAY;
 }
 
 /* ACCESS phase; nginx leaves it out for its own subrequests. */
