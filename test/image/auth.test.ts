@@ -33,7 +33,12 @@ beforeAll(async () => {
         origins: [plain],
         requestHeaders,
         paths: [
-          { path: "/other/", kind: "proxy", origins: [plain], requestHeaders: { "X-Other": { secret: "edge-key" } } },
+          {
+            path: "/other/",
+            kind: "proxy",
+            origins: [plain],
+            requestHeaders: { ...requestHeaders, "X-Other": { secret: "edge-key" } },
+          },
         ],
       },
       {

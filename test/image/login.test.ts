@@ -384,7 +384,7 @@ describe("traffic of other kinds", () => {
     });
     const answer = await upgraded("ada");
     expect(answer).toMatch(/^HTTP\/1\.1 101 [\s\S]*who: ada[\s\S]*ping$/);
-    for (const cookie of cookies) expect(answer).toContain(`Set-Cookie: ${cookie}`);
+    for (const cookie of cookies) expect(answer).toContain(`set-cookie: ${cookie}`);
   });
 
   test("a large upload arrives whole, and streams", async () => {
