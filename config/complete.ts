@@ -130,7 +130,8 @@ function site(it: StackFile["sites"][number], maxSizeMb: number): Site {
   };
   if (it.origin !== undefined) {
     const origins = [it.origin].flat().map(plainOrigin);
-    const tls = it.tls && { tls: originTls(it.tls) };
+    const certificate = it.tls?.certificate !== undefined && { certificate: it.tls.certificate };
+    const tls = it.tls && { tls: { ...originTls(it.tls), ...certificate } };
     const cache = it.cache && { cache: siteCache(it.cache, maxSizeMb) };
     return { kind: "proxy", host, origins, ...tls, ...passing, ...any, ...cache };
   }

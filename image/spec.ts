@@ -153,6 +153,8 @@ export interface ProxySite extends AnySite, Passing {
     ca?: string;
     /** Name they must have a certificate for. */
     serverName?: string;
+    /** Key of the user's sops file that holds the PoPs' own certificate and its key, both PEM. Absent: none is shown. */
+    certificate?: string;
   };
   /** How responses are stored. Absent: none are. */
   cache?: SiteCache;

@@ -34,3 +34,9 @@ export const headerSecrets = ({ file }: Pick<Sketch, "file">): { at: Path; keys:
     );
     return named.length === 0 ? [] : [{ at, keys: [...new Set(named)].toSorted() }];
   });
+
+/** Keys of the secrets file that hold a certificate for an origin, and where they are named. */
+export const clientCertificates = ({ file }: Pick<Sketch, "file">): { at: Path; key: string }[] =>
+  holders(file).flatMap(({ keys: { tls }, at }) =>
+    tls?.certificate === undefined ? [] : [{ at: [...at, "tls", "certificate"], key: tls.certificate }],
+  );

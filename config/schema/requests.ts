@@ -19,6 +19,17 @@ const Value = z.custom<string | { secret: string }>().superRefine((value: unknow
   if (problem !== undefined) refuse(`secret ${problem}`);
 });
 
+/** Of an origin's `tls`. */
+export const clientCertificate = text(secretKeyProblem)
+  .register(fields, {
+    type: "string",
+    takes: "a key of the secrets file, as in edgeCertificate",
+    meaning:
+      "The PoPs' own certificate for an origin that asks for one (mutual TLS). The key holds the certificate, with those between it and its authority, and its private key, all PEM. It is in the PoP's memory alone, and read for each connection. While it is missing or is no pair, requests get 500.",
+    default: "absent",
+  })
+  .optional();
+
 export const requestKeys = {
   hostHeader: text(hostHeaderProblem)
     .register(fields, {

@@ -9,6 +9,7 @@ import { errorPages } from "./nginx-pages.ts";
 import { ownRedirects, stripped, strippedUri } from "./nginx-prefix.ts";
 import { offeredPresets } from "./nginx-presets.ts";
 import { allRequestFields, namesBehind, requestFields } from "./nginx-requests.ts";
+import { clientCertificate } from "./nginx-secrets.ts";
 
 /**
  * How nginx reaches origins: through upstream blocks, which keep connections open and resolve names again while nginx runs (`resolve`), so that nginx
@@ -210,6 +211,7 @@ function passTo(site: Proxied, scheme: Origin["scheme"], name: string, verified:
     ...(scheme === "https"
       ? [
           `proxy_ssl_name ${verified};`,
+          ...clientCertificate(site),
           ...(site.tls?.ca === undefined
             ? []
             : [`proxy_ssl_trusted_certificate /${originCaFile(site.host, site.own)};`]),

@@ -37,7 +37,7 @@ import {
 import { ownRedirects, stripped, strippedUri, withoutDetours } from "./nginx-prefix.ts";
 import { presetMaps } from "./nginx-presets.ts";
 import { namesBehind, requestFields } from "./nginx-requests.ts";
-import { secretVariables } from "./nginx-secrets.ts";
+import { secretsVariable, secretVariables } from "./nginx-secrets.ts";
 import { accessOf, partsOf, type SitePart } from "./site-parts.ts";
 
 /** nginx.conf: ends TLS, caches, passes on. Directives: https://nginx.org/en/docs/dirindex.html */
@@ -87,6 +87,7 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
       ...pageMaps,
       ...presetMaps(parts),
       ...secretVariables(parts),
+      ...secretsVariable(parts),
       "",
       ...upstreams(origins, parts, spec.luggage),
       ...loginUpstreams(sites),

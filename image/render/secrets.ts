@@ -1,4 +1,4 @@
-import type { ImageSpec, Passing } from "../spec.ts";
+import type { ImageSpec, Passing, ProxySite } from "../spec.ts";
 import { isLuggageName, isSecretKey } from "./names.ts";
 import { luggageUser } from "./users.ts";
 
@@ -42,6 +42,9 @@ export function secrets({ sites = [], luggage, tailnet, certificates }: SecretsS
     ...[...new Set(sites.flatMap(({ auth }) => (auth && "basic" in auth ? auth.basic : [])))].map(
       (key): Secret => ({ name: passwordFile(key), key, owner: "nginx", from: "secrets" }),
     ),
+    ...clientCertificateKeys(sites.flatMap((site) => [site, ...(site.paths ?? [])])).map(
+      (key): Secret => ({ name: clientCertificateFile(key), key, owner: "nginx", from: "secrets" }),
+    ),
     ...headerSecretKeys(sites.flatMap((site) => [site, ...(site.paths ?? [])])).map(
       (key): Secret => ({ name: headerSecretFile(key), key, owner: "nginx", from: "secrets" }),
     ),
@@ -67,6 +70,17 @@ export function headerSecretKeys(
   const values = parts.flatMap(({ requestHeaders = {} }) => Object.values(requestHeaders));
   return [...new Set(values.flatMap((value) => (typeof value === "string" ? [] : value.secret)))].toSorted();
 }
+
+/** Of a certificate that nginx shows origins, with its key, below `secretsFolder`. */
+export function clientCertificateFile(key: string): string {
+  if (!isSecretKey(key)) throw new Error(`tls.certificate: ${JSON.stringify(key)} is not the name of a secret.`);
+  return `nginx.certificates/${key}`;
+}
+
+/** Keys of the user's sops file that hold such certificates, each once. */
+const clientCertificateKeys = (parts: readonly { kind: string; tls?: ProxySite["tls"] }[]): string[] => [
+  ...new Set(parts.flatMap(({ tls }) => tls?.certificate ?? [])),
+];
 
 function carried(luggage: string, key: string, owner: string): Secret {
   if (!isLuggageName(luggage) || !isSecretKey(key))

@@ -1,11 +1,16 @@
 /** Sites with secrets: whose visitors have to log in at the PoP, and whose origins know it by a secret. */
+import { createServer } from "node:https";
+import { dirname } from "node:path";
+import type { TLSSocket } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { https, type Visit } from "./support/client.ts";
-import { type Origin, startOrigin } from "./support/origin.ts";
+import { type Origin, originCertificate, originKey, startOrigin } from "./support/origin.ts";
 import { Bench, build, health, type Pop, until } from "./support/pop.ts";
+import { originName } from "./support/spec.ts";
 
 const network = { name: "fly-pops-auth", subnet: "172.31.218.0/24", gateway: "172.31.218.1" };
 const originPort = 25_362;
+const mutualPort = 25_365;
 const bench = new Bench("auth");
 let origin: Origin;
 let pop: Pop;
@@ -40,6 +45,12 @@ beforeAll(async () => {
             requestHeaders: { ...requestHeaders, "X-Other": { secret: "edge-key" } },
           },
         ],
+      },
+      {
+        kind: "proxy",
+        host: "mutual.test",
+        origins: [`https://${network.gateway}:${mutualPort}`],
+        tls: { ca: "origin.pem", serverName: originName, certificate: "edge-cert" },
       },
       {
         kind: "proxy",
@@ -137,14 +148,16 @@ test("an open path needs no password, and its own Authorization reaches the orig
   expect(origin.seen).toHaveLength(before);
 });
 
+/** As `pop-secrets` does it. */
+async function unseal(file: string, secret: string): Promise<void> {
+  const text = Buffer.from(secret).toString("base64");
+  const write = `mkdir -p -m 0751 /run/secrets ${dirname(file)} && echo ${text} | base64 -d > ${file}.new && chown nginx:nginx ${file}.new && chmod 0400 ${file}.new && mv ${file}.new ${file}`;
+  expect(await pop.exec(["/bin/sh", "-c", write])).toMatchObject({ code: 0 });
+}
+
 describe("a secret that an origin is sent", () => {
   const file = "/run/secrets/nginx.headers/edge-key";
-  /** As `pop-secrets` unseals it. */
-  async function put(secret: string): Promise<void> {
-    const text = Buffer.from(secret).toString("base64");
-    const write = `mkdir -p -m 0751 /run/secrets /run/secrets/nginx.headers && echo ${text} | base64 -d > ${file}.new && chown nginx:nginx ${file}.new && chmod 0400 ${file}.new && mv ${file}.new ${file}`;
-    expect(await pop.exec(["/bin/sh", "-c", write])).toMatchObject({ code: 0 });
-  }
+  const put = (secret: string) => unseal(file, secret);
   const hosts = ["keyed.test", "keyed-relays.test"];
   const forged = { headers: { "x-edge-key": "forged", "X-EDGE": "forged" } };
   async function sent(host: string, path = "/keyed") {
@@ -215,4 +228,30 @@ describe("a secret that an origin is sent", () => {
     expect(output).toContain("pop_secret");
     expect(output).not.toContain("unmistakable");
   });
+});
+
+test("an origin that asks for a certificate is shown the PoPs' own, once it is there", async () => {
+  const shown: string[] = [];
+  const pair = { key: originKey, cert: originCertificate };
+  const server = createServer({ ...pair, requestCert: true, ca: originCertificate }, (request, response) => {
+    shown.push((request.socket as TLSSocket).getPeerCertificate().subject.CN?.toString() ?? "");
+    response.end("mutual");
+  });
+  await new Promise<void>((listening) => server.listen(mutualPort, "0.0.0.0", listening));
+  try {
+    const file = "/run/secrets/nginx.certificates/edge-cert";
+    for (const wrong of [undefined, "", "no PEM", originCertificate]) {
+      if (wrong !== undefined) await unseal(file, wrong);
+      expect((await get("mutual.test")).status).toBe(500);
+    }
+    expect((await get("open.test")).status).toBe(200);
+    expect(shown).toEqual([]);
+    await unseal(file, `${originCertificate}${originKey}`);
+    expect(await get("mutual.test")).toMatchObject({ status: 200, body: "mutual" });
+    expect(shown).toEqual([originName]);
+    expect(await pop.logs()).not.toContain("PRIVATE KEY");
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
 });

@@ -240,7 +240,7 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     ],
     [
       site({ origin: "https://web", tls: { verify: false } }),
-      "sites[0].tls.verify: no such key. Takes ca, serverName.",
+      "sites[0].tls.verify: no such key. Takes ca, serverName, certificate.",
     ],
     [
       site({ origin: "https://web", tls: { ca: "/etc/ca.pem" } }),

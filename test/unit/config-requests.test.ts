@@ -102,6 +102,50 @@ describe("what a site says to its origin", () => {
   });
 });
 
+describe("a certificate that an origin is shown", () => {
+  const secure = "https://web.example.net";
+  const site = { origin: secure, tls: { certificate: "edge-cert" } };
+
+  test("is a secret of nginx's, read for each connection", () => {
+    const image = parse({ ...site, paths: [{ path: "/api/", origin: "https://api.example.net" }] });
+    expect(secrets(image)).toEqual([
+      { name: "nginx.certificates/edge-cert", key: "edge-cert", owner: "nginx", from: "secrets" },
+    ]);
+    const text = nginxConf(image);
+    expect(text).toContain('map "" $secrets { default /run/secrets; }');
+    expect(text.split("proxy_ssl_certificate $secrets/nginx.certificates/edge-cert;")).toHaveLength(2);
+    expect(text.split("proxy_ssl_certificate_key $secrets/nginx.certificates/edge-cert;")).toHaveLength(2);
+  });
+
+  test("leaves no trace where there is none", () => {
+    expect(nginxConf(parse({ origin: secure, tls: { serverName: "web.example.org" } }))).not.toMatch(
+      /\$secrets|proxy_ssl_certificate/,
+    );
+  });
+
+  test.each<[object, string]>([
+    [{ origin, tls: { certificate: "edge-cert" } }, "sites[0].tls stands in a site whose origins are asked by http."],
+    [
+      { origin: secure, tls: { certificate: "./edge.pem" } },
+      'sites[0].tls.certificate is "./edge.pem": takes letters, digits, dashes and _, 64 at most, no digit or dash first.',
+    ],
+    [
+      { origin: secure, tls: { certificate: { secret: "edge" } } },
+      "sites[0].tls.certificate is a map: takes a key of the secrets file, as in edgeCertificate.",
+    ],
+    [
+      { ...site, paths: [{ path: "/api/", tls: { certificate: "other" } }] },
+      "sites[0].paths[0].tls stands in a rule without an origin of its own, which alone it is for.",
+    ],
+  ])("%j is one mistake", (wrong, sentence) => expect(mistakes(wrong)).toEqual([sentence]));
+
+  test("needs a secrets file", () => {
+    expect(mistakes(site, {})).toEqual([
+      "secretsFile is missing: sites[0].tls.certificate needs edge-cert. Name a file of sops, as in ./secrets.yaml.",
+    ]);
+  });
+});
+
 describe("nginx.conf", () => {
   test("without these keys inherits all request headers", () => {
     expect(nginxConf(parse({ origin })).match(/proxy_set_header Host/g)).toHaveLength(1);
