@@ -15,6 +15,7 @@ import type {
   Vault,
 } from "../image/spec.ts";
 import { memoryRange, presets } from "../providers/fly/guests.ts";
+import { auth } from "./complete/auth.ts";
 import { cachePolicy } from "./complete/cache-policy.ts";
 import { hosts } from "./complete/hosts.ts";
 import { pages } from "./complete/pages.ts";
@@ -26,6 +27,7 @@ import { seconds } from "./duration.ts";
 import { isBehindRouter, plainFolder, plainName, plainOrigin } from "./names.ts";
 import { popNames } from "./rules/pops.ts";
 import type { StackFile } from "./schema.ts";
+import { serviceParts } from "./service-url.ts";
 import type { AddressType, EdgeConfig, ImagePlatform, PopConfig } from "./types.ts";
 
 export function complete(file: StackFile): EdgeConfig {
@@ -114,7 +116,7 @@ function site(it: StackFile["sites"][number], maxSizeMb: number): Site {
   const any = {
     ...(it.headers && { headers: byKey(it.headers, String) }),
     ...(it.certificate !== undefined && { certificate: plainName(it.certificate) }),
-    ...(it.auth && { auth: { basic: it.auth.basic } }),
+    ...(it.auth && { auth: auth(it.auth) }),
     ...(it.access && { access: access(it.access) }),
     ...(limited && it.redirect === undefined && { limit: limited }),
     ...(it.compress === false && { compress: false }),
@@ -129,7 +131,8 @@ function site(it: StackFile["sites"][number], maxSizeMb: number): Site {
   };
   if (it.origin !== undefined) {
     const origins = [it.origin].flat().map(plainOrigin);
-    const tls = it.tls && { tls: originTls(it.tls) };
+    const certificate = it.tls?.certificate !== undefined && { certificate: it.tls.certificate };
+    const tls = it.tls && { tls: { ...originTls(it.tls), ...certificate } };
     const cache = it.cache && { cache: siteCache(it.cache, maxSizeMb) };
     return { kind: "proxy", host, origins, ...tls, ...passing, ...any, ...cache };
   }
@@ -213,6 +216,7 @@ function vault(it: NonNullable<StackFile["certificates"]>["vault"]): Vault {
 const addressesOf = ({ sites, certificates }: StackFile): string[] =>
   [
     ...sites.flatMap((site) => [site, ...(site.paths ?? [])]).flatMap(({ origin = [] }) => origin),
+    sites.flatMap(({ auth }) => (auth?.forward === undefined ? [] : serviceParts(auth.forward).origin)),
     certificates?.vault.address ?? [],
   ].flat();
 

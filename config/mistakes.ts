@@ -123,7 +123,7 @@ export function given(value: unknown, path: Path = []): string {
   return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
 }
 
-const urlKeys = ["host", "origin", "redirect", "loginServer", "address"];
+const urlKeys = ["host", "origin", "redirect", "forward", "loginServer", "address"];
 
 function withoutUser(value: unknown, path: Path): unknown {
   const holdsUrl = urlKeys.includes(String(path.findLast((key) => typeof key === "string")));

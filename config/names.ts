@@ -188,6 +188,15 @@ export function hostHeaderProblem(text: string): Problem {
     : "takes a name and perhaps a port, as in docs.home.internal:8080";
 }
 
+/** Name of a header that tells an origin who a visitor is. */
+export function identityHeaderProblem(name: string): Problem {
+  if (!isHeaderName(name)) return "a header takes letters, digits and dashes, 64 at most, a letter first";
+  if (isOwnRequestHeader(name)) return "the PoP sets this one itself, or it belongs to one connection";
+  return name.toLowerCase() === "cookie"
+    ? "cookies are the visitor's. Those that the service sets go to the visitor"
+    : undefined;
+}
+
 export function headerNameProblem(name: string): Problem {
   if (!isHeaderName(name)) return "a header takes letters, digits and dashes, 64 at most, a letter first";
   return isOwnHeader(name) ? "nginx or the PoP sets this one itself, or it belongs to one connection" : undefined;

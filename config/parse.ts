@@ -1,6 +1,7 @@
 /** Stack file -> EdgeConfig, or all of its mistakes at once. Pure. */
 import { complete } from "./complete.ts";
 import { ConfigError, type Mistake, verdict } from "./mistakes.ts";
+import { authFits, authKinds, openPaths } from "./rules/auth.ts";
 import { originIgnored, statusesStored, varyFits } from "./rules/cache-policy.ts";
 import { credentialsKept } from "./rules/credentials.ts";
 import { egressWhole } from "./rules/egress.ts";
@@ -21,7 +22,6 @@ import { requestHeadersFit } from "./rules/requests.ts";
 import { controlServerFits, secretsKept } from "./rules/secrets.ts";
 import {
   accessSaid,
-  authFits,
   bufferingFits,
   certificatesKept,
   headersFit,
@@ -51,7 +51,9 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   wildcardsCertified,
   wildcardOriginsNamed,
   siteKinds,
+  authKinds,
   authFits,
+  openPaths,
   accessSaid,
   bufferingFits,
   ruleKinds,

@@ -56,10 +56,21 @@ export interface Limit {
   connections?: number;
 }
 
+/** How visitors log in. */
+export type Auth = BasicAuth | ForwardAuth;
+
 /** By name and password. */
-export interface Auth {
+export interface BasicAuth {
   /** Key of the user's sops file that holds lines of htpasswd. */
   basic: string;
+}
+
+/** At a service of the user's own, which is asked about each request. */
+export interface ForwardAuth {
+  /** http or https URL of scheme, name, optional port, path and perhaps a query. */
+  forward: string;
+  /** Headers of its response that the origin gets. Sorted, each once. Empty: none. */
+  headers: string[];
 }
 
 /** Who gets an answer; all others get 403. At least one of them. */
@@ -95,6 +106,8 @@ type KeysOfSite = Exclude<keyof AnySite, "headers" | "limit" | "access" | "compr
 type Answer<S extends Site> = Omit<S, KeysOfSite> & {
   /** The path's prefix is taken away before the origin or luggage gets it, or the file is looked for. Absent: it is not. */
   stripPrefix?: true;
+  /** Nobody has to log in, though the site asks for it. Absent: as the site says. */
+  open?: true;
 };
 
 /**
@@ -117,13 +130,15 @@ export type RedirectStatus = 301 | 302 | 307 | 308;
 export interface Passing {
   /** Name, and port if any, that the request is for, as whoever answers it knows it. Absent: the name the visitor asked for. */
   hostHeader?: string;
-  /** Headers that each request gets, by name; what the visitor said under such a name is dropped. Absent: none. */
-  requestHeaders?: Record<string, string>;
+  /** Headers that each request gets, by name; what the visitor said under such a name is dropped. A secret is a key of the user's sops file. Absent: none. */
+  requestHeaders?: Record<string, RequestHeaderValue>;
   maxBodyMb?: number;
   /** Collect up to 128 KB of a response before passing it on. Absent: each piece is passed on as it arrives. */
   buffering?: boolean;
   timeouts?: { connectSeconds?: number; readSeconds?: number; sendSeconds?: number };
 }
+
+export type RequestHeaderValue = string | { secret: string };
 
 /** Passed on to an origin. */
 export interface ProxySite extends AnySite, Passing {
@@ -138,6 +153,8 @@ export interface ProxySite extends AnySite, Passing {
     ca?: string;
     /** Name they must have a certificate for. */
     serverName?: string;
+    /** Key of the user's sops file that holds the PoPs' own certificate and its key, both PEM. Absent: none is shown. */
+    certificate?: string;
   };
   /** How responses are stored. Absent: none are. */
   cache?: SiteCache;

@@ -28,7 +28,12 @@ function pathRule(site: SiteKeys, rule: RuleKeys, complete: (keys: SiteKeys) => 
       ...(rule.access && { access: access(rule.access) }),
     };
   const { host: _, certificate: __, paths: ___, ...rest } = complete({ ...merged(site, rule), headers });
-  const answer = { path, ...rest, ...(rule.compress === true && site.compress === false && { compress: true }) };
+  const answer = {
+    path,
+    ...rest,
+    ...(rule.compress === true && site.compress === false && { compress: true }),
+    ...(rule.auth === false && { open: true as const }),
+  };
   return answer.kind !== "redirect" && rule.stripPrefix === true ? { ...answer, stripPrefix: true } : answer;
 }
 
@@ -64,10 +69,10 @@ const mergedMap = <Map extends object>(site: Map | undefined, rule: Map | undefi
   site === undefined && rule === undefined ? undefined : ({ ...site, ...rule } as Map);
 
 /** By name, whatever its case; sorted. */
-function mergedHeaders(
-  site: SiteKeys["headers"] = {},
-  rule: SiteKeys["headers"] = {},
-): Record<string, string> | undefined {
+function mergedHeaders<Value>(
+  site: Record<string, Value> = {},
+  rule: Record<string, Value> = {},
+): Record<string, Value> | undefined {
   const own = new Set(Object.keys(rule).map((name) => name.toLowerCase()));
   const all = Object.entries(site)
     .filter(([name]) => !own.has(name.toLowerCase()))

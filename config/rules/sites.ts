@@ -4,6 +4,7 @@ import { headerNameProblem, originParts, plainName, plainOrigin } from "../names
 import { nearest } from "../nearest.ts";
 import type { Sketch } from "../sketch.ts";
 import type { Path } from "../walk.ts";
+import { serviceOf } from "./auth.ts";
 import { siteNames, siteOf } from "./hosts.ts";
 
 export const kinds = ["origin", "redirect", "files", "luggage"] as const;
@@ -71,23 +72,6 @@ export function bufferingFits({ file }: Sketch): Mistake[] {
       : [],
   );
 }
-
-/** A password is a header that no cache may ignore. */
-export const authFits = ({ file }: Sketch): Mistake[] =>
-  (file.sites ?? []).flatMap((site, index) => {
-    if (site === undefined || !("auth" in site)) return [];
-    const stores = (site.paths ?? []).flatMap((rule, at) =>
-      rule?.cache !== undefined && rule.cache !== false ? [["sites", index, "paths", at, "cache"]] : [],
-    );
-    return [
-      ...(site.cache === undefined
-        ? []
-        : [mistake(["sites", index, "auth"], "cannot be combined with cache: requests with a password bypass it.")]),
-      ...stores.map((path) =>
-        mistake(path, `cannot be combined with sites[${index}].auth: requests with a password bypass it.`),
-      ),
-    ];
-  });
 
 /** A rule about visitors says which. */
 export const accessSaid = ({ file }: Sketch): Mistake[] =>
@@ -194,7 +178,7 @@ export function noLoops({ file, unclear }: Sketch): Mistake[] {
     return port === 80 || port === 443 ? siteOf(names, host) : undefined;
   };
   const askedAgain = holders(file).flatMap(({ keys, at }) =>
-    originsOf(keys.origin ?? [], at).flatMap(({ url, path }) => {
+    [...originsOf(keys.origin ?? [], at), ...serviceOf(keys, at)].flatMap(({ url, path }) => {
       const other = target(url);
       if (other === undefined || forwarded(originParts(url).host)) return [];
       const why = `is ${given(url)}: sites[${other}] is that host, so the edge would ask itself.`;

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { mostStars } from "../../image/render/path-pattern.ts";
 import { code, type Field, falseOr, fields, list, text } from "../field.ts";
 import { pathProblem, targetProblem } from "../path-names.ts";
+import { openPath } from "./auth.ts";
 import { RequestLimit } from "./limit.ts";
 
 const redirectStatuses = [301, 302, 307, 308];
@@ -143,6 +144,7 @@ export const pathRules = <
             default: "absent",
             refused: "a rule with `deny`",
           }).optional(),
+          auth: openPath,
           compress: own(site.compress.unwrap(), { refused: "a rule without origin, files or luggage" }).optional(),
           hostHeader: own(site.hostHeader.unwrap(), {
             default: "the site's, unless the rule has an `origin` or `luggage` of its own",

@@ -9,7 +9,7 @@ import { Host, hostKeys } from "./hosts.ts";
 import { Limit } from "./limit.ts";
 import { pageKeys } from "./pages.ts";
 import { pathRules, redirectStatus } from "./paths.ts";
-import { requestKeys } from "./requests.ts";
+import { clientCertificate, requestKeys } from "./requests.ts";
 import { Access } from "./visitors.ts";
 
 const mostOrigins = 8;
@@ -51,11 +51,12 @@ const OriginTls = z
         default: "the name in the origin's URL; the site's host when that is an address",
       })
       .optional(),
+    certificate: clientCertificate,
   })
   .register(fields, {
     type: "object",
-    takes: "a map with ca, serverName or both",
-    meaning: "How https origins prove who they are. That they must cannot be turned off.",
+    takes: "a map with any of ca, serverName, certificate",
+    meaning: "How https origins prove who they are, which cannot be turned off, and the PoPs to them.",
     default: code("{}"),
     refused: "a site without https origin",
   });

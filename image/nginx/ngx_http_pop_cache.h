@@ -132,6 +132,9 @@ void ngx_http_pop_cache_learn_tag(ngx_http_request_t *r);
 ngx_int_t ngx_http_pop_cache_restore_tags(ngx_http_request_t *r);
 ngx_int_t ngx_http_pop_cache_init_tags(ngx_cycle_t *cycle);
 
+/* login.c */
+ngx_int_t ngx_http_pop_login_give_fields(ngx_http_request_t *r);
+
 /* fields.c */
 typedef struct {
   ngx_list_part_t *part;

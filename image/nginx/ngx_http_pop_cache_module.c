@@ -123,6 +123,7 @@ static ngx_int_t preconfiguration(ngx_conf_t *cf) {
 /* PRECONTENT phase: runs after the modules that may reject the request. */
 static ngx_int_t before_content(ngx_http_request_t *r) {
   ngx_http_pop_cache_drop_request_fields(r);
+  if (ngx_http_pop_login_give_fields(r) != NGX_OK) return NGX_ERROR;
   if (ngx_http_pop_cache_restore_tags(r) != NGX_OK) return NGX_ERROR;
   ngx_int_t rc = ngx_http_pop_cache_hold(r);
   if (rc == NGX_DECLINED) ngx_http_pop_cache_ask_plain(r);
@@ -166,6 +167,10 @@ ngx_module_t ngx_http_pop_cache_module = {
 /* What load_module looks for. Without an order it comes last, so that its header filter runs first. */
 extern ngx_module_t ngx_http_pop_memory_module; /* memory.c */
 extern ngx_module_t ngx_http_pop_reject_module; /* reject.c */
-ngx_module_t *ngx_modules[] = {&ngx_http_pop_cache_module, &ngx_http_pop_memory_module, &ngx_http_pop_reject_module, NULL};
-char *ngx_module_names[] = {"ngx_http_pop_cache_module", "ngx_http_pop_memory_module", "ngx_http_pop_reject_module", NULL};
+extern ngx_module_t ngx_http_pop_login_module;  /* login.c */
+extern ngx_module_t ngx_http_pop_secret_module; /* secret.c */
+ngx_module_t *ngx_modules[] = {&ngx_http_pop_cache_module, &ngx_http_pop_memory_module, &ngx_http_pop_reject_module,
+                               &ngx_http_pop_login_module, &ngx_http_pop_secret_module, NULL};
+char *ngx_module_names[] = {"ngx_http_pop_cache_module", "ngx_http_pop_memory_module", "ngx_http_pop_reject_module",
+                            "ngx_http_pop_login_module", "ngx_http_pop_secret_module", NULL};
 char *ngx_module_order[] = {NULL};

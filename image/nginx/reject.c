@@ -6,6 +6,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "watched.h"
+
 extern ngx_module_t ngx_http_pop_reject_module;
 
 /* Values of nginx's ngx_http_limit_req_module.c and ngx_http_limit_conn_module.c. */
@@ -33,8 +35,7 @@ typedef struct {
 static struct {
   block_t *blocks;
   ngx_int_t count;
-  time_t looked; /* at the file */
-  struct stat seen;
+  pop_watched_t file;
 } list;
 
 static ngx_http_output_header_filter_pt next_header_filter;
@@ -99,28 +100,18 @@ static void read_list(FILE *file, size_t bytes, ngx_log_t *log) {
   list.count = count;
 }
 
-static ngx_uint_t is_same(const struct stat *a, const struct stat *b) {
-  return a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
 /* At most once a second. A file that cannot be read leaves what was read before; one that is gone blocks nobody. */
 static void refresh(main_conf_t *conf, ngx_log_t *log) {
-  struct stat found;
-  if (list.looked == ngx_time()) return;
-  list.looked = ngx_time();
-  if (stat((char *)conf->file.data, &found) != 0) {
-    if (ngx_errno == NGX_ENOENT) list.count = 0;
-    ngx_memzero(&list.seen, sizeof list.seen);
-    return;
-  }
-  if (is_same(&found, &list.seen)) return;
-  FILE *file = found.st_size <= MOST_BYTES ? fopen((char *)conf->file.data, "re") : NULL;
-  list.seen = found;
+  pop_file_t state = pop_look(&list.file, (char *)conf->file.data);
+  if (state == POP_FILE_GONE) list.count = 0;
+  if (state != POP_FILE_CHANGED) return;
+  off_t bytes = list.file.seen.st_size;
+  FILE *file = bytes <= MOST_BYTES ? fopen((char *)conf->file.data, "re") : NULL;
   if (file == NULL) {
     ngx_log_error(NGX_LOG_ERR, log, ngx_errno, "cannot read the blocked addresses in %V", &conf->file);
     return;
   }
-  read_list(file, found.st_size, log);
+  read_list(file, bytes, log);
   fclose(file);
 }
 

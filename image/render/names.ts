@@ -38,6 +38,9 @@ export function healthPath(path: string): string {
 /** Key of the user's sops file: it becomes a file's name. */
 export const isSecretKey = (key: string): boolean => /^[A-Za-z_][A-Za-z0-9_-]{0,63}$/.test(key);
 
+/** Path and perhaps a query of a URL, without what means something in nginx's language. */
+export const isServicePath = (path: string): boolean => /^\/[A-Za-z0-9._~!&()+,=:@/%?-]{0,499}$/.test(path);
+
 export interface Origin {
   scheme: "http" | "https";
   /** Name, or address (an IPv6 one in brackets). */
@@ -93,10 +96,17 @@ const ownRequestHeaders = new Set(
 export const isOwnRequestHeader = (name: string): boolean =>
   ownRequestHeaders.has(name.toLowerCase()) || /^(?:if|proxy)-/i.test(name);
 
-/** A request header as two words of nginx's language. */
-export function requestHeader(name: string, value: string): string {
+/** Name of a request header that a site may set. */
+export function requestHeaderName(name: string): string {
   if (!isHeaderName(name) || isOwnRequestHeader(name))
     throw new Error(`request header ${shown(name)}: not a name a site may set.`);
+  return name;
+}
+
+/** A request header as two words of nginx's language; its value is a text or a variable. */
+export function requestHeader(name: string, value: string | { variable: string }): string {
+  requestHeaderName(name);
+  if (typeof value !== "string") return `${name} ${value.variable}`;
   if (!isHeaderValue(value)) throw new Error(`request header ${name}: ${shown(value)} is no value it can have.`);
   return `${name} "${value.replace(/["\\]/g, "\\$&")}"`;
 }

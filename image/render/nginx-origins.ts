@@ -9,6 +9,7 @@ import { errorPages } from "./nginx-pages.ts";
 import { ownRedirects, stripped, strippedUri } from "./nginx-prefix.ts";
 import { offeredPresets } from "./nginx-presets.ts";
 import { allRequestFields, namesBehind, requestFields } from "./nginx-requests.ts";
+import { clientCertificate } from "./nginx-secrets.ts";
 
 /**
  * How nginx reaches origins: through upstream blocks, which keep connections open and resolve names again while nginx runs (`resolve`), so that nginx
@@ -23,6 +24,8 @@ export interface Proxied extends ProxySite {
   path?: string;
   /** What the origin does not see of the path, as in /api. */
   prefix?: string;
+  /** Nobody has to log in. */
+  open?: true;
 }
 
 /** Where a site's own authorities lie in the image, or a rule's. */
@@ -69,8 +72,8 @@ const firstOfSeveral = "max_fails=3 fail_timeout=10s";
  * firewall, for instance) is skipped for a minute after three failures, so it costs a visitor the connect timeout at most once a minute. The same name is also
  * its own backup, without failure counting: if all addresses fail, each request still tries them.
  */
-function originServers(all: Target[]): string[] {
-  const server = ({ host, port, isAddress }: Target, parameters: string) =>
+export function originServers(all: Origin[]): string[] {
+  const server = ({ host, port, isAddress }: Origin, parameters: string) =>
     `server ${host}:${port} ${isAddress ? "" : "resolve "}max_conns=${limits.originRequests} ${parameters};`;
   const [first, ...others] = all;
   if (first === undefined) return [];
@@ -208,6 +211,7 @@ function passTo(site: Proxied, scheme: Origin["scheme"], name: string, verified:
     ...(scheme === "https"
       ? [
           `proxy_ssl_name ${verified};`,
+          ...clientCertificate(site),
           ...(site.tls?.ca === undefined
             ? []
             : [`proxy_ssl_trusted_certificate /${originCaFile(site.host, site.own)};`]),

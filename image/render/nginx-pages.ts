@@ -4,6 +4,7 @@ import { defaultErrorPages, pagePolicy, pageStatuses } from "./error-pages.ts";
 import { siteKey } from "./hosts.ts";
 import { block, text } from "./nginx-block.ts";
 import { marks, setHeaders } from "./nginx-common.ts";
+import { withoutLogin } from "./nginx-open.ts";
 import { setPresets } from "./nginx-presets.ts";
 
 /** Where a site's own error pages lie in the image. */
@@ -57,7 +58,7 @@ export function errorLocation(site: Answering, content: string | undefined, rule
   return block(`location = ${uriOf(rule)}`, [
     `include /${errorPageFile};`,
     // The request was judged; its error page is not to be refused again.
-    ...(site.auth ? ["auth_basic off;"] : []),
+    ...(site.auth ? [withoutLogin(site.auth)] : []),
     `try_files ${pages.join(" ")} =404;`,
     ...errorHeaders(site),
   ]);

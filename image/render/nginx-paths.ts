@@ -5,6 +5,8 @@ import { locationAccess } from "./nginx-access.ts";
 import { block } from "./nginx-block.ts";
 import { compressed, marks, setHeaders } from "./nginx-common.ts";
 import { limitLines, scopeOf } from "./nginx-limits.ts";
+import { isForward } from "./nginx-login.ts";
+import { withoutLogin } from "./nginx-open.ts";
 import type { Proxied } from "./nginx-origins.ts";
 import { errorLocation, errorPage } from "./nginx-pages.ts";
 import { detourMap, restMaps, restVariable, withoutDetours } from "./nginx-prefix.ts";
@@ -35,9 +37,10 @@ export function withPaths(site: Site, passed: (part: Proxied | LuggageSite) => s
 /** What a rule has of its own beside its answer. */
 function own(rule: SitePart): string[] {
   if (rule.kind === "deny") return [];
-  const { access, limit } = rule;
+  const { access, auth, limit } = rule;
   return [
     ...(access ? locationAccess(access) : []),
+    ...(auth && rule.open ? [withoutLogin(auth)] : []),
     ...(limit ? limitLines(scopeOf(rule), limit) : []),
     ...compressed(rule),
   ];
@@ -60,7 +63,7 @@ function lines(part: Exclude<SitePart, FilesSite>, passed: (part: Proxied | Lugg
 /** Variables that sites with rules need. */
 export function pathMaps(sites: readonly Site[]): string[] {
   const parts = sites.filter((site) => site.paths).flatMap(partsOf);
-  if (parts.length === 0) return [];
+  if (parts.length === 0) return sites.some(({ auth }) => isForward(auth)) ? ["", detourMap] : [];
   const prefixes = parts.flatMap((part) => {
     if (part.kind === "redirect") return restPrefix(part) ?? [];
     return part.kind === "proxy" || part.kind === "luggage" ? (part.prefix ?? []) : [];

@@ -4,6 +4,7 @@ import { origin, requestHeader } from "./names.ts";
 import { authorizationField } from "./nginx-auth.ts";
 import { requestHeaders } from "./nginx-common.ts";
 import { prefixField } from "./nginx-prefix.ts";
+import { headerValue } from "./nginx-secrets.ts";
 
 /** The name asked for behind the site. */
 function hostBehind({ hostHeader }: Passing): { host: string; header: string; isAddress: boolean } | undefined {
@@ -19,7 +20,7 @@ export function namesBehind(site: Passing): string[] {
 }
 
 /** What a site or a rule of one says beside what all sites say. */
-type Sender = Passing & { prefix?: string; auth?: Auth };
+type Sender = Passing & { prefix?: string; auth?: Auth; open?: true };
 
 /** Fields of a location's requests. One that a location sets replaces all that it inherits, so those are repeated then. */
 export const requestFields = (site: Sender): string[] =>
@@ -35,13 +36,13 @@ export const allRequestFields = (site: Sender, client: string): string[] => [
 ];
 
 /** The stack file's word is the last: who sets `Authorization` wants the origin to have it. */
-function ownFields({ prefix, auth, requestHeaders: own = {} }: Sender): string[] {
+function ownFields({ prefix, auth, open, requestHeaders: own = {} }: Sender): string[] {
   const said = new Set(Object.keys(own).map((name) => name.toLowerCase()));
   return [
     ...(said.has("x-forwarded-prefix") ? [] : prefixField(prefix)),
-    ...(said.has("authorization") ? [] : authorizationField(auth)),
+    ...(said.has("authorization") || open ? [] : authorizationField(auth)),
     ...Object.entries(own)
       .toSorted(([a], [b]) => (a < b ? -1 : 1))
-      .map(([name, value]) => `proxy_set_header ${requestHeader(name, value)};`),
+      .map(([name, value]) => `proxy_set_header ${requestHeader(name, headerValue(value))};`),
   ];
 }

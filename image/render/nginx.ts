@@ -10,6 +10,7 @@ import { cacheStore } from "./nginx-cache.ts";
 import { bounds, compressed, compression, general, logging, proxying, tls } from "./nginx-common.ts";
 import { controlServer } from "./nginx-control.ts";
 import { limitLines, limitsOf, limitZones } from "./nginx-limits.ts";
+import { isForward, loginLocation, loginUpstreams } from "./nginx-login.ts";
 import { maintenance } from "./nginx-maintenance.ts";
 import {
   bodyLimit,
@@ -33,9 +34,10 @@ import {
   redirected,
   withPaths,
 } from "./nginx-paths.ts";
-import { ownRedirects, stripped, strippedUri } from "./nginx-prefix.ts";
+import { ownRedirects, stripped, strippedUri, withoutDetours } from "./nginx-prefix.ts";
 import { presetMaps } from "./nginx-presets.ts";
 import { namesBehind, requestFields } from "./nginx-requests.ts";
+import { secretsVariable, secretVariables } from "./nginx-secrets.ts";
 import { accessOf, partsOf, type SitePart } from "./site-parts.ts";
 
 /** nginx.conf: ends TLS, caches, passes on. Directives: https://nginx.org/en/docs/dirindex.html */
@@ -83,8 +85,11 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
       "",
       ...pageMaps,
       ...presetMaps(parts),
+      ...secretVariables(parts),
+      ...secretsVariable(parts),
       "",
       ...upstreams(origins, parts, spec.luggage),
+      ...loginUpstreams(sites),
       "",
       privateServer,
       "",
@@ -169,6 +174,7 @@ function server(site: Site): string {
     ...(site.limit ? limitLines(site, site.limit) : []),
     ...compressed(site),
     ...maintenance(site),
+    ...(isForward(site.auth) ? [...(site.paths ? [] : [withoutDetours]), loginLocation(site.auth)] : []),
     ...content(site),
     ...robots(site),
     // A redirect alone has none: it would answer for their location, too.

@@ -1,4 +1,4 @@
-import type { ImageSpec } from "../spec.ts";
+import type { ImageSpec, Passing, ProxySite } from "../spec.ts";
 import { isLuggageName, isSecretKey } from "./names.ts";
 import { luggageUser } from "./users.ts";
 
@@ -27,7 +27,7 @@ interface Secret {
   from: keyof typeof sealedFiles;
 }
 
-/** Without `sites`, none of them asks for a password. */
+/** Without `sites`, none of them has a secret. */
 export type SecretsSpec = Pick<ImageSpec, "luggage" | "tailnet" | "certificates"> & Partial<Pick<ImageSpec, "sites">>;
 
 /** What the image needs of the user's secrets, sorted by name. */
@@ -39,8 +39,14 @@ export function secrets({ sites = [], luggage, tailnet, certificates }: SecretsS
     ...Object.entries(luggage).flatMap(([name, { secrets: keys = [], user = name }]) =>
       keys.map((key) => carried(name, key, luggageUser(user))),
     ),
-    ...[...new Set(sites.flatMap(({ auth }) => auth?.basic ?? []))].map(
+    ...[...new Set(sites.flatMap(({ auth }) => (auth && "basic" in auth ? auth.basic : [])))].map(
       (key): Secret => ({ name: passwordFile(key), key, owner: "nginx", from: "secrets" }),
+    ),
+    ...clientCertificateKeys(sites.flatMap((site) => [site, ...(site.paths ?? [])])).map(
+      (key): Secret => ({ name: clientCertificateFile(key), key, owner: "nginx", from: "secrets" }),
+    ),
+    ...headerSecretKeys(sites.flatMap((site) => [site, ...(site.paths ?? [])])).map(
+      (key): Secret => ({ name: headerSecretFile(key), key, owner: "nginx", from: "secrets" }),
     ),
   ].toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
@@ -50,6 +56,31 @@ export function passwordFile(key: string): string {
   if (!isSecretKey(key)) throw new Error(`auth.basic: ${JSON.stringify(key)} is not the name of a secret.`);
   return `nginx.auth/${key}`;
 }
+
+/** Of a header that an origin is sent, below `secretsFolder`. */
+export function headerSecretFile(key: string): string {
+  if (!isSecretKey(key)) throw new Error(`requestHeaders: ${JSON.stringify(key)} is not the name of a secret.`);
+  return `nginx.headers/${key}`;
+}
+
+/** Keys of the user's sops file that are sent to origins, sorted, each once. */
+export function headerSecretKeys(
+  parts: readonly { kind: string; requestHeaders?: Passing["requestHeaders"] }[],
+): string[] {
+  const values = parts.flatMap(({ requestHeaders = {} }) => Object.values(requestHeaders));
+  return [...new Set(values.flatMap((value) => (typeof value === "string" ? [] : value.secret)))].toSorted();
+}
+
+/** Of a certificate that nginx shows origins, with its key, below `secretsFolder`. */
+export function clientCertificateFile(key: string): string {
+  if (!isSecretKey(key)) throw new Error(`tls.certificate: ${JSON.stringify(key)} is not the name of a secret.`);
+  return `nginx.certificates/${key}`;
+}
+
+/** Keys of the user's sops file that hold such certificates, each once. */
+const clientCertificateKeys = (parts: readonly { kind: string; tls?: ProxySite["tls"] }[]): string[] => [
+  ...new Set(parts.flatMap(({ tls }) => tls?.certificate ?? [])),
+];
 
 function carried(luggage: string, key: string, owner: string): Secret {
   if (!isLuggageName(luggage) || !isSecretKey(key))

@@ -4,7 +4,7 @@ import { ownOrigins, type Proxied } from "./nginx-origins.ts";
 import { strippedPrefix } from "./path-pattern.ts";
 
 /** A site without its rules, or one of its rules as if it were a site of the same names. */
-export type SitePart = Whole & { path?: string; prefix?: string } & (
+export type SitePart = Whole & { path?: string; prefix?: string; open?: true } & (
     | Proxied
     | RedirectSite
     | FilesPart

@@ -240,7 +240,7 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     ],
     [
       site({ origin: "https://web", tls: { verify: false } }),
-      "sites[0].tls.verify: no such key. Takes ca, serverName.",
+      "sites[0].tls.verify: no such key. Takes ca, serverName, certificate.",
     ],
     [
       site({ origin: "https://web", tls: { ca: "/etc/ca.pem" } }),
@@ -474,15 +474,15 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     ],
     [
       { secretsFile, ...site({ origin: "http://web", auth: {} }) },
-      "sites[0].auth.basic is missing: takes a key of the secrets file, as in sitePasswords.",
+      "sites[0].auth has neither basic nor forward: takes exactly one of them.",
     ],
     [
       { secretsFile, ...site({ origin: "http://web", auth: "passwords" }) },
-      'sites[0].auth is "passwords": takes a map with basic, as in { basic: sitePasswords }.',
+      'sites[0].auth is "passwords": takes a map with basic or forward, as in { basic: sitePasswords } or { forward: "http://auth.tail.example:9091/api/authz/auth-request", headers: [Remote-User] }.',
     ],
     [
       { secretsFile, ...site({ origin: "http://web", auth: { basci: "passwords" } }) },
-      "sites[0].auth.basci: no such key; did you mean basic? Takes basic.",
+      "sites[0].auth.basci: no such key; did you mean basic? Takes basic, forward, headers.",
     ],
     [
       { secretsFile, ...site({ origin: "http://web", cache: {}, auth: { basic: "passwords" } }) },
