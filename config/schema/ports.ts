@@ -91,6 +91,6 @@ export const Ports = z.record(z.string(), Port).register(fields, {
   type: "object",
   takes: "a map from port to where it leads, as in { 22: { to: git.tail.example:22 } }",
   key: "<port>",
-  meaning: `Further TCP ports of the app's addresses, passed on byte for byte: SSH, mail, MQTT, games. ${mostTcpPorts} at most. TLS, log-ins and everything else are up to who answers; \`access\` and \`auth\` hold for sites only, \`npx fly-pops block\` for ports as well. More: docs/ports.md.`,
+  meaning: `Further TCP ports of the app's addresses, passed on byte for byte: SSH, mail, MQTT, games. ${mostTcpPorts} at most. TLS, log-ins and everything else are up to who answers; \`access\` and \`auth\` hold for sites only, \`npx fly-pops block 203.0.113.7\` for ports as well. More: docs/ports.md.`,
   default: code("{}"),
 });
