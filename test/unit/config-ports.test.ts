@@ -145,6 +145,13 @@ describe("ports", () => {
     expect(mistakes(ports)).toEqual([sentence]);
   });
 
+  test("a name that every object has is no port", () => {
+    expect(mistakes(JSON.parse('{ "__proto__": null, "constructor": { "to": "a:1" } }'))).toEqual([
+      "ports.__proto__: takes a port from 1 to 65535.",
+      "ports.constructor: takes a port from 1 to 65535.",
+    ]);
+  });
+
   test("more than fit are not", () => {
     const ports = Object.fromEntries(
       Array.from({ length: 33 }, (_, at) => [String(2000 + at), { to: "a:1", limit: { total: 1, connections: 1 } }]),
