@@ -20,6 +20,7 @@ import { cachePolicy } from "./complete/cache-policy.ts";
 import { hosts } from "./complete/hosts.ts";
 import { pages } from "./complete/pages.ts";
 import { withRules } from "./complete/paths.ts";
+import { tcpPorts } from "./complete/ports.ts";
 import { requests } from "./complete/requests.ts";
 import { access, limit } from "./complete/visitors.ts";
 import { cacheMb, defaults, indexMb } from "./defaults.ts";
@@ -107,6 +108,7 @@ function imageSpec(file: StackFile, smallest: { volumeGb: number; memoryMb: numb
     ...(file.ssh && { ssh: { authorizedKeys: [...new Set(file.ssh.authorizedKeys)].toSorted() } }),
     ...(file.debugTools === true && { debugTools: true }),
     ...(file.certificates && { certificates: { vault: vault(file.certificates.vault) } }),
+    ...(file.ports && Object.keys(file.ports).length > 0 && { ports: tcpPorts(file.ports) }),
   };
 }
 

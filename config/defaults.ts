@@ -15,6 +15,11 @@ export const defaults = {
    */
   limitRequests: "200/s",
   limitBurst: 2000,
+  /** Devices of one home share an address, and each keeps its connection (MQTT, IMAP). */
+  portConnections: 64,
+  portTotal: 256,
+  /** An SSH session that somebody comes back to after lunch. */
+  portIdle: "1h",
   maxUnavailable: 1,
   /** Fly staff and users wait about this long after a cordon. */
   drain: "10s",

@@ -132,6 +132,43 @@ export function plainOrigin(text: string): string {
   return `${scheme}://${host}${implied ? "" : `:${port}`}`;
 }
 
+/** What a port leads to: a host and a port, both said. */
+export function endpointProblem(text: string): Problem {
+  const [, scheme] = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/i.exec(text) ?? [];
+  if (scheme !== undefined) return "takes a host and a port, without scheme, as in git.tail.example:22";
+  if (isIPv6(text)) return `takes an IPv6 address in brackets, and a port, as in [${text}]:22`;
+  if (/[@/?#]/.test(text)) return "takes a host and a port, as in git.tail.example:22";
+  if (!/^(?:\[.*\]|[^:]*):\d+$/.test(text)) return "needs its port, as in git.tail.example:22";
+  const problem = originProblem(`http://${text}`);
+  if (problem !== undefined)
+    return problem.startsWith("takes a URL") ? "takes a host and a port, as in git.tail.example:22" : problem;
+  const { host } = endpointParts(text);
+  return isThisMachine(host) ? "leads to the PoP itself. Name luggage, if that is what is to answer" : undefined;
+}
+
+export type Endpoint = Pick<Origin, "host" | "port">;
+
+/** The parts of an endpoint without problem. */
+export const endpointParts = (text: string): Endpoint => originParts(`http://${text}`);
+
+/** One spelling of an endpoint without problem. */
+export function plainEndpoint(text: string): string {
+  const { host, port } = endpointParts(text);
+  return `${host}:${port}`;
+}
+
+const thisMachine = new BlockList();
+thisMachine.addSubnet("127.0.0.0", 8, "ipv4");
+thisMachine.addAddress("0.0.0.0", "ipv4");
+thisMachine.addAddress("::1", "ipv6");
+thisMachine.addAddress("::", "ipv6");
+
+function isThisMachine(host: string): boolean {
+  const address = host.replace(/^\[|\]$/g, "");
+  if (isIP(address) !== 0) return thisMachine.check(address, isIPv6(address) ? "ipv6" : "ipv4");
+  return address === "localhost" || address.endsWith(".localhost");
+}
+
 /** A name server of `dns.forward`: an address, with @port where it is not 53. unbound's spelling. */
 export function serverProblem(text: string): Problem {
   const [address = "", port, ...rest] = text.split("@");

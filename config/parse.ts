@@ -18,6 +18,7 @@ import {
   memoryFits,
   regionsExist,
 } from "./rules/pops.ts";
+import { portLimitsFit, portsFit, portsLead, portsLeave } from "./rules/ports.ts";
 import { requestHeadersFit } from "./rules/requests.ts";
 import { controlServerFits, secretsKept } from "./rules/secrets.ts";
 import {
@@ -66,6 +67,10 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   headersFit,
   requestHeadersFit,
   noLoops,
+  portsFit,
+  portsLead,
+  portsLeave,
+  portLimitsFit,
   luggageFits,
   luggageHealth,
   luggageWaits,

@@ -12,6 +12,7 @@ import { Egress } from "./schema/egress.ts";
 import { CacheStore, Dns } from "./schema/image.ts";
 import { Luggage } from "./schema/luggage.ts";
 import { Adopt, Defaults, Regions, Rollout } from "./schema/pops.ts";
+import { Ports } from "./schema/ports.ts";
 import { Sites } from "./schema/site.ts";
 import { Tailnet } from "./schema/tailnet.ts";
 
@@ -39,6 +40,7 @@ export const StackFile = z.strictObject({
   defaults: Defaults.optional(),
   regions: Regions,
   sites: Sites,
+  ports: Ports.optional(),
   luggage: z
     .record(z.string(), Luggage)
     .register(fields, {

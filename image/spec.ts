@@ -13,6 +13,26 @@ export interface ImageSpec {
   ssh?: Ssh;
   /** curl, dig, strace and the like. Absent: none of them. */
   debugTools?: boolean;
+  /** Public TCP ports that are passed on as they are, by number. Absent: none but those of the sites. */
+  ports?: TcpPort[];
+}
+
+/** Raw TCP: whoever answers for a port sees what the visitor sent, byte for byte. */
+export interface TcpPort {
+  /** On the app's addresses. */
+  port: number;
+  /** A host name or address and its port, an IPv6 address in brackets; or a key of `luggage`. */
+  to: { kind: "host"; address: string } | { kind: "luggage"; luggage: string };
+  /** The visitor's address is sent first, as a header of the PROXY protocol. Absent: nothing is. */
+  proxyProtocol?: "v2";
+  limit: {
+    /** Connections of one visitor (an IPv4 address, an IPv6 /64) at a time. */
+    connections: number;
+    /** Connections of all visitors at a time, on one PoP. */
+    total: number;
+  };
+  /** Seconds without a byte in either direction after which a connection is closed. */
+  idleSeconds: number;
 }
 
 export type Site = ProxySite | RedirectSite | FilesSite | LuggageSite;

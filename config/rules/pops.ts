@@ -1,5 +1,5 @@
 /** Rules of regions, machines, rollout and addresses. */
-import { guestProblem, nearestMemory, presets } from "../../providers/fly/guests.ts";
+import { guestProblem, memoryRange, nearestMemory, presets } from "../../providers/fly/guests.ts";
 import { regionByCode, regions, regionsAsOf } from "../../providers/fly/regions.ts";
 import { cacheMb, cacheShareLimit, defaults } from "../defaults.ts";
 import { given, type Mistake, mistake } from "../mistakes.ts";
@@ -57,6 +57,19 @@ function smallestVolume(sketch: Sketch): number | undefined {
   const volumes = regionCodes(sketch).map((code) => setting(sketch, code, "volumeGb"));
   if (volumes.includes("unclear") || volumes.length === 0) return undefined;
   return Math.min(...volumes.map((it) => (typeof it === "object" ? it.value : defaults.volumeGb)));
+}
+
+/** MB of the smallest PoP's memory; undefined if a size or a memory is invalid. */
+export function smallestMemory(sketch: Sketch): number | undefined {
+  const all = regionCodes(sketch).map((code) => {
+    const size = setting(sketch, code, "size");
+    const memory = setting(sketch, code, "memoryMb");
+    if (size === "unclear" || memory === "unclear") return undefined;
+    const guest = presets[size?.value ?? defaults.size];
+    return memory?.value ?? (guest && memoryRange(guest.cpuKind, guest.cpus).minMb);
+  });
+  const known = all.filter((it) => it !== undefined);
+  return known.length === 0 || known.length < all.length ? undefined : Math.min(...known);
 }
 
 /** The cache leaves room on the smallest volume. */

@@ -97,27 +97,25 @@ export function certificatesKept({ file, unclear }: Sketch): Mistake[] {
 }
 
 /** A site's luggage is there, and listens. */
-export function siteLuggage({ file, unclear }: Sketch): Mistake[] {
+export const siteLuggage = (sketch: Sketch): Mistake[] =>
+  holders(sketch.file).flatMap(({ keys, at }) =>
+    keys.luggage === undefined ? [] : noSuchLuggage(sketch, keys.luggage, [...at, "luggage"]),
+  );
+
+/** Why luggage cannot answer what is named there. */
+export function noSuchLuggage({ file, unclear }: Sketch, name: string, at: Path): Mistake[] {
   if (unclear("luggage")) return [];
   const names = Object.keys(file.luggage ?? {});
-  return holders(file).flatMap(({ keys, at: holder }) => {
-    const name = keys.luggage;
-    if (name === undefined) return [];
-    const at = [...holder, "luggage"];
-    if (!names.includes(name)) {
-      const near = nearest(name, names);
-      const takes = names.length === 0 ? "There is none under luggage." : `Takes ${names.toSorted().join(", ")}.`;
-      return [
-        mistake(
-          at,
-          `is ${given(name)}: no such luggage${near === undefined ? "." : `; did you mean ${near}?`} ${takes}`,
-        ),
-      ];
-    }
-    const silent = file.luggage?.[name] !== undefined && !("port" in (file.luggage[name] ?? {}));
-    if (!silent || unclear("luggage", name, "port")) return [];
-    return [mistake(at, `is ${given(name)}: luggage.${name} has no port, so nothing answers. Give it one.`)];
-  });
+  if (!names.includes(name)) {
+    const near = nearest(name, names);
+    const takes = names.length === 0 ? "There is none under luggage." : `Takes ${names.toSorted().join(", ")}.`;
+    return [
+      mistake(at, `is ${given(name)}: no such luggage${near === undefined ? "." : `; did you mean ${near}?`} ${takes}`),
+    ];
+  }
+  const silent = file.luggage?.[name] !== undefined && !("port" in (file.luggage[name] ?? {}));
+  if (!silent || unclear("luggage", name, "port")) return [];
+  return [mistake(at, `is ${given(name)}: luggage.${name} has no port, so nothing answers. Give it one.`)];
 }
 
 /** Origins that passed the schema, where they stand. */
@@ -160,18 +158,24 @@ export function headersFit({ file }: Sketch): Mistake[] {
   });
 }
 
-/** The edge does not ask itself, and redirects arrive. */
-export function noLoops({ file, unclear }: Sketch): Mistake[] {
-  const sites = file.sites ?? [];
-  const names = siteNames({ file });
+/** Whether a host is asked of name servers of the user's own, or of the tailnet's: it does not lead to the edge there. */
+export function forwardedHosts({ file, unclear }: Sketch): (host: string) => boolean {
   const zones = [
     ...(file.dns?.forward ?? []).flatMap((it) => (it?.zone === undefined ? [] : [plainName(it.zone)])),
     ...(file.tailnet?.domain === undefined ? [] : [plainName(file.tailnet.domain)]),
   ];
-  const forwarded = (host: string) =>
+  return (host) =>
     unclear("dns") ||
     unclear("tailnet") ||
     zones.some((zone) => zone === "." || host === zone || host.endsWith(`.${zone}`));
+}
+
+/** The edge does not ask itself, and redirects arrive. */
+export function noLoops(sketch: Sketch): Mistake[] {
+  const { file } = sketch;
+  const sites = file.sites ?? [];
+  const names = siteNames({ file });
+  const forwarded = forwardedHosts(sketch);
   /** The site a URL leads back to, on the ports the edge has. */
   const target = (url: string) => {
     const { host, port } = originParts(url);

@@ -6,6 +6,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "blocked.h"
 #include "watched.h"
 
 extern ngx_module_t ngx_http_pop_reject_module;
@@ -127,9 +128,9 @@ static ngx_uint_t address_of(struct sockaddr *from, u_char *address) {
   return 1;
 }
 
-static ngx_uint_t is_blocked(ngx_http_request_t *r) {
+static ngx_uint_t is_blocked(struct sockaddr *from) {
   u_char address[16];
-  if (list.count == 0 || !address_of(r->connection->sockaddr, address)) return 0;
+  if (list.count == 0 || !address_of(from, address)) return 0;
   /* The last block that does not begin after the address, and those around it. */
   ngx_int_t low = 0, high = list.count;
   while (low < high) {
@@ -144,13 +145,18 @@ static ngx_uint_t is_blocked(ngx_http_request_t *r) {
   return 0;
 }
 
+ngx_uint_t ngx_pop_is_blocked(struct sockaddr *from, ngx_log_t *log) {
+  main_conf_t *conf = ngx_http_cycle_get_module_main_conf(ngx_cycle, ngx_http_pop_reject_module);
+  if (conf == NULL || conf->file.len == 0) return 0;
+  refresh(conf, log);
+  return is_blocked(from);
+}
+
 /* SERVER_REWRITE phase: the visitor's address is known, and nothing was answered yet, not even a redirect. */
 static ngx_int_t admit(ngx_http_request_t *r) {
-  main_conf_t *conf = ngx_http_get_module_main_conf(r, ngx_http_pop_reject_module);
   /* Visitors' connections have a PROXY header; the machine's own probes and nginx's relays do not. */
-  if (conf->file.len == 0 || r != r->main || !r->connection->proxy_protocol) return NGX_DECLINED;
-  refresh(conf, r->connection->log);
-  return is_blocked(r) ? NGX_HTTP_FORBIDDEN : NGX_DECLINED;
+  if (r != r->main || !r->connection->proxy_protocol) return NGX_DECLINED;
+  return ngx_pop_is_blocked(r->connection->sockaddr, r->connection->log) ? NGX_HTTP_FORBIDDEN : NGX_DECLINED;
 }
 
 /* $pop_rejected, for the counts: what rejected the request. */
@@ -158,7 +164,7 @@ static ngx_int_t rejected_variable(ngx_http_request_t *r, ngx_http_variable_valu
   const char *by = NULL;
   if (r->main->limit_req_status == REQUESTS_REJECTED) by = "requests";
   else if (r->main->limit_conn_status == CONNECTIONS_REJECTED) by = "connections";
-  else if (r->headers_out.status == NGX_HTTP_FORBIDDEN && r->upstream == NULL && is_blocked(r)) by = "blocked";
+  else if (r->headers_out.status == NGX_HTTP_FORBIDDEN && r->upstream == NULL && is_blocked(r->connection->sockaddr)) by = "blocked";
   v->not_found = by == NULL;
   if (by == NULL) return NGX_OK;
   v->data = (u_char *)by;

@@ -5,6 +5,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -137,29 +138,39 @@ func total(counts map[string]uint64, words []string) uint64 {
 	return sum
 }
 
-// tally is counts with the file they come from, for several callers.
+// tally is counts with the files they come from, for several callers.
 type tally struct {
-	lock   sync.Mutex
-	counts *counts
-	lines  *lineFile
+	lock      sync.Mutex
+	counts    *counts
+	lines     *lineFile
+	ports     allPorts
+	portLines *lineFile
 }
 
-func newTally(path string, hosts []string) *tally {
-	return &tally{counts: newCounts(hosts), lines: &lineFile{path: path}}
+func newTally(run string, manifest *Manifest) *tally {
+	return &tally{
+		counts: newCounts(manifest.Hosts), lines: &lineFile{path: countsFile(run)},
+		ports: newPorts(manifest.TCPPorts), portLines: &lineFile{path: portCountsFile(run)},
+	}
 }
 
 // catchUp counts what was written since the last time.
 func (it *tally) catchUp() error {
 	it.lock.Lock()
 	defer it.lock.Unlock()
-	return it.lines.each(it.counts.add)
+	err := it.lines.each(it.counts.add)
+	return errors.Join(err, it.portLines.each(func(line []byte) {
+		if !it.ports.add(line) {
+			it.counts.refused++
+		}
+	}))
 }
 
 // read hands the counts to a function that must not keep them.
-func (it *tally) read(use func(*counts)) {
+func (it *tally) read(use func(*counts, allPorts)) {
 	it.lock.Lock()
 	defer it.lock.Unlock()
-	use(it.counts)
+	use(it.counts, it.ports)
 }
 
 // sorted: a scrape lists the same things in the same order each time.

@@ -64,6 +64,8 @@ type report struct {
 	Certificates []certificateStatus `json:"certificates"`
 	// Since this process started.
 	Traffic traffic `json:"traffic"`
+	// Of the ports of raw TCP, by number. Absent where there are none.
+	Ports map[string]portTraffic `json:"ports,omitempty"`
 	// Absent where the kernel does not say.
 	Memory *memory `json:"memory,omitempty"`
 	// The ways through the tailnet to those origins that are reached by it.
@@ -121,7 +123,7 @@ func newHealth(manifest *Manifest, run string) *health {
 		origins:  watch[[]tailnet.Path]{every: time.Minute, soon: 10 * time.Second},
 		dnssec:   watch[error]{every: 5 * time.Minute, soon: 20 * time.Second},
 		manifest: manifest, image: imageOfEnvironment(), run: run, tailscaled: tailnet.Socket, patience: manifest.patience(), now: time.Now,
-		tally:       newTally(countsFile(run), manifest.Hosts),
+		tally:       newTally(run, manifest),
 		maintenance: maintenanceFolder,
 		memory:      func() (memory, error) { return readMemory(cgroupFolder, procFolder) },
 		volume:      func() (volume, error) { return statVolume(volumeFolder) },
@@ -393,10 +395,14 @@ func (h *health) counts(context.Context) answer {
 	err := h.tally.catchUp()
 	var sum traffic
 	var all []metric
-	h.tally.read(func(counts *counts) { sum, all = counts.traffic(), counts.metrics() })
+	var ports map[string]portTraffic
+	h.tally.read(func(counts *counts, byPort allPorts) {
+		sum, all = counts.traffic(), append(counts.metrics(), byPort.metrics()...)
+		ports = byPort.traffic()
+	})
 	return func(to *snapshot) {
 		to.Parts["counts"] = judge(degraded, err)
-		to.Traffic, to.counts = sum, all
+		to.Traffic, to.counts, to.Ports = sum, all, ports
 	}
 }
 

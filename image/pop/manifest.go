@@ -33,8 +33,10 @@ type Manifest struct {
 	} `json:"ports"`
 	// Timeout of Fly's check of /healthz, in seconds.
 	CheckTimeoutSeconds int `json:"checkTimeoutSeconds"`
-	// URLs of all origins, e.g. https://web.tail1234.ts.net:8443.
+	// URLs of all origins, e.g. https://web.tail1234.ts.net:8443, and of what ports of raw TCP lead to, e.g. tcp://git.tail1234.ts.net:22.
 	Origins []string `json:"origins"`
+	// Public ports of raw TCP.
+	TCPPorts []int `json:"tcpPorts"`
 	// nil: none.
 	Tailnet *tailnet.Wanted `json:"tailnet"`
 	// Luggage that says how it is, by its name.
@@ -64,6 +66,11 @@ func readManifest(path string) (*Manifest, error) {
 	}
 	if manifest.CheckTimeoutSeconds < 1 {
 		return nil, fmt.Errorf("%s: checkTimeoutSeconds is %d, it must be at least 1", path, manifest.CheckTimeoutSeconds)
+	}
+	for _, port := range manifest.TCPPorts {
+		if port < 1 || port > 65535 {
+			return nil, fmt.Errorf("%s: tcpPorts has %d, allowed are 1 to 65535", path, port)
+		}
 	}
 	for _, origin := range manifest.Origins {
 		if tailnet.HostOf(origin) == "" {

@@ -7,7 +7,7 @@ import { secrets } from "./secrets.ts";
 /** The lines of image/Dockerfile that `dockerfile` replaces. */
 const marks = { optional: "#:optional", debian: "#:debian", sources: "#:sources", layers: "#:layers" };
 
-type Told = Pick<ImageSpec, "sites" | "luggage" | "tailnet" | "certificates" | "ssh" | "debugTools">;
+type Told = Pick<ImageSpec, "sites" | "luggage" | "tailnet" | "certificates" | "ssh" | "debugTools" | "ports">;
 
 /** image/Dockerfile with what the spec asks for: layers of optional programs, one for each piece of luggage, one for all packed sites. */
 export function dockerfile(template: string, spec: Told): string {
@@ -40,7 +40,12 @@ export function dockerfile(template: string, spec: Told): string {
     layers.push("COPY --from=sites /out/ /");
   }
   // One layer for all of them: what they share would lie in two otherwise.
-  const extras = [...(spec.ssh ? ["sshd"] : []), ...(spec.debugTools ? ["debug"] : [])];
+  const hasPorts = (spec.ports ?? []).length > 0;
+  const extras = [
+    ...(spec.ssh ? ["sshd"] : []),
+    ...(spec.debugTools ? ["debug"] : []),
+    ...(hasPorts ? ["stream"] : []),
+  ];
   if (extras.length > 0)
     sources.push(
       "FROM debian AS extras",
@@ -52,6 +57,7 @@ export function dockerfile(template: string, spec: Told): string {
     ...(spec.tailnet ? ["tailscale"] : []),
     ...(secrets(spec).length > 0 ? ["pop-secrets"] : []),
     ...(extras.length > 0 ? ["extras"] : []),
+    ...(hasPorts ? ["stream-module"] : []),
   ];
   const lines = new Map([
     [marks.optional, optional.map((stage) => `COPY --from=${stage} /out/ /`)],

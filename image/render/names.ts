@@ -61,6 +61,17 @@ export function origin(text: string): Origin {
   return { scheme, host: url.hostname, port: Number(url.port || (scheme === "http" ? 80 : 443)), isAddress };
 }
 
+export type Endpoint = Pick<Origin, "host" | "port" | "isAddress">;
+
+/** Name or address, and a port that is always said. */
+export function endpoint(text: string): Endpoint {
+  const [, host, port] = /^([^/?#@\\\s]+):(\d{1,5})$/.exec(text) ?? [];
+  if (host === undefined || Number(port) < 1)
+    throw new Error(`${shown(text)}: not a host name or address and a port, as in git.tail.example:22.`);
+  const { isAddress, ...found } = origin(`http://${host}:${port}`);
+  return { host: found.host, port: Number(port), isAddress };
+}
+
 /** As it stands in a URL: the scheme's own port is left out. */
 export const originUrl = (it: Origin): string =>
   `${it.scheme}://${it.host}${it.port === (it.scheme === "http" ? 80 : 443) ? "" : `:${it.port}`}`;

@@ -2,7 +2,6 @@ import { workerConnections } from "../limits.ts";
 import { ports } from "../ports.ts";
 import type { FilesSite, ImageSpec, LuggageSite, Site } from "../spec.ts";
 import { certificateMaps, certificateOf, checkNames, nameAsked, namesOf, siteKey } from "./hosts.ts";
-import { whole } from "./names.ts";
 import { accessMaps, serverAccess } from "./nginx-access.ts";
 import { authLines, authMaps } from "./nginx-auth.ts";
 import { block, text } from "./nginx-block.ts";
@@ -11,6 +10,7 @@ import { bounds, compressed, compression, general, logging, proxying, tls } from
 import { controlServer } from "./nginx-control.ts";
 import { limitLines, limitsOf, limitZones } from "./nginx-limits.ts";
 import { isForward, loginLocation, loginUpstreams } from "./nginx-login.ts";
+import { luggagePort } from "./nginx-luggage.ts";
 import { maintenance } from "./nginx-maintenance.ts";
 import {
   bodyLimit,
@@ -38,10 +38,11 @@ import { ownRedirects, stripped, strippedUri, withoutDetours } from "./nginx-pre
 import { presetMaps } from "./nginx-presets.ts";
 import { namesBehind, requestFields } from "./nginx-requests.ts";
 import { secretsVariable, secretVariables } from "./nginx-secrets.ts";
+import { stream, streamModules } from "./nginx-stream.ts";
 import { accessOf, partsOf, type SitePart } from "./site-parts.ts";
 
 /** nginx.conf: ends TLS, caches, passes on. Directives: https://nginx.org/en/docs/dirindex.html */
-export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">): string {
+export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache" | "ports">): string {
   checkNames(spec);
   const sites = spec.sites.toSorted(byHost);
   const hosts = sites.flatMap(namesOf);
@@ -53,6 +54,7 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
     "load_module /usr/lib/nginx/modules/ngx_http_brotli_static_module.so;",
     // Loaded last, so that its filter sees responses first.
     "load_module /usr/lib/nginx/modules/ngx_http_pop_cache_module.so;",
+    ...streamModules(spec.ports),
     // process-compose starts it through runas: it is not root, neither master nor worker, and has no user to change to.
     "daemon off;",
     // A path is compared with the rules of its site one after another.
@@ -100,6 +102,7 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
       ...origins.flatMap(relays),
       ...sites.map(server),
     ]),
+    ...stream(spec),
   ]);
 }
 
@@ -125,13 +128,6 @@ function upstreams(origins: Proxied[], parts: SitePart[], luggage: ImageSpec["lu
 }
 
 const luggageName = (name: string): string => `luggage_${name}`;
-
-function luggagePort(luggage: ImageSpec["luggage"], name: string): number {
-  const port = luggage[name]?.port;
-  if (port === undefined)
-    throw new Error(`luggage ${JSON.stringify(name)}: a site is served by it, but it has no port.`);
-  return whole(port, `luggage.${name}.port`, { min: 1024, max: 65535 });
-}
 
 /** Asked by process-compose and `pop health` from inside the machine. */
 const privateServer = block("server", [

@@ -89,7 +89,7 @@ describe("no-bare-ports", () => {
 
   test("a port that leads past nginx does not", () => {
     expect(judged({ internal_port: 8080 }, { port: 9000 })).toEqual([
-      "cdg-1: public port 9000 leads to 8080: takes 1102, where nginx ends TLS, and for port 80 1101, which redirects there.",
+      "cdg-1: public port 9000 leads to 8080: takes 1102, where nginx ends TLS, and for port 80 1101, which redirects there; other ports stand under fly-pops:ports.",
     ]);
   });
 

@@ -88,6 +88,8 @@ export interface Pop {
   https: number;
   http: number;
   health: number;
+  /** Where another port of it, from `Run.published`, is reached there. */
+  reached(port: number): number;
   /** Runs a program in it as root. */
   exec(command: string[]): Promise<{ code: number; output: string }>;
   logs(): Promise<string>;
@@ -102,6 +104,8 @@ export interface Run {
   memoryMb?: number;
   /** Docker network; default the engine's own bridge. */
   networkName?: string;
+  /** Further ports of it that a test wants to reach. */
+  published?: number[];
 }
 
 /** What one test file runs in the engine. Other files' things are left alone: they run at the same time. */
@@ -120,9 +124,12 @@ export class Bench {
     return this.#labels;
   }
 
-  async start(image: string, { volume, env = {}, memoryMb = 256, networkName = "bridge" }: Run): Promise<Pop> {
+  async start(
+    image: string,
+    { volume, env = {}, memoryMb = 256, networkName = "bridge", published: others = [] }: Run,
+  ): Promise<Pop> {
     const memory = memoryMb * 1024 * 1024;
-    const published = [ports.https, ports.http, ports.health];
+    const published = [ports.https, ports.http, ports.health, ...others];
     const all = { POP_NAME: "cdg-1", FLY_REGION: "cdg", FLY_APP_NAME: "edge", ...env };
     const container = await docker.createContainer({
       Image: image,
@@ -229,6 +236,7 @@ async function attach(container: Container): Promise<Pop> {
     https: reached(ports.https),
     http: reached(ports.http),
     health: reached(ports.health),
+    reached,
     exec: (command) => exec(container, command),
     logs: async () => unframe(await container.logs({ stdout: true, stderr: true })),
     restart: async () => {
@@ -266,6 +274,7 @@ export interface Health {
   parts: Record<string, { status: string; reason?: string }>;
   certificates: { host: string; notAfter: string; selfSigned: boolean; error?: string }[];
   maintenance?: string[];
+  ports?: Record<string, { connections: Record<string, number>; sentBytes: number; receivedBytes: number }>;
 }
 
 /** What the machine's check sees; undefined when nobody answers. */
