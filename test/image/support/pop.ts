@@ -167,23 +167,33 @@ export class Bench {
   }
 
   /** A container named as the origin is, on the network, that passes its connections on to the test's own process. */
-  async startForwarder(
+  startForwarder(
     image: string,
     to: { http: number; second: number; https: number },
-    { address, aliases }: { address: string; aliases: string[] } = { address: network.origin, aliases: [originName] },
+    at: { address?: string; aliases: string[] } = { address: network.origin, aliases: [originName] },
   ): Promise<Container> {
-    const listen = (own: number, port: number) => `nc -ll -p ${own} -e nc ${network.gateway} ${port}`;
+    return this.forward(image, { 8443: to.https, 8081: to.second, 8080: to.http }, { ...at, network });
+  }
+
+  /** A container that passes connections to ports of its own on to ports of the test's process. */
+  async forward(
+    image: string,
+    to: Record<number, number>,
+    at: { network: { name: string; gateway: string }; address?: string; aliases: string[] },
+  ): Promise<Container> {
+    const listen = Object.entries(to).map(([own, port]) => `nc -ll -p ${own} -e nc ${at.network.gateway} ${port}`);
     const container = await docker.createContainer({
       Image: image,
       Labels: this.#labels,
-      Entrypoint: [
-        "/bin/sh",
-        "-c",
-        `${listen(8443, to.https)} & ${listen(8081, to.second)} & exec ${listen(8080, to.http)}`,
-      ],
-      HostConfig: { Init: true, NetworkMode: network.name },
+      Entrypoint: ["/bin/sh", "-c", `${listen.join(" & ")} & wait`],
+      HostConfig: { Init: true, NetworkMode: at.network.name },
       NetworkingConfig: {
-        EndpointsConfig: { [network.name]: { IPAMConfig: { IPv4Address: address }, Aliases: aliases } },
+        EndpointsConfig: {
+          [at.network.name]: {
+            ...(at.address !== undefined && { IPAMConfig: { IPv4Address: at.address } }),
+            Aliases: at.aliases,
+          },
+        },
       },
     });
     await container.start();
