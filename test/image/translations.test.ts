@@ -76,9 +76,7 @@ async function serve(name: string): Promise<Served> {
     return `mkdir -p "$(dirname ${path})" && echo ${encoded} | base64 -d > ${path}`;
   });
   const ports = new Set([...text.matchAll(/127\.0\.0\.1:(\d+)/g)].map(([, port]) => port));
-  const listen = [...ports].map(
-    (port) => `nc -ll -s 127.0.0.1 -p ${port} -e nc ${network.gateway} ${lab.origin.port} &`,
-  );
+  const listen = [...ports].map((port) => `nc -ll -p ${port} -e nc ${network.gateway} ${lab.origin.port} &`);
   const { Image } = await lab.pop.container.inspect();
   const container = await docker.createContainer({
     Image,
