@@ -10,4 +10,6 @@ export const ports = {
   dns: 1104,
   /** `pop health`: GET /healthz, what Fly's checks ask, and GET /metrics, what its Prometheus does. */
   health: 1105,
+  /** `pop syslog`, 127.0.0.1 only: log messages of nginx. */
+  syslog: 1106,
 } as const;

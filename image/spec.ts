@@ -13,6 +13,27 @@ export interface ImageSpec {
   ssh?: Ssh;
   /** curl, dig, strace and the like. Absent: none of them. */
   debugTools?: boolean;
+  /** What is logged, and where to. Absent: all requests, with the visitors' addresses, into the PoP's own log. */
+  logs?: Logs;
+  /** The user's own configuration of nginx. Absent: none. */
+  nginx?: NginxFiles;
+}
+
+export interface Logs {
+  /** Of visitors' addresses only the network is logged: three bytes of IPv4, the /48 of IPv6. Absent: all of them. */
+  anonymize?: boolean;
+  /** Who gets the access log, too, by UDP. Absent: nobody. */
+  syslog?: { host: string; port: number };
+  /** Percent of the requests answered from the cache that the access log has. Absent: all. */
+  sampleCached?: number;
+}
+
+/** Files of the machine that builds, relative to the project. */
+export interface NginxFiles {
+  /** Included at the end of the block for all sites. Absent: none. */
+  http?: string;
+  /** Included at the end of a site's server, by its host. */
+  sites: Record<string, string>;
 }
 
 export type Site = ProxySite | RedirectSite | FilesSite | LuggageSite;

@@ -37,6 +37,8 @@ type Manifest struct {
 	Origins []string `json:"origins"`
 	// nil: none.
 	Tailnet *tailnet.Wanted `json:"tailnet"`
+	// Where nginx's log messages go; nil: nowhere.
+	Syslog *Syslog `json:"syslog"`
 	// Luggage that says how it is, by its name.
 	Luggage map[string]Check `json:"luggage"`
 }
@@ -73,6 +75,11 @@ func readManifest(path string) (*Manifest, error) {
 	if manifest.Tailnet != nil {
 		if err := manifest.Tailnet.Problem(); err != nil {
 			return nil, fmt.Errorf("%s: tailnet %w", path, err)
+		}
+	}
+	if manifest.Syslog != nil {
+		if err := manifest.Syslog.problem(); err != nil {
+			return nil, fmt.Errorf("%s: syslog %w", path, err)
 		}
 	}
 	for name, how := range manifest.Luggage {

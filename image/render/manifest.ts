@@ -8,7 +8,7 @@ import { secrets } from "./secrets.ts";
 import { partsOf } from "./site-parts.ts";
 
 /** /etc/pop/pop.json: what the helper must know of the image. Read by image/pop/manifest.go, which refuses unknown keys. */
-export function manifest(spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" | "certificates">): string {
+export function manifest(spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" | "certificates" | "logs">): string {
   const hosts = spec.sites.map((site) => siteName(site.host)).toSorted();
   const aliases = spec.sites.flatMap((site) => namesOf(site).slice(1)).toSorted();
   const { nginxStatus, dns, health } = ports;
@@ -37,6 +37,7 @@ export function manifest(spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" |
     checkTimeoutSeconds,
     ...(origins.length > 0 && { origins }),
     ...(spec.tailnet && { tailnet: tailnet(spec.tailnet) }),
+    ...(spec.logs?.syslog && { syslog: { listen: ports.syslog, ...spec.logs.syslog } }),
     ...(checks.length > 0 && { luggage: Object.fromEntries(checks) }),
   };
   return `${JSON.stringify(told, null, 2)}\n`;

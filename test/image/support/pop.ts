@@ -35,6 +35,12 @@ export function writeProject(): string {
     "errors/404.html": ["<h1>our own: not here</h1>\n"],
     "errors/502.html": ["<h1>our own: away</h1>\n"],
     "robots.txt": ["User-agent: *\nDisallow: /own\n"],
+    "nginx/http.conf": ["geo $is_office { default no; 203.0.113.0/24 yes; }\n"],
+    "nginx/www.conf": [
+      'location = /whoami {\n  default_type text/plain;\n  return 200 "office: $is_office\\n";\n}\nsub_filter_once off;\n',
+    ],
+    "nginx/broken.conf": ["# a comment\nlocaton / { return 204; }\n"],
+    "nginx/twice.conf": ["\n\nlocation / {\n  return 204;\n}\n"],
     "site/.well-known/security.txt": ["Contact: mailto:security@example.test\n"],
     "site/.env": ["SECRET=1\n"],
     "lists/bad.txt": ["# bad\n203.0.113.77\n2001:db8:bad::/48 ; a network\n"],
