@@ -18,6 +18,8 @@ import { memoryRange, presets } from "../providers/fly/guests.ts";
 import { auth } from "./complete/auth.ts";
 import { cachePolicy } from "./complete/cache-policy.ts";
 import { hosts } from "./complete/hosts.ts";
+import { logs } from "./complete/logs.ts";
+import { nginx } from "./complete/nginx.ts";
 import { pages } from "./complete/pages.ts";
 import { withRules } from "./complete/paths.ts";
 import { tcpPorts } from "./complete/ports.ts";
@@ -95,6 +97,8 @@ function popsOf(region: string, file: StackFile): PopConfig[] {
 
 function imageSpec(file: StackFile, smallest: { volumeGb: number; memoryMb: number }): ImageSpec {
   const maxSizeMb = file.cache?.maxSizeMb ?? cacheMb(smallest.volumeGb);
+  const logged = logs(file.logs);
+  const own = nginx(file.nginx);
   return {
     sites: file.sites.map((it) => withRules(it, (keys) => site(keys, maxSizeMb))),
     luggage: byKey(file.luggage ?? {}, luggage),
@@ -107,6 +111,8 @@ function imageSpec(file: StackFile, smallest: { volumeGb: number; memoryMb: numb
     ...(file.tailnet && { tailnet: tailnet(file.tailnet, addressesOf(file)) }),
     ...(file.ssh && { ssh: { authorizedKeys: [...new Set(file.ssh.authorizedKeys)].toSorted() } }),
     ...(file.debugTools === true && { debugTools: true }),
+    ...(logged && { logs: logged }),
+    ...(own && { nginx: own }),
     ...(file.certificates && { certificates: { vault: vault(file.certificates.vault) } }),
     ...(file.ports && Object.keys(file.ports).length > 0 && { ports: tcpPorts(file.ports) }),
   };

@@ -7,7 +7,9 @@ import { credentialsKept } from "./rules/credentials.ts";
 import { egressWhole } from "./rules/egress.ts";
 import { hostsDiffer, oneDefault, wildcardOriginsNamed, wildcardsCertified } from "./rules/hosts.ts";
 import { sshReachable, zonesDiffer } from "./rules/image.ts";
+import { syslogPrivate } from "./rules/logs.ts";
 import { luggageFits, luggageHealth, luggageWaits } from "./rules/luggage.ts";
+import { nginxSites } from "./rules/nginx.ts";
 import { bufferingOfRules, redirectsArrive, ruleKinds, rulesMatch } from "./rules/paths.ts";
 import {
   addressesDiffer,
@@ -75,6 +77,8 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   luggageHealth,
   luggageWaits,
   zonesDiffer,
+  syslogPrivate,
+  nginxSites,
   sshReachable,
   secretsKept,
   controlServerFits,

@@ -10,7 +10,9 @@ import { DebugTools, Ssh } from "./schema/access.ts";
 import { Certificates } from "./schema/certificates.ts";
 import { Egress } from "./schema/egress.ts";
 import { CacheStore, Dns } from "./schema/image.ts";
+import { Logs } from "./schema/logs.ts";
 import { Luggage } from "./schema/luggage.ts";
+import { Nginx } from "./schema/nginx.ts";
 import { Adopt, Defaults, Regions, Rollout } from "./schema/pops.ts";
 import { Ports } from "./schema/ports.ts";
 import { Sites } from "./schema/site.ts";
@@ -65,6 +67,8 @@ export const StackFile = z.strictObject({
     .optional(),
   dns: Dns.optional(),
   cache: CacheStore.optional(),
+  logs: Logs.optional(),
+  nginx: Nginx.optional(),
   ssh: Ssh.optional(),
   debugTools: DebugTools.optional(),
   http3: z

@@ -21,8 +21,10 @@ import { manifest } from "./render/manifest.ts";
 import { networksOf } from "./render/networks.ts";
 import { nginxConf } from "./render/nginx.ts";
 import { listFile, listText } from "./render/nginx-access.ts";
+import { errorFilter, errorFilterFile } from "./render/nginx-logs.ts";
 import { maintenanceFile, maintenanceText } from "./render/nginx-maintenance.ts";
 import { originCaFile } from "./render/nginx-origins.ts";
+import { ownFile, ownFiles } from "./render/nginx-own.ts";
 import { errorPageFile, errorPageText } from "./render/nginx-pages.ts";
 import { packedRules } from "./render/packed-rules.ts";
 import { processCompose, tailnetCaFile } from "./render/process-compose.ts";
@@ -32,6 +34,7 @@ import { authorizedKeys, sshdConfig } from "./render/sshd.ts";
 import { unboundConf } from "./render/unbound.ts";
 import { group, passwd, shadow, users } from "./render/users.ts";
 import type { ImageSpec, Site } from "./spec.ts";
+import { checkNginxFile } from "./user-nginx.ts";
 import { checkErrorPages, checkRobots, checkSpa } from "./user-pages.ts";
 
 /** Folders of image/ that go into the context as they are, by their place in it. */
@@ -100,6 +103,7 @@ export function rendered(spec: ImageSpec): Record<string, string> {
     ...(secrets(spec).length > 0 && { "etc/pop/secrets.json": secretsManifest(spec) }),
     ...(spec.ssh && { "etc/ssh/sshd_config": sshdConfig, "etc/ssh/authorized_keys": authorizedKeys(spec.ssh) }),
     ...(vault && { "etc/pop/certs.json": certsConfig(spec, vault) }),
+    ...(spec.logs?.anonymize && { [errorFilterFile]: errorFilter }),
     ...errorPageFiles,
   };
 }
@@ -143,6 +147,11 @@ function packedParts(spec: ImageSpec, projectDir: string): ((files: Map<string, 
       folder(join("sites", root, at), dir, `site ${host}: files of a path`),
     ),
     ...spec.sites.flatMap((site) => pagesOf(site, projectDir)),
+    ...ownFiles(spec.nginx).map(({ file, what }) => (files: Map<string, Entry>) => {
+      const text = readText(projectDir, file, `${what}: ${file}`);
+      checkNginxFile(text, `${what}: ${file}`);
+      files.set(join("config", ownFile(file)), plain(text));
+    }),
     ...networkLists(spec).map(({ file, what }) => (files: Map<string, Entry>) => {
       files.set(join("config", listFile(file)), plain(listText(networksOf(readText(projectDir, file, what), what))));
     }),

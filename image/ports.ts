@@ -10,6 +10,8 @@ export const ports = {
   dns: 1104,
   /** `pop health`: GET /healthz, what Fly's checks ask, and GET /metrics, what its Prometheus does. */
   health: 1105,
+  /** `pop syslog`, 127.0.0.1 only: log messages of nginx. */
+  syslog: 1106,
 } as const;
 
 /** How many ports of raw TCP a stack may have. */

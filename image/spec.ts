@@ -15,6 +15,10 @@ export interface ImageSpec {
   debugTools?: boolean;
   /** Public TCP ports that are passed on as they are, by number. Absent: none but those of the sites. */
   ports?: TcpPort[];
+  /** What is logged, and where to. Absent: all requests, with the visitors' addresses, into the PoP's own log. */
+  logs?: Logs;
+  /** The user's own configuration of nginx. Absent: none. */
+  nginx?: NginxFiles;
 }
 
 /** Raw TCP: whoever answers for a port sees what the visitor sent, byte for byte. */
@@ -33,6 +37,23 @@ export interface TcpPort {
   };
   /** Seconds without a byte in either direction after which a connection is closed. */
   idleSeconds: number;
+}
+
+export interface Logs {
+  /** Of visitors' addresses only the network is logged: three bytes of IPv4, the /48 of IPv6. Absent: all of them. */
+  anonymize?: boolean;
+  /** Who gets the access log, too, by UDP. Absent: nobody. */
+  syslog?: { host: string; port: number };
+  /** Percent of the requests answered from the cache that the access log has. Absent: all. */
+  sampleCached?: number;
+}
+
+/** Files of the machine that builds, relative to the project. */
+export interface NginxFiles {
+  /** Included at the end of the block for all sites. Absent: none. */
+  http?: string;
+  /** Included at the end of a site's server, by its host. */
+  sites: Record<string, string>;
 }
 
 export type Site = ProxySite | RedirectSite | FilesSite | LuggageSite;

@@ -32,6 +32,7 @@ const usage = `usage:
   pop join                     makes the PoP a node of the tailnet, or says why it is none; ends with 0 once it is one
   pop purge                    removes responses from the cache: of URLs, of a --site with --path, or --all
   pop maintenance on|off HOST  has nginx answer a site with 503 and a page, or serve it again
+  pop syslog                   passes nginx's log messages on to the collector of the image
   pop self-signed              makes a certificate for every host that has none it could serve with
 `
 
@@ -84,6 +85,13 @@ func run(arguments []string) error {
 				return exit.With(exit.Mistake, errors.New("join: this image has no tailnet"))
 			}
 			return tailnet.NewJoiner(manifest.Tailnet, os.Stdout).Run(context.Background())
+		})
+	case "syslog":
+		return withManifest(func(manifest *Manifest) error {
+			if manifest.Syslog == nil {
+				return exit.With(exit.Mistake, errors.New("syslog: this image has no collector"))
+			}
+			return runSyslog(context.Background(), manifest, popName(runFolder), os.Stdout)
 		})
 	case "self-signed":
 		return withManifest(func(it *Manifest) error {

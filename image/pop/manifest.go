@@ -39,6 +39,8 @@ type Manifest struct {
 	TCPPorts []int `json:"tcpPorts"`
 	// nil: none.
 	Tailnet *tailnet.Wanted `json:"tailnet"`
+	// Where nginx's log messages go; nil: nowhere.
+	Syslog *Syslog `json:"syslog"`
 	// Luggage that says how it is, by its name.
 	Luggage map[string]Check `json:"luggage"`
 }
@@ -80,6 +82,11 @@ func readManifest(path string) (*Manifest, error) {
 	if manifest.Tailnet != nil {
 		if err := manifest.Tailnet.Problem(); err != nil {
 			return nil, fmt.Errorf("%s: tailnet %w", path, err)
+		}
+	}
+	if manifest.Syslog != nil {
+		if err := manifest.Syslog.problem(); err != nil {
+			return nil, fmt.Errorf("%s: syslog %w", path, err)
 		}
 	}
 	for name, how := range manifest.Luggage {

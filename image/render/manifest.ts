@@ -18,7 +18,9 @@ import { secrets } from "./secrets.ts";
 import { partsOf } from "./site-parts.ts";
 
 /** /etc/pop/pop.json: what the helper must know of the image. Read by image/pop/manifest.go, which refuses unknown keys. */
-export function manifest(spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" | "certificates" | "ports">): string {
+export function manifest(
+  spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" | "certificates" | "ports" | "logs">,
+): string {
   const hosts = spec.sites.map((site) => siteName(site.host)).toSorted();
   const aliases = spec.sites.flatMap((site) => namesOf(site).slice(1)).toSorted();
   const { nginxStatus, dns, health } = ports;
@@ -50,6 +52,7 @@ export function manifest(spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" |
     ...(origins.length > 0 && { origins }),
     ...(tcp.length > 0 && { tcpPorts: tcp.map(({ port }) => port).toSorted((a, b) => a - b) }),
     ...(spec.tailnet && { tailnet: tailnet(spec.tailnet) }),
+    ...(spec.logs?.syslog && { syslog: { listen: ports.syslog, ...spec.logs.syslog } }),
     ...(checks.length > 0 && { luggage: Object.fromEntries(checks) }),
   };
   return `${JSON.stringify(told, null, 2)}\n`;

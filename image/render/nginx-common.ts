@@ -1,8 +1,10 @@
 import { limits, processesMb } from "../limits.ts";
 import { ports } from "../ports.ts";
+import type { Logs } from "../spec.ts";
 import { pageStatuses } from "./error-pages.ts";
 import { header } from "./names.ts";
 import { connectionBounds } from "./nginx-limits.ts";
+import { accessLogs, client, logMaps } from "./nginx-logs.ts";
 
 /** What nginx.conf says for all sites alike, list by list. */
 
@@ -41,15 +43,16 @@ export const general = [
 /** A line a request, for `pop health`, which gives back the space of what it has read. */
 export const countsFile = "/run/pop/counts/requests";
 
-export const logging = [
+export const logging = (logs: Logs = {}): string[] => [
+  ...logMaps(logs),
   // nginx makes a GET of a request that it shows an error page. Its line tells what was asked.
   `map $request $asked_method { "~^(?<asked>[^ ]+) " $asked; default $request_method; }`,
   `map $status $logged_method { ${pageStatuses.map((status) => `${status} $asked_method;`).join(" ")} default $request_method; }`,
-  `log_format json escape=json '{"time":"$time_iso8601","client":"$remote_addr","host":"$host","method":"$logged_method","uri":"$request_uri",'`,
+  `log_format json escape=json '{"time":"$time_iso8601","client":"${client(logs)}","host":"$host","method":"$logged_method","uri":"$request_uri",'`,
   `  '"protocol":"$server_protocol","status":$status,"bytes":$body_bytes_sent,"seconds":$request_time,"cache":"$pop_cache_status",'`,
   `  '"originSeconds":"$upstream_response_time","referer":"$http_referer","agent":"$http_user_agent"}';`,
   // Buffered: a write a request would cost more than many a request, and every line passes through process-compose.
-  "access_log /dev/stdout json buffer=32k flush=1s;",
+  ...accessLogs(logs),
   // What `pop health` counts (image/pop/counts.go): by the site's own name, as a visitor may ask for any. Not the log above, which is root's alone to read.
   `log_format counts "$server_name $pop_cache_status $status $bytes_sent $request_length $request_time $pop_rejected";`,
   `access_log ${countsFile} counts buffer=32k flush=1s;`,

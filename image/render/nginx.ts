@@ -24,6 +24,7 @@ import {
   times,
   upstream,
 } from "./nginx-origins.ts";
+import { ownHttpLines, ownServerLines } from "./nginx-own.ts";
 import { errorPages, pageMaps, robots } from "./nginx-pages.ts";
 import {
   fileHeaders,
@@ -42,7 +43,7 @@ import { stream, streamModules } from "./nginx-stream.ts";
 import { accessOf, partsOf, type SitePart } from "./site-parts.ts";
 
 /** nginx.conf: ends TLS, caches, passes on. Directives: https://nginx.org/en/docs/dirindex.html */
-export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache" | "ports">): string {
+export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache" | "ports" | "logs" | "nginx">): string {
   checkNames(spec);
   const sites = spec.sites.toSorted(byHost);
   const hosts = sites.flatMap(namesOf);
@@ -70,7 +71,7 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache" | 
     block("http", [
       ...general,
       "",
-      ...logging,
+      ...logging(spec.logs),
       "",
       ...tls,
       "",
@@ -100,7 +101,8 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache" | 
       ...certificateMaps(sites),
       ...(hosts.length ? [toHttps(hosts, other !== undefined), ""] : []),
       ...origins.flatMap(relays),
-      ...sites.map(server),
+      ...sites.map((site) => server(site, ownServerLines(site, spec.nginx))),
+      ...ownHttpLines(spec.nginx),
     ]),
     ...stream(spec),
   ]);
@@ -158,7 +160,8 @@ const toHttps = (hosts: string[], isDefault: boolean): string =>
     "return 301 https://$host$request_uri;",
   ]);
 
-function server(site: Site): string {
+/** @param own lines of the user's */
+function server(site: Site, own: string[]): string {
   return block("server", [
     `listen ${ports.https} ssl proxy_protocol${site.default ? defaultServer : ""};`,
     ...namesOf(site).map((name) => `server_name ${name};`),
@@ -175,6 +178,7 @@ function server(site: Site): string {
     ...robots(site),
     // A redirect alone has none: it would answer for their location, too.
     ...(site.kind === "redirect" && !site.paths ? [] : errorPages(site)),
+    ...own,
   ]);
 }
 

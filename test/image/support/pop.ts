@@ -35,6 +35,12 @@ export function writeProject(): string {
     "errors/404.html": ["<h1>our own: not here</h1>\n"],
     "errors/502.html": ["<h1>our own: away</h1>\n"],
     "robots.txt": ["User-agent: *\nDisallow: /own\n"],
+    "nginx/http.conf": ["geo $is_office { default no; 203.0.113.0/24 yes; }\n"],
+    "nginx/www.conf": [
+      'location = /whoami {\n  default_type text/plain;\n  return 200 "office: $is_office\\n";\n}\nsub_filter_once off;\n',
+    ],
+    "nginx/broken.conf": ["# a comment\nlocaton / { return 204; }\n"],
+    "nginx/twice.conf": ["\n\nlocation / {\n  return 204;\n}\n"],
     "site/.well-known/security.txt": ["Contact: mailto:security@example.test\n"],
     "site/.env": ["SECRET=1\n"],
     "lists/bad.txt": ["# bad\n203.0.113.77\n2001:db8:bad::/48 ; a network\n"],
@@ -174,23 +180,33 @@ export class Bench {
   }
 
   /** A container named as the origin is, on the network, that passes its connections on to the test's own process. */
-  async startForwarder(
+  startForwarder(
     image: string,
     to: { http: number; second: number; https: number },
-    { address, aliases }: { address: string; aliases: string[] } = { address: network.origin, aliases: [originName] },
+    at: { address?: string; aliases: string[] } = { address: network.origin, aliases: [originName] },
   ): Promise<Container> {
-    const listen = (own: number, port: number) => `nc -ll -p ${own} -e nc ${network.gateway} ${port}`;
+    return this.forward(image, { 8443: to.https, 8081: to.second, 8080: to.http }, { ...at, network });
+  }
+
+  /** A container that passes connections to ports of its own on to ports of the test's process. */
+  async forward(
+    image: string,
+    to: Record<number, number>,
+    at: { network: { name: string; gateway: string }; address?: string; aliases: string[] },
+  ): Promise<Container> {
+    const listen = Object.entries(to).map(([own, port]) => `nc -ll -p ${own} -e nc ${at.network.gateway} ${port}`);
     const container = await docker.createContainer({
       Image: image,
       Labels: this.#labels,
-      Entrypoint: [
-        "/bin/sh",
-        "-c",
-        `${listen(8443, to.https)} & ${listen(8081, to.second)} & exec ${listen(8080, to.http)}`,
-      ],
-      HostConfig: { Init: true, NetworkMode: network.name },
+      Entrypoint: ["/bin/sh", "-c", `${listen.join(" & ")} & wait`],
+      HostConfig: { Init: true, NetworkMode: at.network.name },
       NetworkingConfig: {
-        EndpointsConfig: { [network.name]: { IPAMConfig: { IPv4Address: address }, Aliases: aliases } },
+        EndpointsConfig: {
+          [at.network.name]: {
+            ...(at.address !== undefined && { IPAMConfig: { IPv4Address: at.address } }),
+            Aliases: at.aliases,
+          },
+        },
       },
     });
     await container.start();
