@@ -3,7 +3,6 @@ import { ports } from "../ports.ts";
 import type { Logs } from "../spec.ts";
 import { pageStatuses } from "./error-pages.ts";
 import { header } from "./names.ts";
-import { connectionBounds } from "./nginx-limits.ts";
 import { accessLogs, client, logMaps } from "./nginx-logs.ts";
 
 /** What nginx.conf says for all sites alike, list by list. */
@@ -170,6 +169,12 @@ export const setHeaders = (headers: Record<string, string>): string[] =>
 
 /** Addresses that `pop block` (image/pop/blocked.go) has nginx answer with 403. The module reads it again when it has changed. */
 const blockedFile = "/var/lib/pop/blocked";
+
+/** Requests in progress of one visitor, and of one site. */
+export const connectionBounds = [
+  `limit_conn visitors ${limits.visitorRequests};`,
+  `limit_conn sites ${limits.siteRequests};`,
+];
 
 /** Limits on requests in progress, per visitor (an IPv4 address, an IPv6 /64) and per site. Each HTTP/2 stream counts. */
 export const bounds = [

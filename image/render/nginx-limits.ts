@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { limits } from "../limits.ts";
 import type { Limit } from "../spec.ts";
 import { whole } from "./names.ts";
+import { connectionBounds } from "./nginx-common.ts";
 import { limitOf, type SitePart } from "./site-parts.ts";
 
 /**
@@ -73,12 +74,6 @@ const connectionLines = (scope: LimitScope, connections: number): string[] => [
   ...connectionBounds,
   // nginx has one status for all of them; the visitor's own limit is the lowest.
   "limit_conn_status 429;",
-];
-
-/** Requests in progress of one visitor, and of one site. */
-export const connectionBounds = [
-  `limit_conn visitors ${limits.visitorRequests};`,
-  `limit_conn sites ${limits.siteRequests};`,
 ];
 
 function rateText({ host }: LimitScope, { requests: { count, per } }: Limit): string {

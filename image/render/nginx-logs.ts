@@ -11,22 +11,26 @@ const kept = { ipv4: "[0-9]+\\.[0-9]+\\.[0-9]+", ipv6: "[0-9a-f]+(:[0-9a-f]+)?(:
 /** The variable of the access log that tells who asked. */
 export const client = ({ anonymize }: Logs): string => (anonymize ? "$logged_client" : "$remote_addr");
 
-/** Variables that the access logs need. */
-export const logMaps = ({ anonymize, sampleCached }: Logs): string[] => [
-  ...(anonymize
+/** That variable, for the logs of sites and of ports. */
+export const clientMap = ({ anonymize }: Logs): string[] =>
+  anonymize
     ? [
         `map $remote_addr $logged_client { "~^(?<ipv4_network>${kept.ipv4})\\." $ipv4_network.0; "~^(?<ipv6_network>${kept.ipv6}):" "\${ipv6_network}::"; default "::"; }`,
       ]
-    : []),
-  ...(sampleCached === undefined
+    : [];
+
+/** Variables that the access logs of sites need. */
+export const logMaps = (logs: Logs): string[] => [...clientMap(logs), ...sampleMaps(logs)];
+
+const sampleMaps = ({ sampleCached }: Logs): string[] =>
+  sampleCached === undefined
     ? []
     : [
         // $request_id is random.
         ...(sampleCached === 0 ? [] : [`split_clients $request_id $is_sampled { ${sampleCached}% 1; * ""; }`]),
         // Answered without the origin. STALE is not among them: that the origin fails is worth every line.
         `map $pop_cache_status $is_logged { HIT ${sampled(sampleCached)}; UPDATING ${sampled(sampleCached)}; default 1; }`,
-      ]),
-];
+      ];
 
 const sampled = (percent: number): string => (percent === 0 ? '""' : "$is_sampled");
 

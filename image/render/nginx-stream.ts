@@ -3,6 +3,7 @@ import { ports, tcpPorts } from "../ports.ts";
 import type { ImageSpec, TcpPort } from "../spec.ts";
 import { endpoint, whole } from "./names.ts";
 import { block } from "./nginx-block.ts";
+import { client, clientMap } from "./nginx-logs.ts";
 import { luggagePort } from "./nginx-luggage.ts";
 
 /**
@@ -20,7 +21,11 @@ export const streamModules = (all: TcpPort[] = []): string[] =>
     : ["ngx_stream_module", "ngx_stream_pop_module"].map((name) => `load_module /usr/lib/nginx/modules/${name}.so;`);
 
 /** The `stream` block, if there are ports. */
-export function stream({ ports: all = [], luggage }: Pick<ImageSpec, "ports" | "luggage">): string[] {
+export function stream({
+  ports: all = [],
+  luggage,
+  logs = {},
+}: Pick<ImageSpec, "ports" | "luggage" | "logs">): string[] {
   if (all.length === 0) return [];
   const inside = tcpPorts(all);
   return [
@@ -43,7 +48,8 @@ export function stream({ ports: all = [], luggage }: Pick<ImageSpec, "ports" | "
       "limit_conn_zone $public_port zone=ports:64k;",
       "limit_conn_log_level info;",
       "",
-      `log_format json escape=json '{"time":"$time_iso8601","client":"$remote_addr","port":$public_port,"status":$status,'`,
+      ...clientMap(logs),
+      `log_format json escape=json '{"time":"$time_iso8601","client":"${client(logs)}","port":$public_port,"status":$status,'`,
       `  '"sent":$bytes_sent,"received":$bytes_received,"seconds":$session_time,"target":"$upstream_addr"}';`,
       // By another name than in the block of the sites: nginx would have both share a buffer.
       "access_log /proc/self/fd/1 json buffer=4k flush=1s;",

@@ -10,7 +10,7 @@ const sizes =
   "shared-cpu-1x, shared-cpu-2x, shared-cpu-4x, shared-cpu-6x, shared-cpu-8x, performance-1x, performance-2x, performance-4x, performance-6x, performance-8x, performance-10x, performance-12x, performance-14x or performance-16x";
 const regions = "ams, arn, bom, cdg, dfw, ewr, fra, gru, iad, jnb, lax, lhr, nrt, ord, sin, sjc, syd, yyz";
 const keys =
-  "app, organization, defaults, regions, sites, ports, luggage, tailnet, certificates, secretsFile, dns, cache, ssh, debugTools, http3, rollout, adopt, addresses, snapshots, protect, keepVolumes, production, imageRef, imagePlatform, egressGb, egress, crawlers";
+  "app, organization, defaults, regions, sites, ports, luggage, tailnet, certificates, secretsFile, dns, cache, logs, nginx, ssh, debugTools, http3, rollout, adopt, addresses, snapshots, protect, keepVolumes, production, imageRef, imagePlatform, egressGb, egress, crawlers";
 const kinds = "origin, redirect, files, luggage";
 const longDigest = `@sha256:${"a".repeat(64)}`;
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { packingProblems, rendered, writeContext } from "../../image/context.ts";
 import { nginxConf } from "../../image/render/nginx.ts";
-import type { ImageSpec, Logs } from "../../image/spec.ts";
+import type { ImageSpec, Logs, TcpPort } from "../../image/spec.ts";
 import { spec } from "./render-spec.ts";
 
 const conf = (logs: Logs) => nginxConf({ ...spec, logs });
@@ -22,6 +22,19 @@ describe("logs", () => {
     expect(text).not.toContain('"client":"$remote_addr"');
     expect(rendered({ ...spec, logs: { anonymize: true } })["etc/pop/error-log.awk"]).toContain("gensub");
     expect(rendered(spec)).not.toHaveProperty("etc/pop/error-log.awk");
+  });
+
+  test("nor has the log of ports", () => {
+    const git: TcpPort = {
+      port: 22,
+      to: { kind: "host", address: "git.tail.example:22" },
+      limit: { connections: 10, total: 100 },
+      idleSeconds: 60,
+    };
+    const text = (logs: Logs) => nginxConf({ ...spec, ports: [git], logs });
+    expect(text({}).match(/"client":"\$remote_addr"/g)).toHaveLength(2);
+    expect(text({ anonymize: true }).match(/"client":"\$logged_client"/g)).toHaveLength(2);
+    expect(text({ anonymize: true }).match(/map \$remote_addr \$logged_client/g)).toHaveLength(2);
   });
 
   test.each([
