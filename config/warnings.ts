@@ -1,7 +1,7 @@
 /** What a stack file allows and a stack should not be: said in every preview, refused by nobody but the policies. Pure. */
 import { pathPattern } from "../image/render/path-pattern.ts";
 import { partsOf } from "../image/render/site-parts.ts";
-import type { Site } from "../image/spec.ts";
+import type { ImageSpec, Site } from "../image/spec.ts";
 import { nearestOpen, regionByCode, regionsAsOf } from "../providers/fly/regions.ts";
 import type { EdgeConfig } from "./types.ts";
 
@@ -38,7 +38,13 @@ export function configWarnings(
     ({ code, city }) =>
       `Fly takes no new machines in ${city} (${code}), as of ${regionsAsOf}: a PoP that is there goes on and is updated, a new one is refused.${nearestOpen(code)}`,
   );
-  const warnings = [...ofRegions, ...named, ...image.sites.flatMap(sharedPages)];
+  const warnings = [
+    ...ofRegions,
+    ...named,
+    ...unlimitedSites(image),
+    ...image.sites.flatMap(sharedPages),
+    ...nginxFiles(image),
+  ];
   if (!isProduction(stack, production)) return warnings;
   const [only] = regions;
   return [
@@ -60,6 +66,25 @@ export function configWarnings(
         ]),
   ];
 }
+
+/** Sites of which one visitor may ask anything. */
+export const unlimitedSites = ({ sites }: Pick<ImageSpec, "sites">): string[] =>
+  sites
+    .filter(({ kind, limit }) => kind !== "redirect" && limit === undefined)
+    .map(
+      ({ host }) =>
+        `${host} has no limit: one visitor can ask for as much as its PoP can answer, and Fly bills for all of it. Take limit: false out, or write one that fits, e.g. limit: { requests: 500/s }.`,
+    );
+
+/** What upgrades of this project cannot look after. */
+export const nginxFiles = ({ nginx }: Pick<ImageSpec, "nginx">): string[] =>
+  [nginx?.http, ...Object.values(nginx?.sites ?? {})].flatMap((file) =>
+    file === undefined
+      ? []
+      : [
+          `${file} is nginx's own configuration (fly-pops:nginx): the build checks that nginx takes it, but an upgrade may change what it relies on. Look at it before each: docs/nginx.md.`,
+        ],
+  );
 
 /** Of what is stored against its origin's word: pages may be among it that are not for all. Rules for files, such as `*.css`, have none. */
 const sharedPages = (site: Site): string[] =>
