@@ -5,6 +5,7 @@ import { machineConfig } from "../../components/machine-config.ts";
 import { tcpPorts } from "../../image/ports.ts";
 import type { TcpPort } from "../../image/spec.ts";
 import { createEdge } from "../../local/edge/edge.ts";
+import { documentedMetrics, familiesOf } from "../support/metrics.ts";
 import { https } from "./support/client.ts";
 import { type NameServer, startNameServer } from "./support/dns.ts";
 import { Bench, build, health, type Pop, until, untilHealthy } from "./support/pop.ts";
@@ -246,6 +247,7 @@ test("a line a connection is in the log, and numbers are in the metrics", async 
   expect(fields).toMatchObject({ client: "203.0.113.200", port: 25, status: 200, sent: 12, received: 3 });
   expect(fields).toMatchObject({ seconds: expect.any(Number), target: `${network.gateway}:${serverPort}` });
   const text = await (await fetch(`http://127.0.0.1:${pop.health}/metrics`)).text();
+  expect(familiesOf(text)).toEqual([...documentedMetrics.always, ...documentedMetrics.ports].toSorted());
   expect(text).toMatch(/^pop_port_connections_total\{port="25",result="served"\} [1-9]/m);
   expect(text).toMatch(/^pop_port_connections_total\{port="26",result="failed"\} [1-9]/m);
   expect(text).toMatch(/^pop_port_received_bytes_total\{port="25"\} [1-9]/m);

@@ -2,13 +2,16 @@
 import { readFileSync } from "node:fs";
 
 const page = readFileSync(new URL("../../docs/metrics.md", import.meta.url), "utf8");
-const [always = "", tailnet = ""] = page.split("With a tailnet there are these as well:");
+const [always = "", ports = "", tailnet = ""] = page.split(
+  /^A stack with `ports` has these as well\. .*$|^With a tailnet there are these as well:$/m,
+);
 const names = (text: string): string[] => [...new Set(text.match(/(?<=`)pop_\w+(?=`)/g))];
 const rows = (text: string): string[] => names((text.match(/^\| `pop_.*$/gm) ?? []).join("\n"));
 
-/** Sorted names: of any PoP, and of one with a tailnet. */
+/** Sorted names: of any PoP, of one with a tailnet, and what ports add. */
 export const documentedMetrics = {
   always: rows(always).toSorted(),
+  ports: rows(ports).toSorted(),
   withTailnet: [...new Set([...rows(always), ...rows(tailnet)])].toSorted(),
 };
 
