@@ -7,7 +7,8 @@ import { engine, stack } from "../test/support/engine.ts";
 import { scrape } from "../test/support/metrics.ts";
 import { type Benchmark, columns } from "./benchmark.ts";
 
-export const title = "seconds a preview of 2 and of 100 PoPs and status, logs, top and check of 20 take, 20 ms a call";
+export const title =
+  "seconds a preview of 2 and of 100 PoPs and status, logs, top, check, purge, block and maintenance of 20 take, 20 ms a call";
 
 const latencyMs = 20;
 const repeats = 3;
@@ -18,7 +19,7 @@ const launcher = join(import.meta.dirname, "..", "cli", "fly-pops.cjs");
 export const run: Benchmark["run"] = async (log) => {
   const preview2 = await preview(2, log);
   const preview100 = await preview(100, log);
-  const { status20, logs20, top20, check20 } = await commands(20, log);
+  const { status20, logs20, top20, check20, purge20, block20, maintenance20 } = await commands(20, log);
   const rows = {
     "preview, 2 PoPs": preview2,
     "preview, 100 PoPs": preview100,
@@ -26,10 +27,16 @@ export const run: Benchmark["run"] = async (log) => {
     "fly-pops logs, 20 PoPs": logs20,
     [`fly-pops top, 20 PoPs, ${topInterval} s of it between two looks`]: top20,
     "fly-pops check, 20 PoPs": check20,
+    "fly-pops purge, 20 PoPs": purge20,
+    "fly-pops block, 20 PoPs": block20,
+    "fly-pops maintenance, 20 PoPs": maintenance20,
   };
   return {
     table: columns([["", "s"], ...Object.entries(rows).map(([name, value]) => [name, value.toFixed(2)])]),
-    result: { preview2, preview100, status20, logs20, top20, check20, topInterval, latencyMs },
+    result: {
+      ...{ preview2, preview100, status20, logs20, top20, check20, purge20, block20, maintenance20 },
+      ...{ topInterval, latencyMs },
+    },
   };
 };
 
@@ -55,17 +62,21 @@ async function preview(count: number, log: (line: string) => void): Promise<numb
   });
 }
 
+/** What `pop` in a PoP prints. */
+function answerTo(command: string[]): string {
+  if (command.includes("metrics")) return scrape({ "www.example.org": { ok: 9 } });
+  if (command.includes("purge")) return JSON.stringify({ objects: 12, bytes: 4096 });
+  if (command.includes("block")) return JSON.stringify([{ address: "203.0.113.7/32", until: 4_000_000_000 }]);
+  if (command.includes("maintenance")) return JSON.stringify({ maintenance: true, changed: true });
+  return JSON.stringify({ status: "ok", parts: { nginx: { status: "ok" } }, certificates: [] });
+}
+
 /** Each as a user starts it, from the process to the last line. */
 export async function commands(count: number, log: (line: string) => void) {
-  const health = JSON.stringify({ status: "ok", parts: { nginx: { status: "ok" } }, certificates: [] });
   await using it = await engine({
     latencyMs,
     behaviour: {
-      exec: ([, , what]) => ({
-        exitCode: 0,
-        stdout: what === "metrics" ? scrape({ "www.example.org": { ok: 9 } }) : health,
-        stderr: "",
-      }),
+      exec: (command) => ({ exitCode: 0, stdout: answerTo(command), stderr: "" }),
       says: ["[nginx] started"],
     },
   });
@@ -89,7 +100,14 @@ export async function commands(count: number, log: (line: string) => void) {
   const logs20 = await measured(["logs"], count + 5, (stdout) => stdout.includes("started"));
   const top20 = await measured(["top", "--json", "--interval", String(topInterval)], 2 * (count + 1), hasAllPops);
   const check20 = await measured(["check"], 0, (stdout) => stdout === "");
-  return { status20, logs20, top20, check20 };
+  const purge20 = await measured(["purge", "--all", "--json"], count + 1, hasAllPops);
+  const block20 = await measured(
+    ["block", "203.0.113.7", "--json"],
+    count + 1,
+    (stdout) => (JSON.parse(stdout) as { blocked: [{ pops: unknown[] }] }).blocked[0].pops.length === count,
+  );
+  const maintenance20 = await measured(["maintenance", "on", "www.example.org", "--json"], count + 1, hasAllPops);
+  return { status20, logs20, top20, check20, purge20, block20, maintenance20 };
 }
 
 async function median(what: string, log: (line: string) => void, work: () => Promise<void>): Promise<number> {

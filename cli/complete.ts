@@ -121,6 +121,8 @@ function valuesOf(world: World, name: string, asked: string | undefined): string
       return popsIn(configOf(world, stack));
     case "site":
       return sitesIn(configOf(world, stack));
+    case "url":
+      return sitesIn(configOf(world, stack)).map((host) => `https://${host}/`);
     case "release":
       return releaseNames(world, stack);
     default:

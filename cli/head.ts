@@ -1,5 +1,6 @@
 /** What stands above the PoPs: the addresses of the app, and whether the sites' names lead there. */
 import type { EdgeConfig } from "../config/types.ts";
+import { exactNames } from "../image/render/hosts.ts";
 import { type Address, canonicalIp, publicAddresses } from "./addresses.ts";
 import type { Fleet } from "./fleet.ts";
 import type { World } from "./world.ts";
@@ -30,7 +31,7 @@ export async function readHead(
   const found = await publicAddresses(app, fly);
   const addresses = found ?? [];
   const missing = found ? (config?.addresses ?? []).filter((type) => !addresses.some((it) => it.type === type)) : [];
-  const hosts = [...new Set((config?.image.sites ?? []).map(({ host }) => host))].filter((host) => !host.includes("*"));
+  const hosts = exactNames(config?.image.sites ?? []);
   const { resolve } = world;
   const dns = resolve && addresses.length > 0 ? await Promise.all(hosts.map((host) => look(host))) : [];
   return { addresses, missing, dns };
@@ -74,7 +75,7 @@ export function dnsText({ dns, addresses }: Head): string[] {
   if (dns.length === 0) return [];
   const wrong = dns.filter(({ points }) => points !== "here");
   const expected = addresses.map(({ ip, type }) => `${type === "v6" ? "AAAA" : "A"} ${ip}`).join(", ");
-  if (wrong.length === 0) return [`${dns.length === 1 ? dns[0]?.host : `all ${dns.length} sites`} in DNS: here`];
+  if (wrong.length === 0) return [`${dns.length === 1 ? dns[0]?.host : `all ${dns.length} names`} in DNS: here`];
   return wrong.map(({ host, points, records }) => {
     if (points === "unknown") return `${host} in DNS: no answer`;
     return `${host} in DNS: ${points === "nowhere" ? "no address" : records.join(", ")}; expected ${expected}`;

@@ -1,6 +1,7 @@
 /** What a PoP says of itself: the JSON of `pop health`, asked inside it, for its port is private. */
 import { z } from "zod";
-import { type Fleet, Leased, type LivePop, runIn } from "./fleet.ts";
+import { type Asked, askIn, jsonOf } from "./ask-in.ts";
+import type { Fleet, LivePop } from "./fleet.ts";
 
 const Part = z.looseObject({ status: z.string(), reason: z.string().optional() });
 
@@ -24,6 +25,11 @@ export const Health = z.looseObject({
     .nullish()
     .transform((list) => list ?? []),
   /** Of the whole PoP, page cache left out. */
+  /** Hosts that are answered with 503 for now. Absent: an older image, which knows no maintenance. */
+  maintenance: z
+    .array(z.string())
+    .nullish()
+    .transform((list) => list ?? []),
   memory: z.looseObject({ usedBytes: z.number(), limitBytes: z.number().nullish() }).nullish(),
   /** The ways through the tailnet to the origins that are reached by it. */
   origins: z
@@ -43,49 +49,28 @@ export const Health = z.looseObject({
     .nullish()
     .transform((list) => list ?? []),
   /** Since `pop health` started. `hitRate`: share of what the cache could answer that it did answer, 0 to 1; null before the first. */
-  traffic: z.looseObject({ requests: z.number(), hitRate: z.number().nullish() }).nullish(),
+  traffic: z
+    .looseObject({ requests: z.number(), rejected: z.number().default(0), hitRate: z.number().nullish() })
+    .nullish(),
 });
 export type Health = z.infer<typeof Health>;
 
 const patienceSeconds = 10;
 
-/** What was asked for, or why it could not be had: that is no failure of the command. */
-export type Asked<T> = { value: T; reason?: never } | { value?: never; reason: string; leased?: true };
-
 /** `pop ask <what>` in the PoP. `parse`: undefined for what is no answer. */
-export async function askPop<T>(
+export const askPop = <T>(
   fleet: Pick<Fleet, "app" | "fly">,
   pop: LivePop,
   what: "health" | "metrics",
   parse: (text: string) => T | undefined,
-): Promise<Asked<T>> {
-  try {
-    const { code, stdout, stderr } = await runIn(fleet, pop, ["/usr/bin/pop", "ask", what], {
-      seconds: patienceSeconds,
-    });
-    const value = parse(stdout);
-    if (value !== undefined) return { value };
-    const words = (stderr || stdout).trim().split("\n")[0] ?? "";
-    return { reason: `pop ask ${what} ended with ${code}${words === "" ? "" : `: ${words}`}` };
-  } catch (error) {
-    if (error instanceof Leased) return { reason: "its machine is being changed", leased: true };
-    return { reason: error instanceof Error ? error.message : String(error) };
-  }
-}
+): Promise<Asked<T>> =>
+  askIn(fleet, pop, ["/usr/bin/pop", "ask", what], { name: `pop ask ${what}`, seconds: patienceSeconds, parse });
 
 /** Undefined with a reason when the PoP cannot be asked. */
 export async function readHealth(
   fleet: Fleet,
   pop: LivePop,
 ): Promise<{ health?: Health; reason?: string; leased?: true }> {
-  const { value, ...rest } = await askPop(fleet, pop, "health", (text) => Health.safeParse(json(text)).data);
+  const { value, ...rest } = await askPop(fleet, pop, "health", jsonOf(Health));
   return value === undefined ? rest : { health: value };
-}
-
-function json(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -5,6 +5,8 @@ export interface Counters {
   requests: number;
   /** Answered with 5xx. */
   errors: number;
+  /** Rejected by a limit or a block. */
+  rejected: number;
   /** Requests the cache answered, of those it could answer. */
   hits: number;
   cacheable: number;
@@ -19,6 +21,8 @@ export type Reading = ReadonlyMap<string, Counters>;
 export interface Rates {
   requestsPerSecond: number;
   errorsPerSecond: number;
+  /** Of limits and blocks. */
+  rejectedPerSecond: number;
   /** 0 to 1; null when nothing was asked. */
   errorRate: number | null;
   /** 0 to 1; null when nothing was asked that the cache could answer. */
@@ -61,6 +65,7 @@ function countersOf(samples: readonly Sample[]): Counters {
   return {
     requests: sum("pop_requests_total", "status"),
     errors: sum("pop_requests_total", "status", ["5xx"]),
+    rejected: sum("pop_rejected_requests_total", "reason"),
     hits: sum("pop_cache_requests_total", "cache", hits),
     cacheable: sum("pop_cache_requests_total", "cache", cacheable),
     seconds: new Map(
@@ -83,7 +88,7 @@ function sampleOf(text: string): Sample | undefined {
   return { name, labels: Object.fromEntries(pairs), value: Number(value) };
 }
 
-const nothing: Counters = { requests: 0, errors: 0, hits: 0, cacheable: 0, seconds: new Map() };
+const nothing: Counters = { requests: 0, errors: 0, rejected: 0, hits: 0, cacheable: 0, seconds: new Map() };
 
 /** What was counted between two readings of one PoP. Counters start at 0 with their process: where they fell, all of the later ones is new. */
 export function grown(before: Reading, after: Reading): Reading {
@@ -102,6 +107,7 @@ function combined(a: Counters, b: Counters, sign: 1 | -1): Counters {
   return {
     requests: a.requests + sign * b.requests,
     errors: a.errors + sign * b.errors,
+    rejected: a.rejected + sign * b.rejected,
     hits: a.hits + sign * b.hits,
     cacheable: a.cacheable + sign * b.cacheable,
     seconds: new Map(
@@ -117,6 +123,7 @@ export function ratesOf(counted: Counters, seconds: number): Rates {
   return {
     requestsPerSecond: perSecond(counted.requests),
     errorsPerSecond: perSecond(counted.errors),
+    rejectedPerSecond: perSecond(counted.rejected),
     errorRate: share(counted.errors, counted.requests),
     hitRate: share(counted.hits, counted.cacheable),
     p95Seconds: quantile(counted.seconds, 0.95),

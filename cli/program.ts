@@ -1,5 +1,6 @@
 /** The command line as data: commands, arguments, options and their texts. docs/cli.md, the help and the completion are made from it. */
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { seconds as secondsOf } from "../config/duration.ts";
 import manifest from "../package.json" with { type: "json" };
 import { shells } from "./completion.ts";
 import { addExamples } from "./examples.ts";
@@ -161,6 +162,60 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
       ended(await ssh(world, await open(options), pop, words(command), options));
     });
 
+  program.commandsGroup("Traffic:");
+  onStack("purge", "remove what PoPs have stored, on all of them at once: URLs, a site or a part of it, or everything")
+    .argument(
+      "[url...]",
+      "as visitors ask for it, e.g. https://www.example.org/page?id=1; in every spelling and variant",
+    )
+    .option("--site <host>", "all of one site")
+    .option(
+      "--path <pattern>",
+      "with --site: these paths only; * stands for anything; may be given more than once",
+      each,
+      [],
+    )
+    .option("--all", "all sites")
+    .option("--json", json)
+    .action(async (urls, options) => {
+      const { purge } = await import("./commands/purge.ts");
+      ended(await purge(world, await open(options), urls, options));
+    });
+  onStack(
+    "maintenance",
+    "answer a site's visitors with 503 and a page, or serve them again: in seconds, on all PoPs, until it is ended",
+  )
+    .addArgument(new Argument("<state>", "on or off").choices(["on", "off"]))
+    .argument("<site>", "host, e.g. www.example.org")
+    .option("--json", json)
+    .action(async (state, site, options) => {
+      const { maintenance } = await import("./commands/maintenance.ts");
+      ended(await maintenance(world, await open(options), state, site, options));
+    });
+  onStack("drain", "take PoPs out of routing while they run on: new visitors go to the others")
+    .argument("<pop...>", "PoPs, e.g. cdg-1 ewr-1")
+    .option("-y, --yes", "do not ask, even if no other PoP is routed")
+    .action(async (pops, options) => {
+      const { drain } = await import("./commands/drain.ts");
+      ended(await drain(world, await open(options), pops, options));
+    });
+  onStack("undrain", "route PoPs again, each once it is seen to serve")
+    .argument("<pop...>", "PoPs, e.g. cdg-1 ewr-1")
+    .action(async (pops, options) => {
+      const { undrain } = await import("./commands/drain.ts");
+      ended(await undrain(world, await open(options), pops));
+    });
+  onStack("tail", "requests as they are answered, on all PoPs, until Ctrl-C")
+    .argument("[pop]", "PoP, e.g. cdg-1; all of them when left out")
+    .option("--site <host>", "to one site")
+    .option("--status <codes>", "with these statuses, e.g. 404, 5xx or 404,5xx", statuses)
+    .option("--slower <time>", "that took at least so long, e.g. 250ms or 1s", milliseconds)
+    .option("--json", "print one JSON object a line")
+    .action(async (pop, options) => {
+      const { tail } = await import("./commands/tail.ts");
+      ended(await tail(world, await open(options), pop, options));
+    });
+
   program.commandsGroup("Releases:");
   onStack("preview", "what pulumi up would do: PoPs with reasons, what else changes, cost, warnings; asks Fly nothing")
     .option("--json", json)
@@ -234,6 +289,34 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
     const { check } = await import("./commands/secrets.ts");
     ended(await check(world, await open(options)));
   });
+  onStack(
+    "block",
+    "answer visitors from these addresses with 403, in every PoP, for a time; done in seconds, without a deployment. Connections that are open go on",
+  )
+    .argument(
+      "<address...>",
+      "addresses or networks, e.g. 203.0.113.7 or 2001:db8::/48; an IPv6 address stands for its /64",
+    )
+    .option("--for <duration>", "how long, e.g. 30m, 1h, 7d", duration("1s", "365d"), 86_400)
+    .option("--json", json)
+    .action(async (addresses, options) => {
+      const { block } = await import("./commands/block.ts");
+      ended(await block(world, await open(options), addresses, options));
+    });
+  onStack("unblock", "end blocks before their time")
+    .argument("[address...]", "addresses or networks, as blocked shows them")
+    .option("--all", "every one that is blocked")
+    .option("--json", json)
+    .action(async (addresses, options) => {
+      const { unblock } = await import("./commands/block.ts");
+      ended(await unblock(world, await open(options), addresses, options));
+    });
+  onStack("blocked", "which addresses are blocked, until when, and in which PoPs")
+    .option("--json", json)
+    .action(async (options) => {
+      const { blocked } = await import("./commands/block.ts");
+      ended(await blocked(world, await open(options), options));
+    });
   onStack("start", "start PoPs that do not run, one after the other, and route each once it serves")
     .argument("<pop...>", "PoPs, e.g. cdg-1 ewr-1")
     .action(async (pops, options) => {
@@ -368,12 +451,36 @@ function seconds(min: number, max: number): (text: string) => number {
   };
 }
 
+/** As a stack file writes them; in seconds. */
+function duration(from: string, to: string): (text: string) => number {
+  return (text) => {
+    const given = secondsOf(text);
+    if (given !== undefined && given >= (secondsOf(from) ?? 0) && given <= (secondsOf(to) ?? 0)) return given;
+    throw new InvalidArgumentError(
+      `It takes a duration from ${from} to ${to}: a number with s, m, h or d, or plain seconds.`,
+    );
+  };
+}
+
 function whole(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (/^\d+$/.test(text) && value >= min && value <= max) return value;
     throw new InvalidArgumentError(`It takes a whole number from ${min} to ${max}.`);
   };
+}
+
+/** `404,5xx` as a pattern of a whole status. */
+function statuses(text: string): RegExp {
+  if (/^[1-5](\d\d|xx)(,[1-5](\d\d|xx))*$/i.test(text))
+    return new RegExp(`^(?:${text.toLowerCase().replaceAll("xx", "\\d\\d").replaceAll(",", "|")})$`);
+  throw new InvalidArgumentError("It takes statuses with commas between them, e.g. 404, 5xx or 404,5xx.");
+}
+
+function milliseconds(text: string): number {
+  const [, count, unit] = /^(\d+(?:\.\d+)?)(ms|s|m)$/.exec(text) ?? [];
+  if (count !== undefined) return Number(count) * { ms: 1, s: 1000, m: 60_000 }[unit as "ms" | "s" | "m"];
+  throw new InvalidArgumentError("It takes a time, e.g. 250ms, 1s or 2m.");
 }
 
 /** Options that pass through take the dashes along. */

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import { assumedContextKey } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { wantedKeys } from "../image/render/secrets.ts";
+import { partsOf } from "../image/render/site-parts.ts";
 import type { Plan } from "../preview/plan.ts";
 import type { History, Ran, Recorded, Release } from "./history.ts";
 import { Refusal } from "./world.ts";
@@ -112,9 +113,14 @@ export function filesOfToday(config: EdgeConfig, number: number): string[] {
     ...(secretsFile !== undefined && wantedKeys(image).length > 0 ? [secretsFile] : []),
     ...(image.tailnet?.driver !== undefined && image.tailnet.ca !== undefined ? [image.tailnet.ca] : []),
   ];
+  const parts = image.sites.flatMap(partsOf);
   const packed = [
-    ...image.sites.flatMap((site) => (site.kind === "files" ? [site.dir] : [])),
-    ...image.sites.flatMap((site) => (site.kind === "proxy" && site.tls?.ca !== undefined ? [site.tls.ca] : [])),
+    ...parts.flatMap((part) => (part.kind === "files" ? [part.dir] : [])),
+    ...image.sites.flatMap(({ errorPages, robots }) => [
+      ...(errorPages === undefined ? [] : [errorPages]),
+      ...(robots?.kind === "file" ? [robots.file] : []),
+    ]),
+    ...parts.flatMap((part) => (part.kind === "proxy" && part.tls?.ca !== undefined ? [part.tls.ca] : [])),
     ...(image.certificates?.vault.ca === undefined ? [] : [image.certificates.vault.ca]),
     ...Object.values(image.luggage).flatMap(({ source }) => (source.kind === "files" ? [source.dir] : [])),
   ];

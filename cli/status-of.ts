@@ -48,8 +48,10 @@ export interface PopStatus {
   origins: { origin: string; node: string | null; path: string | null; latencyMs: number | null }[];
   certificates: { host: string; expires: string | null; selfSigned: boolean }[];
   memory: { usedBytes: number; limitBytes: number } | null;
-  /** Since the PoP's `pop health` started. `hitRate` 0 to 1, null before the first request the cache could answer. */
-  traffic: { requests: number; hitRate: number | null } | null;
+  /** Since the PoP's `pop health` started. `rejected`: by a limit or a block. `hitRate` 0 to 1, null before the first request the cache could answer. */
+  traffic: { requests: number; rejected: number; hitRate: number | null } | null;
+  /** Hosts it answers with 503 for now; null: it was not asked. */
+  maintenance: string[] | null;
   /** Who has leased its machine out to change it; null: nobody, or nobody was asked. */
   lease: Lease | null;
   /** Sentences: why it is not as it should be. Empty: all is well. */
@@ -88,11 +90,18 @@ export function statusOf(pop: PopSeen, told: Told): PopStatus {
       selfSigned: selfSigned ?? false,
     })),
     memory: health?.memory ? { usedBytes: health.memory.usedBytes, limitBytes } : null,
-    traffic: health?.traffic ? { requests: health.traffic.requests, hitRate: health.traffic.hitRate ?? null } : null,
+    traffic: health?.traffic ? trafficOf(health.traffic) : null,
+    maintenance: health?.maintenance ?? null,
     lease: told.lease ?? null,
     problems: problems(pop, state, told),
   };
 }
+
+const trafficOf = ({ requests, rejected, hitRate = null }: NonNullable<Health["traffic"]>) => ({
+  requests,
+  rejected,
+  hitRate,
+});
 
 function pathText(via: string | undefined, relay: string | undefined): string | null {
   if (via === undefined) return null;
@@ -123,7 +132,7 @@ function problems({ name, machine, wanted }: PopSeen, state: string, told: Told)
     );
   if (machine.cordoned)
     found.push(
-      `${name}: cordoned, Fly Proxy sends it no visitors. Route it: npx fly-pops start ${name}, or npx pulumi up --refresh`,
+      `${name}: cordoned, Fly Proxy sends it no visitors. Route it: npx fly-pops undrain ${name}, or npx pulumi up --refresh`,
     );
   if (state === "started")
     for (const check of checksOf(machine).filter(({ status }) => status !== "passing"))
@@ -154,7 +163,7 @@ function missing(name: string, state: Under | undefined): string {
 /** Ours say what they do; anybody else is named. */
 function deed({ description, owner }: Lease): string {
   const [, what] = /^fly-pops: (\w+) of /.exec(description ?? "") ?? [];
-  const verbs: Record<string, string> = { update: "updated", start: "started", restart: "restarted" };
+  const verbs: Record<string, string> = { update: "updated", start: "started", restart: "restarted", drain: "drained" };
   return verbs[what ?? ""] ?? `changed by ${owner ?? "somebody"}${description ? `, "${description}"` : ""}`;
 }
 

@@ -34,7 +34,7 @@ export const exitCodes = {
   0: "done, and all is well",
   1: "could not be done: one sentence on standard error says why and what to do",
   2: "the command line is not understood; nothing was done",
-  3: "done, and something is not as it should be: a PoP that does not serve, files that differ, orphans, a failed check of `doctor`",
+  3: "done, and something is not as it should be: a PoP that does not serve, files that differ, orphans, a failed check of `doctor`, a PoP that a command on all of them did not reach",
   130: "ended by Ctrl-C",
 } as const;
 export type ExitCode = keyof typeof exitCodes;

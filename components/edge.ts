@@ -69,6 +69,7 @@ export class Edge extends pulumi.ComponentResource {
         `${name}-${it.name}`,
         {
           ...it,
+          ports: args.image.ports,
           app: app.id,
           organization: args.organization,
           image: this.image,

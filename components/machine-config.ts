@@ -1,8 +1,9 @@
 /** A PoP as the Machines API wants it. Pure; `Image` is a reference, or the output of a build that is still to come. */
 import { contextVariables } from "../image/identity.ts";
 import { checkTimeoutSeconds, connectionLimit, stopSeconds } from "../image/limits.ts";
-import { ports } from "../image/ports.ts";
+import { ports, tcpPorts } from "../image/ports.ts";
 import { sealedFiles } from "../image/render/secrets.ts";
+import type { TcpPort } from "../image/spec.ts";
 import type { MachineConfig, Service } from "../providers/fly/schema.ts";
 
 export interface MachineShape {
@@ -13,6 +14,8 @@ export interface MachineShape {
   memoryMb: number;
   /** GB of its volume. */
   volumeGb: number;
+  /** Public ports of raw TCP beside 80 and 443. Absent: none. */
+  ports?: Pick<TcpPort, "port" | "limit">[] | undefined;
 }
 
 /** Where the volume goes: certificates, cache and logs all live below it. */
@@ -36,7 +39,7 @@ export function machineConfig<Text>(pop: MachineShape, image: Text, sealed: Seal
     env: { POP_NAME: pop.name, ...(context !== undefined && { [contextVariables.expected]: context }) },
     // A volume that grew may need a boot before its file system does: as part of the config its size brings one, with all the care of an update.
     metadata: { [volumeSizeKey]: String(pop.volumeGb) },
-    services: [service(80, ports.http, pop), service(443, ports.https, pop)],
+    services: services(pop),
     // By the API's schema a named check of this kind steers routing, by Fly's guides only those of a service do: it is both, so that either is right.
     checks: { [healthCheck]: { ...check, kind: "readiness" } },
     // Scraped by Fly's own Prometheus, over the private network.
@@ -70,14 +73,29 @@ function sealedTo<Text>(sealed: Sealed<Text>): SealedFile<Text>[] {
   });
 }
 
-export const guestOf = ({ cpuKind, cpus, memoryMb }: Omit<MachineShape, "volumeGb">) => ({
+export const guestOf = ({ cpuKind, cpus, memoryMb }: Pick<MachineShape, "cpuKind" | "cpus" | "memoryMb">) => ({
   cpu_kind: cpuKind,
   cpus,
   memory_mb: memoryMb,
 });
 
+/** Those of the sites, then the others by number. */
+function services(pop: MachineShape): Service[] {
+  const others = [...(pop.ports ?? [])].toSorted((a, b) => a.port - b.port);
+  const inside = tcpPorts(others);
+  const most = connectionLimit(
+    pop,
+    others.reduce((sum, { limit }) => sum + limit.total, 0),
+  );
+  return [
+    service(80, ports.http, most),
+    service(443, ports.https, most),
+    ...others.map(({ port, limit }) => service(port, inside.get(port) ?? 0, limit.total)),
+  ];
+}
+
 /** Raw TCP to nginx, which ends TLS itself; the PROXY v2 header carries the client's address. */
-const service = (port: number, internalPort: number, pop: MachineShape): Service => ({
+const service = (port: number, internalPort: number, connections: number): Service => ({
   protocol: "tcp",
   internal_port: internalPort,
   ports: [{ port, handlers: ["proxy_proto"], proxy_proto_options: { version: "v2" } }],
@@ -85,8 +103,8 @@ const service = (port: number, internalPort: number, pop: MachineShape): Service
   // From half of what it can take, others nearby are preferred.
   concurrency: {
     type: "connections",
-    soft_limit: Math.floor(connectionLimit(pop) / 2),
-    hard_limit: connectionLimit(pop),
+    soft_limit: Math.floor(connections / 2),
+    hard_limit: connections,
   },
   // Never stopped for want of traffic: a PoP that has to boot first is no edge.
   autostop: "off",

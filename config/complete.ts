@@ -7,6 +7,7 @@ import type {
   LuggageHealth,
   Passing,
   ProxySite,
+  RedirectStatus,
   Site,
   SiteCache,
   Tailnet,
@@ -14,11 +15,22 @@ import type {
   Vault,
 } from "../image/spec.ts";
 import { memoryRange, presets } from "../providers/fly/guests.ts";
+import { auth } from "./complete/auth.ts";
+import { cachePolicy } from "./complete/cache-policy.ts";
+import { hosts } from "./complete/hosts.ts";
+import { logs } from "./complete/logs.ts";
+import { nginx } from "./complete/nginx.ts";
+import { pages } from "./complete/pages.ts";
+import { withRules } from "./complete/paths.ts";
+import { tcpPorts } from "./complete/ports.ts";
+import { requests } from "./complete/requests.ts";
+import { access, limit } from "./complete/visitors.ts";
 import { cacheMb, defaults, indexMb } from "./defaults.ts";
 import { seconds } from "./duration.ts";
 import { isBehindRouter, plainFolder, plainName, plainOrigin } from "./names.ts";
 import { popNames } from "./rules/pops.ts";
 import type { StackFile } from "./schema.ts";
+import { serviceParts } from "./service-url.ts";
 import type { AddressType, EdgeConfig, ImagePlatform, PopConfig } from "./types.ts";
 
 export function complete(file: StackFile): EdgeConfig {
@@ -85,8 +97,10 @@ function popsOf(region: string, file: StackFile): PopConfig[] {
 
 function imageSpec(file: StackFile, smallest: { volumeGb: number; memoryMb: number }): ImageSpec {
   const maxSizeMb = file.cache?.maxSizeMb ?? cacheMb(smallest.volumeGb);
+  const logged = logs(file.logs);
+  const own = nginx(file.nginx);
   return {
-    sites: file.sites.map((it) => site(it, maxSizeMb)),
+    sites: file.sites.map((it) => withRules(it, (keys) => site(keys, maxSizeMb))),
     luggage: byKey(file.luggage ?? {}, luggage),
     dns: {
       forward: (file.dns?.forward ?? [])
@@ -97,29 +111,45 @@ function imageSpec(file: StackFile, smallest: { volumeGb: number; memoryMb: numb
     ...(file.tailnet && { tailnet: tailnet(file.tailnet, addressesOf(file)) }),
     ...(file.ssh && { ssh: { authorizedKeys: [...new Set(file.ssh.authorizedKeys)].toSorted() } }),
     ...(file.debugTools === true && { debugTools: true }),
+    ...(logged && { logs: logged }),
+    ...(own && { nginx: own }),
     ...(file.certificates && { certificates: { vault: vault(file.certificates.vault) } }),
+    ...(file.ports && Object.keys(file.ports).length > 0 && { ports: tcpPorts(file.ports) }),
   };
 }
 
 function site(it: StackFile["sites"][number], maxSizeMb: number): Site {
   const host = plainName(it.host);
+  const limited = limit(it.limit);
   const any = {
     ...(it.headers && { headers: byKey(it.headers, String) }),
     ...(it.certificate !== undefined && { certificate: plainName(it.certificate) }),
+    ...(it.auth && { auth: auth(it.auth) }),
+    ...(it.access && { access: access(it.access) }),
+    ...(limited && it.redirect === undefined && { limit: limited }),
+    ...(it.compress === false && { compress: false }),
+    ...hosts(it),
+    ...pages(it),
   };
   const passing = {
+    ...requests(it),
     ...(it.maxBodyMb !== undefined && { maxBodyMb: it.maxBodyMb }),
     ...(it.buffering === true && { buffering: true }),
     ...(it.timeouts && { timeouts: timeouts(it.timeouts) }),
   };
   if (it.origin !== undefined) {
     const origins = [it.origin].flat().map(plainOrigin);
-    const tls = it.tls && { tls: originTls(it.tls) };
+    const certificate = it.tls?.certificate !== undefined && { certificate: it.tls.certificate };
+    const tls = it.tls && { tls: { ...originTls(it.tls), ...certificate } };
     const cache = it.cache && { cache: siteCache(it.cache, maxSizeMb) };
     return { kind: "proxy", host, origins, ...tls, ...passing, ...any, ...cache };
   }
-  if (it.redirect !== undefined) return { kind: "redirect", host, to: plainOrigin(it.redirect), ...any };
-  if (it.files !== undefined) return { kind: "files", host, dir: plainFolder(it.files), ...any };
+  if (it.redirect !== undefined) {
+    const status = it.status !== undefined && { status: it.status as RedirectStatus };
+    return { kind: "redirect", host, to: plainOrigin(it.redirect), ...status, ...any };
+  }
+  if (it.files !== undefined)
+    return { kind: "files", host, dir: plainFolder(it.files), ...(it.spa === true && { spa: true }), ...any };
   if (it.luggage !== undefined) return { kind: "luggage", host, luggage: it.luggage, ...passing, ...any };
   throw new Error(`${host} passed the rules but is no kind of site`);
 }
@@ -131,6 +161,7 @@ const siteCache = (it: NonNullable<StackFile["sites"][number]["cache"]>, maxSize
   staleWhileRevalidateSeconds: seconds(it.staleWhileRevalidate ?? defaults.staleWhileRevalidate) ?? 0,
   maxFileMb: it.maxFileMb ?? Math.max(1, Math.min(limits.maxFileMb, Math.floor(maxSizeMb / 4))),
   ...(it.cookies && { cookies: [...new Set(it.cookies)].toSorted() }),
+  ...cachePolicy(it),
 });
 
 function originTls({
@@ -191,7 +222,11 @@ function vault(it: NonNullable<StackFile["certificates"]>["vault"]): Vault {
 }
 
 const addressesOf = ({ sites, certificates }: StackFile): string[] =>
-  [...sites.flatMap(({ origin = [] }) => origin), certificates?.vault.address ?? []].flat();
+  [
+    ...sites.flatMap((site) => [site, ...(site.paths ?? [])]).flatMap(({ origin = [] }) => origin),
+    sites.flatMap(({ auth }) => (auth?.forward === undefined ? [] : serviceParts(auth.forward).origin)),
+    certificates?.vault.address ?? [],
+  ].flat();
 
 function tailnet(it: NonNullable<StackFile["tailnet"]>, addresses: string[]): Tailnet {
   const acceptRoutes = it.acceptRoutes ?? addresses.some(isBehindRouter);

@@ -8,6 +8,18 @@ export const defaults = {
   maxAge: 0,
   staleIfError: "1d",
   staleWhileRevalidate: 0,
+  /**
+   * What one visitor may ask of a site. A photo gallery (Immich, Nextcloud) loads hundreds of thumbnails at once and thousands while somebody scrolls, a
+   * sync client has a dozen requests in progress for hours, a family or an office shares one address: all of them stay below. A flood of 2,000 requests
+   * a second is through with its burst in one second.
+   */
+  limitRequests: "200/s",
+  limitBurst: 2000,
+  /** Devices of one home share an address, and each keeps its connection (MQTT, IMAP). */
+  portConnections: 64,
+  portTotal: 256,
+  /** An SSH session that somebody comes back to after lunch. */
+  portIdle: "1h",
   maxUnavailable: 1,
   /** Fly staff and users wait about this long after a cordon. */
   drain: "10s",

@@ -54,6 +54,20 @@ export const duration = (from: string, to: string) =>
 export const durations = (from: string, to: string) =>
   `a duration from ${from} to ${to}: a number with s, m, h or d, or plain seconds`;
 
+/** The schema of the map inside a `falseOr`. */
+export const mapsOrFalse = new WeakMap<z.core.$ZodType, z.ZodObject>();
+
+/** A map, or `false` to turn off what it sets. By hand: a union of schemas would forget why the map was refused. */
+export function falseOr<Map extends z.ZodObject>(map: Map) {
+  const schema = z.custom<z.infer<Map> | false>().superRefine((value: unknown, context) => {
+    if (value === false) return;
+    for (const issue of map.safeParse(value).error?.issues ?? [])
+      context.addIssue({ ...issue, input: value } as Parameters<typeof context.addIssue>[0]);
+  });
+  mapsOrFalse.set(schema, map);
+  return schema;
+}
+
 export const whole = (from: number, to: number) => z.int().min(from).max(to);
 export const wholeNumber = (from: number, to: number, unit: string) =>
   `a whole number of ${unit} from ${from} to ${to}`;

@@ -118,12 +118,12 @@ export function given(value: unknown, path: Path = []): string {
   if (typeof value === "object") return "a map";
   const credential = credentialOf(value, path);
   if (credential !== undefined) return credential;
-  if (path.includes("env")) return `a ${typeof value}`;
+  if (path.includes("env") || path.includes("requestHeaders")) return `a ${typeof value}`;
   const text = JSON.stringify(withoutUser(value, path));
   return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
 }
 
-const urlKeys = ["host", "origin", "redirect", "loginServer", "address"];
+const urlKeys = ["host", "origin", "redirect", "forward", "loginServer", "address"];
 
 function withoutUser(value: unknown, path: Path): unknown {
   const holdsUrl = urlKeys.includes(String(path.findLast((key) => typeof key === "string")));

@@ -8,8 +8,11 @@ import {
   isHealthPath,
   isLuggageName,
   isOwnHeader,
+  isOwnRequestHeader,
   isSecretKey,
 } from "../image/render/names.ts";
+import { network } from "../image/render/networks.ts";
+import { isClaim } from "../image/render/nginx-common.ts";
 
 type Problem = string | undefined;
 
@@ -40,6 +43,12 @@ export function hostProblem(text: string): Problem {
   const problem = dnsNameProblem(text);
   if (problem !== undefined) return problem;
   return plainName(text).includes(".") ? undefined : "takes a full name, as in www.example.org";
+}
+
+/** A name of a site: a host's, or `*.` and a name for all names below it. */
+export function siteHostProblem(text: string): Problem {
+  const below = text.startsWith("*.") ? text.slice(2) : text;
+  return below.includes("*") ? "takes * as its first label alone, as in *.example.org" : hostProblem(below);
 }
 
 /** A zone of `dns.forward`; "." is the whole tree. */
@@ -123,6 +132,43 @@ export function plainOrigin(text: string): string {
   return `${scheme}://${host}${implied ? "" : `:${port}`}`;
 }
 
+/** What a port leads to: a host and a port, both said. */
+export function endpointProblem(text: string): Problem {
+  const [, scheme] = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/i.exec(text) ?? [];
+  if (scheme !== undefined) return "takes a host and a port, without scheme, as in git.tail.example:22";
+  if (isIPv6(text)) return `takes an IPv6 address in brackets, and a port, as in [${text}]:22`;
+  if (/[@/?#]/.test(text)) return "takes a host and a port, as in git.tail.example:22";
+  if (!/^(?:\[.*\]|[^:]*):\d+$/.test(text)) return "needs its port, as in git.tail.example:22";
+  const problem = originProblem(`http://${text}`);
+  if (problem !== undefined)
+    return problem.startsWith("takes a URL") ? "takes a host and a port, as in git.tail.example:22" : problem;
+  const { host } = endpointParts(text);
+  return isThisMachine(host) ? "leads to the PoP itself. Name luggage, if that is what is to answer" : undefined;
+}
+
+export type Endpoint = Pick<Origin, "host" | "port">;
+
+/** The parts of an endpoint without problem. */
+export const endpointParts = (text: string): Endpoint => originParts(`http://${text}`);
+
+/** One spelling of an endpoint without problem. */
+export function plainEndpoint(text: string): string {
+  const { host, port } = endpointParts(text);
+  return `${host}:${port}`;
+}
+
+const thisMachine = new BlockList();
+thisMachine.addSubnet("127.0.0.0", 8, "ipv4");
+thisMachine.addAddress("0.0.0.0", "ipv4");
+thisMachine.addAddress("::1", "ipv6");
+thisMachine.addAddress("::", "ipv6");
+
+function isThisMachine(host: string): boolean {
+  const address = host.replace(/^\[|\]$/g, "");
+  if (isIP(address) !== 0) return thisMachine.check(address, isIPv6(address) ? "ipv6" : "ipv4");
+  return address === "localhost" || address.endsWith(".localhost");
+}
+
 /** A name server of `dns.forward`: an address, with @port where it is not 53. unbound's spelling. */
 export function serverProblem(text: string): Problem {
   const [address = "", port, ...rest] = text.split("@");
@@ -156,9 +202,54 @@ export function secretsFileProblem(text: string): Problem {
   return fileProblem(text) ?? (/\.ya?ml$/.test(text) ? undefined : "takes a YAML file, as in ./secrets.yaml");
 }
 
+/** In a list of networks, what begins with a dot is a file of them. */
+export const isListFile = (text: string): boolean => /^\.{1,2}\//.test(text);
+
+export function networkOrFileProblem(text: string): Problem {
+  return isListFile(text) ? fileProblem(text) : networkProblem(text);
+}
+
+/** An address or a network of visitors. */
+export function networkProblem(text: string): Problem {
+  if (network(text) !== undefined) return undefined;
+  const file = /^[\w-]+(?:\/[\w.-]+)*\.\w+$/.test(text) && !/^[\d.]+$/.test(text);
+  return `takes an address or a network, as in 203.0.113.7 or 2001:db8::/32${hint(file ? `./${text}` : "", fileProblem)}`;
+}
+
+/** The Host of a request: a name or an address, and perhaps a port. */
+export function hostHeaderProblem(text: string): Problem {
+  if (/[/@?#]/.test(text))
+    return "takes a name and perhaps a port, without scheme or path, as in docs.home.internal:8080";
+  return originProblem(`http://${text}`) === undefined
+    ? undefined
+    : "takes a name and perhaps a port, as in docs.home.internal:8080";
+}
+
+/** Name of a header that tells an origin who a visitor is. */
+export function identityHeaderProblem(name: string): Problem {
+  if (!isHeaderName(name)) return "a header takes letters, digits and dashes, 64 at most, a letter first";
+  if (isOwnRequestHeader(name)) return "the PoP sets this one itself, or it belongs to one connection";
+  return name.toLowerCase() === "cookie"
+    ? "cookies are the visitor's. Those that the service sets go to the visitor"
+    : undefined;
+}
+
 export function headerNameProblem(name: string): Problem {
   if (!isHeaderName(name)) return "a header takes letters, digits and dashes, 64 at most, a letter first";
   return isOwnHeader(name) ? "nginx or the PoP sets this one itself, or it belongs to one connection" : undefined;
+}
+
+/** A request header that tells stored responses apart. */
+export function varyProblem(text: string): Problem {
+  const name = text.toLowerCase();
+  if (!isHeaderName(text)) return "takes the name of a request header, as in Accept-Language";
+  if (name === "cookie") return "cookies that make responses personal are listed in cookies";
+  if (name === "authorization") return "requests with it always go to the origin";
+  if (name === "accept-encoding")
+    return "responses are stored uncompressed, and compressed for each visitor who takes that";
+  if (name === "host") return "each name has stored responses of its own";
+  if (isOwnRequestHeader(text) || isClaim(text)) return "the origin does not get what a visitor says under this name";
+  return undefined;
 }
 
 export function headerValueProblem(text: string): Problem {

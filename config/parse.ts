@@ -1,10 +1,16 @@
 /** Stack file -> EdgeConfig, or all of its mistakes at once. Pure. */
 import { complete } from "./complete.ts";
 import { ConfigError, type Mistake, verdict } from "./mistakes.ts";
+import { authFits, authKinds, openPaths } from "./rules/auth.ts";
+import { originIgnored, statusesStored, varyFits } from "./rules/cache-policy.ts";
 import { credentialsKept } from "./rules/credentials.ts";
 import { egressWhole } from "./rules/egress.ts";
+import { hostsDiffer, oneDefault, wildcardOriginsNamed, wildcardsCertified } from "./rules/hosts.ts";
 import { sshReachable, zonesDiffer } from "./rules/image.ts";
+import { syslogPrivate } from "./rules/logs.ts";
 import { luggageFits, luggageHealth, luggageWaits } from "./rules/luggage.ts";
+import { nginxSites } from "./rules/nginx.ts";
+import { bufferingOfRules, redirectsArrive, ruleKinds, rulesMatch } from "./rules/paths.ts";
 import {
   addressesDiffer,
   adoptedExist,
@@ -14,12 +20,14 @@ import {
   memoryFits,
   regionsExist,
 } from "./rules/pops.ts";
+import { portLimitsFit, portsFit, portsLead, portsLeave } from "./rules/ports.ts";
+import { requestHeadersFit } from "./rules/requests.ts";
 import { controlServerFits, secretsKept } from "./rules/secrets.ts";
 import {
+  accessSaid,
   bufferingFits,
   certificatesKept,
   headersFit,
-  hostsDiffer,
   noLoops,
   originsDiffer,
   siteKinds,
@@ -36,20 +44,41 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   memoryFits,
   cacheFits,
   filesFit,
+  statusesStored,
+  varyFits,
+  originIgnored,
   canaryExists,
   adoptedExist,
   hostsDiffer,
+  oneDefault,
+  wildcardsCertified,
+  wildcardOriginsNamed,
   siteKinds,
+  authKinds,
+  authFits,
+  openPaths,
+  accessSaid,
   bufferingFits,
+  ruleKinds,
+  bufferingOfRules,
+  rulesMatch,
+  redirectsArrive,
   certificatesKept,
   siteLuggage,
   originsDiffer,
   headersFit,
+  requestHeadersFit,
   noLoops,
+  portsFit,
+  portsLead,
+  portsLeave,
+  portLimitsFit,
   luggageFits,
   luggageHealth,
   luggageWaits,
   zonesDiffer,
+  syslogPrivate,
+  nginxSites,
   sshReachable,
   secretsKept,
   controlServerFits,

@@ -10,8 +10,11 @@ import { DebugTools, Ssh } from "./schema/access.ts";
 import { Certificates } from "./schema/certificates.ts";
 import { Egress } from "./schema/egress.ts";
 import { CacheStore, Dns } from "./schema/image.ts";
+import { Logs } from "./schema/logs.ts";
 import { Luggage } from "./schema/luggage.ts";
+import { Nginx } from "./schema/nginx.ts";
 import { Adopt, Defaults, Regions, Rollout } from "./schema/pops.ts";
+import { Ports } from "./schema/ports.ts";
 import { Sites } from "./schema/site.ts";
 import { Tailnet } from "./schema/tailnet.ts";
 
@@ -39,6 +42,7 @@ export const StackFile = z.strictObject({
   defaults: Defaults.optional(),
   regions: Regions,
   sites: Sites,
+  ports: Ports.optional(),
   luggage: z
     .record(z.string(), Luggage)
     .register(fields, {
@@ -63,6 +67,8 @@ export const StackFile = z.strictObject({
     .optional(),
   dns: Dns.optional(),
   cache: CacheStore.optional(),
+  logs: Logs.optional(),
+  nginx: Nginx.optional(),
   ssh: Ssh.optional(),
   debugTools: DebugTools.optional(),
   http3: z

@@ -21,7 +21,11 @@ export function sketch(raw: unknown, unclear: readonly Path[]): Sketch {
     if (isUnclear(path)) return undefined;
     if (Array.isArray(value)) return value.map((it, index) => clear(it, [...path, index]));
     if (typeof value !== "object" || value === null) return value;
-    return Object.fromEntries(Object.entries(value).map(([key, it]) => [key, clear(it, [...path, key])]));
+    // zod passes over __proto__, so what is under it was not judged.
+    const isJudged = (key: string) => key !== "__proto__";
+    return Object.fromEntries(
+      Object.entries(value).map(([key, it]) => [key, isJudged(key) ? clear(it, [...path, key]) : undefined]),
+    );
   };
   return {
     // What the schema refused is gone; unknown keys stay, where no rule looks.

@@ -88,6 +88,15 @@ const panels: Panel[] = [
     },
   },
   {
+    title: "Rejected requests",
+    type: "timeseries",
+    unit: "reqps",
+    width: 12,
+    queries: {
+      "{{site}} {{reason}}": `sum by (site, reason) (rate(pop_rejected_requests_total{${here}}${window})) > 0`,
+    },
+  },
+  {
     title: "Hit rate by site",
     type: "timeseries",
     unit: "percentunit",

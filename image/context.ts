@@ -14,16 +14,28 @@ import { dirname, join, relative, resolve, sep } from "node:path";
 import { credentialInFile } from "./credentials.ts";
 import { certsConfig, vaultCaFile } from "./render/certs.ts";
 import { dockerfile, packedSites, withContextDigest } from "./render/dockerfile.ts";
+import { errorPageFiles } from "./render/error-pages.ts";
 import { folders } from "./render/folders.ts";
+import { siteKey } from "./render/hosts.ts";
 import { manifest } from "./render/manifest.ts";
+import { networksOf } from "./render/networks.ts";
 import { nginxConf } from "./render/nginx.ts";
+import { listFile, listText } from "./render/nginx-access.ts";
+import { errorFilter, errorFilterFile } from "./render/nginx-logs.ts";
+import { maintenanceFile, maintenanceText } from "./render/nginx-maintenance.ts";
 import { originCaFile } from "./render/nginx-origins.ts";
+import { ownFile, ownFiles } from "./render/nginx-own.ts";
+import { errorPageFile, errorPageText } from "./render/nginx-pages.ts";
+import { packedRules } from "./render/packed-rules.ts";
 import { processCompose, tailnetCaFile } from "./render/process-compose.ts";
 import { secrets, secretsManifest } from "./render/secrets.ts";
+import { accessOf, partsOf } from "./render/site-parts.ts";
 import { authorizedKeys, sshdConfig } from "./render/sshd.ts";
 import { unboundConf } from "./render/unbound.ts";
 import { group, passwd, shadow, users } from "./render/users.ts";
-import type { ImageSpec } from "./spec.ts";
+import type { ImageSpec, Site } from "./spec.ts";
+import { checkNginxFile } from "./user-nginx.ts";
+import { checkErrorPages, checkRobots, checkSpa } from "./user-pages.ts";
 
 /** Folders of image/ that go into the context as they are, by their place in it. */
 const sources = {
@@ -82,6 +94,8 @@ export function rendered(spec: ImageSpec): Record<string, string> {
     "etc/group": group(all),
     "etc/shadow": shadow(all),
     "etc/nginx/nginx.conf": nginxConf(spec),
+    [errorPageFile]: errorPageText,
+    [maintenanceFile]: maintenanceText,
     "etc/unbound/unbound.conf": unboundConf(spec.dns, spec.tailnet),
     "etc/process-compose.yaml": processCompose(spec),
     "etc/pop/pop.json": manifest(spec),
@@ -89,6 +103,8 @@ export function rendered(spec: ImageSpec): Record<string, string> {
     ...(secrets(spec).length > 0 && { "etc/pop/secrets.json": secretsManifest(spec) }),
     ...(spec.ssh && { "etc/ssh/sshd_config": sshdConfig, "etc/ssh/authorized_keys": authorizedKeys(spec.ssh) }),
     ...(vault && { "etc/pop/certs.json": certsConfig(spec, vault) }),
+    ...(spec.logs?.anonymize && { [errorFilterFile]: errorFilter }),
+    ...errorPageFiles,
   };
 }
 
@@ -118,22 +134,90 @@ function packedParts(spec: ImageSpec, projectDir: string): ((files: Map<string, 
   const ca = (place: string, file: string, what: string) => (files: Map<string, Entry>) =>
     void files.set(join("config", place), plain(authorities(projectDir, file, what)));
   const folder = (place: string, dir: string, what: string) => (files: Map<string, Entry>) =>
-    addUserFolder(files, place, projectDir, dir, what);
+    void addUserFolder(files, place, projectDir, dir, what);
   const vaultCa = spec.certificates?.vault.ca;
   const tailnetCa = spec.tailnet?.ca;
   return [
     (files) => addRendered(files, spec),
-    ...packedSites(spec).map(({ host, dir }) => folder(join("sites", host), dir, `site ${host}: files`)),
-    ...spec.sites.flatMap((site) =>
-      site.kind === "proxy" && site.tls?.ca !== undefined
-        ? [ca(originCaFile(site.host), site.tls.ca, `site ${site.host}: tls.ca`)]
-        : [],
+    ...packedSites(spec).map(({ host, dir, spa }) => (files: Map<string, Entry>) => {
+      const names = addUserFolder(files, join("sites", siteKey(host)), projectDir, dir, `site ${host}: files`);
+      if (spa) checkSpa(names, host, dir);
+    }),
+    ...packedRules(spec).map(({ host, dir, root, at }) =>
+      folder(join("sites", root, at), dir, `site ${host}: files of a path`),
     ),
+    ...spec.sites.flatMap((site) => pagesOf(site, projectDir)),
+    ...ownFiles(spec.nginx).map(({ file, what }) => (files: Map<string, Entry>) => {
+      const text = readText(projectDir, file, `${what}: ${file}`);
+      checkNginxFile(text, `${what}: ${file}`);
+      files.set(join("config", ownFile(file)), plain(text));
+    }),
+    ...networkLists(spec).map(({ file, what }) => (files: Map<string, Entry>) => {
+      files.set(join("config", listFile(file)), plain(listText(networksOf(readText(projectDir, file, what), what))));
+    }),
+    ...originCas(spec).map(([place, { host, file }]) => ca(place, file, `site ${host}: tls.ca`)),
     ...(vaultCa === undefined ? [] : [ca(vaultCaFile, vaultCa, "certificates.vault.ca")]),
     ...(tailnetCa === undefined ? [] : [ca(tailnetCaFile, tailnetCa, "tailnet.ca")]),
     ...Object.entries(spec.luggage).flatMap(([name, { source }]) =>
       source.kind === "files" ? [folder(join("luggage", name), source.dir, `luggage.${name}.files`)] : [],
     ),
+  ];
+}
+
+/** Files of networks that sites name, each once, and what a sentence about it begins with. */
+function networkLists({ sites }: ImageSpec): { file: string; what: string }[] {
+  const all = sites.flatMap(partsOf).flatMap((part) =>
+    (["allow", "deny"] as const).flatMap((key) =>
+      (accessOf(part)?.[key]?.files ?? []).map((file) => ({
+        file,
+        what: `site ${part.host}: access.${key}: ${file}`,
+      })),
+    ),
+  );
+  return all.filter(({ file }, at) => all.findIndex((it) => it.file === file) === at);
+}
+
+/** The user's own file. Throws when there is none. */
+function readText(projectDir: string, file: string, what: string): string {
+  const path = resolve(projectDir, file);
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile())
+    throw new Error(`${what} is not a file (looked at ${path}).`);
+  return readFileSync(path, "utf8");
+}
+
+/** Files of authorities by their place in the image, each once. */
+function originCas(spec: ImageSpec): [place: string, from: { host: string; file: string }][] {
+  const all = spec.sites.flatMap(partsOf).flatMap((part) => {
+    const file = part.kind === "proxy" ? part.tls?.ca : undefined;
+    return part.kind !== "proxy" || file === undefined
+      ? []
+      : [[originCaFile(part.host, part.own), { host: part.host, file }] as const];
+  });
+  return [...new Map(all)];
+}
+
+/** Pages of a site that the PoP answers with itself. */
+function pagesOf({ host, errorPages, robots }: Site, projectDir: string): ((files: Map<string, Entry>) => void)[] {
+  return [
+    (files) => {
+      if (errorPages === undefined) return;
+      const what = `site ${host}: errorPages`;
+      const names = addUserFolder(files, join("error-pages", siteKey(host)), projectDir, errorPages, what);
+      checkErrorPages(names, what, errorPages);
+    },
+    (files) => {
+      if (robots?.kind !== "file") return;
+      const what = `site ${host}: robots`;
+      const path = resolve(projectDir, robots.file);
+      if (!statSync(path, { throwIfNoEntry: false })?.isFile())
+        throw new Error(`${what}: ${robots.file} is not a file (looked at ${path}).`);
+      const content = readFileSync(path);
+      checkRobots(content, what, robots.file);
+      const found = credentialInFile(robots.file, content);
+      if (found !== undefined)
+        throw new Error(`${what}: ${robots.file} holds ${found}, which the image would hand out.`);
+      files.set(join("robots", `${siteKey(host)}.txt`), { content, executable: false });
+    },
   ];
 }
 
@@ -152,10 +236,7 @@ const certificate = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE----
 
 /** The certificates of a PEM file, and nothing else that stands in it. Throws when it has none, or holds what must not lie in an image. */
 export function authorities(projectDir: string, file: string, what: string): string {
-  const path = resolve(projectDir, file);
-  if (!statSync(path, { throwIfNoEntry: false })?.isFile())
-    throw new Error(`${what}: ${file} is not a file (looked at ${path}).`);
-  const text = readFileSync(path, "utf8");
+  const text = readText(projectDir, file, `${what}: ${file}`);
   if (text.includes("PRIVATE KEY-----"))
     throw new Error(`${what}: ${file} holds a private key, which the image would hand out.`);
   const found = text.match(certificate) ?? [];
@@ -172,7 +253,14 @@ export function authorities(projectDir: string, file: string, what: string): str
 
 const plain = (text: string): Entry => ({ content: Buffer.from(text), executable: false });
 
-function addUserFolder(files: Map<string, Entry>, place: string, projectDir: string, dir: string, what: string): void {
+/** Returns the paths that were added, within the folder. */
+function addUserFolder(
+  files: Map<string, Entry>,
+  place: string,
+  projectDir: string,
+  dir: string,
+  what: string,
+): string[] {
   const folder = resolve(projectDir, dir);
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory())
     throw new Error(`${what}: ${dir} is not a folder (looked at ${folder}).`);
@@ -187,6 +275,7 @@ function addUserFolder(files: Map<string, Entry>, place: string, projectDir: str
   }
   if (files.size === before)
     throw new Error(`${what}: ${dir} holds no file to pack (dot files are left out, but for .well-known).`);
+  return [...files.keys()].slice(before).map((path) => relative(place, path));
 }
 
 /** Hidden files stay out: .git, .env and editors' leavings are no part of a site. */

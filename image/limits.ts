@@ -22,16 +22,32 @@ export const limits = {
   siteRequests: 2048,
 } as const;
 
+/** KB that are read from one side of a connection of raw TCP before the other side takes them. */
+export const tcpBufferKb = 16;
+
 /**
  * Connections a PoP accepts from Fly's proxy. Three fifths of the memory that the processes leave free are for connections, each of which can hold the
  * header of a request that never ends. The rest is for requests in progress, which nginx limits itself (image/nginx/memory.c).
  */
-export function connectionLimit({ memoryMb, cpus }: { memoryMb: number; cpus: number }): number {
-  const forConnectionsKb = (Math.max(0, memoryMb - processesMb) * 1024 * 3) / 5;
+export function connectionLimit(
+  { memoryMb, cpus }: { memoryMb: number; cpus: number },
+  /** Connections of the stack's other ports, which have the same memory and workers. */
+  tcpConnections = 0,
+): number {
+  const forConnectionsKb = connectionsKb(memoryMb) - tcpConnections * tcpConnectionKb;
   const fitting = Math.floor(forConnectionsKb / (limits.headersKb + 2 + idleConnectionKb));
   // nginx has a worker for each CPU; a proxied request takes two of its connections.
-  return Math.min(fitting, (cpus * workerConnections) / 2);
+  return Math.max(0, Math.min(fitting, (cpus * workerConnections) / 2 - tcpConnections));
 }
+
+const connectionsKb = (memoryMb: number): number => (Math.max(0, memoryMb - processesMb) * 1024 * 3) / 5;
+
+/** Connections that the ports of raw TCP may have together: half of the memory for connections is the sites'. */
+export const mostTcpConnections = (memoryMb: number): number =>
+  Math.floor(connectionsKb(memoryMb) / 2 / tcpConnectionKb);
+
+/** KB of a connection of raw TCP: two buffers, and what nginx and the kernel keep of its two sockets. */
+export const tcpConnectionKb = 2 * tcpBufferKb + 16;
 
 /** MB that the PoP's processes and the kernel take under load, without visitors' connections and requests; measured with `npm run soak`. */
 export const processesMb = 96;

@@ -13,25 +13,173 @@ export interface ImageSpec {
   ssh?: Ssh;
   /** curl, dig, strace and the like. Absent: none of them. */
   debugTools?: boolean;
+  /** Public TCP ports that are passed on as they are, by number. Absent: none but those of the sites. */
+  ports?: TcpPort[];
+  /** What is logged, and where to. Absent: all requests, with the visitors' addresses, into the PoP's own log. */
+  logs?: Logs;
+  /** The user's own configuration of nginx. Absent: none. */
+  nginx?: NginxFiles;
+}
+
+/** Raw TCP: whoever answers for a port sees what the visitor sent, byte for byte. */
+export interface TcpPort {
+  /** On the app's addresses. */
+  port: number;
+  /** A host name or address and its port, an IPv6 address in brackets; or a key of `luggage`. */
+  to: { kind: "host"; address: string } | { kind: "luggage"; luggage: string };
+  /** The visitor's address is sent first, as a header of the PROXY protocol. Absent: nothing is. */
+  proxyProtocol?: "v2";
+  limit: {
+    /** Connections of one visitor (an IPv4 address, an IPv6 /64) at a time. */
+    connections: number;
+    /** Connections of all visitors at a time, on one PoP. */
+    total: number;
+  };
+  /** Seconds without a byte in either direction after which a connection is closed. */
+  idleSeconds: number;
+}
+
+export interface Logs {
+  /** Of visitors' addresses only the network is logged: three bytes of IPv4, the /48 of IPv6. Absent: all of them. */
+  anonymize?: boolean;
+  /** Who gets the access log, too, by UDP. Absent: nobody. */
+  syslog?: { host: string; port: number };
+  /** Percent of the requests answered from the cache that the access log has. Absent: all. */
+  sampleCached?: number;
+}
+
+/** Files of the machine that builds, relative to the project. */
+export interface NginxFiles {
+  /** Included at the end of the block for all sites. Absent: none. */
+  http?: string;
+  /** Included at the end of a site's server, by its host. */
+  sites: Record<string, string>;
 }
 
 export type Site = ProxySite | RedirectSite | FilesSite | LuggageSite;
 
 interface AnySite {
+  /** `*.` before a name stands for all names below it. */
   host: string;
+  /** Further names it is asked for by. Absent: none. */
+  aliases?: string[];
+  /** It also answers names that are in no site. Absent: those are turned away. */
+  default?: boolean;
   /** Headers every answer bears, by name; what the origin said under such a name is replaced. Absent: none. */
   headers?: Record<string, string>;
-  /** Name of its certificate in the vault. Absent: the host. */
+  /** What one visitor may ask for; no key of a redirect. Absent: no limit but image/limits.ts's. */
+  limit?: Limit;
+  /** Who has to log in at the PoP; no key of a redirect. Absent: nobody. */
+  auth?: Auth;
+  /** Who may use it. Absent: everybody. */
+  access?: Access;
+  /** Whether text is sent compressed. Absent: it is; of a rule: as its site's. */
+  compress?: boolean;
+  /** What answers under some paths instead of the site. The first that matches does. Absent: the site alone. */
+  paths?: PathRule[];
+  /** Name in the vault of its certificate, for all of its names. Absent: each name has one of its own. */
   certificate?: string;
+  /** Folder of pages for errors that the PoP itself makes, on the machine that builds, relative to the project. Absent: the project's own. */
+  errorPages?: string;
+  /** robots.txt as the PoP answers it: one that keeps robots out, or a file on the machine that builds, relative to the project. Absent: the site's own. */
+  robots?: { kind: "deny" } | { kind: "file"; file: string };
+  /** Strict-Transport-Security of a year, where the site sets none. Absent: no. */
+  hsts?: boolean;
+  /** A set of headers, each where the site sets none of that name. Absent: none. */
+  securityHeaders?: "strict";
 }
+
+/** Of one visitor: an IPv4 address, or the /64 of an IPv6 address. Above it: 429. */
+export interface Limit {
+  /** Requests a second or a minute, and how many a visitor may be ahead of that. */
+  requests: { count: number; per: "s" | "m"; burst: number };
+  /** Requests in progress. Absent: image/limits.ts's, over all sites. */
+  connections?: number;
+}
+
+/** How visitors log in. */
+export type Auth = BasicAuth | ForwardAuth;
+
+/** By name and password. */
+export interface BasicAuth {
+  /** Key of the user's sops file that holds lines of htpasswd. */
+  basic: string;
+}
+
+/** At a service of the user's own, which is asked about each request. */
+export interface ForwardAuth {
+  /** http or https URL of scheme, name, optional port, path and perhaps a query. */
+  forward: string;
+  /** Headers of its response that the origin gets. Sorted, each once. Empty: none. */
+  headers: string[];
+}
+
+/** Who gets an answer; all others get 403. At least one of them. */
+export interface Access {
+  /** Absent: everybody who is not denied. */
+  allow?: NetworkList;
+  /** Counts more than `allow`. */
+  deny?: NetworkList;
+  /** Parts of a User-Agent, whatever its case. */
+  agents?: string[];
+}
+
+/** Sorted, each once. */
+export interface NetworkList {
+  /** With their bits, as render/networks.ts spells them. */
+  networks: string[];
+  /** Files of networks on the machine that builds, relative to the project. */
+  files: string[];
+}
+
+/** Complete: what the stack file leaves out of a rule is its site's. */
+export type PathRule = { path: string } & (
+  | Answer<ProxySite>
+  | RedirectAnswer
+  | Answer<FilesSite>
+  | Answer<LuggageSite>
+  | Denial
+);
+
+/** What holds for all paths of a site. */
+type KeysOfSite = Exclude<keyof AnySite, "headers" | "limit" | "access" | "compress">;
+
+type Answer<S extends Site> = Omit<S, KeysOfSite> & {
+  /** The path's prefix is taken away before the origin or luggage gets it, or the file is looked for. Absent: it is not. */
+  stripPrefix?: true;
+  /** Nobody has to log in, though the site asks for it. Absent: as the site says. */
+  open?: true;
+};
+
+/**
+ * `to` is a URL or, for the same site, a path. Without a path in it the visitor's is kept, a path replaces it, and one that ends with `/*` is followed by what
+ * comes after the rule's prefix. The query is kept.
+ */
+type RedirectAnswer = Omit<RedirectSite, KeysOfSite>;
+
+/** Answered without content. 444: the connection is closed without a response. */
+export interface Denial {
+  kind: "deny";
+  status: DenialStatus;
+  headers?: Record<string, string>;
+}
+
+export type DenialStatus = 403 | 404 | 410 | 444;
+export type RedirectStatus = 301 | 302 | 307 | 308;
 
 /** Of requests that are passed on. What is absent is image/limits.ts's. */
 export interface Passing {
+  /** Name, and port if any, that the request is for, as whoever answers it knows it. Absent: the name the visitor asked for. */
+  hostHeader?: string;
+  /** Headers that each request gets, by name; what the visitor said under such a name is dropped. A secret is a key of the user's sops file. Absent: none. */
+  requestHeaders?: Record<string, RequestHeaderValue>;
   maxBodyMb?: number;
   /** Collect up to 128 KB of a response before passing it on. Absent: each piece is passed on as it arrives. */
   buffering?: boolean;
   timeouts?: { connectSeconds?: number; readSeconds?: number; sendSeconds?: number };
 }
+
+export type RequestHeaderValue = string | { secret: string };
 
 /** Passed on to an origin. */
 export interface ProxySite extends AnySite, Passing {
@@ -46,16 +194,20 @@ export interface ProxySite extends AnySite, Passing {
     ca?: string;
     /** Name they must have a certificate for. */
     serverName?: string;
+    /** Key of the user's sops file that holds the PoPs' own certificate and its key, both PEM. Absent: none is shown. */
+    certificate?: string;
   };
   /** How responses are stored. Absent: none are. */
   cache?: SiteCache;
 }
 
-/** Answered with 301; path and query are kept. */
+/** Answered with a redirect; path and query are kept. */
 export interface RedirectSite extends AnySite {
   kind: "redirect";
   /** http or https URL without a path, e.g. https://www.example.org */
   to: string;
+  /** Absent: 301. */
+  status?: RedirectStatus;
 }
 
 /** A folder packed into the image. */
@@ -63,6 +215,8 @@ export interface FilesSite extends AnySite {
   kind: "files";
   /** Folder on the machine that builds, relative to the project. */
   dir: string;
+  /** Paths that are no file's get index.html: an application in the browser makes its pages of them. Absent: they get 404. */
+  spa?: boolean;
 }
 
 /** Served by an extra process of the image. */
@@ -86,6 +240,17 @@ export interface SiteCache {
    * all others share it. Absent: if the origin says nothing about caching, only requests without any cookie share stored responses.
    */
   cookies?: string[];
+  /** Seconds a response of another status than 200 is fresh if the origin does not say; by status. Absent: none is. */
+  statuses?: { status: number; seconds: number }[];
+  /**
+   * Parameters of the query that do not tell responses apart; `*` at the end of a name stands for anything. True: the whole query does not. The origin gets
+   * it all the same. Absent: all of it does.
+   */
+  ignoreQuery?: true | string[];
+  /** The origin's Cache-Control, Expires and Set-Cookie do not count. Absent: they do. */
+  ignoreOrigin?: true;
+  /** Request headers that tell responses apart beside those of the origin's Vary, in lower case. Absent: none do. */
+  vary?: string[];
 }
 
 export interface Luggage {

@@ -5,13 +5,14 @@ import { parse } from "yaml";
 import { ConfigError } from "../config/mistakes.ts";
 import { parseStackValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
+import { exactNames } from "../image/render/hosts.ts";
 import { projectDir, stackName } from "./paths.ts";
 
-/** Hosts of all sites, the proxied and cached ones first. */
+/** Names of all sites, those of proxied and cached ones first. Nobody here issues certificates for wildcards. */
 export async function siteHosts(): Promise<string[]> {
   const { image } = await stackConfig();
   const proxied = image.sites.filter((site) => site.kind === "proxy");
-  return [...proxied, ...image.sites.filter((site) => site.kind !== "proxy")].map(({ host }) => host);
+  return exactNames([...proxied, ...image.sites.filter((site) => site.kind !== "proxy")]);
 }
 
 export const appName = async (): Promise<string> => (await stackConfig()).app;

@@ -55,6 +55,8 @@ new PolicyPack("fly-pops", {
           reportViolation(`Nothing was looked at, for the stack file has mistakes: ${mistakes.join(" ")}`);
       },
     },
+    advice("sites-limited", "Each site has a limit of what one visitor may ask for.", ({ unlimited }) => unlimited),
+    advice("no-nginx-files", "nginx's configuration is the project's own.", ({ nginxFiles }) => nginxFiles),
     {
       name: "something-seen",
       description: "There is an edge to look at.",
@@ -65,6 +67,19 @@ new PolicyPack("fly-pops", {
     },
   ],
 });
+
+/** Of the stack file: said, and refused by nobody. */
+function advice(name: string, description: string, sentences: (file: StackFileSeen) => string[]) {
+  return {
+    name,
+    description,
+    enforcementLevel: "advisory" as const,
+    validateResource: (args: Seen, reportViolation: (sentence: string) => void) => {
+      if (args.type !== "pulumi:pulumi:Stack") return;
+      for (const sentence of sentences(stackFileOf(args))) reportViolation(sentence);
+    },
+  };
+}
 
 /** The same inputs with every unmarked secret marked; nothing where there is none. */
 function marked(props: Record<string, unknown>): Record<string, unknown> | undefined {

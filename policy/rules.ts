@@ -1,6 +1,6 @@
 /** What an edge must keep to, as functions of plain resources: sentences for what does not, none for what does. */
 import { isProduction } from "../config/warnings.ts";
-import { ports } from "../image/ports.ts";
+import { isTcpPort, ports } from "../image/ports.ts";
 
 /** A resource as Pulumi shows it to a policy. */
 export interface Resource {
@@ -49,14 +49,16 @@ export function imagePinned(resource: Resource): string[] {
   ];
 }
 
-/** nginx ends TLS on one port and redirects to it from the other; the visitor's address comes in the PROXY header. */
+/** nginx ends TLS on one port and redirects to it from the other, and passes other ports on; the visitor's address comes in the PROXY header. */
 export function noBarePorts(resource: Resource): string[] {
   if (!isKind(resource, "Machine")) return [];
   return (configOf(resource).services ?? []).flatMap((service) =>
     (service.ports ?? []).flatMap(({ port, handlers = [], proxy_proto_options: options }) => {
       const at = `${resource.props.pop}: public port ${port}`;
       const target = service.internal_port;
-      const leadsToTls = target === ports.https || (port === 80 && target === ports.http);
+      const isSites = port === 80 || port === 443;
+      const leadsToNginx =
+        target === ports.https || (port === 80 && target === ports.http) || (!isSites && isTcpPort(target));
       const hasProxy = handlers.length === 1 && handlers[0] === "proxy_proto" && options?.version === "v2";
       return [
         ...(service.protocol === "tcp"
@@ -67,10 +69,10 @@ export function noBarePorts(resource: Resource): string[] {
           : [
               `${at} has handlers [${handlers.join(", ")}]: takes proxy_proto v2 alone. Without it nginx does not know its visitors; with tls the keys would be Fly's.`,
             ]),
-        ...(leadsToTls
+        ...(leadsToNginx
           ? []
           : [
-              `${at} leads to ${target}: takes ${ports.https}, where nginx ends TLS, and for port 80 ${ports.http}, which redirects there.`,
+              `${at} leads to ${target}: takes ${ports.https}, where nginx ends TLS, and for port 80 ${ports.http}, which redirects there; other ports stand under fly-pops:ports.`,
             ]),
       ];
     }),

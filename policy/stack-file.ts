@@ -4,13 +4,19 @@ import { join } from "node:path";
 import { parse } from "yaml";
 import { ConfigError } from "../config/mistakes.ts";
 import { ownValues, parseStackValues } from "../config/stack-values.ts";
+import { nginxFiles, unlimitedSites } from "../config/warnings.ts";
 
 export interface StackFileSeen {
   /** `fly-pops:production`; undefined: it says nothing, or cannot be read here (--config-file). */
   production?: boolean;
   /** Why the program will not register anything, as sentences. */
   mistakes: string[];
+  /** Sites without a limit, and files of nginx's own, as sentences. */
+  unlimited: string[];
+  nginxFiles: string[];
 }
+
+const nothing = { mistakes: [], unlimited: [], nginxFiles: [] };
 
 /** @param dir folder of the project */
 export function seeStackFile(dir: string, stack: string): StackFileSeen {
@@ -18,17 +24,17 @@ export function seeStackFile(dir: string, stack: string): StackFileSeen {
   try {
     values = parse(readFileSync(join(dir, `Pulumi.${stack}.yaml`), "utf8"), { merge: true })?.config ?? {};
   } catch {
-    return { mistakes: [] }; // the engine has another file, or says itself what is wrong with this one
+    return nothing; // the engine has another file, or says itself what is wrong with this one
   }
   const { production } = ownValues(values);
-  return { ...(typeof production === "boolean" && { production }), mistakes: mistakesOf(values) };
+  return { ...(typeof production === "boolean" && { production }), ...seenIn(values) };
 }
 
-function mistakesOf(values: Record<string, unknown>): string[] {
+function seenIn(values: Record<string, unknown>): Omit<StackFileSeen, "production"> {
   try {
-    parseStackValues(values);
-    return [];
+    const { image } = parseStackValues(values);
+    return { mistakes: [], unlimited: unlimitedSites(image), nginxFiles: nginxFiles(image) };
   } catch (error) {
-    return error instanceof ConfigError ? [...error.mistakes] : [];
+    return error instanceof ConfigError ? { ...nothing, mistakes: [...error.mistakes] } : nothing;
   }
 }

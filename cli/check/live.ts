@@ -1,5 +1,7 @@
 /** `check --live`: the sites as visitors meet them, against what the app has. What asks is handed in. */
 import type { EdgeConfig } from "../../config/types.ts";
+import { exactNames, namesOf } from "../../image/render/hosts.ts";
+import { isWildcard } from "../../image/render/names.ts";
 import { type Address, canonicalIp, publicAddresses, type RecordType } from "../addresses.ts";
 import type { Finding } from "../commands/doctor.ts";
 import type { Stack } from "../stack.ts";
@@ -22,14 +24,26 @@ export async function checkLive(
   if (addresses === undefined) throw new Refusal(`There is no app ${app} yet. Deploy it: npx pulumi up`);
   if (addresses.length === 0)
     throw new Refusal(`app ${app} has no public address, so no visitor reaches it. Deploy it: npx pulumi up`);
-  const hosts = image.sites.map(({ host }) => host);
+  const hosts = exactNames(image.sites);
   // All side by side: a name that nobody answers for keeps nobody else waiting.
   const [names, visits] = await Promise.all([
     Promise.all(hosts.map((host) => namesCheck(host, addresses, outside))),
     Promise.all(hosts.flatMap((host) => addresses.map((address) => visitOf(host, address, outside)))),
   ]);
-  return [...names.flat(), ...visits.map((it) => visitFinding(it, now())), popsFinding(pops, visits)];
+  const wildcards = image.sites.flatMap(namesOf).filter(isWildcard);
+  return [
+    ...names.flat(),
+    ...visits.map((it) => visitFinding(it, now())),
+    ...wildcards.map(wildcardFinding),
+    popsFinding(pops, visits),
+  ];
 }
+
+const wildcardFinding = (name: string): Finding => ({
+  name,
+  verdict: "skipped",
+  detail: "stands for names that are not known here",
+});
 
 /** Its A and AAAA records are the app's addresses, all of them and no others. */
 async function namesCheck(host: string, addresses: readonly Address[], outside: Outside): Promise<Finding[]> {

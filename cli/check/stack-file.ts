@@ -107,7 +107,7 @@ function filesProblems(edge: EdgeConfig, values: Record<string, unknown>, dir: s
     for (const text of packingProblems(edge.image, dir)) found.push(atOwnKey({ path: pathOfText(text, values), text }));
   try {
     rendered(edge.image);
-    for (const pop of edge.pops) machineConfig(pop, edge.imageRef ?? "image");
+    for (const pop of edge.pops) machineConfig({ ...pop, ports: edge.image.ports }, edge.imageRef ?? "image");
   } catch (error) {
     found.push({ path: ["config"], message: `the PoPs' files cannot be rendered: ${(error as Error).message}` });
   }

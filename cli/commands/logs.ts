@@ -1,13 +1,11 @@
 /** `logs`: what PoPs write, by the log call of Fly's other server (providers/fly/logs.ts says which). */
-import { sleep } from "../../providers/clock.ts";
-import { FlyError } from "../../providers/fly/errors.ts";
-import { FlyLogs, type LogEntry, logsEndpoint } from "../../providers/fly/logs.ts";
+import type { LogEntry } from "../../providers/fly/logs.ts";
 import { type Fleet, livePops, popOf, readFleet } from "../fleet.ts";
+import { follow, reader } from "../log-follow.ts";
 import { isWanted, jsonOf, type LogLine, lineOf, sinceOf, textOf, type Wanted } from "../log-lines.ts";
-import { backward, forward, nanosAt, type ReadPage } from "../log-reader.ts";
-import { isLocal, type Stack } from "../stack.ts";
+import { backward, forward, nanosAt } from "../log-reader.ts";
+import type { Stack } from "../stack.ts";
 import { tint } from "../style.ts";
-import { tellingWaits } from "../waiting.ts";
 import { type ExitCode, note, print, printJson, Refusal, type World } from "../world.ts";
 
 export interface LogsOptions extends Wanted {
@@ -18,9 +16,6 @@ export interface LogsOptions extends Wanted {
   /** The newest so many. */
   lines?: number;
 }
-
-const pollMs = 1_000;
-const longestPauseMs = 15_000;
 
 export async function logs(
   world: World,
@@ -60,36 +55,6 @@ export async function logs(
   return follow(world, read, { next, onEntries: (entries) => entries.flatMap(filter.pick).forEach(show) });
 }
 
-/** Goes on through whatever passes: a server that is away, one that has too much to do. Each line comes once, as the place is kept. */
-async function follow(
-  world: World,
-  read: ReadPage,
-  { next, onEntries }: { next: string | undefined; onEntries: (entries: LogEntry[]) => void },
-): Promise<never> {
-  let told: string | undefined;
-  let token = next;
-  for (let pause = pollMs; ; ) {
-    await sleep(world.clock, pause, world.interrupted);
-    try {
-      const page = await read(token);
-      if (told !== undefined) note(world, "Logs come again.");
-      onEntries(page.entries);
-      token = page.token;
-      [told, pause] = [undefined, pollMs];
-    } catch (error) {
-      if (world.interrupted.aborted || !(error instanceof Refusal) || isLasting(error.cause)) throw error;
-      // Each new reason once.
-      if (told !== error.message) note(world, `${error.message} Trying again until Ctrl-C.`);
-      told = error.message;
-      pause = Math.min(pause * 2, longestPauseMs);
-    }
-  }
-}
-
-/** A token that is not taken, or an app that is gone, stays so. */
-const isLasting = (error: unknown): boolean =>
-  !(error instanceof FlyError) || [401, 403, 404].includes(error.status ?? 0);
-
 /** Parses, counts and chooses. */
 function filterOf(fleet: Fleet, wanted: Wanted) {
   const names = new Map(livePops(fleet).map(({ machine, name }) => [machine.id, name]));
@@ -114,27 +79,6 @@ function filterOf(fleet: Fleet, wanted: Wanted) {
         : `None of ${seen} lines is asked for. Processes that wrote: ${[...processes].toSorted().join(", ") || "none"}.`,
   };
   return filter;
-}
-
-async function reader(
-  world: World,
-  stack: Stack,
-  { fleet: { app }, machine }: { fleet: Fleet; machine: string | undefined },
-): Promise<ReadPage> {
-  const { endpoint, token } = await stack.settings();
-  const source = logsEndpoint(endpoint, (key) => stack.env[key] || undefined);
-  const fly = tellingWaits(
-    world,
-    `the logs at ${source}`,
-    new FlyLogs({ endpoint: source, token, clock: world.clock }),
-  );
-  const way = isLocal(world, stack.name)
-    ? "Local Fly's own words: npm run local -- logs"
-    : `The Machines API has no logs, so ${source} was asked, as flyctl does where it cannot subscribe. flyctl may know another way: fly logs -a ${app}${machine ? ` --machine ${machine}` : ""}`;
-  return (from) =>
-    fly.read(app, { instance: machine, token: from }).catch((error: unknown) => {
-      throw error instanceof FlyError ? new Refusal(`${error.message}. ${way}`, { cause: error }) : error;
-    });
 }
 
 function startOf(text: string, now: number): number {

@@ -47,7 +47,7 @@ export async function restart(
 }
 
 /** What Fly or the machine has against it becomes a sentence that says how the PoP is left. */
-async function carriedOut(
+export async function carriedOut(
   world: World,
   stack: Stack,
   { app, fly }: Fleet,

@@ -4,6 +4,7 @@ import { fitColumns, wrap } from "../fit.ts";
 import { type Fleet, type LivePop, readFleet } from "../fleet.ts";
 import { addressesText, addressProblems, dnsText, type Head, readHead } from "../head.ts";
 import { readHealth } from "../health.ts";
+import { maintenanceProblems, maintenanceText } from "../in-maintenance.ts";
 import { isLocal, type Stack } from "../stack.ts";
 import { type PopStatus, statusOf, type Told } from "../status-of.ts";
 import { type Tone, tint } from "../style.ts";
@@ -52,6 +53,7 @@ async function readStatus(world: World, stack: Stack): Promise<Status> {
   const [pops, head] = await Promise.all([look(world, stack, fleet), readHead(dns, fleet, stack.wanted().config)]);
   // Before anything is deployed nothing is missing that the PoPs do not tell of.
   const problems = pops.some(({ machine }) => machine !== null) ? addressProblems(app, head) : [];
+  problems.push(...maintenanceProblems(pops));
   return { stack: stack.name, app, ...head, pops, problems };
 }
 
@@ -81,12 +83,33 @@ const isLive = (pop: Fleet["pops"][number]): pop is LivePop => pop.machine !== u
 
 // "made from" is as much of the context's digest as the image's tag has.
 const columns = [
-  ...["PoP", "region", "state", "version", "image", "made from", "checks", "tailnet", "certificates", "memory", "hits"],
+  ...[
+    "PoP",
+    "region",
+    "state",
+    "version",
+    "image",
+    "made from",
+    "checks",
+    "tailnet",
+    "certificates",
+    "memory",
+    "hits",
+    "rejected",
+  ],
 ];
 /** What a narrow window does without, in this order. */
-const dropped = ["made from", "version", "image", "region", "memory", "hits", "tailnet", "certificates"].map((name) =>
-  columns.indexOf(name),
-);
+const dropped = [
+  "made from",
+  "rejected",
+  "version",
+  "image",
+  "region",
+  "memory",
+  "hits",
+  "tailnet",
+  "certificates",
+].map((name) => columns.indexOf(name));
 
 export function statusText(world: World, { stack, app, pops, problems, ...head }: Status): string {
   const width = world.window?.()?.columns ?? Number.POSITIVE_INFINITY;
@@ -102,11 +125,13 @@ export function statusText(world: World, { stack, app, pops, problems, ...head }
     certificatesText(world, it.certificates),
     it.memory ? `${megabytes(it.memory.usedBytes)}/${megabytes(it.memory.limitBytes)} MB` : "-",
     hitRateText(it.traffic),
+    tint(world, it.traffic?.rejected ? "warning" : undefined, it.traffic === null ? "-" : String(it.traffic.rejected)),
   ]);
   const told = [...problems, ...pops.flatMap((it) => it.problems)];
   const top = [
     `${tint(world, "head", stack)}  ${app}  ${tint(world, head.missing.length > 0 ? "bad" : undefined, addressesText(head))}`,
     ...dnsText(head),
+    ...[maintenanceText(pops)].flatMap((line) => (line ? [tint(world, "warning", line)] : [])),
   ];
   const names = columns.map((cell) => tint(world, "head", cell));
   return [

@@ -138,7 +138,7 @@ const siteRates = (sites: Reading, seconds: number): SiteRates[] =>
     .map(([site, counters]) => ({ site, ...ratesOf(counters, seconds) }))
     .toSorted((a, b) => b.requestsPerSecond - a.requestsPerSecond || (a.site < b.site ? -1 : 1));
 
-const measures = ["requests/s", "5xx/s", "5xx", "hits", "p95"];
+const measures = ["requests/s", "rejected/s", "5xx/s", "5xx", "hits", "p95"];
 
 export function topText(world: World, { pops, sites, total }: Top): string {
   const head = (first: string) => [first, ...measures].map((cell) => tint(world, "head", cell));
@@ -155,10 +155,12 @@ export function topText(world: World, { pops, sites, total }: Top): string {
   ].join("\n");
 }
 
-function cells(world: World, { requestsPerSecond, errorsPerSecond, errorRate, hitRate, p95Seconds }: Rates): string[] {
+function cells(world: World, rates: Rates): string[] {
+  const { requestsPerSecond, rejectedPerSecond, errorsPerSecond, errorRate, hitRate, p95Seconds } = rates;
   const bad = errorsPerSecond > 0 ? "bad" : undefined;
   return [
     rateText(requestsPerSecond),
+    tint(world, rejectedPerSecond > 0 ? "warning" : undefined, rateText(rejectedPerSecond)),
     tint(world, bad, rateText(errorsPerSecond)),
     tint(world, bad, percentText(errorRate)),
     percentText(hitRate),

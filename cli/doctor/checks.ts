@@ -1,5 +1,6 @@
 /** The checks of `doctor` in the order of need: what a later one takes, an earlier one has looked at. */
 import type { EdgeConfig } from "../../config/types.ts";
+import { namesOf } from "../../image/render/hosts.ts";
 import type { Finding } from "../commands/doctor.ts";
 import { readRegistryName } from "../registry.ts";
 import { openStack, type Stack } from "../stack.ts";
@@ -58,7 +59,9 @@ async function stackCheck(
   const selected: Finding = { name: "stack", verdict: "good", detail: stack.reference };
   try {
     const edge = stack.config();
-    const detail = `${edge.pops.length} PoPs, ${edge.image.sites.length} sites`;
+    const { sites } = edge.image;
+    const names = sites.flatMap(namesOf).length;
+    const detail = `${edge.pops.length} PoPs, ${sites.length} sites${names > sites.length ? ` with ${names} names` : ""}`;
     return { findings: [selected, { name: "stack file", verdict: "good", detail }], stack, edge };
   } catch (error) {
     const fix = (error as Error).message;

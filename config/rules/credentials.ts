@@ -17,6 +17,8 @@ function whereTo(path: Path): string {
   if (key === "luggage" && typeof name === "string")
     return `it would lie in the image for all to read. Put it into the secrets file (npx fly-pops secrets edit), name its key under luggage.${name}.secrets, and read it from /run/secrets/${name}/<key> (docs/secrets.md). ${change}`;
   if (key === "sites" && path.includes("headers")) return `every visitor would be sent it. Remove it. ${change}`;
+  if (path.includes("requestHeaders"))
+    return `it would lie in the image for all to read. Put it into the secrets file (npx fly-pops secrets edit), and write { secret: KEY } here. ${change}`;
   return `it would lie in the image and the state for all to read. Secrets belong into the secrets file: docs/secrets.md. ${change}`;
 }
 

@@ -1,5 +1,5 @@
 /** Rules of luggage: each piece by itself, and among each other. */
-import { ports } from "../../image/ports.ts";
+import { ports, tcpPorts } from "../../image/ports.ts";
 import { knot, mostInARow, waitable } from "../../image/render/dependencies.ts";
 import { defaults } from "../defaults.ts";
 import { seconds } from "../duration.ts";
@@ -13,6 +13,8 @@ export function luggageFits({ file, unclear }: Sketch): Mistake[] {
   const holders = new Map<number, string>(
     Object.entries(ports).map(([name, port]) => [port, `the image's own (${name})`]),
   );
+  const written = Object.keys(file.ports ?? {}).map((port) => ({ port: Number(port) }));
+  for (const [port, internal] of tcpPorts(written)) holders.set(internal, `the image's own (ports.${port})`);
   return Object.keys(file.luggage ?? {})
     .toSorted()
     .flatMap((name) => {

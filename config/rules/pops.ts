@@ -1,11 +1,12 @@
 /** Rules of regions, machines, rollout and addresses. */
-import { guestProblem, nearestMemory, presets } from "../../providers/fly/guests.ts";
+import { guestProblem, memoryRange, nearestMemory, presets } from "../../providers/fly/guests.ts";
 import { regionByCode, regions, regionsAsOf } from "../../providers/fly/regions.ts";
 import { cacheMb, cacheShareLimit, defaults } from "../defaults.ts";
 import { given, type Mistake, mistake } from "../mistakes.ts";
 import { nearest } from "../nearest.ts";
 import type { Sketch } from "../sketch.ts";
 import type { Path } from "../walk.ts";
+import { holders } from "./sites.ts";
 
 const current = regions.filter((it) => !it.deprecated);
 const codes = current.map((it) => it.code);
@@ -58,6 +59,19 @@ function smallestVolume(sketch: Sketch): number | undefined {
   return Math.min(...volumes.map((it) => (typeof it === "object" ? it.value : defaults.volumeGb)));
 }
 
+/** MB of the smallest PoP's memory; undefined if a size or a memory is invalid. */
+export function smallestMemory(sketch: Sketch): number | undefined {
+  const all = regionCodes(sketch).map((code) => {
+    const size = setting(sketch, code, "size");
+    const memory = setting(sketch, code, "memoryMb");
+    if (size === "unclear" || memory === "unclear") return undefined;
+    const guest = presets[size?.value ?? defaults.size];
+    return memory?.value ?? (guest && memoryRange(guest.cpuKind, guest.cpus).minMb);
+  });
+  const known = all.filter((it) => it !== undefined);
+  return known.length === 0 || known.length < all.length ? undefined : Math.min(...known);
+}
+
 /** The cache leaves room on the smallest volume. */
 export function cacheFits(sketch: Sketch): Mistake[] {
   const maxSizeMb = sketch.file.cache?.maxSizeMb;
@@ -80,11 +94,11 @@ export function filesFit(sketch: Sketch): Mistake[] {
   const maxSizeMb = sketch.file.cache?.maxSizeMb ?? (smallestGb === undefined ? undefined : cacheMb(smallestGb));
   if (maxSizeMb === undefined) return [];
   const most = Math.floor(maxSizeMb / 2);
-  return (sketch.file.sites ?? []).flatMap((site, index) => {
-    const given = site?.cache?.maxFileMb;
+  return holders(sketch.file).flatMap(({ keys, at }) => {
+    const given = keys.cache ? keys.cache.maxFileMb : undefined;
     if (given === undefined || given <= most) return [];
     const why = `is ${given}: all sites together store ${maxSizeMb} MB. Write ${most} or less, or raise cache.maxSizeMb.`;
-    return [mistake(["sites", index, "cache", "maxFileMb"], why)];
+    return [mistake([...at, "cache", "maxFileMb"], why)];
   });
 }
 

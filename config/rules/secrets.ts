@@ -1,6 +1,8 @@
 /** Rules of secrets, and of who makes the keys of the tailnet. */
 import { type Mistake, mistake } from "../mistakes.ts";
 import type { Sketch } from "../sketch.ts";
+import { pathText } from "../walk.ts";
+import { clientCertificates, headerSecrets } from "./requests.ts";
 
 /** What the image asks for is in a file, or made by a driver. */
 export function secretsKept({ file, unclear }: Sketch): Mistake[] {
@@ -13,6 +15,11 @@ export function secretsKept({ file, unclear }: Sketch): Mistake[] {
       ? ["tailnet needs tailscaleAuthKey (or a driver, which makes one for each PoP)"]
       : []),
     ...(file.certificates === undefined ? [] : ["certificates needs vaultRoleId and vaultSecretId"]),
+    ...(file.sites ?? []).flatMap((site, index) =>
+      site?.auth?.basic === undefined ? [] : [`sites[${index}].auth needs ${site.auth.basic}`],
+    ),
+    ...clientCertificates({ file }).map(({ at, key }) => `${pathText(at)} needs ${key}`),
+    ...headerSecrets({ file }).map(({ at, keys }) => `${pathText([...at, "requestHeaders"])} needs ${keys.join(", ")}`),
     ...luggage.map(
       (name) => `luggage.${name} needs ${(file.luggage?.[name]?.secrets ?? []).filter(Boolean).join(", ")}`,
     ),

@@ -4,30 +4,41 @@ import { headerNameProblem, originParts, plainName, plainOrigin } from "../names
 import { nearest } from "../nearest.ts";
 import type { Sketch } from "../sketch.ts";
 import type { Path } from "../walk.ts";
+import { serviceOf } from "./auth.ts";
+import { siteNames, siteOf } from "./hosts.ts";
 
-/** One host, one site. */
-export function hostsDiffer({ file }: Sketch): Mistake[] {
-  const first = new Map<string, number>();
-  return (file.sites ?? []).flatMap((site, index) => {
-    if (site?.host === undefined) return [];
-    const host = plainName(site.host);
-    const other = first.get(host);
-    if (other === undefined) first.set(host, index);
-    return other === undefined
-      ? []
-      : [mistake(["sites", index, "host"], `is ${given(host)}: sites[${other}] has it too. One host, one site.`)];
+export const kinds = ["origin", "redirect", "files", "luggage"] as const;
+
+type Keys = NonNullable<NonNullable<Sketch["file"]["sites"]>[number]>;
+type Rule = NonNullable<NonNullable<Keys["paths"]>[number]>;
+
+/** Sites, and their rules by path: what both have is checked the same way. */
+export const holders = (file: Sketch["file"]): { keys: Keys | Rule; at: Path }[] =>
+  (file.sites ?? []).flatMap((site, index) => {
+    if (site === undefined) return [];
+    const at = ["sites", index];
+    const rules = (site.paths ?? []).flatMap((keys, rule) =>
+      keys === undefined ? [] : [{ keys, at: [...at, "paths", rule] }],
+    );
+    return [{ keys: site, at }, ...rules];
   });
-}
-
-const kinds = ["origin", "redirect", "files", "luggage"] as const;
 
 /** Keys that mean something to some kinds of site only. */
-const belongs: Record<string, { kinds: readonly (typeof kinds)[number][]; why: string }> = {
+export const belongs: Record<string, { kinds: readonly (typeof kinds)[number][]; why: string }> = {
+  status: { kinds: ["redirect"], why: "only a redirect has a choice of statuses" },
   cache: { kinds: ["origin"], why: "only an origin's answers are cached" },
+  limit: { kinds: ["origin", "files", "luggage"], why: "a redirect costs nobody anything" },
+  auth: { kinds: ["origin", "files", "luggage"], why: "where a redirect leads is no secret" },
+  compress: { kinds: ["origin", "files", "luggage"], why: "a redirect has nothing to compress" },
   tls: { kinds: ["origin"], why: "only an origin has to prove who it is" },
   timeouts: { kinds: ["origin", "luggage"], why: "nginx waits for nobody there" },
   maxBodyMb: { kinds: ["origin", "luggage"], why: "there is nobody to pass a body on to" },
   buffering: { kinds: ["origin", "luggage"], why: "there are no responses to pass on" },
+  hostHeader: { kinds: ["origin", "luggage"], why: "there is nobody to pass a request on to" },
+  requestHeaders: { kinds: ["origin", "luggage"], why: "there is nobody to pass a request on to" },
+  spa: { kinds: ["files"], why: "only packed files have an index.html here" },
+  errorPages: { kinds: ["origin", "files", "luggage"], why: "a redirect has no errors" },
+  robots: { kinds: ["origin", "files", "luggage"], why: "a redirect answers every path, /robots.txt too" },
 };
 
 /** A site is answered in exactly one way, and has no key of another way. */
@@ -62,6 +73,14 @@ export function bufferingFits({ file }: Sketch): Mistake[] {
   );
 }
 
+/** A rule about visitors says which. */
+export const accessSaid = ({ file }: Sketch): Mistake[] =>
+  holders(file).flatMap(({ keys, at }) =>
+    keys.access !== undefined && Object.keys(keys.access).length === 0
+      ? [mistake([...at, "access"], "is empty: takes at least one of allow, deny, agents.")]
+      : [],
+  );
+
 /** A certificate's name in the vault means nothing without one. */
 export function certificatesKept({ file, unclear }: Sketch): Mistake[] {
   if (file.certificates !== undefined || unclear("certificates")) return [];
@@ -78,60 +97,59 @@ export function certificatesKept({ file, unclear }: Sketch): Mistake[] {
 }
 
 /** A site's luggage is there, and listens. */
-export function siteLuggage({ file, unclear }: Sketch): Mistake[] {
+export const siteLuggage = (sketch: Sketch): Mistake[] =>
+  holders(sketch.file).flatMap(({ keys, at }) =>
+    keys.luggage === undefined ? [] : noSuchLuggage(sketch, keys.luggage, [...at, "luggage"]),
+  );
+
+/** Why luggage cannot answer what is named there. */
+export function noSuchLuggage({ file, unclear }: Sketch, name: string, at: Path): Mistake[] {
   if (unclear("luggage")) return [];
   const names = Object.keys(file.luggage ?? {});
-  return (file.sites ?? []).flatMap((site, index) => {
-    const name = site?.luggage;
-    if (name === undefined) return [];
-    const at = ["sites", index, "luggage"] as const;
-    if (!names.includes(name)) {
-      const near = nearest(name, names);
-      const takes = names.length === 0 ? "There is none under luggage." : `Takes ${names.toSorted().join(", ")}.`;
-      return [
-        mistake(
-          at,
-          `is ${given(name)}: no such luggage${near === undefined ? "." : `; did you mean ${near}?`} ${takes}`,
-        ),
-      ];
-    }
-    const silent = file.luggage?.[name] !== undefined && !("port" in (file.luggage[name] ?? {}));
-    if (!silent || unclear("luggage", name, "port")) return [];
-    return [mistake(at, `is ${given(name)}: luggage.${name} has no port, so nothing answers. Give it one.`)];
-  });
+  if (!names.includes(name)) {
+    const near = nearest(name, names);
+    const takes = names.length === 0 ? "There is none under luggage." : `Takes ${names.toSorted().join(", ")}.`;
+    return [
+      mistake(at, `is ${given(name)}: no such luggage${near === undefined ? "." : `; did you mean ${near}?`} ${takes}`),
+    ];
+  }
+  const silent = file.luggage?.[name] !== undefined && !("port" in (file.luggage[name] ?? {}));
+  if (!silent || unclear("luggage", name, "port")) return [];
+  return [mistake(at, `is ${given(name)}: luggage.${name} has no port, so nothing answers. Give it one.`)];
 }
 
 /** Origins that passed the schema, where they stand. */
-function originsOf(origin: string | (string | undefined)[], index: number): { url: string; path: Path }[] {
-  if (typeof origin === "string") return [{ url: origin, path: ["sites", index, "origin"] }];
-  return origin.flatMap((url, at) => (url === undefined ? [] : [{ url, path: ["sites", index, "origin", at] }]));
+function originsOf(origin: string | (string | undefined)[], holder: Path): { url: string; path: Path }[] {
+  if (typeof origin === "string") return [{ url: origin, path: [...holder, "origin"] }];
+  return origin.flatMap((url, at) => (url === undefined ? [] : [{ url, path: [...holder, "origin", at] }]));
 }
 
 /** Several origins are several, and what is said of https is said to somebody who speaks it. */
 export function originsDiffer({ file, unclear }: Sketch): Mistake[] {
-  return (file.sites ?? []).flatMap((site, index) => {
-    if (site?.origin === undefined) return [];
+  return holders(file).flatMap(({ keys, at: holder }) => {
+    if (keys.origin === undefined) return [];
     const mistakes: Mistake[] = [];
     const first = new Map<string, number>();
-    const origins = originsOf(site.origin, index);
+    const origins = originsOf(keys.origin, holder);
     for (const [at, { url, path }] of origins.entries()) {
       const other = first.get(plainOrigin(url));
       if (other === undefined) first.set(plainOrigin(url), at);
       else mistakes.push(mistake(path, `is ${given(plainOrigin(url))}: origin[${other}] is that too.`));
     }
     const https = origins.some(({ url }) => originParts(url).scheme === "https");
-    if (site.tls !== undefined && !https && !unclear("sites", index, "origin"))
-      mistakes.push(mistake(["sites", index, "tls"], "stands in a site whose origins are asked by http."));
+    const what = "path" in keys ? "rule" : "site";
+    if (keys.tls !== undefined && !https && !unclear(...holder, "origin"))
+      mistakes.push(mistake([...holder, "tls"], `stands in a ${what} whose origins are asked by http.`));
     return mistakes;
   });
 }
 
 /** A header is one a site may set, each once. */
 export function headersFit({ file }: Sketch): Mistake[] {
-  return (file.sites ?? []).flatMap((site, index) => {
-    const names = Object.keys(site?.headers ?? {});
+  return holders(file).flatMap(({ keys, at: holder }) => {
+    const names = Object.keys(keys.headers ?? {});
     return names.flatMap((name, at) => {
-      const path = ["sites", index, "headers", name];
+      const path = [...holder, "headers", name];
       const problem = headerNameProblem(name);
       if (problem !== undefined) return [mistake(path, `${problem}.`, ":")];
       const twin = names.slice(0, at).find((other) => other.toLowerCase() === name.toLowerCase());
@@ -140,35 +158,39 @@ export function headersFit({ file }: Sketch): Mistake[] {
   });
 }
 
-/** The edge does not ask itself, and redirects arrive. */
-export function noLoops({ file, unclear }: Sketch): Mistake[] {
-  const sites = file.sites ?? [];
-  const indexOf = new Map(
-    sites.flatMap((site, index) => (site?.host === undefined ? [] : [[plainName(site.host), index] as const])),
-  );
+/** Whether a host is asked of name servers of the user's own, or of the tailnet's: it does not lead to the edge there. */
+export function forwardedHosts({ file, unclear }: Sketch): (host: string) => boolean {
   const zones = [
     ...(file.dns?.forward ?? []).flatMap((it) => (it?.zone === undefined ? [] : [plainName(it.zone)])),
     ...(file.tailnet?.domain === undefined ? [] : [plainName(file.tailnet.domain)]),
   ];
-  const forwarded = (host: string) =>
+  return (host) =>
     unclear("dns") ||
     unclear("tailnet") ||
     zones.some((zone) => zone === "." || host === zone || host.endsWith(`.${zone}`));
+}
+
+/** The edge does not ask itself, and redirects arrive. */
+export function noLoops(sketch: Sketch): Mistake[] {
+  const { file } = sketch;
+  const sites = file.sites ?? [];
+  const names = siteNames({ file });
+  const forwarded = forwardedHosts(sketch);
   /** The site a URL leads back to, on the ports the edge has. */
   const target = (url: string) => {
     const { host, port } = originParts(url);
-    return port === 80 || port === 443 ? indexOf.get(host) : undefined;
+    return port === 80 || port === 443 ? siteOf(names, host) : undefined;
   };
-  return sites.flatMap((site, index) => {
-    if (site?.origin !== undefined) {
-      return originsOf(site.origin, index).flatMap(({ url, path }) => {
-        const other = target(url);
-        if (other === undefined || forwarded(originParts(url).host)) return [];
-        const why = `is ${given(url)}: sites[${other}] is that host, so the edge would ask itself.`;
-        return [mistake(path, `${why} Name the web server behind, or forward its zone under dns.forward.`)];
-      });
-    }
-    if (site?.redirect === undefined) return [];
+  const askedAgain = holders(file).flatMap(({ keys, at }) =>
+    [...originsOf(keys.origin ?? [], at), ...serviceOf(keys, at)].flatMap(({ url, path }) => {
+      const other = target(url);
+      if (other === undefined || forwarded(originParts(url).host)) return [];
+      const why = `is ${given(url)}: sites[${other}] is that host, so the edge would ask itself.`;
+      return [mistake(path, `${why} Name the web server behind, or forward its zone under dns.forward.`)];
+    }),
+  );
+  const circles = sites.flatMap((site, index) => {
+    if (site?.redirect === undefined || site.origin !== undefined) return [];
     const way = [index];
     for (let next = target(site.redirect); next !== undefined; ) {
       if (next === index) {
@@ -184,4 +206,5 @@ export function noLoops({ file, unclear }: Sketch): Mistake[] {
     }
     return [];
   });
+  return [...askedAgain, ...circles];
 }

@@ -1,10 +1,16 @@
 /** Keys of one site: who answers for a host, and how. */
 import { z } from "zod";
 import { limits } from "../../image/limits.ts";
-import { isCookieName } from "../../image/render/names.ts";
-import { defaults } from "../defaults.ts";
 import { code, duration, durations, fields, text, whole, wholeNumber } from "../field.ts";
 import { fileProblem, folderProblem, headerValueProblem, hostProblem, originProblem } from "../names.ts";
+import { Auth } from "./auth.ts";
+import { SiteCache } from "./cache.ts";
+import { Host, hostKeys } from "./hosts.ts";
+import { Limit } from "./limit.ts";
+import { pageKeys } from "./pages.ts";
+import { pathRules, redirectStatus } from "./paths.ts";
+import { clientCertificate, requestKeys } from "./requests.ts";
+import { Access } from "./visitors.ts";
 
 const mostOrigins = 8;
 
@@ -45,11 +51,12 @@ const OriginTls = z
         default: "the name in the origin's URL; the site's host when that is an address",
       })
       .optional(),
+    certificate: clientCertificate,
   })
   .register(fields, {
     type: "object",
-    takes: "a map with ca, serverName or both",
-    meaning: "How https origins prove who they are. That they must cannot be turned off.",
+    takes: "a map with any of ca, serverName, certificate",
+    meaning: "How https origins prove who they are, which cannot be turned off, and the PoPs to them.",
     default: code("{}"),
     refused: "a site without https origin",
   });
@@ -92,85 +99,16 @@ const Timeouts = z
     refused: "a site without `origin` or `luggage`",
   });
 
-const SiteCache = z
-  .strictObject({
-    maxAge: duration("0", "365d")
-      .register(fields, {
-        type: "duration",
-        unit: "s where no unit stands",
-        takes: durations("0", "365d"),
-        meaning:
-          "How long a 200 is fresh if the origin does not say. 0: only responses that the origin allows to be stored are.",
-        default: code(defaults.maxAge),
-      })
-      .optional(),
-    staleIfError: duration("0", "365d")
-      .register(fields, {
-        type: "duration",
-        unit: "s where no unit stands",
-        takes: durations("0", "365d"),
-        meaning:
-          "How long a stale response is still served while the origin fails: it cannot be reached, or answers 500, 502, 503 or 504. The origin's `stale-if-error` takes precedence; its `must-revalidate`, `proxy-revalidate`, `no-cache` and `s-maxage` rule it out.",
-        default: code(defaults.staleIfError),
-      })
-      .optional(),
-    staleWhileRevalidate: duration("0", "365d")
-      .register(fields, {
-        type: "duration",
-        unit: "s where no unit stands",
-        takes: durations("0", "365d"),
-        meaning:
-          "How long a stale response is still served at once while a fresh one is fetched. The origin's `stale-while-revalidate` takes precedence; its `must-revalidate`, `proxy-revalidate`, `no-cache` and `s-maxage` rule it out.",
-        default: code(defaults.staleWhileRevalidate),
-      })
-      .optional(),
-    maxFileMb: whole(1, 500_000)
-      .register(fields, {
-        type: "integer",
-        unit: "MB",
-        takes: wholeNumber(1, 500_000, "MB"),
-        meaning: "Largest response that is stored. Larger ones are passed on as they arrive.",
-        default: code(limits.maxFileMb),
-        refused: "more than half of what all sites may store (`cache.maxSizeMb`)",
-      })
-      .optional(),
-    cookies: z
-      .array(
-        text((name) => (isCookieName(name) ? undefined : "takes the name of a cookie")).register(fields, {
-          type: "string",
-          takes: "a cookie's name, as in session; `*` at its end stands for anything, as in wordpress_logged_in_*",
-          meaning: "A cookie that logged-in visitors have.",
-        }),
-      )
-      .min(1)
-      .max(32)
-      .register(fields, {
-        type: "array",
-        takes: "a list of 1 to 32 names of cookies, as in [session, wordpress_logged_in_*]",
-        meaning:
-          "Requests with one of these cookies go to the origin, and their responses are not stored. All other visitors share what is stored, whatever cookies they have. Without this list, if the origin says nothing about caching, stored responses are shared only among visitors without any cookie.",
-        default: "absent",
-      })
-      .optional(),
-  })
-  .register(fields, {
-    type: "object",
-    takes:
-      "a map with any of maxAge, staleIfError, staleWhileRevalidate, maxFileMb, cookies; `{}` for what the origin allows",
-    meaning:
-      "Responses are stored and served again as far as the origin allows. Without this key nothing is stored, and requests and responses pass through unchanged.",
-    default: "absent",
-    refused: "a site without `origin`",
-  });
+const siteField = {
+  type: "object",
+  takes: "a map with host and one of origin, redirect, files, luggage",
+  meaning: "One site: a host and what answers for it. Exactly one of `origin`, `redirect`, `files`, `luggage`.",
+};
 
 const Site = z
   .strictObject({
-    host: text(hostProblem).register(fields, {
-      type: "string",
-      takes: "a DNS name, as in www.example.org",
-      meaning: "The name visitors ask for. Case does not count.",
-      refused: "wildcards, addresses, one host in two sites",
-    }),
+    host: Host,
+    ...hostKeys,
     origin: Origin.register(fields, {
       type: "string or array",
       takes: "an http or https URL of scheme, host and port, as in https://web.tail.example:8443, or a list of them",
@@ -184,11 +122,12 @@ const Site = z
       .register(fields, {
         type: "string",
         takes: "an http or https URL of scheme, host and port, as in https://www.example.org",
-        meaning: "Answered with 301 to this site; path and query are kept.",
+        meaning: "Answered with a redirect to this site; path and query are kept.",
         default: "absent",
         refused: "paths, queries, credentials; redirects that lead back to where they began",
       })
       .optional(),
+    status: redirectStatus.optional(),
     files: text(folderProblem)
       .register(fields, {
         type: "string",
@@ -212,12 +151,16 @@ const Site = z
       .register(fields, {
         type: "string",
         takes: "a DNS name, as in example.org",
-        meaning: "Name of the site's certificate in the vault: of one that covers several hosts, for instance.",
-        default: "the host",
+        meaning:
+          "Name of the site's certificate in the vault: of one that covers several hosts, for instance. It is served for the host and all `aliases`, and must cover them.",
+        default: "the host; for an alias, the alias",
         refused: "a stack without `certificates`",
       })
       .optional(),
     cache: SiteCache.optional(),
+    limit: Limit.optional(),
+    access: Access.optional(),
+    auth: Auth.optional(),
     tls: OriginTls.optional(),
     timeouts: Timeouts.optional(),
     buffering: z
@@ -232,6 +175,17 @@ const Site = z
           "a site without `origin` or `luggage`; a site with `cache`, which buffers what it stores and nothing else",
       })
       .optional(),
+    compress: z
+      .boolean()
+      .register(fields, {
+        type: "boolean",
+        takes: "true or false",
+        meaning:
+          "Text is sent compressed (brotli or gzip) to visitors who can read that. False leaves responses as they are: what an origin compressed stays compressed.",
+        default: code(true),
+        refused: "a site with `redirect`",
+      })
+      .optional(),
     maxBodyMb: whole(1, 1_048_576)
       .register(fields, {
         type: "integer",
@@ -243,6 +197,8 @@ const Site = z
         refused: "a site without `origin` or `luggage`",
       })
       .optional(),
+    ...requestKeys,
+    ...pageKeys,
     headers: z
       .record(
         z.string(),
@@ -262,13 +218,11 @@ const Site = z
       })
       .optional(),
   })
-  .register(fields, {
-    type: "object",
-    takes: "a map with host and one of origin, redirect, files, luggage",
-    meaning: "One site: a host and what answers for it. Exactly one of `origin`, `redirect`, `files`, `luggage`.",
-  });
+  .register(fields, siteField);
 
-export const Sites = z.array(Site).min(1).register(fields, {
+const SiteWithPaths = Site.extend({ paths: pathRules(Site.shape).optional() }).register(fields, siteField);
+
+export const Sites = z.array(SiteWithPaths).min(1).register(fields, {
   type: "array",
   takes: "a list of at least one site",
   meaning: "What the edge serves. Names that are not here are turned away.",

@@ -28,7 +28,12 @@ static int64_t age_of(ngx_list_t *headers) {
 
 static pop_verdict_t judge(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf, pop_vary_t *vary) {
   ngx_http_upstream_headers_in_t *in = &r->upstream->headers_in;
-  pop_rules_t rules = {conf->max_age, conf->stale_if_error, conf->stale_while_revalidate};
+  pop_rules_t rules = {.max_age = conf->max_age,
+                       .stale_if_error = conf->stale_if_error,
+                       .stale_while_revalidate = conf->stale_while_revalidate,
+                       .statuses = conf->statuses ? conf->statuses->elts : NULL,
+                       .statuses_count = conf->statuses ? conf->statuses->nelts : 0,
+                       .ignore_origin = conf->ignore_origin};
   pop_answer_t answer;
   ngx_table_elt_t *h;
 
@@ -36,6 +41,7 @@ static pop_verdict_t judge(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t 
   ngx_memzero(vary, sizeof *vary);
   pop_control_init(&answer.control);
   for (h = in->cache_control; h; h = h->next) pop_control_add(&answer.control, h->value.data, h->value.len);
+  pop_vary_add(vary, conf->vary.data, conf->vary.len);
   for (h = in->vary; h; h = h->next) pop_vary_add(vary, h->value.data, h->value.len);
   answer.status = in->status_n;
   answer.date = time_of(in->date);
@@ -90,13 +96,22 @@ static void answer_conditions(ngx_http_request_t *r) {
   if (r->headers_in.if_match) r->headers_in.if_unmodified_since = NULL;
 }
 
+/*
+ * Whether this response may be due to parameters that do not tell stored responses apart: an error, or a redirect that repeats them. Otherwise one visitor's
+ * query could have such a response served to all.
+ */
+static ngx_uint_t is_due_to_query(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf) {
+  return conf->ignored && r->upstream->headers_in.status_n >= NGX_HTTP_SPECIAL_RESPONSE &&
+         ngx_http_pop_cache_trim(r, &r->unparsed_uri).len < r->unparsed_uri.len;
+}
+
 /* Records what this response shows about others for the same key. */
-static void learn(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx, pop_verdict_t *verdict) {
+static void learn(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf, ngx_http_pop_cache_ctx_t *ctx, pop_verdict_t *verdict) {
   if (r->method != NGX_HTTP_GET) return;
   if (verdict->store) {
     /* This request bypassed the cache, so the response is not stored; the next one will be. */
     ngx_http_pop_cache_learn(r, ctx, r->cache == NULL ? POP_UNKNOWN : verdict->fresh ? POP_SHARED : POP_ALONE);
-  } else if (replaces(r) && !r->headers_in.authorization && !r->headers_in.range) {
+  } else if (replaces(r) && !r->headers_in.authorization && !r->headers_in.range && !is_due_to_query(r, conf)) {
     ngx_http_pop_cache_learn(r, ctx, POP_PASSED);
   } else {
     ngx_http_pop_cache_end(r, ctx);
@@ -149,7 +164,7 @@ static ngx_int_t fetched(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *c
   pop_verdict_t verdict = judge(r, conf, &vary);
 
   if (conf->max_file && u->headers_in.content_length_n > conf->max_file) verdict.store = 0;
-  if (!u->buffering || r->method != NGX_HTTP_GET || is_header_too_long(u)) verdict.store = 0;
+  if (!u->buffering || r->method != NGX_HTTP_GET || is_header_too_long(u) || is_due_to_query(r, conf)) verdict.store = 0;
   ngx_uint_t full = verdict.store && r->cache && ngx_http_pop_cache_is_full(r, u->headers_in.content_length_n);
   if (full) verdict.store = 0;
   if (r->cache) {
@@ -157,6 +172,10 @@ static ngx_int_t fetched(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *c
     if (!verdict.store) u->cacheable = 0;
     if (u->cacheable) {
       if (keep(r, &verdict, &vary) != NGX_OK) return NGX_ERROR;
+      if (conf->ignore_origin) {
+        ngx_http_pop_cache_drop_cookies(r);
+        ngx_http_pop_cache_blank_cookies(r);
+      }
       ngx_http_pop_cache_make_room(r);
       ctx->input_filter_init = u->input_filter_init;
       u->input_filter_init = input_filter_init;
@@ -167,7 +186,7 @@ static ngx_int_t fetched(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *c
   }
   /* The next response is stored if there is room again. */
   if (full) ngx_http_pop_cache_learn(r, ctx, POP_UNKNOWN);
-  else learn(r, ctx, &verdict);
+  else learn(r, conf, ctx, &verdict);
   return NGX_OK;
 }
 
@@ -203,7 +222,8 @@ static ngx_int_t stored(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *co
     } else {
       ngx_http_pop_cache_remove(r);
     }
-    learn(r, ctx, &verdict);
+    learn(r, conf, ctx, &verdict);
+    if (conf->ignore_origin) ngx_http_pop_cache_drop_cookies(r);
   }
   /* nginx would make the visitor's next request on this connection wait for the background update. */
   if (c->background && r->http_version < NGX_HTTP_VERSION_20) r->keepalive = 0;
@@ -237,6 +257,8 @@ static ngx_int_t header_filter(ngx_http_request_t *r) {
   ngx_http_pop_cache_keep_form(r);
   if (!r->cached) ngx_http_pop_cache_learn_tag(r);
   if (conf->zone.len == 0) return next_header_filter(r);
+  /* Other caches on the way to the visitor have to know. */
+  if (conf->vary.len && !ngx_http_pop_cache_push(&r->headers_out.headers, "Vary", conf->vary)) return NGX_ERROR;
 
   if (r->cached) rc = stored(r, conf, ctx);
   else if (ctx && r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)) rc = fetched(r, conf, ctx);

@@ -16,7 +16,25 @@ static int understood(unsigned status) {
          status == 451 || (status >= 500 && status <= 511);
 }
 
-pop_verdict_t pop_judge(const pop_answer_t *a, const pop_rules_t *rules, int64_t now) {
+/* How long a response is fresh if the origin does not say. */
+static int64_t own_lifetime(unsigned status, const pop_rules_t *rules) {
+  if (status == 200) return rules->max_age;
+  for (size_t i = 0; i < rules->statuses_count; i++)
+    if (rules->statuses[i].status == status) return rules->statuses[i].seconds;
+  return 0;
+}
+
+/* The response as if the origin had said nothing about caching. */
+static pop_answer_t unsaid(const pop_answer_t *a) {
+  pop_answer_t answer = *a;
+  pop_control_init(&answer.control);
+  answer.expires = POP_ABSENT;
+  answer.set_cookie = 0;
+  return answer;
+}
+
+pop_verdict_t pop_judge(const pop_answer_t *answer, const pop_rules_t *rules, int64_t now) {
+  const pop_answer_t plain = unsaid(answer), *a = rules->ignore_origin ? &plain : answer;
   const pop_control_t *control = &a->control;
   pop_verdict_t verdict = {0};
   int64_t lifetime = -1;
@@ -28,7 +46,7 @@ pop_verdict_t pop_judge(const pop_answer_t *a, const pop_rules_t *rules, int64_t
   else if (control->max_age >= 0) lifetime = control->max_age;
   else if (a->expires == POP_INVALID) lifetime = 0;
   else if (a->expires >= 0) lifetime = a->expires - (a->date >= 0 ? a->date : now);
-  else if (!control->no_cache) lifetime = a->status == 200 ? rules->max_age : 0, verdict.by_rule = 1;
+  else if (!control->no_cache) lifetime = own_lifetime(a->status, rules), verdict.by_rule = 1;
   if (lifetime < 0) lifetime = 0;
   if (lifetime > POP_SECONDS_MAX) lifetime = POP_SECONDS_MAX;
 

@@ -22,11 +22,20 @@ typedef struct {
   unsigned cookie : 1;      /* the request had a Cookie that the response may depend on */
 } pop_answer_t;
 
+/* How long responses of a status are fresh. */
+typedef struct {
+  unsigned status;
+  int64_t seconds;
+} pop_lifetime_t;
+
 /* The site's own settings, in seconds. They apply where the origin does not say. */
 typedef struct {
-  int64_t max_age;
+  int64_t max_age; /* of a 200 */
   int64_t stale_if_error;
   int64_t stale_while_revalidate;
+  const pop_lifetime_t *statuses; /* of other statuses; those not listed are not fresh */
+  size_t statuses_count;
+  unsigned ignore_origin : 1; /* its Cache-Control, Expires and Set-Cookie say nothing */
 } pop_rules_t;
 
 typedef struct {

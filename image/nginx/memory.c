@@ -81,8 +81,11 @@ static ngx_int_t admit(ngx_http_request_t *r) {
   ngx_pool_cleanup_t *cleanup;
   charge_t *charge;
 
-  /* Visitors' connections have a PROXY header; the machine's own probes and nginx's relays do not. */
-  if (all->bound == 0 || r != r->main || !r->connection->proxy_protocol || charge_of(r)) return NGX_DECLINED;
+  /*
+   * Visitors' connections have a PROXY header; the machine's own probes and nginx's relays do not. The page of a request that was refused
+   * is a small file: it is not refused in turn.
+   */
+  if (all->bound == 0 || r != r->main || !r->connection->proxy_protocol || r->error_page || charge_of(r)) return NGX_DECLINED;
   if (!has_room(all, site, bytes)) return refuse(r, all, site);
   cleanup = ngx_pool_cleanup_add(r->pool, sizeof *charge);
   if (cleanup == NULL) return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -102,8 +105,11 @@ static ngx_int_t header_filter(ngx_http_request_t *r) {
 
   if (charge == NULL || r->filter_finalize) return next_header_filter(r);
   size_t bytes = ANSWER + (u && u->buffering && !r->cached ? u->conf->bufs.num * u->conf->bufs.size : 0);
-  if (!has_room(charge->all, charge->site, bytes))
+  if (!has_room(charge->all, charge->site, bytes)) {
+    /* nginx's own bare page: the upstream module would go on with the response after an internal redirect to another. */
+    r->error_page = 1;
     return ngx_http_filter_finalize_request(r, &ngx_http_pop_memory_module, refuse(r, charge->all, charge->site));
+  }
   add(charge, bytes);
   if (charge->all->used + COMPRESSOR > charge->all->bound / 2) {
     r->headers_in.accept_encoding = NULL;

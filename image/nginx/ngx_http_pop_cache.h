@@ -1,6 +1,6 @@
 /*
  * Makes nginx's proxy_cache follow RFC 9111. This header has what the module's files share.
- * nginx stores, indexes, sends and evicts responses. This module decides what is stored and for how long (freshness.c), corrects how nginx asks the origin
+ * nginx stores, indexes, sends and evicts responses. This module decides what is stored and for how long (freshness.c, policy.c), corrects how nginx asks the origin
  * and handles its response (fetch.c, answer.c), collapses simultaneous requests into one fetch (crowd.c), removes (store.c) or updates (renew.c) what is
  * stored, and tells whether a kept connection can still be used (kept.c).
  */
@@ -13,6 +13,7 @@
 #include <ngx_http_proxy_module.h>
 
 #include "freshness.h"
+#include "query.h"
 
 typedef struct {
   ngx_str_t zone; /* of proxy_cache_path; empty: the location has no cache */
@@ -21,6 +22,11 @@ typedef struct {
   time_t stale_while_revalidate;
   off_t max_file; /* 0: no bound */
   ngx_flag_t cookies;
+  ngx_array_t *statuses;    /* pop_lifetime_t; NULL: none */
+  ngx_flag_t ignore_origin; /* its Cache-Control, Expires and Set-Cookie */
+  pop_ignored_t *ignored;   /* parameters that do not tell responses apart; NULL: all of them do */
+  ngx_str_t vary;           /* names of request fields, as pop_vary_t has them */
+  ngx_str_t purged; /* zone whose responses this location removes; not inherited */
 } ngx_http_pop_cache_loc_conf_t;
 
 typedef struct {
@@ -94,6 +100,21 @@ ngx_rbtree_node_t *ngx_http_pop_cache_lookup(ngx_rbtree_t *tree, u_char *key);
 void ngx_http_pop_cache_invalidate(ngx_http_request_t *r);
 ngx_uint_t ngx_http_pop_cache_has_place(ngx_http_request_t *r);
 void ngx_http_pop_cache_remove(ngx_http_request_t *r);
+ngx_int_t ngx_http_pop_cache_remove_files(ngx_http_request_t *r, ngx_str_t *zone);
+
+/* purge.c */
+char *ngx_http_pop_cache_set_purge(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* policy.c */
+char *ngx_http_pop_cache_set_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_pop_cache_set_ignored(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_pop_cache_set_vary(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_str_t ngx_http_pop_cache_trim(ngx_http_request_t *r, ngx_str_t *target);
+ngx_int_t ngx_http_pop_cache_uri_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data);
+
+/* cookies.c */
+void ngx_http_pop_cache_drop_cookies(ngx_http_request_t *r);
+void ngx_http_pop_cache_blank_cookies(ngx_http_request_t *r);
 
 /* renew.c */
 extern const size_t ngx_http_pop_cache_room; /* what make_room adds to a header at most */
@@ -110,6 +131,9 @@ void ngx_http_pop_cache_keep_form(ngx_http_request_t *r);
 void ngx_http_pop_cache_learn_tag(ngx_http_request_t *r);
 ngx_int_t ngx_http_pop_cache_restore_tags(ngx_http_request_t *r);
 ngx_int_t ngx_http_pop_cache_init_tags(ngx_cycle_t *cycle);
+
+/* login.c */
+ngx_int_t ngx_http_pop_login_give_fields(ngx_http_request_t *r);
 
 /* fields.c */
 typedef struct {

@@ -29,6 +29,9 @@ static void *create_loc_conf(ngx_conf_t *cf) {
   conf->stale_while_revalidate = NGX_CONF_UNSET;
   conf->max_file = NGX_CONF_UNSET;
   conf->cookies = NGX_CONF_UNSET;
+  conf->statuses = NGX_CONF_UNSET_PTR;
+  conf->ignore_origin = NGX_CONF_UNSET;
+  conf->ignored = NGX_CONF_UNSET_PTR;
   return conf;
 }
 
@@ -40,6 +43,10 @@ static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child) {
   ngx_conf_merge_sec_value(conf->stale_while_revalidate, prev->stale_while_revalidate, 0);
   ngx_conf_merge_off_value(conf->max_file, prev->max_file, 0);
   ngx_conf_merge_value(conf->cookies, prev->cookies, 1);
+  ngx_conf_merge_ptr_value(conf->statuses, prev->statuses, NULL);
+  ngx_conf_merge_value(conf->ignore_origin, prev->ignore_origin, 0);
+  ngx_conf_merge_ptr_value(conf->ignored, prev->ignored, NULL);
+  ngx_conf_merge_str_value(conf->vary, prev->vary, "");
   return NGX_CONF_OK;
 }
 
@@ -102,6 +109,7 @@ static ngx_int_t preconfiguration(ngx_conf_t *cf) {
   } variables[] = {
       {ngx_string("pop_cache"), pop_cache_variable},
       {ngx_string("pop_cache_status"), status_variable},
+      {ngx_string("pop_cache_uri"), ngx_http_pop_cache_uri_variable},
       {ngx_string("pop_visitor"), visitor_variable},
   };
   for (ngx_uint_t i = 0; i < sizeof variables / sizeof *variables; i++) {
@@ -115,6 +123,7 @@ static ngx_int_t preconfiguration(ngx_conf_t *cf) {
 /* PRECONTENT phase: runs after the modules that may reject the request. */
 static ngx_int_t before_content(ngx_http_request_t *r) {
   ngx_http_pop_cache_drop_request_fields(r);
+  if (ngx_http_pop_login_give_fields(r) != NGX_OK) return NGX_ERROR;
   if (ngx_http_pop_cache_restore_tags(r) != NGX_OK) return NGX_ERROR;
   ngx_int_t rc = ngx_http_pop_cache_hold(r);
   if (rc == NGX_DECLINED) ngx_http_pop_cache_ask_plain(r);
@@ -140,6 +149,11 @@ static ngx_command_t commands[] = {
     {ngx_string("pop_cache_stale_while_revalidate"), LOCATION | NGX_CONF_TAKE1, ngx_conf_set_sec_slot, FIELD(stale_while_revalidate)},
     {ngx_string("pop_cache_max_file"), LOCATION | NGX_CONF_TAKE1, ngx_conf_set_off_slot, FIELD(max_file)},
     {ngx_string("pop_cache_cookies"), LOCATION | NGX_CONF_FLAG, ngx_conf_set_flag_slot, FIELD(cookies)},
+    {ngx_string("pop_cache_fresh"), LOCATION | NGX_CONF_TAKE2, ngx_http_pop_cache_set_status, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+    {ngx_string("pop_cache_ignore_origin"), LOCATION | NGX_CONF_FLAG, ngx_conf_set_flag_slot, FIELD(ignore_origin)},
+    {ngx_string("pop_cache_ignore_query"), LOCATION | NGX_CONF_1MORE, ngx_http_pop_cache_set_ignored, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+    {ngx_string("pop_cache_vary"), LOCATION | NGX_CONF_1MORE, ngx_http_pop_cache_set_vary, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
+    {ngx_string("pop_cache_purge"), NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1, ngx_http_pop_cache_set_purge, NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
     {ngx_string("pop_hide_request_fields"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE, ngx_http_pop_cache_hide_fields, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
     {ngx_string("pop_cache_crowd"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_http_pop_cache_set_crowd, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
     ngx_null_command};
@@ -152,6 +166,11 @@ ngx_module_t ngx_http_pop_cache_module = {
 
 /* What load_module looks for. Without an order it comes last, so that its header filter runs first. */
 extern ngx_module_t ngx_http_pop_memory_module; /* memory.c */
-ngx_module_t *ngx_modules[] = {&ngx_http_pop_cache_module, &ngx_http_pop_memory_module, NULL};
-char *ngx_module_names[] = {"ngx_http_pop_cache_module", "ngx_http_pop_memory_module", NULL};
+extern ngx_module_t ngx_http_pop_reject_module; /* reject.c */
+extern ngx_module_t ngx_http_pop_login_module;  /* login.c */
+extern ngx_module_t ngx_http_pop_secret_module; /* secret.c */
+ngx_module_t *ngx_modules[] = {&ngx_http_pop_cache_module, &ngx_http_pop_memory_module, &ngx_http_pop_reject_module,
+                               &ngx_http_pop_login_module, &ngx_http_pop_secret_module, NULL};
+char *ngx_module_names[] = {"ngx_http_pop_cache_module", "ngx_http_pop_memory_module", "ngx_http_pop_reject_module",
+                            "ngx_http_pop_login_module", "ngx_http_pop_secret_module", NULL};
 char *ngx_module_order[] = {NULL};

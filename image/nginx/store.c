@@ -39,17 +39,22 @@ void ngx_http_pop_cache_remove(ngx_http_request_t *r) {
   ngx_shmtx_unlock(&c->file_cache->shpool->mutex);
 }
 
-/* The proxy_cache of this location; NULL if there is none. */
-static ngx_http_file_cache_t *cache_of(ngx_http_request_t *r) {
-  ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
+/* The cache of a proxy_cache_path by its zone's name; NULL if there is none. */
+static ngx_http_file_cache_t *cache_named(ngx_http_request_t *r, ngx_str_t *zone) {
   ngx_http_proxy_main_conf_t *proxy = ngx_http_get_module_main_conf(r, ngx_http_proxy_module);
   ngx_http_file_cache_t **cache = proxy->caches.elts;
 
   for (ngx_uint_t i = 0; i < proxy->caches.nelts; i++) {
     ngx_str_t *name = &cache[i]->shm_zone->shm.name;
-    if (name->len == conf->zone.len && ngx_strncmp(name->data, conf->zone.data, name->len) == 0) return cache[i];
+    if (name->len == zone->len && ngx_strncmp(name->data, zone->data, name->len) == 0) return cache[i];
   }
   return NULL;
+}
+
+/* The proxy_cache of this location; NULL if there is none. */
+static ngx_http_file_cache_t *cache_of(ngx_http_request_t *r) {
+  ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
+  return cache_named(r, &conf->zone);
 }
 
 /* The name of the file that a key is stored in; `data` is NULL without memory. */
@@ -65,10 +70,26 @@ static ngx_str_t file_of(ngx_http_file_cache_t *cache, u_char *key, ngx_pool_t *
   return name;
 }
 
+/* Removes what is stored under a key if the index has it; whether it had. */
+static ngx_uint_t remove_indexed(ngx_http_request_t *r, ngx_http_file_cache_t *cache, u_char *key, ngx_str_t *name) {
+  ngx_http_file_cache_node_t *node;
+  ngx_uint_t found;
+
+  ngx_shmtx_lock(&cache->shpool->mutex);
+  node = (ngx_http_file_cache_node_t *)ngx_http_pop_cache_lookup(&cache->sh->rbtree, key);
+  found = node && node->exists && !node->deleting;
+  if (found) {
+    node->count++; /* keeps the node while the lock is released */
+    take_away(cache, node, name, r->connection->log);
+    node->count--;
+  }
+  ngx_shmtx_unlock(&cache->shpool->mutex);
+  return found;
+}
+
 /* Removes what is stored under a value of proxy_cache_key. */
 static void remove_key(ngx_http_request_t *r, ngx_http_file_cache_t *cache, ngx_str_t *text) {
   u_char key[NGX_HTTP_CACHE_KEY_LEN];
-  ngx_http_file_cache_node_t *node;
   ngx_md5_t md5;
   ngx_str_t name;
 
@@ -76,15 +97,38 @@ static void remove_key(ngx_http_request_t *r, ngx_http_file_cache_t *cache, ngx_
   ngx_md5_update(&md5, text->data, text->len);
   ngx_md5_final(key, &md5);
   name = file_of(cache, key, r->pool);
-  if (name.data == NULL) return;
-  ngx_shmtx_lock(&cache->shpool->mutex);
-  node = (ngx_http_file_cache_node_t *)ngx_http_pop_cache_lookup(&cache->sh->rbtree, key);
-  if (node && node->exists && !node->deleting) {
-    node->count++; /* keeps the node while the lock is released */
-    take_away(cache, node, &name, r->connection->log);
-    node->count--;
+  if (name.data) remove_indexed(r, cache, key, &name);
+}
+
+/* Reads a key from the hex digits that name its file. */
+static ngx_uint_t read_key(u_char *key, u_char *digits) {
+  for (ngx_uint_t i = 0; i < NGX_HTTP_CACHE_KEY_LEN; i++) {
+    ngx_int_t value = ngx_hextoi(digits + 2 * i, 2);
+    if (value == NGX_ERROR) return 0;
+    key[i] = (u_char)value;
   }
-  ngx_shmtx_unlock(&cache->shpool->mutex);
+  return 1;
+}
+
+/*
+ * Removes the responses whose files are named in the query, one name after the other without anything between them. Returns how many there were, NGX_ERROR
+ * for names that are none.
+ */
+ngx_int_t ngx_http_pop_cache_remove_files(ngx_http_request_t *r, ngx_str_t *zone) {
+  enum { DIGITS = 2 * NGX_HTTP_CACHE_KEY_LEN };
+  ngx_http_file_cache_t *cache = cache_named(r, zone);
+  u_char key[NGX_HTTP_CACHE_KEY_LEN];
+  ngx_int_t removed = 0;
+
+  if (cache == NULL || r->args.len % DIGITS) return NGX_ERROR;
+  for (u_char *p = r->args.data, *end = p + r->args.len; p < end; p += DIGITS) {
+    if (!read_key(key, p)) return NGX_ERROR;
+    ngx_str_t name = file_of(cache, key, r->pool);
+    if (name.data == NULL) return NGX_ERROR;
+    /* After a start the index fills while nginx serves already: a file that is not in it yet would be found. */
+    if (remove_indexed(r, cache, key, &name) || ngx_delete_file(name.data) != NGX_FILE_ERROR) removed++;
+  }
+  return removed;
 }
 
 /* Frees up to BATCH of the least recently used nodes. The caller holds the lock. */
@@ -175,26 +219,27 @@ static ngx_str_t target(ngx_http_request_t *r, ngx_str_t *location) {
 
 /*
  * RFC 9111 4.4: a successful unsafe request invalidates what is stored for its URL and for the URLs in the response's Location and Content-Location. Their
- * keys are derived from this request's key, which is why proxy_cache_key has to end in $request_uri.
+ * keys are derived from this request's key, which is why proxy_cache_key has to end in $request_uri or $pop_cache_uri.
  */
 void ngx_http_pop_cache_invalidate(ngx_http_request_t *r) {
   ngx_http_proxy_loc_conf_t *proxy = ngx_http_get_module_loc_conf(r, ngx_http_proxy_module);
   ngx_http_file_cache_t *cache = cache_of(r);
-  ngx_str_t key, other, uri = r->unparsed_uri;
+  ngx_str_t key, other, uri, own = ngx_http_pop_cache_trim(r, &r->unparsed_uri);
   ngx_table_elt_t *named[2];
 
   if (cache == NULL || proxy->cache_key.value.data == NULL) return;
   if (ngx_http_complex_value(r, &proxy->cache_key, &key) != NGX_OK) return;
   remove_key(r, cache, &key);
 
-  if (key.len < uri.len || ngx_memcmp(key.data + key.len - uri.len, uri.data, uri.len) != 0) return;
+  if (key.len < own.len || ngx_memcmp(key.data + key.len - own.len, own.data, own.len) != 0) return;
   named[0] = ngx_http_pop_cache_field(&r->upstream->headers_in.headers, "Location");
   named[1] = ngx_http_pop_cache_field(&r->upstream->headers_in.headers, "Content-Location");
   for (ngx_uint_t i = 0; i < 2; i++) {
     if (named[i] == NULL) continue;
     uri = target(r, &named[i]->value);
     if (uri.len == 0) continue;
-    other.len = key.len - r->unparsed_uri.len + uri.len;
+    uri = ngx_http_pop_cache_trim(r, &uri);
+    other.len = key.len - own.len + uri.len;
     other.data = ngx_pnalloc(r->pool, other.len);
     if (other.data == NULL) return;
     ngx_memcpy(ngx_cpymem(other.data, key.data, other.len - uri.len), uri.data, uri.len);

@@ -1,10 +1,11 @@
 package main
 
 // What nginx served, counted. nginx leaves a short line a request in a file, many lines a write, and never waits for whoever reads them; this reads on
-// from where it stood and gives the space back. A line is "site cache status sent received seconds", image/render/nginx-common.ts writes the format.
+// from where it stood and gives the space back. A line is "site cache status sent received seconds rejected", image/render/nginx-common.ts writes the format.
 
 import (
 	"bytes"
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -20,6 +21,9 @@ var (
 	sparable = append([]string{"MISS", "EXPIRED"}, spared...)
 )
 
+// Words of $pop_rejected (image/nginx/reject.c): the limit or the block that rejected a request.
+var rejections = []string{"requests", "connections", "blocked"}
+
 // Upper bounds of the histogram of seconds from a request's first byte to its answer's last.
 var secondsBounds = []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
 
@@ -30,6 +34,7 @@ type siteCounts struct {
 	// By first digit of the status; 0 is what has none of 1 to 5.
 	statuses       [6]uint64
 	cache          map[string]uint64
+	rejected       map[string]uint64
 	sent, received uint64
 	// By bound, not yet summed up; the last is everything above.
 	seconds      []uint64
@@ -45,7 +50,7 @@ type counts struct {
 func newCounts(hosts []string) *counts {
 	it := &counts{sites: map[string]*siteCounts{}}
 	for _, host := range append([]string{otherSite}, hosts...) {
-		it.sites[host] = &siteCounts{cache: map[string]uint64{}, seconds: make([]uint64, len(secondsBounds)+1)}
+		it.sites[host] = &siteCounts{cache: map[string]uint64{}, rejected: map[string]uint64{}, seconds: make([]uint64, len(secondsBounds)+1)}
 	}
 	return it
 }
@@ -53,7 +58,7 @@ func newCounts(hosts []string) *counts {
 // add counts one line, without its end.
 func (it *counts) add(line []byte) {
 	fields := bytes.Fields(line)
-	if len(fields) != 6 || len(fields[2]) != 3 {
+	if len(fields) != 7 || len(fields[2]) != 3 {
 		it.refused++
 		return
 	}
@@ -78,6 +83,9 @@ func (it *counts) add(line []byte) {
 	if word := string(fields[1]); slices.Contains(cacheWords, word) {
 		site.cache[word]++
 	}
+	if word := string(fields[6]); slices.Contains(rejections, word) {
+		site.rejected[word]++
+	}
 	at, _ := slices.BinarySearch(secondsBounds, seconds)
 	site.seconds[at]++
 	site.secondsTotal += seconds
@@ -96,6 +104,8 @@ type traffic struct {
 	Requests      uint64 `json:"requests"`
 	SentBytes     uint64 `json:"sentBytes"`
 	ReceivedBytes uint64 `json:"receivedBytes"`
+	// Requests that a limit or a block rejected.
+	Rejected uint64 `json:"rejected"`
 	// Requests by what the cache said of them; those it was not asked for are in none.
 	Cache map[string]uint64 `json:"cache"`
 	// Share of the requests the cache could answer that it did answer, 0 to 1; null before the first.
@@ -108,6 +118,7 @@ func (it *counts) traffic() traffic {
 		sum.Requests += site.requests()
 		sum.SentBytes += site.sent
 		sum.ReceivedBytes += site.received
+		sum.Rejected += total(site.rejected, rejections)
 		for word, count := range site.cache {
 			sum.Cache[word] += count
 		}
@@ -127,29 +138,39 @@ func total(counts map[string]uint64, words []string) uint64 {
 	return sum
 }
 
-// tally is counts with the file they come from, for several callers.
+// tally is counts with the files they come from, for several callers.
 type tally struct {
-	lock   sync.Mutex
-	counts *counts
-	lines  *lineFile
+	lock      sync.Mutex
+	counts    *counts
+	lines     *lineFile
+	ports     allPorts
+	portLines *lineFile
 }
 
-func newTally(path string, hosts []string) *tally {
-	return &tally{counts: newCounts(hosts), lines: &lineFile{path: path}}
+func newTally(run string, manifest *Manifest) *tally {
+	return &tally{
+		counts: newCounts(manifest.Hosts), lines: &lineFile{path: countsFile(run)},
+		ports: newPorts(manifest.TCPPorts), portLines: &lineFile{path: portCountsFile(run)},
+	}
 }
 
 // catchUp counts what was written since the last time.
 func (it *tally) catchUp() error {
 	it.lock.Lock()
 	defer it.lock.Unlock()
-	return it.lines.each(it.counts.add)
+	err := it.lines.each(it.counts.add)
+	return errors.Join(err, it.portLines.each(func(line []byte) {
+		if !it.ports.add(line) {
+			it.counts.refused++
+		}
+	}))
 }
 
 // read hands the counts to a function that must not keep them.
-func (it *tally) read(use func(*counts)) {
+func (it *tally) read(use func(*counts, allPorts)) {
 	it.lock.Lock()
 	defer it.lock.Unlock()
-	use(it.counts)
+	use(it.counts, it.ports)
 }
 
 // sorted: a scrape lists the same things in the same order each time.

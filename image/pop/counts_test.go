@@ -21,10 +21,10 @@ func counted(lines ...string) *counts {
 
 func TestCountsByWhatALineSays(t *testing.T) {
 	it := counted(
-		"www.example.org HIT 200 5000 300 0.004",
-		"www.example.org MISS 200 5000 300 0.300",
-		"b.example.org - 301 200 100 0.000",
-		"_ - 421 150 90 0.000",
+		"www.example.org HIT 200 5000 300 0.004 -",
+		"www.example.org MISS 200 5000 300 0.300 -",
+		"b.example.org - 301 200 100 0.000 -",
+		"_ - 421 150 90 0.000 -",
 	)
 	www := it.sites["www.example.org"]
 	if www.statuses[2] != 2 || www.sent != 10000 || www.received != 600 || www.cache["HIT"] != 1 || www.cache["MISS"] != 1 {
@@ -38,11 +38,27 @@ func TestCountsByWhatALineSays(t *testing.T) {
 	}
 }
 
+func TestCountsWhatWasRejected(t *testing.T) {
+	it := counted(
+		"www.example.org - 429 300 100 0.000 requests", "www.example.org - 429 300 100 0.000 requests", "www.example.org - 503 300 100 0.000 connections",
+		"b.example.org - 403 300 100 0.000 blocked", "b.example.org MISS 429 300 100 0.100 -", "b.example.org MISS 429 300 100 0.100 madeUp",
+	)
+	if www := it.sites["www.example.org"].rejected; www["requests"] != 2 || www["connections"] != 1 || www["blocked"] != 0 {
+		t.Errorf("%v", www)
+	}
+	if b := it.sites["b.example.org"].rejected; len(b) != 1 || b["blocked"] != 1 {
+		t.Errorf("%v", b)
+	}
+	if sum := it.traffic().Rejected; sum != 4 || it.refused != 0 {
+		t.Errorf("%d in all, refused %d", sum, it.refused)
+	}
+}
+
 // Whatever names visitors make up, there are as many sites as the image has, and one.
 func TestNamesOfNobodyMakeNoNewSite(t *testing.T) {
 	it := newCounts([]string{"www.example.org"})
 	for at := range 1000 {
-		it.add(fmt.Appendf(nil, "site%d.example MISS 200 1 1 0.0", at))
+		it.add(fmt.Appendf(nil, "site%d.example MISS 200 1 1 0.0 -", at))
 	}
 	if len(it.sites) != 2 || it.sites[otherSite].requests() != 1000 {
 		t.Errorf("%d sites, other has %d", len(it.sites), it.sites[otherSite].requests())
@@ -51,8 +67,8 @@ func TestNamesOfNobodyMakeNoNewSite(t *testing.T) {
 
 func TestLinesThatAreNone(t *testing.T) {
 	for _, line := range []string{
-		"", "www.example.org HIT 200 1 1", "www.example.org HIT 200 1 1 0.1 more", "www.example.org HIT 20 1 1 0.1",
-		"www.example.org HIT 200 -1 1 0.1", "www.example.org HIT 200 1 x 0.1", "www.example.org HIT 200 1 1 -0.1", "www.example.org HIT 200 1 1 soon",
+		"", "www.example.org HIT 200 1 1", "www.example.org HIT 200 1 1 0.1", "www.example.org HIT 200 1 1 0.1 - more", "www.example.org HIT 20 1 1 0.1 -",
+		"www.example.org HIT 200 -1 1 0.1 -", "www.example.org HIT 200 1 x 0.1 -", "www.example.org HIT 200 1 1 -0.1 -", "www.example.org HIT 200 1 1 soon -",
 	} {
 		if it := counted(line); it.refused != 1 || it.traffic().Requests != 0 {
 			t.Errorf("%q: refused %d, counted %d", line, it.refused, it.traffic().Requests)
@@ -61,7 +77,7 @@ func TestLinesThatAreNone(t *testing.T) {
 }
 
 func TestHitRate(t *testing.T) {
-	line := func(word string) string { return "www.example.org " + word + " 200 1 1 0.1" }
+	line := func(word string) string { return "www.example.org " + word + " 200 1 1 0.1 -" }
 	for name, test := range map[string]struct {
 		words []string
 		rate  float64
@@ -85,7 +101,7 @@ func TestHitRate(t *testing.T) {
 }
 
 func TestSecondsFallIntoTheBucketOfTheirBound(t *testing.T) {
-	it := counted("b.example.org - 200 1 1 0.005", "b.example.org - 200 1 1 0.006", "b.example.org - 200 1 1 99")
+	it := counted("b.example.org - 200 1 1 0.005 -", "b.example.org - 200 1 1 0.006 -", "b.example.org - 200 1 1 99 -")
 	b := it.sites["b.example.org"].seconds
 	if b[0] != 1 || b[1] != 1 || b[len(secondsBounds)] != 1 {
 		t.Errorf("%v", b)

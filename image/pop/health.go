@@ -64,10 +64,14 @@ type report struct {
 	Certificates []certificateStatus `json:"certificates"`
 	// Since this process started.
 	Traffic traffic `json:"traffic"`
+	// Of the ports of raw TCP, by number. Absent where there are none.
+	Ports map[string]portTraffic `json:"ports,omitempty"`
 	// Absent where the kernel does not say.
 	Memory *memory `json:"memory,omitempty"`
 	// The ways through the tailnet to those origins that are reached by it.
 	Origins []tailnet.Path `json:"origins,omitempty"`
+	// Hosts that are answered with 503 until somebody ends their maintenance.
+	Maintenance []string `json:"maintenance"`
 }
 
 // snapshot is the result of one round of checks: the report, and what only /metrics shows. It is not modified once it has been handed out.
@@ -87,8 +91,9 @@ type health struct {
 	image    image
 	run      string
 	// tailscaled's socket.
-	tailscaled string
-	origins    watch[[]tailnet.Path]
+	tailscaled  string
+	origins     watch[[]tailnet.Path]
+	maintenance string
 	// nil: no name is refused because of its signatures.
 	dnssec watch[error]
 	// The time all checks of a round have together.
@@ -118,9 +123,10 @@ func newHealth(manifest *Manifest, run string) *health {
 		origins:  watch[[]tailnet.Path]{every: time.Minute, soon: 10 * time.Second},
 		dnssec:   watch[error]{every: 5 * time.Minute, soon: 20 * time.Second},
 		manifest: manifest, image: imageOfEnvironment(), run: run, tailscaled: tailnet.Socket, patience: manifest.patience(), now: time.Now,
-		tally:  newTally(countsFile(run), manifest.Hosts),
-		memory: func() (memory, error) { return readMemory(cgroupFolder, procFolder) },
-		volume: func() (volume, error) { return statVolume(volumeFolder) },
+		tally:       newTally(run, manifest),
+		maintenance: maintenanceFolder,
+		memory:      func() (memory, error) { return readMemory(cgroupFolder, procFolder) },
+		volume:      func() (volume, error) { return statVolume(volumeFolder) },
 	}
 }
 
@@ -221,7 +227,7 @@ func (h *health) ask(r *round) {
 	if h.questions == nil {
 		h.questions = h.allQuestions()
 	}
-	found := snapshot{report: report{Parts: map[string]part{}, Certificates: []certificateStatus{}}}
+	found := snapshot{report: report{Parts: map[string]part{}, Certificates: []certificateStatus{}, Maintenance: []string{}}}
 	found.Traffic.Cache = map[string]uint64{}
 	found.Image = h.image.context
 	isIfAny("image", h.image.part())(&found)
@@ -297,6 +303,10 @@ func (h *health) allQuestions() []*question {
 					to.Memory = &found
 				}
 			}
+		}),
+		silent(func(context.Context) answer {
+			hosts := inMaintenance(h.manifest, h.maintenance)
+			return func(to *snapshot) { to.Maintenance = hosts }
 		}),
 		silent(func(context.Context) answer {
 			name := h.pop()
@@ -385,10 +395,14 @@ func (h *health) counts(context.Context) answer {
 	err := h.tally.catchUp()
 	var sum traffic
 	var all []metric
-	h.tally.read(func(counts *counts) { sum, all = counts.traffic(), counts.metrics() })
+	var ports map[string]portTraffic
+	h.tally.read(func(counts *counts, byPort allPorts) {
+		sum, all = counts.traffic(), append(counts.metrics(), byPort.metrics()...)
+		ports = byPort.traffic()
+	})
 	return func(to *snapshot) {
 		to.Parts["counts"] = judge(degraded, err)
-		to.Traffic, to.counts = sum, all
+		to.Traffic, to.counts, to.Ports = sum, all, ports
 	}
 }
 

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"fly-pops/pop/certs"
 	"fly-pops/pop/identity"
 	"fly-pops/pop/internal/exit"
+	"fly-pops/pop/purge"
 	"fly-pops/pop/tailnet"
 )
 
@@ -24,7 +26,13 @@ const usage = `usage:
   pop ask unbound              ends with 0 when unbound answers for a name of its own
   pop ask health               prints what pop health answers on /healthz
   pop ask metrics              prints what it answers on /metrics
+  pop block --for SECONDS ADDRESS...   has nginx answer these addresses and ranges with 403 for so long
+  pop unblock ADDRESS... | --all       ends that
+  pop blocked                  prints what is blocked
   pop join                     makes the PoP a node of the tailnet, or says why it is none; ends with 0 once it is one
+  pop purge                    removes responses from the cache: of URLs, of a --site with --path, or --all
+  pop maintenance on|off HOST  has nginx answer a site with 503 and a page, or serve it again
+  pop syslog                   passes nginx's log messages on to the collector of the image
   pop self-signed              makes a certificate for every host that has none it could serve with
 `
 
@@ -45,6 +53,14 @@ func run(arguments []string) error {
 		return identity.Run(rest, os.Stdout)
 	case "certs":
 		return certs.Run(rest)
+	case "block", "unblock", "blocked":
+		return runBlocked(arguments, os.Stdout)
+	case "maintenance":
+		return withManifest(func(it *Manifest) error {
+			return setMaintenance(it, maintenanceFolder, rest, time.Now(), os.Stdout)
+		})
+	case "purge":
+		return purge.Run(rest, os.Stdout)
 	case "check":
 		if len(rest) == 1 {
 			return withManifest(func(it *Manifest) error { return check(it, rest[0], runFolder) })
@@ -70,9 +86,16 @@ func run(arguments []string) error {
 			}
 			return tailnet.NewJoiner(manifest.Tailnet, os.Stdout).Run(context.Background())
 		})
+	case "syslog":
+		return withManifest(func(manifest *Manifest) error {
+			if manifest.Syslog == nil {
+				return exit.With(exit.Mistake, errors.New("syslog: this image has no collector"))
+			}
+			return runSyslog(context.Background(), manifest, popName(runFolder), os.Stdout)
+		})
 	case "self-signed":
 		return withManifest(func(it *Manifest) error {
-			return selfSigned(it.Hosts, certificateFolder, runFolder+"/certs", time.Now())
+			return selfSigned(slices.Concat(it.Hosts, it.Aliases), certificateFolder, runFolder+"/certs", time.Now())
 		})
 	default:
 		return exit.With(exit.Mistake, fmt.Errorf("%s: no such command\n%s", strings.Join(arguments, " "), usage))

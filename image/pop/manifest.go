@@ -22,6 +22,8 @@ const (
 type Manifest struct {
 	// Hosts nginx ends TLS for.
 	Hosts []string `json:"hosts"`
+	// Further names of sites, each with a certificate of its own. Requests for them count for their site's host.
+	Aliases []string `json:"aliases"`
 	// Parts that must report a status, besides those every PoP has: tailnet, secrets, certs. If one does not, the PoP is degraded.
 	Expects []string `json:"expects"`
 	Ports   struct {
@@ -31,10 +33,14 @@ type Manifest struct {
 	} `json:"ports"`
 	// Timeout of Fly's check of /healthz, in seconds.
 	CheckTimeoutSeconds int `json:"checkTimeoutSeconds"`
-	// URLs of all origins, e.g. https://web.tail1234.ts.net:8443.
+	// URLs of all origins, e.g. https://web.tail1234.ts.net:8443, and of what ports of raw TCP lead to, e.g. tcp://git.tail1234.ts.net:22.
 	Origins []string `json:"origins"`
+	// Public ports of raw TCP.
+	TCPPorts []int `json:"tcpPorts"`
 	// nil: none.
 	Tailnet *tailnet.Wanted `json:"tailnet"`
+	// Where nginx's log messages go; nil: nowhere.
+	Syslog *Syslog `json:"syslog"`
 	// Luggage that says how it is, by its name.
 	Luggage map[string]Check `json:"luggage"`
 }
@@ -63,6 +69,11 @@ func readManifest(path string) (*Manifest, error) {
 	if manifest.CheckTimeoutSeconds < 1 {
 		return nil, fmt.Errorf("%s: checkTimeoutSeconds is %d, it must be at least 1", path, manifest.CheckTimeoutSeconds)
 	}
+	for _, port := range manifest.TCPPorts {
+		if port < 1 || port > 65535 {
+			return nil, fmt.Errorf("%s: tcpPorts has %d, allowed are 1 to 65535", path, port)
+		}
+	}
 	for _, origin := range manifest.Origins {
 		if tailnet.HostOf(origin) == "" {
 			return nil, fmt.Errorf("%s: origins has %q, expected a URL", path, origin)
@@ -71,6 +82,11 @@ func readManifest(path string) (*Manifest, error) {
 	if manifest.Tailnet != nil {
 		if err := manifest.Tailnet.Problem(); err != nil {
 			return nil, fmt.Errorf("%s: tailnet %w", path, err)
+		}
+	}
+	if manifest.Syslog != nil {
+		if err := manifest.Syslog.problem(); err != nil {
+			return nil, fmt.Errorf("%s: syslog %w", path, err)
 		}
 	}
 	for name, how := range manifest.Luggage {

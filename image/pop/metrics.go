@@ -105,6 +105,7 @@ func nginxMetrics(status *stubStatus) []metric {
 func (it *counts) metrics() []metric {
 	requests := metric{"pop_requests_total", "counter", "Requests by site and class of status.", nil}
 	cache := metric{"pop_cache_requests_total", "counter", "Requests of proxied sites by what the cache said of them.", nil}
+	rejected := metric{"pop_rejected_requests_total", "counter", "Requests rejected by site and reason: a visitor's limit of requests or connections, or a blocked address.", nil}
 	sent := metric{"pop_sent_bytes_total", "counter", "Bytes sent to visitors, before TLS.", nil}
 	received := metric{"pop_received_bytes_total", "counter", "Bytes of requests, before TLS.", nil}
 	for _, name := range sorted(it.sites) {
@@ -118,11 +119,14 @@ func (it *counts) metrics() []metric {
 		for _, word := range cacheWords {
 			cache.samples = append(cache.samples, one(float64(site.cache[word]), "site", name, "cache", word))
 		}
+		for _, word := range rejections {
+			rejected.samples = append(rejected.samples, one(float64(site.rejected[word]), "site", name, "reason", word))
+		}
 		sent.samples = append(sent.samples, one(float64(site.sent), "site", name))
 		received.samples = append(received.samples, one(float64(site.received), "site", name))
 	}
 	refused := metric{"pop_count_lines_refused_total", "counter", "Lines of nginx that could not be counted: 0, or this program and nginx.conf disagree.", []sample{one(float64(it.refused))}}
-	return []metric{requests, cache, sent, received, it.secondsMetric(), refused}
+	return []metric{requests, cache, rejected, sent, received, it.secondsMetric(), refused}
 }
 
 func (it *counts) secondsMetric() metric {

@@ -49,7 +49,7 @@ func busy(t *testing.T) *health {
 	if err := os.Mkdir(filepath.Join(it.run, "counts"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	write(t, it, "counts/requests", host+" HIT 200 5000 300 0.004\n"+host+" MISS 502 100 300 3\n_ - 421 10 10 0.001\n")
+	write(t, it, "counts/requests", host+" HIT 200 5000 300 0.004 -\n"+host+" MISS 502 100 300 3 -\n_ - 421 10 10 0.001 -\n")
 	status, err := json.Marshal([]certificateStatus{{Host: host, NotAfter: now.Add(time.Hour), SelfSigned: true}})
 	if err != nil {
 		t.Fatal(err)

@@ -1,5 +1,6 @@
 import { ports } from "../ports.ts";
 import type { ImageSpec, Vault } from "../spec.ts";
+import { namesOf } from "./hosts.ts";
 import { hostName, origin, originUrl } from "./names.ts";
 import { secretsFolder } from "./secrets.ts";
 
@@ -12,10 +13,12 @@ export function certsConfig(
   { address, ca, serverName, mount, path }: Vault,
 ): string {
   const certificates = sites
-    .map(({ host, certificate }) => ({
-      host: hostName(host),
-      ...(certificate !== undefined && { domain: certificate }),
-    }))
+    .flatMap((site) =>
+      namesOf(site).map((host) => ({
+        host,
+        ...(site.certificate !== undefined && { domain: site.certificate }),
+      })),
+    )
     .toSorted((a, b) => (a.host < b.host ? -1 : 1));
   const config = {
     address: originUrl(origin(address)),

@@ -1,9 +1,9 @@
 import type { ImageSpec, Luggage } from "../spec.ts";
-import { secrets } from "./secrets.ts";
+import { type SecretsSpec, secrets } from "./secrets.ts";
 
 /** Whom luggage waits for, and what cannot be waited for. config/rules says the same in better sentences; this is the last line behind it. */
 
-export type Told = Pick<ImageSpec, "luggage" | "tailnet" | "certificates">;
+export type Told = SecretsSpec;
 
 interface Waiting {
   condition: "process_started" | "process_healthy" | "process_completed_successfully";

@@ -1,12 +1,13 @@
 import { contextVariables } from "../identity.ts";
 import type { FilesSite, ImageSpec } from "../spec.ts";
-import { hostName, isLuggageName } from "./names.ts";
+import { isLuggageName, siteName } from "./names.ts";
+import { packedRules } from "./packed-rules.ts";
 import { secrets } from "./secrets.ts";
 
 /** The lines of image/Dockerfile that `dockerfile` replaces. */
 const marks = { optional: "#:optional", debian: "#:debian", sources: "#:sources", layers: "#:layers" };
 
-type Told = Pick<ImageSpec, "sites" | "luggage" | "tailnet" | "certificates" | "ssh" | "debugTools">;
+type Told = Pick<ImageSpec, "sites" | "luggage" | "tailnet" | "certificates" | "ssh" | "debugTools" | "ports">;
 
 /** image/Dockerfile with what the spec asks for: layers of optional programs, one for each piece of luggage, one for all packed sites. */
 export function dockerfile(template: string, spec: Told): string {
@@ -21,12 +22,30 @@ export function dockerfile(template: string, spec: Told): string {
     sources.push(`FROM builder AS ${stage}`, `COPY ${from} /out/luggage/${name}/`, "RUN settle /out", "");
     layers.push(`COPY --from=${stage} /out/ /`);
   }
-  if (packedSites(spec).length > 0) {
-    sources.push("FROM builder AS sites", "COPY sites/ /out/srv/sites/", "RUN settle /out && stamp /out/srv/sites", "");
+  const content = packedContent(spec);
+  if (content.length > 0) {
+    const isSite = content.includes("sites");
+    sources.push(
+      ...(isSite
+        ? [
+            "FROM packages AS sites",
+            "RUN apt-get install --yes --no-install-recommends brotli",
+            "COPY build/ /usr/local/bin/",
+          ]
+        : ["FROM builder AS sites"]),
+      ...content.map((folder) => `COPY ${folder}/ /out/srv/${folder}/`),
+      `RUN ${isSite ? "compress /out/srv/sites && " : ""}settle /out && stamp /out/srv`,
+      "",
+    );
     layers.push("COPY --from=sites /out/ /");
   }
   // One layer for all of them: what they share would lie in two otherwise.
-  const extras = [...(spec.ssh ? ["sshd"] : []), ...(spec.debugTools ? ["debug"] : [])];
+  const hasPorts = (spec.ports ?? []).length > 0;
+  const extras = [
+    ...(spec.ssh ? ["sshd"] : []),
+    ...(spec.debugTools ? ["debug"] : []),
+    ...(hasPorts ? ["stream"] : []),
+  ];
   if (extras.length > 0)
     sources.push(
       "FROM debian AS extras",
@@ -38,6 +57,7 @@ export function dockerfile(template: string, spec: Told): string {
     ...(spec.tailnet ? ["tailscale"] : []),
     ...(secrets(spec).length > 0 ? ["pop-secrets"] : []),
     ...(extras.length > 0 ? ["extras"] : []),
+    ...(hasPorts ? ["stream-module"] : []),
   ];
   const lines = new Map([
     [marks.optional, optional.map((stage) => `COPY --from=${stage} /out/ /`)],
@@ -62,8 +82,15 @@ export const withContextDigest = (rendered: string, digest: string): string =>
 export const packedSites = (spec: Pick<ImageSpec, "sites">): FilesSite[] =>
   spec.sites
     .filter((site) => site.kind === "files")
-    .map((site) => ({ ...site, host: hostName(site.host) }))
+    .map((site) => ({ ...site, host: siteName(site.host) }))
     .toSorted((a, b) => (a.host < b.host ? -1 : 1));
+
+/** Folders of the context that become one layer below /srv: packed sites, and pages of sites of any kind. */
+const packedContent = ({ sites }: Pick<ImageSpec, "sites">): string[] => [
+  ...(packedSites({ sites }).length + packedRules({ sites }).length > 0 ? ["sites"] : []),
+  ...(sites.some(({ errorPages }) => errorPages !== undefined) ? ["error-pages"] : []),
+  ...(sites.some(({ robots }) => robots?.kind === "file") ? ["robots"] : []),
+];
 
 /** https://pkg.go.dev/github.com/distribution/reference#pkg-overview, as far as it is needed to be no second word of an instruction. */
 function imageRef(ref: string): string {

@@ -18,6 +18,8 @@ export function folders(all: Record<string, User>, spec: Pick<ImageSpec, "luggag
     "/var/lib/pop root:root 0755",
     // certs writes, nginx reads: the group comes from the folder (2000).
     "/var/lib/pop/certs certs:nginx 2750",
+    // A file for each site in maintenance: nginx looks for it, health lists them.
+    "/var/lib/pop/maintenance root:root 0755",
     "/var/lib/nginx nginx:nginx 0750",
     "/var/cache/nginx nginx:nginx 0750",
     "/var/lib/unbound unbound:unbound 0750",

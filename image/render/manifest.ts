@@ -2,12 +2,27 @@ import { posix } from "node:path";
 import { checkTimeoutSeconds } from "../limits.ts";
 import { ports } from "../ports.ts";
 import type { ImageSpec, Luggage, LuggageHealth, Tailnet } from "../spec.ts";
-import { healthPath, hostLabelPart, hostName, origin, originUrl, tailnetTag, zoneName } from "./names.ts";
+import { namesOf } from "./hosts.ts";
+import {
+  type Endpoint,
+  endpoint,
+  healthPath,
+  hostLabelPart,
+  origin,
+  originUrl,
+  siteName,
+  tailnetTag,
+  zoneName,
+} from "./names.ts";
 import { secrets } from "./secrets.ts";
+import { partsOf } from "./site-parts.ts";
 
 /** /etc/pop/pop.json: what the helper must know of the image. Read by image/pop/manifest.go, which refuses unknown keys. */
-export function manifest(spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" | "certificates">): string {
-  const hosts = spec.sites.map((site) => hostName(site.host)).toSorted();
+export function manifest(
+  spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" | "certificates" | "ports" | "logs">,
+): string {
+  const hosts = spec.sites.map((site) => siteName(site.host)).toSorted();
+  const aliases = spec.sites.flatMap((site) => namesOf(site).slice(1)).toSorted();
   const { nginxStatus, dns, health } = ports;
   // Parts that not every PoP has: without word from these it is degraded.
   const expects = [
@@ -18,22 +33,32 @@ export function manifest(spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" |
   const checks = Object.entries(spec.luggage)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .flatMap(([name, it]) => (it.health ? [[name, check(name, it, it.health)]] : []));
+  const { ports: tcp = [] } = spec;
   const origins = [
-    ...new Set(
-      spec.sites.flatMap((site) => (site.kind === "proxy" ? site.origins : [])).map((it) => originUrl(origin(it))),
-    ),
+    ...new Set([
+      ...spec.sites
+        .flatMap(partsOf)
+        .flatMap((part) => (part.kind === "proxy" ? part.origins : []))
+        .map((it) => originUrl(origin(it))),
+      ...tcp.flatMap(({ to }) => (to.kind === "host" ? [endpointUrl(endpoint(to.address))] : [])),
+    ]),
   ].toSorted();
   const told = {
     hosts,
+    ...(aliases.length > 0 && { aliases }),
     expects,
     ports: { nginxStatus, dns, health },
     checkTimeoutSeconds,
     ...(origins.length > 0 && { origins }),
+    ...(tcp.length > 0 && { tcpPorts: tcp.map(({ port }) => port).toSorted((a, b) => a - b) }),
     ...(spec.tailnet && { tailnet: tailnet(spec.tailnet) }),
+    ...(spec.logs?.syslog && { syslog: { listen: ports.syslog, ...spec.logs.syslog } }),
     ...(checks.length > 0 && { luggage: Object.fromEntries(checks) }),
   };
   return `${JSON.stringify(told, null, 2)}\n`;
 }
+
+const endpointUrl = ({ host, port }: Endpoint): string => `tcp://${host}:${port}`;
 
 /** What `pop join` makes the PoP, and `pop health` finds wrong with it. */
 const tailnet = ({ domain, tags, loginServer, hostPrefix, acceptRoutes = false }: Tailnet) => ({

@@ -16,6 +16,15 @@ export function hostName(host: string): string {
   return host;
 }
 
+export const isWildcard = (host: string): boolean => host.startsWith("*.");
+
+/** A name of a site: a host's, or a wildcard for all names below one of two labels at least. */
+export function siteName(host: string): string {
+  if (isWildcard(host)) hostName(host.slice(2));
+  else hostName(host);
+  return host;
+}
+
 export const isLuggageName = (name: string): boolean => /^[a-z][a-z0-9-]{0,22}[a-z0-9]$/.test(name);
 
 /** Path and query of a URL on a piece of luggage's own port. */
@@ -28,6 +37,9 @@ export function healthPath(path: string): string {
 
 /** Key of the user's sops file: it becomes a file's name. */
 export const isSecretKey = (key: string): boolean => /^[A-Za-z_][A-Za-z0-9_-]{0,63}$/.test(key);
+
+/** Path and perhaps a query of a URL, without what means something in nginx's language. */
+export const isServicePath = (path: string): boolean => /^\/[A-Za-z0-9._~!&()+,=:@/%?-]{0,499}$/.test(path);
 
 export interface Origin {
   scheme: "http" | "https";
@@ -47,6 +59,17 @@ export function origin(text: string): Origin {
   const isAddress = /^\d+\.\d+\.\d+\.\d+$/.test(url.hostname) || /^\[[0-9a-f:.]+\]$/.test(url.hostname);
   if (!scheme || !bare || !(isAddress || servicePattern.test(url.hostname))) throw refused;
   return { scheme, host: url.hostname, port: Number(url.port || (scheme === "http" ? 80 : 443)), isAddress };
+}
+
+export type Endpoint = Pick<Origin, "host" | "port" | "isAddress">;
+
+/** Name or address, and a port that is always said. */
+export function endpoint(text: string): Endpoint {
+  const [, host, port] = /^([^/?#@\\\s]+):(\d{1,5})$/.exec(text) ?? [];
+  if (host === undefined || Number(port) < 1)
+    throw new Error(`${shown(text)}: not a host name or address and a port, as in git.tail.example:22.`);
+  const { isAddress, ...found } = origin(`http://${host}:${port}`);
+  return { host: found.host, port: Number(port), isAddress };
 }
 
 /** As it stands in a URL: the scheme's own port is left out. */
@@ -69,6 +92,35 @@ export const isOwnHeader = (name: string): boolean => ownHeaders.has(name.toLowe
 /** Printable ASCII, no space at an end. nginx would take `$` for a variable and has no way to quote it. */
 export const isHeaderValue = (value: string): boolean =>
   /^[\x21-\x7e](?:[\x20-\x7e]{0,4000}[\x21-\x7e])?$/.test(value) && !value.includes("$");
+
+/** Set by the PoP itself for what is behind it, of one connection alone, or part of what tells stored answers apart. */
+const ownRequestHeaders = new Set(
+  "accept-encoding connection content-encoding content-length expect front-end-https host keep-alive range te trailer transfer-encoding upgrade via"
+    .split(" ")
+    .concat(
+      "x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-forwarded-scheme x-forwarded-ssl x-real-ip".split(
+        " ",
+      ),
+    ),
+);
+
+export const isOwnRequestHeader = (name: string): boolean =>
+  ownRequestHeaders.has(name.toLowerCase()) || /^(?:if|proxy)-/i.test(name);
+
+/** Name of a request header that a site may set. */
+export function requestHeaderName(name: string): string {
+  if (!isHeaderName(name) || isOwnRequestHeader(name))
+    throw new Error(`request header ${shown(name)}: not a name a site may set.`);
+  return name;
+}
+
+/** A request header as two words of nginx's language; its value is a text or a variable. */
+export function requestHeader(name: string, value: string | { variable: string }): string {
+  requestHeaderName(name);
+  if (typeof value !== "string") return `${name} ${value.variable}`;
+  if (!isHeaderValue(value)) throw new Error(`request header ${name}: ${shown(value)} is no value it can have.`);
+  return `${name} "${value.replace(/["\\]/g, "\\$&")}"`;
+}
 
 /** Name of a cookie, https://www.rfc-editor.org/rfc/rfc6265#section-4.1.1; a `*` at the end stands for anything. */
 export const isCookieName = (name: string): boolean => /^[A-Za-z0-9!#$%&'^_`|~.+-]{1,64}\*?$/.test(name);

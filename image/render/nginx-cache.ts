@@ -1,6 +1,8 @@
-import { createHash } from "node:crypto";
-import type { CacheStore, ProxySite, Site, SiteCache } from "../spec.ts";
+import type { CacheStore, ProxySite, SiteCache } from "../spec.ts";
+import { longestFresh, policyLines } from "./cache-policy.ts";
+import { cacheKey, siteDigest } from "./hosts.ts";
 import { isCookieName, literal, whole } from "./names.ts";
+import type { SitePart } from "./site-parts.ts";
 
 /**
  * Caching: https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_cache. nginx stores, sends and evicts responses; this project's module
@@ -10,15 +12,15 @@ import { isCookieName, literal, whole } from "./names.ts";
 const year = 31_536_000;
 
 /** The cache, shared by all sites with `cache`, and the directives they have in common. */
-export function cacheStore(store: CacheStore, sites: Site[]): string[] {
-  const storing = sites.filter((site): site is StoringSite => site.kind === "proxy" && site.cache !== undefined);
+export function cacheStore(store: CacheStore, parts: SitePart[]): string[] {
+  const storing = parts.filter(isStoring);
   if (storing.length === 0) return [];
   const maxSizeMb = whole(store.maxSizeMb, "cache.maxSizeMb", { min: 16, max: 500_000 });
   const indexMb = whole(store.indexMb, "cache.indexMb", { min: 1, max: 4096 });
   // Responses not requested for this long are removed. The longest lifetime of any site, as the response may be needed when the origin fails.
   const inactive = Math.max(
     3600,
-    ...storing.map(({ cache }) => cache.maxAgeSeconds + cache.staleIfErrorSeconds + cache.staleWhileRevalidateSeconds),
+    ...storing.map(({ cache }) => longestFresh(cache) + cache.staleIfErrorSeconds + cache.staleWhileRevalidateSeconds),
   );
   return [
     // min_free makes room when something else fills the volume.
@@ -39,27 +41,30 @@ export function cacheStore(store: CacheStore, sites: Site[]): string[] {
   ];
 }
 
-type StoringSite = ProxySite & { cache: SiteCache };
+type StoringSite = ProxySite & { cache: SiteCache; path?: string };
+
+export const isStoring = (part: SitePart): part is StoringSite => part.kind === "proxy" && part.cache !== undefined;
 
 /** A variable that is 1 if the request has one of the cookies that make responses personal. */
-const personalMap = ({ host, cache: { cookies } }: StoringSite): string[] =>
-  cookies ? [`map $http_cookie ${personal(host)} { "${cookiePattern(cookies)}" 1; default ""; }`] : [];
+const personalMap = ({ host, path, cache: { cookies } }: StoringSite): string[] =>
+  cookies ? [`map $http_cookie ${personal(host, path)} { "${cookiePattern(cookies)}" 1; default ""; }`] : [];
 
 /** A variable's name takes neither dots nor dashes. */
-const personal = (host: string): string => `$personal_${createHash("sha256").update(host).digest("hex").slice(0, 16)}`;
+const personal = (host: string, path = ""): string => `$personal_${siteDigest(`${host}${path}`)}`;
 
 /** Room for what is being fetched: nginx removes old answers only after new ones were written. */
 const minFreeMb = (maxSizeMb: number): number => Math.max(32, Math.floor(maxSizeMb / 10));
 
 /** Lines of a location whose responses are stored. */
-export function cached(host: string, cache: SiteCache): string[] {
+export function cached(site: ProxySite & { path?: string }, cache: SiteCache): string[] {
+  const { host, path } = site;
   const bounded = (value: number, key: string): number => whole(value, `${host}: cache.${key}`, { min: 0, max: year });
   const maxAge = bounded(cache.maxAgeSeconds, "maxAgeSeconds");
   const staleIfError = bounded(cache.staleIfErrorSeconds, "staleIfErrorSeconds");
   const staleWhileRevalidate = bounded(cache.staleWhileRevalidateSeconds, "staleWhileRevalidateSeconds");
   const maxFileMb = whole(cache.maxFileMb, `${host}: cache.maxFileMb`, { min: 1, max: 500_000 });
   // The module passes these requests through, as in a site without cache.
-  const bypass = ["$http_authorization", "$websocket", ...(cache.cookies ? [personal(host)] : [])];
+  const bypass = ["$http_authorization", "$websocket", ...(cache.cookies ? [personal(host, path)] : [])];
   return [
     "proxy_buffering on;",
     "pop_cache pop;",
@@ -69,12 +74,13 @@ export function cached(host: string, cache: SiteCache): string[] {
     `pop_cache_max_file ${maxFileMb}m;`,
     // The site lists the cookies that matter, so the others do not.
     ...(cache.cookies ? ["pop_cache_cookies off;"] : []),
+    ...policyLines(host, cache),
     "proxy_cache $pop_cache;",
-    `proxy_cache_key ${host}$request_uri;`,
+    `proxy_cache_key ${cacheKey(site, cache)};`,
     // The module limits for how long.
     "proxy_cache_use_stale http_500 http_502 http_503 http_504;",
     // The module evaluates these.
-    "proxy_ignore_headers X-Accel-Redirect X-Accel-Expires Cache-Control Expires Vary;",
+    `proxy_ignore_headers X-Accel-Redirect X-Accel-Expires Cache-Control Expires Vary${cache.ignoreOrigin ? " Set-Cookie" : ""};`,
     `proxy_cache_bypass ${bypass.join(" ")};`,
   ];
 }

@@ -1,6 +1,9 @@
 import { limits, processesMb } from "../limits.ts";
 import { ports } from "../ports.ts";
+import type { Logs } from "../spec.ts";
+import { pageStatuses } from "./error-pages.ts";
 import { header } from "./names.ts";
+import { accessLogs, client, logMaps } from "./nginx-logs.ts";
 
 /** What nginx.conf says for all sites alike, list by list. */
 
@@ -14,6 +17,9 @@ export const general = [
   "absolute_redirect off;",
   "server_names_hash_bucket_size 512;",
   "server_names_hash_max_size 4096;",
+  // Sites and rules have variables of their own.
+  "variables_hash_max_size 8192;",
+  "variables_hash_bucket_size 128;",
   "client_header_timeout 15s;",
   "client_body_timeout 30s;",
   `client_max_body_size ${limits.maxBodyMb}m;`,
@@ -36,14 +42,18 @@ export const general = [
 /** A line a request, for `pop health`, which gives back the space of what it has read. */
 export const countsFile = "/run/pop/counts/requests";
 
-export const logging = [
-  `log_format json escape=json '{"time":"$time_iso8601","client":"$remote_addr","host":"$host","method":"$request_method","uri":"$request_uri",'`,
+export const logging = (logs: Logs = {}): string[] => [
+  ...logMaps(logs),
+  // nginx makes a GET of a request that it shows an error page. Its line tells what was asked.
+  `map $request $asked_method { "~^(?<asked>[^ ]+) " $asked; default $request_method; }`,
+  `map $status $logged_method { ${pageStatuses.map((status) => `${status} $asked_method;`).join(" ")} default $request_method; }`,
+  `log_format json escape=json '{"time":"$time_iso8601","client":"${client(logs)}","host":"$host","method":"$logged_method","uri":"$request_uri",'`,
   `  '"protocol":"$server_protocol","status":$status,"bytes":$body_bytes_sent,"seconds":$request_time,"cache":"$pop_cache_status",'`,
   `  '"originSeconds":"$upstream_response_time","referer":"$http_referer","agent":"$http_user_agent"}';`,
   // Buffered: a write a request would cost more than many a request, and every line passes through process-compose.
-  "access_log /dev/stdout json buffer=32k flush=1s;",
+  ...accessLogs(logs),
   // What `pop health` counts (image/pop/counts.go): by the site's own name, as a visitor may ask for any. Not the log above, which is root's alone to read.
-  `log_format counts "$server_name $pop_cache_status $status $bytes_sent $request_length $request_time";`,
+  `log_format counts "$server_name $pop_cache_status $status $bytes_sent $request_length $request_time $pop_rejected";`,
   `access_log ${countsFile} counts buffer=32k flush=1s;`,
 ];
 
@@ -63,7 +73,7 @@ export const tls = [
   "ssl_certificate_cache max=1000 inactive=1d valid=10s;",
 ];
 
-const compressed = [
+const compressedTypes = [
   "application/atom+xml application/geo+json application/javascript application/json application/ld+json application/manifest+json",
   "application/rss+xml application/vnd.ms-fontobject application/wasm application/xhtml+xml application/xml",
   "font/otf font/ttf image/bmp image/svg+xml text/css text/javascript text/plain text/xml",
@@ -75,14 +85,18 @@ export const compression = [
   "gzip_proxied any;",
   "gzip_comp_level 4;",
   "gzip_min_length 512;",
-  `gzip_types ${compressed};`,
+  `gzip_types ${compressedTypes};`,
   "brotli on;",
   "brotli_comp_level 4;",
   // Each response in progress has a compressor; with the default window of 512 KB it takes 1.7 MB.
   "brotli_window 128k;",
   "brotli_min_length 512;",
-  `brotli_types ${compressed};`,
+  `brotli_types ${compressedTypes};`,
 ];
+
+/** Of a site or a rule that does otherwise. */
+export const compressed = ({ compress }: { compress?: boolean }): string[] =>
+  compress === undefined ? [] : ["gzip", "brotli"].map((how) => `${how} ${compress ? "on" : "off"};`);
 
 /**
  * Request fields that frameworks, proxies and single sign-on trust for the visitor's address, user or certificate, and for the request's scheme, prefix or
@@ -105,9 +119,12 @@ const claims = [
   "Proxy",
 ].join(" ");
 
+/** Whether origins never get a request field that a visitor sends. */
+export const isClaim = (name: string): boolean => claims.toLowerCase().split(" ").includes(name.toLowerCase());
+
 /** Fields sent to the origin. They are set, not appended to, so a client's own values are dropped. */
-export const requestHeaders = (client: string): string[] => [
-  "proxy_set_header Host $host;",
+export const requestHeaders = (client: string, host = "$host"): string[] => [
+  `proxy_set_header Host ${host};`,
   "proxy_set_header Upgrade $websocket;",
   "proxy_set_header Connection $connection_upgrade;",
   `proxy_set_header X-Forwarded-For ${client};`,
@@ -150,13 +167,22 @@ export const setHeaders = (headers: Record<string, string>): string[] =>
         `add_header ${header(name, value)}${/^(?:cache-control|expires)$/i.test(name) ? "" : " always"};`,
     );
 
+/** Addresses that `pop block` (image/pop/blocked.go) has nginx answer with 403. The module reads it again when it has changed. */
+const blockedFile = "/var/lib/pop/blocked";
+
+/** Requests in progress of one visitor, and of one site. */
+export const connectionBounds = [
+  `limit_conn visitors ${limits.visitorRequests};`,
+  `limit_conn sites ${limits.siteRequests};`,
+];
+
 /** Limits on requests in progress, per visitor (an IPv4 address, an IPv6 /64) and per site. Each HTTP/2 stream counts. */
 export const bounds = [
   "limit_conn_zone $pop_visitor zone=visitors:2m;",
   "limit_conn_zone $server_name zone=sites:256k;",
-  `limit_conn visitors ${limits.visitorRequests};`,
-  `limit_conn sites ${limits.siteRequests};`,
+  ...connectionBounds,
   "limit_conn_log_level info;",
+  `pop_blocked ${blockedFile};`,
   // Memory of the other processes. The module computes its limit from the rest when nginx starts (image/nginx/memory.c), because one image runs on machines of all sizes.
   `pop_memory_of_others ${processesMb}m;`,
 ];

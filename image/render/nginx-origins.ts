@@ -1,21 +1,50 @@
-import { createHash } from "node:crypto";
 import { limits } from "../limits.ts";
 import type { Passing, ProxySite } from "../spec.ts";
-import { hostName, literal, type Origin, origin, whole } from "./names.ts";
+import { nameAsked, siteDigest, siteKey } from "./hosts.ts";
+import { hostName, type Origin, origin, whole } from "./names.ts";
 import { block } from "./nginx-block.ts";
 import { cached } from "./nginx-cache.ts";
-import { hidden, marks, requestHeaders, setHeaders } from "./nginx-common.ts";
+import { hidden, marks, setHeaders } from "./nginx-common.ts";
+import { errorPages } from "./nginx-pages.ts";
+import { ownRedirects, stripped, strippedUri } from "./nginx-prefix.ts";
+import { offeredPresets } from "./nginx-presets.ts";
+import { allRequestFields, namesBehind, requestFields } from "./nginx-requests.ts";
+import { clientCertificate } from "./nginx-secrets.ts";
 
 /**
  * How nginx reaches origins: through upstream blocks, which keep connections open and resolve names again while nginx runs (`resolve`), so that nginx
  * starts even if an origin is down. https://nginx.org/en/docs/http/ngx_http_upstream_module.html
  */
 
-/** Where a site's own authorities lie in the image. */
-export const originCaFile = (host: string): string => `etc/pop/origin-ca/${hostName(host)}.pem`;
+/** A site, or a rule of one by path, that passes requests on to origins. */
+export interface Proxied extends ProxySite {
+  /** What the rule's origins are named by, if they are not the site's: added to the host. */
+  own?: string;
+  /** Of a rule. */
+  path?: string;
+  /** What the origin does not see of the path, as in /api. */
+  prefix?: string;
+  /** Nobody has to log in. */
+  open?: true;
+}
+
+/** Where a site's own authorities lie in the image, or a rule's. */
+export const originCaFile = (host: string, own = ""): string => `etc/pop/origin-ca/${siteKey(host)}${own}.pem`;
+
+/** What tells a rule's origins from those of its site and of other rules. Empty: they are the site's. */
+export function ownOrigins(rule: Proxied, site: Proxied | undefined): string {
+  const identity = (it: Proxied): string => {
+    const { origins, tls, timeouts, prefix, hostHeader, requestHeaders } = it;
+    // A relay has the timeouts of its location, and says what its location would.
+    const said = [timeouts ?? {}, prefix ?? "", hostHeader ?? "", requestHeaders ?? {}];
+    return JSON.stringify([origins, tls ?? {}, ...(isUniform(it, targets(it)) ? [] : said)]);
+  };
+  if (site && identity(site) === identity(rule)) return "";
+  return `_${siteDigest(identity(rule))}`;
+}
 
 /** Upstream blocks of a site: one for all its origins, or one for each and one of their relays. */
-export function originUpstreams(site: ProxySite): string[] {
+export function originUpstreams(site: Proxied): string[] {
   const all = targets(site);
   if (isUniform(site, all)) return [upstream(groupName(site), originServers(all))];
   return [
@@ -43,8 +72,8 @@ const firstOfSeveral = "max_fails=3 fail_timeout=10s";
  * firewall, for instance) is skipped for a minute after three failures, so it costs a visitor the connect timeout at most once a minute. The same name is also
  * its own backup, without failure counting: if all addresses fail, each request still tries them.
  */
-function originServers(all: Target[]): string[] {
-  const server = ({ host, port, isAddress }: Target, parameters: string) =>
+export function originServers(all: Origin[]): string[] {
+  const server = ({ host, port, isAddress }: Origin, parameters: string) =>
     `server ${host}:${port} ${isAddress ? "" : "resolve "}max_conns=${limits.originRequests} ${parameters};`;
   const [first, ...others] = all;
   if (first === undefined) return [];
@@ -58,7 +87,7 @@ function originServers(all: Target[]): string[] {
  * Relays of a site whose origins differ in scheme or in the name on their certificate. A location can have only one of each, so each origin gets an nginx
  * server of its own on a Unix socket.
  */
-export function relays(site: ProxySite): string[] {
+export function relays(site: Proxied): string[] {
   const all = targets(site);
   if (isUniform(site, all)) return [];
   return all.map((to) =>
@@ -79,33 +108,38 @@ export function relays(site: ProxySite): string[] {
         "proxy_redirect off;",
         "proxy_pass_header X-Accel-Buffering;",
         "proxy_pass_header Date;",
-        ...requestHeaders("$http_x_real_ip"),
+        ...allRequestFields(site, "$http_x_real_ip"),
       ]),
+      // An error of nginx's own, which the site's server takes for the origin's.
+      ...errorPages(site),
     ]),
   );
 }
 
-/** The location of a site that passes its requests on to origins. */
-export function proxied(site: ProxySite): string[] {
+/** Lines of a location that passes requests on to origins. */
+export function proxied(site: Proxied): string[] {
   const all = targets(site);
   const [first] = all;
   if (first === undefined) throw new Error(`site ${site.host}: has no origin.`);
-  const names = [...new Set([...all.map(({ host }) => host), site.host])];
+  const behind = [...new Set([...all.map(({ host }) => host), ...namesBehind(site)])];
   return [
-    block("location /", [
-      ...(isUniform(site, all)
-        ? [
-            ...passTo(site, first.scheme, groupName(site), certificateName(site, first)),
-            ...times(site),
-            ...(all.length > 1 ? standingIn(site) : []),
-          ]
-        : [`proxy_pass http://${groupName(site)};`, ...standingIn(site), ...relayTimes(site)]),
-      ...bodyLimit(site),
-      `proxy_redirect "~*^https?://(?:${names.map(literal).join("|")})(?::[0-9]+)?(?<rest>/.*)?$" https://${site.host}$rest;`,
-      ...all.filter(({ isAddress }) => !isAddress).map(({ host }) => `proxy_cookie_domain ${host} ${site.host};`),
-      ...(site.cache ? cached(site.host, site.cache) : buffering(site)),
-      ...ownHeaders(site),
-    ]),
+    ...stripped(site),
+    ...(isUniform(site, all)
+      ? [
+          ...passTo(site, first.scheme, `${groupName(site)}${strippedUri(site)}`, certificateName(site, first)),
+          ...times(site),
+          ...(all.length > 1 ? standingIn(site) : []),
+          ...requestFields(site),
+        ]
+      : // Its relays say the rest.
+        [`proxy_pass http://${groupName(site)}${strippedUri(site)};`, ...standingIn(site), ...relayTimes(site)]),
+    ...bodyLimit(site),
+    ...ownRedirects(site, behind),
+    ...[...all.filter(({ isAddress }) => !isAddress).map(({ host }) => host), ...namesBehind(site)].map(
+      (host) => `proxy_cookie_domain ${host} ${nameAsked(site)};`,
+    ),
+    ...(site.cache ? cached(site, site.cache) : buffering(site)),
+    ...ownHeaders(site),
   ];
 }
 
@@ -113,9 +147,13 @@ export function proxied(site: ProxySite): string[] {
 export const buffering = ({ buffering }: Passing): string[] => (buffering ? ["proxy_buffering on;"] : []);
 
 /** Header directives of a location that passes requests on. One of its own replaces all inherited ones, so those are repeated. */
-export function ownHeaders({ headers = {} }: Pick<ProxySite, "headers">): string[] {
+export function ownHeaders(site: Pick<ProxySite, "headers" | "hsts" | "securityHeaders">): string[] {
+  const { headers = {} } = site;
   const names = Object.keys(headers).toSorted();
-  return names.length === 0 ? [] : [...hidden(names), ...marks, ...setHeaders(headers)];
+  const presets = offeredPresets(site);
+  return names.length + presets.length === 0
+    ? []
+    : [...(names.length > 0 ? hidden(names) : []), ...marks, ...setHeaders(headers), ...presets];
 }
 
 export const bodyLimit = ({ host, maxBodyMb }: Passing & { host: string }): string[] =>
@@ -141,16 +179,17 @@ interface Target extends Origin {
   socket: string;
 }
 
-function targets(site: ProxySite): Target[] {
-  const digest = createHash("sha256").update(site.host).digest("hex").slice(0, 16);
+function targets(site: Proxied): Target[] {
+  const name = `${siteKey(site.host)}${site.own ?? ""}`;
+  const digest = siteDigest(`${site.host}${site.own ?? ""}`);
   return site.origins.map((url, at) => ({
     ...origin(url),
-    name: `origin_${at}_${site.host}`,
+    name: `origin_${at}_${name}`,
     socket: `/run/nginx/${digest}-${at}.sock`,
   }));
 }
 
-const groupName = (site: ProxySite): string => `origin_${site.host}`;
+export const groupName = (site: Proxied): string => `origin_${siteKey(site.host)}${site.own ?? ""}`;
 
 /** Whether one location can ask all of them: by one scheme and, for https, under one name. */
 function isUniform(site: ProxySite, all: Target[]): boolean {
@@ -162,17 +201,20 @@ function isUniform(site: ProxySite, all: Target[]): boolean {
 function certificateName(site: ProxySite, to: Target): string {
   const { serverName } = site.tls ?? {};
   if (serverName !== undefined) return hostName(serverName);
-  return to.isAddress ? site.host : to.host;
+  return to.isAddress ? hostName(site.host) : to.host;
 }
 
 /** From here to the servers of an upstream block. */
-function passTo(site: ProxySite, scheme: Origin["scheme"], name: string, verified: string): string[] {
+function passTo(site: Proxied, scheme: Origin["scheme"], name: string, verified: string): string[] {
   return [
     `proxy_pass ${scheme}://${name};`,
     ...(scheme === "https"
       ? [
           `proxy_ssl_name ${verified};`,
-          ...(site.tls?.ca === undefined ? [] : [`proxy_ssl_trusted_certificate /${originCaFile(site.host)};`]),
+          ...clientCertificate(site),
+          ...(site.tls?.ca === undefined
+            ? []
+            : [`proxy_ssl_trusted_certificate /${originCaFile(site.host, site.own)};`]),
         ]
       : []),
   ];

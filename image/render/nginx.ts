@@ -1,34 +1,65 @@
 import { workerConnections } from "../limits.ts";
 import { ports } from "../ports.ts";
-import type { FilesSite, ImageSpec, LuggageSite, RedirectSite, Site } from "../spec.ts";
-import { hostName, literal, type Origin, origin, originUrl, whole } from "./names.ts";
+import type { FilesSite, ImageSpec, LuggageSite, Site } from "../spec.ts";
+import { certificateMaps, certificateOf, checkNames, nameAsked, namesOf, siteKey } from "./hosts.ts";
+import { accessMaps, serverAccess } from "./nginx-access.ts";
+import { authLines, authMaps } from "./nginx-auth.ts";
 import { block, text } from "./nginx-block.ts";
 import { cacheStore } from "./nginx-cache.ts";
-import { bounds, compression, general, logging, marks, proxying, setHeaders, tls } from "./nginx-common.ts";
+import { bounds, compressed, compression, general, logging, proxying, tls } from "./nginx-common.ts";
+import { controlServer } from "./nginx-control.ts";
+import { limitLines, limitsOf, limitZones } from "./nginx-limits.ts";
+import { isForward, loginLocation, loginUpstreams } from "./nginx-login.ts";
+import { luggagePort } from "./nginx-luggage.ts";
+import { maintenance } from "./nginx-maintenance.ts";
 import {
   bodyLimit,
   buffering,
+  groupName,
   originUpstreams,
   ownHeaders,
+  type Proxied,
   proxied,
   relays,
   times,
   upstream,
 } from "./nginx-origins.ts";
+import { ownHttpLines, ownServerLines } from "./nginx-own.ts";
+import { errorPages, pageMaps, robots } from "./nginx-pages.ts";
+import {
+  fileHeaders,
+  filesOfPages,
+  hiddenFiles,
+  pathMaps,
+  precompressed,
+  redirected,
+  withPaths,
+} from "./nginx-paths.ts";
+import { ownRedirects, stripped, strippedUri, withoutDetours } from "./nginx-prefix.ts";
+import { presetMaps } from "./nginx-presets.ts";
+import { namesBehind, requestFields } from "./nginx-requests.ts";
+import { secretsVariable, secretVariables } from "./nginx-secrets.ts";
+import { stream, streamModules } from "./nginx-stream.ts";
+import { accessOf, partsOf, type SitePart } from "./site-parts.ts";
 
 /** nginx.conf: ends TLS, caches, passes on. Directives: https://nginx.org/en/docs/dirindex.html */
-export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">): string {
+export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache" | "ports" | "logs" | "nginx">): string {
+  checkNames(spec);
   const sites = spec.sites.toSorted(byHost);
-  const hosts = sites.map((site) => hostName(site.host));
-  const twin = hosts.find((host, at) => host === hosts[at + 1]);
-  if (twin) throw new Error(`site ${twin}: there are two of it.`);
+  const hosts = sites.flatMap(namesOf);
+  const other = sites.find((site) => site.default === true);
+  const parts = sites.flatMap(partsOf);
+  const origins = distinctOrigins(parts);
   return text([
     "load_module /usr/lib/nginx/modules/ngx_http_brotli_filter_module.so;",
     "load_module /usr/lib/nginx/modules/ngx_http_brotli_static_module.so;",
     // Loaded last, so that its filter sees responses first.
     "load_module /usr/lib/nginx/modules/ngx_http_pop_cache_module.so;",
+    ...streamModules(spec.ports),
     // process-compose starts it through runas: it is not root, neither master nor worker, and has no user to change to.
     "daemon off;",
+    // A path is compared with the rules of its site one after another.
+    ...(sites.some((site) => site.paths) ? ["pcre_jit on;"] : []),
     "worker_processes auto;",
     `worker_rlimit_nofile ${2 * workerConnections};`,
     `worker_shutdown_timeout ${drainSeconds}s;`,
@@ -40,28 +71,40 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache">):
     block("http", [
       ...general,
       "",
-      ...logging,
+      ...logging(spec.logs),
       "",
       ...tls,
       "",
       ...compression,
       "",
       ...bounds,
+      ...limitZones(limitsOf(parts)),
+      ...new Set([...accessMaps(parts.flatMap((part) => accessOf(part) ?? [])), ...authMaps(sites)]),
       "",
       ...proxying,
       "",
-      ...cacheStore(spec.cache, sites),
+      ...cacheStore(spec.cache, parts),
+      ...pathMaps(sites),
       "",
-      ...upstreams(sites, spec.luggage),
+      ...pageMaps,
+      ...presetMaps(parts),
+      ...secretVariables(parts),
+      ...secretsVariable(parts),
+      "",
+      ...upstreams(origins, parts, spec.luggage),
+      ...loginUpstreams(sites),
       "",
       privateServer,
       "",
-      ...unknownNames,
-      "",
-      ...(hosts.length ? [toHttps(hosts), ""] : []),
-      ...sites.filter((site) => site.kind === "proxy").flatMap(relays),
-      ...sites.map(server),
+      ...controlServer(parts),
+      ...(other ? [] : [...unknownNames, ""]),
+      ...certificateMaps(sites),
+      ...(hosts.length ? [toHttps(hosts, other !== undefined), ""] : []),
+      ...origins.flatMap(relays),
+      ...sites.map((site) => server(site, ownServerLines(site, spec.nginx))),
+      ...ownHttpLines(spec.nginx),
     ]),
+    ...stream(spec),
   ]);
 }
 
@@ -70,10 +113,16 @@ export const drainSeconds = 15;
 
 const byHost = (a: Site, b: Site): number => (a.host < b.host ? -1 : a.host > b.host ? 1 : 0);
 
-function upstreams(sites: Site[], luggage: ImageSpec["luggage"]): string[] {
-  const served = sites.filter((site) => site.kind === "luggage").map((site) => site.luggage);
+/** Each set of origins once: a rule may have those of its site, or of another rule. */
+function distinctOrigins(parts: SitePart[]): Proxied[] {
+  const passed = parts.filter((part) => part.kind === "proxy");
+  return [...new Map(passed.map((part) => [groupName(part), part] as const).toReversed()).values()].toReversed();
+}
+
+function upstreams(origins: Proxied[], parts: SitePart[], luggage: ImageSpec["luggage"]): string[] {
+  const served = parts.filter((part) => part.kind === "luggage").map((part) => part.luggage);
   return [
-    ...sites.filter((site) => site.kind === "proxy").flatMap(originUpstreams),
+    ...origins.flatMap(originUpstreams),
     ...[...new Set(served)]
       .toSorted()
       .map((name) => upstream(luggageName(name), [`server 127.0.0.1:${luggagePort(luggage, name)} max_fails=0;`])),
@@ -81,13 +130,6 @@ function upstreams(sites: Site[], luggage: ImageSpec["luggage"]): string[] {
 }
 
 const luggageName = (name: string): string => `luggage_${name}`;
-
-function luggagePort(luggage: ImageSpec["luggage"], name: string): number {
-  const port = luggage[name]?.port;
-  if (port === undefined)
-    throw new Error(`luggage ${JSON.stringify(name)}: a site is served by it, but it has no port.`);
-  return whole(port, `luggage.${name}.port`, { min: 1024, max: 65535 });
-}
 
 /** Asked by process-compose and `pop health` from inside the machine. */
 const privateServer = block("server", [
@@ -99,87 +141,77 @@ const privateServer = block("server", [
 ]);
 
 /** Names that are not in the stack file get no certificate, and 421 over plain HTTP. */
+const defaultServer = " default_server backlog=4096";
+
 const unknownNames = [
+  block("server", [`listen ${ports.http} proxy_protocol${defaultServer};`, "server_name _;", "return 421;"]),
   block("server", [
-    `listen ${ports.http} proxy_protocol default_server backlog=4096;`,
-    "server_name _;",
-    "return 421;",
-  ]),
-  block("server", [
-    `listen ${ports.https} ssl proxy_protocol default_server backlog=4096;`,
+    `listen ${ports.https} ssl proxy_protocol${defaultServer};`,
     "server_name _;",
     "ssl_reject_handshake on;",
     "return 421;",
   ]),
 ];
 
-const toHttps = (hosts: string[]): string =>
+const toHttps = (hosts: string[], isDefault: boolean): string =>
   block("server", [
-    `listen ${ports.http} proxy_protocol;`,
+    `listen ${ports.http} proxy_protocol${isDefault ? defaultServer : ""};`,
     ...hosts.map((host) => `server_name ${host};`),
     "return 301 https://$host$request_uri;",
   ]);
 
-function server(site: Site): string {
+/** @param own lines of the user's */
+function server(site: Site, own: string[]): string {
   return block("server", [
-    `listen ${ports.https} ssl proxy_protocol;`,
-    `server_name ${site.host};`,
+    `listen ${ports.https} ssl proxy_protocol${site.default ? defaultServer : ""};`,
+    ...namesOf(site).map((name) => `server_name ${name};`),
     // A variable in the path makes nginx read the pair during the handshake, so a new one is used without a reload.
-    `ssl_certificate $certificates/${site.host}.pem;`,
-    `ssl_certificate_key $certificates/${site.host}.pem;`,
+    `ssl_certificate $certificates/${certificateOf(site)}.pem;`,
+    `ssl_certificate_key $certificates/${certificateOf(site)}.pem;`,
+    ...(site.access ? serverAccess(site.access) : []),
+    ...(site.auth ? authLines(site.auth) : []),
+    ...(site.limit ? limitLines(site, site.limit) : []),
+    ...compressed(site),
+    ...maintenance(site),
+    ...(isForward(site.auth) ? [...(site.paths ? [] : [withoutDetours]), loginLocation(site.auth)] : []),
     ...content(site),
+    ...robots(site),
+    // A redirect alone has none: it would answer for their location, too.
+    ...(site.kind === "redirect" && !site.paths ? [] : errorPages(site)),
+    ...own,
   ]);
 }
 
 function content(site: Site): string[] {
-  switch (site.kind) {
-    case "proxy":
-      return proxied(site);
-    case "redirect":
-      return redirected(site);
-    case "files":
-      return packed(site);
-    case "luggage":
-      return carried(site);
-    default:
-      return site satisfies never;
-  }
+  if (site.paths) return withPaths(site, answer);
+  if (site.kind === "redirect") return redirected(site);
+  return site.kind === "files" ? packed(site) : [block("location /", answer(site))];
 }
 
-const redirected = (site: RedirectSite): string[] => {
-  const to: Origin = origin(site.to);
-  return [...(site.headers ? [...marks, ...setHeaders(site.headers)] : []), `return 301 ${originUrl(to)}$request_uri;`];
-};
+/** Lines of a location that passes requests on. */
+const answer = (part: Proxied | LuggageSite): string[] => (part.kind === "proxy" ? proxied(part) : carried(part));
 
-/**
- * Times of packed files mean nothing (the build fixes them, by content), so what tells versions apart is the ETag alone.
- * Dot files stay where they are.
- */
+/** Dot files stay where they are. */
 const packed = (site: FilesSite): string[] => [
   "charset utf-8;",
-  `root /srv/sites/${site.host};`,
+  `root /srv/sites/${siteKey(site.host)};`,
   "index index.html;",
-  "error_page 404 /404.html;",
   "if_modified_since off;",
-  "gzip_static on;",
-  "brotli_static on;",
-  `add_header Last-Modified "";`,
-  ...(Object.keys(site.headers ?? {}).some((name) => name.toLowerCase() === "cache-control")
-    ? []
-    : ["add_header Cache-Control no-cache;"]),
-  "add_header X-PoP $pop always;",
-  ...setHeaders(site.headers ?? {}),
-  block("location /", ["try_files $uri $uri.html $uri/ =404;"]),
-  block("location ~ /\\.(?!well-known/)", ["return 404;"]),
+  ...precompressed(site),
+  ...fileHeaders(site),
+  block("location /", [`try_files $uri $uri.html ${site.spa ? "$uri/index.html /index.html" : "$uri/ =404"};`]),
+  ...hiddenFiles,
+  ...(site.spa ? filesOfPages : []),
 ];
 
-const carried = (site: LuggageSite): string[] => [
-  block("location /", [
-    `proxy_pass http://${luggageName(site.luggage)};`,
-    `proxy_redirect "~*^https?://${literal(site.host)}(?::[0-9]+)?(?<rest>/.*)?$" https://${site.host}$rest;`,
-    ...bodyLimit(site),
-    ...times(site),
-    ...buffering(site),
-    ...ownHeaders(site),
-  ]),
+const carried = (site: LuggageSite & { prefix?: string }): string[] => [
+  ...stripped(site),
+  `proxy_pass http://${luggageName(site.luggage)}${strippedUri(site)};`,
+  ...ownRedirects(site, namesBehind(site)),
+  ...namesBehind(site).map((name) => `proxy_cookie_domain ${name} ${nameAsked(site)};`),
+  ...requestFields(site),
+  ...bodyLimit(site),
+  ...times(site),
+  ...buffering(site),
+  ...ownHeaders(site),
 ];

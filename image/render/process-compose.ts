@@ -5,9 +5,9 @@ import type { ImageSpec, Tailnet } from "../spec.ts";
 import { luggageProcessName, refuseKnots } from "./dependencies.ts";
 import { luggageProcess, refuseTakenPorts } from "./luggage.ts";
 import { bare, endSeconds, logShares, type Process, runas, withDefaults } from "./process.ts";
-import { secrets } from "./secrets.ts";
+import { type SecretsSpec, secrets } from "./secrets.ts";
 
-type Told = Pick<ImageSpec, "luggage" | "tailnet" | "certificates" | "ssh">;
+type Told = SecretsSpec & Pick<ImageSpec, "ssh" | "logs">;
 
 /** Where the authorities of a control server of the user's own lie in the image. */
 export const tailnetCaFile = "etc/pop/tailnet-ca.pem";
@@ -103,6 +103,7 @@ function processes(spec: Told): Record<string, Process> {
     ...(spec.tailnet ? { "tailscale-up": joining(spec.tailnet), "tailscale-again": rejoining(spec.tailnet) } : {}),
     ...(secrets(spec).length > 0 ? { secrets: { ...unsealing, depends_on: ready } } : {}),
     ...(spec.ssh ? { sshd: listening(spec) } : {}),
+    ...(spec.logs?.syslog ? { syslog: { ...relaying, depends_on: ready } } : {}),
     ...(spec.certificates ? { certs: { ...fetching, depends_on: ready } } : {}),
     ...Object.fromEntries(carried.map(([name, it]) => [name, { ...it, depends_on: { ...ready, ...it.depends_on } }])),
   };
@@ -113,6 +114,9 @@ const unsealing: Process = {
   entrypoint: bare(["/usr/bin/pop-secrets", "--manifest", "/etc/pop/secrets.json"]),
   availability: { restart: "on_failure", backoff_seconds: 15 },
 };
+
+/** nginx neither waits for it nor needs it. */
+const relaying: Process = { entrypoint: runas("health", ["/usr/bin/pop", "syslog"]) };
 
 /** Runs for ever, and by itself tries again: until the tailnet is up, the vault answers, its credentials are there. */
 const fetching: Process = { entrypoint: runas("certs", ["/usr/bin/pop", "certs", "--config", "/etc/pop/certs.json"]) };

@@ -1,4 +1,4 @@
-import type { ImageSpec } from "../spec.ts";
+import type { ImageSpec, Passing, ProxySite } from "../spec.ts";
 import { isLuggageName, isSecretKey } from "./names.ts";
 import { luggageUser } from "./users.ts";
 
@@ -27,10 +27,11 @@ interface Secret {
   from: keyof typeof sealedFiles;
 }
 
-type Told = Pick<ImageSpec, "luggage" | "tailnet" | "certificates">;
+/** Without `sites`, none of them has a secret. */
+export type SecretsSpec = Pick<ImageSpec, "luggage" | "tailnet" | "certificates"> & Partial<Pick<ImageSpec, "sites">>;
 
 /** What the image needs of the user's secrets, sorted by name. */
-export function secrets({ luggage, tailnet, certificates }: Told): Secret[] {
+export function secrets({ sites = [], luggage, tailnet, certificates }: SecretsSpec): Secret[] {
   const own = (key: string, owner: string): Secret => ({ name: key, key, owner, from: "secrets" });
   return [
     ...(tailnet ? [{ ...own(authKeyName, "root"), ...(tailnet.driver && { from: "tailnet" as const }) }] : []),
@@ -38,8 +39,48 @@ export function secrets({ luggage, tailnet, certificates }: Told): Secret[] {
     ...Object.entries(luggage).flatMap(([name, { secrets: keys = [], user = name }]) =>
       keys.map((key) => carried(name, key, luggageUser(user))),
     ),
+    ...[...new Set(sites.flatMap(({ auth }) => (auth && "basic" in auth ? auth.basic : [])))].map(
+      (key): Secret => ({ name: passwordFile(key), key, owner: "nginx", from: "secrets" }),
+    ),
+    ...clientCertificateKeys(sites.flatMap((site) => [site, ...(site.paths ?? [])])).map(
+      (key): Secret => ({ name: clientCertificateFile(key), key, owner: "nginx", from: "secrets" }),
+    ),
+    ...headerSecretKeys(sites.flatMap((site) => [site, ...(site.paths ?? [])])).map(
+      (key): Secret => ({ name: headerSecretFile(key), key, owner: "nginx", from: "secrets" }),
+    ),
   ].toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
+
+/** Of a site's passwords, below `secretsFolder`: the dot keeps its folder apart from luggage's. */
+export function passwordFile(key: string): string {
+  if (!isSecretKey(key)) throw new Error(`auth.basic: ${JSON.stringify(key)} is not the name of a secret.`);
+  return `nginx.auth/${key}`;
+}
+
+/** Of a header that an origin is sent, below `secretsFolder`. */
+export function headerSecretFile(key: string): string {
+  if (!isSecretKey(key)) throw new Error(`requestHeaders: ${JSON.stringify(key)} is not the name of a secret.`);
+  return `nginx.headers/${key}`;
+}
+
+/** Keys of the user's sops file that are sent to origins, sorted, each once. */
+export function headerSecretKeys(
+  parts: readonly { kind: string; requestHeaders?: Passing["requestHeaders"] }[],
+): string[] {
+  const values = parts.flatMap(({ requestHeaders = {} }) => Object.values(requestHeaders));
+  return [...new Set(values.flatMap((value) => (typeof value === "string" ? [] : value.secret)))].toSorted();
+}
+
+/** Of a certificate that nginx shows origins, with its key, below `secretsFolder`. */
+export function clientCertificateFile(key: string): string {
+  if (!isSecretKey(key)) throw new Error(`tls.certificate: ${JSON.stringify(key)} is not the name of a secret.`);
+  return `nginx.certificates/${key}`;
+}
+
+/** Keys of the user's sops file that hold such certificates, each once. */
+const clientCertificateKeys = (parts: readonly { kind: string; tls?: ProxySite["tls"] }[]): string[] => [
+  ...new Set(parts.flatMap(({ tls }) => tls?.certificate ?? [])),
+];
 
 function carried(luggage: string, key: string, owner: string): Secret {
   if (!isLuggageName(luggage) || !isSecretKey(key))
@@ -48,14 +89,14 @@ function carried(luggage: string, key: string, owner: string): Secret {
 }
 
 /** Keys the user's sops file must have, sorted, each once. */
-export const wantedKeys = (spec: Told): string[] =>
+export const wantedKeys = (spec: SecretsSpec): string[] =>
   [...new Set(secrets(spec).flatMap(({ key, from }) => (from === "secrets" ? [key] : [])))].toSorted();
 
 /**
  * /etc/pop/secrets.json, the manifest of `pop-secrets`: a subset of sops-install-secrets'.
  * https://github.com/Mic92/sops-nix/blob/master/pkgs/sops-install-secrets/main.go
  */
-export function secretsManifest(spec: Told): string {
+export function secretsManifest(spec: SecretsSpec): string {
   const all = secrets(spec).map(({ name, key, owner, from }) => ({
     name,
     key,

@@ -47,7 +47,7 @@ type property struct {
 var derived = map[string]string{"/etc/ssl/certs/ca-certificates.crt": "ca-certificates"}
 
 // Compiled from runas/ and nginx/ in image/.
-var own = []string{"/usr/bin/runas", "/usr/lib/nginx/modules/ngx_http_pop_cache_module.so"}
+var own = []string{"/usr/bin/runas", "/usr/lib/nginx/modules/ngx_http_pop_cache_module.so", "/usr/lib/nginx/modules/ngx_stream_pop_module.so"}
 
 func main() {
 	if len(os.Args) != 5 {

@@ -67,7 +67,8 @@ export async function startHomelab({ docker, stack, network, hosts, log }: Homel
 export async function ask(container: Docker.Container, command: string[], stdin?: string): Promise<string> {
   const done = await execIn(container, command, { timeoutMs: 60_000, stdin, clock: systemClock });
   if (done.exitCode === 0) return done.stdout;
-  throw new Error(`homelab: ${command[0]} ended with ${done.exitCode}: ${(done.stderr || done.stdout).trim()}`);
+  const said = [done.stderr, done.stdout].map((it) => it.trim()).filter((it) => it !== "");
+  throw new Error(`homelab: ${command[0]} ended with ${done.exitCode}: ${said.join("\n")}`);
 }
 
 async function tellHosts(container: Docker.Container, hosts: string[]): Promise<void> {

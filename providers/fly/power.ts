@@ -25,6 +25,14 @@ type World = Pick<Context, "fly" | "clock" | "rollout" | "log">;
 export const startVerified = (it: Powered, world: World): Promise<Machine> =>
   withLease({ ...it, purpose: "start of" }, world, async (lease) => up(await settled(it, world), it, lease, world));
 
+/** Takes a machine out of routing; it runs on. */
+export const drainVerified = (it: Powered, world: World): Promise<Machine> =>
+  withLease({ ...it, purpose: "drain of" }, world, async (lease) => {
+    await settled(it, world);
+    await world.fly.cordonMachine(it.app, it.id, lease.nonce);
+    return world.fly.getMachine(it.app, it.id);
+  });
+
 /** Takes a machine out of routing, lets it drain, stops it and starts it again. One that does not stop or come up stays out of routing. */
 export const restartVerified = (it: Powered, world: World): Promise<Machine> =>
   withLease({ ...it, purpose: "restart of" }, world, async (lease) => {

@@ -86,6 +86,18 @@ test.each([
   [["logs", "--stack=other", ""], ["nrt-1"]],
   [["logs", "-s", "none", ""], []],
   [["logs", "--site", ""], ["www.example.org"]],
+  [["purge", ""], ["https://www.example.org/"]],
+  [["purge", "--site", ""], ["www.example.org"]],
+  [
+    ["maintenance", ""],
+    ["on", "off"],
+  ],
+  [["maintenance", "on", ""], ["www.example.org"]],
+  [
+    ["drain", "c"],
+    ["cdg-1", "cdg-2"],
+  ],
+  [["tail", "e"], ["ewr-1"]],
   [["exec", "cdg-1", "--", ""], []],
   [["nonsense", ""], []],
 ])("after %j come %j, by files alone", async (typed, found) => {

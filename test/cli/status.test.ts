@@ -10,7 +10,7 @@ const health = (over: Record<string, unknown> = {}) => ({
   parts: { nginx: { status: "ok" }, unbound: { status: "ok" }, tailnet: { status: "ok" } },
   certificates: [{ host: "www.example.org", notAfter: "2030-01-01T00:00:00Z", selfSigned: false }],
   memory: { usedBytes: 90 * megabyte, limitBytes: 256 * megabyte, oomKills: 0 },
-  traffic: { requests: 100, sentBytes: 1, receivedBytes: 1, cache: { hit: 90, miss: 10 }, hitRate: 0.9 },
+  traffic: { requests: 100, rejected: 12, sentBytes: 1, receivedBytes: 1, cache: { hit: 90, miss: 10 }, hitRate: 0.9 },
   ...over,
 });
 
@@ -36,12 +36,13 @@ test("a row a PoP; one call for the list, one for addresses and one a PoP", asyn
       "certificates",
       "memory",
       "hits",
+      "rejected",
     ],
   ]);
   const days = Math.floor((Date.parse("2030-01-01T00:00:00Z") - it.local.clock.now()) / 86_400_000);
   expect(cells(first)).toEqual([
     ...["cdg-1", "cdg", "started", it.machine("cdg-1").version, "000000000000", "cccccccccccccccc", "2/2", "ok"],
-    ...[`${days} d`, "90/256 MB", "90 %"],
+    ...[`${days} d`, "90/256 MB", "90 %", "12"],
   ]);
   expect(cells(second)?.[0]).toBe("ewr-1");
   expect(calls.toSorted()).toEqual([
@@ -82,7 +83,8 @@ test("--json: everything, for programs", async () => {
         origins: [],
         certificates: [{ host: "www.example.org", expires: "2030-01-01T00:00:00Z", selfSigned: false }],
         memory: { usedBytes: 90 * megabyte, limitBytes: 256 * megabyte },
-        traffic: { requests: 100, hitRate: 0.9 },
+        traffic: { requests: 100, rejected: 12, hitRate: 0.9 },
+        maintenance: [],
         lease: null,
         problems: [],
       },
@@ -156,7 +158,7 @@ test("a PoP that cannot be asked still has its row", async () => {
   expect(code).toBe(3);
   expect(cells(out.split("\n")[3])?.slice(0, 3)).toEqual(["cdg-1", "cdg", "started"]);
   expect(out).toContain(
-    "cdg-1: its health could not be asked, pop ask health ended with 2: pop: ask health: no such command",
+    "cdg-1: its health could not be asked, its image is older than this command and has no pop ask health. Deploy a new one: npx pulumi up",
   );
 });
 
@@ -247,7 +249,7 @@ test("80 columns: columns are dropped whole, sentences broken between words, no 
   for (const line of out.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
   expect(cells(out.split("\n")[2])?.slice(0, 3)).toEqual(["PoP", "region", "state"]);
   expect(out).not.toContain("made from");
-  expect(out.replaceAll("\n  ", " ")).toContain("Route it: npx fly-pops start ewr-1, or npx pulumi up --refresh");
+  expect(out.replaceAll("\n  ", " ")).toContain("Route it: npx fly-pops undrain ewr-1, or npx pulumi up --refresh");
 });
 
 test("a watched picture never has more lines than the window", async () => {

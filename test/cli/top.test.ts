@@ -22,7 +22,7 @@ async function busy(over: Record<string, unknown> = {}): Promise<Cli> {
           stderr: "",
           stdout: scrape({
             other: {},
-            "www.example.org": { ok: load(40), hits: load(30), misses: load(10), fast: load(40) },
+            "www.example.org": { ok: load(40), rejected: load(2), hits: load(30), misses: load(10), fast: load(40) },
             "shop.example.org": { ok: load(9), errors: load(1), passed: load(10), slow: load(10) },
           }),
         };
@@ -36,19 +36,19 @@ async function busy(over: Record<string, unknown> = {}): Promise<Cli> {
 
 const cells = (line: string | undefined) => line?.split(/ {2,}/);
 
-test("by PoP and by site: requests and 5xx a second, hit rate, p95; each PoP is asked twice, side by side", async () => {
+test("by PoP and by site: requests, rejected ones and 5xx a second, hit rate, p95; each PoP is asked twice, side by side", async () => {
   await using it = await busy();
   const { code, out, err, calls } = await it.run(["top"]);
   expect({ code, err }).toEqual({ code: 0, err: "" });
   expect(out.trimEnd().split("\n").map(cells)).toEqual([
-    ["PoP", "requests/s", "5xx/s", "5xx", "hits", "p95"],
-    ["cdg-1", "50.0", "1.0", "2 %", "75 %", "775 ms"],
-    ["ewr-1", "50.0", "1.0", "2 %", "75 %", "775 ms"],
-    ["all", "100", "2.0", "2 %", "75 %", "775 ms"],
+    ["PoP", "requests/s", "rejected/s", "5xx/s", "5xx", "hits", "p95"],
+    ["cdg-1", "50.0", "2.0", "1.0", "2 %", "75 %", "775 ms"],
+    ["ewr-1", "50.0", "2.0", "1.0", "2 %", "75 %", "775 ms"],
+    ["all", "100", "4.0", "2.0", "2 %", "75 %", "775 ms"],
     [""],
-    ["site", "requests/s", "5xx/s", "5xx", "hits", "p95"],
-    ["www.example.org", "80.0", "0.0", "0 %", "75 %", "95 ms"],
-    ["shop.example.org", "20.0", "2.0", "10 %", "-", "955 ms"],
+    ["site", "requests/s", "rejected/s", "5xx/s", "5xx", "hits", "p95"],
+    ["www.example.org", "80.0", "4.0", "0.0", "0 %", "75 %", "95 ms"],
+    ["shop.example.org", "20.0", "0.0", "2.0", "10 %", "-", "955 ms"],
   ]);
   expect(calls.filter((call) => call.endsWith("/exec"))).toHaveLength(4);
   expect(calls.filter((call) => call.startsWith("GET"))).toHaveLength(2);
@@ -63,6 +63,7 @@ test("--json: the same for programs, with the sites of each PoP", async () => {
   const rates = {
     requestsPerSecond: 10,
     errorsPerSecond: 1,
+    rejectedPerSecond: 0,
     errorRate: 0.1,
     hitRate: null,
     p95Seconds: expect.closeTo(0.955),
@@ -83,7 +84,7 @@ test("a PoP that cannot be asked is one line, the others go on, and the exit cod
   expect({ code, err }).toEqual({ code: 3, err: "" });
   expect(out).toContain(`\n\ncdg-1: could not be asked, machine ${id} is stopped\n`);
   expect(out).toContain(
-    "\newr-1: could not be asked, pop ask metrics ended with 2: pop: ask metrics: no such command\n",
+    "\newr-1: could not be asked, its image is older than this command and has no pop ask metrics. Deploy a new one: npx pulumi up\n",
   );
   expect(out).toMatch(/^fra-1 +50\.0/m);
   const { pops } = JSON.parse((await it.run(["top", "--json"])).out);

@@ -39,7 +39,8 @@ describe("the image", () => {
     expect(after.at(-1)).not.toBe(before.at(-1));
     const history = await docker.getImage(image).history();
     const configuration = history.find(({ Size }: { Size: number }) => Size > 0);
-    expect(configuration.Size).toBeLessThan(100_000);
+    // 35 sites of all kinds and 24 rules.
+    expect(configuration.Size).toBeLessThan(150_000);
   });
 
   test("bears no user's secret: its configuration is readable by all, but for shadow", async () => {

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { machineConfig } from "../../components/machine-config.ts";
 import { failingCheck } from "../../local/fly/state-runner.ts";
 import { type LocalFlyUnderTest, localFly } from "../support/local-fly.ts";
 
@@ -123,4 +124,27 @@ test("the edge hears of listeners that come and go, and of nothing else", async 
   end();
   await fly.call("DELETE", "/apps/edge/ip_assignments/203.0.113.1");
   expect(heard).toBe(1);
+});
+
+test("the ports of a stack file are public ones like those of its sites, with the visitor's address for each", async () => {
+  await using fly = await begin("v4", "v6");
+  const limit = { connections: 10, total: 100 };
+  const shape = { name: "cdg-1", cpuKind: "shared", cpus: 1, memoryMb: 256, volumeGb: 3 } as const;
+  const ports = [22, 1883].map((port) => ({ port, limit }));
+  const { id } = await fly.machine({ config: machineConfig({ ...shape, ports }, image) });
+  expect(fly.fly.routes.listeners().map(({ ip, port }) => `${ip} ${port}`)).toEqual(
+    ["203.0.113.1", "2001:db8::1"].flatMap((ip) => [22, 80, 443, 1883].map((port) => `${ip} ${port}`)),
+  );
+  await fly.clock.advance(20_000);
+  expect(fly.fly.routes.backends("edge", 22)).toMatchObject([
+    {
+      machineId: id,
+      dial: { port: 1200 },
+      handlers: ["proxy_proto"],
+      proxyProtocol: "v2",
+      softLimit: 50,
+      hardLimit: 100,
+    },
+  ]);
+  expect(fly.fly.routes.backends("edge", 1883)).toMatchObject([{ machineId: id, dial: { port: 1201 } }]);
 });

@@ -2,13 +2,16 @@
 import { readFileSync } from "node:fs";
 
 const page = readFileSync(new URL("../../docs/metrics.md", import.meta.url), "utf8");
-const [always = "", tailnet = ""] = page.split("With a tailnet there are these as well:");
+const [always = "", ports = "", tailnet = ""] = page.split(
+  /^A stack with `ports` has these as well\. .*$|^With a tailnet there are these as well:$/m,
+);
 const names = (text: string): string[] => [...new Set(text.match(/(?<=`)pop_\w+(?=`)/g))];
 const rows = (text: string): string[] => names((text.match(/^\| `pop_.*$/gm) ?? []).join("\n"));
 
-/** Sorted names: of any PoP, and of one with a tailnet. */
+/** Sorted names: of any PoP, of one with a tailnet, and what ports add. */
 export const documentedMetrics = {
   always: rows(always).toSorted(),
+  ports: rows(ports).toSorted(),
   withTailnet: [...new Set([...rows(always), ...rows(tailnet)])].toSorted(),
 };
 
@@ -20,6 +23,8 @@ interface SiteLoad {
   ok?: number;
   /** 5xx. */
   errors?: number;
+  /** By a limit. */
+  rejected?: number;
   hits?: number;
   misses?: number;
   /** Past the cache. */
@@ -32,9 +37,10 @@ interface SiteLoad {
 /** The part of a scrape that tells of requests, by site. */
 export function scrape(sites: Record<string, SiteLoad>, pop = "cdg-1"): string {
   const of = Object.entries(sites).flatMap(
-    ([site, { ok = 0, errors = 0, hits = 0, misses = 0, passed = 0, fast = 0, slow = 0 }]) => [
+    ([site, { ok = 0, errors = 0, rejected = 0, hits = 0, misses = 0, passed = 0, fast = 0, slow = 0 }]) => [
       `pop_requests_total{site="${site}",status="2xx"} ${ok}`,
       `pop_requests_total{site="${site}",status="5xx"} ${errors}`,
+      `pop_rejected_requests_total{site="${site}",reason="requests"} ${rejected}`,
       `pop_cache_requests_total{site="${site}",cache="HIT"} ${hits}`,
       `pop_cache_requests_total{site="${site}",cache="MISS"} ${misses}`,
       `pop_cache_requests_total{site="${site}",cache="BYPASS"} ${passed}`,

@@ -42,6 +42,7 @@ describe("stack files", () => {
     expect(config.image.sites).toEqual([
       {
         kind: "proxy",
+        limit: { requests: { count: 200, per: "s", burst: 2000 } },
         host: "www.example.test",
         origins: ["http://home.tail.internal:8080"],
         cache: { maxAgeSeconds: 600, staleIfErrorSeconds: 86_400, staleWhileRevalidateSeconds: 0, maxFileMb: 256 },

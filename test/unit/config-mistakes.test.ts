@@ -10,7 +10,7 @@ const sizes =
   "shared-cpu-1x, shared-cpu-2x, shared-cpu-4x, shared-cpu-6x, shared-cpu-8x, performance-1x, performance-2x, performance-4x, performance-6x, performance-8x, performance-10x, performance-12x, performance-14x or performance-16x";
 const regions = "ams, arn, bom, cdg, dfw, ewr, fra, gru, iad, jnb, lax, lhr, nrt, ord, sin, sjc, syd, yyz";
 const keys =
-  "app, organization, defaults, regions, sites, luggage, tailnet, certificates, secretsFile, dns, cache, ssh, debugTools, http3, rollout, adopt, addresses, snapshots, protect, keepVolumes, production, imageRef, imagePlatform, egressGb, egress, crawlers";
+  "app, organization, defaults, regions, sites, ports, luggage, tailnet, certificates, secretsFile, dns, cache, logs, nginx, ssh, debugTools, http3, rollout, adopt, addresses, snapshots, protect, keepVolumes, production, imageRef, imagePlatform, egressGb, egress, crawlers";
 const kinds = "origin, redirect, files, luggage";
 const longDigest = `@sha256:${"a".repeat(64)}`;
 
@@ -140,7 +140,10 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     [{ sites: undefined }, "sites is missing: takes a list of at least one site."],
     [{ sites: [] }, "sites is an empty list: takes a list of at least one site."],
     [{ sites: [web, "x"] }, `sites[1] is "x": takes a map with host and one of ${kinds}.`],
-    [{ sites: [{ files: "a" }] }, "sites[0].host is missing: takes a DNS name, as in www.example.org."],
+    [
+      { sites: [{ files: "a" }] },
+      "sites[0].host is missing: takes a DNS name, as in www.example.org or *.example.org.",
+    ],
     [
       { sites: [web, { ...web, host: "WWW.example.org." }] },
       'sites[1].host is "www.example.org": sites[0] has it too. One host, one site.',
@@ -154,8 +157,8 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
       'sites[0].host is "www.example.org:443": takes a name alone, without scheme, port or path. Write www.example.org.',
     ],
     [
-      site({ host: "*.example.org", files: "a" }),
-      'sites[0].host is "*.example.org": takes no wildcard. Write each name.',
+      site({ host: "w*.example.org", files: "a" }),
+      'sites[0].host is "w*.example.org": takes * as its first label alone, as in *.example.org.',
     ],
     [
       site({ host: "münchen.de", files: "a" }),
@@ -178,7 +181,7 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     [site({ origin: "http://web", files: "a" }), `sites[0] has origin and files: takes exactly one of ${kinds}.`],
     [
       site({ orgin: "http://web" }),
-      "sites[0].orgin: no such key; did you mean origin? Takes host, origin, redirect, files, luggage, certificate, cache, tls, timeouts, buffering, maxBodyMb, headers.",
+      "sites[0].orgin: no such key; did you mean origin? Takes host, aliases, default, origin, redirect, status, files, luggage, certificate, cache, limit, access, auth, tls, timeouts, buffering, compress, maxBodyMb, hostHeader, requestHeaders, errorPages, spa, robots, hsts, securityHeaders, headers, paths.",
     ],
     [site({ origin: "web:8080" }), 'sites[0].origin is "web:8080": needs its scheme. Write https://web:8080.'],
     [site({ origin: "ftp://web" }), 'sites[0].origin is "ftp://web": takes http or https.'],
@@ -237,7 +240,7 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     ],
     [
       site({ origin: "https://web", tls: { verify: false } }),
-      "sites[0].tls.verify: no such key. Takes ca, serverName.",
+      "sites[0].tls.verify: no such key. Takes ca, serverName, certificate.",
     ],
     [
       site({ origin: "https://web", tls: { ca: "/etc/ca.pem" } }),
@@ -332,7 +335,7 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     ],
     [
       site({ origin: "http://web", cache: { maxage: 1 } }),
-      "sites[0].cache.maxage: no such key; did you mean maxAge? Takes maxAge, staleIfError, staleWhileRevalidate, maxFileMb, cookies.",
+      "sites[0].cache.maxage: no such key; did you mean maxAge? Takes maxAge, staleIfError, staleWhileRevalidate, maxFileMb, cookies, statuses, ignoreQuery, ignoreOrigin, vary.",
     ],
     [
       site({ origin: "http://web", cache: { staleFor: "1d" } }),
@@ -374,6 +377,124 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     [
       { luggage: { blog: { files: "b", command: ["b"] } }, ...site({ luggage: "blog" }) },
       'sites[0].luggage is "blog": luggage.blog has no port, so nothing answers. Give it one.',
+    ],
+  ],
+  "limits of a visitor": [
+    [
+      site({ origin: "http://web", limit: { requests: "10" } }),
+      'sites[0].limit.requests is "10": takes a number from 1 to 100000 a second or a minute, as in 10/s or 100/m.',
+    ],
+    [
+      site({ origin: "http://web", limit: { requests: "10/h" } }),
+      'sites[0].limit.requests is "10/h": takes a number from 1 to 100000 a second or a minute, as in 10/s or 100/m.',
+    ],
+    [
+      site({ origin: "http://web", limit: { requests: "0/s" } }),
+      'sites[0].limit.requests is "0/s": takes a number from 1 to 100000 a second or a minute, as in 10/s or 100/m.',
+    ],
+    [
+      site({ origin: "http://web", limit: { requests: 10 } }),
+      "sites[0].limit.requests is 10: takes a number from 1 to 100000 a second or a minute, as in 10/s or 100/m.",
+    ],
+    [
+      site({ origin: "http://web", limit: { burst: -1 } }),
+      "sites[0].limit.burst is -1: takes a whole number of requests from 0 to 100000.",
+    ],
+    [
+      site({ origin: "http://web", limit: { burst: 1.5 } }),
+      "sites[0].limit.burst is 1.5: takes a whole number of requests from 0 to 100000.",
+    ],
+    [
+      site({ origin: "http://web", limit: { connections: 257 } }),
+      "sites[0].limit.connections is 257: takes a whole number of requests from 1 to 256.",
+    ],
+    [
+      site({ origin: "http://web", limit: { request: "10/s" } }),
+      "sites[0].limit.request: no such key; did you mean requests? Takes requests, burst, connections.",
+    ],
+    [
+      site({ origin: "http://web", limit: true }),
+      "sites[0].limit is true: takes a map with any of requests, burst, connections, or false for no limit.",
+    ],
+    [
+      site({ origin: "http://web", limit: "10/s" }),
+      'sites[0].limit is "10/s": takes a map with any of requests, burst, connections, or false for no limit.',
+    ],
+    [
+      site({ redirect: "https://www.example.net", limit: { requests: "10/s" } }),
+      "sites[0].limit stands in a site without origin or files or luggage: a redirect costs nobody anything.",
+    ],
+  ],
+  "access of visitors": [
+    [
+      site({ origin: "http://web", access: { deny: "203.0.113" } }),
+      'sites[0].access.deny is "203.0.113": takes an address or a network, as in 203.0.113.7 or 2001:db8::/32.',
+    ],
+    [
+      site({ origin: "http://web", access: { deny: "lists/bad.txt" } }),
+      'sites[0].access.deny is "lists/bad.txt": takes an address or a network, as in 203.0.113.7 or 2001:db8::/32. Write ./lists/bad.txt.',
+    ],
+    [
+      site({ origin: "http://web", access: { allow: ["10.0.0.0/8", "10.0.0.0/33"] } }),
+      'sites[0].access.allow[1] is "10.0.0.0/33": takes an address or a network, as in 203.0.113.7 or 2001:db8::/32.',
+    ],
+    [
+      site({ origin: "http://web", access: { allow: "./" } }),
+      'sites[0].access.allow is "./": takes a file, as in ./ca.pem.',
+    ],
+    [
+      site({ origin: "http://web", access: { allow: [] } }),
+      "sites[0].access.allow is an empty list: takes 1 to 1000 of them; longer lists go into a file.",
+    ],
+    [
+      site({ origin: "http://web", access: { deny: 7 } }),
+      "sites[0].access.deny is 7: takes an address, a network or a file of them relative to the project, as in 203.0.113.7, 2001:db8::/32 or ./lists/bad.txt, or a list of these.",
+    ],
+    [
+      site({ origin: "http://web", access: { agents: ["GPT*Bot"] } }),
+      'sites[0].access.agents[0] is "GPT*Bot": takes a part of a User-Agent, as in GPTBot: 3 to 100 letters, digits, spaces and ._/+;:,@()-.',
+    ],
+    [
+      site({ origin: "http://web", access: { agents: [] } }),
+      "sites[0].access.agents is an empty list: takes a list of 1 to 200 parts of a User-Agent, as in [GPTBot, ClaudeBot, Bytespider].",
+    ],
+    [
+      site({ origin: "http://web", access: { denny: ["10.0.0.0/8"] } }),
+      "sites[0].access.denny: no such key; did you mean deny? Takes allow, deny, agents.",
+    ],
+    [
+      site({ origin: "http://web", access: {} }),
+      "sites[0].access is empty: takes at least one of allow, deny, agents.",
+    ],
+  ],
+  "log-in of a site": [
+    [
+      { secretsFile, ...site({ origin: "http://web", auth: { basic: "my passwords" } }) },
+      'sites[0].auth.basic is "my passwords": takes letters, digits, dashes and _, 64 at most, no digit or dash first.',
+    ],
+    [
+      { secretsFile, ...site({ origin: "http://web", auth: {} }) },
+      "sites[0].auth has neither basic nor forward: takes exactly one of them.",
+    ],
+    [
+      { secretsFile, ...site({ origin: "http://web", auth: "passwords" }) },
+      'sites[0].auth is "passwords": takes a map with basic or forward, as in { basic: sitePasswords } or { forward: "http://auth.tail.example:9091/api/authz/auth-request", headers: [Remote-User] }.',
+    ],
+    [
+      { secretsFile, ...site({ origin: "http://web", auth: { basci: "passwords" } }) },
+      "sites[0].auth.basci: no such key; did you mean basic? Takes basic, forward, headers.",
+    ],
+    [
+      { secretsFile, ...site({ origin: "http://web", cache: {}, auth: { basic: "passwords" } }) },
+      "sites[0].auth cannot be combined with cache: requests with a password bypass it.",
+    ],
+    [
+      { secretsFile, ...site({ redirect: "https://www.example.net", auth: { basic: "passwords" } }) },
+      "sites[0].auth stands in a site without origin or files or luggage: where a redirect leads is no secret.",
+    ],
+    [
+      site({ origin: "http://web", auth: { basic: "passwords" } }),
+      "secretsFile is missing: sites[0].auth needs passwords. Name a file of sops, as in ./secrets.yaml.",
     ],
   ],
   luggage: [

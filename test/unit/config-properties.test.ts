@@ -5,8 +5,17 @@ import { plainOrigin } from "../../config/names.ts";
 import { parseConfig } from "../../config/parse.ts";
 import { StackFile } from "../../config/schema.ts";
 import { node, type Path, pathText, schemaAt } from "../../config/walk.ts";
-import { ports } from "../../image/ports.ts";
-import { hostName, isHeaderValue, isLuggageName, origin, serverAddress, zoneName } from "../../image/render/names.ts";
+import { isTcpPort, ports } from "../../image/ports.ts";
+import {
+  endpoint,
+  hostName,
+  isHeaderValue,
+  isLuggageName,
+  origin,
+  serverAddress,
+  zoneName,
+} from "../../image/render/names.ts";
+import { stream } from "../../image/render/nginx-stream.ts";
 import { processCompose } from "../../image/render/process-compose.ts";
 import { guestProblem, memoryRange, presets } from "../../providers/fly/guests.ts";
 import { regions } from "../../providers/fly/regions.ts";
@@ -19,6 +28,11 @@ const optional = <T>(it: fc.Arbitrary<T>) => fc.option(it, { nil: undefined });
 const someKeys = { requiredKeys: [] as [] };
 
 const code = fc.constantFrom(...regions.filter((it) => !it.deprecated).map((it) => it.code));
+const policy = {
+  statuses: fc.dictionary(fc.constantFrom("301", "404", "410"), fc.integer({ min: 0, max: 9_999 }), { maxKeys: 3 }),
+  ignoreQuery: fc.oneof(fc.boolean(), fc.uniqueArray(fc.constantFrom("utm_*", "fbclid", "a.b~"), { minLength: 1 })),
+  vary: fc.uniqueArray(fc.constantFrom("Accept-Language", "X-Device"), { minLength: 1 }),
+};
 const label = fc.stringMatching(/^[a-z](?:[a-z0-9-]{0,10}[a-z0-9])?$/);
 const host = fc.array(label, { minLength: 2, maxLength: 4 }).map((labels) => labels.join("."));
 const duration = fc.oneof(
@@ -48,7 +62,9 @@ const luggage = fc
   .uniqueArray(
     fc.record({
       name: label.filter(isLuggageName),
-      port: fc.integer({ min: 1024, max: 65_535 }).filter((port) => !Object.values<number>(ports).includes(port)),
+      port: fc
+        .integer({ min: 1024, max: 65_535 })
+        .filter((port) => !Object.values<number>(ports).includes(port) && !isTcpPort(port)),
       source: fc.oneof(
         folder.map((files) => ({ files })),
         label.map((image) => ({ image: `ghcr.io/me/${image}:1` })),
@@ -70,9 +86,32 @@ const file: fc.Arbitrary<Raw> = luggage.chain((luggage) => {
   const kind = fc.oneof(
     fc.record(
       {
+        limit: fc.oneof(
+          fc.constant(false as const),
+          fc.record(
+            {
+              requests: fc
+                .tuple(fc.integer({ min: 1, max: 100_000 }), fc.constantFrom("s", "m"))
+                .map((it) => it.join("/")),
+              burst: fc.integer({ min: 0, max: 100_000 }),
+              connections: fc.integer({ min: 1, max: 256 }),
+            },
+            { requiredKeys: [] },
+          ),
+        ),
+        access: fc.record({
+          deny: fc.oneof(fc.ipV4(), fc.ipV6(), fc.uniqueArray(fc.ipV4(), { minLength: 1, maxLength: 4 })),
+          agents: fc.constant(["GPTBot"]),
+        }),
         origin: fc.oneof(originUrl, fc.uniqueArray(originUrl, { minLength: 1, maxLength: 8, selector: plainOrigin })),
         cache: fc.record(
-          { maxAge: duration, staleIfError: duration, staleWhileRevalidate: duration, cookies: fc.constant(["a*"]) },
+          {
+            maxAge: duration,
+            staleIfError: duration,
+            staleWhileRevalidate: duration,
+            cookies: fc.constant(["a*"]),
+            ...policy,
+          },
           someKeys,
         ),
         timeouts: fc.record(
@@ -99,6 +138,7 @@ const file: fc.Arbitrary<Raw> = luggage.chain((luggage) => {
           .uniqueArray(fc.tuple(host, kind), { minLength: 1, maxLength: 4, selector: ([it]) => it })
           .map((all) => all.map(([name, it]) => ({ host: `${name}.example`, ...it }))),
         luggage: fc.constant(luggage),
+        ports: fc.dictionary(fc.integer({ min: 444, max: 65_535 }).map(String), port(names), { maxKeys: 3 }),
         secretsFile: fc.constant("./secrets.yaml"),
         dns: fc.record(
           {
@@ -139,6 +179,32 @@ const file: fc.Arbitrary<Raw> = luggage.chain((luggage) => {
       })),
     );
 });
+
+/** Totals are small, so that those of several ports fit into the smallest machine. */
+const port = (luggage: string[]) =>
+  fc
+    .tuple(
+      fc.oneof(
+        label.map((name) => ({ to: `${name}.internal:22` })),
+        fc
+          .ipV4()
+          .filter((it) => !it.startsWith("127.") && it !== "0.0.0.0")
+          .map((it) => ({ to: `${it}:22` })),
+        ...(luggage.length > 0 ? [fc.constantFrom(...luggage).map((name) => ({ luggage: name }))] : []),
+      ),
+      fc.record(
+        {
+          proxyProtocol: fc.constantFrom("v2" as const, false as const),
+          limit: fc.record(
+            { total: fc.integer({ min: 50, max: 300 }), connections: fc.integer({ min: 1, max: 50 }) },
+            someKeys,
+          ),
+          idle: fc.integer({ min: 10, max: 86_400 }),
+        },
+        someKeys,
+      ),
+    )
+    .map(([to, rest]) => ({ ...to, ...rest }));
 
 /** The same data with the keys of every map in another order. */
 function turned(value: unknown): unknown {
@@ -224,7 +290,8 @@ describe("any valid stack file", () => {
   test("gives only names, ports and variables that the renderers of the image take", () => {
     fc.assert(
       fc.property(file, (raw) => {
-        const { sites, luggage, dns } = parseConfig(raw).image;
+        const { sites, luggage, dns, ports = [] } = parseConfig(raw).image;
+        expect(stream({ ports, luggage })).toHaveLength(ports.length > 0 ? 2 : 0);
         for (const site of sites) {
           expect(hostName(site.host)).toBe(site.host);
           if (site.kind === "proxy") site.origins.map(origin);
@@ -263,6 +330,11 @@ describe("any text at all", () => {
         }
         const hosts = { ...base, sites: [{ host: text, files: "a" }] };
         if (mistakesOf(hosts).length === 0) hostName(parseConfig(hosts).image.sites[0]?.host ?? "");
+        for (const to of [text, `${text}:22`]) {
+          const ports = { ...base, sites: [{ host: "a.org", files: "a" }], ports: { 22: { to } } };
+          const target = mistakesOf(ports).length === 0 ? parseConfig(ports).image.ports?.[0]?.to : undefined;
+          if (target?.kind === "host") endpoint(target.address);
+        }
         const zones = {
           ...base,
           sites: [{ host: "a.org", files: "a" }],

@@ -83,3 +83,15 @@ test("a variable that is a secret by its name is warned of in every stack, its v
   expect(warnings.join()).toContain("luggage.blog.env.DB_PASSWORD is a secret by its name");
   expect(warnings.join()).not.toMatch(/hunter2/);
 });
+
+test("a site without a limit, and files of nginx's own, are warned of in any stack", () => {
+  const sites = [
+    { host: "www.example.org", files: "site", limit: false },
+    { host: "example.org", redirect: "https://www.example.org" },
+  ];
+  expect(warned({ sites }, "test")).toEqual([
+    "www.example.org has no limit: one visitor can ask for as much as its PoP can answer, and Fly bills for all of it. Take limit: false out, or write one that fits, e.g. limit: { requests: 500/s }.",
+  ]);
+  const nginx = { http: "./maps.conf", sites: { "www.example.org": "./www.conf" } };
+  expect(warned({ nginx }, "test").map((it) => it.split(" ")[0])).toEqual(["maps.conf", "www.conf"]);
+});

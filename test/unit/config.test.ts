@@ -25,6 +25,9 @@ const stored = (maxAgeSeconds: number) => ({
   maxFileMb: 256,
 });
 
+/** Of a site that says nothing of it. */
+const limit = { requests: { count: 200, per: "s", burst: 2000 } };
+
 const secretsFile = "./secrets.yaml";
 const small = { app: "a", regions: { cdg: null }, sites: [{ host: "www.example.org", origin: "http://web:8080" }] };
 
@@ -41,13 +44,14 @@ test("the shorthand of a stack file becomes one complete shape", () => {
       sites: [
         {
           kind: "proxy",
+          limit,
           host: "www.example.org",
           origins: ["https://web.tail.example:8443"],
           cache: stored(600),
         },
         { kind: "redirect", host: "example.org", to: "https://www.example.org" },
-        { kind: "files", host: "status.example.org", dir: "status-page" },
-        { kind: "luggage", host: "blog.example.org", luggage: "blog" },
+        { kind: "files", host: "status.example.org", dir: "status-page", limit },
+        { kind: "luggage", host: "blog.example.org", luggage: "blog", limit },
       ],
       luggage: {
         blog: {
@@ -83,6 +87,7 @@ test("an app, a region and a site are enough", () => {
       sites: [
         {
           kind: "proxy",
+          limit,
           host: "www.example.org",
           origins: ["http://web:8080"],
         },
@@ -117,6 +122,7 @@ test("a site's own ways become one complete shape", () => {
     }),
   ).toEqual({
     kind: "proxy",
+    limit,
     host: "www.example.org",
     origins: ["https://a.test", "http://b.test"],
     tls: { ca: "ca/home.pem", serverName: "web.test" },
@@ -127,11 +133,13 @@ test("a site's own ways become one complete shape", () => {
   });
   expect(read({ origin: "http://b.test" })).toEqual({
     kind: "proxy",
+    limit,
     host: "www.example.org",
     origins: ["http://b.test"],
   });
   expect(read({ origin: "http://b.test", cache: {} })).toEqual({
     kind: "proxy",
+    limit,
     host: "www.example.org",
     origins: ["http://b.test"],
     cache: stored(0),
@@ -143,6 +151,48 @@ test("a site's own ways become one complete shape", () => {
     }),
   ).toMatchObject({
     cache: { staleIfErrorSeconds: 3600, staleWhileRevalidateSeconds: 60, maxFileMb: 9, cookies: ["a*", "b"] },
+  });
+});
+
+test.each([
+  [undefined, limit],
+  [{}, limit],
+  [{ requests: "10/s" }, { requests: { count: 10, per: "s", burst: 10 } }],
+  [{ requests: "100/m", burst: 0 }, { requests: { count: 100, per: "m", burst: 0 } }],
+  [{ burst: 5 }, { requests: { count: 200, per: "s", burst: 5 } }],
+  [{ connections: 50 }, { ...limit, connections: 50 }],
+  [
+    { requests: "100000/s", burst: 100_000, connections: 256 },
+    { requests: { count: 100_000, per: "s", burst: 100_000 }, connections: 256 },
+  ],
+  [false, undefined],
+])("limit %j of a site is %j", (given, complete) => {
+  const sites = [{ host: "www.example.org", files: "a", ...(given !== undefined && { limit: given }) }];
+  expect(parseConfig({ ...small, sites }).image.sites).toEqual([
+    { kind: "files", host: "www.example.org", dir: "a", ...(complete && { limit: complete }) },
+  ]);
+});
+
+test("a redirect has no limit: it costs nobody anything", () => {
+  const sites = [{ host: "www.example.org", redirect: "https://example.org" }];
+  expect(parseConfig({ ...small, sites }).image.sites).toEqual([
+    { kind: "redirect", host: "www.example.org", to: "https://example.org" },
+  ]);
+});
+
+test("access is one spelling of its networks, and the files beside them", () => {
+  const read = (access: object) =>
+    parseConfig({ ...small, sites: [{ host: "www.example.org", origin: "http://b.test", access }] }).image.sites[0]
+      ?.access;
+  expect(read({ deny: "./lists/../bad.txt" })).toEqual({ deny: { networks: [], files: ["bad.txt"] } });
+  expect(
+    read({
+      allow: ["203.0.113.9/24", "203.0.113.0/24", "2001:DB8::/32", "../a.txt"],
+      agents: ["b-bot", "GPTBot", "b-bot"],
+    }),
+  ).toEqual({
+    allow: { networks: ["2001:db8::/32", "203.0.113.0/24"], files: ["../a.txt"] },
+    agents: ["GPTBot", "b-bot"],
   });
 });
 
@@ -290,7 +340,9 @@ describe("one spelling for what is the same", () => {
     ["a b", "a b"],
   ])("folder %s is %s", (files, dir) => {
     const sites = [{ host: "www.example.org", files }];
-    expect(parseConfig({ ...small, sites }).image.sites).toEqual([{ kind: "files", host: "www.example.org", dir }]);
+    expect(parseConfig({ ...small, sites }).image.sites).toEqual([
+      { kind: "files", host: "www.example.org", dir, limit },
+    ]);
   });
 
   test.each([

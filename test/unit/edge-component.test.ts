@@ -106,6 +106,16 @@ test("the simulation declares what the components register: names, kinds, inputs
   expect(byName(found)).toEqual(byName(expected));
 });
 
+test("each PoP's machine has a service for each port of the stack file", async () => {
+  const registered = await register({ ...file, ports: { 25: { to: "mail:25" }, 22: { to: "git:22" } } });
+  const machines = registered.filter(({ type }) => type.endsWith("fly:Machine"));
+  const publicPorts = machines.map(({ inputs }) => {
+    const { services } = inputs.config as { services: { internal_port: number; ports: { port: number }[] }[] };
+    return services.map(({ internal_port, ports }) => `${ports[0]?.port} ${internal_port}`);
+  });
+  expect(publicPorts).toEqual(Array(4).fill(["80 1101", "443 1102", "22 1200", "25 1201"]));
+});
+
 const cdgAlone = { ...file, regions: { cdg: {} }, rollout: undefined };
 const kindsOf = (all: Registered[]) =>
   all.flatMap(({ type, name, inputs }) =>

@@ -89,7 +89,7 @@ describe("no-bare-ports", () => {
 
   test("a port that leads past nginx does not", () => {
     expect(judged({ internal_port: 8080 }, { port: 9000 })).toEqual([
-      "cdg-1: public port 9000 leads to 8080: takes 1102, where nginx ends TLS, and for port 80 1101, which redirects there.",
+      "cdg-1: public port 9000 leads to 8080: takes 1102, where nginx ends TLS, and for port 80 1101, which redirects there; other ports stand under fly-pops:ports.",
     ]);
   });
 
@@ -245,6 +245,7 @@ describe("what production is", () => {
 
   test("and the stack file is read beside the pack: with what the program will refuse", () => {
     const dir = mkdtempSync(join(tmpdir(), "fly-pops-policy-"));
+    const nothing = { mistakes: [], unlimited: [], nginxFiles: [] };
     try {
       const file = (more: string) =>
         writeFileSync(
@@ -252,12 +253,19 @@ describe("what production is", () => {
           `config:\n  fly-pops:app: a\n  fly-pops:regions: {cdg: {}}\n  fly-pops:sites: [{host: www.example.org, files: site}]\n${more}`,
         );
       file("  fly-pops:production: true\n");
-      expect(seeStackFile(dir, "edge")).toEqual({ production: true, mistakes: [] });
+      expect(seeStackFile(dir, "edge")).toEqual({ production: true, ...nothing });
       file("  fly-pops:production: 'false'\n");
-      expect(seeStackFile(dir, "edge")).toEqual({ production: false, mistakes: [] });
+      expect(seeStackFile(dir, "edge")).toEqual({ production: false, ...nothing });
       file("  fly-pops:memoryMB: 256\n");
       expect(seeStackFile(dir, "edge").mistakes).toEqual([expect.stringMatching(/^memoryMB: no such key/)]);
-      expect(seeStackFile(dir, "other")).toEqual({ mistakes: [] });
+      expect(seeStackFile(dir, "other")).toEqual(nothing);
+      file("  fly-pops:nginx: { http: ./http.conf }\n");
+      expect(seeStackFile(dir, "edge").nginxFiles).toEqual([expect.stringMatching(/^http\.conf is nginx's own/)]);
+      writeFileSync(
+        join(dir, "Pulumi.edge.yaml"),
+        "config:\n  fly-pops:app: a\n  fly-pops:regions: {cdg: {}}\n  fly-pops:sites: [{host: www.example.org, files: site, limit: false}]\n",
+      );
+      expect(seeStackFile(dir, "edge").unlimited).toEqual([expect.stringMatching(/^www\.example\.org has no limit: /)]);
     } finally {
       rmSync(dir, { recursive: true });
     }

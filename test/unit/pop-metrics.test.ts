@@ -5,10 +5,13 @@ import { scrape } from "../support/metrics.ts";
 const www = "www.example.org";
 
 test("a scrape is read by site: requests, 5xx, what the cache answered of what it could, times", () => {
-  const text = scrape({ [www]: { ok: 90, errors: 10, hits: 60, misses: 30, passed: 10, fast: 95, slow: 5 } });
+  const text = scrape({
+    [www]: { ok: 90, errors: 10, rejected: 5, hits: 60, misses: 30, passed: 10, fast: 95, slow: 5 },
+  });
   expect(parseMetrics(text)?.get(www)).toEqual({
     requests: 100,
     errors: 10,
+    rejected: 5,
     hits: 60,
     cacheable: 90,
     seconds: new Map([
@@ -57,12 +60,20 @@ describe("what was counted between two readings", () => {
 });
 
 test("rates: of nothing they are 0 or unknown, never NaN", () => {
-  const none = { requestsPerSecond: 0, errorsPerSecond: 0, errorRate: null, hitRate: null, p95Seconds: null };
+  const none = {
+    requestsPerSecond: 0,
+    errorsPerSecond: 0,
+    rejectedPerSecond: 0,
+    errorRate: null,
+    hitRate: null,
+    p95Seconds: null,
+  };
   expect(ratesOf(summed([]), 2)).toEqual(none);
   expect(ratesOf(summed([]), 0)).toEqual(none);
   expect(ratesOf(summed(reading({ [www]: { ok: 9, errors: 1, hits: 3, misses: 1, fast: 10 } }).values()), 2)).toEqual({
     requestsPerSecond: 5,
     errorsPerSecond: 0.5,
+    rejectedPerSecond: 0,
     errorRate: 0.1,
     hitRate: 0.75,
     p95Seconds: expect.closeTo(0.095),

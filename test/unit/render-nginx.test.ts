@@ -73,7 +73,7 @@ describe("a proxied site", () => {
     expect(text).toContain("proxy_ssl_trusted_certificate /etc/pop/origin-ca/shop.example.org.pem;");
     expect(text).toContain("proxy_read_timeout 300s;");
     expect(text).toContain("proxy_next_upstream_timeout 6s;");
-    expect(conf).not.toContain("listen unix:");
+    expect(conf.replace("unix:/run/nginx/control.sock", "")).not.toContain("listen unix:");
   });
 
   describe("of several origins that differ in scheme or certificate", () => {
@@ -84,7 +84,7 @@ describe("a proxied site", () => {
       timeouts: { readSeconds: 300 },
     };
     const text = nginxConf(withSite(mixed));
-    const sockets = (of: string) => of.match(/(?<=listen )unix:\S+(?=;)/g) ?? [];
+    const sockets = (of: string) => of.match(/(?<=listen )unix:(?!\/run\/nginx\/control)\S+(?=;)/g) ?? [];
 
     test("goes to relays, each of which knows its own", () => {
       const servers = upstream("origin_a.example.org", text).filter((line) => line.startsWith("server "));
@@ -116,7 +116,7 @@ describe("a proxied site", () => {
   });
 
   test("without cache has no trace of one", () => {
-    expect(server("api.example.org")).not.toMatch(/cache/);
+    expect(server("api.example.org")).not.toMatch(/proxy_cache|pop_cache /);
     expect(
       nginxConf(withSite({ kind: "proxy", host: "a.example.org", origins: ["http://b.example.org"] })),
     ).not.toMatch(/proxy_cache|proxy_no_cache/);
@@ -260,7 +260,9 @@ describe("what users typed cannot become anything but what it is", () => {
         if (seen === "refused") return;
         const [, written = ""] = /add_header X-Own "(.*)" always;/.exec(seen) ?? [];
         expect(written.replace(/\\(.)/g, "$1")).toBe(value);
-        expect(shape(seen.replace(`add_header X-Own "${written}"`, () => `add_header X-Own "x"`))).toBe(plainHeaders);
+        expect(shape(seen.replaceAll(`add_header X-Own "${written}"`, () => `add_header X-Own "x"`))).toBe(
+          plainHeaders,
+        );
       }),
       { numRuns: 1000 },
     );

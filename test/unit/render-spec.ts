@@ -8,6 +8,7 @@ export const spec: ImageSpec = {
       kind: "proxy",
       host: "www.example.org",
       origins: ["https://web.tail.example:8443"],
+      limit: { requests: { count: 100, per: "s", burst: 2000 } },
       cache: {
         maxAgeSeconds: 600,
         staleIfErrorSeconds: 86_400,
@@ -21,6 +22,12 @@ export const spec: ImageSpec = {
       host: "api.example.org",
       origins: ["http://100.64.0.7:8080"],
       buffering: true,
+      limit: { requests: { count: 100, per: "m", burst: 0 }, connections: 50 },
+      access: {
+        allow: { networks: ["10.0.0.0/8", "2001:db8::/32"], files: [] },
+        deny: { networks: ["10.1.2.3/32"], files: [] },
+        agents: ["GPTBot"],
+      },
     },
     {
       kind: "proxy",

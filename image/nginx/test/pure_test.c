@@ -1,5 +1,5 @@
 /*
- * Tests of the files that do not need nginx: control.c and freshness.c. Compiled and run under AddressSanitizer and UndefinedBehaviorSanitizer by
+ * Tests of the files that do not need nginx: control.c, freshness.c and query.c. Compiled and run under AddressSanitizer and UndefinedBehaviorSanitizer by
  * the image's `vet` stage, with a number of rounds of random fields after the tables.
  */
 #include <inttypes.h>
@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../freshness.h"
+#include "../query.h"
 
 static int failures;
 
@@ -145,7 +146,7 @@ static pop_answer_t answer(unsigned status, const char *fields) {
   return a;
 }
 
-static const pop_rules_t silent = {0, 0, 0}, generous = {60, 1000, 100};
+static const pop_rules_t silent = {.max_age = 0}, generous = {.max_age = 60, .stale_if_error = 1000, .stale_while_revalidate = 100};
 
 #define JUDGE(rules, ...) pop_judge(&(pop_answer_t){__VA_ARGS__}, &rules, NOW)
 
@@ -221,6 +222,110 @@ static void test_rule(void) {
   expect("store", "200, must-understand", pop_judge(&a, &generous, NOW).store, 1);
 }
 
+static void test_statuses(void) {
+  static const pop_lifetime_t lifetimes[] = {{404, 60}, {301, 3600}, {410, 0}};
+  static const pop_rules_t rules = {.max_age = 10, .stale_if_error = 5, .statuses = lifetimes, .statuses_count = 3};
+  pop_answer_t a = answer(404, "");
+  expect("expires", "404, nothing", pop_judge(&a, &rules, NOW).expires, NOW + 59);
+  expect("by_rule", "404, nothing", pop_judge(&a, &rules, NOW).by_rule, 1);
+  expect("stale_if_error", "404, nothing", pop_judge(&a, &rules, NOW).stale_if_error, 5);
+  a.cookie = 1;
+  expect("personal", "404, Cookie", pop_judge(&a, &rules, NOW).personal, 1);
+  a = answer(404, "max-age=5");
+  expect("expires", "404, max-age=5", pop_judge(&a, &rules, NOW).expires, NOW + 4);
+  a = answer(404, "no-store");
+  expect("store", "404, no-store", pop_judge(&a, &rules, NOW).store, 0);
+  a = answer(404, "no-cache");
+  expect("store", "404, no-cache", pop_judge(&a, &rules, NOW).store, 0);
+  a = answer(301, "");
+  expect("expires", "301, nothing", pop_judge(&a, &rules, NOW).expires, NOW + 3599);
+  a = answer(410, "");
+  expect("store", "410, 0", pop_judge(&a, &rules, NOW).store, 0);
+  a = answer(405, "");
+  expect("store", "405, not listed", pop_judge(&a, &rules, NOW).store, 0);
+  a = answer(200, "");
+  expect("expires", "200, nothing", pop_judge(&a, &rules, NOW).expires, NOW + 9);
+}
+
+static void test_ignore_origin(void) {
+  static const pop_lifetime_t lifetimes[] = {{404, 30}};
+  static const pop_rules_t rules = {.max_age = 60, .stale_if_error = 5, .statuses = lifetimes, .statuses_count = 1, .ignore_origin = 1};
+  static const char *const said[] = {"", "no-store", "private", "no-cache", "max-age=0", "max-age=3600", "s-maxage=1, must-revalidate", "must-understand"};
+  for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+    pop_answer_t a = answer(200, said[i]);
+    a.expires = POP_INVALID, a.set_cookie = 1;
+    expect("expires, origin ignored", said[i], pop_judge(&a, &rules, NOW).expires, NOW + 59);
+    expect("stale_if_error, origin ignored", said[i], pop_judge(&a, &rules, NOW).stale_if_error, 5);
+    a.status = 404;
+    expect("expires of a 404, origin ignored", said[i], pop_judge(&a, &rules, NOW).expires, NOW + 29);
+    a.status = 500;
+    expect("store of a 500, origin ignored", said[i], pop_judge(&a, &rules, NOW).store, 0);
+    a.status = 206;
+    expect("store of a 206, origin ignored", said[i], pop_judge(&a, &rules, NOW).store, 0);
+    a.status = 200, a.cookie = 1;
+    expect("personal, origin ignored, Cookie", said[i], pop_judge(&a, &rules, NOW).personal, 1);
+    a.cookie = 0, a.authorized = 1;
+    expect("personal, origin ignored, Authorization", said[i], pop_judge(&a, &rules, NOW).personal, 1);
+    a.authorized = 0, a.vary_any = 1;
+    expect("store, origin ignored, Vary: *", said[i], pop_judge(&a, &rules, NOW).store, 0);
+  }
+}
+
+static const pop_parameter_t parameters[] = {{(const unsigned char *)"utm_", 4, 1}, {(const unsigned char *)"fbclid", 6, 0}};
+static const pop_ignored_t some = {.names = parameters, .count = 2}, all = {.all = 1};
+
+static void test_query(void) {
+  static const struct {
+    const char *target, *without_some, *without_all; /* NULL: the same */
+  } table[] = {
+      {"", NULL, NULL},
+      {"/a", NULL, NULL},
+      {"/a?", NULL, "/a"},
+      {"/a?b", NULL, "/a"},
+      {"/a?utm_source=x", "/a", "/a"},
+      {"/a?utm_", "/a", "/a"},
+      {"/a?utm", NULL, "/a"},
+      {"/a?fbclid", "/a", "/a"},
+      {"/a?fbclid=", "/a", "/a"},
+      {"/a?fbclid=1&utm_x=2", "/a", "/a"},
+      {"/a?fbclids=1", NULL, "/a"},
+      {"/a?fbcli=1", NULL, "/a"},
+      {"/a?xfbclid=1", NULL, "/a"},
+      {"/a?FBCLID=1", NULL, "/a"},
+      {"/a?%66bclid=1", NULL, "/a"},
+      {"/a?b=1&fbclid=2", "/a?b=1", "/a"},
+      {"/a?fbclid=2&b=1", "/a?b=1", "/a"},
+      {"/a?b=1&fbclid=2&c=3&b=4", "/a?b=1&c=3&b=4", "/a"},
+      {"/a?b&&c", NULL, "/a"},
+      {"/a?b&&fbclid&c&", "/a?b&&c&", "/a"},
+      {"/a?&fbclid", "/a?", "/a"},
+      {"/a?b=utm_source=x", NULL, "/a"},
+      {"/a?b=1?utm_source=x", NULL, "/a"},
+      {"/a?b=?&utm_source=x", "/a?b=?", "/a"},
+      /* Where `;` or `#` separates for an origin, another parameter is in it. */
+      {"/a?utm_source=x;id=5", NULL, "/a"},
+      {"/a?utm_source=x%3bid=5", "/a", "/a"},
+      {"/a?utm_source=x#&id=5", NULL, "/a"},
+      {"/a?fbclid#", NULL, "/a"},
+      {"/a#b?fbclid", NULL, NULL},
+      {"/a%3Ffbclid", NULL, NULL},
+      {"?fbclid", "", ""},
+  };
+  for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+    size_t length = strlen(table[i].target);
+    unsigned char *target = exact(table[i].target, length), *to = exact("", 0);
+    for (int whole = 0; whole < 2; whole++) {
+      const char *wanted = whole ? table[i].without_all : table[i].without_some;
+      if (wanted == NULL) wanted = table[i].target;
+      to = realloc(to, length ? length : 1);
+      size_t size = pop_trim_query(to, target, length, whole ? &all : &some);
+      expect(whole ? "target without query" : "target without parameters", table[i].target, size == strlen(wanted) && memcmp(to, wanted, size) == 0, 1);
+    }
+    free(target);
+    free(to);
+  }
+}
+
 static void test_stale(void) {
   static const struct {
     const char *fields;
@@ -253,7 +358,7 @@ static void test_stale(void) {
 /* Fields made of the pieces that matter, cut anywhere: nothing but the sanitizers and the bounds below may object. */
 static void fuzz(unsigned rounds) {
   static const char *const pieces[] = {"max-age", "s-maxage", "=", "\"", "\\", ",", " ", "\t", "9999999999999999999", "0", "no-store",
-                                       "private", "*", "accept-encoding", "x", "stale-if-error", "stale-while-revalidate", "\n", "\x80", ";", "timeout="};
+                                       "private", "*", "accept-encoding", "x", "stale-if-error", "stale-while-revalidate", "\n", "\x80", ";", "timeout=", "?", "&", "utm_", "fbclid", "#"};
   unsigned seed = 1;
   for (unsigned round = 0; round < rounds; round++) {
     char field[512];
@@ -275,6 +380,13 @@ static void fuzz(unsigned rounds) {
     pop_vary_add(&vary, copy, length);
     pop_list_has(copy, length, (const unsigned char *)"x", 1);
     pop_keep_alive(copy, length);
+    unsigned char *trimmed = malloc(length ? length : 1), *again = malloc(length ? length : 1);
+    size_t size = pop_trim_query(trimmed, copy, length, &some);
+    /* What was trimmed has nothing left to trim. */
+    if (size > length || pop_trim_query(again, trimmed, size, &some) != size || pop_trim_query(again, copy, length, &all) > size)
+      failures++, printf("random target %.*s\n", (int)length, field);
+    free(trimmed);
+    free(again);
     a.expires = (int64_t)(seed % 5) * INT32_MAX - 2;
     a.date = (int64_t)(seed % 7) * INT32_MAX - 2;
     a.age = (int64_t)(seed % 3) - 2;
@@ -295,6 +407,9 @@ int main(int argc, char **argv) {
   test_list();
   test_lifetime();
   test_rule();
+  test_statuses();
+  test_ignore_origin();
+  test_query();
   test_stale();
   fuzz(argc > 1 ? (unsigned)atoi(argv[1]) : 200000);
   if (failures) printf("%d failed\n", failures);

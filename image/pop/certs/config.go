@@ -52,7 +52,7 @@ type Config struct {
 
 // Certificate is what one host is served with.
 type Certificate struct {
-	// The host name nginx serves; the certificate must cover it.
+	// The host name nginx serves, or *. and a name for all below it; the certificate must cover it.
 	Host string `json:"host"`
 	// Its name in the vault. Absent: the host. Differs where one certificate covers several hosts.
 	Domain string `json:"domain"`
@@ -124,7 +124,7 @@ func (it *Config) mistakes() error {
 	hosts := map[string]bool{}
 	for i, certificate := range it.Certificates {
 		// It becomes the name of a file.
-		if !domainName.MatchString(certificate.Host) || strings.Contains(certificate.Host, "*") {
+		if !domainName.MatchString(certificate.Host) || strings.Contains(strings.TrimPrefix(certificate.Host, "*."), "*") {
 			say("certificates[%d].host is %q: no host name in small letters", i, certificate.Host)
 		}
 		if !domainName.MatchString(certificate.Domain) {

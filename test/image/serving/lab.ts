@@ -13,10 +13,12 @@ export let second: Origin;
 export let secure: Origin;
 export let forwarder: Container;
 export let pop: Pop;
+let image: string;
 export let nameServer: NameServer;
 
 export async function open(): Promise<void> {
-  const [image] = await Promise.all([build("all"), bench.sweep()]);
+  await bench.sweep();
+  image = await build("all");
   await bench.createNetwork();
   origin = await startOrigin();
   [second, secure] = await Promise.all([startOrigin(), startOrigin({ tls: true })]);
@@ -33,6 +35,25 @@ export async function open(): Promise<void> {
   );
   pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
   await untilHealthy(pop);
+}
+
+/** Another PoP of the same image, with another configuration of nginx. */
+export async function openOther(nginxConf: string): Promise<Pop> {
+  const other = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
+  await untilHealthy(other);
+  // In pieces: one argument holds 128 KB at most.
+  const pieces =
+    Buffer.from(nginxConf)
+      .toString("base64")
+      .match(/.{1,100000}/g) ?? [];
+  for (const piece of pieces) await run(other, `printf %s ${piece} >> /tmp/nginx.conf`);
+  await run(other, "base64 -d < /tmp/nginx.conf > /etc/nginx/nginx.conf && runas nginx /usr/sbin/nginx -s reload");
+  return other;
+}
+
+async function run(other: Pop, command: string): Promise<void> {
+  const { code, output } = await other.exec(["/bin/sh", "-c", command]);
+  if (code !== 0) throw new Error(`nginx took no other configuration: ${output}`);
 }
 
 export async function close(): Promise<void> {

@@ -29,8 +29,21 @@ export function writeProject(): string {
     "site/docs/index.html": ["docs\n"],
     "site/404.html": ["not here\n"],
     "site/large.css": [`${"a { color: red }\n".repeat(500)}`],
+    "app/index.html": ["<h1>application</h1>\n"],
+    "app/docs/index.html": ["docs of the application\n"],
+    "app/app.js": [`${"console.log('application');\n".repeat(100)}`],
+    "errors/404.html": ["<h1>our own: not here</h1>\n"],
+    "errors/502.html": ["<h1>our own: away</h1>\n"],
+    "robots.txt": ["User-agent: *\nDisallow: /own\n"],
+    "nginx/http.conf": ["geo $is_office { default no; 203.0.113.0/24 yes; }\n"],
+    "nginx/www.conf": [
+      'location = /whoami {\n  default_type text/plain;\n  return 200 "office: $is_office\\n";\n}\nsub_filter_once off;\n',
+    ],
+    "nginx/broken.conf": ["# a comment\nlocaton / { return 204; }\n"],
+    "nginx/twice.conf": ["\n\nlocation / {\n  return 204;\n}\n"],
     "site/.well-known/security.txt": ["Contact: mailto:security@example.test\n"],
     "site/.env": ["SECRET=1\n"],
+    "lists/bad.txt": ["# bad\n203.0.113.77\n2001:db8:bad::/48 ; a network\n"],
     "blog/index.html": ["luggage\n"],
     // Enough at first that nginx does not wait for more before it passes it on.
     "blog/cgi-bin/slow": [
@@ -81,6 +94,8 @@ export interface Pop {
   https: number;
   http: number;
   health: number;
+  /** Where another port of it, from `Run.published`, is reached there. */
+  reached(port: number): number;
   /** Runs a program in it as root. */
   exec(command: string[]): Promise<{ code: number; output: string }>;
   logs(): Promise<string>;
@@ -95,6 +110,8 @@ export interface Run {
   memoryMb?: number;
   /** Docker network; default the engine's own bridge. */
   networkName?: string;
+  /** Further ports of it that a test wants to reach. */
+  published?: number[];
 }
 
 /** What one test file runs in the engine. Other files' things are left alone: they run at the same time. */
@@ -113,9 +130,12 @@ export class Bench {
     return this.#labels;
   }
 
-  async start(image: string, { volume, env = {}, memoryMb = 256, networkName = "bridge" }: Run): Promise<Pop> {
+  async start(
+    image: string,
+    { volume, env = {}, memoryMb = 256, networkName = "bridge", published: others = [] }: Run,
+  ): Promise<Pop> {
     const memory = memoryMb * 1024 * 1024;
-    const published = [ports.https, ports.http, ports.health];
+    const published = [ports.https, ports.http, ports.health, ...others];
     const all = { POP_NAME: "cdg-1", FLY_REGION: "cdg", FLY_APP_NAME: "edge", ...env };
     const container = await docker.createContainer({
       Image: image,
@@ -160,23 +180,33 @@ export class Bench {
   }
 
   /** A container named as the origin is, on the network, that passes its connections on to the test's own process. */
-  async startForwarder(
+  startForwarder(
     image: string,
     to: { http: number; second: number; https: number },
-    { address, aliases }: { address: string; aliases: string[] } = { address: network.origin, aliases: [originName] },
+    at: { address?: string; aliases: string[] } = { address: network.origin, aliases: [originName] },
   ): Promise<Container> {
-    const listen = (own: number, port: number) => `nc -ll -p ${own} -e nc ${network.gateway} ${port}`;
+    return this.forward(image, { 8443: to.https, 8081: to.second, 8080: to.http }, { ...at, network });
+  }
+
+  /** A container that passes connections to ports of its own on to ports of the test's process. */
+  async forward(
+    image: string,
+    to: Record<number, number>,
+    at: { network: { name: string; gateway: string }; address?: string; aliases: string[] },
+  ): Promise<Container> {
+    const listen = Object.entries(to).map(([own, port]) => `nc -ll -p ${own} -e nc ${at.network.gateway} ${port}`);
     const container = await docker.createContainer({
       Image: image,
       Labels: this.#labels,
-      Entrypoint: [
-        "/bin/sh",
-        "-c",
-        `${listen(8443, to.https)} & ${listen(8081, to.second)} & exec ${listen(8080, to.http)}`,
-      ],
-      HostConfig: { Init: true, NetworkMode: network.name },
+      Entrypoint: ["/bin/sh", "-c", `${listen.join(" & ")} & wait`],
+      HostConfig: { Init: true, NetworkMode: at.network.name },
       NetworkingConfig: {
-        EndpointsConfig: { [network.name]: { IPAMConfig: { IPv4Address: address }, Aliases: aliases } },
+        EndpointsConfig: {
+          [at.network.name]: {
+            ...(at.address !== undefined && { IPAMConfig: { IPv4Address: at.address } }),
+            Aliases: at.aliases,
+          },
+        },
       },
     });
     await container.start();
@@ -222,6 +252,7 @@ async function attach(container: Container): Promise<Pop> {
     https: reached(ports.https),
     http: reached(ports.http),
     health: reached(ports.health),
+    reached,
     exec: (command) => exec(container, command),
     logs: async () => unframe(await container.logs({ stdout: true, stderr: true })),
     restart: async () => {
@@ -258,6 +289,8 @@ export interface Health {
   reason?: string;
   parts: Record<string, { status: string; reason?: string }>;
   certificates: { host: string; notAfter: string; selfSigned: boolean; error?: string }[];
+  maintenance?: string[];
+  ports?: Record<string, { connections: Record<string, number>; sentBytes: number; receivedBytes: number }>;
 }
 
 /** What the machine's check sees; undefined when nobody answers. */

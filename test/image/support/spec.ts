@@ -1,4 +1,5 @@
 import type { ImageSpec, ProxySite, SiteCache } from "../../../image/spec.ts";
+import { ruledSites } from "./ruled.ts";
 
 /** The network of these tests: within the range nginx believes a PROXY header from, with an address for the origin that can stand in an image. */
 export const network = {
@@ -73,6 +74,27 @@ export const spec: ImageSpec = {
     }),
     passing("secure-plain.example.test", `https://${originName}:8443`, { tls: { ca: "origin.pem" } }),
     site("visitors.example.test", `http://${originName}:8080`, stored(600, 0, { cookies: ["session", "wp_*"] })),
+    site(
+      "policy.example.test",
+      `http://${originName}:8080`,
+      stored(600, 0, {
+        statuses: [301, 404].map((status) => ({ status, seconds: 600 })),
+        ignoreQuery: ["fbclid", "utm_*"],
+        vary: ["accept-language"],
+      }),
+      {
+        paths: [
+          { path: "/whole/", kind: "proxy", origins: [`http://${originName}:8080`], cache: stored(600) },
+          {
+            path: "/none/",
+            kind: "proxy",
+            origins: [`http://${originName}:8080`],
+            cache: stored(600, 0, { ignoreQuery: true }),
+          },
+        ],
+      },
+    ),
+    site("against.example.test", `http://${originName}:8080`, stored(3, 60, { ignoreOrigin: true })),
     passing("address.example.test", `http://${network.origin}:8080`),
     site("secure.example.test", `https://${originName}:8443`),
     site("vouched.example.test", `https://${originName}:8443`, undefined, { tls: { ca: "origin.pem" } }),
@@ -91,6 +113,37 @@ export const spec: ImageSpec = {
       timeouts: { connectSeconds: 1, readSeconds: 1, sendSeconds: 1 },
       maxBodyMb: 1,
     }),
+    ...ruledSites(originName, stored(600)),
+    passing("pages.example.test", "http://nobody.homelab.test", {
+      errorPages: "errors",
+      robots: { kind: "file", file: "robots.txt" },
+      headers: { "X-Own": "1", "Cache-Control": "max-age=7" },
+      timeouts: { connectSeconds: 1 },
+    }),
+    passing("careful.example.test", `http://${originName}:8080`, {
+      hsts: true,
+      securityHeaders: "strict",
+      robots: { kind: "deny" },
+      headers: { "Referrer-Policy": "no-referrer" },
+      timeouts: { readSeconds: 1 },
+      maxBodyMb: 1,
+    }),
+    passing("mixed-away.example.test", ["https://nobody.homelab.test", "http://nobody.homelab.test"], {
+      timeouts: { connectSeconds: 1 },
+    }),
+    { kind: "files", host: "app.example.test", dir: "app", spa: true, errorPages: "errors", hsts: true },
+    passing("behind.example.test", `http://${originName}:8080`, {
+      hostHeader: "docs.home.internal:8088",
+      requestHeaders: { "X-Edge": 'a "quoted" \\ text', "X-Scheme": "https" },
+    }),
+    passing("behind-mixed.example.test", [`https://${originName}:8443`, `http://${originName}:8080`], {
+      hostHeader: "docs.home.internal",
+      requestHeaders: { "X-Edge": "fly" },
+    }),
+    site("names.example.test", `http://${originName}:8080`, stored(600), {
+      aliases: ["alias.example.test", "*.wild.example.test"],
+    }),
+    { kind: "files", host: "*.packed.example.test", dir: "site" },
     { kind: "redirect", host: "example.test", to: "https://www.example.test", headers: { "X-Own": "1" } },
     { kind: "files", host: "files.example.test", dir: "site", headers: { "X-Frame-Options": "DENY" } },
     { kind: "luggage", host: "blog.example.test", luggage: "blog", headers: { "X-Own": "1" }, maxBodyMb: 1 },

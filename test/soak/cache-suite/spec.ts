@@ -16,5 +16,6 @@ export const host = "cache.example.test";
 export const spec: ImageSpec = complete({
   app: "cache-suite",
   regions: { cdg: {} },
-  sites: [{ host, origin: `http://${network.gateway}:${originPort}`, cache: {} }],
+  // Its client is one visitor.
+  sites: [{ host, origin: `http://${network.gateway}:${originPort}`, cache: {}, limit: false }],
 }).image;

@@ -1,0 +1,26 @@
+/** Sites that are in maintenance, of what PoPs say. Pure. */
+import type { PopStatus } from "./status-of.ts";
+
+/** By host: the PoPs that do not serve it for now, and those that do. PoPs that were not asked are in neither. */
+function byHost(pops: readonly PopStatus[]): Map<string, { closed: string[]; open: string[] }> {
+  const asked = pops.flatMap(({ pop, maintenance }) => (maintenance === null ? [] : [{ pop, maintenance }]));
+  const hosts = [...new Set(asked.flatMap(({ maintenance }) => maintenance))].toSorted();
+  const of = (host: string, isClosed: boolean) =>
+    asked.filter(({ maintenance }) => maintenance.includes(host) === isClosed).map(({ pop }) => pop);
+  return new Map(hosts.map((host) => [host, { closed: of(host, true), open: of(host, false) }]));
+}
+
+export function maintenanceText(pops: readonly PopStatus[]): string | undefined {
+  const hosts = [...byHost(pops).keys()];
+  return hosts.length === 0 ? undefined : `in maintenance: ${hosts.join(", ")}`;
+}
+
+/** A PoP that was away, or is new: visitors see one thing or the other, by where they are. */
+export const maintenanceProblems = (pops: readonly PopStatus[]): string[] =>
+  [...byHost(pops)].flatMap(([host, { closed, open }]) =>
+    open.length === 0
+      ? []
+      : [
+          `${host}: in maintenance on ${closed.join(", ")}, served by ${open.join(", ")}. Make it one: npx fly-pops maintenance on|off ${host}`,
+        ],
+  );

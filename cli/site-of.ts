@@ -1,0 +1,20 @@
+/** The site of the stack file that a command names. */
+import { nearest } from "../config/nearest.ts";
+import { namesOf, siteFor } from "../image/render/hosts.ts";
+import type { Site } from "../image/spec.ts";
+import type { Stack } from "./stack.ts";
+import { Refusal } from "./world.ts";
+
+/** By any of its names. Undefined where the stack file has mistakes, so that nobody knows its sites. */
+export function siteOf(stack: Stack, host: string): Site | undefined {
+  const { config } = stack.wanted();
+  if (config === undefined) return undefined;
+  const { sites } = config.image;
+  const site = sites.find((it) => it.host === host.toLowerCase()) ?? siteFor(sites, host.toLowerCase());
+  if (site) return site;
+  const hosts = sites.flatMap(namesOf);
+  const meant = nearest(host, hosts);
+  throw new Refusal(
+    `There is no site ${host} in the stack file. ${meant ? `Did you mean ${meant}?` : `It has: ${hosts.join(", ") || "none"}.`}`,
+  );
+}

@@ -1,0 +1,21 @@
+/** What a PoP answers with itself, as the image is told. */
+import type { Site } from "../../image/spec.ts";
+import { plainFolder } from "../names.ts";
+import type { StackFile } from "../schema.ts";
+
+export const pages = ({
+  errorPages,
+  robots,
+  hsts,
+  securityHeaders,
+}: Pick<StackFile["sites"][number], "errorPages" | "robots" | "hsts" | "securityHeaders">): Pick<
+  Site,
+  "errorPages" | "robots" | "hsts" | "securityHeaders"
+> => ({
+  ...(errorPages !== undefined && { errorPages: plainFolder(errorPages) }),
+  ...(robots !== undefined && {
+    robots: robots === "deny" ? { kind: "deny" as const } : { kind: "file" as const, file: plainFolder(robots) },
+  }),
+  ...(hsts === true && { hsts }),
+  ...(securityHeaders === "strict" && { securityHeaders }),
+});

@@ -1,0 +1,29 @@
+/** Ports of raw TCP, as the image is told. */
+import type { TcpPort } from "../../image/spec.ts";
+import { defaults } from "../defaults.ts";
+import { seconds } from "../duration.ts";
+import { plainEndpoint } from "../names.ts";
+import type { StackFile } from "../schema.ts";
+
+/** By number. */
+export const tcpPorts = (ports: NonNullable<StackFile["ports"]>): TcpPort[] =>
+  Object.entries(ports)
+    .map(([port, it]) => tcpPort(Number(port), it))
+    .toSorted((a, b) => a.port - b.port);
+
+function tcpPort(port: number, it: NonNullable<StackFile["ports"]>[string]): TcpPort {
+  const total = it.limit?.total ?? defaults.portTotal;
+  return {
+    port,
+    to: targetOf(it, port),
+    ...(it.proxyProtocol === "v2" && { proxyProtocol: "v2" }),
+    limit: { connections: it.limit?.connections ?? Math.min(defaults.portConnections, total), total },
+    idleSeconds: seconds(it.idle ?? defaults.portIdle) ?? 0,
+  };
+}
+
+function targetOf({ to, luggage }: NonNullable<StackFile["ports"]>[string], port: number): TcpPort["to"] {
+  if (to !== undefined) return { kind: "host", address: plainEndpoint(to) };
+  if (luggage !== undefined) return { kind: "luggage", luggage };
+  throw new Error(`port ${port} passed the rules but leads nowhere`);
+}

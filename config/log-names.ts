@@ -1,0 +1,30 @@
+/** Texts of `logs` in the stack file. Each `…Problem` returns why a text is refused, as a clause, or undefined. */
+import { originParts, originProblem } from "./names.ts";
+
+const shape = /^udp:\/\/([^/?#@]+)\/?$/i;
+
+export function syslogProblem(text: string): string | undefined {
+  const [scheme] = /^[a-z][a-z0-9+.-]*(?=:\/\/)/i.exec(text) ?? [];
+  if (scheme === undefined) return "needs its scheme, as in udp://loki.tail.example:1514";
+  if (scheme.toLowerCase() !== "udp") return "takes udp: nginx sends syslog by nothing else";
+  if (text.includes("@")) return "takes no credentials: they would lie in the image for all to read";
+  const [, host] = shape.exec(text) ?? [];
+  if (host === undefined) return "takes a host and a port, without path, as in udp://loki.tail.example:1514";
+  return originProblem(`http://${host}`);
+}
+
+/** Host and port of a URL without problem. */
+export function syslogParts(text: string): { host: string; port: number } {
+  const [, named = ""] = shape.exec(text) ?? [];
+  const { host, port } = originParts(`http://${named}`);
+  return { host: host.replace(/^\[|\]$/g, ""), port: /:\d+$/.test(named) ? port : 514 };
+}
+
+/** Of all. Absent: all of them. */
+export const percent = (text: string | undefined): number => Number((text ?? "100%").slice(0, -1));
+
+export function percentProblem(text: string): string | undefined {
+  return /^\d{1,3}(\.\d{1,2})?%$/.test(text) && percent(text) <= 100
+    ? undefined
+    : "takes a percentage from 0% to 100%, two decimals at most, as in 10%";
+}

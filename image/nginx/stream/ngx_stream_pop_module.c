@@ -1,0 +1,97 @@
+/*
+ * What nginx's stream module lacks for the ports of a stack (`ports`). Visitors that an operator blocked are turned away, as in image/nginx/reject.c. And a
+ * target is told who the visitor is by the PROXY protocol, version 2: nginx 1.30 itself sends version 1 only, with its own address as the destination, which
+ * for an IPv6 visitor is of the wrong family.
+ */
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_stream.h>
+
+#include "../blocked.h"
+#include "proxy_v2.h"
+
+extern ngx_module_t ngx_stream_pop_module;
+
+typedef struct {
+  ngx_flag_t proxy_protocol;
+} srv_conf_t;
+
+static ngx_int_t endpoint_of(const struct sockaddr *from, pop_endpoint_t *end) {
+  static const u_char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  if (from->sa_family == AF_INET6) {
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)from;
+    memcpy(end->address, in6->sin6_addr.s6_addr, 16);
+    end->port = ntohs(in6->sin6_port);
+    return NGX_OK;
+  }
+  if (from->sa_family != AF_INET) return NGX_ERROR;
+  const struct sockaddr_in *in = (const struct sockaddr_in *)from;
+  memcpy(end->address, mapped, sizeof mapped);
+  memcpy(end->address + sizeof mapped, &in->sin_addr, 4);
+  end->port = ntohs(in->sin_port);
+  return NGX_OK;
+}
+
+/* The public address the visitor connected to, as Fly's PROXY header says it; this machine's own if that says none. */
+static ngx_int_t destination(ngx_connection_t *c, pop_endpoint_t *end) {
+  ngx_addr_t address;
+  if (c->proxy_protocol && ngx_parse_addr(c->pool, &address, c->proxy_protocol->dst_addr.data, c->proxy_protocol->dst_addr.len) == NGX_OK) {
+    ngx_int_t found = endpoint_of(address.sockaddr, end);
+    end->port = c->proxy_protocol->dst_port;
+    return found;
+  }
+  return ngx_connection_local_sockaddr(c, NULL, 0) == NGX_OK ? endpoint_of(c->local_sockaddr, end) : NGX_ERROR;
+}
+
+/*
+ * ACCESS phase: the visitor's address is known, nothing was read from the visitor, and the target is not connected. What is in the connection's buffer by then
+ * is the first that nginx's proxy sends, before anything of the visitor's, and at once.
+ */
+static ngx_int_t admit(ngx_stream_session_t *s) {
+  srv_conf_t *conf = ngx_stream_get_module_srv_conf(s, ngx_stream_pop_module);
+  ngx_connection_t *c = s->connection;
+  pop_endpoint_t from, to;
+  if (c->proxy_protocol && ngx_pop_is_blocked(c->sockaddr, c->log)) return NGX_STREAM_FORBIDDEN;
+  if (!conf->proxy_protocol || c->buffer) return NGX_DECLINED;
+  if (endpoint_of(c->sockaddr, &from) != NGX_OK || destination(c, &to) != NGX_OK) return NGX_ERROR;
+  ngx_buf_t *buffer = ngx_create_temp_buf(c->pool, POP_PROXY_V2_MAX);
+  if (buffer == NULL) return NGX_ERROR;
+  buffer->last = buffer->pos + pop_proxy_v2(buffer->pos, &from, &to);
+  c->buffer = buffer;
+  return NGX_DECLINED;
+}
+
+static void *create_srv_conf(ngx_conf_t *cf) {
+  srv_conf_t *conf = ngx_pcalloc(cf->pool, sizeof *conf);
+  if (conf) conf->proxy_protocol = NGX_CONF_UNSET;
+  return conf;
+}
+
+static char *merge_srv_conf(ngx_conf_t *cf, void *parent, void *child) {
+  srv_conf_t *prev = parent, *conf = child;
+  ngx_conf_merge_value(conf->proxy_protocol, prev->proxy_protocol, 0);
+  return NGX_CONF_OK;
+}
+
+static ngx_int_t postconfiguration(ngx_conf_t *cf) {
+  ngx_stream_core_main_conf_t *core = ngx_stream_conf_get_module_main_conf(cf, ngx_stream_core_module);
+  ngx_stream_handler_pt *handler = ngx_array_push(&core->phases[NGX_STREAM_ACCESS_PHASE].handlers);
+  if (handler == NULL) return NGX_ERROR;
+  *handler = admit;
+  return NGX_OK;
+}
+
+static ngx_command_t commands[] = {
+    {ngx_string("pop_proxy_protocol"), NGX_STREAM_MAIN_CONF | NGX_STREAM_SRV_CONF | NGX_CONF_FLAG, ngx_conf_set_flag_slot, NGX_STREAM_SRV_CONF_OFFSET,
+     offsetof(srv_conf_t, proxy_protocol), NULL},
+    ngx_null_command};
+
+static ngx_stream_module_t context = {NULL, postconfiguration, NULL, NULL, create_srv_conf, merge_srv_conf};
+
+ngx_module_t ngx_stream_pop_module = {
+    NGX_MODULE_V1, &context, commands, NGX_STREAM_MODULE, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NGX_MODULE_V1_PADDING};
+
+/* What load_module looks for. */
+ngx_module_t *ngx_modules[] = {&ngx_stream_pop_module, NULL};
+char *ngx_module_names[] = {"ngx_stream_pop_module", NULL};
+char *ngx_module_order[] = {NULL};

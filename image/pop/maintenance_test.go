@@ -1,0 +1,38 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMaintenance(t *testing.T) {
+	folder := t.TempDir()
+	manifest := &Manifest{Hosts: []string{"www.example.org", "api.example.org"}}
+	set := func(words string) string {
+		t.Helper()
+		var out bytes.Buffer
+		if err := setMaintenance(manifest, folder, strings.Fields(words), time.Unix(0, 0), &out); err != nil {
+			return err.Error()
+		}
+		return strings.TrimSpace(out.String())
+	}
+	for _, test := range []struct{ words, says, now string }{
+		{"on www.example.org", `{"changed":true,"host":"www.example.org","maintenance":true}`, "www.example.org"},
+		{"on www.example.org", `{"changed":false,"host":"www.example.org","maintenance":true}`, "www.example.org"},
+		{"on api.example.org", `{"changed":true,"host":"api.example.org","maintenance":true}`, "api.example.org www.example.org"},
+		{"off www.example.org", `{"changed":true,"host":"www.example.org","maintenance":false}`, "api.example.org"},
+		{"off www.example.org", `{"changed":false,"host":"www.example.org","maintenance":false}`, "api.example.org"},
+		{"on ../../etc/passwd", "maintenance: ../../etc/passwd is no site of this image, which has www.example.org, api.example.org", "api.example.org"},
+		{"away api.example.org", "maintenance: takes on or off, and a host", "api.example.org"},
+		{"on", "maintenance: takes on or off, and a host", "api.example.org"},
+	} {
+		if says := set(test.words); says != test.says {
+			t.Errorf("%s: %s", test.words, says)
+		}
+		if now := strings.Join(inMaintenance(manifest, folder), " "); now != test.now {
+			t.Errorf("%s: now %q", test.words, now)
+		}
+	}
+}

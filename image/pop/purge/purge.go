@@ -1,0 +1,193 @@
+// Package purge removes responses from nginx's cache: those of URLs, of a site, or all of them.
+//
+// pop purge URL... | --site HOST [--path PATTERN]... | --all prints {"objects":N,"bytes":N}. It runs as nginx's user, reads the key in each file of the cache,
+// and has nginx remove what matches, through a socket that only this user can reach: nginx's index and what it knows of the cache's size stay right, and no
+// request meets a file that is half gone. Every variant of a response (Vary) lies in a file of its own with the same key, so all of them go.
+package purge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fly-pops/pop/internal/exit"
+)
+
+const (
+	// nginx's proxy_cache_path, and the socket of the server with pop_cache_purge (image/render/nginx-cache.ts).
+	cacheFolder   = "/var/cache/nginx/pop"
+	controlSocket = "/run/nginx/control.sock"
+
+	// Names of files in one request, 32 bytes each. nginx unlinks them one after the other, and serves nothing else in that worker meanwhile.
+	mostNames = 250
+	// Reading waits for the disk more than for the processor.
+	readers = 8
+	// For one request.
+	patience = 20 * time.Second
+)
+
+// Result is what went.
+type Result struct {
+	Objects int64 `json:"objects"`
+	// Of their files.
+	Bytes int64 `json:"bytes"`
+}
+
+// Run carries the command out, and writes its result as one line of JSON.
+func Run(arguments []string, out io.Writer) error {
+	chosen, err := parse(arguments)
+	if err != nil {
+		return exit.With(exit.Mistake, fmt.Errorf("purge: %w", err))
+	}
+	result, err := remove(cacheFolder, controlSocket, chosen)
+	if err != nil {
+		return fmt.Errorf("purge: %w", err)
+	}
+	return json.NewEncoder(out).Encode(result)
+}
+
+// remove has nginx remove all files in the cache's folder whose key is chosen.
+func remove(folder, socket string, chosen *choice) (Result, error) {
+	first, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Result{}, nil // no site has a cache, or nothing was ever stored
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	nginx := clientOf(socket)
+	defer nginx.CloseIdleConnections()
+	var objects, bytes atomic.Int64
+	var failed firstError
+	folders := make(chan string)
+	var working sync.WaitGroup
+	for range readers {
+		working.Go(func() {
+			for path := range folders {
+				if failed.get() != nil {
+					continue
+				}
+				names, size, err := matching(path, chosen)
+				bytes.Add(size)
+				for len(names) > 0 && err == nil {
+					some := names[:min(len(names), mostNames)]
+					names = names[len(some):]
+					var removed int64
+					removed, err = nginx.remove(some)
+					objects.Add(removed)
+				}
+				failed.set(err)
+			}
+		})
+	}
+	// levels=1:2: /var/cache/nginx/pop/c/29/b7f54b2df7773722d382f4809d65029c
+	for _, one := range first {
+		second, err := os.ReadDir(filepath.Join(folder, one.Name()))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			failed.set(err)
+		}
+		for _, two := range second {
+			folders <- filepath.Join(folder, one.Name(), two.Name())
+		}
+	}
+	close(folders)
+	working.Wait()
+	return Result{objects.Load(), bytes.Load()}, failed.get()
+}
+
+// matching are the names of files in a folder whose key is chosen, and the size of all of them. nginx removes files meanwhile: they are passed over.
+func matching(folder string, chosen *choice) (names []string, size int64, err error) {
+	entries, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, entry := range entries {
+		if !isCacheFile(entry.Name()) {
+			continue
+		}
+		path := filepath.Join(folder, entry.Name())
+		if !chosen.all {
+			key, err := readKey(path)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return nil, 0, err
+			}
+			if key == "" || !chosen.has(key) {
+				continue
+			}
+		}
+		names = append(names, entry.Name())
+		if about, err := entry.Info(); err == nil {
+			size += about.Size()
+		}
+	}
+	return names, size, nil
+}
+
+// isCacheFile tells files by their names, 32 hex digits, from those that nginx still writes.
+func isCacheFile(name string) bool {
+	return len(name) == 32 && strings.Trim(name, "0123456789abcdef") == ""
+}
+
+type client struct{ http.Client }
+
+func clientOf(socket string) *client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}
+	return &client{http.Client{Timeout: patience, Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: readers}}}
+}
+
+// remove has nginx remove files by their names, and returns how many there were.
+func (c *client) remove(names []string) (int64, error) {
+	answer, err := c.Post("http://nginx/purge?"+strings.Join(names, ""), "", nil)
+	if err != nil {
+		return 0, fmt.Errorf("nginx does not answer: %w", err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, 1<<10))
+	if err != nil {
+		return 0, fmt.Errorf("nginx does not answer: %w", err)
+	}
+	if answer.StatusCode != http.StatusOK {
+		return 0, fmt.Errorf("nginx answers %s", answer.Status)
+	}
+	return strconv.ParseInt(string(text), 10, 64)
+}
+
+// firstError keeps the first of several errors.
+type firstError struct {
+	lock sync.Mutex
+	err  error
+}
+
+func (f *firstError) set(err error) {
+	f.lock.Lock()
+	defer f.lock.Unlock()
+	if f.err == nil {
+		f.err = err
+	}
+}
+
+func (f *firstError) get() error {
+	f.lock.Lock()
+	defer f.lock.Unlock()
+	return f.err
+}

@@ -1,0 +1,93 @@
+/** The names a site is asked for by: its host, its aliases, and for the default site all others. */
+import { createHash } from "node:crypto";
+import type { ImageSpec, Site, SiteCache } from "../spec.ts";
+import { keyEnd } from "./cache-policy.ts";
+import { hostName, isWildcard, literal, siteName } from "./names.ts";
+
+export type Named = Pick<Site, "host" | "aliases" | "default">;
+
+/** The host first, for nginx takes the first name of a server for its own. */
+export const namesOf = ({ host, aliases = [] }: Pick<Site, "host" | "aliases">): string[] => [
+  siteName(host),
+  ...aliases.map(siteName).toSorted(),
+];
+
+/** Names of all sites that DNS can be asked for: a wildcard is none. */
+export const exactNames = (sites: readonly Pick<Site, "host" | "aliases">[]): string[] =>
+  sites.flatMap(namesOf).filter((name) => !isWildcard(name));
+
+const hasSeveralNames = (site: Named): boolean =>
+  isWildcard(site.host) || site.default === true || (site.aliases ?? []).length > 0;
+
+/** The name in URLs of a site: its host, or the one that was asked for where there are several. */
+export const nameAsked = (site: Named): string => (hasSeveralNames(site) ? "$host" : hostName(site.host));
+
+/**
+ * What stored responses of a site are known by, as `pop purge` takes it apart (image/pop/purge). The origin is told which name was asked for, so no two names
+ * share a response.
+ */
+export const cacheKey = (site: Named, { ignoreQuery }: Pick<SiteCache, "ignoreQuery">): string =>
+  `${hasSeveralNames(site) ? `${siteName(site.host)}@$host` : hostName(site.host)}${keyEnd(ignoreQuery)}`;
+
+/** The one of these names that nginx takes for a host: itself, or the longest wildcard. https://nginx.org/en/docs/http/server_names.html */
+export const nameFor = <N extends { name: string }>(names: readonly N[], host: string): N | undefined =>
+  names.find(({ name }) => name === host) ??
+  names
+    .filter(({ name }) => isWildcard(name) && host.endsWith(name.slice(1)))
+    .toSorted((a, b) => b.name.length - a.name.length)[0];
+
+/** The site that answers a host. */
+export const siteFor = <S extends Named>(sites: readonly S[], host: string): S | undefined =>
+  nameFor(
+    sites.flatMap((site) => namesOf(site).map((name) => ({ site, name }))),
+    host,
+  )?.site ?? sites.find((site) => site.default === true);
+
+/** Part of a path or of an upstream's name. No host begins with an underscore. */
+export const siteKey = (host: string): string => siteName(host).replace(/^\*/, "_wildcard");
+
+/** A variable's name takes neither dots nor dashes. */
+export const siteDigest = (host: string): string => createHash("sha256").update(host).digest("hex").slice(0, 16);
+
+/**
+ * Names, as a regular expression, that a URL of an origin may have, and what becomes of them: what the origin calls itself becomes the visitor's name for the
+ * site, and the site's own names stay.
+ * @param behind names the origin may call itself
+ */
+export function namesInUrls(site: Named, behind: readonly string[]): { names: string; become: string }[] {
+  if (!hasSeveralNames(site)) {
+    const all = [...new Set([...behind, site.host])].map(literal).join("|");
+    return [{ names: behind.length === 0 ? all : `(?:${all})`, become: site.host }];
+  }
+  const own = namesOf(site);
+  const others = behind.filter((name) => !own.includes(name));
+  return [
+    ...(others.length > 0 ? [{ names: `(?:${others.map(literal).join("|")})`, become: "$host" }] : []),
+    { names: `(?<own>${own.map(namePattern).join("|")})`, become: "$own" },
+  ];
+}
+
+const namePattern = (name: string): string =>
+  isWildcard(name) ? `[a-z0-9.-]+${literal(name.slice(1))}` : literal(name);
+
+/** The pair a site is served with, by the name that was asked for where there are several: each has its own on the volume. */
+export const certificateOf = (site: Named): string =>
+  (site.aliases ?? []).length > 0 ? `$certificate_${siteDigest(site.host)}` : siteName(site.host);
+
+/** Variables of `certificateOf`. Who asks for no name, or for one in no site, is shown the host's. */
+export const certificateMaps = (sites: readonly Named[]): string[] =>
+  sites
+    .filter(({ aliases = [] }) => aliases.length > 0)
+    .map((site) => {
+      const pairs = namesOf(site).map((name) => `${name} ${name};`);
+      return `map $ssl_server_name ${certificateOf(site)} { hostnames; ${pairs.join(" ")} default ${siteName(site.host)}; }`;
+    });
+
+/** Throws when two sites have one name, or two are the default. */
+export function checkNames({ sites }: Pick<ImageSpec, "sites">): void {
+  const names = sites.flatMap(namesOf).toSorted();
+  const twin = names.find((name, at) => name === names[at + 1]);
+  if (twin) throw new Error(`site ${twin}: there are two of it.`);
+  const defaults = sites.filter((site) => site.default === true);
+  if (defaults.length > 1) throw new Error(`site ${defaults[1]?.host}: ${defaults[0]?.host} is the default, too.`);
+}

@@ -1,0 +1,79 @@
+import { createHash } from "node:crypto";
+import type { Access, NetworkList } from "../spec.ts";
+import { literal } from "./names.ts";
+import { isAgent, network } from "./networks.ts";
+import { block } from "./nginx-block.ts";
+import { exceptErrorPages } from "./nginx-pages.ts";
+
+/**
+ * Who may use a site: https://nginx.org/en/docs/http/ngx_http_geo_module.html. Checked before anything else of the site, redirects included, by the address
+ * that Fly's proxy tells and by the visitor's own word of what it is. Everything is named after what is in it, so that sites with the same lists share them.
+ */
+
+/** Where a list of the user's lies in the image, as lines of a geo block. */
+export const listFile = (file: string): string => `etc/nginx/lists/${digest(file)}.conf`;
+
+/** The content of such a file. */
+export const listText = (networks: string[]): string => networks.map((it) => `${it} 1;\n`).join("");
+
+/** Directives for all of nginx: one variable for each rule, not empty for a request that is turned away. */
+export function accessMaps(all: Access[]): string[] {
+  if (all.length === 0) return [];
+  return [...new Set([challenges, ...all.flatMap(rule)])];
+}
+
+/** Lines of a location. `return` is the one thing that is safe in its `if`. */
+export const locationAccess = (access: Access): string[] => [block(`if (${denied(access)})`, ["return 403;"])];
+
+/** Lines of a server, by which nginx comes again for the error page. */
+export const serverAccess = (access: Access): string[] => [
+  `set $asked "${denied(access)} $uri";`,
+  block(`if ($asked ~ "^1 ${exceptErrorPages}")`, ["return 403;"]),
+];
+
+/**
+ * Challenges of ACME are answered for everybody: authorities ask from addresses they do not tell. As it was sent, not as nginx decodes it: another spelling of
+ * the path could be another one to the origin.
+ */
+export const challenges = `map $request_uri $is_no_challenge { "~^/\\.well-known/acme-challenge/[A-Za-z0-9_-]+$" ""; default 1; }`;
+
+function rule(access: Access): string[] {
+  const { allow, deny, agents = [] } = access;
+  const parts = [
+    ...(allow ? [{ variable: listed(allow), admits: 1, made: list(allow) }] : []),
+    ...(deny ? [{ variable: listed(deny), admits: 0, made: list(deny) }] : []),
+    ...(agents.length > 0 ? [{ variable: named(agents), admits: 0, made: agentMap(agents) }] : []),
+  ];
+  return [
+    ...parts.map(({ made }) => made),
+    `map "${parts.map(({ variable }) => variable).join("")}" ${denied(access)} { ${parts.map(({ admits }) => admits).join("")} ""; default $is_no_challenge; }`,
+  ];
+}
+
+const list = (it: NetworkList): string =>
+  block(`geo ${listed(it)}`, [
+    "default 0;",
+    ...it.networks.map((text) => `${checked(text)} 1;`),
+    ...it.files.map((file) => `include /${listFile(file)};`),
+  ]);
+
+const agentMap = (agents: string[]): string =>
+  `map $http_user_agent ${named(agents)} { "~*(?:${agents.map(agent).join("|")})" 1; default 0; }`;
+
+function checked(text: string): string {
+  if (network(text) !== text) throw new Error(`access: ${JSON.stringify(text)} is not a network.`);
+  return text;
+}
+
+function agent(text: string): string {
+  if (!isAgent(text)) throw new Error(`access.agents: ${JSON.stringify(text)} is not a part of a User-Agent.`);
+  return literal(text);
+}
+
+const listed = ({ networks, files }: NetworkList): string => `$listed_${digest(networks, files)}`;
+const named = (agents: string[]): string => `$agent_${digest(agents)}`;
+const denied = ({ allow, deny, agents }: Access): string =>
+  `$denied_${digest(allow?.networks, allow?.files, deny?.networks, deny?.files, agents)}`;
+
+const digest = (...values: unknown[]): string =>
+  createHash("sha256").update(JSON.stringify(values)).digest("hex").slice(0, 16);

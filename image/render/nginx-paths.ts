@@ -1,0 +1,172 @@
+import type { Denial, FilesSite, LuggageSite, RedirectSite, Site } from "../spec.ts";
+import { nameAsked } from "./hosts.ts";
+import { origin, originUrl, whole } from "./names.ts";
+import { locationAccess } from "./nginx-access.ts";
+import { block } from "./nginx-block.ts";
+import { compressed, marks, setHeaders } from "./nginx-common.ts";
+import { limitLines, scopeOf } from "./nginx-limits.ts";
+import { isForward } from "./nginx-login.ts";
+import { withoutLogin } from "./nginx-open.ts";
+import type { Proxied } from "./nginx-origins.ts";
+import { errorLocation, errorPage } from "./nginx-pages.ts";
+import { detourMap, restMaps, restVariable, withoutDetours } from "./nginx-prefix.ts";
+import { setPresets } from "./nginx-presets.ts";
+import { placeOf } from "./packed-rules.ts";
+import { isTargetPath, locationHead, pathOf, strippedPrefix } from "./path-pattern.ts";
+import { type FilesPart, partsOf, type SitePart } from "./site-parts.ts";
+
+/** Sites with rules by path: a location for each rule, in their order, and one for the site itself, which nginx takes last. */
+export function withPaths(site: Site, passed: (part: Proxied | LuggageSite) => string[]): string[] {
+  const [whole, ...rules] = partsOf(site);
+  if (whole === undefined) return [];
+  return [
+    withoutDetours,
+    ...rules.flatMap((rule, at) => {
+      const head = locationHead(pathOf(rule.path ?? ""));
+      return rule.kind === "files"
+        ? [
+            block(head, [...own(rule), errorPage(at), ...files(rule)]),
+            errorLocation(rule, `srv/sites/${folderOf(rule)}`, at),
+          ]
+        : [block(head, [...own(rule), ...lines(rule, passed)])];
+    }),
+    block("location /", whole.kind === "files" ? files(whole) : lines(whole, passed)),
+  ];
+}
+
+/** What a rule has of its own beside its answer. */
+function own(rule: SitePart): string[] {
+  if (rule.kind === "deny") return [];
+  const { access, auth, limit } = rule;
+  return [
+    ...(access ? locationAccess(access) : []),
+    ...(auth && rule.open ? [withoutLogin(auth)] : []),
+    ...(limit ? limitLines(scopeOf(rule), limit) : []),
+    ...compressed(rule),
+  ];
+}
+
+function lines(part: Exclude<SitePart, FilesSite>, passed: (part: Proxied | LuggageSite) => string[]): string[] {
+  switch (part.kind) {
+    case "proxy":
+    case "luggage":
+      return passed(part);
+    case "redirect":
+      return redirected(part);
+    case "deny":
+      return denied(part);
+    default:
+      return part satisfies never;
+  }
+}
+
+/** Variables that sites with rules need. */
+export function pathMaps(sites: readonly Site[]): string[] {
+  const parts = sites.filter((site) => site.paths).flatMap(partsOf);
+  if (parts.length === 0) return sites.some(({ auth }) => isForward(auth)) ? ["", detourMap] : [];
+  const prefixes = parts.flatMap((part) => {
+    if (part.kind === "redirect") return restPrefix(part) ?? [];
+    return part.kind === "proxy" || part.kind === "luggage" ? (part.prefix ?? []) : [];
+  });
+  return [
+    "",
+    detourMap,
+    // What an address has instead of index.html if it names a folder. nginx's own way, an internal redirect, would come by the rules again.
+    "map $uri $index_of_folder { ~/$ index.html; default ''; }",
+    ...restMaps(prefixes),
+  ];
+}
+
+/** Times of packed files mean nothing (the build fixes them, by content), so what tells versions apart is the ETag alone. */
+export const fileHeaders = (site: Pick<FilesSite, "headers" | "hsts" | "securityHeaders">): string[] => {
+  const { headers = {} } = site;
+  return [
+    `add_header Last-Modified "";`,
+    ...(Object.keys(headers).some((name) => name.toLowerCase() === "cache-control")
+      ? []
+      : ["add_header Cache-Control no-cache;"]),
+    "add_header X-PoP $pop always;",
+    ...setHeaders(headers),
+    ...setPresets(site),
+  ];
+};
+
+/** What the build has compressed is sent as it is (image/build/compress). */
+export const precompressed = ({ compress }: Pick<FilesSite, "compress">): string[] =>
+  compress === false ? [] : ["gzip_static on;", "brotli_static on;"];
+
+/** Where the files of a part are in /srv/sites. */
+function folderOf(part: FilesPart): string {
+  const { root, at } = placeOf(part);
+  return at === "" ? root : `${root}/${at}`;
+}
+
+/** Dot files stay where they are. */
+const files = (part: FilesPart): string[] => [
+  "charset utf-8;",
+  `root "/srv/sites/${placeOf(part).root}";`,
+  "if_modified_since off;",
+  ...precompressed(part),
+  ...fileHeaders(part),
+  // No internal redirect: it would come by the rules again.
+  `try_files $uri$index_of_folder $uri.html $uri/ ${part.spa ? "$uri/index.html /index.html " : ""}=404;`,
+  // A location of one path can hold no other, and its file is not hidden: hidden ones are not packed.
+  ...(part.path !== undefined && pathOf(part.path).kind === "exact" ? [] : hiddenFiles),
+  ...(part.spa ? filesOfPages : []),
+];
+
+export const hiddenFiles = [block("location ~ /\\.(?!well-known/)", ["return 404;"])];
+
+/** Endings of what pages are made of. An application's own paths may have a dot too, as in /users/jane.doe. */
+const assets =
+  "avif|bmp|css|eot|gif|gz|ico|jpe?g|js|json|map|md|mjs|mp3|mp4|ogg|otf|pdf|png|svg|ttf|txt|wasm|webm|webmanifest|webp|woff2?|xml|zip";
+
+/** Of an application in the browser: what a page of an earlier version still asks for, and well-known paths, are there or not. */
+export const filesOfPages = [
+  block("location ^~ /.well-known/", ["try_files $uri =404;"]),
+  block(`location ~* \\.(?:${assets})$`, ["try_files $uri =404;"]),
+];
+
+/** A status nobody has to be asked for. */
+const denied = (part: Denied): string[] => [
+  ...ownMarks(part),
+  `return ${whole(part.status, "deny", { min: 403, max: 444 })};`,
+];
+
+/** Path and query are kept, unless a rule has another path. */
+export function redirected(part: RedirectSite & { path?: string }): string[] {
+  const status = whole(part.status ?? 301, `${part.host}: status`, { min: 301, max: 308 });
+  const { base, path } = target(part);
+  const rest = restPrefix(part);
+  if (rest !== undefined)
+    return [
+      ...ownMarks(part),
+      // The rest of the path is not plain to see in the address, so it could only be guessed how to spell it.
+      block(`if (${restVariable(rest)} = "")`, ["return 400;"]),
+      `return ${status} "${base}${path.slice(0, -2)}${restVariable(rest)}";`,
+    ];
+  if (path !== "") return [...ownMarks(part), `return ${status} "${base}${path}$is_args$args";`];
+  return [...ownMarks(part), `return ${status} ${base}$request_uri;`];
+}
+
+type Denied = Extract<SitePart, Denial>;
+
+/** Headers of an answer without content, if the stack file has any. */
+function ownMarks(part: Pick<Site, "headers" | "hsts" | "securityHeaders">): string[] {
+  const own = [...setHeaders(part.headers ?? {}), ...setPresets(part)];
+  return own.length > 0 ? [...marks, ...own] : [];
+}
+
+/** The prefix of a rule whose target is followed by what comes after it. */
+const restPrefix = (part: RedirectSite & { path?: string }): string | undefined =>
+  part.path !== undefined && target(part).path.endsWith("/*") ? strippedPrefix(part.path) : undefined;
+
+/** Where a redirect leads: a scheme with a name, and a path if it does not keep the visitor's. */
+function target(part: RedirectSite & { path?: string }): { base: string; path: string } {
+  const { host, to, path } = part;
+  if (path === undefined) return { base: originUrl(origin(to)), path: "" };
+  const [matched, base = "", own = ""] = /^([a-z]+:\/\/[^/]*)?(\/.*)?$/s.exec(to) ?? [];
+  if (matched === undefined || !isTargetPath(own))
+    throw new Error(`${host}: ${JSON.stringify(to.slice(0, 80))}: not a target of a redirect.`);
+  return { base: base === "" ? `https://${nameAsked(part)}` : originUrl(origin(base)), path: own };
+}

@@ -1,0 +1,57 @@
+/** Headers that a site's `hsts` and `securityHeaders` stand for. What the site sets itself, in its stack file or at its origin, comes before them. */
+import type { Site } from "../spec.ts";
+import { header } from "./names.ts";
+import type { SitePart } from "./site-parts.ts";
+
+type Headers = Readonly<Record<string, string>>;
+
+/** A year, for this name alone: a PoP does not know what else there is below it. https://hstspreload.org/#deployment-recommendations */
+const hsts: Headers = { "Strict-Transport-Security": "max-age=31536000" };
+
+/**
+ * What https://owasp.org/www-project-secure-headers/ recommends, without what breaks sites that were not written for it: the policy leaves
+ * scripts and styles alone, and a site may frame itself.
+ */
+export const strictHeaders: Headers = {
+  "Content-Security-Policy": "base-uri 'self'; frame-ancestors 'self'; object-src 'none'; upgrade-insecure-requests",
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Resource-Policy": "same-origin",
+  "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+  "Referrer-Policy": "strict-origin-when-cross-origin",
+  "X-Content-Type-Options": "nosniff",
+  "X-Frame-Options": "SAMEORIGIN",
+  "X-Permitted-Cross-Domain-Policies": "none",
+};
+
+type Presets = Pick<Site, "headers" | "hsts" | "securityHeaders">;
+
+/** Headers of the site's presets, without those that its `headers` set. */
+export function presets({ headers = {}, hsts: wanted, securityHeaders }: Presets): Headers {
+  const own = new Set(Object.keys(headers).map((name) => name.toLowerCase()));
+  const all: Headers = { ...(securityHeaders === "strict" && strictHeaders), ...(wanted && hsts) };
+  return Object.fromEntries(Object.entries(all).filter(([name]) => !own.has(name.toLowerCase())));
+}
+
+const key = (name: string): string => name.toLowerCase().replaceAll("-", "_");
+const variable = (name: string): string => `$preset_${key(name)}`;
+
+/** A map for each preset header of sites that pass requests on: its value, unless the origin's answer has the header. */
+export function presetMaps(parts: readonly SitePart[]): string[] {
+  const passing = parts.filter(({ kind }) => kind === "proxy" || kind === "luggage").map(presets);
+  const all: Headers = Object.assign({}, ...passing);
+  return Object.entries(all)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => `map $upstream_http_${key(name)} ${variable(name)} { "" "${value}"; default ""; }`);
+}
+
+/** Of a location that passes requests on. nginx leaves a header without value out. */
+export const offeredPresets = (site: Presets): string[] =>
+  Object.keys(presets(site))
+    .toSorted()
+    .map((name) => `add_header ${name} ${variable(name)} always;`);
+
+/** Of a location that nginx answers itself. */
+export const setPresets = (site: Presets): string[] =>
+  Object.entries(presets(site))
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => `add_header ${header(name, value)} always;`);

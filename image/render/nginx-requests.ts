@@ -1,0 +1,48 @@
+/** What a site says in the requests that it passes on. */
+import type { Auth, Passing } from "../spec.ts";
+import { origin, requestHeader } from "./names.ts";
+import { authorizationField } from "./nginx-auth.ts";
+import { requestHeaders } from "./nginx-common.ts";
+import { prefixField } from "./nginx-prefix.ts";
+import { headerValue } from "./nginx-secrets.ts";
+
+/** The name asked for behind the site. */
+function hostBehind({ hostHeader }: Passing): { host: string; header: string; isAddress: boolean } | undefined {
+  if (hostHeader === undefined) return undefined;
+  const { host, port, isAddress } = origin(`http://${hostHeader}`);
+  return { host, header: port === 80 ? host : `${host}:${port}`, isAddress };
+}
+
+/** Names that who answers may call itself by, beside those of origins. */
+export function namesBehind(site: Passing): string[] {
+  const behind = hostBehind(site);
+  return behind === undefined || behind.isAddress ? [] : [behind.host];
+}
+
+/** What a site or a rule of one says beside what all sites say. */
+type Sender = Passing & { prefix?: string; auth?: Auth; open?: true };
+
+/** Fields of a location's requests. One that a location sets replaces all that it inherits, so those are repeated then. */
+export const requestFields = (site: Sender): string[] =>
+  ownFields(site).length === 0 && hostBehind(site) === undefined ? [] : allRequestFields(site, "$remote_addr");
+
+/**
+ * The same where nothing is inherited.
+ * @param client variable of the visitor's address
+ */
+export const allRequestFields = (site: Sender, client: string): string[] => [
+  ...requestHeaders(client, hostBehind(site)?.header),
+  ...ownFields(site),
+];
+
+/** The stack file's word is the last: who sets `Authorization` wants the origin to have it. */
+function ownFields({ prefix, auth, open, requestHeaders: own = {} }: Sender): string[] {
+  const said = new Set(Object.keys(own).map((name) => name.toLowerCase()));
+  return [
+    ...(said.has("x-forwarded-prefix") ? [] : prefixField(prefix)),
+    ...(said.has("authorization") || open ? [] : authorizationField(auth)),
+    ...Object.entries(own)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, value]) => `proxy_set_header ${requestHeader(name, headerValue(value))};`),
+  ];
+}

@@ -1,0 +1,97 @@
+import { limits, tcpBufferKb } from "../limits.ts";
+import { ports, tcpPorts } from "../ports.ts";
+import type { ImageSpec, TcpPort } from "../spec.ts";
+import { endpoint, whole } from "./names.ts";
+import { block } from "./nginx-block.ts";
+import { client, clientMap } from "./nginx-logs.ts";
+import { luggagePort } from "./nginx-luggage.ts";
+
+/**
+ * Ports of raw TCP: https://nginx.org/en/docs/stream/ngx_stream_core_module.html. Each has a server of its own behind Fly's proxy, whose PROXY header has the
+ * visitor's address. Only in images of stacks that have `ports`.
+ */
+
+/** A line a connection, for `pop health`, as nginx-common.ts has one a request (image/pop/ports.go). */
+const countsFile = "/run/pop/counts/ports";
+
+/** To be loaded after the module of the sites, which knows whom an operator blocked. */
+export const streamModules = (all: TcpPort[] = []): string[] =>
+  all.length === 0
+    ? []
+    : ["ngx_stream_module", "ngx_stream_pop_module"].map((name) => `load_module /usr/lib/nginx/modules/${name}.so;`);
+
+/** The `stream` block, if there are ports. */
+export function stream({
+  ports: all = [],
+  luggage,
+  logs = {},
+}: Pick<ImageSpec, "ports" | "luggage" | "logs">): string[] {
+  if (all.length === 0) return [];
+  const inside = tcpPorts(all);
+  return [
+    "",
+    block("stream", [
+      // Whom Fly's proxy tells is believed, as in the block of the sites.
+      "set_real_ip_from 172.16.0.0/12;",
+      "proxy_protocol_timeout 5s;",
+      "tcp_nodelay on;",
+      `resolver 127.0.0.1:${ports.dns};`,
+      "resolver_timeout 2s;",
+      "",
+      block(
+        "map $server_port $public_port",
+        [...inside].map(([port, internal]) => `${internal} ${port};`),
+      ),
+      // An IPv4 address, or the /64 of an IPv6 address.
+      `map $binary_remote_addr $visitor { "~(?s)^(?<network>.{8}).{8}$" $network; default $binary_remote_addr; }`,
+      "limit_conn_zone $public_port$visitor zone=port_visitors:1m;",
+      "limit_conn_zone $public_port zone=ports:64k;",
+      "limit_conn_log_level info;",
+      "",
+      ...clientMap(logs),
+      `log_format json escape=json '{"time":"$time_iso8601","client":"${client(logs)}","port":$public_port,"status":$status,'`,
+      `  '"sent":$bytes_sent,"received":$bytes_received,"seconds":$session_time,"target":"$upstream_addr"}';`,
+      // By another name than in the block of the sites: nginx would have both share a buffer.
+      "access_log /proc/self/fd/1 json buffer=4k flush=1s;",
+      `log_format counts "$public_port $status $bytes_sent $bytes_received $session_time";`,
+      `access_log ${countsFile} counts buffer=4k flush=1s;`,
+      "",
+      `proxy_connect_timeout ${limits.connectSeconds}s;`,
+      `proxy_next_upstream_timeout ${2 * limits.connectSeconds + 1}s;`,
+      `proxy_buffer_size ${tcpBufferKb}k;`,
+      "proxy_socket_keepalive on;",
+      // Who ends what it sends may still wait for the answer.
+      "proxy_half_close on;",
+      ...all
+        .toSorted((a, b) => a.port - b.port)
+        .flatMap((it) => ["", ...server(it, inside.get(it.port) ?? 0, luggage)]),
+    ]),
+  ];
+}
+
+function server(it: TcpPort, internal: number, luggage: ImageSpec["luggage"]): string[] {
+  const at = `ports.${whole(it.port, "port", { min: 1, max: 65_535 })}`;
+  const { connections, total } = it.limit;
+  const most = { min: 1, max: 100_000 };
+  return [
+    block(`upstream port_${it.port}`, [`zone port_${it.port} 64k;`, ...targets(it, luggage)]),
+    block("server", [
+      `listen ${internal} proxy_protocol backlog=1024;`,
+      `limit_conn port_visitors ${whole(connections, `${at}.limit.connections`, most)};`,
+      `limit_conn ports ${whole(total, `${at}.limit.total`, most)};`,
+      `proxy_timeout ${whole(it.idleSeconds, `${at}.idle`, { min: 1, max: 86_400 })}s;`,
+      ...(it.proxyProtocol === "v2" ? ["pop_proxy_protocol on;"] : []),
+      `proxy_pass port_${it.port};`,
+    ]),
+  ];
+}
+
+/** As of origins (nginx-origins.ts): an address of the name that does not answer is skipped for a minute, but tried when no other answers. */
+function targets({ to }: TcpPort, luggage: ImageSpec["luggage"]): string[] {
+  if (to.kind === "luggage") return [`server 127.0.0.1:${luggagePort(luggage, to.luggage)} max_fails=0;`];
+  const { host, port, isAddress } = endpoint(to.address);
+  const address = `${host}:${port}`;
+  return isAddress
+    ? [`server ${address} max_fails=0;`]
+    : [`server ${address} resolve max_fails=3 fail_timeout=60s;`, `server ${address} resolve max_fails=0 backup;`];
+}

@@ -1,0 +1,130 @@
+import { literal } from "./names.ts";
+
+/**
+ * Paths of rules (`paths` of a site), as they are written: `/api/` is a prefix, `/login` one path, and `*` stands for any text, slashes included.
+ * `=` before a path that ends with a slash makes it one path: `=/` is the front page. They are compared with the decoded path without detours
+ * (`//`, `/./`, `/../`), and case counts.
+ */
+export type PathPattern =
+  | { kind: "exact"; path: string }
+  /** Ends with a slash, and matches the path without it too. */
+  | { kind: "prefix"; path: string }
+  /** The texts around each `*`: at least two. */
+  | { kind: "star"; parts: string[] };
+
+/** How many `*` a pattern may have. */
+export const mostStars = 4;
+
+/** Characters of a path, decoded. The others either have a meaning in a URL or in nginx's language, or are spelt in several ways. */
+const pathText = /^[A-Za-z0-9._~!&'()+,=:@/*-]{1,200}$/;
+
+/** A pattern; undefined if the text is none. */
+export function pathPattern(text: string): PathPattern | undefined {
+  const exact = text.startsWith("=");
+  const path = exact ? text.slice(1) : text;
+  const stars = path.split("*").length - 1;
+  if (!pathText.test(path) || hasDetour(path) || path.includes("**") || stars > mostStars) return undefined;
+  if (!path.startsWith("/") && !(path.startsWith("*") && path.length > 1)) return undefined;
+  if (exact) return stars === 0 ? { kind: "exact", path } : undefined;
+  if (stars > 0) return { kind: "star", parts: path.split("*") };
+  if (path === "/") return undefined;
+  return path.endsWith("/") ? { kind: "prefix", path } : { kind: "exact", path };
+}
+
+/** Whether nginx would take a shorter way: nothing it compares has such a part. */
+export const hasDetour = (path: string): boolean => /\/\/|\/\.{1,2}(?:\/|$)/.test(path);
+
+/** A pattern that config.ts has checked. */
+export function pathOf(text: string): PathPattern {
+  const pattern = pathPattern(text);
+  if (pattern === undefined) throw new Error(`path ${JSON.stringify(text.slice(0, 80))}: not a path of a rule.`);
+  return pattern;
+}
+
+/** What a location has before its block. Those with a regular expression are tried in the order of the file; one path is found before all of them. */
+export function locationHead(pattern: PathPattern): string {
+  switch (pattern.kind) {
+    case "exact":
+      return `location = "${pattern.path}"`;
+    case "prefix":
+      return `location ~ "(?s)^${literal(pattern.path.slice(0, -1))}(?:\\/|\\z)"`;
+    case "star":
+      return `location ~ "(?s)${starExpression(pattern.parts)}"`;
+    default:
+      return pattern satisfies never;
+  }
+}
+
+/** Each text is taken where it first occurs and the last one at the end, so that no path makes the search go back: its time grows with the path's length alone. */
+function starExpression(parts: string[]): string {
+  const [first = "", ...rest] = parts;
+  const last = rest.pop() ?? "";
+  const between = rest.map((part) => `(?>.*?${literal(part)})`).join("");
+  return `^${literal(first)}${between}${last === "" ? "" : `.*${literal(last)}\\z`}`;
+}
+
+/** Whether a path, decoded and without detours, is one of the pattern's. */
+export function matchesPath(pattern: PathPattern, path: string): boolean {
+  switch (pattern.kind) {
+    case "exact":
+      return path === pattern.path;
+    case "prefix":
+      return path.startsWith(pattern.path) || path === pattern.path.slice(0, -1);
+    case "star":
+      return matchesParts(pattern.parts, path);
+    default:
+      return pattern satisfies never;
+  }
+}
+
+function matchesParts(parts: string[], text: string): boolean {
+  const [first = "", ...rest] = parts;
+  const last = rest.pop() ?? "";
+  if (!text.startsWith(first)) return false;
+  let at = first.length;
+  for (const part of rest) {
+    const found = text.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  return text.length - last.length >= at && text.endsWith(last);
+}
+
+/** Whether all paths of the second are paths of the first. */
+export function covers(first: PathPattern, second: PathPattern): boolean {
+  if (first.kind === "star" && first.parts.join("*") === "/*") return true;
+  switch (second.kind) {
+    case "exact":
+      return matchesPath(first, second.path);
+    case "prefix":
+      return matchesPath(first, second.path.slice(0, -1)) && coversText(first, `${second.path}*`);
+    case "star":
+      return coversText(first, fromSlash(second.parts.join("*")));
+    default:
+      return second satisfies never;
+  }
+}
+
+/** Every path begins with a slash. */
+const fromSlash = (glob: string): string => (glob.startsWith("*") && !glob.startsWith("*/") ? `/${glob}` : glob);
+
+/** A `*` of the second is a character that only a `*` of the first matches. */
+const coversText = (first: PathPattern, glob: string): boolean => first.kind !== "exact" && matchesPath(first, glob);
+
+/** A prefix without its last slash: what `stripPrefix` takes away. */
+export function strippedPrefix(text: string): string {
+  const pattern = pathOf(text);
+  if (pattern.kind !== "prefix")
+    throw new Error(`path ${JSON.stringify(text)}: not a prefix, so it cannot be stripped.`);
+  return pattern.path.slice(0, -1);
+}
+
+/** For nginx's regular expressions: the text, each character as it is or percent-encoded. */
+export const encodedOrNot = (text: string): string =>
+  [...text].map((it) => `(?:${literal(it)}|(?i:%${it.charCodeAt(0).toString(16).padStart(2, "0")}))`).join("");
+
+/** A path as it is written in a URL; none is a path too. */
+export const isTargetPath = (path: string): boolean =>
+  path === "" ||
+  (/^\/(?!\/)(?:[A-Za-z0-9._~!&'()+,=:@/-]|%[0-9A-Fa-f]{2})*\*?$/.test(path) &&
+    (!path.endsWith("*") || path.endsWith("/*")));

@@ -1,0 +1,74 @@
+/** A PoP of a whole stack, and one web server in the test's own process that stands in for all of its origins. */
+import type { IncomingMessage } from "node:http";
+import { origin as originOf } from "../../../image/render/names.ts";
+import { partsOf } from "../../../image/render/site-parts.ts";
+import type { ImageSpec } from "../../../image/spec.ts";
+import { https, type Visit, type Visited } from "./client.ts";
+import { type Origin, startOrigin } from "./origin.ts";
+import { Bench, build, health, type Pop, until } from "./pop.ts";
+
+/** Within the range that nginx takes a PROXY header from. */
+export interface LabNetwork {
+  name: string;
+  subnet: string;
+  gateway: string;
+}
+
+export class StackLab {
+  readonly pop: Pop;
+  readonly origin: Origin;
+  readonly #bench: Bench;
+
+  private constructor(bench: Bench, pop: Pop, origin: Origin) {
+    this.#bench = bench;
+    this.pop = pop;
+    this.origin = origin;
+  }
+
+  /** @param name of the test file. Names of origins are asked of Docker's name server, which the stack has to forward them to. */
+  static async open(name: string, spec: ImageSpec, network: LabNetwork): Promise<StackLab> {
+    const bench = new Bench(name);
+    await bench.sweep();
+    const image = await build(name, spec);
+    await bench.createNetwork(network);
+    const origin = await startOrigin();
+    const all = spec.sites
+      .flatMap(partsOf)
+      .flatMap((part) => (part.kind === "proxy" ? part.origins : []))
+      .map(originOf);
+    await bench.forward(image, Object.fromEntries(all.map(({ port }) => [port, origin.port])), {
+      network,
+      aliases: [...new Set(all.filter(({ isAddress }) => !isAddress).map(({ host }) => host))],
+    });
+    const pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
+    // Degraded where the stack has secrets: nobody sealed any to it.
+    await until(
+      () => health(pop),
+      (seen) => seen?.code === 200,
+    );
+    return new StackLab(bench, pop, origin);
+  }
+
+  async close(): Promise<void> {
+    await this.#bench.sweep();
+    await this.origin.close();
+  }
+
+  get(host: string, path = "/", more: Partial<Visit> = {}): Promise<Visited> {
+    return https({ port: this.pop.https, host, path, ...more });
+  }
+
+  /** Statuses of as many requests, one after another. */
+  async statuses(count: number, host: string, path: string, more: Partial<Visit> = {}): Promise<number[]> {
+    const all: number[] = [];
+    for (let at = 0; at < count; at++) all.push((await this.get(host, path, more)).status);
+    return all;
+  }
+
+  /** The request for a path that came last. */
+  last(path: string): IncomingMessage {
+    const found = this.origin.seen.findLast(({ url }) => url?.startsWith(path));
+    if (found === undefined) throw new Error(`the origin was never asked for ${path}`);
+    return found;
+  }
+}

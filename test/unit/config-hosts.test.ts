@@ -1,0 +1,242 @@
+import { describe, expect, test } from "vitest";
+import { ConfigError } from "../../config/mistakes.ts";
+import { parseConfig } from "../../config/parse.ts";
+import { certsConfig } from "../../image/render/certs.ts";
+import { exactNames } from "../../image/render/hosts.ts";
+import { manifest } from "../../image/render/manifest.ts";
+import { nginxConf } from "../../image/render/nginx.ts";
+import type { ImageSpec } from "../../image/spec.ts";
+
+const origin = "http://web:8080";
+const site = { host: "www.example.org", origin };
+const vault = { secretsFile: "./secrets.yaml", certificates: { vault: { address: "https://vault.test" } } };
+const parse = (sites: object[], more: object = {}) =>
+  parseConfig({ app: "my-edge", regions: { cdg: {} }, sites, ...more });
+
+function mistakes(sites: object[], more: object = {}): readonly string[] {
+  try {
+    parse(sites, more);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.mistakes;
+    throw error;
+  }
+  return [];
+}
+
+describe("names of sites", () => {
+  test("are told to the image in one spelling and order", () => {
+    const [first] = parse([{ ...site, aliases: ["Example.org.", "*.Example.net", "example.com"], default: true }]).image
+      .sites;
+    expect(first).toMatchObject({ aliases: ["*.example.net", "example.com", "example.org"], default: true });
+    expect(parse([{ ...site, default: false }]).image.sites).toEqual(parse([site]).image.sites);
+  });
+
+  test.each<[object[], object, string]>([
+    [
+      [{ ...site, aliases: ["www.example.org"] }],
+      {},
+      'sites[0].aliases[0] is "www.example.org": this site has it too. One host, one site.',
+    ],
+    [
+      [site, { host: "example.org", origin, aliases: ["WWW.example.org."] }],
+      {},
+      'sites[1].aliases[0] is "www.example.org": sites[0] has it too. One host, one site.',
+    ],
+    [
+      [
+        { ...site, aliases: ["example.org"] },
+        { host: "example.org", redirect: "https://example.net" },
+      ],
+      {},
+      'sites[1].host is "example.org": sites[0] has it too. One host, one site.',
+    ],
+    [
+      [
+        { host: "*.example.org", origin },
+        { host: "a.example.net", origin, aliases: ["*.example.org"] },
+      ],
+      {},
+      'sites[1].aliases[0] is "*.example.org": sites[0] has it too. One host, one site.',
+    ],
+    [
+      [{ ...site, aliases: [] }],
+      {},
+      "sites[0].aliases is an empty list: takes a list of 1 to 100 DNS names, as in [example.org, example.net].",
+    ],
+    [
+      [{ ...site, aliases: "example.org" }],
+      {},
+      'sites[0].aliases is "example.org": takes a list of 1 to 100 DNS names, as in [example.org, example.net].',
+    ],
+    [
+      [{ ...site, aliases: ["https://example.org"] }],
+      {},
+      'sites[0].aliases[0] is "https://example.org": takes a name alone, without scheme, port or path. Write example.org.',
+    ],
+    [[{ host: "*", origin }], {}, 'sites[0].host is "*": takes * as its first label alone, as in *.example.org.'],
+    [
+      [{ host: "www.*.org", origin }],
+      {},
+      'sites[0].host is "www.*.org": takes * as its first label alone, as in *.example.org.',
+    ],
+    [
+      [{ host: "*.*.example.org", origin }],
+      {},
+      'sites[0].host is "*.*.example.org": takes * as its first label alone, as in *.example.org.',
+    ],
+    [[{ host: "*.org", origin }], {}, 'sites[0].host is "*.org": takes a full name, as in www.example.org.'],
+    [
+      [{ host: "*example.org", origin }],
+      {},
+      'sites[0].host is "*example.org": takes * as its first label alone, as in *.example.org.',
+    ],
+    [
+      [{ host: "*.example.org", origin }],
+      vault,
+      'sites[0].host is "*.example.org": name its certificate in the vault under sites[0].certificate, as in example.org.',
+    ],
+    [
+      [{ ...site, aliases: ["*.example.org"] }],
+      vault,
+      'sites[0].aliases[0] is "*.example.org": name its certificate in the vault under sites[0].certificate, as in example.org.',
+    ],
+    [
+      [{ host: "*.example.org", origin: "https://100.64.0.7" }],
+      {},
+      "sites[0].origin is asked by https at an address, and *.example.org is no name for its certificate: name that under sites[0].tls.serverName.",
+    ],
+    [
+      [
+        { ...site, default: true },
+        { host: "b.example.org", origin, default: true },
+      ],
+      {},
+      "sites[1].default is true: sites[0] is the default site already. There is one.",
+    ],
+    [[{ ...site, default: "yes" }], {}, 'sites[0].default is "yes": takes true or false.'],
+    [
+      [
+        { host: "a.example.org", origin: "https://b.example.net" },
+        { ...site, aliases: ["b.example.net"] },
+      ],
+      {},
+      'sites[0].origin is "https://b.example.net": sites[1] is that host, so the edge would ask itself. Name the web server behind, or forward its zone under dns.forward.',
+    ],
+    [
+      [{ host: "*.example.org", origin: "https://home.example.org" }],
+      {},
+      'sites[0].origin is "https://home.example.org": sites[0] is that host, so the edge would ask itself. Name the web server behind, or forward its zone under dns.forward.',
+    ],
+    [
+      [{ host: "example.org", redirect: "https://example.net", aliases: ["example.net"] }],
+      {},
+      'sites[0].redirect is "https://example.net": leads back to where it began (sites[0] -> sites[0]).',
+    ],
+  ])("%j with %j is one mistake", (sites, more, sentence) => {
+    expect(mistakes(sites, more)).toEqual([sentence]);
+  });
+
+  test.each<[object[], object]>([
+    [[{ host: "*.example.org", origin, certificate: "example.org" }], vault],
+    [
+      [
+        { host: "*.example.org", origin },
+        { host: "www.example.org", origin },
+      ],
+      {},
+    ],
+    [[{ host: "*.example.org", origin: "https://100.64.0.7", tls: { serverName: "home.lan.example" } }], {}],
+    [[{ host: "www.example.org", redirect: "https://example.net", aliases: ["example.org"], default: true }], {}],
+    // The exact name wins over the wildcard, so this one leads on.
+    [[{ host: "*.example.org", redirect: "https://www.example.org" }, site], {}],
+  ])("%j with %j is in order", (sites, more) => expect(mistakes(sites, more)).toEqual([]));
+});
+
+const spec = (site: object, more: object = {}): ImageSpec =>
+  parse([{ host: "www.example.org", origin, ...site }], more).image;
+
+describe("several names of one site", () => {
+  const aliased = spec({ aliases: ["example.org", "*.example.net"], certificate: "example.com", cache: {} }, vault);
+  const text = nginxConf(aliased);
+
+  test("are in one server, whose own name is the host, and in the redirect from http", () => {
+    expect(text).toContain(
+      "    server_name www.example.org;\n    server_name *.example.net;\n    server_name example.org;\n    ssl_",
+    );
+    expect(text.match(/server_name \*\.example\.net;/g)).toHaveLength(2);
+  });
+
+  test("have a pair each on the volume, chosen among them alone", () => {
+    expect(text).toMatch(
+      /map \$ssl_server_name (\$certificate_\w+) \{ hostnames; www\.example\.org www\.example\.org; \*\.example\.net \*\.example\.net; example\.org example\.org; default www\.example\.org; \}/,
+    );
+    expect(text).toMatch(/ssl_certificate \$certificates\/\$certificate_\w+\.pem;/);
+    const vaultSpec = aliased.certificates?.vault;
+    if (!vaultSpec) throw new Error("no vault");
+    const { certificates } = JSON.parse(certsConfig(aliased, vaultSpec)) as { certificates: unknown };
+    expect(certificates).toEqual(
+      ["*.example.net", "example.org", "www.example.org"].map((host) => ({ host, domain: "example.com" })),
+    );
+    expect(JSON.parse(manifest(aliased))).toMatchObject({
+      hosts: ["www.example.org"],
+      aliases: ["*.example.net", "example.org"],
+    });
+  });
+
+  test("share no stored response, and keep visitors at the name they asked for", () => {
+    expect(text).toContain("proxy_cache_key www.example.org@$host$request_uri;");
+    expect(text).toContain('proxy_redirect "~*^https?://(?:web)(?::[0-9]+)?(?<rest>/.*)?$" https://$host$rest;');
+    expect(text).toContain(
+      'proxy_redirect "~*^https?://(?<own>www\\.example\\.org|[a-z0-9.-]+\\.example\\.net|example\\.org)(?::[0-9]+)?(?<rest>/.*)?$" https://$own$rest;',
+    );
+    expect(text).toContain("proxy_cookie_domain web $host;");
+  });
+
+  test("that DNS can be asked for are all but wildcards", () => {
+    expect(exactNames(aliased.sites)).toEqual(["www.example.org", "example.org"]);
+  });
+});
+
+describe("a wildcard", () => {
+  const wild = nginxConf(
+    parse([{ host: "*.example.org", files: "./site", errorPages: "./errors", robots: "./robots.txt" }]).image,
+  );
+
+  test("has paths without an asterisk, and its pair's own", () => {
+    expect(wild).toContain("server_name *.example.org;");
+    expect(wild).toContain("ssl_certificate $certificates/*.example.org.pem;");
+    expect(wild).toContain("root /srv/sites/_wildcard.example.org;");
+    expect(wild).toContain("alias /srv/robots/_wildcard.example.org.txt;");
+    expect(wild).toContain("/srv/error-pages/_wildcard.example.org/$status");
+    expect(nginxConf(spec({ host: "*.example.org", cache: {} }))).toContain(
+      "proxy_cache_key *.example.org@$host$request_uri;",
+    );
+  });
+});
+
+describe("the default site", () => {
+  const text = nginxConf(spec({ default: true }));
+
+  test("takes the place of what turns unknown names away", () => {
+    expect(text).not.toMatch(/ssl_reject_handshake|return 421/);
+    expect(text.match(/listen \d+ .*default_server.*;/g)).toEqual([
+      "listen 1101 proxy_protocol default_server backlog=4096;",
+      "listen 1102 ssl proxy_protocol default_server backlog=4096;",
+    ]);
+  });
+
+  test("is one: the renderer refuses two", () => {
+    const [first] = spec({ default: true }).sites;
+    if (!first) throw new Error("no site");
+    const two = { ...spec({}), sites: [first, { ...first, host: "a.example.org" }] };
+    expect(() => nginxConf(two)).toThrow("www.example.org is the default, too");
+  });
+});
+
+test("renders no name that is none", () => {
+  const [first] = spec({}).sites;
+  if (!first) throw new Error("no site");
+  for (const host of ["*.org", "*", "*.", "a*.example.org", "*.exa mple.org", "*.example.org;"])
+    for (const bad of [{ host }, { aliases: [host] }])
+      expect(() => nginxConf({ ...spec({}), sites: [{ ...first, ...bad }] })).toThrow(/not a host name/);
+});

@@ -1,0 +1,161 @@
+import { describe, expect, test } from "vitest";
+import { ConfigError } from "../../config/mistakes.ts";
+import { parseConfig } from "../../config/parse.ts";
+
+const dns = { forward: [{ zone: "tail.example", servers: ["100.100.100.100"] }] };
+const parse = (keys: object) =>
+  parseConfig({
+    app: "my-edge",
+    regions: { cdg: {} },
+    sites: [{ host: "www.example.org", origin: "http://web:8080", aliases: ["example.org"] }],
+    dns,
+    ...keys,
+  });
+
+function mistakes(keys: object): readonly string[] {
+  try {
+    parse(keys);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.mistakes;
+    throw error;
+  }
+  return [];
+}
+
+const logsOf = (logs: object) => parse({ logs }).image.logs;
+
+describe("logs", () => {
+  test.each([
+    [{ anonymize: true }, { anonymize: true }],
+    [{ syslog: "udp://loki.tail.example:1514" }, { syslog: { host: "loki.tail.example", port: 1514 } }],
+    [{ syslog: "UDP://Loki.Tail.Example" }, { syslog: { host: "loki.tail.example", port: 514 } }],
+    [{ syslog: "udp://tail.example:80/" }, { syslog: { host: "tail.example", port: 80 } }],
+    [{ syslog: "udp://100.64.0.7:514" }, { syslog: { host: "100.64.0.7", port: 514 } }],
+    [{ syslog: "udp://192.168.1.2" }, { syslog: { host: "192.168.1.2", port: 514 } }],
+    [{ syslog: "udp://[fd7a:115c:a1e0::5]:1514" }, { syslog: { host: "fd7a:115c:a1e0::5", port: 1514 } }],
+    [{ sampleCached: "10%" }, { sampleCached: 10 }],
+    [{ sampleCached: "0.05%" }, { sampleCached: 0.05 }],
+    [{ sampleCached: "0%" }, { sampleCached: 0 }],
+  ])("%j is told to the image", (logs, told) => {
+    expect(logsOf(logs)).toEqual(told);
+  });
+
+  test.each([{}, { anonymize: false }, { sampleCached: "100%" }, { sampleCached: "100.00%" }])(
+    "%j changes nothing",
+    (logs) => {
+      expect(parse({ logs })).toEqual(parse({}));
+    },
+  );
+
+  test.each<[object, string]>([
+    [{ anonymize: "yes" }, 'logs.anonymize is "yes": takes true or false.'],
+    [
+      { anonymise: true },
+      "logs.anonymise: no such key; did you mean anonymize? Takes anonymize, syslog, sampleCached.",
+    ],
+    [
+      { syslog: "loki.tail.example:1514" },
+      'logs.syslog is "loki.tail.example:1514": needs its scheme, as in udp://loki.tail.example:1514.',
+    ],
+    [
+      { syslog: "tcp://loki.tail.example:1514" },
+      'logs.syslog is "tcp://loki.tail.example:1514": takes udp: nginx sends syslog by nothing else.',
+    ],
+    [
+      { syslog: "udp://loki.tail.example/push" },
+      'logs.syslog is "udp://loki.tail.example/push": takes a host and a port, without path, as in udp://loki.tail.example:1514.',
+    ],
+    [
+      { syslog: "udp://loki.tail.example:70000" },
+      'logs.syslog is "udp://loki.tail.example:70000": takes a port from 1 to 65535.',
+    ],
+    [
+      { syslog: "udp://loki tail" },
+      'logs.syslog is "udp://loki tail": takes a URL such as https://web.tail.example:8443.',
+    ],
+    [
+      { syslog: "udp://logs.example.com:514" },
+      "logs.syslog leads to logs.example.com, over the internet as far as this file says, and its messages are not encrypted: name a host of the tailnet (tailnet.domain), of a zone under dns.forward, or an address of a private network.",
+    ],
+    [
+      { syslog: "udp://nottail.example" },
+      "logs.syslog leads to nottail.example, over the internet as far as this file says, and its messages are not encrypted: name a host of the tailnet (tailnet.domain), of a zone under dns.forward, or an address of a private network.",
+    ],
+    [
+      { syslog: "udp://203.0.113.9" },
+      "logs.syslog leads to 203.0.113.9, over the internet as far as this file says, and its messages are not encrypted: name a host of the tailnet (tailnet.domain), of a zone under dns.forward, or an address of a private network.",
+    ],
+    ...["10", "101%", "-1%", "1.234%", "ten%"].map(
+      (given) =>
+        [
+          { sampleCached: given },
+          `logs.sampleCached is "${given}": takes a percentage from 0% to 100%, two decimals at most, as in 10%.`,
+        ] as [object, string],
+    ),
+    [
+      { sampleCached: 10 },
+      "logs.sampleCached is 10: takes a percentage from 0% to 100%, two decimals at most, as in 10%.",
+    ],
+  ])("%j is refused by one sentence", (logs, sentence) => {
+    expect(mistakes({ logs })).toEqual([sentence]);
+  });
+
+  test("credentials in the URL are refused, and not repeated", () => {
+    const said = mistakes({ logs: { syslog: "udp://ada:lovelace@loki.tail.example" } }).join();
+    expect(said).toContain("logs.syslog");
+    expect(said).not.toContain("lovelace");
+  });
+});
+
+describe("nginx", () => {
+  test("files are told to the image, by host, in one spelling", () => {
+    expect(
+      parse({ nginx: { http: "./nginx//http.conf", sites: { "WWW.example.org.": "nginx/./www.conf" } } }).image.nginx,
+    ).toEqual({ http: "nginx/http.conf", sites: { "www.example.org": "nginx/www.conf" } });
+    expect(parse({ nginx: { http: "./http.conf" } }).image.nginx).toEqual({ http: "http.conf", sites: {} });
+  });
+
+  test.each([{}, { sites: {} }])("%j is none", (nginx) => {
+    expect(parse({ nginx })).toEqual(parse({}));
+  });
+
+  const path =
+    "takes a file within the project whose path has letters, digits, dots, dashes and _ only and ends with .conf, as in ./nginx/http.conf.";
+  test.each<[object, string]>([
+    [
+      { http: "/etc/http.conf" },
+      'nginx.http is "/etc/http.conf": takes a file relative to the project: others build from elsewhere.',
+    ],
+    ...[
+      "../http.conf",
+      "./http.txt",
+      "./a b.conf",
+      "./*.conf",
+      "./a;b.conf",
+      "./$pop.conf",
+      "./.conf",
+      './a".conf',
+    ].map((given): [object, string] => [{ http: given }, `nginx.http is ${JSON.stringify(given)}: ${path}`]),
+    [{ http: ["./a.conf"] }, "nginx.http is a list: takes a .conf file within the project, as in ./nginx/http.conf."],
+    [{ htpp: "./a.conf" }, "nginx.htpp: no such key; did you mean http? Takes http, sites."],
+    [
+      { sites: { "ww.example.org": "./a.conf" } },
+      'nginx.sites["ww.example.org"] names no site of this file; did you mean www.example.org?',
+    ],
+    [{ sites: { "other.test": "./a.conf" } }, 'nginx.sites["other.test"] names no site of this file.'],
+    [
+      { sites: { "example.org": "./a.conf" } },
+      'nginx.sites["example.org"] names an alias: write the site\'s host, www.example.org.',
+    ],
+    [
+      { sites: { "www.example.org": "./a.conf", "WWW.EXAMPLE.ORG": "./b.conf" } },
+      'nginx.sites["WWW.EXAMPLE.ORG"] names a site a second time: case and a final dot do not count.',
+    ],
+    [
+      { sites: { "www.example.org": true } },
+      'nginx.sites["www.example.org"] is true: takes a .conf file within the project, as in ./nginx/http.conf.',
+    ],
+  ])("%j is refused by one sentence", (nginx, sentence) => {
+    expect(mistakes({ nginx })).toEqual([sentence]);
+  });
+});

@@ -1,0 +1,178 @@
+import { describe, expect, test } from "vitest";
+import { ConfigError } from "../../config/mistakes.ts";
+import { parseConfig } from "../../config/parse.ts";
+
+const sites = [{ host: "www.example.org", origin: "http://web:8080" }];
+const luggage = {
+  mqtt: { files: "./mqtt", command: ["serve"], port: 1883 },
+  silent: { files: "./silent", command: ["run"] },
+};
+const parse = (ports: object, more: object = {}) =>
+  parseConfig({ app: "my-edge", regions: { cdg: {} }, sites, luggage, ports, ...more });
+
+function mistakes(ports: object, more: object = {}): readonly string[] {
+  try {
+    parse(ports, more);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.mistakes;
+    throw error;
+  }
+  return [];
+}
+
+describe("ports", () => {
+  test("are told to the image by number, complete, with hosts in one spelling", () => {
+    const { image } = parse({
+      2222: { to: "Git.Tail.Example.:22", proxyProtocol: "v2", limit: { connections: 5, total: 50 }, idle: "10m" },
+      22: { to: "git.tail.example:80", proxyProtocol: false, limit: { total: 10 } },
+      1883: { luggage: "mqtt" },
+      25: { to: "[FD7A:115c::7]:25", limit: {} },
+    });
+    const defaults = { limit: { connections: 64, total: 256 }, idleSeconds: 3600 };
+    expect(image.ports).toEqual([
+      {
+        port: 22,
+        to: { kind: "host", address: "git.tail.example:80" },
+        limit: { connections: 10, total: 10 },
+        idleSeconds: 3600,
+      },
+      { port: 25, to: { kind: "host", address: "[fd7a:115c::7]:25" }, ...defaults },
+      { port: 1883, to: { kind: "luggage", luggage: "mqtt" }, ...defaults },
+      {
+        port: 2222,
+        to: { kind: "host", address: "git.tail.example:22" },
+        proxyProtocol: "v2",
+        limit: { connections: 5, total: 50 },
+        idleSeconds: 600,
+      },
+    ]);
+  });
+
+  test("none are none", () => {
+    expect(parse({}).image).not.toHaveProperty("ports");
+  });
+
+  test.each<[object]>([
+    [{ 1: { to: "10.0.0.1:65535" } }],
+    [{ 65535: { to: "a_b.home:1" } }],
+    // They are the PoP's own inside alone.
+    [{ 1105: { to: "git:22" } }],
+    [{ 8080: { to: "git:443" } }],
+  ])("%j is taken", (ports) => {
+    expect(mistakes(ports)).toEqual([]);
+  });
+
+  test("a site's host may be asked where its zone leads home", () => {
+    const ports = { 22: { to: "www.example.org:22" } };
+    expect(mistakes(ports, { dns: { forward: [{ zone: "example.org", servers: ["10.0.0.53"] }] } })).toEqual([]);
+  });
+
+  test.each<[object, string]>([
+    [{ 443: { to: "a:1" } }, "ports.443: this port is the sites'. Say under sites who answers there."],
+    [{ 80: { to: "a:1" } }, "ports.80: this port is the sites'. Say under sites who answers there."],
+    [{ 0: { to: "a:1" } }, "ports.0: takes a port from 1 to 65535."],
+    [{ 65536: { to: "a:1" } }, "ports.65536: takes a port from 1 to 65535."],
+    [{ "022": { to: "a:1" } }, "ports.022: takes a port from 1 to 65535."],
+    [{ ssh: { to: "a:1" } }, "ports.ssh: takes a port from 1 to 65535."],
+    [{ "22;}": { to: "a:1" } }, 'ports["22;}"]: takes a port from 1 to 65535.'],
+    [{ "6000-6010": { to: "a:1" } }, "ports.6000-6010: takes one port, not a range. Write each."],
+    [{ 22: {} }, "ports.22 has neither to nor luggage: takes exactly one."],
+    [{ 22: { to: "a:1", luggage: "mqtt" } }, "ports.22 has to and luggage: takes exactly one."],
+    [{ 22: "git:22" }, 'ports.22 is "git:22": takes a map with to or luggage.'],
+    [{ 22: { to: "git" } }, 'ports.22.to is "git": needs its port, as in git.tail.example:22.'],
+    [{ 22: { to: "git:0" } }, 'ports.22.to is "git:0": takes a port from 1 to 65535.'],
+    [{ 22: { to: "git:65536" } }, 'ports.22.to is "git:65536": takes a port from 1 to 65535.'],
+    [
+      { 22: { to: "ssh://git:22" } },
+      'ports.22.to is "ssh://git:22": takes a host and a port, without scheme, as in git.tail.example:22.',
+    ],
+    [
+      { 22: { to: "fd7a::7" } },
+      'ports.22.to is "fd7a::7": takes an IPv6 address in brackets, and a port, as in [fd7a::7]:22.',
+    ],
+    [{ 22: { to: "git:22/x" } }, 'ports.22.to is "git:22/x": takes a host and a port, as in git.tail.example:22.'],
+    [{ 22: { to: "g it:22" } }, 'ports.22.to is "g it:22": takes a host and a port, as in git.tail.example:22.'],
+    [{ 22: { to: "git;}:22" } }, 'ports.22.to is "git;}:22": takes a DNS name or an address as host.'],
+    [{ 22: { to: "$host:22" } }, 'ports.22.to is "$host:22": takes a DNS name or an address as host.'],
+    [
+      { 22: { to: "127.0.0.1:1103" } },
+      'ports.22.to is "127.0.0.1:1103": leads to the PoP itself. Name luggage, if that is what is to answer.',
+    ],
+    [
+      { 22: { to: "[::1]:22" } },
+      'ports.22.to is "[::1]:22": leads to the PoP itself. Name luggage, if that is what is to answer.',
+    ],
+    [
+      { 22: { to: "[::ffff:127.0.0.1]:22" } },
+      'ports.22.to is "[::ffff:127.0.0.1]:22": leads to the PoP itself. Name luggage, if that is what is to answer.',
+    ],
+    [
+      { 22: { to: "LOCALHOST:22" } },
+      'ports.22.to is "LOCALHOST:22": leads to the PoP itself. Name luggage, if that is what is to answer.',
+    ],
+    [
+      { 22: { to: "www.example.org:22" } },
+      'ports.22.to is "www.example.org:22": sites[0] is that host, so the edge would ask itself. Name the host behind, or forward its zone under dns.forward.',
+    ],
+    [{ 22: { luggage: "mqt" } }, 'ports.22.luggage is "mqt": no such luggage; did you mean mqtt? Takes mqtt, silent.'],
+    [
+      { 22: { luggage: "silent" } },
+      'ports.22.luggage is "silent": luggage.silent has no port, so nothing answers. Give it one.',
+    ],
+    [{ 22: { to: "a:1", proxyProtocol: "v1" } }, 'ports.22.proxyProtocol is "v1": takes v2 or false.'],
+    [{ 22: { to: "a:1", proxyProtocol: true } }, "ports.22.proxyProtocol is true: takes v2 or false."],
+    [
+      { 22: { to: "a:1", idle: "5s" } },
+      'ports.22.idle is "5s": takes a duration from 10s to 1d: a number with s, m, h or d, or plain seconds.',
+    ],
+    [
+      { 22: { to: "a:1", limit: { total: 0 } } },
+      "ports.22.limit.total is 0: takes a whole number of connections from 1 to 10000.",
+    ],
+    [
+      { 22: { to: "a:1", limit: { connections: 300 } } },
+      "ports.22.limit.connections is 300: total is 256. One visitor takes no more than all of them.",
+    ],
+    [
+      { 22: { to: "a:1", limit: { total: 1000 } }, 25: { to: "a:1", limit: { total: 1000 } } },
+      "ports takes 2000 connections in all (limit.total of each): a PoP with 256 MB has memory for 1024 beside its sites. Lower the limits, or give the PoPs more memory.",
+    ],
+    [
+      { 22: { target: "a:1", to: "a:1" } },
+      "ports.22.target: no such key. Takes to, luggage, proxyProtocol, limit, idle.",
+    ],
+  ])("%j is not", (ports, sentence) => {
+    expect(mistakes(ports)).toEqual([sentence]);
+  });
+
+  test("a name that every object has is no port", () => {
+    expect(mistakes(JSON.parse('{ "__proto__": null, "constructor": { "to": "a:1" } }'))).toEqual([
+      "ports.__proto__: takes a port from 1 to 65535.",
+      "ports.constructor: takes a port from 1 to 65535.",
+    ]);
+  });
+
+  test("more than fit are not", () => {
+    const ports = Object.fromEntries(
+      Array.from({ length: 33 }, (_, at) => [String(2000 + at), { to: "a:1", limit: { total: 1, connections: 1 } }]),
+    );
+    expect(mistakes(ports)).toEqual(["ports has 33 ports: takes 32 at most."]);
+  });
+
+  test("with more memory more connections fit", () => {
+    const ports = { 22: { to: "a:1", limit: { total: 2000 } } };
+    expect(mistakes(ports)).toHaveLength(1);
+    expect(mistakes(ports, { defaults: { memoryMb: 512 } })).toEqual([]);
+    expect(mistakes(ports, { defaults: { memoryMb: 512 }, regions: { cdg: {}, ams: { memoryMb: 256 } } })).toHaveLength(
+      1,
+    );
+  });
+
+  test("luggage does not listen where a port leads to inside", () => {
+    const busy = { luggage: { mqtt: { ...luggage.mqtt, port: 1201 } } };
+    expect(mistakes({ 22: { to: "a:1" } }, busy)).toEqual([]);
+    expect(mistakes({ 22: { to: "a:1" }, 25: { to: "a:1" } }, busy)).toEqual([
+      "luggage.mqtt.port is 1201: that port is the image's own (ports.25). Take another.",
+    ]);
+  });
+});

@@ -1,0 +1,161 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { machineConfig } from "../../components/machine-config.ts";
+import { connectionLimit, mostTcpConnections } from "../../image/limits.ts";
+import { dockerfile } from "../../image/render/dockerfile.ts";
+import { manifest } from "../../image/render/manifest.ts";
+import { nginxConf } from "../../image/render/nginx.ts";
+import type { TcpPort } from "../../image/spec.ts";
+import { noBarePorts } from "../../policy/rules.ts";
+import { attempt, hostile, shuffled, spec } from "./render-spec.ts";
+
+const limit = { connections: 10, total: 100 };
+const ssh: TcpPort = {
+  port: 22,
+  to: { kind: "host", address: "git.tail.example:2222" },
+  proxyProtocol: "v2",
+  limit,
+  idleSeconds: 600,
+};
+const mail: TcpPort = { port: 25, to: { kind: "host", address: "[fd7a::7]:25" }, limit, idleSeconds: 60 };
+const blog: TcpPort = { port: 9999, to: { kind: "luggage", luggage: "blog" }, limit, idleSeconds: 60 };
+const conf = (...ports: TcpPort[]) => nginxConf({ ...spec, ports });
+const streamOf = (text: string) => text.slice(text.indexOf("\nstream {"));
+
+describe("nginx.conf", () => {
+  test("of a stack without ports is what it was", () => {
+    expect(conf()).toBe(nginxConf(spec));
+    expect(conf()).not.toMatch(/^stream|ngx_stream/m);
+  });
+
+  test("has a server a port, the same in any order", () => {
+    const text = conf(ssh, mail, blog);
+    expect(text.slice(0, 700)).toContain(
+      [
+        "load_module /usr/lib/nginx/modules/ngx_http_pop_cache_module.so;",
+        "load_module /usr/lib/nginx/modules/ngx_stream_module.so;",
+        "load_module /usr/lib/nginx/modules/ngx_stream_pop_module.so;",
+      ].join("\n"),
+    );
+    expect(streamOf(text)).toContain("    1200 22;\n    1201 25;\n    1202 9999;\n");
+    expect(streamOf(text)).toContain(`  upstream port_22 {
+    zone port_22 64k;
+    server git.tail.example:2222 resolve max_fails=3 fail_timeout=60s;
+    server git.tail.example:2222 resolve max_fails=0 backup;
+  }
+  server {
+    listen 1200 proxy_protocol backlog=1024;
+    limit_conn port_visitors 10;
+    limit_conn ports 100;
+    proxy_timeout 600s;
+    pop_proxy_protocol on;
+    proxy_pass port_22;
+  }
+`);
+    expect(streamOf(text)).toContain("    server [fd7a::7]:25 max_fails=0;\n");
+    expect(streamOf(text)).toContain("    server 127.0.0.1:8080 max_fails=0;\n");
+    expect(text.match(/pop_proxy_protocol/g)).toHaveLength(1);
+    fc.assert(
+      fc.property(shuffled([ssh, mail, blog]), (ports) => {
+        expect(conf(...ports)).toBe(text);
+      }),
+    );
+  });
+
+  test("holds nothing but what a port may say", () => {
+    const shape = (address: string) =>
+      conf({ ...ssh, to: { kind: "host", address } })
+        .replaceAll(/^ *server \S+:\d+ resolve max_fails=0 backup;\n/gm, "")
+        .replaceAll(
+          /^( *)server [a-z0-9_.:[\]-]+:\d+ (?:resolve )?max_fails=\d(?: fail_timeout=60s)?;$/gm,
+          "$1server X;",
+        );
+    const wanted = shape("git.tail.example:22");
+    fc.assert(
+      fc.property(hostile, fc.constantFrom("", ":22"), (text, port) => {
+        const rendered = attempt(() => shape(`${text}${port}`));
+        if (rendered !== "refused") expect(rendered).toBe(wanted);
+      }),
+    );
+  });
+
+  test.each<[Partial<TcpPort>]>([
+    [{ to: { kind: "host", address: "git" } }],
+    [{ to: { kind: "host", address: "git:0" } }],
+    [{ to: { kind: "host", address: "git:22; }" } }],
+    [{ to: { kind: "host", address: "unix:/run/x:22" } }],
+    [{ to: { kind: "luggage", luggage: "collector" } }],
+    [{ to: { kind: "luggage", luggage: "nobody" } }],
+    [{ port: 0 }],
+    [{ port: 70_000 }],
+    [{ limit: { connections: 0, total: 1 } }],
+    [{ idleSeconds: 0.5 }],
+  ])("is not rendered from %j", (over) => {
+    expect(attempt(() => conf({ ...ssh, ...over }))).toBe("refused");
+  });
+});
+
+test("the modules are in images of stacks with ports only", () => {
+  const lines = (ports?: TcpPort[]) =>
+    dockerfile("#:optional\n#:debian\n#:sources\n#:layers", { ...spec, ...(ports && { ports }) });
+  expect(lines()).not.toMatch(/stream/);
+  expect(lines([])).toBe(lines());
+  expect(lines([ssh])).toMatch(/extras \/out \/have stream &&/);
+  expect(lines([ssh])).toMatch(/COPY --from=stream-module \/out\/ \//);
+});
+
+test("the helper is told the ports, and who answers, so that it can tell the way there", () => {
+  const told = JSON.parse(manifest({ ...spec, ports: [blog, mail, ssh] }));
+  expect(told.tcpPorts).toEqual([22, 25, 9999]);
+  expect(told.origins).toContain("tcp://git.tail.example:2222");
+  expect(told.origins).toContain("tcp://[fd7a::7]:25");
+  expect(manifest({ ...spec, ports: [] })).toBe(manifest(spec));
+});
+
+describe("the machine", () => {
+  const pop = { name: "cdg-1", cpuKind: "shared", cpus: 1, memoryMb: 256, volumeGb: 3 } as const;
+
+  test("has a service a port, behind a PROXY header, full at the port's limit", () => {
+    const { services } = machineConfig({ ...pop, ports: [mail, ssh] }, "image");
+    expect(services.slice(2)).toMatchObject([
+      {
+        protocol: "tcp",
+        internal_port: 1200,
+        ports: [{ port: 22, handlers: ["proxy_proto"], proxy_proto_options: { version: "v2" } }],
+        concurrency: { type: "connections", soft_limit: 50, hard_limit: 100 },
+        autostop: "off",
+      },
+      { internal_port: 1201, ports: [{ port: 25 }] },
+    ]);
+    // The same memory is for all of them.
+    const sites = connectionLimit(pop, 200);
+    expect(sites).toBeLessThan(connectionLimit(pop));
+    expect(services.slice(0, 2).map(({ concurrency }) => concurrency?.hard_limit)).toEqual([sites, sites]);
+    expect(services.every(({ checks }) => checks?.length === 1)).toBe(true);
+  });
+
+  test("without ports is what it was", () => {
+    expect(machineConfig({ ...pop, ports: [] }, "image")).toEqual(machineConfig(pop, "image"));
+    expect(connectionLimit(pop, 0)).toBe(927);
+  });
+
+  test("keeps half of its connections' memory for the sites, whatever its ports take", () => {
+    expect(mostTcpConnections(256)).toBe(1024);
+    expect(connectionLimit(pop, mostTcpConnections(256))).toBe(463);
+    expect(connectionLimit(pop, 100_000)).toBe(0);
+  });
+
+  test("keeps to the policies", () => {
+    const config = machineConfig({ ...pop, ports: [mail, ssh] }, "image");
+    const resource = (of: object) => ({
+      type: "pulumi-nodejs:dynamic/fly:Machine",
+      urn: "urn:pulumi:prod::fly-pops::x::y",
+      props: { pop: "cdg-1", config: of },
+      opts: {},
+    });
+    expect(noBarePorts(resource(config))).toEqual([]);
+    const [http, , other] = config.services;
+    expect(noBarePorts(resource({ services: [{ ...other, ports: http?.ports }] }))).toHaveLength(1);
+    expect(noBarePorts(resource({ services: [{ ...other, internal_port: 1232 }] }))).toHaveLength(1);
+  });
+});
