@@ -164,12 +164,13 @@ function bootedAt(events: readonly MachineEvent[], known: ReadonlySet<string>): 
 
 /**
  * Whether a row was written since the boot. One that was not may be that of the version before, which passed; for a while: what a read shows
- * for longer than it can be late is so. By Fly's clock, of which a row may have whole seconds only.
+ * for longer than it can be late is so. By Fly's clock, of which a row may have whole seconds only: one of the second of the boot may be either's, and is
+ * not believed until it is written again.
  */
 function isSince({ updated_at }: CheckStatus, since: number | undefined): boolean {
   const at = Date.parse(updated_at ?? "");
   if (since === undefined || Number.isNaN(at)) return true;
-  return at >= (at % 1000 === 0 ? Math.floor(since / 1000) * 1000 : since);
+  return at >= since;
 }
 
 function notPassing(rows: CheckStatus[], wanted: number, isLate: (row: CheckStatus) => boolean): string {

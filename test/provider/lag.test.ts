@@ -7,6 +7,7 @@ import { addressHandler } from "../../providers/fly/address.ts";
 import { Fly } from "../../providers/fly/api.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
+import type { Machine } from "../../providers/fly/schema.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import { HalfMade } from "../../providers/handler.ts";
 import { httpTransport, type Transport } from "../../providers/wire.ts";
@@ -264,6 +265,26 @@ test.each(seeds)(
     expect(now(made)).toMatchObject(serves(1));
   },
 );
+
+test("a row of the second in which a version boots may be of the version before, and verifies nothing", async () => {
+  await using made = await pop();
+  const { clock, runner } = made.local;
+  runner.image(image(2), { check: failingCheck });
+  // The last word of the old version, by a clock of whole seconds.
+  const context = overWire(made, (send) => async (exchange) => {
+    const answer = await send(exchange);
+    if (exchange.method !== "GET" || !new URL(exchange.url).pathname.endsWith(`/machines/${made.id}`)) return answer;
+    const machine = JSON.parse(answer.body) as Machine;
+    const boot = machine.events?.find(({ type }) => type === "start")?.timestamp ?? 0;
+    if (clock.now() - boot > 12_000) return answer;
+    const updated_at = new Date(Math.floor(boot / 1000) * 1000).toISOString();
+    const checks = machine.checks?.map((row) => ({ ...row, status: "passing", updated_at }));
+    return { ...answer, body: JSON.stringify({ ...machine, checks }) };
+  });
+  const update = machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), context);
+  expect(await message(update)).toMatch(/not healthy in time/);
+  expect(now(made)).toEqual({ ...serves(1), version: expect.anything() });
+});
 
 test("rows that pass and are never written again count once they can no longer be the old version's", async () => {
   await using made = await pop({ quirks: { staleChecksMs: 600_000 } });
