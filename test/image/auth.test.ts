@@ -175,18 +175,13 @@ describe("a secret that an origin is sent", () => {
     }
   });
 
-  test("is sent within a second after it came, and after it changed, without a reload", async () => {
+  test("is sent from the next request on after it came, and after it changed, without a reload", async () => {
     const workers = async () => (await pop.exec(["/bin/sh", "-c", "pgrep -f 'nginx: worker' | sort"])).output;
     const before = await workers();
     const first = `a "quoted" \\ $host {x}; #y 'z'`;
     for (const secret of [first, "second"]) {
       await put(`${secret}\n`);
-      for (const host of hosts)
-        await until(
-          () => key(host),
-          (seen) => seen === secret,
-          10,
-        );
+      for (const host of hosts) expect(await key(host)).toBe(secret);
     }
     expect(await sent("keyed.test", "/other/x")).toMatchObject({
       "x-other": "second",
@@ -207,9 +202,9 @@ describe("a secret that an origin is sent", () => {
     ["more than a header takes", "x".repeat(5_000)],
   ])("is not sent if it is %s", async (_, secret) => {
     await put("good");
-    await until(key, (seen) => seen === "good", 10);
+    expect(await key()).toBe("good");
     await put(secret);
-    await until(key, (seen) => seen === undefined, 10);
+    expect(await key()).toBeUndefined();
     expect(origin.seen.at(-1)?.headers).not.toHaveProperty("x-admin");
     expect(await pop.logs()).toContain("requests go without the header it is for");
   });

@@ -238,12 +238,6 @@ describe("a visitor that a site does not admit", () => {
 
 describe("a visitor that an operator blocked", () => {
   const from = async (client: string, host = "free.test") => (await get(host, "/blockable", { client })).status;
-  const is = (client: string, status: number) =>
-    until(
-      () => from(client),
-      (it) => it === status,
-      10,
-    );
   const runPop = async (...words: string[]) => {
     const { code, output } = await pop.exec(["/usr/bin/pop", ...words]);
     expect({ code, output }).toMatchObject({ code: 0 });
@@ -252,7 +246,7 @@ describe("a visitor that an operator blocked", () => {
   const workers = async () =>
     (await pop.exec(["/bin/sh", "-c", "ps | grep 'nginx: worker' | grep -v grep | awk '{print $1}'"])).output;
 
-  test("gets 403 from every site within seconds, without a reload, and a connection that is open goes on", async () => {
+  test("gets 403 from every site from the next request on, without a reload, and a connection that is open goes on", async () => {
     origin.answer("/blockable", (_, response) => response.end());
     const client = "198.51.100.50";
     expect(await from(client)).toBe(200);
@@ -263,7 +257,7 @@ describe("a visitor that an operator blocked", () => {
     const open = get("free.test", "/long", { client });
     const response = await asked;
     await runPop("block", "--for", "3600", client, "203.0.113.128/25", "2001:db8:5::/48", "2001:db8:9:9::1");
-    await is(client, 403);
+    expect(await from(client)).toBe(403);
     for (const host of ["moved.test", "files.test"]) expect(await from(client, host)).toBe(403);
     for (const blocked of ["203.0.113.200", "2001:db8:5:6::7", "2001:db8:9:9:ffff::", "::ffff:c633:6432"])
       expect(await from(blocked)).toBe(403);
@@ -282,26 +276,32 @@ describe("a visitor that an operator blocked", () => {
   test("stays blocked over a restart, until told otherwise", async () => {
     pop = await pop.restart();
     await untilHealthy(pop);
-    await is("198.51.100.50", 403);
+    expect(await from("198.51.100.50")).toBe(403);
     expect(await from("203.0.113.200")).toBe(403);
     expect((await runPop("unblock", "203.0.113.128/25")).map(({ address }) => address)).not.toContain(
       "203.0.113.128/25",
     );
-    await is("203.0.113.200", 200);
+    expect(await from("203.0.113.200")).toBe(200);
     expect(await from("198.51.100.50")).toBe(403);
     await runPop("unblock", "--all");
-    await is("198.51.100.50", 200);
+    expect(await from("198.51.100.50")).toBe(200);
   });
 
   test("is served again when its time is over, with a longer block around or beside it going on", async () => {
-    await runPop("block", "--for", "3", "198.51.100.60", "198.51.100.128/25");
     await runPop("block", "--for", "3600", "198.51.100.192/26", "10.9.0.0/16");
-    await runPop("block", "--for", "3", "10.9.9.9");
-    await is("198.51.100.60", 403);
-    await is("198.51.100.60", 200);
-    await is("198.51.100.129", 200);
+    await runPop("block", "--for", "1", "198.51.100.60", "198.51.100.128/25", "10.9.9.9");
+    await until(
+      () => runPop("blocked"),
+      (it) => it.length === 2,
+      10,
+    );
+    for (const free of ["198.51.100.60", "198.51.100.129"])
+      await until(
+        () => from(free),
+        (it) => it === 200,
+        10,
+      );
     for (const blocked of ["198.51.100.200", "10.9.9.9", "10.9.1.1"]) expect(await from(blocked)).toBe(403);
-    expect(await runPop("blocked")).toHaveLength(2);
     await runPop("unblock", "--all");
   });
 
@@ -309,10 +309,10 @@ describe("a visitor that an operator blocked", () => {
     const before = await workers();
     const write = (text: string) => pop.exec(["/bin/sh", "-c", `printf '${text}' > /var/lib/pop/blocked`]);
     await write("nonsense\\n198.51.100.70/32 99999999999\\n\\n/ 0\\n198.51.100.71/32\\n%0200d\\n");
-    await is("198.51.100.70", 403);
+    expect(await from("198.51.100.70")).toBe(403);
     expect(await from("198.51.100.71")).toBe(200);
     await write("");
-    await is("198.51.100.70", 200);
+    expect(await from("198.51.100.70")).toBe(200);
     await pop.exec(["rm", "/var/lib/pop/blocked"]);
     expect(await from("198.51.100.70")).toBe(200);
     expect(await workers()).toBe(before);
