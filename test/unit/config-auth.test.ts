@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { ConfigError } from "../../config/mistakes.ts";
 import { parseConfig } from "../../config/parse.ts";
+import { mistakesIn } from "../support/mistakes.ts";
 
 const origin = "http://web:8080";
 const forward = "http://auth.tail.example:9091/api/authz/auth-request";
@@ -12,15 +12,7 @@ const parse = (...sites: object[]) =>
     sites: sites.map((site, at) => ({ host: `site-${at}.example.org`, ...site })),
   }).image.sites;
 
-function mistakes(...sites: object[]): readonly string[] {
-  try {
-    parse(...sites);
-  } catch (error) {
-    if (error instanceof ConfigError) return error.mistakes;
-    throw error;
-  }
-  return [];
-}
+const mistakes = (...sites: object[]) => mistakesIn(() => parse(...sites));
 
 const ownHeader = "the PoP sets this one itself, or it belongs to one connection.";
 

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { ConfigError } from "../../config/mistakes.ts";
 import { parseConfig } from "../../config/parse.ts";
 import { configWarnings } from "../../config/warnings.ts";
 import { cacheKey } from "../../image/render/hosts.ts";
 import { nginxConf } from "../../image/render/nginx.ts";
 import type { ProxySite, SiteCache } from "../../image/spec.ts";
+import { mistakesIn } from "../support/mistakes.ts";
 
 const origin = "http://web:8080";
 const parse = (site: object) =>
@@ -12,15 +12,7 @@ const parse = (site: object) =>
 const read = (site: object) => parse(site).image;
 const cacheOf = (cache: object): SiteCache | undefined => (read({ cache }).sites[0] as ProxySite).cache;
 
-function mistakes(site: object): readonly string[] {
-  try {
-    parse(site);
-  } catch (error) {
-    if (error instanceof ConfigError) return error.mistakes;
-    throw error;
-  }
-  return [];
-}
+const mistakes = (site: object) => mistakesIn(() => parse(site));
 
 const statuses = "203, 204, 300, 301, 302, 307, 308, 404, 405, 410, 414 or 501";
 const parameter = "takes a parameter's name, as in fbclid; `*` at its end stands for anything, as in utm_*.";

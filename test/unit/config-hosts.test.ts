@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { ConfigError } from "../../config/mistakes.ts";
 import { parseConfig } from "../../config/parse.ts";
 import { certsConfig } from "../../image/render/certs.ts";
 import { exactNames } from "../../image/render/hosts.ts";
 import { manifest } from "../../image/render/manifest.ts";
 import { nginxConf } from "../../image/render/nginx.ts";
 import type { ImageSpec } from "../../image/spec.ts";
+import { mistakesIn } from "../support/mistakes.ts";
 
 const origin = "http://web:8080";
 const site = { host: "www.example.org", origin };
@@ -13,15 +13,7 @@ const vault = { secretsFile: "./secrets.yaml", certificates: { vault: { address:
 const parse = (sites: object[], more: object = {}) =>
   parseConfig({ app: "my-edge", regions: { cdg: {} }, sites, ...more });
 
-function mistakes(sites: object[], more: object = {}): readonly string[] {
-  try {
-    parse(sites, more);
-  } catch (error) {
-    if (error instanceof ConfigError) return error.mistakes;
-    throw error;
-  }
-  return [];
-}
+const mistakes = (sites: object[], more: object = {}) => mistakesIn(() => parse(sites, more));
 
 describe("names of sites", () => {
   test("are told to the image in one spelling and order", () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { ConfigError } from "../../config/mistakes.ts";
 import { parseConfig } from "../../config/parse.ts";
+import { mistakesIn } from "../support/mistakes.ts";
 
 const dns = { forward: [{ zone: "tail.example", servers: ["100.100.100.100"] }] };
 const parse = (keys: object) =>
@@ -12,15 +12,7 @@ const parse = (keys: object) =>
     ...keys,
   });
 
-function mistakes(keys: object): readonly string[] {
-  try {
-    parse(keys);
-  } catch (error) {
-    if (error instanceof ConfigError) return error.mistakes;
-    throw error;
-  }
-  return [];
-}
+const mistakes = (keys: object) => mistakesIn(() => parse(keys));
 
 const logsOf = (logs: object) => parse({ logs }).image.logs;
 

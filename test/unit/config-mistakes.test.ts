@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { ConfigError } from "../../config/mistakes.ts";
 import { parseConfig } from "../../config/parse.ts";
+import { mistakesIn } from "../support/mistakes.ts";
 
 const web = { host: "www.example.org", origin: "http://web:8080" };
 const blog = { files: "./blog", command: ["./blogon"], port: 8080 };
@@ -14,15 +14,7 @@ const keys =
 const kinds = "origin, redirect, files, luggage";
 const longDigest = `@sha256:${"a".repeat(64)}`;
 
-function mistakesOf(raw: Record<string, unknown>): readonly string[] {
-  try {
-    parseConfig(raw);
-  } catch (error) {
-    if (error instanceof ConfigError) return error.mistakes;
-    throw error;
-  }
-  return [];
-}
+const mistakesOf = (raw: Record<string, unknown>) => mistakesIn(() => parseConfig(raw));
 
 const site = (fields: object) => ({ sites: [{ host: "www.example.org", ...fields }] });
 const region = (fields: object) => ({ regions: { cdg: fields } });

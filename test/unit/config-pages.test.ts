@@ -1,26 +1,18 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { ConfigError } from "../../config/mistakes.ts";
 import { parseConfig } from "../../config/parse.ts";
 import { errorPageFiles, pageStatuses } from "../../image/render/error-pages.ts";
 import { nginxConf } from "../../image/render/nginx.ts";
 import { strictHeaders } from "../../image/render/nginx-presets.ts";
 import { checkErrorPages, checkRobots, checkSpa } from "../../image/user-pages.ts";
+import { mistakesIn } from "../support/mistakes.ts";
 
 const origin = { origin: "http://web:8080" };
 const files = { files: "./site" };
 const parse = (site: object) =>
   parseConfig({ app: "my-edge", regions: { cdg: {} }, sites: [{ host: "www.example.org", ...site }] });
 
-function mistakes(site: object): readonly string[] {
-  try {
-    parse(site);
-  } catch (error) {
-    if (error instanceof ConfigError) return error.mistakes;
-    throw error;
-  }
-  return [];
-}
+const mistakes = (site: object) => mistakesIn(() => parse(site));
 
 const oneSite = (site: object) => parse(site).image.sites[0];
 

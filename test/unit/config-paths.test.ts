@@ -1,7 +1,7 @@
 /** Rules by path in the stack file: what is refused, in which words, and what the others become. */
 import { describe, expect, test } from "vitest";
-import { ConfigError } from "../../config/mistakes.ts";
 import { parseConfig } from "../../config/parse.ts";
+import { mistakesIn } from "../support/mistakes.ts";
 
 const base = {
   app: "my-edge",
@@ -17,15 +17,7 @@ const stack = (site: object, ...paths: object[]) => ({
   sites: [{ host: "www.example.org", origin: "http://web:8080", ...site, paths }],
 });
 
-function mistakesOf(raw: Record<string, unknown>): readonly string[] {
-  try {
-    parseConfig(raw);
-  } catch (error) {
-    if (error instanceof ConfigError) return error.mistakes;
-    throw error;
-  }
-  return [];
-}
+const mistakesOf = (raw: Record<string, unknown>) => mistakesIn(() => parseConfig(raw));
 
 const here = "sites[0].paths[0]";
 

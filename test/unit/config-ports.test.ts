@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { ConfigError } from "../../config/mistakes.ts";
 import { parseConfig } from "../../config/parse.ts";
+import { mistakesIn } from "../support/mistakes.ts";
 
 const sites = [{ host: "www.example.org", origin: "http://web:8080" }];
 const luggage = {
@@ -10,15 +10,7 @@ const luggage = {
 const parse = (ports: object, more: object = {}) =>
   parseConfig({ app: "my-edge", regions: { cdg: {} }, sites, luggage, ports, ...more });
 
-function mistakes(ports: object, more: object = {}): readonly string[] {
-  try {
-    parse(ports, more);
-  } catch (error) {
-    if (error instanceof ConfigError) return error.mistakes;
-    throw error;
-  }
-  return [];
-}
+const mistakes = (ports: object, more: object = {}) => mistakesIn(() => parse(ports, more));
 
 describe("ports", () => {
   test("are told to the image by number, complete, with hosts in one spelling", () => {

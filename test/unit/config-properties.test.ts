@@ -1,6 +1,5 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { ConfigError } from "../../config/mistakes.ts";
 import { plainOrigin } from "../../config/names.ts";
 import { parseConfig } from "../../config/parse.ts";
 import { StackFile } from "../../config/schema.ts";
@@ -19,6 +18,7 @@ import { stream } from "../../image/render/nginx-stream.ts";
 import { processCompose } from "../../image/render/process-compose.ts";
 import { guestProblem, memoryRange, presets } from "../../providers/fly/guests.ts";
 import { regions } from "../../providers/fly/regions.ts";
+import { mistakesIn } from "../support/mistakes.ts";
 
 fc.configureGlobal({ seed: 20261124 }); // the same files every time; change it to look elsewhere
 
@@ -239,15 +239,7 @@ function renamed(value: unknown, [key, ...rest]: Path, name: string): unknown {
   );
 }
 
-function mistakesOf(raw: Raw): readonly string[] {
-  try {
-    parseConfig(raw);
-  } catch (error) {
-    if (error instanceof ConfigError) return error.mistakes;
-    throw error;
-  }
-  return [];
-}
+const mistakesOf = (raw: Raw) => mistakesIn(() => parseConfig(raw));
 
 describe("any valid stack file", () => {
   test("gives PoPs in order, each with a name of its own and memory its size takes", () => {

@@ -1,23 +1,15 @@
 import { describe, expect, test } from "vitest";
-import { ConfigError } from "../../config/mistakes.ts";
 import { parseConfig } from "../../config/parse.ts";
 import { nginxConf } from "../../image/render/nginx.ts";
 import { secrets, wantedKeys } from "../../image/render/secrets.ts";
+import { mistakesIn } from "../support/mistakes.ts";
 
 const origin = "http://web:8080";
 const secretsFile = "./secrets.yaml";
 const parse = (site: object, more: object = { secretsFile }) =>
   parseConfig({ app: "my-edge", regions: { cdg: {} }, sites: [{ host: "www.example.org", ...site }], ...more }).image;
 
-function mistakes(site: object, more?: object): readonly string[] {
-  try {
-    parse(site, more);
-  } catch (error) {
-    if (error instanceof ConfigError) return error.mistakes;
-    throw error;
-  }
-  return [];
-}
+const mistakes = (site: object, more?: object) => mistakesIn(() => parse(site, more));
 
 const own = "the PoP sets this one itself, or it belongs to one connection.";
 

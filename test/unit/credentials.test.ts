@@ -3,11 +3,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { ConfigError } from "../../config/mistakes.ts";
 import { parseConfig } from "../../config/parse.ts";
 import { rendered, writeContext } from "../../image/context.ts";
 import { credentialIn, credentialInFile } from "../../image/credentials.ts";
 import { documentedStack } from "../support/documented-stack.ts";
+import { mistakesIn } from "../support/mistakes.ts";
 
 // Put together here, so that no scanner takes this file for a leak.
 const of = (...parts: string[]) => parts.join("");
@@ -92,20 +92,15 @@ describe("by shape", () => {
 });
 
 describe("in a stack file", () => {
-  const refused = (over: Record<string, unknown>): readonly string[] => {
-    try {
+  const refused = (over: Record<string, unknown>) =>
+    mistakesIn(() =>
       parseConfig({
         app: "a",
         regions: { cdg: {} },
         sites: [{ host: "www.example.org", origin: "https://web.example.org" }],
         ...over,
-      });
-      return [];
-    } catch (error) {
-      if (error instanceof ConfigError) return error.mistakes;
-      throw error;
-    }
-  };
+      }),
+    );
   const blog = { files: "./blog", command: ["./blog"] };
   const [, token = ""] = credentials[0] ?? [];
 

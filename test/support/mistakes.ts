@@ -1,0 +1,12 @@
+import { ConfigError } from "../../config/mistakes.ts";
+
+/** The mistakes that parsing finds; none if it succeeds. */
+export function mistakesIn(parse: () => unknown): readonly string[] {
+  try {
+    parse();
+  } catch (error) {
+    if (error instanceof ConfigError) return error.mistakes;
+    throw error;
+  }
+  return [];
+}
