@@ -1,5 +1,7 @@
 /** What a program in a PoP answers, in one of them or in all at once. That one cannot be asked keeps nobody from the others. */
 import { type Fleet, Leased, type LivePop, livePops, runIn } from "./fleet.ts";
+import { tint } from "./style.ts";
+import type { World } from "./world.ts";
 
 /** What was asked for, or why it could not be had: that is no failure of the command. */
 export type Asked<T> = { value: T; reason?: never } | { value?: never; reason: string; leased?: true };
@@ -59,3 +61,14 @@ export const jsonOf =
       return undefined;
     }
   };
+
+export const answerJson = <T>({ pop, value, reason }: AnswerOf<T>) => ({ pop, ...value, ...(reason && { reason }) });
+
+/** The line of one PoP. `failed`: what did not happen there if it did not answer. */
+export function answerLine<T>(
+  world: World,
+  { pop, value, reason }: AnswerOf<T>,
+  { textOf, failed }: { textOf: (value: T) => string; failed: string },
+): string {
+  return `${pop}: ${value === undefined ? `${tint(world, "bad", failed)}, ${reason}` : textOf(value)}`;
+}

@@ -24,12 +24,12 @@ export const Health = z.looseObject({
     )
     .nullish()
     .transform((list) => list ?? []),
-  /** Of the whole PoP, page cache left out. */
   /** Hosts that are answered with 503 for now. Absent: an older image, which knows no maintenance. */
   maintenance: z
     .array(z.string())
     .nullish()
     .transform((list) => list ?? []),
+  /** Of the whole PoP, page cache left out. */
   memory: z.looseObject({ usedBytes: z.number(), limitBytes: z.number().nullish() }).nullish(),
   /** The ways through the tailnet to the origins that are reached by it. */
   origins: z

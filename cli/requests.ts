@@ -17,7 +17,8 @@ const Fields = z.looseObject({
 export type Request = z.infer<typeof Fields> & { time: string; pop: string | null; region: string };
 
 export interface RequestFilter {
-  site?: string;
+  /** Whether requests for a host are shown. */
+  isHost?: (host: string) => boolean;
   /** Of the whole status. */
   status?: RegExp;
   /** At least so many milliseconds. */
@@ -31,8 +32,8 @@ export function requestOf({ process, fields, time, pop, region }: LogLine): Requ
 }
 
 export const isAskedFor =
-  ({ site, status, slower = 0 }: RequestFilter): ((request: Request) => boolean) =>
+  ({ isHost, status, slower = 0 }: RequestFilter): ((request: Request) => boolean) =>
   (it) =>
-    (site === undefined || it.host.toLowerCase() === site.toLowerCase()) &&
+    (isHost === undefined || isHost(it.host)) &&
     (status === undefined || status.test(String(it.status))) &&
     it.seconds * 1000 >= slower;

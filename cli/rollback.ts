@@ -2,6 +2,8 @@
 import { isDeepStrictEqual } from "node:util";
 import { assumedContextKey } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
+import { networkLists } from "../image/render/nginx-access.ts";
+import { ownFiles } from "../image/render/nginx-own.ts";
 import { wantedKeys } from "../image/render/secrets.ts";
 import { partsOf } from "../image/render/site-parts.ts";
 import type { Plan } from "../preview/plan.ts";
@@ -120,6 +122,7 @@ export function filesOfToday(config: EdgeConfig, number: number): string[] {
       ...(errorPages === undefined ? [] : [errorPages]),
       ...(robots?.kind === "file" ? [robots.file] : []),
     ]),
+    ...[...networkLists(image.sites), ...ownFiles(image.nginx)].map(({ file }) => file),
     ...parts.flatMap((part) => (part.kind === "proxy" && part.tls?.ca !== undefined ? [part.tls.ca] : [])),
     ...(image.certificates?.vault.ca === undefined ? [] : [image.certificates.vault.ca]),
     ...Object.values(image.luggage).flatMap(({ source }) => (source.kind === "files" ? [source.dir] : [])),

@@ -10,11 +10,19 @@ export function siteOf(stack: Stack, host: string): Site | undefined {
   const { config } = stack.wanted();
   if (config === undefined) return undefined;
   const { sites } = config.image;
-  const site = sites.find((it) => it.host === host.toLowerCase()) ?? siteFor(sites, host.toLowerCase());
+  const site = siteFor(sites, host.toLowerCase());
   if (site) return site;
   const hosts = sites.flatMap(namesOf);
   const meant = nearest(host, hosts);
   throw new Refusal(
     `There is no site ${host} in the stack file. ${meant ? `Did you mean ${meant}?` : `It has: ${hosts.join(", ") || "none"}.`}`,
   );
+}
+
+/** Which hosts of requests are that site's. Where the stack file has mistakes, only the one that was named. */
+export function hostsOf(stack: Stack, name: string): (host: string) => boolean {
+  const site = siteOf(stack, name);
+  const sites = stack.wanted().config?.image.sites ?? [];
+  if (site === undefined) return (host) => host.toLowerCase() === name.toLowerCase();
+  return (host) => siteFor(sites, host.toLowerCase()) === site;
 }

@@ -1,5 +1,4 @@
 /** What a deployment would do to a stack: the plan of preview/, by the engine, for commands. */
-
 import { estimate } from "../components/cost.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { namesOf } from "../image/render/hosts.ts";

@@ -28,6 +28,44 @@ export const text = (problem: (text: string) => string | undefined) =>
     if (reason !== undefined) context.addIssue({ code: "custom", params: { reason }, input: value });
   });
 
+/** Refuses the value, or what is at `path` in it. Without a reason the field's own `takes` is the sentence. */
+export type Refuse = (reason: string | undefined, path?: number[]) => void;
+
+/** Several shapes, checked by hand: a union of schemas would forget which of them was meant, and why it refused. */
+export const byHand = <T>(check: (value: unknown, refuse: Refuse) => void) =>
+  z.custom<T>().superRefine((value: unknown, context) => {
+    check(value, (reason, path = []) => context.addIssue({ code: "custom", params: { reason }, path, input: value }));
+  });
+
+/** One text or a list of them. */
+export const oneOrMore = ({
+  problem,
+  most,
+  tooMany = `takes 1 to ${most} of them`,
+  other,
+}: {
+  problem: (text: string) => string | undefined;
+  most: number;
+  /** The clause for a list of another length. */
+  tooMany?: string;
+  /** The clause for what is no text. */
+  other: string;
+}) =>
+  byHand<string | string[]>((value, refuse) => {
+    const reasonOf = (it: unknown) => (typeof it === "string" ? problem(it) : other);
+    if (!Array.isArray(value)) {
+      const reason = reasonOf(value);
+      if (typeof value !== "string") refuse(undefined);
+      else if (reason !== undefined) refuse(reason);
+      return;
+    }
+    if (value.length === 0 || value.length > most) refuse(tooMany);
+    value.forEach((it: unknown, at) => {
+      const reason = reasonOf(it);
+      if (reason !== undefined) refuse(reason, [at]);
+    });
+  });
+
 /** One of a few words, with the nearest suggested. */
 export const oneOf = (words: readonly string[], noun: string, reasons: ReadonlyMap<string, string> = new Map()) =>
   text((value) => {

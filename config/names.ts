@@ -225,17 +225,29 @@ export function hostHeaderProblem(text: string): Problem {
     : "takes a name and perhaps a port, as in docs.home.internal:8080";
 }
 
+const headerShape = "a header takes letters, digits and dashes, 64 at most, a letter first";
+const headerSetAlready = "the PoP sets this one itself, or it belongs to one connection";
+
 /** Name of a header that tells an origin who a visitor is. */
 export function identityHeaderProblem(name: string): Problem {
-  if (!isHeaderName(name)) return "a header takes letters, digits and dashes, 64 at most, a letter first";
-  if (isOwnRequestHeader(name)) return "the PoP sets this one itself, or it belongs to one connection";
+  if (!isHeaderName(name)) return headerShape;
+  if (isOwnRequestHeader(name)) return headerSetAlready;
   return name.toLowerCase() === "cookie"
     ? "cookies are the visitor's. Those that the service sets go to the visitor"
     : undefined;
 }
 
+/** Name of a header that an origin or luggage is sent. */
+export function requestHeaderNameProblem(name: string): Problem {
+  if (!isHeaderName(name)) return headerShape;
+  if (name.toLowerCase() === "host")
+    return "the PoP sets this one itself. The name asked for behind the site is hostHeader";
+  return isOwnRequestHeader(name) ? headerSetAlready : undefined;
+}
+
+/** Name of a header that visitors are sent. */
 export function headerNameProblem(name: string): Problem {
-  if (!isHeaderName(name)) return "a header takes letters, digits and dashes, 64 at most, a letter first";
+  if (!isHeaderName(name)) return headerShape;
   return isOwnHeader(name) ? "nginx or the PoP sets this one itself, or it belongs to one connection" : undefined;
 }
 

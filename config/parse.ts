@@ -21,7 +21,6 @@ import {
   regionsExist,
 } from "./rules/pops.ts";
 import { portLimitsFit, portsFit, portsLead, portsLeave } from "./rules/ports.ts";
-import { requestHeadersFit } from "./rules/requests.ts";
 import { controlServerFits, secretsKept } from "./rules/secrets.ts";
 import {
   accessSaid,
@@ -30,6 +29,7 @@ import {
   headersFit,
   noLoops,
   originsDiffer,
+  requestHeadersFit,
   siteKinds,
   siteLuggage,
 } from "./rules/sites.ts";

@@ -20,7 +20,7 @@ import { siteKey } from "./render/hosts.ts";
 import { manifest } from "./render/manifest.ts";
 import { networksOf } from "./render/networks.ts";
 import { nginxConf } from "./render/nginx.ts";
-import { listFile, listText } from "./render/nginx-access.ts";
+import { listFile, listText, networkLists } from "./render/nginx-access.ts";
 import { errorFilter, errorFilterFile } from "./render/nginx-logs.ts";
 import { maintenanceFile, maintenanceText } from "./render/nginx-maintenance.ts";
 import { originCaFile } from "./render/nginx-origins.ts";
@@ -29,7 +29,7 @@ import { errorPageFile, errorPageText } from "./render/nginx-pages.ts";
 import { packedRules } from "./render/packed-rules.ts";
 import { processCompose, tailnetCaFile } from "./render/process-compose.ts";
 import { secrets, secretsManifest } from "./render/secrets.ts";
-import { accessOf, partsOf } from "./render/site-parts.ts";
+import { partsOf } from "./render/site-parts.ts";
 import { authorizedKeys, sshdConfig } from "./render/sshd.ts";
 import { unboundConf } from "./render/unbound.ts";
 import { group, passwd, shadow, users } from "./render/users.ts";
@@ -152,7 +152,7 @@ function packedParts(spec: ImageSpec, projectDir: string): ((files: Map<string, 
       checkNginxFile(text, `${what}: ${file}`);
       files.set(join("config", ownFile(file)), plain(text));
     }),
-    ...networkLists(spec).map(({ file, what }) => (files: Map<string, Entry>) => {
+    ...networkLists(spec.sites).map(({ file, what }) => (files: Map<string, Entry>) => {
       files.set(join("config", listFile(file)), plain(listText(networksOf(readText(projectDir, file, what), what))));
     }),
     ...originCas(spec).map(([place, { host, file }]) => ca(place, file, `site ${host}: tls.ca`)),
@@ -164,25 +164,15 @@ function packedParts(spec: ImageSpec, projectDir: string): ((files: Map<string, 
   ];
 }
 
-/** Files of networks that sites name, each once, and what a sentence about it begins with. */
-function networkLists({ sites }: ImageSpec): { file: string; what: string }[] {
-  const all = sites.flatMap(partsOf).flatMap((part) =>
-    (["allow", "deny"] as const).flatMap((key) =>
-      (accessOf(part)?.[key]?.files ?? []).map((file) => ({
-        file,
-        what: `site ${part.host}: access.${key}: ${file}`,
-      })),
-    ),
-  );
-  return all.filter(({ file }, at) => all.findIndex((it) => it.file === file) === at);
-}
+const readText = (projectDir: string, file: string, what: string): string =>
+  readUserFile(projectDir, file, what).toString("utf8");
 
 /** The user's own file. Throws when there is none. */
-function readText(projectDir: string, file: string, what: string): string {
+function readUserFile(projectDir: string, file: string, what: string): Buffer {
   const path = resolve(projectDir, file);
   if (!statSync(path, { throwIfNoEntry: false })?.isFile())
     throw new Error(`${what} is not a file (looked at ${path}).`);
-  return readFileSync(path, "utf8");
+  return readFileSync(path);
 }
 
 /** Files of authorities by their place in the image, each once. */
@@ -208,10 +198,7 @@ function pagesOf({ host, errorPages, robots }: Site, projectDir: string): ((file
     (files) => {
       if (robots?.kind !== "file") return;
       const what = `site ${host}: robots`;
-      const path = resolve(projectDir, robots.file);
-      if (!statSync(path, { throwIfNoEntry: false })?.isFile())
-        throw new Error(`${what}: ${robots.file} is not a file (looked at ${path}).`);
-      const content = readFileSync(path);
+      const content = readUserFile(projectDir, robots.file, `${what}: ${robots.file}`);
       checkRobots(content, what, robots.file);
       const found = credentialInFile(robots.file, content);
       if (found !== undefined)

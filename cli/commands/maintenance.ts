@@ -1,10 +1,9 @@
 /** `maintenance`: a site's visitors get 503 and a page from all PoPs, or the site again. */
 import { z } from "zod";
-import { askAll, jsonOf } from "../ask-in.ts";
+import { answerJson, answerLine, askAll, jsonOf } from "../ask-in.ts";
 import { livePops, readFleet } from "../fleet.ts";
 import { siteOf } from "../site-of.ts";
 import type { Stack } from "../stack.ts";
-import { tint } from "../style.ts";
 import { type ExitCode, print, printJson, Refusal, type World } from "../world.ts";
 
 /** As `pop maintenance` answers (image/pop/maintenance.go). */
@@ -25,17 +24,10 @@ export async function maintenance(
     seconds: 30,
     parse: jsonOf(State),
   });
-  if (json)
-    printJson(world, {
-      host,
-      pops: answers.map(({ pop, value, reason }) => ({ pop, ...value, ...(reason && { reason }) })),
-    });
+  if (json) printJson(world, { host, pops: answers.map(answerJson) });
   else
-    for (const { pop, value, reason } of answers)
-      print(
-        world,
-        value ? `${pop}: ${wordsOf(host, value)}` : `${pop}: ${tint(world, "bad", "not changed")}, ${reason}`,
-      );
+    for (const answer of answers)
+      print(world, answerLine(world, answer, { textOf: (state) => wordsOf(host, state), failed: "not changed" }));
   return answers.every(({ value }) => value !== undefined) ? 0 : 3;
 }
 

@@ -2,11 +2,10 @@
 import { z } from "zod";
 import { isStoring } from "../../image/render/nginx-cache.ts";
 import { partsOf } from "../../image/render/site-parts.ts";
-import { askAll, jsonOf } from "../ask-in.ts";
+import { answerJson, answerLine, askAll, jsonOf } from "../ask-in.ts";
 import { livePops, readFleet } from "../fleet.ts";
 import { siteOf } from "../site-of.ts";
 import type { Stack } from "../stack.ts";
-import { tint } from "../style.ts";
 import { type ExitCode, print, printJson, Refusal, type World } from "../world.ts";
 
 export interface PurgeOptions {
@@ -38,16 +37,9 @@ export async function purge(
     seconds: 60,
     parse: jsonOf(Purged),
   });
-  if (options.json)
-    printJson(world, { pops: answers.map(({ pop, value, reason }) => ({ pop, ...value, ...(reason && { reason }) })) });
+  if (options.json) printJson(world, { pops: answers.map(answerJson) });
   else
-    for (const { pop, value, reason } of answers)
-      print(
-        world,
-        value
-          ? `${pop}: ${countText(value.objects)}${value.objects > 0 ? `, ${sizeText(value.bytes)}` : ""}`
-          : `${pop}: ${tint(world, "bad", "not purged")}, ${reason}`,
-      );
+    for (const answer of answers) print(world, answerLine(world, answer, { textOf: purgedText, failed: "not purged" }));
   const missed = answers.filter(({ value }) => value === undefined).map(({ pop }) => pop);
   if (missed.length === 0) return 0;
   if (!options.json)
@@ -99,6 +91,9 @@ function refuseUncached(stack: Stack, host: string): void {
   if (site && !partsOf(site).some(isStoring))
     throw new Refusal(`${host}: this site has no cache in the stack file, so nothing of it is stored.`);
 }
+
+const purgedText = ({ objects, bytes }: z.infer<typeof Purged>): string =>
+  `${countText(objects)}${objects > 0 ? `, ${sizeText(bytes)}` : ""}`;
 
 const countText = (objects: number): string => (objects === 1 ? "1 object" : `${objects} objects`);
 

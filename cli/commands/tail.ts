@@ -4,12 +4,13 @@ import { livePops, popOf, readFleet } from "../fleet.ts";
 import { follow, reader } from "../log-follow.ts";
 import { lineOf } from "../log-lines.ts";
 import { isAskedFor, type Request, type RequestFilter, requestOf } from "../requests.ts";
-import { siteOf } from "../site-of.ts";
+import { hostsOf } from "../site-of.ts";
 import type { Stack } from "../stack.ts";
 import { type Tone, tint } from "../style.ts";
 import { type ExitCode, note, print, printJson, Refusal, type World } from "../world.ts";
 
-export interface TailOptions extends RequestFilter {
+export interface TailOptions extends Omit<RequestFilter, "isHost"> {
+  site?: string;
   json?: boolean;
 }
 
@@ -22,7 +23,7 @@ export async function tail(
   name: string | undefined,
   options: TailOptions,
 ): Promise<ExitCode> {
-  if (options.site !== undefined) siteOf(stack, options.site);
+  const isHost = options.site === undefined ? undefined : hostsOf(stack, options.site);
   const fleet = await readFleet(stack);
   const pops = name === undefined ? livePops(fleet) : [popOf(fleet, name)];
   if (pops.length === 0)
@@ -34,7 +35,7 @@ export async function tail(
       `${name}: ${machine.host_status === "unreachable" ? "its host does not answer" : `its machine is ${machine.state}`}, so nothing comes from it.`,
     );
   const names = new Map(livePops(fleet).map(({ machine, name }) => [machine.id, name]));
-  const isChosen = isAskedFor(options);
+  const isChosen = isAskedFor({ ...options, ...(isHost && { isHost }) });
   const isLate = once(() =>
     note(world, "More is written than Fly hands out, so what is shown is late. Ask for less: npx fly-pops tail POP"),
   );

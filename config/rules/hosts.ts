@@ -6,7 +6,7 @@ import { originParts, plainName } from "../names.ts";
 import type { Sketch } from "../sketch.ts";
 import type { Path } from "../walk.ts";
 
-interface Name {
+export interface Name {
   name: string;
   site: number;
   path: Path;
@@ -76,3 +76,9 @@ export function wildcardOriginsNamed({ file, unclear }: Sketch): Mistake[] {
 
 /** The site that answers a name, if one has it as it is or by a wildcard. */
 export const siteOf = (names: readonly Name[], host: string): number | undefined => nameFor(names, host)?.site;
+
+/** The site that a URL leads to, on the ports that the edge has. */
+export function siteOfUrl(names: readonly Name[], url: string): number | undefined {
+  const { host, port } = originParts(url);
+  return port === 80 || port === 443 ? siteOf(names, host) : undefined;
+}

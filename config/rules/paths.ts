@@ -1,10 +1,10 @@
 /** Rules of rules by path: each by itself, and in their order. */
 import { covers, matchesPath, type PathPattern, pathPattern } from "../../image/render/path-pattern.ts";
 import { given, type Mistake, mistake } from "../mistakes.ts";
-import { originParts, plainName } from "../names.ts";
 import { targetParts } from "../path-names.ts";
 import type { Sketch } from "../sketch.ts";
 import type { Path } from "../walk.ts";
+import { type Name, siteNames, siteOfUrl } from "./hosts.ts";
 import { belongs, kinds } from "./sites.ts";
 
 type Site = NonNullable<NonNullable<Sketch["file"]["sites"]>[number]>;
@@ -119,9 +119,7 @@ const mostSteps = 20;
 
 /** A redirect has a target that its path can fill in, and does not lead back to itself. */
 export function redirectsArrive({ file }: Sketch): Mistake[] {
-  const indexOf = new Map(
-    (file.sites ?? []).flatMap((site, index) => (site?.host === undefined ? [] : [[plainName(site.host), index]])),
-  );
+  const names = siteNames({ file });
   return rulesOf({ file }).flatMap(({ index, rule, number, at }): Mistake[] => {
     const pattern = patternOf(rule);
     if (rule.redirect === undefined || pattern === undefined) return [];
@@ -135,7 +133,7 @@ export function redirectsArrive({ file }: Sketch): Mistake[] {
       ];
     let here = { index, path: example(pattern) };
     for (let step = 0; step < mostSteps; step++) {
-      const next = redirection(file, here, indexOf);
+      const next = redirection(file, here, names);
       if (next === undefined) return [];
       here = next;
       if (here.index === index && ruleFor(file, here) === number)
@@ -165,21 +163,16 @@ const ruleFor = (file: Sketch["file"], { index, path }: Place): number =>
   });
 
 /** Where a redirect leads within this stack; undefined if it leads out of it, or there is none. */
-function redirection(file: Sketch["file"], here: Place, indexOf: ReadonlyMap<string, number>): Place | undefined {
+function redirection(file: Sketch["file"], here: Place, names: readonly Name[]): Place | undefined {
   const site = file.sites?.[here.index];
   const rule = site?.paths?.[ruleFor(file, here)];
   const isSites = rule === undefined || !answers.some((kind) => kind in rule);
   const redirect = isSites ? site?.redirect : rule.redirect;
   if (redirect === undefined) return undefined;
   const { base, path } = isSites ? { base: redirect, path: "" } : targetParts(redirect);
-  const index = base === "" ? here.index : siteAt(base, indexOf);
+  const index = base === "" ? here.index : siteOfUrl(names, base);
   if (index === undefined) return undefined;
   if (!path.endsWith("/*")) return { index, path: path === "" ? here.path : path };
   const prefix = rule?.path?.replace(/\/$/, "") ?? "";
   return { index, path: `${path.slice(0, -2)}/${here.path.slice(prefix.length + 1)}` };
-}
-
-function siteAt(url: string, indexOf: ReadonlyMap<string, number>): number | undefined {
-  const { host, port } = originParts(url);
-  return port === 80 || port === 443 ? indexOf.get(host) : undefined;
 }

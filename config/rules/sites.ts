@@ -1,11 +1,11 @@
 /** Rules of sites. */
 import { given, type Mistake, mistake } from "../mistakes.ts";
-import { headerNameProblem, originParts, plainName, plainOrigin } from "../names.ts";
+import { headerNameProblem, originParts, plainName, plainOrigin, requestHeaderNameProblem } from "../names.ts";
 import { nearest } from "../nearest.ts";
 import type { Sketch } from "../sketch.ts";
 import type { Path } from "../walk.ts";
 import { serviceOf } from "./auth.ts";
-import { siteNames, siteOf } from "./hosts.ts";
+import { siteNames, siteOfUrl } from "./hosts.ts";
 
 export const kinds = ["origin", "redirect", "files", "luggage"] as const;
 
@@ -145,13 +145,23 @@ export function originsDiffer({ file, unclear }: Sketch): Mistake[] {
 }
 
 /** A header is one a site may set, each once. */
-export function headersFit({ file }: Sketch): Mistake[] {
+export const headersFit = ({ file }: Sketch): Mistake[] => headerNamesFit(file, "headers", headerNameProblem);
+
+/** The same of headers that the origin or luggage gets. */
+export const requestHeadersFit = ({ file }: Sketch): Mistake[] =>
+  headerNamesFit(file, "requestHeaders", requestHeaderNameProblem);
+
+function headerNamesFit(
+  file: Sketch["file"],
+  key: "headers" | "requestHeaders",
+  problem: (name: string) => string | undefined,
+): Mistake[] {
   return holders(file).flatMap(({ keys, at: holder }) => {
-    const names = Object.keys(keys.headers ?? {});
+    const names = Object.keys(keys[key] ?? {});
     return names.flatMap((name, at) => {
-      const path = [...holder, "headers", name];
-      const problem = headerNameProblem(name);
-      if (problem !== undefined) return [mistake(path, `${problem}.`, ":")];
+      const path = [...holder, key, name];
+      const reason = problem(name);
+      if (reason !== undefined) return [mistake(path, `${reason}.`, ":")];
       const twin = names.slice(0, at).find((other) => other.toLowerCase() === name.toLowerCase());
       return twin === undefined ? [] : [mistake(path, `${twin} is the same header.`, ":")];
     });
@@ -176,11 +186,7 @@ export function noLoops(sketch: Sketch): Mistake[] {
   const sites = file.sites ?? [];
   const names = siteNames({ file });
   const forwarded = forwardedHosts(sketch);
-  /** The site a URL leads back to, on the ports the edge has. */
-  const target = (url: string) => {
-    const { host, port } = originParts(url);
-    return port === 80 || port === 443 ? siteOf(names, host) : undefined;
-  };
+  const target = (url: string) => siteOfUrl(names, url);
   const askedAgain = holders(file).flatMap(({ keys, at }) =>
     [...originsOf(keys.origin ?? [], at), ...serviceOf(keys, at)].flatMap(({ url, path }) => {
       const other = target(url);

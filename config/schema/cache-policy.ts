@@ -1,15 +1,12 @@
 /** Keys of a cache beside its times: which responses are stored, and what tells them apart. */
 import { z } from "zod";
 import { isParameterName, mostParameters, mostVaryLength, storedStatuses } from "../../image/render/cache-policy.ts";
-import { code, duration, durations, fields, list, text } from "../field.ts";
+import { byHand, code, duration, durations, fields, list, text } from "../field.ts";
 import { varyProblem } from "../names.ts";
 
 const parameter = "takes a parameter's name, as in fbclid; `*` at its end stands for anything, as in utm_*";
 
-/** True, false or a list of names. By hand: a union of schemas would forget which of them was meant, and why it refused. */
-const IgnoreQuery = z.custom<boolean | string[]>().superRefine((value: unknown, context) => {
-  const refuse = (reason: string | undefined, path: number[] = []) =>
-    context.addIssue({ code: "custom", params: { reason }, path, input: value });
+const IgnoreQuery = byHand<boolean | string[]>((value, refuse) => {
   if (typeof value === "boolean") return;
   if (!Array.isArray(value)) refuse(undefined);
   else if (value.length === 0 || value.length > mostParameters) refuse(`takes 1 to ${mostParameters} of them`);

@@ -1,12 +1,10 @@
 /** Keys of a site for what it says to whoever is behind it. */
 import { z } from "zod";
-import { fields, text } from "../field.ts";
+import { byHand, fields, text } from "../field.ts";
 import { headerValueProblem, hostHeaderProblem, secretKeyProblem } from "../names.ts";
 
-/** A text or `{ secret: KEY }`. By hand: a union of schemas would forget which of them was meant, and why it refused. */
-const Value = z.custom<string | { secret: string }>().superRefine((value: unknown, context) => {
-  const refuse = (reason: string | undefined) =>
-    context.addIssue({ code: "custom", params: { reason }, path: [], input: value });
+/** A text or `{ secret: KEY }`. */
+const Value = byHand<string | { secret: string }>((value, refuse) => {
   if (typeof value === "string") {
     const problem = headerValueProblem(value);
     if (problem !== undefined) refuse(problem);

@@ -1,7 +1,7 @@
 /** Keys of one site: who answers for a host, and how. */
 import { z } from "zod";
 import { limits } from "../../image/limits.ts";
-import { code, duration, durations, fields, text, whole, wholeNumber } from "../field.ts";
+import { code, duration, durations, fields, oneOrMore, text, whole, wholeNumber } from "../field.ts";
 import { fileProblem, folderProblem, headerValueProblem, hostProblem, originProblem } from "../names.ts";
 import { Auth } from "./auth.ts";
 import { SiteCache } from "./cache.ts";
@@ -14,22 +14,7 @@ import { Access } from "./visitors.ts";
 
 const mostOrigins = 8;
 
-/** A URL or a list of them. By hand: a union of schemas would forget which of them was meant, and why it refused. */
-const Origin = z.custom<string | string[]>().superRefine((value: unknown, context) => {
-  const refuse = (reason: string | undefined, path: number[] = []) =>
-    context.addIssue({ code: "custom", params: { reason }, path, input: value });
-  const problem = (url: unknown) => (typeof url === "string" ? originProblem(url) : "takes an http or https URL");
-  if (!Array.isArray(value)) {
-    if (typeof value !== "string") refuse(undefined);
-    else if (problem(value) !== undefined) refuse(problem(value));
-    return;
-  }
-  if (value.length === 0 || value.length > mostOrigins) refuse(`takes 1 to ${mostOrigins} of them`);
-  value.forEach((url: unknown, at) => {
-    const reason = problem(url);
-    if (reason !== undefined) refuse(reason, [at]);
-  });
-});
+const Origin = oneOrMore({ problem: originProblem, most: mostOrigins, other: "takes an http or https URL" });
 
 const OriginTls = z
   .strictObject({

@@ -1,27 +1,18 @@
 /** Keys of who may use a site. */
 import { z } from "zod";
 import { isAgent, mostNetworks } from "../../image/render/networks.ts";
-import { fields, text } from "../field.ts";
+import { fields, oneOrMore, text } from "../field.ts";
 import { networkOrFileProblem } from "../names.ts";
 
 const takesNetworks =
   "an address, a network or a file of them relative to the project, as in 203.0.113.7, 2001:db8::/32 or ./lists/bad.txt, or a list of these";
 
-/** One or a list. By hand: a union of schemas would forget which of them was meant, and why it refused. */
 const Networks = () =>
-  z.custom<string | string[]>().superRefine((value: unknown, context) => {
-    const refuse = (reason: string | undefined, path: number[] = []) =>
-      context.addIssue({ code: "custom", params: { reason }, path, input: value });
-    const problem = (it: unknown) => (typeof it === "string" ? networkOrFileProblem(it) : `takes ${takesNetworks}`);
-    if (!Array.isArray(value)) {
-      if (problem(value) !== undefined) refuse(problem(value));
-      return;
-    }
-    if (value.length === 0 || value.length > 1000) refuse("takes 1 to 1000 of them; longer lists go into a file");
-    value.forEach((it: unknown, at) => {
-      const reason = problem(it);
-      if (reason !== undefined) refuse(reason, [at]);
-    });
+  oneOrMore({
+    problem: networkOrFileProblem,
+    most: 1000,
+    tooMany: "takes 1 to 1000 of them; longer lists go into a file",
+    other: `takes ${takesNetworks}`,
   });
 
 const fileMeaning = "A file has one a line, and comments behind `#` or `;`; it is read when the image is built.";

@@ -309,7 +309,7 @@ func (h *health) allQuestions() []*question {
 			return func(to *snapshot) { to.Maintenance = hosts }
 		}),
 		silent(func(context.Context) answer {
-			name := h.pop()
+			name := popName(h.run)
 			return func(to *snapshot) { to.Pop = name }
 		}),
 	}
@@ -406,8 +406,9 @@ func (h *health) counts(context.Context) answer {
 	}
 }
 
-func (h *health) pop() string {
-	text, err := os.ReadFile(filepath.Join(h.run, "name"))
+// popName is how this PoP is called, as post-init left it. Empty: it left nothing.
+func popName(runFolder string) string {
+	text, err := os.ReadFile(filepath.Join(runFolder, "name"))
 	if err != nil {
 		return ""
 	}

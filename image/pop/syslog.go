@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -151,13 +150,9 @@ func (r *syslogRelay) pass(ctx context.Context, from, out *net.UDPConn) error {
 		if to == nil {
 			continue
 		}
-		r.tell(r.send(out, *to, rfc5424(message[:length], r.pop, time.Now())))
+		_, err = out.WriteToUDPAddrPort(rfc5424(message[:length], r.pop, time.Now()), *to)
+		r.tell(err)
 	}
-}
-
-func (r *syslogRelay) send(out *net.UDPConn, to netip.AddrPort, message []byte) error {
-	_, err := out.WriteToUDPAddrPort(message, to)
-	return err
 }
 
 // tell says a trouble once, and its end.
@@ -178,7 +173,7 @@ func (r *syslogRelay) tell(err error) {
 }
 
 // rfc5424 makes `<190>Nov 29 11:16:30 nginx: TEXT`, as nginx writes it, `<190>1 2026-11-29T11:16:30.123Z cdg-1 nginx - access - TEXT`. What is not as nginx writes it
-// passes as the text of a notice.
+// passes as the text of a notice. A pop without a name is "-".
 func rfc5424(message []byte, pop string, now time.Time) []byte {
 	priority, text := "<189>", string(message)
 	if end := strings.IndexByte(text, '>'); strings.HasPrefix(text, "<") && end > 1 && end < 5 {
@@ -186,15 +181,9 @@ func rfc5424(message []byte, pop string, now time.Time) []byte {
 			priority, text = text[:end+1], rest
 		}
 	}
+	if pop == "" {
+		pop = "-"
+	}
 	head := fmt.Sprintf("%s1 %s %s nginx - access - ", priority, now.UTC().Format("2006-01-02T15:04:05.000Z"), pop)
 	return append([]byte(head), text...)
-}
-
-// popName is how this PoP is called, as post-init left it.
-func popName(runFolder string) string {
-	text, err := os.ReadFile(runFolder + "/name")
-	if name := strings.TrimSpace(string(text)); err == nil && name != "" {
-		return name
-	}
-	return "-"
 }

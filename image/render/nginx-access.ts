@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
-import type { Access, NetworkList } from "../spec.ts";
+import type { Access, NetworkList, Site } from "../spec.ts";
 import { literal } from "./names.ts";
 import { isAgent, network } from "./networks.ts";
 import { block } from "./nginx-block.ts";
 import { exceptErrorPages } from "./nginx-pages.ts";
+import { accessOf, partsOf } from "./site-parts.ts";
 
 /**
  * Who may use a site: https://nginx.org/en/docs/http/ngx_http_geo_module.html. Checked before anything else of the site, redirects included, by the address
@@ -15,6 +16,19 @@ export const listFile = (file: string): string => `etc/nginx/lists/${digest(file
 
 /** The content of such a file. */
 export const listText = (networks: string[]): string => networks.map((it) => `${it} 1;\n`).join("");
+
+/** Files of networks that sites name, each once, and what a sentence about it begins with. */
+export function networkLists(sites: readonly Site[]): { file: string; what: string }[] {
+  const all = sites.flatMap(partsOf).flatMap((part) =>
+    (["allow", "deny"] as const).flatMap((key) =>
+      (accessOf(part)?.[key]?.files ?? []).map((file) => ({
+        file,
+        what: `site ${part.host}: access.${key}: ${file}`,
+      })),
+    ),
+  );
+  return all.filter(({ file }, at) => all.findIndex((it) => it.file === file) === at);
+}
 
 /** Directives for all of nginx: one variable for each rule, not empty for a request that is turned away. */
 export function accessMaps(all: Access[]): string[] {

@@ -32,6 +32,7 @@ export type SecretsSpec = Pick<ImageSpec, "luggage" | "tailnet" | "certificates"
 
 /** What the image needs of the user's secrets, sorted by name. */
 export function secrets({ sites = [], luggage, tailnet, certificates }: SecretsSpec): Secret[] {
+  const withRules = sites.flatMap((site) => [site, ...(site.paths ?? [])]);
   const own = (key: string, owner: string): Secret => ({ name: key, key, owner, from: "secrets" });
   return [
     ...(tailnet ? [{ ...own(authKeyName, "root"), ...(tailnet.driver && { from: "tailnet" as const }) }] : []),
@@ -42,10 +43,10 @@ export function secrets({ sites = [], luggage, tailnet, certificates }: SecretsS
     ...[...new Set(sites.flatMap(({ auth }) => (auth && "basic" in auth ? auth.basic : [])))].map(
       (key): Secret => ({ name: passwordFile(key), key, owner: "nginx", from: "secrets" }),
     ),
-    ...clientCertificateKeys(sites.flatMap((site) => [site, ...(site.paths ?? [])])).map(
+    ...clientCertificateKeys(withRules).map(
       (key): Secret => ({ name: clientCertificateFile(key), key, owner: "nginx", from: "secrets" }),
     ),
-    ...headerSecretKeys(sites.flatMap((site) => [site, ...(site.paths ?? [])])).map(
+    ...headerSecretKeys(withRules).map(
       (key): Secret => ({ name: headerSecretFile(key), key, owner: "nginx", from: "secrets" }),
     ),
   ].toSorted((a, b) => (a.name < b.name ? -1 : 1));

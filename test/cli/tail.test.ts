@@ -1,5 +1,5 @@
 import { beforeAll, expect, test } from "vitest";
-import { cli } from "../support/cli.ts";
+import { cli, values } from "../support/cli.ts";
 
 const request = (status: number, seconds: number, host = "www.example.org", more = {}) =>
   `[nginx\t] ${JSON.stringify({ time: "x", client: "203.0.113.7", host, method: "GET", uri: `/${status}`, status, bytes: 5, seconds, cache: "HIT", ...more })}`;
@@ -23,7 +23,12 @@ beforeAll(async () => {
 
 /** One PoP is restarted after three seconds and says it all then: what was said before is not shown. */
 async function tailed(...argv: string[]) {
+  return await tailedOf({}, ...argv);
+}
+
+async function tailedOf(stackFile: Record<string, unknown>, ...argv: string[]) {
   await using it = await cli({ behaviour: { says: later } });
+  it.config(values(stackFile));
   await it.deploy();
   const { id } = it.machine("cdg-1");
   it.local.clock.after(3_000, () => void it.local.call("POST", `/apps/my-edge/machines/${id}/restart`));
@@ -87,6 +92,17 @@ test.each([
   [["cdg-1"], [200, 404, 502, 200, 200]],
   [["ewr-1"], []],
 ])("%j", async (argv, found) => expect(await statuses(...argv)).toEqual(found));
+
+test("--site: under each of its names", async () => {
+  const site = { host: "www.example.org", origin: "http://origin.example:8080", aliases: ["other.example"] };
+  const bySite = async (...names: string[]) => {
+    const { out } = await tailedOf({ sites: [site] }, ...names.flatMap((it) => ["--site", it]), "--json");
+    return out.split("\n").flatMap((line) => (line === "" ? [] : [JSON.parse(line).host]));
+  };
+  const both = ["www.example.org", "www.example.org", "www.example.org", "other.example", "www.example.org"];
+  expect(await bySite("www.example.org")).toEqual(both);
+  expect(await bySite("other.example")).toEqual(both);
+});
 
 test("a PoP from which nothing can come is named", async () => {
   await using it = await cli({ behaviour: { says: later } });

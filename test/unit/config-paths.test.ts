@@ -169,6 +169,17 @@ test.each(rules)("%j is refused", (paths, sentence) => {
   expect(mistakesOf(stack({}, ...paths))).toEqual([sentence]);
 });
 
+test.each(["alias.example.org", "any.wild.example.org"])(
+  "a redirect to %s leads back, for it is the same site",
+  (name) => {
+    const site = { aliases: ["alias.example.org", "*.wild.example.org"] };
+    expect(mistakesOf(stack(site, { path: "/a", redirect: `https://${name}` }))).toEqual([
+      `${here}.redirect is "https://${name}": leads back to where it began.`,
+    ]);
+    expect(mistakesOf(stack(site, { path: "/a", redirect: `https://${name}/b` }))).toEqual([]);
+  },
+);
+
 test("what a rule says must go with its site", () => {
   expect(mistakesOf(stack({ cache: {} }, { path: "/a", buffering: true }))).toEqual([
     `${here}.buffering cannot be combined with the cache of its site, which buffers what it stores and nothing else. Write cache: false beside it.`,

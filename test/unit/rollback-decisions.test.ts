@@ -147,6 +147,14 @@ describe("files", () => {
     ]);
   });
 
+  test("of lists and of nginx are named too", () => {
+    const sites = [{ host: "b.test", origin: "https://b", access: { deny: ["./lists/bad.txt", "192.0.2.1"] } }];
+    const nginx = { http: "./own.conf", sites: { "b.test": "./b.conf" } };
+    expect(filesOfToday(parseConfig({ ...file, sites, nginx }), 4)).toEqual([
+      "In the image as they were at release 4, and packed as they are now when one is built again: lists/bad.txt, own.conf, b.conf.",
+    ]);
+  });
+
   test("are none where the stack file names none", () => {
     expect(filesOfToday(parseConfig({ ...file, sites: [{ host: "a.test", redirect: "https://b.test" }] }), 4)).toEqual(
       [],
