@@ -373,6 +373,15 @@ test("nor does one that forgets again and again, while Fly counts what it does n
   expect(made.local.faults.pending()).toEqual([]);
 });
 
+test("nor does one of addresses, which Fly does not count", async () => {
+  await using made = await bench();
+  await addressHandler.create({ app, type: "v4" }, made.context);
+  made.local.faults.add({ match: "GET ip_assignments", times: 5, fault: "empty list" });
+  await addressHandler.create({ app, type: "v4" }, made.context);
+  expect(made.local.world().addresses).toHaveLength(1);
+  expect(made.local.faults.pending()).toEqual([]);
+});
+
 test("a list that stays empty is believed in the end, whatever Fly counts", async () => {
   await using made = await pop();
   made.local.faults.add({ match: "GET machines", times: Number.POSITIVE_INFINITY, fault: "empty list" });
