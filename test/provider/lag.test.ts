@@ -215,6 +215,18 @@ test("a version that Fly went back to is not verified by rows of checks from bef
   expect(runner.boots.length).toBeGreaterThan(boots);
 });
 
+test("nor by rows of checks from before a crash that came before the update", async () => {
+  await using made = await pop({ quirks: { ...noQuirks, staleChecksMs: 20_000 } });
+  const { runner, clock } = made.local;
+  const boots = runner.boots.length;
+  runner.image(image(2), { pull: "fails" });
+  runner.image(image(1), { check: () => ({ passing: runner.boots.length === boots, output: "" }) });
+  runner.crash(made.id);
+  await clock.advance(2_500);
+  expect(runner.boots.length).toBe(boots + 1);
+  expect(await message(made.update())).toMatch(notBack);
+});
+
 test("nor is one that is no longer well once a late cordon has landed", async () => {
   await using made = await pop({ quirks: late });
   made.local.faults.next("POST machines/:id/cordon", { kind: "late", ms: 80_000, status: 502 });
