@@ -1,7 +1,7 @@
 /** A public address of an app. Traffic to it ends at the nearest healthy machine. */
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import type { Context, Fate, Handler } from "../handler.ts";
+import type { Fate, Handler } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
 import { isGone, isUncertain } from "./errors.ts";
 import { confirmGone, untilGone } from "./gone.ts";
@@ -40,8 +40,8 @@ export function addressType(row: wire.Address): AddressInputs["type"] | "other" 
   return ip.includes(":") ? "v6" : "v4";
 }
 
-async function find({ app, type, adopt }: AddressInputs, { fly }: Context): Promise<string | undefined> {
-  const rows = (await fly.listAddresses(app)).filter((row) => addressType(row) === type && row.ip);
+function find({ app, type, adopt }: AddressInputs, all: readonly wire.Address[]): string | undefined {
+  const rows = all.filter((row) => addressType(row) === type && row.ip);
   if (adopt !== undefined) {
     if (rows.some((row) => row.ip === adopt)) return adopt;
     throw new Error(
@@ -71,7 +71,7 @@ export const addressHandler = {
   async create(inputs, context) {
     const conflict = await addressHandler.conflict(inputs, context);
     if (conflict !== undefined) throw new Error(conflict);
-    const found = await find(inputs, context);
+    const found = find(inputs, await context.fly.knownAddresses(inputs.app));
     if (found) {
       context.log(`address ${found} exists, adopted`);
       return result(inputs, found);
@@ -81,8 +81,9 @@ export const addressHandler = {
       if (ip) return result(inputs, ip);
     } catch (error) {
       if (!isUncertain(error)) throw error;
-      const { clock } = context;
-      const ip = await lookUntil(clock, showsBy(error, clock), () => find(inputs, context));
+      const { clock, fly } = context;
+      const look = async () => find(inputs, await fly.listAddresses(inputs.app));
+      const ip = await lookUntil(clock, showsBy(error, clock), look);
       if (ip) return result(inputs, ip);
       throw error;
     }

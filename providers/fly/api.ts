@@ -432,14 +432,14 @@ export class Fly {
   // Addresses
 
   listAddresses(app: string): Promise<Address[]> {
-    return this.#list({
-      operation: `list addresses of ${app}`,
-      paced: ["list addresses", app],
-      method: "GET",
-      path: url`apps/${app}/ip_assignments`,
-      repeat: "idempotent",
-      answer: AddressList.transform(({ ips }) => ips ?? []),
-    });
+    return this.#list(addressesOf(app));
+  }
+
+  /** Addresses, as a create may rely on it. Fly does not count them, so an empty list is believed only once a read can no longer be late. */
+  async knownAddresses(app: string): Promise<Address[]> {
+    const list = () => this.#http.call(addressesOf(app));
+    const first = await list();
+    return first.length > 0 || this.#http.isYoung(app) ? first : await this.#untilNotEmpty(list);
   }
 
   assignAddress(app: string, body: AssignAddress): Promise<Address> {
@@ -505,7 +505,11 @@ export class Fly {
     const first = await list();
     if (first.length > 0 || this.#http.isYoung(app)) return first;
     const count = await this.getApp(app).then(countOf, () => undefined);
-    if (!count) return first;
+    return count ? await this.#untilNotEmpty(list) : first;
+  }
+
+  /** For as long as a read can be late. */
+  async #untilNotEmpty<T>(list: () => Promise<T[]>): Promise<T[]> {
     const isNotEmpty = async () => {
       const found = await list();
       return found.length > 0 ? found : undefined;
@@ -517,6 +521,15 @@ export class Fly {
 /** Path with every parameter escaped: an id can never reach another object. */
 const url = (parts: TemplateStringsArray, ...values: string[]): string =>
   parts.map((part, index) => part + (index < values.length ? encodeURIComponent(values[index] ?? "") : "")).join("");
+
+const addressesOf = (app: string): Call<Address[]> => ({
+  operation: `list addresses of ${app}`,
+  paced: ["list addresses", app],
+  method: "GET",
+  path: url`apps/${app}/ip_assignments`,
+  repeat: "idempotent",
+  answer: AddressList.transform(({ ips }) => ips ?? []),
+});
 
 const listOf = <T>(item: z.ZodType<T>) =>
   z

@@ -205,19 +205,15 @@ class Attempt {
   }
 
   /**
-   * `known`: ids of events that happened before this version; `knownBoots`: of those before it was booted last, where Fly went back to it. Uncordoning has
-   * to wait for a cordon that may still land: what served before that pause is looked at again after it.
+   * `known`: ids of events that happened before this version. Uncordoning has to wait for a cordon that may still land: what served before that pause is
+   * looked at again after it.
    */
-  async #serving(
-    version: string | undefined,
-    known: ReadonlySet<string>,
-    knownBoots: ReadonlySet<string> = known,
-  ): Promise<Machine> {
+  async #serving(version: string | undefined, known: ReadonlySet<string>): Promise<Machine> {
     const { app, id } = this.#target;
     const served = () =>
       untilServing(
         { app, id, version: version ?? "" },
-        { deadline: this.#deadline(), known, knownBoots, signal: this.#lease.lost },
+        { deadline: this.#deadline(), known, signal: this.#lease.lost },
         this.#context,
       );
     const machine = await served();
@@ -285,7 +281,7 @@ class Attempt {
     const config = pinned(this.#before);
     // Fly may have gone back by itself; then there is nothing to post, only to verify.
     if (now.state === "started" && now.config && sameConfig(config, now.config, now.image_ref))
-      return this.#serving(now.instance_id, eventIds(now), eventIds(this.#before));
+      return this.#serving(now.instance_id, eventIds(now));
     return this.#put(now, config);
   }
 

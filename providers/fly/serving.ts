@@ -32,15 +32,13 @@ export interface Wait {
   deadline: number;
   /** Ids of events that happened before this version: an exit among them is not its own. */
   known: ReadonlySet<string>;
-  /** Ids of events that happened before its last boot, where those are fewer: rows of checks from before that boot do not count. Default: `known`. */
-  knownBoots?: ReadonlySet<string>;
   signal?: AbortSignal | undefined;
 }
 
 /** Resolves with the machine when it serves. */
 export async function untilServing(
   { app, id, version }: Version,
-  { deadline, known, knownBoots = known, signal }: Wait,
+  { deadline, known, signal }: Wait,
   { fly, clock }: { fly: Fly; clock: Clock },
 ): Promise<Machine> {
   const watch = watchVersion(version, known, clock);
@@ -59,7 +57,7 @@ export async function untilServing(
     const isOurs = judge(machine);
     const rows = checksOf(machine);
     const wanted = checkCount(machine);
-    const since = bootedAt(machine.events ?? [], knownBoots);
+    const since = bootedAt(machine.events ?? []);
     if (!isOurs || machine.state !== "started") upSince = undefined;
     else upSince ??= clock.now();
     const isLate = (row: CheckStatus) => !isSince(row, since) && clock.now() - (upSince ?? clock.now()) < staleMs;
@@ -156,14 +154,12 @@ function checkCount({ config }: Machine): number {
   return Object.keys(config?.checks ?? {}).length + new Set(ofServices).size;
 }
 
-/** When this version last booted, by Fly's clock in milliseconds. undefined: it did so before, or its events do not say. */
-function bootedAt(events: readonly MachineEvent[], known: ReadonlySet<string>): number | undefined {
-  return events.find(({ id = "", type, status }) => type === "start" && status !== "starting" && !known.has(id))
-    ?.timestamp;
-}
+/** When the machine last booted, by Fly's clock in milliseconds. undefined: its events do not say. */
+const bootedAt = (events: readonly MachineEvent[]): number | undefined =>
+  events.find(({ type, status }) => type === "start" && status !== "starting")?.timestamp;
 
 /**
- * Whether a row was written since the boot. One that was not may be that of the version before, which passed; for a while: what a read shows
+ * Whether a row was written since the boot. One that was not may be of the version before, or of before a crash, and passed then; for a while: what a read shows
  * for longer than it can be late is so. By Fly's clock, of which a row may have whole seconds only: one of the second of the boot may be either's, and is
  * not believed until it is written again.
  */

@@ -215,6 +215,18 @@ test("a version that Fly went back to is not verified by rows of checks from bef
   expect(runner.boots.length).toBeGreaterThan(boots);
 });
 
+test("nor by rows of checks from before a crash that came before the update", async () => {
+  await using made = await pop({ quirks: { ...noQuirks, staleChecksMs: 20_000 } });
+  const { runner, clock } = made.local;
+  const boots = runner.boots.length;
+  runner.image(image(2), { pull: "fails" });
+  runner.image(image(1), { check: () => ({ passing: runner.boots.length === boots, output: "" }) });
+  runner.crash(made.id);
+  await clock.advance(2_500);
+  expect(runner.boots.length).toBe(boots + 1);
+  expect(await message(made.update())).toMatch(notBack);
+});
+
 test("nor is one that is no longer well once a late cordon has landed", async () => {
   await using made = await pop({ quirks: late });
   made.local.faults.next("POST machines/:id/cordon", { kind: "late", ms: 80_000, status: 502 });
@@ -370,6 +382,15 @@ test("nor does one that forgets again and again, while Fly counts what it does n
   await machineHandler.create(made.inputs, made.context);
   expect(made.local.volumes()).toHaveLength(1);
   expect(made.local.machines()).toHaveLength(1);
+  expect(made.local.faults.pending()).toEqual([]);
+});
+
+test("nor does one of addresses, which Fly does not count", async () => {
+  await using made = await bench();
+  await addressHandler.create({ app, type: "v4" }, made.context);
+  made.local.faults.add({ match: "GET ip_assignments", times: 5, fault: "empty list" });
+  await addressHandler.create({ app, type: "v4" }, made.context);
+  expect(made.local.world().addresses).toHaveLength(1);
   expect(made.local.faults.pending()).toEqual([]);
 });
 
