@@ -110,8 +110,8 @@ class Attempt {
       if (!this.#lease.lost.aborted) throw error;
       throw new Error(`${this.#target.pop}: ${reason(error)} It was not changed. Run again.`, { cause: error });
     }
-    // Fly does not always say whether a machine is cordoned.
-    if (machine.cordoned !== !this.#target.routed) await this.#takeIn(machine);
+    // Whatever a read says of its cordon: Fly does not always say it, and somebody may have cordoned it a moment ago.
+    await this.#takeIn(machine);
     return machine;
   }
 

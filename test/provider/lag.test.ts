@@ -305,6 +305,18 @@ test("rows that pass and are never written again count once they can no longer b
   expect(made.local.clock.now() - began).toBeLessThan(40_000);
 });
 
+test("a machine that a refresh saw cordoned is routed again, whatever a read says by then", async () => {
+  await using made = await pop();
+  const context = overWire(made, (send) => async (exchange) => {
+    const answer = await send(exchange);
+    if (exchange.method !== "GET" || !new URL(exchange.url).pathname.endsWith(`/machines/${made.id}`)) return answer;
+    return { ...answer, body: JSON.stringify({ ...JSON.parse(answer.body), cordoned: false }) };
+  });
+  await made.local.call("POST", `/apps/${app}/machines/${made.id}/cordon`);
+  await machineHandler.update(made.id, { ...made.outs, routed: false }, made.inputs, context);
+  expect(now(made)).toEqual({ ...serves(1), version: made.outs.instanceId });
+});
+
 test.each(seeds)(
   "an update right after another one is made from what the machine is, not from what a read shows, seed %i",
   async (seed) => {
