@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { recipes, stackOf } from "../support/cookbook.ts";
 import { enterTls, openExchange } from "./support/client.ts";
+import { enterHttp2 } from "./support/http2.ts";
 import { until } from "./support/pop.ts";
 import { StackLab } from "./support/stack-lab.ts";
 
@@ -534,6 +535,27 @@ describe("an API with limits", () => {
     expect(await patience(host)).toContain("proxy_read_timeout 900s");
     expect((await get(host, "/internal/metrics", { client: "198.51.100.32" })).status).toBe(404);
     expect(await announced(host, "/v1/large", mb + 1)).toBe(413);
+  });
+});
+
+describe("a gRPC service", () => {
+  const host = "grpc.example.org";
+  const call = async (path: string) => {
+    const session = await enterHttp2(lab.pop.https, host);
+    const headers = { ":method": "POST", ":path": path, "content-type": "application/grpc", te: "trailers" };
+    const stream = session.request(headers).end(Buffer.alloc(5));
+    const answer = await new Promise<Record<string, unknown>>((answered) => stream.once("response", answered));
+    session.destroy();
+    return [answer[":status"], answer["content-type"], answer["grpc-status"]];
+  };
+
+  // The web server that stands in for all origins speaks no HTTP/2: test/image/grpc.test.ts has services.
+  test("that is away is unavailable, and reflection is not there", async () => {
+    expect(await call("/echo.v1.Echo/Say")).toEqual([200, "application/grpc", "14"]);
+    for (const path of ["/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/grpc.reflection.v1alpha.X/Y"])
+      expect(await call(path)).toEqual([200, "application/grpc", "12"]);
+    const { output } = await lab.pop.exec(["cat", "/etc/nginx/nginx.conf"]);
+    expect(output).toMatch(/grpc_read_timeout 3600s;\s+client_body_timeout 3600s;/);
   });
 });
 
