@@ -2,7 +2,7 @@
 import { isOfOneKind } from "../../image/render/nginx-origins.ts";
 import { type Mistake, mistake } from "../mistakes.ts";
 import type { Sketch } from "../sketch.ts";
-import { holders } from "./sites.ts";
+import { answers } from "./paths.ts";
 
 /** Keys that mean nothing there. */
 const withoutMeaning = {
@@ -13,45 +13,41 @@ const withoutMeaning = {
   errorPages: "a client gets grpc-status and grpc-message, and shows no page",
 } as const;
 
-const answers = ["origin", "files", "luggage", "redirect", "deny"] as const;
-
-type Holder = ReturnType<typeof holders>[number];
-
-/** Sites and rules whose origins are asked by gRPC, with the site of a rule. */
-function asked({ file }: Sketch): (Holder & { site: Holder["keys"]; isRule: boolean })[] {
-  let site: Holder["keys"] | undefined;
-  return holders(file).flatMap(({ keys, at }) => {
-    const isRule = "path" in keys || at.length > 2;
-    if (!isRule) site = keys;
-    const speaks = isRule && !answers.some((kind) => kind in keys) ? site : keys;
-    return site !== undefined && speaks?.protocol === "grpc" && speaks.origin !== undefined
-      ? [{ keys, at, site, isRule }]
-      : [];
+/** Sites and rules whose origins are asked by gRPC: a rule's own, or its site's. */
+const asked = ({ file }: Sketch) =>
+  (file.sites ?? []).flatMap((site, index) => {
+    if (site === undefined) return [];
+    const at = ["sites", index];
+    const rules = (site.paths ?? []).flatMap((keys, number) => {
+      if (keys === undefined) return [];
+      const origins = answers.some((kind) => kind in keys) ? keys : site;
+      return [{ what: "rule", host: site.host, keys, origins, at: [...at, "paths", number] }];
+    });
+    return [{ what: "site", host: site.host, keys: site, origins: site, at }, ...rules].filter(
+      ({ origins }) => origins.protocol === "grpc" && origins.origin !== undefined,
+    );
   });
-}
 
 /** What is said beside gRPC has a meaning there. */
 export const grpcFits = (sketch: Sketch): Mistake[] =>
-  asked(sketch).flatMap(({ keys, at, isRule }) =>
+  asked(sketch).flatMap(({ what, keys, at }) =>
     Object.entries(withoutMeaning).flatMap(([key, why]) => {
       const value = (keys as Record<string, unknown>)[key];
       // What is off anyway may be said.
       if (value === undefined || (value === false && (key === "cache" || key === "stripPrefix"))) return [];
       // Its rules may have pages to show.
       if (key === "errorPages" && "paths" in keys) return [];
-      const where = isRule ? "a rule" : "a site";
-      return [mistake([...at, key], `stands in ${where} whose origins are asked by gRPC: ${why}.`)];
+      return [mistake([...at, key], `stands in a ${what} whose origins are asked by gRPC: ${why}.`)];
     }),
   );
 
-/** nginx passes a call on by one scheme and checks one name; relays, which other sites have for that, would end a call's second try. */
+/** Of several kinds nginx would need relays, and behind one no call is tried again: it was sent by then. */
 export const grpcOriginsAlike = (sketch: Sketch): Mistake[] =>
-  asked(sketch).flatMap(({ keys, at, site }) => {
-    if (keys.origin === undefined || sketch.unclear(...at, "origin") || sketch.unclear(...at, "tls")) return [];
-    const origins = [keys.origin].flat().filter((url) => url !== undefined);
-    const host = "host" in site ? (site.host ?? "") : "";
-    if (isOfOneKind({ host, origins, ...(keys.tls?.serverName && { tls: { serverName: keys.tls.serverName } }) }))
-      return [];
+  asked(sketch).flatMap(({ host = "", keys: { origin, tls }, at }) => {
+    if (origin === undefined || sketch.unclear(...at, "origin") || sketch.unclear(...at, "tls")) return [];
+    const origins = [origin].flat().filter((url) => url !== undefined);
+    const named = tls?.serverName === undefined ? {} : { tls: { serverName: tls.serverName } };
+    if (isOfOneKind({ host, origins, ...named })) return [];
     return [
       mistake(
         [...at, "origin"],

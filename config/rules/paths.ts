@@ -32,7 +32,8 @@ const rulesOf = ({ file }: Pick<Sketch, "file">): Placed[] =>
 /** What a rule says of its own origins only. */
 const keysOfOrigin = ["protocol", "tls"] as const;
 
-const answers = ["origin", "files", "luggage", "redirect", "deny"] as const;
+/** Ways in which a rule may answer. */
+export const answers = ["origin", "files", "luggage", "redirect", "deny"] as const;
 
 /** A rule is answered in one way, its own or its site's, and has no key of another way. */
 export function ruleKinds({ file, unclear }: Sketch): Mistake[] {

@@ -16,7 +16,7 @@ import {
   unary,
 } from "./support/grpc.ts";
 import { enterHttp2 } from "./support/http2.ts";
-import { type Origin, startOrigin } from "./support/origin.ts";
+import { type Origin, originCertificate, originKey, startOrigin } from "./support/origin.ts";
 import { Bench, build, health, type Pop, until } from "./support/pop.ts";
 
 const network = { name: "fly-pops-grpc", subnet: "172.31.234.0/24", gateway: "172.31.234.1" };
@@ -29,9 +29,10 @@ const ports = {
   rude: 25_395,
   nobody: 25_396,
   names: 25_397,
+  mutual: 25_398,
 };
 const bench = new Bench("grpc");
-let services: Record<"plain" | "second" | "secure", EchoService>;
+let services: Record<"plain" | "second" | "secure" | "mutual", EchoService>;
 let web: Origin;
 let rude: Server;
 let names: NameServer;
@@ -57,6 +58,7 @@ const spec: ImageSpec = {
     }),
     called("secure.test", [at(ports.secure, "https")], { tls, hostHeader: "echo.home.internal" }),
     called("untrusted.test", [at(ports.secure, "https")], { tls: { serverName: tls.serverName } }),
+    called("mutual.test", [at(ports.mutual, "https")], { tls: { ...tls, certificate: "edge-cert" } }),
     called("away.test", [at(ports.nobody)], {
       errorPages: "errors",
       paths: [{ path: "/x", kind: "deny", status: 404 }],
@@ -93,6 +95,7 @@ beforeAll(async () => {
     plain: await startEcho({ port: ports.plain }),
     second: await startEcho({ port: ports.second }),
     secure: await startEcho({ port: ports.secure, tls: true }),
+    mutual: await startEcho({ port: ports.mutual, tls: true, clients: originCertificate }),
   };
   web = await startOrigin({ port: ports.web });
   rude = createServer((socket) => socket.once("data", () => socket.resetAndDestroy()).on("error", () => {}));
@@ -164,6 +167,18 @@ describe("a call", () => {
   test("goes over TLS to an https origin, under the name it knows itself by", async () => {
     await ask("secure.test");
     expect(services.secure.seen.map(({ host }) => host)).toEqual(["echo.home.internal"]);
+  });
+
+  test("shows the PoPs' own certificate where the service asks for one, once it is there", async () => {
+    const { status: said } = await ask("mutual.test");
+    expect([said.code, said.details]).toEqual([status.UNKNOWN, "This service cannot answer at the moment."]);
+    expect(services.mutual.seen).toEqual([]);
+    const file = "/run/secrets/nginx.certificates/edge-cert";
+    const pair = Buffer.from(`${originCertificate}${originKey}`).toString("base64");
+    const write = `mkdir -p -m 0751 /run/secrets /run/secrets/nginx.certificates && echo ${pair} | base64 -d > ${file} && chown nginx:nginx ${file} && chmod 0400 ${file}`;
+    expect(await pop.exec(["/bin/sh", "-c", write])).toMatchObject({ code: 0 });
+    expect((await ask("mutual.test")).messages).toEqual(["hello"]);
+    expect(services.mutual.seen).toHaveLength(1);
   });
 
   test("that fails says why, with all that the service adds", async () => {

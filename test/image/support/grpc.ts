@@ -54,11 +54,19 @@ export interface EchoService {
   close(): void;
 }
 
+export interface EchoOptions {
+  port: number;
+  /** With the origins' certificate. */
+  tls?: boolean;
+  /** The authority of the certificates that clients have to show. Absent: they show none. */
+  clients?: string;
+}
+
 /**
  * Unary: the message comes back; metadata `x-fail` is a status to fail with. Collect: how many messages came, and their bytes. Count: as many messages as the
  * request says. Talk: each message comes back as it arrives. Never: nothing is ever said.
  */
-export async function startEcho({ port, tls = false }: { port: number; tls?: boolean }): Promise<EchoService> {
+export async function startEcho({ port, tls = false, clients }: EchoOptions): Promise<EchoService> {
   const server = new Server({ "grpc.max_receive_message_length": -1 });
   const seen: EchoService["seen"] = [];
   let cancelled = 0;
@@ -108,9 +116,11 @@ export async function startEcho({ port, tls = false }: { port: number; tls?: boo
   };
   server.addService(methods, { unary, collect, count, talk, never });
   const how = tls
-    ? ServerCredentials.createSsl(null, [
-        { private_key: Buffer.from(originKey), cert_chain: Buffer.from(originCertificate) },
-      ])
+    ? ServerCredentials.createSsl(
+        clients === undefined ? null : Buffer.from(clients),
+        [{ private_key: Buffer.from(originKey), cert_chain: Buffer.from(originCertificate) }],
+        clients !== undefined,
+      )
     : ServerCredentials.createInsecure();
   await new Promise<void>((listening, failed) =>
     server.bindAsync(`0.0.0.0:${port}`, how, (error) => (error ? failed(error) : listening())),
