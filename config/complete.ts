@@ -142,7 +142,8 @@ function site(it: StackFile["sites"][number], maxSizeMb: number): Site {
     const certificate = it.tls?.certificate !== undefined && { certificate: it.tls.certificate };
     const tls = it.tls && { tls: { ...originTls(it.tls), ...certificate } };
     const cache = it.cache && { cache: siteCache(it.cache, maxSizeMb) };
-    return { kind: "proxy", host, origins, ...tls, ...passing, ...any, ...cache };
+    const protocol = it.protocol === "grpc" && { protocol: "grpc" as const };
+    return { kind: "proxy", host, origins, ...protocol, ...tls, ...passing, ...any, ...cache };
   }
   if (it.redirect !== undefined) {
     const status = it.status !== undefined && { status: it.status as RedirectStatus };

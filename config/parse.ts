@@ -5,6 +5,7 @@ import { authFits, authKinds, openPaths } from "./rules/auth.ts";
 import { originIgnored, statusesStored, varyFits } from "./rules/cache-policy.ts";
 import { credentialsKept } from "./rules/credentials.ts";
 import { egressWhole } from "./rules/egress.ts";
+import { grpcFits, grpcOriginsAlike } from "./rules/grpc.ts";
 import { hostsDiffer, oneDefault, wildcardOriginsNamed, wildcardsCertified } from "./rules/hosts.ts";
 import { sshReachable, zonesDiffer } from "./rules/image.ts";
 import { syslogPrivate } from "./rules/logs.ts";
@@ -66,6 +67,8 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   certificatesKept,
   siteLuggage,
   originsDiffer,
+  grpcFits,
+  grpcOriginsAlike,
   headersFit,
   requestHeadersFit,
   noLoops,

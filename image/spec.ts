@@ -188,6 +188,8 @@ export interface ProxySite extends AnySite, Passing {
    * http or https URLs of origins: scheme, name, optional port; no path. At least one. The first is asked as long as it answers, the others stand in for it.
    */
   origins: string[];
+  /** How they are asked. Absent: by HTTP/1.1, as visitors ask. gRPC is HTTP/2, over TLS for https origins. */
+  protocol?: "grpc";
   /** How https origins are known. Absent: by the public authorities, under the name in their URL. */
   tls?: {
     /** PEM file of the authorities that count instead of the public ones, on the machine that builds, relative to the project. */

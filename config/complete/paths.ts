@@ -39,19 +39,28 @@ function pathRule(site: SiteKeys, rule: RuleKeys, complete: (keys: SiteKeys) => 
 
 /** A site of the same host with what the rule says and, for the rest, what the site does; what holds for all paths stays the site's alone. */
 function merged(site: SiteKeys, rule: RuleKeys): SiteKeys {
-  const { host, origin, files, luggage, redirect, status, tls, hostHeader, spa } = site;
+  const { host, origin, protocol, files, luggage, redirect, status, tls, hostHeader, spa } = site;
   const isOwn = rule.origin !== undefined || rule.files !== undefined || rule.luggage !== undefined;
   const content = isOwn
-    ? { origin: rule.origin, files: rule.files, luggage: rule.luggage, tls: rule.tls, hostHeader: rule.hostHeader }
-    : { origin, files, luggage, redirect, status, tls, spa, hostHeader: rule.hostHeader ?? hostHeader };
+    ? {
+        origin: rule.origin,
+        protocol: rule.protocol,
+        files: rule.files,
+        luggage: rule.luggage,
+        tls: rule.tls,
+        hostHeader: rule.hostHeader,
+      }
+    : { origin, protocol, files, luggage, redirect, status, tls, spa, hostHeader: rule.hostHeader ?? hostHeader };
   const passes = content.origin !== undefined || content.luggage !== undefined;
-  const stored = content.origin === undefined || rule.cache === false ? undefined : mergedMap(site.cache, rule.cache);
+  const isGrpc = content.protocol === "grpc";
+  const stores = content.origin !== undefined && !isGrpc;
+  const stored = !stores || rule.cache === false ? undefined : mergedMap(site.cache, rule.cache);
   const passing = {
     timeouts: mergedMap(site.timeouts, rule.timeouts),
     maxBodyMb: rule.maxBodyMb ?? site.maxBodyMb,
     requestHeaders: mergedHeaders(site.requestHeaders, rule.requestHeaders),
     // What is stored is buffered, and nothing else.
-    buffering: stored === undefined ? (rule.buffering ?? site.buffering) : undefined,
+    buffering: stored === undefined && !isGrpc ? (rule.buffering ?? site.buffering) : undefined,
   };
   return {
     host,

@@ -29,7 +29,11 @@ const rulesOf = ({ file }: Pick<Sketch, "file">): Placed[] =>
     ),
   );
 
-const answers = ["origin", "files", "luggage", "redirect", "deny"] as const;
+/** What a rule says of its own origins only. */
+const keysOfOrigin = ["protocol", "tls"] as const;
+
+/** Ways in which a rule may answer. */
+export const answers = ["origin", "files", "luggage", "redirect", "deny"] as const;
 
 /** A rule is answered in one way, its own or its site's, and has no key of another way. */
 export function ruleKinds({ file, unclear }: Sketch): Mistake[] {
@@ -41,12 +45,13 @@ export function ruleKinds({ file, unclear }: Sketch): Mistake[] {
     const ways = own.length > 0 ? own : kinds.filter((kind) => kind in site || unclear("sites", index, kind));
     const isOneOf = (wanted: readonly string[]) => ways.length === 0 || ways.some((way) => wanted.includes(way));
     for (const [key, { kinds, why }] of Object.entries(belongs)) {
-      if (key === "tls" || !(key in rule)) continue;
+      if (keysOfOrigin.some((it) => it === key) || !(key in rule)) continue;
       if (!isOneOf(kinds))
         mistakes.push(mistake([...at, key], `stands in a rule without ${kinds.join(" or ")}: ${why}.`));
     }
-    if ("tls" in rule && !own.includes("origin"))
-      mistakes.push(mistake([...at, "tls"], "stands in a rule without an origin of its own, which alone it is for."));
+    for (const key of keysOfOrigin)
+      if (key in rule && !own.includes("origin"))
+        mistakes.push(mistake([...at, key], "stands in a rule without an origin of its own, which alone it is for."));
     if ("status" in rule && own.length === 0 && isOneOf(["redirect"]) && ways.length > 0)
       mistakes.push(
         mistake([...at, "status"], "stands in a rule without a redirect of its own, which alone it is for."),

@@ -37,6 +37,7 @@ const mostRules = 200;
 /** The list of rules, of the keys that a site has. */
 export const pathRules = <
   Origin extends z.ZodType,
+  Protocol extends z.ZodType,
   Files extends z.ZodType,
   Luggage extends z.ZodType,
   Cache extends z.ZodObject,
@@ -48,6 +49,7 @@ export const pathRules = <
   Access extends z.ZodType,
 >(site: {
   origin: z.ZodOptional<Origin>;
+  protocol: z.ZodOptional<Protocol>;
   files: z.ZodOptional<Files>;
   luggage: z.ZodOptional<Luggage>;
   cache: z.ZodOptional<Cache>;
@@ -75,6 +77,11 @@ export const pathRules = <
           }),
           origin: own(site.origin.unwrap(), {
             meaning: "Requests are passed on to this web server, as a site's. It has a `tls` of its own.",
+          }).optional(),
+          protocol: own(site.protocol.unwrap(), {
+            meaning: "How the origins of this rule are asked. A rule without `origin` has its site's.",
+            default: code("http"),
+            refused: "a rule without `origin`; grpc beside `cache`, `buffering`, `compress` or `stripPrefix`",
           }).optional(),
           files: own(site.files.unwrap(), {
             meaning:

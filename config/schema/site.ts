@@ -1,7 +1,7 @@
 /** Keys of one site: who answers for a host, and how. */
 import { z } from "zod";
 import { limits } from "../../image/limits.ts";
-import { code, duration, durations, fields, oneOrMore, text, whole, wholeNumber } from "../field.ts";
+import { code, duration, durations, fields, oneOf, oneOrMore, text, whole, wholeNumber } from "../field.ts";
 import { fileProblem, folderProblem, headerValueProblem, hostProblem, originProblem } from "../names.ts";
 import { Auth } from "./auth.ts";
 import { SiteCache } from "./cache.ts";
@@ -103,6 +103,17 @@ const Site = z
       refused:
         "paths, queries, credentials; one twice, more than 8; on ports 80 and 443 the host of a site here, unless `dns.forward` covers it: the edge would ask itself",
     }).optional(),
+    protocol: oneOf(["http", "grpc"], "protocol")
+      .register(fields, {
+        type: "string",
+        takes: "http or grpc",
+        meaning:
+          "How origins are asked. grpc: by gRPC, which is HTTP/2, without TLS for http origins; calls and messages pass as they come, in both directions, and an error of the PoP's own is a `grpc-status`. `timeouts.read` bounds how long either side of a stream may be silent. Of several origins all have one scheme and, for https, one name on their certificates.",
+        default: code("http"),
+        refused:
+          "a site without `origin`; grpc beside `cache`, `buffering` or `compress`, and beside `errorPages` where there are no `paths`",
+      })
+      .optional(),
     redirect: text(originProblem)
       .register(fields, {
         type: "string",

@@ -165,12 +165,13 @@ ngx_module_t ngx_http_pop_cache_module = {
     NGX_MODULE_V1, &context, commands, NGX_HTTP_MODULE, NULL, ngx_http_pop_cache_init_tags, NULL, NULL, NULL, NULL, NULL, NGX_MODULE_V1_PADDING};
 
 /* What load_module looks for. Without an order it comes last, so that its header filter runs first. */
+extern ngx_module_t ngx_http_pop_grpc_module;   /* grpc.c */
 extern ngx_module_t ngx_http_pop_memory_module; /* memory.c */
 extern ngx_module_t ngx_http_pop_reject_module; /* reject.c */
 extern ngx_module_t ngx_http_pop_login_module;  /* login.c */
 extern ngx_module_t ngx_http_pop_secret_module; /* secret.c */
-ngx_module_t *ngx_modules[] = {&ngx_http_pop_cache_module, &ngx_http_pop_memory_module, &ngx_http_pop_reject_module,
-                               &ngx_http_pop_login_module, &ngx_http_pop_secret_module, NULL};
-char *ngx_module_names[] = {"ngx_http_pop_cache_module", "ngx_http_pop_memory_module", "ngx_http_pop_reject_module",
-                            "ngx_http_pop_login_module", "ngx_http_pop_secret_module", NULL};
+ngx_module_t *ngx_modules[] = {&ngx_http_pop_grpc_module,   &ngx_http_pop_cache_module, &ngx_http_pop_memory_module,
+                               &ngx_http_pop_reject_module, &ngx_http_pop_login_module, &ngx_http_pop_secret_module, NULL};
+char *ngx_module_names[] = {"ngx_http_pop_grpc_module",   "ngx_http_pop_cache_module", "ngx_http_pop_memory_module",
+                            "ngx_http_pop_reject_module", "ngx_http_pop_login_module", "ngx_http_pop_secret_module", NULL};
 char *ngx_module_order[] = {NULL};

@@ -162,9 +162,10 @@ static ngx_int_t admit(ngx_http_request_t *r) {
 /* $pop_rejected, for the counts: what rejected the request. */
 static ngx_int_t rejected_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data) {
   const char *by = NULL;
+  ngx_uint_t status = r->err_status ? r->err_status : r->headers_out.status; /* a call of gRPC has 200 (grpc.c) */
   if (r->main->limit_req_status == REQUESTS_REJECTED) by = "requests";
   else if (r->main->limit_conn_status == CONNECTIONS_REJECTED) by = "connections";
-  else if (r->headers_out.status == NGX_HTTP_FORBIDDEN && r->upstream == NULL && is_blocked(r->connection->sockaddr)) by = "blocked";
+  else if (status == NGX_HTTP_FORBIDDEN && r->upstream == NULL && is_blocked(r->connection->sockaddr)) by = "blocked";
   v->not_found = by == NULL;
   if (by == NULL) return NGX_OK;
   v->data = (u_char *)by;

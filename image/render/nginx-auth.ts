@@ -25,5 +25,5 @@ export const authLines = (auth: Auth): string[] =>
     : ["auth_basic $auth_realm;", `auth_basic_user_file ${secretsFolder}/${passwordFile(auth.basic)};`];
 
 /** Field of requests that are passed on: the password is for the PoP, and stays here. */
-export const authorizationField = (auth: Auth | undefined): string[] =>
-  auth && !isForward(auth) ? ['proxy_set_header Authorization "";'] : [];
+export const authorizationField = (auth: Auth | undefined, by: string): string[] =>
+  auth && !isForward(auth) ? [`${by}_set_header Authorization "";`] : [];

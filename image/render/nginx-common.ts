@@ -123,22 +123,23 @@ const claims = [
 export const isClaim = (name: string): boolean => claims.toLowerCase().split(" ").includes(name.toLowerCase());
 
 /** Fields sent to the origin. They are set, not appended to, so a client's own values are dropped. */
-export const requestHeaders = (client: string, host = "$host"): string[] => [
-  `proxy_set_header Host ${host};`,
-  "proxy_set_header Upgrade $websocket;",
-  "proxy_set_header Connection $connection_upgrade;",
-  `proxy_set_header X-Forwarded-For ${client};`,
-  `proxy_set_header X-Real-IP ${client};`,
-  "proxy_set_header X-Forwarded-Proto https;",
-  "proxy_set_header X-Forwarded-Scheme https;",
-  "proxy_set_header X-Forwarded-Ssl on;",
-  "proxy_set_header Front-End-Https on;",
-  "proxy_set_header X-Forwarded-Host $host;",
-  "proxy_set_header X-Forwarded-Port 443;",
-];
+export const requestHeaders = (client: string, host = "$host", by: "proxy" | "grpc" = "proxy"): string[] =>
+  [
+    `Host ${host}`,
+    // HTTP/2 has no fields of a connection.
+    ...(by === "proxy" ? ["Upgrade $websocket", "Connection $connection_upgrade"] : []),
+    `X-Forwarded-For ${client}`,
+    `X-Real-IP ${client}`,
+    "X-Forwarded-Proto https",
+    "X-Forwarded-Scheme https",
+    "X-Forwarded-Ssl on",
+    "Front-End-Https on",
+    "X-Forwarded-Host $host",
+    "X-Forwarded-Port 443",
+  ].map((field) => `${by}_set_header ${field};`);
 
 /** What tells of the machinery behind; Server is nginx's own by default. Alt-Svc would send browsers to a port that only the origin has. */
-export const hidden = (more: string[] = []): string[] =>
+export const hidden = (more: string[] = [], by = "proxy"): string[] =>
   // Trailer: the trailers it announces are not passed on. The module removes the other hop-by-hop fields (image/nginx/fields.c).
   [
     "X-Powered-By",
@@ -152,7 +153,7 @@ export const hidden = (more: string[] = []): string[] =>
     "Trailer",
   ]
     .concat(more)
-    .map((name) => `proxy_hide_header ${name};`);
+    .map((name) => `${by}_hide_header ${name};`);
 
 /** What tells where an answer comes from. */
 export const marks = ["add_header X-Cache $pop_cache_status always;", "add_header X-PoP $pop always;"];

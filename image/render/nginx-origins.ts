@@ -5,6 +5,7 @@ import { hostName, type Origin, origin, whole } from "./names.ts";
 import { block } from "./nginx-block.ts";
 import { cached } from "./nginx-cache.ts";
 import { hidden, marks, setHeaders } from "./nginx-common.ts";
+import { type Asked, asking, clientSilence, grpcSchemes, isGrpc } from "./nginx-grpc.ts";
 import { errorPages } from "./nginx-pages.ts";
 import { ownRedirects, stripped, strippedUri } from "./nginx-prefix.ts";
 import { offeredPresets } from "./nginx-presets.ts";
@@ -34,10 +35,16 @@ export const originCaFile = (host: string, own = ""): string => `etc/pop/origin-
 /** What tells a rule's origins from those of its site and of other rules. Empty: they are the site's. */
 export function ownOrigins(rule: Proxied, site: Proxied | undefined): string {
   const identity = (it: Proxied): string => {
-    const { origins, tls, timeouts, prefix, hostHeader, requestHeaders } = it;
+    const { origins, protocol, tls, timeouts, prefix, hostHeader, requestHeaders } = it;
     // A relay has the timeouts of its location, and says what its location would.
     const said = [timeouts ?? {}, prefix ?? "", hostHeader ?? "", requestHeaders ?? {}];
-    return JSON.stringify([origins, tls ?? {}, ...(isUniform(it, targets(it)) ? [] : said)]);
+    return JSON.stringify([
+      origins,
+      tls ?? {},
+      // Connections that are kept speak one protocol.
+      ...(protocol === undefined ? [] : [protocol]),
+      ...(isUniform(it, targets(it)) ? [] : said),
+    ]);
   };
   if (site && identity(site) === identity(rule)) return "";
   return `_${siteDigest(identity(rule))}`;
@@ -121,6 +128,7 @@ export function proxied(site: Proxied): string[] {
   const all = targets(site);
   const [first] = all;
   if (first === undefined) throw new Error(`site ${site.host}: has no origin.`);
+  if (isGrpc(site)) return called(site, all, first);
   const behind = [...new Set([...all.map(({ host }) => host), ...namesBehind(site)])];
   return [
     ...stripped(site),
@@ -143,17 +151,31 @@ export function proxied(site: Proxied): string[] {
   ];
 }
 
+/** Lines of a location whose origins are asked by gRPC. */
+function called(site: Proxied, all: Target[], first: Target): string[] {
+  if (!isUniform(site, all)) throw new Error(`site ${site.host}: origins asked by gRPC are of one scheme and name.`);
+  return [
+    ...passTo(site, first.scheme, groupName(site), certificateName(site, first)),
+    ...times(site),
+    ...clientSilence(site),
+    ...(all.length > 1 ? standingIn(site) : []),
+    ...requestFields(site),
+    ...bodyLimit(site),
+    ...ownHeaders(site),
+  ];
+}
+
 /** By default responses are passed on as they arrive; buffering keeps slow visitors from occupying the origin. */
 export const buffering = ({ buffering }: Passing): string[] => (buffering ? ["proxy_buffering on;"] : []);
 
 /** Header directives of a location that passes requests on. One of its own replaces all inherited ones, so those are repeated. */
-export function ownHeaders(site: Pick<ProxySite, "headers" | "hsts" | "securityHeaders">): string[] {
+export function ownHeaders(site: Pick<ProxySite, "headers" | "hsts" | "securityHeaders" | "protocol">): string[] {
   const { headers = {} } = site;
   const names = Object.keys(headers).toSorted();
   const presets = offeredPresets(site);
   return names.length + presets.length === 0
     ? []
-    : [...(names.length > 0 ? hidden(names) : []), ...marks, ...setHeaders(headers), ...presets];
+    : [...(names.length > 0 ? hidden(names, asking(site)) : []), ...marks, ...setHeaders(headers), ...presets];
 }
 
 export const bodyLimit = ({ host, maxBodyMb }: Passing & { host: string }): string[] =>
@@ -162,13 +184,14 @@ export const bodyLimit = ({ host, maxBodyMb }: Passing & { host: string }): stri
     : [`client_max_body_size ${whole(maxBodyMb, `${host}: maxBodyMb`, { min: 1, max: 1_048_576 })}m;`];
 
 /** Timeouts of one connection to the origin or luggage, if the site sets any. */
-export function times({ host, timeouts = {} }: Passing & { host: string }): string[] {
+export function times(site: Passing & Asked & { host: string }): string[] {
+  const { host, timeouts = {} } = site;
   const bounds = { min: 1, max: 86_400 };
   return (["connect", "send", "read"] as const).flatMap((which) => {
     const seconds = timeouts[`${which}Seconds`];
     return seconds === undefined
       ? []
-      : [`proxy_${which}_timeout ${whole(seconds, `${host}: timeouts.${which}Seconds`, bounds)}s;`];
+      : [`${asking(site)}_${which}_timeout ${whole(seconds, `${host}: timeouts.${which}Seconds`, bounds)}s;`];
   });
 }
 
@@ -179,7 +202,7 @@ interface Target extends Origin {
   socket: string;
 }
 
-function targets(site: Proxied): Target[] {
+function targets(site: Pick<Proxied, "host" | "origins" | "own">): Target[] {
   const name = `${siteKey(site.host)}${site.own ?? ""}`;
   const digest = siteDigest(`${site.host}${site.own ?? ""}`);
   return site.origins.map((url, at) => ({
@@ -191,14 +214,17 @@ function targets(site: Proxied): Target[] {
 
 export const groupName = (site: Proxied): string => `origin_${siteKey(site.host)}${site.own ?? ""}`;
 
-/** Whether one location can ask all of them: by one scheme and, for https, under one name. */
-function isUniform(site: ProxySite, all: Target[]): boolean {
+/** Whether one location can ask all origins: by one scheme and, for https, under one name. */
+export const isOfOneKind = (site: Pick<ProxySite, "host" | "origins" | "tls">): boolean =>
+  isUniform(site, targets(site));
+
+function isUniform(site: Pick<ProxySite, "host" | "tls">, all: Target[]): boolean {
   const ways = all.map((to) => `${to.scheme} ${to.scheme === "https" ? certificateName(site, to) : ""}`);
   return new Set(ways).size <= 1;
 }
 
 /** nginx cannot check a certificate against an address: then it has to be one for the site's own name. */
-function certificateName(site: ProxySite, to: Target): string {
+function certificateName(site: Pick<ProxySite, "host" | "tls">, to: Target): string {
   const { serverName } = site.tls ?? {};
   if (serverName !== undefined) return hostName(serverName);
   return to.isAddress ? hostName(site.host) : to.host;
@@ -206,15 +232,16 @@ function certificateName(site: ProxySite, to: Target): string {
 
 /** From here to the servers of an upstream block. */
 function passTo(site: Proxied, scheme: Origin["scheme"], name: string, verified: string): string[] {
+  const by = asking(site);
   return [
-    `proxy_pass ${scheme}://${name};`,
+    `${by}_pass ${isGrpc(site) ? grpcSchemes[scheme] : scheme}://${name};`,
     ...(scheme === "https"
       ? [
-          `proxy_ssl_name ${verified};`,
-          ...clientCertificate(site),
+          `${by}_ssl_name ${verified};`,
+          ...clientCertificate(site, by),
           ...(site.tls?.ca === undefined
             ? []
-            : [`proxy_ssl_trusted_certificate /${originCaFile(site.host, site.own)};`]),
+            : [`${by}_ssl_trusted_certificate /${originCaFile(site.host, site.own)};`]),
         ]
       : []),
   ];
@@ -224,9 +251,9 @@ function passTo(site: Proxied, scheme: Origin["scheme"], name: string, verified:
 function standingIn(site: ProxySite): string[] {
   const connect = site.timeouts?.connectSeconds ?? limits.connectSeconds;
   return [
-    "proxy_next_upstream error timeout http_502 http_503 http_504;",
+    `${asking(site)}_next_upstream error timeout http_502 http_503 http_504;`,
     // Enough for each to fail to connect, not for each to be slow.
-    `proxy_next_upstream_timeout ${(connect + 1) * site.origins.length}s;`,
+    `${asking(site)}_next_upstream_timeout ${(connect + 1) * site.origins.length}s;`,
   ];
 }
 

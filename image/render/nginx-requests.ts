@@ -3,6 +3,7 @@ import type { Auth, Passing } from "../spec.ts";
 import { origin, requestHeader } from "./names.ts";
 import { authorizationField } from "./nginx-auth.ts";
 import { requestHeaders } from "./nginx-common.ts";
+import { type Asked, asking } from "./nginx-grpc.ts";
 import { prefixField } from "./nginx-prefix.ts";
 import { headerValue } from "./nginx-secrets.ts";
 
@@ -20,7 +21,7 @@ export function namesBehind(site: Passing): string[] {
 }
 
 /** What a site or a rule of one says beside what all sites say. */
-type Sender = Passing & { prefix?: string; auth?: Auth; open?: true };
+type Sender = Passing & Asked & { prefix?: string; auth?: Auth; open?: true };
 
 /** Fields of a location's requests. One that a location sets replaces all that it inherits, so those are repeated then. */
 export const requestFields = (site: Sender): string[] =>
@@ -31,18 +32,19 @@ export const requestFields = (site: Sender): string[] =>
  * @param client variable of the visitor's address
  */
 export const allRequestFields = (site: Sender, client: string): string[] => [
-  ...requestHeaders(client, hostBehind(site)?.header),
+  ...requestHeaders(client, hostBehind(site)?.header, asking(site)),
   ...ownFields(site),
 ];
 
 /** The stack file's word is the last: who sets `Authorization` wants the origin to have it. */
-function ownFields({ prefix, auth, open, requestHeaders: own = {} }: Sender): string[] {
+function ownFields(site: Sender): string[] {
+  const { prefix, auth, open, requestHeaders: own = {} } = site;
   const said = new Set(Object.keys(own).map((name) => name.toLowerCase()));
   return [
     ...(said.has("x-forwarded-prefix") ? [] : prefixField(prefix)),
-    ...(said.has("authorization") || open ? [] : authorizationField(auth)),
+    ...(said.has("authorization") || open ? [] : authorizationField(auth, asking(site))),
     ...Object.entries(own)
       .toSorted(([a], [b]) => (a < b ? -1 : 1))
-      .map(([name, value]) => `proxy_set_header ${requestHeader(name, headerValue(value))};`),
+      .map(([name, value]) => `${asking(site)}_set_header ${requestHeader(name, headerValue(value))};`),
   ];
 }

@@ -19,11 +19,11 @@ export const secretsVariable = (parts: readonly SitePart[]): string[] =>
     : [];
 
 /** Lines of a location whose https origins ask who connects. */
-export const clientCertificate = ({ tls }: Pick<ProxySite, "tls">): string[] =>
+export const clientCertificate = ({ tls }: Pick<ProxySite, "tls">, by: string): string[] =>
   tls?.certificate === undefined
     ? []
-    : ["proxy_ssl_certificate", "proxy_ssl_certificate_key"].map(
-        (directive) => `${directive} $secrets/${clientCertificateFile(tls.certificate ?? "")};`,
+    : ["ssl_certificate", "ssl_certificate_key"].map(
+        (directive) => `${by}_${directive} $secrets/${clientCertificateFile(tls.certificate ?? "")};`,
       );
 
 /** What is sent: a text, or the variable of a secret. */

@@ -8,6 +8,7 @@ import { block, text } from "./nginx-block.ts";
 import { cacheStore } from "./nginx-cache.ts";
 import { bounds, compressed, compression, general, logging, proxying, tls } from "./nginx-common.ts";
 import { controlServer } from "./nginx-control.ts";
+import { calling, grpcErrors } from "./nginx-grpc.ts";
 import { limitLines, limitsOf, limitZones } from "./nginx-limits.ts";
 import { isForward, loginLocation, loginUpstreams } from "./nginx-login.ts";
 import { luggagePort } from "./nginx-luggage.ts";
@@ -82,6 +83,7 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache" | 
       ...new Set([...accessMaps(parts.flatMap((part) => accessOf(part) ?? [])), ...authMaps(sites)]),
       "",
       ...proxying,
+      ...calling(parts),
       "",
       ...cacheStore(spec.cache, parts),
       ...pathMaps(sites),
@@ -173,6 +175,7 @@ function server(site: Site, own: string[]): string {
     ...(site.limit ? limitLines(site, site.limit) : []),
     ...compressed(site),
     ...maintenance(site),
+    ...grpcErrors(partsOf(site)),
     ...(isForward(site.auth) ? [...(site.paths ? [] : [withoutDetours]), loginLocation(site.auth)] : []),
     ...content(site),
     ...robots(site),

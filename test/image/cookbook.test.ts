@@ -1,8 +1,9 @@
 /** What each recipe of docs/cookbook.md promises, from a PoP that has all of them. A web server of the test's own stands in for the applications. */
-import type { ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { recipes, stackOf } from "../support/cookbook.ts";
 import { enterTls, openExchange } from "./support/client.ts";
+import { enterHttp2 } from "./support/http2.ts";
 import { until } from "./support/pop.ts";
 import { StackLab } from "./support/stack-lab.ts";
 
@@ -345,6 +346,84 @@ describe("Grafana behind a password", () => {
   });
 });
 
+/** What a log-in service answers, by the session in the cookie; its path is asked with what the PoP says of the request. */
+const loginAt = (path: string, yes: Record<string, string>, loginPage: (asked: IncomingMessage) => string) =>
+  answer(path, (request, response) => {
+    if (request.headers.cookie === "session=ada") response.writeHead(202, yes).end();
+    else response.writeHead(302, { location: loginPage(request) }).end();
+  });
+const session = { cookie: "session=ada" };
+
+describe("Grafana behind authentik", () => {
+  const host = "metrics.example.org";
+  const endpoint = "/outpost.goauthentik.io/auth/traefik";
+  const sent = {
+    "X-authentik-username": "ada",
+    "X-authentik-email": "ada@example.org",
+    "X-authentik-name": "Ada Lovelace",
+    "X-authentik-groups": "admins|users",
+  };
+  beforeAll(() =>
+    loginAt(
+      endpoint,
+      sent,
+      ({ headers }) =>
+        `https://${headers["x-forwarded-host"]}/outpost.goauthentik.io/start?rd=${encodeURIComponent(`https://${headers["x-forwarded-host"]}${headers["x-forwarded-uri"]}`)}`,
+    ),
+  );
+
+  test("a visitor without a session is led to the log-in, which is open", async () => {
+    const started = `https://${host}/outpost.goauthentik.io/start?rd=${encodeURIComponent(`https://${host}/d/home?orgId=1`)}`;
+    expect(await redirectOf(host, "/d/home?orgId=1")).toEqual([302, started]);
+    expect(lab.last(endpoint).headers).toMatchObject({ "x-forwarded-proto": "https", "x-forwarded-method": "GET" });
+    ok("/outpost.goauthentik.io/start");
+    expect((await get(host, "/outpost.goauthentik.io/start?rd=x")).status).toBe(200);
+    expect((await get(host, "/metrics", { headers: session })).status).toBe(404);
+  });
+
+  test("Grafana is told who logged in by authentik alone", async () => {
+    ok("/d/authentik");
+    const forged = { "X-authentik-username": "admin", "X-authentik-groups": "admins" };
+    expect((await get(host, "/d/authentik", { headers: { ...session, ...forged } })).status).toBe(200);
+    const { headers } = lab.last("/d/authentik");
+    expect(headers).toMatchObject({
+      "x-authentik-username": "ada",
+      "x-authentik-email": "ada@example.org",
+      "x-authentik-name": "Ada Lovelace",
+    });
+    expect(headers).not.toHaveProperty("x-authentik-groups");
+    expect(await patience(host)).toContain("proxy_read_timeout 600s");
+  });
+});
+
+describe("Grafana behind oauth2-proxy", () => {
+  const host = "panels.example.org";
+  const sent = { "X-Auth-Request-Email": "ada@example.org", "X-Auth-Request-Preferred-Username": "ada" };
+  beforeAll(() =>
+    loginAt("/", sent, ({ headers }) => `https://id.example.net/authorize?state=${headers["x-forwarded-uri"]}`),
+  );
+
+  test("a visitor without a session is led to the provider, and comes back by an open path", async () => {
+    expect(await redirectOf(host, "/d/home")).toEqual([302, "https://id.example.net/authorize?state=/d/home"]);
+    ok("/oauth2/callback");
+    expect((await get(host, "/oauth2/callback?code=1")).status).toBe(200);
+    expect((await get(host, "/metrics", { headers: session })).status).toBe(404);
+  });
+
+  test("Grafana is told who logged in by oauth2-proxy alone", async () => {
+    ok("/d/oauth2");
+    const forged = { "X-Auth-Request-Email": "admin@example.org", "X-Auth-Request-Groups": "admins" };
+    expect((await get(host, "/d/oauth2", { headers: { ...session, ...forged } })).status).toBe(200);
+    const { headers } = lab.last("/d/oauth2");
+    expect(headers).toMatchObject({
+      "x-auth-request-email": "ada@example.org",
+      "x-auth-request-preferred-username": "ada",
+    });
+    expect(headers).not.toHaveProperty("x-auth-request-groups");
+    expect((await get(host, "/d/oauth2", { headers: { cookie: "session=eve", ...forged } })).status).toBe(302);
+  });
+});
+
 describe("Paperless-ngx", () => {
   test("takes scans, keeps robots away, and has a slow door", async () => {
     const host = "papers.example.org";
@@ -456,6 +535,27 @@ describe("an API with limits", () => {
     expect(await patience(host)).toContain("proxy_read_timeout 900s");
     expect((await get(host, "/internal/metrics", { client: "198.51.100.32" })).status).toBe(404);
     expect(await announced(host, "/v1/large", mb + 1)).toBe(413);
+  });
+});
+
+describe("a gRPC service", () => {
+  const host = "grpc.example.org";
+  const call = async (path: string) => {
+    const session = await enterHttp2(lab.pop.https, host);
+    const headers = { ":method": "POST", ":path": path, "content-type": "application/grpc", te: "trailers" };
+    const stream = session.request(headers).end(Buffer.alloc(5));
+    const answer = await new Promise<Record<string, unknown>>((answered) => stream.once("response", answered));
+    session.destroy();
+    return [answer[":status"], answer["content-type"], answer["grpc-status"]];
+  };
+
+  // The web server that stands in for all origins speaks no HTTP/2: test/image/grpc.test.ts has services.
+  test("that is away is unavailable, and reflection is not there", async () => {
+    expect(await call("/echo.v1.Echo/Say")).toEqual([200, "application/grpc", "14"]);
+    for (const path of ["/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/grpc.reflection.v1alpha.X/Y"])
+      expect(await call(path)).toEqual([200, "application/grpc", "12"]);
+    const { output } = await lab.pop.exec(["cat", "/etc/nginx/nginx.conf"]);
+    expect(output).toMatch(/grpc_read_timeout 3600s;\s+client_body_timeout 3600s;/);
   });
 });
 

@@ -59,7 +59,7 @@ const rules: [rules: object[], sentence: string][] = [
   ],
   [
     [{ path: "/a", dney: 403 }],
-    `${here}.dney: no such key; did you mean deny? Takes path, origin, files, luggage, redirect, status, deny, stripPrefix, cache, tls, timeouts, buffering, limit, access, auth, compress, hostHeader, requestHeaders, maxBodyMb, headers.`,
+    `${here}.dney: no such key; did you mean deny? Takes path, origin, protocol, files, luggage, redirect, status, deny, stripPrefix, cache, tls, timeouts, buffering, limit, access, auth, compress, hostHeader, requestHeaders, maxBodyMb, headers.`,
   ],
   [[{ path: "/a", redirect: "b" }], `${here}.redirect is "b": needs its scheme. Write https://b.`],
   [

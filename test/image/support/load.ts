@@ -2,14 +2,17 @@
 import { Agent, request } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 
 export interface Load {
-  /** Makes one connection: to the PoP or to whoever it is compared with. */
-  open: () => Promise<Socket>;
+  /** Makes one connection: to the PoP or to whoever it is compared with. Told which of the visitors it is for, from 0. */
+  open: (visitor: number) => Promise<Socket>;
   connections: number;
   host: string;
   /** Path of the next request, undefined when it is enough. */
   next: () => string | undefined;
+  /** Milliseconds from the beginning of a visitor's request to its next one, if that has ended by then. Absent: one follows the other. */
+  everyMs?: number;
   /** Posted with each request. Absent: they are GETs. */
   body?: Buffer;
 }
@@ -25,11 +28,12 @@ export interface Loaded {
   p99Ms: number;
 }
 
-class Visitors extends Agent {
+/** Keeps one connection. */
+class Visitor extends Agent {
   readonly #open: () => Promise<Socket>;
 
-  constructor(open: () => Promise<Socket>, connections: number) {
-    super({ keepAlive: true, maxSockets: connections });
+  constructor(open: () => Promise<Socket>) {
+    super({ keepAlive: true, maxSockets: 1 });
     this.#open = open;
   }
 
@@ -41,22 +45,24 @@ class Visitors extends Agent {
   }
 }
 
-export async function load({ open, connections, host, next, body }: Load): Promise<Loaded> {
-  const agent = new Visitors(open, connections);
+export async function load({ open, connections, host, next, everyMs = 0, body }: Load): Promise<Loaded> {
   const times: number[] = [];
   const outcomes: Record<string, number> = {};
   let bytes = 0;
-  const visitor = async (): Promise<void> => {
+  const visitor = async (number: number): Promise<void> => {
+    const agent = new Visitor(() => open(number));
     for (let path = next(); path !== undefined; path = next()) {
       const began = performance.now();
       const { outcome, length } = await ask(agent, host, path, body);
-      times.push(performance.now() - began);
+      const took = performance.now() - began;
+      times.push(took);
       outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
       bytes += length;
+      if (took < everyMs) await sleep(everyMs - took);
     }
+    agent.destroy();
   };
-  await Promise.all(Array.from({ length: connections }, visitor));
-  agent.destroy();
+  await Promise.all(Array.from({ length: connections }, (_, number) => visitor(number)));
   return { requests: times.length, bytes, outcomes, ...percentiles(times) };
 }
 

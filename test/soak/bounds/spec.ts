@@ -21,8 +21,13 @@ export const hosts = {
   other: "other.example.test",
   /** Of the same origin, passed on as it is. */
   plain: "plain.example.test",
+  /** Of the same origin, stored, with a limit for each visitor. */
+  limited: "limited.example.test",
   files: "files.example.test",
 };
+
+/** Of `hosts.limited`. */
+export const visitorLimit = { count: 50, per: "s", burst: 100 } as const;
 
 /** The whole PoP: tailnet, vault and secrets included, all of them away. */
 export const boundsSpec = (cache: ImageSpec["cache"]): ImageSpec => ({
@@ -32,6 +37,7 @@ export const boundsSpec = (cache: ImageSpec["cache"]): ImageSpec => ({
     proxy(hosts.hungPlain, originPorts.hung),
     proxy(hosts.other, originPorts.other, stored(3600, 3600, { maxFileMb: limits.maxFileMb })),
     proxy(hosts.plain, originPorts.other),
+    { ...proxy(hosts.limited, originPorts.other, stored(3600, 3600)), limit: { requests: visitorLimit } },
     { kind: "files", host: hosts.files, dir: "site" },
   ],
   luggage: {},
