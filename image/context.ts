@@ -164,14 +164,15 @@ function packedParts(spec: ImageSpec, projectDir: string): ((files: Map<string, 
   ];
 }
 
-/** Files of networks that sites name, each once, and what a sentence about it begins with. */
-function networkLists({ sites }: ImageSpec): { file: string; what: string }[] {
-  const all = sites.flatMap(partsOf).flatMap((part) =>
+/** Files of networks that sites and ports name, each once, and what a sentence about it begins with. */
+function networkLists({ sites, ports = [] }: ImageSpec): { file: string; what: string }[] {
+  const holders = [
+    ...sites.flatMap(partsOf).map((part) => ({ access: accessOf(part), what: `site ${part.host}` })),
+    ...ports.map(({ access, port }) => ({ access, what: `ports.${port}` })),
+  ];
+  const all = holders.flatMap(({ access, what }) =>
     (["allow", "deny"] as const).flatMap((key) =>
-      (accessOf(part)?.[key]?.files ?? []).map((file) => ({
-        file,
-        what: `site ${part.host}: access.${key}: ${file}`,
-      })),
+      (access?.[key]?.files ?? []).map((file) => ({ file, what: `${what}: access.${key}: ${file}` })),
     ),
   );
   return all.filter(({ file }, at) => all.findIndex((it) => it.file === file) === at);

@@ -29,6 +29,8 @@ export interface TcpPort {
   to: { kind: "host"; address: string } | { kind: "luggage"; luggage: string };
   /** The visitor's address is sent first, as a header of the PROXY protocol. Absent: nothing is. */
   proxyProtocol?: "v2";
+  /** Who may use it; all others are closed at once. Absent: everybody. */
+  access?: Omit<Access, "agents">;
   limit: {
     /** Connections of one visitor (an IPv4 address, an IPv6 /64) at a time. */
     connections: number;
@@ -114,7 +116,7 @@ export interface ForwardAuth {
   headers: string[];
 }
 
-/** Who gets an answer; all others get 403. At least one of them. */
+/** Who gets an answer; all others get 403, or no connection where there is no HTTP. At least one of them. */
 export interface Access {
   /** Absent: everybody who is not denied. */
   allow?: NetworkList;

@@ -74,12 +74,18 @@ export function bufferingFits({ file }: Sketch): Mistake[] {
 }
 
 /** A rule about visitors says which. */
-export const accessSaid = ({ file }: Sketch): Mistake[] =>
-  holders(file).flatMap(({ keys, at }) =>
-    keys.access !== undefined && Object.keys(keys.access).length === 0
-      ? [mistake([...at, "access"], "is empty: takes at least one of allow, deny, agents.")]
-      : [],
-  );
+export const accessSaid = ({ file }: Sketch): Mistake[] => {
+  const ports = Object.entries(file.ports ?? {}).map(([port, keys]) => ({ keys, at: ["ports", port] }));
+  const isEmpty = (access: object | undefined) => access !== undefined && Object.keys(access).length === 0;
+  return [
+    ...holders(file)
+      .filter(({ keys }) => isEmpty(keys.access))
+      .map(({ at }) => mistake([...at, "access"], "is empty: takes at least one of allow, deny, agents.")),
+    ...ports
+      .filter(({ keys }) => isEmpty(keys?.access))
+      .map(({ at }) => mistake([...at, "access"], "is empty: takes at least one of allow, deny.")),
+  ];
+};
 
 /** A certificate's name in the vault means nothing without one. */
 export function certificatesKept({ file, unclear }: Sketch): Mistake[] {

@@ -9,8 +9,8 @@ import (
 	"strconv"
 )
 
-// What became of connections. served: it was passed on, whoever ended it; limited: there were too many; blocked: by an operator; failed: nobody answered
-// where the port leads to.
+// What became of connections. served: it was passed on, whoever ended it; limited: there were too many; blocked: by an operator, or not admitted by `access`;
+// failed: nobody answered where the port leads to.
 var portResults = []string{"served", "limited", "blocked", "failed"}
 
 // By nginx's status of a connection: https://nginx.org/en/docs/stream/ngx_stream_core_module.html#var_status. All others are failures.

@@ -2,6 +2,7 @@ import { limits, tcpBufferKb } from "../limits.ts";
 import { ports, tcpPorts } from "../ports.ts";
 import type { ImageSpec, TcpPort } from "../spec.ts";
 import { endpoint, whole } from "./names.ts";
+import { streamAccess, streamAccessMaps } from "./nginx-access.ts";
 import { block } from "./nginx-block.ts";
 import { client, clientMap } from "./nginx-logs.ts";
 import { luggagePort } from "./nginx-luggage.ts";
@@ -47,6 +48,7 @@ export function stream({
       "limit_conn_zone $public_port$visitor zone=port_visitors:1m;",
       "limit_conn_zone $public_port zone=ports:64k;",
       "limit_conn_log_level info;",
+      ...streamAccessMaps(all.flatMap(({ access }) => access ?? [])),
       "",
       ...clientMap(logs),
       `log_format json escape=json '{"time":"$time_iso8601","client":"${client(logs)}","port":$public_port,"status":$status,'`,
@@ -80,6 +82,7 @@ function server(it: TcpPort, internal: number, luggage: ImageSpec["luggage"]): s
       `limit_conn port_visitors ${whole(connections, `${at}.limit.connections`, most)};`,
       `limit_conn ports ${whole(total, `${at}.limit.total`, most)};`,
       `proxy_timeout ${whole(it.idleSeconds, `${at}.idle`, { min: 1, max: 86_400 })}s;`,
+      ...(it.access ? [streamAccess(it.access)] : []),
       ...(it.proxyProtocol === "v2" ? ["pop_proxy_protocol on;"] : []),
       `proxy_pass port_${it.port};`,
     ]),
