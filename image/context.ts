@@ -165,9 +165,10 @@ function packedParts(spec: ImageSpec, projectDir: string): ((files: Map<string, 
 }
 
 /** Files of networks that sites and ports name, each once, and what a sentence about it begins with. */
-function networkLists({ sites, ports = [] }: ImageSpec): { file: string; what: string }[] {
+function networkLists({ sites, ports = [], passThrough = [] }: ImageSpec): { file: string; what: string }[] {
   const holders = [
     ...sites.flatMap(partsOf).map((part) => ({ access: accessOf(part), what: `site ${part.host}` })),
+    ...passThrough.map(({ access, host }) => ({ access, what: `site ${host}` })),
     ...ports.map(({ access, port }) => ({ access, what: `ports.${port}` })),
   ];
   const all = holders.flatMap(({ access, what }) =>

@@ -30,6 +30,7 @@ export const belongs: Record<string, { kinds: readonly (typeof kinds)[number][];
   limit: { kinds: ["origin", "files", "luggage"], why: "a redirect costs nobody anything" },
   auth: { kinds: ["origin", "files", "luggage"], why: "where a redirect leads is no secret" },
   compress: { kinds: ["origin", "files", "luggage"], why: "a redirect has nothing to compress" },
+  passThrough: { kinds: ["origin"], why: "only an origin can end TLS in the PoP's place" },
   tls: { kinds: ["origin"], why: "only an origin has to prove who it is" },
   timeouts: { kinds: ["origin", "luggage"], why: "nginx waits for nobody there" },
   maxBodyMb: { kinds: ["origin", "luggage"], why: "there is nobody to pass a body on to" },

@@ -8,7 +8,7 @@ import { createEdge } from "../../local/edge/edge.ts";
 import { documentedMetrics, familiesOf } from "../support/metrics.ts";
 import { https } from "./support/client.ts";
 import { type NameServer, startNameServer } from "./support/dns.ts";
-import { Bench, build, health, type Pop, until, untilHealthy } from "./support/pop.ts";
+import { Bench, build, everyWorkerLooked, health, type Pop, until, untilHealthy } from "./support/pop.ts";
 import { startTcpServer, type TcpClient, type TcpServer, visit, watched } from "./support/tcp.ts";
 
 const network = { name: "fly-pops-ports", subnet: "172.31.229.0/24", gateway: "172.31.229.1" };
@@ -216,10 +216,8 @@ test.each([26, 27])("port %i, where nobody answers: closed at once, counted, and
 test("who is blocked gets nothing, here as on sites, from the next second on", async () => {
   const block = (...words: string[]) => pop.exec(["/usr/bin/pop", ...words]);
   expect(await block("block", "--for", "3600", "192.0.2.0/24", "2001:db8:bad::/48")).toMatchObject({ code: 0 });
-  await until(
-    async () => outcome([await open(25, "192.0.2.7")]),
-    (seen) => seen === "closed",
-  );
+  await everyWorkerLooked();
+  expect(await outcome([await open(25, "192.0.2.7")])).toBe("closed");
   const count = server.seen.length;
   const blocked = [await open(25, "192.0.2.8"), await open(22, "192.0.2.9"), await open(25, "2001:db8:bad::1")];
   expect(await outcome(blocked)).toBe("closed closed closed");

@@ -291,6 +291,7 @@ export interface Health {
   certificates: { host: string; notAfter: string; selfSigned: boolean; error?: string }[];
   maintenance?: string[];
   ports?: Record<string, { connections: Record<string, number>; sentBytes: number; receivedBytes: number }>;
+  passThrough?: Health["ports"];
 }
 
 /** What the machine's check sees; undefined when nobody answers. */
@@ -336,3 +337,9 @@ export const untilHealthy = (pop: Pop): Promise<unknown> =>
     () => health(pop),
     (seen) => seen?.report.status === "ok",
   );
+
+/** Each worker of nginx looks by itself at what an operator blocked, once a second (image/nginx/watched.h): after the next second all have. */
+export function everyWorkerLooked(): Promise<unknown> {
+  const next = Date.now() + 2000;
+  return until(Date.now, (now) => now >= next);
+}
