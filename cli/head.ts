@@ -1,6 +1,6 @@
 /** What stands above the PoPs: the addresses of the app, and whether the sites' names lead there. */
 import type { EdgeConfig } from "../config/types.ts";
-import { exactNames } from "../image/render/hosts.ts";
+import { allSites, exactNames } from "../image/render/hosts.ts";
 import { type Address, canonicalIp, publicAddresses } from "./addresses.ts";
 import type { Fleet } from "./fleet.ts";
 import type { World } from "./world.ts";
@@ -31,7 +31,7 @@ export async function readHead(
   const found = await publicAddresses(app, fly);
   const addresses = found ?? [];
   const missing = found ? (config?.addresses ?? []).filter((type) => !addresses.some((it) => it.type === type)) : [];
-  const hosts = exactNames(config?.image.sites ?? []);
+  const hosts = exactNames(config ? allSites(config.image) : []);
   const { resolve } = world;
   const dns = resolve && addresses.length > 0 ? await Promise.all(hosts.map((host) => look(host))) : [];
   return { addresses, missing, dns };

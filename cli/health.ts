@@ -5,6 +5,19 @@ import type { Fleet, LivePop } from "./fleet.ts";
 
 const Part = z.looseObject({ status: z.string(), reason: z.string().optional() });
 
+const ConnectionTraffic = z
+  .record(
+    z.string(),
+    z.looseObject({
+      /** By what became of them: served, limited, blocked, failed. */
+      connections: z.record(z.string(), z.number()),
+      sentBytes: z.number(),
+      receivedBytes: z.number(),
+    }),
+  )
+  .nullish()
+  .transform((all) => all ?? {});
+
 /** Loose: an older or newer image may say less or more. Units as `pop health` has them. */
 export const Health = z.looseObject({
   /** ok, degraded or failing. */
@@ -48,6 +61,9 @@ export const Health = z.looseObject({
     )
     .nullish()
     .transform((list) => list ?? []),
+  /** By port, and by host of a site whose TLS ends at home; since `pop health` started. Absent: there are none. */
+  ports: ConnectionTraffic,
+  passThrough: ConnectionTraffic,
   /** Since `pop health` started. `hitRate`: share of what the cache could answer that it did answer, 0 to 1; null before the first. */
   traffic: z
     .looseObject({ requests: z.number(), rejected: z.number().default(0), hitRate: z.number().nullish() })

@@ -31,7 +31,7 @@ export interface Rates {
   p95Seconds: number | null;
 }
 
-interface Sample {
+export interface Sample {
   name: string;
   labels: Readonly<Record<string, string>>;
   value: number;
@@ -40,9 +40,11 @@ interface Sample {
 const hits = ["HIT", "STALE", "UPDATING", "REVALIDATED"];
 const cacheable = [...hits, "MISS", "EXPIRED"];
 
+export const samplesOf = (text: string): Sample[] => text.split("\n").flatMap((line) => sampleOf(line) ?? []);
+
 /** Undefined for a text that is no scrape of a PoP. */
 export function parseMetrics(text: string): Reading | undefined {
-  const samples = text.split("\n").flatMap((line) => sampleOf(line) ?? []);
+  const samples = samplesOf(text);
   if (!samples.some(({ name }) => name === "pop_info")) return undefined;
   const sites = new Set(
     samples.flatMap(({ name, labels }) => (name === "pop_requests_total" ? (labels.site ?? []) : [])),
@@ -51,7 +53,7 @@ export function parseMetrics(text: string): Reading | undefined {
 }
 
 /** Of visitors, open now; undefined when nginx did not tell. */
-export const connectionsIn = (text: string): number | undefined =>
+export const openConnectionsIn = (text: string): number | undefined =>
   text
     .split("\n")
     .flatMap((it) => sampleOf(it) ?? [])

@@ -122,7 +122,7 @@ export function filesOfToday(config: EdgeConfig, number: number): string[] {
       ...(errorPages === undefined ? [] : [errorPages]),
       ...(robots?.kind === "file" ? [robots.file] : []),
     ]),
-    ...[...networkLists(image.sites), ...ownFiles(image.nginx)].map(({ file }) => file),
+    ...[...networkLists(image), ...ownFiles(image.nginx)].map(({ file }) => file),
     ...parts.flatMap((part) => (part.kind === "proxy" && part.tls?.ca !== undefined ? [part.tls.ca] : [])),
     ...(image.certificates?.vault.ca === undefined ? [] : [image.certificates.vault.ca]),
     ...Object.values(image.luggage).flatMap(({ source }) => (source.kind === "files" ? [source.dir] : [])),

@@ -9,7 +9,12 @@ import { Refusal } from "./world.ts";
 export function siteOf(stack: Stack, host: string): Site | undefined {
   const { config } = stack.wanted();
   if (config === undefined) return undefined;
-  const { sites } = config.image;
+  const { sites, passThrough = [] } = config.image;
+  const through = passThrough.find((it) => namesOf(it).includes(host.toLowerCase()));
+  if (through)
+    throw new Refusal(
+      `TLS of ${host} is passed through (passThrough), so no PoP sees its requests or keeps its responses. Its own server does.`,
+    );
   const site = siteFor(sites, host.toLowerCase());
   if (site) return site;
   const hosts = sites.flatMap(namesOf);

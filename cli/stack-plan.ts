@@ -1,7 +1,7 @@
 /** What a deployment would do to a stack: the plan of preview/, by the engine, for commands. */
 import { estimate } from "../components/cost.ts";
 import type { EdgeConfig } from "../config/types.ts";
-import { namesOf } from "../image/render/hosts.ts";
+import { allSites, namesOf } from "../image/render/hosts.ts";
 import { withoutImageSteps } from "../preview/assumed-image.ts";
 import { previewByEngine } from "../preview/by-engine.ts";
 import { type Plan, planOf } from "../preview/plan.ts";
@@ -24,7 +24,7 @@ export async function planOfStack(world: World, stack: Stack, { config, file }: 
     // An image that is given is made by nobody: that the state forgets how the last one was built is no step of a deployment.
     const steps = config.imageRef === undefined ? digest.steps : withoutImageSteps(digest.steps);
     const wanted = estimate(config);
-    const hosts = config.image.sites.flatMap(namesOf);
+    const hosts = allSites(config.image).flatMap(namesOf);
     return planOf({
       stack: stack.name,
       digest: { ...digest, steps },

@@ -2,6 +2,7 @@
 
 import type { Machine } from "../providers/fly/schema.ts";
 import { checksOf } from "../providers/fly/serving.ts";
+import type { Connections } from "./connections.ts";
 import type { PopSeen } from "./fleet.ts";
 import type { Health } from "./health.ts";
 import type { Under } from "./under-way.ts";
@@ -50,6 +51,8 @@ export interface PopStatus {
   memory: { usedBytes: number; limitBytes: number } | null;
   /** Since the PoP's `pop health` started. `rejected`: by a limit or a block. `hitRate` 0 to 1, null before the first request the cache could answer. */
   traffic: { requests: number; rejected: number; hitRate: number | null } | null;
+  /** By port, as in `22`, and by host of a site whose TLS ends at home; since the PoP's `pop health` started. Connections count when they end. Empty: there are none. */
+  connections: Record<string, Connections>;
   /** Hosts it answers with 503 for now; null: it was not asked. */
   maintenance: string[] | null;
   /** Who has leased its machine out to change it; null: nobody, or nobody was asked. */
@@ -91,6 +94,7 @@ export function statusOf(pop: PopSeen, told: Told): PopStatus {
     })),
     memory: health?.memory ? { usedBytes: health.memory.usedBytes, limitBytes } : null,
     traffic: health?.traffic ? trafficOf(health.traffic) : null,
+    connections: connectionsOf(health),
     maintenance: health?.maintenance ?? null,
     lease: told.lease ?? null,
     problems: problems(pop, state, told),
@@ -102,6 +106,20 @@ const trafficOf = ({ requests, rejected, hitRate = null }: NonNullable<Health["t
   rejected,
   hitRate,
 });
+
+const connectionsOf = (health: Health | undefined): PopStatus["connections"] =>
+  Object.fromEntries(
+    Object.entries({ ...health?.ports, ...health?.passThrough }).map(
+      ([
+        target,
+        {
+          connections: { served = 0, limited = 0, blocked = 0, failed = 0 },
+          sentBytes,
+          receivedBytes,
+        },
+      ]) => [target, { served, refused: limited + blocked, failed, sentBytes, receivedBytes }],
+    ),
+  );
 
 function pathText(via: string | undefined, relay: string | undefined): string | null {
   if (via === undefined) return null;

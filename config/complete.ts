@@ -21,6 +21,7 @@ import { hosts } from "./complete/hosts.ts";
 import { logs } from "./complete/logs.ts";
 import { nginx } from "./complete/nginx.ts";
 import { pages } from "./complete/pages.ts";
+import { passedThrough } from "./complete/pass-through.ts";
 import { withRules } from "./complete/paths.ts";
 import { tcpPorts } from "./complete/ports.ts";
 import { requests } from "./complete/requests.ts";
@@ -99,8 +100,12 @@ function imageSpec(file: StackFile, smallest: { volumeGb: number; memoryMb: numb
   const maxSizeMb = file.cache?.maxSizeMb ?? cacheMb(smallest.volumeGb);
   const logged = logs(file.logs);
   const own = nginx(file.nginx);
+  const through = passedThrough(file.sites);
   return {
-    sites: file.sites.map((it) => withRules(it, (keys) => site(keys, maxSizeMb))),
+    sites: file.sites
+      .filter((it) => it.passThrough !== true)
+      .map((it) => withRules(it, (keys) => site(keys, maxSizeMb))),
+    ...(through.length > 0 && { passThrough: through }),
     luggage: byKey(file.luggage ?? {}, luggage),
     dns: {
       forward: (file.dns?.forward ?? [])
@@ -222,8 +227,9 @@ function vault(it: NonNullable<StackFile["certificates"]>["vault"]): Vault {
   };
 }
 
-const addressesOf = ({ sites, certificates }: StackFile): string[] =>
+const addressesOf = ({ sites, ports = {}, certificates }: StackFile): string[] =>
   [
+    Object.values(ports).flatMap(({ to }) => (to === undefined ? [] : `tcp://${to}`)),
     ...sites.flatMap((site) => [site, ...(site.paths ?? [])]).flatMap(({ origin = [] }) => origin),
     sites.flatMap(({ auth }) => (auth?.forward === undefined ? [] : serviceParts(auth.forward).origin)),
     certificates?.vault.address ?? [],

@@ -82,6 +82,12 @@ const replaced: Readonly<Record<string, string>> = {
     "replaced by staleIfError (while the origin fails) and staleWhileRevalidate (while a fresh answer is fetched)",
 };
 
+/** Why a key of another place does not stand in this one. */
+const foreign = (path: Path, key: string): string | undefined =>
+  path[0] === "ports" && path[2] === "access" && key === "agents"
+    ? "raw TCP has no User-Agent. Takes allow, deny"
+    : undefined;
+
 interface Misspelt extends Mistake {
   meant?: Path;
 }
@@ -94,7 +100,7 @@ function unknownKeys(raw: unknown, issue: z.core.$ZodIssueUnrecognizedKeys): Mis
   // A key that is there already is hardly the one that was meant.
   const free = keys.filter((key) => valueAt(raw, [...path, key]) === undefined);
   return issue.keys.map((key) => {
-    const now = Object.hasOwn(replaced, key) ? replaced[key] : undefined;
+    const now = Object.hasOwn(replaced, key) ? replaced[key] : foreign(path, key);
     if (now !== undefined) return { path: [...path, key], text: `${pathText([...path, key])}: ${now}.` };
     const meant = nearest(key, free);
     const near = meant ?? nearest(key, keys);

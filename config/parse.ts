@@ -11,6 +11,7 @@ import { sshReachable, zonesDiffer } from "./rules/image.ts";
 import { syslogPrivate } from "./rules/logs.ts";
 import { luggageFits, luggageHealth, luggageWaits } from "./rules/luggage.ts";
 import { nginxSites } from "./rules/nginx.ts";
+import { certificatesServe, passThroughFits } from "./rules/pass-through.ts";
 import { bufferingOfRules, redirectsArrive, ruleKinds, rulesMatch } from "./rules/paths.ts";
 import {
   addressesDiffer,
@@ -64,6 +65,8 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   bufferingOfRules,
   rulesMatch,
   redirectsArrive,
+  passThroughFits,
+  certificatesServe,
   certificatesKept,
   siteLuggage,
   originsDiffer,

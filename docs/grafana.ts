@@ -127,6 +127,40 @@ const panels: Panel[] = [
     description: "Before TLS: what Fly bills is a little more.",
   },
   {
+    title: "Connections by port and by site whose TLS ends at home",
+    type: "timeseries",
+    unit: "cps",
+    width: 12,
+    queries: {
+      "port {{port}} {{result}}": `sum by (port, result) (rate(pop_port_connections_total{${here}}${window})) > 0`,
+      "{{site}} {{result}}": `sum by (site, result) (rate(pop_pass_through_connections_total{${here}}${window})) > 0`,
+    },
+    description: "Counted when they have ended. limited, blocked and failed ones reached nobody.",
+  },
+  {
+    title: "Traffic of ports and of sites whose TLS ends at home",
+    type: "timeseries",
+    unit: "Bps",
+    width: 12,
+    queries: {
+      "port {{port}}, sent": `sum by (port) (rate(pop_port_sent_bytes_total{${here}}${window}))`,
+      "port {{port}}, received": `sum by (port) (rate(pop_port_received_bytes_total{${here}}${window}))`,
+      "{{site}}, sent": `sum by (site) (rate(pop_pass_through_sent_bytes_total{${here}}${window}))`,
+      "{{site}}, received": `sum by (site) (rate(pop_pass_through_received_bytes_total{${here}}${window}))`,
+    },
+  },
+  {
+    title: "Connections open, on average",
+    type: "timeseries",
+    unit: "none",
+    width: 12,
+    queries: {
+      "port {{port}}": `sum by (port) (rate(pop_port_connection_seconds_total{${here}}${window}))`,
+      "{{site}}": `sum by (site) (rate(pop_pass_through_connection_seconds_total{${here}}${window}))`,
+    },
+    description: "Of those that have ended: a long one shows when it ends.",
+  },
+  {
     title: "Memory",
     type: "timeseries",
     unit: "percentunit",

@@ -152,7 +152,7 @@ function packedParts(spec: ImageSpec, projectDir: string): ((files: Map<string, 
       checkNginxFile(text, `${what}: ${file}`);
       files.set(join("config", ownFile(file)), plain(text));
     }),
-    ...networkLists(spec.sites).map(({ file, what }) => (files: Map<string, Entry>) => {
+    ...networkLists(spec).map(({ file, what }) => (files: Map<string, Entry>) => {
       files.set(join("config", listFile(file)), plain(listText(networksOf(readText(projectDir, file, what), what))));
     }),
     ...originCas(spec).map(([place, { host, file }]) => ca(place, file, `site ${host}: tls.ca`)),

@@ -1,6 +1,8 @@
 /** What the image is made from: plain, complete values. config.ts produces them, image/render turns them into text. The same for every PoP of a stack. */
 export interface ImageSpec {
   sites: Site[];
+  /** Sites whose TLS ends at home. No site of `sites`. Absent: none. */
+  passThrough?: PassThroughSite[];
   /** Extra processes the user packs in, by name. */
   luggage: Record<string, Luggage>;
   dns: Dns;
@@ -29,12 +31,28 @@ export interface TcpPort {
   to: { kind: "host"; address: string } | { kind: "luggage"; luggage: string };
   /** The visitor's address is sent first, as a header of the PROXY protocol. Absent: nothing is. */
   proxyProtocol?: "v2";
+  /** Who may use it; all others are closed at once. Absent: everybody. */
+  access?: Omit<Access, "agents">;
   limit: {
     /** Connections of one visitor (an IPv4 address, an IPv6 /64) at a time. */
     connections: number;
     /** Connections of all visitors at a time, on one PoP. */
     total: number;
   };
+  /** Seconds without a byte in either direction after which a connection is closed. */
+  idleSeconds: number;
+}
+
+/** A site that the PoP knows by the name in the visitor's ClientHello alone: bytes of TLS pass as they are, both ways. */
+export interface PassThroughSite extends Pick<AnySite, "host" | "aliases"> {
+  /** https URLs of scheme, name and optional port. At least one. The first is asked as long as it answers, the others stand in for it. */
+  origins: string[];
+  /** The visitor's address is sent first, as a header of the PROXY protocol. Absent: nothing is. */
+  proxyProtocol?: "v2";
+  /** Who may use it; all others are closed at once. Absent: everybody. */
+  access?: Omit<Access, "agents">;
+  /** Connections of one visitor (an IPv4 address, an IPv6 /64) at a time. Absent: no limit. */
+  connections?: number;
   /** Seconds without a byte in either direction after which a connection is closed. */
   idleSeconds: number;
 }
@@ -114,7 +132,7 @@ export interface ForwardAuth {
   headers: string[];
 }
 
-/** Who gets an answer; all others get 403. At least one of them. */
+/** Who gets an answer; all others get 403, or no connection where there is no HTTP. At least one of them. */
 export interface Access {
   /** Absent: everybody who is not denied. */
   allow?: NetworkList;

@@ -6,7 +6,7 @@ import { ConfigError } from "../config/mistakes.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { configWarnings } from "../config/warnings.ts";
 import { rendered } from "../image/context.ts";
-import { namesOf } from "../image/render/hosts.ts";
+import { allSites, namesOf } from "../image/render/hosts.ts";
 import { atBase } from "./base.ts";
 import type { Before } from "./before.ts";
 import { previewByEngine } from "./by-engine.ts";
@@ -84,7 +84,7 @@ async function previewed(dir: string, stack: string, { base, files, policies }: 
     ...seen,
     stack: name,
     config: config ?? fallback,
-    hosts: config?.image.sites.flatMap(namesOf) ?? [],
+    hosts: config ? allSites(config.image).flatMap(namesOf) : [],
     ...(config && { wanted: estimate(config) }),
     ...(policies && {
       refusals: refusalsOf(changesOf(seen.digest.steps), { project: dir, production: config?.production }),

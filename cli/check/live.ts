@@ -1,6 +1,6 @@
 /** `check --live`: the sites as visitors meet them, against what the app has. What asks is handed in. */
 import type { EdgeConfig } from "../../config/types.ts";
-import { exactNames, namesOf } from "../../image/render/hosts.ts";
+import { allSites, exactNames, namesOf } from "../../image/render/hosts.ts";
 import { isWildcard } from "../../image/render/names.ts";
 import { type Address, canonicalIp, publicAddresses, type RecordType } from "../addresses.ts";
 import type { Finding } from "../commands/doctor.ts";
@@ -24,13 +24,18 @@ export async function checkLive(
   if (addresses === undefined) throw new Refusal(`There is no app ${app} yet. Deploy it: npx pulumi up`);
   if (addresses.length === 0)
     throw new Refusal(`app ${app} has no public address, so no visitor reaches it. Deploy it: npx pulumi up`);
-  const hosts = exactNames(image.sites);
+  const hosts = exactNames(allSites(image));
+  const through = new Set((image.passThrough ?? []).flatMap(namesOf));
   // All side by side: a name that nobody answers for keeps nobody else waiting.
   const [names, visits] = await Promise.all([
     Promise.all(hosts.map((host) => namesCheck(host, addresses, outside))),
-    Promise.all(hosts.flatMap((host) => addresses.map((address) => visitOf(host, address, outside)))),
+    Promise.all(
+      hosts.flatMap((host) =>
+        addresses.map((address) => visitOf({ host, isThrough: through.has(host) }, address, outside)),
+      ),
+    ),
   ]);
-  const wildcards = image.sites.flatMap(namesOf).filter(isWildcard);
+  const wildcards = allSites(image).flatMap(namesOf).filter(isWildcard);
   return [
     ...names.flat(),
     ...visits.map((it) => visitFinding(it, now())),
@@ -89,20 +94,25 @@ function namesFinding(type: RecordType, host: string, wanted: readonly string[],
     : { name, verdict: "good", detail: wanted.join(", ") };
 }
 
-type Visited = Address & { host: string; visit?: Visit; error?: unknown };
+/** `isThrough`: its own server answers, through a PoP that nobody sees. */
+type Visited = Address & { host: string; isThrough: boolean; visit?: Visit; error?: unknown };
 
-async function visitOf(host: string, address: Address, outside: Outside): Promise<Visited> {
+async function visitOf(
+  site: Pick<Visited, "host" | "isThrough">,
+  address: Address,
+  outside: Outside,
+): Promise<Visited> {
   try {
-    return { ...address, host, visit: await outside.visit(host, address.ip) };
+    return { ...address, ...site, visit: await outside.visit(site.host, address.ip) };
   } catch (error) {
-    return { ...address, host, error };
+    return { ...address, ...site, error };
   }
 }
 
 /** There is no IPv6 here, which says nothing of the site. */
 const noRoute = ["ENETUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT"];
 
-function visitFinding({ host, ip, type, visit, error }: Visited, now: number): Finding {
+function visitFinding({ host, isThrough, ip, type, visit, error }: Visited, now: number): Finding {
   const name = `${host} at ${ip}`;
   if (visit === undefined) {
     if (type === "v6" && noRoute.includes((error as NodeJS.ErrnoException).code ?? ""))
@@ -116,24 +126,31 @@ function visitFinding({ host, ip, type, visit, error }: Visited, now: number): F
   }
   const { status, pop, certificate } = visit;
   const left = Math.floor((certificate.ends - now) / days);
-  const answer = `${status} from ${pop ?? "somebody who is no PoP"}`;
+  const answer = `${status} from ${isThrough ? "its own server" : (pop ?? "somebody who is no PoP")}`;
+  const renewal = isThrough
+    ? "Its own server shows that certificate: renew it there."
+    : 'See docs/runbook.md, "A certificate ends soon"';
   if (certificate.problem !== undefined)
     return {
       name,
       verdict: "bad",
       detail: `${answer}, with a certificate that browsers refuse: ${certificate.problem}`,
-      fix: 'See docs/runbook.md, "A certificate ends soon"',
+      fix: renewal,
     };
   if (left < soonDays)
     return {
       name,
       verdict: "bad",
       detail: `${answer}, its certificate ends in ${left} d`,
-      fix: 'See docs/runbook.md, "A certificate ends soon"',
+      fix: renewal,
     };
-  if (status >= 500)
-    return { name, verdict: "bad", detail: answer, fix: `What went wrong: npx fly-pops logs ${pop ?? ""}`.trimEnd() };
-  if (pop === undefined)
+  if (status >= 500) {
+    const logs = isThrough
+      ? "What went wrong is known to its own server."
+      : `What went wrong: npx fly-pops logs ${pop ?? ""}`;
+    return { name, verdict: "bad", detail: answer, fix: logs.trimEnd() };
+  }
+  if (pop === undefined && !isThrough)
     return { name, verdict: "bad", detail: answer, fix: "Does another program serve at this address?" };
   return { name, verdict: "good", detail: `${answer}, certificate for ${left} d` };
 }

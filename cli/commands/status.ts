@@ -1,5 +1,6 @@
 /** `status`: what stands above the PoPs, then every PoP in a row. One call for the list, one for addresses, one a PoP for what it says of itself, side by side. */
 import { table } from "../../local/table.ts";
+import { bytesText, summedConnections, targetText } from "../connections.ts";
 import { fitColumns, wrap } from "../fit.ts";
 import { type Fleet, type LivePop, readFleet } from "../fleet.ts";
 import { addressesText, addressProblems, dnsText, type Head, readHead } from "../head.ts";
@@ -139,6 +140,7 @@ export function statusText(world: World, { stack, app, pops, problems, ...head }
     "",
     table(fitColumns([names, ...rows], width, dropped)),
     ...originsText(world, pops, width),
+    ...connectionsText(world, pops, width),
     ...(told.length > 0 ? ["", ...told.map((it) => tint(world, "warning", wrap(it, width)))] : []),
   ].join("\n");
 }
@@ -157,6 +159,22 @@ function originsText(world: World, pops: readonly PopStatus[], width: number): s
   if (rows.length === 0) return [];
   const head = ["PoP", "origin", "node", "path", "latency"].map((cell) => tint(world, "head", cell));
   return ["", table(fitColumns([head, ...rows], width, [2, 4]))];
+}
+
+/** What became of connections to ports, and to sites whose TLS ends at home, over all PoPs. */
+function connectionsText(world: World, pops: readonly PopStatus[], width: number): string[] {
+  const all = summedConnections(pops.map(({ connections }) => new Map(Object.entries(connections))));
+  if (all.size === 0) return [];
+  const head = ["connections to", "served", "refused", "failed", "sent", "received"];
+  const rows = [...all].map(([to, { served, refused, failed, sentBytes, receivedBytes }]) => [
+    targetText(to),
+    String(served),
+    tint(world, refused > 0 ? "warning" : undefined, String(refused)),
+    tint(world, failed > 0 ? "bad" : undefined, String(failed)),
+    bytesText(sentBytes),
+    bytesText(receivedBytes),
+  ]);
+  return ["", table(fitColumns([head.map((cell) => tint(world, "head", cell)), ...rows], width, [5, 4]))];
 }
 
 function stateTone({ state, cordoned }: PopStatus): Tone {

@@ -1,9 +1,26 @@
 /** `top`: what each PoP and each site serves now: requests, errors, cache hits, times. Two looks at the PoPs' own counters, and the rates between them. */
 import { table } from "../../local/table.ts";
 import { sleep } from "../../providers/clock.ts";
+import {
+  type ByTarget,
+  bytesText,
+  connectionsIn,
+  grownConnections,
+  summedConnections,
+  targetText,
+} from "../connections.ts";
 import { type Fleet, type PopSeen, readFleet } from "../fleet.ts";
 import { askPop } from "../health.ts";
-import { type Counters, grown, parseMetrics, type Rates, type Reading, ratesOf, summed } from "../metrics.ts";
+import {
+  type Counters,
+  grown,
+  parseMetrics,
+  type Rates,
+  type Reading,
+  ratesOf,
+  samplesOf,
+  summed,
+} from "../metrics.ts";
 import type { Stack } from "../stack.ts";
 import { clockText } from "../status-of.ts";
 import { tint } from "../style.ts";
@@ -30,9 +47,23 @@ export interface Top {
   pops: ({ pop: string; region: string } & ((Rates & { sites: SiteRates[] }) | { reason: string }))[];
   /** Of all PoPs that could be asked, the busiest first. */
   sites: SiteRates[];
+  /** Ports of raw TCP, then sites whose TLS ends at home; of all PoPs that could be asked. Connections count when they end. Empty: the stack has none. */
+  connections: ConnectionRates[];
 }
 
 type SiteRates = { site: string } & Rates;
+
+interface ConnectionRates {
+  /** A port, as in `22`, or a host. */
+  to: string;
+  servedPerSecond: number;
+  /** By a limit, a block or `access`. */
+  refusedPerSecond: number;
+  /** Nobody answered at home. */
+  failedPerSecond: number;
+  sentBytesPerSecond: number;
+  receivedBytesPerSecond: number;
+}
 
 export async function top(world: World, stack: Stack, options: TopOptions): Promise<ExitCode> {
   const {
@@ -74,7 +105,17 @@ export async function top(world: World, stack: Stack, options: TopOptions): Prom
 interface Look {
   app: string;
   at: number;
-  pops: { name: string; region: string; at: number; reading?: Reading; reason?: string }[];
+  pops: { name: string; region: string; at: number; reading?: Counted; reason?: string }[];
+}
+
+interface Counted {
+  sites: Reading;
+  connections: ByTarget;
+}
+
+function parseCounted(text: string): Counted | undefined {
+  const sites = parseMetrics(text);
+  return sites && { sites, connections: connectionsIn(samplesOf(text)) };
 }
 
 async function look(world: World, stack: Stack): Promise<Look> {
@@ -94,25 +135,25 @@ async function look(world: World, stack: Stack): Promise<Look> {
   return { app: fleet.app, at: world.clock.now(), pops };
 }
 
-async function readCounters(fleet: Fleet, pop: PopSeen): Promise<{ value?: Reading; reason: string }> {
+async function readCounters(fleet: Fleet, pop: PopSeen): Promise<{ value?: Counted; reason: string }> {
   const { machine } = pop;
   if (!machine) return { reason: "Fly has no machine for it" };
   if (machine.host_status === "unreachable") return { reason: "its host does not answer" };
   if (machine.state !== "started") return { reason: `machine ${machine.id} is ${machine.state}` };
-  const { value, reason = "" } = await askPop(fleet, { ...pop, machine }, "metrics", parseMetrics);
+  const { value, reason = "" } = await askPop(fleet, { ...pop, machine }, "metrics", parseCounted);
   return value === undefined ? { reason } : { value, reason };
 }
 
 /** The rates between two looks. Pure. */
 export function between(stack: string, before: Look, now: Look): Top {
-  const counted: { seconds: number; sites: Reading }[] = [];
+  const counted: ({ seconds: number } & Counted)[] = [];
   const pops = now.pops.map(({ name, region, at, reading, reason }): Top["pops"][number] => {
     const earlier = before.pops.find((it) => it.name === name);
     if (!reading) return { pop: name, region, reason: reason ?? "" };
     if (!earlier?.reading) return { pop: name, region, reason: earlier?.reason ?? "it was not there a moment ago" };
     const seconds = (at - earlier.at) / 1000;
-    const sites = grown(earlier.reading, reading);
-    counted.push({ seconds, sites });
+    const sites = grown(earlier.reading.sites, reading.sites);
+    counted.push({ seconds, sites, connections: grownConnections(earlier.reading.connections, reading.connections) });
     return { pop: name, region, ...ratesOf(summed(sites.values()), seconds), sites: siteRates(sites, seconds) };
   });
   const bySite = new Map<string, Counters[]>();
@@ -128,7 +169,20 @@ export function between(stack: string, before: Look, now: Look): Top {
     total: ratesOf(summed(sums.values()), seconds),
     pops,
     sites: siteRates(sums, seconds),
+    connections: connectionRates(summedConnections(counted.map(({ connections }) => connections)), seconds),
   };
+}
+
+function connectionRates(all: ByTarget, seconds: number): ConnectionRates[] {
+  const perSecond = (count: number) => (seconds > 0 ? count / seconds : 0);
+  return [...all].map(([to, it]) => ({
+    to,
+    servedPerSecond: perSecond(it.served),
+    refusedPerSecond: perSecond(it.refused),
+    failedPerSecond: perSecond(it.failed),
+    sentBytesPerSecond: perSecond(it.sentBytes),
+    receivedBytesPerSecond: perSecond(it.receivedBytes),
+  }));
 }
 
 /** The busiest first. Names of nobody are told of when somebody asked for one. */
@@ -140,8 +194,11 @@ const siteRates = (sites: Reading, seconds: number): SiteRates[] =>
 
 const measures = ["requests/s", "rejected/s", "5xx/s", "5xx", "hits", "p95"];
 
-export function topText(world: World, { pops, sites, total }: Top): string {
-  const head = (first: string) => [first, ...measures].map((cell) => tint(world, "head", cell));
+const connectionMeasures = ["served/s", "refused/s", "failed/s", "sent", "received"];
+
+export function topText(world: World, { pops, sites, connections, total }: Top): string {
+  const heads = (...cells: string[]) => cells.map((cell) => tint(world, "head", cell));
+  const head = (first: string) => heads(first, ...measures);
   const asked = pops.flatMap((it) => ("reason" in it ? [] : [it]));
   const unasked = pops.flatMap((it) => ("reason" in it ? [`${it.pop}: could not be asked, ${it.reason}`] : []));
   return [
@@ -151,6 +208,15 @@ export function topText(world: World, { pops, sites, total }: Top): string {
       ...(asked.length > 1 ? [["all", ...cells(world, total)]] : []),
     ]),
     ...(sites.length > 0 ? ["", table([head("site"), ...sites.map((it) => [it.site, ...cells(world, it)])])] : []),
+    ...(connections.length > 0
+      ? [
+          "",
+          table([
+            heads("connections to", ...connectionMeasures),
+            ...connections.map((it) => connectionCells(world, it)),
+          ]),
+        ]
+      : []),
     ...(unasked.length > 0 ? ["", ...unasked.map((it) => tint(world, "warning", it))] : []),
   ].join("\n");
 }
@@ -167,6 +233,15 @@ function cells(world: World, rates: Rates): string[] {
     secondsText(p95Seconds),
   ];
 }
+
+const connectionCells = (world: World, it: ConnectionRates): string[] => [
+  targetText(it.to),
+  rateText(it.servedPerSecond),
+  tint(world, it.refusedPerSecond > 0 ? "warning" : undefined, rateText(it.refusedPerSecond)),
+  tint(world, it.failedPerSecond > 0 ? "bad" : undefined, rateText(it.failedPerSecond)),
+  `${bytesText(it.sentBytesPerSecond)}/s`,
+  `${bytesText(it.receivedBytesPerSecond)}/s`,
+];
 
 const rateText = (value: number): string => (value >= 100 ? String(Math.round(value)) : value.toFixed(1));
 

@@ -4,7 +4,7 @@ import { redact } from "../../providers/redact.ts";
 import type { Head, Picture } from "../../status-page/picture.ts";
 import { type Fleet, type PopSeen, readFleet } from "../fleet.ts";
 import { askPop, readHealth } from "../health.ts";
-import { connectionsIn, parseMetrics } from "../metrics.ts";
+import { openConnectionsIn, parseMetrics } from "../metrics.ts";
 import type { Stack } from "../stack.ts";
 import { statusOf } from "../status-of.ts";
 import { pictureOf, type Sample } from "./picture.ts";
@@ -76,7 +76,7 @@ async function sampleOf(fleet: Fleet, pop: PopSeen, clock: Clock): Promise<Sampl
     readHealth(fleet, live),
     askPop(fleet, live, "metrics", (text) => {
       const reading = parseMetrics(text);
-      return reading && { reading, connections: connectionsIn(text) };
+      return reading && { reading, connections: openConnectionsIn(text) };
     }),
   ]);
   const { reading, connections } = metrics.value ?? {};

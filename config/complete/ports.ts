@@ -4,6 +4,7 @@ import { defaults } from "../defaults.ts";
 import { seconds } from "../duration.ts";
 import { plainEndpoint } from "../names.ts";
 import type { StackFile } from "../schema.ts";
+import { access } from "./visitors.ts";
 
 /** By number. */
 export const tcpPorts = (ports: NonNullable<StackFile["ports"]>): TcpPort[] =>
@@ -17,6 +18,7 @@ function tcpPort(port: number, it: NonNullable<StackFile["ports"]>[string]): Tcp
     port,
     to: targetOf(it, port),
     ...(it.proxyProtocol === "v2" && { proxyProtocol: "v2" }),
+    ...(it.access && { access: access(it.access) }),
     limit: { connections: it.limit?.connections ?? Math.min(defaults.portConnections, total), total },
     idleSeconds: seconds(it.idle ?? defaults.portIdle) ?? 0,
   };

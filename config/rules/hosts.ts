@@ -5,6 +5,7 @@ import { given, type Mistake, mistake } from "../mistakes.ts";
 import { originParts, plainName } from "../names.ts";
 import type { Sketch } from "../sketch.ts";
 import type { Path } from "../walk.ts";
+import { isPassedThrough } from "./pass-through.ts";
 
 export interface Name {
   name: string;
@@ -47,7 +48,10 @@ export function wildcardsCertified(sketch: Sketch): Mistake[] {
   const { file, unclear } = sketch;
   if (file.certificates === undefined) return [];
   return siteNames(sketch).flatMap(({ name, site, path }) =>
-    !isWildcard(name) || file.sites?.[site]?.certificate !== undefined || unclear("sites", site, "certificate")
+    !isWildcard(name) ||
+    isPassedThrough(file.sites?.[site]) ||
+    file.sites?.[site]?.certificate !== undefined ||
+    unclear("sites", site, "certificate")
       ? []
       : [
           mistake(
@@ -62,6 +66,7 @@ export function wildcardsCertified(sketch: Sketch): Mistake[] {
 export function wildcardOriginsNamed({ file, unclear }: Sketch): Mistake[] {
   return (file.sites ?? []).flatMap((site, index) => {
     if (site?.host === undefined || !isWildcard(site.host) || unclear("sites", index, "tls")) return [];
+    if (isPassedThrough(site)) return [];
     const isUnnamed = (url: string | undefined): boolean =>
       url?.toLowerCase().startsWith("https:") === true && /^[[\d]/.test(originParts(url).host);
     if (site.tls?.serverName !== undefined || ![site.origin].flat().some(isUnnamed)) return [];

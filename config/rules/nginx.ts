@@ -3,6 +3,7 @@ import { type Mistake, mistake } from "../mistakes.ts";
 import { plainName } from "../names.ts";
 import { nearest } from "../nearest.ts";
 import type { Sketch } from "../sketch.ts";
+import { isPassedThrough } from "./pass-through.ts";
 
 /** A file for a site goes into that site's server: there has to be one. */
 export function nginxSites({ file, unclear }: Sketch): Mistake[] {
@@ -15,6 +16,12 @@ export function nginxSites({ file, unclear }: Sketch): Mistake[] {
     const name = plainName(host);
     if (seen.has(name)) return [mistake(path, "names a site a second time: case and a final dot do not count.")];
     seen.add(name);
+    if (
+      (file.sites ?? []).some(
+        (site) => site?.host !== undefined && plainName(site.host) === name && isPassedThrough(site),
+      )
+    )
+      return [mistake(path, "names a site with passThrough, which has no server here that could take directives.")];
     if (hosts.includes(name)) return [];
     const alias = (file.sites ?? []).find((site) =>
       site?.aliases?.some((it) => it !== undefined && plainName(it) === name),

@@ -31,6 +31,7 @@ export const belongs: Record<string, { kinds: readonly (typeof kinds)[number][];
   auth: { kinds: ["origin", "files", "luggage"], why: "where a redirect leads is no secret" },
   compress: { kinds: ["origin", "files", "luggage"], why: "a redirect has nothing to compress" },
   protocol: { kinds: ["origin"], why: "only an origin has a choice of protocols" },
+  passThrough: { kinds: ["origin"], why: "only an origin can end TLS in the PoP's place" },
   tls: { kinds: ["origin"], why: "only an origin has to prove who it is" },
   timeouts: { kinds: ["origin", "luggage"], why: "nginx waits for nobody there" },
   maxBodyMb: { kinds: ["origin", "luggage"], why: "there is nobody to pass a body on to" },
@@ -75,12 +76,18 @@ export function bufferingFits({ file }: Sketch): Mistake[] {
 }
 
 /** A rule about visitors says which. */
-export const accessSaid = ({ file }: Sketch): Mistake[] =>
-  holders(file).flatMap(({ keys, at }) =>
-    keys.access !== undefined && Object.keys(keys.access).length === 0
-      ? [mistake([...at, "access"], "is empty: takes at least one of allow, deny, agents.")]
-      : [],
-  );
+export const accessSaid = ({ file }: Sketch): Mistake[] => {
+  const ports = Object.entries(file.ports ?? {}).map(([port, keys]) => ({ keys, at: ["ports", port] }));
+  const isEmpty = (access: object | undefined) => access !== undefined && Object.keys(access).length === 0;
+  return [
+    ...holders(file)
+      .filter(({ keys }) => isEmpty(keys.access))
+      .map(({ at }) => mistake([...at, "access"], "is empty: takes at least one of allow, deny, agents.")),
+    ...ports
+      .filter(({ keys }) => isEmpty(keys?.access))
+      .map(({ at }) => mistake([...at, "access"], "is empty: takes at least one of allow, deny.")),
+  ];
+};
 
 /** A certificate's name in the vault means nothing without one. */
 export function certificatesKept({ file, unclear }: Sketch): Mistake[] {

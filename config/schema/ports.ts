@@ -4,6 +4,7 @@ import { mostTcpPorts } from "../../image/ports.ts";
 import { defaults } from "../defaults.ts";
 import { code, duration, durations, fields, text, whole, wholeNumber } from "../field.ts";
 import { endpointProblem } from "../names.ts";
+import { networkKeys } from "./visitors.ts";
 
 const PortLimit = z
   .strictObject({
@@ -37,6 +38,14 @@ const PortLimit = z
     default: code("{}"),
   });
 
+const PortAccess = z.strictObject(networkKeys("port")).register(fields, {
+  type: "object",
+  takes: "a map with any of allow, deny",
+  meaning: "Who may use the port; connections of all others are closed at once, before the target is asked.",
+  default: "absent",
+  refused: "`agents`: raw TCP has no User-Agent",
+});
+
 const Port = z
   .strictObject({
     to: text(endpointProblem)
@@ -69,6 +78,7 @@ const Port = z
         default: code(false),
       })
       .optional(),
+    access: PortAccess.optional(),
     limit: PortLimit.optional(),
     idle: duration("10s", "1d")
       .register(fields, {
@@ -91,6 +101,6 @@ export const Ports = z.record(z.string(), Port).register(fields, {
   type: "object",
   takes: "a map from port to where it leads, as in { 22: { to: git.tail.example:22 } }",
   key: "<port>",
-  meaning: `Further TCP ports of the app's addresses, passed on byte for byte: SSH, mail, MQTT, games. ${mostTcpPorts} at most. TLS, log-ins and everything else are up to who answers; \`access\` and \`auth\` hold for sites only, \`npx fly-pops block 203.0.113.7\` for ports as well. More: docs/ports.md.`,
+  meaning: `Further TCP ports of the app's addresses, passed on byte for byte: SSH, mail, MQTT, games. ${mostTcpPorts} at most. TLS, log-ins and everything else are up to who answers; \`npx fly-pops block 203.0.113.7\` holds for ports as well as for sites. More: docs/ports.md.`,
   default: code("{}"),
 });

@@ -114,6 +114,28 @@ const Site = z
           "a site without `origin`; grpc beside `cache`, `buffering` or `compress`, and beside `errorPages` where there are no `paths`",
       })
       .optional(),
+    passThrough: z
+      .boolean()
+      .register(fields, {
+        type: "boolean",
+        takes: "true or false",
+        meaning:
+          "TLS ends at the origin: the PoP reads the name in a visitor's ClientHello and passes the bytes on as they are, so it needs no certificate and sees no request. With it go `host`, `aliases`, `origin`, `proxyProtocol`, `access` by address and `limit.connections`. More: docs/hosts.md.",
+        default: code(false),
+        refused: "a site without https origin; keys that need to see requests or responses",
+      })
+      .optional(),
+    proxyProtocol: z
+      .custom<"v2" | false>((value) => value === "v2" || value === false)
+      .register(fields, {
+        type: "v2 or false",
+        takes: "v2 or false",
+        meaning:
+          "v2: before anything else, the origin is sent the visitor's address and the public one, in a header of the PROXY protocol, version 2. It must be told to expect that. False: it sees connections of the PoP.",
+        default: code(false),
+        refused: "a site without `passThrough`",
+      })
+      .optional(),
     redirect: text(originProblem)
       .register(fields, {
         type: "string",

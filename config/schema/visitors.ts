@@ -1,4 +1,4 @@
-/** Keys of who may use a site. */
+/** Keys of who may use a site or a port. */
 import { z } from "zod";
 import { isAgent, mostNetworks } from "../../image/render/networks.ts";
 import { fields, oneOrMore, text } from "../field.ts";
@@ -17,26 +17,31 @@ const Networks = () =>
 
 const fileMeaning = "A file has one a line, and comments behind `#` or `;`; it is read when the image is built.";
 
+/** Addresses, of those who use a site or a port. */
+export const networkKeys = (what: "site" | "port") => ({
+  allow: Networks()
+    .register(fields, {
+      type: "string or array",
+      takes: takesNetworks,
+      meaning: `Only these addresses may use the ${what}. ${fileMeaning}`,
+      default: "absent",
+      refused: `files with more than ${mostNetworks} networks`,
+    })
+    .optional(),
+  deny: Networks()
+    .register(fields, {
+      type: "string or array",
+      takes: takesNetworks,
+      meaning: `These addresses may not, even if \`allow\` has them. ${fileMeaning} For an address that is to be turned away for a time, at once: \`npx fly-pops block 203.0.113.7 --for 1h\`.`,
+      default: "absent",
+      refused: `files with more than ${mostNetworks} networks`,
+    })
+    .optional(),
+});
+
 export const Access = z
   .strictObject({
-    allow: Networks()
-      .register(fields, {
-        type: "string or array",
-        takes: takesNetworks,
-        meaning: `Only these addresses may use the site. ${fileMeaning}`,
-        default: "absent",
-        refused: `files with more than ${mostNetworks} networks`,
-      })
-      .optional(),
-    deny: Networks()
-      .register(fields, {
-        type: "string or array",
-        takes: takesNetworks,
-        meaning: `These addresses may not, even if \`allow\` has them. ${fileMeaning} For an address that is to be turned away for a time, at once: \`npx fly-pops block 203.0.113.7 --for 1h\`.`,
-        default: "absent",
-        refused: `files with more than ${mostNetworks} networks`,
-      })
-      .optional(),
+    ...networkKeys("site"),
     agents: z
       .array(
         text((value) =>

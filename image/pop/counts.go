@@ -140,17 +140,17 @@ func total(counts map[string]uint64, words []string) uint64 {
 
 // tally is counts with the files they come from, for several callers.
 type tally struct {
-	lock      sync.Mutex
-	counts    *counts
-	lines     *lineFile
-	ports     allPorts
-	portLines *lineFile
+	lock     sync.Mutex
+	counts   *counts
+	lines    *lineFile
+	tcp      tcpCounts
+	tcpLines *lineFile
 }
 
 func newTally(run string, manifest *Manifest) *tally {
 	return &tally{
 		counts: newCounts(manifest.Hosts), lines: &lineFile{path: countsFile(run)},
-		ports: newPorts(manifest.TCPPorts), portLines: &lineFile{path: portCountsFile(run)},
+		tcp: newTCPCounts(manifest.TCPPorts, manifest.PassThrough), tcpLines: &lineFile{path: portCountsFile(run)},
 	}
 }
 
@@ -159,18 +159,18 @@ func (it *tally) catchUp() error {
 	it.lock.Lock()
 	defer it.lock.Unlock()
 	err := it.lines.each(it.counts.add)
-	return errors.Join(err, it.portLines.each(func(line []byte) {
-		if !it.ports.add(line) {
+	return errors.Join(err, it.tcpLines.each(func(line []byte) {
+		if !it.tcp.add(line) {
 			it.counts.refused++
 		}
 	}))
 }
 
 // read hands the counts to a function that must not keep them.
-func (it *tally) read(use func(*counts, allPorts)) {
+func (it *tally) read(use func(*counts, tcpCounts)) {
 	it.lock.Lock()
 	defer it.lock.Unlock()
-	use(it.counts, it.ports)
+	use(it.counts, it.tcp)
 }
 
 // sorted: a scrape lists the same things in the same order each time.

@@ -65,7 +65,9 @@ type report struct {
 	// Since this process started.
 	Traffic traffic `json:"traffic"`
 	// Of the ports of raw TCP, by number. Absent where there are none.
-	Ports map[string]portTraffic `json:"ports,omitempty"`
+	Ports map[string]connectionTraffic `json:"ports,omitempty"`
+	// Of the sites whose TLS ends at home, by host. Absent where there are none.
+	PassThrough map[string]connectionTraffic `json:"passThrough,omitempty"`
 	// Absent where the kernel does not say.
 	Memory *memory `json:"memory,omitempty"`
 	// The ways through the tailnet to those origins that are reached by it.
@@ -395,14 +397,15 @@ func (h *health) counts(context.Context) answer {
 	err := h.tally.catchUp()
 	var sum traffic
 	var all []metric
-	var ports map[string]portTraffic
-	h.tally.read(func(counts *counts, byPort allPorts) {
-		sum, all = counts.traffic(), append(counts.metrics(), byPort.metrics()...)
-		ports = byPort.traffic()
+	var ports, passThrough map[string]connectionTraffic
+	h.tally.read(func(counts *counts, tcp tcpCounts) {
+		sum, all = counts.traffic(), append(counts.metrics(), tcp.metrics()...)
+		ports, passThrough = tcp.ports.traffic(), tcp.sites.traffic()
 	})
 	return func(to *snapshot) {
 		to.Parts["counts"] = judge(degraded, err)
-		to.Traffic, to.counts, to.Ports = sum, all, ports
+		to.Traffic, to.counts = sum, all
+		to.Ports, to.PassThrough = ports, passThrough
 	}
 }
 

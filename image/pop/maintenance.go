@@ -27,6 +27,9 @@ func setMaintenance(manifest *Manifest, folder string, arguments []string, now t
 		return exit.With(exit.Mistake, errors.New("maintenance: takes on or off, and a host"))
 	}
 	state, host := arguments[0], arguments[1]
+	if slices.Contains(manifest.PassThrough, host) {
+		return exit.With(exit.Mistake, fmt.Errorf("maintenance: TLS of %s is passed through, so its own server has to tell visitors", host))
+	}
 	if !slices.Contains(manifest.Hosts, host) {
 		return exit.With(exit.Mistake, fmt.Errorf("maintenance: %s is no site of this image, which has %s", host, strings.Join(manifest.Hosts, ", ")))
 	}

@@ -9,7 +9,7 @@ import (
 
 func TestMaintenance(t *testing.T) {
 	folder := t.TempDir()
-	manifest := &Manifest{Hosts: []string{"www.example.org", "api.example.org"}}
+	manifest := &Manifest{Hosts: []string{"www.example.org", "api.example.org"}, PassThrough: []string{"git.example.org"}}
 	set := func(words string) string {
 		t.Helper()
 		var out bytes.Buffer
@@ -25,6 +25,7 @@ func TestMaintenance(t *testing.T) {
 		{"off www.example.org", `{"changed":true,"host":"www.example.org","maintenance":false}`, "api.example.org"},
 		{"off www.example.org", `{"changed":false,"host":"www.example.org","maintenance":false}`, "api.example.org"},
 		{"on ../../etc/passwd", "maintenance: ../../etc/passwd is no site of this image, which has www.example.org, api.example.org", "api.example.org"},
+		{"on git.example.org", "maintenance: TLS of git.example.org is passed through, so its own server has to tell visitors", "api.example.org"},
 		{"away api.example.org", "maintenance: takes on or off, and a host", "api.example.org"},
 		{"on", "maintenance: takes on or off, and a host", "api.example.org"},
 	} {

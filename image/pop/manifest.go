@@ -37,6 +37,8 @@ type Manifest struct {
 	Origins []string `json:"origins"`
 	// Public ports of raw TCP.
 	TCPPorts []int `json:"tcpPorts"`
+	// Hosts of sites whose TLS ends at home.
+	PassThrough []string `json:"passThrough"`
 	// nil: none.
 	Tailnet *tailnet.Wanted `json:"tailnet"`
 	// Where nginx's log messages go; nil: nowhere.

@@ -1,13 +1,17 @@
 import { contextVariables } from "../identity.ts";
 import type { FilesSite, ImageSpec } from "../spec.ts";
 import { isLuggageName, siteName } from "./names.ts";
+import { isStreaming } from "./nginx-stream.ts";
 import { packedRules } from "./packed-rules.ts";
 import { secrets } from "./secrets.ts";
 
 /** The lines of image/Dockerfile that `dockerfile` replaces. */
 const marks = { optional: "#:optional", debian: "#:debian", sources: "#:sources", layers: "#:layers" };
 
-type Told = Pick<ImageSpec, "sites" | "luggage" | "tailnet" | "certificates" | "ssh" | "debugTools" | "ports">;
+type Told = Pick<
+  ImageSpec,
+  "sites" | "luggage" | "tailnet" | "certificates" | "ssh" | "debugTools" | "ports" | "passThrough"
+>;
 
 /** image/Dockerfile with what the spec asks for: layers of optional programs, one for each piece of luggage, one for all packed sites. */
 export function dockerfile(template: string, spec: Told): string {
@@ -40,11 +44,11 @@ export function dockerfile(template: string, spec: Told): string {
     layers.push("COPY --from=sites /out/ /");
   }
   // One layer for all of them: what they share would lie in two otherwise.
-  const hasPorts = (spec.ports ?? []).length > 0;
+  const hasStream = isStreaming(spec);
   const extras = [
     ...(spec.ssh ? ["sshd"] : []),
     ...(spec.debugTools ? ["debug"] : []),
-    ...(hasPorts ? ["stream"] : []),
+    ...(hasStream ? ["stream"] : []),
   ];
   if (extras.length > 0)
     sources.push(
@@ -57,7 +61,7 @@ export function dockerfile(template: string, spec: Told): string {
     ...(spec.tailnet ? ["tailscale"] : []),
     ...(secrets(spec).length > 0 ? ["pop-secrets"] : []),
     ...(extras.length > 0 ? ["extras"] : []),
-    ...(hasPorts ? ["stream-module"] : []),
+    ...(hasStream ? ["stream-module"] : []),
   ];
   const lines = new Map([
     [marks.optional, optional.map((stage) => `COPY --from=${stage} /out/ /`)],

@@ -83,9 +83,15 @@ export const certificateMaps = (sites: readonly Named[]): string[] =>
       return `map $ssl_server_name ${certificateOf(site)} { hostnames; ${pairs.join(" ")} default ${siteName(site.host)}; }`;
     });
 
+/** All sites by their names, those whose TLS ends at home among them. */
+export const allSites = ({
+  sites,
+  passThrough = [],
+}: Pick<ImageSpec, "sites" | "passThrough">): Pick<Site, "host" | "aliases">[] => [...sites, ...passThrough];
+
 /** Throws when two sites have one name, or two are the default. */
-export function checkNames({ sites }: Pick<ImageSpec, "sites">): void {
-  const names = sites.flatMap(namesOf).toSorted();
+export function checkNames({ sites, passThrough = [] }: Pick<ImageSpec, "sites" | "passThrough">): void {
+  const names = allSites({ sites, passThrough }).flatMap(namesOf).toSorted();
   const twin = names.find((name, at) => name === names[at + 1]);
   if (twin) throw new Error(`site ${twin}: there are two of it.`);
   const defaults = sites.filter((site) => site.default === true);

@@ -19,7 +19,7 @@ import { partsOf } from "./site-parts.ts";
 
 /** /etc/pop/pop.json: what the helper must know of the image. Read by image/pop/manifest.go, which refuses unknown keys. */
 export function manifest(
-  spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" | "certificates" | "ports" | "logs">,
+  spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" | "certificates" | "ports" | "passThrough" | "logs">,
 ): string {
   const hosts = spec.sites.map((site) => siteName(site.host)).toSorted();
   const aliases = spec.sites.flatMap((site) => namesOf(site).slice(1)).toSorted();
@@ -33,7 +33,7 @@ export function manifest(
   const checks = Object.entries(spec.luggage)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .flatMap(([name, it]) => (it.health ? [[name, check(name, it, it.health)]] : []));
-  const { ports: tcp = [] } = spec;
+  const { ports: tcp = [], passThrough = [] } = spec;
   const origins = [
     ...new Set([
       ...spec.sites
@@ -41,6 +41,7 @@ export function manifest(
         .flatMap((part) => (part.kind === "proxy" ? part.origins : []))
         .map((it) => originUrl(origin(it))),
       ...tcp.flatMap(({ to }) => (to.kind === "host" ? [endpointUrl(endpoint(to.address))] : [])),
+      ...passThrough.flatMap((site) => site.origins.map((it) => endpointUrl(origin(it)))),
     ]),
   ].toSorted();
   const told = {
@@ -51,6 +52,7 @@ export function manifest(
     checkTimeoutSeconds,
     ...(origins.length > 0 && { origins }),
     ...(tcp.length > 0 && { tcpPorts: tcp.map(({ port }) => port).toSorted((a, b) => a - b) }),
+    ...(passThrough.length > 0 && { passThrough: passThrough.map(({ host }) => siteName(host)).toSorted() }),
     ...(spec.tailnet && { tailnet: tailnet(spec.tailnet) }),
     ...(spec.logs?.syslog && { syslog: { listen: ports.syslog, ...spec.logs.syslog } }),
     ...(checks.length > 0 && { luggage: Object.fromEntries(checks) }),

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Access, NetworkList, Site } from "../spec.ts";
+import type { Access, ImageSpec, NetworkList } from "../spec.ts";
 import { literal } from "./names.ts";
 import { isAgent, network } from "./networks.ts";
 import { block } from "./nginx-block.ts";
@@ -7,7 +7,7 @@ import { exceptErrorPages } from "./nginx-pages.ts";
 import { accessOf, partsOf } from "./site-parts.ts";
 
 /**
- * Who may use a site: https://nginx.org/en/docs/http/ngx_http_geo_module.html. Checked before anything else of the site, redirects included, by the address
+ * Who may use a site or a port: https://nginx.org/en/docs/http/ngx_http_geo_module.html. Checked before anything else of the site, redirects included, by the address
  * that Fly's proxy tells and by the visitor's own word of what it is. Everything is named after what is in it, so that sites with the same lists share them.
  */
 
@@ -17,24 +17,38 @@ export const listFile = (file: string): string => `etc/nginx/lists/${digest(file
 /** The content of such a file. */
 export const listText = (networks: string[]): string => networks.map((it) => `${it} 1;\n`).join("");
 
-/** Files of networks that sites name, each once, and what a sentence about it begins with. */
-export function networkLists(sites: readonly Site[]): { file: string; what: string }[] {
-  const all = sites.flatMap(partsOf).flatMap((part) =>
+/** Files of networks that sites and ports name, each once, and what a sentence about it begins with. */
+export function networkLists({
+  sites,
+  ports = [],
+  passThrough = [],
+}: Pick<ImageSpec, "sites" | "ports" | "passThrough">): { file: string; what: string }[] {
+  const holders = [
+    ...sites.flatMap(partsOf).map((part) => ({ access: accessOf(part), what: `site ${part.host}` })),
+    ...passThrough.map(({ access, host }) => ({ access, what: `site ${host}` })),
+    ...ports.map(({ access, port }) => ({ access, what: `ports.${port}` })),
+  ];
+  const all = holders.flatMap(({ access, what }) =>
     (["allow", "deny"] as const).flatMap((key) =>
-      (accessOf(part)?.[key]?.files ?? []).map((file) => ({
-        file,
-        what: `site ${part.host}: access.${key}: ${file}`,
-      })),
+      (access?.[key]?.files ?? []).map((file) => ({ file, what: `${what}: access.${key}: ${file}` })),
     ),
   );
   return all.filter(({ file }, at) => all.findIndex((it) => it.file === file) === at);
 }
 
-/** Directives for all of nginx: one variable for each rule, not empty for a request that is turned away. */
+/** Directives for all sites: one variable for each rule, not empty for a request that is turned away. */
 export function accessMaps(all: Access[]): string[] {
   if (all.length === 0) return [];
-  return [...new Set([challenges, ...all.flatMap(rule)])];
+  return [...new Set([challenges, ...all.flatMap((it) => rule(it, "$is_no_challenge"))])];
 }
+
+/** The same in the block of raw TCP, where nothing is known but the address. */
+export const streamAccessMaps = (all: StreamAccess[]): string[] => [...new Set(all.flatMap((it) => rule(it, "1")))];
+
+type StreamAccess = Omit<Access, "agents">;
+
+/** Line of a server of raw TCP. */
+export const streamAccess = (access: StreamAccess): string => `pop_denied ${denied(access)};`;
 
 /** Lines of a location. `return` is the one thing that is safe in its `if`. */
 export const locationAccess = (access: Access): string[] => [block(`if (${denied(access)})`, ["return 403;"])];
@@ -51,7 +65,8 @@ export const serverAccess = (access: Access): string[] => [
  */
 export const challenges = `map $request_uri $is_no_challenge { "~^/\\.well-known/acme-challenge/[A-Za-z0-9_-]+$" ""; default 1; }`;
 
-function rule(access: Access): string[] {
+/** @param refused value of the variable for who is turned away */
+function rule(access: Access, refused: string): string[] {
   const { allow, deny, agents = [] } = access;
   const parts = [
     ...(allow ? [{ variable: listed(allow), admits: 1, made: list(allow) }] : []),
@@ -60,7 +75,7 @@ function rule(access: Access): string[] {
   ];
   return [
     ...parts.map(({ made }) => made),
-    `map "${parts.map(({ variable }) => variable).join("")}" ${denied(access)} { ${parts.map(({ admits }) => admits).join("")} ""; default $is_no_challenge; }`,
+    `map "${parts.map(({ variable }) => variable).join("")}" ${denied(access)} { ${parts.map(({ admits }) => admits).join("")} ""; default ${refused}; }`,
   ];
 }
 

@@ -17,6 +17,8 @@ export const general = [
   "absolute_redirect off;",
   "server_names_hash_bucket_size 512;",
   "server_names_hash_max_size 4096;",
+  // Maps have names of sites for keys. It has to stand before the first of them.
+  "map_hash_bucket_size 512;",
   // Sites and rules have variables of their own.
   "variables_hash_max_size 8192;",
   "variables_hash_bucket_size 128;",

@@ -2,32 +2,38 @@ import { limits, tcpBufferKb } from "../limits.ts";
 import { ports, tcpPorts } from "../ports.ts";
 import type { ImageSpec, TcpPort } from "../spec.ts";
 import { endpoint, whole } from "./names.ts";
+import { streamAccess, streamAccessMaps } from "./nginx-access.ts";
 import { block } from "./nginx-block.ts";
 import { client, clientMap } from "./nginx-logs.ts";
 import { luggagePort } from "./nginx-luggage.ts";
+import { passThroughServers } from "./nginx-pass-through.ts";
 
 /**
  * Ports of raw TCP: https://nginx.org/en/docs/stream/ngx_stream_core_module.html. Each has a server of its own behind Fly's proxy, whose PROXY header has the
- * visitor's address. Only in images of stacks that have `ports`.
+ * visitor's address. Only in images of stacks that have `ports`, or sites whose TLS ends at home (nginx-pass-through.ts).
  */
 
 /** A line a connection, for `pop health`, as nginx-common.ts has one a request (image/pop/ports.go). */
 const countsFile = "/run/pop/counts/ports";
 
-/** To be loaded after the module of the sites, which knows whom an operator blocked. */
-export const streamModules = (all: TcpPort[] = []): string[] =>
-  all.length === 0
-    ? []
-    : ["ngx_stream_module", "ngx_stream_pop_module"].map((name) => `load_module /usr/lib/nginx/modules/${name}.so;`);
+type Told = Pick<ImageSpec, "ports" | "passThrough" | "sites" | "luggage" | "logs">;
 
-/** The `stream` block, if there are ports. */
-export function stream({
-  ports: all = [],
-  luggage,
-  logs = {},
-}: Pick<ImageSpec, "ports" | "luggage" | "logs">): string[] {
-  if (all.length === 0) return [];
+/** Whether nginx has anything to do with raw TCP. */
+export const isStreaming = ({ ports = [], passThrough = [] }: Pick<ImageSpec, "ports" | "passThrough">): boolean =>
+  ports.length + passThrough.length > 0;
+
+/** To be loaded after the module of the sites, which knows whom an operator blocked. */
+export const streamModules = (spec: Pick<ImageSpec, "ports" | "passThrough">): string[] =>
+  isStreaming(spec)
+    ? ["ngx_stream_module", "ngx_stream_pop_module"].map((name) => `load_module /usr/lib/nginx/modules/${name}.so;`)
+    : [];
+
+/** The `stream` block, if there is anything in it. */
+export function stream(spec: Told): string[] {
+  const { ports: all = [], passThrough = [], luggage, logs = {} } = spec;
+  if (!isStreaming(spec)) return [];
   const inside = tcpPorts(all);
+  const hasSites = passThrough.length > 0;
   return [
     "",
     block("stream", [
@@ -38,22 +44,27 @@ export function stream({
       `resolver 127.0.0.1:${ports.dns};`,
       "resolver_timeout 2s;",
       "",
-      block(
-        "map $server_port $public_port",
-        [...inside].map(([port, internal]) => `${internal} ${port};`),
-      ),
+      // Of names, which may be long. It has to stand before the first map.
+      ...(hasSites ? ["map_hash_bucket_size 512;"] : []),
+      block("map $server_port $public_port", [
+        ...(hasSites ? ["default 443;"] : []),
+        ...[...inside].map(([port, internal]) => `${internal} ${port};`),
+      ]),
       // An IPv4 address, or the /64 of an IPv6 address.
       `map $binary_remote_addr $visitor { "~(?s)^(?<network>.{8}).{8}$" $network; default $binary_remote_addr; }`,
       "limit_conn_zone $public_port$visitor zone=port_visitors:1m;",
       "limit_conn_zone $public_port zone=ports:64k;",
+      ...(hasSites ? ["limit_conn_zone $site$visitor zone=site_visitors:1m;"] : []),
       "limit_conn_log_level info;",
+      ...streamAccessMaps([...all, ...passThrough].flatMap(({ access }) => access ?? [])),
       "",
       ...clientMap(logs),
-      `log_format json escape=json '{"time":"$time_iso8601","client":"${client(logs)}","port":$public_port,"status":$status,'`,
+      `log_format json escape=json '{"time":"$time_iso8601","client":"${client(logs)}","port":$public_port,${hasSites ? '"site":"$site",' : ""}"status":$status,'`,
       `  '"sent":$bytes_sent,"received":$bytes_received,"seconds":$session_time,"target":"$upstream_addr"}';`,
       // By another name than in the block of the sites: nginx would have both share a buffer.
       "access_log /proc/self/fd/1 json buffer=4k flush=1s;",
-      `log_format counts "$public_port $status $bytes_sent $bytes_received $session_time";`,
+      ...(hasSites ? ['map $site $counted { "" $public_port; default $site; }'] : []),
+      `log_format counts "${hasSites ? "$counted" : "$public_port"} $status $bytes_sent $bytes_received $session_time";`,
       `access_log ${countsFile} counts buffer=4k flush=1s;`,
       "",
       `proxy_connect_timeout ${limits.connectSeconds}s;`,
@@ -65,6 +76,7 @@ export function stream({
       ...all
         .toSorted((a, b) => a.port - b.port)
         .flatMap((it) => ["", ...server(it, inside.get(it.port) ?? 0, luggage)]),
+      ...passThroughServers(spec),
     ]),
   ];
 }
@@ -80,6 +92,7 @@ function server(it: TcpPort, internal: number, luggage: ImageSpec["luggage"]): s
       `limit_conn port_visitors ${whole(connections, `${at}.limit.connections`, most)};`,
       `limit_conn ports ${whole(total, `${at}.limit.total`, most)};`,
       `proxy_timeout ${whole(it.idleSeconds, `${at}.idle`, { min: 1, max: 86_400 })}s;`,
+      ...(it.access ? [streamAccess(it.access)] : []),
       ...(it.proxyProtocol === "v2" ? ["pop_proxy_protocol on;"] : []),
       `proxy_pass port_${it.port};`,
     ]),

@@ -27,6 +27,7 @@ import {
 } from "./nginx-origins.ts";
 import { ownHttpLines, ownServerLines } from "./nginx-own.ts";
 import { errorPages, pageMaps, robots } from "./nginx-pages.ts";
+import { plainServers, tlsListen } from "./nginx-pass-through.ts";
 import {
   fileHeaders,
   filesOfPages,
@@ -44,19 +45,22 @@ import { stream, streamModules } from "./nginx-stream.ts";
 import { accessOf, partsOf, type SitePart } from "./site-parts.ts";
 
 /** nginx.conf: ends TLS, caches, passes on. Directives: https://nginx.org/en/docs/dirindex.html */
-export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache" | "ports" | "logs" | "nginx">): string {
+export function nginxConf(
+  spec: Pick<ImageSpec, "sites" | "passThrough" | "luggage" | "cache" | "ports" | "logs" | "nginx">,
+): string {
   checkNames(spec);
   const sites = spec.sites.toSorted(byHost);
   const hosts = sites.flatMap(namesOf);
   const other = sites.find((site) => site.default === true);
   const parts = sites.flatMap(partsOf);
   const origins = distinctOrigins(parts);
+  const listen = tlsListen(spec);
   return text([
     "load_module /usr/lib/nginx/modules/ngx_http_brotli_filter_module.so;",
     "load_module /usr/lib/nginx/modules/ngx_http_brotli_static_module.so;",
     // Loaded last, so that its filter sees responses first.
     "load_module /usr/lib/nginx/modules/ngx_http_pop_cache_module.so;",
-    ...streamModules(spec.ports),
+    ...streamModules(spec),
     // process-compose starts it through runas: it is not root, neither master nor worker, and has no user to change to.
     "daemon off;",
     // A path is compared with the rules of its site one after another.
@@ -99,11 +103,12 @@ export function nginxConf(spec: Pick<ImageSpec, "sites" | "luggage" | "cache" | 
       privateServer,
       "",
       ...controlServer(parts),
-      ...(other ? [] : [...unknownNames, ""]),
+      ...(other ? [] : [...unknownNames(listen), ""]),
       ...certificateMaps(sites),
       ...(hosts.length ? [toHttps(hosts, other !== undefined), ""] : []),
+      ...plainServers(spec),
       ...origins.flatMap(relays),
-      ...sites.map((site) => server(site, ownServerLines(site, spec.nginx))),
+      ...sites.map((site) => server(site, listen, ownServerLines(site, spec.nginx))),
       ...ownHttpLines(spec.nginx),
     ]),
     ...stream(spec),
@@ -145,14 +150,9 @@ const privateServer = block("server", [
 /** Names that are not in the stack file get no certificate, and 421 over plain HTTP. */
 const defaultServer = " default_server backlog=4096";
 
-const unknownNames = [
+const unknownNames = (listen: string): string[] => [
   block("server", [`listen ${ports.http} proxy_protocol${defaultServer};`, "server_name _;", "return 421;"]),
-  block("server", [
-    `listen ${ports.https} ssl proxy_protocol${defaultServer};`,
-    "server_name _;",
-    "ssl_reject_handshake on;",
-    "return 421;",
-  ]),
+  block("server", [`listen ${listen}${defaultServer};`, "server_name _;", "ssl_reject_handshake on;", "return 421;"]),
 ];
 
 const toHttps = (hosts: string[], isDefault: boolean): string =>
@@ -162,10 +162,13 @@ const toHttps = (hosts: string[], isDefault: boolean): string =>
     "return 301 https://$host$request_uri;",
   ]);
 
-/** @param own lines of the user's */
-function server(site: Site, own: string[]): string {
+/**
+ * @param listen where visitors come from
+ * @param own lines of the user's
+ */
+function server(site: Site, listen: string, own: string[]): string {
   return block("server", [
-    `listen ${ports.https} ssl proxy_protocol${site.default ? defaultServer : ""};`,
+    `listen ${listen}${site.default ? defaultServer : ""};`,
     ...namesOf(site).map((name) => `server_name ${name};`),
     // A variable in the path makes nginx read the pair during the handshake, so a new one is used without a reload.
     `ssl_certificate $certificates/${certificateOf(site)}.pem;`,

@@ -52,6 +52,41 @@ test("records that are the app's addresses, a certificate and a PoP behind each:
   });
 });
 
+test("a site that is passed through is answered by its own server, whose certificate it is", async () => {
+  const { it, v4, v6 } = await deployed({
+    sites: [
+      { host, origin: "https://origin.example" },
+      {
+        host: "git.example.org",
+        aliases: ["*.git.example.org"],
+        origin: "https://git.tail.example",
+        passThrough: true,
+      },
+      { host: "old.example.org", origin: "https://old.tail.example", passThrough: true },
+    ],
+  });
+  await using _ = it;
+  const ended = { ...certificate, problem: "certificate has expired" };
+  const seen = await look(it, {
+    resolve: async (_, type) => [type === "A" ? v4 : v6],
+    visit: async (name) => {
+      if (name === host) return { status: 200, pop: "cdg-1", certificate };
+      return { status: 200, certificate: name.startsWith("git") ? certificate : ended };
+    },
+  });
+  expect(seen).toMatchObject({
+    "git.example.org A": { verdict: "good" },
+    [`git.example.org at ${v4}`]: { verdict: "good", detail: "200 from its own server, certificate for 60 d" },
+    "*.git.example.org": { verdict: "skipped" },
+    [`old.example.org at ${v6}`]: {
+      verdict: "bad",
+      detail: "200 from its own server, with a certificate that browsers refuse: certificate has expired",
+      fix: "Its own server shows that certificate: renew it there.",
+    },
+    [`${host} at ${v4}`]: { verdict: "good", detail: "200 from cdg-1, certificate for 60 d" },
+  });
+});
+
 test("a record that is missing, leads elsewhere or cannot be had: each with what to do", async () => {
   const { it, v4, v6 } = await deployed({
     sites: ["a", "b", "c"].map((name) => ({ host: `${name}.example.org`, origin: "https://origin.example" })),

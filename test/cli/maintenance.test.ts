@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Behaviour } from "../../local/fly/state-runner.ts";
-import { cli } from "../support/cli.ts";
+import { cli, values } from "../support/cli.ts";
 
 /** Two PoPs with a state of their own, as `pop maintenance` and `pop ask health` have it. */
 async function fleet(exec?: Behaviour["exec"]) {
@@ -49,6 +49,27 @@ test("--json says it for programs", async () => {
     host: "www.example.org",
     pops: ["cdg-1", "ewr-1"].map((pop) => ({ pop, maintenance: true, changed: true })),
   });
+});
+
+test("a site that is passed through has a server of its own for that, and no PoP is asked", async () => {
+  await using it = await fleet();
+  const git = {
+    host: "git.example.org",
+    aliases: ["code.example.org"],
+    origin: "https://git.tail.example",
+    passThrough: true,
+  };
+  it.config(values({ sites: [{ host: "www.example.org", origin: "http://web:8080" }, git] }));
+  const asked = it.commands.length;
+  for (const words of [
+    ["maintenance", "on", "Code.example.org"],
+    ["purge", "--site", "git.example.org"],
+  ]) {
+    const { code, err } = await it.run(words);
+    expect(code).toBe(1);
+    expect(err).toContain("is passed through (passThrough), so no PoP sees its requests or keeps its responses.");
+  }
+  expect(it.commands).toHaveLength(asked);
 });
 
 test("a PoP that is not reached is named", async () => {

@@ -84,12 +84,48 @@ test("--json: everything, for programs", async () => {
         certificates: [{ host: "www.example.org", expires: "2030-01-01T00:00:00Z", selfSigned: false }],
         memory: { usedBytes: 90 * megabyte, limitBytes: 256 * megabyte },
         traffic: { requests: 100, rejected: 12, hitRate: 0.9 },
+        connections: {},
         maintenance: [],
         lease: null,
         problems: [],
       },
     ],
   });
+});
+
+test("connections to ports and to sites whose TLS ends at home stand in a table of their own, over all PoPs", async () => {
+  const count = (served: number, more: object = {}) => ({
+    connections: { served, limited: 0, blocked: 0, failed: 0, ...more },
+    sentBytes: 3 * megabyte,
+    receivedBytes: 512,
+  });
+  const ports = { 443: count(1), 22: count(20, { limited: 2, blocked: 3 }) };
+  const passThrough = { "git.example.org": count(7, { failed: 4 }) };
+  await using it = await cli({ behaviour: { exec: says(health({ ports, passThrough })) } });
+  await it.deploy();
+  const { code, out } = await it.run(["status"]);
+  expect(code).toBe(0);
+  const lines = out.trimEnd().split("\n");
+  expect(lines.slice(lines.findIndex((line) => line.startsWith("connections to"))).map(cells)).toEqual([
+    ["connections to", "served", "refused", "failed", "sent", "received"],
+    ["port 22", "40", "10", "0", "6.0 MB", "1.0 KB"],
+    ["port 443", "2", "0", "0", "6.0 MB", "1.0 KB"],
+    ["git.example.org", "14", "0", "8", "6.0 MB", "1.0 KB"],
+  ]);
+  const { pops } = JSON.parse((await it.run(["status", "--json"])).out);
+  expect(pops[0].connections["22"]).toEqual({
+    served: 20,
+    refused: 5,
+    failed: 0,
+    sentBytes: 3 * megabyte,
+    receivedBytes: 512,
+  });
+});
+
+test("a stack without ports has no word of connections", async () => {
+  await using it = await cli({ behaviour: { exec: says(health()) } });
+  await it.deploy();
+  expect((await it.run(["status"])).out).not.toContain("connections to");
 });
 
 test("nothing is deployed yet: each PoP is missing, and the next step is named", async () => {

@@ -8,7 +8,10 @@ const sites = [
 ];
 
 /** PoPs under a steady load since the clock's 0, as `pop ask metrics` tells it. */
-async function busy(over: Record<string, unknown> = {}): Promise<Cli> {
+async function busy(
+  over: Record<string, unknown> = {},
+  more: (load: (perSecond: number) => number) => string = () => "",
+): Promise<Cli> {
   let it: Cli | undefined;
   it = await cli({
     behaviour: {
@@ -20,11 +23,11 @@ async function busy(over: Record<string, unknown> = {}): Promise<Cli> {
         return {
           exitCode: 0,
           stderr: "",
-          stdout: scrape({
+          stdout: `${scrape({
             other: {},
             "www.example.org": { ok: load(40), rejected: load(2), hits: load(30), misses: load(10), fast: load(40) },
             "shop.example.org": { ok: load(9), errors: load(1), passed: load(10), slow: load(10) },
-          }),
+          })}${more(load)}`,
         };
       },
     },
@@ -52,6 +55,43 @@ test("by PoP and by site: requests, rejected ones and 5xx a second, hit rate, p9
   ]);
   expect(calls.filter((call) => call.endsWith("/exec"))).toHaveLength(4);
   expect(calls.filter((call) => call.startsWith("GET"))).toHaveLength(2);
+});
+
+test("ports, and sites whose TLS ends at home, have a table of connections", async () => {
+  await using it = await busy({}, (load) =>
+    [
+      `pop_port_connections_total{port="22",result="served"} ${load(2)}`,
+      `pop_port_connections_total{port="22",result="limited"} ${load(1)}`,
+      `pop_port_connections_total{port="22",result="blocked"} ${load(3)}`,
+      `pop_port_connections_total{port="22",result="failed"} 0`,
+      `pop_port_sent_bytes_total{port="22"} ${load(2048)}`,
+      `pop_port_received_bytes_total{port="22"} ${load(100)}`,
+      `pop_port_connection_seconds_total{port="22"} ${load(5)}`,
+      `pop_pass_through_connections_total{site="git.example.org",result="served"} ${load(50)}`,
+      `pop_pass_through_connections_total{site="git.example.org",result="failed"} ${load(10)}`,
+      `pop_pass_through_sent_bytes_total{site="git.example.org"} ${load(50 * 1024 * 1024)}`,
+      "",
+    ].join("\n"),
+  );
+  const { code, out } = await it.run(["top"]);
+  expect(code).toBe(0);
+  const lines = out.trimEnd().split("\n");
+  expect(lines.slice(lines.findIndex((line) => line.startsWith("connections to"))).map(cells)).toEqual([
+    ["connections to", "served/s", "refused/s", "failed/s", "sent", "received"],
+    ["port 22", "4.0", "8.0", "0.0", "4.0 KB/s", "200 B/s"],
+    ["git.example.org", "100", "0.0", "20.0", "100 MB/s", "0 B/s"],
+  ]);
+  // Requests are counted as before.
+  expect(out).toMatch(/^all +100 /m);
+  const { connections } = JSON.parse((await it.run(["top", "--json"])).out);
+  expect(connections[1]).toEqual({
+    to: "git.example.org",
+    servedPerSecond: 100,
+    refusedPerSecond: 0,
+    failedPerSecond: 20,
+    sentBytesPerSecond: 100 * 1024 * 1024,
+    receivedBytesPerSecond: 0,
+  });
 });
 
 test("--json: the same for programs, with the sites of each PoP", async () => {

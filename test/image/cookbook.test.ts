@@ -1,22 +1,32 @@
 /** What each recipe of docs/cookbook.md promises, from a PoP that has all of them. A web server of the test's own stands in for the applications. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { tcpPorts } from "../../image/ports.ts";
 import { recipes, stackOf } from "../support/cookbook.ts";
 import { enterTls, openExchange } from "./support/client.ts";
 import { enterHttp2 } from "./support/http2.ts";
 import { until } from "./support/pop.ts";
 import { StackLab } from "./support/stack-lab.ts";
+import { startTcpServer, type TcpServer, visit } from "./support/tcp.ts";
+import { startTlsHome, type TlsHome } from "./support/tls-home.ts";
 
 let lab: StackLab;
 
+const { image } = stackOf(recipes());
+const [sshPort, tlsPort] = [25_385, 25_386];
+let ssh: TcpServer;
+let tls: TlsHome;
+
 beforeAll(async () => {
-  lab = await StackLab.open("cookbook", stackOf(recipes()).image, {
-    name: "fly-pops-cookbook",
-    subnet: "172.31.226.0/24",
-    gateway: "172.31.226.1",
-  });
+  ssh = await startTcpServer(sshPort, "SSH-2.0-Go\r\n");
+  tls = await startTlsHome(tlsPort, { proxyProtocol: true });
+  const network = { name: "fly-pops-cookbook", subnet: "172.31.226.0/24", gateway: "172.31.226.1" };
+  lab = await StackLab.open("cookbook", image, network, { 2222: sshPort, 443: tlsPort });
 });
-afterAll(() => lab?.close());
+afterAll(async () => {
+  await lab?.close();
+  await Promise.all([ssh?.close(), tls?.close()]);
+});
 
 const get: StackLab["get"] = (...visit) => lab.get(...visit);
 const answer: StackLab["origin"]["answer"] = (...it) => lab.origin.answer(...it);
@@ -145,6 +155,62 @@ describe("Gitea and Forgejo", () => {
     expect([seen.slice(0, 11), seen.at(-1)]).toEqual([Array(11).fill(200), 429]);
     expect(await inARow(3, host, "/explore", "198.51.100.20")).toEqual([200, 200, 200]);
     expect((await get(host, "/metrics")).status).toBe(404);
+  });
+});
+
+describe("Forgejo with SSH", () => {
+  const at = () => lab.pop.reached(tcpPorts(image.ports).get(22) ?? 0);
+
+  test("its pages are served, and patient", async () => {
+    ok("/explore");
+    expect((await get("code.example.org", "/explore")).status).toBe(200);
+    expect(await patience("code.example.org")).toContain("proxy_read_timeout 300s");
+  });
+
+  test("its own SSH server greets visitors, and knows their addresses", async () => {
+    const count = ssh.seen.length;
+    const visitor = await visit(at(), "203.0.113.9");
+    visitor.socket.write("SSH-2.0-OpenSSH_10.0\r\n");
+    await visitor.until("SSH-2.0-OpenSSH_10.0\r\n");
+    expect(visitor.text().startsWith("SSH-2.0-Go\r\n")).toBe(true);
+    // The PROXY header: the visitor's address, in the place of the first.
+    expect(ssh.seen[count]?.subarray(16, 20)).toEqual(Buffer.from([203, 0, 113, 9]));
+    visitor.socket.destroy();
+  });
+
+  test("who is on the list gets nothing, and nobody gets a seventeenth connection", async () => {
+    const count = ssh.seen.length;
+    const bad = await visit(at(), "203.0.113.77");
+    await bad.untilClosed();
+    expect([bad.text(), ssh.seen.length]).toEqual(["", count]);
+    const all = await Promise.all(Array.from({ length: 16 }, () => visit(at(), "198.51.100.40")));
+    await until(
+      () => all,
+      (them) => them.every((it) => it.text().startsWith("SSH-2.0-Go\r\n")),
+    );
+    const further = await visit(at(), "198.51.100.40");
+    await further.untilClosed();
+    expect(further.text()).toBe("");
+    for (const { socket } of all) socket.destroy();
+  });
+});
+
+describe("a server that keeps its TLS", () => {
+  test("answers under each of its names with its own certificate, and knows the visitor", async () => {
+    for (const host of ["mail.example.org", "imap.mail.example.org"]) {
+      const count = tls.seen.length;
+      const { body, headers } = await get(host, "/x");
+      expect([body, headers["x-pop"]]).toEqual([`HTTP/1.1 ${host} /x`, undefined]);
+      expect(tls.seen[count]?.subarray(16, 20)).toEqual(Buffer.from([203, 0, 113, 9]));
+    }
+  });
+
+  test("and no other name reaches it", async () => {
+    const count = tls.seen.length;
+    ok("/explore");
+    expect((await get("code.example.org", "/explore")).status).toBe(200);
+    await expect(get("smtp.example.org")).rejects.toThrow(/alert|unrecognized/i);
+    expect(tls.seen.length).toBe(count);
   });
 });
 

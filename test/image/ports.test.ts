@@ -16,6 +16,8 @@ const [serverPort, namePort] = [25_371, 25_372];
 const generous = { connections: 100, total: 200 };
 const here: TcpPort["to"] = { kind: "host", address: `${network.gateway}:${serverPort}` };
 
+const networks = (...all: string[]) => ({ networks: all, files: [] });
+
 const all: TcpPort[] = [
   { port: 22, to: here, proxyProtocol: "v2", limit: generous, idleSeconds: 60 },
   { port: 25, to: { kind: "host", address: `mail.ports.test:${serverPort}` }, limit: generous, idleSeconds: 60 },
@@ -25,6 +27,21 @@ const all: TcpPort[] = [
   { port: 2000, to: here, limit: { connections: 2, total: 100 }, idleSeconds: 60 },
   { port: 2001, to: here, limit: { connections: 100, total: 3 }, idleSeconds: 60 },
   { port: 2002, to: here, limit: generous, idleSeconds: 2 },
+  {
+    port: 2003,
+    to: here,
+    limit: generous,
+    idleSeconds: 60,
+    access: { deny: networks("203.0.113.0/25", "2001:db8:1::/48") },
+  },
+  {
+    port: 2004,
+    to: here,
+    proxyProtocol: "v2",
+    limit: generous,
+    idleSeconds: 60,
+    access: { allow: networks("2001:db8::/32", "203.0.113.0/24"), deny: { networks: [], files: ["lists/bad.txt"] } },
+  },
 ];
 const inside = tcpPorts(all);
 
@@ -211,6 +228,47 @@ test("who is blocked gets nothing, here as on sites, from the next connection on
   expect((await counts(22))?.connections.blocked).toBe(1);
   expect(await block("unblock", "--all")).toMatchObject({ code: 0 });
   expect(await outcome([await open(25, "192.0.2.7")])).toBe("hello\n");
+});
+
+test("who is denied is closed at once, and the target is not asked; everybody else is served", async () => {
+  const count = server.seen.length;
+  const before = await counts(2003);
+  const denied = [
+    await open(2003, "203.0.113.7"),
+    await open(2003, "203.0.113.127"),
+    await open(2003, "2001:db8:1::9"),
+  ];
+  expect(await outcome(denied)).toBe("closed closed closed");
+  expect(server.seen.length).toBe(count);
+  const others = [await open(2003, "203.0.113.128"), await open(2003, "2001:db8:2::9"), await open(25, "203.0.113.7")];
+  expect(await outcome(others)).toBe("hello\n hello\n hello\n");
+  const after = await until(
+    () => counts(2003),
+    (seen) => (seen?.connections.blocked ?? 0) >= (before?.connections.blocked ?? 0) + 3,
+  );
+  expect(after?.connections).toMatchObject({ blocked: 3, failed: 0, limited: 0 });
+});
+
+test("only who is in allow gets through, and deny counts more, from a file as well", async () => {
+  const count = server.seen.length;
+  const strangers = [await open(2004, "198.51.100.7"), await open(2004, "2001:db9::9")];
+  // In the file: an address of allow's, and a network of it.
+  const bad = [await open(2004, "203.0.113.77"), await open(2004, "2001:db8:bad::1")];
+  expect(await outcome([...strangers, ...bad])).toBe("closed closed closed closed");
+  expect(server.seen.length).toBe(count);
+  const friends = [await open(2004, "203.0.113.78"), await open(2004, "2001:db8:bae::1")];
+  await until(
+    () => server.seen.slice(count).filter((seen) => seen.length > 0).length,
+    (answered) => answered === friends.length,
+  );
+  expect(friends.some((it) => it.isClosed())).toBe(false);
+  const after = await until(
+    () => counts(2004),
+    (seen) => (seen?.connections.blocked ?? 0) >= 4,
+  );
+  expect(after?.connections).toMatchObject({ blocked: 4, failed: 0 });
+  const text = await (await fetch(`http://127.0.0.1:${pop.health}/metrics`)).text();
+  expect(text).toMatch(/^pop_port_connections_total\{port="2004",result="blocked"\} 4$/m);
 });
 
 test("what brings no PROXY header, or half of one, reaches nobody", async () => {

@@ -2,16 +2,17 @@
 import { readFileSync } from "node:fs";
 
 const page = readFileSync(new URL("../../docs/metrics.md", import.meta.url), "utf8");
-const [always = "", ports = "", tailnet = ""] = page.split(
-  /^A stack with `ports` has these as well\. .*$|^With a tailnet there are these as well:$/m,
+const [always = "", ports = "", passThrough = "", tailnet = ""] = page.split(
+  /^A stack with `ports` has these as well\. .*$|^A site with `passThrough` has .*$|^With a tailnet there are these as well:$/m,
 );
 const names = (text: string): string[] => [...new Set(text.match(/(?<=`)pop_\w+(?=`)/g))];
 const rows = (text: string): string[] => names((text.match(/^\| `pop_.*$/gm) ?? []).join("\n"));
 
-/** Sorted names: of any PoP, of one with a tailnet, and what ports add. */
+/** Sorted names: of any PoP, of one with a tailnet, what ports add, and what sites whose TLS ends at home do. */
 export const documentedMetrics = {
   always: rows(always).toSorted(),
   ports: rows(ports).toSorted(),
+  passThrough: rows(passThrough).toSorted(),
   withTailnet: [...new Set([...rows(always), ...rows(tailnet)])].toSorted(),
 };
 

@@ -173,7 +173,7 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     [site({ origin: "http://web", files: "a" }), `sites[0] has origin and files: takes exactly one of ${kinds}.`],
     [
       site({ orgin: "http://web" }),
-      "sites[0].orgin: no such key; did you mean origin? Takes host, aliases, default, origin, protocol, redirect, status, files, luggage, certificate, cache, limit, access, auth, tls, timeouts, buffering, compress, maxBodyMb, hostHeader, requestHeaders, errorPages, spa, robots, hsts, securityHeaders, headers, paths.",
+      "sites[0].orgin: no such key; did you mean origin? Takes host, aliases, default, origin, protocol, passThrough, proxyProtocol, redirect, status, files, luggage, certificate, cache, limit, access, auth, tls, timeouts, buffering, compress, maxBodyMb, hostHeader, requestHeaders, errorPages, spa, robots, hsts, securityHeaders, headers, paths.",
     ],
     [site({ origin: "web:8080" }), 'sites[0].origin is "web:8080": needs its scheme. Write https://web:8080.'],
     [site({ origin: "ftp://web" }), 'sites[0].origin is "ftp://web": takes http or https.'],

@@ -54,6 +54,14 @@ describe("ports", () => {
     expect(mistakes(ports)).toEqual([]);
   });
 
+  test("say who may use them as sites do: lists in one spelling, files by their path", () => {
+    const access = { allow: ["10.1.2.3/8", "2001:DB8::/32", "10.0.0.0/8"], deny: "./lists/bad.txt" };
+    expect(parse({ 22: { to: "git:22", access } }).image.ports?.[0]?.access).toEqual({
+      allow: { networks: ["10.0.0.0/8", "2001:db8::/32"], files: [] },
+      deny: { networks: [], files: ["lists/bad.txt"] },
+    });
+  });
+
   test("a site's host may be asked where its zone leads home", () => {
     const ports = { 22: { to: "www.example.org:22" } };
     expect(mistakes(ports, { dns: { forward: [{ zone: "example.org", servers: ["10.0.0.53"] }] } })).toEqual([]);
@@ -131,7 +139,28 @@ describe("ports", () => {
     ],
     [
       { 22: { target: "a:1", to: "a:1" } },
-      "ports.22.target: no such key. Takes to, luggage, proxyProtocol, limit, idle.",
+      "ports.22.target: no such key. Takes to, luggage, proxyProtocol, access, limit, idle.",
+    ],
+    [{ 22: { to: "a:1", access: {} } }, "ports.22.access is empty: takes at least one of allow, deny."],
+    [
+      { 22: { to: "a:1", access: { agents: ["GPTBot"] } } },
+      "ports.22.access.agents: raw TCP has no User-Agent. Takes allow, deny.",
+    ],
+    [
+      { 22: { to: "a:1", access: { allow: ["10.0.0.0/8"], agents: ["GPTBot"] } } },
+      "ports.22.access.agents: raw TCP has no User-Agent. Takes allow, deny.",
+    ],
+    [
+      { 22: { to: "a:1", access: { alow: "10.0.0.1" } } },
+      "ports.22.access.alow: no such key; did you mean allow? Takes allow, deny.",
+    ],
+    [
+      { 22: { to: "a:1", access: { allow: [] } } },
+      "ports.22.access.allow is an empty list: takes 1 to 1000 of them; longer lists go into a file.",
+    ],
+    [
+      { 22: { to: "a:1", access: "10.0.0.0/8" } },
+      'ports.22.access is "10.0.0.0/8": takes a map with any of allow, deny.',
     ],
   ])("%j is not", (ports, sentence) => {
     expect(mistakes(ports)).toEqual([sentence]);

@@ -282,8 +282,9 @@ describe("any valid stack file", () => {
   test("gives only names, ports and variables that the renderers of the image take", () => {
     fc.assert(
       fc.property(file, (raw) => {
-        const { sites, luggage, dns, ports = [] } = parseConfig(raw).image;
-        expect(stream({ ports, luggage })).toHaveLength(ports.length > 0 ? 2 : 0);
+        const { sites, passThrough = [], luggage, dns, ports = [] } = parseConfig(raw).image;
+        const isStreaming = ports.length + passThrough.length > 0;
+        expect(stream({ ports, passThrough, sites, luggage })).toHaveLength(isStreaming ? 2 : 0);
         for (const site of sites) {
           expect(hostName(site.host)).toBe(site.host);
           if (site.kind === "proxy") site.origins.map(origin);

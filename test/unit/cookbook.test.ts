@@ -1,6 +1,7 @@
 /** Every recipe of docs/cookbook.md is a stack file by itself, and all of them are one together. test/image/cookbook.test.ts serves them. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { allSites } from "../../image/render/hosts.ts";
 import { nginxConf } from "../../image/render/nginx.ts";
 import { recipes, stackOf } from "../support/cookbook.ts";
 
@@ -13,7 +14,7 @@ test("there are more than twenty", () => {
 describe.each(all)("$title", (recipe) => {
   test("is a stack file, and rendered", () => {
     const { image } = stackOf([recipe]);
-    expect(image.sites.map(({ host }) => host)).toEqual(recipe.keys.sites.map(({ host }) => host));
+    expect(allSites(image).map(({ host }) => host)).toEqual(recipe.keys.sites.map(({ host }) => host));
     expect(nginxConf(image)).toContain(`server_name ${recipe.keys.sites[0]?.host};`);
   });
 
@@ -30,5 +31,5 @@ describe.each(all)("$title", (recipe) => {
 });
 
 test("all of them are one stack", () => {
-  expect(stackOf(all).image.sites.length).toBeGreaterThan(all.length);
+  expect(allSites(stackOf(all).image).length).toBeGreaterThan(all.length);
 });

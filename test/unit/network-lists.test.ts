@@ -30,6 +30,25 @@ test("a list is packed as nginx reads it", () => {
   );
 });
 
+test("a port's list is packed as a site's is, and told of by the port", () => {
+  const port = (file: string): ImageSpec => ({
+    ...of({ deny: files("lists/bad.txt") }),
+    ports: [
+      {
+        port: 22,
+        to: { kind: "host", address: "git:22" },
+        access: { allow: files("lists/bad.txt", file) },
+        limit: { connections: 1, total: 1 },
+        idleSeconds: 60,
+      },
+    ],
+  });
+  expect(packingProblems(port("lists/bad.txt"), dir)).toEqual([]);
+  expect(packingProblems(port("lists/broken.txt"), dir)).toEqual([
+    'ports.22: access.allow: lists/broken.txt: line 2 is "home": takes an address or a network, as in 203.0.113.7 or 2001:db8::/32.',
+  ]);
+});
+
 test("lists that cannot be packed are told of before anything is built", () => {
   expect(
     packingProblems(of({ allow: files("lists/none.txt"), deny: files("lists/bad.txt", "lists/broken.txt") }), dir),

@@ -79,7 +79,24 @@ describe("nginx.conf", () => {
     );
   });
 
+  test("turns away whom a port does not admit, by the lists that sites use", () => {
+    const networks = (...all: string[]) => ({ networks: all, files: [] });
+    const access = { allow: networks("10.0.0.0/8"), deny: { networks: [], files: ["lists/bad.txt"] } };
+    const text = streamOf(conf({ ...ssh, access }, { ...mail, access }));
+    expect(text.match(/^ *geo \$listed_/gm)).toHaveLength(2);
+    expect(text).toMatch(/^ {4}10\.0\.0\.0\/8 1;$/m);
+    expect(text).toMatch(/^ {4}include \/etc\/nginx\/lists\/[0-9a-f]{16}\.conf;$/m);
+    // In allow and not in deny.
+    expect(text).toMatch(/^ {2}map "\$listed_\w+\$listed_\w+" (\$denied_\w+) \{ 10 ""; default 1; \}$/m);
+    expect(text.match(/^ {4}pop_denied \$denied_[0-9a-f]{16};$/gm)).toHaveLength(2);
+    // The sites are as they were.
+    const sitesOf = (text: string) => text.slice(0, text.indexOf("\nstream {"));
+    expect(sitesOf(conf({ ...ssh, access }))).toBe(sitesOf(conf(ssh)));
+    expect(streamOf(conf(ssh))).not.toMatch(/\$denied|\$listed/);
+  });
+
   test.each<[Partial<TcpPort>]>([
+    [{ access: { allow: { networks: ["10.0.0.1; }"], files: [] } } }],
     [{ to: { kind: "host", address: "git" } }],
     [{ to: { kind: "host", address: "git:0" } }],
     [{ to: { kind: "host", address: "git:22; }" } }],

@@ -1,7 +1,12 @@
 /*
- * What nginx's stream module lacks for the ports of a stack (`ports`). Visitors that an operator blocked are turned away, as in image/nginx/reject.c. And a
- * target is told who the visitor is by the PROXY protocol, version 2: nginx 1.30 itself sends version 1 only, with its own address as the destination, which
- * for an IPv6 visitor is of the wrong family.
+ * What nginx's stream module lacks for the ports of a stack (`ports`) and for sites whose TLS ends at home (`passThrough`). Visitors that an operator blocked,
+ * and those whom `access` does not admit, are turned away, as in image/nginx/reject.c. And a target is told who the visitor is by the PROXY protocol,
+ * version 2: nginx 1.30 itself sends version 1 only, with its own address as the destination, which for an IPv6 visitor is of the wrong family.
+ *
+ * pop_denied VALUE: a connection for which VALUE is not empty is closed.
+ * pop_proxy_protocol on|off: the target is sent the header.
+ * pop_sorts on|off: the server only reads the name that a visitor asks for, and passes the connection on to another server of this nginx. That one turns
+ * visitors away: a site whose TLS ends here has an answer for them.
  */
 #include <ngx_config.h>
 #include <ngx_core.h>
@@ -14,6 +19,10 @@ extern ngx_module_t ngx_stream_pop_module;
 
 typedef struct {
   ngx_flag_t proxy_protocol;
+  ngx_flag_t sorts;
+  ngx_stream_complex_value_t *denied;
+  /* Of `pass`, which a server that sorts calls in the end. */
+  ngx_stream_content_handler_pt pass;
 } srv_conf_t;
 
 static ngx_int_t endpoint_of(const struct sockaddr *from, pop_endpoint_t *end) {
@@ -43,6 +52,13 @@ static ngx_int_t destination(ngx_connection_t *c, pop_endpoint_t *end) {
   return ngx_connection_local_sockaddr(c, NULL, 0) == NGX_OK ? endpoint_of(c->local_sockaddr, end) : NGX_ERROR;
 }
 
+static ngx_int_t is_denied(ngx_stream_session_t *s, srv_conf_t *conf) {
+  ngx_str_t value;
+  if (conf->denied == NULL) return NGX_DECLINED;
+  if (ngx_stream_complex_value(s, conf->denied, &value) != NGX_OK) return NGX_ERROR;
+  return value.len ? NGX_OK : NGX_DECLINED;
+}
+
 /*
  * ACCESS phase: the visitor's address is known, nothing was read from the visitor, and the target is not connected. What is in the connection's buffer by then
  * is the first that nginx's proxy sends, before anything of the visitor's, and at once.
@@ -51,7 +67,10 @@ static ngx_int_t admit(ngx_stream_session_t *s) {
   srv_conf_t *conf = ngx_stream_get_module_srv_conf(s, ngx_stream_pop_module);
   ngx_connection_t *c = s->connection;
   pop_endpoint_t from, to;
+  if (conf->sorts) return NGX_DECLINED;
   if (c->proxy_protocol && ngx_pop_is_blocked(c->sockaddr, c->log)) return NGX_STREAM_FORBIDDEN;
+  ngx_int_t denied = is_denied(s, conf);
+  if (denied != NGX_DECLINED) return denied == NGX_OK ? NGX_STREAM_FORBIDDEN : denied;
   if (!conf->proxy_protocol || c->buffer) return NGX_DECLINED;
   if (endpoint_of(c->sockaddr, &from) != NGX_OK || destination(c, &to) != NGX_OK) return NGX_ERROR;
   ngx_buf_t *buffer = ngx_create_temp_buf(c->pool, POP_PROXY_V2_MAX);
@@ -61,15 +80,36 @@ static ngx_int_t admit(ngx_stream_session_t *s) {
   return NGX_DECLINED;
 }
 
+/*
+ * What was read ahead of a ClientHello was only looked at, and still is in the socket (ngx_stream_preread_peek). Its buffer, 16 KB, would else be kept for as
+ * long as the connection is.
+ */
+static void pass_on(ngx_stream_session_t *s) {
+  srv_conf_t *conf = ngx_stream_get_module_srv_conf(s, ngx_stream_pop_module);
+  ngx_connection_t *c = s->connection;
+  if (c->buffer && c->buffer->pos == c->buffer->last && ngx_pfree(c->pool, c->buffer->start) == NGX_OK) c->buffer = NULL;
+  conf->pass(s);
+}
+
 static void *create_srv_conf(ngx_conf_t *cf) {
   srv_conf_t *conf = ngx_pcalloc(cf->pool, sizeof *conf);
-  if (conf) conf->proxy_protocol = NGX_CONF_UNSET;
+  if (conf == NULL) return NULL;
+  conf->proxy_protocol = NGX_CONF_UNSET;
+  conf->sorts = NGX_CONF_UNSET;
+  conf->denied = NGX_CONF_UNSET_PTR;
   return conf;
 }
 
 static char *merge_srv_conf(ngx_conf_t *cf, void *parent, void *child) {
   srv_conf_t *prev = parent, *conf = child;
   ngx_conf_merge_value(conf->proxy_protocol, prev->proxy_protocol, 0);
+  ngx_conf_merge_value(conf->sorts, prev->sorts, 0);
+  ngx_conf_merge_ptr_value(conf->denied, prev->denied, NULL);
+  if (!conf->sorts) return NGX_CONF_OK;
+  ngx_stream_core_srv_conf_t *core = ngx_stream_conf_get_module_srv_conf(cf, ngx_stream_core_module);
+  if (core->handler == NULL) return "stands in a server without \"pass\"";
+  conf->pass = core->handler;
+  core->handler = pass_on;
   return NGX_CONF_OK;
 }
 
@@ -84,6 +124,9 @@ static ngx_int_t postconfiguration(ngx_conf_t *cf) {
 static ngx_command_t commands[] = {
     {ngx_string("pop_proxy_protocol"), NGX_STREAM_MAIN_CONF | NGX_STREAM_SRV_CONF | NGX_CONF_FLAG, ngx_conf_set_flag_slot, NGX_STREAM_SRV_CONF_OFFSET,
      offsetof(srv_conf_t, proxy_protocol), NULL},
+    {ngx_string("pop_sorts"), NGX_STREAM_SRV_CONF | NGX_CONF_FLAG, ngx_conf_set_flag_slot, NGX_STREAM_SRV_CONF_OFFSET, offsetof(srv_conf_t, sorts), NULL},
+    {ngx_string("pop_denied"), NGX_STREAM_MAIN_CONF | NGX_STREAM_SRV_CONF | NGX_CONF_TAKE1, ngx_stream_set_complex_value_slot, NGX_STREAM_SRV_CONF_OFFSET,
+     offsetof(srv_conf_t, denied), NULL},
     ngx_null_command};
 
 static ngx_stream_module_t context = {NULL, postconfiguration, NULL, NULL, create_srv_conf, merge_srv_conf};

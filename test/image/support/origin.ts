@@ -28,8 +28,8 @@ export interface Origin {
   close(): Promise<void>;
 }
 
-/** Listens on every address, and on a free port where none is said: containers come from their bridge's. */
-export async function startOrigin({ tls = false, port = 0 } = {}): Promise<Origin> {
+/** Listens on every address unless one is said, and on a free port where none is said: containers come from their bridge's. */
+export async function startOrigin({ tls = false, port = 0, address = "0.0.0.0" } = {}): Promise<Origin> {
   const answers = new Map<string, Answer>();
   const seen: IncomingMessage[] = [];
   let connections = 0;
@@ -45,7 +45,7 @@ export async function startOrigin({ tls = false, port = 0 } = {}): Promise<Origi
     ? createTlsServer({ key: originKey, cert: originCertificate, ...bound }, listener)
     : createServer(bound, listener);
   server.on("connection", () => connections++);
-  await new Promise<void>((listening) => server.listen(port, "0.0.0.0", listening));
+  await new Promise<void>((listening) => server.listen(port, address, listening));
   return {
     port: (server.address() as AddressInfo).port,
     server,

@@ -291,6 +291,7 @@ export interface Health {
   certificates: { host: string; notAfter: string; selfSigned: boolean; error?: string }[];
   maintenance?: string[];
   ports?: Record<string, { connections: Record<string, number>; sentBytes: number; receivedBytes: number }>;
+  passThrough?: Health["ports"];
 }
 
 /** What the machine's check sees; undefined when nobody answers. */

@@ -1,6 +1,7 @@
 /** A PoP of a whole stack, and one web server in the test's own process that stands in for all of its origins. */
 import type { IncomingMessage } from "node:http";
-import { origin as originOf } from "../../../image/render/names.ts";
+import { tcpPorts } from "../../../image/ports.ts";
+import { endpoint, origin as originOf } from "../../../image/render/names.ts";
 import { partsOf } from "../../../image/render/site-parts.ts";
 import type { ImageSpec } from "../../../image/spec.ts";
 import { https, type Visit, type Visited } from "./client.ts";
@@ -25,22 +26,44 @@ export class StackLab {
     this.origin = origin;
   }
 
-  /** @param name of the test file. Names of origins are asked of Docker's name server, which the stack has to forward them to. */
-  static async open(name: string, spec: ImageSpec, network: LabNetwork): Promise<StackLab> {
+  /**
+   * @param name of the test file. Names of origins are asked of Docker's name server, which the stack has to forward them to.
+   * @param others ports at home that are no web server's, and who answers there: what the stack's ports lead to, and origins that end TLS themselves
+   */
+  static async open(
+    name: string,
+    spec: ImageSpec,
+    network: LabNetwork,
+    others: Record<number, number> = {},
+  ): Promise<StackLab> {
     const bench = new Bench(name);
     await bench.sweep();
     const image = await build(name, spec);
     await bench.createNetwork(network);
     const origin = await startOrigin();
-    const all = spec.sites
+    const { passThrough = [], ports = [] } = spec;
+    const web = spec.sites
       .flatMap(partsOf)
       .flatMap((part) => (part.kind === "proxy" ? part.origins : []))
       .map(originOf);
-    await bench.forward(image, Object.fromEntries(all.map(({ port }) => [port, origin.port])), {
-      network,
-      aliases: [...new Set(all.filter(({ isAddress }) => !isAddress).map(({ host }) => host))],
+    const all = [
+      ...web,
+      ...passThrough.flatMap(({ origins }) => origins.map(originOf)),
+      ...ports.flatMap(({ to }) => (to.kind === "host" ? [endpoint(to.address)] : [])),
+    ];
+    await bench.forward(
+      image,
+      { ...Object.fromEntries(web.map(({ port }) => [port, origin.port])), ...others },
+      {
+        network,
+        aliases: [...new Set(all.filter(({ isAddress }) => !isAddress).map(({ host }) => host))],
+      },
+    );
+    const pop = await bench.start(image, {
+      volume: await bench.newVolume(),
+      networkName: network.name,
+      published: [...tcpPorts(ports).values()],
     });
-    const pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
     // Degraded where the stack has secrets: nobody sealed any to it.
     await until(
       () => health(pop),

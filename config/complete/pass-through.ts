@@ -1,0 +1,27 @@
+/** Sites whose TLS ends at home, as the image is told. */
+import type { PassThroughSite } from "../../image/spec.ts";
+import { defaults } from "../defaults.ts";
+import { seconds } from "../duration.ts";
+import { plainName, plainOrigin } from "../names.ts";
+import type { StackFile } from "../schema.ts";
+import { hosts } from "./hosts.ts";
+import { access } from "./visitors.ts";
+
+type Keys = StackFile["sites"][number];
+
+/** By host. */
+export const passedThrough = (sites: readonly Keys[]): PassThroughSite[] =>
+  sites
+    .filter((it) => it.passThrough === true)
+    .map(site)
+    .toSorted((a, b) => (a.host < b.host ? -1 : 1));
+
+const site = (it: Keys): PassThroughSite => ({
+  host: plainName(it.host),
+  ...hosts(it),
+  origins: [it.origin ?? []].flat().map(plainOrigin),
+  ...(it.proxyProtocol === "v2" && { proxyProtocol: "v2" }),
+  ...(it.access && { access: access(it.access) }),
+  ...(it.limit !== false && { connections: it.limit?.connections ?? defaults.portConnections }),
+  idleSeconds: seconds(defaults.portIdle) ?? 0,
+});
