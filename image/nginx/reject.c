@@ -36,7 +36,7 @@ typedef struct {
 static struct {
   block_t *blocks;
   ngx_int_t count;
-  struct stat seen;
+  pop_watched_t file;
 } list;
 
 static ngx_http_output_header_filter_pt next_header_filter;
@@ -103,10 +103,10 @@ static void read_list(FILE *file, size_t bytes, ngx_log_t *log) {
 
 /* A file that cannot be read leaves what was read before; one that is gone blocks nobody. */
 static void refresh(main_conf_t *conf, ngx_log_t *log) {
-  pop_file_t state = pop_look(&list.seen, (char *)conf->file.data);
+  pop_file_t state = pop_look(&list.file, (char *)conf->file.data);
   if (state == POP_FILE_GONE) list.count = 0;
   if (state != POP_FILE_CHANGED) return;
-  off_t bytes = list.seen.st_size;
+  off_t bytes = list.file.seen.st_size;
   FILE *file = bytes <= MOST_BYTES ? fopen((char *)conf->file.data, "re") : NULL;
   if (file == NULL) {
     ngx_log_error(NGX_LOG_ERR, log, ngx_errno, "cannot read the blocked addresses in %V", &conf->file);

@@ -13,7 +13,7 @@ enum { LONGEST = 4002 };
 /* This worker's copy. */
 typedef struct {
   ngx_str_t file;
-  struct stat seen;
+  pop_watched_t watched;
   u_char *value;
   size_t length; /* 0: none */
 } secret_t;
@@ -29,7 +29,7 @@ static size_t length_of(const u_char *text, size_t length) {
 }
 
 static void refresh(secret_t *secret, ngx_log_t *log) {
-  pop_file_t state = pop_look(&secret->seen, (char *)secret->file.data);
+  pop_file_t state = pop_look(&secret->watched, (char *)secret->file.data);
   if (state == POP_FILE_GONE) secret->length = 0;
   if (state != POP_FILE_CHANGED) return;
   FILE *file = fopen((char *)secret->file.data, "re");
