@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { https } from "./support/client.ts";
 import { type NameServer, startNameServer } from "./support/dns.ts";
 import { type Origin, startOrigin } from "./support/origin.ts";
-import { Bench, build, type Pop, until, untilHealthy } from "./support/pop.ts";
+import { Bench, build, type Pop, reloadNginx, until, untilHealthy } from "./support/pop.ts";
 import { stored } from "./support/spec.ts";
 
 const network = { name: "fly-pops-logs", subnet: "172.31.228.0/24", gateway: "172.31.228.1" };
@@ -110,7 +110,7 @@ describe("the visitor's address", () => {
   });
 
   test("is not in it after a reload, or a crash of nginx and of the filter", async () => {
-    await pop.exec(["/usr/bin/runas", "nginx", "/usr/sbin/nginx", "-s", "reload"]);
+    await reloadNginx(pop);
     expect(await failing("/fails-reloaded", "203.0.113.9")).toContain("client: 203.0.113.0,");
     await pop.exec(["/bin/sh", "-c", "killall -KILL nginx"]);
     await until(

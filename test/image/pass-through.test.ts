@@ -9,7 +9,7 @@ import { enterTls, http, https } from "./support/client.ts";
 import { type NameServer, startNameServer } from "./support/dns.ts";
 import { ask, enterHttp2, statusOf } from "./support/http2.ts";
 import { type Origin, startOrigin } from "./support/origin.ts";
-import { Bench, build, health, type Pop, until, untilHealthy } from "./support/pop.ts";
+import { Bench, build, health, type Pop, reloadNginx, until, untilHealthy } from "./support/pop.ts";
 import { type TcpClient, visit, watched } from "./support/tcp.ts";
 import { clientHello, inRecords, startTlsHome, type TlsHome } from "./support/tls-home.ts";
 
@@ -229,11 +229,7 @@ describe("a name that is passed through", () => {
   test("carries a megabyte there and back, and goes on while nginx reads its configuration again", async () => {
     const count = home.seen.length;
     const socket = await shake("git.test.org");
-    expect((await pop.exec(["runas", "nginx", "/usr/sbin/nginx", "-s", "reload"])).code).toBe(0);
-    await until(
-      async () => (await get("git.test.org")).status,
-      (status) => status === 200,
-    );
+    await reloadNginx(pop);
     const body = Buffer.alloc(1 << 20, "x");
     socket.write(`POST /up HTTP/1.1\r\nhost: git.test.org\r\ncontent-length: ${body.length}\r\n\r\n`);
     socket.write(body);

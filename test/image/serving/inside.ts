@@ -1,6 +1,6 @@
 /** Luggage, and what a PoP does when names or origins are away. */
 import { describe, expect, test } from "vitest";
-import { health, until, untilHealthy } from "../support/pop.ts";
+import { health, reloadNginx, until, untilHealthy } from "../support/pop.ts";
 import { forwarder, get, origin, pop, www } from "./lab.ts";
 
 export function inside(): void {
@@ -46,7 +46,7 @@ export function inside(): void {
       origin.answer("/unresolved", (_, answer) => answer.end("still here\n"));
       await compose("stop");
       try {
-        await pop.exec(["runas", "nginx", "/usr/sbin/nginx", "-s", "reload"]);
+        await reloadNginx(pop);
         for (let asked = 0; asked < 5; asked++)
           expect(await get("plain.example.test", `/unresolved?${asked}`)).toMatchObject({ body: "still here\n" });
       } finally {

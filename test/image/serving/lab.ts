@@ -4,7 +4,7 @@ import type { Container } from "dockerode";
 import { enterTls, https, type Visit } from "../support/client.ts";
 import { type NameServer, startNameServer } from "../support/dns.ts";
 import { type Origin, startOrigin } from "../support/origin.ts";
-import { Bench, build, type Pop, untilHealthy } from "../support/pop.ts";
+import { Bench, build, type Pop, reloadNginx, untilHealthy } from "../support/pop.ts";
 import { deadAddresses, movingZone, namePort, network } from "../support/spec.ts";
 
 const bench = new Bench("serving");
@@ -47,13 +47,14 @@ export async function openOther(nginxConf: string): Promise<Pop> {
       .toString("base64")
       .match(/.{1,100000}/g) ?? [];
   for (const piece of pieces) await run(other, `printf %s ${piece} >> /tmp/nginx.conf`);
-  await run(other, "base64 -d < /tmp/nginx.conf > /etc/nginx/nginx.conf && runas nginx /usr/sbin/nginx -s reload");
+  await run(other, "base64 -d < /tmp/nginx.conf > /etc/nginx/nginx.conf");
+  await reloadNginx(other);
   return other;
 }
 
 async function run(other: Pop, command: string): Promise<void> {
   const { code, output } = await other.exec(["/bin/sh", "-c", command]);
-  if (code !== 0) throw new Error(`nginx took no other configuration: ${output}`);
+  if (code !== 0) throw new Error(`${command.slice(0, 40)}... ended with ${code}: ${output}`);
 }
 
 export async function close(): Promise<void> {

@@ -337,3 +337,16 @@ export const untilHealthy = (pop: Pop): Promise<unknown> =>
     () => health(pop),
     (seen) => seen?.report.status === "ok",
   );
+
+/** nginx reads its configuration again. Resolves once no worker of before accepts connections any more. */
+export async function reloadNginx(pop: Pop): Promise<void> {
+  const accepting = async () =>
+    (await pop.exec(["/bin/sh", "-c", "ps -o pid,args"])).output
+      .split("\n")
+      .filter((line) => line.includes("nginx: worker process") && !line.includes("is shutting down"))
+      .map((line) => line.trim().split(" ")[0]);
+  const before = await accepting();
+  const { code, output } = await pop.exec(["runas", "nginx", "/usr/sbin/nginx", "-s", "reload"]);
+  if (code !== 0) throw new Error(`nginx took no other configuration: ${output}`);
+  await until(accepting, (now) => now.length > 0 && !now.some((pid) => before.includes(pid)));
+}
