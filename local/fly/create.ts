@@ -19,6 +19,7 @@ import { machineRoutes } from "./machines.ts";
 import { metadataRoutes } from "./metadata.ts";
 import { platformRoutes } from "./platform.ts";
 import { createPlatformEvents, type PlatformEvents } from "./platform-events.ts";
+import { createPrivateNames, type PrivateNames } from "./private-names.ts";
 import { noQuirks, type Quirks } from "./quirks.ts";
 import { type Random, seeded } from "./random.ts";
 import { recover } from "./recovery.ts";
@@ -54,6 +55,8 @@ export interface LocalFly {
   faults: FaultPlan;
   calls: CallLog;
   platform: PlatformEvents;
+  /** What machines are told by the name server of their private network. */
+  names: PrivateNames;
   /** All it knows, as a copy. */
   snapshot(): World;
   /** Calls `look` after every change of anything. Returns what ends it. */
@@ -97,6 +100,8 @@ export async function createLocalFly(options: LocalFlyOptions): Promise<LocalFly
   // Of its own: ids stay what they are whatever servers there are.
   const replicas = createReplicas(core, seeded(core.settings.quirks.seed), objectRoutes);
 
+  const names = createPrivateNames(core);
+
   const alive = Object.values(core.world.machines).filter((it) => it.state !== "destroyed");
   const known = alive.flatMap((machine) => {
     const app = core.world.apps[machine.app];
@@ -111,6 +116,7 @@ export async function createLocalFly(options: LocalFlyOptions): Promise<LocalFly
     faults,
     calls,
     platform: createPlatformEvents(core),
+    names,
     snapshot: () => structuredClone(core.world),
     watch: (look) => core.watchAll(look),
     close: () => core.close(),

@@ -1,0 +1,88 @@
+/**
+ * Private networks as networks of the engine: one bridge with IPv6 for each, and on it a resolver. An engine or host without IPv6 has none:
+ * that is said once, and machines run without.
+ *
+ * A network of the engine's has no address outside of its own range, and no two networks overlap. So the resolver has one in each range, and
+ * fdaa::3 as a second one, to which each machine gets a route. The bridges lead nowhere else, so that no program takes IPv6 for a way out.
+ *
+ * Not modelled: a machine that is root may give itself another address, and all machines of a stack meet by IPv4, on the network they share
+ * with the homelab. fdaa::3 is reached from the moment a machine is `started`, which its program is a little before.
+ */
+import type Docker from "dockerode";
+import { engineReason, ensureNetwork } from "../docker-engine.ts";
+import { resolverImage, routeToResolver, startResolver } from "../resolver/resolver.ts";
+import { nameServer, type Range, rangeOf } from "./private-network.ts";
+import type { Runner } from "./runner.ts";
+
+export interface DockerPrivateNetworks {
+  /** The one of a machine with this address, made when missing, its resolver in place. Undefined: there is none. */
+  of(privateIp: string): Promise<DockerPrivateNetwork | undefined>;
+  /** Networks stay: machines may run on. */
+  close(): Promise<void>;
+}
+
+export interface DockerPrivateNetwork {
+  /** Before a container starts. */
+  connect(container: string, privateIp: string): Promise<void>;
+  /** Once it runs. */
+  route(container: string): Promise<void>;
+}
+
+interface Options {
+  docker: Docker;
+  stack: string;
+  /** The machines' other network. */
+  network: string;
+  answer: Runner["onQuestion"];
+  log: (line: string) => void;
+}
+
+export function createDockerPrivateNetworks(options: Options): DockerPrivateNetworks {
+  const { docker, stack, network, answer, log } = options;
+  const made = new Map<string, Promise<DockerPrivateNetwork | undefined>>();
+  const resolvers = new Set<{ close(): Promise<void> }>();
+
+  async function make(range: Range): Promise<DockerPrivateNetwork | undefined> {
+    const name = `${network}-6pn-${range.name}`;
+    try {
+      await ensureNetwork(docker, stack, name, range.subnet);
+    } catch (error) {
+      log(`docker: machines of ${range.subnet} run without a private network: ${engineReason(error)}`);
+      return undefined;
+    }
+    const connect = (container: string, IPv6Address: string) =>
+      docker.getNetwork(name).connect({ Container: container, EndpointConfig: { IPAMConfig: { IPv6Address } } });
+    try {
+      const image = await resolverImage(docker, log);
+      const ended = () => {
+        log(`docker: the name server of ${range.subnet} has ended. The next start of a machine there starts it again.`);
+        made.delete(range.name);
+      };
+      const address = range.resolver;
+      resolvers.add(
+        await startResolver({ docker, stack, network: name, address, outward: network, image, answer, ended }),
+      );
+      const route = (machine: string) =>
+        routeToResolver({ docker, stack, image, machine, address }).catch((error: unknown) => {
+          log(`docker: container ${machine.slice(0, 12)} has no route to ${nameServer}: ${engineReason(error)}`);
+        });
+      return { connect, route };
+    } catch (error) {
+      log(`docker: machines of ${range.subnet} have no name server at ${nameServer}: ${engineReason(error)}`);
+      return { connect, route: async () => {} };
+    }
+  }
+
+  return {
+    async of(privateIp) {
+      const range = rangeOf(privateIp);
+      if (!range) return undefined;
+      const known = made.get(range.name) ?? make(range);
+      made.set(range.name, known);
+      return known;
+    },
+    async close() {
+      await Promise.all([...resolvers].map((it) => it.close()));
+    },
+  };
+}
