@@ -7,7 +7,7 @@ import type { Routes } from "../edge/routes.ts";
 import { addressRoutes } from "./addresses.ts";
 import { appRoutes } from "./apps.ts";
 import { type CallLog, createCallLog } from "./call-log.ts";
-import { type Core, createCore, defaultSettings, type Settings } from "./core.ts";
+import { type Core, createCore, defaultSettings, networkOfApp, type Settings } from "./core.ts";
 import { createDesk } from "./desk.ts";
 import { createFaultPlan, type FaultPlan } from "./faults.ts";
 import { graphqlRoutes } from "./graphql.ts";
@@ -20,6 +20,7 @@ import { metadataRoutes } from "./metadata.ts";
 import { platformRoutes } from "./platform.ts";
 import { createPlatformEvents, type PlatformEvents } from "./platform-events.ts";
 import { createPrivateNames, type PrivateNames } from "./private-names.ts";
+import { isOnNetwork } from "./private-network.ts";
 import { noQuirks, type Quirks } from "./quirks.ts";
 import { type Random, seeded } from "./random.ts";
 import { recover } from "./recovery.ts";
@@ -102,6 +103,7 @@ export async function createLocalFly(options: LocalFlyOptions): Promise<LocalFly
 
   const names = createPrivateNames(core);
 
+  addressAnew(core);
   const alive = Object.values(core.world.machines).filter((it) => it.state !== "destroyed");
   const known = alive.flatMap((machine) => {
     const app = core.world.apps[machine.app];
@@ -121,4 +123,13 @@ export async function createLocalFly(options: LocalFlyOptions): Promise<LocalFly
     watch: (look) => core.watchAll(look),
     close: () => core.close(),
   };
+}
+
+/** Machines whose addresses are not of their network, as those of an older store, get others with their next boot. */
+function addressAnew(core: Core): void {
+  for (const machine of Object.values(core.world.machines)) {
+    const app = core.world.apps[machine.app];
+    if (!app || isOnNetwork(machine.privateIp, networkOfApp(core, app))) continue;
+    machine.privateIp = core.ids.privateIp(networkOfApp(core, app), machine.zone);
+  }
 }

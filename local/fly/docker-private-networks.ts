@@ -1,6 +1,6 @@
 /**
- * Private networks as networks of the engine: one bridge with IPv6 for each, and on it a resolver. An engine or host without IPv6 has none:
- * that is said once, and machines run without.
+ * Private networks as networks of the engine: one bridge with IPv6 for each, and on it a resolver. Where one cannot be had, as on a host
+ * without IPv6, that is said once, and machines run without.
  *
  * A network of the engine's has no address outside of its own range, and no two networks overlap. So the resolver has one in each range, and
  * fdaa::3 as a second one, to which each machine gets a route. The bridges lead nowhere else, so that no program takes IPv6 for a way out.
@@ -9,7 +9,7 @@
  * with the homelab. fdaa::3 is reached from the moment a machine is `started`, which its program is a little before.
  */
 import type Docker from "dockerode";
-import { engineReason, ensureNetwork } from "../docker-engine.ts";
+import { engineReason, ensureNetwork, orMissing } from "../docker-engine.ts";
 import { resolverImage, routeToResolver, startResolver } from "../resolver/resolver.ts";
 import { nameServer, type Range, rangeOf } from "./private-network.ts";
 import type { Runner } from "./runner.ts";
@@ -44,32 +44,35 @@ export function createDockerPrivateNetworks(options: Options): DockerPrivateNetw
 
   async function make(range: Range): Promise<DockerPrivateNetwork | undefined> {
     const name = `${network}-6pn-${range.name}`;
+    const address = range.resolver;
+    const ended = () => {
+      log(`docker: the name server of ${range.subnet} has ended. The next start of a machine there starts it again.`);
+      made.delete(range.name);
+    };
     try {
       await ensureNetwork(docker, stack, name, range.subnet);
+      const image = await resolverImage(docker, log);
+      resolvers.add(
+        await startResolver({ docker, stack, network: name, address, outward: network, image, answer, ended }),
+      );
+      return {
+        connect: (container, IPv6Address) =>
+          docker.getNetwork(name).connect({ Container: container, EndpointConfig: { IPAMConfig: { IPv6Address } } }),
+        route: (container) => route(container, image, address),
+      };
     } catch (error) {
       log(`docker: machines of ${range.subnet} run without a private network: ${engineReason(error)}`);
       return undefined;
     }
-    const connect = (container: string, IPv6Address: string) =>
-      docker.getNetwork(name).connect({ Container: container, EndpointConfig: { IPAMConfig: { IPv6Address } } });
+  }
+
+  async function route(container: string, image: string, address: string): Promise<void> {
     try {
-      const image = await resolverImage(docker, log);
-      const ended = () => {
-        log(`docker: the name server of ${range.subnet} has ended. The next start of a machine there starts it again.`);
-        made.delete(range.name);
-      };
-      const address = range.resolver;
-      resolvers.add(
-        await startResolver({ docker, stack, network: name, address, outward: network, image, answer, ended }),
-      );
-      const route = (machine: string) =>
-        routeToResolver({ docker, stack, image, machine, address }).catch((error: unknown) => {
-          log(`docker: container ${machine.slice(0, 12)} has no route to ${nameServer}: ${engineReason(error)}`);
-        });
-      return { connect, route };
+      await routeToResolver({ docker, stack, image, container, address });
     } catch (error) {
-      log(`docker: machines of ${range.subnet} have no name server at ${nameServer}: ${engineReason(error)}`);
-      return { connect, route: async () => {} };
+      const info = await orMissing(docker.getContainer(container).inspect());
+      if (!info?.State.Running) return; // it ended meanwhile, and nobody asks there any more
+      log(`docker: container ${container.slice(0, 12)} has no way to ${nameServer}: ${engineReason(error)}`);
     }
   }
 

@@ -27,10 +27,11 @@ export interface ResolverOptions {
   ended: () => void;
 }
 
-/** @returns the image's id. */
-export const resolverImage = (docker: Docker, log: (line: string) => void): Promise<string> =>
+/** @returns the image's id. `target`: stage of the Dockerfile, for tests. */
+export const resolverImage = (docker: Docker, log: (line: string) => void, target?: string): Promise<string> =>
   buildImage(docker, {
-    tag: "fly-pops-resolver:local",
+    tag: `fly-pops-resolver:${target ?? "local"}`,
+    ...(target === undefined ? {} : { target }),
     context: projectDir,
     files: globSync(sources, { cwd: projectDir }),
     dockerfile,
@@ -104,17 +105,17 @@ export async function routeToResolver(options: {
   docker: Docker;
   stack: string;
   image: string;
-  machine: string;
+  container: string;
   address: string;
 }) {
-  const { docker, stack, image, machine, address } = options;
-  const container = await docker.createContainer({
+  const { docker, stack, image, container, address } = options;
+  const helper = await docker.createContainer({
     Image: image,
     Entrypoint: ["/bin/ip"],
     Cmd: ["-6", "route", "add", nameServer, "via", address],
     Labels: { [labels.stack]: stack, [labels.role]: "route" },
     HostConfig: {
-      NetworkMode: `container:${machine}`,
+      NetworkMode: `container:${container}`,
       ReadonlyRootfs: true,
       CapDrop: ["ALL"],
       CapAdd: ["NET_ADMIN"],
@@ -122,11 +123,11 @@ export async function routeToResolver(options: {
     },
   });
   try {
-    await container.start();
-    const { StatusCode } = (await container.wait()) as { StatusCode: number };
+    await helper.start();
+    const { StatusCode } = (await helper.wait()) as { StatusCode: number };
     if (StatusCode !== 0) throw new Error(`ip ended with ${StatusCode}`);
   } finally {
-    await removeContainer(docker, container.id);
+    await removeContainer(docker, helper.id);
   }
 }
 

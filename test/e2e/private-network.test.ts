@@ -1,6 +1,9 @@
 /** The private network between real containers: names asked at fdaa::3, pages fetched from fdaa addresses, and what another network is denied. */
-import { afterAll, beforeAll, expect, test } from "vitest";
+import dns from "dns-packet";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { ensureNetwork } from "../../local/docker-engine.ts";
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
+import { groupOf } from "../../local/fly/private-network.ts";
 import { seeded } from "../../local/fly/random.ts";
 import { memoryStore } from "../../local/fly/store.ts";
 import { resolverImage } from "../../local/resolver/resolver.ts";
@@ -10,16 +13,22 @@ import { inProcess } from "../support/local-fly.ts";
 import { docker, type Lab, lab, line, newStack, tinyTag } from "./docker.ts";
 
 const token = "e2e-6pn";
+const stack = newStack();
+const store = memoryStore();
 let world: Lab;
 let local: LocalFly;
 let fly: Fly;
 
+/** Local Fly starts, on whatever an earlier one left. */
+async function begin(): Promise<void> {
+  world = await lab(stack);
+  const { runner } = world;
+  local = await createLocalFly({ clock: systemClock, runner, random: seeded(1), store, token });
+  fly = new Fly({ token, clock: systemClock, transport: inProcess(local.handle) });
+}
 beforeAll(async () => {
   await resolverImage(docker, () => {});
-  world = await lab(newStack());
-  const { runner } = world;
-  local = await createLocalFly({ clock: systemClock, runner, random: seeded(1), store: memoryStore(), token });
-  fly = new Fly({ token, clock: systemClock, transport: inProcess(local.handle) });
+  await begin();
 });
 afterAll(() => local?.close());
 
@@ -89,7 +98,6 @@ test("machines find each other at fdaa::3, and talk", async () => {
   expect(await asks(cdg, "txt", "regions.edge.internal")).toEqual(["cdg,nrt"]);
   expect(await page(cdg, `[${nrt.ip}]`)).toBe("nrt-1\n");
   expect(await page(nrt, `[${cdg.ip}]`)).toBe("cdg-1\n");
-  // By TCP as well; and what is not Fly's is asked of the engine, which knows the containers of the stack.
 });
 
 test("another network has neither the names nor a way", async () => {
@@ -110,4 +118,55 @@ test("a machine that stopped has no name, and has its address again when it star
   expect((await asks(cdg, "aaaa", "edge.internal")).toSorted()).toEqual([cdg.ip, nrt.ip].toSorted());
   expect(await asks(nrt, "aaaa", "cdg.edge.internal")).toEqual([cdg.ip]);
   expect(await inside(cdg, "ping", "-c", "1", "-W", "5", nrt.ip)).toMatchObject({ exit_code: 0 });
+});
+
+test("the name server answers by TCP as well", async () => {
+  const query = dns.encode({ type: "query", id: 1, questions: [{ type: "TXT", name: "_instances.internal" }] });
+  const length = Buffer.from([query.length >> 8, query.length & 0xff]);
+  const bytes = Buffer.concat([length, query]).toString("base64");
+  const { stdout } = await inside(cdg, "sh", "-c", `echo ${bytes} | base64 -d | nc -w 5 fdaa::3 53 | base64`);
+  const reply = dns.streamDecode(Buffer.from(stdout ?? "", "base64"));
+  expect(reply).toMatchObject({ id: 1, rcode: "NOERROR", flag_tc: false, answers: [{ type: "TXT" }] });
+});
+
+test("names that are not Fly's are asked of the engine, which knows the stack's containers", async () => {
+  const [resolver] = await docker.listContainers({ filters: { name: [`${stack}-6pn-.*-resolver`] } });
+  const name = resolver?.Names[0]?.slice(1) ?? "";
+  expect(await asks(cdg, "a", name)).toEqual([expect.stringMatching(/^172\./)]);
+});
+
+test("a machine sees no other way by IPv6, so that programs go on with IPv4 at once", async () => {
+  const { stderr } = await inside(cdg, "nc", "-w", "20", "2001:db8::1", "80");
+  expect(stderr).toContain("Network is unreachable");
+});
+
+test("local Fly that starts again has the names answered for machines that ran on", async () => {
+  await world.runner.close();
+  expect(await asks(cdg, "aaaa", "edge.internal")).toEqual([]);
+  local.close();
+  await begin();
+  expect((await asks(cdg, "aaaa", "edge.internal")).toSorted()).toEqual([cdg.ip, nrt.ip].toSorted());
+});
+
+test("where the range is taken machines run without, and it is said once", async () => {
+  const other = newStack();
+  const subnet = `fdaa:${groupOf(other).toString(16)}:1:a7b::/64`;
+  const name = `${other}-taken`;
+  await ensureNetwork(docker, other, name, subnet);
+  const without = await lab(other);
+  const fields = { clock: systemClock, runner: without.runner, random: seeded(2), store: memoryStore(), token };
+  const alone = await createLocalFly(fields);
+  onTestFinished(() => alone.close());
+  fly = new Fly({ token, clock: systemClock, transport: inProcess(alone.handle) });
+  await app("edge");
+  const [one, two] = [await machine("edge", "cdg-1", "cdg"), await machine("edge", "cdg-2", "cdg")];
+  expect(await page(one, "127.0.0.1")).toBe("cdg-1\n");
+  expect(await page(two, "127.0.0.1")).toBe("cdg-2\n");
+  expect(without.log).toEqual([
+    `docker: machines of ${subnet} run without a private network: network ${other}-6pn-${groupOf(other).toString(16)}-1: not made, ${subnet} is that of network ${name}.`,
+  ]);
+});
+
+test("the resolver is formatted, vetted, and passes its own tests", async () => {
+  await resolverImage(docker, () => {}, "vetted");
 });

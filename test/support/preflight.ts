@@ -194,6 +194,12 @@ const directly =
     }
   };
 
+/** What a machine of the one app there is gets for a name. */
+function addressesOf(fly: LocalFly, name: string): string[] {
+  const [asker] = Object.values(fly.snapshot().machines).filter(({ state }) => state !== "destroyed");
+  return fly.names.ask({ type: "AAAA", name }, asker?.privateIp ?? "::")?.records ?? [];
+}
+
 /** What stock nginx, touch, rm, getent and curl do in the probe machine. */
 function probeMachine(
   network: Network,
@@ -219,7 +225,7 @@ function probeMachine(
         case "sh":
           return end(3, "said\n");
         case "getent": {
-          const address = network.dns && parts().fly.snapshot().machines[last.split(".")[0] ?? ""]?.privateIp;
+          const [address] = network.dns ? addressesOf(parts().fly, last) : [];
           return address ? end(0, `${address}  ${last}\n`) : end(2);
         }
         case "df": {
