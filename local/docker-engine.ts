@@ -107,18 +107,30 @@ export async function ensureNetwork(docker: Docker, stack: string, name: string,
         CheckDuplicate: true,
         Labels: { [labels.stack]: stack },
         ...(ipv6 === undefined ? {} : { EnableIPv6: true, Internal: true }),
-        IPAM: { Driver: "default", Config: [{ Subnet }, ...(ipv6 === undefined ? [] : [{ Subnet: ipv6 }])] },
+        IPAM: {
+          Driver: "default",
+          Config: ipv6 === undefined ? [{ Subnet }] : [{ Subnet, IPRange: upperHalf(Subnet) }, { Subnet: ipv6 }],
+        },
       });
       return;
     } catch (error) {
       if (statusOf(error) === 409) return; // made by another in the meantime
       // Taken by another network, or by an interface of the house: the next one.
-      if (!/overlaps/i.test(engineWords(error))) throw error;
+      if (!/overlap/i.test(engineWords(error))) throw error;
     }
   }
   throw new Error(
     `network ${name}: not made, all of ${subnets.at(-1)} to ${subnets[0]} are taken. Remove some networks: docker network prune`,
   );
+}
+
+/** What the engine gives away by itself of a subnet of ours; addresses of the lower half are for those that ask for one. */
+const upperHalf = (subnet: string): string => subnet.replace(/0\/24$/, "128/25");
+
+/** An address of a network's lower half of IPv4. */
+export async function lowAddress(docker: Docker, network: string, n: number): Promise<string> {
+  const { IPAM } = (await docker.getNetwork(network).inspect()) as Docker.NetworkInspectInfo;
+  return (IPAM?.Config?.[0]?.Subnet ?? "").replace(/0\/24$/, String(n));
 }
 
 /** By name; without this look an overlap of IPv6 could not be told from one of IPv4. */

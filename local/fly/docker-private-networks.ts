@@ -9,7 +9,7 @@
  * with the homelab. fdaa::3 is reached from the moment a machine is `started`, which its program is a little before.
  */
 import type Docker from "dockerode";
-import { engineReason, ensureNetwork, orMissing } from "../docker-engine.ts";
+import { engineReason, ensureNetwork, lowAddress, orMissing } from "../docker-engine.ts";
 import { resolverImage, routeToResolver, startResolver } from "../resolver/resolver.ts";
 import { nameServer, type Range, rangeOf } from "./private-network.ts";
 import type { Runner } from "./runner.ts";
@@ -22,6 +22,8 @@ export interface DockerPrivateNetworks {
 }
 
 export interface DockerPrivateNetwork {
+  /** Where its resolver is reached by IPv4: engines before 25 pass questions on to no other. */
+  nameServer: string;
   /** Before a container starts. */
   connect(container: string, privateIp: string): Promise<void>;
   /** Once it runs. */
@@ -52,10 +54,12 @@ export function createDockerPrivateNetworks(options: Options): DockerPrivateNetw
     try {
       await ensureNetwork(docker, stack, name, range.subnet);
       const image = await resolverImage(docker, log);
+      const ipv4 = await lowAddress(docker, name, 3);
       resolvers.add(
-        await startResolver({ docker, stack, network: name, address, outward: network, image, answer, ended }),
+        await startResolver({ docker, stack, network: name, address, ipv4, outward: network, image, answer, ended }),
       );
       return {
+        nameServer: ipv4,
         connect: (container, IPv6Address) =>
           docker.getNetwork(name).connect({ Container: container, EndpointConfig: { IPAMConfig: { IPv6Address } } }),
         route: (container) => route(container, image, address),

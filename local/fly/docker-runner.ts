@@ -187,6 +187,7 @@ class DockerRunner implements Runner {
         stack,
         network,
         hasPrivateNetwork: privateNetwork !== undefined,
+        nameServer: privateNetwork?.nameServer,
         // Unique, as the version before keeps its own until this one runs; the rest is for people who read `docker ps`.
         containerName: `${app}_${name}_${randomBytes(3).toString("hex")}`.replace(/[^\w.-]/g, "-"),
         image: { id: image.Id, entrypoint: [image.Config.Entrypoint ?? []].flat(), cmd: image.Config.Cmd ?? [] },

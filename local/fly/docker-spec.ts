@@ -7,7 +7,7 @@
  * - SYS_ADMIN: secrets are kept in a ramfs the machine mounts itself. AppArmor's profile for Docker forbids every mount, so it is off.
  * - /proc/sys/net is writable: those settings belong to the container's own network. The rest of /proc/sys is the host's and stays read-only.
  *
- * Not modelled: an /etc/resolv.conf that names the private network's name server (it is the engine's), UDP services, the kernel's own share of the guest's memory, /run as a tmpfs,
+ * Not modelled: an /etc/resolv.conf that names fdaa::3 (it names the engine, which asks the same server), UDP services, the kernel's own share of the guest's memory, /run as a tmpfs,
  * schedules, a root file system that persists. A shared IPv4 passes raw TCP on, where Fly goes by the name in TLS or HTTP.
  */
 import type Docker from "dockerode";
@@ -21,6 +21,8 @@ export interface Surroundings {
   network: string;
   /** Whether it will be on its private network. */
   hasPrivateNetwork: boolean;
+  /** What the engine asks for names it does not know; undefined: its own servers. */
+  nameServer: string | undefined;
   /** Unique among the containers of the engine. */
   containerName: string;
   image: { id: string; entrypoint: string[]; cmd: string[] };
@@ -56,6 +58,7 @@ export function containerOf(instance: Instance, around: Surroundings): Docker.Co
       Init: true, // as Fly's: passes signals on and reaps
       ...limits(config, around.engineCpus),
       NetworkMode: around.network,
+      ...(around.nameServer === undefined ? {} : { Dns: [around.nameServer] }),
       PortBindings: Object.fromEntries(ports.map((port) => [port, [{ HostIp: "127.0.0.1", HostPort: "0" }]])),
       // The first address does not exist before boot, and programs only bind the name: the wildcard binds what it means.
       ExtraHosts: [

@@ -1,7 +1,8 @@
 /** The name server of the private network: what local Fly knows, as names, to the machine that asks. */
-import type { Core } from "./core.ts";
+import { type Core, networkOfApp } from "./core.ts";
 import { respond } from "./dns-message.ts";
 import { type Answer, type Asker, answer, type Directory } from "./names.ts";
+import { isOnNetwork } from "./private-network.ts";
 import { currentVersion } from "./world.ts";
 
 export interface PrivateNames {
@@ -53,12 +54,17 @@ function directoryOf({ world }: Core): Directory {
 }
 
 /** Two writings of one address are equal once a URL has both. */
-const canonical = (address: string): string => new URL(`http://[${address}]`).hostname;
+const canonical = (address: string): string => new URL(`http://[${address}]`).hostname.slice(1, -1);
 
-function askerAt({ world }: Core, from: string): Asker | undefined {
+/** Whoever is on a network of ours may ask; where it is, is known of machines. */
+function askerAt(core: Core, from: string): Asker | undefined {
+  const { world, settings } = core;
+  const address = canonical(from);
   const machine = Object.values(world.machines).find(
-    (it) => it.state !== "destroyed" && canonical(it.privateIp) === canonical(from),
+    (it) => it.state !== "destroyed" && canonical(it.privateIp) === address,
   );
-  const app = machine && world.apps[machine.app];
-  return app && { network: app.networkNumber, region: machine.region };
+  const app = Object.values(world.apps).find((it) =>
+    machine ? it.name === machine.app : isOnNetwork(address, networkOfApp(core, it)),
+  );
+  return app && { network: app.networkNumber, region: machine?.region ?? settings.defaultRegion };
 }

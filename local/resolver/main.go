@@ -11,11 +11,15 @@ import (
 	"log"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 )
 
 // early listens on an address that was set a moment ago, which the kernel does not count as its own yet.
-var early = net.ListenConfig{Control: func(_, _ string, socket syscall.RawConn) error {
+var early = net.ListenConfig{Control: func(network, _ string, socket syscall.RawConn) error {
+	if strings.HasSuffix(network, "4") {
+		return nil
+	}
 	var failed error
 	err := socket.Control(func(fd uintptr) {
 		failed = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IPV6, ipv6FreeBind, 1)
@@ -31,20 +35,22 @@ const ipv6FreeBind = 78
 
 func main() {
 	log.SetFlags(0)
-	if len(os.Args) != 3 {
-		log.Fatal("resolver: takes two arguments, the address to listen on, such as [fdaa::3]:53, and that of the engine's name server, such as 127.0.0.11:53")
+	if len(os.Args) < 3 {
+		log.Fatal("resolver: takes the address of the engine's name server, such as 127.0.0.11:53, and those to listen on, such as [fdaa::3]:53")
 	}
-	packets, err := early.ListenPacket(context.Background(), "udp", os.Args[1])
-	if err != nil {
-		log.Fatalf("resolver: %v", err)
+	relay := newRelay(os.Stdout, os.Args[1])
+	for _, address := range os.Args[2:] {
+		packets, err := early.ListenPacket(context.Background(), "udp", address)
+		if err != nil {
+			log.Fatalf("resolver: %v", err)
+		}
+		listener, err := early.Listen(context.Background(), "tcp", address)
+		if err != nil {
+			log.Fatalf("resolver: %v", err)
+		}
+		go relay.servePackets(packets)
+		go relay.serveStreams(listener)
 	}
-	listener, err := early.Listen(context.Background(), "tcp", os.Args[1])
-	if err != nil {
-		log.Fatalf("resolver: %v", err)
-	}
-	relay := newRelay(os.Stdout, os.Args[2])
-	go relay.servePackets(packets)
-	go relay.serveStreams(listener)
 	log.Print("resolver: ready")
 	if err := relay.readAnswers(os.Stdin); err != nil {
 		log.Fatalf("resolver: %v", err)

@@ -17,8 +17,9 @@ export interface ResolverOptions {
   stack: string;
   /** Name of the private network, as the engine knows it. */
   network: string;
-  /** Its address there. */
+  /** Its address there, and the one by IPv4. */
   address: string;
+  ipv4: string;
   /** Network over which the engine's own name server is reached: the private one leads nowhere. */
   outward: string;
   image: string;
@@ -40,13 +41,14 @@ export const resolverImage = (docker: Docker, log: (line: string) => void, targe
 
 /** Started anew each time: it ends with the connection to local Fly, and keeps nothing. */
 export async function startResolver(options: ResolverOptions): Promise<{ close(): Promise<void> }> {
-  const { docker, stack, network, address, outward, image } = options;
+  const { docker, stack, network, address, ipv4, outward, image } = options;
   const name = `${network}-resolver`;
   for (const { Id, Names } of await containersOf(docker, stack, `${labels.role}=resolver`))
     if (Names.includes(`/${name}`)) await removeContainer(docker, Id);
   const container = await docker.createContainer({
     name,
     Image: image,
+    Cmd: [ipv4],
     Labels: { [labels.stack]: stack, [labels.role]: "resolver" },
     // Its standard input ends when local Fly goes, however that ends, and it with it.
     OpenStdin: true,
@@ -64,7 +66,7 @@ export async function startResolver(options: ResolverOptions): Promise<{ close()
       Memory: 32 * 1024 * 1024,
       LogConfig: { Type: "none", Config: {} },
     },
-    NetworkingConfig: { EndpointsConfig: { [network]: { IPAMConfig: { IPv6Address: address } } } },
+    NetworkingConfig: { EndpointsConfig: { [network]: { IPAMConfig: { IPv4Address: ipv4, IPv6Address: address } } } },
   });
   /** Its end is our doing, or told by another way. */
   let expected = true;
@@ -134,7 +136,7 @@ export async function routeToResolver(options: {
 const readyLine = "resolver: ready";
 
 /** Answers until the stream ends. Returns what the program said of itself, but for being ready. */
-async function relay(stream: Duplex, { answer }: ResolverOptions, ready: () => void): Promise<string> {
+async function relay(stream: Duplex, { answer, address }: ResolverOptions, ready: () => void): Promise<string> {
   let said = "";
   let rest: Buffer = Buffer.alloc(0);
   try {
@@ -147,7 +149,7 @@ async function relay(stream: Duplex, { answer }: ResolverOptions, ready: () => v
       }
       rest = Buffer.concat([rest, frame.bytes]);
       for (let end = endOf(rest); rest.length >= end; end = endOf(rest)) {
-        answerOne(stream, rest.subarray(4, end), answer);
+        answerOne(stream, rest.subarray(4, end), answer, address);
         rest = rest.subarray(end);
       }
     }
@@ -159,9 +161,11 @@ async function relay(stream: Duplex, { answer }: ResolverOptions, ready: () => v
 
 const endOf = (bytes: Buffer): number => (bytes.length < 4 ? Number.POSITIVE_INFINITY : 4 + bytes.readUInt32BE(0));
 
-/** The frame's layout is main.go's. */
-function answerOne(stream: Duplex, frame: Buffer, answer: Runner["onQuestion"]): void {
-  const message = answer(frame.subarray(21), { address: addressOf(frame.subarray(5, 21)), tcp: frame[4] === 1 });
+/** The frame's layout is main.go's. Who asks by IPv4, as the engine does for a machine, is somebody of the network: `here`. */
+function answerOne(stream: Duplex, frame: Buffer, answer: Runner["onQuestion"], here: string): void {
+  const asker = addressOf(frame.subarray(5, 21));
+  const address = asker.startsWith(mapped) ? here : asker;
+  const message = answer(frame.subarray(21), { address, tcp: frame[4] === 1 });
   if (message === undefined) return;
   const body = message === "elsewhere" ? Buffer.alloc(0) : message;
   const head = Buffer.alloc(8);
@@ -169,6 +173,9 @@ function answerOne(stream: Duplex, frame: Buffer, answer: Runner["onQuestion"]):
   frame.copy(head, 4, 0, 4);
   stream.write(Buffer.concat([head, body]));
 }
+
+/** How an address of IPv4 begins as one of IPv6. */
+const mapped = "0:0:0:0:0:ffff:";
 
 /** As text, in eight groups. */
 const addressOf = (bytes: Buffer): string =>

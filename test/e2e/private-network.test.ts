@@ -98,6 +98,8 @@ test("machines find each other at fdaa::3, and talk", async () => {
   expect(await asks(cdg, "txt", "regions.edge.internal")).toEqual(["cdg,nrt"]);
   expect(await page(cdg, `[${nrt.ip}]`)).toBe("nrt-1\n");
   expect(await page(nrt, `[${cdg.ip}]`)).toBe("cdg-1\n");
+  // By what /etc/resolv.conf names, as programs do that know of no name server.
+  expect(await page(cdg, `${nrt.id}.vm.edge.internal`)).toBe("nrt-1\n");
 });
 
 test("another network has neither the names nor a way", async () => {
