@@ -22,7 +22,7 @@ export interface DockerPrivateNetworks {
 }
 
 export interface DockerPrivateNetwork {
-  /** Where its resolver is reached by IPv4: engines before 25 pass questions on to no other. */
+  /** Where its resolver is reached by IPv4: Docker 20.10 passes questions on to no other. */
   nameServer: string;
   /** Before a container starts. */
   connect(container: string, privateIp: string): Promise<void>;

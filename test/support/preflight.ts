@@ -225,8 +225,8 @@ function probeMachine(
         case "sh":
           return end(3, "said\n");
         case "getent": {
-          const [address] = network.dns ? addressesOf(parts().fly, last) : [];
-          return address ? end(0, `${address}  ${last}\n`) : end(2);
+          const addresses = network.dns ? addressesOf(parts().fly, last) : [];
+          return addresses.length > 0 ? end(0, addresses.map((it) => `${it}  ${last}\n`).join("")) : end(2);
         }
         case "df": {
           const [size = 0] = Object.values(parts().fly.snapshot().volumes)
