@@ -103,7 +103,7 @@ export async function createLocalFly(options: LocalFlyOptions): Promise<LocalFly
 
   const names = createPrivateNames(core);
 
-  addressAnew(core);
+  replaceForeignAddresses(core);
   const alive = Object.values(core.world.machines).filter((it) => it.state !== "destroyed");
   const known = alive.flatMap((machine) => {
     const app = core.world.apps[machine.app];
@@ -125,8 +125,8 @@ export async function createLocalFly(options: LocalFlyOptions): Promise<LocalFly
   };
 }
 
-/** Machines whose addresses are not of their network, as those of an older store, get others with their next boot. */
-function addressAnew(core: Core): void {
+/** Machines of an older store have addresses that are not of their network. The new ones reach their containers with the next boot. */
+function replaceForeignAddresses(core: Core): void {
   for (const machine of Object.values(core.world.machines)) {
     const app = core.world.apps[machine.app];
     if (!app || isOnNetwork(machine.privateIp, networkOfApp(core, app))) continue;

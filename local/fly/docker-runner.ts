@@ -186,7 +186,6 @@ class DockerRunner implements Runner {
       containerOf(instance, {
         stack,
         network,
-        hasPrivateNetwork: privateNetwork !== undefined,
         nameServer: privateNetwork?.nameServer,
         // Unique, as the version before keeps its own until this one runs; the rest is for people who read `docker ps`.
         containerName: `${app}_${name}_${randomBytes(3).toString("hex")}`.replace(/[^\w.-]/g, "-"),

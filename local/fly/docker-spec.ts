@@ -7,8 +7,9 @@
  * - SYS_ADMIN: secrets are kept in a ramfs the machine mounts itself. AppArmor's profile for Docker forbids every mount, so it is off.
  * - /proc/sys/net is writable: those settings belong to the container's own network. The rest of /proc/sys is the host's and stays read-only.
  *
- * Not modelled: an /etc/resolv.conf that names fdaa::3 (it names the engine, which asks the same server), UDP services, the kernel's own share of the guest's memory, /run as a tmpfs,
- * schedules, a root file system that persists. A shared IPv4 passes raw TCP on, where Fly goes by the name in TLS or HTTP.
+ * Not modelled: an /etc/resolv.conf that names fdaa::3 (it names the engine, which asks the same server), UDP services, the kernel's own
+ * share of the guest's memory, /run as a tmpfs, schedules, a root file system that persists. A shared IPv4 passes raw TCP on, where Fly goes
+ * by the name in TLS or HTTP.
  */
 import type Docker from "dockerode";
 import type { MachineConfig } from "../../providers/fly/schema.ts";
@@ -19,9 +20,7 @@ import type { Instance } from "./runner.ts";
 export interface Surroundings {
   stack: string;
   network: string;
-  /** Whether it will be on its private network. */
-  hasPrivateNetwork: boolean;
-  /** What the engine asks for names it does not know; undefined: its own servers. */
+  /** Name server of its private network, which the engine asks for names it does not know; undefined when it is on none. */
   nameServer: string | undefined;
   /** Unique among the containers of the engine. */
   containerName: string;
@@ -63,7 +62,7 @@ export function containerOf(instance: Instance, around: Surroundings): Docker.Co
       // The first address does not exist before boot, and programs only bind the name: the wildcard binds what it means.
       ExtraHosts: [
         "fly-global-services:0.0.0.0",
-        `fly-local-6pn:${around.hasPrivateNetwork ? instance.privateIp : "::"}`,
+        `fly-local-6pn:${around.nameServer === undefined ? "::" : instance.privateIp}`,
       ],
       // NoCopy: on Fly a fresh volume is empty and hides what the image has at its path; Docker would copy that in.
       Mounts:

@@ -45,7 +45,7 @@ export const isOnNetwork = (address: string, network: PrivateNetwork): boolean =
 export interface Range {
   /** Of the network, for names of things. */
   name: string;
-  /** All addresses of its machines. A /64, as engines count no further inside a network: https://github.com/moby/moby/issues/44580 */
+  /** All addresses of its machines. A /64: Docker 20.10 counts no further inside a network, and sets the groups above to 0. */
   subnet: string;
   /** What answers at `nameServer`, by its address in the range. */
   resolver: string;

@@ -64,7 +64,7 @@ export async function startResolver(options: ResolverOptions): Promise<{ close()
       CapAdd: ["NET_ADMIN", "NET_BIND_SERVICE"],
       SecurityOpt: ["no-new-privileges"],
       Memory: 32 * 1024 * 1024,
-      LogConfig: { Type: "none", Config: {} },
+      LogConfig: { Type: "json-file", Config: { "max-size": "1m", "max-file": "1" } },
     },
     NetworkingConfig: { EndpointsConfig: { [network]: { IPAMConfig: { IPv4Address: ipv4, IPv6Address: address } } } },
   });
@@ -79,6 +79,7 @@ export async function startResolver(options: ResolverOptions): Promise<{ close()
       stdout: true,
       stderr: true,
     })) as unknown as Duplex;
+    stream.on("error", () => {}); // told by its end
     const ready = Promise.withResolvers<void>();
     const over = relay(stream, options, ready.resolve).then((said) => {
       ready.reject(new Error(`it ended${said === "" ? "" : `, and said: ${said}`}`));
