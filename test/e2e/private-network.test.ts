@@ -1,7 +1,7 @@
 /** The private network between real containers: names asked at fdaa::3, pages fetched from fdaa addresses, and what another network is denied. */
 import dns from "dns-packet";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { ensureNetwork } from "../../local/docker-engine.ts";
+import { ensureNetwork, removeContainer } from "../../local/docker-engine.ts";
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
 import { groupOf } from "../../local/fly/private-network.ts";
 import { seeded } from "../../local/fly/random.ts";
@@ -148,6 +148,32 @@ test("local Fly that starts again has the names answered for machines that ran o
   local.close();
   await begin();
   expect((await asks(cdg, "aaaa", "edge.internal")).toSorted()).toEqual([cdg.ip, nrt.ip].toSorted());
+});
+
+test("a resolver that was lost is started again with the next machine, and the others have their names back", async () => {
+  const name = `${stack}-6pn-${groupOf(stack).toString(16)}-1-resolver`;
+  await removeContainer(docker, (await docker.getContainer(name).inspect()).Id);
+  expect(await asks(cdg, "aaaa", "nrt.edge.internal")).toEqual([]);
+  await machine("edge", "ams-1", "ams");
+  expect(await asks(cdg, "aaaa", "nrt.edge.internal")).toEqual([nrt.ip]);
+  expect(world.log).toEqual([expect.stringMatching(/^docker: the name server of fdaa:.* has ended\./)]);
+});
+
+test("a second local Fly on the engine has networks, names and a resolver of its own", async () => {
+  const second = await lab(newStack());
+  const fields = { clock: systemClock, runner: second.runner, random: seeded(1), store: memoryStore(), token };
+  const its = await createLocalFly(fields);
+  onTestFinished(() => its.close());
+  const first = fly;
+  fly = new Fly({ token, clock: systemClock, transport: inProcess(its.handle) });
+  await app("edge");
+  const one = await machine("edge", "cdg-1", "cdg");
+  expect(second.log).toEqual([]);
+  expect(await asks(one, "aaaa", "edge.internal")).toEqual([one.ip]);
+  expect(await page(one, `[${cdg.ip}]`)).toBe("");
+  fly = first;
+  expect(await asks(cdg, "aaaa", "cdg.edge.internal")).toEqual([cdg.ip]);
+  expect(await page(cdg, `[${one.ip}]`)).toBe("");
 });
 
 test("where the range is taken machines run without, and it is said once", async () => {
