@@ -19,6 +19,40 @@ const unmeasured: { assumption: string; source: string; why: string }[] = [
     why: "Fly alone moves machines: test/provider/drift-by-hand.test.ts, a machine that Fly moved to another host",
   },
   {
+    assumption:
+      "A private address stays over stops, starts and updates; it is `fdaa`, 32 bits of the network, 32 of the host, 32 of the machine, and ends in `2`. The fourth group is `a7b`.",
+    source:
+      "[Fly, 6PN addresses](https://fly.io/docs/networking/private-networking/#6pn-addresses-in-detail); the fourth group: every address in Fly's own pages",
+    why: "nothing but local Fly rests on the form: test/provider/local-fly-private-network.test.ts, another host means another address",
+  },
+  {
+    assumption:
+      "The name server is at `fdaa::3`, port 53, by UDP and TCP, in every machine from its boot on, and answers for other names than `.internal` as well. Answers may be kept for 5 s.",
+    source:
+      "[Fly, private networking](https://fly.io/docs/networking/private-networking/#connect-a-fly-machine-to-the-fly-io-dns), where `dig` shows a TTL of 5",
+    why: "the image of preflight's machines has no program that asks a given server",
+  },
+  {
+    assumption:
+      "AAAA `<app>.internal` has started machines only, whether or not their checks pass and whether or not they are cordoned, and may show for some seconds what was before.",
+    source:
+      "[Fly, private networking](https://fly.io/docs/networking/private-networking/#fly-io-internal-dns) says started; of checks, cordons and delay it says nothing, states travel by gossip",
+    why: "how late an answer is takes many stops to see: test/provider/local-fly-private-network.test.ts, quirk: names show what was true a while ago",
+  },
+  {
+    assumption:
+      "A name of a known form without a started machine has no records (`NOERROR`); an app that is not on the asker's network does not exist (`NXDOMAIN`), whoever owns it.",
+    source:
+      "[Fly, custom private networks](https://fly.io/docs/networking/custom-private-networks/): networks see nothing of each other; the codes are inferred",
+    why: "clients do the same in both cases",
+  },
+  {
+    assumption:
+      "TXT `vms.<app>.internal` is `<id> <region>` joined by commas, `_instances.internal` is `instance=<id>,app=<app>,ip=<ip>,region=<region>` joined by semicolons.",
+    source: "inferred from clients that read them; Fly's page says what is in them, not how",
+    why: "nothing here reads them",
+  },
+  {
     assumption: "A dedicated IPv4 address passes raw TCP with the same PROXY header.",
     source: "[Fly, public network services](https://fly.io/docs/networking/services/)",
     why: "it costs $2 a month, and no page says that a part of a month costs less",

@@ -91,9 +91,14 @@ export async function removeContainer(docker: Docker, id: string): Promise<void>
  */
 const subnets = Array.from({ length: 64 }, (_, index) => `172.31.${255 - index}.0/24`);
 
-/** A user-defined bridge, made when missing: containers on it find each other by name. */
-export async function ensureNetwork(docker: Docker, stack: string, name: string): Promise<void> {
+/**
+ * A user-defined bridge, made when missing: containers on it find each other by name. `ipv6`: a subnet; it leads nowhere then, but to
+ * what is on it. Absent: it has IPv4 alone.
+ */
+export async function ensureNetwork(docker: Docker, stack: string, name: string, ipv6?: string): Promise<void> {
   if (await orMissing(docker.getNetwork(name).inspect())) return;
+  const taken = ipv6 && (await networkWith(docker, ipv6));
+  if (taken) throw new Error(`network ${name}: not made, ${ipv6} is that of network ${taken}`);
   for (const Subnet of subnets) {
     try {
       await docker.createNetwork({
@@ -101,18 +106,37 @@ export async function ensureNetwork(docker: Docker, stack: string, name: string)
         Driver: "bridge",
         CheckDuplicate: true,
         Labels: { [labels.stack]: stack },
-        IPAM: { Driver: "default", Config: [{ Subnet }] },
+        ...(ipv6 === undefined ? {} : { EnableIPv6: true, Internal: true }),
+        IPAM: {
+          Driver: "default",
+          Config: ipv6 === undefined ? [{ Subnet }] : [{ Subnet, IPRange: upperHalf(Subnet) }, { Subnet: ipv6 }],
+        },
       });
       return;
     } catch (error) {
       if (statusOf(error) === 409) return; // made by another in the meantime
       // Taken by another network, or by an interface of the house: the next one.
-      if (!/overlaps/i.test(engineWords(error))) throw error;
+      if (!/overlap/i.test(engineWords(error))) throw error;
     }
   }
   throw new Error(
     `network ${name}: not made, all of ${subnets.at(-1)} to ${subnets[0]} are taken. Remove some networks: docker network prune`,
   );
+}
+
+/** What the engine gives away by itself of a subnet of ours; addresses of the lower half are for those that ask for one. */
+const upperHalf = (subnet: string): string => subnet.replace(/0\/24$/, "128/25");
+
+/** An address of a network's lower half of IPv4. */
+export async function lowAddress(docker: Docker, network: string, n: number): Promise<string> {
+  const { IPAM } = (await docker.getNetwork(network).inspect()) as Docker.NetworkInspectInfo;
+  return (IPAM?.Config?.[0]?.Subnet ?? "").replace(/0\/24$/, String(n));
+}
+
+/** By name; without this look an overlap of IPv6 could not be told from one of IPv4. */
+async function networkWith(docker: Docker, subnet: string): Promise<string | undefined> {
+  const networks = await docker.listNetworks();
+  return networks.find(({ IPAM }) => IPAM?.Config?.some((it) => it.Subnet === subnet))?.Name;
 }
 
 /** Removes every container, volume and network of a stack. Images stay: they are a cache, and shared between stacks. */

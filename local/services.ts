@@ -99,9 +99,12 @@ const samePorts = (a: LocalPorts, b: LocalPorts): boolean =>
 /** Of everything the daemon is made from: after a change of code the next `up` starts it anew. */
 function codeHash(): string {
   const hash = createHash("sha256");
-  for (const file of globSync(["local/**/*.{ts,html,css,mjs}", "providers/**/*.ts", "package-lock.json"], {
-    cwd: projectDir,
-  }).toSorted())
+  for (const file of globSync(
+    ["local/**/*.{ts,html,css,mjs}", "local/resolver/{Dockerfile,boot,*.go}", "providers/**/*.ts", "package-lock.json"],
+    {
+      cwd: projectDir,
+    },
+  ).toSorted())
     hash.update(file).update(readFileSync(join(projectDir, file)));
   return hash.digest("hex").slice(0, 16);
 }

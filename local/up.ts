@@ -10,6 +10,7 @@ import { takeOver } from "./homelab/handover.ts";
 import { startHomelab } from "./homelab/homelab.ts";
 import { paths } from "./paths.ts";
 import { startRegistry } from "./registry/registry.ts";
+import { resolverImage } from "./resolver/resolver.ts";
 import { defaultPorts, ensureDaemon, ensureToken, network, stackLabel } from "./services.ts";
 import { siteHosts } from "./stack-file.ts";
 import { runSteps, type Step } from "./tasks.ts";
@@ -64,8 +65,10 @@ export async function up({ ports: chosen, from }: UpOptions): Promise<void> {
     },
     {
       title: "Start local Fly",
-      run: async ({ registry = "" }) => {
+      run: async ({ registry = "" }, say) => {
         ensureToken();
+        // Here, where it is seen, and no machine waits for it. If it fails, the daemon says what machines go without.
+        await resolverImage(docker, say).catch(() => undefined);
         const { api } = await ensureDaemon({ registry, ports, clientRegion: from });
         return api;
       },

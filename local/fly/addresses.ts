@@ -1,7 +1,8 @@
 /** Addresses of apps: anycast ones from the documentation ranges (RFC 5737, RFC 3849), which no packet can leave this machine for. */
 import { AssignAddress } from "../../providers/fly/schema.ts";
-import type { Core } from "./core.ts";
+import { type Core, networkOfApp } from "./core.ts";
 import { badRequest, notFound, unimplemented, unprocessable } from "./errors.ts";
+import { flycastAddress, type PrivateNetwork } from "./private-network.ts";
 import { appOf, bodyOf, type Call, empty, json, type RouteTable } from "./request.ts";
 import { type AddressRow, rfc3339 } from "./world.ts";
 
@@ -23,7 +24,7 @@ export function addressRoutes(core: Core): RouteTable {
     const row: AddressRow = {
       app: app.name,
       type: body.type,
-      ip: free(body.type, world.addresses, app.networkNumber),
+      ip: free(body.type, world.addresses, networkOfApp(core, app)),
       region: body.region || "global",
       createdAt: clock.now(),
       serviceName: body.service_name ?? "",
@@ -52,7 +53,7 @@ export function addressRoutes(core: Core): RouteTable {
 }
 
 /** The lowest address of a kind that nobody has: the same calls give the same addresses. */
-function free(type: AssignAddress["type"], taken: AddressRow[], networkNumber: number): string {
+function free(type: AssignAddress["type"], taken: AddressRow[], network: PrivateNetwork): string {
   if (type === "shared_v4") return sharedV4;
   const used = new Set(taken.map((it) => it.ip));
   const [last, at] = ((): [number, (n: number) => string] => {
@@ -60,7 +61,7 @@ function free(type: AssignAddress["type"], taken: AddressRow[], networkNumber: n
     if (type === "egress_v4") return [254, (n) => `198.51.100.${n}`];
     if (type === "egress_v6") return [0xffff, (n) => `2001:db8:e::${n.toString(16)}`];
     if (type === "v6") return [0xffff, (n) => `2001:db8::${n.toString(16)}`];
-    return [0xffff, (n) => `fdaa:${networkNumber.toString(16)}:0:1::${n.toString(16)}`];
+    return [0xffff, (n) => flycastAddress(network, n)];
   })();
   for (let n = 1; n <= last; n++) if (!used.has(at(n))) return at(n);
   throw unprocessable(`no ${type} address left`);

@@ -1,10 +1,11 @@
 /** What the rooms of local Fly share: the world, its clock, and how a change of the world becomes known. */
 import type { Clock } from "../../providers/clock.ts";
 import type { Ids } from "./ids.ts";
+import type { PrivateNetwork } from "./private-network.ts";
 import { noQuirks, type Quirks } from "./quirks.ts";
 import type { Runner } from "./runner.ts";
 import type { Store } from "./store.ts";
-import type { MachineRow, World } from "./world.ts";
+import type { AppRow, MachineRow, World } from "./world.ts";
 
 export interface Settings {
   /** Region of a machine or volume whose request names none: "near the caller". */
@@ -49,6 +50,12 @@ export interface Core {
   close(): void;
   readonly closed: boolean;
 }
+
+/** The private network an app is on. */
+export const networkOfApp = ({ runner }: Pick<Core, "runner">, app: AppRow): PrivateNetwork => ({
+  group: runner.networkGroup,
+  number: app.networkNumber,
+});
 
 export function createCore(parts: {
   clock: Clock;

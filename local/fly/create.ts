@@ -7,7 +7,7 @@ import type { Routes } from "../edge/routes.ts";
 import { addressRoutes } from "./addresses.ts";
 import { appRoutes } from "./apps.ts";
 import { type CallLog, createCallLog } from "./call-log.ts";
-import { type Core, createCore, defaultSettings, type Settings } from "./core.ts";
+import { type Core, createCore, defaultSettings, networkOfApp, type Settings } from "./core.ts";
 import { createDesk } from "./desk.ts";
 import { createFaultPlan, type FaultPlan } from "./faults.ts";
 import { graphqlRoutes } from "./graphql.ts";
@@ -19,6 +19,8 @@ import { machineRoutes } from "./machines.ts";
 import { metadataRoutes } from "./metadata.ts";
 import { platformRoutes } from "./platform.ts";
 import { createPlatformEvents, type PlatformEvents } from "./platform-events.ts";
+import { createPrivateNames, type PrivateNames } from "./private-names.ts";
+import { isOnNetwork } from "./private-network.ts";
 import { noQuirks, type Quirks } from "./quirks.ts";
 import { type Random, seeded } from "./random.ts";
 import { recover } from "./recovery.ts";
@@ -54,6 +56,8 @@ export interface LocalFly {
   faults: FaultPlan;
   calls: CallLog;
   platform: PlatformEvents;
+  /** What machines are told by the name server of their private network. */
+  names: PrivateNames;
   /** All it knows, as a copy. */
   snapshot(): World;
   /** Calls `look` after every change of anything. Returns what ends it. */
@@ -97,6 +101,9 @@ export async function createLocalFly(options: LocalFlyOptions): Promise<LocalFly
   // Of its own: ids stay what they are whatever servers there are.
   const replicas = createReplicas(core, seeded(core.settings.quirks.seed), objectRoutes);
 
+  const names = createPrivateNames(core);
+
+  replaceForeignAddresses(core);
   const alive = Object.values(core.world.machines).filter((it) => it.state !== "destroyed");
   const known = alive.flatMap((machine) => {
     const app = core.world.apps[machine.app];
@@ -111,8 +118,18 @@ export async function createLocalFly(options: LocalFlyOptions): Promise<LocalFly
     faults,
     calls,
     platform: createPlatformEvents(core),
+    names,
     snapshot: () => structuredClone(core.world),
     watch: (look) => core.watchAll(look),
     close: () => core.close(),
   };
+}
+
+/** Machines of an older store have addresses that are not of their network. The new ones reach their containers with the next boot. */
+function replaceForeignAddresses(core: Core): void {
+  for (const machine of Object.values(core.world.machines)) {
+    const app = core.world.apps[machine.app];
+    if (!app || isOnNetwork(machine.privateIp, networkOfApp(core, app))) continue;
+    machine.privateIp = core.ids.privateIp(networkOfApp(core, app), machine.zone);
+  }
 }

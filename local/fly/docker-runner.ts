@@ -27,9 +27,11 @@ import { execIn, processesIn } from "./docker-exec.ts";
 import { exitOf } from "./docker-exit.ts";
 import { putFiles } from "./docker-files.ts";
 import { findImage, pullImage } from "./docker-images.ts";
+import { createDockerPrivateNetworks, type DockerPrivateNetworks } from "./docker-private-networks.ts";
 import { probe } from "./docker-probe.ts";
 import { containerOf, dialTable, tunDevice } from "./docker-spec.ts";
 import { createVolume, removeVolume, volumeExists, volumeName } from "./docker-volumes.ts";
+import { groupOf } from "./private-network.ts";
 import {
   type ExecResult,
   type Exit,
@@ -81,12 +83,15 @@ export async function startDockerRunner(options: DockerRunnerOptions): Promise<R
 
 class DockerRunner implements Runner {
   readonly kind = "docker";
+  readonly networkGroup: number;
   onExit: (machineId: string, exit: Exit) => void = () => {};
+  onQuestion: Runner["onQuestion"] = () => undefined;
 
   readonly #options: DockerRunnerOptions;
   readonly #docker: Docker;
   readonly #clock: Clock;
   readonly #running = new Map<string, Running>();
+  readonly #privateNetworks: DockerPrivateNetworks;
   #watch: Watch | undefined;
   #engineCpus = 1;
   #tun = true;
@@ -95,6 +100,11 @@ class DockerRunner implements Runner {
     this.#options = options;
     this.#docker = options.docker;
     this.#clock = options.clock ?? systemClock;
+    this.networkGroup = groupOf(options.stack);
+    this.#privateNetworks = createDockerPrivateNetworks({
+      ...options,
+      answer: (message, from) => this.onQuestion(message, from),
+    });
   }
 
   async open(): Promise<void> {
@@ -121,6 +131,7 @@ class DockerRunner implements Runner {
 
   async close(): Promise<void> {
     this.#watch?.close();
+    await this.#privateNetworks.close();
   }
 
   pull(image: string): Promise<ImageRef & { digest: string }> {
@@ -146,7 +157,10 @@ class DockerRunner implements Runner {
     try {
       await container.start();
       running.ports = dialTable(await container.inspect());
-      await this.#removeContainers(instance.machineId, container.id);
+      await Promise.all([
+        this.#removeContainers(instance.machineId, container.id),
+        this.#privateNetworks.of(instance.privateIp).then((it) => it?.route(container.id)),
+      ]);
       return running;
     } catch (error) {
       this.#running.delete(instance.machineId);
@@ -167,10 +181,12 @@ class DockerRunner implements Runner {
     const { stack, network } = this.#options;
     const { config, app, name } = instance;
     const image = await this.#image(config.image ?? "");
+    const privateNetwork = await this.#privateNetworks.of(instance.privateIp);
     const container = await this.#docker.createContainer(
       containerOf(instance, {
         stack,
         network,
+        nameServer: privateNetwork?.nameServer,
         // Unique, as the version before keeps its own until this one runs; the rest is for people who read `docker ps`.
         containerName: `${app}_${name}_${randomBytes(3).toString("hex")}`.replace(/[^\w.-]/g, "-"),
         image: { id: image.Id, entrypoint: [image.Config.Entrypoint ?? []].flat(), cmd: image.Config.Cmd ?? [] },
@@ -180,6 +196,7 @@ class DockerRunner implements Runner {
       }),
     );
     try {
+      await privateNetwork?.connect(container.id, instance.privateIp);
       await putFiles(container, instance.files);
       return container;
     } catch (error) {
@@ -322,6 +339,7 @@ class DockerRunner implements Runner {
   async reconcile(known: Instance[]): Promise<{ running: string[] }> {
     return this.#engine("machines of an earlier run: not found again", async () => {
       const versions = new Map(known.map(({ machineId, version }) => [machineId, version]));
+      await Promise.all(known.map(({ privateIp }) => this.#privateNetworks.of(privateIp)));
       for (const { Id, Labels, State } of await this.#containers()) {
         const machineId = Labels[labels.machine] ?? "";
         const alive = State === "running" || State === "paused";

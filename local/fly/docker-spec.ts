@@ -7,8 +7,9 @@
  * - SYS_ADMIN: secrets are kept in a ramfs the machine mounts itself. AppArmor's profile for Docker forbids every mount, so it is off.
  * - /proc/sys/net is writable: those settings belong to the container's own network. The rest of /proc/sys is the host's and stays read-only.
  *
- * Not modelled: the private network (6PN) and its DNS, UDP services, the kernel's own share of the guest's memory, /run as a tmpfs,
- * schedules, a root file system that persists. A shared IPv4 passes raw TCP on, where Fly goes by the name in TLS or HTTP.
+ * Not modelled: an /etc/resolv.conf that names fdaa::3 (it names the engine, which asks the same server), UDP services, the kernel's own
+ * share of the guest's memory, /run as a tmpfs, schedules, a root file system that persists. A shared IPv4 passes raw TCP on, where Fly goes
+ * by the name in TLS or HTTP.
  */
 import type Docker from "dockerode";
 import type { MachineConfig } from "../../providers/fly/schema.ts";
@@ -19,6 +20,8 @@ import type { Instance } from "./runner.ts";
 export interface Surroundings {
   stack: string;
   network: string;
+  /** Name server of its private network, which the engine asks for names it does not know; undefined when it is on none. */
+  nameServer: string | undefined;
   /** Unique among the containers of the engine. */
   containerName: string;
   image: { id: string; entrypoint: string[]; cmd: string[] };
@@ -54,9 +57,13 @@ export function containerOf(instance: Instance, around: Surroundings): Docker.Co
       Init: true, // as Fly's: passes signals on and reaps
       ...limits(config, around.engineCpus),
       NetworkMode: around.network,
+      ...(around.nameServer === undefined ? {} : { Dns: [around.nameServer] }),
       PortBindings: Object.fromEntries(ports.map((port) => [port, [{ HostIp: "127.0.0.1", HostPort: "0" }]])),
-      // Neither address exists before boot, and programs only bind these names: the wildcard binds what both mean.
-      ExtraHosts: ["fly-global-services:0.0.0.0", "fly-local-6pn:::"],
+      // The first address does not exist before boot, and programs only bind the name: the wildcard binds what it means.
+      ExtraHosts: [
+        "fly-global-services:0.0.0.0",
+        `fly-local-6pn:${around.nameServer === undefined ? "::" : instance.privateIp}`,
+      ],
       // NoCopy: on Fly a fresh volume is empty and hides what the image has at its path; Docker would copy that in.
       Mounts:
         mount && around.volume

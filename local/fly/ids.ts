@@ -1,4 +1,5 @@
 import type { Clock } from "../../providers/clock.ts";
+import { machineAddress, type PrivateNetwork } from "./private-network.ts";
 import type { Random } from "./random.ts";
 
 const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -19,8 +20,8 @@ export interface Ids {
   /** `word-word-1234`, for machines nobody named. */
   name(): string;
   app(): string;
-  /** A 6PN address on the given network and host. */
-  privateIp(network: number, zone: string): string;
+  /** An address on the private network, for a machine on the given host. */
+  privateIp(network: PrivateNetwork, zone: string): string;
 }
 
 export function createIds(clock: Clock, random: Random): Ids {
@@ -44,7 +45,7 @@ export function createIds(clock: Clock, random: Random): Ids {
     nonce: () => pick(hex, 12),
     name: () => `${adjectives[below(adjectives.length)]}-${nouns[below(nouns.length)]}-${1000 + below(9000)}`,
     app: () => pick(base36, 16),
-    privateIp: (network, zone) => `fdaa:${network.toString(16)}:${quad()}:a7b:${hostQuad(zone)}:${quad()}:${quad()}:2`,
+    privateIp: (network, zone) => machineAddress(network, zone, quad),
   };
 }
 
@@ -66,11 +67,4 @@ function increment(tail: string): string {
     if (next < 32) break;
   }
   return digits.join("");
-}
-
-/** Four hex digits out of a host's name: machines of one host share them, as on Fly. */
-function hostQuad(zone: string): string {
-  let sum = 7;
-  for (const letter of zone) sum = (sum * 31 + letter.charCodeAt(0)) % 0xffff;
-  return (sum + 1).toString(16);
 }

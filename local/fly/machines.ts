@@ -1,6 +1,6 @@
 /** Machines as objects: create, read, list, update, delete. */
 import { CreateMachine, type MachineConfig, UpdateMachine } from "../../providers/fly/schema.ts";
-import type { Core } from "./core.ts";
+import { type Core, networkOfApp } from "./core.ts";
 import { aborted, alreadyExists, badRequest, failedPrecondition, invalidArgument, notFound } from "./errors.ts";
 import { record, renderEvent } from "./events.ts";
 import { parseImage } from "./image-ref.ts";
@@ -110,7 +110,7 @@ export function machineRoutes(core: Core, lifecycle: Lifecycle): RouteTable {
       state: "created",
       version: version.version,
       versions: [version],
-      privateIp: ids.privateIp(app.networkNumber, place.zone),
+      privateIp: ids.privateIp(networkOfApp(core, app), place.zone),
       cordoned: body.skip_service_registration === true,
       createdAt: now,
       updatedAt: now,

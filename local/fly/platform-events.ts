@@ -1,5 +1,5 @@
 /** What the platform does to machines without being asked. Levers for tests and simulation; nothing calls them in a server people use. */
-import type { Core } from "./core.ts";
+import { type Core, networkOfApp } from "./core.ts";
 import { acquire } from "./leases.ts";
 import { zonesOf } from "./placement.ts";
 import type { MachineRow } from "./world.ts";
@@ -63,7 +63,8 @@ export function createPlatformEvents(core: Core): PlatformEvents {
       const moved = machine(machineId);
       const zone = zonesOf(core, moved.region).find((it) => it !== moved.zone) ?? moved.zone;
       moved.zone = zone;
-      moved.privateIp = core.ids.privateIp(world.apps[moved.app]?.networkNumber ?? 0, zone);
+      const app = world.apps[moved.app];
+      if (app) moved.privateIp = core.ids.privateIp(networkOfApp(core, app), zone);
       const old = Object.values(world.volumes).find((it) => it.attachedMachine === machineId);
       if (!old) return { volume: undefined };
       const volume = { ...old, id: core.ids.volume(), zone };

@@ -36,6 +36,8 @@ export interface Quirks {
   replicaGoes: number;
   /** The rows of a machine's checks are those of the version before, passing, for so long after a boot. */
   staleChecksMs: number;
+  /** The names of the private network show machines as they were so long ago: one that started is missing, one that stopped is still there. */
+  staleNamesMs: number;
   /** Decides all that is drawn here. */
   seed: number;
   /** How likely a list comes back empty by mistake; never twice in a row. 0 to 1. */
@@ -58,6 +60,7 @@ export const noQuirks: Quirks = {
   newAppMs: 0,
   replicaGoes: 0,
   staleChecksMs: 0,
+  staleNamesMs: 0,
   seed: 1,
   emptyLists: 0,
 };

@@ -7,6 +7,9 @@ import type { Check, ImageRef, MachineConfig } from "../../providers/fly/schema.
 export interface Runner {
   readonly kind: "docker" | "state";
 
+  /** In every address of its private networks: no other runner beside it has the same one. */
+  readonly networkGroup: number;
+
   /** Resolves a reference to a digest and has the image at hand. Rejects with RunnerError "pull". */
   pull(image: string): Promise<ImageRef & { digest: string }>;
 
@@ -52,6 +55,12 @@ export interface Runner {
   /** Told once for every instance that ends, whoever ended it. Set by the server before anything starts. */
   onExit: (machineId: string, exit: Exit) => void;
 
+  /**
+   * Answers what a machine asks the name server of its private network. `message`: a DNS message; the answer is one, or "elsewhere" for
+   * names the runner has the engine's own servers answer, or undefined for none. Set by the server before anything starts.
+   */
+  onQuestion: (message: Buffer, from: { address: string; tcp: boolean }) => Buffer | "elsewhere" | undefined;
+
   close(): Promise<void>;
 }
 
@@ -69,6 +78,7 @@ export interface Instance {
   env: Record<string, string>;
   /** `config.files` with app secrets resolved: absolute path, bytes, permission bits. */
   files: { path: string; content: Buffer; mode: number }[];
+  /** On its private network. Empty: it has none, in tests of a runner. */
   privateIp: string;
 }
 

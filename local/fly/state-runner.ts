@@ -129,7 +129,9 @@ export function createStateRunner(clock: Clock, defaults: Partial<Behaviour> = {
 
   const runner: StateRunner = {
     kind: "state",
+    networkGroup: 0,
     onExit: () => {},
+    onQuestion: () => undefined,
     boots,
     volumes,
     image: (image, behaviour) => put(images, digestOf(image), behaviour),

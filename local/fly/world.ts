@@ -24,7 +24,7 @@ export interface AppRow {
   name: string;
   organization: string;
   network: string;
-  /** Second group of every private address on the app's network. */
+  /** Of the private network the app is on, in every address of it. */
   networkNumber: number;
   createdAt: number;
   /** Any machine ever made: status `deployed` from then on. */

@@ -92,7 +92,7 @@ export function instance(over: Partial<MachineConfig> = {}, rest: Partial<Instan
     region: "cdg",
     env: {},
     files: [],
-    privateIp: "fdaa:0:1:a7b::2",
+    privateIp: "",
     config: {
       image: tinyTag,
       guest: { cpu_kind: "shared", cpus: 1, memory_mb: 64 },

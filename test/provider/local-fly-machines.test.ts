@@ -25,7 +25,7 @@ test("a create answers `created` at once, with everything flyctl follows blindly
     name: "cdg-1",
     state: "created",
     region: "cdg",
-    private_ip: expect.stringMatching(/^fdaa:1:[0-9a-f]+:a7b:[0-9a-f]+:[0-9a-f]+:[0-9a-f]+:2$/),
+    private_ip: expect.stringMatching(/^fdaa:0:1:a7b:[0-9a-f]+:[0-9a-f]+:[0-9a-f]+:2$/),
     host_status: "ok",
     cordoned: false,
     config: { image, guest: { cpu_kind: "shared", cpus: 1, memory_mb: 256 }, init: {}, dns: {} },

@@ -96,6 +96,7 @@ export async function createSim({ seed, history, client }: SimOptions): Promise<
     newAppMs: scenario.chance(0.5) ? scenario.int(500, 20_000) : 0,
     replicaGoes: scenario.pick([0, 0.02, 0.3]),
     staleChecksMs: scenario.chance(0.5) ? scenario.int(1_000, 8_000) : 0,
+    staleNamesMs: 0, // nothing here asks for names
     emptyLists: scenario.chance(0.3) ? 0.1 : 0,
     seed,
   };

@@ -194,6 +194,12 @@ const directly =
     }
   };
 
+/** What a machine of the one app there is gets for a name. */
+function addressesOf(fly: LocalFly, name: string): string[] {
+  const [asker] = Object.values(fly.snapshot().machines).filter(({ state }) => state !== "destroyed");
+  return fly.names.ask({ type: "AAAA", name }, asker?.privateIp ?? "::")?.records ?? [];
+}
+
 /** What stock nginx, touch, rm, getent and curl do in the probe machine. */
 function probeMachine(
   network: Network,
@@ -219,8 +225,8 @@ function probeMachine(
         case "sh":
           return end(3, "said\n");
         case "getent": {
-          const address = network.dns && parts().fly.snapshot().machines[last.split(".")[0] ?? ""]?.privateIp;
-          return address ? end(0, `${address}  ${last}\n`) : end(2);
+          const addresses = network.dns ? addressesOf(parts().fly, last) : [];
+          return addresses.length > 0 ? end(0, addresses.map((it) => `${it}  ${last}\n`).join("")) : end(2);
         }
         case "df": {
           const [size = 0] = Object.values(parts().fly.snapshot().volumes)

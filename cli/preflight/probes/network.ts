@@ -4,6 +4,7 @@ import { mountPath } from "../machine.ts";
 import { seconds } from "../words.ts";
 
 const growMs = 10_000;
+const namesMs = 10_000;
 
 export const networkProbe = probe({
   title: "inside the machine",
@@ -16,10 +17,16 @@ export const networkProbe = probe({
     },
     "dns-6pn": {
       says: "`<machine>.vm.<app>.internal` resolves to the machine's address on the private network.",
-      restsOn: [],
-      source:
-        "[Fly, private networking](https://fly.io/docs/networking/private-networking/#fly-io-internal-addresses); nothing here depends on it yet",
+      restsOn: ["local/fly/names.ts"],
+      source: "[Fly, private networking](https://fly.io/docs/networking/private-networking/#fly-io-internal-dns)",
       wrongIf: "the name does not resolve, or to another address than `private_ip`",
+    },
+    "dns-6pn-app": {
+      says: "`<app>.internal` resolves to the addresses of the app's started machines, all of them and no others, within 10 s.",
+      restsOn: ["local/fly/names.ts"],
+      source: "[Fly, private networking](https://fly.io/docs/networking/private-networking/#fly-io-internal-dns)",
+      wrongIf: "it resolves to others, or to fewer, for longer",
+      playedBy: "test/provider/local-fly-private-network.test.ts: quirk: names show what was true a while ago",
     },
     "volume-grows": {
       says: "A mounted volume that is extended has a larger file system at once, unless the answer has `needs_restart`.",
@@ -52,6 +59,16 @@ export const networkProbe = probe({
         address ? (same(address, private_ip) ? "its private_ip" : "another address") : "it does not resolve",
       ),
     );
+    let listed = "it does not resolve";
+    const agreed = await session.until({ everyMs: 1_000, forMs: namesMs }, async () => {
+      const { stdout: lines } = await fly.execMachine(app, id, ["getent", "hosts", `${app}.internal`], 10);
+      const addresses = (lines ?? "").split("\n").flatMap((line) => line.trim().split(/\s+/)[0] || []);
+      const started = (await fly.listMachines(app)).filter(({ state }) => state === "started");
+      listed = `${addresses.length} addresses with ${started.length} machines started`;
+      const isWhole = started.every((it) => addresses.some((address) => same(address, it.private_ip)));
+      return isWhole && addresses.length === started.length ? true : undefined;
+    });
+    found("dns-6pn-app", judged(agreed !== undefined, agreed ? `${listed}, after ${seconds(agreed.ms)}` : listed));
     const blocks = async () => sizeKb((await fly.execMachine(app, id, ["df", "-k", mountPath], 10)).stdout);
     const before = await blocks();
     const { needs_restart = false } = await fly.extendVolume(app, session.need("trafficVolume").id, 2);

@@ -1,6 +1,6 @@
 import { createSocket } from "node:dgram";
 import { isIPv6 } from "node:net";
-import { bytesOf6 } from "./client.ts";
+import dns from "dns-packet";
 
 /** A name server whose answers the test says. */
 export interface NameServer {
@@ -11,23 +11,33 @@ export interface NameServer {
   close(): Promise<void>;
 }
 
+const nameError = 3;
+
 /** Answers A and AAAA, with a TTL of a second. https://www.rfc-editor.org/rfc/rfc1035#section-4 */
 export async function startNameServer(address: string, port: number): Promise<NameServer> {
   const names = new Map<string, readonly string[] | "silence">();
   const asked = new Map<string, number>();
   const socket = createSocket("udp4");
   socket.on("message", (query, from) => {
-    const { name, end } = question(query);
+    const { id = 0, questions = [] } = dns.decode(query);
+    const [{ name: written, type } = { name: "", type: "A" as const }] = questions;
+    const name = written.toLowerCase();
     asked.set(name, (asked.get(name) ?? 0) + 1);
     const known = names.get(name);
     if (known === "silence") return;
-    const type = query.readUInt16BE(end - 4);
-    const found = (known ?? []).filter((it) => type === (isIPv6(it) ? 28 : 1));
-    const header = Buffer.from(query.subarray(0, 12));
-    header.writeUInt16BE(known ? 0x8580 : 0x8583, 2);
-    header.writeUInt16BE(found.length, 6);
-    header.fill(0, 8);
-    socket.send(Buffer.concat([header, query.subarray(12, end), ...found.map(record)]), from.port, from.address);
+    const found = (known ?? []).filter((it) => type === (isIPv6(it) ? "AAAA" : "A"));
+    const answer = dns.encode({
+      type: "response",
+      id,
+      flags:
+        dns.AUTHORITATIVE_ANSWER |
+        dns.RECURSION_DESIRED |
+        dns.RECURSION_AVAILABLE |
+        (known === undefined ? nameError : 0),
+      questions,
+      answers: found.map((data) => ({ type: isIPv6(data) ? "AAAA" : "A", name: written, ttl: 1, data })),
+    });
+    socket.send(answer, from.port, from.address);
   });
   await new Promise<void>((bound, failed) => socket.once("error", failed).bind(port, address, bound));
   return {
@@ -35,27 +45,4 @@ export async function startNameServer(address: string, port: number): Promise<Na
     asked: (name) => asked.get(name) ?? 0,
     close: () => new Promise((closed) => socket.close(() => closed())),
   };
-}
-
-/** The name asked for, and where the question with its type and class ends. */
-function question(query: Buffer): { name: string; end: number } {
-  const labels: string[] = [];
-  let at = 12;
-  for (let length = query[at] ?? 0; length > 0; length = query[at] ?? 0) {
-    labels.push(query.toString("latin1", at + 1, at + 1 + length));
-    at += length + 1;
-  }
-  return { name: labels.join(".").toLowerCase(), end: at + 5 };
-}
-
-function record(address: string): Buffer {
-  const six = isIPv6(address);
-  const data = six ? bytesOf6(address) : Buffer.from(address.split(".").map(Number));
-  const head = Buffer.alloc(12);
-  head.writeUInt16BE(0xc00c, 0); // the name of the question
-  head.writeUInt16BE(six ? 28 : 1, 2);
-  head.writeUInt16BE(1, 4);
-  head.writeUInt32BE(1, 6);
-  head.writeUInt16BE(data.length, 10);
-  return Buffer.concat([head, data]);
 }

@@ -1,0 +1,3 @@
+module fly-pops/local/resolver
+
+go 1.26

@@ -1,0 +1,183 @@
+/** The name server of one private network, as a container of ours on it: main.go says what it does, this what local Fly has to do with it. */
+import { globSync } from "node:fs";
+import type { Duplex } from "node:stream";
+import type Docker from "dockerode";
+import { containersOf, labels, removeContainer } from "../docker-engine.ts";
+import { buildImage } from "../docker-image.ts";
+import { frames } from "../docker-output.ts";
+import { nameServer } from "../fly/private-network.ts";
+import type { Runner } from "../fly/runner.ts";
+import { projectDir } from "../paths.ts";
+
+const dockerfile = "local/resolver/Dockerfile";
+const sources = ["image/build/*", "local/resolver/{Dockerfile,boot,go.mod,*.go}"];
+
+export interface ResolverOptions {
+  docker: Docker;
+  stack: string;
+  /** Name of the private network, as the engine knows it. */
+  network: string;
+  /** Its address there, and the one by IPv4. */
+  address: string;
+  ipv4: string;
+  /** Network over which the engine's own name server is reached: the private one leads nowhere. */
+  outward: string;
+  image: string;
+  answer: Runner["onQuestion"];
+  /** It ended, and was not asked to. */
+  ended: () => void;
+}
+
+/** @returns the image's id. `target`: stage of the Dockerfile, for tests. */
+export const resolverImage = (docker: Docker, log: (line: string) => void, target?: string): Promise<string> =>
+  buildImage(docker, {
+    tag: `fly-pops-resolver:${target ?? "local"}`,
+    ...(target === undefined ? {} : { target }),
+    context: projectDir,
+    files: globSync(sources, { cwd: projectDir }),
+    dockerfile,
+    log,
+  });
+
+/** Started anew each time: it ends with the connection to local Fly, and keeps nothing. */
+export async function startResolver(options: ResolverOptions): Promise<{ close(): Promise<void> }> {
+  const { docker, stack, network, address, ipv4, outward, image } = options;
+  const name = `${network}-resolver`;
+  for (const { Id, Names } of await containersOf(docker, stack, `${labels.role}=resolver`))
+    if (Names.includes(`/${name}`)) await removeContainer(docker, Id);
+  const container = await docker.createContainer({
+    name,
+    Image: image,
+    Cmd: [ipv4],
+    Labels: { [labels.stack]: stack, [labels.role]: "resolver" },
+    // Its standard input ends when local Fly goes, however that ends, and it with it.
+    OpenStdin: true,
+    StdinOnce: true,
+    AttachStdin: true,
+    AttachStdout: true,
+    AttachStderr: true,
+    HostConfig: {
+      AutoRemove: true,
+      NetworkMode: network,
+      ReadonlyRootfs: true,
+      CapDrop: ["ALL"],
+      CapAdd: ["NET_ADMIN", "NET_BIND_SERVICE"],
+      SecurityOpt: ["no-new-privileges"],
+      Memory: 32 * 1024 * 1024,
+      LogConfig: { Type: "json-file", Config: { "max-size": "1m", "max-file": "1" } },
+    },
+    NetworkingConfig: { EndpointsConfig: { [network]: { IPAMConfig: { IPv4Address: ipv4, IPv6Address: address } } } },
+  });
+  /** Its end is our doing, or told by another way. */
+  let expected = true;
+  try {
+    await docker.getNetwork(outward).connect({ Container: container.id });
+    const stream = (await container.attach({
+      stream: true,
+      hijack: true,
+      stdin: true,
+      stdout: true,
+      stderr: true,
+    })) as unknown as Duplex;
+    stream.on("error", () => {}); // told by its end
+    const ready = Promise.withResolvers<void>();
+    const over = relay(stream, options, ready.resolve).then((said) => {
+      ready.reject(new Error(`it ended${said === "" ? "" : `, and said: ${said}`}`));
+      if (!expected) options.ended();
+    });
+    ready.promise.catch(() => {});
+    await container.start();
+    await ready.promise;
+    expected = false;
+    return {
+      async close() {
+        expected = true;
+        stream.destroy();
+        await removeContainer(docker, container.id);
+        await over;
+      },
+    };
+  } catch (error) {
+    await removeContainer(docker, container.id).catch(() => {}); // the first failure is the one to tell
+    throw error;
+  }
+}
+
+/** Has a machine reach the name server at fdaa::3 too: a route in the machine's own network, by a container that is there for a moment. */
+export async function routeToResolver(options: {
+  docker: Docker;
+  stack: string;
+  image: string;
+  container: string;
+  address: string;
+}) {
+  const { docker, stack, image, container, address } = options;
+  const helper = await docker.createContainer({
+    Image: image,
+    Entrypoint: ["/bin/ip"],
+    Cmd: ["-6", "route", "add", nameServer, "via", address],
+    Labels: { [labels.stack]: stack, [labels.role]: "route" },
+    HostConfig: {
+      NetworkMode: `container:${container}`,
+      ReadonlyRootfs: true,
+      CapDrop: ["ALL"],
+      CapAdd: ["NET_ADMIN"],
+      SecurityOpt: ["no-new-privileges"],
+    },
+  });
+  try {
+    await helper.start();
+    const { StatusCode } = (await helper.wait()) as { StatusCode: number };
+    if (StatusCode !== 0) throw new Error(`ip ended with ${StatusCode}`);
+  } finally {
+    await removeContainer(docker, helper.id);
+  }
+}
+
+const readyLine = "resolver: ready";
+
+/** Answers until the stream ends. Returns what the program said of itself, but for being ready. */
+async function relay(stream: Duplex, { answer, address }: ResolverOptions, ready: () => void): Promise<string> {
+  let said = "";
+  let rest: Buffer = Buffer.alloc(0);
+  try {
+    for await (const frame of frames(stream)) {
+      if (frame.stream === "stderr") {
+        const text = frame.bytes.toString();
+        if (text.includes(readyLine)) ready();
+        else said += text;
+        continue;
+      }
+      rest = Buffer.concat([rest, frame.bytes]);
+      for (let end = endOf(rest); rest.length >= end; end = endOf(rest)) {
+        answerOne(stream, rest.subarray(4, end), answer, address);
+        rest = rest.subarray(end);
+      }
+    }
+  } catch {
+    // The engine has let go of it.
+  }
+  return said.trim();
+}
+
+const endOf = (bytes: Buffer): number => (bytes.length < 4 ? Number.POSITIVE_INFINITY : 4 + bytes.readUInt32BE(0));
+
+/** The frame's layout is main.go's. Who asks by IPv4, as the engine does for a machine, is somebody of the network: `here`. */
+function answerOne(stream: Duplex, frame: Buffer, answer: Runner["onQuestion"], here: string): void {
+  const asker = addressOf(frame.subarray(5, 21));
+  const address = asker.startsWith(mapped) ? here : asker;
+  const message = answer(frame.subarray(21), { address, tcp: frame[4] === 1 });
+  if (message === undefined) return;
+  const body = message === "elsewhere" ? Buffer.alloc(0) : message;
+  const head = Buffer.alloc(8);
+  head.writeUInt32BE(4 + body.length, 0);
+  frame.copy(head, 4, 0, 4);
+  stream.write(Buffer.concat([head, body]));
+}
+
+/** How an address of IPv4 begins as one of IPv6. */
+const mapped = "0:0:0:0:0:ffff:";
+
+/** As text, in eight groups. */
+const addressOf = (bytes: Buffer): string =>
+  Array.from({ length: 8 }, (_, at) => bytes.readUInt16BE(2 * at).toString(16)).join(":");
