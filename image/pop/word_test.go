@@ -77,12 +77,13 @@ func TestTellsTheRecipientEvenWhenNothingOpens(t *testing.T) {
 
 func TestCertificatesOfBothSources(t *testing.T) {
 	far, near := now.AddDate(0, 3, 0), now.Add(time.Hour)
+	made := now.AddDate(0, 0, -1)
 	boot := func(notAfter time.Time, failure string) string {
-		return fmt.Sprintf(`[{"host":%q,"notAfter":%q,"selfSigned":true,"error":%q}]`, host, notAfter.Format(time.RFC3339), failure)
+		return fmt.Sprintf(`[{"host":%q,"notBefore":%q,"notAfter":%q,"selfSigned":true,"error":%q}]`, host, made.Format(time.RFC3339), notAfter.Format(time.RFC3339), failure)
 	}
 	agent := func(notAfter time.Time, source, failure string) string {
-		return fmt.Sprintf(`{"vault":{},"certificates":[{"host":%q,"domain":%q,"notAfter":%q,"serial":"7f","source":%q,"error":%q}]}`,
-			host, host, notAfter.Format(time.RFC3339), source, failure)
+		return fmt.Sprintf(`{"vault":{},"certificates":[{"host":%q,"domain":%q,"notBefore":%q,"notAfter":%q,"serial":"7f","source":%q,"error":%q}]}`,
+			host, host, made.Format(time.RFC3339), notAfter.Format(time.RFC3339), source, failure)
 	}
 	for name, test := range map[string]struct {
 		boot, agent string
@@ -90,14 +91,14 @@ func TestCertificatesOfBothSources(t *testing.T) {
 		says        string
 		want        certificateStatus
 	}{
-		"the vault's in place of ours":     {boot(near, ""), agent(far, "vault", ""), ok, "", certificateStatus{Host: host, NotAfter: far, Source: "vault", Serial: "7f"}},
-		"ours, read from the volume":       {boot(far, ""), agent(far, "volume", ""), ok, "", certificateStatus{Host: host, NotAfter: far, SelfSigned: true, Source: "volume", Serial: "7f"}},
-		"the vault's is refused":           {boot(far, ""), agent(far, "vault", "does not belong"), degraded, "www.example.test: does not belong", certificateStatus{Host: host, NotAfter: far, Source: "vault", Serial: "7f", Error: "does not belong"}},
-		"the vault's has an hour left":     {boot(far, ""), agent(near, "vault", ""), degraded, "expires at", certificateStatus{Host: host, NotAfter: near, Source: "vault", Serial: "7f"}},
-		"what was wrong at boot is over":   {boot(time.Time{}, "no space"), agent(far, "vault", ""), ok, "", certificateStatus{Host: host, NotAfter: far, Source: "vault", Serial: "7f"}},
-		"put aside, the vault not asked":   {boot(far, "cannot be used"), agent(far, "volume", ""), degraded, "www.example.test: cannot be used", certificateStatus{Host: host, NotAfter: far, SelfSigned: true, Source: "volume", Serial: "7f", Error: "cannot be used"}},
-		"a host self-signed knows nothing": {`[]`, agent(far, "vault", ""), ok, "", certificateStatus{Host: host, NotAfter: far, Source: "vault", Serial: "7f"}},
-		"nothing of ours can be read":      {`[{`, agent(far, "vault", ""), degraded, "unexpected end of JSON", certificateStatus{Host: host, NotAfter: far, Source: "vault", Serial: "7f"}},
+		"the vault's in place of ours":     {boot(near, ""), agent(far, "vault", ""), ok, "", certificateStatus{Host: host, NotBefore: made, NotAfter: far, Source: "vault", Serial: "7f"}},
+		"ours, read from the volume":       {boot(far, ""), agent(far, "volume", ""), ok, "", certificateStatus{Host: host, NotBefore: made, NotAfter: far, SelfSigned: true, Source: "volume", Serial: "7f"}},
+		"the vault's is refused":           {boot(far, ""), agent(far, "vault", "does not belong"), degraded, "www.example.test: does not belong", certificateStatus{Host: host, NotBefore: made, NotAfter: far, Source: "vault", Serial: "7f", Error: "does not belong"}},
+		"the vault's has an hour left":     {boot(far, ""), agent(near, "vault", ""), degraded, "expires at", certificateStatus{Host: host, NotBefore: made, NotAfter: near, Source: "vault", Serial: "7f"}},
+		"what was wrong at boot is over":   {boot(time.Time{}, "no space"), agent(far, "vault", ""), ok, "", certificateStatus{Host: host, NotBefore: made, NotAfter: far, Source: "vault", Serial: "7f"}},
+		"put aside, the vault not asked":   {boot(far, "cannot be used"), agent(far, "volume", ""), degraded, "www.example.test: cannot be used", certificateStatus{Host: host, NotBefore: made, NotAfter: far, SelfSigned: true, Source: "volume", Serial: "7f", Error: "cannot be used"}},
+		"a host self-signed knows nothing": {`[]`, agent(far, "vault", ""), ok, "", certificateStatus{Host: host, NotBefore: made, NotAfter: far, Source: "vault", Serial: "7f"}},
+		"nothing of ours can be read":      {`[{`, agent(far, "vault", ""), degraded, "unexpected end of JSON", certificateStatus{Host: host, NotBefore: made, NotAfter: far, Source: "vault", Serial: "7f"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			it := popWith(t, fine)
@@ -118,16 +119,16 @@ func TestCertificatesOfBothSources(t *testing.T) {
 
 // A PoP without any certificate that browsers take gets no visitors where one is to come; one that had one, or has one for another host, is not touched.
 func TestWaitsForItsFirstCertificate(t *testing.T) {
-	far := now.AddDate(0, 3, 0).Format(time.RFC3339)
+	made, far := now.Format(time.RFC3339), now.AddDate(0, 3, 0).Format(time.RFC3339)
 	boot := func(hosts map[string]bool) string {
 		var all []string
 		for _, host := range []string{"a.test", "b.test"} {
-			all = append(all, fmt.Sprintf(`{"host":%q,"notAfter":%q,"selfSigned":%v}`, host, far, hosts[host]))
+			all = append(all, fmt.Sprintf(`{"host":%q,"notBefore":%q,"notAfter":%q,"selfSigned":%v}`, host, made, far, hosts[host]))
 		}
 		return "[" + strings.Join(all, ",") + "]"
 	}
 	agent := func(source string) string {
-		return fmt.Sprintf(`{"vault":{"error":"the vault does not answer"},"certificates":[{"host":"a.test","notAfter":%q,"source":%q}]}`, far, source)
+		return fmt.Sprintf(`{"vault":{"error":"the vault does not answer"},"certificates":[{"host":"a.test","notBefore":%q,"notAfter":%q,"source":%q}]}`, made, far, source)
 	}
 	both, one := map[string]bool{"a.test": true, "b.test": true}, map[string]bool{"b.test": true}
 	for name, test := range map[string]struct {
