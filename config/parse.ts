@@ -3,6 +3,7 @@ import { complete } from "./complete.ts";
 import { ConfigError, type Mistake, verdict } from "./mistakes.ts";
 import { authFits, authKinds, openPaths } from "./rules/auth.ts";
 import { originIgnored, statusesStored, varyFits } from "./rules/cache-policy.ts";
+import { directoriesDiffer, namesProvable, siteSources, sourceSaid } from "./rules/certificates.ts";
 import { credentialsKept } from "./rules/credentials.ts";
 import { egressWhole } from "./rules/egress.ts";
 import { hostsDiffer, oneDefault, wildcardOriginsNamed, wildcardsCertified } from "./rules/hosts.ts";
@@ -26,7 +27,6 @@ import { controlServerFits, secretsKept } from "./rules/secrets.ts";
 import {
   accessSaid,
   bufferingFits,
-  certificatesKept,
   headersFit,
   noLoops,
   originsDiffer,
@@ -63,7 +63,10 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   bufferingOfRules,
   rulesMatch,
   redirectsArrive,
-  certificatesKept,
+  sourceSaid,
+  siteSources,
+  namesProvable,
+  directoriesDiffer,
   siteLuggage,
   originsDiffer,
   headersFit,

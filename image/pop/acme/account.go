@@ -76,7 +76,7 @@ func (it *Config) account(ctx context.Context, at *authority) (acme.Account, err
 	}
 	made, err := at.client.NewAccount(ctx, wanted)
 	if err != nil {
-		return acme.Account{}, at.told(err, nil)
+		return acme.Account{}, at.told(err)
 	}
 	saved.Location = made.Location
 	return made, it.save(path, saved)
@@ -109,7 +109,7 @@ func bind(ctx context.Context, account *acme.Account, at *authority, path string
 	}
 	binding := acme.EAB{KeyID: words[0], MACKey: strings.TrimRight(words[1], "=")}
 	if _, err := at.client.GetDirectory(ctx); err != nil {
-		return at.told(err, nil)
+		return at.told(err)
 	}
 	if err := account.SetExternalAccountBinding(ctx, at.client, binding); err != nil {
 		// Not err: it may quote the key.

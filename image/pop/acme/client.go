@@ -30,6 +30,9 @@ const (
 	clockTolerance = 10 * time.Minute
 )
 
+// pollInterval is how often an authority is asked for a verdict where it does not say. A test has its own.
+var pollInterval = time.Second
+
 // authority is one directory, asked by the PoP's own resolver.
 type authority struct {
 	directory string
@@ -72,7 +75,7 @@ func newAuthority(config *Config, directory string, now func() time.Time) (*auth
 			return nil
 		},
 	}
-	it.client = &acme.Client{Directory: directory, HTTPClient: it.http, UserAgent: "fly-pops", PollInterval: time.Second, PollTimeout: pollPatience}
+	it.client = &acme.Client{Directory: directory, HTTPClient: it.http, UserAgent: "fly-pops", PollInterval: pollInterval, PollTimeout: pollPatience}
 	return it, nil
 }
 
@@ -135,7 +138,7 @@ func (it *authority) greet(ctx context.Context) error {
 }
 
 // told makes a sentence of what acmez says.
-func (it *authority) told(err error, names []string) error {
+func (it *authority) told(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -148,7 +151,7 @@ func (it *authority) told(err error, names []string) error {
 		}
 		return it.mayWait(awayFrom(it.directory, err))
 	}
-	sentence := errors.New(sentenceOf(problem, names))
+	sentence := errors.New(sentenceOf(problem))
 	if problem.Status >= 500 && problem.Type != acme.ProblemTypeRateLimited {
 		return it.mayWait(away{sentence})
 	}

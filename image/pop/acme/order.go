@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mholt/acmez/v3/acme"
@@ -76,7 +77,7 @@ func (it *ordering) run(ctx context.Context, saved *savedOrder) (*x509.Certifica
 	}
 	chains, err := it.at.client.GetCertificateChain(ctx, it.account, order.Certificate)
 	if err != nil {
-		return nil, nil, it.at.told(err, saved.Names)
+		return nil, nil, it.at.told(err)
 	}
 	leaf, content, err := pair.Check(saved.Names[0], saved.Key, string(chains[0].ChainPEM), it.now())
 	if err == nil {
@@ -88,12 +89,15 @@ func (it *ordering) run(ctx context.Context, saved *savedOrder) (*x509.Certifica
 	return leaf, content, nil
 }
 
+// replacements: an order that came to nothing has replaced the certificate already, another account made it, or the authority has forgotten it.
+var replacements = []string{acme.ProblemTypeAlreadyReplaced, acme.ProblemTypeMalformed, acme.ProblemTypeUnauthorized, acme.ProblemTypeAlreadyRevoked}
+
 // begin takes an order up again, or makes one. Key and names are on the volume before the authority hears of them.
 func (it *ordering) begin(ctx context.Context, saved *savedOrder) (acme.Order, error) {
 	if saved.Location != "" {
 		order, err := it.at.client.GetOrder(ctx, it.account, acme.Order{Location: saved.Location})
 		if err != nil {
-			told := it.at.told(err, saved.Names)
+			told := it.at.told(err)
 			if _, is := errors.AsType[away](told); is {
 				return order, told
 			}
@@ -101,7 +105,7 @@ func (it *ordering) begin(ctx context.Context, saved *savedOrder) (acme.Order, e
 		}
 		order.Location = saved.Location
 		if order.Status == acme.StatusInvalid {
-			return order, lost{it.at.told(invalid(order), saved.Names)}
+			return order, lost{it.at.told(invalid(order))}
 		}
 		return order, nil
 	}
@@ -115,9 +119,7 @@ func (it *ordering) begin(ctx context.Context, saved *savedOrder) (acme.Order, e
 		}
 	}
 	order, err := it.at.client.NewOrder(ctx, it.account, wanted)
-	if problem, is := errors.AsType[acme.Problem](err); is && wanted.Replaces != "" &&
-		(problem.Type == acme.ProblemTypeAlreadyReplaced || problem.Type == acme.ProblemTypeMalformed || problem.Status == 404 || problem.Status == 409) {
-		// An order that came to nothing has replaced it already, or the authority has forgotten it.
+	if problem, is := errors.AsType[acme.Problem](err); is && wanted.Replaces != "" && slices.Contains(replacements, problem.Type) {
 		wanted.Replaces = ""
 		order, err = it.at.client.NewOrder(ctx, it.account, wanted)
 	}
@@ -125,7 +127,7 @@ func (it *ordering) begin(ctx context.Context, saved *savedOrder) (acme.Order, e
 		if unknown := it.unknownProfile(ctx); unknown != nil {
 			return order, unknown
 		}
-		return order, it.at.told(err, saved.Names)
+		return order, it.at.told(err)
 	}
 	saved.Location = order.Location
 	return order, it.save()
@@ -155,9 +157,8 @@ func invalid(order acme.Order) error {
 // authorize proves one name.
 func (it *ordering) authorize(ctx context.Context, location string) error {
 	authorization, err := it.at.client.GetAuthorization(ctx, it.account, location)
-	name := []string{authorization.IdentifierValue()}
 	if err != nil {
-		return it.at.told(err, name)
+		return it.at.told(err)
 	}
 	if authorization.Status == acme.StatusValid {
 		return nil
@@ -188,13 +189,21 @@ func (it *ordering) failed(err error, authorization acme.Authorization) error {
 	name := authorization.IdentifierValue()
 	for _, challenge := range authorization.Challenges {
 		if challenge.Type == acme.ChallengeTypeHTTP01 && challenge.Error != nil {
-			return lost{fmt.Errorf("%s: %w", name, it.at.told(*challenge.Error, []string{name}))}
+			return lost{fmt.Errorf("%s: %w", name, it.at.told(unproven(*challenge.Error)))}
 		}
 	}
 	if authorization.Status == acme.StatusInvalid {
 		return lost{fmt.Errorf("%s: the authority could not prove it, and does not tell why", name)}
 	}
-	return it.at.told(err, []string{name})
+	return it.at.told(err)
+}
+
+// unproven: of a challenge "unauthorized" means something else than of an account.
+func unproven(problem acme.Problem) acme.Problem {
+	if problem.Type == acme.ProblemTypeUnauthorized {
+		problem.Type = acme.ProblemTypeIncorrectResponse
+	}
+	return problem
 }
 
 func (it *ordering) finalize(ctx context.Context, order acme.Order, saved *savedOrder) (acme.Order, error) {
@@ -216,7 +225,7 @@ func (it *ordering) finalize(ctx context.Context, order acme.Order, saved *saved
 	if err == nil {
 		return order, nil
 	}
-	told := it.at.told(err, saved.Names)
+	told := it.at.told(err)
 	if order.Status == acme.StatusInvalid {
 		return order, lost{told}
 	}

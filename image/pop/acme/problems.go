@@ -75,14 +75,14 @@ func dnsReason(err error) error {
 }
 
 // sentenceOf an authority's problem: https://www.rfc-editor.org/rfc/rfc8555#section-6.7
-func sentenceOf(problem acme.Problem, names []string) string {
+func sentenceOf(problem acme.Problem) string {
 	kind := strings.TrimPrefix(problem.Type, acme.ProblemTypeNamespace)
 	advice := map[string]string{
 		"caa":                     "its CAA records forbid this authority: add one that allows it, or remove them",
 		"dns":                     "the authority cannot resolve the name: look at its A, AAAA and CAA records, and at DNSSEC",
 		"connection":              "the authority does not reach port 80 of the name, though this PoP does: look for a firewall, or for an address that answers here only",
 		"incorrectResponse":       "the authority got another answer than this PoP's: something else answers for the name",
-		"unauthorized":            "the authority did not get this PoP's answer: something else answers for the name",
+		"unauthorized":            "the authority does not let this PoP's account do that",
 		"rejectedIdentifier":      "the authority gives no certificate for this name",
 		"rateLimited":             "the authority's limit is reached",
 		"externalAccountRequired": "the authority wants an account made with it before: name its key as certificates.acme.eab",

@@ -36,6 +36,7 @@ var edgeAddress = netip.MustParseAddr("66.241.125.4")
 func newWorld(t *testing.T, options ...func(*testacme.Options)) *world {
 	t.Helper()
 	it := &world{T: t, clock: time.Now().UTC().Truncate(time.Second), addresses: map[string][]string{}}
+	pollInterval = 10 * time.Millisecond
 	wanted := testacme.Options{Now: it.now}
 	for _, option := range options {
 		option(&wanted)

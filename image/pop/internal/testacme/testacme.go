@@ -4,6 +4,7 @@ package testacme
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -43,6 +44,8 @@ type Server struct {
 	Edge *httptest.Server
 
 	t      testing.TB
+	log    *words
+	store  *db.MemoryStore
 	pebble http.Handler
 	admin  http.Handler
 	now    func() time.Time
@@ -58,15 +61,21 @@ type Options struct {
 	Now func() time.Time
 	// Key id and HMAC key (base64url) of external accounts. nil: none is needed.
 	External map[string]string
-	// Names it gives no certificate for.
-	Blocked []string
+	// Days that certificates of a profile live; without a wish it takes any. nil: one of 90.
+	Profiles map[string]int
 }
 
 // Start one. It validates without the pauses it makes otherwise.
 func Start(t testing.TB, options Options) *Server {
 	t.Helper()
-	os.Setenv("PEBBLE_VA_NOSLEEP", "1")
-	it := &Server{t: t, now: options.Now, counts: map[string]int{}}
+	// It refuses a share of good nonces otherwise, and what is counted here would depend on that.
+	for name, value := range map[string]string{"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"} {
+		if err := os.Setenv(name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	it := &Server{t: t, now: options.Now, counts: map[string]int{}, log: &words{}}
+	said := log.New(it.log, "", 0)
 	quiet := log.New(io.Discard, "", 0)
 
 	it.Edge = httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
@@ -89,22 +98,35 @@ func Start(t testing.TB, options Options) *Server {
 	names.SetDefaultDNSIPv6("")
 	go names.Run()
 	t.Cleanup(names.Shutdown)
+	for tries := 0; ; tries++ {
+		connection, err := net.Dial("tcp", dns)
+		if err == nil {
+			connection.Close()
+			break
+		}
+		if tries == 500 {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 
 	store := db.NewMemoryStore()
+	it.store = store
 	for id, key := range options.External {
 		if err := store.AddExternalAccountKeyByID(id, key); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range options.Blocked {
-		if err := store.AddBlockedDomain(name); err != nil {
-			t.Fatal(err)
-		}
+	profiles := map[string]ca.Profile{}
+	for name, days := range options.Profiles {
+		profiles[name] = ca.Profile{ValidityPeriod: uint64(days) * 86400}
 	}
-	profiles := map[string]ca.Profile{"default": {ValidityPeriod: 90 * 86400}, "shortlived": {ValidityPeriod: 6 * 86400}}
+	if len(profiles) == 0 {
+		profiles["default"] = ca.Profile{ValidityPeriod: 90 * 86400}
+	}
 	port := it.Edge.Listener.Addr().(*net.TCPAddr).Port
-	issuer := ca.New(quiet, store, "", "ecdsa", 0, 1, profiles)
-	front := wfe.New(quiet, store, va.New(quiet, port, port, false, dns, store), issuer, []string{"pebble.test"}, false, options.External != nil, 1, 1)
+	issuer := ca.New(said, store, "", "ecdsa", 0, 1, profiles)
+	front := wfe.New(said, store, va.New(said, port, port, false, dns, store), issuer, []string{"pebble.test"}, false, options.External != nil, 0, 0)
 	it.pebble, it.admin = front.Handler(), front.ManagementHandler()
 
 	it.Server = httptest.NewUnstartedServer(http.HandlerFunc(it.serve))
@@ -122,12 +144,20 @@ func Start(t testing.TB, options Options) *Server {
 
 func freePort(t testing.TB) string {
 	t.Helper()
-	listener, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := listener.Addr().String()
+		listener.Close()
+		if packets, err := net.ListenPacket("udp", address); err == nil {
+			packets.Close()
+			return address
+		}
 	}
-	defer listener.Close()
-	return listener.LocalAddr().String()
+	t.Fatal("no port is free for both TCP and UDP")
+	return ""
 }
 
 func (it *Server) serve(answer http.ResponseWriter, request *http.Request) {
@@ -139,9 +169,9 @@ func (it *Server) serve(answer http.ResponseWriter, request *http.Request) {
 	}
 	it.lock.Lock()
 	it.counts[operation]++
-	fault := it.fault
+	fault, now := it.fault, it.now
 	it.lock.Unlock()
-	answer.Header().Set("Date", it.now().UTC().Format(http.TimeFormat))
+	answer.Header().Set("Date", now().UTC().Format(http.TimeFormat))
 	if fault != nil && fault(operation, answer, request) {
 		return
 	}
@@ -177,6 +207,52 @@ func (it *Server) Problem(at, kind string, status int, retryAfter string) {
 		fmt.Fprintf(answer, `{"type":"urn:ietf:params:acme:error:%s","detail":"planted","status":%d}`, kind, status)
 		return true
 	})
+}
+
+// Pass has the authority do what it is asked for, whatever becomes of the answer.
+func (it *Server) Pass(request *http.Request) {
+	it.pebble.ServeHTTP(httptest.NewRecorder(), request)
+}
+
+// Clock of its answers from now on.
+func (it *Server) Clock(now func() time.Time) {
+	it.lock.Lock()
+	defer it.lock.Unlock()
+	it.now = now
+}
+
+// Accounts it has made.
+func (it *Server) Accounts() int { return it.log.count("accounts in memory") }
+
+// Issued certificates so far.
+func (it *Server) Issued() int { return it.log.count("Issued certificate serial") }
+
+// Deactivate has it refuse the account of a key from now on.
+func (it *Server) Deactivate(key crypto.PublicKey) {
+	it.t.Helper()
+	account, err := it.store.GetAccountByKey(key)
+	if err != nil || account == nil {
+		it.t.Fatalf("no such account: %v", err)
+	}
+	account.Status = "deactivated"
+}
+
+// words are what pebble logs.
+type words struct {
+	lock sync.Mutex
+	text bytes.Buffer
+}
+
+func (it *words) Write(text []byte) (int, error) {
+	it.lock.Lock()
+	defer it.lock.Unlock()
+	return it.text.Write(text)
+}
+
+func (it *words) count(of string) int {
+	it.lock.Lock()
+	defer it.lock.Unlock()
+	return strings.Count(it.text.String(), of)
 }
 
 // SetEdge says who answers at port 80.
