@@ -168,6 +168,61 @@ func TestWaitsForItsFirstCertificate(t *testing.T) {
 	}
 }
 
+// Where an authority gives certificates: a PoP that is held waits, one that visitors' challenges must reach does not.
+func TestWaitsForAnAuthoritysFirstCertificate(t *testing.T) {
+	boot := fmt.Sprintf(`[{"host":"a.test","notBefore":%[1]q,"notAfter":%[2]q,"selfSigned":true},{"host":"b.test","notBefore":%[1]q,"notAfter":%[2]q,"selfSigned":true}]`,
+		now.Format(time.RFC3339), now.AddDate(0, 3, 0).Format(time.RFC3339))
+	status := func(held bool, certificates string) string {
+		return fmt.Sprintf(`{"at":%q,"held":%v,"certificates":[%s]}`, now.Format(time.RFC3339), held, certificates)
+	}
+	given := fmt.Sprintf(`{"host":"a.test","notBefore":%q,"notAfter":%q,"serial":"7F"}`, now.Format(time.RFC3339), now.AddDate(0, 0, 6).Format(time.RFC3339))
+	refused := `{"host":"a.test","error":"a.test resolves to 203.0.113.9, not to this edge (66.241.125.4): set its A record"}`
+	for name, test := range map[string]struct {
+		acme    string
+		hosts   []string
+		expects []string
+		code    int
+		want    string
+		says    string
+	}{
+		"no word yet":                  {"", []string{"a.test", "b.test"}, []string{"acme"}, 503, failing, "b.test: only a self-signed certificate so far, the authority's is still to come"},
+		"held":                         {status(true, refused), []string{"a.test", "b.test"}, []string{"acme"}, 503, failing, "a.test: only a self-signed"},
+		"DNS does not lead here yet":   {status(false, refused), []string{"a.test", "b.test"}, []string{"acme"}, 200, degraded, "set its A record"},
+		"one has its certificate":      {status(true, given), []string{"a.test", "b.test"}, []string{"acme"}, 200, degraded, "b.test: only a self-signed"},
+		"the other one's is the vault": {status(false, refused), []string{"a.test"}, []string{"acme", "certs"}, 503, failing, "b.test: only a self-signed certificate so far, the vault's is still to come"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			it := popWith(t, fine)
+			it.manifest.Expects, it.manifest.ACMEHosts = test.expects, test.hosts
+			write(t, it, "certs/status.json", boot)
+			if test.acme != "" {
+				write(t, it, "certs/acme.json", test.acme)
+			}
+			code, seen := get(t, it, "GET", "/healthz")
+			if found := seen.Parts["certificates"]; code != test.code || found.Status != test.want || !strings.Contains(found.Reason, test.says) {
+				t.Errorf("%d %+v", code, found)
+			}
+		})
+	}
+}
+
+func TestThePartOfTheAuthority(t *testing.T) {
+	for name, test := range map[string]struct{ text, want string }{
+		"all right":         {fmt.Sprintf(`{"at":%q}`, now.Format(time.RFC3339)), ""},
+		"an obstacle":       {fmt.Sprintf(`{"at":%q,"error":"the clock here says 1970"}`, now.Format(time.RFC3339)), "the clock here says 1970"},
+		"silent since then": {fmt.Sprintf(`{"at":%q}`, now.Add(-3*time.Hour).Format(time.RFC3339)), "no word since 2026-11-24T09:00:00Z"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			it := popWith(t, fine)
+			write(t, it, "certs/status.json", "[]")
+			write(t, it, "certs/acme.json", test.text)
+			if _, seen := get(t, it, "GET", "/healthz"); seen.Parts["acme"].Reason != test.want {
+				t.Errorf("%+v", seen.Parts["acme"])
+			}
+		})
+	}
+}
+
 // tailscaled answers on a socket of the test's.
 func tailscaled(t *testing.T, it *health, answer http.HandlerFunc) {
 	t.Helper()

@@ -188,7 +188,7 @@ func (it *Agent) due(of *site) bool {
 
 // renewal is the time for it; of a certificate there is.
 func (it *Agent) renewal(of *site) time.Time {
-	return renewAt(of.leaf.NotBefore, of.leaf.NotAfter, of.window, seedOf(it.environment.Pop, pair.Serial(of.leaf)))
+	return renewAt(of.leaf.NotBefore, of.leaf.NotAfter, of.window, seedOf(it.environment.Pop, pair.Serial(of.leaf))).UTC().Truncate(time.Second)
 }
 
 // tend does what is to be done for one certificate now.
@@ -423,7 +423,7 @@ func (it *Agent) report(failure error) {
 		for _, name := range each.Names {
 			found := CertificateStatus{Host: name}
 			if each.leaf != nil && each.leaf.VerifyHostname(name) == nil {
-				renewal := it.renewal(each).UTC().Truncate(time.Second)
+				renewal := it.renewal(each)
 				found.NotBefore, found.NotAfter, found.Serial, found.RenewAt = &each.leaf.NotBefore, &each.leaf.NotAfter, pair.Serial(each.leaf), &renewal
 			}
 			if each.problem != nil {

@@ -75,6 +75,7 @@ export async function startAuthority({
           port: port + 1,
           path,
           method: body === undefined ? "GET" : "POST",
+          headers: { "user-agent": "fly-pops-test" },
           ca: originCertificate,
           servername: originName,
         },

@@ -1,5 +1,5 @@
 import { createSocket } from "node:dgram";
-import { isIPv6 } from "node:net";
+import { createServer, isIPv6 } from "node:net";
 import { bytesOf6 } from "./client.ts";
 
 /** A name server whose answers the test says. */
@@ -11,29 +11,53 @@ export interface NameServer {
   close(): Promise<void>;
 }
 
-/** Answers A and AAAA, with a TTL of a second. https://www.rfc-editor.org/rfc/rfc1035#section-4 */
+/** Answers A and AAAA by UDP and TCP, with a TTL of a second. https://www.rfc-editor.org/rfc/rfc1035#section-4 */
 export async function startNameServer(address: string, port: number): Promise<NameServer> {
   const names = new Map<string, readonly string[] | "silence">();
   const asked = new Map<string, number>();
   const socket = createSocket("udp4");
-  socket.on("message", (query, from) => {
+  const answer = (query: Buffer): Buffer | undefined => {
     const { name, end } = question(query);
     asked.set(name, (asked.get(name) ?? 0) + 1);
     const known = names.get(name);
-    if (known === "silence") return;
+    if (known === "silence") return undefined;
     const type = query.readUInt16BE(end - 4);
     const found = (known ?? []).filter((it) => type === (isIPv6(it) ? 28 : 1));
     const header = Buffer.from(query.subarray(0, 12));
     header.writeUInt16BE(known ? 0x8580 : 0x8583, 2);
     header.writeUInt16BE(found.length, 6);
     header.fill(0, 8);
-    socket.send(Buffer.concat([header, query.subarray(12, end), ...found.map(record)]), from.port, from.address);
+    return Buffer.concat([header, query.subarray(12, end), ...found.map(record)]);
+  };
+  socket.on("message", (query, from) => {
+    const text = answer(query);
+    if (text) socket.send(text, from.port, from.address);
   });
+  // Each message behind its length: https://www.rfc-editor.org/rfc/rfc1035#section-4.2.2
+  const server = createServer((client) => {
+    let received = Buffer.alloc(0);
+    client.on("error", () => {});
+    client.on("data", (piece: Buffer) => {
+      received = Buffer.concat([received, piece]);
+      while (received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) {
+        const end = 2 + received.readUInt16BE(0);
+        const text = answer(received.subarray(2, end));
+        received = received.subarray(end);
+        const length = Buffer.alloc(2);
+        length.writeUInt16BE(text?.length ?? 0, 0);
+        if (text) client.write(Buffer.concat([length, text]));
+      }
+    });
+  });
+  await new Promise<void>((bound, failed) => server.once("error", failed).listen(port, address, bound));
   await new Promise<void>((bound, failed) => socket.once("error", failed).bind(port, address, bound));
   return {
     say: (name, addresses) => void names.set(name, addresses),
     asked: (name) => asked.get(name) ?? 0,
-    close: () => new Promise((closed) => socket.close(() => closed())),
+    close: async () => {
+      server.close();
+      await new Promise<void>((closed) => socket.close(() => closed()));
+    },
   };
 }
 

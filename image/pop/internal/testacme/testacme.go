@@ -209,6 +209,27 @@ func (it *Server) Problem(at, kind string, status int, retryAfter string) {
 	})
 }
 
+// WithoutRenewalInfo has its directory say nothing of ARI.
+func (it *Server) WithoutRenewalInfo() {
+	it.Fault(func(operation string, answer http.ResponseWriter, request *http.Request) bool {
+		if operation != "directory" {
+			return false
+		}
+		recorder := httptest.NewRecorder()
+		it.pebble.ServeHTTP(recorder, request)
+		var directory map[string]any
+		if err := json.Unmarshal(recorder.Body.Bytes(), &directory); err != nil {
+			it.t.Error(err)
+		}
+		delete(directory, "renewalInfo")
+		answer.Header().Set("Content-Type", "application/json")
+		if err := json.NewEncoder(answer).Encode(directory); err != nil {
+			it.t.Error(err)
+		}
+		return true
+	})
+}
+
 // Pass has the authority do what it is asked for, whatever becomes of the answer.
 func (it *Server) Pass(request *http.Request) {
 	it.pebble.ServeHTTP(httptest.NewRecorder(), request)
@@ -273,7 +294,9 @@ func (it *Server) Renew(certificate *x509.Certificate, start, end time.Time) {
 		it.t.Fatal(err)
 	}
 	recorder := httptest.NewRecorder()
-	it.admin.ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, "/set-renewal-info/", bytes.NewReader(body)))
+	request := httptest.NewRequest(http.MethodPost, "/set-renewal-info/", bytes.NewReader(body))
+	request.Header.Set("User-Agent", "test")
+	it.admin.ServeHTTP(recorder, request)
 	if recorder.Code != http.StatusOK {
 		it.t.Fatalf("set-renewal-info: %d %s", recorder.Code, recorder.Body)
 	}
@@ -283,7 +306,9 @@ func (it *Server) Renew(certificate *x509.Certificate, start, end time.Time) {
 func (it *Server) Roots() *x509.CertPool {
 	it.t.Helper()
 	recorder := httptest.NewRecorder()
-	it.admin.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/roots/0", nil))
+	request := httptest.NewRequest(http.MethodGet, "/roots/0", nil)
+	request.Header.Set("User-Agent", "test")
+	it.admin.ServeHTTP(recorder, request)
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(recorder.Body.Bytes()) {
 		it.t.Fatalf("no root: %d", recorder.Code)
