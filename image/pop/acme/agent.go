@@ -32,6 +32,8 @@ import (
 const (
 	// Looks that find nobody at port 80 before that is believed: unbound and the edge may have just begun.
 	looksBelieved = 3
+	// An order that failed so often in a row is given up, and another is made.
+	mostAttempts = 5
 	// From one round to the next at most: what others change on the volume is seen then.
 	longestRound = 10 * time.Minute
 	longestFile  = 256 << 10
@@ -50,9 +52,10 @@ type Agent struct {
 	// Told each status; nil: nobody.
 	Report func(Status)
 
-	all    []*site
-	ready  bool
-	broken error
+	all   []*site
+	ready bool
+	// What is wrong with the environment, and with answering challenges. nil: nothing.
+	misread, broken error
 	// Authorities that did not answer in this round: one that hangs is not waited for once a certificate.
 	silent map[string]error
 }
@@ -89,7 +92,7 @@ func New(config *Config, environment Environment, problems []string, now func() 
 		tokens: it.tokens, edge: environment.Addresses, isPrivate: config.isPrivate, lookup: resolver.LookupNetIP, dial: (&net.Dialer{}).DialContext,
 	}).look
 	if len(problems) > 0 {
-		it.broken = errors.New(strings.Join(problems, "; "))
+		it.misread = errors.New(strings.Join(problems, "; "))
 	}
 	for _, certificate := range config.Certificates {
 		found := &site{Certificate: certificate}
@@ -101,9 +104,7 @@ func New(config *Config, environment Environment, problems []string, now func() 
 
 // Serve answers challenges until ctx is done, and reports what is on the volume before anybody is asked.
 func (it *Agent) Serve(ctx context.Context) {
-	if err := it.challenges.serve(ctx, it.config.Socket); err != nil {
-		it.broken = errors.Join(it.broken, err)
-	}
+	it.broken = it.challenges.serve(ctx, it.config.Socket)
 	it.report(nil)
 }
 
@@ -112,6 +113,7 @@ func (it *Agent) StatusFile() string { return it.config.Status }
 
 // Round does what is due, and says how long to wait for the next.
 func (it *Agent) Round(ctx context.Context) time.Duration {
+	it.broken = it.challenges.serve(ctx, it.config.Socket)
 	failure := it.obstacle()
 	it.silent = map[string]error{}
 	for _, each := range it.all {
@@ -239,7 +241,7 @@ func (it *Agent) lookAt(ctx context.Context, of *site) error {
 		reach = max(reach, found)
 	}
 	if problem != nil {
-		if reach == elsewhere && of.looks < looksBelieved && strings.Contains(problem.Error(), "port 80") {
+		if reach == unanswered && of.looks < looksBelieved {
 			reach = unknown
 		}
 		of.lookAt = it.now().Add(pauseAfter(of.looks, firstLookPause, longestLookPause, 0, it.seed(of)))
@@ -367,8 +369,8 @@ func (it *Agent) failedAttempt(of *site, err error) {
 	if _, is := errors.AsType[lost](err); is {
 		of.saved.forget()
 	}
-	if of.saved.Location == "" {
-		of.saved.forget() // The authority never heard of it.
+	if of.saved.Location == "" || of.saved.Failures%mostAttempts == 0 {
+		of.saved.forget() // The authority never heard of it, or it comes to nothing.
 	}
 	at := it.now().Add(pauseAfter(of.saved.Failures, first, longest, wanted, it.seed(of))).UTC().Truncate(time.Second)
 	of.saved.RetryAt, of.saved.Error, of.saved.ErrorAt = &at, of.problem.Error(), &of.problemAt
@@ -416,7 +418,7 @@ func (it *Agent) askWindow(ctx context.Context, of *site) {
 func (it *Agent) report(failure error) {
 	now := it.now().UTC().Truncate(time.Second)
 	status := Status{At: now, Certificates: []CertificateStatus{}}
-	if err := errors.Join(it.broken, failure); err != nil {
+	if err := errors.Join(it.misread, it.broken, failure); err != nil {
 		status.Error, status.ErrorAt = err.Error(), &now
 	}
 	for _, each := range it.all {

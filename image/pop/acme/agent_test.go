@@ -186,7 +186,7 @@ func TestHeld(t *testing.T) {
 	})
 	t.Run("nobody at port 80, once that is believed", func(t *testing.T) {
 		it := newWorld(t)
-		reaches(it, elsewhere, closed)
+		reaches(it, unanswered, closed)
 		for look := 1; look <= looksBelieved; look++ {
 			it.round()
 			if it.status.Held != (look < looksBelieved) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
@@ -40,6 +39,9 @@ type challenges struct {
 	own   netip.Addr
 	port  int
 
+	// Where it listens already.
+	open map[string]bool
+
 	limit *rate.Limiter
 	slots chan struct{}
 	ask   *http.Client
@@ -47,7 +49,7 @@ type challenges struct {
 
 func newChallenges(held *tokens, peers Peers, own netip.Addr, port int) *challenges {
 	return &challenges{
-		tokens: held, peers: peers, own: own, port: port,
+		tokens: held, peers: peers, own: own, port: port, open: map[string]bool{},
 		limit: rate.NewLimiter(peerRate, peerBurst), slots: make(chan struct{}, peerQuestions),
 		ask: &http.Client{
 			Timeout:       peerPatience,
@@ -145,10 +147,16 @@ func (it *challenges) askPeer(ctx context.Context, address netip.Addr, token str
 	return string(text)
 }
 
-// serve until ctx is done. What cannot listen is told: the rest goes on.
+// serve until ctx is done. What cannot listen is told, and tried again by the next call: a private address may come up late.
 func (it *challenges) serve(ctx context.Context, socket string) error {
 	var failures []error
 	listen := func(network, address string, handler http.Handler) {
+		if it.open[address] {
+			return
+		}
+		if network == "unix" {
+			_ = os.Remove(address) // Of a process that was killed.
+		}
 		listener, err := (&net.ListenConfig{}).Listen(ctx, network, address)
 		if err == nil && network == "unix" {
 			// nginx is of the group the folder gives it.
@@ -158,15 +166,12 @@ func (it *challenges) serve(ctx context.Context, socket string) error {
 			failures = append(failures, fmt.Errorf("challenges cannot be answered: %w", err))
 			return
 		}
+		it.open[address] = true
 		server := &http.Server{
 			Handler: handler, ReadTimeout: serverPatience, WriteTimeout: serverPatience, IdleTimeout: serverPatience, MaxHeaderBytes: 16 << 10,
 		}
 		context.AfterFunc(ctx, func() { _ = server.Close() })
 		go func() { _ = server.Serve(listener) }()
-	}
-	// Of a process that was killed.
-	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		failures = append(failures, err)
 	}
 	listen("unix", socket, it.forNginx())
 	if it.own.IsValid() {

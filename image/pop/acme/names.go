@@ -26,13 +26,15 @@ const (
 type Reach int
 
 const (
-	// Unknown: this PoP cannot tell.
+	// This PoP cannot tell.
 	unknown Reach = iota
-	// elsewhere: not to this edge, or not to anybody who answers.
+	// Not to this edge.
 	elsewhere
-	// direct: to this PoP.
+	// To an address where nobody answers as one of our PoPs would.
+	unanswered
+	// To this PoP.
 	direct
-	// viaPeer: to another PoP of the app, which asked this one.
+	// To another PoP of the app, which asked this one.
 	viaPeer
 )
 
@@ -144,7 +146,7 @@ func (it *looker) probe(ctx context.Context, name string, addresses []netip.Addr
 			continue
 		}
 		if err != nil {
-			return elsewhere, err
+			return unanswered, err
 		}
 		reached++
 	}

@@ -192,8 +192,8 @@ func (it *ordering) failed(err error, authorization acme.Authorization) error {
 			return lost{fmt.Errorf("%s: %w", name, it.at.told(unproven(*challenge.Error)))}
 		}
 	}
-	if authorization.Status == acme.StatusInvalid {
-		return lost{fmt.Errorf("%s: the authority could not prove it, and does not tell why", name)}
+	if slices.Contains([]string{acme.StatusInvalid, acme.StatusExpired, acme.StatusRevoked, acme.StatusDeactivated}, authorization.Status) {
+		return lost{fmt.Errorf("%s: its authorization is %s, and the authority does not tell why", name, authorization.Status)}
 	}
 	return it.at.told(err)
 }
