@@ -52,7 +52,6 @@ beforeAll(async () => {
   image = await build("acme", spec);
   await bench.createNetwork(network);
   names = await startNameServer(network.gateway, namePort);
-  for (const name of [host, alias]) names.say(name, [network.gateway]);
   names.say(late, ["203.0.113.9"]);
   names.say("edge.internal", [privateAddresses.first]);
   edge = await startPlainEdge(network.gateway);
@@ -108,7 +107,21 @@ const certificatesPart = async (pop: Pop) => (await health(pop))?.report.parts.c
 const anew = (pop: Pop) =>
   pop.exec(["process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process", "restart", "certs"]);
 
+test("a first deployment ends well before DNS leads to it, and health says what is missing", async () => {
+  const seen = await until(
+    () => health(first),
+    (it) => it?.code === 200,
+    60,
+  );
+  expect(seen?.report.status).toBe("degraded");
+  expect(seen?.report.parts.certificates?.reason).toContain(
+    `${host} does not resolve: set its A record to ${network.gateway}`,
+  );
+  expect(authority.orders()).toBe(0);
+});
+
 test("a self-signed certificate serves, while the authority has no name", async () => {
+  for (const name of [host, alias]) names.say(name, [network.gateway]);
   const seen = await until(
     () => health(first),
     (it) => /its name cannot be resolved/.test(it?.report.parts.certificates?.reason ?? ""),
@@ -117,6 +130,8 @@ test("a self-signed certificate serves, while the authority has no name", async 
   expect(seen?.report.parts.certificates?.reason).toContain(
     `${host}: only a self-signed certificate so far, the authority's is still to come`,
   );
+  // Nobody else serves: challenges have to arrive here.
+  expect(seen?.code).toBe(200);
   expect(await certificateOf(first, host)).toBeUndefined();
   expect((await https({ port: first.https, host })).status).toBe(200);
   expect(authority.orders()).toBe(0);

@@ -64,6 +64,16 @@ func TestWorldsWithoutAnOrder(t *testing.T) {
 			func(it *world) { it.config.CAFile = "/nowhere.pem" }, nil, "the authorities of certificates.acme.trust: open /nowhere.pem", none},
 		"an internal error": {
 			func(it *world) { it.authority.Problem("account", "serverInternal", 500, "") }, nil, "planted", none},
+		"a page of a proxy": {
+			func(it *world) {
+				it.authority.Fault(func(operation string, answer http.ResponseWriter, _ *http.Request) bool {
+					if operation == "account" {
+						answer.WriteHeader(http.StatusBadGateway)
+						_, _ = answer.Write([]byte("<html>\n" + strings.Repeat("planted ", 100_000)))
+					}
+					return operation == "account"
+				})
+			}, nil, "HTTP 502: <html> planted planted", none},
 		"limited before the order": {
 			func(it *world) { it.authority.Problem("order", "rateLimited", 429, "7200") }, nil,
 			"the authority's limit is reached: planted", one},
@@ -94,6 +104,9 @@ func TestWorldsWithoutAnOrder(t *testing.T) {
 				it.says(test.says, test.orders)
 			} else if !strings.Contains(it.status.Error, "memory stands in for it: no certificate is ordered") || it.authority.Count("order") != 0 {
 				t.Errorf("says %q", it.status.Error)
+			}
+			if len(it.own().Error) > 700 {
+				t.Errorf("says %d characters", len(it.own().Error))
 			}
 			if strings.Contains(it.served(host), "-----") || pause < time.Second {
 				t.Errorf("pause %v, served %.40s", pause, it.served(host))

@@ -42,7 +42,8 @@ func awayFrom(directory string, err error) error {
 	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
 		return away{fmt.Errorf("the certificate of %s is not valid by the clock here: %s", host, invalid.Detail)}
 	}
-	return away{fmt.Errorf("%s: %w", host, reasonOf(err, exchangePatience))}
+	// acmez quotes what it did not expect, and that may be a page.
+	return away{fmt.Errorf("%s: %s", host, oneLine(reasonOf(err, exchangePatience).Error()))}
 }
 
 // reasonOf leaves out what Go says of itself.
