@@ -90,7 +90,7 @@ func (h *health) certificates(context.Context) answer {
 // comes to those PoPs that are in service, and to a new edge only after DNS leads to it.
 func (h *health) mayWait(all []certificateStatus, authority *acme.Status) bool {
 	for _, status := range all {
-		if !slices.Contains(h.manifest.ACMEHosts, status.Host) {
+		if !h.isOrdered(status) {
 			return true
 		}
 	}
@@ -102,17 +102,22 @@ func (h *health) mayWait(all []certificateStatus, authority *acme.Status) bool {
 func (h *health) withoutCertificate(statuses []certificateStatus) []error {
 	var missing []error
 	for _, status := range statuses {
-		ordered := slices.Contains(h.manifest.ACMEHosts, status.Host)
-		if !status.SelfSigned || !ordered && !h.manifest.expects("certs") {
-			continue
+		switch {
+		case !status.SelfSigned || !h.isOrdered(status) && !h.manifest.expects("certs"):
+		case !h.isOrdered(status):
+			missing = append(missing, fmt.Errorf("%s: only a self-signed certificate so far, the vault's is still to come", status.Host))
+		case status.Error != "":
+			missing = append(missing, fmt.Errorf("%s: only a self-signed certificate so far: %s", status.Host, status.Error))
+		default:
+			missing = append(missing, fmt.Errorf("%s: only a self-signed certificate so far, the authority's is still to come", status.Host))
 		}
-		whose := "the vault's"
-		if ordered {
-			whose = "the authority's"
-		}
-		missing = append(missing, fmt.Errorf("%s: only a self-signed certificate so far, %s is still to come", status.Host, whose))
 	}
 	return missing
+}
+
+// isOrdered: an authority gives the host's certificate.
+func (h *health) isOrdered(of certificateStatus) bool {
+	return slices.Contains(h.manifest.ACMEHosts, of.Host)
 }
 
 // certsPart is how the agent fares; what is wrong with a single certificate stands in the part "certificates".
@@ -164,7 +169,8 @@ func (h *health) allCertificates(vault *certs.Status, authority *acme.Status) ([
 	}
 	failures := []error{err}
 	for _, status := range statuses {
-		if status.Error != "" {
+		// Of one without any certificate that browsers take, withoutCertificate tells it.
+		if status.Error != "" && !(status.SelfSigned && h.isOrdered(status)) {
 			failures = append(failures, fmt.Errorf("%s: %s", status.Host, status.Error))
 		}
 		switch left := status.NotAfter.Sub(h.now()); {

@@ -186,7 +186,7 @@ func TestWaitsForAnAuthoritysFirstCertificate(t *testing.T) {
 		says    string
 	}{
 		"no word yet":                  {"", []string{"a.test", "b.test"}, []string{"acme"}, 503, failing, "b.test: only a self-signed certificate so far, the authority's is still to come"},
-		"held":                         {status(true, refused), []string{"a.test", "b.test"}, []string{"acme"}, 503, failing, "a.test: only a self-signed"},
+		"held":                         {status(true, refused), []string{"a.test", "b.test"}, []string{"acme"}, 503, failing, "a.test: only a self-signed certificate so far: a.test resolves to 203.0.113.9"},
 		"DNS does not lead here yet":   {status(false, refused), []string{"a.test", "b.test"}, []string{"acme"}, 200, degraded, "set its A record"},
 		"one has its certificate":      {status(true, given), []string{"a.test", "b.test"}, []string{"acme"}, 200, degraded, "b.test: only a self-signed"},
 		"the other one's is the vault": {status(false, refused), []string{"a.test"}, []string{"acme", "certs"}, 503, failing, "b.test: only a self-signed certificate so far, the vault's is still to come"},

@@ -128,7 +128,7 @@ test("a self-signed certificate serves, while the authority has no name", async 
     60,
   );
   expect(seen?.report.parts.certificates?.reason).toContain(
-    `${host}: only a self-signed certificate so far, the authority's is still to come`,
+    `${host}: only a self-signed certificate so far: ${originName}:${authorityPort}: its name cannot be resolved`,
   );
   // Nobody else serves: challenges have to arrive here.
   expect(seen?.code).toBe(200);

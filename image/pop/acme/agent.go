@@ -339,7 +339,8 @@ func (it *Agent) getFrom(ctx context.Context, of *site, directory string, isFirs
 func (it *Agent) explain(ctx context.Context, at *authority, account acme.Account, err error) error {
 	_, isLost := errors.AsType[lost](err)
 	_, isAway := errors.AsType[away](err)
-	if isLost || isAway || ctx.Err() != nil {
+	_, isLater := errors.AsType[later](err) // One that wants to be left alone is not asked for the account.
+	if isLost || isAway || isLater || ctx.Err() != nil {
 		return err
 	}
 	known, problem := at.client.GetAccount(ctx, account)
