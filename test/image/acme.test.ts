@@ -256,7 +256,9 @@ test("without the authority the last good one serves, and health says why there 
     60,
   );
   expect(part?.status).toBe("degraded");
-  expect(part?.reason).toContain(`${late}: ${originName}:${authorityPort}: connect: connection refused`);
+  expect(part?.reason).toContain(
+    `${late}: only a self-signed certificate so far: ${originName}:${authorityPort}: connect: connection refused`,
+  );
   expect(await certificateOf(first, host)).toBeDefined();
   expect((await https({ port: first.https, host })).status).toBe(200);
 });

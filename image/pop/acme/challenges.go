@@ -44,15 +44,16 @@ type challenges struct {
 
 	limit *rate.Limiter
 	slots chan struct{}
-	ask   *http.Client
+	// With all peers together.
+	patience time.Duration
+	ask      *http.Client
 }
 
 func newChallenges(held *tokens, peers Peers, own netip.Addr, port int) *challenges {
 	return &challenges{
 		tokens: held, peers: peers, own: own, port: port, open: map[string]bool{},
-		limit: rate.NewLimiter(peerRate, peerBurst), slots: make(chan struct{}, peerQuestions),
+		limit: rate.NewLimiter(peerRate, peerBurst), slots: make(chan struct{}, peerQuestions), patience: peerPatience,
 		ask: &http.Client{
-			Timeout:       peerPatience,
 			Transport:     &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: 4 << 10},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -107,7 +108,7 @@ func (it *challenges) askPeers(ctx context.Context, token string) string {
 	default:
 		return ""
 	}
-	ctx, cancel := context.WithTimeout(ctx, peerPatience)
+	ctx, cancel := context.WithTimeout(ctx, it.patience)
 	defer cancel()
 	addresses, err := it.peers.Addresses(ctx)
 	if err != nil {

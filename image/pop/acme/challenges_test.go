@@ -11,10 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // given are peers whose addresses a test says.
@@ -149,26 +150,50 @@ func TestWithoutPeersOrWithoutTheirAddresses(t *testing.T) {
 
 // Whatever visitors send, the peers hear of so much and no more.
 func TestAFloodOfTokensIsBounded(t *testing.T) {
-	var asked, at, most atomic.Int64
-	slow := http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {
+	var asked atomic.Int64
+	release := make(chan struct{})
+	address, port := peer(t, "127.0.0.2", 0, http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
 		asked.Add(1)
-		now := at.Add(1)
-		for before := most.Load(); now > before && !most.CompareAndSwap(before, now); before = most.Load() {
-		}
-		time.Sleep(20 * time.Millisecond)
-		at.Add(-1)
-		http.NotFound(answer, nil)
-	})
-	address, port := peer(t, "127.0.0.2", 0, slow)
-	peers := &given{addresses: []netip.Addr{address}}
-	it := newChallenges(newTokens(), peers, netip.Addr{}, port)
-	var all sync.WaitGroup
-	for range 2000 {
-		all.Go(func() { ask(it.forNginx(), "GET", challengePath+random()) })
+		<-release
+		http.NotFound(answer, request)
+	}))
+	it := newChallenges(newTokens(), &given{addresses: []netip.Addr{address}}, netip.Addr{}, port)
+	if it.limit.Limit() != peerRate || it.limit.Burst() != peerBurst {
+		t.Errorf("%v a second, %d at once", it.limit.Limit(), it.limit.Burst())
 	}
-	all.Wait()
-	if asked.Load() > peerBurst+peerRate || most.Load() > peerQuestions || asked.Load() == 0 {
-		t.Errorf("asked %d times, %d at a time", asked.Load(), most.Load())
+	it.patience = time.Minute
+
+	// So many at a time: the others are answered while those wait.
+	it.limit = rate.NewLimiter(rate.Inf, 0)
+	const flood = 500
+	answered := make(chan int, flood)
+	for range flood {
+		go func() {
+			code, _ := ask(it.forNginx(), "GET", challengePath+random())
+			answered <- code
+		}()
+	}
+	for range flood - peerQuestions {
+		if code := <-answered; code != 404 {
+			t.Errorf("%d", code)
+		}
+	}
+	close(release)
+	for range peerQuestions {
+		<-answered
+	}
+	if asked.Load() > peerQuestions {
+		t.Errorf("asked %d times at once", asked.Load())
+	}
+
+	// So many a second: here none come back.
+	asked.Store(0)
+	it.limit = rate.NewLimiter(0, peerBurst)
+	for range 2 * peerBurst {
+		ask(it.forNginx(), "GET", challengePath+random())
+	}
+	if asked.Load() != peerBurst {
+		t.Errorf("asked %d times", asked.Load())
 	}
 }
 
@@ -216,6 +241,7 @@ func TestSocketAndPrivatePort(t *testing.T) {
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
+		_ = os.Remove(socket)
 		if err := os.WriteFile(socket, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
