@@ -210,7 +210,7 @@ func (it *Agent) tend(ctx context.Context, of *site) {
 		return
 	}
 	if retry := of.saved.RetryAt; retry != nil && now.Before(*retry) {
-		if of.problem == nil && of.saved.Error != "" {
+		if of.problem == nil && of.saved.ErrorAt != nil {
 			of.problem, of.problemAt = errors.New(of.saved.Error), *of.saved.ErrorAt
 		}
 		return

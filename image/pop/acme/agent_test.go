@@ -233,3 +233,29 @@ func TestHeld(t *testing.T) {
 		}
 	})
 }
+
+// Whatever is in the files of the folder, the process goes on: a record that cannot be read is none, and half of one is what it says.
+func TestRecordsThatAreBroken(t *testing.T) {
+	for name, text := range map[string]string{
+		"empty": "", "garbage": "{", "a list": "[]", "half of one": `{"retryAt":"2100-01-01T00:00:00Z","error":"planted"}`,
+		"an order of another authority": `{"names":["www.example.test","example.test"],"directory":"https://elsewhere.test","location":"https://elsewhere.test/order"}`,
+		"an order of other names":       `{"names":["other.example.test"],"location":"https://elsewhere.test/order"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			it := newWorld(t)
+			if err := os.WriteFile(it.config.orderFile(it.config.Certificates[0]), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			it.start()
+			if name == "half of one" {
+				it.mustRound()
+				if orders := it.authority.Count("order"); orders != 0 {
+					t.Errorf("%d orders", orders)
+				}
+				return
+			}
+			it.mustRound()
+			it.leaf(host)
+		})
+	}
+}
