@@ -6,8 +6,8 @@ import type { ImageSpec } from "../../image/spec.ts";
 import { type Authority, startAuthority } from "./support/authority.ts";
 import { enterTls, http, https } from "./support/client.ts";
 import { type NameServer, startNameServer } from "./support/dns.ts";
+import { type PlainEdge, startPlainEdge } from "./support/plain-edge.ts";
 import { Bench, build, health, type Pop, until } from "./support/pop.ts";
-import { type PlainEdge, startPlainEdge } from "./support/port-80.ts";
 import { originName } from "./support/spec.ts";
 
 const network = {
@@ -16,7 +16,9 @@ const network = {
   gateway: "172.31.240.1",
   subnet6: "fdaa:0:f0::/64",
 };
-const [namePort, authorityPort] = [25_390, 25_391];
+const [namePort, authorityPort, edgePort] = [25_390, 25_391, 25_393];
+/** What the names lead to: a container, as port 80 of this machine is root's, or somebody else's. */
+const edgeAddress = "172.31.240.80";
 const privateAddresses = { first: "fdaa:0:f0::a", second: "fdaa:0:f0::b" };
 const [host, alias, late] = ["www.acme.example", "acme.example", "late.acme.example"];
 const challenge = "/.well-known/acme-challenge/";
@@ -54,7 +56,8 @@ beforeAll(async () => {
   names = await startNameServer(network.gateway, namePort);
   names.say(late, ["203.0.113.9"]);
   names.say("edge.internal", [privateAddresses.first]);
-  edge = await startPlainEdge(network.gateway);
+  edge = await startPlainEdge(network.gateway, edgePort);
+  await bench.forward(image, { 80: edgePort }, { network, address: edgeAddress, aliases: [] });
   authority = await startAuthority({
     address: network.gateway,
     port: authorityPort,
@@ -75,7 +78,7 @@ const start = async (name: string, address6: string): Promise<Pop> =>
     address6,
     env: {
       POP_NAME: name,
-      POP_ADDRESSES: network.gateway,
+      POP_ADDRESSES: edgeAddress,
       FLY_PRIVATE_IP: address6,
       POP_PEER_RESOLVER: `${network.gateway}:${namePort}`,
     },
@@ -115,13 +118,13 @@ test("a first deployment ends well before DNS leads to it, and health says what 
   );
   expect(seen?.report.status).toBe("degraded");
   expect(seen?.report.parts.certificates?.reason).toContain(
-    `${host} does not resolve: set its A record to ${network.gateway}`,
+    `${host} does not resolve: set its A record to ${edgeAddress}`,
   );
   expect(authority.orders()).toBe(0);
 });
 
 test("a self-signed certificate serves, while the authority has no name", async () => {
-  for (const name of [host, alias]) names.say(name, [network.gateway]);
+  for (const name of [host, alias]) names.say(name, [edgeAddress]);
   const seen = await until(
     () => health(first),
     (it) => /its name cannot be resolved/.test(it?.report.parts.certificates?.reason ?? ""),
@@ -149,7 +152,7 @@ test("then the authority's, one for the site's names; a name that leads elsewher
   );
   expect(part).toMatchObject({ status: "degraded" });
   expect(part?.reason).toContain(
-    `${late} resolves to 203.0.113.9, not to this edge (${network.gateway}): set its A record`,
+    `${late} resolves to 203.0.113.9, not to this edge (${edgeAddress}): set its A record`,
   );
   expect([authority.orders(), authority.accounts()]).toEqual([1, 1]);
 });
@@ -248,7 +251,7 @@ test("a renewal changes the certificate, and no request fails", async () => {
 
 test("without the authority the last good one serves, and health says why there is no other", async () => {
   await authority.close();
-  names.say(late, [network.gateway]);
+  names.say(late, [edgeAddress]);
   await anew(first);
   const part = await until(
     () => certificatesPart(first),

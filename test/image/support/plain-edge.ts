@@ -1,4 +1,4 @@
-/** Port 80 of an edge's address, as Fly's proxy is it: raw TCP to a PoP, behind a PROXY header. */
+/** An edge in the test's own process, as Fly's proxy is one: raw TCP to a PoP, behind a PROXY header. */
 import { connect, createServer, type Socket } from "node:net";
 import { proxyV2 } from "./client.ts";
 
@@ -10,7 +10,7 @@ export interface PlainEdge {
   close(): Promise<void>;
 }
 
-export async function startPlainEdge(address: string): Promise<PlainEdge> {
+export async function startPlainEdge(address: string, port: number): Promise<PlainEdge> {
   let target: number | undefined;
   let count = 0;
   const open = new Set<Socket>();
@@ -30,7 +30,7 @@ export async function startPlainEdge(address: string): Promise<PlainEdge> {
       });
     }
   });
-  await new Promise<void>((listening, failed) => server.once("error", failed).listen(80, address, listening));
+  await new Promise<void>((listening, failed) => server.once("error", failed).listen(port, address, listening));
   return {
     lead: (to) => {
       target = to;
