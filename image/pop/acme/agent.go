@@ -197,7 +197,7 @@ func (it *Agent) renewal(of *site) time.Time {
 func (it *Agent) tend(ctx context.Context, of *site) {
 	now := it.now()
 	inProgress := of.saved.Location != ""
-	if inProgress && (!slices.Equal(of.saved.Names, of.Names) || !slices.Contains(it.config.Directories, of.saved.Directory)) {
+	if inProgress && (!contains(of.Names, of.saved.Names) || !slices.Contains(it.config.Directories, of.saved.Directory)) {
 		// The configuration has changed meanwhile.
 		of.saved.forget()
 		inProgress = false
@@ -215,30 +215,54 @@ func (it *Agent) tend(ctx context.Context, of *site) {
 		}
 		return
 	}
-	if !inProgress {
-		if now.Before(of.lookAt) {
-			return
-		}
-		if err := it.lookAt(ctx, of); err != nil {
-			it.fail(of, err)
+	if inProgress {
+		it.get(ctx, of, of.saved.Names)
+		return
+	}
+	if now.Before(of.lookAt) {
+		return
+	}
+	names, err := it.lookAt(ctx, of)
+	if err != nil {
+		it.fail(of, err)
+		if len(names) == 0 || !it.endsBeforeLong(of) {
 			return
 		}
 	}
-	it.get(ctx, of)
+	// A name that is lost does not take the others' certificate with it.
+	if it.get(ctx, of, names) && err != nil {
+		it.fail(of, err)
+	}
 }
 
-// lookAt all names; the first that is not as it must be is told.
-func (it *Agent) lookAt(ctx context.Context, of *site) error {
+func contains(all, some []string) bool {
+	return !slices.ContainsFunc(some, func(name string) bool { return !slices.Contains(all, name) })
+}
+
+// endsBeforeLong: of one that is not there nothing can end.
+func (it *Agent) endsBeforeLong(of *site) bool {
+	return of.leaf != nil && isUrgent(of.leaf.NotBefore, of.leaf.NotAfter, it.now())
+}
+
+// lookAt all names, and give those that are as they must be. The first that is not is told, and ends it unless time is short.
+func (it *Agent) lookAt(ctx context.Context, of *site) ([]string, error) {
 	of.looks++
 	reach := direct
+	var names []string
 	var problem error
 	for _, name := range of.Names {
 		found, err := it.look(ctx, name)
-		if err != nil {
+		switch {
+		case err == nil && problem == nil:
+			reach, names = max(reach, found), append(names, name)
+		case err == nil:
+			names = append(names, name)
+		case problem == nil:
 			reach, problem = found, err
+		}
+		if problem != nil && !it.endsBeforeLong(of) {
 			break
 		}
-		reach = max(reach, found)
 	}
 	if problem != nil {
 		if reach == unanswered && of.looks < looksBelieved {
@@ -249,40 +273,44 @@ func (it *Agent) lookAt(ctx context.Context, of *site) error {
 		of.looks, of.lookAt = 0, time.Time{}
 	}
 	of.reach = reach
-	return problem
+	return names, problem
 }
 
 func (it *Agent) seed(of *site) float64 {
 	return seedOf(it.environment.Pop, of.Names[0], it.now().String())
 }
 
-// get asks the authorities in their order: the first alone while there is time, the others when a certificate is urgent.
-func (it *Agent) get(ctx context.Context, of *site) {
+// get asks the authorities in their order: the first alone while there is time, the others when a certificate is urgent. True: there is one.
+func (it *Agent) get(ctx context.Context, of *site, names []string) bool {
 	var first error
 	for at, directory := range it.config.Directories {
 		if of.saved.Location != "" && of.saved.Directory != directory {
 			continue
 		}
-		err := it.getFrom(ctx, of, directory, at == 0)
-		if err == nil || ctx.Err() != nil {
-			return
+		err := it.getFrom(ctx, of, names, directory, at == 0)
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
 		}
 		if first == nil {
 			first = err
 		} else {
 			first = fmt.Errorf("%w; %w", first, err)
 		}
-		urgent := of.leaf == nil || isUrgent(of.leaf.NotBefore, of.leaf.NotAfter, it.now())
+		urgent := of.leaf == nil || it.endsBeforeLong(of)
 		// What is wrong with a name is wrong for all of them.
 		if _, isLost := errors.AsType[lost](err); isLost || !urgent || of.saved.Location != "" {
 			break
 		}
 	}
 	it.failedAttempt(of, first)
+	return false
 }
 
 // getFrom one authority. Nothing of it is lost when the process ends anywhere.
-func (it *Agent) getFrom(ctx context.Context, of *site, directory string, isFirst bool) error {
+func (it *Agent) getFrom(ctx context.Context, of *site, names []string, directory string, isFirst bool) error {
 	if err := it.silent[directory]; err != nil {
 		return err
 	}
@@ -300,7 +328,7 @@ func (it *Agent) getFrom(ctx context.Context, of *site, directory string, isFirs
 		return err
 	}
 	if of.saved.Location == "" {
-		of.saved.Names, of.saved.Directory = of.Names, directory
+		of.saved.Names, of.saved.Directory = names, directory
 		if of.saved.Key, err = newKey(); err != nil {
 			return err
 		}
@@ -330,7 +358,7 @@ func (it *Agent) getFrom(ctx context.Context, of *site, directory string, isFirs
 	if err := it.saveOrder(of); err != nil {
 		it.fail(of, err)
 	}
-	fmt.Fprintf(os.Stderr, "pop: certificate of %s from %s, until %s\n", strings.Join(of.Names, ", "), directory, leaf.NotAfter.Format(time.RFC3339))
+	fmt.Fprintf(os.Stderr, "pop: certificate of %s from %s, until %s\n", strings.Join(leaf.DNSNames, ", "), directory, leaf.NotAfter.Format(time.RFC3339))
 	it.askWindow(ctx, of)
 	return nil
 }

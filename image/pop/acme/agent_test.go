@@ -259,3 +259,37 @@ func TestRecordsThatAreBroken(t *testing.T) {
 		})
 	}
 }
+
+// While there is time a name that leads elsewhere is waited for. Before the certificate of the others ends, they get one without it.
+func TestALostNameDoesNotTakeTheOthersAlong(t *testing.T) {
+	it := newWorld(t)
+	it.mustRound()
+	it.addresses[alias] = []string{"203.0.113.9"}
+	it.clock = it.own().RenewAt.Add(time.Minute)
+	it.round()
+	if it.authority.Issued() != 1 {
+		t.Error("not waited for")
+	}
+	lifetime := it.own().NotAfter.Sub(*it.own().NotBefore)
+	it.clock = it.own().NotAfter.Add(-lifetime/reserveShare + time.Minute)
+	it.round()
+	if leaf := it.leaf(host); it.authority.Issued() != 2 || len(leaf.DNSNames) != 1 || leaf.DNSNames[0] != host {
+		t.Errorf("%d certificates, the last for %v", it.authority.Issued(), leaf.DNSNames)
+	}
+	if own := it.status.Certificates[1]; !strings.Contains(own.Error, "example.test resolves to 203.0.113.9") || own.NotAfter != nil {
+		t.Errorf("status %+v", own)
+	}
+	// The authority goes by its own clock; for the PoP's the new one is nearly over as well, so the hours after are not looked at.
+	delete(it.addresses, alias)
+	it.clock = time.Now().UTC().Truncate(time.Second).Add(time.Hour)
+	it.start()
+	it.mustRound()
+	if leaf := it.leaf(alias); it.authority.Issued() != 3 || len(leaf.DNSNames) != 2 {
+		t.Errorf("%d certificates, the last for %v", it.authority.Issued(), leaf.DNSNames)
+	}
+	it.addresses[alias] = []string{}
+	it.mustRound()
+	if it.authority.Issued() != 3 {
+		t.Error("ordered once more")
+	}
+}
