@@ -117,6 +117,8 @@ export interface Run {
   networkName?: string;
   /** Further ports of it that a test wants to reach. */
   published?: number[];
+  /** Its IPv6 address in the network. Default: the engine's choice, where it has one. */
+  address6?: string;
 }
 
 /** nginx with its module for raw TCP. */
@@ -170,7 +172,7 @@ export class Bench {
 
   async start(
     image: string,
-    { volume, env = {}, memoryMb = 256, networkName = "bridge", published: others = [] }: Run,
+    { volume, env = {}, memoryMb = 256, networkName = "bridge", published: others = [], address6 }: Run,
   ): Promise<Pop> {
     const memory = memoryMb * 1024 * 1024;
     const published = [ports.https, ports.http, ports.health, ...others];
@@ -191,6 +193,9 @@ export class Bench {
         ),
         ...(typeof volume === "string" ? { Binds: [`${volume}:/var`] } : volume),
       },
+      ...(address6 !== undefined && {
+        NetworkingConfig: { EndpointsConfig: { [networkName]: { IPAMConfig: { IPv6Address: address6 } } } },
+      }),
       StopTimeout: stopSeconds,
     });
     await container.start();
@@ -254,15 +259,21 @@ export class Bench {
     name,
     subnet,
     gateway,
+    subnet6,
   }: {
     name: string;
     subnet: string;
     gateway: string;
+    /** Absent: it has no IPv6. */
+    subnet6?: string;
   } = network): Promise<void> {
     await docker.createNetwork({
       Name: name,
       Labels: this.#labels,
-      IPAM: { Config: [{ Subnet: subnet, Gateway: gateway }] },
+      ...(subnet6 !== undefined && { EnableIPv6: true }),
+      IPAM: {
+        Config: [{ Subnet: subnet, Gateway: gateway }, ...(subnet6 === undefined ? [] : [{ Subnet: subnet6 }])],
+      },
     });
   }
 
