@@ -48,9 +48,14 @@ export class Fly {
     this.#http = new FlyHttp(options);
   }
 
-  /** Whether Fly confirmed to this client that a machine or volume is deleted. Servers that have not heard of it go on showing it for a while. */
+  /** Whether this client knows for certain that a machine or volume is deleted. Servers that have not heard of it go on showing it for a while. */
   hasDeleted(id: string): boolean {
     return this.#deleted.has(id);
+  }
+
+  /** Of one that somebody else deleted, as its host has said. */
+  rememberDeleted(id: string): void {
+    this.#deleted.add(id);
   }
 
   // Apps
@@ -323,7 +328,7 @@ export class Fly {
       () => this.listVolumes(app),
       ({ volume_count }) => volume_count,
     );
-    return listed.filter(isLive);
+    return listed.filter((it) => isLive(it) && !this.hasDeleted(it.id));
   }
 
   getVolume(app: string, id: string): Promise<Volume> {

@@ -131,7 +131,10 @@ async function confirmed(shown: wire.Volume, inputs: VolumeInputs, context: Cont
     const isSaidGone = isGone(error) || (error.status === 412 && /destroy/.test(error.detail));
     if (!isSaidGone) return shown;
     const isShown = async () => (await byId(shown.id, inputs, context)) !== undefined;
-    return (await isShownStill(context.clock, isShown)) ? shown : undefined;
+    if (await isShownStill(context.clock, isShown)) return shown;
+    // No later look at a list may take it for the one that is to be made.
+    context.fly.rememberDeleted(shown.id);
+    return undefined;
   }
 }
 
