@@ -43,6 +43,13 @@ test.concurrent("a program that fails is not shown as passed, and production is 
   expect(failed.code, failed.output).not.toBe(0);
   expect(failed.output).toContain("Nothing was looked at, for the stack file has mistakes: memoryMB: no such key");
   expect(failed.output).not.toContain("✅");
+  it.config(stack({ secretsFile: "none.yaml", certificates: { vault: { address: "https://vault.example" } } }));
+  const unread = await it.run(["preview", ...policies]);
+  expect(unread.code, unread.output).not.toBe(0);
+  expect(unread.output).toContain(
+    'Nothing was looked at, for the stack file has mistakes: secretsFile is "none.yaml": no such file',
+  );
+  expect(unread.output).not.toContain("✅");
   it.config(stack({ regions: { cdg: {} }, production: true }));
   const production = await it.run(["preview", ...policies]);
   expect(production.code, production.output).not.toBe(0);
