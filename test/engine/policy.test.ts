@@ -10,11 +10,18 @@ test.concurrent("a production stack that keeps to the policies passes, in the pr
 }) => {
   await using it = await engine({ stack: "prod" });
   // Volumes that are kept need no protection.
-  it.config(stack({ protect: true, keepVolumes: true }));
+  const kept = { protect: true, keepVolumes: true };
+  it.config(stack({ ...kept, regions: { cdg: {}, ewr: {}, fra: {} } }));
   const { code, output } = await it.run(["up", "--yes", ...policies]);
   expect(code, output).toBe(0);
   expect(output).toContain("fly-pops");
   expect(output).not.toMatch(/mandatory|can't run policy/);
+
+  // And a region is taken out by one change.
+  it.config(stack(kept));
+  const less = await it.run(["up", "--yes", ...policies]);
+  expect(less.code, less.output).toBe(0);
+  expect(less.output).not.toContain("mandatory");
   expect(Object.keys(it.machines()).toSorted()).toEqual(["cdg-1", "ewr-1"]);
 });
 
