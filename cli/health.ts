@@ -30,6 +30,7 @@ export const Health = z.looseObject({
       z.looseObject({
         host: z.string(),
         /** RFC 3339; Go's zero time when there is none. */
+        notBefore: z.string().optional(),
         notAfter: z.string().optional(),
         selfSigned: z.boolean().optional(),
         error: z.string().optional(),

@@ -88,10 +88,10 @@ function isOf(line: LogLine, name: string): boolean {
   );
 }
 
-/** By the host of a request, or what nginx writes behind an error: `server: www.example.org, request: ...` */
+/** By the host of a request, the site of a connection whose TLS is passed through, or what nginx writes behind an error: `server: www.example.org, request: ...` */
 function concerns({ process, message, fields }: LogLine, site: string): boolean {
   if (process !== "nginx") return false;
-  if (fields) return String(fields.host).toLowerCase() === site;
+  if (fields) return String(fields.host ?? fields.site).toLowerCase() === site;
   const said = message.toLowerCase();
   return said.includes(`server: ${site},`) || said.includes(`host: "${site}"`);
 }

@@ -31,9 +31,17 @@ export function lossOf(
             : "It joins the tailnet as a new node, by tailscaleAuthKey of the secrets file, which must still be good.",
         ]
       : []),
-    certificates
-      ? "Its certificates come from the vault again."
-      : `Its self-signed certificates are made anew.${health ? "" : " A certificate that was put on the volume by hand is lost; whether there is one cannot be seen, as the PoP cannot be asked."}`,
+    ...(certificates?.acme
+      ? [
+          "It orders its certificates anew: an authority gives only so many for the same names (Let's Encrypt: five a week).",
+        ]
+      : []),
+    ...(certificates?.vault ? ["Its certificates come from the vault again."] : []),
+    ...(certificates
+      ? []
+      : [
+          `Its self-signed certificates are made anew.${health ? "" : " A certificate that was put on the volume by hand is lost; whether there is one cannot be seen, as the PoP cannot be asked."}`,
+        ]),
     "Its logs are gone.",
     ...(luggage.length > 0 && loseLuggage
       ? [`What ${luggage.join(", ")} keeps below /var/lib/luggage is lost for good.`]

@@ -124,7 +124,7 @@ export function filesOfToday(config: EdgeConfig, number: number): string[] {
     ]),
     ...[...networkLists(image), ...ownFiles(image.nginx)].map(({ file }) => file),
     ...parts.flatMap((part) => (part.kind === "proxy" && part.tls?.ca !== undefined ? [part.tls.ca] : [])),
-    ...(image.certificates?.vault.ca === undefined ? [] : [image.certificates.vault.ca]),
+    ...[image.certificates?.vault?.ca, image.certificates?.acme?.ca].flatMap((file) => file ?? []),
     ...Object.values(image.luggage).flatMap(({ source }) => (source.kind === "files" ? [source.dir] : [])),
   ];
   return [

@@ -47,7 +47,7 @@ export interface PopStatus {
   tailnet: string | null;
   /** Ways through the tailnet, by origin. `path` is `direct`, `relayed by <DERP region>`, `relayed by a node`; null while nobody answers. */
   origins: { origin: string; node: string | null; path: string | null; latencyMs: number | null }[];
-  certificates: { host: string; expires: string | null; selfSigned: boolean }[];
+  certificates: { host: string; begins: string | null; expires: string | null; selfSigned: boolean }[];
   memory: { usedBytes: number; limitBytes: number } | null;
   /** Since the PoP's `pop health` started. `rejected`: by a limit or a block. `hitRate` 0 to 1, null before the first request the cache could answer. */
   traffic: { requests: number; rejected: number; hitRate: number | null } | null;
@@ -87,9 +87,10 @@ export function statusOf(pop: PopSeen, told: Told): PopStatus {
       path: pathText(via, relay),
       latencyMs: latencySeconds === undefined ? null : Math.round(latencySeconds * 10_000) / 10,
     })),
-    certificates: (health?.certificates ?? []).map(({ host, notAfter, selfSigned }) => ({
+    certificates: (health?.certificates ?? []).map(({ host, notBefore, notAfter, selfSigned }) => ({
       host,
-      expires: notAfter && !notAfter.startsWith("0001-") ? notAfter : null,
+      begins: timeOf(notBefore),
+      expires: timeOf(notAfter),
       selfSigned: selfSigned ?? false,
     })),
     memory: health?.memory ? { usedBytes: health.memory.usedBytes, limitBytes } : null,
@@ -100,6 +101,9 @@ export function statusOf(pop: PopSeen, told: Told): PopStatus {
     problems: problems(pop, state, told),
   };
 }
+
+/** Go's zero time is none. */
+const timeOf = (text: string | undefined): string | null => (text && !text.startsWith("0001-") ? text : null);
 
 const trafficOf = ({ requests, rejected, hitRate = null }: NonNullable<Health["traffic"]>) => ({
   requests,

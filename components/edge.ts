@@ -64,6 +64,11 @@ export class Edge extends pulumi.ComponentResource {
     this.image = built?.ref ?? pulumi.output(args.imageRef ?? "");
     const context = built?.context ?? args.assumedContext;
 
+    // PoPs that order certificates look whether a name leads to the app before they do.
+    const told =
+      args.image.certificates?.acme &&
+      pulumi.all(addresses.map(([, address]) => address.ip)).apply((ips) => ips.join(" "));
+
     const pop = (it: EdgeConfig["pops"][number], after: Pop[]) =>
       new Pop(
         `${name}-${it.name}`,
@@ -74,6 +79,7 @@ export class Edge extends pulumi.ComponentResource {
           organization: args.organization,
           image: this.image,
           context,
+          addresses: told,
           owner: args.owner,
           snapshotDays: args.snapshotDays,
           protect: args.protect,

@@ -2,6 +2,7 @@
 import { contextVariables } from "../image/identity.ts";
 import { checkTimeoutSeconds, connectionLimit, stopSeconds } from "../image/limits.ts";
 import { ports, tcpPorts } from "../image/ports.ts";
+import { acmeVariables } from "../image/render/acme.ts";
 import { sealedFiles } from "../image/render/secrets.ts";
 import type { TcpPort } from "../image/spec.ts";
 import type { MachineConfig, Service } from "../providers/fly/schema.ts";
@@ -30,13 +31,29 @@ export const healthCheck = "health";
 /** What was sealed to the PoP, in base64. */
 export type Sealed<Text> = { [File in keyof typeof sealedFiles]?: Text };
 
-/** `context`: digest of the build context the image must have been made from, else the PoP fails its check. Absent: any image will do. */
-export function machineConfig<Text>(pop: MachineShape, image: Text, sealed: Sealed<Text> = {}, context?: string) {
+/** What else a PoP is told. */
+export interface MachineFacts<Text> {
+  /** Digest of the build context the image must have been made from, else the PoP fails its check. Absent: any image will do. */
+  context?: string | undefined;
+  /** The app's addresses, with spaces between them, for PoPs that look whether a name leads to them. Absent: they need not know. */
+  addresses?: Text | undefined;
+}
+
+export function machineConfig<Text>(
+  pop: MachineShape,
+  image: Text,
+  sealed: Sealed<Text> = {},
+  { context, addresses }: MachineFacts<Text> = {},
+) {
   const files = sealedTo(sealed);
   return {
     image,
     guest: guestOf(pop),
-    env: { POP_NAME: pop.name, ...(context !== undefined && { [contextVariables.expected]: context }) },
+    env: {
+      POP_NAME: pop.name,
+      ...(context !== undefined && { [contextVariables.expected]: context }),
+      ...(addresses !== undefined && { [acmeVariables.addresses]: addresses }),
+    },
     // A volume that grew may need a boot before its file system does: as part of the config its size brings one, with all the care of an update.
     metadata: { [volumeSizeKey]: String(pop.volumeGb) },
     services: services(pop),
@@ -49,7 +66,11 @@ export function machineConfig<Text>(pop: MachineShape, image: Text, sealed: Seal
     // process-compose ends its processes in order on SIGTERM, and nginx lets go of its last connection.
     stop_config: { signal: "SIGTERM", timeout: `${stopSeconds}s` },
     ...(files.length > 0 && { files }),
-  } satisfies Omit<MachineConfig, "image" | "files"> & { image: Text; files?: SealedFile<Text>[] };
+  } satisfies Omit<MachineConfig, "image" | "files" | "env"> & {
+    image: Text;
+    env: Record<string, string | Text>;
+    files?: SealedFile<Text>[];
+  };
 }
 
 /** What Fly asks of a PoP. */

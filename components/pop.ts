@@ -23,6 +23,8 @@ export interface PopArgs extends MachineShape {
   image: pulumi.Input<string>;
   /** Digest of the build context the image must have been made from. Absent: not compared. */
   context?: string | undefined;
+  /** The app's addresses, with spaces between them. Absent: the PoP need not know them. */
+  addresses?: pulumi.Input<string> | undefined;
   /** Stack the PoP belongs to, organization/project/stack. */
   owner: string;
   /** Days Fly keeps daily snapshots of the volume. 0: none. */
@@ -129,7 +131,7 @@ export class Pop extends pulumi.ComponentResource {
           args,
           pulumi.output(args.image),
           identity && sealedFiles({ secrets: this.#secrets(name, args, identity), tailnet: key }),
-          args.context,
+          { context: args.context, addresses: args.addresses && pulumi.output(args.addresses) },
         ),
         owner: args.owner,
         routed: true,

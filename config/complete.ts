@@ -2,6 +2,7 @@
 import type { Visitors } from "../components/visitors.ts";
 import { limits } from "../image/limits.ts";
 import type {
+  Acme,
   ImageSpec,
   Luggage,
   LuggageHealth,
@@ -15,6 +16,7 @@ import type {
   Vault,
 } from "../image/spec.ts";
 import { memoryRange, presets } from "../providers/fly/guests.ts";
+import { type CertificateKey, nameInVault, sourceOf } from "./certificate-source.ts";
 import { auth } from "./complete/auth.ts";
 import { cachePolicy } from "./complete/cache-policy.ts";
 import { hosts } from "./complete/hosts.ts";
@@ -27,6 +29,7 @@ import { tcpPorts } from "./complete/ports.ts";
 import { requests } from "./complete/requests.ts";
 import { access, limit } from "./complete/visitors.ts";
 import { cacheMb, defaults, indexMb } from "./defaults.ts";
+import { directoryUrl } from "./directory.ts";
 import { seconds } from "./duration.ts";
 import { isBehindRouter, plainFolder, plainName, plainOrigin } from "./names.ts";
 import { popNames } from "./rules/pops.ts";
@@ -104,7 +107,7 @@ function imageSpec(file: StackFile, smallest: { volumeGb: number; memoryMb: numb
   return {
     sites: file.sites
       .filter((it) => it.passThrough !== true)
-      .map((it) => withRules(it, (keys) => site(keys, maxSizeMb))),
+      .map((it) => withRules(it, (keys) => site(keys, maxSizeMb, file.certificates))),
     ...(through.length > 0 && { passThrough: through }),
     luggage: byKey(file.luggage ?? {}, luggage),
     dns: {
@@ -118,17 +121,17 @@ function imageSpec(file: StackFile, smallest: { volumeGb: number; memoryMb: numb
     ...(file.debugTools === true && { debugTools: true }),
     ...(logged && { logs: logged }),
     ...(own && { nginx: own }),
-    ...(file.certificates && { certificates: { vault: vault(file.certificates.vault) } }),
+    ...(file.certificates && { certificates: certificates(file.certificates) }),
     ...(file.ports && Object.keys(file.ports).length > 0 && { ports: tcpPorts(file.ports) }),
   };
 }
 
-function site(it: StackFile["sites"][number], maxSizeMb: number): Site {
+function site(it: StackFile["sites"][number], maxSizeMb: number, sources: StackFile["certificates"]): Site {
   const host = plainName(it.host);
   const limited = limit(it.limit);
   const any = {
     ...(it.headers && { headers: byKey(it.headers, String) }),
-    ...(it.certificate !== undefined && { certificate: plainName(it.certificate) }),
+    ...certificate(it.certificate, sources),
     ...(it.auth && { auth: auth(it.auth) }),
     ...(it.access && { access: access(it.access) }),
     ...(limited && it.redirect === undefined && { limit: limited }),
@@ -218,7 +221,26 @@ function health({
   };
 }
 
-function vault(it: NonNullable<StackFile["certificates"]>["vault"]): Vault {
+function certificate(said: CertificateKey | undefined, sources: StackFile["certificates"]) {
+  if (sourceOf(said, sources) === "acme") return { certificateFrom: "acme" as const };
+  const name = nameInVault(said);
+  return name !== undefined && { certificate: plainName(name) };
+}
+
+const certificates = ({ acme: authority, vault: kept }: NonNullable<StackFile["certificates"]>) => ({
+  ...(authority && { acme: acme(authority) }),
+  ...(kept && { vault: vault(kept) }),
+});
+
+const acme = (it: NonNullable<NonNullable<StackFile["certificates"]>["acme"]>): Acme => ({
+  email: it.email,
+  directories: [it.directory ?? defaults.acmeDirectory, ...(it.fallback ?? [])].map(directoryUrl),
+  ...(it.profile !== undefined && { profile: it.profile }),
+  ...(it.eab !== undefined && { eab: it.eab }),
+  ...(it.trust !== undefined && { ca: plainFolder(it.trust) }),
+});
+
+function vault(it: NonNullable<NonNullable<StackFile["certificates"]>["vault"]>): Vault {
   return {
     address: plainOrigin(it.address),
     ...originTls(it),
@@ -232,7 +254,7 @@ const addressesOf = ({ sites, ports = {}, certificates }: StackFile): string[] =
     Object.values(ports).flatMap(({ to }) => (to === undefined ? [] : `tcp://${to}`)),
     ...sites.flatMap((site) => [site, ...(site.paths ?? [])]).flatMap(({ origin = [] }) => origin),
     sites.flatMap(({ auth }) => (auth?.forward === undefined ? [] : serviceParts(auth.forward).origin)),
-    certificates?.vault.address ?? [],
+    certificates?.vault?.address ?? [],
   ].flat();
 
 function tailnet(it: NonNullable<StackFile["tailnet"]>, addresses: string[]): Tailnet {

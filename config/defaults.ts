@@ -38,6 +38,7 @@ export const defaults = {
   hostPrefix: "pop-",
   healthEvery: "10s",
   healthTimeout: "3s",
+  acmeDirectory: "letsencrypt",
   vaultMount: "kv",
   vaultPath: "certbot/domains/{domain}",
 } as const;

@@ -92,8 +92,8 @@ export const duration = (from: string, to: string) =>
 export const durations = (from: string, to: string) =>
   `a duration from ${from} to ${to}: a number with s, m, h or d, or plain seconds`;
 
-/** The schema of the map inside a `falseOr`. */
-export const mapsOrFalse = new WeakMap<z.core.$ZodType, z.ZodObject>();
+/** The schema of the map inside a `falseOr` or a `textOr`. */
+export const mapsInside = new WeakMap<z.core.$ZodType, z.ZodObject>();
 
 /** A map, or `false` to turn off what it sets. By hand: a union of schemas would forget why the map was refused. */
 export function falseOr<Map extends z.ZodObject>(map: Map) {
@@ -102,7 +102,24 @@ export function falseOr<Map extends z.ZodObject>(map: Map) {
     for (const issue of map.safeParse(value).error?.issues ?? [])
       context.addIssue({ ...issue, input: value } as Parameters<typeof context.addIssue>[0]);
   });
-  mapsOrFalse.set(schema, map);
+  mapsInside.set(schema, map);
+  return schema;
+}
+
+/** A text with a rule of its own, or a map. */
+export function textOr<Map extends z.ZodObject>(problem: (text: string) => string | undefined, map: Map) {
+  const schema = z.custom<string | z.infer<Map>>().superRefine((value: unknown, context) => {
+    const refuse = (reason: string | undefined) =>
+      context.addIssue({ code: "custom", params: { reason }, path: [], input: value });
+    if (typeof value === "string") {
+      const reason = problem(value);
+      if (reason !== undefined) refuse(reason);
+    } else if (typeof value !== "object" || value === null || Array.isArray(value)) refuse(undefined);
+    else
+      for (const issue of map.safeParse(value).error?.issues ?? [])
+        context.addIssue({ ...issue, input: value } as Parameters<typeof context.addIssue>[0]);
+  });
+  mapsInside.set(schema, map);
   return schema;
 }
 

@@ -3,6 +3,7 @@ import { complete } from "./complete.ts";
 import { ConfigError, type Mistake, verdict } from "./mistakes.ts";
 import { authFits, authKinds, openPaths } from "./rules/auth.ts";
 import { originIgnored, statusesStored, varyFits } from "./rules/cache-policy.ts";
+import { directoriesDiffer, namesProvable, siteSources, sourceSaid } from "./rules/certificates.ts";
 import { credentialsKept } from "./rules/credentials.ts";
 import { egressWhole } from "./rules/egress.ts";
 import { grpcFits, grpcOriginsAlike } from "./rules/grpc.ts";
@@ -27,7 +28,6 @@ import { controlServerFits, secretsKept } from "./rules/secrets.ts";
 import {
   accessSaid,
   bufferingFits,
-  certificatesKept,
   headersFit,
   noLoops,
   originsDiffer,
@@ -67,7 +67,10 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   redirectsArrive,
   passThroughFits,
   certificatesServe,
-  certificatesKept,
+  sourceSaid,
+  siteSources,
+  namesProvable,
+  directoriesDiffer,
   siteLuggage,
   originsDiffer,
   grpcFits,

@@ -1,6 +1,6 @@
 /** The schema as a tree: what lies at a path, and what the manual says of it. Mistakes and docs/config.md are made from it. */
 import { z } from "zod";
-import { type Field, fields, mapsOrFalse } from "./field.ts";
+import { type Field, fields, mapsInside } from "./field.ts";
 
 export type Path = readonly (string | number)[];
 
@@ -12,7 +12,7 @@ export type Node =
 
 export function node(schema: z.core.$ZodType): Node {
   if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable) return node(schema.unwrap());
-  const map = mapsOrFalse.get(schema);
+  const map = mapsInside.get(schema);
   if (map !== undefined) return node(map);
   if (schema instanceof z.ZodObject) return { kind: "object", keys: schema.shape };
   if (schema instanceof z.ZodRecord) return { kind: "map", element: schema.valueType };

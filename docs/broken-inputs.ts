@@ -110,8 +110,14 @@ const groups: readonly Group[] = [
   {
     what: "Key and chain",
     behaviour: "Never written to nginx's folder; the last good pair stays.",
-    file: "image/pop/certs/pair_test.go",
+    file: "image/pop/internal/pair/pair_test.go",
     from: "TestPairsThatAreRefused",
+  },
+  {
+    what: "A certificate that is due at an ACME authority",
+    behaviour: "No order, or no second one before the pause is over; the last good pair stays, and health says why.",
+    file: "image/pop/acme/faults_test.go",
+    from: "TestWorldsWithoutAnOrder",
   },
   {
     what: "PEMs on the volume, at boot",

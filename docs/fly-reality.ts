@@ -63,6 +63,17 @@ const unmeasured: { assumption: string; source: string; why: string }[] = [
     why: "it takes visitors in several places: test/unit/edge-choose.test.ts has local Fly's rule",
   },
   {
+    assumption:
+      "A machine reaches its own app's public addresses, and its proxy may hand such a connection to any machine: PoPs look at their names this way before they order certificates.",
+    source: "[Fly, public network services](https://fly.io/docs/networking/services/)",
+    why: "preflight's app has no name in DNS: test/image/acme.test.ts has a proxy in front of two PoPs",
+  },
+  {
+    assumption: "`<app>.internal` at `[fdaa::3]:53` has the private addresses of all running machines of the app.",
+    source: "[Fly, private networking](https://fly.io/docs/networking/private-networking/)",
+    why: "it takes two machines that ask for each other: test/image/acme.test.ts has a name server that answers so",
+  },
+  {
     assumption: "Deletion of an app takes machines, volumes and addresses along.",
     source: "[Machines API, delete an app](https://fly.io/docs/machines/api/apps-resource/#delete-a-fly-app)",
     why: "what was in it cannot be asked for any more; preflight relies on it for volumes, and deletes machines itself before",

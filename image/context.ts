@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { credentialInFile } from "./credentials.ts";
+import { acmeCaFile } from "./render/acme.ts";
 import { certsConfig, vaultCaFile } from "./render/certs.ts";
 import { dockerfile, packedSites, withContextDigest } from "./render/dockerfile.ts";
 import { errorPageFiles } from "./render/error-pages.ts";
@@ -87,7 +88,7 @@ function digestOf(context: Map<string, Entry>): string {
 
 /** Configuration files by their path in the image. */
 export function rendered(spec: ImageSpec): Record<string, string> {
-  const vault = spec.certificates?.vault;
+  const certs = certsConfig(spec);
   const all = users(spec);
   return {
     "etc/passwd": passwd(all),
@@ -102,7 +103,7 @@ export function rendered(spec: ImageSpec): Record<string, string> {
     "etc/pop/folders": folders(all, spec),
     ...(secrets(spec).length > 0 && { "etc/pop/secrets.json": secretsManifest(spec) }),
     ...(spec.ssh && { "etc/ssh/sshd_config": sshdConfig, "etc/ssh/authorized_keys": authorizedKeys(spec.ssh) }),
-    ...(vault && { "etc/pop/certs.json": certsConfig(spec, vault) }),
+    ...(certs !== undefined && { "etc/pop/certs.json": certs }),
     ...(spec.logs?.anonymize && { [errorFilterFile]: errorFilter }),
     ...errorPageFiles,
   };
@@ -135,7 +136,8 @@ function packedParts(spec: ImageSpec, projectDir: string): ((files: Map<string, 
     void files.set(join("config", place), plain(authorities(projectDir, file, what)));
   const folder = (place: string, dir: string, what: string) => (files: Map<string, Entry>) =>
     void addUserFolder(files, place, projectDir, dir, what);
-  const vaultCa = spec.certificates?.vault.ca;
+  const vaultCa = spec.certificates?.vault?.ca;
+  const acmeCa = spec.certificates?.acme?.ca;
   const tailnetCa = spec.tailnet?.ca;
   return [
     (files) => addRendered(files, spec),
@@ -157,6 +159,7 @@ function packedParts(spec: ImageSpec, projectDir: string): ((files: Map<string, 
     }),
     ...originCas(spec).map(([place, { host, file }]) => ca(place, file, `site ${host}: tls.ca`)),
     ...(vaultCa === undefined ? [] : [ca(vaultCaFile, vaultCa, "certificates.vault.ca")]),
+    ...(acmeCa === undefined ? [] : [ca(acmeCaFile, acmeCa, "certificates.acme.trust")]),
     ...(tailnetCa === undefined ? [] : [ca(tailnetCaFile, tailnetCa, "tailnet.ca")]),
     ...Object.entries(spec.luggage).flatMap(([name, { source }]) =>
       source.kind === "files" ? [folder(join("luggage", name), source.dir, `luggage.${name}.files`)] : [],

@@ -10,6 +10,8 @@ export const ports = {
   dns: 1104,
   /** `pop health`: GET /healthz, what Fly's checks ask, and GET /metrics, what its Prometheus does. */
   health: 1105,
+  /** `pop certs`, on the machine's private address only: challenges that other PoPs were asked for. */
+  challenges: 1107,
   /** `pop syslog`, 127.0.0.1 only: log messages of nginx. */
   syslog: 1106,
 } as const;

@@ -10,7 +10,7 @@ export interface ImageSpec {
   /** Absent: the image holds no Tailscale. */
   tailnet?: Tailnet;
   /** Where certificates come from. Absent: each PoP signs its own. */
-  certificates?: { vault: Vault };
+  certificates?: { acme?: Acme; vault?: Vault };
   /** An SSH server in the tailnet. Absent: none in the image. */
   ssh?: Ssh;
   /** curl, dig, strace and the like. Absent: none of them. */
@@ -95,6 +95,8 @@ interface AnySite {
   compress?: boolean;
   /** What answers under some paths instead of the site. The first that matches does. Absent: the site alone. */
   paths?: PathRule[];
+  /** The PoPs order its certificate themselves, one for all of its names. Absent: it is the vault's, or each PoP's own. */
+  certificateFrom?: "acme";
   /** Name in the vault of its certificate, for all of its names. Absent: each name has one of its own. */
   certificate?: string;
   /** Folder of pages for errors that the PoP itself makes, on the machine that builds, relative to the project. Absent: the project's own. */
@@ -325,6 +327,19 @@ export interface Tailnet {
   acceptRoutes?: boolean;
   /** False: each UDP packet of the tailnet is a call of its own. Absent: the kernel takes and gives many at once. */
   udpOffload?: boolean;
+}
+
+/** Authorities that PoPs order certificates from. Their terms are agreed to. */
+export interface Acme {
+  email: string;
+  /** URLs: the first is asked, the others in their order while it fails. At least one. */
+  directories: string[];
+  /** Of the first. Absent: its own choice. */
+  profile?: string;
+  /** Key of the user's sops file that holds the external account at the first. Absent: none is needed. */
+  eab?: string;
+  /** PEM file of the authorities of their own certificates instead of the public ones, on the machine that builds, relative to the project. */
+  ca?: string;
 }
 
 /** Vault or OpenBao, asked by AppRole for what is in a KV store of version 2. */

@@ -243,8 +243,13 @@ function drawSites({ at, sites }) {
     ({ site }) => site,
     () => make("tr", {}, make("th", { scope: "row" }), ...Array.from({ length: 5 }, () => make("td"))),
     (row, { site, requestsPerSecond, errorsPerSecond, hitRate, p95Seconds, certificate }) => {
-      const days = certificate === null ? null : Math.floor((certificate.ends - at) / 86_400_000);
-      const end = days === null ? none : days < 0 ? "ended" : `${days} d`;
+      const left = certificate === null ? null : certificate.ends - at;
+      const hours = left === null ? null : Math.floor(left / 3_600_000);
+      const end =
+        hours === null ? none : hours < 0 ? "ended" : hours < 48 ? `${hours} h` : `${Math.floor(hours / 24)} d`;
+      // As cli/certificate-end.ts has it.
+      const lifetime =
+        certificate === null || certificate.begins === null ? 56 * 86_400_000 : certificate.ends - certificate.begins;
       const texts = [
         site,
         rate(requestsPerSecond),
@@ -256,7 +261,7 @@ function drawSites({ at, sites }) {
       const cells = [...row.children];
       for (const cell of cells.slice(1, 5)) cell.className = "n";
       cells[2].className = errorsPerSecond > 0 ? "n bad" : "n";
-      cells[5].className = days !== null && days < 7 ? "bad" : "";
+      cells[5].className = left !== null && left < lifetime / 8 ? "bad" : "";
       texts.forEach((text, column) => {
         put(cells[column], text);
       });

@@ -76,7 +76,7 @@ export interface SitePicture {
   /** Null when nothing was asked. */
   p95Seconds: number | null;
   /** The one that ends first among the PoPs'; null: none is known. */
-  certificate: { ends: number; selfSigned: boolean } | null;
+  certificate: { begins: number | null; ends: number; selfSigned: boolean } | null;
 }
 
 /** `drained`: out of routing, on its feet. `checking`: up, its checks do not pass yet. `missing`: wanted, and not there. */

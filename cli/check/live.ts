@@ -3,14 +3,12 @@ import type { EdgeConfig } from "../../config/types.ts";
 import { allSites, exactNames, namesOf } from "../../image/render/hosts.ts";
 import { isWildcard } from "../../image/render/names.ts";
 import { type Address, canonicalIp, publicAddresses, type RecordType } from "../addresses.ts";
+import { endsSoon, leftText } from "../certificate-end.ts";
 import type { Finding } from "../commands/doctor.ts";
 import type { Stack } from "../stack.ts";
 import { Refusal } from "../world.ts";
 import type { Outside, Visit } from "./outside.ts";
 
-const days = 86_400_000;
-/** A certificate is renewed long before. */
-const soonDays = 7;
 const recordTypes: readonly RecordType[] = ["A", "AAAA"];
 const recordOf = ({ type }: Address): RecordType => (type === "v6" ? "AAAA" : "A");
 
@@ -125,7 +123,7 @@ function visitFinding({ host, isThrough, ip, type, visit, error }: Visited, now:
     };
   }
   const { status, pop, certificate } = visit;
-  const left = Math.floor((certificate.ends - now) / days);
+  const left = leftText(certificate.ends - now);
   const answer = `${status} from ${isThrough ? "its own server" : (pop ?? "somebody who is no PoP")}`;
   const renewal = isThrough
     ? "Its own server shows that certificate: renew it there."
@@ -137,11 +135,11 @@ function visitFinding({ host, isThrough, ip, type, visit, error }: Visited, now:
       detail: `${answer}, with a certificate that browsers refuse: ${certificate.problem}`,
       fix: renewal,
     };
-  if (left < soonDays)
+  if (endsSoon(certificate, now))
     return {
       name,
       verdict: "bad",
-      detail: `${answer}, its certificate ends in ${left} d`,
+      detail: `${answer}, its certificate ends in ${left}`,
       fix: renewal,
     };
   if (status >= 500) {
@@ -152,7 +150,7 @@ function visitFinding({ host, isThrough, ip, type, visit, error }: Visited, now:
   }
   if (pop === undefined && !isThrough)
     return { name, verdict: "bad", detail: answer, fix: "Does another program serve at this address?" };
-  return { name, verdict: "good", detail: `${answer}, certificate for ${left} d` };
+  return { name, verdict: "good", detail: `${answer}, certificate for ${left}` };
 }
 
 /** Fly's proxy hands streams on unread, so that no header can choose the PoP: the nearest ones answer. */

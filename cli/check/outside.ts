@@ -23,7 +23,8 @@ export interface Visit {
   /** The PoP that answered, by its X-PoP; absent: somebody else did. */
   pop?: string;
   certificate: {
-    /** End, milliseconds since the epoch. */
+    /** Milliseconds since the epoch. */
+    begins: number;
     ends: number;
     /** Why a browser would refuse it; absent: it would not. */
     problem?: string;
@@ -79,5 +80,6 @@ export function visit(host: string, at: { host: string; port: number }, ca?: str
 function certificateOf(socket: TLSSocket): Visit["certificate"] {
   // A code such as CERT_HAS_EXPIRED or ERR_TLS_CERT_ALTNAME_INVALID; the types call it an Error.
   const problem = socket.authorizationError ? String(socket.authorizationError) : undefined;
-  return { ends: Date.parse(socket.getPeerCertificate().valid_to), ...(problem !== undefined && { problem }) };
+  const { valid_from, valid_to } = socket.getPeerCertificate();
+  return { begins: Date.parse(valid_from), ends: Date.parse(valid_to), ...(problem !== undefined && { problem }) };
 }

@@ -1,5 +1,6 @@
 /** `status`: what stands above the PoPs, then every PoP in a row. One call for the list, one for addresses, one a PoP for what it says of itself, side by side. */
 import { table } from "../../local/table.ts";
+import { endsSoon, leftText } from "../certificate-end.ts";
 import { bytesText, summedConnections, targetText } from "../connections.ts";
 import { fitColumns, wrap } from "../fit.ts";
 import { type Fleet, type LivePop, readFleet } from "../fleet.ts";
@@ -195,10 +196,14 @@ function hitRateText(traffic: PopStatus["traffic"]): string {
 /** The one that ends first. */
 function certificatesText(world: World, all: PopStatus["certificates"]): string {
   const [first] = all
-    .flatMap(({ expires, selfSigned }) => (expires === null ? [] : [{ at: Date.parse(expires), selfSigned }]))
-    .toSorted((a, b) => a.at - b.at);
+    .flatMap(({ begins, expires, selfSigned }) =>
+      expires === null
+        ? []
+        : [{ begins: begins === null ? undefined : Date.parse(begins), ends: Date.parse(expires), selfSigned }],
+    )
+    .toSorted((a, b) => a.ends - b.ends);
   if (!first) return "-";
-  const days = Math.floor((first.at - world.clock.now()) / 86_400_000);
-  const text = days < 0 ? "expired" : `${days} d`;
-  return tint(world, days < 7 ? "bad" : undefined, first.selfSigned ? `${text}, self-signed` : text);
+  const now = world.clock.now();
+  const text = first.ends < now ? "expired" : leftText(first.ends - now);
+  return tint(world, endsSoon(first, now) ? "bad" : undefined, first.selfSigned ? `${text}, self-signed` : text);
 }

@@ -149,8 +149,10 @@ function sitePictures(latest: readonly Sample[], counted: readonly Counted[], se
       const sum = summed(counted.flatMap(({ sites }) => sites.get(site) ?? []));
       const { requestsPerSecond, errorsPerSecond, hitRate, p95Seconds } = ratesOf(sum, seconds);
       const [first] = certificates
-        .flatMap(({ host, expires, selfSigned }) =>
-          host === site && expires !== null ? [{ ends: Date.parse(expires), selfSigned }] : [],
+        .flatMap(({ host, begins, expires, selfSigned }) =>
+          host === site && expires !== null
+            ? [{ begins: begins === null ? null : Date.parse(begins), ends: Date.parse(expires), selfSigned }]
+            : [],
         )
         .toSorted((a, b) => a.ends - b.ends);
       return { site, requestsPerSecond, errorsPerSecond, hitRate, p95Seconds, certificate: first ?? null };

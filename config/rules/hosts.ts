@@ -1,6 +1,7 @@
 /** Rules of the names that sites are asked for by. */
 import { nameFor } from "../../image/render/hosts.ts";
 import { isWildcard } from "../../image/render/names.ts";
+import { nameInVault, sourceOf } from "../certificate-source.ts";
 import { given, type Mistake, mistake } from "../mistakes.ts";
 import { originParts, plainName } from "../names.ts";
 import type { Sketch } from "../sketch.ts";
@@ -47,19 +48,21 @@ export function oneDefault({ file }: Sketch): Mistake[] {
 export function wildcardsCertified(sketch: Sketch): Mistake[] {
   const { file, unclear } = sketch;
   if (file.certificates === undefined) return [];
-  return siteNames(sketch).flatMap(({ name, site, path }) =>
-    !isWildcard(name) ||
-    isPassedThrough(file.sites?.[site]) ||
-    file.sites?.[site]?.certificate !== undefined ||
-    unclear("sites", site, "certificate")
+  return siteNames(sketch).flatMap(({ name, site, path }) => {
+    const said = file.sites?.[site]?.certificate;
+    return !isWildcard(name) ||
+      isPassedThrough(file.sites?.[site]) ||
+      nameInVault(said) !== undefined ||
+      sourceOf(said, file.certificates) !== "vault" ||
+      unclear("sites", site, "certificate")
       ? []
       : [
           mistake(
             path,
             `is ${given(name)}: name its certificate in the vault under sites[${site}].certificate, as in ${name.slice(2)}.`,
           ),
-        ],
-  );
+        ];
+  });
 }
 
 /** The certificate of an https origin that is an address is for the site's name, which a wildcard is not. */

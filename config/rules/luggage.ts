@@ -119,7 +119,10 @@ function noSuchProcess(other: string, name: string, { file, unclear }: Sketch): 
       Object.entries(file.luggage ?? {}).map(([key, it]) => [key, { secrets: (it?.secrets ?? []).map(String) }]),
     );
     const has =
-      Object.values(luggage).some((it) => it.secrets.length > 0) || "tailnet" in file || "certificates" in file;
+      Object.values(luggage).some((it) => it.secrets.length > 0) ||
+      "tailnet" in file ||
+      file.certificates?.vault !== undefined ||
+      file.certificates?.acme?.eab !== undefined;
     return has || asks ? undefined : "nothing in this stack has secrets, so there is no such process. Remove it.";
   }
   const bringer = own in bringers ? bringers[own as keyof typeof bringers] : undefined;

@@ -14,7 +14,8 @@ export function secretsKept({ file, unclear }: Sketch): Mistake[] {
     ...(file.tailnet !== undefined && file.tailnet.driver === undefined && !unclear("tailnet", "driver")
       ? ["tailnet needs tailscaleAuthKey (or a driver, which makes one for each PoP)"]
       : []),
-    ...(file.certificates === undefined ? [] : ["certificates needs vaultRoleId and vaultSecretId"]),
+    ...(file.certificates?.vault === undefined ? [] : ["certificates needs vaultRoleId and vaultSecretId"]),
+    ...(file.certificates?.acme?.eab === undefined ? [] : [`certificates.acme needs ${file.certificates.acme.eab}`]),
     ...(file.sites ?? []).flatMap((site, index) =>
       site?.auth?.basic === undefined ? [] : [`sites[${index}].auth needs ${site.auth.basic}`],
     ),

@@ -89,21 +89,6 @@ export const accessSaid = ({ file }: Sketch): Mistake[] => {
   ];
 };
 
-/** A certificate's name in the vault means nothing without one. */
-export function certificatesKept({ file, unclear }: Sketch): Mistake[] {
-  if (file.certificates !== undefined || unclear("certificates")) return [];
-  return (file.sites ?? []).flatMap((site, index) =>
-    site?.certificate === undefined
-      ? []
-      : [
-          mistake(
-            ["sites", index, "certificate"],
-            "names a certificate in the vault: there is none under certificates.",
-          ),
-        ],
-  );
-}
-
 /** A site's luggage is there, and listens. */
 export const siteLuggage = (sketch: Sketch): Mistake[] =>
   holders(sketch.file).flatMap(({ keys, at }) =>

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { defaults } from "../defaults.ts";
 import { code, fields, text } from "../field.ts";
 import { fileProblem, hostProblem, originProblem, vaultPathProblem } from "../names.ts";
+import { Acme } from "./acme.ts";
 
 const Vault = z
   .strictObject({
@@ -52,12 +53,13 @@ const Vault = z
     takes: "a map with address and perhaps ca, serverName, mount, path",
     meaning:
       "Vault or OpenBao, asked by AppRole. The role's two halves are the secrets `vaultRoleId` and `vaultSecretId`.",
+    default: "absent",
   });
 
-export const Certificates = z.strictObject({ vault: Vault }).register(fields, {
+export const Certificates = z.strictObject({ acme: Acme.optional(), vault: Vault.optional() }).register(fields, {
   type: "object",
-  takes: "a map with vault",
+  takes: "a map with acme, vault or both",
   meaning:
-    "Where the sites' certificates come from. Absent: each PoP signs its own. Until the first was fetched that is so in any case; afterwards the last good one on the volume serves.",
+    "Where the sites' certificates come from. With both, the vault has those of all sites but the ones that say `certificate: { from: acme }`. Absent: each PoP signs its own. Until the first is there that is so in any case; afterwards the last good one on the volume serves.",
   default: "absent",
 });

@@ -10,7 +10,8 @@ export const Host = text(siteHostProblem).register(fields, {
   takes: "a DNS name, as in www.example.org or *.example.org",
   meaning:
     "The name visitors ask for. Case does not count. `*.example.org` stands for all names below example.org that no site has as they are; a certificate covers one level of them.",
-  refused: "addresses; one host in two sites; a wildcard without `certificate` in a stack that has `certificates`",
+  refused:
+    "addresses; one host in two sites; a wildcard without `certificate` in a stack whose `certificates` come from a vault, or with one of ACME",
 });
 
 export const hostKeys = {
@@ -28,7 +29,7 @@ export const hostKeys = {
       type: "array",
       takes: `a list of 1 to ${mostAliases} DNS names, as in [example.org, example.net]`,
       meaning:
-        "Further names of the site, which is the same under each. The origin is told the name that was asked for; stored responses are kept for each name by itself. Each name has a certificate of its own, unless `certificate` names one for all of them. Requests count for the site's `host`.",
+        "Further names of the site, which is the same under each. The origin is told the name that was asked for; stored responses are kept for each name by itself. Each name has a certificate of its own, unless `certificate` names one for all of them; ACME's is one for all. Requests count for the site's `host`.",
       default: "absent",
       refused: "a name of another site, or one twice",
     })

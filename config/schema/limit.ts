@@ -32,7 +32,7 @@ export const RequestLimit = z.strictObject({
       type: "integer",
       unit: "requests",
       takes: wholeNumber(1, limits.visitorRequests, "requests"),
-      meaning: `How many requests of a visitor to this site may be in progress at a time, WebSockets and downloads among them. More get 429. Over all sites a visitor may have ${limits.visitorRequests}, which no key changes.`,
+      meaning: `How many requests of a visitor to this site may be in progress at a time, WebSockets and downloads among them. More get 429. Over all sites a visitor may have ${limits.visitorRequests}, which no key changes. With \`passThrough\` it is connections to the site, further ones are closed, and the default is ${defaults.portConnections}.`,
       default: "absent",
     })
     .optional(),

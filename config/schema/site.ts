@@ -1,7 +1,7 @@
 /** Keys of one site: who answers for a host, and how. */
 import { z } from "zod";
 import { limits } from "../../image/limits.ts";
-import { code, duration, durations, fields, oneOf, oneOrMore, text, whole, wholeNumber } from "../field.ts";
+import { code, duration, durations, fields, oneOf, oneOrMore, text, textOr, whole, wholeNumber } from "../field.ts";
 import { fileProblem, folderProblem, headerValueProblem, hostProblem, originProblem } from "../names.ts";
 import { Auth } from "./auth.ts";
 import { SiteCache } from "./cache.ts";
@@ -84,6 +84,34 @@ const Timeouts = z
     refused: "a site without `origin` or `luggage`",
   });
 
+const Certificate = textOr(
+  hostProblem,
+  z.strictObject({
+    from: oneOf(["acme", "vault"], "source").register(fields, {
+      type: "string",
+      takes: "acme or vault",
+      meaning: "Which source of `certificates` has it.",
+      refused: "one that is not there",
+    }),
+    name: text(hostProblem)
+      .register(fields, {
+        type: "string",
+        takes: "a DNS name, as in example.org",
+        meaning: "Its name in the vault.",
+        default: "the host; for an alias, the alias",
+        refused: "`from: acme`",
+      })
+      .optional(),
+  }),
+).register(fields, {
+  type: "string or object",
+  takes: "a DNS name, as in example.org, or a map with from and perhaps name",
+  meaning:
+    "Where the site's certificate comes from, if not from where the others do. A text is its name in the vault: of one that covers several hosts, for instance. It is served for the host and all `aliases`, and must cover them.",
+  default: "the vault where there is one, else ACME; in the vault by the host, for an alias by the alias",
+  refused: "a stack without `certificates`",
+});
+
 const siteField = {
   type: "object",
   takes: "a map with host and one of origin, redirect, files, luggage",
@@ -165,16 +193,7 @@ const Site = z
         refused: "luggage that is not there or has no `port`",
       })
       .optional(),
-    certificate: text(hostProblem)
-      .register(fields, {
-        type: "string",
-        takes: "a DNS name, as in example.org",
-        meaning:
-          "Name of the site's certificate in the vault: of one that covers several hosts, for instance. It is served for the host and all `aliases`, and must cover them.",
-        default: "the host; for an alias, the alias",
-        refused: "a stack without `certificates`",
-      })
-      .optional(),
+    certificate: Certificate.optional(),
     cache: SiteCache.optional(),
     limit: Limit.optional(),
     access: Access.optional(),

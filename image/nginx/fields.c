@@ -1,5 +1,6 @@
 /* Header fields: iterating over nginx's lists, and removing hop-by-hop fields. */
 #include "ngx_http_pop_cache.h"
+#include "visitor.h"
 
 ngx_http_pop_cache_cursor_t ngx_http_pop_cache_first(ngx_list_t *headers) {
   ngx_http_pop_cache_cursor_t cursor = {&headers->part, 0};
@@ -107,11 +108,11 @@ void ngx_http_pop_cache_hide(ngx_table_elt_t *h) {
 }
 
 /*
- * Hides the fields named by pop_hide_request_fields, and those the visitor's Connection lists, except fields that nginx knows. Not from nginx itself, which
- * reaches its relays through Unix sockets: what it sends there is what it knows of the visitor.
+ * Hides the fields named by pop_hide_request_fields, and those the visitor's Connection lists, except fields that nginx knows. Not from nginx itself: what it
+ * sends its relays is what it knows of the visitor.
  */
 void ngx_http_pop_cache_drop_request_fields(ngx_http_request_t *r) {
-  if (r->connection->listening->sockaddr->sa_family == AF_UNIX) return;
+  if (!pop_is_visitors(r)) return;
   ngx_http_pop_cache_main_conf_t *main = ngx_http_get_module_main_conf(r, ngx_http_pop_cache_module);
   ngx_http_core_main_conf_t *core = ngx_http_get_module_main_conf(r, ngx_http_core_module);
   ngx_http_pop_cache_cursor_t cursor = ngx_http_pop_cache_first(&r->headers_in.headers);

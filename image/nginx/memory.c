@@ -8,6 +8,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "visitor.h"
+
 extern ngx_module_t ngx_http_pop_memory_module;
 
 /* Bytes, measured in the image (test/soak/bounds-requests.test.ts). */
@@ -85,7 +87,7 @@ static ngx_int_t admit(ngx_http_request_t *r) {
    * Visitors' connections have a PROXY header; the machine's own probes and nginx's relays do not. The page of a request that was refused
    * is a small file: it is not refused in turn.
    */
-  if (all->bound == 0 || r != r->main || !r->connection->proxy_protocol || r->error_page || charge_of(r)) return NGX_DECLINED;
+  if (all->bound == 0 || r != r->main || !pop_is_visitors(r) || r->error_page || charge_of(r)) return NGX_DECLINED;
   if (!has_room(all, site, bytes)) return refuse(r, all, site);
   cleanup = ngx_pool_cleanup_add(r->pool, sizeof *charge);
   if (cleanup == NULL) return NGX_HTTP_INTERNAL_SERVER_ERROR;

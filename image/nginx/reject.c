@@ -7,6 +7,7 @@
 #include <ngx_http.h>
 
 #include "blocked.h"
+#include "visitor.h"
 #include "watched.h"
 
 extern ngx_module_t ngx_http_pop_reject_module;
@@ -154,8 +155,7 @@ ngx_uint_t ngx_pop_is_blocked(struct sockaddr *from, ngx_log_t *log) {
 
 /* SERVER_REWRITE phase: the visitor's address is known, and nothing was answered yet, not even a redirect. */
 static ngx_int_t admit(ngx_http_request_t *r) {
-  /* Visitors' connections have a PROXY header; the machine's own probes and nginx's relays do not. */
-  if (r != r->main || !r->connection->proxy_protocol) return NGX_DECLINED;
+  if (r != r->main || !pop_is_visitors(r)) return NGX_DECLINED;
   return ngx_pop_is_blocked(r->connection->sockaddr, r->connection->log) ? NGX_HTTP_FORBIDDEN : NGX_DECLINED;
 }
 

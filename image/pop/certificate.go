@@ -30,9 +30,10 @@ const (
 // certificateStatus is what health may know of a certificate: it cannot read the PEM, the key is in there.
 type certificateStatus struct {
 	Host       string    `json:"host"`
+	NotBefore  time.Time `json:"notBefore"`
 	NotAfter   time.Time `json:"notAfter"`
 	SelfSigned bool      `json:"selfSigned"`
-	// Known of those that `pop certs` looks after: "vault", or "volume" before the vault was asked.
+	// Known of those that `pop certs` looks after: "acme", "vault", or "volume" before the vault was asked.
 	Source string `json:"source,omitempty"`
 	Serial string `json:"serial,omitempty"`
 	Error  string `json:"error,omitempty"`
@@ -65,7 +66,7 @@ func ensure(path, host string, now time.Time) (certificateStatus, error) {
 	status := certificateStatus{Host: host}
 	found, err := readCertificate(path)
 	if err == nil {
-		status.NotAfter, status.SelfSigned = found.NotAfter, isOurs(found)
+		status.NotBefore, status.NotAfter, status.SelfSigned = found.NotBefore, found.NotAfter, isOurs(found)
 		if !status.SelfSigned || (found.NotAfter.Sub(now) >= selfSignedMargin && !now.Before(found.NotBefore)) {
 			return status, nil
 		}
@@ -78,14 +79,14 @@ func ensure(path, host string, now time.Time) (certificateStatus, error) {
 			return status, err
 		}
 	}
-	text, notAfter, err := makeSelfSigned(host, now)
+	text, made, err := makeSelfSigned(host, now)
 	if err == nil {
 		err = files.Replace(path, text, 0o640)
 	}
 	if err != nil {
 		return status, err
 	}
-	status.NotAfter, status.SelfSigned = notAfter, true
+	status.NotBefore, status.NotAfter, status.SelfSigned = made.NotBefore, made.NotAfter, true
 	return status, nil
 }
 
@@ -125,14 +126,14 @@ func isOurs(certificate *x509.Certificate) bool {
 	return len(organizations) == 1 && organizations[0] == selfSignedBy
 }
 
-func makeSelfSigned(host string, now time.Time) (text []byte, notAfter time.Time, err error) {
+func makeSelfSigned(host string, now time.Time) (text []byte, made *x509.Certificate, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, notAfter, err
+		return nil, nil, err
 	}
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
-		return nil, notAfter, err
+		return nil, nil, err
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial,
@@ -147,15 +148,15 @@ func makeSelfSigned(host string, now time.Time) (text []byte, notAfter time.Time
 	}
 	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
-		return nil, notAfter, err
+		return nil, nil, err
 	}
 	secret, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return nil, notAfter, err
+		return nil, nil, err
 	}
 	text = append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}),
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})...)
-	return text, template.NotAfter, nil
+	return text, template, nil
 }
 
 // commonName: X.509 bounds it to 64 characters; the name that counts is the DNS one.

@@ -35,8 +35,6 @@ const (
 	freshFor = time.Second
 	// At 10,000 requests a second some megabytes lie there meanwhile.
 	countEvery = 10 * time.Second
-	// A certificate this near its end should have been renewed long ago.
-	expiresSoon = 7 * 24 * time.Hour
 
 	// How long a client may take to send its request, and to read the response.
 	requestTimeout, answerTimeout = 5 * time.Second, 10 * time.Second

@@ -139,7 +139,7 @@ func TestCertificates(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			it := popWith(t, fine)
-			text, err := json.Marshal([]certificateStatus{{Host: host, NotAfter: test.notAfter, Error: test.failure}})
+			text, err := json.Marshal([]certificateStatus{{Host: host, NotBefore: now.AddDate(0, 0, -60), NotAfter: test.notAfter, Error: test.failure}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -24,7 +24,9 @@ type Manifest struct {
 	Hosts []string `json:"hosts"`
 	// Further names of sites, each with a certificate of its own. Requests for them count for their site's host.
 	Aliases []string `json:"aliases"`
-	// Parts that must report a status, besides those every PoP has: tailnet, secrets, certs. If one does not, the PoP is degraded.
+	// Of these and their aliases, the ones whose certificates an authority gives.
+	ACMEHosts []string `json:"acmeHosts"`
+	// Parts that must report a status, besides those every PoP has: tailnet, secrets, certs, acme. If one does not, the PoP is degraded.
 	Expects []string `json:"expects"`
 	Ports   struct {
 		NginxStatus int `json:"nginxStatus"`

@@ -48,6 +48,10 @@ func (h *health) metrics() []metric {
 		buildMetric(now.Image),
 		{"pop_serving", "gauge", "1 while visitors are served: what Fly's check sees.", []sample{one(truth(now.Status != failing))}},
 		partsMetric(now.Parts),
+		certificatesMetric("pop_certificate_not_before_timestamp_seconds", "When the certificate of a site began, seconds since 1970.", now.Certificates,
+			func(it certificateStatus) (float64, bool) {
+				return float64(it.NotBefore.Unix()), !it.NotBefore.IsZero()
+			}),
 		certificatesMetric("pop_certificate_not_after_timestamp_seconds", "When the certificate of a site ends, seconds since 1970.", now.Certificates,
 			func(it certificateStatus) (float64, bool) { return float64(it.NotAfter.Unix()), !it.NotAfter.IsZero() }),
 		certificatesMetric("pop_certificate_self_signed", "1 while a site has a certificate of the PoP's own making.", now.Certificates,

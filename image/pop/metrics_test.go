@@ -50,7 +50,7 @@ func busy(t *testing.T) *health {
 		t.Fatal(err)
 	}
 	write(t, it, "counts/requests", host+" HIT 200 5000 300 0.004 -\n"+host+" MISS 502 100 300 3 -\n_ - 421 10 10 0.001 -\n")
-	status, err := json.Marshal([]certificateStatus{{Host: host, NotAfter: now.Add(time.Hour), SelfSigned: true}})
+	status, err := json.Marshal([]certificateStatus{{Host: host, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour), SelfSigned: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +64,7 @@ func TestMetrics(t *testing.T) {
 	wants(t, text,
 		`pop_info{pop="cdg-1"} 1`, `pop_serving 1`, `pop_part_ok{part="nginx"} 1`, `pop_part_ok{part="unbound"} 0`,
 		fmt.Sprintf(`pop_certificate_not_after_timestamp_seconds{site="%s"} %d`, host, now.Add(time.Hour).Unix()),
+		fmt.Sprintf(`pop_certificate_not_before_timestamp_seconds{site="%s"} %d`, host, now.Add(-time.Hour).Unix()),
 		fmt.Sprintf(`pop_certificate_self_signed{site="%s"} 1`, host),
 		`pop_nginx_connections{state="active"} 7`, `pop_nginx_connections{state="waiting"} 4`,
 		`pop_nginx_connections_accepted_total 30`, `pop_nginx_connections_handled_total 29`,

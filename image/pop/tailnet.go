@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 
+	"fly-pops/pop/internal/resolve"
 	"fly-pops/pop/tailnet"
 )
 
@@ -68,12 +69,7 @@ func (h *health) probeOrigins(ctx context.Context) ([]tailnet.Path, bool) {
 }
 
 func unboundResolver(port int) *net.Resolver {
-	return &net.Resolver{
-		PreferGo: true,
-		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, fmt.Sprintf("127.0.0.1:%d", port))
-		},
-	}
+	return resolve.By(fmt.Sprintf("127.0.0.1:%d", port))
 }
 
 // pathMetrics: what does not answer has no latency.

@@ -77,12 +77,13 @@ func TestTellsTheRecipientEvenWhenNothingOpens(t *testing.T) {
 
 func TestCertificatesOfBothSources(t *testing.T) {
 	far, near := now.AddDate(0, 3, 0), now.Add(time.Hour)
+	made := now.AddDate(0, 0, -1)
 	boot := func(notAfter time.Time, failure string) string {
-		return fmt.Sprintf(`[{"host":%q,"notAfter":%q,"selfSigned":true,"error":%q}]`, host, notAfter.Format(time.RFC3339), failure)
+		return fmt.Sprintf(`[{"host":%q,"notBefore":%q,"notAfter":%q,"selfSigned":true,"error":%q}]`, host, made.Format(time.RFC3339), notAfter.Format(time.RFC3339), failure)
 	}
 	agent := func(notAfter time.Time, source, failure string) string {
-		return fmt.Sprintf(`{"vault":{},"certificates":[{"host":%q,"domain":%q,"notAfter":%q,"serial":"7f","source":%q,"error":%q}]}`,
-			host, host, notAfter.Format(time.RFC3339), source, failure)
+		return fmt.Sprintf(`{"vault":{},"certificates":[{"host":%q,"domain":%q,"notBefore":%q,"notAfter":%q,"serial":"7f","source":%q,"error":%q}]}`,
+			host, host, made.Format(time.RFC3339), notAfter.Format(time.RFC3339), source, failure)
 	}
 	for name, test := range map[string]struct {
 		boot, agent string
@@ -90,14 +91,14 @@ func TestCertificatesOfBothSources(t *testing.T) {
 		says        string
 		want        certificateStatus
 	}{
-		"the vault's in place of ours":     {boot(near, ""), agent(far, "vault", ""), ok, "", certificateStatus{Host: host, NotAfter: far, Source: "vault", Serial: "7f"}},
-		"ours, read from the volume":       {boot(far, ""), agent(far, "volume", ""), ok, "", certificateStatus{Host: host, NotAfter: far, SelfSigned: true, Source: "volume", Serial: "7f"}},
-		"the vault's is refused":           {boot(far, ""), agent(far, "vault", "does not belong"), degraded, "www.example.test: does not belong", certificateStatus{Host: host, NotAfter: far, Source: "vault", Serial: "7f", Error: "does not belong"}},
-		"the vault's has an hour left":     {boot(far, ""), agent(near, "vault", ""), degraded, "expires at", certificateStatus{Host: host, NotAfter: near, Source: "vault", Serial: "7f"}},
-		"what was wrong at boot is over":   {boot(time.Time{}, "no space"), agent(far, "vault", ""), ok, "", certificateStatus{Host: host, NotAfter: far, Source: "vault", Serial: "7f"}},
-		"put aside, the vault not asked":   {boot(far, "cannot be used"), agent(far, "volume", ""), degraded, "www.example.test: cannot be used", certificateStatus{Host: host, NotAfter: far, SelfSigned: true, Source: "volume", Serial: "7f", Error: "cannot be used"}},
-		"a host self-signed knows nothing": {`[]`, agent(far, "vault", ""), ok, "", certificateStatus{Host: host, NotAfter: far, Source: "vault", Serial: "7f"}},
-		"nothing of ours can be read":      {`[{`, agent(far, "vault", ""), degraded, "unexpected end of JSON", certificateStatus{Host: host, NotAfter: far, Source: "vault", Serial: "7f"}},
+		"the vault's in place of ours":     {boot(near, ""), agent(far, "vault", ""), ok, "", certificateStatus{Host: host, NotBefore: made, NotAfter: far, Source: "vault", Serial: "7f"}},
+		"ours, read from the volume":       {boot(far, ""), agent(far, "volume", ""), ok, "", certificateStatus{Host: host, NotBefore: made, NotAfter: far, SelfSigned: true, Source: "volume", Serial: "7f"}},
+		"the vault's is refused":           {boot(far, ""), agent(far, "vault", "does not belong"), degraded, "www.example.test: does not belong", certificateStatus{Host: host, NotBefore: made, NotAfter: far, Source: "vault", Serial: "7f", Error: "does not belong"}},
+		"the vault's has an hour left":     {boot(far, ""), agent(near, "vault", ""), degraded, "expires at", certificateStatus{Host: host, NotBefore: made, NotAfter: near, Source: "vault", Serial: "7f"}},
+		"what was wrong at boot is over":   {boot(time.Time{}, "no space"), agent(far, "vault", ""), ok, "", certificateStatus{Host: host, NotBefore: made, NotAfter: far, Source: "vault", Serial: "7f"}},
+		"put aside, the vault not asked":   {boot(far, "cannot be used"), agent(far, "volume", ""), degraded, "www.example.test: cannot be used", certificateStatus{Host: host, NotBefore: made, NotAfter: far, SelfSigned: true, Source: "volume", Serial: "7f", Error: "cannot be used"}},
+		"a host self-signed knows nothing": {`[]`, agent(far, "vault", ""), ok, "", certificateStatus{Host: host, NotBefore: made, NotAfter: far, Source: "vault", Serial: "7f"}},
+		"nothing of ours can be read":      {`[{`, agent(far, "vault", ""), degraded, "unexpected end of JSON", certificateStatus{Host: host, NotBefore: made, NotAfter: far, Source: "vault", Serial: "7f"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			it := popWith(t, fine)
@@ -118,16 +119,16 @@ func TestCertificatesOfBothSources(t *testing.T) {
 
 // A PoP without any certificate that browsers take gets no visitors where one is to come; one that had one, or has one for another host, is not touched.
 func TestWaitsForItsFirstCertificate(t *testing.T) {
-	far := now.AddDate(0, 3, 0).Format(time.RFC3339)
+	made, far := now.Format(time.RFC3339), now.AddDate(0, 3, 0).Format(time.RFC3339)
 	boot := func(hosts map[string]bool) string {
 		var all []string
 		for _, host := range []string{"a.test", "b.test"} {
-			all = append(all, fmt.Sprintf(`{"host":%q,"notAfter":%q,"selfSigned":%v}`, host, far, hosts[host]))
+			all = append(all, fmt.Sprintf(`{"host":%q,"notBefore":%q,"notAfter":%q,"selfSigned":%v}`, host, made, far, hosts[host]))
 		}
 		return "[" + strings.Join(all, ",") + "]"
 	}
 	agent := func(source string) string {
-		return fmt.Sprintf(`{"vault":{"error":"the vault does not answer"},"certificates":[{"host":"a.test","notAfter":%q,"source":%q}]}`, far, source)
+		return fmt.Sprintf(`{"vault":{"error":"the vault does not answer"},"certificates":[{"host":"a.test","notBefore":%q,"notAfter":%q,"source":%q}]}`, made, far, source)
 	}
 	both, one := map[string]bool{"a.test": true, "b.test": true}, map[string]bool{"b.test": true}
 	for name, test := range map[string]struct {
@@ -162,6 +163,61 @@ func TestWaitsForItsFirstCertificate(t *testing.T) {
 			}
 			if found := seen.Parts["certificates"]; code != test.code || found.Status != want || !strings.Contains(found.Reason, test.says) {
 				t.Errorf("%d %+v, want %s", code, found, want)
+			}
+		})
+	}
+}
+
+// Where an authority gives certificates: a PoP that is held waits, one that visitors' challenges must reach does not.
+func TestWaitsForAnAuthoritysFirstCertificate(t *testing.T) {
+	boot := fmt.Sprintf(`[{"host":"a.test","notBefore":%[1]q,"notAfter":%[2]q,"selfSigned":true},{"host":"b.test","notBefore":%[1]q,"notAfter":%[2]q,"selfSigned":true}]`,
+		now.Format(time.RFC3339), now.AddDate(0, 3, 0).Format(time.RFC3339))
+	status := func(held bool, certificates string) string {
+		return fmt.Sprintf(`{"at":%q,"held":%v,"certificates":[%s]}`, now.Format(time.RFC3339), held, certificates)
+	}
+	given := fmt.Sprintf(`{"host":"a.test","notBefore":%q,"notAfter":%q,"serial":"7F"}`, now.Format(time.RFC3339), now.AddDate(0, 0, 6).Format(time.RFC3339))
+	refused := `{"host":"a.test","error":"a.test resolves to 203.0.113.9, not to this edge (66.241.125.4): set its A record"}`
+	for name, test := range map[string]struct {
+		acme    string
+		hosts   []string
+		expects []string
+		code    int
+		want    string
+		says    string
+	}{
+		"no word yet":                  {"", []string{"a.test", "b.test"}, []string{"acme"}, 503, failing, "b.test: only a self-signed certificate so far, the authority's is still to come"},
+		"held":                         {status(true, refused), []string{"a.test", "b.test"}, []string{"acme"}, 503, failing, "a.test: only a self-signed certificate so far: a.test resolves to 203.0.113.9"},
+		"DNS does not lead here yet":   {status(false, refused), []string{"a.test", "b.test"}, []string{"acme"}, 200, degraded, "set its A record"},
+		"one has its certificate":      {status(true, given), []string{"a.test", "b.test"}, []string{"acme"}, 200, degraded, "b.test: only a self-signed"},
+		"the other one's is the vault": {status(false, refused), []string{"a.test"}, []string{"acme", "certs"}, 503, failing, "b.test: only a self-signed certificate so far, the vault's is still to come"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			it := popWith(t, fine)
+			it.manifest.Expects, it.manifest.ACMEHosts = test.expects, test.hosts
+			write(t, it, "certs/status.json", boot)
+			if test.acme != "" {
+				write(t, it, "certs/acme.json", test.acme)
+			}
+			code, seen := get(t, it, "GET", "/healthz")
+			if found := seen.Parts["certificates"]; code != test.code || found.Status != test.want || !strings.Contains(found.Reason, test.says) {
+				t.Errorf("%d %+v", code, found)
+			}
+		})
+	}
+}
+
+func TestThePartOfTheAuthority(t *testing.T) {
+	for name, test := range map[string]struct{ text, want string }{
+		"all right":         {fmt.Sprintf(`{"at":%q}`, now.Format(time.RFC3339)), ""},
+		"an obstacle":       {fmt.Sprintf(`{"at":%q,"error":"the clock here says 1970"}`, now.Format(time.RFC3339)), "the clock here says 1970"},
+		"silent since then": {fmt.Sprintf(`{"at":%q}`, now.Add(-3*time.Hour).Format(time.RFC3339)), "no word since 2026-11-24T09:00:00Z"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			it := popWith(t, fine)
+			write(t, it, "certs/status.json", "[]")
+			write(t, it, "certs/acme.json", test.text)
+			if _, seen := get(t, it, "GET", "/healthz"); seen.Parts["acme"].Reason != test.want {
+				t.Errorf("%+v", seen.Parts["acme"])
 			}
 		})
 	}

@@ -1,5 +1,6 @@
 import { ports } from "../ports.ts";
 import type { ImageSpec, Vault } from "../spec.ts";
+import { acmeConfig, isOrdered } from "./acme.ts";
 import { namesOf } from "./hosts.ts";
 import { hostName, origin, originUrl } from "./names.ts";
 import { secretsFolder } from "./secrets.ts";
@@ -7,11 +8,26 @@ import { secretsFolder } from "./secrets.ts";
 /** Where the authorities of the vault's certificate lie in the image. */
 export const vaultCaFile = "etc/pop/vault-ca.pem";
 
-/** /etc/pop/certs.json, for `pop certs`: which certificates to fetch, and where from. Nothing in it is secret. */
-export function certsConfig(
-  { sites }: Pick<ImageSpec, "sites">,
-  { address, ca, serverName, mount, path }: Vault,
-): string {
+type Told = Pick<ImageSpec, "sites" | "dns" | "tailnet" | "certificates">;
+
+/** Sites whose certificates lie in the vault. */
+export const vaultSites = ({ sites, certificates }: Pick<ImageSpec, "sites" | "certificates">): ImageSpec["sites"] =>
+  certificates?.vault === undefined ? [] : sites.filter((site) => !isOrdered(site));
+
+/** /etc/pop/certs.json, for `pop certs`: which certificates to fetch or to order, and where from. Nothing in it is secret. Undefined: there are none. */
+export function certsConfig(spec: Told): string | undefined {
+  const { acme, vault } = spec.certificates ?? {};
+  const fetched = vaultSites(spec);
+  const ordered = spec.sites.filter(isOrdered);
+  if (fetched.length + ordered.length === 0) return undefined;
+  const config = {
+    ...(acme !== undefined && ordered.length > 0 && { acme: acmeConfig(spec, acme) }),
+    ...(vault !== undefined && fetched.length > 0 && vaultConfig(fetched, vault)),
+  };
+  return `${JSON.stringify(config, null, 2)}\n`;
+}
+
+function vaultConfig(sites: ImageSpec["sites"], { address, ca, serverName, mount, path }: Vault) {
   const certificates = sites
     .flatMap((site) =>
       namesOf(site).map((host) => ({
@@ -20,7 +36,7 @@ export function certsConfig(
       })),
     )
     .toSorted((a, b) => (a.host < b.host ? -1 : 1));
-  const config = {
+  return {
     address: originUrl(origin(address)),
     ...(ca !== undefined && { caFile: `/${vaultCaFile}` }),
     // A vault at home has a name of the tailnet, which the machine's own resolver does not know.
@@ -32,5 +48,4 @@ export function certsConfig(
     path,
     certificates,
   };
-  return `${JSON.stringify(config, null, 2)}\n`;
 }

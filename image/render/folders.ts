@@ -1,4 +1,5 @@
 import type { ImageSpec } from "../spec.ts";
+import { acmeFolder, challengeFolder } from "./acme.ts";
 import { luggageUser, type User } from "./users.ts";
 
 /** Where the logs of the PoP's processes lie; the sum of them is bounded by render/process-compose.ts. */
@@ -8,7 +9,10 @@ export const logFolder = "/var/log/pop";
  * /etc/pop/folders, one "path owner:group mode" a line: what postInit makes at boot. The image cannot bring what lies under /var, for the volume hides it,
  * nor under /run, for that is new each time.
  */
-export function folders(all: Record<string, User>, spec: Pick<ImageSpec, "luggage" | "tailnet" | "ssh">): string {
+export function folders(
+  all: Record<string, User>,
+  spec: Pick<ImageSpec, "luggage" | "tailnet" | "ssh" | "certificates">,
+): string {
   const luggage = Object.keys(all).filter((name) => name.startsWith("luggage-"));
   return [
     "/var/lib root:root 0755",
@@ -18,6 +22,8 @@ export function folders(all: Record<string, User>, spec: Pick<ImageSpec, "luggag
     "/var/lib/pop root:root 0755",
     // certs writes, nginx reads: the group comes from the folder (2000).
     "/var/lib/pop/certs certs:nginx 2750",
+    // What `pop certs` alone reads, and where nginx alone reaches it: the group comes from the folder (2000).
+    ...(spec.certificates?.acme ? [`${acmeFolder} certs:certs 0700`, `${challengeFolder} certs:nginx 2750`] : []),
     // A file for each site in maintenance: nginx looks for it, health lists them.
     "/var/lib/pop/maintenance root:root 0755",
     "/var/lib/nginx nginx:nginx 0750",

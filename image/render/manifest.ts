@@ -2,6 +2,8 @@ import { posix } from "node:path";
 import { checkTimeoutSeconds } from "../limits.ts";
 import { ports } from "../ports.ts";
 import type { ImageSpec, Luggage, LuggageHealth, Tailnet } from "../spec.ts";
+import { orderedNames } from "./acme.ts";
+import { vaultSites } from "./certs.ts";
 import { namesOf } from "./hosts.ts";
 import {
   type Endpoint,
@@ -23,12 +25,14 @@ export function manifest(
 ): string {
   const hosts = spec.sites.map((site) => siteName(site.host)).toSorted();
   const aliases = spec.sites.flatMap((site) => namesOf(site).slice(1)).toSorted();
+  const ordered = orderedNames(spec);
   const { nginxStatus, dns, health } = ports;
   // Parts that not every PoP has: without word from these it is degraded.
   const expects = [
     ...(spec.tailnet ? ["tailnet"] : []),
     ...(secrets(spec).length > 0 ? ["secrets"] : []),
-    ...(spec.certificates ? ["certs"] : []),
+    ...(vaultSites(spec).length > 0 ? ["certs"] : []),
+    ...(ordered.length > 0 ? ["acme"] : []),
   ];
   const checks = Object.entries(spec.luggage)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
@@ -47,6 +51,7 @@ export function manifest(
   const told = {
     hosts,
     ...(aliases.length > 0 && { aliases }),
+    ...(ordered.length > 0 && { acmeHosts: ordered }),
     expects,
     ports: { nginxStatus, dns, health },
     checkTimeoutSeconds,

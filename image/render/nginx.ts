@@ -1,6 +1,7 @@
 import { workerConnections } from "../limits.ts";
 import { ports } from "../ports.ts";
 import type { FilesSite, ImageSpec, LuggageSite, Site } from "../spec.ts";
+import { challengeSocket, isOrdered } from "./acme.ts";
 import { certificateMaps, certificateOf, checkNames, nameAsked, namesOf, siteKey } from "./hosts.ts";
 import { accessMaps, serverAccess } from "./nginx-access.ts";
 import { authLines, authMaps } from "./nginx-auth.ts";
@@ -50,7 +51,6 @@ export function nginxConf(
 ): string {
   checkNames(spec);
   const sites = spec.sites.toSorted(byHost);
-  const hosts = sites.flatMap(namesOf);
   const other = sites.find((site) => site.default === true);
   const parts = sites.flatMap(partsOf);
   const origins = distinctOrigins(parts);
@@ -105,7 +105,7 @@ export function nginxConf(
       ...controlServer(parts),
       ...(other ? [] : [...unknownNames(listen), ""]),
       ...certificateMaps(sites),
-      ...(hosts.length ? [toHttps(hosts, other !== undefined), ""] : []),
+      ...plainSites(sites),
       ...plainServers(spec),
       ...origins.flatMap(relays),
       ...sites.map((site) => server(site, listen, ownServerLines(site, spec.nginx))),
@@ -155,12 +155,31 @@ const unknownNames = (listen: string): string[] => [
   block("server", [`listen ${listen}${defaultServer};`, "server_name _;", "ssl_reject_handshake on;", "return 421;"]),
 ];
 
-const toHttps = (hosts: string[], isDefault: boolean): string =>
+/** Plain HTTP: one server for all names that an authority asks for challenges, one for the others. */
+function plainSites(sites: Site[]): string[] {
+  const [proven, others] = [sites.filter(isOrdered), sites.filter((site) => !isOrdered(site))];
+  return [
+    ...(proven.length > 0 ? [toHttps(proven, [challenges, block("location /", [`return ${httpsUrl};`])]), ""] : []),
+    ...(others.length > 0 ? [toHttps(others, [`return ${httpsUrl};`]), ""] : []),
+  ];
+}
+
+const httpsUrl = "301 https://$host$request_uri";
+
+const toHttps = (sites: Site[], lines: string[]): string =>
   block("server", [
-    `listen ${ports.http} proxy_protocol${isDefault ? defaultServer : ""};`,
-    ...hosts.map((host) => `server_name ${host};`),
-    "return 301 https://$host$request_uri;",
+    `listen ${ports.http} proxy_protocol${sites.some((site) => site.default === true) ? defaultServer : ""};`,
+    ...sites.flatMap(namesOf).map((host) => `server_name ${host};`),
+    ...lines,
   ]);
+
+/** To `pop certs`, which asks the other PoPs where it has no answer itself (image/pop/acme). */
+const challenges = block("location ^~ /.well-known/acme-challenge/", [
+  `proxy_pass http://unix:${challengeSocket};`,
+  "proxy_connect_timeout 1s;",
+  "proxy_read_timeout 5s;",
+  "client_max_body_size 1k;",
+]);
 
 /**
  * @param listen where visitors come from

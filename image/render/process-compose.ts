@@ -2,6 +2,7 @@ import { stringify } from "yaml";
 import { contextVariables } from "../identity.ts";
 import { ports } from "../ports.ts";
 import type { ImageSpec, Tailnet } from "../spec.ts";
+import { acmeVariables } from "./acme.ts";
 import { luggageProcessName, refuseKnots } from "./dependencies.ts";
 import { luggageProcess, refuseTakenPorts } from "./luggage.ts";
 import { bare, endSeconds, logShares, type Process, runas, withDefaults } from "./process.ts";
@@ -104,7 +105,7 @@ function processes(spec: Told): Record<string, Process> {
     ...(secrets(spec).length > 0 ? { secrets: { ...unsealing, depends_on: ready } } : {}),
     ...(spec.ssh ? { sshd: listening(spec) } : {}),
     ...(spec.logs?.syslog ? { syslog: { ...relaying, depends_on: ready } } : {}),
-    ...(spec.certificates ? { certs: { ...fetching, depends_on: ready } } : {}),
+    ...(spec.certificates ? { certs: { ...fetching(spec.certificates), depends_on: ready } } : {}),
     ...Object.fromEntries(carried.map(([name, it]) => [name, { ...it, depends_on: { ...ready, ...it.depends_on } }])),
   };
 }
@@ -118,8 +119,14 @@ const unsealing: Process = {
 /** nginx neither waits for it nor needs it. */
 const relaying: Process = { entrypoint: runas("health", ["/usr/bin/pop", "syslog"]) };
 
-/** Runs for ever, and by itself tries again: until the tailnet is up, the vault answers, its credentials are there. */
-const fetching: Process = { entrypoint: runas("certs", ["/usr/bin/pop", "certs", "--config", "/etc/pop/certs.json"]) };
+/** Runs for ever, and by itself tries again: until the tailnet is up, the vault or the authority answers, its credentials are there. */
+const fetching = ({ acme }: NonNullable<ImageSpec["certificates"]>): Process => ({
+  entrypoint: runas(
+    "certs",
+    ["/usr/bin/pop", "certs", "--config", "/etc/pop/certs.json"],
+    acme ? Object.values(acmeVariables) : [],
+  ),
+});
 
 /**
  * It has no probe: one that is true only after the login would end it, over and over, while the tailnet is away.

@@ -36,7 +36,8 @@ export function secrets({ sites = [], luggage, tailnet, certificates }: SecretsS
   const own = (key: string, owner: string): Secret => ({ name: key, key, owner, from: "secrets" });
   return [
     ...(tailnet ? [{ ...own(authKeyName, "root"), ...(tailnet.driver && { from: "tailnet" as const }) }] : []),
-    ...(certificates ? [own("vaultRoleId", "certs"), own("vaultSecretId", "certs")] : []),
+    ...(certificates?.vault ? [own("vaultRoleId", "certs"), own("vaultSecretId", "certs")] : []),
+    ...(certificates?.acme?.eab === undefined ? [] : [accountSecret(certificates.acme.eab)]),
     ...Object.entries(luggage).flatMap(([name, { secrets: keys = [], user = name }]) =>
       keys.map((key) => carried(name, key, luggageUser(user))),
     ),
@@ -50,6 +51,14 @@ export function secrets({ sites = [], luggage, tailnet, certificates }: SecretsS
       (key): Secret => ({ name: headerSecretFile(key), key, owner: "nginx", from: "secrets" }),
     ),
   ].toSorted((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** Of an external account at an authority, below `secretsFolder`: the dot keeps it apart from keys. */
+export const acmeAccountFile = "acme.account";
+
+function accountSecret(key: string): Secret {
+  if (!isSecretKey(key)) throw new Error(`certificates.acme.eab: ${JSON.stringify(key)} is not the name of a secret.`);
+  return { name: acmeAccountFile, key, owner: "certs", from: "secrets" };
 }
 
 /** Of a site's passwords, below `secretsFolder`: the dot keeps its folder apart from luggage's. */

@@ -10,7 +10,7 @@ import { type Cli, cli, values } from "../support/cli.ts";
 import { cliWorld } from "../support/cli-world.ts";
 
 const now = Date.UTC(2026, 0, 1);
-const certificate = { ends: now + 60 * 86_400_000 };
+const certificate = { begins: now - 30 * 86_400_000, ends: now + 60 * 86_400_000 };
 const host = "www.example.org";
 
 /** An app with both addresses, and what is to be met at them. */
@@ -113,7 +113,11 @@ test("a record that is missing, leads elsewhere or cannot be had: each with what
 });
 
 test.each<[string, Partial<Visit>, string]>([
-  ["ends soon", { certificate: { ends: now + 2 * 86_400_000 } }, "200 from cdg-1, its certificate ends in 2 d"],
+  [
+    "ends soon",
+    { certificate: { ...certificate, ends: now + 2 * 86_400_000 } },
+    "200 from cdg-1, its certificate ends in 2 d",
+  ],
   [
     "is nobody's",
     { certificate: { ...certificate, problem: "SELF_SIGNED_CERT_IN_CHAIN" } },

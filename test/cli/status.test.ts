@@ -81,7 +81,7 @@ test("--json: everything, for programs", async () => {
         checks: { passing: 2, all: 2 },
         tailnet: "ok",
         origins: [],
-        certificates: [{ host: "www.example.org", expires: "2030-01-01T00:00:00Z", selfSigned: false }],
+        certificates: [{ host: "www.example.org", begins: null, expires: "2030-01-01T00:00:00Z", selfSigned: false }],
         memory: { usedBytes: 90 * megabyte, limitBytes: 256 * megabyte },
         traffic: { requests: 100, rejected: 12, hitRate: 0.9 },
         connections: {},

@@ -105,3 +105,18 @@ test("what somebody changed by hand shows in a refresh, and up puts it back", as
   expect(it.fly.snapshot().machines[id]?.versions.at(-1)?.received.env).toEqual({ POP_NAME: "cdg-1" });
   expect(it.mutations().filter((route) => route === "POST machines/:id")).toHaveLength(1);
 });
+
+test("PoPs that order their certificates are told the app's addresses, which are there before them", async () => {
+  await using it = await engine();
+  it.config(stack({ certificates: { acme: { email: "ada@example.org", terms: "agreed" } } }));
+  const planned = await it.run(["preview"]);
+  expect(planned, planned.output).toMatchObject({ code: 0 });
+  const up = await it.up();
+  expect(up, up.output).toMatchObject({ code: 0 });
+  const { addresses, machines } = it.fly.snapshot();
+  const told = Object.values(machines).map(({ versions }) => versions.at(-1)?.received.env?.POP_ADDRESSES?.split(" "));
+  expect(told).toHaveLength(2);
+  for (const all of told) expect(all?.toSorted()).toEqual(addresses.map(({ ip }) => ip).toSorted());
+  const again = await it.run(["preview", "--expect-no-changes"]);
+  expect(again, again.output).toMatchObject({ code: 0 });
+});

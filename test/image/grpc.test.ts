@@ -102,7 +102,7 @@ beforeAll(async () => {
   await new Promise<void>((listening) => rude.listen(ports.rude, "0.0.0.0", listening));
   names = await startNameServer(network.gateway, ports.names);
   names.say("echo.grpc.test", [network.gateway]);
-  await bench.forward(image, { [ports.plain]: ports.second }, { network, address: moved, aliases: [] });
+  await bench.forward({ [ports.plain]: ports.second }, { network, address: moved, aliases: [] });
   pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
   await until(
     () => health(pop),

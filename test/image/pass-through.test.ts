@@ -314,6 +314,15 @@ describe("whom nobody passes on", () => {
     expect(seen?.connections).toEqual({ served: 2, limited: 0, blocked: 4, failed: 0 });
   });
 
+  test("what a visitor claims to be reaches no origin of the sites beside", async () => {
+    origin.answer("/claims", (_, response) => response.end());
+    const headers = { "X-Auth-Request-Email": "admin@example.org", "Remote-User": "admin", "X-Harmless": "yes" };
+    expect((await https({ port: pop.https, host: "web.test.org", path: "/claims", headers })).status).toBe(200);
+    const seen = origin.seen.at(-1)?.headers;
+    expect(seen).toHaveProperty("x-harmless");
+    for (const name of ["x-auth-request-email", "remote-user"]) expect(seen).not.toHaveProperty(name);
+  });
+
   test("who is blocked is closed here and gets 403 from sites whose TLS ends in the PoP", async () => {
     const block = (...words: string[]) => pop.exec(["/usr/bin/pop", ...words]);
     expect(await block("block", "--for", "3600", "192.0.2.0/24")).toMatchObject({ code: 0 });

@@ -11,29 +11,52 @@ import { runSeed } from "./seed.ts";
 const shownHistories = 3;
 const shownKinds = 30;
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: "string" },
-    seed: { type: "string" },
-    first: { type: "string", default: "1" },
-    broken: { type: "string" },
-    enough: { type: "string" },
-    workers: { type: "string" },
-  },
-});
-const whole = (name: string, text: string | undefined): number | undefined => {
+const options = {
+  seeds: { type: "string" },
+  seed: { type: "string" },
+  first: { type: "string" },
+  broken: { type: "string" },
+  enough: { type: "string" },
+  workers: { type: "string" },
+} as const;
+type Values = { [name in keyof typeof options]?: string };
+
+class Usage extends Error {}
+
+try {
+  const values = valuesOf(process.argv.slice(2));
+  const one = whole(values, "seed");
+  process.exitCode = one === undefined ? await many(values) : await replay(one, values.broken);
+} catch (error) {
+  if (!(error instanceof Usage)) throw error;
+  console.error(`sim: ${error.message} Nothing was run.`);
+  process.exitCode = 2;
+}
+
+function valuesOf(args: string[]): Values {
+  let values: Values;
+  try {
+    values = parseArgs({ args, options }).values;
+  } catch (error) {
+    throw new Usage(`${(error as Error).message.split("\n")[0]?.replace(/\.$/, "")}.`);
+  }
+  const { broken, seed, ...ofMany } = values;
+  if (broken !== undefined && !variants[broken])
+    throw new Usage(`--broken is "${broken}": it must be one of ${Object.keys(variants).join(", ")}.`);
+  const [meaningless] = Object.keys(ofMany);
+  if (seed !== undefined && meaningless !== undefined)
+    throw new Usage(`--seed replays one seed, so --${meaningless} has no meaning beside it.`);
+  return values;
+}
+
+function whole(values: Values, name: keyof Values): number | undefined {
+  const text = values[name];
   if (text === undefined) return undefined;
-  if (!/^\d+$/.test(text)) throw new Error(`--${name} is "${text}": it must be a whole number`);
+  if (!/^\d+$/.test(text)) throw new Usage(`--${name} is "${text}": it must be a whole number.`);
   return Number(text);
-};
-const { broken } = values;
-if (broken !== undefined && !variants[broken])
-  throw new Error(`--broken is "${broken}": it must be one of ${Object.keys(variants).join(", ")}`);
+}
 
-const one = whole("seed", values.seed);
-process.exitCode = one === undefined ? await many() : await replay(one);
-
-async function replay(seed: number): Promise<number> {
+async function replay(seed: number, broken: string | undefined): Promise<number> {
   const history: string[] = [];
   const { failure } = await runSeed(seed, { history, client: broken === undefined ? undefined : variants[broken] });
   console.log(history.join("\n"));
@@ -41,9 +64,10 @@ async function replay(seed: number): Promise<number> {
   return failure === undefined ? 0 : 1;
 }
 
-async function many(): Promise<number> {
-  const count = whole("seeds", values.seeds) ?? 1000;
-  const first = whole("first", values.first) ?? 1;
+async function many(values: Values): Promise<number> {
+  const { broken } = values;
+  const count = whole(values, "seeds") ?? 1000;
+  const first = whole(values, "first") ?? 1;
   const began = performance.now();
   let told = began;
   let toldFailures = 0;
@@ -51,8 +75,8 @@ async function many(): Promise<number> {
     first,
     count,
     broken,
-    workers: whole("workers", values.workers),
-    enough: whole("enough", values.enough),
+    workers: whole(values, "workers"),
+    enough: whole(values, "enough"),
     onProgress({ seeds, failures }) {
       for (const { seed, failure } of failures.slice(toldFailures)) console.error(`seed ${seed}: ${failure}`);
       toldFailures = failures.length;
@@ -64,7 +88,7 @@ async function many(): Promise<number> {
   const seconds = (performance.now() - began) / 1000;
   for (const { seed } of tally.failures.slice(0, shownHistories)) {
     console.log(`--- seed ${seed}`);
-    await replay(seed);
+    await replay(seed, broken);
   }
   for (const [kind, seeds] of byKind(tally.failures).slice(0, shownKinds))
     console.log(`${seeds.length} x (seeds ${seeds.slice(0, 6).join(", ")}) ${kind}`);

@@ -50,7 +50,7 @@ describe("stack files", () => {
       { kind: "redirect", host: "example.test", to: "https://www.example.test" },
     ]);
     expect(config.image.tailnet).toMatchObject({ domain: "tail.internal", driver: "headscale", tags: ["pop"] });
-    expect(config.image.certificates?.vault.address).toBe("https://home.tail.internal:8200");
+    expect(config.image.certificates?.vault?.address).toBe("https://home.tail.internal:8200");
     expect(config.secretsFile).toBe(".cache/local/home/secrets.yaml");
   });
 

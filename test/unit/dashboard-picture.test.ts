@@ -72,7 +72,7 @@ test("rates are those between two looks; a PoP that was not asked has none, and 
         hitRate: 0.75,
         p95Seconds: expect.closeTo(0.095),
       },
-      certificate: { ends: Date.UTC(2026, 1, 1), selfSigned: false },
+      certificate: { begins: null, ends: Date.UTC(2026, 1, 1), selfSigned: false },
     },
   ]);
 });

@@ -122,6 +122,20 @@ const kindsOf = (all: Registered[]) =>
     type.startsWith("pulumi-nodejs:dynamic/fly:") ? [[type.split(":").at(-1), { name, inputs }] as const] : [],
   );
 
+test("PoPs that order their certificates are told the app's addresses, others are not", async () => {
+  const environments = async (more: Record<string, unknown>) =>
+    (await register({ ...file, ...more })).flatMap(({ name, inputs }) =>
+      name.endsWith("-machine") ? [(inputs.config as { env: Record<string, string> }).env] : [],
+    );
+  const certificates = { acme: { email: "ada@example.org", terms: "agreed" } };
+  known.Address = { ip: "203.0.113.7" };
+  const told = await environments({ certificates });
+  delete known.Address;
+  expect(told.length).toBeGreaterThan(0);
+  for (const env of told) expect(env.POP_ADDRESSES).toBe("203.0.113.7 203.0.113.7");
+  for (const env of await environments({})) expect(env).not.toHaveProperty("POP_ADDRESSES");
+});
+
 test("a stack with secrets: identity, what is sealed to it, and the machine that is given it", async () => {
   const tailnet = { domain: "tail.example", driver: "headscale", loginServer: "https://login.example", ca: "ca.pem" };
   const certificates = { vault: { address: "https://vault.example" } };

@@ -95,6 +95,13 @@ test("--process: its lines, and what process-compose says of it", () => {
   expect(chosen({ process: "nginx" }, [...of, ...others])).toEqual(of);
 });
 
+test("--site: connections to a site whose TLS is passed through", () => {
+  const connection = (site: string) =>
+    `[nginx\t] {"time":"2026-03-01T02:00:00+00:00","client":"192.0.2.7","port":443,"site":"${site}","status":200,"sent":1,"received":1,"seconds":1.0,"target":"100.64.0.1:443"}`;
+  const of = [connection("git.example.org")];
+  expect(chosen({ site: "git.example.org" }, [...of, connection("code.example.org"), connection("")])).toEqual(of);
+});
+
 test("--site: requests to it by whatever case, and nginx's errors about it", () => {
   const of = [
     request(),

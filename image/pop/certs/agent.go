@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"fly-pops/pop/internal/files"
+	"fly-pops/pop/internal/pair"
 	"fly-pops/pop/vault"
 )
 
@@ -60,7 +61,7 @@ func (it *agent) onVolume(certificate Certificate) CertificateStatus {
 	if err != nil {
 		return status
 	}
-	if chain, err := parseChain(string(onlyCertificates(text))); err == nil {
+	if chain, err := pair.ParseChain(string(pair.OnlyCertificates(text))); err == nil {
 		status.is(chain[0], "volume", 0)
 	}
 	return status
@@ -216,7 +217,7 @@ func (it *agent) take(certificate Certificate, secret vault.Secret, status *Cert
 	if err != nil {
 		return err
 	}
-	leaf, content, err := checkPair(certificate.Host, key, chain, it.now())
+	leaf, content, err := pair.Check(certificate.Host, key, chain, it.now())
 	if err != nil {
 		return fmt.Errorf("version %d in the vault is refused: %w", secret.Version, err)
 	}
@@ -249,8 +250,7 @@ func text(secret vault.Secret, field string) (string, error) {
 }
 
 func (it *CertificateStatus) is(leaf *x509.Certificate, source string, version int) {
-	// As OpenSSL writes serial numbers, so that they can be compared.
-	it.NotAfter, it.Serial, it.Source, it.Version = &leaf.NotAfter, fmt.Sprintf("%X", leaf.SerialNumber.Bytes()), source, version
+	it.NotBefore, it.NotAfter, it.Serial, it.Source, it.Version = &leaf.NotBefore, &leaf.NotAfter, pair.Serial(leaf), source, version
 }
 
 func (it *CertificateStatus) failed(err error, now time.Time) {

@@ -1,4 +1,5 @@
-// Package certs keeps nginx's certificates as they are in a Vault or OpenBao: it looks every half minute, checks what it finds and writes what changed.
+// Package certs keeps nginx's certificates as they are in a Vault or OpenBao: it looks every half minute, checks what it finds and writes what changed. Those
+// that an authority gives by ACME it orders and renews (package acme), beside the vault's or instead.
 //
 //	pop certs --config FILE
 //
@@ -19,7 +20,6 @@ package certs
 
 import (
 	"context"
-	"encoding/pem"
 	"errors"
 	"flag"
 	"fmt"
@@ -27,9 +27,11 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
+	"fly-pops/pop/acme"
 	"fly-pops/pop/internal/exit"
 	"fly-pops/pop/internal/files"
 	"fly-pops/pop/internal/small"
@@ -49,14 +51,16 @@ type Status struct {
 
 // CertificateStatus is one host's.
 type CertificateStatus struct {
-	Host     string     `json:"host"`
-	Domain   string     `json:"domain"`
-	NotAfter *time.Time `json:"notAfter,omitempty"`
-	Serial   string     `json:"serial,omitempty"`
-	Source   string     `json:"source,omitempty"`
-	Version  int        `json:"version,omitempty"`
-	Error    string     `json:"error,omitempty"`
-	ErrorAt  *time.Time `json:"errorAt,omitempty"`
+	Host   string `json:"host"`
+	Domain string `json:"domain"`
+	// Absent: there is no certificate yet.
+	NotBefore *time.Time `json:"notBefore,omitempty"`
+	NotAfter  *time.Time `json:"notAfter,omitempty"`
+	Serial    string     `json:"serial,omitempty"`
+	Source    string     `json:"source,omitempty"`
+	Version   int        `json:"version,omitempty"`
+	Error     string     `json:"error,omitempty"`
+	ErrorAt   *time.Time `json:"errorAt,omitempty"`
 }
 
 // Run is the command.
@@ -89,8 +93,32 @@ func Run(arguments []string) error {
 	small.Memory()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	(&loop{agent: newAgent(config, time.Now), wait: wait}).run(ctx)
+	var both sync.WaitGroup
+	if config.ACME != nil {
+		environment, problems := acme.ReadEnvironment(os.Getenv)
+		both.Go(func() { order(ctx, acme.New(config.ACME, environment, problems, time.Now), config.ACME.Status) })
+	}
+	if config.hasVault() {
+		both.Go(func() { (&loop{agent: newAgent(config, time.Now), wait: wait}).run(ctx) })
+	}
+	both.Wait()
 	return nil
+}
+
+// order is rounds and pauses of what an authority gives.
+func order(ctx context.Context, agent *acme.Agent, path string) {
+	said := sayer{}
+	agent.Report = func(status acme.Status) {
+		if err := files.ReplaceJSON(path, status); err != nil {
+			said.say(fmt.Sprintf("status of acme: %v", err))
+			return
+		}
+		said.say(strings.Join(status.Problems(), "\npop: "))
+	}
+	agent.Serve(ctx)
+	for ctx.Err() == nil {
+		wait(ctx, agent.Round(ctx), func() bool { return false })
+	}
 }
 
 // loop is rounds and pauses.
@@ -98,7 +126,7 @@ type loop struct {
 	agent *agent
 	// Waits, and not a moment longer than something has changed. A test has its own.
 	wait func(ctx context.Context, pause time.Duration, changed func() bool)
-	said string
+	sayer
 }
 
 func (it *loop) run(ctx context.Context) {
@@ -133,8 +161,10 @@ func (it *loop) report() {
 	it.say(strings.Join(lines, "\npop: "))
 }
 
-// say does not repeat itself: an outage of hours is one line.
-func (it *loop) say(line string) {
+// sayer does not repeat itself: an outage of hours is one line.
+type sayer struct{ said string }
+
+func (it *sayer) say(line string) {
 	if line != it.said && line != "" {
 		fmt.Fprintf(os.Stderr, "pop: %s\n", line)
 	}
@@ -164,15 +194,4 @@ func (it *agent) credentials() string {
 		}
 	}
 	return mark
-}
-
-// onlyCertificates of a PEM with a key in it.
-func onlyCertificates(text []byte) []byte {
-	var found []byte
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type == "CERTIFICATE" {
-			found = append(found, pem.EncodeToMemory(block)...)
-		}
-	}
-	return found
 }

@@ -10,12 +10,15 @@ import (
 	"strings"
 	"time"
 
+	"fly-pops/pop/acme"
 	"fly-pops/pop/internal/strict"
 	"fly-pops/pop/vault"
 )
 
-// Config is the file of --config. Nothing in it is secret.
+// Config is the file of --config. Nothing in it is secret. What stands outside of acme is about the vault, and absent where there is none.
 type Config struct {
+	// Certificates from an authority. Absent: none are.
+	ACME *acme.Config `json:"acme"`
 	// https://vault.example:8200. http:// only where the way there is encrypted by other means (a tailnet).
 	Address string `json:"address"`
 	// PEM file with the authorities of the vault's certificate. Absent: the system's.
@@ -79,11 +82,21 @@ func readConfig(path string) (*Config, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	config.complete()
-	if err := config.mistakes(); err != nil {
+	var wrong []error
+	if config.ACME != nil {
+		config.ACME.Complete()
+		wrong = append(wrong, config.ACME.Mistakes())
+	}
+	if config.ACME == nil || config.hasVault() {
+		wrong = append(wrong, config.mistakes())
+	}
+	if err := errors.Join(wrong...); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return config, nil
 }
+
+func (it *Config) hasVault() bool { return it.Address != "" || len(it.Certificates) > 0 }
 
 func (it *Config) complete() {
 	for field, otherwise := range map[*string]string{

@@ -77,3 +77,39 @@ func TestArguments(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAuthorityBesideAVaultOrInstead(t *testing.T) {
+	const authority = `"acme": {"directories": ["https://ca.example.test/dir"], "peerPort": 1107, "certificates": [{"names": ["www.example.test"]}]}`
+	const vault = `"address": "https://vault.test", "roleIdFile": "/r", "secretIdFile": "/s", "certificates": [{"host": "shop.example.test"}]`
+	for name, test := range map[string]struct {
+		text            string
+		vault           bool
+		says            string
+		authorityFolder string
+	}{
+		"instead":             {"{" + authority + "}", false, "", "/var/lib/pop/acme"},
+		"beside":              {"{" + authority + "," + vault + "}", true, "", "/var/lib/pop/acme"},
+		"half a vault":        {"{" + authority + `, "address": "https://vault.test"}`, true, "roleIdFile and secretIdFile", ""},
+		"a mistake in it":     {`{"acme": {"directories": [], "peerPort": 1107, "certificates": [{"names": ["www.example.test"]}]}}`, false, "acme.directories", ""},
+		"an unknown field":    {`{"acme": {"directory": "https://ca.example.test"}}`, false, "acme.directory", ""},
+		"neither":             {`{}`, false, "address", ""},
+		"mistakes of the two": {`{"acme": {}, "address": "https://vault.test"}`, true, "acme.peerPort is 0", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "certs.json")
+			if err := os.WriteFile(path, []byte(test.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			config, err := readConfig(path)
+			if test.says != "" {
+				if err == nil || !strings.Contains(err.Error(), test.says) {
+					t.Errorf("says %v", err)
+				}
+				return
+			}
+			if err != nil || config.hasVault() != test.vault || config.ACME.Folder != test.authorityFolder {
+				t.Errorf("%+v: %v", config, err)
+			}
+		})
+	}
+}

@@ -20,6 +20,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"fly-pops/pop/internal/resolve"
 )
 
 const (
@@ -79,7 +81,7 @@ func New(options Options) (*Client, error) {
 	it.http = &http.Client{
 		Transport: &http.Transport{
 			TLSClientConfig:   trust,
-			DialContext:       (&net.Dialer{Timeout: 10 * time.Second, Resolver: resolver(options.NameServer)}).DialContext,
+			DialContext:       (&net.Dialer{Timeout: 10 * time.Second, Resolver: resolve.By(options.NameServer)}).DialContext,
 			ForceAttemptHTTP2: true,
 			MaxIdleConns:      1,
 			// Shorter than the pause between rounds: an idle PoP holds no connection that a tailnet's outage could leave half open.
@@ -94,16 +96,6 @@ func New(options Options) (*Client, error) {
 		},
 	}
 	return it, nil
-}
-
-// resolver asks one name server for everything; nil, for "", is the system's way.
-func resolver(server string) *net.Resolver {
-	if server == "" {
-		return nil
-	}
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, server)
-	}}
 }
 
 // CheckAddress says what is wrong with an address.

@@ -26,10 +26,9 @@ export async function open(): Promise<void> {
   for (const name of ["web", "pair"]) nameServer.say(`${name}.${movingZone}`, [network.origin]);
   // From the start: a request that nginx repeats while a name's addresses change is a 502.
   nameServer.say(`both.${movingZone}`, [network.origin, ...deadAddresses]);
-  forwarder = await bench.startForwarder(image, { http: origin.port, second: second.port, https: secure.port });
+  forwarder = await bench.startForwarder({ http: origin.port, second: second.port, https: secure.port });
   // Where the origin may move to: there the second one answers.
   await bench.startForwarder(
-    image,
     { http: second.port, second: second.port, https: secure.port },
     { address: network.moved, aliases: [] },
   );

@@ -1,5 +1,5 @@
 import { createSocket } from "node:dgram";
-import { isIPv6 } from "node:net";
+import { createServer, isIPv6 } from "node:net";
 import dns from "dns-packet";
 
 /** A name server whose answers the test says. */
@@ -13,20 +13,20 @@ export interface NameServer {
 
 const nameError = 3;
 
-/** Answers A and AAAA, with a TTL of a second. https://www.rfc-editor.org/rfc/rfc1035#section-4 */
+/** Answers A and AAAA by UDP and TCP, with a TTL of a second. https://www.rfc-editor.org/rfc/rfc1035#section-4 */
 export async function startNameServer(address: string, port: number): Promise<NameServer> {
   const names = new Map<string, readonly string[] | "silence">();
   const asked = new Map<string, number>();
   const socket = createSocket("udp4");
-  socket.on("message", (query, from) => {
+  const answer = (query: Buffer): Buffer | undefined => {
     const { id = 0, questions = [] } = dns.decode(query);
     const [{ name: written, type } = { name: "", type: "A" as const }] = questions;
     const name = written.toLowerCase();
     asked.set(name, (asked.get(name) ?? 0) + 1);
     const known = names.get(name);
-    if (known === "silence") return;
+    if (known === "silence") return undefined;
     const found = (known ?? []).filter((it) => type === (isIPv6(it) ? "AAAA" : "A"));
-    const answer = dns.encode({
+    return dns.encode({
       type: "response",
       id,
       flags:
@@ -37,12 +37,35 @@ export async function startNameServer(address: string, port: number): Promise<Na
       questions,
       answers: found.map((data) => ({ type: isIPv6(data) ? "AAAA" : "A", name: written, ttl: 1, data })),
     });
-    socket.send(answer, from.port, from.address);
+  };
+  socket.on("message", (query, from) => {
+    const text = answer(query);
+    if (text) socket.send(text, from.port, from.address);
   });
+  // Each message behind its length: https://www.rfc-editor.org/rfc/rfc1035#section-4.2.2
+  const server = createServer((client) => {
+    let received = Buffer.alloc(0);
+    client.on("error", () => {});
+    client.on("data", (piece: Buffer) => {
+      received = Buffer.concat([received, piece]);
+      while (received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) {
+        const end = 2 + received.readUInt16BE(0);
+        const text = answer(received.subarray(2, end));
+        received = received.subarray(end);
+        const length = Buffer.alloc(2);
+        length.writeUInt16BE(text?.length ?? 0, 0);
+        if (text) client.write(Buffer.concat([length, text]));
+      }
+    });
+  });
+  await new Promise<void>((bound, failed) => server.once("error", failed).listen(port, address, bound));
   await new Promise<void>((bound, failed) => socket.once("error", failed).bind(port, address, bound));
   return {
     say: (name, addresses) => void names.set(name, addresses),
     asked: (name) => asked.get(name) ?? 0,
-    close: () => new Promise((closed) => socket.close(() => closed())),
+    close: async () => {
+      server.close();
+      await new Promise<void>((closed) => socket.close(() => closed()));
+    },
   };
 }

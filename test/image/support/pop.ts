@@ -1,5 +1,5 @@
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
-import { join, relative, resolve } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
 import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import type { Container, HostConfig } from "dockerode";
@@ -53,8 +53,13 @@ export function writeProject(): string {
     "blog/serve": ['#!/bin/sh\nenv > "$HOME/environment"\nexec httpd "$@" "127.0.0.1:$PORT" -h /luggage/blog\n', 0o755],
   };
   for (const [path, [content, mode = 0o644]] of Object.entries(files)) {
-    mkdirSync(join(folder, path, ".."), { recursive: true });
-    writeFileSync(join(folder, path), content, { mode });
+    const file = join(folder, path);
+    // Other test files write and pack the same folder at the same time: none may find a file that is only begun.
+    if (existsSync(file) && readFileSync(file, "utf8") === content) continue;
+    mkdirSync(dirname(file), { recursive: true });
+    const begun = `${folder}-${process.pid}`;
+    writeFileSync(begun, content, { mode });
+    renameSync(begun, file);
   }
   return folder;
 }
@@ -112,7 +117,42 @@ export interface Run {
   networkName?: string;
   /** Further ports of it that a test wants to reach. */
   published?: number[];
+  /** Its IPv6 address in the network. Default: the engine's choice, where it has one. */
+  address6?: string;
 }
+
+/** nginx with its module for raw TCP. */
+const withStream: ImageSpec = {
+  sites: [{ kind: "redirect", host: "forwarder.test", to: "https://elsewhere.test", status: 301 }],
+  ports: [
+    {
+      port: 22,
+      to: { kind: "host", address: "192.0.2.1:22" },
+      limit: { connections: 1, total: 1 },
+      idleSeconds: 60,
+    },
+  ],
+  luggage: {},
+  dns: { forward: [] },
+  cache: { maxSizeMb: 64, indexMb: 1 },
+};
+
+const forwarderConf = (to: Record<number, number>, host: string): string => `
+load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+user root;
+daemon off;
+pid /tmp/nginx.pid;
+error_log stderr crit;
+worker_rlimit_nofile 8192;
+events { worker_connections 4096; }
+stream {
+  proxy_timeout 1h;
+  proxy_half_close on;
+  ${Object.entries(to)
+    .map(([own, port]) => `server { listen ${own} backlog=1024; proxy_pass ${host}:${port}; }`)
+    .join("\n  ")}
+}
+`;
 
 /** What one test file runs in the engine. Other files' things are left alone: they run at the same time. */
 export class Bench {
@@ -132,7 +172,7 @@ export class Bench {
 
   async start(
     image: string,
-    { volume, env = {}, memoryMb = 256, networkName = "bridge", published: others = [] }: Run,
+    { volume, env = {}, memoryMb = 256, networkName = "bridge", published: others = [], address6 }: Run,
   ): Promise<Pop> {
     const memory = memoryMb * 1024 * 1024;
     const published = [ports.https, ports.http, ports.health, ...others];
@@ -153,6 +193,9 @@ export class Bench {
         ),
         ...(typeof volume === "string" ? { Binds: [`${volume}:/var`] } : volume),
       },
+      ...(address6 !== undefined && {
+        NetworkingConfig: { EndpointsConfig: { [networkName]: { IPAMConfig: { IPv6Address: address6 } } } },
+      }),
       StopTimeout: stopSeconds,
     });
     await container.start();
@@ -181,24 +224,23 @@ export class Bench {
 
   /** A container named as the origin is, on the network, that passes its connections on to the test's own process. */
   startForwarder(
-    image: string,
     to: { http: number; second: number; https: number },
     at: { address?: string; aliases: string[] } = { address: network.origin, aliases: [originName] },
   ): Promise<Container> {
-    return this.forward(image, { 8443: to.https, 8081: to.second, 8080: to.http }, { ...at, network });
+    return this.forward({ 8443: to.https, 8081: to.second, 8080: to.http }, { ...at, network });
   }
 
-  /** A container that passes connections to ports of its own on to ports of the test's process. */
+  /** A container that passes connections to ports of its own on to ports of the test's process, hundreds at once. */
   async forward(
-    image: string,
     to: Record<number, number>,
     at: { network: { name: string; gateway: string }; address?: string; aliases: string[] },
   ): Promise<Container> {
-    const listen = Object.entries(to).map(([own, port]) => `nc -ll -p ${own} -e nc ${at.network.gateway} ${port}`);
+    const image = await build(`forwarder-${this.file}`, withStream);
+    const conf = forwarderConf(to, at.network.gateway);
     const container = await docker.createContainer({
       Image: image,
       Labels: this.#labels,
-      Entrypoint: ["/bin/sh", "-c", `${listen.join(" & ")} & wait`],
+      Entrypoint: ["/bin/sh", "-c", `printf %s '${conf}' > /tmp/nginx.conf && exec nginx -c /tmp/nginx.conf`],
       HostConfig: { Init: true, NetworkMode: at.network.name },
       NetworkingConfig: {
         EndpointsConfig: {
@@ -217,15 +259,21 @@ export class Bench {
     name,
     subnet,
     gateway,
+    subnet6,
   }: {
     name: string;
     subnet: string;
     gateway: string;
+    /** Absent: it has no IPv6. */
+    subnet6?: string;
   } = network): Promise<void> {
     await docker.createNetwork({
       Name: name,
       Labels: this.#labels,
-      IPAM: { Config: [{ Subnet: subnet, Gateway: gateway }] },
+      ...(subnet6 !== undefined && { EnableIPv6: true }),
+      IPAM: {
+        Config: [{ Subnet: subnet, Gateway: gateway }, ...(subnet6 === undefined ? [] : [{ Subnet: subnet6 }])],
+      },
     });
   }
 

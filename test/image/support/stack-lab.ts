@@ -52,7 +52,6 @@ export class StackLab {
       ...ports.flatMap(({ to }) => (to.kind === "host" ? [endpoint(to.address)] : [])),
     ];
     await bench.forward(
-      image,
       { ...Object.fromEntries(web.map(({ port }) => [port, origin.port])), ...others },
       {
         network,

@@ -1,4 +1,5 @@
-package certs
+// Package pair judges a private key and its certificates before nginx gets them.
+package pair
 
 import (
 	"bytes"
@@ -19,18 +20,18 @@ const (
 	longestPair = 128 << 10
 )
 
-// earliest: no clock of a PoP says less, unless it was never set.
-var earliest = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+// Earliest: no clock of a PoP says less, unless it was never set.
+var Earliest = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// checkPair says why nginx must not get this key and chain for a host, or gives the first certificate and the one PEM nginx gets: chain, then key.
-func checkPair(host, key, chain string, now time.Time) (*x509.Certificate, []byte, error) {
+// Check says why nginx must not get this key and chain for a host, or gives the first certificate and the one PEM nginx gets: chain, then key.
+func Check(host, key, chain string, now time.Time) (*x509.Certificate, []byte, error) {
 	if len(key)+len(chain) > longestPair {
 		return nil, nil, fmt.Errorf("key and chain are longer than %d KB", longestPair>>10)
 	}
-	if now.Before(earliest) {
+	if now.Before(Earliest) {
 		return nil, nil, fmt.Errorf("the clock here says %s: no certificate can be judged by it", now.UTC().Format(time.RFC3339))
 	}
-	certificates, err := parseChain(chain)
+	certificates, err := ParseChain(chain)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -74,7 +75,8 @@ func ordinal(i int) string {
 	return fmt.Sprintf("certificate %d of the chain", i+1)
 }
 
-func parseChain(chain string) ([]*x509.Certificate, error) {
+// ParseChain reads PEM certificates, and nothing else may be among them.
+func ParseChain(chain string) ([]*x509.Certificate, error) {
 	rest := []byte(chain)
 	var certificates []*x509.Certificate
 	for {
@@ -138,3 +140,17 @@ func encode(certificates []*x509.Certificate) []byte {
 	}
 	return text
 }
+
+// OnlyCertificates takes the certificates out of a PEM file that holds a key as well.
+func OnlyCertificates(text []byte) []byte {
+	var found []byte
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			found = append(found, pem.EncodeToMemory(block)...)
+		}
+	}
+	return found
+}
+
+// Serial writes a serial number as OpenSSL does, so that the two can be compared.
+func Serial(leaf *x509.Certificate) string { return fmt.Sprintf("%X", leaf.SerialNumber.Bytes()) }

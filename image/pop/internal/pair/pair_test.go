@@ -1,4 +1,4 @@
-package certs
+package pair
 
 import (
 	"bytes"
@@ -15,6 +15,8 @@ import (
 
 	"fly-pops/pop/internal/testpki"
 )
+
+const host = "www.example.test"
 
 var (
 	at       = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -67,7 +69,7 @@ func TestPairsThatAreRefused(t *testing.T) {
 		"a key nobody can use":       {pemOf("PRIVATE KEY", string(edKey)), good.Chain, "does not belong"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, content, err := checkPair(host, test.key, test.chain, at)
+			_, content, err := Check(host, test.key, test.chain, at)
 			if err == nil || !strings.Contains(err.Error(), test.says) || content != nil {
 				t.Errorf("error is %v, want %q", err, test.says)
 			}
@@ -124,7 +126,7 @@ func TestPairsThatAreTaken(t *testing.T) {
 		"a wildcard":               {wild.Key, wild.Chain, wild.Chain + wild.Key},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, content, err := checkPair(host, test.key, test.chain, at)
+			_, content, err := Check(host, test.key, test.chain, at)
 			if err != nil || string(content) != test.want {
 				t.Errorf("%v\n%s", err, content)
 			}
@@ -139,7 +141,7 @@ func FuzzCheckPair(f *testing.F) {
 	f.Add(good.Chain, good.Key)
 	f.Add("", "")
 	f.Fuzz(func(t *testing.T, key, chain string) {
-		leaf, content, err := checkPair(host, key, chain, at)
+		leaf, content, err := Check(host, key, chain, at)
 		if err != nil {
 			if strings.Contains(err.Error(), "-----") || content != nil {
 				t.Errorf("told: %v", err)

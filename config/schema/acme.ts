@@ -1,0 +1,87 @@
+/** Keys of certificates that PoPs order themselves. */
+import { z } from "zod";
+import { defaults } from "../defaults.ts";
+import { directoryProblem, emailProblem, profileProblem } from "../directory.ts";
+import { code, fields, oneOf, text } from "../field.ts";
+import { fileProblem, secretKeyProblem } from "../names.ts";
+
+const directory = "letsencrypt, staging, or an https URL, as in https://acme.zerossl.com/v2/DV90";
+
+export const Acme = z
+  .strictObject({
+    email: text(emailProblem).register(fields, {
+      type: "string",
+      takes: "a mail address, as in ada@example.org",
+      meaning: "Where the authority may write to. It is in the image.",
+    }),
+    terms: oneOf(["agreed"], "answer to the authority's terms").register(fields, {
+      type: "string",
+      takes: "agreed, once you have read the authority's terms of service (https://letsencrypt.org/repository/)",
+      meaning: "That you agree to the terms of service of each authority named here: no account is made without.",
+    }),
+    directory: text(directoryProblem)
+      .register(fields, {
+        type: "string",
+        takes: directory,
+        meaning:
+          "The authority, by the URL of its ACME directory. `staging` is Let's Encrypt's for trials: browsers refuse its certificates, and its limits are wide.",
+        default: code(defaults.acmeDirectory),
+        refused: "http",
+      })
+      .optional(),
+    profile: text(profileProblem)
+      .register(fields, {
+        type: "string",
+        takes: "a profile the authority has, as in shortlived",
+        meaning:
+          "Kind of certificate, as the authority names it (https://letsencrypt.org/docs/profiles/). Of `directory` alone.",
+        default: "the authority's own choice",
+      })
+      .optional(),
+    eab: text(secretKeyProblem)
+      .register(fields, {
+        type: "string",
+        takes: "a key of the secrets file, as in acmeEab",
+        meaning:
+          "External account at `directory`, which ZeroSSL and Google want: the key holds the key id and the HMAC key (base64url), with white space between them.",
+        default: "absent",
+      })
+      .optional(),
+    fallback: z
+      .array(
+        text(directoryProblem).register(fields, {
+          type: "string",
+          takes: directory,
+          meaning: "A further authority.",
+        }),
+      )
+      .min(1)
+      .max(4)
+      .register(fields, {
+        type: "array",
+        takes: "a list of 1 to 4 directories",
+        meaning:
+          "Authorities that are asked in this order while the one before fails and the certificate is urgent: there is none, or less than a sixth of its lifetime is left.",
+        default: "absent",
+        refused: "one twice",
+      })
+      .optional(),
+    trust: text(fileProblem)
+      .register(fields, {
+        type: "string",
+        takes: "a PEM file relative to the project, as in ./home-ca.pem",
+        meaning:
+          "Authorities that count for the directories' own certificates instead of the public ones: for a private authority. Read when the image is built.",
+        default: "absent",
+        refused: "absolute paths; files that hold a private key or no certificate",
+      })
+      .optional(),
+  })
+  .register(fields, {
+    type: "object",
+    takes: "a map with email, terms and perhaps directory, profile, eab, fallback, trust",
+    meaning:
+      "PoPs get certificates from an authority by themselves (ACME, HTTP-01), one for the names of a site, and renew them. Keys are made on each PoP's volume and stay there.",
+    default: "absent",
+    refused: "wildcards: HTTP-01 proves single names only",
+  });

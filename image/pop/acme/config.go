@@ -1,0 +1,139 @@
+package acme
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Config says which certificates to order where. Nothing in it is secret.
+type Config struct {
+	// Directory URLs of authorities: the first is asked, the others in their order once it fails and a certificate is urgent. At least one.
+	Directories []string `json:"directories"`
+	// Where an authority may write to. Absent: nowhere.
+	Email string `json:"email"`
+	// Profile of certificates at the first authority, such as shortlived. Absent: the authority's own choice.
+	Profile string `json:"profile"`
+	// PEM file with the authorities of the directories' own certificates. Absent: the system's.
+	CAFile string `json:"caFile"`
+	// File with the key id and the HMAC key (base64url) of an external account at the first authority, white space between them. Absent: none is needed.
+	EABFile string `json:"eabFile"`
+	// Name server for the authorities' names and the sites', such as 127.0.0.1:1104. Absent: the system's.
+	NameServer string `json:"nameServer"`
+	// Zones whose names are asked of name servers of the user's own: what those say is not what the world sees.
+	PrivateZones []string `json:"privateZones"`
+	// Port of FLY_PRIVATE_IP where other PoPs ask for challenges.
+	PeerPort int `json:"peerPort"`
+	// At least one.
+	Certificates []Certificate `json:"certificates"`
+	// Where account keys, orders and pairs are kept, for nobody else to read. Absent: /var/lib/pop/acme.
+	Folder string `json:"folder"`
+	// Where nginx finds PEMs, <name>.pem each. Absent: /var/lib/pop/certs.
+	Served string `json:"served"`
+	// Unix socket where nginx passes challenges on to. Absent: /run/pop/challenges/socket.
+	Socket string `json:"socket"`
+	// Absent: /run/pop/certs/acme.json.
+	Status string `json:"status"`
+	// What postInit found wrong with the volume at boot; empty when nothing is. Absent: /run/pop/volume.
+	Volume string `json:"volume"`
+}
+
+// Certificate is that of one site.
+type Certificate struct {
+	// The site's host, then its aliases. The first names the files.
+	Names []string `json:"names"`
+}
+
+const (
+	defaultFolder = "/var/lib/pop/acme"
+	defaultServed = "/var/lib/pop/certs"
+	defaultSocket = "/run/pop/challenges/socket"
+	defaultVolume = "/run/pop/volume"
+	// StatusFile is where `pop health` looks.
+	StatusFile = "/run/pop/certs/acme.json"
+	// mostNames is what authorities allow in one certificate.
+	mostNames = 100
+)
+
+var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$`)
+
+// Complete fills in what is absent.
+func (it *Config) Complete() {
+	for field, otherwise := range map[*string]string{
+		&it.Folder: defaultFolder, &it.Served: defaultServed, &it.Socket: defaultSocket, &it.Status: StatusFile, &it.Volume: defaultVolume,
+	} {
+		if *field == "" {
+			*field = otherwise
+		}
+	}
+}
+
+// Mistakes of a complete configuration, joined.
+func (it *Config) Mistakes() error {
+	var found []error
+	say := func(format string, arguments ...any) { found = append(found, fmt.Errorf("acme."+format, arguments...)) }
+	if len(it.Directories) == 0 {
+		say("directories: expected one at least")
+	}
+	for i, directory := range it.Directories {
+		if address, err := url.Parse(directory); err != nil || address.Scheme != "https" || address.Host == "" || address.User != nil {
+			say("directories[%d] is %q: expected an https URL without a user", i, directory)
+		}
+	}
+	if it.NameServer != "" {
+		if _, err := netip.ParseAddrPort(it.NameServer); err != nil {
+			say("nameServer is %q: expected an address and a port, such as 127.0.0.1:53", it.NameServer)
+		}
+	}
+	if it.PeerPort < 1 || it.PeerPort > 65535 {
+		say("peerPort is %d: allowed are 1 to 65535", it.PeerPort)
+	}
+	if len(it.Certificates) == 0 {
+		say("certificates: expected one at least")
+	}
+	seen := map[string]bool{}
+	for i, certificate := range it.Certificates {
+		if len(certificate.Names) == 0 || len(certificate.Names) > mostNames {
+			say("certificates[%d] has %d names: allowed are 1 to %d", i, len(certificate.Names), mostNames)
+		}
+		for _, name := range certificate.Names {
+			// It becomes the name of a file.
+			if !hostName.MatchString(name) {
+				say("certificates[%d] has %q: not a host name in small letters. A wildcard needs the vault: HTTP-01 proves single names only", i, name)
+			}
+			if seen[name] {
+				say("certificates[%d] has %q, which another has too", i, name)
+			}
+			seen[name] = true
+		}
+	}
+	for _, path := range []struct{ field, value string }{
+		{"folder", it.Folder}, {"served", it.Served}, {"socket", it.Socket}, {"status", it.Status}, {"volume", it.Volume},
+	} {
+		if !filepath.IsAbs(path.value) {
+			say("%s is %q: expected an absolute path", path.field, path.value)
+		}
+	}
+	return errors.Join(found...)
+}
+
+// isPrivate says that a name's addresses are asked of the user's own name servers.
+func (it *Config) isPrivate(name string) bool {
+	return slices.ContainsFunc(it.PrivateZones, func(zone string) bool { return name == zone || strings.HasSuffix(name, "."+zone) })
+}
+
+func (it *Config) servedFile(name string) string { return filepath.Join(it.Served, name+".pem") }
+
+// pairFile is the last good pair of a certificate, kept apart from what nginx reads.
+func (it *Config) pairFile(certificate Certificate) string {
+	return filepath.Join(it.Folder, certificate.Names[0]+".pem")
+}
+
+func (it *Config) orderFile(certificate Certificate) string {
+	return filepath.Join(it.Folder, certificate.Names[0]+".json")
+}

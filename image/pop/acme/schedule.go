@@ -1,0 +1,91 @@
+package acme
+
+import (
+	"hash/fnv"
+	"math"
+	"time"
+)
+
+// When things happen: pure, so that certificates of 6, 45 and 90 days take a test some microseconds.
+
+// Window is when an authority wants a certificate renewed, by ARI: https://www.rfc-editor.org/rfc/rfc9773#section-4.2
+type Window struct{ Start, End time.Time }
+
+const (
+	// A certificate is renewed with a third of its lifetime left, or a little earlier: a tenth of that third at most.
+	renewalShare, spreadShare = 3, 30
+	// Share of the lifetime that an authority's window cannot cut into: a renewal takes its time, and may fail.
+	reserveShare = 6
+	// EndsSoonShare of the lifetime: with less left something is wrong with renewals.
+	EndsSoonShare = 8
+
+	shortestPoll, usualPoll, longestPoll = time.Minute, 6 * time.Hour, 24 * time.Hour
+	// Failed validations are five an hour and name at Let's Encrypt: https://letsencrypt.org/docs/rate-limits/
+	firstPause, longestPause = 5 * time.Minute, 12 * time.Hour
+	// An authority that is away counts nothing.
+	firstAwayPause, longestAwayPause = 30 * time.Second, 30 * time.Minute
+	// A name that does not lead here costs nobody anything but a few packets.
+	firstLookPause, longestLookPause = 5 * time.Second, 5 * time.Minute
+)
+
+// renewAt is when a certificate is to be renewed. The seed, 0 to 1, is the PoP's own, so that not all come at once.
+func renewAt(notBefore, notAfter time.Time, window *Window, seed float64) time.Time {
+	lifetime := notAfter.Sub(notBefore)
+	if window == nil {
+		return notAfter.Add(-lifetime/renewalShare - part(lifetime/spreadShare, seed))
+	}
+	chosen := window.Start.Add(part(window.End.Sub(window.Start), seed))
+	if latest := notAfter.Add(-lifetime / reserveShare); chosen.After(latest) {
+		return latest
+	}
+	return chosen
+}
+
+// EndsSoon says that a certificate should have been renewed long ago.
+func EndsSoon(notBefore, notAfter, now time.Time) bool {
+	return notAfter.Sub(now) < notAfter.Sub(notBefore)/EndsSoonShare
+}
+
+// isUrgent: another authority's certificate is better than to wait for the first one's.
+func isUrgent(notBefore, notAfter, now time.Time) bool {
+	return notAfter.Sub(now) < notAfter.Sub(notBefore)/reserveShare
+}
+
+// pollAfter bounds when an authority wants to be asked for its window again. 0: it does not say.
+func pollAfter(wanted time.Duration) time.Duration {
+	if wanted <= 0 {
+		return usualPoll
+	}
+	return min(max(wanted, shortestPoll), longestPoll)
+}
+
+// pauseAfter so many failures in a row; an authority's own word counts when it is longer.
+func pauseAfter(failures int, first, longest, wanted time.Duration, seed float64) time.Duration {
+	pause := longest
+	if failures < 20 {
+		pause = min(first<<max(failures-1, 0), longest)
+	}
+	// A fifth up or down.
+	pause = pause*4/5 + part(pause*2/5, seed)
+	if wanted > pause {
+		// Never before the time it says.
+		pause = wanted + part(pause/5, seed)
+	}
+	return pause
+}
+
+// seedOf is a number from 0 to 1 that is the same for the same words.
+func seedOf(words ...string) float64 {
+	sum := fnv.New64a()
+	for _, word := range words {
+		_, _ = sum.Write([]byte(word + "\n"))
+	}
+	// FNV's high bits hardly differ for short words that end alike.
+	mixed := sum.Sum64()
+	mixed ^= mixed >> 33
+	mixed *= 0xff51afd7ed558ccd
+	mixed ^= mixed >> 33
+	return float64(mixed) / math.MaxUint64
+}
+
+func part(of time.Duration, seed float64) time.Duration { return time.Duration(float64(of) * seed) }

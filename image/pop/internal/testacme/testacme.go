@@ -1,0 +1,317 @@
+// Package testacme is a real authority for tests: pebble (https://github.com/letsencrypt/pebble) in this process, with DNS and an edge on loopback, and a
+// server in front of it that counts, and answers otherwise when a test wants it to.
+package testacme
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/letsencrypt/challtestsrv"
+	"github.com/letsencrypt/pebble/v2/ca"
+	"github.com/letsencrypt/pebble/v2/db"
+	"github.com/letsencrypt/pebble/v2/va"
+	"github.com/letsencrypt/pebble/v2/wfe"
+)
+
+// Operations that are counted, by the beginning of their paths at pebble.
+var operations = map[string]string{
+	"/dir": "directory", "/nonce-plz": "nonce", "/sign-me-up": "account", "/order-plz": "order", "/my-order/": "read order", "/authZ/": "authorization",
+	"/chalZ/": "challenge", "/finalize-order/": "finalize", "/certZ/": "certificate", "/draft-ietf-acme-ari-03/": "renewal info",
+}
+
+// Server is one authority.
+type Server struct {
+	*httptest.Server
+	// Its own certificate's authority.
+	CAFile    string
+	Directory string
+	// Where names lead to: DNS answers 127.0.0.1 for all, and this server is port 80 there.
+	Edge *httptest.Server
+
+	t      testing.TB
+	log    *words
+	store  *db.MemoryStore
+	pebble http.Handler
+	admin  http.Handler
+	now    func() time.Time
+	lock   sync.Mutex
+	edge   http.Handler
+	fault  func(operation string, answer http.ResponseWriter, request *http.Request) bool
+	counts map[string]int
+}
+
+// Options of an authority.
+type Options struct {
+	// Clock of its answers; certificates are by the real one.
+	Now func() time.Time
+	// Key id and HMAC key (base64url) of external accounts. nil: none is needed.
+	External map[string]string
+	// Days that certificates of a profile live; without a wish it takes any. nil: one of 90.
+	Profiles map[string]int
+}
+
+// Start one. It validates without the pauses it makes otherwise.
+func Start(t testing.TB, options Options) *Server {
+	t.Helper()
+	// It refuses a share of good nonces otherwise, and what is counted here would depend on that.
+	for name, value := range map[string]string{"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"} {
+		if err := os.Setenv(name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	it := &Server{t: t, now: options.Now, counts: map[string]int{}, log: &words{}}
+	said := log.New(it.log, "", 0)
+	quiet := log.New(io.Discard, "", 0)
+
+	it.Edge = httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
+		it.lock.Lock()
+		edge := it.edge
+		it.lock.Unlock()
+		if edge == nil {
+			http.NotFound(answer, request)
+			return
+		}
+		edge.ServeHTTP(answer, request)
+	}))
+	t.Cleanup(it.Edge.Close)
+	dns := freePort(t)
+	names, err := challtestsrv.New(challtestsrv.Config{DNSAddrs: []string{dns}, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names.SetDefaultDNSIPv4("127.0.0.1")
+	names.SetDefaultDNSIPv6("")
+	go names.Run()
+	t.Cleanup(names.Shutdown)
+	for tries := 0; ; tries++ {
+		connection, err := net.Dial("tcp", dns)
+		if err == nil {
+			connection.Close()
+			break
+		}
+		if tries == 500 {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+
+	store := db.NewMemoryStore()
+	it.store = store
+	for id, key := range options.External {
+		if err := store.AddExternalAccountKeyByID(id, key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	profiles := map[string]ca.Profile{}
+	for name, days := range options.Profiles {
+		profiles[name] = ca.Profile{ValidityPeriod: uint64(days) * 86400}
+	}
+	if len(profiles) == 0 {
+		profiles["default"] = ca.Profile{ValidityPeriod: 90 * 86400}
+	}
+	port := it.Edge.Listener.Addr().(*net.TCPAddr).Port
+	issuer := ca.New(said, store, "", "ecdsa", 0, 1, profiles)
+	front := wfe.New(said, store, va.New(said, port, port, false, dns, store), issuer, []string{"pebble.test"}, false, options.External != nil, 0, 0)
+	it.pebble, it.admin = front.Handler(), front.ManagementHandler()
+
+	it.Server = httptest.NewUnstartedServer(http.HandlerFunc(it.serve))
+	it.Server.Config.ErrorLog = quiet // handshakes that fail are part of the tests
+	it.Server.StartTLS()
+	t.Cleanup(it.Server.Close)
+	it.Directory = it.URL + "/dir"
+	it.CAFile = filepath.Join(t.TempDir(), "ca.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: it.Certificate().Raw})
+	if err := os.WriteFile(it.CAFile, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return it
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := listener.Addr().String()
+		listener.Close()
+		if packets, err := net.ListenPacket("udp", address); err == nil {
+			packets.Close()
+			return address
+		}
+	}
+	t.Fatal("no port is free for both TCP and UDP")
+	return ""
+}
+
+func (it *Server) serve(answer http.ResponseWriter, request *http.Request) {
+	operation := "other"
+	for path, name := range operations {
+		if strings.HasPrefix(request.URL.Path, path) {
+			operation = name
+		}
+	}
+	it.lock.Lock()
+	it.counts[operation]++
+	fault, now := it.fault, it.now
+	it.lock.Unlock()
+	answer.Header().Set("Date", now().UTC().Format(http.TimeFormat))
+	if fault != nil && fault(operation, answer, request) {
+		return
+	}
+	it.pebble.ServeHTTP(answer, request)
+}
+
+// Count of an operation so far.
+func (it *Server) Count(operation string) int {
+	it.lock.Lock()
+	defer it.lock.Unlock()
+	return it.counts[operation]
+}
+
+// Fault answers instead of the authority where it returns true. nil: none.
+func (it *Server) Fault(fault func(operation string, answer http.ResponseWriter, request *http.Request) bool) {
+	it.lock.Lock()
+	defer it.lock.Unlock()
+	it.fault = fault
+}
+
+// Problem is a fault of one operation: a problem document, with a time to come back if there is one.
+func (it *Server) Problem(at, kind string, status int, retryAfter string) {
+	it.Fault(func(operation string, answer http.ResponseWriter, _ *http.Request) bool {
+		if operation != at {
+			return false
+		}
+		answer.Header().Set("Content-Type", "application/problem+json")
+		answer.Header().Set("Replay-Nonce", "a-nonce-that-pebble-does-not-know")
+		if retryAfter != "" {
+			answer.Header().Set("Retry-After", retryAfter)
+		}
+		answer.WriteHeader(status)
+		fmt.Fprintf(answer, `{"type":"urn:ietf:params:acme:error:%s","detail":"planted","status":%d}`, kind, status)
+		return true
+	})
+}
+
+// WithoutRenewalInfo has its directory say nothing of ARI.
+func (it *Server) WithoutRenewalInfo() {
+	it.Fault(func(operation string, answer http.ResponseWriter, request *http.Request) bool {
+		if operation != "directory" {
+			return false
+		}
+		recorder := httptest.NewRecorder()
+		it.pebble.ServeHTTP(recorder, request)
+		var directory map[string]any
+		if err := json.Unmarshal(recorder.Body.Bytes(), &directory); err != nil {
+			it.t.Error(err)
+		}
+		delete(directory, "renewalInfo")
+		answer.Header().Set("Content-Type", "application/json")
+		if err := json.NewEncoder(answer).Encode(directory); err != nil {
+			it.t.Error(err)
+		}
+		return true
+	})
+}
+
+// Pass has the authority do what it is asked for, whatever becomes of the answer.
+func (it *Server) Pass(request *http.Request) {
+	it.pebble.ServeHTTP(httptest.NewRecorder(), request)
+}
+
+// Clock of its answers from now on.
+func (it *Server) Clock(now func() time.Time) {
+	it.lock.Lock()
+	defer it.lock.Unlock()
+	it.now = now
+}
+
+// Accounts it has made.
+func (it *Server) Accounts() int { return it.log.count("accounts in memory") }
+
+// Issued certificates so far.
+func (it *Server) Issued() int { return it.log.count("Issued certificate serial") }
+
+// Deactivate has it refuse the account of a key from now on.
+func (it *Server) Deactivate(key crypto.PublicKey) {
+	it.t.Helper()
+	account, err := it.store.GetAccountByKey(key)
+	if err != nil || account == nil {
+		it.t.Fatalf("no such account: %v", err)
+	}
+	account.Status = "deactivated"
+}
+
+// words are what pebble logs.
+type words struct {
+	lock sync.Mutex
+	text bytes.Buffer
+}
+
+func (it *words) Write(text []byte) (int, error) {
+	it.lock.Lock()
+	defer it.lock.Unlock()
+	return it.text.Write(text)
+}
+
+func (it *words) count(of string) int {
+	it.lock.Lock()
+	defer it.lock.Unlock()
+	return strings.Count(it.text.String(), of)
+}
+
+// SetEdge says who answers at port 80.
+func (it *Server) SetEdge(edge http.Handler) {
+	it.lock.Lock()
+	defer it.lock.Unlock()
+	it.edge = edge
+}
+
+// Renew has the authority want a certificate renewed within a window.
+func (it *Server) Renew(certificate *x509.Certificate, start, end time.Time) {
+	it.t.Helper()
+	window := fmt.Sprintf(`{"suggestedWindow":{"start":%q,"end":%q}}`, start.UTC().Format(time.RFC3339), end.UTC().Format(time.RFC3339))
+	body, err := json.Marshal(map[string]string{
+		"Certificate": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})), "ARIResponse": window,
+	})
+	if err != nil {
+		it.t.Fatal(err)
+	}
+	recorder := httptest.NewRecorder()
+	request := httptest.NewRequest(http.MethodPost, "/set-renewal-info/", bytes.NewReader(body))
+	request.Header.Set("User-Agent", "test")
+	it.admin.ServeHTTP(recorder, request)
+	if recorder.Code != http.StatusOK {
+		it.t.Fatalf("set-renewal-info: %d %s", recorder.Code, recorder.Body)
+	}
+}
+
+// Roots verify what it issues.
+func (it *Server) Roots() *x509.CertPool {
+	it.t.Helper()
+	recorder := httptest.NewRecorder()
+	request := httptest.NewRequest(http.MethodGet, "/roots/0", nil)
+	request.Header.Set("User-Agent", "test")
+	it.admin.ServeHTTP(recorder, request)
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(recorder.Body.Bytes()) {
+		it.t.Fatalf("no root: %d", recorder.Code)
+	}
+	return pool
+}

@@ -1,0 +1,63 @@
+import { ports } from "../ports.ts";
+import type { Acme, ImageSpec } from "../spec.ts";
+import { namesOf } from "./hosts.ts";
+import { hostName, zoneName } from "./names.ts";
+import { acmeAccountFile, secretsFolder } from "./secrets.ts";
+
+/** Where the authorities of the directories' own certificates lie in the image. */
+export const acmeCaFile = "etc/pop/acme-ca.pem";
+
+/** Where nginx passes challenges on to: a folder for `pop certs` and nginx alone, so that no luggage makes this PoP ask its peers. */
+export const challengeFolder = "/run/pop/challenges";
+export const challengeSocket = `${challengeFolder}/socket`;
+
+/** Account keys, orders and pairs. */
+export const acmeFolder = "/var/lib/pop/acme";
+
+/** What `pop certs` is told by the machine and not by the image: image/pop/acme/environment.go. */
+export const acmeVariables = {
+  /** The app's addresses, with spaces between them. */
+  addresses: "POP_ADDRESSES",
+  pop: "POP_NAME",
+  app: "FLY_APP_NAME",
+  private: "FLY_PRIVATE_IP",
+  /** Who knows the app's other machines, where it is not Fly's resolver. */
+  peers: "POP_PEER_RESOLVER",
+} as const;
+
+type Told = Pick<ImageSpec, "sites" | "dns" | "tailnet">;
+
+export const isOrdered = ({ certificateFrom }: { certificateFrom?: "acme" }): boolean => certificateFrom === "acme";
+
+/** Names whose certificates the PoPs order themselves. */
+export const orderedNames = ({ sites }: Pick<ImageSpec, "sites">): string[] =>
+  sites.filter(isOrdered).flatMap(namesOf).toSorted();
+
+/** The part `acme` of /etc/pop/certs.json. Nothing in it is secret. */
+export function acmeConfig({ sites, dns, tailnet }: Told, acme: Acme) {
+  const certificates = sites
+    .filter(isOrdered)
+    .map((site) => ({ names: namesOf(site).map(hostName) }))
+    .toSorted((a, b) => ((a.names[0] ?? "") < (b.names[0] ?? "") ? -1 : 1));
+  return {
+    directories: acme.directories,
+    email: acme.email,
+    ...(acme.profile !== undefined && { profile: acme.profile }),
+    ...(acme.ca !== undefined && { caFile: `/${acmeCaFile}` }),
+    ...(acme.eab !== undefined && { eabFile: `${secretsFolder}/${acmeAccountFile}` }),
+    nameServer: `127.0.0.1:${ports.dns}`,
+    privateZones: privateZones({ dns, tailnet }),
+    peerPort: ports.challenges,
+    certificates,
+  };
+}
+
+/** What these say of a name is not what the world sees. With the whole tree forwarded nobody else can be asked. */
+const privateZones = ({
+  dns,
+  tailnet,
+}: Pick<ImageSpec, "dns"> & { tailnet: ImageSpec["tailnet"] | undefined }): string[] =>
+  [...dns.forward.map(({ zone }) => zone), ...(tailnet ? [tailnet.domain] : [])]
+    .map((zone) => zoneName(zone).replace(/\.$/, ""))
+    .filter((zone) => zone !== "")
+    .toSorted();

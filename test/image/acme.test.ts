@@ -1,0 +1,267 @@
+/** PoPs that order their certificates themselves, at a real authority that proves names by the PoPs' port 80. */
+import type { PeerCertificate } from "node:tls";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { ports } from "../../image/ports.ts";
+import type { ImageSpec } from "../../image/spec.ts";
+import { type Authority, startAuthority } from "./support/authority.ts";
+import { enterTls, http, https } from "./support/client.ts";
+import { type NameServer, startNameServer } from "./support/dns.ts";
+import { type PlainEdge, startPlainEdge } from "./support/plain-edge.ts";
+import { Bench, build, health, type Pop, until } from "./support/pop.ts";
+import { originName } from "./support/spec.ts";
+
+const network = {
+  name: "fly-pops-acme",
+  subnet: "172.31.240.0/24",
+  gateway: "172.31.240.1",
+  subnet6: "fdaa:0:f0::/64",
+};
+const [namePort, authorityPort, edgePort] = [25_390, 25_391, 25_393];
+/** What the names lead to: a container, as port 80 of this machine is root's, or somebody else's. */
+const edgeAddress = "172.31.240.80";
+const privateAddresses = { first: "fdaa:0:f0::a", second: "fdaa:0:f0::b" };
+const [host, alias, late] = ["www.acme.example", "acme.example", "late.acme.example"];
+const challenge = "/.well-known/acme-challenge/";
+
+const spec: ImageSpec = {
+  sites: [
+    { kind: "files", host, aliases: [alias], dir: "site", certificateFrom: "acme" },
+    { kind: "files", host: late, dir: "site", certificateFrom: "acme" },
+  ],
+  luggage: {},
+  // The whole tree, as nothing here is in the world's, and a zone that unbound denies by itself.
+  dns: { forward: [".", "homelab.test"].map((zone) => ({ zone, servers: [`${network.gateway}@${namePort}`] })) },
+  cache: { maxSizeMb: 64, indexMb: 1 },
+  certificates: {
+    acme: {
+      email: "ada@acme.example",
+      directories: [`https://${originName}:${authorityPort}/dir`],
+      ca: "origin.pem",
+    },
+  },
+};
+
+const bench = new Bench("acme");
+let names: NameServer;
+let edge: PlainEdge;
+let authority: Authority;
+let image: string;
+let first: Pop;
+let second: Pop;
+
+beforeAll(async () => {
+  await bench.sweep();
+  image = await build("acme", spec);
+  await bench.createNetwork(network);
+  names = await startNameServer(network.gateway, namePort);
+  names.say(late, ["203.0.113.9"]);
+  names.say("edge.internal", [privateAddresses.first]);
+  edge = await startPlainEdge(network.gateway, edgePort);
+  await bench.forward({ 80: edgePort }, { network, address: edgeAddress, aliases: [] });
+  authority = await startAuthority({
+    address: network.gateway,
+    port: authorityPort,
+    nameServer: `${network.gateway}:${namePort}`,
+  });
+  first = await start("cdg-1", privateAddresses.first);
+  edge.lead(first.http);
+});
+afterAll(async () => {
+  await bench.sweep();
+  await Promise.all([authority?.close(), edge?.close(), names?.close()]);
+});
+
+const start = async (name: string, address6: string): Promise<Pop> =>
+  bench.start(image, {
+    volume: await bench.newVolume(),
+    networkName: network.name,
+    address6,
+    env: {
+      POP_NAME: name,
+      POP_ADDRESSES: edgeAddress,
+      FLY_PRIVATE_IP: address6,
+      POP_PEER_RESOLVER: `${network.gateway}:${namePort}`,
+    },
+  });
+
+/** What a visitor who trusts the authority and nobody else sees; undefined when they are warned. */
+async function certificateOf(pop: Pop, servername: string): Promise<PeerCertificate | undefined> {
+  try {
+    const socket = await enterTls(pop.https, { servername, ca: authority.root, rejectUnauthorized: true });
+    const certificate = socket.getPeerCertificate();
+    socket.destroy();
+    return certificate;
+  } catch {
+    return undefined;
+  }
+}
+
+/** When it never is, the error says why. */
+async function untilTrusted(pop: Pop, servername: string): Promise<PeerCertificate | undefined> {
+  const found = await until(
+    async () => ({ certificate: await certificateOf(pop, servername), part: await certificatesPart(pop) }),
+    ({ certificate }) => certificate !== undefined,
+    60,
+  );
+  return found.certificate;
+}
+
+const certificatesPart = async (pop: Pop) => (await health(pop))?.report.parts.certificates;
+const anew = (pop: Pop) =>
+  pop.exec(["process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process", "restart", "certs"]);
+
+test("a first deployment ends well before DNS leads to it, and health says what is missing", async () => {
+  const seen = await until(
+    () => health(first),
+    (it) => it?.code === 200,
+    60,
+  );
+  expect(seen?.report.status).toBe("degraded");
+  expect(seen?.report.parts.certificates?.reason).toContain(
+    `${host} does not resolve: set its A record to ${edgeAddress}`,
+  );
+  expect(authority.orders()).toBe(0);
+});
+
+test("a self-signed certificate serves, while the authority has no name", async () => {
+  for (const name of [host, alias]) names.say(name, [edgeAddress]);
+  const seen = await until(
+    () => health(first),
+    (it) => /its name cannot be resolved/.test(it?.report.parts.certificates?.reason ?? ""),
+    60,
+  );
+  expect(seen?.report.parts.certificates?.reason).toContain(
+    `${host}: only a self-signed certificate so far: ${originName}:${authorityPort}: its name cannot be resolved`,
+  );
+  // Nobody else serves: challenges have to arrive here.
+  expect(seen?.code).toBe(200);
+  expect(await certificateOf(first, host)).toBeUndefined();
+  expect((await https({ port: first.https, host })).status).toBe(200);
+  expect(authority.orders()).toBe(0);
+});
+
+test("then the authority's, one for the site's names; a name that leads elsewhere costs no order", async () => {
+  names.say(originName, [network.gateway]);
+  const certificate = await untilTrusted(first, host);
+  expect(certificate?.subjectaltname?.split(", ").toSorted()).toEqual([`DNS:${alias}`, `DNS:${host}`]);
+  expect((await certificateOf(first, alias))?.serialNumber).toBe(certificate?.serialNumber);
+  expect(await certificateOf(first, late)).toBeUndefined();
+  const part = await until(
+    () => certificatesPart(first),
+    (seen) => seen?.reason?.includes("203.0.113.9") === true,
+  );
+  expect(part).toMatchObject({ status: "degraded" });
+  expect(part?.reason).toContain(
+    `${late} resolves to 203.0.113.9, not to this edge (${edgeAddress}): set its A record`,
+  );
+  expect([authority.orders(), authority.accounts()]).toEqual([1, 1]);
+});
+
+test("keys are for nobody else to read", async () => {
+  const { output } = await first.exec(["/bin/sh", "-c", "cd /var/lib/pop/acme && stat -c '%U:%G %a %n' . * | sort"]);
+  const lines = output.trim().split("\n");
+  expect(lines).toHaveLength(4);
+  expect(lines.at(-1)).toBe("certs:certs 700 .");
+  for (const line of lines.slice(0, -1)) expect(line).toMatch(/^certs:certs 600 (account-|www\.)/);
+  for (const user of ["nginx", "health", "unbound"])
+    expect((await first.exec(["runas", user, "/bin/ls", "/var/lib/pop/acme"])).output).toContain("Permission denied");
+  expect((await first.exec(["runas", "health", "/bin/ls", "/run/pop/challenges"])).output).toContain(
+    "Permission denied",
+  );
+});
+
+test("over a restart nothing is ordered", async () => {
+  const before = (await certificateOf(first, host))?.serialNumber;
+  first = await first.restart();
+  edge.lead(first.http);
+  expect((await untilTrusted(first, host))?.serialNumber).toBe(before);
+  await until(
+    () => certificatesPart(first),
+    (seen) => seen?.reason?.includes("203.0.113.9") === true,
+    60,
+  );
+  expect([authority.orders(), authority.accounts()]).toEqual([1, 1]);
+});
+
+test("port 80 answers challenges alone, and sends all else to https", async () => {
+  const ask = async (path: string, method = "GET") => {
+    const { status, headers } = await http({ port: first.http, host, path, method });
+    return [status, headers.location];
+  };
+  expect(await ask(`${challenge}${"x".repeat(43)}`)).toEqual([404, undefined]);
+  expect(await ask(`${challenge}short`)).toEqual([404, undefined]);
+  const escaped = `${challenge}..%2f..%2fhealthz${"x".repeat(43)}`;
+  expect(await ask(escaped)).toEqual([301, `https://${host}${escaped}`]);
+  expect(await ask(`${challenge}${"x".repeat(43)}`, "POST")).toEqual([405, undefined]);
+  expect(await ask("/.well-known/other")).toEqual([301, `https://${host}/.well-known/other`]);
+  expect(await ask("/")).toEqual([301, `https://${host}/`]);
+});
+
+test("a new PoP gets no visitors before its certificate, whose challenge arrives at the other one", async () => {
+  names.say("edge.internal", Object.values(privateAddresses));
+  const before = edge.connections();
+  const codes = new Set<number>();
+  second = await start("cdg-2", privateAddresses.second);
+  await until(
+    async () => {
+      const found = await health(second);
+      if (found) codes.add(found.code);
+      return found;
+    },
+    (found) => found?.code === 200,
+    90,
+  );
+  expect([...codes]).toEqual([503, 200]);
+  // The first visitor after that, of all.
+  expect(await certificateOf(second, host)).toBeDefined();
+  expect(edge.connections()).toBeGreaterThan(before);
+  expect(authority.orders()).toBe(2);
+  expect((await certificateOf(second, host))?.serialNumber).not.toBe((await certificateOf(first, host))?.serialNumber);
+});
+
+test("peers answer in the private network alone", async () => {
+  const url = (address: string) => `http://${address}:${ports.challenges}${challenge}${"x".repeat(43)}`;
+  const ask = (address: string) => first.exec(["/bin/sh", "-c", `wget -q -O - -T 3 ${url(address)} 2>&1 || true`]);
+  expect((await ask(`[${privateAddresses.second}]`)).output).toContain("404");
+  expect((await ask("127.0.0.1")).output).toContain("refused");
+  const { output } = await second.exec(["/bin/sh", "-c", "netstat -tln"]);
+  const listening = output.split("\n").filter((line) => line.includes(`:${ports.challenges} `));
+  expect(listening).toHaveLength(1);
+  expect(listening[0]).toContain(privateAddresses.second);
+});
+
+test("a renewal changes the certificate, and no request fails", async () => {
+  const before = await certificateOf(first, host);
+  if (before === undefined) throw new Error("no certificate to renew");
+  const pem = `-----BEGIN CERTIFICATE-----\n${before.raw.toString("base64")}\n-----END CERTIFICATE-----\n`;
+  await authority.renew(pem);
+  await anew(first);
+  const outcomes = new Set<number | string>();
+  await until(
+    async () => {
+      outcomes.add(await https({ port: first.https, host }).then(({ status }) => status, String));
+      return (await certificateOf(first, host))?.serialNumber ?? "";
+    },
+    (serial) => serial !== "" && serial !== before.serialNumber,
+    60,
+  );
+  expect([...outcomes]).toEqual([200]);
+  expect(authority.orders()).toBe(3);
+});
+
+test("without the authority the last good one serves, and health says why there is no other", async () => {
+  await authority.close();
+  names.say(late, [edgeAddress]);
+  await anew(first);
+  const part = await until(
+    () => certificatesPart(first),
+    (seen) => /connection refused/.test(seen?.reason ?? ""),
+    60,
+  );
+  expect(part?.status).toBe("degraded");
+  expect(part?.reason).toContain(
+    `${late}: only a self-signed certificate so far: ${originName}:${authorityPort}: connect: connection refused`,
+  );
+  expect(await certificateOf(first, host)).toBeDefined();
+  expect((await https({ port: first.https, host })).status).toBe(200);
+});

@@ -1,0 +1,115 @@
+/** A real ACME authority in a process of its own: pebble, as the homelab builds it for tests. Its own certificate is that of the tests' origin. */
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { request } from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { homelabImage } from "../../../local/homelab/image.ts";
+import { programOf } from "../../support/program.ts";
+import { originCertificate, originKey } from "./origin.ts";
+import { docker, until } from "./pop.ts";
+import { originName } from "./spec.ts";
+
+export interface Authority {
+  /** Of its ACME directory. */
+  directory: string;
+  /** PEM of the root that what it issues is verified by. */
+  root: string;
+  /** Orders so far. */
+  orders(): number;
+  /** Accounts so far. */
+  accounts(): number;
+  /** Has it want a certificate (PEM) renewed now. */
+  renew(certificate: string): Promise<void>;
+  /** Nobody listens from then on. */
+  close(): Promise<void>;
+}
+
+/** Listens at `address`, on this port and the next one; looks names up at a name server, and proves them at port 80. */
+export async function startAuthority({
+  address,
+  port,
+  nameServer,
+}: {
+  address: string;
+  port: number;
+  nameServer: string;
+}): Promise<Authority> {
+  const folder = mkdtempSync(join(tmpdir(), "fly-pops-authority-"));
+  const image = await homelabImage({ docker, target: "pebble", log: () => {} });
+  const program = await programOf(image, "/out/usr/bin/pebble", folder);
+  const file = (name: string, content: string): string => {
+    writeFileSync(join(folder, name), content, { mode: 0o600 });
+    return join(folder, name);
+  };
+  const config = {
+    listenAddress: `${address}:${port}`,
+    managementListenAddress: `${address}:${port + 1}`,
+    certificate: file("own.pem", originCertificate),
+    privateKey: file("own.key.pem", originKey),
+    httpPort: 80,
+    tlsPort: 443,
+    keyAlgorithm: "ecdsa",
+    retryAfter: { authz: 1, order: 1 },
+    profiles: { default: { description: "of the tests", validityPeriod: 90 * 86_400 } },
+  };
+  const child = spawn(
+    program,
+    ["-config", file("pebble.json", JSON.stringify({ pebble: config })), "-dnsserver", nameServer],
+    { stdio: ["ignore", "pipe", "pipe"], env: { PEBBLE_VA_NOSLEEP: "1", PEBBLE_WFE_NONCEREJECT: "30" } },
+  );
+  let log = "";
+  child.stdout.on("data", (piece: Buffer) => {
+    log += piece;
+  });
+  child.stderr.on("data", (piece: Buffer) => {
+    log += piece;
+  });
+  const ended = new Promise<void>((done) => child.once("exit", () => done()));
+  const manage = (path: string, body?: string): Promise<string> =>
+    new Promise((answered, failed) => {
+      const asking = request(
+        {
+          host: address,
+          port: port + 1,
+          path,
+          method: body === undefined ? "GET" : "POST",
+          headers: { "user-agent": "fly-pops-test" },
+          ca: originCertificate,
+          servername: originName,
+        },
+        (response) => {
+          text(response).then(
+            (found) => (response.statusCode === 200 ? answered(found) : failed(new Error(`${path}: ${found}`))),
+            failed,
+          );
+        },
+      );
+      asking.once("error", failed);
+      asking.end(body);
+    });
+  const root = await until(
+    () => manage("/roots/0").catch(() => (child.exitCode === null ? "" : `ended: ${log}`)),
+    (seen) => seen !== "",
+  );
+  return {
+    directory: `https://${originName}:${port}/dir`,
+    root,
+    orders: () => log.match(/Added order /g)?.length ?? 0,
+    accounts: () => log.match(/There are now \d+ accounts/g)?.length ?? 0,
+    renew: async (certificate) => {
+      const ago = (hours: number): string => new Date(Date.now() - hours * 3_600_000).toISOString();
+      const suggestedWindow = { start: ago(2), end: ago(1) };
+      await manage(
+        "/set-renewal-info/",
+        JSON.stringify({ Certificate: certificate, ARIResponse: JSON.stringify({ suggestedWindow }) }),
+      );
+    },
+    close: async () => {
+      child.kill("SIGKILL");
+      await ended;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,192 @@
+/** Certificates that PoPs order themselves: what the stack file takes, and what it becomes. */
+import { describe, expect, test } from "vitest";
+import { parseConfig } from "../../config/parse.ts";
+import { configWarnings } from "../../config/warnings.ts";
+import type { ImageSpec } from "../../image/spec.ts";
+
+const acme = { email: "ada@example.org", terms: "agreed" };
+const vault = { address: "https://vault.tail.example:8200" };
+const origin = "https://web.tail.example:8443";
+const [www, shop] = [
+  { host: "www.example.org", aliases: ["Example.org"], origin },
+  { host: "shop.example.org", origin },
+];
+
+const file = (more: Record<string, unknown>) => ({
+  app: "my-edge",
+  regions: { cdg: {} },
+  sites: [www],
+  secretsFile: "./secrets.yaml",
+  ...more,
+});
+const imageOf = (more: Record<string, unknown>): ImageSpec => parseConfig(file(more)).image;
+const mistakesOf = (more: Record<string, unknown>): string => {
+  try {
+    parseConfig(file(more));
+    return "";
+  } catch (error) {
+    return (error as Error).message;
+  }
+};
+
+describe("an authority", () => {
+  test("is Let's Encrypt where nothing else is said", () => {
+    expect(imageOf({ certificates: { acme } }).certificates).toEqual({
+      acme: { email: "ada@example.org", directories: ["https://acme-v02.api.letsencrypt.org/directory"] },
+    });
+  });
+
+  test("has words, a spelling, and others that stand in for it", () => {
+    const all = {
+      ...acme,
+      directory: "staging",
+      profile: "shortlived",
+      eab: "acmeEab",
+      trust: "./home-ca.pem",
+      fallback: ["letsencrypt", "HTTPS://CA.Home.example:443/acme/Directory"],
+    };
+    expect(imageOf({ certificates: { acme: all } }).certificates?.acme).toEqual({
+      email: "ada@example.org",
+      directories: [
+        "https://acme-staging-v02.api.letsencrypt.org/directory",
+        "https://acme-v02.api.letsencrypt.org/directory",
+        "https://ca.home.example/acme/Directory",
+      ],
+      profile: "shortlived",
+      eab: "acmeEab",
+      ca: "home-ca.pem",
+    });
+  });
+
+  test("needs no secrets file, unless it wants an account made before", () => {
+    const without = { secretsFile: "" };
+    expect(mistakesOf({ ...without, certificates: { acme } })).toBe("");
+    expect(mistakesOf({ ...without, certificates: { acme: { ...acme, eab: "acmeEab" } } })).toContain(
+      "secretsFile is missing: certificates.acme needs acmeEab.",
+    );
+  });
+
+  test.each([
+    [
+      "terms unsaid",
+      { email: "ada@example.org" },
+      "certificates.acme.terms is missing: takes agreed, once you have read",
+    ],
+    ["terms refused", { ...acme, terms: "no" }, 'certificates.acme.terms is "no": no such answer'],
+    ["terms as a switch", { ...acme, terms: true }, "certificates.acme.terms is true: takes agreed"],
+    ["no address", { terms: "agreed" }, "certificates.acme.email is missing: takes a mail address"],
+    ["a name for an address", { ...acme, email: "ada" }, 'certificates.acme.email is "ada": takes one mail address'],
+    ["two addresses", { ...acme, email: "a@b.org, c@d.org" }, "takes one mail address"],
+    ["a word that is none", { ...acme, directory: "stagin" }, "takes letsencrypt, staging, or the https URL"],
+    ["http", { ...acme, directory: "http://ca.example.org/dir" }, "takes https: an account's orders"],
+    ["a query", { ...acme, directory: "https://ca.example.org/dir?x=1" }, "without query"],
+    ["a password", { ...acme, directory: "https://a:b@ca.example.org/dir" }, "is a password in a URL"],
+    ["a profile with a blank", { ...acme, profile: "short lived" }, "takes the name of a profile"],
+    ["a secret that is no key", { ...acme, eab: "a b" }, "certificates.acme.eab"],
+    ["an absolute file", { ...acme, trust: "/etc/ca.pem" }, "certificates.acme.trust"],
+    ["one authority twice", { ...acme, fallback: ["letsencrypt"] }, "that authority is asked already"],
+    ["a misspelt key", { ...acme, profil: "x" }, "profile"],
+  ])("is refused: %s", (_, written, says) => {
+    expect(mistakesOf({ certificates: { acme: written } })).toContain(says);
+  });
+
+  test("and a vault are both there, or one of them", () => {
+    expect(mistakesOf({ certificates: { acm: acme } })).toContain("certificates.acm: no such key; did you mean acme?");
+    expect(mistakesOf({ certificates: { acme, vault } })).toBe("");
+  });
+});
+
+describe("a site's certificate", () => {
+  const sources = (certificates: unknown, sites: unknown[]) =>
+    imageOf({ certificates, sites }).sites.map(({ certificate, certificateFrom }) => certificateFrom ?? certificate);
+
+  test("is the authority's where there is no vault", () => {
+    expect(sources({ acme }, [www, { ...shop, certificate: { from: "acme" } }])).toEqual(["acme", "acme"]);
+  });
+
+  test("is the vault's where there is one, as before there was a choice", () => {
+    const all = [www, { ...shop, certificate: "example.org" }];
+    expect(sources({ vault }, all)).toEqual([undefined, "example.org"]);
+    expect(sources({ acme, vault }, all)).toEqual([undefined, "example.org"]);
+  });
+
+  test("is whose the site says", () => {
+    const all = [
+      { ...www, certificate: { from: "acme" } },
+      { ...shop, certificate: { from: "vault", name: "Example.org" } },
+      { host: "*.apps.example.org", origin, certificate: { from: "vault", name: "apps.example.org" } },
+    ];
+    expect(sources({ acme, vault }, all)).toEqual(["acme", "example.org", "apps.example.org"]);
+  });
+
+  test.each([
+    [
+      "a source that is not there",
+      { certificates: { vault }, sites: [{ ...www, certificate: { from: "acme" } }] },
+      "sites[0].certificate is from acme: there is none under certificates.",
+    ],
+    [
+      "a name without a vault",
+      { certificates: { acme }, sites: [{ ...www, certificate: "example.org" }] },
+      "sites[0].certificate names a certificate in the vault: there is none under certificates.",
+    ],
+    [
+      "no source at all",
+      { sites: [{ ...www, certificate: { from: "vault" } }] },
+      "sites[0].certificate names a certificate in the vault: there is none under certificates.",
+    ],
+    [
+      "a name at an authority",
+      { certificates: { acme }, sites: [{ ...www, certificate: { from: "acme", name: "example.org" } }] },
+      "sites[0].certificate.name stands beside from: acme",
+    ],
+    [
+      "another source",
+      { certificates: { acme }, sites: [{ ...www, certificate: { from: "acmee" } }] },
+      "no such source; did you mean acme?",
+    ],
+    [
+      "a list",
+      { certificates: { acme }, sites: [{ ...www, certificate: ["acme"] }] },
+      "sites[0].certificate is a list: takes a DNS name, as in example.org, or a map with from",
+    ],
+    [
+      "a wildcard at an authority",
+      { certificates: { acme }, sites: [{ host: "*.example.org", origin }] },
+      'sites[0].host is "*.example.org": ACME proves single names only (HTTP-01), and a wildcard\'s certificate has to come from the vault. Name it there: sites[0].certificate: { from: vault, name: example.org }.',
+    ],
+    [
+      "a wildcard among aliases",
+      { certificates: { acme }, sites: [{ ...www, aliases: ["*.example.org"] }] },
+      'sites[0].aliases[0] is "*.example.org": ACME proves single names only',
+    ],
+    [
+      "a wildcard of the vault without a name",
+      { certificates: { acme, vault }, sites: [{ host: "*.example.org", origin }] },
+      "name its certificate in the vault under sites[0].certificate",
+    ],
+    [
+      "more names than fit",
+      {
+        certificates: { acme },
+        sites: [{ ...www, aliases: Array.from({ length: 100 }, (_, at) => `n${at}.example.org`) }],
+      },
+      "sites[0].aliases and host are 101 names: a certificate of ACME has 100 at most.",
+    ],
+  ])("is refused: %s", (_, written, says) => {
+    expect(mistakesOf(written)).toContain(says);
+  });
+});
+
+test("more PoPs than Let's Encrypt gives certificates a week are warned of", () => {
+  const warningsOf = (replicas: number, more = {}) =>
+    configWarnings(
+      parseConfig(file({ regions: { cdg: { replicas } }, certificates: { acme: { ...acme, ...more } } })),
+      "test",
+    ).filter((it) => it.includes("Let's Encrypt"));
+  expect(warningsOf(5)).toEqual([]);
+  expect(warningsOf(6, { directory: "https://ca.example.org/dir" })).toEqual([]);
+  expect(warningsOf(6)).toEqual([
+    "6 PoPs order a certificate each, and Let's Encrypt gives five a week for the same names: the others get theirs after days, and serve self-signed certificates until then. Add regions by and by, or name another authority under certificates.acme.fallback.",
+  ]);
+});

@@ -1,0 +1,149 @@
+/** What an image of PoPs that order their certificates themselves is made of. */
+import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { rendered } from "../../image/context.ts";
+import { certsConfig } from "../../image/render/certs.ts";
+import { folders } from "../../image/render/folders.ts";
+import { manifest } from "../../image/render/manifest.ts";
+import { nginxConf } from "../../image/render/nginx.ts";
+import { processCompose } from "../../image/render/process-compose.ts";
+import { secrets, secretsManifest } from "../../image/render/secrets.ts";
+import { users } from "../../image/render/users.ts";
+import type { Acme, ImageSpec, Site } from "../../image/spec.ts";
+import { spec } from "./render-spec.ts";
+
+const acme: Acme = { email: "ada@example.org", directories: ["https://ca.example.org/dir"] };
+const site = (host: string, more: Partial<Site> = {}): Site =>
+  ({ kind: "redirect", host, to: "https://elsewhere.example.net", ...more }) as Site;
+const ordered = site("www.example.org", { certificateFrom: "acme", aliases: ["example.org"] });
+const fetched = site("shop.example.org");
+const { tailnet: _, ...untailed } = spec;
+const alone: ImageSpec = { ...untailed, sites: [ordered], luggage: {}, certificates: { acme } };
+const both: ImageSpec = { ...spec, sites: [ordered, fetched], certificates: { ...spec.certificates, acme } };
+
+const certsOf = (of: ImageSpec) => JSON.parse(certsConfig(of) ?? "{}") as Record<string, unknown>;
+
+describe("what `pop certs` is told", () => {
+  test("is the authority, the names of each site, and where to ask for names", () => {
+    expect(certsOf(alone)).toEqual({
+      acme: {
+        directories: ["https://ca.example.org/dir"],
+        email: "ada@example.org",
+        nameServer: "127.0.0.1:1104",
+        privateZones: ["corp.test"],
+        peerPort: 1107,
+        certificates: [{ names: ["www.example.org", "example.org"] }],
+      },
+    });
+  });
+
+  test("has the rest where it is said", () => {
+    const all = { ...acme, profile: "shortlived", eab: "acmeEab", ca: "./home-ca.pem" };
+    expect(certsOf({ ...alone, certificates: { acme: all } })).toMatchObject({
+      acme: { profile: "shortlived", eabFile: "/run/secrets/acme.account", caFile: "/etc/pop/acme-ca.pem" },
+    });
+  });
+
+  test("keeps what comes from the vault apart", () => {
+    expect(certsOf(both)).toMatchObject({
+      acme: {
+        certificates: [{ names: ["www.example.org", "example.org"] }],
+        privateZones: ["corp.test", "tail.example"],
+      },
+      address: "https://vault.tail.example:8200",
+      certificates: [{ host: "shop.example.org" }],
+    });
+  });
+
+  test("has nothing of a source that no site has its certificate from", () => {
+    expect(certsOf({ ...both, sites: [fetched] })).not.toHaveProperty("acme");
+    expect(certsOf({ ...both, sites: [ordered] })).not.toHaveProperty("address");
+  });
+
+  test("refuses a wildcard, as the last line behind the configuration", () => {
+    const wild = { ...alone, sites: [site("*.example.org", { certificateFrom: "acme" })] };
+    expect(() => certsConfig(wild)).toThrow(/not a host name/);
+  });
+
+  test("takes the whole tree for the world's view where it is forwarded", () => {
+    const forwarded = { ...alone, dns: { forward: [{ zone: ".", servers: ["10.0.0.53"] }] } };
+    expect(certsOf(forwarded)).toMatchObject({ acme: { privateZones: [] } });
+  });
+});
+
+test("an external account is a secret that `pop certs` alone reads; without one there is none", () => {
+  expect(secrets(alone)).toEqual([]);
+  const bound: ImageSpec = { ...alone, certificates: { acme: { ...acme, eab: "acmeEab" } } };
+  expect(JSON.parse(secretsManifest(bound)).secrets).toMatchObject([
+    { name: "acme.account", key: "acmeEab", owner: "certs", group: "certs", mode: "0400" },
+  ]);
+  expect(() => secrets({ ...alone, certificates: { acme: { ...acme, eab: "../x" } } })).toThrow(/not the name/);
+});
+
+test("account keys are in a folder of its own, challenges in one that nginx may enter", () => {
+  const lines = folders(users(alone), alone).split("\n");
+  expect(lines).toContain("/var/lib/pop/acme certs:certs 0700");
+  expect(lines).toContain("/run/pop/challenges certs:nginx 2750");
+  expect(folders(users(spec), spec)).not.toContain("acme");
+});
+
+test("it runs as the user of certificates, and is told what the machine alone knows", () => {
+  const entrypoint = (of: ImageSpec): string[] => parse(processCompose(of)).processes.certs.entrypoint;
+  const variables = ["POP_ADDRESSES", "POP_NAME", "FLY_APP_NAME", "FLY_PRIVATE_IP", "POP_PEER_RESOLVER"];
+  expect(entrypoint(alone)).toEqual([
+    "/usr/bin/runas",
+    ...variables.flatMap((name) => ["-e", name]),
+    "certs",
+    "/usr/bin/pop",
+    "certs",
+    "--config",
+    "/etc/pop/certs.json",
+  ]);
+  expect(entrypoint(spec)).not.toContain("-e");
+});
+
+test("health knows whose certificates are ordered, and expects a word of it", () => {
+  expect(JSON.parse(manifest(alone))).toMatchObject({
+    acmeHosts: ["example.org", "www.example.org"],
+    expects: ["acme"],
+  });
+  expect(JSON.parse(manifest(both))).toMatchObject({ expects: ["tailnet", "secrets", "certs", "acme"] });
+  expect(JSON.parse(manifest(spec))).not.toHaveProperty("acmeHosts");
+});
+
+describe("port 80", () => {
+  const servers = (of: ImageSpec): string[] =>
+    nginxConf(of)
+      .split(/^ {2}server \{$/m)
+      .filter((text) => text.includes("listen 1101"));
+
+  test("passes challenges on for the names that are ordered, and for no other", () => {
+    const [first = "", second = "", ...more] = servers(both).filter((text) => !text.includes("server_name _"));
+    expect(more).toEqual([]);
+    expect(first).toContain("server_name www.example.org;\n    server_name example.org;");
+    expect(first).toContain(
+      "location ^~ /.well-known/acme-challenge/ {\n      proxy_pass http://unix:/run/pop/challenges/socket;",
+    );
+    expect(first).toContain("location / {\n      return 301 https://$host$request_uri;");
+    expect(second).toContain("server_name shop.example.org;");
+    expect(second).not.toContain("acme");
+  });
+
+  test("has one default server, whichever site is it", () => {
+    for (const sites of [
+      [{ ...ordered, default: true }, fetched],
+      [ordered, { ...fetched, default: true }],
+      [ordered, fetched],
+    ] as Site[][])
+      expect(servers({ ...both, sites }).filter((text) => text.includes("default_server"))).toHaveLength(1);
+  });
+
+  test("is as it was in a stack without", () => {
+    expect(nginxConf(spec)).not.toContain("/run/pop/challenges");
+  });
+});
+
+test("nothing that is rendered holds a key", () => {
+  for (const text of Object.values(rendered({ ...alone, certificates: { acme: { ...acme, eab: "acmeEab" } } })))
+    expect(text).not.toMatch(/PRIVATE KEY|hmac/i);
+});
