@@ -61,7 +61,7 @@ export function popOf({ app, pops }: Fleet, name: string): LivePop {
     throw new Refusal(`There is no PoP ${name}. Stack file and ${app} have: ${pops.map((it) => it.name).join(", ")}.`);
   if (!pop.machine)
     throw new Refusal(
-      `${name}: stands in the stack file, but ${app} has no machine for it yet. Deploy it: npx pulumi up`,
+      `${name}: stands in the stack file, but ${app} has no machine for it yet. Deploy it: npx pulumi up --refresh`,
     );
   return pop as LivePop;
 }

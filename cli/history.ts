@@ -103,13 +103,17 @@ function isRelease(update: Update): update is Deployed {
 export const done = (changes: Release["changes"]): Release["changes"] =>
   Object.fromEntries(Object.entries(changes).filter(([operation, count]) => operation !== "same" && count > 0));
 
+/** History stays with the backend, when a state is moved away from it as well. */
+export const noRelease = (stack: string): string =>
+  `Stack ${stack} has no release here. Deploy it: npx pulumi up. What was deployed before a state was moved is known where it was moved from: docs/state.md`;
+
 export function releaseNumbered({ releases }: History, { name }: Stack, number: number): Recorded {
   const found = releases.find(({ release }) => release.number === number);
   if (found) return found;
   const numbers = releases.map(({ release }) => release.number);
   throw new Refusal(
     numbers.length === 0
-      ? `Stack ${name} has no release yet. Deploy it: npx pulumi up`
+      ? noRelease(name)
       : `Stack ${name} has no release ${number}: ${numbers[0]} to ${numbers.at(-1)} are known. See npx fly-pops releases`,
   );
 }

@@ -7,13 +7,13 @@ import { ownFiles } from "../image/render/nginx-own.ts";
 import { wantedKeys } from "../image/render/secrets.ts";
 import { partsOf } from "../image/render/site-parts.ts";
 import type { Plan } from "../preview/plan.ts";
-import type { History, Ran, Recorded, Release } from "./history.ts";
+import { type History, noRelease, type Ran, type Recorded, type Release } from "./history.ts";
 import { Refusal } from "./world.ts";
 
 /** The last release that succeeded before what is deployed now: where the newest one failed, that is the one before it. */
 export function releaseBefore({ releases }: History, stack: string): Recorded {
   const newest = releases.at(-1)?.release;
-  if (newest === undefined) throw new Refusal(`Stack ${stack} has no release yet. Deploy it: npx pulumi up`);
+  if (newest === undefined) throw new Refusal(noRelease(stack));
   const which = "Nothing was changed. Say which one: npx fly-pops releases, then npx fly-pops rollback NUMBER";
   if (newest.kind === "destroy")
     throw new Refusal(`Release ${newest.number} took everything away, so nothing runs that could go back. ${which}`);

@@ -1,7 +1,7 @@
 /** What must be known of the files a stack file names before anything is made: the operator's secrets, still encrypted, and the control server's authorities. */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { authorities } from "../image/context.ts";
+import { authorities, packingProblems } from "../image/context.ts";
 import { wantedKeys } from "../image/render/secrets.ts";
 import { NotUsable, parseSopsFile, wantedOf } from "../providers/sops/file.ts";
 import { ConfigError } from "./mistakes.ts";
@@ -33,6 +33,26 @@ export function readFiles(
     ...(file !== undefined && keys.length > 0 && { secrets: { file, ciphertexts: ciphertexts(dir, file, keys) } }),
     ...(ca !== undefined && { tailnetCa: told(() => authorities(dir, ca, "tailnet.ca")) }),
   };
+}
+
+/**
+ * A sentence for all that the program would end with for the files that a stack file names, and for what is rendered from it.
+ *
+ * @param dir folder of Pulumi.yaml, which the paths in the stack file are relative to
+ */
+export function filesMistakes(edge: Pick<EdgeConfig, "secretsFile" | "image" | "imageRef">, dir: string): string[] {
+  const read = () => {
+    try {
+      readFiles(edge, dir);
+      return [];
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      return error.mistakes;
+    }
+  };
+  // With an image of the operator's own nothing is rendered and packed.
+  const packed = edge.imageRef === undefined ? packingProblems(edge.image, dir) : [];
+  return [...new Set([...read(), ...packed])];
 }
 
 function ciphertexts(dir: string, file: string, keys: string[]): Record<string, string> {

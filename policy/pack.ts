@@ -46,7 +46,8 @@ new PolicyPack("fly-pops", {
     {
       // The engine shows a pack without violations as passed, also when the program failed before it had registered anything.
       name: "stack-file",
-      description: "The stack file has no mistakes: else the program ends before there is anything to look at.",
+      description:
+        "Stack file and the files it names have no mistakes: else the program ends before there is anything to look at.",
       enforcementLevel: "mandatory",
       validateResource: (args, reportViolation) => {
         if (args.type !== "pulumi:pulumi:Stack") return;

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
+import { filesMistakes } from "../config/files.ts";
 import { ConfigError } from "../config/mistakes.ts";
 import { ownValues, parseStackValues } from "../config/stack-values.ts";
 import { nginxFiles, unlimitedSites } from "../config/warnings.ts";
@@ -9,7 +10,7 @@ import { nginxFiles, unlimitedSites } from "../config/warnings.ts";
 export interface StackFileSeen {
   /** `fly-pops:production`; undefined: it says nothing, or cannot be read here (--config-file). */
   production?: boolean;
-  /** Why the program will not register anything, as sentences. */
+  /** Why the program will not register anything, as sentences: what is wrong with the file, and with the files it names. */
   mistakes: string[];
   /** Sites without a limit, and files of nginx's own, as sentences. */
   unlimited: string[];
@@ -27,13 +28,14 @@ export function seeStackFile(dir: string, stack: string): StackFileSeen {
     return nothing; // the engine has another file, or says itself what is wrong with this one
   }
   const { production } = ownValues(values);
-  return { ...(typeof production === "boolean" && { production }), ...seenIn(values) };
+  return { ...(typeof production === "boolean" && { production }), ...seenIn(values, dir) };
 }
 
-function seenIn(values: Record<string, unknown>): Omit<StackFileSeen, "production"> {
+function seenIn(values: Record<string, unknown>, dir: string): Omit<StackFileSeen, "production"> {
   try {
-    const { image } = parseStackValues(values);
-    return { mistakes: [], unlimited: unlimitedSites(image), nginxFiles: nginxFiles(image) };
+    const edge = parseStackValues(values);
+    const { image } = edge;
+    return { mistakes: filesMistakes(edge, dir), unlimited: unlimitedSites(image), nginxFiles: nginxFiles(image) };
   } catch (error) {
     return error instanceof ConfigError ? { ...nothing, mistakes: [...error.mistakes] } : nothing;
   }

@@ -43,4 +43,8 @@ function facts({ addresses = {}, image, pops = {}, cost }: NonNullable<Deployed[
 
 /** Tildes: what is quoted may hold backquotes. */
 const quoted = (log: string): string =>
-  `~~~~~~~~\n${redact(log.trimEnd().split("\n").slice(-lines).join("\n")).replaceAll("~~~~~~~~", "~ ~")}\n~~~~~~~~`;
+  `~~~~~~~~\n${withoutPass(redact(log.trimEnd().split("\n").slice(-lines).join("\n"))).replaceAll("~~~~~~~~", "~ ~")}\n~~~~~~~~`;
+
+/** Pulumi marks a policy pack that found nothing as passed, also where the run failed before the pack had seen all of it. */
+const withoutPass = (log: string): string =>
+  log.replace(/^(\s*)✅ (.+)$/gm, "$1$2: not asked of all, for the run failed");

@@ -19,9 +19,9 @@ export async function checkLive(
 ): Promise<Finding[]> {
   const { app, pops, image } = stack.config();
   const addresses = await publicAddresses(app, await stack.fly());
-  if (addresses === undefined) throw new Refusal(`There is no app ${app} yet. Deploy it: npx pulumi up`);
+  if (addresses === undefined) throw new Refusal(`There is no app ${app} yet. Deploy it: npx pulumi up --refresh`);
   if (addresses.length === 0)
-    throw new Refusal(`app ${app} has no public address, so no visitor reaches it. Deploy it: npx pulumi up`);
+    throw new Refusal(`app ${app} has no public address, so no visitor reaches it. Deploy it: npx pulumi up --refresh`);
   const hosts = exactNames(allSites(image));
   const through = new Set((image.passThrough ?? []).flatMap(namesOf));
   // All side by side: a name that nobody answers for keeps nobody else waiting.

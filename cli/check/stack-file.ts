@@ -2,14 +2,13 @@
 import { basename } from "node:path";
 import { type Document, isScalar, LineCounter, parseDocument } from "yaml";
 import { machineConfig } from "../../components/machine-config.ts";
-import { readFiles } from "../../config/files.ts";
+import { filesMistakes } from "../../config/files.ts";
 import { ConfigError, type Mistake, secretMistake } from "../../config/mistakes.ts";
 import { nearest } from "../../config/nearest.ts";
 import { parseStackValues } from "../../config/stack-values.ts";
 import type { EdgeConfig } from "../../config/types.ts";
 import { type Path, pathText } from "../../config/walk.ts";
 import { configWarnings } from "../../config/warnings.ts";
-import { packingProblems, rendered } from "../../image/context.ts";
 import { secretKeys } from "../../providers/settings.ts";
 
 export interface Finding {
@@ -93,25 +92,15 @@ function parsed(values: Record<string, unknown>): { edge?: EdgeConfig; problems:
 const problemsIn = ({ mistakes, paths }: ConfigError): Problem[] =>
   mistakes.map((text, at) => atOwnKey({ path: paths[at] ?? pathOfText(text), text }));
 
-/** What the image is made from: rendered, and the files that the stack file names. */
+/** What the PoPs are made from: files that the stack file names, what is rendered from it, the machines. */
 function filesProblems(edge: EdgeConfig, values: Record<string, unknown>, dir: string): Problem[] {
-  const found: Problem[] = [];
+  const found = filesMistakes(edge, dir).map((text) => atOwnKey({ path: pathOfText(text, values), text }));
   try {
-    readFiles(edge, dir);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    found.push(...problemsIn(error));
-  }
-  // With an image of the operator's own nothing is packed.
-  if (edge.imageRef === undefined)
-    for (const text of packingProblems(edge.image, dir)) found.push(atOwnKey({ path: pathOfText(text, values), text }));
-  try {
-    rendered(edge.image);
     for (const pop of edge.pops) machineConfig({ ...pop, ports: edge.image.ports }, edge.imageRef ?? "image");
   } catch (error) {
-    found.push({ path: ["config"], message: `the PoPs' files cannot be rendered: ${(error as Error).message}` });
+    found.push({ path: ["config"], message: `the PoPs' machines cannot be described: ${(error as Error).message}` });
   }
-  return found.filter(({ message }, at) => found.findIndex((it) => it.message === message) === at);
+  return found;
 }
 
 const warnings = (edge: EdgeConfig, stack: string): Problem[] =>

@@ -84,7 +84,8 @@ const Blocks = z.array(z.object({ address: z.string(), until: z.number() }));
 
 /** A command in all PoPs at once, and what each blocks afterwards. */
 async function inEach(fleet: Fleet, command: string[]): Promise<BlockedPops> {
-  if (livePops(fleet).length === 0) throw new Refusal(`${fleet.app} has no PoP yet. Deploy one: npx pulumi up`);
+  if (livePops(fleet).length === 0)
+    throw new Refusal(`${fleet.app} has no PoP yet. Deploy one: npx pulumi up --refresh`);
   const answers = await askAll(fleet, ["/usr/bin/pop", ...command], {
     name: `pop ${command[0]}`,
     seconds: 10,

@@ -52,7 +52,7 @@ async function headOf(stack: Stack): Promise<Head> {
     title: stack.name,
     about: [`app ${app}`, ...(ips.length === 0 ? ["no address"] : ips)],
     problem: null,
-    none: "No PoP yet. Deploy some: npx pulumi up",
+    none: "No PoP yet. Deploy some: npx pulumi up --refresh",
     gone: "The dashboard has ended. Start it: npx fly-pops dashboard",
   };
 }

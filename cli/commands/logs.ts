@@ -27,7 +27,7 @@ export async function logs(
   const fleet = await readFleet(stack);
   const pop = name === undefined ? undefined : popOf(fleet, name);
   if (livePops(fleet).length === 0)
-    throw new Refusal(`${fleet.app} has no machine yet, so nothing was written. Deploy it: npx pulumi up`);
+    throw new Refusal(`${fleet.app} has no machine yet, so nothing was written. Deploy it: npx pulumi up --refresh`);
   const read = await reader(world, stack, { fleet, machine: pop?.machine.id });
   const filter = filterOf(fleet, options);
   const show = (line: LogLine) => (options.json ? printJson(world, jsonOf(line)) : print(world, row(world, line)));

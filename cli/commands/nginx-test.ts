@@ -13,7 +13,7 @@ export async function nginxTest(
 ): Promise<ExitCode> {
   const fleet = await readFleet(stack);
   const pops = name === undefined ? livePops(fleet) : [popOf(fleet, name)];
-  if (pops.length === 0) throw new Refusal(`${fleet.app} has no PoP to test yet. Deploy one: npx pulumi up`);
+  if (pops.length === 0) throw new Refusal(`${fleet.app} has no PoP to test yet. Deploy one: npx pulumi up --refresh`);
   const results = await Promise.all(
     pops.map(async (pop) => {
       try {

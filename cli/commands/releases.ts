@@ -1,7 +1,7 @@
 /** `releases`: what was deployed when, from which commit, with which image; of one release what it was deployed with, or what it changed. */
 import { stringify } from "yaml";
 import { table } from "../../local/table.ts";
-import { done, type Recorded, type Release, readHistory, releaseNumbered } from "../history.ts";
+import { done, noRelease, type Recorded, type Release, readHistory, releaseNumbered } from "../history.ts";
 import { colouredPatch } from "../patch.ts";
 import { type ReleaseDiff, releaseDiff } from "../release-diff.ts";
 import type { Stack } from "../stack.ts";
@@ -37,7 +37,7 @@ export async function releases(
     .toReversed()
     .slice(0, limit);
   if (json) printJson(world, shown);
-  else if (shown.length === 0) note(world, `Stack ${stack.name} has no release yet. Deploy it: npx pulumi up`);
+  else if (shown.length === 0) note(world, noRelease(stack.name));
   else print(world, releaseTable(world, shown));
   return 0;
 }

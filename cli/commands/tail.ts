@@ -27,7 +27,7 @@ export async function tail(
   const fleet = await readFleet(stack);
   const pops = name === undefined ? livePops(fleet) : [popOf(fleet, name)];
   if (pops.length === 0)
-    throw new Refusal(`${fleet.app} has no machine yet, so nobody is served. Deploy it: npx pulumi up`);
+    throw new Refusal(`${fleet.app} has no machine yet, so nobody is served. Deploy it: npx pulumi up --refresh`);
   const silent = pops.filter(({ machine }) => machine.state !== "started" || machine.host_status === "unreachable");
   for (const { name, machine } of silent)
     note(

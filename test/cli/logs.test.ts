@@ -161,7 +161,7 @@ test("before anything is deployed there is nothing to read", async () => {
   expect(await it.run(["logs"])).toEqual({
     code: 1,
     out: "",
-    err: "my-edge has no machine yet, so nothing was written. Deploy it: npx pulumi up\n",
+    err: "my-edge has no machine yet, so nothing was written. Deploy it: npx pulumi up --refresh\n",
     calls: ["GET /v1/apps/my-edge/machines"],
   });
 });
@@ -179,7 +179,7 @@ test("a PoP that is not deployed yet", async () => {
   const { code, err } = await it.run(["logs", "cdg-1"]);
   expect(code).toBe(1);
   expect(err).toBe(
-    "cdg-1: stands in the stack file, but my-edge has no machine for it yet. Deploy it: npx pulumi up\n",
+    "cdg-1: stands in the stack file, but my-edge has no machine for it yet. Deploy it: npx pulumi up --refresh\n",
   );
 });
 

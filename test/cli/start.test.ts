@@ -101,11 +101,19 @@ test("restart of a process: by process-compose in the PoP, the machine goes on",
 test("a PoP under somebody's lease: what cannot be run in it says so", async () => {
   await using it = await fleet();
   await it.local.call("POST", `/apps/my-edge/machines/${it.machine("cdg-1").id}/lease?ttl=60`);
-  const { code, err } = await it.run(["restart", "cdg-1", "nginx"]);
-  expect(code).toBe(1);
-  expect(err).toMatch(
-    /^cdg-1: nothing can be run in it while its machine is being changed: .*lease currently held by .*\. Run again when that is done\.\n$/,
-  );
+  for (const argv of [
+    ["exec", "cdg-1", "--", "ps"],
+    ["restart", "cdg-1", "nginx"],
+    ["processes", "cdg-1"],
+    ["nginx-test", "cdg-1"],
+    ["config", "cdg-1", "etc/nginx/nginx.conf", "--live"],
+  ]) {
+    const { code, err } = await it.run(argv);
+    expect(code, argv.join(" ")).toBe(1);
+    expect(err).toMatch(
+      /^cdg-1: nothing can be run in it while its machine is being changed: .*lease currently held by .*\. Run again when that is done\.\n$/,
+    );
+  }
 });
 
 test.each([

@@ -401,10 +401,10 @@ test("no token at all", async () => {
 });
 
 test("a mistake in the stack file costs a warning, and the comparison with what runs", async () => {
-  await using it = await cli({ behaviour: { exec: says(health()) } });
+  await using it = await cli({ behaviour: { exec: says(health()), says: ["nginx: started"] } });
   await it.deploy();
   it.config(values({ memoryMB: 256 }));
-  for (const argv of [["status"], ["exec", "cdg-1", "--", "ps"]]) {
+  for (const argv of [["status"], ["logs", "cdg-1"], ["exec", "cdg-1", "--", "ps"]]) {
     const { code, err } = await it.run(argv);
     expect(code).toBe(0);
     expect(err).toMatch(

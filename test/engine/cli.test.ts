@@ -26,7 +26,7 @@ test("releases and rollback: two images deployed, back to the first, and what is
   expect(await cli(it, ["releases"])).toMatchObject({
     code: 0,
     out: "",
-    err: "Stack test has no release yet. Deploy it: npx pulumi up\n",
+    err: expect.stringMatching(/^Stack test has no release here\. Deploy it: npx pulumi up\. /),
     calls: [],
   });
   const first = await cli(it, ["preview"]);
@@ -110,6 +110,38 @@ test("releases and rollback: two images deployed, back to the first, and what is
   const written = await cli(it, ["rollback", "1", "--yes", "--write"]);
   expect(written).toMatchObject({ code: 0, err: expect.stringContaining("Pulumi.test.yaml says so. Commit it.") });
   expect((await it.run(["preview", "--expect-no-changes"])).code).toBe(0);
+
+  // What a release was deployed with is known whatever the file says by now.
+  it.config(stack({ memoryMB: 256 }));
+  const mistaken = await cli(it, ["releases", "--json"]);
+  expect(mistaken).toMatchObject({ code: 0, out: expect.stringContaining('"number":3') });
+  const forth = await cli(it, ["rollback", "2", "--yes"]);
+  expect(forth.code, forth.err).toBe(0);
+  expect(images(it)).toEqual([image(2)]);
+});
+
+test("a PoP without a machine: never deployed or gone from Fly, each with the command that makes it", async () => {
+  // Fly's list has what is gone for a while: not asked here.
+  await using it = await engine({ quirks: { staleMs: 0 } });
+  expect((await it.up()).code).toBe(0);
+  it.config(stack({ regions: { cdg: {}, ewr: {}, fra: {} } }));
+  const id = it.machines()["cdg-1"]?.id;
+  await it.fly.handle({
+    method: "DELETE",
+    path: `/v1/apps/my-edge/machines/${id}`,
+    query: new URLSearchParams({ force: "true" }),
+    headers: { authorization: `Bearer ${token}` },
+    body: "",
+  });
+  const missing = await cli(it, ["status"]);
+  expect(missing.code).toBe(3);
+  expect(missing.out).toContain("cdg-1: in the state, gone from Fly. Make it again: npx pulumi up --refresh\n");
+  expect(missing.out).toContain("fra-1: wanted by the stack file, never deployed. Deploy it: npx pulumi up\n");
+  // Of a command that asks no state: what works for both.
+  expect((await cli(it, ["logs", "cdg-1"])).err).toContain("Deploy it: npx pulumi up --refresh\n");
+  const made = await it.run(["up", "--refresh", "--yes", "--skip-preview"]);
+  expect(made.code, made.output).toBe(0);
+  expect(Object.keys(it.machines()).toSorted()).toEqual(["cdg-1", "ewr-1", "fra-1"]);
 });
 
 test("a rollback over an added region takes no PoP out unasked, and can take the image alone", async () => {

@@ -10,11 +10,18 @@ test.concurrent("a production stack that keeps to the policies passes, in the pr
 }) => {
   await using it = await engine({ stack: "prod" });
   // Volumes that are kept need no protection.
-  it.config(stack({ protect: true, keepVolumes: true }));
+  const kept = { protect: true, keepVolumes: true };
+  it.config(stack({ ...kept, regions: { cdg: {}, ewr: {}, fra: {} } }));
   const { code, output } = await it.run(["up", "--yes", ...policies]);
   expect(code, output).toBe(0);
   expect(output).toContain("fly-pops");
   expect(output).not.toMatch(/mandatory|can't run policy/);
+
+  // And a region is taken out by one change.
+  it.config(stack(kept));
+  const less = await it.run(["up", "--yes", ...policies]);
+  expect(less.code, less.output).toBe(0);
+  expect(less.output).not.toContain("mandatory");
   expect(Object.keys(it.machines()).toSorted()).toEqual(["cdg-1", "ewr-1"]);
 });
 
@@ -43,6 +50,13 @@ test.concurrent("a program that fails is not shown as passed, and production is 
   expect(failed.code, failed.output).not.toBe(0);
   expect(failed.output).toContain("Nothing was looked at, for the stack file has mistakes: memoryMB: no such key");
   expect(failed.output).not.toContain("✅");
+  it.config(stack({ secretsFile: "none.yaml", certificates: { vault: { address: "https://vault.example" } } }));
+  const unread = await it.run(["preview", ...policies]);
+  expect(unread.code, unread.output).not.toBe(0);
+  expect(unread.output).toContain(
+    'Nothing was looked at, for the stack file has mistakes: secretsFile is "none.yaml": no such file',
+  );
+  expect(unread.output).not.toContain("✅");
   it.config(stack({ regions: { cdg: {} }, production: true }));
   const production = await it.run(["preview", ...policies]);
   expect(production.code, production.output).not.toBe(0);

@@ -37,6 +37,12 @@ test.concurrent("a stack's previews: new, unchanged, changed; no call, no token,
   expect(same.output).toContain("## `test`: nothing changes");
   expect(same.output).toContain("Not touched:");
 
+  // A volume keeps the hint of where to place it by which it was made.
+  it.config(stack({ regions: { cdg: { memoryMb: 512 }, ewr: {} } }));
+  const memory = await it.run(["preview", "--diff"]);
+  expect(memory.output).toMatch(/dynamic\/fly:Machine: \(update\)/);
+  expect(memory.output).not.toContain("dynamic/fly:Volume");
+
   it.config(
     stack({
       regions: { cdg: { memoryMb: 512, volumeGb: 5 }, fra: {} },

@@ -31,6 +31,12 @@ test.concurrent("a stack moves from a folder to S3: nothing on Fly is touched, a
   await succeeds(it, ["stack", "export", "--file", file]);
   await succeeds(it, ["stack", "init"], bucket.env);
   await succeeds(it, ["stack", "import", "--file", file], bucket.env);
+  // History stays where it was.
+  const releases = await it.script(["cli/main.ts", "releases", "--stack", "test"], bucket.env);
+  expect(releases).toMatchObject({
+    code: 0,
+    output: expect.stringContaining("known where it was moved from: docs/state.md"),
+  });
   await succeeds(it, [...deploy, "--expect-no-changes"], bucket.env);
   expect(it.mutations()).toEqual([]);
   expect(it.machines()).toEqual(before);

@@ -33,7 +33,7 @@ const inline = pages
       ...read(page)
         .replaceAll(/^```.*?^```/gms, "")
         .matchAll(/`((?:npx fly-pops|npx pulumi|npm run) [^`]+)`/g),
-    ].map(([, line = ""]) => ({ page, line })),
+    ].map(([, line = ""]) => ({ page, line: line.replace(/\s+/g, " ") })),
   );
 
 /** How each command is known to work: a test with these words in it, or why there is none. */
@@ -68,6 +68,16 @@ const covers: Cover[] = [
     command: /^(mkdir -p ~\/pops|head -c 24|export PULUMI_CONFIG_PASSPHRASE_FILE)/,
     not: "the shell's own, in the reader's home",
   },
+  { command: /^npm run local -- down$/, by: "test/e2e/local.test.ts", words: 'it.run("down")' },
+  { command: /^npm run local -- --https-port /, by: "test/e2e/local.test.ts", words: '"--https-port"' },
+  { command: /^npm run local -- status --open$/, by: "test/e2e/local.test.ts", words: '["status", "--open"]' },
+  { command: /^npm run local -- status/, by: "test/e2e/local.test.ts", words: 'it.flyPops(["status"' },
+  { command: /^npm run local -- logs/, by: "test/e2e/local.test.ts", words: 'it.flyPops(["logs", "cdg-1"]' },
+  { command: /^npm run local -- --help$/, not: "prints what it takes" },
+  {
+    command: /^npm run (docs|soak|test:slow|sim|image:vm|deploy:summary|preview:summary)\b/,
+    not: "named as a script of the project, which is there: a test below",
+  },
   { command: /^npm run local$/, by: "test/e2e/homelab.test.ts", words: "from nothing it ends in a page" },
   { command: /^npm test$/, by: ".ci/run", words: "npm test" },
   { command: /^npx pulumi stack init (prod|edge)$/, by: "test/support/engine.ts", words: '"stack", "init"' },
@@ -82,7 +92,20 @@ const covers: Cover[] = [
     words: '"config", "set", "--secret"',
   },
   { command: /^npx pulumi preview( --stack (prod|edge))?$/, by: "test/engine/refusals.test.ts", words: '["preview"]' },
-  { command: /^npx pulumi up --stack prod$/, by: "test/support/engine.ts", words: '"up", "--yes"' },
+  {
+    command: /^npx pulumi up( --stack (prod|edge)| --yes --skip-preview)?$/,
+    by: "test/support/engine.ts",
+    words: '"up", "--yes", "--skip-preview"',
+  },
+  {
+    command: /^npx pulumi up( --stack prod)? --refresh( --stack prod)?$/,
+    by: "test/engine/workflows.test.ts",
+    words: '"up", "--refresh"',
+  },
+  { command: /^npx pulumi destroy\b/, by: "test/support/slips.ts", words: '["destroy", "--yes"' },
+  { command: /^npx pulumi cancel( --stack prod)?$/, by: "test/slow/hosts.test.ts", words: '["cancel", "--yes"]' },
+  { command: /^npx pulumi state delete( URN)?$/, by: "test/support/slips.ts", words: '["state", "delete", urn' },
+  { command: /^npx pulumi (stack select|config rm fly:token --stack prod)$/, not: "Pulumi's own, and calls nobody" },
   { command: /^npx pulumi stack export /, by: "test/engine/state.test.ts", words: '"stack", "export", "--file"' },
   { command: /^export PULUMI_BACKEND_URL=/, by: "test/support/s3.ts", words: "PULUMI_BACKEND_URL" },
   { command: /^npx pulumi stack import /, by: "test/engine/state.test.ts", words: '"stack", "import", "--file"' },
@@ -119,7 +142,14 @@ test("there are commands in README and docs", () => {
   expect(commands.length).toBeGreaterThan(15);
 });
 
-test.each(commands)("$page: $line", ({ line }) => {
+/** What tables and texts name of Pulumi and npm: no less copied than what stands in a block, once a page. */
+const named = [
+  ...new Map(
+    inline.filter(({ line }) => !line.startsWith("npx fly-pops ")).map((it) => [`${it.page} ${it.line}`, it] as const),
+  ).values(),
+];
+
+test.each([...commands, ...named])("$page: $line", ({ line }) => {
   const cover = coverOf(line);
   expect(cover, "no row in this file says which test runs it, or why none does").toBeDefined();
   if (!cover || "not" in cover) return;
@@ -176,6 +206,38 @@ test("a token is set only by somebody whom fly knows: without a login it prints 
   );
   expect(lines.length).toBeGreaterThan(2);
   expect(lines.filter((line) => !line.includes("fly auth whoami && fly tokens create"))).toEqual([]);
+});
+
+/** Sentences that said what was not so, and what stands there now: with the test that the latter is true. */
+test.each([
+  [
+    "docs/ci.md",
+    "in the order they are taken up",
+    "in which order the others follow nothing settles",
+    "unit/preview-facts",
+  ],
+  ["docs/ci.md", "the password of the image's registry is an input", "where the stack file has it", "engine/cli"],
+  [
+    "docs/state.md",
+    "No credential of our kinds lies in it",
+    "`fly:token` and the tailnet's keys included",
+    "engine/cli",
+  ],
+  [
+    "docs/security.md",
+    "no, encrypted in the stack file at most | encrypted, as",
+    "from the stack file or as",
+    "engine/cli",
+  ],
+  ["docs/security.md", "with `protect` and `keepVolumes` lifted", "its volume stays unless", "engine/refusals"],
+  ["docs/security.md", "`npx pulumi config set --secret fly:token` |", "which counts at once", "engine/cli"],
+  ["Pulumi.prod.yaml", "its volumes go", "Their volumes stay on Fly", "engine/refusals"],
+  ["docs/upgrading.md", "npx pulumi new", "npx fly-pops new ../my-edge", "cli/new"],
+])("%s: not %j but %j", (page, was, is, by) => {
+  const text = read(page).replace(/\s+(# )?/g, " ");
+  expect(text).not.toContain(was);
+  expect(text).toContain(is);
+  expect(existsSync(join(root, "test", `${by}.test.ts`))).toBe(true);
 });
 
 test("scripts that the texts name are there", () => {

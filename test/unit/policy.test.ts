@@ -252,6 +252,8 @@ describe("what production is", () => {
           join(dir, "Pulumi.edge.yaml"),
           `config:\n  fly-pops:app: a\n  fly-pops:regions: {cdg: {}}\n  fly-pops:sites: [{host: www.example.org, files: site}]\n${more}`,
         );
+      mkdirSync(join(dir, "site"));
+      writeFileSync(join(dir, "site", "index.html"), "hello");
       file("  fly-pops:production: true\n");
       expect(seeStackFile(dir, "edge")).toEqual({ production: true, ...nothing });
       file("  fly-pops:production: 'false'\n");
@@ -259,6 +261,15 @@ describe("what production is", () => {
       file("  fly-pops:memoryMB: 256\n");
       expect(seeStackFile(dir, "edge").mistakes).toEqual([expect.stringMatching(/^memoryMB: no such key/)]);
       expect(seeStackFile(dir, "other")).toEqual(nothing);
+      // Files that it names are as much a reason for the program to end.
+      file("  fly-pops:secretsFile: none.yaml\n  fly-pops:certificates: {vault: {address: https://vault.example}}\n");
+      expect(seeStackFile(dir, "edge").mistakes).toEqual([
+        expect.stringMatching(/^secretsFile is "none\.yaml": no such file/),
+      ]);
+      file("  fly-pops:luggage: {blog: {command: [/x], files: none}}\n");
+      expect(seeStackFile(dir, "edge").mistakes).toEqual([
+        expect.stringMatching(/^luggage\.blog\.files: none is not a folder/),
+      ]);
       file("  fly-pops:nginx: { http: ./http.conf }\n");
       expect(seeStackFile(dir, "edge").nginxFiles).toEqual([expect.stringMatching(/^http\.conf is nginx's own/)]);
       writeFileSync(

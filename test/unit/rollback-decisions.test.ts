@@ -37,7 +37,7 @@ describe("the release before what is deployed", () => {
   });
 
   test.each<[string, Recorded[], string]>([
-    ["there is no release", [], "Stack prod has no release yet."],
+    ["there is no release", [], "Stack prod has no release here."],
     ["there is one alone", [release(1)], "Stack prod has no release before 1 that succeeded."],
     ["all is taken away", [release(1), release(2, { kind: "destroy" })], "Release 2 took everything away"],
     [

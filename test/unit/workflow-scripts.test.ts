@@ -110,6 +110,13 @@ describe("the summary of a deployment", () => {
     expect(text).toContain("error: cdg-1: not updated, Bearer [redacted]");
     expect(text.match(/early/g)).toHaveLength(59);
   });
+
+  test("of one that failed shows no policies as passed, for they have not seen all of it", () => {
+    const log = "Policies:\n    ✅ fly-pops@v0.1.0 (local: policy)\n\nDiagnostics:\n  error: a bug\n";
+    const text = deployedMarkdown({ stack: "prod", isDone: false, log });
+    expect(text).toContain("Policies:\n    fly-pops@v0.1.0 (local: policy): not asked of all, for the run failed\n");
+    expect(text).not.toContain("✅");
+  });
 });
 
 test("the image is compiled from what earlier runs left, by a builder that leaves it, then handed to Docker's own", async () => {
