@@ -74,6 +74,8 @@ function processes(spec: Told): Record<string, Process> {
         ...after([
           "unbound",
           ...Object.keys(tailnet),
+          // A challenge that still arrives while the machine stops is answered: an authority gives an order up for one 502.
+          ...(spec.certificates?.acme ? ["certs"] : []),
           ...carried.filter(([, it]) => !it.depends_on).map(([name]) => name),
         ]),
       },

@@ -102,6 +102,12 @@ test("it runs as the user of certificates, and is told what the machine alone kn
   expect(entrypoint(spec)).not.toContain("-e");
 });
 
+test("it ends after nginx, which passes on challenges that arrive while the machine stops", () => {
+  const needed = (of: ImageSpec) => parse(processCompose(of)).processes.nginx.depends_on;
+  for (const of of [alone, both]) expect(needed(of).certs).toEqual({ condition: "process_started" });
+  expect(needed(spec)).not.toHaveProperty("certs");
+});
+
 test("health knows whose certificates are ordered, and expects a word of it", () => {
   expect(JSON.parse(manifest(alone))).toMatchObject({
     acmeHosts: ["example.org", "www.example.org"],

@@ -57,7 +57,10 @@ export async function startAuthority({
   const child = spawn(
     program,
     ["-config", file("pebble.json", JSON.stringify({ pebble: config })), "-dnsserver", nameServer],
-    { stdio: ["ignore", "pipe", "pipe"], env: { PEBBLE_VA_NOSLEEP: "1", PEBBLE_WFE_NONCEREJECT: "30" } },
+    {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { PEBBLE_VA_NOSLEEP: "1", PEBBLE_WFE_NONCEREJECT: "30", PEBBLE_AUTHZREUSE: "0" },
+    },
   );
   let log = "";
   child.stdout.on("data", (piece: Buffer) => {
