@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Checkout, checkout } from "../support/checkout.ts";
-import { outages, survives } from "../support/outages.ts";
+import { bootsAlone, outages, survives } from "../support/outages.ts";
 
 let it: Checkout;
 
@@ -21,3 +21,7 @@ test.each(outages)(
     console.log(`${outage.what}: ${requests} requests, back after ${Math.round(backMs)} ms`);
   },
 );
+
+test("a PoP that boots while nobody is at home serves from its volume within 10 s", async () => {
+  console.log(`it served after ${Math.round(await bootsAlone(it, { seconds: 10 }))} ms`);
+});

@@ -5,7 +5,7 @@ import { fetchPage } from "../../local/fetch-page.ts";
 import { appName } from "../../local/stack-file.ts";
 import type { Fly } from "../../providers/fly/api.ts";
 import type { Checkout } from "./checkout.ts";
-import { flyOf, home, type Place, pop, rootsOf, within } from "./home.ts";
+import { flyOf, home, type Place, pop, rootsOf, servedCertificate, within } from "./home.ts";
 import { load } from "./load.ts";
 
 export interface Outage {
@@ -93,4 +93,30 @@ export async function survives(
   expect(failures).toEqual([]);
   expect(requests).toBeGreaterThan(seconds * 50);
   return { requests, backMs };
+}
+
+/** Boots a PoP while the whole homelab is away: it serves what its volume has, with the same certificate. Returns how long that took, ms. Fails after `seconds`. */
+export async function bootsAlone(it: Checkout, { seconds }: { seconds: number }): Promise<number> {
+  const host = "www.example.test";
+  const status = await it.status();
+  const ca = rootsOf(status);
+  const serial = (await servedCertificate(status, host)).serialNumber;
+  const lab = await home(it);
+  await lab.container.stop({ t: 5 });
+  const { container } = await pop(it, "cdg-1");
+  await container.restart();
+  const took = await within(
+    seconds,
+    // The other PoP, which has nothing in its cache, takes its time to say so.
+    () => Promise.race([fetchPage(status.edge.https, host, ca), setTimeout(1_000, undefined)]),
+    (page) => page?.status === 200 && page.pop === "cdg-1",
+  );
+  expect((await servedCertificate(status, host)).serialNumber).toBe(serial);
+  await lab.container.start();
+  await within(
+    60,
+    () => fetchPage(status.edge.https, host, ca, "/after-the-boot"),
+    (page) => page.status === 200,
+  );
+  return took;
 }
