@@ -138,6 +138,12 @@ async function confirmed(shown: wire.Volume, inputs: VolumeInputs, context: Cont
   }
 }
 
+/** What a create made that said it did not. A list may still show a volume that somebody deleted before. */
+async function findMade(inputs: VolumeInputs, context: Context): Promise<wire.Volume | undefined> {
+  const shown = await find(inputs, context);
+  return shown && (await confirmed(shown, inputs, context));
+}
+
 /** What a volume that Fly moved goes by now: it has the name, and no other stack's machine. */
 async function findMoved(inputs: VolumeInputs, context: Context): Promise<wire.Volume | undefined> {
   const volume = await find(inputs, context);
@@ -292,7 +298,7 @@ async function createApart(inputs: VolumeInputs, context: Context): Promise<wire
     if (!isNoRoom(error) && !(error instanceof FlyError && error.status === 412)) throw error;
     // A "no" may come after the deed, and a read may lag behind it.
     const { clock } = context;
-    const made = await lookUntil(clock, showsBy(error, clock), () => find(inputs, context));
+    const made = await lookUntil(clock, showsBy(error, clock), () => findMade(inputs, context));
     if (made) return made;
     const volume = await createOrSettle(inputs, {}, context).catch((second: unknown) => {
       throw isNoRoom(second) ? noRoom(inputs, second.message, second) : second;
@@ -331,7 +337,7 @@ async function createOrSettle(
     if (!isUncertain(error)) throw error;
     const { clock } = context;
     // By nothing but its name and region: a second one could not be told from it.
-    const made = await lookUntil(clock, showsBy(error, clock), () => find(inputs, context));
+    const made = await lookUntil(clock, showsBy(error, clock), () => findMade(inputs, context));
     if (made) return made;
     throw error;
   }
