@@ -148,6 +148,28 @@ const other = async (at: Fleet, name: string, over: Record<string, unknown>): Pr
   return { code: up.code, text: preview.text };
 };
 
+/** What is done while a deployment waits for the checks of the first machine that it makes or changes: they pass once the deed is over. */
+async function during(
+  { it, write, pulumi }: Fleet,
+  deployment: { over: Record<string, unknown>; image: string; asked: string },
+  deed: () => Promise<Said>,
+): Promise<Said> {
+  const known = new Set(Object.values(it.machines()).map(({ id, version }) => `${id} ${version}`));
+  let isOver = false;
+  const check = (_: unknown, __: number, { machineId, version }: { machineId: string; version: string }) => ({
+    passing: isOver || known.has(`${machineId} ${version}`),
+    output: "",
+  });
+  it.runner.image(deployment.image, { check });
+  write({ ...deployment.over, rollout: { ...base.rollout, timeout: "5m" } });
+  const asked = it.asked(deployment.asked);
+  const deploying = pulumi(upArgs);
+  await asked;
+  const said = await deed().finally(() => (isOver = true));
+  const { code, text } = await deploying;
+  return code === 0 ? said : unprepared(text);
+}
+
 export const slips: readonly Slip[] = [
   {
     slip: "A copy of the stack file for another stack, `app` not changed; its `up`, and its `destroy`",
@@ -281,15 +303,10 @@ export const slips: readonly Slip[] = [
   },
   {
     slip: "An `up` in the middle of an `up`",
-    async deed({ it, pulumi, write }) {
-      write({ imageRef: image(2) });
-      const asked = it.asked("POST machines/:id/lease");
-      const first = pulumi(upArgs);
-      await asked;
-      const second = await pulumi(upArgs);
-      const { code, text } = await first;
-      return code === 0 ? second : unprepared(text);
-    },
+    deed: (fleet) =>
+      during(fleet, { over: { imageRef: image(2) }, image: image(2), asked: "POST machines/:id/lease" }, () =>
+        fleet.pulumi(upArgs),
+      ),
     told: "the stack is currently locked by 1 lock",
     on: "wait for the other one",
   },
@@ -306,15 +323,10 @@ export const slips: readonly Slip[] = [
   },
   {
     slip: "`orphans --delete` during a deployment",
-    async deed({ it, write, pulumi, command }) {
-      write({ regions: { ...base.regions, lhr: {} } });
-      const asked = it.asked("POST machines");
-      const first = pulumi(upArgs);
-      await asked;
-      const listed = await command(["orphans", "--delete", "--yes"]);
-      const { code, text } = await first;
-      return code === 0 ? listed : unprepared(text);
-    },
+    deed: (fleet) =>
+      during(fleet, { over: { regions: { ...base.regions, lhr: {} } }, image: image(1), asked: "POST machines" }, () =>
+        fleet.command(["orphans", "--delete", "--yes"]),
+      ),
     told: "a deployment makes it just now, or was cut off while it did: npx pulumi up goes on with it",
     on: "again when the deployment is over",
   },
