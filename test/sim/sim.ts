@@ -48,6 +48,8 @@ export interface Sim {
   unknownToState: Set<string>;
   /** When a host of ours last called for a machine, by its id. */
   calledAt: Map<string, number>;
+  /** When it last read one, by its id. */
+  readAt: Map<string, number>;
   /** When the last call landed of a run that may have been kept from letting go of its leases. */
   mayHoldSince: number;
   /** A line of the history; the text is made only when somebody keeps it. */
@@ -126,6 +128,7 @@ export async function createSim({ seed, history, client }: SimOptions): Promise<
         sim.inFlight++;
         const machine = machineIn(request.path);
         if (machine) sim.calledAt.set(machine, clock.now());
+        if (machine && request.method === "GET" && request.path.endsWith(machine)) sim.readAt.set(machine, clock.now());
         sim.onSent(request);
       },
       onAnswered(request, status, body) {
@@ -142,6 +145,7 @@ export async function createSim({ seed, history, client }: SimOptions): Promise<
     disturbed: new Map(),
     unknownToState: new Set(),
     calledAt: new Map(),
+    readAt: new Map(),
     mayHoldSince: Number.NEGATIVE_INFINITY,
     note: history
       ? (text) => history.push(`${((clock.now() - started) / 1000).toFixed(3).padStart(9)} ${text()}`)
