@@ -155,7 +155,7 @@ class DockerRunner implements Runner {
     const container = await this.#create(instance);
     const running = this.#track(instance.machineId, container.id); // before it starts: it may end at once
     try {
-      await container.start();
+      await this.#startAlone(container, instance.machineId);
       running.ports = dialTable(await container.inspect());
       await Promise.all([
         this.#removeContainers(instance.machineId, container.id),
@@ -443,6 +443,17 @@ class DockerRunner implements Runner {
   #containers(machineId?: string): Promise<Docker.ContainerInfo[]> {
     const which = machineId === undefined ? labels.machine : `${labels.machine}=${machineId}`;
     return containersOf(this.#docker, this.#options.stack, which);
+  }
+
+  /** An earlier container of the machine's has its private address while it runs, as one does that somebody restarted behind our back. */
+  async #startAlone(container: Docker.Container, machineId: string): Promise<void> {
+    try {
+      await container.start();
+    } catch (error) {
+      if (!/address already in use/i.test(engineWords(error))) throw error;
+      await this.#removeContainers(machineId, container.id);
+      await container.start();
+    }
   }
 
   async #removeContainers(machineId: string, keep?: string): Promise<void> {

@@ -16,7 +16,7 @@ const network = {
   gateway: "172.31.240.1",
   subnet6: "fdaa:0:f0::/64",
 };
-const [namePort, authorityPort, edgePort] = [25_390, 25_391, 25_393];
+const [namePort, authorityPort, edgePort] = [25_400, 25_401, 25_403];
 /** What the names lead to: a container, as port 80 of this machine is root's, or somebody else's. */
 const edgeAddress = "172.31.240.80";
 const privateAddresses = { first: "fdaa:0:f0::a", second: "fdaa:0:f0::b" };

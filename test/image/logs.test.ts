@@ -9,7 +9,7 @@ import { stored } from "./support/spec.ts";
 
 const network = { name: "fly-pops-logs", subnet: "172.31.228.0/24", gateway: "172.31.228.1" };
 const originPort = 25_364;
-const namePort = 25_365;
+const namePort = 25_404;
 const syslogPort = 25_366;
 const zone = "logs.test";
 const collector = `loki.${zone}`;

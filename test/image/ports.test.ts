@@ -12,7 +12,7 @@ import { Bench, build, health, type Pop, until, untilHealthy } from "./support/p
 import { startTcpServer, type TcpClient, type TcpServer, visit, watched } from "./support/tcp.ts";
 
 const network = { name: "fly-pops-ports", subnet: "172.31.229.0/24", gateway: "172.31.229.1" };
-const [serverPort, namePort] = [25_371, 25_372];
+const [serverPort, namePort] = [25_371, 25_375];
 const generous = { connections: 100, total: 200 };
 const here: TcpPort["to"] = { kind: "host", address: `${network.gateway}:${serverPort}` };
 
