@@ -4,7 +4,7 @@ import type { Fly } from "../providers/fly/api.ts";
 import { type FlyError, isLeased, whenGone } from "../providers/fly/errors.ts";
 import { isLive } from "../providers/fly/gone.ts";
 import { ownerKeys } from "../providers/fly/owner.ts";
-import type { Machine } from "../providers/fly/schema.ts";
+import type { Machine } from "../providers/fly/wire.ts";
 import { owns, type Stack } from "./stack.ts";
 import { Refusal } from "./world.ts";
 

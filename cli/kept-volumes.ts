@@ -3,8 +3,8 @@ import type { BilledVolume } from "../components/cost.ts";
 import { popOfVolume } from "../components/placement.ts";
 import { whenGone } from "../providers/fly/errors.ts";
 import { isLive } from "../providers/fly/gone.ts";
-import type { Volume } from "../providers/fly/schema.ts";
 import { flysSnapshotDays, snapshotDaysOf } from "../providers/fly/snapshots.ts";
+import type { Volume } from "../providers/fly/wire.ts";
 import type { Stack } from "./stack.ts";
 
 export async function keptVolumes(stack: Stack): Promise<BilledVolume[]> {

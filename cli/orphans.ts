@@ -3,7 +3,7 @@
 import { popOfVolume } from "../components/placement.ts";
 import { isLive } from "../providers/fly/gone.ts";
 import { ownerKeys } from "../providers/fly/owner.ts";
-import type { Address, Machine, Volume } from "../providers/fly/schema.ts";
+import type { Address, Machine, Volume } from "../providers/fly/wire.ts";
 
 export interface Orphan {
   kind: "machine" | "volume" | "address";

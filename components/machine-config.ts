@@ -5,7 +5,7 @@ import { ports, tcpPorts } from "../image/ports.ts";
 import { acmeVariables } from "../image/render/acme.ts";
 import { sealedFiles } from "../image/render/secrets.ts";
 import type { TcpPort } from "../image/spec.ts";
-import type { MachineConfig, Service } from "../providers/fly/schema.ts";
+import type { MachineConfig, Service } from "../providers/fly/wire.ts";
 
 export interface MachineShape {
   /** PoP name, e.g. cdg-1. */

@@ -14,7 +14,7 @@ import { regions } from "../../providers/fly/regions.ts";
 import { createRollout } from "../../providers/fly/rollout.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
-import type { Transport } from "../../providers/wire.ts";
+import type { Transport } from "../../providers/http-transport.ts";
 import { simClock } from "../../test/sim/clock.ts";
 import { app, image } from "../../test/support/context.ts";
 import { inProcess } from "../../test/support/local-fly.ts";

@@ -2,8 +2,8 @@
 import { HostUnreachable, told } from "../../providers/fly/errors.ts";
 import { type Powered, restartVerified, startVerified } from "../../providers/fly/power.ts";
 import { createRollout } from "../../providers/fly/rollout.ts";
-import type { Machine } from "../../providers/fly/schema.ts";
 import { NotServing } from "../../providers/fly/serving.ts";
+import type { Machine } from "../../providers/fly/wire.ts";
 import { type Fleet, type LivePop, popOf, readFleet, runIn } from "../fleet.ts";
 import type { Stack } from "../stack.ts";
 import { type ExitCode, note, Refusal, type World } from "../world.ts";

@@ -4,7 +4,7 @@ import type { Fly } from "../../providers/fly/api.ts";
 import { isGone } from "../../providers/fly/errors.ts";
 import { isLive } from "../../providers/fly/gone.ts";
 import { newAppMs } from "../../providers/fly/lag.ts";
-import type { App } from "../../providers/fly/schema.ts";
+import type { App } from "../../providers/fly/wire.ts";
 import { foreign, isOurs } from "./marks.ts";
 
 const tries = 8;

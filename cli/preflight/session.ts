@@ -2,8 +2,8 @@
 import { type Clock, sleep } from "../../providers/clock.ts";
 import { Fly } from "../../providers/fly/api.ts";
 import { createPacer } from "../../providers/fly/pace.ts";
-import type { Machine, Volume } from "../../providers/fly/schema.ts";
-import type { Transport } from "../../providers/wire.ts";
+import type { Machine, Volume } from "../../providers/fly/wire.ts";
+import type { Transport } from "../../providers/http-transport.ts";
 import { type Recorded, record } from "./exchanges.ts";
 import type { Road } from "./road.ts";
 import type { Visitor } from "./visitor.ts";

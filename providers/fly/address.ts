@@ -7,7 +7,7 @@ import { isGone, isUncertain } from "./errors.ts";
 import { confirmGone, untilGone } from "./gone.ts";
 import { lookUntil, showsBy, staleMs } from "./lag.ts";
 import { foreignAtFirst, foreignIn, sharedApp } from "./owner.ts";
-import type * as wire from "./schema.ts";
+import type * as wire from "./wire.ts";
 
 const lifecycle = {
   app: "replace",

@@ -32,7 +32,7 @@ import {
   type UpdateMachine,
   Volume,
   Wait,
-} from "./schema.ts";
+} from "./wire.ts";
 
 const Ok = z.unknown();
 /** Between the two looks at a list that is empty. */

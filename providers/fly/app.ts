@@ -8,7 +8,7 @@ import { FlyError, isConflict, isGone, isUncertain } from "./errors.ts";
 import { confirmGone, isLive, untilGone } from "./gone.ts";
 import { lookUntil, newAppMs, showsBy } from "./lag.ts";
 import { foreignAtFirst, foreignIn, rememberNew, sharedApp } from "./owner.ts";
-import type * as wire from "./schema.ts";
+import type * as wire from "./wire.ts";
 
 const lifecycle = {
   app: "replace",

@@ -3,8 +3,8 @@
  */
 import type { z } from "zod";
 import type { Clock } from "../clock.ts";
+import { httpTransport, NoResponseError, parseJson, type Transport } from "../http-transport.ts";
 import { redact } from "../redact.ts";
-import { httpTransport, NoAnswer, parseJson, type Transport } from "../wire.ts";
 import { createAffinity } from "./affinity.ts";
 import { FlyError } from "./errors.ts";
 import { lateMs, newAppMs, writePatienceMs } from "./lag.ts";
@@ -114,7 +114,7 @@ export class FlyHttp {
       body: call.body === undefined ? undefined : JSON.stringify(call.body),
       timeoutMs: call.timeoutMs ?? (call.method === "GET" ? readPatienceMs : writePatienceMs),
     }).catch((error: unknown) => {
-      if (!(error instanceof NoAnswer)) throw error;
+      if (!(error instanceof NoResponseError)) throw error;
       throw new FlyError({
         operation,
         detail: this.#redact(whyNoAnswer(error, this.endpoint)),
@@ -175,7 +175,7 @@ function queryOf(query: Call<unknown>["query"] = {}): string {
   return search.size === 0 ? "" : `?${search}`;
 }
 
-function whyNoAnswer({ code, message }: NoAnswer, endpoint: string): string {
+function whyNoAnswer({ code, message }: NoResponseError, endpoint: string): string {
   switch (code) {
     case "ECONNREFUSED":
       return `nothing listens at ${endpoint} (ECONNREFUSED). Check fly:endpoint or FLY_API_HOSTNAME; for the local stack run: npm run local`;
@@ -193,7 +193,7 @@ function whyNoAnswer({ code, message }: NoAnswer, endpoint: string): string {
 /** A connection that never came to be carried nothing. */
 const neverSent = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);
 
-const mayHaveArrived = (call: { method: string }, { code }: NoAnswer): boolean =>
+const mayHaveArrived = (call: { method: string }, { code }: NoResponseError): boolean =>
   call.method !== "GET" && !(code !== undefined && neverSent.has(code));
 
 const header = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);

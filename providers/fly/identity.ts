@@ -6,17 +6,17 @@ import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import { sleep } from "../clock.ts";
 import type { Context, Fate, Handler } from "../handler.ts";
+import { parseJson } from "../http-transport.ts";
 import { type Args, KindResource } from "../resource.ts";
-import { parseJson } from "../wire.ts";
 import { FlyError, isClaimed, isConflict, isGone, isUncertain } from "./errors.ts";
 import { isLive } from "./gone.ts";
 import { letGoMs, postOnceFree, untilLetGo } from "./in-the-way.ts";
 import { lookUntil, showsBy } from "./lag.ts";
 import { strandedVolume } from "./machine.ts";
 import { ownerKeys } from "./owner.ts";
-import type * as wire from "./schema.ts";
 import { NotServing, untilServing } from "./serving.ts";
 import { startSettled } from "./start.ts";
+import type * as wire from "./wire.ts";
 
 const lifecycle = {
   pop: "ignored",

@@ -5,8 +5,8 @@ import { FlyError, isGone, isRefusedByHost } from "./errors.ts";
 import { confirmGone, isLive } from "./gone.ts";
 import { letGoMs, untilLetGo } from "./in-the-way.ts";
 import { refuseForeign } from "./owner.ts";
-import type { Machine } from "./schema.ts";
 import { reached, untilStopped } from "./settled.ts";
+import type { Machine } from "./wire.ts";
 
 export interface Doomed {
   app: string;

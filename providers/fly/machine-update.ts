@@ -9,11 +9,11 @@ import { lookUntil, showsBy } from "./lag.ts";
 import { type HeldLease, withLease } from "./lease.ts";
 import { sameConfig } from "./normalise.ts";
 import { refuseForeign } from "./owner.ts";
-import type { Machine, MachineConfig } from "./schema.ts";
 import { NotServing, untilServing } from "./serving.ts";
 import { settled } from "./settled.ts";
 import { startSettled } from "./start.ts";
 import { eventIds, isPassing, watchVersion } from "./version-watch.ts";
+import type { Machine, MachineConfig } from "./wire.ts";
 
 export interface Target {
   app: string;

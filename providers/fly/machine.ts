@@ -23,9 +23,9 @@ import { destroyMachine } from "./machine-delete.ts";
 import { type Target, UpdateFailed, updateVerified } from "./machine-update.ts";
 import { drift, sameConfig } from "./normalise.ts";
 import { ownerKeys, ownerOf, ownFor } from "./owner.ts";
-import * as wire from "./schema.ts";
 import { checksOf, NotServing, untilServing } from "./serving.ts";
 import { isPassing } from "./version-watch.ts";
+import * as wire from "./wire.ts";
 
 /** How long a refresh waits for a machine on its way from one state to another. */
 const restartMs = 30_000;

@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { parseDuration } from "./durations.ts";
-import type { ImageRef, MachineConfig } from "./schema.ts";
+import type { ImageRef, MachineConfig } from "./wire.ts";
 
 type Plain = Record<string, unknown>;
 

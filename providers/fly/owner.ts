@@ -3,7 +3,7 @@ import type { Context } from "../handler.ts";
 import type { Fly } from "./api.ts";
 import { isGone } from "./errors.ts";
 import { isLive } from "./gone.ts";
-import type { Machine, Volume } from "./schema.ts";
+import type { Machine, Volume } from "./wire.ts";
 
 /** Metadata keys by which a machine is known as ours. */
 export const ownerKeys = { stack: "fly_pops_stack", pop: "fly_pops_key" } as const;

@@ -2,11 +2,11 @@
 import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
 import { type HeldLease, withLease } from "./lease.ts";
-import type { Machine } from "./schema.ts";
 import { untilServing } from "./serving.ts";
 import { settled, untilStopped } from "./settled.ts";
 import { startSettled } from "./start.ts";
 import { eventIds } from "./version-watch.ts";
+import type { Machine } from "./wire.ts";
 
 export interface Powered {
   app: string;

@@ -3,8 +3,8 @@ import { type Clock, sleep } from "../clock.ts";
 import type { Fly } from "./api.ts";
 import { FlyError, isGone } from "./errors.ts";
 import { staleMs } from "./lag.ts";
-import type { CheckStatus, ExitEvent, Machine, MachineEvent } from "./schema.ts";
 import { watchVersion } from "./version-watch.ts";
+import type { CheckStatus, ExitEvent, Machine, MachineEvent } from "./wire.ts";
 
 export interface Version {
   app: string;

@@ -2,8 +2,8 @@
 import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
 import { FlyError, HostUnreachable } from "./errors.ts";
-import type { Machine } from "./schema.ts";
 import { isPassing, type Seen } from "./version-watch.ts";
+import type { Machine } from "./wire.ts";
 
 interface Moving {
   app: string;

@@ -1,5 +1,5 @@
 /** Fly's daily snapshots of a volume, in the API's words and in ours. Pure. Unless it is told otherwise Fly takes them, and bills what they hold beyond 10 GB. */
-import type { Volume } from "./schema.ts";
+import type { Volume } from "./wire.ts";
 
 /** What Fly does with a volume nobody said anything of. */
 export const flysSnapshotDays = 5;

@@ -1,7 +1,7 @@
 import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
 import { FlyError } from "./errors.ts";
-import type { Machine } from "./schema.ts";
+import type { Machine } from "./wire.ts";
 
 const pollMs = 2_000;
 const running = new Set(["started", "starting", "restarting"]);

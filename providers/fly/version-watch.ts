@@ -1,7 +1,7 @@
 /** Which version of a machine a read shows, among reads of which some are late. */
 import type { Clock } from "../clock.ts";
 import { staleMs } from "./lag.ts";
-import type { Machine, MachineEvent } from "./schema.ts";
+import type { Machine, MachineEvent } from "./wire.ts";
 
 /**
  * States on the way to another one: a verb sent now would be refused or, worse, lost. `replaced` is a version's last one, which a server shows

@@ -11,8 +11,8 @@ import { lookUntil, showsBy, staleMs } from "./lag.ts";
 import { forget } from "./machine-delete.ts";
 import { foreignAtFirst, foreignHolder, sharedApp } from "./owner.ts";
 import { nearestOpen, regionByCode } from "./regions.ts";
-import type * as wire from "./schema.ts";
 import { snapshotDaysOf, snapshotFields } from "./snapshots.ts";
+import type * as wire from "./wire.ts";
 
 const lifecycle = {
   pop: "ignored",

@@ -5,7 +5,7 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { pulumiHome } from "../../setup/pulumi-home.mjs";
-import { executables } from "../executables.ts";
+import { which } from "../which.ts";
 
 /** Older ones know no SSH key as a recipient. */
 const least = [3, 10] as const;
@@ -68,7 +68,7 @@ export function createSops({ env = process.env, elsewhere = [broughtFolder] }: S
 /** The program's path. @throws SopsError when there is none, or it is too old */
 export async function findSops(env: NodeJS.ProcessEnv, elsewhere: string[] = [broughtFolder]): Promise<string> {
   const tooOld: string[] = [];
-  for (const program of executables("sops", env.PATH, elsewhere)) {
+  for (const program of which("sops", env.PATH, elsewhere)) {
     const { stdout } = await runSops(program, ["--disable-version-check", "--version"], "", env);
     const version = /\b(\d+)\.(\d+)\.(\d+)\b/.exec(stdout);
     const [major = 0, minor = 0] = (version?.slice(1) ?? []).map(Number);

@@ -1,9 +1,9 @@
 /** One call to a control server's API: patience, repetition, redaction and the shape of errors, once for all drivers. */
 import { z } from "zod";
 import type { Clock } from "../clock.ts";
+import { httpTransport, NoResponseError, parseJson } from "../http-transport.ts";
 import { redact } from "../redact.ts";
 import { withPatience } from "../retry.ts";
-import { httpTransport, NoAnswer, parseJson } from "../wire.ts";
 import { TailnetError } from "./driver.ts";
 
 export interface Call<T> {
@@ -59,7 +59,7 @@ export function createApi({ server, ca, clock, secrets }: ApiOptions): Api {
       },
       timeoutMs,
     }).catch((error: unknown) => {
-      if (!(error instanceof NoAnswer)) throw error;
+      if (!(error instanceof NoResponseError)) throw error;
       throw new TailnetError(redact(`${operation}: ${whyNoAnswer(error, base)}`, secrets), undefined, true);
     });
     const json = parseJson(response.body);
@@ -95,7 +95,7 @@ const untrusted = new Set([
   "CERT_SIGNATURE_FAILURE",
 ]);
 
-function whyNoAnswer({ code = "" }: NoAnswer, base: string): string {
+function whyNoAnswer({ code = "" }: NoResponseError, base: string): string {
   if (untrusted.has(code))
     return `${base} has a certificate of an authority that is not known here (${code}). Name its authorities in tailnet.ca`;
   if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID")

@@ -7,10 +7,10 @@ import { addressHandler } from "../../providers/fly/address.ts";
 import { Fly } from "../../providers/fly/api.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import type { Machine } from "../../providers/fly/schema.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
+import type { Machine } from "../../providers/fly/wire.ts";
 import { HalfMade } from "../../providers/handler.ts";
-import { httpTransport, type Transport } from "../../providers/wire.ts";
+import { httpTransport, type Transport } from "../../providers/http-transport.ts";
 import { app, type Bench, bench, image, machineInputs, volumeInputs, withImage } from "../support/context.ts";
 
 const seeds = [1, 2, 3, 4, 5, 6];

@@ -17,8 +17,8 @@ import type {
   UpdateMachine,
   Volume,
   Wait,
-} from "../../providers/fly/schema.ts";
-import type { Exchange, Transport } from "../../providers/wire.ts";
+} from "../../providers/fly/wire.ts";
+import type { HttpRequest, Transport } from "../../providers/http-transport.ts";
 
 /** Nobody looks at versions: waits carry none, and whatever runs counts as what was posted last. */
 class NoPin extends Fly {
@@ -210,7 +210,7 @@ async function givenUp<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-function changing({ transport }: FlyOptions, change: (exchange: Exchange) => Exchange): Transport {
+function changing({ transport }: FlyOptions, change: (exchange: HttpRequest) => HttpRequest): Transport {
   if (!transport) throw new Error("a broken variant runs in the simulation only");
   return (exchange) => transport(change(exchange));
 }

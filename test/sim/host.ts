@@ -14,8 +14,8 @@ import { createRollout } from "../../providers/fly/rollout.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
 import { createProvider } from "../../providers/host.ts";
+import { NoResponseError, type Transport } from "../../providers/http-transport.ts";
 import type { Kind } from "../../providers/resource.ts";
-import { NoAnswer, type Transport } from "../../providers/wire.ts";
 import { noAnswerIfDropped, toRequest } from "../support/local-fly.ts";
 import { noSecrets } from "../support/no-secrets.ts";
 import type { Dice } from "./dice.ts";
@@ -63,7 +63,7 @@ export function createHost(network: Network, client: (options: FlyOptions) => Fl
       network.onSent(request);
       const { timeoutMs } = exchange;
       const cancel = own.after(timeoutMs, () =>
-        reject(new NoAnswer(`timeout of ${timeoutMs}ms exceeded`, "ECONNABORTED")),
+        reject(new NoResponseError(`timeout of ${timeoutMs}ms exceeded`, "ECONNABORTED")),
       );
       // Sent from a process that dies meanwhile, a request may be lost in its socket's buffer.
       const lostWithSender = dice.chance(0.5);

@@ -2,8 +2,8 @@
 import { isDeepStrictEqual } from "node:util";
 import { isGone } from "../../../providers/fly/errors.ts";
 import { drift, sameConfig } from "../../../providers/fly/normalise.ts";
-import type { Machine, MachineConfig } from "../../../providers/fly/schema.ts";
 import { checksOf } from "../../../providers/fly/serving.ts";
+import type { Machine, MachineConfig } from "../../../providers/fly/wire.ts";
 import { type Finding, judged, probe } from "../assumption.ts";
 import { trafficConfig } from "../machine.ts";
 import { untilStarted } from "../steps.ts";

@@ -1,6 +1,6 @@
 /** Room, volumes of one region: on which hosts they lie, and what they are like when nothing is said. */
 import { FlyError, isNoRoom } from "../../../providers/fly/errors.ts";
-import type { Volume } from "../../../providers/fly/schema.ts";
+import type { Volume } from "../../../providers/fly/wire.ts";
 import { type Finding, judged, notMeasured, probe } from "../assumption.ts";
 import { guest } from "../machine.ts";
 import type { Session } from "../session.ts";

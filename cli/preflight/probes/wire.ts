@@ -1,5 +1,5 @@
 /** All exchanges of the run, looked at in the end: limits, cookies, the form of refusals. */
-import { parseJson } from "../../../providers/wire.ts";
+import { parseJson } from "../../../providers/http-transport.ts";
 import { type Finding, judged, probe } from "../assumption.ts";
 import type { Recorded } from "../exchanges.ts";
 import { plural, seconds } from "../words.ts";
