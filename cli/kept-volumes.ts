@@ -1,8 +1,8 @@
 /** Volumes on Fly that no PoP of the stack uses: kept when theirs was taken out or replaced, and on the bill until somebody destroys them. One call. */
 import type { BilledVolume } from "../components/cost.ts";
 import { popOfVolume } from "../components/placement.ts";
-import { whenGone } from "../providers/fly/errors.ts";
-import { isLive } from "../providers/fly/gone.ts";
+import { ifNotFound } from "../providers/fly/errors.ts";
+import { isLive } from "../providers/fly/existence.ts";
 import { flysSnapshotDays, snapshotDaysOf } from "../providers/fly/snapshots.ts";
 import type { Volume } from "../providers/fly/wire.ts";
 import type { Stack } from "./stack.ts";
@@ -10,7 +10,7 @@ import type { Stack } from "./stack.ts";
 export async function keptVolumes(stack: Stack): Promise<BilledVolume[]> {
   const { app, pops } = stack.config();
   const fly = await stack.fly();
-  const volumes = await fly.listVolumes(app).catch(whenGone([]));
+  const volumes = await fly.listVolumes(app).catch(ifNotFound([]));
   return keptIn(volumes, new Set(pops.map(({ name }) => name)));
 }
 

@@ -11,7 +11,7 @@ import { currentConfig } from "./current-config.ts";
 import { addressHandler } from "./fly/address.ts";
 import { Fly } from "./fly/api.ts";
 import { appHandler } from "./fly/app.ts";
-import { told } from "./fly/errors.ts";
+import { withAdvice } from "./fly/errors.ts";
 import { identityHandler } from "./fly/identity.ts";
 import { machineHandler } from "./fly/machine.ts";
 import { createRollout } from "./fly/rollout.ts";
@@ -223,7 +223,7 @@ export function createProvider<I extends Properties, O extends I>(
     try {
       return await work();
     } catch (error) {
-      const message = redact(told(subject(properties), error), [...secrets]);
+      const message = redact(withAdvice(subject(properties), error), [...secrets]);
       // Half made is made: it stays until the next run has mended it.
       if (error instanceof HalfMade) kept.set(error.id, error.outs as I);
       const failure =

@@ -22,7 +22,7 @@ export interface HttpResponse {
   body: string;
 }
 
-/** Every status is an answer. Rejects with NoAnswer when none came. */
+/** Every status is an answer. Rejects with NoResponseError when none came. */
 export type Transport = (exchange: HttpRequest) => Promise<HttpResponse>;
 
 /** Nothing came back. Carries no part of the request: there is a credential in it. */

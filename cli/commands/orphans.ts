@@ -1,7 +1,7 @@
 /** `orphans`: objects with our marks that no stack owns. Lists them; deletes only when told to, and asked. */
 import { table } from "../../local/table.ts";
 import type { Fly } from "../../providers/fly/api.ts";
-import { whenGone } from "../../providers/fly/errors.ts";
+import { ifNotFound } from "../../providers/fly/errors.ts";
 import { ownerKeys } from "../../providers/fly/owner.ts";
 import { deleteDetached } from "../../providers/fly/volume.ts";
 import { type Found, goingOf, type Known, type Orphan, orphansIn } from "../orphans.ts";
@@ -69,9 +69,9 @@ async function knownTo(world: World, stack: Stack): Promise<Known> {
 
 async function look(fly: Fly, app: string): Promise<Found> {
   const [machines, volumes, addresses] = await Promise.all([
-    fly.listMachines(app).catch(whenGone([])),
-    fly.listVolumes(app).catch(whenGone([])),
-    fly.listAddresses(app).catch(whenGone([])),
+    fly.listMachines(app).catch(ifNotFound([])),
+    fly.listVolumes(app).catch(ifNotFound([])),
+    fly.listAddresses(app).catch(ifNotFound([])),
   ]);
   return { app, machines, volumes, addresses };
 }
@@ -110,7 +110,7 @@ async function remove(
   const { ids: owned, pending } = await knownTo(world, stack);
   const still = going.filter(({ id, name }) => !owned.has(id) && !pending.has(name));
   for (const it of still.filter(({ kind }) => kind === "machine")) {
-    await fly.deleteMachine(it.app, it.id, { force: true }).catch(whenGone(undefined));
+    await fly.deleteMachine(it.app, it.id, { force: true }).catch(ifNotFound(undefined));
     deleted.add(it.id);
     note(world, `machine ${it.id} deleted`);
   }

@@ -5,8 +5,8 @@
 import { volumeName } from "../../components/placement.ts";
 import type { EdgeConfig } from "../../config/types.ts";
 import type { Fly } from "../../providers/fly/api.ts";
-import { whenGone } from "../../providers/fly/errors.ts";
-import { isLive } from "../../providers/fly/gone.ts";
+import { ifNotFound } from "../../providers/fly/errors.ts";
+import { isLive } from "../../providers/fly/existence.ts";
 import { destroyMachine } from "../../providers/fly/machine-delete.ts";
 import { ownerKeys } from "../../providers/fly/owner.ts";
 import { deleteDetached } from "../../providers/fly/volume.ts";
@@ -87,8 +87,8 @@ interface Found {
 async function look(fly: Fly, stack: Stack, { app, pops }: EdgeConfig, name: string): Promise<Found> {
   const region = pops.find((it) => it.name === name)?.region;
   const [all, volumes] = await Promise.all([
-    fly.listMachines(app).catch(whenGone([])),
-    fly.listVolumes(app).catch(whenGone([])),
+    fly.listMachines(app).catch(ifNotFound([])),
+    fly.listVolumes(app).catch(ifNotFound([])),
   ]);
   const ours = all.filter((it) => {
     const metadata = (it.config ?? it.incomplete_config)?.metadata;

@@ -1,5 +1,5 @@
 /** `start` and `restart`: PoPs as they are, one after the other, by the rules of an update: leased, verified, routed. */
-import { HostUnreachable, told } from "../../providers/fly/errors.ts";
+import { HostUnreachable, withAdvice } from "../../providers/fly/errors.ts";
 import { type Powered, restartVerified, startVerified } from "../../providers/fly/power.ts";
 import { createRollout } from "../../providers/fly/rollout.ts";
 import { NotServing } from "../../providers/fly/serving.ts";
@@ -73,7 +73,7 @@ export async function carriedOut(
         `${name}: ${done}, but it does not serve, ${error.message}. It was left as it is. What it says: npx fly-pops logs ${name}`,
         { cause: error },
       );
-    throw new Refusal(told(name, error), { cause: error });
+    throw new Refusal(withAdvice(name, error), { cause: error });
   }
 }
 

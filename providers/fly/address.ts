@@ -3,9 +3,9 @@ import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import type { Fate, Handler } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
-import { isGone, isUncertain } from "./errors.ts";
-import { confirmGone, untilGone } from "./gone.ts";
-import { lookUntil, showsBy, staleMs } from "./lag.ts";
+import { isNotFound, mayHaveApplied } from "./errors.ts";
+import { confirmAbsent, retryNotFound } from "./existence.ts";
+import { pollUntil, staleReadMs, visibleBy } from "./lag.ts";
 import { foreignAtFirst, foreignIn, sharedApp } from "./owner.ts";
 import type * as wire from "./wire.ts";
 
@@ -80,10 +80,10 @@ export const addressHandler = {
       const { ip } = await context.fly.assignAddress(inputs.app, { type: inputs.type });
       if (ip) return result(inputs, ip);
     } catch (error) {
-      if (!isUncertain(error)) throw error;
+      if (!mayHaveApplied(error)) throw error;
       const { clock, fly } = context;
       const look = async () => find(inputs, await fly.listAddresses(inputs.app));
-      const ip = await lookUntil(clock, showsBy(error, clock), look);
+      const ip = await pollUntil(clock, visibleBy(error, clock), look);
       if (ip) return result(inputs, ip);
       throw error;
     }
@@ -94,10 +94,10 @@ export const addressHandler = {
   async read(id, outs, { fly, clock }) {
     try {
       const look = async () => (await fly.listAddresses(outs.app)).find((it) => it.ip === id);
-      const row = await untilGone(clock, () => lookUntil(clock, clock.now() + staleMs, look));
+      const row = await retryNotFound(clock, () => pollUntil(clock, clock.now() + staleReadMs, look));
       return row && { outs, inputs: inputsOf(outs) };
     } catch (error) {
-      if (isGone(error)) return undefined;
+      if (isNotFound(error)) return undefined;
       throw error;
     }
   },
@@ -112,8 +112,8 @@ export const addressHandler = {
         );
       await fly.releaseAddress(outs.app, id);
     } catch (error) {
-      if (!isGone(error)) throw error;
-      await confirmGone(`address ${id}`, error, clock, async () =>
+      if (!isNotFound(error)) throw error;
+      await confirmAbsent(`address ${id}`, error, clock, async () =>
         (await fly.listAddresses(outs.app)).some(({ ip }) => ip === id),
       );
     }

@@ -4,9 +4,9 @@ import { z } from "zod";
 import { sleep } from "../clock.ts";
 import type { Context, Fate, Handler } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
-import { FlyError, isConflict, isGone, isUncertain } from "./errors.ts";
-import { confirmGone, isLive, untilGone } from "./gone.ts";
-import { lookUntil, newAppMs, showsBy } from "./lag.ts";
+import { FlyError, isConflict, isNotFound, mayHaveApplied } from "./errors.ts";
+import { confirmAbsent, isLive, retryNotFound } from "./existence.ts";
+import { newAppMs, pollUntil, visibleBy } from "./lag.ts";
 import { foreignAtFirst, foreignIn, rememberNew, sharedApp } from "./owner.ts";
 import type * as wire from "./wire.ts";
 
@@ -59,7 +59,7 @@ async function find(inputs: AppInputs, context: Context): Promise<wire.App | und
       );
     return app;
   } catch (error) {
-    if (isGone(error)) return undefined;
+    if (isNotFound(error)) return undefined;
     if (error instanceof FlyError && error.status === 403) throw taken(inputs, error);
     throw error;
   }
@@ -74,7 +74,7 @@ const taken = (inputs: AppInputs, error: FlyError): Error =>
 /** A new app reads as absent or forbidden for seconds, and so does one whose create may still take effect. */
 async function untilVisible(inputs: AppInputs, until: number, context: Context): Promise<void> {
   const { clock } = context;
-  const found = await lookUntil(clock, until, () =>
+  const found = await pollUntil(clock, until, () =>
     find(inputs, context).catch((error: unknown) => {
       if (clock.now() >= until) throw error;
       return undefined;
@@ -111,7 +111,7 @@ async function contents(app: string, { fly, clock }: Context): Promise<string[]>
     left = [...(kept.length > 0 ? kept : live).map(({ what }) => what), ...counted];
     return kept.length > 0 || left.length === 0 ? "decided" : undefined;
   };
-  await lookUntil(clock, clock.now() + countsMs, look);
+  await pollUntil(clock, clock.now() + countsMs, look);
   return left;
 }
 
@@ -140,8 +140,8 @@ export const appHandler = {
       await context.fly.createApp({ name: inputs.app, org_slug: inputs.organization });
     } catch (error) {
       // A conflict right after "not there" is our own lost answer, or somebody was faster: reading tells which.
-      if (!isConflict(error) && !isUncertain(error)) throw error;
-      until = Math.max(until, showsBy(error, context.clock));
+      if (!isConflict(error) && !mayHaveApplied(error)) throw error;
+      until = Math.max(until, visibleBy(error, context.clock));
     }
     await untilVisible(inputs, until, context);
     rememberNew(inputs.app, context.fly);
@@ -149,14 +149,14 @@ export const appHandler = {
   },
   async read(_id, outs, context) {
     try {
-      const app = await untilGone(context.clock, () => context.fly.getApp(outs.app));
+      const app = await retryNotFound(context.clock, () => context.fly.getApp(outs.app));
       const { schemaVersion: _, ...known } = outs;
       const owner = app.organization?.slug ?? outs.organization;
       const same = await sameOrganization(owner, outs.organization, outs, context);
       const inputs = { ...known, organization: same ? outs.organization : owner };
       return { outs: toOutputs(inputs), inputs };
     } catch (error) {
-      if (isGone(error)) return undefined;
+      if (isNotFound(error)) return undefined;
       throw error;
     }
   },
@@ -177,8 +177,8 @@ export const appHandler = {
       }
       await fly.deleteApp(outs.app);
     } catch (error) {
-      if (!isGone(error)) throw error;
-      await confirmGone(`app ${outs.app}`, error, clock, async () => (await fly.getApp(outs.app)) !== undefined);
+      if (!isNotFound(error)) throw error;
+      await confirmAbsent(`app ${outs.app}`, error, clock, async () => (await fly.getApp(outs.app)) !== undefined);
     }
   },
 } satisfies Handler<AppInputs, AppOutputs>;

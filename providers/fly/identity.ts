@@ -8,10 +8,10 @@ import { sleep } from "../clock.ts";
 import type { Context, Fate, Handler } from "../handler.ts";
 import { parseJson } from "../http-transport.ts";
 import { type Args, KindResource } from "../resource.ts";
-import { FlyError, isClaimed, isConflict, isGone, isUncertain } from "./errors.ts";
-import { isLive } from "./gone.ts";
+import { FlyError, isConflict, isNotFound, isVolumeInUse, mayHaveApplied } from "./errors.ts";
+import { isLive } from "./existence.ts";
 import { letGoMs, postOnceFree, untilLetGo } from "./in-the-way.ts";
-import { lookUntil, showsBy } from "./lag.ts";
+import { pollUntil, visibleBy } from "./lag.ts";
 import { strandedVolume } from "./machine.ts";
 import { ownerKeys } from "./owner.ts";
 import { NotServing, untilServing } from "./serving.ts";
@@ -134,7 +134,8 @@ async function ask(
       why = exit_code === 0 ? "it showed no key" : `pop ended with ${exit_code}, ${oneLine(stderr ?? "")}`;
     } catch (error) {
       // Only a look, so it may be repeated whatever became of it; not where Fly says who we are not, or that the machine is gone.
-      if (!(error instanceof FlyError) || error.status === 401 || error.status === 403 || isGone(error)) throw error;
+      if (!(error instanceof FlyError) || error.status === 401 || error.status === 403 || isNotFound(error))
+        throw error;
       why = error.message;
     }
     if (clock.now() >= deadline)
@@ -154,9 +155,9 @@ async function make(inputs: IdentityInputs, context: Context): Promise<wire.Mach
   } catch (error) {
     const stranded = await strandedVolume("no identity made", inputs, error, context);
     if (stranded) throw stranded;
-    if (!isConflict(error) && !isClaimed(error) && !isUncertain(error)) throw error;
+    if (!isConflict(error) && !isVolumeInUse(error) && !mayHaveApplied(error)) throw error;
     const { clock } = context;
-    const found = await lookUntil(clock, showsBy(error, clock), async () => {
+    const found = await pollUntil(clock, visibleBy(error, clock), async () => {
       const { leftover, holder } = await find(inputs, context);
       return leftover ?? holder;
     });
@@ -169,7 +170,7 @@ async function make(inputs: IdentityInputs, context: Context): Promise<wire.Mach
 async function remove(machine: wire.Machine, inputs: IdentityInputs, context: Context): Promise<void> {
   const { app, pop, volume } = inputs;
   await context.fly.deleteMachine(app, machine.id, { force: true }).catch((error: unknown) => {
-    if (!isGone(error)) throw error;
+    if (!isNotFound(error)) throw error;
   });
   if (await untilLetGo({ app, volume, machine: machine.id }, context)) return;
   throw new Error(
@@ -240,7 +241,7 @@ export const identityHandler = {
     const { schemaVersion: _, recipient, isNew, knownHosts: __, ...inputs } = outs;
     if (givenUp?.has(outs.volume)) return undefined;
     const there = await fly.getVolume(outs.app, outs.volume).then(isLive, (error: unknown) => {
-      if (isGone(error)) return false;
+      if (isNotFound(error)) return false;
       throw error;
     });
     if (there) return { outs, inputs };
@@ -259,7 +260,7 @@ export const identityHandler = {
       const { leftover } = await find(outs, context);
       if (leftover) await remove(leftover, outs, context);
     } catch (error) {
-      if (!isGone(error)) throw error;
+      if (!isNotFound(error)) throw error;
     }
   },
 } satisfies Handler<IdentityInputs, IdentityOutputs>;

@@ -4,9 +4,9 @@
  */
 import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
-import { type FlyError, isClaimed, isConflict, isGone } from "./errors.ts";
-import { isLive } from "./gone.ts";
-import { lookUntil } from "./lag.ts";
+import { type FlyError, isConflict, isNotFound, isVolumeInUse } from "./errors.ts";
+import { isLive } from "./existence.ts";
+import { pollUntil } from "./lag.ts";
 
 /** How long Fly may take to let go of a volume or a name: two minutes have been seen. */
 export const letGoMs = 150_000;
@@ -34,8 +34,8 @@ export async function postOnceFree<T>(wanted: Wanted, world: World, post: () => 
     try {
       return await post();
     } catch (error) {
-      if (!(isConflict(error) || isClaimed(error)) || !(await isLeaving(error, wanted, world))) throw error;
-      const what = isClaimed(error) ? `volume ${volume} is` : `name ${wanted.name} is`;
+      if (!(isConflict(error) || isVolumeInUse(error)) || !(await isLeaving(error, wanted, world))) throw error;
+      const what = isVolumeInUse(error) ? `volume ${volume} is` : `name ${wanted.name} is`;
       if (clock.now() >= deadline)
         throw new Error(
           `${pop}: no machine made, ${what} still held by a machine that went, after ${letGoMs / 1000} s (${error.message}). Run again.`,
@@ -49,7 +49,7 @@ export async function postOnceFree<T>(wanted: Wanted, world: World, post: () => 
 
 /** Whether all that stands in the way is a machine on its way out. Whom no list shows any more is on it, too. */
 async function isLeaving(error: FlyError, { app, name, volume }: Wanted, { fly }: World): Promise<boolean> {
-  if (!isClaimed(error)) return !(await fly.liveMachines(app)).some((it) => it.name === name);
+  if (!isVolumeInUse(error)) return !(await fly.liveMachines(app)).some((it) => it.name === name);
   const { attached_machine_id: holder } = await fly.getVolume(app, volume);
   // Let go of since then; or an id that is none, 14 NUL characters have been seen.
   if (!holder || !/^[0-9a-f]+$/.test(holder)) return true;
@@ -57,7 +57,7 @@ async function isLeaving(error: FlyError, { app, name, volume }: Wanted, { fly }
   return fly.getMachine(app, holder).then(
     (machine) => !isLive(machine),
     (unread: unknown) => {
-      if (isGone(unread)) return true;
+      if (isNotFound(unread)) return true;
       throw unread;
     },
   );
@@ -72,11 +72,11 @@ export async function untilLetGo(
     const holder = await fly.getVolume(app, volume).then(
       ({ attached_machine_id }) => attached_machine_id,
       (error: unknown) => {
-        if (isGone(error)) return undefined;
+        if (isNotFound(error)) return undefined;
         throw error;
       },
     );
     return holder === machine ? undefined : true;
   };
-  return (await lookUntil(clock, clock.now() + letGoMs, isFree)) ?? false;
+  return (await pollUntil(clock, clock.now() + letGoMs, isFree)) ?? false;
 }

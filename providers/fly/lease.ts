@@ -1,7 +1,7 @@
 /** Leases: for a short while nobody else may change the machine. Held for one step only, renewed at half its time, always given back. */
 import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
-import { FlyError, isGone, isLeased } from "./errors.ts";
+import { FlyError, isLeased, isNotFound } from "./errors.ts";
 
 /** Seconds a lease lives without renewal: what a crash of ours costs the next run. */
 const ttlSeconds = 60;
@@ -80,7 +80,7 @@ export async function withLease<T>(
       await fly.releaseLease(app, id, nonce);
     } catch (error) {
       // Whatever keeps us from giving it back, it ends by itself within a minute; the outcome of the work counts.
-      if (!isGone(error) && !(error instanceof FlyError)) throw error;
+      if (!isNotFound(error) && !(error instanceof FlyError)) throw error;
     }
   }
 }

@@ -1,8 +1,8 @@
 /** The end of a machine: out of routing, stopped so that nginx may finish what it serves, destroyed, its volume let go of. */
 import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
-import { FlyError, isGone, isRefusedByHost } from "./errors.ts";
-import { confirmGone, isLive } from "./gone.ts";
+import { FlyError, isHostFailure, isNotFound } from "./errors.ts";
+import { confirmAbsent, isLive } from "./existence.ts";
 import { letGoMs, untilLetGo } from "./in-the-way.ts";
 import { refuseForeign } from "./owner.ts";
 import { reached, untilStopped } from "./settled.ts";
@@ -38,8 +38,8 @@ export async function destroyMachine(id: string, doomed: Doomed, world: World): 
     if (!ended) return;
     await untilDestroyed(machine, doomed, world);
   } catch (error) {
-    if (!isGone(error)) throw error;
-    await confirmGone(`machine ${id}`, error, world.clock, async () =>
+    if (!isNotFound(error)) throw error;
+    await confirmAbsent(`machine ${id}`, error, world.clock, async () =>
       (await fly.listMachines(app)).some((it) => it.id === id && isLive(it)),
     );
   }
@@ -65,7 +65,7 @@ async function end(
     await untilStopped(id, { app, timeoutSeconds }, { fly, clock });
     return true;
   } catch (error) {
-    if (isRefusedByHost(error)) return false;
+    if (isHostFailure(error)) return false;
     throw error;
   }
 }
@@ -74,7 +74,7 @@ async function deleteByForce(id: string, { app, pop }: Doomed, { fly }: World): 
   try {
     await fly.deleteMachine(app, id, { force: true });
   } catch (error) {
-    if (!isRefusedByHost(error)) throw error;
+    if (!isHostFailure(error)) throw error;
     throw new Error(
       `${pop}: machine ${id} is not deleted, its host does not answer and Fly refused to delete it by force (${error.message}). Run again when https://status.flyio.net says that the host is back. ${forget(`edge-${pop}-machine`)}`,
       { cause: error },

@@ -4,8 +4,8 @@
  */
 import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
-import { FlyError, isNoRoom } from "./errors.ts";
-import { lookUntil, showsBy } from "./lag.ts";
+import { FlyError, isOutOfCapacity } from "./errors.ts";
+import { pollUntil, visibleBy } from "./lag.ts";
 import { type HeldLease, withLease } from "./lease.ts";
 import { sameConfig } from "./normalise.ts";
 import { refuseForeign } from "./owner.ts";
@@ -72,7 +72,7 @@ class Attempt {
   /** What it was given last, where that is known. */
   #version: string | undefined;
   /** Until when a cordon whose answer was lost may take effect, by the clock. */
-  #cordonLandsBy = Number.NEGATIVE_INFINITY;
+  #cordonTakesEffectBy = Number.NEGATIVE_INFINITY;
 
   constructor(target: Target, context: Context, lease: HeldLease, before: Machine) {
     this.#target = target;
@@ -119,8 +119,8 @@ class Attempt {
   async #takeOut(): Promise<void> {
     const { app, id, pop, drainSeconds } = this.#target;
     const { fly, clock, log } = this.#context;
-    await fly.cordonMachine(app, id, this.#lease.nonce, (landsBy) => {
-      this.#cordonLandsBy = landsBy;
+    await fly.cordonMachine(app, id, this.#lease.nonce, (takesEffectBy) => {
+      this.#cordonTakesEffectBy = takesEffectBy;
     });
     if (this.#before.state !== "started" || drainSeconds === 0) return;
     log(`${pop}: cordoned, draining for ${drainSeconds} s`);
@@ -183,7 +183,7 @@ class Attempt {
       let last: Machine | undefined;
       const isIt = (now: Machine) =>
         now.instance_id !== from.instance_id && now.config && sameConfig(config, now.config, now.image_ref);
-      const found = await lookUntil(clock, isSurelyRefused(error) ? clock.now() : showsBy(error, clock), async () => {
+      const found = await pollUntil(clock, isSurelyRefused(error) ? clock.now() : visibleBy(error, clock), async () => {
         this.#lease.lost.throwIfAborted();
         last = await fly.getMachine(app, id);
         return isIt(last) ? last : undefined;
@@ -223,7 +223,7 @@ class Attempt {
   /** Waits until a cordon whose answer was lost can no longer take effect: after our uncordon it would leave the machine out for good. True when it waited. */
   async #cordonLanded(): Promise<boolean> {
     const { clock } = this.#context;
-    const pause = this.#target.routed ? this.#cordonLandsBy - clock.now() : 0;
+    const pause = this.#target.routed ? this.#cordonTakesEffectBy - clock.now() : 0;
     if (pause <= 0) return false;
     await sleep(clock, pause, this.#lease.lost);
     return true;
@@ -290,7 +290,7 @@ class Attempt {
     const { pop } = this.#target;
     const { state } = this.#before;
     const still = state === "started" ? "The old version goes on serving" : `The old version is ${state} as before`;
-    const why = isNoRoom(error)
+    const why = isOutOfCapacity(error)
       ? `${pop}: no room for the new version, ${error.message}. ${still}. Try again later, or take a smaller size.`
       : `${pop}: ${reason(error)}. ${still}. Run again.`;
     try {
@@ -308,7 +308,7 @@ class Attempt {
 
 /** Fly looked at the request and wants none of it; other refusals may be those of a second arrival of a request that was taken. */
 const isSurelyRefused = (error: FlyError): boolean =>
-  [400, 401, 403, 422, 429].includes(error.status ?? 0) || isNoRoom(error);
+  [400, 401, 403, 422, 429].includes(error.status ?? 0) || isOutOfCapacity(error);
 
 /** A mount cannot be swapped; after Fly moved a machine to another host its volume has another id than the stack remembers. */
 function onItsVolume(config: MachineConfig, machine: Machine): MachineConfig {

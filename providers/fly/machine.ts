@@ -7,18 +7,18 @@ import { type Args, KindResource } from "../resource.ts";
 import { Joins, refuseEndedKey } from "../tailnet/joins.ts";
 import {
   HostUnreachable,
-  isClaimed,
   isConflict,
-  isGone,
-  isNoRoom,
-  isRefusedByHost,
-  isUncertain,
+  isHostFailure,
+  isNotFound,
+  isOutOfCapacity,
+  isVolumeInUse,
   isVolumeMissing,
-  told,
+  mayHaveApplied,
+  withAdvice,
 } from "./errors.ts";
-import { isLive, untilGone } from "./gone.ts";
+import { isLive, retryNotFound } from "./existence.ts";
 import { postOnceFree } from "./in-the-way.ts";
-import { lookUntil, showsBy, staleMs } from "./lag.ts";
+import { pollUntil, staleReadMs, visibleBy } from "./lag.ts";
 import { destroyMachine } from "./machine-delete.ts";
 import { type Target, UpdateFailed, updateVerified } from "./machine-update.ts";
 import { drift, sameConfig } from "./normalise.ts";
@@ -173,7 +173,7 @@ async function findOurs(inputs: MachineInputs, context: Context): Promise<wire.M
 /** The machine to be taken over: it must be there, be nobody else's, and have the PoP's volume, since a mount cannot be swapped. */
 async function adopted(id: string, inputs: MachineInputs, { fly }: Context): Promise<wire.Machine> {
   const machine = await fly.getMachine(inputs.app, id).catch((error: unknown) => {
-    if (isGone(error)) return undefined;
+    if (isNotFound(error)) return undefined;
     throw error;
   });
   const owner = machine && ownerOf(machine);
@@ -207,10 +207,10 @@ async function createOrFind(
     const stranded = await strandedVolume("no machine made", inputs, error, context);
     if (stranded) throw stranded;
     // The name is unique, so "exists", "volume taken" and "no answer" all end in looking for it.
-    if (!isConflict(error) && !isClaimed(error) && !isUncertain(error)) throw error;
+    if (!isConflict(error) && !isVolumeInUse(error) && !mayHaveApplied(error)) throw error;
     const { clock } = context;
-    const machine = await lookUntil(clock, showsBy(error, clock), () => findOurs(inputs, context));
-    if (!machine && isClaimed(error))
+    const machine = await pollUntil(clock, visibleBy(error, clock), () => findOurs(inputs, context));
+    if (!machine && isVolumeInUse(error))
       throw new Error(
         `${inputs.pop}: no machine made, ${error.message}. That machine is not this PoP's, and was not changed. Look at it: fly machine status -a ${inputs.app}; destroy it if nobody needs it, then run again.`,
         { cause: error },
@@ -218,7 +218,10 @@ async function createOrFind(
     if (!machine) throw error;
     // What stands there after a lost answer need not be what was just posted: an earlier run's may be it.
     const config = machine.config;
-    return { machine, fresh: isUncertain(error) && !!config && sameConfig(toWire(inputs), config, machine.image_ref) };
+    return {
+      machine,
+      fresh: mayHaveApplied(error) && !!config && sameConfig(toWire(inputs), config, machine.image_ref),
+    };
   }
 }
 
@@ -230,7 +233,7 @@ export async function strandedVolume(
   { fly }: Pick<Context, "fly">,
 ): Promise<Error | undefined> {
   const anew = `npx fly-pops replace ${pop} gives up the volume and makes the PoP anew, elsewhere in ${region}.`;
-  if (isNoRoom(error))
+  if (isOutOfCapacity(error))
     return new Error(
       `${pop}: ${what}, there is no room for it beside volume ${volume} in ${region} (${error.message}). The volume is kept. Try again later, or take a smaller size. If its host stays full: ${anew}`,
       { cause: error },
@@ -281,12 +284,12 @@ export const machineHandler = {
           { cause: error },
         );
       // Whatever else went wrong: the machine exists, so state must know it.
-      throw new HalfMade(id, asFound(inputs, machine), told(inputs.pop, error), { cause: error });
+      throw new HalfMade(id, asFound(inputs, machine), withAdvice(inputs.pop, error), { cause: error });
     }
   },
   async read(id, outs, { fly, clock, log }) {
     try {
-      const machine = await untilGone(clock, () => lasting(id, outs, { fly, clock }));
+      const machine = await retryNotFound(clock, () => lasting(id, outs, { fly, clock }));
       if (machine.state === "destroyed" || machine.state === "destroying") return undefined;
       const wanted = toInputs(outs);
       const stack = ownerOf(machine);
@@ -307,7 +310,7 @@ export const machineHandler = {
       // Another stack's is a difference, which `up` refuses to mend: the outputs go on to say whose it was.
       return { outs: found, inputs: stack === undefined ? inputs : { ...inputs, owner: stack } };
     } catch (error) {
-      if (isGone(error)) return undefined;
+      if (isNotFound(error)) return undefined;
       throw error;
     }
   },
@@ -353,7 +356,7 @@ function skipped(known: MachineOutputs, { message }: HostUnreachable, { log }: C
 /** Whether an update failed for its host alone: before it began, or because the host went away in the middle. */
 async function isHostAway(id: string, { app }: MachineInputs, error: unknown, { fly }: Context): Promise<boolean> {
   if (error instanceof HostUnreachable) return true;
-  const refused = [error, error instanceof Error ? error.cause : undefined].find(isRefusedByHost);
+  const refused = [error, error instanceof Error ? error.cause : undefined].find(isHostFailure);
   // While the host lives, what was begun there and not ended is a failure to be seen.
   if (
     refused &&
@@ -373,7 +376,7 @@ async function lasting(id: string, outs: MachineOutputs, world: Pick<Context, "f
   if (!isPassing(first) || first.host_status === "unreachable") return first;
   const { fly, clock } = world;
   let last = first;
-  await lookUntil(clock, clock.now() + restartMs, async () => {
+  await pollUntil(clock, clock.now() + restartMs, async () => {
     last = await fly.getMachine(outs.app, id);
     return isPassing(last) ? undefined : true;
   });
@@ -402,7 +405,7 @@ async function notOlder(
   { fly, clock }: Pick<Context, "fly" | "clock">,
 ): Promise<wire.Machine> {
   let last: wire.Machine | undefined;
-  const found = await lookUntil(clock, clock.now() + staleMs, async () => {
+  const found = await pollUntil(clock, clock.now() + staleReadMs, async () => {
     last = await fly.getMachine(app, id);
     return (last.instance_id ?? instanceId) >= instanceId ? last : undefined;
   });

@@ -1,8 +1,8 @@
 /** Whose things on Fly are: machines have their stack in their metadata; apps, addresses and volumes are judged by the live machines of their app. */
 import type { Context } from "../handler.ts";
 import type { Fly } from "./api.ts";
-import { isGone } from "./errors.ts";
-import { isLive } from "./gone.ts";
+import { isNotFound } from "./errors.ts";
+import { isLive } from "./existence.ts";
 import type { Machine, Volume } from "./wire.ts";
 
 /** Metadata keys by which a machine is known as ours. */
@@ -66,7 +66,7 @@ function machinesOnce(app: string, fly: Fly): Promise<Machine[]> {
   const known = byApp.get(app);
   if (known) return known;
   const list = fly.listMachines(app).catch((error: unknown) => {
-    if (isGone(error)) return [];
+    if (isNotFound(error)) return [];
     // Not an answer: whoever asks next asks Fly.
     byApp.delete(app);
     throw error;

@@ -1,8 +1,8 @@
 /** Waits until one version of a machine serves: started, not fallen over since, every check of that version passing. Or says why it never will. */
 import { type Clock, sleep } from "../clock.ts";
 import type { Fly } from "./api.ts";
-import { FlyError, isGone } from "./errors.ts";
-import { staleMs } from "./lag.ts";
+import { FlyError, isNotFound } from "./errors.ts";
+import { staleReadMs } from "./lag.ts";
 import { watchVersion } from "./version-watch.ts";
 import type { CheckStatus, ExitEvent, Machine, MachineEvent } from "./wire.ts";
 
@@ -60,7 +60,7 @@ export async function untilServing(
     const since = bootedAt(machine.events ?? []);
     if (!isOurs || machine.state !== "started") upSince = undefined;
     else upSince ??= clock.now();
-    const isLate = (row: CheckStatus) => !isSince(row, since) && clock.now() - (upSince ?? clock.now()) < staleMs;
+    const isLate = (row: CheckStatus) => !isSince(row, since) && clock.now() - (upSince ?? clock.now()) < staleReadMs;
     const passes = (row: CheckStatus) => row.status === "passing" && !isLate(row);
     if (isOurs && machine.state === "started" && rows.length >= wanted && rows.every(passes)) return machine;
     if (clock.now() >= deadline)
@@ -105,8 +105,8 @@ export async function untilServing(
         return await fly.getMachine(app, id);
       } catch (error) {
         if (!mayPass(error)) throw error;
-        absentSince = isGone(error) ? (absentSince ?? clock.now()) : undefined;
-        if (absentSince !== undefined && clock.now() - absentSince >= staleMs)
+        absentSince = isNotFound(error) ? (absentSince ?? clock.now()) : undefined;
+        if (absentSince !== undefined && clock.now() - absentSince >= staleReadMs)
           throw new NotServing("the machine is gone", true);
         if (clock.now() >= deadline) throw new NotServing(`its state cannot be read, ${error.message}`, false);
         await sleep(clock, pollMs, signal);

@@ -1,6 +1,6 @@
 /** Which version of a machine a read shows, among reads of which some are late. */
 import type { Clock } from "../clock.ts";
-import { staleMs } from "./lag.ts";
+import { staleReadMs } from "./lag.ts";
 import type { Machine, MachineEvent } from "./wire.ts";
 
 /**
@@ -41,7 +41,7 @@ export function watchVersion(version: string, known: ReadonlySet<string>, clock:
       return "not yet";
     }
     since ??= clock.now();
-    return clock.now() - since >= staleMs ? "lost" : "not yet";
+    return clock.now() - since >= staleReadMs ? "lost" : "not yet";
   };
 }
 

@@ -4,10 +4,10 @@ import { z } from "zod";
 import { sleep } from "../clock.ts";
 import { type Context, type Failure, type Fate, type Handler, noRecords } from "../handler.ts";
 import { type Args, KindResource } from "../resource.ts";
-import { FlyError, isGone, isNoRoom, isRefusedByHost, isUncertain } from "./errors.ts";
-import { isLive, isShownStill } from "./gone.ts";
+import { FlyError, isHostFailure, isNotFound, isOutOfCapacity, mayHaveApplied } from "./errors.ts";
+import { isLive, isStillListed } from "./existence.ts";
 import { letGoMs } from "./in-the-way.ts";
-import { lookUntil, showsBy, staleMs } from "./lag.ts";
+import { pollUntil, staleReadMs, visibleBy } from "./lag.ts";
 import { forget } from "./machine-delete.ts";
 import { foreignAtFirst, foreignHolder, sharedApp } from "./owner.ts";
 import { nearestOpen, regionByCode } from "./regions.ts";
@@ -128,10 +128,10 @@ async function confirmed(shown: wire.Volume, inputs: VolumeInputs, context: Cont
     return shown;
   } catch (error) {
     if (!(error instanceof FlyError)) throw error;
-    const isSaidGone = isGone(error) || (error.status === 412 && /destroy/.test(error.detail));
+    const isSaidGone = isNotFound(error) || (error.status === 412 && /destroy/.test(error.detail));
     if (!isSaidGone) return shown;
     const isShown = async () => (await byId(shown.id, inputs, context)) !== undefined;
-    if (await isShownStill(context.clock, isShown)) return shown;
+    if (await isStillListed(context.clock, isShown)) return shown;
     // No later look at a list may take it for the one that is to be made.
     context.fly.rememberDeleted(shown.id);
     return undefined;
@@ -170,7 +170,7 @@ async function byId(id: string, { app }: VolumeInputs, { fly, givenUp }: Context
     const volume = await fly.getVolume(app, id);
     return isLive(volume) ? volume : undefined;
   } catch (error) {
-    if (isGone(error)) return undefined;
+    if (isNotFound(error)) return undefined;
     throw error;
   }
 }
@@ -187,7 +187,7 @@ async function extend(id: string, inputs: VolumeInputs, context: Context): Promi
     if (!(error instanceof FlyError)) throw error;
     const { clock } = context;
     const isIt = (volume: wire.Volume | undefined) => volume && (volume.id !== id || (volume.size_gb ?? 0) >= sizeGb);
-    const volume = await lookUntil(clock, showsBy(error, clock), async () => {
+    const volume = await pollUntil(clock, visibleBy(error, clock), async () => {
       const seen = (await byId(id, inputs, context)) ?? (await findMoved(inputs, context));
       return isIt(seen) ? seen : undefined;
     });
@@ -202,7 +202,7 @@ async function setSnapshots(id: string, inputs: VolumeInputs, context: Context):
   const { app, pop, snapshotDays: days } = inputs;
   const set = (volume: string) => context.fly.updateVolume(app, volume, snapshotFields(days));
   const volume = await set(id).catch(async (error: unknown) => {
-    const moved = isGone(error) ? await findMoved(inputs, context) : undefined;
+    const moved = isNotFound(error) ? await findMoved(inputs, context) : undefined;
     if (!moved) throw error;
     return set(moved.id);
   });
@@ -230,8 +230,8 @@ export async function deleteDetached(
       await fly.deleteVolume(app, id);
       return;
     } catch (error) {
-      if (isGone(error)) return;
-      if (isRefusedByHost(error))
+      if (isNotFound(error)) return;
+      if (isHostFailure(error))
         throw new Error(
           `${pop}: volume ${id} is not deleted, its host does not do it (${error.message}). Run again when https://status.flyio.net says that the host is back. ${forget(`edge-${pop}-volume`)}`,
           { cause: error },
@@ -295,13 +295,13 @@ async function createApart(inputs: VolumeInputs, context: Context): Promise<wire
     return await createOrSettle(inputs, { unique_zone_app_wide: true }, context);
   } catch (error) {
     // Fly has many ways to say that there is no such host. That there is no room at all the second create finds out.
-    if (!isNoRoom(error) && !(error instanceof FlyError && error.status === 412)) throw error;
+    if (!isOutOfCapacity(error) && !(error instanceof FlyError && error.status === 412)) throw error;
     // A "no" may come after the deed, and a read may lag behind it.
     const { clock } = context;
-    const made = await lookUntil(clock, showsBy(error, clock), () => findMade(inputs, context));
+    const made = await pollUntil(clock, visibleBy(error, clock), () => findMade(inputs, context));
     if (made) return made;
     const volume = await createOrSettle(inputs, {}, context).catch((second: unknown) => {
-      throw isNoRoom(second) ? noRoom(inputs, second.message, second) : second;
+      throw isOutOfCapacity(second) ? noRoom(inputs, second.message, second) : second;
     });
     context.log(await besideOthers(volume, inputs, context));
     return volume;
@@ -334,10 +334,10 @@ async function createOrSettle(
       ...apart,
     });
   } catch (error) {
-    if (!isUncertain(error)) throw error;
+    if (!mayHaveApplied(error)) throw error;
     const { clock } = context;
     // By nothing but its name and region: a second one could not be told from it.
-    const made = await lookUntil(clock, showsBy(error, clock), () => findMade(inputs, context));
+    const made = await pollUntil(clock, visibleBy(error, clock), () => findMade(inputs, context));
     if (made) return made;
     throw error;
   }
@@ -385,7 +385,7 @@ export const volumeHandler = {
   async read(id, outs, context) {
     const { clock } = context;
     const look = async () => (await byId(id, outs, context)) ?? (await findMoved(outs, context));
-    const volume = await lookUntil(clock, clock.now() + staleMs, look);
+    const volume = await pollUntil(clock, clock.now() + staleReadMs, look);
     if (!volume) return undefined;
     if (volume.id !== id)
       context.log(`${outs.pop}: Fly moved volume ${id} to another host, where it is ${volume.id}; taken over`);
@@ -403,7 +403,7 @@ export const volumeHandler = {
     if (news.snapshotDays !== olds.snapshotDays) await setSnapshots(id, news, context);
     if (news.sizeGb <= olds.sizeGb) return { ...before, ...news, sizeGb: olds.sizeGb };
     const grown = await extend(id, news, context).catch(async (error: unknown) => {
-      if (!isRefusedByHost(error) || !(await isUnreachable(id, news, context))) throw error;
+      if (!isHostFailure(error) || !(await isUnreachable(id, news, context))) throw error;
       context.log(
         `${news.pop}: volume ${id} is not extended, its host does not answer. Nothing was changed there. Run again when https://status.flyio.net says it is back.`,
       );

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { Clock } from "../clock.ts";
 import { httpTransport, NoResponseError, parseJson } from "../http-transport.ts";
 import { redact } from "../redact.ts";
-import { withPatience } from "../retry.ts";
+import { withRetry } from "../retry.ts";
 import { TailnetError } from "./driver.ts";
 
 export interface Call<T> {
@@ -34,7 +34,7 @@ export interface ApiOptions {
 export type Api = <T>(call: Call<T>) => Promise<T>;
 
 const timeoutMs = 20_000;
-const tries = 3;
+const maxAttempts = 3;
 const firstPauseMs = 1_000;
 const passing = new Set([429, 502, 503, 504]);
 
@@ -77,10 +77,10 @@ export function createApi({ server, ca, clock, secrets }: ApiOptions): Api {
     throw new TailnetError(`${operation}: unexpected answer of ${base}, see ${where}`, response.status, true);
   }
 
-  return (call) => withPatience({ clock, tries, pauseMs }, () => once(call));
+  return (call) => withRetry({ clock, maxAttempts, delayMs }, () => once(call));
 }
 
-function pauseMs(error: unknown, attempt: number): number | undefined {
+function delayMs(error: unknown, attempt: number): number | undefined {
   if (!(error instanceof TailnetError)) return undefined;
   return error.status === undefined || passing.has(error.status) ? firstPauseMs * attempt : undefined;
 }

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { machineConfig } from "../../components/machine-config.ts";
 import { addressHandler } from "../../providers/fly/address.ts";
-import { staleMs } from "../../providers/fly/lag.ts";
+import { staleReadMs } from "../../providers/fly/lag.ts";
 import { type MachineOutputs, machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import { app, type Bench, bench, image, machineInputs, volumeInputs, withImage } from "../support/context.ts";
@@ -228,7 +228,7 @@ test("a machine of somebody else that lives is not waited for", async () => {
     "That machine is not this PoP's,",
   );
   // No longer than a read may lag, which might have hidden a machine of our own.
-  expect(made.local.clock.now() - before).toBeLessThanOrEqual(staleMs);
+  expect(made.local.clock.now() - before).toBeLessThanOrEqual(staleReadMs);
 });
 
 test("a delete ends when the machine is destroyed and its volume free, so that the next step finds both", async () => {

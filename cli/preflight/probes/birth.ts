@@ -1,6 +1,6 @@
 /** A new machine: how soon it shows, what it reads back, when it serves. */
 import { isDeepStrictEqual } from "node:util";
-import { isGone } from "../../../providers/fly/errors.ts";
+import { isNotFound } from "../../../providers/fly/errors.ts";
 import { drift, sameConfig } from "../../../providers/fly/normalise.ts";
 import { checksOf } from "../../../providers/fly/serving.ts";
 import type { Machine, MachineConfig } from "../../../providers/fly/wire.ts";
@@ -80,7 +80,7 @@ export const birthProbe = probe({
     const stranger = session.stranger();
     const shows = await session.until({ everyMs: 500, forMs: 2 * absenceMs }, () =>
       stranger.getMachine(app, made.id).catch((error: unknown) => {
-        if (isGone(error)) return undefined;
+        if (isNotFound(error)) return undefined;
         throw error;
       }),
     );

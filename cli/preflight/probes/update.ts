@@ -2,7 +2,7 @@
 
 import type { Fly } from "../../../providers/fly/api.ts";
 import { FlyError } from "../../../providers/fly/errors.ts";
-import { staleMs } from "../../../providers/fly/lag.ts";
+import { staleReadMs } from "../../../providers/fly/lag.ts";
 import { withLease } from "../../../providers/fly/lease.ts";
 import { sameConfig } from "../../../providers/fly/normalise.ts";
 import { createRollout } from "../../../providers/fly/rollout.ts";
@@ -30,7 +30,7 @@ export const updateProbe = probe({
       wrongIf: "it has the old one, or none: every wait would be pinned to the wrong version",
     },
     "update-reads": {
-      says: `After an update's answer the client that sent it reads the old version for at most ${staleMs / 1000} s.`,
+      says: `After an update's answer the client that sent it reads the old version for at most ${staleReadMs / 1000} s.`,
       restsOn: ["providers/fly/serving.ts", "providers/fly/machine-update.ts"],
       source:
         "[flyctl#4878](https://github.com/superfly/flyctl/pull/4878), [#4921](https://github.com/superfly/flyctl/pull/4921): live runs met the old version; [Fly, infra log 2026-04-28](https://fly.io/infra-log/)",
@@ -59,7 +59,7 @@ export const updateProbe = probe({
       wrongIf: "it succeeds: a pinned wait would prove nothing",
     },
     "check-rows-are-new": {
-      says: `After an update a check's row of the version before, passing, is shown for at most ${staleMs / 1000} s.`,
+      says: `After an update a check's row of the version before, passing, is shown for at most ${staleReadMs / 1000} s.`,
       restsOn: ["providers/fly/serving.ts"],
       source: "[alchemy](https://github.com/alchemy-run/alchemy)'s live tests reject stale observations of checks",
       wrongIf: "it is shown for longer: a version would pass by the health of the one before",
@@ -133,7 +133,7 @@ export const updateProbe = probe({
           started = clock.now();
           await session.pause(afterMs);
           // What is still late is watched until it is not, or for longer than it may be.
-          await session.until({ everyMs: 500, forMs: 2 * staleMs }, async () =>
+          await session.until({ everyMs: 500, forMs: 2 * staleReadMs }, async () =>
             seen.every(({ late }) => !late) ? true : undefined,
           );
         } finally {
@@ -232,7 +232,7 @@ async function watch(
 export function stale({ reads, stale }: Seen): Finding {
   const last = stale.at(-1)?.after;
   if (last === undefined) return judged(true, `never, in ${plural(reads, "read")}`);
-  return judged(last <= staleMs, `in ${stale.length} of ${plural(reads, "read")}, the last after ${seconds(last)}`);
+  return judged(last <= staleReadMs, `in ${stale.length} of ${plural(reads, "read")}, the last after ${seconds(last)}`);
 }
 
 /** A row that was written anew has another time. */
@@ -241,7 +241,7 @@ const rowKey = ({ name, updated_at }: CheckStatus): string => `${name} ${updated
 export function staleRows({ oldRows }: Seen, known: number): Finding {
   if (known === 0) return notMeasured("the version before had no rows");
   const last = oldRows.at(-1);
-  return judged((last ?? 0) <= staleMs, last === undefined ? "never" : `for ${seconds(last)}`);
+  return judged((last ?? 0) <= staleReadMs, last === undefined ? "never" : `for ${seconds(last)}`);
 }
 
 export function afterWait({ stale }: Seen, started: number): Finding {
