@@ -1,4 +1,4 @@
-/** In which order changes reach the PoPs, and how many are out at once. Pure; the gate of providers/fly/rollout.ts keeps to it. */
+/** In which order changes reach the PoPs, and how many are out at once. Pure; the gate of providers/fly/rollout-gate.ts keeps to it. */
 
 interface Placed {
   /** PoP name, e.g. cdg-1. */

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { systemClock } from "../providers/clock.ts";
 import { Fly } from "../providers/fly/api.ts";
 import { isNotFound } from "../providers/fly/errors.ts";
-import { checksOf } from "../providers/fly/serving.ts";
+import { checksOf } from "../providers/fly/machine-health.ts";
 import { readDaemon } from "./daemon-file.ts";
 import { openDocker } from "./docker-engine.ts";
 import { refreshSiteRoots } from "./homelab/handover.ts";

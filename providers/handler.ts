@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { z } from "zod";
 import type { Clock } from "./clock.ts";
 import type { Fly } from "./fly/api.ts";
-import type { Rollout } from "./fly/rollout.ts";
+import type { RolloutGate } from "./fly/rollout-gate.ts";
 import type { Sops } from "./sops/cli.ts";
 import type { ControlServer, TailnetDriver } from "./tailnet/driver.ts";
 
@@ -13,7 +13,7 @@ export interface Context {
   clock: Clock;
   /** A line for the user while it happens. */
   log: (line: string) => void;
-  rollout: Rollout;
+  rollout: RolloutGate;
   /** Ids of volumes that the operator gave up (`npx fly-pops replace`): they count as gone, whatever Fly says of them. */
   givenUp?: ReadonlySet<string>;
   /** What the stack was called before, by its records in state: what has such a mark is its own. */

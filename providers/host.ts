@@ -14,7 +14,7 @@ import { appHandler } from "./fly/app.ts";
 import { withAdvice } from "./fly/errors.ts";
 import { identityHandler } from "./fly/identity.ts";
 import { machineHandler } from "./fly/machine.ts";
-import { createRollout } from "./fly/rollout.ts";
+import { createRolloutGate } from "./fly/rollout-gate.ts";
 import { volumeHandler } from "./fly/volume.ts";
 import { type Context, type Failure, HalfMade, type Handler, type Properties, replacedBy } from "./handler.ts";
 import { redact } from "./redact.ts";
@@ -44,7 +44,7 @@ const engine = process.ppid;
 const engineIsGone = (): boolean => process.ppid !== engine;
 
 /** One rollout gate and one client a process, whatever the number of kinds: they pace and order the calls of all of them. */
-const rollout = createRollout({ abandoned: engineIsGone, cancelled: isCancelled });
+const rollout = createRolloutGate({ isEngineGone: engineIsGone, isCancelled: isCancelled });
 const clients = new Map<string, Fly>();
 const tailnets = new Map<string, TailnetDriver>();
 const sops = createSops();
@@ -163,7 +163,7 @@ export function createProvider<I extends Properties, O extends I>(
     create: (inputs) =>
       guarded(inputs, async () => {
         const context = await ready();
-        context.rollout.mayBegin(subject(inputs));
+        context.rollout.throwIfCancelled(subject(inputs));
         const { id, outs } = await of.create(without(inputs) as I, context, records);
         kept.set(String(id), without(inputs) as I);
         return { id: String(id), outs: own(outs) };
@@ -181,14 +181,14 @@ export function createProvider<I extends Properties, O extends I>(
     update: (id, olds, news) =>
       guarded(news, async () => {
         const context = await ready();
-        context.rollout.mayBegin(subject(news));
+        context.rollout.throwIfCancelled(subject(news));
         return { outs: own(await of.update(id, without(olds) as O, without(news) as I, context)) };
       }),
 
     delete: (id, outs) =>
       guarded(outs, async () => {
         const context = await ready();
-        context.rollout.mayBegin(subject(outs));
+        context.rollout.throwIfCancelled(subject(outs));
         // The former record of an object that stays: after a forced replacement, in this run or in one that was cut off before this.
         if (kept.has(id)) context.log(`${subject(outs)}: ${kind} ${id} stays, the stack has it under another record`);
         else await of.delete(id, without(outs) as O, context, records);

@@ -11,7 +11,7 @@ import { Fly } from "../../providers/fly/api.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { type MachineInputs, type MachineOutputs, machineHandler } from "../../providers/fly/machine.ts";
 import { regions } from "../../providers/fly/regions.ts";
-import { createRollout } from "../../providers/fly/rollout.ts";
+import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
 import type { Transport } from "../../providers/http-transport.ts";
@@ -89,7 +89,7 @@ export async function simulate(count: number, rollouts: readonly number[]): Prom
   const context = (): Context => ({
     fly: new Fly({ endpoint: "http://local.fly", token, clock, random: () => 0.5, transport }),
     clock,
-    rollout: createRollout(),
+    rollout: createRolloutGate(),
     ...noSecrets,
     log: () => {},
   });

@@ -10,12 +10,12 @@ import { parseJson } from "../http-transport.ts";
 import { type Args, KindResource } from "../resource.ts";
 import { FlyError, isConflict, isNotFound, isVolumeInUse, mayHaveApplied } from "./errors.ts";
 import { isLive } from "./existence.ts";
-import { letGoMs, postOnceFree, untilLetGo } from "./in-the-way.ts";
 import { pollUntil, visibleBy } from "./lag.ts";
-import { strandedVolume } from "./machine.ts";
+import { strandedVolumeError } from "./machine.ts";
+import { UnhealthyError, waitUntilHealthy } from "./machine-health.ts";
+import { startWithRetry } from "./machine-start.ts";
 import { ownerKeys } from "./owner.ts";
-import { NotServing, untilServing } from "./serving.ts";
-import { startSettled } from "./start.ts";
+import { createWhenReleased, releaseTimeoutMs, waitUntilDetached } from "./release-wait.ts";
 import type * as wire from "./wire.ts";
 
 const lifecycle = {
@@ -151,9 +151,9 @@ async function make(inputs: IdentityInputs, context: Context): Promise<wire.Mach
   const { fly } = context;
   try {
     const body = { name: inputs.name, region: inputs.region, config: oneShot(inputs) };
-    return await postOnceFree(inputs, context, () => fly.createMachine(inputs.app, body));
+    return await createWhenReleased(inputs, context, () => fly.createMachine(inputs.app, body));
   } catch (error) {
-    const stranded = await strandedVolume("no identity made", inputs, error, context);
+    const stranded = await strandedVolumeError("no identity made", inputs, error, context);
     if (stranded) throw stranded;
     if (!isConflict(error) && !isVolumeInUse(error) && !mayHaveApplied(error)) throw error;
     const { clock } = context;
@@ -172,9 +172,9 @@ async function remove(machine: wire.Machine, inputs: IdentityInputs, context: Co
   await context.fly.deleteMachine(app, machine.id, { force: true }).catch((error: unknown) => {
     if (!isNotFound(error)) throw error;
   });
-  if (await untilLetGo({ app, volume, machine: machine.id }, context)) return;
+  if (await waitUntilDetached({ app, volume, machine: machine.id }, context)) return;
   throw new Error(
-    `${pop}: volume ${volume} is still bound to machine ${machine.id}, which was destroyed ${letGoMs / 1000} s ago. The identity is kept. Run again.`,
+    `${pop}: volume ${volume} is still bound to machine ${machine.id}, which was destroyed ${releaseTimeoutMs / 1000} s ago. The identity is kept. Run again.`,
   );
 }
 
@@ -196,14 +196,14 @@ async function makeAndRead(
   if (machine.name !== inputs.name) return ask(machine, inputs, context, deadline);
   try {
     const born = { app: inputs.app, id: machine.id, version: machine.instance_id ?? "" };
-    if (machine.state !== "started") await untilServing(born, { deadline, known: new Set() }, context);
+    if (machine.state !== "started") await waitUntilHealthy(born, { deadline, knownEvents: new Set() }, context);
     const shown = await ask(machine, inputs, context, deadline);
     await remove(machine, inputs, context);
     return shown;
   } catch (error) {
     // What went wrong is worth more than that it could not be cleared away; the next run finds it by its name.
     await remove(machine, inputs, context).catch(() => undefined);
-    if (error instanceof NotServing)
+    if (error instanceof UnhealthyError)
       throw new Error(
         `${inputs.pop}: no identity made, machine ${machine.id} did not come up: ${error.message}. It was destroyed, the volume is kept. Look at the image, then run again.`,
         { cause: error },
@@ -230,7 +230,7 @@ export const identityHandler = {
     let shown: Shown;
     if (holder) {
       const deadline = context.clock.now() + inputs.timeoutSeconds * 1000;
-      await startSettled(inputs.app, holder, deadline, context);
+      await startWithRetry(inputs.app, holder, deadline, context);
       shown = await ask(holder, inputs, context, deadline);
       if (leftover) await remove(leftover, inputs, context);
     } else shown = await makeAndRead(inputs, leftover, context);

@@ -17,14 +17,14 @@ import {
   withAdvice,
 } from "./errors.ts";
 import { isLive, retryNotFound } from "./existence.ts";
-import { postOnceFree } from "./in-the-way.ts";
 import { pollUntil, staleReadMs, visibleBy } from "./lag.ts";
 import { destroyMachine } from "./machine-delete.ts";
-import { type Target, UpdateFailed, updateVerified } from "./machine-update.ts";
-import { drift, sameConfig } from "./normalise.ts";
+import { checksOf, UnhealthyError, waitUntilHealthy } from "./machine-health.ts";
+import { UpdateFailed, type UpdateTarget, updateVerified } from "./machine-update.ts";
+import { alignToDesired, sameConfig } from "./normalise.ts";
 import { ownerKeys, ownerOf, ownFor } from "./owner.ts";
-import { checksOf, NotServing, untilServing } from "./serving.ts";
-import { isPassing } from "./version-watch.ts";
+import { createWhenReleased } from "./release-wait.ts";
+import { isTransitional } from "./version-watch.ts";
 import * as wire from "./wire.ts";
 
 /** How long a refresh waits for a machine on its way from one state to another. */
@@ -104,18 +104,18 @@ export const toWire = ({ config, volume, mountPath, owner, pop }: MachineInputs)
 });
 
 /** The inverse: a config as found, in the shape of inputs. */
-function fromWire(found: wire.MachineConfig, image: wire.Machine["image_ref"], wanted: MachineInputs): MachineInputs {
-  const { mounts, metadata, ...config } = drift(toWire(wanted), found, image);
+function fromWire(found: wire.MachineConfig, image: wire.Machine["image_ref"], desired: MachineInputs): MachineInputs {
+  const { mounts, metadata, ...config } = alignToDesired(toWire(desired), found, image);
   const { [ownerKeys.stack]: owner, [ownerKeys.pop]: pop = "none", ...rest } = metadata ?? {};
-  const own = owner === undefined || pop === wanted.pop ? rest : { ...rest, [ownerKeys.pop]: pop };
+  const own = owner === undefined || pop === desired.pop ? rest : { ...rest, [ownerKeys.pop]: pop };
   return {
-    ...wanted,
-    config: wanted.config.metadata || Object.keys(own).length > 0 ? { ...config, metadata: own } : config,
+    ...desired,
+    config: desired.config.metadata || Object.keys(own).length > 0 ? { ...config, metadata: own } : config,
     // Host migration gives a volume another id while machine and mount stay: taken over, no reason to replace anything.
-    volume: mounts?.[0]?.volume ?? wanted.volume,
-    mountPath: mounts?.[0]?.path ?? wanted.mountPath,
+    volume: mounts?.[0]?.volume ?? desired.volume,
+    mountPath: mounts?.[0]?.path ?? desired.mountPath,
     // Another stack's is not taken back: state goes on to say whose it was, and whatever would touch it refuses.
-    owner: owner ? wanted.owner : "",
+    owner: owner ? desired.owner : "",
   };
 }
 
@@ -129,7 +129,7 @@ const toOutputs = (inputs: MachineInputs, machine: wire.Machine, complete: boole
 });
 
 /** Half made: what it was last seen to be, which for one taken over is not yet what it is to become. */
-const asFound = (inputs: MachineInputs, machine: wire.Machine): MachineOutputs =>
+const outputsFromMachine = (inputs: MachineInputs, machine: wire.Machine): MachineOutputs =>
   toOutputs(machine.config ? fromWire(machine.config, machine.image_ref, inputs) : inputs, machine, false);
 
 function toInputs({
@@ -143,12 +143,12 @@ function toInputs({
 }
 
 /** `owners`: the stacks it may belong to, the one it was in before among them (a stack that was renamed, a machine that was moved here). */
-const target = (
+const updateTarget = (
   id: string,
   { app, pop, timeoutSeconds, drainSeconds, routed, owner, adoptFrom }: MachineInputs,
   { formerNames = new Set() }: Pick<Context, "formerNames">,
   olds?: MachineOutputs,
-): Target => ({
+): UpdateTarget => ({
   owners: [owner, olds?.owner, adoptFrom, ...formerNames].filter((it) => it !== undefined),
   app,
   id,
@@ -159,7 +159,7 @@ const target = (
 });
 
 /** The machine of this name, if it is ours. */
-async function findOurs(inputs: MachineInputs, context: Context): Promise<wire.Machine | undefined> {
+async function findOwn(inputs: MachineInputs, context: Context): Promise<wire.Machine | undefined> {
   const { fly } = context;
   const machine = (await fly.liveMachines(inputs.app)).find((it) => it.name === inputs.name);
   if (!machine) return undefined;
@@ -171,7 +171,7 @@ async function findOurs(inputs: MachineInputs, context: Context): Promise<wire.M
 }
 
 /** The machine to be taken over: it must be there, be nobody else's, and have the PoP's volume, since a mount cannot be swapped. */
-async function adopted(id: string, inputs: MachineInputs, { fly }: Context): Promise<wire.Machine> {
+async function findAdopted(id: string, inputs: MachineInputs, { fly }: Context): Promise<wire.Machine> {
   const machine = await fly.getMachine(inputs.app, id).catch((error: unknown) => {
     if (isNotFound(error)) return undefined;
     throw error;
@@ -198,18 +198,21 @@ async function adopted(id: string, inputs: MachineInputs, { fly }: Context): Pro
 async function createOrFind(
   inputs: MachineInputs,
   context: Context,
-): Promise<{ machine: wire.Machine; fresh: boolean }> {
+): Promise<{ machine: wire.Machine; created: boolean }> {
   const { fly } = context;
   const body = { name: inputs.name, region: inputs.region, config: toWire(inputs) };
   try {
-    return { machine: await postOnceFree(inputs, context, () => fly.createMachine(inputs.app, body)), fresh: true };
+    return {
+      machine: await createWhenReleased(inputs, context, () => fly.createMachine(inputs.app, body)),
+      created: true,
+    };
   } catch (error) {
-    const stranded = await strandedVolume("no machine made", inputs, error, context);
+    const stranded = await strandedVolumeError("no machine made", inputs, error, context);
     if (stranded) throw stranded;
     // The name is unique, so "exists", "volume taken" and "no answer" all end in looking for it.
     if (!isConflict(error) && !isVolumeInUse(error) && !mayHaveApplied(error)) throw error;
     const { clock } = context;
-    const machine = await pollUntil(clock, visibleBy(error, clock), () => findOurs(inputs, context));
+    const machine = await pollUntil(clock, visibleBy(error, clock), () => findOwn(inputs, context));
     if (!machine && isVolumeInUse(error))
       throw new Error(
         `${inputs.pop}: no machine made, ${error.message}. That machine is not this PoP's, and was not changed. Look at it: fly machine status -a ${inputs.app}; destroy it if nobody needs it, then run again.`,
@@ -220,13 +223,13 @@ async function createOrFind(
     const config = machine.config;
     return {
       machine,
-      fresh: mayHaveApplied(error) && !!config && sameConfig(toWire(inputs), config, machine.image_ref),
+      created: mayHaveApplied(error) && !!config && sameConfig(toWire(inputs), config, machine.image_ref),
     };
   }
 }
 
 /** The volume is there and no machine can be made beside it: a sentence for that. */
-export async function strandedVolume(
+export async function strandedVolumeError(
   what: string,
   { app, pop, region, volume }: Pick<MachineInputs, "app" | "pop" | "region" | "volume">,
   error: unknown,
@@ -256,40 +259,44 @@ export const machineHandler = {
   unfinished: ({ complete }) => !complete,
   async create(inputs, context) {
     if (inputs.adopt === undefined) await refuseEndedKey(inputs.pop, inputs.joins, context);
-    const { machine, fresh } =
+    const { machine, created } =
       inputs.adopt === undefined
         ? await createOrFind(inputs, context)
-        : { machine: await adopted(inputs.adopt, inputs, context), fresh: false };
+        : { machine: await findAdopted(inputs.adopt, inputs, context), created: false };
     const { id } = machine;
-    context.log(`${inputs.pop}: machine ${id} ${fresh ? "made" : "exists, adopted"}, waiting for its checks`);
+    context.log(`${inputs.pop}: machine ${id} ${created ? "made" : "exists, adopted"}, waiting for its checks`);
     try {
-      if (!fresh) {
-        const adopted = await inTurn(inputs, context, () =>
-          updateVerified(target(id, inputs, context), toWire(inputs), context),
+      if (!created) {
+        const adopted = await withRolloutSlot(inputs, context, () =>
+          updateVerified(updateTarget(id, inputs, context), toWire(inputs), context),
         );
         return { id, outs: toOutputs(inputs, adopted, true) };
       }
       const deadline = context.clock.now() + inputs.timeoutSeconds * 1000;
       const born = { app: inputs.app, id, version: machine.instance_id ?? "" };
-      return { id, outs: toOutputs(inputs, await untilServing(born, { deadline, known: new Set() }, context), true) };
+      return {
+        id,
+        outs: toOutputs(inputs, await waitUntilHealthy(born, { deadline, knownEvents: new Set() }, context), true),
+      };
     } catch (error) {
-      if (error instanceof HostUnreachable) return { id, outs: skipped(asFound(inputs, machine), error, context) };
+      if (error instanceof HostUnreachable)
+        return { id, outs: skippedOutputs(outputsFromMachine(inputs, machine), error, context) };
       if (error instanceof UpdateFailed)
-        throw new HalfMade(id, asFound(inputs, error.machine), error.message, { cause: error });
-      if (error instanceof NotServing)
+        throw new HalfMade(id, outputsFromMachine(inputs, error.machine), error.message, { cause: error });
+      if (error instanceof UnhealthyError)
         throw new HalfMade(
           id,
-          asFound(inputs, machine),
+          outputsFromMachine(inputs, machine),
           `${inputs.pop}: machine ${id} was made but does not serve, ${error.message}. It is kept; look at its logs, then run again: npx fly-pops logs ${inputs.pop}`,
           { cause: error },
         );
       // Whatever else went wrong: the machine exists, so state must know it.
-      throw new HalfMade(id, asFound(inputs, machine), withAdvice(inputs.pop, error), { cause: error });
+      throw new HalfMade(id, outputsFromMachine(inputs, machine), withAdvice(inputs.pop, error), { cause: error });
     }
   },
   async read(id, outs, { fly, clock, log }) {
     try {
-      const machine = await retryNotFound(clock, () => lasting(id, outs, { fly, clock }));
+      const machine = await retryNotFound(clock, () => readSettled(id, outs, { fly, clock }));
       if (machine.state === "destroyed" || machine.state === "destroying") return undefined;
       const wanted = toInputs(outs);
       const stack = ownerOf(machine);
@@ -321,7 +328,11 @@ export const machineHandler = {
     let known = olds;
     const attempt = async () => {
       try {
-        return toOutputs(news, await updateVerified(target(id, news, context, olds), toWire(news), context), true);
+        return toOutputs(
+          news,
+          await updateVerified(updateTarget(id, news, context, olds), toWire(news), context),
+          true,
+        );
       } catch (error) {
         // State must say what runs, and under which version.
         if (error instanceof UpdateFailed)
@@ -333,9 +344,9 @@ export const machineHandler = {
       }
     };
     try {
-      return await inTurn(news, context, attempt);
+      return await withRolloutSlot(news, context, attempt);
     } catch (error) {
-      if (error instanceof HostUnreachable) return skipped(known, error, context);
+      if (error instanceof HostUnreachable) return skippedOutputs(known, error, context);
       throw error;
     }
   },
@@ -348,7 +359,7 @@ export const machineHandler = {
  * A PoP whose host is away costs nobody else anything: for the engine the step is done, or it would begin no further one. State has what was there
  * before and that it is not complete, so the next `up` comes back to it; the program says so, and ends `up` as failed (components/edge.ts).
  */
-function skipped(known: MachineOutputs, { message }: HostUnreachable, { log }: Context): MachineOutputs {
+function skippedOutputs(known: MachineOutputs, { message }: HostUnreachable, { log }: Context): MachineOutputs {
   log(message);
   return { ...known, complete: false };
 }
@@ -371,14 +382,18 @@ async function isHostAway(id: string, { app }: MachineInputs, error: unknown, { 
 }
 
 /** The machine as it is read, once it is in a state that lasts; or as it is after all the time in which a restart is over. */
-async function lasting(id: string, outs: MachineOutputs, world: Pick<Context, "fly" | "clock">): Promise<wire.Machine> {
-  const first = await notOlder(id, outs, world);
-  if (!isPassing(first) || first.host_status === "unreachable") return first;
+async function readSettled(
+  id: string,
+  outs: MachineOutputs,
+  world: Pick<Context, "fly" | "clock">,
+): Promise<wire.Machine> {
+  const first = await readNotOlder(id, outs, world);
+  if (!isTransitional(first) || first.host_status === "unreachable") return first;
   const { fly, clock } = world;
   let last = first;
   await pollUntil(clock, clock.now() + restartMs, async () => {
     last = await fly.getMachine(outs.app, id);
-    return isPassing(last) ? undefined : true;
+    return isTransitional(last) ? undefined : true;
   });
   return last;
 }
@@ -399,7 +414,7 @@ async function isUnhealthy(
 }
 
 /** The machine as it is read; a version before the one in state, which ULIDs tell, only once it was shown for longer than a read can be late. */
-async function notOlder(
+async function readNotOlder(
   id: string,
   { app, instanceId }: MachineOutputs,
   { fly, clock }: Pick<Context, "fly" | "clock">,
@@ -413,12 +428,15 @@ async function notOlder(
 }
 
 /** Whatever takes a machine out of service waits for its turn among those of the region and of the app. */
-const inTurn = <T>(
+const withRolloutSlot = <T>(
   { app, pop, region, maxUnavailable, maxUnavailableInRegion }: MachineInputs,
   { rollout, log }: Context,
   work: () => Promise<T>,
 ): Promise<T> =>
-  rollout.turn({ app, pop, region, width: maxUnavailable, widthInRegion: maxUnavailableInRegion, log }, work);
+  rollout.run(
+    { app, pop, region, maxUnavailable: maxUnavailable, maxUnavailableInRegion: maxUnavailableInRegion, log },
+    work,
+  );
 
 export class Machine extends KindResource<MachineInputs> {
   /** Version that runs, a ULID. */

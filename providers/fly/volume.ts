@@ -6,11 +6,11 @@ import { type Context, type Failure, type Fate, type Handler, noRecords } from "
 import { type Args, KindResource } from "../resource.ts";
 import { FlyError, isHostFailure, isNotFound, isOutOfCapacity, mayHaveApplied } from "./errors.ts";
 import { isLive, isStillListed } from "./existence.ts";
-import { letGoMs } from "./in-the-way.ts";
 import { pollUntil, staleReadMs, visibleBy } from "./lag.ts";
-import { forget } from "./machine-delete.ts";
+import { forgetAdvice } from "./machine-delete.ts";
 import { foreignAtFirst, foreignHolder, sharedApp } from "./owner.ts";
 import { nearestOpen, regionByCode } from "./regions.ts";
+import { releaseTimeoutMs } from "./release-wait.ts";
 import { snapshotDaysOf, snapshotFields } from "./snapshots.ts";
 import type * as wire from "./wire.ts";
 
@@ -224,7 +224,7 @@ export async function deleteDetached(
   { app, pop }: Pick<VolumeInputs, "app" | "pop">,
   { fly, clock }: Pick<Context, "fly" | "clock">,
 ): Promise<void> {
-  const deadline = clock.now() + letGoMs;
+  const deadline = clock.now() + releaseTimeoutMs;
   for (;;) {
     try {
       await fly.deleteVolume(app, id);
@@ -233,7 +233,7 @@ export async function deleteDetached(
       if (isNotFound(error)) return;
       if (isHostFailure(error))
         throw new Error(
-          `${pop}: volume ${id} is not deleted, its host does not do it (${error.message}). Run again when https://status.flyio.net says that the host is back. ${forget(`edge-${pop}-volume`)}`,
+          `${pop}: volume ${id} is not deleted, its host does not do it (${error.message}). Run again when https://status.flyio.net says that the host is back. ${forgetAdvice(`edge-${pop}-volume`)}`,
           { cause: error },
         );
       // A volume stays bound for up to two minutes after its machine went.

@@ -9,7 +9,7 @@ import { systemClock } from "../../providers/clock.ts";
 import { Fly } from "../../providers/fly/api.ts";
 import { identityHandler } from "../../providers/fly/identity.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import { createRollout } from "../../providers/fly/rollout.ts";
+import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
 import { createSops } from "../../providers/sops/cli.ts";
@@ -42,7 +42,7 @@ beforeAll(async () => {
   context = {
     fly: new Fly({ endpoint: server.url, token, clock: systemClock }),
     clock: systemClock,
-    rollout: createRollout(),
+    rollout: createRolloutGate(),
     ...noSecrets,
     sops: createSops(),
     log: () => undefined,

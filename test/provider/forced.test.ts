@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { addressHandler } from "../../providers/fly/address.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import { createRollout } from "../../providers/fly/rollout.ts";
+import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Handler, Properties } from "../../providers/handler.ts";
 import { createProvider } from "../../providers/host.ts";
@@ -106,7 +106,7 @@ test("a volume that Fly moved to another host is found by a forced create under 
 test("what is cancelled before it began does nothing, and says so", async () => {
   await using made = await bench();
   let cancelled = false;
-  const context = { ...made.context, rollout: createRollout({ cancelled: () => cancelled }) };
+  const context = { ...made.context, rollout: createRolloutGate({ isCancelled: () => cancelled }) };
   const provider = await process("Volume", volumeHandler as never, { ...made, context });
   const { id, outs = {} } = await provider.create(volumeInputs());
   cancelled = true;

@@ -1,6 +1,6 @@
 import { expect, test, vi } from "vitest";
 import { z } from "zod";
-import { createRollout } from "../../providers/fly/rollout.ts";
+import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { type Context, HalfMade, type Handler } from "../../providers/handler.ts";
 import { createProvider, unknown } from "../../providers/host.ts";
 import { providerText } from "../../providers/resource.ts";
@@ -28,7 +28,7 @@ const plain: Handler<Inputs, Outputs> = {
 };
 
 /** As far as the adapter itself looks into it. */
-const context = (over: Partial<Context> = {}) => ({ rollout: createRollout(), log: () => {}, ...over }) as Context;
+const context = (over: Partial<Context> = {}) => ({ rollout: createRolloutGate(), log: () => {}, ...over }) as Context;
 
 const providerOf = (handler: Partial<Handler<Inputs, Outputs>> = {}) =>
   createProvider("Volume", { ...plain, ...handler }, () => context());

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { type Behaviour, failingCheck, passingAfter } from "../../local/fly/state-runner.ts";
 import { type MachineOutputs, machineHandler, toWire } from "../../providers/fly/machine.ts";
-import { createRollout } from "../../providers/fly/rollout.ts";
+import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import { HalfMade } from "../../providers/handler.ts";
 import { app, type Bench, bench, image, machineInputs, volumeInputs, withImage } from "../support/context.ts";
@@ -172,7 +172,7 @@ test("an old image under the new one's name is found out by the check, and the u
   // With the image that was built it goes through.
   madeFrom[image(2)] = "b".repeat(64);
   const inputs = of("b".repeat(64));
-  const nextRun = { ...made.context, rollout: createRollout() };
+  const nextRun = { ...made.context, rollout: createRolloutGate() };
   const done = await machineHandler.update(id, error.outs ?? outs, withImage(inputs, 2), nextRun);
   expect(done.complete).toBe(true);
 });
@@ -191,7 +191,7 @@ test("after a failed update the next run takes it up again", async () => {
   made.local.runner.image(image(2), { check: failingCheck });
   const error = await failure(machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), made.context));
   made.local.runner.image(image(2), undefined);
-  const nextRun = { ...made.context, rollout: createRollout() };
+  const nextRun = { ...made.context, rollout: createRolloutGate() };
   const updated = await machineHandler.update(
     made.id,
     error.outs as MachineOutputs,

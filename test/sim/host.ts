@@ -10,7 +10,7 @@ import type { Fly } from "../../providers/fly/api.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import type { FlyOptions } from "../../providers/fly/http.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import { createRollout } from "../../providers/fly/rollout.ts";
+import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
 import { createProvider } from "../../providers/host.ts";
@@ -89,7 +89,7 @@ export function createHost(network: Network, client: (options: FlyOptions) => Fl
   const context: Context = {
     fly: client({ token: network.token, clock: own, random: dice.random, transport }),
     clock: own,
-    rollout: createRollout(),
+    rollout: createRolloutGate(),
     ...noSecrets,
     log,
   };

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { describeExit, unexpectedExit } from "../../providers/fly/serving.ts";
+import { describeExit, unexpectedExit } from "../../providers/fly/machine-health.ts";
 import type { MachineEvent } from "../../providers/fly/wire.ts";
 
 const event = (id: string, type: string): MachineEvent => ({ id, type });
