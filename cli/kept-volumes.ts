@@ -3,7 +3,7 @@ import type { BilledVolume } from "../components/cost.ts";
 import { popOfVolume } from "../components/placement.ts";
 import { ifNotFound } from "../providers/fly/errors.ts";
 import { isLive } from "../providers/fly/existence.ts";
-import { flysSnapshotDays, snapshotDaysOf } from "../providers/fly/snapshots.ts";
+import { defaultSnapshotDays, snapshotDaysOf } from "../providers/fly/snapshots.ts";
 import type { Volume } from "../providers/fly/wire.ts";
 import type { Stack } from "./stack.ts";
 
@@ -26,7 +26,7 @@ export function keptIn(volumes: readonly Volume[], wanted: ReadonlySet<string>):
     .map(({ pop, volume }) => ({
       name: pop,
       volumeGb: volume.size_gb ?? 0,
-      snapshotDays: snapshotDaysOf(volume, flysSnapshotDays),
+      snapshotDays: snapshotDaysOf(volume, defaultSnapshotDays),
       kept: true,
     }));
 }

@@ -6,7 +6,7 @@ import type { EdgeConfig } from "../config/types.ts";
 import type { Tailnet } from "../image/spec.ts";
 import { stackName as localStack, projectDir } from "../local/paths.ts";
 import type { Fly } from "../providers/fly/api.ts";
-import type { FlySettings, Lookup } from "../providers/settings.ts";
+import type { ConfigLookup, FlySettings } from "../providers/settings.ts";
 import type { TailnetDriver } from "../providers/tailnet/driver.ts";
 import { askPulumi, noBackend, reasonOf, runPulumi } from "./pulumi.ts";
 import { selectedStack } from "./selected-stack.ts";
@@ -124,12 +124,12 @@ async function connectToTailnet(world: World, { driver, loginServer, ca }: Tailn
 }
 
 const lookupIn =
-  (env: Stack["env"]): Lookup =>
+  (env: Stack["env"]): ConfigLookup =>
   (key) =>
     env[key] || undefined;
 
 /** The stack's values below a prefix. One that may be encrypted is Pulumi's to open, and shown to nobody. */
-async function readConfig(world: World, prefix: string, { reference, values, env }: Named): Promise<Lookup> {
+async function readConfig(world: World, prefix: string, { reference, values, env }: Named): Promise<ConfigLookup> {
   const { secretKeys } = await import("../providers/settings.ts");
   const found: Record<string, string> = {};
   for (const [key, value] of Object.entries(values).filter(([key]) => key.startsWith(prefix))) {

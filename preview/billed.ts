@@ -2,7 +2,7 @@
 import type { Billed, BilledMachine, Traffic } from "../components/cost.ts";
 import type { AddressType } from "../config/types.ts";
 import { presets } from "../providers/fly/guests.ts";
-import { flysSnapshotDays } from "../providers/fly/snapshots.ts";
+import { defaultSnapshotDays } from "../providers/fly/snapshots.ts";
 import type { ResourceChange } from "./plan.ts";
 
 interface Guest {
@@ -26,7 +26,7 @@ export function billedOf(
     name: String(pop),
     volumeGb: Number(sizeGb),
     // Of a volume that nobody said anything of Fly takes snapshots.
-    snapshotDays: Number(snapshotDays ?? flysSnapshotDays),
+    snapshotDays: Number(snapshotDays ?? defaultSnapshotDays),
   });
   // The engine's order is that of a race.
   const byName = (a: { name: string }, b: { name: string }) => inOrder(a.name, b.name);

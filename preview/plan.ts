@@ -3,7 +3,7 @@ import { bill, type Estimate, type Traffic } from "../components/cost.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { machineHandler } from "../providers/fly/machine.ts";
 import { volumeHandler } from "../providers/fly/volume.ts";
-import { type Fate, mustCall } from "../providers/handler.ts";
+import { type ChangeAction, requiresUpdate } from "../providers/handler.ts";
 import { type Before, beforeOf } from "./before.ts";
 import { billedOf } from "./billed.ts";
 import { differences, inWords } from "./changes.ts";
@@ -221,7 +221,9 @@ function actionOf(machine: ResourceChange | undefined): Action | undefined {
 
 /** Whether Fly is told of the update at all: not of our own patience and width. */
 function restarts({ old, new: new_ }: ResourceChange): boolean {
-  return old?.outputs.complete === false || mustCall(machineHandler.lifecycle, old?.inputs ?? {}, new_?.inputs ?? {});
+  return (
+    old?.outputs.complete === false || requiresUpdate(machineHandler.lifecycle, old?.inputs ?? {}, new_?.inputs ?? {})
+  );
 }
 
 /** `secrets`: which of the operator's changed, where that is known; the machine itself has one text for all of them. */
@@ -241,7 +243,7 @@ const whyOf = ({ kind, old, new: new_ }: Pick<ResourceChange, "kind" | "old" | "
     : [];
 
 /** Nothing happens to a volume for what only counts when it is made. */
-const volumeFates: Record<string, Fate> = volumeHandler.lifecycle;
+const volumeFates: Record<string, ChangeAction> = volumeHandler.lifecycle;
 
 const inOrder = new Intl.Collator("en", { numeric: true }).compare;
 

@@ -3,7 +3,7 @@ import { table } from "../../local/table.ts";
 import type { Fly } from "../../providers/fly/api.ts";
 import { ifNotFound } from "../../providers/fly/errors.ts";
 import { ownerKeys } from "../../providers/fly/owner.ts";
-import { deleteDetached } from "../../providers/fly/volume.ts";
+import { deleteWhenDetached } from "../../providers/fly/volume.ts";
 import { type Found, goingOf, type Known, type Orphan, orphansIn } from "../orphans.ts";
 import { askPulumi } from "../pulumi.ts";
 import { owns, type Stack } from "../stack.ts";
@@ -115,7 +115,7 @@ async function remove(
     note(world, `machine ${it.id} deleted`);
   }
   for (const it of still.filter(({ kind }) => kind === "volume")) {
-    await deleteDetached(it.id, { app: it.app, pop: it.name }, { fly, clock: world.clock });
+    await deleteWhenDetached(it.id, { app: it.app, pop: it.name }, { fly, clock: world.clock });
     deleted.add(it.id);
     note(world, `volume ${it.id} deleted`);
   }

@@ -9,7 +9,7 @@ import { ifNotFound } from "../../providers/fly/errors.ts";
 import { isLive } from "../../providers/fly/existence.ts";
 import { destroyMachine } from "../../providers/fly/machine-delete.ts";
 import { ownerKeys } from "../../providers/fly/owner.ts";
-import { deleteDetached } from "../../providers/fly/volume.ts";
+import { deleteWhenDetached } from "../../providers/fly/volume.ts";
 import type { Machine, Volume } from "../../providers/fly/wire.ts";
 import { givenUpVariable } from "../../providers/settings.ts";
 import { secretsChecks } from "../doctor/secrets.ts";
@@ -167,7 +167,7 @@ async function clear(
   }
   if (!volume) return;
   try {
-    await deleteDetached(volume.id, { app, pop: name }, { fly, clock: world.clock });
+    await deleteWhenDetached(volume.id, { app, pop: name }, { fly, clock: world.clock });
     log(`${name}: volume ${volume.id} is deleted`);
   } catch (error) {
     log(

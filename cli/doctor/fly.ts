@@ -4,7 +4,7 @@ import type { EdgeConfig } from "../../config/types.ts";
 import type { Fly } from "../../providers/fly/api.ts";
 import { FlyError, isNotFound } from "../../providers/fly/errors.ts";
 import { isLive } from "../../providers/fly/existence.ts";
-import { foreignAmong, sharedAdvice } from "../../providers/fly/owner.ts";
+import { findForeignMachine, sharedAdvice } from "../../providers/fly/owner.ts";
 import type { Finding } from "../commands/doctor.ts";
 import { owns, type Stack } from "../stack.ts";
 import { Refusal } from "../world.ts";
@@ -54,7 +54,7 @@ export async function appCheck(fly: Fly, stack: Stack, { app, organization, adop
     const owner = (await fly.getApp(app)).organization?.slug;
     if (owner === undefined || owner === organization) {
       const isOwn = (other: string) => owns(stack, other) || other === adopt.from;
-      const foreign = foreignAmong(await fly.listMachines(app), isOwn);
+      const foreign = findForeignMachine(await fly.listMachines(app), isOwn);
       if (!foreign) return { name, verdict: "good", detail: app };
       const fix = sharedAdvice(foreign.stack);
       return {

@@ -4,7 +4,7 @@ import type { Context } from "../handler.ts";
 import { FlyError, isHostFailure, isNotFound } from "./errors.ts";
 import { confirmAbsent, isLive } from "./existence.ts";
 import { waitForState, waitUntilStopped } from "./machine-wait.ts";
-import { refuseForeign } from "./owner.ts";
+import { assertOwned } from "./owner.ts";
 import { releaseTimeoutMs, waitUntilDetached } from "./release-wait.ts";
 import type { Machine } from "./wire.ts";
 
@@ -30,7 +30,7 @@ export async function destroyMachine(id: string, target: DeleteTarget, context: 
   const { fly, log } = context;
   try {
     const machine = await fly.getMachine(app, id);
-    if (target.owner !== undefined) refuseForeign(machine, pop, [target.owner]);
+    if (target.owner !== undefined) assertOwned(machine, pop, [target.owner]);
     const stopped = await stopGracefully(machine, target, context);
     if (!stopped) log(`${pop}: the host of machine ${id} does not answer; deleting it by force`);
     await deleteByForce(id, target, context);

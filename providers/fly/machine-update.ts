@@ -11,7 +11,7 @@ import { UnhealthyError, waitUntilHealthy } from "./machine-health.ts";
 import { startWithRetry } from "./machine-start.ts";
 import { waitUntilSettled } from "./machine-wait.ts";
 import { sameConfig } from "./normalise.ts";
-import { refuseForeign } from "./owner.ts";
+import { assertOwned } from "./owner.ts";
 import { eventIds, isTransitional, watchVersion } from "./version-watch.ts";
 import type { Machine, MachineConfig } from "./wire.ts";
 
@@ -48,7 +48,7 @@ export class UpdateFailed extends Error {
 export async function updateVerified(target: UpdateTarget, desired: MachineConfig, context: Context): Promise<Machine> {
   const { app, id, pop } = target;
   const seen = await waitUntilSettled(target, context);
-  refuseForeign(seen, pop, target.owners);
+  assertOwned(seen, pop, target.owners);
   return withLease({ app, id, pop, purpose: "update of" }, context, async (lease) => {
     const { version } = lease;
     // Whoever leases it out knows the machine; what was read before may have been late.
@@ -56,7 +56,7 @@ export async function updateVerified(target: UpdateTarget, desired: MachineConfi
     const before = isLate
       ? await waitUntilSettled(target, context, watchVersion(version, eventIds(seen), context.clock))
       : seen;
-    refuseForeign(before, pop, target.owners);
+    assertOwned(before, pop, target.owners);
     return new MachineUpdate(target, context, lease, before).run(withCurrentVolume(desired, before));
   });
 }

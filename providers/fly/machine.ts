@@ -2,8 +2,8 @@
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import { sleep } from "../clock.ts";
-import { type Context, type Fate, HalfMade, type Handler, mustCall } from "../handler.ts";
-import { type Args, KindResource } from "../resource.ts";
+import { type ChangeAction, type Context, type Handler, PartialResourceError, requiresUpdate } from "../handler.ts";
+import { type Args, FlyResource } from "../resource.ts";
 import { Joins, refuseEndedKey } from "../tailnet/joins.ts";
 import {
   HostUnreachable,
@@ -22,7 +22,7 @@ import { destroyMachine } from "./machine-delete.ts";
 import { checksOf, UnhealthyError, waitUntilHealthy } from "./machine-health.ts";
 import { UpdateFailed, type UpdateTarget, updateVerified } from "./machine-update.ts";
 import { alignToDesired, sameConfig } from "./normalise.ts";
-import { ownerKeys, ownerOf, ownFor } from "./owner.ts";
+import { isOwnStackOf, ownerKeys, ownerOf } from "./owner.ts";
 import { createWhenReleased } from "./release-wait.ts";
 import { isTransitional } from "./version-watch.ts";
 import * as wire from "./wire.ts";
@@ -51,7 +51,7 @@ const lifecycle = {
   drainSeconds: "ignored",
   maxUnavailable: "ignored",
   maxUnavailableInRegion: "ignored",
-} satisfies Record<keyof MachineInputs, Fate>;
+} satisfies Record<keyof MachineInputs, ChangeAction>;
 
 export const MachineInputs = z.strictObject({
   /** PoP it is, for messages, e.g. cdg-1. */
@@ -164,7 +164,7 @@ async function findOwn(inputs: MachineInputs, context: Context): Promise<wire.Ma
   const machine = (await fly.liveMachines(inputs.app)).find((it) => it.name === inputs.name);
   if (!machine) return undefined;
   const owner = ownerOf(machine);
-  if (owner !== undefined && ownFor(inputs, context)(owner)) return machine;
+  if (owner !== undefined && isOwnStackOf(inputs, context)(owner)) return machine;
   throw new Error(
     `${inputs.pop}: ${inputs.app} has a machine named ${inputs.name} already (${machine.id}), and it belongs to ${owner ? `stack ${owner}` : "no stack of fly-pops"}. It was not changed. Destroy or rename it, or take another fly-pops:app.`,
   );
@@ -256,7 +256,7 @@ export const machineHandler = {
   lifecycle,
   // Name and volume are taken until the old one is gone.
   deleteBeforeReplace: true,
-  unfinished: ({ complete }) => !complete,
+  isPartial: ({ complete }) => !complete,
   async create(inputs, context) {
     if (inputs.adopt === undefined) await refuseEndedKey(inputs.pop, inputs.joins, context);
     const { machine, created } =
@@ -282,16 +282,18 @@ export const machineHandler = {
       if (error instanceof HostUnreachable)
         return { id, outs: skippedOutputs(outputsFromMachine(inputs, machine), error, context) };
       if (error instanceof UpdateFailed)
-        throw new HalfMade(id, outputsFromMachine(inputs, error.machine), error.message, { cause: error });
+        throw new PartialResourceError(id, outputsFromMachine(inputs, error.machine), error.message, { cause: error });
       if (error instanceof UnhealthyError)
-        throw new HalfMade(
+        throw new PartialResourceError(
           id,
           outputsFromMachine(inputs, machine),
           `${inputs.pop}: machine ${id} was made but does not serve, ${error.message}. It is kept; look at its logs, then run again: npx fly-pops logs ${inputs.pop}`,
           { cause: error },
         );
       // Whatever else went wrong: the machine exists, so state must know it.
-      throw new HalfMade(id, outputsFromMachine(inputs, machine), withAdvice(inputs.pop, error), { cause: error });
+      throw new PartialResourceError(id, outputsFromMachine(inputs, machine), withAdvice(inputs.pop, error), {
+        cause: error,
+      });
     }
   },
   async read(id, outs, { fly, clock, log }) {
@@ -322,7 +324,7 @@ export const machineHandler = {
     }
   },
   async update(id, olds, news, context) {
-    if (olds.complete && !mustCall(lifecycle, olds, news)) return { ...olds, ...news };
+    if (olds.complete && !requiresUpdate(lifecycle, olds, news)) return { ...olds, ...news };
     if (!olds.complete) await refuseEndedKey(news.pop, news.joins, context);
     // What state is to know of a machine whose host went away.
     let known = olds;
@@ -340,7 +342,7 @@ export const machineHandler = {
         const asked = error instanceof UpdateFailed;
         if (await isHostAway(id, news, error, context))
           throw new HostUnreachable(news.pop, id, { asked, cause: error });
-        throw asked ? new HalfMade(id, known, error.message, { cause: error }) : error;
+        throw asked ? new PartialResourceError(id, known, error.message, { cause: error }) : error;
       }
     };
     try {
@@ -438,7 +440,7 @@ const withRolloutSlot = <T>(
     work,
   );
 
-export class Machine extends KindResource<MachineInputs> {
+export class Machine extends FlyResource<MachineInputs> {
   /** Version that runs, a ULID. */
   declare readonly instanceId: pulumi.Output<string>;
   /** Address on the private network; changes when Fly moves the machine to another host. */

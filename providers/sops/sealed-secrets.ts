@@ -6,8 +6,8 @@ import { readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import type { Context, Fate, Handler } from "../handler.ts";
-import { type Args, KindResource } from "../resource.ts";
+import type { ChangeAction, Context, Handler } from "../handler.ts";
+import { type Args, FlyResource } from "../resource.ts";
 import { SopsError } from "./cli.ts";
 import { NotUsable, names, parseSopsFile, wantedOf } from "./file.ts";
 import { sealed } from "./seal.ts";
@@ -17,7 +17,7 @@ const lifecycle = {
   file: "ignored", // a file that moved holds what it held
   ciphertexts: "update",
   recipient: "update",
-} satisfies Record<keyof SealedSecretsInputs, Fate>;
+} satisfies Record<keyof SealedSecretsInputs, ChangeAction>;
 
 export const SealedSecretsInputs = z.strictObject({
   /** PoP they are for, e.g. cdg-1. */
@@ -93,7 +93,7 @@ export const sealedSecretsHandler = {
   async delete() {},
 } satisfies Handler<SealedSecretsInputs, SealedSecretsOutputs>;
 
-export class SealedSecrets extends KindResource<SealedSecretsInputs> {
+export class SealedSecrets extends FlyResource<SealedSecretsInputs> {
   /** A sops file that the PoP's identity opens. */
   declare readonly sealed: pulumi.Output<string>;
   constructor(name: string, args: Args<SealedSecretsInputs>, opts?: pulumi.CustomResourceOptions) {

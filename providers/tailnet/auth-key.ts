@@ -6,8 +6,8 @@ import { isDeepStrictEqual } from "node:util";
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import { sleep } from "../clock.ts";
-import { type Context, type Fate, type Handler, noRecords } from "../handler.ts";
-import { type Args, KindResource } from "../resource.ts";
+import { type ChangeAction, type Context, type Handler, noRecords } from "../handler.ts";
+import { type Args, FlyResource } from "../resource.ts";
 import { SopsError } from "../sops/cli.ts";
 import { sealed } from "../sops/seal.ts";
 import { type Device, type MintedKey, TailnetError } from "./driver.ts";
@@ -23,7 +23,7 @@ const lifecycle = {
   recipient: "replace", // another identity is another PoP
   isNew: "ignored", // said once, at create
   secretName: "update",
-} satisfies Record<keyof AuthKeyInputs, Fate>;
+} satisfies Record<keyof AuthKeyInputs, ChangeAction>;
 
 export const AuthKeyInputs = z.strictObject({
   /** PoP it is for, e.g. cdg-1. */
@@ -278,7 +278,7 @@ async function devicesIfKnown(outs: AuthKeyOutputs, context: Context): Promise<D
   }
 }
 
-export class AuthKey extends KindResource<AuthKeyInputs> {
+export class AuthKey extends FlyResource<AuthKeyInputs> {
   /** A sops file that the PoP's identity opens. */
   declare readonly sealed: pulumi.Output<string>;
   declare readonly expires: pulumi.Output<string>;

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { failingCheck } from "../../local/fly/state-runner.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
-import { HalfMade } from "../../providers/handler.ts";
+import { PartialResourceError } from "../../providers/handler.ts";
 import type { TailnetDriver } from "../../providers/tailnet/driver.ts";
 import { bench, machineInputs, volumeInputs } from "../support/context.ts";
 import type { LocalFlyTestOptions } from "../support/local-fly.ts";
@@ -53,7 +53,7 @@ test("what was left half made is not taken up again with a key that ended meanwh
   const failed = await machineHandler
     .create({ ...it.inputs, timeoutSeconds: 30 }, it.context)
     .catch((error: unknown) => error);
-  if (!(failed instanceof HalfMade)) throw failed;
+  if (!(failed instanceof PartialResourceError)) throw failed;
   await it.local.clock.advance(2 * 3_600_000);
   const update = machineHandler.update(failed.id, failed.outs as never, it.inputs, it.context);
   await expect(update).rejects.toThrow(/its auth key ended at .* npx pulumi up --refresh$/);

@@ -9,7 +9,7 @@ import { appHandler } from "../../providers/fly/app.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Machine } from "../../providers/fly/wire.ts";
-import { HalfMade } from "../../providers/handler.ts";
+import { PartialResourceError } from "../../providers/handler.ts";
 import { httpTransport, type Transport } from "../../providers/http-transport.ts";
 import { app, type Bench, bench, image, machineInputs, volumeInputs, withImage } from "../support/context.ts";
 
@@ -270,7 +270,7 @@ test.each(seeds)(
     await using made = await pop({ seed, quirks: { ...late, staleChecksMs: 6_000 } });
     made.local.runner.image(image(2), { check: failingCheck });
     const told = await made.update().catch((error: unknown) => error);
-    expect(told).toBeInstanceOf(HalfMade);
+    expect(told).toBeInstanceOf(PartialResourceError);
     expect((told as Error).message).toMatch(
       /^cdg-1: update undone after \d+ s, not healthy in time: health is critical/,
     );

@@ -15,13 +15,13 @@ import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
 import { createProvider } from "../../providers/host.ts";
 import { NoResponseError, type Transport } from "../../providers/http-transport.ts";
-import type { Kind } from "../../providers/resource.ts";
+import type { ResourceType } from "../../providers/resource.ts";
 import { noAnswerIfDropped, toRequest } from "../support/local-fly.ts";
 import { noSecrets } from "../support/no-secrets.ts";
 import type { Dice } from "./dice.ts";
 
 export interface Host {
-  provider(kind: Kind): pulumi.dynamic.ResourceProvider;
+  provider(kind: ResourceType): pulumi.dynamic.ResourceProvider;
   /** A call of the engine's: fails when the process dies meanwhile. */
   call<T>(work: () => Promise<T> | undefined): Promise<T>;
   /** Ends the process. `engineToo`: then nobody is left to be told. */
@@ -95,7 +95,7 @@ export function createHost(network: Network, client: (options: FlyOptions) => Fl
   };
   const connect = () => context;
   // Stacks of the simulation have no secrets.
-  const providers: Partial<Record<Kind, pulumi.dynamic.ResourceProvider>> = {
+  const providers: Partial<Record<ResourceType, pulumi.dynamic.ResourceProvider>> = {
     App: createProvider("App", appHandler, connect),
     Address: createProvider("Address", addressHandler, connect),
     Volume: createProvider("Volume", volumeHandler, connect),
