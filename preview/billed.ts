@@ -1,5 +1,5 @@
 /** What of the engine's resources is billed, before or after. */
-import type { Billed, BilledMachine, Traffic } from "../components/cost.ts";
+import type { BillableItems, BillableMachine, Traffic } from "../components/cost.ts";
 import type { AddressType } from "../config/types.ts";
 import { presets } from "../providers/fly/guests.ts";
 import { defaultSnapshotDays } from "../providers/fly/snapshots.ts";
@@ -17,7 +17,7 @@ export function billedOf(
   resources: readonly ResourceChange[],
   side: "old" | "new",
   { egressGb, egress, crawlers }: Traffic,
-): Billed {
+): BillableItems {
   const inputsOf = (kind: string) =>
     resources.filter((it) => it.kind === kind).flatMap((it) => (it[side] ? [it[side].inputs] : []));
   // What stays on Fly when Pulumi lets go of it stays on the bill.
@@ -48,7 +48,7 @@ export function billedOf(
 export const isKept = ({ change, old }: ResourceChange): boolean =>
   (change === "delete" || change === "replace") && old?.retainOnDelete === true;
 
-function machine({ pop, region, config }: Record<string, unknown>): BilledMachine[] {
+function machine({ pop, region, config }: Record<string, unknown>): BillableMachine[] {
   const guest = (config as { guest?: Guest } | undefined)?.guest;
   if (!guest) return [];
   const cpuKind = guest.cpu_kind === "performance" ? "performance" : "shared";

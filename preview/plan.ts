@@ -1,5 +1,5 @@
 /** The engine's steps, seen as what happens to PoPs: which, why, in which order, what restarts, what is replaced, what it costs. Pure. */
-import { bill, type Estimate, type Traffic } from "../components/cost.ts";
+import { type Estimate, estimateBill, type Traffic } from "../components/cost.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { machineHandler } from "../providers/fly/machine.ts";
 import { volumeHandler } from "../providers/fly/volume.ts";
@@ -110,8 +110,8 @@ export function planOf({ stack, digest, config, wanted, files, now, ...rest }: P
   ]);
   const settings = errors.length > 0 ? [] : settingChanges(resources, before, canary);
   const costs = {
-    before: bill(billedOf(resources, "old", before.traffic ?? config)),
-    after: bill(billedOf(resources, "new", config)),
+    before: estimateBill(billedOf(resources, "old", before.traffic ?? config)),
+    after: estimateBill(billedOf(resources, "new", config)),
   };
   // The engine's steps end at the error: what was said, and what is wanted, is told instead.
   if (errors.length > 0) {

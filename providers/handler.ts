@@ -5,7 +5,7 @@ import type { Clock } from "./clock.ts";
 import type { Fly } from "./fly/api.ts";
 import type { RolloutGate } from "./fly/rollout-gate.ts";
 import type { Sops } from "./sops/cli.ts";
-import type { ControlServer, TailnetDriver } from "./tailnet/driver.ts";
+import type { ControlServer, TailnetApi } from "./tailnet/tailnet-api.ts";
 
 /** Everything a handler needs of the world. */
 export interface Context {
@@ -20,7 +20,7 @@ export interface Context {
   formerNames?: ReadonlySet<string>;
   sops: Sops;
   /** The control server's API, by the credentials of stack config or environment. Throws a sentence when there are none. */
-  tailnet: (of: ControlServer) => TailnetDriver;
+  tailnet: (of: ControlServer) => TailnetApi;
 }
 
 /** What happens when a property changes. "ignored": stored, nothing is called for it. */

@@ -31,7 +31,7 @@ import { createSops } from "./sops/cli.ts";
 import { sealedSecretsHandler } from "./sops/sealed-secrets.ts";
 import { authKeyHandler } from "./tailnet/auth-key.ts";
 import { connectTailnet } from "./tailnet/connect.ts";
-import type { TailnetDriver } from "./tailnet/driver.ts";
+import type { TailnetApi } from "./tailnet/tailnet-api.ts";
 
 /** Pulumi's stand-in, in previews, for a value that is not known yet. */
 export const unknownValue = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
@@ -53,7 +53,7 @@ const engineIsGone = (): boolean => process.ppid !== enginePid;
 /** One rollout gate and one client a process, whatever the number of kinds: they pace and order the calls of all of them. */
 const rolloutGate = createRolloutGate({ isEngineGone: engineIsGone, isCancelled });
 const clients = new Map<string, Fly>();
-const tailnetApis = new Map<string, TailnetDriver>();
+const tailnetApis = new Map<string, TailnetApi>();
 const sops = createSops();
 const secrets = new Set<string>();
 /** Owners that records in state name: a stack that was renamed goes by several until all of it is deployed anew. */

@@ -1,6 +1,6 @@
 import { defaultEndpoint, stripScheme } from "./fly/http.ts";
-import type { ControlServer } from "./tailnet/driver.ts";
 import type { HeadscaleSettings } from "./tailnet/headscale.ts";
+import type { ControlServer } from "./tailnet/tailnet-api.ts";
 import { type TailscaleSettings, tailscaleServer } from "./tailnet/tailscale.ts";
 
 /** How to reach Fly: stack config first, then the environment, under the names Fly's own tools and docs use. */

@@ -1,5 +1,5 @@
 /** What Fly says: token, app, room. */
-import { sharedHosts, volumeName } from "../../components/placement.ts";
+import { sharedHostWarnings, volumeName } from "../../components/placement.ts";
 import type { EdgeConfig } from "../../config/types.ts";
 import type { Fly } from "../../providers/fly/api.ts";
 import { FlyError, isNotFound } from "../../providers/fly/errors.ts";
@@ -111,7 +111,7 @@ export async function hostsCheck(fly: Fly, { app, pops }: EdgeConfig): Promise<F
       const volume = volumes.find((it) => it.name === volumeName(pop.name) && it.region === pop.region);
       return volume?.zone ? [{ name: pop.name, zone: volume.zone }] : [];
     });
-    const shared = sharedHosts(placed);
+    const shared = sharedHostWarnings(placed);
     if (shared.length > 0) return { name, verdict: "bad", detail: "some PoPs share one", fix: shared.join(" ") };
     return { name, verdict: "good", detail: `${placed.length} of ${pops.length} PoPs placed, none beside another` };
   } catch (error) {

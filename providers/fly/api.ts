@@ -67,7 +67,7 @@ export class Fly {
       method: "GET",
       path: url`apps/${app}`,
       idempotency: "idempotent",
-      response: App,
+      responseSchema: App,
     });
   }
 
@@ -80,7 +80,7 @@ export class Fly {
       path: "apps",
       query: { org_slug: organization },
       idempotency: "idempotent",
-      response: AppList,
+      responseSchema: AppList,
     });
     return answer.apps ?? [];
   }
@@ -96,7 +96,7 @@ export class Fly {
       query: { wait: true },
       body,
       idempotency: "non-idempotent",
-      response: AnyResponse,
+      responseSchema: AnyResponse,
     });
   }
 
@@ -107,7 +107,7 @@ export class Fly {
       method: "DELETE",
       path: url`apps/${app}`,
       idempotency: "idempotent",
-      response: AnyResponse,
+      responseSchema: AnyResponse,
     });
   }
 
@@ -122,7 +122,7 @@ export class Fly {
       path: url`apps/${app}/machines`,
       query: Object.fromEntries(Object.entries(metadata).map(([key, value]) => [`metadata.${key}`, value])),
       idempotency: "idempotent",
-      response: listOf(Machine),
+      responseSchema: listOf(Machine),
     });
   }
 
@@ -146,7 +146,7 @@ export class Fly {
       method: "GET",
       path: url`apps/${app}/machines/${id}`,
       idempotency: "idempotent",
-      response: Machine,
+      responseSchema: Machine,
     });
   }
 
@@ -158,7 +158,7 @@ export class Fly {
       method: "GET",
       path: url`apps/${app}/machines/${id}/versions`,
       idempotency: "idempotent",
-      response: listOf(MachineVersion),
+      responseSchema: listOf(MachineVersion),
     });
   }
 
@@ -170,7 +170,7 @@ export class Fly {
       path: url`apps/${app}/machines`,
       body,
       idempotency: "non-idempotent",
-      response: Machine,
+      responseSchema: Machine,
     });
   }
 
@@ -184,7 +184,7 @@ export class Fly {
       body,
       nonce,
       idempotency: "non-idempotent",
-      response: Machine,
+      responseSchema: Machine,
     });
   }
 
@@ -224,7 +224,7 @@ export class Fly {
       query: force ? { force: true } : {},
       nonce,
       idempotency: "idempotent",
-      response: AnyResponse,
+      responseSchema: AnyResponse,
     });
     this.#deleted.add(id);
   }
@@ -245,7 +245,7 @@ export class Fly {
       path: url`apps/${app}/machines/${id}/wait`,
       query: { state: states.join(","), version, timeout: seconds },
       idempotency: "idempotent",
-      response: Wait,
+      responseSchema: Wait,
       timeoutMs: (seconds + 10) * 1000,
     });
   }
@@ -266,7 +266,7 @@ export class Fly {
       nonce,
       // A lease whose answer was lost ends by its ttl; asked for again meanwhile it is refused, and waited out like a foreign one.
       idempotency: nonce ? "idempotent" : "non-idempotent",
-      response: LeaseAnswer,
+      responseSchema: LeaseAnswer,
       // Half of the time a lease lives: whoever waits longer for a renewal has lost it meanwhile.
       timeoutMs: 30_000,
     });
@@ -281,7 +281,7 @@ export class Fly {
       method: "GET",
       path: url`apps/${app}/machines/${id}/lease`,
       idempotency: "idempotent",
-      response: LeaseAnswer,
+      responseSchema: LeaseAnswer,
     });
     const { expires_at, owner, description } = answer.data;
     return { expires_at, owner, description };
@@ -295,7 +295,7 @@ export class Fly {
       path: url`apps/${app}/machines/${id}/lease`,
       nonce,
       idempotency: "idempotent",
-      response: AnyResponse,
+      responseSchema: AnyResponse,
     });
   }
 
@@ -308,7 +308,7 @@ export class Fly {
       path: url`apps/${app}/machines/${id}/exec`,
       body: { command, timeout: seconds, ...(stdin !== undefined && { stdin }) },
       idempotency: "non-idempotent",
-      response: Exec,
+      responseSchema: Exec,
       timeoutMs: (seconds + 10) * 1000,
     });
   }
@@ -322,7 +322,7 @@ export class Fly {
       method: "GET",
       path: url`apps/${app}/volumes`,
       idempotency: "idempotent",
-      response: listOf(Volume),
+      responseSchema: listOf(Volume),
     });
   }
 
@@ -343,7 +343,7 @@ export class Fly {
       method: "GET",
       path: url`apps/${app}/volumes/${id}`,
       idempotency: "idempotent",
-      response: Volume,
+      responseSchema: Volume,
     });
   }
 
@@ -355,7 +355,7 @@ export class Fly {
       method: "GET",
       path: "platform/regions",
       idempotency: "idempotent",
-      response: RegionList,
+      responseSchema: RegionList,
     });
     return Regions ?? regions ?? [];
   }
@@ -368,7 +368,7 @@ export class Fly {
       path: url`apps/${app}/volumes`,
       body,
       idempotency: "non-idempotent",
-      response: Volume,
+      responseSchema: Volume,
     });
   }
 
@@ -380,7 +380,7 @@ export class Fly {
       path: url`apps/${app}/volumes/${id}/extend`,
       body: { size_gb: sizeGb },
       idempotency: "idempotent",
-      response: ExtendVolume,
+      responseSchema: ExtendVolume,
     });
   }
 
@@ -396,7 +396,7 @@ export class Fly {
       path: url`apps/${app}/volumes/${id}`,
       body,
       idempotency: "idempotent",
-      response: Volume,
+      responseSchema: Volume,
     });
   }
 
@@ -407,7 +407,7 @@ export class Fly {
       method: "DELETE",
       path: url`apps/${app}/volumes/${id}`,
       idempotency: "idempotent",
-      response: AnyResponse,
+      responseSchema: AnyResponse,
     });
     this.#deleted.add(id);
   }
@@ -421,7 +421,7 @@ export class Fly {
       path: "platform/placements",
       body,
       idempotency: "idempotent",
-      response: Placements,
+      responseSchema: Placements,
     });
     return (answer.Regions ?? answer.regions ?? []).map((row) => row.Region ?? row.region ?? "");
   }
@@ -434,7 +434,7 @@ export class Fly {
       method: "GET",
       path: "tokens/current",
       idempotency: "idempotent",
-      response: CurrentTokens,
+      responseSchema: CurrentTokens,
     });
     return answer.tokens ?? [];
   }
@@ -460,7 +460,7 @@ export class Fly {
       path: url`apps/${app}/ip_assignments`,
       body,
       idempotency: "non-idempotent",
-      response: Address,
+      responseSchema: Address,
     });
   }
 
@@ -471,7 +471,7 @@ export class Fly {
       method: "DELETE",
       path: url`apps/${app}/ip_assignments/${ip}`,
       idempotency: "idempotent",
-      response: AnyResponse,
+      responseSchema: AnyResponse,
     });
   }
 
@@ -491,7 +491,7 @@ export class Fly {
       body,
       nonce,
       idempotency,
-      response: AnyResponse,
+      responseSchema: AnyResponse,
       // Long, and past the patience for repetitions: a cordon that is given up and sent again may land after our uncordon.
       timeoutMs: 90_000,
       onUncertain,
@@ -538,7 +538,7 @@ const addressesOf = (app: string): Call<Address[]> => ({
   method: "GET",
   path: url`apps/${app}/ip_assignments`,
   idempotency: "idempotent",
-  response: AddressList.transform(({ ips }) => ips ?? []),
+  responseSchema: AddressList.transform(({ ips }) => ips ?? []),
 });
 
 const listOf = <T>(item: z.ZodType<T>) =>

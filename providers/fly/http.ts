@@ -39,7 +39,7 @@ export interface Call<T> {
   /** Nonce of a lease we hold. */
   nonce?: string | undefined;
   idempotency: Idempotency;
-  response: z.ZodType<T>;
+  responseSchema: z.ZodType<T>;
   /** Default: 30 s for reads, for writes longer than Fly's own proxy waits. */
   timeoutMs?: number;
   /** Told when a try may still take effect though its answer was lost, and until when, whatever becomes of the call. */
@@ -137,7 +137,7 @@ export class FlyHttp {
         retryAfter: header(answer.headers["retry-after"]),
       });
     }
-    const parsed = call.response.safeParse(json);
+    const parsed = call.responseSchema.safeParse(json);
     if (parsed.success) return parsed.data;
     const where = parsed.error.issues
       .map((issue) => `${issue.path.join(".") || "the answer"}: ${issue.message}`)

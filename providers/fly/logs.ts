@@ -63,7 +63,7 @@ export class FlyLogs {
       path: `apps/${encodeURIComponent(app)}/logs`,
       query: { instance, next_token: token ?? "" },
       idempotency: "idempotent",
-      response: Answer,
+      responseSchema: Answer,
     });
     return { entries: answer.data.map(({ attributes }) => attributes), token: answer.meta?.next_token ?? token };
   }

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { sleep } from "../clock.ts";
 import { type ChangeAction, type Context, type Handler, PartialResourceError, requiresUpdate } from "../handler.ts";
 import { type Args, FlyResource } from "../resource.ts";
-import { Joins, refuseEndedKey } from "../tailnet/joins.ts";
+import { assertKeyUsable, TailnetJoin } from "../tailnet/joins.ts";
 import {
   HostUnreachable,
   isConflict,
@@ -73,7 +73,7 @@ export const MachineInputs = z.strictObject({
   /** A stack, named as the owner is, whose things may be taken over. Absent: nobody's. */
   adoptFrom: z.string().min(1).optional(),
   /** How it joins the tailnet, where its key is made for it. Absent: it joins none, or by a key of the operator's. */
-  joins: Joins.optional(),
+  joins: TailnetJoin.optional(),
   /** Whether Fly Proxy sends it traffic; false leaves it cordoned. */
   routed: z.boolean(),
   /** What it is to be: `started`. A refresh puts there what it found: Fly's word for the state, or `unhealthy`. */
@@ -258,7 +258,7 @@ export const machineHandler = {
   deleteBeforeReplace: true,
   isPartial: ({ complete }) => !complete,
   async create(inputs, context) {
-    if (inputs.adopt === undefined) await refuseEndedKey(inputs.pop, inputs.joins, context);
+    if (inputs.adopt === undefined) await assertKeyUsable(inputs.pop, inputs.joins, context);
     const { machine, created } =
       inputs.adopt === undefined
         ? await createOrFind(inputs, context)
@@ -325,7 +325,7 @@ export const machineHandler = {
   },
   async update(id, olds, news, context) {
     if (olds.complete && !requiresUpdate(lifecycle, olds, news)) return { ...olds, ...news };
-    if (!olds.complete) await refuseEndedKey(news.pop, news.joins, context);
+    if (!olds.complete) await assertKeyUsable(news.pop, news.joins, context);
     // What state is to know of a machine whose host went away.
     let known = olds;
     const attempt = async () => {

@@ -4,7 +4,7 @@ import { failingCheck } from "../../local/fly/state-runner.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import { PartialResourceError } from "../../providers/handler.ts";
-import type { TailnetDriver } from "../../providers/tailnet/driver.ts";
+import type { TailnetApi } from "../../providers/tailnet/tailnet-api.ts";
 import { bench, machineInputs, volumeInputs } from "../support/context.ts";
 import type { LocalFlyTestOptions } from "../support/local-fly.ts";
 
@@ -18,7 +18,7 @@ async function pop(devices: string[] | undefined | Error, hoursLeft: number, opt
       if (devices instanceof Error) throw devices;
       return devices?.map((hostname) => ({ id: hostname, hostname, tags: ["pop"] }));
     },
-  } as unknown as TailnetDriver;
+  } as unknown as TailnetApi;
   const context = { ...made.context, tailnet: () => driver };
   const volume = await volumeHandler.create(volumeInputs(), context);
   const expires = new Date(made.local.clock.now() + hoursLeft * 3_600_000).toISOString();

@@ -1,7 +1,7 @@
 /** The stack as its user writes it, and the program that makes resources of it: what components/edge.ts registers, as data. */
 import { guestOf, machineConfig, mountPath } from "../../components/machine-config.ts";
 import { volumeName } from "../../components/placement.ts";
-import { rolloutOrder, widths } from "../../components/rollout.ts";
+import { rolloutOrder, unavailableLimits } from "../../components/rollout.ts";
 import type { Properties } from "../../providers/handler.ts";
 import type { ResourceType } from "../../providers/resource.ts";
 
@@ -92,7 +92,7 @@ export function program(stack: StackSpec): Declared[] {
         state: "started",
         timeoutSeconds: stack.timeoutSeconds,
         drainSeconds: stack.drainSeconds,
-        ...widths(stack.pops, pop.region, stack.maxUnavailable),
+        ...unavailableLimits(stack.pops, pop.region, stack.maxUnavailable),
       }),
     });
   }
