@@ -8,13 +8,13 @@ import { secrets } from "./secrets.ts";
 /** The lines of image/Dockerfile that `dockerfile` replaces. */
 const marks = { optional: "#:optional", debian: "#:debian", sources: "#:sources", layers: "#:layers" };
 
-type Told = Pick<
+type DockerfileSpec = Pick<
   ImageSpec,
   "sites" | "luggage" | "tailnet" | "certificates" | "ssh" | "debugTools" | "ports" | "passThrough"
 >;
 
 /** image/Dockerfile with what the spec asks for: layers of optional programs, one for each piece of luggage, one for all packed sites. */
-export function dockerfile(template: string, spec: Told): string {
+export function dockerfile(template: string, spec: DockerfileSpec): string {
   const luggage = Object.entries(spec.luggage).toSorted(([a], [b]) => (a < b ? -1 : 1));
   const sources: string[] = [];
   const layers: string[] = [];

@@ -36,7 +36,7 @@ export function manifest(
   ];
   const checks = Object.entries(spec.luggage)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .flatMap(([name, it]) => (it.health ? [[name, check(name, it, it.health)]] : []));
+    .flatMap(([name, it]) => (it.health ? [[name, healthCheck(name, it, it.health)]] : []));
   const { ports: tcp = [], passThrough = [] } = spec;
   const origins = [
     ...new Set([
@@ -48,7 +48,7 @@ export function manifest(
       ...passThrough.flatMap((site) => site.origins.map((it) => endpointUrl(origin(it)))),
     ]),
   ].toSorted();
-  const told = {
+  const content = {
     hosts,
     ...(aliases.length > 0 && { aliases }),
     ...(ordered.length > 0 && { acmeHosts: ordered }),
@@ -62,7 +62,7 @@ export function manifest(
     ...(spec.logs?.syslog && { syslog: { listen: ports.syslog, ...spec.logs.syslog } }),
     ...(checks.length > 0 && { luggage: Object.fromEntries(checks) }),
   };
-  return `${JSON.stringify(told, null, 2)}\n`;
+  return `${JSON.stringify(content, null, 2)}\n`;
 }
 
 const endpointUrl = ({ host, port }: Endpoint): string => `tcp://${host}:${port}`;
@@ -77,14 +77,14 @@ const tailnet = ({ domain, tags, loginServer, hostPrefix, acceptRoutes = false }
 });
 
 /** How `pop check` asks a piece of luggage. */
-function check(name: string, { port }: Luggage, { ask, everySeconds, timeoutSeconds }: LuggageHealth) {
-  const patience = { everySeconds, timeoutSeconds };
+function healthCheck(name: string, { port }: Luggage, { ask, everySeconds, timeoutSeconds }: LuggageHealth) {
+  const timing = { everySeconds, timeoutSeconds };
   if (ask.kind === "http") {
     if (port === undefined) throw new Error(`luggage.${name}.health: it is asked for a path, but it has no port.`);
-    return { url: `http://127.0.0.1:${port}${healthPath(ask.path)}`, ...patience };
+    return { url: `http://127.0.0.1:${port}${healthPath(ask.path)}`, ...timing };
   }
   const [program, ...rest] = ask.command;
   if (!program) throw new Error(`luggage.${name}.health.command is empty: it wants a program and its arguments.`);
-  const folder = `/luggage/${name}`;
-  return { command: [posix.resolve(folder, program), ...rest], folder, ...patience };
+  const dir = `/luggage/${name}`;
+  return { command: [posix.resolve(dir, program), ...rest], folder: dir, ...timing };
 }

@@ -14,13 +14,13 @@ import { originServers, upstream } from "./nginx-origins.ts";
  * here. These have it as if it had come to them: no further hop, nothing copied, and who the visitor is was read from Fly's PROXY header already.
  */
 
-type Told = Pick<ImageSpec, "sites" | "passThrough">;
+type PassThroughSpec = Pick<ImageSpec, "sites" | "passThrough">;
 
 /** Where the servers that end TLS are handed connections. They listen on sockets that nobody connects to. */
 const tlsSocket = "unix:/run/nginx/tls.sock";
 
 /** What the servers that end TLS listen on. */
-export const tlsListen = ({ passThrough = [] }: Pick<Told, "passThrough">): string =>
+export const tlsListen = ({ passThrough = [] }: Pick<PassThroughSpec, "passThrough">): string =>
   passThrough.length === 0 ? `${ports.https} ssl proxy_protocol` : `${tlsSocket} ssl`;
 
 const socketOf = ({ host }: PassThroughSite): string => `unix:/run/nginx/through-${siteDigest(host)}.sock`;
@@ -31,7 +31,7 @@ const byHost = (a: PassThroughSite, b: PassThroughSite): number => (a.host < b.h
 const helloSeconds = 15;
 
 /** Lines of the block of raw TCP. */
-export function passThroughServers({ sites, passThrough = [] }: Told): string[] {
+export function passThroughServers({ sites, passThrough = [] }: PassThroughSpec): string[] {
   if (passThrough.length === 0) return [];
   const all = passThrough.toSorted(byHost);
   return [
@@ -90,7 +90,7 @@ function server(site: PassThroughSite): string[] {
 }
 
 /** Port 80 of these sites: a redirect to https, but for the challenges of their own ACME clients. */
-export function plainServers({ passThrough = [] }: Pick<Told, "passThrough">): string[] {
+export function plainServers({ passThrough = [] }: Pick<PassThroughSpec, "passThrough">): string[] {
   return passThrough.toSorted(byHost).flatMap((site) => {
     const name = `challenges_${siteKey(site.host)}`;
     return [

@@ -16,7 +16,7 @@ import { passThroughServers } from "./nginx-pass-through.ts";
 /** A line a connection, for `pop health`, as nginx-common.ts has one a request (image/pop/ports.go). */
 const countsFile = "/run/pop/counts/ports";
 
-type Told = Pick<ImageSpec, "ports" | "passThrough" | "sites" | "luggage" | "logs">;
+type StreamSpec = Pick<ImageSpec, "ports" | "passThrough" | "sites" | "luggage" | "logs">;
 
 /** Whether nginx has anything to do with raw TCP. */
 export const isStreaming = ({ ports = [], passThrough = [] }: Pick<ImageSpec, "ports" | "passThrough">): boolean =>
@@ -29,7 +29,7 @@ export const streamModules = (spec: Pick<ImageSpec, "ports" | "passThrough">): s
     : [];
 
 /** The `stream` block, if there is anything in it. */
-export function stream(spec: Told): string[] {
+export function stream(spec: StreamSpec): string[] {
   const { ports: all = [], passThrough = [], luggage, logs = {} } = spec;
   if (!isStreaming(spec)) return [];
   const inside = tcpPorts(all);

@@ -2,10 +2,10 @@ import { logFolder } from "./folders.ts";
 import { drainSeconds } from "./nginx.ts";
 
 /** Seconds each process gets to end before it is killed. */
-export const endSeconds = { nginx: drainSeconds + 3, luggage: 10, other: 3 };
+export const stopTimeoutSeconds = { nginx: drainSeconds + 3, luggage: 10, other: 3 };
 
 /** Pieces of luggage whose logs find room beside those of all the PoP's own processes. */
-export const mostLuggage = 20;
+export const maxLuggage = 20;
 
 /** MB of log files at most, all processes together. */
 export const logBudgetMb = 100;
@@ -26,7 +26,7 @@ export interface Process {
 }
 
 /** nginx writes a line a request, the others hardly any. */
-export const logShares = { nginx: 40 };
+export const logQuotaMb = { nginx: 40 };
 
 /** Logging, restart and shutdown of every process, in this one place. */
 export function withDefaults(name: string, { entrypoint, logMb, ...process }: Process, count: number) {
@@ -34,12 +34,12 @@ export function withDefaults(name: string, { entrypoint, logMb, ...process }: Pr
     entrypoint,
     availability: { restart: "always", backoff_seconds: 2 },
     // Without a timeout it would never be killed.
-    shutdown: { timeout_seconds: endSeconds.other },
+    shutdown: { timeout_seconds: stopTimeoutSeconds.other },
     working_dir: "/",
     is_dotenv_disabled: true,
     log_location: `${logFolder}/${name}.log`,
     log_configuration: {
-      rotation: rotation(logMb ?? Math.floor((logBudgetMb - logShares.nginx) / (count - 1))),
+      rotation: rotation(logMb ?? Math.floor((logBudgetMb - logQuotaMb.nginx) / (count - 1))),
       disable_json: true,
       no_metadata: true,
       no_color: true,
@@ -56,7 +56,7 @@ function rotation(mb: number) {
   const max_size_mb = Math.min(10, Math.floor(mb / 2));
   if (max_size_mb < 1)
     throw new Error(
-      `luggage: no room for the logs of so many processes in ${logBudgetMb} MB. Take ${mostLuggage} at most.`,
+      `luggage: no room for the logs of so many processes in ${logBudgetMb} MB. Take ${maxLuggage} at most.`,
     );
   return { max_size_mb, max_backups: Math.floor(mb / max_size_mb) - 1 };
 }
@@ -69,7 +69,7 @@ export const runas = (user: string, command: string[], passed: string[] = []): s
 ];
 
 /** Nothing of the machine's environment, which holds its secrets. */
-export const bare = (command: string[], variables: string[] = []): string[] => [
+export const withCleanEnv = (command: string[], variables: string[] = []): string[] => [
   "/usr/bin/env",
   "-i",
   "PATH=/usr/bin:/usr/sbin",

@@ -10,8 +10,8 @@ export function unboundConf(dns: Dns, tailnet?: Tailnet): string {
   const forward = [...dns.forward, ...(tailnet ? [{ zone: tailnet.domain, servers: [magicDns] }] : [])]
     .map(({ zone, servers }) => ({ zone: zoneName(zone), servers: servers.map(serverAddress) }))
     .toSorted((a, b) => (a.zone < b.zone ? -1 : 1));
-  const twin = forward.find(({ zone }, at) => zone === forward[at + 1]?.zone);
-  if (twin) throw new Error(`dns zone ${twin.zone}: two say who answers for it.`);
+  const duplicate = forward.find(({ zone }, at) => zone === forward[at + 1]?.zone);
+  if (duplicate) throw new Error(`dns zone ${duplicate.zone}: two say who answers for it.`);
   const asksLoopback = forward.some(({ servers }) =>
     servers.some((server) => server.startsWith("127.") || server.startsWith("::1")),
   );

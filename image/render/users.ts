@@ -11,7 +11,7 @@ export interface User {
   groups?: string[];
 }
 
-const fixed: Record<string, User> = {
+const systemUsers: Record<string, User> = {
   root: { uid: 0, gid: 0, home: "/root" },
   nginx: { uid: 101, gid: 101, home: "/var/lib/nginx" },
   unbound: { uid: 102, gid: 102, home: "/var/lib/unbound" },
@@ -32,7 +32,7 @@ const luggageIds = { first: 20_000, count: 20_000 };
 
 /** All users of an image, by name. */
 export function users(spec: Pick<ImageSpec, "luggage" | "ssh">): Record<string, User> {
-  const all: Record<string, User> = { ...fixed, ...(spec.ssh ? { sshd } : {}) };
+  const all: Record<string, User> = { ...systemUsers, ...(spec.ssh ? { sshd } : {}) };
   for (const [luggage, { user = luggage }] of Object.entries(spec.luggage).toSorted(([a], [b]) => (a < b ? -1 : 1))) {
     for (const name of [luggage, user])
       if (!isLuggageName(name))
@@ -40,7 +40,7 @@ export function users(spec: Pick<ImageSpec, "luggage" | "ssh">): Record<string, 
     const id = luggageIds.first + (fnv1a(user) % luggageIds.count);
     all[luggageUser(user)] = { uid: id, gid: id, home: `/var/lib/luggage/${user}` };
   }
-  refuseTwins(all);
+  assertUniqueIds(all);
   return all;
 }
 
@@ -67,12 +67,13 @@ const membersOf = (name: string, all: Record<string, User>): string[] =>
     .filter((member) => all[member]?.groups?.includes(name))
     .toSorted();
 
-function refuseTwins(all: Record<string, User>): void {
+function assertUniqueIds(all: Record<string, User>): void {
   for (const key of ["uid", "gid"] as const) {
     const seen = new Map<number, string>();
     for (const [name, user] of Object.entries(all)) {
-      const twin = seen.get(user[key]);
-      if (twin) throw new Error(`luggage: ${twin} and ${name} would both be ${key} ${user[key]}. Rename one of them.`);
+      const duplicate = seen.get(user[key]);
+      if (duplicate)
+        throw new Error(`luggage: ${duplicate} and ${name} would both be ${key} ${user[key]}. Rename one of them.`);
       seen.set(user[key], name);
     }
   }

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { stopSeconds } from "../../image/limits.ts";
-import { logBudgetMb, mostLuggage } from "../../image/render/process.ts";
+import { logBudgetMb, maxLuggage } from "../../image/render/process.ts";
 import { processCompose, shutdownSeconds } from "../../image/render/process-compose.ts";
 import type { Luggage } from "../../image/spec.ts";
 import { spec } from "./render-spec.ts";
@@ -78,7 +78,7 @@ test("every process is killed when it does not end, and the sum along the way is
   expect(shutdownSeconds(spec)).toBeLessThan(stopSeconds);
 });
 
-test.each([0, 1, 5, mostLuggage])("with %i pieces of luggage all logs stay within the budget", (count) => {
+test.each([0, 1, 5, maxLuggage])("with %i pieces of luggage all logs stay within the budget", (count) => {
   const luggage = Object.fromEntries(
     Array.from({ length: count }, (_, at) => [`extra-${at}`, carried({}).blog as Luggage]),
   );
