@@ -11,7 +11,7 @@ import {
   isOwnRequestHeader,
   isSecretKey,
 } from "../image/render/names.ts";
-import { network } from "../image/render/networks.ts";
+import { parseNetwork } from "../image/render/networks.ts";
 import { isClaim } from "../image/render/nginx-common.ts";
 
 type Problem = string | undefined;
@@ -211,7 +211,7 @@ export function networkOrFileProblem(text: string): Problem {
 
 /** An address or a network of visitors. */
 export function networkProblem(text: string): Problem {
-  if (network(text) !== undefined) return undefined;
+  if (parseNetwork(text) !== undefined) return undefined;
   const file = /^[\w-]+(?:\/[\w.-]+)*\.\w+$/.test(text) && !/^[\d.]+$/.test(text);
   return `takes an address or a network, as in 203.0.113.7 or 2001:db8::/32${hint(file ? `./${text}` : "", fileProblem)}`;
 }

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join, relative, resolve, sep } from "node:path";
-import { credentialInFile } from "./credentials.ts";
+import { findCredentialInFile } from "./credentials.ts";
 import { acmeCaFile } from "./render/acme.ts";
 import { certsConfig, vaultCaFile } from "./render/certs.ts";
 import { dockerfile, packedSites, withContextDigest } from "./render/dockerfile.ts";
@@ -19,7 +19,7 @@ import { errorPageFiles } from "./render/error-pages.ts";
 import { folders } from "./render/folders.ts";
 import { siteKey } from "./render/hosts.ts";
 import { manifest } from "./render/manifest.ts";
-import { networksOf } from "./render/networks.ts";
+import { parseNetworks } from "./render/networks.ts";
 import { nginxConf } from "./render/nginx.ts";
 import { listFile, listText, networkLists } from "./render/nginx-access.ts";
 import { errorFilter, errorFilterFile } from "./render/nginx-logs.ts";
@@ -145,8 +145,8 @@ function packedParts(spec: ImageSpec, projectDir: string): ((files: Map<string, 
       const names = addUserFolder(files, join("sites", siteKey(host)), projectDir, dir, `site ${host}: files`);
       if (spa) checkSpa(names, host, dir);
     }),
-    ...packedRules(spec).map(({ host, dir, root, at }) =>
-      folder(join("sites", root, at), dir, `site ${host}: files of a path`),
+    ...packedRules(spec).map(({ host, dir, root, subdir }) =>
+      folder(join("sites", root, subdir), dir, `site ${host}: files of a path`),
     ),
     ...spec.sites.flatMap((site) => pagesOf(site, projectDir)),
     ...ownFiles(spec.nginx).map(({ file, what }) => (files: Map<string, Entry>) => {
@@ -155,7 +155,7 @@ function packedParts(spec: ImageSpec, projectDir: string): ((files: Map<string, 
       files.set(join("config", ownFile(file)), plain(text));
     }),
     ...networkLists(spec).map(({ file, what }) => (files: Map<string, Entry>) => {
-      files.set(join("config", listFile(file)), plain(listText(networksOf(readText(projectDir, file, what), what))));
+      files.set(join("config", listFile(file)), plain(listText(parseNetworks(readText(projectDir, file, what), what))));
     }),
     ...originCas(spec).map(([place, { host, file }]) => ca(place, file, `site ${host}: tls.ca`)),
     ...(vaultCa === undefined ? [] : [ca(vaultCaFile, vaultCa, "certificates.vault.ca")]),
@@ -203,7 +203,7 @@ function pagesOf({ host, errorPages, robots }: Site, projectDir: string): ((file
       const what = `site ${host}: robots`;
       const content = readUserFile(projectDir, robots.file, `${what}: ${robots.file}`);
       checkRobots(content, what, robots.file);
-      const found = credentialInFile(robots.file, content);
+      const found = findCredentialInFile(robots.file, content);
       if (found !== undefined)
         throw new Error(`${what}: ${robots.file} holds ${found}, which the image would hand out.`);
       files.set(join("robots", `${siteKey(host)}.txt`), { content, executable: false });
@@ -213,7 +213,7 @@ function pagesOf({ host, errorPages, robots }: Site, projectDir: string): ((file
 
 function addRendered(files: Map<string, Entry>, spec: ImageSpec): void {
   for (const [path, text] of Object.entries(rendered(spec))) {
-    const what = credentialInFile(path, Buffer.from(text));
+    const what = findCredentialInFile(path, Buffer.from(text));
     if (what !== undefined)
       throw new Error(
         `/${path} of the image would hold ${what} for all to read. Secrets belong into the secrets file: docs/secrets.md.`,
@@ -257,7 +257,7 @@ function addUserFolder(
   const before = files.size;
   addFolder(files, place, folder, what);
   for (const [path, { content }] of [...files].slice(before)) {
-    const found = credentialInFile(path, content);
+    const found = findCredentialInFile(path, content);
     if (found !== undefined)
       throw new Error(
         `${what}: ${relative(place, path)} holds ${found}, which the image would hand out. Take it out of the folder (dot files are left out); luggage gets secrets by its secrets: docs/secrets.md.`,

@@ -48,20 +48,20 @@ const inFiles = shapes.flatMap(({ what, shape, inFiles: own = shape }) =>
 );
 
 /** All of them in one look: most files hold none. */
-const any = new RegExp(inFiles.map(({ shape }) => shape.source).join("|"));
+const anyShape = new RegExp(inFiles.map(({ shape }) => shape.source).join("|"));
 
 /** What of a credential a value of the stack file holds, as a noun; undefined: none. */
-export const credentialIn = (text: string): string | undefined => shapes.find(({ shape }) => shape.test(text))?.what;
+export const findCredential = (text: string): string | undefined => shapes.find(({ shape }) => shape.test(text))?.what;
 
 /** Longest file that is looked into: a credential lies in a small one. */
-const mostBytes = 1 << 20;
+const maxFileBytes = 1 << 20;
 
 /** Other people's code: the keys in it are those of tests, and known to everybody. */
-const isForeign = (path: string): boolean => /(^|\/)(node_modules|vendor|testdata|site-packages)\//.test(path);
+const isThirdParty = (path: string): boolean => /(^|\/)(node_modules|vendor|testdata|site-packages)\//.test(path);
 
 /** What of a credential a file of the user's holds; undefined: none. Programs and pictures are passed over. */
-export function credentialInFile(path: string, content: Buffer): string | undefined {
-  if (content.length > mostBytes || isForeign(path) || content.includes(0)) return undefined;
+export function findCredentialInFile(path: string, content: Buffer): string | undefined {
+  if (content.length > maxFileBytes || isThirdParty(path) || content.includes(0)) return undefined;
   const text = content.toString("latin1");
-  return any.test(text) ? inFiles.find(({ shape }) => shape.test(text))?.what : undefined;
+  return anyShape.test(text) ? inFiles.find(({ shape }) => shape.test(text))?.what : undefined;
 }

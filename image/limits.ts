@@ -43,7 +43,7 @@ export function connectionLimit(
 const connectionsKb = (memoryMb: number): number => (Math.max(0, memoryMb - processesMb) * 1024 * 3) / 5;
 
 /** Connections that the ports of raw TCP may have together: half of the memory for connections is the sites'. */
-export const mostTcpConnections = (memoryMb: number): number =>
+export const maxTcpConnections = (memoryMb: number): number =>
   Math.floor(connectionsKb(memoryMb) / 2 / tcpConnectionKb);
 
 /** KB of a connection of raw TCP: two buffers, and what nginx and the kernel keep of its two sockets. */

@@ -17,7 +17,7 @@ export const ports = {
 } as const;
 
 /** How many ports of raw TCP a stack may have. */
-export const mostTcpPorts = 32;
+export const maxTcpPorts = 32;
 
 /** nginx, raw TCP behind a PROXY header: where the first of the stack's `ports` leads to. The others follow in order. */
 const firstTcpPort = 1200;
@@ -32,4 +32,4 @@ export const tcpPorts = (all: readonly { port: number }[] = []): Map<number, num
   );
 
 export const isTcpPort = (internal: number | undefined): boolean =>
-  internal !== undefined && internal >= firstTcpPort && internal < firstTcpPort + mostTcpPorts;
+  internal !== undefined && internal >= firstTcpPort && internal < firstTcpPort + maxTcpPorts;

@@ -44,7 +44,7 @@ export interface TcpPort {
 }
 
 /** A site that the PoP knows by the name in the visitor's ClientHello alone: bytes of TLS pass as they are, both ways. */
-export interface PassThroughSite extends Pick<AnySite, "host" | "aliases"> {
+export interface PassThroughSite extends Pick<SiteBase, "host" | "aliases"> {
   /** https URLs of scheme, name and optional port. At least one. The first is asked as long as it answers, the others stand in for it. */
   origins: string[];
   /** The visitor's address is sent first, as a header of the PROXY protocol. Absent: nothing is. */
@@ -76,7 +76,7 @@ export interface NginxFiles {
 
 export type Site = ProxySite | RedirectSite | FilesSite | LuggageSite;
 
-interface AnySite {
+interface SiteBase {
   /** `*.` before a name stands for all names below it. */
   host: string;
   /** Further names it is asked for by. Absent: none. */
@@ -154,17 +154,17 @@ export interface NetworkList {
 
 /** Complete: what the stack file leaves out of a rule is its site's. */
 export type PathRule = { path: string } & (
-  | Answer<ProxySite>
-  | RedirectAnswer
-  | Answer<FilesSite>
-  | Answer<LuggageSite>
+  | RuleOf<ProxySite>
+  | RedirectRule
+  | RuleOf<FilesSite>
+  | RuleOf<LuggageSite>
   | Denial
 );
 
 /** What holds for all paths of a site. */
-type KeysOfSite = Exclude<keyof AnySite, "headers" | "limit" | "access" | "compress">;
+type SiteOnlyKey = Exclude<keyof SiteBase, "headers" | "limit" | "access" | "compress">;
 
-type Answer<S extends Site> = Omit<S, KeysOfSite> & {
+type RuleOf<S extends Site> = Omit<S, SiteOnlyKey> & {
   /** The path's prefix is taken away before the origin or luggage gets it, or the file is looked for. Absent: it is not. */
   stripPrefix?: true;
   /** Nobody has to log in, though the site asks for it. Absent: as the site says. */
@@ -175,7 +175,7 @@ type Answer<S extends Site> = Omit<S, KeysOfSite> & {
  * `to` is a URL or, for the same site, a path. Without a path in it the visitor's is kept, a path replaces it, and one that ends with `/*` is followed by what
  * comes after the rule's prefix. The query is kept.
  */
-type RedirectAnswer = Omit<RedirectSite, KeysOfSite>;
+type RedirectRule = Omit<RedirectSite, SiteOnlyKey>;
 
 /** Answered without content. 444: the connection is closed without a response. */
 export interface Denial {
@@ -188,7 +188,7 @@ export type DenialStatus = 403 | 404 | 410 | 444;
 export type RedirectStatus = 301 | 302 | 307 | 308;
 
 /** Of requests that are passed on. What is absent is image/limits.ts's. */
-export interface Passing {
+export interface ProxyOptions {
   /** Name, and port if any, that the request is for, as whoever answers it knows it. Absent: the name the visitor asked for. */
   hostHeader?: string;
   /** Headers that each request gets, by name; what the visitor said under such a name is dropped. A secret is a key of the user's sops file. Absent: none. */
@@ -202,7 +202,7 @@ export interface Passing {
 export type RequestHeaderValue = string | { secret: string };
 
 /** Passed on to an origin. */
-export interface ProxySite extends AnySite, Passing {
+export interface ProxySite extends SiteBase, ProxyOptions {
   kind: "proxy";
   /**
    * http or https URLs of origins: scheme, name, optional port; no path. At least one. The first is asked as long as it answers, the others stand in for it.
@@ -224,7 +224,7 @@ export interface ProxySite extends AnySite, Passing {
 }
 
 /** Answered with a redirect; path and query are kept. */
-export interface RedirectSite extends AnySite {
+export interface RedirectSite extends SiteBase {
   kind: "redirect";
   /** http or https URL without a path, e.g. https://www.example.org */
   to: string;
@@ -233,7 +233,7 @@ export interface RedirectSite extends AnySite {
 }
 
 /** A folder packed into the image. */
-export interface FilesSite extends AnySite {
+export interface FilesSite extends SiteBase {
   kind: "files";
   /** Folder on the machine that builds, relative to the project. */
   dir: string;
@@ -242,7 +242,7 @@ export interface FilesSite extends AnySite {
 }
 
 /** Served by an extra process of the image. */
-export interface LuggageSite extends AnySite, Passing {
+export interface LuggageSite extends SiteBase, ProxyOptions {
   kind: "luggage";
   /** Key of `luggage`. */
   luggage: string;
@@ -295,7 +295,7 @@ export interface Luggage {
 
 export interface LuggageHealth {
   /** Path on its port, well when a GET is answered below 400; or a program and its arguments, well when it ends with 0. */
-  ask: { kind: "http"; path: string } | { kind: "command"; command: string[] };
+  probe: { kind: "http"; path: string } | { kind: "command"; command: string[] };
   /** Seconds between two times it is asked. */
   everySeconds: number;
   /** Seconds it has to answer. */

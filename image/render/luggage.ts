@@ -2,7 +2,7 @@ import { posix } from "node:path";
 import { ports } from "../ports.ts";
 import type { ImageSpec, Luggage, LuggageHealth } from "../spec.ts";
 import { dependencies } from "./dependencies.ts";
-import { isLuggageName, whole } from "./names.ts";
+import { boundedInt, isLuggageName } from "./names.ts";
 import { type Process, runas, stopTimeoutSeconds } from "./process.ts";
 import type { SecretsSpec } from "./secrets.ts";
 import { luggageUser } from "./users.ts";
@@ -21,7 +21,9 @@ export function luggageProcess(name: string, luggage: Luggage, spec: SecretsSpec
   if (!program) throw new Error(`luggage.${name}.command is empty: it wants a program and its arguments.`);
   const environment = {
     ...env,
-    ...(port === undefined ? {} : { PORT: String(whole(port, `luggage.${name}.port`, { min: 1024, max: 65535 })) }),
+    ...(port === undefined
+      ? {}
+      : { PORT: String(boundedInt(port, `luggage.${name}.port`, { min: 1024, max: 65535 })) }),
   };
   for (const [key, value] of Object.entries(environment)) {
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key) || reservedVariables.test(key) || value.includes("\0"))

@@ -7,11 +7,11 @@ import { vaultSites } from "./certs.ts";
 import { namesOf } from "./hosts.ts";
 import {
   type Endpoint,
-  endpoint,
   healthPath,
   hostLabelPart,
-  origin,
   originUrl,
+  parseEndpoint,
+  parseOrigin,
   siteName,
   tailnetTag,
   zoneName,
@@ -43,9 +43,9 @@ export function manifest(
       ...spec.sites
         .flatMap(partsOf)
         .flatMap((part) => (part.kind === "proxy" ? part.origins : []))
-        .map((it) => originUrl(origin(it))),
-      ...tcp.flatMap(({ to }) => (to.kind === "host" ? [endpointUrl(endpoint(to.address))] : [])),
-      ...passThrough.flatMap((site) => site.origins.map((it) => endpointUrl(origin(it)))),
+        .map((it) => originUrl(parseOrigin(it))),
+      ...tcp.flatMap(({ to }) => (to.kind === "host" ? [endpointUrl(parseEndpoint(to.address))] : [])),
+      ...passThrough.flatMap((site) => site.origins.map((it) => endpointUrl(parseOrigin(it)))),
     ]),
   ].toSorted();
   const content = {
@@ -71,19 +71,19 @@ const endpointUrl = ({ host, port }: Endpoint): string => `tcp://${host}:${port}
 const tailnet = ({ domain, tags, loginServer, hostPrefix, acceptRoutes = false }: Tailnet) => ({
   domain: zoneName(domain).replace(/\.$/, ""),
   tags: tags.map((tag) => `tag:${tailnetTag(tag)}`),
-  ...(loginServer !== undefined && { loginServer: originUrl(origin(loginServer)) }),
+  ...(loginServer !== undefined && { loginServer: originUrl(parseOrigin(loginServer)) }),
   hostPrefix: hostLabelPart(hostPrefix),
   acceptRoutes,
 });
 
 /** How `pop check` asks a piece of luggage. */
-function healthCheck(name: string, { port }: Luggage, { ask, everySeconds, timeoutSeconds }: LuggageHealth) {
+function healthCheck(name: string, { port }: Luggage, { probe, everySeconds, timeoutSeconds }: LuggageHealth) {
   const timing = { everySeconds, timeoutSeconds };
-  if (ask.kind === "http") {
+  if (probe.kind === "http") {
     if (port === undefined) throw new Error(`luggage.${name}.health: it is asked for a path, but it has no port.`);
-    return { url: `http://127.0.0.1:${port}${healthPath(ask.path)}`, ...timing };
+    return { url: `http://127.0.0.1:${port}${healthPath(probe.path)}`, ...timing };
   }
-  const [program, ...rest] = ask.command;
+  const [program, ...rest] = probe.command;
   if (!program) throw new Error(`luggage.${name}.health.command is empty: it wants a program and its arguments.`);
   const dir = `/luggage/${name}`;
   return { command: [posix.resolve(dir, program), ...rest], folder: dir, ...timing };

@@ -2,7 +2,7 @@
 import { isIPv4, isIPv6 } from "node:net";
 
 /** A network in its one spelling, bits included and none set beyond them; undefined for a text that is none. A single address has all its bits. */
-export function network(text: string): string | undefined {
+export function parseNetwork(text: string): string | undefined {
   const [address = "", bits, ...rest] = text.split("/");
   if (rest.length > 0 || (bits !== undefined && !/^(?:0|[1-9]\d{0,2})$/.test(bits))) return undefined;
   if (isIPv4(address)) return masked(octets(address), Number(bits ?? 32), ipv4Text);
@@ -42,25 +42,25 @@ const ipv6Text = (bytes: number[]): string => {
 };
 
 /** nginx keeps a network in 1.2 KB (IPv4) to 3 KB (IPv6), measured with 20,000 at random: 12 to 30 MB for a list. */
-export const mostNetworks = 10_000;
+export const maxNetworks = 10_000;
 
 /**
  * The networks of a list: one a line, what follows `#` or `;` is a comment. In order, each once. `what` begins the sentence that is thrown for a line that is
  * none, for an empty list and for one that is too long.
  */
-export function networksOf(list: string, what: string): string[] {
+export function parseNetworks(list: string, what: string): string[] {
   const found = new Set<string>();
   for (const [at, line] of list.split("\n").entries()) {
     const text = line.replace(/[#;].*/s, "").trim();
     if (text === "") continue;
-    const given = network(text);
-    if (given === undefined)
+    const parsed = parseNetwork(text);
+    if (parsed === undefined)
       throw new Error(
         `${what}: line ${at + 1} is ${JSON.stringify(text.slice(0, 60))}: takes an address or a network, as in 203.0.113.7 or 2001:db8::/32.`,
       );
-    found.add(given);
-    if (found.size > mostNetworks)
-      throw new Error(`${what}: has more than ${mostNetworks} networks, which would take too much of a PoP's memory.`);
+    found.add(parsed);
+    if (found.size > maxNetworks)
+      throw new Error(`${what}: has more than ${maxNetworks} networks, which would take too much of a PoP's memory.`);
   }
   if (found.size === 0) throw new Error(`${what}: has no address or network in it.`);
   return [...found].toSorted();

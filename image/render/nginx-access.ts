@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Access, ImageSpec, NetworkList } from "../spec.ts";
-import { literal } from "./names.ts";
-import { isAgent, network } from "./networks.ts";
+import { escapeRegExp } from "./names.ts";
+import { isAgent, parseNetwork } from "./networks.ts";
 import { block } from "./nginx-block.ts";
 import { exceptErrorPages } from "./nginx-pages.ts";
 import { accessOf, partsOf } from "./site-parts.ts";
@@ -90,13 +90,13 @@ const agentMap = (agents: string[]): string =>
   `map $http_user_agent ${named(agents)} { "~*(?:${agents.map(agent).join("|")})" 1; default 0; }`;
 
 function checked(text: string): string {
-  if (network(text) !== text) throw new Error(`access: ${JSON.stringify(text)} is not a network.`);
+  if (parseNetwork(text) !== text) throw new Error(`access: ${JSON.stringify(text)} is not a network.`);
   return text;
 }
 
 function agent(text: string): string {
   if (!isAgent(text)) throw new Error(`access.agents: ${JSON.stringify(text)} is not a part of a User-Agent.`);
-  return literal(text);
+  return escapeRegExp(text);
 }
 
 const listed = ({ networks, files }: NetworkList): string => `$listed_${digest(networks, files)}`;

@@ -1,7 +1,7 @@
 import type { CacheStore, ProxySite, SiteCache } from "../spec.ts";
-import { longestFresh, policyLines } from "./cache-policy.ts";
+import { maxFreshSeconds, policyLines } from "./cache-policy.ts";
 import { cacheKey, siteDigest } from "./hosts.ts";
-import { isCookieName, literal, whole } from "./names.ts";
+import { boundedInt, escapeRegExp, isCookieName } from "./names.ts";
 import type { SitePart } from "./site-parts.ts";
 
 /**
@@ -15,12 +15,14 @@ const year = 31_536_000;
 export function cacheStore(store: CacheStore, parts: SitePart[]): string[] {
   const storing = parts.filter(isStoring);
   if (storing.length === 0) return [];
-  const maxSizeMb = whole(store.maxSizeMb, "cache.maxSizeMb", { min: 16, max: 500_000 });
-  const indexMb = whole(store.indexMb, "cache.indexMb", { min: 1, max: 4096 });
+  const maxSizeMb = boundedInt(store.maxSizeMb, "cache.maxSizeMb", { min: 16, max: 500_000 });
+  const indexMb = boundedInt(store.indexMb, "cache.indexMb", { min: 1, max: 4096 });
   // Responses not requested for this long are removed. The longest lifetime of any site, as the response may be needed when the origin fails.
   const inactive = Math.max(
     3600,
-    ...storing.map(({ cache }) => longestFresh(cache) + cache.staleIfErrorSeconds + cache.staleWhileRevalidateSeconds),
+    ...storing.map(
+      ({ cache }) => maxFreshSeconds(cache) + cache.staleIfErrorSeconds + cache.staleWhileRevalidateSeconds,
+    ),
   );
   return [
     // min_free makes room when something else fills the volume.
@@ -58,11 +60,12 @@ const minFreeMb = (maxSizeMb: number): number => Math.max(32, Math.floor(maxSize
 /** Lines of a location whose responses are stored. */
 export function cached(site: ProxySite & { path?: string }, cache: SiteCache): string[] {
   const { host, path } = site;
-  const bounded = (value: number, key: string): number => whole(value, `${host}: cache.${key}`, { min: 0, max: year });
+  const bounded = (value: number, key: string): number =>
+    boundedInt(value, `${host}: cache.${key}`, { min: 0, max: year });
   const maxAge = bounded(cache.maxAgeSeconds, "maxAgeSeconds");
   const staleIfError = bounded(cache.staleIfErrorSeconds, "staleIfErrorSeconds");
   const staleWhileRevalidate = bounded(cache.staleWhileRevalidateSeconds, "staleWhileRevalidateSeconds");
-  const maxFileMb = whole(cache.maxFileMb, `${host}: cache.maxFileMb`, { min: 1, max: 500_000 });
+  const maxFileMb = boundedInt(cache.maxFileMb, `${host}: cache.maxFileMb`, { min: 1, max: 500_000 });
   // The module passes these requests through, as in a site without cache.
   const bypass = ["$http_authorization", "$websocket", ...(cache.cookies ? [personal(host, path)] : [])];
   return [
@@ -90,5 +93,5 @@ const cookiePattern = (names: readonly string[]): string => `~(?:^|;)\\s*(?:${na
 
 function cookieName(name: string): string {
   if (!isCookieName(name)) throw new Error(`cookie ${JSON.stringify(name)}: not a name of a cookie.`);
-  return name.endsWith("*") ? `${literal(name.slice(0, -1))}[^=;]*` : literal(name);
+  return name.endsWith("*") ? `${escapeRegExp(name.slice(0, -1))}[^=;]*` : escapeRegExp(name);
 }

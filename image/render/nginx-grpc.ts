@@ -3,8 +3,8 @@
  * another. Nothing is stored, buffered or rewritten.
  */
 import { limits } from "../limits.ts";
-import type { Passing, ProxySite } from "../spec.ts";
-import { whole } from "./names.ts";
+import type { ProxyOptions, ProxySite } from "../spec.ts";
+import { boundedInt } from "./names.ts";
 import { hidden, requestHeaders } from "./nginx-common.ts";
 import type { SitePart } from "./site-parts.ts";
 
@@ -48,7 +48,7 @@ export const grpcErrors = (parts: readonly SitePart[]): string[] =>
   parts.some(isCalled) ? ["pop_grpc_errors on;"] : [];
 
 /** A client may send nothing for as long as the origin may: a stream is open in both directions. */
-export const clientSilence = ({ host, timeouts = {} }: Passing & { host: string }): string[] => {
+export const clientSilence = ({ host, timeouts = {} }: ProxyOptions & { host: string }): string[] => {
   const seconds = timeouts.readSeconds ?? limits.readSeconds;
-  return [`client_body_timeout ${whole(seconds, `${host}: timeouts.readSeconds`, { min: 1, max: 86_400 })}s;`];
+  return [`client_body_timeout ${boundedInt(seconds, `${host}: timeouts.readSeconds`, { min: 1, max: 86_400 })}s;`];
 };

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { limits } from "../limits.ts";
 import type { Limit } from "../spec.ts";
-import { whole } from "./names.ts";
+import { boundedInt } from "./names.ts";
 import { connectionBounds } from "./nginx-common.ts";
 import { limitOf, type SitePart } from "./site-parts.ts";
 
@@ -59,7 +59,7 @@ export const scopeOf = ({ host, path }: Pick<SitePart, "host" | "path">): LimitS
 /** Lines of a server or location whose requests are limited. */
 export function limitLines(scope: LimitScope, limit: Limit): string[] {
   const { burst, count, per } = limit.requests;
-  const ahead = whole(burst, `${scope.host}: limit.burst`, { min: 0, max: 100_000 });
+  const ahead = boundedInt(burst, `${scope.host}: limit.burst`, { min: 0, max: 100_000 });
   return [
     `limit_req zone=${requestsZone(scope, limit)}${ahead > 0 ? ` burst=${ahead} nodelay` : ""};`,
     // Until one more request is allowed.
@@ -70,14 +70,14 @@ export function limitLines(scope: LimitScope, limit: Limit): string[] {
 
 /** One limit_conn replaces all that hold for every site (`bounds`), so those are repeated. */
 const connectionLines = (scope: LimitScope, connections: number): string[] => [
-  `limit_conn ${connectionsZone(scope)} ${whole(connections, `${scope.host}: limit.connections`, { min: 1, max: limits.visitorRequests })};`,
+  `limit_conn ${connectionsZone(scope)} ${boundedInt(connections, `${scope.host}: limit.connections`, { min: 1, max: limits.visitorRequests })};`,
   ...connectionBounds,
   // nginx has one status for all of them; the visitor's own limit is the lowest.
   "limit_conn_status 429;",
 ];
 
 function rateText({ host }: LimitScope, { requests: { count, per } }: Limit): string {
-  return `${whole(count, `${host}: limit.requests`, { min: 1, max: 100_000 })}r/${per === "s" ? "s" : "m"}`;
+  return `${boundedInt(count, `${host}: limit.requests`, { min: 1, max: 100_000 })}r/${per === "s" ? "s" : "m"}`;
 }
 
 /** Sites of one rate share a zone; whom it counts is in its key. */

@@ -1,6 +1,6 @@
 import type { Auth, ForwardAuth, Site } from "../spec.ts";
 import { siteDigest } from "./hosts.ts";
-import { isServicePath, origin, requestHeaderName } from "./names.ts";
+import { isServicePath, parseOrigin, requestHeaderName } from "./names.ts";
 import { block } from "./nginx-block.ts";
 import { originServers, upstream } from "./nginx-origins.ts";
 
@@ -23,7 +23,7 @@ function service({ forward }: Pick<ForwardAuth, "forward">) {
   const [, base = "", path = ""] = /^([a-z]+:\/\/[^/?#]+)(.*)$/s.exec(forward) ?? [];
   if (!isServicePath(path))
     throw new Error(`auth.forward: ${JSON.stringify(forward.slice(0, 80))} is not a URL with a path.`);
-  const to = origin(base);
+  const to = parseOrigin(base);
   if (to.scheme === "https" && to.isAddress)
     throw new Error(`auth.forward: ${base} needs a name, which its certificate has to be for.`);
   return { to, path, upstream: `login_${siteDigest(base)}`, pathVariable: `$login_path_${siteDigest(path)}` };

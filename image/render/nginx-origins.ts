@@ -1,7 +1,7 @@
 import { limits } from "../limits.ts";
-import type { Passing, ProxySite } from "../spec.ts";
-import { nameAsked, siteDigest, siteKey } from "./hosts.ts";
-import { hostName, type Origin, origin, whole } from "./names.ts";
+import type { ProxyOptions, ProxySite } from "../spec.ts";
+import { requestedName, siteDigest, siteKey } from "./hosts.ts";
+import { boundedInt, hostName, type Origin, parseOrigin } from "./names.ts";
 import { block } from "./nginx-block.ts";
 import { cached } from "./nginx-cache.ts";
 import { hidden, marks, setHeaders } from "./nginx-common.ts";
@@ -144,7 +144,7 @@ export function proxied(site: Proxied): string[] {
     ...bodyLimit(site),
     ...ownRedirects(site, behind),
     ...[...all.filter(({ isAddress }) => !isAddress).map(({ host }) => host), ...namesBehind(site)].map(
-      (host) => `proxy_cookie_domain ${host} ${nameAsked(site)};`,
+      (host) => `proxy_cookie_domain ${host} ${requestedName(site)};`,
     ),
     ...(site.cache ? cached(site, site.cache) : buffering(site)),
     ...ownHeaders(site),
@@ -166,7 +166,7 @@ function called(site: Proxied, all: Target[], first: Target): string[] {
 }
 
 /** By default responses are passed on as they arrive; buffering keeps slow visitors from occupying the origin. */
-export const buffering = ({ buffering }: Passing): string[] => (buffering ? ["proxy_buffering on;"] : []);
+export const buffering = ({ buffering }: ProxyOptions): string[] => (buffering ? ["proxy_buffering on;"] : []);
 
 /** Header directives of a location that passes requests on. One of its own replaces all inherited ones, so those are repeated. */
 export function ownHeaders(site: Pick<ProxySite, "headers" | "hsts" | "securityHeaders" | "protocol">): string[] {
@@ -178,20 +178,20 @@ export function ownHeaders(site: Pick<ProxySite, "headers" | "hsts" | "securityH
     : [...(names.length > 0 ? hidden(names, asking(site)) : []), ...marks, ...setHeaders(headers), ...presets];
 }
 
-export const bodyLimit = ({ host, maxBodyMb }: Passing & { host: string }): string[] =>
+export const bodyLimit = ({ host, maxBodyMb }: ProxyOptions & { host: string }): string[] =>
   maxBodyMb === undefined
     ? []
-    : [`client_max_body_size ${whole(maxBodyMb, `${host}: maxBodyMb`, { min: 1, max: 1_048_576 })}m;`];
+    : [`client_max_body_size ${boundedInt(maxBodyMb, `${host}: maxBodyMb`, { min: 1, max: 1_048_576 })}m;`];
 
 /** Timeouts of one connection to the origin or luggage, if the site sets any. */
-export function times(site: Passing & Asked & { host: string }): string[] {
+export function times(site: ProxyOptions & Asked & { host: string }): string[] {
   const { host, timeouts = {} } = site;
   const bounds = { min: 1, max: 86_400 };
   return (["connect", "send", "read"] as const).flatMap((which) => {
     const seconds = timeouts[`${which}Seconds`];
     return seconds === undefined
       ? []
-      : [`${asking(site)}_${which}_timeout ${whole(seconds, `${host}: timeouts.${which}Seconds`, bounds)}s;`];
+      : [`${asking(site)}_${which}_timeout ${boundedInt(seconds, `${host}: timeouts.${which}Seconds`, bounds)}s;`];
   });
 }
 
@@ -206,7 +206,7 @@ function targets(site: Pick<Proxied, "host" | "origins" | "own">): Target[] {
   const name = `${siteKey(site.host)}${site.own ?? ""}`;
   const digest = siteDigest(`${site.host}${site.own ?? ""}`);
   return site.origins.map((url, at) => ({
-    ...origin(url),
+    ...parseOrigin(url),
     name: `origin_${at}_${name}`,
     socket: `/run/nginx/${digest}-${at}.sock`,
   }));

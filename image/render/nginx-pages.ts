@@ -1,6 +1,6 @@
 /** What a PoP answers by itself beside a site's content: error pages and robots.txt. */
 import type { Site } from "../spec.ts";
-import { defaultErrorPages, pagePolicy, pageStatuses } from "./error-pages.ts";
+import { defaultErrorPages, errorPageCsp, pageStatuses } from "./error-pages.ts";
 import { siteKey } from "./hosts.ts";
 import { block, text } from "./nginx-block.ts";
 import { marks, setHeaders } from "./nginx-common.ts";
@@ -83,7 +83,7 @@ export const errorPageText = text([
 function errorHeaders(site: Answering): string[] {
   const headers = without(/^(?:cache-control|expires|retry-after)$/i, site.headers);
   if (site.errorPages !== undefined || site.kind === "files") return [...setHeaders(headers), ...setPresets(site)];
-  const all = { ...without(/^content-security-policy$/i, headers), "Content-Security-Policy": pagePolicy };
+  const all = { ...without(/^content-security-policy$/i, headers), "Content-Security-Policy": errorPageCsp };
   return [...setHeaders(all), ...setPresets({ ...site, headers: all })];
 }
 

@@ -2,7 +2,7 @@ import { limits } from "../limits.ts";
 import { ports } from "../ports.ts";
 import type { ImageSpec, PassThroughSite } from "../spec.ts";
 import { namesOf, siteDigest, siteKey } from "./hosts.ts";
-import { type Origin, origin, whole } from "./names.ts";
+import { boundedInt, type Origin, parseOrigin } from "./names.ts";
 import { streamAccess } from "./nginx-access.ts";
 import { block } from "./nginx-block.ts";
 import { originServers, upstream } from "./nginx-origins.ts";
@@ -59,7 +59,7 @@ export function passThroughServers({ sites, passThrough = [] }: PassThroughSpec)
 }
 
 const originsOf = ({ host, origins }: PassThroughSite): Origin[] => {
-  const all = origins.map(origin);
+  const all = origins.map(parseOrigin);
   if (all.length === 0 || all.some(({ scheme }) => scheme !== "https"))
     throw new Error(`site ${host}: TLS is passed on to https origins alone.`);
   return all;
@@ -76,8 +76,8 @@ function server(site: PassThroughSite): string[] {
       `set $site ${namesOf(site)[0]};`,
       ...(connections === undefined
         ? []
-        : [`limit_conn site_visitors ${whole(connections, `${site.host}: limit.connections`, most)};`]),
-      `proxy_timeout ${whole(site.idleSeconds, `${site.host}: idle`, { min: 1, max: 86_400 })}s;`,
+        : [`limit_conn site_visitors ${boundedInt(connections, `${site.host}: limit.connections`, most)};`]),
+      `proxy_timeout ${boundedInt(site.idleSeconds, `${site.host}: idle`, { min: 1, max: 86_400 })}s;`,
       ...(site.access ? [streamAccess(site.access)] : []),
       ...(site.proxyProtocol === "v2" ? ["pop_proxy_protocol on;"] : []),
       // Enough for each to fail to connect.

@@ -1,6 +1,6 @@
 import type { Denial, FilesSite, LuggageSite, RedirectSite, Site } from "../spec.ts";
-import { nameAsked } from "./hosts.ts";
-import { origin, originUrl, whole } from "./names.ts";
+import { requestedName } from "./hosts.ts";
+import { boundedInt, originUrl, parseOrigin } from "./names.ts";
 import { locationAccess } from "./nginx-access.ts";
 import { block } from "./nginx-block.ts";
 import { compressed, marks, setHeaders } from "./nginx-common.ts";
@@ -11,8 +11,8 @@ import type { Proxied } from "./nginx-origins.ts";
 import { errorLocation, errorPage } from "./nginx-pages.ts";
 import { detourMap, restMaps, restVariable, withoutDetours } from "./nginx-prefix.ts";
 import { setPresets } from "./nginx-presets.ts";
-import { placeOf } from "./packed-rules.ts";
-import { isTargetPath, locationHead, pathOf, strippedPrefix } from "./path-pattern.ts";
+import { packedDir } from "./packed-rules.ts";
+import { isTargetPath, locationHead, parsePath, strippedPrefix } from "./path-pattern.ts";
 import { type FilesPart, partsOf, type SitePart } from "./site-parts.ts";
 
 /** Sites with rules by path: a location for each rule, in their order, and one for the site itself, which nginx takes last. */
@@ -22,7 +22,7 @@ export function withPaths(site: Site, passed: (part: Proxied | LuggageSite) => s
   return [
     withoutDetours,
     ...rules.flatMap((rule, at) => {
-      const head = locationHead(pathOf(rule.path ?? ""));
+      const head = locationHead(parsePath(rule.path ?? ""));
       return rule.kind === "files"
         ? [
             block(head, [...own(rule), errorPage(at), ...files(rule)]),
@@ -97,21 +97,21 @@ export const precompressed = ({ compress }: Pick<FilesSite, "compress">): string
 
 /** Where the files of a part are in /srv/sites. */
 function folderOf(part: FilesPart): string {
-  const { root, at } = placeOf(part);
-  return at === "" ? root : `${root}/${at}`;
+  const { root, subdir } = packedDir(part);
+  return subdir === "" ? root : `${root}/${subdir}`;
 }
 
 /** Dot files stay where they are. */
 const files = (part: FilesPart): string[] => [
   "charset utf-8;",
-  `root "/srv/sites/${placeOf(part).root}";`,
+  `root "/srv/sites/${packedDir(part).root}";`,
   "if_modified_since off;",
   ...precompressed(part),
   ...fileHeaders(part),
   // No internal redirect: it would come by the rules again.
   `try_files $uri$index_of_folder $uri.html $uri/ ${part.spa ? "$uri/index.html /index.html " : ""}=404;`,
   // A location of one path can hold no other, and its file is not hidden: hidden ones are not packed.
-  ...(part.path !== undefined && pathOf(part.path).kind === "exact" ? [] : hiddenFiles),
+  ...(part.path !== undefined && parsePath(part.path).kind === "exact" ? [] : hiddenFiles),
   ...(part.spa ? filesOfPages : []),
 ];
 
@@ -130,12 +130,12 @@ export const filesOfPages = [
 /** A status nobody has to be asked for. */
 const denied = (part: Denied): string[] => [
   ...ownMarks(part),
-  `return ${whole(part.status, "deny", { min: 403, max: 444 })};`,
+  `return ${boundedInt(part.status, "deny", { min: 403, max: 444 })};`,
 ];
 
 /** Path and query are kept, unless a rule has another path. */
 export function redirected(part: RedirectSite & { path?: string }): string[] {
-  const status = whole(part.status ?? 301, `${part.host}: status`, { min: 301, max: 308 });
+  const status = boundedInt(part.status ?? 301, `${part.host}: status`, { min: 301, max: 308 });
   const { base, path } = target(part);
   const rest = restPrefix(part);
   if (rest !== undefined)
@@ -164,9 +164,9 @@ const restPrefix = (part: RedirectSite & { path?: string }): string | undefined 
 /** Where a redirect leads: a scheme with a name, and a path if it does not keep the visitor's. */
 function target(part: RedirectSite & { path?: string }): { base: string; path: string } {
   const { host, to, path } = part;
-  if (path === undefined) return { base: originUrl(origin(to)), path: "" };
+  if (path === undefined) return { base: originUrl(parseOrigin(to)), path: "" };
   const [matched, base = "", own = ""] = /^([a-z]+:\/\/[^/]*)?(\/.*)?$/s.exec(to) ?? [];
   if (matched === undefined || !isTargetPath(own))
     throw new Error(`${host}: ${JSON.stringify(to.slice(0, 80))}: not a target of a redirect.`);
-  return { base: base === "" ? `https://${nameAsked(part)}` : originUrl(origin(base)), path: own };
+  return { base: base === "" ? `https://${requestedName(part)}` : originUrl(parseOrigin(base)), path: own };
 }

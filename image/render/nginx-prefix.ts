@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { type Named, namesInUrls } from "./hosts.ts";
-import { literal } from "./names.ts";
-import { encodedOrNot } from "./path-pattern.ts";
+import { namesInUrls, type SiteNames } from "./hosts.ts";
+import { escapeRegExp } from "./names.ts";
+import { encodedOrLiteral } from "./path-pattern.ts";
 
 /**
  * What a location takes from a path, and gives back to what the origin says of paths. nginx compares the decoded path, while an origin gets the path as the
@@ -9,7 +9,7 @@ import { encodedOrNot } from "./path-pattern.ts";
  */
 
 /** The prefix that a location takes away, as in /api. */
-type Prefixed = Named & { prefix?: string };
+type Prefixed = SiteNames & { prefix?: string };
 
 /**
  * Whether the path has parts that nginx took out before it compared it, or that servers take differently: with `/x/../admin` and `//x/admin` an origin might
@@ -31,12 +31,12 @@ export const restMaps = (prefixes: readonly string[]): string[] =>
     .toSorted()
     .map(
       (prefix) =>
-        `map $path_detour$request_uri ${restVariable(prefix)} { "~^${encodedOrNot(prefix)}(?:/|%2[fF])(?<after>[^/].*)?$" /$after; "~^${encodedOrNot(prefix)}(?<after>[?].*)?$" /$after; default ""; }`,
+        `map $path_detour$request_uri ${restVariable(prefix)} { "~^${encodedOrLiteral(prefix)}(?:/|%2[fF])(?<after>[^/].*)?$" /$after; "~^${encodedOrLiteral(prefix)}(?<after>[?].*)?$" /$after; default ""; }`,
     );
 
 /** The path as nginx understood it, without the prefix. */
 export const stripped = ({ prefix }: Pick<Prefixed, "prefix">): string[] =>
-  prefix === undefined ? [] : [`rewrite "(?s)^${literal(prefix)}(?:\\/(.*))?\\z" /$1 break;`];
+  prefix === undefined ? [] : [`rewrite "(?s)^${escapeRegExp(prefix)}(?:\\/(.*))?\\z" /$1 break;`];
 
 /** Follows the name in proxy_pass. If it is empty, nginx passes its own path on, encoded again, and the query. */
 export const strippedUri = ({ prefix }: Pick<Prefixed, "prefix">): string =>
@@ -58,11 +58,11 @@ export function ownRedirects(site: Prefixed, behind: readonly string[]): string[
   }));
   if (prefix === undefined)
     return urls.map(({ url, become }) => `proxy_redirect "~*${url}(?<rest>/.*)?$" https://${become}$rest;`);
-  const known = `${literal(prefix)}(?:[/?#]|$)`;
+  const known = `${escapeRegExp(prefix)}(?:[/?#]|$)`;
   return [
     ...urls.flatMap(({ url, become }) => [
       // The application may have been told its prefix.
-      `proxy_redirect "~*${url}(?<rest>${literal(prefix)}(?:[/?#].*)?)$" https://${become}$rest;`,
+      `proxy_redirect "~*${url}(?<rest>${escapeRegExp(prefix)}(?:[/?#].*)?)$" https://${become}$rest;`,
       `proxy_redirect "~*${url}(?<rest>/.*)?$" "https://${become}${prefix}$rest";`,
     ]),
     `proxy_redirect "~^(?!${known})(?<rest>/(?!/).*)$" "${prefix}$rest";`,

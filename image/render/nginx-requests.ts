@@ -1,6 +1,6 @@
 /** What a site says in the requests that it passes on. */
-import type { Auth, Passing } from "../spec.ts";
-import { origin, requestHeader } from "./names.ts";
+import type { Auth, ProxyOptions } from "../spec.ts";
+import { parseOrigin, requestHeader } from "./names.ts";
 import { authorizationField } from "./nginx-auth.ts";
 import { requestHeaders } from "./nginx-common.ts";
 import { type Asked, asking } from "./nginx-grpc.ts";
@@ -8,20 +8,20 @@ import { prefixField } from "./nginx-prefix.ts";
 import { headerValue } from "./nginx-secrets.ts";
 
 /** The name asked for behind the site. */
-function hostBehind({ hostHeader }: Passing): { host: string; header: string; isAddress: boolean } | undefined {
+function hostBehind({ hostHeader }: ProxyOptions): { host: string; header: string; isAddress: boolean } | undefined {
   if (hostHeader === undefined) return undefined;
-  const { host, port, isAddress } = origin(`http://${hostHeader}`);
+  const { host, port, isAddress } = parseOrigin(`http://${hostHeader}`);
   return { host, header: port === 80 ? host : `${host}:${port}`, isAddress };
 }
 
 /** Names that who answers may call itself by, beside those of origins. */
-export function namesBehind(site: Passing): string[] {
+export function namesBehind(site: ProxyOptions): string[] {
   const behind = hostBehind(site);
   return behind === undefined || behind.isAddress ? [] : [behind.host];
 }
 
 /** What a site or a rule of one says beside what all sites say. */
-type Sender = Passing & Asked & { prefix?: string; auth?: Auth; open?: true };
+type Sender = ProxyOptions & Asked & { prefix?: string; auth?: Auth; open?: true };
 
 /** Fields of a location's requests. One that a location sets replaces all that it inherits, so those are repeated then. */
 export const requestFields = (site: Sender): string[] =>

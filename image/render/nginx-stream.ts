@@ -1,7 +1,7 @@
 import { limits, tcpBufferKb } from "../limits.ts";
 import { ports, tcpPorts } from "../ports.ts";
 import type { ImageSpec, TcpPort } from "../spec.ts";
-import { endpoint, whole } from "./names.ts";
+import { boundedInt, parseEndpoint } from "./names.ts";
 import { streamAccess, streamAccessMaps } from "./nginx-access.ts";
 import { block } from "./nginx-block.ts";
 import { client, clientMap } from "./nginx-logs.ts";
@@ -82,16 +82,16 @@ export function stream(spec: StreamSpec): string[] {
 }
 
 function server(it: TcpPort, internal: number, luggage: ImageSpec["luggage"]): string[] {
-  const at = `ports.${whole(it.port, "port", { min: 1, max: 65_535 })}`;
+  const at = `ports.${boundedInt(it.port, "port", { min: 1, max: 65_535 })}`;
   const { connections, total } = it.limit;
   const most = { min: 1, max: 100_000 };
   return [
     block(`upstream port_${it.port}`, [`zone port_${it.port} 64k;`, ...targets(it, luggage)]),
     block("server", [
       `listen ${internal} proxy_protocol backlog=1024;`,
-      `limit_conn port_visitors ${whole(connections, `${at}.limit.connections`, most)};`,
-      `limit_conn ports ${whole(total, `${at}.limit.total`, most)};`,
-      `proxy_timeout ${whole(it.idleSeconds, `${at}.idle`, { min: 1, max: 86_400 })}s;`,
+      `limit_conn port_visitors ${boundedInt(connections, `${at}.limit.connections`, most)};`,
+      `limit_conn ports ${boundedInt(total, `${at}.limit.total`, most)};`,
+      `proxy_timeout ${boundedInt(it.idleSeconds, `${at}.idle`, { min: 1, max: 86_400 })}s;`,
       ...(it.access ? [streamAccess(it.access)] : []),
       ...(it.proxyProtocol === "v2" ? ["pop_proxy_protocol on;"] : []),
       `proxy_pass port_${it.port};`,
@@ -102,7 +102,7 @@ function server(it: TcpPort, internal: number, luggage: ImageSpec["luggage"]): s
 /** As of origins (nginx-origins.ts): an address of the name that does not answer is skipped for a minute, but tried when no other answers. */
 function targets({ to }: TcpPort, luggage: ImageSpec["luggage"]): string[] {
   if (to.kind === "luggage") return [`server 127.0.0.1:${luggagePort(luggage, to.luggage)} max_fails=0;`];
-  const { host, port, isAddress } = endpoint(to.address);
+  const { host, port, isAddress } = parseEndpoint(to.address);
   const address = `${host}:${port}`;
   return isAddress
     ? [`server ${address} max_fails=0;`]

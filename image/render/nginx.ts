@@ -2,7 +2,7 @@ import { workerConnections } from "../limits.ts";
 import { ports } from "../ports.ts";
 import type { FilesSite, ImageSpec, LuggageSite, Site } from "../spec.ts";
 import { challengeSocket, isOrdered } from "./acme.ts";
-import { certificateMaps, certificateOf, checkNames, nameAsked, namesOf, siteKey } from "./hosts.ts";
+import { assertUniqueNames, certificateMaps, certificateOf, namesOf, requestedName, siteKey } from "./hosts.ts";
 import { accessMaps, serverAccess } from "./nginx-access.ts";
 import { authLines, authMaps } from "./nginx-auth.ts";
 import { block, text } from "./nginx-block.ts";
@@ -49,7 +49,7 @@ import { accessOf, partsOf, type SitePart } from "./site-parts.ts";
 export function nginxConf(
   spec: Pick<ImageSpec, "sites" | "passThrough" | "luggage" | "cache" | "ports" | "logs" | "nginx">,
 ): string {
-  checkNames(spec);
+  assertUniqueNames(spec);
   const sites = spec.sites.toSorted(byHost);
   const other = sites.find((site) => site.default === true);
   const parts = sites.flatMap(partsOf);
@@ -233,7 +233,7 @@ const carried = (site: LuggageSite & { prefix?: string }): string[] => [
   ...stripped(site),
   `proxy_pass http://${luggageName(site.luggage)}${strippedUri(site)};`,
   ...ownRedirects(site, namesBehind(site)),
-  ...namesBehind(site).map((name) => `proxy_cookie_domain ${name} ${nameAsked(site)};`),
+  ...namesBehind(site).map((name) => `proxy_cookie_domain ${name} ${requestedName(site)};`),
   ...requestFields(site),
   ...bodyLimit(site),
   ...times(site),

@@ -1,4 +1,4 @@
-import { literal } from "./names.ts";
+import { escapeRegExp } from "./names.ts";
 
 /**
  * Paths of rules (`paths` of a site), as they are written: `/api/` is a prefix, `/login` one path, and `*` stands for any text, slashes included.
@@ -13,7 +13,7 @@ export type PathPattern =
   | { kind: "star"; parts: string[] };
 
 /** How many `*` a pattern may have. */
-export const mostStars = 4;
+export const maxStars = 4;
 
 /** Characters of a path, decoded. The others either have a meaning in a URL or in nginx's language, or are spelt in several ways. */
 const pathText = /^[A-Za-z0-9._~!&'()+,=:@/*-]{1,200}$/;
@@ -23,7 +23,7 @@ export function pathPattern(text: string): PathPattern | undefined {
   const exact = text.startsWith("=");
   const path = exact ? text.slice(1) : text;
   const stars = path.split("*").length - 1;
-  if (!pathText.test(path) || hasDetour(path) || path.includes("**") || stars > mostStars) return undefined;
+  if (!pathText.test(path) || isUnnormalized(path) || path.includes("**") || stars > maxStars) return undefined;
   if (!path.startsWith("/") && !(path.startsWith("*") && path.length > 1)) return undefined;
   if (exact) return stars === 0 ? { kind: "exact", path } : undefined;
   if (stars > 0) return { kind: "star", parts: path.split("*") };
@@ -32,10 +32,10 @@ export function pathPattern(text: string): PathPattern | undefined {
 }
 
 /** Whether nginx would take a shorter way: nothing it compares has such a part. */
-export const hasDetour = (path: string): boolean => /\/\/|\/\.{1,2}(?:\/|$)/.test(path);
+export const isUnnormalized = (path: string): boolean => /\/\/|\/\.{1,2}(?:\/|$)/.test(path);
 
 /** A pattern that config.ts has checked. */
-export function pathOf(text: string): PathPattern {
+export function parsePath(text: string): PathPattern {
   const pattern = pathPattern(text);
   if (pattern === undefined) throw new Error(`path ${JSON.stringify(text.slice(0, 80))}: not a path of a rule.`);
   return pattern;
@@ -47,7 +47,7 @@ export function locationHead(pattern: PathPattern): string {
     case "exact":
       return `location = "${pattern.path}"`;
     case "prefix":
-      return `location ~ "(?s)^${literal(pattern.path.slice(0, -1))}(?:\\/|\\z)"`;
+      return `location ~ "(?s)^${escapeRegExp(pattern.path.slice(0, -1))}(?:\\/|\\z)"`;
     case "star":
       return `location ~ "(?s)${starExpression(pattern.parts)}"`;
     default:
@@ -59,8 +59,8 @@ export function locationHead(pattern: PathPattern): string {
 function starExpression(parts: string[]): string {
   const [first = "", ...rest] = parts;
   const last = rest.pop() ?? "";
-  const between = rest.map((part) => `(?>.*?${literal(part)})`).join("");
-  return `^${literal(first)}${between}${last === "" ? "" : `.*${literal(last)}\\z`}`;
+  const between = rest.map((part) => `(?>.*?${escapeRegExp(part)})`).join("");
+  return `^${escapeRegExp(first)}${between}${last === "" ? "" : `.*${escapeRegExp(last)}\\z`}`;
 }
 
 /** Whether a path, decoded and without detours, is one of the pattern's. */
@@ -113,15 +113,15 @@ const coversText = (first: PathPattern, glob: string): boolean => first.kind !==
 
 /** A prefix without its last slash: what `stripPrefix` takes away. */
 export function strippedPrefix(text: string): string {
-  const pattern = pathOf(text);
+  const pattern = parsePath(text);
   if (pattern.kind !== "prefix")
     throw new Error(`path ${JSON.stringify(text)}: not a prefix, so it cannot be stripped.`);
   return pattern.path.slice(0, -1);
 }
 
 /** For nginx's regular expressions: the text, each character as it is or percent-encoded. */
-export const encodedOrNot = (text: string): string =>
-  [...text].map((it) => `(?:${literal(it)}|(?i:%${it.charCodeAt(0).toString(16).padStart(2, "0")}))`).join("");
+export const encodedOrLiteral = (text: string): string =>
+  [...text].map((it) => `(?:${escapeRegExp(it)}|(?i:%${it.charCodeAt(0).toString(16).padStart(2, "0")}))`).join("");
 
 /** A path as it is written in a URL; none is a path too. */
 export const isTargetPath = (path: string): boolean =>

@@ -1,4 +1,4 @@
-import type { ImageSpec, Passing, ProxySite } from "../spec.ts";
+import type { ImageSpec, ProxyOptions, ProxySite } from "../spec.ts";
 import { isLuggageName, isSecretKey } from "./names.ts";
 import { luggageUser } from "./users.ts";
 
@@ -75,7 +75,7 @@ export function headerSecretFile(key: string): string {
 
 /** Keys of the user's sops file that are sent to origins, sorted, each once. */
 export function headerSecretKeys(
-  parts: readonly { kind: string; requestHeaders?: Passing["requestHeaders"] }[],
+  parts: readonly { kind: string; requestHeaders?: ProxyOptions["requestHeaders"] }[],
 ): string[] {
   const values = parts.flatMap(({ requestHeaders = {} }) => Object.values(requestHeaders));
   return [...new Set(values.flatMap((value) => (typeof value === "string" ? [] : value.secret)))].toSorted();

@@ -4,7 +4,7 @@ import { ownOrigins, type Proxied } from "./nginx-origins.ts";
 import { strippedPrefix } from "./path-pattern.ts";
 
 /** A site without its rules, or one of its rules as if it were a site of the same names. */
-export type SitePart = Whole & { path?: string; prefix?: string; open?: true } & (
+export type SitePart = SiteWide & { path?: string; prefix?: string; open?: true } & (
     | Proxied
     | RedirectSite
     | FilesPart
@@ -13,7 +13,7 @@ export type SitePart = Whole & { path?: string; prefix?: string; open?: true } &
   );
 
 /** What holds for all paths of a site. */
-type Whole = Pick<Site, "host" | "aliases" | "default" | "errorPages" | "hsts" | "securityHeaders" | "auth">;
+type SiteWide = Pick<Site, "host" | "aliases" | "default" | "errorPages" | "hsts" | "securityHeaders" | "auth">;
 
 export interface FilesPart extends FilesSite {
   /** Of a rule. */
@@ -32,7 +32,7 @@ export function partsOf(site: Site): SitePart[] {
 
 function rulePart(site: Site, rule: PathRule): SitePart {
   const strips = "stripPrefix" in rule && rule.stripPrefix === true;
-  const part: SitePart = { ...rule, ...wholeOf(site), ...(strips && { prefix: strippedPrefix(rule.path) }) };
+  const part: SitePart = { ...rule, ...siteWideOf(site), ...(strips && { prefix: strippedPrefix(rule.path) }) };
   if (part.kind === "proxy") {
     const own = ownOrigins(part, site.kind === "proxy" ? site : undefined);
     return own === "" ? part : { ...part, own };
@@ -41,7 +41,15 @@ function rulePart(site: Site, rule: PathRule): SitePart {
   return { ...part, ownRoot: `_${siteDigest(`${part.dir}\n${part.prefix}`)}` };
 }
 
-const wholeOf = ({ host, aliases, default: isDefault, errorPages, hsts, securityHeaders, auth }: Site): Whole => ({
+const siteWideOf = ({
+  host,
+  aliases,
+  default: isDefault,
+  errorPages,
+  hsts,
+  securityHeaders,
+  auth,
+}: Site): SiteWide => ({
   host,
   ...(aliases && { aliases }),
   ...(isDefault && { default: isDefault }),

@@ -211,7 +211,7 @@ describe("luggage", () => {
 
 describe("luggage that waits", () => {
   const one = carried({}).blog as Luggage;
-  const health = { ask: { kind: "http", path: "/healthz" }, everySeconds: 10, timeoutSeconds: 3 } as const;
+  const health = { probe: { kind: "http", path: "/healthz" }, everySeconds: 10, timeoutSeconds: 3 } as const;
   const waits = (luggage: Record<string, Luggage>, name: string) =>
     processesOf(luggage)[`luggage-${name}`]?.depends_on ?? {};
 
@@ -299,7 +299,7 @@ describe("luggage that waits", () => {
 });
 
 describe("luggage that says how it is", () => {
-  const health = { ask: { kind: "http", path: "/healthz" }, everySeconds: 30, timeoutSeconds: 2 } as const;
+  const health = { probe: { kind: "http", path: "/healthz" }, everySeconds: 30, timeoutSeconds: 2 } as const;
 
   test("is asked as its own user, with its own environment, and started anew only after several times", () => {
     const { entrypoint, readiness_probe } = processesOf(carried({ health, port: 9000, env: { A: "1" } }))[

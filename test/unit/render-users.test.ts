@@ -162,8 +162,8 @@ test("the manifest says how luggage is asked, and its folder is its user's to wr
   const patience = { everySeconds: 10, timeoutSeconds: 3 };
   const luggage: Record<string, Luggage> = {
     mute: carried,
-    api: { ...carried, port: 9000, health: { ask: { kind: "http", path: "/up?x=1" }, ...patience } },
-    job: { ...carried, user: "app", health: { ask: { kind: "command", command: ["bin/check", "-v"] }, ...patience } },
+    api: { ...carried, port: 9000, health: { probe: { kind: "http", path: "/up?x=1" }, ...patience } },
+    job: { ...carried, user: "app", health: { probe: { kind: "command", command: ["bin/check", "-v"] }, ...patience } },
   };
   expect(JSON.parse(manifest({ sites: [], luggage })).luggage).toEqual({
     api: { url: "http://127.0.0.1:9000/up?x=1", ...patience },
@@ -177,9 +177,9 @@ test("the manifest says how luggage is asked, and its folder is its user's to wr
 });
 
 test.each([
-  ["a path without port", { ask: { kind: "http", path: "/" } }, /it has no port/],
-  ["a path that is none", { ask: { kind: "http", path: "x y" } }, /not a path/],
-  ["no program", { ask: { kind: "command", command: [] } }, /command is empty/],
+  ["a path without port", { probe: { kind: "http", path: "/" } }, /it has no port/],
+  ["a path that is none", { probe: { kind: "http", path: "x y" } }, /not a path/],
+  ["no program", { probe: { kind: "command", command: [] } }, /command is empty/],
 ] as const)("health by %s is refused", (_, ask, reason) => {
   const health = { ...ask, everySeconds: 1, timeoutSeconds: 1 } as unknown as NonNullable<Luggage["health"]>;
   const port = reason.source.includes("port") ? {} : { port: 9000 };
