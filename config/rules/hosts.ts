@@ -1,6 +1,6 @@
 /** Rules of the names that sites are asked for by. */
 import { matchName } from "../../image/render/hosts.ts";
-import { isWildcard } from "../../image/render/names.ts";
+import { isWildcard } from "../../image/render/validators.ts";
 import { nameInVault, sourceOf } from "../certificate-source.ts";
 import { given, type Mistake, mistake } from "../mistakes.ts";
 import { originParts, plainName } from "../names.ts";

@@ -1,5 +1,5 @@
 import type { SiteCache } from "../spec.ts";
-import { boundedInt, isHeaderName } from "./names.ts";
+import { boundedInt, isHeaderName } from "./validators.ts";
 
 /** What a site says about its stored responses beside times (image/nginx/policy.c): which statuses are kept, and what tells them apart. */
 

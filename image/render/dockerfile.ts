@@ -1,9 +1,9 @@
 import { contextVariables } from "../identity.ts";
 import type { FilesSite, ImageSpec } from "../spec.ts";
-import { isLuggageName, siteName } from "./names.ts";
 import { isStreaming } from "./nginx-stream.ts";
 import { packedRules } from "./packed-rules.ts";
 import { secrets } from "./secrets.ts";
+import { isLuggageName, siteName } from "./validators.ts";
 
 /** The lines of image/Dockerfile that `dockerfile` replaces. */
 const marks = { optional: "#:optional", debian: "#:debian", sources: "#:sources", layers: "#:layers" };

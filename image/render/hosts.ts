@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import type { ImageSpec, Site, SiteCache } from "../spec.ts";
 import { cacheKeySuffix } from "./cache-policy.ts";
-import { escapeRegExp, hostName, isWildcard, siteName } from "./names.ts";
+import { escapeRegExp, hostName, isWildcard, siteName } from "./validators.ts";
 
 export type SiteNames = Pick<Site, "host" | "aliases" | "default">;
 
@@ -52,18 +52,18 @@ export const siteDigest = (host: string): string => createHash("sha256").update(
 /**
  * Names, as a regular expression, that a URL of an origin may have, and what becomes of them: what the origin calls itself becomes the visitor's name for the
  * site, and the site's own names stay.
- * @param behind names the origin may call itself
+ * @param originNames names the origin may call itself
  */
-export function namesInUrls(site: SiteNames, behind: readonly string[]): { names: string; become: string }[] {
+export function namesInUrls(site: SiteNames, originNames: readonly string[]): { names: string; replacement: string }[] {
   if (!hasSeveralNames(site)) {
-    const all = [...new Set([...behind, site.host])].map(escapeRegExp).join("|");
-    return [{ names: behind.length === 0 ? all : `(?:${all})`, become: site.host }];
+    const all = [...new Set([...originNames, site.host])].map(escapeRegExp).join("|");
+    return [{ names: originNames.length === 0 ? all : `(?:${all})`, replacement: site.host }];
   }
   const own = namesOf(site);
-  const others = behind.filter((name) => !own.includes(name));
+  const others = originNames.filter((name) => !own.includes(name));
   return [
-    ...(others.length > 0 ? [{ names: `(?:${others.map(escapeRegExp).join("|")})`, become: "$host" }] : []),
-    { names: `(?<own>${own.map(namePattern).join("|")})`, become: "$own" },
+    ...(others.length > 0 ? [{ names: `(?:${others.map(escapeRegExp).join("|")})`, replacement: "$host" }] : []),
+    { names: `(?<own>${own.map(namePattern).join("|")})`, replacement: "$own" },
   ];
 }
 

@@ -2,10 +2,10 @@ import { posix } from "node:path";
 import { ports } from "../ports.ts";
 import type { ImageSpec, Luggage, LuggageHealth } from "../spec.ts";
 import { dependencies } from "./dependencies.ts";
-import { boundedInt, isLuggageName } from "./names.ts";
 import { type Process, runas, stopTimeoutSeconds } from "./process.ts";
 import type { SecretsSpec } from "./secrets.ts";
 import { luggageUser } from "./users.ts";
+import { boundedInt, isLuggageName } from "./validators.ts";
 
 /** Times in a row that luggage says it is not well, after which it is started anew. Until then, and after, the PoP is degraded. */
 export const failuresToRestart = 6;

@@ -5,6 +5,8 @@ import type { ImageSpec, Luggage, LuggageHealth, Tailnet } from "../spec.ts";
 import { orderedNames } from "./acme.ts";
 import { vaultSites } from "./certs.ts";
 import { namesOf } from "./hosts.ts";
+import { secrets } from "./secrets.ts";
+import { partsOf } from "./site-parts.ts";
 import {
   type Endpoint,
   healthPath,
@@ -15,9 +17,7 @@ import {
   siteName,
   tailnetTag,
   zoneName,
-} from "./names.ts";
-import { secrets } from "./secrets.ts";
-import { partsOf } from "./site-parts.ts";
+} from "./validators.ts";
 
 /** /etc/pop/pop.json: what the helper must know of the image. Read by image/pop/manifest.go, which refuses unknown keys. */
 export function manifest(

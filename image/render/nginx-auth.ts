@@ -1,7 +1,7 @@
 import type { Auth, Site } from "../spec.ts";
-import { challenges } from "./nginx-access.ts";
+import { challengeMap } from "./nginx-access.ts";
 import { isForward, loginLines, loginMaps } from "./nginx-login.ts";
-import { passwordFile, secretsFolder } from "./secrets.ts";
+import { passwordFile, secretsDir } from "./secrets.ts";
 
 /**
  * Log-ins that the PoP itself asks for, and those at a service (nginx-login.ts): https://nginx.org/en/docs/http/ngx_http_auth_basic_module.html. The file of passwords is opened for each request, so new passwords
@@ -12,7 +12,7 @@ import { passwordFile, secretsFolder } from "./secrets.ts";
 export const authMaps = (sites: Site[]): string[] => {
   const all = sites.flatMap(({ auth }) => auth ?? []);
   return [
-    ...(all.length > 0 ? [challenges] : []),
+    ...(all.length > 0 ? [challengeMap] : []),
     ...(all.every(isForward) ? [] : ['map $is_no_challenge $auth_realm { 1 "Restricted"; default off; }']),
     ...loginMaps(sites),
   ];
@@ -22,8 +22,8 @@ export const authMaps = (sites: Site[]): string[] => {
 export const authLines = (auth: Auth): string[] =>
   isForward(auth)
     ? loginLines(auth)
-    : ["auth_basic $auth_realm;", `auth_basic_user_file ${secretsFolder}/${passwordFile(auth.basic)};`];
+    : ["auth_basic $auth_realm;", `auth_basic_user_file ${secretsDir}/${passwordFile(auth.basic)};`];
 
 /** Field of requests that are passed on: the password is for the PoP, and stays here. */
-export const authorizationField = (auth: Auth | undefined, by: string): string[] =>
-  auth && !isForward(auth) ? [`${by}_set_header Authorization "";`] : [];
+export const authorizationField = (auth: Auth | undefined, module: string): string[] =>
+  auth && !isForward(auth) ? [`${module}_set_header Authorization "";`] : [];

@@ -1,15 +1,15 @@
 import type { CacheStore, ProxySite, SiteCache } from "../spec.ts";
 import { maxFreshSeconds, policyLines } from "./cache-policy.ts";
 import { cacheKey, siteDigest } from "./hosts.ts";
-import { boundedInt, escapeRegExp, isCookieName } from "./names.ts";
 import type { SitePart } from "./site-parts.ts";
+import { boundedInt, escapeRegExp, isCookieName } from "./validators.ts";
 
 /**
  * Caching: https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_cache. nginx stores, sends and evicts responses; this project's module
  * (image/nginx) decides by RFC 9111 what is stored, how long it is fresh, and when it is removed.
  */
 
-const year = 31_536_000;
+const yearSeconds = 31_536_000;
 
 /** The cache, shared by all sites with `cache`, and the directives they have in common. */
 export function cacheStore(store: CacheStore, parts: SitePart[]): string[] {
@@ -49,25 +49,25 @@ export const isStoring = (part: SitePart): part is StoringSite => part.kind === 
 
 /** A variable that is 1 if the request has one of the cookies that make responses personal. */
 const personalMap = ({ host, path, cache: { cookies } }: StoringSite): string[] =>
-  cookies ? [`map $http_cookie ${personal(host, path)} { "${cookiePattern(cookies)}" 1; default ""; }`] : [];
+  cookies ? [`map $http_cookie ${personalVariable(host, path)} { "${cookiePattern(cookies)}" 1; default ""; }`] : [];
 
 /** A variable's name takes neither dots nor dashes. */
-const personal = (host: string, path = ""): string => `$personal_${siteDigest(`${host}${path}`)}`;
+const personalVariable = (host: string, path = ""): string => `$personal_${siteDigest(`${host}${path}`)}`;
 
 /** Room for what is being fetched: nginx removes old answers only after new ones were written. */
 const minFreeMb = (maxSizeMb: number): number => Math.max(32, Math.floor(maxSizeMb / 10));
 
 /** Lines of a location whose responses are stored. */
-export function cached(site: ProxySite & { path?: string }, cache: SiteCache): string[] {
+export function cacheLines(site: ProxySite & { path?: string }, cache: SiteCache): string[] {
   const { host, path } = site;
   const bounded = (value: number, key: string): number =>
-    boundedInt(value, `${host}: cache.${key}`, { min: 0, max: year });
+    boundedInt(value, `${host}: cache.${key}`, { min: 0, max: yearSeconds });
   const maxAge = bounded(cache.maxAgeSeconds, "maxAgeSeconds");
   const staleIfError = bounded(cache.staleIfErrorSeconds, "staleIfErrorSeconds");
   const staleWhileRevalidate = bounded(cache.staleWhileRevalidateSeconds, "staleWhileRevalidateSeconds");
   const maxFileMb = boundedInt(cache.maxFileMb, `${host}: cache.maxFileMb`, { min: 1, max: 500_000 });
   // The module passes these requests through, as in a site without cache.
-  const bypass = ["$http_authorization", "$websocket", ...(cache.cookies ? [personal(host, path)] : [])];
+  const bypass = ["$http_authorization", "$websocket", ...(cache.cookies ? [personalVariable(host, path)] : [])];
   return [
     "proxy_buffering on;",
     "pop_cache pop;",

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { limits } from "../limits.ts";
 import type { Limit } from "../spec.ts";
-import { boundedInt } from "./names.ts";
 import { connectionBounds } from "./nginx-common.ts";
 import { limitOf, type SitePart } from "./site-parts.ts";
+import { boundedInt } from "./validators.ts";
 
 /**
  * What one visitor may ask for: https://nginx.org/en/docs/http/ngx_http_limit_req_module.html. nginx counts before it looks into the cache or asks an origin;

@@ -1,8 +1,8 @@
 import type { Auth, ForwardAuth, Site } from "../spec.ts";
 import { siteDigest } from "./hosts.ts";
-import { isServicePath, parseOrigin, requestHeaderName } from "./names.ts";
 import { block } from "./nginx-block.ts";
 import { originServers, upstream } from "./nginx-origins.ts";
+import { isServicePath, parseOrigin, requestHeaderName } from "./validators.ts";
 
 /**
  * Log-ins at a service of the user's own. The module asks it about each request (image/nginx/login.c) through a location that no visitor can reach: nginx makes
@@ -11,15 +11,15 @@ import { originServers, upstream } from "./nginx-origins.ts";
 const loginUri = "//login";
 
 /** How long it may take. Every request of the site waits for it. */
-const answerSeconds = 10;
+const loginTimeoutSeconds = 10;
 
 export const isForward = (auth: Auth | undefined): auth is ForwardAuth => auth !== undefined && "forward" in auth;
 
-const services = (sites: readonly Site[]): ForwardAuth[] =>
+const forwardAuths = (sites: readonly Site[]): ForwardAuth[] =>
   sites.flatMap(({ auth }) => (isForward(auth) ? [auth] : []));
 
 /** The URL in its parts; sites that ask the same one share its names. */
-function service({ forward }: Pick<ForwardAuth, "forward">) {
+function parseService({ forward }: Pick<ForwardAuth, "forward">) {
   const [, base = "", path = ""] = /^([a-z]+:\/\/[^/?#]+)(.*)$/s.exec(forward) ?? [];
   if (!isServicePath(path))
     throw new Error(`auth.forward: ${JSON.stringify(forward.slice(0, 80))} is not a URL with a path.`);
@@ -33,8 +33,8 @@ function service({ forward }: Pick<ForwardAuth, "forward">) {
 export const loginMaps = (sites: readonly Site[]): string[] =>
   [
     ...new Set(
-      services(sites).map((auth) => {
-        const { path, pathVariable } = service(auth);
+      forwardAuths(sites).map((auth) => {
+        const { path, pathVariable } = parseService(auth);
         return `map "" ${pathVariable} { default "${path}"; }`;
       }),
     ),
@@ -42,7 +42,7 @@ export const loginMaps = (sites: readonly Site[]): string[] =>
 
 /** Upstream blocks of all services, each once. */
 export const loginUpstreams = (sites: readonly Site[]): string[] => {
-  const all = services(sites).map(service);
+  const all = forwardAuths(sites).map(parseService);
   return [...new Map(all.map((it) => [it.upstream, upstream(it.upstream, originServers([it.to]))])).entries()]
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .map(([, text]) => text);
@@ -56,7 +56,7 @@ export const loginLines = (auth: ForwardAuth): string[] => [
 
 /** The location that asks the service. */
 export function loginLocation(auth: ForwardAuth): string {
-  const { to, upstream, pathVariable } = service(auth);
+  const { to, upstream, pathVariable } = parseService(auth);
   return block(`location = ${loginUri}`, [
     "internal;",
     block('if ($is_no_challenge = "")', ["return 204;"]),
@@ -66,21 +66,20 @@ export function loginLocation(auth: ForwardAuth): string {
     "proxy_redirect off;",
     // Not after a timeout: the visitor has waited long enough.
     "proxy_next_upstream error;",
-    `proxy_send_timeout ${answerSeconds}s;`,
-    `proxy_read_timeout ${answerSeconds}s;`,
+    `proxy_send_timeout ${loginTimeoutSeconds}s;`,
+    `proxy_read_timeout ${loginTimeoutSeconds}s;`,
     ...loginFields.map((field) => `proxy_set_header ${field};`),
   ]);
 }
 
 /** The question is a GET of its own: conditions and ranges are about the origin's response. */
-const ofOrigin = "Content-Length If-Match If-Modified-Since If-None-Match If-Range If-Unmodified-Since Range".split(
-  " ",
-);
+const clearedHeaders =
+  "Content-Length If-Match If-Modified-Since If-None-Match If-Range If-Unmodified-Since Range".split(" ");
 
 const loginFields = [
   "Host $host",
   'Connection ""',
-  ...ofOrigin.map((name) => `${name} ""`),
+  ...clearedHeaders.map((name) => `${name} ""`),
   "X-Original-URL https://$host$pop_login_uri",
   "X-Original-Method $request_method",
   "X-Forwarded-Method $request_method",

@@ -6,7 +6,7 @@ import type { Logs } from "../spec.ts";
  * Three bytes of an IPv4 address, and the first three groups of an IPv6 address as nginx writes it: two colons stand for groups of zeros, those that belong to
  * the /48 among them. Regular expressions of PCRE and awk alike.
  */
-const kept = { ipv4: "[0-9]+\\.[0-9]+\\.[0-9]+", ipv6: "[0-9a-f]+(:[0-9a-f]+)?(:[0-9a-f]+)?" };
+const networkPatterns = { ipv4: "[0-9]+\\.[0-9]+\\.[0-9]+", ipv6: "[0-9a-f]+(:[0-9a-f]+)?(:[0-9a-f]+)?" };
 
 /** The variable of the access log that tells who asked. */
 export const client = ({ anonymize }: Logs): string => (anonymize ? "$logged_client" : "$remote_addr");
@@ -15,7 +15,7 @@ export const client = ({ anonymize }: Logs): string => (anonymize ? "$logged_cli
 export const clientMap = ({ anonymize }: Logs): string[] =>
   anonymize
     ? [
-        `map $remote_addr $logged_client { "~^(?<ipv4_network>${kept.ipv4})\\." $ipv4_network.0; "~^(?<ipv6_network>${kept.ipv6}):" "\${ipv6_network}::"; default "::"; }`,
+        `map $remote_addr $logged_client { "~^(?<ipv4_network>${networkPatterns.ipv4})\\." $ipv4_network.0; "~^(?<ipv6_network>${networkPatterns.ipv6}):" "\${ipv6_network}::"; default "::"; }`,
       ]
     : [];
 
@@ -51,8 +51,8 @@ export const errorFilterFile = "etc/pop/error-log.awk";
 /** nginx has no format for its error log: `client: 203.0.113.7` becomes `client: 203.0.113.0` on its way out. */
 export const errorFilter = `# Of visitors' addresses in nginx's error log only the network is kept.
 {
-  line = gensub(/(client: ${kept.ipv4})\\.[0-9]+/, "\\\\1.0", "g", $0)
-  print gensub(/(client: ${kept.ipv6}):[0-9a-f:.]*/, "\\\\1::", "g", line)
+  line = gensub(/(client: ${networkPatterns.ipv4})\\.[0-9]+/, "\\\\1.0", "g", $0)
+  print gensub(/(client: ${networkPatterns.ipv6}):[0-9a-f:.]*/, "\\\\1::", "g", line)
   fflush()
 }
 `;

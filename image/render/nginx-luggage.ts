@@ -1,5 +1,5 @@
 import type { ImageSpec } from "../spec.ts";
-import { boundedInt } from "./names.ts";
+import { boundedInt } from "./validators.ts";
 
 /** Where luggage listens, on 127.0.0.1. */
 export function luggagePort(luggage: ImageSpec["luggage"], name: string): number {

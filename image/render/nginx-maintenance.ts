@@ -5,7 +5,7 @@ import { block, text } from "./nginx-block.ts";
  * `pop maintenance` (image/pop/maintenance.go) puts a file here to have a site answered with 503. Looking for it is one stat(2) a request, about a microsecond, on a
  * name that is not there. No open_file_cache: it would hold files of the cache open, too. No reload: that ends WebSockets of all sites.
  */
-const folder = "/var/lib/pop/maintenance";
+const maintenanceDir = "/var/lib/pop/maintenance";
 
 /** No visitor can ask for it, and no rule be about it: nginx makes one slash of two. */
 const location = "//maintenance";
@@ -22,7 +22,7 @@ const page = [
 
 /** Lines of a site's server, before all others that answer. */
 export const maintenance = ({ host }: Site): string[] => [
-  block(`if (-f "${folder}/${host}")`, [`rewrite ^ ${location} last;`]),
+  block(`if (-f "${maintenanceDir}/${host}")`, [`rewrite ^ ${location} last;`]),
   `include /${maintenanceFile};`,
 ];
 

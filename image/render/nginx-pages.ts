@@ -4,11 +4,11 @@ import { defaultErrorPages, errorPageCsp, pageStatuses } from "./error-pages.ts"
 import { siteKey } from "./hosts.ts";
 import { block, text } from "./nginx-block.ts";
 import { marks, setHeaders } from "./nginx-common.ts";
-import { withoutLogin } from "./nginx-open.ts";
-import { setPresets } from "./nginx-presets.ts";
+import { loginOff } from "./nginx-login-off.ts";
+import { presetLines } from "./nginx-presets.ts";
 
 /** Where a site's own error pages lie in the image. */
-export const errorPagesFolder = (host: string): string => `srv/error-pages/${siteKey(host)}`;
+export const errorPagesDir = (host: string): string => `srv/error-pages/${siteKey(host)}`;
 
 /** Where a site's robots.txt lies in the image. */
 export const robotsFile = (host: string): string => `srv/robots/${siteKey(host)}.txt`;
@@ -29,19 +29,19 @@ export const pageMaps: string[] = [
 const errorUri = "//error";
 
 /** What a location answers with beside its content. */
-type Answering = Pick<Site, "kind" | "host" | "headers" | "errorPages" | "hsts" | "securityHeaders" | "auth">;
+type PageSite = Pick<Site, "kind" | "host" | "headers" | "errorPages" | "hsts" | "securityHeaders" | "auth">;
 
 /** Where errors of a site's server go, or of one of its rules with files of its own. */
-const uriOf = (rule?: number): string => (rule === undefined ? errorUri : `${errorUri}/${rule}`);
+const errorPageUri = (rule?: number): string => (rule === undefined ? errorUri : `${errorUri}/${rule}`);
 
 /** Of a server or location: which errors get a page. */
-export const errorPage = (rule?: number): string => `error_page ${pageStatuses.join(" ")} ${uriOf(rule)};`;
+export const errorPage = (rule?: number): string => `error_page ${pageStatuses.join(" ")} ${errorPageUri(rule)};`;
 
 /** A server-wide check must let pages for its own errors through: nginx comes by it again with them. Part of a regular expression. */
 export const exceptErrorPages = `(?!${errorUri}(?:/|$))`;
 
 /** Lines of a server that serve pages for errors nginx itself makes. What an origin says, errors too, passes as it is: nothing is intercepted. */
-export const errorPages = (site: Answering): string[] => [
+export const errorPages = (site: PageSite): string[] => [
   errorPage(),
   errorLocation(site, site.kind === "files" ? `srv/sites/${siteKey(site.host)}` : undefined),
 ];
@@ -50,15 +50,15 @@ export const errorPages = (site: Answering): string[] => [
  * The location that answers with the page.
  * @param content folder of the image with the packed files of the site or rule, without a slash before it
  */
-export function errorLocation(site: Answering, content: string | undefined, rule?: number): string {
-  const own = site.errorPages === undefined ? [] : [`/${errorPagesFolder(site.host)}/$status.$error_form`];
+export function errorLocation(site: PageSite, content: string | undefined, rule?: number): string {
+  const own = site.errorPages === undefined ? [] : [`/${errorPagesDir(site.host)}/$status.$error_form`];
   // Packed files that have a page for a status, as 404.html, show it to everybody.
   const packed = content === undefined ? [] : [`"/${content}/$status.html"`];
   const pages = [...own, ...packed, `/${defaultErrorPages}/$status.$error_form`];
-  return block(`location = ${uriOf(rule)}`, [
+  return block(`location = ${errorPageUri(rule)}`, [
     `include /${errorPageFile};`,
     // The request was judged; its error page is not to be refused again.
-    ...(site.auth ? [withoutLogin(site.auth)] : []),
+    ...(site.auth ? [loginOff(site.auth)] : []),
     `try_files ${pages.join(" ")} =404;`,
     ...errorHeaders(site),
   ]);
@@ -80,11 +80,11 @@ export const errorPageText = text([
 ]);
 
 /** The site's own headers. Pages of its own are under its policy; the project's have their own, as many a policy forbids their style. */
-function errorHeaders(site: Answering): string[] {
-  const headers = without(/^(?:cache-control|expires|retry-after)$/i, site.headers);
-  if (site.errorPages !== undefined || site.kind === "files") return [...setHeaders(headers), ...setPresets(site)];
-  const all = { ...without(/^content-security-policy$/i, headers), "Content-Security-Policy": errorPageCsp };
-  return [...setHeaders(all), ...setPresets({ ...site, headers: all })];
+function errorHeaders(site: PageSite): string[] {
+  const headers = omitHeaders(/^(?:cache-control|expires|retry-after)$/i, site.headers);
+  if (site.errorPages !== undefined || site.kind === "files") return [...setHeaders(headers), ...presetLines(site)];
+  const all = { ...omitHeaders(/^content-security-policy$/i, headers), "Content-Security-Policy": errorPageCsp };
+  return [...setHeaders(all), ...presetLines({ ...site, headers: all })];
 }
 
 /** robots.txt as the stack file says, whatever the site has at that path. */
@@ -98,8 +98,8 @@ export function robots(site: Site): string[] {
       `add_header Last-Modified "";`,
       "add_header Cache-Control max-age=3600;",
       ...marks,
-      ...setHeaders(without(/^(?:cache-control|expires)$/i, site.headers)),
-      ...setPresets(site),
+      ...setHeaders(omitHeaders(/^(?:cache-control|expires)$/i, site.headers)),
+      ...presetLines(site),
       ...(site.robots.kind === "deny"
         ? [`return 200 "User-agent: *\\nDisallow: /\\n";`]
         : [`alias /${robotsFile(site.host)};`]),
@@ -107,5 +107,5 @@ export function robots(site: Site): string[] {
   ];
 }
 
-const without = (names: RegExp, headers: Record<string, string> = {}): Record<string, string> =>
+const omitHeaders = (names: RegExp, headers: Record<string, string> = {}): Record<string, string> =>
   Object.fromEntries(Object.entries(headers).filter(([name]) => !names.test(name)));

@@ -2,10 +2,10 @@ import { limits } from "../limits.ts";
 import { ports } from "../ports.ts";
 import type { ImageSpec, PassThroughSite } from "../spec.ts";
 import { namesOf, siteDigest, siteKey } from "./hosts.ts";
-import { boundedInt, type Origin, parseOrigin } from "./names.ts";
 import { streamAccess } from "./nginx-access.ts";
 import { block } from "./nginx-block.ts";
 import { originServers, upstream } from "./nginx-origins.ts";
+import { boundedInt, type Origin, parseOrigin } from "./validators.ts";
 
 /**
  * Sites whose TLS ends at home. In stacks that have any, nginx first looks at the ClientHello of each connection to the TLS port
@@ -67,7 +67,7 @@ const originsOf = ({ host, origins }: PassThroughSite): Origin[] => {
 
 function server(site: PassThroughSite): string[] {
   const name = `through_${siteKey(site.host)}`;
-  const most = { min: 1, max: limits.visitorRequests };
+  const range = { min: 1, max: limits.visitorRequests };
   const { connections } = site;
   return [
     block(`upstream ${name}`, [`zone ${name} 64k;`, ...originServers(originsOf(site))]),
@@ -76,7 +76,7 @@ function server(site: PassThroughSite): string[] {
       `set $site ${namesOf(site)[0]};`,
       ...(connections === undefined
         ? []
-        : [`limit_conn site_visitors ${boundedInt(connections, `${site.host}: limit.connections`, most)};`]),
+        : [`limit_conn site_visitors ${boundedInt(connections, `${site.host}: limit.connections`, range)};`]),
       `proxy_timeout ${boundedInt(site.idleSeconds, `${site.host}: idle`, { min: 1, max: 86_400 })}s;`,
       ...(site.access ? [streamAccess(site.access)] : []),
       ...(site.proxyProtocol === "v2" ? ["pop_proxy_protocol on;"] : []),
@@ -90,7 +90,7 @@ function server(site: PassThroughSite): string[] {
 }
 
 /** Port 80 of these sites: a redirect to https, but for the challenges of their own ACME clients. */
-export function plainServers({ passThrough = [] }: Pick<PassThroughSpec, "passThrough">): string[] {
+export function passThroughHttpServers({ passThrough = [] }: Pick<PassThroughSpec, "passThrough">): string[] {
   return passThrough.toSorted(byHost).flatMap((site) => {
     const name = `challenges_${siteKey(site.host)}`;
     return [

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { namesInUrls, type SiteNames } from "./hosts.ts";
-import { escapeRegExp } from "./names.ts";
 import { encodedOrLiteral } from "./path-pattern.ts";
+import { escapeRegExp } from "./validators.ts";
 
 /**
  * What a location takes from a path, and gives back to what the origin says of paths. nginx compares the decoded path, while an origin gets the path as the
@@ -15,11 +15,11 @@ type Prefixed = SiteNames & { prefix?: string };
  * Whether the path has parts that nginx took out before it compared it, or that servers take differently: with `/x/../admin` and `//x/admin` an origin might
  * think of another path than nginx did. Then the origin gets what nginx compared.
  */
-export const detourMap =
+export const unnormalizedMap =
   'map $request_uri $path_detour { "~*^(?:(?:/|%2f){2}|[^?#\\\\\\\\]*(?:[#\\\\\\\\]|(?:/|%2f)(?:\\.|%2e){1,2}(?:/|%2f|[?]|$)))" 1; default ""; }';
 
 /** Of a server: from here on `$uri` counts. */
-export const withoutDetours = "if ($path_detour) {\n  rewrite ^ $uri break;\n}";
+export const useNormalizedPath = "if ($path_detour) {\n  rewrite ^ $uri break;\n}";
 
 /** A variable: what follows the prefix in the path as the visitor wrote it, with the query. Empty if that is not plain to see. */
 export const restVariable = (prefix: string): string =>
@@ -35,7 +35,7 @@ export const restMaps = (prefixes: readonly string[]): string[] =>
     );
 
 /** The path as nginx understood it, without the prefix. */
-export const stripped = ({ prefix }: Pick<Prefixed, "prefix">): string[] =>
+export const stripPrefix = ({ prefix }: Pick<Prefixed, "prefix">): string[] =>
   prefix === undefined ? [] : [`rewrite "(?s)^${escapeRegExp(prefix)}(?:\\/(.*))?\\z" /$1 break;`];
 
 /** Follows the name in proxy_pass. If it is empty, nginx passes its own path on, encoded again, and the query. */
@@ -48,13 +48,13 @@ export const prefixField = (prefix: string | undefined): string[] =>
 
 /**
  * Redirects of an origin that knows its own names, and nothing of the prefix, become the site's, and are asked by https; with a prefix, paths of cookies too.
- * @param behind names the origin may call itself
+ * @param originNames names the origin may call itself
  */
-export function ownRedirects(site: Prefixed, behind: readonly string[]): string[] {
+export function rewriteRedirects(site: Prefixed, originNames: readonly string[]): string[] {
   const { prefix } = site;
-  const urls = namesInUrls(site, behind).map(({ names, become }) => ({
+  const urls = namesInUrls(site, originNames).map(({ names, replacement }) => ({
     url: `^https?://${names}(?::[0-9]+)?`,
-    become,
+    become: replacement,
   }));
   if (prefix === undefined)
     return urls.map(({ url, become }) => `proxy_redirect "~*${url}(?<rest>/.*)?$" https://${become}$rest;`);

@@ -1,7 +1,7 @@
 /** Headers that a site's `hsts` and `securityHeaders` stand for. What the site sets itself, in its stack file or at its origin, comes before them. */
 import type { Site } from "../spec.ts";
-import { header } from "./names.ts";
 import type { SitePart } from "./site-parts.ts";
+import { header } from "./validators.ts";
 
 type Headers = Readonly<Record<string, string>>;
 
@@ -26,7 +26,7 @@ export const strictHeaders: Headers = {
 type Presets = Pick<Site, "headers" | "hsts" | "securityHeaders">;
 
 /** Headers of the site's presets, without those that its `headers` set. */
-export function presets({ headers = {}, hsts: wanted, securityHeaders }: Presets): Headers {
+export function presetHeaders({ headers = {}, hsts: wanted, securityHeaders }: Presets): Headers {
   const own = new Set(Object.keys(headers).map((name) => name.toLowerCase()));
   const all: Headers = { ...(securityHeaders === "strict" && strictHeaders), ...(wanted && hsts) };
   return Object.fromEntries(Object.entries(all).filter(([name]) => !own.has(name.toLowerCase())));
@@ -37,7 +37,7 @@ const variable = (name: string): string => `$preset_${key(name)}`;
 
 /** A map for each preset header of sites that pass requests on: its value, unless the origin's answer has the header. */
 export function presetMaps(parts: readonly SitePart[]): string[] {
-  const passing = parts.filter(({ kind }) => kind === "proxy" || kind === "luggage").map(presets);
+  const passing = parts.filter(({ kind }) => kind === "proxy" || kind === "luggage").map(presetHeaders);
   const all: Headers = Object.assign({}, ...passing);
   return Object.entries(all)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
@@ -45,13 +45,13 @@ export function presetMaps(parts: readonly SitePart[]): string[] {
 }
 
 /** Of a location that passes requests on. nginx leaves a header without value out. */
-export const offeredPresets = (site: Presets): string[] =>
-  Object.keys(presets(site))
+export const defaultPresetLines = (site: Presets): string[] =>
+  Object.keys(presetHeaders(site))
     .toSorted()
     .map((name) => `add_header ${name} ${variable(name)} always;`);
 
 /** Of a location that nginx answers itself. */
-export const setPresets = (site: Presets): string[] =>
-  Object.entries(presets(site))
+export const presetLines = (site: Presets): string[] =>
+  Object.entries(presetHeaders(site))
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, value]) => `add_header ${header(name, value)} always;`);

@@ -1,12 +1,12 @@
 import { limits, tcpBufferKb } from "../limits.ts";
 import { ports, tcpPorts } from "../ports.ts";
 import type { ImageSpec, TcpPort } from "../spec.ts";
-import { boundedInt, parseEndpoint } from "./names.ts";
 import { streamAccess, streamAccessMaps } from "./nginx-access.ts";
 import { block } from "./nginx-block.ts";
 import { client, clientMap } from "./nginx-logs.ts";
 import { luggagePort } from "./nginx-luggage.ts";
 import { passThroughServers } from "./nginx-pass-through.ts";
+import { boundedInt, parseEndpoint } from "./validators.ts";
 
 /**
  * Ports of raw TCP: https://nginx.org/en/docs/stream/ngx_stream_core_module.html. Each has a server of its own behind Fly's proxy, whose PROXY header has the
@@ -29,10 +29,10 @@ export const streamModules = (spec: Pick<ImageSpec, "ports" | "passThrough">): s
     : [];
 
 /** The `stream` block, if there is anything in it. */
-export function stream(spec: StreamSpec): string[] {
+export function streamBlock(spec: StreamSpec): string[] {
   const { ports: all = [], passThrough = [], luggage, logs = {} } = spec;
   if (!isStreaming(spec)) return [];
-  const inside = tcpPorts(all);
+  const internalPorts = tcpPorts(all);
   const hasSites = passThrough.length > 0;
   return [
     "",
@@ -48,7 +48,7 @@ export function stream(spec: StreamSpec): string[] {
       ...(hasSites ? ["map_hash_bucket_size 512;"] : []),
       block("map $server_port $public_port", [
         ...(hasSites ? ["default 443;"] : []),
-        ...[...inside].map(([port, internal]) => `${internal} ${port};`),
+        ...[...internalPorts].map(([port, internal]) => `${internal} ${port};`),
       ]),
       // An IPv4 address, or the /64 of an IPv6 address.
       `map $binary_remote_addr $visitor { "~(?s)^(?<network>.{8}).{8}$" $network; default $binary_remote_addr; }`,
@@ -75,26 +75,26 @@ export function stream(spec: StreamSpec): string[] {
       "proxy_half_close on;",
       ...all
         .toSorted((a, b) => a.port - b.port)
-        .flatMap((it) => ["", ...server(it, inside.get(it.port) ?? 0, luggage)]),
+        .flatMap((it) => ["", ...server(it, internalPorts.get(it.port) ?? 0, luggage)]),
       ...passThroughServers(spec),
     ]),
   ];
 }
 
-function server(it: TcpPort, internal: number, luggage: ImageSpec["luggage"]): string[] {
-  const at = `ports.${boundedInt(it.port, "port", { min: 1, max: 65_535 })}`;
-  const { connections, total } = it.limit;
-  const most = { min: 1, max: 100_000 };
+function server(port: TcpPort, internal: number, luggage: ImageSpec["luggage"]): string[] {
+  const at = `ports.${boundedInt(port.port, "port", { min: 1, max: 65_535 })}`;
+  const { connections, total } = port.limit;
+  const range = { min: 1, max: 100_000 };
   return [
-    block(`upstream port_${it.port}`, [`zone port_${it.port} 64k;`, ...targets(it, luggage)]),
+    block(`upstream port_${port.port}`, [`zone port_${port.port} 64k;`, ...targets(port, luggage)]),
     block("server", [
       `listen ${internal} proxy_protocol backlog=1024;`,
-      `limit_conn port_visitors ${boundedInt(connections, `${at}.limit.connections`, most)};`,
-      `limit_conn ports ${boundedInt(total, `${at}.limit.total`, most)};`,
-      `proxy_timeout ${boundedInt(it.idleSeconds, `${at}.idle`, { min: 1, max: 86_400 })}s;`,
-      ...(it.access ? [streamAccess(it.access)] : []),
-      ...(it.proxyProtocol === "v2" ? ["pop_proxy_protocol on;"] : []),
-      `proxy_pass port_${it.port};`,
+      `limit_conn port_visitors ${boundedInt(connections, `${at}.limit.connections`, range)};`,
+      `limit_conn ports ${boundedInt(total, `${at}.limit.total`, range)};`,
+      `proxy_timeout ${boundedInt(port.idleSeconds, `${at}.idle`, { min: 1, max: 86_400 })}s;`,
+      ...(port.access ? [streamAccess(port.access)] : []),
+      ...(port.proxyProtocol === "v2" ? ["pop_proxy_protocol on;"] : []),
+      `proxy_pass port_${port.port};`,
     ]),
   ];
 }

@@ -1,4 +1,4 @@
-import { escapeRegExp } from "./names.ts";
+import { escapeRegExp } from "./validators.ts";
 
 /**
  * Paths of rules (`paths` of a site), as they are written: `/api/` is a prefix, `/login` one path, and `*` stands for any text, slashes included.

@@ -1,4 +1,4 @@
-import { logFolder } from "./folders.ts";
+import { logDir } from "./dirs.ts";
 import { drainSeconds } from "./nginx.ts";
 
 /** Seconds each process gets to end before it is killed. */
@@ -37,7 +37,7 @@ export function withDefaults(name: string, { entrypoint, logMb, ...process }: Pr
     shutdown: { timeout_seconds: stopTimeoutSeconds.other },
     working_dir: "/",
     is_dotenv_disabled: true,
-    log_location: `${logFolder}/${name}.log`,
+    log_location: `${logDir}/${name}.log`,
     log_configuration: {
       rotation: rotation(logMb ?? Math.floor((logBudgetMb - logQuotaMb.nginx) / (count - 1))),
       disable_json: true,

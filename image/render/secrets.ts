@@ -1,6 +1,6 @@
 import type { ImageSpec, ProxyOptions, ProxySite } from "../spec.ts";
-import { isLuggageName, isSecretKey } from "./names.ts";
 import { luggageUser } from "./users.ts";
+import { isLuggageName, isSecretKey } from "./validators.ts";
 
 /** Where the machine finds what was sealed to its own identity. No part of the image: the machine is given it. */
 export const sealedFiles = {
@@ -14,7 +14,7 @@ export const sealedFiles = {
 export const authKeyName = "tailscaleAuthKey";
 
 /** Where `pop-secrets` puts what was in it: memory, new at each boot. */
-export const secretsFolder = "/run/secrets";
+export const secretsDir = "/run/secrets";
 
 interface Secret {
   /** Its file, below `secretsFolder`. */
@@ -37,9 +37,9 @@ export function secrets({ sites = [], luggage, tailnet, certificates }: SecretsS
   return [
     ...(tailnet ? [{ ...own(authKeyName, "root"), ...(tailnet.driver && { from: "tailnet" as const }) }] : []),
     ...(certificates?.vault ? [own("vaultRoleId", "certs"), own("vaultSecretId", "certs")] : []),
-    ...(certificates?.acme?.eab === undefined ? [] : [accountSecret(certificates.acme.eab)]),
+    ...(certificates?.acme?.eab === undefined ? [] : [acmeAccountSecret(certificates.acme.eab)]),
     ...Object.entries(luggage).flatMap(([name, { secrets: keys = [], user = name }]) =>
-      keys.map((key) => carried(name, key, luggageUser(user))),
+      keys.map((key) => luggageSecret(name, key, luggageUser(user))),
     ),
     ...[...new Set(sites.flatMap(({ auth }) => (auth && "basic" in auth ? auth.basic : [])))].map(
       (key): Secret => ({ name: passwordFile(key), key, owner: "nginx", from: "secrets" }),
@@ -56,7 +56,7 @@ export function secrets({ sites = [], luggage, tailnet, certificates }: SecretsS
 /** Of an external account at an authority, below `secretsFolder`: the dot keeps it apart from keys. */
 export const acmeAccountFile = "acme.account";
 
-function accountSecret(key: string): Secret {
+function acmeAccountSecret(key: string): Secret {
   if (!isSecretKey(key)) throw new Error(`certificates.acme.eab: ${JSON.stringify(key)} is not the name of a secret.`);
   return { name: acmeAccountFile, key, owner: "certs", from: "secrets" };
 }
@@ -92,14 +92,14 @@ const clientCertificateKeys = (parts: readonly { kind: string; tls?: ProxySite["
   ...new Set(parts.flatMap(({ tls }) => tls?.certificate ?? [])),
 ];
 
-function carried(luggage: string, key: string, owner: string): Secret {
+function luggageSecret(luggage: string, key: string, owner: string): Secret {
   if (!isLuggageName(luggage) || !isSecretKey(key))
     throw new Error(`luggage.${luggage}.secrets: ${JSON.stringify(key)} is not the name of a secret.`);
   return { name: `${luggage}/${key}`, key, owner, from: "secrets" };
 }
 
 /** Keys the user's sops file must have, sorted, each once. */
-export const wantedKeys = (spec: SecretsSpec): string[] =>
+export const requiredKeys = (spec: SecretsSpec): string[] =>
   [...new Set(secrets(spec).flatMap(({ key, from }) => (from === "secrets" ? [key] : [])))].toSorted();
 
 /**

@@ -1,11 +1,11 @@
 import type { Access, Denial, FilesSite, Limit, LuggageSite, PathRule, RedirectSite, Site } from "../spec.ts";
 import { siteDigest } from "./hosts.ts";
-import { ownOrigins, type Proxied } from "./nginx-origins.ts";
+import { type ProxyPart, upstreamSuffix } from "./nginx-origins.ts";
 import { strippedPrefix } from "./path-pattern.ts";
 
 /** A site without its rules, or one of its rules as if it were a site of the same names. */
 export type SitePart = SiteWide & { path?: string; prefix?: string; open?: true } & (
-    | Proxied
+    | ProxyPart
     | RedirectSite
     | FilesPart
     | LuggageSite
@@ -34,8 +34,8 @@ function rulePart(site: Site, rule: PathRule): SitePart {
   const strips = "stripPrefix" in rule && rule.stripPrefix === true;
   const part: SitePart = { ...rule, ...siteWideOf(site), ...(strips && { prefix: strippedPrefix(rule.path) }) };
   if (part.kind === "proxy") {
-    const own = ownOrigins(part, site.kind === "proxy" ? site : undefined);
-    return own === "" ? part : { ...part, own };
+    const suffix = upstreamSuffix(part, site.kind === "proxy" ? site : undefined);
+    return suffix === "" ? part : { ...part, suffix };
   }
   if (part.kind !== "files" || (site.kind === "files" && site.dir === part.dir && !strips)) return part;
   return { ...part, ownRoot: `_${siteDigest(`${part.dir}\n${part.prefix}`)}` };

@@ -1,5 +1,5 @@
 import type { Ssh } from "../spec.ts";
-import { authorizedKey } from "./names.ts";
+import { authorizedKey } from "./validators.ts";
 
 /** Where sshd looks for who may come in. */
 const keysFile = "/etc/ssh/authorized_keys";

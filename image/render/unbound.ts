@@ -1,6 +1,6 @@
 import { ports } from "../ports.ts";
 import type { Dns, Tailnet } from "../spec.ts";
-import { serverAddress, zoneName } from "./names.ts";
+import { serverAddress, zoneName } from "./validators.ts";
 
 /** Where tailscaled itself answers for the names of its tailnet. https://tailscale.com/kb/1081/magicdns */
 const magicDns = "100.100.100.100";

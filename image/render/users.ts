@@ -1,5 +1,5 @@
 import type { ImageSpec } from "../spec.ts";
-import { isLuggageName } from "./names.ts";
+import { isLuggageName } from "./validators.ts";
 
 /** Users and groups of the image, from one map. Every process that is not root's has its own, so that none can read, signal or fill up another's. */
 export interface User {

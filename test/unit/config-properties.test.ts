@@ -5,6 +5,8 @@ import { parseConfig } from "../../config/parse.ts";
 import { StackFile } from "../../config/schema.ts";
 import { node, type Path, pathText, schemaAt } from "../../config/walk.ts";
 import { isTcpPort, ports } from "../../image/ports.ts";
+import { streamBlock } from "../../image/render/nginx-stream.ts";
+import { processCompose } from "../../image/render/process-compose.ts";
 import {
   hostName,
   isHeaderValue,
@@ -13,9 +15,7 @@ import {
   parseOrigin,
   serverAddress,
   zoneName,
-} from "../../image/render/names.ts";
-import { stream } from "../../image/render/nginx-stream.ts";
-import { processCompose } from "../../image/render/process-compose.ts";
+} from "../../image/render/validators.ts";
 import { guestProblem, memoryRange, presets } from "../../providers/fly/guests.ts";
 import { regions } from "../../providers/fly/regions.ts";
 import { mistakesIn } from "../support/mistakes.ts";
@@ -284,7 +284,7 @@ describe("any valid stack file", () => {
       fc.property(file, (raw) => {
         const { sites, passThrough = [], luggage, dns, ports = [] } = parseConfig(raw).image;
         const isStreaming = ports.length + passThrough.length > 0;
-        expect(stream({ ports, passThrough, sites, luggage })).toHaveLength(isStreaming ? 2 : 0);
+        expect(streamBlock({ ports, passThrough, sites, luggage })).toHaveLength(isStreaming ? 2 : 0);
         for (const site of sites) {
           expect(hostName(site.host)).toBe(site.host);
           if (site.kind === "proxy") site.origins.map(parseOrigin);

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { parseConfig } from "../../config/parse.ts";
-import { rendered, writeContext } from "../../image/context.ts";
+import { renderedFiles, writeContext } from "../../image/context.ts";
 import { findCredential, findCredentialInFile } from "../../image/credentials.ts";
 import { documentedStack } from "../support/documented-stack.ts";
 import { mistakesIn } from "../support/mistakes.ts";
@@ -150,7 +150,7 @@ describe("in a stack file", () => {
   });
 
   test("the documented stacks have none", () => {
-    for (const text of Object.values(rendered(documentedStack().image)))
+    for (const text of Object.values(renderedFiles(documentedStack().image)))
       expect(findCredentialInFile("rendered", Buffer.from(text))).toBeUndefined();
   });
 });

@@ -1,8 +1,8 @@
 /** A PoP of a whole stack, and one web server in the test's own process that stands in for all of its origins. */
 import type { IncomingMessage } from "node:http";
 import { tcpPorts } from "../../../image/ports.ts";
-import { parseOrigin as originOf, parseEndpoint } from "../../../image/render/names.ts";
 import { partsOf } from "../../../image/render/site-parts.ts";
+import { parseOrigin as originOf, parseEndpoint } from "../../../image/render/validators.ts";
 import type { ImageSpec } from "../../../image/spec.ts";
 import { https, type Visit, type Visited } from "./client.ts";
 import { type Origin, startOrigin } from "./origin.ts";

@@ -3,13 +3,13 @@ import { acmeFolder, challengeFolder } from "./acme.ts";
 import { luggageUser, type User } from "./users.ts";
 
 /** Where the logs of the PoP's processes lie; the sum of them is bounded by render/process-compose.ts. */
-export const logFolder = "/var/log/pop";
+export const logDir = "/var/log/pop";
 
 /**
  * /etc/pop/folders, one "path owner:group mode" a line: what postInit makes at boot. The image cannot bring what lies under /var, for the volume hides it,
  * nor under /run, for that is new each time.
  */
-export function folders(
+export function dirs(
   all: Record<string, User>,
   spec: Pick<ImageSpec, "luggage" | "tailnet" | "ssh" | "certificates">,
 ): string {
@@ -29,7 +29,7 @@ export function folders(
     "/var/lib/nginx nginx:nginx 0750",
     "/var/cache/nginx nginx:nginx 0750",
     "/var/lib/unbound unbound:unbound 0750",
-    `${logFolder} root:root 0750`,
+    `${logDir} root:root 0750`,
     "/run/nginx nginx:nginx 0750",
     "/run/pop/certs certs:certs 0755",
     // nginx writes, health reads and gives back: the group comes from the folder (2000).
