@@ -38,7 +38,7 @@ import type { ImageSpec, Site } from "./spec.ts";
 import { checkNginxFile } from "./user-nginx.ts";
 import { checkErrorPages, checkRobots, checkSpa } from "./user-pages.ts";
 
-/** Folders of image/ that go into the context as they are, by their place in it. */
+/** Directories of image/ that are copied into the build context as they are, by their path in it. */
 const sources = {
   build: "build",
   "programs/process-compose": "programs/process-compose",
@@ -50,15 +50,16 @@ const sources = {
   config: "rootfs",
 };
 
-/** A file of the context: content, and whether it may be executed. Owners, times and all other modes are settled in the build. */
+/** A file of the build context: its content, and whether it is executable. The build sets owners, times and all other modes. */
 interface Entry {
   content: Buffer;
   executable: boolean;
 }
 
 /**
- * Writes the build context of the image into `dir` and returns the folder's absolute path. Synchronous. Writes only what changed, removes what is no longer
- * wanted; `dir` holds nothing but contexts. Folders that sites and luggage name are relative to `projectDir`. Throws a sentence when one cannot be packed.
+ * Writes the build context of the image into `dir` and returns the absolute path of `dir`. Synchronous. Writes only files that changed and removes files that
+ * are no longer part of the context, so `dir` must hold nothing but the context. Paths that sites and luggage name are relative to `projectDir`. Throws if one
+ * of them cannot be packed; the message is a complete sentence.
  */
 export function writeContext(spec: ImageSpec, dir: string, projectDir: string): string {
   const root = resolve(dir);
@@ -71,8 +72,8 @@ export function writeContext(spec: ImageSpec, dir: string, projectDir: string): 
 }
 
 /**
- * A digest of all that the image is made from, hex: the same for the same files, wherever the checkout lies. Writes nothing. What `writeContext` writes
- * has it in the image's environment (image/identity.ts).
+ * Digest of everything the image is made from, in hex. The same files give the same digest, wherever the checkout is. Writes nothing. The context that
+ * `writeContext` writes sets this digest in the image's environment (image/identity.ts).
  */
 export const contextDigest = (spec: ImageSpec, projectDir: string): string => digestOf(context(spec, projectDir));
 
@@ -86,7 +87,7 @@ function digestOf(collectFiles: Map<string, Entry>): string {
   return hash.digest("hex");
 }
 
-/** Configuration files by their path in the image. */
+/** Configuration files, by their path in the image. */
 export function renderedFiles(spec: ImageSpec): Record<string, string> {
   const certs = certsConfig(spec);
   const all = users(spec);
@@ -100,7 +101,7 @@ export function renderedFiles(spec: ImageSpec): Record<string, string> {
     "etc/unbound/unbound.conf": unboundConf(spec.dns, spec.tailnet),
     "etc/process-compose.yaml": processCompose(spec),
     "etc/pop/pop.json": manifest(spec),
-    "etc/pop/folders": dirs(all, spec),
+    "etc/pop/directories": dirs(all, spec),
     ...(secrets(spec).length > 0 && { "etc/pop/secrets.json": secretsManifest(spec) }),
     ...(spec.ssh && { "etc/ssh/sshd_config": sshdConfig, "etc/ssh/authorized_keys": authorizedKeys(spec.ssh) }),
     ...(certs !== undefined && { "etc/pop/certs.json": certs }),
@@ -109,7 +110,7 @@ export function renderedFiles(spec: ImageSpec): Record<string, string> {
   };
 }
 
-/** All files of the context by path, the project's own and the user's. */
+/** All files of the context by path: the project's and the user's. */
 function context(spec: ImageSpec, projectDir: string): Map<string, Entry> {
   const files = new Map<string, Entry>();
   const template = readFileSync(join(import.meta.dirname, "Dockerfile"), "utf8");
@@ -119,7 +120,10 @@ function context(spec: ImageSpec, projectDir: string): Map<string, Entry> {
   return files;
 }
 
-/** A sentence for all that the image could not be made with: files and folders that the stack file names, credentials in what is rendered from it. */
+/**
+ * One message for each reason why the image could not be built: missing or unsuitable files and directories that the stack file names, credentials in files or
+ * in what is rendered from the stack file.
+ */
 export const checkContext = (spec: ImageSpec, projectDir: string): string[] =>
   userParts(spec, projectDir).flatMap((add) => {
     try {
@@ -130,7 +134,7 @@ export const checkContext = (spec: ImageSpec, projectDir: string): string[] =>
     }
   });
 
-/** What the stack file and the user's own files add to the context, each by itself. */
+/** What the stack file and the user's files add to the context, one function for each. */
 function userParts(spec: ImageSpec, projectDir: string): ((files: Map<string, Entry>) => void)[] {
   const ca = (place: string, file: string, what: string) => (files: Map<string, Entry>) =>
     void files.set(join("config", place), textEntry(readCaBundle(projectDir, file, what)));
@@ -173,7 +177,7 @@ function userParts(spec: ImageSpec, projectDir: string): ((files: Map<string, En
 const readText = (projectDir: string, file: string, what: string): string =>
   readUserFile(projectDir, file, what).toString("utf8");
 
-/** The user's own file. Throws when there is none. */
+/** Reads a file of the user's. Throws if there is none. */
 function readUserFile(projectDir: string, file: string, what: string): Buffer {
   const path = resolve(projectDir, file);
   if (!statSync(path, { throwIfNoEntry: false })?.isFile())
@@ -181,7 +185,7 @@ function readUserFile(projectDir: string, file: string, what: string): Buffer {
   return readFileSync(path);
 }
 
-/** Files of authorities by their place in the image, each once. */
+/** CA files of origins by their path in the image, each once. */
 function originCaFiles(spec: ImageSpec): [place: string, from: { host: string; file: string }][] {
   const all = spec.sites.flatMap(partsOf).flatMap((part) => {
     const file = part.kind === "proxy" ? part.tls?.ca : undefined;
@@ -192,7 +196,7 @@ function originCaFiles(spec: ImageSpec): [place: string, from: { host: string; f
   return [...new Map(all)];
 }
 
-/** Pages of a site that the PoP answers with itself. */
+/** Pages of a site that the PoP itself answers with. */
 function sitePages({ host, errorPages, robots }: Site, projectDir: string): ((files: Map<string, Entry>) => void)[] {
   return [
     (files) => {
@@ -207,8 +211,7 @@ function sitePages({ host, errorPages, robots }: Site, projectDir: string): ((fi
       const content = readUserFile(projectDir, robots.file, `${what}: ${robots.file}`);
       checkRobots(content, what, robots.file);
       const found = findCredentialInFile(robots.file, content);
-      if (found !== undefined)
-        throw new Error(`${what}: ${robots.file} holds ${found}, which the image would hand out.`);
+      if (found !== undefined) throw new Error(`${what}: ${robots.file} holds ${found}, which the image would expose.`);
       files.set(join("robots", `${siteKey(host)}.txt`), { content, executable: false });
     },
   ];
@@ -219,7 +222,7 @@ function addRendered(files: Map<string, Entry>, spec: ImageSpec): void {
     const what = findCredentialInFile(path, Buffer.from(text));
     if (what !== undefined)
       throw new Error(
-        `/${path} of the image would hold ${what} for all to read. Secrets belong into the secrets file: docs/secrets.md.`,
+        `/${path} of the image would hold ${what}, which anybody could read there. Secrets belong in the secrets file: docs/secrets.md.`,
       );
     files.set(join("config", path), textEntry(text));
   }
@@ -227,13 +230,16 @@ function addRendered(files: Map<string, Entry>, spec: ImageSpec): void {
 
 const certificate = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
 
-/** The certificates of a PEM file, and nothing else that stands in it. Throws when it has none, or holds what must not lie in an image. */
+/**
+ * Returns the certificates of a PEM file and nothing else that is in it. Throws if the file has no certificate or has a private key, which must not get into an
+ * image.
+ */
 export function readCaBundle(projectDir: string, file: string, what: string): string {
   const text = readText(projectDir, file, `${what}: ${file}`);
   if (text.includes("PRIVATE KEY-----"))
-    throw new Error(`${what}: ${file} holds a private key, which the image would hand out.`);
+    throw new Error(`${what}: ${file} holds a private key, which the image would expose.`);
   const found = text.match(certificate) ?? [];
-  if (found.length === 0) throw new Error(`${what}: ${file} holds no certificate in PEM.`);
+  if (found.length === 0) throw new Error(`${what}: ${file} holds no PEM certificate.`);
   for (const [at, pem] of found.entries()) {
     try {
       new X509Certificate(pem);
@@ -246,7 +252,7 @@ export function readCaBundle(projectDir: string, file: string, what: string): st
 
 const textEntry = (text: string): Entry => ({ content: Buffer.from(text), executable: false });
 
-/** Returns the paths that were added, within the folder. */
+/** Adds a directory of the user's. Returns the added paths, relative to the directory. */
 function addUserDir(
   files: Map<string, Entry>,
   target: string,
@@ -256,22 +262,22 @@ function addUserDir(
 ): string[] {
   const sourceDir = resolve(projectDir, dir);
   if (!statSync(sourceDir, { throwIfNoEntry: false })?.isDirectory())
-    throw new Error(`${what}: ${dir} is not a folder (looked at ${sourceDir}).`);
+    throw new Error(`${what}: ${dir} is not a directory (looked at ${sourceDir}).`);
   const before = files.size;
   addDir(files, target, sourceDir, what);
   for (const [path, { content }] of [...files].slice(before)) {
     const found = findCredentialInFile(path, content);
     if (found !== undefined)
       throw new Error(
-        `${what}: ${relative(target, path)} holds ${found}, which the image would hand out. Take it out of the folder (dot files are left out); luggage gets secrets by its secrets: docs/secrets.md.`,
+        `${what}: ${relative(target, path)} holds ${found}, which the image would expose. Remove it from the directory (hidden files are left out). Luggage gets secrets through luggage.NAME.secrets: docs/secrets.md.`,
       );
   }
   if (files.size === before)
-    throw new Error(`${what}: ${dir} holds no file to pack (dot files are left out, but for .well-known).`);
+    throw new Error(`${what}: ${dir} holds no file to pack (hidden files are left out, except .well-known).`);
   return [...files.keys()].slice(before).map((path) => relative(target, path));
 }
 
-/** Hidden files stay out: .git, .env and editors' leavings are no part of a site. */
+/** Hidden files stay out: .git, .env and editors' backup files are not part of a site. */
 const isExcluded = (name: string): boolean => name.startsWith(".") && name !== ".well-known";
 
 function addDir(files: Map<string, Entry>, target: string, sourceDir: string, what = target): void {
@@ -279,20 +285,20 @@ function addDir(files: Map<string, Entry>, target: string, sourceDir: string, wh
   const add = (path: string, at: string): void => {
     const from = realpathSync(path);
     if (from !== root && !from.startsWith(root + sep))
-      throw new Error(`${what}: ${path} leads out of the folder, to ${from}.`);
+      throw new Error(`${what}: ${path} leads out of the directory, to ${from}.`);
     const status = lstatSync(from);
     if (status.isDirectory()) {
       if (from !== path && path.startsWith(from + sep))
-        throw new Error(`${what}: ${path} leads to a folder above itself.`);
+        throw new Error(`${what}: ${path} leads to a directory above itself.`);
       for (const name of readdirSync(from).toSorted()) if (!isExcluded(name)) add(join(path, name), join(at, name));
     } else if (status.isFile()) {
       files.set(at, { content: readFileSync(from), executable: (status.mode & 0o100) !== 0 });
-    } else throw new Error(`${what}: ${path} is neither a file nor a folder.`);
+    } else throw new Error(`${what}: ${path} is neither a file nor a directory.`);
   };
   for (const name of readdirSync(root).toSorted()) if (!isExcluded(name)) add(join(root, name), join(target, name));
 }
 
-/** Removes what `wanted` does not hold, and folders left empty. */
+/** Removes everything from `root` that is not in `files`, and directories left empty. */
 function prune(root: string, dir: string, files: Map<string, Entry>): void {
   const path = join(root, dir);
   if (!statSync(path, { throwIfNoEntry: false })) return;
@@ -311,5 +317,5 @@ function writeIfChanged(path: string, { content, executable }: Entry): void {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, content);
   } else if ((found.mode & 0o777) === mode) return;
-  chmodSync(path, mode); // not writeFile's mode: the umask would have a say in that
+  chmodSync(path, mode); // not writeFile's `mode`, which the umask would change
 }

@@ -1,7 +1,7 @@
 import type { ImageSpec, Luggage } from "../spec.ts";
 import { type SecretsSpec, secrets } from "./secrets.ts";
 
-/** Whom luggage waits for, and what cannot be waited for. config/rules says the same in better sentences; this is the last line behind it. */
+/** What luggage waits for, and dependencies that cannot work. config/rules reports the same with better messages; these checks are the last line of defence. */
 
 interface Dependency {
   condition: "process_started" | "process_healthy" | "process_completed_successfully";
@@ -11,10 +11,10 @@ const started: Dependency = { condition: "process_started" };
 const healthy: Dependency = { condition: "process_healthy" };
 const done: Dependency = { condition: "process_completed_successfully" };
 
-/** Processes of the PoP's own that luggage may name. */
+/** The PoP's own processes that luggage may depend on. */
 export const dependableProcessNames = ["certs", "nginx", "secrets", "tailscale-up", "tailscaled", "unbound"] as const;
 
-/** Those of them there are in an image, and when each counts as there. */
+/** Those that an image has, and the condition under which each counts as ready. */
 export function dependableProcesses(
   spec: SecretsSpec,
 ): Partial<Record<(typeof dependableProcessNames)[number], Dependency>> {
@@ -29,7 +29,7 @@ export function dependableProcesses(
 
 export const luggageProcessName = (name: string): string => `luggage-${name}`;
 
-/** `depends_on` of one piece of luggage. A name that is luggage's means luggage, though a process of the PoP bears it too. */
+/** `depends_on` of one process. A name that both luggage and one of the PoP's processes have means the luggage. */
 export function dependencies(name: string, { dependsOn = [], secrets: keys = [] }: Luggage, spec: SecretsSpec) {
   const own = dependableProcesses(spec);
   const dependsOnEntries: Record<string, Dependency> = keys.length > 0 ? { secrets: done } : {};
@@ -38,15 +38,15 @@ export function dependencies(name: string, { dependsOn = [], secrets: keys = [] 
     const process = Object.hasOwn(own, other) ? own[other as keyof typeof own] : undefined;
     if (luggage) dependsOnEntries[luggageProcessName(other)] = luggage.health ? healthy : started;
     else if (process) dependsOnEntries[other] = process;
-    else throw new Error(`luggage.${name}.dependsOn: there is no ${JSON.stringify(other)} to wait for.`);
+    else throw new Error(`luggage.${name}.dependsOn: there is no process ${JSON.stringify(other)} to wait for.`);
   }
   return dependsOnEntries;
 }
 
-/** Pieces of luggage (and nginx) that may wait for each other in a row: they end one after another, and a machine waits only so long for its end. */
+/** How many pieces of luggage (and nginx) may wait for each other in a chain. They stop one after another, and a machine has limited time to stop. */
 export const maxDependencyDepth = 3;
 
-/** A way along `dependsOn` that comes back to where it began, or is too long to end in time; its names, each waiting for the next. */
+/** Finds a dependency cycle in `dependsOn`, or a chain that is too long to stop in time. Returns its names, each waiting for the next. */
 export function findInvalidChain(luggage: Readonly<Record<string, Pick<Luggage, "dependsOn">>>): string[] | undefined {
   const follow = (chain: string[]): string[] | undefined => {
     const last = chain.at(-1) ?? "";
@@ -69,5 +69,6 @@ export function findInvalidChain(luggage: Readonly<Record<string, Pick<Luggage, 
 
 export function assertValidChains({ luggage }: Pick<ImageSpec, "luggage">): void {
   const found = findInvalidChain(luggage);
-  if (found) throw new Error(`luggage: ${found.join(" waits for ")}: not one of them would start, or end in time.`);
+  if (found)
+    throw new Error(`luggage: ${found.join(" waits for ")}: none of them would start, or they would not stop in time.`);
 }

@@ -7,18 +7,18 @@ import type { SecretsSpec } from "./secrets.ts";
 import { luggageUser } from "./users.ts";
 import { boundedInt, isLuggageName } from "./validators.ts";
 
-/** Times in a row that luggage says it is not well, after which it is started anew. Until then, and after, the PoP is degraded. */
+/** Consecutive failed health checks after which luggage is restarted. The PoP is degraded until a check passes. */
 export const failuresToRestart = 6;
 
-/** Set by runas itself, or steering the dynamic linker: it refuses to pass these on. */
+/** Variables that runas sets itself or that control the dynamic linker: runas refuses to pass these on. */
 const reservedVariables = /^(?:PATH|HOME|USER|LOGNAME|SHELL|GCONV_PATH|LD_.*)$/;
 
-/** One piece of luggage, as its own user, after what it depends on. */
+/** The process of one piece of luggage. It runs as its own user and starts after its dependencies. */
 export function luggageProcess(name: string, luggage: Luggage, spec: SecretsSpec): Process {
   const { command, env, port } = luggage;
   if (!isLuggageName(name)) throw new Error(`luggage ${JSON.stringify(name)}: not a name for a process and its user.`);
   const [program, ...rest] = command;
-  if (!program) throw new Error(`luggage.${name}.command is empty: it wants a program and its arguments.`);
+  if (!program) throw new Error(`luggage.${name}.command is empty: takes a program and its arguments.`);
   const environment = {
     ...env,
     ...(port === undefined
@@ -27,7 +27,7 @@ export function luggageProcess(name: string, luggage: Luggage, spec: SecretsSpec
   };
   for (const [key, value] of Object.entries(environment)) {
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key) || reservedVariables.test(key) || value.includes("\0"))
-      throw new Error(`luggage.${name}.env: ${JSON.stringify(key)} cannot be set for a process.`);
+      throw new Error(`luggage.${name}.env: ${JSON.stringify(key)} cannot be set as an environment variable.`);
   }
   const dir = `/luggage/${name}`;
   const passed = [...Object.keys(environment).toSorted(), "POP_NAME", "FLY_APP_NAME", "FLY_REGION", "FLY_MACHINE_ID"];
@@ -51,12 +51,12 @@ export function assertUniquePorts(luggage: ImageSpec["luggage"]): void {
   for (const [name, { port }] of Object.entries(luggage)) {
     if (port === undefined) continue;
     const owner = taken.get(port);
-    if (owner) throw new Error(`luggage.${name}.port is ${port}: taken by ${owner}.`);
+    if (owner) throw new Error(`luggage.${name}.port is ${port}: already used by ${owner}.`);
     taken.set(port, `luggage.${name}`);
   }
 }
 
-/** Asked as its own user, with its own environment: who asks leaves word for `pop health`, and can do no more than the luggage itself could. */
+/** Runs as the luggage's own user with its environment. `pop check` writes the status for `pop health`, and can do no more than the luggage itself. */
 function readinessProbe(
   name: string,
   user: string,
@@ -64,15 +64,15 @@ function readinessProbe(
   { everySeconds, timeoutSeconds }: LuggageHealth,
 ) {
   return {
-    // Through a shell, but every word of it is a name. exec, so that what is ended when it takes too long is no shell in between.
+    // Run through a shell, but every word is a plain name. `exec`, so that a timeout kills `pop check` and not a shell around it.
     exec: { command: `exec ${runas(user, ["/usr/bin/pop", "check", name], variables).join(" ")}` },
     initial_delay_seconds: 1,
     period_seconds: everySeconds,
-    // `pop check` itself gives up before that.
+    // `pop check` times out before that.
     timeout_seconds: timeoutSeconds + 5,
     failure_threshold: failuresToRestart,
   };
 }
 
-/** process-compose renders the environment as a Go template, whatever is switched off; here braces mean braces. Arguments it leaves alone. */
+/** process-compose always renders the environment as a Go template; this escapes braces. It does not do that to arguments. */
 const escapeTemplate = (text: string): string => text.replaceAll("{{", '{{"{{"}}');

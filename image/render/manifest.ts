@@ -19,7 +19,7 @@ import {
   zoneName,
 } from "./validators.ts";
 
-/** /etc/pop/pop.json: what the helper must know of the image. Read by image/pop/manifest.go, which refuses unknown keys. */
+/** /etc/pop/pop.json: what `pop` needs to know about the image. Read by image/pop/manifest.go, which rejects unknown keys. */
 export function manifest(
   spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" | "certificates" | "ports" | "passThrough" | "logs">,
 ): string {
@@ -27,7 +27,7 @@ export function manifest(
   const aliases = spec.sites.flatMap((site) => namesOf(site).slice(1)).toSorted();
   const ordered = orderedNames(spec);
   const { nginxStatus, dns, health } = ports;
-  // Parts that not every PoP has: without word from these it is degraded.
+  // Health components that not every PoP has: while one of them reports no status, the PoP is degraded.
   const expects = [
     ...(spec.tailnet ? ["tailnet"] : []),
     ...(secrets(spec).length > 0 ? ["secrets"] : []),
@@ -67,7 +67,7 @@ export function manifest(
 
 const endpointUrl = ({ host, port }: Endpoint): string => `tcp://${host}:${port}`;
 
-/** What `pop join` makes the PoP, and `pop health` finds wrong with it. */
+/** The settings that `pop join` applies and `pop health` verifies. */
 const tailnet = ({ domain, tags, loginServer, hostPrefix, acceptRoutes = false }: Tailnet) => ({
   domain: zoneName(domain).replace(/\.$/, ""),
   tags: tags.map((tag) => `tag:${tailnetTag(tag)}`),
@@ -76,15 +76,15 @@ const tailnet = ({ domain, tags, loginServer, hostPrefix, acceptRoutes = false }
   acceptRoutes,
 });
 
-/** How `pop check` asks a piece of luggage. */
+/** How `pop check` checks a piece of luggage. */
 function healthCheck(name: string, { port }: Luggage, { probe, everySeconds, timeoutSeconds }: LuggageHealth) {
   const timing = { everySeconds, timeoutSeconds };
   if (probe.kind === "http") {
-    if (port === undefined) throw new Error(`luggage.${name}.health: it is asked for a path, but it has no port.`);
+    if (port === undefined) throw new Error(`luggage.${name}.health: has a path, but luggage.${name}.port is not set.`);
     return { url: `http://127.0.0.1:${port}${healthPath(probe.path)}`, ...timing };
   }
   const [program, ...rest] = probe.command;
-  if (!program) throw new Error(`luggage.${name}.health.command is empty: it wants a program and its arguments.`);
+  if (!program) throw new Error(`luggage.${name}.health.command is empty: takes a program and its arguments.`);
   const dir = `/luggage/${name}`;
   return { command: [posix.resolve(dir, program), ...rest], folder: dir, ...timing };
 }

@@ -7,17 +7,17 @@ import { accessOf, partsOf } from "./site-parts.ts";
 import { escapeRegExp } from "./validators.ts";
 
 /**
- * Who may use a site or a port: https://nginx.org/en/docs/http/ngx_http_geo_module.html. Checked before anything else of the site, redirects included, by the address
- * that Fly's proxy tells and by the visitor's own word of what it is. Everything is named after what is in it, so that sites with the same lists share them.
+ * Who may use a site or a port: https://nginx.org/en/docs/http/ngx_http_geo_module.html. Checked before anything else of the site, redirects included, by the
+ * address that Fly's proxy reports and by the visitor's User-Agent. Variables are named after their content, so sites with the same lists share them.
  */
 
-/** Where a list of the user's lies in the image, as lines of a geo block. */
+/** Path in the image of one of the user's lists, which holds lines of a geo block. */
 export const networkListFile = (file: string): string => `etc/nginx/lists/${digest(file)}.conf`;
 
-/** The content of such a file. */
+/** Content of such a file. */
 export const networkListText = (networks: string[]): string => networks.map((it) => `${it} 1;\n`).join("");
 
-/** Files of networks that sites and ports name, each once, and what a sentence about it begins with. */
+/** Files of networks that sites and ports name, each once, with the start of error messages about it. */
 export function networkLists({
   sites,
   ports = [],
@@ -36,38 +36,38 @@ export function networkLists({
   return all.filter(({ file }, at) => all.findIndex((it) => it.file === file) === at);
 }
 
-/** Directives for all sites: one variable for each rule, not empty for a request that is turned away. */
+/** Directives for all sites: one variable for each rule, not empty for requests that are denied. */
 export function accessMaps(all: Access[]): string[] {
   if (all.length === 0) return [];
   return [...new Set([challengeMap, ...all.flatMap((it) => accessRule(it, "$is_no_challenge"))])];
 }
 
-/** The same in the block of raw TCP, where nothing is known but the address. */
+/** The same for the `stream` block, where only the address is known. */
 export const streamAccessMaps = (all: StreamAccess[]): string[] => [
   ...new Set(all.flatMap((it) => accessRule(it, "1"))),
 ];
 
 type StreamAccess = Omit<Access, "agents">;
 
-/** Line of a server of raw TCP. */
+/** Directive of a raw TCP server. */
 export const streamAccess = (access: StreamAccess): string => `pop_denied ${deniedVariable(access)};`;
 
-/** Lines of a location. `return` is the one thing that is safe in its `if`. */
+/** Directives of a location. `return` is the only directive that is safe inside its `if`. */
 export const locationAccess = (access: Access): string[] => [block(`if (${deniedVariable(access)})`, ["return 403;"])];
 
-/** Lines of a server, by which nginx comes again for the error page. */
+/** Directives of a server. They let error pages pass: nginx runs them again for its internal redirect to the page. */
 export const serverAccess = (access: Access): string[] => [
   `set $asked "${deniedVariable(access)} $uri";`,
   block(`if ($asked ~ "^1 ${exceptErrorPages}")`, ["return 403;"]),
 ];
 
 /**
- * Challenges of ACME are answered for everybody: authorities ask from addresses they do not tell. As it was sent, not as nginx decodes it: another spelling of
- * the path could be another one to the origin.
+ * ACME challenges are answered for everybody, because CAs do not publish the addresses they validate from. Compares the path as it was sent, not as nginx
+ * decodes it: the origin could take another spelling for another path.
  */
 export const challengeMap = `map $request_uri $is_no_challenge { "~^/\\.well-known/acme-challenge/[A-Za-z0-9_-]+$" ""; default 1; }`;
 
-/** @param deniedValue value of the variable for who is turned away */
+/** @param deniedValue value of the variable for visitors who are denied */
 function accessRule(access: Access, deniedValue: string): string[] {
   const { allow, deny, agents = [] } = access;
   const parts = [
@@ -97,7 +97,7 @@ function normalizedNetwork(text: string): string {
 }
 
 function agent(text: string): string {
-  if (!isAgent(text)) throw new Error(`access.agents: ${JSON.stringify(text)} is not a part of a User-Agent.`);
+  if (!isAgent(text)) throw new Error(`access.agents: ${JSON.stringify(text)} cannot be part of a User-Agent.`);
   return escapeRegExp(text);
 }
 

@@ -27,11 +27,11 @@ export function cacheStore(store: CacheStore, parts: SitePart[]): string[] {
   return [
     // min_free makes room when something else fills the volume.
     `proxy_cache_path /var/cache/nginx/pop levels=1:2 use_temp_path=off keys_zone=pop:${indexMb}m max_size=${maxSizeMb}m min_free=${minFreeMb(maxSizeMb)}m inactive=${inactive}s;`,
-    // Shared memory for what is known about keys: which are being fetched, and which have responses that may not be stored, so that no request waits for them.
+    // Shared memory about keys: which are being fetched, and which have responses that may not be stored, so that no request waits for those.
     "pop_cache_crowd 1m;",
     "proxy_cache_lock off;",
     "proxy_cache_revalidate on;",
-    // Used only where a stale response may be served meanwhile (stale-while-revalidate).
+    // Used only where a stale response may be served while a fresh one is fetched (stale-while-revalidate).
     "proxy_cache_background_update on;",
     // HEAD is answered from a stored GET; otherwise it reaches the origin as HEAD.
     "proxy_cache_methods GET HEAD;",
@@ -51,13 +51,13 @@ export const isStoring = (part: SitePart): part is StoringSite => part.kind === 
 const personalMap = ({ host, path, cache: { cookies } }: StoringSite): string[] =>
   cookies ? [`map $http_cookie ${personalVariable(host, path)} { "${cookiePattern(cookies)}" 1; default ""; }`] : [];
 
-/** A variable's name takes neither dots nor dashes. */
+/** Names of variables cannot have dots or dashes. */
 const personalVariable = (host: string, path = ""): string => `$personal_${siteDigest(`${host}${path}`)}`;
 
-/** Room for what is being fetched: nginx removes old answers only after new ones were written. */
+/** Space for responses that are being fetched: nginx removes old responses only after new ones are written. */
 const minFreeMb = (maxSizeMb: number): number => Math.max(32, Math.floor(maxSizeMb / 10));
 
-/** Lines of a location whose responses are stored. */
+/** Directives of a location whose responses are stored. */
 export function cacheLines(site: ProxySite & { path?: string }, cache: SiteCache): string[] {
   const { host, path } = site;
   const bounded = (value: number, key: string): number =>
@@ -92,6 +92,6 @@ export function cacheLines(site: ProxySite & { path?: string }, cache: SiteCache
 const cookiePattern = (names: readonly string[]): string => `~(?:^|;)\\s*(?:${names.map(cookieName).join("|")})=`;
 
 function cookieName(name: string): string {
-  if (!isCookieName(name)) throw new Error(`cookie ${JSON.stringify(name)}: not a name of a cookie.`);
+  if (!isCookieName(name)) throw new Error(`cookie ${JSON.stringify(name)}: not the name of a cookie.`);
   return name.endsWith("*") ? `${escapeRegExp(name.slice(0, -1))}[^=;]*` : escapeRegExp(name);
 }

@@ -19,29 +19,29 @@ import { boundedInt, hostName, type Origin, parseOrigin } from "./validators.ts"
 
 /** A site, or a rule of one by path, that passes requests on to origins. */
 export interface ProxyPart extends ProxySite {
-  /** What the rule's origins are named by, if they are not the site's: added to the host. */
+  /** Suffix to the host in the names of the rule's upstreams. Absent: they are the site's. */
   suffix?: string;
-  /** Of a rule. */
+  /** Path of the rule. Absent: this is the site itself. */
   path?: string;
-  /** What the origin does not see of the path, as in /api. */
+  /** Prefix of the path that is removed for the origin, such as /api. */
   prefix?: string;
-  /** Nobody has to log in. */
+  /** No login is needed. */
   open?: true;
 }
 
-/** Where a site's own authorities lie in the image, or a rule's. */
+/** CA file of a site or a rule, in the image. */
 export const originCaFile = (host: string, suffix = ""): string => `etc/pop/origin-ca/${siteKey(host)}${suffix}.pem`;
 
-/** What tells a rule's origins from those of its site and of other rules. Empty: they are the site's. */
+/** Suffix that tells a rule's upstreams from those of its site and of other rules. Empty: they are the site's. */
 export function upstreamSuffix(rule: ProxyPart, site: ProxyPart | undefined): string {
   const originIdentity = (it: ProxyPart): string => {
     const { origins, protocol, tls, timeouts, prefix, hostHeader, requestHeaders } = it;
-    // A relay has the timeouts of its location, and says what its location would.
+    // Relays have the timeouts of their location, and set the headers it would set.
     const forRelays = [timeouts ?? {}, prefix ?? "", hostHeader ?? "", requestHeaders ?? {}];
     return JSON.stringify([
       origins,
       tls ?? {},
-      // Connections that are kept speak one protocol.
+      // Connections that are kept open have one protocol.
       ...(protocol === undefined ? [] : [protocol]),
       ...(isUniform(it, targets(it)) ? [] : forRelays),
     ]);
@@ -50,7 +50,7 @@ export function upstreamSuffix(rule: ProxyPart, site: ProxyPart | undefined): st
   return `_${siteDigest(originIdentity(rule))}`;
 }
 
-/** Upstream blocks of a site: one for all its origins, or one for each and one of their relays. */
+/** Upstream blocks of a site: one for all its origins; or, with relays, one for each origin and one for the relays. */
 export function originUpstreams(site: ProxyPart): string[] {
   const all = targets(site);
   if (isUniform(site, all)) return [upstream(upstreamName(site), originServers(all))];
@@ -117,13 +117,13 @@ export function relayServers(site: ProxyPart): string[] {
         "proxy_pass_header Date;",
         ...allRequestFields(site, "$http_x_real_ip"),
       ]),
-      // An error of nginx's own, which the site's server takes for the origin's.
+      // An error that the relay itself reports; the site's server treats it as the origin's.
       ...errorPages(site),
     ]),
   );
 }
 
-/** Lines of a location that passes requests on to origins. */
+/** Directives of a location that passes requests on to origins. */
 export function proxyLines(site: ProxyPart): string[] {
   const all = targets(site);
   const [first] = all;
@@ -139,7 +139,7 @@ export function proxyLines(site: ProxyPart): string[] {
           ...(all.length > 1 ? failover(site) : []),
           ...requestFields(site),
         ]
-      : // Its relays say the rest.
+      : // The relays set the rest.
         [`proxy_pass http://${upstreamName(site)}${strippedUri(site)};`, ...failover(site), ...relayTimeouts(site)]),
     ...bodyLimit(site),
     ...rewriteRedirects(site, originNames),
@@ -151,9 +151,9 @@ export function proxyLines(site: ProxyPart): string[] {
   ];
 }
 
-/** Lines of a location whose origins are asked by gRPC. */
+/** Directives of a location with gRPC origins. */
 function grpcLines(site: ProxyPart, all: Target[], first: Target): string[] {
-  if (!isUniform(site, all)) throw new Error(`site ${site.host}: origins asked by gRPC are of one scheme and name.`);
+  if (!isUniform(site, all)) throw new Error(`site ${site.host}: gRPC origins must have the same scheme and name.`);
   return [
     ...proxyPass(site, first.scheme, upstreamName(site), certificateName(site, first)),
     ...timeoutLines(site),
@@ -168,7 +168,7 @@ function grpcLines(site: ProxyPart, all: Target[], first: Target): string[] {
 /** By default responses are passed on as they arrive; buffering keeps slow visitors from occupying the origin. */
 export const buffering = ({ buffering }: ProxyOptions): string[] => (buffering ? ["proxy_buffering on;"] : []);
 
-/** Header directives of a location that passes requests on. One of its own replaces all inherited ones, so those are repeated. */
+/** Header directives of a location that passes requests on. If a location has any of its own, it inherits none, so the inherited ones are repeated. */
 export function responseHeaders(site: Pick<ProxySite, "headers" | "hsts" | "securityHeaders" | "protocol">): string[] {
   const { headers = {} } = site;
   const names = Object.keys(headers).toSorted();
@@ -198,9 +198,12 @@ export function timeoutLines(site: ProxyOptions & UpstreamProtocol & { host: str
 }
 
 interface Target extends Origin {
-  /** Of an upstream block of its own. */
+  /** Name of the origin's own upstream block. */
   name: string;
-  /** Of its relay. Short, for a socket's path ends at 107 bytes; of the site's name, so that it stays when other sites come and go. */
+  /**
+   * Socket of its relay. Short, because socket paths are limited to 107 bytes. Derived from the site's name, so that it does not change when other sites are
+   * added or removed.
+   */
   socket: string;
 }
 
@@ -216,7 +219,7 @@ function targets(site: Pick<ProxyPart, "host" | "origins" | "suffix">): Target[]
 
 export const upstreamName = (site: ProxyPart): string => `origin_${siteKey(site.host)}${site.suffix ?? ""}`;
 
-/** Whether one location can ask all origins: by one scheme and, for https, under one name. */
+/** Whether one location can use all origins: they have the same scheme and, for https, the same name. */
 export const hasUniformOrigins = (site: Pick<ProxySite, "host" | "origins" | "tls">): boolean =>
   isUniform(site, targets(site));
 
@@ -225,14 +228,14 @@ function isUniform(site: Pick<ProxySite, "host" | "tls">, all: Target[]): boolea
   return new Set(tlsNames).size <= 1;
 }
 
-/** nginx cannot check a certificate against an address: then it has to be one for the site's own name. */
+/** nginx cannot verify a certificate against an address, so an origin with an address needs one for the site's own name. */
 function certificateName(site: Pick<ProxySite, "host" | "tls">, to: Target): string {
   const { serverName } = site.tls ?? {};
   if (serverName !== undefined) return hostName(serverName);
   return to.isAddress ? hostName(site.host) : to.host;
 }
 
-/** From here to the servers of an upstream block. */
+/** Passes requests to an upstream block. */
 function proxyPass(site: ProxyPart, scheme: Origin["scheme"], name: string, verifiedName: string): string[] {
   const by = upstreamModule(site);
   return [
@@ -254,7 +257,7 @@ function failover(site: ProxySite): string[] {
   const connect = site.timeouts?.connectSeconds ?? limits.connectSeconds;
   return [
     `${upstreamModule(site)}_next_upstream error timeout http_502 http_503 http_504;`,
-    // Enough for each to fail to connect, not for each to be slow.
+    // Time for each to fail to connect, not for each to be slow.
     `${upstreamModule(site)}_next_upstream_timeout ${(connect + 1) * site.origins.length}s;`,
   ];
 }

@@ -15,7 +15,7 @@ import { isTargetPath, locationHead, parsePath, strippedPrefix } from "./path-pa
 import { type FilesPart, partsOf, type SitePart } from "./site-parts.ts";
 import { boundedInt, originUrl, parseOrigin } from "./validators.ts";
 
-/** Sites with rules by path: a location for each rule, in their order, and one for the site itself, which nginx takes last. */
+/** Sites with rules by path: a location for each rule, in order, and one for the site itself, which nginx tries last. */
 export function pathLocations(site: Site, proxyLines: (part: ProxyPart | LuggageSite) => string[]): string[] {
   const [sitePart, ...rules] = partsOf(site);
   if (sitePart === undefined) return [];
@@ -34,7 +34,7 @@ export function pathLocations(site: Site, proxyLines: (part: ProxyPart | Luggage
   ];
 }
 
-/** What a rule has of its own beside its answer. */
+/** Directives of a rule other than its content. */
 function ruleLines(rule: SitePart): string[] {
   if (rule.kind === "deny") return [];
   const { access, auth, limit } = rule;
@@ -63,7 +63,7 @@ function contentLines(
   }
 }
 
-/** Variables that sites with rules need. */
+/** Variables for sites with rules. */
 export function pathMaps(sites: readonly Site[]): string[] {
   const parts = sites.filter((site) => site.paths).flatMap(partsOf);
   if (parts.length === 0) return sites.some(({ auth }) => isForward(auth)) ? ["", unnormalizedMap] : [];
@@ -74,13 +74,13 @@ export function pathMaps(sites: readonly Site[]): string[] {
   return [
     "",
     unnormalizedMap,
-    // What an address has instead of index.html if it names a folder. nginx's own way, an internal redirect, would come by the rules again.
+    // Appended to the path of a directory. nginx's `index` uses an internal redirect, which would be matched against the rules again.
     "map $uri $index_of_folder { ~/$ index.html; default ''; }",
     ...restMaps(prefixes),
   ];
 }
 
-/** Times of packed files mean nothing (the build fixes them, by content), so what tells versions apart is the ETag alone. */
+/** The build sets times of packed files from their content, so Last-Modified would be meaningless: the ETag alone tells versions apart. */
 export const fileHeaders = (site: Pick<FilesSite, "headers" | "hsts" | "securityHeaders">): string[] => {
   const { headers = {} } = site;
   return [
@@ -94,49 +94,49 @@ export const fileHeaders = (site: Pick<FilesSite, "headers" | "hsts" | "security
   ];
 };
 
-/** What the build has compressed is sent as it is (image/build/compress). */
+/** Sends the files that the build has compressed (image/build/compress). */
 export const precompressed = ({ compress }: Pick<FilesSite, "compress">): string[] =>
   compress === false ? [] : ["gzip_static on;", "brotli_static on;"];
 
-/** Where the files of a part are in /srv/sites. */
+/** Directory of a part's files below /srv/sites. */
 function rootDir(part: FilesPart): string {
   const { root, subdir } = packedDir(part);
   return subdir === "" ? root : `${root}/${subdir}`;
 }
 
-/** Dot files stay where they are. */
+/** Hidden files are not served. */
 const fileLines = (part: FilesPart): string[] => [
   "charset utf-8;",
   `root "/srv/sites/${packedDir(part).root}";`,
   "if_modified_since off;",
   ...precompressed(part),
   ...fileHeaders(part),
-  // No internal redirect: it would come by the rules again.
+  // Not an internal redirect: it would be matched against the rules again.
   `try_files $uri$index_of_folder $uri.html $uri/ ${part.spa ? "$uri/index.html /index.html " : ""}=404;`,
-  // A location of one path can hold no other, and its file is not hidden: hidden ones are not packed.
+  // An exact location cannot contain others. Its file is not hidden: hidden files are not packed.
   ...(part.path !== undefined && parsePath(part.path).kind === "exact" ? [] : hiddenFiles),
   ...(part.spa ? assetLocations : []),
 ];
 
 export const hiddenFiles = [block("location ~ /\\.(?!well-known/)", ["return 404;"])];
 
-/** Endings of what pages are made of. An application's own paths may have a dot too, as in /users/jane.doe. */
+/** Extensions of files that pages load. An application's own paths may contain a dot too, such as /users/jane.doe. */
 const assets =
   "avif|bmp|css|eot|gif|gz|ico|jpe?g|js|json|map|md|mjs|mp3|mp4|ogg|otf|pdf|png|svg|ttf|txt|wasm|webm|webmanifest|webp|woff2?|xml|zip";
 
-/** Of an application in the browser: what a page of an earlier version still asks for, and well-known paths, are there or not. */
+/** Of single-page applications: missing assets (a page of an earlier version may still request them) and missing well-known paths get 404, not index.html. */
 export const assetLocations = [
   block("location ^~ /.well-known/", ["try_files $uri =404;"]),
   block(`location ~* \\.(?:${assets})$`, ["try_files $uri =404;"]),
 ];
 
-/** A status nobody has to be asked for. */
+/** Answers with a status alone. */
 const denyLines = (part: DenyPart): string[] => [
   ...bodylessHeaders(part),
   `return ${boundedInt(part.status, "deny", { min: 403, max: 444 })};`,
 ];
 
-/** Path and query are kept, unless a rule has another path. */
+/** Path and query are kept, unless the target of a rule has a path. */
 export function redirectLines(part: RedirectSite & { path?: string }): string[] {
   const status = boundedInt(part.status ?? 301, `${part.host}: status`, { min: 301, max: 308 });
   const { base, path } = redirectTarget(part);
@@ -144,7 +144,7 @@ export function redirectLines(part: RedirectSite & { path?: string }): string[] 
   if (rest !== undefined)
     return [
       ...bodylessHeaders(part),
-      // The rest of the path is not plain to see in the address, so it could only be guessed how to spell it.
+      // The rest of the path is ambiguous, so its spelling could only be guessed.
       block(`if (${restVariable(rest)} = "")`, ["return 400;"]),
       `return ${status} "${base}${path.slice(0, -2)}${restVariable(rest)}";`,
     ];
@@ -154,22 +154,22 @@ export function redirectLines(part: RedirectSite & { path?: string }): string[] 
 
 type DenyPart = Extract<SitePart, Denial>;
 
-/** Headers of an answer without content, if the stack file has any. */
+/** Headers of an answer without content, if the stack file sets any. */
 function bodylessHeaders(part: Pick<Site, "headers" | "hsts" | "securityHeaders">): string[] {
   const own = [...setHeaders(part.headers ?? {}), ...presetLines(part)];
   return own.length > 0 ? [...marks, ...own] : [];
 }
 
-/** The prefix of a rule whose target is followed by what comes after it. */
+/** The prefix of a rule whose target is followed by the rest of the path. */
 const restPrefix = (part: RedirectSite & { path?: string }): string | undefined =>
   part.path !== undefined && redirectTarget(part).path.endsWith("/*") ? strippedPrefix(part.path) : undefined;
 
-/** Where a redirect leads: a scheme with a name, and a path if it does not keep the visitor's. */
+/** The target of a redirect: scheme and name, and a path if it replaces the visitor's. */
 function redirectTarget(part: RedirectSite & { path?: string }): { base: string; path: string } {
   const { host, to, path } = part;
   if (path === undefined) return { base: originUrl(parseOrigin(to)), path: "" };
   const [matched, base = "", own = ""] = /^([a-z]+:\/\/[^/]*)?(\/.*)?$/s.exec(to) ?? [];
   if (matched === undefined || !isTargetPath(own))
-    throw new Error(`${host}: ${JSON.stringify(to.slice(0, 80))}: not a target of a redirect.`);
+    throw new Error(`${host}: ${JSON.stringify(to.slice(0, 80))}: not a valid target of a redirect.`);
   return { base: base === "" ? `https://${requestedName(part)}` : originUrl(parseOrigin(base)), path: own };
 }

@@ -1,20 +1,23 @@
-/** The user's own configuration of nginx, included as it is. */
+/** The user's own nginx configuration, included unchanged. */
 import type { NginxFiles, Site } from "../spec.ts";
 
-/** Folder of the image that has them, each under its path in the project, which nginx then names in errors. The check in image/Dockerfile takes the folder away. */
+/**
+ * Directory in the image for these files. Each keeps its path in the project, so that nginx's error messages show that path. The check in image/Dockerfile
+ * removes the directory from the messages.
+ */
 const userDir = "etc/nginx/own";
 
-/** Part of an `include`, where `*` would be a pattern and a space an end. */
+/** Paths that are safe in an `include`, where `*` would be a pattern and a space would end the path. */
 export const isUserNginxPath = (file: string): boolean =>
   /^(?:[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\/){0,8}[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\.conf$/.test(file);
 
-/** Where one lies in the image. */
+/** Path of such a file in the image. */
 export function userFilePath(file: string): string {
-  if (!isUserNginxPath(file)) throw new Error(`nginx: ${JSON.stringify(file)} is not a path of a .conf file.`);
+  if (!isUserNginxPath(file)) throw new Error(`nginx: ${JSON.stringify(file)} is not the path of a .conf file.`);
   return `${userDir}/${file}`;
 }
 
-/** At the end: what is there twice is then said of the user's file, not of the project's. */
+/** At the end of the block, so that nginx reports duplicates in the user's file and not in the project's. */
 export const userHttpLines = (files: NginxFiles | undefined): string[] =>
   files?.http === undefined ? [] : [`include /${userFilePath(files.http)};`];
 
@@ -23,7 +26,7 @@ export function userServerLines({ host }: Pick<Site, "host">, files: NginxFiles 
   return file === undefined ? [] : [`include /${userFilePath(file)};`];
 }
 
-/** All of them, each once, and what a sentence about it begins with. */
+/** All of them, each once, with the start of error messages about it. */
 export function userFiles(files: NginxFiles | undefined): { file: string; what: string }[] {
   const all = [
     ...(files?.http === undefined ? [] : [{ file: files.http, what: "nginx.http" }]),

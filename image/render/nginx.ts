@@ -45,7 +45,7 @@ import { streamBlock, streamModules } from "./nginx-stream.ts";
 import { userHttpLines, userServerLines } from "./nginx-user-files.ts";
 import { accessOf, partsOf, type SitePart } from "./site-parts.ts";
 
-/** nginx.conf: ends TLS, caches, passes on. Directives: https://nginx.org/en/docs/dirindex.html */
+/** nginx.conf: terminates TLS, caches and proxies. Directives: https://nginx.org/en/docs/dirindex.html */
 export function nginxConf(
   spec: Pick<ImageSpec, "sites" | "passThrough" | "luggage" | "cache" | "ports" | "logs" | "nginx">,
 ): string {
@@ -61,7 +61,7 @@ export function nginxConf(
     // Loaded last, so that its filter sees responses first.
     "load_module /usr/lib/nginx/modules/ngx_http_pop_cache_module.so;",
     ...streamModules(spec),
-    // process-compose starts it through runas: it is not root, neither master nor worker, and has no user to change to.
+    // process-compose starts nginx through runas. Neither master nor workers run as root, so there is no user to change to.
     "daemon off;",
     // A path is compared with the rules of its site one after another.
     ...(sites.some((site) => site.paths) ? ["pcre_jit on;"] : []),
@@ -115,12 +115,12 @@ export function nginxConf(
   ]);
 }
 
-/** What a worker that was told to quit still waits for open requests, WebSockets among them. The kill timeout of its process lies above. */
+/** Seconds that a worker waits for open requests, including WebSockets, after it was told to quit. The stop timeout of the process is longer. */
 export const drainSeconds = 15;
 
 const byHost = (a: Site, b: Site): number => (a.host < b.host ? -1 : a.host > b.host ? 1 : 0);
 
-/** Each set of origins once: a rule may have those of its site, or of another rule. */
+/** Each set of origins once: rules may share origins with their site or with other rules. */
 function distinctOrigins(parts: SitePart[]): ProxyPart[] {
   const passed = parts.filter((part) => part.kind === "proxy");
   return [...new Map(passed.map((part) => [upstreamName(part), part] as const).toReversed()).values()].toReversed();
@@ -138,7 +138,7 @@ function upstreams(origins: ProxyPart[], parts: SitePart[], luggage: ImageSpec["
 
 const luggageUpstream = (name: string): string => `luggage_${name}`;
 
-/** Asked by process-compose and `pop health` from inside the machine. */
+/** For process-compose and `pop health`, from inside the machine. */
 const statusServer = block("server", [
   `listen 127.0.0.1:${ports.nginxStatus};`,
   "access_log off;",
@@ -155,7 +155,7 @@ const unknownHostServers = (listen: string): string[] => [
   block("server", [`listen ${listen}${defaultServer};`, "server_name _;", "ssl_reject_handshake on;", "return 421;"]),
 ];
 
-/** Plain HTTP: one server for all names that an authority asks for challenges, one for the others. */
+/** Plain HTTP: one server for names whose challenges a CA requests, one for all others. */
 function httpServers(sites: Site[]): string[] {
   const [acmeSites, others] = [sites.filter(isOrdered), sites.filter((site) => !isOrdered(site))];
   return [
@@ -175,7 +175,7 @@ const httpServer = (sites: Site[], lines: string[]): string =>
     ...lines,
   ]);
 
-/** To `pop certs`, which asks the other PoPs where it has no answer itself (image/pop/acme). */
+/** To `pop certs`, which asks the other PoPs if it does not know the answer itself (image/pop/acme). */
 const challengeLocation = block("location ^~ /.well-known/acme-challenge/", [
   `proxy_pass http://unix:${challengeSocket};`,
   "proxy_connect_timeout 1s;",
@@ -184,14 +184,14 @@ const challengeLocation = block("location ^~ /.well-known/acme-challenge/", [
 ]);
 
 /**
- * @param listen where visitors come from
- * @param own lines of the user's
+ * @param listen the `listen` parameters
+ * @param own the user's lines
  */
 function server(site: Site, listen: string, own: string[]): string {
   return block("server", [
     `listen ${listen}${site.default ? defaultServer : ""};`,
     ...namesOf(site).map((name) => `server_name ${name};`),
-    // A variable in the path makes nginx read the pair during the handshake, so a new one is used without a reload.
+    // With a variable in the path, nginx reads the certificate during the handshake, so a new one is used without a reload.
     `ssl_certificate $certificates/${certificateOf(site)}.pem;`,
     `ssl_certificate_key $certificates/${certificateOf(site)}.pem;`,
     ...(site.access ? serverAccess(site.access) : []),
@@ -203,7 +203,7 @@ function server(site: Site, listen: string, own: string[]): string {
     ...(isForward(site.auth) ? [...(site.paths ? [] : [useNormalizedPath]), loginLocation(site.auth)] : []),
     ...siteContent(site),
     ...robots(site),
-    // A redirect alone has none: it would answer for their location, too.
+    // A site that only redirects has none: its redirect would also apply to their location.
     ...(site.kind === "redirect" && !site.paths ? [] : errorPages(site)),
     ...own,
   ]);
@@ -215,11 +215,11 @@ function siteContent(site: Site): string[] {
   return site.kind === "files" ? fileSite(site) : [block("location /", proxyOrLuggageLines(site))];
 }
 
-/** Lines of a location that passes requests on. */
+/** Directives of a location that passes requests on. */
 const proxyOrLuggageLines = (part: ProxyPart | LuggageSite): string[] =>
   part.kind === "proxy" ? proxyLines(part) : luggageLines(part);
 
-/** Dot files stay where they are. */
+/** Hidden files are not served. */
 const fileSite = (site: FilesSite): string[] => [
   "charset utf-8;",
   `root /srv/sites/${siteKey(site.host)};`,

@@ -10,10 +10,10 @@ import { type SecretsSpec, secrets } from "./secrets.ts";
 
 type ProcessComposeSpec = SecretsSpec & Pick<ImageSpec, "ssh" | "logs">;
 
-/** Where the authorities of a control server of the user's own lie in the image. */
+/** CA file of the user's own control server, in the image. */
 export const tailnetCaFile = "etc/pop/tailnet-ca.pem";
 
-/** process-compose.yaml: which processes there are, who waits for whom, who comes back. */
+/** process-compose.yaml: the processes, what each waits for, and how each is restarted. */
 export function processCompose(spec: ProcessComposeSpec): string {
   const all = Object.entries(processes(spec));
   return stringify(
@@ -32,8 +32,8 @@ export function processCompose(spec: ProcessComposeSpec): string {
 }
 
 /**
- * Seconds from the machine's stop signal to the end of its last process, at worst: each ends after all that wait for it. The machine's kill timeout
- * (limits.stopSeconds) must lie above.
+ * Seconds from the machine's stop signal to the end of its last process, in the worst case: each process stops after all that depend on it. The machine's kill
+ * timeout (limits.stopSeconds) must be longer.
  */
 export function shutdownSeconds(spec: ProcessComposeSpec): number {
   const all = processes(spec);
@@ -55,7 +55,7 @@ function processes(spec: ProcessComposeSpec): Record<string, Process> {
   const afterPostInit = { postInit: { condition: "process_completed_successfully" } };
   const tailnet = spec.tailnet ? { tailscaled: tailscaledProcess(spec.tailnet) } : {};
   return {
-    // Ends the machine only when it cannot run at all: what a reboot does not cure, it says and goes on.
+    // Ends the machine only if it cannot run at all. Problems that a reboot would not fix are reported, and the boot continues.
     postInit: { entrypoint: ["/usr/libexec/pop/post-init"], availability: { restart: "exit_on_failure" } },
     unbound: {
       entrypoint: runas("unbound", ["/usr/sbin/unbound", "-d", "-c", "/etc/unbound/unbound.conf"]),
@@ -68,8 +68,8 @@ function processes(spec: ProcessComposeSpec): Record<string, Process> {
         failure_threshold: 4,
       },
     },
-    // Waits for nothing that can be away: the others need only have been launched. That they are among its dependencies makes them end after it. Luggage that
-    // waits for something itself is not: it may never come.
+    // nginx waits for nothing that can be down: `process_started` only requires that the others were launched. Having them as dependencies makes them stop
+    // after nginx. Luggage with dependencies of its own is left out, because it may never start.
     nginx: {
       entrypoint: runas("nginx", ["/usr/libexec/pop/run-nginx"]),
       depends_on: {
@@ -77,7 +77,7 @@ function processes(spec: ProcessComposeSpec): Record<string, Process> {
         ...afterStart([
           "unbound",
           ...Object.keys(tailnet),
-          // A challenge that still arrives while the machine stops is answered: an authority gives an order up for one 502.
+          // Answers challenges that still arrive while the machine stops: a CA fails an order after a single 502.
           ...(spec.certificates?.acme ? ["certs"] : []),
           ...userProcesses.filter(([, it]) => !it.depends_on).map(([name]) => name),
         ]),
@@ -89,12 +89,12 @@ function processes(spec: ProcessComposeSpec): Record<string, Process> {
         timeout_seconds: 5,
         failure_threshold: 6,
       },
-      // SIGQUIT for the master alone (its shell passes it on): it drains its workers.
+      // SIGQUIT to the master alone (its shell passes it on): it drains its workers.
       shutdown: { signal: 3, timeout_seconds: stopTimeoutSeconds.nginx, parent_only: true },
       logMb: logQuotaMb.nginx,
     },
-    // Renews self-signed certificates before they expire, and replaces a file that nginx cannot use. `certs` renews the certificates it fetches from a vault
-    // itself.
+    // Renews self-signed certificates before they expire, and replaces files that nginx cannot use. `certs` itself renews the certificates that it fetches from
+    // a vault.
     renew: {
       entrypoint: runas("certs", ["/usr/bin/pop", "self-signed"]),
       depends_on: afterPostInit,
@@ -119,7 +119,7 @@ function processes(spec: ProcessComposeSpec): Record<string, Process> {
   };
 }
 
-/** Tries again until what the machine was given can be opened; the reason is in /healthz meanwhile. Only who needs a secret waits. */
+/** Retries until the sealed files can be opened; until then /healthz shows the reason. Only processes that need a secret wait for it. */
 const secretsProcess: Process = {
   entrypoint: withCleanEnv(["/usr/bin/pop-secrets", "--manifest", "/etc/pop/secrets.json"]),
   availability: { restart: "on_failure", backoff_seconds: 15 },
@@ -128,7 +128,7 @@ const secretsProcess: Process = {
 /** nginx neither waits for it nor needs it. */
 const syslogProcess: Process = { entrypoint: runas("health", ["/usr/bin/pop", "syslog"]) };
 
-/** Runs for ever, and by itself tries again: until the tailnet is up, the vault or the authority answers, its credentials are there. */
+/** Runs permanently and retries by itself until the tailnet is up, the vault or the CA answers, and its credentials are there. */
 const certsProcess = ({ acme }: NonNullable<ImageSpec["certificates"]>): Process => ({
   entrypoint: runas(
     "certs",
@@ -138,8 +138,8 @@ const certsProcess = ({ acme }: NonNullable<ImageSpec["certificates"]>): Process
 });
 
 /**
- * It has no probe: one that is true only after the login would end it, over and over, while the tailnet is away.
- * Memory: half as eager as Go's default, and about a third of the smallest machine.
+ * Has no probe: one that passes only after the login would restart it over and over while the tailnet is down. Memory: GOGC is half of Go's default, and
+ * GOMEMLIMIT about a third of the smallest machine.
  */
 const tailscaledProcess = ({ ca, udpOffload = true }: Tailnet): Process => ({
   entrypoint: withCleanEnv(
@@ -153,7 +153,7 @@ const tailscaledProcess = ({ ca, udpOffload = true }: Tailnet): Process => ({
       "GOGC=50",
       "GOMEMLIMIT=80MiB",
       "TS_DEBUG_FIREWALL_MODE=nftables",
-      // Nothing of it goes to Tailscale's own collector of logs; the trimmed program could not send any.
+      // Sends nothing to Tailscale's log collector; the trimmed program could not do so anyway.
       "TS_NO_LOGS_NO_SUPPORT=1",
       // https://github.com/tailscale/tailscale/blob/v1.102.3/net/batching/conn_linux.go
       ...(udpOffload ? [] : ["TS_DEBUG_DISABLE_UDP_GSO=1", "TS_DEBUG_DISABLE_UDP_GRO=1"]),
@@ -163,29 +163,29 @@ const tailscaledProcess = ({ ca, udpOffload = true }: Tailnet): Process => ({
   availability: { restart: "always", backoff_seconds: 5 },
 });
 
-/** Ends once the PoP is a node; nobody of the PoP's own waits for it: while it tries again, nginx serves what is cached. */
+/** Ends once the PoP is a node. None of the PoP's own processes waits for it: while it retries, nginx serves what is cached. */
 const tailscaleUpProcess = (tailnet: Tailnet): Process => ({
   entrypoint: joinCommand(tailnet),
   depends_on: { tailscaled: { condition: "process_started" } },
   availability: { restart: "on_failure", backoff_seconds: 10 },
 });
 
-/** A node may be removed, expire or be logged out while it runs: what can be cured without a person is cured within a minute. */
+/** A node can be removed, expire or be logged out while it runs. What can be fixed without a person is fixed within a minute. */
 const tailscaleAgainProcess = (tailnet: Tailnet): Process => ({
   entrypoint: joinCommand(tailnet),
   availability: { restart: "no" },
   schedule: { interval: "1m" },
 });
 
-/** It asks the control server itself whether it can be reached. */
+/** Asks the control server itself whether it is reachable. */
 const joinCommand = ({ ca }: Tailnet): string[] => withCleanEnv(["/usr/bin/pop", "join"], caEnvironment(ca));
 
 const caEnvironment = (ca: string | undefined): string[] =>
   ca === undefined ? [] : [`SSL_CERT_FILE=/${tailnetCaFile}`];
 
-/** Its address is the tailnet's. */
+/** Listens on the PoP's address in the tailnet. */
 function sshdProcess({ tailnet }: Pick<ImageSpec, "tailnet">): Process {
-  if (!tailnet) throw new Error("ssh: its server listens in the tailnet, and there is none.");
+  if (!tailnet) throw new Error("ssh: its server listens in the tailnet, but there is no tailnet.");
   return {
     entrypoint: withCleanEnv(["/usr/libexec/pop/sshd"]),
     depends_on: { tailscaled: { condition: "process_started" } },

@@ -3,7 +3,7 @@ import { siteDigest } from "./hosts.ts";
 import { type ProxyPart, upstreamSuffix } from "./nginx-origins.ts";
 import { strippedPrefix } from "./path-pattern.ts";
 
-/** A site without its rules, or one of its rules as if it were a site of the same names. */
+/** A site without its rules, or one of its rules as if it were a site with the same names. */
 export type SitePart = SiteWide & { path?: string; prefix?: string; open?: true } & (
     | ProxyPart
     | RedirectSite
@@ -12,19 +12,19 @@ export type SitePart = SiteWide & { path?: string; prefix?: string; open?: true 
     | Denial
   );
 
-/** What holds for all paths of a site. */
+/** Keys that apply to all paths of a site. */
 type SiteWide = Pick<Site, "host" | "aliases" | "default" | "errorPages" | "hsts" | "securityHeaders" | "auth">;
 
 export interface FilesPart extends FilesSite {
-  /** Of a rule. */
+  /** Path of the rule. Absent: this is the site itself. */
   path?: string;
-  /** What is taken away from the path before the file is looked for. */
+  /** Removed from the path before the file is looked up. */
   prefix?: string;
-  /** What tells the rule's folder from its site's, added to the host. Absent: it is the site's. */
+  /** Suffix to the host that keeps the rule's directory apart from its site's. Absent: it is the site's. */
   ownRoot?: string;
 }
 
-/** The parts of a site: itself, then its rules in their order. */
+/** The parts of a site: the site itself, then its rules in their order. */
 export function partsOf(site: Site): SitePart[] {
   const { paths = [], ...rest } = site;
   return [rest, ...paths.map((rule) => rulePart(site, rule))];
@@ -59,8 +59,8 @@ const siteWideOf = ({
   ...(auth && { auth }),
 });
 
-/** Who may use a part, beside what holds for its site. */
+/** Who may use a part, in addition to what applies to its site. */
 export const accessOf = (part: SitePart): Access | undefined => (part.kind === "deny" ? undefined : part.access);
 
-/** What one visitor may ask of a part by itself. */
+/** The limit of a part itself. */
 export const limitOf = (part: SitePart): Limit | undefined => (part.kind === "deny" ? undefined : part.limit);

@@ -1,10 +1,13 @@
 import type { ImageSpec } from "../spec.ts";
 import { isLuggageName } from "./validators.ts";
 
-/** Users and groups of the image, from one map. Every process that is not root's has its own, so that none can read, signal or fill up another's. */
+/**
+ * Users and groups of the image, defined in one map. Every process that does not run as root has a user of its own, so that none can read, signal or exhaust
+ * another's.
+ */
 export interface User {
   uid: number;
-  /** Its own group's id. */
+  /** ID of its own group. */
   gid: number;
   home: string;
   /** Names of further groups. */
@@ -20,14 +23,14 @@ const systemUsers: Record<string, User> = {
   nobody: { uid: 65534, gid: 65534, home: "/" },
 };
 
-/** What a connection is before its key was accepted. */
+/** User of connections before their key is accepted. */
 const sshd: User = { uid: 105, gid: 105, home: "/run/sshd" };
 
-/** Only root may log in, and without a password: `fly ssh console` asks for none, and nothing else lets anybody in. */
+/** Only root has a shell, and no password: `fly ssh console` asks for none, and there is no other way to log in. */
 const shells: Record<string, string> = { root: "/bin/sh" };
 const noShell = "/bin/false";
 
-/** Luggage's ids lie here; files it left on a volume stay its own, so an id comes from the name, not from its place in a list. */
+/** IDs of luggage users. Files on a volume must keep their owner, so an ID is derived from the name, not from its place in a list. */
 const luggageIds = { first: 20_000, count: 20_000 };
 
 /** All users of an image, by name. */
@@ -52,7 +55,7 @@ export const passwd = (all: Record<string, User>): string =>
 export const group = (all: Record<string, User>): string =>
   lines(all, (name, it) => `${name}:x:${it.gid}:${membersOf(name, all).join(",")}`);
 
-/** `*`: no password opens the account, ever. */
+/** `*`: no password opens the account. */
 export const shadow = (all: Record<string, User>): string => lines(all, (name) => `${name}:*:::::::`);
 
 function lines(all: Record<string, User>, line: (name: string, user: User) => string): string {

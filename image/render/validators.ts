@@ -110,7 +110,7 @@ export const isOwnRequestHeader = (name: string): boolean =>
 /** Name of a request header that a site may set. */
 export function requestHeaderName(name: string): string {
   if (!isHeaderName(name) || isOwnRequestHeader(name))
-    throw new Error(`request header ${quoted(name)}: not a name a site may set.`);
+    throw new Error(`request header ${quoted(name)}: a site cannot set it.`);
   return name;
 }
 
@@ -118,7 +118,7 @@ export function requestHeaderName(name: string): string {
 export function requestHeader(name: string, value: string | { variable: string }): string {
   requestHeaderName(name);
   if (typeof value !== "string") return `${name} ${value.variable}`;
-  if (!isHeaderValue(value)) throw new Error(`request header ${name}: ${quoted(value)} is no value it can have.`);
+  if (!isHeaderValue(value)) throw new Error(`request header ${name}: ${quoted(value)} is not a valid value.`);
   return `${name} "${value.replace(/["\\]/g, "\\$&")}"`;
 }
 
@@ -127,8 +127,8 @@ export const isCookieName = (name: string): boolean => /^[A-Za-z0-9!#$%&'^_`|~.+
 
 /** A response header as two words of nginx's language. */
 export function header(name: string, value: string): string {
-  if (!isHeaderName(name) || isOwnHeader(name)) throw new Error(`header ${quoted(name)}: not a name a site may set.`);
-  if (!isHeaderValue(value)) throw new Error(`header ${name}: ${quoted(value)} is no value it can have.`);
+  if (!isHeaderName(name) || isOwnHeader(name)) throw new Error(`header ${quoted(name)}: a site cannot set it.`);
+  if (!isHeaderValue(value)) throw new Error(`header ${name}: ${quoted(value)} is not a valid value.`);
   return `${name} "${value.replace(/["\\]/g, "\\$&")}"`;
 }
 
@@ -141,7 +141,7 @@ export function zoneName(zone: string): string {
 
 /** Name of a tag without its `tag:`, as Tailscale's policy takes it. */
 export function tailnetTag(tag: string): string {
-  if (!/^[a-z][a-z0-9-]{0,49}$/.test(tag)) throw new Error(`tailnet tag ${quoted(tag)}: not a tag's name.`);
+  if (!/^[a-z][a-z0-9-]{0,49}$/.test(tag)) throw new Error(`tailnet tag ${quoted(tag)}: not the name of a tag.`);
   return tag;
 }
 
@@ -158,7 +158,8 @@ export function authorizedKey(line: string): string {
 
 /** The first part of a DNS label; empty is none. */
 export function hostLabelPart(text: string): string {
-  if (!/^(?:[a-z0-9][a-z0-9-]{0,30})?$/.test(text)) throw new Error(`host name ${quoted(text)}: not the start of one.`);
+  if (!/^(?:[a-z0-9][a-z0-9-]{0,30})?$/.test(text))
+    throw new Error(`host name ${quoted(text)}: not a valid prefix of a host name.`);
   return text;
 }
 
@@ -176,7 +177,7 @@ export function serverAddress(server: string): string {
 /** A whole number within bounds; the config's schema let nothing else through. */
 export function boundedInt(value: number, what: string, { min, max }: { min: number; max: number }): number {
   if (!Number.isInteger(value) || value < min || value > max)
-    throw new Error(`${what} is ${value}: allowed are whole numbers from ${min} to ${max}.`);
+    throw new Error(`${what} is ${value}: takes whole numbers from ${min} to ${max}.`);
   return value;
 }
 

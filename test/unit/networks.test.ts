@@ -75,10 +75,10 @@ describe("a list", () => {
       'bad.txt: line 3 is "home": takes an address or a network, as in 203.0.113.7 or 2001:db8::/32.',
     ],
     ["203.0.113.7 1;", "/32"],
-    ["# nothing\n", "bad.txt: has no address or network in it."],
+    ["# nothing\n", "bad.txt: has no address or network."],
     [
       Array.from({ length: maxNetworks + 1 }, (_, at) => `10.${at >> 16}.${(at >> 8) & 255}.${at & 255}`).join("\n"),
-      `bad.txt: has more than ${maxNetworks} networks, which would take too much of a PoP's memory.`,
+      `bad.txt: has more than ${maxNetworks} networks, which would use too much of a PoP's memory.`,
     ],
   ])("%#", (text, sentence) => {
     if (sentence.startsWith("/")) expect(() => read(text)).toThrow('line 1 is "203.0.113.7 1"');

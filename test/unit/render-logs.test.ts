@@ -131,17 +131,17 @@ describe("nginx as the user writes it", () => {
     writeFileSync(join(project, "nginx/http.conf"), `proxy_set_header Authorization "Bearer ${key}";\n`);
     writeFileSync(join(project, "nginx/a.conf"), "a\0b");
     expect(problems()).toEqual([
-      "nginx.http: nginx/http.conf holds a Tailscale key, which would lie in the image for all to read. Secrets belong into the secrets file: docs/secrets.md.",
+      "nginx.http: nginx/http.conf holds a Tailscale key, which anybody could read in the image. Secrets belong in the secrets file: docs/secrets.md.",
       'nginx.sites["a.test"]: nginx/a.conf is not a text file.',
     ]);
     writeFileSync(join(project, "nginx/http.conf"), "#".repeat(300 * 1024));
-    expect(problems()[0]).toBe("nginx.http: nginx/http.conf has 300 KB, and 256 KB are the most that is taken.");
+    expect(problems()[0]).toBe("nginx.http: nginx/http.conf has 300 KB: takes 256 KB at most.");
   });
 
   test.each(["../x.conf", "/etc/x.conf", "a b.conf", "*.conf", "a;.conf", "x"])(
     "a path as %s is not rendered",
     (http) => {
-      expect(() => nginxConf({ ...bare, nginx: { http, sites: {} } })).toThrow("is not a path of a .conf file");
+      expect(() => nginxConf({ ...bare, nginx: { http, sites: {} } })).toThrow("is not the path of a .conf file");
     },
   );
 });

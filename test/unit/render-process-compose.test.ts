@@ -93,7 +93,7 @@ test("says so when there are too many for it", () => {
   const luggage = Object.fromEntries(
     Array.from({ length: 40 }, (_, at) => [`extra-${at}`, carried({}).blog as Luggage]),
   );
-  expect(() => processCompose({ luggage })).toThrow(/no room for the logs/);
+  expect(() => processCompose({ luggage })).toThrow(/the logs of so many processes do not fit/);
 });
 
 describe("the tailnet", () => {
@@ -188,13 +188,13 @@ describe("luggage", () => {
 
   test("refuses an empty command and a port of the system's", () => {
     expect(() => one({ command: [] })).toThrow(/command is empty/);
-    expect(() => one({ port: 80 })).toThrow(/allowed are whole numbers from 1024 to 65535/);
+    expect(() => one({ port: 80 })).toThrow(/takes whole numbers from 1024 to 65535/);
   });
 
   test("refuses a port that is taken, by the PoP or by other luggage", () => {
-    expect(() => one({ port: 1103 })).toThrow("luggage.blog.port is 1103: taken by the PoP itself.");
+    expect(() => one({ port: 1103 })).toThrow("luggage.blog.port is 1103: already used by the PoP itself.");
     const two = { ...carried({ port: 9000 }), other: carried({ port: 9000 }).blog as Luggage };
-    expect(() => processCompose({ luggage: two })).toThrow("luggage.other.port is 9000: taken by luggage.blog.");
+    expect(() => processCompose({ luggage: two })).toThrow("luggage.other.port is 9000: already used by luggage.blog.");
   });
 
   test("arguments and values come out as they went in", () => {
@@ -248,8 +248,8 @@ describe("luggage that waits", () => {
   });
 
   test.each([
-    ["what is not there", { blog: { ...one, dependsOn: ["nobody"] } }, 'there is no "nobody" to wait for'],
-    ["what every object has", { blog: { ...one, dependsOn: ["constructor"] } }, 'there is no "constructor"'],
+    ["what is not there", { blog: { ...one, dependsOn: ["nobody"] } }, 'there is no process "nobody" to wait for'],
+    ["what every object has", { blog: { ...one, dependsOn: ["constructor"] } }, 'there is no process "constructor"'],
     ["itself", { blog: { ...one, dependsOn: ["blog"] } }, "blog waits for blog"],
     [
       "each other",

@@ -15,7 +15,7 @@ test("passwd, group, shadow, folders", async () => {
   await expect(passwd(all)).toMatchFileSnapshot("golden/passwd");
   await expect(group(all)).toMatchFileSnapshot("golden/group");
   await expect(shadow(all)).toMatchFileSnapshot("golden/shadow");
-  await expect(dirs(all, spec)).toMatchFileSnapshot("golden/folders");
+  await expect(dirs(all, spec)).toMatchFileSnapshot("golden/directories");
 });
 
 test("nobody but root has a shell or uid 0, and no password opens anything", () => {
@@ -177,7 +177,7 @@ test("the manifest says how luggage is asked, and its folder is its user's to wr
 });
 
 test.each([
-  ["a path without port", { probe: { kind: "http", path: "/" } }, /it has no port/],
+  ["a path without port", { probe: { kind: "http", path: "/" } }, /has a path, but luggage\.blog\.port is not set/],
   ["a path that is none", { probe: { kind: "http", path: "x y" } }, /not a path/],
   ["no program", { probe: { kind: "command", command: [] } }, /command is empty/],
 ] as const)("health by %s is refused", (_, ask, reason) => {
