@@ -2,48 +2,75 @@ package acme
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"net/http"
 	"net/netip"
-	"sync"
 	"time"
-
-	"fly-pops/pop/internal/resolve"
 )
 
-// internalPeers are what Fly's resolver says of the app: https://fly.io/docs/networking/private-networking/#fly-io-internal-addresses
-type internalPeers struct {
-	app, resolver string
-	now           func() time.Time
+const (
+	// What visitors can make this PoP ask of its peers, whatever they send: tokens a second, at once, and in progress.
+	peerRate, peerBurst, maxPeerQuestions = 20, 40, 16
+	// More machines than that are not asked.
+	maxPeers = 64
+	// All peers together.
+	peerTimeout = 2 * time.Second
+)
 
-	lock  sync.Mutex
-	known []netip.Addr
-	until time.Time
+// Peers knows the app's other machines.
+type Peers interface {
+	// Addresses of their private network, this machine's own perhaps among them.
+	Addresses(ctx context.Context) ([]netip.Addr, error)
 }
 
-// A machine that comes or goes is noticed within this.
-const peersKeptFor = 5 * time.Second
-
-func (it *internalPeers) Addresses(ctx context.Context) ([]netip.Addr, error) {
-	it.lock.Lock()
-	known, until := it.known, it.until
-	it.lock.Unlock()
-	if it.now().Before(until) {
-		return known, nil
+// queryPeers asks all peers at once; the first good answer wins. "": none has it, or too much is asked.
+func (s *challengeServer) queryPeers(ctx context.Context, token string) string {
+	if s.peers == nil || !s.limit.Allow() {
+		return ""
 	}
-	// With its final dot no search list applies.
-	found, err := resolve.By(it.resolver).LookupNetIP(ctx, "ip6", it.app+".internal.")
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	default:
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	addresses, err := s.peers.Addresses(ctx)
 	if err != nil {
-		return nil, err
+		return ""
 	}
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	it.known, it.until = found, it.now().Add(peersKeptFor)
-	return found, nil
+	answers, asked := make(chan string, maxPeers), 0
+	for _, address := range addresses {
+		if address == s.ownAddress || asked == maxPeers {
+			continue
+		}
+		asked++
+		go func() { answers <- s.queryPeer(ctx, address, token) }()
+	}
+	for range asked {
+		if answer := <-answers; answer != "" {
+			return answer
+		}
+	}
+	return ""
 }
 
-// peersOf is nil where the machine has no private network.
-func peersOf(environment Environment, now func() time.Time) Peers {
-	if environment.App == "" || !environment.Private.IsValid() {
-		return nil
+func (s *challengeServer) queryPeer(ctx context.Context, address netip.Addr, token string) string {
+	url := fmt.Sprintf("http://%s%s%s", netip.AddrPortFrom(address, uint16(s.port)), challengePath, token)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return ""
 	}
-	return &internalPeers{app: environment.App, resolver: environment.PeerResolver, now: now}
+	answer, err := s.client.Do(request)
+	if err != nil {
+		return ""
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, maxKeyAuthorization+1))
+	if err != nil || answer.StatusCode != http.StatusOK || !isKeyAuthorization(token, string(text)) {
+		return ""
+	}
+	return string(text)
 }

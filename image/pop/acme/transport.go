@@ -1,0 +1,42 @@
+package acme
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// limitedTransport limits the size of responses, and keeps the Retry-After of failures, which acmez drops with a rejected order.
+type limitedTransport struct {
+	ca   *authority
+	next http.RoundTripper
+}
+
+func (t limitedTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := t.next.RoundTrip(request)
+	if err != nil {
+		return nil, err
+	}
+	response.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(response.Body, maxResponseSize), response.Body}
+	if response.StatusCode >= 400 {
+		t.ca.lock.Lock()
+		t.ca.retryAfter = retryAfter(response.Header.Get("Retry-After"), t.ca.now())
+		t.ca.lock.Unlock()
+	}
+	return response, nil
+}
+
+// retryAfter has two forms: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+func retryAfter(text string, now time.Time) time.Duration {
+	if seconds, err := strconv.Atoi(text); err == nil && seconds > 0 {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil && at.After(now) {
+		return at.Sub(now)
+	}
+	return 0
+}
