@@ -70,9 +70,10 @@ export const tls = [
   "ssl_session_timeout 1d;",
   "ssl_session_cache shared:tls:2m;",
   "ssl_session_tickets off;",
-  // Where `pop certs` and `pop self-signed` put pairs. nginx checks a pair again after ten seconds, and reads it again if it has changed.
+  // Where `pop certs` and `pop self-signed` put pairs. Each worker
+  // checks a pair again (one `stat`) when its last look is a second old, and reads it again if it has changed.
   `map "" $certificates { default /var/lib/pop/certs; }`,
-  "ssl_certificate_cache max=1000 inactive=1d valid=10s;",
+  "ssl_certificate_cache max=1000 inactive=1d valid=1s;",
 ];
 
 const compressedTypes = [
