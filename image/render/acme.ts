@@ -1,7 +1,8 @@
 import { ports } from "../ports.ts";
 import type { Acme, ImageSpec } from "../spec.ts";
 import { namesOf } from "./hosts.ts";
-import { hostName, zoneName } from "./names.ts";
+import { hostName, siteName, zoneName } from "./names.ts";
+import { certificateCacheSeconds } from "./nginx-common.ts";
 import { acmeAccountFile, secretsFolder } from "./secrets.ts";
 
 /** Where the authorities of the directories' own certificates lie in the image. */
@@ -48,6 +49,8 @@ export function acmeConfig({ sites, dns, tailnet }: Told, acme: Acme) {
     nameServer: `127.0.0.1:${ports.dns}`,
     privateZones: privateZones({ dns, tailnet }),
     peerPort: ports.challenges,
+    nginxCacheSeconds: certificateCacheSeconds,
+    servedNames: sites.flatMap(namesOf).map(siteName).toSorted(),
     certificates,
   };
 }

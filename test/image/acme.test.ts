@@ -216,8 +216,9 @@ test("a new PoP gets no visitors before its certificate, whose challenge arrives
     90,
   );
   expect([...codes]).toEqual([503, 200]);
-  // The first visitor after that, of all.
-  expect(await certificateOf(second, host)).toBeDefined();
+  // The first visitors after that, whichever worker they meet.
+  const first40 = await Promise.all(Array.from({ length: 40 }, () => certificateOf(second, host)));
+  expect(first40.filter((it) => it === undefined)).toEqual([]);
   expect(edge.connections()).toBeGreaterThan(before);
   expect(authority.orders()).toBe(2);
   expect((await certificateOf(second, host))?.serialNumber).not.toBe((await certificateOf(first, host))?.serialNumber);

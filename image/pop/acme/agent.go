@@ -27,6 +27,7 @@ type Agent struct {
 	config      *Config
 	environment Environment
 	now         func() time.Time
+	started     time.Time
 
 	tokens     *tokenStore
 	challenges *challengeServer
@@ -41,11 +42,14 @@ type Agent struct {
 	environmentError, listenError error
 	// Authorities that did not answer in this round, by directory: one that hangs is waited for once, not once per certificate.
 	unavailable map[string]error
+	// When files were last looked for that no site has.
+	unusedCheck time.Time
+	unusedError error
 }
 
 // New reads what is on the volume; it makes no requests.
 func New(config *Config, environment Environment, problems []string, now func() time.Time) *Agent {
-	a := &Agent{config: config, environment: environment, now: now, tokens: newTokenStore()}
+	a := &Agent{config: config, environment: environment, now: now, started: now(), tokens: newTokenStore()}
 	a.challenges = newChallengeServer(a.tokens, newPeers(environment, now), environment.Private, config.PeerPort)
 	resolver := resolve.By(config.NameServer)
 	if resolver == nil {
@@ -89,6 +93,9 @@ func (a *Agent) Round(ctx context.Context) time.Duration {
 			a.maintain(ctx, cert)
 		}
 		a.report(failure)
+	}
+	if failure == nil {
+		a.unusedError = a.removeUnused()
 	}
 	return a.nextPause(failure)
 }

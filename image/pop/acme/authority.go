@@ -40,8 +40,8 @@ type authority struct {
 	now       func() time.Time
 
 	lock sync.Mutex
-	// Of the last answer that was a failure. 0: it did not say.
-	retryAfter time.Duration
+	// Of the last response that was a failure, and of the last response of all. 0: it did not say.
+	retryAfter, lastRetryAfter time.Duration
 }
 
 func newAuthority(config *Config, directory string, now func() time.Time) (*authority, error) {
@@ -132,4 +132,11 @@ func (ca *authority) withRetryAfter(err error) error {
 	wait := ca.retryAfter
 	ca.retryAfter = 0
 	return retryAfterError{err, wait}
+}
+
+// pollWait is how long the authority wants to be left alone after its last response. 0: it did not say.
+func (ca *authority) pollWait() time.Duration {
+	ca.lock.Lock()
+	defer ca.lock.Unlock()
+	return ca.lastRetryAfter
 }

@@ -8,6 +8,9 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 )
 
+// validationProblems may be due to a PoP that did not answer for a moment.
+var validationProblems = []string{acme.ProblemTypeConnection, acme.ProblemTypeIncorrectResponse}
+
 // authorize proves one name.
 func (o *orderFlow) authorize(ctx context.Context, location string) error {
 	authorization, err := o.ca.client.GetAuthorization(ctx, o.account, location)
@@ -43,7 +46,12 @@ func (o *orderFlow) challengeFailure(err error, authorization acme.Authorization
 	name := authorization.IdentifierValue()
 	for _, challenge := range authorization.Challenges {
 		if challenge.Type == acme.ChallengeTypeHTTP01 && challenge.Error != nil {
-			return lostOrderError{fmt.Errorf("%s: %w", name, o.ca.describe(unproven(*challenge.Error)))}
+			problem := unproven(*challenge.Error)
+			failure := fmt.Errorf("%s: %w", name, o.ca.describe(problem))
+			if slices.Contains(validationProblems, problem.Type) {
+				failure = validationError{failure}
+			}
+			return lostOrderError{failure}
 		}
 	}
 	if slices.Contains([]string{acme.StatusInvalid, acme.StatusExpired, acme.StatusRevoked, acme.StatusDeactivated}, authorization.Status) {

@@ -29,12 +29,16 @@ type Config struct {
 	PrivateZones []string `json:"privateZones"`
 	// Port of FLY_PRIVATE_IP where other PoPs ask for challenges.
 	PeerPort int `json:"peerPort"`
+	// For so long nginx may serve what it read of a PEM before: its ssl_certificate_cache. Absent: 0.
+	NginxCacheSeconds int `json:"nginxCacheSeconds"`
+	// Names of the PEMs nginx serves, those of the vault among them. Absent: not known, and none is removed.
+	ServedNames []string `json:"servedNames"`
 	// At least one.
 	Certificates []Certificate `json:"certificates"`
 	// Where account keys, orders and pairs are kept, for nobody else to read. Absent: /var/lib/pop/acme.
 	Folder string `json:"folder"`
 	// Where nginx finds PEMs, <name>.pem each. Absent: /var/lib/pop/certs.
-	Served string `json:"served"`
+	ServedFolder string `json:"served"`
 	// Unix socket where nginx passes challenges on to. Absent: /run/pop/challenges/socket.
 	Socket string `json:"socket"`
 	// Absent: /run/pop/certs/acme.json.
@@ -65,7 +69,7 @@ var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9
 // SetDefaults fills in what is absent.
 func (c *Config) SetDefaults() {
 	for field, otherwise := range map[*string]string{
-		&c.Folder: defaultFolder, &c.Served: defaultServed, &c.Socket: defaultSocket, &c.Status: StatusFile, &c.Volume: defaultVolume,
+		&c.Folder: defaultFolder, &c.ServedFolder: defaultServed, &c.Socket: defaultSocket, &c.Status: StatusFile, &c.Volume: defaultVolume,
 	} {
 		if *field == "" {
 			*field = otherwise
@@ -113,7 +117,7 @@ func (c *Config) Validate() error {
 		}
 	}
 	for _, path := range []struct{ field, value string }{
-		{"folder", c.Folder}, {"served", c.Served}, {"socket", c.Socket}, {"status", c.Status}, {"volume", c.Volume},
+		{"folder", c.Folder}, {"served", c.ServedFolder}, {"socket", c.Socket}, {"status", c.Status}, {"volume", c.Volume},
 	} {
 		if !filepath.IsAbs(path.value) {
 			say("%s is %q: expected an absolute path", path.field, path.value)
@@ -127,7 +131,7 @@ func (c *Config) isPrivateName(name string) bool {
 	return slices.ContainsFunc(c.PrivateZones, func(zone string) bool { return name == zone || strings.HasSuffix(name, "."+zone) })
 }
 
-func (c *Config) servedFile(name string) string { return filepath.Join(c.Served, name+".pem") }
+func (c *Config) servedFile(name string) string { return filepath.Join(c.ServedFolder, name+".pem") }
 
 // pairFile is the last good pair of a certificate, kept apart from what nginx reads.
 func (c *Config) pairFile(certificate Certificate) string {

@@ -30,6 +30,11 @@ type lostOrderError struct{ error }
 
 func (e lostOrderError) Unwrap() error { return e.error }
 
+// validationError: the authority asked for a challenge and did not get it.
+type validationError struct{ error }
+
+func (e validationError) Unwrap() error { return e.error }
+
 // unavailable says why an authority does not answer.
 func unavailable(directory string, err error) error {
 	host := directory

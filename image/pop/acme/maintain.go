@@ -7,8 +7,16 @@ import (
 	"time"
 )
 
-// Checks that find nobody at port 80 before that is believed: unbound and the edge may have just started.
-const confirmingChecks = 3
+const (
+	// Checks that find nobody at port 80 before that is believed: unbound and the edge may have just started.
+	confirmingChecks = 4
+	// Checks that find a PoP without an answer before this one is put into service all the same: the private network takes a while to know a new machine.
+	confirmingUnready = 20
+	// Checks that end because another PoP does not answer. One that never does keeps nobody from an order.
+	maxPeerChecks = 5
+	// Checks that come quickly after a PoP without an answer.
+	quickChecks = 20
+)
 
 // maintain does what is due for one certificate.
 func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
@@ -23,7 +31,7 @@ func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
 		a.refreshWindow(ctx, cert)
 	}
 	if !inProgress && !a.isDue(cert) {
-		cert.problem, cert.checks = nil, 0
+		cert.problem, cert.checks, cert.slowChecks = nil, 0, 0
 		return
 	}
 	if retry := cert.order.RetryAt; retry != nil && now.Before(*retry) {
@@ -76,14 +84,36 @@ func (a *Agent) checkNames(ctx context.Context, cert *managedCert) ([]string, er
 			break
 		}
 	}
-	if problem != nil {
-		if reach == reachUnanswered && cert.checks < confirmingChecks {
-			reach = reachUnknown
+	if problem == nil && cert.peerChecks < maxPeerChecks {
+		if problem = a.challenges.checkPeers(ctx); problem != nil {
+			cert.peerChecks++
+			names = nil
 		}
-		cert.nextCheck = a.now().Add(pauseAfter(cert.checks, firstCheckPause, maxCheckPause, 0, a.seed(cert)))
-	} else {
-		cert.checks, cert.nextCheck = 0, time.Time{}
 	}
-	cert.reach = reach
+	cert.reach = believed(reach, cert.checks)
+	if problem == nil {
+		cert.checks, cert.slowChecks, cert.peerChecks, cert.nextCheck = 0, 0, 0, time.Time{}
+		return names, nil
+	}
+	cert.nextCheck = a.now().Add(a.checkPause(cert, problem))
 	return names, problem
+}
+
+// believed is what a check in a row that found this is taken for.
+func believed(reach Reach, checks int) Reach {
+	if reach == reachUnanswered && checks < confirmingChecks || reach == reachUnready && checks < confirmingUnready {
+		return reachUnknown
+	}
+	return reach
+}
+
+// checkPause is the time until names are checked again. A PoP that was just made waits for a name server or an edge that takes notice of it within seconds.
+func (a *Agent) checkPause(cert *managedCert, problem error) time.Duration {
+	_, isUnready := errors.AsType[unreadyError](problem)
+	isNew := cert.leaf == nil && a.now().Sub(a.started) < newFor
+	if isNew || isUnready && cert.checks <= quickChecks {
+		return pauseAfter(1, quickCheckPause, quickCheckPause, 0, a.seed(cert))
+	}
+	cert.slowChecks++
+	return pauseAfter(cert.slowChecks, firstCheckPause, maxCheckPause, 0, a.seed(cert))
 }

@@ -29,9 +29,12 @@ type managedCert struct {
 	// When it is asked for that again.
 	pollAt time.Time
 
-	checks    int
-	reach     Reach
-	nextCheck time.Time
+	// Checks of its names in a row that found something wrong, and those of them that were no longer quick.
+	checks, slowChecks int
+	// Checks that ended because another PoP did not answer.
+	peerChecks int
+	reach              Reach
+	nextCheck          time.Time
 	// What a check, an order or the volume ran into; nil: nothing is wrong.
 	problem   error
 	problemAt time.Time
@@ -100,4 +103,19 @@ func (a *Agent) setProblem(cert *managedCert, err error) {
 
 func (a *Agent) seed(cert *managedCert) float64 {
 	return seedOf(a.environment.Pop, cert.Names[0], a.now().String())
+}
+
+// selfSignedUntil is when all workers of nginx have noticed a first certificate that is put in place now. Theirs is a clock of whole seconds, and so is its limit.
+func (a *Agent) selfSignedUntil() *time.Time {
+	if a.config.NginxCacheSeconds == 0 {
+		return nil
+	}
+	until := a.now().Add(time.Duration(a.config.NginxCacheSeconds+2) * time.Second).UTC()
+	return &until
+}
+
+// isServed says that nginx serves the certificate there is. While some worker may not, it counts as absent.
+func (a *Agent) isServed(cert *managedCert) bool {
+	until := cert.order.SelfSignedUntil
+	return cert.leaf != nil && (until == nil || !a.now().Before(*until) || until.Sub(a.now()) > time.Minute)
 }

@@ -16,6 +16,8 @@ const (
 	reachElsewhere
 	// To an address where nobody answers as one of our PoPs would.
 	reachUnanswered
+	// To another PoP, which does not answer challenges, or not yet.
+	reachUnready
 	// To this PoP.
 	reachDirect
 	// To another PoP of the app, which asked this one.

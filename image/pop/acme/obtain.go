@@ -88,9 +88,13 @@ func (a *Agent) obtainFrom(ctx context.Context, cert *managedCert, names []strin
 	if err := files.Replace(a.config.pairFile(cert.Certificate), content, 0o600); err != nil {
 		return fmt.Errorf("the certificate that was issued is not written: %w", err)
 	}
+	saved := savedOrder{IssuedBy: directory}
+	if cert.leaf == nil {
+		saved.SelfSignedUntil = a.selfSignedUntil()
+	}
 	cert.leaf, cert.content, cert.window, cert.pollAt, cert.problem = leaf, content, nil, time.Time{}, nil
 	a.installCopies(cert)
-	cert.order = savedOrder{IssuedBy: directory}
+	cert.order = saved
 	if err := a.saveOrder(cert); err != nil {
 		a.setProblem(cert, err)
 	}
@@ -124,24 +128,34 @@ func (a *Agent) explainFailure(ctx context.Context, ca *authority, account acme.
 func (a *Agent) recordFailure(cert *managedCert, err error) {
 	a.setProblem(cert, err)
 	cert.order.Failures++
-	wanted := time.Duration(0)
-	if word, is := errors.AsType[retryAfterError](err); is {
-		wanted = word.after
-	}
-	first, longest := firstPause, maxPause
-	if _, is := errors.AsType[unavailableError](err); is {
-		first, longest = firstUnavailablePause, maxUnavailablePause
-	}
+	pause := a.failurePause(cert, err)
 	if _, is := errors.AsType[lostOrderError](err); is {
 		cert.order.clear()
 	}
 	if cert.order.Location == "" || cert.order.Failures%maxAttempts == 0 {
 		cert.order.clear() // The authority never heard of it, or it comes to nothing.
 	}
-	at := a.now().Add(pauseAfter(cert.order.Failures, first, longest, wanted, a.seed(cert))).UTC().Truncate(time.Second)
+	at := a.now().Add(pause).UTC().Truncate(time.Second)
 	cert.order.RetryAt, cert.order.Error, cert.order.ErrorAt = &at, cert.problem.Error(), &cert.problemAt
 	if saving := a.saveOrder(cert); saving != nil {
 		// A volume that takes nothing: the pause is at least kept in this process.
 		cert.nextCheck = at
 	}
+}
+
+// failurePause is the time until the next attempt, never less than the authority wants.
+func (a *Agent) failurePause(cert *managedCert, err error) time.Duration {
+	now, seed := a.now(), a.seed(cert)
+	wanted := time.Duration(0)
+	if later, is := errors.AsType[retryAfterError](err); is {
+		wanted = later.after
+	}
+	if _, is := errors.AsType[validationError](err); is {
+		cert.order.FailedValidations = append(lastHour(cert.order.FailedValidations, now), now.UTC())
+		return max(validationPause(cert.order.Failures, cert.order.FailedValidations, now, seed), wanted)
+	}
+	if _, is := errors.AsType[unavailableError](err); is {
+		return pauseAfter(cert.order.Failures, firstUnavailablePause, maxUnavailablePause, wanted, seed)
+	}
+	return pauseAfter(cert.order.Failures, firstPause, maxPause, wanted, seed)
 }

@@ -23,6 +23,9 @@ func (a *Agent) nextPause(failure error) time.Duration {
 		if cert.leaf != nil {
 			sooner(cert.pollAt)
 		}
+		if until := cert.order.SelfSignedUntil; until != nil && !a.isServed(cert) {
+			sooner(*until)
+		}
 		switch retry := cert.order.RetryAt; {
 		case retry != nil && now.Before(*retry):
 			sooner(*retry)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -37,19 +38,15 @@ func (s *challengeServer) queryPeers(ctx context.Context, token string) string {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	addresses, err := s.peers.Addresses(ctx)
+	addresses, err := s.others(ctx)
 	if err != nil {
 		return ""
 	}
-	answers, asked := make(chan string, maxPeers), 0
+	answers := make(chan string, maxPeers)
 	for _, address := range addresses {
-		if address == s.ownAddress || asked == maxPeers {
-			continue
-		}
-		asked++
 		go func() { answers <- s.queryPeer(ctx, address, token) }()
 	}
-	for range asked {
+	for range addresses {
 		if answer := <-answers; answer != "" {
 			return answer
 		}
@@ -57,20 +54,64 @@ func (s *challengeServer) queryPeers(ctx context.Context, token string) string {
 	return ""
 }
 
+// others are the addresses of the app's other machines, as many as are asked.
+func (s *challengeServer) others(ctx context.Context) ([]netip.Addr, error) {
+	addresses, err := s.peers.Addresses(ctx)
+	others := slices.DeleteFunc(slices.Clone(addresses), func(address netip.Addr) bool { return address == s.ownAddress })
+	return others[:min(len(others), maxPeers)], err
+}
+
 func (s *challengeServer) queryPeer(ctx context.Context, address netip.Addr, token string) string {
-	url := fmt.Sprintf("http://%s%s%s", netip.AddrPortFrom(address, uint16(s.port)), challengePath, token)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	response, err := s.get(ctx, address, token)
 	if err != nil {
 		return ""
 	}
-	answer, err := s.client.Do(request)
-	if err != nil {
-		return ""
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, maxKeyAuthorization+1))
-	if err != nil || answer.StatusCode != http.StatusOK || !isKeyAuthorization(token, string(text)) {
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxKeyAuthorization+1))
+	if err != nil || response.StatusCode != http.StatusOK || !isKeyAuthorization(token, string(text)) {
 		return ""
 	}
 	return string(text)
+}
+
+func (s *challengeServer) get(ctx context.Context, address netip.Addr, token string) (*http.Response, error) {
+	url := fmt.Sprintf("http://%s%s%s", netip.AddrPortFrom(address, uint16(s.port)), challengePath, token)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	return s.client.Do(request)
+}
+
+// checkPeers names the first other PoP that does not answer challenges: an authority whose request reached it would get 502 or 504. nil: all answer, or there are none.
+func (s *challengeServer) checkPeers(ctx context.Context) error {
+	if s.peers == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	addresses, err := s.others(ctx)
+	if err != nil {
+		return nil // The check of the names shows whether that matters.
+	}
+	token, _ := newProbe()
+	failures := make(chan error, maxPeers)
+	for _, address := range addresses {
+		go func() {
+			// A token that nobody has: 404 is an answer.
+			response, err := s.get(ctx, address, token)
+			if err != nil {
+				failures <- unreadyError{fmt.Errorf("the PoP at %s does not answer challenges: %w", address, shortReason(err, s.timeout))}
+				return
+			}
+			failures <- response.Body.Close()
+		}()
+	}
+	var first error
+	for range addresses {
+		if err := <-failures; first == nil {
+			first = err
+		}
+	}
+	return first
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -29,6 +30,9 @@ func (c *nameChecker) probe(ctx context.Context, name string, addresses []netip.
 		// A machine may have no IPv6, or no IPv4: that says nothing of the name.
 		if errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EADDRNOTAVAIL) {
 			continue
+		}
+		if unready, is := errors.AsType[unreadyError](err); is {
+			return reachUnready, unready
 		}
 		if err != nil {
 			return reachUnanswered, err
@@ -70,6 +74,8 @@ func (c *nameChecker) fetch(ctx context.Context, name string, address netip.Addr
 	switch {
 	case err != nil:
 		return fmt.Errorf("port 80 of %s (%s) breaks off its answer: %w", name, address, err)
+	case response.Header.Get(popHeader) != "" && slices.Contains(unreadyStatuses, response.StatusCode):
+		return unready(name, address, response)
 	case response.StatusCode != http.StatusOK || string(text) != wanted:
 		return fmt.Errorf("port 80 of %s (%s) is answered by something else with %d: requests for http://%s%s must arrive at this app's PoPs as they are",
 			name, address, response.StatusCode, name, challengePath)

@@ -3,7 +3,6 @@ package acme
 import (
 	"context"
 	"slices"
-	"time"
 )
 
 // refreshWindow asks the authority when it wants a certificate renewed (ARI). Renewal goes by the lifetime where it does not say, or does not answer.
@@ -29,9 +28,5 @@ func (a *Agent) refreshWindow(ctx context.Context, cert *managedCert) {
 		return
 	}
 	cert.window = &Window{info.SuggestedWindow.Start, info.SuggestedWindow.End}
-	wait := time.Duration(0)
-	if info.RetryAfter != nil {
-		wait = time.Until(*info.RetryAfter)
-	}
-	cert.pollAt = a.now().Add(pollAfter(wait))
+	cert.pollAt = a.now().Add(pollAfter(ca.pollWait()))
 }

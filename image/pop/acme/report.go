@@ -11,13 +11,13 @@ import (
 func (a *Agent) report(failure error) {
 	now := a.now().UTC().Truncate(time.Second)
 	status := Status{At: now, Certificates: []CertificateStatus{}}
-	if err := errors.Join(a.environmentError, a.listenError, failure); err != nil {
+	if err := errors.Join(a.environmentError, a.listenError, a.unusedError, failure); err != nil {
 		status.Error, status.ErrorAt = err.Error(), &now
 	}
 	for _, cert := range a.certs {
 		for _, name := range cert.Names {
 			found := CertificateStatus{Host: name}
-			if cert.leaf != nil && cert.leaf.VerifyHostname(name) == nil {
+			if a.isServed(cert) && cert.leaf.VerifyHostname(name) == nil {
 				renewal := a.renewalTime(cert)
 				found.NotBefore, found.NotAfter, found.Serial, found.RenewAt = &cert.leaf.NotBefore, &cert.leaf.NotAfter, pair.Serial(cert.leaf), &renewal
 			}
@@ -42,11 +42,11 @@ func (a *Agent) isHeld() bool {
 	}
 	waiting := false
 	for _, cert := range a.certs {
-		if cert.leaf != nil {
+		if a.isServed(cert) {
 			a.ready = true
 			return false
 		}
-		waiting = waiting || cert.reach == reachUnknown || cert.reach == reachViaPeer
+		waiting = waiting || cert.leaf != nil || cert.reach == reachUnknown || cert.reach == reachViaPeer
 	}
 	a.ready = !waiting
 	return waiting

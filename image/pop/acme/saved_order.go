@@ -8,6 +8,8 @@ import (
 type savedOrder struct {
 	// Directory that the certificate in use came from; "": there is none.
 	IssuedBy string `json:"issuedBy,omitempty"`
+	// Until then nginx may still serve the self-signed certificate from before the first one. nil: it does not.
+	SelfSignedUntil *time.Time `json:"selfSignedUntil,omitempty"`
 	// Names of the order in progress; nil: there is none.
 	Names     []string `json:"names,omitempty"`
 	Directory string   `json:"directory,omitempty"`
@@ -19,6 +21,8 @@ type savedOrder struct {
 	Failures int `json:"failures,omitempty"`
 	// Nothing is asked of an authority before that.
 	RetryAt *time.Time `json:"retryAt,omitempty"`
+	// Validations that failed within the last hour, which authorities count.
+	FailedValidations []time.Time `json:"failedValidations,omitempty"`
 	// Why the last attempt failed, and when.
 	Error   string     `json:"error,omitempty"`
 	ErrorAt *time.Time `json:"errorAt,omitempty"`

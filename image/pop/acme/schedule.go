@@ -3,6 +3,7 @@ package acme
 import (
 	"hash/fnv"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -26,6 +27,11 @@ const (
 	firstUnavailablePause, maxUnavailablePause = 30 * time.Second, 30 * time.Minute
 	// A name that does not lead here costs nobody anything but a few packets.
 	firstCheckPause, maxCheckPause = 5 * time.Second, 5 * time.Minute
+	// While others are expected to be ready any moment: for so long after the start without a certificate, and after a PoP that did not answer.
+	quickCheckPause, newFor = 3 * time.Second, 2 * time.Minute
+	// After the first failed validations: most are due to a PoP that was just restarting. Never more of them in an hour than four.
+	firstValidationPause, secondValidationPause = 10 * time.Second, time.Minute
+	maxFailedValidations                        = 4
 )
 
 // renewAt is when a certificate is to be renewed. The seed, 0 to 1, is the PoP's own, so that not all come at once.
@@ -89,3 +95,23 @@ func seedOf(words ...string) float64 {
 }
 
 func fraction(of time.Duration, seed float64) time.Duration { return time.Duration(float64(of) * seed) }
+
+// validationPause after so many failures in a row, the last of which was a validation: at first some seconds. failed are the failed validations of the last hour.
+func validationPause(failures int, failed []time.Time, now time.Time, seed float64) time.Duration {
+	pause := pauseAfter(failures-2, firstPause, maxPause, 0, seed)
+	switch failures {
+	case 1:
+		pause = firstValidationPause
+	case 2:
+		pause = secondValidationPause
+	}
+	if len(failed) >= maxFailedValidations {
+		pause = max(pause, failed[len(failed)-maxFailedValidations].Add(time.Hour).Sub(now))
+	}
+	return pause
+}
+
+// lastHour leaves out what was earlier than that, or is yet to come by this clock.
+func lastHour(times []time.Time, now time.Time) []time.Time {
+	return slices.DeleteFunc(slices.Clone(times), func(at time.Time) bool { return at.After(now) || now.Sub(at) >= time.Hour })
+}

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// limitedTransport limits the size of responses, and keeps the Retry-After of failures, which acmez drops with a rejected order.
+// limitedTransport limits the size of responses, and keeps their Retry-After: acmez drops it with a rejected order, and goes by the machine's clock otherwise.
 type limitedTransport struct {
 	ca   *authority
 	next http.RoundTripper
@@ -22,10 +22,11 @@ func (t limitedTransport) RoundTrip(request *http.Request) (*http.Response, erro
 		io.Reader
 		io.Closer
 	}{io.LimitReader(response.Body, maxResponseSize), response.Body}
+	t.ca.lock.Lock()
+	defer t.ca.lock.Unlock()
+	t.ca.lastRetryAfter = retryAfter(response.Header.Get("Retry-After"), t.ca.now())
 	if response.StatusCode >= 400 {
-		t.ca.lock.Lock()
-		t.ca.retryAfter = retryAfter(response.Header.Get("Retry-After"), t.ca.now())
-		t.ca.lock.Unlock()
+		t.ca.retryAfter = t.ca.lastRetryAfter
 	}
 	return response, nil
 }

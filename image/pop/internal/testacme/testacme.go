@@ -315,3 +315,21 @@ func (s *Server) Roots() *x509.CertPool {
 	}
 	return pool
 }
+
+// Header changes the headers of one operation's responses.
+func (s *Server) Header(at string, change func(http.Header)) {
+	s.Fault(func(operation string, answer http.ResponseWriter, request *http.Request) bool {
+		if operation != at {
+			return false
+		}
+		recorder := httptest.NewRecorder()
+		s.pebble.ServeHTTP(recorder, request)
+		for name, values := range recorder.Header() {
+			answer.Header()[name] = values
+		}
+		change(answer.Header())
+		answer.WriteHeader(recorder.Code)
+		_, _ = answer.Write(recorder.Body.Bytes())
+		return true
+	})
+}
