@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"fly-pops/pop/internal/resolve"
 )
 
 func (c *nameChecker) resolve(ctx context.Context, name string) ([]netip.Addr, Reach, error) {
@@ -22,6 +24,11 @@ func (c *nameChecker) resolve(ctx context.Context, name string) ([]netip.Addr, R
 	if err != nil {
 		if missing, is := errors.AsType[*net.DNSError](err); is && missing.IsNotFound {
 			return nil, reachElsewhere, fmt.Errorf("%s does not resolve: set its %s", name, missingRecords(c.edge))
+		}
+		if c.failureReason != nil {
+			if reason := c.failureReason(ctx, name+"."); resolve.IsDNSSEC(reason) {
+				return nil, reachUnknown, bogus(name, reason)
+			}
 		}
 		return nil, reachUnknown, fmt.Errorf("%s cannot be resolved: %w", name, dnsReason(err))
 	}

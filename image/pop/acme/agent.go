@@ -32,6 +32,8 @@ type Agent struct {
 	tokens     *tokenStore
 	challenges *challengeServer
 	checkName  func(ctx context.Context, name string) (Reach, error)
+	// nil: CAA records are left to the authority.
+	queryCAA func(ctx context.Context, name string) (resolve.Answer, error)
 
 	// Gets each status. nil: nobody does.
 	Report func(Status)
@@ -56,8 +58,10 @@ func New(config *Config, environment Environment, problems []string, now func() 
 		resolver = net.DefaultResolver
 	}
 	a.checkName = (&nameChecker{
-		tokens: a.tokens, edge: environment.Addresses, isPrivateName: config.isPrivateName, lookup: resolver.LookupNetIP, dial: (&net.Dialer{}).DialContext,
+		tokens: a.tokens, edge: environment.Addresses, isPrivateName: config.isPrivateName,
+		failureReason: failureReasonBy(config.NameServer), lookup: resolver.LookupNetIP, dial: (&net.Dialer{}).DialContext,
 	}).check
+	a.queryCAA = queryBy(config.NameServer)
 	if len(problems) > 0 {
 		a.environmentError = errors.New(strings.Join(problems, "; "))
 	}

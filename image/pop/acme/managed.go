@@ -31,10 +31,12 @@ type managedCert struct {
 
 	// Checks of its names in a row that found something wrong, and those of them that were no longer quick.
 	checks, slowChecks int
+	// Attempts in a row that CAA records forbade.
+	forbidden int
 	// Checks that ended because another PoP did not answer.
 	peerChecks int
-	reach              Reach
-	nextCheck          time.Time
+	reach      Reach
+	nextCheck  time.Time
 	// What a check, an order or the volume ran into; nil: nothing is wrong.
 	problem   error
 	problemAt time.Time

@@ -31,6 +31,8 @@ type nameChecker struct {
 	edge []netip.Addr
 	// Whether a name's addresses are what the world sees.
 	isPrivateName func(name string) bool
+	// Why DNS fails for a name, such as "signature expired"; "": not known. nil: never known.
+	failureReason func(ctx context.Context, name string) string
 	lookup        func(ctx context.Context, network, name string) ([]netip.Addr, error)
 	dial          func(ctx context.Context, network, address string) (net.Conn, error)
 }

@@ -82,6 +82,15 @@ func TestWhereANameLeads(t *testing.T) {
 	}
 }
 
+func TestANameWhoseSignaturesAreWrong(t *testing.T) {
+	f := newCheckerFixture(t, []string{v4}, nil, &net.DNSError{Err: "server misbehaving"})
+	f.failureReason = func(context.Context, string) string { return "signature expired" }
+	reach, err := f.check(t.Context(), host)
+	if reach != reachUnknown || err == nil || !strings.Contains(err.Error(), "DNSSEC of www.example.test is broken (signature expired)") {
+		t.Errorf("%v: %v", reach, err)
+	}
+}
+
 func TestWhoIsAtPort80(t *testing.T) {
 	other := func(handler http.HandlerFunc) func(*checkerFixture) {
 		return func(f *checkerFixture) { f.front.Config.Handler = handler }

@@ -19,17 +19,21 @@ const maxAttempts = 5
 // obtain asks the authorities in their order: only the first while there is time, the others too when the certificate is urgent. It returns whether there is a new certificate.
 func (a *Agent) obtain(ctx context.Context, cert *managedCert, names []string) bool {
 	var first error
+	allForbidden := true
 	for at, directory := range a.config.Directories {
 		if cert.order.Location != "" && cert.order.Directory != directory {
 			continue
 		}
 		err := a.obtainFrom(ctx, cert, names, directory, at == 0)
 		if err == nil {
+			cert.forbidden = 0
 			return true
 		}
 		if ctx.Err() != nil {
 			return false
 		}
+		_, isForbidden := errors.AsType[forbiddenError](err)
+		allForbidden = allForbidden && isForbidden
 		if first == nil {
 			first = err
 		} else {
@@ -41,6 +45,14 @@ func (a *Agent) obtain(ctx context.Context, cert *managedCert, names []string) b
 			break
 		}
 	}
+	if allForbidden {
+		// No order was made, so no pause of orders: one comes soon after the records allow it.
+		a.setProblem(cert, first)
+		cert.forbidden++
+		cert.nextCheck = a.now().Add(pauseAfter(cert.forbidden, firstForbiddenPause, maxCheckPause, 0, a.seed(cert)))
+		return false
+	}
+	cert.forbidden = 0
 	a.recordFailure(cert, first)
 	return false
 }
@@ -63,7 +75,11 @@ func (a *Agent) obtainFrom(ctx context.Context, cert *managedCert, names []strin
 	if err != nil {
 		return err
 	}
+	var forbidden error
 	if cert.order.Location == "" {
+		if names, forbidden = a.allowedNames(ctx, ca, account, names); forbidden != nil && (len(names) == 0 || !a.isUrgent(cert)) {
+			return forbidden
+		}
 		cert.order.Names, cert.order.Directory = names, directory
 		if cert.order.Key, err = newKey(); err != nil {
 			return err
@@ -99,6 +115,9 @@ func (a *Agent) obtainFrom(ctx context.Context, cert *managedCert, names []strin
 		a.setProblem(cert, err)
 	}
 	fmt.Fprintf(os.Stderr, "pop: certificate of %s from %s, until %s\n", strings.Join(leaf.DNSNames, ", "), directory, leaf.NotAfter.Format(time.RFC3339))
+	if forbidden != nil {
+		a.setProblem(cert, forbidden)
+	}
 	a.refreshWindow(ctx, cert)
 	return nil
 }

@@ -27,6 +27,8 @@ const (
 	firstUnavailablePause, maxUnavailablePause = 30 * time.Second, 30 * time.Minute
 	// A name that does not lead here costs nobody anything but a few packets.
 	firstCheckPause, maxCheckPause = 5 * time.Second, 5 * time.Minute
+	// For what CAA records forbid the authority is asked for its directory, and for nothing else.
+	firstForbiddenPause = 30 * time.Second
 	// While others are expected to be ready any moment: for so long after the start without a certificate, and after a PoP that did not answer.
 	quickCheckPause, newFor = 3 * time.Second, 2 * time.Minute
 	// After the first failed validations: most are due to a PoP that was just restarting. Never more of them in an hour than four.

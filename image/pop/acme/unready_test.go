@@ -20,7 +20,9 @@ func (f *fixture) nginxOfAPoP(status func(request *http.Request) int) {
 	}))
 }
 
-func byAuthority(request *http.Request) bool { return strings.Contains(strings.ToLower(request.UserAgent()), "pebble") }
+func byAuthority(request *http.Request) bool {
+	return strings.Contains(strings.ToLower(request.UserAgent()), "pebble")
+}
 
 // Each is over in seconds, and costs the order no more than that.
 func TestAPoPThatDoesNotAnswerForAMoment(t *testing.T) {

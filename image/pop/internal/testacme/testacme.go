@@ -42,8 +42,11 @@ type Server struct {
 	Directory string
 	// Where names lead to: DNS answers 127.0.0.1 for all, and this server is port 80 there.
 	Edge *httptest.Server
+	// Address and port of its DNS.
+	NameServer string
 
 	t         testing.TB
+	names     *challtestsrv.ChallSrv
 	pebbleLog *logBuffer
 	store     *db.MemoryStore
 	pebble    http.Handler
@@ -96,6 +99,7 @@ func Start(t testing.TB, options Options) *Server {
 	}
 	names.SetDefaultDNSIPv4("127.0.0.1")
 	names.SetDefaultDNSIPv6("")
+	s.names, s.NameServer = names, dns
 	go names.Run()
 	t.Cleanup(names.Shutdown)
 	for tries := 0; ; tries++ {
@@ -210,7 +214,12 @@ func (s *Server) Problem(at, kind string, status int, retryAfter string) {
 }
 
 // WithoutRenewalInfo has its directory say nothing of ARI.
-func (s *Server) WithoutRenewalInfo() {
+func (s *Server) WithoutRenewalInfo() { s.withoutInDirectory("renewalInfo") }
+
+// WithoutMeta has its directory say nothing of itself: profiles, terms, names in CAA records.
+func (s *Server) WithoutMeta() { s.withoutInDirectory("meta") }
+
+func (s *Server) withoutInDirectory(field string) {
 	s.Fault(func(operation string, answer http.ResponseWriter, request *http.Request) bool {
 		if operation != "directory" {
 			return false
@@ -221,13 +230,19 @@ func (s *Server) WithoutRenewalInfo() {
 		if err := json.Unmarshal(recorder.Body.Bytes(), &directory); err != nil {
 			s.t.Error(err)
 		}
-		delete(directory, "renewalInfo")
+		delete(directory, field)
 		answer.Header().Set("Content-Type", "application/json")
 		if err := json.NewEncoder(answer).Encode(directory); err != nil {
 			s.t.Error(err)
 		}
 		return true
 	})
+}
+
+// CAA sets the CAA records of a name.
+func (s *Server) CAA(name string, records []challtestsrv.CAAPolicy) {
+	s.names.DeleteDNSCAARecord(name)
+	s.names.AddDNSCAARecord(name, records)
 }
 
 // Pass has the authority do what it is asked for, whatever becomes of the answer.
