@@ -75,7 +75,7 @@ const covers: Cover[] = [
   { command: /^npm run local -- logs/, by: "test/e2e/local.test.ts", words: 'it.flyPops(["logs", "cdg-1"]' },
   { command: /^npm run local -- --help$/, not: "prints what it takes" },
   {
-    command: /^npm run (docs|soak|test:slow|sim|image:vm|deploy:summary|preview:summary)\b/,
+    command: /^npm run (-s )?(docs|soak|test:slow|sim|image:vm|deploy:summary|preview:summary|bench)\b/,
     not: "named as a script of the project, which is there: a test below",
   },
   { command: /^npm run local$/, by: "test/e2e/homelab.test.ts", words: "from nothing it ends in a page" },
