@@ -213,7 +213,7 @@ test.each([
   [
     "docs/ci.md",
     "in the order they are taken up",
-    "in which order the others follow nothing settles",
+    "The order of the others is not fixed",
     "unit/preview-facts",
   ],
   ["docs/ci.md", "the password of the image's registry is an input", "where the stack file has it", "engine/cli"],
