@@ -179,7 +179,7 @@ const httpServer = (sites: Site[], lines: string[]): string =>
 const challengeLocation = block("location ^~ /.well-known/acme-challenge/", [
   `proxy_pass http://unix:${challengeSocket};`,
   "proxy_connect_timeout 1s;",
-  "proxy_read_timeout 5s;",
+  "proxy_read_timeout 8s;",
   "client_max_body_size 1k;",
 ]);
 
