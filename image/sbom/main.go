@@ -1,5 +1,5 @@
 // sbom IMAGE PACKAGES MODULES OUT: writes the bill of materials of the image's programs, CycloneDX 1.6 as JSON (https://cyclonedx.org/docs/1.6/json/).
-// Every file below IMAGE must be somebody's: a Debian package's, as build/owners wrote it down in PACKAGES, a Go program's, which tells its modules itself, or
+// Every file below IMAGE must be somebody's: a Debian package's, as build/list-package-files wrote it down in PACKAGES, a Go program's, which tells its modules itself, or
 // our own. Licences come from Debian's copyright files and from the modules in MODULES, as far as a program can read them. The same inputs give the same bytes.
 package main
 

@@ -368,8 +368,8 @@ const startBreaking = async (): Promise<() => void> => services.plain.kill;
 
 describe("what the PoP refuses", () => {
   test.each<[string, number, string]>([
-    ["closed.test", status.PERMISSION_DENIED, "This service is not open to you."],
-    ["locked.test", status.UNAUTHENTICATED, "This service is open to those who log in."],
+    ["closed.test", status.PERMISSION_DENIED, "You do not have access to this service."],
+    ["locked.test", status.UNAUTHENTICATED, "You need to log in to use this service."],
   ])("is told in words of gRPC: %s", async (host, code, details) => {
     const { status: said } = await ask(host);
     expect([said.code, said.details]).toEqual([code, details]);

@@ -54,5 +54,5 @@ test.each([
     () => "built",
     (error: Error) => `${error.message}\n${lines.join("\n")}`,
   );
-  expect(failed).toContain(`nginx takes no such configuration: ${what} in ${where}`);
+  expect(failed).toContain(`nginx rejects this configuration: ${what} in ${where}`);
 });

@@ -59,7 +59,7 @@ test("holds what the Dockerfile copies, and says where it is", () => {
   expect(listed()).toEqual(
     expect.arrayContaining([
       "Dockerfile",
-      "build/settle",
+      "build/normalize-tree",
       "config/etc/nginx/nginx.conf",
       "config/etc/passwd",
       "config/usr/libexec/pop/post-init",
@@ -74,7 +74,7 @@ test("holds what the Dockerfile copies, and says where it is", () => {
 
 test("what runs may be executed, the rest may not", () => {
   writeContext(spec, dir, project);
-  expect(["build/settle", "config/usr/libexec/pop/boot", "luggage/blog/bin/serve"].map(modeOf)).toEqual([
+  expect(["build/normalize-tree", "config/usr/libexec/pop/boot", "luggage/blog/bin/serve"].map(modeOf)).toEqual([
     "755",
     "755",
     "755",

@@ -117,7 +117,7 @@ test("the modules are in images of stacks with ports only", () => {
     dockerfile("#:optional\n#:debian\n#:sources\n#:layers", { ...spec, ...(ports && { ports }) });
   expect(lines()).not.toMatch(/stream/);
   expect(lines([])).toBe(lines());
-  expect(lines([ssh])).toMatch(/extras \/out \/have stream &&/);
+  expect(lines([ssh])).toMatch(/install-extras \/out \/have stream &&/);
   expect(lines([ssh])).toMatch(/COPY --from=stream-module \/out\/ \//);
 });
 
