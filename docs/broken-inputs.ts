@@ -30,19 +30,19 @@ const groups: readonly Group[] = [
     what: "The build context, a site's folder",
     behaviour: "Refused; the context stays as it was.",
     file: "test/unit/render-context.test.ts",
-    from: "refuses %s, and leaves the context as it was",
+    from: "rejects %s, and leaves the context unchanged",
   },
   {
     what: "The build context, an authority's PEM",
     behaviour: "Refused; nothing of it is packed.",
     file: "test/unit/render-context.test.ts",
-    from: "refuses as authorities %s",
+    from: "rejects as a CA file %s",
   },
   {
     what: "`process-compose.yaml`, luggage that waits",
     behaviour: "Refused before anything is built.",
     file: "test/unit/render-process-compose.test.ts",
-    from: "refuses to wait for %s",
+    from: "rejects a dependency on %s",
   },
   {
     what: "The check stage",

@@ -23,12 +23,12 @@ const conf = (...ports: TcpPort[]) => nginxConf({ ...spec, ports });
 const streamOf = (text: string) => text.slice(text.indexOf("\nstream {"));
 
 describe("nginx.conf", () => {
-  test("of a stack without ports is what it was", () => {
+  test("does not change for a stack without ports", () => {
     expect(conf()).toBe(nginxConf(spec));
     expect(conf()).not.toMatch(/^stream|ngx_stream/m);
   });
 
-  test("has a server a port, the same in any order", () => {
+  test("has one server per port, in any order", () => {
     const text = conf(ssh, mail, blog);
     expect(text.slice(0, 700)).toContain(
       [
@@ -62,7 +62,7 @@ describe("nginx.conf", () => {
     );
   });
 
-  test("holds nothing but what a port may say", () => {
+  test("rejects invalid values", () => {
     const shape = (address: string) =>
       conf({ ...ssh, to: { kind: "host", address } })
         .replaceAll(/^ *server \S+:\d+ resolve max_fails=0 backup;\n/gm, "")
@@ -79,7 +79,7 @@ describe("nginx.conf", () => {
     );
   });
 
-  test("turns away whom a port does not admit, by the lists that sites use", () => {
+  test("denies visitors that a port does not admit, with the lists that sites use", () => {
     const networks = (...all: string[]) => ({ networks: all, files: [] });
     const access = { allow: networks("10.0.0.0/8"), deny: { networks: [], files: ["lists/bad.txt"] } };
     const text = streamOf(conf({ ...ssh, access }, { ...mail, access }));
@@ -121,7 +121,7 @@ test("the modules are in images of stacks with ports only", () => {
   expect(lines([ssh])).toMatch(/COPY --from=stream-module \/out\/ \//);
 });
 
-test("the helper is told the ports, and who answers, so that it can tell the way there", () => {
+test("the manifest has the ports and their targets", () => {
   const told = JSON.parse(manifest({ ...spec, ports: [blog, mail, ssh] }));
   expect(told.tcpPorts).toEqual([22, 25, 9999]);
   expect(told.origins).toContain("tcp://git.tail.example:2222");
@@ -132,7 +132,7 @@ test("the helper is told the ports, and who answers, so that it can tell the way
 describe("the machine", () => {
   const pop = { name: "cdg-1", cpuKind: "shared", cpus: 1, memoryMb: 256, volumeGb: 3 } as const;
 
-  test("has a service a port, behind a PROXY header, full at the port's limit", () => {
+  test("has one service per port, with a PROXY header and the port's limit", () => {
     const { services } = machineConfig({ ...pop, ports: [mail, ssh] }, "image");
     expect(services.slice(2)).toMatchObject([
       {
@@ -151,12 +151,12 @@ describe("the machine", () => {
     expect(services.every(({ checks }) => checks?.length === 1)).toBe(true);
   });
 
-  test("without ports is what it was", () => {
+  test("does not change without ports", () => {
     expect(machineConfig({ ...pop, ports: [] }, "image")).toEqual(machineConfig(pop, "image"));
     expect(connectionLimit(pop, 0)).toBe(927);
   });
 
-  test("keeps half of its connections' memory for the sites, whatever its ports take", () => {
+  test("reserves half of the memory for connections for the sites", () => {
     expect(maxTcpConnections(256)).toBe(1024);
     expect(connectionLimit(pop, maxTcpConnections(256))).toBe(463);
     expect(connectionLimit(pop, 100_000)).toBe(0);
