@@ -48,7 +48,7 @@ const groups: readonly Group[] = [
     what: "The check stage",
     behaviour: "The image is not made; its own parser's reason is the error.",
     file: "test/image/making.test.ts",
-    from: "nothing ships that its own parser refuses",
+    from: "the build fails for configuration that its parser rejects",
   },
   {
     what: "`/etc/pop/pop.json`",

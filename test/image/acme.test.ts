@@ -110,7 +110,7 @@ const certificatesPart = async (pop: Pop) => (await health(pop))?.report.parts.c
 const anew = (pop: Pop) =>
   pop.exec(["process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process", "restart", "certs"]);
 
-test("a first deployment ends well before DNS leads to it, and health says what is missing", async () => {
+test("a first deployment succeeds before DNS points to it, and health says what is missing", async () => {
   const seen = await until(
     () => health(first),
     (it) => it?.code === 200,
@@ -123,7 +123,7 @@ test("a first deployment ends well before DNS leads to it, and health says what 
   expect(authority.orders()).toBe(0);
 });
 
-test("a self-signed certificate serves, while the authority has no name", async () => {
+test("a self-signed certificate is served while the CA's name does not resolve", async () => {
   for (const name of [host, alias]) names.say(name, [edgeAddress]);
   const seen = await until(
     () => health(first),
@@ -140,7 +140,7 @@ test("a self-signed certificate serves, while the authority has no name", async 
   expect(authority.orders()).toBe(0);
 });
 
-test("then the authority's, one for the site's names; a name that leads elsewhere costs no order", async () => {
+test("then the CA's certificate is served, for all names of the site; a name that points elsewhere causes no order", async () => {
   names.say(originName, [network.gateway]);
   const certificate = await untilTrusted(first, host);
   expect(certificate?.subjectaltname?.split(", ").toSorted()).toEqual([`DNS:${alias}`, `DNS:${host}`]);
@@ -161,7 +161,7 @@ test("then the authority's, one for the site's names; a name that leads elsewher
   expect([authority.orders(), authority.accounts()]).toEqual([1, 1]);
 });
 
-test("keys are for nobody else to read", async () => {
+test("only their owner can read the keys", async () => {
   const { output } = await first.exec(["/bin/sh", "-c", "cd /var/lib/pop/acme && stat -c '%U:%G %a %n' . * | sort"]);
   const lines = output.trim().split("\n");
   expect(lines).toHaveLength(4);
@@ -174,7 +174,7 @@ test("keys are for nobody else to read", async () => {
   );
 });
 
-test("over a restart nothing is ordered", async () => {
+test("a restart causes no order", async () => {
   const before = (await certificateOf(first, host))?.serialNumber;
   first = await first.restart();
   edge.lead(first.http);
@@ -187,7 +187,7 @@ test("over a restart nothing is ordered", async () => {
   expect([authority.orders(), authority.accounts()]).toEqual([1, 1]);
 });
 
-test("port 80 answers challenges alone, and sends all else to https", async () => {
+test("port 80 answers only challenges, and redirects all else to https", async () => {
   const ask = async (path: string, method = "GET") => {
     const { status, headers } = await http({ port: first.http, host, path, method });
     return [status, headers.location];
@@ -201,7 +201,7 @@ test("port 80 answers challenges alone, and sends all else to https", async () =
   expect(await ask("/")).toEqual([301, `https://${host}/`]);
 });
 
-test("a new PoP gets no visitors before its certificate, whose challenge arrives at the other one", async () => {
+test("a new PoP gets no visitors before it has its certificate, whose challenge arrives at the other PoP", async () => {
   names.say("edge.internal", Object.values(privateAddresses));
   const before = edge.connections();
   const codes = new Set<number>();
@@ -223,7 +223,7 @@ test("a new PoP gets no visitors before its certificate, whose challenge arrives
   expect((await certificateOf(second, host))?.serialNumber).not.toBe((await certificateOf(first, host))?.serialNumber);
 });
 
-test("peers answer in the private network alone", async () => {
+test("peers answer in the private network only", async () => {
   const url = (address: string) => `http://${address}:${ports.challenges}${challenge}${"x".repeat(43)}`;
   const ask = (address: string) => first.exec(["/bin/sh", "-c", `wget -q -O - -T 3 ${url(address)} 2>&1 || true`]);
   expect((await ask(`[${privateAddresses.second}]`)).output).toContain("404");
@@ -253,7 +253,7 @@ test("a renewal changes the certificate, and no request fails", async () => {
   expect(authority.orders()).toBe(3);
 });
 
-test("without the authority the last good one serves, and health says why there is no other", async () => {
+test("without the CA the last good certificate is served, and health says why there is no newer one", async () => {
   await authority.close();
   names.say(late, [edgeAddress]);
   await anew(first);

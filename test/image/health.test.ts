@@ -28,14 +28,14 @@ async function stopped(pop: Pop, name: string, work: () => Promise<void>): Promi
   }
 }
 
-describe("a PoP in which something hangs", () => {
+describe("a PoP with a process that hangs", () => {
   let pop: Pop;
   beforeAll(async () => {
     pop = await bench.start(await build("all"), { volume: await bench.newVolume() });
     await untilHealthy(pop);
   });
 
-  test("unbound: degraded within the check's time, sites are served, and well again when it goes on", async () => {
+  test("unbound: degraded within the check's timeout, sites are served, and healthy again when it continues", async () => {
     await stopped(pop, "unbound", async () => {
       // Until the answer from before is no longer fresh.
       const seen = await until(
@@ -53,7 +53,7 @@ describe("a PoP in which something hangs", () => {
     await untilHealthy(pop);
   });
 
-  test("a crowd of checks meanwhile: each has its answer in time", async () => {
+  test("many checks during that time: each gets its response in time", async () => {
     await stopped(pop, "unbound", async () => {
       const crowd = () => Promise.all(Array.from({ length: 50 }, () => check(pop)));
       const seen = await until(crowd, (all) => all.every(({ text }) => text.includes(silence)));
@@ -62,7 +62,7 @@ describe("a PoP in which something hangs", () => {
     await untilHealthy(pop);
   });
 
-  test("nginx, master and workers: 503 within the check's time, and well again when it goes on", async () => {
+  test("nginx, master and workers: 503 within the check's timeout, and healthy again when they continue", async () => {
     await stopped(pop, "nginx", async () => {
       const seen = await until(
         () => check(pop),
@@ -76,7 +76,7 @@ describe("a PoP in which something hangs", () => {
   });
 });
 
-test("tailscaled that hangs costs a PoP nothing but its tailnet", async () => {
+test("tailscaled: only the tailnet is affected", async () => {
   const pop = await bench.start(await build("outward", outward()), { volume: await bench.newVolume() });
   await until(
     () => health(pop),

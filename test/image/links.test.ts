@@ -31,7 +31,7 @@ const plants: [what: string, user: string, script: string][] = [
   ["the whole root", "luggage-blog", "ln -s / /var/lib/luggage/blog/root"],
 ];
 
-test.each(plants)("%s: nothing outside of that user's own folder changes at boot", async (_, user, script) => {
+test.each(plants)("%s: nothing outside of that user's own directory changes at boot", async (_, user, script) => {
   const volume = await bench.newVolume();
   const before = await bench.start(image, { volume });
   await untilHealthy(before);

@@ -8,7 +8,7 @@ const bench = new Bench("load");
 beforeAll(() => bench.sweep());
 afterAll(() => bench.sweep());
 
-test("200 visitors that make it write to its cache: each is answered, and 256 MB are enough", async () => {
+test("200 visitors whose requests fill the cache: all get responses, and 256 MB are enough", async () => {
   const network = {
     name: "fly-pops-image-load",
     subnet: "172.31.215.0/24",

@@ -24,7 +24,7 @@ describe("the image", () => {
     expect(RootFS.Layers?.length).toBeLessThan(20);
   });
 
-  test("holds no path twice, and no compiler, package manager or secret's place", async () => {
+  test("has no path twice, and no compiler, package manager or secret", async () => {
     const layers = await paths(image);
     expect(duplicates(layers)).toEqual([]);
     const all = layers.flat().flatMap(({ path, folder }) => (folder ? [] : [path]));
@@ -32,7 +32,7 @@ describe("the image", () => {
     expect(all.filter((path) => /^(var|run|tmp|proc|sys|dev)\/./.test(path))).toEqual([]);
   });
 
-  test("changes in exactly its last layer, and that a small one, when the configuration changes", async () => {
+  test("changes only in its last, small layer when the configuration changes", async () => {
     const changed: ImageSpec = { ...spec, cache: { ...spec.cache, maxSizeMb: spec.cache.maxSizeMb + 1 } };
     const [before, after] = [await layersOf(image), await layersOf(await build("changed", changed))];
     expect(after.slice(0, -1)).toEqual(before.slice(0, -1));
@@ -43,12 +43,12 @@ describe("the image", () => {
     expect(configuration.Size).toBeLessThan(150_000);
   });
 
-  test("bears no user's secret: its configuration is readable by all, but for shadow", async () => {
+  test("has no secret of a user: everything but shadow is world-readable", async () => {
     const script = "find /etc /usr/libexec /luggage /srv -type f ! -perm -004";
     expect(await bench.run(image, ["/bin/sh", "-c", script])).toEqual({ code: 0, output: "/etc/shadow\n" });
   });
 
-  test("has nothing that gives its starter another's rights", async () => {
+  test("has no setuid or setgid files", async () => {
     const script = "find / -xdev -type f '(' -perm -4000 -o -perm -2000 ')'";
     expect(await bench.run(image, ["/bin/sh", "-c", script])).toEqual({ code: 0, output: "" });
   });
@@ -86,7 +86,7 @@ describe("the bill of materials", () => {
   test.each([
     ["as it is by default", () => image],
     ["with every optional layer", () => build("laden", laden())],
-  ])("of the image %s names every program file in it once, and no other", async (_, of) => {
+  ])("of the image %s names every program file in it once, and no others", async (_, of) => {
     const id = await of();
     const bill = await read(id);
     expect([bill.bomFormat, bill.specVersion]).toEqual(["CycloneDX", "1.6"]);
@@ -96,7 +96,7 @@ describe("the bill of materials", () => {
     expect(filesIn(bill).toSorted()).toEqual(there.toSorted());
   });
 
-  test("says the versions that run", async () => {
+  test("has the versions that run", async () => {
     const { components } = await read(await build("laden", laden()));
     const version = (name: string) => components.find((it) => it.name === name)?.version;
     const said = async (command: string) =>
@@ -107,7 +107,7 @@ describe("the bill of materials", () => {
     expect(await said("unbound -V")).toContain(`Version ${version("unbound")?.split("-")[0]}`);
   });
 
-  test("says of each Debian package where its source is, and of nearly every part its licence", async () => {
+  test("has the source of each Debian package, and the licence of nearly every component", async () => {
     const { components } = await read(image);
     const debian = components.filter(({ purl }) => purl?.startsWith("pkg:deb/debian/"));
     expect(debian.length).toBeGreaterThan(15);
@@ -129,7 +129,7 @@ describe("optional layers", () => {
     full = await build("laden", laden());
   });
 
-  test("hold no path twice, are far from 20, and the image without them has none of it", async () => {
+  test("have no path twice, are far fewer than 20, and are missing from the image without them", async () => {
     expect(duplicates(await paths(full))).toEqual([]);
     expect((await layersOf(full)).length).toBeLessThan(15);
     const bare = (await paths(image)).flat().map(({ path }) => path);
@@ -158,11 +158,11 @@ function withOutput(error: Error): never {
   );
 }
 
-test("the helper's own tests pass, its Go is formatted, and vet finds nothing", async () => {
+test("the Go programs' own tests pass, their code is formatted, and vet finds nothing", async () => {
   await build("vetted", spec, { target: "vetted" }).catch(withOutput);
 });
 
-describe("nothing ships that its own parser refuses", () => {
+describe("the build fails for configuration that its parser rejects", () => {
   test.each([
     ["nginx", "config/etc/nginx/nginx.conf", "\nnonsense on;\n", /unknown directive "nonsense"/],
     ["unbound", "config/etc/unbound/unbound.conf", "\nserver:\n  nonsense: yes\n", /nonsense|syntax error/],
@@ -193,13 +193,13 @@ describe("a patch beside a program's version", () => {
       },
     });
 
-  test("changes the program, and its version stays the one that was asked for", async () => {
+  test("changes the program but not its version", async () => {
     const image = await withPatch("patched", 'fmt.Println("Process Compose")');
     const { output } = await bench.run(image, ["/bin/sh", "-c", "process-compose version 2>/dev/null"]);
     expect(output).toMatch(/^patched\nVersion: +v1\.103\.0$/m);
   });
 
-  test("that no longer fits ends the build", async () => {
+  test("that no longer fits fails the build", async () => {
     const refused = withPatch("misfit", 'fmt.Println("something else")');
     await expect(refused.catch(withOutput)).rejects.toThrow(/version\.patch does not fit github\.com\/f1bonacc1/);
   });

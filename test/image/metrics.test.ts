@@ -34,7 +34,7 @@ const exported = (text: string): string[] =>
     kind === "histogram" ? [name, `${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
   );
 
-test("every metric of the dashboard and of docs/metrics.md is there, and none is left untold", async () => {
+test("the PoP exports exactly the metrics of docs/metrics.md, and those of the dashboard are among them", async () => {
   const text = await scrape();
   const all = exported(text);
   // test/image/ports.test.ts and pass-through.test.ts find the others in PoPs that have them.
@@ -43,7 +43,7 @@ test("every metric of the dashboard and of docs/metrics.md is there, and none is
   expect(familiesOf(text)).toEqual(documentedMetrics.always);
 });
 
-test("requests are counted by site and class, once each, however they came in", async () => {
+test("requests are counted by site and class, once each, however they arrived", async () => {
   const series = (site: string, status: string) => `pop_requests_total{site="${site}",status="${status}"}`;
   const before = await scrape();
   for (let at = 0; at < 5; at += 1) await visit("files.example.test");
@@ -69,7 +69,7 @@ test("a program in the PoP has the same from `pop ask metrics`, for whoever has 
   expect(familiesOf(output)).toEqual(documentedMetrics.always);
 });
 
-test("its memory is that of the container, and its health knows the sums", async () => {
+test("its memory is the container's, and its health reports the totals", async () => {
   const text = await scrape();
   expect(sampleOf(text, "pop_memory_limit_bytes")).toBe(256 * 2 ** 20);
   expect(sampleOf(text, "pop_memory_used_bytes")).toBeGreaterThan(20 * 2 ** 20);
@@ -79,7 +79,7 @@ test("its memory is that of the container, and its health knows the sums", async
   expect(report.parts).toMatchObject({ counts: { status: "ok" } });
 });
 
-test("a health that was killed counts again, and nginx did not wait for it", async () => {
+test("a killed health process counts again, and nginx did not wait for it", async () => {
   const kill = "kill -KILL $(ps -o pid,args | awk '/[p]op health/ { print $1 }')";
   expect(await pop.exec(["/bin/sh", "-c", kill])).toMatchObject({ code: 0 });
   const { status } = await visit("files.example.test");

@@ -33,7 +33,7 @@ const get = async (host: string, path: string, client?: string) => {
   return [status, body];
 };
 
-test("is served in its site alone, beside what the site has", async () => {
+test("is served in its site only, in addition to the site's content", async () => {
   expect(await get("www.test", "/whoami")).toEqual([200, "office: yes\n"]);
   expect(await get("www.test", "/whoami", "198.51.100.9")).toEqual([200, "office: no\n"]);
   expect(await get("www.test", "/about")).toEqual([200, "about\n"]);
@@ -44,7 +44,7 @@ test.each([
   [{ http: "nginx/broken.conf", sites: {} }, 'unknown directive "locaton"', "nginx/broken.conf:2"],
   [{ sites: { "www.test": "nginx/broken.conf" } }, 'unknown directive "locaton"', "nginx/broken.conf:2"],
   [{ sites: { "www.test": "nginx/twice.conf" } }, 'duplicate location "/"', "nginx/twice.conf:3"],
-])("%j ends the build with what is wrong, in which line of which file", async (nginx, what, where) => {
+])("%j fails the build, with the error, line and file", async (nginx, what, where) => {
   const lines: string[] = [];
   const failed = await build(
     "nginx-own-broken",

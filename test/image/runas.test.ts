@@ -39,7 +39,7 @@ describe("runas", () => {
       125,
       /must be started by root/,
     ],
-  ])("refuses %s", async (_, script, code, reason) => {
+  ])("rejects %s", async (_, script, code, reason) => {
     const seen = await bench.run(image, ["/bin/sh", "-c", script]);
     expect(seen.code).toBe(code);
     expect(seen.output).toMatch(reason);
@@ -55,7 +55,7 @@ describe("runas", () => {
     expect(await id("rm /etc/group;")).toBe("uid=101(nginx) gid=101 groups=101\n");
   });
 
-  test("passes on what it is told to and nothing else, of however many", async () => {
+  test("passes on only the named variables, of any number", async () => {
     const { output } = await bench.run(
       image,
       ["/usr/bin/runas", "-e", "V7", "-e", "UNSET", "nginx", "/usr/bin/env"],
@@ -70,7 +70,7 @@ describe("runas", () => {
     ]);
   });
 
-  test("whatever it is told, it neither crashes nor leaves anybody root", async () => {
+  test("with random arguments it neither crashes nor leaves anything as root", async () => {
     const word = fc.oneof(
       fc.constantFrom(
         "-e",
@@ -104,7 +104,7 @@ describe("runas", () => {
     expect(new Set(lines.map((line) => line.split(" ")[0])).size).toBeGreaterThan(1);
   });
 
-  test("gives the program's own exit code back", async () => {
+  test("returns the program's own exit code", async () => {
     expect((await bench.run(image, ["/usr/bin/runas", "nginx", "/bin/sh", "-c", "exit 3"])).code).toBe(3);
   });
 });

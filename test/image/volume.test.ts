@@ -16,7 +16,7 @@ afterAll(() => bench.sweep());
 
 const sh = (script: string) => pop.exec(["/bin/sh", "-c", script]);
 
-test("a volume without room is said as it happens, sites are served, and it is well again once there is room", async () => {
+test("a full volume is reported as it happens, sites are served, and the PoP is healthy again once there is room", async () => {
   await sh("cat /dev/zero >/var/filler 2>/dev/null");
   const seen = await until(
     () => health(pop),
@@ -29,7 +29,7 @@ test("a volume without room is said as it happens, sites are served, and it is w
   await untilHealthy(pop);
 });
 
-test("lines of processes are in their file again once there is room, none of them glued to one the full disk cut off", async () => {
+test("lines of processes are in their log again once there is room, none of them joined to a line that the full disk cut off", async () => {
   const ask = (path: string) => https({ port: pop.https, host: "files.example.test", path });
   const lines = async () => (await sh("cat /var/log/pop/nginx.log")).output.trimEnd().split("\n");
   await ask("/before");
@@ -47,7 +47,7 @@ test("lines of processes are in their file again once there is room, none of the
   await untilHealthy(pop);
 });
 
-test("when memory has to stand in for it, certificates and identity come along, links do not lead anywhere", async () => {
+test("when memory replaces the volume, certificates and identity are copied, and links are not followed", async () => {
   const path = "/var/lib/pop/certs/files.example.test.pem";
   const kept = `md5sum ${path} && stat -c '%U:%G %a' ${path} && cat /run/pop/identity.json`;
   const before = await sh(kept);
