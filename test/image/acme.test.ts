@@ -1,4 +1,4 @@
-/** PoPs that order their certificates themselves, at a real authority that proves names by the PoPs' port 80. */
+/** PoPs that order their certificates themselves, from a real CA that validates names on the PoPs' port 80. */
 import type { PeerCertificate } from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ports } from "../../image/ports.ts";
@@ -17,7 +17,7 @@ const network = {
   subnet6: "fdaa:0:f0::/64",
 };
 const [namePort, authorityPort, edgePort] = [25_400, 25_401, 25_403];
-/** What the names lead to: a container, as port 80 of this machine is root's, or somebody else's. */
+/** A container that the names point to, because binding port 80 of this machine needs root, and another program may use it. */
 const edgeAddress = "172.31.240.80";
 const privateAddresses = { first: "fdaa:0:f0::a", second: "fdaa:0:f0::b" };
 const [host, alias, late] = ["www.acme.example", "acme.example", "late.acme.example"];
@@ -29,7 +29,7 @@ const spec: ImageSpec = {
     { kind: "files", host: late, dir: "site", certificateFrom: "acme" },
   ],
   luggage: {},
-  // The whole tree, as nothing here is in the world's, and a zone that unbound denies by itself.
+  // Forwards the whole tree, as none of the test's names exist publicly, and a zone that unbound denies by default.
   dns: { forward: [".", "homelab.test"].map((zone) => ({ zone, servers: [`${network.gateway}@${namePort}`] })) },
   cache: { maxSizeMb: 64, indexMb: 1 },
   certificates: {
@@ -84,7 +84,7 @@ const start = async (name: string, address6: string): Promise<Pop> =>
     },
   });
 
-/** What a visitor who trusts the authority and nobody else sees; undefined when they are warned. */
+/** What a visitor who trusts only the test's CA gets. Undefined: the visitor gets a warning. */
 async function certificateOf(pop: Pop, servername: string): Promise<PeerCertificate | undefined> {
   try {
     const socket = await enterTls(pop.https, { servername, ca: authority.root, rejectUnauthorized: true });
@@ -96,7 +96,7 @@ async function certificateOf(pop: Pop, servername: string): Promise<PeerCertific
   }
 }
 
-/** When it never is, the error says why. */
+/** If it never succeeds, the error says why. */
 async function untilTrusted(pop: Pop, servername: string): Promise<PeerCertificate | undefined> {
   const found = await until(
     async () => ({ certificate: await certificateOf(pop, servername), part: await certificatesPart(pop) }),
@@ -133,7 +133,7 @@ test("a self-signed certificate is served while the CA's name does not resolve",
   expect(seen?.report.parts.certificates?.reason).toContain(
     `${host}: only a self-signed certificate so far: ${originName}:${authorityPort}: its name cannot be resolved`,
   );
-  // Nobody else serves: challenges have to arrive here.
+  // No other PoP serves, so challenges have to arrive here.
   expect(seen?.code).toBe(200);
   expect(await certificateOf(first, host)).toBeUndefined();
   expect((await https({ port: first.https, host })).status).toBe(200);
@@ -144,7 +144,7 @@ test("then the CA's certificate is served, for all names of the site; a name tha
   names.say(originName, [network.gateway]);
   const certificate = await untilTrusted(first, host);
   expect(certificate?.subjectaltname?.split(", ").toSorted()).toEqual([`DNS:${alias}`, `DNS:${host}`]);
-  // A connection may come to the other worker, which shows the certificate of before for a second or two.
+  // A connection may reach the other worker, which serves the previous certificate for a second or two.
   await until(
     () => certificateOf(first, alias),
     (found) => found?.serialNumber === certificate?.serialNumber,
@@ -216,7 +216,7 @@ test("a new PoP gets no visitors before it has its certificate, whose challenge 
     90,
   );
   expect([...codes]).toEqual([503, 200]);
-  // The first visitor after that, of all.
+  // The very first visitor after that.
   expect(await certificateOf(second, host)).toBeDefined();
   expect(edge.connections()).toBeGreaterThan(before);
   expect(authority.orders()).toBe(2);

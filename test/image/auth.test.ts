@@ -1,4 +1,4 @@
-/** Sites with secrets: whose visitors have to log in at the PoP, and whose origins know it by a secret. */
+/** Sites with secrets: visitors have to log in at the PoP, or the origin gets a secret. */
 import { createServer } from "node:https";
 import { dirname } from "node:path";
 import type { TLSSocket } from "node:tls";
@@ -66,7 +66,7 @@ beforeAll(async () => {
   await bench.createNetwork(network);
   origin = await startOrigin({ port: originPort });
   pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
-  // Degraded: nobody gave it sealed secrets.
+  // Degraded: the machine got no sealed secrets.
   await until(
     () => health(pop),
     (seen) => seen?.code === 200,
@@ -92,7 +92,7 @@ test("while there is no password file nobody gets in, and other sites are served
 });
 
 test("a visitor with a name and its password gets in, and the origin does not see the password", async () => {
-  // As `pop-secrets` unseals it; by `openssl passwd -apr1` and `-6`.
+  // As `pop-secrets` decrypts it. Hashes by `openssl passwd -apr1` and `-6`.
   const lines = [
     "ada:$apr1$fixedsal$F.KlGU9dbzxrdhzaBXPcv/",
     "grace:$6$fixedsalt$YVoOe3GtlkjoByGuvPlXkNBBKGMfkAv1T.c6M/J/3yTrJ8uJ16BnaEnx9vEQzJA/Bxg80QSpVDQ75pX5kXHV..",
@@ -148,7 +148,7 @@ test("an open path needs no password, and its own Authorization reaches the orig
   expect(origin.seen).toHaveLength(before);
 });
 
-/** As `pop-secrets` does it. */
+/** As `pop-secrets` does. */
 async function unseal(file: string, secret: string): Promise<void> {
   const text = Buffer.from(secret).toString("base64");
   const write = `mkdir -p -m 0751 /run/secrets ${dirname(file)} && echo ${text} | base64 -d > ${file}.new && chown nginx:nginx ${file}.new && chmod 0400 ${file}.new && mv ${file}.new ${file}`;

@@ -1,4 +1,4 @@
-/** What each recipe of docs/cookbook.md promises, from a PoP that has all of them. A web server of the test's own stands in for the applications. */
+/** What each recipe of docs/cookbook.md promises, tested on a PoP that has all of them. A web server in the test stands in for the applications. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { tcpPorts } from "../../image/ports.ts";
@@ -33,7 +33,7 @@ const answer: StackLab["origin"]["answer"] = (...it) => lab.origin.answer(...it)
 const ok = (path: string, headers: Record<string, string> = {}) =>
   answer(path, (_, response) => response.writeHead(200, { "content-type": "text/plain", ...headers }).end(path));
 
-/** Status of a request whose body has so many bytes, none of which is sent. */
+/** Status of a request with a body of that many bytes, none of which are sent. */
 const announced = async (host: string, path: string, bytes: number): Promise<number> => {
   ok(path);
   const headers = { "content-length": String(bytes), expect: "100-continue" };
@@ -41,13 +41,13 @@ const announced = async (host: string, path: string, bytes: number): Promise<num
 };
 const mb = 1024 * 1024;
 
-/** The status of each of `count` requests from one address, in a row. */
+/** Statuses of `count` consecutive requests from one address. */
 const inARow = async (count: number, host: string, path: string, client: string, more = {}): Promise<number[]> => {
   ok(path);
   return lab.statuses(count, host, path, { client, ...more });
 };
 
-/** Opens a WebSocket as a browser does, and returns what comes back after "ping". */
+/** Opens a WebSocket like a browser, and returns what comes back after "ping". */
 async function echoed(host: string, path: string): Promise<string> {
   lab.origin.server.removeAllListeners("upgrade").on("upgrade", (_, socket) => {
     socket.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
@@ -67,7 +67,7 @@ async function echoed(host: string, path: string): Promise<string> {
   return seen;
 }
 
-/** The visitor has each piece before the origin says the next. */
+/** The visitor gets each piece before the origin sends the next. */
 async function streams(host: string, path: string, headers: Record<string, string>): Promise<void> {
   let said: ServerResponse | undefined;
   answer(path, (_, response) => {
@@ -83,14 +83,14 @@ async function streams(host: string, path: string, headers: Record<string, strin
   await exchange.end;
 }
 
-/** Cache status of two requests in a row, from visitors that have these cookies. */
+/** Cache status of two consecutive requests, from visitors with these cookies. */
 async function twice(host: string, path: string, cookie?: string): Promise<unknown[]> {
   const headers: Record<string, string> = cookie === undefined ? {} : { cookie };
   const visits = [await get(host, path, { headers }), await get(host, path, { headers })];
   return visits.map((visit) => visit.headers["x-cache"]);
 }
 
-/** What nginx waits for an origin of a site, as it is configured. */
+/** nginx's timeout for an origin of a site, as configured. */
 const patience = async (host: string): Promise<string[]> => {
   const { output } = await lab.pop.exec(["cat", "/etc/nginx/nginx.conf"]);
   const server = output
@@ -173,7 +173,7 @@ describe("Forgejo with SSH", () => {
     visitor.socket.write("SSH-2.0-OpenSSH_10.0\r\n");
     await visitor.until("SSH-2.0-OpenSSH_10.0\r\n");
     expect(visitor.text().startsWith("SSH-2.0-Go\r\n")).toBe(true);
-    // The PROXY header: the visitor's address, in the place of the first.
+    // The PROXY header, with the visitor's address in the first place.
     expect(ssh.seen[count]?.subarray(16, 20)).toEqual(Buffer.from([203, 0, 113, 9]));
     visitor.socket.destroy();
   });
@@ -412,7 +412,7 @@ describe("Grafana behind a password", () => {
   });
 });
 
-/** What a log-in service answers, by the session in the cookie; its path is asked with what the PoP says of the request. */
+/** Responses of a login service, by session cookie. It is called on its path with the PoP's description of the request. */
 const loginAt = (path: string, yes: Record<string, string>, loginPage: (asked: IncomingMessage) => string) =>
   answer(path, (request, response) => {
     if (request.headers.cookie === "session=ada") response.writeHead(202, yes).end();
@@ -615,7 +615,7 @@ describe("a gRPC service", () => {
     return [answer[":status"], answer["content-type"], answer["grpc-status"]];
   };
 
-  // The web server that stands in for all origins speaks no HTTP/2: test/image/grpc.test.ts has services.
+  // The web server that stands in for all origins does not support HTTP/2; test/image/grpc.test.ts has gRPC services.
   test("is UNAVAILABLE while it is down, and hides reflection", async () => {
     expect(await call("/echo.v1.Echo/Say")).toEqual([200, "application/grpc", "14"]);
     for (const path of ["/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/grpc.reflection.v1alpha.X/Y"])

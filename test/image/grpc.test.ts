@@ -1,4 +1,4 @@
-/** Sites whose origins are asked by gRPC: a real server behind, real clients before the edge. */
+/** Sites with gRPC origins: a real server behind them, real clients in front of the edge. */
 import { createServer, type Server } from "node:net";
 import { type Client, type Metadata, status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -121,7 +121,7 @@ afterEach(() => {
 });
 
 const known = new Map<string, Client>();
-/** A client that trusts the certificate of that site alone. */
+/** A client that trusts only that site's certificate. */
 async function client(host: string): Promise<Client> {
   const found = known.get(host);
   if (found !== undefined) return found;
@@ -363,7 +363,7 @@ describe("a service that is down", () => {
   });
 });
 
-/** Ends all connections of the first service. */
+/** Closes all connections of the first service. */
 const startBreaking = async (): Promise<() => void> => services.plain.kill;
 
 describe("what the PoP rejects", () => {

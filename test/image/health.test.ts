@@ -1,4 +1,4 @@
-/** What Fly's check sees while something in the PoP hangs: neither dead nor well, but stopped. */
+/** What Fly's check gets while a process in the PoP hangs: neither dead nor healthy, but stopped. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { checkTimeoutSeconds } from "../../image/limits.ts";
 import { https } from "./support/client.ts";
@@ -11,14 +11,14 @@ afterAll(() => bench.sweep());
 
 const silence = `did not answer within ${checkTimeoutSeconds / 2} s`;
 
-/** As Fly's check asks: an answer that takes longer than its timeout is none, and this throws. */
+/** Requests like Fly's check: throws if the response takes longer than the check's timeout. */
 async function check(pop: Pop, path = "/healthz"): Promise<{ status: number; text: string }> {
   const signal = AbortSignal.timeout(checkTimeoutSeconds * 1000);
   const answer = await fetch(`http://127.0.0.1:${pop.health}${path}`, { signal });
   return { status: answer.status, text: await answer.text() };
 }
 
-/** While all processes of that name are stopped. They go on afterwards, whatever happens. */
+/** Runs while all processes of that name are stopped. They always continue afterwards. */
 async function stopped(pop: Pop, name: string, work: () => Promise<void>): Promise<void> {
   expect(await pop.exec(["killall", "-STOP", name])).toMatchObject({ code: 0 });
   try {
@@ -37,7 +37,7 @@ describe("a PoP with a process that hangs", () => {
 
   test("unbound: degraded within the check's timeout, sites are served, and healthy again when it continues", async () => {
     await stopped(pop, "unbound", async () => {
-      // Until the answer from before is no longer fresh.
+      // Waits until the previous response is no longer fresh.
       const seen = await until(
         () => check(pop),
         ({ text }) => text.includes(silence),

@@ -1,4 +1,4 @@
-/** That a PoP knows which image it runs, and gets no visitors with another than its machine's config expects. */
+/** A PoP knows which image it runs, and gets no visitors with another image than its machine's config expects. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -64,7 +64,7 @@ test("the machine's variable does not override the image's, and an image without
     code: 503,
     report: { status: "failing", reason: expect.stringContaining("this image does not say what it was made from") },
   });
-  // All that tells the two apart is the environment: no layer was made anew for the digest.
+  // The two differ only in their environment: no layer was rebuilt for the digest.
   expect(await layersOf(old)).toEqual(await layersOf(image));
   const { Config } = await docker.getImage(image).inspect();
   expect(Config.Env).toContain(`POP_CONTEXT=${context}`);

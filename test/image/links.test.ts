@@ -1,4 +1,4 @@
-/** Root at boot, on a volume where users of the PoP left links in the places of files: it follows none of them. */
+/** At boot, root follows none of the links that users of the PoP have left on the volume in place of files. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Bench, build, type Pop, untilHealthy } from "./support/pop.ts";
 

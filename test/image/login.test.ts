@@ -1,4 +1,4 @@
-/** Sites whose visitors log in at a service of the user's own. */
+/** Sites whose visitors log in at a service of the user's. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { ForwardAuth } from "../../image/spec.ts";
 import { enterTls, https, type Visit } from "./support/client.ts";
@@ -79,7 +79,7 @@ afterEach(() => {
 });
 
 const cookies = ["refreshed=a; Expires=Thu, 01 Jan 2037 00:00:00 GMT; Path=/", "second=b; HttpOnly"];
-/** What the service says, by session. */
+/** The service's responses, by session. */
 const answers: Record<string, [status: number, headers: Record<string, string | string[]>]> = {
   ada: [
     200,
@@ -225,7 +225,7 @@ describe("the name of who logged in", () => {
         [...cookies, "own=1", "two=2"].toSorted(),
       );
     expect((await get("files.test", "/", as("ada"))).headers["set-cookie"]).toEqual(cookies);
-    // An error of nginx's own: the session is refreshed all the same.
+    // An error of nginx's own: the session is refreshed anyway.
     expect((await get("files.test", "/missing.js", as("ada"))).headers["set-cookie"]).toEqual(cookies);
   });
 

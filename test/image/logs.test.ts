@@ -1,4 +1,4 @@
-/** What a PoP logs of requests, and whom it sends that to. */
+/** What a PoP logs about requests, and where it sends that. */
 import { createSocket } from "node:dgram";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { https } from "./support/client.ts";
@@ -32,7 +32,7 @@ beforeAll(async () => {
   });
   await bench.createNetwork(network);
   origin = await startOrigin({ port: originPort });
-  // It knows no name yet.
+  // It does not know any name yet.
   names = await startNameServer(network.gateway, namePort);
   pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
   await untilHealthy(pop);
@@ -42,11 +42,11 @@ afterAll(async () => {
   await Promise.all([origin?.close(), names?.close()]);
 });
 
-/** What the PoP has said so far that holds a text. */
+/** The lines of the PoP's output that contain a text. */
 const lines = async (text: string): Promise<string[]> =>
   (await pop.logs()).split("\n").filter((line) => line.includes(text));
 
-/** As soon as there is one. */
+/** As soon as it has a name. */
 const line = async (text: string): Promise<string> =>
   (
     await until(
@@ -90,7 +90,7 @@ describe("a syslog collector", () => {
 });
 
 describe("the visitor's address", () => {
-  /** Makes nginx write into its error log, and returns what it wrote. */
+  /** Makes nginx write to its error log, and returns what it wrote. */
   const failing = async (path: string, client: string): Promise<string> => {
     origin.answer(path, (request) => request.socket.destroy());
     expect((await get(path, client)).status).toBe(502);
@@ -126,7 +126,7 @@ describe("the visitor's address", () => {
     expect(files.output).toBe("");
     expect(await lines("203.0.113.9")).toEqual([]);
     expect(await lines("2001:db8:1:2")).toEqual([]);
-    // One filter: that of the nginx before has ended.
+    // One filter: that of the previous nginx has ended.
     const left = await pop.exec(["/bin/sh", "-c", "ps | grep -c '{aw[k]}'"]);
     expect(left.output.trim()).toBe("1");
   });

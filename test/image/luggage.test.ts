@@ -12,7 +12,7 @@ const files = { kind: "files", dir: "blog" } as const;
 const serving = spec.luggage.blog as Luggage;
 const sh = (script: string): string[] => ["/bin/sh", "-c", script];
 
-/** Well or not as the test says, by files in their home: `ill` makes the answer a 404, or the command fail. */
+/** Healthy or not as the test says, through files in its home: `ill` makes the response a 404, or the command fail. */
 const waiting: ImageSpec = {
   ...spec,
   luggage: {

@@ -72,7 +72,7 @@ describe("the bill of materials", () => {
       ...(JSON.parse(output) as { bomFormat: string; specVersion: string; components: Component[] }),
     };
   };
-  /** Files of the image by layers below the user's own. */
+  /** Files of the image in the layers below the user's own. */
   const programsOf = async (of: string): Promise<string[]> => {
     const layers = await paths(of);
     const own = layers.findIndex((files) => files.some(({ path }) => path === "usr/share/pop/sbom.json"));
@@ -151,7 +151,7 @@ describe("optional layers", () => {
   });
 });
 
-/** dockerode 5.0 leaves what a build printed in base64. */
+/** dockerode 5.0 leaves the output of a build in base64. */
 function withOutput(error: Error): never {
   throw new Error(
     error.message.replace(/^ {2}([A-Za-z0-9+/]+={0,2})\.?$/gm, (_, line) => Buffer.from(line, "base64").toString()),

@@ -1,4 +1,4 @@
-/** What a real PoP says of itself at /metrics, and that docs know of nothing else. One with a tailnet: test/e2e/homelab.test.ts. */
+/** What a real PoP exports at /metrics, and that the docs list exactly that. test/e2e/homelab.test.ts has a PoP with a tailnet. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { queriedMetrics } from "../../docs/grafana.ts";
 import { documentedMetrics, familiesOf } from "../support/metrics.ts";
@@ -23,7 +23,7 @@ async function scrape(): Promise<string> {
 
 const visit = (host: string, path = "/") => https({ port: pop.https, host, path });
 
-/** Value of one sample, by its name and labels as they are written. */
+/** Value of one sample, by its name and labels as written. */
 const sampleOf = (text: string, series: string): number => {
   const line = text.split("\n").find((it) => it.startsWith(`${series} `));
   return line === undefined ? Number.NaN : Number(line.slice(series.length));
@@ -37,7 +37,7 @@ const exported = (text: string): string[] =>
 test("the PoP exports exactly the metrics of docs/metrics.md, and those of the dashboard are among them", async () => {
   const text = await scrape();
   const all = exported(text);
-  // test/image/ports.test.ts and pass-through.test.ts find the others in PoPs that have them.
+  // test/image/ports.test.ts and pass-through.test.ts check the others, in PoPs that have them.
   const elsewhere = [...documentedMetrics.ports, ...documentedMetrics.passThrough];
   expect(queriedMetrics().filter((name) => !all.includes(name) && !elsewhere.includes(name))).toEqual([]);
   expect(familiesOf(text)).toEqual(documentedMetrics.always);
@@ -50,7 +50,7 @@ test("requests are counted by site and class, once each, however they arrived", 
   await visit("files.example.test", "/nothing-here");
   await visit("example.test");
   const grown = (text: string, name: string) => sampleOf(text, name) - sampleOf(before, name);
-  // Each of nginx's workers hands its lines over when its own second is up.
+  // Each of nginx's workers flushes its lines once per second of its own.
   const timed = (text: string) =>
     ["files.example.test", "example.test"]
       .map((site) => grown(text, `pop_request_seconds_count{site="${site}"}`))

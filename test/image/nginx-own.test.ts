@@ -1,4 +1,4 @@
-/** Configuration of nginx as the user writes it: included where the stack file says, and refused by the build with the user's file and line. */
+/** The user's own nginx configuration: included where the stack file says, and if nginx rejects it, the build fails with the user's file and line. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { ImageSpec } from "../../image/spec.ts";
 import { https } from "./support/client.ts";

@@ -1,4 +1,4 @@
-/** Sites whose TLS ends at home: a visitor's bytes pass through nginx unread, beside sites whose TLS ends in the PoP. */
+/** Sites whose TLS ends at the origin: nginx passes a visitor's bytes through, beside sites whose TLS ends in the PoP. */
 import { connect } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -91,7 +91,7 @@ afterAll(async () => {
 
 const get = (host: string, more: { client?: string; servername?: string; path?: string } = {}) =>
   https({ port: pop.https, host, ...more });
-/** A connection over which nothing but these bytes is sent. */
+/** A connection on which only these bytes are sent. */
 async function send(bytes: Buffer | string = "", client?: string): Promise<TcpClient> {
   const visitor = await visit(pop.https, client);
   clients.push(visitor.socket);
@@ -103,7 +103,7 @@ async function shake(servername: string, client?: string): Promise<TLSSocket> {
   clients.push(socket);
   return socket;
 }
-/** What becomes of a handshake: served, gone without a word, or the alert that ends it. */
+/** Outcome of a handshake: served, closed without a response, or the alert that ended it. */
 const refused = (servername: string, client?: string): Promise<string> =>
   shake(servername, client).then(
     () => "served",
@@ -112,7 +112,7 @@ const refused = (servername: string, client?: string): Promise<string> =>
 const gone = "gone";
 const counts = async (host: string) => (await health(pop))?.report.passThrough?.[host];
 const metrics = async () => (await fetch(`http://127.0.0.1:${pop.health}/metrics`)).text();
-/** Of home's connections, the ones that came since. */
+/** The origin's connections since then. */
 const since = (count: number) => home.seen.slice(count);
 
 describe("a name that is passed through", () => {
@@ -126,7 +126,7 @@ describe("a name that is passed through", () => {
     const session = await enterHttp2(pop.https, "git.test.org");
     expect(await statusOf(ask(session, "/x"))).toBe(200);
     session.destroy();
-    // The PoP has no pair that it could end TLS with.
+    // The PoP has no certificate with which it could terminate TLS.
     expect((await pop.exec(["ls", "/var/lib/pop/certs"])).output).not.toContain("git.test.org");
     const certified = (await health(pop))?.report.certificates.map(({ host }) => host) ?? [];
     expect(certified).toContain("files.test.org");
@@ -304,7 +304,7 @@ describe("connections that are not passed on", () => {
     expect(home.seen.length).toBe(count);
     expect((await get("some.test.org", { client: "203.0.113.78" })).status).toBe(200);
     expect((await get("some.test.org", { client: "2001:db8:bae::1" })).status).toBe(200);
-    // What holds for this site holds for no other.
+    // What applies to this site applies to no other.
     expect((await get("git.test.org", { client: "198.51.100.7" })).status).toBe(200);
     expect((await get("files.test.org", { client: "198.51.100.7" })).status).toBe(200);
     const seen = await until(
@@ -346,7 +346,7 @@ describe("connections that are not passed on", () => {
     await shake("few.test.org", "2001:db8:0:7::1");
     await shake("few.test.org", "2001:db8:0:7:1:2:3:4");
     expect(await refused("few.test.org", "2001:db8:0:7:ffff::1")).toBe(gone);
-    // Each site counts by itself.
+    // Each site counts separately.
     await shake("git.test.org", "198.51.100.1");
     const seen = await until(
       () => counts("few.test.org"),
@@ -453,7 +453,7 @@ test("the log has one line per connection, by site, and the metrics have the cou
   expect(text).toMatch(/^pop_pass_through_connections_total\{site="git\.test\.org",result="served"\} [1-9]/m);
   expect(text).toMatch(/^pop_pass_through_received_bytes_total\{site="git\.test\.org"\} [1-9]/m);
   expect(text).toMatch(/^pop_count_lines_refused_total 0$/m);
-  // Sites whose TLS ends here have no connections of this kind.
+  // Sites whose TLS ends here have no such connections.
   expect(text).not.toMatch(/pop_pass_through_connections_total\{site="files/);
 });
 
@@ -464,7 +464,7 @@ test("a pass-through site cannot be put into maintenance at the PoP", async () =
 
 test("only Fly's proxy reaches the servers behind", async () => {
   const { output } = await pop.exec(["/bin/sh", "-c", "ls -ld /run/nginx; ls -l /run/nginx"]);
-  // For nginx alone: no luggage can speak to them past the PROXY header.
+  // For nginx only: luggage cannot bypass the PROXY header by connecting to them.
   expect(output).toMatch(/^drwxr-x---\s+\d+ nginx\s+nginx /m);
   const { output: listening } = await pop.exec(["netstat", "-ltn"]);
   expect(listening).toContain(`:${ports.https} `);

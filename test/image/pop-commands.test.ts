@@ -6,13 +6,13 @@ import { enterTls } from "./support/client.ts";
 import { Bench, build, health, type Pop, until } from "./support/pop.ts";
 import { spec } from "./support/spec.ts";
 
-// What image/pop's own tests cannot have: the image's users, a kernel that mounts, the real nginx.
+// What image/pop's own tests cannot provide: the image's users, a kernel that mounts, the real nginx.
 
 const bench = new Bench("pop-commands");
 let pop: Pop;
 
 beforeAll(async () => {
-  // pop-secrets is only in an image that has secrets; here they never come, which is no reason not to serve.
+  // Only images with secrets have pop-secrets. Here the secrets never arrive, which does not prevent serving.
   const waiting: Luggage = { source: { kind: "files", dir: "blog" }, command: ["serve"], env: {}, secrets: ["token"] };
   const withSecrets = { ...spec, luggage: { ...spec.luggage, waiting } };
   const [image] = await Promise.all([build("secrets", withSecrets), bench.sweep()]);
@@ -27,7 +27,7 @@ afterAll(() => bench.sweep());
 
 const sh = (script: string) => pop.exec(["/bin/sh", "-c", script]);
 
-/** A small file of the tests of `pop-secrets`, sealed by the real sops to the key beside it. */
+/** A small file from the tests of `pop-secrets`, encrypted by the real sops for the key beside it. */
 async function put(path: string, content: Buffer): Promise<void> {
   const { code, output } = await sh(
     `mkdir -p "$(dirname ${path})" && echo ${content.toString("base64")} | base64 -d > ${path}`,
@@ -105,7 +105,7 @@ async function serial(): Promise<string> {
   return serialNumber;
 }
 
-/** Master and workers; the pids of one that was reloaded are others. */
+/** Master and workers; a reload changes the workers' pids. */
 const nginxPids = async () => (await sh("pidof nginx")).output.trim().split(" ").map(Number).toSorted();
 
 test("a replaced certificate is served by the same workers, and existing connections continue", async () => {

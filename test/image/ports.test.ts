@@ -1,4 +1,4 @@
-/** Ports of raw TCP: from a visitor through nginx to who answers, byte for byte. */
+/** Raw TCP ports: from a visitor through nginx to the target, byte for byte. */
 import { connect } from "node:net";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { machineConfig } from "../../components/machine-config.ts";
@@ -142,7 +142,7 @@ test.each([
     await visitor.until("SSH-2.0-x\r\n");
     const told = header.replaceAll(" ", "");
     expect(server.seen[count]?.toString("hex")).toBe(told + Buffer.from("SSH-2.0-x\r\n").toString("hex"));
-    // Without a word of the visitor's, too.
+    // Even if the visitor sends nothing.
     await open(22, client);
     await until(
       () => server.seen[count + 1]?.toString("hex"),
@@ -168,7 +168,7 @@ test("a visitor's connections are limited, an IPv6 /64 counts as one; others hav
   expect(await outcome([await open(2000, "198.51.100.2"), await open(2000, "2001:db8:0:8::1")])).toBe(
     "hello\n hello\n",
   );
-  // Each port counts by itself, and what has ended is free again.
+  // Each port counts separately, and closed connections are free again.
   expect(await outcome([await open(25, "198.51.100.1")])).toBe("hello\n");
   for (const { socket } of v4) socket.destroy();
   await until(
@@ -192,7 +192,7 @@ test("connections that are idle for too long are closed on both sides", async ()
   const visitor = await open(2002);
   await visitor.until("hello\n");
   const begun = Date.now();
-  // Somebody who speaks stays.
+  // Connections with traffic stay open.
   await new Promise((passed) => setTimeout(passed, 1500));
   visitor.socket.write("still here");
   await visitor.until("still here");
@@ -255,7 +255,7 @@ test("a denied visitor is closed at once, and the target gets no connection; eve
 test("only visitors in allow get through, and deny takes precedence, from a file as well", async () => {
   const count = server.seen.length;
   const strangers = [await open(2004, "198.51.100.7"), await open(2004, "2001:db9::9")];
-  // In the file: an address of allow's, and a network of it.
+  // In the file: an address and a network of `allow`.
   const bad = [await open(2004, "203.0.113.77"), await open(2004, "2001:db8:bad::1")];
   expect(await outcome([...strangers, ...bad])).toBe("closed closed closed closed");
   expect(server.seen.length).toBe(count);
@@ -344,7 +344,7 @@ test("works through local Fly's proxy, with the machine's own services", async (
     await visitor.until("from outside");
     expect(visitor.text().startsWith("hello\n")).toBe(true);
     const told = server.seen[count]?.subarray(16, 28).toString("hex") ?? "";
-    // The client's address, the public one, and the public port.
+    // The client's address, the public address, and the public port.
     expect([told.slice(0, 8), told.slice(8, 16), told.slice(20)]).toEqual(["7f000001", "cb007101", "0016"]);
   } finally {
     await edge.close({ drainMs: 0 });

@@ -1,4 +1,4 @@
-/** What a PoP answers visitors that ask for too much, that a site does not admit, or that an operator blocked; and that the others do not notice. */
+/** What visitors get who send too many requests, whom a site does not admit, or whom an operator blocked; and that other visitors are not affected. */
 import type { ServerResponse } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { defaults } from "../../config/defaults.ts";

@@ -21,11 +21,11 @@ import { standards } from "./serving/standards.ts";
 import { streams } from "./serving/streams.ts";
 import { visitors } from "./serving/visitors.ts";
 
-// One PoP serves them all: a boot costs more than most of these tests.
+// One PoP for all of these tests: a boot takes longer than most of them.
 beforeAll(open);
 afterAll(close);
 
-// First: the others leave origins behind that just failed.
+// Runs first: the others leave origins behind that have just failed.
 kept();
 caching();
 cachePolicy();

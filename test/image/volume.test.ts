@@ -1,4 +1,4 @@
-/** A volume that fills up while the PoP runs, and has room again. Memory of a fixed size stands in for it. */
+/** A volume that fills up while the PoP runs, and then has room again. A tmpfs of fixed size stands in for it. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { https } from "./support/client.ts";
 import { Bench, build, health, type Pop, until, untilHealthy } from "./support/pop.ts";
@@ -35,7 +35,7 @@ test("lines of processes are in their log again once there is room, none of them
   await ask("/before");
   await until(lines, (seen) => seen.some((line) => line.includes("/before")));
   await sh("cat /dev/zero >/var/filler 2>/dev/null");
-  // More than the file's last page has room for.
+  // More than fits into the last page of the file.
   for (let at = 0; at < 60; at += 1) await ask(`/full-${at}`);
   await until(pop.logs, (text) => text.includes("/full-59"));
   expect((await lines()).some((line) => line.includes("/full-59"))).toBe(false);

@@ -35,7 +35,7 @@ test("every part of a rule is checked, and visitors that one of them does not ad
       `map "${[allow, deny, agent].join("").replaceAll("$", "\\$")}" (\\$\\w+) \\{ 100 ""; default \\$is_no_challenge; \\}`,
     ).exec(text) ?? [];
   expect([allow, deny, agent, combined]).not.toContain("");
-  // nginx comes by again with the error page, which is not to be turned away.
+  // nginx runs the rule again for the error page, which must not be denied.
   expect(text).toContain(
     `    set $asked "${combined} $uri";\n    if ($asked ~ "^1 (?!//error(?:/|$))") {\n      return 403;\n    }\n`,
   );

@@ -1,4 +1,4 @@
-/** What an image of PoPs that order their certificates themselves is made of. */
+/** The files of an image whose PoPs order their certificates themselves. */
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { renderedFiles } from "../../image/context.ts";

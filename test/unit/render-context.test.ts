@@ -18,7 +18,7 @@ import { dockerfile } from "../../image/render/dockerfile.ts";
 import type { ImageSpec } from "../../image/spec.ts";
 import { spec } from "./render-spec.ts";
 
-/** Signed by itself, for nobody. */
+/** Self-signed, not in use anywhere. */
 const certificate = readFileSync(new URL("../image/support/origin.pem", import.meta.url), "utf8");
 
 let project: string;

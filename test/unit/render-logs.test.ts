@@ -80,7 +80,7 @@ describe("logs", () => {
     expect(text).toContain('split_clients $request_id $is_sampled { 2.5% 1; * ""; }');
     expect(text.match(/access_log .* if=\$is_logged;/g)).toHaveLength(2);
     expect(text).toMatch(/access_log \S+ counts buffer=32k flush=1s;/);
-    // nginx takes no 0%.
+    // nginx rejects 0%.
     expect(conf({ sampleCached: 0 })).not.toContain("split_clients");
   });
 });

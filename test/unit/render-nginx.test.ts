@@ -209,7 +209,7 @@ test("rejects two sites with the same host", () => {
 });
 
 describe("user input cannot break out of its place", () => {
-  /** Statements and blocks, without their words: what typed text changes when it breaks out. */
+  /** Statements and blocks without their words: what user input changes if it breaks out. */
   const shape = (text: string): string => text.replace(/[^{};\n"]+/g, "");
   const plain = shape(nginxConf(withSite({ kind: "redirect", host: "a.example.org", to: "https://b.example.org" })));
 

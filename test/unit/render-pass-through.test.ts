@@ -40,11 +40,11 @@ describe("nginx.conf", () => {
   test("dispatches connections by name: one listener, and a server for each site", () => {
     const text = conf(git, apps);
     expect(text.match(/^ *listen 1102 .*$/gm)).toEqual(["    listen 1102 proxy_protocol backlog=4096;"]);
-    // Each server that ends TLS, and the one that turns away.
+    // Each server that terminates TLS, and the one for unknown names.
     expect(text.match(/^ *listen unix:\/run\/nginx\/tls\.sock ssl.*$/gm)).toHaveLength(spec.sites.length + 1);
     const [, map = ""] = /map \$ssl_preread_server_name \$server_of_name \{\n([^}]*)\}/.exec(text) ?? [];
     expect(map).toContain("    hostnames;\n    default unix:/run/nginx/tls.sock;\n");
-    // Below a wildcard of apps, and ended here.
+    // Matches a wildcard of apps, and TLS ends here.
     expect(map).toContain("    www.example.org unix:/run/nginx/tls.sock;\n");
     const socket = /git\.example\.org (unix:\S+);/.exec(map)?.[1];
     expect(map).toContain(`    code.example.org ${socket};\n`);
@@ -65,7 +65,7 @@ describe("nginx.conf", () => {
     expect(streamOf(text)).toContain(`    server [fd7a::7]:443 max_conns=512 max_fails=3 fail_timeout=10s;
     server b.tail.example:443 resolve max_conns=512 max_fails=0 backup;
 `);
-    // One shows no header, and lets everybody have any number.
+    // One sends no header, and limits nobody.
     expect(text.match(/pop_proxy_protocol on/g)).toHaveLength(1);
     expect(text.match(/limit_conn site_visitors/g)).toHaveLength(1);
     fc.assert(

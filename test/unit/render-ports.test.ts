@@ -89,7 +89,7 @@ describe("nginx.conf", () => {
     // In allow and not in deny.
     expect(text).toMatch(/^ {2}map "\$listed_\w+\$listed_\w+" (\$denied_\w+) \{ 10 ""; default 1; \}$/m);
     expect(text.match(/^ {4}pop_denied \$denied_[0-9a-f]{16};$/gm)).toHaveLength(2);
-    // The sites are as they were.
+    // The sites do not change.
     const sitesOf = (text: string) => text.slice(0, text.indexOf("\nstream {"));
     expect(sitesOf(conf({ ...ssh, access }))).toBe(sitesOf(conf(ssh)));
     expect(streamOf(conf(ssh))).not.toMatch(/\$denied|\$listed/);
@@ -144,7 +144,7 @@ describe("the machine", () => {
       },
       { internal_port: 1201, ports: [{ port: 25 }] },
     ]);
-    // The same memory is for all of them.
+    // All of them share the memory.
     const sites = connectionLimit(pop, 200);
     expect(sites).toBeLessThan(connectionLimit(pop));
     expect(services.slice(0, 2).map(({ concurrency }) => concurrency?.hard_limit)).toEqual([sites, sites]);

@@ -1,4 +1,4 @@
-/** A real ACME authority in a process of its own: pebble, as the homelab builds it for tests. Its own certificate is that of the tests' origin. */
+/** A real ACME CA in a process of its own: pebble, as the homelab builds it for tests. Its own certificate is that of the tests' origin. */
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:https";
@@ -12,21 +12,21 @@ import { docker, until } from "./pop.ts";
 import { originName } from "./spec.ts";
 
 export interface Authority {
-  /** Of its ACME directory. */
+  /** URL of its ACME directory. */
   directory: string;
-  /** PEM of the root that what it issues is verified by. */
+  /** PEM of the root that verifies its certificates. */
   root: string;
-  /** Orders so far. */
+  /** Number of orders so far. */
   orders(): number;
-  /** Accounts so far. */
+  /** Number of accounts so far. */
   accounts(): number;
-  /** Has it want a certificate (PEM) renewed now. */
+  /** Makes it request the renewal of a certificate (PEM) now. */
   renew(certificate: string): Promise<void>;
-  /** Nobody listens from then on. */
+  /** Stops listening. */
   close(): Promise<void>;
 }
 
-/** Listens at `address`, on this port and the next one; looks names up at a name server, and proves them at port 80. */
+/** Listens at `address`, on this port and the next one. Resolves names through a name server, and validates them on port 80. */
 export async function startAuthority({
   address,
   port,

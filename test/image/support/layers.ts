@@ -14,14 +14,14 @@ export const layersOf = async (id: string): Promise<string[]> =>
   (await docker.getImage(id).inspect()).RootFS.Layers ?? [];
 
 export interface Entry {
-  /** Without a slash before; one behind when it is a folder. */
+  /** Without a leading slash; directories have a trailing one. */
   path: string;
   folder: boolean;
 }
 
 const listed = new Map<string, Promise<Entry[][]>>();
 
-/** What each layer holds, lowest first. An image is written out once: its id is its content. */
+/** The content of each layer, lowest first. Each image is exported only once: its ID identifies its content. */
 export function paths(id: string): Promise<Entry[][]> {
   const found = listed.get(id) ?? withLayers(id, entriesOf);
   listed.set(id, found);
@@ -36,7 +36,7 @@ async function entriesOf(folder: string, layer: string): Promise<Entry[]> {
     .map((path) => ({ path, folder: path.endsWith("/") }));
 }
 
-/** Bytes of each layer as a registry gets it, lowest first; the engine's own gzip may differ by some percent. */
+/** Bytes of each layer as a registry gets it, lowest first. The engine's own gzip may differ by a few percent. */
 export const blobBytes = (id: string): Promise<number[]> =>
   withLayers(id, async (folder, layer) => {
     let bytes = 0;
@@ -46,13 +46,13 @@ export const blobBytes = (id: string): Promise<number[]> =>
     return bytes;
   });
 
-/** Files that lie in more than one layer, or that a layer deletes. */
+/** Files that are in more than one layer, or that a layer deletes. */
 export function duplicates(layers: Entry[][]): string[] {
   const files = layers.flat().flatMap(({ path, folder }) => (folder ? [] : [path]));
   return files.filter((path, at) => files.indexOf(path) !== at || /(^|\/)\.wh\./.test(path));
 }
 
-/** Asks each layer of what `docker save` writes. */
+/** Calls back for each layer of what `docker save` writes. */
 async function withLayers<T>(id: string, ask: (folder: string, layer: string) => Promise<T>): Promise<T[]> {
   const folder = mkdtempSync(join(tmpdir(), "fly-pops-image-"));
   try {

@@ -1,4 +1,4 @@
-/** What three nginx.conf files do, as requests and the answers to them: said of the behaviour, not of who serves it. */
+/** What three nginx.conf files do, as requests and their responses: describes the behaviour, not the server. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 
 export interface Case {
@@ -9,27 +9,27 @@ export interface Case {
   method?: string;
   headers?: Record<string, string>;
   body?: string;
-  /** The visitor's address. Absent: one of no case. */
+  /** The visitor's address. Absent: one that no case uses. */
   client?: string;
-  /** Asked over plain HTTP. */
+  /** Requested over plain HTTP. */
   plain?: true;
-  /** What the application answers. Absent: 200 with method and URL. */
+  /** The application's response. Absent: 200 with method and URL. */
   application?: (request: IncomingMessage, response: ServerResponse) => void;
-  /** Status, or those of as many requests in a row. */
+  /** Status, or those of as many consecutive requests. */
   status: number | number[];
   location?: string;
   answer?: string;
-  /** Fields of the answer. */
+  /** Headers of the response. */
   has?: Record<string, unknown>;
-  /** How often the application is asked. */
+  /** How many requests the application gets. */
   asked?: number;
-  /** What it is told. */
+  /** Headers that the application gets. */
   told?: Record<string, string>;
 }
 
 const times = (count: number, status: number): number[] => Array(count).fill(status);
 
-/** A body that is announced and not sent. */
+/** Length of a body that is announced but not sent. */
 const tooLarge = (mb: number) => ({
   method: "POST",
   headers: { "content-length": String(mb * 1024 * 1024 + 1), expect: "100-continue" },
