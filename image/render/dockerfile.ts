@@ -37,7 +37,7 @@ export function dockerfile(template: string, spec: DockerfileSpec): string {
             "COPY build/ /usr/local/bin/",
           ]
         : ["FROM builder AS sites"]),
-      ...content.map((folder) => `COPY ${folder}/ /out/srv/${folder}/`),
+      ...content.map((dir) => `COPY ${dir}/ /out/srv/${dir}/`),
       `RUN ${isSite ? "precompress /out/srv/sites && " : ""}normalize-tree /out && stamp-mtimes /out/srv`,
       "",
     );

@@ -16,7 +16,7 @@ const network = {
   gateway: "172.31.240.1",
   subnet6: "fdaa:0:f0::/64",
 };
-const [namePort, authorityPort, edgePort] = [25_400, 25_401, 25_403];
+const [namePort, caPort, edgePort] = [25_400, 25_401, 25_403];
 /** A container that the names point to, because binding port 80 of this machine needs root, and another program may use it. */
 const edgeAddress = "172.31.240.80";
 const privateAddresses = { first: "fdaa:0:f0::a", second: "fdaa:0:f0::b" };
@@ -35,7 +35,7 @@ const spec: ImageSpec = {
   certificates: {
     acme: {
       email: "ada@acme.example",
-      directories: [`https://${originName}:${authorityPort}/dir`],
+      directories: [`https://${originName}:${caPort}/dir`],
       ca: "origin.pem",
     },
   },
@@ -44,7 +44,7 @@ const spec: ImageSpec = {
 const bench = new Bench("acme");
 let names: NameServer;
 let edge: PlainEdge;
-let authority: Authority;
+let ca: Authority;
 let image: string;
 let first: Pop;
 let second: Pop;
@@ -58,9 +58,9 @@ beforeAll(async () => {
   names.say("edge.internal", [privateAddresses.first]);
   edge = await startPlainEdge(network.gateway, edgePort);
   await bench.forward({ 80: edgePort }, { network, address: edgeAddress, aliases: [] });
-  authority = await startAuthority({
+  ca = await startAuthority({
     address: network.gateway,
-    port: authorityPort,
+    port: caPort,
     nameServer: `${network.gateway}:${namePort}`,
   });
   first = await start("cdg-1", privateAddresses.first);
@@ -68,7 +68,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await bench.sweep();
-  await Promise.all([authority?.close(), edge?.close(), names?.close()]);
+  await Promise.all([ca?.close(), edge?.close(), names?.close()]);
 });
 
 const start = async (name: string, address6: string): Promise<Pop> =>
@@ -87,7 +87,7 @@ const start = async (name: string, address6: string): Promise<Pop> =>
 /** What a visitor who trusts only the test's CA gets. Undefined: the visitor gets a warning. */
 async function certificateOf(pop: Pop, servername: string): Promise<PeerCertificate | undefined> {
   try {
-    const socket = await enterTls(pop.https, { servername, ca: authority.root, rejectUnauthorized: true });
+    const socket = await enterTls(pop.https, { servername, ca: ca.root, rejectUnauthorized: true });
     const certificate = socket.getPeerCertificate();
     socket.destroy();
     return certificate;
@@ -107,7 +107,7 @@ async function untilTrusted(pop: Pop, servername: string): Promise<PeerCertifica
 }
 
 const certificatesPart = async (pop: Pop) => (await health(pop))?.report.parts.certificates;
-const anew = (pop: Pop) =>
+const checkAgain = (pop: Pop) =>
   pop.exec(["process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process", "restart", "certs"]);
 
 test("a first deployment succeeds before DNS points to it, and health says what is missing", async () => {
@@ -120,7 +120,7 @@ test("a first deployment succeeds before DNS points to it, and health says what 
   expect(seen?.report.parts.certificates?.reason).toContain(
     `${host} does not resolve: set its A record to ${edgeAddress}`,
   );
-  expect(authority.orders()).toBe(0);
+  expect(ca.orders()).toBe(0);
 });
 
 test("a self-signed certificate is served while the CA's name does not resolve", async () => {
@@ -131,13 +131,13 @@ test("a self-signed certificate is served while the CA's name does not resolve",
     60,
   );
   expect(seen?.report.parts.certificates?.reason).toContain(
-    `${host}: only a self-signed certificate so far: ${originName}:${authorityPort}: its name cannot be resolved`,
+    `${host}: only a self-signed certificate so far: ${originName}:${caPort}: its name cannot be resolved`,
   );
   // No other PoP serves, so challenges have to arrive here.
   expect(seen?.code).toBe(200);
   expect(await certificateOf(first, host)).toBeUndefined();
   expect((await https({ port: first.https, host })).status).toBe(200);
-  expect(authority.orders()).toBe(0);
+  expect(ca.orders()).toBe(0);
 });
 
 test("then the CA's certificate is served, for all names of the site; a name that points elsewhere causes no order", async () => {
@@ -158,7 +158,7 @@ test("then the CA's certificate is served, for all names of the site; a name tha
   expect(part?.reason).toContain(
     `${late} resolves to 203.0.113.9, not to this edge (${edgeAddress}): set its A record`,
   );
-  expect([authority.orders(), authority.accounts()]).toEqual([1, 1]);
+  expect([ca.orders(), ca.accounts()]).toEqual([1, 1]);
 });
 
 test("only their owner can read the keys", async () => {
@@ -184,7 +184,7 @@ test("a restart causes no order", async () => {
     (seen) => seen?.reason?.includes("203.0.113.9") === true,
     60,
   );
-  expect([authority.orders(), authority.accounts()]).toEqual([1, 1]);
+  expect([ca.orders(), ca.accounts()]).toEqual([1, 1]);
 });
 
 test("port 80 answers only challenges, and redirects all else to https", async () => {
@@ -219,7 +219,7 @@ test("a new PoP gets no visitors before it has its certificate, whose challenge 
   // The very first visitor after that.
   expect(await certificateOf(second, host)).toBeDefined();
   expect(edge.connections()).toBeGreaterThan(before);
-  expect(authority.orders()).toBe(2);
+  expect(ca.orders()).toBe(2);
   expect((await certificateOf(second, host))?.serialNumber).not.toBe((await certificateOf(first, host))?.serialNumber);
 });
 
@@ -238,8 +238,8 @@ test("a renewal changes the certificate, and no request fails", async () => {
   const before = await certificateOf(first, host);
   if (before === undefined) throw new Error("no certificate to renew");
   const pem = `-----BEGIN CERTIFICATE-----\n${before.raw.toString("base64")}\n-----END CERTIFICATE-----\n`;
-  await authority.renew(pem);
-  await anew(first);
+  await ca.renew(pem);
+  await checkAgain(first);
   const outcomes = new Set<number | string>();
   await until(
     async () => {
@@ -250,13 +250,13 @@ test("a renewal changes the certificate, and no request fails", async () => {
     60,
   );
   expect([...outcomes]).toEqual([200]);
-  expect(authority.orders()).toBe(3);
+  expect(ca.orders()).toBe(3);
 });
 
 test("without the CA the last good certificate is served, and health says why there is no newer one", async () => {
-  await authority.close();
+  await ca.close();
   names.say(late, [edgeAddress]);
-  await anew(first);
+  await checkAgain(first);
   const part = await until(
     () => certificatesPart(first),
     (seen) => /connection refused/.test(seen?.reason ?? ""),
@@ -264,7 +264,7 @@ test("without the CA the last good certificate is served, and health says why th
   );
   expect(part?.status).toBe("degraded");
   expect(part?.reason).toContain(
-    `${late}: only a self-signed certificate so far: ${originName}:${authorityPort}: connect: connection refused`,
+    `${late}: only a self-signed certificate so far: ${originName}:${caPort}: connect: connection refused`,
   );
   expect(await certificateOf(first, host)).toBeDefined();
   expect((await https({ port: first.https, host })).status).toBe(200);

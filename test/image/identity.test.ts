@@ -70,8 +70,8 @@ test("the machine's variable does not override the image's, and an image without
   expect(Config.Env).toContain(`POP_CONTEXT=${context}`);
 });
 
-function withoutDigest(folder: string): void {
-  const file = join(folder, "Dockerfile");
+function withoutDigest(dir: string): void {
+  const file = join(dir, "Dockerfile");
   const text = readFileSync(file, "utf8");
   const without = text.replace(/^ENV POP_CONTEXT=.*\n/m, "");
   if (without === text) throw new Error("the Dockerfile names no context");

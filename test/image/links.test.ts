@@ -26,7 +26,7 @@ const plants: [what: string, user: string, script: string][] = [
   ["the identity", "unbound", `${unbound} && ln -s /var/lib/pop/identity/ssh_host_ed25519_key root.key.new`],
   ["the identity, by two", "unbound", `${unbound} && ln -s root.key root.key.new && ln -s /etc/shadow root.key`],
   ["a pipe nobody reads", "unbound", `${unbound} && mkfifo root.key.new root.key`],
-  ["a folder", "unbound", `${unbound} && mkdir root.key.new`],
+  ["a directory", "unbound", `${unbound} && mkdir root.key.new`],
   ["what nginx may not read", "certs", "ln -s /etc/shadow /var/lib/pop/certs/other.pem"],
   ["the whole root", "luggage-blog", "ln -s / /var/lib/luggage/blog/root"],
 ];

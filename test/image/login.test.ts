@@ -186,7 +186,7 @@ describe("the name of who logged in", () => {
   const forged = { "remote-user": "root", "REMOTE-GROUPS": "wheel", "x-custom": "forged", "x-other": "mine" };
 
   test.each(["plain.test", "relayed.test", "app.test"])(
-    "is told to the origin of %s, and what visitors claim is not",
+    "is passed to the origin of %s, and what visitors claim is not",
     async (host) => {
       origin.answer("/who", (_, response) => response.end("in"));
       await get(host, "/who", as("ada", forged));

@@ -92,8 +92,8 @@ describe("luggage with dependencies and health", () => {
   });
 
   test("that replaces its status file by a FIFO harms only itself", async () => {
-    const folder = "/run/pop/luggage/blog";
-    const script = `mkdir ${folder}/status.json.d; rm -f ${folder}/status.json; mkfifo ${folder}/status.json`;
+    const dir = "/run/pop/luggage/blog";
+    const script = `mkdir ${dir}/status.json.d; rm -f ${dir}/status.json; mkfifo ${dir}/status.json`;
     expect((await pop.exec(["runas", "luggage-app", "/bin/sh", "-c", script])).code).toBe(0);
     const began = Date.now();
     expect((await health(pop))?.code).toBe(200);

@@ -27,7 +27,7 @@ describe("the image", () => {
   test("has no path twice, and no compiler, package manager or secret", async () => {
     const layers = await paths(image);
     expect(duplicates(layers)).toEqual([]);
-    const all = layers.flat().flatMap(({ path, folder }) => (folder ? [] : [path]));
+    const all = layers.flat().flatMap(({ path, isDir: folder }) => (folder ? [] : [path]));
     expect(all.filter((path) => /(^|\/)(gcc|go|apt|perl|python3?|\.git|\.env)$/.test(path))).toEqual([]);
     expect(all.filter((path) => /^(var|run|tmp|proc|sys|dev)\/./.test(path))).toEqual([]);
   });
@@ -76,7 +76,9 @@ describe("the bill of materials", () => {
   const programsOf = async (of: string): Promise<string[]> => {
     const layers = await paths(of);
     const own = layers.findIndex((files) => files.some(({ path }) => path === "usr/share/pop/sbom.json"));
-    return layers.slice(0, own).flatMap((files) => files.filter(({ folder }) => !folder).map(({ path }) => `/${path}`));
+    return layers
+      .slice(0, own)
+      .flatMap((files) => files.filter(({ isDir: dir }) => !dir).map(({ path }) => `/${path}`));
   };
   const filesIn = ({ components }: { components: Component[] }): string[] =>
     components.flatMap(({ properties = [] }) =>

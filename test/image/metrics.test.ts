@@ -63,7 +63,7 @@ test("requests are counted by site and class, once each, however they arrived", 
   expect(sampleOf(after, "pop_count_lines_refused_total")).toBe(0);
 });
 
-test("a program in the PoP has the same from `pop ask metrics`, for whoever has no way to its port", async () => {
+test("`pop ask metrics` prints the same, for use without access to the port", async () => {
   const { code, output } = await pop.exec(["/usr/bin/pop", "ask", "metrics"]);
   expect(code).toBe(0);
   expect(familiesOf(output)).toEqual(documentedMetrics.always);

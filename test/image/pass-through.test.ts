@@ -14,7 +14,7 @@ import { type TcpClient, visit, watched } from "./support/tcp.ts";
 import { clientHello, inRecords, startTlsHome, type TlsHome } from "./support/tls-home.ts";
 
 const network = { name: "fly-pops-through", subnet: "172.31.212.0/24", gateway: "172.31.212.1" };
-const [homePort, toldPort, namePort, plainPort] = [25_381, 25_382, 25_383, 25_384];
+const [homePort, proxyHomePort, namePort, plainPort] = [25_381, 25_382, 25_383, 25_384];
 const here = `https://${network.gateway}:${homePort}`;
 const networks = (...all: string[]) => ({ networks: all, files: [] });
 
@@ -29,7 +29,12 @@ const passThrough: PassThroughSite[] = [
     origins: [`https://home.pt.test:${homePort}`],
     idleSeconds: 60,
   },
-  { host: "told.test.org", origins: [`https://${network.gateway}:${toldPort}`], proxyProtocol: "v2", idleSeconds: 60 },
+  {
+    host: "told.test.org",
+    origins: [`https://${network.gateway}:${proxyHomePort}`],
+    proxyProtocol: "v2",
+    idleSeconds: 60,
+  },
   { host: "*.wild.test.org", origins: [here], idleSeconds: 60 },
   {
     host: "some.test.org",
@@ -46,7 +51,7 @@ const passThrough: PassThroughSite[] = [
 
 const bench = new Bench("pass-through");
 let home: TlsHome;
-let told: TlsHome;
+let proxyHome: TlsHome;
 let origin: Origin;
 let challenges: Origin;
 let names: NameServer;
@@ -73,7 +78,7 @@ beforeAll(async () => {
   });
   await bench.createNetwork(network);
   home = await startTlsHome(homePort);
-  told = await startTlsHome(toldPort, { proxyProtocol: true });
+  proxyHome = await startTlsHome(proxyHomePort, { proxyProtocol: true });
   origin = await startOrigin({ port: plainPort });
   challenges = await startOrigin({ port: 80, address: network.gateway });
   names = await startNameServer(network.gateway, namePort);
@@ -86,7 +91,7 @@ afterEach(() => {
 });
 afterAll(async () => {
   await bench.sweep();
-  await Promise.all([home?.close(), told?.close(), origin?.close(), challenges?.close(), names?.close()]);
+  await Promise.all([home?.close(), proxyHome?.close(), origin?.close(), challenges?.close(), names?.close()]);
 });
 
 const get = (host: string, more: { client?: string; servername?: string; path?: string } = {}) =>
@@ -210,15 +215,15 @@ describe("a name that is passed through", () => {
     ["203.0.113.9", "21 11 000c cb007109 c6336401 9c40 01bb"],
     ["2001:db8::9", "21 21 0024 20010db8000000000000000000000009 20010db8000000000000000000000001 9c40 01bb"],
   ])("sends its origin the visitor's address before the ClientHello: %s", async (client, header) => {
-    const count = told.seen.length;
+    const count = proxyHome.seen.length;
     const hello = await clientHello({ servername: "told.test.org" });
     await send(hello, client);
     const wanted = Buffer.concat([Buffer.from(`0d0a0d0a000d0a515549540a${header.replaceAll(" ", "")}`, "hex"), hello]);
     await until(
-      () => told.seen[count]?.length,
+      () => proxyHome.seen[count]?.length,
       (length) => length === wanted.length,
     );
-    expect(told.seen[count]?.equals(wanted)).toBe(true);
+    expect(proxyHome.seen[count]?.equals(wanted)).toBe(true);
     expect((await get("told.test.org", { client })).body).toBe("HTTP/1.1 told.test.org /");
   });
 

@@ -134,19 +134,19 @@ test.each([
     "0d0a0d0a000d0a515549540a 21 21 0024 20010db8000000000000000000000009 20010db8000000000000000000000001 9c40 01bb",
   ],
 ])(
-  "who answers is told the visitor's %s address and the public one, before anything else",
+  "the target gets the visitor's %s address and the public address, before anything else",
   async (_, client, header) => {
     const count = server.seen.length;
     const visitor = await open(22, client);
     visitor.socket.write("SSH-2.0-x\r\n");
     await visitor.until("SSH-2.0-x\r\n");
-    const told = header.replaceAll(" ", "");
-    expect(server.seen[count]?.toString("hex")).toBe(told + Buffer.from("SSH-2.0-x\r\n").toString("hex"));
+    const expected = header.replaceAll(" ", "");
+    expect(server.seen[count]?.toString("hex")).toBe(expected + Buffer.from("SSH-2.0-x\r\n").toString("hex"));
     // Even if the visitor sends nothing.
     await open(22, client);
     await until(
       () => server.seen[count + 1]?.toString("hex"),
-      (seen) => seen === told,
+      (seen) => seen === expected,
     );
   },
 );
@@ -343,9 +343,9 @@ test("works through local Fly's proxy, with the machine's own services", async (
     visitor.socket.write("from outside");
     await visitor.until("from outside");
     expect(visitor.text().startsWith("hello\n")).toBe(true);
-    const told = server.seen[count]?.subarray(16, 28).toString("hex") ?? "";
+    const sent = server.seen[count]?.subarray(16, 28).toString("hex") ?? "";
     // The client's address, the public address, and the public port.
-    expect([told.slice(0, 8), told.slice(8, 16), told.slice(20)]).toEqual(["7f000001", "cb007101", "0016"]);
+    expect([sent.slice(0, 8), sent.slice(8, 16), sent.slice(20)]).toEqual(["7f000001", "cb007101", "0016"]);
   } finally {
     await edge.close({ drainMs: 0 });
   }

@@ -17,7 +17,7 @@ const originPort = 25_361;
 const ahead = 20;
 const slow: Limit = { requests: { count: 1, per: "m", burst: ahead } };
 const usual = rate(defaults.limitRequests);
-if (usual === undefined) throw new Error("the default limit is no rate");
+if (usual === undefined) throw new Error("the default limit is not a rate");
 
 const site = (host: string, more: Partial<ProxySite> = {}): ProxySite => ({
   kind: "proxy",

@@ -29,9 +29,9 @@ describe("runas", () => {
     ],
     ["no passwd", "rm /etc/passwd; runas nginx /usr/bin/id", 125, /no user nginx/],
     ["a relative path", "cd /usr/bin; runas nginx ./id", 125, /not an absolute path/],
-    ["a program that is not there", "runas nginx /usr/bin/nothing", 127, /cannot execute .*nothing/],
-    ["what is no program", "runas nginx /etc/passwd", 126, /cannot execute/],
-    ["a name that is none", "runas -e A=B nginx /usr/bin/id", 125, /not the name of a variable/],
+    ["a program that does not exist", "runas nginx /usr/bin/nothing", 127, /cannot execute .*nothing/],
+    ["a file that is not a program", "runas nginx /etc/passwd", 126, /cannot execute/],
+    ["an invalid variable name", "runas -e A=B nginx /usr/bin/id", 125, /not the name of a variable/],
     ["the linker's variables", "runas -e LD_PRELOAD nginx /usr/bin/id", 125, /never passed on/],
     [
       "being started by another than root",

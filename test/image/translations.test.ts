@@ -152,8 +152,8 @@ async function check(it: Case, served: Served): Promise<void> {
   const last = seen.at(-1);
   expect(seen.map(({ status }) => status)).toEqual([it.status].flat());
   if (it.location !== undefined) expect(last?.headers.location).toBe(it.location);
-  if (it.answer !== undefined) expect(last?.body).toBe(it.answer);
-  if (it.has !== undefined) expect(last?.headers).toMatchObject(it.has);
-  if (it.asked !== undefined) expect(lab.origin.seen.length - before).toBe(it.asked);
-  if (it.told !== undefined) expect(lab.origin.seen.at(-1)?.headers).toMatchObject(it.told);
+  if (it.responseBody !== undefined) expect(last?.body).toBe(it.responseBody);
+  if (it.responseHeaders !== undefined) expect(last?.headers).toMatchObject(it.responseHeaders);
+  if (it.originRequests !== undefined) expect(lab.origin.seen.length - before).toBe(it.originRequests);
+  if (it.originHeaders !== undefined) expect(lab.origin.seen.at(-1)?.headers).toMatchObject(it.originHeaders);
 }

@@ -48,10 +48,10 @@ const listed = (): string[] =>
     .map((entry) => relative(dir, join(entry.parentPath, entry.name)))
     .toSorted();
 
-const filesSite = (folder: string): ImageSpec => ({
+const filesSite = (sourceDir: string): ImageSpec => ({
   ...spec,
   luggage: {},
-  sites: [{ kind: "files", host: "status.example.org", dir: folder }],
+  sites: [{ kind: "files", host: "status.example.org", dir: sourceDir }],
 });
 
 test("contains what the Dockerfile copies, and returns its path", () => {
@@ -188,10 +188,10 @@ test("links within a directory are followed", () => {
 });
 
 test.each([
-  ["a folder that is not there", () => "nowhere", /site status\.example\.org: files: nowhere is not a directory/],
+  ["a missing directory", () => "nowhere", /site status\.example\.org: files: nowhere is not a directory/],
   ["a file", () => "status-page/index.html", /is not a directory/],
   [
-    "an empty folder",
+    "an empty directory",
     () => {
       mkdirSync(join(project, "empty"));
       return "empty";

@@ -44,7 +44,7 @@ test.each([
   [{ count: 100, per: "m", burst: 0 }, "1s"],
   [{ count: 5, per: "m", burst: 0 }, "12s"],
   [{ count: 1, per: "m", burst: 0 }, "60s"],
-] as const)("%j: a visitor is told to wait until one more request is allowed, %s", (requests, wait) => {
+] as const)("%j: Retry-After is the time until one more request is allowed, %s", (requests, wait) => {
   expect(limitLines({ host: "a.example.org" }, { requests })).toContain(`pop_retry_after ${wait};`);
 });
 

@@ -134,10 +134,10 @@ test("the modules are in the image", () => {
 });
 
 test("the manifest has the hosts and their origins, but not for certificates", () => {
-  const told = JSON.parse(manifest({ ...spec, passThrough: [git, apps] }));
-  expect(told.passThrough).toEqual(["*.example.org", "git.example.org"]);
-  expect(told.origins).toContain("tcp://git.tail.example:8443");
-  expect(told.origins).toContain("tcp://[fd7a::7]:443");
-  expect([told.hosts, told.aliases]).toEqual([JSON.parse(manifest(spec)).hosts, undefined]);
+  const content = JSON.parse(manifest({ ...spec, passThrough: [git, apps] }));
+  expect(content.passThrough).toEqual(["*.example.org", "git.example.org"]);
+  expect(content.origins).toContain("tcp://git.tail.example:8443");
+  expect(content.origins).toContain("tcp://[fd7a::7]:443");
+  expect([content.hosts, content.aliases]).toEqual([JSON.parse(manifest(spec)).hosts, undefined]);
   expect(manifest({ ...spec, passThrough: [] })).toBe(manifest(spec));
 });

@@ -101,8 +101,8 @@ const refused: [string, PathRule][] = [
   ["a target by ftp", { path: "/a", kind: "redirect", to: "ftp://b.example.org/c" }],
   ["a target with a query", { path: "/a", kind: "redirect", to: "/b?c" }],
   ["a target on another host by two slashes", { path: "/a", kind: "redirect", to: "//b.example.org" }],
-  ["the rest of what is no prefix", { path: "/a", kind: "redirect", to: "/b/*" }],
-  ["to strip what is no prefix", { path: "/a", kind: "proxy", origins, stripPrefix: true }],
+  ["a rest without a prefix", { path: "/a", kind: "redirect", to: "/b/*" }],
+  ["stripping without a prefix", { path: "/a", kind: "proxy", origins, stripPrefix: true }],
   ["no origin", { path: "/a", kind: "proxy", origins: [] }],
 ];
 

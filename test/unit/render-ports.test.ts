@@ -122,10 +122,10 @@ test("the modules are in images of stacks with ports only", () => {
 });
 
 test("the manifest has the ports and their targets", () => {
-  const told = JSON.parse(manifest({ ...spec, ports: [blog, mail, ssh] }));
-  expect(told.tcpPorts).toEqual([22, 25, 9999]);
-  expect(told.origins).toContain("tcp://git.tail.example:2222");
-  expect(told.origins).toContain("tcp://[fd7a::7]:25");
+  const content = JSON.parse(manifest({ ...spec, ports: [blog, mail, ssh] }));
+  expect(content.tcpPorts).toEqual([22, 25, 9999]);
+  expect(content.origins).toContain("tcp://git.tail.example:2222");
+  expect(content.origins).toContain("tcp://[fd7a::7]:25");
   expect(manifest({ ...spec, ports: [] })).toBe(manifest(spec));
 });
 

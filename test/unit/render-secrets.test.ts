@@ -21,10 +21,10 @@ test("an image needs the secrets of its parts, each readable only by its part", 
 
 test("a minted auth key has a file of its own, and the user need not provide it", () => {
   const tailnet = { domain: "tail.example", tags: ["pop"], hostPrefix: "pop-", driver: "tailscale" as const };
-  const told = { ...spec, tailnet };
-  expect(requiredKeys(told)).toEqual(["collectorToken", "vaultRoleId", "vaultSecretId"]);
+  const minted = { ...spec, tailnet };
+  expect(requiredKeys(minted)).toEqual(["collectorToken", "vaultRoleId", "vaultSecretId"]);
   expect(requiredKeys(spec)).toEqual(["collectorToken", "tailscaleAuthKey", "vaultRoleId", "vaultSecretId"]);
-  const files = JSON.parse(secretsManifest(told)).secrets.map(({ name, sopsFile }: Record<string, string>) => [
+  const files = JSON.parse(secretsManifest(minted)).secrets.map(({ name, sopsFile }: Record<string, string>) => [
     name,
     sopsFile,
   ]);

@@ -13,13 +13,7 @@ export const requestLimits = () =>
   describe("a visitor's requests in progress", () => {
     test.each([
       ["an IPv4 address", "/held-4", ["198.51.100.7"], ["198.51.100.7"], ["198.51.100.8"]],
-      [
-        "an IPv4 address that is told as IPv6",
-        "/held-mapped",
-        ["::ffff:c633:6415"],
-        ["198.51.100.21"],
-        ["::ffff:c633:6416"],
-      ],
+      ["an IPv4-mapped IPv6 address", "/held-mapped", ["::ffff:c633:6415"], ["198.51.100.21"], ["::ffff:c633:6416"]],
       [
         "an IPv6 /64, whichever of its addresses they come from",
         "/held-6",

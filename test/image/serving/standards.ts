@@ -236,7 +236,7 @@ export const standards = () =>
     });
 
     test.each(["POST", "PUT", "DELETE", "PATCH"])(
-      "is fetched anew after a %s that succeeded, and what it named too",
+      "is fetched again after a successful %s, and so are the URLs that it names",
       async (method) => {
         const [changed, named] = [`/changed-${method}`, `/named-${method}`];
         let status = 500;

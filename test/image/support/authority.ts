@@ -36,12 +36,12 @@ export async function startAuthority({
   port: number;
   nameServer: string;
 }): Promise<Authority> {
-  const folder = mkdtempSync(join(tmpdir(), "fly-pops-authority-"));
+  const dir = mkdtempSync(join(tmpdir(), "fly-pops-authority-"));
   const image = await homelabImage({ docker, target: "pebble", log: () => {} });
-  const program = await programOf(image, "/out/usr/bin/pebble", folder);
+  const program = await programOf(image, "/out/usr/bin/pebble", dir);
   const file = (name: string, content: string): string => {
-    writeFileSync(join(folder, name), content, { mode: 0o600 });
-    return join(folder, name);
+    writeFileSync(join(dir, name), content, { mode: 0o600 });
+    return join(dir, name);
   };
   const config = {
     listenAddress: `${address}:${port}`,
@@ -112,7 +112,7 @@ export async function startAuthority({
     close: async () => {
       child.kill("SIGKILL");
       await ended;
-      rmSync(folder, { recursive: true, force: true });
+      rmSync(dir, { recursive: true, force: true });
     },
   };
 }

@@ -21,7 +21,7 @@ const cache = resolve(import.meta.dirname, "../../../.cache/image");
 
 /** The user's own files that the sites and the luggage of `spec` name. */
 export function writeProject(): string {
-  const folder = join(cache, "test-project");
+  const dir = join(cache, "test-project");
   const files: Record<string, [content: string, mode?: number]> = {
     "origin.pem": [originCertificate],
     "site/index.html": ["<h1>packed</h1>\n"],
@@ -53,15 +53,15 @@ export function writeProject(): string {
     "blog/serve": ['#!/bin/sh\nenv > "$HOME/environment"\nexec httpd "$@" "127.0.0.1:$PORT" -h /luggage/blog\n', 0o755],
   };
   for (const [path, [content, mode = 0o644]] of Object.entries(files)) {
-    const file = join(folder, path);
+    const file = join(dir, path);
     // Other test files write and pack the same directory at the same time: none may find an incomplete file.
     if (existsSync(file) && readFileSync(file, "utf8") === content) continue;
     mkdirSync(dirname(file), { recursive: true });
-    const begun = `${folder}-${process.pid}`;
+    const begun = `${dir}-${process.pid}`;
     writeFileSync(begun, content, { mode });
     renameSync(begun, file);
   }
-  return folder;
+  return dir;
 }
 
 /** The image of a spec, rebuilt if its inputs changed. `alter` gets the context's directory before the build; `target` is a stage, by default the last. */
@@ -87,10 +87,10 @@ export async function build(
   });
 }
 
-const filesOf = (folder: string): string[] =>
-  readdirSync(folder, { recursive: true, withFileTypes: true })
+const filesOf = (dir: string): string[] =>
+  readdirSync(dir, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
-    .map((entry) => relative(folder, join(entry.parentPath, entry.name)));
+    .map((entry) => relative(dir, join(entry.parentPath, entry.name)));
 
 /** A PoP in a container, with the same resources as on local Fly: 256 MB, two capabilities, a volume at /var, FLY_* in the environment. */
 export interface Pop {

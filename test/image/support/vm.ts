@@ -8,7 +8,7 @@ import { ports } from "../../../image/ports.ts";
 import { buildImage } from "../../../local/docker-image.ts";
 import { type Bench, docker, health, unframe, until } from "./pop.ts";
 
-const folder = resolve(import.meta.dirname, "../../../image/vm");
+const vmDir = resolve(import.meta.dirname, "../../../image/vm");
 
 const kvm = "/dev/kvm";
 
@@ -46,7 +46,7 @@ export async function bootVm(bench: Bench, image: string, options: VmOptions = {
   const { env = {}, files = {}, memoryMb = 256, bootSeconds = 240 } = options;
   const machine = await buildImage(docker, {
     tag: "fly-pops-vm:test",
-    context: folder,
+    context: vmDir,
     files: ["Dockerfile", "init.c", "start"],
     log: () => {},
   });
