@@ -35,6 +35,7 @@ import { isBehindRouter, plainFolder, plainName, plainOrigin } from "./names.ts"
 import { popNames } from "./rules/pops.ts";
 import type { StackFile } from "./schema.ts";
 import { serviceParts } from "./service-url.ts";
+import { time } from "./time.ts";
 import type { AddressType, EdgeConfig, ImagePlatform, PopConfig } from "./types.ts";
 
 export function complete(file: StackFile): EdgeConfig {
@@ -244,10 +245,19 @@ function vault(it: NonNullable<NonNullable<StackFile["certificates"]>["vault"]>)
   return {
     address: plainOrigin(it.address),
     ...originTls(it),
+    ...(it.namespace !== undefined && { namespace: it.namespace }),
+    ...(it.authMount !== undefined && { authMount: it.authMount }),
     mount: it.mount ?? defaults.vaultMount,
+    ...(it.kvVersion !== undefined && { kvVersion: it.kvVersion }),
     path: it.path ?? defaults.vaultPath,
+    ...(it.fields !== undefined && { fields: { ...it.fields } }),
+    ...(it.secretId !== undefined && {
+      secretId: { createdAt: instant(it.secretId.created), endsAt: instant(it.secretId.ends) },
+    }),
   };
 }
+
+const instant = (text: string): string => new Date(time(text) ?? Number.NaN).toISOString();
 
 const addressesOf = ({ sites, ports = {}, certificates }: StackFile): string[] =>
   [

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { checkContext, readCaBundle } from "../image/context.ts";
 import { requiredKeys } from "../image/render/secrets.ts";
-import { NotUsable, parseSopsFile, wantedOf } from "../providers/sops/file.ts";
+import { parseSopsFile, pickCiphertexts, SopsFileError } from "../providers/sops/file.ts";
 import { ConfigError } from "./mistakes.ts";
 import type { EdgeConfig } from "./types.ts";
 
@@ -58,10 +58,10 @@ export function filesMistakes(edge: Pick<EdgeConfig, "secretsFile" | "image" | "
 function ciphertexts(dir: string, file: string, keys: string[]): Record<string, string> {
   const asking = `The image asks it for ${keys.join(", ")}.`;
   try {
-    return wantedOf(parseSopsFile(readFileSync(resolve(dir, file), "utf8")), keys);
+    return pickCiphertexts(parseSopsFile(readFileSync(resolve(dir, file), "utf8")), keys);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (error instanceof NotUsable) throw new ConfigError([`secretsFile: ${file} ${error.message}. ${asking}`]);
+    if (error instanceof SopsFileError) throw new ConfigError([`secretsFile: ${file} ${error.message}. ${asking}`]);
     if (code === "ENOENT")
       throw new ConfigError([
         `secretsFile is "${file}": no such file. Make it with "npx fly-pops secrets edit". ${asking}`,

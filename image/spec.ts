@@ -342,7 +342,7 @@ export interface Acme {
   ca?: string;
 }
 
-/** Vault or OpenBao: PoPs log in with AppRole and read a KV store of version 2. */
+/** Vault or OpenBao: PoPs log in with AppRole and read a KV store. */
 export interface Vault {
   /** http or https URL: scheme, name, optional port. */
   address: string;
@@ -350,10 +350,25 @@ export interface Vault {
   ca?: string;
   /** Name in its certificate. Absent: the name in the address. */
   serverName?: string;
-  /** Mount path of the KV store. */
+  /** Absent: the root namespace. */
+  namespace?: string;
+  /** Mount of AppRole, below `auth/`. Absent: approle. */
+  authMount?: string;
+  /** Mount of the store. */
   mount: string;
-  /** Path of a certificate in the store, with `{domain}` for its name. The entry has the fields key and chain. */
+  /** Version of the store, 1 or 2. Absent: 2. */
+  kvVersion?: number;
+  /** Path of a certificate in it, `{domain}` for its name. */
   path: string;
+  /** Names of its fields there; pem stands alone. Absent: key, and chain where there is no certificate. */
+  fields?: {
+    key?: string | undefined;
+    chain?: string | undefined;
+    certificate?: string | undefined;
+    pem?: string | undefined;
+  };
+  /** What is said of the secret_id, RFC 3339. Absent: nothing. */
+  secretId?: { createdAt: string; endsAt: string };
 }
 
 export interface Ssh {

@@ -5,7 +5,6 @@ import { requiredKeys } from "../../image/render/secrets.ts";
 import { table } from "../../local/table.ts";
 import { SopsError } from "../../providers/sops/cli.ts";
 import { plainRecipient, type SopsFile } from "../../providers/sops/file.ts";
-import { editSecrets, readSecretsFile, rekeySecrets, secretsProblems } from "../../providers/sops/operator.ts";
 import {
   type Known,
   type PopRecipients,
@@ -15,6 +14,7 @@ import {
   recipientsOf,
 } from "../../providers/sops/recipients.ts";
 import { followRekey, rulesFor } from "../../providers/sops/rules-file.ts";
+import { editSecrets, readSecretsFile, rekeySecrets, secretsProblems } from "../../providers/sops/secrets-file.ts";
 import { askPulumi } from "../pulumi.ts";
 import type { Stack } from "../stack.ts";
 import { tint } from "../style.ts";

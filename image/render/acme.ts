@@ -1,8 +1,9 @@
 import { ports } from "../ports.ts";
 import type { Acme, ImageSpec } from "../spec.ts";
 import { namesOf } from "./hosts.ts";
+import { certificateCacheSeconds } from "./nginx-common.ts";
 import { acmeAccountFile, secretsDir } from "./secrets.ts";
-import { hostName, zoneName } from "./validators.ts";
+import { hostName, siteName, zoneName } from "./validators.ts";
 
 /** Where the authorities of the directories' own certificates lie in the image. */
 export const acmeCaFile = "etc/pop/acme-ca.pem";
@@ -48,6 +49,8 @@ export function acmeConfig({ sites, dns, tailnet }: Told, acme: Acme) {
     nameServer: `127.0.0.1:${ports.dns}`,
     privateZones: privateZones({ dns, tailnet }),
     peerPort: ports.challenges,
+    nginxCacheSeconds: certificateCacheSeconds,
+    servedNames: sites.flatMap(namesOf).map(siteName).toSorted(),
     certificates,
   };
 }

@@ -27,7 +27,10 @@ export function certsConfig(spec: Told): string | undefined {
   return `${JSON.stringify(config, null, 2)}\n`;
 }
 
-function vaultConfig(sites: ImageSpec["sites"], { address, ca, serverName, mount, path }: Vault) {
+function vaultConfig(
+  sites: ImageSpec["sites"],
+  { address, ca, serverName, namespace, authMount, mount, kvVersion, path, fields, secretId }: Vault,
+) {
   const certificates = sites
     .flatMap((site) =>
       namesOf(site).map((host) => ({
@@ -44,8 +47,13 @@ function vaultConfig(sites: ImageSpec["sites"], { address, ca, serverName, mount
     ...(serverName !== undefined && { serverName: hostName(serverName) }),
     roleIdFile: `${secretsDir}/vaultRoleId`,
     secretIdFile: `${secretsDir}/vaultSecretId`,
+    ...(namespace !== undefined && { namespace }),
+    ...(authMount !== undefined && { authMount }),
     mount,
+    ...(kvVersion !== undefined && { kvVersion }),
     path,
+    ...(fields !== undefined && { fields }),
+    ...(secretId !== undefined && { secretId }),
     certificates,
   };
 }

@@ -119,6 +119,11 @@ const covers: Cover[] = [
   },
   { command: /change-secrets-provider 'awskms:/, not: "needs an account and a key at AWS" },
   { command: /^npx pulumi stack output /, by: "test/engine/state.test.ts", words: '"stack", "output", "addresses"' },
+  {
+    command: /^bao (policy write pop|write auth|read -field|write -f -field)/,
+    by: "test/image/vault.test.ts",
+    words: "lines.map((line) => vault.shell(line))",
+  },
   { command: /^npx fly-pops preflight$/, by: "test/cli/preflight.test.ts", words: 'main, "preflight", "--yes"' },
   { command: /^fly (auth|orgs|tokens) /, not: "needs an account at Fly" },
   {

@@ -32,9 +32,16 @@ describe("the configuration of `pop certs`", () => {
         nameServer: "127.0.0.1:1104",
         privateZones: ["corp.test"],
         peerPort: 1107,
+        nginxCacheSeconds: 1,
+        servedNames: ["example.org", "www.example.org"],
         certificates: [{ names: ["www.example.org", "example.org"] }],
       },
     });
+  });
+
+  test("has the time for which nginx caches certificates", () => {
+    const { acme } = certsOf(alone) as { acme: { nginxCacheSeconds: number } };
+    expect(nginxConf(alone)).toMatch(new RegExp(`ssl_certificate_cache .* valid=${acme.nginxCacheSeconds}s;`));
   });
 
   test("has optional settings only where the spec sets them", () => {
@@ -49,6 +56,8 @@ describe("the configuration of `pop certs`", () => {
       acme: {
         certificates: [{ names: ["www.example.org", "example.org"] }],
         privateZones: ["corp.test", "tail.example"],
+        // PEMs of the vault's are in the same folder, and must stay there.
+        servedNames: ["example.org", "shop.example.org", "www.example.org"],
       },
       address: "https://vault.tail.example:8200",
       certificates: [{ host: "shop.example.org" }],
