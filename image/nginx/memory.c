@@ -1,8 +1,8 @@
 /*
- * Limits the memory of requests in progress, whatever visitors and origins do. Each request is charged the most it can use: while it waits for the request's
- * own buffers, then also for those of the response. A site may use as much as it leaves free for the others: one site can use half, two together two thirds.
- * Above that, its visitors get 503. Once half of the limit is in use, responses are not compressed, because a compressor uses more than everything else. Each
- * worker keeps its own count, so the count of a worker that dies disappears with it.
+ * Limits the memory of requests in progress, whatever visitors and origins do. Each request is charged the most it can use, first for its own buffers while it
+ * waits, then also for those of its response. A site may use as much as it leaves free for the others: one site can use half, two together two thirds. Above
+ * that, its visitors get 503. Once half of the limit is in use, responses are not compressed, because a compressor uses more than everything else. Each worker
+ * keeps its own count, so the count of a worker that dies disappears with it.
  */
 #include <ngx_config.h>
 #include <ngx_core.h>
