@@ -47,7 +47,7 @@ const groups: readonly Group[] = [
   {
     what: "The check stage",
     behaviour: "The image is not made; its own parser's reason is the error.",
-    file: "test/image/making.test.ts",
+    file: "test/image/build.test.ts",
     from: "the build fails for configuration that its parser rejects",
   },
   {

@@ -6,7 +6,7 @@ import { fields } from "./serving/fields.ts";
 import { headers } from "./serving/headers.ts";
 import { hosts } from "./serving/hosts.ts";
 import { inside } from "./serving/inside.ts";
-import { kept } from "./serving/kept.ts";
+import { keepalive } from "./serving/keepalive.ts";
 import { close, open } from "./serving/lab.ts";
 import { requestLimits } from "./serving/limits.ts";
 import { names } from "./serving/names.ts";
@@ -26,7 +26,7 @@ beforeAll(open);
 afterAll(close);
 
 // Runs first: the others leave origins behind that have just failed.
-kept();
+keepalive();
 caching();
 cachePolicy();
 visitors();

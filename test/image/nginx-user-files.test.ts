@@ -4,7 +4,7 @@ import type { ImageSpec } from "../../image/spec.ts";
 import { https } from "./support/client.ts";
 import { Bench, build, type Pop, untilHealthy } from "./support/pop.ts";
 
-const bench = new Bench("nginx-own");
+const bench = new Bench("nginx-user-files");
 let pop: Pop;
 
 const spec: ImageSpec = {
@@ -19,7 +19,7 @@ const spec: ImageSpec = {
 
 beforeAll(async () => {
   await bench.sweep();
-  const image = await build("nginx-own", {
+  const image = await build("nginx-user-files", {
     ...spec,
     nginx: { http: "nginx/http.conf", sites: { "www.test": "nginx/www.conf" } },
   });

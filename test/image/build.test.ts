@@ -8,7 +8,7 @@ import { duplicates, layersOf, paths } from "./support/layers.ts";
 import { Bench, build, docker } from "./support/pop.ts";
 import { laden, spec } from "./support/spec.ts";
 
-const bench = new Bench("making");
+const bench = new Bench("build");
 let image: string;
 
 beforeAll(async () => {

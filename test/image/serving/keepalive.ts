@@ -68,7 +68,7 @@ const held = (at: Origin, path: string): Promise<Held> =>
     );
   });
 
-export const kept = () =>
+export const keepalive = () =>
   // Within less than the 50 s after which nginx closes idle connections.
   describe("a keepalive connection", { timeout: 30_000 }, () => {
     const all = () => [origin, second, secure];
