@@ -147,7 +147,7 @@ export async function openExchange(visit: Omit<Visit, "body">): Promise<Exchange
         stream.once("end", ended).once("error", failed);
       }),
   );
-  end.catch(() => {}); // rejects the promise that waits for it
+  end.catch(() => {}); // the error is reported where `end` is awaited
   return {
     request,
     response,
