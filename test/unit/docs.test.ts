@@ -130,7 +130,7 @@ const covers: Cover[] = [
     command: /^(dig|curl) /,
     not: "needs the reader's own DNS, or a running stack: test/e2e/local.test.ts fetches the same pages",
   },
-  { command: /^docker create .*sbom\.json/, by: "test/image/making.test.ts", words: "/usr/share/pop/sbom.json" },
+  { command: /^docker create .*sbom\.json/, by: "test/image/build.test.ts", words: "/usr/share/pop/sbom.json" },
   { command: /^grype /, not: "its list of vulnerabilities comes from the network" },
   { command: /^npm run setup -- --only /, by: "package.json", words: "setup/main.mjs --only npm" },
   { command: /^(lab=\$\(docker ps|docker logs -f \$lab)/, not: "Docker's own, with the homelab's label" },

@@ -1,10 +1,10 @@
-/** Configuration of nginx as the user writes it: included where the stack file says, and refused by the build with the user's file and line. */
+/** The user's own nginx configuration: included where the stack file says, and if nginx rejects it, the build fails with the user's file and line. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { ImageSpec } from "../../image/spec.ts";
 import { https } from "./support/client.ts";
 import { Bench, build, type Pop, untilHealthy } from "./support/pop.ts";
 
-const bench = new Bench("nginx-own");
+const bench = new Bench("nginx-user-files");
 let pop: Pop;
 
 const spec: ImageSpec = {
@@ -19,7 +19,7 @@ const spec: ImageSpec = {
 
 beforeAll(async () => {
   await bench.sweep();
-  const image = await build("nginx-own", {
+  const image = await build("nginx-user-files", {
     ...spec,
     nginx: { http: "nginx/http.conf", sites: { "www.test": "nginx/www.conf" } },
   });
@@ -33,7 +33,7 @@ const get = async (host: string, path: string, client?: string) => {
   return [status, body];
 };
 
-test("is served in its site alone, beside what the site has", async () => {
+test("is served in its site only, in addition to the site's content", async () => {
   expect(await get("www.test", "/whoami")).toEqual([200, "office: yes\n"]);
   expect(await get("www.test", "/whoami", "198.51.100.9")).toEqual([200, "office: no\n"]);
   expect(await get("www.test", "/about")).toEqual([200, "about\n"]);
@@ -44,7 +44,7 @@ test.each([
   [{ http: "nginx/broken.conf", sites: {} }, 'unknown directive "locaton"', "nginx/broken.conf:2"],
   [{ sites: { "www.test": "nginx/broken.conf" } }, 'unknown directive "locaton"', "nginx/broken.conf:2"],
   [{ sites: { "www.test": "nginx/twice.conf" } }, 'duplicate location "/"', "nginx/twice.conf:3"],
-])("%j ends the build with what is wrong, in which line of which file", async (nginx, what, where) => {
+])("%j fails the build, with the error, line and file", async (nginx, what, where) => {
   const lines: string[] = [];
   const failed = await build(
     "nginx-own-broken",
@@ -54,5 +54,5 @@ test.each([
     () => "built",
     (error: Error) => `${error.message}\n${lines.join("\n")}`,
   );
-  expect(failed).toContain(`nginx takes no such configuration: ${what} in ${where}`);
+  expect(failed).toContain(`nginx rejects this configuration: ${what} in ${where}`);
 });

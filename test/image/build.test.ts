@@ -8,7 +8,7 @@ import { duplicates, layersOf, paths } from "./support/layers.ts";
 import { Bench, build, docker } from "./support/pop.ts";
 import { laden, spec } from "./support/spec.ts";
 
-const bench = new Bench("making");
+const bench = new Bench("build");
 let image: string;
 
 beforeAll(async () => {
@@ -24,15 +24,15 @@ describe("the image", () => {
     expect(RootFS.Layers?.length).toBeLessThan(20);
   });
 
-  test("holds no path twice, and no compiler, package manager or secret's place", async () => {
+  test("has no path twice, and no compiler, package manager or secret", async () => {
     const layers = await paths(image);
     expect(duplicates(layers)).toEqual([]);
-    const all = layers.flat().flatMap(({ path, folder }) => (folder ? [] : [path]));
+    const all = layers.flat().flatMap(({ path, isDir: folder }) => (folder ? [] : [path]));
     expect(all.filter((path) => /(^|\/)(gcc|go|apt|perl|python3?|\.git|\.env)$/.test(path))).toEqual([]);
     expect(all.filter((path) => /^(var|run|tmp|proc|sys|dev)\/./.test(path))).toEqual([]);
   });
 
-  test("changes in exactly its last layer, and that a small one, when the configuration changes", async () => {
+  test("changes only in its last, small layer when the configuration changes", async () => {
     const changed: ImageSpec = { ...spec, cache: { ...spec.cache, maxSizeMb: spec.cache.maxSizeMb + 1 } };
     const [before, after] = [await layersOf(image), await layersOf(await build("changed", changed))];
     expect(after.slice(0, -1)).toEqual(before.slice(0, -1));
@@ -43,12 +43,12 @@ describe("the image", () => {
     expect(configuration.Size).toBeLessThan(150_000);
   });
 
-  test("bears no user's secret: its configuration is readable by all, but for shadow", async () => {
+  test("has no secret of a user: everything but shadow is world-readable", async () => {
     const script = "find /etc /usr/libexec /luggage /srv -type f ! -perm -004";
     expect(await bench.run(image, ["/bin/sh", "-c", script])).toEqual({ code: 0, output: "/etc/shadow\n" });
   });
 
-  test("has nothing that gives its starter another's rights", async () => {
+  test("has no setuid or setgid files", async () => {
     const script = "find / -xdev -type f '(' -perm -4000 -o -perm -2000 ')'";
     expect(await bench.run(image, ["/bin/sh", "-c", script])).toEqual({ code: 0, output: "" });
   });
@@ -72,11 +72,13 @@ describe("the bill of materials", () => {
       ...(JSON.parse(output) as { bomFormat: string; specVersion: string; components: Component[] }),
     };
   };
-  /** Files of the image by layers below the user's own. */
+  /** Files of the image in the layers below the user's own. */
   const programsOf = async (of: string): Promise<string[]> => {
     const layers = await paths(of);
     const own = layers.findIndex((files) => files.some(({ path }) => path === "usr/share/pop/sbom.json"));
-    return layers.slice(0, own).flatMap((files) => files.filter(({ folder }) => !folder).map(({ path }) => `/${path}`));
+    return layers
+      .slice(0, own)
+      .flatMap((files) => files.filter(({ isDir: dir }) => !dir).map(({ path }) => `/${path}`));
   };
   const filesIn = ({ components }: { components: Component[] }): string[] =>
     components.flatMap(({ properties = [] }) =>
@@ -86,7 +88,7 @@ describe("the bill of materials", () => {
   test.each([
     ["as it is by default", () => image],
     ["with every optional layer", () => build("laden", laden())],
-  ])("of the image %s names every program file in it once, and no other", async (_, of) => {
+  ])("of the image %s names every program file in it once, and no others", async (_, of) => {
     const id = await of();
     const bill = await read(id);
     expect([bill.bomFormat, bill.specVersion]).toEqual(["CycloneDX", "1.6"]);
@@ -96,7 +98,7 @@ describe("the bill of materials", () => {
     expect(filesIn(bill).toSorted()).toEqual(there.toSorted());
   });
 
-  test("says the versions that run", async () => {
+  test("has the versions that run", async () => {
     const { components } = await read(await build("laden", laden()));
     const version = (name: string) => components.find((it) => it.name === name)?.version;
     const said = async (command: string) =>
@@ -107,7 +109,7 @@ describe("the bill of materials", () => {
     expect(await said("unbound -V")).toContain(`Version ${version("unbound")?.split("-")[0]}`);
   });
 
-  test("says of each Debian package where its source is, and of nearly every part its licence", async () => {
+  test("has the source of each Debian package, and the licence of nearly every component", async () => {
     const { components } = await read(image);
     const debian = components.filter(({ purl }) => purl?.startsWith("pkg:deb/debian/"));
     expect(debian.length).toBeGreaterThan(15);
@@ -129,7 +131,7 @@ describe("optional layers", () => {
     full = await build("laden", laden());
   });
 
-  test("hold no path twice, are far from 20, and the image without them has none of it", async () => {
+  test("have no path twice, are far fewer than 20, and are missing from the image without them", async () => {
     expect(duplicates(await paths(full))).toEqual([]);
     expect((await layersOf(full)).length).toBeLessThan(15);
     const bare = (await paths(image)).flat().map(({ path }) => path);
@@ -151,18 +153,18 @@ describe("optional layers", () => {
   });
 });
 
-/** dockerode 5.0 leaves what a build printed in base64. */
+/** dockerode 5.0 leaves the output of a build in base64. */
 function withOutput(error: Error): never {
   throw new Error(
     error.message.replace(/^ {2}([A-Za-z0-9+/]+={0,2})\.?$/gm, (_, line) => Buffer.from(line, "base64").toString()),
   );
 }
 
-test("the helper's own tests pass, its Go is formatted, and vet finds nothing", async () => {
+test("the Go programs' own tests pass, their code is formatted, and vet finds nothing", async () => {
   await build("vetted", spec, { target: "vetted" }).catch(withOutput);
 });
 
-describe("nothing ships that its own parser refuses", () => {
+describe("the build fails for configuration that its parser rejects", () => {
   test.each([
     ["nginx", "config/etc/nginx/nginx.conf", "\nnonsense on;\n", /unknown directive "nonsense"/],
     ["unbound", "config/etc/unbound/unbound.conf", "\nserver:\n  nonsense: yes\n", /nonsense|syntax error/],
@@ -193,13 +195,13 @@ describe("a patch beside a program's version", () => {
       },
     });
 
-  test("changes the program, and its version stays the one that was asked for", async () => {
+  test("changes the program but not its version", async () => {
     const image = await withPatch("patched", 'fmt.Println("Process Compose")');
     const { output } = await bench.run(image, ["/bin/sh", "-c", "process-compose version 2>/dev/null"]);
     expect(output).toMatch(/^patched\nVersion: +v1\.103\.0$/m);
   });
 
-  test("that no longer fits ends the build", async () => {
+  test("that no longer fits fails the build", async () => {
     const refused = withPatch("misfit", 'fmt.Println("something else")');
     await expect(refused.catch(withOutput)).rejects.toThrow(/version\.patch does not fit github\.com\/f1bonacc1/);
   });

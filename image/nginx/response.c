@@ -1,6 +1,4 @@
-/*
- * Handles the origin's response before nginx decides whether to store it: a header filter that runs before all others.
- */
+/* Handles the origin's response before nginx decides whether to store it: a header filter that runs before all others. */
 #include "ngx_http_pop_cache.h"
 
 static ngx_http_output_header_filter_pt next_header_filter;
@@ -26,7 +24,7 @@ static int64_t age_of(ngx_list_t *headers) {
   return seconds;
 }
 
-static pop_verdict_t judge(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf, pop_vary_t *vary) {
+static pop_decision_t decide(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf, pop_vary_t *vary) {
   ngx_http_upstream_headers_in_t *in = &r->upstream->headers_in;
   pop_rules_t rules = {.max_age = conf->max_age,
                        .stale_if_error = conf->stale_if_error,
@@ -34,45 +32,45 @@ static pop_verdict_t judge(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t 
                        .statuses = conf->statuses ? conf->statuses->elts : NULL,
                        .statuses_count = conf->statuses ? conf->statuses->nelts : 0,
                        .ignore_origin = conf->ignore_origin};
-  pop_answer_t answer;
+  pop_response_t response;
   ngx_table_elt_t *h;
 
-  ngx_memzero(&answer, sizeof answer);
+  ngx_memzero(&response, sizeof response);
   ngx_memzero(vary, sizeof *vary);
-  pop_control_init(&answer.control);
-  for (h = in->cache_control; h; h = h->next) pop_control_add(&answer.control, h->value.data, h->value.len);
+  pop_control_init(&response.control);
+  for (h = in->cache_control; h; h = h->next) pop_control_add(&response.control, h->value.data, h->value.len);
   pop_vary_add(vary, conf->vary.data, conf->vary.len);
   for (h = in->vary; h; h = h->next) pop_vary_add(vary, h->value.data, h->value.len);
-  answer.status = in->status_n;
-  answer.date = time_of(in->date);
-  answer.expires = time_of(in->expires);
-  answer.age = age_of(&in->headers);
-  answer.validator = in->etag != NULL || in->last_modified_time != -1;
-  answer.set_cookie = in->set_cookie != NULL && !r->cached;
-  answer.vary_any = vary->any;
-  answer.authorized = r->headers_in.authorization != NULL;
-  answer.cookie = r->headers_in.cookie != NULL && conf->cookies;
-  pop_verdict_t verdict = pop_judge(&answer, &rules, ngx_time());
+  response.status = in->status_n;
+  response.date = time_of(in->date);
+  response.expires = time_of(in->expires);
+  response.age = age_of(&in->headers);
+  response.validator = in->etag != NULL || in->last_modified_time != -1;
+  response.set_cookie = in->set_cookie != NULL && !r->cached;
+  response.vary_any = vary->any;
+  response.authorized = r->headers_in.authorization != NULL;
+  response.cookie = r->headers_in.cookie != NULL && conf->cookies;
+  pop_decision_t decision = pop_decide(&response, &rules, ngx_time());
   /* If the origin does not say, the response may depend on the visitor. */
-  if (verdict.by_rule && conf->cookies) {
+  if (decision.by_rule && conf->cookies) {
     static const u_char visitor[] = "authorization, cookie";
     pop_vary_add(vary, visitor, sizeof visitor - 1);
-    if (vary->any) verdict.store = 0;
+    if (vary->any) decision.store = 0;
   }
-  return verdict;
+  return decision;
 }
 
 /* A secondary copy is found by the Vary it was stored with, so that must not change. */
-static ngx_uint_t is_found(ngx_http_cache_t *c, pop_vary_t *vary) {
+static ngx_uint_t has_same_vary(ngx_http_cache_t *c, pop_vary_t *vary) {
   ngx_http_file_cache_header_t *header = (ngx_http_file_cache_header_t *)c->buf->start;
   return !c->secondary || (header->vary_len == vary->length && ngx_memcmp(header->vary, vary->text, vary->length) == 0);
 }
 
-static ngx_int_t keep(ngx_http_request_t *r, pop_verdict_t *verdict, pop_vary_t *vary) {
+static ngx_int_t apply_decision(ngx_http_request_t *r, pop_decision_t *decision, pop_vary_t *vary) {
   ngx_http_cache_t *c = r->cache;
-  c->valid_sec = verdict->expires;
-  c->error_sec = verdict->stale_if_error;
-  c->updating_sec = verdict->stale_while_revalidate;
+  c->valid_sec = decision->expires;
+  c->error_sec = decision->stale_if_error;
+  c->updating_sec = decision->stale_while_revalidate;
   c->vary.len = vary->length;
   c->vary.data = ngx_pnalloc(r->pool, vary->length + 1);
   if (c->vary.data == NULL) return NGX_ERROR;
@@ -81,7 +79,7 @@ static ngx_int_t keep(ngx_http_request_t *r, pop_verdict_t *verdict, pop_vary_t 
 }
 
 /* Whether a response that is not stored makes the stored one obsolete. */
-static ngx_uint_t replaces(ngx_http_request_t *r) {
+static ngx_uint_t makes_obsolete(ngx_http_request_t *r) {
   ngx_uint_t status = r->upstream->headers_in.status_n;
   if (status >= 500 || status == NGX_HTTP_PARTIAL_CONTENT || status == NGX_HTTP_NOT_MODIFIED ||
       status == NGX_HTTP_RANGE_NOT_SATISFIABLE || status == NGX_HTTP_PRECONDITION_FAILED)
@@ -90,35 +88,35 @@ static ngx_uint_t replaces(ngx_http_request_t *r) {
 }
 
 /* The origin did not see the visitor's conditions, so nginx evaluates them. Conditions on tags take precedence over dates: RFC 9110 13.2.2. */
-static void answer_conditions(ngx_http_request_t *r) {
+static void evaluate_conditions(ngx_http_request_t *r) {
   r->disable_not_modified = 0;
   if (r->headers_in.if_none_match) r->headers_in.if_modified_since = NULL;
   if (r->headers_in.if_match) r->headers_in.if_unmodified_since = NULL;
 }
 
 /*
- * Whether this response may be due to parameters that do not tell stored responses apart: an error, or a redirect that repeats them. Otherwise one visitor's
- * query could have such a response served to all.
+ * Whether this response may have been caused by parameters that do not distinguish stored responses: an error, or a redirect that repeats them. Otherwise one
+ * visitor's query could get such a response served to everybody.
  */
 static ngx_uint_t is_due_to_query(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf) {
   return conf->ignored && r->upstream->headers_in.status_n >= NGX_HTTP_SPECIAL_RESPONSE &&
          ngx_http_pop_cache_trim(r, &r->unparsed_uri).len < r->unparsed_uri.len;
 }
 
-/* Records what this response shows about others for the same key. */
-static void learn(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf, ngx_http_pop_cache_ctx_t *ctx, pop_verdict_t *verdict) {
+/* Records what this response shows about other responses for the same key. */
+static void record_outcome(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf, ngx_http_pop_cache_ctx_t *ctx, pop_decision_t *decision) {
   if (r->method != NGX_HTTP_GET) return;
-  if (verdict->store) {
+  if (decision->store) {
     /* This request bypassed the cache, so the response is not stored; the next one will be. */
-    ngx_http_pop_cache_learn(r, ctx, r->cache == NULL ? POP_UNKNOWN : verdict->fresh ? POP_SHARED : POP_ALONE);
-  } else if (replaces(r) && !r->headers_in.authorization && !r->headers_in.range && !is_due_to_query(r, conf)) {
+    ngx_http_pop_cache_learn(r, ctx, r->cache == NULL ? POP_UNKNOWN : decision->fresh ? POP_SHARED : POP_ALONE);
+  } else if (makes_obsolete(r) && !r->headers_in.authorization && !r->headers_in.range && !is_due_to_query(r, conf)) {
     ngx_http_pop_cache_learn(r, ctx, POP_PASSED);
   } else {
     ngx_http_pop_cache_end(r, ctx);
   }
 }
 
-/* If a response turns out to be larger than max_file, or than the free space on the volume, it is sent to the visitor and not stored. */
+/* If a response turns out to be larger than max_file, or than the free space on the volume, it is sent to the visitor but not stored. */
 static ngx_int_t input_filter(ngx_event_pipe_t *p, ngx_buf_t *buf) {
   ngx_http_request_t *r = p->input_ctx;
   ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
@@ -131,7 +129,7 @@ static ngx_int_t input_filter(ngx_event_pipe_t *p, ngx_buf_t *buf) {
     r->upstream->cacheable = 0;
     if (ctx->expired) ngx_http_pop_cache_remove(r);
     ngx_http_file_cache_free(r->cache, p->temp_file);
-    /* A file that exists has been deleted by now; one not yet created is only a buffer. */
+    /* An existing file has been deleted by now; one not yet created is only a buffer. */
     if (p->temp_file->file.fd == NGX_INVALID_FILE) {
       p->temp_file->persistent = 0;
       p->temp_file->clean = 1;
@@ -158,20 +156,20 @@ static ngx_uint_t is_header_too_long(ngx_http_upstream_t *u) {
   return (size_t)(u->buffer.pos - u->buffer.start) + ngx_http_pop_cache_room > UINT16_MAX;
 }
 
-static ngx_int_t fetched(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf, ngx_http_pop_cache_ctx_t *ctx) {
+static ngx_int_t handle_fetched(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf, ngx_http_pop_cache_ctx_t *ctx) {
   ngx_http_upstream_t *u = r->upstream;
   pop_vary_t vary;
-  pop_verdict_t verdict = judge(r, conf, &vary);
+  pop_decision_t decision = decide(r, conf, &vary);
 
-  if (conf->max_file && u->headers_in.content_length_n > conf->max_file) verdict.store = 0;
-  if (!u->buffering || r->method != NGX_HTTP_GET || is_header_too_long(u) || is_due_to_query(r, conf)) verdict.store = 0;
-  ngx_uint_t full = verdict.store && r->cache && ngx_http_pop_cache_is_full(r, u->headers_in.content_length_n);
-  if (full) verdict.store = 0;
+  if (conf->max_file && u->headers_in.content_length_n > conf->max_file) decision.store = 0;
+  if (!u->buffering || r->method != NGX_HTTP_GET || is_header_too_long(u) || is_due_to_query(r, conf)) decision.store = 0;
+  ngx_uint_t full = decision.store && r->cache && ngx_http_pop_cache_is_full(r, u->headers_in.content_length_n);
+  if (full) decision.store = 0;
   if (r->cache) {
     if (ctx->expired) u->cache_status = NGX_HTTP_CACHE_EXPIRED;
-    if (!verdict.store) u->cacheable = 0;
+    if (!decision.store) u->cacheable = 0;
     if (u->cacheable) {
-      if (keep(r, &verdict, &vary) != NGX_OK) return NGX_ERROR;
+      if (apply_decision(r, &decision, &vary) != NGX_OK) return NGX_ERROR;
       if (conf->ignore_origin) {
         ngx_http_pop_cache_drop_cookies(r);
         ngx_http_pop_cache_blank_cookies(r);
@@ -179,14 +177,14 @@ static ngx_int_t fetched(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *c
       ngx_http_pop_cache_make_room(r);
       ctx->input_filter_init = u->input_filter_init;
       u->input_filter_init = input_filter_init;
-    } else if (ctx->expired && replaces(r) && !verdict.personal) {
+    } else if (ctx->expired && makes_obsolete(r) && !decision.personal) {
       ngx_http_pop_cache_remove(r);
     }
-    answer_conditions(r);
+    evaluate_conditions(r);
   }
   /* The next response is stored if there is room again. */
   if (full) ngx_http_pop_cache_learn(r, ctx, POP_UNKNOWN);
-  else learn(r, conf, ctx, &verdict);
+  else record_outcome(r, conf, ctx, &decision);
   return NGX_OK;
 }
 
@@ -204,33 +202,33 @@ static ngx_int_t set_age(ngx_http_request_t *r, int64_t age) {
   return ngx_http_pop_cache_push(&r->headers_out.headers, "Age", value) ? NGX_OK : NGX_ERROR;
 }
 
-static ngx_int_t stored(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf, ngx_http_pop_cache_ctx_t *ctx) {
+static ngx_int_t handle_stored(ngx_http_request_t *r, ngx_http_pop_cache_loc_conf_t *conf, ngx_http_pop_cache_ctx_t *ctx) {
   ngx_http_upstream_headers_in_t *in = &r->upstream->headers_in;
   ngx_http_cache_t *c = r->cache;
   time_t now = ngx_time(), arrived = c->date;
 
   if (ctx && ctx->revalidated) {
     pop_vary_t vary;
-    pop_verdict_t verdict = judge(r, conf, &vary);
+    pop_decision_t decision = decide(r, conf, &vary);
     arrived = now;
     /* nginx writes these into the file after this filter. */
-    if (verdict.personal) {
+    if (decision.personal) {
       /* A response personal to this visitor changes nothing for others. */
-    } else if (verdict.store && is_found(c, &vary)) {
-      if (keep(r, &verdict, &vary) != NGX_OK) return NGX_ERROR;
+    } else if (decision.store && has_same_vary(c, &vary)) {
+      if (apply_decision(r, &decision, &vary) != NGX_OK) return NGX_ERROR;
       if (ngx_http_pop_cache_rewrite(r) != NGX_OK) ngx_http_pop_cache_remove(r);
     } else {
       ngx_http_pop_cache_remove(r);
     }
-    learn(r, conf, ctx, &verdict);
+    record_outcome(r, conf, ctx, &decision);
     if (conf->ignore_origin) ngx_http_pop_cache_drop_cookies(r);
   }
   /* nginx would make the visitor's next request on this connection wait for the background update. */
   if (c->background && r->http_version < NGX_HTTP_VERSION_20) r->keepalive = 0;
-  answer_conditions(r);
+  evaluate_conditions(r);
   if (in->status_n == NGX_HTTP_OK) {
     r->allow_ranges = 1;
-    /* It arrived in chunks, but is stored whole. */
+    /* It arrived in chunks, but is stored in one piece. */
     if (r->headers_out.content_length_n == -1) r->headers_out.content_length_n = c->length - (off_t)c->body_start;
   }
   return set_age(r, now - arrived + pop_age(age_of(&in->headers), time_of(in->date), arrived));
@@ -253,15 +251,15 @@ static ngx_int_t header_filter(ngx_http_request_t *r) {
   /* Without a connection it is nginx's own error response. */
   if (u == NULL || !u->headers_in.status_n || r->filter_finalize || !(r->cached || u->peer.connection))
     return next_header_filter(r);
-  ngx_http_pop_cache_drop_answer_fields(r);
-  ngx_http_pop_cache_keep_form(r);
+  ngx_http_pop_cache_drop_response_fields(r);
+  ngx_http_pop_cache_respect_no_transform(r);
   if (!r->cached) ngx_http_pop_cache_learn_tag(r);
   if (conf->zone.len == 0) return next_header_filter(r);
-  /* Other caches on the way to the visitor have to know. */
+  /* Caches between the PoP and the visitor need to know. */
   if (conf->vary.len && !ngx_http_pop_cache_push(&r->headers_out.headers, "Vary", conf->vary)) return NGX_ERROR;
 
-  if (r->cached) rc = stored(r, conf, ctx);
-  else if (ctx && r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)) rc = fetched(r, conf, ctx);
+  if (r->cached) rc = handle_stored(r, conf, ctx);
+  else if (ctx && r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)) rc = handle_fetched(r, conf, ctx);
   else if (u->headers_in.status_n < 400 && !is_safe(r)) ngx_http_pop_cache_invalidate(r);
   if (rc != NGX_OK) return NGX_ERROR;
   /* Responses that are not stored are passed on as they arrive. */

@@ -1,4 +1,4 @@
-/** Connections to origins that are kept between requests, and what becomes of a request that meets one whose origin has just closed it. */
+/** Keepalive connections to origins, and what happens to a request on one that the origin has just closed. */
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ClientHttp2Session } from "node:http2";
@@ -15,14 +15,14 @@ const ways = [
   ["two origins that differ", "mixed.example.test", () => secure, [() => second]],
 ] as const;
 
-/** What an origin says of the connection; nothing by itself. */
+/** What an origin says about the connection; nothing by default. */
 const says = (keepAlive?: string) => ({
   connection: "keep-alive",
   "cache-control": "no-store",
   ...(keepAlive === undefined ? {} : { "keep-alive": keepAlive }),
 });
 
-/** Requests over one connection of a visitor: one worker of nginx has them all, with its own kept connections. */
+/** Requests over one connection of a visitor: one worker of nginx handles them all, with its own keepalive connections. */
 async function visit(host: string, requests: (ask: Ask) => Promise<void>): Promise<void> {
   const session = await enterHttp2(pop.https, host);
   try {
@@ -51,12 +51,12 @@ async function ask(session: ClientHttp2Session, path: string, method = "GET") {
 
 interface Held {
   socket: Socket;
-  /** The connection is closed, by whomever. */
+  /** Waits until the connection is closed, by either side. */
   closed: Promise<unknown>;
   answer(keepAlive?: string): void;
 }
 
-/** The next request for a path, which waits for its answer. */
+/** The next request for a path, waiting for its response. */
 const held = (at: Origin, path: string): Promise<Held> =>
   new Promise((arrived) => {
     at.answer(path, (request, response) =>
@@ -68,13 +68,13 @@ const held = (at: Origin, path: string): Promise<Held> =>
     );
   });
 
-export const kept = () =>
-  // In less than the 50 s after which nginx closes any of them.
-  describe("a kept connection", { timeout: 30_000 }, () => {
+export const keepalive = () =>
+  // Within less than the 50 s after which nginx closes idle connections.
+  describe("a keepalive connection", { timeout: 30_000 }, () => {
     const all = () => [origin, second, secure];
     const patience = new Map<Origin, number>();
 
-    // They close nothing by themselves here.
+    // Here the origins close nothing by themselves.
     beforeAll(() => {
       for (const it of all()) {
         patience.set(it, it.server.keepAliveTimeout);
@@ -85,7 +85,7 @@ export const kept = () =>
       for (const [it, timeout] of patience) it.server.keepAliveTimeout = timeout;
     });
 
-    /** Closes a connection at the moment a second request comes over it: what a visitor's request meets that crosses the origin's close on its way. */
+    /** Closes a connection at the moment a second request arrives on it, as if the visitor's request crossed the origin's close on its way. */
     const closing = (body: string, keepAlive?: string) => {
       const used = new WeakSet<Socket>();
       return (request: IncomingMessage, response: ServerResponse) => {
@@ -96,7 +96,7 @@ export const kept = () =>
     };
 
     describe.each(ways)("to %s", (_, host, asked, others) => {
-      test("that was closed costs no GET: the same origin is asked over a new one, as often as it happens", async () => {
+      test("that was closed costs no GET: it is repeated to the same origin over a new one, as often as it happens", async () => {
         asked().answer("/crossed", closing("first\n"));
         for (const other of others) other().answer("/crossed", (_, response) => response.end("other\n"));
         const before = asked().hits("/crossed");
@@ -105,19 +105,19 @@ export const kept = () =>
             expect(await ask("/crossed")).toEqual({ status: 200, body: "first\n" });
           }
         });
-        // The first once, each of the others twice: over the kept connection and over a new one.
+        // The first once, each of the others twice: over the keepalive connection and over a new one.
         expect(asked().hits("/crossed") - before).toBe(11);
         for (const other of others) expect(other().hits("/crossed")).toBe(0);
       });
     });
 
-    // Without the relays of origins that differ: any worker takes what comes to their sockets.
+    // Without the relays of origins that differ: any worker may accept connections on their sockets.
     describe.each(ways.slice(0, 3))("to %s", (_, host, asked) => {
       test.each(["POST", "PATCH"])(
         "that was closed: a %s the origin may have received is not repeated",
         async (method) => {
           const path = `/received-${method}`;
-          // For a minute: it is used however long this test takes.
+          // One minute: it is used however long this test takes.
           asked().answer(path, closing("first\n", "timeout=60"));
           const before = asked().hits(path);
           await visit(host, async (ask) => {
@@ -127,7 +127,7 @@ export const kept = () =>
           expect(asked().hits(path) - before).toBe(2);
         },
       );
-      test("is closed before the origin does it, when the origin says when that is", async () => {
+      test("is closed before the origin does so, if the origin announces its timeout", async () => {
         const arrives = held(asked(), "/announced");
         await visit(host, async (ask) => {
           const answered = ask("/announced");
@@ -138,7 +138,7 @@ export const kept = () =>
         });
       });
 
-      test("is not kept when the origin says it will not keep it", async () => {
+      test("is closed if the origin says that it will not keep it open", async () => {
         const arrives = held(asked(), "/announced");
         await visit(host, async (ask) => {
           const answered = ask("/announced");
@@ -158,7 +158,7 @@ export const kept = () =>
           await answers[0];
           two?.answer("timeout=1");
           await answers[1];
-          // When ours has had its time, the silent one has had more.
+          // When ours has timed out, the silent one has waited longer.
           await two?.closed;
           const done = ask("/next", method);
           const last = await next;
@@ -168,7 +168,7 @@ export const kept = () =>
         });
       });
 
-      test("that the origin promised to leave open is taken by a POST, too", async () => {
+      test("that the origin promised to keep open is used for a POST, too", async () => {
         const [promised, clock, next] = ["/promised", "/clock", "/next"].map((path) => held(asked(), path));
         await visit(host, async (ask) => {
           const answers = [ask("/clock"), ask("/promised")];

@@ -110,7 +110,7 @@ ngx_int_t ngx_http_pop_cache_merge(ngx_http_request_t *r, ngx_http_upstream_head
 }
 
 /* Whether a field is written to the file: Set-Cookie and the padding are not. */
-static ngx_uint_t is_kept(ngx_table_elt_t *h) {
+static ngx_uint_t is_written(ngx_table_elt_t *h) {
   static const char *const passing[] = {"Set-Cookie", "X-Pad", NULL};
   return h->value.data && !ngx_http_pop_cache_named(h, passing);
 }
@@ -126,7 +126,7 @@ static ngx_int_t write_header(ngx_http_request_t *r, u_char *text, size_t size) 
   file.log = r->connection->log;
   file.fd = ngx_open_file(file.name.data, NGX_FILE_RDWR, NGX_FILE_OPEN, 0);
   if (file.fd == NGX_INVALID_FILE) return NGX_DECLINED;
-  /* Another request may have stored a newer response in the meantime, which is kept. */
+  /* Another request may have stored a newer response in the meantime. It is kept. */
   if (ngx_fd_info(file.fd, &info) != NGX_FILE_ERROR && ngx_file_uniq(&info) == c->uniq && ngx_file_size(&info) == c->length &&
       ngx_write_file(&file, text, size, (off_t)c->header_start) == (ssize_t)size)
     rc = NGX_OK;
@@ -146,7 +146,7 @@ ngx_int_t ngx_http_pop_cache_rewrite(ngx_http_request_t *r) {
 
   cursor = ngx_http_pop_cache_first(&in->headers);
   while ((h = ngx_http_pop_cache_next(&cursor)) != NULL)
-    if (is_kept(h)) size += h->key.len + sizeof ": " - 1 + h->value.len + sizeof CRLF - 1;
+    if (is_written(h)) size += h->key.len + sizeof ": " - 1 + h->value.len + sizeof CRLF - 1;
   if (size > room || (size < room && room - size < SMALLEST_PAD)) return NGX_DECLINED;
 
   text = p = ngx_pnalloc(r->pool, room);
@@ -154,7 +154,7 @@ ngx_int_t ngx_http_pop_cache_rewrite(ngx_http_request_t *r) {
   p = ngx_sprintf(p, "HTTP/1.1 %V" CRLF, &in->status_line);
   cursor = ngx_http_pop_cache_first(&in->headers);
   while ((h = ngx_http_pop_cache_next(&cursor)) != NULL)
-    if (is_kept(h)) p = ngx_sprintf(p, "%V: %V" CRLF, &h->key, &h->value);
+    if (is_written(h)) p = ngx_sprintf(p, "%V: %V" CRLF, &h->key, &h->value);
   fill(p, room - size);
   return write_header(r, text, room);
 }
