@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import type { Finding } from "../../cli/commands/doctor.ts";
 import { emulated } from "../../cli/doctor/machine.ts";
 import manifest from "../../package.json" with { type: "json" };
-import { type Cli, cli, planted, values } from "../support/cli.ts";
+import { type Cli, cli, plantedToken, values } from "../support/cli.ts";
 import { httpServer } from "../support/http-server.ts";
 
 /** A machine with everything that setup brings, as files that answer as the real ones do. */
@@ -56,14 +56,14 @@ test("all there: nothing to do, nothing changed", async () => {
 
 test("for people: a table, then each fix", async () => {
   await using it = await cli();
-  const { code, out } = await it.run(["doctor"], { env: { ...withPulumi(it), FLY_API_TOKEN: planted } });
+  const { code, out } = await it.run(["doctor"], { env: { ...withPulumi(it), FLY_API_TOKEN: plantedToken } });
   expect(code).toBe(3);
   expect(out).toMatch(/^good +Pulumi CLI +v3\./m);
   expect(out).toMatch(/^bad +Fly token +read the token's scope: .*\(401, /m);
   expect(out).toContain(
     "\nFly token: Fly does not take it. Make one (fly tokens create org ORGANIZATION) and set it: ",
   );
-  expect(out).not.toContain(planted);
+  expect(out).not.toContain(plantedToken);
 });
 
 test("another CLI than the tested one, no plugins", async () => {

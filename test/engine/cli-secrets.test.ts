@@ -7,7 +7,7 @@ import manifest from "../../package.json" with { type: "json" };
 import { readSecretsFile, rekeySecrets } from "../../providers/sops/secrets-file.ts";
 import { type Cli, cli, values } from "../support/cli.ts";
 import { identityOf } from "../support/identities.ts";
-import { operator } from "../support/operator.ts";
+import { createSopsUser } from "../support/sops-user.ts";
 
 const cdg = identityOf("cdg-1").recipient;
 const ewr = identityOf("ewr-1").recipient;
@@ -19,7 +19,7 @@ const luggage = {
 };
 
 async function desk(it: Cli) {
-  const own = operator(it.dir);
+  const own = createSopsUser(it.dir);
   it.config(values({ luggage, secretsFile: "./secrets.yaml" }));
   const path = join(it.dir, "secrets.yaml");
   writeFileSync(path, await own.seal({ token: planted, other: "x" }));

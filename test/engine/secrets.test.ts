@@ -6,7 +6,7 @@ import { rekeySecrets } from "../../providers/sops/secrets-file.ts";
 import { pulumiWorkspace } from "../../setup/pulumi-home.mjs";
 import { type Engine, engine, stack } from "../support/engine.ts";
 import { identityOf } from "../support/identities.ts";
-import { fileIn, operator } from "../support/operator.ts";
+import { createSopsUser, fileIn } from "../support/sops-user.ts";
 import { planted as plantedKeys, tailscaleApi } from "../support/tailscale-api.ts";
 
 /** Planted: whoever finds one in state, output or preview has found a leak. */
@@ -42,7 +42,7 @@ function given(it: Engine) {
 }
 
 async function world() {
-  const desk = operator();
+  const desk = createSopsUser();
   const api = await tailscaleApi({ now: Date.now });
   const text = await desk.seal(planted);
   const it = await engine({

@@ -11,12 +11,12 @@ import { marked, recipientsOf } from "../../providers/sops/recipients.ts";
 import { sealedSecretsHandler } from "../../providers/sops/sealed-secrets.ts";
 import { editSecrets, readSecretsFile, rekeySecrets } from "../../providers/sops/secrets-file.ts";
 import { identityOf } from "../support/identities.ts";
-import { type Operator, operator } from "../support/operator.ts";
+import { createSopsUser, type SopsUser } from "../support/sops-user.ts";
 
-let desk: Operator;
+let desk: SopsUser;
 let folder: string;
 beforeEach(() => {
-  desk = operator();
+  desk = createSopsUser();
   folder = mkdtempSync(join(tmpdir(), "fly-pops-sops-"));
 });
 afterEach(() => {

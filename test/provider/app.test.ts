@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { type AddressInputs, addressHandler, addressType } from "../../providers/fly/address.ts";
 import { appHandler } from "../../providers/fly/app.ts";
-import { app, bench } from "../support/context.ts";
+import { app, handlerFixture } from "../support/context.ts";
 
 const inputs = { app, organization: "personal" };
 const outs = { ...inputs, schemaVersion: 1 as const };
@@ -13,7 +13,7 @@ const message = (work: Promise<unknown>) =>
 const v4: AddressInputs = { app, type: "v4" };
 
 test("an app is made once", async () => {
-  await using made = await bench({ withApp: false });
+  await using made = await handlerFixture({ withApp: false });
   expect(await appHandler.create(inputs, made.context)).toEqual({ id: app, outs });
   expect(made.local.fly.calls.list.map(({ route, body }) => [route, body])).toEqual([
     ["GET apps/:app", ""],
@@ -25,7 +25,7 @@ test("an app is made once", async () => {
 const ofTwoNames = { settings: { organization: { slug: "personal", name: "Me", rawSlug: "me-123" } } };
 
 test("a personal organization has two slugs, and either will do: at create, and when Fly shows the other", async () => {
-  await using made = await bench({ withApp: false, ...ofTwoNames });
+  await using made = await handlerFixture({ withApp: false, ...ofTwoNames });
   const raw = { app, organization: "me-123" };
   const { outs: made1 } = await appHandler.create(raw, made.context);
   expect(made1).toEqual({ ...raw, schemaVersion: 1 });
@@ -35,7 +35,7 @@ test("a personal organization has two slugs, and either will do: at create, and 
 });
 
 test("an organization that merely is not personal's other name is refused as ever", async () => {
-  await using made = await bench(ofTwoNames);
+  await using made = await handlerFixture(ofTwoNames);
   expect(await message(appHandler.create({ app, organization: "else" }, made.context))).toMatch(
     /the app belongs to organization "personal", not to "else"/,
   );
@@ -44,28 +44,28 @@ test("an organization that merely is not personal's other name is refused as eve
 });
 
 test("an app that exists in the organization is adopted", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   await appHandler.create(inputs, made.context);
   expect(made.local.calls("POST", "apps")).toBe(0);
-  expect(made.lines).toEqual([`app ${app} exists, adopted`]);
+  expect(made.logLines).toEqual([`app ${app} exists, adopted`]);
 });
 
 test("an app whose create was answered to nobody is found, not made twice", async () => {
-  await using made = await bench({ withApp: false });
+  await using made = await handlerFixture({ withApp: false });
   made.local.faults.next("POST apps", "drop response");
   await appHandler.create(inputs, made.context);
   expect(made.local.calls("POST", "apps")).toBe(1);
 });
 
 test("an app of another organization is refused, its owner named", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   expect(await message(appHandler.create({ ...inputs, organization: "work" }, made.context))).toBe(
     'my-edge: the app belongs to organization "personal", not to "work". Nothing was changed. Set fly-pops:organization to its owner, or take another fly-pops:app.',
   );
 });
 
 test("a name that somebody else has is refused as taken", async () => {
-  await using made = await bench({ withApp: false });
+  await using made = await handlerFixture({ withApp: false });
   made.local.faults.next("GET apps/:app", { kind: "status", status: 403, body: { error: "unauthorized" } });
   expect(await message(appHandler.create(inputs, made.context))).toMatch(
     /^my-edge: an app of this name belongs to somebody else, or the token may not see it \(.*403.*\)\. Nothing was changed\. App names are global/,
@@ -74,7 +74,7 @@ test("a name that somebody else has is refused as taken", async () => {
 });
 
 test("an app that lags behind its create is waited for", async () => {
-  await using made = await bench({ withApp: false });
+  await using made = await handlerFixture({ withApp: false });
   made.local.faults.add({
     match: "GET apps/:app",
     nth: 2,
@@ -86,7 +86,7 @@ test("an app that lags behind its create is waited for", async () => {
 });
 
 test("an empty app is deleted, a gone one is gone", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   expect(await appHandler.read(app, outs, made.context)).toEqual({ outs, inputs });
   await appHandler.delete(app, outs, made.context);
   expect(made.local.world().apps).toEqual({});
@@ -95,17 +95,17 @@ test("an empty app is deleted, a gone one is gone", async () => {
 });
 
 test("an app that holds what the stack does not own stays", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const { body } = await made.local.call("POST", `/apps/${app}/volumes`, { name: "precious", region: "cdg" });
   await appHandler.delete(app, outs, made.context);
   expect(Object.keys(made.local.world().apps)).toEqual([app]);
-  expect(made.lines).toEqual([
+  expect(made.logLines).toEqual([
     `app ${app} stays: it still holds volume ${body.id}, which this stack does not own or was told to keep`,
   ]);
 });
 
 test("an address is assigned once, and adopted when it is there", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const first = await addressHandler.create(v4, made.context);
   const second = await addressHandler.create(v4, made.context);
   expect(second).toEqual(first);
@@ -114,14 +114,14 @@ test("an address is assigned once, and adopted when it is there", async () => {
 });
 
 test("an address whose answer was lost is found, not assigned twice", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   made.local.faults.next("POST ip_assignments", "drop response");
   const { id } = await addressHandler.create(v4, made.context);
   expect(made.local.world().addresses.map(({ ip }) => ip)).toEqual([id]);
 });
 
 test("two addresses that could be meant are refused", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   for (let index = 0; index < 2; index++) await made.local.call("POST", `/apps/${app}/ip_assignments`, { type: "v4" });
   expect(await message(addressHandler.create(v4, made.context))).toMatch(
     /^my-edge: it has 2 addresses of type v4 \(.*\), so which one is meant is unclear\. None was taken over\./,
@@ -129,7 +129,7 @@ test("two addresses that could be meant are refused", async () => {
 });
 
 test("an address that was released by hand is gone, and its delete is done", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const { id, outs: address } = await addressHandler.create({ app, type: "v6" }, made.context);
   expect(await addressHandler.read(id, address, made.context)).toEqual({ outs: address, inputs: { app, type: "v6" } });
   await made.local.call("DELETE", `/apps/${app}/ip_assignments/${encodeURIComponent(id)}`);
@@ -148,7 +148,7 @@ test.each([
 });
 
 test("of two addresses the one that is named is adopted; one that is not there is refused", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const ips: string[] = [];
   for (let index = 0; index < 2; index++)
     ips.push((await made.local.call("POST", `/apps/${app}/ip_assignments`, { type: "v4" })).body.ip);

@@ -11,27 +11,27 @@ import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Handler, Properties } from "../../providers/handler.ts";
 import { createProvider } from "../../providers/host.ts";
 import type { ResourceType } from "../../providers/resource.ts";
-import { app, type Bench, bench, machineInputs, volumeInputs } from "../support/context.ts";
+import { app, type HandlerFixture, handlerFixture, machineInputs, volumeInputs } from "../support/context.ts";
 
-const kinds: [ResourceType, Handler<Properties, Properties>, (made: Bench) => Promise<Properties>][] = [
+const kinds: [ResourceType, Handler<Properties, Properties>, (made: HandlerFixture) => Promise<Properties>][] = [
   ["App", appHandler, async () => ({ app, organization: "personal", owner: "me/fly-pops/prod" })],
   ["Address", addressHandler, async () => ({ app, type: "v4" })],
   ["Volume", volumeHandler, async () => volumeInputs()],
   [
     "Machine",
     machineHandler,
-    async ({ context }: Bench) => machineInputs((await volumeHandler.create(volumeInputs(), context)).id),
+    async ({ context }: HandlerFixture) => machineInputs((await volumeHandler.create(volumeInputs(), context)).id),
   ],
 ] as never;
 
 /** One process of the host: what it remembers goes with it. */
-async function process(kind: ResourceType, handler: Handler<Properties, Properties>, { context }: Bench) {
+async function process(kind: ResourceType, handler: Handler<Properties, Properties>, { context }: HandlerFixture) {
   const provider = createProvider(kind, handler, () => context);
   await provider.configure?.({ config: { get: () => undefined, require: () => "" } });
   return provider as Required<typeof provider>;
 }
 
-const things = ({ local }: Bench) => {
+const things = ({ local }: HandlerFixture) => {
   const { apps, addresses, volumes, machines } = local.world();
   return {
     apps: Object.keys(apps),
@@ -44,7 +44,7 @@ const things = ({ local }: Bench) => {
 test.each(kinds)(
   "%s: found by a forced create, it outlives the delete of its former record",
   async (kind, handler, of) => {
-    await using made = await bench();
+    await using made = await handlerFixture();
     const inputs = await of(made);
     const first = await process(kind, handler, made);
     const old = await first.create(inputs);
@@ -59,7 +59,7 @@ test.each(kinds)(
 test.each(kinds)(
   "%s: cut off between create and delete, the next run compares it and lets it be",
   async (kind, handler, of) => {
-    await using made = await bench();
+    await using made = await handlerFixture();
     const inputs = await of(made);
     const first = await process(kind, handler, made);
     const old = await first.create(inputs);
@@ -76,7 +76,7 @@ test.each(kinds)(
   "%s: one that nobody wants goes, and so does one whose replacement was compared before",
   async (kind, handler, of) => {
     for (const compared of [false, true]) {
-      await using made = await bench();
+      await using made = await handlerFixture();
       const inputs = await of(made);
       const first = await process(kind, handler, made);
       const old = await first.create(inputs);
@@ -93,7 +93,7 @@ test.each(kinds)(
 );
 
 test("a volume that Fly moved to another host is found by a forced create under its new id, and stays", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const provider = await process("Volume", volumeHandler as never, made);
   const old = await provider.create(volumeInputs());
   // As a record remembers it that was not refreshed since.
@@ -104,7 +104,7 @@ test("a volume that Fly moved to another host is found by a forced create under 
 });
 
 test("what is cancelled before it began does nothing, and says so", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   let cancelled = false;
   const context = { ...made.context, rollout: createRolloutGate({ isCancelled: () => cancelled }) };
   const provider = await process("Volume", volumeHandler as never, { ...made, context });

@@ -5,7 +5,15 @@ import { addressHandler } from "../../providers/fly/address.ts";
 import { staleReadMs } from "../../providers/fly/lag.ts";
 import { type MachineOutputs, machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
-import { app, type Bench, bench, image, machineInputs, volumeInputs, withImage } from "../support/context.ts";
+import {
+  app,
+  type HandlerFixture,
+  handlerFixture,
+  image,
+  machineInputs,
+  volumeInputs,
+  withImage,
+} from "../support/context.ts";
 
 const message = (work: Promise<unknown>) =>
   work.then(
@@ -13,44 +21,44 @@ const message = (work: Promise<unknown>) =>
     (error: Error) => error.message,
   );
 
-async function pop(options: Parameters<typeof bench>[0] = {}) {
-  const made = await bench(options);
+async function pop(options: Parameters<typeof handlerFixture>[0] = {}) {
+  const made = await handlerFixture(options);
   const volume = await volumeHandler.create(volumeInputs(), made.context);
   const inputs = machineInputs(volume.id);
   const { id, outs } = await machineHandler.create(inputs, made.context);
   made.local.fly.calls.clear();
-  made.lines.length = 0;
+  made.logLines.length = 0;
   const zone = made.local.machines()[0]?.zone ?? "";
   const { platform } = made.local.fly;
   return Object.assign(made, { id, outs, inputs, volume, zone, platform });
 }
 
-const routes = ({ local }: Bench) => local.fly.calls.list.map(({ route }) => route);
-const alive = ({ local }: Bench) => local.machines().filter(({ state }) => state !== "destroyed");
+const routes = ({ local }: HandlerFixture) => local.fly.calls.list.map(({ route }) => route);
+const alive = ({ local }: HandlerFixture) => local.machines().filter(({ state }) => state !== "destroyed");
 const replica = (n: number) => volumeInputs({ pop: `cdg-${n}`, name: `pop_cdg_${n}` });
 
 // Apart
 
 test("replicas of a region lie on different hosts", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   for (const n of [1, 2, 3]) await volumeHandler.create(replica(n), made.context);
   expect(new Set(made.local.volumes().map(({ zone }) => zone)).size).toBe(3);
-  expect(made.lines).toEqual([]);
+  expect(made.logLines).toEqual([]);
 });
 
 test("with no host left they share one, and it is said with whom", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   for (const zone of ["cdg-02", "cdg-03", "cdg-04"]) made.local.fly.platform.full(zone);
   const first = await volumeHandler.create(replica(1), made.context);
   const second = await volumeHandler.create(replica(2), made.context);
   expect([first.outs.zone, second.outs.zone]).toEqual(["cdg-01", "cdg-01"]);
-  expect(made.lines).toEqual([
+  expect(made.logLines).toEqual([
     `cdg-2: Fly has no host left in cdg without a volume of my-edge, so cdg-2 lies on cdg-01 beside pop_cdg_1 (${first.id}). When that host fails, both are away. Once there is another: npx fly-pops replace cdg-2`,
   ]);
 });
 
 test("an answer that was lost is settled before a second volume is asked for", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   made.local.faults.next("POST volumes", "drop response");
   await volumeHandler.create(replica(1), made.context);
   expect(made.local.calls("POST", "volumes")).toBe(1);
@@ -58,7 +66,7 @@ test("an answer that was lost is settled before a second volume is asked for", a
 });
 
 test("a refusal that came after the deed makes no second volume", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   made.local.faults.next("POST volumes", { kind: "status", status: 412, after: true });
   await volumeHandler.create(replica(1), made.context);
   expect(made.local.volumes()).toHaveLength(1);
@@ -70,12 +78,12 @@ test("an update of a machine whose host is away is skipped, kept as not complete
   await using made = await pop();
   made.platform.hostDown(made.zone);
   expect(await machineHandler.read(made.id, made.outs, made.context)).toEqual({ outs: made.outs, inputs: made.inputs });
-  made.lines.length = 0;
+  made.logLines.length = 0;
   const wanted = withImage(made.inputs, 2);
   const outs = await machineHandler.update(made.id, made.outs, wanted, made.context);
   expect(outs).toEqual({ ...made.outs, complete: false });
   expect(machineHandler.isPartial(outs)).toBe(true);
-  expect(made.lines).toEqual([
+  expect(made.logLines).toEqual([
     `cdg-1: skipped, the host of machine ${made.id} does not answer. Nothing was changed there; the other PoPs go on. Run again when https://status.flyio.net says it is back. If it stays away: npx fly-pops replace cdg-1`,
   ]);
   expect(made.local.calls("POST")).toBe(0);
@@ -91,7 +99,7 @@ test("a host that takes no changes, though it answers, is skipped too", async ()
   made.local.faults.next("POST machines/:id/lease", { kind: "status", status: 503, body });
   const outs = await machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), made.context);
   expect(outs.complete).toBe(false);
-  expect(made.lines[0]).toMatch(/^cdg-1: skipped, .* Nothing was changed there;/);
+  expect(made.logLines[0]).toMatch(/^cdg-1: skipped, .* Nothing was changed there;/);
 });
 
 test("a host that goes away in the middle of an update costs its own PoP only, and nothing is claimed of it", async () => {
@@ -103,7 +111,7 @@ test("a host that goes away in the middle of an update costs its own PoP only, a
   const outs = await machineHandler.update(made.id, made.outs, wanted, made.context);
   stop();
   expect(outs.complete).toBe(false);
-  expect(made.lines.at(-1)).toMatch(
+  expect(made.logLines.at(-1)).toMatch(
     /^cdg-1: skipped, .* It went away in the middle of the update, so which version runs/,
   );
   made.platform.hostUp(made.zone);
@@ -135,7 +143,7 @@ test("a volume whose host is away is extended by the next run", async () => {
   const outs = await volumeHandler.update(made.volume.id, made.volume.outs, wanted, made.context);
   expect(outs).toMatchObject({ sizeGb: 3, complete: false });
   expect(volumeHandler.isPartial(outs)).toBe(true);
-  expect(made.lines[0]).toMatch(
+  expect(made.logLines[0]).toMatch(
     /^cdg-1: volume vol_\w+ is not extended, its host does not answer\. Nothing was changed/,
   );
   made.platform.hostUp(made.zone);
@@ -190,19 +198,19 @@ test("so it is when the old one was destroyed by hand a moment ago", async () =>
   await made.local.call("DELETE", `/apps/${app}/machines/${made.id}?force=true`);
   const again = await machineHandler.create(made.inputs, made.context);
   expect(again.outs.state).toBe("started");
-  expect(made.lines.filter((line) => /still held/.test(line))).toEqual([
+  expect(made.logLines.filter((line) => /still held/.test(line))).toEqual([
     `cdg-1: volume ${made.inputs.volume} is still held by a machine that went, waiting until Fly lets go of it`,
   ]);
 });
 
 test("a name that is held without its volume is waited for", async () => {
-  await using made = await bench({ quirks: { destroyingMs: 60_000 } });
+  await using made = await handlerFixture({ quirks: { destroyingMs: 60_000 } });
   const other = await made.local.call("POST", `/apps/${app}/machines`, { name: "cdg-1", config: { image: "nginx" } });
   await made.local.call("DELETE", `/apps/${app}/machines/${other.body.id}?force=true`);
   const volume = await volumeHandler.create(volumeInputs(), made.context);
   const { outs } = await machineHandler.create(machineInputs(volume.id), made.context);
   expect(outs.state).toBe("started");
-  expect(made.lines).toContain(
+  expect(made.logLines).toContain(
     "cdg-1: name cdg-1 is still held by a machine that went, waiting until Fly lets go of it",
   );
 });
@@ -219,7 +227,7 @@ test("after all the patience there is, it is said who holds what, and the next r
 });
 
 test("a machine of somebody else that lives is not waited for", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const volume = await volumeHandler.create(volumeInputs(), made.context);
   const config = { image: "nginx", mounts: [{ volume: volume.id, path: "/v" }] };
   await made.local.call("POST", `/apps/${app}/machines`, { name: "stranger", config });
@@ -242,7 +250,7 @@ test("a delete ends when the machine is destroyed and its volume free, so that t
 // A volume that no machine can be made beside
 
 test("a volume on a full host: the sentence names the command that gives it up", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const volume = await volumeHandler.create(volumeInputs(), made.context);
   made.local.fly.platform.full(volume.outs.zone ?? "");
   for (const _ of [1, 2])
@@ -252,7 +260,7 @@ test("a volume on a full host: the sentence names the command that gives it up",
 });
 
 test("a volume that reads and cannot be mounted: likewise", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const volume = await volumeHandler.create(volumeInputs(), made.context);
   made.local.fly.platform.wedge(volume.id);
   expect(await message(machineHandler.create(machineInputs(volume.id), made.context))).toMatch(
@@ -265,7 +273,7 @@ test("a volume that reads and cannot be mounted: likewise", async () => {
 });
 
 test("a volume that was given up counts as gone, whatever Fly says of it", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const old = await volumeHandler.create(volumeInputs(), made.context);
   made.local.fly.platform.hostDown(old.outs.zone ?? "");
   const context = { ...made.context, givenUp: new Set([old.id]) };
@@ -276,7 +284,7 @@ test("a volume that was given up counts as gone, whatever Fly says of it", async
 });
 
 test("an egress address that was assigned by hand is no address of the edge", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   for (const type of ["egress_v4", "egress_v6"]) await made.local.call("POST", `/apps/${app}/ip_assignments`, { type });
   const { id } = await addressHandler.create({ app, type: "v4" }, made.context);
   expect(id).toBe("203.0.113.1");
@@ -288,7 +296,7 @@ test("an egress address that was assigned by hand is no address of the edge", as
 
 test("a volume that grew has the machine boot anew, verified as any update, so that its file system grows", async () => {
   // What the test reads without a cookie must not lag.
-  await using made = await bench({ quirks: { replicas: 1 } });
+  await using made = await handlerFixture({ quirks: { replicas: 1 } });
   const shape = { name: "cdg-1", cpuKind: "shared", cpus: 1, memoryMb: 256 } as const;
   const config = (volumeGb: number) => machineConfig({ ...shape, volumeGb }, image(1));
   const volume = await volumeHandler.create(volumeInputs(), made.context);
@@ -297,7 +305,7 @@ test("a volume that grew has the machine boot anew, verified as any update, so t
   const bytes = async () => (await made.local.call("GET", `/apps/${app}/volumes/${volume.id}`)).body.bytes_total;
 
   await volumeHandler.update(volume.id, volume.outs, volumeInputs({ sizeGb: 5 }), made.context);
-  expect(made.lines.at(-1)).toMatch(/from 3 to 5 GB; its file system grows when its machine boots anew/);
+  expect(made.logLines.at(-1)).toMatch(/from 3 to 5 GB; its file system grows when its machine boots anew/);
   expect(await bytes()).toBe(3 * 2 ** 30);
   const wanted = { ...inputs, config: config(5) };
   const updated: MachineOutputs = await machineHandler.update(id, outs, wanted, made.context);

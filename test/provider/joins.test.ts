@@ -5,12 +5,12 @@ import { machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import { PartialResourceError } from "../../providers/handler.ts";
 import type { TailnetApi } from "../../providers/tailnet/tailnet-api.ts";
-import { bench, machineInputs, volumeInputs } from "../support/context.ts";
+import { handlerFixture, machineInputs, volumeInputs } from "../support/context.ts";
 import type { LocalFlyTestOptions } from "../support/local-fly.ts";
 
 /** `devices`: hostnames of the tailnet; undefined when the credentials may not see them; a reason when it cannot be asked. */
 async function pop(devices: string[] | undefined | Error, hoursLeft: number, options: LocalFlyTestOptions = {}) {
-  const made = await bench(options);
+  const made = await handlerFixture(options);
   let asked = 0;
   const driver = {
     devices: async () => {
@@ -45,7 +45,7 @@ test.each([
   expect(it.local.machines()).toHaveLength(1);
   expect(it.asked()).toBe(asked);
   const unsure = devices === undefined || devices instanceof Error;
-  expect(it.lines.some((line) => line.includes("whether pop-cdg-1 joined before cannot be asked"))).toBe(unsure);
+  expect(it.logLines.some((line) => line.includes("whether pop-cdg-1 joined before cannot be asked"))).toBe(unsure);
 });
 
 test("what was left half made is not taken up again with a key that ended meanwhile; what is whole asks nobody", async () => {

@@ -11,15 +11,23 @@ import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Machine } from "../../providers/fly/wire.ts";
 import { PartialResourceError } from "../../providers/handler.ts";
 import { httpTransport, type Transport } from "../../providers/http-transport.ts";
-import { app, type Bench, bench, image, machineInputs, volumeInputs, withImage } from "../support/context.ts";
+import {
+  app,
+  type HandlerFixture,
+  handlerFixture,
+  image,
+  machineInputs,
+  volumeInputs,
+  withImage,
+} from "../support/context.ts";
 
 const seeds = [1, 2, 3, 4, 5, 6];
 /** As late as a read can be. */
 const late = { staleMs: 14_000, newAppMs: 20_000 };
 
 /** A PoP that serves version 1 of its image. */
-async function pop(options: Parameters<typeof bench>[0] = {}) {
-  const made = await bench(options);
+async function pop(options: Parameters<typeof handlerFixture>[0] = {}) {
+  const made = await handlerFixture(options);
   const volume = await volumeHandler.create(volumeInputs(), made.context);
   const inputs = machineInputs(volume.id);
   const { id, outs } = await machineHandler.create(inputs, made.context);
@@ -36,7 +44,7 @@ const message = (work: Promise<unknown>) =>
   );
 
 /** The machine as it is, whatever anybody is told. */
-const now = ({ local }: Bench) => {
+const now = ({ local }: HandlerFixture) => {
   const [machine] = local.machines().filter(({ state }) => state !== "destroyed");
   return {
     image: machine?.versions.find(({ version }) => version === machine.version)?.received.image,
@@ -49,7 +57,7 @@ const now = ({ local }: Bench) => {
 const serves = (version: number) => ({ image: image(version), state: "started", cordoned: false, leased: false });
 
 /** A client over the same wire, on which `change` has its say. */
-const overWire = ({ local, context }: Bench, change: (send: Transport) => Transport) => ({
+const overWire = ({ local, context }: HandlerFixture, change: (send: Transport) => Transport) => ({
   ...context,
   fly: new Fly({
     endpoint: local.url,
@@ -61,7 +69,7 @@ const overWire = ({ local, context }: Bench, change: (send: Transport) => Transp
 });
 
 test("the cookie that leads back to the server of the last write is sent below the app it was set for, nowhere else", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const sent: [path: string, cookie: string | undefined][] = [];
   const context = overWire(made, (send) => (exchange) => {
     sent.push([new URL(exchange.url).pathname, exchange.headers.Cookie]);
@@ -111,7 +119,7 @@ test.each(seeds)(
 );
 
 test("a machine that was just made is waited for where it reads as absent; one that stays absent is gone", async () => {
-  await using made = await bench({ quirks: late });
+  await using made = await handlerFixture({ quirks: late });
   const { id: volume } = await volumeHandler.create(volumeInputs(), made.context);
   const absent: Fault = { kind: "status", status: 404, body: { error: "machine not found" } };
   // Slow to boot, so that its servers have time to lag.
@@ -361,7 +369,7 @@ test.each(seeds)("a refresh right after an update or a create takes no late read
 test.each(lateDeeds.flatMap(([name, fault]) => [1, 2, 3].map((seed) => [name, seed, fault] as const)))(
   "volume, machine and address are made once with %s, seed %i",
   async (_, seed, fault) => {
-    await using made = await bench({ seed, quirks: { ...late, replicaGoes: 0.5 } });
+    await using made = await handlerFixture({ seed, quirks: { ...late, replicaGoes: 0.5 } });
     for (const route of ["POST volumes", "POST machines", "POST ip_assignments"]) made.local.faults.next(route, fault);
     const volume = await volumeHandler.create(volumeInputs(), made.context);
     const machine = await machineHandler.create(machineInputs(volume.id), made.context);
@@ -400,7 +408,7 @@ test("nor does one that forgets again and again, while Fly counts what it does n
 test.each([1, 2])(
   "a deleted volume is not taken for the one whose create was refused, though look %i at the list shows it",
   async (late) => {
-    await using made = await bench();
+    await using made = await handlerFixture();
     const old = await volumeHandler.create(volumeInputs(), made.context);
     await made.local.call("DELETE", `/apps/${app}/volumes/${old.id}`);
     let looks = 0;
@@ -421,7 +429,7 @@ test.each([1, 2])(
 );
 
 test("nor does one of addresses, which Fly does not count", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   await addressHandler.create({ app, type: "v4" }, made.context);
   made.local.faults.add({ match: "GET ip_assignments", times: 5, fault: "empty list" });
   await addressHandler.create({ app, type: "v4" }, made.context);
@@ -439,7 +447,7 @@ const appInputs = { app, organization: "personal" };
 const appOuts = { ...appInputs, schemaVersion: 1 as const };
 
 test.each(seeds)("what is made below a new app waits until it is known there, seed %i", async (seed) => {
-  await using made = await bench({ seed, withApp: false, quirks: { ...late, replicaGoes: 0.5 } });
+  await using made = await handlerFixture({ seed, withApp: false, quirks: { ...late, replicaGoes: 0.5 } });
   await appHandler.create(appInputs, made.context);
   expect(made.local.fly.calls.list.find(({ route }) => route === "POST apps")?.query).toBe("wait=true");
   const [volume] = await Promise.all([
@@ -451,7 +459,7 @@ test.each(seeds)("what is made below a new app waits until it is known there, se
 });
 
 test("below an app that was there before, and below a new one once it is known, 404 means what it says", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const began = made.local.clock.now();
   expect(await message(made.context.fly.getVolume(app, "vol_none"))).toMatch(/volume not found/);
   expect(made.local.clock.now()).toBe(began);
@@ -463,26 +471,26 @@ test("below an app that was there before, and below a new one once it is known, 
 });
 
 test.each(lateDeeds)("an app is made once with %s", async (_, fault) => {
-  await using made = await bench({ withApp: false, quirks: late });
+  await using made = await handlerFixture({ withApp: false, quirks: late });
   made.local.faults.next("POST apps", fault);
   await appHandler.create(appInputs, made.context);
   expect(Object.keys(made.local.world().apps)).toEqual([app]);
 });
 
 test("an app whose lists come back empty again and again stays, by Fly's own counts", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   await volumeHandler.create(volumeInputs(), made.context);
   for (const match of ["GET volumes", "GET machines"])
     made.local.faults.add({ match, times: Number.POSITIVE_INFINITY, fault: "empty list" });
   await appHandler.delete(app, appOuts, made.context);
   expect(Object.keys(made.local.world().apps)).toEqual([app]);
-  expect(made.lines.at(-1)).toBe(
+  expect(made.logLines.at(-1)).toBe(
     `app ${app} stays: it still holds 1 volume (Fly counts them, but lists 0), which this stack does not own or was told to keep`,
   );
 });
 
 test("an app goes when lists and counts say nothing, at two looks; what appears between them keeps it", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   let looks = 0;
   const context = overWire(made, (send) => async (exchange) => {
     const isApp = exchange.method === "GET" && new URL(exchange.url).pathname.endsWith(`/apps/${app}`);
@@ -504,7 +512,7 @@ test.each(seeds)("an app goes although some servers still show what was deleted 
   await volumeHandler.delete(volume, { ...volumeInputs(), schemaVersion: 1, zone: null }, made.context);
   made.local.fly.calls.clear();
   await appHandler.delete(app, appOuts, made.context);
-  expect(made.lines.filter((line) => line.includes("stays"))).toEqual([]);
+  expect(made.logLines.filter((line) => line.includes("stays"))).toEqual([]);
   expect(made.local.world().apps).toEqual({});
 });
 
@@ -512,7 +520,7 @@ test.each(seeds)("an app that stays names what is in it, not what was deleted in
   await using made = await pop({ quirks: { ...late, affinityMs: 0, seed } });
   await made.context.fly.deleteMachine(app, made.id, { force: true });
   await appHandler.delete(app, appOuts, made.context);
-  expect(made.lines.at(-1)).toBe(
+  expect(made.logLines.at(-1)).toBe(
     `app ${app} stays: it still holds volume ${made.inputs.volume}, which this stack does not own or was told to keep`,
   );
 });

@@ -4,13 +4,21 @@ import { type MachineOutputs, machineHandler, toWire } from "../../providers/fly
 import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import { PartialResourceError } from "../../providers/handler.ts";
-import { app, type Bench, bench, image, machineInputs, volumeInputs, withImage } from "../support/context.ts";
+import {
+  app,
+  type HandlerFixture,
+  handlerFixture,
+  image,
+  machineInputs,
+  volumeInputs,
+  withImage,
+} from "../support/context.ts";
 
 /** A PoP that serves version 1 of its image. */
 async function pop(
-  options: Parameters<typeof bench>[0] = {},
-): Promise<Bench & { id: string; outs: MachineOutputs; inputs: ReturnType<typeof machineInputs> }> {
-  const made = await bench(options);
+  options: Parameters<typeof handlerFixture>[0] = {},
+): Promise<HandlerFixture & { id: string; outs: MachineOutputs; inputs: ReturnType<typeof machineInputs> }> {
+  const made = await handlerFixture(options);
   const volume = await volumeHandler.create(volumeInputs(), made.context);
   const inputs = machineInputs(volume.id);
   const { id, outs } = await machineHandler.create(inputs, made.context);
@@ -27,9 +35,9 @@ const failure = async (work: Promise<unknown>): Promise<Error & { outs?: Machine
   throw new Error("it succeeded");
 };
 
-const routes = ({ local }: Bench) => local.fly.calls.list.map(({ route }) => route);
+const routes = ({ local }: HandlerFixture) => local.fly.calls.list.map(({ route }) => route);
 /** Machines as they are now, each with the config of its version as it was sent. */
-const lives = ({ local }: Bench) =>
+const lives = ({ local }: HandlerFixture) =>
   local
     .machines()
     .filter(({ state }) => state !== "destroyed")
@@ -45,7 +53,7 @@ const lives = ({ local }: Bench) =>
     }));
 
 test("a PoP is made with six calls, volume and machine, and serves", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   // Not the first one of its app: an empty list would be asked for twice.
   await volumeHandler.create(volumeInputs({ name: "pop_ewr_1", region: "ewr" }), made.context);
   made.local.fly.calls.clear();
@@ -64,7 +72,7 @@ test("a PoP is made with six calls, volume and machine, and serves", async () =>
 });
 
 test("what is posted is the config, its mount and its owner", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const { id: volume } = await volumeHandler.create(volumeInputs(), made.context);
   const inputs = machineInputs(volume);
   await machineHandler.create(inputs, made.context);
@@ -98,7 +106,7 @@ test("a healthy update takes eight calls, in place, and says which version serve
   const [machine] = lives(made);
   expect(machine).toMatchObject({ id, instanceId: updated.instanceId, cordoned: false, state: "started" });
   expect(updated.instanceId).not.toBe(outs.instanceId);
-  expect(made.lines.at(-1)).toBe(`cdg-1: version ${updated.instanceId} serves`);
+  expect(made.logLines.at(-1)).toBe(`cdg-1: version ${updated.instanceId} serves`);
 });
 
 test("the update is posted once, with the version it was computed from and the lease's nonce", async () => {
@@ -155,7 +163,7 @@ test("an old image under the new one's name is found out by the check, and the u
     madeFrom[runs] === env?.POP_EXPECTED_CONTEXT
       ? { passing: true, output: "200 OK" }
       : { passing: false, output: 'answered 503: {"status":"failing","reason":"image: wrong image: context bbbb' };
-  await using made = await bench({ behaviour: { check } });
+  await using made = await handlerFixture({ behaviour: { check } });
   const volume = await volumeHandler.create(volumeInputs(), made.context);
   const of = (context: string) => {
     const inputs = machineInputs(volume.id);
@@ -213,7 +221,7 @@ test("a machine that fell over and stays down is started by the update that mend
 });
 
 test("a machine that failed to come up at all is kept, with its reason, for the next run", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const { id: volume } = await volumeHandler.create(volumeInputs(), made.context);
   made.local.runner.image(image(1), { check: failingCheck });
   const error = await failure(machineHandler.create(machineInputs(volume), made.context));
@@ -224,7 +232,7 @@ test("a machine that failed to come up at all is kept, with its reason, for the 
 });
 
 test("a create whose answer was lost is found again, not repeated", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const { id: volume } = await volumeHandler.create(volumeInputs(), made.context);
   made.local.faults.next("POST machines", "drop response");
   const { id } = await machineHandler.create(machineInputs(volume), made.context);
@@ -233,7 +241,7 @@ test("a create whose answer was lost is found again, not repeated", async () => 
 });
 
 test("a create cut off before it arrived is not repeated either, and the next run makes it", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const { id: volume } = await volumeHandler.create(volumeInputs(), made.context);
   made.local.faults.next("POST machines", "drop request");
   await failure(machineHandler.create(machineInputs(volume), made.context));
@@ -400,7 +408,7 @@ test("after a failure no further machine is touched", async () => {
 });
 
 test("a machine made by hand is taken over in place, by its id", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const { id: volume } = await volumeHandler.create(volumeInputs(), made.context);
   const { body } = await made.local.call("POST", `/apps/${app}/machines`, {
     name: "by-hand",
@@ -418,7 +426,7 @@ test.each<
   [
     string,
     (
-      made: Bench & { id: string; inputs: ReturnType<typeof machineInputs> },
+      made: HandlerFixture & { id: string; inputs: ReturnType<typeof machineInputs> },
     ) => Partial<ReturnType<typeof machineInputs>>,
     string,
   ]

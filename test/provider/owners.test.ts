@@ -6,7 +6,15 @@ import { appHandler } from "../../providers/fly/app.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
 import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
-import { app, type Bench, bench, image, machineInputs, volumeInputs, withImage } from "../support/context.ts";
+import {
+  app,
+  type HandlerFixture,
+  handlerFixture,
+  image,
+  machineInputs,
+  volumeInputs,
+  withImage,
+} from "../support/context.ts";
 
 const ours = "me/fly-pops/prod";
 const theirs = "me/fly-pops/staging";
@@ -17,21 +25,25 @@ const message = (work: Promise<unknown>) =>
   );
 
 /** A PoP of the stack. */
-async function pop({ context, local }: Bench, owner = ours) {
+async function pop({ context, local }: HandlerFixture, owner = ours) {
   const volume = await volumeHandler.create(volumeInputs(), context);
   const inputs = machineInputs(volume.id, { owner });
   const made = await machineHandler.create(inputs, context);
   local.fly.calls.clear();
   return { inputs, ...made };
 }
-const changed = ({ local }: Bench) =>
+const changed = ({ local }: HandlerFixture) =>
   local.fly.calls.list.filter(({ method }) => method !== "GET").map(({ route }) => route);
 
 const shared = (state: string) =>
   `my-edge: the app belongs to stack me/fly-pops/prod, whose machine cdg-1 runs in it. ${state} Two stacks cannot share an app, its addresses and its registry: take another fly-pops:app. If that stack is gone and this one is to take over what it made: set fly-pops:adopt.from to me/fly-pops/prod`;
 
 /** Each of another stack, as its first run would make it. */
-const kinds: [string, (it: Bench, over: { owner: string; adoptFrom?: string }) => Promise<{ id: string }>, string][] = [
+const kinds: [
+  string,
+  (it: HandlerFixture, over: { owner: string; adoptFrom?: string }) => Promise<{ id: string }>,
+  string,
+][] = [
   [
     "an app",
     ({ context }, over) => appHandler.create({ app, organization: "personal", ...over }, context),
@@ -51,7 +63,7 @@ const kinds: [string, (it: Bench, over: { owner: string; adoptFrom?: string }) =
 
 describe.each(kinds)("%s of an app", (_, create, state) => {
   test("in which another stack's machine lives is refused before anything is touched", async () => {
-    await using made = await bench();
+    await using made = await handlerFixture();
     await made.local.call("POST", `/apps/${app}/ip_assignments`, { type: "v4" });
     await pop(made);
     expect(await message(create(made, { owner: theirs }))).toBe(shared(state));
@@ -59,7 +71,7 @@ describe.each(kinds)("%s of an app", (_, create, state) => {
   });
 
   test("of one's own is taken, and so is one whose machines bear the name the stack had before", async () => {
-    await using made = await bench();
+    await using made = await handlerFixture();
     await pop(made);
     await create(made, { owner: ours });
     const renamed = { ...made, context: { ...made.context, formerNames: new Set([ours]) } };
@@ -67,20 +79,20 @@ describe.each(kinds)("%s of an app", (_, create, state) => {
   });
 
   test("of the stack it is told to take over from is taken, of any other it is not", async () => {
-    await using made = await bench();
+    await using made = await handlerFixture();
     await pop(made);
     expect(await message(create(made, { owner: theirs, adoptFrom: "me/fly-pops/else" }))).toBe(shared(state));
     await create(made, { owner: theirs, adoptFrom: ours });
   });
 
   test("whose foreign machine is gone, whose machines have no mark, or which is empty, is taken", async () => {
-    await using made = await bench();
+    await using made = await handlerFixture();
     await create(made, { owner: theirs });
-    await using left = await bench();
+    await using left = await handlerFixture();
     const { id, outs } = await pop(left);
     await machineHandler.delete(id, outs, left.context);
     await create(left, { owner: theirs });
-    await using plain = await bench();
+    await using plain = await handlerFixture();
     await plain.local.call("POST", `/apps/${app}/machines`, {
       name: "by-hand",
       region: "cdg",
@@ -91,7 +103,7 @@ describe.each(kinds)("%s of an app", (_, create, state) => {
 });
 
 test("what a first run makes is looked at once an app, and not at all where the app is new", async () => {
-  await using made = await bench({ withApp: false });
+  await using made = await handlerFixture({ withApp: false });
   await appHandler.create({ app, organization: "personal", owner: ours }, made.context);
   const makes = async () => {
     made.local.fly.calls.clear();
@@ -111,7 +123,7 @@ test("what a first run makes is looked at once an app, and not at all where the 
 });
 
 test("another stack's PoP is taken over whole by the stack that is told to: the same objects under its mark", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const { id, inputs } = await pop(made);
   const heir = { owner: theirs, adoptFrom: ours };
   const volume = await volumeHandler.create(volumeInputs(heir), made.context);
@@ -124,7 +136,7 @@ test("another stack's PoP is taken over whole by the stack that is told to: the 
 });
 
 test("a volume that a machine of nobody's mounts is not taken over by its name", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const { body } = await made.local.call("POST", `/apps/${app}/volumes`, {
     name: "pop_cdg_1",
     region: "cdg",
@@ -144,7 +156,7 @@ test("a volume that a machine of nobody's mounts is not taken over by its name",
 });
 
 test("a volume of the same name that another stack's machine mounts is neither shown nor deleted in place of one that went", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const { inputs } = await pop(made);
   const outs = { ...volumeInputs({ owner: theirs }), schemaVersion: 1 as const, zone: null };
   expect(await volumeHandler.read("vol_gone", outs, made.context)).toBeUndefined();
@@ -154,12 +166,12 @@ test("a volume of the same name that another stack's machine mounts is neither s
 });
 
 test("an address stays while another stack's machine serves by it, and goes with one's own", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const shared = await addressHandler.create({ app, type: "v4", owner: theirs }, made.context);
   await pop(made);
   await addressHandler.delete(shared.id, shared.outs, made.context);
   expect(made.local.world().addresses).toHaveLength(1);
-  expect(made.lines.at(-1)).toBe(
+  expect(made.logLines.at(-1)).toBe(
     `address ${shared.id} stays: the app my-edge serves stack me/fly-pops/prod too, by cdg-1. If nobody needs it: fly ips release ${shared.id} -a my-edge`,
   );
   await addressHandler.delete(shared.id, { ...shared.outs, owner: ours }, made.context);
@@ -167,7 +179,7 @@ test("an address stays while another stack's machine serves by it, and goes with
 });
 
 test("a machine that another stack has by now is neither changed nor destroyed nor taken back by the former one's state", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const { id, inputs, outs } = await pop(made);
   // Moved there in state, and deployed from there.
   const moved = await machineHandler.update(id, outs, { ...inputs, owner: theirs }, made.context);
@@ -177,7 +189,7 @@ test("a machine that another stack has by now is neither changed nor destroyed n
   // What the former stack's state still says of it.
   const refreshed = await machineHandler.read(id, outs, made.context);
   expect({ shown: refreshed?.inputs.owner, known: refreshed?.outs.owner }).toEqual({ shown: theirs, known: ours });
-  expect(made.lines.at(-1)).toBe(`cdg-1: machine ${id} belongs to stack ${theirs} now`);
+  expect(made.logLines.at(-1)).toBe(`cdg-1: machine ${id} belongs to stack ${theirs} now`);
   for (const known of [outs, refreshed?.outs ?? expect.fail("gone")]) {
     // A run of its own each: the first failure stops a rollout.
     const context = { ...made.context, rollout: createRolloutGate() };

@@ -9,7 +9,7 @@ import { createEdge } from "../../local/edge/edge.ts";
 import type { Routes } from "../../local/edge/routes.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
-import { app, type Bench, bench, image, machineInputs, volumeInputs } from "../support/context.ts";
+import { app, type HandlerFixture, handlerFixture, image, machineInputs, volumeInputs } from "../support/context.ts";
 
 const meanings = [
   { meaning: "steer routing", namedChecksOnlyWatch: false },
@@ -19,7 +19,7 @@ const meanings = [
 /** A PoP of each name on local Fly; those in `sick` answer their checks with 503. */
 async function pops(names: readonly string[], quirks: { namedChecksOnlyWatch: boolean; replicas?: number }) {
   const sick = new Set<string>();
-  const made = await bench({
+  const made = await handlerFixture({
     quirks,
     behaviour: {
       check: (_check, _upMs, { config: { env } }) =>
@@ -41,7 +41,7 @@ async function pops(names: readonly string[], quirks: { namedChecksOnlyWatch: bo
 }
 
 /** Local Fly's edge before the machines, each of which a server here stands for: it says its PoP's name and ends. */
-async function visitors({ local }: Bench, clientRegion: string) {
+async function visitors({ local }: HandlerFixture, clientRegion: string) {
   const names = new Map(local.machines().map(({ id, name }) => [id, name]));
   const dials = new Map<string, { host: string; port: number }>();
   for (const [id, name] of names) {

@@ -2,7 +2,14 @@ import { expect, test } from "vitest";
 import { machineHandler } from "../../providers/fly/machine.ts";
 import { type VolumeOutputs, volumeHandler } from "../../providers/fly/volume.ts";
 import { replacementKeys } from "../../providers/handler.ts";
-import { app, type Bench, bench, machineInputs, volumeInputs, withImage } from "../support/context.ts";
+import {
+  app,
+  type HandlerFixture,
+  handlerFixture,
+  machineInputs,
+  volumeInputs,
+  withImage,
+} from "../support/context.ts";
 
 const state = (over: Partial<VolumeOutputs> = {}): VolumeOutputs => ({
   ...volumeInputs(),
@@ -10,7 +17,7 @@ const state = (over: Partial<VolumeOutputs> = {}): VolumeOutputs => ({
   zone: "cdg-01",
   ...over,
 });
-const live = ({ local }: Bench) => local.volumes().filter((it) => it.state === "created");
+const live = ({ local }: HandlerFixture) => local.volumes().filter((it) => it.state === "created");
 const message = (work: Promise<unknown>) =>
   work.then(
     () => "it succeeded",
@@ -18,7 +25,7 @@ const message = (work: Promise<unknown>) =>
   );
 
 test("a volume is asked room for, then made with a hint of the machine to come", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const { id, outs } = await volumeHandler.create(volumeInputs(), made.context);
   expect(live(made)).toMatchObject([{ id, name: "pop_cdg_1", region: "cdg", sizeGb: 3 }]);
   expect(outs.zone).toMatch(/^cdg-/);
@@ -54,7 +61,7 @@ test("a volume is asked room for, then made with a hint of the machine to come",
 });
 
 test("a create whose answer was lost is found again, not repeated", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   made.local.faults.next("POST volumes", "drop response");
   const { id } = await volumeHandler.create(volumeInputs(), made.context);
   expect(made.local.calls("POST", "volumes")).toBe(1);
@@ -62,7 +69,7 @@ test("a create whose answer was lost is found again, not repeated", async () => 
 });
 
 test("a create that never arrived is told as such, and made by the next run", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   made.local.faults.next("POST volumes", "drop request");
   expect(await message(volumeHandler.create(volumeInputs(), made.context))).toMatch(
     /^create volume pop_cdg_1 in cdg: no answer from Fly/,
@@ -73,7 +80,7 @@ test("a create that never arrived is told as such, and made by the next run", as
 });
 
 test("a volume of the name in another region is another volume", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   await volumeHandler.create(volumeInputs({ region: "ewr" }), made.context);
   await volumeHandler.create(volumeInputs(), made.context);
   expect(
@@ -84,7 +91,7 @@ test("a volume of the name in another region is another volume", async () => {
 });
 
 test("two volumes that could be meant are refused, both named", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const ids = [];
   for (let index = 0; index < 2; index++)
     ids.push((await made.local.call("POST", `/apps/${app}/volumes`, { name: "pop_cdg_1", region: "cdg" })).body.id);
@@ -96,7 +103,7 @@ test("two volumes that could be meant are refused, both named", async () => {
 });
 
 test("a full region is refused before anything is made, with the options", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   made.local.fly.platform.full("cdg");
   expect(await message(volumeHandler.create(volumeInputs(), made.context))).toBe(
     "cdg-1: no volume made, cdg has no room for 3 GB and its machine (asked by placement). Try again later, take a smaller volumeGb or size, or another region.",
@@ -105,7 +112,7 @@ test("a full region is refused before anything is made, with the options", async
 });
 
 test.each([404, 500, 501])("an API that answers %i to the question of room is not asked to mean no", async (status) => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   made.local.faults.next("POST platform/placements", { kind: "status", status });
   await volumeHandler.create(volumeInputs(), made.context);
   expect(live(made)).toHaveLength(1);
@@ -123,7 +130,7 @@ test.each([
     },
   ],
 ])("the create's %i that means no room is one sentence with Fly's words", async (status, body) => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   made.local.faults.add({ match: "POST volumes", times: 2, fault: { kind: "status", status, body } });
   const sentence = await message(volumeHandler.create(volumeInputs(), made.context));
   expect(sentence).toMatch(/^cdg-1: no volume made, cdg has no room for 3 GB and its machine \(create volume/);
@@ -131,7 +138,7 @@ test.each([
 });
 
 test("a volume grows in place; one that was grown by hand is not shrunk", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const { id, outs } = await volumeHandler.create(volumeInputs(), made.context);
   const grown = await volumeHandler.update(id, outs, volumeInputs({ sizeGb: 5 }), made.context);
   expect(grown.sizeGb).toBe(5);
@@ -163,7 +170,7 @@ test.each([
 });
 
 test("what was just made shows no drift, what grew by hand does, what is gone is gone", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const { id, outs } = await volumeHandler.create(volumeInputs(), made.context);
   expect(await volumeHandler.read(id, outs, made.context)).toEqual({ id, outs, inputs: volumeInputs() });
   await made.local.call("PUT", `/apps/${app}/volumes/${id}/extend`, { size_gb: 7 });
@@ -173,7 +180,7 @@ test("what was just made shows no drift, what grew by hand does, what is gone is
 });
 
 test("a volume that Fly moved to another host is taken over under its new id, with its machine", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const { id, outs } = await volumeHandler.create(volumeInputs(), made.context);
   const inputs = machineInputs(id);
   const machine = await machineHandler.create(inputs, made.context);
@@ -182,7 +189,7 @@ test("a volume that Fly moved to another host is taken over under its new id, wi
 
   const read = await volumeHandler.read(id, outs, made.context);
   expect(read?.id).toBe(moved);
-  expect(made.lines).toContain(`cdg-1: Fly moved volume ${id} to another host, where it is ${moved}; taken over`);
+  expect(made.logLines).toContain(`cdg-1: Fly moved volume ${id} to another host, where it is ${moved}; taken over`);
   const seen = await machineHandler.read(machine.id, machine.outs, made.context);
   expect(seen?.inputs).toEqual({ ...inputs, volume: moved });
   // Without a refresh in between, an update goes to the volume the machine has.
@@ -200,7 +207,7 @@ test("a volume that Fly moved to another host is taken over under its new id, wi
 });
 
 test("a delete waits until the machine has let go", async () => {
-  await using made = await bench({ quirks: { boundMs: 90_000 } });
+  await using made = await handlerFixture({ quirks: { boundMs: 90_000 } });
   const { id, outs } = await volumeHandler.create(volumeInputs(), made.context);
   const machine = await machineHandler.create(machineInputs(id), made.context);
   await machineHandler.delete(machine.id, machine.outs, made.context);
@@ -209,13 +216,13 @@ test("a delete waits until the machine has let go", async () => {
 });
 
 test("a delete of what is gone is done", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   await volumeHandler.delete("vol_gone", state(), made.context);
   expect(made.local.calls("DELETE", "volumes/:id")).toBe(1);
 });
 
 test("a volume made by hand is taken over by its id, and grown", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const { body } = await made.local.call("POST", `/apps/${app}/volumes`, {
     name: "old_data",
     region: "cdg",
@@ -230,7 +237,7 @@ test.each([
   [{ region: "ewr" }, "it lies in ewr, not in cdg"],
   [{ region: "cdg", size_gb: 9 }, "it has 9 GB and never shrinks: write volumeGb: 9"],
 ])("a volume of %o is not adopted", async (volume, reason) => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const { body } = await made.local.call("POST", `/apps/${app}/volumes`, { name: "old_data", ...volume });
   expect(await message(volumeHandler.create(volumeInputs({ adopt: body.id }), made.context))).toBe(
     `cdg-1: volume ${body.id} cannot be adopted, ${reason}. It was not changed. Correct fly-pops:adopt.`,
@@ -238,18 +245,18 @@ test.each([
   expect(live(made)).toHaveLength(1);
 });
 
-const snapshots = (made: Bench) =>
+const snapshots = (made: HandlerFixture) =>
   live(made).map(({ autoBackup, snapshotRetention }) => (autoBackup ? snapshotRetention : 0));
 
 test("no snapshots unless they are asked for, and then for as long", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   await volumeHandler.create(volumeInputs(), made.context);
   await volumeHandler.create(volumeInputs({ name: "pop_ewr_1", snapshotDays: 7 }), made.context);
   expect(snapshots(made)).toEqual([0, 7]);
 });
 
 test("a volume with Fly's own snapshots is taken over without them", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const { body } = await made.local.call("POST", `/apps/${app}/volumes`, {
     name: "pop_cdg_1",
     region: "cdg",
@@ -259,11 +266,11 @@ test("a volume with Fly's own snapshots is taken over without them", async () =>
   const { id } = await volumeHandler.create(volumeInputs(), made.context);
   expect(id).toBe(body.id);
   expect(snapshots(made)).toEqual([0]);
-  expect(made.lines.join()).toContain("cdg-1: Fly takes no snapshots of volume");
+  expect(made.logLines.join()).toContain("cdg-1: Fly takes no snapshots of volume");
 });
 
 test("snapshots changed by hand, or never spoken of, are seen and mended", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const { id, outs } = await volumeHandler.create(volumeInputs(), made.context);
   await made.local.call("PUT", `/apps/${app}/volumes/${id}`, { auto_backup_enabled: true, snapshot_retention: 30 });
   const found = await volumeHandler.read(id, outs, made.context);
@@ -277,7 +284,7 @@ test("snapshots changed by hand, or never spoken of, are seen and mended", async
 });
 
 test("a volume that Fly moved meanwhile gets its snapshots under its new id", async () => {
-  await using made = await bench();
+  await using made = await handlerFixture();
   const { id, outs } = await volumeHandler.create(volumeInputs(), made.context);
   const machine = await machineHandler.create(machineInputs(id), made.context);
   await made.local.fly.platform.migrate(machine.id);
@@ -289,7 +296,7 @@ test("a volume that Fly moved meanwhile gets its snapshots under its new id", as
 const warsaw = (over = {}) => volumeInputs({ region: "waw", name: "pop_waw_1", pop: "waw-1", ...over });
 
 test("in a region that Fly closed nothing new is made, and what is there goes on", async () => {
-  await using made = await bench({ settings: { closedRegions: ["waw"] } });
+  await using made = await handlerFixture({ settings: { closedRegions: ["waw"] } });
   expect(await message(volumeHandler.create(warsaw(), made.context))).toBe(
     "waw-1: no volume made, Fly takes no new machines in waw. Take another region. The nearest that does is arn (Stockholm, 810 km).",
   );
@@ -298,7 +305,7 @@ test("in a region that Fly closed nothing new is made, and what is there goes on
 
 test("a volume of before the region was closed is found, grows, and gets its machine updated", async () => {
   const settings = { closedRegions: [] as string[] };
-  await using made = await bench({ settings });
+  await using made = await handlerFixture({ settings });
   const { id, outs } = await volumeHandler.create(warsaw(), made.context);
   const machine = machineInputs(id, { pop: "waw-1", name: "waw-1", region: "waw" });
   const { id: machineId, outs: machineOuts } = await machineHandler.create(machine, made.context);
@@ -310,13 +317,13 @@ test("a volume of before the region was closed is found, grows, and gets its mac
 });
 
 test("Fly itself says whether a region is open; where it does not, our table does", async () => {
-  await using open = await bench({ settings: { closedRegions: [] } });
+  await using open = await handlerFixture({ settings: { closedRegions: [] } });
   await volumeHandler.create(warsaw(), open.context);
   expect(live(open)).toHaveLength(1);
-  await using silent = await bench({ settings: { closedRegions: [] } });
+  await using silent = await handlerFixture({ settings: { closedRegions: [] } });
   silent.local.faults.next("GET platform/regions", { kind: "status", status: 404 } as never);
   expect(await message(volumeHandler.create(warsaw(), silent.context))).toMatch(/Fly takes no new machines in waw/);
-  await using usual = await bench();
+  await using usual = await handlerFixture();
   await volumeHandler.create(volumeInputs(), usual.context);
   expect(usual.local.calls("GET", "platform/regions")).toBe(0);
 });

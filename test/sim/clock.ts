@@ -19,7 +19,7 @@ export interface SimClock extends Clock {
 }
 
 /** Time ran out on something that should have ended long ago. */
-export class Hangs extends Error {}
+export class DeadlockError extends Error {}
 
 /** @param start milliseconds since the epoch. Default 2026-01-01T00:00:00Z */
 export function simClock(start = Date.UTC(2026, 0, 1)): SimClock {
@@ -52,10 +52,10 @@ export function simClock(start = Date.UTC(2026, 0, 1)): SimClock {
         const step = () => {
           if (over) return;
           const next = timers.pop();
-          if (!next) return end(() => reject(new Hangs("nothing is left that could bring it to an end")));
+          if (!next) return end(() => reject(new DeadlockError("nothing is left that could bring it to an end")));
           if (next.at > deadline) {
             timers.push(next);
-            return end(() => reject(new Hangs(`it is not over after ${limitMs / 1000} s`)));
+            return end(() => reject(new DeadlockError(`it is not over after ${limitMs / 1000} s`)));
           }
           now = next.at;
           try {

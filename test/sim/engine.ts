@@ -12,8 +12,8 @@ import { isDeepStrictEqual } from "node:util";
 import { type Clock, sleep } from "../../providers/clock.ts";
 import type { Properties } from "../../providers/handler.ts";
 import { providerSource, type ResourceType } from "../../providers/resource.ts";
-import type { Dice } from "./dice.ts";
 import type { Host } from "./host.ts";
+import type { Rng } from "./rng.ts";
 import type { Declared } from "./stack.ts";
 
 export interface Stored {
@@ -63,7 +63,7 @@ export interface EngineParts {
   host: Host;
   /** The engine's own: stands still for ever once it is killed. */
   clock: Clock;
-  dice: Dice;
+  dice: Rng;
   /** `--parallel`. */
   parallel: number;
   /** Told when a step begins to be carried out, and when its end is known, at that very moment. */

@@ -1,6 +1,6 @@
 /** What can go wrong with one call, in the words of Fly's documents; what of it makes sense on which route. */
 import type { Fault, FaultPlan, FaultWord } from "../../local/fly/faults.ts";
-import type { Dice } from "./dice.ts";
+import type { Rng } from "./rng.ts";
 
 const status = (
   code: number,
@@ -98,7 +98,7 @@ const perRoute: Record<string, readonly (Fault | FaultWord)[]> = {
 };
 
 /** Plans one fault among the calls to come. Returns what it is, for the history. */
-export function planFault(faults: FaultPlan, dice: Dice): string {
+export function planFault(faults: FaultPlan, dice: Rng): string {
   const [route, own] = dice.pick(Object.entries(perRoute));
   const match = dice.chance(0.5) ? route : "*";
   const fault = match === "*" || dice.chance(0.5) ? dice.pick(anywhere) : dice.pick(own);

@@ -18,7 +18,7 @@ import { NoResponseError, type Transport } from "../../providers/http-transport.
 import type { ResourceType } from "../../providers/resource.ts";
 import { noAnswerIfDropped, toRequest } from "../support/local-fly.ts";
 import { noSecrets } from "../support/no-secrets.ts";
-import type { Dice } from "./dice.ts";
+import type { Rng } from "./rng.ts";
 
 export interface Host {
   provider(kind: ResourceType): pulumi.dynamic.ResourceProvider;
@@ -34,7 +34,7 @@ export interface Host {
 export interface Network {
   /** World time: goes on when a process is dead. */
   clock: Clock;
-  dice: Dice;
+  dice: Rng;
   handle: (request: ApiRequest) => Promise<ApiResponse>;
   /** A request leaves, and what came of it; 0: the connection was dropped. */
   onSent: (request: ApiRequest) => void;

@@ -1,6 +1,6 @@
 /** Images of a simulated registry: most are good, and the others are bad in all the ways an image can be. */
 import type { Behaviour } from "../../local/fly/state-runner.ts";
-import type { Dice } from "./dice.ts";
+import type { Rng } from "./rng.ts";
 
 export type ImageKind = keyof typeof kinds;
 
@@ -19,7 +19,7 @@ const kinds = {
   neverPasses: () => passesAfter(Number.POSITIVE_INFINITY),
   /** Good for long enough to be believed. */
   crashesLate: (dice) => ({ exits: { afterMs: dice.int(20_000, 90_000), exitCode: 1, times: 2 } }),
-} satisfies Record<string, (dice: Dice) => Partial<Behaviour>>;
+} satisfies Record<string, (dice: Rng) => Partial<Behaviour>>;
 
 const passesAfter = (ms: number): Partial<Behaviour> => ({ check: (_, upMs) => (upMs >= ms ? up : down) });
 
@@ -38,7 +38,7 @@ export const badKinds: readonly ImageKind[] = [
   "crashesLate",
 ];
 
-export const behaviourOf = (kind: ImageKind, dice: Dice): Partial<Behaviour> => kinds[kind](dice);
+export const behaviourOf = (kind: ImageKind, dice: Rng): Partial<Behaviour> => kinds[kind](dice);
 
 /** Pinned by digest, as the program writes it. */
 export const imageRef = (number: number): string => `registry.fly.io/edge@sha256:${String(number).padStart(64, "0")}`;

@@ -3,35 +3,35 @@ import { defaultSettings } from "../../local/fly/core.ts";
 import type { Clock } from "../../providers/clock.ts";
 import { createEngine, type Outcome, type Step } from "./engine.ts";
 import { planFault } from "./faults.ts";
-import { deeds, platformEvents } from "./hand.ts";
 import { createHost } from "./host.ts";
-import { disturb, liveMachines, machineIn, type Sim, Violation } from "./sim.ts";
-import { machineOf, popOf, program } from "./stack.ts";
+import { interferences, platformEvents } from "./interference.ts";
 import {
-  allGone,
-  allRight,
+  allPopsCorrect,
   type Before,
   beforeOf,
-  failureIsTrue,
-  foreigners,
+  failureMatchesReality,
+  foreignObjects,
+  foreignObjectsUnchanged,
+  noDuplicates,
   noLeaseLeft,
-  nothingTwice,
-  successIsTrue,
-  untouched,
-} from "./truths.ts";
+  nothingLeft,
+  successMatchesReality,
+} from "./invariants.ts";
+import { liveMachines, machineIn, recordDisturbance, type Sim, Violation } from "./sim.ts";
+import { machineOf, popOf, program } from "./stack.ts";
 
 export type Command = "up" | "refresh" | "destroy";
 
-export interface Trouble {
+export interface Disruption {
   /** Faults among the calls. */
   faults: number;
   /** Deeds of people and platform while it runs. */
-  deeds: number;
+  interferences: number;
   /** How it ends before its time. */
   end: "none" | "kill -9 of all" | "kill -9 of the host" | "Ctrl-C";
 }
 
-export const noTrouble: Trouble = { faults: 0, deeds: 0, end: "none" };
+export const noDisruption: Disruption = { faults: 0, interferences: 0, end: "none" };
 
 /** No run takes longer than this, or it hangs. A stack of five with everything going wrong waits for leases and timeouts one after another. */
 const longestMs = 4 * 3_600_000;
@@ -39,10 +39,10 @@ const longestMs = 4 * 3_600_000;
 const leaseMs = 61_000;
 
 /** Runs a command to its end, whatever that is. undefined: the engine was killed. Throws a Violation when something that must hold did not. */
-export async function run(sim: Sim, command: Command, trouble: Trouble): Promise<Outcome | undefined> {
-  const { clock, dice, fly, state } = sim;
+export async function run(sim: Sim, command: Command, trouble: Disruption): Promise<Outcome | undefined> {
+  const { clock, rng, fly, state } = sim;
   const began = clock.now();
-  const foreign = foreigners(sim);
+  const foreign = foreignObjects(sim);
   const before = new Map<string, Before>();
   let alive = true;
   const own: Clock = {
@@ -68,21 +68,21 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
     host,
     clock: own,
     dice: sim.network.dice,
-    parallel: dice.pick([1, 2, 8]),
+    parallel: rng.pick([1, 2, 8]),
     onStep,
   });
   sim.note(() => `$ pulumi ${command}`);
 
   for (let n = 0; n < trouble.faults; n++) {
-    const what = planFault(fly.faults, dice);
+    const what = planFault(fly.faults, rng);
     sim.note(() => `plan     ${what}`);
   }
   const triggers = new Map<number, (() => void)[]>();
   const atCall = (number: number, work: () => void) => triggers.set(number, [...(triggers.get(number) ?? []), work]);
-  const jitter = dice.fork();
-  for (let n = 0; n < trouble.deeds; n++) {
-    const [, deed] = dice.pick([...Object.entries(deeds), ...Object.entries(platformEvents)]);
-    atCall(dice.int(1, 40), () => {
+  const jitter = rng.fork();
+  for (let n = 0; n < trouble.interferences; n++) {
+    const [, deed] = rng.pick([...Object.entries(interferences), ...Object.entries(platformEvents)]);
+    atCall(rng.int(1, 40), () => {
       deed(sim).then(
         (line) => sim.note(() => `         ${line}`),
         (error: unknown) => broken.reject(error),
@@ -90,7 +90,7 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
     });
   }
   if (trouble.end !== "none") {
-    const call = dice.chance(0.3) ? dice.int(1, 8) : dice.int(1, 60);
+    const call = rng.chance(0.3) ? rng.int(1, 8) : rng.int(1, 60);
     atCall(call, () => {
       sim.note(() => `*        ${trouble.end}`);
       if (trouble.end === "Ctrl-C") return engine.interrupt();
@@ -130,8 +130,8 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
   if (!outcome?.ok) await clock.pass(sim.quirks.staleMs);
   if (trouble.faults > 0 || trouble.end !== "none") sim.mayHoldSince = clock.now();
 
-  nothingTwice(sim);
-  untouched(foreign, sim);
+  noDuplicates(sim);
+  foreignObjectsUnchanged(foreign, sim);
   if (!outcome || trouble.end === "kill -9 of the host") forgetWhatWasCut();
   if (outcome?.ok) ended(outcome);
   return outcome;
@@ -144,7 +144,7 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
     if (!pop) return;
     // A delete that ended half-way cannot tell the state what is left: Pulumi has no words for it.
     if (phase === "ended" && step.operation === "delete" && step.error !== undefined)
-      disturb(sim, pop, { drift: true, rest: true });
+      recordDisturbance(sim, pop, { drift: true, rest: true });
     if (step.name !== machineOf(pop)) return;
     if (phase === "begun") {
       before.set(pop, beforeOf(sim, pop));
@@ -152,8 +152,8 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
     }
     if (step.operation !== "create" && step.operation !== "update") return;
     guard(() => {
-      if (step.error !== undefined) return failureIsTrue(sim, step, before.get(pop) as Before);
-      successIsTrue(sim, step);
+      if (step.error !== undefined) return failureMatchesReality(sim, step, before.get(pop) as Before);
+      successMatchesReality(sim, step);
     });
   }
 
@@ -190,14 +190,14 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
     ]) {
       const pop = popOf(name);
       // A machine that was stopped to be deleted looks like one that somebody stopped.
-      disturb(sim, pop ?? name, { drift: true, rest: state.pending.get(name) === "delete" });
+      recordDisturbance(sim, pop ?? name, { drift: true, rest: state.pending.get(name) === "delete" });
       if (state.pending.get(name) === "create") sim.unknownToState.add(pop ?? name);
     }
   }
 
   function ended({ ok }: Outcome): void {
-    if (command === "up") allRight(sim, began);
-    if (command === "destroy") allGone(sim);
+    if (command === "up") allPopsCorrect(sim, began);
+    if (command === "destroy") nothingLeft(sim);
     if (command === "refresh") {
       const unreachable = new Set(
         liveMachines(sim)
@@ -214,7 +214,7 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
 }
 
 /** Long enough for every lease of a process that is no more. */
-export async function leasesEnd(sim: Sim): Promise<void> {
+export async function waitForLeases(sim: Sim): Promise<void> {
   await sim.clock.pass(leaseMs);
   noLeaseLeft(sim, defaultSettings.owner);
 }

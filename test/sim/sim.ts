@@ -7,9 +7,9 @@ import { emptyWorld, type MachineRow, type VolumeRow, type World } from "../../l
 import { Fly } from "../../providers/fly/api.ts";
 import type { FlyOptions } from "../../providers/fly/http.ts";
 import { type SimClock, simClock } from "./clock.ts";
-import { type Dice, dice } from "./dice.ts";
 import { type EngineState, emptyState } from "./engine.ts";
 import type { Network } from "./host.ts";
+import { createRng, type Rng } from "./rng.ts";
 import type { StackSpec } from "./stack.ts";
 
 /** The rules say this cannot be. */
@@ -29,7 +29,7 @@ export interface Sim {
   seed: number;
   clock: SimClock;
   /** What the scenario asks. */
-  dice: Dice;
+  rng: Rng;
   fly: LocalFly;
   /** The very rows, not a copy: read only, but by `hand.ts` and `platform.ts`. */
   world: World;
@@ -72,7 +72,7 @@ export interface SimOptions {
 export const token = "sim-token";
 
 export async function createSim({ seed, history, client }: SimOptions): Promise<Sim> {
-  const all = dice(seed);
+  const all = createRng(seed);
   const clock = simClock();
   const started = clock.now();
   const scenario = all.fork();
@@ -114,7 +114,7 @@ export async function createSim({ seed, history, client }: SimOptions): Promise<
   const sim: Sim = {
     seed,
     clock,
-    dice: scenario,
+    rng: scenario,
     fly,
     world,
     runner,
@@ -187,7 +187,7 @@ export const liveVolumes = (sim: Sim, name?: string): VolumeRow[] =>
   );
 
 /** Somebody else did something to a PoP. */
-export function disturb(sim: Sim, pop: string, what: { drift?: boolean; rest?: boolean }): void {
+export function recordDisturbance(sim: Sim, pop: string, what: { drift?: boolean; rest?: boolean }): void {
   const { drift = false, rest = false } = sim.disturbed.get(pop) ?? {};
   sim.disturbed.set(pop, { drift: drift || !!what.drift, rest: rest || !!what.rest, at: sim.clock.now() });
 }

@@ -5,7 +5,7 @@ import type { World } from "../../cli/world.ts";
 import { systemClock } from "../../providers/clock.ts";
 import { cliWorld } from "../support/cli-world.ts";
 import { image } from "../support/context.ts";
-import { allWell, type Engine, engine, stack, token } from "../support/engine.ts";
+import { type Engine, engine, expectAllHealthy, stack, token } from "../support/engine.ts";
 
 /** The waits of Fly, short: time is real here. */
 const quirks = { boundMs: 300, destroyingMs: 100 };
@@ -124,7 +124,7 @@ test("a volume on a full host: `up` names the command, which makes that PoP anew
   expect(none).toEqual([]);
   expect(fresh?.zone).not.toBe(old?.zone);
   expect(machineNamed(it, "ewr-1")).toMatchObject({ id: before.ewr?.id, version: before.ewr?.version });
-  await allWell(it, expect, 1);
+  await expectAllHealthy(it, expect, 1);
   // Protected as before.
   it.config(stack({ protect: true, regions: { ewr: {} } }));
   expect((await it.up()).output).toMatch(/protect/);
@@ -173,7 +173,7 @@ test("a state that is locked: refused before anything is gone; after a run that 
   expect(machineNamed(it, other)?.id).not.toBe(id);
   const up = await it.up();
   expect(up.code, up.output).toBe(0);
-  await allWell(it, expect, 2);
+  await expectAllHealthy(it, expect, 2);
 });
 
 test("what is not there is not replaced", async () => {

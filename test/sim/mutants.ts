@@ -215,7 +215,7 @@ function changing({ transport }: FlyOptions, change: (exchange: HttpRequest) => 
   return (exchange) => transport(change(exchange));
 }
 
-export const variants: Record<string, (options: FlyOptions) => Fly> = {
+export const mutants: Record<string, (options: FlyOptions) => Fly> = {
   "no-pin": (options) => new NoPin(options),
   "no-nonce": (options) => new NoNonce(options),
   "replayed-post": (options) => new Replays(options),

@@ -18,7 +18,7 @@ const fail = (what: string): never => {
 };
 
 /** Nothing twice: one machine a name, one volume a name and region, and every machine of ours on its own volume. */
-export function nothingTwice(sim: Sim): void {
+export function noDuplicates(sim: Sim): void {
   const names = new Set<string>();
   for (const { name, id } of liveMachines(sim)) {
     if (names.has(name)) fail(`two machines are called ${name}, one of them ${id}`);
@@ -42,7 +42,7 @@ export function nothingTwice(sim: Sim): void {
 }
 
 /** Objects of others as they were. */
-export const foreigners = (sim: Sim) => ({
+export const foreignObjects = (sim: Sim) => ({
   machines: liveMachines(sim)
     .filter((it) => it.name.startsWith("foreign"))
     .map(({ id, version, state, cordoned }) => ({ id, version, state, cordoned })),
@@ -51,14 +51,14 @@ export const foreigners = (sim: Sim) => ({
     .map(({ id, sizeGb, state }) => ({ id, sizeGb, state })),
 });
 
-export function untouched(before: ReturnType<typeof foreigners>, sim: Sim): void {
-  const now = foreigners(sim);
+export function foreignObjectsUnchanged(before: ReturnType<typeof foreignObjects>, sim: Sim): void {
+  const now = foreignObjects(sim);
   if (!isDeepStrictEqual(before, now))
     fail(`foreign objects were touched: ${JSON.stringify(before)} became ${JSON.stringify(now)}`);
 }
 
 /** Two configs mean the same, by the server's own rendering of both. Which volume is mounted is checked elsewhere. */
-function rendersAlike(wanted: MachineConfig, found: MachineConfig): boolean {
+function rendersEqual(wanted: MachineConfig, found: MachineConfig): boolean {
   const plain = (config: MachineConfig) => {
     const { mounts, ...rest } = renderConfig(config, () => undefined);
     return { ...rest, path: mounts?.[0]?.path };
@@ -67,7 +67,7 @@ function rendersAlike(wanted: MachineConfig, found: MachineConfig): boolean {
 }
 
 /** Why a machine does not serve what it should; undefined when it does. `mayRest`: somebody else put it to rest. */
-export function notServing(
+export function unhealthyReason(
   sim: Sim,
   pop: string,
   wanted: {
@@ -84,11 +84,11 @@ export function notServing(
   if (!machine) return "there is no machine";
   if (wanted.instanceId !== undefined && machine.version !== wanted.instanceId)
     return `version ${wanted.instanceId} is said to serve, but ${machine.version} is current`;
-  if (wanted.inputs && !rendersAlike(toWire(wanted.inputs), currentVersion(machine).rendered))
+  if (wanted.inputs && !rendersEqual(toWire(wanted.inputs), currentVersion(machine).rendered))
     return `its config is not the wanted one: ${difference(toWire(wanted.inputs), currentVersion(machine).rendered)}`;
   if (machine.cordoned && !wanted.mayBeCordoned) return "it is cordoned";
   if (wanted.mayRest && machine.state !== "started") return undefined;
-  if (mayFallOver(sim, machine) || wanted.mayFail) return undefined;
+  if (mayCrash(sim, machine) || wanted.mayFail) return undefined;
   if (machine.state !== "started" || machine.runs !== machine.version)
     return `it is ${machine.state} and runs ${machine.runs ?? "nothing"}`;
   // With nothing behind the PoPs a check may have failed since anybody could have seen it.
@@ -107,7 +107,7 @@ function difference(wanted: MachineConfig, found: MachineConfig): string {
 }
 
 /** Whoever says that a create or update of a machine succeeded must be right at that moment. */
-export function successIsTrue(sim: Sim, step: Step): void {
+export function successMatchesReality(sim: Sim, step: Step): void {
   const pop = popOf(step.name);
   if (!pop || !step.inputs || wasDisturbed(sim, pop, step.began)) return;
   const { __provider: _, ...inputs } = step.inputs;
@@ -116,7 +116,7 @@ export function successIsTrue(sim: Sim, step: Step): void {
   if (!outs.complete) return;
   // Properties that are ours alone are stored without a call: then nothing is claimed of the machine.
   if (!wasCalled(sim, pop, step.began)) return;
-  const why = notServing(sim, pop, {
+  const why = unhealthyReason(sim, pop, {
     inputs: inputs as MachineInputs,
     instanceId: outs.instanceId,
     mayRest: false,
@@ -144,7 +144,7 @@ export const beforeOf = (sim: Sim, pop: string): Before => {
 };
 
 /** It may have been well when it was looked at, and not be any more. */
-const mayFallOver = (sim: Sim, machine: MachineRow): boolean =>
+const mayCrash = (sim: Sim, machine: MachineRow): boolean =>
   sim.crashers.has(currentVersion(machine).rendered.image ?? "");
 
 const isServing = (machine: MachineRow): boolean =>
@@ -153,20 +153,20 @@ const isServing = (machine: MachineRow): boolean =>
   machine.checks.every((it) => it.status === "passing");
 
 /** A failure names its PoP, and what it claims of the machine is true. */
-export function failureIsTrue(sim: Sim, step: Step, before: Before): void {
+export function failureMatchesReality(sim: Sim, step: Step, before: Before): void {
   const pop = popOf(step.name);
   const message = step.error ?? "";
   if (!pop || message.startsWith("rpc error")) return;
-  if (!wasDisturbed(sim, pop, step.began)) claimsAreTrue(sim, pop, step, before, message);
+  if (!wasDisturbed(sim, pop, step.began)) claimsMatchReality(sim, pop, step, before, message);
   if (!message.includes(pop)) fail(`${step.operation} of ${pop} fails without naming it: ${message}`);
 }
 
-function claimsAreTrue(sim: Sim, pop: string, step: Step, before: Before, message: string): void {
+function claimsMatchReality(sim: Sim, pop: string, step: Step, before: Before, message: string): void {
   const [machine] = liveMachines(sim, pop);
   const mayBeCordoned = /routing/.test(message);
   const back = /back as version (\w+)/.exec(message);
   if (back) {
-    const why = notServing(sim, pop, {
+    const why = unhealthyReason(sim, pop, {
       instanceId: back[1],
       mayRest: false,
       mayBeCordoned,
@@ -178,14 +178,14 @@ function claimsAreTrue(sim: Sim, pop: string, step: Step, before: Before, messag
     if (machine?.cordoned && !before.cordoned && !mayBeCordoned)
       fail(`${pop} is said to be unchanged, but it was left cordoned: ${message}`);
     const byOthers =
-      !sim.originUp || wasDisturbed(sim, pop, step.began - slowestCheckMs) || (machine && mayFallOver(sim, machine));
+      !sim.originUp || wasDisturbed(sim, pop, step.began - slowestCheckMs) || (machine && mayCrash(sim, machine));
     if (before.serving && machine && !byOthers && wasCalled(sim, pop, step.began) && !isServing(machine))
       fail(`${pop} is said to be unchanged, but it is ${machine.state} and serves no more: ${message}`);
   }
 }
 
 /** After an `up` that ended well: every PoP is there and right, those too that it did not have to touch. */
-export function allRight(sim: Sim, began: number): void {
+export function allPopsCorrect(sim: Sim, began: number): void {
   for (const { name } of sim.stack.pops) {
     const stored = sim.state.resources.get(machineOf(name));
     if (!stored) throw new Violation(`up ended well, but state knows no machine of ${name}`);
@@ -194,7 +194,7 @@ export function allRight(sim: Sim, began: number): void {
     const known = sim.disturbed.get(name);
     if (known?.drift || wasDisturbed(sim, name, began)) continue;
     const { __provider: _, ...inputs } = stored.inputs;
-    const why = notServing(sim, name, {
+    const why = unhealthyReason(sim, name, {
       inputs: inputs as MachineInputs,
       instanceId: stored.outs.instanceId as string,
       mayRest: known?.rest ?? false,
@@ -220,7 +220,7 @@ export function allRight(sim: Sim, began: number): void {
 }
 
 /** Nothing of ours is left. */
-export function allGone(sim: Sim): void {
+export function nothingLeft(sim: Sim): void {
   const volumes = sim.stack.keepVolumes ? [] : liveVolumes(sim);
   const left = [...liveMachines(sim), ...volumes].map((it) => it.name).filter((name) => !name.startsWith("foreign"));
   const addresses = sim.world.addresses.filter((it) => it.app === sim.stack.app);
