@@ -10,7 +10,7 @@ import type { LocalFlyTestOptions } from "../support/local-fly.ts";
 
 /** `devices`: hostnames of the tailnet; undefined when the credentials may not see them; a reason when it cannot be asked. */
 async function pop(devices: string[] | undefined | Error, hoursLeft: number, options: LocalFlyTestOptions = {}) {
-  const made = await handlerFixture(options);
+  const fixture = await handlerFixture(options);
   let asked = 0;
   const driver = {
     devices: async () => {
@@ -19,11 +19,11 @@ async function pop(devices: string[] | undefined | Error, hoursLeft: number, opt
       return devices?.map((hostname) => ({ id: hostname, hostname, tags: ["pop"] }));
     },
   } as unknown as TailnetApi;
-  const context = { ...made.context, tailnet: () => driver };
+  const context = { ...fixture.context, tailnet: () => driver };
   const volume = await volumeHandler.create(volumeInputs(), context);
-  const expires = new Date(made.local.clock.now() + hoursLeft * 3_600_000).toISOString();
+  const expires = new Date(fixture.local.clock.now() + hoursLeft * 3_600_000).toISOString();
   const inputs = machineInputs(volume.id, { joins: { node: "pop-cdg-1", driver: "tailscale", expires } });
-  return { ...made, context, inputs, expires, asked: () => asked };
+  return { ...fixture, context, inputs, expires, asked: () => asked };
 }
 
 test("a key that ended, and no such node: nothing is made, and it is said what makes another", async () => {
