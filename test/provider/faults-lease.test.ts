@@ -51,7 +51,7 @@ test("a lease that ended under way is told, not taken anew in silence", async ()
   );
   await using _ = world;
   await work;
-  expect(String(lost[0])).toMatch(/the lease of machine [0-9a-f]{14} ended under way/);
+  expect(String(lost[0])).toMatch(/the lease of machine [0-9a-f]{14} expired during the operation/);
 });
 
 test("a healthy update is over before its lease has to be renewed", async () => {

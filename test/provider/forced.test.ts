@@ -112,7 +112,7 @@ test("what is cancelled before it began does nothing, and says so", async () => 
   cancelled = true;
   fixture.local.fly.calls.clear();
   const sentence =
-    "cdg-1: nothing was done, because the run was cancelled before its turn. It is as it was. Run again.";
+    "cdg-1: nothing was done, because the run was cancelled before its turn. It was not changed. Run again.";
   await expect(provider.create(volumeInputs({ name: "pop_2" }))).rejects.toThrow(sentence);
   await expect(provider.update(id, outs, volumeInputs({ sizeGb: 9 }))).rejects.toThrow(sentence);
   await expect(provider.delete(id, outs)).rejects.toThrow(sentence);

@@ -87,7 +87,7 @@ test("an update of a machine whose host is away is skipped, kept as not complete
   expect(outs).toEqual({ ...fixture.outs, complete: false });
   expect(machineHandler.isPartial(outs)).toBe(true);
   expect(fixture.logLines).toEqual([
-    `cdg-1: skipped, the host of machine ${fixture.id} does not answer. Nothing was changed there; the other PoPs go on. Run again when https://status.flyio.net says it is back. If it stays away: npx fly-pops replace cdg-1`,
+    `cdg-1: skipped, the host of machine ${fixture.id} does not answer. Nothing was changed there; the other PoPs are updated. Run again when https://status.flyio.net reports that the host is back. If it stays down: npx fly-pops replace cdg-1`,
   ]);
   expect(fixture.local.calls("POST")).toBe(0);
 
@@ -168,11 +168,11 @@ test("where Fly refuses that too, the way out is said", async () => {
   await using fixture = await pop();
   fixture.platform.hostDown(fixture.zone);
   const sentence = await message(machineHandler.delete(fixture.id, fixture.outs, fixture.context));
-  expect(sentence).toMatch(/^cdg-1: machine [0-9a-f]{14} is not deleted, its host does not answer and Fly refused/);
+  expect(sentence).toMatch(/^cdg-1: machine [0-9a-f]{14} was not deleted: its host does not answer and Fly refused/);
   expect(sentence).toContain("npx pulumi state delete URN");
   expect(sentence).toContain("edge-cdg-1-machine");
   const volume = await message(volumeHandler.delete(fixture.volume.id, fixture.volume.outs, fixture.context));
-  expect(volume).toMatch(/^cdg-1: volume vol_\w+ is not deleted, its host does not do it/);
+  expect(volume).toMatch(/^cdg-1: volume vol_\w+ was not deleted: its host does not answer/);
   expect(volume).toContain("edge-cdg-1-volume");
 });
 
@@ -202,7 +202,7 @@ test("so it is when the old one was destroyed by hand a moment ago", async () =>
   const again = await machineHandler.create(fixture.inputs, fixture.context);
   expect(again.outs.state).toBe("started");
   expect(fixture.logLines.filter((line) => /still held/.test(line))).toEqual([
-    `cdg-1: volume ${fixture.inputs.volume} is still held by a machine that went, waiting until Fly lets go of it`,
+    `cdg-1: volume ${fixture.inputs.volume} is still held by a deleted machine, waiting until Fly releases it`,
   ]);
 });
 
@@ -217,7 +217,7 @@ test("a name that is held without its volume is waited for", async () => {
   const { outs } = await machineHandler.create(machineInputs(volume.id), fixture.context);
   expect(outs.state).toBe("started");
   expect(fixture.logLines).toContain(
-    "cdg-1: name cdg-1 is still held by a machine that went, waiting until Fly lets go of it",
+    "cdg-1: name cdg-1 is still held by a deleted machine, waiting until Fly releases it",
   );
 });
 
@@ -225,7 +225,7 @@ test("after all the patience there is, it is said who holds what, and the next r
   await using fixture = await pop({ quirks: { boundMs: 400_000 } });
   await fixture.local.call("DELETE", `/apps/${app}/machines/${fixture.id}?force=true`);
   expect(await message(machineHandler.create(fixture.inputs, fixture.context))).toMatch(
-    /^cdg-1: no machine made, volume vol_\w+ is still held by a machine that went, after 150 s \(.*claimed by machine [0-9a-f]{14}.*\)\. Run again\.$/,
+    /^cdg-1: no machine created, volume vol_\w+ is still held by a deleted machine after 150 s \(.*claimed by machine [0-9a-f]{14}.*\)\. Run again\.$/,
   );
   await fixture.local.clock.advance(300_000);
   await machineHandler.create(fixture.inputs, fixture.context);
@@ -261,7 +261,7 @@ test("a volume on a full host: the sentence names the command that gives it up",
   fixture.local.fly.platform.full(volume.outs.zone ?? "");
   for (const _ of [1, 2])
     expect(await message(machineHandler.create(machineInputs(volume.id), fixture.context))).toMatch(
-      /^cdg-1: no machine made, there is no room for it beside volume vol_\w+ in cdg .*If its host stays full: npx fly-pops replace cdg-1 gives up the volume/,
+      /^cdg-1: no machine created: no capacity beside volume vol_\w+ in cdg .*If its host stays full: npx fly-pops replace cdg-1 abandons the volume/,
     );
 });
 
@@ -270,11 +270,11 @@ test("a volume that reads and cannot be mounted: likewise", async () => {
   const volume = await volumeHandler.create(volumeInputs(), fixture.context);
   fixture.local.fly.platform.wedge(volume.id);
   expect(await message(machineHandler.create(machineInputs(volume.id), fixture.context))).toMatch(
-    /^cdg-1: no machine made, Fly shows volume vol_\w+ but cannot mount it .* npx fly-pops replace cdg-1 gives up/,
+    /^cdg-1: no machine created: Fly shows volume vol_\w+ but cannot mount it .* npx fly-pops replace cdg-1 abandons/,
   );
   await fixture.local.call("DELETE", `/apps/${app}/volumes/${volume.id}`);
   expect(await message(machineHandler.create(machineInputs(volume.id), fixture.context))).toMatch(
-    /^cdg-1: no machine made, volume vol_\w+ is gone .* npx pulumi up --refresh takes note of that/,
+    /^cdg-1: no machine created: volume vol_\w+ is gone .* npx pulumi up --refresh notes that and creates another/,
   );
 });
 

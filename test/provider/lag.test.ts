@@ -179,7 +179,7 @@ test.each(lateDeeds.flatMap(([name, fault]) => seeds.map((seed) => [name, seed, 
 test("an update that was lost for good is one that failed, and nothing comes after the word that the old version goes on", async () => {
   await using fixture = await pop({ quirks: late });
   fixture.local.faults.next("POST machines/:id", "drop request");
-  expect(await message(fixture.update())).toMatch(/The old version goes on serving\. Run again\.$/);
+  expect(await message(fixture.update())).toMatch(/The old version still serves\. Run again\.$/);
   expect(now(fixture)).toMatchObject(serves(1));
   await fixture.local.clock.advance(200_000);
   expect(now(fixture)).toMatchObject(serves(1));
@@ -203,7 +203,7 @@ test("a version that is no longer well once a late cordon has landed is not call
 
 /** Version 1 was well until it was to come back. */
 const notBack =
-  /^cdg-1: update failed after \d+ s, Fly went back to version .*; and the old configuration could not be put back, not healthy in time: health is critical/;
+  /^cdg-1: update failed after \d+ s, Fly rolled back to version .*; and the old configuration could not be put back, not healthy in time: health is critical/;
 
 test("a version that Fly went back to is not verified by rows of checks from before its reboot", async () => {
   await using fixture = await pop({ quirks: { ...late, staleChecksMs: 6_000 } });
@@ -249,7 +249,7 @@ test("an image that cannot be pulled is told from a late read by the machine's e
   await using fixture = await pop({ quirks: late });
   fixture.local.runner.image(image(2), { pull: "fails" });
   const began = fixture.local.clock.now();
-  expect(await message(fixture.update())).toMatch(/^cdg-1: update undone after \d+ s, Fly went back to version /);
+  expect(await message(fixture.update())).toMatch(/^cdg-1: update undone after \d+ s, Fly rolled back to version /);
   expect(fixture.local.clock.now() - began).toBeLessThan(25_000);
   expect(now(fixture)).toMatchObject(serves(1));
 });
@@ -268,7 +268,7 @@ test("another version that stays is a revert also where no event tells of it, an
   });
   const began = fixture.local.clock.now();
   const told = await message(machineHandler.update(fixture.id, fixture.outs, withImage(fixture.inputs, 2), context));
-  expect(told).toContain(`Fly went back to version ${fixture.outs.instanceId}`);
+  expect(told).toContain(`Fly rolled back to version ${fixture.outs.instanceId}`);
   expect(fixture.local.clock.now() - began).toBeGreaterThan(25_000);
 });
 

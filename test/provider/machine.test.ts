@@ -429,7 +429,7 @@ test("after a failure no further machine is touched", async () => {
   ]);
   expect(first.message).toMatch(/^cdg-1: update undone/);
   expect(other.message).toBe(
-    "ams-1: not touched, because the update of cdg-1 failed before. It goes on serving what it served. Mend cdg-1, then run again.",
+    "ams-1: not touched, because the update of cdg-1 failed. It still serves its old version. Fix cdg-1, then run again.",
   );
 });
 

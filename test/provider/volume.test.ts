@@ -72,7 +72,7 @@ test("a create that never arrived is told as such, and made by the next run", as
   await using fixture = await handlerFixture();
   fixture.local.faults.next("POST volumes", "drop request");
   expect(await message(volumeHandler.create(volumeInputs(), fixture.context))).toMatch(
-    /^create volume pop_cdg_1 in cdg: no answer from Fly/,
+    /^create volume pop_cdg_1 in cdg: no response from Fly/,
   );
   expect(live(fixture)).toEqual([]);
   await volumeHandler.create(volumeInputs(), fixture.context);

@@ -172,7 +172,7 @@ function claimsMatchReality(sim: Sim, pop: string, step: Step, before: Before, m
       mayBeCordoned,
     });
     if (why) fail(`${pop} is said to be back as ${back[1]}, but ${why}: ${message}`);
-  } else if (/goes on serving|[Nn]othing (?:was )?changed/.test(message) && !/could not be put back/.test(message)) {
+  } else if (/still serves|[Nn]othing (?:was )?changed/.test(message) && !/could not be put back/.test(message)) {
     if (machine?.version !== before.version)
       fail(`${pop} is said to be unchanged, but version ${before.version} became ${machine?.version}: ${message}`);
     if (machine?.cordoned && !before.cordoned && !mayBeCordoned)

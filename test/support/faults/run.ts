@@ -168,7 +168,7 @@ function findFalseClaims(
   if (/Nothing (was )?changed/.test(message)) must("nothing changed, as the error says", fingerprint(after) === before);
   const [machine] = liveMachines(after);
   const sent = machine?.versions.find(({ version }) => version === machine.version)?.received.image;
-  if (/old version goes on serving/.test(message) || isPutBack(message))
+  if (/old version still serves/.test(message) || isPutBack(message))
     must("the old version serves, as the error says", sent === operation.images?.before);
   if (error instanceof PartialResourceError && operation.kind === "Machine" && !admitsUncertainty(message))
     must(
