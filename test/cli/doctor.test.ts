@@ -111,7 +111,7 @@ test("an app of another stack, unless that is the one to take over from", async 
     name: "Fly app",
     verdict: "bad",
     detail: "my-edge belongs to stack organization/fly-pops/test, whose machine cdg-1 runs in it",
-    fix: "Two stacks cannot share an app, its addresses and its registry: take another fly-pops:app. If that stack is gone and this one is to take over what it made: set fly-pops:adopt.from to organization/fly-pops/test",
+    fix: "Two stacks cannot share an app, its addresses and its registry: choose another fly-pops:app. If that stack is gone and this one should adopt its objects, set fly-pops:adopt.from to organization/fly-pops/test",
   });
   expect(await other({ adopt: { from: "organization/fly-pops/test" } })).toMatchObject({ verdict: "good" });
   expect(await other({ adopt: { from: "organization/fly-pops/else" } })).toMatchObject({ verdict: "bad" });

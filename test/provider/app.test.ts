@@ -60,7 +60,7 @@ test("an app whose create was answered to nobody is found, not made twice", asyn
 test("an app of another organization is refused, its owner named", async () => {
   await using fixture = await handlerFixture();
   expect(await message(appHandler.create({ ...inputs, organization: "work" }, fixture.context))).toBe(
-    'my-edge: the app belongs to organization "personal", not to "work". Nothing was changed. Set fly-pops:organization to its owner, or take another fly-pops:app.',
+    'my-edge: the app belongs to organization "personal", not to "work". Nothing was changed. Set fly-pops:organization to its owner, or choose another fly-pops:app.',
   );
 });
 
@@ -68,7 +68,7 @@ test("a name that somebody else has is refused as taken", async () => {
   await using fixture = await handlerFixture({ withApp: false });
   fixture.local.faults.next("GET apps/:app", { kind: "status", status: 403, body: { error: "unauthorized" } });
   expect(await message(appHandler.create(inputs, fixture.context))).toMatch(
-    /^my-edge: an app of this name belongs to somebody else, or the token may not see it \(.*403.*\)\. Nothing was changed\. App names are global/,
+    /^my-edge: an app of this name belongs to another organization, or the token may not read it \(.*403.*\)\. Nothing was changed\. App names are global/,
   );
   expect(fixture.local.calls("POST", "apps")).toBe(0);
 });
@@ -100,7 +100,7 @@ test("an app that holds what the stack does not own stays", async () => {
   await appHandler.delete(app, outs, fixture.context);
   expect(Object.keys(fixture.local.world().apps)).toEqual([app]);
   expect(fixture.logLines).toEqual([
-    `app ${app} stays: it still holds volume ${body.id}, which this stack does not own or was told to keep`,
+    `app ${app} is kept: it still holds volume ${body.id}, which this stack does not own or is configured to keep`,
   ]);
 });
 
@@ -125,7 +125,7 @@ test("two addresses that could be meant are refused", async () => {
   for (let index = 0; index < 2; index++)
     await fixture.local.call("POST", `/apps/${app}/ip_assignments`, { type: "v4" });
   expect(await message(addressHandler.create(v4, fixture.context))).toMatch(
-    /^my-edge: it has 2 addresses of type v4 \(.*\), so which one is meant is unclear\. None was taken over\./,
+    /^my-edge: it has 2 addresses of type v4 \(.*\), so it is unclear which one to use\. None was adopted\./,
   );
 });
 
@@ -158,7 +158,7 @@ test("of two addresses the one that is named is adopted; one that is not there i
     ips.push((await fixture.local.call("POST", `/apps/${app}/ip_assignments`, { type: "v4" })).body.ip);
   expect((await addressHandler.create({ ...v4, adopt: ips[1] as string }, fixture.context)).id).toBe(ips[1]);
   expect(await message(addressHandler.create({ ...v4, adopt: "198.51.100.9" }, fixture.context))).toBe(
-    `my-edge: address 198.51.100.9 cannot be adopted, the app has only ${ips.join(", ")} of type v4. None was assigned. Correct fly-pops:adopt, or leave it out for a new address.`,
+    `my-edge: address 198.51.100.9 cannot be adopted, the app has only ${ips.join(", ")} of type v4. No address was assigned. Correct fly-pops:adopt, or remove it to get a new address.`,
   );
 });
 

@@ -53,7 +53,7 @@ test("with no host left they share one, and it is said with whom", async () => {
   const second = await volumeHandler.create(replica(2), fixture.context);
   expect([first.outs.zone, second.outs.zone]).toEqual(["cdg-01", "cdg-01"]);
   expect(fixture.logLines).toEqual([
-    `cdg-2: Fly has no host left in cdg without a volume of my-edge, so cdg-2 lies on cdg-01 beside pop_cdg_1 (${first.id}). When that host fails, both are away. Once there is another: npx fly-pops replace cdg-2`,
+    `cdg-2: Fly has no host left in cdg without a volume of my-edge, so cdg-2 is on cdg-01 beside pop_cdg_1 (${first.id}). If that host fails, both are down. Once there is another host: npx fly-pops replace cdg-2`,
   ]);
 });
 
@@ -147,7 +147,7 @@ test("a volume whose host is away is extended by the next run", async () => {
   expect(outs).toMatchObject({ sizeGb: 3, complete: false });
   expect(volumeHandler.isPartial(outs)).toBe(true);
   expect(fixture.logLines[0]).toMatch(
-    /^cdg-1: volume vol_\w+ is not extended, its host does not answer\. Nothing was changed/,
+    /^cdg-1: volume vol_\w+ was not extended: its host does not answer\. Nothing was changed/,
   );
   fixture.platform.hostUp(fixture.zone);
   const done = await volumeHandler.update(fixture.volume.id, outs, wanted, fixture.context);
@@ -312,7 +312,7 @@ test("a volume that grew has the machine boot anew, verified as any update, so t
   const bytes = async () => (await fixture.local.call("GET", `/apps/${app}/volumes/${volume.id}`)).body.bytes_total;
 
   await volumeHandler.update(volume.id, volume.outs, volumeInputs({ sizeGb: 5 }), fixture.context);
-  expect(fixture.logLines.at(-1)).toMatch(/from 3 to 5 GB; its file system grows when its machine boots anew/);
+  expect(fixture.logLines.at(-1)).toMatch(/from 3 to 5 GB; its file system grows when its machine boots again/);
   expect(await bytes()).toBe(3 * 2 ** 30);
   const wanted = { ...inputs, config: config(5) };
   const updated: MachineOutputs = await machineHandler.update(id, outs, wanted, fixture.context);

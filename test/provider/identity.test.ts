@@ -134,7 +134,7 @@ test("an image that does not come up: why, and nothing is left of it", async () 
   const { context, volume } = await withVolume(world);
   world.runner.image(image(1), { exits: { afterMs: 100, exitCode: 3 } });
   expect(await message(identityHandler.create(identityInputs(volume), context))).toMatch(
-    /^cdg-1: no identity made, machine [0-9a-f]{14} did not come up: it exited with 3\. It was destroyed, the volume is kept\. Look at the image, then run again\.$/,
+    /^cdg-1: no identity created, machine [0-9a-f]{14} did not start: it exited with 3\. It was destroyed, the volume is kept\. Check the image, then run again\.$/,
   );
   expect(names(world)).toEqual([]);
 });
@@ -144,7 +144,7 @@ test("an image without the helper: what it said, and what to do", async () => {
   const { context, volume } = await withVolume(world);
   world.runner.image(image(1), { exec: () => ({ exitCode: 127, stdout: "", stderr: "no such file\nor directory" }) });
   expect(await message(identityHandler.create(identityInputs(volume, { timeoutSeconds: 5 }), context))).toMatch(
-    /^cdg-1: no identity read in machine [0-9a-f]{14}, pop ended with 127, no such file or directory\. Nothing was sealed\. The image must be one of fly-pops/,
+    /^cdg-1: could not read the SSH host key \(the identity\) in machine [0-9a-f]{14}: pop exited with 127, no such file or directory\. No secrets were encrypted\. The machine must run a fly-pops/,
   );
   expect(names(world)).toEqual([]);
 });
@@ -159,7 +159,7 @@ test.each([
   const { context, volume } = await withVolume(world);
   world.runner.image(image(1), { exec: () => ({ exitCode: 0, stdout, stderr: "" }) });
   expect(await message(identityHandler.create(identityInputs(volume, { timeoutSeconds: 3 }), context))).toMatch(
-    /, it showed no key\. Nothing was sealed\./,
+    /: no key in its output\. No secrets were encrypted\./,
   );
 });
 
@@ -179,7 +179,7 @@ test("a volume that another stack's machine holds is refused", async () => {
   const { context, volume } = await withVolume(world);
   await machineHandler.create(machineInputs(volume, { name: "other-1", owner: "me/fly-pops/other" }), context);
   expect(await message(identityHandler.create(identityInputs(volume), context))).toMatch(
-    /^cdg-1: volume vol_\w+ is bound to machine [0-9a-f]{14} of stack me\/fly-pops\/other\. No identity was made\./,
+    /^cdg-1: volume vol_\w+ is attached to machine [0-9a-f]{14} of stack me\/fly-pops\/other\. No identity was created\./,
   );
 });
 

@@ -131,7 +131,7 @@ test("a machine that was just made is waited for where it reads as absent; one t
   fixture.local.faults.add({ match: "GET machines/:id", times: 60, fault: absent });
   await fixture.local.clock.advance(60_000);
   expect(await message(machineHandler.create(machineInputs(volume), fixture.context))).toMatch(
-    /was made but does not serve, the machine is gone\./,
+    /was created but is not healthy: the machine is gone\./,
   );
 });
 
@@ -487,7 +487,7 @@ test("an app whose lists come back empty again and again stays, by Fly's own cou
   await appHandler.delete(app, appOuts, fixture.context);
   expect(Object.keys(fixture.local.world().apps)).toEqual([app]);
   expect(fixture.logLines.at(-1)).toBe(
-    `app ${app} stays: it still holds 1 volume (Fly counts them, but lists 0), which this stack does not own or was told to keep`,
+    `app ${app} is kept: it still holds 1 volume (Fly counts them, but lists 0), which this stack does not own or is configured to keep`,
   );
 });
 
@@ -524,7 +524,7 @@ test.each(seeds)("an app that stays names what is in it, not what was deleted in
   await fixture.context.fly.deleteMachine(app, fixture.id, { force: true });
   await appHandler.delete(app, appOuts, fixture.context);
   expect(fixture.logLines.at(-1)).toBe(
-    `app ${app} stays: it still holds volume ${fixture.inputs.volume}, which this stack does not own or was told to keep`,
+    `app ${app} is kept: it still holds volume ${fixture.inputs.volume}, which this stack does not own or is configured to keep`,
   );
 });
 

@@ -237,7 +237,7 @@ test("a machine that failed to come up at all is kept, with its reason, for the 
   fixture.local.runner.image(image(1), { check: failingCheck });
   const error = await failure(machineHandler.create(machineInputs(volume), fixture.context));
   expect(error).toBeInstanceOf(PartialResourceError);
-  expect(error.message).toMatch(/^cdg-1: machine [0-9a-f]{14} was made but does not serve, not healthy in time: /);
+  expect(error.message).toMatch(/^cdg-1: machine [0-9a-f]{14} was created but is not healthy: not healthy in time: /);
   expect(error.outs).toMatchObject({ complete: false });
   expect(lives(fixture)).toHaveLength(1);
 });
@@ -275,7 +275,7 @@ test("a volume that another machine holds is refused, the machine named", async 
     machineHandler.create({ ...fixture.inputs, pop: "cdg-2", name: "cdg-2" }, fixture.context),
   );
   expect(error.message).toContain(`claimed by machine ${fixture.id}`);
-  expect(error.message).toMatch(/^cdg-2: no machine made, .*That machine is not this PoP's, and was not changed\./);
+  expect(error.message).toMatch(/^cdg-2: no machine created: .*That machine is not this PoP's and was not changed\./);
   expect(lives(fixture)).toHaveLength(1);
 });
 
@@ -286,7 +286,7 @@ test("a machine of the same name that belongs to somebody else is refused, its o
     machineHandler.create(machineInputs(volume, { owner: "me/fly-pops/other" }), fixture.context),
   );
   expect(error.message).toBe(
-    `cdg-1: ${app} has a machine named cdg-1 already (${fixture.id}), and it belongs to stack me/fly-pops/prod. It was not changed. Destroy or rename it, or take another fly-pops:app.`,
+    `cdg-1: ${app} has a machine named cdg-1 already (${fixture.id}), and it belongs to stack me/fly-pops/prod. It was not changed. Destroy or rename it, or choose another fly-pops:app.`,
   );
   expect(lives(fixture)).toMatchObject([{ id: fixture.id, instanceId: fixture.outs.instanceId }]);
 });

@@ -36,7 +36,7 @@ const changed = ({ local }: HandlerFixture) =>
   local.fly.calls.list.filter(({ method }) => method !== "GET").map(({ route }) => route);
 
 const shared = (state: string) =>
-  `my-edge: the app belongs to stack me/fly-pops/prod, whose machine cdg-1 runs in it. ${state} Two stacks cannot share an app, its addresses and its registry: take another fly-pops:app. If that stack is gone and this one is to take over what it made: set fly-pops:adopt.from to me/fly-pops/prod`;
+  `my-edge: the app belongs to stack me/fly-pops/prod, whose machine cdg-1 runs in it. ${state} Two stacks cannot share an app, its addresses and its registry: choose another fly-pops:app. If that stack is gone and this one should adopt its objects, set fly-pops:adopt.from to me/fly-pops/prod`;
 
 /** Each of another stack, as its first run would make it. */
 const kinds: [
@@ -52,12 +52,12 @@ const kinds: [
   [
     "an address",
     ({ context }, over) => addressHandler.create({ app, type: "v4", ...over }, context),
-    "No v4 address was assigned or taken over.",
+    "No v4 address was assigned or adopted.",
   ],
   [
     "a volume",
     ({ context }, over) => volumeHandler.create(volumeInputs(over), context),
-    "No volume was made for cdg-1, and none taken over.",
+    "No volume was created or adopted for cdg-1.",
   ],
 ];
 
@@ -149,7 +149,7 @@ test("a volume that a machine of nobody's mounts is not taken over by its name",
   });
   fixture.local.fly.calls.clear();
   expect(await message(volumeHandler.create(volumeInputs({ owner: ours }), fixture.context))).toBe(
-    `cdg-1: volume ${body.id} is mounted by machine by-hand, which belongs to no stack of fly-pops. It was not taken over. Take another fly-pops:app; or, if both are to be this PoP's, name them in fly-pops:adopt.pops.cdg-1`,
+    `cdg-1: volume ${body.id} is mounted by machine by-hand, which belongs to no stack of fly-pops. It was not adopted. Choose another fly-pops:app. If both should become this PoP's, name them in fly-pops:adopt.pops.cdg-1`,
   );
   expect(changed(fixture)).toEqual([]);
   expect((await volumeHandler.create(volumeInputs({ owner: ours, adopt: body.id }), fixture.context)).id).toBe(body.id);
@@ -172,7 +172,7 @@ test("an address stays while another stack's machine serves by it, and goes with
   await addressHandler.delete(shared.id, shared.outs, fixture.context);
   expect(fixture.local.world().addresses).toHaveLength(1);
   expect(fixture.logLines.at(-1)).toBe(
-    `address ${shared.id} stays: the app my-edge serves stack me/fly-pops/prod too, by cdg-1. If nobody needs it: fly ips release ${shared.id} -a my-edge`,
+    `address ${shared.id} is kept: the app my-edge serves stack me/fly-pops/prod too, by cdg-1. If it is no longer needed: fly ips release ${shared.id} -a my-edge`,
   );
   await addressHandler.delete(shared.id, { ...shared.outs, owner: ours }, fixture.context);
   expect(fixture.local.world().addresses).toEqual([]);
@@ -184,7 +184,7 @@ test("a machine that another stack has by now is neither changed nor destroyed n
   // Moved there in state, and deployed from there.
   const moved = await machineHandler.update(id, outs, { ...inputs, owner: theirs }, fixture.context);
   fixture.local.fly.calls.clear();
-  const now = `cdg-1: machine ${id} belongs to stack ${theirs} now. It was not changed. If that is right, take it out of this stack: npx pulumi state delete; and give one of the two another fly-pops:app.`;
+  const now = `cdg-1: machine ${id} belongs to stack ${theirs} now. It was not changed. If that is intended, remove it from this stack (npx pulumi state delete) and give one of the two another fly-pops:app.`;
 
   // What the former stack's state still says of it.
   const refreshed = await machineHandler.read(id, outs, fixture.context);

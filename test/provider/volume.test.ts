@@ -97,7 +97,7 @@ test("two volumes that could be meant are refused, both named", async () => {
     ids.push((await fixture.local.call("POST", `/apps/${app}/volumes`, { name: "pop_cdg_1", region: "cdg" })).body.id);
   expect(await message(volumeHandler.create(volumeInputs(), fixture.context))).toMatch(
     new RegExp(
-      `^cdg-1: my-edge has 2 volumes pop_cdg_1 in cdg \\((${ids.join(", ")}|${ids.toReversed().join(", ")})\\), .*None was taken over\\.`,
+      `^cdg-1: my-edge has 2 volumes pop_cdg_1 in cdg \\((${ids.join(", ")}|${ids.toReversed().join(", ")})\\), .*None was adopted\\.`,
     ),
   );
 });
@@ -106,7 +106,7 @@ test("a full region is refused before anything is made, with the options", async
   await using fixture = await handlerFixture();
   fixture.local.fly.platform.full("cdg");
   expect(await message(volumeHandler.create(volumeInputs(), fixture.context))).toBe(
-    "cdg-1: no volume made, cdg has no room for 3 GB and its machine (asked by placement). Try again later, take a smaller volumeGb or size, or another region.",
+    "cdg-1: no volume created, cdg has no capacity for 3 GB and its machine (by the placement query). Try again later, or choose a smaller volumeGb or size, or another region.",
   );
   expect(fixture.local.calls("POST", "volumes")).toBe(0);
 });
@@ -133,7 +133,7 @@ test.each([
   await using fixture = await handlerFixture();
   fixture.local.faults.add({ match: "POST volumes", times: 2, fault: { kind: "status", status, body } });
   const sentence = await message(volumeHandler.create(volumeInputs(), fixture.context));
-  expect(sentence).toMatch(/^cdg-1: no volume made, cdg has no room for 3 GB and its machine \(create volume/);
+  expect(sentence).toMatch(/^cdg-1: no volume created, cdg has no capacity for 3 GB and its machine \(create volume/);
   expect(sentence).toContain(body.error);
 });
 
@@ -147,7 +147,7 @@ test("a volume grows in place; one that was grown by hand is not shrunk", async 
     {
       property: "sizeGb",
       reason:
-        "cdg-1: the volume has 5 GB and a volume never shrinks, so volumeGb cannot become 3. Write 5, or give the PoP up and make it anew.",
+        "cdg-1: the volume has 5 GB and a volume cannot shrink, so volumeGb cannot become 3. Set it to 5, or remove the PoP and create it again.",
     },
   ]);
 });
@@ -189,7 +189,7 @@ test("a volume that Fly moved to another host is taken over under its new id, wi
 
   const read = await volumeHandler.read(id, outs, fixture.context);
   expect(read?.id).toBe(moved);
-  expect(fixture.logLines).toContain(`cdg-1: Fly moved volume ${id} to another host, where it is ${moved}; taken over`);
+  expect(fixture.logLines).toContain(`cdg-1: Fly moved volume ${id} to another host, where its id is ${moved}`);
   const seen = await machineHandler.read(machine.id, machine.outs, fixture.context);
   expect(seen?.inputs).toEqual({ ...inputs, volume: moved });
   // Without a refresh in between, an update goes to the volume the machine has.
@@ -234,8 +234,8 @@ test("a volume made by hand is taken over by its id, and grown", async () => {
 });
 
 test.each([
-  [{ region: "ewr" }, "it lies in ewr, not in cdg"],
-  [{ region: "cdg", size_gb: 9 }, "it has 9 GB and never shrinks: write volumeGb: 9"],
+  [{ region: "ewr" }, "it is in ewr, not in cdg"],
+  [{ region: "cdg", size_gb: 9 }, "it has 9 GB and cannot shrink: set volumeGb: 9"],
 ])("a volume of %o is not adopted", async (volume, reason) => {
   await using fixture = await handlerFixture();
   const { body } = await fixture.local.call("POST", `/apps/${app}/volumes`, { name: "old_data", ...volume });
@@ -298,7 +298,7 @@ const warsaw = (over = {}) => volumeInputs({ region: "waw", name: "pop_waw_1", p
 test("in a region that Fly closed nothing new is made, and what is there goes on", async () => {
   await using fixture = await handlerFixture({ settings: { closedRegions: ["waw"] } });
   expect(await message(volumeHandler.create(warsaw(), fixture.context))).toBe(
-    "waw-1: no volume made, Fly takes no new machines in waw. Take another region. The nearest that does is arn (Stockholm, 810 km).",
+    "waw-1: no volume created, Fly takes no new machines in waw. Choose another region. The nearest that does is arn (Stockholm, 810 km).",
   );
   expect(live(fixture)).toEqual([]);
 });
