@@ -287,7 +287,7 @@ export const machineHandler = {
         throw new PartialResourceError(
           id,
           outputsFromMachine(inputs, machine),
-          `${inputs.pop}: machine ${id} was created but is not healthy: ${error.message}. It is kept. Check its logs, then run again: npx fly-pops logs ${inputs.pop}`,
+          `${inputs.pop}: machine ${id} was created but does not serve: ${error.message}. It is kept. Check its logs, then run again: npx fly-pops logs ${inputs.pop}`,
           { cause: error },
         );
       // After any other error, too, the machine exists, so state must have it.

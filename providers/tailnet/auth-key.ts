@@ -73,7 +73,7 @@ async function mintAndSeal(inputs: AuthKeyInputs, context: Context): Promise<Aut
   } catch (error) {
     await api.revoke(id).catch(() => undefined);
     if (!(error instanceof SopsError)) throw error;
-    throw new Error(`${pop}: its auth key was not sealed, ${error.message}. The key was revoked.`);
+    throw new Error(`${pop}: its auth key was not encrypted: ${error.message}. The key was revoked.`);
   }
 }
 

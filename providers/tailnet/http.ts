@@ -74,7 +74,7 @@ export function createApiClient({ server, ca, clock, secrets }: ApiClientOptions
     const parsed = responseSchema.safeParse(json);
     if (parsed.success) return parsed.data;
     const where = parsed.error.issues.map((issue) => issue.path.join(".") || "the answer").join(", ");
-    throw new TailnetError(`${operation}: unexpected answer of ${base}, see ${where}`, response.status, true);
+    throw new TailnetError(`${operation}: unexpected response of ${base}, see ${where}`, response.status, true);
   }
 
   return (call) => withRetry({ clock, maxAttempts, delayMs }, () => once(call));

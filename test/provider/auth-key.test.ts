@@ -205,7 +205,7 @@ test("a key that could not be sealed is revoked", async () => {
     sops: { ...openSops, encrypt: () => Promise.reject(new SopsError("sops 3.10 or newer is needed")) },
   };
   expect(await message(authKeyHandler.create(inputsOf(), failing))).toBe(
-    "cdg-1: its auth key was not sealed, sops 3.10 or newer is needed. The key was revoked.",
+    "cdg-1: its auth key was not encrypted: sops 3.10 or newer is needed. The key was revoked.",
   );
   expect(api.keys.size).toBe(0);
 });
@@ -220,7 +220,7 @@ test("what is sealed to more than the PoP is not sealed", async () => {
         (await import("../support/sealing.ts")).sopsText(values, [recipient, "age1other"]),
     },
   };
-  expect(await message(authKeyHandler.create(inputsOf(), leaky))).toMatch(/not sealed to the PoP alone/);
+  expect(await message(authKeyHandler.create(inputsOf(), leaky))).toMatch(/not encrypted to the PoP alone/);
   expect(api.keys.size).toBe(0);
 });
 

@@ -422,7 +422,7 @@ test("a machine destroyed by hand is gone, and made again on its volume", async 
   expect(outs).toMatchObject({ state: "started", volume: it.inputs.volume });
 });
 
-test("a volume grown by hand shows its size, and the program is asked to follow since it never shrinks", async () => {
+test("a volume grown by hand shows its size, and the program is asked to follow since it cannot shrink", async () => {
   await using world = await faultFixture();
   const it = await pop(world);
   const inputs = volumeInputs();
@@ -432,7 +432,7 @@ test("a volume grown by hand shows its size, and the program is asked to follow 
   const found = await volumeHandler.read(id, outs, context);
   expect(differences(inputs, found?.inputs)).toEqual(["sizeGb"]);
   const [refusal] = volumeHandler.check(found?.inputs, inputs);
-  expect(refusal).toMatchObject({ property: "sizeGb", reason: expect.stringContaining("Write 10") });
+  expect(refusal).toMatchObject({ property: "sizeGb", reason: expect.stringContaining("Set it to 10") });
   expect(volumeHandler.check(found?.inputs, { ...inputs, sizeGb: 10 })).toEqual([]);
 });
 

@@ -131,7 +131,7 @@ test("a machine that was just made is waited for where it reads as absent; one t
   fixture.local.faults.add({ match: "GET machines/:id", times: 60, fault: absent });
   await fixture.local.clock.advance(60_000);
   expect(await message(machineHandler.create(machineInputs(volume), fixture.context))).toMatch(
-    /was created but is not healthy: the machine is gone\./,
+    /was created but does not serve: the machine is gone\./,
   );
 });
 

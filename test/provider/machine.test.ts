@@ -237,7 +237,7 @@ test("a machine that failed to come up at all is kept, with its reason, for the 
   fixture.local.runner.image(image(1), { check: failingCheck });
   const error = await failure(machineHandler.create(machineInputs(volume), fixture.context));
   expect(error).toBeInstanceOf(PartialResourceError);
-  expect(error.message).toMatch(/^cdg-1: machine [0-9a-f]{14} was created but is not healthy: not healthy in time: /);
+  expect(error.message).toMatch(/^cdg-1: machine [0-9a-f]{14} was created but does not serve: not healthy in time: /);
   expect(error.outs).toMatchObject({ complete: false });
   expect(lives(fixture)).toHaveLength(1);
 });
@@ -320,9 +320,7 @@ test("a foreign lease that does not end is named, and nothing changes", async ()
   const error = await failure(
     machineHandler.update(fixture.id, fixture.outs, withImage(fixture.inputs, 2), fixture.context),
   );
-  expect(error.message).toMatch(
-    /^cdg-1: .*lease currently held by .*; waited 120 s for it to end\. It was not changed\./,
-  );
+  expect(error.message).toMatch(/^cdg-1: .*lease currently held by .*; waited 120 s for it\. It was not changed\./);
   expect(fixture.local.calls("POST", "machines/:id")).toBe(0);
 });
 
@@ -460,7 +458,7 @@ test.each<
   ["that is not there", () => ({ adopt: "00000000000000" }), "my-edge has no such machine"],
   ["of another stack", ({ id }) => ({ adopt: id, owner: "me/fly-pops/other" }), "it belongs to stack me/fly-pops/prod"],
   ["in another region", ({ id }) => ({ adopt: id, region: "ewr" }), "it runs in cdg, not in ewr"],
-  ["with another volume", ({ id }) => ({ adopt: id, volume: "vol_other" }), "a mount cannot be swapped"],
+  ["with another volume", ({ id }) => ({ adopt: id, volume: "vol_other" }), "a mount cannot be changed"],
 ])("a machine %s is not adopted, and nothing changes", async (_, over, reason) => {
   await using fixture = await pop();
   const error = await failure(machineHandler.create({ ...fixture.inputs, ...over(fixture) }, fixture.context));
