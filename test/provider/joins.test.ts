@@ -29,7 +29,7 @@ async function pop(devices: string[] | undefined | Error, hoursLeft: number, opt
 test("a key that ended, and no such node: nothing is made, and it is said what makes another", async () => {
   await using it = await pop(["pop-ewr-1"], -1);
   await expect(machineHandler.create(it.inputs, it.context)).rejects.toThrow(
-    `cdg-1: no machine made or changed, its auth key ended at ${it.expires} and pop-cdg-1 is not in the tailnet, so it could never join. Run again with --refresh, which makes another key: npx pulumi up --refresh`,
+    `cdg-1: no machine created or changed: its auth key expired at ${it.expires} and pop-cdg-1 is not in the tailnet, so it could never join. Run again with --refresh, which creates another key: npx pulumi up --refresh`,
   );
   expect(it.local.machines()).toEqual([]);
 });
@@ -56,7 +56,7 @@ test("what was left half made is not taken up again with a key that ended meanwh
   if (!(failed instanceof PartialResourceError)) throw failed;
   await it.local.clock.advance(2 * 3_600_000);
   const update = machineHandler.update(failed.id, failed.outs as never, it.inputs, it.context);
-  await expect(update).rejects.toThrow(/its auth key ended at .* npx pulumi up --refresh$/);
+  await expect(update).rejects.toThrow(/its auth key expired at .* npx pulumi up --refresh$/);
   const asked = it.asked();
   await machineHandler.update(
     failed.id,
