@@ -193,7 +193,7 @@ test("credentials that may not see devices: said, and the key is made", async ()
   const { api, context, lines } = await scene({ scopes: ["auth_keys"] });
   await authKeyHandler.create(inputsOf(), context);
   expect(lines[0]).toMatch(
-    /may not see devices\. If there is an old pop-cdg-1 in the tailnet, remove it, or this one joins as pop-cdg-1-1$/,
+    /may not see devices\. If the tailnet has a stale pop-cdg-1, remove it, or this one joins as pop-cdg-1-1$/,
   );
   expect(api.keys.size).toBe(1);
 });

@@ -233,9 +233,9 @@ test.each([
     "from the stack file or as",
     "engine/cli",
   ],
-  ["docs/security.md", "with `protect` and `keepVolumes` lifted", "its volume stays unless", "engine/refusals"],
+  ["docs/security.md", "with `protect` and `keepVolumes` lifted", "its volume stays unless", "engine/validation"],
   ["docs/security.md", "`npx pulumi config set --secret fly:token` |", "which counts at once", "engine/cli"],
-  ["Pulumi.prod.yaml", "its volumes go", "Their volumes stay on Fly", "engine/refusals"],
+  ["Pulumi.prod.yaml", "its volumes go", "Their volumes stay on Fly", "engine/validation"],
   ["docs/upgrading.md", "npx pulumi new", "npx fly-pops new ../my-edge", "cli/new"],
 ])("%s: not %j but %j", (page, was, is, by) => {
   const text = read(page).replace(/\s+(# )?/g, " ");

@@ -32,5 +32,5 @@ test("an error of one resource does not speak for the whole run: only an app, wh
     .filter((file) => file.endsWith(".ts"))
     .filter((file) => /nothing (was |is )?changed(?! there)/i.test(readFileSync(join(folder, file), "utf8")));
   // The operator's own commands on a secrets file stand alone.
-  expect(says.toSorted()).toEqual(["fly/app.ts", "settings.ts", "sops/operator.ts"]);
+  expect(says.toSorted()).toEqual(["fly/app.ts", "settings.ts", "sops/secrets-file.ts"]);
 });

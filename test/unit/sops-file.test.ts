@@ -63,7 +63,7 @@ test.each([
 
 test("a file whose key is split (Shamir) is refused with the number of groups", () => {
   expect(message(`a: ${enc("x")}\nsops:\n  key_groups: [{age: []}, {pgp: []}]\n  shamir_threshold: 2`)).toMatch(
-    /^has 2 key groups, each with a part of the key only \(Shamir\): a PoP has one key\./,
+    /^has 2 key groups, each with only a part of the key \(Shamir\), but a PoP has one key\./,
   );
 });
 
