@@ -31,7 +31,7 @@ function bench(provider: Partial<Provider>) {
   const host: Host = { provider: () => told, call: async (work) => work() as never, kill: () => {}, clock };
   const state: EngineState = emptyState();
   const run = (declared: Declared[], command: "up" | "refresh" | "destroy" = "up") => {
-    const engine = createEngine({ state, host, clock, dice: createRng(1), parallel: 2, onStep: () => {} });
+    const engine = createEngine({ state, host, clock, rng: createRng(1), parallel: 2, onStep: () => {} });
     return clock.until(command === "up" ? engine.up(declared) : engine[command](), 60_000);
   };
   return { state, run, calls };

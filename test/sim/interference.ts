@@ -1,14 +1,14 @@
-/** What people do to the objects of a stack without telling it, and what the platform does to them without being asked. */
+/** Changes to the objects of a stack by other people and by the platform. */
 
 import { volumeName } from "../../components/placement.ts";
 import type { MachineRow } from "../../local/fly/world.ts";
 import { currentVersion } from "../../local/fly/world.ts";
 import { liveMachines, liveVolumes, recordDisturbance, type Sim, token } from "./sim.ts";
 
-/** One deed, and the sentence of the history. */
+/** Does one interference. @returns the line for the history */
 type Interference = (sim: Sim) => Promise<string>;
 
-/** A call past all clients, with no nonce: what a colleague's flyctl would send. */
+/** A call without client and nonce, as a colleague's flyctl would send. */
 async function call(sim: Sim, method: string, path: string, body?: unknown): Promise<number> {
   const [plain = "", search] = path.split("?");
   const reply = sim.fly.handle({
@@ -18,7 +18,7 @@ async function call(sim: Sim, method: string, path: string, body?: unknown): Pro
     headers: { authorization: `Bearer ${token}` },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
-  // A fault may strike this call, too.
+  // A fault may hit this call too.
   return reply.then(
     ({ status }) => status,
     () => 0,
@@ -41,7 +41,7 @@ const onMachine =
   async (sim) => {
     const machine = anyPop(sim);
     if (!machine) return `${text}: there is no machine`;
-    // Noted even when it is refused: it may have been half done.
+    // Recorded even if it is rejected: it may have been applied partially.
     recordDisturbance(sim, machine.name, what);
     const result = await work(sim, machine).catch((error: unknown) => String(error));
     recordDisturbance(sim, machine.name, what);

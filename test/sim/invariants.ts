@@ -1,4 +1,4 @@
-/** What must hold whatever happens, a function each; it throws a Violation that says what it found. */
+/** Invariants that must hold whatever happens, one function each. Each throws a Violation that says what it found. */
 import { isDeepStrictEqual } from "node:util";
 import { volumeName } from "../../components/placement.ts";
 import { renderConfig } from "../../local/fly/render.ts";
@@ -10,14 +10,14 @@ import type { Step } from "./engine.ts";
 import { liveMachines, liveVolumes, type Sim, Violation, wasDisturbed } from "./sim.ts";
 import { machineOf, popOf } from "./stack.ts";
 
-/** A check may be so late to notice that all is well again. */
+/** How late a check may notice that the machine is healthy again. */
 const slowestCheckMs = 60_000;
 
 const fail = (what: string): never => {
   throw new Violation(what);
 };
 
-/** Nothing twice: one machine a name, one volume a name and region, and every machine of ours on its own volume. */
+/** One machine per name, one volume per name and region, and each machine of ours on its own volume. */
 export function noDuplicates(sim: Sim): void {
   const names = new Set<string>();
   for (const { name, id } of liveMachines(sim)) {
@@ -41,7 +41,7 @@ export function noDuplicates(sim: Sim): void {
   }
 }
 
-/** Objects of others as they were. */
+/** The objects of other owners. */
 export const foreignObjects = (sim: Sim) => ({
   machines: liveMachines(sim)
     .filter((it) => it.name.startsWith("foreign"))
@@ -57,7 +57,7 @@ export function foreignObjectsUnchanged(before: ReturnType<typeof foreignObjects
     fail(`foreign objects were touched: ${JSON.stringify(before)} became ${JSON.stringify(now)}`);
 }
 
-/** Two configs mean the same, by the server's own rendering of both. Which volume is mounted is checked elsewhere. */
+/** Whether two configs are equal as rendered by the server. Which volume is mounted is checked elsewhere. */
 function rendersEqual(wanted: MachineConfig, found: MachineConfig): boolean {
   const plain = (config: MachineConfig) => {
     const { mounts, ...rest } = renderConfig(config, () => undefined);
@@ -66,7 +66,7 @@ function rendersEqual(wanted: MachineConfig, found: MachineConfig): boolean {
   return isDeepStrictEqual(plain(wanted), plain(found));
 }
 
-/** Why a machine does not serve what it should; undefined when it does. `mayRest`: somebody else put it to rest. */
+/** Why a machine does not serve as desired; undefined: it does. `mayRest`: others may have stopped it. */
 export function unhealthyReason(
   sim: Sim,
   pop: string,
@@ -74,7 +74,7 @@ export function unhealthyReason(
     inputs?: MachineInputs;
     instanceId?: string | undefined;
     mayRest: boolean;
-    /** The world may have made its checks fail without our doing. */
+    /** Its checks may fail for reasons other than ours. */
     mayFail?: boolean;
 
     mayBeCordoned?: boolean;
@@ -91,7 +91,7 @@ export function unhealthyReason(
   if (mayCrash(sim, machine) || wanted.mayFail) return undefined;
   if (machine.state !== "started" || machine.runs !== machine.version)
     return `it is ${machine.state} and runs ${machine.runs ?? "nothing"}`;
-  // With nothing behind the PoPs a check may have failed since anybody could have seen it.
+  // Without an origin, a check may have failed after the last read.
   const isUnseen = ({ updatedAt }: CheckRow) => !sim.originUp && updatedAt > (sim.readAt.get(machine.id) ?? 0);
   const failing = machine.checks.filter((it) => it.status !== "passing" && !isUnseen(it));
   return failing.length > 0 ? `check ${failing[0]?.name} is ${failing[0]?.status}` : undefined;
@@ -106,15 +106,15 @@ function difference(wanted: MachineConfig, found: MachineConfig): string {
     .join("; ");
 }
 
-/** Whoever says that a create or update of a machine succeeded must be right at that moment. */
+/** A create or update of a machine that reports success must have succeeded at that moment. */
 export function successMatchesReality(sim: Sim, step: Step): void {
   const pop = popOf(step.name);
   if (!pop || !step.inputs || wasDisturbed(sim, pop, step.began)) return;
   const { __provider: _, ...inputs } = step.inputs;
   const outs = step.outs as MachineOutputs;
-  // Skipped, for its host is away: the run as a whole ends as a failure.
+  // Skipped because its host is down: the run as a whole fails.
   if (!outs.complete) return;
-  // Properties that are ours alone are stored without a call: then nothing is claimed of the machine.
+  // Properties that Fly does not know are stored without a call: then the result says nothing about the machine.
   if (!wasCalled(sim, pop, step.began)) return;
   const why = unhealthyReason(sim, pop, {
     inputs: inputs as MachineInputs,
@@ -127,7 +127,7 @@ export function successMatchesReality(sim: Sim, step: Step): void {
 const wasCalled = (sim: Sim, pop: string, since: number): boolean =>
   liveMachines(sim, pop).some(({ id }) => (sim.calledAt.get(id) ?? 0) >= since);
 
-/** What a machine was before a step. */
+/** State of a machine before a step. */
 export interface Before {
   version: string | undefined;
   cordoned: boolean;
@@ -143,7 +143,7 @@ export const beforeOf = (sim: Sim, pop: string): Before => {
   };
 };
 
-/** It may have been well when it was looked at, and not be any more. */
+/** Whether it may have been healthy when read and have crashed since. */
 const mayCrash = (sim: Sim, machine: MachineRow): boolean =>
   sim.crashers.has(currentVersion(machine).rendered.image ?? "");
 
@@ -152,7 +152,7 @@ const isServing = (machine: MachineRow): boolean =>
   machine.runs === machine.version &&
   machine.checks.every((it) => it.status === "passing");
 
-/** A failure names its PoP, and what it claims of the machine is true. */
+/** A failure names its PoP, and what it says about the machine is true. */
 export function failureMatchesReality(sim: Sim, step: Step, before: Before): void {
   const pop = popOf(step.name);
   const message = step.error ?? "";
@@ -184,7 +184,7 @@ function claimsMatchReality(sim: Sim, pop: string, step: Step, before: Before, m
   }
 }
 
-/** After an `up` that ended well: every PoP is there and right, those too that it did not have to touch. */
+/** After a successful `up`, every PoP exists and is correct, including those it did not update. */
 export function allPopsCorrect(sim: Sim, began: number): void {
   for (const { name } of sim.stack.pops) {
     const stored = sim.state.resources.get(machineOf(name));
@@ -219,7 +219,7 @@ export function allPopsCorrect(sim: Sim, began: number): void {
     fail(`up ended well, but volume ${left.name} (${left.id}) belongs to no PoP of the stack any more`);
 }
 
-/** Nothing of ours is left. */
+/** After a successful destroy, no object of the stack is left. */
 export function nothingLeft(sim: Sim): void {
   const volumes = sim.stack.keepVolumes ? [] : liveVolumes(sim);
   const left = [...liveMachines(sim), ...volumes].map((it) => it.name).filter((name) => !name.startsWith("foreign"));
@@ -228,7 +228,7 @@ export function nothingLeft(sim: Sim): void {
   if (left.length > 0) fail(`destroy ended well, but these are left: ${left.join(", ")}`);
 }
 
-/** No lease of ours outlives its time to live, whatever became of its holder. `owner`: who our token belongs to. */
+/** No lease of ours outlives its TTL, whatever happened to its holder. `owner`: the owner of our token. */
 export function noLeaseLeft(sim: Sim, owner: string): void {
   const now = sim.clock.now();
   for (const { name, lease } of liveMachines(sim))

@@ -1,15 +1,15 @@
 import { type Random, seeded } from "../../local/fly/random.ts";
 
-/** The choices of one seed. The same seed, asked the same questions in the same order, gives the same answers. */
+/** A seeded random number generator. The same seed and the same sequence of calls give the same results. */
 export interface Rng {
   random: Random;
-  /** A whole number, both ends included. */
+  /** A random integer from `low` to `high`, both included. */
   int(low: number, high: number): number;
   chance(probability: number): boolean;
   pick<T>(of: readonly T[]): T;
-  /** One of the words, each as likely as its number is large. */
+  /** One of the keys, with a probability proportional to its value. */
   weighted<T extends string>(of: Record<T, number>): T;
-  /** Other dice out of these: what one part of a simulation asks then does not move what another part is told. */
+  /** A new, independent generator, so that the calls of one part of a simulation do not change the results of another. */
   fork(): Rng;
 }
 

@@ -1,4 +1,4 @@
-/** Many seeds on all cores. */
+/** Runs many seeds on all cores. */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import type { SeedResult } from "./seed.ts";
@@ -6,9 +6,9 @@ import type { Chunk, Done } from "./worker.ts";
 
 export interface Tally {
   seeds: number;
-  /** In the order of their seeds. */
+  /** Ordered by seed. */
   failures: SeedResult[];
-  /** API calls of hosts, all seeds. */
+  /** API calls of all seeds. */
   calls: number;
   simulatedMs: number;
   cpuMs: number;
@@ -17,16 +17,16 @@ export interface Tally {
 export interface RunSeedsOptions {
   first: number;
   count: number;
-  /** Name of a broken variant; undefined: the product as it is. */
+  /** Name of a mutant; undefined: the unchanged client. */
   mutant?: string | undefined;
-  /** Threads. Default: one a core. */
+  /** Threads. Default: one per core. */
   workers?: number;
-  /** No further seeds are begun after so many failed. Default: all are run. */
+  /** No further seeds are started after this many failures. Default: all are run. */
   maxFailures?: number;
   onProgress?: (tally: Tally) => void;
 }
 
-/** Small enough that all threads end at about the same time, large enough that handing out costs nothing. */
+/** Seeds per message: small enough that all threads end at about the same time, large enough that messages cost little. */
 const chunkSize = 25;
 
 export async function runSeeds({
@@ -51,7 +51,7 @@ export async function runSeeds({
   return tally;
 
   async function work(): Promise<void> {
-    // Not the flags of whoever runs the tests.
+    // Without the Node flags of the test runner.
     const worker = new Worker(new URL("./worker.ts", import.meta.url), { execArgv: [] });
     try {
       for (let it = chunk(); it; it = chunk()) {

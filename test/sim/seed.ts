@@ -104,8 +104,8 @@ function randomDisruption({ rng }: Sim, scale: number): Disruption {
 
 async function interfere(sim: Sim): Promise<void> {
   for (let n = sim.rng.int(1, 2); n > 0; n--) {
-    const [, deed] = sim.rng.pick([...Object.entries(interferences), ...Object.entries(platformEvents)]);
-    const line = await sim.clock.until(deed(sim), 60_000);
+    const [, interference] = sim.rng.pick([...Object.entries(interferences), ...Object.entries(platformEvents)]);
+    const line = await sim.clock.until(interference(sim), 60_000);
     sim.note(() => `         ${line}`);
     await sim.clock.pass(sim.rng.int(0, 20_000));
   }
