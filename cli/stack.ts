@@ -112,7 +112,7 @@ async function readSettings(
 
 async function connectToTailnet(world: World, { driver, loginServer, ca }: Tailnet, of: Named): Promise<TailnetApi> {
   if (driver === undefined) throw new Error("tailnet.driver is not set: nobody makes keys for this tailnet.");
-  const { authorities } = await import("../image/context.ts");
+  const { readCaBundle: authorities } = await import("../image/context.ts");
   const { connectTailnet } = await import("../providers/tailnet/connect.ts");
   const server = {
     driver,

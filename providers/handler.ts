@@ -84,7 +84,7 @@ export class PartialResourceError extends Error {
   readonly outs: Properties;
   constructor(id: string, outs: Properties, reason: string, options?: ErrorOptions) {
     super(reason, options);
-    this.name = "HalfMade";
+    this.name = "PartialResourceError";
     this.id = id;
     this.outs = outs;
   }

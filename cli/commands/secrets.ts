@@ -1,7 +1,7 @@
 /** `secrets`: what an operator does with the stack's file of secrets. sops does the work; nothing of the content passes through here. */
 import { join } from "node:path";
 import type { EdgeConfig } from "../../config/types.ts";
-import { wantedKeys } from "../../image/render/secrets.ts";
+import { requiredKeys } from "../../image/render/secrets.ts";
 import { table } from "../../local/table.ts";
 import { SopsError } from "../../providers/sops/cli.ts";
 import { plainRecipient, type SopsFile } from "../../providers/sops/file.ts";
@@ -145,7 +145,7 @@ function fileOf(world: World, stack: Stack): { path: string; name: string; wante
     throw new Refusal(
       `Stack ${stack.name} has no file of secrets: its stack file has no fly-pops:secretsFile. Set it, as in ./secrets.yaml (docs/config.md).`,
     );
-  return { path: join(world.dir, secretsFile), name: secretsFile, wanted: wantedKeys(image), edge };
+  return { path: join(world.dir, secretsFile), name: secretsFile, wanted: requiredKeys(image), edge };
 }
 
 async function popRecipients(world: World, stack: Stack): Promise<PopRecipients> {

@@ -18,7 +18,7 @@ export class UnhealthyError extends Error {
   readonly final: boolean;
   constructor(reason: string, final: boolean) {
     super(reason);
-    this.name = "NotServing";
+    this.name = "UnhealthyError";
     this.final = final;
   }
 }

@@ -40,7 +40,7 @@ export class RolloutStopped extends Error {
 export class NotStarted extends Error {
   constructor(pop: string, why: string) {
     super(`${pop}: nothing was done, because ${why} before its turn. It was not changed. Run again.`);
-    this.name = "NotBegun";
+    this.name = "NotStarted";
   }
 }
 

@@ -14,7 +14,7 @@ export interface SopsFile {
 export class SopsFileError extends Error {
   constructor(reason: string) {
     super(reason);
-    this.name = "NotUsable";
+    this.name = "SopsFileError";
   }
 }
 
