@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { cli, planted, values } from "../support/cli.ts";
+import { cli, plantedToken, values } from "../support/cli.ts";
 
 test("no mistake: exit code 0, nothing in the output, and nobody is asked", async () => {
   await using it = await cli();
@@ -22,7 +22,7 @@ test("a line a mistake, as editors read them; exit code 3; without a token, Pulu
 
 test("--json: file, line, column, key, severity, message", async () => {
   await using it = await cli();
-  it.config(values({ regions: { cgd: {} } }), { "fly:token": planted });
+  it.config(values({ regions: { cgd: {} } }), { "fly:token": plantedToken });
   const { code, out } = await it.run(["check", "--json"]);
   expect(code).toBe(3);
   expect(JSON.parse(out)).toEqual([
@@ -43,7 +43,7 @@ test("--json: file, line, column, key, severity, message", async () => {
       message: expect.stringContaining("clear text"),
     },
   ]);
-  expect(out).not.toContain(planted);
+  expect(out).not.toContain(plantedToken);
 });
 
 test("files as a commit hook names them, each by its own project; without a name all of the project", async () => {

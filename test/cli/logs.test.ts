@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { cli, planted } from "../support/cli.ts";
+import { cli, plantedToken } from "../support/cli.ts";
 
 const says = ["nginx: started", "unbound: started"];
 
@@ -203,8 +203,8 @@ test("FLY_API_BASE_URL is where logs are asked, as for flyctl", async () => {
 });
 
 test("a token that a PoP writes into its log is blotted out", async () => {
-  await using it = await cli({ behaviour: { says: [`token is ${planted} and fm2_lJPECAAAAAAAAB`] } });
+  await using it = await cli({ behaviour: { says: [`token is ${plantedToken} and fm2_lJPECAAAAAAAAB`] } });
   await it.deploy();
-  const { out } = await it.run(["logs", "cdg-1"], { secrets: new Set([planted]) });
+  const { out } = await it.run(["logs", "cdg-1"], { secrets: new Set([plantedToken]) });
   expect(out).toContain("cdg-1 token is [redacted] and [redacted]");
 });

@@ -47,7 +47,7 @@ test("hosts that PoPs share are named with them; an unknown one is nobody's", ()
     { name: "ewr-2", zone: null },
   ];
   expect(sharedHostWarnings(placed)).toEqual([
-    "cdg-1 and cdg-3 lie on one host, a: when it fails, all of them are away. To move one to another host, if Fly has one: npx fly-pops replace cdg-3",
+    "cdg-1 and cdg-3 are on one host, a: if it fails, all of them are down. To move one to another host, if Fly has one: npx fly-pops replace cdg-3",
   ]);
 });
 
@@ -67,7 +67,7 @@ test("doctor names hosts that are shared, and egress addresses", async () => {
       (JSON.parse((await it.run(["doctor", "--json"])).out) as { name: string }[]).map((row) => [row.name, row]),
     );
   expect(await found()).toMatchObject({
-    hosts: { verdict: "bad", fix: expect.stringContaining("cdg-1 and cdg-2 lie on one host, cdg-04") },
+    hosts: { verdict: "bad", fix: expect.stringContaining("cdg-1 and cdg-2 are on one host, cdg-04") },
     "egress addresses": { verdict: "good", detail: expect.stringMatching(/^not fixed/) },
   });
   await it.local.call("POST", "/apps/my-edge/ip_assignments", { type: "egress_v4" });

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { failingCheck } from "../../local/fly/state-runner.ts";
-import { cli, planted, says, values } from "../support/cli.ts";
+import { cli, plantedToken, says, values } from "../support/cli.ts";
 
 const megabyte = 1024 * 1024;
 
@@ -386,12 +386,12 @@ test.each([
 
 test("a token that Fly does not take: one sentence with the next step, and the token nowhere", async () => {
   await using it = await cli();
-  const { code, out, err } = await it.run(["status"], { env: { ...it.env, FLY_API_TOKEN: planted } });
+  const { code, out, err } = await it.run(["status"], { env: { ...it.env, FLY_API_TOKEN: plantedToken } });
   expect({ code, out }).toEqual({ code: 1, out: "" });
   expect(err).toMatch(
     /^Fly: list machines of my-edge: .*\(401, request .+\)\. Fly does not know the token: check FLY_API_TOKEN or fly:token, then run again\.\n$/,
   );
-  expect(err).not.toContain(planted);
+  expect(err).not.toContain(plantedToken);
 });
 
 test("no token at all", async () => {

@@ -6,7 +6,7 @@ import { labels } from "../../local/docker-engine.ts";
 import { fetchPage } from "../../local/fetch-page.ts";
 import type { Picture } from "../../status-page/picture.ts";
 import { type Checkout, checkout } from "../support/checkout.ts";
-import { docker, stackOf } from "../support/home.ts";
+import { docker, stackOf } from "../support/homelab.ts";
 
 // One story, told in order: each test goes on where the one before it ended.
 let it: Checkout;

@@ -7,7 +7,7 @@ import manifest from "../../package.json" with { type: "json" };
 import { readSecretsFile, rekeySecrets } from "../../providers/sops/secrets-file.ts";
 import { type Cli, cli, values } from "../support/cli.ts";
 import { identityOf } from "../support/identities.ts";
-import { operator } from "../support/operator.ts";
+import { createSopsUser } from "../support/sops-user.ts";
 
 const cdg = identityOf("cdg-1").recipient;
 const ewr = identityOf("ewr-1").recipient;
@@ -19,7 +19,7 @@ const luggage = {
 };
 
 async function desk(it: Cli) {
-  const own = operator(it.dir);
+  const own = createSopsUser(it.dir);
   it.config(values({ luggage, secretsFile: "./secrets.yaml" }));
   const path = join(it.dir, "secrets.yaml");
   writeFileSync(path, await own.seal({ token: planted, other: "x" }));
@@ -208,20 +208,20 @@ describe("rekey says what is wrong, and changes nothing", () => {
     [
       "--add",
       "foo",
-      "foo is no recipient: takes an age public key (age1...) or an SSH public key (ssh-ed25519 AAAA..., ssh-rsa AAAA...).",
+      "foo is not a recipient: takes an age public key (age1...) or an SSH public key (ssh-ed25519 AAAA..., ssh-rsa AAAA...).",
     ],
     [
       "--add",
       "age1foo",
-      'age1foo is no recipient, says sops: failed to parse input as Bech32-encoded age public key: malformed recipient "age1foo"',
+      'age1foo is not a recipient, sops says: failed to parse input as Bech32-encoded age public key: malformed recipient "age1foo"',
     ],
     [
       "--add",
       "ssh-ed25519 AAAAx",
-      "ssh-ed25519 AAAAx is no recipient, says sops: failed to parse input as age-ssh public key",
+      "ssh-ed25519 AAAAx is not a recipient, sops says: failed to parse input as age-ssh public key",
     ],
     ["--add", `AGE-SECRET-KEY-1${planted}`, "That is a private key, and no recipient: take its public half"],
-    ["--add", `${cdg},${ewr}`, "is no recipient: one at a time"],
+    ["--add", `${cdg},${ewr}`, "is not a recipient: one at a time"],
     ["--remove", "85D77543B3D624B63CEA9E6DBC17301B491B3F21", "no such recipient"],
   ])("%s %s", async (option, value, sentence) => {
     await using it = await cli();
@@ -301,9 +301,7 @@ test("edit: an editor that is not there is said to be that, and none at all as s
   const before = readFileSync(path, "utf8");
   const { code, err } = await it.run(["secrets", "edit"], { env: { ...env, EDITOR: "/nonexistent/vi" } });
   expect(code).toBe(1);
-  expect(err).toContain(
-    "the editor could not be run, or did not end well: /nonexistent/vi. Set EDITOR to one that is there",
-  );
+  expect(err).toContain("the editor could not be run or failed: /nonexistent/vi. Set EDITOR to one that works");
   expect((await it.run(["secrets", "edit"], { env: { ...env, EDITOR: "", PATH: "/nonexistent" } })).err).toContain(
     "no editor is set. Set EDITOR",
   );
@@ -320,7 +318,9 @@ test("nothing to do, no file named, the last reader taken out: refused, and the 
   });
   expect(await run("rekey", "--remove", own.recipient)).toMatchObject({
     code: 1,
-    err: expect.stringContaining("nobody would be left who can open it. Nothing was changed. Add a recipient first."),
+    err: expect.stringContaining(
+      "no recipient would be left who can decrypt it. Nothing was changed. Add a recipient first.",
+    ),
   });
   expect(readFileSync(path, "utf8")).toBe(before);
   it.config(values());
@@ -351,12 +351,12 @@ describe("doctor", () => {
     expect(found[2]?.detail).toBe("opens secrets.yaml");
   });
 
-  test("no key here opens it", async () => {
+  test("none of your keys can decrypt it", async () => {
     await using it = await cli();
     const { env } = await desk(it);
     const { found, fixes } = await looks(it, { ...env, SOPS_AGE_SSH_PRIVATE_KEY_FILE: undefined });
     expect(found.map(({ verdict }) => verdict)).toEqual(["good", "good", "bad", "good"]);
-    expect(fixes).toContain("no key here opens it. Set SOPS_AGE_KEY_FILE");
+    expect(fixes).toContain("none of your keys can decrypt it. Set SOPS_AGE_KEY_FILE");
   });
 
   test("a key the image wants is missing: the operator's key is not tried", async () => {

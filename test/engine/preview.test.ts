@@ -71,7 +71,7 @@ test.concurrent("a stack's previews: new, unchanged, changed; no call, no token,
   it.config(stack({ regions: { cdg: { volumeGb: 2 } }, egressGb: 1000 }));
   const refused = await summary("--policies");
   expect(refused.code, refused.output).toBe(1);
-  expect(refused.output).toContain("> cdg-1: the volume has 3 GB and a volume never shrinks");
+  expect(refused.output).toContain("> cdg-1: the volume has 3 GB and a volume cannot shrink");
   expect(refused.output).toContain("| egress | $4.00 | $20.00 | +$16.00 |");
   expect(refused.output).not.toContain("pulumi-nodejs:dynamic");
 

@@ -30,7 +30,7 @@ export const values = (over: Record<string, unknown> = {}): Record<string, unkno
   ...over,
 });
 
-export interface Ran {
+export interface CommandResult {
   code: number;
   out: string;
   err: string;
@@ -44,7 +44,7 @@ export interface Cli extends AsyncDisposable {
   dir: string;
   /** What commands see as environment. */
   env: Readonly<Record<string, string | undefined>>;
-  run(argv: string[], over?: Partial<World>): Promise<Ran>;
+  run(argv: string[], over?: Partial<World>): Promise<CommandResult>;
   /** Writes Pulumi.test.yaml: full keys beside ours. */
   config(values: Record<string, unknown>, others?: Record<string, unknown>): void;
   /** Makes the PoPs that the stack file wants. */
@@ -59,7 +59,7 @@ export interface CliOptions {
 }
 
 /** A credential that must show nowhere. */
-export const planted = "planted-cli-token-9b1c";
+export const plantedToken = "planted-cli-token-9b1c";
 
 /** Every program in a PoP prints this, as JSON. */
 export const says = (json: unknown) => () => ({ exitCode: 0, stdout: JSON.stringify(json), stderr: "" });

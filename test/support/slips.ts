@@ -230,7 +230,7 @@ export const slips: readonly Slip[] = [
   {
     slip: "A smaller volume",
     edit: { defaults: { volumeGb: 2 } },
-    told: "a volume never shrinks",
+    told: "a volume cannot shrink",
     on: "put the size back",
   },
   {

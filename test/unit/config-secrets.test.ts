@@ -51,7 +51,7 @@ test.each<[string, string | undefined, RegExp]>([
   [
     "has one plain",
     `${sopsText({ ...all }, ["age1me"]).replace(enc("s"), "hunter2")}`,
-    /has a vaultSecretId that is no encrypted text: write it in quotes/,
+    /has a vaultSecretId that is not an encrypted text: write it in quotes/,
   ],
 ])("a file that %s: one mistake, before anything is made", (_, text, expected) => {
   const act = () => readFiles({ secretsFile: text === undefined ? join(folder, "no.yaml") : file(text), image: spec });

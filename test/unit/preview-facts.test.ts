@@ -198,11 +198,11 @@ describe("reasons", () => {
 
 describe("a preview that fails", () => {
   const shrink =
-    "error: pulumi-nodejs:dynamic/fly:Volume resource 'edge-ewr-1-volume': property sizeGb value {2} has a problem: ewr-1: the volume has 3 GB and a volume never shrinks, so volumeGb cannot become 2.";
+    "error: pulumi-nodejs:dynamic/fly:Volume resource 'edge-ewr-1-volume': property sizeGb value {2} has a problem: ewr-1: the volume has 3 GB and a volume cannot shrink, so volumeGb cannot become 2.";
 
   test("names the PoP, not the engine's resource", () => {
     expect(failing([], shrink).errors).toEqual([
-      "ewr-1: the volume has 3 GB and a volume never shrinks, so volumeGb cannot become 2.",
+      "ewr-1: the volume has 3 GB and a volume cannot shrink, so volumeGb cannot become 2.",
     ]);
   });
 

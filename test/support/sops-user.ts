@@ -9,7 +9,7 @@ import { identityOf } from "./identities.ts";
 
 const run = promisify(execFile);
 
-export interface Operator extends Disposable {
+export interface SopsUser extends Disposable {
   recipient: string;
   /** What sops needs to open the operator's files. */
   env: NodeJS.ProcessEnv;
@@ -22,7 +22,7 @@ export interface Operator extends Disposable {
 }
 
 /** @param parent where the desk stands; one that somebody else removes takes the desk with it */
-export function operator(parent = tmpdir()): Operator {
+export function createSopsUser(parent = tmpdir()): SopsUser {
   const home = mkdtempSync(join(parent, "fly-pops-operator-"));
   const keyFile = (seed: string): string => {
     const path = join(home, Buffer.from(seed).toString("hex"));

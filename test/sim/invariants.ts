@@ -1,4 +1,4 @@
-/** What must hold whatever happens, a function each; it throws a Violation that says what it found. */
+/** Invariants that must hold whatever happens, one function each. Each throws a Violation that says what it found. */
 import { isDeepStrictEqual } from "node:util";
 import { volumeName } from "../../components/placement.ts";
 import { renderConfig } from "../../local/fly/render.ts";
@@ -10,15 +10,15 @@ import type { Step } from "./engine.ts";
 import { liveMachines, liveVolumes, type Sim, Violation, wasDisturbed } from "./sim.ts";
 import { machineOf, popOf } from "./stack.ts";
 
-/** A check may be so late to notice that all is well again. */
+/** How late a check may notice that the machine is healthy again. */
 const slowestCheckMs = 60_000;
 
 const fail = (what: string): never => {
   throw new Violation(what);
 };
 
-/** Nothing twice: one machine a name, one volume a name and region, and every machine of ours on its own volume. */
-export function nothingTwice(sim: Sim): void {
+/** One machine per name, one volume per name and region, and each machine of ours on its own volume. */
+export function noDuplicates(sim: Sim): void {
   const names = new Set<string>();
   for (const { name, id } of liveMachines(sim)) {
     if (names.has(name)) fail(`two machines are called ${name}, one of them ${id}`);
@@ -41,8 +41,8 @@ export function nothingTwice(sim: Sim): void {
   }
 }
 
-/** Objects of others as they were. */
-export const foreigners = (sim: Sim) => ({
+/** The objects of other owners. */
+export const foreignObjects = (sim: Sim) => ({
   machines: liveMachines(sim)
     .filter((it) => it.name.startsWith("foreign"))
     .map(({ id, version, state, cordoned }) => ({ id, version, state, cordoned })),
@@ -51,14 +51,14 @@ export const foreigners = (sim: Sim) => ({
     .map(({ id, sizeGb, state }) => ({ id, sizeGb, state })),
 });
 
-export function untouched(before: ReturnType<typeof foreigners>, sim: Sim): void {
-  const now = foreigners(sim);
+export function foreignObjectsUnchanged(before: ReturnType<typeof foreignObjects>, sim: Sim): void {
+  const now = foreignObjects(sim);
   if (!isDeepStrictEqual(before, now))
     fail(`foreign objects were touched: ${JSON.stringify(before)} became ${JSON.stringify(now)}`);
 }
 
-/** Two configs mean the same, by the server's own rendering of both. Which volume is mounted is checked elsewhere. */
-function rendersAlike(wanted: MachineConfig, found: MachineConfig): boolean {
+/** Whether two configs are equal as rendered by the server. Which volume is mounted is checked elsewhere. */
+function rendersEqual(wanted: MachineConfig, found: MachineConfig): boolean {
   const plain = (config: MachineConfig) => {
     const { mounts, ...rest } = renderConfig(config, () => undefined);
     return { ...rest, path: mounts?.[0]?.path };
@@ -66,15 +66,15 @@ function rendersAlike(wanted: MachineConfig, found: MachineConfig): boolean {
   return isDeepStrictEqual(plain(wanted), plain(found));
 }
 
-/** Why a machine does not serve what it should; undefined when it does. `mayRest`: somebody else put it to rest. */
-export function notServing(
+/** Why a machine does not serve as desired; undefined: it does. `mayRest`: others may have stopped it. */
+export function unhealthyReason(
   sim: Sim,
   pop: string,
   wanted: {
     inputs?: MachineInputs;
     instanceId?: string | undefined;
     mayRest: boolean;
-    /** The world may have made its checks fail without our doing. */
+    /** Its checks may fail for reasons other than ours. */
     mayFail?: boolean;
 
     mayBeCordoned?: boolean;
@@ -84,14 +84,14 @@ export function notServing(
   if (!machine) return "there is no machine";
   if (wanted.instanceId !== undefined && machine.version !== wanted.instanceId)
     return `version ${wanted.instanceId} is said to serve, but ${machine.version} is current`;
-  if (wanted.inputs && !rendersAlike(toWire(wanted.inputs), currentVersion(machine).rendered))
+  if (wanted.inputs && !rendersEqual(toWire(wanted.inputs), currentVersion(machine).rendered))
     return `its config is not the wanted one: ${difference(toWire(wanted.inputs), currentVersion(machine).rendered)}`;
   if (machine.cordoned && !wanted.mayBeCordoned) return "it is cordoned";
   if (wanted.mayRest && machine.state !== "started") return undefined;
-  if (mayFallOver(sim, machine) || wanted.mayFail) return undefined;
+  if (mayCrash(sim, machine) || wanted.mayFail) return undefined;
   if (machine.state !== "started" || machine.runs !== machine.version)
     return `it is ${machine.state} and runs ${machine.runs ?? "nothing"}`;
-  // With nothing behind the PoPs a check may have failed since anybody could have seen it.
+  // Without an origin, a check may have failed after the last read.
   const isUnseen = ({ updatedAt }: CheckRow) => !sim.originUp && updatedAt > (sim.readAt.get(machine.id) ?? 0);
   const failing = machine.checks.filter((it) => it.status !== "passing" && !isUnseen(it));
   return failing.length > 0 ? `check ${failing[0]?.name} is ${failing[0]?.status}` : undefined;
@@ -106,17 +106,17 @@ function difference(wanted: MachineConfig, found: MachineConfig): string {
     .join("; ");
 }
 
-/** Whoever says that a create or update of a machine succeeded must be right at that moment. */
-export function successIsTrue(sim: Sim, step: Step): void {
+/** A create or update of a machine that reports success must have succeeded at that moment. */
+export function successMatchesReality(sim: Sim, step: Step): void {
   const pop = popOf(step.name);
   if (!pop || !step.inputs || wasDisturbed(sim, pop, step.began)) return;
   const { __provider: _, ...inputs } = step.inputs;
   const outs = step.outs as MachineOutputs;
-  // Skipped, for its host is away: the run as a whole ends as a failure.
+  // Skipped because its host is down: the run as a whole fails.
   if (!outs.complete) return;
-  // Properties that are ours alone are stored without a call: then nothing is claimed of the machine.
+  // Properties that Fly does not know are stored without a call: then the result says nothing about the machine.
   if (!wasCalled(sim, pop, step.began)) return;
-  const why = notServing(sim, pop, {
+  const why = unhealthyReason(sim, pop, {
     inputs: inputs as MachineInputs,
     instanceId: outs.instanceId,
     mayRest: false,
@@ -127,7 +127,7 @@ export function successIsTrue(sim: Sim, step: Step): void {
 const wasCalled = (sim: Sim, pop: string, since: number): boolean =>
   liveMachines(sim, pop).some(({ id }) => (sim.calledAt.get(id) ?? 0) >= since);
 
-/** What a machine was before a step. */
+/** State of a machine before a step. */
 export interface Before {
   version: string | undefined;
   cordoned: boolean;
@@ -143,8 +143,8 @@ export const beforeOf = (sim: Sim, pop: string): Before => {
   };
 };
 
-/** It may have been well when it was looked at, and not be any more. */
-const mayFallOver = (sim: Sim, machine: MachineRow): boolean =>
+/** Whether it may have been healthy when read and have crashed since. */
+const mayCrash = (sim: Sim, machine: MachineRow): boolean =>
   sim.crashers.has(currentVersion(machine).rendered.image ?? "");
 
 const isServing = (machine: MachineRow): boolean =>
@@ -152,40 +152,40 @@ const isServing = (machine: MachineRow): boolean =>
   machine.runs === machine.version &&
   machine.checks.every((it) => it.status === "passing");
 
-/** A failure names its PoP, and what it claims of the machine is true. */
-export function failureIsTrue(sim: Sim, step: Step, before: Before): void {
+/** A failure names its PoP, and what it says about the machine is true. */
+export function failureMatchesReality(sim: Sim, step: Step, before: Before): void {
   const pop = popOf(step.name);
   const message = step.error ?? "";
   if (!pop || message.startsWith("rpc error")) return;
-  if (!wasDisturbed(sim, pop, step.began)) claimsAreTrue(sim, pop, step, before, message);
+  if (!wasDisturbed(sim, pop, step.began)) claimsMatchReality(sim, pop, step, before, message);
   if (!message.includes(pop)) fail(`${step.operation} of ${pop} fails without naming it: ${message}`);
 }
 
-function claimsAreTrue(sim: Sim, pop: string, step: Step, before: Before, message: string): void {
+function claimsMatchReality(sim: Sim, pop: string, step: Step, before: Before, message: string): void {
   const [machine] = liveMachines(sim, pop);
   const mayBeCordoned = /routing/.test(message);
   const back = /back as version (\w+)/.exec(message);
   if (back) {
-    const why = notServing(sim, pop, {
+    const why = unhealthyReason(sim, pop, {
       instanceId: back[1],
       mayRest: false,
       mayBeCordoned,
     });
     if (why) fail(`${pop} is said to be back as ${back[1]}, but ${why}: ${message}`);
-  } else if (/goes on serving|[Nn]othing (?:was )?changed/.test(message) && !/could not be put back/.test(message)) {
+  } else if (/still serves|[Nn]othing (?:was )?changed/.test(message) && !/could not be put back/.test(message)) {
     if (machine?.version !== before.version)
       fail(`${pop} is said to be unchanged, but version ${before.version} became ${machine?.version}: ${message}`);
     if (machine?.cordoned && !before.cordoned && !mayBeCordoned)
       fail(`${pop} is said to be unchanged, but it was left cordoned: ${message}`);
     const byOthers =
-      !sim.originUp || wasDisturbed(sim, pop, step.began - slowestCheckMs) || (machine && mayFallOver(sim, machine));
+      !sim.originUp || wasDisturbed(sim, pop, step.began - slowestCheckMs) || (machine && mayCrash(sim, machine));
     if (before.serving && machine && !byOthers && wasCalled(sim, pop, step.began) && !isServing(machine))
       fail(`${pop} is said to be unchanged, but it is ${machine.state} and serves no more: ${message}`);
   }
 }
 
-/** After an `up` that ended well: every PoP is there and right, those too that it did not have to touch. */
-export function allRight(sim: Sim, began: number): void {
+/** After a successful `up`, every PoP exists and is correct, including those it did not update. */
+export function allPopsCorrect(sim: Sim, began: number): void {
   for (const { name } of sim.stack.pops) {
     const stored = sim.state.resources.get(machineOf(name));
     if (!stored) throw new Violation(`up ended well, but state knows no machine of ${name}`);
@@ -194,7 +194,7 @@ export function allRight(sim: Sim, began: number): void {
     const known = sim.disturbed.get(name);
     if (known?.drift || wasDisturbed(sim, name, began)) continue;
     const { __provider: _, ...inputs } = stored.inputs;
-    const why = notServing(sim, name, {
+    const why = unhealthyReason(sim, name, {
       inputs: inputs as MachineInputs,
       instanceId: stored.outs.instanceId as string,
       mayRest: known?.rest ?? false,
@@ -219,8 +219,8 @@ export function allRight(sim: Sim, began: number): void {
     fail(`up ended well, but volume ${left.name} (${left.id}) belongs to no PoP of the stack any more`);
 }
 
-/** Nothing of ours is left. */
-export function allGone(sim: Sim): void {
+/** After a successful destroy, no object of the stack is left. */
+export function nothingLeft(sim: Sim): void {
   const volumes = sim.stack.keepVolumes ? [] : liveVolumes(sim);
   const left = [...liveMachines(sim), ...volumes].map((it) => it.name).filter((name) => !name.startsWith("foreign"));
   const addresses = sim.world.addresses.filter((it) => it.app === sim.stack.app);
@@ -228,7 +228,7 @@ export function allGone(sim: Sim): void {
   if (left.length > 0) fail(`destroy ended well, but these are left: ${left.join(", ")}`);
 }
 
-/** No lease of ours outlives its time to live, whatever became of its holder. `owner`: who our token belongs to. */
+/** No lease of ours outlives its TTL, whatever happened to its holder. `owner`: the owner of our token. */
 export function noLeaseLeft(sim: Sim, owner: string): void {
   const now = sim.clock.now();
   for (const { name, lease } of liveMachines(sim))

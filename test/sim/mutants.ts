@@ -1,6 +1,6 @@
 /**
- * Seven clients that break a promise of the update path each, to see that the simulation notices. The product is the same in all of them: what is
- * left out is left out between the handlers and the wire.
+ * Seven mutants of the Fly client, each of which breaks one guarantee of the update path, to prove that the simulation detects it. The handlers are
+ * unchanged: each mutant changes what is sent and received.
  */
 
 import type { Clock } from "../../providers/clock.ts";
@@ -20,7 +20,7 @@ import type {
 } from "../../providers/fly/wire.ts";
 import type { HttpRequest, Transport } from "../../providers/http-transport.ts";
 
-/** Nobody looks at versions: waits carry none, and whatever runs counts as what was posted last. */
+/** Ignores versions: waits are not pinned, and any running version counts as the one posted last. */
 class NoPin extends Fly {
   readonly #posted = new Map<string, string>();
   override async updateMachine(app: string, id: string, body: UpdateMachine, nonce: string): Promise<Machine> {
@@ -38,14 +38,14 @@ class NoPin extends Fly {
   }
 }
 
-/** Updates show no lease nonce. */
+/** Sends updates without a lease nonce. */
 class NoNonce extends Fly {
   override updateMachine(app: string, id: string, body: UpdateMachine): Promise<Machine> {
     return super.updateMachine(app, id, body, "");
   }
 }
 
-/** A POST whose answer was lost is sent once more. */
+/** Repeats a POST without a response. */
 class Replays extends Fly {
   override createMachine(app: string, body: CreateMachine): Promise<Machine> {
     return twice(() => super.createMachine(app, body));
@@ -70,10 +70,10 @@ async function twice<T>(send: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Nobody reads what became of a lost answer: all looks by which it would be settled show what was there before it. */
+/** Does not read back after a call without a response: reads return the state before that call. */
 class NoReadBack extends Fly {
   readonly #clock: Clock;
-  /** Objects as last read, by machine id or list; and until when those are shown of which an answer was lost since. */
+  /** Objects as last read, by machine id or list; and until when they are returned after a call without a response. */
   readonly #seen = new Map<string, unknown>();
   readonly #lost = new Map<string, number>();
 
@@ -125,7 +125,7 @@ class NoReadBack extends Fly {
   }
 }
 
-/** After the second post to a machine, which puts the old config back, everything is believed to be well at once. */
+/** Rolls back without verifying: after the second post to a machine, which restores the old config, it counts as healthy at once. */
 class RollbackUnverified extends Fly {
   readonly #back = new Map<string, Machine>();
   readonly #posts = new Map<string, number>();
@@ -149,7 +149,7 @@ class RollbackUnverified extends Fly {
   }
 }
 
-/** The first look after an update is believed: no cookie is kept, and whoever looks again is shown what the first one saw. */
+/** Believes the first read after an update: no affinity cookie is sent, and later reads return what the first one returned. */
 class BelievesFirstRead extends Fly {
   readonly #clock: Clock;
   readonly #posted = new Set<string>();
@@ -171,14 +171,14 @@ class BelievesFirstRead extends Fly {
     if (first && this.#clock.now() - first.at < 2 * staleReadMs) return first.machine;
     this.#first.delete(id);
     const machine = await super.getMachine(app, id);
-    // What is on its way is looked at again by anybody.
+    // A transitional state is read again.
     const lasts = machine.state === "started" || machine.state === "stopped";
     if (lasts && this.#posted.delete(id)) this.#first.set(id, { machine, at: this.#clock.now() });
     return machine;
   }
 }
 
-/** No answer is waited for longer than 20 s, nor a deed whose answer never came. */
+/** Times out after 20 s, and assumes that a write without a response cannot take effect later. */
 class GivesUpEarly extends Fly {
   constructor(options: FlyOptions) {
     super({
@@ -200,7 +200,7 @@ class GivesUpEarly extends Fly {
   }
 }
 
-/** The deed is thought to have been done, or not, by now. */
+/** The write is assumed to have taken effect by now, or never. */
 async function givenUp<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
@@ -215,7 +215,7 @@ function changing({ transport }: FlyOptions, change: (exchange: HttpRequest) => 
   return (exchange) => transport(change(exchange));
 }
 
-export const variants: Record<string, (options: FlyOptions) => Fly> = {
+export const mutants: Record<string, (options: FlyOptions) => Fly> = {
   "no-pin": (options) => new NoPin(options),
   "no-nonce": (options) => new NoNonce(options),
   "replayed-post": (options) => new Replays(options),

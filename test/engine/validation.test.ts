@@ -61,7 +61,7 @@ test.concurrent("a volume cannot shrink: said in the preview, nothing changes", 
   it.config(stack());
   const { code, output } = await it.run(["preview"]);
   expect(code).not.toBe(0);
-  expect(output).toContain("cdg-1: the volume has 5 GB and a volume never shrinks, so volumeGb cannot become 3.");
+  expect(output).toContain("cdg-1: the volume has 5 GB and a volume cannot shrink, so volumeGb cannot become 3.");
   expect(it.mutations()).toEqual([]);
 });
 

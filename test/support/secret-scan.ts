@@ -5,25 +5,25 @@ import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { containersOf, labels } from "../../local/docker-engine.ts";
 import type { Checkout } from "./checkout.ts";
-import { docker, home, pop, stackOf } from "./home.ts";
+import { docker, homelabContainer, popContainer, stackOf } from "./homelab.ts";
 
 /** What must turn up nowhere, by name. A private key is known by a line of its middle. */
 export async function secretsOf(it: Checkout): Promise<Record<string, string>> {
-  const lab = await home(it);
+  const lab = await homelabContainer(it);
   const { machines } = await it.status();
   const found: Record<string, string> = {
     "token of the Machines API": it.read(".cache/local/token").trim(),
-    "headscale's API key": await lab.ask(["cat", "/data/keys/headscale-api-key"]),
-    "the PoPs' secret_id": await lab.ask(["cat", "/data/keys/pop-secret-id"]),
-    "the feeder's secret_id": await lab.ask(["cat", "/data/keys/feeder-secret-id"]),
+    "headscale's API key": await lab.exec(["cat", "/data/keys/headscale-api-key"]),
+    "the PoPs' secret_id": await lab.exec(["cat", "/data/keys/pop-secret-id"]),
+    "the feeder's secret_id": await lab.exec(["cat", "/data/keys/feeder-secret-id"]),
     "the operator's age key": /AGE-SECRET-KEY-\w+/.exec(it.read(".cache/local/home/operator.age"))?.[0] ?? "",
-    "the home's authority's key": middle(await lab.ask(["cat", "/data/ca/ca.key"])),
-    "the site's key": middle(await lab.ask(["cat", "/data/certbot/live/www.example.test/privkey.pem"])),
+    "the home's authority's key": middle(await lab.exec(["cat", "/data/ca/ca.key"])),
+    "the site's key": middle(await lab.exec(["cat", "/data/certbot/live/www.example.test/privkey.pem"])),
   };
   for (const { name } of machines) {
-    const place = await pop(it, name);
-    found[`${name}'s auth key`] = (await place.ask(["cat", "/run/secrets/tailscaleAuthKey"])).trim();
-    found[`${name}'s identity`] = middle(await place.ask(["cat", "/var/lib/pop/identity/ssh_host_ed25519_key"]));
+    const place = await popContainer(it, name);
+    found[`${name}'s auth key`] = (await place.exec(["cat", "/run/secrets/tailscaleAuthKey"])).trim();
+    found[`${name}'s identity`] = middle(await place.exec(["cat", "/var/lib/pop/identity/ssh_host_ed25519_key"]));
   }
   for (const [name, secret] of Object.entries(found))
     if (secret.length < 20) throw new Error(`${name} is ${secret.length} characters long: nothing to hunt for`);
@@ -37,7 +37,7 @@ function middle(pem: string): string {
 }
 
 /** Where one of them was found, "secret in place"; and how many places and bytes were looked through. */
-export interface Hunt {
+export interface ScanResult {
   hits: string[];
   places: number;
   bytes: number;
@@ -58,8 +58,8 @@ export async function hunt(
   it: Checkout,
   secrets: Record<string, string>,
   outputs: Record<string, string>,
-): Promise<Hunt> {
-  const result: Hunt = { hits: [], places: 0, bytes: 0 };
+): Promise<ScanResult> {
+  const result: ScanResult = { hits: [], places: 0, bytes: 0 };
   const look = (place: string, content: Buffer | string, except: RegExp = /^$/): void => {
     result.places += 1;
     result.bytes += content.length;
@@ -81,14 +81,18 @@ export async function hunt(
     if (Labels[labels.machine] !== undefined) images.add(Image);
   }
   for (const { name } of (await it.status()).machines) {
-    const { container } = await pop(it, name);
+    const { container } = await popContainer(it, name);
     // Its own identity, and the sites' keys it serves by while nobody is at home, lie there by design.
     look(
       `${name}'s volume`,
       await whole(await container.getArchive({ path: "/var" })),
       new RegExp(`^(the site's key|${name}'s identity)$`),
     );
-    const environment = await (await pop(it, name)).ask(["sh", "-c", "cat /proc/[0-9]*/environ 2>/dev/null || true"]);
+    const environment = await (await popContainer(it, name)).exec([
+      "sh",
+      "-c",
+      "cat /proc/[0-9]*/environ 2>/dev/null || true",
+    ]);
     look(`environment in ${name}`, environment);
   }
   for (const image of images) look(`image ${image}`, await whole(await docker.getImage(image).get()));

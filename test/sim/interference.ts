@@ -1,14 +1,14 @@
-/** What people do to the objects of a stack without telling it, and what the platform does to them without being asked. */
+/** Changes to the objects of a stack by other people and by the platform. */
 
 import { volumeName } from "../../components/placement.ts";
 import type { MachineRow } from "../../local/fly/world.ts";
 import { currentVersion } from "../../local/fly/world.ts";
-import { disturb, liveMachines, liveVolumes, type Sim, token } from "./sim.ts";
+import { liveMachines, liveVolumes, recordDisturbance, type Sim, token } from "./sim.ts";
 
-/** One deed, and the sentence of the history. */
-type Deed = (sim: Sim) => Promise<string>;
+/** Does one interference. @returns the line for the history */
+type Interference = (sim: Sim) => Promise<string>;
 
-/** A call past all clients, with no nonce: what a colleague's flyctl would send. */
+/** A call without client and nonce, as a colleague's flyctl would send. */
 async function call(sim: Sim, method: string, path: string, body?: unknown): Promise<number> {
   const [plain = "", search] = path.split("?");
   const reply = sim.fly.handle({
@@ -18,7 +18,7 @@ async function call(sim: Sim, method: string, path: string, body?: unknown): Pro
     headers: { authorization: `Bearer ${token}` },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
-  // A fault may strike this call, too.
+  // A fault may hit this call too.
   return reply.then(
     ({ status }) => status,
     () => 0,
@@ -29,29 +29,29 @@ const anyPop = (sim: Sim): MachineRow | undefined => {
   const own = liveMachines(sim).filter(
     (it) => currentVersion(it).rendered.metadata?.fly_pops_stack === sim.stack.owner,
   );
-  return own.length > 0 ? sim.dice.pick(own) : undefined;
+  return own.length > 0 ? sim.rng.pick(own) : undefined;
 };
 
 const onMachine =
   (
-    words: string,
+    text: string,
     work: (sim: Sim, machine: MachineRow) => Promise<number | string>,
-    what: Parameters<typeof disturb>[2],
-  ): Deed =>
+    what: Parameters<typeof recordDisturbance>[2],
+  ): Interference =>
   async (sim) => {
     const machine = anyPop(sim);
-    if (!machine) return `${words}: there is no machine`;
-    // Noted even when it is refused: it may have been half done.
-    disturb(sim, machine.name, what);
+    if (!machine) return `${text}: there is no machine`;
+    // Recorded even if it is rejected: it may have been applied partially.
+    recordDisturbance(sim, machine.name, what);
     const result = await work(sim, machine).catch((error: unknown) => String(error));
-    disturb(sim, machine.name, what);
-    return `${words} ${machine.name} (${machine.id}) -> ${result}`;
+    recordDisturbance(sim, machine.name, what);
+    return `${text} ${machine.name} (${machine.id}) -> ${result}`;
   };
 
-const verb = (name: string, what: Parameters<typeof disturb>[2]): Deed =>
+const verb = (name: string, what: Parameters<typeof recordDisturbance>[2]): Interference =>
   onMachine(name, (sim, { id }) => call(sim, "POST", `machines/${id}/${name}`), what);
 
-export const deeds: Record<string, Deed> = {
+export const interferences: Record<string, Interference> = {
   stop: verb("stop", { rest: true }),
   start: verb("start", { rest: true }),
   restart: verb("restart", { rest: true }),
@@ -61,8 +61,8 @@ export const deeds: Record<string, Deed> = {
     "change the config of",
     (sim, machine) => {
       const { rendered } = currentVersion(machine);
-      const config = sim.dice.chance(0.5)
-        ? { ...rendered, env: { ...rendered.env, BY_HAND: String(sim.dice.int(1, 9)) } }
+      const config = sim.rng.chance(0.5)
+        ? { ...rendered, env: { ...rendered.env, BY_HAND: String(sim.rng.int(1, 9)) } }
         : { ...rendered, guest: { ...rendered.guest, memory_mb: 1024 } };
       return call(sim, "POST", `machines/${machine.id}`, { config });
     },
@@ -94,7 +94,7 @@ export const deeds: Record<string, Deed> = {
   takeLease: onMachine(
     "take the lease of",
     async (sim, { id }) => {
-      const seconds = sim.dice.int(10, 200);
+      const seconds = sim.rng.int(10, 200);
       sim.fly.platform.leaseTakenBy(id, "colleague@example.org", seconds);
       return `for ${seconds} s`;
     },
@@ -103,12 +103,12 @@ export const deeds: Record<string, Deed> = {
   releaseAddress: async (sim) => {
     const row = sim.world.addresses.find((it) => it.app === sim.stack.app);
     if (!row) return "release an address: there is none";
-    disturb(sim, row.type, { drift: true });
+    recordDisturbance(sim, row.type, { drift: true });
     return `release address ${row.ip} -> ${await call(sim, "DELETE", `ip_assignments/${encodeURIComponent(row.ip)}`)}`;
   },
 };
 
-export const platformEvents: Record<string, Deed> = {
+export const platformEvents: Record<string, Interference> = {
   migrate: onMachine(
     "platform: migrates",
     async (sim, { id }) => `volume is now ${(await sim.fly.platform.migrate(id)).volume}`,
@@ -117,7 +117,7 @@ export const platformEvents: Record<string, Deed> = {
   crash: onMachine(
     "platform: crash of",
     async (sim, { id }) => {
-      sim.runner.crash(id, sim.dice.chance(0.3) ? { exitCode: 137, signal: 9, oomKilled: true } : {});
+      sim.runner.crash(id, sim.rng.chance(0.3) ? { exitCode: 137, signal: 9, oomKilled: true } : {});
       return "it ended";
     },
     { rest: true },
@@ -147,7 +147,7 @@ export const platformEvents: Record<string, Deed> = {
     return `platform: host ${zone} is back`;
   },
   full: async (sim) => {
-    const place = sim.dice.pick(sim.stack.pops).region;
+    const place = sim.rng.pick(sim.stack.pops).region;
     sim.fly.platform.full(place);
     return `platform: no room in ${place}`;
   },
@@ -157,22 +157,22 @@ export const platformEvents: Record<string, Deed> = {
   },
   originDown: async (sim) => {
     sim.originUp = false;
-    for (const { name } of liveMachines(sim)) disturb(sim, name, {});
+    for (const { name } of liveMachines(sim)) recordDisturbance(sim, name, {});
     return "platform: nothing behind the PoPs answers, no check passes";
   },
   originUp: async (sim) => {
     sim.originUp = true;
-    for (const { name } of liveMachines(sim)) disturb(sim, name, {});
+    for (const { name } of liveMachines(sim)) recordDisturbance(sim, name, {});
     return "platform: the origin answers again";
   },
   imageRots: async (sim) => {
     const image = sim.stack.image;
     sim.runner.image(image, { pull: "fails" });
-    for (const { name } of liveMachines(sim)) disturb(sim, name, {});
+    for (const { name } of liveMachines(sim)) recordDisturbance(sim, name, {});
     return `platform: the registry has lost ${image.slice(-4)}`;
   },
 };
 
 function everyPopOn(sim: Sim, zone: string): void {
-  for (const machine of liveMachines(sim)) if (machine.zone === zone) disturb(sim, machine.name, {});
+  for (const machine of liveMachines(sim)) if (machine.zone === zone) recordDisturbance(sim, machine.name, {});
 }

@@ -14,10 +14,10 @@ import type { Checkout } from "./checkout.ts";
 
 export const docker = openDocker();
 
-export interface Place {
+export interface RunningContainer {
   container: Docker.Container;
   /** What a program in it says; rejects when it fails. */
-  ask(command: string[], stdin?: string): Promise<string>;
+  exec(command: string[], stdin?: string): Promise<string>;
   /** Stops or starts one of its processes. */
   process(does: "stop" | "start" | "restart", name: string): Promise<unknown>;
 }
@@ -32,16 +32,18 @@ export async function flyOf(it: Checkout): Promise<Fly> {
   return new Fly({ endpoint: api, token: it.read(".cache/local/token").trim(), clock: systemClock });
 }
 
-export const home = (it: Checkout): Promise<Place> => place(it, `${labels.role}=${role}`);
+export const homelabContainer = (it: Checkout): Promise<RunningContainer> =>
+  findContainer(it, `${labels.role}=${role}`);
 
-export const registry = (it: Checkout): Promise<Place> => place(it, `${labels.role}=registry`);
+export const registryContainer = (it: Checkout): Promise<RunningContainer> =>
+  findContainer(it, `${labels.role}=registry`);
 
-export async function pop(it: Checkout, name: string): Promise<Place> {
+export async function popContainer(it: Checkout, name: string): Promise<RunningContainer> {
   const { machines } = await it.status();
-  return place(it, `${labels.machine}=${machines.find((machine) => machine.name === name)?.id}`);
+  return findContainer(it, `${labels.machine}=${machines.find((machine) => machine.name === name)?.id}`);
 }
 
-async function place(it: Checkout, label: string): Promise<Place> {
+async function findContainer(it: Checkout, label: string): Promise<RunningContainer> {
   const [found] = await containersOf(docker, stackOf(it), label);
   if (!found) throw new Error(`no container with ${label}`);
   const container = docker.getContainer(found.Id);
@@ -50,7 +52,7 @@ async function place(it: Checkout, label: string): Promise<Place> {
     run(["process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process", ...words]);
   return {
     container,
-    ask: run,
+    exec: run,
     async process(does, name) {
       try {
         await processCompose(does, name);
@@ -79,14 +81,14 @@ export function servedCertificate({ edge }: Status, host: string): Promise<X509C
 export const rootsOf = ({ ca }: Status): string => readFileSync(ca, "utf8");
 
 /** Asks again, four times a second, until it is as wanted; says what it saw last when it never is. Returns how long that took, ms. */
-export async function within<T>(
+export async function waitUntil<T>(
   seconds: number,
-  look: () => Promise<T>,
+  poll: () => Promise<T>,
   wanted: (seen: T) => boolean,
 ): Promise<number> {
   const begin = performance.now();
   for (;;) {
-    const seen = await look().catch((error: Error) => error);
+    const seen = await poll().catch((error: Error) => error);
     if (!(seen instanceof Error) && wanted(seen)) return performance.now() - begin;
     if (performance.now() - begin > seconds * 1000)
       throw new Error(

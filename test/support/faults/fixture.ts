@@ -14,12 +14,12 @@ import { noSecrets } from "../no-secrets.ts";
 import { type VirtualClock, virtualClock } from "../virtual-clock.ts";
 
 /** Reads lag for as long as they can, below a new app too, and rows of checks are the old version's at first. */
-export const unkind: Partial<Quirks> = { ...lagging, staleMs: 14_000, newAppMs: 20_000 };
+export const worstQuirks: Partial<Quirks> = { ...lagging, staleMs: 14_000, newAppMs: 20_000 };
 
 /** Planted: whoever finds it in an error, a state or a line has found a leak. */
 export const token = "planted-fault-token-9c1e";
 
-export interface FaultWorld extends AsyncDisposable {
+export interface FaultFixture extends AsyncDisposable {
   fly: LocalFly;
   runner: StateRunner;
   clock: VirtualClock;
@@ -30,7 +30,7 @@ export interface FaultWorld extends AsyncDisposable {
 }
 
 /** `quirks`: what Fly does to its clients. Default nothing; the fault table runs with `unkind`. */
-export async function faultWorld({ quirks = {} }: { quirks?: Partial<Quirks> } = {}): Promise<FaultWorld> {
+export async function faultFixture({ quirks = {} }: { quirks?: Partial<Quirks> } = {}): Promise<FaultFixture> {
   const clock = virtualClock();
   const runner = createStateRunner(clock.background, { exec: popExec });
   const fly = await createLocalFly({

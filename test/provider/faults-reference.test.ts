@@ -7,11 +7,11 @@ import { memoryStore } from "../../local/fly/store.ts";
 import { addressHandler } from "../../providers/fly/address.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { app } from "../support/context.ts";
+import { faultFixture } from "../support/faults/fixture.ts";
 import { faultKinds } from "../support/faults/kinds.ts";
 import { operations } from "../support/faults/operations.ts";
 import { dryRun } from "../support/faults/run.ts";
 import { subject } from "../support/faults/subject.ts";
-import { faultWorld } from "../support/faults/world.ts";
 import { virtualClock } from "../support/virtual-clock.ts";
 
 const page = readFileSync(faultsPath, "utf8");
@@ -26,7 +26,7 @@ test("the page begins as it is written", () => {
 });
 
 test("an update of an app or an address calls nothing, so no fault can strike it", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const context = world.context();
   const inputs = { app, organization: "personal" };
   const { id, outs } = await appHandler.create(inputs, context);
@@ -57,7 +57,7 @@ test("every route a handler calls is one that local Fly has", async () => {
 });
 
 test("the engine's model keeps what was half made, and updates it in the next run though no input changed", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const [create] = operations.filter(({ kind, name }) => kind === "Machine" && name === "create");
   const thing = await create?.prepare(world);
   world.fly.faults.next("GET machines/:id/wait", { kind: "status", status: 401 });
@@ -69,7 +69,7 @@ test("the engine's model keeps what was half made, and updates it in the next ru
 });
 
 test("the engine's model of an object nobody has: nothing to do", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const thing = subject(appHandler, undefined, undefined);
   await thing.up(world.context());
   expect([thing.settled(), thing.state(), world.fly.calls.count()]).toEqual([true, "null", 0]);

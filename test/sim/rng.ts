@@ -1,21 +1,21 @@
 import { type Random, seeded } from "../../local/fly/random.ts";
 
-/** The choices of one seed. The same seed, asked the same questions in the same order, gives the same answers. */
-export interface Dice {
+/** A seeded random number generator. The same seed and the same sequence of calls give the same results. */
+export interface Rng {
   random: Random;
-  /** A whole number, both ends included. */
+  /** A random integer from `low` to `high`, both included. */
   int(low: number, high: number): number;
   chance(probability: number): boolean;
   pick<T>(of: readonly T[]): T;
-  /** One of the words, each as likely as its number is large. */
+  /** One of the keys, with a probability proportional to its value. */
   weighted<T extends string>(of: Record<T, number>): T;
-  /** Other dice out of these: what one part of a simulation asks then does not move what another part is told. */
-  fork(): Dice;
+  /** A new, independent generator, so that the calls of one part of a simulation do not change the results of another. */
+  fork(): Rng;
 }
 
-export function dice(seed: number): Dice {
+export function createRng(seed: number): Rng {
   const random = seeded(seed);
-  const it: Dice = {
+  const it: Rng = {
     random,
     int: (low, high) => low + Math.floor(random() * (high - low + 1)),
     chance: (probability) => random() < probability,
@@ -32,7 +32,7 @@ export function dice(seed: number): Dice {
       }
       return entries.at(-1)?.[0] as keyof typeof of;
     },
-    fork: () => dice(Math.floor(random() * 2 ** 32)),
+    fork: () => createRng(Math.floor(random() * 2 ** 32)),
   };
   return it;
 }

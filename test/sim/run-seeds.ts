@@ -1,4 +1,4 @@
-/** Many seeds on all cores. */
+/** Runs many seeds on all cores. */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import type { SeedResult } from "./seed.ts";
@@ -6,43 +6,43 @@ import type { Chunk, Done } from "./worker.ts";
 
 export interface Tally {
   seeds: number;
-  /** In the order of their seeds. */
+  /** Ordered by seed. */
   failures: SeedResult[];
-  /** API calls of hosts, all seeds. */
+  /** API calls of all seeds. */
   calls: number;
   simulatedMs: number;
   cpuMs: number;
 }
 
-export interface Many {
+export interface RunSeedsOptions {
   first: number;
   count: number;
-  /** Name of a broken variant; undefined: the product as it is. */
-  broken?: string | undefined;
-  /** Threads. Default: one a core. */
+  /** Name of a mutant; undefined: the unchanged client. */
+  mutant?: string | undefined;
+  /** Threads. Default: one per core. */
   workers?: number;
-  /** No further seeds are begun after so many failed. Default: all are run. */
-  enough?: number;
+  /** No further seeds are started after this many failures. Default: all are run. */
+  maxFailures?: number;
   onProgress?: (tally: Tally) => void;
 }
 
-/** Small enough that all threads end at about the same time, large enough that handing out costs nothing. */
+/** Seeds per message: small enough that all threads end at about the same time, large enough that messages cost little. */
 const chunkSize = 25;
 
-export async function runMany({
+export async function runSeeds({
   first,
   count,
-  broken,
+  mutant,
   workers = availableParallelism(),
-  enough = Number.POSITIVE_INFINITY,
+  maxFailures = Number.POSITIVE_INFINITY,
   onProgress,
-}: Many): Promise<Tally> {
+}: RunSeedsOptions): Promise<Tally> {
   const tally: Tally = { seeds: 0, failures: [], calls: 0, simulatedMs: 0, cpuMs: 0 };
   let next = first;
   const end = first + count;
   const chunk = (): Chunk | undefined => {
-    if (next >= end || tally.failures.length >= enough) return undefined;
-    const it = { first: next, count: Math.min(chunkSize, end - next), broken };
+    if (next >= end || tally.failures.length >= maxFailures) return undefined;
+    const it = { first: next, count: Math.min(chunkSize, end - next), mutant };
     next += it.count;
     return it;
   };
@@ -51,11 +51,11 @@ export async function runMany({
   return tally;
 
   async function work(): Promise<void> {
-    // Not the flags of whoever runs the tests.
+    // Without the Node flags of the test runner.
     const worker = new Worker(new URL("./worker.ts", import.meta.url), { execArgv: [] });
     try {
       for (let it = chunk(); it; it = chunk()) {
-        const done = await ask(worker, it);
+        const done = await runChunk(worker, it);
         tally.seeds += done.count;
         tally.failures.push(...done.failures);
         tally.calls += done.calls;
@@ -69,7 +69,7 @@ export async function runMany({
   }
 }
 
-const ask = (worker: Worker, chunk: Chunk): Promise<Done> =>
+const runChunk = (worker: Worker, chunk: Chunk): Promise<Done> =>
   new Promise((resolve, reject) => {
     worker.once("error", reject);
     worker.once("message", (done: Done) => {
