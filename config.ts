@@ -1,16 +1,16 @@
 /** The stack's configuration: read here and nowhere else, checked whole before anything is made. Keys: docs/config.md. */
 import * as pulumi from "@pulumi/pulumi";
-import { readFiles, type StackFiles } from "./config/files.ts";
-import { ConfigError, secretMistake } from "./config/mistakes.ts";
+import { readStackFiles, type StackFiles } from "./config/files.ts";
+import { ConfigError, secretValueIssue } from "./config/issues.ts";
 import { parseConfig } from "./config/parse.ts";
-import { assumedContextKey, valueOfText } from "./config/stack-values.ts";
+import { assumedContextKey, parseValue } from "./config/stack-values.ts";
 import type { EdgeConfig } from "./config/types.ts";
 
 export type { StackFiles } from "./config/files.ts";
-export { ConfigError } from "./config/mistakes.ts";
+export { ConfigError } from "./config/issues.ts";
 export { parseConfig } from "./config/parse.ts";
 export { type Registry, readRegistry } from "./config/registry.ts";
-export type { AddressType, EdgeConfig, ImagePlatform, PopConfig, Rollout } from "./config/types.ts";
+export type { AddressType, EdgeConfig, ImagePlatform, PopConfig, RolloutConfig } from "./config/types.ts";
 
 /**
  * The configuration of the stack being deployed, and what must be known of the files it names.
@@ -23,9 +23,9 @@ export function readConfig(): EdgeConfig & { files: StackFiles } {
     .filter((key) => key.startsWith(prefix))
     .map((key) => key.slice(prefix.length));
   try {
-    refuseSecrets(keys.filter((key) => secretKeys().includes(prefix + key)));
+    rejectSecretValues(keys.filter((key) => secretKeys().includes(prefix + key)));
     const edge = parseConfig(Object.fromEntries(keys.map((key) => [key, valueFor(config, key)])));
-    return { ...edge, files: readFiles(edge) };
+    return { ...edge, files: readStackFiles(edge) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw new pulumi.RunError(`Pulumi.${pulumi.getStack()}.yaml: ${error.message}`);
@@ -41,13 +41,13 @@ function secretKeys(): string[] {
 }
 
 /** What stands here is rendered into the image and kept in plain state: a secret would stay none. */
-function refuseSecrets(keys: readonly string[]): void {
+function rejectSecretValues(keys: readonly string[]): void {
   if (keys.length === 0) return;
-  throw new ConfigError(keys.toSorted().map(secretMistake));
+  throw new ConfigError(keys.toSorted().map(secretValueIssue));
 }
 
 /** Scalars come as text, the rest as JSON. */
 function valueFor(config: pulumi.Config, key: string): unknown {
   const text = config.get(key);
-  return text === undefined ? undefined : valueOfText(key, text);
+  return text === undefined ? undefined : parseValue(key, text);
 }

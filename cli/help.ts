@@ -1,6 +1,6 @@
 /** The help of the command that is meant. */
 import type { Command } from "commander";
-import { nearest } from "../config/nearest.ts";
+import { suggest } from "../config/suggest.ts";
 import { Refusal } from "./world.ts";
 
 /** By its words, e.g. ["secrets", "edit"]; none: the program itself. */
@@ -8,7 +8,7 @@ export function commandAt(program: Command, path: readonly string[]): Command {
   return path.reduce((command, word) => {
     const found = command.commands.find((it) => it.name() === word);
     if (found) return found;
-    const near = nearest(
+    const near = suggest(
       word,
       command
         .createHelp()

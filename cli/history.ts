@@ -3,7 +3,7 @@
  * backend, while only one of them would hand out older states.
  */
 import { z } from "zod";
-import { valueOfText } from "../config/stack-values.ts";
+import { parseValue } from "../config/stack-values.ts";
 import { contextVariables } from "../image/identity.ts";
 import { ownerKeys } from "../providers/fly/owner.ts";
 import { type LivePop, livePops, readFleet } from "./fleet.ts";
@@ -140,7 +140,7 @@ const configOf = ({ config }: Update): Record<string, unknown> =>
     Object.entries(config)
       .filter(([key, { secret }]) => key.startsWith(prefix) && !secret)
       .map(([full, { value = "", objectValue }]) => [full.slice(prefix.length), objectValue ?? value] as const)
-      .map(([key, value]) => [key, typeof value === "string" ? valueOfText(key, value) : value])
+      .map(([key, value]) => [key, typeof value === "string" ? parseValue(key, value) : value])
       .filter(([, value]) => value !== undefined),
   );
 

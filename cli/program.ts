@@ -1,6 +1,6 @@
 /** The command line as data: commands, arguments, options and their texts. docs/cli.md, the help and the completion are made from it. */
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { seconds as secondsOf } from "../config/duration.ts";
+import { parseSeconds as secondsOf } from "../config/duration.ts";
 import manifest from "../package.json" with { type: "json" };
 import { shells } from "./completion.ts";
 import { addExamples } from "./examples.ts";

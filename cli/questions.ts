@@ -1,5 +1,5 @@
 /** What a new stack file is made from, asked one by one: each answer is checked as it is given, and asked again with what is wrong. */
-import { ConfigError } from "../config/mistakes.ts";
+import { ConfigError } from "../config/issues.ts";
 import { parseStackValues } from "../config/stack-values.ts";
 import type { StackValues } from "./stack-file.ts";
 import { note, Refusal, type World } from "./world.ts";
@@ -107,7 +107,7 @@ function mistakesOf(key: Key, answer: string, others: Partial<Answers>, taken: r
       parseStackValues(stackValues({ ...placeholders, ...over }));
       return [];
     } catch (error) {
-      if (error instanceof ConfigError) return [...error.mistakes];
+      if (error instanceof ConfigError) return [...error.messages];
       throw error;
     }
   };

@@ -1,7 +1,7 @@
 /** What two releases of a stack differ in: configuration, image, and the files a PoP is configured with. Pure. */
 import { isDeepStrictEqual } from "node:util";
 import { stringify } from "yaml";
-import { ConfigError } from "../config/mistakes.ts";
+import { ConfigError } from "../config/issues.ts";
 import { parseConfig } from "../config/parse.ts";
 import { rendered } from "../image/context.ts";
 import type { Recorded } from "./history.ts";

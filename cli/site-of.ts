@@ -1,5 +1,5 @@
 /** The site of the stack file that a command names. */
-import { nearest } from "../config/nearest.ts";
+import { suggest } from "../config/suggest.ts";
 import { namesOf, siteFor } from "../image/render/hosts.ts";
 import type { Site } from "../image/spec.ts";
 import type { Stack } from "./stack.ts";
@@ -18,7 +18,7 @@ export function siteOf(stack: Stack, host: string): Site | undefined {
   const site = siteFor(sites, host.toLowerCase());
   if (site) return site;
   const hosts = sites.flatMap(namesOf);
-  const meant = nearest(host, hosts);
+  const meant = suggest(host, hosts);
   throw new Refusal(
     `There is no site ${host} in the stack file. ${meant ? `Did you mean ${meant}?` : `It has: ${hosts.join(", ") || "none"}.`}`,
   );

@@ -12,7 +12,7 @@ import {
   type YAMLMap,
   type YAMLSeq,
 } from "yaml";
-import { ownValues } from "../config/stack-values.ts";
+import { ownConfigValues } from "../config/stack-values.ts";
 
 const prefix = "fly-pops:";
 
@@ -29,7 +29,7 @@ export function withConfig(text: string, keys: Readonly<Record<string, unknown>>
     for (const [key, value] of Object.entries(keys)) {
       const node = config.get(key, true);
       // What `pulumi config set` wrote as text may say the same.
-      if (node && isDeepStrictEqual(ownValues({ [key]: json(node) })[key.slice(prefix.length)], value)) continue;
+      if (node && isDeepStrictEqual(ownConfigValues({ [key]: json(node) })[key.slice(prefix.length)], value)) continue;
       edit(document, config, key, value);
     }
   }

@@ -1,7 +1,7 @@
 /** The stack a command works on: which one, how its Fly is reached, and what its file says. */
 import { defaults } from "../config/defaults.ts";
-import { seconds } from "../config/duration.ts";
-import { ownValues } from "../config/stack-values.ts";
+import { parseSeconds } from "../config/duration.ts";
+import { ownConfigValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import type { Tailnet } from "../image/spec.ts";
 import { stackName as localStack, projectDir } from "../local/paths.ts";
@@ -149,10 +149,10 @@ function wantedOf(world: World, name: string, values: StackValues): Wanted {
     const config = edgeConfig(name, values);
     return { app: config.app, config, rollout: config.rollout };
   } catch (error) {
-    const { app } = ownValues(values);
+    const { app } = ownConfigValues(values);
     if (!(error instanceof Refusal) || typeof app !== "string" || !/^[a-z][a-z0-9-]*$/.test(app)) throw error;
     note(world, `warning: ${error.message.replaceAll(/\s+/g, " ")} What runs is not compared with the file.`);
-    const [drainSeconds = 0, timeoutSeconds = 0] = [defaults.drain, defaults.timeout].map(seconds);
+    const [drainSeconds = 0, timeoutSeconds = 0] = [defaults.drain, defaults.timeout].map(parseSeconds);
     return { app, rollout: { drainSeconds, timeoutSeconds } };
   }
 }

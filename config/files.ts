@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { authorities, packingProblems } from "../image/context.ts";
 import { wantedKeys } from "../image/render/secrets.ts";
 import { NotUsable, parseSopsFile, wantedOf } from "../providers/sops/file.ts";
-import { ConfigError } from "./mistakes.ts";
+import { ConfigError } from "./issues.ts";
 import type { EdgeConfig } from "./types.ts";
 
 export interface StackFiles {
@@ -23,7 +23,7 @@ export interface StackFiles {
  * @param dir folder of Pulumi.yaml, which the paths in the stack file are relative to
  * @throws ConfigError with a sentence that names file and key
  */
-export function readFiles(
+export function readStackFiles(
   { secretsFile: file, image }: Pick<EdgeConfig, "secretsFile" | "image">,
   dir = ".",
 ): StackFiles {
@@ -31,7 +31,7 @@ export function readFiles(
   const ca = image.tailnet?.driver === undefined ? undefined : image.tailnet.ca;
   return {
     ...(file !== undefined && keys.length > 0 && { secrets: { file, ciphertexts: ciphertexts(dir, file, keys) } }),
-    ...(ca !== undefined && { tailnetCa: told(() => authorities(dir, ca, "tailnet.ca")) }),
+    ...(ca !== undefined && { tailnetCa: asConfigError(() => authorities(dir, ca, "tailnet.ca")) }),
   };
 }
 
@@ -40,14 +40,14 @@ export function readFiles(
  *
  * @param dir folder of Pulumi.yaml, which the paths in the stack file are relative to
  */
-export function filesMistakes(edge: Pick<EdgeConfig, "secretsFile" | "image" | "imageRef">, dir: string): string[] {
+export function checkFiles(edge: Pick<EdgeConfig, "secretsFile" | "image" | "imageRef">, dir: string): string[] {
   const read = () => {
     try {
-      readFiles(edge, dir);
+      readStackFiles(edge, dir);
       return [];
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
-      return error.mistakes;
+      return error.messages;
     }
   };
   // With an image of the operator's own nothing is rendered and packed.
@@ -70,7 +70,7 @@ function ciphertexts(dir: string, file: string, keys: string[]): Record<string, 
   }
 }
 
-function told<T>(work: () => T): T {
+function asConfigError<T>(work: () => T): T {
   try {
     return work();
   } catch (error) {

@@ -4,8 +4,7 @@
  */
 import { z } from "zod";
 import { defaults } from "./defaults.ts";
-import { code, fields, oneOf, text, whole, wholeNumber } from "./field.ts";
-import { pinnedImageProblem, secretsFileProblem, slugProblem } from "./names.ts";
+import { code, enumField, fields, intDescription, intField, stringField } from "./field.ts";
 import { DebugTools, Ssh } from "./schema/access.ts";
 import { Certificates } from "./schema/certificates.ts";
 import { Egress } from "./schema/egress.ts";
@@ -17,21 +16,22 @@ import { Adopt, Defaults, Regions, Rollout } from "./schema/pops.ts";
 import { Ports } from "./schema/ports.ts";
 import { Sites } from "./schema/site.ts";
 import { Tailnet } from "./schema/tailnet.ts";
+import { pinnedImageProblem, secretsFileProblem, slugProblem } from "./validators.ts";
 
 const sharedRefused =
-  "raw TCP with a PROXY header needs a dedicated IPv4: Fly routes shared ones by TLS name or Host. Takes v4 or v6";
+  "raw TCP with a PROXY header needs a dedicated IPv4: Fly routes shared ones by TLS name or Host. Expected v4 or v6";
 
 const http3Refused =
   "Fly delivers UDP on a dedicated IPv4 only, to sockets on an address of its own, and without a PROXY header, so the PoP would not know its visitors";
 
 export const StackFile = z.strictObject({
-  app: text(slugProblem).register(fields, {
+  app: stringField(slugProblem).register(fields, {
     type: "string",
     takes: "lower-case letters, digits and dashes, 62 at most, no dash at an end",
     meaning:
       "The Fly app: owner of machines, volumes and addresses. Unique across all of Fly; made when it is not there, and never renamed.",
   }),
-  organization: text(slugProblem)
+  organization: stringField(slugProblem)
     .register(fields, {
       type: "string",
       takes: "an organization's slug: lower-case letters, digits and dashes",
@@ -55,7 +55,7 @@ export const StackFile = z.strictObject({
     .optional(),
   tailnet: Tailnet.optional(),
   certificates: Certificates.optional(),
-  secretsFile: text((value) => (value === "" ? undefined : secretsFileProblem(value)))
+  secretsFile: stringField((value) => (value === "" ? undefined : secretsFileProblem(value)))
     .register(fields, {
       type: "string",
       takes: "a YAML file of sops relative to the project, as in ./secrets.yaml",
@@ -88,7 +88,7 @@ export const StackFile = z.strictObject({
   adopt: Adopt.optional(),
   addresses: z
     .array(
-      oneOf(["v4", "v6"], "kind of address", new Map([["shared_v4", sharedRefused]])).register(fields, {
+      enumField(["v4", "v6"], "kind of address", new Map([["shared_v4", sharedRefused]])).register(fields, {
         type: "string",
         takes: "v4 or v6",
         meaning: "A dedicated anycast address. Fly bills IPv4.",
@@ -104,11 +104,11 @@ export const StackFile = z.strictObject({
       refused: "an empty list, one kind twice",
     })
     .optional(),
-  snapshots: whole(0, 60)
+  snapshots: intField(0, 60)
     .register(fields, {
       type: "integer",
       unit: "days",
-      takes: wholeNumber(0, 60, "days"),
+      takes: intDescription(0, 60, "days"),
       meaning:
         "How long Fly keeps the daily snapshots of volumes. 0: none are taken, on volumes that exist either. A volume holds a cache and the PoP's identity, which come back by themselves; snapshots are billed by what they hold, private keys among it.",
       default: code(defaults.snapshots),
@@ -144,7 +144,7 @@ export const StackFile = z.strictObject({
       default: "absent",
     })
     .optional(),
-  imageRef: text((value) => (value === "" ? undefined : pinnedImageProblem(value)))
+  imageRef: stringField((value) => (value === "" ? undefined : pinnedImageProblem(value)))
     .register(fields, {
       type: "string",
       takes: "an image reference pinned by digest",
@@ -154,7 +154,7 @@ export const StackFile = z.strictObject({
       refused: "tags alone",
     })
     .optional(),
-  imagePlatform: oneOf(["linux/amd64", "host"], "platform")
+  imagePlatform: enumField(["linux/amd64", "host"], "platform")
     .register(fields, {
       type: "string",
       takes: "linux/amd64 or host",
@@ -162,21 +162,21 @@ export const StackFile = z.strictObject({
       default: code(defaults.imagePlatform),
     })
     .optional(),
-  egressGb: whole(0, 1_000_000)
+  egressGb: intField(0, 1_000_000)
     .register(fields, {
       type: "integer",
       unit: "GB",
-      takes: wholeNumber(0, 1_000_000, "GB"),
+      takes: intDescription(0, 1_000_000, "GB"),
       meaning: "What each PoP sends to visitors in a month. The cost estimate reckons with it; nothing is limited.",
       default: code(defaults.egressGb),
     })
     .optional(),
   egress: Egress.optional(),
-  crawlers: whole(0, 100)
+  crawlers: intField(0, 100)
     .register(fields, {
       type: "integer",
       unit: "percent",
-      takes: wholeNumber(0, 100, "percent"),
+      takes: intDescription(0, 100, "percent"),
       meaning:
         "Part of `egressGb` that crawlers fetch: an assumption for the cost estimate, which shows what it comes to.",
       default: code(defaults.crawlers),

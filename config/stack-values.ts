@@ -1,13 +1,13 @@
 /** Values of a stack file as they stand there, or as Pulumi hands them on: in what shape the schema wants them. Pure. */
 import { parseConfig } from "./parse.ts";
 import { StackFile } from "./schema.ts";
+import { fieldOf, schemaAt } from "./schema-path.ts";
 import type { EdgeConfig } from "./types.ts";
-import { fieldOf, schemaAt } from "./walk.ts";
 
 const prefix = "fly-pops:";
 
 /** A text where the key takes one, else what it says as JSON: `pulumi config set` writes "false" for false. What is neither is for the schema to refuse; nothing at all is absence. */
-export function valueOfText(key: string, text: string): unknown {
+export function parseValue(key: string, text: string): unknown {
   if (text === "" || text === "null") return undefined;
   const schema = schemaAt(StackFile, [key]);
   if (schema !== undefined && fieldOf(schema)?.type === "string") return text;
@@ -19,12 +19,12 @@ export function valueOfText(key: string, text: string): unknown {
 }
 
 /** Ours of a stack file, keys without `fly-pops:`. */
-export const ownValues = (values: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+export const ownConfigValues = (values: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   Object.fromEntries(
     Object.entries(values)
       .filter(([key]) => key.startsWith(prefix))
       .map(([full, value]) => [full.slice(prefix.length), value] as const)
-      .map(([key, value]) => [key, typeof value === "string" ? valueOfText(key, value) : (value ?? undefined)]),
+      .map(([key, value]) => [key, typeof value === "string" ? parseValue(key, value) : (value ?? undefined)]),
   );
 
 /**
@@ -32,7 +32,7 @@ export const ownValues = (values: Readonly<Record<string, unknown>>): Record<str
  * @throws ConfigError naming every mistake
  */
 export const parseStackValues = (values: Readonly<Record<string, unknown>>): EdgeConfig =>
-  parseConfig(ownValues(values));
+  parseConfig(ownConfigValues(values));
 
 /**
  * Digest of the context that `imageRef` stands for. A preview without Docker sets it in its copy of the stack file (preview/by-engine.ts), so that machines

@@ -33,7 +33,7 @@ export interface EdgeConfig {
   keepVolumes: boolean;
   /** Visitors rely on it. Absent: the stack's name says so (config/warnings.ts). */
   production?: boolean;
-  rollout: Rollout;
+  rollout: RolloutConfig;
   adopt: Adopt;
   /** What each PoP sends to visitors in a month, for the cost estimate. */
   egressGb: number;
@@ -64,7 +64,7 @@ export interface PopConfig extends GuestSize {
   volumeGb: number;
 }
 
-export interface Rollout {
+export interface RolloutConfig {
   /** Name of the PoP that gets every change first. Absent: none does. */
   canary?: string;
   /** PoPs that may change at the same time, from 1. */

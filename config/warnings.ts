@@ -42,10 +42,10 @@ export function configWarnings(
   const warnings = [
     ...ofRegions,
     ...named,
-    ...unlimitedSites(image),
-    ...image.sites.flatMap(sharedPages),
-    ...nginxFiles(image),
-    ...manyOrders(pops.length, image),
+    ...unlimitedSiteWarnings(image),
+    ...image.sites.flatMap(sharedPageWarnings),
+    ...nginxFileWarnings(image),
+    ...orderLimitWarnings(pops.length, image),
   ];
   if (!isProduction(stack, production)) return warnings;
   const [only] = regions;
@@ -70,7 +70,7 @@ export function configWarnings(
 }
 
 /** Sites of which one visitor may ask anything. */
-export const unlimitedSites = ({ sites }: Pick<ImageSpec, "sites">): string[] =>
+export const unlimitedSiteWarnings = ({ sites }: Pick<ImageSpec, "sites">): string[] =>
   sites
     .filter(({ kind, limit }) => kind !== "redirect" && limit === undefined)
     .map(
@@ -79,18 +79,18 @@ export const unlimitedSites = ({ sites }: Pick<ImageSpec, "sites">): string[] =>
     );
 
 /** Certificates a week for the same names; renewals do not count. https://letsencrypt.org/docs/rate-limits/#new-certificates-per-exact-set-of-identifiers */
-const duplicates = 5;
+const duplicateLimit = 5;
 
 /** Each PoP has a certificate of its own, as keys do not travel. */
-export const manyOrders = (pops: number, { certificates }: Pick<ImageSpec, "certificates">): string[] =>
-  pops <= duplicates || !certificates?.acme?.directories.every(isLetsEncrypt)
+export const orderLimitWarnings = (pops: number, { certificates }: Pick<ImageSpec, "certificates">): string[] =>
+  pops <= duplicateLimit || !certificates?.acme?.directories.every(isLetsEncrypt)
     ? []
     : [
         `${pops} PoPs order a certificate each, and Let's Encrypt gives five a week for the same names: the others get theirs after days, and serve self-signed certificates until then. Add regions by and by, or name another authority under certificates.acme.fallback.`,
       ];
 
 /** What upgrades of this project cannot look after. */
-export const nginxFiles = ({ nginx }: Pick<ImageSpec, "nginx">): string[] =>
+export const nginxFileWarnings = ({ nginx }: Pick<ImageSpec, "nginx">): string[] =>
   [nginx?.http, ...Object.values(nginx?.sites ?? {})].flatMap((file) =>
     file === undefined
       ? []
@@ -100,7 +100,7 @@ export const nginxFiles = ({ nginx }: Pick<ImageSpec, "nginx">): string[] =>
   );
 
 /** Of what is stored against its origin's word: pages may be among it that are not for all. Rules for files, such as `*.css`, have none. */
-const sharedPages = (site: Site): string[] =>
+const sharedPageWarnings = (site: Site): string[] =>
   partsOf(site).flatMap((part, at) => {
     if (part.kind !== "proxy" || !part.cache?.ignoreOrigin || isForFiles(part.path)) return [];
     // A rule that has it from its site is warned of with the site.

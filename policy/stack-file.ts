@@ -2,10 +2,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { filesMistakes } from "../config/files.ts";
-import { ConfigError } from "../config/mistakes.ts";
-import { ownValues, parseStackValues } from "../config/stack-values.ts";
-import { nginxFiles, unlimitedSites } from "../config/warnings.ts";
+import { checkFiles } from "../config/files.ts";
+import { ConfigError } from "../config/issues.ts";
+import { ownConfigValues, parseStackValues } from "../config/stack-values.ts";
+import { nginxFileWarnings, unlimitedSiteWarnings } from "../config/warnings.ts";
 
 export interface StackFileSeen {
   /** `fly-pops:production`; undefined: it says nothing, or cannot be read here (--config-file). */
@@ -27,7 +27,7 @@ export function seeStackFile(dir: string, stack: string): StackFileSeen {
   } catch {
     return nothing; // the engine has another file, or says itself what is wrong with this one
   }
-  const { production } = ownValues(values);
+  const { production } = ownConfigValues(values);
   return { ...(typeof production === "boolean" && { production }), ...seenIn(values, dir) };
 }
 
@@ -35,8 +35,12 @@ function seenIn(values: Record<string, unknown>, dir: string): Omit<StackFileSee
   try {
     const edge = parseStackValues(values);
     const { image } = edge;
-    return { mistakes: filesMistakes(edge, dir), unlimited: unlimitedSites(image), nginxFiles: nginxFiles(image) };
+    return {
+      mistakes: checkFiles(edge, dir),
+      unlimited: unlimitedSiteWarnings(image),
+      nginxFiles: nginxFileWarnings(image),
+    };
   } catch (error) {
-    return error instanceof ConfigError ? { ...nothing, mistakes: [...error.mistakes] } : nothing;
+    return error instanceof ConfigError ? { ...nothing, mistakes: [...error.messages] } : nothing;
   }
 }

@@ -2,7 +2,7 @@
 
 import { parseArgs } from "node:util";
 import { estimate, type Traffic, trafficOf } from "../components/cost.ts";
-import { ConfigError } from "../config/mistakes.ts";
+import { ConfigError } from "../config/issues.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { configWarnings } from "../config/warnings.ts";
 import { rendered } from "../image/context.ts";

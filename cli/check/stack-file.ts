@@ -2,12 +2,12 @@
 import { basename } from "node:path";
 import { type Document, isScalar, LineCounter, parseDocument } from "yaml";
 import { machineConfig } from "../../components/machine-config.ts";
-import { filesMistakes } from "../../config/files.ts";
-import { ConfigError, type Mistake, secretMistake } from "../../config/mistakes.ts";
-import { nearest } from "../../config/nearest.ts";
+import { checkFiles } from "../../config/files.ts";
+import { ConfigError, type ConfigIssue, secretValueIssue } from "../../config/issues.ts";
+import { type Path, pathText } from "../../config/schema-path.ts";
 import { parseStackValues } from "../../config/stack-values.ts";
+import { suggest } from "../../config/suggest.ts";
 import type { EdgeConfig } from "../../config/types.ts";
-import { type Path, pathText } from "../../config/walk.ts";
 import { configWarnings } from "../../config/warnings.ts";
 import { secretKeys } from "../../providers/settings.ts";
 
@@ -75,7 +75,7 @@ function problemsOf({ config = {} }: { config?: unknown }, stack: string, dir: s
   const ofKeys = Object.entries(values).flatMap(([key, value]) => keyProblem(key, value) ?? []);
   const encrypted = Object.keys(values).filter((key) => key.startsWith(own) && isEncrypted(values[key]));
   if (encrypted.length > 0)
-    return [...ofKeys, ...encrypted.map((key) => atOwnKey(secretMistake(key.slice(own.length))))];
+    return [...ofKeys, ...encrypted.map((key) => atOwnKey(secretValueIssue(key.slice(own.length))))];
   const { edge, problems } = parsed(values);
   return [...ofKeys, ...problems, ...(edge ? [...filesProblems(edge, values, dir), ...warnings(edge, stack)] : [])];
 }
@@ -89,12 +89,12 @@ function parsed(values: Record<string, unknown>): { edge?: EdgeConfig; problems:
   }
 }
 
-const problemsIn = ({ mistakes, paths }: ConfigError): Problem[] =>
-  mistakes.map((text, at) => atOwnKey({ path: paths[at] ?? pathOfText(text), text }));
+const problemsIn = ({ messages, paths }: ConfigError): Problem[] =>
+  messages.map((text, at) => atOwnKey({ path: paths[at] ?? pathOfText(text), text }));
 
 /** What the PoPs are made from: files that the stack file names, what is rendered from it, the machines. */
 function filesProblems(edge: EdgeConfig, values: Record<string, unknown>, dir: string): Problem[] {
-  const found = filesMistakes(edge, dir).map((text) => atOwnKey({ path: pathOfText(text, values), text }));
+  const found = checkFiles(edge, dir).map((text) => atOwnKey({ path: pathOfText(text, values), text }));
   try {
     for (const pop of edge.pops) machineConfig({ ...pop, ports: edge.image.ports }, edge.imageRef ?? "image");
   } catch (error) {
@@ -116,7 +116,7 @@ function keyProblem(key: string, value: unknown): Problem | undefined {
   const [namespace = "", name] = key.split(":");
   if (name === undefined)
     return { path, message: `${key}: a key has a namespace before it; did you mean ${own}${key}?` };
-  const meant = nearest(namespace, namespaces);
+  const meant = suggest(namespace, namespaces);
   if (!namespaces.includes(namespace) && meant !== undefined)
     return { path, message: `${key}: nothing reads it; did you mean ${meant}:${name}?` };
   if (secretKeys.some((it) => it === key) && typeof value === "string" && value !== "")
@@ -130,7 +130,7 @@ function keyProblem(key: string, value: unknown): Problem | undefined {
 const isEncrypted = (value: unknown): boolean =>
   typeof value === "object" && value !== null && Object.keys(value).join() === "secure";
 
-const atOwnKey = ({ path: [first = "", ...rest], text }: Mistake): Problem => ({
+const atOwnKey = ({ path: [first = "", ...rest], text }: ConfigIssue): Problem => ({
   path: ["config", ...(first === "" ? [] : [`${own}${first}`]), ...rest],
   message: text,
 });

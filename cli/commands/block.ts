@@ -3,7 +3,7 @@
  * that nginx reads by itself: nothing is deployed or reloaded. A PoP that cannot be reached is named, and not blocked there.
  */
 import { z } from "zod";
-import { networkProblem } from "../../config/names.ts";
+import { networkProblem } from "../../config/validators.ts";
 import { network } from "../../image/render/networks.ts";
 import { table } from "../../local/table.ts";
 import { askAll, jsonOf } from "../ask-in.ts";

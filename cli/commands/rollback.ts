@@ -4,7 +4,7 @@
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ownValues } from "../../config/stack-values.ts";
+import { ownConfigValues } from "../../config/stack-values.ts";
 import type { Plan } from "../../preview/plan.ts";
 import { readHistory, releaseNumbered } from "../history.ts";
 import { runPulumi } from "../pulumi.ts";
@@ -40,7 +40,7 @@ export async function rollback(
     release: recorded,
     image,
     running: history.running,
-    current: ownValues(stack.values),
+    current: ownConfigValues(stack.values),
     defaults: projectDefaults(world.dir),
     imageOnly,
   });

@@ -2,8 +2,8 @@
 import { isWildcard } from "../../image/render/names.ts";
 import { sourceOf } from "../certificate-source.ts";
 import { directoryUrl } from "../directory.ts";
-import { given, type Mistake, mistake } from "../mistakes.ts";
-import type { Sketch } from "../sketch.ts";
+import { formatValue as given, type ConfigIssue as Mistake, issue as mistake } from "../issues.ts";
+import type { ValidPart as Sketch } from "../valid-part.ts";
 import { siteNames } from "./hosts.ts";
 import { isPassedThrough } from "./pass-through.ts";
 
@@ -11,7 +11,7 @@ import { isPassedThrough } from "./pass-through.ts";
 const mostNames = 100;
 
 /** `certificates` says at least one source. */
-export function sourceSaid({ file, unclear }: Sketch): Mistake[] {
+export function sourceSaid({ file, isInvalid: unclear }: Sketch): Mistake[] {
   const { certificates } = file;
   const isSaid = (["acme", "vault"] as const).some(
     (key) => certificates?.[key] !== undefined || unclear("certificates", key),
@@ -22,7 +22,7 @@ export function sourceSaid({ file, unclear }: Sketch): Mistake[] {
 }
 
 /** A site's source is there, and what is said of it has a meaning. */
-export function siteSources({ file, unclear }: Sketch): Mistake[] {
+export function siteSources({ file, isInvalid: unclear }: Sketch): Mistake[] {
   if (unclear("certificates")) return [];
   return (file.sites ?? []).flatMap((site, index) => {
     const said = site?.certificate;
@@ -48,7 +48,7 @@ export function siteSources({ file, unclear }: Sketch): Mistake[] {
 
 /** HTTP-01 proves a single name, by a request for it. */
 export function namesProvable(sketch: Sketch): Mistake[] {
-  const { file, unclear } = sketch;
+  const { file, isInvalid: unclear } = sketch;
   if (unclear("certificates")) return [];
   const ordered = (index: number): boolean =>
     !isPassedThrough(file.sites?.[index]) &&
@@ -79,7 +79,7 @@ export function namesProvable(sketch: Sketch): Mistake[] {
 }
 
 /** Authorities that stand in for one another are several. */
-export function directoriesDiffer({ file, unclear }: Sketch): Mistake[] {
+export function directoriesDiffer({ file, isInvalid: unclear }: Sketch): Mistake[] {
   const { acme } = file.certificates ?? {};
   if (acme === undefined || unclear("certificates", "acme", "directory")) return [];
   const seen = [directoryUrl(acme.directory ?? "letsencrypt")];

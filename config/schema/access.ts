@@ -1,13 +1,13 @@
 /** Keys of what people need inside a PoP, and visitors do not. */
 import { z } from "zod";
-import { code, fields, text } from "../field.ts";
-import { authorizedKeyProblem } from "../names.ts";
+import { code, fields, stringField } from "../field.ts";
+import { authorizedKeyProblem } from "../validators.ts";
 
 export const Ssh = z
   .strictObject({
     authorizedKeys: z
       .array(
-        text(authorizedKeyProblem).register(fields, {
+        stringField(authorizedKeyProblem).register(fields, {
           type: "string",
           takes: "a public key as in authorized_keys, without options, as in ssh-ed25519 AAAA... me",
           meaning: "A key that may log in as root.",

@@ -2,8 +2,8 @@
 import { z } from "zod";
 import { defaults } from "../defaults.ts";
 import { directoryProblem, emailProblem, profileProblem } from "../directory.ts";
-import { code, fields, oneOf, text } from "../field.ts";
-import { fileProblem, secretKeyProblem } from "../names.ts";
+import { code, fields, enumField as oneOf, stringField as text } from "../field.ts";
+import { fileProblem, secretKeyProblem } from "../validators.ts";
 
 const directory = "letsencrypt, staging, or an https URL, as in https://acme.zerossl.com/v2/DV90";
 

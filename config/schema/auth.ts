@@ -1,12 +1,12 @@
 /** Keys of a site's log-in. */
 import { z } from "zod";
-import { fields, text } from "../field.ts";
-import { identityHeaderProblem, secretKeyProblem } from "../names.ts";
+import { fields, stringField } from "../field.ts";
 import { serviceProblem } from "../service-url.ts";
+import { identityHeaderProblem, secretKeyProblem } from "../validators.ts";
 
 export const Auth = z
   .strictObject({
-    basic: text(secretKeyProblem)
+    basic: stringField(secretKeyProblem)
       .register(fields, {
         type: "string",
         takes: "a key of the secrets file, as in sitePasswords",
@@ -16,7 +16,7 @@ export const Auth = z
         refused: "beside `forward`",
       })
       .optional(),
-    forward: text(serviceProblem)
+    forward: stringField(serviceProblem)
       .register(fields, {
         type: "string",
         takes:
@@ -29,7 +29,7 @@ export const Auth = z
       .optional(),
     headers: z
       .array(
-        text(identityHeaderProblem).register(fields, {
+        stringField(identityHeaderProblem).register(fields, {
           type: "string",
           takes: "the name of a header, as in Remote-User",
           meaning: "A header of the service's response.",

@@ -1,18 +1,18 @@
 /** Keys of a cache beside its times: which responses are stored, and what tells them apart. */
 import { z } from "zod";
 import { isParameterName, mostParameters, mostVaryLength, storedStatuses } from "../../image/render/cache-policy.ts";
-import { byHand, code, duration, durations, fields, list, text } from "../field.ts";
-import { varyProblem } from "../names.ts";
+import { code, customField, durationDescription, durationField, fields, orList, stringField } from "../field.ts";
+import { varyProblem } from "../validators.ts";
 
-const parameter = "takes a parameter's name, as in fbclid; `*` at its end stands for anything, as in utm_*";
+const parameter = "expected a parameter's name, as in fbclid; `*` at its end stands for anything, as in utm_*";
 
-const IgnoreQuery = byHand<boolean | string[]>((value, refuse) => {
+const IgnoreQuery = customField<boolean | string[]>((value, refuse) => {
   if (typeof value === "boolean") return;
   if (!Array.isArray(value)) refuse(undefined);
-  else if (value.length === 0 || value.length > mostParameters) refuse(`takes 1 to ${mostParameters} of them`);
+  else if (value.length === 0 || value.length > mostParameters) refuse(`expected 1 to ${mostParameters} entries`);
   else
     value.forEach((name: unknown, at) => {
-      if (name === "*") refuse("stands for all parameters: write ignoreQuery: true", [at]);
+      if (name === "*") refuse("* alone means all parameters: set ignoreQuery: true instead", [at]);
       else if (typeof name !== "string" || !isParameterName(name)) refuse(parameter, [at]);
     });
 });
@@ -21,10 +21,10 @@ export const policyKeys = {
   statuses: z
     .record(
       z.string(),
-      duration("0", "365d").register(fields, {
+      durationField("0", "365d").register(fields, {
         type: "duration",
         unit: "s where no unit stands",
-        takes: durations("0", "365d"),
+        takes: durationDescription("0", "365d"),
         meaning: "How long responses of this status are fresh if the origin does not say.",
       }),
     )
@@ -32,7 +32,7 @@ export const policyKeys = {
       type: "object",
       takes: "a map from status to duration, as in { 404: 1m, 301: 1h }",
       key: "<status>",
-      meaning: `How long responses of other statuses than 200 are fresh if the origin does not say: of ${list(storedStatuses.map(String))}. Without it they are stored only if the origin says how long.`,
+      meaning: `How long responses of other statuses than 200 are fresh if the origin does not say: of ${orList(storedStatuses.map(String))}. Without it they are stored only if the origin says how long.`,
       default: code("{}"),
       refused:
         "200, which has `maxAge`; statuses that hold for one moment or one visitor (206, 401, 403, 429, 500, 503, ...)",
@@ -58,7 +58,7 @@ export const policyKeys = {
     .optional(),
   vary: z
     .array(
-      text(varyProblem).register(fields, {
+      stringField(varyProblem).register(fields, {
         type: "string",
         takes: "the name of a request header, as in Accept-Language",
         meaning: "A header whose value tells stored responses apart.",

@@ -1,8 +1,8 @@
 /** Keys that say where the sites' certificates come from. */
 import { z } from "zod";
 import { defaults } from "../defaults.ts";
-import { code, fields, text } from "../field.ts";
-import { fileProblem, hostProblem, originProblem, vaultPathProblem } from "../names.ts";
+import { code, fields, stringField as text } from "../field.ts";
+import { fileProblem, hostProblem, originProblem, vaultPathProblem } from "../validators.ts";
 import { Acme } from "./acme.ts";
 
 const Vault = z

@@ -1,7 +1,7 @@
 /** Where visitors are, for the cost estimate. */
 import { z } from "zod";
 import { type VisitorArea, visitorAreas } from "../../components/visitors.ts";
-import { fields, whole, wholeNumber } from "../field.ts";
+import { fields, intDescription, intField } from "../field.ts";
 
 const names: Record<VisitorArea, string> = {
   eu: "Europe",
@@ -14,11 +14,11 @@ const names: Record<VisitorArea, string> = {
 };
 
 const percent = (area: VisitorArea) =>
-  whole(0, 100)
+  intField(0, 100)
     .register(fields, {
       type: "integer",
       unit: "percent",
-      takes: wholeNumber(0, 100, "percent"),
+      takes: intDescription(0, 100, "percent"),
       meaning: `What goes to visitors in ${names[area]}.`,
       default: "`0`",
     })

@@ -1,11 +1,11 @@
 /** Keys of a site for the names it is asked for by. */
 import { z } from "zod";
-import { code, fields, text } from "../field.ts";
-import { siteHostProblem } from "../names.ts";
+import { code, fields, stringField } from "../field.ts";
+import { siteHostProblem } from "../validators.ts";
 
 const mostAliases = 100;
 
-export const Host = text(siteHostProblem).register(fields, {
+export const Host = stringField(siteHostProblem).register(fields, {
   type: "string",
   takes: "a DNS name, as in www.example.org or *.example.org",
   meaning:
@@ -17,7 +17,7 @@ export const Host = text(siteHostProblem).register(fields, {
 export const hostKeys = {
   aliases: z
     .array(
-      text(siteHostProblem).register(fields, {
+      stringField(siteHostProblem).register(fields, {
         type: "string",
         takes: "a DNS name, as in example.org or *.example.org",
         meaning: "A further name of the site.",

@@ -1,8 +1,8 @@
 /** Keys that say what the image runs, resolves and keeps: the same for every PoP. */
 import { z } from "zod";
 import { cacheShare, cacheShareLimit } from "../defaults.ts";
-import { code, fields, text, whole, wholeNumber } from "../field.ts";
-import { serverProblem, zoneProblem } from "../names.ts";
+import { code, fields, intDescription, intField, stringField } from "../field.ts";
+import { serverProblem, zoneProblem } from "../validators.ts";
 
 export const Dns = z
   .strictObject({
@@ -10,7 +10,7 @@ export const Dns = z
       .array(
         z
           .strictObject({
-            zone: text(zoneProblem).register(fields, {
+            zone: stringField(zoneProblem).register(fields, {
               type: "string",
               takes: "a DNS name, as in home.internal",
               meaning: "The zone; everything below it goes with it. A single dot is the whole tree.",
@@ -18,7 +18,7 @@ export const Dns = z
             }),
             servers: z
               .array(
-                text(serverProblem).register(fields, {
+                stringField(serverProblem).register(fields, {
                   type: "string",
                   takes: "an IP address, with @port where it is not 53",
                   meaning: "A name server.",
@@ -54,11 +54,11 @@ export const Dns = z
 
 export const CacheStore = z
   .strictObject({
-    maxSizeMb: whole(16, 512_000)
+    maxSizeMb: intField(16, 512_000)
       .register(fields, {
         type: "integer",
         unit: "MB",
-        takes: wholeNumber(16, 512_000, "MB"),
+        takes: intDescription(16, 512_000, "MB"),
         meaning: "Upper bound of the cache on each volume.",
         default: `${cacheShare * 100} % of the smallest volume`,
         refused: `more than ${cacheShareLimit * 100} % of the smallest volume`,

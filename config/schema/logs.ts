@@ -1,7 +1,7 @@
 /** Keys of what is logged, and where to. */
 import { z } from "zod";
-import { code, fields, text } from "../field.ts";
-import { percent, percentProblem, syslogProblem } from "../log-names.ts";
+import { code, fields, stringField } from "../field.ts";
+import { percent, percentProblem, syslogProblem } from "../log-validators.ts";
 
 export const Logs = z
   .strictObject({
@@ -15,7 +15,7 @@ export const Logs = z
         default: code(false),
       })
       .optional(),
-    syslog: text(syslogProblem)
+    syslog: stringField(syslogProblem)
       .register(fields, {
         type: "string",
         takes: "a UDP URL of host and port, as in udp://loki.tail.example:1514; without a port, 514",
@@ -26,7 +26,7 @@ export const Logs = z
           "tcp and tls, which nginx does not speak; hosts outside the tailnet, private networks and zones of `dns.forward`: the messages are not encrypted",
       })
       .optional(),
-    sampleCached: text(percentProblem)
+    sampleCached: stringField(percentProblem)
       .register(fields, {
         type: "string",
         takes: "a percentage from 0% to 100%, two decimals at most, as in 10%",

@@ -3,8 +3,8 @@ import { z } from "zod";
 import { mostInARow, waitable } from "../../image/render/dependencies.ts";
 import { failuresToRestart } from "../../image/render/luggage.ts";
 import { defaults } from "../defaults.ts";
-import { code, duration, durations, fields, text, whole } from "../field.ts";
-import { folderProblem, healthPathProblem, imageProblem, luggageNameProblem, secretKeyProblem } from "../names.ts";
+import { code, durationDescription, durationField, fields, intField, stringField } from "../field.ts";
+import { dirProblem, healthPathProblem, imageProblem, luggageNameProblem, secretKeyProblem } from "../validators.ts";
 
 /** A text with NUL would end early in every C program that reads it. */
 const plainText = () => z.string().refine((value) => !value.includes("\0"));
@@ -22,7 +22,7 @@ const command = () =>
 
 const Health = z
   .strictObject({
-    path: text(healthPathProblem)
+    path: stringField(healthPathProblem)
       .register(fields, {
         type: "string",
         takes: "a path, as in /healthz",
@@ -41,20 +41,20 @@ const Health = z
         refused: "an empty program",
       })
       .optional(),
-    every: duration("2s", "1h")
+    every: durationField("2s", "1h")
       .register(fields, {
         type: "duration",
         unit: "s where no unit stands",
-        takes: durations("2s", "1h"),
+        takes: durationDescription("2s", "1h"),
         meaning: "How often it is asked.",
         default: code(defaults.healthEvery),
       })
       .optional(),
-    timeout: duration("1s", "1m")
+    timeout: durationField("1s", "1m")
       .register(fields, {
         type: "duration",
         unit: "s where no unit stands",
-        takes: durations("1s", "1m"),
+        takes: durationDescription("1s", "1m"),
         meaning: "How long an answer may take.",
         default: code(defaults.healthTimeout),
       })
@@ -69,7 +69,7 @@ const Health = z
 
 export const Luggage = z
   .strictObject({
-    files: text(folderProblem)
+    files: stringField(dirProblem)
       .register(fields, {
         type: "string",
         takes: "a folder relative to the project, as in ./blog",
@@ -78,7 +78,7 @@ export const Luggage = z
         refused: "absolute paths, the project itself",
       })
       .optional(),
-    image: text(imageProblem)
+    image: stringField(imageProblem)
       .register(fields, {
         type: "string",
         takes: "an image reference, as in ghcr.io/me/blog:1.2",
@@ -113,7 +113,7 @@ export const Luggage = z
       .optional(),
     secrets: z
       .array(
-        text(secretKeyProblem).register(fields, {
+        stringField(secretKeyProblem).register(fields, {
           type: "string",
           takes: "a key of the sops file, as in mailPassword",
           meaning: "A secret the process may read, in the file `/run/secrets/<name>/<key>`.",
@@ -127,7 +127,7 @@ export const Luggage = z
         refused: "one key twice",
       })
       .optional(),
-    port: whole(1024, 65_535)
+    port: intField(1024, 65_535)
       .register(fields, {
         type: "integer",
         takes: "a port from 1024 to 65535",
@@ -154,7 +154,7 @@ export const Luggage = z
       })
       .optional(),
     health: Health.optional(),
-    user: text(luggageNameProblem)
+    user: stringField(luggageNameProblem)
       .register(fields, {
         type: "string",
         takes: "lower-case letters, digits and dashes, 2 to 24 of them, a letter first",

@@ -1,15 +1,15 @@
 /** The way out: configuration of nginx as the user writes it. */
 import { z } from "zod";
 import { isNginxFile } from "../../image/render/nginx-own.ts";
-import { code, fields, text } from "../field.ts";
-import { fileProblem, plainFolder } from "../names.ts";
+import { code, fields, stringField } from "../field.ts";
+import { fileProblem, normalizePath } from "../validators.ts";
 
 function nginxFileProblem(value: string): string | undefined {
   const problem = fileProblem(value);
   if (problem !== undefined) return problem;
-  return isNginxFile(plainFolder(value))
+  return isNginxFile(normalizePath(value))
     ? undefined
-    : "takes a file within the project whose path has letters, digits, dots, dashes and _ only and ends with .conf, as in ./nginx/http.conf";
+    : "expected a file within the project whose path has letters, digits, dots, dashes and _ only and ends with .conf, as in ./nginx/http.conf";
 }
 
 const takes = "a .conf file within the project, as in ./nginx/http.conf";
@@ -17,7 +17,7 @@ const refused = "absolute paths, paths outside the project; files above 256 KB, 
 
 export const Nginx = z
   .strictObject({
-    http: text(nginxFileProblem)
+    http: stringField(nginxFileProblem)
       .register(fields, {
         type: "string",
         takes,
@@ -29,7 +29,7 @@ export const Nginx = z
     sites: z
       .record(
         z.string(),
-        text(nginxFileProblem).register(fields, {
+        stringField(nginxFileProblem).register(fields, {
           type: "string",
           takes,
           meaning: "Included at the end of this site's `server` block.",

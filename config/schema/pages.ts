@@ -1,11 +1,11 @@
 /** Keys of a site for what a PoP answers with itself: pages, robots.txt, headers. */
 import { z } from "zod";
 import { pageStatuses } from "../../image/render/error-pages.ts";
-import { code, fields, text } from "../field.ts";
-import { fileProblem, folderProblem } from "../names.ts";
+import { code, fields, stringField } from "../field.ts";
+import { dirProblem, fileProblem } from "../validators.ts";
 
 export const pageKeys = {
-  errorPages: text(folderProblem)
+  errorPages: stringField(dirProblem)
     .register(fields, {
       type: "string",
       takes: "a folder relative to the project, as in ./errors",
@@ -25,7 +25,7 @@ export const pageKeys = {
       refused: "a site without `files`; a folder without `index.html`",
     })
     .optional(),
-  robots: text((value) => (value === "deny" ? undefined : robotsProblem(value)))
+  robots: stringField((value) => (value === "deny" ? undefined : robotsProblem(value)))
     .register(fields, {
       type: "string",
       takes: "deny, or a text file relative to the project, as in ./robots.txt",
@@ -45,7 +45,7 @@ export const pageKeys = {
       default: code(false),
     })
     .optional(),
-  securityHeaders: text((value) => (value === "strict" ? undefined : "takes strict"))
+  securityHeaders: stringField((value) => (value === "strict" ? undefined : "expected strict"))
     .register(fields, {
       type: "string",
       takes: "strict",
@@ -58,6 +58,6 @@ export const pageKeys = {
 
 function robotsProblem(value: string): string | undefined {
   if (!value.includes("/") && !value.includes("."))
-    return "takes deny, or a text file relative to the project, as in ./robots.txt";
+    return "expected deny, or a text file relative to the project, as in ./robots.txt";
   return fileProblem(value);
 }

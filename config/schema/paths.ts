@@ -1,8 +1,8 @@
 /** Keys of rules by path: what answers under some paths of a site, and how. */
 import { z } from "zod";
 import { mostStars } from "../../image/render/path-pattern.ts";
-import { code, type Field, falseOr, fields, list, text } from "../field.ts";
-import { pathProblem, targetProblem } from "../path-names.ts";
+import { code, type Field, fields, mapOrFalse, orList, stringField } from "../field.ts";
+import { pathProblem, targetProblem } from "../path-validators.ts";
 import { openPath } from "./auth.ts";
 import { RequestLimit } from "./limit.ts";
 
@@ -10,7 +10,7 @@ const redirectStatuses = [301, 302, 307, 308];
 const denials = [403, 404, 410, 444];
 
 const oneNumber = (numbers: readonly number[]) => z.int().refine((value) => numbers.includes(value));
-const numbers = (all: readonly number[]) => list(all.map(String));
+const numbers = (all: readonly number[]) => orList(all.map(String));
 
 export const redirectStatus = oneNumber(redirectStatuses).register(fields, {
   type: "integer",
@@ -68,7 +68,7 @@ export const pathRules = <
     .array(
       z
         .strictObject({
-          path: text(pathProblem).register(fields, {
+          path: stringField(pathProblem).register(fields, {
             type: "string",
             takes: `a prefix as in /api/, one path as in /login, or text with up to ${mostStars} \`*\` as in *.css or /user/*/keys`,
             meaning:
@@ -88,7 +88,7 @@ export const pathRules = <
               "Served from this folder, packed into the image. The whole path is looked for in it, or what follows the prefix with `stripPrefix`.",
           }).optional(),
           luggage: own(site.luggage.unwrap()).optional(),
-          redirect: text(targetProblem)
+          redirect: stringField(targetProblem)
             .register(fields, {
               type: "string",
               takes: "an http or https URL or a path of the same site, as in https://www.example.org, /new or /new/*",
@@ -119,7 +119,7 @@ export const pathRules = <
               refused: "a `path` that is no prefix; `redirect` and `deny`",
             })
             .optional(),
-          cache: falseOr(cache)
+          cache: mapOrFalse(cache)
             .register(fields, {
               ...fields.get(cache),
               type: "object or false",

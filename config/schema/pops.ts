@@ -2,7 +2,16 @@
 import { z } from "zod";
 import { presets } from "../../providers/fly/guests.ts";
 import { defaults } from "../defaults.ts";
-import { code, duration, durations, fields, list, oneOf, whole, wholeNumber } from "../field.ts";
+import {
+  code,
+  durationDescription,
+  durationField,
+  enumField,
+  fields,
+  intDescription,
+  intField,
+  orList,
+} from "../field.ts";
 
 const sizes = Object.keys(presets);
 
@@ -10,25 +19,25 @@ const sizes = Object.keys(presets);
 const settings = (inherited: boolean) => {
   const fallback = (key: string, own: string) => (inherited ? code(`defaults.${key}`) : own);
   return z.strictObject({
-    replicas: whole(1, 100)
+    replicas: intField(1, 100)
       .register(fields, {
         type: "integer",
         unit: "PoPs",
-        takes: wholeNumber(1, 100, "PoPs"),
+        takes: intDescription(1, 100, "PoPs"),
         meaning:
           "PoPs in a region, named `<region>-1` and up. Each has a volume, an identity and a machine of its own.",
         default: fallback("replicas", code(defaults.replicas)),
       })
       .optional(),
-    size: oneOf(sizes, "size")
+    size: enumField(sizes, "size")
       .register(fields, {
         type: "string",
-        takes: list(sizes),
+        takes: orList(sizes),
         meaning: "CPUs of the machine, by Fly's names of sizes.",
         default: fallback("size", code(defaults.size)),
       })
       .optional(),
-    memoryMb: whole(1, 1_048_576)
+    memoryMb: intField(1, 1_048_576)
       .register(fields, {
         type: "integer",
         unit: "MB",
@@ -39,11 +48,11 @@ const settings = (inherited: boolean) => {
         refused: "what the size in force does not take",
       })
       .optional(),
-    volumeGb: whole(1, 500)
+    volumeGb: intField(1, 500)
       .register(fields, {
         type: "integer",
         unit: "GB",
-        takes: wholeNumber(1, 500, "GB"),
+        takes: intDescription(1, 500, "GB"),
         meaning:
           "Volume of the PoP: identity and cache lie on it. It grows in place; less than it has is refused by the volume itself.",
         default: fallback("volumeGb", code(defaults.volumeGb)),
@@ -88,31 +97,31 @@ export const Rollout = z
         default: "absent",
       })
       .optional(),
-    maxUnavailable: whole(1, 10_000)
+    maxUnavailable: intField(1, 10_000)
       .register(fields, {
         type: "integer",
         unit: "PoPs",
-        takes: wholeNumber(1, 10_000, "PoPs"),
+        takes: intDescription(1, 10_000, "PoPs"),
         meaning:
           "PoPs that may change at the same time, after the canary. However many: one PoP always serves, where there are two, and half of a region that has several.",
         default: code(defaults.maxUnavailable),
       })
       .optional(),
-    drain: duration("0", "5m")
+    drain: durationField("0", "5m")
       .register(fields, {
         type: "duration",
         unit: "s where no unit stands",
-        takes: durations("0", "5m"),
+        takes: durationDescription("0", "5m"),
         meaning:
           "Time between taking a PoP out of routing and stopping it, so that Fly Proxy has heard of it everywhere. 0: none.",
         default: code(defaults.drain),
       })
       .optional(),
-    timeout: duration("10s", "1h")
+    timeout: durationField("10s", "1h")
       .register(fields, {
         type: "duration",
         unit: "s where no unit stands",
-        takes: durations("10s", "1h"),
+        takes: durationDescription("10s", "1h"),
         meaning:
           "Time a new version has until all its checks pass, image pull included. Then the old one is put back and the deployment ends.",
         default: code(defaults.timeout),

@@ -2,28 +2,28 @@
 import { z } from "zod";
 import { mostTcpPorts } from "../../image/ports.ts";
 import { defaults } from "../defaults.ts";
-import { code, duration, durations, fields, text, whole, wholeNumber } from "../field.ts";
-import { endpointProblem } from "../names.ts";
+import { code, durationDescription, durationField, fields, intDescription, intField, stringField } from "../field.ts";
+import { endpointProblem } from "../validators.ts";
 import { networkKeys } from "./visitors.ts";
 
 const PortLimit = z
   .strictObject({
-    connections: whole(1, 10_000)
+    connections: intField(1, 10_000)
       .register(fields, {
         type: "integer",
         unit: "connections",
-        takes: wholeNumber(1, 10_000, "connections"),
+        takes: intDescription(1, 10_000, "connections"),
         meaning:
           "How many connections a visitor (an IPv4 address, or the /64 of an IPv6 address) may have at a time, on each PoP. Further ones are closed at once.",
         default: code(defaults.portConnections),
         refused: "more than `total`",
       })
       .optional(),
-    total: whole(1, 10_000)
+    total: intField(1, 10_000)
       .register(fields, {
         type: "integer",
         unit: "connections",
-        takes: wholeNumber(1, 10_000, "connections"),
+        takes: intDescription(1, 10_000, "connections"),
         meaning:
           "How many connections each PoP may have on this port at a time. Fly sends further visitors to the next PoP; if all are full, they wait or are turned away.",
         default: code(defaults.portTotal),
@@ -48,7 +48,7 @@ const PortAccess = z.strictObject(networkKeys("port")).register(fields, {
 
 const Port = z
   .strictObject({
-    to: text(endpointProblem)
+    to: stringField(endpointProblem)
       .register(fields, {
         type: "string",
         takes: "a host name or address and a port, as in git.tail.example:22 or [fd7a:115c:a1e0::7]:22",
@@ -80,11 +80,11 @@ const Port = z
       .optional(),
     access: PortAccess.optional(),
     limit: PortLimit.optional(),
-    idle: duration("10s", "1d")
+    idle: durationField("10s", "1d")
       .register(fields, {
         type: "duration",
         unit: "s where no unit stands",
-        takes: durations("10s", "1d"),
+        takes: durationDescription("10s", "1d"),
         meaning: "A connection without a byte in either direction for so long is closed.",
         default: code(defaults.portIdle),
       })

@@ -1,10 +1,10 @@
 /** Keys of a site for what it says to whoever is behind it. */
 import { z } from "zod";
-import { byHand, fields, text } from "../field.ts";
-import { headerValueProblem, hostHeaderProblem, secretKeyProblem } from "../names.ts";
+import { customField, fields, stringField } from "../field.ts";
+import { headerValueProblem, hostHeaderProblem, secretKeyProblem } from "../validators.ts";
 
 /** A text or `{ secret: KEY }`. */
-const Value = byHand<string | { secret: string }>((value, refuse) => {
+const Value = customField<string | { secret: string }>((value, refuse) => {
   if (typeof value === "string") {
     const problem = headerValueProblem(value);
     if (problem !== undefined) refuse(problem);
@@ -14,11 +14,11 @@ const Value = byHand<string | { secret: string }>((value, refuse) => {
   const { secret } = (isMap ? value : {}) as { secret?: unknown };
   if (!isMap || Object.keys(value).join() !== "secret" || typeof secret !== "string") return refuse(undefined);
   const problem = secretKeyProblem(secret);
-  if (problem !== undefined) refuse(`secret ${problem}`);
+  if (problem !== undefined) refuse(`the key in secret is invalid: ${problem}`);
 });
 
 /** Of an origin's `tls`. */
-export const clientCertificate = text(secretKeyProblem)
+export const clientCertificate = stringField(secretKeyProblem)
   .register(fields, {
     type: "string",
     takes: "a key of the secrets file, as in edgeCertificate",
@@ -29,7 +29,7 @@ export const clientCertificate = text(secretKeyProblem)
   .optional();
 
 export const requestKeys = {
-  hostHeader: text(hostHeaderProblem)
+  hostHeader: stringField(hostHeaderProblem)
     .register(fields, {
       type: "string",
       takes: "a name and perhaps a port, as in docs.home.internal",

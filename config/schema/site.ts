@@ -1,8 +1,19 @@
 /** Keys of one site: who answers for a host, and how. */
 import { z } from "zod";
 import { limits } from "../../image/limits.ts";
-import { code, duration, durations, fields, oneOf, oneOrMore, text, textOr, whole, wholeNumber } from "../field.ts";
-import { fileProblem, folderProblem, headerValueProblem, hostProblem, originProblem } from "../names.ts";
+import {
+  code,
+  durationDescription,
+  durationField,
+  enumField,
+  fields,
+  intDescription,
+  intField,
+  stringField,
+  stringOrList,
+  stringOrMap,
+} from "../field.ts";
+import { dirProblem, fileProblem, headerValueProblem, hostProblem, originProblem } from "../validators.ts";
 import { Auth } from "./auth.ts";
 import { SiteCache } from "./cache.ts";
 import { Host, hostKeys } from "./hosts.ts";
@@ -14,11 +25,11 @@ import { Access } from "./visitors.ts";
 
 const mostOrigins = 8;
 
-const Origin = oneOrMore({ problem: originProblem, most: mostOrigins, other: "takes an http or https URL" });
+const Origin = stringOrList({ problem: originProblem, most: mostOrigins, other: "expected an http or https URL" });
 
 const OriginTls = z
   .strictObject({
-    ca: text(fileProblem)
+    ca: stringField(fileProblem)
       .register(fields, {
         type: "string",
         takes: "a PEM file relative to the project, as in ./home-ca.pem",
@@ -28,7 +39,7 @@ const OriginTls = z
         refused: "absolute paths; files that hold a private key or no certificate",
       })
       .optional(),
-    serverName: text(hostProblem)
+    serverName: stringField(hostProblem)
       .register(fields, {
         type: "string",
         takes: "a DNS name, as in www.example.org",
@@ -48,29 +59,29 @@ const OriginTls = z
 
 const Timeouts = z
   .strictObject({
-    connect: duration("1s", "75s")
+    connect: durationField("1s", "75s")
       .register(fields, {
         type: "duration",
         unit: "s where no unit stands",
-        takes: durations("1s", "75s"),
+        takes: durationDescription("1s", "75s"),
         meaning: "How long it may take to reach the origin.",
         default: code(`${limits.connectSeconds}s`),
       })
       .optional(),
-    read: duration("1s", "1d")
+    read: durationField("1s", "1d")
       .register(fields, {
         type: "duration",
         unit: "s where no unit stands",
-        takes: durations("1s", "1d"),
+        takes: durationDescription("1s", "1d"),
         meaning: "How long it may be silent, before its answer and within it; WebSockets too.",
         default: code(`${limits.readSeconds}s`),
       })
       .optional(),
-    send: duration("1s", "1d")
+    send: durationField("1s", "1d")
       .register(fields, {
         type: "duration",
         unit: "s where no unit stands",
-        takes: durations("1s", "1d"),
+        takes: durationDescription("1s", "1d"),
         meaning: "How long it may take nothing of a request.",
         default: code(`${limits.sendSeconds}s`),
       })
@@ -84,16 +95,16 @@ const Timeouts = z
     refused: "a site without `origin` or `luggage`",
   });
 
-const Certificate = textOr(
+const Certificate = stringOrMap(
   hostProblem,
   z.strictObject({
-    from: oneOf(["acme", "vault"], "source").register(fields, {
+    from: enumField(["acme", "vault"], "source").register(fields, {
       type: "string",
       takes: "acme or vault",
       meaning: "Which source of `certificates` has it.",
       refused: "one that is not there",
     }),
-    name: text(hostProblem)
+    name: stringField(hostProblem)
       .register(fields, {
         type: "string",
         takes: "a DNS name, as in example.org",
@@ -131,7 +142,7 @@ const Site = z
       refused:
         "paths, queries, credentials; one twice, more than 8; on ports 80 and 443 the host of a site here, unless `dns.forward` covers it: the edge would ask itself",
     }).optional(),
-    protocol: oneOf(["http", "grpc"], "protocol")
+    protocol: enumField(["http", "grpc"], "protocol")
       .register(fields, {
         type: "string",
         takes: "http or grpc",
@@ -164,7 +175,7 @@ const Site = z
         refused: "a site without `passThrough`",
       })
       .optional(),
-    redirect: text(originProblem)
+    redirect: stringField(originProblem)
       .register(fields, {
         type: "string",
         takes: "an http or https URL of scheme, host and port, as in https://www.example.org",
@@ -174,7 +185,7 @@ const Site = z
       })
       .optional(),
     status: redirectStatus.optional(),
-    files: text(folderProblem)
+    files: stringField(dirProblem)
       .register(fields, {
         type: "string",
         takes: "a folder relative to the project, as in ./status-page",
@@ -209,7 +220,7 @@ const Site = z
           "Collects up to 128 KB of a response before passing it on, so that a slow visitor occupies the origin for less time. False: each piece is passed on as it arrives, which event streams and progressive pages need.",
         default: code(false),
         refused:
-          "a site without `origin` or `luggage`; a site with `cache`, which buffers what it stores and nothing else",
+          "a site without `origin` or `luggage`; a site with `cache`, which buffers stored responses and no others",
       })
       .optional(),
     compress: z
@@ -223,11 +234,11 @@ const Site = z
         refused: "a site with `redirect`",
       })
       .optional(),
-    maxBodyMb: whole(1, 1_048_576)
+    maxBodyMb: intField(1, 1_048_576)
       .register(fields, {
         type: "integer",
         unit: "MB",
-        takes: wholeNumber(1, 1_048_576, "MB"),
+        takes: intDescription(1, 1_048_576, "MB"),
         meaning:
           "Largest body of a request; larger ones get 413. Bodies of any size stream to the origin as they arrive.",
         default: code(limits.maxBodyMb),
@@ -239,7 +250,7 @@ const Site = z
     headers: z
       .record(
         z.string(),
-        text(headerValueProblem).register(fields, {
+        stringField(headerValueProblem).register(fields, {
           type: "string",
           takes: "printable ASCII without $",
           meaning: "Value of this header. `Cache-Control` and `Expires` stay off errors.",

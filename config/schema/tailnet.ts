@@ -1,19 +1,19 @@
 /** Keys of the private network that origins are reached over. */
 import { z } from "zod";
 import { defaults } from "../defaults.ts";
-import { code, fields, oneOf, text } from "../field.ts";
-import { fileProblem, hostPrefixProblem, hostProblem, originProblem, tagProblem } from "../names.ts";
+import { code, enumField, fields, stringField } from "../field.ts";
+import { fileProblem, hostPrefixProblem, hostProblem, originProblem, tagProblem } from "../validators.ts";
 
 export const Tailnet = z
   .strictObject({
-    domain: text(hostProblem).register(fields, {
+    domain: stringField(hostProblem).register(fields, {
       type: "string",
       takes: "a DNS name, as in tail1234.ts.net",
       meaning:
         "MagicDNS domain of the tailnet. Names below it are asked of Tailscale's own resolver in the PoP, so origins can be given by them.",
       refused: "a zone that `dns.forward` has too",
     }),
-    loginServer: text(originProblem)
+    loginServer: stringField(originProblem)
       .register(fields, {
         type: "string",
         takes: "an http or https URL of scheme, host and port, as in https://headscale.example.org",
@@ -22,7 +22,7 @@ export const Tailnet = z
         refused: "paths, queries, credentials",
       })
       .optional(),
-    ca: text(fileProblem)
+    ca: stringField(fileProblem)
       .register(fields, {
         type: "string",
         takes: "a PEM file relative to the project, as in ./home-ca.pem",
@@ -32,7 +32,7 @@ export const Tailnet = z
         refused: "absolute paths; files that hold a private key or no certificate; a stack without `loginServer`",
       })
       .optional(),
-    driver: oneOf(["tailscale", "headscale"], "driver")
+    driver: enumField(["tailscale", "headscale"], "driver")
       .register(fields, {
         type: "string",
         takes: "tailscale or headscale",
@@ -44,7 +44,7 @@ export const Tailnet = z
       .optional(),
     tags: z
       .array(
-        text(tagProblem).register(fields, {
+        stringField(tagProblem).register(fields, {
           type: "string",
           takes: "a tag's name without `tag:`, as in pop",
           meaning: "A tag the PoPs ask for; the auth key must own it.",
@@ -58,7 +58,7 @@ export const Tailnet = z
         default: code(`[${defaults.tailnetTags.join(", ")}]`),
       })
       .optional(),
-    hostPrefix: text(hostPrefixProblem)
+    hostPrefix: stringField(hostPrefixProblem)
       .register(fields, {
         type: "string",
         takes: "lower-case letters, digits and dashes, 31 at most, no dash first",

@@ -1,18 +1,18 @@
 /** Keys of who may use a site or a port. */
 import { z } from "zod";
 import { isAgent, mostNetworks } from "../../image/render/networks.ts";
-import { fields, oneOrMore, text } from "../field.ts";
-import { networkOrFileProblem } from "../names.ts";
+import { fields, stringField, stringOrList } from "../field.ts";
+import { networkOrFileProblem } from "../validators.ts";
 
 const takesNetworks =
   "an address, a network or a file of them relative to the project, as in 203.0.113.7, 2001:db8::/32 or ./lists/bad.txt, or a list of these";
 
 const Networks = () =>
-  oneOrMore({
+  stringOrList({
     problem: networkOrFileProblem,
     most: 1000,
-    tooMany: "takes 1 to 1000 of them; longer lists go into a file",
-    other: `takes ${takesNetworks}`,
+    tooMany: "expected 1 to 1000 entries; put longer lists into a file",
+    other: `expected ${takesNetworks}`,
   });
 
 const fileMeaning = "A file has one a line, and comments behind `#` or `;`; it is read when the image is built.";
@@ -44,10 +44,10 @@ export const Access = z
     ...networkKeys("site"),
     agents: z
       .array(
-        text((value) =>
+        stringField((value) =>
           isAgent(value)
             ? undefined
-            : "takes a part of a User-Agent, as in GPTBot: 3 to 100 letters, digits, spaces and ._/+;:,@()-",
+            : "expected a part of a User-Agent, as in GPTBot: 3 to 100 letters, digits, spaces and ._/+;:,@()-",
         ).register(fields, {
           type: "string",
           takes: "a part of a User-Agent, as in GPTBot: 3 to 100 letters, digits, spaces and ._/+;:,@()-",

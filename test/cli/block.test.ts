@@ -89,7 +89,7 @@ test("a PoP that is not reached is named with its reason, the others block, and 
 test.each([
   [
     ["block", "home"],
-    'block: "home" is not blocked: takes an address or a network, as in 203.0.113.7 or 2001:db8::/32.',
+    'block: "home" is not blocked: expected an address or a network, as in 203.0.113.7 or 2001:db8::/32.',
   ],
   [["block", "203.0.113.7/33"], 'block: "203.0.113.7/33" is not blocked'],
   [["block", "0.0.0.0/0"], "block: 0.0.0.0/0 is too large a network. The largest one that is blocked is a /8."],
@@ -97,8 +97,8 @@ test.each([
   [["block", "203.0.113.7", "--for", "soon"], "a duration from 1s to 365d"],
   [["block", "203.0.113.7", "--for", "0"], "a duration from 1s to 365d"],
   [["block", "203.0.113.7", "--for", "2y"], "a duration from 1s to 365d"],
-  [["unblock"], "unblock: takes addresses, or --all for every one that is blocked."],
-  [["unblock", "203.0.113.7", "--all"], "unblock: takes addresses, or --all"],
+  [["unblock"], "unblock: expected addresses, or --all for every one that is blocked."],
+  [["unblock", "203.0.113.7", "--all"], "unblock: expected addresses, or --all"],
 ])("%j is refused, and no PoP is asked", async (words, sentence) => {
   const { it: world, commands } = await popsThatBlock({ cdg: {} });
   await using it = world;

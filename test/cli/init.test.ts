@@ -86,9 +86,9 @@ test("each answer is checked as it is given: what is wrong is said, asked again,
   for (const sentence of [
     "Pulumi.prod.yaml is there already. Edit it, or take another name for the stack.",
     '"../x" is no name for a stack',
-    'app is "My_Edge": takes lower-case letters',
+    'app is "My_Edge": expected lower-case letters',
     "did you mean cdg?",
-    'sites[0].origin is "ftp://x": takes http or https',
+    'sites[0].origin is "ftp://x": expected http or https',
   ])
     expect(err).toContain(sentence);
   const { config } = parse(readFileSync(join(it.dir, "Pulumi.edge.yaml"), "utf8"));
@@ -107,7 +107,11 @@ test.each([
     "init: --stack: Pulumi.test.yaml is there already. Edit it, or take another name for the stack.\nNothing was written.\n",
   ],
   [["init", "--stack", "../x", ...flags, ...origin], 1, '"../x" is no name for a stack'],
-  [["init", ...flags, "--origin", "ftp://x"], 1, 'init: --origin: sites[0].origin is "ftp://x": takes http or https'],
+  [
+    ["init", ...flags, "--origin", "ftp://x"],
+    1,
+    'init: --origin: sites[0].origin is "ftp://x": expected http or https',
+  ],
   [["init", "--app", "a", "--regions", "paris", "--host", "www.example.org", ...origin], 1, "did you mean cdg?"],
 ])("%j is refused, and nothing is written", async (argv, code, sentence) => {
   await using it = await cli();

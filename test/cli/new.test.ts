@@ -77,7 +77,7 @@ test("the documented line asks, and makes a project with what git tracks, real f
   const { config } = parse(readFileSync(join(target, "Pulumi.edge.yaml"), "utf8"));
   expect(parseStackValues(config).pops.map(({ name }) => name)).toEqual(["ewr-1", "fra-1"]);
   expect(config["fly-pops:app"]).toBe("my-edge-7");
-  expect(made.err).toContain('app is "My Edge": takes lower-case letters');
+  expect(made.err).toContain('app is "My Edge": expected lower-case letters');
   expect(made.err).toMatch(/^run setup -- --only npm,pulumi in \S+\/my-edge$/m);
   expect(made.err).toContain("  cd ../my-edge\n");
   expect(made.err).toContain("  npx pulumi stack init edge\n");

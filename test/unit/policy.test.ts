@@ -259,7 +259,7 @@ describe("what production is", () => {
       file("  fly-pops:production: 'false'\n");
       expect(seeStackFile(dir, "edge")).toEqual({ production: false, ...nothing });
       file("  fly-pops:memoryMB: 256\n");
-      expect(seeStackFile(dir, "edge").mistakes).toEqual([expect.stringMatching(/^memoryMB: no such key/)]);
+      expect(seeStackFile(dir, "edge").mistakes).toEqual([expect.stringMatching(/^memoryMB: unknown key/)]);
       expect(seeStackFile(dir, "other")).toEqual(nothing);
       // Files that it names are as much a reason for the program to end.
       file("  fly-pops:secretsFile: none.yaml\n  fly-pops:certificates: {vault: {address: https://vault.example}}\n");

@@ -1,9 +1,9 @@
 /** Ports of raw TCP, as the image is told. */
 import type { TcpPort } from "../../image/spec.ts";
 import { defaults } from "../defaults.ts";
-import { seconds } from "../duration.ts";
-import { plainEndpoint } from "../names.ts";
+import { parseSeconds } from "../duration.ts";
 import type { StackFile } from "../schema.ts";
+import { normalizeEndpoint } from "../validators.ts";
 import { access } from "./visitors.ts";
 
 /** By number. */
@@ -20,12 +20,12 @@ function tcpPort(port: number, it: NonNullable<StackFile["ports"]>[string]): Tcp
     ...(it.proxyProtocol === "v2" && { proxyProtocol: "v2" }),
     ...(it.access && { access: access(it.access) }),
     limit: { connections: it.limit?.connections ?? Math.min(defaults.portConnections, total), total },
-    idleSeconds: seconds(it.idle ?? defaults.portIdle) ?? 0,
+    idleSeconds: parseSeconds(it.idle ?? defaults.portIdle) ?? 0,
   };
 }
 
 function targetOf({ to, luggage }: NonNullable<StackFile["ports"]>[string], port: number): TcpPort["to"] {
-  if (to !== undefined) return { kind: "host", address: plainEndpoint(to) };
+  if (to !== undefined) return { kind: "host", address: normalizeEndpoint(to) };
   if (luggage !== undefined) return { kind: "luggage", luggage };
   throw new Error(`port ${port} passed the rules but leads nowhere`);
 }

@@ -1,15 +1,15 @@
 /** Texts of `logs` in the stack file. Each `…Problem` returns why a text is refused, as a clause, or undefined. */
-import { originParts, originProblem } from "./names.ts";
+import { originParts, originProblem } from "./validators.ts";
 
 const shape = /^udp:\/\/([^/?#@]+)\/?$/i;
 
 export function syslogProblem(text: string): string | undefined {
   const [scheme] = /^[a-z][a-z0-9+.-]*(?=:\/\/)/i.exec(text) ?? [];
-  if (scheme === undefined) return "needs its scheme, as in udp://loki.tail.example:1514";
-  if (scheme.toLowerCase() !== "udp") return "takes udp: nginx sends syslog by nothing else";
-  if (text.includes("@")) return "takes no credentials: they would lie in the image for all to read";
+  if (scheme === undefined) return "needs a scheme, as in udp://loki.tail.example:1514";
+  if (scheme.toLowerCase() !== "udp") return "must use udp: nginx sends syslog over UDP only";
+  if (text.includes("@")) return "must not contain credentials: they would be stored in plain text in the image";
   const [, host] = shape.exec(text) ?? [];
-  if (host === undefined) return "takes a host and a port, without path, as in udp://loki.tail.example:1514";
+  if (host === undefined) return "expected a host and a port, without path, as in udp://loki.tail.example:1514";
   return originProblem(`http://${host}`);
 }
 
@@ -26,5 +26,5 @@ export const percent = (text: string | undefined): number => Number((text ?? "10
 export function percentProblem(text: string): string | undefined {
   return /^\d{1,3}(\.\d{1,2})?%$/.test(text) && percent(text) <= 100
     ? undefined
-    : "takes a percentage from 0% to 100%, two decimals at most, as in 10%";
+    : "expected a percentage from 0% to 100%, two decimals at most, as in 10%";
 }

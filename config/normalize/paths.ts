@@ -1,6 +1,6 @@
 /** Rules by path, completed: what a rule does not say is its site's. */
 import type { DenialStatus, PathRule, RedirectStatus, Site } from "../../image/spec.ts";
-import { plainTarget } from "../path-names.ts";
+import { normalizeTarget } from "../path-validators.ts";
 import type { StackFile } from "../schema.ts";
 import { access } from "./visitors.ts";
 
@@ -22,7 +22,7 @@ function pathRule(site: SiteKeys, rule: RuleKeys, complete: (keys: SiteKeys) => 
     return {
       path,
       kind: "redirect",
-      to: plainTarget(rule.redirect),
+      to: normalizeTarget(rule.redirect),
       ...(rule.status !== undefined && { status: rule.status as RedirectStatus }),
       ...(headers && { headers }),
       ...(rule.access && { access: access(rule.access) }),

@@ -26,7 +26,7 @@ export function slugProblem(text: string): Problem {
     .toLowerCase()
     .replaceAll(/[^a-z0-9]+/g, "-")
     .replaceAll(/^-|-$/g, "");
-  const takes = "takes lower-case letters, digits and dashes, 62 at most, no dash at an end";
+  const takes = "expected lower-case letters, digits and dashes, 62 at most, no dash at an end";
   return `${takes}${hint(better, (it) => (slug.test(it) ? undefined : takes))}`;
 }
 
@@ -36,19 +36,19 @@ const label = /^(?!-)[a-z0-9-]{1,63}(?<!-)$/;
 const originLabel = /^(?!-)[a-z0-9_-]{1,63}(?<!-)$/; // Docker and others name hosts with an underscore
 
 /** Lower case, no final dot: one spelling for what DNS takes as one name. The whole tree stays ".". */
-export const plainName = (name: string): string => name.toLowerCase().replace(/(?<=.)\.$/, "");
+export const normalizeName = (name: string): string => name.toLowerCase().replace(/(?<=.)\.$/, "");
 
 /** The name of a site: what browsers ask for, so at least two labels. */
 export function hostProblem(text: string): Problem {
   const problem = dnsNameProblem(text);
   if (problem !== undefined) return problem;
-  return plainName(text).includes(".") ? undefined : "takes a full name, as in www.example.org";
+  return normalizeName(text).includes(".") ? undefined : "expected a full name, as in www.example.org";
 }
 
 /** A name of a site: a host's, or `*.` and a name for all names below it. */
 export function siteHostProblem(text: string): Problem {
   const below = text.startsWith("*.") ? text.slice(2) : text;
-  return below.includes("*") ? "takes * as its first label alone, as in *.example.org" : hostProblem(below);
+  return below.includes("*") ? "* is allowed as the first label only, as in *.example.org" : hostProblem(below);
 }
 
 /** A zone of `dns.forward`; "." is the whole tree. */
@@ -58,28 +58,28 @@ export function zoneProblem(text: string): Problem {
 
 /** https://tailscale.com/kb/1068/tags; image/render/names.ts takes the same. */
 export function tagProblem(text: string): Problem {
-  if (text.startsWith("tag:")) return `takes the name alone${hint(text.slice("tag:".length), tagProblem)}`;
+  if (text.startsWith("tag:")) return `expected the name only${hint(text.slice("tag:".length), tagProblem)}`;
   return /^[a-z][a-z0-9-]{0,49}$/.test(text)
     ? undefined
-    : "takes lower-case letters, digits and dashes, 50 at most, a letter first";
+    : "expected lower-case letters, digits and dashes, 50 at most, a letter first";
 }
 
 /** What stands before a PoP's name, which follows without a dot. */
 export function hostPrefixProblem(text: string): Problem {
   return /^(?:[a-z0-9][a-z0-9-]{0,30})?$/.test(text)
     ? undefined
-    : "takes lower-case letters, digits and dashes, 31 at most, no dash first";
+    : "expected lower-case letters, digits and dashes, 31 at most, no dash first";
 }
 
 /** A DNS name alone. */
 function dnsNameProblem(text: string): Problem {
-  const name = plainName(text);
-  if (/[:/]/.test(name)) return `takes a name alone, without scheme, port or path${hint(hostOf(text))}`;
-  if (name.includes("*")) return "takes no wildcard. Write each name";
-  if (/\P{ASCII}/u.test(name)) return `takes the ASCII form${hint(domainToASCII(name))}`;
-  if (isIP(name) || /(^|\.)\d+$/.test(name)) return "takes a name, not an address";
+  const name = normalizeName(text);
+  if (/[:/]/.test(name)) return `expected a name only, without scheme, port or path${hint(hostOf(text))}`;
+  if (name.includes("*")) return "wildcards are not supported. List each name";
+  if (/\P{ASCII}/u.test(name)) return `expected the ASCII form${hint(domainToASCII(name))}`;
+  if (isIP(name) || /(^|\.)\d+$/.test(name)) return "expected a name, not an address";
   const valid = name.length <= 253 && name.split(".").every((it) => label.test(it));
-  return valid ? undefined : "takes a DNS name: letters, digits and dashes between dots, as in www.example.org";
+  return valid ? undefined : "expected a DNS name: letters, digits and dashes between dots, as in www.example.org";
 }
 
 /** http or https, a host, maybe a port; nothing else. */
@@ -88,25 +88,26 @@ const originShape = /^(https?):\/\/(\[[0-9a-f:.]+\]|[^/:?#@[\]\s]+)(?::(\d{1,5})
 export function originProblem(text: string): Problem {
   const [, , host, port] = originShape.exec(text) ?? [];
   if (host === undefined) return originShapeProblem(text);
-  if (port !== undefined && !(Number(port) >= 1 && Number(port) <= 65_535)) return "takes a port from 1 to 65535";
-  if (/\P{ASCII}/u.test(host)) return `takes the ASCII form${hint(domainToASCII(host))}`;
+  if (port !== undefined && !(Number(port) >= 1 && Number(port) <= 65_535)) return "expected a port from 1 to 65535";
+  if (/\P{ASCII}/u.test(host)) return `expected the ASCII form${hint(domainToASCII(host))}`;
   const address = host.startsWith("[") ? isIP(host.slice(1, -1)) === 6 : isIP(host) === 4;
-  const name = plainName(host);
+  const name = normalizeName(host);
   const named = name.split(".").every((it) => originLabel.test(it)) && !/(^|\.)\d+$/.test(name) && name.length <= 253;
-  return address || named ? undefined : "takes a DNS name or an address as host";
+  return address || named ? undefined : "expected a DNS name or an address as host";
 }
 
 function originShapeProblem(text: string): string {
-  if (text.includes("@")) return "takes no credentials: they would lie in the image for all to read";
+  if (text.includes("@")) return "must not contain credentials: they would be stored in plain text in the image";
   const [, scheme, rest] = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/i.exec(text) ?? [];
-  if (scheme === undefined || rest === undefined) return `needs its scheme${hint(`https://${text}`, originProblem)}`;
-  if (!/^https?$/i.test(scheme)) return "takes http or https";
+  if (scheme === undefined || rest === undefined) return `needs a scheme${hint(`https://${text}`, originProblem)}`;
+  if (!/^https?$/i.test(scheme)) return "expected http or https";
   const end = rest.search(/[/?#]/);
-  if (end > 0) return `takes no path, query or fragment${hint(`${scheme}://${rest.slice(0, end)}`, originProblem)}`;
-  return "takes a URL such as https://web.tail.example:8443";
+  if (end > 0)
+    return `must not have a path, query or fragment${hint(`${scheme}://${rest.slice(0, end)}`, originProblem)}`;
+  return "expected a URL such as https://web.tail.example:8443";
 }
 
-export interface Origin {
+export interface OriginParts {
   scheme: "http" | "https";
   /** Lower case; an IPv6 address in its brackets. */
   host: string;
@@ -115,18 +116,18 @@ export interface Origin {
 }
 
 /** The parts of an origin without problem. */
-export function originParts(text: string): Origin {
+export function originParts(text: string): OriginParts {
   const [, scheme = "", host = "", port] = originShape.exec(text) ?? [];
   const secure = scheme.toLowerCase() === "https";
   return {
     scheme: secure ? "https" : "http",
-    host: plainName(host),
+    host: normalizeName(host),
     port: port === undefined ? (secure ? 443 : 80) : Number(port),
   };
 }
 
 /** One spelling of an origin without problem: lower case, the scheme's own port left out. */
-export function plainOrigin(text: string): string {
+export function normalizeOrigin(text: string): string {
   const { scheme, host, port } = originParts(text);
   const implied = port === (scheme === "https" ? 443 : 80);
   return `${scheme}://${host}${implied ? "" : `:${port}`}`;
@@ -135,24 +136,24 @@ export function plainOrigin(text: string): string {
 /** What a port leads to: a host and a port, both said. */
 export function endpointProblem(text: string): Problem {
   const [, scheme] = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/i.exec(text) ?? [];
-  if (scheme !== undefined) return "takes a host and a port, without scheme, as in git.tail.example:22";
-  if (isIPv6(text)) return `takes an IPv6 address in brackets, and a port, as in [${text}]:22`;
-  if (/[@/?#]/.test(text)) return "takes a host and a port, as in git.tail.example:22";
-  if (!/^(?:\[.*\]|[^:]*):\d+$/.test(text)) return "needs its port, as in git.tail.example:22";
+  if (scheme !== undefined) return "expected a host and a port, without scheme, as in git.tail.example:22";
+  if (isIPv6(text)) return `expected an IPv6 address in brackets, and a port, as in [${text}]:22`;
+  if (/[@/?#]/.test(text)) return "expected a host and a port, as in git.tail.example:22";
+  if (!/^(?:\[.*\]|[^:]*):\d+$/.test(text)) return "needs a port, as in git.tail.example:22";
   const problem = originProblem(`http://${text}`);
   if (problem !== undefined)
-    return problem.startsWith("takes a URL") ? "takes a host and a port, as in git.tail.example:22" : problem;
+    return problem.startsWith("expected a URL") ? "expected a host and a port, as in git.tail.example:22" : problem;
   const { host } = endpointParts(text);
-  return isThisMachine(host) ? "leads to the PoP itself. Name luggage, if that is what is to answer" : undefined;
+  return isThisMachine(host) ? "leads to the PoP itself. To forward to luggage, use the luggage key" : undefined;
 }
 
-export type Endpoint = Pick<Origin, "host" | "port">;
+export type EndpointParts = Pick<OriginParts, "host" | "port">;
 
 /** The parts of an endpoint without problem. */
-export const endpointParts = (text: string): Endpoint => originParts(`http://${text}`);
+export const endpointParts = (text: string): EndpointParts => originParts(`http://${text}`);
 
 /** One spelling of an endpoint without problem. */
-export function plainEndpoint(text: string): string {
+export function normalizeEndpoint(text: string): string {
   const { host, port } = endpointParts(text);
   return `${host}:${port}`;
 }
@@ -175,31 +176,31 @@ export function serverProblem(text: string): Problem {
   const portValid = port === undefined || (/^\d{1,5}$/.test(port) && Number(port) >= 1 && Number(port) <= 65_535);
   return isIP(address) !== 0 && portValid && rest.length === 0 && !address.includes("%")
     ? undefined
-    : "takes an IP address, as in 100.100.100.100 or fd7a:115c:a1e0::53@5353";
+    : "expected an IP address, as in 100.100.100.100 or fd7a:115c:a1e0::53@5353";
 }
 
 /** A folder of the machine that builds, relative to the project. Whether it is there is for the image's context to see: config does no I/O. */
-export function folderProblem(text: string): Problem {
-  if (text.trim() === "") return "takes a folder, as in ./site";
-  if (/[\p{Cc}\\]/u.test(text)) return "takes no control characters or backslashes";
+export function dirProblem(text: string): Problem {
+  if (text.trim() === "") return "expected a folder, as in ./site";
+  if (/[\p{Cc}\\]/u.test(text)) return "must not contain control characters or backslashes";
   if (text.startsWith("/") || /^[A-Za-z]:/.test(text))
-    return "takes a folder relative to the project: others build from elsewhere";
-  if (text.startsWith("~")) return "takes a folder relative to the project, and no shell expands ~ here";
-  if (/^(\.\.\/)*\.{1,2}$/.test(plainFolder(text)))
-    return "would pack the project itself, keys and state with it. Name a folder of its own";
+    return "expected a folder relative to the project: an absolute path differs from machine to machine";
+  if (text.startsWith("~")) return "expected a folder relative to the project, and no shell expands ~ here";
+  if (/^(\.\.\/)*\.{1,2}$/.test(normalizePath(text)))
+    return "would pack the project itself, including keys and state. Use a separate folder";
   return undefined;
 }
 
 /** A file of the machine that builds, relative to the project. */
 export function fileProblem(text: string): Problem {
-  if (text.trim() === "" || text.endsWith("/")) return "takes a file, as in ./ca.pem";
-  return folderProblem(text)?.replaceAll("folder", "file");
+  if (text.trim() === "" || text.endsWith("/")) return "expected a file, as in ./ca.pem";
+  return dirProblem(text)?.replaceAll("folder", "file");
 }
 
 /** The operator's sops file. */
 export function secretsFileProblem(text: string): Problem {
-  if (text.trim() === "" || text.endsWith("/")) return "takes a file, as in ./secrets.yaml";
-  return fileProblem(text) ?? (/\.ya?ml$/.test(text) ? undefined : "takes a YAML file, as in ./secrets.yaml");
+  if (text.trim() === "" || text.endsWith("/")) return "expected a file, as in ./secrets.yaml";
+  return fileProblem(text) ?? (/\.ya?ml$/.test(text) ? undefined : "expected a YAML file, as in ./secrets.yaml");
 }
 
 /** In a list of networks, what begins with a dot is a file of them. */
@@ -213,27 +214,27 @@ export function networkOrFileProblem(text: string): Problem {
 export function networkProblem(text: string): Problem {
   if (network(text) !== undefined) return undefined;
   const file = /^[\w-]+(?:\/[\w.-]+)*\.\w+$/.test(text) && !/^[\d.]+$/.test(text);
-  return `takes an address or a network, as in 203.0.113.7 or 2001:db8::/32${hint(file ? `./${text}` : "", fileProblem)}`;
+  return `expected an address or a network, as in 203.0.113.7 or 2001:db8::/32${hint(file ? `./${text}` : "", fileProblem)}`;
 }
 
 /** The Host of a request: a name or an address, and perhaps a port. */
 export function hostHeaderProblem(text: string): Problem {
   if (/[/@?#]/.test(text))
-    return "takes a name and perhaps a port, without scheme or path, as in docs.home.internal:8080";
+    return "expected a name and perhaps a port, without scheme or path, as in docs.home.internal:8080";
   return originProblem(`http://${text}`) === undefined
     ? undefined
-    : "takes a name and perhaps a port, as in docs.home.internal:8080";
+    : "expected a name and perhaps a port, as in docs.home.internal:8080";
 }
 
-const headerShape = "a header takes letters, digits and dashes, 64 at most, a letter first";
-const headerSetAlready = "the PoP sets this one itself, or it belongs to one connection";
+const headerShape = "a header name has letters, digits and dashes, 64 at most, a letter first";
+const headerSetAlready = "this header is set by the PoP or belongs to a single connection";
 
 /** Name of a header that tells an origin who a visitor is. */
 export function identityHeaderProblem(name: string): Problem {
   if (!isHeaderName(name)) return headerShape;
   if (isOwnRequestHeader(name)) return headerSetAlready;
   return name.toLowerCase() === "cookie"
-    ? "cookies are the visitor's. Those that the service sets go to the visitor"
+    ? "cookies belong to the visitor, who gets those that the service sets"
     : undefined;
 }
 
@@ -241,34 +242,35 @@ export function identityHeaderProblem(name: string): Problem {
 export function requestHeaderNameProblem(name: string): Problem {
   if (!isHeaderName(name)) return headerShape;
   if (name.toLowerCase() === "host")
-    return "the PoP sets this one itself. The name asked for behind the site is hostHeader";
+    return "this header is set by the PoP. To change the Host that the upstream gets, set hostHeader";
   return isOwnRequestHeader(name) ? headerSetAlready : undefined;
 }
 
 /** Name of a header that visitors are sent. */
 export function headerNameProblem(name: string): Problem {
   if (!isHeaderName(name)) return headerShape;
-  return isOwnHeader(name) ? "nginx or the PoP sets this one itself, or it belongs to one connection" : undefined;
+  return isOwnHeader(name) ? "this header is set by nginx or the PoP, or belongs to a single connection" : undefined;
 }
 
 /** A request header that tells stored responses apart. */
 export function varyProblem(text: string): Problem {
   const name = text.toLowerCase();
-  if (!isHeaderName(text)) return "takes the name of a request header, as in Accept-Language";
-  if (name === "cookie") return "cookies that make responses personal are listed in cookies";
-  if (name === "authorization") return "requests with it always go to the origin";
+  if (!isHeaderName(text)) return "expected the name of a request header, as in Accept-Language";
+  if (name === "cookie") return "list cookies that make responses personal under cookies instead";
+  if (name === "authorization") return "requests with this header always go to the origin";
   if (name === "accept-encoding")
-    return "responses are stored uncompressed, and compressed for each visitor who takes that";
-  if (name === "host") return "each name has stored responses of its own";
-  if (isOwnRequestHeader(text) || isClaim(text)) return "the origin does not get what a visitor says under this name";
+    return "responses are stored uncompressed, and compressed for each visitor who accepts it";
+  if (name === "host") return "responses are stored separately for each name";
+  if (isOwnRequestHeader(text) || isClaim(text))
+    return "the PoP removes or replaces this header before the origin gets it";
   return undefined;
 }
 
 export function headerValueProblem(text: string): Problem {
   if (isHeaderValue(text)) return undefined;
   return text.includes("$")
-    ? "takes no $: nginx would put a variable in its place"
-    : "takes printable ASCII, no space at an end";
+    ? "must not contain $, which nginx would replace by a variable"
+    : "expected printable ASCII, no space at an end";
 }
 
 /** A mount or a path in a vault's KV store; what stands in braces is filled in by the PoP. */
@@ -276,39 +278,39 @@ export function vaultPathProblem(text: string): Problem {
   const parts = text.replaceAll("{domain}", "domain").split("/");
   return text.length <= 200 && parts.every((part) => /^[A-Za-z0-9_-][A-Za-z0-9_.-]*$/.test(part))
     ? undefined
-    : "takes letters, digits, dots, dashes and _ between slashes";
+    : "expected letters, digits, dots, dashes and _ between slashes";
 }
 
 /** Key of the operator's sops file. */
 export function secretKeyProblem(text: string): Problem {
-  return isSecretKey(text) ? undefined : "takes letters, digits, dashes and _, 64 at most, no digit or dash first";
+  return isSecretKey(text) ? undefined : "expected letters, digits, dashes and _, 64 at most, no digit or dash first";
 }
 
 /** Name of a piece of luggage, of its process and its user. */
 export function luggageNameProblem(text: string): Problem {
   return isLuggageName(text)
     ? undefined
-    : "takes lower-case letters, digits and dashes, 2 to 24 of them, a letter first";
+    : "expected lower-case letters, digits and dashes, 2 to 24 of them, a letter first";
 }
 
 /** What luggage is asked for, on its own port. */
 export function healthPathProblem(text: string): Problem {
   if (isHealthPath(text)) return undefined;
   return text.startsWith("/")
-    ? "takes a path of printable ASCII without spaces, 201 at most"
-    : "takes a path, as in /healthz";
+    ? "expected a path of printable ASCII without spaces, 201 at most"
+    : "expected a path, as in /healthz";
 }
 
 /** A line of authorized_keys. */
 export function authorizedKeyProblem(text: string): Problem {
   if (isAuthorizedKey(text)) return undefined;
   return text.includes("PRIVATE KEY")
-    ? "takes the public half, as in ~/.ssh/id_ed25519.pub"
-    : "takes a public key as in authorized_keys, without options, as in ssh-ed25519 AAAA... me";
+    ? "expected the public half, as in ~/.ssh/id_ed25519.pub"
+    : "expected a public key as in authorized_keys, without options, as in ssh-ed25519 AAAA... me";
 }
 
 /** One spelling of a folder: no ./ before, no slash after, no detours. */
-export function plainFolder(text: string): string {
+export function normalizePath(text: string): string {
   const parts: string[] = [];
   for (const part of text.split("/")) {
     if (part === "" || part === ".") continue;
@@ -327,18 +329,20 @@ const reference = new RegExp(`^${repository.source}(?:${tag.source})?(?:${digest
 const pinned = new RegExp(`^${repository.source}(?:${tag.source})?${digest.source}$`);
 
 export function imageProblem(text: string): Problem {
-  return text.length <= 400 && reference.test(text) ? undefined : "takes an image reference, as in ghcr.io/me/blog:1.2";
+  return text.length <= 400 && reference.test(text)
+    ? undefined
+    : "expected an image reference, as in ghcr.io/me/blog:1.2";
 }
 
 export function pinnedImageProblem(text: string): Problem {
   if (text.length <= 400 && pinned.test(text)) return undefined;
   return imageProblem(text) === undefined
-    ? "takes a reference pinned by digest (name@sha256:...), so that every PoP runs the same bytes. `docker image inspect --format '{{index .RepoDigests 0}}' IMAGE` shows it"
-    : "takes an image reference pinned by digest: name, @sha256: and 64 hex digits";
+    ? "expected a reference pinned by digest (name@sha256:...), so that every PoP runs the same bytes. `docker image inspect --format '{{index .RepoDigests 0}}' IMAGE` shows it"
+    : "expected an image reference pinned by digest: name, @sha256: and 64 hex digits";
 }
 
 const hostOf = (text: string): string =>
-  plainName(
+  normalizeName(
     text
       .replace(/^[a-z][a-z0-9+.-]*:\/\//i, "")
       .replace(/^.*@/, "")
@@ -357,13 +361,13 @@ for (const [network, bits] of [
 ] as const)
   behindRouters.addSubnet(network, bits);
 behindRouters.addSubnet("fc00::", 7, "ipv6");
-const elsewhere = new BlockList();
-elsewhere.addSubnet("fd7a:115c:a1e0::", 48, "ipv6"); // the tailnet's own nodes
-elsewhere.addSubnet("fdaa::", 16, "ipv6"); // Fly's private network
+const notBehindRouters = new BlockList();
+notBehindRouters.addSubnet("fd7a:115c:a1e0::", 48, "ipv6"); // the tailnet's own nodes
+notBehindRouters.addSubnet("fdaa::", 16, "ipv6"); // Fly's private network
 
 /** A URL by a private address that is neither a node's of a tailnet nor Fly's own: only a subnet router leads there. */
 export function isBehindRouter(url: string): boolean {
   const address = URL.parse(url)?.hostname.replace(/^\[|\]$/g, "") ?? "";
   const family = isIPv6(address) ? "ipv6" : "ipv4";
-  return isIP(address) !== 0 && behindRouters.check(address, family) && !elsewhere.check(address, family);
+  return isIP(address) !== 0 && behindRouters.check(address, family) && !notBehindRouters.check(address, family);
 }

@@ -17,27 +17,27 @@ import type {
 } from "../image/spec.ts";
 import { memoryRange, presets } from "../providers/fly/guests.ts";
 import { type CertificateKey, nameInVault, sourceOf } from "./certificate-source.ts";
-import { auth } from "./complete/auth.ts";
-import { cachePolicy } from "./complete/cache-policy.ts";
-import { hosts } from "./complete/hosts.ts";
-import { logs } from "./complete/logs.ts";
-import { nginx } from "./complete/nginx.ts";
-import { pages } from "./complete/pages.ts";
-import { passedThrough } from "./complete/pass-through.ts";
-import { withRules } from "./complete/paths.ts";
-import { tcpPorts } from "./complete/ports.ts";
-import { requests } from "./complete/requests.ts";
-import { access, limit } from "./complete/visitors.ts";
 import { cacheMb, defaults, indexMb } from "./defaults.ts";
 import { directoryUrl } from "./directory.ts";
-import { seconds } from "./duration.ts";
-import { isBehindRouter, plainFolder, plainName, plainOrigin } from "./names.ts";
+import { parseSeconds } from "./duration.ts";
+import { auth } from "./normalize/auth.ts";
+import { cachePolicy } from "./normalize/cache-policy.ts";
+import { hosts } from "./normalize/hosts.ts";
+import { logs } from "./normalize/logs.ts";
+import { nginx } from "./normalize/nginx.ts";
+import { pages } from "./normalize/pages.ts";
+import { passedThrough } from "./normalize/pass-through.ts";
+import { withRules } from "./normalize/paths.ts";
+import { tcpPorts } from "./normalize/ports.ts";
+import { requests } from "./normalize/requests.ts";
+import { access, limit } from "./normalize/visitors.ts";
 import { popNames } from "./rules/pops.ts";
 import type { StackFile } from "./schema.ts";
 import { serviceParts } from "./service-url.ts";
 import type { AddressType, EdgeConfig, ImagePlatform, PopConfig } from "./types.ts";
+import { isBehindRouter, normalizeName, normalizeOrigin, normalizePath } from "./validators.ts";
 
-export function complete(file: StackFile): EdgeConfig {
+export function normalizeConfig(file: StackFile): EdgeConfig {
   const pops = Object.keys(file.regions)
     .toSorted()
     .flatMap((region) => popsOf(region, file));
@@ -52,7 +52,7 @@ export function complete(file: StackFile): EdgeConfig {
     pops,
     image: imageSpec(file, smallest),
     ...(file.imageRef !== undefined && file.imageRef !== "" && { imageRef: file.imageRef }),
-    ...(file.secretsFile !== undefined && file.secretsFile !== "" && { secretsFile: plainFolder(file.secretsFile) }),
+    ...(file.secretsFile !== undefined && file.secretsFile !== "" && { secretsFile: normalizePath(file.secretsFile) }),
     imagePlatform: (file.imagePlatform ?? defaults.imagePlatform) as ImagePlatform,
     addresses: [...(file.addresses ?? defaults.addresses)].toSorted() as AddressType[],
     snapshotDays: file.snapshots ?? defaults.snapshots,
@@ -74,8 +74,8 @@ export function complete(file: StackFile): EdgeConfig {
       // A region stands for its first PoP.
       ...(canary !== undefined && { canary: Object.hasOwn(file.regions, canary) ? `${canary}-1` : canary }),
       maxUnavailable: file.rollout?.maxUnavailable ?? defaults.maxUnavailable,
-      drainSeconds: seconds(file.rollout?.drain ?? defaults.drain) ?? 0,
-      timeoutSeconds: seconds(file.rollout?.timeout ?? defaults.timeout) ?? 0,
+      drainSeconds: parseSeconds(file.rollout?.drain ?? defaults.drain) ?? 0,
+      timeoutSeconds: parseSeconds(file.rollout?.timeout ?? defaults.timeout) ?? 0,
     },
   };
 }
@@ -112,7 +112,7 @@ function imageSpec(file: StackFile, smallest: { volumeGb: number; memoryMb: numb
     luggage: byKey(file.luggage ?? {}, luggage),
     dns: {
       forward: (file.dns?.forward ?? [])
-        .map(({ zone, servers }) => ({ zone: plainName(zone), servers: [...new Set(servers)] }))
+        .map(({ zone, servers }) => ({ zone: normalizeName(zone), servers: [...new Set(servers)] }))
         .toSorted((a, b) => (a.zone < b.zone ? -1 : 1)),
     },
     cache: { maxSizeMb, indexMb: indexMb(maxSizeMb, smallest.memoryMb) },
@@ -127,7 +127,7 @@ function imageSpec(file: StackFile, smallest: { volumeGb: number; memoryMb: numb
 }
 
 function site(it: StackFile["sites"][number], maxSizeMb: number, sources: StackFile["certificates"]): Site {
-  const host = plainName(it.host);
+  const host = normalizeName(it.host);
   const limited = limit(it.limit);
   const any = {
     ...(it.headers && { headers: byKey(it.headers, String) }),
@@ -146,7 +146,7 @@ function site(it: StackFile["sites"][number], maxSizeMb: number, sources: StackF
     ...(it.timeouts && { timeouts: timeouts(it.timeouts) }),
   };
   if (it.origin !== undefined) {
-    const origins = [it.origin].flat().map(plainOrigin);
+    const origins = [it.origin].flat().map(normalizeOrigin);
     const certificate = it.tls?.certificate !== undefined && { certificate: it.tls.certificate };
     const tls = it.tls && { tls: { ...originTls(it.tls), ...certificate } };
     const cache = it.cache && { cache: siteCache(it.cache, maxSizeMb) };
@@ -155,19 +155,19 @@ function site(it: StackFile["sites"][number], maxSizeMb: number, sources: StackF
   }
   if (it.redirect !== undefined) {
     const status = it.status !== undefined && { status: it.status as RedirectStatus };
-    return { kind: "redirect", host, to: plainOrigin(it.redirect), ...status, ...any };
+    return { kind: "redirect", host, to: normalizeOrigin(it.redirect), ...status, ...any };
   }
   if (it.files !== undefined)
-    return { kind: "files", host, dir: plainFolder(it.files), ...(it.spa === true && { spa: true }), ...any };
+    return { kind: "files", host, dir: normalizePath(it.files), ...(it.spa === true && { spa: true }), ...any };
   if (it.luggage !== undefined) return { kind: "luggage", host, luggage: it.luggage, ...passing, ...any };
   throw new Error(`${host} passed the rules but is no kind of site`);
 }
 
 /** By default a single response may take at most a quarter of the cache. */
 const siteCache = (it: NonNullable<StackFile["sites"][number]["cache"]>, maxSizeMb: number): SiteCache => ({
-  maxAgeSeconds: seconds(it.maxAge ?? defaults.maxAge) ?? 0,
-  staleIfErrorSeconds: seconds(it.staleIfError ?? defaults.staleIfError) ?? 0,
-  staleWhileRevalidateSeconds: seconds(it.staleWhileRevalidate ?? defaults.staleWhileRevalidate) ?? 0,
+  maxAgeSeconds: parseSeconds(it.maxAge ?? defaults.maxAge) ?? 0,
+  staleIfErrorSeconds: parseSeconds(it.staleIfError ?? defaults.staleIfError) ?? 0,
+  staleWhileRevalidateSeconds: parseSeconds(it.staleWhileRevalidate ?? defaults.staleWhileRevalidate) ?? 0,
   maxFileMb: it.maxFileMb ?? Math.max(1, Math.min(limits.maxFileMb, Math.floor(maxSizeMb / 4))),
   ...(it.cookies && { cookies: [...new Set(it.cookies)].toSorted() }),
   ...cachePolicy(it),
@@ -178,15 +178,15 @@ function originTls({
   serverName,
 }: Pick<NonNullable<StackFile["sites"][number]["tls"]>, "ca" | "serverName">): NonNullable<ProxySite["tls"]> {
   return {
-    ...(ca !== undefined && { ca: plainFolder(ca) }),
-    ...(serverName !== undefined && { serverName: plainName(serverName) }),
+    ...(ca !== undefined && { ca: normalizePath(ca) }),
+    ...(serverName !== undefined && { serverName: normalizeName(serverName) }),
   };
 }
 
 function timeouts(it: NonNullable<StackFile["sites"][number]["timeouts"]>): NonNullable<Passing["timeouts"]> {
-  const connect = seconds(it.connect);
-  const read = seconds(it.read);
-  const send = seconds(it.send);
+  const connect = parseSeconds(it.connect);
+  const read = parseSeconds(it.read);
+  const send = parseSeconds(it.send);
   return {
     ...(connect !== undefined && { connectSeconds: connect }),
     ...(read !== undefined && { readSeconds: read }),
@@ -197,7 +197,7 @@ function timeouts(it: NonNullable<StackFile["sites"][number]["timeouts"]>): NonN
 function luggage(it: NonNullable<StackFile["luggage"]>[string]): Luggage {
   return {
     source:
-      it.image === undefined ? { kind: "files", dir: plainFolder(it.files ?? "") } : { kind: "image", ref: it.image },
+      it.image === undefined ? { kind: "files", dir: normalizePath(it.files ?? "") } : { kind: "image", ref: it.image },
     command: it.command,
     env: byKey(it.env ?? {}, String),
     ...(it.port !== undefined && { port: it.port }),
@@ -216,15 +216,15 @@ function health({
 }: NonNullable<NonNullable<StackFile["luggage"]>[string]["health"]>): LuggageHealth {
   return {
     ask: path === undefined ? { kind: "command", command: command ?? [] } : { kind: "http", path },
-    everySeconds: seconds(every ?? defaults.healthEvery) ?? 0,
-    timeoutSeconds: seconds(timeout ?? defaults.healthTimeout) ?? 0,
+    everySeconds: parseSeconds(every ?? defaults.healthEvery) ?? 0,
+    timeoutSeconds: parseSeconds(timeout ?? defaults.healthTimeout) ?? 0,
   };
 }
 
 function certificate(said: CertificateKey | undefined, sources: StackFile["certificates"]) {
   if (sourceOf(said, sources) === "acme") return { certificateFrom: "acme" as const };
   const name = nameInVault(said);
-  return name !== undefined && { certificate: plainName(name) };
+  return name !== undefined && { certificate: normalizeName(name) };
 }
 
 const certificates = ({ acme: authority, vault: kept }: NonNullable<StackFile["certificates"]>) => ({
@@ -237,12 +237,12 @@ const acme = (it: NonNullable<NonNullable<StackFile["certificates"]>["acme"]>): 
   directories: [it.directory ?? defaults.acmeDirectory, ...(it.fallback ?? [])].map(directoryUrl),
   ...(it.profile !== undefined && { profile: it.profile }),
   ...(it.eab !== undefined && { eab: it.eab }),
-  ...(it.trust !== undefined && { ca: plainFolder(it.trust) }),
+  ...(it.trust !== undefined && { ca: normalizePath(it.trust) }),
 });
 
 function vault(it: NonNullable<NonNullable<StackFile["certificates"]>["vault"]>): Vault {
   return {
-    address: plainOrigin(it.address),
+    address: normalizeOrigin(it.address),
     ...originTls(it),
     mount: it.mount ?? defaults.vaultMount,
     path: it.path ?? defaults.vaultPath,
@@ -260,9 +260,9 @@ const addressesOf = ({ sites, ports = {}, certificates }: StackFile): string[] =
 function tailnet(it: NonNullable<StackFile["tailnet"]>, addresses: string[]): Tailnet {
   const acceptRoutes = it.acceptRoutes ?? addresses.some(isBehindRouter);
   return {
-    domain: plainName(it.domain),
-    ...(it.loginServer !== undefined && { loginServer: plainOrigin(it.loginServer) }),
-    ...(it.ca !== undefined && { ca: plainFolder(it.ca) }),
+    domain: normalizeName(it.domain),
+    ...(it.loginServer !== undefined && { loginServer: normalizeOrigin(it.loginServer) }),
+    ...(it.ca !== undefined && { ca: normalizePath(it.ca) }),
     ...(it.driver !== undefined && { driver: it.driver as TailnetDriver }),
     tags: [...new Set(it.tags ?? defaults.tailnetTags)].toSorted(),
     hostPrefix: it.hostPrefix ?? defaults.hostPrefix,

@@ -1,9 +1,9 @@
 /** Sites whose TLS ends at home, as the image is told. */
 import type { PassThroughSite } from "../../image/spec.ts";
 import { defaults } from "../defaults.ts";
-import { seconds } from "../duration.ts";
-import { plainName, plainOrigin } from "../names.ts";
+import { parseSeconds } from "../duration.ts";
 import type { StackFile } from "../schema.ts";
+import { normalizeName, normalizeOrigin } from "../validators.ts";
 import { hosts } from "./hosts.ts";
 import { access } from "./visitors.ts";
 
@@ -17,11 +17,11 @@ export const passedThrough = (sites: readonly Keys[]): PassThroughSite[] =>
     .toSorted((a, b) => (a.host < b.host ? -1 : 1));
 
 const site = (it: Keys): PassThroughSite => ({
-  host: plainName(it.host),
+  host: normalizeName(it.host),
   ...hosts(it),
-  origins: [it.origin ?? []].flat().map(plainOrigin),
+  origins: [it.origin ?? []].flat().map(normalizeOrigin),
   ...(it.proxyProtocol === "v2" && { proxyProtocol: "v2" }),
   ...(it.access && { access: access(it.access) }),
   ...(it.limit !== false && { connections: it.limit?.connections ?? defaults.portConnections }),
-  idleSeconds: seconds(defaults.portIdle) ?? 0,
+  idleSeconds: parseSeconds(defaults.portIdle) ?? 0,
 });

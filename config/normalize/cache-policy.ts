@@ -1,6 +1,6 @@
 /** What a site says about its stored responses beside times, as the image is told. */
 import type { SiteCache } from "../../image/spec.ts";
-import { seconds } from "../duration.ts";
+import { parseSeconds } from "../duration.ts";
 import type { StackFile } from "../schema.ts";
 
 type Keys = NonNullable<StackFile["sites"][number]["cache"]>;
@@ -15,7 +15,7 @@ export const cachePolicy = ({
 }: Keys): Pick<SiteCache, "statuses" | "ignoreQuery" | "ignoreOrigin" | "vary"> => ({
   ...(Object.keys(statuses).length > 0 && {
     statuses: Object.entries(statuses)
-      .map(([status, fresh]) => ({ status: Number(status), seconds: seconds(fresh) ?? 0 }))
+      .map(([status, fresh]) => ({ status: Number(status), seconds: parseSeconds(fresh) ?? 0 }))
       .toSorted((a, b) => a.status - b.status),
   }),
   ...(ignoreQuery !== false && { ignoreQuery: ignoreQuery === true || each(ignoreQuery) }),

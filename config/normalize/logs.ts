@@ -1,6 +1,6 @@
 /** What is logged, as the image is told. */
 import type { Logs } from "../../image/spec.ts";
-import { percent, syslogParts } from "../log-names.ts";
+import { percent, syslogParts } from "../log-validators.ts";
 import type { StackFile } from "../schema.ts";
 
 /** undefined: as without the key. */

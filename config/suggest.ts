@@ -1,17 +1,17 @@
 /** The word of `words` that was most likely meant, undefined when none is near. One slip in a short word, two in a longer one. */
-export function nearest(word: string, words: Iterable<string>): string | undefined {
+export function suggest(word: string, words: Iterable<string>): string | undefined {
   const typed = word.toLowerCase();
   let best: string | undefined;
   let least = typed.length < 5 ? 1 : typed.length < 9 ? 2 : 3;
   for (const candidate of [...words].toSorted()) {
-    const slips = distance(typed, candidate.toLowerCase());
+    const slips = editDistance(typed, candidate.toLowerCase());
     if (slips < least || (slips === least && best === undefined)) [best, least] = [candidate, slips];
   }
   return best;
 }
 
 /** Insertions, deletions, replacements and swaps of neighbours between two words (optimal string alignment). */
-function distance(a: string, b: string): number {
+function editDistance(a: string, b: string): number {
   if (Math.abs(a.length - b.length) > 3) return Number.POSITIVE_INFINITY;
   const at = (table: number[][], i: number, j: number) => table[i]?.[j] ?? Number.POSITIVE_INFINITY;
   const table: number[][] = [];

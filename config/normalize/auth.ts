@@ -1,10 +1,10 @@
 /** How visitors of a site log in, as the image is told. */
 import type { Auth } from "../../image/spec.ts";
 import type { StackFile } from "../schema.ts";
-import { plainService } from "../service-url.ts";
+import { normalizeServiceUrl } from "../service-url.ts";
 
 export function auth({ basic, forward, headers = [] }: NonNullable<StackFile["sites"][number]["auth"]>): Auth {
-  if (forward !== undefined) return { forward: plainService(forward), headers: headers.toSorted() };
+  if (forward !== undefined) return { forward: normalizeServiceUrl(forward), headers: headers.toSorted() };
   if (basic !== undefined) return { basic };
   throw new Error("auth passed the rules but has neither basic nor forward");
 }

@@ -1,14 +1,14 @@
 /** The user's own configuration of nginx, as the image is told. */
 import type { NginxFiles } from "../../image/spec.ts";
-import { plainFolder, plainName } from "../names.ts";
 import type { StackFile } from "../schema.ts";
+import { normalizeName, normalizePath } from "../validators.ts";
 
 /** undefined: there is none. */
 export function nginx({ http, sites = {} }: NonNullable<StackFile["nginx"]> = {}): NginxFiles | undefined {
-  const all = Object.entries(sites).map(([host, file]) => [plainName(host), plainFolder(file)] as const);
+  const all = Object.entries(sites).map(([host, file]) => [normalizeName(host), normalizePath(file)] as const);
   if (http === undefined && all.length === 0) return undefined;
   return {
-    ...(http !== undefined && { http: plainFolder(http) }),
+    ...(http !== undefined && { http: normalizePath(http) }),
     sites: Object.fromEntries(all.toSorted(([a], [b]) => (a < b ? -1 : 1))),
   };
 }

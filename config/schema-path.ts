@@ -1,19 +1,19 @@
 /** The schema as a tree: what lies at a path, and what the manual says of it. Mistakes and docs/config.md are made from it. */
 import { z } from "zod";
-import { type Field, fields, mapsInside } from "./field.ts";
+import { type Field, fields, innerMaps } from "./field.ts";
 
 export type Path = readonly (string | number)[];
 
 /** Children of a schema: keys by name, `*` for a map's values, `[]` for a list's elements. */
-export type Node =
+export type SchemaNode =
   | { kind: "object"; keys: Readonly<Record<string, z.core.$ZodType>> }
   | { kind: "map" | "list"; element: z.core.$ZodType }
   | { kind: "leaf" };
 
-export function node(schema: z.core.$ZodType): Node {
-  if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable) return node(schema.unwrap());
-  const map = mapsInside.get(schema);
-  if (map !== undefined) return node(map);
+export function schemaNode(schema: z.core.$ZodType): SchemaNode {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable) return schemaNode(schema.unwrap());
+  const map = innerMaps.get(schema);
+  if (map !== undefined) return schemaNode(map);
   if (schema instanceof z.ZodObject) return { kind: "object", keys: schema.shape };
   if (schema instanceof z.ZodRecord) return { kind: "map", element: schema.valueType };
   if (schema instanceof z.ZodArray) return { kind: "list", element: schema.element };
@@ -32,7 +32,7 @@ export function fieldOf(schema: z.core.$ZodType): Field | undefined {
 export function schemaAt(schema: z.core.$ZodType, path: Path): z.core.$ZodType | undefined {
   const [key, ...rest] = path;
   if (key === undefined) return schema;
-  const here = node(schema);
+  const here = schemaNode(schema);
   if (here.kind === "leaf") return undefined;
   const child = here.kind === "object" ? here.keys[String(key)] : here.element;
   return child === undefined ? undefined : schemaAt(child, rest);

@@ -1,7 +1,7 @@
 /** What a PoP answers with itself, as the image is told. */
 import type { Site } from "../../image/spec.ts";
-import { plainFolder } from "../names.ts";
 import type { StackFile } from "../schema.ts";
+import { normalizePath } from "../validators.ts";
 
 export const pages = ({
   errorPages,
@@ -12,9 +12,9 @@ export const pages = ({
   Site,
   "errorPages" | "robots" | "hsts" | "securityHeaders"
 > => ({
-  ...(errorPages !== undefined && { errorPages: plainFolder(errorPages) }),
+  ...(errorPages !== undefined && { errorPages: normalizePath(errorPages) }),
   ...(robots !== undefined && {
-    robots: robots === "deny" ? { kind: "deny" as const } : { kind: "file" as const, file: plainFolder(robots) },
+    robots: robots === "deny" ? { kind: "deny" as const } : { kind: "file" as const, file: normalizePath(robots) },
   }),
   ...(hsts === true && { hsts }),
   ...(securityHeaders === "strict" && { securityHeaders }),
