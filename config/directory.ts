@@ -1,9 +1,9 @@
-/** What names an authority and an account there. Each `...Problem` returns why a text is refused, as a clause, or undefined. */
+/** Validators for ACME directories and accounts. Each `...Problem` returns why a text is rejected, as a clause, or undefined. */
 
 import { serviceParts } from "./service-url.ts";
 import { normalizeOrigin, originProblem } from "./validators.ts";
 
-/** Directories that have a word. https://letsencrypt.org/docs/acme-protocol-updates/, https://letsencrypt.org/docs/staging-environment/ */
+/** Directories with a short name. https://letsencrypt.org/docs/acme-protocol-updates/, https://letsencrypt.org/docs/staging-environment/ */
 const directories: ReadonlyMap<string, string> = new Map([
   ["letsencrypt", "https://acme-v02.api.letsencrypt.org/directory"],
   ["staging", "https://acme-staging-v02.api.letsencrypt.org/directory"],
@@ -21,7 +21,7 @@ export function directoryProblem(text: string): string | undefined {
     : "expected a path of letters, digits, dots, dashes and slashes, without query";
 }
 
-/** One spelling of a directory without problem: its URL. */
+/** The URL of a valid directory. */
 export function directoryUrl(text: string): string {
   const { origin, path } = serviceParts(text);
   return directories.get(text) ?? `${normalizeOrigin(origin)}${path}`;

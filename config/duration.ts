@@ -1,7 +1,7 @@
 /** Durations as the stack file writes them: 10m, 1d, 90s, or plain seconds. */
 const secondsPer = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
 
-/** No cache should outlive this; a larger number is a slip of the unit. */
+/** No cache entry should live longer than this. A larger number is most likely a wrong unit. */
 const maxSeconds = 365 * secondsPer.d;
 
 /** Whole seconds from 0 to a year, else undefined. */

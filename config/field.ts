@@ -1,27 +1,27 @@
-/** What every part of the schema is built with: the manual's words for a key, and leaves that say in a clause why they refuse. */
+/** Building blocks of the schema: the documentation of a key, and fields that explain in a clause why they reject a value. */
 import { z } from "zod";
 import { parseSeconds } from "./duration.ts";
 import { suggest } from "./suggest.ts";
 
-/** What the manual says of a key. */
+/** The documentation of a key. */
 export interface Field {
   type: string;
-  /** Of numbers. */
+  /** For numbers. */
   unit?: string;
-  /** Of a map: what its keys are, as in `<code>`. */
+  /** For maps: what its keys are, as in `<code>`. */
   key?: string;
   /** Completes "expected ...": what is allowed, with unit. */
   takes: string;
   meaning: string;
-  /** Markdown: as written in a stack file, or in words where it depends. Absent: the key is required. */
+  /** Markdown: the value as written in a stack file, or a description if it depends on something. Absent: the key is required. */
   default?: string;
-  /** Refused though it looks allowed. */
+  /** Values that are rejected although they look valid. */
   refused?: string;
 }
 
 export const fields = z.registry<Field>();
 
-/** A text with a rule of its own, whose clause says what is wrong. */
+/** A string with a validator, which returns what is wrong as a clause. */
 export const stringField = (problem: (text: string) => string | undefined) =>
   z.string().superRefine((value, context) => {
     const reason = problem(value);
@@ -31,13 +31,13 @@ export const stringField = (problem: (text: string) => string | undefined) =>
 /** Rejects the value, or the element at `path` in it. Without a reason the message quotes the field's `takes`. */
 export type Reject = (reason: string | undefined, path?: number[]) => void;
 
-/** Several shapes, checked by hand: a union of schemas would forget which of them was meant, and why it refused. */
+/** A field of several shapes with its own check. A union of schemas would lose which shape was meant and why it was rejected. */
 export const customField = <T>(check: (value: unknown, refuse: Reject) => void) =>
   z.custom<T>().superRefine((value: unknown, context) => {
     check(value, (reason, path = []) => context.addIssue({ code: "custom", params: { reason }, path, input: value }));
   });
 
-/** One text or a list of them. */
+/** A string or a list of strings. */
 export const stringOrList = ({
   problem,
   most,
@@ -46,9 +46,9 @@ export const stringOrList = ({
 }: {
   problem: (text: string) => string | undefined;
   most: number;
-  /** The clause for a list of another length. */
+  /** The clause for a list that is empty or too long. */
   tooMany?: string;
-  /** The clause for what is no text. */
+  /** The clause for a value that is not a string. */
   other: string;
 }) =>
   customField<string | string[]>((value, refuse) => {
@@ -66,7 +66,7 @@ export const stringOrList = ({
     });
   });
 
-/** One of a few words, with the nearest suggested. */
+/** One of several strings. Suggests the closest one. */
 export const enumField = (words: readonly string[], noun: string, reasons: ReadonlyMap<string, string> = new Map()) =>
   stringField((value) => {
     if (words.includes(value)) return undefined;
@@ -77,13 +77,13 @@ export const enumField = (words: readonly string[], noun: string, reasons: Reado
     );
   });
 
-/** As YAML in the manual. */
+/** A value as code in the documentation. */
 export const code = (value: unknown): string => `\`${value}\``;
 
 /** `a, b or c`. */
 export const orList = (words: readonly string[]): string => `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
 
-/** A length of time between two others, written as the stack file writes them. */
+/** A duration within bounds, in the stack file's notation. */
 export const durationField = (from: string, to: string) =>
   z.custom<string | number>((value) => {
     const given = parseSeconds(value);
@@ -95,7 +95,7 @@ export const durationDescription = (from: string, to: string) =>
 /** The schema of the map inside a `falseOr` or a `textOr`. */
 export const innerMaps = new WeakMap<z.core.$ZodType, z.ZodObject>();
 
-/** A map, or `false` to turn off what it sets. By hand: a union of schemas would forget why the map was refused. */
+/** A map, or `false` to turn off what it sets. Not a union of schemas, which would lose why the map was rejected. */
 export function mapOrFalse<Map extends z.ZodObject>(map: Map) {
   const schema = z.custom<z.infer<Map> | false>().superRefine((value: unknown, context) => {
     if (value === false) return;
@@ -106,7 +106,7 @@ export function mapOrFalse<Map extends z.ZodObject>(map: Map) {
   return schema;
 }
 
-/** A text with a rule of its own, or a map. */
+/** A string with a validator, or a map. */
 export function stringOrMap<Map extends z.ZodObject>(problem: (text: string) => string | undefined, map: Map) {
   const schema = z.custom<string | z.infer<Map>>().superRefine((value: unknown, context) => {
     const refuse = (reason: string | undefined) =>

@@ -1,4 +1,4 @@
-/** What must be known of the files a stack file names before anything is made: the operator's secrets, still encrypted, and the control server's authorities. */
+/** Contents of files that a stack file names, read before any resource is created: the operator's encrypted secrets and the control server's CA certificates. */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { authorities, packingProblems } from "../image/context.ts";
@@ -8,20 +8,20 @@ import { ConfigError } from "./issues.ts";
 import type { EdgeConfig } from "./types.ts";
 
 export interface StackFiles {
-  /** Absent: the image asks for none of the operator's secrets. */
+  /** Absent: the image needs none of the operator's secrets. */
   secrets?: {
     /** Relative to the project. */
     file: string;
-    /** What the image asks for, by key, as it stands encrypted in the file. */
+    /** The encrypted values that the image needs, by key. */
     ciphertexts: Record<string, string>;
   };
-  /** PEM of `tailnet.ca`, for whoever asks the control server for keys. */
+  /** PEM of `tailnet.ca`, for calls to the control server's API. */
   tailnetCa?: string;
 }
 
 /**
- * @param dir folder of Pulumi.yaml, which the paths in the stack file are relative to
- * @throws ConfigError with a sentence that names file and key
+ * @param dir directory of Pulumi.yaml, which paths in the stack file are relative to
+ * @throws ConfigError naming file and key
  */
 export function readStackFiles(
   { secretsFile: file, image }: Pick<EdgeConfig, "secretsFile" | "image">,
@@ -36,9 +36,9 @@ export function readStackFiles(
 }
 
 /**
- * A sentence for all that the program would end with for the files that a stack file names, and for what is rendered from it.
+ * Every error that the program would report for the files that a stack file names, and for what is rendered from them.
  *
- * @param dir folder of Pulumi.yaml, which the paths in the stack file are relative to
+ * @param dir directory of Pulumi.yaml, which paths in the stack file are relative to
  */
 export function checkFiles(edge: Pick<EdgeConfig, "secretsFile" | "image" | "imageRef">, dir: string): string[] {
   const read = () => {
@@ -50,13 +50,13 @@ export function checkFiles(edge: Pick<EdgeConfig, "secretsFile" | "image" | "ima
       return error.messages;
     }
   };
-  // With an image of the operator's own nothing is rendered and packed.
+  // With `imageRef` nothing is rendered and packed.
   const packed = edge.imageRef === undefined ? packingProblems(edge.image, dir) : [];
   return [...new Set([...read(), ...packed])];
 }
 
 function ciphertexts(dir: string, file: string, keys: string[]): Record<string, string> {
-  const asking = `The image asks it for ${keys.join(", ")}.`;
+  const asking = `The image needs these keys from it: ${keys.join(", ")}.`;
   try {
     return wantedOf(parseSopsFile(readFileSync(resolve(dir, file), "utf8")), keys);
   } catch (error) {
@@ -64,7 +64,7 @@ function ciphertexts(dir: string, file: string, keys: string[]): Record<string, 
     if (error instanceof NotUsable) throw new ConfigError([`secretsFile: ${file} ${error.message}. ${asking}`]);
     if (code === "ENOENT")
       throw new ConfigError([
-        `secretsFile is "${file}": no such file. Make it with "npx fly-pops secrets edit". ${asking}`,
+        `secretsFile is "${file}", but this file does not exist. Create it with: npx fly-pops secrets edit. ${asking}`,
       ]);
     throw new ConfigError([`secretsFile is "${file}": cannot be read (${code}).`]);
   }

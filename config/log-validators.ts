@@ -1,4 +1,4 @@
-/** Texts of `logs` in the stack file. Each `…Problem` returns why a text is refused, as a clause, or undefined. */
+/** Validators for `logs` in the stack file. Each `…Problem` returns why a text is rejected, as a clause, or undefined. */
 import { originParts, originProblem } from "./validators.ts";
 
 const shape = /^udp:\/\/([^/?#@]+)\/?$/i;
@@ -13,14 +13,14 @@ export function syslogProblem(text: string): string | undefined {
   return originProblem(`http://${host}`);
 }
 
-/** Host and port of a URL without problem. */
+/** Host and port of a valid URL. */
 export function syslogParts(text: string): { host: string; port: number } {
   const [, named = ""] = shape.exec(text) ?? [];
   const { host, port } = originParts(`http://${named}`);
   return { host: host.replace(/^\[|\]$/g, ""), port: /:\d+$/.test(named) ? port : 514 };
 }
 
-/** Of all. Absent: all of them. */
+/** Percentage as a number. Absent: 100. */
 export const percent = (text: string | undefined): number => Number((text ?? "100%").slice(0, -1));
 
 export function percentProblem(text: string): string | undefined {

@@ -1,4 +1,4 @@
-/** Shorthand in, one complete shape out. Called on files without mistakes only. */
+/** Expands shorthand and applies defaults. Call it with valid files only. */
 import type { Visitors } from "../components/visitors.ts";
 import { limits } from "../image/limits.ts";
 import type {
@@ -71,7 +71,7 @@ export function normalizeConfig(file: StackFile): EdgeConfig {
     ...(file.egress && { egress: visitors(file.egress) }),
     crawlers: file.crawlers ?? defaults.crawlers,
     rollout: {
-      // A region stands for its first PoP.
+      // A region means its first PoP.
       ...(canary !== undefined && { canary: Object.hasOwn(file.regions, canary) ? `${canary}-1` : canary }),
       maxUnavailable: file.rollout?.maxUnavailable ?? defaults.maxUnavailable,
       drainSeconds: parseSeconds(file.rollout?.drain ?? defaults.drain) ?? 0,
@@ -80,7 +80,7 @@ export function normalizeConfig(file: StackFile): EdgeConfig {
   };
 }
 
-/** Without the parts nobody is in. */
+/** Without areas that have 0 percent. */
 const visitors = (egress: NonNullable<StackFile["egress"]>): Visitors =>
   Object.fromEntries(Object.entries(byKey(egress, Number)).filter(([, percent]) => percent > 0));
 
@@ -271,7 +271,7 @@ function tailnet(it: NonNullable<StackFile["tailnet"]>, addresses: string[]): Ta
   };
 }
 
-/** The same map with its keys sorted: what is rendered or hashed from it does not hang on the order of writing. */
+/** The map with sorted keys, so that what is rendered or hashed from it does not depend on the order in the file. */
 function byKey<A, B>(map: Readonly<Record<string, A>>, to: (value: A) => B): Record<string, B> {
   return Object.fromEntries(
     Object.entries(map)

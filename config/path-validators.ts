@@ -1,4 +1,4 @@
-/** Paths a user may write. Each `…Problem` returns why a text is refused, as a clause, or undefined. What passes is safe to render. */
+/** Validators for paths. Each `…Problem` returns why a text is rejected, as a clause, or undefined. Valid texts are safe to render. */
 import { hasDetour, isTargetPath, mostStars, pathPattern } from "../image/render/path-pattern.ts";
 import { normalizeOrigin, originProblem } from "./validators.ts";
 
@@ -27,7 +27,7 @@ export function pathProblem(text: string): Problem {
   return path === "*" ? "use /* for every path" : example;
 }
 
-/** Where a redirect of a rule leads. */
+/** The target of a rule's redirect. */
 export function targetProblem(text: string): Problem {
   if (/[?#]/.test(text)) return "must not have a query or fragment: the visitor's query is kept";
   const { base, path } = targetParts(text);
@@ -46,7 +46,7 @@ export function targetParts(text: string): { base: string; path: string } {
   return { base, path };
 }
 
-/** One spelling of a target without problem. */
+/** The canonical form of a valid target. */
 export function normalizeTarget(text: string): string {
   const { base, path } = targetParts(text);
   return `${base === "" ? "" : normalizeOrigin(base)}${path}`;

@@ -1,6 +1,6 @@
 /** Rates as the stack file writes them: 10/s, 100/m. */
 
-/** Requests a second or a minute, and in a burst: beyond it a limit limits nobody. */
+/** Upper bound for rates and bursts. A higher limit would never apply. */
 export const maxRequests = 100_000;
 
 export interface Rate {
@@ -8,7 +8,7 @@ export interface Rate {
   per: "s" | "m";
 }
 
-/** Undefined for a text that is no rate, or one out of bounds. */
+/** Undefined if the text is not a rate or is out of bounds. */
 export function parseRate(text: string): Rate | undefined {
   const [, count, per] = /^(\d{1,6})\/([sm])$/.exec(text) ?? [];
   const number = Number(count);

@@ -1,4 +1,4 @@
-/** The schema as a tree: what lies at a path, and what the manual says of it. Mistakes and docs/config.md are made from it. */
+/** Access to the schema by path: the schema and documentation of a key. Error messages and docs/config.md are made from it. */
 import { z } from "zod";
 import { type Field, fields, innerMaps } from "./field.ts";
 
@@ -20,7 +20,7 @@ export function schemaNode(schema: z.core.$ZodType): SchemaNode {
   return { kind: "leaf" };
 }
 
-/** What the manual says of a schema, however it is wrapped. */
+/** The documentation of a schema, however it is wrapped. */
 export function fieldOf(schema: z.core.$ZodType): Field | undefined {
   const field = fields.get(schema);
   if (field !== undefined) return field;
@@ -38,7 +38,7 @@ export function schemaAt(schema: z.core.$ZodType, path: Path): z.core.$ZodType |
   return child === undefined ? undefined : schemaAt(child, rest);
 }
 
-/** What lies at a path of plain data, undefined where nothing does. */
+/** The value at a path of plain data, or undefined. */
 export function valueAt(data: unknown, path: Path): unknown {
   return path.reduce<unknown>(
     (value, key) => (typeof value === "object" && value !== null ? (value as Record<string, unknown>)[key] : undefined),

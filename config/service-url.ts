@@ -1,4 +1,4 @@
-/** URL of a log-in service: an origin and the path that is asked. `serviceProblem` returns why a text is refused, as a clause, or undefined. */
+/** URL of a login service: an origin and a path. `serviceProblem` returns why a text is rejected, as a clause, or undefined. */
 import { isIP } from "node:net";
 import { isServicePath } from "../image/render/names.ts";
 import { normalizeOrigin, originParts, originProblem } from "./validators.ts";
@@ -24,7 +24,7 @@ export function serviceParts(text: string): { origin: string; path: string } {
   return { origin, path };
 }
 
-/** One spelling of a URL without problem. */
+/** The canonical form of a valid URL. */
 export function normalizeServiceUrl(text: string): string {
   const { origin, path } = serviceParts(text);
   return `${normalizeOrigin(origin)}${path}`;

@@ -1,4 +1,4 @@
-/** Values of a stack file as they stand there, or as Pulumi hands them on: in what shape the schema wants them. Pure. */
+/** Converts values from a stack file, or as Pulumi passes them, into the shapes that the schema expects. Pure. */
 import { parseConfig } from "./parse.ts";
 import { StackFile } from "./schema.ts";
 import { fieldOf, schemaAt } from "./schema-path.ts";
@@ -6,7 +6,7 @@ import type { EdgeConfig } from "./types.ts";
 
 const prefix = "fly-pops:";
 
-/** A text where the key takes one, else what it says as JSON: `pulumi config set` writes "false" for false. What is neither is for the schema to refuse; nothing at all is absence. */
+/** A string if the key takes one, else the text parsed as JSON: `pulumi config set` writes "false" for false. Texts that are neither are left for the schema to reject. Empty text: undefined. */
 export function parseValue(key: string, text: string): unknown {
   if (text === "" || text === "null") return undefined;
   const schema = schemaAt(StackFile, [key]);
@@ -18,7 +18,7 @@ export function parseValue(key: string, text: string): unknown {
   }
 }
 
-/** Ours of a stack file, keys without `fly-pops:`. */
+/** The fly-pops values of a stack file, with keys without `fly-pops:`. */
 export const ownConfigValues = (values: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   Object.fromEntries(
     Object.entries(values)
@@ -28,8 +28,8 @@ export const ownConfigValues = (values: Readonly<Record<string, unknown>>): Reco
   );
 
 /**
- * The configuration a stack file with these values, by full key, gives.
- * @throws ConfigError naming every mistake
+ * The configuration of a stack file with these values, by full key.
+ * @throws ConfigError listing every error
  */
 export const parseStackValues = (values: Readonly<Record<string, unknown>>): EdgeConfig =>
   parseConfig(ownConfigValues(values));

@@ -1,4 +1,4 @@
-/** The word of `words` that was most likely meant, undefined when none is near. One slip in a short word, two in a longer one. */
+/** The closest of `words`, or undefined if none is close: one edit away for short words, two or three for longer ones. */
 export function suggest(word: string, words: Iterable<string>): string | undefined {
   const typed = word.toLowerCase();
   let best: string | undefined;

@@ -1,4 +1,4 @@
-/** Names, URLs and paths a user may write. Each `…Problem` returns why a text is refused, as a clause, or undefined. What passes is safe to render. */
+/** Validators for names, URLs and paths. Each `…Problem` returns why a text is rejected, as a clause, or undefined. Valid texts are safe to render. */
 import { BlockList, isIP, isIPv6 } from "node:net";
 import { domainToASCII } from "node:url";
 import {
@@ -35,17 +35,17 @@ export const envName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const label = /^(?!-)[a-z0-9-]{1,63}(?<!-)$/;
 const originLabel = /^(?!-)[a-z0-9_-]{1,63}(?<!-)$/; // Docker and others name hosts with an underscore
 
-/** Lower case, no final dot: one spelling for what DNS takes as one name. The whole tree stays ".". */
+/** The canonical form of a DNS name: lower case, no final dot. The root stays ".". */
 export const normalizeName = (name: string): string => name.toLowerCase().replace(/(?<=.)\.$/, "");
 
-/** The name of a site: what browsers ask for, so at least two labels. */
+/** The host name of a site. Browsers request it, so it has at least two labels. */
 export function hostProblem(text: string): Problem {
   const problem = dnsNameProblem(text);
   if (problem !== undefined) return problem;
   return normalizeName(text).includes(".") ? undefined : "expected a full name, as in www.example.org";
 }
 
-/** A name of a site: a host's, or `*.` and a name for all names below it. */
+/** A name of a site: a host name, or `*.` and a name for all names below it. */
 export function siteHostProblem(text: string): Problem {
   const below = text.startsWith("*.") ? text.slice(2) : text;
   return below.includes("*") ? "* is allowed as the first label only, as in *.example.org" : hostProblem(below);
@@ -64,14 +64,14 @@ export function tagProblem(text: string): Problem {
     : "expected lower-case letters, digits and dashes, 50 at most, a letter first";
 }
 
-/** What stands before a PoP's name, which follows without a dot. */
+/** Prefix of a PoP's name in the tailnet, without a dot between them. */
 export function hostPrefixProblem(text: string): Problem {
   return /^(?:[a-z0-9][a-z0-9-]{0,30})?$/.test(text)
     ? undefined
     : "expected lower-case letters, digits and dashes, 31 at most, no dash first";
 }
 
-/** A DNS name alone. */
+/** A DNS name without scheme, port or path. */
 function dnsNameProblem(text: string): Problem {
   const name = normalizeName(text);
   if (/[:/]/.test(name)) return `expected a name only, without scheme, port or path${hint(hostOf(text))}`;
@@ -82,7 +82,7 @@ function dnsNameProblem(text: string): Problem {
   return valid ? undefined : "expected a DNS name: letters, digits and dashes between dots, as in www.example.org";
 }
 
-/** http or https, a host, maybe a port; nothing else. */
+/** http or https, a host, and optionally a port. */
 const originShape = /^(https?):\/\/(\[[0-9a-f:.]+\]|[^/:?#@[\]\s]+)(?::(\d{1,5}))?\/?$/i;
 
 export function originProblem(text: string): Problem {
@@ -111,11 +111,11 @@ export interface OriginParts {
   scheme: "http" | "https";
   /** Lower case; an IPv6 address in its brackets. */
   host: string;
-  /** The scheme's own where none was written. */
+  /** The scheme's default port if none was given. */
   port: number;
 }
 
-/** The parts of an origin without problem. */
+/** The parts of a valid origin. */
 export function originParts(text: string): OriginParts {
   const [, scheme = "", host = "", port] = originShape.exec(text) ?? [];
   const secure = scheme.toLowerCase() === "https";
@@ -126,14 +126,14 @@ export function originParts(text: string): OriginParts {
   };
 }
 
-/** One spelling of an origin without problem: lower case, the scheme's own port left out. */
+/** The canonical form of a valid origin: lower case, without the scheme's default port. */
 export function normalizeOrigin(text: string): string {
   const { scheme, host, port } = originParts(text);
   const implied = port === (scheme === "https" ? 443 : 80);
   return `${scheme}://${host}${implied ? "" : `:${port}`}`;
 }
 
-/** What a port leads to: a host and a port, both said. */
+/** The target of a TCP port: a host and an explicit port. */
 export function endpointProblem(text: string): Problem {
   const [, scheme] = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/i.exec(text) ?? [];
   if (scheme !== undefined) return "expected a host and a port, without scheme, as in git.tail.example:22";
@@ -149,10 +149,10 @@ export function endpointProblem(text: string): Problem {
 
 export type EndpointParts = Pick<OriginParts, "host" | "port">;
 
-/** The parts of an endpoint without problem. */
+/** The parts of a valid endpoint. */
 export const endpointParts = (text: string): EndpointParts => originParts(`http://${text}`);
 
-/** One spelling of an endpoint without problem. */
+/** The canonical form of a valid endpoint. */
 export function normalizeEndpoint(text: string): string {
   const { host, port } = endpointParts(text);
   return `${host}:${port}`;
@@ -179,7 +179,7 @@ export function serverProblem(text: string): Problem {
     : "expected an IP address, as in 100.100.100.100 or fd7a:115c:a1e0::53@5353";
 }
 
-/** A folder of the machine that builds, relative to the project. Whether it is there is for the image's context to see: config does no I/O. */
+/** A directory on the machine that builds, relative to the project. config does no I/O: image/context.ts checks that it exists. */
 export function dirProblem(text: string): Problem {
   if (text.trim() === "") return "expected a folder, as in ./site";
   if (/[\p{Cc}\\]/u.test(text)) return "must not contain control characters or backslashes";
@@ -191,7 +191,7 @@ export function dirProblem(text: string): Problem {
   return undefined;
 }
 
-/** A file of the machine that builds, relative to the project. */
+/** A file on the machine that builds, relative to the project. */
 export function fileProblem(text: string): Problem {
   if (text.trim() === "" || text.endsWith("/")) return "expected a file, as in ./ca.pem";
   return dirProblem(text)?.replaceAll("folder", "file");
@@ -203,7 +203,7 @@ export function secretsFileProblem(text: string): Problem {
   return fileProblem(text) ?? (/\.ya?ml$/.test(text) ? undefined : "expected a YAML file, as in ./secrets.yaml");
 }
 
-/** In a list of networks, what begins with a dot is a file of them. */
+/** In a list of networks, an entry that begins with a dot is a file with networks. */
 export const isListFile = (text: string): boolean => /^\.{1,2}\//.test(text);
 
 export function networkOrFileProblem(text: string): Problem {
@@ -238,7 +238,7 @@ export function identityHeaderProblem(name: string): Problem {
     : undefined;
 }
 
-/** Name of a header that an origin or luggage is sent. */
+/** Name of a header sent to an origin or luggage. */
 export function requestHeaderNameProblem(name: string): Problem {
   if (!isHeaderName(name)) return headerShape;
   if (name.toLowerCase() === "host")
@@ -246,13 +246,13 @@ export function requestHeaderNameProblem(name: string): Problem {
   return isOwnRequestHeader(name) ? headerSetAlready : undefined;
 }
 
-/** Name of a header that visitors are sent. */
+/** Name of a header sent to visitors. */
 export function headerNameProblem(name: string): Problem {
   if (!isHeaderName(name)) return headerShape;
   return isOwnHeader(name) ? "this header is set by nginx or the PoP, or belongs to a single connection" : undefined;
 }
 
-/** A request header that tells stored responses apart. */
+/** A request header by which cached responses are told apart. */
 export function varyProblem(text: string): Problem {
   const name = text.toLowerCase();
   if (!isHeaderName(text)) return "expected the name of a request header, as in Accept-Language";
@@ -273,7 +273,7 @@ export function headerValueProblem(text: string): Problem {
     : "expected printable ASCII, no space at an end";
 }
 
-/** A mount or a path in a vault's KV store; what stands in braces is filled in by the PoP. */
+/** A mount or a path in a vault's KV store. The PoP replaces {domain}. */
 export function vaultPathProblem(text: string): Problem {
   const parts = text.replaceAll("{domain}", "domain").split("/");
   return text.length <= 200 && parts.every((part) => /^[A-Za-z0-9_-][A-Za-z0-9_.-]*$/.test(part))
@@ -286,14 +286,14 @@ export function secretKeyProblem(text: string): Problem {
   return isSecretKey(text) ? undefined : "expected letters, digits, dashes and _, 64 at most, no digit or dash first";
 }
 
-/** Name of a piece of luggage, of its process and its user. */
+/** Name of a luggage entry, its process and its user. */
 export function luggageNameProblem(text: string): Problem {
   return isLuggageName(text)
     ? undefined
     : "expected lower-case letters, digits and dashes, 2 to 24 of them, a letter first";
 }
 
-/** What luggage is asked for, on its own port. */
+/** The path of an HTTP health check of luggage. */
 export function healthPathProblem(text: string): Problem {
   if (isHealthPath(text)) return undefined;
   return text.startsWith("/")
@@ -309,7 +309,7 @@ export function authorizedKeyProblem(text: string): Problem {
     : "expected a public key as in authorized_keys, without options, as in ssh-ed25519 AAAA... me";
 }
 
-/** One spelling of a folder: no ./ before, no slash after, no detours. */
+/** The canonical form of a relative path: no leading ./, no trailing slash, no .. in between. */
 export function normalizePath(text: string): string {
   const parts: string[] = [];
   for (const part of text.split("/")) {
@@ -320,7 +320,7 @@ export function normalizePath(text: string): string {
   return parts.join("/") || ".";
 }
 
-/** Docker's grammar of references, in lower case; a registry included where there is one. https://github.com/distribution/reference */
+/** Docker's grammar of image references, in lower case, with an optional registry. https://github.com/distribution/reference */
 const repository =
   /(?:(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?)\/)?[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*/;
 const tag = /:\w[\w.-]{0,127}/;
@@ -349,7 +349,7 @@ const hostOf = (text: string): string =>
       .replace(/[:/?#].*$/, ""),
   );
 
-/** ". Write X", where X would pass. */
+/** ". Write X" if X is valid. */
 function hint(better: string, problem: (text: string) => Problem = dnsNameProblem): string {
   return better !== "" && problem(better) === undefined ? `. Write ${better}` : "";
 }
@@ -365,7 +365,7 @@ const notBehindRouters = new BlockList();
 notBehindRouters.addSubnet("fd7a:115c:a1e0::", 48, "ipv6"); // the tailnet's own nodes
 notBehindRouters.addSubnet("fdaa::", 16, "ipv6"); // Fly's private network
 
-/** A URL by a private address that is neither a node's of a tailnet nor Fly's own: only a subnet router leads there. */
+/** Whether a URL uses a private address that belongs neither to a tailnet node nor to Fly's network, so that only a subnet router reaches it. */
 export function isBehindRouter(url: string): boolean {
   const address = URL.parse(url)?.hostname.replace(/^\[|\]$/g, "") ?? "";
   const family = isIPv6(address) ? "ipv6" : "ipv4";

@@ -1,4 +1,4 @@
-/** How visitors of a site log in, as the image is told. */
+/** How visitors of a site log in, normalized for the image. */
 import type { Auth } from "../../image/spec.ts";
 import type { StackFile } from "../schema.ts";
 import { normalizeServiceUrl } from "../service-url.ts";

@@ -1,4 +1,4 @@
-/** What a site says about its stored responses beside times, as the image is told. */
+/** Cache settings of a site other than its durations, normalized for the image. */
 import type { SiteCache } from "../../image/spec.ts";
 import { parseSeconds } from "../duration.ts";
 import type { StackFile } from "../schema.ts";

@@ -1,4 +1,4 @@
-/** The names of a site, as the image is told. */
+/** The names of a site, normalized for the image. */
 import type { Site } from "../../image/spec.ts";
 import type { StackFile } from "../schema.ts";
 import { normalizeName } from "../validators.ts";

@@ -1,9 +1,9 @@
-/** What is logged, as the image is told. */
+/** What is logged, normalized for the image. */
 import type { Logs } from "../../image/spec.ts";
 import { percent, syslogParts } from "../log-validators.ts";
 import type { StackFile } from "../schema.ts";
 
-/** undefined: as without the key. */
+/** Undefined: nothing differs from the defaults. */
 export function logs({ anonymize, syslog, sampleCached }: NonNullable<StackFile["logs"]> = {}): Logs | undefined {
   const all: Logs = {
     ...(anonymize === true && { anonymize }),

@@ -1,9 +1,9 @@
-/** The user's own configuration of nginx, as the image is told. */
+/** The user's own configuration of nginx, normalized for the image. */
 import type { NginxFiles } from "../../image/spec.ts";
 import type { StackFile } from "../schema.ts";
 import { normalizeName, normalizePath } from "../validators.ts";
 
-/** undefined: there is none. */
+/** Undefined: no files. */
 export function nginx({ http, sites = {} }: NonNullable<StackFile["nginx"]> = {}): NginxFiles | undefined {
   const all = Object.entries(sites).map(([host, file]) => [normalizeName(host), normalizePath(file)] as const);
   if (http === undefined && all.length === 0) return undefined;

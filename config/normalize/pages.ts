@@ -1,4 +1,4 @@
-/** What a PoP answers with itself, as the image is told. */
+/** Responses that a PoP makes itself, normalized for the image. */
 import type { Site } from "../../image/spec.ts";
 import type { StackFile } from "../schema.ts";
 import { normalizePath } from "../validators.ts";

@@ -1,4 +1,4 @@
-/** Sites whose TLS ends at home, as the image is told. */
+/** Sites whose TLS is terminated by the origin, normalized for the image. */
 import type { PassThroughSite } from "../../image/spec.ts";
 import { defaults } from "../defaults.ts";
 import { parseSeconds } from "../duration.ts";

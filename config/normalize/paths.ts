@@ -1,4 +1,4 @@
-/** Rules by path, completed: what a rule does not say is its site's. */
+/** Path rules, normalized: a rule inherits from its site what it does not set. */
 import type { DenialStatus, PathRule, RedirectStatus, Site } from "../../image/spec.ts";
 import { normalizeTarget } from "../path-validators.ts";
 import type { StackFile } from "../schema.ts";
@@ -7,13 +7,13 @@ import { access } from "./visitors.ts";
 type SiteKeys = StackFile["sites"][number];
 type RuleKeys = NonNullable<SiteKeys["paths"]>[number];
 
-/** @param complete makes a site, or what a rule has in common with one, of its keys */
-export function withRules(site: SiteKeys, complete: (keys: SiteKeys) => Site): Site {
-  if (site.paths === undefined) return complete(site);
-  return { ...complete(site), paths: site.paths.map((rule) => pathRule(site, rule, complete)) };
+/** @param normalizeSite normalizes a site, or the keys that a rule shares with a site */
+export function withRules(site: SiteKeys, normalizeSite: (keys: SiteKeys) => Site): Site {
+  if (site.paths === undefined) return normalizeSite(site);
+  return { ...normalizeSite(site), paths: site.paths.map((rule) => pathRule(site, rule, normalizeSite)) };
 }
 
-function pathRule(site: SiteKeys, rule: RuleKeys, complete: (keys: SiteKeys) => Site): PathRule {
+function pathRule(site: SiteKeys, rule: RuleKeys, normalizeSite: (keys: SiteKeys) => Site): PathRule {
   const { path } = rule;
   const headers = mergedHeaders(site.headers, rule.headers);
   if (rule.deny !== undefined)
@@ -27,17 +27,17 @@ function pathRule(site: SiteKeys, rule: RuleKeys, complete: (keys: SiteKeys) => 
       ...(headers && { headers }),
       ...(rule.access && { access: access(rule.access) }),
     };
-  const { host: _, certificate: __, paths: ___, ...rest } = complete({ ...merged(site, rule), headers });
-  const answer = {
+  const { host: _, certificate: __, paths: ___, ...rest } = normalizeSite({ ...merged(site, rule), headers });
+  const response = {
     path,
     ...rest,
     ...(rule.compress === true && site.compress === false && { compress: true }),
     ...(rule.auth === false && { open: true as const }),
   };
-  return answer.kind !== "redirect" && rule.stripPrefix === true ? { ...answer, stripPrefix: true } : answer;
+  return response.kind !== "redirect" && rule.stripPrefix === true ? { ...response, stripPrefix: true } : response;
 }
 
-/** A site of the same host with what the rule says and, for the rest, what the site does; what holds for all paths stays the site's alone. */
+/** A site of the same host with the rule's keys and, for the rest, the site's. Keys that apply to all paths stay with the site only. */
 function merged(site: SiteKeys, rule: RuleKeys): SiteKeys {
   const { host, origin, protocol, files, luggage, redirect, status, tls, hostHeader, spa } = site;
   const isOwn = rule.origin !== undefined || rule.files !== undefined || rule.luggage !== undefined;
@@ -59,7 +59,7 @@ function merged(site: SiteKeys, rule: RuleKeys): SiteKeys {
     timeouts: mergedMap(site.timeouts, rule.timeouts),
     maxBodyMb: rule.maxBodyMb ?? site.maxBodyMb,
     requestHeaders: mergedHeaders(site.requestHeaders, rule.requestHeaders),
-    // What is stored is buffered, and nothing else.
+    // With a cache, exactly the stored responses are buffered.
     buffering: stored === undefined && !isGrpc ? (rule.buffering ?? site.buffering) : undefined,
   };
   return {
@@ -68,7 +68,7 @@ function merged(site: SiteKeys, rule: RuleKeys): SiteKeys {
     ...(passes ? passing : { hostHeader: undefined }),
     cache: stored,
     compress: rule.compress ?? site.compress,
-    // A rule has the site's without saying so; one of its own counts by itself.
+    // The site's limit applies to a rule anyway. A limit of its own counts separately.
     limit: rule.limit ?? false,
     access: rule.access,
   };
@@ -77,7 +77,7 @@ function merged(site: SiteKeys, rule: RuleKeys): SiteKeys {
 const mergedMap = <Map extends object>(site: Map | undefined, rule: Map | undefined): Map | undefined =>
   site === undefined && rule === undefined ? undefined : ({ ...site, ...rule } as Map);
 
-/** By name, whatever its case; sorted. */
+/** Merged by case-insensitive name, sorted. */
 function mergedHeaders<Value>(
   site: Record<string, Value> = {},
   rule: Record<string, Value> = {},

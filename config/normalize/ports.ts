@@ -1,4 +1,4 @@
-/** Ports of raw TCP, as the image is told. */
+/** Ports of raw TCP, normalized for the image. */
 import type { TcpPort } from "../../image/spec.ts";
 import { defaults } from "../defaults.ts";
 import { parseSeconds } from "../duration.ts";

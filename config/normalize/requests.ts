@@ -1,4 +1,4 @@
-/** What a site says to whoever is behind it, as the image is told. */
+/** What a site sends to its upstream, normalized for the image. */
 import type { Passing } from "../../image/spec.ts";
 import type { StackFile } from "../schema.ts";
 

@@ -1,4 +1,4 @@
-/** Who may use a site, and how much one of them may ask for, as the image is told. */
+/** Access and request limits of a site, normalized for the image. */
 import { network } from "../../image/render/networks.ts";
 import type { Access, Limit, NetworkList } from "../../image/spec.ts";
 import { defaults } from "../defaults.ts";
@@ -8,7 +8,7 @@ import { isListFile, normalizePath } from "../validators.ts";
 
 type Keys = StackFile["sites"][number];
 
-/** undefined: no limit. `requests` brings a burst of its own: the default one would let a strict rate be passed by thousands. */
+/** Undefined: no limit. With `requests`, the default burst is that number: the general default would allow thousands beyond a strict rate. */
 export function limit(it: Keys["limit"] = {}): Limit | undefined {
   if (it === false) return undefined;
   const requests = parseRate(it.requests ?? defaults.limitRequests);

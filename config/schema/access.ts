@@ -1,4 +1,4 @@
-/** Keys of what people need inside a PoP, and visitors do not. */
+/** Keys for operators' access to a PoP. */
 import { z } from "zod";
 import { code, fields, stringField } from "../field.ts";
 import { authorizedKeyProblem } from "../validators.ts";
@@ -17,7 +17,7 @@ export const Ssh = z
       .register(fields, {
         type: "array",
         takes: "a list of at least one public key",
-        meaning: "Who may log in.",
+        meaning: "The keys that may log in.",
       }),
   })
   .register(fields, {

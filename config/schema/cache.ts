@@ -14,7 +14,7 @@ export const SiteCache = z
         unit: "s where no unit stands",
         takes: durationDescription("0", "365d"),
         meaning:
-          "How long a 200 is fresh if the origin does not say. 0: only responses that the origin allows to be stored are.",
+          "How long a 200 is fresh if the origin does not say. 0: only responses that the origin allows to be stored are stored.",
         default: code(defaults.maxAge),
       })
       .optional(),
@@ -52,7 +52,7 @@ export const SiteCache = z
       .array(
         stringField((name) => (isCookieName(name) ? undefined : "expected the name of a cookie")).register(fields, {
           type: "string",
-          takes: "a cookie's name, as in session; `*` at its end stands for anything, as in wordpress_logged_in_*",
+          takes: "a cookie's name, as in session; `*` at the end matches anything, as in wordpress_logged_in_*",
           meaning: "A cookie that logged-in visitors have.",
         }),
       )

@@ -1,4 +1,4 @@
-/** Keys of what one visitor may ask for. */
+/** Keys of the limits per visitor. */
 import { z } from "zod";
 import { limits } from "../../image/limits.ts";
 import { defaults } from "../defaults.ts";
@@ -13,7 +13,7 @@ export const RequestLimit = z.strictObject({
       type: "string",
       takes: takesRate,
       meaning:
-        "How many requests a visitor may make in the long run, counted by each PoP for itself. More get 429 with `Retry-After`.",
+        "Sustained rate of requests per visitor, counted by each PoP separately. Requests beyond it get 429 with `Retry-After`.",
       default: code(defaults.limitRequests),
     })
     .optional(),
@@ -23,7 +23,7 @@ export const RequestLimit = z.strictObject({
       unit: "requests",
       takes: intDescription(0, maxRequests, "requests"),
       meaning:
-        "How many requests a visitor may be ahead of that rate. They are served at once, not delayed, and the rate makes up for them afterwards.",
+        "How many requests a visitor may make ahead of that rate. They are served at once, without delay, and count against the rate afterwards.",
       default: `the number in \`requests\`; ${code(defaults.limitBurst)} where \`requests\` is not set either`,
     })
     .optional(),
@@ -41,7 +41,7 @@ export const RequestLimit = z.strictObject({
 export const Limit = mapOrFalse(RequestLimit).register(fields, {
   type: "object or false",
   takes: "a map with any of requests, burst, connections, or false for no limit",
-  meaning: `How much one visitor (an IPv4 address, or the /64 of an IPv6 address) may ask of the site. The default is one that people do not meet: a photo gallery loads hundreds of thumbnails at once, and several people may share an address. False turns it off.`,
+  meaning: `How much one visitor (an IPv4 address, or the /64 of an IPv6 address) may request from the site. The default is high enough for normal use: a photo gallery loads hundreds of thumbnails at once, and several people may share an address. False turns it off.`,
   default: `\`{ requests: ${defaults.limitRequests}, burst: ${defaults.limitBurst} }\``,
   refused: "a site with `redirect`",
 });

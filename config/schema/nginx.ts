@@ -1,4 +1,4 @@
-/** The way out: configuration of nginx as the user writes it. */
+/** Keys of custom nginx configuration, the escape hatch. */
 import { z } from "zod";
 import { isNginxFile } from "../../image/render/nginx-own.ts";
 import { code, fields, stringField } from "../field.ts";
@@ -40,7 +40,7 @@ export const Nginx = z
         type: "object",
         takes: "a map from a site's host to a file, as in { www.example.org: ./nginx/www.conf }",
         key: "<host>",
-        meaning: "Included in single sites.",
+        meaning: "Files for individual sites.",
         default: code("{}"),
       })
       .optional(),
@@ -49,6 +49,6 @@ export const Nginx = z
     type: "object",
     takes: "a map with http, sites or both",
     meaning:
-      "The way out for what no key says: configuration of nginx as you write it, packed into the image. It is checked with all the rest when the image is built, by nginx itself, whose errors name your file and line. What such a file relies on may change in any release, and nothing is promised of it: docs/nginx.md.",
+      "Escape hatch: your own nginx configuration, packed into the image. nginx checks it when the image is built, and its errors name your file and line. Whatever such a file relies on may change in any release without notice: docs/nginx.md.",
     default: "absent",
   });

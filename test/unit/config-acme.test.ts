@@ -203,6 +203,6 @@ test("more PoPs than Let's Encrypt gives certificates a week are warned of", () 
   expect(warningsOf(5)).toEqual([]);
   expect(warningsOf(6, { directory: "https://ca.example.org/dir" })).toEqual([]);
   expect(warningsOf(6)).toEqual([
-    "6 PoPs order a certificate each, and Let's Encrypt gives five a week for the same names: the others get theirs after days, and serve self-signed certificates until then. Add regions by and by, or name another authority under certificates.acme.fallback.",
+    "6 PoPs each order a certificate, but Let's Encrypt issues only five per week for the same names. The others serve self-signed certificates for days. Add regions gradually, or add another authority under certificates.acme.fallback.",
   ]);
 });

@@ -42,7 +42,7 @@ describe("a log-in service", () => {
   test.each<[object, string]>([
     [
       { forward: 7 },
-      "sites[0].auth.forward is 7: expected an http or https URL with the path that is asked, as in http://auth.tail.example:9091/api/authz/auth-request.",
+      "sites[0].auth.forward is 7: expected an http or https URL with a path, as in http://auth.tail.example:9091/api/authz/auth-request.",
     ],
     [
       { forward: "http://auth:9091" },

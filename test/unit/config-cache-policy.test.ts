@@ -15,7 +15,7 @@ const cacheOf = (cache: object): SiteCache | undefined => (read({ cache }).sites
 const mistakes = (site: object) => mistakesIn(() => parse(site));
 
 const statuses = "203, 204, 300, 301, 302, 307, 308, 404, 405, 410, 414 or 501";
-const parameter = "expected a parameter's name, as in fbclid; `*` at its end stands for anything, as in utm_*.";
+const parameter = "expected a parameter's name, as in fbclid; `*` at the end matches anything, as in utm_*.";
 
 describe("the policy of a cache", () => {
   test.each<[object, Partial<SiteCache>]>([
@@ -200,7 +200,7 @@ describe("nginx.conf", () => {
 describe("a preview", () => {
   const warned = (site: object) => configWarnings(parse(site), "local");
   const sentence = (what: string, who: string) =>
-    `${what} stores what its origin says not to store (cache.ignoreOrigin): ${who} share its pages, and cookies that those set reach nobody, so a log-in there can break or show one visitor's page to others. Set it in rules under paths that have no log-in, e.g. *.css.`;
+    `${what} stores responses that its origin says not to store (cache.ignoreOrigin): ${who} share its pages, and cookies set by stored responses are dropped. Logins can break, or one visitor's page can be shown to others. Set ignoreOrigin only in rules for paths without login, e.g. *.css.`;
   const ignoring = { maxAge: "1h", ignoreOrigin: true };
 
   test("warns of a site whose origin's word does not count, once", () => {

@@ -734,7 +734,7 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
   "dns, cache, http3, rollout, addresses": [
     [
       { http3: true },
-      "http3 is true: Fly delivers UDP on a dedicated IPv4 only, to sockets on an address of its own, and without a PROXY header, so the PoP would not know its visitors.",
+      "http3 is true: Fly delivers UDP on a dedicated IPv4 only, to sockets on an address of its own, and without a PROXY header, so the PoP would not know its visitors' addresses.",
     ],
     [
       forward({ zone: "home.internal", servers: ["ns.home"] }),
