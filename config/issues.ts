@@ -44,7 +44,7 @@ export const secretValueIssue = (key: string): ConfigIssue =>
 
 export interface ValidationResult {
   issues: ConfigIssue[];
-  /** Paths whose value is invalid or stands under a misspelt key: a rule must treat them neither as present nor as absent. */
+  /** Paths whose value is invalid or whose key is misspelt: a rule must treat them neither as present nor as absent. */
   invalidPaths: Path[];
 }
 

@@ -88,7 +88,7 @@ function popsOf(region: string, file: StackFile): PopConfig[] {
   const own = { ...file.defaults, ...file.regions[region] };
   const size = own.size ?? defaults.size;
   const guest = presets[size];
-  if (guest === undefined) throw new Error(`${size} passed the schema but is no size`);
+  if (guest === undefined) throw new Error(`${size} passed the schema but is not a size`);
   return popNames(region, own.replicas ?? defaults.replicas).map((name) => ({
     name,
     region,
@@ -160,7 +160,7 @@ function site(it: StackFile["sites"][number], maxSizeMb: number, sources: StackF
   if (it.files !== undefined)
     return { kind: "files", host, dir: normalizePath(it.files), ...(it.spa === true && { spa: true }), ...any };
   if (it.luggage !== undefined) return { kind: "luggage", host, luggage: it.luggage, ...passing, ...any };
-  throw new Error(`${host} passed the rules but is no kind of site`);
+  throw new Error(`${host} passed the rules but has no kind`);
 }
 
 /** By default a single response may take at most a quarter of the cache. */

@@ -37,7 +37,7 @@ export function targetProblem(text: string): Problem {
     return "expected an http or https URL or a path, as in https://www.example.org or /new";
   if (path.startsWith("//")) return "must begin with a single /";
   if (path.includes("*") && !/^[^*]*\/\*$/.test(path)) return "* is allowed at the end only, after a slash";
-  return isTargetPath(path) ? undefined : "expected a path as it stands in a URL, without $, quotes and spaces";
+  return isTargetPath(path) ? undefined : "expected a path as written in a URL, without $, quotes and spaces";
 }
 
 /** Scheme with host and port, and the path; either may be empty. */

@@ -158,7 +158,8 @@ export const StackFile = z.strictObject({
     .register(fields, {
       type: "string",
       takes: "linux/amd64 or host",
-      meaning: "The platform that the image is built for. Fly needs linux/amd64. `host` is the platform of the local Docker engine, for local Fly.",
+      meaning:
+        "The platform that the image is built for. Fly needs linux/amd64. `host` is the platform of the local Docker engine, for local Fly.",
       default: code(defaults.imagePlatform),
     })
     .optional(),

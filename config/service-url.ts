@@ -12,7 +12,7 @@ export function serviceProblem(text: string): string | undefined {
   if (text.includes("#")) return "must not have a fragment";
   if (path === "") return `needs a path, as in ${example}`;
   if (!isServicePath(path))
-    return "expected a path and perhaps a query as they stand in a URL, without $, quotes and spaces, 500 characters at most";
+    return "expected a path and optionally a query as written in a URL, without $, quotes and spaces, 500 characters at most";
   const { scheme, host } = originParts(origin);
   if (scheme === "https" && isIP(host.replace(/^\[|\]$/g, "")) !== 0)
     return "expected a host name with https, because the certificate is issued for a name";

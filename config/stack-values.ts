@@ -35,7 +35,7 @@ export const parseStackValues = (values: Readonly<Record<string, unknown>>): Edg
   parseConfig(ownConfigValues(values));
 
 /**
- * Digest of the context that `imageRef` stands for. A preview without Docker sets it in its copy of the stack file (preview/by-engine.ts), so that machines
- * are told of the same context as by the real deployment. No key of the stack file: with an image of the operator's own nothing is compared.
+ * Digest of the build context that `imageRef` was assumed for. A preview without Docker sets it in its copy of the stack file (preview/by-engine.ts), so
+ * that machines get the same context as in the real deployment. Not a key of the stack file: with the operator's own `imageRef` nothing is compared.
  */
 export const assumedContextKey = "fly-pops-preview:context";

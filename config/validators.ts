@@ -181,20 +181,20 @@ export function serverProblem(text: string): Problem {
 
 /** A directory on the machine that builds, relative to the project. config does no I/O: image/context.ts checks that it exists. */
 export function dirProblem(text: string): Problem {
-  if (text.trim() === "") return "expected a folder, as in ./site";
+  if (text.trim() === "") return "expected a directory, as in ./site";
   if (/[\p{Cc}\\]/u.test(text)) return "must not contain control characters or backslashes";
   if (text.startsWith("/") || /^[A-Za-z]:/.test(text))
-    return "expected a folder relative to the project: an absolute path differs from machine to machine";
-  if (text.startsWith("~")) return "expected a folder relative to the project, and no shell expands ~ here";
+    return "expected a directory relative to the project: an absolute path differs from machine to machine";
+  if (text.startsWith("~")) return "expected a directory relative to the project, and no shell expands ~ here";
   if (/^(\.\.\/)*\.{1,2}$/.test(normalizePath(text)))
-    return "would pack the project itself, including keys and state. Use a separate folder";
+    return "would pack the project itself, including keys and state. Use a separate directory";
   return undefined;
 }
 
 /** A file on the machine that builds, relative to the project. */
 export function fileProblem(text: string): Problem {
   if (text.trim() === "" || text.endsWith("/")) return "expected a file, as in ./ca.pem";
-  return dirProblem(text)?.replaceAll("folder", "file");
+  return dirProblem(text)?.replaceAll("directory", "file");
 }
 
 /** The operator's sops file. */

@@ -12,7 +12,7 @@ type Keys = StackFile["sites"][number];
 export function limit(it: Keys["limit"] = {}): Limit | undefined {
   if (it === false) return undefined;
   const requests = parseRate(it.requests ?? defaults.limitRequests);
-  if (requests === undefined) throw new Error(`${it.requests} passed the schema but is no rate`);
+  if (requests === undefined) throw new Error(`${it.requests} passed the schema but is not a rate`);
   const burst = it.burst ?? (it.requests === undefined ? defaults.limitBurst : requests.count);
   return { requests: { ...requests, burst }, ...(it.connections !== undefined && { connections: it.connections }) };
 }

@@ -65,7 +65,7 @@ function checkStripPrefix({ path }: Rule, at: Path, isPassedOn: boolean): Config
   const pattern = path === undefined ? undefined : pathPattern(path);
   if (pattern === undefined || pattern.kind === "prefix") return [];
   const better = pathPattern(`${path}/`)?.kind === "prefix" ? `. Write ${path}/` : "";
-  return [issue([...at, "stripPrefix"], `stands in a rule whose path ${formatValue(path)} is no prefix${better}.`)];
+  return [issue([...at, "stripPrefix"], `needs a path that is a prefix, not ${formatValue(path)}${better}.`)];
 }
 
 /** With a cache, the rule's own or the site's, buffering is fixed. */
@@ -127,7 +127,7 @@ export function checkRuleRedirects({ file }: ValidPart): ConfigIssue[] {
       return [
         issue(
           path,
-          `is ${formatValue(rule.redirect)}: /* is replaced by what follows the rule's prefix, and ${formatValue(rule.path)} is no prefix.`,
+          `is ${formatValue(rule.redirect)}: /* is replaced by what follows the rule's prefix, and ${formatValue(rule.path)} is not a prefix.`,
         ),
       ];
     let here = { index, path: example(pattern) };

@@ -19,8 +19,7 @@ export const Auth = z
     forward: stringField(serviceProblem)
       .register(fields, {
         type: "string",
-        takes:
-          "an http or https URL with a path, as in http://auth.tail.example:9091/api/authz/auth-request",
+        takes: "an http or https URL with a path, as in http://auth.tail.example:9091/api/authz/auth-request",
         meaning:
           "A login service, such as Authelia, authentik or oauth2-proxy, which is asked about each request. It gets the request's headers but not its body. If it answers 2xx, the request goes on; if it redirects (3xx, or 401 with `Location`), the visitor is sent there to log in; otherwise the visitor gets its 401 or 403. Its cookies are sent to the visitor. If it cannot be reached or answers with any other status, visitors get 502.",
         default: "absent",

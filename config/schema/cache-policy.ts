@@ -23,7 +23,7 @@ export const policyKeys = {
       z.string(),
       durationField("0", "365d").register(fields, {
         type: "duration",
-        unit: "s where no unit stands",
+        unit: "s if no unit is given",
         takes: durationDescription("0", "365d"),
         meaning: "How long responses of this status are fresh if the origin does not say.",
       }),

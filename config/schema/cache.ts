@@ -11,7 +11,7 @@ export const SiteCache = z
     maxAge: durationField("0", "365d")
       .register(fields, {
         type: "duration",
-        unit: "s where no unit stands",
+        unit: "s if no unit is given",
         takes: durationDescription("0", "365d"),
         meaning:
           "How long a 200 is fresh if the origin does not say. 0: only responses that the origin allows to be stored are stored.",
@@ -21,7 +21,7 @@ export const SiteCache = z
     staleIfError: durationField("0", "365d")
       .register(fields, {
         type: "duration",
-        unit: "s where no unit stands",
+        unit: "s if no unit is given",
         takes: durationDescription("0", "365d"),
         meaning:
           "How long a stale response is still served while the origin fails: it cannot be reached, or answers 500, 502, 503 or 504. The origin's `stale-if-error` takes precedence; its `must-revalidate`, `proxy-revalidate`, `no-cache` and `s-maxage` rule it out.",
@@ -31,7 +31,7 @@ export const SiteCache = z
     staleWhileRevalidate: durationField("0", "365d")
       .register(fields, {
         type: "duration",
-        unit: "s where no unit stands",
+        unit: "s if no unit is given",
         takes: durationDescription("0", "365d"),
         meaning:
           "How long a stale response is still served at once while a fresh one is fetched. The origin's `stale-while-revalidate` takes precedence; its `must-revalidate`, `proxy-revalidate`, `no-cache` and `s-maxage` rule it out.",

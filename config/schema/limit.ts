@@ -32,7 +32,7 @@ export const RequestLimit = z.strictObject({
       type: "integer",
       unit: "requests",
       takes: intDescription(1, limits.visitorRequests, "requests"),
-      meaning: `How many requests of a visitor to this site may be in progress at a time, WebSockets and downloads among them. More get 429. Over all sites a visitor may have ${limits.visitorRequests}, which no key changes. With \`passThrough\` it is connections to the site, further ones are closed, and the default is ${defaults.portConnections}.`,
+      meaning: `How many requests of a visitor to this site may be in progress at the same time, including WebSockets and downloads. Further requests get 429. Across all sites a visitor may have ${limits.visitorRequests}, which cannot be changed. With \`passThrough\`, connections are counted instead, further ones are closed, and the default is ${defaults.portConnections}.`,
       default: "absent",
     })
     .optional(),

@@ -44,7 +44,7 @@ const Health = z
     every: durationField("2s", "1h")
       .register(fields, {
         type: "duration",
-        unit: "s where no unit stands",
+        unit: "s if no unit is given",
         takes: durationDescription("2s", "1h"),
         meaning: "Interval between checks.",
         default: code(defaults.healthEvery),
@@ -53,7 +53,7 @@ const Health = z
     timeout: durationField("1s", "1m")
       .register(fields, {
         type: "duration",
-        unit: "s where no unit stands",
+        unit: "s if no unit is given",
         takes: durationDescription("1s", "1m"),
         meaning: "How long a check may take.",
         default: code(defaults.healthTimeout),
@@ -72,7 +72,7 @@ export const Luggage = z
     files: stringField(dirProblem)
       .register(fields, {
         type: "string",
-        takes: "a folder relative to the project, as in ./blog",
+        takes: "a directory relative to the project, as in ./blog",
         meaning: "Copied to `/luggage/<name>`. Must exist when the image is built.",
         default: "absent",
         refused: "absolute paths, the project itself",
@@ -131,7 +131,8 @@ export const Luggage = z
       .register(fields, {
         type: "integer",
         takes: "a port from 1024 to 65535",
-        meaning: "The port on 127.0.0.1 that the process listens on, also passed in `PORT`. Absent: the process serves no requests.",
+        meaning:
+          "The port on 127.0.0.1 that the process listens on, also passed in `PORT`. Absent: the process serves no requests.",
         default: "absent",
         refused: "ports that the image itself or other luggage uses",
       })
@@ -168,6 +169,7 @@ export const Luggage = z
   .register(fields, {
     type: "object",
     takes: "a map with command and one of files, image",
-    meaning: "One extra process. Its name is used for a process, a user and a directory. Exactly one of `files`, `image`.",
+    meaning:
+      "One extra process. Its name is used for a process, a user and a directory. Exactly one of `files`, `image`.",
     refused: "names that are not lower-case letters, digits and dashes (2 to 24 of them, a letter first)",
   });

@@ -33,7 +33,7 @@ export const Nginx = z
           type: "string",
           takes,
           meaning: "Included at the end of this site's `server` block.",
-          refused: `${refused}; hosts that are no site's \`host\``,
+          refused: `${refused}; names that are not a site's \`host\``,
         }),
       )
       .register(fields, {

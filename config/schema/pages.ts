@@ -8,10 +8,10 @@ export const pageKeys = {
   errorPages: stringField(dirProblem)
     .register(fields, {
       type: "string",
-      takes: "a folder relative to the project, as in ./errors",
+      takes: "a directory relative to the project, as in ./errors",
       meaning: `Pages for errors that the PoP itself makes: one self-contained file per status, such as \`502.html\`, packed into the image. Other statuses, and all statuses without this key, get the built-in page. Statuses: ${pageStatuses.join(", ")}. A client that does not accept HTML gets a line of text. Responses of the origin, including its errors, are passed on unchanged.`,
       default: "absent",
-      refused: "absolute paths, the project itself; other files in the folder; a site with `redirect`",
+      refused: "absolute paths, the project itself; other files in the directory; a site with `redirect`",
     })
     .optional(),
   spa: z
@@ -22,7 +22,7 @@ export const pageKeys = {
       meaning:
         "For single-page applications: paths without a file get `index.html` and 200. Missing scripts, pictures and other parts of pages, and `/.well-known/`, still get 404.",
       default: code(false),
-      refused: "a site without `files`; a folder without `index.html`",
+      refused: "a site without `files`; a directory without `index.html`",
     })
     .optional(),
   robots: stringField((value) => (value === "deny" ? undefined : robotsProblem(value)))

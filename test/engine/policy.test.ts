@@ -54,7 +54,7 @@ test.concurrent("a program that fails is not shown as passed, and production is 
   const unread = await it.run(["preview", ...policies]);
   expect(unread.code, unread.output).not.toBe(0);
   expect(unread.output).toContain(
-    'Nothing was looked at, for the stack file has mistakes: secretsFile is "none.yaml": no such file',
+    'Nothing was looked at, for the stack file has mistakes: secretsFile is "none.yaml", but this file does not exist',
   );
   expect(unread.output).not.toContain("✅");
   it.config(stack({ regions: { cdg: {} }, production: true }));

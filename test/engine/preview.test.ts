@@ -260,14 +260,14 @@ test.concurrent("against another checkout, what cannot be run is said where the 
     /^<!-- fly-pops preview test -->\n\n## `test`: the preview could not be run\n\n> \[!CAUTION\]\n/,
   );
   expect(base.out).toContain("the base commit's program does not run");
-  expect(base.out).toContain('secretsFile is "not-committed.yaml": no such file');
+  expect(base.out).toContain('secretsFile is "not-committed.yaml", but this file does not exist');
   expect(base.out).not.toContain("    at ");
 
   // A mistake of the pull request itself is a preview that fails.
   it.config("head", everything({ secretsFile: "not-committed.yaml" }));
   const head = await it.summary();
   expect(head.code).toBe(1);
-  expect(head.out).toContain('secretsFile is "not-committed.yaml": no such file');
+  expect(head.out).toContain('secretsFile is "not-committed.yaml", but this file does not exist');
 
   it.config("base", everything());
   it.config("head", everything());

@@ -67,11 +67,11 @@ describe("a log-in service", () => {
     ],
     [
       { forward: "http://auth/$request_uri" },
-      'sites[0].auth.forward is "http://auth/$request_uri": expected a path and perhaps a query as they stand in a URL, without $, quotes and spaces, 500 characters at most.',
+      'sites[0].auth.forward is "http://auth/$request_uri": expected a path and optionally a query as written in a URL, without $, quotes and spaces, 500 characters at most.',
     ],
     [
       { forward: 'http://auth/a";return 204;"' },
-      'sites[0].auth.forward is "http://auth/a\\";return 204;\\"": expected a path and perhaps a query as they stand in a URL, without $, quotes and spaces, 500 characters at most.',
+      'sites[0].auth.forward is "http://auth/a\\";return 204;\\"": expected a path and optionally a query as written in a URL, without $, quotes and spaces, 500 characters at most.',
     ],
     [
       { forward: "https://100.64.0.9/verify" },

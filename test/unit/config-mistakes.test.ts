@@ -312,22 +312,22 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     ],
     [
       site({ files: "/srv/www" }),
-      'sites[0].files is "/srv/www": expected a folder relative to the project: an absolute path differs from machine to machine.',
+      'sites[0].files is "/srv/www": expected a directory relative to the project: an absolute path differs from machine to machine.',
     ],
     [
       site({ files: "~/www" }),
-      'sites[0].files is "~/www": expected a folder relative to the project, and no shell expands ~ here.',
+      'sites[0].files is "~/www": expected a directory relative to the project, and no shell expands ~ here.',
     ],
     [
       site({ files: "." }),
-      'sites[0].files is ".": would pack the project itself, including keys and state. Use a separate folder.',
+      'sites[0].files is ".": would pack the project itself, including keys and state. Use a separate directory.',
     ],
     [
       site({ files: "a/../.." }),
-      'sites[0].files is "a/../..": would pack the project itself, including keys and state. Use a separate folder.',
+      'sites[0].files is "a/../..": would pack the project itself, including keys and state. Use a separate directory.',
     ],
     [site({ files: "a\nb" }), 'sites[0].files is "a\\nb": must not contain control characters or backslashes.'],
-    [site({ files: " " }), 'sites[0].files is " ": expected a folder, as in ./site.'],
+    [site({ files: " " }), 'sites[0].files is " ": expected a directory, as in ./site.'],
     [
       site({ origin: "http://web", cache: { maxAge: "10 min" } }),
       'sites[0].cache.maxAge is "10 min": expected a duration from 0 to 365d: a number with s, m, h or d, or plain seconds.',

@@ -37,15 +37,15 @@ describe("pages of a site", () => {
   test.each([
     [
       { ...origin, errorPages: "/errors" },
-      'sites[0].errorPages is "/errors": expected a folder relative to the project: an absolute path differs from machine to machine.',
+      'sites[0].errorPages is "/errors": expected a directory relative to the project: an absolute path differs from machine to machine.',
     ],
     [
       { ...origin, errorPages: "." },
-      'sites[0].errorPages is ".": would pack the project itself, including keys and state. Use a separate folder.',
+      'sites[0].errorPages is ".": would pack the project itself, including keys and state. Use a separate directory.',
     ],
     [
       { ...origin, errorPages: true },
-      "sites[0].errorPages is true: expected a folder relative to the project, as in ./errors.",
+      "sites[0].errorPages is true: expected a directory relative to the project, as in ./errors.",
     ],
     [
       { redirect: "https://example.net", errorPages: "./errors" },

@@ -69,12 +69,12 @@ const rules: [rules: object[], sentence: string][] = [
   [[{ path: "/a", redirect: "//b" }], `${here}.redirect is "//b": must begin with a single /.`],
   [
     [{ path: "/a", redirect: "/$uri" }],
-    `${here}.redirect is "/$uri": expected a path as it stands in a URL, without $, quotes and spaces.`,
+    `${here}.redirect is "/$uri": expected a path as written in a URL, without $, quotes and spaces.`,
   ],
   [[{ path: "/a/", redirect: "/b*" }], `${here}.redirect is "/b*": * is allowed at the end only, after a slash.`],
   [
     [{ path: "/a", redirect: "/b/*" }],
-    `${here}.redirect is "/b/*": /* is replaced by what follows the rule's prefix, and "/a" is no prefix.`,
+    `${here}.redirect is "/b/*": /* is replaced by what follows the rule's prefix, and "/a" is not a prefix.`,
   ],
   [[{ path: "/a/", redirect: "/a/b" }], `${here}.redirect is "/a/b": is a redirect loop.`],
   [
@@ -107,7 +107,7 @@ const rules: [rules: object[], sentence: string][] = [
   ],
   [
     [{ path: "/a", stripPrefix: true }],
-    `${here}.stripPrefix stands in a rule whose path "/a" is no prefix. Write /a/.`,
+    `${here}.stripPrefix needs a path that is a prefix, not "/a". Write /a/.`,
   ],
   [
     [{ path: "/a", deny: 403, maxBodyMb: 1 }],
@@ -149,7 +149,7 @@ const rules: [rules: object[], sentence: string][] = [
   ],
   [
     [{ path: "/a", files: "/srv" }],
-    `${here}.files is "/srv": expected a folder relative to the project: an absolute path differs from machine to machine.`,
+    `${here}.files is "/srv": expected a directory relative to the project: an absolute path differs from machine to machine.`,
   ],
   [
     [{ path: "/a", headers: { Vary: "x" } }],

@@ -40,7 +40,7 @@ test.each<[string, string | undefined, RegExp]>([
   [
     "is not there",
     undefined,
-    /secretsFile is "\S+": no such file\. Make it with "npx fly-pops secrets edit"\. The image needs these keys from it: collectorToken, tailscaleAuthKey, vaultRoleId, vaultSecretId\.$/,
+    /secretsFile is "\S+", but this file does not exist\. Create it with: npx fly-pops secrets edit\. The image needs these keys from it: collectorToken, tailscaleAuthKey, vaultRoleId, vaultSecretId\.$/,
   ],
   ["is plain", "vaultRoleId: hunter2", /secretsFile: \S+ is not encrypted: /],
   [

@@ -68,7 +68,7 @@ test("what the stack file says of production counts more than the name", () => {
   expect(warned({ regions: { cdg: {} }, rollout: {}, production: false }, "prod")).toEqual([]);
 });
 
-test("a variable that is a secret by its name is warned of in every stack, its value unsaid; switches and paths are none", () => {
+test("a variable that looks like a secret by its name is warned of in every stack, its value unsaid; switches and paths are none", () => {
   const env = {
     DB_PASSWORD: "hunter2",
     API_KEY: "x1",
@@ -80,7 +80,7 @@ test("a variable that is a secret by its name is warned of in every stack, its v
   };
   const warnings = warned({ luggage: { blog: { files: "./b", command: ["./b"], env } } }, "local");
   expect(warnings).toHaveLength(2);
-  expect(warnings.join()).toContain("luggage.blog.env.DB_PASSWORD is a secret by its name");
+  expect(warnings.join()).toContain("luggage.blog.env.DB_PASSWORD looks like a secret by its name");
   expect(warnings.join()).not.toMatch(/hunter2/);
 });
 

@@ -264,14 +264,14 @@ describe("what production is", () => {
       // Files that it names are as much a reason for the program to end.
       file("  fly-pops:secretsFile: none.yaml\n  fly-pops:certificates: {vault: {address: https://vault.example}}\n");
       expect(seeStackFile(dir, "edge").mistakes).toEqual([
-        expect.stringMatching(/^secretsFile is "none\.yaml": no such file/),
+        expect.stringMatching(/^secretsFile is "none\.yaml", but this file does not exist/),
       ]);
       file("  fly-pops:luggage: {blog: {command: [/x], files: none}}\n");
       expect(seeStackFile(dir, "edge").mistakes).toEqual([
         expect.stringMatching(/^luggage\.blog\.files: none is not a folder/),
       ]);
       file("  fly-pops:nginx: { http: ./http.conf }\n");
-      expect(seeStackFile(dir, "edge").nginxFiles).toEqual([expect.stringMatching(/^http\.conf is nginx's own/)]);
+      expect(seeStackFile(dir, "edge").nginxFiles).toEqual([expect.stringMatching(/^http\.conf is custom nginx/)]);
       writeFileSync(
         join(dir, "Pulumi.edge.yaml"),
         "config:\n  fly-pops:app: a\n  fly-pops:regions: {cdg: {}}\n  fly-pops:sites: [{host: www.example.org, files: site, limit: false}]\n",
