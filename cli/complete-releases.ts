@@ -6,27 +6,27 @@ import { spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { projectDir } from "../local/paths.ts";
-import type { World } from "./world.ts";
+import type { CliContext } from "./context.ts";
 
-const freshMs = 5 * 60_000;
+const maxAgeMs = 5 * 60_000;
 /** So long one that writes may take. */
 const writingMs = 30_000;
 
-export function releaseNames(world: World, stack: string): string[] {
+export function releaseNames(context: CliContext, stack: string): string[] {
   const folder = join(projectDir, ".cache", "completion");
-  const file = join(folder, `${`${world.dir} ${stack}`.replaceAll(/[^\w.-]/g, "_")}.json`);
+  const file = join(folder, `${`${context.dir} ${stack}`.replaceAll(/[^\w.-]/g, "_")}.json`);
   const coming = `${file}.new`;
   if (numbersIn(coming)) renameSync(coming, file);
-  if (ageOf(world, file) > freshMs && ageOf(world, coming) > writingMs) {
+  if (ageOf(context, file) > maxAgeMs && ageOf(context, coming) > writingMs) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    write(world, stack, coming);
+    startWriting(context, stack, coming);
   }
   return numbersIn(file) ?? [];
 }
 
-function ageOf(world: World, file: string): number {
+function ageOf(context: CliContext, file: string): number {
   try {
-    return world.clock.now() - statSync(file).mtimeMs;
+    return context.clock.now() - statSync(file).mtimeMs;
   } catch {
     return Number.POSITIVE_INFINITY;
   }
@@ -43,11 +43,11 @@ function numbersIn(file: string): string[] | undefined {
 }
 
 /** Not waited for. */
-function write(world: World, stack: string, file: string): void {
+function startWriting(context: CliContext, stack: string, file: string): void {
   const out = openSync(file, "w", 0o600);
   spawn(process.execPath, [join(projectDir, "cli", "main.ts"), "releases", "--stack", stack, "--json"], {
-    cwd: world.dir,
-    env: world.env as NodeJS.ProcessEnv,
+    cwd: context.dir,
+    env: context.env as NodeJS.ProcessEnv,
     stdio: ["ignore", out, "ignore"],
     detached: true,
   })

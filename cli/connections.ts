@@ -46,7 +46,7 @@ function counted(name: string, result: string | undefined, value: number): Conne
 }
 
 /** What was counted between two readings of one PoP; counters start at 0 with their process. */
-export function grownConnections(before: ByTarget, after: ByTarget): ByTarget {
+export function connectionIncrease(before: ByTarget, after: ByTarget): ByTarget {
   const restarted = [...after].some(([target, { served }]) => served < (before.get(target)?.served ?? 0));
   return new Map(
     [...after].map(([target, now]) => [
@@ -57,7 +57,7 @@ export function grownConnections(before: ByTarget, after: ByTarget): ByTarget {
 }
 
 /** Of all PoPs, by target: ports by number, then sites. */
-export function summedConnections(all: Iterable<ByTarget>): ByTarget {
+export function sumConnections(all: Iterable<ByTarget>): ByTarget {
   const sums = new Map<string, Connections>();
   for (const one of all)
     for (const [target, it] of one) sums.set(target, combined(sums.get(target) ?? noConnections, it, 1));

@@ -1,7 +1,7 @@
 /** Standard input for `exec`, which Fly takes as a text in the request. Pure. */
 
 /** Bytes. It goes in one request, whose limit Fly does not tell. */
-export const longestInput = 1 << 20;
+export const maxInputBytes = 1 << 20;
 
 const mark = "fly-pops-input";
 const notPassedOn = 125;
@@ -18,5 +18,5 @@ export const withInput = (command: readonly string[], input: Buffer): { command:
   stdin: `${mark}\n${input.toString("base64").replaceAll(/.{76}/g, "$&\n")}\n`,
 });
 
-export const wasLeftOut = ({ code, stderr }: { code: number; stderr: string }): boolean =>
+export const wasInputDropped = ({ code, stderr }: { code: number; stderr: string }): boolean =>
   code === notPassedOn && stderr.trim() === complaint;

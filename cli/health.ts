@@ -1,7 +1,7 @@
 /** What a PoP says of itself: the JSON of `pop health`, asked inside it, for its port is private. */
 import { z } from "zod";
-import { type Asked, askIn, jsonOf } from "./ask-in.ts";
-import type { Fleet, LivePop } from "./fleet.ts";
+import type { DeployedPop, Fleet } from "./fleet.ts";
+import { jsonOf, type QueryResult, queryPop } from "./pop-query.ts";
 
 const Part = z.looseObject({ status: z.string(), reason: z.string().optional() });
 
@@ -72,22 +72,22 @@ export const Health = z.looseObject({
 });
 export type Health = z.infer<typeof Health>;
 
-const patienceSeconds = 10;
+const timeoutSeconds = 10;
 
 /** `pop ask <what>` in the PoP. `parse`: undefined for what is no answer. */
-export const askPop = <T>(
+export const probePop = <T>(
   fleet: Pick<Fleet, "app" | "fly">,
-  pop: LivePop,
+  pop: DeployedPop,
   what: "health" | "metrics",
   parse: (text: string) => T | undefined,
-): Promise<Asked<T>> =>
-  askIn(fleet, pop, ["/usr/bin/pop", "ask", what], { name: `pop ask ${what}`, seconds: patienceSeconds, parse });
+): Promise<QueryResult<T>> =>
+  queryPop(fleet, pop, ["/usr/bin/pop", "ask", what], { name: `pop ask ${what}`, seconds: timeoutSeconds, parse });
 
 /** Undefined with a reason when the PoP cannot be asked. */
 export async function readHealth(
   fleet: Fleet,
-  pop: LivePop,
+  pop: DeployedPop,
 ): Promise<{ health?: Health; reason?: string; leased?: true }> {
-  const { value, ...rest } = await askPop(fleet, pop, "health", jsonOf(Health));
+  const { value, ...rest } = await probePop(fleet, pop, "health", jsonOf(Health));
   return value === undefined ? rest : { health: value };
 }

@@ -1,10 +1,10 @@
 /** The help of the command that is meant. */
 import type { Command } from "commander";
 import { suggest } from "../config/suggest.ts";
-import { Refusal } from "./world.ts";
+import { CliError } from "./context.ts";
 
 /** By its words, e.g. ["secrets", "edit"]; none: the program itself. */
-export function commandAt(program: Command, path: readonly string[]): Command {
+export function findCommand(program: Command, path: readonly string[]): Command {
   return path.reduce((command, word) => {
     const found = command.commands.find((it) => it.name() === word);
     if (found) return found;
@@ -16,7 +16,7 @@ export function commandAt(program: Command, path: readonly string[]): Command {
         .map((it) => it.name()),
     );
     const meant = near === undefined ? "" : ` Did you mean ${near}?`;
-    throw new Refusal(`fly-pops: there is no command ${path.join(" ")}.${meant} All of them: fly-pops --help`, {
+    throw new CliError(`fly-pops: unknown command ${path.join(" ")}.${meant} For a list: fly-pops --help`, {
       code: 2,
     });
   }, program);

@@ -19,7 +19,7 @@ export interface LogLine {
   fields?: Record<string, unknown>;
 }
 
-export interface Wanted {
+export interface LineFilter {
   /** Lines of this process, and what process-compose says of it. */
   process?: string | undefined;
   /** Requests to this host, and what nginx says of it. */
@@ -29,7 +29,7 @@ export interface Wanted {
 }
 
 /** Undefined for tailscaled's debug lines, which older images let through: 99 of 100, and of no use to an operator. */
-export function lineOf(entry: LogEntry, pop: string | null): LogLine | undefined {
+export function parseLine(entry: LogEntry, pop: string | null): LogLine | undefined {
   // process-compose sets the title of a terminal that is none.
   const [, name, rest] = /^\[([\w.-]+)\s*\] ?(.*)$/s.exec(stripVTControlCharacters(entry.message)) ?? [];
   const raw = rest ?? entry.message;
@@ -71,11 +71,11 @@ function jsonObject(text: string): Record<string, unknown> | undefined {
   }
 }
 
-export const isWanted =
-  ({ process, site, errors }: Wanted): ((line: LogLine) => boolean) =>
+export const matchesFilter =
+  ({ process, site, errors }: LineFilter): ((line: LogLine) => boolean) =>
   (line) =>
     (process === undefined || isOf(line, process)) &&
-    (site === undefined || concerns(line, site.toLowerCase())) &&
+    (site === undefined || isAboutSite(line, site.toLowerCase())) &&
     (!errors || isError(line));
 
 function isOf(line: LogLine, name: string): boolean {
@@ -89,7 +89,7 @@ function isOf(line: LogLine, name: string): boolean {
 }
 
 /** By the host of a request, the site of a connection whose TLS is passed through, or what nginx writes behind an error: `server: www.example.org, request: ...` */
-function concerns({ process, message, fields }: LogLine, site: string): boolean {
+function isAboutSite({ process, message, fields }: LogLine, site: string): boolean {
   if (process !== "nginx") return false;
   if (fields) return String(fields.host ?? fields.site).toLowerCase() === site;
   const said = message.toLowerCase();
@@ -113,11 +113,11 @@ function isError({ process, level, message, fields }: LogLine): boolean {
 }
 
 /** For people, in one line. */
-export const textOf = ({ process, message }: LogLine): string =>
+export const lineText = ({ process, message }: LogLine): string =>
   process === null || process === "process-compose" ? message : `[${process}] ${message}`;
 
 /** For programs. What is JSON already stands as it is, not as a text of its own. */
-export const jsonOf = ({ message, fields, ...line }: LogLine): Record<string, unknown> => ({
+export const lineJson = ({ message, fields, ...line }: LogLine): Record<string, unknown> => ({
   ...line,
   ...(fields ? { fields } : { message }),
 });
@@ -125,7 +125,7 @@ export const jsonOf = ({ message, fields, ...line }: LogLine): Record<string, un
 const units = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
 
 /** Time in ms of `10m`, `2h`, `90s`, `7d` before now, or of an RFC 3339 time; undefined when it is neither. */
-export function sinceOf(text: string, now: number): number | undefined {
+export function parseSince(text: string, now: number): number | undefined {
   const [, count, unit] = /^(\d+)([smhd])$/.exec(text) ?? [];
   if (count !== undefined) return now - Number(count) * units[unit as keyof typeof units] * 1000;
   const at = /^\d{4}-\d\d-\d\d([T ].*)?$/.test(text) ? Date.parse(text) : Number.NaN;

@@ -37,12 +37,12 @@ const between =
   };
 
 /** Pages at most for one look back: each costs a call. */
-const mostPages = 60;
+const maxPages = 60;
 /** Fly keeps about a week. */
-const keptMs = 7 * 86_400_000;
+const retentionMs = 7 * 86_400_000;
 const firstWindow = nanosAt(60_000);
 
-export interface LookedBack<T> {
+export interface BackwardResult<T> {
   lines: T[];
   /** Where what comes later begins. */
   token: string | undefined;
@@ -61,8 +61,8 @@ export async function backward<T>(
     now,
     pick,
   }: { count?: number | undefined; since?: number | undefined; now: number; pick: (entry: LogEntry) => T[] },
-): Promise<LookedBack<T>> {
-  const floor = nanosAt(since ?? now - keptMs);
+): Promise<BackwardResult<T>> {
+  const floor = nanosAt(since ?? now - retentionMs);
   const { entries, token } = await read();
   let lines = entries.filter(between(floor, undefined)).flatMap(pick);
   const enough = count ?? entries.length;
@@ -75,7 +75,7 @@ export async function backward<T>(
       older.push(...page.entries.flatMap(pick));
       pages += 1;
       // What was read of this window is left out: between it and the lines above would be a gap that nobody sees.
-      if (pages === mostPages) return { lines, token, stoppedAt: new Date(Number(oldest / 1_000_000n)) };
+      if (pages === maxPages) return { lines, token, stoppedAt: new Date(Number(oldest / 1_000_000n)) };
     }
     lines = [...older, ...lines];
     oldest = from;

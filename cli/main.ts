@@ -3,9 +3,9 @@ import { fstatSync } from "node:fs";
 import { buffer } from "node:stream/consumers";
 import { projectDir } from "../local/paths.ts";
 import { systemClock } from "../providers/clock.ts";
+import { addRedaction, type CliContext } from "./context.ts";
 import { findProject } from "./project.ts";
 import { run } from "./run.ts";
-import { keepSecret, type World } from "./world.ts";
 
 const interrupt = new AbortController();
 process.once("SIGINT", () => {
@@ -20,7 +20,7 @@ for (const stream of [process.stdout, process.stderr])
     process.exit(0);
   });
 
-const world: World = {
+const context: CliContext = {
   env: process.env,
   dir: findProject(process.cwd()) ?? projectDir,
   clock: systemClock,
@@ -36,7 +36,7 @@ const world: World = {
   interrupted: interrupt.signal,
   secrets: new Set(),
 };
-for (const name of ["FLY_API_TOKEN", "FLY_ACCESS_TOKEN"]) keepSecret(world, process.env[name]);
+for (const name of ["FLY_API_TOKEN", "FLY_ACCESS_TOKEN"]) addRedaction(context, process.env[name]);
 
 /** Standard input is a pipe, a file or a socket: not a terminal, nor /dev/null. */
 function isFed(): boolean {
@@ -64,6 +64,6 @@ async function ask(question: string): Promise<string> {
   }
 }
 
-process.exitCode = await run(process.argv.slice(2), world);
+process.exitCode = await run(process.argv.slice(2), context);
 // Kept connections and a terminal's input would hold the process.
 process.stdout.write("", () => process.exit());

@@ -15,7 +15,7 @@ export interface Counters {
 }
 
 /** By site; `other` is for names of nobody. */
-export type Reading = ReadonlyMap<string, Counters>;
+export type CountersBySite = ReadonlyMap<string, Counters>;
 
 /** Over the time between two readings. */
 export interface Rates {
@@ -43,7 +43,7 @@ const cacheable = [...hits, "MISS", "EXPIRED"];
 export const samplesOf = (text: string): Sample[] => text.split("\n").flatMap((line) => sampleOf(line) ?? []);
 
 /** Undefined for a text that is no scrape of a PoP. */
-export function parseMetrics(text: string): Reading | undefined {
+export function parseMetrics(text: string): CountersBySite | undefined {
   const samples = samplesOf(text);
   if (!samples.some(({ name }) => name === "pop_info")) return undefined;
   const sites = new Set(
@@ -93,7 +93,7 @@ function sampleOf(text: string): Sample | undefined {
 const nothing: Counters = { requests: 0, errors: 0, rejected: 0, hits: 0, cacheable: 0, seconds: new Map() };
 
 /** What was counted between two readings of one PoP. Counters start at 0 with their process: where they fell, all of the later ones is new. */
-export function grown(before: Reading, after: Reading): Reading {
+export function counterIncrease(before: CountersBySite, after: CountersBySite): CountersBySite {
   const restarted = [...after].some(([site, { requests }]) => requests < (before.get(site)?.requests ?? 0));
   return new Map(
     [...after].map(([site, now]) => [site, combined(now, (restarted ? undefined : before.get(site)) ?? nothing, -1)]),
@@ -101,7 +101,7 @@ export function grown(before: Reading, after: Reading): Reading {
 }
 
 /** All sites of a reading, or one site of several, as one. */
-export const summed = (all: Iterable<Counters>): Counters =>
+export const sumCounters = (all: Iterable<Counters>): Counters =>
   [...all].reduce((sum, it) => combined(sum, it, 1), nothing);
 
 function combined(a: Counters, b: Counters, sign: 1 | -1): Counters {

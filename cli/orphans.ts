@@ -19,14 +19,14 @@ export interface Orphan {
   kept: boolean;
 }
 
-export interface Found {
+export interface AppObjects {
   app: string;
   machines: readonly Machine[];
   volumes: readonly Volume[];
   addresses: readonly Address[];
 }
 
-export interface Known {
+export interface OwnershipIndex {
   /** True for an owner as metadata has it, organization/project/stack, that is the stack asked about. */
   isOwn: (owner: string) => boolean;
   /** Ids in the state of the stack. */
@@ -38,14 +38,18 @@ export interface Known {
 }
 
 /** What the stack file says of volumes. */
-export interface Wanted {
+export interface VolumeSettings {
   keepVolumes: boolean;
   pops: readonly { name: string }[];
 }
 
-const pendingReason = "a deployment makes it just now, or was cut off while it did: npx pulumi up goes on with it";
+const pendingReason = "a deployment is creating it, or was interrupted while doing so: npx pulumi up continues it";
 
-export function orphansIn({ app, machines, volumes, addresses }: Found, known: Known, wanted: Wanted): Orphan[] {
+export function findOrphans(
+  { app, machines, volumes, addresses }: AppObjects,
+  known: OwnershipIndex,
+  wanted: VolumeSettings,
+): Orphan[] {
   const marked = machines.filter((it) => isLive(it) && it.config?.metadata?.[ownerKeys.stack] !== undefined);
   const lost = marked.filter(({ id, config }) => {
     const owner = config?.metadata?.[ownerKeys.stack] ?? "";
@@ -68,8 +72,8 @@ export function orphansIn({ app, machines, volumes, addresses }: Found, known: K
       reason: pending
         ? pendingReason
         : own
-          ? "made by this stack, not in its state"
-          : `made by stack ${owner}, which this backend does not have`,
+          ? "created by this stack, but not in its state"
+          : `created by stack ${owner}, which is not in this backend`,
       deletable: own && !pending,
       kept: false,
     };
@@ -92,8 +96,8 @@ export function orphansIn({ app, machines, volumes, addresses }: Found, known: K
         reason: pending
           ? pendingReason
           : kept
-            ? "kept when its PoP went (fly-pops:keepVolumes), and on the bill"
-            : `not in the state of this stack, ${it.attached_machine_id ? `mounted by ${it.attached_machine_id}` : "mounted by nobody"}: kept when its PoP went, or left by a run that was cut off`,
+            ? "kept when its PoP was removed (fly-pops:keepVolumes), and billed"
+            : `not in the state of this stack, ${it.attached_machine_id ? `mounted by ${it.attached_machine_id}` : "not mounted"}: kept when its PoP was removed, or left by an interrupted run`,
         deletable: !pending,
         kept,
       };
@@ -108,7 +112,7 @@ export function orphansIn({ app, machines, volumes, addresses }: Found, known: K
         app,
         name: ip ?? "",
         region: region ?? "",
-        reason: "assigned to the app, not in the state of this stack",
+        reason: "assigned to the app, but not in the state of this stack",
         // Nothing marks an address as ours: somebody may have assigned it by hand.
         deletable: false,
         kept: false,
@@ -118,14 +122,17 @@ export function orphansIn({ app, machines, volumes, addresses }: Found, known: K
 }
 
 /** What `--delete` takes: all that may go but what is kept, or exactly the ids that are named. */
-export function goingOf(all: readonly Orphan[], ids: readonly string[]): { going: Orphan[]; refusals: string[] } {
+export function selectForDeletion(
+  all: readonly Orphan[],
+  ids: readonly string[],
+): { going: Orphan[]; refusals: string[] } {
   if (ids.length === 0) return { going: all.filter(({ deletable, kept }) => deletable && !kept), refusals: [] };
   const named = [...new Set(ids)].map((id) => [id, all.find((it) => it.id === id)] as const);
   return {
     going: named.flatMap(([, it]) => (it?.deletable ? it : [])),
     refusals: named.flatMap(([id, it]) => {
-      if (it === undefined) return `${id} is no orphan`;
-      return it.deletable ? [] : `${it.kind} ${id} stays: ${it.reason}`;
+      if (it === undefined) return `${id} is not an orphan`;
+      return it.deletable ? [] : `${it.kind} ${id} is not deleted: ${it.reason}`;
     }),
   };
 }

@@ -1,8 +1,8 @@
 /** What a new stack file is made from, asked one by one: each answer is checked as it is given, and asked again with what is wrong. */
 import { ConfigError } from "../config/issues.ts";
 import { parseStackValues } from "../config/stack-values.ts";
+import { type CliContext, CliError, note } from "./context.ts";
 import type { StackValues } from "./stack-file.ts";
-import { note, Refusal, type World } from "./world.ts";
 
 export interface Answers {
   stack: string;
@@ -48,7 +48,7 @@ export function stackValues({ app, organization, regions: text, host, origin }: 
   };
 }
 
-export interface Asking {
+export interface GatherOptions {
   /** Said on the command line. */
   given: Partial<Answers>;
   /** Names of stacks that are taken; the name that is offered is not among them. */
@@ -60,12 +60,15 @@ export interface Asking {
 }
 
 /** All answers. What was given and is wrong ends it before anything is asked, with every reason. */
-export async function gather(world: World, { given, taken, offered, command }: Asking): Promise<Answers> {
+export async function gatherAnswers(
+  context: CliContext,
+  { given, taken, offered, command }: GatherOptions,
+): Promise<Answers> {
   const fallback = (key: Key): string | undefined => (key === "stack" ? offered : questions[key].fallback);
   const missing = keys.filter((key) => given[key] === undefined && fallback(key) === undefined);
-  if (!world.ask && missing.length > 0)
-    throw new Refusal(
-      `${command}: ${missing.map((key) => `--${key}`).join(", ")} not given, and nobody can be asked here. Nothing was written.`,
+  if (!context.ask && missing.length > 0)
+    throw new CliError(
+      `${command}: ${missing.map((key) => `--${key}`).join(", ")} missing, and this is not a terminal that can ask for them. Nothing was written.`,
       { code: 2 },
     );
   const answers: Partial<Answers> = {};
@@ -73,35 +76,35 @@ export async function gather(world: World, { given, taken, offered, command }: A
   for (const key of keys) {
     const answer = given[key];
     if (answer === undefined) continue;
-    wrong.push(...mistakesOf(key, answer, { ...answers, ...given }, taken).map((text) => `--${key}: ${text}`));
+    wrong.push(...answerErrors(key, answer, { ...answers, ...given }, taken).map((text) => `--${key}: ${text}`));
     answers[key] = answer;
   }
-  if (wrong.length > 0) throw new Refusal(`${command}: ${wrong.join("\n  ")}\nNothing was written.`);
-  for (const key of keys) answers[key] ??= await askFor(world, key, fallback(key), answers, taken);
+  if (wrong.length > 0) throw new CliError(`${command}: ${wrong.join("\n  ")}\nNothing was written.`);
+  for (const key of keys) answers[key] ??= await promptFor(context, key, fallback(key), answers, taken);
   return answers as Answers;
 }
 
-async function askFor(
-  world: World,
+async function promptFor(
+  context: CliContext,
   key: Key,
   fallback: string | undefined,
   before: Partial<Answers>,
   taken: readonly string[],
 ): Promise<string> {
-  if (!world.ask) return fallback ?? "";
+  if (!context.ask) return fallback ?? "";
   for (;;) {
     const offer = fallback === undefined ? "" : ` (${fallback})`;
-    const answer = (await world.ask(`${questions[key].ask}${offer}: `)).trim() || fallback;
+    const answer = (await context.ask(`${questions[key].ask}${offer}: `)).trim() || fallback;
     if (answer === undefined) continue;
-    const mistakes = mistakesOf(key, answer, before, taken);
+    const mistakes = answerErrors(key, answer, before, taken);
     if (mistakes.length === 0) return answer;
-    for (const text of mistakes) note(world, text);
+    for (const text of mistakes) note(context, text);
   }
 }
 
-function mistakesOf(key: Key, answer: string, others: Partial<Answers>, taken: readonly string[]): string[] {
-  if (key === "stack") return stackMistakes(answer, taken);
-  if (key === "regions" && !/[^\s,]/.test(answer)) return ["names no region."];
+function answerErrors(key: Key, answer: string, others: Partial<Answers>, taken: readonly string[]): string[] {
+  if (key === "stack") return stackNameErrors(answer, taken);
+  if (key === "regions" && !/[^\s,]/.test(answer)) return ["has no region."];
   const all = (over: Partial<Answers>): string[] => {
     try {
       parseStackValues(stackValues({ ...placeholders, ...over }));
@@ -117,10 +120,10 @@ function mistakesOf(key: Key, answer: string, others: Partial<Answers>, taken: r
   return all({ ...rest, [key]: answer }).filter((text) => !known.includes(text));
 }
 
-function stackMistakes(stack: string, taken: readonly string[]): string[] {
+function stackNameErrors(stack: string, taken: readonly string[]): string[] {
   if (!/^[A-Za-z0-9_.-]+$/.test(stack))
-    return [`"${stack}" is no name for a stack: it takes letters, digits, dashes, dots and underscores.`];
+    return [`"${stack}" is not a valid stack name: expected letters, digits, dashes, dots and underscores.`];
   return taken.includes(stack)
-    ? [`Pulumi.${stack}.yaml is there already. Edit it, or take another name for the stack.`]
+    ? [`Pulumi.${stack}.yaml exists already. Edit it, or choose another name for the stack.`]
     : [];
 }

@@ -4,7 +4,7 @@ import { stringify } from "yaml";
 import { ConfigError } from "../config/issues.ts";
 import { parseConfig } from "../config/parse.ts";
 import { rendered } from "../image/context.ts";
-import type { Recorded } from "./history.ts";
+import type { RecordedRelease } from "./history.ts";
 import { patchOf } from "./patch.ts";
 
 export interface ReleaseDiff {
@@ -21,7 +21,7 @@ export interface ReleaseDiff {
   notes: string[];
 }
 
-export function releaseDiff(before: Recorded, after: Recorded): ReleaseDiff {
+export function releaseDiff(before: RecordedRelease, after: RecordedRelease): ReleaseDiff {
   const [from, to] = [before.release.number, after.release.number];
   const keys = [...new Set([...Object.keys(before.config), ...Object.keys(after.config)])]
     .filter((key) => !isDeepStrictEqual(before.config[key], after.config[key]))
@@ -39,13 +39,11 @@ export function releaseDiff(before: Recorded, after: Recorded): ReleaseDiff {
     notes: [
       ...(typeof files === "string" ? [files] : []),
       ...(typeof files !== "string" && files.length > 0
-        ? ["Files are as the project of this checkout renders them from both configurations."]
+        ? ["Files are rendered by this checkout from both configurations."]
         : []),
       ...[before, after].flatMap(({ release: { number, commit, dirty } }) =>
         dirty
-          ? [
-              `Release ${number} was deployed from a working tree with changes that commit ${commit ?? "?"} does not have.`,
-            ]
+          ? [`Release ${number} was deployed from a working tree with changes that are not in commit ${commit ?? "?"}.`]
           : [],
       ),
     ],
@@ -53,7 +51,7 @@ export function releaseDiff(before: Recorded, after: Recorded): ReleaseDiff {
 }
 
 /** A sentence where the rules of today refuse a configuration of then. */
-function filesOf(before: Recorded, after: Recorded): ReleaseDiff["files"] | string {
+function filesOf(before: RecordedRelease, after: RecordedRelease): ReleaseDiff["files"] | string {
   const texts: Record<string, string>[] = [];
   for (const { release, config } of [before, after])
     try {
@@ -69,10 +67,10 @@ function filesOf(before: Recorded, after: Recorded): ReleaseDiff["files"] | stri
     .map((path) => ({ path: `/${path}`, patch: patch(before, after, `/${path}`, olds[path] ?? "", news[path] ?? "") }));
 }
 
-const patch = (before: Recorded, after: Recorded, name: string, old: string, now: string): string =>
+const patch = (before: RecordedRelease, after: RecordedRelease, name: string, old: string, now: string): string =>
   patchOf(
     { name: `release ${before.release.number} ${name}`, text: old },
     { name: `release ${after.release.number} ${name}`, text: now },
   );
 
-const yaml = ({ config }: Recorded): string => stringify(config, { sortMapEntries: true, lineWidth: 0 });
+const yaml = ({ config }: RecordedRelease): string => stringify(config, { sortMapEntries: true, lineWidth: 0 });

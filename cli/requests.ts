@@ -26,12 +26,12 @@ export interface RequestFilter {
 }
 
 /** Undefined for a line that is no request. */
-export function requestOf({ process, fields, time, pop, region }: LogLine): Request | undefined {
+export function parseRequest({ process, fields, time, pop, region }: LogLine): Request | undefined {
   const found = process === "nginx" ? Fields.safeParse(fields).data : undefined;
   return found && { ...found, time, pop, region };
 }
 
-export const isAskedFor =
+export const requestMatcher =
   ({ isHost, status, slower = 0 }: RequestFilter): ((request: Request) => boolean) =>
   (it) =>
     (isHost === undefined || isHost(it.host)) &&

@@ -44,13 +44,11 @@ export function imagePinned(resource: Resource): string[] {
   if (config === undefined) return [];
   const { image } = config;
   if (typeof image === "string" && /@sha256:[0-9a-f]{64}$/.test(image)) return [];
-  return [
-    `${resource.props.pop}: its image is ${image}, a name that may mean other bytes tomorrow. Pin it by digest: name@sha256:...`,
-  ];
+  return [`${resource.props.pop}: its image is ${image}, a tag that can change. Pin it by digest: name@sha256:...`];
 }
 
 /** nginx ends TLS on one port and redirects to it from the other, and passes other ports on; the visitor's address comes in the PROXY header. */
-export function noBarePorts(resource: Resource): string[] {
+export function portsUseProxyProtocol(resource: Resource): string[] {
   if (!isKind(resource, "Machine")) return [];
   return (configOf(resource).services ?? []).flatMap((service) =>
     (service.ports ?? []).flatMap(({ port, handlers = [], proxy_proto_options: options }) => {
@@ -63,16 +61,16 @@ export function noBarePorts(resource: Resource): string[] {
       return [
         ...(service.protocol === "tcp"
           ? []
-          : [`${at} is ${service.protocol}: takes tcp, the only one with a PROXY header.`]),
+          : [`${at} is ${service.protocol}: expected tcp, because only tcp supports the PROXY header.`]),
         ...(hasProxy
           ? []
           : [
-              `${at} has handlers [${handlers.join(", ")}]: takes proxy_proto v2 alone. Without it nginx does not know its visitors; with tls the keys would be Fly's.`,
+              `${at} has handlers [${handlers.join(", ")}]: expected only proxy_proto v2. Without it nginx does not know visitors' addresses, and with tls Fly would hold the keys.`,
             ]),
         ...(leadsToNginx
           ? []
           : [
-              `${at} leads to ${target}: takes ${ports.https}, where nginx ends TLS, and for port 80 ${ports.http}, which redirects there; other ports stand under fly-pops:ports.`,
+              `${at} leads to ${target}: expected ${ports.https}, where nginx terminates TLS, or for port 80 ${ports.http}, which redirects to it. Configure other ports in fly-pops:ports.`,
             ]),
       ];
     }),
@@ -83,7 +81,7 @@ export function volumeProtected(resource: Resource): string[] {
   if (!isKind(resource, "Volume") || !inProduction(resource)) return [];
   if (resource.opts.protect || resource.props.kept === true) return [];
   return [
-    `${resource.props.pop}: its volume is neither protected nor kept, and this is production: one slip deletes its identity and cache. Set fly-pops:keepVolumes or fly-pops:protect to true.`,
+    `${resource.props.pop}: its volume is neither protected nor kept, and this is a production stack: a mistake would delete its identity and cache. Set fly-pops:keepVolumes or fly-pops:protect to true.`,
   ];
 }
 
@@ -96,7 +94,7 @@ export function addressesKept(resource: Resource): string[] {
       : undefined;
   if (what === undefined || !inProduction(resource) || resource.opts.protect) return [];
   return [
-    `${what} is not protected, and this is production: one slip releases what DNS names. Set fly-pops:protect to true.`,
+    `${what} is not protected, and this is a production stack: a mistake would release addresses that DNS points to. Set fly-pops:protect to true.`,
   ];
 }
 
@@ -107,12 +105,12 @@ export function twoRegions(resources: readonly Resource[]): string[] {
   const regions = new Set(machines.map(({ props }) => props.region));
   if (regions.size > 1) return [];
   return [
-    `Stack ${stackOf(first)} has PoPs in ${[...regions].join()} alone, and this is production. Add a second region to fly-pops:regions.`,
+    `Stack ${stackOf(first)} has PoPs in ${[...regions].join()} only, and this is a production stack. Add a second region to fly-pops:regions.`,
   ];
 }
 
 /** A program that wants nothing is none that was looked at. */
-export function somethingSeen(resources: readonly Resource[]): string[] {
+export function hasMachines(resources: readonly Resource[]): string[] {
   if (resources.some((it) => isKind(it, "Machine"))) return [];
-  return ["No PoP was registered, so nothing was looked at. Let the program make the edge of the stack file."];
+  return ["No PoP was registered, so nothing was checked. The program must create the edge of the stack file."];
 }

@@ -20,7 +20,7 @@ export function noCredentials(resource: Resource): string[] {
     const what = isLogin(resource.type, path) ? undefined : credentialIn(value);
     if (what === undefined) return [];
     return [
-      `${pop ?? resource.urn}: ${path} holds ${what}. It would lie in state and on the machine for all to read. Put it into secrets.yaml, and change it where it came from.`,
+      `${pop ?? resource.urn}: ${path} holds ${what}. It would be stored in plain text in state and on the machine. Put it into secrets.yaml, and rotate it.`,
     ];
   });
 }
@@ -41,7 +41,7 @@ export function noCredentialsInImage({ type, props }: Resource, project: string)
         return what === undefined
           ? []
           : [
-              `image: ${part}/${relative(folder, path)} holds ${what}, which the image would hand out. Put it into secrets.yaml, and change it where it came from.`,
+              `image: ${part}/${relative(folder, path)} holds ${what}, which everyone with access to the image could read. Put it into secrets.yaml, and rotate it.`,
             ];
       });
   });

@@ -7,7 +7,7 @@ import { ConfigError } from "../config/issues.ts";
 import { ownConfigValues, parseStackValues } from "../config/stack-values.ts";
 import { nginxFileWarnings, unlimitedSiteWarnings } from "../config/warnings.ts";
 
-export interface StackFileSeen {
+export interface StackFileFacts {
   /** `fly-pops:production`; undefined: it says nothing, or cannot be read here (--config-file). */
   production?: boolean;
   /** Why the program will not register anything, as sentences: what is wrong with the file, and with the files it names. */
@@ -20,7 +20,7 @@ export interface StackFileSeen {
 const nothing = { mistakes: [], unlimited: [], nginxFiles: [] };
 
 /** @param dir folder of the project */
-export function seeStackFile(dir: string, stack: string): StackFileSeen {
+export function readStackFileFacts(dir: string, stack: string): StackFileFacts {
   let values: Record<string, unknown>;
   try {
     values = parse(readFileSync(join(dir, `Pulumi.${stack}.yaml`), "utf8"), { merge: true })?.config ?? {};
@@ -28,10 +28,10 @@ export function seeStackFile(dir: string, stack: string): StackFileSeen {
     return nothing; // the engine has another file, or says itself what is wrong with this one
   }
   const { production } = ownConfigValues(values);
-  return { ...(typeof production === "boolean" && { production }), ...seenIn(values, dir) };
+  return { ...(typeof production === "boolean" && { production }), ...readFacts(values, dir) };
 }
 
-function seenIn(values: Record<string, unknown>, dir: string): Omit<StackFileSeen, "production"> {
+function readFacts(values: Record<string, unknown>, dir: string): Omit<StackFileFacts, "production"> {
   try {
     const edge = parseStackValues(values);
     const { image } = edge;

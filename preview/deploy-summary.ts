@@ -2,8 +2,8 @@
 import { execFileSync } from "node:child_process";
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { pulumiProgram } from "../cli/pulumi.ts";
-import { type Deployed, deployedMarkdown } from "./deployed.ts";
+import { pulumiPath } from "../cli/pulumi.ts";
+import { type DeployResult, deployMarkdown } from "./deploy-markdown.ts";
 import { readEdgeConfig } from "./stack-files.ts";
 
 const { values } = parseArgs({
@@ -28,15 +28,15 @@ function attempt<T>(work: () => T): T | undefined {
 const outputs = attempt(
   () =>
     JSON.parse(
-      execFileSync(pulumiProgram(process.env), ["stack", "output", "--json", "--stack", values.stack], {
+      execFileSync(pulumiPath(process.env), ["stack", "output", "--json", "--stack", values.stack], {
         encoding: "utf8",
         stdio: ["ignore", "pipe", "ignore"],
         env: { ...process.env, PULUMI_SKIP_UPDATE_CHECK: "true" },
       }),
-    ) as NonNullable<Deployed["outputs"]>,
+    ) as NonNullable<DeployResult["outputs"]>,
 );
 process.stdout.write(
-  deployedMarkdown({
+  deployMarkdown({
     stack: name,
     isDone: values.outcome === "success",
     ...(values.release && { release: values.release }),

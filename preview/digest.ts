@@ -29,23 +29,23 @@ const Diagnostic = z.object({
   severity: z.string().default("info"),
 });
 
-const Digest = z.object({
+const PreviewDigest = z.object({
   /** Values of the stack file as texts, objects as JSON, secrets blinded. */
   config: z.record(z.string(), z.string()).default({}),
   steps: z.array(Step).default([]),
   diagnostics: z.array(Diagnostic).default([]),
 });
-export type Digest = z.infer<typeof Digest>;
+export type PreviewDigest = z.infer<typeof PreviewDigest>;
 
 /**
  * The digest in what the CLI wrote to stdout.
  * @throws a sentence when there is none: the CLI itself refused, and said why elsewhere.
  */
-export function parseDigest(stdout: string): Digest {
+export function parseDigest(stdout: string): PreviewDigest {
   // Plugins may have written lines before it.
   const start = stdout.search(/^\{/m);
   try {
-    return Digest.parse(JSON.parse(stdout.slice(Math.max(start, 0))));
+    return PreviewDigest.parse(JSON.parse(stdout.slice(Math.max(start, 0))));
   } catch (error) {
     throw new Error("pulumi preview printed no result.", { cause: error });
   }

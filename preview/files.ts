@@ -2,7 +2,7 @@
 import { structuredPatch } from "diff";
 import { credentialIn } from "../image/credentials.ts";
 import { redact } from "../providers/redact.ts";
-import { answerOf } from "./child.ts";
+import { runScript } from "./run-script.ts";
 
 /** By path in the image. */
 export type Files = Readonly<Record<string, string>>;
@@ -17,7 +17,7 @@ export interface FileChange {
 }
 
 /** What the checkout's own program renders for the stack. Throws when it does not run. */
-export const renderedAt = (dir: string, stack: string): Promise<Files> => answerOf("rendered.ts", [dir, stack]);
+export const renderedAt = (dir: string, stack: string): Promise<Files> => runScript("rendered.ts", [dir, stack]);
 
 /** Sorted by path. */
 export function fileChanges(before: Files, after: Files): FileChange[] {
@@ -29,7 +29,7 @@ export function fileChanges(before: Files, after: Files): FileChange[] {
       const lines = hunks.flatMap(({ oldStart, oldLines, newStart, newLines, lines }) => [
         `@@ -${oldStart},${oldLines} +${newStart},${newLines} @@`,
         // A file of ten thousand lines without one is looked at once.
-        ...(isCredential(lines.join("\n")) ? lines.map(safe) : lines),
+        ...(isCredential(lines.join("\n")) ? lines.map(withoutCredential) : lines),
       ]);
       return {
         path: `/${path}`,
@@ -43,5 +43,5 @@ export function fileChanges(before: Files, after: Files): FileChange[] {
 /** No credential belongs into these files; one that somebody put there all the same is not to be repeated in a comment. */
 const isCredential = (text: string): boolean => credentialIn(text) !== undefined || redact(text) !== text;
 
-const safe = (line: string): string =>
-  isCredential(line) ? `${line.slice(0, 1)} (left out: it looks like a credential)` : line;
+const withoutCredential = (line: string): string =>
+  isCredential(line) ? `${line.slice(0, 1)} (omitted: it looks like a credential)` : line;

@@ -7,14 +7,14 @@ import type { EdgeConfig } from "../config/types.ts";
 import { configWarnings } from "../config/warnings.ts";
 import { rendered } from "../image/context.ts";
 import { allSites, namesOf } from "../image/render/hosts.ts";
-import { atBase } from "./base.ts";
+import { withBaseCheckout } from "./base-checkout.ts";
 import type { Before } from "./before.ts";
-import { previewByEngine } from "./by-engine.ts";
-import { previewByMocks } from "./by-mocks.ts";
+import { previewByEngine } from "./engine-preview.ts";
 import { type FileChange, fileChanges, renderedAt } from "./files.ts";
-import { markdown, notRun } from "./markdown.ts";
+import { markdown, previewFailed } from "./markdown.ts";
+import { previewByMocks } from "./mock-preview.ts";
 import { changesOf, type Plan, type PlanInput, planOf } from "./plan.ts";
-import { refusalsOf } from "./policies.ts";
+import { policyViolations } from "./policies.ts";
 import { readEdgeConfig } from "./stack-files.ts";
 
 const usage = `npm run -s preview:summary -- --stack STACK [--base REF | --base DIR] [--files REF] [--policies] [--json]
@@ -55,31 +55,31 @@ async function main(argv: string[]): Promise<number> {
   if (values.stack === undefined) throw new Error(`--stack is missing.\n\n${usage}`);
   const { stack, base, files, policies, json } = values;
   try {
-    const plan = await previewed(process.cwd(), stack, { base, files, policies });
+    const plan = await createPlan(process.cwd(), stack, { base, files, policies });
     console.log(json ? JSON.stringify(plan) : markdown(plan).trimEnd());
     return plan.errors.length > 0 || plan.refusals.length > 0 ? 1 : 0;
   } catch (error) {
     // Said where the plan would stand: a comment that says nothing would leave an older one as if it were true.
     const { message } = error as Error;
-    console.log(json ? JSON.stringify({ stack, error: message }) : notRun(stack, message).trimEnd());
+    console.log(json ? JSON.stringify({ stack, error: message }) : previewFailed(stack, message).trimEnd());
     return 2;
   }
 }
 
-interface Asked {
+interface PreviewOptions {
   base: string | undefined;
   files: string | undefined;
   policies: boolean;
 }
 
-async function previewed(dir: string, stack: string, { base, files, policies }: Asked): Promise<Plan> {
+async function createPlan(dir: string, stack: string, { base, files, policies }: PreviewOptions): Promise<Plan> {
   // Pulumi Cloud's full name is organization/project/stack; files have the last part.
   const name = stack.split("/").at(-1) ?? stack;
-  const { config, mistakes } = checked(dir, name);
+  const { config, mistakes } = readConfig(dir, name);
   const seen =
     base === undefined
-      ? { ...(await previewByEngine({ dir, stack }, config)), ...(await comparedFiles(dir, name, config, files)) }
-      : await withoutState(dir, name, base, config, mistakes);
+      ? { ...(await previewByEngine({ dir, stack }, config)), ...(await compareFiles(dir, name, config, files)) }
+      : await previewAgainstBase(dir, name, base, config, mistakes);
   return planOf({
     ...seen,
     stack: name,
@@ -87,36 +87,36 @@ async function previewed(dir: string, stack: string, { base, files, policies }: 
     hosts: config ? allSites(config.image).flatMap(namesOf) : [],
     ...(config && { wanted: estimate(config) }),
     ...(policies && {
-      refusals: refusalsOf(changesOf(seen.digest.steps), { project: dir, production: config?.production }),
+      refusals: policyViolations(changesOf(seen.digest.steps), { project: dir, production: config?.production }),
     }),
     now: Date.now(),
   });
 }
 
-type Seen = Pick<PlanInput, "digest" | "before" | "files"> & { notes: string[] };
+type StackPreview = Pick<PlanInput, "digest" | "before" | "files"> & { notes: string[] };
 
 /** Against the program and the stack file of another commit. */
-async function withoutState(
+async function previewAgainstBase(
   dir: string,
   stack: string,
   base: string,
   config: EdgeConfig | undefined,
   mistakes: string | undefined,
-): Promise<Seen> {
+): Promise<StackPreview> {
   if (config === undefined) {
     const diagnostics = [{ severity: "error", message: mistakes ?? "" }];
     return { digest: { config: {}, steps: [], diagnostics }, notes: [] };
   }
-  return atBase(dir, base, async (folder) => {
+  return withBaseCheckout(dir, base, async (folder) => {
     const digest = await previewByMocks(folder, dir, stack);
     const warnings = configWarnings(config, stack).map((message) => ({ severity: "warning", message }));
-    const { files, notes = [] } = await comparedFiles(dir, stack, config, folder);
+    const { files, notes = [] } = await compareFiles(dir, stack, config, folder);
     return {
       digest: { ...digest, diagnostics: [...digest.diagnostics, ...warnings] },
       before: beforeAt(folder, stack),
       ...(files && { files }),
       notes: [
-        "Compared with the base branch, not with what is deployed: this run has no access to the state.",
+        "Compared with the base branch, not with the deployed stack, because this run has no access to the state.",
         ...notes,
       ],
     };
@@ -134,7 +134,7 @@ function beforeAt(dir: string, stack: string): Before {
 }
 
 /** Of an image that is built here. What cannot be compared is a note: the plan is worth having without. */
-async function comparedFiles(
+async function compareFiles(
   dir: string,
   stack: string,
   config: EdgeConfig | undefined,
@@ -142,15 +142,15 @@ async function comparedFiles(
 ): Promise<{ files?: FileChange[]; notes?: string[] }> {
   if (config === undefined || config.imageRef !== undefined || ref === undefined) return {};
   try {
-    const before = await atBase(dir, ref, (folder) => renderedAt(folder, stack));
+    const before = await withBaseCheckout(dir, ref, (folder) => renderedAt(folder, stack));
     return { files: fileChanges(before, rendered(config.image)) };
   } catch (error) {
-    return { notes: [`The files of the image could not be compared: ${(error as Error).message.split("\n")[0]}`] };
+    return { notes: [`Could not compare the image's files: ${(error as Error).message.split("\n")[0]}`] };
   }
 }
 
 /** The configuration, or all that is wrong with it. */
-function checked(dir: string, stack: string): { config?: EdgeConfig; mistakes?: string } {
+function readConfig(dir: string, stack: string): { config?: EdgeConfig; mistakes?: string } {
   try {
     return { config: readEdgeConfig(dir, stack) };
   } catch (error) {

@@ -5,14 +5,14 @@ import { machineHandler } from "../providers/fly/machine.ts";
 import { volumeHandler } from "../providers/fly/volume.ts";
 import { type Fate, mustCall } from "../providers/handler.ts";
 import { type Before, beforeOf } from "./before.ts";
-import { billedOf } from "./billed.ts";
-import { differences, inWords } from "./changes.ts";
+import { billableItems } from "./billable.ts";
 import { costRise } from "./cost-rise.ts";
-import { type Digest, kindOf, nameOf, type State, type Step } from "./digest.ts";
+import { diagnosticText } from "./diagnostics.ts";
+import { describeDifference, differences } from "./differences.ts";
+import { kindOf, nameOf, type PreviewDigest, type State, type Step } from "./digest.ts";
+import { engineError, protectionErrors } from "./engine-errors.ts";
 import type { FileChange } from "./files.ts";
-import { cautionsOf, type Lost, lostOf } from "./lost.ts";
-import { problemOf } from "./problems.ts";
-import { engineError, refusalsOf } from "./refusals.ts";
+import { type Lost, lossCautions, lostResources } from "./lost.ts";
 import { guardLost, settingChanges } from "./settings.ts";
 import { warningsOf } from "./warnings.ts";
 
@@ -79,7 +79,7 @@ export interface ResourceChange {
 
 export interface PlanInput {
   stack: string;
-  digest: Digest;
+  digest: PreviewDigest;
   config: Pick<EdgeConfig, "rollout"> & Traffic;
   /** What it will cost, where the stack file says it: a preview that fails does not know. */
   wanted?: Estimate;
@@ -97,21 +97,21 @@ export interface PlanInput {
 export function planOf({ stack, digest, config, wanted, files, now, ...rest }: PlanInput): Plan {
   const resources = changesOf(digest.steps);
   const before = rest.before ?? beforeOf(digest.steps);
-  const lost = lostOf(resources);
+  const lost = lostResources(resources);
   const { canary } = config.rollout;
   const pops = popsOf(resources, canary);
   const told = (severity: string) =>
-    unique(digest.diagnostics.filter((it) => it.severity === severity).map((it) => problemOf(it.message)));
+    unique(digest.diagnostics.filter((it) => it.severity === severity).map((it) => diagnosticText(it.message)));
   const errors = unique([
     ...told("error")
       .filter((it) => it !== "" && !/^(preview|update) failed$/.test(it))
       .map((it) => engineError(it, resources)),
-    ...refusalsOf(resources),
+    ...protectionErrors(resources),
   ]);
   const settings = errors.length > 0 ? [] : settingChanges(resources, before, canary);
   const costs = {
-    before: bill(billedOf(resources, "old", before.traffic ?? config)),
-    after: bill(billedOf(resources, "new", config)),
+    before: bill(billableItems(resources, "old", before.traffic ?? config)),
+    after: bill(billableItems(resources, "new", config)),
   };
   // The engine's steps end at the error: what was said, and what is wanted, is told instead.
   if (errors.length > 0) {
@@ -124,7 +124,7 @@ export function planOf({ stack, digest, config, wanted, files, now, ...rest }: P
     hasCost: errors.length === 0 || (wanted !== undefined && isSeen),
     pops: pops.filter((it): it is PopPlan => it.action !== undefined),
     unchanged: pops.filter((it) => it.action === undefined).map((it) => it.name),
-    rollout: { ...config.rollout, maxUnavailable: widthOf(resources) ?? config.rollout.maxUnavailable },
+    rollout: { ...config.rollout, maxUnavailable: maxUnavailableOf(resources) ?? config.rollout.maxUnavailable },
     notes: [...(rest.notes ?? []), ...imageNotes(pops, files)],
     others: resources
       .filter(isOther)
@@ -133,7 +133,7 @@ export function planOf({ stack, digest, config, wanted, files, now, ...rest }: P
     ...(files && { files }),
     ...costs,
     lost,
-    cautions: cautionsOf(lost, rest.hosts ?? []),
+    cautions: lossCautions(lost, rest.hosts ?? []),
     warnings: unique([
       ...warningsOf(resources, now, lost),
       ...settings.filter(guardLost),
@@ -150,12 +150,12 @@ function imageNotes(pops: readonly Pick<PopPlan, "volume">[], files: readonly Fi
   const grows = pops.some(({ volume }) => /grows/.test(volume ?? ""));
   if (!grows || !files.some(({ patch }) => /^[+-].*\bmax_size=/m.test(patch))) return [];
   return [
-    "The smallest volume decides how much the cache may store, and that stands in nginx.conf: so another volumeGb makes another image, and every PoP restarts with it. To keep the image: fly-pops:cache maxSizeMb.",
+    "The cache size depends on the smallest volume and is part of nginx.conf, so a different volumeGb changes the image, and every PoP restarts. To keep the image, set maxSizeMb in fly-pops:cache.",
   ];
 }
 
 /** As the machines have it, which may be less than the stack file says: one PoP always serves. */
-function widthOf(resources: readonly ResourceChange[]): number | undefined {
+function maxUnavailableOf(resources: readonly ResourceChange[]): number | undefined {
   const width = resources.find(({ kind, new: new_ }) => kind === "Machine" && new_)?.new?.inputs.maxUnavailable;
   return typeof width === "number" ? width : undefined;
 }
@@ -226,9 +226,9 @@ function restarts({ old, new: new_ }: ResourceChange): boolean {
 
 /** `secrets`: which of the operator's changed, where that is known; the machine itself has one text for all of them. */
 function whyMachine({ change, old, ...rest }: ResourceChange, secrets: readonly string[]): string[] {
-  const unfinished = old?.outputs.complete === false && change === "update" ? ["unfinished since the last run"] : [];
+  const unfinished = old?.outputs.complete === false && change === "update" ? ["not finished by the last run"] : [];
   const why = whyOf({ old, ...rest });
-  return [...unfinished, ...why.flatMap((it) => (it === "sealed files" && secrets.length > 0 ? secrets : it))];
+  return [...unfinished, ...why.flatMap((it) => (it === "encrypted files" && secrets.length > 0 ? secrets : it))];
 }
 
 const whyOf = ({ kind, old, new: new_ }: Pick<ResourceChange, "kind" | "old" | "new">): string[] =>
@@ -236,7 +236,7 @@ const whyOf = ({ kind, old, new: new_ }: Pick<ResourceChange, "kind" | "old" | "
     ? unique(
         differences(old.inputs, new_.inputs)
           .filter(({ path }) => kind !== "Volume" || volumeFates[path.split(".")[0] ?? ""] !== "ignored")
-          .map(inWords),
+          .map(describeDifference),
       )
     : [];
 
@@ -250,9 +250,9 @@ function volumeFate({ change, old, new: new_ }: ResourceChange): string | undefi
     case "create":
       return "new";
     case "delete":
-      return old?.retainOnDelete ? "stays on Fly" : "deleted";
+      return old?.retainOnDelete ? "is kept on Fly" : "is deleted";
     case "replace":
-      return old?.retainOnDelete ? "a new one, the old stays on Fly" : "a new one, the old is deleted";
+      return old?.retainOnDelete ? "new; the old one is kept on Fly" : "new; the old one is deleted";
     case "update": {
       const sizes = [old?.inputs.sizeGb, new_?.inputs.sizeGb];
       const days = [old?.inputs.snapshotDays, new_?.inputs.snapshotDays];

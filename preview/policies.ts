@@ -4,7 +4,7 @@ import type { Resource } from "../policy/rules.ts";
 import { unknown } from "../providers/host.ts";
 import type { ResourceChange } from "./plan.ts";
 
-export interface Judging {
+export interface PolicyContext {
   /** Folder that a build's context is relative to. */
   project: string;
   /** Absent: by the stack's name. */
@@ -12,10 +12,10 @@ export interface Judging {
 }
 
 /** `volumes-protected: cdg-1: its volume is not protected, ...`, a line a violation. */
-export function refusalsOf(changes: readonly ResourceChange[], { project, production }: Judging): string[] {
+export function policyViolations(changes: readonly ResourceChange[], { project, production }: PolicyContext): string[] {
   const resources = changes.flatMap(({ urn, change, new: state }): Resource[] =>
     state && change !== "delete"
-      ? [{ type: state.type, urn, props: asPolicies(state.inputs), opts: { protect: state.protect }, production }]
+      ? [{ type: state.type, urn, props: asPolicyInputs(state.inputs), opts: { protect: state.protect }, production }]
       : [],
   );
   return policies.flatMap(({ name, resource, stack }) => {
@@ -28,7 +28,7 @@ export function refusalsOf(changes: readonly ResourceChange[], { project, produc
 }
 
 /** As the engine hands them to a policy: reading what is not known yet throws. */
-function asPolicies(value: Record<string, unknown>): Record<string, unknown> {
+function asPolicyInputs(value: Record<string, unknown>): Record<string, unknown> {
   const seen: Record<string, unknown> = {};
   for (const [key, it] of Object.entries(value))
     Object.defineProperty(seen, key, {
@@ -36,9 +36,9 @@ function asPolicies(value: Record<string, unknown>): Record<string, unknown> {
       get: () => {
         if (it === unknown) throw new Error(`${key} is not known yet`);
         return Array.isArray(it)
-          ? it.map((item) => (isMap(item) ? asPolicies(item) : item))
+          ? it.map((item) => (isMap(item) ? asPolicyInputs(item) : item))
           : isMap(it)
-            ? asPolicies(it)
+            ? asPolicyInputs(it)
             : it;
       },
     });

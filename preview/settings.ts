@@ -19,10 +19,10 @@ function canaryChange({ canary: old }: Before, canary: string | undefined): stri
 const guards = {
   protect: ["loses its protection", "lose their protection", "is protected from now on", "are protected from now on"],
   retainOnDelete: [
-    "is deleted when its PoP is taken out, from now on",
-    "are deleted when their PoPs are taken out, from now on",
-    "stays on Fly when its PoP is taken out, from now on",
-    "stay on Fly when their PoPs are taken out, from now on",
+    "is deleted when its PoP is removed, from now on",
+    "are deleted when their PoPs are removed, from now on",
+    "is kept on Fly when its PoP is removed, from now on",
+    "are kept on Fly when their PoPs are removed, from now on",
   ],
 } as const;
 

@@ -1,8 +1,8 @@
 /** `doctor`: is everything there that a deployment takes? Each thing that is not comes with its fix. Changes nothing. */
 import { table } from "../../local/table.ts";
+import { type ExitCode, print, printJson, type CliContext as World } from "../context.ts";
 import { checks } from "../doctor/checks.ts";
-import { tint } from "../style.ts";
-import { type ExitCode, print, printJson, type World } from "../world.ts";
+import { styled as tint } from "../style.ts";
 
 export interface Finding {
   /** What was looked at. */

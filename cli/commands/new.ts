@@ -11,9 +11,9 @@ import {
   symlinkSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { type Answers, gather } from "../questions.ts";
+import { type CliContext, CliError, type ExitCode, note } from "../context.ts";
+import { type Answers, gatherAnswers } from "../questions.ts";
 import { stackFileName } from "../stack-file.ts";
-import { type ExitCode, note, Refusal, type World } from "../world.ts";
 import { nextSteps, writeStackFile } from "./init.ts";
 
 export interface NewOptions extends Partial<Answers> {
@@ -22,41 +22,41 @@ export interface NewOptions extends Partial<Answers> {
 }
 
 export async function newProject(
-  world: World,
+  context: CliContext,
   folder: string,
   { setup = true, ...given }: NewOptions,
 ): Promise<ExitCode> {
-  const target = resolve(world.dir, folder);
-  refuseFolder(folder, target);
-  const files = tracked(world.dir).filter((path) => isShared(world.dir, path));
+  const target = resolve(context.dir, folder);
+  assertEmptyDir(folder, target);
+  const files = trackedFiles(context.dir).filter((path) => isShared(context.dir, path));
   const taken = files.flatMap((path) => /^Pulumi\.(.+)\.yaml$/.exec(path)?.[1] ?? []);
-  const answers = await gather(world, { given, taken, offered: "edge", command: "new" });
-  for (const path of files) copy(join(world.dir, path), join(target, path));
+  const answers = await gatherAnswers(context, { given, taken, offered: "edge", command: "new" });
+  for (const path of files) copy(join(context.dir, path), join(target, path));
   writeStackFile(target, answers);
-  note(world, `${folder} is made, with ${stackFileName(answers.stack)} in it.`);
+  note(context, `${folder} was created, with ${stackFileName(answers.stack)} in it.`);
   const rest = `  cd ${folder}`;
   if (!setup) {
-    note(world, `Its packages and tools are still to be brought:\n${rest}\n  npm run setup\n${nextSteps(answers)}`);
+    note(context, `Install its packages and tools:\n${rest}\n  npm run setup\n${nextSteps(answers)}`);
     return 0;
   }
-  const code = await bring(world, target);
+  const code = await runSetup(context, target);
   if (code !== 0)
-    throw new Refusal(
-      `new: ${folder} is made, and npm run setup in it ended with code ${code}, its reasons stand above. Run it again there: cd ${folder} && npm run setup`,
+    throw new CliError(
+      `new: ${folder} was created, but npm run setup failed there with code ${code}, see the output above. Run it again: cd ${folder} && npm run setup`,
     );
-  note(world, `Its packages and tools are there.\n${rest}\n${nextSteps(answers)}`);
+  note(context, `Its packages and tools are installed.\n${rest}\n${nextSteps(answers)}`);
   return 0;
 }
 
-function refuseFolder(folder: string, target: string): void {
+function assertEmptyDir(folder: string, target: string): void {
   const found = lstatSync(target, { throwIfNoEntry: false });
-  if (found && !found.isDirectory()) throw new Refusal(`new: ${folder} is a file. Nothing was written.`);
+  if (found && !found.isDirectory()) throw new CliError(`new: ${folder} is a file. Nothing was written.`);
   if (found && readdirSync(target).length > 0)
-    throw new Refusal(`new: ${folder} is not empty. Nothing was written. Name a folder that is not there yet.`);
+    throw new CliError(`new: ${folder} is not empty. Nothing was written. Choose a directory that does not exist yet.`);
 }
 
 /** Paths relative to the project. */
-function tracked(dir: string): string[] {
+function trackedFiles(dir: string): string[] {
   try {
     const listed = execFileSync("git", ["ls-files", "-z"], {
       cwd: dir,
@@ -68,8 +68,8 @@ function tracked(dir: string): string[] {
       .split("\0")
       .filter((path) => path !== "" && existsSync(join(dir, path)));
   } catch (error) {
-    throw new Refusal(
-      "new: what belongs to the project is told by git, and this folder is no clone. Nothing was written.",
+    throw new CliError(
+      "new: this directory is not a git clone, so the files of the project are unknown. Nothing was written.",
       {
         cause: error,
       },
@@ -93,17 +93,17 @@ function copy(from: string, to: string): void {
 }
 
 /** npm packages, then the CLI and its plugins. What they say goes to the terminal. */
-function bring(world: World, cwd: string): Promise<number> {
+function runSetup(context: CliContext, cwd: string): Promise<number> {
   return new Promise((done, failed) => {
     const child = spawn("npm", ["run", "setup", "--", "--only", "npm,pulumi"], {
       cwd,
-      env: world.env as NodeJS.ProcessEnv,
+      env: context.env as NodeJS.ProcessEnv,
       stdio: ["ignore", "pipe", "pipe"],
     });
     for (const stream of [child.stdout, child.stderr])
-      stream.setEncoding("utf8").on("data", (text: string) => world.err(text));
+      stream.setEncoding("utf8").on("data", (text: string) => context.err(text));
     child.once("error", (error) =>
-      failed(new Refusal(`new: npm could not be started (${error.message}). Run in the new folder: npm run setup`)),
+      failed(new CliError(`new: npm could not be started (${error.message}). Run in the new directory: npm run setup`)),
     );
     child.once("close", (code) => done(code ?? 1));
   });

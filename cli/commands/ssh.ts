@@ -5,10 +5,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { handOver, onPath, quoted } from "../hand-over.ts";
-import { askPulumi } from "../pulumi.ts";
+import { type CliContext, CliError } from "../context.ts";
+import { execInherit, shellQuote, which } from "../exec-inherit.ts";
+import { pulumiOutput } from "../pulumi.ts";
 import { isLocal, type Stack } from "../stack.ts";
-import { Refusal, type World } from "../world.ts";
 
 export interface SshOptions {
   /** For OpenSSH as they are, e.g. ProxyJump=host. */
@@ -16,38 +16,35 @@ export interface SshOptions {
 }
 
 export async function ssh(
-  world: World,
+  context: CliContext,
   stack: Stack,
   name: string,
   command: string[],
   { option }: SshOptions,
 ): Promise<number> {
-  const { config } = stack.wanted();
+  const { config } = stack.lenientConfig();
   if (config && !config.pops.some((pop) => pop.name === name))
-    throw new Refusal(`There is no PoP ${name} in the stack file: ${config.pops.map((pop) => pop.name).join(", ")}.`);
+    throw new CliError(`There is no PoP ${name} in the stack file: ${config.pops.map((pop) => pop.name).join(", ")}.`);
   if (config && !config.image.ssh)
-    throw new Refusal(
-      `${name}: no SSH server runs in it, the stack file has no fly-pops:ssh. Set it (docs/config.md) and deploy, or do without: npx fly-pops console ${name}`,
+    throw new CliError(
+      `${name}: it has no SSH server, because fly-pops:ssh is not set. Set it (docs/config.md) and deploy, or use instead: npx fly-pops console ${name}`,
     );
   const loose = option.find((it) =>
     /^(stricthostkeychecking|userknownhostsfile|globalknownhostsfile|hostkeyalias)\b/i.test(it),
   );
   if (loose !== undefined)
-    throw new Refusal(
-      `--option ${loose} would give up the check of the host key, and is not taken. Nothing was done.`,
-      {
-        code: 2,
-      },
-    );
-  const program = onPath(world, "ssh");
-  if (program === undefined) throw new Refusal("OpenSSH's client is not on PATH. Install it, then run again.");
-  const line = await knownHost(world, stack, name);
+    throw new CliError(`--option ${loose} would disable the host key check, which is not allowed. Nothing was done.`, {
+      code: 2,
+    });
+  const program = which(context, "ssh");
+  if (program === undefined) throw new CliError("The OpenSSH client (ssh) is not on PATH. Install it, then run again.");
+  const line = await knownHost(context, stack, name);
   const host = hostOf(line);
   const folder = mkdtempSync(join(tmpdir(), "fly-pops-ssh-"));
   try {
     const file = join(folder, "known_hosts");
     writeFileSync(file, `${line}\n`, { mode: 0o600 });
-    return await handOver(world, program, [
+    return await execInherit(context, program, [
       ...["StrictHostKeyChecking=yes", `UserKnownHostsFile=${file}`, "GlobalKnownHostsFile=/dev/null"].flatMap(
         asOption,
       ),
@@ -56,7 +53,7 @@ export async function ssh(
       ),
       // OpenSSH takes the first value of an option: the user's go before ours.
       ...option.flatMap(asOption),
-      ...(isLocal(world, stack.name) ? asOption(`ProxyCommand=${intoLocalTailnet}`) : []),
+      ...(isLocal(context, stack.name) ? asOption(`ProxyCommand=${intoLocalTailnet}`) : []),
       "-l",
       "root",
       host,
@@ -68,7 +65,7 @@ export async function ssh(
 }
 
 const intoLocalTailnet = [
-  ...[process.execPath, join(import.meta.dirname, "..", "..", "local", "homelab", "ssh-proxy.ts")].map(quoted),
+  ...[process.execPath, join(import.meta.dirname, "..", "..", "local", "homelab", "ssh-proxy.ts")].map(shellQuote),
   "%h",
   "%p",
 ].join(" ");
@@ -76,18 +73,18 @@ const intoLocalTailnet = [
 const asOption = (text: string): string[] => ["-o", text];
 
 /** The PoP's line of known_hosts as the stack's output has it. */
-async function knownHost(world: World, stack: Stack, name: string): Promise<string> {
-  const text = await askPulumi(
-    world,
-    `${name}: its host key could not be read from the stack's outputs`,
+async function knownHost(context: CliContext, stack: Stack, name: string): Promise<string> {
+  const text = await pulumiOutput(
+    context,
+    `${name}: could not read its host key from the stack's outputs`,
     ["stack", "output", "--json", "--stack", stack.reference],
     stack.env,
   );
   const { knownHosts } = JSON.parse(text) as { knownHosts?: Record<string, unknown> };
   const line = knownHosts?.[name];
   if (typeof line === "string" && line.trim() !== "" && !line.includes("\n")) return line.trim();
-  throw new Refusal(
-    `${name}: stack ${stack.name} has no host key of it among its outputs (knownHosts), and an unknown host is not connected to. Deploy the stack once more: npx pulumi up`,
+  throw new CliError(
+    `${name}: stack ${stack.name} has no host key for it in its outputs (knownHosts), and fly-pops does not connect to unknown hosts. Deploy the stack again: npx pulumi up`,
   );
 }
 

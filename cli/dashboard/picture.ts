@@ -13,18 +13,18 @@ import {
   settlingSeconds,
   shortImage,
 } from "../../status-page/picture.ts";
-import type { PopSeen } from "../fleet.ts";
-import { grown, type Rates, type Reading, ratesOf, summed } from "../metrics.ts";
-import type { PopStatus } from "../status-of.ts";
+import type { PopObservation } from "../fleet.ts";
+import { type CountersBySite, counterIncrease, type Rates, ratesOf, sumCounters } from "../metrics.ts";
+import type { PopStatus } from "../pop-status.ts";
 
 /** A PoP as it was at one time. */
 export interface Sample {
-  pop: PopSeen;
+  pop: PopObservation;
   status: PopStatus;
   /** When it was asked, milliseconds since the epoch. */
   at: number;
   /** Absent: it could not be asked. */
-  reading?: Reading;
+  reading?: CountersBySite;
   connections?: number;
 }
 
@@ -32,7 +32,7 @@ export interface Sample {
 export function pictureOf(head: Head, now: number, before: readonly Sample[], latest: readonly Sample[]): Picture {
   const counted = new Map(latest.flatMap((it) => countedOf(before, it)));
   const seconds = Math.max(0, ...[...counted.values()].map((it) => it.seconds));
-  const all = ratesOf(summed([...counted.values()].flatMap(({ sites }) => [...sites.values()])), seconds);
+  const all = ratesOf(sumCounters([...counted.values()].flatMap(({ sites }) => [...sites.values()])), seconds);
   const pops = latest.map((sample) => popPicture(sample, now, counted.get(sample.pop.name)));
   const connections = latest.flatMap((it) => it.connections ?? []);
   return {
@@ -59,18 +59,18 @@ export function pictureOf(head: Head, now: number, before: readonly Sample[], la
 }
 
 interface Counted {
-  sites: Reading;
+  sites: CountersBySite;
   seconds: number;
 }
 
 function countedOf(before: readonly Sample[], { pop, at, reading }: Sample): [string, Counted][] {
   const earlier = before.find((it) => it.pop.name === pop.name);
   if (!reading || !earlier?.reading || at <= earlier.at) return [];
-  return [[pop.name, { sites: grown(earlier.reading, reading), seconds: (at - earlier.at) / 1000 }]];
+  return [[pop.name, { sites: counterIncrease(earlier.reading, reading), seconds: (at - earlier.at) / 1000 }]];
 }
 
 function popPicture({ pop, status, connections }: Sample, now: number, counted: Counted | undefined): PopPicture {
-  const rates: Rates | undefined = counted && ratesOf(summed(counted.sites.values()), counted.seconds);
+  const rates: Rates | undefined = counted && ratesOf(sumCounters(counted.sites.values()), counted.seconds);
   return {
     name: pop.name,
     place: placeOf(pop.region),
@@ -146,7 +146,7 @@ function sitePictures(latest: readonly Sample[], counted: readonly Counted[], se
   ]);
   return [...names]
     .map((site) => {
-      const sum = summed(counted.flatMap(({ sites }) => sites.get(site) ?? []));
+      const sum = sumCounters(counted.flatMap(({ sites }) => sites.get(site) ?? []));
       const { requestsPerSecond, errorsPerSecond, hitRate, p95Seconds } = ratesOf(sum, seconds);
       const [first] = certificates
         .flatMap(({ host, begins, expires, selfSigned }) =>

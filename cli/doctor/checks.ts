@@ -2,9 +2,9 @@
 import type { EdgeConfig } from "../../config/types.ts";
 import { namesOf } from "../../image/render/hosts.ts";
 import type { Finding } from "../commands/doctor.ts";
+import type { CliContext as World } from "../context.ts";
 import { readRegistryName } from "../registry.ts";
 import { openStack, type Stack } from "../stack.ts";
-import type { World } from "../world.ts";
 import { appCheck, egressCheck, hostsCheck, roomChecks, tokenCheck } from "./fly.ts";
 import { dockerCheck, nodeCheck, pluginChecks, pulumiCheck, registryCheck } from "./machine.ts";
 import { secretsChecks } from "./secrets.ts";

@@ -6,8 +6,8 @@ import { FlyError, isGone } from "../../providers/fly/errors.ts";
 import { isLive } from "../../providers/fly/gone.ts";
 import { foreignAmong, sharedAdvice } from "../../providers/fly/owner.ts";
 import type { Finding } from "../commands/doctor.ts";
+import { CliError as Refusal } from "../context.ts";
 import { owns, type Stack } from "../stack.ts";
-import { Refusal } from "../world.ts";
 
 export async function tokenCheck(stack: Stack, { organization }: EdgeConfig): Promise<{ finding: Finding; fly?: Fly }> {
   const name = "Fly token";

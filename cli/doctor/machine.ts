@@ -8,9 +8,9 @@ import manifest from "../../package.json" with { type: "json" };
 import { stripScheme } from "../../providers/fly/http.ts";
 import { pulumiHome, pulumiWorkspace } from "../../setup/pulumi-home.mjs";
 import type { Finding } from "../commands/doctor.ts";
+import type { CliContext as World } from "../context.ts";
 import { runPulumi } from "../pulumi.ts";
 import { flyRegistry } from "../registry.ts";
-import type { World } from "../world.ts";
 
 const bring = "Let setup bring it: npm run setup -- --only";
 

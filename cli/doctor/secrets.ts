@@ -8,8 +8,8 @@ import { readSecretsFile, secretsProblems } from "../../providers/sops/operator.
 import { recipientFaults, recipientsOf } from "../../providers/sops/recipients.ts";
 import type { Finding } from "../commands/doctor.ts";
 import { known } from "../commands/secrets.ts";
+import type { CliContext as World } from "../context.ts";
 import type { Stack } from "../stack.ts";
-import type { World } from "../world.ts";
 
 /** None for a stack without secrets. */
 export async function secretsChecks(world: World, stack: Stack, edge: EdgeConfig): Promise<Finding[]> {

@@ -24,13 +24,16 @@ export interface Finding {
   broken?: boolean;
 }
 
-export const judged = (holds: boolean, seen: string): Finding => ({ verdict: holds ? "holds" : "does not hold", seen });
+export const resultOf = (holds: boolean, seen: string): Finding => ({
+  verdict: holds ? "holds" : "does not hold",
+  seen,
+});
 
 /** Left out on purpose, or impossible here. */
 export const notMeasured = (why: string): Finding => ({ verdict: "not measured", seen: why });
 
 /** The probe ended by an error before it came to this. */
-export const brokeOff = (error: unknown): Finding => ({
+export const failedFinding = (error: unknown): Finding => ({
   verdict: "not measured",
   seen: error instanceof Error ? error.message : String(error),
   broken: true,

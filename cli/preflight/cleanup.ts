@@ -5,7 +5,7 @@ import { isGone } from "../../providers/fly/errors.ts";
 import { isLive } from "../../providers/fly/gone.ts";
 import { newAppMs } from "../../providers/fly/lag.ts";
 import type { App } from "../../providers/fly/schema.ts";
-import { foreign, isOurs } from "./marks.ts";
+import { foreignMachines, isPreflightApp } from "./ownership.ts";
 
 const tries = 8;
 const pauseMs = 3_000;
@@ -18,7 +18,7 @@ export interface Cleaning {
 
 /** Apps in the organization that earlier runs have left. */
 export const leftovers = async (fly: Fly, organization: string): Promise<App[]> =>
-  (await fly.listApps(organization)).filter(isOurs);
+  (await fly.listApps(organization)).filter(isPreflightApp);
 
 /** What is known of an app that reads as absent: it was listed or seen; its create was answered; its create was sent. */
 export type Existence = "seen" | "made" | "asked for";
@@ -34,41 +34,43 @@ export async function removeApp(app: string, { fly, clock }: Cleaning, existence
   for (;;) {
     try {
       if (!deleted) {
-        await emptyOfMachines(app, fly);
+        await deleteMachines(app, fly);
         await fly.deleteApp(app);
         deleted = true;
       }
       await fly.getApp(app);
       failures++;
     } catch (error) {
-      if (error instanceof Foreign) throw error;
+      if (error instanceof ForeignMachinesError) throw error;
       if (isGone(error)) {
         const believed = deleted || clock.now() >= believedFrom;
         if (believed && !deleted && existence === "made")
-          throw new Error(`App ${app} was made, and Fly does not show it, so it could not be removed. ${again(app)}`);
+          throw new Error(
+            `App ${app} was made, and Fly does not show it, so it could not be removed. ${retryAdvice(app)}`,
+          );
         if (believed) return;
       } else if (++failures >= tries)
         throw new Error(
-          `App ${app} could not be removed: ${error instanceof Error ? error.message : String(error)}. ${again(app)}`,
+          `App ${app} could not be removed: ${error instanceof Error ? error.message : String(error)}. ${retryAdvice(app)}`,
           { cause: error },
         );
     }
-    if (failures >= tries) throw new Error(`App ${app} was deleted, and Fly still shows it. ${again(app)}`);
+    if (failures >= tries) throw new Error(`App ${app} was deleted, and Fly still shows it. ${retryAdvice(app)}`);
     await sleep(clock, pauseMs);
   }
 }
 
-const again = (app: string): string =>
+const retryAdvice = (app: string): string =>
   `It costs money until it is gone. In some minutes: npx fly-pops preflight --clean, or: fly apps destroy ${app}`;
 
-class Foreign extends Error {}
+class ForeignMachinesError extends Error {}
 
 /** Machines first: they cost most, and a failure to delete the app leaves none running. */
-async function emptyOfMachines(app: string, fly: Fly): Promise<void> {
+async function deleteMachines(app: string, fly: Fly): Promise<void> {
   const machines = (await fly.listMachines(app)).filter(isLive);
-  const others = foreign(app, machines);
+  const others = foreignMachines(app, machines);
   if (others.length > 0)
-    throw new Foreign(
+    throw new ForeignMachinesError(
       `App ${app} has the name of a preflight's, but no preflight made ${others.map(({ id }) => `machine ${id}`).join(", ")} in it. It was left as it is. Look at it: fly machine list -a ${app}`,
     );
   // A machine whose lease a killed run still holds refuses; it goes with the app, which no lease protects.

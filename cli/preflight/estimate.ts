@@ -2,10 +2,10 @@
 import { flyPrices, type Prices } from "../../components/prices.ts";
 import { size } from "./machine.ts";
 
-export interface Most {
+export interface MaxCost {
   dollars: number;
   /** What it is made of, as a sentence. */
-  told: string;
+  description: string;
 }
 
 /** The promise; a run that could cost more is refused. */
@@ -17,7 +17,7 @@ const volumesGb = 4;
 const hoursAMonth = 30 * 24;
 
 /** Machines by the second for the longest run; volumes by the begun hour, of which a run can touch two. An IPv6 address and an app cost nothing. */
-export function most(region: string, longestMinutes: number, prices: Prices = flyPrices): Most {
+export function maxCost(region: string, longestMinutes: number, prices: Prices = flyPrices): MaxCost {
   const month = prices.machines["shared-cpu-1x"]?.[size.memoryMb];
   if (month === undefined) throw new Error(`no price for a shared-cpu-1x with ${size.memoryMb} MB`);
   // A region without a published factor: the dearest there is.
@@ -26,6 +26,6 @@ export function most(region: string, longestMinutes: number, prices: Prices = fl
   const stored = (volumesGb * prices.volumeGb * 2) / hoursAMonth;
   return {
     dollars: running + stored,
-    told: `${machines} machines (shared-cpu-1x, ${size.memoryMb} MB) for at most ${longestMinutes} minutes, three volumes with ${volumesGb} GB together, an IPv6 address`,
+    description: `${machines} machines (shared-cpu-1x, ${size.memoryMb} MB) for at most ${longestMinutes} minutes, three volumes with ${volumesGb} GB together, an IPv6 address`,
   };
 }

@@ -23,7 +23,7 @@ export interface Recorder {
 }
 
 /** Passes everything to `inner`. `signal`: from its abort on reads are cut and nothing new is sent; a write under way is waited for, for it may take effect. */
-export function record(inner: Transport, clock: Clock, signal: AbortSignal): Recorder {
+export function createRecorder(inner: Transport, clock: Clock, signal: AbortSignal): Recorder {
   const list: Recorded[] = [];
   const transport: Transport = async (exchange) => {
     signal.throwIfAborted();
@@ -40,8 +40,8 @@ export function record(inner: Transport, clock: Clock, signal: AbortSignal): Rec
     };
     list.push(row);
     try {
-      const answer = await (exchange.method === "GET" ? cut(inner(exchange), signal) : inner(exchange));
-      Object.assign(row, told(answer));
+      const answer = await (exchange.method === "GET" ? abortable(inner(exchange), signal) : inner(exchange));
+      Object.assign(row, recordOf(answer));
       return answer;
     } finally {
       row.took = clock.now() - began;
@@ -50,7 +50,7 @@ export function record(inner: Transport, clock: Clock, signal: AbortSignal): Rec
   return { transport, list };
 }
 
-const told = ({ status, headers, body }: Answer): Partial<Recorded> => ({
+const recordOf = ({ status, headers, body }: Answer): Partial<Recorded> => ({
   status,
   requestId: typeof headers["fly-request-id"] === "string",
   cookies: [headers["set-cookie"] ?? []].flat().map((it) => String(it).split("=")[0] ?? ""),
@@ -58,7 +58,7 @@ const told = ({ status, headers, body }: Answer): Partial<Recorded> => ({
 });
 
 /** The same promise, given up when the signal aborts. */
-function cut<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason);
     signal.addEventListener("abort", abort, { once: true });

@@ -50,8 +50,8 @@ export function everyProbe(plan: Plan): Probe[] {
 }
 
 /** Runs each probe in its turn. */
-export async function follow(plan: Plan, run: (probe: Probe) => Promise<void>): Promise<void> {
+export async function runPlan(plan: Plan, run: (probe: Probe) => Promise<void>): Promise<void> {
   if ("measure" in plan) return run(plan);
-  if ("sideBySide" in plan) await Promise.all(plan.sideBySide.map((it) => follow(it, run)));
-  else for (const it of plan.inOrder) await follow(it, run);
+  if ("sideBySide" in plan) await Promise.all(plan.sideBySide.map((it) => runPlan(it, run)));
+  else for (const it of plan.inOrder) await runPlan(it, run);
 }

@@ -4,7 +4,7 @@ import { redact } from "../../providers/redact.ts";
 import type { Assumption, Finding, Verdict } from "./assumption.ts";
 import { everyProbe, plan as wholePlan } from "./plan.ts";
 import type { Outcome } from "./run.ts";
-import { seconds } from "./words.ts";
+import { seconds } from "./text.ts";
 
 export interface Report {
   schemaVersion: 1;

@@ -4,8 +4,8 @@ import { Fly } from "../../providers/fly/api.ts";
 import { createPacer } from "../../providers/fly/pace.ts";
 import type { Machine, Volume } from "../../providers/fly/schema.ts";
 import type { Transport } from "../../providers/wire.ts";
-import { type Recorded, record } from "./exchanges.ts";
-import type { Road } from "./road.ts";
+import { createRecorder, type Recorded } from "./exchanges.ts";
+import type { Route } from "./route.ts";
 import type { Visitor } from "./visitor.ts";
 
 export interface SessionOptions {
@@ -25,7 +25,7 @@ export interface SessionOptions {
 }
 
 /** What probes make for those after them. */
-export interface Made {
+export interface SharedObjects {
   /** Nothing but `true`: the app is there and shows. */
   app: true;
   /** Volumes of the two machines. */
@@ -38,7 +38,7 @@ export interface Made {
   /** Public IPv6 address. */
   address: string;
   /** By which a visitor gets there. */
-  road: Road;
+  road: Route;
 }
 
 export class Session {
@@ -54,7 +54,7 @@ export class Session {
   /** Every exchange so far, of all clients. */
   readonly exchanges: readonly Recorded[];
   readonly #newClient: () => Fly;
-  readonly #made: Partial<Made> = {};
+  readonly #made: Partial<SharedObjects> = {};
 
   constructor({ endpoint, token, transport, random, ...shared }: SessionOptions) {
     this.app = shared.app;
@@ -64,7 +64,7 @@ export class Session {
     this.clock = shared.clock;
     this.signal = shared.signal;
     this.visitor = shared.visitor;
-    const recorder = record(transport, shared.clock, shared.signal);
+    const recorder = createRecorder(transport, shared.clock, shared.signal);
     this.exchanges = recorder.list;
     const { clock } = shared;
     // Fly's limits count all clients of one token together.
@@ -74,7 +74,7 @@ export class Session {
   }
 
   /** A client that has called nothing yet: no cookie ties it to the server that knows of our writes. */
-  stranger(): Fly {
+  newClient(): Fly {
     return this.#newClient();
   }
 
@@ -95,19 +95,19 @@ export class Session {
     }
   }
 
-  keep<Name extends keyof Made>(name: Name, value: Made[Name]): void {
+  share<Name extends keyof SharedObjects>(name: Name, value: SharedObjects[Name]): void {
     this.#made[name] = value;
   }
 
   /** Throws when the probe that makes it did not come to that. */
-  readonly need = <Name extends keyof Made>(name: Name): Made[Name] => {
+  readonly require = <Name extends keyof SharedObjects>(name: Name): SharedObjects[Name] => {
     const value = this.#made[name];
-    if (value === undefined) throw new Error(`${things[name]} is missing, see the findings before`);
-    return value as Made[Name];
+    if (value === undefined) throw new Error(`${objectNames[name]} is missing, see the findings before`);
+    return value as SharedObjects[Name];
   };
 }
 
-const things: Record<keyof Made, string> = {
+const objectNames: Record<keyof SharedObjects, string> = {
   app: "the app",
   trafficVolume: "the volume of the machine that serves",
   controlVolume: "the volume of the machine that is changed",

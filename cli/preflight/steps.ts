@@ -2,12 +2,15 @@
 import { FlyError } from "../../providers/fly/errors.ts";
 import type { Machine } from "../../providers/fly/schema.ts";
 import type { Session } from "./session.ts";
-import { seconds } from "./words.ts";
+import { seconds } from "./text.ts";
 
 const startMs = 180_000;
 
 /** Waits until this version has started. Throws a sentence when it fails, or takes longer than three minutes. */
-export async function untilStarted({ fly, app, clock, pause }: Session, { id, instance_id }: Machine): Promise<void> {
+export async function waitUntilStarted(
+  { fly, app, clock, pause }: Session,
+  { id, instance_id }: Machine,
+): Promise<void> {
   const deadline = clock.now() + startMs;
   for (;;) {
     try {
@@ -29,13 +32,13 @@ export async function untilStarted({ fly, app, clock, pause }: Session, { id, in
 }
 
 /** `created` passes: image and boot follow it. */
-const lasting = new Set(["started", "stopped", "suspended", "failed", "destroyed"]);
+const finalStates = new Set(["started", "stopped", "suspended", "failed", "destroyed"]);
 
 /** The machine, once it is in a state that lasts; undefined when it does not come to that. */
-export async function settled(session: Session, id: string, forMs = startMs): Promise<Machine | undefined> {
+export async function waitUntilSettled(session: Session, id: string, forMs = startMs): Promise<Machine | undefined> {
   const end = await session.until({ everyMs: 1_000, forMs }, async () => {
     const machine = await session.fly.getMachine(session.app, id);
-    return lasting.has(machine.state ?? "") ? machine : undefined;
+    return finalStates.has(machine.state ?? "") ? machine : undefined;
   });
   return end?.value;
 }

@@ -7,25 +7,25 @@ export interface Visitor {
   open(ip: string, port: number): Promise<Connection>;
 }
 
-export class NoConnection extends Error {
+export class ConnectionFailed extends Error {
   /** True when there is no way to such an address from here, now or later. */
-  readonly forGood: boolean;
+  readonly isPermanent: boolean;
   constructor(port: number, code: string) {
     super(`no connection to port ${port} from here (${code})`);
     this.name = "NoConnection";
-    this.forGood = ["ENETUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT"].includes(code);
+    this.isPermanent = ["ENETUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT"].includes(code);
   }
 }
 
 export interface Connection {
   /** GET on this connection, which stays open. Undefined: it was closed without an answer. */
-  ask(path: string): Promise<Reply | undefined>;
+  request(path: string): Promise<Response | undefined>;
   /** Resolves when the other side has closed. */
   closed: Promise<void>;
   end(): void;
 }
 
-export interface Reply {
+export interface Response {
   status: number;
   body: string;
 }
@@ -44,7 +44,7 @@ export function netVisitor({ dial = connectTo, connectMs = 5_000, answerMs = 5_0
         const socket = dial(ip, port);
         const fail = (code: string) => {
           socket.destroy();
-          reject(new NoConnection(port, code));
+          reject(new ConnectionFailed(port, code));
         };
         const timer = setTimeout(() => fail("no answer"), connectMs);
         socket.once("error", (error: NodeJS.ErrnoException) => {
@@ -74,7 +74,7 @@ function connection(socket: Socket, answerMs: number): Connection {
   agent.createConnection = () => socket;
   return {
     closed,
-    ask: (path) =>
+    request: (path) =>
       new Promise((resolve) => {
         if (socket.destroyed) return resolve(undefined);
         const asked = request({ agent, path, host: "preflight.invalid", timeout: answerMs }, (response) => {

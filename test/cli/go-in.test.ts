@@ -36,7 +36,7 @@ test("console without flyctl: a sentence with other ways", async () => {
   const { code, err } = await it.run(["console", "cdg-1"], { env: { ...it.env, PATH: "/nowhere" } });
   expect(code).toBe(1);
   expect(err).toBe(
-    "cdg-1: a console on Fly needs flyctl, and neither fly nor flyctl is on PATH. Install it (https://fly.io/docs/flyctl/install/), or do without: npx fly-pops exec cdg-1 -- COMMAND, npx fly-pops ssh cdg-1\n",
+    "cdg-1: a console on Fly needs flyctl, but neither fly nor flyctl is on PATH. Install it (https://fly.io/docs/flyctl/install/), or use instead: npx fly-pops exec cdg-1 -- COMMAND, npx fly-pops ssh cdg-1\n",
   );
 });
 
@@ -83,16 +83,24 @@ test.each([
   [
     ["ssh", "cdg-1"],
     {},
-    "cdg-1: stack test has no host key of it among its outputs (knownHosts), and an unknown host is not connected to. Deploy the stack once more: npx pulumi up\n",
+    "cdg-1: stack test has no host key for it in its outputs (knownHosts), and fly-pops does not connect to unknown hosts. Deploy the stack again: npx pulumi up\n",
   ],
-  [["ssh", "cdg-1"], { knownHosts: { "cdg-1": `a ${key}\nb ${key}` } }, "has no host key of it among its outputs"],
+  [
+    ["ssh", "cdg-1"],
+    { knownHosts: { "cdg-1": `a ${key}\nb ${key}` } },
+    "cdg-1: stack test has no host key for it in its outputs (knownHosts), and fly-pops does not connect to unknown hosts. Deploy the stack again: npx pulumi up",
+  ],
   [["ssh", "fra-1"], {}, "There is no PoP fra-1 in the stack file: cdg-1, ewr-1.\n"],
   [
     ["ssh", "-o", "StrictHostKeyChecking=no", "cdg-1"],
     {},
-    "--option StrictHostKeyChecking=no would give up the check of the host key, and is not taken. Nothing was done.\n",
+    "--option StrictHostKeyChecking=no would disable the host key check, which is not allowed. Nothing was done.\n",
   ],
-  [["ssh", "-o", "userknownhostsfile /dev/null", "cdg-1"], {}, "would give up the check of the host key"],
+  [
+    ["ssh", "-o", "userknownhostsfile /dev/null", "cdg-1"],
+    {},
+    "--option userknownhostsfile /dev/null would disable the host key check, which is not allowed. Nothing was done.",
+  ],
 ])("%j with outputs %j is refused, and ssh is not started", async (argv, outputs, sentence) => {
   await using it = await cli();
   it.config(withSsh);
@@ -108,9 +116,9 @@ test("ssh: a stack without an SSH server, a machine without a client", async () 
   const none = await it.run(["ssh", "cdg-1"]);
   expect(none).toMatchObject({ code: 1, calls: [] });
   expect(none.err).toBe(
-    "cdg-1: no SSH server runs in it, the stack file has no fly-pops:ssh. Set it (docs/config.md) and deploy, or do without: npx fly-pops console cdg-1\n",
+    "cdg-1: it has no SSH server, because fly-pops:ssh is not set. Set it (docs/config.md) and deploy, or use instead: npx fly-pops console cdg-1\n",
   );
   it.config(withSsh);
   const client = await it.run(["ssh", "cdg-1"], { env: { ...it.env, PATH: "/nowhere" } });
-  expect(client.err).toBe("OpenSSH's client is not on PATH. Install it, then run again.\n");
+  expect(client.err).toBe("The OpenSSH client (ssh) is not on PATH. Install it, then run again.\n");
 });

@@ -246,7 +246,7 @@ test.concurrent("against another checkout, with everything in the stack file: no
   const nowhere = await it.summary("--base", "no-such-branch");
   expect(nowhere).toMatchObject({ code: 2, err: "" });
   expect(nowhere.out).toContain("## `test`: the preview could not be run");
-  expect(nowhere.out).toContain("--base no-such-branch is neither a folder nor a commit of this repository.");
+  expect(nowhere.out).toContain("--base no-such-branch is neither a directory nor a commit of this repository.");
 });
 
 test.concurrent("against another checkout, what cannot be run is said where the plan would stand", async ({

@@ -76,28 +76,12 @@ describe("an authority", () => {
     ["terms as a switch", { ...acme, terms: true }, "certificates.acme.terms is true: expected agreed"],
     ["no address", { terms: "agreed" }, "certificates.acme.email is missing: expected a mail address"],
     ["a name for an address", { ...acme, email: "ada" }, 'certificates.acme.email is "ada": expected one mail address'],
-    [
-      "two addresses",
-      { ...acme, email: "a@b.org, c@d.org" },
-      "1 error in the stack's configuration. Nothing was changed.",
-    ],
-    [
-      "a word that is none",
-      { ...acme, directory: "stagin" },
-      "1 error in the stack's configuration. Nothing was changed.",
-    ],
-    [
-      "http",
-      { ...acme, directory: "http://ca.example.org/dir" },
-      "1 error in the stack's configuration. Nothing was changed.",
-    ],
+    ["two addresses", { ...acme, email: "a@b.org, c@d.org" }, "expected one mail address"],
+    ["a word that is none", { ...acme, directory: "stagin" }, "expected letsencrypt, staging, or the https URL"],
+    ["http", { ...acme, directory: "http://ca.example.org/dir" }, "must use https: ACME requests"],
     ["a query", { ...acme, directory: "https://ca.example.org/dir?x=1" }, "without query"],
     ["a password", { ...acme, directory: "https://a:b@ca.example.org/dir" }, "is a password in a URL"],
-    [
-      "a profile with a blank",
-      { ...acme, profile: "short lived" },
-      "1 error in the stack's configuration. Nothing was changed.",
-    ],
+    ["a profile with a blank", { ...acme, profile: "short lived" }, "expected the name of a profile"],
     ["a secret that is no key", { ...acme, eab: "a b" }, "certificates.acme.eab"],
     ["an absolute file", { ...acme, trust: "/etc/ca.pem" }, "certificates.acme.trust"],
     ["one authority twice", { ...acme, fallback: ["letsencrypt"] }, "that authority is asked already"],
@@ -179,7 +163,7 @@ describe("a site's certificate", () => {
     [
       "a wildcard of the vault without a name",
       { certificates: { acme, vault }, sites: [{ host: "*.example.org", origin }] },
-      "1 error in the stack's configuration. Nothing was changed.",
+      "a wildcard needs the name of its certificate in the vault. Set sites[0].certificate",
     ],
     [
       "more names than fit",

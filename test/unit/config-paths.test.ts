@@ -105,10 +105,7 @@ const rules: [rules: object[], sentence: string][] = [
     [{ path: "/a/", deny: 403, stripPrefix: true }],
     `${here}.stripPrefix needs origin, files or luggage: otherwise nothing receives the path.`,
   ],
-  [
-    [{ path: "/a", stripPrefix: true }],
-    `${here}.stripPrefix needs a path that is a prefix, not "/a". Write /a/.`,
-  ],
+  [[{ path: "/a", stripPrefix: true }], `${here}.stripPrefix needs a path that is a prefix, not "/a". Write /a/.`],
   [
     [{ path: "/a", deny: 403, maxBodyMb: 1 }],
     `${here}.maxBodyMb is not allowed in a rule without origin or luggage: there is no upstream to send a body to.`,

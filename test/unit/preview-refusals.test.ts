@@ -19,7 +19,7 @@ const protectedText = (urn: string) =>
   `error: Preview failed: resource "${urn}" cannot be deleted\nbecause it is protected. To unprotect the resource, either remove the \`protect\` flag from the resource in your Pulumi program and run \`pulumi up\`, or use the command:\n\`pulumi state unprotect '${urn}'\`\n`;
 
 const advice =
-  "nrt-1: it is protected, since its volume would be deleted, and with that its identity and cache. To keep the volume on Fly, deploy fly-pops:keepVolumes: true first (npx pulumi up), then take nrt-1 out. To have it deleted, deploy fly-pops:protect: false first.";
+  "nrt-1: it is protected, because its volume would be deleted with its identity and cache. To keep the volume on Fly, deploy fly-pops:keepVolumes: true first (npx pulumi up), then remove nrt-1. To delete it, deploy fly-pops:protect: false first.";
 
 describe("a PoP whose volume would be deleted", () => {
   const gone = (over: object = {}) => [
@@ -40,7 +40,7 @@ describe("a PoP whose volume would be deleted", () => {
     const address = step("delete", "Address", "v4", { old: { type: "v4" }, protect: true });
     expect(errorsOf([...gone(), address], protectedText(urnOf("Machine", "nrt-1-machine")))).toEqual([
       advice,
-      "address v4: it is protected, so Pulumi refuses to delete it. Set fly-pops:protect to false and deploy that first.",
+      "address v4: it is protected, so Pulumi does not delete it. Set fly-pops:protect to false and deploy that first.",
     ]);
   });
 
@@ -57,7 +57,7 @@ test("a kept volume that an earlier version protected: one deployment first", ()
     step("delete", "Volume", "nrt-1-volume", { old: volume("nrt-1"), protect: true, retainOnDelete: true }),
   ];
   expect(errorsOf(steps)).toEqual([
-    "nrt-1: its volume is still protected, though it is kept on Fly: the stack was last deployed by an earlier version. Deploy once without this change (npx pulumi up), then take nrt-1 out.",
+    "nrt-1: its volume is still protected although it is kept on Fly, because an earlier version deployed the stack. Deploy once without this change (npx pulumi up), then remove nrt-1.",
   ]);
 });
 

@@ -2,9 +2,9 @@
 import type { Fly } from "../../../providers/fly/api.ts";
 import { FlyError, isConflict } from "../../../providers/fly/errors.ts";
 import { newAppMs } from "../../../providers/fly/lag.ts";
-import { type Finding, judged, probe } from "../assumption.ts";
+import { type Finding, probe, resultOf } from "../assumption.ts";
 import type { Session } from "../session.ts";
-import { refusal, refused, seconds } from "../words.ts";
+import { errorText, expectRejected, seconds } from "../text.ts";
 
 /** What the provider waits for. flyctl waits as long. */
 const patienceMs = newAppMs;
@@ -40,18 +40,18 @@ export const appProbe = probe({
   async measure(session, found) {
     const { fly, app, organization } = session;
     await fly.createApp({ name: app, org_slug: organization, network: app });
-    const [own, others] = await Promise.all([usable(session, fly), usable(session, session.stranger())]);
+    const [own, others] = await Promise.all([usable(session, fly), usable(session, session.newClient())]);
     found("app-visible", visible(own));
     found("app-visible-to-others", visible(others));
     if (own === undefined) throw new Error(`the app was made and could not be used after ${seconds(2 * patienceMs)}`);
-    session.keep("app", true);
-    const second = await refused(fly.createApp({ name: app, org_slug: organization, network: app }));
-    found("app-name-taken", judged(isConflict(second), second ? refusal(second) : "the second create succeeded"));
+    session.share("app", true);
+    const second = await expectRejected(fly.createApp({ name: app, org_slug: organization, network: app }));
+    found("app-name-taken", resultOf(isConflict(second), second ? errorText(second) : "the second create succeeded"));
   },
 });
 
 export const visible = (ms: number | undefined): Finding =>
-  judged(
+  resultOf(
     ms !== undefined && ms <= patienceMs,
     ms === undefined ? `not after ${seconds(2 * patienceMs)}` : `after ${seconds(ms)}`,
   );

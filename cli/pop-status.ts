@@ -3,9 +3,9 @@
 import type { Machine } from "../providers/fly/schema.ts";
 import { checksOf } from "../providers/fly/serving.ts";
 import type { Connections } from "./connections.ts";
-import type { PopSeen } from "./fleet.ts";
+import type { DeploymentState } from "./deployment-state.ts";
+import type { PopObservation } from "./fleet.ts";
 import type { Health } from "./health.ts";
-import type { Under } from "./under-way.ts";
 
 export interface Lease {
   /** RFC 3339. */
@@ -17,21 +17,21 @@ export interface Lease {
 }
 
 /** What was found out about a PoP beside its machine. */
-export interface Told {
+export interface PopDetails {
   health?: Health;
   /** Why its health is not known. */
   reason?: string;
   lease?: Lease;
   /** Of a PoP without a machine: what the state has of it. Absent: the state could not be read. */
-  state?: Under;
+  state?: DeploymentState;
   /** The stack file has mistakes: what it wants is not known. */
-  unread?: boolean;
+  isConfigInvalid?: boolean;
 }
 
 export interface PopStatus {
   pop: string;
   region: string;
-  /** The machine's, `missing` when there is none, `unreachable` when its host does not answer. */
+  /** The machine's, `missing` when there is none, `unreachable` when its host does not respond. */
   state: string;
   /** Out of Fly Proxy's routing. */
   cordoned: boolean;
@@ -61,7 +61,7 @@ export interface PopStatus {
   problems: string[];
 }
 
-export function statusOf(pop: PopSeen, told: Told): PopStatus {
+export function buildPopStatus(pop: PopObservation, told: PopDetails): PopStatus {
   const { machine, wanted } = pop;
   const { health } = told;
   const checks = machine ? checksOf(machine) : [];
@@ -136,54 +136,54 @@ function stateOf(machine: Machine | undefined): string {
   return machine.host_status === "unreachable" ? "unreachable" : (machine.state ?? "unknown");
 }
 
-function problems({ name, machine, wanted }: PopSeen, state: string, told: Told): string[] {
+function problems({ name, machine, wanted }: PopObservation, state: string, told: PopDetails): string[] {
   const { health, reason, lease } = told;
   if (!machine) return [missing(name, told.state)];
   const found: string[] = [];
-  if (!wanted && !told.unread)
-    found.push(`${name}: runs, but the stack file has no such PoP. The next pulumi up removes it.`);
+  if (!wanted && !told.isConfigInvalid)
+    found.push(`${name}: it is running, but not in the stack file. The next pulumi up removes it.`);
   if (state === "unreachable")
     return [
       ...found,
-      `${name}: its host does not answer. See https://status.flyio.net; nothing can be changed there until it is back. If it stays away: npx fly-pops replace ${name}`,
+      `${name}: its host does not respond. See https://status.flyio.net. It cannot be changed until the host is back. If it does not come back: npx fly-pops replace ${name}`,
     ];
-  if (lease) return [...found, `${name} is being ${deed(lease)} (lease until ${clockText(lease.until)})`];
+  if (lease) return [...found, `${name} is being ${leaseAction(lease)} (lease until ${clockText(lease.until)})`];
   if (state !== "started")
     found.push(
-      `${name}: machine ${machine.id} is ${state}. Start it: npx fly-pops start ${name}. What it said: npx fly-pops logs ${name}`,
+      `${name}: machine ${machine.id} is ${state}. Start it: npx fly-pops start ${name}. See its logs: npx fly-pops logs ${name}`,
     );
   if (machine.cordoned)
     found.push(
-      `${name}: cordoned, Fly Proxy sends it no visitors. Route it: npx fly-pops undrain ${name}, or npx pulumi up --refresh`,
+      `${name}: cordoned, so Fly Proxy sends it no visitors. Route it again: npx fly-pops undrain ${name}, or npx pulumi up --refresh`,
     );
   if (state === "started")
     for (const check of checksOf(machine).filter(({ status }) => status !== "passing"))
-      found.push(`${name}: check ${check.name} is ${check.status}, ${short(check.output)}`);
+      found.push(`${name}: check ${check.name} is ${check.status}, ${shorten(check.output)}`);
   for (const [part, { status, reason: why }] of Object.entries(health?.parts ?? {}).toSorted(([a], [b]) =>
     a < b ? -1 : 1,
   ))
-    if (status !== "ok") found.push(`${name}: ${part} is ${status}${why ? `, ${short(why, longestReason)}` : ""}`);
-  if (reason !== undefined) found.push(`${name}: its health could not be asked, ${reason}`);
+    if (status !== "ok") found.push(`${name}: ${part} is ${status}${why ? `, ${shorten(why, maxReasonLength)}` : ""}`);
+  if (reason !== undefined) found.push(`${name}: could not query its health, ${reason}`);
   return found;
 }
 
-function missing(name: string, state: Under | undefined): string {
+function missing(name: string, state: DeploymentState | undefined): string {
   switch (state) {
     case "pending":
-      return `${name}: a deployment has begun to make it. If none is under way, go on with it: npx pulumi up --refresh`;
+      return `${name}: a deployment has started to create it. If none is running, continue it: npx pulumi up --refresh`;
     case "known":
-      return `${name}: in the state, gone from Fly. Make it again: npx pulumi up --refresh`;
+      return `${name}: in the state, but missing on Fly. Recreate it: npx pulumi up --refresh`;
     case "unknown":
-      return `${name}: wanted by the stack file, never deployed. Deploy it: npx pulumi up`;
+      return `${name}: in the stack file, but never deployed. Deploy it: npx pulumi up`;
     case undefined:
-      return `${name}: wanted by the stack file, not there. Deploy it: npx pulumi up --refresh`;
+      return `${name}: in the stack file, but missing on Fly. Deploy it: npx pulumi up --refresh`;
     default:
       return state satisfies never;
   }
 }
 
 /** Ours say what they do; anybody else is named. */
-function deed({ description, owner }: Lease): string {
+function leaseAction({ description, owner }: Lease): string {
   const [, what] = /^fly-pops: (\w+) of /.exec(description ?? "") ?? [];
   const verbs: Record<string, string> = { update: "updated", start: "started", restart: "restarted", drain: "drained" };
   return verbs[what ?? ""] ?? `changed by ${owner ?? "somebody"}${description ? `, "${description}"` : ""}`;
@@ -193,7 +193,7 @@ function deed({ description, owner }: Lease): string {
 export const clockText = (time: string): string => `${time.slice(11, 19)} UTC`;
 
 /** Several faults of a part, each with what to do. */
-const longestReason = 1000;
+const maxReasonLength = 1000;
 
-const short = (text: string | undefined, longest = 200): string =>
+const shorten = (text: string | undefined, longest = 200): string =>
   (text ?? "no output").replaceAll(/\s+/g, " ").trim().slice(0, longest) || "no output";

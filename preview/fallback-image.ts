@@ -1,7 +1,7 @@
 /** Which image a preview reckons with where Docker cannot be had to ask: the last one, while nothing it is made from changed. Pure. */
-import { notBuilt } from "./changes.ts";
+import { unbuiltDigest } from "./differences.ts";
 
-export interface Assumed {
+export interface FallbackImage {
   /** Pinned by digest. */
   imageRef: string;
   /** What the reader must know of it, a sentence. */
@@ -14,19 +14,19 @@ interface Exported {
 }
 
 /** `context`: digest of what the image would be made from now. */
-export function assumedImage(exported: Exported, context: string, app: string): Assumed {
+export function fallbackImage(exported: Exported, context: string, app: string): FallbackImage {
   const last = exported.deployment?.resources?.find(({ type }) => type === "fly-pops:index:SidecarImage")?.outputs;
   if (typeof last?.ref === "string" && last.context === context)
     return {
       imageRef: last.ref,
-      note: "Docker cannot be reached, so no image was built. Nothing it is made from changed: the last one is reckoned with.",
+      note: "Docker is not reachable, so no image was built. Its sources did not change, so the preview uses the last image.",
     };
   return {
-    imageRef: `registry.fly.io/${app}@${notBuilt}`,
+    imageRef: `registry.fly.io/${app}@${unbuiltDigest}`,
     note:
       last === undefined
-        ? "Docker cannot be reached, so no image was built. There is none yet: the deployment builds the first."
-        : "Docker cannot be reached, so no image was built. What it is made from changed: the deployment builds another one, and every PoP restarts with it.",
+        ? "Docker is not reachable, so no image was built. The deployment builds the first one."
+        : "Docker is not reachable, so no image was built. Its sources changed: the deployment builds a new one, and every PoP restarts with it.",
   };
 }
 

@@ -1,12 +1,12 @@
-import type { World } from "../../cli/world.ts";
+import type { CliContext } from "../../cli/context.ts";
 
 /** What a command sees, outside a terminal and with nobody to ask, and what it said so far. */
-export function cliWorld(of: Pick<World, "env" | "dir" | "clock"> & Partial<World>): {
-  world: World;
+export function cliContext(of: Pick<CliContext, "env" | "dir" | "clock"> & Partial<CliContext>): {
+  context: CliContext;
   said: { out: string; err: string };
 } {
   const said = { out: "", err: "" };
-  const world: World = {
+  const context: CliContext = {
     out: (text) => {
       said.out += text;
     },
@@ -19,5 +19,5 @@ export function cliWorld(of: Pick<World, "env" | "dir" | "clock"> & Partial<Worl
     secrets: new Set(),
     ...of,
   };
-  return { world, said };
+  return { context, said };
 }

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 /** `base`: a folder, or anything git knows as a commit. */
-export async function atBase<T>(dir: string, base: string, work: (folder: string) => Promise<T>): Promise<T> {
+export async function withBaseCheckout<T>(dir: string, base: string, work: (folder: string) => Promise<T>): Promise<T> {
   if (existsSync(resolve(dir, base))) return work(resolve(dir, base));
   const parent = mkdtempSync(join(tmpdir(), "fly-pops-base-"));
   const folder = join(parent, "checkout");
@@ -14,7 +14,7 @@ export async function atBase<T>(dir: string, base: string, work: (folder: string
     git("worktree", "add", "--detach", folder, base);
   } catch (error) {
     rmSync(parent, { recursive: true, force: true });
-    throw new Error(`--base ${base} is neither a folder nor a commit of this repository.`, { cause: error });
+    throw new Error(`--base ${base} is neither a directory nor a commit of this repository.`, { cause: error });
   }
   try {
     // The packages of this checkout: one copy of the SDK for both programs.

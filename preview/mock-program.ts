@@ -7,8 +7,8 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type * as Pulumi from "@pulumi/pulumi";
-import type { ProgramResult } from "./by-mocks.ts";
-import { computed } from "./computed.ts";
+import { mockOutputs } from "./mock-outputs.ts";
+import type { ProgramResult } from "./mock-preview.ts";
 
 const [dir = ".", stack = "", project = "fly-pops"] = process.argv.slice(2);
 process.chdir(dir);
@@ -23,7 +23,7 @@ function fail(error: unknown): never {
   const { message = String(error) } = error as Partial<Error>;
   // What the user did wrong is a RunError, whose text is meant for people as it is.
   const isUsers = pulumi.RunError.isInstance(error);
-  print({ error: isUsers ? message : (message.split("\n")[0] ?? ""), isUsers });
+  print({ error: isUsers ? message : (message.split("\n")[0] ?? ""), isUserError: isUsers });
   process.exit(0);
 }
 
@@ -37,7 +37,7 @@ await pulumi.runtime.setMocks(
       registered.push({ urn: `${stack}::${type}::${name}`, type, inputs });
       // An app's id is its name, and says so in messages.
       const id = type.endsWith(":App") ? String(inputs.app) : `${name}-id`;
-      return { id, state: { ...inputs, ...computed(type, inputs) } };
+      return { id, state: { ...inputs, ...mockOutputs(type, inputs) } };
     },
     call: ({ inputs }) => inputs,
   },

@@ -1,4 +1,4 @@
-/** What a visitor meets: names in DNS, and HTTPS to an address of one's choice, as `curl --resolve` does. Each question has a time limit. */
+/** Probes sites as a visitor: DNS lookups, and HTTPS requests to a given address, as with `curl --resolve`. Each has a time limit. */
 
 import { readFileSync } from "node:fs";
 import { request } from "node:https";
@@ -6,39 +6,39 @@ import type { TLSSocket } from "node:tls";
 import { readDaemon } from "../../local/daemon-file.ts";
 import { paths } from "../../local/paths.ts";
 import { type RecordType, recordsOf } from "../addresses.ts";
+import type { CliContext } from "../context.ts";
 import { isLocal } from "../stack.ts";
-import type { World } from "../world.ts";
 
-export interface Outside {
-  /** False: its names are in no public DNS. */
-  hasNames: boolean;
-  /** Addresses of a name, aliases followed; none when there are none. Rejects when nobody answers. */
+export interface Prober {
+  /** False: the names are not in public DNS. */
+  hasPublicDns: boolean;
+  /** Addresses of a name, following CNAMEs. Rejects if DNS does not respond. */
   resolve(host: string, type: RecordType): Promise<string[]>;
-  /** GET / of the site at this address. Rejects with `code` when there is no answer. */
+  /** GET / of the site at this address. Rejects with `code` if there is no response. */
   visit(host: string, ip: string): Promise<Visit>;
 }
 
 export interface Visit {
   status: number;
-  /** The PoP that answered, by its X-PoP; absent: somebody else did. */
+  /** The PoP that responded, by its X-PoP header. Absent: another server did. */
   pop?: string;
   certificate: {
     /** Milliseconds since the epoch. */
     begins: number;
     ends: number;
-    /** Why a browser would refuse it; absent: it would not. */
+    /** Why a browser would reject it. Absent: it is valid. */
     problem?: string;
   };
 }
 
-const limitMs = 5_000;
+const timeoutMs = 5_000;
 
-/** The net; for the local stack, where its daemon serves each address. */
-export async function openOutside(world: World, stack: string): Promise<Outside> {
-  const daemon = isLocal(world, stack) ? await readDaemon() : undefined;
+/** Probes over the network or, for the local stack, where its daemon serves each address. */
+export async function createProber(context: CliContext, stack: string): Promise<Prober> {
+  const daemon = isLocal(context, stack) ? await readDaemon() : undefined;
   return {
-    hasNames: daemon === undefined,
-    resolve: (host, type) => recordsOf(host, type, { timeout: limitMs / 2, tries: 2 }),
+    hasPublicDns: daemon === undefined,
+    resolve: (host, type) => recordsOf(host, type, { timeout: timeoutMs / 2, tries: 2 }),
     visit: (host, ip) => {
       const local = daemon?.listeners.find((it) => it.ip === ip && it.port === 443)?.local;
       return visit(host, local ?? { host: ip, port: 443 }, daemon && readFileSync(paths.home.siteRoots, "utf8"));
@@ -46,7 +46,7 @@ export async function openOutside(world: World, stack: string): Promise<Outside>
   };
 }
 
-/** `ca`: PEM of the only roots that are trusted; absent: the system's. */
+/** `ca`: PEM of the only trusted roots. Absent: the system's roots. */
 export function visit(host: string, at: { host: string; port: number }, ca?: string): Promise<Visit> {
   return new Promise((resolve, reject) => {
     const asked = request(
@@ -54,10 +54,10 @@ export function visit(host: string, at: { host: string; port: number }, ca?: str
         ...at,
         servername: host,
         headers: { host, "user-agent": "fly-pops check" },
-        // Looked at below: a bad certificate is to be told, and so is what answers with it.
+        // Checked below, so that an invalid certificate and the server that sent it are both reported.
         rejectUnauthorized: false,
         agent: false,
-        signal: AbortSignal.timeout(limitMs),
+        signal: AbortSignal.timeout(timeoutMs),
         ...(ca !== undefined && { ca }),
       },
       (response) => {

@@ -13,7 +13,7 @@ interface Guest {
 
 const inOrder = new Intl.Collator("en", { numeric: true }).compare;
 
-export function billedOf(
+export function billableItems(
   resources: readonly ResourceChange[],
   side: "old" | "new",
   { egressGb, egress, crawlers }: Traffic,

@@ -5,9 +5,10 @@ import { kindOf, nameOf } from "./digest.ts";
 import type { ResourceChange } from "./plan.ts";
 
 /** What the engine will refuse. Of a deletion it looks only at what the last `up` said, whatever the stack file says now. */
-export const refusalsOf = (resources: readonly ResourceChange[]): string[] => resources.filter(isRefused).map(refusal);
+export const protectionErrors = (resources: readonly ResourceChange[]): string[] =>
+  resources.filter(isProtected).map(protectionError);
 
-const isRefused = ({ change, old, new: new_ }: ResourceChange): boolean =>
+const isProtected = ({ change, old, new: new_ }: ResourceChange): boolean =>
   old?.protect === true && (change === "delete" || (change === "replace" && new_?.protect === true));
 
 /** An error of the engine, as `problemOf` leaves it. `resources`: all of the preview. */
@@ -15,7 +16,9 @@ export function engineError(message: string, resources: readonly ResourceChange[
   const text = message.replace(/^(Preview|Update) failed: /, "");
   const urn = /^(?:resource|unable to replace resource) "(urn:pulumi:[^"]+)"/.exec(text)?.[1];
   if (urn !== undefined && /because it is protected|marked for protection/.test(text))
-    return refusal(resources.find((it) => it.urn === urn) ?? unseen(urn, text.startsWith("unable to replace")));
+    return protectionError(
+      resources.find((it) => it.urn === urn) ?? unseenResource(urn, text.startsWith("unable to replace")),
+    );
   return withNames(text);
 }
 
@@ -27,18 +30,18 @@ const withNames = (text: string): string =>
 const typeIn = (urn: string): string => urn.split("::").at(-2)?.split("$").at(-1) ?? "";
 
 /** What the preview ended too early to show. */
-const unseen = (urn: string, isReplaced: boolean): ResourceChange => ({
+const unseenResource = (urn: string, isReplaced: boolean): ResourceChange => ({
   urn,
   kind: kindOf(typeIn(urn)),
   change: isReplaced ? "replace" : "delete",
 });
 
-function refusal({ urn, kind, change, old, new: new_ }: ResourceChange): string {
+function protectionError({ urn, kind, change, old, new: new_ }: ResourceChange): string {
   const inputs = (new_ ?? old)?.inputs;
-  const deed = change === "replace" ? "replace" : "delete";
+  const operation = change === "replace" ? "replace" : "delete";
   if (kind === "Volume" || kind === "Machine") {
     const pop = String(inputs?.pop ?? /^\w+-(.+)-\w+$/.exec(nameOf(urn))?.[1]);
-    return popRefusal(pop, deed, old?.retainOnDelete === true);
+    return popProtectionError(pop, operation, old?.retainOnDelete === true);
   }
   const what =
     kind === "Address"
@@ -46,13 +49,13 @@ function refusal({ urn, kind, change, old, new: new_ }: ResourceChange): string 
       : kind === "App"
         ? "the app"
         : `${kind} ${nameOf(urn)}`;
-  return `${what}: it is protected, so Pulumi refuses to ${deed} it. Set fly-pops:protect to false and deploy that first.`;
+  return `${what}: it is protected, so Pulumi does not ${operation} it. Set fly-pops:protect to false and deploy that first.`;
 }
 
-function popRefusal(pop: string, deed: "delete" | "replace", isKept: boolean): string {
-  const again = deed === "delete" ? `take ${pop} out` : "make this change";
+function popProtectionError(pop: string, operation: "delete" | "replace", isKept: boolean): string {
+  const again = operation === "delete" ? `remove ${pop}` : "make this change";
   // Before keeping was enough, volumes that are kept were protected as well.
   if (isKept)
-    return `${pop}: its volume is still protected, though it is kept on Fly: the stack was last deployed by an earlier version. Deploy once without this change (npx pulumi up), then ${again}.`;
-  return `${pop}: it is protected, since its volume would be deleted, and with that its identity and cache. To keep the volume on Fly, deploy fly-pops:keepVolumes: true first (npx pulumi up), then ${again}. To have it deleted, deploy fly-pops:protect: false first.`;
+    return `${pop}: its volume is still protected although it is kept on Fly, because an earlier version deployed the stack. Deploy once without this change (npx pulumi up), then ${again}.`;
+  return `${pop}: it is protected, because its volume would be deleted with its identity and cache. To keep the volume on Fly, deploy fly-pops:keepVolumes: true first (npx pulumi up), then ${again}. To delete it, deploy fly-pops:protect: false first.`;
 }

@@ -2,8 +2,8 @@
 import type { EdgeConfig } from "../config/types.ts";
 import { allSites, exactNames } from "../image/render/hosts.ts";
 import { type Address, canonicalIp, publicAddresses } from "./addresses.ts";
+import type { CliContext } from "./context.ts";
 import type { Fleet } from "./fleet.ts";
-import type { World } from "./world.ts";
 
 export interface SiteDns {
   host: string;
@@ -13,7 +13,7 @@ export interface SiteDns {
   records: string[];
 }
 
-export interface Head {
+export interface AppHeader {
   addresses: Address[];
   /** Types the stack file wants and the app does not have; empty before anything is deployed. */
   missing: string[];
@@ -21,24 +21,24 @@ export interface Head {
 }
 
 /** Longest time that DNS may hold up the rest. */
-const patienceMs = 2_000;
+const dnsTimeoutMs = 2_000;
 
-export async function readHead(
-  world: World,
+export async function readAppHeader(
+  context: CliContext,
   { app, fly }: Pick<Fleet, "app" | "fly">,
   config: EdgeConfig | undefined,
-): Promise<Head> {
+): Promise<AppHeader> {
   const found = await publicAddresses(app, fly);
   const addresses = found ?? [];
   const missing = found ? (config?.addresses ?? []).filter((type) => !addresses.some((it) => it.type === type)) : [];
   const hosts = exactNames(config ? allSites(config.image) : []);
-  const { resolve } = world;
+  const { resolve } = context;
   const dns = resolve && addresses.length > 0 ? await Promise.all(hosts.map((host) => look(host))) : [];
   return { addresses, missing, dns };
 
   async function look(host: string): Promise<SiteDns> {
     const late = Promise.withResolvers<never>();
-    const cancel = world.clock.after(patienceMs, () => late.reject(new Error("no answer")));
+    const cancel = context.clock.after(dnsTimeoutMs, () => late.reject(new Error("no answer")));
     try {
       const both = Promise.all((["A", "AAAA"] as const).map((type) => resolve?.(host, type) ?? []));
       const records = (await Promise.race([both, late.promise])).flat();
@@ -60,18 +60,18 @@ function pointsOf(records: readonly string[], addresses: readonly Address[]): Si
 const names = { v4: "IPv4", v6: "IPv6", shared_v4: "shared IPv4" } as const;
 
 /** e.g. `203.0.113.1, 2001:db8::1`, or `no IPv4!` where one is missing. */
-export const addressesText = ({ addresses, missing }: Head): string =>
+export const addressesText = ({ addresses, missing }: AppHeader): string =>
   [...addresses.map(({ ip }) => ip), ...missing.map((type) => `no ${names[type as keyof typeof names]}!`)].join(", ") ||
   "no address";
 
 /** What is to be done about addresses. Missing ones are faults; where names lead is the owner's business, and told only. */
-export const addressProblems = (app: string, { missing }: Head): string[] =>
+export const addressProblems = (app: string, { missing }: AppHeader): string[] =>
   missing.map(
     (type) =>
-      `${app}: it has no ${names[type as keyof typeof names]} address, which the stack file wants. Nobody reaches it by one. Assign one: npx pulumi up --refresh, then correct the sites' DNS records, for it is another one than before.`,
+      `${app}: the ${names[type as keyof typeof names]} address of the stack file is missing, so visitors cannot use it. Assign one: npx pulumi up --refresh. It is a new address, so update the sites' DNS records.`,
   );
 
-export function dnsText({ dns, addresses }: Head): string[] {
+export function dnsText({ dns, addresses }: AppHeader): string[] {
   if (dns.length === 0) return [];
   const wrong = dns.filter(({ points }) => points !== "here");
   const expected = addresses.map(({ ip, type }) => `${type === "v6" ? "AAAA" : "A"} ${ip}`).join(", ");

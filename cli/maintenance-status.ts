@@ -1,5 +1,5 @@
 /** Sites that are in maintenance, of what PoPs say. Pure. */
-import type { PopStatus } from "./status-of.ts";
+import type { PopStatus } from "./pop-status.ts";
 
 /** By host: the PoPs that do not serve it for now, and those that do. PoPs that were not asked are in neither. */
 function byHost(pops: readonly PopStatus[]): Map<string, { closed: string[]; open: string[] }> {
@@ -21,6 +21,6 @@ export const maintenanceProblems = (pops: readonly PopStatus[]): string[] =>
     open.length === 0
       ? []
       : [
-          `${host}: in maintenance on ${closed.join(", ")}, served by ${open.join(", ")}. Make it one: npx fly-pops maintenance on|off ${host}`,
+          `${host}: in maintenance on ${closed.join(", ")}, served by ${open.join(", ")}. Make them consistent: npx fly-pops maintenance on|off ${host}`,
         ],
   );

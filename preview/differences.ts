@@ -19,7 +19,7 @@ export function differences(before: unknown, after: unknown, path = ""): Differe
     .filter((key) => key !== "__provider")
     .toSorted()
     .map((key) => ({ key, path: path === "" ? key : `${path}.${key}` }))
-    .filter((it) => !silent.has(it.path))
+    .filter((it) => !derivedPaths.has(it.path))
     .flatMap(({ key, path }) => differences(before[key], after[key], path));
 }
 
@@ -27,58 +27,59 @@ const isMap = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** Words of one difference, by path. */
-const words: Record<string, (difference: Difference) => string> = {
-  app: arrow("app"),
-  name: arrow("name"),
-  organization: arrow("organization"),
-  region: arrow("region"),
-  sizeGb: arrow("volume", " GB"),
-  snapshotDays: arrow("snapshots", " days"),
-  volume: () => "another volume",
+const descriptions: Record<string, (difference: Difference) => string> = {
+  app: beforeAfter("app"),
+  name: beforeAfter("name"),
+  organization: beforeAfter("organization"),
+  region: beforeAfter("region"),
+  sizeGb: beforeAfter("volume", " GB"),
+  snapshotDays: beforeAfter("snapshots", " days"),
+  volume: () => "different volume",
   "config.image": ({ before, after }) => `image ${digest(before)} → ${digest(after)}`,
-  [`config.env.${contextVariables.expected}`]: ({ before, after }) => `made from ${short(before)} → ${short(after)}`,
-  "config.guest.memory_mb": arrow("memory", " MB"),
-  "config.guest.cpus": arrow("CPUs"),
-  "config.guest.cpu_kind": arrow("kind of CPU"),
+  [`config.env.${contextVariables.expected}`]: ({ before, after }) =>
+    `build context ${short(before)} → ${short(after)}`,
+  "config.guest.memory_mb": beforeAfter("memory", " MB"),
+  "config.guest.cpus": beforeAfter("CPUs"),
+  "config.guest.cpu_kind": beforeAfter("CPU kind"),
   "config.services": ({ before, after }) =>
     isDeepStrictEqual(withoutLimits(before), withoutLimits(after)) ? "connection limits" : "ports",
-  "config.files": () => "sealed files",
-  routed: ({ after }) => (after === true ? "back into routing" : "out of routing"),
-  state: arrow("state"),
-  owner: arrow("stack"),
-  timeoutSeconds: arrow("timeout", " s"),
-  drainSeconds: arrow("drain", " s"),
-  maxUnavailable: arrow("at once", " PoPs"),
-  maxUnavailableInRegion: arrow("at once in its region", " PoPs"),
-  "build.contextDigest": () => "what it is made from",
+  "config.files": () => "encrypted files",
+  routed: ({ after }) => (after === true ? "added to routing" : "removed from routing"),
+  state: beforeAfter("state"),
+  owner: beforeAfter("stack"),
+  timeoutSeconds: beforeAfter("timeout", " s"),
+  drainSeconds: beforeAfter("drain", " s"),
+  maxUnavailable: beforeAfter("at once", " PoPs"),
+  maxUnavailableInRegion: beforeAfter("at once in its region", " PoPs"),
+  "build.contextDigest": () => "build context",
   imageName: () => "its tag",
 };
 
 /** What follows from something else that is told. */
-const silent = new Set([`config.metadata.${volumeSizeKey}`, "build.context"]);
+const derivedPaths = new Set([`config.metadata.${volumeSizeKey}`, "build.context"]);
 
 /** How many connections a machine takes follows from its memory. */
 const withoutLimits = (services: unknown): unknown =>
   Array.isArray(services) ? services.map((it) => (isMap(it) ? { ...it, concurrency: undefined } : it)) : services;
 
 /** `memory 256 → 512 MB`. Of what has no words of its own only the path is told. */
-export function inWords(difference: Difference): string {
+export function describeDifference(difference: Difference): string {
   const check = /^config\.checks\.([\w-]+)/.exec(difference.path)?.[1];
   if (check !== undefined) return `check ${check}`;
-  const known = words[difference.path];
+  const known = descriptions[difference.path];
   if (known !== undefined) return known(difference);
   const secret = /^ciphertexts\.([\w-]+)/.exec(difference.path)?.[1];
-  if (secret !== undefined) return `secret ${secret} ${fateOf(difference)}`;
+  if (secret !== undefined) return `secret ${secret} ${presenceText(difference)}`;
   if (/^joins(\.|$)/.test(difference.path)) return "auth key";
   const variable = /^config\.env\.(\w+)/.exec(difference.path)?.[1];
   if (variable !== undefined) return `environment ${variable}`;
   return difference.path;
 }
 
-const fateOf = ({ before, after }: Difference): string =>
+const presenceText = ({ before, after }: Difference): string =>
   before === undefined ? "is new" : after === undefined ? "is no longer used" : "changed";
 
-function arrow(what: string, unit = ""): (difference: Difference) => string {
+function beforeAfter(what: string, unit = ""): (difference: Difference) => string {
   return ({ before, after }) => `${what} ${value(before)} → ${value(after)}${unit}`;
 }
 
@@ -88,10 +89,10 @@ const value = (it: unknown): string => (it === unknown ? "not known yet" : it ==
 const short = (it: unknown): string => value(it).slice(0, 16);
 
 /** Stands for the digest of an image that nobody has built yet, where the engine wants one. */
-export const notBuilt = `sha256:${"0".repeat(64)}`;
+export const unbuiltDigest = `sha256:${"0".repeat(64)}`;
 
 /** Enough of a digest to tell two apart. */
 function digest(ref: unknown): string {
-  if (ref === unknown || String(ref).endsWith(notBuilt)) return "one that is still to be built";
+  if (ref === unknown || String(ref).endsWith(unbuiltDigest)) return "a new image";
   return /@sha256:([0-9a-f]{12})/.exec(String(ref))?.[1] ?? value(ref);
 }

@@ -5,20 +5,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Docker from "dockerode";
 import { parseDocument } from "yaml";
-import { pulumiProgram } from "../cli/pulumi.ts";
+import { pulumiPath } from "../cli/pulumi.ts";
 import { stackFileName } from "../cli/stack-file.ts";
 import { assumedContextKey } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { contextDigest } from "../image/context.ts";
-import { assumedImage, withoutImageSteps } from "./assumed-image.ts";
-import { type Digest, parseDigest } from "./digest.ts";
+import { type PreviewDigest, parseDigest } from "./digest.ts";
+import { fallbackImage, withoutImageSteps } from "./fallback-image.ts";
 
-export interface Previewed {
-  digest: Digest;
+export interface EnginePreview {
+  digest: PreviewDigest;
   notes: string[];
 }
 
-export interface Place {
+export interface StackLocation {
   /** Folder of Pulumi.yaml. */
   dir: string;
   stack: string;
@@ -31,51 +31,54 @@ export interface Place {
 type Env = Readonly<Record<string, string | undefined>>;
 
 /** `config`: undefined where the stack file has mistakes; the engine then tells them. */
-export async function previewByEngine(place: Place, config: EdgeConfig | undefined): Promise<Previewed> {
+export async function previewByEngine(place: StackLocation, config: EdgeConfig | undefined): Promise<EnginePreview> {
   const { dir, stack, file: given } = place;
   const preview = ["preview", "--json", "--show-sames", "--stack", stack];
-  if (config === undefined || config.imageRef !== undefined || (await dockerAnswers())) {
+  if (config === undefined || config.imageRef !== undefined || (await isDockerRunning())) {
     const args = given === undefined ? preview : [...preview, "--config-file", given];
-    return { digest: await digestOf(place, args), notes: [] };
+    return { digest: await runPreview(place, args), notes: [] };
   }
 
-  const exported = await exportedOf(place);
+  const exported = await exportStack(place);
   const context = contextDigest(config.image, dir);
-  const { imageRef, note } = assumedImage(exported, context, config.app);
+  const { imageRef, note } = fallbackImage(exported, context, config.app);
   const folder = mkdtempSync(join(tmpdir(), "fly-pops-preview-"));
   try {
     const file = join(folder, stackFileName(stack));
     writeFileSync(file, withImage(readFileSync(given ?? join(dir, stackFileName(stack)), "utf8"), imageRef, context));
-    const digest = await digestOf(place, [...preview, "--config-file", file]);
+    const digest = await runPreview(place, [...preview, "--config-file", file]);
     return { digest: { ...digest, steps: withoutImageSteps(digest.steps) }, notes: [note] };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-async function exportedOf(place: Place): Promise<Parameters<typeof assumedImage>[0]> {
+async function exportStack(place: StackLocation): Promise<Parameters<typeof fallbackImage>[0]> {
   const { stdout, stderr } = await pulumi(place, ["stack", "export", "--stack", place.stack]);
   try {
     return JSON.parse(stdout);
   } catch (error) {
-    throw new Error(reason(stderr) ?? "pulumi stack export printed no state.", { cause: error });
+    throw new Error(errorText(stderr) ?? "pulumi stack export printed no state.", { cause: error });
   }
 }
 
-async function digestOf(place: Place, args: string[]): Promise<Digest> {
+async function runPreview(place: StackLocation, args: string[]): Promise<PreviewDigest> {
   const { stdout, stderr } = await pulumi(place, args);
   try {
     return parseDigest(stdout);
   } catch (error) {
-    throw new Error(reason(stderr) ?? (error as Error).message, { cause: error });
+    throw new Error(errorText(stderr) ?? (error as Error).message, { cause: error });
   }
 }
 
 /** What the CLI says when it refuses to begin. */
-const reason = (stderr: string): string | undefined => /^error: ([\s\S]+)/m.exec(stderr)?.[1]?.trim();
+const errorText = (stderr: string): string | undefined => /^error: ([\s\S]+)/m.exec(stderr)?.[1]?.trim();
 
-async function pulumi({ dir, env = process.env }: Place, args: string[]): Promise<{ stdout: string; stderr: string }> {
-  const child = spawn(pulumiProgram(env), ["--non-interactive", ...args], {
+async function pulumi(
+  { dir, env = process.env }: StackLocation,
+  args: string[],
+): Promise<{ stdout: string; stderr: string }> {
+  const child = spawn(pulumiPath(env), ["--non-interactive", ...args], {
     cwd: dir,
     env: { ...env, PULUMI_SKIP_UPDATE_CHECK: "true", NO_COLOR: "1" } as NodeJS.ProcessEnv,
     stdio: ["ignore", "pipe", "pipe"],
@@ -94,7 +97,7 @@ async function pulumi({ dir, env = process.env }: Place, args: string[]): Promis
   });
 }
 
-async function dockerAnswers(): Promise<boolean> {
+async function isDockerRunning(): Promise<boolean> {
   try {
     await new Docker({ timeout: 5_000 }).ping();
     return true;

@@ -1,18 +1,18 @@
 /** Says so when Fly lets a command wait, so that silence is not taken for a crash. */
 import type { Clock } from "../providers/clock.ts";
-import { note, type World } from "./world.ts";
+import { type CliContext, note } from "./context.ts";
 
 const silentMs = 2_000;
 
 /** Calls that take as long as a program in a PoP, or a machine's boot. */
-const patient = new Set<string | symbol>(["execMachine", "waitMachine"]);
+const slowCalls = new Set<string | symbol>(["execMachine", "waitMachine"]);
 
 /** The same object, whose calls that take long are told once on standard error where somebody watches. `whom`: as in "Waiting for Fly at ...". */
-export function tellingWaits<T extends object>(world: World, whom: string, calls: T): T {
-  if (!world.isWatched) return calls;
+export function withWaitNotices<T extends object>(context: CliContext, whom: string, calls: T): T {
+  if (!context.isWatched) return calls;
   let told = false;
   const tell = () => {
-    if (!told) note(world, `Waiting for ${whom}: no answer for ${silentMs / 1000} s. Ctrl-C ends it.`);
+    if (!told) note(context, `Waiting for ${whom}: no response for ${silentMs / 1000} s. Press Ctrl-C to stop.`);
     told = true;
   };
   return new Proxy(calls, {
@@ -21,13 +21,13 @@ export function tellingWaits<T extends object>(world: World, whom: string, calls
       if (typeof value !== "function") return value;
       return (...args: unknown[]) => {
         const result: unknown = value.apply(target, args);
-        return result instanceof Promise && !patient.has(key) ? telling(world.clock, result, tell) : result;
+        return result instanceof Promise && !slowCalls.has(key) ? noticeAfter(context.clock, result, tell) : result;
       };
     },
   });
 }
 
-function telling<T>(clock: Clock, call: Promise<T>, tell: () => void): Promise<T> {
+function noticeAfter<T>(clock: Clock, call: Promise<T>, tell: () => void): Promise<T> {
   const cancel = clock.after(silentMs, tell);
   return call.finally(cancel);
 }

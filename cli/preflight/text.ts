@@ -8,19 +8,20 @@ export const seconds = (ms: number): string =>
 export const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
 /** Status, code and words of an answer. */
-export const refusal = ({ status, code, detail }: FlyError): string =>
+export const errorText = ({ status, code, detail }: FlyError): string =>
   [status ?? "no answer", code, JSON.stringify(detail)].filter((it) => it !== undefined).join(" ");
 
 /** The refusal of a call that should be refused; undefined when it succeeded. Rejects when Fly said neither yes nor no. */
-export async function refused(call: Promise<unknown>): Promise<FlyError | undefined> {
+export async function expectRejected(call: Promise<unknown>): Promise<FlyError | undefined> {
   try {
     await call;
     return undefined;
   } catch (error) {
-    if (error instanceof FlyError && isNo(error)) return error;
+    if (error instanceof FlyError && isRejection(error)) return error;
     throw error;
   }
 }
 
 /** An answer that is about what was asked: no failure of the server, no limit of calls. */
-const isNo = ({ status = 0 }: FlyError): boolean => status >= 400 && status < 500 && status !== 401 && status !== 429;
+const isRejection = ({ status = 0 }: FlyError): boolean =>
+  status >= 400 && status < 500 && status !== 401 && status !== 429;

@@ -2,32 +2,32 @@
 import { suggest } from "../config/suggest.ts";
 import { namesOf, siteFor } from "../image/render/hosts.ts";
 import type { Site } from "../image/spec.ts";
+import { CliError } from "./context.ts";
 import type { Stack } from "./stack.ts";
-import { Refusal } from "./world.ts";
 
 /** By any of its names. Undefined where the stack file has mistakes, so that nobody knows its sites. */
-export function siteOf(stack: Stack, host: string): Site | undefined {
-  const { config } = stack.wanted();
+export function findSite(stack: Stack, host: string): Site | undefined {
+  const { config } = stack.lenientConfig();
   if (config === undefined) return undefined;
   const { sites, passThrough = [] } = config.image;
   const through = passThrough.find((it) => namesOf(it).includes(host.toLowerCase()));
   if (through)
-    throw new Refusal(
-      `TLS of ${host} is passed through (passThrough), so no PoP sees its requests or keeps its responses. Its own server does.`,
+    throw new CliError(
+      `${host} has passThrough, so PoPs neither see its requests nor cache its responses. Only its own server does.`,
     );
   const site = siteFor(sites, host.toLowerCase());
   if (site) return site;
   const hosts = sites.flatMap(namesOf);
   const meant = suggest(host, hosts);
-  throw new Refusal(
+  throw new CliError(
     `There is no site ${host} in the stack file. ${meant ? `Did you mean ${meant}?` : `It has: ${hosts.join(", ") || "none"}.`}`,
   );
 }
 
 /** Which hosts of requests are that site's. Where the stack file has mistakes, only the one that was named. */
-export function hostsOf(stack: Stack, name: string): (host: string) => boolean {
-  const site = siteOf(stack, name);
-  const sites = stack.wanted().config?.image.sites ?? [];
+export function siteHostMatcher(stack: Stack, name: string): (host: string) => boolean {
+  const site = findSite(stack, name);
+  const sites = stack.lenientConfig().config?.image.sites ?? [];
   if (site === undefined) return (host) => host.toLowerCase() === name.toLowerCase();
   return (host) => siteFor(sites, host.toLowerCase()) === site;
 }

@@ -3,7 +3,11 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 
 /** Throws what the script said went wrong, in a line. */
-export function answerOf<T>(script: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<T> {
+export function runScript<T>(
+  script: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<T> {
   return new Promise((resolve, reject) =>
     execFile(
       "node",
@@ -15,7 +19,7 @@ export function answerOf<T>(script: string, args: readonly string[], env: NodeJS
           if (last !== "") return resolve(JSON.parse(last) as T);
         }
         const said = stderr.split("\n").find((line) => /^(<ref \*\d+> )?\w*Error( \[\w+\])?: /.test(line));
-        reject(new Error(said ?? `it ended with code ${error?.code ?? 0} and said nothing`));
+        reject(new Error(said ?? `it exited with code ${error?.code ?? 0} without an error message`));
       },
     ),
   );

@@ -1,7 +1,7 @@
 /** A deployment that ended, as Markdown for the run's summary. Pure. */
 import { redact } from "../providers/redact.ts";
 
-export interface Deployed {
+export interface DeployResult {
   stack: string;
   /** Whether the command ended well. */
   isDone: boolean;
@@ -21,22 +21,22 @@ interface Cost {
 /** Lines of the end of a log that a reader gets of what failed. */
 const lines = 60;
 
-export function deployedMarkdown({ stack, isDone, release, outputs, log }: Deployed): string {
+export function deployMarkdown({ stack, isDone, release, outputs, log }: DeployResult): string {
   const did = release ? `rolled back to release ${release}` : "deployed";
   return `${[
     `## \`${stack}\`: ${isDone ? did : `not ${did}`}`,
-    ...(outputs ? [facts(outputs)] : ["The stack's outputs could not be read."]),
-    ...(isDone ? [] : ["What is up and what is not: `npx fly-pops status`. The command's last words:", quoted(log)]),
+    ...(outputs ? [facts(outputs)] : ["Could not read the stack's outputs."]),
+    ...(isDone ? [] : ["Check the PoPs: `npx fly-pops status`. The end of the command's output:", quoted(log)]),
   ].join("\n\n")}\n`;
 }
 
-function facts({ addresses = {}, image, pops = {}, cost }: NonNullable<Deployed["outputs"]>): string {
+function facts({ addresses = {}, image, pops = {}, cost }: NonNullable<DeployResult["outputs"]>): string {
   const total = cost?.monthly?.total;
   const rows = [
     ["PoPs", Object.keys(pops).join(", ")],
     ["Addresses", Object.values(addresses).join(", ")],
     ["Image", image ?? ""],
-    ["A month", total === undefined ? "" : `${total.toFixed(2)} ${cost?.currency ?? ""}`],
+    ["Per month", total === undefined ? "" : `${total.toFixed(2)} ${cost?.currency ?? ""}`],
   ].filter(([, value]) => value !== "");
   return ["| | |", "| --- | --- |", ...rows.map(([name, value]) => `| ${name} | ${value} |`)].join("\n");
 }
@@ -47,4 +47,4 @@ const quoted = (log: string): string =>
 
 /** Pulumi marks a policy pack that found nothing as passed, also where the run failed before the pack had seen all of it. */
 const withoutPass = (log: string): string =>
-  log.replace(/^(\s*)✅ (.+)$/gm, "$1$2: not asked of all, for the run failed");
+  log.replace(/^(\s*)✅ (.+)$/gm, "$1$2: incomplete, because the run failed");
