@@ -250,7 +250,7 @@ function volumeFate({ change, old, new: new_ }: ResourceChange): string | undefi
     case "create":
       return "new";
     case "delete":
-      return old?.retainOnDelete ? "is kept on Fly" : "is deleted";
+      return old?.retainOnDelete ? "kept on Fly" : "deleted";
     case "replace":
       return old?.retainOnDelete ? "new; the old one is kept on Fly" : "new; the old one is deleted";
     case "update": {

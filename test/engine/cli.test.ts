@@ -26,7 +26,7 @@ test("releases and rollback: two images deployed, back to the first, and what is
   expect(await cli(it, ["releases"])).toMatchObject({
     code: 0,
     out: "",
-    err: expect.stringMatching(/^Stack test has no release here\. Deploy it: npx pulumi up\. /),
+    err: expect.stringMatching(/^Stack test has no release in this backend\. Deploy it: npx pulumi up\. /),
     calls: [],
   });
   const first = await cli(it, ["preview"]);
@@ -197,7 +197,7 @@ test("releases are counted from the first one ever, not from the tenth last", as
   expect(JSON.parse(out)[0]).toMatchObject({ kind: "destroy", image: null, changes: { delete: 9 } });
   expect((await cli(it, ["releases", "-n", "1"])).out).toMatch(/^13 .* destroyed +- +- +9 delete\n$/m);
   for (const [args, said] of [
-    [["rollback", "13"], "Release 13 took everything away: there is nothing in it to deploy. Nothing was changed."],
+    [["rollback", "13"], "Release 13 destroyed the stack, so it has nothing to deploy. Nothing was changed."],
     [
       ["rollback"],
       "Release 13 destroyed the stack, so nothing is running that could be rolled back. Nothing was changed.",

@@ -35,7 +35,7 @@ test.concurrent("a stack's previews: new, unchanged, changed; no call, no token,
   const same = await summary();
   expect(same, same.output).toMatchObject({ code: 0 });
   expect(same.output).toContain("## `test`: nothing changes");
-  expect(same.output).toContain("Not touched:");
+  expect(same.output).toContain("Unchanged:");
 
   // A volume keeps the hint of where to place it by which it was made.
   it.config(stack({ regions: { cdg: { memoryMb: 512 }, ewr: {} } }));
@@ -207,7 +207,7 @@ test.concurrent("against another checkout, with everything in the stack file: no
   const same = await it.summary("--policies");
   expect(same, same.out).toMatchObject({ code: 0, err: "" });
   expect(same.out).toContain("## `test`: nothing changes");
-  expect(same.out).toContain("Not touched: cdg-1, ewr-1, ewr-2.");
+  expect(same.out).toContain("Unchanged: cdg-1, ewr-1, ewr-2.");
   expect(same.out).toContain("Compared with the base branch, not with what is deployed");
 
   it.write("head", "secrets.yaml", sealedFile({ ...secrets, vaultSecretId: "another" }));
@@ -234,12 +234,12 @@ test.concurrent("against another checkout, with everything in the stack file: no
   expect(changed.out).toContain("canary cdg-1 → ewr-1");
   expect(changed.out).toContain("| egress | $60.00 | $6.00 | -$54.00 |");
   expect(changed.out).toMatch(/^- +proxy_cache_path .*max_size=/m);
-  expect(changed.out).toContain("another volumeGb makes another image");
+  expect(changed.out).toContain("a different volumeGb changes the image");
 
   it.config("base", everything({ regions: { cdg: {}, ewr: {}, fra: {}, nrt: {} }, protect: true, keepVolumes: false }));
   const refused = await it.summary();
   expect(refused.code).toBe(1);
-  expect(refused.out).toContain("nrt-1: it is protected, since its volume would be deleted");
+  expect(refused.out).toContain("nrt-1: it is protected, because its volume would be deleted");
   expect(refused.out).toMatch(/\| nrt-1 \| goes \|/);
   expect(refused.out).toContain("| **total** |");
 

@@ -198,7 +198,7 @@ export const slips: readonly Slip[] = [
   {
     slip: "A region taken out",
     edit: { regions: { ewr: { replicas: 2 } }, rollout: withoutCanary },
-    told: "its volume of 3 GB stays on Fly and on the bill",
+    told: "its volume of 3 GB is kept on Fly and still billed",
     goes: ["cdg-1"],
     isDone: true,
     on: "put it back: the PoP finds its volume",
@@ -206,7 +206,7 @@ export const slips: readonly Slip[] = [
   {
     slip: "A replica less",
     edit: { regions: { cdg: {}, ewr: {} } },
-    told: "ewr-2: its volume of 3 GB stays on Fly and on the bill",
+    told: "ewr-2: its volume of 3 GB is kept on Fly and still billed",
     goes: ["ewr-2"],
     isDone: true,
     on: "put it back: the PoP finds its volume",
@@ -214,7 +214,7 @@ export const slips: readonly Slip[] = [
   {
     slip: "A region out, and `keepVolumes: false`, in one change",
     edit: { regions: { cdg: {} }, keepVolumes: false },
-    told: "stays on Fly and on the bill",
+    told: "is kept on Fly and still billed",
     goes: ["ewr-1", "ewr-2"],
     isDone: true,
     on: "put it back: what was kept at the last `up` stays",

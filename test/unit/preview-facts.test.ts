@@ -218,11 +218,11 @@ describe("a preview that fails", () => {
     const wanted = plan([same("Machine", "cdg-1", machine("cdg-1"))]).after;
     const monthly = { machines: 9, volumes: 1, snapshots: 0, addresses: 2, egress: 6, total: 18 };
     expect(markdown(failing([stackStep({ monthly })], shrink, { wanted }))).toContain("| **total** | $18.00 | $4.20 |");
-    expect(markdown(failing([], shrink, { wanted }))).not.toContain("a month");
+    expect(markdown(failing([], shrink, { wanted }))).not.toContain("per month");
   });
 
   test("of a stack file with mistakes has none", () => {
-    expect(markdown(failing([], "Pulumi.prod.yaml: 1 mistake"))).not.toContain("a month");
+    expect(markdown(failing([], "Pulumi.prod.yaml: 1 error"))).not.toContain("per month");
   });
 });
 
@@ -243,7 +243,7 @@ describe("files of the image", () => {
     const grows = step("update", "Volume", "cdg-1", { old: volume("cdg-1"), new: volume("cdg-1", 5) });
     const explained = (steps: Step[], files = fileChanges(nginx(1), nginx(2))) => plan(steps, { files }).notes;
     expect(explained([grows, restart("cdg-1")])).toEqual([
-      expect.stringContaining("another volumeGb makes another image"),
+      expect.stringContaining("a different volumeGb changes the image"),
     ]);
     expect(explained([restart("cdg-1")])).toEqual([]);
     expect(explained([grows], fileChanges({ a: "1" }, { a: "2" }))).toEqual([]);

@@ -135,13 +135,13 @@ describe("a volume", () => {
     expect(after.monthly.volumes).toBe(0);
   });
 
-  test("that is kept on Fly stays on the bill", () => {
+  test("that kept on Fly stays on the bill", () => {
     const { pops, warnings, after } = plan([
       step("delete", "Volume", "cdg-1", { old: volume("cdg-1"), retainOnDelete: true }),
     ]);
-    expect(pops).toMatchObject([{ name: "cdg-1", volume: "is kept on Fly" }]);
+    expect(pops).toMatchObject([{ name: "cdg-1", volume: "kept on Fly" }]);
     expect(warnings).toEqual([
-      "cdg-1: its volume of 3 GB is kept on Fly and on the bill. Nobody needs it? fly volumes list -a my-edge",
+      "cdg-1: its volume of 3 GB is kept on Fly and still billed. If you do not need it: fly volumes destroy ID -a my-edge",
     ]);
     expect(after.monthly.volumes).toBe(0.45);
   });
@@ -251,7 +251,7 @@ describe("an address", () => {
       "The app my-edge is replaced by new-edge: all PoPs are recreated there, with new addresses. 203.0.113.1 and 2001:db8::1 are released and cannot be restored. The edge is down until DNS is updated: the A and AAAA records of www.example.org must point to the new addresses, which are unknown until then.",
     ]);
     expect(it.warnings).toEqual([
-      "Volumes stay in my-edge, and on the bill: cdg-1 3 GB, ewr-1 3 GB. Nobody needs them? fly volumes list -a my-edge",
+      "Volumes are kept in my-edge and still billed: cdg-1 3 GB, ewr-1 3 GB. If you do not need them: fly volumes destroy ID -a my-edge",
     ]);
     expect(headline(it)).toBe("the edge is down until DNS is updated, addresses change, 2 PoPs are replaced");
   });
@@ -286,18 +286,18 @@ test("messages of the engine: warnings and errors, each once, without colour mar
       diagnostics: [
         { message: "<{%reset%}>one region only<{%reset%}>", severity: "warning" },
         { message: "one region only", severity: "warning" },
-        { message: "error: Pulumi.prod.yaml: 1 mistake", severity: "error" },
+        { message: "error: Pulumi.prod.yaml: 1 error", severity: "error" },
         { message: "preview failed", severity: "error" },
         { message: "by the way", severity: "info" },
       ],
     },
   });
-  expect({ warnings, errors }).toEqual({ warnings: ["one region only"], errors: ["Pulumi.prod.yaml: 1 mistake"] });
+  expect({ warnings, errors }).toEqual({ warnings: ["one region only"], errors: ["Pulumi.prod.yaml: 1 error"] });
 });
 
 test.each([
   [true, false, "1 volume is deleted when its PoP is removed, from now on (cdg-1)"],
-  [false, true, "1 volume is kept on Fly when its PoP is removed, from now on (cdg-1)"],
+  [false, true, "1 volume kept on Fly when its PoP is removed, from now on (cdg-1)"],
 ])("a volume whose keeping changes from %s to %s is a setting, and no change of its PoP", (before, after, setting) => {
   const steps = [
     step("same", "Machine", "cdg-1", { old: machine("cdg-1"), new: machine("cdg-1") }),

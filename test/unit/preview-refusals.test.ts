@@ -70,7 +70,7 @@ describe("a replacement", () => {
     const steps = [step("replace", "Volume", "nrt-1-volume", { old: volume("nrt-1"), new: moved, protect: true })];
     const [told, ...none] = errorsOf(steps, text);
     expect(none).toEqual([]);
-    expect(told).toMatch(/^nrt-1: it is protected, since its volume would be deleted.* then make this change\. /);
+    expect(told).toMatch(/^nrt-1: it is protected, because its volume would be deleted.* then make this change\. /);
   });
 
   test("may be done where the same change lifts the protection", () => {
@@ -97,6 +97,6 @@ describe("other errors", () => {
   });
 
   test("without one are as they are", () => {
-    expect(errorsOf([], "error: Pulumi.prod.yaml: 1 mistake")).toEqual(["Pulumi.prod.yaml: 1 mistake"]);
+    expect(errorsOf([], "error: Pulumi.prod.yaml: 1 error")).toEqual(["Pulumi.prod.yaml: 1 error"]);
   });
 });

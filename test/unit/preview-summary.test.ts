@@ -82,10 +82,10 @@ describe("a summary", () => {
 
   test("of a preview that fails before any step is the reason alone, all its lines quoted", () => {
     const text = summary([], {
-      diagnostics: [{ message: "2 mistakes. Nothing was changed.\n  a\n  b", severity: "error" }],
+      diagnostics: [{ message: "2 errors. Nothing was changed.\n  a\n  b", severity: "error" }],
     });
     expect(text).toBe(
-      "<!-- fly-pops preview prod -->\n\n## `prod`: the preview fails\n\n> [!CAUTION]\n> 2 mistakes. Nothing was changed.\n>   a\n>   b\n",
+      "<!-- fly-pops preview prod -->\n\n## `prod`: the preview fails\n\n> [!CAUTION]\n> 2 errors. Nothing was changed.\n>   a\n>   b\n",
     );
   });
 

@@ -48,9 +48,9 @@ describe("the release before what is deployed", () => {
   });
 
   test.each<[string, RecordedRelease[], string]>([
-    ["there is no release", [], "Stack prod has no release here."],
+    ["there is no release", [], "Stack prod has no release in this backend."],
     ["there is one alone", [release(1)], "Stack prod has no release before 1 that succeeded."],
-    ["all is taken away", [release(1), release(2, { kind: "destroy" })], "Release 2 took everything away"],
+    ["all is taken away", [release(1), release(2, { kind: "destroy" })], "Release 2 destroyed the stack"],
     [
       "the newest is a rollback, and the one before it what somebody fled from",
       [release(1), release(2), release(3, { message: rollbackMessage(release(1).release) })],
@@ -65,7 +65,7 @@ test.each<[Partial<Release>, string]>([
   [{ result: "failed" }, "Release 7 itself failed. Nothing was changed."],
   [{ result: "in-progress" }, "Release 7 itself is in-progress. Nothing was changed."],
   [{ image: null, commit: "abc" }, "Check out commit abc and deploy it: npx pulumi up"],
-  [{ kind: "destroy" }, "Release 7 took everything away: there is nothing in it to deploy."],
+  [{ kind: "destroy" }, "Release 7 destroyed the stack, so it has nothing to deploy."],
 ])("a release with %j is refused", (over, expected) => {
   expect(() => rollbackImage(release(7, over).release)).toThrow(expected);
 });
