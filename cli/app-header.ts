@@ -1,4 +1,4 @@
-/** What stands above the PoPs: the addresses of the app, and whether the sites' names lead there. */
+/** The header above the PoPs: the app's addresses, and whether the sites' names point to them. */
 import type { EdgeConfig } from "../config/types.ts";
 import { allSites, exactNames } from "../image/render/hosts.ts";
 import { type Address, canonicalIp, publicAddresses } from "./addresses.ts";
@@ -7,20 +7,20 @@ import type { Fleet } from "./fleet.ts";
 
 export interface SiteDns {
   host: string;
-  /** `here`: every record is an address of the app. `unknown`: DNS did not answer. */
+  /** `here`: every record is an address of the app. `unknown`: DNS did not respond. */
   points: "here" | "elsewhere" | "nowhere" | "unknown";
-  /** What it has in DNS, A and AAAA. */
+  /** A and AAAA records in DNS. */
   records: string[];
 }
 
 export interface AppHeader {
   addresses: Address[];
-  /** Types the stack file wants and the app does not have; empty before anything is deployed. */
+  /** Types in the stack file that the app does not have. Empty before the first deployment. */
   missing: string[];
   dns: SiteDns[];
 }
 
-/** Longest time that DNS may hold up the rest. */
+/** Time limit for DNS. */
 const dnsTimeoutMs = 2_000;
 
 export async function readAppHeader(
@@ -59,12 +59,12 @@ function pointsOf(records: readonly string[], addresses: readonly Address[]): Si
 
 const names = { v4: "IPv4", v6: "IPv6", shared_v4: "shared IPv4" } as const;
 
-/** e.g. `203.0.113.1, 2001:db8::1`, or `no IPv4!` where one is missing. */
+/** e.g. `203.0.113.1, 2001:db8::1`, with `no IPv4!` if it is missing. */
 export const addressesText = ({ addresses, missing }: AppHeader): string =>
   [...addresses.map(({ ip }) => ip), ...missing.map((type) => `no ${names[type as keyof typeof names]}!`)].join(", ") ||
   "no address";
 
-/** What is to be done about addresses. Missing ones are faults; where names lead is the owner's business, and told only. */
+/** Problems with addresses. Missing addresses are problems; DNS records are only shown. */
 export const addressProblems = (app: string, { missing }: AppHeader): string[] =>
   missing.map(
     (type) =>

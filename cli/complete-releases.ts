@@ -1,6 +1,6 @@
 /**
- * Numbers of releases for completion. Only the Pulumi CLI knows them, and takes a second: they come from a file of the last minutes, which a process in the background writes anew.
- * The first TAB after a while may show none, or those of then.
+ * Numbers of releases for completion. Only the Pulumi CLI knows them and needs a second, so they come from a file that a background process refreshes every
+ * few minutes. The first TAB after a while may show none, or outdated ones.
  */
 import { spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from "node:fs";
@@ -9,7 +9,7 @@ import { projectDir } from "../local/paths.ts";
 import type { CliContext } from "./context.ts";
 
 const maxAgeMs = 5 * 60_000;
-/** So long one that writes may take. */
+/** How long a background process may take to write. */
 const writingMs = 30_000;
 
 export function releaseNames(context: CliContext, stack: string): string[] {
@@ -32,7 +32,7 @@ function ageOf(context: CliContext, file: string): number {
   }
 }
 
-/** Undefined: it is not there, or not written to its end. */
+/** Undefined: the file does not exist or is incomplete. */
 function numbersIn(file: string): string[] | undefined {
   try {
     const found = JSON.parse(readFileSync(file, "utf8")) as { number: number }[];
@@ -42,7 +42,7 @@ function numbersIn(file: string): string[] | undefined {
   }
 }
 
-/** Not waited for. */
+/** Starts the background process without waiting for it. */
 function startWriting(context: CliContext, stack: string, file: string): void {
   const out = openSync(file, "w", 0o600);
   spawn(process.execPath, [join(projectDir, "cli", "main.ts"), "releases", "--stack", stack, "--json"], {

@@ -1,4 +1,4 @@
-/** `complete`: what may stand at the end of a command line. Asked at each TAB, so that it reads files only, and starts nothing that is waited for. */
+/** `complete`: completions for the end of a command line. It runs at each TAB, so it only reads files and waits for no process. */
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ interface Candidate {
   text?: string;
 }
 
-/** What is typed: the command, the stack that was said, and what the last word is. */
+/** The parsed command line: the command, the stack option, and what the last word is. */
 export interface Typed {
   command: Command;
   stack: string | undefined;
@@ -39,7 +39,7 @@ function lineFor(shell: string, { value, text = "" }: Candidate): string {
   return shell === "fish" ? `${value}\t${text}` : value;
 }
 
-/** bash takes a word apart at `=`, and wants to hear the rest alone; the others do not. */
+/** bash splits words at `=` and expects only the rest as completion; other shells do not. */
 function joinSplitWords(typed: readonly string[]): { words: string[]; prefix: string } {
   const words: string[] = [];
   for (const word of typed) {
@@ -50,11 +50,11 @@ function joinSplitWords(typed: readonly string[]): { words: string[]; prefix: st
   }
   const [, option = "", value] = /^(--[^=]+=)(.*)$/s.exec(words.at(-1) ?? "") ?? [];
   if (value === undefined) return { words, prefix: "" };
-  // Whole, where the shell took nothing apart.
+  // The shell did not split the word.
   return typed.at(-1) === words.at(-1) ? { words, prefix: "" } : { words, prefix: option };
 }
 
-/** Walks the words as commander would. */
+/** Parses the words as commander would. */
 export function parseTyped(program: Command, words: readonly string[]): Typed {
   let command = program;
   let stack: string | undefined;
@@ -139,7 +139,7 @@ type Config = Record<string, unknown>;
 const configOf = (context: CliContext, stack: string): Config =>
   (yaml(join(context.dir, stackFileName(stack))).config ?? {}) as Config;
 
-/** As far as the file can be read: a TAB is no place for complaints. */
+/** Ignores errors: a completion cannot report them. */
 function yaml(path: string): Config {
   try {
     return (parse(readFileSync(path, "utf8"), { merge: true }) ?? {}) as Config;
@@ -148,7 +148,7 @@ function yaml(path: string): Config {
   }
 }
 
-/** cdg-1, cdg-2, ...: as config/rules/pops.ts names them, without all that checks a file. */
+/** cdg-1, cdg-2, ...: as in config/rules/pops.ts, but without loading the validation of the file. */
 function popsIn(config: Config): string[] {
   const regions = (config["fly-pops:regions"] ?? {}) as Record<string, { replicas?: unknown } | null>;
   const usual = (config["fly-pops:defaults"] as { replicas?: unknown } | undefined)?.replicas;

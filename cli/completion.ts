@@ -1,4 +1,4 @@
-/** Scripts by which shells complete the command line. They ask `fly-pops complete` of the checkout that wrote them, which says what may stand there (complete.ts). */
+/** Completion scripts for shells. They run `fly-pops complete` (complete.ts) of the checkout that created them. */
 import { join } from "node:path";
 import { projectDir } from "../local/paths.ts";
 import { shellQuote } from "./exec-inherit.ts";
@@ -6,7 +6,7 @@ import { shellQuote } from "./exec-inherit.ts";
 export const shells = ["bash", "zsh", "fish"] as const;
 export type Shell = (typeof shells)[number];
 
-/** Without npx and the launcher, which take most of the time. The place of the checkout stands in it: one that lies in the way is not run by a key. */
+/** Runs main.ts directly, because npx and the launcher take most of the time. The path of the checkout is fixed, so that pressing TAB never runs code of the current directory. */
 const completeCommand = (shell: Shell): string =>
   [
     `NODE_COMPILE_CACHE=${shellQuote(join(projectDir, ".cache", "node"))}`,

@@ -1,4 +1,4 @@
-/** What else is asked when a PoP is not as it should be: who holds its machine's lease, and what the state knows of one that has no machine. */
+/** Details for PoPs with problems: the lease of the machine, and the state of a PoP without a machine. */
 import { whenGone } from "../providers/fly/errors.ts";
 import type { CliContext } from "./context.ts";
 import type { DeployedPop, Fleet } from "./fleet.ts";
@@ -6,10 +6,10 @@ import type { Lease } from "./pop-status.ts";
 import type { Stack } from "./stack.ts";
 import { readDeployment, resourceOfPop } from "./state.ts";
 
-/** Of a PoP without a machine: state has one, a run has begun to make one, or neither. */
+/** For a PoP without a machine: the state has one, a run has started to create one, or neither. */
 export type DeploymentState = "known" | "pending" | "unknown";
 
-/** The live lease of a PoP's machine. undefined: there is none, or Fly does not say. */
+/** The current lease of a PoP's machine. Undefined: none, or unknown. */
 export async function readLease(
   { app, fly }: Fleet,
   { machine }: DeployedPop,
@@ -24,7 +24,7 @@ export async function readLease(
   };
 }
 
-/** By the state; undefined when it cannot be read, which is no failure of a command that looks. */
+/** Looks PoPs up in the state. Undefined: it cannot be read, which does not fail a read-only command. */
 export async function readDeploymentStates(
   context: CliContext,
   stack: Stack,

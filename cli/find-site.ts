@@ -1,11 +1,11 @@
-/** The site of the stack file that a command names. */
+/** Finds the site that a command names in the stack file. */
 import { suggest } from "../config/suggest.ts";
 import { namesOf, siteFor } from "../image/render/hosts.ts";
 import type { Site } from "../image/spec.ts";
 import { CliError } from "./context.ts";
 import type { Stack } from "./stack.ts";
 
-/** By any of its names. Undefined where the stack file has mistakes, so that nobody knows its sites. */
+/** By any of its names. Undefined: the stack file is invalid, so its sites are unknown. */
 export function findSite(stack: Stack, host: string): Site | undefined {
   const { config } = stack.lenientConfig();
   if (config === undefined) return undefined;
@@ -24,7 +24,7 @@ export function findSite(stack: Stack, host: string): Site | undefined {
   );
 }
 
-/** Which hosts of requests are that site's. Where the stack file has mistakes, only the one that was named. */
+/** A test whether a request's host belongs to the site. If the stack file is invalid, only the given name matches. */
 export function siteHostMatcher(stack: Stack, name: string): (host: string) => boolean {
   const site = findSite(stack, name);
   const sites = stack.lenientConfig().config?.image.sites ?? [];

@@ -1,9 +1,9 @@
-/** The help of the command that is meant. */
+/** Finds the command to show help for. */
 import type { Command } from "commander";
 import { suggest } from "../config/suggest.ts";
 import { CliError } from "./context.ts";
 
-/** By its words, e.g. ["secrets", "edit"]; none: the program itself. */
+/** By its words, e.g. ["secrets", "edit"]. Empty: the program itself. */
 export function findCommand(program: Command, path: readonly string[]): Command {
   return path.reduce((command, word) => {
     const found = command.commands.find((it) => it.name() === word);

@@ -1,6 +1,6 @@
 /**
- * What was deployed when: Pulumi's history of the stack, and the images that ran, from Fly's history of a machine. Together they say it for every
- * backend, while only one of them would hand out older states.
+ * Deployments over time, from Pulumi's history of the stack and, for the images, Fly's history of a machine. This works with every backend, while only Pulumi
+ * Cloud returns older states.
  */
 import { z } from "zod";
 import { parseValue } from "../config/stack-values.ts";
@@ -13,7 +13,7 @@ import type { Stack } from "./stack.ts";
 import { ulidTime } from "./ulid.ts";
 
 const Update = z.looseObject({
-  /** Counted by Pulumi Cloud alone; 0 elsewhere. */
+  /** Set by Pulumi Cloud only; 0 elsewhere. */
   version: z.number().default(0),
   kind: z.string(),
   startTime: z.string(),
@@ -36,9 +36,9 @@ const Update = z.looseObject({
 type Update = z.infer<typeof Update>;
 
 export interface Release {
-  /** From 1, in the order they were deployed. Runs that changed nothing are none. */
+  /** From 1, in order of deployment. Runs that changed nothing are not counted. */
   number: number;
-  /** `destroy` took everything away. */
+  /** `destroy` deleted everything. */
   kind: "update" | "destroy";
   /** RFC 3339. */
   startedAt: string;
@@ -46,24 +46,24 @@ export interface Release {
   result: string;
   message: string;
   commit: string | null;
-  /** The working tree had changes that the commit does not know. */
+  /** The working tree had uncommitted changes. */
   dirty: boolean;
-  /** Image that ran when it ended, by digest; null when nobody knows any more. */
+  /** Image that ran when it ended, by digest. null: unknown. */
   image: string | null;
-  /** Resources by what happened to them. */
+  /** Number of resources by operation. */
   changes: Record<string, number>;
 }
 
 export interface RecordedRelease {
   release: Release;
-  /** What it was deployed with: keys without `fly-pops:`. */
+  /** Its configuration: keys without `fly-pops:`. */
   config: Record<string, unknown>;
 }
 
 export interface History {
   /** Newest last. */
   releases: RecordedRelease[];
-  /** What the PoPs run now; undefined where there is none. */
+  /** The image that the PoPs run now. Undefined: no PoP. */
   running: ImageDeployment | undefined;
 }
 
@@ -71,7 +71,7 @@ export async function readHistory(context: CliContext, stack: Stack): Promise<Hi
   const text = await pulumiOutput(
     context,
     `${stack.name}: could not read its history`,
-    // All of it: unless told, the last ten.
+    // 0: all pages. The default is the last ten.
     ["stack", "history", "--json", "--show-secrets=false", "--page-size", "0", "--stack", stack.reference],
     stack.env,
   );
@@ -90,7 +90,7 @@ export async function readHistory(context: CliContext, stack: Stack): Promise<Hi
 
 type DeployUpdate = Update & { kind: Release["kind"] };
 
-/** What took nothing up and did not fail either deployed nothing. Where nobody counted, it may have. */
+/** A successful run without changes deployed nothing. If there are no counts, it may have. */
 function isRelease(update: Update): update is DeployUpdate {
   const { kind, result, resourceChanges } = update;
   if (kind !== "update" && kind !== "destroy") return false;
@@ -99,11 +99,11 @@ function isRelease(update: Update): update is DeployUpdate {
   return result !== "succeeded" || !isCounted || Object.keys(effectiveChanges(counts)).length > 0;
 }
 
-/** What stayed the same is no change. */
+/** Changes without unchanged resources. */
 export const effectiveChanges = (changes: Release["changes"]): Release["changes"] =>
   Object.fromEntries(Object.entries(changes).filter(([operation, count]) => operation !== "same" && count > 0));
 
-/** History stays with the backend, when a state is moved away from it as well. */
+/** If a state is moved, its history stays in the former backend. */
 export const noReleaseText = (stack: string): string =>
   `Stack ${stack} has no release in this backend. Deploy it: npx pulumi up. If the state was moved, earlier releases are listed in its former backend: docs/state.md`;
 
@@ -149,11 +149,11 @@ export interface ImageDeployment {
   since: number;
   /** By digest. */
   image: string;
-  /** Digest of what it was made from, which the machine expects of it; undefined where any will do. */
+  /** Digest of the build context that the machine expects. Undefined: any. */
   context: string | undefined;
 }
 
-/** Times in Pulumi's history are cut to the second. */
+/** Times in Pulumi's history are truncated to seconds. */
 const second = 1000;
 
 function imageAt(images: readonly ImageDeployment[], endTime: string): string | null {
@@ -161,7 +161,7 @@ function imageAt(images: readonly ImageDeployment[], endTime: string): string | 
   return images.findLast(({ since }) => since <= end)?.image ?? null;
 }
 
-/** Images of the PoP that is there longest, oldest first. None when there is no PoP any more. */
+/** Images of the oldest PoP, oldest first. Empty: no PoP. */
 async function listDeployedImages(stack: Stack): Promise<ImageDeployment[]> {
   const fleet = await readFleet(stack);
   const [oldest] = deployedPops(fleet)

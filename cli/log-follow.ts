@@ -1,4 +1,4 @@
-/** Lines of PoPs as they are written, by the log call of Fly's other server (providers/fly/logs.ts says which). */
+/** Follows logs of PoPs through Fly's log API (see providers/fly/logs.ts). */
 import { sleep } from "../providers/clock.ts";
 import { FlyError } from "../providers/fly/errors.ts";
 import { FlyLogs, type LogEntry, logsEndpoint } from "../providers/fly/logs.ts";
@@ -11,7 +11,7 @@ import { withWaitNotices } from "./wait-notices.ts";
 const pollMs = 1_000;
 const longestPauseMs = 15_000;
 
-/** Goes on through whatever passes: a server that is away, one that has too much to do. Each line comes once, as the place is kept. */
+/** Retries transient errors, such as an unreachable or overloaded server. Each line is shown once, because the position is kept. */
 export async function followLogs(
   context: CliContext,
   read: ReadPage,
@@ -29,7 +29,7 @@ export async function followLogs(
       [told, pause] = [undefined, pollMs];
     } catch (error) {
       if (context.interrupted.aborted || !(error instanceof CliError) || isPermanent(error.cause)) throw error;
-      // Each new reason once.
+      // Report each new reason once.
       if (told !== error.message) note(context, `${error.message} Retrying until Ctrl-C.`);
       told = error.message;
       pause = Math.min(pause * 2, longestPauseMs);
@@ -37,7 +37,7 @@ export async function followLogs(
   }
 }
 
-/** A token that is not taken, or an app that is gone, stays so. */
+/** Errors that do not pass: an invalid token, or a deleted app. */
 const isPermanent = (error: unknown): boolean =>
   !(error instanceof FlyError) || [401, 403, 404].includes(error.status ?? 0);
 

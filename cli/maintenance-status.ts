@@ -1,7 +1,7 @@
-/** Sites that are in maintenance, of what PoPs say. Pure. */
+/** Sites in maintenance, from the status of PoPs. Pure. */
 import type { PopStatus } from "./pop-status.ts";
 
-/** By host: the PoPs that do not serve it for now, and those that do. PoPs that were not asked are in neither. */
+/** By host: the PoPs that have it in maintenance, and those that serve it. PoPs that were not queried are in neither. */
 function byHost(pops: readonly PopStatus[]): Map<string, { closed: string[]; open: string[] }> {
   const asked = pops.flatMap(({ pop, maintenance }) => (maintenance === null ? [] : [{ pop, maintenance }]));
   const hosts = [...new Set(asked.flatMap(({ maintenance }) => maintenance))].toSorted();
@@ -15,7 +15,7 @@ export function maintenanceText(pops: readonly PopStatus[]): string | undefined 
   return hosts.length === 0 ? undefined : `in maintenance: ${hosts.join(", ")}`;
 }
 
-/** A PoP that was away, or is new: visitors see one thing or the other, by where they are. */
+/** Sites that are in maintenance on some PoPs only, because a PoP was unreachable or is new. */
 export const maintenanceProblems = (pops: readonly PopStatus[]): string[] =>
   [...byHost(pops)].flatMap(([host, { closed, open }]) =>
     open.length === 0

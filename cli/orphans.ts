@@ -1,4 +1,4 @@
-/** What bears our marks and belongs to no stack. Pure. */
+/** Finds objects that have our metadata or names and belong to no stack. Pure. */
 
 import { popOfVolume } from "../components/placement.ts";
 import { isLive } from "../providers/fly/gone.ts";
@@ -11,11 +11,11 @@ export interface Orphan {
   app: string;
   name: string;
   region: string;
-  /** Why it counts as one. */
+  /** Why it is an orphan. */
   reason: string;
-  /** False: another stack's, which may live in a backend that is not asked here, or a deployment's that may be under way. */
+  /** False: it may belong to a stack in another backend, or to a running deployment. */
   deletable: boolean;
-  /** A volume that stays because `keepVolumes` says so: nothing that should not be, and deleted by its id alone. */
+  /** A volume kept because of `keepVolumes`, which is no problem. Deleted only if given by its id. */
   kept: boolean;
 }
 
@@ -27,17 +27,17 @@ export interface AppObjects {
 }
 
 export interface OwnershipIndex {
-  /** True for an owner as metadata has it, organization/project/stack, that is the stack asked about. */
+  /** Whether an owner in metadata, organization/project/stack, is this stack. */
   isOwn: (owner: string) => boolean;
   /** Ids in the state of the stack. */
   ids: ReadonlySet<string>;
-  /** Names of what the state has as begun and not ended: a deployment makes them just now, or was cut off at them. */
+  /** Names of pending resources in the state: a deployment is creating them, or was interrupted. */
   pending: ReadonlySet<string>;
-  /** True for the owner of a stack that this backend has. */
+  /** Whether an owner is a stack in this backend. */
   hasStack: (owner: string) => boolean;
 }
 
-/** What the stack file says of volumes. */
+/** Settings of the stack file that matter for volumes. */
 export interface VolumeSettings {
   keepVolumes: boolean;
   pops: readonly { name: string }[];
@@ -81,7 +81,7 @@ export function findOrphans(
   const isWanted = (volume: Volume) => wanted.pops.some(({ name }) => name === popOfVolume(volume.name));
   const lostVolumes = volumes
     .filter((it) => isLive(it) && popOfVolume(it.name) !== undefined && !known.ids.has(it.id))
-    // One that a foreign stack's machine mounts is that stack's.
+    // A volume mounted by another stack's machine belongs to that stack.
     .filter((it) => !foreign.has(it.attached_machine_id ?? ""))
     .filter((it) => !it.attached_machine_id || lostMachines.some(({ id }) => id === it.attached_machine_id))
     .map((it): Orphan => {
@@ -103,7 +103,7 @@ export function findOrphans(
       };
     });
   const lostAddresses = addresses
-    // Egress addresses are assigned by hand, and by nobody else.
+    // Egress addresses are only assigned manually.
     .filter(({ ip, egress }) => ip && !egress && !known.ids.has(ip))
     .map(
       ({ ip, region }): Orphan => ({
@@ -113,7 +113,7 @@ export function findOrphans(
         name: ip ?? "",
         region: region ?? "",
         reason: "assigned to the app, but not in the state of this stack",
-        // Nothing marks an address as ours: somebody may have assigned it by hand.
+        // Addresses have no metadata, so somebody may have assigned it manually.
         deletable: false,
         kept: false,
       }),
@@ -121,7 +121,7 @@ export function findOrphans(
   return [...lostMachines, ...lostVolumes, ...lostAddresses];
 }
 
-/** What `--delete` takes: all that may go but what is kept, or exactly the ids that are named. */
+/** Selects orphans for `--delete`: all deletable ones except kept volumes, or exactly the given ids. */
 export function selectForDeletion(
   all: readonly Orphan[],
   ids: readonly string[],

@@ -1,9 +1,9 @@
-/** Differences of texts for a terminal. */
+/** Diffs of texts for a terminal. */
 import { createTwoFilesPatch } from "diff";
 import type { CliContext } from "./context.ts";
 import { styled } from "./style.ts";
 
-/** A unified diff, without the line above its heads. */
+/** A unified diff, without the separator line above its header. */
 export const patchOf = (before: { name: string; text: string }, after: { name: string; text: string }): string =>
   createTwoFilesPatch(before.name, after.name, before.text, after.text)
     .split("\n")

@@ -1,4 +1,4 @@
-/** The state of each PoP as plain data, and what of it is not as it should be. Pure. */
+/** The status of each PoP as plain data, with its problems. Pure. */
 
 import type { Machine } from "../providers/fly/schema.ts";
 import { checksOf } from "../providers/fly/serving.ts";
@@ -10,21 +10,21 @@ import type { Health } from "./health.ts";
 export interface Lease {
   /** RFC 3339. */
   until: string;
-  /** Of the token, as Fly says it. */
+  /** Owner of the token, as shown by Fly. */
   owner: string | null;
-  /** What for, e.g. "fly-pops: update of cdg-1". */
+  /** Purpose, e.g. "fly-pops: update of cdg-1". */
   description: string | null;
 }
 
-/** What was found out about a PoP beside its machine. */
+/** Details of a PoP besides its machine. */
 export interface PopDetails {
   health?: Health;
-  /** Why its health is not known. */
+  /** Why its health is unknown. */
   reason?: string;
   lease?: Lease;
-  /** Of a PoP without a machine: what the state has of it. Absent: the state could not be read. */
+  /** For a PoP without a machine: what the state has. Absent: the state could not be read. */
   state?: DeploymentState;
-  /** The stack file has mistakes: what it wants is not known. */
+  /** The stack file is invalid, so the PoPs it should have are unknown. */
   isConfigInvalid?: boolean;
 }
 
@@ -40,24 +40,24 @@ export interface PopStatus {
   version: string | null;
   /** Reference as configured, pinned by digest. */
   image: string | null;
-  /** Digest of the build context it was made from, as it says itself; null when it does not, or was not asked. */
+  /** Digest of the image's build context, as reported by the PoP. null: unknown. */
   context: string | null;
   checks: { passing: number; all: number };
-  /** ok, degraded, failing as `pop health` says; `unknown` when it could not be asked; null: no tailnet. */
+  /** ok, degraded or failing, from `pop health`; `unknown` if it could not be queried; null: no tailnet. */
   tailnet: string | null;
-  /** Ways through the tailnet, by origin. `path` is `direct`, `relayed by <DERP region>`, `relayed by a node`; null while nobody answers. */
+  /** Paths through the tailnet, by origin. `path` is `direct`, `relayed by <DERP region>` or `relayed by a node`; null: no response. */
   origins: { origin: string; node: string | null; path: string | null; latencyMs: number | null }[];
   certificates: { host: string; begins: string | null; expires: string | null; selfSigned: boolean }[];
   memory: { usedBytes: number; limitBytes: number } | null;
-  /** Since the PoP's `pop health` started. `rejected`: by a limit or a block. `hitRate` 0 to 1, null before the first request the cache could answer. */
+  /** Since the PoP's `pop health` started. `rejected`: by a limit or a block. `hitRate` 0 to 1, null before the first cacheable request. */
   traffic: { requests: number; rejected: number; hitRate: number | null } | null;
-  /** By port, as in `22`, and by host of a site whose TLS ends at home; since the PoP's `pop health` started. Connections count when they end. Empty: there are none. */
+  /** By port, as in `22`, and by host of a site with passThrough, since the PoP's `pop health` started. Connections are counted when they end. Empty: there are none. */
   connections: Record<string, Connections>;
-  /** Hosts it answers with 503 for now; null: it was not asked. */
+  /** Hosts in maintenance. null: it was not queried. */
   maintenance: string[] | null;
-  /** Who has leased its machine out to change it; null: nobody, or nobody was asked. */
+  /** The lease of its machine. null: none, or not queried. */
   lease: Lease | null;
-  /** Sentences: why it is not as it should be. Empty: all is well. */
+  /** Problems, as sentences. Empty: healthy. */
   problems: string[];
 }
 
@@ -66,7 +66,7 @@ export function buildPopStatus(pop: PopObservation, told: PopDetails): PopStatus
   const { health } = told;
   const checks = machine ? checksOf(machine) : [];
   const state = stateOf(machine);
-  // Rows of a machine that does not run are of the time before.
+  // Checks of a stopped machine are outdated.
   const passing = state === "started" ? checks.filter(({ status }) => status === "passing").length : 0;
   const limitBytes =
     health?.memory?.limitBytes ?? (machine?.config?.guest?.memory_mb ?? wanted?.memoryMb ?? 0) * 1024 * 1024;
@@ -102,7 +102,7 @@ export function buildPopStatus(pop: PopObservation, told: PopDetails): PopStatus
   };
 }
 
-/** Go's zero time is none. */
+/** Go's zero time means unknown. */
 const timeOf = (text: string | undefined): string | null => (text && !text.startsWith("0001-") ? text : null);
 
 const trafficOf = ({ requests, rejected, hitRate = null }: NonNullable<Health["traffic"]>) => ({
@@ -182,17 +182,17 @@ function missing(name: string, state: DeploymentState | undefined): string {
   }
 }
 
-/** Ours say what they do; anybody else is named. */
+/** fly-pops' own leases say what they do. For others, the owner is named. */
 function leaseAction({ description, owner }: Lease): string {
   const [, what] = /^fly-pops: (\w+) of /.exec(description ?? "") ?? [];
   const verbs: Record<string, string> = { update: "updated", start: "started", restart: "restarted", drain: "drained" };
   return verbs[what ?? ""] ?? `changed by ${owner ?? "somebody"}${description ? `, "${description}"` : ""}`;
 }
 
-/** Hours to seconds of RFC 3339, which is UTC. */
+/** The time of day of an RFC 3339 time in UTC. */
 export const clockText = (time: string): string => `${time.slice(11, 19)} UTC`;
 
-/** Several faults of a part, each with what to do. */
+/** A component may report several problems, each with advice. */
 const maxReasonLength = 1000;
 
 const shorten = (text: string | undefined, longest = 200): string =>

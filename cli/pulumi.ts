@@ -1,4 +1,4 @@
-/** The Pulumi CLI as a child: its answers as text, or its own words on this terminal. */
+/** Runs the Pulumi CLI and returns its output, or shows it on this terminal. */
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -14,13 +14,13 @@ export interface CommandResult {
   stderr: string;
 }
 
-/** The CLI that setup brought, else the one on PATH. */
+/** The CLI that setup installed, else the one on PATH. */
 export function pulumiPath(env: Env): string {
   const own = join(pulumiHome(env), "versions", manifest.dependencies.pulumi, "bin", "pulumi");
   return existsSync(own) ? own : "pulumi";
 }
 
-/** Runs it to its end. `shown`: it talks to the terminal itself; otherwise what it says is returned. */
+/** Runs the CLI until it exits. `shown`: its output is also shown on the terminal. */
 export function runPulumi(
   context: CliContext,
   args: string[],
@@ -47,7 +47,7 @@ export function runPulumi(
   });
 }
 
-/** What it printed, or its own reason as an error. `doing`: how the sentence begins, `end`: how it ends. */
+/** The CLI's output, or an error with its reason. `doing` is the beginning of the message, `end` its end. */
 export async function pulumiOutput(
   context: CliContext,
   doing: string,
@@ -60,10 +60,10 @@ export async function pulumiOutput(
   throw new CliError(`${doing}: ${pulumiErrorText(stderr)}.${end}`);
 }
 
-/** What the CLI says in a terminal where nobody said where the state lies. */
+/** The CLI's message if no backend is configured. */
 export const noBackendPattern = /PULUMI_ACCESS_TOKEN must be set for login/;
 
-/** The CLI's last `error:` in one line. */
+/** The CLI's last `error:` as one line. */
 export function pulumiErrorText(stderr: string): string {
   if (noBackendPattern.test(stderr))
     return "no Pulumi backend is configured in this terminal: set PULUMI_BACKEND_URL as before, or run npx pulumi login";

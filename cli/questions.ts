@@ -1,4 +1,4 @@
-/** What a new stack file is made from, asked one by one: each answer is checked as it is given, and asked again with what is wrong. */
+/** Asks for the values of a new stack file one by one, validates each answer, and asks again if it is invalid. */
 import { ConfigError } from "../config/issues.ts";
 import { parseStackValues } from "../config/stack-values.ts";
 import { type CliContext, CliError, note } from "./context.ts";
@@ -8,7 +8,7 @@ export interface Answers {
   stack: string;
   app: string;
   organization: string;
-  /** Codes, with commas between them. */
+  /** Codes, separated by commas. */
   regions: string;
   host: string;
   origin: string;
@@ -26,7 +26,7 @@ const questions: Record<Key, { ask: string; fallback?: string }> = {
 };
 const keys = Object.keys(questions) as Key[];
 
-/** What stands for an answer that was not given yet: valid, and beside no mistake of another. */
+/** Valid placeholders for answers that are still missing. */
 const placeholders: Answers = {
   stack: "edge",
   app: "placeholder",
@@ -49,17 +49,17 @@ export function stackValues({ app, organization, regions: text, host, origin }: 
 }
 
 export interface GatherOptions {
-  /** Said on the command line. */
+  /** Given on the command line. */
   given: Partial<Answers>;
-  /** Names of stacks that are taken; the name that is offered is not among them. */
+  /** Names of existing stacks, without the offered name. */
   taken: readonly string[];
-  /** Name of the stack where none is given. */
+  /** Default name of the stack. */
   offered: string;
-  /** How an error begins: the command. */
+  /** The command, for error messages. */
   command: string;
 }
 
-/** All answers. What was given and is wrong ends it before anything is asked, with every reason. */
+/** All answers. If values on the command line are invalid, throws all errors before asking anything. */
 export async function gatherAnswers(
   context: CliContext,
   { given, taken, offered, command }: GatherOptions,
@@ -114,7 +114,7 @@ function answerErrors(key: Key, answer: string, others: Partial<Answers>, taken:
       throw error;
     }
   };
-  // What is wrong without it is another answer's.
+  // Errors that exist without this answer belong to another one.
   const { [key]: _, ...rest } = others;
   const known = all(rest);
   return all({ ...rest, [key]: answer }).filter((text) => !known.includes(text));

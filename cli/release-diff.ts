@@ -1,4 +1,4 @@
-/** What two releases of a stack differ in: configuration, image, and the files a PoP is configured with. Pure. */
+/** Differences between two releases: configuration, image and rendered files. Pure. */
 import { isDeepStrictEqual } from "node:util";
 import { stringify } from "yaml";
 import { ConfigError } from "../config/issues.ts";
@@ -11,13 +11,13 @@ export interface ReleaseDiff {
   /** Numbers of the releases; the second is the later state. */
   from: number;
   to: number;
-  /** By digest, null where nobody knows it any more. Absent: the same. */
+  /** By digest; null: unknown. Absent: no difference. */
   image?: { before: string | null; after: string | null };
-  /** Keys of the stack file that differ, and the same as a patch of YAML. Absent: none. */
+  /** Keys of the stack file that differ, and a YAML patch. Absent: no difference. */
   config?: { keys: string[]; patch: string };
-  /** Rendered files that differ, by their path in a PoP. */
+  /** Rendered files that differ, by path in a PoP. */
   files: { path: string; patch: string }[];
-  /** What a reader must know of it, as sentences. */
+  /** Notes for the reader. */
   notes: string[];
 }
 
@@ -50,7 +50,7 @@ export function releaseDiff(before: RecordedRelease, after: RecordedRelease): Re
   };
 }
 
-/** A sentence where the rules of today refuse a configuration of then. */
+/** A message if today's rules reject the configuration of a release. */
 function filesOf(before: RecordedRelease, after: RecordedRelease): ReleaseDiff["files"] | string {
   const texts: Record<string, string>[] = [];
   for (const { release, config } of [before, after])

@@ -1,15 +1,15 @@
-/** What is lost with the volume of a PoP, and what of it is to be had nowhere else. Pure. */
+/** What is lost with a PoP's volume, and what of it cannot be recreated. Pure. */
 import type { EdgeConfig } from "../config/types.ts";
 import type { Health } from "./health.ts";
 
 export interface Loss {
-  /** Made anew, or fetched again: what it costs to lose it, a sentence each. */
+  /** Consequences of losing the volume, as sentences. */
   consequences: string[];
-  /** Why the volume must not be given up. Empty: it may. */
+  /** Why the volume must not be deleted. Empty: it may. */
   blockers: string[];
 }
 
-/** @param health what the PoP says of itself; undefined when it cannot be asked */
+/** @param health the PoP's health; undefined if it cannot be queried */
 export function replacementLoss(
   pop: string,
   { image, adopt, secretsFile }: Pick<EdgeConfig, "image" | "adopt" | "secretsFile">,

@@ -1,4 +1,4 @@
-/** What a rollback goes back to, what it deploys, and what it must not do unasked. Pure. */
+/** Decides which release a rollback returns to, what it deploys, and what needs confirmation. Pure. */
 import { isDeepStrictEqual } from "node:util";
 import { assumedContextKey } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
@@ -10,7 +10,7 @@ import type { Plan } from "../preview/plan.ts";
 import { CliError } from "./context.ts";
 import { type History, type ImageDeployment, noReleaseText, type RecordedRelease, type Release } from "./history.ts";
 
-/** The last release that succeeded before what is deployed now: where the newest one failed, that is the one before it. */
+/** The last successful release before the newest one. If the newest failed, that is the one deployed before it. */
 export function releaseBefore({ releases }: History, stack: string): RecordedRelease {
   const newest = releases.at(-1)?.release;
   if (newest === undefined) throw new CliError(noReleaseText(stack));
@@ -34,7 +34,7 @@ export const rollbackMessage = ({ number, message }: Release): string => `rollba
 
 const rolledBackTo = ({ message }: Release): string | undefined => /^rollback to release (\d+)/.exec(message)?.[1];
 
-/** Its image, or why it cannot be deployed once more. */
+/** Its image. Throws if the release cannot be deployed again. */
 export function rollbackImage({ number, kind, result, image, commit }: Release): string {
   if (kind === "destroy")
     throw new CliError(
@@ -52,11 +52,11 @@ export function rollbackImage({ number, kind, result, image, commit }: Release):
 }
 
 export interface RollbackConfig {
-  /** Keys of ours to deploy with, full ones. */
+  /** Configuration to deploy, by full key. */
   deployed: Record<string, unknown>;
-  /** Those that a stack file says the same by. */
+  /** The same configuration as written into a stack file. */
   written: Record<string, unknown>;
-  /** The image is another than the one that runs. */
+  /** The image differs from the running one. */
   otherImage: boolean;
 }
 
@@ -64,7 +64,7 @@ export interface RollbackInput {
   release: RecordedRelease;
   image: string;
   running: ImageDeployment | undefined;
-  /** Values of ours in the stack file as it is, without `fly-pops:`. */
+  /** Current fly-pops values of the stack file, without `fly-pops:`. */
   current: Record<string, unknown>;
   /** What Pulumi.yaml says for keys that no stack file names. */
   defaults: Record<string, unknown>;
@@ -81,7 +81,7 @@ export function rollbackConfig({
 }: RollbackInput): RollbackConfig {
   const values = imageOnly ? current : withoutDefaults(release.config, current, defaults);
   const otherImage = running?.image !== image;
-  // Of the same image machines go on to expect what it was made from: told nothing, all of them would restart.
+  // For the same image, keep the expected build context: without it, all machines would restart.
   const context = otherImage ? undefined : running?.context;
   const full = (of: Record<string, unknown>) =>
     Object.fromEntries(Object.entries(of).map(([key, value]) => [`fly-pops:${key}`, value]));
@@ -95,7 +95,7 @@ export function rollbackConfig({
   };
 }
 
-/** History has every key, also those that only Pulumi.yaml has a value for. */
+/** Removes keys whose value is a default of Pulumi.yaml, because the history contains those too. */
 const withoutDefaults = (
   config: Record<string, unknown>,
   current: Record<string, unknown>,
@@ -105,7 +105,7 @@ const withoutDefaults = (
     Object.entries(config).filter(([key, value]) => key in current || !isDeepStrictEqual(value, defaults[key])),
   );
 
-/** What serves now and would not any more, as verbs with their objects. */
+/** What is serving now and would be lost, as phrases. */
 export const losses = ({ pops, others }: Plan): string[] => [
   ...pops.flatMap(({ name, action }) =>
     action === "removed" ? [`remove ${name}`] : action === "replaced" ? [`destroy and recreate ${name}`] : [],
@@ -117,7 +117,7 @@ export const losses = ({ pops, others }: Plan): string[] => [
   }),
 ];
 
-/** Which files of the checkout a release does not bring back, as sentences. */
+/** Notes about files of the checkout that a rollback does not restore. */
 export function currentFileNotes(config: EdgeConfig, number: number): string[] {
   const { secretsFile, image } = config;
   const now = [

@@ -1,4 +1,4 @@
-/** One command line, from arguments to exit code. Nothing is thrown: what went wrong becomes one sentence. */
+/** Runs one command line and returns its exit code. Never throws: errors are printed. */
 import { type Command, CommanderError } from "commander";
 import { FlyError, told } from "../providers/fly/errors.ts";
 import { type CliContext, CliError, note } from "./context.ts";
@@ -19,20 +19,20 @@ export async function run(argv: readonly string[], context: CliContext): Promise
     return code;
   } catch (error) {
     if (context.interrupted.aborted) return 130;
-    // Commander has said what it had to say. Help and version are no failures.
+    // Commander has printed its message. Help and version are not errors.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     note(context, sentence(error));
     return error instanceof CliError ? error.code : 1;
   }
 }
 
-/** Refused for want of rights is told with what to do; the providers' other advice is for changes, and commands mostly read. */
+/** Missing permissions are reported with advice. The providers' other advice is about changes, while most commands only read. */
 function sentence(error: unknown): string {
   if (error instanceof FlyError && (error.status === 401 || error.status === 403)) return told("Fly", error);
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Commander would end the process and write where it likes; subcommands inherit neither setting once they are made. */
+/** Keeps Commander from exiting the process and writing to its streams. Existing subcommands do not inherit these settings. */
 function redirectOutput(command: Command, context: CliContext): void {
   command.exitOverride().configureOutput({
     writeOut: (text) => context.out(text),

@@ -1,13 +1,13 @@
-/** Says so when Fly lets a command wait, so that silence is not taken for a crash. */
+/** Reports slow responses of Fly, so that a waiting command does not look like a crash. */
 import type { Clock } from "../providers/clock.ts";
 import { type CliContext, note } from "./context.ts";
 
 const silentMs = 2_000;
 
-/** Calls that take as long as a program in a PoP, or a machine's boot. */
+/** Calls that take as long as a program in a PoP or a machine's boot, and are not reported. */
 const slowCalls = new Set<string | symbol>(["execMachine", "waitMachine"]);
 
-/** The same object, whose calls that take long are told once on standard error where somebody watches. `whom`: as in "Waiting for Fly at ...". */
+/** Wraps an object so that the first slow call is reported on standard error, if it is a terminal. `whom`: as in "Waiting for Fly at ...". */
 export function withWaitNotices<T extends object>(context: CliContext, whom: string, calls: T): T {
   if (!context.isWatched) return calls;
   let told = false;

@@ -1,6 +1,6 @@
 /**
- * Looks again and again until Ctrl-C, through errors: what was seen last stays, with what is wrong and since when. On a terminal on a screen of its own,
- * with title and clock, fitted to the window; elsewhere one look below the other.
+ * Refreshes until Ctrl-C and survives errors: the last output stays, with the error and its time. On a terminal it uses the alternate screen, with title and
+ * clock, fitted to the window. Elsewhere it prints one output after the other.
  */
 import { sleep } from "../providers/clock.ts";
 import { redact } from "../providers/redact.ts";
@@ -10,9 +10,9 @@ import { clockText } from "./pop-status.ts";
 import { styled } from "./style.ts";
 
 export interface WatchOptions {
-  /** Beside the clock. */
+  /** Shown next to the clock. */
   title: string;
-  /** No screen of its own and nothing between two looks: JSON, a line a look. */
+  /** Prints one line per refresh without screen control, for JSON. */
   plain: boolean;
   intervalMs: number;
 }
@@ -62,14 +62,14 @@ export async function watch(
       .flatMap((line) => wrap(line, columns).split("\n"));
     const kept =
       lines.length < rows ? lines : [...lines.slice(0, rows - 2), `... ${lines.length - rows + 2} lines more`];
-    // Overwritten line by line, then what is below erased: no flicker, nothing left of longer lines.
+    // Overwrite line by line, then erase what is below: no flicker, and no remains of longer lines.
     context.out(screen.home + kept.map((line) => line + lineEnd).join("\r\n") + screen.below);
   }
 }
 
 const timeText = (ms: number): string => clockText(new Date(ms).toISOString());
 
-/** A look may hang for as long as a call does; Ctrl-C does not wait for it. */
+/** Ctrl-C does not wait for a pending call. */
 function untilInterrupted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();
   const stop = () => reject(signal.reason);

@@ -1,6 +1,6 @@
 /**
- * `block`, `unblock`, `blocked`: addresses that every PoP answers with 403 for a time. `pop block` in each PoP (image/pop/blocked.go) writes a file on its volume
- * that nginx reads by itself: nothing is deployed or reloaded. A PoP that cannot be reached is named, and not blocked there.
+ * `block`, `unblock`, `blocked`: addresses that every PoP answers with 403 for a limited time. `pop block` in each PoP (image/pop/blocked.go) writes a file on
+ * its volume that nginx reads, without a deployment or reload. A PoP that cannot be reached is reported, and the block does not apply there.
  */
 import { z } from "zod";
 import { networkProblem } from "../../config/validators.ts";
@@ -13,7 +13,7 @@ import type { Stack } from "../stack.ts";
 import { styled } from "../style.ts";
 
 export interface Blocked {
-  /** With its bits. */
+  /** With its prefix length. */
   address: string;
   /** When its last block ends, ISO 8601. */
   until: string;
@@ -23,7 +23,7 @@ export interface Blocked {
 
 export interface BlockedPops {
   blocked: Blocked[];
-  /** PoPs that were asked in vain: what they block is not known, and not changed. */
+  /** PoPs that could not be reached: their blocks are unknown and unchanged. */
   unreached: { pop: string; reason: string }[];
 }
 
@@ -35,11 +35,11 @@ export async function block(
 ): Promise<ExitCode> {
   const all = addresses.map((it) => blockableNetwork("block", it));
   const found = await runInAllPops(await readFleet(stack), ["block", "--for", String(seconds), ...all]);
-  // `found` has all that is blocked: what was asked for is told.
-  const told = { ...found, blocked: found.blocked.filter(({ address }) => all.includes(address)) };
-  if (json) printJson(context, told);
-  else print(context, blockedText(context, told, "Nothing was blocked."));
-  return told.unreached.length > 0 ? 3 : 0;
+  // `found` has all blocks. Show only the requested ones.
+  const shown = { ...found, blocked: found.blocked.filter(({ address }) => all.includes(address)) };
+  if (json) printJson(context, shown);
+  else print(context, blockedText(context, shown, "Nothing was blocked."));
+  return shown.unreached.length > 0 ? 3 : 0;
 }
 
 export async function unblock(
@@ -64,7 +64,7 @@ export async function blocked(context: CliContext, stack: Stack, { json }: { jso
   return found.unreached.length > 0 ? 3 : 0;
 }
 
-/** What an address on the command line stands for: an IPv6 visitor has a /64, and can use any address of it. */
+/** The network to block for an address. An IPv6 visitor can use any address of their /64. */
 function blockableNetwork(command: string, text: string): string {
   const given = network(text);
   const meant = given?.endsWith("/128") && !text.includes("/") ? network(`${text}/64`) : given;
@@ -79,10 +79,10 @@ function blockableNetwork(command: string, text: string): string {
   return meant;
 }
 
-/** As `pop block`, `pop unblock` and `pop blocked` print it. */
+/** The output of `pop block`, `pop unblock` and `pop blocked`. */
 const Blocks = z.array(z.object({ address: z.string(), until: z.number() }));
 
-/** A command in all PoPs at once, and what each blocks afterwards. */
+/** Runs a command in all PoPs concurrently, and returns what each blocks afterwards. */
 async function runInAllPops(fleet: Fleet, command: string[]): Promise<BlockedPops> {
   if (deployedPops(fleet).length === 0)
     throw new CliError(`${fleet.app} has no PoP yet. Deploy one: npx pulumi up --refresh`);

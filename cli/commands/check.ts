@@ -1,4 +1,4 @@
-/** `check`: is the stack file right, without Pulumi and token? Or, with --live, do its sites answer as visitors meet them? */
+/** `check`: validates the stack file without Pulumi and token or, with --live, checks the sites as visitors see them. */
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { stackName as localStack } from "../../local/paths.ts";
@@ -24,7 +24,7 @@ export async function check(context: CliContext, files: string[], options: Check
   return showFindings(context, await checkLive(stack, await createProber(context, stack.name)), options.json);
 }
 
-/** Loaded when it is asked for: a commit hook needs none of it. */
+/** Loaded on demand, because commit hooks do not need it. */
 async function loadLiveCheck() {
   return {
     ...(await import("../check/live.ts")),
@@ -39,7 +39,7 @@ function checkFiles(
   named: string[],
   { stack = context.env.PULUMI_STACK, json }: CheckOptions,
 ): ExitCode {
-  // What the local stack's names is made by `npm run local`.
+  // Files that the local stack refers to are created by `npm run local`.
   const all = stackFiles(context.dir).filter((name) => name !== localStack);
   const files = named.length > 0 ? named : (stack ? [stack] : all).map(stackFileName);
   if (files.length === 0)
@@ -69,6 +69,6 @@ function checkFile(context: CliContext, file: string): Finding[] {
   return checkStackFile(file, text, findProject(dirname(path)) ?? context.dir);
 }
 
-/** As compilers write it: editors jump there. */
+/** In the format of compilers, which editors understand. */
 const lineOf = (context: CliContext, { file, line, column, severity, message }: Finding): string =>
   `${file}:${line}:${column}: ${styled(context, severity === "error" ? "bad" : "warning", severity)}: ${message}`;

@@ -1,4 +1,4 @@
-/** `config`: the files a PoP is configured with, as the stack file renders them, as they lie in the PoP, or how the two differ. */
+/** `config`: a PoP's configuration files as rendered from the stack file, as they are in the PoP, or their differences. */
 import { rendered } from "../../image/context.ts";
 import { type CliContext, CliError, type ExitCode, print, printJson } from "../context.ts";
 import { type DeployedPop, type Fleet, popOf, readFleet, runIn } from "../fleet.ts";
@@ -12,7 +12,7 @@ export interface ConfigOptions {
   json?: boolean;
 }
 
-/** By absolute path in the PoP; undefined: there is no such file. */
+/** Contents by absolute path in the PoP. Undefined: the file does not exist. */
 type Files = Record<string, string | undefined>;
 
 export async function config(
@@ -52,7 +52,7 @@ export async function config(
   return changes.length === 0 ? 0 : 3;
 }
 
-/** A file by its whole path, or by the end of it: nginx.conf. */
+/** Selects files by full path or by the end of it: nginx.conf. */
 function selectFiles(files: Files, wanted: string[]): Files {
   if (wanted.length === 0) return files;
   const paths = Object.keys(files);
@@ -73,7 +73,7 @@ function show(context: CliContext, files: Files, json: boolean | undefined): Exi
   return 0;
 }
 
-/** A line a file: its path and its content in base64, so that no content can look like another file's head. */
+/** Prints one line per file: its path and its contents in base64, so that contents cannot be mistaken for another file's path. */
 const readScript =
   'for file; do if [ -f "$file" ]; then echo "$file $(base64 "$file" | tr -d "\\n")"; else echo "$file"; fi; done';
 
@@ -90,6 +90,6 @@ async function readPopFiles(fleet: Fleet, pop: DeployedPop, paths: string[]): Pr
       return [path, content === undefined ? undefined : Buffer.from(content, "base64").toString("utf8")];
     }),
   );
-  // An empty file has no content behind its blank.
+  // The line of an empty file has nothing after the space.
   return Object.fromEntries(paths.map((path) => [path, found.get(path)]));
 }

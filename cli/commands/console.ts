@@ -1,4 +1,4 @@
-/** `console`: a shell in a PoP. On Fly by flyctl, which brings the WireGuard tunnel it takes; in the local stack by the Docker engine. */
+/** `console`: a shell in a PoP. On Fly through flyctl, which provides the WireGuard tunnel; in the local stack through the Docker engine. */
 import { consoleIn } from "../../local/console.ts";
 import { labels } from "../../local/docker-engine.ts";
 import { type CliContext, CliError } from "../context.ts";
@@ -25,7 +25,7 @@ export async function console(context: CliContext, stack: Stack, name: string, c
     throw new CliError(
       `${name}: a console on Fly needs flyctl, but neither fly nor flyctl is on PATH. Install it (https://fly.io/docs/flyctl/install/), or use instead: npx fly-pops exec ${name} -- COMMAND, npx fly-pops ssh ${name}`,
     );
-  // One string, which a shell in the PoP takes apart again.
+  // One string, which a shell in the PoP splits again.
   const asked = command.length > 0 ? ["--command", command.map(shellQuote).join(" ")] : [];
   return execInherit(context, flyctl, ["ssh", "console", "--app", fleet.app, "--machine", machine.id, ...asked]);
 }

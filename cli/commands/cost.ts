@@ -1,4 +1,4 @@
-/** `cost`: what the stack file costs a month by list price, and what earlier deployments left on Fly. */
+/** `cost`: the monthly cost of the stack file by list prices, and of volumes kept by earlier deployments. */
 import { costKinds, estimate } from "../../components/cost.ts";
 import { flyPrices } from "../../components/prices.ts";
 import { table } from "../../local/table.ts";
@@ -10,7 +10,7 @@ import { styled } from "../style.ts";
 export async function cost(context: CliContext, stack: Stack, { json }: { json?: boolean }): Promise<ExitCode> {
   const config = stack.config();
   const kept = await keptVolumes(stack).catch((error: unknown) => {
-    // The estimate is worth having without Fly. Its last assumption says what is missing; this says why.
+    // The estimate is useful without Fly. Its last assumption says what is missing; this says why.
     note(context, `Kept volumes could not be listed: ${(error as Error).message}`);
     return undefined;
   });
@@ -24,7 +24,7 @@ export async function cost(context: CliContext, stack: Stack, { json }: { json?:
   print(
     context,
     table([
-      ["what", "", "a month"].map((cell) => styled(context, "head", cell)),
+      ["what", "", "per month"].map((cell) => styled(context, "head", cell)),
       ...costKinds.flatMap((kind) => [
         ...rows.filter((it) => it.kind === kind).map((it) => [`${kind} ${it.name}`, it.what, money(it.monthly)]),
       ]),

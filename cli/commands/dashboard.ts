@@ -1,4 +1,4 @@
-/** `dashboard`: the status page of any stack, on this machine alone. It tells what runs and changes nothing; the token stays in this process. */
+/** `dashboard`: the status page of any stack, served only on this machine. It is read-only, and the token stays in this process. */
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -49,7 +49,7 @@ export async function dashboard(context: CliContext, stack: Stack, { open }: Das
   return 0;
 }
 
-/** Read once: an address stays what it is. Asked first, so that a wrong token is told here, and not on the page. */
+/** Read once, because addresses do not change. Read first, so that a wrong token is reported here and not on the page. */
 async function buildHead(stack: Stack): Promise<Head> {
   const { app } = stack.config();
   const ips = ((await publicAddresses(app, await stack.fly())) ?? []).map(({ ip }) => ip);

@@ -1,4 +1,4 @@
-/** `drain` and `undrain`: PoPs taken out of Fly Proxy's routing while they run on, and back in once they are seen to serve. All of them at once. */
+/** `drain` and `undrain`: removes PoPs from Fly Proxy's routing while they keep running, and adds them again once they are healthy. Concurrently. */
 import { drainVerified, startVerified } from "../../providers/fly/power.ts";
 import { type CliContext, CliError, confirm, type ExitCode, note } from "../context.ts";
 import { type DeployedPop, type Fleet, popOf, readFleet } from "../fleet.ts";
@@ -46,7 +46,7 @@ export async function undrain(context: CliContext, stack: Stack, names: readonly
 const isRouted = ({ state, cordoned }: Fleet["pops"][number]["machine"] & object): boolean =>
   state === "started" && !cordoned;
 
-/** That it fails for one keeps it from no other. */
+/** A failure of one PoP does not affect the others. */
 async function forEachPop(
   context: CliContext,
   pops: readonly DeployedPop[],

@@ -1,6 +1,6 @@
 /**
- * `exec`: one program inside a PoP, by the Machines API. What it writes is passed on as it is; so is its exit code. Fly answers once the program has ended:
- * nothing can be streamed either way. `console` and `ssh` can.
+ * `exec`: one program inside a PoP, through the Machines API. Its output and exit code are passed on unchanged. Fly responds after the program has exited,
+ * so nothing can be streamed in either direction. `console` and `ssh` can stream.
  */
 
 import { type CliContext, CliError, note } from "../context.ts";
@@ -41,7 +41,7 @@ export async function exec(
   return ran.code;
 }
 
-/** All of it, as it goes in one request; undefined when there is none. A pipe that nobody closes would be waited for in silence. */
+/** Reads all of it, because it is sent in one request. Undefined: empty. The note explains the wait for a pipe that is never closed. */
 async function readInput(context: CliContext, pop: string, read: () => Promise<Buffer>): Promise<Buffer | undefined> {
   const cancel = context.clock.after(quietMs, () =>
     note(context, "Reading standard input until it ends. To run the program without it: --no-stdin"),

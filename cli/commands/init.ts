@@ -1,4 +1,4 @@
-/** `init`: a stack file for those who cloned the project. What is not said on the command line is asked. */
+/** `init`: writes a stack file in a clone of the project, asking for values that are not on the command line. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
@@ -10,7 +10,7 @@ export type InitOptions = Partial<Answers>;
 
 export async function init(context: CliContext, options: InitOptions): Promise<ExitCode> {
   const taken = stackFiles(context.dir);
-  // The clone brings an example under the usual name.
+  // The clone contains an example with the usual name.
   const offered = taken.includes("prod") ? "prod-edge" : "prod";
   const answers = await gatherAnswers(context, { given: options, taken, offered, command: "init" });
   writeStackFile(context.dir, answers);

@@ -1,4 +1,4 @@
-/** `logs`: what PoPs write, by the log call of Fly's other server (providers/fly/logs.ts says which). */
+/** `logs`: logs of PoPs, through Fly's log API (see providers/fly/logs.ts). */
 import type { LogEntry } from "../../providers/fly/logs.ts";
 import { type CliContext, CliError, type ExitCode, note, print, printJson } from "../context.ts";
 import { deployedPops, type Fleet, popOf, readFleet } from "../fleet.ts";
@@ -21,7 +21,7 @@ export interface LogsOptions extends LineFilter {
   json?: boolean;
   /** As typed: 10m, 2h, or a time. */
   since?: string;
-  /** The newest so many. */
+  /** The last N lines. */
   lines?: number;
 }
 
@@ -64,7 +64,7 @@ export async function logs(
   return followLogs(context, read, { next, onEntries: (entries) => entries.flatMap(filter.pick).forEach(show) });
 }
 
-/** Parses, counts and chooses. */
+/** Parses, counts and filters lines. */
 function filterOf(fleet: Fleet, wanted: LineFilter) {
   const names = new Map(deployedPops(fleet).map(({ machine, name }) => [machine.id, name]));
   const isChosen = matchesFilter(wanted);
@@ -81,7 +81,7 @@ function filterOf(fleet: Fleet, wanted: LineFilter) {
       filter.shown += 1;
       return [line];
     },
-    /** Why there is nothing to see. */
+    /** Why no line is shown. */
     nothing: (): string =>
       seen === 0
         ? "No logs in that time."

@@ -1,4 +1,4 @@
-/** `maintenance`: a site's visitors get 503 and a page from all PoPs, or the site again. */
+/** `maintenance`: switches a site's maintenance page (503) on or off on all PoPs. */
 import { z } from "zod";
 import { type CliContext, CliError, type ExitCode, print, printJson } from "../context.ts";
 import { findSite } from "../find-site.ts";
@@ -6,7 +6,7 @@ import { deployedPops, readFleet } from "../fleet.ts";
 import { jsonOf, queryAllPops, resultJson, resultLine } from "../pop-query.ts";
 import type { Stack } from "../stack.ts";
 
-/** As `pop maintenance` answers (image/pop/maintenance.go). */
+/** The output of `pop maintenance` (image/pop/maintenance.go). */
 const State = z.object({ maintenance: z.boolean(), changed: z.boolean() });
 
 export async function maintenance(

@@ -1,4 +1,4 @@
-/** `new`: a project of one's own from this one, in a folder of its own: what git tracks, and a stack file. */
+/** `new`: copies this project into a new directory: the files that git tracks, and a stack file. */
 import { execFileSync, spawn } from "node:child_process";
 import {
   copyFileSync,
@@ -17,7 +17,7 @@ import { stackFileName } from "../stack-file.ts";
 import { nextSteps, writeStackFile } from "./init.ts";
 
 export interface NewOptions extends Partial<Answers> {
-  /** False: packages and tools are left to the reader. */
+  /** False: packages and tools are not installed. */
   setup?: boolean;
 }
 
@@ -77,7 +77,7 @@ function trackedFiles(dir: string): string[] {
   }
 }
 
-/** A stack that is deployed from here stays here: a second one of the same app would share it. The examples are for everybody. */
+/** Files of stacks deployed from here are not copied, because a second stack of the same app would conflict. The examples are copied. */
 function isShared(dir: string, path: string): boolean {
   if (!/^Pulumi\..+\.yaml$/.test(path) || path === "Pulumi.local.yaml") return true;
   return (
@@ -92,7 +92,7 @@ function copy(from: string, to: string): void {
   else copyFileSync(from, to);
 }
 
-/** npm packages, then the CLI and its plugins. What they say goes to the terminal. */
+/** Installs npm packages, then the Pulumi CLI and its plugins, with their output on the terminal. */
 function runSetup(context: CliContext, cwd: string): Promise<number> {
   return new Promise((done, failed) => {
     const child = spawn("npm", ["run", "setup", "--", "--only", "npm,pulumi"], {

@@ -1,4 +1,4 @@
-/** `nginx-test`: nginx reads its configuration and certificates as if it started, in one PoP or all of them. */
+/** `nginx-test`: checks that nginx can load its configuration and certificates, in one PoP or all of them. */
 import { FlyError } from "../../providers/fly/errors.ts";
 import { type CliContext, CliError, type ExitCode, print, printJson } from "../context.ts";
 import { deployedPops, popOf, readFleet, runIn } from "../fleet.ts";
@@ -20,7 +20,7 @@ export async function nginxTest(
         const { code, stdout, stderr } = await runIn(fleet, pop, ["/usr/bin/nginx-test"]);
         return { pop: pop.name, good: code === 0, output: `${stdout}${stderr}`.trim() };
       } catch (error) {
-        // One that does not run keeps nobody from seeing the others.
+        // A PoP that is not running does not hide the others.
         if (name !== undefined || !(error instanceof CliError || error instanceof FlyError)) throw error;
         return { pop: pop.name, good: null, output: error.message };
       }

@@ -1,4 +1,4 @@
-/** `orphans`: objects with our marks that no stack owns. Lists them; deletes only when told to, and asked. */
+/** `orphans`: lists objects created by fly-pops that no stack owns. Deletes them only with --delete and after a confirmation. */
 import { table } from "../../local/table.ts";
 import type { Fly } from "../../providers/fly/api.ts";
 import { whenGone } from "../../providers/fly/errors.ts";
@@ -29,12 +29,12 @@ export async function orphans(
     throw new CliError(`orphans: ${ids.join(", ")} would be deleted. Pass --delete to confirm`, { code: 2 });
   const { app, organization } = stack.config();
   const fly = await stack.fly();
-  // First what may say no: nothing is listed of which half the owners are unknown.
+  // First, because it may fail: without the owners the list would be misleading.
   const known = await readOwnership(context, stack);
   const apps = options.organization ? (await fly.listApps(organization)).flatMap(({ name }) => name ?? []) : [app];
   const found = await Promise.all([...new Set([app, ...apps])].map((name) => listObjects(fly, name)));
   const all = found
-    // In an app without a machine of ours a volume of our pattern is somebody else's.
+    // In an app without our machines, a volume with a name like ours belongs to somebody else.
     .filter((it) => it.app === app || it.machines.some(({ config }) => config?.metadata?.[ownerKeys.stack]))
     .flatMap((it) => findOrphans(it.app === app ? it : { ...it, volumes: [], addresses: [] }, known, stack.config()));
   if (!options.json && all.length === 0)
@@ -78,7 +78,7 @@ const orphanTable = (context: CliContext, all: readonly Orphan[]): string =>
     ...all.map((it) => [it.kind, it.id, it.app, it.name, it.region, it.reason]),
   ]);
 
-/** Machines first: a volume is let go when its machine is gone. Returns the ids of what was deleted. */
+/** Deletes machines first, because a volume is released only when its machine is gone. Returns the ids of what was deleted. */
 async function deleteOrphans(
   context: CliContext,
   stack: Stack,
@@ -101,7 +101,7 @@ async function deleteOrphans(
     note(context, "Nothing was deleted.");
     return deleted;
   }
-  // What a deployment makes is in no state before it serves. Begun since the first look, it would show now.
+  // Machines of a running deployment are not in the state until they are healthy. A deployment that has started since shows now.
   await assertUnlocked(context, stack, "nothing was deleted, because a deployment may be running");
   const { ids: owned, pending } = await readOwnership(context, stack);
   const still = going.filter(({ id, name }) => !owned.has(id) && !pending.has(name));

@@ -1,4 +1,4 @@
-/** `preflight`: what this project assumes about Fly, measured once with a real account on an app of its own. */
+/** `preflight`: verifies this project's assumptions about Fly with a real account, on a temporary app of its own. */
 import { writeFileSync } from "node:fs";
 import { relative, resolve } from "node:path";
 import { Fly } from "../../providers/fly/api.ts";
@@ -31,12 +31,12 @@ export interface PreflightOptions {
   /** Path of the report without its extension. */
   report?: string;
   json?: boolean;
-  /** Only removes what earlier runs have left. */
+  /** Only removes leftovers of earlier runs. */
   clean?: boolean;
   yes?: boolean;
 }
 
-/** Roads to the outside, for tests. */
+/** Network access, replaced in tests. */
 export interface Transports {
   transport?: Transport;
   visitor?: Visitor;
@@ -121,7 +121,7 @@ export async function preflight(
   return broken || outcome.brokenOff !== undefined ? 3 : 0;
 }
 
-/** How Fly is reached and where the probes go: the command line, then the stack if one is named, then the environment. */
+/** Endpoint, token, organization and region: from the command line, then the stack if given, then the environment. */
 async function resolveSettings(
   context: CliContext,
   options: PreflightOptions,
@@ -148,7 +148,7 @@ async function resolveSettings(
   return { settings, organization, region, dial: stack && isLocal(context, stack.name) ? localEdge() : undefined };
 }
 
-/** Apps of earlier runs. An app's own token can neither list nor make apps, and is refused here. */
+/** Apps of earlier runs. A token of a single app can neither list nor create apps and fails here. */
 async function listLeftovers(fly: Fly, organization: string): Promise<App[]> {
   try {
     return await leftovers(fly, organization);

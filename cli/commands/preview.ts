@@ -1,4 +1,4 @@
-/** `preview`: what `pulumi up` would do, as what happens to each PoP. Asks Fly nothing and changes nothing. */
+/** `preview`: what `pulumi up` would do to each PoP. Makes no calls to Fly and changes nothing. */
 
 import { type CliContext, type ExitCode, print, printJson } from "../context.ts";
 import type { Stack } from "../stack.ts";

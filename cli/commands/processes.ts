@@ -1,4 +1,4 @@
-/** `processes`: what process-compose says of the processes of a PoP. */
+/** `processes`: the processes of a PoP, as listed by process-compose. */
 import { z } from "zod";
 import { table } from "../../local/table.ts";
 import { type CliContext, CliError, type ExitCode, print, printJson } from "../context.ts";
@@ -6,7 +6,7 @@ import { popOf, readFleet, runIn } from "../fleet.ts";
 import type { Stack } from "../stack.ts";
 import { styled } from "../style.ts";
 
-/** As `process-compose process list -o json` has it: `age` in nanoseconds, `mem` in bytes. */
+/** The output of `process-compose process list -o json`: `age` in nanoseconds, `mem` in bytes. */
 const States = z.array(
   z.looseObject({
     name: z.string(),
@@ -25,7 +25,7 @@ const States = z.array(
 export interface ProcessRow {
   name: string;
   status: string;
-  /** null: it has no probe. */
+  /** null: no readiness probe. */
   ready: boolean | null;
   restarts: number;
   exitCode: number;
@@ -79,7 +79,7 @@ function rowsOf(text: string): ProcessRow[] | undefined {
   }));
 }
 
-/** Runs, or has done what it was to do, or waits for its hour. */
+/** Running, completed successfully, or scheduled. */
 const isWell = ({ status, ready, exitCode }: ProcessRow): boolean =>
   ready !== false &&
   (/^(Running|Launched|Scheduled|Skipped)$/.test(status) || (status === "Completed" && exitCode === 0));

@@ -1,4 +1,4 @@
-/** `purge`: removes what PoPs have stored, on all of them at once: URLs, a site or a part of it, or everything. */
+/** `purge`: purges the cache of all PoPs: URLs, a site or part of it, or everything. */
 import { z } from "zod";
 import { isStoring } from "../../image/render/nginx-cache.ts";
 import { partsOf } from "../../image/render/site-parts.ts";
@@ -15,10 +15,10 @@ export interface PurgeOptions {
   json?: boolean;
 }
 
-/** As `pop purge` answers (image/pop/purge). */
+/** The output of `pop purge` (image/pop/purge). */
 const Purged = z.object({ objects: z.number(), bytes: z.number() });
 
-/** For one command line in a PoP. */
+/** Limit of a command line in a PoP. */
 const maxArgumentBytes = 100_000;
 
 export async function purge(
@@ -51,7 +51,7 @@ export async function purge(
   return 3;
 }
 
-/** What is handed to `pop purge`, and the sites it is about. */
+/** Arguments of `pop purge`, and the sites they are about. */
 function parseTarget(urls: readonly string[], { site, path, all }: PurgeOptions): { words: string[]; hosts: string[] } {
   const kinds = [urls.length > 0, site !== undefined, all === true].filter(Boolean).length;
   if (kinds !== 1)
@@ -81,7 +81,7 @@ function parseTarget(urls: readonly string[], { site, path, all }: PurgeOptions)
 }
 
 function hostOf(url: string): string {
-  // Not every scheme: javascript: and the like are URLs, too.
+  // Check the scheme, because javascript: and others are URLs too.
   const { hostname, username } = (/^https?:\/\//i.test(url) && URL.parse(url)) || { hostname: "", username: "" };
   if (hostname !== "" && username === "") return hostname;
   throw new CliError(`purge: ${url} is not a URL such as https://www.example.org/page`, { code: 2 });

@@ -1,4 +1,4 @@
-/** `releases`: what was deployed when, from which commit, with which image; of one release what it was deployed with, or what it changed. */
+/** `releases`: lists deployments with time, commit and image, or shows one release's configuration or changes. */
 import { stringify } from "yaml";
 import { table } from "../../local/table.ts";
 import { type CliContext, CliError, type ExitCode, note, print, printJson } from "../context.ts";
@@ -49,7 +49,7 @@ export async function releases(
   return 0;
 }
 
-/** The last one before it that deployed something: what failed may have been deployed in part. */
+/** The previous release that deployed something. Failed ones count, because they may have been deployed in part. */
 function before(releases: readonly RecordedRelease[], { release: { number } }: RecordedRelease): RecordedRelease {
   const found = releases.findLast(({ release }) => release.number < number && release.kind === "update");
   if (found) return found;

@@ -1,6 +1,6 @@
 /**
- * `replace`: a PoP is made anew on another volume, for one that no machine can be made beside, or whose host stays away. What was on the old volume
- * is given up: so it is refused where that is to be had nowhere else, and nothing is done before the operator has said yes.
+ * `replace`: recreates a PoP on a new volume, for a volume whose host is full or does not come back. The contents of the old volume are lost, so it refuses
+ * if they cannot be recreated, and does nothing before the operator has confirmed.
  */
 import { volumeName } from "../../components/placement.ts";
 import type { EdgeConfig } from "../../config/types.ts";
@@ -24,7 +24,7 @@ import { readState, resourceOfPop } from "../state.ts";
 
 export interface ReplaceOptions {
   yes?: boolean;
-  /** What luggage keeps on the volume is given up, too. */
+  /** Also give up the data that luggage keeps on the volume. */
   loseLuggage?: boolean;
 }
 
@@ -77,11 +77,11 @@ export async function replace(
 }
 
 interface PopObjects {
-  /** Live volumes of the PoP's name in its region. */
+  /** Existing volumes with the PoP's name in its region. */
   volumes: Volume[];
-  /** Live machines of the PoP: its own, and one that makes its identity. */
+  /** Existing machines of the PoP: its own, and a helper that creates its identity. */
   machines: Machine[];
-  /** All of the app. */
+  /** All machines of the app. */
   all: Machine[];
 }
 
@@ -93,7 +93,7 @@ async function listPopObjects(fly: Fly, stack: Stack, { app, pops }: EdgeConfig,
   ]);
   const ours = all.filter((it) => {
     const metadata = (it.config ?? it.incomplete_config)?.metadata;
-    // A host that is away may keep the metadata to itself; then the name says whose it is.
+    // Fly may show no metadata of machines on an unreachable host. The name identifies them.
     if (!metadata) return it.name === name && it.host_status === "unreachable";
     return metadata[ownerKeys.pop] === name && owns(stack, metadata[ownerKeys.stack]);
   });
@@ -104,7 +104,7 @@ async function listPopObjects(fly: Fly, stack: Stack, { app, pops }: EdgeConfig,
   };
 }
 
-/** The volume to be given up: the state's; where the state has none, the one that Fly has. */
+/** The volume to delete: the one in the state or, if the state has none, the one on Fly. */
 function chooseVolume(name: string, known: string | undefined, volumes: readonly Volume[]): Volume | undefined {
   const [first, ...others] = volumes;
   if (known !== undefined) return volumes.find(({ id }) => id === known) ?? (others.length === 0 ? first : undefined);
@@ -132,7 +132,7 @@ async function healthOf(stack: Stack, name: string) {
   return (await readHealth(fleet, pop)).health;
 }
 
-/** What making it anew takes is looked at before anything is gone. */
+/** Checks the prerequisites of the new PoP before anything is deleted. */
 async function assertDeployable(context: CliContext, stack: Stack, edge: EdgeConfig, name: string): Promise<void> {
   const bad = [...(await secretsChecks(context, stack, edge)), ...(await tailnetChecks(stack, edge))].find(
     ({ verdict }) => verdict === "bad",
@@ -142,21 +142,21 @@ async function assertDeployable(context: CliContext, stack: Stack, edge: EdgeCon
   throw new CliError(told.endsWith("Nothing was changed.") ? told : `${told} Nothing was changed.`);
 }
 
-/** The first deed needs the state's lock, so that nothing is gone that a locked state then cannot make anew; and the new volume is protected again. */
+/** Unprotects the volume first, which fails if the state is locked, so that nothing is deleted that a locked state could not recreate. The new volume is protected again. */
 async function assertUnlocked(
   context: CliContext,
   stack: Stack,
   name: string,
   state: Awaited<ReturnType<typeof readState>>,
 ) {
-  // The root is never protected: of it nothing changes.
+  // The root resource is never protected, so unprotecting it changes nothing.
   const some = resourceOfPop(state, "Volume", name) ?? state.find(({ type }) => type === "pulumi:pulumi:Stack");
   if (!some) return;
   const args = ["state", "unprotect", some.urn, "--yes", "--stack", stack.reference];
   await pulumiOutput(context, `${name}: not replaced`, args, stack.env);
 }
 
-/** Machines and volume go. A machine must; a volume that Fly does not let go of is left behind. */
+/** Deletes the machines and the volume. A volume that Fly does not release is left behind. */
 async function deletePop(
   context: CliContext,
   fly: Fly,
@@ -182,7 +182,7 @@ async function deletePop(
   }
 }
 
-/** Only what is this PoP's is made; all else stays as it is. */
+/** Deploys only this PoP's resources. */
 async function deploy(context: CliContext, stack: Stack, name: string, givenUp: readonly string[]): Promise<void> {
   const targets = [`**::edge-${name}`, `**::edge-${name}-*`].flatMap((urn) => ["--target", urn]);
   const args = ["up", "--yes", "--skip-preview", "--refresh", "--message", `replace ${name}`, ...targets];

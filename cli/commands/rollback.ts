@@ -1,6 +1,6 @@
 /**
- * `rollback`: an older release once more, through Pulumi: a plan, a question, and an update that verifies as every other does. What is deployed
- * is the configuration of that release with the image that ran then, so nothing is built. Nothing is touched before the plan says that all of it can be done.
+ * `rollback`: deploys an older release again through Pulumi: a plan, a confirmation, and a normal update. It deploys the configuration of that release with
+ * the image that ran then, so nothing is built. Nothing is changed unless the plan shows that all of it is possible.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -26,9 +26,9 @@ export interface RollbackOptions {
   yes?: boolean;
   /** Only the image of that release: regions, sizes and rollout stay as the stack file has them. */
   imageOnly?: boolean;
-  /** PoPs and addresses that release did not have may go. */
+  /** PoPs and addresses that the release did not have may be removed. */
   withRemovals?: boolean;
-  /** Writes what was deployed into the stack file. */
+  /** Writes the deployed configuration into the stack file. */
   write?: boolean;
 }
 
@@ -51,7 +51,7 @@ export async function rollback(
     defaults: projectDefaults(context.dir),
     imageOnly,
   });
-  // All mistakes come out before Pulumi is asked: the rules of today may refuse what those of then let pass.
+  // Validate before calling Pulumi: today's rules may reject a configuration that was valid then.
   const config = edgeConfig(stack.name, deployed);
   const question = `Roll ${stack.name} back to release ${release.number} of ${release.startedAt} (image ${image})?`;
   if (!yes && !context.ask) throw needsConfirmation(question);
@@ -103,7 +103,7 @@ export async function rollback(
   return 0;
 }
 
-/** Why the plan is not carried out, with the ways on; undefined when it may be. */
+/** Why the plan is rejected, with alternatives. Undefined: it is not. */
 function rejectionReason(
   plan: Plan,
   number: number,
@@ -117,7 +117,7 @@ function rejectionReason(
   return [`It would ${lost.join(", ")}.`, ...alone, `To deploy all of it: ${again} --with-removals`].join("\n");
 }
 
-/** The plan was shown: the CLI tells what it does, and in its own last words what went wrong. */
+/** Runs pulumi up without another preview. The CLI's output shows what it does and what fails. */
 async function deploy(context: CliContext, stack: Stack, args: string[]): Promise<void> {
   const up = ["up", "--yes", "--skip-preview", "--suppress-outputs", "--stack", stack.reference, ...args];
   const { code } = await runPulumi(context, up, { env: stack.env, shown: true });

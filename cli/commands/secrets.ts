@@ -1,4 +1,4 @@
-/** `secrets`: what an operator does with the stack's file of secrets. sops does the work; nothing of the content passes through here. */
+/** `secrets`: manages the stack's secrets file. sops does the work, so plain texts never pass through here. */
 import { join } from "node:path";
 import type { EdgeConfig } from "../../config/types.ts";
 import { wantedKeys } from "../../image/render/secrets.ts";
@@ -23,7 +23,7 @@ import { styled } from "../style.ts";
 export interface RekeyOptions {
   add: string[];
   remove: string[];
-  /** True: the stack's PoPs; false: none; absent: those the file names stay. */
+  /** True: the stack's PoPs become recipients; false: none; absent: unchanged. */
   pops?: boolean;
 }
 
@@ -106,7 +106,7 @@ export async function rekey(context: CliContext, stack: Stack, { add, remove, po
   return 0;
 }
 
-/** Who opens it no more; not who is only written anew. Asked for, but not in the file: perhaps in .sops.yaml. */
+/** Recipients that were removed, without those only rewritten. Includes requested ones that are not in the file, because .sops.yaml may have them. */
 const removedRecipients = ({ add, remove }: RekeyPlan, asked: readonly string[]): string[] => {
   const comes = new Set(add.map(plainRecipient));
   return [...new Set([...remove, ...asked].map(plainRecipient))].filter((id) => !comes.has(id));
@@ -125,10 +125,10 @@ export async function check(context: CliContext, stack: Stack): Promise<ExitCode
   return 0;
 }
 
-/** What its recipients are told apart by, as far as it can be known here. */
+/** What is needed to classify the recipients, as far as it is available. */
 export async function known(context: CliContext, stack: Stack, path: string, parsed: SopsFile): Promise<Known> {
   const here = { stack: stack.name, operators: rulesFor(path)?.rule.recipients ?? [] };
-  // Who opens the file stands in the file; which of them are PoPs still, only the state knows. Without any there is nothing to ask it.
+  // The file lists its recipients, but only the state knows which of them are current PoPs. Without such recipients the state is not needed.
   if (recipientsOf(parsed, here).every(({ who }) => who === "operator")) return { ...here, pops: {} };
   try {
     return { ...here, pops: await popRecipients(context, stack) };
@@ -138,7 +138,7 @@ export async function known(context: CliContext, stack: Stack, path: string, par
   }
 }
 
-/** `name`: as the stack file has it. */
+/** `name`: the path in the stack file. */
 function fileOf(context: CliContext, stack: Stack): { path: string; name: string; wanted: string[]; edge: EdgeConfig } {
   const edge = stack.config();
   const { secretsFile, image } = edge;

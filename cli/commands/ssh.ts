@@ -1,6 +1,6 @@
 /**
- * `ssh`: OpenSSH's client over the tailnet. The host key comes from the stack's outputs, where the provider that saw it born put it: the first
- * connection is as safe as the hundredth, and what does not match is refused.
+ * `ssh`: the OpenSSH client over the tailnet. The host key comes from the stack's outputs, stored by the provider when the key was created, so even the first
+ * connection is verified.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,7 +11,7 @@ import { pulumiOutput } from "../pulumi.ts";
 import { isLocal, type Stack } from "../stack.ts";
 
 export interface SshOptions {
-  /** For OpenSSH as they are, e.g. ProxyJump=host. */
+  /** Passed to OpenSSH unchanged, e.g. ProxyJump=host. */
   option: string[];
 }
 
@@ -51,7 +51,7 @@ export async function ssh(
       ...["UpdateHostKeys=no", "VerifyHostKeyDNS=no", "CheckHostIP=no", "HostKeyAlgorithms=ssh-ed25519"].flatMap(
         asOption,
       ),
-      // OpenSSH takes the first value of an option: the user's go before ours.
+      // OpenSSH uses the first value of an option. The options above must not be overridden; the user's come before the rest.
       ...option.flatMap(asOption),
       ...(isLocal(context, stack.name) ? asOption(`ProxyCommand=${intoLocalTailnet}`) : []),
       "-l",
@@ -72,7 +72,7 @@ const intoLocalTailnet = [
 
 const asOption = (text: string): string[] => ["-o", text];
 
-/** The PoP's line of known_hosts as the stack's output has it. */
+/** The PoP's known_hosts line in the stack's outputs. */
 async function knownHost(context: CliContext, stack: Stack, name: string): Promise<string> {
   const text = await pulumiOutput(
     context,
@@ -88,5 +88,5 @@ async function knownHost(context: CliContext, stack: Stack, name: string): Promi
   );
 }
 
-/** The first name of the line; OpenSSH writes one with a port in brackets. */
+/** The first name of the line. OpenSSH puts a name with a port in brackets. */
 const hostOf = (line: string): string => (line.split(/[ ,]/)[0] ?? "").replace(/^\[(.*)\]:\d+$/, "$1");

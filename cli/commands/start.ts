@@ -1,4 +1,4 @@
-/** `start` and `restart`: PoPs as they are, one after the other, by the rules of an update: leased, verified, routed. */
+/** `start` and `restart`: start PoPs without changing them, one after the other, with the same safety as an update: lease, health checks, routing. */
 import { HostUnreachable, told } from "../../providers/fly/errors.ts";
 import { type Powered, restartVerified, startVerified } from "../../providers/fly/power.ts";
 import { createRollout } from "../../providers/fly/rollout.ts";
@@ -8,7 +8,7 @@ import { type CliContext, CliError, type ExitCode, note } from "../context.ts";
 import { type DeployedPop, type Fleet, popOf, readFleet, runIn } from "../fleet.ts";
 import type { Stack } from "../stack.ts";
 
-/** Starts PoPs that do not run. Those that run and are routed are left alone. */
+/** Starts stopped PoPs. PoPs that are running and in routing are left alone. */
 export async function start(context: CliContext, stack: Stack, names: readonly string[]): Promise<ExitCode> {
   const fleet = await readFleet(stack);
   const pops = [...new Set(names)].map((name) => popOf(fleet, name));
@@ -23,7 +23,7 @@ export async function start(context: CliContext, stack: Stack, names: readonly s
   return 0;
 }
 
-/** Restarts a PoP, or one process in it while the others go on. */
+/** Restarts a PoP, or a single process in it. */
 export async function restart(
   context: CliContext,
   stack: Stack,
@@ -46,7 +46,7 @@ export async function restart(
   return 0;
 }
 
-/** What Fly or the machine has against it becomes a sentence that says how the PoP is left. */
+/** Runs a power operation and turns its failures into messages that say in which state the PoP was left. */
 export async function runPowerAction(
   context: CliContext,
   stack: Stack,

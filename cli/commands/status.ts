@@ -1,4 +1,4 @@
-/** `status`: what stands above the PoPs, then every PoP in a row. One call for the list, one for addresses, one a PoP for what it says of itself, side by side. */
+/** `status`: addresses and DNS, then one row per PoP. One call for the list, one for addresses and one per PoP for its health, concurrently. */
 import { table } from "../../local/table.ts";
 import { type AppHeader, addressesText, addressProblems, dnsText, readAppHeader } from "../app-header.ts";
 import { endsSoon, leftText } from "../certificate-expiry.ts";
@@ -17,7 +17,7 @@ import { watch } from "../watch.ts";
 export interface StatusOptions {
   json?: boolean;
   watch?: boolean;
-  /** Seconds between two looks. */
+  /** Seconds between refreshes. */
   interval: number;
 }
 
@@ -25,7 +25,7 @@ export interface Status extends AppHeader {
   stack: string;
   app: string;
   pops: PopStatus[];
-  /** Sentences about the app as a whole; those of PoPs stand with them. */
+  /** Problems of the app as a whole. Those of PoPs are in `pops`. */
   problems: string[];
 }
 
@@ -56,13 +56,13 @@ async function readStatus(context: CliContext, stack: Stack): Promise<Status> {
     readPopStatuses(context, stack, fleet),
     readAppHeader(dns, fleet, stack.lenientConfig().config),
   ]);
-  // Before anything is deployed nothing is missing that the PoPs do not tell of.
+  // Before the first deployment, the PoPs report everything that is missing.
   const problems = pops.some(({ machine }) => machine !== null) ? addressProblems(app, head) : [];
   problems.push(...maintenanceProblems(pops));
   return { stack: stack.name, app, ...head, pops, problems };
 }
 
-/** All of them at once: what Fly limits, it limits by machine. Who is well is asked once; of the others it is asked why. */
+/** Queries all PoPs concurrently, because Fly's rate limits apply per machine. Healthy PoPs need one call; the others are queried for the reason. */
 async function readPopStatuses(context: CliContext, stack: Stack, fleet: Fleet): Promise<PopStatus[]> {
   const isMissing = fleet.pops.some(({ machine }) => machine === undefined);
   const [state, told] = await Promise.all([
@@ -86,7 +86,7 @@ async function readPopDetails(context: CliContext, fleet: Fleet, pop: DeployedPo
 
 const isLive = (pop: Fleet["pops"][number]): pop is DeployedPop => pop.machine !== undefined;
 
-// "made from" is as much of the context's digest as the image's tag has.
+// "made from" shows as much of the build context's digest as the image's tag has.
 const columns = [
   ...[
     "PoP",
@@ -103,7 +103,7 @@ const columns = [
     "rejected",
   ],
 ];
-/** What a narrow window does without, in this order. */
+/** Columns to drop in a narrow window, in this order. */
 const droppableColumns = [
   "made from",
   "rejected",
@@ -153,14 +153,14 @@ export function statusText(context: CliContext, { stack, app, pops, problems, ..
   ].join("\n");
 }
 
-/** The way from each PoP to each origin, where there is a tailnet. */
+/** The path from each PoP to each origin in the tailnet. */
 function originsText(context: CliContext, pops: readonly PopStatus[], width: number): string[] {
   const rows = pops.flatMap(({ pop, origins }) =>
     origins.map(({ origin, node, path, latencyMs }) => [
       pop,
       origin,
       node ?? "-",
-      styled(context, path === null ? "bad" : path === "direct" ? "good" : "warning", path ?? "no way"),
+      styled(context, path === null ? "bad" : path === "direct" ? "good" : "warning", path ?? "no path"),
       latencyMs === null ? "-" : `${latencyMs} ms`,
     ]),
   );
@@ -169,7 +169,7 @@ function originsText(context: CliContext, pops: readonly PopStatus[], width: num
   return ["", table(fitColumns([head, ...rows], width, [2, 4]))];
 }
 
-/** What became of connections to ports, and to sites whose TLS ends at home, over all PoPs. */
+/** Connections to ports and to sites with passThrough, summed over all PoPs. */
 function connectionsText(context: CliContext, pops: readonly PopStatus[], width: number): string[] {
   const all = sumConnections(pops.map(({ connections }) => new Map(Object.entries(connections))));
   if (all.size === 0) return [];
@@ -200,7 +200,7 @@ function hitRateText(traffic: PopStatus["traffic"]): string {
   return `${Math.round(traffic.hitRate * 100)} %`;
 }
 
-/** The one that ends first. */
+/** The certificate that expires first. */
 function certificatesText(context: CliContext, all: PopStatus["certificates"]): string {
   const [first] = all
     .flatMap(({ begins, expires, selfSigned }) =>

@@ -1,4 +1,4 @@
-/** `tail`: requests as PoPs answer them, from nginx's access log. A request shows two seconds after its end or so: nginx collects lines for one, Fly for another. */
+/** `tail`: follows requests in nginx's access log. A request appears about two seconds after its end: nginx buffers lines for one second, Fly for another. */
 import type { LogEntry } from "../../providers/fly/logs.ts";
 import { type CliContext, CliError, type ExitCode, note, print, printJson } from "../context.ts";
 import { siteHostMatcher } from "../find-site.ts";
@@ -14,7 +14,7 @@ export interface TailOptions extends Omit<RequestFilter, "isHost"> {
   json?: boolean;
 }
 
-/** Fly hands out a hundred lines a call: past that rate lines are shown later and later. */
+/** Fly returns a hundred lines per call. Above that rate, the output lags more and more. */
 const lateMs = 30_000;
 
 export async function tail(
@@ -56,7 +56,7 @@ export async function tail(
     }
     if (context.clock.now() - Date.parse(entries.at(-1)?.timestamp ?? "") > lateMs) isLate();
   };
-  // What was written before is `logs`'.
+  // Skip earlier lines: those are for `logs`.
   const { token } = await read();
   return followLogs(context, read, { next: token, onEntries: show });
 }

@@ -1,4 +1,4 @@
-/** `top`: what each PoP and each site serves now: requests, errors, cache hits, times. Two looks at the PoPs' own counters, and the rates between them. */
+/** `top`: current traffic by PoP and site: requests, errors, cache hits, durations. Reads the PoPs' counters twice and shows the rates in between. */
 import { table } from "../../local/table.ts";
 import { sleep } from "../../providers/clock.ts";
 import {
@@ -29,25 +29,25 @@ import { watch } from "../watch.ts";
 
 export interface TopOptions {
   json?: boolean;
-  /** Until Ctrl-C, through errors. */
+  /** Refresh until Ctrl-C. */
   watch?: boolean;
-  /** So many times, then it ends. */
+  /** Number of refreshes. */
   limit?: number;
-  /** Seconds between two looks, which the rates are over. */
+  /** Seconds between refreshes, over which rates are measured. */
   interval: number;
 }
 
 export interface Top {
   stack: string;
   app: string;
-  /** Time of the later look, ISO 8601. */
+  /** Time of the later measurement, ISO 8601. */
   at: string;
   total: Rates;
-  /** `sites`: of this PoP. A PoP that could not be asked has no rates, and a reason. */
+  /** `sites`: of this PoP. A PoP that could not be queried has a reason instead of rates. */
   pops: ({ pop: string; region: string } & ((Rates & { sites: SiteRates[] }) | { reason: string }))[];
-  /** Of all PoPs that could be asked, the busiest first. */
+  /** Of all PoPs that could be queried, busiest first. */
   sites: SiteRates[];
-  /** Ports of raw TCP, then sites whose TLS ends at home; of all PoPs that could be asked. Connections count when they end. Empty: the stack has none. */
+  /** TCP ports, then sites with passThrough, of all PoPs that could be queried. Connections are counted when they end. Empty: the stack has none. */
   connections: ConnectionRates[];
 }
 
@@ -57,9 +57,9 @@ interface ConnectionRates {
   /** A port, as in `22`, or a host. */
   to: string;
   servedPerSecond: number;
-  /** By a limit, a block or `access`. */
+  /** Refused by a limit, a block or `access`. */
   refusedPerSecond: number;
-  /** Nobody answered at home. */
+  /** The target did not respond. */
   failedPerSecond: number;
   sentBytesPerSecond: number;
   receivedBytesPerSecond: number;
@@ -101,7 +101,7 @@ export async function top(context: CliContext, stack: Stack, options: TopOptions
   }
 }
 
-/** What every PoP had counted at one time. */
+/** The counters of every PoP at one time. */
 interface CounterSnapshot {
   app: string;
   at: number;
@@ -120,7 +120,7 @@ function parseCounted(text: string): PopCounters | undefined {
 
 async function fetchCounters(context: CliContext, stack: Stack): Promise<CounterSnapshot> {
   const fleet = await readFleet(stack);
-  // All of them at once: what Fly limits, it limits by machine.
+  // Concurrently, because Fly's rate limits apply per machine.
   const pops = await Promise.all(
     fleet.pops.map(async (pop) => {
       const { value, reason } = await readCounters(fleet, pop);
@@ -144,7 +144,7 @@ async function readCounters(fleet: Fleet, pop: PopObservation): Promise<{ value?
   return value === undefined ? { reason } : { value, reason };
 }
 
-/** The rates between two looks. Pure. */
+/** The rates between two snapshots. Pure. */
 export function ratesBetween(stack: string, before: CounterSnapshot, now: CounterSnapshot): Top {
   const counted: ({ seconds: number } & PopCounters)[] = [];
   const pops = now.pops.map(({ name, region, at, reading, reason }): Top["pops"][number] => {
@@ -161,7 +161,7 @@ export function ratesBetween(stack: string, before: CounterSnapshot, now: Counte
   for (const { sites } of counted)
     for (const [site, counters] of sites) bySite.set(site, [...(bySite.get(site) ?? []), counters]);
   const sums = new Map([...bySite].map(([site, all]) => [site, sumCounters(all)]));
-  // PoPs are asked side by side: between two looks passed as good as the same time in all of them.
+  // PoPs are queried concurrently, so nearly the same time passed in all of them.
   const seconds = counted.reduce((sum, it) => sum + it.seconds, 0) / Math.max(counted.length, 1);
   return {
     stack,
@@ -186,7 +186,7 @@ function connectionRates(all: ByTarget, seconds: number): ConnectionRates[] {
   }));
 }
 
-/** The busiest first. Names of nobody are told of when somebody asked for one. */
+/** Busiest first. Unknown hosts are shown only if there were requests for them. */
 const siteRates = (sites: CountersBySite, seconds: number): SiteRates[] =>
   [...sites]
     .filter(([site, { requests }]) => site !== "other" || requests > 0)
@@ -246,7 +246,7 @@ const connectionCells = (context: CliContext, it: ConnectionRates): string[] => 
 
 const rateText = (value: number): string => (value >= 100 ? String(Math.round(value)) : value.toFixed(1));
 
-/** One that is not 0 does not read as 0. */
+/** Percentages below 1 have a decimal, so that they do not read as 0. */
 function percentText(share: number | null): string {
   if (share === null) return "-";
   const percent = share * 100;

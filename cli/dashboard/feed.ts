@@ -1,4 +1,4 @@
-/** Looks at the PoPs again and again while somebody looks at the page: machines in one list, health and counters by exec, side by side. */
+/** Polls the PoPs while the page is open: machines with one list call, health and counters through exec, concurrently. */
 import type { Clock } from "../../providers/clock.ts";
 import { redact } from "../../providers/redact.ts";
 import type { Head, Picture } from "../../status-page/picture.ts";
@@ -11,26 +11,26 @@ import { pictureOf, type Sample } from "./picture.ts";
 
 export interface Feed {
   picture(): Picture;
-  /** Somebody looks, until the returned function is called. */
+  /** Keeps polling until the returned function is called. */
   watch(): () => void;
 }
 
 interface FeedOptions {
   clock: Clock;
   head: Head;
-  /** Blotted out of what the page is told. */
+  /** Redacted from what the page gets. */
   secrets: ReadonlySet<string>;
-  /** Something is new. */
+  /** Called after each poll. */
   changed(): void;
 }
 
-/** Two programs a PoP and look: Fly takes one call a second and machine, and these are not all there is. */
+/** Each poll runs two programs per PoP. Fly allows one call per second and machine, and other commands need some of them. */
 const everyMs = 5_000;
-/** Rates are over this long, so that they come soon and do not flicker. */
+/** Rates are averaged over this time, so that they appear soon and do not flicker. */
 const windowMs = 15_000;
 
 export function createFeed(stack: Stack, { clock, head, secrets, changed }: FeedOptions): Feed {
-  /** The oldest first. */
+  /** Oldest first. */
   let rounds: Sample[][] = [];
   let problem: string | null = null;
   let watchers = 0;

@@ -1,4 +1,4 @@
-/** The status page of any stack, made of what `status` and `top` read. Pure: machines, health and counters in, one object out. */
+/** The view model of the status page, built from what `status` and `top` read. Pure: machines, health and counters in, one object out. */
 import type { Machine } from "../../providers/fly/schema.ts";
 import { checksOf } from "../../providers/fly/serving.ts";
 import {
@@ -28,7 +28,7 @@ export interface Sample {
   connections?: number;
 }
 
-/** `before`: the samples that the rates are since. */
+/** `before`: the samples that rates are calculated from. */
 export function pictureOf(head: Head, now: number, before: readonly Sample[], latest: readonly Sample[]): Picture {
   const counted = new Map(latest.flatMap((it) => countedOf(before, it)));
   const seconds = Math.max(0, ...[...counted.values()].map((it) => it.seconds));
@@ -87,7 +87,7 @@ function popPicture({ pop, status, connections }: Sample, now: number, counted: 
   };
 }
 
-/** What it is doing, and only then how it fares. */
+/** Transitions first, then health. */
 export function phaseOf(machine: Machine | undefined, now: number): Phase {
   if (!machine) return "missing";
   if (machine.host_status === "unreachable") return "unreachable";
@@ -124,7 +124,7 @@ const bootedAt = ({ events }: Machine): number =>
 
 const imageOf = (machine: Machine | undefined): string => machine?.config?.image?.split("@").at(-1) ?? "";
 
-/** The newest image is that of the newest version: their ids are in order of time. */
+/** The newest image is that of the newest version, because version ids are ordered by time. */
 function rolloutOf(samples: readonly Sample[], pops: readonly PopPicture[]): Picture["rollout"] {
   const machines = samples.map(({ pop }) => pop.machine);
   const versions = machines.flatMap((it) => it ?? []);
@@ -132,7 +132,7 @@ function rolloutOf(samples: readonly Sample[], pops: readonly PopPicture[]): Pic
   if (!newest) return { image: "", done: 0, of: 0 };
   const isUpdating =
     versions.some((it) => imageOf(it) !== imageOf(newest)) || pops.some(({ phase }) => phase === "updating");
-  // A PoP that is stopped is no update that goes on.
+  // A stopped PoP is not an update in progress.
   if (!isUpdating) return { image: shortImage(imageOf(newest)), done: versions.length, of: versions.length };
   const done = machines.filter((it, at) => imageOf(it) === imageOf(newest) && pops[at]?.phase === "serving");
   return { image: shortImage(imageOf(newest)), done: done.length, of: machines.length };

@@ -297,7 +297,7 @@ test("messages of the engine: warnings and errors, each once, without colour mar
 
 test.each([
   [true, false, "1 volume is deleted when its PoP is removed, from now on (cdg-1)"],
-  [false, true, "1 volume kept on Fly when its PoP is removed, from now on (cdg-1)"],
+  [false, true, "1 volume is kept on Fly when its PoP is removed, from now on (cdg-1)"],
 ])("a volume whose keeping changes from %s to %s is a setting, and no change of its PoP", (before, after, setting) => {
   const steps = [
     step("same", "Machine", "cdg-1", { old: machine("cdg-1"), new: machine("cdg-1") }),

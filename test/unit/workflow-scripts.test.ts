@@ -98,7 +98,7 @@ describe("the summary of a deployment", () => {
 
   test("says what is deployed", () => {
     expect(deployMarkdown({ stack: "prod", isDone: true, outputs, log: "noise" })).toBe(
-      "## `prod`: deployed\n\n| | |\n| --- | --- |\n| PoPs | cdg-1, ewr-1 |\n| Addresses | 203.0.113.1 |\n| Image | registry.fly.io/my-edge@sha256:1 |\n| A month | 11.04 USD |\n",
+      "## `prod`: deployed\n\n| | |\n| --- | --- |\n| PoPs | cdg-1, ewr-1 |\n| Addresses | 203.0.113.1 |\n| Image | registry.fly.io/my-edge@sha256:1 |\n| Per month | 11.04 USD |\n",
     );
   });
 
