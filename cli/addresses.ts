@@ -28,9 +28,9 @@ export type RecordType = "A" | "AAAA";
 export async function recordsOf(
   name: string,
   type: RecordType,
-  patience: { timeout: number; tries: number },
+  options: { timeout: number; tries: number },
 ): Promise<string[]> {
-  const dns = new Resolver(patience);
+  const dns = new Resolver(options);
   try {
     return type === "A" ? await dns.resolve4(name) : await dns.resolve6(name);
   } catch (error) {

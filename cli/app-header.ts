@@ -33,12 +33,12 @@ export async function readAppHeader(
   const missing = found ? (config?.addresses ?? []).filter((type) => !addresses.some((it) => it.type === type)) : [];
   const hosts = exactNames(config ? allSites(config.image) : []);
   const { resolve } = context;
-  const dns = resolve && addresses.length > 0 ? await Promise.all(hosts.map((host) => look(host))) : [];
+  const dns = resolve && addresses.length > 0 ? await Promise.all(hosts.map((host) => siteDns(host))) : [];
   return { addresses, missing, dns };
 
-  async function look(host: string): Promise<SiteDns> {
+  async function siteDns(host: string): Promise<SiteDns> {
     const late = Promise.withResolvers<never>();
-    const cancel = context.clock.after(dnsTimeoutMs, () => late.reject(new Error("no answer")));
+    const cancel = context.clock.after(dnsTimeoutMs, () => late.reject(new Error("no response")));
     try {
       const both = Promise.all((["A", "AAAA"] as const).map((type) => resolve?.(host, type) ?? []));
       const records = (await Promise.race([both, late.promise])).flat();
@@ -77,7 +77,7 @@ export function dnsText({ dns, addresses }: AppHeader): string[] {
   const expected = addresses.map(({ ip, type }) => `${type === "v6" ? "AAAA" : "A"} ${ip}`).join(", ");
   if (wrong.length === 0) return [`${dns.length === 1 ? dns[0]?.host : `all ${dns.length} names`} in DNS: here`];
   return wrong.map(({ host, points, records }) => {
-    if (points === "unknown") return `${host} in DNS: no answer`;
+    if (points === "unknown") return `${host} in DNS: no response`;
     return `${host} in DNS: ${points === "nowhere" ? "no address" : records.join(", ")}; expected ${expected}`;
   });
 }

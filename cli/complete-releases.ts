@@ -13,13 +13,13 @@ const maxAgeMs = 5 * 60_000;
 const writingMs = 30_000;
 
 export function releaseNames(context: CliContext, stack: string): string[] {
-  const folder = join(projectDir, ".cache", "completion");
-  const file = join(folder, `${`${context.dir} ${stack}`.replaceAll(/[^\w.-]/g, "_")}.json`);
-  const coming = `${file}.new`;
-  if (numbersIn(coming)) renameSync(coming, file);
-  if (ageOf(context, file) > maxAgeMs && ageOf(context, coming) > writingMs) {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    startWriting(context, stack, coming);
+  const cacheDir = join(projectDir, ".cache", "completion");
+  const file = join(cacheDir, `${`${context.dir} ${stack}`.replaceAll(/[^\w.-]/g, "_")}.json`);
+  const pendingFile = `${file}.new`;
+  if (numbersIn(pendingFile)) renameSync(pendingFile, file);
+  if (ageOf(context, file) > maxAgeMs && ageOf(context, pendingFile) > writingMs) {
+    mkdirSync(cacheDir, { recursive: true, mode: 0o700 });
+    startWriting(context, stack, pendingFile);
   }
   return numbersIn(file) ?? [];
 }

@@ -119,15 +119,15 @@ export function findRelease({ releases }: History, { name }: Stack, number: numb
 }
 
 function releaseOf(update: DeployUpdate, number: number, images: readonly ImageDeployment[]): Release {
-  const { environment: told, config } = update;
+  const { environment, config } = update;
   return {
     number,
     kind: update.kind,
     startedAt: update.startTime,
     result: update.result,
     message: update.message.split("\n")[0] ?? "",
-    commit: told["git.head"] ?? null,
-    dirty: told["git.dirty"] === "true",
+    commit: environment["git.head"] ?? null,
+    dirty: environment["git.dirty"] === "true",
     image: update.kind === "destroy" ? null : config["fly-pops:imageRef"]?.value || imageAt(images, update.endTime),
     changes: update.resourceChanges ?? {},
   };

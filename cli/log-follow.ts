@@ -17,21 +17,21 @@ export async function followLogs(
   read: ReadPage,
   { next, onEntries }: { next: string | undefined; onEntries: (entries: LogEntry[]) => void },
 ): Promise<never> {
-  let told: string | undefined;
+  let lastError: string | undefined;
   let token = next;
   for (let pause = pollMs; ; ) {
     await sleep(context.clock, pause, context.interrupted);
     try {
       const page = await read(token);
-      if (told !== undefined) note(context, "Logs are available again.");
+      if (lastError !== undefined) note(context, "Logs are available again.");
       onEntries(page.entries);
       token = page.token;
-      [told, pause] = [undefined, pollMs];
+      [lastError, pause] = [undefined, pollMs];
     } catch (error) {
       if (context.interrupted.aborted || !(error instanceof CliError) || isPermanent(error.cause)) throw error;
       // Report each new reason once.
-      if (told !== error.message) note(context, `${error.message} Retrying until Ctrl-C.`);
-      told = error.message;
+      if (lastError !== error.message) note(context, `${error.message} Retrying until Ctrl-C.`);
+      lastError = error.message;
       pause = Math.min(pause * 2, longestPauseMs);
     }
   }

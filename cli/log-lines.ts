@@ -92,8 +92,8 @@ function isOf(line: LogLine, name: string): boolean {
 function isAboutSite({ process, message, fields }: LogLine, site: string): boolean {
   if (process !== "nginx") return false;
   if (fields) return String(fields.host ?? fields.site).toLowerCase() === site;
-  const said = message.toLowerCase();
-  return said.includes(`server: ${site},`) || said.includes(`host: "${site}"`);
+  const text = message.toLowerCase();
+  return text.includes(`server: ${site},`) || text.includes(`host: "${site}"`);
 }
 
 const failing =

@@ -27,10 +27,10 @@ export async function queryPop<T>(
     const { code, stdout, stderr } = await runIn(fleet, pop, command, { seconds });
     const value = parse(stdout);
     if (value !== undefined) return { value };
-    const words = (stderr || stdout).trim().split("\n")[0] ?? "";
-    if (words.includes("no such command"))
+    const firstLine = (stderr || stdout).trim().split("\n")[0] ?? "";
+    if (firstLine.includes("no such command"))
       return { reason: `its image is too old and has no ${name}. Deploy a new image: npx pulumi up` };
-    return { reason: `${name} exited with ${code}${words === "" ? "" : `: ${words}`}` };
+    return { reason: `${name} exited with ${code}${firstLine === "" ? "" : `: ${firstLine}`}` };
   } catch (error) {
     if (error instanceof MachineLeasedError) return { reason: "its machine is being changed", leased: true };
     return { reason: error instanceof Error ? error.message : String(error) };

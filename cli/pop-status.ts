@@ -31,7 +31,7 @@ export interface PopDetails {
 export interface PopStatus {
   pop: string;
   region: string;
-  /** The machine's, `missing` when there is none, `unreachable` when its host does not respond. */
+  /** State of the machine, `missing` if there is none, `unreachable` if its host does not respond. */
   state: string;
   /** Out of Fly Proxy's routing. */
   cordoned: boolean;
@@ -61,9 +61,9 @@ export interface PopStatus {
   problems: string[];
 }
 
-export function buildPopStatus(pop: PopObservation, told: PopDetails): PopStatus {
+export function buildPopStatus(pop: PopObservation, details: PopDetails): PopStatus {
   const { machine, wanted } = pop;
-  const { health } = told;
+  const { health } = details;
   const checks = machine ? checksOf(machine) : [];
   const state = stateOf(machine);
   // Checks of a stopped machine are outdated.
@@ -97,8 +97,8 @@ export function buildPopStatus(pop: PopObservation, told: PopDetails): PopStatus
     traffic: health?.traffic ? trafficOf(health.traffic) : null,
     connections: connectionsOf(health),
     maintenance: health?.maintenance ?? null,
-    lease: told.lease ?? null,
-    problems: problems(pop, state, told),
+    lease: details.lease ?? null,
+    problems: problems(pop, state, details),
   };
 }
 
@@ -136,11 +136,11 @@ function stateOf(machine: Machine | undefined): string {
   return machine.host_status === "unreachable" ? "unreachable" : (machine.state ?? "unknown");
 }
 
-function problems({ name, machine, wanted }: PopObservation, state: string, told: PopDetails): string[] {
-  const { health, reason, lease } = told;
-  if (!machine) return [missing(name, told.state)];
+function problems({ name, machine, wanted }: PopObservation, state: string, details: PopDetails): string[] {
+  const { health, reason, lease } = details;
+  if (!machine) return [missing(name, details.state)];
   const found: string[] = [];
-  if (!wanted && !told.isConfigInvalid)
+  if (!wanted && !details.isConfigInvalid)
     found.push(`${name}: it is running, but not in the stack file. The next pulumi up removes it.`);
   if (state === "unreachable")
     return [

@@ -3,10 +3,10 @@ import { existsSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 /** Directory of the nearest Pulumi.yaml at or above, as Pulumi finds it. */
-export function findProject(folder: string): string | undefined {
-  if (existsSync(join(folder, "Pulumi.yaml"))) return folder;
-  const above = dirname(folder);
-  return above === folder ? undefined : findProject(above);
+export function findProject(dir: string): string | undefined {
+  if (existsSync(join(dir, "Pulumi.yaml"))) return dir;
+  const above = dirname(dir);
+  return above === dir ? undefined : findProject(above);
 }
 
 /** The stack file of a stack, which may be given as organization/project/stack. */

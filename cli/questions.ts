@@ -96,9 +96,9 @@ async function promptFor(
     const offer = fallback === undefined ? "" : ` (${fallback})`;
     const answer = (await context.ask(`${questions[key].ask}${offer}: `)).trim() || fallback;
     if (answer === undefined) continue;
-    const mistakes = answerErrors(key, answer, before, taken);
-    if (mistakes.length === 0) return answer;
-    for (const text of mistakes) note(context, text);
+    const errors = answerErrors(key, answer, before, taken);
+    if (errors.length === 0) return answer;
+    for (const text of errors) note(context, text);
   }
 }
 

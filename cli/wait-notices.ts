@@ -10,10 +10,10 @@ const slowCalls = new Set<string | symbol>(["execMachine", "waitMachine"]);
 /** Wraps an object so that the first slow call is reported on standard error, if it is a terminal. `whom`: as in "Waiting for Fly at ...". */
 export function withWaitNotices<T extends object>(context: CliContext, whom: string, calls: T): T {
   if (!context.isWatched) return calls;
-  let told = false;
-  const tell = () => {
-    if (!told) note(context, `Waiting for ${whom}: no response for ${silentMs / 1000} s. Press Ctrl-C to stop.`);
-    told = true;
+  let isReported = false;
+  const report = () => {
+    if (!isReported) note(context, `Waiting for ${whom}: no response for ${silentMs / 1000} s. Press Ctrl-C to stop.`);
+    isReported = true;
   };
   return new Proxy(calls, {
     get(target, key) {
@@ -21,13 +21,13 @@ export function withWaitNotices<T extends object>(context: CliContext, whom: str
       if (typeof value !== "function") return value;
       return (...args: unknown[]) => {
         const result: unknown = value.apply(target, args);
-        return result instanceof Promise && !slowCalls.has(key) ? noticeAfter(context.clock, result, tell) : result;
+        return result instanceof Promise && !slowCalls.has(key) ? noticeAfter(context.clock, result, report) : result;
       };
     },
   });
 }
 
-function noticeAfter<T>(clock: Clock, call: Promise<T>, tell: () => void): Promise<T> {
-  const cancel = clock.after(silentMs, tell);
+function noticeAfter<T>(clock: Clock, call: Promise<T>, report: () => void): Promise<T> {
+  const cancel = clock.after(silentMs, report);
   return call.finally(cancel);
 }

@@ -23,7 +23,7 @@ const lineEnd = "\x1b[K";
 export async function watch(
   context: CliContext,
   { title, plain, intervalMs }: WatchOptions,
-  look: () => Promise<string>,
+  fetchText: () => Promise<string>,
 ): Promise<never> {
   const painted = context.isTerminal && !plain;
   let last = "";
@@ -33,7 +33,7 @@ export async function watch(
     for (;;) {
       if (painted && last === "" && !trouble) paint("Asking Fly ...");
       try {
-        last = await untilInterrupted(context.interrupted, look());
+        last = await untilInterrupted(context.interrupted, fetchText());
         trouble = undefined;
       } catch (error) {
         if (context.interrupted.aborted) throw error;

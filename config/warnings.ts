@@ -7,7 +7,8 @@ import { isLetsEncrypt } from "./directory.ts";
 import type { EdgeConfig } from "./types.ts";
 
 /** Whether visitors rely on a stack: as its file says (`fly-pops:production`), else by its name: `prod`, `production`, `prod-eu`. */
-export const isProduction = (stack: string, said?: boolean): boolean => said ?? /^prod(uction)?([-_.]|$)/.test(stack);
+export const isProduction = (stack: string, setting?: boolean): boolean =>
+  setting ?? /^prod(uction)?([-_.]|$)/.test(stack);
 
 /** Names of variables that suggest a secret. A path, a boolean or a small number as value is not one. */
 const secretName = /(^|_)(PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|API_?KEY|SECRET_?KEY|PRIVATE_?KEY|ACCESS_?KEY)$/i;

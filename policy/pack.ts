@@ -1,4 +1,4 @@
-/** The pack as Pulumi runs it: `pulumi preview --policy-pack policy`. What is judged, and how, stands in policies.ts, rules.ts and secrets.ts. */
+/** The policy pack: `pulumi preview --policy-pack policy`. The rules are in policies.ts, rules.ts and secrets.ts. */
 import { dirname } from "node:path";
 import { PolicyPack, Secret } from "@pulumi/policy";
 import { policies } from "./policies.ts";
@@ -8,10 +8,10 @@ import { readStackFileFacts, type StackFileFacts } from "./stack-file.ts";
 
 type ResourceArgs = Pick<Resource, "type" | "urn" | "props" | "opts">;
 
-/** The engine tells a pack neither folder nor configuration: the stack file lies beside the pack. */
+/** The engine passes a pack neither directory nor configuration, so the stack file is found relative to the pack. */
 const project = dirname(import.meta.dirname);
 
-/** A run has one stack. */
+/** Cached, because a run has one stack. */
 let seen: StackFileFacts | undefined;
 function stackFileOf(resource: { urn: string }): StackFileFacts {
   seen ??= readStackFileFacts(project, stackOf(resource));
@@ -44,16 +44,16 @@ new PolicyPack("fly-pops", {
       remediateResource: ({ props }) => withSecretsMarked(props),
     },
     {
-      // The engine shows a pack without violations as passed, also when the program failed before it had registered anything.
+      // The engine shows a pack without violations as passed, even if the program failed before it registered anything.
       name: "stack-file",
       description:
         "The stack file and the files it names are valid. Otherwise the program fails before there is anything to check.",
       enforcementLevel: "mandatory",
       validateResource: (args, reportViolation) => {
         if (args.type !== "pulumi:pulumi:Stack") return;
-        const { mistakes } = stackFileOf(args);
-        if (mistakes.length > 0)
-          reportViolation(`Nothing was checked, because the stack file has errors: ${mistakes.join(" ")}`);
+        const { errors } = stackFileOf(args);
+        if (errors.length > 0)
+          reportViolation(`Nothing was checked, because the stack file has errors: ${errors.join(" ")}`);
       },
     },
     advice("sites-limited", "Each site has a limit per visitor.", ({ unlimited }) => unlimited),
@@ -69,7 +69,7 @@ new PolicyPack("fly-pops", {
   ],
 });
 
-/** Of the stack file: said, and refused by nobody. */
+/** An advisory policy about the stack file. */
 function advice(name: string, description: string, sentences: (file: StackFileFacts) => string[]) {
   return {
     name,
@@ -82,7 +82,7 @@ function advice(name: string, description: string, sentences: (file: StackFileFa
   };
 }
 
-/** The same inputs with every unmarked secret marked; nothing where there is none. */
+/** The inputs with unmarked secrets marked. Undefined: there are none. */
 function withSecretsMarked(props: Record<string, unknown>): Record<string, unknown> | undefined {
   const paths = unmarkedSecrets(props, (value) => value instanceof Secret);
   if (paths.length === 0) return undefined;

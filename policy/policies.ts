@@ -1,4 +1,4 @@
-/** Which policies there are: for the pack, which the engine runs, and for the summary of a pull request, which has no engine. */
+/** The list of policies, for the pack and for the summary of a pull request. */
 import {
   addressesKept,
   imagePinned,
@@ -12,9 +12,9 @@ import { noCredentials, noCredentialsInImage } from "./secrets.ts";
 export interface Policy {
   name: string;
   description: string;
-  /** Sentences for what breaks it, of one resource. `project`: folder that a build's context is relative to. */
+  /** Violations of one resource, as sentences. `project`: directory that a build's context is relative to. */
   resource?: (resource: Resource, project: string) => string[];
-  /** The same, of all of them together. */
+  /** Violations of all resources together. */
   stack?: (resources: readonly Resource[]) => string[];
 }
 

@@ -1,18 +1,18 @@
-/** What an edge must keep to, as functions of plain resources: sentences for what does not, none for what does. */
+/** The policies' rules as functions of plain resources, which return violations as sentences. */
 import { isProduction } from "../config/warnings.ts";
 import { isTcpPort, ports } from "../image/ports.ts";
 
-/** A resource as Pulumi shows it to a policy. */
+/** A resource as Pulumi passes it to a policy. */
 export interface Resource {
   type: string;
   urn: string;
   props: Record<string, unknown>;
   opts: { protect?: boolean };
-  /** What the stack file says of it (`fly-pops:production`). Absent: nothing, so the stack's name counts. */
+  /** `fly-pops:production` in the stack file. Absent: derived from the stack's name. */
   production?: boolean | undefined;
 }
 
-/** What of a machine's config is judged. */
+/** The parts of a machine's config that are checked. */
 interface MachineConfig {
   image?: unknown;
   services?: Service[];
@@ -29,7 +29,7 @@ const configOf = ({ props }: Resource): MachineConfig => (props.config ?? {}) as
 export const stackOf = ({ urn }: Pick<Resource, "urn">): string => urn.split("::")[0]?.split(":").at(-1) ?? "";
 const inProduction = (resource: Resource): boolean => isProduction(stackOf(resource), resource.production);
 
-/** Reading what a preview does not know yet throws: undefined then. The deployment asks again, with all values. */
+/** Reads a value that may be unknown in a preview, where reading throws. Undefined: unknown. The deployment checks again with all values. */
 export function known<T>(read: () => T): T | undefined {
   try {
     return read();
@@ -47,7 +47,7 @@ export function imagePinned(resource: Resource): string[] {
   return [`${resource.props.pop}: its image is ${image}, a tag that can change. Pin it by digest: name@sha256:...`];
 }
 
-/** nginx ends TLS on one port and redirects to it from the other, and passes other ports on; the visitor's address comes in the PROXY header. */
+/** nginx terminates TLS on one port, redirects to it from another and forwards other ports. It gets visitors' addresses from the PROXY header. */
 export function portsUseProxyProtocol(resource: Resource): string[] {
   if (!isKind(resource, "Machine")) return [];
   return (configOf(resource).services ?? []).flatMap((service) =>
@@ -85,7 +85,7 @@ export function volumeProtected(resource: Resource): string[] {
   ];
 }
 
-/** What DNS names: the addresses, and the app that they go with. Fly gives neither again. */
+/** DNS points to the addresses, which belong to the app. Fly cannot restore either. */
 export function addressesKept(resource: Resource): string[] {
   const what = isKind(resource, "App")
     ? `${resource.props.app}: the app`
@@ -109,7 +109,7 @@ export function twoRegions(resources: readonly Resource[]): string[] {
   ];
 }
 
-/** A program that wants nothing is none that was looked at. */
+/** A program that registers no machine has not been checked. */
 export function hasMachines(resources: readonly Resource[]): string[] {
   if (resources.some((it) => isKind(it, "Machine"))) return [];
   return ["No PoP was registered, so nothing was checked. The program must create the edge of the stack file."];

@@ -1,4 +1,4 @@
-/** What of the engine's resources is billed, before or after. */
+/** The billable items among the engine's resources, before or after the change. */
 import type { Billed, BilledMachine, Traffic } from "../components/cost.ts";
 import type { AddressType } from "../config/types.ts";
 import { presets } from "../providers/fly/guests.ts";
@@ -20,15 +20,15 @@ export function billableItems(
 ): Billed {
   const inputsOf = (kind: string) =>
     resources.filter((it) => it.kind === kind).flatMap((it) => (it[side] ? [it[side].inputs] : []));
-  // What stays on Fly when Pulumi lets go of it stays on the bill.
+  // Volumes that stay on Fly after Pulumi forgets them are still billed.
   const kept = side === "old" ? [] : resources.filter((it) => it.kind === "Volume" && isKept(it));
   const volume = ({ pop, sizeGb, snapshotDays }: Record<string, unknown>) => ({
     name: String(pop),
     volumeGb: Number(sizeGb),
-    // Of a volume that nobody said anything of Fly takes snapshots.
+    // Fly takes snapshots of volumes unless told otherwise.
     snapshotDays: Number(snapshotDays ?? flysSnapshotDays),
   });
-  // The engine's order is that of a race.
+  // The engine's order is not deterministic.
   const byName = (a: { name: string }, b: { name: string }) => inOrder(a.name, b.name);
   return {
     machines: inputsOf("Machine").flatMap(machine).toSorted(byName),

@@ -1,13 +1,13 @@
-/** Whether a bill rises so much that somebody should look at it. Pure. */
+/** Warns about a large rise of the estimated cost. Pure. */
 import type { Estimate } from "../components/cost.ts";
 
-/** A month, in dollars. */
+/** Dollars per month. */
 const largeRiseDollars = 10;
 const largeRiseShare = 0.5;
-/** Less is no news, whatever its share. */
+/** Smaller rises are ignored, whatever their share. */
 const minRiseDollars = 1;
 
-/** A first deployment has nothing to compare with. */
+/** No warning for a first deployment. */
 export function costRise(before: Estimate["monthly"], after: Estimate["monthly"]): string[] {
   const rise = Math.round((after.total - before.total) * 100) / 100;
   if (before.total === 0 || rise < minRiseDollars) return [];

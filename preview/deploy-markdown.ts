@@ -1,15 +1,15 @@
-/** A deployment that ended, as Markdown for the run's summary. Pure. */
+/** The result of a deployment as Markdown for the run's summary. Pure. */
 import { redact } from "../providers/redact.ts";
 
 export interface DeployResult {
   stack: string;
-  /** Whether the command ended well. */
+  /** Whether the command succeeded. */
   isDone: boolean;
-  /** Number of the release that was deployed once more. Absent: what the branch has was. */
+  /** Number of the release that was rolled back to. Absent: the branch was deployed. */
   release?: string;
   /** Outputs of the stack. Absent: they could not be read. */
   outputs?: { addresses?: Record<string, string>; image?: string; pops?: Record<string, unknown>; cost?: Cost };
-  /** What the command said. */
+  /** Output of the command. */
   log: string;
 }
 
@@ -18,7 +18,7 @@ interface Cost {
   currency?: string;
 }
 
-/** Lines of the end of a log that a reader gets of what failed. */
+/** Number of lines shown from the end of a failed command's output. */
 const lines = 60;
 
 export function deployMarkdown({ stack, isDone, release, outputs, log }: DeployResult): string {
@@ -41,10 +41,10 @@ function facts({ addresses = {}, image, pops = {}, cost }: NonNullable<DeployRes
   return ["| | |", "| --- | --- |", ...rows.map(([name, value]) => `| ${name} | ${value} |`)].join("\n");
 }
 
-/** Tildes: what is quoted may hold backquotes. */
+/** A fence of tildes, because the log may contain backquotes. */
 const quoted = (log: string): string =>
   `~~~~~~~~\n${withoutPass(redact(log.trimEnd().split("\n").slice(-lines).join("\n"))).replaceAll("~~~~~~~~", "~ ~")}\n~~~~~~~~`;
 
-/** Pulumi marks a policy pack that found nothing as passed, also where the run failed before the pack had seen all of it. */
+/** Pulumi marks a policy pack without violations as passed, even if the run failed before the pack had checked everything. */
 const withoutPass = (log: string): string =>
   log.replace(/^(\s*)✅ (.+)$/gm, "$1$2: incomplete, because the run failed");

@@ -1,4 +1,4 @@
-/** `npm run -s deploy:summary -- --stack STACK --outcome success|failure --log FILE [--release N]`: prints what a deployment came to, as Markdown. */
+/** `npm run -s deploy:summary -- --stack STACK --outcome success|failure --log FILE [--release N]`: prints the result of a deployment as Markdown. */
 import { execFileSync } from "node:child_process";
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -16,7 +16,7 @@ const { values } = parseArgs({
 });
 const name = values.stack.split("/").at(-1) ?? "";
 
-/** What cannot be had is left out: the deployment is over, and a summary changes nothing about it. */
+/** Ignores errors: the deployment is over, and a summary without some facts is better than none. */
 function attempt<T>(work: () => T): T | undefined {
   try {
     return work();

@@ -1,8 +1,8 @@
-/** The engine's errors, as far as they have a shape of their own, in the words they were written with. Pure. */
+/** Extracts the original message from the engine's diagnostics. Pure. */
 import { plainText } from "./digest.ts";
 
 /**
- * A check of ours that failed comes as `TYPE resource 'NAME': property sizeGb value {2} has a problem: cdg-1: ...`: the sentence names the PoP, and says all.
+ * A failed check of ours arrives as `TYPE resource 'NAME': property sizeGb value {2} has a problem: cdg-1: ...`: our message names the PoP and is complete.
  * https://github.com/pulumi/pulumi, pkg/resource/deploy/step_generator.go, issueCheckFailures
  */
 export const diagnosticText = (message: string): string =>

@@ -1,4 +1,4 @@
-/** What differs between a resource's old and new inputs, in words. Values only where they are known to be harmless. */
+/** Describes the differences between a resource's old and new inputs. Shows values only of paths known to be harmless. */
 import { isDeepStrictEqual } from "node:util";
 import { volumeSizeKey } from "../components/machine-config.ts";
 import { contextVariables } from "../image/identity.ts";
@@ -11,7 +11,7 @@ export interface Difference {
   after: unknown;
 }
 
-/** Leaves that differ. Lists count as leaves: an index says nothing to anybody. */
+/** Leaves that differ. Lists count as leaves, because indexes are meaningless to readers. */
 export function differences(before: unknown, after: unknown, path = ""): Difference[] {
   if (isDeepStrictEqual(before, after)) return [];
   if (!isMap(before) || !isMap(after)) return [{ path, before, after }];
@@ -26,7 +26,7 @@ export function differences(before: unknown, after: unknown, path = ""): Differe
 const isMap = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** Words of one difference, by path. */
+/** Descriptions of differences, by path. */
 const descriptions: Record<string, (difference: Difference) => string> = {
   app: beforeAfter("app"),
   name: beforeAfter("name"),
@@ -55,14 +55,14 @@ const descriptions: Record<string, (difference: Difference) => string> = {
   imageName: () => "its tag",
 };
 
-/** What follows from something else that is told. */
+/** Paths whose changes follow from another difference that is shown. */
 const derivedPaths = new Set([`config.metadata.${volumeSizeKey}`, "build.context"]);
 
-/** How many connections a machine takes follows from its memory. */
+/** Connection limits follow from the machine's memory. */
 const withoutLimits = (services: unknown): unknown =>
   Array.isArray(services) ? services.map((it) => (isMap(it) ? { ...it, concurrency: undefined } : it)) : services;
 
-/** `memory 256 → 512 MB`. Of what has no words of its own only the path is told. */
+/** `memory 256 → 512 MB`. Without a description, only the path is shown. */
 export function describeDifference(difference: Difference): string {
   const check = /^config\.checks\.([\w-]+)/.exec(difference.path)?.[1];
   if (check !== undefined) return `check ${check}`;
@@ -85,10 +85,10 @@ function beforeAfter(what: string, unit = ""): (difference: Difference) => strin
 
 const value = (it: unknown): string => (it === unknown ? "not known yet" : it === undefined ? "none" : String(it));
 
-/** As much of a context's digest as an image's tag has. */
+/** As much of a build context's digest as the image's tag has. */
 const short = (it: unknown): string => value(it).slice(0, 16);
 
-/** Stands for the digest of an image that nobody has built yet, where the engine wants one. */
+/** Placeholder digest for an image that is not built yet, where the engine needs one. */
 export const unbuiltDigest = `sha256:${"0".repeat(64)}`;
 
 /** Enough of a digest to tell two apart. */

@@ -1,17 +1,17 @@
 /**
- * What the engine refuses, in words of this project: the PoP's name and what to do, where the engine itself has URNs and `pulumi state unprotect`. Pure.
+ * Errors of the engine in this project's terms: the PoP's name and what to do, instead of URNs and `pulumi state unprotect`. Pure.
  */
 import { kindOf, nameOf } from "./digest.ts";
 import type { ResourceChange } from "./plan.ts";
 
-/** What the engine will refuse. Of a deletion it looks only at what the last `up` said, whatever the stack file says now. */
+/** Deletions and replacements that the engine will reject. For deletions, the protection of the last `up` applies, whatever the stack file says now. */
 export const protectionErrors = (resources: readonly ResourceChange[]): string[] =>
   resources.filter(isProtected).map(protectionError);
 
 const isProtected = ({ change, old, new: new_ }: ResourceChange): boolean =>
   old?.protect === true && (change === "delete" || (change === "replace" && new_?.protect === true));
 
-/** An error of the engine, as `problemOf` leaves it. `resources`: all of the preview. */
+/** An error of the engine, as returned by `diagnosticText`. `resources`: all resources of the preview. */
 export function engineError(message: string, resources: readonly ResourceChange[]): string {
   const text = message.replace(/^(Preview|Update) failed: /, "");
   const urn = /^(?:resource|unable to replace resource) "(urn:pulumi:[^"]+)"/.exec(text)?.[1];
@@ -22,14 +22,14 @@ export function engineError(message: string, resources: readonly ResourceChange[
   return withNames(text);
 }
 
-/** A URN is the resource's kind and name, and five parts more. */
+/** Replaces URNs by the resource's type and name. */
 const withNames = (text: string): string =>
   text.replaceAll(/urn:pulumi:[^\s"'`]+/g, (urn) => `${kindOf(typeIn(urn))} ${nameOf(urn)}`);
 
 /** `organization$project:Component$type`: a resource's own type is the last one. */
 const typeIn = (urn: string): string => urn.split("::").at(-2)?.split("$").at(-1) ?? "";
 
-/** What the preview ended too early to show. */
+/** A resource that the failed preview does not contain. */
 const unseenResource = (urn: string, isReplaced: boolean): ResourceChange => ({
   urn,
   kind: kindOf(typeIn(urn)),
@@ -54,7 +54,7 @@ function protectionError({ urn, kind, change, old, new: new_ }: ResourceChange):
 
 function popProtectionError(pop: string, operation: "delete" | "replace", isKept: boolean): string {
   const again = operation === "delete" ? `remove ${pop}` : "make this change";
-  // Before keeping was enough, volumes that are kept were protected as well.
+  // Earlier versions protected kept volumes too.
   if (isKept)
     return `${pop}: its volume is still protected although it is kept on Fly, because an earlier version deployed the stack. Deploy once without this change (npx pulumi up), then ${again}.`;
   return `${pop}: it is protected, because its volume would be deleted with its identity and cache. To keep the volume on Fly, deploy fly-pops:keepVolumes: true first (npx pulumi up), then ${again}. To delete it, deploy fly-pops:protect: false first.`;

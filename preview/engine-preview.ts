@@ -1,4 +1,4 @@
-/** The preview of the engine itself: against the state as it is. Needs the state's backend, neither Fly's token nor Docker. */
+/** A preview by Pulumi's engine, against the state. Needs the state's backend, but neither Fly's token nor Docker. */
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,18 +19,18 @@ export interface EnginePreview {
 }
 
 export interface StackLocation {
-  /** Folder of Pulumi.yaml. */
+  /** Directory of Pulumi.yaml. */
   dir: string;
   stack: string;
-  /** Path of a file that stands for the stack's own. */
+  /** Path of a file to use instead of the stack's own. */
   file?: string;
-  /** What the CLI runs in. Default: this process's. */
+  /** Environment of the CLI. Default: this process's. */
   env?: Env;
 }
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-/** `config`: undefined where the stack file has mistakes; the engine then tells them. */
+/** `config`: undefined if the stack file is invalid. The engine reports the errors. */
 export async function previewByEngine(place: StackLocation, config: EdgeConfig | undefined): Promise<EnginePreview> {
   const { dir, stack, file: given } = place;
   const preview = ["preview", "--json", "--show-sames", "--stack", stack];
@@ -42,14 +42,14 @@ export async function previewByEngine(place: StackLocation, config: EdgeConfig |
   const exported = await exportStack(place);
   const context = contextDigest(config.image, dir);
   const { imageRef, note } = fallbackImage(exported, context, config.app);
-  const folder = mkdtempSync(join(tmpdir(), "fly-pops-preview-"));
+  const tempDir = mkdtempSync(join(tmpdir(), "fly-pops-preview-"));
   try {
-    const file = join(folder, stackFileName(stack));
+    const file = join(tempDir, stackFileName(stack));
     writeFileSync(file, withImage(readFileSync(given ?? join(dir, stackFileName(stack)), "utf8"), imageRef, context));
     const digest = await runPreview(place, [...preview, "--config-file", file]);
     return { digest: { ...digest, steps: withoutImageSteps(digest.steps) }, notes: [note] };
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(tempDir, { recursive: true, force: true });
   }
 }
 
@@ -71,7 +71,7 @@ async function runPreview(place: StackLocation, args: string[]): Promise<Preview
   }
 }
 
-/** What the CLI says when it refuses to begin. */
+/** The CLI's error message. */
 const errorText = (stderr: string): string | undefined => /^error: ([\s\S]+)/m.exec(stderr)?.[1]?.trim();
 
 async function pulumi(
@@ -83,17 +83,17 @@ async function pulumi(
     env: { ...env, PULUMI_SKIP_UPDATE_CHECK: "true", NO_COLOR: "1" } as NodeJS.ProcessEnv,
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const said = { stdout: "", stderr: "" };
+  const output = { stdout: "", stderr: "" };
   for (const stream of ["stdout", "stderr"] as const)
     child[stream].setEncoding("utf8").on("data", (text: string) => {
-      said[stream] += text;
+      output[stream] += text;
     });
   return new Promise((resolve, reject) => {
     child.once("error", (error) =>
       reject(new Error(`The Pulumi CLI could not be started (${error.message}). Run: npm run setup`)),
     );
-    // A preview that fails says so in its result.
-    child.once("close", () => resolve(said));
+    // The result contains the errors of a failed preview.
+    child.once("close", () => resolve(output));
   });
 }
 
@@ -106,7 +106,7 @@ async function isDockerRunning(): Promise<boolean> {
   }
 }
 
-/** The stack file with that image, all else as it stands, secrets still encrypted. */
+/** The stack file with that image and everything else unchanged, secrets still encrypted. */
 function withImage(text: string, imageRef: string, context: string): string {
   const document = parseDocument(text);
   document.setIn(["config", "fly-pops:imageRef"], imageRef);

@@ -1,10 +1,10 @@
-/** Which image a preview reckons with where Docker cannot be had to ask: the last one, while nothing it is made from changed. Pure. */
+/** The image that a preview assumes if Docker is not available: the last one, unless its sources changed. Pure. */
 import { unbuiltDigest } from "./differences.ts";
 
 export interface FallbackImage {
   /** Pinned by digest. */
   imageRef: string;
-  /** What the reader must know of it, a sentence. */
+  /** A note for the reader. */
   note: string;
 }
 
@@ -13,7 +13,7 @@ interface Exported {
   deployment?: { resources?: { type: string; outputs?: Record<string, unknown> }[] | null };
 }
 
-/** `context`: digest of what the image would be made from now. */
+/** `context`: digest of the current build context. */
 export function fallbackImage(exported: Exported, context: string, app: string): FallbackImage {
   const last = exported.deployment?.resources?.find(({ type }) => type === "fly-pops:index:SidecarImage")?.outputs;
   if (typeof last?.ref === "string" && last.context === context)
@@ -32,7 +32,7 @@ export function fallbackImage(exported: Exported, context: string, app: string):
 
 const imageTypes = ["docker:index/image:Image", "fly-pops:index:SidecarImage", "pulumi:providers:docker"];
 
-/** With an image given, the program makes none, and the engine would delete the one that state knows: no step of the real deployment. */
+/** With `imageRef` the program builds no image, so the engine would delete the one in the state. That is not a step of the real deployment. */
 export const withoutImageSteps = <S extends { oldState?: { type: string } | null | undefined }>(
   steps: readonly S[],
 ): S[] => steps.filter(({ oldState }) => !imageTypes.includes(oldState?.type ?? ""));

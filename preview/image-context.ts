@@ -5,7 +5,7 @@ import { readEdgeConfig } from "./stack-files.ts";
 const name = process.argv[2]?.split("/").at(-1) ?? "";
 const { imageRef, image, imagePlatform } = readEdgeConfig(".", name);
 if (imageRef === undefined) {
-  const folder = `.cache/image/${name}`;
-  writeContext(image, folder, ".");
-  console.log([folder, ...(imagePlatform === "host" ? [] : [imagePlatform])].join(" "));
+  const dir = `.cache/image/${name}`;
+  writeContext(image, dir, ".");
+  console.log([dir, ...(imagePlatform === "host" ? [] : [imagePlatform])].join(" "));
 }

@@ -1,4 +1,4 @@
-/** What a deployment takes away that cannot be had again: addresses, and with its app all of them. Pure. */
+/** What a deployment removes that cannot be restored: addresses, and all of them if the app is replaced. Pure. */
 import { addressHandler } from "../providers/fly/address.ts";
 import { appHandler } from "../providers/fly/app.ts";
 import { replacedBy } from "../providers/handler.ts";
@@ -6,7 +6,7 @@ import type { ResourceChange } from "./plan.ts";
 
 export interface Lost {
   addresses: { type: string /** Undefined where the state is not known. */; ip?: string }[];
-  /** The app's names, where it gets another. */
+  /** The app's names, if it is replaced by another. */
   app?: { before: string; after: string };
 }
 
@@ -24,12 +24,12 @@ export function lostResources(resources: readonly ResourceChange[]): Lost {
   };
 }
 
-/** A replacement that was only asked for (`--replace`) finds the same object again. */
+/** A replacement that was only requested (`--replace`) finds the same object again. */
 const isLost = ({ change, old, new: new_ }: ResourceChange, lifecycle: Parameters<typeof replacedBy>[0]): boolean =>
   change === "delete" ||
   (change === "replace" && replacedBy(lifecycle, old?.inputs ?? {}, new_?.inputs ?? {}).length > 0);
 
-/** `hosts`: names of the sites, whose DNS records point to the addresses. */
+/** `hosts`: names of the sites whose DNS records point to the addresses. */
 export function lossCautions({ addresses, app }: Lost, hosts: readonly string[]): string[] {
   const sites =
     hosts.length === 0
@@ -52,7 +52,7 @@ export function lossCautions({ addresses, app }: Lost, hosts: readonly string[])
   );
 }
 
-/** As the first thing that is said of the deployment. */
+/** For the headline. */
 export function lossSummary({ addresses, app }: Lost): string[] {
   if (app !== undefined) return ["the edge is down until DNS is updated, addresses change"];
   if (addresses.length === 0) return [];

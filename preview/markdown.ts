@@ -1,15 +1,15 @@
-/** A plan as Markdown: the comment of a pull request, readable in a terminal as well. Pure. */
+/** A plan as Markdown for a comment on a pull request, also readable in a terminal. Pure. */
 import { costKinds } from "../components/cost.ts";
 import type { FileChange } from "./files.ts";
 import { lossSummary } from "./lost.ts";
 import type { Action, Plan, PopPlan } from "./plan.ts";
 
-/** The first line of every comment of ours about a stack: by it the next run finds and replaces it. */
+/** The first line of our comment about a stack, by which the next run finds and replaces it. */
 export const marker = (stack: string): string => `<!-- fly-pops preview ${stack} -->`;
 
-/** Characters of a comment that GitHub takes, less some for what surrounds it. */
+/** GitHub's limit for a comment, minus some for the surrounding text. */
 const maxCharacters = 64_000;
-/** Of the diff of files: a reader who wants more has the commit. */
+/** Limit of the files' diff. The commit has the rest. */
 const maxDiffCharacters = 20_000;
 
 export function markdown(plan: Plan): string {
@@ -37,7 +37,7 @@ export function markdown(plan: Plan): string {
 const partial =
   "This is what the preview found before it failed, and the cost of the stack file. There may be more changes.";
 
-/** Instead of a plan, where there is none. */
+/** Printed instead of a plan if the preview could not run. */
 export const previewFailed = (stack: string, reason: string): string =>
   `${[marker(stack), `## \`${stack}\`: the preview could not run`, ...alert("CAUTION", [reason])].join("\n\n")}\n`;
 
@@ -73,7 +73,7 @@ function popTable({ pops, unchanged, rollout }: Plan): string[] {
   return [table(["PoP", "what", "volume", "why"], rows), orderOf(pops, rollout), ...rest].filter((it) => it !== "");
 }
 
-/** Name, what happens, its volume, why. */
+/** Cells of a PoP's row: name, change, volume, reasons. */
 export const popCells = (
   { name, action, volume, why }: PopPlan,
   canary: string | undefined,
@@ -84,7 +84,7 @@ export const popCells = (
   why.join(", ") || (action === "new" ? "new in the stack file" : "no longer in the stack file"),
 ];
 
-/** In which order, how many at once, and what happens when one does not come up. */
+/** Describes the order, the number of PoPs at once, and what happens if one fails. */
 export function orderOf(
   pops: readonly PopPlan[],
   { canary, maxUnavailable, drainSeconds, timeoutSeconds }: Plan["rollout"],
@@ -103,7 +103,7 @@ export function orderOf(
 export const settingList = ({ settings }: Plan): string[] =>
   settings.length === 0 ? [] : [`Settings that change without restart: ${settings.join("; ")}.`];
 
-/** As much of it as there is room for, whole files first. */
+/** As much of the diff as fits. */
 function filesDiff(files: readonly FileChange[], room: number): string[] {
   if (files.length === 0) return [];
   const count = ({ path, added, removed }: FileChange) => `\`${path}\` (+${added} -${removed})`;
@@ -112,7 +112,7 @@ function filesDiff(files: readonly FileChange[], room: number): string[] {
   const blocks = files.map((file) => {
     const shown = linesWithin(file.patch, left);
     left -= shown.length;
-    // Longer than any fence a file may hold.
+    // Longer than any fence in the file.
     const fence = "`".repeat(Math.max(3, ...(file.patch.match(/`+/g) ?? []).map((it) => it.length + 1)));
     const rest = file.patch.split("\n").length - shown.split("\n").length;
     const more = shown === "" ? "Too long to show." : rest > 0 ? `${rest} more lines.` : "";
@@ -123,7 +123,7 @@ function filesDiff(files: readonly FileChange[], room: number): string[] {
   return [[summary, ...blocks, "</details>"].join("\n\n")];
 }
 
-/** The first lines of a text that fit, all of it where it does. */
+/** The first lines of a text that fit, or all of it. */
 function linesWithin(text: string, most: number): string {
   if (text.length <= most) return text;
   const cut = text.lastIndexOf("\n", Math.max(0, most));
@@ -168,10 +168,10 @@ function table(head: string[], rows: string[][]): string {
   return [line(head), `|${" --- |".repeat(head.length)}`, ...rows.map(line)].join("\n");
 }
 
-/** Text from elsewhere stays within its cell. */
+/** Escapes text so that it stays within its cell. */
 const cell = (text: string): string => text.replaceAll("|", "\\|").replaceAll(/\s+/g, " ");
 
-/** One block for all of a kind, however many: a list where there are several. */
+/** One block for all texts of a kind, as a list if there are several. */
 function alert(kind: "CAUTION" | "WARNING" | "NOTE", texts: readonly string[]): string[] {
   if (texts.length === 0) return [];
   const items = texts.flatMap((text) => (texts.length === 1 ? text : `- ${text.replaceAll("\n", "\n  ")}`).split("\n"));

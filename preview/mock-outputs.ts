@@ -1,6 +1,6 @@
 /**
- * Outputs that only a provider can know, as a preview without any provider makes them up: the same inputs give the same outputs, so that what differs
- * between two checkouts differs in what is made from it too. Nothing of them is real. Pure, but for the image, whose context is read.
+ * Fake outputs of providers for a preview without providers. The same inputs give the same outputs, so that differences between two checkouts show in
+ * dependent resources too. Pure, except that the image's build context is read.
  */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
@@ -12,16 +12,16 @@ type Values = Readonly<Record<string, unknown>>;
 export function mockOutputs(type: string, inputs: Values): Record<string, unknown> {
   switch (kindOf(type)) {
     case "Image": {
-      // Pinned by what it is made from.
+      // Pinned by the digest of its build context.
       const { context } = inputs.build as { context: string };
-      return { repoDigest: `${String(inputs.imageName).split(":")[0]}@sha256:${digestOfFolder(context)}` };
+      return { repoDigest: `${String(inputs.imageName).split(":")[0]}@sha256:${digestOfDir(context)}` };
     }
     case "Identity": {
       const recipient = `ssh-ed25519 ${digest(inputs.app, inputs.pop)}`;
       return { recipient, knownHosts: `${String(inputs.pop)} ${recipient}`, isNew: false };
     }
     case "SealedSecrets":
-      // Of the ciphertexts: a secret that changed is seen, and no plaintext is needed.
+      // From the ciphertexts: shows changed secrets without needing plain texts.
       return { sealed: digest(inputs.recipient, inputs.ciphertexts) };
     case "AuthKey":
       return {
@@ -36,9 +36,9 @@ export function mockOutputs(type: string, inputs: Values): Record<string, unknow
 
 const digest = (...values: unknown[]): string => createHash("sha256").update(JSON.stringify(values)).digest("hex");
 
-function digestOfFolder(folder: string): string {
+function digestOfDir(dir: string): string {
   const hash = createHash("sha256");
-  const files = readdirSync(folder, { recursive: true, withFileTypes: true })
+  const files = readdirSync(dir, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
     .toSorted();

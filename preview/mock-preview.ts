@@ -1,6 +1,6 @@
 /**
- * A preview without any state, credential or service: the program of two checkouts runs against mocks, and what it registers is compared as the
- * engine would. For pull requests of forks, which are given no secret: what merging changes, if the base is what is deployed.
+ * A preview without state, credentials or services: runs the program of two checkouts against mocks and compares what they register, as the engine would.
+ * For pull requests from forks, which get no secrets: it shows what merging changes, if the base is deployed.
  */
 import { isDeepStrictEqual } from "node:util";
 import { guardsOf } from "../components/guards.ts";
@@ -10,12 +10,12 @@ import { kindOf, type PreviewDigest, type State, type Step } from "./digest.ts";
 import { runScript } from "./run-script.ts";
 import { readStackConfig } from "./stack-files.ts";
 
-/** What mocked.ts prints: what a program registers, or why it does not run. */
+/** The output of mock-program.ts: what a program registers, or why it fails. */
 export type ProgramResult =
   | { registered: { urn: string; type: string; inputs: Record<string, unknown> }[] }
   | { error: string; isUserError: boolean };
 
-/** A program that does not run. `isUsers`: because of its stack file or a file named there. */
+/** A program that fails. `isUserError`: because of its stack file or a file named there. */
 class ProgramError extends Error {
   readonly isUsers: boolean;
   constructor(message: string, isUsers: boolean) {
@@ -30,8 +30,8 @@ interface Resource {
 }
 
 /**
- * What `base` has and `head` has not goes, and so on. `base` without a file of the stack counts as nothing deployed. A mistake in what `head` has is a preview
- * that fails; without a program of `base` that runs there is none.
+ * Compares the resources of `base` and `head`. A `base` without the stack file counts as nothing deployed. An error in `head` is a failed preview; an error in
+ * `base` means that there is no preview.
  */
 export async function previewByMocks(base: string, head: string, stack: string): Promise<PreviewDigest> {
   const [olds, news] = await Promise.allSettled([resourcesOf(base, stack), resourcesOf(head, stack)]);
@@ -56,7 +56,7 @@ async function resourcesOf(dir: string, stack: string): Promise<Resource[]> {
     PULUMI_CONFIG_SECRET_KEYS: JSON.stringify(config.secretKeys),
   });
   if ("error" in result) throw new ProgramError(result.error.replace(/\.$/, ""), result.isUserError);
-  // Mocks are not told of a resource's options; they are two keys of the stack file.
+  // Mocks do not get resource options, so derive them from the two keys of the stack file.
   const isSet = (key: string) => config.values[`${config.project}:${key}`] === "true";
   const keepVolumes = isSet("keepVolumes");
   const guards: Record<string, boolean> = guardsOf({ protect: isSet("protect"), keepVolumes });
@@ -67,7 +67,7 @@ async function resourcesOf(dir: string, stack: string): Promise<Resource[]> {
   });
 }
 
-/** The engine's verdict: by our handlers' own diff where a kind is ours. */
+/** The operation that the engine would choose, using our handlers' diff for our own resource types. */
 export async function compare(olds: readonly Resource[], news: readonly Resource[]): Promise<Step[]> {
   const before = new Map(olds.map(({ urn, state }) => [urn, state]));
   const after = new Set(news.map(({ urn }) => urn));

@@ -1,17 +1,17 @@
-/** What the project's policies say of a plan. The engine runs them too, but leaves what they say out of its JSON; and without state there is no engine. */
+/** Checks a plan against the project's policies. The engine runs them too, but omits violations from its JSON, and without state there is no engine. */
 import { policies } from "../policy/policies.ts";
 import type { Resource } from "../policy/rules.ts";
 import { unknown } from "../providers/host.ts";
 import type { ResourceChange } from "./plan.ts";
 
 export interface PolicyContext {
-  /** Folder that a build's context is relative to. */
+  /** Directory that a build's context is relative to. */
   project: string;
   /** Absent: by the stack's name. */
   production?: boolean | undefined;
 }
 
-/** `volumes-protected: cdg-1: its volume is not protected, ...`, a line a violation. */
+/** `volumes-protected: cdg-1: its volume is not protected, ...`, one per violation. */
 export function policyViolations(changes: readonly ResourceChange[], { project, production }: PolicyContext): string[] {
   const resources = changes.flatMap(({ urn, change, new: state }): Resource[] =>
     state && change !== "delete"
@@ -27,7 +27,7 @@ export function policyViolations(changes: readonly ResourceChange[], { project, 
   });
 }
 
-/** As the engine hands them to a policy: reading what is not known yet throws. */
+/** Inputs as the engine passes them to a policy: reading unknown values throws. */
 function asPolicyInputs(value: Record<string, unknown>): Record<string, unknown> {
   const seen: Record<string, unknown> = {};
   for (const [key, it] of Object.entries(value))

@@ -1,8 +1,8 @@
-/** A script of this folder in a process of its own, whose last line on standard output is its answer as JSON. */
+/** Runs a script of this directory in its own process. The last line of its standard output is its result as JSON. */
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 
-/** Throws what the script said went wrong, in a line. */
+/** Rejects with the script's error message as one line. */
 export function runScript<T>(
   script: string,
   args: readonly string[],
@@ -18,8 +18,8 @@ export function runScript<T>(
           const last = stdout.trimEnd().split("\n").at(-1) ?? "";
           if (last !== "") return resolve(JSON.parse(last) as T);
         }
-        const said = stderr.split("\n").find((line) => /^(<ref \*\d+> )?\w*Error( \[\w+\])?: /.test(line));
-        reject(new Error(said ?? `it exited with code ${error?.code ?? 0} without an error message`));
+        const errorLine = stderr.split("\n").find((line) => /^(<ref \*\d+> )?\w*Error( \[\w+\])?: /.test(line));
+        reject(new Error(errorLine ?? `it exited with code ${error?.code ?? 0} without an error message`));
       },
     ),
   );

@@ -1,8 +1,8 @@
-/** What changes of a stack beside its resources' inputs: who goes first, and what is protected. Nothing restarts for it. Pure. */
+/** Changes of a stack besides its resources' inputs: the canary and protection. They need no restart. Pure. */
 import type { Before } from "./before.ts";
 import type { ResourceChange } from "./plan.ts";
 
-/** Sentences. Empty where nothing changes. */
+/** The changes as sentences. */
 export function settingChanges(
   resources: readonly ResourceChange[],
   before: Before,
@@ -54,5 +54,5 @@ const nameOf = ({ new: new_ }: ResourceChange): string =>
 
 const inOrder = new Intl.Collator("en", { numeric: true }).compare;
 
-/** The same, as a warning: what is lost is worth a look before saying yes. */
+/** Whether a change removes protection and deserves a warning. */
 export const guardLost = (change: string): boolean => / (loses|lose|is deleted|are deleted) /.test(change);

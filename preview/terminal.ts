@@ -1,22 +1,22 @@
-/** A plan for people at a terminal. Pure. */
+/** A plan as text for a terminal. Pure. */
 import { table } from "../local/table.ts";
 import { headline, orderOf, popCells, settingList } from "./markdown.ts";
 import type { Plan, PopPlan } from "./plan.ts";
 
 export type StyleText = (tone: "good" | "warning" | "bad" | "faint" | "head", text: string) => string;
 
-/** Parts with an empty line between them: headline, what is wrong or to be heeded, PoPs, settings, other resources, cost. */
+/** Parts separated by empty lines: headline, errors and warnings, PoPs, settings, other resources, cost. */
 export function planText(plan: Plan, paint: StyleText): string {
   const { stack, errors, refusals, cautions, warnings, notes } = plan;
-  const said = [
+  const messages = [
     ...errors.map((it) => `${paint("bad", "error:")} ${it}`),
     ...refusals.map((it) => `${paint("bad", "error:")} rejected by the policy ${it}`),
     ...cautions.map((it) => `${paint("bad", "caution:")} ${it}`),
     ...warnings.map((it) => `${paint("warning", "warning:")} ${it}`),
     ...notes.map((it) => `${paint("faint", "note:")} ${it}`),
   ];
-  const parts = [paint("head", `${stack}: ${headline(plan)}`), said.join("\n")];
-  // A preview that failed ended before it had seen all.
+  const parts = [paint("head", `${stack}: ${headline(plan)}`), messages.join("\n")];
+  // A failed preview is incomplete.
   if (errors.length === 0) parts.push(popText(plan, paint), ...settingList(plan), otherText(plan, paint));
   if (plan.hasCost) parts.push(costText(plan));
   return parts.filter((it) => it !== "").join("\n\n");

@@ -1,9 +1,9 @@
-/** What only the engine's steps can tell and a reader should not miss. What the stack file alone tells, the program warns of itself. */
+/** Warnings that need the engine's steps. The program itself warns about the stack file. */
 import { isKept } from "./billable.ts";
 import type { Lost } from "./lost.ts";
 import type { ResourceChange } from "./plan.ts";
 
-/** `lost`: where the app itself is replaced, that its PoPs are says nothing more. */
+/** `lost`: if the app is replaced, warnings about its PoPs are redundant. */
 export function warningsOf(resources: readonly ResourceChange[], now: number, { app }: Lost): string[] {
   return [
     ...(app ? volumesStay(resources, app.before) : []),
@@ -15,7 +15,7 @@ export function warningsOf(resources: readonly ResourceChange[], now: number, { 
   ];
 }
 
-/** All in one. */
+/** One warning for all kept volumes. */
 function volumesStay(resources: readonly ResourceChange[], app: string): string[] {
   const kept = resources.filter((it) => it.kind === "Volume" && isKept(it));
   if (kept.length === 0) return [];
@@ -44,7 +44,7 @@ function machineGoes(it: ResourceChange): string[] {
   return [`${popOf(it)}: its machine is destroyed before the new one is created. The PoP does not serve in between.`];
 }
 
-/** A machine that joined the tailnet once needs its key no more; one that is yet to be made does. */
+/** A machine needs its auth key only to join the tailnet, so an expired key matters only for a new machine. */
 function keyExpired(it: ResourceChange, resources: readonly ResourceChange[], now: number): string[] {
   if (it.kind !== "AuthKey" || it.change !== "same") return [];
   const expires = it.old?.outputs.expires;

@@ -30,8 +30,8 @@ export async function exec(
         ),
       )
     : () => {};
-  const { command: words, stdin: text } = input ? withInput(command, input) : { command, stdin: undefined };
-  const ran = await runIn(fleet, live, words, { seconds: timeout, stdin: text }).finally(cancel);
+  const { command: args, stdin: text } = input ? withInput(command, input) : { command, stdin: undefined };
+  const ran = await runIn(fleet, live, args, { seconds: timeout, stdin: text }).finally(cancel);
   if (input && wasInputDropped(ran))
     throw new CliError(
       `${pop}: ${command[0]} was not run, because Fly did not pass on standard input. Use npx fly-pops console ${pop} or npx fly-pops ssh ${pop}, or run it without input: --no-stdin`,

@@ -23,18 +23,18 @@ export interface NewOptions extends Partial<Answers> {
 
 export async function newProject(
   context: CliContext,
-  folder: string,
+  dir: string,
   { setup = true, ...given }: NewOptions,
 ): Promise<ExitCode> {
-  const target = resolve(context.dir, folder);
-  assertEmptyDir(folder, target);
+  const target = resolve(context.dir, dir);
+  assertEmptyDir(dir, target);
   const files = trackedFiles(context.dir).filter((path) => isShared(context.dir, path));
   const taken = files.flatMap((path) => /^Pulumi\.(.+)\.yaml$/.exec(path)?.[1] ?? []);
   const answers = await gatherAnswers(context, { given, taken, offered: "edge", command: "new" });
   for (const path of files) copy(join(context.dir, path), join(target, path));
   writeStackFile(target, answers);
-  note(context, `${folder} was created, with ${stackFileName(answers.stack)} in it.`);
-  const rest = `  cd ${folder}`;
+  note(context, `${dir} was created, with ${stackFileName(answers.stack)} in it.`);
+  const rest = `  cd ${dir}`;
   if (!setup) {
     note(context, `Install its packages and tools:\n${rest}\n  npm run setup\n${nextSteps(answers)}`);
     return 0;
@@ -42,17 +42,17 @@ export async function newProject(
   const code = await runSetup(context, target);
   if (code !== 0)
     throw new CliError(
-      `new: ${folder} was created, but npm run setup failed there with code ${code}, see the output above. Run it again: cd ${folder} && npm run setup`,
+      `new: ${dir} was created, but npm run setup failed there with code ${code}, see the output above. Run it again: cd ${dir} && npm run setup`,
     );
   note(context, `Its packages and tools are installed.\n${rest}\n${nextSteps(answers)}`);
   return 0;
 }
 
-function assertEmptyDir(folder: string, target: string): void {
+function assertEmptyDir(dir: string, target: string): void {
   const found = lstatSync(target, { throwIfNoEntry: false });
-  if (found && !found.isDirectory()) throw new CliError(`new: ${folder} is a file. Nothing was written.`);
+  if (found && !found.isDirectory()) throw new CliError(`new: ${dir} is a file. Nothing was written.`);
   if (found && readdirSync(target).length > 0)
-    throw new CliError(`new: ${folder} is not empty. Nothing was written. Choose a directory that does not exist yet.`);
+    throw new CliError(`new: ${dir} is not empty. Nothing was written. Choose a directory that does not exist yet.`);
 }
 
 /** Paths relative to the project. */

@@ -29,8 +29,8 @@ export async function nginxTest(
   if (json) printJson(context, results);
   else
     for (const { pop, good, output } of results) {
-      const verdict = good === null ? "not tested" : good ? "good" : "refused";
-      print(context, `${pop}: ${styled(context, good ? "good" : "bad", verdict)}`);
+      const result = good === null ? "not tested" : good ? "good" : "refused";
+      print(context, `${pop}: ${styled(context, good ? "good" : "bad", result)}`);
       for (const line of good ? [] : output.split("\n")) print(context, `  ${line}`);
     }
   return results.every(({ good }) => good === true) ? 0 : 3;

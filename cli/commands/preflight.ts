@@ -112,9 +112,9 @@ export async function preflight(
   if (options.json) printJson(context, report);
   const { counts } = report;
   const file = relative(context.dir, base);
-  const told = `${counts.holds} hold, ${counts["does not hold"]} do not, ${counts["not measured"]} could not be measured: ${file}.md, ${file}.json`;
-  if (options.json) note(context, told);
-  else print(context, told);
+  const summary = `${counts.holds} hold, ${counts["does not hold"]} do not, ${counts["not measured"]} could not be measured: ${file}.md, ${file}.json`;
+  if (options.json) note(context, summary);
+  else print(context, summary);
   if (outcome.left !== undefined) throw new CliError(outcome.left);
   if (context.interrupted.aborted) return 130;
   const broken = report.findings.some((it) => it.verdict === "does not hold" || it.broken);

@@ -32,7 +32,7 @@ export async function purge(
   for (const host of chosen.hosts) assertCached(stack, host);
   const fleet = await readFleet(stack);
   if (deployedPops(fleet).length === 0) throw new CliError(`${fleet.app} has no machine yet, so nothing is cached.`);
-  const answers = await queryAllPops(fleet, ["/usr/bin/runas", "nginx", "/usr/bin/pop", "purge", ...chosen.words], {
+  const answers = await queryAllPops(fleet, ["/usr/bin/runas", "nginx", "/usr/bin/pop", "purge", ...chosen.args], {
     name: "pop purge",
     seconds: 60,
     parse: jsonOf(Purged),
@@ -52,7 +52,7 @@ export async function purge(
 }
 
 /** Arguments of `pop purge`, and the sites they are about. */
-function parseTarget(urls: readonly string[], { site, path, all }: PurgeOptions): { words: string[]; hosts: string[] } {
+function parseTarget(urls: readonly string[], { site, path, all }: PurgeOptions): { args: string[]; hosts: string[] } {
   const kinds = [urls.length > 0, site !== undefined, all === true].filter(Boolean).length;
   if (kinds !== 1)
     throw new CliError(
@@ -67,17 +67,17 @@ function parseTarget(urls: readonly string[], { site, path, all }: PurgeOptions)
     throw new CliError(`purge: --path ${wrong} must begin with / or *, or it matches no path.`, {
       code: 2,
     });
-  if (all) return { words: ["--all"], hosts: [] };
-  if (site !== undefined) return { words: ["--site", site, ...path.flatMap((it) => ["--path", it])], hosts: [site] };
-  const words = [...urls];
-  if (words.join(" ").length > maxArgumentBytes)
+  if (all) return { args: ["--all"], hosts: [] };
+  if (site !== undefined) return { args: ["--site", site, ...path.flatMap((it) => ["--path", it])], hosts: [site] };
+  const args = [...urls];
+  if (args.join(" ").length > maxArgumentBytes)
     throw new CliError(
       `purge: the URLs are longer than ${maxArgumentBytes} bytes together, too much for one call. Purge the site, or a part of it: --site HOST --path '/img/*'`,
       {
         code: 2,
       },
     );
-  return { words, hosts: [...new Set(urls.map(hostOf))] };
+  return { args, hosts: [...new Set(urls.map(hostOf))] };
 }
 
 function hostOf(url: string): string {

@@ -138,8 +138,8 @@ async function assertDeployable(context: CliContext, stack: Stack, edge: EdgeCon
     ({ verdict }) => verdict === "bad",
   );
   if (!bad) return;
-  const told = `${name}: not replaced, because a prerequisite of the new PoP fails. ${bad.name}: ${bad.detail}. ${bad.fix ?? ""}`;
-  throw new CliError(told.endsWith("Nothing was changed.") ? told : `${told} Nothing was changed.`);
+  const message = `${name}: not replaced, because a prerequisite of the new PoP fails. ${bad.name}: ${bad.detail}. ${bad.fix ?? ""}`;
+  throw new CliError(message.endsWith("Nothing was changed.") ? message : `${message} Nothing was changed.`);
 }
 
 /** Unprotects the volume first, which fails if the state is locked, so that nothing is deleted that a locked state could not recreate. The new volume is protected again. */

@@ -58,9 +58,9 @@ export async function rollback(
 
   const file = stackFileName(stack.name);
   const own = readFileSync(join(context.dir, file), "utf8");
-  const folder = join(context.dir, ".cache", "rollback");
-  const temporary = join(folder, file);
-  mkdirSync(folder, { recursive: true });
+  const tempDir = join(context.dir, ".cache", "rollback");
+  const temporary = join(tempDir, file);
+  mkdirSync(tempDir, { recursive: true });
   writeFileSync(temporary, withConfig(own, deployed));
   const save = () => {
     if (write) writeFileSync(join(context.dir, file), withConfig(own, written));

@@ -40,9 +40,9 @@ export async function ssh(
   if (program === undefined) throw new CliError("The OpenSSH client (ssh) is not on PATH. Install it, then run again.");
   const line = await knownHost(context, stack, name);
   const host = hostOf(line);
-  const folder = mkdtempSync(join(tmpdir(), "fly-pops-ssh-"));
+  const tempDir = mkdtempSync(join(tmpdir(), "fly-pops-ssh-"));
   try {
-    const file = join(folder, "known_hosts");
+    const file = join(tempDir, "known_hosts");
     writeFileSync(file, `${line}\n`, { mode: 0o600 });
     return await execInherit(context, program, [
       ...["StrictHostKeyChecking=yes", `UserKnownHostsFile=${file}`, "GlobalKnownHostsFile=/dev/null"].flatMap(
@@ -60,7 +60,7 @@ export async function ssh(
       ...(command.length > 0 ? ["--", ...command] : []),
     ]);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(tempDir, { recursive: true, force: true });
   }
 }
 

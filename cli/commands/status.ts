@@ -65,23 +65,27 @@ async function readStatus(context: CliContext, stack: Stack): Promise<Status> {
 /** Queries all PoPs concurrently, because Fly's rate limits apply per machine. Healthy PoPs need one call; the others are queried for the reason. */
 async function readPopStatuses(context: CliContext, stack: Stack, fleet: Fleet): Promise<PopStatus[]> {
   const isMissing = fleet.pops.some(({ machine }) => machine === undefined);
-  const [state, told] = await Promise.all([
+  const [state, details] = await Promise.all([
     isMissing ? readDeploymentStates(context, stack) : undefined,
     Promise.all(fleet.pops.map((pop) => (isLive(pop) ? readPopDetails(context, fleet, pop) : {}))),
   ]);
   return fleet.pops.map((pop, at) => {
     const known = pop.machine ? undefined : state?.(pop.name);
-    return buildPopStatus(pop, { ...told[at], isConfigInvalid: fleet.isConfigInvalid, ...(known && { state: known }) });
+    return buildPopStatus(pop, {
+      ...details[at],
+      isConfigInvalid: fleet.isConfigInvalid,
+      ...(known && { state: known }),
+    });
   });
 }
 
 async function readPopDetails(context: CliContext, fleet: Fleet, pop: DeployedPop): Promise<PopDetails> {
   const { machine } = pop;
   if (machine.host_status === "unreachable") return {};
-  const { leased, ...told } = machine.state === "started" ? await readHealth(fleet, pop) : {};
+  const { leased, ...details } = machine.state === "started" ? await readHealth(fleet, pop) : {};
   const isOff = leased || machine.state !== "started" || machine.cordoned;
   const lease = isOff ? await readLease(fleet, pop, context) : undefined;
-  return { ...told, ...(lease && { lease }) };
+  return { ...details, ...(lease && { lease }) };
 }
 
 const isLive = (pop: Fleet["pops"][number]): pop is DeployedPop => pop.machine !== undefined;
@@ -136,7 +140,7 @@ export function statusText(context: CliContext, { stack, app, pops, problems, ..
       it.traffic === null ? "-" : String(it.traffic.rejected),
     ),
   ]);
-  const told = [...problems, ...pops.flatMap((it) => it.problems)];
+  const messages = [...problems, ...pops.flatMap((it) => it.problems)];
   const top = [
     `${styled(context, "head", stack)}  ${app}  ${styled(context, head.missing.length > 0 ? "bad" : undefined, addressesText(head))}`,
     ...dnsText(head),
@@ -149,7 +153,7 @@ export function statusText(context: CliContext, { stack, app, pops, problems, ..
     table(fitColumns([names, ...rows], width, droppableColumns)),
     ...originsText(context, pops, width),
     ...connectionsText(context, pops, width),
-    ...(told.length > 0 ? ["", ...told.map((it) => styled(context, "warning", wrap(it, width)))] : []),
+    ...(messages.length > 0 ? ["", ...messages.map((it) => styled(context, "warning", wrap(it, width)))] : []),
   ].join("\n");
 }
 

@@ -245,7 +245,7 @@ describe("what production is", () => {
 
   test("and the stack file is read beside the pack: with what the program will refuse", () => {
     const dir = mkdtempSync(join(tmpdir(), "fly-pops-policy-"));
-    const nothing = { mistakes: [], unlimited: [], nginxFiles: [] };
+    const nothing = { errors: [], unlimited: [], nginxFiles: [] };
     try {
       const file = (more: string) =>
         writeFileSync(
@@ -259,15 +259,15 @@ describe("what production is", () => {
       file("  fly-pops:production: 'false'\n");
       expect(readStackFileFacts(dir, "edge")).toEqual({ production: false, ...nothing });
       file("  fly-pops:memoryMB: 256\n");
-      expect(readStackFileFacts(dir, "edge").mistakes).toEqual([expect.stringMatching(/^memoryMB: unknown key/)]);
+      expect(readStackFileFacts(dir, "edge").errors).toEqual([expect.stringMatching(/^memoryMB: unknown key/)]);
       expect(readStackFileFacts(dir, "other")).toEqual(nothing);
       // Files that it names are as much a reason for the program to end.
       file("  fly-pops:secretsFile: none.yaml\n  fly-pops:certificates: {vault: {address: https://vault.example}}\n");
-      expect(readStackFileFacts(dir, "edge").mistakes).toEqual([
+      expect(readStackFileFacts(dir, "edge").errors).toEqual([
         expect.stringMatching(/^secretsFile is "none\.yaml", but this file does not exist/),
       ]);
       file("  fly-pops:luggage: {blog: {command: [/x], files: none}}\n");
-      expect(readStackFileFacts(dir, "edge").mistakes).toEqual([
+      expect(readStackFileFacts(dir, "edge").errors).toEqual([
         expect.stringMatching(/^luggage\.blog\.files: none is not a folder/),
       ]);
       file("  fly-pops:nginx: { http: ./http.conf }\n");

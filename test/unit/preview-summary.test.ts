@@ -47,9 +47,7 @@ describe("a summary", () => {
   });
 
   test("says in which order and what happens when one does not come up", () => {
-    expect(summary([restart("ewr-1"), restart("cdg-1")])).toContain(
-      "<!-- fly-pops preview prod -->",
-    );
+    expect(summary([restart("ewr-1"), restart("cdg-1")])).toContain("<!-- fly-pops preview prod -->");
   });
 
   test("has the cost by kind, before, after and the difference", () => {

@@ -131,12 +131,7 @@ test("what serves now and would not any more is told, and nothing else", () => {
       { kind: "App", name: "edge-app", op: "replace", why: [] },
     ],
   } as unknown as Plan;
-  expect(losses(plan)).toEqual([
-    "remove nrt-1",
-    "destroy and recreate cdg-1",
-    "release address v4",
-    "delete the app",
-  ]);
+  expect(losses(plan)).toEqual(["remove nrt-1", "destroy and recreate cdg-1", "release address v4", "delete the app"]);
   expect(losses({ ...plan, pops: [], others: [] })).toEqual([]);
 });
 

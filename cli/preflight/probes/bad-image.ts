@@ -39,10 +39,10 @@ export const badImageProbe = probe({
         const end = await waitUntilSettled(session, id);
         const back =
           end?.state === "started" && end.config?.env?.PREFLIGHT_VERSION === before.config?.env?.PREFLIGHT_VERSION;
-        const told = end
+        const outcome = end
           ? `${end.state}, ${end.instance_id === before.instance_id ? "the version before" : "another version"}`
           : "not settled after three minutes";
-        found("bad-image-keeps-old", resultOf(back, back ? `it went back (${told})` : told));
+        found("bad-image-keeps-old", resultOf(back, back ? `it went back (${outcome})` : outcome));
         if (back) return;
         // Those after this one need a machine that runs.
         await fly.updateMachine(app, id, { config: controlConfig({ app, image, volume }, "2") }, nonce);

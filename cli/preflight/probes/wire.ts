@@ -53,14 +53,14 @@ export const wireProbe = probe({
   },
 });
 
-const told = ({ method, path }: Recorded): string =>
+const callText = ({ method, path }: Recorded): string =>
   `${method} ${path.replace(/\?.*/, "").replace(/^\/v1\/apps\/[^/]+/, "…")}`;
 
 export function pace(all: readonly Recorded[]): Finding {
   const limited = all.filter(({ status }) => status === 429);
   return resultOf(
     limited.length === 0,
-    `${limited.length} of ${plural(all.length, "call")}${limited[0] ? `, first ${told(limited[0])}` : ""}`,
+    `${limited.length} of ${plural(all.length, "call")}${limited[0] ? `, first ${callText(limited[0])}` : ""}`,
   );
 }
 
@@ -72,7 +72,7 @@ export function refusals(all: readonly Recorded[]): Finding {
   });
   return resultOf(
     odd === undefined,
-    odd ? `${told(odd)}: ${odd.status} ${JSON.stringify(odd.refusal?.slice(0, 120))}` : `all ${refused.length}`,
+    odd ? `${callText(odd)}: ${odd.status} ${JSON.stringify(odd.refusal?.slice(0, 120))}` : `all ${refused.length}`,
   );
 }
 
@@ -80,7 +80,7 @@ export function ids(all: readonly Recorded[]): Finding {
   const without = all.filter(({ status, requestId }) => status !== undefined && !requestId);
   return resultOf(
     without.length === 0,
-    without[0] ? `${without.length} of ${all.length} without, first ${told(without[0])}` : `all ${all.length}`,
+    without[0] ? `${without.length} of ${all.length} without, first ${callText(without[0])}` : `all ${all.length}`,
   );
 }
 
@@ -94,8 +94,8 @@ export function cookie(all: readonly Recorded[]): Finding {
 
 export function inTime(all: readonly Recorded[]): Finding {
   const lost = all.find(({ status }) => status === undefined);
-  if (lost) return resultOf(false, `${told(lost)} got no answer`);
+  if (lost) return resultOf(false, `${callText(lost)} got no answer`);
   const slowest = all.filter(({ path }) => !path.includes("/wait?")).toSorted((a, b) => b.took - a.took)[0];
   if (!slowest) return resultOf(true, "no call");
-  return resultOf(slowest.took <= slowestMs, `the slowest, ${told(slowest)}, took ${seconds(slowest.took)}`);
+  return resultOf(slowest.took <= slowestMs, `the slowest, ${callText(slowest)}, took ${seconds(slowest.took)}`);
 }
