@@ -1,5 +1,5 @@
 /** Details for PoPs with problems: the lease of the machine, and the state of a PoP without a machine. */
-import { whenGone } from "../providers/fly/errors.ts";
+import { ifNotFound } from "../providers/fly/errors.ts";
 import type { CliContext } from "./context.ts";
 import type { DeployedPop, Fleet } from "./fleet.ts";
 import type { Lease } from "./pop-status.ts";
@@ -15,7 +15,7 @@ export async function readLease(
   { machine }: DeployedPop,
   { clock }: CliContext,
 ): Promise<Lease | undefined> {
-  const lease = await fly.readLease(app, machine.id).catch(whenGone(undefined));
+  const lease = await fly.readLease(app, machine.id).catch(ifNotFound(undefined));
   if (!lease || lease.expires_at * 1000 <= clock.now()) return undefined;
   return {
     until: new Date(lease.expires_at * 1000).toISOString(),

@@ -1,11 +1,11 @@
 /** Runs another program on this terminal and returns its exit code as a shell would. */
 import { spawn } from "node:child_process";
 import { constants as os } from "node:os";
-import { executables } from "../providers/executables.ts";
+import { which } from "../providers/which.ts";
 import type { CliContext } from "./context.ts";
 
 /** The first program of this name on PATH. */
-export const which = (context: CliContext, name: string): string | undefined => executables(name, context.env.PATH)[0];
+export const findOnPath = (context: CliContext, name: string): string | undefined => which(name, context.env.PATH)[0];
 
 export function execInherit(context: CliContext, program: string, args: string[]): Promise<number> {
   return new Promise((resolve, reject) => {

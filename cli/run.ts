@@ -1,6 +1,6 @@
 /** Runs one command line and returns its exit code. Never throws: errors are printed. */
 import { type Command, CommanderError } from "commander";
-import { FlyError, told } from "../providers/fly/errors.ts";
+import { FlyError, withAdvice } from "../providers/fly/errors.ts";
 import { type CliContext, CliError, note } from "./context.ts";
 import { type Code, createProgram } from "./program.ts";
 
@@ -28,7 +28,7 @@ export async function run(argv: readonly string[], context: CliContext): Promise
 
 /** Missing permissions are reported with advice. The providers' other advice is about changes, while most commands only read. */
 function sentence(error: unknown): string {
-  if (error instanceof FlyError && (error.status === 401 || error.status === 403)) return told("Fly", error);
+  if (error instanceof FlyError && (error.status === 401 || error.status === 403)) return withAdvice("Fly", error);
   return error instanceof Error ? error.message : String(error);
 }
 

@@ -6,8 +6,8 @@ import type { EdgeConfig } from "../config/types.ts";
 import type { Tailnet } from "../image/spec.ts";
 import { stackName as localStack, projectDir } from "../local/paths.ts";
 import type { Fly } from "../providers/fly/api.ts";
-import type { FlySettings, Lookup } from "../providers/settings.ts";
-import type { TailnetDriver } from "../providers/tailnet/driver.ts";
+import type { ConfigLookup, FlySettings } from "../providers/settings.ts";
+import type { TailnetApi } from "../providers/tailnet/tailnet-api.ts";
 import { addRedaction, type CliContext, CliError, note } from "./context.ts";
 import { noBackendPattern, pulumiErrorText, pulumiOutput, runPulumi } from "./pulumi.ts";
 import { selectedStack } from "./selected-stack.ts";
@@ -42,7 +42,7 @@ export interface Stack {
   settings(): Promise<FlySettings>;
   fly(): Promise<Fly>;
   /** The API of the tailnet's control server, by the rules of the providers. Throws if there are no credentials. */
-  tailnet(of: Tailnet): Promise<TailnetDriver>;
+  tailnet(of: Tailnet): Promise<TailnetApi>;
 }
 
 /** `asked`: the value of --stack. Default: PULUMI_STACK, the selected stack, or `local` while the local stack is running. */
@@ -116,9 +116,9 @@ async function connectToTailnet(
   context: CliContext,
   { driver, loginServer, ca }: Tailnet,
   of: StackSource,
-): Promise<TailnetDriver> {
+): Promise<TailnetApi> {
   if (driver === undefined) throw new Error("tailnet.driver is not set: nobody makes keys for this tailnet.");
-  const { authorities } = await import("../image/context.ts");
+  const { readCaBundle: authorities } = await import("../image/context.ts");
   const { connectTailnet } = await import("../providers/tailnet/connect.ts");
   const server = {
     driver,
@@ -130,7 +130,7 @@ async function connectToTailnet(
 }
 
 const lookupIn =
-  (env: Stack["env"]): Lookup =>
+  (env: Stack["env"]): ConfigLookup =>
   (key) =>
     env[key] || undefined;
 
@@ -139,7 +139,7 @@ async function readConfig(
   context: CliContext,
   prefix: string,
   { reference, values, env }: StackSource,
-): Promise<Lookup> {
+): Promise<ConfigLookup> {
   const { secretKeys } = await import("../providers/settings.ts");
   const found: Record<string, string> = {};
   for (const [key, value] of Object.entries(values).filter(([key]) => key.startsWith(prefix))) {

@@ -1,6 +1,6 @@
 /** Errors in a stack file as sentences: path, given value, allowed values, closest match. */
 import type { z } from "zod";
-import { credentialIn } from "../image/credentials.ts";
+import { findCredential } from "../image/credentials.ts";
 import { StackFile } from "./schema.ts";
 import { fieldOf, type Path, pathText, schemaAt, schemaNode, valueAt } from "./schema-path.ts";
 import { suggest } from "./suggest.ts";
@@ -138,7 +138,7 @@ function withoutUser(value: unknown, path: Path): unknown {
 
 function credentialOf(value: unknown, path: Path): string | undefined {
   const shown = withoutUser(value, path);
-  return typeof shown === "string" ? credentialIn(shown) : undefined;
+  return typeof shown === "string" ? findCredential(shown) : undefined;
 }
 
 const plainPath = (path: readonly PropertyKey[]): Path =>

@@ -6,7 +6,7 @@ import type {
   ImageSpec,
   Luggage,
   LuggageHealth,
-  Passing,
+  ProxyOptions,
   ProxySite,
   RedirectStatus,
   Site,
@@ -34,6 +34,7 @@ import { access, limit } from "./normalize/visitors.ts";
 import { popNames } from "./rules/pops.ts";
 import type { StackFile } from "./schema.ts";
 import { serviceParts } from "./service-url.ts";
+import { time } from "./time.ts";
 import type { AddressType, EdgeConfig, ImagePlatform, PopConfig } from "./types.ts";
 import { isBehindRouter, normalizeName, normalizeOrigin, normalizePath } from "./validators.ts";
 
@@ -183,7 +184,7 @@ function originTls({
   };
 }
 
-function timeouts(it: NonNullable<StackFile["sites"][number]["timeouts"]>): NonNullable<Passing["timeouts"]> {
+function timeouts(it: NonNullable<StackFile["sites"][number]["timeouts"]>): NonNullable<ProxyOptions["timeouts"]> {
   const connect = parseSeconds(it.connect);
   const read = parseSeconds(it.read);
   const send = parseSeconds(it.send);
@@ -215,7 +216,7 @@ function health({
   timeout,
 }: NonNullable<NonNullable<StackFile["luggage"]>[string]["health"]>): LuggageHealth {
   return {
-    ask: path === undefined ? { kind: "command", command: command ?? [] } : { kind: "http", path },
+    probe: path === undefined ? { kind: "command", command: command ?? [] } : { kind: "http", path },
     everySeconds: parseSeconds(every ?? defaults.healthEvery) ?? 0,
     timeoutSeconds: parseSeconds(timeout ?? defaults.healthTimeout) ?? 0,
   };
@@ -244,10 +245,19 @@ function vault(it: NonNullable<NonNullable<StackFile["certificates"]>["vault"]>)
   return {
     address: normalizeOrigin(it.address),
     ...originTls(it),
+    ...(it.namespace !== undefined && { namespace: it.namespace }),
+    ...(it.authMount !== undefined && { authMount: it.authMount }),
     mount: it.mount ?? defaults.vaultMount,
+    ...(it.kvVersion !== undefined && { kvVersion: it.kvVersion }),
     path: it.path ?? defaults.vaultPath,
+    ...(it.fields !== undefined && { fields: { ...it.fields } }),
+    ...(it.secretId !== undefined && {
+      secretId: { createdAt: instant(it.secretId.created), endsAt: instant(it.secretId.ends) },
+    }),
   };
 }
+
+const instant = (text: string): string => new Date(time(text) ?? Number.NaN).toISOString();
 
 const addressesOf = ({ sites, ports = {}, certificates }: StackFile): string[] =>
   [

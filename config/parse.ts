@@ -4,7 +4,7 @@ import { ConfigError, type ConfigIssue, toIssues } from "./issues.ts";
 import { normalizeConfig } from "./normalize.ts";
 import { checkAuthExemptions, checkAuthKind, checkAuthWithCache } from "./rules/auth.ts";
 import { checkCachedStatuses, checkIgnoreOrigin, checkVaryLength } from "./rules/cache-policy.ts";
-import { directoriesDiffer, namesProvable, siteSources, sourceSaid } from "./rules/certificates.ts";
+import { checkUniqueDirectories, checkAcmeNames, checkSiteCertificates, checkCertificateSources, checkVault } from "./rules/certificates.ts";
 import { checkNoCredentials } from "./rules/credentials.ts";
 import { checkEgressTotal } from "./rules/egress.ts";
 import { checkGrpcKeys, checkGrpcOrigins } from "./rules/grpc.ts";
@@ -73,10 +73,11 @@ const rules: readonly ((valid: ValidPart) => ConfigIssue[])[] = [
   checkRuleRedirects,
   checkPassThrough,
   checkCertificatesUsed,
-  sourceSaid,
-  siteSources,
-  namesProvable,
-  directoriesDiffer,
+  checkCertificateSources,
+  checkSiteCertificates,
+  checkAcmeNames,
+  checkUniqueDirectories,
+  checkVault,
   checkSiteLuggage,
   checkOrigins,
   checkGrpcKeys,

@@ -1,5 +1,5 @@
 /** Validators for paths. Each `…Problem` returns why a text is rejected, as a clause, or undefined. Valid texts are safe to render. */
-import { hasDetour, isTargetPath, mostStars, pathPattern } from "../image/render/path-pattern.ts";
+import { isTargetPath, isUnnormalized, maxStars, pathPattern } from "../image/render/path-pattern.ts";
 import { normalizeOrigin, originProblem } from "./validators.ts";
 
 type Problem = string | undefined;
@@ -19,10 +19,10 @@ export function pathProblem(text: string): Problem {
     return "expected printable ASCII without spaces. Write * for what has other characters";
   if (/[$^|\\[\]{}<>"`#;]/.test(path)) return "regular expressions are not supported, only * for any text";
   if (!/^[/*]/.test(path)) return `must begin with / or *${hint(`/${path}`)}`;
-  if (hasDetour(path)) return "must not contain //, /./ or /../: nginx removes them before it matches";
+  if (isUnnormalized(path)) return "must not contain //, /./ or /../: nginx removes them before it matches";
   if (path.includes("**")) return `use a single * for any text${hint(text.replaceAll(/\*+/g, "*"))}`;
   if (text.startsWith("=") && path.includes("*")) return "must not contain * after =, which matches a single path";
-  if (path.split("*").length - 1 > mostStars) return `at most ${mostStars} * are allowed`;
+  if (path.split("*").length - 1 > maxStars) return `at most ${maxStars} * are allowed`;
   if (path.length > 200) return "at most 200 characters are allowed";
   return path === "*" ? "use /* for every path" : example;
 }

@@ -1,6 +1,6 @@
 /** URL of a login service: an origin and a path. `serviceProblem` returns why a text is rejected, as a clause, or undefined. */
 import { isIP } from "node:net";
-import { isServicePath } from "../image/render/names.ts";
+import { isServicePath } from "../image/render/validators.ts";
 import { normalizeOrigin, originParts, originProblem } from "./validators.ts";
 
 const example = "http://auth.tail.example:9091/api/authz/auth-request";

@@ -2,8 +2,8 @@
 import { pathPattern } from "../image/render/path-pattern.ts";
 import { partsOf } from "../image/render/site-parts.ts";
 import type { ImageSpec, Site } from "../image/spec.ts";
-import { nearestOpen, regionByCode, regionsAsOf } from "../providers/fly/regions.ts";
-import { isLetsEncrypt } from "./directory.ts";
+import { nearestOpenText, regionByCode, regionsAsOf } from "../providers/fly/regions.ts";
+import { orders } from "./order-limits.ts";
 import type { EdgeConfig } from "./types.ts";
 
 /** Whether visitors rely on a stack: as its file says (`fly-pops:production`), else by its name: `prod`, `production`, `prod-eu`. */
@@ -38,7 +38,7 @@ export function configWarnings(
   );
   const ofRegions = closed.map(
     ({ code, city }) =>
-      `Fly takes no new machines in ${city} (${code}), as of ${regionsAsOf}. Existing PoPs keep running and are updated, but new ones are rejected.${nearestOpen(code)}`,
+      `Fly takes no new machines in ${city} (${code}), as of ${regionsAsOf}. Existing PoPs keep running and are updated, but new ones are rejected.${nearestOpenText(code)}`,
   );
   const warnings = [
     ...ofRegions,
@@ -46,7 +46,7 @@ export function configWarnings(
     ...unlimitedSiteWarnings(image),
     ...image.sites.flatMap(sharedPageWarnings),
     ...nginxFileWarnings(image),
-    ...orderLimitWarnings(pops.length, image),
+    ...(orders(pops.length, image)?.beyond ?? []),
   ];
   if (!isProduction(stack, production)) return warnings;
   const [only] = regions;
@@ -78,17 +78,6 @@ export const unlimitedSiteWarnings = ({ sites }: Pick<ImageSpec, "sites">): stri
       ({ host }) =>
         `${host} has no limit: one visitor can use all of a PoP's capacity, and Fly bills for the traffic. Remove limit: false, or set a suitable limit, e.g. limit: { requests: 500/s }.`,
     );
-
-/** Certificates per week for the same names, without renewals. https://letsencrypt.org/docs/rate-limits/#new-certificates-per-exact-set-of-identifiers */
-const duplicateLimit = 5;
-
-/** Every PoP orders its own certificate, because private keys never leave a PoP. */
-export const orderLimitWarnings = (pops: number, { certificates }: Pick<ImageSpec, "certificates">): string[] =>
-  pops <= duplicateLimit || !certificates?.acme?.directories.every(isLetsEncrypt)
-    ? []
-    : [
-        `${pops} PoPs each order a certificate, but Let's Encrypt issues only five per week for the same names. The others serve self-signed certificates for days. Add regions gradually, or add another authority under certificates.acme.fallback.`,
-      ];
 
 /** nginx files of the user's own, which upgrades of fly-pops cannot adapt. */
 export const nginxFileWarnings = ({ nginx }: Pick<ImageSpec, "nginx">): string[] =>

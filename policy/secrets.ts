@@ -1,7 +1,7 @@
 /** Finds credentials in the wrong places. Recognises values by their shape and never repeats them. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
-import { credentialIn, credentialInFile } from "../image/credentials.ts";
+import { findCredential, findCredentialInFile } from "../image/credentials.ts";
 import { known, type Resource } from "./rules.ts";
 
 /** Names whose values are always secret. */
@@ -17,7 +17,7 @@ export function noCredentials(resource: Resource): string[] {
   if (resource.type.startsWith("pulumi:providers:")) return [];
   const pop = known(() => resource.props.pop);
   return leaves(resource.props).flatMap(([path, value]) => {
-    const what = isLogin(resource.type, path) ? undefined : credentialIn(value);
+    const what = isLogin(resource.type, path) ? undefined : findCredential(value);
     if (what === undefined) return [];
     return [
       `${pop ?? resource.urn}: ${path} holds ${what}. It would be stored in plain text in state and on the machine. Put it into secrets.yaml, and rotate it.`,
@@ -37,7 +37,7 @@ export function noCredentialsInImage({ type, props }: Resource, project: string)
       .filter((entry) => entry.isFile())
       .flatMap((entry) => {
         const path = join(entry.parentPath, entry.name);
-        const what = credentialInFile(relative(dir, path), readFileSync(path));
+        const what = findCredentialInFile(relative(dir, path), readFileSync(path));
         return what === undefined
           ? []
           : [

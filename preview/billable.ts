@@ -1,8 +1,8 @@
 /** The billable items among the engine's resources, before or after the change. */
-import type { Billed, BilledMachine, Traffic } from "../components/cost.ts";
+import type { BillableItems, BillableMachine, Traffic } from "../components/cost.ts";
 import type { AddressType } from "../config/types.ts";
 import { presets } from "../providers/fly/guests.ts";
-import { flysSnapshotDays } from "../providers/fly/snapshots.ts";
+import { defaultSnapshotDays } from "../providers/fly/snapshots.ts";
 import type { ResourceChange } from "./plan.ts";
 
 interface Guest {
@@ -17,7 +17,7 @@ export function billableItems(
   resources: readonly ResourceChange[],
   side: "old" | "new",
   { egressGb, egress, crawlers }: Traffic,
-): Billed {
+): BillableItems {
   const inputsOf = (kind: string) =>
     resources.filter((it) => it.kind === kind).flatMap((it) => (it[side] ? [it[side].inputs] : []));
   // Volumes that stay on Fly after Pulumi forgets them are still billed.
@@ -26,7 +26,7 @@ export function billableItems(
     name: String(pop),
     volumeGb: Number(sizeGb),
     // Fly takes snapshots of volumes unless told otherwise.
-    snapshotDays: Number(snapshotDays ?? flysSnapshotDays),
+    snapshotDays: Number(snapshotDays ?? defaultSnapshotDays),
   });
   // The engine's order is not deterministic.
   const byName = (a: { name: string }, b: { name: string }) => inOrder(a.name, b.name);
@@ -48,7 +48,7 @@ export function billableItems(
 export const isKept = ({ change, old }: ResourceChange): boolean =>
   (change === "delete" || change === "replace") && old?.retainOnDelete === true;
 
-function machine({ pop, region, config }: Record<string, unknown>): BilledMachine[] {
+function machine({ pop, region, config }: Record<string, unknown>): BillableMachine[] {
   const guest = (config as { guest?: Guest } | undefined)?.guest;
   if (!guest) return [];
   const cpuKind = guest.cpu_kind === "performance" ? "performance" : "shared";

@@ -1,6 +1,6 @@
 /** Differences between the configuration files that two checkouts render for an image. Pure, except for the process that renders the other one's. */
 import { structuredPatch } from "diff";
-import { credentialIn } from "../image/credentials.ts";
+import { findCredential } from "../image/credentials.ts";
 import { redact } from "../providers/redact.ts";
 import { runScript } from "./run-script.ts";
 
@@ -41,7 +41,7 @@ export function fileChanges(before: Files, after: Files): FileChange[] {
 }
 
 /** These files should not contain credentials. If one does, it must not be repeated in a comment. */
-const isCredential = (text: string): boolean => credentialIn(text) !== undefined || redact(text) !== text;
+const isCredential = (text: string): boolean => findCredential(text) !== undefined || redact(text) !== text;
 
 const withoutCredential = (line: string): string =>
   isCredential(line) ? `${line.slice(0, 1)} (omitted: it looks like a credential)` : line;

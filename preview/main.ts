@@ -5,7 +5,7 @@ import { estimate, type Traffic, trafficOf } from "../components/cost.ts";
 import { ConfigError } from "../config/issues.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { configWarnings } from "../config/warnings.ts";
-import { rendered } from "../image/context.ts";
+import { renderedFiles } from "../image/context.ts";
 import { allSites, namesOf } from "../image/render/hosts.ts";
 import { withBaseCheckout } from "./base-checkout.ts";
 import type { Before } from "./before.ts";
@@ -143,7 +143,7 @@ async function compareFiles(
   if (config === undefined || config.imageRef !== undefined || ref === undefined) return {};
   try {
     const before = await withBaseCheckout(dir, ref, (baseDir) => renderedAt(baseDir, stack));
-    return { files: fileChanges(before, rendered(config.image)) };
+    return { files: fileChanges(before, renderedFiles(config.image)) };
   } catch (error) {
     return { notes: [`Could not compare the image's files: ${(error as Error).message.split("\n")[0]}`] };
   }

@@ -1,9 +1,9 @@
 /** Turns the engine's steps into changes of PoPs: which, why, in which order, with restarts, replacements and cost. Pure. */
-import { bill, type Estimate, type Traffic } from "../components/cost.ts";
+import { type Estimate, estimateBill, type Traffic } from "../components/cost.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { machineHandler } from "../providers/fly/machine.ts";
 import { volumeHandler } from "../providers/fly/volume.ts";
-import { type Fate, mustCall } from "../providers/handler.ts";
+import { type ChangeAction, requiresUpdate } from "../providers/handler.ts";
 import { type Before, beforeOf } from "./before.ts";
 import { billableItems } from "./billable.ts";
 import { costRise } from "./cost-rise.ts";
@@ -110,8 +110,8 @@ export function planOf({ stack, digest, config, wanted, files, now, ...rest }: P
   ]);
   const settings = errors.length > 0 ? [] : settingChanges(resources, before, canary);
   const costs = {
-    before: bill(billableItems(resources, "old", before.traffic ?? config)),
-    after: bill(billableItems(resources, "new", config)),
+    before: estimateBill(billableItems(resources, "old", before.traffic ?? config)),
+    after: estimateBill(billableItems(resources, "new", config)),
   };
   // The engine's steps end at the error, so use the former estimate and the stack file's instead.
   if (errors.length > 0) {
@@ -221,7 +221,9 @@ function actionOf(machine: ResourceChange | undefined): Action | undefined {
 
 /** Whether the update calls Fly at all. Timeouts and rollout limits are only stored in the state. */
 function restarts({ old, new: new_ }: ResourceChange): boolean {
-  return old?.outputs.complete === false || mustCall(machineHandler.lifecycle, old?.inputs ?? {}, new_?.inputs ?? {});
+  return (
+    old?.outputs.complete === false || requiresUpdate(machineHandler.lifecycle, old?.inputs ?? {}, new_?.inputs ?? {})
+  );
 }
 
 /** `secrets`: names of changed secrets, if known. The machine itself has one value for all of them. */
@@ -241,7 +243,7 @@ const whyOf = ({ kind, old, new: new_ }: Pick<ResourceChange, "kind" | "old" | "
     : [];
 
 /** Properties of a volume that matter only at creation cause no change. */
-const volumeFates: Record<string, Fate> = volumeHandler.lifecycle;
+const volumeFates: Record<string, ChangeAction> = volumeHandler.lifecycle;
 
 const inOrder = new Intl.Collator("en", { numeric: true }).compare;
 

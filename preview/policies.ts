@@ -1,7 +1,7 @@
 /** Checks a plan against the project's policies. The engine runs them too, but omits violations from its JSON, and without state there is no engine. */
 import { policies } from "../policy/policies.ts";
 import type { Resource } from "../policy/rules.ts";
-import { unknown } from "../providers/host.ts";
+import { unknownValue } from "../providers/host.ts";
 import type { ResourceChange } from "./plan.ts";
 
 export interface PolicyContext {
@@ -34,7 +34,7 @@ function asPolicyInputs(value: Record<string, unknown>): Record<string, unknown>
     Object.defineProperty(seen, key, {
       enumerable: true,
       get: () => {
-        if (it === unknown) throw new Error(`${key} is not known yet`);
+        if (it === unknownValue) throw new Error(`${key} is not known yet`);
         return Array.isArray(it)
           ? it.map((item) => (isMap(item) ? asPolicyInputs(item) : item))
           : isMap(it)

@@ -1,7 +1,7 @@
 /** `check --live`: compares the sites as visitors see them with the app. The prober is passed in. */
 import type { EdgeConfig } from "../../config/types.ts";
 import { allSites, exactNames, namesOf } from "../../image/render/hosts.ts";
-import { isWildcard } from "../../image/render/names.ts";
+import { isWildcard } from "../../image/render/validators.ts";
 import { type Address, canonicalIp, publicAddresses, type RecordType } from "../addresses.ts";
 import { endsSoon, leftText } from "../certificate-expiry.ts";
 import type { Finding } from "../commands/doctor.ts";

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { networkProblem } from "../../config/validators.ts";
-import { network } from "../../image/render/networks.ts";
+import { parseNetwork } from "../../image/render/networks.ts";
 import { table } from "../../local/table.ts";
 import { type CliContext, CliError, type ExitCode, print, printJson } from "../context.ts";
 import { deployedPops, type Fleet, readFleet } from "../fleet.ts";
@@ -66,8 +66,8 @@ export async function blocked(context: CliContext, stack: Stack, { json }: { jso
 
 /** The network to block for an address. An IPv6 visitor can use any address of their /64. */
 function blockableNetwork(command: string, text: string): string {
-  const given = network(text);
-  const meant = given?.endsWith("/128") && !text.includes("/") ? network(`${text}/64`) : given;
+  const given = parseNetwork(text);
+  const meant = given?.endsWith("/128") && !text.includes("/") ? parseNetwork(`${text}/64`) : given;
   if (meant === undefined)
     throw new CliError(`${command}: ${JSON.stringify(text)} cannot be blocked: ${networkProblem(text)}.`, { code: 2 });
   const bits = Number(meant.split("/")[1]);

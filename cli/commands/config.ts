@@ -1,5 +1,5 @@
 /** `config`: a PoP's configuration files as rendered from the stack file, as they are in the PoP, or their differences. */
-import { rendered } from "../../image/context.ts";
+import { renderedFiles } from "../../image/context.ts";
 import { type CliContext, CliError, type ExitCode, print, printJson } from "../context.ts";
 import { type DeployedPop, type Fleet, popOf, readFleet, runIn } from "../fleet.ts";
 import { colouredPatch, patchOf } from "../patch.ts";
@@ -30,7 +30,7 @@ export async function config(
       `There is no PoP ${name} in the stack file: ${edge.pops.map((pop) => pop.name).join(", ")}. For a PoP that is still running, use --live`,
     );
   const fromFile = selectFiles(
-    Object.fromEntries(Object.entries(rendered(edge.image)).map(([path, text]) => [`/${path}`, text])),
+    Object.fromEntries(Object.entries(renderedFiles(edge.image)).map(([path, text]) => [`/${path}`, text])),
     wanted,
   );
   if (!live && !diff) return show(context, fromFile, json);

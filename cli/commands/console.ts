@@ -2,7 +2,7 @@
 import { consoleIn } from "../../local/console.ts";
 import { labels } from "../../local/docker-engine.ts";
 import { type CliContext, CliError } from "../context.ts";
-import { execInherit, shellQuote, which } from "../exec-inherit.ts";
+import { execInherit, findOnPath, shellQuote } from "../exec-inherit.ts";
 import { popOf, readFleet } from "../fleet.ts";
 import { isLocal, type Stack } from "../stack.ts";
 
@@ -20,7 +20,7 @@ export async function console(context: CliContext, stack: Stack, name: string, c
     if (code !== undefined) return code;
     throw new CliError(`${name}: machine ${machine.id} has no container. Start it again: npm run local`);
   }
-  const flyctl = which(context, "fly") ?? which(context, "flyctl");
+  const flyctl = findOnPath(context, "fly") ?? findOnPath(context, "flyctl");
   if (flyctl === undefined)
     throw new CliError(
       `${name}: a console on Fly needs flyctl, but neither fly nor flyctl is on PATH. Install it (https://fly.io/docs/flyctl/install/), or use instead: npx fly-pops exec ${name} -- COMMAND, npx fly-pops ssh ${name}`,

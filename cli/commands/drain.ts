@@ -1,5 +1,5 @@
 /** `drain` and `undrain`: removes PoPs from Fly Proxy's routing while they keep running, and adds them again once they are healthy. Concurrently. */
-import { drainVerified, startVerified } from "../../providers/fly/power.ts";
+import { drainVerified, startVerified } from "../../providers/fly/machine-power.ts";
 import { type CliContext, CliError, confirm, type ExitCode, note } from "../context.ts";
 import { type DeployedPop, type Fleet, popOf, readFleet } from "../fleet.ts";
 import type { Stack } from "../stack.ts";

@@ -1,9 +1,9 @@
 /** `maintenance`: switches a site's maintenance page (503) on or off on all PoPs. */
 import { z } from "zod";
 import { type CliContext, CliError, type ExitCode, print, printJson } from "../context.ts";
-import { findSite } from "../find-site.ts";
 import { deployedPops, readFleet } from "../fleet.ts";
 import { jsonOf, queryAllPops, resultJson, resultLine } from "../pop-query.ts";
+import { siteByName } from "../site-by-name.ts";
 import type { Stack } from "../stack.ts";
 
 /** The output of `pop maintenance` (image/pop/maintenance.go). */
@@ -16,7 +16,7 @@ export async function maintenance(
   typed: string,
   { json }: { json?: boolean },
 ): Promise<ExitCode> {
-  const host = findSite(stack, typed)?.host ?? typed.toLowerCase();
+  const host = siteByName(stack, typed)?.host ?? typed.toLowerCase();
   const fleet = await readFleet(stack);
   if (deployedPops(fleet).length === 0) throw new CliError(`${fleet.app} has no machine yet, so no site is served.`);
   const answers = await queryAllPops(fleet, ["/usr/bin/pop", "maintenance", state, host], {

@@ -1,9 +1,9 @@
 /** `orphans`: lists objects created by fly-pops that no stack owns. Deletes them only with --delete and after a confirmation. */
 import { table } from "../../local/table.ts";
 import type { Fly } from "../../providers/fly/api.ts";
-import { whenGone } from "../../providers/fly/errors.ts";
+import { ifNotFound } from "../../providers/fly/errors.ts";
 import { ownerKeys } from "../../providers/fly/owner.ts";
-import { deleteDetached } from "../../providers/fly/volume.ts";
+import { deleteWhenDetached } from "../../providers/fly/volume.ts";
 import { type CliContext, CliError, confirm, type ExitCode, note, print, printJson } from "../context.ts";
 import { type AppObjects, findOrphans, type Orphan, type OwnershipIndex, selectForDeletion } from "../orphans.ts";
 import { pulumiOutput } from "../pulumi.ts";
@@ -65,9 +65,9 @@ async function readOwnership(context: CliContext, stack: Stack): Promise<Ownersh
 
 async function listObjects(fly: Fly, app: string): Promise<AppObjects> {
   const [machines, volumes, addresses] = await Promise.all([
-    fly.listMachines(app).catch(whenGone([])),
-    fly.listVolumes(app).catch(whenGone([])),
-    fly.listAddresses(app).catch(whenGone([])),
+    fly.listMachines(app).catch(ifNotFound([])),
+    fly.listVolumes(app).catch(ifNotFound([])),
+    fly.listAddresses(app).catch(ifNotFound([])),
   ]);
   return { app, machines, volumes, addresses };
 }
@@ -106,12 +106,12 @@ async function deleteOrphans(
   const { ids: owned, pending } = await readOwnership(context, stack);
   const still = going.filter(({ id, name }) => !owned.has(id) && !pending.has(name));
   for (const it of still.filter(({ kind }) => kind === "machine")) {
-    await fly.deleteMachine(it.app, it.id, { force: true }).catch(whenGone(undefined));
+    await fly.deleteMachine(it.app, it.id, { force: true }).catch(ifNotFound(undefined));
     deleted.add(it.id);
     note(context, `machine ${it.id} deleted`);
   }
   for (const it of still.filter(({ kind }) => kind === "volume")) {
-    await deleteDetached(it.id, { app: it.app, pop: it.name }, { fly, clock: context.clock });
+    await deleteWhenDetached(it.id, { app: it.app, pop: it.name }, { fly, clock: context.clock });
     deleted.add(it.id);
     note(context, `volume ${it.id} deleted`);
   }

@@ -3,9 +3,9 @@ import { z } from "zod";
 import { isStoring } from "../../image/render/nginx-cache.ts";
 import { partsOf } from "../../image/render/site-parts.ts";
 import { type CliContext, CliError, type ExitCode, print, printJson } from "../context.ts";
-import { findSite } from "../find-site.ts";
 import { deployedPops, readFleet } from "../fleet.ts";
 import { jsonOf, queryAllPops, resultJson, resultLine } from "../pop-query.ts";
+import { siteByName } from "../site-by-name.ts";
 import type { Stack } from "../stack.ts";
 
 export interface PurgeOptions {
@@ -27,7 +27,7 @@ export async function purge(
   urls: readonly string[],
   options: PurgeOptions,
 ): Promise<ExitCode> {
-  const site = options.site === undefined ? undefined : (findSite(stack, options.site)?.host ?? options.site);
+  const site = options.site === undefined ? undefined : (siteByName(stack, options.site)?.host ?? options.site);
   const chosen = parseTarget(urls, { ...options, ...(site !== undefined && { site }) });
   for (const host of chosen.hosts) assertCached(stack, host);
   const fleet = await readFleet(stack);
@@ -88,7 +88,7 @@ function hostOf(url: string): string {
 }
 
 function assertCached(stack: Stack, host: string): void {
-  const site = findSite(stack, host);
+  const site = siteByName(stack, host);
   if (site && !partsOf(site).some(isStoring))
     throw new CliError(`${host}: this site has no cache in the stack file, so nothing is cached for it.`);
 }

@@ -5,12 +5,12 @@
 import { volumeName } from "../../components/placement.ts";
 import type { EdgeConfig } from "../../config/types.ts";
 import type { Fly } from "../../providers/fly/api.ts";
-import { whenGone } from "../../providers/fly/errors.ts";
-import { isLive } from "../../providers/fly/gone.ts";
+import { ifNotFound } from "../../providers/fly/errors.ts";
+import { isLive } from "../../providers/fly/existence.ts";
 import { destroyMachine } from "../../providers/fly/machine-delete.ts";
 import { ownerKeys } from "../../providers/fly/owner.ts";
-import type { Machine, Volume } from "../../providers/fly/schema.ts";
-import { deleteDetached } from "../../providers/fly/volume.ts";
+import { deleteWhenDetached } from "../../providers/fly/volume.ts";
+import type { Machine, Volume } from "../../providers/fly/wire.ts";
 import { givenUpVariable } from "../../providers/settings.ts";
 import { type CliContext, CliError, confirm, type ExitCode, note } from "../context.ts";
 import { secretsChecks } from "../doctor/secrets.ts";
@@ -88,8 +88,8 @@ interface PopObjects {
 async function listPopObjects(fly: Fly, stack: Stack, { app, pops }: EdgeConfig, name: string): Promise<PopObjects> {
   const region = pops.find((it) => it.name === name)?.region;
   const [all, volumes] = await Promise.all([
-    fly.listMachines(app).catch(whenGone([])),
-    fly.listVolumes(app).catch(whenGone([])),
+    fly.listMachines(app).catch(ifNotFound([])),
+    fly.listVolumes(app).catch(ifNotFound([])),
   ]);
   const ours = all.filter((it) => {
     const metadata = (it.config ?? it.incomplete_config)?.metadata;
@@ -173,7 +173,7 @@ async function deletePop(
   }
   if (!volume) return;
   try {
-    await deleteDetached(volume.id, { app, pop: name }, { fly, clock: context.clock });
+    await deleteWhenDetached(volume.id, { app, pop: name }, { fly, clock: context.clock });
     log(`${name}: volume ${volume.id} was deleted`);
   } catch (error) {
     log(

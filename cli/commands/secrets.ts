@@ -1,11 +1,10 @@
 /** `secrets`: manages the stack's secrets file. sops does the work, so plain texts never pass through here. */
 import { join } from "node:path";
 import type { EdgeConfig } from "../../config/types.ts";
-import { wantedKeys } from "../../image/render/secrets.ts";
+import { requiredKeys } from "../../image/render/secrets.ts";
 import { table } from "../../local/table.ts";
 import { SopsError } from "../../providers/sops/cli.ts";
 import { plainRecipient, type SopsFile } from "../../providers/sops/file.ts";
-import { editSecrets, readSecretsFile, rekeySecrets, secretsProblems } from "../../providers/sops/operator.ts";
 import {
   type Known,
   type PopRecipients,
@@ -15,6 +14,7 @@ import {
   recipientsOf,
 } from "../../providers/sops/recipients.ts";
 import { followRekey, rulesFor } from "../../providers/sops/rules-file.ts";
+import { editSecrets, readSecretsFile, rekeySecrets, secretsProblems } from "../../providers/sops/secrets-file.ts";
 import { type CliContext, CliError, type ExitCode, note, print, printJson } from "../context.ts";
 import { pulumiOutput } from "../pulumi.ts";
 import type { Stack } from "../stack.ts";
@@ -146,7 +146,7 @@ function fileOf(context: CliContext, stack: Stack): { path: string; name: string
     throw new CliError(
       `Stack ${stack.name} has no secrets file: fly-pops:secretsFile is not set. Set it, for example to ./secrets.yaml (docs/config.md).`,
     );
-  return { path: join(context.dir, secretsFile), name: secretsFile, wanted: wantedKeys(image), edge };
+  return { path: join(context.dir, secretsFile), name: secretsFile, wanted: requiredKeys(image), edge };
 }
 
 async function popRecipients(context: CliContext, stack: Stack): Promise<PopRecipients> {

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type CliContext, CliError } from "../context.ts";
-import { execInherit, shellQuote, which } from "../exec-inherit.ts";
+import { execInherit, findOnPath, shellQuote } from "../exec-inherit.ts";
 import { pulumiOutput } from "../pulumi.ts";
 import { isLocal, type Stack } from "../stack.ts";
 
@@ -36,7 +36,7 @@ export async function ssh(
     throw new CliError(`--option ${loose} would disable the host key check, which is not allowed. Nothing was done.`, {
       code: 2,
     });
-  const program = which(context, "ssh");
+  const program = findOnPath(context, "ssh");
   if (program === undefined) throw new CliError("The OpenSSH client (ssh) is not on PATH. Install it, then run again.");
   const line = await knownHost(context, stack, name);
   const host = hostOf(line);

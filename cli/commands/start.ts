@@ -1,9 +1,9 @@
 /** `start` and `restart`: start PoPs without changing them, one after the other, with the same safety as an update: lease, health checks, routing. */
-import { HostUnreachable, told } from "../../providers/fly/errors.ts";
-import { type Powered, restartVerified, startVerified } from "../../providers/fly/power.ts";
-import { createRollout } from "../../providers/fly/rollout.ts";
-import type { Machine } from "../../providers/fly/schema.ts";
-import { NotServing } from "../../providers/fly/serving.ts";
+import { HostUnreachable, withAdvice } from "../../providers/fly/errors.ts";
+import { UnhealthyError } from "../../providers/fly/machine-health.ts";
+import { type PowerTarget, restartVerified, startVerified } from "../../providers/fly/machine-power.ts";
+import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
+import type { Machine } from "../../providers/fly/wire.ts";
 import { type CliContext, CliError, type ExitCode, note } from "../context.ts";
 import { type DeployedPop, type Fleet, popOf, readFleet, runIn } from "../fleet.ts";
 import type { Stack } from "../stack.ts";
@@ -53,7 +53,7 @@ export async function runPowerAction(
   { app, fly }: Fleet,
   { name, machine }: DeployedPop,
   done: string,
-  work: (it: Powered, context: Parameters<typeof startVerified>[1]) => Promise<Machine>,
+  work: (it: PowerTarget, context: Parameters<typeof startVerified>[1]) => Promise<Machine>,
 ): Promise<Machine> {
   const hostIsAway = (cause?: unknown) =>
     new CliError(
@@ -65,15 +65,15 @@ export async function runPowerAction(
   const log = (line: string) => note(context, line);
   try {
     const powered = { app, id: machine.id, pop: name, timeoutSeconds, drainSeconds };
-    return await work(powered, { fly, clock: context.clock, rollout: createRollout(), log });
+    return await work(powered, { fly, clock: context.clock, rollout: createRolloutGate(), log });
   } catch (error) {
     if (error instanceof HostUnreachable) throw hostIsAway(error);
-    if (error instanceof NotServing)
+    if (error instanceof UnhealthyError)
       throw new CliError(
         `${name}: ${done}, but it is not healthy: ${error.message}. It was left as it is. See its logs: npx fly-pops logs ${name}`,
         { cause: error },
       );
-    throw new CliError(told(name, error), { cause: error });
+    throw new CliError(withAdvice(name, error), { cause: error });
   }
 }
 

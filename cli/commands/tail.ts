@@ -1,11 +1,11 @@
 /** `tail`: follows requests in nginx's access log. A request appears about two seconds after its end: nginx buffers lines for one second, Fly for another. */
 import type { LogEntry } from "../../providers/fly/logs.ts";
 import { type CliContext, CliError, type ExitCode, note, print, printJson } from "../context.ts";
-import { siteHostMatcher } from "../find-site.ts";
 import { deployedPops, popOf, readFleet } from "../fleet.ts";
 import { createLogReader, followLogs } from "../log-follow.ts";
 import { parseLine } from "../log-lines.ts";
 import { parseRequest, type Request, type RequestFilter, requestMatcher } from "../requests.ts";
+import { siteHostMatcher } from "../site-by-name.ts";
 import type { Stack } from "../stack.ts";
 import { type Style, styled } from "../style.ts";
 

@@ -1,18 +1,18 @@
 /** The operator's secrets: sops is here, the file is fit for the image, a key here opens it, and nobody does who should not. */
 import { join } from "node:path";
 import type { EdgeConfig } from "../../config/types.ts";
-import { wantedKeys } from "../../image/render/secrets.ts";
+import { requiredKeys } from "../../image/render/secrets.ts";
 import { createSops, findSops, SopsError } from "../../providers/sops/cli.ts";
 import type { SopsFile } from "../../providers/sops/file.ts";
-import { readSecretsFile, secretsProblems } from "../../providers/sops/operator.ts";
 import { recipientFaults, recipientsOf } from "../../providers/sops/recipients.ts";
+import { readSecretsFile, secretsProblems } from "../../providers/sops/secrets-file.ts";
 import type { Finding } from "../commands/doctor.ts";
 import { known } from "../commands/secrets.ts";
-import type { CliContext as World } from "../context.ts";
+import type { CliContext } from "../context.ts";
 import type { Stack } from "../stack.ts";
 
 /** None for a stack without secrets. */
-export async function secretsChecks(world: World, stack: Stack, edge: EdgeConfig): Promise<Finding[]> {
+export async function secretsChecks(context: CliContext, stack: Stack, edge: EdgeConfig): Promise<Finding[]> {
   const { secretsFile, image } = edge;
   if (secretsFile === undefined) return [];
   const env: NodeJS.ProcessEnv = { ...stack.env };
@@ -20,8 +20,8 @@ export async function secretsChecks(world: World, stack: Stack, edge: EdgeConfig
   let text = "";
   let parsed: SopsFile | undefined;
   const file = await finding("secrets file", async () => {
-    const read = readSecretsFile(join(world.dir, secretsFile));
-    const problems = secretsProblems(read.parsed, wantedKeys(image), secretsFile);
+    const read = readSecretsFile(join(context.dir, secretsFile));
+    const problems = secretsProblems(read.parsed, requiredKeys(image), secretsFile);
     if (problems.length > 0) throw new SopsError(problems.join(" "));
     ({ text, parsed } = read);
     return { detail: `${secretsFile}, for ${read.parsed.recipients.length}` };
@@ -32,12 +32,12 @@ export async function secretsChecks(world: World, stack: Stack, edge: EdgeConfig
     await createSops({ env }).decrypt(text, secretsFile);
     return { detail: `opens ${secretsFile}` };
   });
-  return [program, file, key, ...(parsed ? [await recipientsCheck(world, stack, secretsFile, parsed)] : [])];
+  return [program, file, key, ...(parsed ? [await recipientsCheck(context, stack, secretsFile, parsed)] : [])];
 }
 
-async function recipientsCheck(world: World, stack: Stack, name: string, parsed: SopsFile): Promise<Finding> {
-  const path = join(world.dir, name);
-  const rows = recipientsOf(parsed, await known(world, stack, path, parsed));
+async function recipientsCheck(context: CliContext, stack: Stack, name: string, parsed: SopsFile): Promise<Finding> {
+  const path = join(context.dir, name);
+  const rows = recipientsOf(parsed, await known(context, stack, path, parsed));
   const counts = Map.groupBy(rows, ({ who }) => who);
   const detail = [...counts].map(([who, { length }]) => `${length} ${who}`).join(", ");
   const { departed, unknown } = recipientFaults(rows, name);

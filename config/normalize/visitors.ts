@@ -1,5 +1,5 @@
 /** Access and request limits of a site, normalized for the image. */
-import { network } from "../../image/render/networks.ts";
+import { parseNetwork } from "../../image/render/networks.ts";
 import type { Access, Limit, NetworkList } from "../../image/spec.ts";
 import { defaults } from "../defaults.ts";
 import { parseRate } from "../rate.ts";
@@ -28,7 +28,7 @@ export function access({ allow, deny, agents }: NonNullable<Keys["access"]>): Ac
 function networkList(all: string[]): NetworkList {
   const sorted = (texts: string[]) => [...new Set(texts)].toSorted();
   return {
-    networks: sorted(all.flatMap((it) => (isListFile(it) ? [] : (network(it) ?? [])))),
+    networks: sorted(all.flatMap((it) => (isListFile(it) ? [] : (parseNetwork(it) ?? [])))),
     files: sorted(all.filter(isListFile).map(normalizePath)),
   };
 }

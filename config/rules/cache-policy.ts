@@ -1,5 +1,5 @@
 /** Rules for what is cached and by which headers cached responses are told apart, in sites and in their rules. */
-import { mostVaryLength, storedStatuses } from "../../image/render/cache-policy.ts";
+import { maxVaryLength, storedStatuses } from "../../image/render/cache-policy.ts";
 import { parseSeconds } from "../duration.ts";
 import { orList } from "../field.ts";
 import { type ConfigIssue, issue } from "../issues.ts";
@@ -32,9 +32,9 @@ export const checkCachedStatuses = ({ file }: ValidPart): ConfigIssue[] =>
 export const checkVaryLength = ({ file }: ValidPart): ConfigIssue[] =>
   caches(file).flatMap(({ cache, at }) => {
     const length = (cache.vary ?? []).flatMap((name) => name ?? []).join(",").length;
-    return length <= mostVaryLength
+    return length <= maxVaryLength
       ? []
-      : [issue([...at, "vary"], `has ${length} characters in total: at most ${mostVaryLength} are allowed.`)];
+      : [issue([...at, "vary"], `has ${length} characters in total: at most ${maxVaryLength} are allowed.`)];
   });
 
 /** With `ignoreOrigin`, only the site's own `maxAge` or `statuses` make a response storable. A rule inherits what it does not set from its site. */

@@ -1,5 +1,5 @@
 /** A stack file must not contain credentials: they would be stored in plain text in git, in the image and in state. */
-import { credentialIn } from "../../image/credentials.ts";
+import { findCredential } from "../../image/credentials.ts";
 import { type ConfigIssue, issue } from "../issues.ts";
 import type { Path } from "../schema-path.ts";
 import type { ValidPart } from "../valid-part.ts";
@@ -7,7 +7,7 @@ import type { ValidPart } from "../valid-part.ts";
 /** Recognises credentials by their shape. The messages never repeat the value. */
 export const checkNoCredentials = ({ file }: ValidPart): ConfigIssue[] =>
   stringLeaves(file, []).flatMap(([path, value]) => {
-    const what = credentialIn(value);
+    const what = findCredential(value);
     return what === undefined ? [] : [issue(path, `holds ${what}: ${adviceFor(path)}`)];
   });
 

@@ -1,5 +1,5 @@
 /** Rules for gRPC origins. */
-import { isOfOneKind } from "../../image/render/nginx-origins.ts";
+import { hasUniformOrigins } from "../../image/render/nginx-origins.ts";
 import { type ConfigIssue, issue } from "../issues.ts";
 import type { ValidPart } from "../valid-part.ts";
 import { ruleKinds } from "./paths.ts";
@@ -47,7 +47,7 @@ export const checkGrpcOrigins = (valid: ValidPart): ConfigIssue[] =>
     if (origin === undefined || valid.isInvalid(...at, "origin") || valid.isInvalid(...at, "tls")) return [];
     const origins = [origin].flat().filter((url) => url !== undefined);
     const named = tls?.serverName === undefined ? {} : { tls: { serverName: tls.serverName } };
-    if (isOfOneKind({ host, origins, ...named })) return [];
+    if (hasUniformOrigins({ host, origins, ...named })) return [];
     return [
       issue(
         [...at, "origin"],

@@ -1,6 +1,6 @@
 /** Rules for the host names of sites. */
-import { nameFor } from "../../image/render/hosts.ts";
-import { isWildcard } from "../../image/render/names.ts";
+import { matchName } from "../../image/render/hosts.ts";
+import { isWildcard } from "../../image/render/validators.ts";
 import { nameInVault, sourceOf } from "../certificate-source.ts";
 import { type ConfigIssue, formatValue, issue } from "../issues.ts";
 import type { Path } from "../schema-path.ts";
@@ -87,7 +87,8 @@ export function checkWildcardOriginNames({ file, isInvalid }: ValidPart): Config
 }
 
 /** Index of the site for a host, matched exactly or by a wildcard. */
-export const siteByHost = (names: readonly SiteName[], host: string): number | undefined => nameFor(names, host)?.site;
+export const siteByHost = (names: readonly SiteName[], host: string): number | undefined =>
+  matchName(names, host)?.site;
 
 /** Index of the site that a URL leads to, if it uses a port of the edge (80 or 443). */
 export function siteByUrl(names: readonly SiteName[], url: string): number | undefined {

@@ -1,6 +1,6 @@
 /** Rules for luggage: for each entry, and for entries together. */
 import { ports, tcpPorts } from "../../image/ports.ts";
-import { knot, mostInARow, waitable } from "../../image/render/dependencies.ts";
+import { dependableProcessNames, findInvalidChain, maxDependencyDepth } from "../../image/render/dependencies.ts";
 import { defaults } from "../defaults.ts";
 import { parseSeconds } from "../duration.ts";
 import { type ConfigIssue, formatValue, issue } from "../issues.ts";
@@ -111,9 +111,12 @@ export function checkLuggageDependencies({ file, isInvalid }: ValidPart): Config
 const enabledBy = { certs: "certificates", tailscaled: "tailnet", "tailscale-up": "tailnet" } as const;
 
 function dependencyProblem(other: string, name: string, { file, isInvalid }: ValidPart): string | undefined {
-  const own = waitable.find((it) => it === other);
+  const own = dependableProcessNames.find((it) => it === other);
   if (own === undefined) {
-    const choices = [...Object.keys(file.luggage ?? {}).filter((it) => it !== name), ...waitable].toSorted();
+    const choices = [
+      ...Object.keys(file.luggage ?? {}).filter((it) => it !== name),
+      ...dependableProcessNames,
+    ].toSorted();
     const near = suggest(other, choices);
     return `no such luggage or process${near === undefined ? "." : `; did you mean ${near}?`} Expected ${choices.join(", ")}.`;
   }
@@ -141,10 +144,12 @@ function checkDependencyChains(all: ValidPart["file"]["luggage"] & object): Conf
       { dependsOn: (it?.dependsOn ?? []).filter((to) => to !== undefined) },
     ]),
   );
-  const found = knot(waiting);
+  const found = findInvalidChain(waiting);
   if (found === undefined) return [];
   const way = found.join(" waits for ");
   const why =
-    found[0] === found.at(-1) ? "none of these would start" : `chains of more than ${mostInARow} cannot stop in time`;
+    found[0] === found.at(-1)
+      ? "none of these would start"
+      : `chains of more than ${maxDependencyDepth} cannot stop in time`;
   return [issue(["luggage", found[0] ?? "", "dependsOn"], `${way}: ${why}. Remove one of these dependencies.`, ":")];
 }

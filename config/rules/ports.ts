@@ -1,6 +1,6 @@
 /** Rules for ports that are forwarded as raw TCP. */
-import { mostTcpConnections } from "../../image/limits.ts";
-import { mostTcpPorts } from "../../image/ports.ts";
+import { maxTcpConnections } from "../../image/limits.ts";
+import { maxTcpPorts } from "../../image/ports.ts";
 import { defaults } from "../defaults.ts";
 import { type ConfigIssue, formatValue, issue } from "../issues.ts";
 import type { ValidPart } from "../valid-part.ts";
@@ -21,8 +21,8 @@ export function checkPortNumbers({ file }: ValidPart): ConfigIssue[] {
     const why = portProblem(port);
     return why === undefined ? [] : [issue(["ports", port], `${why}.`, ":")];
   });
-  if (written.length <= mostTcpPorts) return wrong;
-  return [...wrong, issue(["ports"], `has ${written.length} ports: at most ${mostTcpPorts} are allowed.`)];
+  if (written.length <= maxTcpPorts) return wrong;
+  return [...wrong, issue(["ports"], `has ${written.length} ports: at most ${maxTcpPorts} are allowed.`)];
 }
 
 function portProblem(port: string): string | undefined {
@@ -75,7 +75,7 @@ export function checkPortLimits(valid: ValidPart): ConfigIssue[] {
   if (all.some(([port]) => valid.isInvalid("ports", port))) return above;
   const memoryMb = smallestMemory(valid);
   const sum = all.reduce((count, [, { limit }]) => count + (limit?.total ?? defaults.portTotal), 0);
-  if (memoryMb === undefined || sum <= mostTcpConnections(memoryMb)) return above;
-  const why = `allows ${sum} connections in total (the sum of limit.total), but a PoP with ${memoryMb} MB of memory can hold ${mostTcpConnections(memoryMb)} besides its sites.`;
+  if (memoryMb === undefined || sum <= maxTcpConnections(memoryMb)) return above;
+  const why = `allows ${sum} connections in total (the sum of limit.total), but a PoP with ${memoryMb} MB of memory can hold ${maxTcpConnections(memoryMb)} besides its sites.`;
   return [...above, issue(["ports"], `${why} Lower the limits, or give the PoPs more memory.`)];
 }

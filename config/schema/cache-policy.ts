@@ -1,6 +1,11 @@
 /** Keys of a cache other than its durations: which responses are stored, and by what they are told apart. */
 import { z } from "zod";
-import { isParameterName, mostParameters, mostVaryLength, storedStatuses } from "../../image/render/cache-policy.ts";
+import {
+  isParameterName,
+  maxIgnoredParameters,
+  maxVaryLength,
+  storedStatuses,
+} from "../../image/render/cache-policy.ts";
 import { code, customField, durationDescription, durationField, fields, orList, stringField } from "../field.ts";
 import { varyProblem } from "../validators.ts";
 
@@ -9,7 +14,8 @@ const parameter = "expected a parameter's name, as in fbclid; `*` at the end mat
 const IgnoreQuery = customField<boolean | string[]>((value, refuse) => {
   if (typeof value === "boolean") return;
   if (!Array.isArray(value)) refuse(undefined);
-  else if (value.length === 0 || value.length > mostParameters) refuse(`expected 1 to ${mostParameters} entries`);
+  else if (value.length === 0 || value.length > maxIgnoredParameters)
+    refuse(`expected 1 to ${maxIgnoredParameters} entries`);
   else
     value.forEach((name: unknown, at) => {
       if (name === "*") refuse("* alone means all parameters: set ignoreQuery: true instead", [at]);
@@ -40,7 +46,7 @@ export const policyKeys = {
     .optional(),
   ignoreQuery: IgnoreQuery.register(fields, {
     type: "boolean or array",
-    takes: `true, false, or a list of 1 to ${mostParameters} names of parameters, as in [utm_*, fbclid]`,
+    takes: `true, false, or a list of 1 to ${maxIgnoredParameters} names of parameters, as in [utm_*, fbclid]`,
     meaning:
       "Parameters of the query that do not tell stored responses apart, as they are written in the URL; `*` at the end of a name matches anything. True: the whole query. The origin still gets the URL as the visitor sent it, so list only parameters that do not change its response. Errors and redirects in response to a URL with such parameters are not stored.",
     default: code(false),
@@ -68,7 +74,7 @@ export const policyKeys = {
     .max(8)
     .register(fields, {
       type: "array",
-      takes: `a list of 1 to 8 names of request headers, as in [Accept-Language], ${mostVaryLength} characters together`,
+      takes: `a list of 1 to 8 names of request headers, as in [Accept-Language], ${maxVaryLength} characters together`,
       meaning:
         "Request headers by which stored responses are told apart, in addition to those in the origin's `Vary`. Responses list them in their `Vary`. Each value that visitors send is stored separately.",
       default: "absent",

@@ -1,6 +1,6 @@
 /** Keys of one luggage entry: an extra process in the image. */
 import { z } from "zod";
-import { mostInARow, waitable } from "../../image/render/dependencies.ts";
+import { dependableProcessNames, maxDependencyDepth } from "../../image/render/dependencies.ts";
 import { failuresToRestart } from "../../image/render/luggage.ts";
 import { defaults } from "../defaults.ts";
 import { code, durationDescription, durationField, fields, intField, stringField } from "../field.ts";
@@ -149,9 +149,9 @@ export const Luggage = z
       .register(fields, {
         type: "array",
         takes: "a list of names under `luggage`, or of the PoP's own processes",
-        meaning: `Processes that must be ready before this one starts, and that stop after it. The PoP's own: ${waitable.map(code).join(", ")}. The process may wait indefinitely; nothing else in the PoP waits for it.`,
+        meaning: `Processes that must be ready before this one starts, and that stop after it. The PoP's own: ${dependableProcessNames.map(code).join(", ")}. The process may wait indefinitely; nothing else in the PoP waits for it.`,
         default: code("[]"),
-        refused: `itself, duplicates, cycles, chains of more than ${mostInARow}, processes this stack does not have`,
+        refused: `itself, duplicates, cycles, chains of more than ${maxDependencyDepth}, processes this stack does not have`,
       })
       .optional(),
     health: Health.optional(),

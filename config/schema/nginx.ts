@@ -1,13 +1,13 @@
 /** Keys of custom nginx configuration, the escape hatch. */
 import { z } from "zod";
-import { isNginxFile } from "../../image/render/nginx-own.ts";
+import { isUserNginxPath } from "../../image/render/nginx-user-files.ts";
 import { code, fields, stringField } from "../field.ts";
 import { fileProblem, normalizePath } from "../validators.ts";
 
 function nginxFileProblem(value: string): string | undefined {
   const problem = fileProblem(value);
   if (problem !== undefined) return problem;
-  return isNginxFile(normalizePath(value))
+  return isUserNginxPath(normalizePath(value))
     ? undefined
     : "expected a file within the project whose path has letters, digits, dots, dashes and _ only and ends with .conf, as in ./nginx/http.conf";
 }

@@ -1,6 +1,6 @@
 /** Keys of path rules: what answers requests for some paths of a site, and how. */
 import { z } from "zod";
-import { mostStars } from "../../image/render/path-pattern.ts";
+import { maxStars } from "../../image/render/path-pattern.ts";
 import { code, type Field, fields, mapOrFalse, orList, stringField } from "../field.ts";
 import { pathProblem, targetProblem } from "../path-validators.ts";
 import { openPath } from "./auth.ts";
@@ -70,7 +70,7 @@ export const pathRules = <
         .strictObject({
           path: stringField(pathProblem).register(fields, {
             type: "string",
-            takes: `a prefix as in /api/, one path as in /login, or text with up to ${mostStars} \`*\` as in *.css or /user/*/keys`,
+            takes: `a prefix as in /api/, one path as in /login, or text with up to ${maxStars} \`*\` as in *.css or /user/*/keys`,
             meaning:
               "The paths that the rule matches. A path that ends with a slash is a prefix: `/api/` matches `/api`, `/api/` and everything below. Any other path matches exactly. `*` matches any text, including slashes; `/*` matches every path, and `=/` only the front page. nginx compares the decoded path without query, after resolving `//`, `/./` and `/../`. Case matters.",
             refused: "regular expressions, queries, percent-encoding, a plain `/`",

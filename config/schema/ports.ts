@@ -1,6 +1,6 @@
 /** Keys of ports that are forwarded as raw TCP. */
 import { z } from "zod";
-import { mostTcpPorts } from "../../image/ports.ts";
+import { maxTcpPorts } from "../../image/ports.ts";
 import { defaults } from "../defaults.ts";
 import { code, durationDescription, durationField, fields, intDescription, intField, stringField } from "../field.ts";
 import { endpointProblem } from "../validators.ts";
@@ -101,6 +101,6 @@ export const Ports = z.record(z.string(), Port).register(fields, {
   type: "object",
   takes: "a map from port to where it leads, as in { 22: { to: git.tail.example:22 } }",
   key: "<port>",
-  meaning: `More TCP ports on the app's addresses, forwarded byte for byte: SSH, mail, MQTT, games. At most ${mostTcpPorts}. The target handles TLS, logins and everything else. \`npx fly-pops block 203.0.113.7\` applies to ports as well as to sites. More: docs/ports.md.`,
+  meaning: `More TCP ports on the app's addresses, forwarded byte for byte: SSH, mail, MQTT, games. At most ${maxTcpPorts}. The target handles TLS, logins and everything else. \`npx fly-pops block 203.0.113.7\` applies to ports as well as to sites. More: docs/ports.md.`,
   default: code("{}"),
 });

@@ -1,8 +1,9 @@
 import { ports } from "../ports.ts";
 import type { Acme, ImageSpec } from "../spec.ts";
 import { namesOf } from "./hosts.ts";
-import { hostName, zoneName } from "./names.ts";
-import { acmeAccountFile, secretsFolder } from "./secrets.ts";
+import { certificateCacheSeconds } from "./nginx-common.ts";
+import { acmeAccountFile, secretsDir } from "./secrets.ts";
+import { hostName, siteName, zoneName } from "./validators.ts";
 
 /** Where the authorities of the directories' own certificates lie in the image. */
 export const acmeCaFile = "etc/pop/acme-ca.pem";
@@ -44,10 +45,12 @@ export function acmeConfig({ sites, dns, tailnet }: Told, acme: Acme) {
     email: acme.email,
     ...(acme.profile !== undefined && { profile: acme.profile }),
     ...(acme.ca !== undefined && { caFile: `/${acmeCaFile}` }),
-    ...(acme.eab !== undefined && { eabFile: `${secretsFolder}/${acmeAccountFile}` }),
+    ...(acme.eab !== undefined && { eabFile: `${secretsDir}/${acmeAccountFile}` }),
     nameServer: `127.0.0.1:${ports.dns}`,
     privateZones: privateZones({ dns, tailnet }),
     peerPort: ports.challenges,
+    nginxCacheSeconds: certificateCacheSeconds,
+    servedNames: sites.flatMap(namesOf).map(siteName).toSorted(),
     certificates,
   };
 }

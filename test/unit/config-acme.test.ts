@@ -84,7 +84,7 @@ describe("an authority", () => {
     ["a profile with a blank", { ...acme, profile: "short lived" }, "expected the name of a profile"],
     ["a secret that is no key", { ...acme, eab: "a b" }, "certificates.acme.eab"],
     ["an absolute file", { ...acme, trust: "/etc/ca.pem" }, "certificates.acme.trust"],
-    ["one authority twice", { ...acme, fallback: ["letsencrypt"] }, "that authority is asked already"],
+    ["one authority twice", { ...acme, fallback: ["letsencrypt"] }, "this authority is listed already"],
     ["a misspelt key", { ...acme, profil: "x" }, "profile"],
   ])("is refused: %s", (_, written, says) => {
     expect(mistakesOf({ certificates: { acme: written } })).toContain(says);
@@ -123,22 +123,22 @@ describe("a site's certificate", () => {
     [
       "a source that is not there",
       { certificates: { vault }, sites: [{ ...www, certificate: { from: "acme" } }] },
-      "sites[0].certificate is from acme: there is none under certificates.",
+      "sites[0].certificate is from acme, but certificates.acme is not set.",
     ],
     [
       "a name without a vault",
       { certificates: { acme }, sites: [{ ...www, certificate: "example.org" }] },
-      "sites[0].certificate names a certificate in the vault: there is none under certificates.",
+      "sites[0].certificate names a certificate in the vault, but certificates.vault is not set.",
     ],
     [
       "no source at all",
       { sites: [{ ...www, certificate: { from: "vault" } }] },
-      "sites[0].certificate names a certificate in the vault: there is none under certificates.",
+      "sites[0].certificate names a certificate in the vault, but certificates.vault is not set.",
     ],
     [
       "a name at an authority",
       { certificates: { acme }, sites: [{ ...www, certificate: { from: "acme", name: "example.org" } }] },
-      "sites[0].certificate.name stands beside from: acme",
+      "sites[0].certificate.name cannot be combined with from: acme",
     ],
     [
       "another source",
@@ -153,7 +153,7 @@ describe("a site's certificate", () => {
     [
       "a wildcard at an authority",
       { certificates: { acme }, sites: [{ host: "*.example.org", origin }] },
-      'sites[0].host is "*.example.org": ACME proves single names only (HTTP-01), and a wildcard\'s certificate has to come from the vault. Name it there: sites[0].certificate: { from: vault, name: example.org }.',
+      'sites[0].host is "*.example.org": ACME proves single names only (HTTP-01), so a wildcard\'s certificate must come from the vault. Set sites[0].certificate to { from: vault, name: example.org }.',
     ],
     [
       "a wildcard among aliases",
@@ -171,7 +171,7 @@ describe("a site's certificate", () => {
         certificates: { acme },
         sites: [{ ...www, aliases: Array.from({ length: 100 }, (_, at) => `n${at}.example.org`) }],
       },
-      "sites[0].aliases and host are 101 names: a certificate of ACME has 100 at most.",
+      "sites[0].aliases and host are 101 names in total, but an ACME certificate has at most 100.",
     ],
   ])("is refused: %s", (_, written, says) => {
     expect(mistakesOf(written)).toContain(says);
@@ -187,6 +187,6 @@ test("more PoPs than Let's Encrypt gives certificates a week are warned of", () 
   expect(warningsOf(5)).toEqual([]);
   expect(warningsOf(6, { directory: "https://ca.example.org/dir" })).toEqual([]);
   expect(warningsOf(6)).toEqual([
-    "6 PoPs each order a certificate, but Let's Encrypt issues only five per week for the same names. The others serve self-signed certificates for days. Add regions gradually, or add another authority under certificates.acme.fallback.",
+    "6 PoPs order a certificate each for the same names, and Let's Encrypt gives 5 a week, then one every 34 hours: the last PoP has its own after 34 hours; until then a PoP in service shows self-signed certificates, which browsers warn of; a new PoP gets no visitors as long as others serve, and its deployment fails after rollout.timeout. Take certificates.vault, which has one certificate for all PoPs (docs/secrets.md#certificates), name another authority under certificates.acme.fallback, or add PoPs a few a week.",
   ]);
 });

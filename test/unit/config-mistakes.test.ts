@@ -630,11 +630,53 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     ],
     [
       vault({ token: "x" }),
-      "certificates.vault.token: unknown key. Allowed keys: address, ca, serverName, mount, path.",
+      "certificates.vault.token: unknown key. Allowed keys: address, ca, serverName, namespace, authMount, mount, kvVersion, path, fields, secretId.",
+    ],
+    [
+      vault({ token: "x" }),
+      "certificates.vault.token: unknown key. Allowed keys: address, ca, serverName, namespace, authMount, mount, kvVersion, path, fields, secretId.",
+    ],
+    [
+      vault({ namespace: "admin/" }),
+      'certificates.vault.namespace is "admin/": expected letters, digits, dots, dashes and _ between slashes.',
+    ],
+    [
+      vault({ authMount: "approle/{domain}" }),
+      'certificates.vault.authMount is "approle/{domain}": takes letters, digits, dots, dashes and _ between slashes.',
+    ],
+    [vault({ kvVersion: 3 }), "certificates.vault.kvVersion is 3: expected 1 or 2."],
+    [vault({ kvVersion: "2" }), 'certificates.vault.kvVersion is "2": expected 1 or 2.'],
+    [
+      vault({ fields: { key: "private key" } }),
+      'certificates.vault.fields.key is "private key": takes letters, digits, dots, dashes and _, 64 at most.',
+    ],
+    [
+      vault({ fields: { fullchain: "x" } }),
+      "certificates.vault.fields.fullchain: unknown key. Allowed keys: key, chain, certificate, pem.",
+    ],
+    [
+      vault({ fields: { pem: "pem", key: "key" } }),
+      "certificates.vault.fields.pem cannot be combined with key: pem contains key and certificates. Remove one.",
+    ],
+    [
+      vault({ secretId: { created: "2026-11-29" } }),
+      "certificates.vault.secretId.ends is missing: expected a date or a time in UTC, as in 2027-02-27 or 2027-02-27T12:00:00Z.",
+    ],
+    [
+      vault({ secretId: { created: "2026-11-29", ends: "90d" } }),
+      'certificates.vault.secretId.ends is "90d": expected a date or a time in UTC, as in 2027-02-27 or 2027-02-27T12:00:00Z.',
+    ],
+    [
+      vault({ secretId: { created: "2026-02-30", ends: "2027-01-01" } }),
+      'certificates.vault.secretId.created is "2026-02-30": expected a date or a time in UTC, as in 2027-02-27 or 2027-02-27T12:00:00Z.',
+    ],
+    [
+      vault({ secretId: { created: "2026-11-29", ends: "2026-11-29T00:00:00Z" } }),
+      'certificates.vault.secretId.ends is "2026-11-29T00:00:00Z": must be after created, 2026-11-29.',
     ],
     [
       site({ files: "a", certificate: "example.org" }),
-      "sites[0].certificate names a certificate in the vault: there is none under certificates.",
+      "sites[0].certificate names a certificate in the vault, but certificates.vault is not set.",
     ],
     [
       luggage({ secrets: ["a b"] }),

@@ -268,7 +268,7 @@ describe("what production is", () => {
       ]);
       file("  fly-pops:luggage: {blog: {command: [/x], files: none}}\n");
       expect(readStackFileFacts(dir, "edge").errors).toEqual([
-        expect.stringMatching(/^luggage\.blog\.files: none is not a folder/),
+        expect.stringMatching(/^luggage\.blog\.files: none is not a directory/),
       ]);
       file("  fly-pops:nginx: { http: ./http.conf }\n");
       expect(readStackFileFacts(dir, "edge").nginxFiles).toEqual([

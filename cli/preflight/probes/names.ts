@@ -1,5 +1,5 @@
 /** What makes a second machine impossible: its name, and its volume. */
-import { isClaimed, isConflict } from "../../../providers/fly/errors.ts";
+import { isConflict, isVolumeInUse } from "../../../providers/fly/errors.ts";
 import { probe, resultOf } from "../assumption.ts";
 import { controlConfig } from "../machine.ts";
 import { waitUntilStarted } from "../steps.ts";
@@ -37,6 +37,9 @@ export const namesProbe = probe({
     );
     found("machine-name-unique", resultOf(isConflict(twin), twin ? errorText(twin) : "a second one was made"));
     const second = await expectRejected(fly.createMachine(app, { name: "second", region, config, skip_launch: true }));
-    found("volume-has-one-machine", resultOf(isClaimed(second), second ? errorText(second) : "a second one was made"));
+    found(
+      "volume-has-one-machine",
+      resultOf(isVolumeInUse(second), second ? errorText(second) : "a second one was made"),
+    );
   },
 });
