@@ -34,7 +34,10 @@ export const recipients = byPop(({ recipient }) => recipient);
 export const knownHosts = byPop(({ knownHosts }) => knownHosts);
 
 const { monthly, currency, crawlers, assumptions } = estimate(config);
-/** Estimated cost per month by Fly's list prices, and the assumptions of that estimate. The next preview uses `traffic` to estimate the bill before its changes. */
+/**
+ * Estimated cost per month by Fly's list prices, and the assumptions of that estimate. The next preview uses `traffic` to estimate the bill before its
+ * changes.
+ */
 export const cost = { monthly, currency, crawlers, traffic: trafficOf(config), assumptions };
 
 function byPop(of: (pop: Pop) => pulumi.Output<string> | undefined): Record<string, pulumi.Output<string>> {

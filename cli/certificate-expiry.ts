@@ -1,4 +1,7 @@
-/** Certificates are valid for six days, ninety days or longer, so "expires soon" means less than this share of the lifetime, 1/8, is left. As in `pop health` (image/pop/acme/schedule.go). */
+/**
+ * Certificates are valid for six days, ninety days or longer, so "expires soon" means less than this share of the lifetime, 1/8, is left. As in `pop
+ * health` (image/pop/acme/schedule.go).
+ */
 const share = 8;
 
 /** Times in milliseconds since the epoch. If the start is unknown, a week before the end is soon. */

@@ -6,7 +6,10 @@ import { shellQuote } from "./exec-inherit.ts";
 export const shells = ["bash", "zsh", "fish"] as const;
 export type Shell = (typeof shells)[number];
 
-/** Runs main.ts directly, because npx and the launcher take most of the time. The path of the checkout is fixed, so that pressing TAB never runs code of the current directory. */
+/**
+ * Runs main.ts directly, because npx and the launcher take most of the time. The path of the checkout is fixed, so that pressing TAB never runs code of
+ * the current directory.
+ */
 const completeCommand = (shell: Shell): string =>
   [
     `NODE_COMPILE_CACHE=${shellQuote(join(projectDir, ".cache", "node"))}`,

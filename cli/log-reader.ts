@@ -51,7 +51,8 @@ export interface BackwardResult<T> {
 }
 
 /**
- * The newest `count` lines that `pick` returns (default: as many as Fly returns in a page), no older than `since` in ms. Reads growing windows of time, because pages only go forward.
+ * The newest `count` lines that `pick` returns (default: as many as Fly returns in a page), no older than `since` in ms. Reads growing windows of time,
+ * because pages only go forward.
  */
 export async function backward<T>(
   read: ReadPage,

@@ -58,7 +58,10 @@ export interface PopStatus {
   memory: { usedBytes: number; limitBytes: number } | null;
   /** Since the PoP's `pop health` started. `rejected`: by a limit or a block. `hitRate` 0 to 1, null before the first cacheable request. */
   traffic: { requests: number; rejected: number; hitRate: number | null } | null;
-  /** By port, as in `22`, and by host of a site with passThrough, since the PoP's `pop health` started. Connections are counted when they end. Empty: there are none. */
+  /**
+   * By port, as in `22`, and by host of a site with passThrough, since the PoP's `pop health` started. Connections are counted when they end. Empty:
+   * there are none.
+   */
   connections: Record<string, Connections>;
   /** Hosts in maintenance. null: it was not queried. */
   maintenance: string[] | null;

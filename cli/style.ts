@@ -11,7 +11,8 @@ export function styled(context: CliContext, tone: Style | undefined, text: strin
 }
 
 /**
- * NO_COLOR (https://no-color.org) with any value switches colours off. FORCE_COLOR and CLICOLOR_FORCE switch them on, also in a pipe, unless they are 0 or false; FORCE_COLOR=0 and
+ * NO_COLOR (https://no-color.org) with any value switches colours off. FORCE_COLOR and CLICOLOR_FORCE switch them on, also in a pipe, unless they are 0
+ * or false; FORCE_COLOR=0 and
  * CLICOLOR=0 (https://bixense.com/clicolors) switch them off. Empty variables are ignored. A dumb terminal gets no colours.
  */
 export function isColoured({ env, isTerminal }: Pick<CliContext, "env" | "isTerminal">): boolean {

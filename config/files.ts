@@ -1,4 +1,7 @@
-/** Contents of files that a stack file names, read before any resource is created: the operator's encrypted secrets and the control server's CA certificates. */
+/**
+ * Contents of files that a stack file names, read before any resource is created: the operator's encrypted secrets and the control server's CA
+ * certificates.
+ */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { checkContext, readCaBundle } from "../image/context.ts";

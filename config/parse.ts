@@ -4,7 +4,13 @@ import { ConfigError, type ConfigIssue, toIssues } from "./issues.ts";
 import { normalizeConfig } from "./normalize.ts";
 import { checkAuthExemptions, checkAuthKind, checkAuthWithCache } from "./rules/auth.ts";
 import { checkCachedStatuses, checkIgnoreOrigin, checkVaryLength } from "./rules/cache-policy.ts";
-import { checkUniqueDirectories, checkAcmeNames, checkSiteCertificates, checkCertificateSources, checkVault } from "./rules/certificates.ts";
+import {
+  checkAcmeNames,
+  checkCertificateSources,
+  checkSiteCertificates,
+  checkUniqueDirectories,
+  checkVault,
+} from "./rules/certificates.ts";
 import { checkNoCredentials } from "./rules/credentials.ts";
 import { checkEgressTotal } from "./rules/egress.ts";
 import { checkGrpcKeys, checkGrpcOrigins } from "./rules/grpc.ts";

@@ -14,7 +14,10 @@ export interface Registry {
 
 const flyRegistry = "registry.fly.io";
 
-/** `fly:registry`, else FLY_REGISTRY_HOST, else Fly's own. Fly's registry accepts the API token as the password of user `x`. For others the Docker engine's login is used. */
+/**
+ * `fly:registry`, else FLY_REGISTRY_HOST, else Fly's own. Fly's registry accepts the API token as the password of user `x`. For others the Docker
+ * engine's login is used.
+ */
 export function readRegistry(): Registry {
   const config = new pulumi.Config("fly");
   const server = config.get("registry") || process.env.FLY_REGISTRY_HOST || flyRegistry;

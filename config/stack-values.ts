@@ -6,7 +6,10 @@ import type { EdgeConfig } from "./types.ts";
 
 const prefix = "fly-pops:";
 
-/** A string if the key takes one, else the text parsed as JSON: `pulumi config set` writes "false" for false. Texts that are neither are left for the schema to reject. Empty text: undefined. */
+/**
+ * A string if the key takes one, else the text parsed as JSON: `pulumi config set` writes "false" for false. Texts that are neither are left for the
+ * schema to reject. Empty text: undefined.
+ */
 export function parseValue(key: string, text: string): unknown {
   if (text === "" || text === "null") return undefined;
   const schema = schemaAt(StackFile, [key]);

@@ -1,4 +1,7 @@
-/** `node preview/image-context.ts STACK`: writes the build context of the stack's image, and prints its folder and the platform it is for. Nothing where the stack names an image. */
+/**
+ * `node preview/image-context.ts STACK`: writes the build context of the stack's image, and prints its directory and platform. Prints nothing if the stack
+ * sets `imageRef`.
+ */
 import { writeContext } from "../image/context.ts";
 import { readEdgeConfig } from "./stack-files.ts";
 

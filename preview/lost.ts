@@ -25,7 +25,10 @@ export function lostResources(resources: readonly ResourceChange[]): Lost {
 }
 
 /** A replacement that was only requested (`--replace`) finds the same object again. */
-const isLost = ({ change, old, new: new_ }: ResourceChange, lifecycle: Parameters<typeof replacementKeys>[0]): boolean =>
+const isLost = (
+  { change, old, new: new_ }: ResourceChange,
+  lifecycle: Parameters<typeof replacementKeys>[0],
+): boolean =>
   change === "delete" ||
   (change === "replace" && replacementKeys(lifecycle, old?.inputs ?? {}, new_?.inputs ?? {}).length > 0);
 

@@ -142,7 +142,10 @@ async function assertDeployable(context: CliContext, stack: Stack, edge: EdgeCon
   throw new CliError(message.endsWith("Nothing was changed.") ? message : `${message} Nothing was changed.`);
 }
 
-/** Unprotects the volume first, which fails if the state is locked, so that nothing is deleted that a locked state could not recreate. The new volume is protected again. */
+/**
+ * Unprotects the volume first, which fails if the state is locked, so that nothing is deleted that a locked state could not recreate. The new volume is
+ * protected again.
+ */
 async function assertUnlocked(
   context: CliContext,
   stack: Stack,

@@ -1,4 +1,4 @@
-/** Takes a preflight's app away with all that is in it, and makes sure that it is gone. */
+/** Removes a preflight's app with everything in it, and verifies that it is gone. */
 import { type Clock, sleep } from "../../providers/clock.ts";
 import type { Fly } from "../../providers/fly/api.ts";
 import { isNotFound } from "../../providers/fly/errors.ts";
@@ -11,21 +11,21 @@ const tries = 8;
 const pauseMs = 3_000;
 
 export interface Cleaning {
-  /** A client that no Ctrl-C ends. */
+  /** A client that Ctrl-C does not abort. */
   fly: Fly;
   clock: Clock;
 }
 
-/** Apps in the organization that earlier runs have left. */
+/** Leftover apps of earlier runs in the organization. */
 export const leftovers = async (fly: Fly, organization: string): Promise<App[]> =>
   (await fly.listApps(organization)).filter(isPreflightApp);
 
-/** What is known of an app that reads as absent: it was listed or seen; its create was answered; its create was sent. */
+/** What is known about an app that reads as absent: it was seen; its creation succeeded; its creation was requested. */
 export type Existence = "seen" | "made" | "asked for";
 
 /**
- * Removes the app. One that was made may read as absent for a while, and is looked for until then.
- * @throws Error a sentence, when it is or may be still there in the end, or holds a machine that is not ours
+ * Removes the app. A new app may read as absent for a while, so this keeps checking until then.
+ * @throws Error if it still exists, may still exist, or contains a machine that is not ours
  */
 export async function removeApp(app: string, { fly, clock }: Cleaning, existence: Existence = "seen"): Promise<void> {
   const believedFrom = clock.now() + (existence === "seen" ? 0 : newAppMs);
@@ -65,7 +65,7 @@ const retryAdvice = (app: string): string =>
 
 class ForeignMachinesError extends Error {}
 
-/** Machines first: they cost most, and a failure to delete the app leaves none running. */
+/** Deletes machines first: they cost most, so none keeps running if deleting the app fails. */
 async function deleteMachines(app: string, fly: Fly): Promise<void> {
   const machines = (await fly.listMachines(app)).filter(isLive);
   const others = foreignMachines(app, machines);
@@ -73,6 +73,6 @@ async function deleteMachines(app: string, fly: Fly): Promise<void> {
     throw new ForeignMachinesError(
       `App ${app} has the name of a preflight's, but no preflight made ${others.map(({ id }) => `machine ${id}`).join(", ")} in it. It was left as it is. Look at it: fly machine list -a ${app}`,
     );
-  // A machine whose lease a killed run still holds refuses; it goes with the app, which no lease protects.
+  // A machine still leased by a killed run cannot be deleted, but is deleted with the app, which ignores leases.
   for (const { id } of machines) await fly.deleteMachine(app, id, { force: true }).catch(() => undefined);
 }

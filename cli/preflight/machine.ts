@@ -7,20 +7,20 @@ import { ports } from "../../image/ports.ts";
 import type { Check, Guest, MachineConfig } from "../../providers/fly/wire.ts";
 import { ownerKey } from "./ownership.ts";
 
-/** Public and current, and the server that PoPs run: its answers need no program of our own. Fly pulls it itself. */
+/** Public, current, and the server that PoPs run, so that no program of our own is needed. Fly pulls it itself. */
 export const defaultImage = "registry-1.docker.io/library/nginx:1.28-alpine";
 
-/** No registry has it. */
+/** An image that does not exist. */
 export const missingImage = "registry-1.docker.io/library/fly-pops-preflight-no-such-image:1";
 
 export const size = { cpuKind: "shared", cpus: 1, memoryMb: 256, volumeGb: 1 } as const;
 export const guest: Guest = { cpu_kind: size.cpuKind, cpus: size.cpus, memory_mb: size.memoryMb };
 
-/** The public port whose answers are looked at: plain TCP behind a PROXY header. */
+/** The public port that is probed: plain TCP with a PROXY header. */
 export const publicPort = 80;
 export const mountPath = "/data";
 
-/** Of the two checks each has a path of its own; the file whose presence makes it fail. */
+/** Each of the two checks has its own path, and a file whose presence makes it fail. */
 export const checks = {
   top: { path: "/top", failFile: "/tmp/top-sick" },
   service: { path: "/service", failFile: "/tmp/service-sick" },
@@ -29,7 +29,7 @@ export type CheckPlace = keyof typeof checks;
 
 const configPath = "/preflight-nginx.conf";
 
-/** What a visitor is told, a JSON object of strings. */
+/** The response to a visitor, a JSON object of strings. */
 export interface NginxReply {
   /** Source address in the PROXY header. */
   client: string;
@@ -85,7 +85,7 @@ const common = ({ app, image, volume }: MachineOptions) => {
 const healthOf = ({ image }: MachineOptions): Check =>
   machineConfig({ name: "preflight", ...size }, image).checks[healthCheck];
 
-/** Serves visitors: a PoP's services and check, and the check in the service as well. */
+/** Serves visitors, with a PoP's services and check, and the check in the service as well. */
 export function trafficConfig(of: MachineOptions): MachineConfig {
   const shape = machineConfig({ name: "preflight", ...size }, of.image);
   const health = healthOf(of);
@@ -99,7 +99,7 @@ export function trafficConfig(of: MachineOptions): MachineConfig {
   };
 }
 
-/** Is changed, stopped and destroyed; takes no visitors. `version`: any text, another one makes another config. */
+/** Is updated, stopped and destroyed, and serves no visitors. `version`: any text; another one gives another config. */
 export const controlConfig = (of: MachineOptions, version: string): MachineConfig => ({
   ...common(of),
   env: { PREFLIGHT_VERSION: version },

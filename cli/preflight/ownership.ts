@@ -1,4 +1,4 @@
-/** How a preflight's objects are known as its own: by the app's name and network, and by metadata of the machines in it. Pure. */
+/** Recognises a preflight's objects: by the app's name and network, and by its machines' metadata. Pure. */
 import type { App, Machine } from "../../providers/fly/wire.ts";
 
 const prefix = "fly-pops-preflight-";
@@ -14,17 +14,17 @@ export function newAppName(now: number, random: () => number): string {
   return `${prefix}${Math.floor(now / 1000).toString(36)}-${letters}`;
 }
 
-/** When the app of this name was made, milliseconds since the epoch; undefined for a name that no preflight gave. */
+/** Creation time of a preflight's app in milliseconds since the epoch. Undefined: not a preflight's name. */
 export function createdAt(name: string): number | undefined {
   const [, seconds] = pattern.exec(name) ?? [];
   return seconds === undefined ? undefined : Number.parseInt(seconds, 36) * 1000;
 }
 
-/** A preflight gives its app a private network of the app's own name. Fly does not show the network in every answer. */
+/** A preflight's app has a private network with the app's name. Not every response of Fly contains the network. */
 export const isPreflightApp = ({ name, network }: App): boolean =>
   name !== undefined && createdAt(name) !== undefined && (!network || network === name);
 
-/** Machines in an app of ours that no preflight made: then the app is not removed. */
+/** Machines in a preflight's app that no preflight created. If there are any, the app is not removed. */
 export const foreignMachines = (app: string, machines: readonly Machine[]): Machine[] =>
   machines.filter((it) => {
     const config = it.config ?? it.incomplete_config;

@@ -1,4 +1,4 @@
-/** How the run's own visitor gets to the public address: from here, or, where there is no IPv6, from inside the probe machine through Fly's proxy. */
+/** How the visitor reaches the public address: from here or, without IPv6, from inside the probe machine through Fly's proxy. */
 import { publicPort } from "./machine.ts";
 import type { Session } from "./session.ts";
 import { type Connection, ConnectionFailed } from "./visitor.ts";
@@ -7,11 +7,11 @@ export interface Route {
   open(): Promise<Connection>;
   /** For reports: "from here". */
   from: string;
-  /** Connections can be kept open. */
+  /** Whether connections can be kept open. */
   isPersistent: boolean;
 }
 
-/** From here, if a connection comes to be within `forMs`; else from inside. Why there is neither. */
+/** From here, if a connection succeeds within `forMs`; else from inside the machine; else the reason. */
 export async function findRoute(session: Session, ip: string, forMs: number): Promise<Route | { why: string }> {
   const outside: Route = { open: () => session.visitor.open(ip, publicPort), from: "from here", isPersistent: true };
   let why = "";
@@ -22,7 +22,7 @@ export async function findRoute(session: Session, ip: string, forMs: number): Pr
     } catch (error) {
       if (!(error instanceof ConnectionFailed)) throw error;
       why = error.message;
-      // A new address takes its time to be known everywhere.
+      // It takes a while until a new address is known everywhere.
       return error.isPermanent ? false : undefined;
     }
   });
@@ -38,7 +38,7 @@ async function hasCurl({ fly, app, require }: Session): Promise<boolean> {
   return exit_code === 0;
 }
 
-/** One request a connection: curl ends with its answer. */
+/** One request per connection, because curl exits after the response. */
 function byCurl({ fly, app, require }: Session, ip: string): Connection {
   return {
     closed: Promise.resolve(),

@@ -1,17 +1,17 @@
-/** One run: probe after probe; whatever happens, what was made is removed. */
+/** One run: executes the probes and always removes what they created. */
 import { Fly } from "../../providers/fly/api.ts";
 import { type Finding, failedFinding, notMeasured, type Probe } from "./assumption.ts";
 import { removeApp } from "./cleanup.ts";
 import { everyProbe, type Plan, runPlan, plan as wholePlan } from "./plan.ts";
 import { Session, type SessionOptions } from "./session.ts";
 
-/** A run that takes longer is broken off: it is part of the promise of what it costs at most. */
+/** Longer runs are aborted, because the maximum cost depends on it. */
 export const maxMinutes = 20;
 
 export interface RunOptions extends SessionOptions {
-  /** Told of each probe when it has ended. */
+  /** Called when a probe has finished. */
   progress(probe: Probe, findings: Readonly<Record<string, Finding>>): void;
-  /** Told when cleaning begins. */
+  /** Called when cleanup begins. */
   cleaning(): void;
   plan?: Plan;
 }
@@ -23,9 +23,9 @@ export interface Outcome {
   began: number;
   tookMs: number;
   calls: number;
-  /** Why the app is still there; undefined: nothing is left. */
+  /** Why the app still exists. Undefined: nothing is left. */
   left: string | undefined;
-  /** Why the run was broken off; undefined: it was not. */
+  /** Why the run was aborted. Undefined: it was not. */
   brokenOff: string | undefined;
 }
 
@@ -80,7 +80,7 @@ async function measureProbe(probe: Probe, session: Session): Promise<Record<stri
   return findings;
 }
 
-/** Why the app is left; undefined: it is not. */
+/** Why the app is left. Undefined: it was removed. */
 async function cleanUp({ endpoint, token, random, transport, clock }: RunOptions, { app, exchanges }: Session) {
   const creates = exchanges.filter(({ method, path }) => method === "POST" && /\/v1\/apps(\?|$)/.test(path));
   if (creates.length === 0) return undefined;

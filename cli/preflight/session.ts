@@ -1,4 +1,4 @@
-/** What the probes of one run share: clients, clock, visitor, and what earlier probes have made. */
+/** What the probes of one run share: clients, clock, visitor, and objects of earlier probes. */
 import { type Clock, sleep } from "../../providers/clock.ts";
 import { Fly } from "../../providers/fly/api.ts";
 import { createRateLimiter } from "../../providers/fly/rate-limit.ts";
@@ -20,24 +20,24 @@ export interface SessionOptions {
   random: () => number;
   transport: Transport;
   visitor: Visitor;
-  /** Aborted by Ctrl-C, and when the run takes too long. */
+  /** Aborted by Ctrl-C or when the run takes too long. */
   signal: AbortSignal;
 }
 
-/** What probes make for those after them. */
+/** Objects that probes create for later probes. */
 export interface SharedObjects {
-  /** Nothing but `true`: the app is there and shows. */
+  /** Always `true`: the app exists and is visible. */
   app: true;
   /** Volumes of the two machines. */
   trafficVolume: Volume;
   controlVolume: Volume;
-  /** Serves visitors; changed by nothing but cordons. */
+  /** Serves visitors; only cordoned, never changed. */
   traffic: Machine;
   /** Has no services; updated, stopped and destroyed. */
   control: Machine;
   /** Public IPv6 address. */
   address: string;
-  /** By which a visitor gets there. */
+  /** How a visitor gets there. */
   road: Route;
 }
 
@@ -49,7 +49,7 @@ export class Session {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly visitor: Visitor;
-  /** The client that makes and changes things, as a deployment's. */
+  /** The client that creates and changes objects, like a deployment's. */
   readonly fly: Fly;
   /** Every exchange so far, of all clients. */
   readonly exchanges: readonly Recorded[];
@@ -73,7 +73,7 @@ export class Session {
     this.fly = this.#newClient();
   }
 
-  /** A client that has called nothing yet: no cookie ties it to the server that knows of our writes. */
+  /** A client without earlier calls: no cookie ties it to the server that knows our writes. */
   newClient(): Fly {
     return this.#newClient();
   }
@@ -99,7 +99,7 @@ export class Session {
     this.#made[name] = value;
   }
 
-  /** Throws when the probe that makes it did not come to that. */
+  /** Throws if the probe that creates it failed. */
   readonly require = <Name extends keyof SharedObjects>(name: Name): SharedObjects[Name] => {
     const value = this.#made[name];
     if (value === undefined) throw new Error(`${objectNames[name]} is missing, see the findings before`);

@@ -1,4 +1,4 @@
-/** Figures and refusals as text. */
+/** Numbers and errors as text. */
 import { FlyError } from "../../providers/fly/errors.ts";
 
 /** 0.4 s, 12 s. */
@@ -7,11 +7,11 @@ export const seconds = (ms: number): string =>
 
 export const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
-/** Status, code and words of an answer. */
+/** Status, code and message of an error response. */
 export const errorText = ({ status, code, detail }: FlyError): string =>
   [status ?? "no answer", code, JSON.stringify(detail)].filter((it) => it !== undefined).join(" ");
 
-/** The refusal of a call that should be refused; undefined when it succeeded. Rejects when Fly said neither yes nor no. */
+/** The error of a call that should be rejected. Undefined: it succeeded. Rejects if Fly gave no definite response. */
 export async function expectRejected(call: Promise<unknown>): Promise<FlyError | undefined> {
   try {
     await call;
@@ -22,6 +22,6 @@ export async function expectRejected(call: Promise<unknown>): Promise<FlyError |
   }
 }
 
-/** An answer that is about what was asked: no failure of the server, no limit of calls. */
+/** Whether the error is about the request itself, not a server failure or a rate limit. */
 const isRejection = ({ status = 0 }: FlyError): boolean =>
   status >= 400 && status < 500 && status !== 401 && status !== 429;

@@ -1,4 +1,4 @@
-/** A visitor of the app from outside: HTTP/1.1 on a TCP connection of its own, so that what the proxy in between does shows. */
+/** A visitor of the app from outside, with HTTP/1.1 on its own TCP connection, so that the proxy's behaviour is visible. */
 import { Agent, request } from "node:http";
 import { connect, type Socket } from "node:net";
 
@@ -8,7 +8,7 @@ export interface Visitor {
 }
 
 export class ConnectionFailed extends Error {
-  /** True when there is no way to such an address from here, now or later. */
+  /** True: there is no route to such an address from here, so a retry is pointless. */
   readonly isPermanent: boolean;
   constructor(port: number, code: string) {
     super(`no connection to port ${port} from here (${code})`);
@@ -18,7 +18,7 @@ export class ConnectionFailed extends Error {
 }
 
 export interface Connection {
-  /** GET on this connection, which stays open. Undefined: it was closed without an answer. */
+  /** GET on this connection, which stays open. Undefined: it was closed without a response. */
   request(path: string): Promise<Response | undefined>;
   /** Resolves when the other side has closed. */
   closed: Promise<void>;
@@ -31,7 +31,7 @@ export interface Response {
 }
 
 export interface VisitorOptions {
-  /** Opens the TCP connection. Absent: to the address itself. */
+  /** Opens the TCP connection. Absent: connects to the address itself. */
   dial?: (ip: string, port: number) => Socket;
   connectMs?: number;
   answerMs?: number;
@@ -66,7 +66,7 @@ function connection(socket: Socket, answerMs: number): Connection {
   socket.on("error", () => undefined); // a reset is followed by "close"
   const closed = new Promise<void>((resolve) => {
     socket.once("close", () => resolve());
-    // The agent reads nothing between two requests: an end shows all the same.
+    // The agent does not read between two requests, but a close is still noticed.
     socket.once("end", () => resolve());
   });
   // One socket, kept between requests.

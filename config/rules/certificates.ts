@@ -109,7 +109,12 @@ export function checkVault({ file, isInvalid }: ValidPart): ConfigIssue[] {
   return [
     ...(beside === undefined
       ? []
-      : [issue([...at, "fields", "pem"], `cannot be combined with ${beside}: pem contains key and certificates. Remove one.`)]),
+      : [
+          issue(
+            [...at, "fields", "pem"],
+            `cannot be combined with ${beside}: pem contains key and certificates. Remove one.`,
+          ),
+        ]),
     ...(isOver
       ? [
           issue(

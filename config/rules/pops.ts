@@ -11,7 +11,10 @@ import { sitesAndRules } from "./sites.ts";
 const current = regions.filter((it) => !it.deprecated);
 const codes = current.map((it) => it.code);
 
-/** Fly has every region, and there is at least one. A region that takes no new machines may still run old ones, so the volume provider rejects new PoPs there. */
+/**
+ * Fly has every region, and there is at least one. A region that takes no new machines may still run old ones, so the volume provider rejects new PoPs
+ * there.
+ */
 export function checkRegions({ file, isInvalid }: ValidPart): ConfigIssue[] {
   if (file.regions === undefined) return [];
   const written = Object.keys(file.regions);

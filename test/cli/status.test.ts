@@ -166,7 +166,7 @@ test("the way to each origin: direct or relayed, by whom, and how long an answer
     ["cdg-1", "https://web.tail.example", "home", "direct", "12.3 ms"],
     ["cdg-1", "http://192.168.1.10:8080", "router", "relayed by par", "84 ms"],
     ["cdg-1", "http://nas.tail.example", "nas", "relayed by a node", "20 ms"],
-    ["cdg-1", "http://gone.tail.example", "-", "no way", "-"],
+    ["cdg-1", "http://gone.tail.example", "-", "no path", "-"],
   ]);
   const { pops } = JSON.parse((await it.run(["status", "--json"])).out);
   expect(pops[0].origins[0]).toEqual({
@@ -348,7 +348,7 @@ test("DNS that does not answer holds up nothing for long", async () => {
   for (const resolve of [() => new Promise<never>(() => {}), () => Promise.reject(new Error("SERVFAIL"))])
     expect(await it.run(["status"], { resolve })).toMatchObject({
       code: 0,
-      out: expect.stringContaining("www.example.org in DNS: no answer\n"),
+      out: expect.stringContaining("www.example.org in DNS: no response\n"),
     });
 });
 
