@@ -2,24 +2,24 @@
 import { z } from "zod";
 import { defaults } from "../defaults.ts";
 import { directoryProblem, emailProblem, profileProblem } from "../directory.ts";
-import { code, fields, oneOf, text } from "../field.ts";
-import { fileProblem, secretKeyProblem } from "../names.ts";
+import { code, enumField, fields, stringField } from "../field.ts";
+import { fileProblem, secretKeyProblem } from "../validators.ts";
 
 const directory = "letsencrypt, staging, or an https URL, as in https://acme.zerossl.com/v2/DV90";
 
 export const Acme = z
   .strictObject({
-    email: text(emailProblem).register(fields, {
+    email: stringField(emailProblem).register(fields, {
       type: "string",
       takes: "a mail address, as in ada@example.org",
       meaning: "Where the authority may write to. It is in the image.",
     }),
-    terms: oneOf(["agreed"], "answer to the authority's terms").register(fields, {
+    terms: enumField(["agreed"], "answer to the authority's terms").register(fields, {
       type: "string",
       takes: "agreed, once you have read the authority's terms of service (https://letsencrypt.org/repository/)",
       meaning: "That you agree to the terms of service of each authority named here: no account is made without.",
     }),
-    directory: text(directoryProblem)
+    directory: stringField(directoryProblem)
       .register(fields, {
         type: "string",
         takes: directory,
@@ -29,7 +29,7 @@ export const Acme = z
         refused: "http",
       })
       .optional(),
-    profile: text(profileProblem)
+    profile: stringField(profileProblem)
       .register(fields, {
         type: "string",
         takes: "a profile the authority has, as in shortlived",
@@ -38,7 +38,7 @@ export const Acme = z
         default: "the authority's own choice",
       })
       .optional(),
-    eab: text(secretKeyProblem)
+    eab: stringField(secretKeyProblem)
       .register(fields, {
         type: "string",
         takes: "a key of the secrets file, as in acmeEab",
@@ -49,7 +49,7 @@ export const Acme = z
       .optional(),
     fallback: z
       .array(
-        text(directoryProblem).register(fields, {
+        stringField(directoryProblem).register(fields, {
           type: "string",
           takes: directory,
           meaning: "A further authority.",
@@ -61,17 +61,17 @@ export const Acme = z
         type: "array",
         takes: "a list of 1 to 4 directories",
         meaning:
-          "Authorities that are asked in this order while the one before fails and the certificate is urgent: there is none, or less than a sixth of its lifetime is left.",
+          "Authorities to try in this order if the previous one fails and the certificate is urgent: there is none, or less than a sixth of its lifetime is left.",
         default: "absent",
         refused: "one twice",
       })
       .optional(),
-    trust: text(fileProblem)
+    trust: stringField(fileProblem)
       .register(fields, {
         type: "string",
         takes: "a PEM file relative to the project, as in ./home-ca.pem",
         meaning:
-          "Authorities that count for the directories' own certificates instead of the public ones: for a private authority. Read when the image is built.",
+          "CA certificates to trust for the directories' own https certificates instead of the public ones, for a private authority. Read when the image is built.",
         default: "absent",
         refused: "absolute paths; files that hold a private key or no certificate",
       })

@@ -83,7 +83,7 @@ async function assertRecipient(program: string, recipient: string, unchanged: st
   if (recipient.includes(",")) throw new SopsError(`${recipient} is not a recipient: one at a time. ${unchanged}`);
   if (!/^(age1|ssh-)/.test(recipient.trim()))
     throw new SopsError(
-      `${recipient} is not a recipient: takes an age public key (age1...) or an SSH public key (ssh-ed25519 AAAA..., ssh-rsa AAAA...). ${unchanged}`,
+      `${recipient} is not a recipient: expected an age public key (age1...) or an SSH public key (ssh-ed25519 AAAA..., ssh-rsa AAAA...). ${unchanged}`,
     );
   const reason = await recipientError(program, recipient);
   if (reason !== undefined) throw new SopsError(`${recipient} is not a recipient, sops says: ${reason}. ${unchanged}`);

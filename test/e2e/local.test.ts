@@ -165,7 +165,7 @@ test("down leaves nothing, and can be said twice", async () => {
   for (const how of [["status"], ["status", "--open"]])
     expect(await it.run(...how)).toEqual({
       code: 1,
-      output: "The local stack does not run. Start it: npm run local\n",
+      output: "The local stack is not running. Start it: npm run local\n",
     });
 });
 

@@ -84,10 +84,10 @@ test("rekey and show-recipients: operators come and go, PoPs are named or not, i
   ]);
   expect((await run("show-recipients")).out).toMatch(/^ewr-1 +age +ssh-ed25519 /m);
   const back = await run("rekey", "--remove", another, "--no-pops");
-  expect(back).toMatchObject({ code: 0, err: expect.stringContaining("\nsecrets.yaml is rekeyed. Commit it. ") });
+  expect(back).toMatchObject({ code: 0, err: expect.stringContaining("\nsecrets.yaml was rekeyed. Commit it. ") });
   expect(recipients()).toEqual([own.recipient]);
   expect((await run("rekey", "--no-pops")).err).toBe(
-    "secrets.yaml names whom it is to name already. Nothing was changed.\n",
+    "secrets.yaml already has these recipients. Nothing was changed.\n",
   );
 });
 
@@ -104,7 +104,7 @@ describe("recipients of PoPs that left", () => {
     const { code, err } = await run("rekey", "--pops");
     expect({ code, err }).toEqual({
       code: 0,
-      err: `removed ${markOf("ewr-1")}\nsecrets.yaml is rekeyed. Commit it. Whoever was removed keeps what they have seen: change those secrets.\n`,
+      err: `removed ${markOf("ewr-1")}\nsecrets.yaml was rekeyed. Commit it. Removed recipients may have read the secrets: change them.\n`,
     });
     expect(recipients()).toEqual([own.recipient, markOf("cdg-1")]);
   });
@@ -113,11 +113,11 @@ describe("recipients of PoPs that left", () => {
     await using it = await cli();
     const { own, run, recipients, deployed } = await desk(it);
     await run("rekey", "--pops");
-    deployed({ "cdg-1": identityOf("another volume").recipient, "ewr-1": ewr });
+    deployed({ "cdg-1": identityOf("different volume").recipient, "ewr-1": ewr });
     expect((await run("show-recipients")).out).toMatch(/^cdg-1, departed /m);
     await run("rekey", "--pops");
     expect(recipients().toSorted()).toEqual(
-      [own.recipient, `${identityOf("another volume").recipient} fly-pops:test/cdg-1`, markOf("ewr-1")].toSorted(),
+      [own.recipient, `${identityOf("different volume").recipient} fly-pops:test/cdg-1`, markOf("ewr-1")].toSorted(),
     );
     deployed({});
     expect((await run("rekey", "--no-pops")).code).toBe(0);
@@ -142,7 +142,7 @@ describe("recipients of PoPs that left", () => {
     await run("rekey", "--pops");
     expect(recipients().toSorted()).toEqual([own.recipient, markOf("cdg-1"), markOf("ewr-1")].toSorted());
     expect((await run("rekey", "--pops")).err).toBe(
-      "secrets.yaml names whom it is to name already. Nothing was changed.\n",
+      "secrets.yaml already has these recipients. Nothing was changed.\n",
     );
   });
 
@@ -188,7 +188,7 @@ test("PoPs that are still to be deployed are said not to be named", async () => 
   const { run, deployed } = await desk(it);
   deployed({ "cdg-1": cdg });
   expect((await run("rekey", "--pops")).err).toContain(
-    "ewr-1: not named, for there is no key yet. Run this again after the first deployment.\n",
+    "ewr-1: not added, because they have no key yet. Run this again after their first deployment.\n",
   );
 });
 
@@ -199,7 +199,7 @@ describe("rekey says what is wrong, and changes nothing", () => {
     deployed({});
     expect(await run("rekey", "--pops")).toMatchObject({
       code: 1,
-      err: "Stack test: no PoP has a key yet, deploy first (npx pulumi up --stack test). secrets.yaml was not changed.\n",
+      err: "Stack test: no PoP has a key yet. Deploy first (npx pulumi up --stack test). secrets.yaml was not changed.\n",
     });
   });
 
@@ -208,7 +208,7 @@ describe("rekey says what is wrong, and changes nothing", () => {
     [
       "--add",
       "foo",
-      "foo is not a recipient: takes an age public key (age1...) or an SSH public key (ssh-ed25519 AAAA..., ssh-rsa AAAA...).",
+      "foo is not a recipient: expected an age public key (age1...) or an SSH public key (ssh-ed25519 AAAA..., ssh-rsa AAAA...).",
     ],
     [
       "--add",
@@ -314,7 +314,7 @@ test("nothing to do, no file named, the last reader taken out: refused, and the 
   const before = readFileSync(path, "utf8");
   expect(await run("rekey")).toMatchObject({
     code: 2,
-    err: "secrets rekey: say who comes or goes: --add, --remove, --pops or --no-pops. Nothing was changed.\n",
+    err: "secrets rekey: pass at least one of --add, --remove, --pops, --no-pops. Nothing was changed.\n",
   });
   expect(await run("rekey", "--remove", own.recipient)).toMatchObject({
     code: 1,
@@ -326,7 +326,7 @@ test("nothing to do, no file named, the last reader taken out: refused, and the 
   it.config(values());
   expect(await run("check")).toMatchObject({
     code: 1,
-    err: "Stack test has no file of secrets: its stack file has no fly-pops:secretsFile. Set it, as in ./secrets.yaml (docs/config.md).\n",
+    err: "Stack test has no secrets file: fly-pops:secretsFile is not set. Set it, for example to ./secrets.yaml (docs/config.md).\n",
   });
 });
 

@@ -48,13 +48,13 @@ test.concurrent("a program that fails is not shown as passed, and production is 
   it.config(stack({ memoryMB: 256 }));
   const failed = await it.run(["preview", ...policies]);
   expect(failed.code, failed.output).not.toBe(0);
-  expect(failed.output).toContain("Nothing was looked at, for the stack file has mistakes: memoryMB: no such key");
+  expect(failed.output).toContain("Nothing was checked, because the stack file has errors: memoryMB: unknown key");
   expect(failed.output).not.toContain("✅");
   it.config(stack({ secretsFile: "none.yaml", certificates: { vault: { address: "https://vault.example" } } }));
   const unread = await it.run(["preview", ...policies]);
   expect(unread.code, unread.output).not.toBe(0);
   expect(unread.output).toContain(
-    'Nothing was looked at, for the stack file has mistakes: secretsFile is "none.yaml": no such file',
+    'Nothing was checked, because the stack file has errors: secretsFile is "none.yaml", but this file does not exist',
   );
   expect(unread.output).not.toContain("✅");
   it.config(stack({ regions: { cdg: {} }, production: true }));

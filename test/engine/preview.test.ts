@@ -35,7 +35,7 @@ test.concurrent("a stack's previews: new, unchanged, changed; no call, no token,
   const same = await summary();
   expect(same, same.output).toMatchObject({ code: 0 });
   expect(same.output).toContain("## `test`: nothing changes");
-  expect(same.output).toContain("Not touched:");
+  expect(same.output).toContain("Unchanged:");
 
   // A volume keeps the hint of where to place it by which it was made.
   it.config(stack({ regions: { cdg: { memoryMb: 512 }, ewr: {} } }));
@@ -207,7 +207,7 @@ test.concurrent("against another checkout, with everything in the stack file: no
   const same = await it.summary("--policies");
   expect(same, same.out).toMatchObject({ code: 0, err: "" });
   expect(same.out).toContain("## `test`: nothing changes");
-  expect(same.out).toContain("Not touched: cdg-1, ewr-1, ewr-2.");
+  expect(same.out).toContain("Unchanged: cdg-1, ewr-1, ewr-2.");
   expect(same.out).toContain("Compared with the base branch, not with what is deployed");
 
   it.write("head", "secrets.yaml", sealedFile({ ...secrets, vaultSecretId: "another" }));
@@ -234,19 +234,19 @@ test.concurrent("against another checkout, with everything in the stack file: no
   expect(changed.out).toContain("canary cdg-1 → ewr-1");
   expect(changed.out).toContain("| egress | $60.00 | $6.00 | -$54.00 |");
   expect(changed.out).toMatch(/^- +proxy_cache_path .*max_size=/m);
-  expect(changed.out).toContain("another volumeGb makes another image");
+  expect(changed.out).toContain("a different volumeGb changes the image");
 
   it.config("base", everything({ regions: { cdg: {}, ewr: {}, fra: {}, nrt: {} }, protect: true, keepVolumes: false }));
   const refused = await it.summary();
   expect(refused.code).toBe(1);
-  expect(refused.out).toContain("nrt-1: it is protected, since its volume would be deleted");
+  expect(refused.out).toContain("nrt-1: it is protected, because its volume would be deleted");
   expect(refused.out).toMatch(/\| nrt-1 \| goes \|/);
   expect(refused.out).toContain("| **total** |");
 
   const nowhere = await it.summary("--base", "no-such-branch");
   expect(nowhere).toMatchObject({ code: 2, err: "" });
   expect(nowhere.out).toContain("## `test`: the preview could not be run");
-  expect(nowhere.out).toContain("--base no-such-branch is neither a folder nor a commit of this repository.");
+  expect(nowhere.out).toContain("--base no-such-branch is neither a directory nor a commit of this repository.");
 });
 
 test.concurrent("against another checkout, what cannot be run is said where the plan would stand", async ({
@@ -260,14 +260,14 @@ test.concurrent("against another checkout, what cannot be run is said where the 
     /^<!-- fly-pops preview test -->\n\n## `test`: the preview could not be run\n\n> \[!CAUTION\]\n/,
   );
   expect(base.out).toContain("the base commit's program does not run");
-  expect(base.out).toContain('secretsFile is "not-committed.yaml": no such file');
+  expect(base.out).toContain('secretsFile is "not-committed.yaml", but this file does not exist');
   expect(base.out).not.toContain("    at ");
 
   // A mistake of the pull request itself is a preview that fails.
   it.config("head", everything({ secretsFile: "not-committed.yaml" }));
   const head = await it.summary();
   expect(head.code).toBe(1);
-  expect(head.out).toContain('secretsFile is "not-committed.yaml": no such file');
+  expect(head.out).toContain('secretsFile is "not-committed.yaml", but this file does not exist');
 
   it.config("base", everything());
   it.config("head", everything());

@@ -101,7 +101,7 @@ test.concurrent("a PoP whose volume would be deleted is protected with it: refus
   const told = await it.script(["preview/main.ts", "--stack", "test"]);
   expect(told.code).toBe(1);
   expect(told.output).toContain(
-    "> ewr-1: it is protected, since its volume would be deleted, and with that its identity and cache. To keep the volume on Fly, deploy fly-pops:keepVolumes: true first (npx pulumi up), then take ewr-1 out. To have it deleted, deploy fly-pops:protect: false first.\n",
+    "> ewr-1: it is protected, because its volume would be deleted with its identity and cache. To keep the volume on Fly, deploy fly-pops:keepVolumes: true first (npx pulumi up), then remove ewr-1. To delete it, deploy fly-pops:protect: false first.\n",
   );
   expect(told.output).not.toContain("urn:pulumi");
 

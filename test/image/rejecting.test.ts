@@ -2,7 +2,7 @@
 import type { ServerResponse } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { defaults } from "../../config/defaults.ts";
-import { rate } from "../../config/rate.ts";
+import { parseRate } from "../../config/rate.ts";
 import type { Limit, ProxySite } from "../../image/spec.ts";
 import { enterTls, http, https, type Visit } from "./support/client.ts";
 import { load } from "./support/load.ts";
@@ -16,7 +16,7 @@ const originPort = 25_361;
 /** So slow that a test sees the burst and nothing after it. */
 const ahead = 20;
 const slow: Limit = { requests: { count: 1, per: "m", burst: ahead } };
-const usual = rate(defaults.limitRequests);
+const usual = parseRate(defaults.limitRequests);
 if (usual === undefined) throw new Error("the default limit is not a rate");
 
 const site = (host: string, more: Partial<ProxySite> = {}): ProxySite => ({

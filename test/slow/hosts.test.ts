@@ -1,19 +1,19 @@
 /** Hosts that are away, full or shared, by the real CLI: they cost their own PoP only, and `replace` makes that one anew. */
 import { expect, test } from "vitest";
+import type { CliContext } from "../../cli/context.ts";
 import { run } from "../../cli/run.ts";
-import type { World } from "../../cli/world.ts";
 import { systemClock } from "../../providers/clock.ts";
-import { cliWorld } from "../support/cli-world.ts";
+import { cliContext } from "../support/cli-context.ts";
 import { image } from "../support/context.ts";
 import { type Engine, engine, expectAllHealthy, stack, token } from "../support/engine.ts";
 
 /** The waits of Fly, short: time is real here. */
 const quirks = { boundMs: 300, destroyingMs: 100 };
 
-async function cli(it: Engine, argv: string[], over: Partial<World> = {}) {
+async function cli(it: Engine, argv: string[], over: Partial<CliContext> = {}) {
   const env = { ...it.env, PULUMI_STACK: "test" };
-  const { world, said } = cliWorld({ env, dir: it.project, clock: systemClock, ...over });
-  const code = await run(argv, world);
+  const { context, said } = cliContext({ env, dir: it.project, clock: systemClock, ...over });
+  const code = await run(argv, context);
   expect(said.out + said.err).not.toContain(token);
   return { code, ...said };
 }
@@ -38,7 +38,7 @@ test("a host that is away costs its own PoP only, under the plain `up`, which do
   const up = await it.run(["up", "--yes", "--skip-preview", "--parallel", "2"]);
   expect(up.code).not.toBe(0);
   expect(up.output).toMatch(/ams-1: skipped, the host of machine [0-9a-f]{14} does not answer/);
-  expect(up.output).toContain("error: ams-1 was skipped, because its host does not answer.");
+  expect(up.output).toContain("error: ams-1 was skipped, because its host does not respond.");
   expect(up.output).not.toMatch(/exited with non-zero|unhandled/);
   const { "ams-1": away, ...others } = imagesOf(it);
   expect(away).toBe(image(1));

@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { createProgram } from "../../cli/program.ts";
 import { dashboard, dashboardPath } from "../../docs/grafana.ts";
 import manifest from "../../package.json" with { type: "json" };
-import { cliWorld } from "../support/cli-world.ts";
+import { cliContext } from "../support/cli-context.ts";
 import { documentedStack } from "../support/documented-stack.ts";
 import { virtualClock } from "../support/virtual-clock.ts";
 
@@ -173,15 +173,15 @@ test.each([...commands, ...named])("$page: $line", ({ line }) => {
 
 /** What the command line says of it; nothing is run. A name in capitals stands for a value. */
 async function understood(line: string): Promise<string> {
-  const { world, said } = cliWorld({ env: {}, dir: root, clock: virtualClock() });
-  const program = createProgram(world, () => undefined);
+  const { context, said } = cliContext({ env: {}, dir: root, clock: virtualClock() });
+  const program = createProgram(context, () => undefined);
   const quiet = (command: Command): void => {
-    command.exitOverride().configureOutput({ writeErr: (text) => world.err(text), writeOut: () => undefined });
+    command.exitOverride().configureOutput({ writeErr: (text) => context.err(text), writeOut: () => undefined });
     command.action(() => undefined);
     for (const it of command.commands) quiet(it);
   };
   for (const it of program.commands) quiet(it);
-  program.exitOverride().configureOutput({ writeErr: (text) => world.err(text), writeOut: () => undefined });
+  program.exitOverride().configureOutput({ writeErr: (text) => context.err(text), writeOut: () => undefined });
   const words = [...line.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, word]) => quoted ?? word ?? "");
   try {
     await program.parseAsync(words.slice(2), { from: "user" });

@@ -6,7 +6,7 @@ import { dockerfile } from "../../image/render/dockerfile.ts";
 import { manifest } from "../../image/render/manifest.ts";
 import { nginxConf } from "../../image/render/nginx.ts";
 import type { TcpPort } from "../../image/spec.ts";
-import { noBarePorts } from "../../policy/rules.ts";
+import { portsUseProxyProtocol } from "../../policy/rules.ts";
 import { attempt, hostile, shuffled, spec } from "./render-spec.ts";
 
 const limit = { connections: 10, total: 100 };
@@ -170,9 +170,9 @@ describe("the machine", () => {
       props: { pop: "cdg-1", config: of },
       opts: {},
     });
-    expect(noBarePorts(resource(config))).toEqual([]);
+    expect(portsUseProxyProtocol(resource(config))).toEqual([]);
     const [http, , other] = config.services;
-    expect(noBarePorts(resource({ services: [{ ...other, ports: http?.ports }] }))).toHaveLength(1);
-    expect(noBarePorts(resource({ services: [{ ...other, internal_port: 1232 }] }))).toHaveLength(1);
+    expect(portsUseProxyProtocol(resource({ services: [{ ...other, ports: http?.ports }] }))).toHaveLength(1);
+    expect(portsUseProxyProtocol(resource({ services: [{ ...other, internal_port: 1232 }] }))).toHaveLength(1);
   });
 });
