@@ -167,7 +167,7 @@ test("a rollback over an added region takes no PoP out unasked, and can take the
   const impossible = await cli(it, ["rollback", "1", "--yes", "--with-removals"]);
   expect(impossible.code).toBe(1);
   expect(impossible.err).toBe(
-    "test was not rolled back to release 1, and nothing was changed. ewr-1: it is protected, because its volume would be deleted with its identity and cache. To keep the volume on Fly, deploy fly-pops:keepVolumes: true first (npx pulumi up), then take ewr-1 out. To delete it, deploy fly-pops:protect: false first.\nTo deploy only its image and keep all PoPs: npx fly-pops rollback 1 --image-only\n",
+    "test was not rolled back to release 1, and nothing was changed. ewr-1: it is protected, because its volume would be deleted with its identity and cache. To keep the volume on Fly, deploy fly-pops:keepVolumes: true first (npx pulumi up), then remove ewr-1. To delete it, deploy fly-pops:protect: false first.\nTo deploy only its image and keep all PoPs: npx fly-pops rollback 1 --image-only\n",
   );
   expect(it.mutations()).toEqual([]);
   expect(it.machines()).toEqual(before);
