@@ -16,6 +16,7 @@ import {
 import { followRekey, rulesFor } from "../../providers/sops/rules-file.ts";
 import { editSecrets, readSecretsFile, rekeySecrets, secretsProblems } from "../../providers/sops/secrets-file.ts";
 import { type CliContext, CliError, type ExitCode, note, print, printJson } from "../context.ts";
+import { plural } from "../preflight/text.ts";
 import { pulumiOutput } from "../pulumi.ts";
 import type { Stack } from "../stack.ts";
 import { styled } from "../style.ts";
@@ -121,7 +122,7 @@ export async function check(context: CliContext, stack: Stack): Promise<ExitCode
   for (const problem of problems) print(context, problem);
   if (problems.length > 0) return 3;
   const keys = wanted.length === 0 ? "the image needs none of its keys" : `it has ${wanted.join(", ")}`;
-  print(context, `${name} is valid: encrypted for ${parsed.recipients.length} recipients, ${keys}.`);
+  print(context, `${name} is valid: encrypted for ${plural(parsed.recipients.length, "recipient")}, ${keys}.`);
   return 0;
 }
 

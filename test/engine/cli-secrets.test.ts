@@ -57,7 +57,7 @@ test("check: fit, a key missing, plain, not there", async () => {
   const { own, path, run } = await desk(it);
   expect(await run("check")).toMatchObject({
     code: 0,
-    out: "secrets.yaml is fit: encrypted for 1, it has token.\n",
+    out: "secrets.yaml is valid: encrypted for 1 recipient, it has token.\n",
     calls: [],
   });
   writeFileSync(path, await own.seal({ other: "x" }));
@@ -290,7 +290,7 @@ test("edit: by the operator's editor, encrypted again", async () => {
   const env = { ...it.env, ...own.env, PATH: process.env.PATH, EDITOR: editor };
   expect(await it.run(["secrets", "edit"], { env })).toMatchObject({
     code: 0,
-    err: "secrets.yaml is changed. Commit it, then deploy: npx pulumi up\n",
+    err: "secrets.yaml was changed. Commit it, then deploy: npx pulumi up\n",
   });
   expect(readFileSync(path, "utf8")).toMatch(/^added: ENC\[/m);
 });

@@ -82,7 +82,7 @@ test("releases and rollback: two images deployed, back to the first, and what is
   const same = await cli(it, ["rollback", "2", "--yes"]);
   expect(same, same.err).toMatchObject({
     code: 0,
-    err: "Release 2 is what runs: nothing differs, and nothing was changed on Fly.\n",
+    err: "Release 2 is already running, so nothing was changed on Fly.\n",
   });
   expect(images(it)).toEqual([image(2)]);
 
@@ -93,7 +93,7 @@ test("releases and rollback: two images deployed, back to the first, and what is
   expect(images(it)).toEqual([image(1)]);
   expect(readFileSync(file, "utf8")).toBe(before);
   expect(rolled.err).toContain(
-    `Release 1 runs. Pulumi.test.yaml was not changed: the next pulumi up deploys what it says. To keep this release, run this again with --write; to keep only its image, set fly-pops:imageRef: ${image(1)}\n`,
+    `Release 1 is running. Pulumi.test.yaml was not changed, so the next pulumi up deploys its current contents. To keep this release, run this again with --write; to keep only its image, set fly-pops:imageRef: ${image(1)}\n`,
   );
 
   const third = JSON.parse((await cli(it, ["releases", "--json"])).out)[0];
@@ -102,11 +102,11 @@ test("releases and rollback: two images deployed, back to the first, and what is
   expect(await cli(it, ["rollback", "--yes"])).toMatchObject({
     code: 1,
     err: expect.stringMatching(
-      /^Release 3 is itself a rollback, to release 1: .* Nothing was changed\. Say which one: /,
+      /^Release 3 is itself a rollback, to release 1, .* Nothing was changed\. Choose a release: /,
     ),
   });
   const written = await cli(it, ["rollback", "1", "--yes", "--write"]);
-  expect(written).toMatchObject({ code: 0, err: expect.stringContaining("Pulumi.test.yaml says so. Commit it.") });
+  expect(written).toMatchObject({ code: 0, err: expect.stringContaining("Pulumi.test.yaml was updated. Commit it.") });
   expect((await it.run(["preview", "--expect-no-changes"])).code).toBe(0);
 
   // What a release was deployed with is known whatever the file says by now.
@@ -155,7 +155,7 @@ test("a rollback over an added region takes no PoP out unasked, and can take the
   const refused = await cli(it, ["rollback", "1", "--yes"]);
   expect(refused.code).toBe(1);
   expect(refused.err).toMatch(
-    /\ntest was not rolled back to release 1, and nothing was changed\. It would take ewr-1 out\.\nTo deploy only its image and keep all PoPs: npx fly-pops rollback 1 --image-only\nFor all of it: npx fly-pops rollback 1 --with-removals\n$/,
+    /\ntest was not rolled back to release 1, and nothing was changed\. It would remove ewr-1\.\nTo deploy only its image and keep all PoPs: npx fly-pops rollback 1 --image-only\nTo deploy all of it: npx fly-pops rollback 1 --with-removals\n$/,
   );
   expect(it.mutations()).toEqual([]);
   expect(it.machines()).toEqual(before);
@@ -167,7 +167,7 @@ test("a rollback over an added region takes no PoP out unasked, and can take the
   const impossible = await cli(it, ["rollback", "1", "--yes", "--with-removals"]);
   expect(impossible.code).toBe(1);
   expect(impossible.err).toBe(
-    "test was not rolled back to release 1, and nothing was changed. ewr-1: it is protected, because its volume would be deleted with its identity and cache. To keep the volume on Fly, deploy fly-pops:keepVolumes: true first (npx pulumi up), then take ewr-1 out. To delete it, deploy fly-pops:protect: false first.\nTo deploy only its image and keep all PoPs: npx fly-pops rollback 1 --image-only\n",
+    "test was not rolled back to release 1, and nothing was changed. ewr-1: it is protected, because its volume would be deleted with its identity and cache. To keep the volume on Fly, deploy fly-pops:keepVolumes: true first (npx pulumi up), then remove ewr-1. To delete it, deploy fly-pops:protect: false first.\nTo deploy only its image and keep all PoPs: npx fly-pops rollback 1 --image-only\n",
   );
   expect(it.mutations()).toEqual([]);
   expect(it.machines()).toEqual(before);
@@ -202,7 +202,7 @@ test("releases are counted from the first one ever, not from the tenth last", as
       ["rollback"],
       "Release 13 destroyed the stack, so nothing is running that could be rolled back. Nothing was changed.",
     ],
-    [["releases", "1", "--diff"], "Release 1 is the first one: there is none before it to compare with."],
+    [["releases", "1", "--diff"], "Release 1 is the first one, so there is no earlier release to compare with."],
   ] as const)
     expect(await cli(it, [...args, ...(args[0] === "rollback" ? ["--yes"] : [])])).toMatchObject({
       code: 1,
@@ -259,7 +259,7 @@ test("orphans: what this stack made and lost is listed, and deleted only when to
   ]);
   expect(listed.calls.toSorted()).toEqual(["GET ip_assignments", "GET machines", "GET volumes"]);
   const table = await cli(it, ["orphans"]);
-  expect(table.out).toContain("made by stack organization/fly-pops/gone, which this backend does not have");
+  expect(table.out).toContain("created by stack organization/fly-pops/gone, which is not in this backend");
 
   const unasked = await cli(it, ["orphans", "--delete"]);
   expect(unasked).toMatchObject({ code: 1, calls: expect.not.arrayContaining([expect.stringMatching(/^DELETE/)]) });
