@@ -289,6 +289,24 @@ export function createProgram(world: World, ended: (code: Code) => void): Comman
     const { check } = await import("./commands/secrets.ts");
     ended(await check(world, await open(options)));
   });
+  const certificates = program
+    .command("certificates")
+    .description("certificates that the PoPs order themselves, by ACME")
+    .helpCommand(false)
+    .addOption(stackOption());
+  onStack(
+    "renew",
+    "order a site's certificate now, in one PoP after the other; says before what that costs at the authority, and never orders more than it gives",
+    certificates,
+  )
+    .argument("<host>", "any name of the site, e.g. www.example.org")
+    .option("--pop <name>", "only in this PoP, e.g. cdg-1; may be given more than once", each, [])
+    .option("-y, --yes", "do not ask")
+    .option("--json", json)
+    .action(async (host, options) => {
+      const { renew } = await import("./commands/certificates.ts");
+      ended(await renew(world, await open(options), host, options));
+    });
   onStack(
     "block",
     "answer visitors from these addresses with 403, in every PoP, for a time; done in seconds, without a deployment. Connections that are open go on",

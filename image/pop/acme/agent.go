@@ -97,6 +97,7 @@ func (a *Agent) Round(ctx context.Context) time.Duration {
 			a.maintain(ctx, cert)
 		}
 		a.report(failure)
+		a.finishRequest(cert)
 	}
 	if failure == nil {
 		a.unusedError = a.removeUnused()

@@ -133,6 +133,11 @@ func (c *Config) isPrivateName(name string) bool {
 
 func (c *Config) servedFile(name string) string { return filepath.Join(c.ServedFolder, name+".pem") }
 
+// requestFile is there while somebody waits for a renewal.
+func (c *Config) requestFile(certificate Certificate) string {
+	return filepath.Join(c.Folder, certificate.Names[0]+".renew")
+}
+
 // pairFile is the last good pair of a certificate, kept apart from what nginx reads.
 func (c *Config) pairFile(certificate Certificate) string {
 	return filepath.Join(c.Folder, certificate.Names[0]+".pem")

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"fly-pops/pop/internal/files"
 	"fly-pops/pop/internal/testacme"
 )
 
@@ -165,5 +166,11 @@ func (f *fixture) says(sentence string, orders int) {
 	}
 	if found := f.authority.Count("order"); found != orders {
 		f.Errorf("%d orders, expected %d", found, orders)
+	}
+}
+
+func (f *fixture) writeStatus() {
+	if err := files.ReplaceJSON(f.config.Status, f.status); err != nil {
+		f.Error(err)
 	}
 }

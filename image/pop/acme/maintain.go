@@ -30,11 +30,12 @@ func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
 	if !inProgress && cert.leaf != nil && !now.Before(cert.pollAt) {
 		a.refreshWindow(ctx, cert)
 	}
-	if !inProgress && !a.isDue(cert) {
+	isForced := cert.requested && forceProblem(cert.order, now) == nil
+	if !inProgress && !a.isDue(cert) && !isForced {
 		cert.problem, cert.checks, cert.slowChecks = nil, 0, 0
 		return
 	}
-	if retry := cert.order.RetryAt; retry != nil && now.Before(*retry) {
+	if retry := cert.order.RetryAt; retry != nil && now.Before(*retry) && !isForced {
 		if cert.problem == nil && cert.order.ErrorAt != nil {
 			cert.problem, cert.problemAt = errors.New(cert.order.Error), *cert.order.ErrorAt
 		}
@@ -44,7 +45,7 @@ func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
 		a.obtain(ctx, cert, cert.order.Names)
 		return
 	}
-	if now.Before(cert.nextCheck) {
+	if now.Before(cert.nextCheck) && !isForced {
 		return
 	}
 	names, err := a.checkNames(ctx, cert)

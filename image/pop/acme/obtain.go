@@ -104,7 +104,10 @@ func (a *Agent) obtainFrom(ctx context.Context, cert *managedCert, names []strin
 	if err := files.Replace(a.config.pairFile(cert.Certificate), content, 0o600); err != nil {
 		return fmt.Errorf("the certificate that was issued is not written: %w", err)
 	}
-	saved := savedOrder{IssuedBy: directory}
+	saved := savedOrder{
+		IssuedBy: directory, Issued: append(within(cert.order.Issued, week, a.now()), a.now().UTC().Truncate(time.Second)),
+		FailedValidations: within(cert.order.FailedValidations, time.Hour, a.now()),
+	}
 	if cert.leaf == nil {
 		saved.SelfSignedUntil = a.selfSignedUntil()
 	}
@@ -166,11 +169,14 @@ func (a *Agent) recordFailure(cert *managedCert, err error) {
 func (a *Agent) failurePause(cert *managedCert, err error) time.Duration {
 	now, seed := a.now(), a.seed(cert)
 	wanted := time.Duration(0)
+	cert.order.LeaveAloneUntil = nil
 	if later, is := errors.AsType[retryAfterError](err); is {
 		wanted = later.after
+		until := now.Add(wanted).UTC()
+		cert.order.LeaveAloneUntil = &until
 	}
 	if _, is := errors.AsType[validationError](err); is {
-		cert.order.FailedValidations = append(lastHour(cert.order.FailedValidations, now), now.UTC())
+		cert.order.FailedValidations = append(within(cert.order.FailedValidations, time.Hour, now), now.UTC())
 		return max(validationPause(cert.order.Failures, cert.order.FailedValidations, now, seed), wanted)
 	}
 	if _, is := errors.AsType[unavailableError](err); is {

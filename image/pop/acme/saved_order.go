@@ -23,6 +23,10 @@ type savedOrder struct {
 	RetryAt *time.Time `json:"retryAt,omitempty"`
 	// Validations that failed within the last hour, which authorities count.
 	FailedValidations []time.Time `json:"failedValidations,omitempty"`
+	// Before that the authority wants to be left alone, whoever asks. nil: it did not say.
+	LeaveAloneUntil *time.Time `json:"leaveAloneUntil,omitempty"`
+	// When certificates for these names were issued to this PoP, within the last week.
+	Issued []time.Time `json:"issued,omitempty"`
 	// Why the last attempt failed, and when.
 	Error   string     `json:"error,omitempty"`
 	ErrorAt *time.Time `json:"errorAt,omitempty"`

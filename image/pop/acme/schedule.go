@@ -113,7 +113,7 @@ func validationPause(failures int, failed []time.Time, now time.Time, seed float
 	return pause
 }
 
-// lastHour leaves out what was earlier than that, or is yet to come by this clock.
-func lastHour(times []time.Time, now time.Time) []time.Time {
-	return slices.DeleteFunc(slices.Clone(times), func(at time.Time) bool { return at.After(now) || now.Sub(at) >= time.Hour })
+// within leaves out times that were longer ago, or are yet to come by this clock.
+func within(times []time.Time, length time.Duration, now time.Time) []time.Time {
+	return slices.DeleteFunc(slices.Clone(times), func(at time.Time) bool { return at.After(now) || now.Sub(at) >= length })
 }

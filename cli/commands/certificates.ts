@@ -1,0 +1,136 @@
+/**
+ * `certificates renew`: has PoPs order a site's certificate now (`pop renew`, image/pop/acme/renew.go), one PoP after the other. Before that it says what that costs
+ * at the authority, and it never orders more than a week's certificates.
+ */
+import { z } from "zod";
+import { isLetsEncrypt } from "../../config/directory.ts";
+import { isOrdered } from "../../image/render/acme.ts";
+import { namesOf } from "../../image/render/hosts.ts";
+import { type AnswerOf, answerJson, answerLine, askAll, askIn, jsonOf } from "../ask-in.ts";
+import { type Fleet, type LivePop, livePops, popOf, readFleet } from "../fleet.ts";
+import { siteOf } from "../site-of.ts";
+import type { Stack } from "../stack.ts";
+import { confirmed, type ExitCode, note, print, printJson, Refusal, type World } from "../world.ts";
+
+export interface RenewOptions {
+  /** Names of PoPs; none: all of them. */
+  pop: string[];
+  yes?: boolean;
+  json?: boolean;
+}
+
+/** As `pop renew --plan` answers. */
+const Plan = z.object({
+  names: z.array(z.string()),
+  directory: z.string(),
+  issued: z.array(z.string()),
+  problem: z.string().optional(),
+});
+type Plan = z.infer<typeof Plan>;
+
+/** As `pop renew` answers. */
+const Renewed = z.object({
+  serial: z.string().optional(),
+  notAfter: z.string().optional(),
+  pending: z.boolean().optional(),
+});
+type Renewed = z.infer<typeof Renewed>;
+
+/** Certificates a week for the same set of names, all PoPs together: https://letsencrypt.org/docs/rate-limits/ */
+const weekly = 5;
+
+export async function renew(world: World, stack: Stack, typed: string, options: RenewOptions): Promise<ExitCode> {
+  const site = siteOf(stack, typed);
+  if (site && !isOrdered(site))
+    throw new Refusal(
+      `${site.host}: PoPs do not order this site's certificate, so there is nothing to renew here. Only those of \`certificates.acme\` are.`,
+    );
+  const host = site === undefined ? typed.toLowerCase() : (namesOf(site)[0] ?? typed);
+  const fleet = await readFleet(stack);
+  if (livePops(fleet).length === 0)
+    throw new Refusal(`${fleet.app} has no machine yet. Deploy one, and it orders its certificates by itself.`);
+  const chosen = options.pop.length === 0 ? livePops(fleet) : options.pop.map((name) => popOf(fleet, name));
+  const plans = await askAll(fleet, command("--plan", host), {
+    name: "pop renew",
+    seconds: 30,
+    parse: jsonOf(Plan),
+  });
+  checkLimits(host, chosen, plans);
+  note(world, costText(host, chosen, plans));
+  if (!(await confirmed(world, `Order ${chosen.length === 1 ? "it" : "them"} now?`, options.yes))) {
+    note(world, "Nothing was ordered.");
+    return 0;
+  }
+  const answers = await inTurn(fleet, chosen, host);
+  if (options.json) printJson(world, { host, pops: answers.map(answerJson) });
+  else
+    for (const answer of answers)
+      print(world, answerLine(world, answer, { textOf: renewedText, failed: "not renewed" }));
+  const left = chosen.slice(answers.length).map(({ name }) => name);
+  if (left.length > 0)
+    note(
+      world,
+      `Nothing was ordered in ${left.join(", ")}: it would fail for the same reason, and failures count at the authority.`,
+    );
+  return answers.every(({ value }) => value !== undefined) ? 0 : 3;
+}
+
+const command = (...words: string[]): string[] => ["/usr/bin/runas", "certs", "/usr/bin/pop", "renew", ...words];
+
+/** Refuses what a PoP cannot do now, and more than the authority gives. */
+function checkLimits(host: string, chosen: LivePop[], plans: AnswerOf<Plan>[]): void {
+  const planOf = ({ name }: LivePop) => plans.find(({ pop }) => pop === name);
+  for (const pop of chosen) {
+    const { value, reason } = planOf(pop) ?? {};
+    const problem = value === undefined ? reason : value.problem;
+    if (value === undefined || problem !== undefined)
+      throw new Refusal(
+        `${pop.name}: ${problem ?? "it does not answer"}. Nothing was ordered. Leave it out with --pop, which may be given more than once.`,
+      );
+  }
+  const issued = issuedOf(plans);
+  const isLimited = chosen.some((pop) => isLetsEncrypt(planOf(pop)?.value?.directory ?? ""));
+  if (isLimited && issued.length + chosen.length > weekly) {
+    const oldest = issued.toSorted()[issued.length + chosen.length - weekly - 1];
+    const free = oldest === undefined ? undefined : new Date(Date.parse(oldest) + 7 * 86_400_000).toISOString();
+    throw new Refusal(
+      `${host}: Let's Encrypt gives ${weekly} certificates a week for the same names, the PoPs got ${issued.length} of them in the last seven days, and this would be ${chosen.length} more. Nothing was ordered. ` +
+        (issued.length < weekly
+          ? `Choose ${weekly - issued.length} with --pop${free === undefined ? "" : `, or wait until ${free}`}.`
+          : `Wait until ${free}.`),
+    );
+  }
+}
+
+/** When any PoP got a certificate for the names within the last week. */
+const issuedOf = (plans: AnswerOf<Plan>[]): string[] => plans.flatMap(({ value }) => value?.issued ?? []);
+
+function costText(host: string, chosen: LivePop[], plans: AnswerOf<Plan>[]): string {
+  const plan = plans.find(({ pop }) => pop === chosen[0]?.name)?.value;
+  const names = plan?.names ?? [host];
+  const count = chosen.length === 1 ? "One certificate" : `${chosen.length} certificates`;
+  const unknown = plans.filter(({ value }) => value === undefined).map(({ pop }) => pop);
+  return [
+    `${count} for ${names.join(", ")}, ordered from ${plan?.directory ?? "the authority"} by ${chosen.map(({ name }) => name).join(", ")}.`,
+    isLetsEncrypt(plan?.directory ?? "")
+      ? `Let's Encrypt gives ${weekly} a week for the same names; the PoPs got ${issuedOf(plans).length} in the last seven days.`
+      : `The PoPs got ${issuedOf(plans).length} in the last seven days. How many that authority gives is not known here.`,
+    ...(unknown.length > 0 ? [`What ${unknown.join(", ")} got is not known.`] : []),
+  ].join("\n");
+}
+
+/** One after the other, up to the first that fails. */
+async function inTurn(fleet: Fleet, pops: LivePop[], host: string): Promise<AnswerOf<Renewed>[]> {
+  const answers: AnswerOf<Renewed>[] = [];
+  for (const pop of pops) {
+    const answer = await askIn(fleet, pop, command(host), { name: "pop renew", seconds: 60, parse: jsonOf(Renewed) });
+    answers.push({ pop: pop.name, ...answer });
+    if (answer.value === undefined) break;
+  }
+  return answers;
+}
+
+const renewedText = ({ pending, serial, notAfter }: Renewed): string =>
+  pending === true
+    ? "the order takes longer: npx fly-pops status shows its end"
+    : `renewed, until ${notAfter ?? "?"}, serial ${serial ?? "?"}`;
