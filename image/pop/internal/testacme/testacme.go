@@ -220,23 +220,7 @@ func (s *Server) WithoutRenewalInfo() { s.withoutInDirectory("renewalInfo") }
 func (s *Server) WithoutMeta() { s.withoutInDirectory("meta") }
 
 func (s *Server) withoutInDirectory(field string) {
-	s.Fault(func(operation string, answer http.ResponseWriter, request *http.Request) bool {
-		if operation != "directory" {
-			return false
-		}
-		recorder := httptest.NewRecorder()
-		s.pebble.ServeHTTP(recorder, request)
-		var directory map[string]any
-		if err := json.Unmarshal(recorder.Body.Bytes(), &directory); err != nil {
-			s.t.Error(err)
-		}
-		delete(directory, field)
-		answer.Header().Set("Content-Type", "application/json")
-		if err := json.NewEncoder(answer).Encode(directory); err != nil {
-			s.t.Error(err)
-		}
-		return true
-	})
+	s.Change("directory", func(answer map[string]any) { delete(answer, field) })
 }
 
 // CAA sets the CAA records of a name.
@@ -347,4 +331,36 @@ func (s *Server) Header(at string, change func(http.Header)) {
 		_, _ = answer.Write(recorder.Body.Bytes())
 		return true
 	})
+}
+
+// Change changes the fields of one operation's responses.
+func (s *Server) Change(at string, how func(answer map[string]any)) {
+	s.Fault(func(operation string, answer http.ResponseWriter, request *http.Request) bool {
+		if operation != at {
+			return false
+		}
+		recorder := httptest.NewRecorder()
+		s.pebble.ServeHTTP(recorder, request)
+		var fields map[string]any
+		if err := json.Unmarshal(recorder.Body.Bytes(), &fields); err != nil {
+			s.t.Error(err)
+		}
+		how(fields)
+		for name, values := range recorder.Header() {
+			answer.Header()[name] = values
+		}
+		answer.Header().Del("Content-Length")
+		answer.WriteHeader(recorder.Code)
+		if err := json.NewEncoder(answer).Encode(fields); err != nil {
+			s.t.Error(err)
+		}
+		return true
+	})
+}
+
+// CurrentEdge is who answers at port 80 now.
+func (s *Server) CurrentEdge() http.Handler {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	return s.edge
 }
