@@ -81,12 +81,12 @@ export const unlimitedSites = ({ sites }: Pick<ImageSpec, "sites">): string[] =>
 /** Certificates a week for the same names; renewals do not count. https://letsencrypt.org/docs/rate-limits/#new-certificates-per-exact-set-of-identifiers */
 const duplicates = 5;
 
-/** Each PoP has a certificate of its own, as keys do not travel. */
+/** Each PoP has a certificate of its own, unless they share. */
 export const manyOrders = (pops: number, { certificates }: Pick<ImageSpec, "certificates">): string[] =>
-  pops <= duplicates || !certificates?.acme?.directories.every(isLetsEncrypt)
+  pops <= duplicates || certificates?.acme?.share !== undefined || !certificates?.acme?.directories.every(isLetsEncrypt)
     ? []
     : [
-        `${pops} PoPs order a certificate each, and Let's Encrypt gives five a week for the same names: the others get theirs after days, and serve self-signed certificates until then. Add regions by and by, or name another authority under certificates.acme.fallback.`,
+        `${pops} PoPs order a certificate each, and Let's Encrypt gives five a week for the same names: the others get theirs after days, and serve self-signed certificates until then. Have them share one (certificates.acme.share), add regions by and by, or name another authority under certificates.acme.fallback.`,
       ];
 
 /** What upgrades of this project cannot look after. */

@@ -56,6 +56,7 @@ Requests beyond the first are refused nonces and internal errors, which are sent
 | another PoP does not answer challenges | asks it again every three seconds, five times, before it orders | none more |
 | nonces are refused now and then | takes new ones | none more |
 | a name of several leads elsewhere, or CAA forbids it | waits while there is time, then orders for the others | one more |
+| PoPs share (\`certificates.acme.share\`) and the one that orders is away | the next one orders two minutes later | none more |
 | two PoPs order at the same moment | do not know of each other: accounts, keys and orders are each PoP's own | one a PoP |
 | a site is removed | keeps its certificate, key and order for 30 days, for a rollback, and removes them then; what nginx serves and accounts are never removed | none |
 

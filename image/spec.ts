@@ -338,6 +338,8 @@ export interface Acme {
   profile?: string;
   /** Key of the user's sops file that holds the external account at the first. Absent: none is needed. */
   eab?: string;
+  /** Key of the user's sops file that holds the secret PoPs share certificates by. Absent: each orders its own. */
+  share?: string;
   /** PEM file of the authorities of their own certificates instead of the public ones, on the machine that builds, relative to the project. */
   ca?: string;
 }

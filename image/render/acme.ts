@@ -3,7 +3,7 @@ import type { Acme, ImageSpec } from "../spec.ts";
 import { namesOf } from "./hosts.ts";
 import { hostName, siteName, zoneName } from "./names.ts";
 import { certificateCacheSeconds } from "./nginx-common.ts";
-import { acmeAccountFile, secretsFolder } from "./secrets.ts";
+import { acmeAccountFile, acmeShareFile, secretsFolder } from "./secrets.ts";
 
 /** Where the authorities of the directories' own certificates lie in the image. */
 export const acmeCaFile = "etc/pop/acme-ca.pem";
@@ -46,6 +46,7 @@ export function acmeConfig({ sites, dns, tailnet }: Told, acme: Acme) {
     ...(acme.profile !== undefined && { profile: acme.profile }),
     ...(acme.ca !== undefined && { caFile: `/${acmeCaFile}` }),
     ...(acme.eab !== undefined && { eabFile: `${secretsFolder}/${acmeAccountFile}` }),
+    ...(acme.share !== undefined && { shareFile: `${secretsFolder}/${acmeShareFile}` }),
     nameServer: `127.0.0.1:${ports.dns}`,
     privateZones: privateZones({ dns, tailnet }),
     peerPort: ports.challenges,

@@ -37,7 +37,8 @@ export function secrets({ sites = [], luggage, tailnet, certificates }: SecretsS
   return [
     ...(tailnet ? [{ ...own(authKeyName, "root"), ...(tailnet.driver && { from: "tailnet" as const }) }] : []),
     ...(certificates?.vault ? [own("vaultRoleId", "certs"), own("vaultSecretId", "certs")] : []),
-    ...(certificates?.acme?.eab === undefined ? [] : [accountSecret(certificates.acme.eab)]),
+    ...(certificates?.acme?.eab === undefined ? [] : [acmeSecret("eab", acmeAccountFile, certificates.acme.eab)]),
+    ...(certificates?.acme?.share === undefined ? [] : [acmeSecret("share", acmeShareFile, certificates.acme.share)]),
     ...Object.entries(luggage).flatMap(([name, { secrets: keys = [], user = name }]) =>
       keys.map((key) => carried(name, key, luggageUser(user))),
     ),
@@ -56,9 +57,13 @@ export function secrets({ sites = [], luggage, tailnet, certificates }: SecretsS
 /** Of an external account at an authority, below `secretsFolder`: the dot keeps it apart from keys. */
 export const acmeAccountFile = "acme.account";
 
-function accountSecret(key: string): Secret {
-  if (!isSecretKey(key)) throw new Error(`certificates.acme.eab: ${JSON.stringify(key)} is not the name of a secret.`);
-  return { name: acmeAccountFile, key, owner: "certs", from: "secrets" };
+/** What PoPs share certificates by. */
+export const acmeShareFile = "acme.share";
+
+function acmeSecret(field: "eab" | "share", name: string, key: string): Secret {
+  if (!isSecretKey(key))
+    throw new Error(`certificates.acme.${field}: ${JSON.stringify(key)} is not the name of a secret.`);
+  return { name, key, owner: "certs", from: "secrets" };
 }
 
 /** Of a site's passwords, below `secretsFolder`: the dot keeps its folder apart from luggage's. */

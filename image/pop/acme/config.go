@@ -23,6 +23,8 @@ type Config struct {
 	CAFile string `json:"caFile"`
 	// File with the key id and the HMAC key (base64url) of an external account at the first authority, white space between them. Absent: none is needed.
 	EABFile string `json:"eabFile"`
+	// File with the secret that the PoPs share certificates by. Absent: each orders its own.
+	ShareFile string `json:"shareFile"`
 	// Name server for the authorities' names and the sites', such as 127.0.0.1:1104. Absent: the system's.
 	NameServer string `json:"nameServer"`
 	// Zones whose names are asked of name servers of the user's own: what those say is not what the world sees.

@@ -38,6 +38,10 @@ type fixture struct {
 	caa []caaRecord
 	// The time it would be, where the clock is off.
 	real time.Time
+	// Of one PoP among several that share certificates.
+	pop     string
+	address netip.Addr
+	peers   Peers
 	// Addresses of the edge, as far as the machine was told.
 	edge []netip.Addr
 }

@@ -32,7 +32,10 @@ func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
 	}
 	isForced := cert.requested && forceProblem(cert.order, now) == nil
 	if !inProgress && !a.isDue(cert) && !isForced {
-		cert.problem, cert.checks, cert.slowChecks = nil, 0, 0
+		cert.problem, cert.checks, cert.slowChecks, cert.dueSince = nil, 0, 0, time.Time{}
+		return
+	}
+	if !inProgress && a.takeShared(ctx, cert) {
 		return
 	}
 	if retry := cert.order.RetryAt; retry != nil && now.Before(*retry) && !isForced {
@@ -54,6 +57,10 @@ func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
 		if len(names) == 0 || !a.isUrgent(cert) {
 			return
 		}
+	}
+	if !isForced && a.waitsForPeers(ctx, cert) {
+		cert.nextCheck = now.Add(quickCheckPause)
+		return
 	}
 	// A name that is lost does not take the others' certificate with it.
 	if a.obtain(ctx, cert, names) && err != nil {

@@ -33,6 +33,8 @@ type managedCert struct {
 
 	// Checks of its names in a row that found something wrong, and those of them that were no longer quick.
 	checks, slowChecks int
+	// Since when it is due, and when the other PoPs are asked for theirs again; where they share.
+	dueSince, nextShare time.Time
 	// Attempts in a row that CAA records forbade.
 	forbidden int
 	// Checks that ended because another PoP did not answer.
@@ -108,7 +110,12 @@ func (a *Agent) isDue(cert *managedCert) bool {
 
 // renewalTime is when to renew the certificate there is.
 func (a *Agent) renewalTime(cert *managedCert) time.Time {
-	return renewAt(cert.leaf.NotBefore, cert.leaf.NotAfter, cert.window, seedOf(a.environment.Pop, pair.Serial(cert.leaf))).UTC().Truncate(time.Second)
+	seed := seedOf(a.environment.Pop, pair.Serial(cert.leaf))
+	if cert.order.Taken {
+		// The PoP that ordered it comes first: its renewal counts nothing at the authority.
+		seed = latestSeed(cert.window)
+	}
+	return renewAt(cert.leaf.NotBefore, cert.leaf.NotAfter, cert.window, seed).UTC().Truncate(time.Second)
 }
 
 // isUrgent says that the certificate there is ends before long.

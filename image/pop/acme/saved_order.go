@@ -8,6 +8,8 @@ import (
 type savedOrder struct {
 	// Directory that the certificate in use came from; "": there is none.
 	IssuedBy string `json:"issuedBy,omitempty"`
+	// Another PoP ordered it, by an account of its own.
+	Taken bool `json:"taken,omitempty"`
 	// Until then nginx may still serve the self-signed certificate from before the first one. nil: it does not.
 	SelfSignedUntil *time.Time `json:"selfSignedUntil,omitempty"`
 	// Names of the order in progress; nil: there is none.

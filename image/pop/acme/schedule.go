@@ -49,6 +49,14 @@ func renewAt(notBefore, notAfter time.Time, window *Window, seed float64) time.T
 	return chosen
 }
 
+// latestSeed is the one of the last moment.
+func latestSeed(window *Window) float64 {
+	if window == nil {
+		return 0
+	}
+	return 1
+}
+
 // EndsSoon says that a certificate should have been renewed long ago.
 func EndsSoon(notBefore, notAfter, now time.Time) bool {
 	return notAfter.Sub(now) < notAfter.Sub(notBefore)/EndsSoonShare

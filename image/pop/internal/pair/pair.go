@@ -152,5 +152,15 @@ func OnlyCertificates(text []byte) []byte {
 	return found
 }
 
+// Split takes a PEM file apart: its certificates, and all else, which is the key.
+func Split(text []byte) (chain, key []byte) {
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			key = append(key, pem.EncodeToMemory(block)...)
+		}
+	}
+	return OnlyCertificates(text), key
+}
+
 // Serial writes a serial number as OpenSSL does, so that the two can be compared.
 func Serial(leaf *x509.Certificate) string { return fmt.Sprintf("%X", leaf.SerialNumber.Bytes()) }
