@@ -144,6 +144,7 @@ func TestFaultsWithoutAnOrder(t *testing.T) {
 			text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.authority.Certificate().Raw})
 			f.respond("certificate", func(answer http.ResponseWriter) {
 				answer.Header().Set("Content-Type", "application/pem-certificate-chain")
+				answer.Header().Set("Replay-Nonce", "a-nonce-that-pebble-does-not-know")
 				_, _ = answer.Write(text)
 			})
 		}, nil},

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,9 @@ var operations = map[string]string{
 	"/dir": "directory", "/nonce-plz": "nonce", "/sign-me-up": "account", "/order-plz": "order", "/my-order/": "read order", "/authZ/": "authorization",
 	"/chalZ/": "challenge", "/finalize-order/": "finalize", "/certZ/": "certificate", "/draft-ietf-acme-ari-03/": "renewal info",
 }
+
+// started servers so far.
+var started atomic.Int64
 
 // Server is one authority.
 type Server struct {
@@ -137,7 +141,8 @@ func Start(t testing.TB, options Options) *Server {
 	s.Server.Config.ErrorLog = quiet // handshakes that fail are part of the tests
 	s.Server.StartTLS()
 	t.Cleanup(s.Server.Close)
-	s.Directory = s.URL + "/dir"
+	// acmez keeps directories by their URLs for the whole process, and a port may come again.
+	s.Directory = fmt.Sprintf("%s/dir?%d", s.URL, started.Add(1))
 	s.CAFile = filepath.Join(t.TempDir(), "ca.pem")
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
 	if err := os.WriteFile(s.CAFile, text, 0o644); err != nil {
