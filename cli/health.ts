@@ -38,6 +38,21 @@ export const Health = z.looseObject({
     )
     .nullish()
     .transform((list) => list ?? []),
+  /** What it logs in to the vault with. Absent: there is no vault, it was not asked yet, or an older image. */
+  vaultSecretId: z
+    .looseObject({
+      /** RFC 3339. */
+      createdAt: z.string().optional(),
+      /** RFC 3339. Absent beside `createdAt`: it does not end. */
+      endsAt: z.string().optional(),
+      /** Logins. Absent: any number. */
+      usesLeft: z.number().optional(),
+      /** The vault does not know it any more. */
+      gone: z.boolean().optional(),
+      /** Why the vault's word is not known. */
+      unknown: z.string().optional(),
+    })
+    .nullish(),
   /** Hosts that are answered with 503 for now. Absent: an older image, which knows no maintenance. */
   maintenance: z
     .array(z.string())

@@ -1,7 +1,7 @@
 /** The state of each PoP as plain data, and what of it is not as it should be. Pure. */
 
-import type { Machine } from "../providers/fly/schema.ts";
-import { checksOf } from "../providers/fly/serving.ts";
+import { checksOf } from "../providers/fly/machine-health.ts";
+import type { Machine } from "../providers/fly/wire.ts";
 import type { Connections } from "./connections.ts";
 import type { PopSeen } from "./fleet.ts";
 import type { Health } from "./health.ts";
@@ -48,6 +48,13 @@ export interface PopStatus {
   /** Ways through the tailnet, by origin. `path` is `direct`, `relayed by <DERP region>`, `relayed by a node`; null while nobody answers. */
   origins: { origin: string; node: string | null; path: string | null; latencyMs: number | null }[];
   certificates: { host: string; begins: string | null; expires: string | null; selfSigned: boolean }[];
+  /** What it logs in to the vault with; `ends` null: it does not, or it is not known. null: there is no vault, or it was not asked yet. */
+  vaultSecretId: {
+    created: string | null;
+    ends: string | null;
+    usesLeft: number | null;
+    unknown: string | null;
+  } | null;
   memory: { usedBytes: number; limitBytes: number } | null;
   /** Since the PoP's `pop health` started. `rejected`: by a limit or a block. `hitRate` 0 to 1, null before the first request the cache could answer. */
   traffic: { requests: number; rejected: number; hitRate: number | null } | null;
@@ -93,6 +100,7 @@ export function statusOf(pop: PopSeen, told: Told): PopStatus {
       expires: timeOf(notAfter),
       selfSigned: selfSigned ?? false,
     })),
+    vaultSecretId: health?.vaultSecretId ? secretIdOf(health.vaultSecretId) : null,
     memory: health?.memory ? { usedBytes: health.memory.usedBytes, limitBytes } : null,
     traffic: health?.traffic ? trafficOf(health.traffic) : null,
     connections: connectionsOf(health),
@@ -101,6 +109,13 @@ export function statusOf(pop: PopSeen, told: Told): PopStatus {
     problems: problems(pop, state, told),
   };
 }
+
+const secretIdOf = ({ createdAt, endsAt, usesLeft, unknown }: NonNullable<Health["vaultSecretId"]>) => ({
+  created: createdAt ?? null,
+  ends: endsAt ?? null,
+  usesLeft: usesLeft ?? null,
+  unknown: unknown ?? null,
+});
 
 /** Go's zero time is none. */
 const timeOf = (text: string | undefined): string | null => (text && !text.startsWith("0001-") ? text : null);

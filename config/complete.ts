@@ -6,7 +6,7 @@ import type {
   ImageSpec,
   Luggage,
   LuggageHealth,
-  Passing,
+  ProxyOptions,
   ProxySite,
   RedirectStatus,
   Site,
@@ -35,6 +35,7 @@ import { isBehindRouter, plainFolder, plainName, plainOrigin } from "./names.ts"
 import { popNames } from "./rules/pops.ts";
 import type { StackFile } from "./schema.ts";
 import { serviceParts } from "./service-url.ts";
+import { time } from "./time.ts";
 import type { AddressType, EdgeConfig, ImagePlatform, PopConfig } from "./types.ts";
 
 export function complete(file: StackFile): EdgeConfig {
@@ -183,7 +184,7 @@ function originTls({
   };
 }
 
-function timeouts(it: NonNullable<StackFile["sites"][number]["timeouts"]>): NonNullable<Passing["timeouts"]> {
+function timeouts(it: NonNullable<StackFile["sites"][number]["timeouts"]>): NonNullable<ProxyOptions["timeouts"]> {
   const connect = seconds(it.connect);
   const read = seconds(it.read);
   const send = seconds(it.send);
@@ -215,7 +216,7 @@ function health({
   timeout,
 }: NonNullable<NonNullable<StackFile["luggage"]>[string]["health"]>): LuggageHealth {
   return {
-    ask: path === undefined ? { kind: "command", command: command ?? [] } : { kind: "http", path },
+    probe: path === undefined ? { kind: "command", command: command ?? [] } : { kind: "http", path },
     everySeconds: seconds(every ?? defaults.healthEvery) ?? 0,
     timeoutSeconds: seconds(timeout ?? defaults.healthTimeout) ?? 0,
   };
@@ -245,10 +246,19 @@ function vault(it: NonNullable<NonNullable<StackFile["certificates"]>["vault"]>)
   return {
     address: plainOrigin(it.address),
     ...originTls(it),
+    ...(it.namespace !== undefined && { namespace: it.namespace }),
+    ...(it.authMount !== undefined && { authMount: it.authMount }),
     mount: it.mount ?? defaults.vaultMount,
+    ...(it.kvVersion !== undefined && { kvVersion: it.kvVersion }),
     path: it.path ?? defaults.vaultPath,
+    ...(it.fields !== undefined && { fields: { ...it.fields } }),
+    ...(it.secretId !== undefined && {
+      secretId: { createdAt: instant(it.secretId.created), endsAt: instant(it.secretId.ends) },
+    }),
   };
 }
+
+const instant = (text: string): string => new Date(time(text) ?? Number.NaN).toISOString();
 
 const addressesOf = ({ sites, ports = {}, certificates }: StackFile): string[] =>
   [

@@ -39,7 +39,10 @@ export const defaults = {
   healthEvery: "10s",
   healthTimeout: "3s",
   acmeDirectory: "letsencrypt",
+  vaultAuthMount: "approle",
   vaultMount: "kv",
+  vaultKvVersion: 2,
+  vaultFields: { key: "key", chain: "chain" },
   vaultPath: "certbot/domains/{domain}",
 } as const;
 

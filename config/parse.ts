@@ -3,7 +3,7 @@ import { complete } from "./complete.ts";
 import { ConfigError, type Mistake, verdict } from "./mistakes.ts";
 import { authFits, authKinds, openPaths } from "./rules/auth.ts";
 import { originIgnored, statusesStored, varyFits } from "./rules/cache-policy.ts";
-import { directoriesDiffer, namesProvable, siteSources, sourceSaid } from "./rules/certificates.ts";
+import { directoriesDiffer, namesProvable, siteSources, sourceSaid, vaultSayings } from "./rules/certificates.ts";
 import { credentialsKept } from "./rules/credentials.ts";
 import { egressWhole } from "./rules/egress.ts";
 import { grpcFits, grpcOriginsAlike } from "./rules/grpc.ts";
@@ -71,6 +71,7 @@ const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
   siteSources,
   namesProvable,
   directoriesDiffer,
+  vaultSayings,
   siteLuggage,
   originsDiffer,
   grpcFits,

@@ -2,8 +2,8 @@
 import { pathPattern } from "../image/render/path-pattern.ts";
 import { partsOf } from "../image/render/site-parts.ts";
 import type { ImageSpec, Site } from "../image/spec.ts";
-import { nearestOpen, regionByCode, regionsAsOf } from "../providers/fly/regions.ts";
-import { isLetsEncrypt } from "./directory.ts";
+import { nearestOpenText, regionByCode, regionsAsOf } from "../providers/fly/regions.ts";
+import { orders } from "./order-limits.ts";
 import type { EdgeConfig } from "./types.ts";
 
 /** Stacks that visitors rely on, as their file says (`fly-pops:production`), else by name: `prod`, `production`, `prod-eu`. */
@@ -37,7 +37,7 @@ export function configWarnings(
   );
   const ofRegions = closed.map(
     ({ code, city }) =>
-      `Fly takes no new machines in ${city} (${code}), as of ${regionsAsOf}: a PoP that is there goes on and is updated, a new one is refused.${nearestOpen(code)}`,
+      `Fly takes no new machines in ${city} (${code}), as of ${regionsAsOf}: a PoP that is there goes on and is updated, a new one is refused.${nearestOpenText(code)}`,
   );
   const warnings = [
     ...ofRegions,
@@ -45,7 +45,7 @@ export function configWarnings(
     ...unlimitedSites(image),
     ...image.sites.flatMap(sharedPages),
     ...nginxFiles(image),
-    ...manyOrders(pops.length, image),
+    ...(orders(pops.length, image)?.beyond ?? []),
   ];
   if (!isProduction(stack, production)) return warnings;
   const [only] = regions;
@@ -77,17 +77,6 @@ export const unlimitedSites = ({ sites }: Pick<ImageSpec, "sites">): string[] =>
       ({ host }) =>
         `${host} has no limit: one visitor can ask for as much as its PoP can answer, and Fly bills for all of it. Take limit: false out, or write one that fits, e.g. limit: { requests: 500/s }.`,
     );
-
-/** Certificates a week for the same names; renewals do not count. https://letsencrypt.org/docs/rate-limits/#new-certificates-per-exact-set-of-identifiers */
-const duplicates = 5;
-
-/** Each PoP has a certificate of its own, unless they share. */
-export const manyOrders = (pops: number, { certificates }: Pick<ImageSpec, "certificates">): string[] =>
-  pops <= duplicates || certificates?.acme?.share !== undefined || !certificates?.acme?.directories.every(isLetsEncrypt)
-    ? []
-    : [
-        `${pops} PoPs order a certificate each, and Let's Encrypt gives five a week for the same names: the others get theirs after days, and serve self-signed certificates until then. Have them share one (certificates.acme.share), add regions by and by, or name another authority under certificates.acme.fallback.`,
-      ];
 
 /** What upgrades of this project cannot look after. */
 export const nginxFiles = ({ nginx }: Pick<ImageSpec, "nginx">): string[] =>

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { isLetsEncrypt } from "../../config/directory.ts";
+import { weekly } from "../../config/order-limits.ts";
 import { isOrdered } from "../../image/render/acme.ts";
 import { namesOf } from "../../image/render/hosts.ts";
 import { type AnswerOf, answerJson, answerLine, askAll, askIn, jsonOf } from "../ask-in.ts";
@@ -35,9 +36,6 @@ const Renewed = z.object({
   pending: z.boolean().optional(),
 });
 type Renewed = z.infer<typeof Renewed>;
-
-/** Certificates a week for the same set of names, all PoPs together: https://letsencrypt.org/docs/rate-limits/ */
-const weekly = 5;
 
 export async function renew(world: World, stack: Stack, typed: string, options: RenewOptions): Promise<ExitCode> {
   const site = siteOf(stack, typed);
@@ -90,13 +88,13 @@ function checkLimits(host: string, chosen: LivePop[], plans: AnswerOf<Plan>[]): 
   }
   const issued = issuedOf(plans);
   const isLimited = chosen.some((pop) => isLetsEncrypt(planOf(pop)?.value?.directory ?? ""));
-  if (isLimited && issued.length + chosen.length > weekly) {
-    const oldest = issued.toSorted()[issued.length + chosen.length - weekly - 1];
+  if (isLimited && issued.length + chosen.length > weekly.identical) {
+    const oldest = issued.toSorted()[issued.length + chosen.length - weekly.identical - 1];
     const free = oldest === undefined ? undefined : new Date(Date.parse(oldest) + 7 * 86_400_000).toISOString();
     throw new Refusal(
-      `${host}: Let's Encrypt gives ${weekly} certificates a week for the same names, the PoPs got ${issued.length} of them in the last seven days, and this would be ${chosen.length} more. Nothing was ordered. ` +
-        (issued.length < weekly
-          ? `Choose ${weekly - issued.length} with --pop${free === undefined ? "" : `, or wait until ${free}`}.`
+      `${host}: Let's Encrypt gives ${weekly.identical} certificates a week for the same names, the PoPs got ${issued.length} of them in the last seven days, and this would be ${chosen.length} more. Nothing was ordered. ` +
+        (issued.length < weekly.identical
+          ? `Choose ${weekly.identical - issued.length} with --pop${free === undefined ? "" : `, or wait until ${free}`}.`
           : `Wait until ${free}.`),
     );
   }
@@ -113,7 +111,7 @@ function costText(host: string, chosen: LivePop[], plans: AnswerOf<Plan>[]): str
   return [
     `${count} for ${names.join(", ")}, ordered from ${plan?.directory ?? "the authority"} by ${chosen.map(({ name }) => name).join(", ")}.`,
     isLetsEncrypt(plan?.directory ?? "")
-      ? `Let's Encrypt gives ${weekly} a week for the same names; the PoPs got ${issuedOf(plans).length} in the last seven days.`
+      ? `Let's Encrypt gives ${weekly.identical} a week for the same names; the PoPs got ${issuedOf(plans).length} in the last seven days.`
       : `The PoPs got ${issuedOf(plans).length} in the last seven days. How many that authority gives is not known here.`,
     ...(unknown.length > 0 ? [`What ${unknown.join(", ")} got is not known.`] : []),
   ].join("\n");

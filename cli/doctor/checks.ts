@@ -5,6 +5,7 @@ import type { Finding } from "../commands/doctor.ts";
 import { readRegistryName } from "../registry.ts";
 import { openStack, type Stack } from "../stack.ts";
 import type { World } from "../world.ts";
+import { ordersChecks, vaultChecks } from "./certificates.ts";
 import { appCheck, egressCheck, hostsCheck, roomChecks, tokenCheck } from "./fly.ts";
 import { dockerCheck, nodeCheck, pluginChecks, pulumiCheck, registryCheck } from "./machine.ts";
 import { secretsChecks } from "./secrets.ts";
@@ -43,6 +44,8 @@ async function stackChecks(world: World, stack: Stack, edge: EdgeConfig): Promis
       : skipped("registry"),
     ...(await secretsChecks(world, stack, edge)),
     ...(await tailnetChecks(stack, edge)),
+    ...ordersChecks(edge),
+    ...(await vaultChecks(world, stack, edge, fly !== undefined)),
   ];
 }
 

@@ -1,9 +1,10 @@
 /** Rules of where certificates come from. */
-import { isWildcard } from "../../image/render/names.ts";
+import { isWildcard } from "../../image/render/validators.ts";
 import { sourceOf } from "../certificate-source.ts";
 import { directoryUrl } from "../directory.ts";
 import { given, type Mistake, mistake } from "../mistakes.ts";
 import type { Sketch } from "../sketch.ts";
+import { time } from "../time.ts";
 import { siteNames } from "./hosts.ts";
 import { isPassedThrough } from "./pass-through.ts";
 
@@ -91,4 +92,24 @@ export function directoriesDiffer({ file, unclear }: Sketch): Mistake[] {
     seen.push(url);
     return [];
   });
+}
+
+/** What is said of a vault's fields and of its secret_id has a meaning. */
+export function vaultSayings({ file, unclear }: Sketch): Mistake[] {
+  const { fields, secretId } = file.certificates?.vault ?? {};
+  const at = ["certificates", "vault"];
+  const { pem, ...others } = fields ?? {};
+  const [beside] = unclear(...at, "fields") || pem === undefined ? [] : Object.keys(others);
+  const [created, ends] = [secretId?.created, secretId?.ends].map((text) =>
+    text === undefined ? undefined : time(text),
+  );
+  const isOver = !unclear(...at, "secretId") && created !== undefined && ends !== undefined && ends <= created;
+  return [
+    ...(beside === undefined
+      ? []
+      : [mistake([...at, "fields", "pem"], `stands beside ${beside}: key and certificates are in pem. Remove one.`)]),
+    ...(isOver
+      ? [mistake([...at, "secretId", "ends"], `is ${given(secretId?.ends)}: not after created, ${secretId?.created}.`)]
+      : []),
+  ];
 }

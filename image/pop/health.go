@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"fly-pops/pop/certs"
 	"fly-pops/pop/internal/small"
 	"fly-pops/pop/tailnet"
 )
@@ -60,6 +61,8 @@ type report struct {
 	Recipient    string              `json:"recipient,omitempty"`
 	Parts        map[string]part     `json:"parts"`
 	Certificates []certificateStatus `json:"certificates"`
+	// What the PoP logs in to the vault with. Absent where there is no vault, or it was not asked yet.
+	VaultSecretID *certs.SecretIDStatus `json:"vaultSecretId,omitempty"`
 	// Since this process started.
 	Traffic traffic `json:"traffic"`
 	// Of the ports of raw TCP, by number. Absent where there are none.

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"fly-pops/pop/certs"
 )
 
 type sample struct {
@@ -57,6 +59,7 @@ func (h *health) metrics() []metric {
 		certificatesMetric("pop_certificate_self_signed", "1 while a site has a certificate of the PoP's own making.", now.Certificates,
 			func(it certificateStatus) (float64, bool) { return truth(it.SelfSigned), !it.NotAfter.IsZero() }),
 	}
+	all = append(all, secretIDMetrics(now.VaultSecretID)...)
 	all = append(all, nginxMetrics(now.nginx)...)
 	all = append(all, now.counts...)
 	all = append(all, memoryMetrics(now.Memory)...)
@@ -89,6 +92,37 @@ func certificatesMetric(name, help string, all []certificateStatus, value func(c
 		}
 	}
 	return it
+}
+
+// secretIDMetrics are there as far as they are known; what does not end is +Inf.
+func secretIDMetrics(found *certs.SecretIDStatus) []metric {
+	known := metric{"pop_vault_secret_id_known", "gauge", "1 while the vault knows the secret_id: a PoP that starts can log in.", nil}
+	created := metric{"pop_vault_secret_id_created_timestamp_seconds", "gauge", "When the secret_id for the vault was made, seconds since 1970.", nil}
+	ends := metric{"pop_vault_secret_id_not_after_timestamp_seconds", "gauge", "When the secret_id for the vault ends, seconds since 1970; +Inf: it does not.", nil}
+	uses := metric{"pop_vault_secret_id_uses_left", "gauge", "Logins that the secret_id for the vault is still good for; +Inf: any number.", nil}
+	if found == nil {
+		return nil
+	}
+	isTold := found.Unknown == ""
+	if isTold {
+		known.samples = []sample{one(truth(!found.Gone))}
+	}
+	if found.CreatedAt != nil {
+		created.samples = []sample{one(float64(found.CreatedAt.Unix()))}
+	}
+	switch {
+	case found.EndsAt != nil:
+		ends.samples = []sample{one(float64(found.EndsAt.Unix()))}
+	case isTold && !found.Gone:
+		ends.samples = []sample{one(math.Inf(1))}
+	}
+	switch {
+	case found.UsesLeft != nil:
+		uses.samples = []sample{one(float64(*found.UsesLeft))}
+	case isTold && !found.Gone:
+		uses.samples = []sample{one(math.Inf(1))}
+	}
+	return []metric{known, created, ends, uses}
 }
 
 // nginxMetrics are its stub_status, https://nginx.org/en/docs/http/ngx_http_stub_status_module.html

@@ -81,6 +81,9 @@ func (h *health) certificates(context.Context) answer {
 	}
 	return func(to *snapshot) {
 		to.Certificates, to.Parts["certificates"] = all, found
+		if vault != nil {
+			to.VaultSecretID = vault.Vault.SecretID
+		}
 		isIfAny("certs", vaultPart)(to)
 		isIfAny("acme", authorityPart)(to)
 	}
@@ -129,7 +132,7 @@ func (h *health) certsPart(status *certs.Status) *part {
 	if at := status.Vault.At; err == nil && at != nil && h.now().Sub(*at) > silentAfter {
 		err = fmt.Errorf("no word since %s", at.Format(time.RFC3339))
 	}
-	found := judge(degraded, err)
+	found := judge(degraded, errors.Join(err, status.Vault.SecretID.Problem(h.now())))
 	return &found
 }
 

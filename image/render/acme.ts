@@ -1,9 +1,9 @@
 import { ports } from "../ports.ts";
 import type { Acme, ImageSpec } from "../spec.ts";
 import { namesOf } from "./hosts.ts";
-import { hostName, siteName, zoneName } from "./names.ts";
 import { certificateCacheSeconds } from "./nginx-common.ts";
-import { acmeAccountFile, acmeShareFile, secretsFolder } from "./secrets.ts";
+import { acmeAccountFile, acmeShareFile, secretsDir } from "./secrets.ts";
+import { hostName, siteName, zoneName } from "./validators.ts";
 
 /** Where the authorities of the directories' own certificates lie in the image. */
 export const acmeCaFile = "etc/pop/acme-ca.pem";
@@ -45,8 +45,8 @@ export function acmeConfig({ sites, dns, tailnet }: Told, acme: Acme) {
     email: acme.email,
     ...(acme.profile !== undefined && { profile: acme.profile }),
     ...(acme.ca !== undefined && { caFile: `/${acmeCaFile}` }),
-    ...(acme.eab !== undefined && { eabFile: `${secretsFolder}/${acmeAccountFile}` }),
-    ...(acme.share !== undefined && { shareFile: `${secretsFolder}/${acmeShareFile}` }),
+    ...(acme.eab !== undefined && { eabFile: `${secretsDir}/${acmeAccountFile}` }),
+    ...(acme.share !== undefined && { shareFile: `${secretsDir}/${acmeShareFile}` }),
     nameServer: `127.0.0.1:${ports.dns}`,
     privateZones: privateZones({ dns, tailnet }),
     peerPort: ports.challenges,

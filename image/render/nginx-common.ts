@@ -2,8 +2,8 @@ import { limits, processesMb } from "../limits.ts";
 import { ports } from "../ports.ts";
 import type { Logs } from "../spec.ts";
 import { pageStatuses } from "./error-pages.ts";
-import { header } from "./names.ts";
 import { accessLogs, client, logMaps } from "./nginx-logs.ts";
+import { header } from "./validators.ts";
 
 /** What nginx.conf says for all sites alike, list by list. */
 

@@ -1,10 +1,11 @@
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Finding } from "../../cli/commands/doctor.ts";
+import { secretIdFinding } from "../../cli/doctor/certificates.ts";
 import { emulated } from "../../cli/doctor/machine.ts";
 import manifest from "../../package.json" with { type: "json" };
-import { type Cli, cli, planted, values } from "../support/cli.ts";
+import { type Cli, cli, planted, says, values } from "../support/cli.ts";
 import { httpServer } from "../support/http-server.ts";
 
 /** A machine with everything that setup brings, as files that answer as the real ones do. */
@@ -214,4 +215,105 @@ test.each([
   ["arm64", "linux/amd64", ": linux/amd64 is emulated. If the build crashes: "],
 ])("an engine on %s that builds for %s: %j", (arch, platform, says) => {
   expect(emulated(arch, platform).slice(0, 49)).toBe(says);
+});
+
+test("a fleet larger than what Let's Encrypt gives in a week", async () => {
+  await using it = await cli();
+  const certificates = { acme: { email: "ada@example.org", terms: "agreed" } };
+  it.config(values({ regions: { cdg: { replicas: 6 } }, certificates }));
+  const { code, of } = await findings(it, withPulumi(it));
+  expect(of("orders of certificates")).toEqual({
+    name: "orders of certificates",
+    verdict: "warning",
+    detail: expect.stringMatching(/^\d+ by 6 PoPs, more than a week's worth$/),
+    fix: expect.stringContaining("6 PoPs order a certificate each for the same names"),
+  });
+  expect(code).toBe(0);
+  it.config(values({ regions: { cdg: { replicas: 2 } }, certificates }));
+  expect((await findings(it, withPulumi(it))).of("orders of certificates")).toMatchObject({ verdict: "good" });
+});
+
+describe("the vault, asked by a PoP that runs", () => {
+  const wanted = {
+    secretsFile: "./secrets.yaml",
+    certificates: { vault: { address: "https://vault.tail.example:8200" } },
+  };
+  const deployed = async (it: Cli) => {
+    await it.deploy();
+    it.config(values(wanted));
+    return findings(it, withPulumi(it));
+  };
+
+  test("says when its secret_id ends", async () => {
+    const vaultSecretId = { createdAt: "2026-01-01T00:00:00Z", endsAt: "9999-01-01T00:00:00Z" };
+    await using it = await cli({ behaviour: { exec: says({ status: "ok", vaultSecretId }) } });
+    const { of, calls } = await deployed(it);
+    expect(of("vault")).toMatchObject({
+      verdict: "good",
+      detail: expect.stringMatching(/^its secret_id ends in \d+ d$/),
+    });
+    expect(calls.filter((call) => call.endsWith("/exec"))).toHaveLength(1);
+  });
+
+  test("says that it is gone", async () => {
+    await using it = await cli({ behaviour: { exec: says({ status: "degraded", vaultSecretId: { gone: true } }) } });
+    const { of, code } = await deployed(it);
+    expect(of("vault")).toMatchObject({
+      verdict: "bad",
+      detail: "it does not know the secret_id: a PoP that starts is refused",
+      fix: expect.stringContaining("npx fly-pops secrets edit, vaultSecretId"),
+    });
+    expect(code).toBe(3);
+  });
+
+  test("cannot be asked before anything runs, nor where it does not answer", async () => {
+    await using it = await cli({ behaviour: { exec: () => ({ exitCode: 1, stdout: "", stderr: "no answer" }) } });
+    it.config(values(wanted));
+    expect((await findings(it, withPulumi(it))).of("vault")).toMatchObject({
+      verdict: "skipped",
+      detail: "no PoP runs that could be asked when its secret_id ends",
+    });
+    it.config(values());
+    expect((await deployed(it)).of("vault")).toMatchObject({
+      verdict: "skipped",
+      detail: expect.stringContaining("cdg-1: "),
+    });
+  });
+});
+
+describe("what is known of a secret_id", () => {
+  const now = Date.parse("2026-11-29T12:00:00Z");
+  const at = (days: number) => new Date(now + days * 86_400_000).toISOString();
+  test.each<[string, Parameters<typeof secretIdFinding>[0], string, RegExp]>([
+    ["nothing", undefined, "skipped", /^no PoP has logged in/],
+    ["no end", { createdAt: at(-1) }, "good", /^its secret_id does not end$/],
+    ["an end that is far", { createdAt: at(-1), endsAt: at(89) }, "good", /^its secret_id ends in 89 d$/],
+    [
+      "an end that is said",
+      { createdAt: at(-1), endsAt: at(89), unknown: "x" },
+      "good",
+      /ends in 89 d, as the stack file says$/,
+    ],
+    ["an eighth that is left", { createdAt: at(-78), endsAt: at(12) }, "good", /ends in 12 d$/],
+    ["less than an eighth", { createdAt: at(-80), endsAt: at(10) }, "bad", /^its secret_id ends in 10 d$/],
+    ["less than an eighth of a day", { createdAt: at(-0.9), endsAt: at(0.1) }, "bad", /ends in 2 h$/],
+    ["an end that was", { createdAt: at(-90), endsAt: at(-1) }, "bad", /^its secret_id ended at 2026-11-28/],
+    [
+      "gone before its end",
+      { createdAt: at(-1), endsAt: at(89), gone: true },
+      "bad",
+      /^it does not know the secret_id/,
+    ],
+    ["a bound", { createdAt: at(-1), usesLeft: 400 }, "warning", /^logins that its secret_id is good for: 400$/],
+    [
+      "a policy that does not let look",
+      { unknown: "the policy of role pop" },
+      "warning",
+      /^when its secret_id ends is not known$/,
+    ],
+  ])("%s", (_, found, verdict, detail) => {
+    const finding = secretIdFinding(found, now);
+    expect(finding).toMatchObject({ verdict, detail: expect.stringMatching(detail) });
+    expect(finding.fix === undefined).toBe(verdict === "good" || verdict === "skipped");
+  });
 });

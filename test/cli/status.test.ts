@@ -82,6 +82,7 @@ test("--json: everything, for programs", async () => {
         tailnet: "ok",
         origins: [],
         certificates: [{ host: "www.example.org", begins: null, expires: "2030-01-01T00:00:00Z", selfSigned: false }],
+        vaultSecretId: null,
         memory: { usedBytes: 90 * megabyte, limitBytes: 256 * megabyte },
         traffic: { requests: 100, rejected: 12, hitRate: 0.9 },
         connections: {},
@@ -433,4 +434,25 @@ test("a stack without a file names those that have one", async () => {
   expect(err).toBe(
     `Stack prod: there is no Pulumi.prod.yaml in ${it.dir}. Stacks with a file: test. Name one with --stack, or write one: npx fly-pops init\n`,
   );
+});
+
+test("what PoPs log in to the vault with: until when, and that it ends soon", async () => {
+  const reason = "the secret_id for the vault ends at 2026-12-10T12:00:00Z: a PoP that starts later is refused.";
+  const vaultSecretId = { createdAt: "2026-09-11T12:00:00Z", endsAt: "2026-12-10T12:00:00Z", usesLeft: 30 };
+  const parts = { certs: { status: "degraded", reason } };
+  await using it = await cli({ behaviour: { exec: says(health({ status: "degraded", parts, vaultSecretId })) } });
+  await it.deploy();
+  const { pops } = JSON.parse((await it.run(["status", "--json"])).out) as { pops: Record<string, unknown>[] };
+  expect(pops[0]).toMatchObject({
+    vaultSecretId: { created: "2026-09-11T12:00:00Z", ends: "2026-12-10T12:00:00Z", usesLeft: 30, unknown: null },
+    problems: [`cdg-1: certs is degraded, ${reason}`],
+  });
+  expect((await it.run(["status"])).out).toContain(`cdg-1: certs is degraded, ${reason}`);
+});
+
+test("a PoP without a vault, or of an older image, tells nothing of it", async () => {
+  await using it = await cli({ behaviour: { exec: says(health()) } });
+  await it.deploy();
+  const { pops } = JSON.parse((await it.run(["status", "--json"])).out) as { pops: Record<string, unknown>[] };
+  expect(pops[0]?.vaultSecretId).toBeNull();
 });

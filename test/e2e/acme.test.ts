@@ -19,7 +19,7 @@ import { resolverImage } from "../../local/resolver/resolver.ts";
 import { systemClock } from "../../providers/clock.ts";
 import { Fly } from "../../providers/fly/api.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import { createRollout } from "../../providers/fly/rollout.ts";
+import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
 import { type Authority, startAuthority } from "../image/support/authority.ts";
@@ -108,7 +108,7 @@ beforeAll(async () => {
   ({ runner } = await lab(newStack(), { network: network.name }));
   local = await createLocalFly({ clock: systemClock, runner, random: seeded(1), store: memoryStore(), token });
   fly = new Fly({ token, clock: systemClock, transport: inProcess(local.handle) });
-  context = { fly, clock: systemClock, rollout: createRollout(), ...noSecrets, log: () => {} };
+  context = { fly, clock: systemClock, rollout: createRolloutGate(), ...noSecrets, log: () => {} };
   await fly.createApp({ name: app, org_slug: "personal" });
   await fly.assignAddress(app, { type: "v4" });
   edges = await Promise.all(

@@ -84,9 +84,9 @@ test("status shows the way from each PoP to the origin, and how long an answer t
       expect(way).toMatchObject({ node: "home", path: "direct", latencyMs: expect.toSatisfy((ms: number) => ms > 0) });
 });
 
-test("every metric of docs/metrics.md is there, those of the tailnet too, and none is left untold", async () => {
+test("every metric of docs/metrics.md is there, those of tailnet and vault too, and none is left untold", async () => {
   const text = await askPop("cdg-1", "/metrics");
-  expect(familiesOf(text)).toEqual(documentedMetrics.withTailnet);
+  expect(familiesOf(text)).toEqual([...documentedMetrics.withTailnet, ...documentedMetrics.vault].toSorted());
   expect(text).toMatch(/^pop_origin_direct\{.*node="home".*\} 1$/m);
 });
 

@@ -2,17 +2,18 @@
 import { readFileSync } from "node:fs";
 
 const page = readFileSync(new URL("../../docs/metrics.md", import.meta.url), "utf8");
-const [always = "", ports = "", passThrough = "", tailnet = ""] = page.split(
-  /^A stack with `ports` has these as well\. .*$|^A site with `passThrough` has .*$|^With a tailnet there are these as well:$/m,
+const [always = "", ports = "", passThrough = "", tailnet = "", vault = ""] = page.split(
+  /^A stack with `ports` has these as well\. .*$|^A site with `passThrough` has .*$|^With a tailnet there are these as well:$|^With certificates from a vault .*$/m,
 );
 const names = (text: string): string[] => [...new Set(text.match(/(?<=`)pop_\w+(?=`)/g))];
 const rows = (text: string): string[] => names((text.match(/^\| `pop_.*$/gm) ?? []).join("\n"));
 
-/** Sorted names: of any PoP, of one with a tailnet, what ports add, and what sites whose TLS ends at home do. */
+/** Sorted names: of any PoP, of one with a tailnet, what ports add, what sites whose TLS ends at home do, and what a vault does. */
 export const documentedMetrics = {
   always: rows(always).toSorted(),
   ports: rows(ports).toSorted(),
   passThrough: rows(passThrough).toSorted(),
+  vault: rows(vault).toSorted(),
   withTailnet: [...new Set([...rows(always), ...rows(tailnet)])].toSorted(),
 };
 

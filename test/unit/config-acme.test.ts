@@ -195,6 +195,6 @@ test("more PoPs than Let's Encrypt gives certificates a week are warned of", () 
   expect(warningsOf(6, { directory: "https://ca.example.org/dir" })).toEqual([]);
   expect(warningsOf(6, { share: "acmeShare" })).toEqual([]);
   expect(warningsOf(6)).toEqual([
-    "6 PoPs order a certificate each, and Let's Encrypt gives five a week for the same names: the others get theirs after days, and serve self-signed certificates until then. Have them share one (certificates.acme.share), add regions by and by, or name another authority under certificates.acme.fallback.",
+    "6 PoPs order a certificate each for the same names, and Let's Encrypt gives 5 a week, then one every 34 hours: the last PoP has its own after 34 hours; until then a PoP in service shows self-signed certificates, which browsers warn of; a new PoP gets no visitors as long as others serve, and its deployment fails after rollout.timeout. Have the PoPs share one (certificates.acme.share) or take certificates.vault, which has one for all (docs/secrets.md#certificates), name another authority under certificates.acme.fallback, or add PoPs a few a week.",
   ]);
 });

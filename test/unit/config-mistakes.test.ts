@@ -604,7 +604,48 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
       vault({ mount: "kv/" }),
       'certificates.vault.mount is "kv/": takes letters, digits, dots, dashes and _ between slashes.',
     ],
-    [vault({ token: "x" }), "certificates.vault.token: no such key. Takes address, ca, serverName, mount, path."],
+    [
+      vault({ token: "x" }),
+      "certificates.vault.token: no such key. Takes address, ca, serverName, namespace, authMount, mount, kvVersion, path, fields, secretId.",
+    ],
+    [
+      vault({ namespace: "admin/" }),
+      'certificates.vault.namespace is "admin/": takes letters, digits, dots, dashes and _ between slashes.',
+    ],
+    [
+      vault({ authMount: "approle/{domain}" }),
+      'certificates.vault.authMount is "approle/{domain}": takes letters, digits, dots, dashes and _ between slashes.',
+    ],
+    [vault({ kvVersion: 3 }), "certificates.vault.kvVersion is 3: takes 1 or 2."],
+    [vault({ kvVersion: "2" }), 'certificates.vault.kvVersion is "2": takes 1 or 2.'],
+    [
+      vault({ fields: { key: "private key" } }),
+      'certificates.vault.fields.key is "private key": takes letters, digits, dots, dashes and _, 64 at most.',
+    ],
+    [
+      vault({ fields: { fullchain: "x" } }),
+      "certificates.vault.fields.fullchain: no such key. Takes key, chain, certificate, pem.",
+    ],
+    [
+      vault({ fields: { pem: "pem", key: "key" } }),
+      "certificates.vault.fields.pem stands beside key: key and certificates are in pem. Remove one.",
+    ],
+    [
+      vault({ secretId: { created: "2026-11-29" } }),
+      "certificates.vault.secretId.ends is missing: takes a date or a time in UTC, as in 2027-02-27 or 2027-02-27T12:00:00Z.",
+    ],
+    [
+      vault({ secretId: { created: "2026-11-29", ends: "90d" } }),
+      'certificates.vault.secretId.ends is "90d": takes a date or a time in UTC, as in 2027-02-27 or 2027-02-27T12:00:00Z.',
+    ],
+    [
+      vault({ secretId: { created: "2026-02-30", ends: "2027-01-01" } }),
+      'certificates.vault.secretId.created is "2026-02-30": takes a date or a time in UTC, as in 2027-02-27 or 2027-02-27T12:00:00Z.',
+    ],
+    [
+      vault({ secretId: { created: "2026-11-29", ends: "2026-11-29T00:00:00Z" } }),
+      'certificates.vault.secretId.ends is "2026-11-29T00:00:00Z": not after created, 2026-11-29.',
+    ],
     [
       site({ files: "a", certificate: "example.org" }),
       "sites[0].certificate names a certificate in the vault: there is none under certificates.",

@@ -1,9 +1,9 @@
 /** What an image of PoPs that order their certificates themselves is made of. */
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { rendered } from "../../image/context.ts";
+import { renderedFiles } from "../../image/context.ts";
 import { certsConfig } from "../../image/render/certs.ts";
-import { folders } from "../../image/render/folders.ts";
+import { dirs } from "../../image/render/dirs.ts";
 import { manifest } from "../../image/render/manifest.ts";
 import { nginxConf } from "../../image/render/nginx.ts";
 import { processCompose } from "../../image/render/process-compose.ts";
@@ -102,10 +102,10 @@ test("an external account is a secret that `pop certs` alone reads; without one 
 });
 
 test("account keys are in a folder of its own, challenges in one that nginx may enter", () => {
-  const lines = folders(users(alone), alone).split("\n");
+  const lines = dirs(users(alone), alone).split("\n");
   expect(lines).toContain("/var/lib/pop/acme certs:certs 0700");
   expect(lines).toContain("/run/pop/challenges certs:nginx 2750");
-  expect(folders(users(spec), spec)).not.toContain("acme");
+  expect(dirs(users(spec), spec)).not.toContain("acme");
 });
 
 test("it runs as the user of certificates, and is told what the machine alone knows", () => {
@@ -171,6 +171,6 @@ describe("port 80", () => {
 });
 
 test("nothing that is rendered holds a key", () => {
-  for (const text of Object.values(rendered({ ...alone, certificates: { acme: { ...acme, eab: "acmeEab" } } })))
+  for (const text of Object.values(renderedFiles({ ...alone, certificates: { acme: { ...acme, eab: "acmeEab" } } })))
     expect(text).not.toMatch(/PRIVATE KEY|hmac/i);
 });

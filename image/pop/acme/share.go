@@ -128,8 +128,8 @@ func (c *Config) sharedAnswer(sealed string, now time.Time) string {
 	if leaf == nil || !isShareable(leaf, request.Until, now) || checkCovers(leaf, certificate.Names) != nil || !slices.Contains(c.Directories, issuedBy) {
 		return ""
 	}
-	chain, key := pair.Split(content)
-	answer, err := sealJSON(with, sharedPair{Chain: string(chain), Key: string(key), IssuedBy: issuedBy}, answerContext+sealed)
+	key, chain := pair.Split(string(content))
+	answer, err := sealJSON(with, sharedPair{Chain: chain, Key: key, IssuedBy: issuedBy}, answerContext+sealed)
 	if err != nil {
 		return ""
 	}

@@ -220,8 +220,8 @@ func TestAnswersThatAreNotTaken(t *testing.T) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		chain, key := pair.Split(text)
-		return &sharedPair{Chain: string(chain), Key: string(key), IssuedBy: f.authority.Directory}
+		key, chain := pair.Split(string(text))
+		return &sharedPair{Chain: chain, Key: key, IssuedBy: f.authority.Directory}
 	}
 	for name, change := range map[string]func(f *fixture, answer *sharedPair) (text string){
 		"nonsense":               func(*fixture, *sharedPair) string { return "hello" },

@@ -34,10 +34,13 @@ type agent struct {
 
 	patience time.Duration // with one answer; 0: the client's own
 
-	client  *vault.Client
-	token   *vault.Token
-	renewAt time.Time
-	endsAt  time.Time // zero: the token never ends
+	client *vault.Client
+	token  *vault.Token
+	// What the token was got with, and when that is looked at next.
+	secretID string
+	lookUpAt time.Time
+	renewAt  time.Time
+	endsAt   time.Time // zero: the token never ends
 	// Paths a new token was not allowed to read: that is the policy, and no reason to log in once more.
 	denied   map[string]bool
 	failures int
@@ -48,6 +51,9 @@ type agent struct {
 func newAgent(config *Config, now func() time.Time) *agent {
 	it := &agent{config: config, now: now, denied: map[string]bool{}}
 	it.status.Vault.Address = config.Address
+	if config.SecretID != nil {
+		it.status.Vault.SecretID = it.stated("the vault was not asked yet")
+	}
 	for _, certificate := range config.Certificates {
 		it.status.Certificates = append(it.status.Certificates, it.onVolume(certificate))
 	}
@@ -105,14 +111,14 @@ func (it *agent) look(ctx context.Context) error {
 	}
 	for i, certificate := range it.config.Certificates {
 		path := it.config.pathOf(certificate)
-		secret, err := it.client.Read(ctx, *it.token, it.config.Mount, path)
+		secret, err := it.client.Read(ctx, *it.token, it.config.store(), path)
 		if vault.Denied(err) && !fresh && !it.denied[path] {
 			// Revoked, or the server was started anew.
 			it.token = nil
 			if fresh, err = it.ensureToken(ctx); err != nil {
 				return err
 			}
-			secret, err = it.client.Read(ctx, *it.token, it.config.Mount, path)
+			secret, err = it.client.Read(ctx, *it.token, it.config.store(), path)
 		}
 		it.denied[path] = vault.Denied(err)
 		if err != nil && !vault.Refused(err) {
@@ -123,6 +129,7 @@ func (it *agent) look(ctx context.Context) error {
 		}
 		it.status.Certificates[i].failed(err, it.now())
 	}
+	it.lookAtSecretID(ctx)
 	return nil
 }
 
@@ -185,7 +192,12 @@ func (it *agent) login(ctx context.Context) (vault.Token, error) {
 	if err != nil {
 		return vault.Token{}, err
 	}
-	return it.client.Login(ctx, it.config.AuthMount, roleID, secretID)
+	token, err := it.client.Login(ctx, it.config.AuthMount, roleID, secretID)
+	if err == nil {
+		// Each login takes one of its uses.
+		it.secretID, it.lookUpAt = secretID, time.Time{}
+	}
+	return token, err
 }
 
 func credential(path string) (string, error) {
@@ -209,17 +221,13 @@ func credential(path string) (string, error) {
 
 // take checks what the vault has and writes it when it is good and another than what is there.
 func (it *agent) take(certificate Certificate, secret vault.Secret, status *CertificateStatus) error {
-	key, err := text(secret, it.config.Fields.Key)
-	if err != nil {
-		return err
-	}
-	chain, err := text(secret, it.config.Fields.Chain)
+	key, chain, err := it.config.Fields.pairIn(secret)
 	if err != nil {
 		return err
 	}
 	leaf, content, err := pair.Check(certificate.Host, key, chain, it.now())
 	if err != nil {
-		return fmt.Errorf("version %d in the vault is refused: %w", secret.Version, err)
+		return fmt.Errorf("%s is refused: %w", called(secret), err)
 	}
 	path := it.config.file(certificate)
 	found, err := os.ReadFile(path)
@@ -229,24 +237,12 @@ func (it *agent) take(certificate Certificate, secret vault.Secret, status *Cert
 	if !bytes.Equal(found, content) {
 		// The folder's setgid bit hands it to nginx's group.
 		if err := files.Replace(path, content, 0o640); err != nil {
-			return fmt.Errorf("version %d in the vault is not written: %w", secret.Version, err)
+			return fmt.Errorf("%s is not written: %w", called(secret), err)
 		}
-		fmt.Fprintf(os.Stderr, "pop: certificate of %s: version %d from the vault, till %s\n", certificate.Host, secret.Version, leaf.NotAfter.Format(time.RFC3339))
+		fmt.Fprintf(os.Stderr, "pop: certificate of %s: %s, till %s\n", certificate.Host, called(secret), leaf.NotAfter.Format(time.RFC3339))
 	}
 	status.is(leaf, "vault", secret.Version)
 	return nil
-}
-
-func text(secret vault.Secret, field string) (string, error) {
-	value, found := secret.Fields[field]
-	if !found {
-		return "", fmt.Errorf("version %d in the vault has no field %q", secret.Version, field)
-	}
-	text, isText := value.(string)
-	if !isText || text == "" {
-		return "", fmt.Errorf("version %d in the vault: field %q is no text", secret.Version, field)
-	}
-	return text, nil
 }
 
 func (it *CertificateStatus) is(leaf *x509.Certificate, source string, version int) {

@@ -13,7 +13,8 @@
 //
 // Exit codes: 0 after SIGTERM or SIGINT; 2 a mistake in arguments or configuration; 1 the configuration cannot be read. Nothing else ends it.
 //
-// The status file is one object, written after each round. vault: address, reachable, at (of the last success), error and errorAt (of the last failure).
+// The status file is one object, written after each round. vault: address, reachable, at (of the last success), error and errorAt (of the last failure),
+// secretId (what is known of the secret_id: createdAt, endsAt, usesLeft, gone, unknown).
 // certificates: host, domain, notAfter, serial and source ("vault", or "volume" before the vault was asked) of what nginx has, version in the vault, error
 // and errorAt when the vault's is refused or not there. There is no secret in it.
 package certs
@@ -45,6 +46,8 @@ type Status struct {
 		At        *time.Time `json:"at,omitempty"`
 		Error     string     `json:"error,omitempty"`
 		ErrorAt   *time.Time `json:"errorAt,omitempty"`
+		// Absent: the vault was not asked yet.
+		SecretID *SecretIDStatus `json:"secretId,omitempty"`
 	} `json:"vault"`
 	Certificates []CertificateStatus `json:"certificates"`
 }

@@ -34,15 +34,16 @@ type Config struct {
 	SecretIDFile string `json:"secretIdFile"`
 	// Where AppRole is mounted. Absent: approle.
 	AuthMount string `json:"authMount"`
-	// Where the KV store (version 2) is mounted. Absent: kv.
+	// Where the KV store is mounted. Absent: kv.
 	Mount string `json:"mount"`
+	// Version of the KV store, 1 or 2. Absent: 2.
+	KVVersion int `json:"kvVersion"`
 	// Path of a certificate in it, {domain} in its place. Absent: certbot/domains/{domain}.
 	Path string `json:"path"`
-	// Its fields. Absent: key and chain.
-	Fields struct {
-		Key   string `json:"key"`
-		Chain string `json:"chain"`
-	} `json:"fields"`
+	// Its fields.
+	Fields Fields `json:"fields"`
+	// What somebody says of the secret_id; the vault's own word counts for more. Absent: nothing.
+	SecretID *StatedSecretID `json:"secretId"`
 	// The hosts to have certificates for; at least one.
 	Certificates []Certificate `json:"certificates"`
 	// Where the PEMs go, <host>.pem each. Absent: /var/lib/pop/certs.
@@ -51,6 +52,12 @@ type Config struct {
 	Status string `json:"status"`
 	// From one look into the vault to the next, give or take a fifth. Absent: 30. Allowed: 5 to 3600.
 	IntervalSeconds *int `json:"intervalSeconds"`
+}
+
+// StatedSecretID is for a vault whose policy does not let PoPs look.
+type StatedSecretID struct {
+	CreatedAt time.Time `json:"createdAt"`
+	EndsAt    time.Time `json:"endsAt"`
 }
 
 // Certificate is what one host is served with.
@@ -100,12 +107,16 @@ func (it *Config) hasVault() bool { return it.Address != "" || len(it.Certificat
 
 func (it *Config) complete() {
 	for field, otherwise := range map[*string]string{
-		&it.AuthMount: "approle", &it.Mount: "kv", &it.Path: "certbot/domains/{domain}", &it.Fields.Key: "key", &it.Fields.Chain: "chain",
+		&it.AuthMount: "approle", &it.Mount: "kv", &it.Path: "certbot/domains/{domain}",
 		&it.Folder: defaultFolder, &it.Status: StatusFile,
 	} {
 		if *field == "" {
 			*field = otherwise
 		}
+	}
+	it.Fields.complete()
+	if it.KVVersion == 0 {
+		it.KVVersion = vault.KV2
 	}
 	if it.IntervalSeconds == nil {
 		it.IntervalSeconds = new(30)
@@ -153,6 +164,15 @@ func (it *Config) mistakes() error {
 			say("%s is %q: no path in a vault", path.field, path.value)
 		}
 	}
+	if it.KVVersion != vault.KV1 && it.KVVersion != vault.KV2 {
+		say("kvVersion is %d: allowed are 1 and 2", it.KVVersion)
+	}
+	if it.Fields.PEM != "" && it.Fields != (Fields{PEM: it.Fields.PEM}) {
+		say("fields.pem stands for all others: remove them")
+	}
+	if stated := it.SecretID; stated != nil && (stated.CreatedAt.IsZero() || !stated.CreatedAt.Before(stated.EndsAt)) {
+		say("secretId: wanted are createdAt and a later endsAt")
+	}
 	for _, path := range []struct{ field, value string }{{"folder", it.Folder}, {"status", it.Status}} {
 		if !filepath.IsAbs(path.value) {
 			say("%s is %q: wanted is an absolute path", path.field, path.value)
@@ -165,6 +185,8 @@ func (it *Config) mistakes() error {
 }
 
 func (it *Config) interval() time.Duration { return time.Duration(*it.IntervalSeconds) * time.Second }
+
+func (it *Config) store() vault.Store { return vault.Store{Mount: it.Mount, Version: it.KVVersion} }
 
 func (it *Config) pathOf(certificate Certificate) string {
 	return strings.ReplaceAll(it.Path, "{domain}", certificate.Domain)

@@ -1,5 +1,5 @@
-// Package vault asks Vault or OpenBao for what `pop certs` needs, by the HTTP API both have: login by AppRole, renewal of the own token, one secret of a
-// KV store, version 2.
+// Package vault asks Vault or OpenBao for what `pop certs` needs, by the HTTP API both have: login by AppRole, renewal of the own token, when the secret_id
+// ends, one secret of a KV store.
 //
 // Why not OpenBao's client (api/v2 v2.6.0): measured, it adds 1.7 MB to the program and 1.9 MB to the memory of a process in a machine of 256 MB. It also
 // takes its address, token and TLS checks from the environment, retries by itself underneath our own backoff, and reads answers of any length.
@@ -143,6 +143,9 @@ func (it *Error) Error() string {
 	return text
 }
 
+// errNothing is an answer without a body.
+var errNothing = errors.New("vault answered without content")
+
 // Refused: the server understood and said no; asking again soon gives the same answer, or locks the role out.
 func Refused(err error) bool {
 	it, is := errors.AsType[*Error](err)
@@ -153,77 +156,6 @@ func Refused(err error) bool {
 func Denied(err error) bool {
 	it, is := errors.AsType[*Error](err)
 	return is && it.Status == http.StatusForbidden
-}
-
-// Token lets its holder in until it ends.
-type Token struct {
-	secret string
-	// 0: it never ends.
-	Lifetime  time.Duration
-	Renewable bool
-}
-
-type authAnswer struct {
-	Auth *struct {
-		ClientToken   string `json:"client_token"`
-		LeaseDuration int64  `json:"lease_duration"`
-		Renewable     bool   `json:"renewable"`
-	} `json:"auth"`
-}
-
-func (it authAnswer) token(operation string) (Token, error) {
-	if it.Auth == nil || it.Auth.ClientToken == "" {
-		return Token{}, fmt.Errorf("%s: vault answered without a token", operation)
-	}
-	return Token{it.Auth.ClientToken, time.Duration(it.Auth.LeaseDuration) * time.Second, it.Auth.Renewable}, nil
-}
-
-// Login by AppRole: https://openbao.org/api-docs/auth/approle/#login-with-approle
-func (it *Client) Login(ctx context.Context, mount, roleID, secretID string) (Token, error) {
-	const operation = "login"
-	var answer authAnswer
-	body := map[string]string{"role_id": roleID, "secret_id": secretID}
-	err := it.ask(ctx, question{operation, http.MethodPost, "auth/" + mount + "/login", "", body, []string{roleID, secretID}}, &answer)
-	if err != nil {
-		return Token{}, err
-	}
-	return answer.token(operation)
-}
-
-// Renew makes the token last as long again, as far as its role allows: https://openbao.org/api-docs/auth/token/#renew-a-token-self
-func (it *Client) Renew(ctx context.Context, token Token) (Token, error) {
-	const operation = "renewal of the token"
-	var answer authAnswer
-	if err := it.ask(ctx, question{operation, http.MethodPost, "auth/token/renew-self", token.secret, struct{}{}, nil}, &answer); err != nil {
-		return Token{}, err
-	}
-	return answer.token(operation)
-}
-
-// Secret is one version of a KV secret.
-type Secret struct {
-	Version int
-	Fields  map[string]any
-}
-
-// Read the newest version: https://openbao.org/api-docs/secret/kv/kv-v2/#read-secret-version
-func (it *Client) Read(ctx context.Context, token Token, mount, path string) (Secret, error) {
-	var answer struct {
-		Data struct {
-			Data     map[string]any `json:"data"`
-			Metadata struct {
-				Version int `json:"version"`
-			} `json:"metadata"`
-		} `json:"data"`
-	}
-	operation := mount + "/" + path
-	if err := it.ask(ctx, question{operation, http.MethodGet, mount + "/data/" + path, token.secret, nil, nil}, &answer); err != nil {
-		return Secret{}, err
-	}
-	if answer.Data.Data == nil || answer.Data.Metadata.Version < 1 {
-		return Secret{}, fmt.Errorf("%s: vault's answer is not that of a KV store, version 2", operation)
-	}
-	return Secret{answer.Data.Metadata.Version, answer.Data.Data}, nil
 }
 
 // question is one request; the secrets in it must not come back in what the server says.
@@ -271,6 +203,9 @@ func (it *Client) ask(ctx context.Context, asked question, answer any) error {
 	if len(text) > longestAnswer {
 		return fmt.Errorf("%s: vault's answer is longer than %d KB", asked.operation, longestAnswer>>10)
 	}
+	if response.StatusCode == http.StatusNoContent {
+		return fmt.Errorf("%s: %w", asked.operation, errNothing)
+	}
 	if response.StatusCode != http.StatusOK {
 		return &Error{asked.operation, response.StatusCode, messages(text, append(asked.secrets, asked.token))}
 	}
@@ -292,15 +227,16 @@ func reason(ctx context.Context, patience time.Duration, err error) error {
 	return err
 }
 
-// messages are the server's "errors", in one short line; a body of another kind (a proxy's page) is left out.
+// messages are the server's "errors" and "warnings", in one short line; a body of another kind (a proxy's page) is left out.
 func messages(text []byte, secrets []string) string {
 	var body struct {
-		Errors []string `json:"errors"`
+		Errors   []string `json:"errors"`
+		Warnings []string `json:"warnings"`
 	}
 	if json.Unmarshal(text, &body) != nil {
 		return ""
 	}
-	line := strings.Join(strings.Fields(strings.Join(body.Errors, "; ")), " ")
+	line := strings.Join(strings.Fields(strings.Join(append(body.Errors, body.Warnings...), "; ")), " ")
 	for _, secret := range secrets {
 		if len(secret) > 3 {
 			line = strings.ReplaceAll(line, secret, "***")

@@ -58,7 +58,7 @@ func TestNameServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret, err := client.Read(context.Background(), Token{}, "kv", "a")
+	secret, err := client.Read(context.Background(), Token{}, Store{"kv", KV2}, "a")
 	if err != nil || secret.Version != 3 {
 		t.Fatalf("%+v, %v", secret, err)
 	}
@@ -73,7 +73,7 @@ func TestNoNameServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.Read(context.Background(), Token{}, "kv", "a"); err == nil || !strings.Contains(err.Error(), "home.tail.invalid") {
+	if _, err := client.Read(context.Background(), Token{}, Store{"kv", KV2}, "a"); err == nil || !strings.Contains(err.Error(), "home.tail.invalid") {
 		t.Error(err)
 	}
 }

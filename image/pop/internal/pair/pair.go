@@ -3,6 +3,7 @@ package pair
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
@@ -23,10 +24,11 @@ const (
 // Earliest: no clock of a PoP says less, unless it was never set.
 var Earliest = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Check says why nginx must not get this key and chain for a host, or gives the first certificate and the one PEM nginx gets: chain, then key.
+// Check says why nginx must not get this key and these certificates for a host, or gives the host's certificate and the one PEM nginx gets: the chain in the
+// order that TLS wants (arrange), then the key. The certificates may come in any order.
 func Check(host, key, chain string, now time.Time) (*x509.Certificate, []byte, error) {
 	if len(key)+len(chain) > longestPair {
-		return nil, nil, fmt.Errorf("key and chain are longer than %d KB", longestPair>>10)
+		return nil, nil, fmt.Errorf("key and certificates are longer than %d KB", longestPair>>10)
 	}
 	if now.Before(Earliest) {
 		return nil, nil, fmt.Errorf("the clock here says %s: no certificate can be judged by it", now.UTC().Format(time.RFC3339))
@@ -39,14 +41,21 @@ func Check(host, key, chain string, now time.Time) (*x509.Certificate, []byte, e
 	if err != nil {
 		return nil, nil, err
 	}
-	chainPEM := encode(certificates)
-	pair, err := tls.X509KeyPair(chainPEM, keyPEM)
+	private, err := privateKey(keyPEM)
 	if err != nil {
+		return nil, nil, err
+	}
+	certificates, err = arrange(private.Public(), certificates, host, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	chainPEM := encode(certificates)
+	if _, err := tls.X509KeyPair(chainPEM, keyPEM); err != nil {
 		// Not err: what it quotes is for programmers.
-		return nil, nil, errors.New("the key does not belong to the first certificate of the chain, or is of a kind nginx cannot use")
+		return nil, nil, errUnusableKey
 	}
 	leaf := certificates[0]
-	if private, isRSA := pair.PrivateKey.(*rsa.PrivateKey); isRSA && private.N.BitLen() < 2048 {
+	if private, isRSA := private.(*rsa.PrivateKey); isRSA && private.N.BitLen() < 2048 {
 		return nil, nil, fmt.Errorf("the key is RSA of %d bits: OpenSSL serves none below 2048", private.N.BitLen())
 	}
 	for i, it := range certificates {
@@ -55,8 +64,6 @@ func Check(host, key, chain string, now time.Time) (*x509.Certificate, []byte, e
 			return nil, nil, fmt.Errorf("%s expired at %s", ordinal(i), it.NotAfter.UTC().Format(time.RFC3339))
 		case now.Add(skew).Before(it.NotBefore):
 			return nil, nil, fmt.Errorf("%s is valid only from %s", ordinal(i), it.NotBefore.UTC().Format(time.RFC3339))
-		case i > 0 && certificates[i-1].CheckSignatureFrom(it) != nil:
-			return nil, nil, fmt.Errorf("%s did not sign the one before it", ordinal(i))
 		}
 	}
 	if err := leaf.VerifyHostname(host); err != nil {
@@ -66,6 +73,25 @@ func Check(host, key, chain string, now time.Time) (*x509.Certificate, []byte, e
 		return nil, nil, errors.New("the certificate is not one for servers")
 	}
 	return leaf, append(chainPEM, keyPEM...), nil
+}
+
+var errUnusableKey = errors.New("the private key is damaged, or of a kind nginx cannot use")
+
+// privateKey reads the block that onlyKey found, in each of the forms that tls.X509KeyPair takes.
+func privateKey(text []byte) (crypto.Signer, error) {
+	block, _ := pem.Decode(text)
+	for _, parse := range []func([]byte) (any, error){
+		x509.ParsePKCS8PrivateKey,
+		func(der []byte) (any, error) { return x509.ParsePKCS1PrivateKey(der) },
+		func(der []byte) (any, error) { return x509.ParseECPrivateKey(der) },
+	} {
+		if found, err := parse(block.Bytes); err == nil {
+			if key, is := found.(crypto.Signer); is {
+				return key, nil
+			}
+		}
+	}
+	return nil, errUnusableKey
 }
 
 func ordinal(i int) string {
@@ -150,16 +176,6 @@ func OnlyCertificates(text []byte) []byte {
 		}
 	}
 	return found
-}
-
-// Split takes a PEM file apart: its certificates, and all else, which is the key.
-func Split(text []byte) (chain, key []byte) {
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			key = append(key, pem.EncodeToMemory(block)...)
-		}
-	}
-	return OnlyCertificates(text), key
 }
 
 // Serial writes a serial number as OpenSSL does, so that the two can be compared.

@@ -50,8 +50,10 @@ func TestPairsThatAreRefused(t *testing.T) {
 		"half a key":                 {good.Key[:100], good.Chain, "no whole private key"},
 		"a key and half a key":       {good.Key + good.Key[:100], good.Chain, "no whole private key"},
 		"two keys":                   {good.Key + otherKey, good.Chain, "several private keys"},
-		"another's key":              {otherKey, good.Chain, "does not belong"},
-		"a damaged key":              {pemOf("PRIVATE KEY", "garbage"), good.Chain, "does not belong"},
+		"another's key":              {otherKey, good.Chain, "the key does not belong to any of the 2 certificates"},
+		"another's key, alone":       {otherKey, testpki.PEM(good.Leaf), "the key does not belong to the certificate"},
+		"the authority's key":        {issuer.Key(), good.Chain, "the certificate is not for www.example.test"},
+		"a damaged key":              {pemOf("PRIVATE KEY", "garbage"), good.Chain, "the private key is damaged"},
 		"a certificate for a key":    {testpki.PEM(good.Leaf), good.Chain, `"CERTIFICATE" in it`},
 		"a key with a passphrase":    {pemOf("ENCRYPTED PRIVATE KEY", "x"), good.Chain, "wants a passphrase"},
 		"an old kind of passphrase":  {"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00000000000000000000000000000000\n\nAAAA\n-----END RSA PRIVATE KEY-----\n", good.Chain, "wants a passphrase"},
@@ -63,10 +65,9 @@ func TestPairsThatAreRefused(t *testing.T) {
 		"a wildcard one level up":    pair(issuer.Issue("*.test", at, nextYear, nil, nil), "not for www.example.test"),
 		"a name in the subject only": pair(issue(at, nextYear, func(it *x509.Certificate) { it.DNSNames = nil }), "not for www.example.test"),
 		"for clients":                pair(issue(at, nextYear, func(it *x509.Certificate) { it.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), "not one for servers"),
-		"upside down":                {good.Key, testpki.PEM(issuer.Certificate) + testpki.PEM(good.Leaf), "does not belong"},
-		"another's authority":        {good.Key, testpki.PEM(good.Leaf) + testpki.PEM(ended.Certificate), "certificate 2 of the chain"},
+		"another's authority":        {good.Key, testpki.PEM(good.Leaf) + testpki.PEM(ended.Certificate), "none of the other certificates issued that of www.example.test"},
 		"far too long":               {good.Key, strings.Repeat(good.Chain, 200), "longer than 128 KB"},
-		"a key nobody can use":       {pemOf("PRIVATE KEY", string(edKey)), good.Chain, "does not belong"},
+		"a key nobody can use":       {pemOf("PRIVATE KEY", string(edKey)), good.Chain, "of a kind nginx cannot use"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, content, err := Check(host, test.key, test.chain, at)
@@ -115,7 +116,6 @@ func TestPairsThatAreTaken(t *testing.T) {
 	alone := testpki.Root(t, yearAgo).Issue(host, at, nextYear, nil, nil)
 	for name, test := range map[string]struct{ key, chain, want string }{
 		"as certbot writes them":   {good.Key, good.Chain, good.Chain + good.Key},
-		"with the root":            {good.Key, good.Chain + testpki.PEM(root.Certificate), good.Chain + testpki.PEM(root.Certificate) + good.Key},
 		"the certificate alone":    {alone.Key, testpki.PEM(alone.Leaf), testpki.PEM(alone.Leaf) + alone.Key},
 		"with words between":       {"my key\n" + good.Key, "one\n" + strings.Replace(good.Chain, "-----\n-----", "-----\n\ntwo\n-----", 1) + "\n", good.Chain + good.Key},
 		"without the last newline": {strings.TrimSpace(good.Key), strings.TrimSpace(good.Chain), good.Chain + good.Key},

@@ -59,6 +59,24 @@ func authority(t testing.TB, parent *Authority, from, to time.Time) *Authority {
 	return made
 }
 
+// Cross has another authority sign this one's name and key.
+func (it *Authority) Cross(by *Authority, from, to time.Time) *x509.Certificate {
+	it.t.Helper()
+	template := *it.Certificate
+	template.SerialNumber, template.NotBefore, template.NotAfter = next(), from, to
+	return sign(it.t, &template, by, it.key.Public())
+}
+
+// Key of it, as PEM.
+func (it *Authority) Key() string {
+	it.t.Helper()
+	secret, err := x509.MarshalPKCS8PrivateKey(it.key)
+	if err != nil {
+		it.t.Fatal(err)
+	}
+	return block("PRIVATE KEY", secret)
+}
+
 // Issue makes a certificate for a host; change may alter it, with a key of its own or a fresh one (nil).
 func (it *Authority) Issue(host string, from, to time.Time, key crypto.Signer, change func(*x509.Certificate)) Pair {
 	it.t.Helper()

@@ -28,12 +28,12 @@ initialize "stores" {
   }
 }
 
-# PoPs read certificates, the feeder writes them, the operator may do everything.
+# PoPs read certificates and see how long their own secret_id is good for, the feeder writes them, the operator may do everything.
 initialize "policies" {
   request "pop" {
     operation = "update"
     path      = "sys/policies/acl/pop"
-    data      = { policy = "path \"kv/data/certbot/domains/*\" { capabilities = [\"read\"] }" }
+    data      = { policy = "path \"kv/data/certbot/domains/*\" { capabilities = [\"read\"] } path \"auth/approle/role/pop/secret-id/lookup\" { capabilities = [\"update\"] }" }
   }
   request "feeder" {
     operation = "update"

@@ -9,20 +9,20 @@ const limits: Record<string, { perSecond: number; burst: number }> = {
   // Another server's, whose limit is not told. Pages are read one after another.
   "read logs": { perSecond: 5, burst: 10 },
 };
-const usual = { perSecond: 1, burst: 3 };
+const defaultLimit = { perSecond: 1, burst: 3 };
 
-export interface Pacer {
+export interface RateLimiter {
   /** Resolves when the next call of this action on this object may go out. */
-  turn(action: string, object: string): Promise<void>;
+  wait(action: string, object: string): Promise<void>;
 }
 
 /** A token bucket an action and object. Calls queue in the order they came. */
-export function createPacer(clock: Clock): Pacer {
+export function createRateLimiter(clock: Clock): RateLimiter {
   /** When the bucket was, or will be, full again; one number says it all. */
   const fullAt = new Map<string, number>();
   return {
-    async turn(action, object) {
-      const { perSecond, burst } = limits[action] ?? usual;
+    async wait(action, object) {
+      const { perSecond, burst } = limits[action] ?? defaultLimit;
       const gap = 1000 / perSecond;
       const key = `${action} ${object}`;
       const now = clock.now();

@@ -7,23 +7,23 @@
 import pLimit, { type LimitFunction } from "p-limit";
 import { HostUnreachable } from "./errors.ts";
 
-export interface Rollout {
+export interface RolloutGate {
   /** Runs `work` when it is this machine's turn. Rejects without running it when the rollout was stopped. */
-  turn<T>(place: Place, work: () => Promise<T>): Promise<T>;
+  run<T>(place: RolloutSlot, work: () => Promise<T>): Promise<T>;
   /** Throws when nothing further may be begun: the run was cancelled, or the engine that asked is gone. Whatever waits asks again. */
-  mayBegin(pop: string): void;
+  throwIfCancelled(pop: string): void;
 }
 
-export interface Place {
+export interface RolloutSlot {
   app: string;
   /** For messages, e.g. cdg-1. */
   pop: string;
   /** Fly region code. */
   region: string;
   /** How many machines of the app may be out of service at once. */
-  width: number;
+  maxUnavailable: number;
   /** How many of them in this region. */
-  widthInRegion: number;
+  maxUnavailableInRegion: number;
   log: (line: string) => void;
 }
 
@@ -38,51 +38,54 @@ export class RolloutStopped extends Error {
 }
 
 /** Thrown for what was asked for and not begun: the run was cancelled (Ctrl-C), or its engine ended. */
-export class NotBegun extends Error {
+export class NotStarted extends Error {
   constructor(pop: string, why: string) {
     super(`${pop}: nothing was done, because ${why} before its turn. It is as it was. Run again.`);
     this.name = "NotBegun";
   }
 }
 
-export interface RolloutOptions {
+export interface RolloutGateOptions {
   /** Whether the engine that asks for turns is gone. Default: never. */
-  abandoned?: () => boolean;
+  isEngineGone?: () => boolean;
   /** Whether the run was cancelled. Default: never. */
-  cancelled?: () => boolean;
+  isCancelled?: () => boolean;
 }
 
-export function createRollout({ abandoned = () => false, cancelled = () => false }: RolloutOptions = {}): Rollout {
-  const mayBegin = (pop: string): void => {
-    if (cancelled()) throw new NotBegun(pop, "the run was cancelled");
-    if (abandoned()) throw new NotBegun(pop, "the Pulumi engine ended");
+export function createRolloutGate({
+  isEngineGone = () => false,
+  isCancelled = () => false,
+}: RolloutGateOptions = {}): RolloutGate {
+  const throwIfCancelled = (pop: string): void => {
+    if (isCancelled()) throw new NotStarted(pop, "the run was cancelled");
+    if (isEngineGone()) throw new NotStarted(pop, "the Pulumi engine ended");
   };
-  const gates = new Map<string, Gate>();
-  const gateOf = (app: string, width: number): Gate => {
+  const gates = new Map<string, AppGate>();
+  const gateOf = (app: string, width: number): AppGate => {
     const gate = gates.get(app) ?? {
       limit: pLimit(width),
       alone: pLimit(1),
       regions: new Map(),
       failed: undefined,
-      away: false,
+      hostDown: false,
       verified: false,
     };
     gates.set(app, gate);
     return gate;
   };
-  const regionOf = ({ regions }: Gate, region: string, width: number): LimitFunction => {
+  const regionOf = ({ regions }: AppGate, region: string, width: number): LimitFunction => {
     const limit = regions.get(region) ?? pLimit(width);
     regions.set(region, limit);
     return limit;
   };
   return {
-    mayBegin,
-    turn({ app, pop, region, width, widthInRegion, log }, work) {
-      const gate = gateOf(app, width);
-      const inRegion = regionOf(gate, region, widthInRegion);
-      if (isFull(inRegion)) log(`${pop}: waits for its turn, ${widthInRegion} at a time in ${region}`);
+    throwIfCancelled,
+    run({ app, pop, region, maxUnavailable, maxUnavailableInRegion, log }, work) {
+      const gate = gateOf(app, maxUnavailable);
+      const inRegion = regionOf(gate, region, maxUnavailableInRegion);
+      if (isFull(inRegion)) log(`${pop}: waits for its turn, ${maxUnavailableInRegion} at a time in ${region}`);
       const guarded = async () => {
-        mayBegin(pop);
+        throwIfCancelled(pop);
         if (gate.failed !== undefined) throw new RolloutStopped(pop, gate.failed);
         try {
           const done = await work();
@@ -90,22 +93,22 @@ export function createRollout({ abandoned = () => false, cancelled = () => false
           return done;
         } catch (error) {
           // One host away is no reason to hold up the rest; what was not begun has not failed.
-          if (error instanceof HostUnreachable) gate.away = true;
-          else if (!(error instanceof NotBegun)) gate.failed ??= pop;
+          if (error instanceof HostUnreachable) gate.hostDown = true;
+          else if (!(error instanceof NotStarted)) gate.failed ??= pop;
           throw error;
         }
       };
       // The region first: whoever waits for a neighbour takes no place from another region.
       return inRegion(() => {
-        if (isFull(gate.limit)) log(`${pop}: waits for its turn, ${width} at a time`);
+        if (isFull(gate.limit)) log(`${pop}: waits for its turn, ${maxUnavailable} at a time`);
         // Where the canary was skipped, nothing is known of what is rolled out: another one tries it alone.
-        return gate.limit(() => (gate.away && !gate.verified ? gate.alone(guarded) : guarded()));
+        return gate.limit(() => (gate.hostDown && !gate.verified ? gate.alone(guarded) : guarded()));
       });
     },
   };
 }
 
-interface Gate {
+interface AppGate {
   limit: LimitFunction;
   /** For one at a time, while nothing has been verified yet. */
   alone: LimitFunction;
@@ -114,7 +117,7 @@ interface Gate {
   /** PoP whose failure ended the rollout. */
   failed: string | undefined;
   /** A machine was skipped, because its host is away. */
-  away: boolean;
+  hostDown: boolean;
   /** A machine was updated, and serves. */
   verified: boolean;
 }

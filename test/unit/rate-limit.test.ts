@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Clock } from "../../providers/clock.ts";
-import { createPacer } from "../../providers/fly/pace.ts";
+import { createRateLimiter } from "../../providers/fly/rate-limit.ts";
 
 /** A clock that stands still and notes what it was asked to wait. */
 function stillClock() {
@@ -18,8 +18,8 @@ function stillClock() {
 
 const turns = async (action: string, objects: string[]) => {
   const { clock, waits } = stillClock();
-  const pacer = createPacer(clock);
-  for (const object of objects) await pacer.turn(action, object);
+  const limiter = createRateLimiter(clock);
+  for (const object of objects) await limiter.wait(action, object);
   return waits;
 };
 
@@ -37,8 +37,8 @@ test("objects do not wait for each other", async () => {
 
 test("actions do not wait for each other", async () => {
   const { clock, waits } = stillClock();
-  const pacer = createPacer(clock);
+  const limiter = createRateLimiter(clock);
   for (const action of ["cordon machine", "update machine", "wait machine", "uncordon machine"])
-    await pacer.turn(action, "a");
+    await limiter.wait(action, "a");
   expect(waits).toEqual([]);
 });

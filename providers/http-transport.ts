@@ -6,7 +6,7 @@ import type { AxiosStatic } from "axios";
 /** As the one file that it is for require: by import it is 66, and every command waits a tenth of a second longer. */
 const axios = createRequire(import.meta.url)("axios") as AxiosStatic;
 
-export interface Exchange {
+export interface HttpRequest {
   method: "GET" | "POST" | "PUT" | "DELETE";
   url: string;
   headers: Record<string, string>;
@@ -14,7 +14,7 @@ export interface Exchange {
   timeoutMs: number;
 }
 
-export interface Answer {
+export interface HttpResponse {
   status: number;
   /** Names in lower case. */
   headers: Record<string, unknown>;
@@ -22,11 +22,11 @@ export interface Answer {
   body: string;
 }
 
-/** Every status is an answer. Rejects with NoAnswer when none came. */
-export type Transport = (exchange: Exchange) => Promise<Answer>;
+/** Every status is an answer. Rejects with NoResponseError when none came. */
+export type Transport = (exchange: HttpRequest) => Promise<HttpResponse>;
 
 /** Nothing came back. Carries no part of the request: there is a credential in it. */
-export class NoAnswer extends Error {
+export class NoResponseError extends Error {
   /** Node's or axios' name for what happened, e.g. ECONNREFUSED. */
   readonly code: string | undefined;
   constructor(message: string, code?: string) {
@@ -36,7 +36,7 @@ export class NoAnswer extends Error {
 }
 
 /** Bytes. A list of thousands of machines fits. */
-const longestAnswer = 64 << 20;
+const maxResponseBytes = 64 << 20;
 
 /** @param ca PEM of the authorities that count instead of the public ones. */
 export function httpTransport({ ca }: { ca?: string | undefined } = {}): Transport {
@@ -44,7 +44,7 @@ export function httpTransport({ ca }: { ca?: string | undefined } = {}): Transpo
     validateStatus: () => true,
     // A redirected POST would come out as a GET.
     maxRedirects: 0,
-    maxContentLength: longestAnswer,
+    maxContentLength: maxResponseBytes,
     responseType: "text",
     transitional: { forcedJSONParsing: false },
     transformRequest: (text: unknown) => text,
@@ -53,7 +53,7 @@ export function httpTransport({ ca }: { ca?: string | undefined } = {}): Transpo
   });
   return async ({ method, url, headers, body, timeoutMs }) => {
     try {
-      const answer = await http.request<string>({
+      const response = await http.request<string>({
         method,
         url,
         headers: { "User-Agent": "fly-pops", ...headers },
@@ -61,10 +61,10 @@ export function httpTransport({ ca }: { ca?: string | undefined } = {}): Transpo
         timeout: timeoutMs,
         ...(isLoopback(url) ? { proxy: false as const } : {}),
       });
-      return { status: answer.status, headers: answer.headers, body: answer.data };
+      return { status: response.status, headers: response.headers, body: response.data };
     } catch (error) {
       // Never the axios error itself, nor as a cause.
-      throw new NoAnswer(
+      throw new NoResponseError(
         error instanceof Error ? error.message : String(error),
         axios.isAxiosError(error) ? error.code : undefined,
       );

@@ -2,9 +2,9 @@ import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 
 /** Programs of this name in the folders of PATH and in `elsewhere`, in this order. */
-export function executables(name: string, path: string | undefined, elsewhere: readonly string[] = []): string[] {
-  const folders = [...(path ?? "").split(delimiter).filter(Boolean), ...elsewhere];
-  return folders.map((folder) => join(folder, name)).filter(isExecutable);
+export function which(name: string, path: string | undefined, extraDirs: readonly string[] = []): string[] {
+  const dirs = [...(path ?? "").split(delimiter).filter(Boolean), ...extraDirs];
+  return dirs.map((folder) => join(folder, name)).filter(isExecutable);
 }
 
 function isExecutable(file: string): boolean {

@@ -1,6 +1,6 @@
 /** What a control server of a tailnet must be able to do for us, whoever made it. */
 
-export type DriverName = "tailscale" | "headscale";
+export type ControlPlane = "tailscale" | "headscale";
 
 export interface MintedKey {
   /** By which it is revoked. */
@@ -28,14 +28,14 @@ export interface Device {
 }
 
 export interface ControlServer {
-  driver: DriverName;
+  driver: ControlPlane;
   /** Base URL of its API. Absent: what the settings say, else the driver's own. */
   server?: string | undefined;
   /** PEM of the authorities of its certificate instead of the public ones. */
   ca?: string | undefined;
 }
 
-export interface TailnetDriver {
+export interface TailnetApi {
   /** A key for one node: single-use, pre-authorized, not ephemeral, with these tags (without `tag:`). */
   mint(of: { tags: string[]; expirySeconds: number; description: string }): Promise<MintedKey>;
   /** Gone already is success. */

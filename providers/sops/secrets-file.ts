@@ -2,8 +2,8 @@
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
-import { findSops, SopsError, whyNoRecipient, whyNotOpened } from "./cli.ts";
-import { NotUsable, parseSopsFile, type SopsFile, wantedOf } from "./file.ts";
+import { decryptFailureReason, findSops, recipientError, SopsError } from "./cli.ts";
+import { parseSopsFile, pickCiphertexts, type SopsFile, SopsFileError } from "./file.ts";
 import { type Rekey, type RekeyPlan, rekeyFault, rekeyPlan } from "./recipients.ts";
 
 /** Reads and takes apart a file. @throws SopsError when it is not there, plain, or split among several keys (Shamir) */
@@ -19,15 +19,15 @@ export function readSecretsFile(path: string): { text: string; parsed: SopsFile 
         : `${path} cannot be read (${code}).`,
     );
   }
-  return { text, parsed: parseOrRefuse(text, path) };
+  return { text, parsed: parseSecretsFile(text, path) };
 }
 
 /** @throws SopsError with the file's name */
-export function parseOrRefuse(text: string, path: string): SopsFile {
+export function parseSecretsFile(text: string, path: string): SopsFile {
   try {
     return parseSopsFile(text);
   } catch (error) {
-    throw error instanceof NotUsable ? new SopsError(`${path} ${error.message}.`) : error;
+    throw error instanceof SopsFileError ? new SopsError(`${path} ${error.message}.`) : error;
   }
 }
 
@@ -35,10 +35,10 @@ export function parseOrRefuse(text: string, path: string): SopsFile {
 export function secretsProblems(parsed: SopsFile, wanted: readonly string[], path: string): string[] {
   return wanted.flatMap((key) => {
     try {
-      wantedOf(parsed, [key]);
+      pickCiphertexts(parsed, [key]);
       return [];
     } catch (error) {
-      if (error instanceof NotUsable) return [`${path} ${error.message}.`];
+      if (error instanceof SopsFileError) return [`${path} ${error.message}.`];
       throw error;
     }
   });
@@ -56,7 +56,7 @@ export async function rekeySecrets(path: string, change: Rekey, env = process.en
   if (fault !== undefined) throw new SopsError(`${fault} ${unchanged}`);
   const plan = rekeyPlan(parsed, change);
   const program = await findSops(env);
-  for (const recipient of change.add ?? []) await refuseNoRecipient(program, recipient, unchanged);
+  for (const recipient of change.add ?? []) await assertRecipient(program, recipient, unchanged);
   if (plan.add.length === 0 && plan.remove.length === 0) return plan;
   if (parsed.recipients.length - plan.remove.length + plan.add.length === 0)
     throw new SopsError(`${path}: nobody would be left who can open it. Nothing was changed. Add a recipient first.`);
@@ -73,7 +73,7 @@ export async function rekeySecrets(path: string, change: Rekey, env = process.en
 }
 
 /** Asks sops itself, with nothing to encrypt: what it says of a recipient then quotes nobody's secret. */
-async function refuseNoRecipient(program: string, recipient: string, unchanged: string): Promise<void> {
+async function assertRecipient(program: string, recipient: string, unchanged: string): Promise<void> {
   if (/^AGE-(SECRET-KEY|PLUGIN)-|PRIVATE KEY/i.test(recipient))
     throw new SopsError(
       `That is a private key, and no recipient: take its public half (age-keygen -y FILE, or the .pub file). ${unchanged}`,
@@ -83,12 +83,14 @@ async function refuseNoRecipient(program: string, recipient: string, unchanged: 
     throw new SopsError(
       `${recipient} is no recipient: takes an age public key (age1...) or an SSH public key (ssh-ed25519 AAAA..., ssh-rsa AAAA...). ${unchanged}`,
     );
-  const reason = await whyNoRecipient(program, recipient);
+  const reason = await recipientError(program, recipient);
   if (reason !== undefined) throw new SopsError(`${recipient} is no recipient, says sops: ${reason}. ${unchanged}`);
 }
 
 const whyNot = (code: number): string =>
-  code === 128 ? "no key here opens it. Set SOPS_AGE_KEY_FILE, or what your kind of key needs" : whyNotOpened(code);
+  code === 128
+    ? "no key here opens it. Set SOPS_AGE_KEY_FILE, or what your kind of key needs"
+    : decryptFailureReason(code);
 
 /** Opens the file in the operator's editor ($SOPS_EDITOR, $EDITOR). A file that is not there is made by the rules of .sops.yaml. */
 export async function editSecrets(path: string, env = process.env): Promise<"changed" | "unchanged"> {

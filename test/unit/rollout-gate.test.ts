@@ -1,14 +1,14 @@
 import { expect, test } from "vitest";
 import { HostUnreachable } from "../../providers/fly/errors.ts";
-import { createRollout, RolloutStopped } from "../../providers/fly/rollout.ts";
+import { createRolloutGate, RolloutStopped } from "../../providers/fly/rollout-gate.ts";
 
 const lines: string[] = [];
-const place = (pop: string, width = 1, app = "a", widthInRegion = width) => ({
+const slot = (pop: string, maxUnavailable = 1, app = "a", maxUnavailableInRegion = maxUnavailable) => ({
   app,
   pop,
   region: pop.slice(0, 3),
-  width,
-  widthInRegion,
+  maxUnavailable,
+  maxUnavailableInRegion,
   log: (line: string) => lines.push(line),
 });
 
@@ -32,9 +32,9 @@ function job() {
 const settle = () => new Promise((resolve) => setImmediate(resolve));
 
 test("no more machines than allowed are out of service at once, in the order they came", async () => {
-  const rollout = createRollout();
+  const rollout = createRolloutGate();
   const jobs = [job(), job(), job()];
-  const turns = jobs.map((it, index) => rollout.turn(place(`p${index}`, 2), it.work));
+  const turns = jobs.map((it, index) => rollout.run(slot(`p${index}`, 2), it.work));
   await settle();
   expect(jobs.map(({ started }) => started)).toEqual([true, true, false]);
   jobs[1]?.end();
@@ -47,21 +47,21 @@ test("no more machines than allowed are out of service at once, in the order the
 
 test("whoever waits is told so", async () => {
   lines.length = 0;
-  const rollout = createRollout();
+  const rollout = createRolloutGate();
   const first = job();
-  const turns = [rollout.turn(place("cdg-1"), first.work), rollout.turn(place("ewr-1"), async () => "done")];
+  const turns = [rollout.run(slot("cdg-1"), first.work), rollout.run(slot("ewr-1"), async () => "done")];
   first.end();
   await Promise.all(turns);
   expect(lines).toEqual(["ewr-1: waits for its turn, 1 at a time"]);
 });
 
 test("after a failure nothing further begins; what is under way goes on to its end", async () => {
-  const rollout = createRollout();
+  const rollout = createRolloutGate();
   const [first, second, third] = [job(), job(), job()];
   const turns = [
-    rollout.turn(place("cdg-1", 2), first.work),
-    rollout.turn(place("ewr-1", 2), second.work),
-    rollout.turn(place("fra-1", 2), third.work),
+    rollout.run(slot("cdg-1", 2), first.work),
+    rollout.run(slot("ewr-1", 2), second.work),
+    rollout.run(slot("fra-1", 2), third.work),
   ];
   await settle();
   first.fail(new Error("broken image"));
@@ -73,18 +73,18 @@ test("after a failure nothing further begins; what is under way goes on to its e
 });
 
 test("a host that is away holds up nobody", async () => {
-  const rollout = createRollout();
-  await expect(rollout.turn(place("cdg-1"), () => Promise.reject(new HostUnreachable("cdg-1", "m1")))).rejects.toThrow(
+  const rollout = createRolloutGate();
+  await expect(rollout.run(slot("cdg-1"), () => Promise.reject(new HostUnreachable("cdg-1", "m1")))).rejects.toThrow(
     "cdg-1: skipped, the host of machine m1 does not answer.",
   );
-  expect(await rollout.turn(place("ewr-1"), async () => "done")).toBe("done");
+  expect(await rollout.run(slot("ewr-1"), async () => "done")).toBe("done");
 });
 
 test("when the canary's host is away, another one goes first alone, and its failure stops the rest", async () => {
-  const rollout = createRollout();
-  await rollout.turn(place("cdg-1", 3), () => Promise.reject(new HostUnreachable("cdg-1", "m1"))).catch(() => {});
+  const rollout = createRolloutGate();
+  await rollout.run(slot("cdg-1", 3), () => Promise.reject(new HostUnreachable("cdg-1", "m1"))).catch(() => {});
   const jobs = [job(), job(), job()];
-  const turns = jobs.map((it, index) => rollout.turn(place(`p${index}`, 3), it.work));
+  const turns = jobs.map((it, index) => rollout.run(slot(`p${index}`, 3), it.work));
   await settle();
   expect(jobs.map(({ started }) => started)).toEqual([true, false, false]);
   jobs[0]?.fail(new Error("broken image"));
@@ -94,11 +94,11 @@ test("when the canary's host is away, another one goes first alone, and its fail
 });
 
 test("once one has been verified, as many go at once as may", async () => {
-  const rollout = createRollout();
-  await rollout.turn(place("cdg-1", 2), () => Promise.reject(new HostUnreachable("cdg-1", "m1"))).catch(() => {});
-  await rollout.turn(place("ewr-1", 2), async () => "done");
+  const rollout = createRolloutGate();
+  await rollout.run(slot("cdg-1", 2), () => Promise.reject(new HostUnreachable("cdg-1", "m1"))).catch(() => {});
+  await rollout.run(slot("ewr-1", 2), async () => "done");
   const jobs = [job(), job()];
-  const turns = jobs.map((it, index) => rollout.turn(place(`p${index}`, 2), it.work));
+  const turns = jobs.map((it, index) => rollout.run(slot(`p${index}`, 2), it.work));
   await settle();
   expect(jobs.map(({ started }) => started)).toEqual([true, true]);
   for (const it of jobs) it.end();
@@ -107,10 +107,10 @@ test("once one has been verified, as many go at once as may", async () => {
 
 test("of one region fewer are out at once, and whoever waits for a neighbour takes no other region's place", async () => {
   lines.length = 0;
-  const rollout = createRollout();
+  const rollout = createRolloutGate();
   const names = ["cdg-1", "cdg-2", "ewr-1"];
   const jobs = names.map(job);
-  const turns = names.map((name, index) => rollout.turn(place(name, 2, "a", 1), jobs[index]?.work ?? job().work));
+  const turns = names.map((name, index) => rollout.run(slot(name, 2, "a", 1), jobs[index]?.work ?? job().work));
   await settle();
   expect(jobs.map(({ started }) => started)).toEqual([true, false, true]);
   expect(lines).toEqual(["cdg-2: waits for its turn, 1 at a time in cdg"]);
@@ -122,12 +122,9 @@ test("of one region fewer are out at once, and whoever waits for a neighbour tak
 });
 
 test("a failure stops the neighbours that wait in its region too", async () => {
-  const rollout = createRollout();
+  const rollout = createRolloutGate();
   const [first, second] = [job(), job()];
-  const turns = [
-    rollout.turn(place("cdg-1", 2, "a", 1), first.work),
-    rollout.turn(place("cdg-2", 2, "a", 1), second.work),
-  ];
+  const turns = [rollout.run(slot("cdg-1", 2, "a", 1), first.work), rollout.run(slot("cdg-2", 2, "a", 1), second.work)];
   await settle();
   first.fail(new Error("broken image"));
   await expect(turns[0]).rejects.toThrow("broken image");
@@ -136,19 +133,19 @@ test("a failure stops the neighbours that wait in its region too", async () => {
 });
 
 test("apps do not wait for each other", async () => {
-  const rollout = createRollout();
+  const rollout = createRolloutGate();
   const first = job();
-  const held = rollout.turn(place("cdg-1", 1, "a"), first.work);
-  expect(await rollout.turn(place("cdg-1", 1, "b"), async () => "done")).toBe("done");
+  const held = rollout.run(slot("cdg-1", 1, "a"), first.work);
+  expect(await rollout.run(slot("cdg-1", 1, "b"), async () => "done")).toBe("done");
   first.end();
   await held;
 });
 
 test("once nobody is left who asked, what is begun ends, and nothing further is begun", async () => {
   let gone = false;
-  const rollout = createRollout({ abandoned: () => gone });
+  const rollout = createRolloutGate({ isEngineGone: () => gone });
   const jobs = [job(), job()];
-  const [first, second] = jobs.map((it, index) => rollout.turn(place(`p${index}`), it.work));
+  const [first, second] = jobs.map((it, index) => rollout.run(slot(`p${index}`), it.work));
   await settle();
   gone = true;
   jobs[0]?.end();

@@ -12,7 +12,7 @@ const servicePattern =
 /** A site's public name: letters, digits, dashes, dots; at least two labels; lower case; no address. */
 export function hostName(host: string): string {
   if (!hostPattern.test(host) || !host.includes(".") || /\.\d+$/.test(host))
-    throw new Error(`site ${shown(host)}: not a host name.`);
+    throw new Error(`site ${quoted(host)}: not a host name.`);
   return host;
 }
 
@@ -31,7 +31,7 @@ export const isLuggageName = (name: string): boolean => /^[a-z][a-z0-9-]{0,22}[a
 export const isHealthPath = (path: string): boolean => /^\/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]{0,200}$/.test(path);
 
 export function healthPath(path: string): string {
-  if (!isHealthPath(path)) throw new Error(`health path ${shown(path)}: not a path.`);
+  if (!isHealthPath(path)) throw new Error(`health path ${quoted(path)}: not a path.`);
   return path;
 }
 
@@ -50,25 +50,25 @@ export interface Origin {
 }
 
 /** Scheme, name and optional port; nothing else may be in it. */
-export function origin(text: string): Origin {
-  const refused = new Error(`${shown(text)}: not an http or https URL of scheme, name and optional port.`);
-  if (!URL.canParse(text)) throw refused;
+export function parseOrigin(text: string): Origin {
+  const invalid = new Error(`${quoted(text)}: not an http or https URL of scheme, name and optional port.`);
+  if (!URL.canParse(text)) throw invalid;
   const url = new URL(text);
   const scheme = url.protocol === "http:" ? "http" : url.protocol === "https:" ? "https" : undefined;
   const bare = url.pathname === "/" && !url.search && !url.hash && !url.username && !url.password;
   const isAddress = /^\d+\.\d+\.\d+\.\d+$/.test(url.hostname) || /^\[[0-9a-f:.]+\]$/.test(url.hostname);
-  if (!scheme || !bare || !(isAddress || servicePattern.test(url.hostname))) throw refused;
+  if (!scheme || !bare || !(isAddress || servicePattern.test(url.hostname))) throw invalid;
   return { scheme, host: url.hostname, port: Number(url.port || (scheme === "http" ? 80 : 443)), isAddress };
 }
 
 export type Endpoint = Pick<Origin, "host" | "port" | "isAddress">;
 
 /** Name or address, and a port that is always said. */
-export function endpoint(text: string): Endpoint {
+export function parseEndpoint(text: string): Endpoint {
   const [, host, port] = /^([^/?#@\\\s]+):(\d{1,5})$/.exec(text) ?? [];
   if (host === undefined || Number(port) < 1)
-    throw new Error(`${shown(text)}: not a host name or address and a port, as in git.tail.example:22.`);
-  const { isAddress, ...found } = origin(`http://${host}:${port}`);
+    throw new Error(`${quoted(text)}: not a host name or address and a port, as in git.tail.example:22.`);
+  const { isAddress, ...found } = parseOrigin(`http://${host}:${port}`);
   return { host: found.host, port: Number(port), isAddress };
 }
 
@@ -110,7 +110,7 @@ export const isOwnRequestHeader = (name: string): boolean =>
 /** Name of a request header that a site may set. */
 export function requestHeaderName(name: string): string {
   if (!isHeaderName(name) || isOwnRequestHeader(name))
-    throw new Error(`request header ${shown(name)}: not a name a site may set.`);
+    throw new Error(`request header ${quoted(name)}: a site cannot set it.`);
   return name;
 }
 
@@ -118,7 +118,7 @@ export function requestHeaderName(name: string): string {
 export function requestHeader(name: string, value: string | { variable: string }): string {
   requestHeaderName(name);
   if (typeof value !== "string") return `${name} ${value.variable}`;
-  if (!isHeaderValue(value)) throw new Error(`request header ${name}: ${shown(value)} is no value it can have.`);
+  if (!isHeaderValue(value)) throw new Error(`request header ${name}: ${quoted(value)} is not a valid value.`);
   return `${name} "${value.replace(/["\\]/g, "\\$&")}"`;
 }
 
@@ -127,21 +127,21 @@ export const isCookieName = (name: string): boolean => /^[A-Za-z0-9!#$%&'^_`|~.+
 
 /** A response header as two words of nginx's language. */
 export function header(name: string, value: string): string {
-  if (!isHeaderName(name) || isOwnHeader(name)) throw new Error(`header ${shown(name)}: not a name a site may set.`);
-  if (!isHeaderValue(value)) throw new Error(`header ${name}: ${shown(value)} is no value it can have.`);
+  if (!isHeaderName(name) || isOwnHeader(name)) throw new Error(`header ${quoted(name)}: a site cannot set it.`);
+  if (!isHeaderValue(value)) throw new Error(`header ${name}: ${quoted(value)} is not a valid value.`);
   return `${name} "${value.replace(/["\\]/g, "\\$&")}"`;
 }
 
 /** A DNS zone with its final dot; "." is the whole tree. */
 export function zoneName(zone: string): string {
   const name = zone.toLowerCase().replace(/\.$/, "");
-  if (zone !== "." && !servicePattern.test(name)) throw new Error(`dns zone ${shown(zone)}: not a domain name.`);
+  if (zone !== "." && !servicePattern.test(name)) throw new Error(`dns zone ${quoted(zone)}: not a domain name.`);
   return `${name}.`;
 }
 
 /** Name of a tag without its `tag:`, as Tailscale's policy takes it. */
 export function tailnetTag(tag: string): string {
-  if (!/^[a-z][a-z0-9-]{0,49}$/.test(tag)) throw new Error(`tailnet tag ${shown(tag)}: not a tag's name.`);
+  if (!/^[a-z][a-z0-9-]{0,49}$/.test(tag)) throw new Error(`tailnet tag ${quoted(tag)}: not the name of a tag.`);
   return tag;
 }
 
@@ -152,13 +152,14 @@ export const isAuthorizedKey = (line: string): boolean =>
 
 /** A line of authorized_keys without options. */
 export function authorizedKey(line: string): string {
-  if (!isAuthorizedKey(line)) throw new Error(`ssh key ${shown(line)}: not a public key without options.`);
+  if (!isAuthorizedKey(line)) throw new Error(`ssh key ${quoted(line)}: not a public key without options.`);
   return line;
 }
 
 /** The first part of a DNS label; empty is none. */
 export function hostLabelPart(text: string): string {
-  if (!/^(?:[a-z0-9][a-z0-9-]{0,30})?$/.test(text)) throw new Error(`host name ${shown(text)}: not the start of one.`);
+  if (!/^(?:[a-z0-9][a-z0-9-]{0,30})?$/.test(text))
+    throw new Error(`host name ${quoted(text)}: not a valid prefix of a host name.`);
   return text;
 }
 
@@ -169,18 +170,18 @@ export function serverAddress(server: string): string {
     ? URL.canParse(`http://[${address}]`)
     : /^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|$)){4}$/.test(address);
   if (!valid || Number(port ?? 53) > 65535 || Number(port ?? 53) < 1)
-    throw new Error(`dns server ${shown(server)}: not an IP address, optionally with @port.`);
+    throw new Error(`dns server ${quoted(server)}: not an IP address, optionally with @port.`);
   return server.toLowerCase();
 }
 
 /** A whole number within bounds; the config's schema let nothing else through. */
-export function whole(value: number, what: string, { min, max }: { min: number; max: number }): number {
+export function boundedInt(value: number, what: string, { min, max }: { min: number; max: number }): number {
   if (!Number.isInteger(value) || value < min || value > max)
-    throw new Error(`${what} is ${value}: allowed are whole numbers from ${min} to ${max}.`);
+    throw new Error(`${what} is ${value}: takes whole numbers from ${min} to ${max}.`);
   return value;
 }
 
 /** For regular expressions of nginx (PCRE). */
-export const literal = (text: string): string => text.replace(/[^a-zA-Z0-9]/g, "\\$&");
+export const escapeRegExp = (text: string): string => text.replace(/[^a-zA-Z0-9]/g, "\\$&");
 
-const shown = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}...` : text);
+const quoted = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}...` : text);

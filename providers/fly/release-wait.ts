@@ -4,18 +4,18 @@
  */
 import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
-import { type FlyError, isClaimed, isConflict, isGone } from "./errors.ts";
-import { isLive } from "./gone.ts";
-import { lookUntil } from "./lag.ts";
+import { type FlyError, isConflict, isNotFound, isVolumeInUse } from "./errors.ts";
+import { isLive } from "./existence.ts";
+import { pollUntil } from "./lag.ts";
 
 /** How long Fly may take to let go of a volume or a name: two minutes have been seen. */
-export const letGoMs = 150_000;
+export const releaseTimeoutMs = 150_000;
 const pollMs = 2_000;
 
-type World = Pick<Context, "fly" | "clock" | "log">;
+type ReleaseContext = Pick<Context, "fly" | "clock" | "log">;
 
 /** A machine that is to be made. */
-export interface Wanted {
+export interface NewMachine {
   app: string;
   /** For messages, e.g. cdg-1. */
   pop: string;
@@ -26,30 +26,39 @@ export interface Wanted {
 }
 
 /** Posts a machine. While only a machine that is gone, or is going, has its name or volume, it is posted again. */
-export async function postOnceFree<T>(wanted: Wanted, world: World, post: () => Promise<T>): Promise<T> {
-  const { pop, volume } = wanted;
-  const { clock, log } = world;
-  const deadline = clock.now() + letGoMs;
-  for (let told = false; ; told = true) {
+export async function createWhenReleased<T>(
+  machine: NewMachine,
+  context: ReleaseContext,
+  create: () => Promise<T>,
+): Promise<T> {
+  const { pop, volume } = machine;
+  const { clock, log } = context;
+  const deadline = clock.now() + releaseTimeoutMs;
+  for (let logged = false; ; logged = true) {
     try {
-      return await post();
+      return await create();
     } catch (error) {
-      if (!(isConflict(error) || isClaimed(error)) || !(await isLeaving(error, wanted, world))) throw error;
-      const what = isClaimed(error) ? `volume ${volume} is` : `name ${wanted.name} is`;
+      if (!(isConflict(error) || isVolumeInUse(error)) || !(await isBeingReleased(error, machine, context)))
+        throw error;
+      const what = isVolumeInUse(error) ? `volume ${volume} is` : `name ${machine.name} is`;
       if (clock.now() >= deadline)
         throw new Error(
-          `${pop}: no machine made, ${what} still held by a machine that went, after ${letGoMs / 1000} s (${error.message}). Run again.`,
+          `${pop}: no machine made, ${what} still held by a machine that went, after ${releaseTimeoutMs / 1000} s (${error.message}). Run again.`,
           { cause: error },
         );
-      if (!told) log(`${pop}: ${what} still held by a machine that went, waiting until Fly lets go of it`);
+      if (!logged) log(`${pop}: ${what} still held by a machine that went, waiting until Fly lets go of it`);
       await sleep(clock, pollMs);
     }
   }
 }
 
 /** Whether all that stands in the way is a machine on its way out. Whom no list shows any more is on it, too. */
-async function isLeaving(error: FlyError, { app, name, volume }: Wanted, { fly }: World): Promise<boolean> {
-  if (!isClaimed(error)) return !(await fly.liveMachines(app)).some((it) => it.name === name);
+async function isBeingReleased(
+  error: FlyError,
+  { app, name, volume }: NewMachine,
+  { fly }: ReleaseContext,
+): Promise<boolean> {
+  if (!isVolumeInUse(error)) return !(await fly.liveMachines(app)).some((it) => it.name === name);
   const { attached_machine_id: holder } = await fly.getVolume(app, volume);
   // Let go of since then; or an id that is none, 14 NUL characters have been seen.
   if (!holder || !/^[0-9a-f]+$/.test(holder)) return true;
@@ -57,26 +66,26 @@ async function isLeaving(error: FlyError, { app, name, volume }: Wanted, { fly }
   return fly.getMachine(app, holder).then(
     (machine) => !isLive(machine),
     (unread: unknown) => {
-      if (isGone(unread)) return true;
+      if (isNotFound(unread)) return true;
       throw unread;
     },
   );
 }
 
 /** Waits until Fly no longer says that the machine has the volume. False: it still does after all the patience there is. */
-export async function untilLetGo(
+export async function waitUntilDetached(
   { app, volume, machine }: { app: string; volume: string; machine: string },
-  { fly, clock }: Pick<World, "fly" | "clock">,
+  { fly, clock }: Pick<ReleaseContext, "fly" | "clock">,
 ): Promise<boolean> {
   const isFree = async (): Promise<true | undefined> => {
     const holder = await fly.getVolume(app, volume).then(
       ({ attached_machine_id }) => attached_machine_id,
       (error: unknown) => {
-        if (isGone(error)) return undefined;
+        if (isNotFound(error)) return undefined;
         throw error;
       },
     );
     return holder === machine ? undefined : true;
   };
-  return (await lookUntil(clock, clock.now() + letGoMs, isFree)) ?? false;
+  return (await pollUntil(clock, clock.now() + releaseTimeoutMs, isFree)) ?? false;
 }

@@ -1,0 +1,71 @@
+/** Where certificates come from: whether an authority gives as many as are ordered, and how long PoPs can log in to the vault. */
+import { orders } from "../../config/order-limits.ts";
+import type { EdgeConfig } from "../../config/types.ts";
+import { vaultSites } from "../../image/render/certs.ts";
+import { endsSoon, leftText } from "../certificate-end.ts";
+import type { Finding } from "../commands/doctor.ts";
+import { livePops, readFleet } from "../fleet.ts";
+import { type Health, readHealth } from "../health.ts";
+import type { Stack } from "../stack.ts";
+import type { World } from "../world.ts";
+
+/** None for a stack that orders nothing. */
+export function ordersChecks({ pops, image }: EdgeConfig): Finding[] {
+  const found = orders(pops.length, image);
+  if (found === undefined) return [];
+  const name = "orders of certificates";
+  const detail = `${found.certificates} by ${pops.length} PoPs`;
+  return found.beyond.length === 0
+    ? [{ name, verdict: "good", detail }]
+    : [{ name, verdict: "warning", detail: `${detail}, more than a week's worth`, fix: found.beyond.join("\n") }];
+}
+
+/** None for a stack without certificates in a vault. A PoP that runs is asked, as the vault may be within nobody else's reach. */
+export async function vaultChecks(
+  { clock }: Pick<World, "clock">,
+  stack: Stack,
+  { image }: EdgeConfig,
+  hasFly: boolean,
+): Promise<Finding[]> {
+  if (vaultSites(image).length === 0) return [];
+  const name = "vault";
+  if (!hasFly) return [{ name, verdict: "skipped", detail: "not to be seen before Fly's API is" }];
+  try {
+    const fleet = await readFleet(stack);
+    const running = livePops(fleet).find(({ machine }) => machine.state === "started");
+    if (running === undefined)
+      return [{ name, verdict: "skipped", detail: "no PoP runs that could be asked when its secret_id ends" }];
+    const { health, reason } = await readHealth(fleet, running);
+    if (health === undefined) return [{ name, verdict: "skipped", detail: `${running.name}: ${reason}` }];
+    return [{ name, ...secretIdFinding(health.vaultSecretId ?? undefined, clock.now()) }];
+  } catch (error) {
+    return [{ name, verdict: "skipped", detail: (error as Error).message }];
+  }
+}
+
+const another =
+  "Make another (bao write -f -field=secret_id auth/approle/role/ROLE/secret-id), put it into the secrets file (npx fly-pops secrets edit, vaultSecretId), and deploy: docs/secrets.md#the-secret_id";
+
+/** What a PoP says of the secret_id, as a finding. Pure. */
+export function secretIdFinding(found: Health["vaultSecretId"], now: number): Omit<Finding, "name"> {
+  if (!found) return { verdict: "skipped", detail: "no PoP has logged in to it yet" };
+  const { createdAt, endsAt, usesLeft, gone, unknown } = found;
+  const begins = createdAt === undefined ? undefined : Date.parse(createdAt);
+  const ends = endsAt === undefined ? undefined : Date.parse(endsAt);
+  if (gone || (ends !== undefined && ends <= now)) {
+    const detail =
+      ends !== undefined && ends <= now ? `its secret_id ended at ${endsAt}` : "it does not know the secret_id";
+    return { verdict: "bad", detail: `${detail}: a PoP that starts is refused`, fix: another };
+  }
+  const said = unknown === undefined ? "" : ", as the stack file says";
+  if (ends !== undefined && endsSoon({ begins, ends }, now))
+    return { verdict: "bad", detail: `its secret_id ends in ${leftText(ends - now)}${said}`, fix: another };
+  if (usesLeft !== undefined) {
+    const fix = `Each PoP takes one at every start, and now and then as its token ends. Make one that is good for any number: secret_id_num_uses=0. ${another}`;
+    return { verdict: "warning", detail: `logins that its secret_id is good for: ${usesLeft}`, fix };
+  }
+  if (ends !== undefined) return { verdict: "good", detail: `its secret_id ends in ${leftText(ends - now)}${said}` };
+  if (unknown === undefined) return { verdict: "good", detail: "its secret_id does not end" };
+  const fix = `Let PoPs look, or say it yourself in certificates.vault.secretId: docs/secrets.md#the-secret_id. Why it is not known: ${unknown}.`;
+  return { verdict: "warning", detail: "when its secret_id ends is not known", fix };
+}

@@ -1,0 +1,58 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Token lets its holder in until it ends.
+type Token struct {
+	secret string
+	// 0: it never ends.
+	Lifetime  time.Duration
+	Renewable bool
+	// The role that was logged in with, as the server calls it; "" where it does not say.
+	Role string
+}
+
+type authAnswer struct {
+	Auth *struct {
+		ClientToken   string `json:"client_token"`
+		LeaseDuration int64  `json:"lease_duration"`
+		Renewable     bool   `json:"renewable"`
+		Metadata      struct {
+			Role string `json:"role_name"`
+		} `json:"metadata"`
+	} `json:"auth"`
+}
+
+func (it authAnswer) token(operation string) (Token, error) {
+	if it.Auth == nil || it.Auth.ClientToken == "" {
+		return Token{}, fmt.Errorf("%s: vault answered without a token", operation)
+	}
+	return Token{it.Auth.ClientToken, time.Duration(it.Auth.LeaseDuration) * time.Second, it.Auth.Renewable, it.Auth.Metadata.Role}, nil
+}
+
+// Login by AppRole: https://openbao.org/api-docs/auth/approle/#login-with-approle
+func (it *Client) Login(ctx context.Context, mount, roleID, secretID string) (Token, error) {
+	const operation = "login"
+	var answer authAnswer
+	body := map[string]string{"role_id": roleID, "secret_id": secretID}
+	err := it.ask(ctx, question{operation, http.MethodPost, "auth/" + mount + "/login", "", body, []string{roleID, secretID}}, &answer)
+	if err != nil {
+		return Token{}, err
+	}
+	return answer.token(operation)
+}
+
+// Renew makes the token last as long again, as far as its role allows: https://openbao.org/api-docs/auth/token/#renew-a-token-self
+func (it *Client) Renew(ctx context.Context, token Token) (Token, error) {
+	const operation = "renewal of the token"
+	var answer authAnswer
+	if err := it.ask(ctx, question{operation, http.MethodPost, "auth/token/renew-self", token.secret, struct{}{}, nil}, &answer); err != nil {
+		return Token{}, err
+	}
+	return answer.token(operation)
+}
