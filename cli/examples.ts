@@ -56,6 +56,11 @@ export const examples: Readonly<Record<string, readonly string[]>> = {
   "secrets show-recipients": ["fly-pops secrets show-recipients"],
   "secrets rekey": ["fly-pops secrets rekey --pops", "fly-pops secrets rekey --remove age1..."],
   "secrets check": ["fly-pops secrets check --stack prod"],
+  certificates: ["fly-pops certificates renew www.example.org"],
+  "certificates renew": [
+    "fly-pops certificates renew www.example.org",
+    "fly-pops certificates renew www.example.org --pop cdg-1 --yes",
+  ],
   replace: ["fly-pops replace cdg-1"],
   orphans: ["fly-pops orphans", "fly-pops orphans --delete", "fly-pops orphans --delete vol_4y9nqz3k8p1r7w2v"],
   doctor: ["fly-pops doctor", "fly-pops doctor --json | jq '.[] | select(.fix)'"],

@@ -287,6 +287,24 @@ export function createProgram(context: CliContext, ended: (code: Code) => void):
     const { check } = await import("./commands/secrets.ts");
     ended(await check(context, await open(options)));
   });
+  const certificates = program
+    .command("certificates")
+    .description("certificates that the PoPs order themselves, by ACME")
+    .helpCommand(false)
+    .addOption(stackOption());
+  onStack(
+    "renew",
+    "order a site's certificate now, in one PoP after the other; says before what that costs at the authority, and never orders more than it gives",
+    certificates,
+  )
+    .argument("<host>", "any name of the site, e.g. www.example.org")
+    .option("--pop <name>", "only in this PoP, e.g. cdg-1; can be repeated", collect, [])
+    .option("-y, --yes", "do not ask")
+    .option("--json", json)
+    .action(async (host, options) => {
+      const { renew } = await import("./commands/certificates.ts");
+      ended(await renew(context, await open(options), host, options));
+    });
   onStack(
     "block",
     "block visitors' addresses on every PoP for a limited time: they get 403. Takes effect within seconds, without a deployment. Open connections are not closed",

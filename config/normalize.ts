@@ -238,6 +238,7 @@ const acme = (it: NonNullable<NonNullable<StackFile["certificates"]>["acme"]>): 
   directories: [it.directory ?? defaults.acmeDirectory, ...(it.fallback ?? [])].map(directoryUrl),
   ...(it.profile !== undefined && { profile: it.profile }),
   ...(it.eab !== undefined && { eab: it.eab }),
+  ...(it.share !== undefined && { share: it.share }),
   ...(it.trust !== undefined && { ca: normalizePath(it.trust) }),
 });
 

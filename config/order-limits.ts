@@ -1,4 +1,4 @@
-/** What Let's Encrypt gives in a week, beside what a fleet orders: each PoP has certificates of its own, as keys do not travel. Pure. */
+/** What Let's Encrypt gives in a week, beside what a fleet orders: each PoP has certificates of its own, unless they share. Pure. */
 import { isOrdered } from "../image/render/acme.ts";
 import { namesOf } from "../image/render/hosts.ts";
 import type { ImageSpec } from "../image/spec.ts";
@@ -22,11 +22,13 @@ interface Orders {
 
 /** Undefined: nothing is ordered. */
 export function orders(
-  pops: number,
+  fleet: number,
   { sites, certificates }: Pick<ImageSpec, "sites" | "certificates">,
 ): Orders | undefined {
   const ordered = sites.filter(isOrdered);
   if (certificates?.acme === undefined || ordered.length === 0) return undefined;
+  // One orders for all where they share.
+  const pops = certificates.acme.share === undefined ? fleet : 1;
   const all = pops * ordered.length;
   // Another authority steps in where the first one's limit is reached.
   if (!certificates.acme.directories.every(isLetsEncrypt)) return { certificates: all, beyond: [] };
@@ -46,7 +48,7 @@ export function orders(
 }
 
 const otherwise =
-  "until then a PoP in service shows self-signed certificates, which browsers warn of; a new PoP gets no visitors as long as others serve, and its deployment fails after rollout.timeout. Take certificates.vault, which has one certificate for all PoPs (docs/secrets.md#certificates), name another authority under certificates.acme.fallback, or add PoPs a few a week.";
+  "until then a PoP in service shows self-signed certificates, which browsers warn of; a new PoP gets no visitors as long as others serve, and its deployment fails after rollout.timeout. Have the PoPs share one (certificates.acme.share) or take certificates.vault, which has one for all (docs/secrets.md#certificates), name another authority under certificates.acme.fallback, or add PoPs a few a week.";
 
 function tooManyPops(pops: number): string {
   const hours = (pops - weekly.identical) * weekly.refillHours;

@@ -117,7 +117,7 @@ const groups: readonly Group[] = [
     what: "A certificate that is due at an ACME authority",
     behaviour: "No order, or no second one before the pause is over; the last good pair stays, and health says why.",
     file: "image/pop/acme/faults_test.go",
-    from: "TestWorldsWithoutAnOrder",
+    from: "TestFaultsWithoutAnOrder",
   },
   {
     what: "PEMs on the volume, at boot",

@@ -338,6 +338,8 @@ export interface Acme {
   profile?: string;
   /** Key of the user's sops file that holds the external account at the first CA. Absent: none is needed. */
   eab?: string;
+  /** Key of the user's sops file that holds the secret by which PoPs share certificates. Absent: each PoP orders its own. */
+  share?: string;
   /** PEM file of CA certificates for the directories instead of the public ones, on the machine that builds, relative to the project. */
   ca?: string;
 }

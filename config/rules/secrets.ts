@@ -15,7 +15,9 @@ export function checkSecretsFile({ file, isInvalid }: ValidPart): ConfigIssue[] 
       ? ["tailnet needs tailscaleAuthKey (or a driver, which creates one for each PoP)"]
       : []),
     ...(file.certificates?.vault === undefined ? [] : ["certificates needs vaultRoleId and vaultSecretId"]),
-    ...(file.certificates?.acme?.eab === undefined ? [] : [`certificates.acme needs ${file.certificates.acme.eab}`]),
+    ...[file.certificates?.acme?.eab, file.certificates?.acme?.share].flatMap((key) =>
+      key === undefined ? [] : [`certificates.acme needs ${key}`],
+    ),
     ...(file.sites ?? []).flatMap((site, index) =>
       site?.auth?.basic === undefined ? [] : [`sites[${index}].auth needs ${site.auth.basic}`],
     ),

@@ -47,6 +47,15 @@ export const Acme = z
         default: "absent",
       })
       .optional(),
+    share: stringField(secretKeyProblem)
+      .register(fields, {
+        type: "string",
+        takes: "a key of the secrets file, as in acmeShare",
+        meaning:
+          "One certificate for all PoPs: one orders, and the others take it over the private network, encrypted by this secret of 32 characters or more (`openssl rand -base64 32`). Keys of certificates then leave the volume they were made on.",
+        default: "absent: each PoP orders its own",
+      })
+      .optional(),
     fallback: z
       .array(
         stringField(directoryProblem).register(fields, {
@@ -79,9 +88,9 @@ export const Acme = z
   })
   .register(fields, {
     type: "object",
-    takes: "a map with email, terms and perhaps directory, profile, eab, fallback, trust",
+    takes: "a map with email, terms and perhaps directory, profile, eab, share, fallback, trust",
     meaning:
-      "PoPs get certificates from an authority by themselves (ACME, HTTP-01), one for the names of a site, and renew them. Keys are made on each PoP's volume and stay there.",
+      "PoPs get certificates from an authority by themselves (ACME, HTTP-01), one for the names of a site, and renew them. Keys are made on each PoP's volume and stay there, but for `share`.",
     default: "absent",
     refused: "wildcards: HTTP-01 proves single names only",
   });

@@ -21,6 +21,7 @@ import (
 const usage = `usage:
   pop identity [show]          makes the PoP's host key when there is none, shows its public half as one line of JSON
   pop certs --config FILE      keeps nginx's certificates as they are in a Vault or OpenBao, or gets them from an authority; --check only reads the configuration
+  pop renew HOST               has pop certs order a host's certificate now; --plan only says what that costs
   pop health                   answers GET /healthz and GET /metrics on the health port
   pop check NAME               asks one piece of luggage how it is, and leaves word for health
   pop ask unbound              ends with 0 when unbound answers for a name of its own
@@ -53,6 +54,8 @@ func run(arguments []string) error {
 		return identity.Run(rest, os.Stdout)
 	case "certs":
 		return certs.Run(rest)
+	case "renew":
+		return certs.RunRenew(rest, os.Stdout)
 	case "block", "unblock", "blocked":
 		return runBlocked(arguments, os.Stdout)
 	case "maintenance":

@@ -2,7 +2,7 @@ import { ports } from "../ports.ts";
 import type { Acme, ImageSpec } from "../spec.ts";
 import { namesOf } from "./hosts.ts";
 import { certificateCacheSeconds } from "./nginx-common.ts";
-import { acmeAccountFile, secretsDir } from "./secrets.ts";
+import { acmeAccountFile, acmeShareFile, secretsDir } from "./secrets.ts";
 import { hostName, siteName, zoneName } from "./validators.ts";
 
 /** Where the authorities of the directories' own certificates lie in the image. */
@@ -46,6 +46,7 @@ export function acmeConfig({ sites, dns, tailnet }: Told, acme: Acme) {
     ...(acme.profile !== undefined && { profile: acme.profile }),
     ...(acme.ca !== undefined && { caFile: `/${acmeCaFile}` }),
     ...(acme.eab !== undefined && { eabFile: `${secretsDir}/${acmeAccountFile}` }),
+    ...(acme.share !== undefined && { shareFile: `${secretsDir}/${acmeShareFile}` }),
     nameServer: `127.0.0.1:${ports.dns}`,
     privateZones: privateZones({ dns, tailnet }),
     peerPort: ports.challenges,

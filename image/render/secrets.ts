@@ -37,7 +37,8 @@ export function secrets({ sites = [], luggage, tailnet, certificates }: SecretsS
   return [
     ...(tailnet ? [{ ...own(authKeyName, "root"), ...(tailnet.driver && { from: "tailnet" as const }) }] : []),
     ...(certificates?.vault ? [own("vaultRoleId", "certs"), own("vaultSecretId", "certs")] : []),
-    ...(certificates?.acme?.eab === undefined ? [] : [acmeAccountSecret(certificates.acme.eab)]),
+    ...(certificates?.acme?.eab === undefined ? [] : [acmeSecret("eab", acmeAccountFile, certificates.acme.eab)]),
+    ...(certificates?.acme?.share === undefined ? [] : [acmeSecret("share", acmeShareFile, certificates.acme.share)]),
     ...Object.entries(luggage).flatMap(([name, { secrets: keys = [], user = name }]) =>
       keys.map((key) => luggageSecret(name, key, luggageUser(user))),
     ),
@@ -56,9 +57,13 @@ export function secrets({ sites = [], luggage, tailnet, certificates }: SecretsS
 /** File of the external account at a CA, relative to `secretsDir`. The dot keeps it apart from keys. */
 export const acmeAccountFile = "acme.account";
 
-function acmeAccountSecret(key: string): Secret {
-  if (!isSecretKey(key)) throw new Error(`certificates.acme.eab: ${JSON.stringify(key)} is not the name of a secret.`);
-  return { name: acmeAccountFile, key, owner: "certs", from: "secrets" };
+/** What PoPs share certificates by. */
+export const acmeShareFile = "acme.share";
+
+function acmeSecret(field: "eab" | "share", name: string, key: string): Secret {
+  if (!isSecretKey(key))
+    throw new Error(`certificates.acme.${field}: ${JSON.stringify(key)} is not the name of a secret.`);
+  return { name, key, owner: "certs", from: "secrets" };
 }
 
 /** File of a site's passwords, relative to `secretsDir`. The dot keeps its directory apart from those of luggage. */

@@ -272,6 +272,25 @@ test("a renewal changes the certificate, and no request fails", async () => {
   expect(ca.orders()).toBe(3);
 });
 
+test("a renewal that is asked for comes at once, and says what it costs before", async () => {
+  const renew = (...words: string[]) => first.exec(["/usr/bin/runas", "certs", "/usr/bin/pop", "renew", ...words]);
+  const plan = JSON.parse((await renew("--plan", alias)).output);
+  expect(plan).toMatchObject({ names: [host, alias], directory: ca.directory });
+  expect(plan.issued).toHaveLength(2);
+  expect(ca.orders()).toBe(3);
+  const { serial } = JSON.parse((await renew(alias)).output);
+  expect(ca.orders()).toBe(4);
+  const seen = await until(
+    () => certificateOf(first, host),
+    (found) => found?.serialNumber === serial,
+  );
+  expect(seen?.serialNumber).toBe(serial);
+  // Names that do not lead here cost nothing.
+  expect((await renew(late)).output).toContain(`${late} resolves to 203.0.113.9`);
+  expect((await renew("elsewhere.example")).output).toContain("this PoP orders no certificate for it");
+  expect(ca.orders()).toBe(4);
+});
+
 test("without the CA the last good certificate is served, and health says why there is no newer one", async () => {
   await ca.close();
   names.say(late, [edgeAddress]);

@@ -42,6 +42,7 @@ describe("an authority", () => {
       directory: "staging",
       profile: "shortlived",
       eab: "acmeEab",
+      share: "acmeShare",
       trust: "./home-ca.pem",
       fallback: ["letsencrypt", "HTTPS://CA.Home.example:443/acme/Directory"],
     };
@@ -54,15 +55,19 @@ describe("an authority", () => {
       ],
       profile: "shortlived",
       eab: "acmeEab",
+      share: "acmeShare",
       ca: "home-ca.pem",
     });
   });
 
-  test("needs no secrets file, unless it wants an account made before", () => {
+  test("needs no secrets file, unless it wants an account made before, or shares", () => {
     const without = { secretsFile: "" };
     expect(mistakesOf({ ...without, certificates: { acme } })).toBe("");
     expect(mistakesOf({ ...without, certificates: { acme: { ...acme, eab: "acmeEab" } } })).toContain(
       "secretsFile is missing: certificates.acme needs acmeEab.",
+    );
+    expect(mistakesOf({ ...without, certificates: { acme: { ...acme, share: "acmeShare" } } })).toContain(
+      "secretsFile is missing: certificates.acme needs acmeShare.",
     );
   });
 
@@ -83,6 +88,8 @@ describe("an authority", () => {
     ["a password", { ...acme, directory: "https://a:b@ca.example.org/dir" }, "is a password in a URL"],
     ["a profile with a blank", { ...acme, profile: "short lived" }, "expected the name of a profile"],
     ["a secret that is no key", { ...acme, eab: "a b" }, "certificates.acme.eab"],
+    ["a shared secret that is no key", { ...acme, share: "a b" }, "certificates.acme.share"],
+    ["sharing as a switch", { ...acme, share: true }, "certificates.acme.share"],
     ["an absolute file", { ...acme, trust: "/etc/ca.pem" }, "certificates.acme.trust"],
     ["one authority twice", { ...acme, fallback: ["letsencrypt"] }, "this authority is listed already"],
     ["a misspelt key", { ...acme, profil: "x" }, "profile"],
@@ -186,7 +193,8 @@ test("more PoPs than Let's Encrypt gives certificates a week are warned of", () 
     ).filter((it) => it.includes("Let's Encrypt"));
   expect(warningsOf(5)).toEqual([]);
   expect(warningsOf(6, { directory: "https://ca.example.org/dir" })).toEqual([]);
+  expect(warningsOf(6, { share: "acmeShare" })).toEqual([]);
   expect(warningsOf(6)).toEqual([
-    "6 PoPs order a certificate each for the same names, and Let's Encrypt gives 5 a week, then one every 34 hours: the last PoP has its own after 34 hours; until then a PoP in service shows self-signed certificates, which browsers warn of; a new PoP gets no visitors as long as others serve, and its deployment fails after rollout.timeout. Take certificates.vault, which has one certificate for all PoPs (docs/secrets.md#certificates), name another authority under certificates.acme.fallback, or add PoPs a few a week.",
+    "6 PoPs order a certificate each for the same names, and Let's Encrypt gives 5 a week, then one every 34 hours: the last PoP has its own after 34 hours; until then a PoP in service shows self-signed certificates, which browsers warn of; a new PoP gets no visitors as long as others serve, and its deployment fails after rollout.timeout. Have the PoPs share one (certificates.acme.share) or take certificates.vault, which has one for all (docs/secrets.md#certificates), name another authority under certificates.acme.fallback, or add PoPs a few a week.",
   ]);
 });

@@ -44,7 +44,7 @@ describe("for the same names", () => {
       ),
     );
     expect(only).toContain(`the last PoP has its own after ${wait}; until then a PoP in service shows self-signed`);
-    expect(only).toContain("Take certificates.vault, which has one certificate for all PoPs");
+    expect(only).toContain("Have the PoPs share one (certificates.acme.share) or take certificates.vault");
   });
 
   const six = { cdg: { replicas: 6 } };
@@ -54,6 +54,13 @@ describe("for the same names", () => {
     ["another authority stands in", { acme: { ...acme, fallback: ["https://acme.zerossl.com/v2/DV90"] } }],
   ])("nothing is said where %s", (_, certificates) => {
     expect(ordersOf(six, { certificates })).toEqual({ certificates: 6, beyond: [] });
+  });
+
+  test("PoPs that share one certificate order one", () => {
+    expect(ordersOf(six, { certificates: { acme: { ...acme, share: "acmeShare" } } })).toEqual({
+      certificates: 1,
+      beyond: [],
+    });
   });
 
   test.each([

@@ -45,9 +45,14 @@ describe("the configuration of `pop certs`", () => {
   });
 
   test("has optional settings only where the spec sets them", () => {
-    const all = { ...acme, profile: "shortlived", eab: "acmeEab", ca: "./home-ca.pem" };
+    const all = { ...acme, profile: "shortlived", eab: "acmeEab", share: "acmeShare", ca: "./home-ca.pem" };
     expect(certsOf({ ...alone, certificates: { acme: all } })).toMatchObject({
-      acme: { profile: "shortlived", eabFile: "/run/secrets/acme.account", caFile: "/etc/pop/acme-ca.pem" },
+      acme: {
+        profile: "shortlived",
+        eabFile: "/run/secrets/acme.account",
+        shareFile: "/run/secrets/acme.share",
+        caFile: "/etc/pop/acme-ca.pem",
+      },
     });
   });
 
@@ -87,6 +92,13 @@ test("an external account is a secret that only `pop certs` can read; without an
     { name: "acme.account", key: "acmeEab", owner: "certs", group: "certs", mode: "0400" },
   ]);
   expect(() => secrets({ ...alone, certificates: { acme: { ...acme, eab: "../x" } } })).toThrow(/not the name/);
+  const sharing: ImageSpec = { ...alone, certificates: { acme: { ...acme, share: "acmeShare" } } };
+  expect(JSON.parse(secretsManifest(sharing)).secrets).toMatchObject([
+    { name: "acme.share", key: "acmeShare", owner: "certs", group: "certs", mode: "0400" },
+  ]);
+  expect(() => secrets({ ...alone, certificates: { acme: { ...acme, share: "../x" } } })).toThrow(
+    /acme\.share.*not the name/,
+  );
 });
 
 test("account keys are in a private directory, challenges in one that nginx may enter", () => {

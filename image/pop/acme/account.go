@@ -69,6 +69,11 @@ func (c *Config) account(ctx context.Context, ca *authority) (acme.Account, erro
 		}
 	}
 	made, err := ca.client.NewAccount(ctx, wanted)
+	if err != nil && wanted.ExternalAccountBinding != nil {
+		if _, is := errors.AsType[acme.Problem](err); is {
+			return acme.Account{}, fmt.Errorf("the authority does not take the external account of certificates.acme.eab: %w", ca.describe(err))
+		}
+	}
 	if err != nil {
 		return acme.Account{}, ca.describe(err)
 	}

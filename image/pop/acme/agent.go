@@ -41,7 +41,7 @@ type Agent struct {
 	certs []*managedCert
 	ready bool
 	// nil: nothing is wrong.
-	environmentError, listenError error
+	environmentError, listenError, shareError error
 	// Authorities that did not answer in this round, by directory: one that hangs is waited for once, not once per certificate.
 	unavailable map[string]error
 	// When files were last looked for that no site has.
@@ -53,6 +53,9 @@ type Agent struct {
 func New(config *Config, environment Environment, problems []string, now func() time.Time) *Agent {
 	a := &Agent{config: config, environment: environment, now: now, started: now(), tokens: newTokenStore()}
 	a.challenges = newChallengeServer(a.tokens, newPeers(environment, now), environment.Private, config.PeerPort)
+	if config.ShareFile != "" {
+		a.challenges.shared = func(request string) string { return config.sharedAnswer(request, now()) }
+	}
 	resolver := resolve.By(config.NameServer)
 	if resolver == nil {
 		resolver = net.DefaultResolver
@@ -97,6 +100,7 @@ func (a *Agent) Round(ctx context.Context) time.Duration {
 			a.maintain(ctx, cert)
 		}
 		a.report(failure)
+		a.finishRequest(cert)
 	}
 	if failure == nil {
 		a.unusedError = a.removeUnused()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,8 +20,6 @@ import (
 )
 
 const (
-	// Of one question and its answer.
-	exchangeTimeout = 20 * time.Second
 	// From a challenge to its verdict, and from the last of them to the certificate.
 	pollTimeout = 90 * time.Second
 	// A chain of four with RSA-4096 keys has 8 KB.
@@ -28,6 +27,9 @@ const (
 	// Orders of a clock that is further off are not made: it would judge the certificate wrongly.
 	clockTolerance = 10 * time.Minute
 )
+
+// exchangeTimeout is for one request and its response. A test has its own.
+var exchangeTimeout = 20 * time.Second
 
 // pollInterval is how often an authority is asked for a verdict where it does not say. A test has its own.
 var pollInterval = time.Second
@@ -89,9 +91,16 @@ func (ca *authority) checkDirectory(ctx context.Context) error {
 		return unavailable(ca.directory, err)
 	}
 	defer response.Body.Close()
-	_, _ = io.Copy(io.Discard, response.Body)
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return unavailable(ca.directory, err)
+	}
 	if response.StatusCode != http.StatusOK {
 		return ca.withRetryAfter(unavailableError{fmt.Errorf("%s answers %d where its directory should be", request.URL.Host, response.StatusCode)})
+	}
+	var directory acme.Directory
+	if json.Unmarshal(text, &directory) != nil || directory.NewOrder == "" {
+		return unavailableError{fmt.Errorf("%s answers with something else where its directory should be", request.URL.Host)}
 	}
 	if theirs, err := http.ParseTime(response.Header.Get("Date")); err == nil {
 		if off := ca.now().Sub(theirs).Abs(); off > clockTolerance {

@@ -29,6 +29,9 @@ type challengeServer struct {
 	// Where it listens already.
 	listening map[string]bool
 
+	// The encrypted certificate for another PoP's request; "": none. nil: nothing is shared.
+	shared func(request string) string
+
 	limit *rate.Limiter
 	slots chan struct{}
 	// With all peers together.
@@ -59,7 +62,18 @@ func (s *challengeServer) nginxHandler() http.Handler {
 
 // peerHandler answers other PoPs from the tokens held here. It never forwards a request: one hop and no more.
 func (s *challengeServer) peerHandler() http.Handler {
-	return challengeHandler(func(_ context.Context, token string) string { return s.tokens.answer(token, peerAsker) })
+	challenge := challengeHandler(func(_ context.Context, token string) string { return s.tokens.answer(token, peerAsker) })
+	return http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
+		sealed, isShared := strings.CutPrefix(request.URL.Path, sharePath)
+		if isShared && request.Method == http.MethodGet && s.shared != nil {
+			if text := s.shared(sealed); text != "" {
+				answer.Header().Set("Cache-Control", "no-store")
+				_, _ = io.WriteString(answer, text)
+				return
+			}
+		}
+		challenge.ServeHTTP(answer, request)
+	})
 }
 
 func challengeHandler(find func(context.Context, string) string) http.Handler {

@@ -23,6 +23,8 @@ type Config struct {
 	CAFile string `json:"caFile"`
 	// File with the key id and the HMAC key (base64url) of an external account at the first authority, white space between them. Absent: none is needed.
 	EABFile string `json:"eabFile"`
+	// File with the secret that the PoPs share certificates by. Absent: each orders its own.
+	ShareFile string `json:"shareFile"`
 	// Name server for the authorities' names and the sites', such as 127.0.0.1:1104. Absent: the system's.
 	NameServer string `json:"nameServer"`
 	// Zones whose names are asked of name servers of the user's own: what those say is not what the world sees.
@@ -132,6 +134,11 @@ func (c *Config) isPrivateName(name string) bool {
 }
 
 func (c *Config) servedFile(name string) string { return filepath.Join(c.ServedFolder, name+".pem") }
+
+// requestFile is there while somebody waits for a renewal.
+func (c *Config) requestFile(certificate Certificate) string {
+	return filepath.Join(c.Folder, certificate.Names[0]+".renew")
+}
 
 // pairFile is the last good pair of a certificate, kept apart from what nginx reads.
 func (c *Config) pairFile(certificate Certificate) string {

@@ -2,9 +2,13 @@ package acme
 
 import (
 	"crypto"
+	_ "embed"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
+	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,94 +21,179 @@ import (
 	"fly-pops/pop/internal/testacme"
 )
 
+// faultTexts are what operators read of each fault, beside what is tested of it here: docs/certificates.md is made from them.
+//
+//go:embed testdata/faults.json
+var faultTexts []byte
+
+type faultText struct {
+	// Of the first name, or of all certificates. "": nothing is wrong.
+	Says string `json:"says"`
+	// Requests for an order that the authority gets, at once and after another start.
+	Orders int `json:"orders"`
+	// What to do about it.
+	Do string `json:"do"`
+}
+
 // Each fault keeps an order from being made, or a second one from being made; its sentence is reported, nothing else is served, and all is well once it is over.
-func TestWorldsWithoutAnOrder(t *testing.T) {
-	const none, one = 0, 1
-	for name, test := range map[string]struct {
-		fault  func(*fixture)
-		over   func(*fixture)
-		says   string
-		orders int
+func TestFaultsWithoutAnOrder(t *testing.T) {
+	var texts map[string]faultText
+	if err := json.Unmarshal(faultTexts, &texts); err != nil {
+		t.Fatal(err)
+	}
+	faults := map[string]struct {
+		// What is wrong, in a world that was well; and what ends it where a healthy world anew does not.
+		fault, over func(*fixture)
 	}{
-		"the name leads elsewhere": {
-			func(f *fixture) { f.addresses[host] = []string{"203.0.113.9"} }, nil,
-			"www.example.test resolves to 203.0.113.9, not to this edge (66.241.125.4): set its A record", none},
-		"the alias leads elsewhere": {
-			func(f *fixture) { f.addresses[alias] = []string{"66.241.125.4", "203.0.113.9"} }, nil,
-			"example.test resolves to 203.0.113.9, not to this edge", none},
-		"an AAAA record of somebody else": {
-			func(f *fixture) { f.addresses[host] = []string{"66.241.125.4", "2001:db8::9"} }, nil,
-			"www.example.test resolves to 2001:db8::9, and this edge has no IPv6 address: remove its AAAA record", none},
-		"no record": {
-			func(f *fixture) { f.addresses[host] = []string{} }, nil,
-			"www.example.test does not resolve: set its A record to 66.241.125.4", none},
-		"port 80 is closed": {
-			func(f *fixture) { f.dialError = syscall.ECONNREFUSED }, nil,
-			"port 80 of www.example.test (66.241.125.4) does not answer: connection refused", none},
-		"no way to the edge": {
-			func(f *fixture) { f.dialError = syscall.ENETUNREACH }, nil,
-			"port 80 of www.example.test cannot be reached from here", none},
-		"somebody else answers": {
-			func(f *fixture) {
-				f.authority.SetEdge(http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {
-					http.Redirect(answer, &http.Request{Method: "GET"}, "https://elsewhere.test/", http.StatusMovedPermanently)
-				}))
-			}, func(f *fixture) { f.authority.SetEdge(f.agent.challenges.nginxHandler()) },
-			"is answered by something else with 301", none},
-		"the authority is down": {
-			func(f *fixture) { f.config.Directories[0] = "https://127.0.0.1:9/dir" }, nil,
-			"127.0.0.1:9: connect: connection refused", none},
-		"the authority answers nonsense": {
-			func(f *fixture) { f.config.Directories[0] = f.authority.URL + "/nowhere" }, nil,
-			"answers 404 where its directory should be", none},
-		"its root is not known": {
-			func(f *fixture) { f.config.CAFile = "" }, nil,
-			"is of an authority that is not known here: name its root as certificates.acme.trust", none},
-		"the file of its root is missing": {
-			func(f *fixture) { f.config.CAFile = "/nowhere.pem" }, nil, "the authorities of certificates.acme.trust: open /nowhere.pem", none},
-		"an internal error": {
-			func(f *fixture) { f.authority.Problem("account", "serverInternal", 500, "") }, nil, "planted", none},
-		"a page of a proxy": {
-			func(f *fixture) {
-				f.authority.Fault(func(operation string, answer http.ResponseWriter, _ *http.Request) bool {
-					if operation == "account" {
-						answer.WriteHeader(http.StatusBadGateway)
-						_, _ = answer.Write([]byte("<html>\n" + strings.Repeat("planted ", 100_000)))
-					}
-					return operation == "account"
-				})
-			}, nil, "HTTP 502: <html> planted planted", none},
-		"limited before the order": {
-			func(f *fixture) { f.authority.Problem("order", "rateLimited", 429, "7200") }, nil,
-			"the authority's limit is reached: planted", one},
-		"the name is refused": {
-			func(f *fixture) { f.authority.Problem("order", "rejectedIdentifier", 400, "") }, nil,
-			"the authority gives no certificate for this name: planted", one},
-		"CAA forbids": {
-			func(f *fixture) { f.authority.Problem("finalize", "caa", 403, "") }, nil,
-			"its CAA records forbid this authority: add one that allows it, or remove them: planted", one},
-		"an account is wanted first": {
-			func(f *fixture) { f.authority.Problem("account", "externalAccountRequired", 403, "") }, nil,
-			"name its key as certificates.acme.eab: planted", none},
-		"no profile of that name": {
-			func(f *fixture) { f.config.Profile = "eternal" }, nil, `the authority has no profile "eternal": it has [`, none},
-		"the volume stands in memory": {
-			func(f *fixture) {
-				f.write("volume", "cannot write to the volume at /var: read-only; memory stands in for it\n")
-			},
-			func(f *fixture) { f.write("volume", "") }, "", none},
-	} {
+		"the name leads elsewhere":        {func(f *fixture) { f.addresses[host] = []string{"203.0.113.9"} }, nil},
+		"the alias leads elsewhere, too":  {func(f *fixture) { f.addresses[alias] = []string{"66.241.125.4", "203.0.113.9"} }, nil},
+		"an AAAA record of somebody else": {func(f *fixture) { f.addresses[host] = []string{"66.241.125.4", "2001:db8::9"} }, nil},
+		"no record":                       {func(f *fixture) { f.addresses[host] = []string{} }, nil},
+		"another stack has the name": {func(f *fixture) {
+			f.edge = nil
+			f.start()
+			f.nginxOfAPoP(func(*http.Request) int { return 404 })
+		}, nil},
+		"a CDN is in front": {func(f *fixture) {
+			f.edge = nil
+			f.addresses[host] = []string{"104.16.0.1"}
+			f.start()
+			f.answer(http.StatusForbidden)
+		}, nil},
+		"DNS does not answer": {func(f *fixture) { f.lookupError = &net.DNSError{Err: "i/o timeout", IsTimeout: true} }, nil},
+		"DNSSEC is broken": {func(f *fixture) {
+			f.lookupError, f.failureReason = &net.DNSError{Err: "server misbehaving"}, "signature expired"
+		}, nil},
+		"port 80 is closed":            {func(f *fixture) { f.dialError = syscall.ECONNREFUSED }, nil},
+		"no way to the edge":           {func(f *fixture) { f.dialError = syscall.ENETUNREACH }, nil},
+		"a redirect to https in front": {func(f *fixture) { f.answer(http.StatusMovedPermanently) }, nil},
+		"a PoP hangs":                  {func(f *fixture) { f.nginxOfAPoP(func(*http.Request) int { return 504 }) }, nil},
+		"CAA forbids": {func(f *fixture) {
+			f.caa = []caaRecord{{0, "issue", "elsewhere.test"}}
+			f.start()
+		}, nil},
+		"CAA wants another method": {func(f *fixture) {
+			f.caa = []caaRecord{{0, "issue", "pebble.test; validationmethods=dns-01"}}
+			f.start()
+		}, nil},
+		"CAA forbids, as only the authority sees": {func(f *fixture) { f.authority.Problem("finalize", "caa", 403, "") }, nil},
+		"the authority is down":                   {func(f *fixture) { f.config.Directories[0] = "https://127.0.0.1:9/dir" }, nil},
+		"the authority hangs": {func(f *fixture) {
+			before := exchangeTimeout
+			exchangeTimeout = 200 * time.Millisecond
+			f.Cleanup(func() { exchangeTimeout = before })
+			f.authority.Fault(func(_ string, _ http.ResponseWriter, request *http.Request) bool {
+				<-request.Context().Done()
+				return true
+			})
+		}, nil},
+		"the directory's URL is wrong": {func(f *fixture) { f.config.Directories[0] = f.authority.URL + "/nowhere" }, nil},
+		"the directory is nonsense": {func(f *fixture) {
+			f.respond("directory", func(answer http.ResponseWriter) { _, _ = answer.Write([]byte("<html>\nplanted</html>")) })
+		}, nil},
+		"its root is not known":           {func(f *fixture) { f.config.CAFile = "" }, nil},
+		"the file of its root is missing": {func(f *fixture) { f.config.CAFile = "/nowhere.pem" }, nil},
+		"an internal error":               {func(f *fixture) { f.authority.Problem("account", "serverInternal", 500, "") }, nil},
+		"an internal error at the order":  {func(f *fixture) { f.authority.Problem("order", "serverInternal", 500, "") }, nil},
+		"a page of a proxy": {func(f *fixture) {
+			f.respond("account", func(answer http.ResponseWriter) {
+				answer.WriteHeader(http.StatusBadGateway)
+				_, _ = answer.Write([]byte("<html>\n" + strings.Repeat("planted ", 100_000)))
+			})
+		}, nil},
+		"every nonce is refused":              {func(f *fixture) { f.authority.Problem("order", "badNonce", 400, "") }, nil},
+		"limited":                             {func(f *fixture) { f.authority.Problem("order", "rateLimited", 429, "7200") }, nil},
+		"the name is refused":                 {func(f *fixture) { f.authority.Problem("order", "rejectedIdentifier", 400, "") }, nil},
+		"new terms":                           {func(f *fixture) { f.authority.Problem("order", "userActionRequired", 403, "") }, nil},
+		"the mail address is refused":         {func(f *fixture) { f.authority.Problem("account", "invalidContact", 400, "") }, nil},
+		"an account is wanted first":          {func(f *fixture) { f.authority.Problem("account", "externalAccountRequired", 403, "") }, nil},
+		"the external account is a wrong one": {func(f *fixture) { f.externalAccount("kid-2") }, func(f *fixture) { f.externalAccount("kid-1") }},
+		"no profile of that name":             {func(f *fixture) { f.config.Profile = "eternal" }, nil},
+		"the account was deactivated": {func(f *fixture) {
+			f.makeAccount()
+			f.authority.Deactivate(f.accountKey().Public())
+		}, (*fixture).removeAccount},
+		"the account's key is another one": {func(f *fixture) {
+			f.makeAccount()
+			f.changeAccountKey()
+		}, nil},
+		"the account's file is broken": {func(f *fixture) { f.plant(f.config.accountFile(f.authority.Directory)) }, (*fixture).removeAccount},
+		"no HTTP-01 is offered": {func(f *fixture) {
+			f.authority.Change("authorization", func(answer map[string]any) { answer["challenges"] = []any{} })
+		}, nil},
+		"the authority does not reach port 80": {func(f *fixture) {
+			f.nginxOfAPoP(func(request *http.Request) int {
+				if byAuthority(request) {
+					panic(http.ErrAbortHandler)
+				}
+				return 0
+			})
+		}, nil},
+		"the authority gets another answer": {func(f *fixture) {
+			f.nginxOfAPoP(func(request *http.Request) int {
+				if byAuthority(request) {
+					return http.StatusForbidden
+				}
+				return 0
+			})
+		}, nil},
+		"the order becomes invalid": {func(f *fixture) {
+			f.authority.Change("finalize", func(answer map[string]any) { answer["status"] = "invalid" })
+		}, nil},
+		"the certificate is not what was ordered": {func(f *fixture) {
+			text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.authority.Certificate().Raw})
+			f.respond("certificate", func(answer http.ResponseWriter) {
+				answer.Header().Set("Content-Type", "application/pem-certificate-chain")
+				answer.Header().Set("Replay-Nonce", "a-nonce-that-pebble-does-not-know")
+				_, _ = answer.Write(text)
+			})
+		}, nil},
+		"the clock was never set": {func(f *fixture) {
+			f.real = f.clock
+			f.clock = time.Unix(60, 0)
+		}, nil},
+		"the clock is hours off": {func(f *fixture) {
+			f.real = f.clock
+			f.authority.Clock(func() time.Time { return f.real })
+			f.clock = f.clock.Add(3 * time.Hour)
+		}, nil},
+		"the volume is read-only": {func(f *fixture) { f.mount(f.config.Folder, unix.MS_RDONLY, "size=64k") }, (*fixture).unmount},
+		"the volume is full": {func(f *fixture) {
+			f.mount(f.config.Folder, 0, "size=64k")
+			filler, err := os.Create(filepath.Join(f.config.Folder, "filler"))
+			if err != nil {
+				f.Fatal(err)
+			}
+			defer filler.Close()
+			for err == nil {
+				_, err = filler.Write(make([]byte, 4096))
+			}
+		}, (*fixture).unmount},
+		"memory stands in for the volume": {func(f *fixture) {
+			f.write("volume", "cannot write to the volume at /var: read-only; memory stands in for it\n")
+		}, func(f *fixture) { f.write("volume", "") }},
+	}
+	for name := range texts {
+		if _, known := faults[name]; !known {
+			t.Errorf("testdata/faults.json has %q, which nothing tries", name)
+		}
+	}
+	for name, test := range faults {
 		t.Run(name, func(t *testing.T) {
-			f := newFixture(t)
+			text, known := texts[name]
+			if !known || text.Do == "" {
+				t.Error("testdata/faults.json says nothing of it")
+			}
+			f := newFixture(t, func(options *testacme.Options) {
+				if strings.Contains(name, "external account") {
+					options.External = map[string]string{"kid-1": externalKey}
+				}
+			})
 			config := *f.config
 			config.Directories = append([]string{}, f.config.Directories...)
 			test.fault(f)
 			pause := f.round()
-			if test.says != "" {
-				f.says(test.says, test.orders)
-			} else if !strings.Contains(f.status.Error, "memory stands in for it: no certificate is ordered") || f.authority.Count("order") != 0 {
-				t.Errorf("says %q", f.status.Error)
-			}
+			f.says(text.Says, text.Orders)
 			if len(f.own().Error) > 700 {
 				t.Errorf("says %d characters", len(f.own().Error))
 			}
@@ -112,24 +201,113 @@ func TestWorldsWithoutAnOrder(t *testing.T) {
 				t.Errorf("pause %v, served %.40s", pause, f.served(host))
 			}
 			// Nor right afterwards, though the process begins anew.
+			edge := f.authority.CurrentEdge()
 			f.start()
-			test.fault(f)
+			f.authority.SetEdge(edge)
 			f.round()
-			if orders := f.authority.Count("order"); orders != test.orders {
+			if orders := f.authority.Count("order"); orders != text.Orders {
 				t.Errorf("%d orders after another start", orders)
 			}
 
 			*f.config = config
-			f.authority.Fault(nil)
-			f.addresses, f.dialError = map[string][]string{}, nil
-			f.start()
+			f.recover()
 			if test.over != nil {
 				test.over(f)
 			}
-			f.clock = f.clock.Add(13 * time.Hour)
+			f.start()
 			f.mustRun()
 			f.leaf(host)
 		})
+	}
+}
+
+// recover has everything around the PoP well again, and half a day gone by: whatever pause there is.
+func (f *fixture) recover() {
+	f.authority.Fault(nil)
+	f.authority.Clock(f.now)
+	f.addresses, f.dialError, f.lookupError, f.failureReason, f.caa = map[string][]string{}, nil, nil, "", nil
+	f.edge = []netip.Addr{edgeAddress}
+	if !f.real.IsZero() {
+		f.clock = f.real
+	}
+	f.clock = f.clock.Add(13 * time.Hour)
+}
+
+// answer is what everybody gets at port 80.
+func (f *fixture) answer(status int) {
+	f.authority.SetEdge(http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {
+		answer.Header().Set("Location", "https://elsewhere.test/")
+		answer.WriteHeader(status)
+	}))
+}
+
+// respond answers one operation in place of the authority.
+func (f *fixture) respond(at string, how func(http.ResponseWriter)) {
+	f.authority.Fault(func(operation string, answer http.ResponseWriter, _ *http.Request) bool {
+		if operation == at {
+			how(answer)
+		}
+		return operation == at
+	})
+}
+
+func (f *fixture) makeAccount() {
+	f.Helper()
+	ca, err := newAuthority(f.config, f.authority.Directory, f.now)
+	if err != nil {
+		f.Fatal(err)
+	}
+	if _, err := f.config.account(f.Context(), ca); err != nil {
+		f.Fatal(err)
+	}
+}
+
+func (f *fixture) removeAccount() {
+	f.Helper()
+	if err := os.Remove(f.config.accountFile(f.authority.Directory)); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// changeAccountKey leaves the account's URL, which belongs to the key of before.
+func (f *fixture) changeAccountKey() {
+	f.Helper()
+	path := f.config.accountFile(f.authority.Directory)
+	var saved savedAccount
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(text, &saved)
+	}
+	saved.Key, _ = newKey()
+	if err := errors.Join(err, f.config.save(path, saved)); err != nil {
+		f.Fatal(err)
+	}
+}
+
+const externalKey = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
+
+func (f *fixture) externalAccount(id string) {
+	f.Helper()
+	f.write("eab", id+"\n"+externalKey+"\n")
+	f.config.EABFile = filepath.Join(filepath.Dir(f.config.Folder), "eab")
+}
+
+func (f *fixture) mount(folder string, flags uintptr, options string) {
+	f.Helper()
+	err := unix.Mount("test", folder, "tmpfs", flags, options)
+	if errors.Is(err, unix.EPERM) {
+		f.Skip("nothing can be mounted here: wants root with CAP_SYS_ADMIN")
+	}
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _ = unix.Unmount(folder, unix.MNT_DETACH) })
+}
+
+func (f *fixture) unmount() {
+	f.Helper()
+	if err := unix.Unmount(f.config.Folder, unix.MNT_DETACH); err != nil {
+		f.Fatal(err)
 	}
 }
 
@@ -278,6 +456,10 @@ func TestADeactivatedAccount(t *testing.T) {
 	if own := f.own(); !strings.Contains(own.Error, "does not take this PoP's account any more") || !strings.Contains(own.Error, "and the PoP makes another") {
 		t.Errorf("says %q", own.Error)
 	}
+	if orders := f.authority.Count("order"); orders != 3 {
+		// The second one once with the certificate that it replaces, and once without.
+		t.Errorf("%d orders", orders)
+	}
 	files, _ := filepath.Glob(filepath.Join(f.config.Folder, "account-*"))
 	if len(files) != 1 || os.Remove(files[0]) != nil {
 		t.Fatalf("accounts %v", files)
@@ -389,7 +571,7 @@ func TestAnotherAuthorityStandsInWhileItIsUrgent(t *testing.T) {
 }
 
 func TestAnExternalAccount(t *testing.T) {
-	const key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
+	const key = externalKey
 	f := newFixture(t, func(options *testacme.Options) { options.External = map[string]string{"kid-1": key} })
 	f.round()
 	if !strings.Contains(f.own().Error, "certificates.acme.eab") {
@@ -412,6 +594,9 @@ func TestAnExternalAccount(t *testing.T) {
 		}
 	}
 	f.write("eab", "kid-1\n"+key+"\n")
+	if orders := f.authority.Count("order"); orders != 0 {
+		t.Errorf("%d orders", orders)
+	}
 	f.clock = f.clock.Add(24 * time.Hour)
 	f.start()
 	f.mustRun()

@@ -30,11 +30,11 @@ func (o *orderFlow) finalize(ctx context.Context, order acme.Order, saved *saved
 	if err == nil {
 		return order, nil
 	}
-	told := o.ca.describe(err)
 	if order.Status == acme.StatusInvalid {
-		return order, lostOrderError{told}
+		// acmez says of such an order only that it is one.
+		return order, lostOrderError{o.ca.describe(orderProblem(order))}
 	}
-	return order, told
+	return order, o.ca.describe(err)
 }
 
 // waitIssued polls an order that was finalized before a restart.

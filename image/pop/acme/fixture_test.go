@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"fly-pops/pop/internal/files"
+	"fly-pops/pop/internal/resolve"
 	"fly-pops/pop/internal/testacme"
 )
 
@@ -29,13 +31,26 @@ type fixture struct {
 	// What DNS says of names; absent: the edge.
 	addresses map[string][]string
 	dialError error
+	// Of every lookup, and why, as unbound would say.
+	lookupError   error
+	failureReason string
+	// CAA records of all names; nil: none are looked for.
+	caa []caaRecord
+	// The time it would be, where the clock is off.
+	real time.Time
+	// Of one PoP among several that share certificates.
+	pop     string
+	address netip.Addr
+	peers   Peers
+	// Addresses of the edge, as far as the machine was told.
+	edge []netip.Addr
 }
 
 var edgeAddress = netip.MustParseAddr("66.241.125.4")
 
 func newFixture(t *testing.T, options ...func(*testacme.Options)) *fixture {
 	t.Helper()
-	f := &fixture{T: t, clock: time.Now().UTC().Truncate(time.Second), addresses: map[string][]string{}}
+	f := &fixture{T: t, clock: time.Now().UTC().Truncate(time.Second), addresses: map[string][]string{}, edge: []netip.Addr{edgeAddress}}
 	pollInterval = 10 * time.Millisecond
 	wanted := testacme.Options{Now: f.now}
 	for _, option := range options {
@@ -66,15 +81,24 @@ func (f *fixture) start() {
 	if err := f.config.Validate(); err != nil {
 		f.Fatal(err)
 	}
-	f.agent = New(f.config, Environment{Addresses: []netip.Addr{edgeAddress}, Pop: "cdg-1"}, nil, f.now)
+	f.agent = New(f.config, Environment{Addresses: f.edge, Pop: "cdg-1"}, nil, f.now)
 	f.agent.Report = func(status Status) { f.status = status }
 	f.agent.checkName = (&nameChecker{
-		tokens: f.agent.tokens, edge: f.agent.environment.Addresses, isPrivateName: f.config.isPrivateName, lookup: f.lookup, dial: f.dial,
+		tokens: f.agent.tokens, edge: f.edge, isPrivateName: f.config.isPrivateName, lookup: f.lookup, dial: f.dial,
+		failureReason: func(context.Context, string) string { return f.failureReason },
 	}).check
+	if f.caa != nil {
+		f.agent.queryCAA = func(context.Context, string) (resolve.Answer, error) {
+			return resolve.Answer{Resources: caaResources(f.caa...)}, nil
+		}
+	}
 	f.authority.SetEdge(f.agent.challenges.nginxHandler())
 }
 
 func (f *fixture) lookup(_ context.Context, _, name string) ([]netip.Addr, error) {
+	if f.lookupError != nil {
+		return nil, f.lookupError
+	}
 	texts, known := f.addresses[strings.TrimSuffix(name, ".")]
 	if !known {
 		return []netip.Addr{edgeAddress}, nil
@@ -160,10 +184,17 @@ func (f *fixture) leaf(name string) *x509.Certificate {
 // says checks the sentence of the first certificate, and how many orders the authority got.
 func (f *fixture) says(sentence string, orders int) {
 	f.Helper()
-	if !strings.Contains(f.own().Error, sentence) {
-		f.Errorf("says %q, expected %q", f.own().Error, sentence)
+	f.Log(f.own().Error + f.status.Error)
+	if said := f.own().Error + f.status.Error; !strings.Contains(said, sentence) || sentence == "" {
+		f.Errorf("says %q, expected %q", said, sentence)
 	}
 	if found := f.authority.Count("order"); found != orders {
 		f.Errorf("%d orders, expected %d", found, orders)
+	}
+}
+
+func (f *fixture) writeStatus() {
+	if err := files.ReplaceJSON(f.config.Status, f.status); err != nil {
+		f.Error(err)
 	}
 }

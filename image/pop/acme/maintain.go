@@ -30,11 +30,15 @@ func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
 	if !inProgress && cert.leaf != nil && !now.Before(cert.pollAt) {
 		a.refreshWindow(ctx, cert)
 	}
-	if !inProgress && !a.isDue(cert) {
-		cert.problem, cert.checks, cert.slowChecks = nil, 0, 0
+	isForced := cert.requested && forceProblem(cert.order, now) == nil
+	if !inProgress && !a.isDue(cert) && !isForced {
+		cert.problem, cert.checks, cert.slowChecks, cert.dueSince = nil, 0, 0, time.Time{}
 		return
 	}
-	if retry := cert.order.RetryAt; retry != nil && now.Before(*retry) {
+	if !inProgress && a.takeShared(ctx, cert) {
+		return
+	}
+	if retry := cert.order.RetryAt; retry != nil && now.Before(*retry) && !isForced {
 		if cert.problem == nil && cert.order.ErrorAt != nil {
 			cert.problem, cert.problemAt = errors.New(cert.order.Error), *cert.order.ErrorAt
 		}
@@ -44,7 +48,7 @@ func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
 		a.obtain(ctx, cert, cert.order.Names)
 		return
 	}
-	if now.Before(cert.nextCheck) {
+	if now.Before(cert.nextCheck) && !isForced {
 		return
 	}
 	names, err := a.checkNames(ctx, cert)
@@ -53,6 +57,10 @@ func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
 		if len(names) == 0 || !a.isUrgent(cert) {
 			return
 		}
+	}
+	if !isForced && a.waitsForPeers(ctx, cert) {
+		cert.nextCheck = now.Add(quickCheckPause)
+		return
 	}
 	// A name that is lost does not take the others' certificate with it.
 	if a.obtain(ctx, cert, names) && err != nil {

@@ -24,6 +24,8 @@ type managedCert struct {
 	// Of an authority, as on the volume; nil: none yet.
 	leaf    *x509.Certificate
 	content []byte
+	// Somebody asked for a renewal now.
+	requested bool
 	// When the authority wants it renewed; nil: it does not say.
 	window *Window
 	// When it is asked for that again.
@@ -31,6 +33,8 @@ type managedCert struct {
 
 	// Checks of its names in a row that found something wrong, and those of them that were no longer quick.
 	checks, slowChecks int
+	// Since when it is due, and when the other PoPs are asked for theirs again; where they share.
+	dueSince, nextShare time.Time
 	// Attempts in a row that CAA records forbade.
 	forbidden int
 	// Checks that ended because another PoP did not answer.
@@ -44,16 +48,31 @@ type managedCert struct {
 
 // load reads what is on the volume. A file that is missing or not whole counts as absent.
 func (a *Agent) load(cert *managedCert) {
-	cert.leaf, cert.content = nil, nil
-	if text, err := readFile(a.config.pairFile(cert.Certificate)); err == nil {
-		if chain, err := pair.ParseChain(string(pair.OnlyCertificates(text))); err == nil {
-			cert.leaf, cert.content = chain[0], text
-		}
+	cert.leaf, cert.content = readPair(a.config.pairFile(cert.Certificate))
+	cert.order = a.config.readOrder(cert.Certificate)
+	_, err := os.Stat(a.config.requestFile(cert.Certificate))
+	cert.requested = err == nil
+}
+
+// readPair returns the leaf of a pair and the whole PEM; nil: there is none.
+func readPair(path string) (*x509.Certificate, []byte) {
+	text, err := readFile(path)
+	if err != nil {
+		return nil, nil
 	}
-	cert.order = savedOrder{}
-	if text, err := readFile(a.config.orderFile(cert.Certificate)); err == nil && json.Unmarshal(text, &cert.order) != nil {
-		cert.order = savedOrder{}
+	chain, err := pair.ParseChain(string(pair.OnlyCertificates(text)))
+	if err != nil {
+		return nil, nil
 	}
+	return chain[0], text
+}
+
+func (c *Config) readOrder(certificate Certificate) savedOrder {
+	var order savedOrder
+	if text, err := readFile(c.orderFile(certificate)); err != nil || json.Unmarshal(text, &order) != nil {
+		return savedOrder{}
+	}
+	return order
 }
 
 func readFile(path string) ([]byte, error) {
@@ -91,7 +110,12 @@ func (a *Agent) isDue(cert *managedCert) bool {
 
 // renewalTime is when to renew the certificate there is.
 func (a *Agent) renewalTime(cert *managedCert) time.Time {
-	return renewAt(cert.leaf.NotBefore, cert.leaf.NotAfter, cert.window, seedOf(a.environment.Pop, pair.Serial(cert.leaf))).UTC().Truncate(time.Second)
+	seed := seedOf(a.environment.Pop, pair.Serial(cert.leaf))
+	if cert.order.Taken {
+		// The PoP that ordered it comes first: its renewal counts nothing at the authority.
+		seed = latestSeed(cert.window)
+	}
+	return renewAt(cert.leaf.NotBefore, cert.leaf.NotAfter, cert.window, seed).UTC().Truncate(time.Second)
 }
 
 // isUrgent says that the certificate there is ends before long.

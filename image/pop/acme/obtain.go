@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/mholt/acmez/v3/acme"
-
-	"fly-pops/pop/internal/files"
 )
 
 // An order that failed so often in a row is given up, and another is made.
@@ -91,7 +89,8 @@ func (a *Agent) obtainFrom(ctx context.Context, cert *managedCert, names []strin
 	order := &orderFlow{
 		config: a.config, ca: ca, account: account, tokens: a.tokens, now: a.now, save: func() error { return a.saveOrder(cert) },
 	}
-	if cert.order.IssuedBy == directory {
+	// Another account's cannot be replaced.
+	if cert.order.IssuedBy == directory && !cert.order.Taken {
 		order.replaces = cert.leaf
 	}
 	if isFirst {
@@ -101,18 +100,9 @@ func (a *Agent) obtainFrom(ctx context.Context, cert *managedCert, names []strin
 	if err != nil {
 		return a.explainFailure(ctx, ca, account, err)
 	}
-	if err := files.Replace(a.config.pairFile(cert.Certificate), content, 0o600); err != nil {
-		return fmt.Errorf("the certificate that was issued is not written: %w", err)
-	}
-	saved := savedOrder{IssuedBy: directory}
-	if cert.leaf == nil {
-		saved.SelfSignedUntil = a.selfSignedUntil()
-	}
-	cert.leaf, cert.content, cert.window, cert.pollAt, cert.problem = leaf, content, nil, time.Time{}, nil
-	a.installCopies(cert)
-	cert.order = saved
-	if err := a.saveOrder(cert); err != nil {
-		a.setProblem(cert, err)
+	issued := append(within(cert.order.Issued, week, a.now()), a.now().UTC().Truncate(time.Second))
+	if err := a.install(cert, leaf, content, savedOrder{IssuedBy: directory, Issued: issued}); err != nil {
+		return err
 	}
 	fmt.Fprintf(os.Stderr, "pop: certificate of %s from %s, until %s\n", strings.Join(leaf.DNSNames, ", "), directory, leaf.NotAfter.Format(time.RFC3339))
 	if forbidden != nil {
@@ -166,11 +156,14 @@ func (a *Agent) recordFailure(cert *managedCert, err error) {
 func (a *Agent) failurePause(cert *managedCert, err error) time.Duration {
 	now, seed := a.now(), a.seed(cert)
 	wanted := time.Duration(0)
+	cert.order.LeaveAloneUntil = nil
 	if later, is := errors.AsType[retryAfterError](err); is {
 		wanted = later.after
+		until := now.Add(wanted).UTC()
+		cert.order.LeaveAloneUntil = &until
 	}
 	if _, is := errors.AsType[validationError](err); is {
-		cert.order.FailedValidations = append(lastHour(cert.order.FailedValidations, now), now.UTC())
+		cert.order.FailedValidations = append(within(cert.order.FailedValidations, time.Hour, now), now.UTC())
 		return max(validationPause(cert.order.Failures, cert.order.FailedValidations, now, seed), wanted)
 	}
 	if _, is := errors.AsType[unavailableError](err); is {

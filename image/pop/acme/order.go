@@ -119,11 +119,14 @@ func (o *orderFlow) unknownProfile(ctx context.Context) error {
 	return fmt.Errorf("the authority has no profile %q: it has none at all", o.profile)
 }
 
+// invalidOrder stands for the type of a problem that the authority does not tell.
+const invalidOrder = "invalid order"
+
 func orderProblem(order acme.Order) error {
 	if order.Error != nil {
 		return *order.Error
 	}
-	return acme.Problem{Type: "invalid", Detail: "the order is invalid, for no reason that the authority tells"}
+	return acme.Problem{Type: invalidOrder, Detail: "the authority does not tell why"}
 }
 
 // checkCovers rejects a certificate that is for some of the names only.

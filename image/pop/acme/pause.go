@@ -26,6 +26,9 @@ func (a *Agent) nextPause(failure error) time.Duration {
 		if until := cert.order.SelfSignedUntil; until != nil && !a.isServed(cert) {
 			sooner(*until)
 		}
+		if a.config.ShareFile != "" && !cert.dueSince.IsZero() {
+			sooner(cert.nextShare)
+		}
 		switch retry := cert.order.RetryAt; {
 		case retry != nil && now.Before(*retry):
 			sooner(*retry)

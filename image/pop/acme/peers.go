@@ -62,7 +62,7 @@ func (s *challengeServer) others(ctx context.Context) ([]netip.Addr, error) {
 }
 
 func (s *challengeServer) queryPeer(ctx context.Context, address netip.Addr, token string) string {
-	response, err := s.get(ctx, address, token)
+	response, err := s.get(ctx, address, challengePath+token)
 	if err != nil {
 		return ""
 	}
@@ -74,8 +74,8 @@ func (s *challengeServer) queryPeer(ctx context.Context, address netip.Addr, tok
 	return string(text)
 }
 
-func (s *challengeServer) get(ctx context.Context, address netip.Addr, token string) (*http.Response, error) {
-	url := fmt.Sprintf("http://%s%s%s", netip.AddrPortFrom(address, uint16(s.port)), challengePath, token)
+func (s *challengeServer) get(ctx context.Context, address netip.Addr, path string) (*http.Response, error) {
+	url := fmt.Sprintf("http://%s%s", netip.AddrPortFrom(address, uint16(s.port)), path)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func (s *challengeServer) checkPeers(ctx context.Context) error {
 	for _, address := range addresses {
 		go func() {
 			// A token that nobody has: 404 is an answer.
-			response, err := s.get(ctx, address, token)
+			response, err := s.get(ctx, address, challengePath+token)
 			if err != nil {
 				failures <- unreadyError{fmt.Errorf("the PoP at %s does not answer challenges: %w", address, shortReason(err, s.timeout))}
 				return

@@ -17,12 +17,14 @@ func problemText(problem acme.Problem) string {
 		"incorrectResponse":       "the authority got another answer than this PoP's: something else answers for the name",
 		"unauthorized":            "the authority does not let this PoP's account do that",
 		"rejectedIdentifier":      "the authority gives no certificate for this name",
+		"serverInternal":          "the authority has an internal error",
 		"rateLimited":             "the authority's limit is reached",
 		"externalAccountRequired": "the authority wants an account made with it before: name its key as certificates.acme.eab",
 		"invalidContact":          "the authority does not take certificates.acme.email",
 		"unsupportedContact":      "the authority does not take certificates.acme.email",
-		"userActionRequired":      "the authority wants something done by its account's owner",
+		"userActionRequired":      "the authority wants something done by the account's owner, such as agreeing to new terms",
 		"accountDoesNotExist":     "the authority does not know the account of this PoP any more",
+		invalidOrder:              "the order is invalid",
 		"badNonce":                "the authority refused every nonce it gave",
 	}[kind]
 	if advice == "" {

@@ -11,7 +11,7 @@ import (
 func (a *Agent) report(failure error) {
 	now := a.now().UTC().Truncate(time.Second)
 	status := Status{At: now, Certificates: []CertificateStatus{}}
-	if err := errors.Join(a.environmentError, a.listenError, a.unusedError, failure); err != nil {
+	if err := errors.Join(a.environmentError, a.listenError, a.shareError, a.unusedError, failure); err != nil {
 		status.Error, status.ErrorAt = err.Error(), &now
 	}
 	for _, cert := range a.certs {

@@ -8,6 +8,8 @@ import (
 type savedOrder struct {
 	// Directory that the certificate in use came from; "": there is none.
 	IssuedBy string `json:"issuedBy,omitempty"`
+	// Another PoP ordered it, by an account of its own.
+	Taken bool `json:"taken,omitempty"`
 	// Until then nginx may still serve the self-signed certificate from before the first one. nil: it does not.
 	SelfSignedUntil *time.Time `json:"selfSignedUntil,omitempty"`
 	// Names of the order in progress; nil: there is none.
@@ -23,6 +25,10 @@ type savedOrder struct {
 	RetryAt *time.Time `json:"retryAt,omitempty"`
 	// Validations that failed within the last hour, which authorities count.
 	FailedValidations []time.Time `json:"failedValidations,omitempty"`
+	// Before that the authority wants to be left alone, whoever asks. nil: it did not say.
+	LeaveAloneUntil *time.Time `json:"leaveAloneUntil,omitempty"`
+	// When certificates for these names were issued to this PoP, within the last week.
+	Issued []time.Time `json:"issued,omitempty"`
 	// Why the last attempt failed, and when.
 	Error   string     `json:"error,omitempty"`
 	ErrorAt *time.Time `json:"errorAt,omitempty"`

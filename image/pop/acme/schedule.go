@@ -49,6 +49,14 @@ func renewAt(notBefore, notAfter time.Time, window *Window, seed float64) time.T
 	return chosen
 }
 
+// latestSeed is the one of the last moment.
+func latestSeed(window *Window) float64 {
+	if window == nil {
+		return 0
+	}
+	return 1
+}
+
 // EndsSoon says that a certificate should have been renewed long ago.
 func EndsSoon(notBefore, notAfter, now time.Time) bool {
 	return notAfter.Sub(now) < notAfter.Sub(notBefore)/EndsSoonShare
@@ -113,7 +121,7 @@ func validationPause(failures int, failed []time.Time, now time.Time, seed float
 	return pause
 }
 
-// lastHour leaves out what was earlier than that, or is yet to come by this clock.
-func lastHour(times []time.Time, now time.Time) []time.Time {
-	return slices.DeleteFunc(slices.Clone(times), func(at time.Time) bool { return at.After(now) || now.Sub(at) >= time.Hour })
+// within leaves out times that were longer ago, or are yet to come by this clock.
+func within(times []time.Time, length time.Duration, now time.Time) []time.Time {
+	return slices.DeleteFunc(slices.Clone(times), func(at time.Time) bool { return at.After(now) || now.Sub(at) >= length })
 }

@@ -163,7 +163,7 @@ func TestValidationPauses(t *testing.T) {
 			}
 		})
 	}
-	if found := lastHour([]time.Time{made.Add(-time.Hour), made.Add(-time.Minute), made.Add(time.Minute)}, made); len(found) != 1 {
+	if found := within([]time.Time{made.Add(-time.Hour), made.Add(-time.Minute), made.Add(time.Minute)}, time.Hour, made); len(found) != 1 {
 		t.Errorf("%v", found)
 	}
 }

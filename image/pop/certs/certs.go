@@ -120,7 +120,7 @@ func order(ctx context.Context, agent *acme.Agent, path string) {
 	}
 	agent.Serve(ctx)
 	for ctx.Err() == nil {
-		wait(ctx, agent.Round(ctx), func() bool { return false })
+		wait(ctx, agent.Round(ctx), agent.IsRequested)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,9 @@ var operations = map[string]string{
 	"/dir": "directory", "/nonce-plz": "nonce", "/sign-me-up": "account", "/order-plz": "order", "/my-order/": "read order", "/authZ/": "authorization",
 	"/chalZ/": "challenge", "/finalize-order/": "finalize", "/certZ/": "certificate", "/draft-ietf-acme-ari-03/": "renewal info",
 }
+
+// started servers so far.
+var started atomic.Int64
 
 // Server is one authority.
 type Server struct {
@@ -137,7 +141,8 @@ func Start(t testing.TB, options Options) *Server {
 	s.Server.Config.ErrorLog = quiet // handshakes that fail are part of the tests
 	s.Server.StartTLS()
 	t.Cleanup(s.Server.Close)
-	s.Directory = s.URL + "/dir"
+	// acmez keeps directories by their URLs for the whole process, and a port may come again.
+	s.Directory = fmt.Sprintf("%s/dir?%d", s.URL, started.Add(1))
 	s.CAFile = filepath.Join(t.TempDir(), "ca.pem")
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
 	if err := os.WriteFile(s.CAFile, text, 0o644); err != nil {
@@ -220,23 +225,7 @@ func (s *Server) WithoutRenewalInfo() { s.withoutInDirectory("renewalInfo") }
 func (s *Server) WithoutMeta() { s.withoutInDirectory("meta") }
 
 func (s *Server) withoutInDirectory(field string) {
-	s.Fault(func(operation string, answer http.ResponseWriter, request *http.Request) bool {
-		if operation != "directory" {
-			return false
-		}
-		recorder := httptest.NewRecorder()
-		s.pebble.ServeHTTP(recorder, request)
-		var directory map[string]any
-		if err := json.Unmarshal(recorder.Body.Bytes(), &directory); err != nil {
-			s.t.Error(err)
-		}
-		delete(directory, field)
-		answer.Header().Set("Content-Type", "application/json")
-		if err := json.NewEncoder(answer).Encode(directory); err != nil {
-			s.t.Error(err)
-		}
-		return true
-	})
+	s.Change("directory", func(answer map[string]any) { delete(answer, field) })
 }
 
 // CAA sets the CAA records of a name.
@@ -347,4 +336,36 @@ func (s *Server) Header(at string, change func(http.Header)) {
 		_, _ = answer.Write(recorder.Body.Bytes())
 		return true
 	})
+}
+
+// Change changes the fields of one operation's responses.
+func (s *Server) Change(at string, how func(answer map[string]any)) {
+	s.Fault(func(operation string, answer http.ResponseWriter, request *http.Request) bool {
+		if operation != at {
+			return false
+		}
+		recorder := httptest.NewRecorder()
+		s.pebble.ServeHTTP(recorder, request)
+		var fields map[string]any
+		if err := json.Unmarshal(recorder.Body.Bytes(), &fields); err != nil {
+			s.t.Error(err)
+		}
+		how(fields)
+		for name, values := range recorder.Header() {
+			answer.Header()[name] = values
+		}
+		answer.Header().Del("Content-Length")
+		answer.WriteHeader(recorder.Code)
+		if err := json.NewEncoder(answer).Encode(fields); err != nil {
+			s.t.Error(err)
+		}
+		return true
+	})
+}
+
+// CurrentEdge is who answers at port 80 now.
+func (s *Server) CurrentEdge() http.Handler {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	return s.edge
 }

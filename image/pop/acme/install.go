@@ -1,0 +1,28 @@
+package acme
+
+import (
+	"crypto/x509"
+	"fmt"
+	"time"
+
+	"fly-pops/pop/internal/files"
+)
+
+// install puts a new pair onto the volume and before nginx. saved says where it comes from.
+func (a *Agent) install(cert *managedCert, leaf *x509.Certificate, content []byte, saved savedOrder) error {
+	if err := files.Replace(a.config.pairFile(cert.Certificate), content, 0o600); err != nil {
+		return fmt.Errorf("the certificate that was issued is not written: %w", err)
+	}
+	saved.FailedValidations = within(cert.order.FailedValidations, time.Hour, a.now())
+	if cert.leaf == nil {
+		saved.SelfSignedUntil = a.selfSignedUntil()
+	}
+	cert.leaf, cert.content, cert.window, cert.pollAt, cert.problem = leaf, content, nil, time.Time{}, nil
+	cert.checks, cert.slowChecks, cert.dueSince = 0, 0, time.Time{}
+	a.installCopies(cert)
+	cert.order = saved
+	if err := a.saveOrder(cert); err != nil {
+		a.setProblem(cert, err)
+	}
+	return nil
+}

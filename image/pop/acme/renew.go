@@ -1,0 +1,153 @@
+package acme
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"fly-pops/pop/internal/files"
+	"fly-pops/pop/internal/pair"
+)
+
+// Renewals that somebody asks for, before their time: `pop renew` puts a file beside the certificate's, and `pop certs` takes it as one attempt. Pauses after
+// failures do not hold it back; what counts at authorities does.
+
+const (
+	week = 7 * 24 * time.Hour
+	// Certificates a week for the same set of names, those of all PoPs together: https://letsencrypt.org/docs/rate-limits/
+	maxIssuedPerWeek = 5
+	// Shorter than what Fly allows a command.
+	renewalWait = 50 * time.Second
+	// From one look at the request to the next.
+	renewalPoll = 200 * time.Millisecond
+)
+
+// RenewalPlan is what a renewal would cost.
+type RenewalPlan struct {
+	Names []string `json:"names"`
+	// Of the authority that is asked first.
+	Directory string `json:"directory"`
+	// When this PoP got certificates for these names within the last week.
+	Issued []time.Time `json:"issued"`
+	// Why it cannot be done now; "": it can.
+	Problem string `json:"problem,omitempty"`
+}
+
+// RenewalResult is what became of it.
+type RenewalResult struct {
+	Serial   string     `json:"serial,omitempty"`
+	NotAfter *time.Time `json:"notAfter,omitempty"`
+	// The order goes on; the status has its end.
+	Pending bool `json:"pending,omitempty"`
+}
+
+// forceProblem is why not even somebody who asks for it gets a renewal now.
+func forceProblem(order savedOrder, now time.Time) error {
+	if until := order.LeaveAloneUntil; until != nil && now.Before(*until) {
+		return fmt.Errorf("the authority wants to be left alone until %s (%s)", until.Format(time.RFC3339), order.Error)
+	}
+	if failed := within(order.FailedValidations, time.Hour, now); len(failed) >= maxFailedValidations {
+		next := failed[len(failed)-maxFailedValidations].Add(time.Hour)
+		return fmt.Errorf("%d validations failed within the last hour, and authorities take few more: the next attempt is possible at %s", len(failed), next.Format(time.RFC3339))
+	}
+	if issued := within(order.Issued, week, now); len(issued) >= maxIssuedPerWeek {
+		return fmt.Errorf("this PoP got %d certificates for these names within a week, and Let's Encrypt gives no more than %d: the next one is possible at %s",
+			len(issued), maxIssuedPerWeek, issued[len(issued)-maxIssuedPerWeek].Add(week).Format(time.RFC3339))
+	}
+	return nil
+}
+
+// IsRequested says that somebody waits for a renewal.
+func (a *Agent) IsRequested() bool {
+	return slices.ContainsFunc(a.certs, func(cert *managedCert) bool {
+		_, err := os.Stat(a.config.requestFile(cert.Certificate))
+		return err == nil
+	})
+}
+
+// finishRequest ends a request after its one attempt, whatever came of it: the status has been written.
+func (a *Agent) finishRequest(cert *managedCert) {
+	if cert.requested {
+		_ = os.Remove(a.config.requestFile(cert.Certificate)) // Who waits gives up by itself.
+	}
+}
+
+// PlanRenewal says what a renewal of a host's certificate would cost. The host may be any of its names.
+func PlanRenewal(config *Config, host string, now time.Time) (RenewalPlan, error) {
+	certificate, err := config.certificateOf(host)
+	if err != nil {
+		return RenewalPlan{}, err
+	}
+	order := config.readOrder(certificate)
+	plan := RenewalPlan{Names: certificate.Names, Directory: config.Directories[0], Issued: within(order.Issued, week, now)}
+	if plan.Issued == nil {
+		plan.Issued = []time.Time{}
+	}
+	if err := forceProblem(order, now); err != nil {
+		plan.Problem = err.Error()
+	}
+	return plan, nil
+}
+
+// RequestRenewal has `pop certs` renew a host's certificate now, and waits for what becomes of it.
+func RequestRenewal(ctx context.Context, config *Config, host string, now func() time.Time) (RenewalResult, error) {
+	plan, err := PlanRenewal(config, host, now())
+	if err == nil && plan.Problem != "" {
+		err = errors.New(plan.Problem)
+	}
+	if err != nil {
+		return RenewalResult{}, err
+	}
+	certificate := Certificate{Names: plan.Names}
+	before, _ := readPair(config.pairFile(certificate))
+	request := config.requestFile(certificate)
+	if err := files.Replace(request, nil, 0o600); err != nil {
+		return RenewalResult{}, fmt.Errorf("the volume takes nothing, so nothing is ordered: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, renewalWait)
+	defer cancel()
+	for {
+		if _, err := os.Stat(request); err != nil {
+			return config.renewalResult(certificate, before)
+		}
+		select {
+		case <-ctx.Done():
+			if config.readOrder(certificate).Location != "" {
+				return RenewalResult{Pending: true}, nil
+			}
+			return RenewalResult{}, errors.Join(fmt.Errorf("`pop certs` has not done it in %s, and was told to leave it", renewalWait), os.Remove(request))
+		case <-time.After(renewalPoll):
+		}
+	}
+}
+
+func (c *Config) renewalResult(certificate Certificate, before *x509.Certificate) (RenewalResult, error) {
+	if leaf, _ := readPair(c.pairFile(certificate)); leaf != nil && !leaf.Equal(before) {
+		return RenewalResult{Serial: pair.Serial(leaf), NotAfter: &leaf.NotAfter}, nil
+	}
+	var status Status
+	if text, err := readFile(c.Status); err == nil && json.Unmarshal(text, &status) == nil {
+		for _, found := range status.Certificates {
+			if found.Host == certificate.Names[0] && found.Error != "" {
+				return RenewalResult{}, errors.New(found.Error)
+			}
+		}
+		if status.Error != "" {
+			return RenewalResult{}, errors.New(status.Error)
+		}
+	}
+	return RenewalResult{}, errors.New("nothing was ordered, and `pop certs` does not say why: its log may")
+}
+
+func (c *Config) certificateOf(host string) (Certificate, error) {
+	at := slices.IndexFunc(c.Certificates, func(certificate Certificate) bool { return slices.Contains(certificate.Names, host) })
+	if at < 0 {
+		return Certificate{}, fmt.Errorf("%s: this PoP orders no certificate for it", host)
+	}
+	return c.Certificates[at], nil
+}

@@ -1,0 +1,306 @@
+package acme
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"fly-pops/pop/internal/pair"
+	"fly-pops/pop/internal/testacme"
+)
+
+const shareSecret = "planted-share-secret-of-43-characters-------"
+
+// sharedFleet is PoPs of one app on addresses of loopback, which share certificates of one authority.
+func sharedFleet(t *testing.T, count int) []*fixture {
+	t.Helper()
+	// Its certificates begin now, whatever the clock of a test says: a longer one ends later.
+	first := newFixture(t, func(options *testacme.Options) { options.Profiles = map[string]int{"usual": 90, "longer": 95} })
+	first.config.Profile = "usual"
+	peers, port := &fixedPeers{}, 0
+	var fleet []*fixture
+	for n := range count {
+		f := first
+		if n > 0 {
+			f = newFixture(t)
+			f.clock = first.clock
+			f.authority, f.config.Directories, f.config.CAFile = first.authority, first.config.Directories, first.config.CAFile
+		}
+		f.config.Profile = first.config.Profile
+		f.shareBy(shareSecret)
+		f.pop = fmt.Sprintf("cdg-%d", n+1)
+		f.address = netip.AddrFrom4([4]byte{127, 0, 1, byte(n + 1)})
+		f.peers = peers
+		f.startShared(0)
+		address, bound := peer(t, f.address.String(), port, http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
+			f.agent.challenges.peerHandler().ServeHTTP(answer, request)
+		}))
+		peers.addresses, port = append(peers.addresses, address), bound
+		fleet = append(fleet, f)
+	}
+	for _, f := range fleet {
+		f.startShared(port)
+	}
+	return fleet
+}
+
+func (f *fixture) shareBy(secret string) {
+	f.Helper()
+	f.config.ShareFile = filepath.Join(filepath.Dir(f.config.Folder), "share")
+	if err := os.WriteFile(f.config.ShareFile, []byte(secret+"\n"), 0o600); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// startShared begins anew, among the other PoPs.
+func (f *fixture) startShared(port int) {
+	f.Helper()
+	f.start()
+	f.agent.environment.Pop = f.pop
+	f.agent.challenges.peers, f.agent.challenges.ownAddress, f.agent.challenges.port = f.peers, f.address, port
+	// The port is listened on by the test.
+	f.agent.challenges.listening[netip.AddrPortFrom(f.address, uint16(port)).String()] = true
+	f.authority.SetEdge(f.agent.challenges.nginxHandler())
+}
+
+func TestOnePoPOrdersAndTheOthersTake(t *testing.T) {
+	fleet := sharedFleet(t, 3)
+	first, second, third := fleet[0], fleet[1], fleet[2]
+	for _, f := range []*fixture{third, second} {
+		f.mustRun()
+		if f.own().NotAfter != nil || f.authority.Count("order") != 0 || f.authority.Count("account") != 0 {
+			t.Fatalf("%s did not wait: %+v", f.pop, f.own())
+		}
+	}
+	first.authority.SetEdge(first.agent.challenges.nginxHandler())
+	first.mustRun()
+	for _, f := range []*fixture{second, third} {
+		f.clock = f.clock.Add(4 * time.Second)
+		f.mustRun()
+		if !f.leaf(host).Equal(first.leaf(host)) || !f.leaf(alias).Equal(first.leaf(host)) || f.own().Error != "" {
+			t.Errorf("%s has another one, %+v", f.pop, f.own())
+		}
+		if info, err := os.Stat(f.config.pairFile(f.config.Certificates[0])); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%v, %v", info.Mode(), err)
+		}
+	}
+	if orders, accounts := first.authority.Count("order"), first.authority.Accounts(); orders != 1 || accounts != 1 {
+		t.Errorf("%d orders, %d accounts", orders, accounts)
+	}
+	// The one that ordered renews first, and the others take again.
+	renewal := *first.own().RenewAt
+	for _, f := range []*fixture{second, third} {
+		if f.own().RenewAt.Before(renewal) {
+			t.Errorf("%s renews before the one that ordered", f.pop)
+		}
+	}
+	for _, f := range fleet {
+		f.clock = renewal.Add(time.Minute)
+	}
+	first.authority.SetEdge(first.agent.challenges.nginxHandler())
+	before := first.leaf(host)
+	first.config.Profile = "longer"
+	first.mustRun()
+	if first.leaf(host).Equal(before) || first.authority.Count("order") != 2 {
+		t.Fatalf("not renewed, %d orders", first.authority.Count("order"))
+	}
+	second.request(0)
+	second.mustRun()
+	if !second.leaf(host).Equal(first.leaf(host)) || first.authority.Count("order") != 2 {
+		t.Errorf("the second one has not taken the renewed one, %d orders", first.authority.Count("order"))
+	}
+}
+
+// The first in order is away, or cannot: two minutes later the next one orders.
+func TestTheNextPoPOrdersWhenTheOneBeforeDoesNot(t *testing.T) {
+	fleet := sharedFleet(t, 3)
+	first, second, third := fleet[0], fleet[1], fleet[2]
+	second.authority.SetEdge(second.agent.challenges.nginxHandler())
+	begin := second.clock
+	for second.clock.Before(begin.Add(shareWait)) {
+		second.clock = second.clock.Add(second.round())
+		if second.authority.Count("order") != 0 && second.clock.Before(begin.Add(shareWait)) {
+			t.Fatal("did not wait")
+		}
+	}
+	second.mustRun()
+	second.leaf(host)
+	third.clock = second.clock
+	third.mustRun()
+	first.clock = second.clock
+	first.mustRun()
+	for _, f := range []*fixture{first, third} {
+		if !f.leaf(host).Equal(second.leaf(host)) {
+			t.Errorf("%s has another one", f.pop)
+		}
+	}
+	if orders := first.authority.Count("order"); orders != 1 {
+		t.Errorf("%d orders", orders)
+	}
+}
+
+// get asks a PoP at its private port, as any machine of the organization can.
+func (f *fixture) get(path string) (int, string) {
+	return ask(f.agent.challenges.peerHandler(), http.MethodGet, path)
+}
+
+func (f *fixture) sealed(secret string, request sharedRequest) string {
+	f.Helper()
+	with, err := newSharing(secret)
+	if err != nil {
+		f.Fatal(err)
+	}
+	text, err := sealJSON(with, request, requestContext)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return sharePath + text
+}
+
+func TestNobodyElseGetsACertificate(t *testing.T) {
+	f := sharedFleet(t, 1)[0]
+	f.mustRun()
+	f.config.Certificates = append(f.config.Certificates, Certificate{Names: []string{"shop.example.test"}})
+	good := sharedRequest{Names: namesDigest([]string{alias, host}), At: f.clock}
+	if code, text := f.get(f.sealed(shareSecret, good)); code != 200 || strings.Contains(text, "BEGIN") || strings.Contains(text, "planted") {
+		t.Fatalf("%d %.40s", code, text)
+	}
+	change := func(how func(*sharedRequest)) sharedRequest {
+		request := good
+		how(&request)
+		return request
+	}
+	whole := f.sealed(shareSecret, good)
+	for name, path := range map[string]string{
+		"nothing":              sharePath,
+		"no ciphertext":        sharePath + "hello",
+		"another secret":       f.sealed(strings.Repeat("x", 43), good),
+		"a changed byte":       whole[:len(whole)-2] + "AA",
+		"half of it":           whole[:len(whole)/2],
+		"an old request":       f.sealed(shareSecret, change(func(r *sharedRequest) { r.At = r.At.Add(-shareTolerance - time.Second) })),
+		"one of tomorrow":      f.sealed(shareSecret, change(func(r *sharedRequest) { r.At = r.At.Add(24 * time.Hour) })),
+		"other names":          f.sealed(shareSecret, change(func(r *sharedRequest) { r.Names = namesDigest([]string{host}) })),
+		"no certificate yet":   f.sealed(shareSecret, change(func(r *sharedRequest) { r.Names = namesDigest([]string{"shop.example.test"}) })),
+		"who has one as new":   f.sealed(shareSecret, change(func(r *sharedRequest) { r.Until = f.leaf(host).NotAfter })),
+		"a path into the file": sharePath + "../www.example.test.pem",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if code, text := f.get(path); code != 404 || strings.TrimSpace(text) != "no such challenge" {
+				t.Errorf("%d %.60s", code, text)
+			}
+		})
+	}
+	if code, _ := ask(f.agent.challenges.peerHandler(), http.MethodPost, whole); code != 405 {
+		t.Errorf("POST: %d", code)
+	}
+	if code, _ := ask(f.agent.challenges.nginxHandler(), http.MethodGet, whole); code != 404 {
+		t.Errorf("from outside: %d", code)
+	}
+	// One that is due itself is given to nobody.
+	f.clock = f.own().NotAfter.Add(-20 * 24 * time.Hour)
+	if code, _ := f.get(f.sealed(shareSecret, change(func(r *sharedRequest) { r.At = f.clock }))); code != 404 {
+		t.Errorf("due: %d", code)
+	}
+	f.config.ShareFile = ""
+	f.startShared(f.agent.challenges.port)
+	if code, _ := f.get(f.sealed(shareSecret, change(func(r *sharedRequest) { r.At = f.clock }))); code != 404 {
+		t.Errorf("nothing is shared: %d", code)
+	}
+}
+
+// What a peer says is judged as what an authority says; then this PoP orders its own.
+func TestAnswersThatAreNotTaken(t *testing.T) {
+	good := func(f *fixture) *sharedPair {
+		text, err := os.ReadFile(f.config.pairFile(f.config.Certificates[0]))
+		if err != nil {
+			f.Fatal(err)
+		}
+		key, chain := pair.Split(string(text))
+		return &sharedPair{Chain: chain, Key: key, IssuedBy: f.authority.Directory}
+	}
+	for name, change := range map[string]func(f *fixture, answer *sharedPair) (text string){
+		"nonsense":               func(*fixture, *sharedPair) string { return "hello" },
+		"an answer to another":   func(f *fixture, answer *sharedPair) string { return f.seal(answer, "answer to another") },
+		"another key":            func(_ *fixture, answer *sharedPair) string { answer.Key, _ = newKey(); return "" },
+		"no certificate":         func(_ *fixture, answer *sharedPair) string { answer.Chain = ""; return "" },
+		"of another authority":   func(_ *fixture, answer *sharedPair) string { answer.IssuedBy = "https://elsewhere.test"; return "" },
+		"one that never ends":    func(*fixture, *sharedPair) string { return strings.Repeat("x", 1<<20) },
+		"two keys in one answer": func(_ *fixture, answer *sharedPair) string { answer.Key += answer.Key; return "" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := sharedFleet(t, 1)[0]
+			f.mustRun()
+			answer := good(f)
+			text := change(f, answer)
+			taker := newFixture(t)
+			taker.authority, taker.config.Directories, taker.config.CAFile = f.authority, f.config.Directories, f.config.CAFile
+			taker.shareBy(shareSecret)
+			address, port := peer(t, "127.0.2.9", 0, http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
+				sealed, found := strings.CutPrefix(request.URL.Path, sharePath)
+				if !found {
+					http.NotFound(response, request)
+					return
+				}
+				if text == "" {
+					text = f.seal(answer, answerContext+sealed)
+				}
+				_, _ = response.Write([]byte(text))
+			}))
+			taker.pop, taker.address, taker.peers = "cdg-9", netip.MustParseAddr("127.0.2.1"), &fixedPeers{addresses: []netip.Addr{address}}
+			taker.startShared(port)
+			taker.mustRun()
+			if taker.leaf(host).Equal(f.leaf(host)) || f.authority.Count("order") != 2 {
+				t.Errorf("taken, %d orders", f.authority.Count("order"))
+			}
+		})
+	}
+}
+
+func (f *fixture) seal(value any, context string) string {
+	f.Helper()
+	with, err := newSharing(shareSecret)
+	if err != nil {
+		f.Fatal(err)
+	}
+	text, err := sealJSON(with, value, context)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return text
+}
+
+func TestAShareSecretThatIsNone(t *testing.T) {
+	for name, test := range map[string]struct{ secret, says string }{
+		"short":   {"planted-hmac", "the secret of certificates.acme.share has 12 characters: expected 32 at least, as `openssl rand -base64 32` makes them"},
+		"empty":   {"", "has 0 characters"},
+		"missing": {"-", "the secret of certificates.acme.share: open"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := sharedFleet(t, 1)[0]
+			f.shareBy(test.secret)
+			if name == "missing" {
+				if err := os.Remove(f.config.ShareFile); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f.round()
+			if !strings.Contains(f.status.Error, test.says) || strings.Contains(f.status.Error, "planted") {
+				t.Errorf("says %q", f.status.Error)
+			}
+			// It orders its own all the same, but waits for secrets that are not there yet.
+			if name == "missing" {
+				if f.authority.Count("order") != 0 {
+					t.Error("does not wait")
+				}
+				f.clock = f.clock.Add(shareWait)
+				f.round()
+			}
+			f.leaf(host)
+		})
+	}
+}
