@@ -31,7 +31,7 @@ import { access, limit } from "./complete/visitors.ts";
 import { cacheMb, defaults, indexMb } from "./defaults.ts";
 import { directoryUrl } from "./directory.ts";
 import { seconds } from "./duration.ts";
-import { isBehindRouter, plainFolder, plainName, plainOrigin } from "./names.ts";
+import { isBehindRouter, plainEndpoint, plainFolder, plainName, plainOrigin } from "./names.ts";
 import { popNames } from "./rules/pops.ts";
 import type { StackFile } from "./schema.ts";
 import { serviceParts } from "./service-url.ts";
@@ -238,6 +238,7 @@ const acme = (it: NonNullable<NonNullable<StackFile["certificates"]>["acme"]>): 
   directories: [it.directory ?? defaults.acmeDirectory, ...(it.fallback ?? [])].map(directoryUrl),
   ...(it.profile !== undefined && { profile: it.profile }),
   ...(it.eab !== undefined && { eab: it.eab }),
+  ...(it.dns !== undefined && { dns: { ...it.dns, server: plainEndpoint(it.dns.server) } }),
   ...(it.trust !== undefined && { ca: plainFolder(it.trust) }),
 });
 

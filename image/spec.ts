@@ -338,6 +338,8 @@ export interface Acme {
   profile?: string;
   /** Key of the user's sops file that holds the external account at the first. Absent: none is needed. */
   eab?: string;
+  /** Names are proved by TXT records, set by updates of DNS. `server` is a host and a port, `secret` a key of the user's sops file. Absent: by requests to port 80. */
+  dns?: { server: string; key: string; algorithm?: string | undefined; secret: string };
   /** PEM file of the authorities of their own certificates instead of the public ones, on the machine that builds, relative to the project. */
   ca?: string;
 }

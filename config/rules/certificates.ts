@@ -47,7 +47,7 @@ export function siteSources({ file, unclear }: Sketch): Mistake[] {
   });
 }
 
-/** HTTP-01 proves a single name, by a request for it. */
+/** HTTP-01 proves a single name, by a request for it; DNS-01 proves wildcards too. */
 export function namesProvable(sketch: Sketch): Mistake[] {
   const { file, unclear } = sketch;
   if (unclear("certificates")) return [];
@@ -55,12 +55,13 @@ export function namesProvable(sketch: Sketch): Mistake[] {
     !isPassedThrough(file.sites?.[index]) &&
     !unclear("sites", index, "certificate") &&
     sourceOf(file.sites?.[index]?.certificate, file.certificates) === "acme";
+  const byDns = file.certificates?.acme?.dns !== undefined || unclear("certificates", "acme", "dns");
   const wildcards = siteNames(sketch).flatMap(({ name, site, path }) =>
-    isWildcard(name) && ordered(site)
+    isWildcard(name) && ordered(site) && !byDns
       ? [
           mistake(
             path,
-            `is ${given(name)}: ACME proves single names only (HTTP-01), and a wildcard's certificate has to come from the vault. Name it there: sites[${site}].certificate: { from: vault, name: ${name.slice(2)} }.`,
+            `is ${given(name)}: ACME proves single names only by requests (HTTP-01). Let PoPs set records: certificates.acme.dns. Or have the wildcard's certificate from the vault, and name it there: sites[${site}].certificate: { from: vault, name: ${name.slice(2)} }.`,
           ),
         ]
       : [],

@@ -122,7 +122,8 @@ function noSuchProcess(other: string, name: string, { file, unclear }: Sketch): 
       Object.values(luggage).some((it) => it.secrets.length > 0) ||
       "tailnet" in file ||
       file.certificates?.vault !== undefined ||
-      file.certificates?.acme?.eab !== undefined;
+      file.certificates?.acme?.eab !== undefined ||
+      file.certificates?.acme?.dns !== undefined;
     return has || asks ? undefined : "nothing in this stack has secrets, so there is no such process. Remove it.";
   }
   const bringer = own in bringers ? bringers[own as keyof typeof bringers] : undefined;

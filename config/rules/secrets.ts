@@ -16,6 +16,9 @@ export function secretsKept({ file, unclear }: Sketch): Mistake[] {
       : []),
     ...(file.certificates?.vault === undefined ? [] : ["certificates needs vaultRoleId and vaultSecretId"]),
     ...(file.certificates?.acme?.eab === undefined ? [] : [`certificates.acme needs ${file.certificates.acme.eab}`]),
+    ...(file.certificates?.acme?.dns?.secret === undefined
+      ? []
+      : [`certificates.acme.dns needs ${file.certificates.acme.dns.secret}`]),
     ...(file.sites ?? []).flatMap((site, index) =>
       site?.auth?.basic === undefined ? [] : [`sites[${index}].auth needs ${site.auth.basic}`],
     ),

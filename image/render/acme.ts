@@ -1,8 +1,8 @@
 import { ports } from "../ports.ts";
 import type { Acme, ImageSpec } from "../spec.ts";
 import { namesOf } from "./hosts.ts";
-import { hostName, zoneName } from "./names.ts";
-import { acmeAccountFile, secretsFolder } from "./secrets.ts";
+import { endpoint, hostName, siteName, zoneName } from "./names.ts";
+import { acmeAccountFile, acmeDnsFile, secretsFolder } from "./secrets.ts";
 
 /** Where the authorities of the directories' own certificates lie in the image. */
 export const acmeCaFile = "etc/pop/acme-ca.pem";
@@ -37,7 +37,7 @@ export const orderedNames = ({ sites }: Pick<ImageSpec, "sites">): string[] =>
 export function acmeConfig({ sites, dns, tailnet }: Told, acme: Acme) {
   const certificates = sites
     .filter(isOrdered)
-    .map((site) => ({ names: namesOf(site).map(hostName) }))
+    .map((site) => ({ names: namesOf(site).map(acme.dns === undefined ? hostName : siteName) }))
     .toSorted((a, b) => ((a.names[0] ?? "") < (b.names[0] ?? "") ? -1 : 1));
   return {
     directories: acme.directories,
@@ -45,12 +45,25 @@ export function acmeConfig({ sites, dns, tailnet }: Told, acme: Acme) {
     ...(acme.profile !== undefined && { profile: acme.profile }),
     ...(acme.ca !== undefined && { caFile: `/${acmeCaFile}` }),
     ...(acme.eab !== undefined && { eabFile: `${secretsFolder}/${acmeAccountFile}` }),
+    ...(acme.dns !== undefined && {
+      dns: {
+        server: originEndpoint(acme.dns.server),
+        key: acme.dns.key,
+        ...(acme.dns.algorithm !== undefined && { algorithm: acme.dns.algorithm }),
+        secretFile: `${secretsFolder}/${acmeDnsFile}`,
+      },
+    }),
     nameServer: `127.0.0.1:${ports.dns}`,
     privateZones: privateZones({ dns, tailnet }),
     peerPort: ports.challenges,
     certificates,
   };
 }
+
+const originEndpoint = (text: string): string => {
+  const { host, port } = endpoint(text);
+  return `${host}:${port}`;
+};
 
 /** What these say of a name is not what the world sees. With the whole tree forwarded nobody else can be asked. */
 const privateZones = ({

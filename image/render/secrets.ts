@@ -38,6 +38,7 @@ export function secrets({ sites = [], luggage, tailnet, certificates }: SecretsS
     ...(tailnet ? [{ ...own(authKeyName, "root"), ...(tailnet.driver && { from: "tailnet" as const }) }] : []),
     ...(certificates?.vault ? [own("vaultRoleId", "certs"), own("vaultSecretId", "certs")] : []),
     ...(certificates?.acme?.eab === undefined ? [] : [accountSecret(certificates.acme.eab)]),
+    ...(certificates?.acme?.dns === undefined ? [] : [dnsSecret(certificates.acme.dns.secret)]),
     ...Object.entries(luggage).flatMap(([name, { secrets: keys = [], user = name }]) =>
       keys.map((key) => carried(name, key, luggageUser(user))),
     ),
@@ -59,6 +60,15 @@ export const acmeAccountFile = "acme.account";
 function accountSecret(key: string): Secret {
   if (!isSecretKey(key)) throw new Error(`certificates.acme.eab: ${JSON.stringify(key)} is not the name of a secret.`);
   return { name: acmeAccountFile, key, owner: "certs", from: "secrets" };
+}
+
+/** Of the TSIG key that may set records, below `secretsFolder`. */
+export const acmeDnsFile = "acme.dns";
+
+function dnsSecret(key: string): Secret {
+  if (!isSecretKey(key))
+    throw new Error(`certificates.acme.dns.secret: ${JSON.stringify(key)} is not the name of a secret.`);
+  return { name: acmeDnsFile, key, owner: "certs", from: "secrets" };
 }
 
 /** Of a site's passwords, below `secretsFolder`: the dot keeps its folder apart from luggage's. */

@@ -153,7 +153,7 @@ describe("a site's certificate", () => {
     [
       "a wildcard at an authority",
       { certificates: { acme }, sites: [{ host: "*.example.org", origin }] },
-      'sites[0].host is "*.example.org": ACME proves single names only (HTTP-01), and a wildcard\'s certificate has to come from the vault. Name it there: sites[0].certificate: { from: vault, name: example.org }.',
+      'sites[0].host is "*.example.org": ACME proves single names only by requests (HTTP-01). Let PoPs set records: certificates.acme.dns. Or have the wildcard\'s certificate from the vault, and name it there: sites[0].certificate: { from: vault, name: example.org }.',
     ],
     [
       "a wildcard among aliases",
@@ -175,6 +175,46 @@ describe("a site's certificate", () => {
     ],
   ])("is refused: %s", (_, written, says) => {
     expect(mistakesOf(written)).toContain(says);
+  });
+});
+
+describe("records of DNS", () => {
+  const dns = { server: "NS1.Example.org:53", key: "pops", secret: "dnsKey" };
+
+  test("prove names, wildcards among them", () => {
+    const image = imageOf({
+      certificates: { acme: { ...acme, dns } },
+      sites: [www, { host: "*.apps.example.org", origin }],
+    });
+    expect(image.certificates?.acme?.dns).toEqual({ server: "ns1.example.org:53", key: "pops", secret: "dnsKey" });
+    expect(image.sites.map(({ certificateFrom }) => certificateFrom)).toEqual(["acme", "acme"]);
+  });
+
+  test.each<[string, Record<string, unknown>, string]>([
+    [
+      "a server without a port",
+      { ...dns, server: "ns1.example.org" },
+      'acme.dns.server is "ns1.example.org": needs its port',
+    ],
+    ["a server on the PoP itself", { ...dns, server: "127.0.0.1:53" }, "leads to the PoP itself"],
+    ["a key of words", { ...dns, key: "my key" }, 'acme.dns.key is "my key": takes the name of a key'],
+    ["an algorithm that is broken", { ...dns, algorithm: "hmac-md5" }, "acme.dns.algorithm"],
+    ["a near miss of an algorithm", { ...dns, algorithm: "hmac-sha265" }, "did you mean hmac-sha256?"],
+    ["the secret itself", { ...dns, secret: "c2VjcmV0" + "LW9mLXRoZS1rZXk=" }, "acme.dns.secret"],
+    ["no secret", { server: dns.server, key: dns.key }, "certificates.acme.dns.secret is missing"],
+    [
+      "another key",
+      { ...dns, port: 53 },
+      "certificates.acme.dns.port: no such key. Takes server, key, algorithm, secret.",
+    ],
+  ])("are refused: %s", (_, written, says) => {
+    expect(mistakesOf({ certificates: { acme: { ...acme, dns: written } } })).toContain(says);
+  });
+
+  test("need a file of secrets", () => {
+    expect(mistakesOf({ certificates: { acme: { ...acme, dns } }, secretsFile: undefined })).toContain(
+      "certificates.acme.dns needs dnsKey",
+    );
   });
 });
 

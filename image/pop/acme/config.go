@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"fly-pops/pop/internal/dnsupdate"
 )
 
 // Config says which certificates to order where. Nothing in it is secret.
@@ -29,6 +31,8 @@ type Config struct {
 	PrivateZones []string `json:"privateZones"`
 	// Port of FLY_PRIVATE_IP where other PoPs ask for challenges.
 	PeerPort int `json:"peerPort"`
+	// How names are proved by records of DNS. Absent: by requests to port 80.
+	DNS *DNS `json:"dns"`
 	// At least one.
 	Certificates []Certificate `json:"certificates"`
 	// Where account keys, orders and pairs are kept, for nobody else to read. Absent: /var/lib/pop/acme.
@@ -71,6 +75,9 @@ func (it *Config) Complete() {
 			*field = otherwise
 		}
 	}
+	if it.DNS != nil && it.DNS.Algorithm == "" {
+		it.DNS.Algorithm = dnsupdate.Algorithms[0]
+	}
 }
 
 // Mistakes of a complete configuration, joined.
@@ -96,6 +103,9 @@ func (it *Config) Mistakes() error {
 	if len(it.Certificates) == 0 {
 		say("certificates: expected one at least")
 	}
+	if it.DNS != nil {
+		found = append(found, it.DNS.mistakes(it.NameServer))
+	}
 	seen := map[string]bool{}
 	for i, certificate := range it.Certificates {
 		if len(certificate.Names) == 0 || len(certificate.Names) > mostNames {
@@ -103,8 +113,8 @@ func (it *Config) Mistakes() error {
 		}
 		for _, name := range certificate.Names {
 			// It becomes the name of a file.
-			if !hostName.MatchString(name) {
-				say("certificates[%d] has %q: not a host name in small letters. A wildcard needs the vault: HTTP-01 proves single names only", i, name)
+			if single := strings.TrimPrefix(name, "*."); !hostName.MatchString(single) || single != name && it.DNS == nil {
+				say("certificates[%d] has %q: not a host name in small letters. A wildcard needs dns or the vault: HTTP-01 proves single names only", i, name)
 			}
 			if seen[name] {
 				say("certificates[%d] has %q, which another has too", i, name)

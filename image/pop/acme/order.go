@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mholt/acmez/v3/acme"
@@ -164,11 +165,14 @@ func (it *ordering) authorize(ctx context.Context, location string) error {
 		return nil
 	}
 	for _, challenge := range authorization.Challenges {
-		if challenge.Type != acme.ChallengeTypeHTTP01 {
+		if challenge.Type != it.config.challengeType() {
 			continue
 		}
-		it.tokens.hold(challenge.Token, challenge.KeyAuthorization)
-		defer it.tokens.drop(challenge.Token)
+		withdraw, err := it.answer(ctx, authorization, challenge)
+		if err != nil {
+			return err
+		}
+		defer withdraw()
 		// One that was begun before a restart is only waited for.
 		if authorization.Status == acme.StatusPending && challenge.Status == acme.StatusPending {
 			if _, err := it.at.client.InitiateChallenge(ctx, it.account, challenge); err != nil {
@@ -178,7 +182,7 @@ func (it *ordering) authorize(ctx context.Context, location string) error {
 		authorization, err = it.at.client.PollAuthorization(ctx, it.account, authorization)
 		return it.failed(err, authorization)
 	}
-	return lost{fmt.Errorf("%s: the authority offers no HTTP-01", authorization.IdentifierValue())}
+	return lost{fmt.Errorf("%s: the authority offers no %s", authorization.IdentifierValue(), strings.ToUpper(it.config.challengeType()))}
 }
 
 // failed: the authority's reason is with the challenge. An order with a name that was not proven is over.
@@ -188,7 +192,7 @@ func (it *ordering) failed(err error, authorization acme.Authorization) error {
 	}
 	name := authorization.IdentifierValue()
 	for _, challenge := range authorization.Challenges {
-		if challenge.Type == acme.ChallengeTypeHTTP01 && challenge.Error != nil {
+		if challenge.Type == it.config.challengeType() && challenge.Error != nil {
 			return lost{fmt.Errorf("%s: %w", name, it.at.told(unproven(*challenge.Error)))}
 		}
 	}

@@ -135,7 +135,13 @@ func (it *world) served(name string) string {
 // leaf is what nginx would show; it must be trusted.
 func (it *world) leaf(name string) *x509.Certificate {
 	it.Helper()
-	pair, err := tls.X509KeyPair([]byte(it.served(name)), []byte(it.served(name)))
+	return it.leafOf(name, name)
+}
+
+// leafOf a file, as it is shown to who asks for name.
+func (it *world) leafOf(file, name string) *x509.Certificate {
+	it.Helper()
+	pair, err := tls.X509KeyPair([]byte(it.served(file)), []byte(it.served(file)))
 	if err != nil {
 		it.Fatal(err)
 	}
