@@ -38,6 +38,7 @@ const alone = { order: 3, maxWorkers: 1 };
 
 export default defineConfig({
   test: {
+    reporters: ["default", "./test/reporters/first-failure.ts"],
     projects: [
       project("unit", 30_000, quick),
       project("provider", 20_000, quick),

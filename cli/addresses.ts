@@ -2,7 +2,7 @@
 import { Resolver } from "node:dns/promises";
 import { addressType } from "../providers/fly/address.ts";
 import type { Fly } from "../providers/fly/api.ts";
-import { whenGone } from "../providers/fly/errors.ts";
+import { ifNotFound } from "../providers/fly/errors.ts";
 
 export interface Address {
   type: "v4" | "v6" | "shared_v4";
@@ -11,7 +11,7 @@ export interface Address {
 
 /** Those that visitors reach, no private ones and none that machines go out by. undefined: there is no such app. */
 export async function publicAddresses(app: string, fly: Pick<Fly, "listAddresses">): Promise<Address[] | undefined> {
-  const rows = await fly.listAddresses(app).catch(whenGone(undefined));
+  const rows = await fly.listAddresses(app).catch(ifNotFound(undefined));
   return rows?.flatMap((row): Address[] => {
     const type = addressType(row);
     return type === "other" || !row.ip ? [] : [{ type, ip: row.ip }];

@@ -1,10 +1,10 @@
 /** The PoPs of a stack: what its file wants beside what Fly has. One call. */
 import type { PopConfig } from "../config/types.ts";
 import type { Fly } from "../providers/fly/api.ts";
-import { type FlyError, isLeased, whenGone } from "../providers/fly/errors.ts";
-import { isLive } from "../providers/fly/gone.ts";
+import { type FlyError, ifNotFound, isLeased } from "../providers/fly/errors.ts";
+import { isLive } from "../providers/fly/existence.ts";
 import { ownerKeys } from "../providers/fly/owner.ts";
-import type { Machine } from "../providers/fly/schema.ts";
+import type { Machine } from "../providers/fly/wire.ts";
 import { owns, type Stack } from "./stack.ts";
 import { Refusal } from "./world.ts";
 
@@ -32,7 +32,7 @@ export async function readFleet(stack: Stack): Promise<Fleet> {
   const { app, config } = stack.wanted();
   const wanted = config?.pops ?? [];
   const fly = await stack.fly();
-  const machines = await fly.listMachines(app).catch(whenGone([]));
+  const machines = await fly.listMachines(app).catch(ifNotFound([]));
   const ours = machines.filter((it) => isLive(it) && owns(stack, it.config?.metadata?.[ownerKeys.stack]));
   const byName = new Map(ours.map((it) => [it.config?.metadata?.[ownerKeys.pop] ?? it.name ?? it.id, it]));
   // A host that does not answer keeps its machines' metadata to itself; the name says whose they are.

@@ -1,11 +1,11 @@
 /** Gives the terminal to another program and ends with its exit code, as a shell would have it. */
 import { spawn } from "node:child_process";
 import { constants as os } from "node:os";
-import { executables } from "../providers/executables.ts";
+import { which } from "../providers/which.ts";
 import type { World } from "./world.ts";
 
 /** The first program of this name on PATH. */
-export const onPath = (world: World, name: string): string | undefined => executables(name, world.env.PATH)[0];
+export const onPath = (world: World, name: string): string | undefined => which(name, world.env.PATH)[0];
 
 export function handOver(world: World, program: string, args: string[]): Promise<number> {
   return new Promise((resolve, reject) => {

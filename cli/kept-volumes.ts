@@ -1,21 +1,21 @@
 /** Volumes on Fly that no PoP of the stack uses: kept when theirs was taken out or replaced, and on the bill until somebody destroys them. One call. */
-import type { BilledVolume } from "../components/cost.ts";
+import type { BillableVolume } from "../components/cost.ts";
 import { popOfVolume } from "../components/placement.ts";
-import { whenGone } from "../providers/fly/errors.ts";
-import { isLive } from "../providers/fly/gone.ts";
-import type { Volume } from "../providers/fly/schema.ts";
-import { flysSnapshotDays, snapshotDaysOf } from "../providers/fly/snapshots.ts";
+import { ifNotFound } from "../providers/fly/errors.ts";
+import { isLive } from "../providers/fly/existence.ts";
+import { defaultSnapshotDays, snapshotDaysOf } from "../providers/fly/snapshots.ts";
+import type { Volume } from "../providers/fly/wire.ts";
 import type { Stack } from "./stack.ts";
 
-export async function keptVolumes(stack: Stack): Promise<BilledVolume[]> {
+export async function keptVolumes(stack: Stack): Promise<BillableVolume[]> {
   const { app, pops } = stack.config();
   const fly = await stack.fly();
-  const volumes = await fly.listVolumes(app).catch(whenGone([]));
+  const volumes = await fly.listVolumes(app).catch(ifNotFound([]));
   return keptIn(volumes, new Set(pops.map(({ name }) => name)));
 }
 
 /** `wanted`: the stack file's PoPs. Of several volumes of one PoP the mounted one is its own. Pure. */
-export function keptIn(volumes: readonly Volume[], wanted: ReadonlySet<string>): BilledVolume[] {
+export function keptIn(volumes: readonly Volume[], wanted: ReadonlySet<string>): BillableVolume[] {
   const ours = volumes.filter(isLive).flatMap((volume) => {
     const pop = popOfVolume(volume.name);
     return pop === undefined ? [] : [{ pop, volume }];
@@ -26,7 +26,7 @@ export function keptIn(volumes: readonly Volume[], wanted: ReadonlySet<string>):
     .map(({ pop, volume }) => ({
       name: pop,
       volumeGb: volume.size_gb ?? 0,
-      snapshotDays: snapshotDaysOf(volume, flysSnapshotDays),
+      snapshotDays: snapshotDaysOf(volume, defaultSnapshotDays),
       kept: true,
     }));
 }

@@ -1,9 +1,9 @@
 /** What bears our marks and belongs to no stack. Pure. */
 
 import { popOfVolume } from "../components/placement.ts";
-import { isLive } from "../providers/fly/gone.ts";
+import { isLive } from "../providers/fly/existence.ts";
 import { ownerKeys } from "../providers/fly/owner.ts";
-import type { Address, Machine, Volume } from "../providers/fly/schema.ts";
+import type { Address, Machine, Volume } from "../providers/fly/wire.ts";
 
 export interface Orphan {
   kind: "machine" | "volume" | "address";

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import { stringify } from "yaml";
 import { ConfigError } from "../config/mistakes.ts";
 import { parseConfig } from "../config/parse.ts";
-import { rendered } from "../image/context.ts";
+import { renderedFiles } from "../image/context.ts";
 import type { Recorded } from "./history.ts";
 import { patchOf } from "./patch.ts";
 
@@ -57,7 +57,7 @@ function filesOf(before: Recorded, after: Recorded): ReleaseDiff["files"] | stri
   const texts: Record<string, string>[] = [];
   for (const { release, config } of [before, after])
     try {
-      texts.push(rendered(parseConfig(config).image));
+      texts.push(renderedFiles(parseConfig(config).image));
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       return `Rendered files cannot be compared: the configuration of release ${release.number} is refused by the rules of this checkout. ${error.message}`;

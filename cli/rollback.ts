@@ -3,8 +3,8 @@ import { isDeepStrictEqual } from "node:util";
 import { assumedContextKey } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { networkLists } from "../image/render/nginx-access.ts";
-import { ownFiles } from "../image/render/nginx-own.ts";
-import { wantedKeys } from "../image/render/secrets.ts";
+import { userFiles } from "../image/render/nginx-user-files.ts";
+import { requiredKeys } from "../image/render/secrets.ts";
 import { partsOf } from "../image/render/site-parts.ts";
 import type { Plan } from "../preview/plan.ts";
 import { type History, noRelease, type Ran, type Recorded, type Release } from "./history.ts";
@@ -112,7 +112,7 @@ export const losses = ({ pops, others }: Plan): string[] => [
 export function filesOfToday(config: EdgeConfig, number: number): string[] {
   const { secretsFile, image } = config;
   const now = [
-    ...(secretsFile !== undefined && wantedKeys(image).length > 0 ? [secretsFile] : []),
+    ...(secretsFile !== undefined && requiredKeys(image).length > 0 ? [secretsFile] : []),
     ...(image.tailnet?.driver !== undefined && image.tailnet.ca !== undefined ? [image.tailnet.ca] : []),
   ];
   const parts = image.sites.flatMap(partsOf);
@@ -122,7 +122,7 @@ export function filesOfToday(config: EdgeConfig, number: number): string[] {
       ...(errorPages === undefined ? [] : [errorPages]),
       ...(robots?.kind === "file" ? [robots.file] : []),
     ]),
-    ...[...networkLists(image), ...ownFiles(image.nginx)].map(({ file }) => file),
+    ...[...networkLists(image), ...userFiles(image.nginx)].map(({ file }) => file),
     ...parts.flatMap((part) => (part.kind === "proxy" && part.tls?.ca !== undefined ? [part.tls.ca] : [])),
     ...[image.certificates?.vault?.ca, image.certificates?.acme?.ca].flatMap((file) => file ?? []),
     ...Object.values(image.luggage).flatMap(({ source }) => (source.kind === "files" ? [source.dir] : [])),

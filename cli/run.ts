@@ -1,6 +1,6 @@
 /** One command line, from arguments to exit code. Nothing is thrown: what went wrong becomes one sentence. */
 import { type Command, CommanderError } from "commander";
-import { FlyError, told } from "../providers/fly/errors.ts";
+import { FlyError, withAdvice } from "../providers/fly/errors.ts";
 import { type Code, createProgram } from "./program.ts";
 import { note, Refusal, type World } from "./world.ts";
 
@@ -28,7 +28,7 @@ export async function run(argv: readonly string[], world: World): Promise<Code> 
 
 /** Refused for want of rights is told with what to do; the providers' other advice is for changes, and commands mostly read. */
 function sentence(error: unknown): string {
-  if (error instanceof FlyError && (error.status === 401 || error.status === 403)) return told("Fly", error);
+  if (error instanceof FlyError && (error.status === 401 || error.status === 403)) return withAdvice("Fly", error);
   return error instanceof Error ? error.message : String(error);
 }
 

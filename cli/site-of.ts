@@ -1,6 +1,6 @@
 /** The site of the stack file that a command names. */
 import { nearest } from "../config/nearest.ts";
-import { namesOf, siteFor } from "../image/render/hosts.ts";
+import { findSite, namesOf } from "../image/render/hosts.ts";
 import type { Site } from "../image/spec.ts";
 import type { Stack } from "./stack.ts";
 import { Refusal } from "./world.ts";
@@ -15,7 +15,7 @@ export function siteOf(stack: Stack, host: string): Site | undefined {
     throw new Refusal(
       `TLS of ${host} is passed through (passThrough), so no PoP sees its requests or keeps its responses. Its own server does.`,
     );
-  const site = siteFor(sites, host.toLowerCase());
+  const site = findSite(sites, host.toLowerCase());
   if (site) return site;
   const hosts = sites.flatMap(namesOf);
   const meant = nearest(host, hosts);
@@ -29,5 +29,5 @@ export function hostsOf(stack: Stack, name: string): (host: string) => boolean {
   const site = siteOf(stack, name);
   const sites = stack.wanted().config?.image.sites ?? [];
   if (site === undefined) return (host) => host.toLowerCase() === name.toLowerCase();
-  return (host) => siteFor(sites, host.toLowerCase()) === site;
+  return (host) => findSite(sites, host.toLowerCase()) === site;
 }

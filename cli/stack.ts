@@ -6,8 +6,8 @@ import type { EdgeConfig } from "../config/types.ts";
 import type { Tailnet } from "../image/spec.ts";
 import { stackName as localStack, projectDir } from "../local/paths.ts";
 import type { Fly } from "../providers/fly/api.ts";
-import type { FlySettings, Lookup } from "../providers/settings.ts";
-import type { TailnetDriver } from "../providers/tailnet/driver.ts";
+import type { ConfigLookup, FlySettings } from "../providers/settings.ts";
+import type { TailnetApi } from "../providers/tailnet/tailnet-api.ts";
 import { askPulumi, noBackend, reasonOf, runPulumi } from "./pulumi.ts";
 import { selectedStack } from "./selected-stack.ts";
 import { edgeConfig, projectName, readStackFile, type StackValues } from "./stack-file.ts";
@@ -42,7 +42,7 @@ export interface Stack {
   settings(): Promise<FlySettings>;
   fly(): Promise<Fly>;
   /** The tailnet's control server, by the rules of the providers. Throws a sentence when there are no credentials. */
-  tailnet(of: Tailnet): Promise<TailnetDriver>;
+  tailnet(of: Tailnet): Promise<TailnetApi>;
 }
 
 /** `asked`: what --stack says. Otherwise PULUMI_STACK, the selected one, or `local` while the local stack runs. */
@@ -110,9 +110,9 @@ async function readSettings(
   return settings;
 }
 
-async function connectToTailnet(world: World, { driver, loginServer, ca }: Tailnet, of: Named): Promise<TailnetDriver> {
+async function connectToTailnet(world: World, { driver, loginServer, ca }: Tailnet, of: Named): Promise<TailnetApi> {
   if (driver === undefined) throw new Error("tailnet.driver is not set: nobody makes keys for this tailnet.");
-  const { authorities } = await import("../image/context.ts");
+  const { readCaBundle: authorities } = await import("../image/context.ts");
   const { connectTailnet } = await import("../providers/tailnet/connect.ts");
   const server = {
     driver,
@@ -124,12 +124,12 @@ async function connectToTailnet(world: World, { driver, loginServer, ca }: Tailn
 }
 
 const lookupIn =
-  (env: Stack["env"]): Lookup =>
+  (env: Stack["env"]): ConfigLookup =>
   (key) =>
     env[key] || undefined;
 
 /** The stack's values below a prefix. One that may be encrypted is Pulumi's to open, and shown to nobody. */
-async function readConfig(world: World, prefix: string, { reference, values, env }: Named): Promise<Lookup> {
+async function readConfig(world: World, prefix: string, { reference, values, env }: Named): Promise<ConfigLookup> {
   const { secretKeys } = await import("../providers/settings.ts");
   const found: Record<string, string> = {};
   for (const [key, value] of Object.entries(values).filter(([key]) => key.startsWith(prefix))) {

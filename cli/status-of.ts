@@ -1,7 +1,7 @@
 /** The state of each PoP as plain data, and what of it is not as it should be. Pure. */
 
-import type { Machine } from "../providers/fly/schema.ts";
-import { checksOf } from "../providers/fly/serving.ts";
+import { checksOf } from "../providers/fly/machine-health.ts";
+import type { Machine } from "../providers/fly/wire.ts";
 import type { Connections } from "./connections.ts";
 import type { PopSeen } from "./fleet.ts";
 import type { Health } from "./health.ts";

@@ -1,5 +1,5 @@
 /** What else is asked when a PoP is not as it should be: who holds its machine's lease, and what the state knows of one that has no machine. */
-import { whenGone } from "../providers/fly/errors.ts";
+import { ifNotFound } from "../providers/fly/errors.ts";
 import type { Fleet, LivePop } from "./fleet.ts";
 import type { Stack } from "./stack.ts";
 import { ofPop, readDeployment } from "./state.ts";
@@ -11,7 +11,7 @@ export type Under = "known" | "pending" | "unknown";
 
 /** The live lease of a PoP's machine. undefined: there is none, or Fly does not say. */
 export async function leaseOf({ app, fly }: Fleet, { machine }: LivePop, { clock }: World): Promise<Lease | undefined> {
-  const lease = await fly.readLease(app, machine.id).catch(whenGone(undefined));
+  const lease = await fly.readLease(app, machine.id).catch(ifNotFound(undefined));
   if (!lease || lease.expires_at * 1000 <= clock.now()) return undefined;
   return {
     until: new Date(lease.expires_at * 1000).toISOString(),

@@ -1,22 +1,22 @@
 /** What a stack costs a month by list price. Pure; what a bill depends on and a stack file does not say is named as an assumption. */
 import type { AddressType, EdgeConfig, PopConfig } from "../config/types.ts";
 import { flyPrices, type Prices } from "./prices.ts";
-import { sent } from "./visitors.ts";
+import { egressByArea } from "./visitors.ts";
 
 /** What of a stack is billed. */
-export interface Billed extends Traffic {
-  machines: readonly BilledMachine[];
+export interface BillableItems extends Traffic {
+  machines: readonly BillableMachine[];
   /** Also of PoPs that have no machine: a volume is paid for, attached or not. */
-  volumes: readonly BilledVolume[];
+  volumes: readonly BillableVolume[];
   /** True: Fly was asked, so `volumes` has every kept one. Otherwise those of earlier deployments may be missing. */
-  hasAllKept?: boolean;
+  includesAllKept?: boolean;
   addresses: readonly AddressType[];
 }
 
 /** What visitors are taken to fetch: `egressGb` a machine and month, where they are, and how much of it is crawlers'. */
 export type Traffic = Pick<EdgeConfig, "egressGb" | "egress" | "crawlers">;
 
-export interface BilledVolume {
+export interface BillableVolume {
   /** PoP. */
   name: string;
   volumeGb: number;
@@ -26,7 +26,7 @@ export interface BilledVolume {
   kept?: boolean;
 }
 
-export type BilledMachine = Pick<PopConfig, "name" | "region" | "size" | "cpuKind" | "cpus" | "memoryMb">;
+export type BillableMachine = Pick<PopConfig, "name" | "region" | "size" | "cpuKind" | "cpus" | "memoryMb">;
 
 export const costKinds = ["machines", "volumes", "snapshots", "addresses", "egress"] as const;
 export type CostKind = (typeof costKinds)[number];
@@ -64,14 +64,14 @@ export function estimate(
     crawlers,
   }: Pick<EdgeConfig, "pops" | "addresses" | "snapshotDays"> & Traffic,
   prices?: Prices,
-  kept?: readonly BilledVolume[],
+  kept?: readonly BillableVolume[],
 ): Estimate {
   const volumes = pops.map(({ name, volumeGb }) => ({ name, volumeGb, snapshotDays }));
-  return bill(
+  return estimateBill(
     {
       machines: pops,
       volumes: [...volumes, ...(kept ?? [])],
-      hasAllKept: kept !== undefined,
+      includesAllKept: kept !== undefined,
       addresses,
       ...trafficOf({ egressGb, egress, crawlers }),
     },
@@ -86,8 +86,8 @@ export const trafficOf = ({ egressGb, egress, crawlers }: Traffic): Traffic => (
   crawlers,
 });
 
-export function bill(
-  { machines, volumes, hasAllKept = false, addresses, egressGb, egress, crawlers }: Billed,
+export function estimateBill(
+  { machines, volumes, includesAllKept = false, addresses, egressGb, egress, crawlers }: BillableItems,
   prices: Prices = flyPrices,
 ): Estimate {
   const rows: CostRow[] = [
@@ -95,7 +95,7 @@ export function bill(
       kind: "machines" as const,
       name: it.name,
       what: `${it.size}, ${it.memoryMb} MB in ${it.region}`,
-      monthly: basePrice(it, prices).monthly * factorOf(it.region, prices),
+      monthly: basePrice(it, prices).monthly * regionMultiplier(it.region, prices),
     })),
     ...volumes.map(({ name, volumeGb, kept = false }) => ({
       kind: "volumes" as const,
@@ -110,7 +110,7 @@ export function bill(
       what: `anycast IP${type}`,
       monthly: prices.addresses[type],
     })),
-    ...sent(machines, egressGb, egress).map(({ where, gb, group }, at) => ({
+    ...egressByArea(machines, egressGb, egress).map(({ where, gb, group }, at) => ({
       kind: "egress" as const,
       name: egress === undefined ? (machines[at]?.name ?? "") : where,
       what: `${gb} GB ${where}`,
@@ -138,21 +138,21 @@ export function bill(
       parts.snapshots > 0 || volumes.some((it) => it.snapshotDays > 0)
         ? `Each daily snapshot holds as much as its volume, the most it can: snapshots hold what changed, and a cache may change wholly. ${prices.snapshotsFreeGb} GB are free in an organization, taken to have no others.`
         : "No snapshots of the volumes are taken (fly-pops:snapshots).",
-      ...(hasAllKept
+      ...(includesAllKept
         ? []
         : [
             "Volumes that stayed on Fly when earlier deployments took their PoPs out are left out: npx fly-pops cost asks Fly for them.",
           ]),
       "Free allowances, reservations, tax and support are left out.",
       ...new Set(machines.flatMap((it) => basePrice(it, prices).assumption ?? [])),
-      ...new Set(machines.flatMap(({ region }) => unknownFactor(region, prices) ?? [])),
+      ...new Set(machines.flatMap(({ region }) => unknownMultiplierNote(region, prices) ?? [])),
       `List prices of ${prices.source} as of ${prices.date}, a month of 30 days.`,
     ],
   };
 }
 
 /** All volumes together: so many GB are free in an organization. */
-function snapshots(volumes: readonly BilledVolume[], prices: Prices): CostRow[] {
+function snapshots(volumes: readonly BillableVolume[], prices: Prices): CostRow[] {
   const gb = volumes.reduce((sum, { volumeGb, snapshotDays }) => sum + volumeGb * snapshotDays, 0);
   if (gb === 0) return [];
   const monthly = Math.max(0, gb - prices.snapshotsFreeGb) * prices.snapshotGb;
@@ -160,9 +160,9 @@ function snapshots(volumes: readonly BilledVolume[], prices: Prices): CostRow[] 
 }
 
 /** A month of a machine in the base region. */
-function basePrice(guest: BilledMachine, prices: Prices): { monthly: number; assumption?: string } {
+function basePrice(guest: BillableMachine, prices: Prices): { monthly: number; assumption?: string } {
   const listed = prices.machines[guest.size];
-  if (listed) return { monthly: withMemory(listed, guest.memoryMb, prices.extraMemoryGb) };
+  if (listed) return { monthly: priceWithMemory(listed, guest.memoryMb, prices.extraMemoryGb) };
   // Fly sells sizes its page does not list. The listed ones of a kind grow evenly with their CPUs, memory with them.
   const [neighbour] = Object.keys(prices.machines)
     .flatMap((size) => {
@@ -174,13 +174,13 @@ function basePrice(guest: BilledMachine, prices: Prices): { monthly: number; ass
   if (!neighbour || !table) throw new Error(`${guest.size} has no price, and no ${guest.cpuKind} size has`);
   const share = guest.cpus / neighbour.cpus;
   return {
-    monthly: withMemory(table, guest.memoryMb / share, prices.extraMemoryGb) * share,
+    monthly: priceWithMemory(table, guest.memoryMb / share, prices.extraMemoryGb) * share,
     assumption: `${guest.size} has no published price: taken as ${guest.cpus}/${neighbour.cpus} of ${neighbour.size} with as much memory a CPU.`,
   };
 }
 
 /** The largest listed amount that is not above, and the rest by the GB. */
-function withMemory(listed: Readonly<Record<number, number>>, memoryMb: number, extraGb: number): number {
+function priceWithMemory(listed: Readonly<Record<number, number>>, memoryMb: number, extraGb: number): number {
   const below = Math.max(
     ...Object.keys(listed)
       .map(Number)
@@ -191,9 +191,9 @@ function withMemory(listed: Readonly<Record<number, number>>, memoryMb: number, 
   return price + ((memoryMb - below) / 1024) * extraGb;
 }
 
-const factorOf = (region: string, prices: Prices): number => prices.regionFactor[region] ?? 1;
+const regionMultiplier = (region: string, prices: Prices): number => prices.regionFactor[region] ?? 1;
 
-function unknownFactor(region: string, prices: Prices): string | undefined {
+function unknownMultiplierNote(region: string, prices: Prices): string | undefined {
   if (prices.regionFactor[region] !== undefined) return undefined;
   return `Machines in ${region} have no published factor: taken at the base price.`;
 }

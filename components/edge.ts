@@ -5,7 +5,7 @@ import { App } from "../providers/fly/app.ts";
 import { guardsOf } from "./guards.ts";
 import { SidecarImage } from "./image.ts";
 import { Pop } from "./pop.ts";
-import { rolloutOrder, widths } from "./rollout.ts";
+import { rolloutOrder, unavailableLimits } from "./rollout.ts";
 
 export interface EdgeArgs extends EdgeConfig {
   /** Stack the edge belongs to, organization/project/stack: how its machines are known as its own. */
@@ -65,11 +65,11 @@ export class Edge extends pulumi.ComponentResource {
     const context = built?.context ?? args.assumedContext;
 
     // PoPs that order certificates look whether a name leads to the app before they do.
-    const told =
+    const announcedAddresses =
       args.image.certificates?.acme &&
       pulumi.all(addresses.map(([, address]) => address.ip)).apply((ips) => ips.join(" "));
 
-    const pop = (it: EdgeConfig["pops"][number], after: Pop[]) =>
+    const createPop = (it: EdgeConfig["pops"][number], after: Pop[]) =>
       new Pop(
         `${name}-${it.name}`,
         {
@@ -79,7 +79,7 @@ export class Edge extends pulumi.ComponentResource {
           organization: args.organization,
           image: this.image,
           context,
-          addresses: told,
+          addresses: announcedAddresses,
           owner: args.owner,
           snapshotDays: args.snapshotDays,
           protect: args.protect,
@@ -90,7 +90,7 @@ export class Edge extends pulumi.ComponentResource {
           adopt: { ...args.adopt.pops[it.name], from: args.adopt.from },
           rollout: {
             ...args.rollout,
-            ...widths(args.pops, it.region, args.rollout.maxUnavailable),
+            ...unavailableLimits(args.pops, it.region, args.rollout.maxUnavailable),
             after: after.map(({ machine }) => machine),
           },
         },
@@ -99,7 +99,7 @@ export class Edge extends pulumi.ComponentResource {
     const pops: Record<string, Pop> = {};
     let canary: Pop[] = [];
     for (const it of rolloutOrder(args.pops, args.rollout.canary)) {
-      const made = pop(it, canary);
+      const made = createPop(it, canary);
       pops[it.name] = made;
       if (it.name === args.rollout.canary) canary = [made];
     }

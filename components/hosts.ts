@@ -1,10 +1,10 @@
 /** What hosts do to PoPs, as the program tells it: those that were skipped, and those that share one. */
 import * as pulumi from "@pulumi/pulumi";
-import { sharedHosts } from "./placement.ts";
+import { sharedHostWarnings } from "./placement.ts";
 import type { Pop } from "./pop.ts";
 
 /** Ends the run as failed, with nothing said about it but what was said already: a word between Pulumi's Node host and its language plugin. */
-const failedAndTold = 32;
+const exitCodeAlreadyReported = 32;
 
 /**
  * A PoP whose host is away is skipped by its handler, which for the engine is a success, so that the others go on. That the whole is none is said
@@ -15,12 +15,12 @@ export function failIfSkipped(pops: Readonly<Record<string, Pop>>): void {
   pulumi.all(all).apply((names) => {
     const skipped = names.flat();
     if (skipped.length === 0) return;
-    pulumi.log.error(skippedSentence(skipped));
-    process.exitCode = failedAndTold;
+    pulumi.log.error(skippedText(skipped));
+    process.exitCode = exitCodeAlreadyReported;
   });
 }
 
-export function skippedSentence(names: readonly string[]): string {
+export function skippedText(names: readonly string[]): string {
   const why =
     names.length === 1
       ? "was skipped, because its host does not answer"
@@ -34,6 +34,6 @@ export function warnOfSharedHosts(pops: Readonly<Record<string, Pop>>): void {
   for (const some of Map.groupBy(Object.entries(pops), ([, { region }]) => region).values())
     if (some.length > 1)
       pulumi.all(some.map(([name, { zone }]) => zone.apply((it) => ({ name, zone: it })))).apply((placed) => {
-        for (const warning of sharedHosts(placed)) pulumi.log.warn(warning);
+        for (const warning of sharedHostWarnings(placed)) pulumi.log.warn(warning);
       });
 }

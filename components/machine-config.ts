@@ -5,9 +5,9 @@ import { ports, tcpPorts } from "../image/ports.ts";
 import { acmeVariables } from "../image/render/acme.ts";
 import { sealedFiles } from "../image/render/secrets.ts";
 import type { TcpPort } from "../image/spec.ts";
-import type { MachineConfig, Service } from "../providers/fly/schema.ts";
+import type { MachineConfig, Service } from "../providers/fly/wire.ts";
 
-export interface MachineShape {
+export interface PopMachine {
   /** PoP name, e.g. cdg-1. */
   name: string;
   cpuKind: "shared" | "performance";
@@ -29,10 +29,10 @@ export const volumeSizeKey = "fly_pops_volume_gb";
 export const healthCheck = "health";
 
 /** What was sealed to the PoP, in base64. */
-export type Sealed<Text> = { [File in keyof typeof sealedFiles]?: Text };
+export type SealedFiles<Text> = { [File in keyof typeof sealedFiles]?: Text };
 
 /** What else a PoP is told. */
-export interface MachineFacts<Text> {
+export interface PopFacts<Text> {
   /** Digest of the build context the image must have been made from, else the PoP fails its check. Absent: any image will do. */
   context?: string | undefined;
   /** The app's addresses, with spaces between them, for PoPs that look whether a name leads to them. Absent: they need not know. */
@@ -40,12 +40,12 @@ export interface MachineFacts<Text> {
 }
 
 export function machineConfig<Text>(
-  pop: MachineShape,
+  pop: PopMachine,
   image: Text,
-  sealed: Sealed<Text> = {},
-  { context, addresses }: MachineFacts<Text> = {},
+  sealed: SealedFiles<Text> = {},
+  { context, addresses }: PopFacts<Text> = {},
 ) {
-  const files = sealedTo(sealed);
+  const files = sealedMachineFiles(sealed);
   return {
     image,
     guest: guestOf(pop),
@@ -87,21 +87,21 @@ const check = {
 type SealedFile<Text> = { guest_path: string; raw_value: Text; mode: number };
 
 /** For root alone, though nobody else could open it. */
-function sealedTo<Text>(sealed: Sealed<Text>): SealedFile<Text>[] {
+function sealedMachineFiles<Text>(sealed: SealedFiles<Text>): SealedFile<Text>[] {
   return (["secrets", "tailnet"] as const).flatMap((name) => {
     const text = sealed[name];
     return text === undefined ? [] : [{ guest_path: sealedFiles[name], raw_value: text, mode: 0o400 }];
   });
 }
 
-export const guestOf = ({ cpuKind, cpus, memoryMb }: Pick<MachineShape, "cpuKind" | "cpus" | "memoryMb">) => ({
+export const guestOf = ({ cpuKind, cpus, memoryMb }: Pick<PopMachine, "cpuKind" | "cpus" | "memoryMb">) => ({
   cpu_kind: cpuKind,
   cpus,
   memory_mb: memoryMb,
 });
 
 /** Those of the sites, then the others by number. */
-function services(pop: MachineShape): Service[] {
+function services(pop: PopMachine): Service[] {
   const others = [...(pop.ports ?? [])].toSorted((a, b) => a.port - b.port);
   const inside = tcpPorts(others);
   const most = connectionLimit(

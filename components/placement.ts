@@ -8,7 +8,7 @@ export const popOfVolume = (name: string | undefined): string | undefined =>
   /^pop_([a-z]{3}_\d+)$/.exec(name ?? "")?.[1]?.replace("_", "-");
 
 /** A sentence for each host that has several of these PoPs. */
-export function sharedHosts(placed: readonly { name: string; zone: string | null | undefined }[]): string[] {
+export function sharedHostWarnings(placed: readonly { name: string; zone: string | null | undefined }[]): string[] {
   return [...Map.groupBy(placed, ({ zone }) => zone)].flatMap(([zone, some]) => {
     if (!zone || some.length < 2) return [];
     const names = some.map(({ name }) => name);

@@ -8,10 +8,10 @@ import { Volume } from "../providers/fly/volume.ts";
 import { SealedSecrets } from "../providers/sops/sealed-secrets.ts";
 import { AuthKey } from "../providers/tailnet/auth-key.ts";
 import { guardsOf } from "./guards.ts";
-import { guestOf, type MachineShape, machineConfig, mountPath, type Sealed } from "./machine-config.ts";
+import { guestOf, machineConfig, mountPath, type PopMachine, type SealedFiles } from "./machine-config.ts";
 import { volumeName } from "./placement.ts";
 
-export interface PopArgs extends MachineShape {
+export interface PopArgs extends PopMachine {
   /** Fly region code, e.g. cdg. */
   region: string;
   /** Slug of the Fly organization. */
@@ -96,9 +96,9 @@ export class Pop extends pulumi.ComponentResource {
       },
       { parent: this, protect: guards.Volume, retainOnDelete: args.keepVolumes },
     );
-    const minted = args.tailnet?.driver !== undefined;
+    const usesMintedKey = args.tailnet?.driver !== undefined;
     const identity =
-      args.secrets || minted
+      args.secrets || usesMintedKey
         ? new Identity(
             `${name}-identity`,
             {
@@ -130,7 +130,7 @@ export class Pop extends pulumi.ComponentResource {
         config: machineConfig(
           args,
           pulumi.output(args.image),
-          identity && sealedFiles({ secrets: this.#secrets(name, args, identity), tailnet: key }),
+          identity && sealedInBase64({ secrets: this.#secrets(name, args, identity), tailnet: key }),
           { context: args.context, addresses: args.addresses && pulumi.output(args.addresses) },
         ),
         owner: args.owner,
@@ -138,7 +138,7 @@ export class Pop extends pulumi.ComponentResource {
         state: "started",
         adopt: args.adopt?.machine,
         adoptFrom: args.adopt?.from,
-        joins: key && joins(args, key),
+        joins: key && joinInput(args, key),
         timeoutSeconds: rollout.timeoutSeconds,
         drainSeconds: rollout.drainSeconds,
         maxUnavailable: rollout.maxUnavailable,
@@ -198,18 +198,18 @@ function controlServer({ tailnet, tailnetCa }: PopArgs) {
 }
 
 /** What the machine must know of its key, so that it is not made with one that has ended. */
-function joins(args: PopArgs, { expires }: AuthKey) {
+function joinInput(args: PopArgs, { expires }: AuthKey) {
   const server = controlServer(args);
   return server && args.tailnet && { ...server, node: nodeName(args.name, args.tailnet), expires };
 }
 
 /** What the machine is given that its identity alone can open, in base64. */
-function sealedFiles(kinds: { secrets?: SealedSecrets | undefined; tailnet?: AuthKey | undefined }) {
+function sealedInBase64(kinds: { secrets?: SealedSecrets | undefined; tailnet?: AuthKey | undefined }) {
   const base64 = ({ sealed }: SealedSecrets | AuthKey) => sealed.apply((it) => Buffer.from(it).toString("base64"));
   return {
     ...(kinds.secrets && { secrets: base64(kinds.secrets) }),
     ...(kinds.tailnet && { tailnet: base64(kinds.tailnet) }),
-  } satisfies Sealed<pulumi.Output<string>>;
+  } satisfies SealedFiles<pulumi.Output<string>>;
 }
 
 /** What the tailnet knows it by. */

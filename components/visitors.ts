@@ -17,7 +17,7 @@ export type VisitorArea = keyof typeof visitorAreas;
 /** Percent of all that is sent, by where it goes. They make 100. */
 export type Visitors = Partial<Record<VisitorArea, number>>;
 
-export interface Sent {
+export interface EgressShare {
   /** `to eu`, or `from cdg` where visitors are taken to be near. */
   where: string;
   gb: number;
@@ -25,7 +25,11 @@ export interface Sent {
 }
 
 /** What PoPs send, each `gb`: by where the visitors are said to be; unsaid, each PoP's are in its own part of the world. */
-export function sent(pops: readonly { name: string; region: string }[], gb: number, visitors?: Visitors): Sent[] {
+export function egressByArea(
+  pops: readonly { name: string; region: string }[],
+  gb: number,
+  visitors?: Visitors,
+): EgressShare[] {
   if (visitors === undefined)
     return pops.map(({ region }) => ({
       where: `from ${region}`,

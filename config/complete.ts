@@ -6,7 +6,7 @@ import type {
   ImageSpec,
   Luggage,
   LuggageHealth,
-  Passing,
+  ProxyOptions,
   ProxySite,
   RedirectStatus,
   Site,
@@ -184,7 +184,7 @@ function originTls({
   };
 }
 
-function timeouts(it: NonNullable<StackFile["sites"][number]["timeouts"]>): NonNullable<Passing["timeouts"]> {
+function timeouts(it: NonNullable<StackFile["sites"][number]["timeouts"]>): NonNullable<ProxyOptions["timeouts"]> {
   const connect = seconds(it.connect);
   const read = seconds(it.read);
   const send = seconds(it.send);
@@ -216,7 +216,7 @@ function health({
   timeout,
 }: NonNullable<NonNullable<StackFile["luggage"]>[string]["health"]>): LuggageHealth {
   return {
-    ask: path === undefined ? { kind: "command", command: command ?? [] } : { kind: "http", path },
+    probe: path === undefined ? { kind: "command", command: command ?? [] } : { kind: "http", path },
     everySeconds: seconds(every ?? defaults.healthEvery) ?? 0,
     timeoutSeconds: seconds(timeout ?? defaults.healthTimeout) ?? 0,
   };

@@ -1,9 +1,9 @@
 /** What must be known of the files a stack file names before anything is made: the operator's secrets, still encrypted, and the control server's authorities. */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { authorities, packingProblems } from "../image/context.ts";
-import { wantedKeys } from "../image/render/secrets.ts";
-import { NotUsable, parseSopsFile, wantedOf } from "../providers/sops/file.ts";
+import { checkContext, readCaBundle } from "../image/context.ts";
+import { requiredKeys } from "../image/render/secrets.ts";
+import { parseSopsFile, pickCiphertexts, SopsFileError } from "../providers/sops/file.ts";
 import { ConfigError } from "./mistakes.ts";
 import type { EdgeConfig } from "./types.ts";
 
@@ -27,11 +27,11 @@ export function readFiles(
   { secretsFile: file, image }: Pick<EdgeConfig, "secretsFile" | "image">,
   dir = ".",
 ): StackFiles {
-  const keys = wantedKeys(image);
+  const keys = requiredKeys(image);
   const ca = image.tailnet?.driver === undefined ? undefined : image.tailnet.ca;
   return {
     ...(file !== undefined && keys.length > 0 && { secrets: { file, ciphertexts: ciphertexts(dir, file, keys) } }),
-    ...(ca !== undefined && { tailnetCa: told(() => authorities(dir, ca, "tailnet.ca")) }),
+    ...(ca !== undefined && { tailnetCa: told(() => readCaBundle(dir, ca, "tailnet.ca")) }),
   };
 }
 
@@ -51,17 +51,17 @@ export function filesMistakes(edge: Pick<EdgeConfig, "secretsFile" | "image" | "
     }
   };
   // With an image of the operator's own nothing is rendered and packed.
-  const packed = edge.imageRef === undefined ? packingProblems(edge.image, dir) : [];
+  const packed = edge.imageRef === undefined ? checkContext(edge.image, dir) : [];
   return [...new Set([...read(), ...packed])];
 }
 
 function ciphertexts(dir: string, file: string, keys: string[]): Record<string, string> {
   const asking = `The image asks it for ${keys.join(", ")}.`;
   try {
-    return wantedOf(parseSopsFile(readFileSync(resolve(dir, file), "utf8")), keys);
+    return pickCiphertexts(parseSopsFile(readFileSync(resolve(dir, file), "utf8")), keys);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (error instanceof NotUsable) throw new ConfigError([`secretsFile: ${file} ${error.message}. ${asking}`]);
+    if (error instanceof SopsFileError) throw new ConfigError([`secretsFile: ${file} ${error.message}. ${asking}`]);
     if (code === "ENOENT")
       throw new ConfigError([
         `secretsFile is "${file}": no such file. Make it with "npx fly-pops secrets edit". ${asking}`,

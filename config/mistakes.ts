@@ -1,6 +1,6 @@
 /** Mistakes of a stack file as sentences: where, what was given, what is allowed, what was likely meant. */
 import type { z } from "zod";
-import { credentialIn } from "../image/credentials.ts";
+import { findCredential } from "../image/credentials.ts";
 import { nearest } from "./nearest.ts";
 import { StackFile } from "./schema.ts";
 import { fieldOf, node, type Path, pathText, schemaAt, valueAt } from "./walk.ts";
@@ -138,7 +138,7 @@ function withoutUser(value: unknown, path: Path): unknown {
 
 function credentialOf(value: unknown, path: Path): string | undefined {
   const shown = withoutUser(value, path);
-  return typeof shown === "string" ? credentialIn(shown) : undefined;
+  return typeof shown === "string" ? findCredential(shown) : undefined;
 }
 
 const plainPath = (path: readonly PropertyKey[]): Path =>

@@ -1,6 +1,8 @@
 /** Names, URLs and paths a user may write. Each `…Problem` returns why a text is refused, as a clause, or undefined. What passes is safe to render. */
 import { BlockList, isIP, isIPv6 } from "node:net";
 import { domainToASCII } from "node:url";
+import { parseNetwork } from "../image/render/networks.ts";
+import { isClaim } from "../image/render/nginx-common.ts";
 import {
   isAuthorizedKey,
   isHeaderName,
@@ -10,9 +12,7 @@ import {
   isOwnHeader,
   isOwnRequestHeader,
   isSecretKey,
-} from "../image/render/names.ts";
-import { network } from "../image/render/networks.ts";
-import { isClaim } from "../image/render/nginx-common.ts";
+} from "../image/render/validators.ts";
 
 type Problem = string | undefined;
 
@@ -56,7 +56,7 @@ export function zoneProblem(text: string): Problem {
   return text === "." ? undefined : dnsNameProblem(text);
 }
 
-/** https://tailscale.com/kb/1068/tags; image/render/names.ts takes the same. */
+/** https://tailscale.com/kb/1068/tags; image/render/validators.ts takes the same. */
 export function tagProblem(text: string): Problem {
   if (text.startsWith("tag:")) return `takes the name alone${hint(text.slice("tag:".length), tagProblem)}`;
   return /^[a-z][a-z0-9-]{0,49}$/.test(text)
@@ -211,7 +211,7 @@ export function networkOrFileProblem(text: string): Problem {
 
 /** An address or a network of visitors. */
 export function networkProblem(text: string): Problem {
-  if (network(text) !== undefined) return undefined;
+  if (parseNetwork(text) !== undefined) return undefined;
   const file = /^[\w-]+(?:\/[\w.-]+)*\.\w+$/.test(text) && !/^[\d.]+$/.test(text);
   return `takes an address or a network, as in 203.0.113.7 or 2001:db8::/32${hint(file ? `./${text}` : "", fileProblem)}`;
 }

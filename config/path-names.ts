@@ -1,5 +1,5 @@
 /** Paths a user may write. Each `…Problem` returns why a text is refused, as a clause, or undefined. What passes is safe to render. */
-import { hasDetour, isTargetPath, mostStars, pathPattern } from "../image/render/path-pattern.ts";
+import { isTargetPath, isUnnormalized, maxStars, pathPattern } from "../image/render/path-pattern.ts";
 import { originProblem, plainOrigin } from "./names.ts";
 
 type Problem = string | undefined;
@@ -18,10 +18,10 @@ export function pathProblem(text: string): Problem {
   if (/[^\x21-\x7e]/.test(path)) return "takes printable ASCII without spaces. Write * for what has other characters";
   if (/[$^|\\[\]{}<>"`#;]/.test(path)) return "takes no regular expression: * stands for any text, and that is all";
   if (!/^[/*]/.test(path)) return `begins with / or *${hint(`/${path}`)}`;
-  if (hasDetour(path)) return "takes no //, /./ or /../: nginx takes them out before it compares";
+  if (isUnnormalized(path)) return "takes no //, /./ or /../: nginx takes them out before it compares";
   if (path.includes("**")) return `takes one * for any text${hint(text.replaceAll(/\*+/g, "*"))}`;
   if (text.startsWith("=") && path.includes("*")) return "takes no * after =, which is for one path";
-  if (path.split("*").length - 1 > mostStars) return `takes ${mostStars} * at most`;
+  if (path.split("*").length - 1 > maxStars) return `takes ${maxStars} * at most`;
   if (path.length > 200) return "takes 200 characters at most";
   return path === "*" ? "takes /* for every path" : example;
 }

@@ -1,7 +1,7 @@
 /** Where the image is pushed to, and by whom. */
 import * as pulumi from "@pulumi/pulumi";
 import { stripScheme } from "../providers/fly/http.ts";
-import { tokenIn } from "../providers/settings.ts";
+import { tokenFrom } from "../providers/settings.ts";
 
 export interface Registry {
   /** host or host:port */
@@ -19,7 +19,7 @@ export function readRegistry(): Registry {
   const config = new pulumi.Config("fly");
   const server = config.get("registry") || process.env.FLY_REGISTRY_HOST || flyRegistry;
   if (server !== flyRegistry) return { server };
-  const fromEnvironment = tokenIn((name) => process.env[name]);
+  const fromEnvironment = tokenFrom((name) => process.env[name]);
   const token = config.getSecret("token") ?? (fromEnvironment ? pulumi.secret(fromEnvironment) : undefined);
   return token ? { server, username: "x", password: pulumi.secret(token.apply(stripScheme)) } : { server };
 }

@@ -1,6 +1,6 @@
 /** URL of a log-in service: an origin and the path that is asked. `serviceProblem` returns why a text is refused, as a clause, or undefined. */
 import { isIP } from "node:net";
-import { isServicePath } from "../image/render/names.ts";
+import { isServicePath } from "../image/render/validators.ts";
 import { originParts, originProblem, plainOrigin } from "./names.ts";
 
 const example = "http://auth.tail.example:9091/api/authz/auth-request";

@@ -2,7 +2,7 @@
 import { pathPattern } from "../image/render/path-pattern.ts";
 import { partsOf } from "../image/render/site-parts.ts";
 import type { ImageSpec, Site } from "../image/spec.ts";
-import { nearestOpen, regionByCode, regionsAsOf } from "../providers/fly/regions.ts";
+import { nearestOpenText, regionByCode, regionsAsOf } from "../providers/fly/regions.ts";
 import { orders } from "./order-limits.ts";
 import type { EdgeConfig } from "./types.ts";
 
@@ -37,7 +37,7 @@ export function configWarnings(
   );
   const ofRegions = closed.map(
     ({ code, city }) =>
-      `Fly takes no new machines in ${city} (${code}), as of ${regionsAsOf}: a PoP that is there goes on and is updated, a new one is refused.${nearestOpen(code)}`,
+      `Fly takes no new machines in ${city} (${code}), as of ${regionsAsOf}: a PoP that is there goes on and is updated, a new one is refused.${nearestOpenText(code)}`,
   );
   const warnings = [
     ...ofRegions,

@@ -1,12 +1,15 @@
 /**
- * Credentials by their shape: what must lie in no image, no stack file and no state. A shape is what its maker gave it (a prefix, a block of PEM), so that
- * ordinary texts are not taken for one. Values are never repeated. Pure.
+ * Recognizes credentials by their format: things that must not get into an image, a stack file or state. Only formats that the issuer made recognizable (a
+ * prefix, a PEM block) are listed, so that ordinary text does not match. Messages never repeat the value. Pure.
  */
 
 interface Shape {
   what: string;
   shape: RegExp;
-  /** In files of the user's. Absent: the same. false: not looked for there, where it may be public: a page's own API key is a JWT, say. */
+  /**
+   * Pattern for the user's files. Absent: same as `shape`. false: files are not searched for it, because it may be public there. A page's own API key, for
+   * example, is a JWT.
+   */
   inFiles?: RegExp | false;
 }
 
@@ -19,7 +22,7 @@ const shapes: readonly Shape[] = [
   {
     what: "a private key",
     shape: /-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----|\bPuTTY-User-Key-File-\d: /,
-    // With something of the key behind it: programs and texts name the line alone.
+    // Requires some of the key after the header line: programs and texts contain the header alone.
     inFiles:
       /-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\s|\\[nr])+[\w+/=:-]{6}|\bPuTTY-User-Key-File-\d: /,
   },
@@ -37,7 +40,7 @@ const shapes: readonly Shape[] = [
   { what: "a JSON Web Token", shape: /\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{20}/, inFiles: false },
   {
     what: "a password in a URL",
-    // A variable, or stars in its place, is none.
+    // A variable or asterisks in place of the password do not count.
     shape: /\b[a-z][a-z0-9+.-]*:\/\/[^\s:/?#@"']*:(?![$<{*]|%7B)[^\s/?#@"']+@/i,
     inFiles: false,
   },
@@ -47,21 +50,21 @@ const inFiles = shapes.flatMap(({ what, shape, inFiles: own = shape }) =>
   own === false ? [] : [{ what, shape: own }],
 );
 
-/** All of them in one look: most files hold none. */
-const any = new RegExp(inFiles.map(({ shape }) => shape.source).join("|"));
+/** All patterns in one: most files match none of them. */
+const anyShape = new RegExp(inFiles.map(({ shape }) => shape.source).join("|"));
 
-/** What of a credential a value of the stack file holds, as a noun; undefined: none. */
-export const credentialIn = (text: string): string | undefined => shapes.find(({ shape }) => shape.test(text))?.what;
+/** The kind of credential that a value of the stack file contains, as a noun. Undefined: none. */
+export const findCredential = (text: string): string | undefined => shapes.find(({ shape }) => shape.test(text))?.what;
 
-/** Longest file that is looked into: a credential lies in a small one. */
-const mostBytes = 1 << 20;
+/** Longest file that is searched: files with credentials are small. */
+const maxFileBytes = 1 << 20;
 
-/** Other people's code: the keys in it are those of tests, and known to everybody. */
-const isForeign = (path: string): boolean => /(^|\/)(node_modules|vendor|testdata|site-packages)\//.test(path);
+/** Third-party code: its keys are public test keys. */
+const isThirdParty = (path: string): boolean => /(^|\/)(node_modules|vendor|testdata|site-packages)\//.test(path);
 
-/** What of a credential a file of the user's holds; undefined: none. Programs and pictures are passed over. */
-export function credentialInFile(path: string, content: Buffer): string | undefined {
-  if (content.length > mostBytes || isForeign(path) || content.includes(0)) return undefined;
+/** The kind of credential that a file of the user's contains, as a noun. Undefined: none. Binary files are skipped. */
+export function findCredentialInFile(path: string, content: Buffer): string | undefined {
+  if (content.length > maxFileBytes || isThirdParty(path) || content.includes(0)) return undefined;
   const text = content.toString("latin1");
-  return any.test(text) ? inFiles.find(({ shape }) => shape.test(text))?.what : undefined;
+  return anyShape.test(text) ? inFiles.find(({ shape }) => shape.test(text))?.what : undefined;
 }

@@ -1,28 +1,28 @@
-/** Ports inside a PoP, one place: nginx, unbound and the helper listen on them, the machine's services and checks name them. */
+/** Ports inside a PoP, defined once: nginx, unbound and `pop` listen on them, the machine's services and checks refer to them. */
 export const ports = {
-  /** nginx, plain HTTP behind a PROXY header: redirects to https. */
+  /** nginx, plain HTTP after a PROXY header: redirects to https. */
   http: 1101,
-  /** nginx, TLS behind a PROXY header: the sites. */
+  /** nginx, TLS after a PROXY header: the sites. */
   https: 1102,
-  /** nginx, private, without PROXY header, 127.0.0.1 only: /healthz and stub_status. */
+  /** nginx, private, without a PROXY header, on 127.0.0.1 only: /healthz and stub_status. */
   nginxStatus: 1103,
-  /** unbound, 127.0.0.1 only. */
+  /** unbound, on 127.0.0.1 only. */
   dns: 1104,
-  /** `pop health`: GET /healthz, what Fly's checks ask, and GET /metrics, what its Prometheus does. */
+  /** `pop health`: GET /healthz for Fly's checks, and GET /metrics for its Prometheus. */
   health: 1105,
-  /** `pop certs`, on the machine's private address only: challenges that other PoPs were asked for. */
+  /** `pop certs`, on the machine's private address only: answers challenges for orders of other PoPs. */
   challenges: 1107,
-  /** `pop syslog`, 127.0.0.1 only: log messages of nginx. */
+  /** `pop syslog`, on 127.0.0.1 only: log messages of nginx. */
   syslog: 1106,
 } as const;
 
-/** How many ports of raw TCP a stack may have. */
-export const mostTcpPorts = 32;
+/** How many raw TCP ports a stack may have. */
+export const maxTcpPorts = 32;
 
-/** nginx, raw TCP behind a PROXY header: where the first of the stack's `ports` leads to. The others follow in order. */
+/** nginx, raw TCP after a PROXY header: internal port of the first of the stack's `ports`. The others follow in ascending order. */
 const firstTcpPort = 1200;
 
-/** Where public ports lead to inside a PoP. */
+/** The internal port of each public port. */
 export const tcpPorts = (all: readonly { port: number }[] = []): Map<number, number> =>
   new Map(
     all
@@ -32,4 +32,4 @@ export const tcpPorts = (all: readonly { port: number }[] = []): Map<number, num
   );
 
 export const isTcpPort = (internal: number | undefined): boolean =>
-  internal !== undefined && internal >= firstTcpPort && internal < firstTcpPort + mostTcpPorts;
+  internal !== undefined && internal >= firstTcpPort && internal < firstTcpPort + maxTcpPorts;

@@ -1,181 +1,183 @@
-/** What the image is made from: plain, complete values. config.ts produces them, image/render turns them into text. The same for every PoP of a stack. */
+/**
+ * What the image is made from, as plain, complete values. config.ts produces them, image/render turns them into text. Every PoP of a stack has the same image.
+ */
 export interface ImageSpec {
   sites: Site[];
-  /** Sites whose TLS ends at home. No site of `sites`. Absent: none. */
+  /** Sites whose TLS ends at the origin. None of them is in `sites`. Absent: none. */
   passThrough?: PassThroughSite[];
-  /** Extra processes the user packs in, by name. */
+  /** The user's extra processes, by name. */
   luggage: Record<string, Luggage>;
   dns: Dns;
   cache: CacheStore;
-  /** Absent: the image holds no Tailscale. */
+  /** Absent: the image does not contain Tailscale. */
   tailnet?: Tailnet;
   /** Where certificates come from. Absent: each PoP signs its own. */
   certificates?: { acme?: Acme; vault?: Vault };
-  /** An SSH server in the tailnet. Absent: none in the image. */
+  /** An SSH server that listens in the tailnet. Absent: the image has none. */
   ssh?: Ssh;
-  /** curl, dig, strace and the like. Absent: none of them. */
+  /** curl, dig, strace and similar tools. Absent: the image has none of them. */
   debugTools?: boolean;
-  /** Public TCP ports that are passed on as they are, by number. Absent: none but those of the sites. */
+  /** Public TCP ports that are proxied byte for byte. Absent: no ports besides those of the sites. */
   ports?: TcpPort[];
-  /** What is logged, and where to. Absent: all requests, with the visitors' addresses, into the PoP's own log. */
+  /** What is logged, and where. Absent: all requests with the visitors' addresses, in the PoP's own log. */
   logs?: Logs;
-  /** The user's own configuration of nginx. Absent: none. */
+  /** The user's own nginx configuration. Absent: none. */
   nginx?: NginxFiles;
 }
 
-/** Raw TCP: whoever answers for a port sees what the visitor sent, byte for byte. */
+/** Raw TCP: the target of the port gets exactly the bytes that the visitor sent. */
 export interface TcpPort {
-  /** On the app's addresses. */
+  /** Port on the app's addresses. */
   port: number;
-  /** A host name or address and its port, an IPv6 address in brackets; or a key of `luggage`. */
+  /** A host name or address with a port (IPv6 addresses in brackets), or a key of `luggage`. */
   to: { kind: "host"; address: string } | { kind: "luggage"; luggage: string };
-  /** The visitor's address is sent first, as a header of the PROXY protocol. Absent: nothing is. */
+  /** Sends the visitor's address first, as a PROXY protocol header. Absent: no header. */
   proxyProtocol?: "v2";
-  /** Who may use it; all others are closed at once. Absent: everybody. */
+  /** Who may connect; other connections are closed at once. Absent: everybody. */
   access?: Omit<Access, "agents">;
   limit: {
-    /** Connections of one visitor (an IPv4 address, an IPv6 /64) at a time. */
+    /** Concurrent connections of one visitor (an IPv4 address or an IPv6 /64). */
     connections: number;
-    /** Connections of all visitors at a time, on one PoP. */
+    /** Concurrent connections of all visitors, on one PoP. */
     total: number;
   };
   /** Seconds without a byte in either direction after which a connection is closed. */
   idleSeconds: number;
 }
 
-/** A site that the PoP knows by the name in the visitor's ClientHello alone: bytes of TLS pass as they are, both ways. */
-export interface PassThroughSite extends Pick<AnySite, "host" | "aliases"> {
-  /** https URLs of scheme, name and optional port. At least one. The first is asked as long as it answers, the others stand in for it. */
+/** A site that the PoP identifies only by the name in the visitor's ClientHello: TLS is passed on byte for byte, in both directions. */
+export interface PassThroughSite extends Pick<SiteBase, "host" | "aliases"> {
+  /** https URLs of scheme, name and optional port. At least one. The first is used as long as it answers; the others are backups. */
   origins: string[];
-  /** The visitor's address is sent first, as a header of the PROXY protocol. Absent: nothing is. */
+  /** Sends the visitor's address first, as a PROXY protocol header. Absent: no header. */
   proxyProtocol?: "v2";
-  /** Who may use it; all others are closed at once. Absent: everybody. */
+  /** Who may connect; other connections are closed at once. Absent: everybody. */
   access?: Omit<Access, "agents">;
-  /** Connections of one visitor (an IPv4 address, an IPv6 /64) at a time. Absent: no limit. */
+  /** Concurrent connections of one visitor (an IPv4 address or an IPv6 /64). Absent: no limit. */
   connections?: number;
   /** Seconds without a byte in either direction after which a connection is closed. */
   idleSeconds: number;
 }
 
 export interface Logs {
-  /** Of visitors' addresses only the network is logged: three bytes of IPv4, the /48 of IPv6. Absent: all of them. */
+  /** Logs only the network of visitors' addresses: three bytes of IPv4, the /48 of IPv6. Absent: logs full addresses. */
   anonymize?: boolean;
-  /** Who gets the access log, too, by UDP. Absent: nobody. */
+  /** Host that also gets the access log, over UDP. Absent: none. */
   syslog?: { host: string; port: number };
-  /** Percent of the requests answered from the cache that the access log has. Absent: all. */
+  /** Percentage of requests served from the cache that the access log records. Absent: all. */
   sampleCached?: number;
 }
 
-/** Files of the machine that builds, relative to the project. */
+/** Files on the machine that builds, relative to the project. */
 export interface NginxFiles {
-  /** Included at the end of the block for all sites. Absent: none. */
+  /** Included at the end of the `http` block. Absent: none. */
   http?: string;
-  /** Included at the end of a site's server, by its host. */
+  /** Included at the end of a site's `server` block, by host. */
   sites: Record<string, string>;
 }
 
 export type Site = ProxySite | RedirectSite | FilesSite | LuggageSite;
 
-interface AnySite {
-  /** `*.` before a name stands for all names below it. */
+interface SiteBase {
+  /** `*.` before a name matches all names below it. */
   host: string;
-  /** Further names it is asked for by. Absent: none. */
+  /** Further names of the site. Absent: none. */
   aliases?: string[];
-  /** It also answers names that are in no site. Absent: those are turned away. */
+  /** Also answers names that no site has. Absent: requests for those are rejected. */
   default?: boolean;
-  /** Headers every answer bears, by name; what the origin said under such a name is replaced. Absent: none. */
+  /** Headers added to every response, by name. They replace headers of the same name from the origin. Absent: none. */
   headers?: Record<string, string>;
-  /** What one visitor may ask for; no key of a redirect. Absent: no limit but image/limits.ts's. */
+  /** Limits for one visitor; not for redirects. Absent: only those of image/limits.ts. */
   limit?: Limit;
-  /** Who has to log in at the PoP; no key of a redirect. Absent: nobody. */
+  /** Visitors have to log in at the PoP; not for redirects. Absent: they do not. */
   auth?: Auth;
-  /** Who may use it. Absent: everybody. */
+  /** Who may use the site. Absent: everybody. */
   access?: Access;
-  /** Whether text is sent compressed. Absent: it is; of a rule: as its site's. */
+  /** Whether text is compressed. Absent: it is; in a rule: as its site says. */
   compress?: boolean;
-  /** What answers under some paths instead of the site. The first that matches does. Absent: the site alone. */
+  /** Rules for paths that are answered differently from the rest of the site. The first match applies. Absent: none. */
   paths?: PathRule[];
-  /** The PoPs order its certificate themselves, one for all of its names. Absent: it is the vault's, or each PoP's own. */
+  /** The PoPs order the certificate themselves, one for all names of the site. Absent: it comes from the vault, or each PoP signs its own. */
   certificateFrom?: "acme";
-  /** Name in the vault of its certificate, for all of its names. Absent: each name has one of its own. */
+  /** Name of the certificate in the vault, for all names of the site. Absent: each name has its own certificate. */
   certificate?: string;
-  /** Folder of pages for errors that the PoP itself makes, on the machine that builds, relative to the project. Absent: the project's own. */
+  /** Directory of pages for errors that the PoP itself reports, on the machine that builds, relative to the project. Absent: the default pages. */
   errorPages?: string;
-  /** robots.txt as the PoP answers it: one that keeps robots out, or a file on the machine that builds, relative to the project. Absent: the site's own. */
+  /** robots.txt as served by the PoP: one that keeps all robots out, or a file on the machine that builds, relative to the project. Absent: the site's own. */
   robots?: { kind: "deny" } | { kind: "file"; file: string };
-  /** Strict-Transport-Security of a year, where the site sets none. Absent: no. */
+  /** Adds Strict-Transport-Security for one year, unless the site sets one. Absent: no. */
   hsts?: boolean;
-  /** A set of headers, each where the site sets none of that name. Absent: none. */
+  /** A preset of headers, each added unless the site sets one of that name. Absent: none. */
   securityHeaders?: "strict";
 }
 
-/** Of one visitor: an IPv4 address, or the /64 of an IPv6 address. Above it: 429. */
+/** Limits for one visitor: an IPv4 address or an IPv6 /64. Requests above it get 429. */
 export interface Limit {
-  /** Requests a second or a minute, and how many a visitor may be ahead of that. */
+  /** Requests per second or minute, and how many requests a visitor may be ahead of that rate. */
   requests: { count: number; per: "s" | "m"; burst: number };
-  /** Requests in progress. Absent: image/limits.ts's, over all sites. */
+  /** Requests in progress. Absent: the limit of image/limits.ts, across all sites. */
   connections?: number;
 }
 
 /** How visitors log in. */
 export type Auth = BasicAuth | ForwardAuth;
 
-/** By name and password. */
+/** With a name and a password. */
 export interface BasicAuth {
-  /** Key of the user's sops file that holds lines of htpasswd. */
+  /** Key of the user's sops file that holds lines in htpasswd format. */
   basic: string;
 }
 
-/** At a service of the user's own, which is asked about each request. */
+/** At a service of the user's, which is asked about every request. */
 export interface ForwardAuth {
-  /** http or https URL of scheme, name, optional port, path and perhaps a query. */
+  /** http or https URL of scheme, name, optional port, path and optional query. */
   forward: string;
-  /** Headers of its response that the origin gets. Sorted, each once. Empty: none. */
+  /** Headers of its response that are passed to the origin. Sorted, without duplicates. Empty: none. */
   headers: string[];
 }
 
-/** Who gets an answer; all others get 403, or no connection where there is no HTTP. At least one of them. */
+/** Who is allowed. All others get 403, or their connection is closed where there is no HTTP. At least one key is set. */
 export interface Access {
   /** Absent: everybody who is not denied. */
   allow?: NetworkList;
-  /** Counts more than `allow`. */
+  /** Takes precedence over `allow`. */
   deny?: NetworkList;
-  /** Parts of a User-Agent, whatever its case. */
+  /** Parts of a User-Agent, case-insensitive. */
   agents?: string[];
 }
 
-/** Sorted, each once. */
+/** Sorted, without duplicates. */
 export interface NetworkList {
-  /** With their bits, as render/networks.ts spells them. */
+  /** With prefix lengths, as render/networks.ts writes them. */
   networks: string[];
   /** Files of networks on the machine that builds, relative to the project. */
   files: string[];
 }
 
-/** Complete: what the stack file leaves out of a rule is its site's. */
+/** Complete: keys that the stack file leaves out of a rule have the site's values. */
 export type PathRule = { path: string } & (
-  | Answer<ProxySite>
-  | RedirectAnswer
-  | Answer<FilesSite>
-  | Answer<LuggageSite>
+  | RuleOf<ProxySite>
+  | RedirectRule
+  | RuleOf<FilesSite>
+  | RuleOf<LuggageSite>
   | Denial
 );
 
-/** What holds for all paths of a site. */
-type KeysOfSite = Exclude<keyof AnySite, "headers" | "limit" | "access" | "compress">;
+/** Keys that apply to all paths of a site. */
+type SiteOnlyKey = Exclude<keyof SiteBase, "headers" | "limit" | "access" | "compress">;
 
-type Answer<S extends Site> = Omit<S, KeysOfSite> & {
-  /** The path's prefix is taken away before the origin or luggage gets it, or the file is looked for. Absent: it is not. */
+type RuleOf<S extends Site> = Omit<S, SiteOnlyKey> & {
+  /** Removes the path's prefix before the request is passed on or the file is looked up. Absent: the prefix stays. */
   stripPrefix?: true;
-  /** Nobody has to log in, though the site asks for it. Absent: as the site says. */
+  /** No login is needed, although the site requires one. Absent: as the site says. */
   open?: true;
 };
 
 /**
- * `to` is a URL or, for the same site, a path. Without a path in it the visitor's is kept, a path replaces it, and one that ends with `/*` is followed by what
- * comes after the rule's prefix. The query is kept.
+ * `to` is a URL or, for the same site, a path. A target without a path keeps the visitor's path. A path replaces it, and a path that ends with `/*` is followed
+ * by what comes after the rule's prefix. The query is kept.
  */
-type RedirectAnswer = Omit<RedirectSite, KeysOfSite>;
+type RedirectRule = Omit<RedirectSite, SiteOnlyKey>;
 
 /** Answered without content. 444: the connection is closed without a response. */
 export interface Denial {
@@ -187,14 +189,14 @@ export interface Denial {
 export type DenialStatus = 403 | 404 | 410 | 444;
 export type RedirectStatus = 301 | 302 | 307 | 308;
 
-/** Of requests that are passed on. What is absent is image/limits.ts's. */
-export interface Passing {
-  /** Name, and port if any, that the request is for, as whoever answers it knows it. Absent: the name the visitor asked for. */
+/** How requests are passed on. Defaults are in image/limits.ts. */
+export interface ProxyOptions {
+  /** Host header that the target gets: a name, with a port if needed. Absent: the name that the visitor requested. */
   hostHeader?: string;
-  /** Headers that each request gets, by name; what the visitor said under such a name is dropped. A secret is a key of the user's sops file. Absent: none. */
+  /** Headers added to every request, by name. They replace the visitor's headers of the same name. A secret is a key of the user's sops file. Absent: none. */
   requestHeaders?: Record<string, RequestHeaderValue>;
   maxBodyMb?: number;
-  /** Collect up to 128 KB of a response before passing it on. Absent: each piece is passed on as it arrives. */
+  /** Collects up to 128 KB of a response before passing it on. Absent: every piece is passed on as it arrives. */
   buffering?: boolean;
   timeouts?: { connectSeconds?: number; readSeconds?: number; sendSeconds?: number };
 }
@@ -202,29 +204,27 @@ export interface Passing {
 export type RequestHeaderValue = string | { secret: string };
 
 /** Passed on to an origin. */
-export interface ProxySite extends AnySite, Passing {
+export interface ProxySite extends SiteBase, ProxyOptions {
   kind: "proxy";
-  /**
-   * http or https URLs of origins: scheme, name, optional port; no path. At least one. The first is asked as long as it answers, the others stand in for it.
-   */
+  /** http or https URLs of origins: scheme, name, optional port; no path. At least one. The first is used as long as it answers; the others are backups. */
   origins: string[];
-  /** How they are asked. Absent: by HTTP/1.1, as visitors ask. gRPC is HTTP/2, over TLS for https origins. */
+  /** Protocol for the origins. Absent: HTTP/1.1. gRPC is HTTP/2, with TLS for https origins. */
   protocol?: "grpc";
-  /** How https origins are known. Absent: by the public authorities, under the name in their URL. */
+  /** How https origins are verified. Absent: with the public CA certificates, under the name in their URL. */
   tls?: {
-    /** PEM file of the authorities that count instead of the public ones, on the machine that builds, relative to the project. */
+    /** PEM file of CA certificates to use instead of the public ones, on the machine that builds, relative to the project. */
     ca?: string;
-    /** Name they must have a certificate for. */
+    /** Name that their certificate must be valid for. */
     serverName?: string;
-    /** Key of the user's sops file that holds the PoPs' own certificate and its key, both PEM. Absent: none is shown. */
+    /** Key of the user's sops file that holds the PoPs' client certificate and its key, both PEM. Absent: no client certificate. */
     certificate?: string;
   };
-  /** How responses are stored. Absent: none are. */
+  /** How responses are cached. Absent: they are not. */
   cache?: SiteCache;
 }
 
 /** Answered with a redirect; path and query are kept. */
-export interface RedirectSite extends AnySite {
+export interface RedirectSite extends SiteBase {
   kind: "redirect";
   /** http or https URL without a path, e.g. https://www.example.org */
   to: string;
@@ -232,125 +232,125 @@ export interface RedirectSite extends AnySite {
   status?: RedirectStatus;
 }
 
-/** A folder packed into the image. */
-export interface FilesSite extends AnySite {
+/** A directory packed into the image. */
+export interface FilesSite extends SiteBase {
   kind: "files";
-  /** Folder on the machine that builds, relative to the project. */
+  /** Directory on the machine that builds, relative to the project. */
   dir: string;
-  /** Paths that are no file's get index.html: an application in the browser makes its pages of them. Absent: they get 404. */
+  /** Paths without a file get index.html, for single-page applications. Absent: they get 404. */
   spa?: boolean;
 }
 
 /** Served by an extra process of the image. */
-export interface LuggageSite extends AnySite, Passing {
+export interface LuggageSite extends SiteBase, ProxyOptions {
   kind: "luggage";
   /** Key of `luggage`. */
   luggage: string;
 }
 
 export interface SiteCache {
-  /** Seconds a 200 is fresh if the origin does not say. 0: only responses that the origin allows to be stored are. */
+  /** Seconds a 200 is fresh if the origin does not say. 0: stores only responses that the origin allows to be stored. */
   maxAgeSeconds: number;
-  /** Seconds a stale response is served while the origin fails. */
+  /** Seconds a stale response may be served while the origin fails. */
   staleIfErrorSeconds: number;
-  /** Seconds a stale response is served while a fresh one is fetched. */
+  /** Seconds a stale response may be served while a fresh one is fetched. */
   staleWhileRevalidateSeconds: number;
-  /** MB of the largest response that is stored. */
+  /** Size of the largest response that is stored, in MB. */
   maxFileMb: number;
   /**
-   * Names of cookies that make a response personal; `*` at the end of a name stands for anything. Requests with one of them bypass the cache,
-   * all others share it. Absent: if the origin says nothing about caching, only requests without any cookie share stored responses.
+   * Names of cookies that make a response personal; `*` at the end of a name matches any text. Requests with one of them bypass the cache, all others share it.
+   * Absent: if the origin says nothing about caching, only requests without any cookie share stored responses.
    */
   cookies?: string[];
-  /** Seconds a response of another status than 200 is fresh if the origin does not say; by status. Absent: none is. */
+  /** Seconds that responses with a status other than 200 are fresh if the origin does not say, by status. Absent: they are not stored. */
   statuses?: { status: number; seconds: number }[];
   /**
-   * Parameters of the query that do not tell responses apart; `*` at the end of a name stands for anything. True: the whole query does not. The origin gets
-   * it all the same. Absent: all of it does.
+   * Query parameters that do not distinguish responses; `*` at the end of a name matches any text. True: the whole query. The origin still gets them. Absent:
+   * the whole query distinguishes responses.
    */
   ignoreQuery?: true | string[];
-  /** The origin's Cache-Control, Expires and Set-Cookie do not count. Absent: they do. */
+  /** Ignores the origin's Cache-Control, Expires and Set-Cookie. Absent: respects them. */
   ignoreOrigin?: true;
-  /** Request headers that tell responses apart beside those of the origin's Vary, in lower case. Absent: none do. */
+  /** Request headers that distinguish responses in addition to the origin's Vary, in lower case. Absent: none. */
   vary?: string[];
 }
 
 export interface Luggage {
-  /** Where its files come from: a folder on the machine that builds, or an image reference; copied to /luggage/<name>. */
+  /** Where its files come from: a directory on the machine that builds, or an image reference. They are copied to /luggage/<name>. */
   source: { kind: "files"; dir: string } | { kind: "image"; ref: string };
-  /** Program and arguments, absolute or relative to /luggage/<name>. */
+  /** Program and arguments. The program is an absolute path or relative to /luggage/<name>. */
   command: string[];
   env: Record<string, string>;
-  /** Port on 127.0.0.1 it listens on; absent when it serves nothing. */
+  /** Port on 127.0.0.1 that it listens on. Absent: none. */
   port?: number;
-  /** Keys of the user's sops file it may read, as /run/secrets/<name>/<key>; it is started once they are there. Absent: none. */
+  /** Keys of the user's sops file that it may read, as /run/secrets/<name>/<key>. It starts once they are there. Absent: none. */
   secrets?: string[];
-  /** What it is started after: other luggage by name, or processes of the PoP's own (render/dependencies.ts). Absent: nothing it could wait for. */
+  /** Processes that it starts after: other luggage by name, or the PoP's own (render/dependencies.ts). Absent: none. */
   dependsOn?: string[];
-  /** How it shows that it works. Absent: by running. */
+  /** How its health is checked. Absent: it is healthy while it runs. */
   health?: LuggageHealth;
-  /** Its user is `luggage-<this>`: those that name the same one share its files. Absent: its own name. */
+  /** It runs as user `luggage-<user>`; luggage with the same user shares files. Absent: its own name. */
   user?: string;
 }
 
 export interface LuggageHealth {
-  /** Path on its port, well when a GET is answered below 400; or a program and its arguments, well when it ends with 0. */
-  ask: { kind: "http"; path: string } | { kind: "command"; command: string[] };
-  /** Seconds between two times it is asked. */
+  /** Path on its port, healthy if a GET returns a status below 400; or a program and its arguments, healthy if it exits with 0. */
+  probe: { kind: "http"; path: string } | { kind: "command"; command: string[] };
+  /** Seconds between two checks. */
   everySeconds: number;
-  /** Seconds it has to answer. */
+  /** Timeout of a check, in seconds. */
   timeoutSeconds: number;
 }
 
 export interface Dns {
-  /** Zones answered by name servers of the user's own, unsigned, instead of the public tree. */
+  /** Zones that are resolved by the user's name servers, without DNSSEC, instead of the public tree. */
   forward: { zone: string; servers: string[] }[];
 }
 
 export type TailnetDriver = "tailscale" | "headscale";
 
-/** The private network origins are reached over. Each PoP is a node of it. */
+/** The private network over which origins are reached. Each PoP is a node of it. */
 export interface Tailnet {
-  /** MagicDNS domain of the tailnet, e.g. tail1234.ts.net: its names are asked of Tailscale's own resolver. */
+  /** MagicDNS domain of the tailnet, such as tail1234.ts.net. Its names are resolved by Tailscale's resolver. */
   domain: string;
-  /** Control server, an http or https URL without path. Absent: Tailscale's own. */
+  /** Control server: an http or https URL without a path. Absent: Tailscale's. */
   loginServer?: string;
-  /** PEM file of the authorities of the control server instead of the public ones, on the machine that builds, relative to the project. */
+  /** PEM file of CA certificates for the control server instead of the public ones, on the machine that builds, relative to the project. */
   ca?: string;
-  /** Who makes the PoPs' auth keys. Absent: the key stands among the user's secrets. */
+  /** Control plane that creates the PoPs' auth keys. Absent: the key is one of the user's secrets. */
   driver?: TailnetDriver;
-  /** Tags a PoP asks for, without their `tag:`. A tagged node's key does not expire. */
+  /** Tags that a PoP requests, without their `tag:`. The key of a tagged node does not expire. */
   tags: string[];
-  /** Put before the PoP's name: `edge-` makes edge-cdg-1 of cdg-1. */
+  /** Prefix of the PoP's host name in the tailnet: with `edge-`, cdg-1 becomes edge-cdg-1. */
   hostPrefix: string;
   /** Use the routes of subnet routers and Tailscale Services. Absent: no. */
   acceptRoutes?: boolean;
-  /** False: each UDP packet of the tailnet is a call of its own. Absent: the kernel takes and gives many at once. */
+  /** False: every UDP packet of the tailnet is a system call of its own. Absent: the kernel batches packets (GSO, GRO). */
   udpOffload?: boolean;
 }
 
-/** Authorities that PoPs order certificates from. Their terms are agreed to. */
+/** CAs that PoPs order certificates from. Using them means agreeing to their terms. */
 export interface Acme {
   email: string;
-  /** URLs: the first is asked, the others in their order while it fails. At least one. */
+  /** Directory URLs. The first is used; the others follow in order if it fails. At least one. */
   directories: string[];
-  /** Of the first. Absent: its own choice. */
+  /** Certificate profile at the first CA. Absent: the CA's default. */
   profile?: string;
-  /** Key of the user's sops file that holds the external account at the first. Absent: none is needed. */
+  /** Key of the user's sops file that holds the external account at the first CA. Absent: none is needed. */
   eab?: string;
   /** Names are proved by TXT records, set by updates of DNS. `server` is a host and a port, `secret` a key of the user's sops file. Absent: by requests to port 80. */
   dns?: { server: string; key: string; algorithm?: string | undefined; secret: string };
-  /** PEM file of the authorities of their own certificates instead of the public ones, on the machine that builds, relative to the project. */
+  /** PEM file of CA certificates for the directories instead of the public ones, on the machine that builds, relative to the project. */
   ca?: string;
 }
 
-/** Vault or OpenBao, asked by AppRole for what is in a KV store. */
+/** Vault or OpenBao: PoPs log in with AppRole and read a KV store. */
 export interface Vault {
   /** http or https URL: scheme, name, optional port. */
   address: string;
-  /** PEM file of the authorities of its certificate instead of the public ones, on the machine that builds, relative to the project. */
+  /** PEM file of CA certificates for the vault instead of the public ones, on the machine that builds, relative to the project. */
   ca?: string;
-  /** Name in its certificate. Absent: the address's. */
+  /** Name in its certificate. Absent: the name in the address. */
   serverName?: string;
   /** Absent: the root namespace. */
   namespace?: string;
@@ -379,8 +379,8 @@ export interface Ssh {
 }
 
 export interface CacheStore {
-  /** Upper bound of nginx's cache on the volume, MB. */
+  /** Maximum size of nginx's cache on the volume, in MB. */
   maxSizeMb: number;
-  /** Size of its index in MB; each MB holds some 8,000 responses. Memory is only taken as it is used. */
+  /** Size of the cache index in MB. Each MB holds about 8,000 responses. Memory is allocated only as it is used. */
   indexMb: number;
 }

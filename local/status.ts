@@ -2,8 +2,8 @@
 import { readFile } from "node:fs/promises";
 import { systemClock } from "../providers/clock.ts";
 import { Fly } from "../providers/fly/api.ts";
-import { isGone } from "../providers/fly/errors.ts";
-import { checksOf } from "../providers/fly/serving.ts";
+import { isNotFound } from "../providers/fly/errors.ts";
+import { checksOf } from "../providers/fly/machine-health.ts";
 import { readDaemon } from "./daemon-file.ts";
 import { openDocker } from "./docker-engine.ts";
 import { refreshSiteRoots } from "./homelab/handover.ts";
@@ -43,7 +43,7 @@ export async function status(): Promise<Status> {
   const fly = new Fly({ endpoint: daemon.api, token, clock: systemClock });
   await refreshSiteRoots(openDocker(), stackLabel);
   const machines = await fly.listMachines(await appName()).catch((error: unknown) => {
-    if (isGone(error)) return []; // nothing is deployed yet
+    if (isNotFound(error)) return []; // nothing is deployed yet
     throw error;
   });
   return {

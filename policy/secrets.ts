@@ -1,7 +1,7 @@
 /** Credentials where they do not belong. Values are recognised by shape, never repeated. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
-import { credentialIn, credentialInFile } from "../image/credentials.ts";
+import { findCredential, findCredentialInFile } from "../image/credentials.ts";
 import { known, type Resource } from "./rules.ts";
 
 /** Names whose values are secret whatever they look like. */
@@ -17,7 +17,7 @@ export function noCredentials(resource: Resource): string[] {
   if (resource.type.startsWith("pulumi:providers:")) return [];
   const pop = known(() => resource.props.pop);
   return leaves(resource.props).flatMap(([path, value]) => {
-    const what = isLogin(resource.type, path) ? undefined : credentialIn(value);
+    const what = isLogin(resource.type, path) ? undefined : findCredential(value);
     if (what === undefined) return [];
     return [
       `${pop ?? resource.urn}: ${path} holds ${what}. It would lie in state and on the machine for all to read. Put it into secrets.yaml, and change it where it came from.`,
@@ -37,7 +37,7 @@ export function noCredentialsInImage({ type, props }: Resource, project: string)
       .filter((entry) => entry.isFile())
       .flatMap((entry) => {
         const path = join(entry.parentPath, entry.name);
-        const what = credentialInFile(relative(folder, path), readFileSync(path));
+        const what = findCredentialInFile(relative(folder, path), readFileSync(path));
         return what === undefined
           ? []
           : [

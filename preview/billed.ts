@@ -1,8 +1,8 @@
 /** What of the engine's resources is billed, before or after. */
-import type { Billed, BilledMachine, Traffic } from "../components/cost.ts";
+import type { BillableItems, BillableMachine, Traffic } from "../components/cost.ts";
 import type { AddressType } from "../config/types.ts";
 import { presets } from "../providers/fly/guests.ts";
-import { flysSnapshotDays } from "../providers/fly/snapshots.ts";
+import { defaultSnapshotDays } from "../providers/fly/snapshots.ts";
 import type { ResourceChange } from "./plan.ts";
 
 interface Guest {
@@ -17,7 +17,7 @@ export function billedOf(
   resources: readonly ResourceChange[],
   side: "old" | "new",
   { egressGb, egress, crawlers }: Traffic,
-): Billed {
+): BillableItems {
   const inputsOf = (kind: string) =>
     resources.filter((it) => it.kind === kind).flatMap((it) => (it[side] ? [it[side].inputs] : []));
   // What stays on Fly when Pulumi lets go of it stays on the bill.
@@ -26,7 +26,7 @@ export function billedOf(
     name: String(pop),
     volumeGb: Number(sizeGb),
     // Of a volume that nobody said anything of Fly takes snapshots.
-    snapshotDays: Number(snapshotDays ?? flysSnapshotDays),
+    snapshotDays: Number(snapshotDays ?? defaultSnapshotDays),
   });
   // The engine's order is that of a race.
   const byName = (a: { name: string }, b: { name: string }) => inOrder(a.name, b.name);
@@ -48,7 +48,7 @@ export function billedOf(
 export const isKept = ({ change, old }: ResourceChange): boolean =>
   (change === "delete" || change === "replace") && old?.retainOnDelete === true;
 
-function machine({ pop, region, config }: Record<string, unknown>): BilledMachine[] {
+function machine({ pop, region, config }: Record<string, unknown>): BillableMachine[] {
   const guest = (config as { guest?: Guest } | undefined)?.guest;
   if (!guest) return [];
   const cpuKind = guest.cpu_kind === "performance" ? "performance" : "shared";

@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { guardsOf } from "../components/guards.ts";
 import { handler } from "../providers/host.ts";
-import type { Kind } from "../providers/resource.ts";
+import type { ResourceType } from "../providers/resource.ts";
 import { answerOf } from "./child.ts";
 import { type Digest, kindOf, type State, type Step } from "./digest.ts";
 import { readStackConfig } from "./stack-files.ts";
@@ -84,6 +84,6 @@ export async function compare(olds: readonly Resource[], news: readonly Resource
 async function verdict(old: State, now: State): Promise<"same" | "update" | "replace"> {
   if (isDeepStrictEqual(old.inputs, now.inputs)) return "same";
   if (!now.type.startsWith("pulumi-nodejs:dynamic/")) return "update";
-  const { replaces = [] } = (await handler(kindOf(now.type) as Kind).diff?.("", old.inputs, now.inputs)) ?? {};
+  const { replaces = [] } = (await handler(kindOf(now.type) as ResourceType).diff?.("", old.inputs, now.inputs)) ?? {};
   return replaces.length > 0 ? "replace" : "update";
 }

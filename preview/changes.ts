@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { volumeSizeKey } from "../components/machine-config.ts";
 import { contextVariables } from "../image/identity.ts";
-import { unknown } from "../providers/host.ts";
+import { unknownValue } from "../providers/host.ts";
 
 export interface Difference {
   /** e.g. config.guest.memory_mb */
@@ -82,7 +82,7 @@ function arrow(what: string, unit = ""): (difference: Difference) => string {
   return ({ before, after }) => `${what} ${value(before)} → ${value(after)}${unit}`;
 }
 
-const value = (it: unknown): string => (it === unknown ? "not known yet" : it === undefined ? "none" : String(it));
+const value = (it: unknown): string => (it === unknownValue ? "not known yet" : it === undefined ? "none" : String(it));
 
 /** As much of a context's digest as an image's tag has. */
 const short = (it: unknown): string => value(it).slice(0, 16);
@@ -92,6 +92,6 @@ export const notBuilt = `sha256:${"0".repeat(64)}`;
 
 /** Enough of a digest to tell two apart. */
 function digest(ref: unknown): string {
-  if (ref === unknown || String(ref).endsWith(notBuilt)) return "one that is still to be built";
+  if (ref === unknownValue || String(ref).endsWith(notBuilt)) return "one that is still to be built";
   return /@sha256:([0-9a-f]{12})/.exec(String(ref))?.[1] ?? value(ref);
 }

@@ -1,6 +1,6 @@
 /** The files an image is configured with, as two checkouts render them, and how they differ. Pure, but for the process that renders the other one's. */
 import { structuredPatch } from "diff";
-import { credentialIn } from "../image/credentials.ts";
+import { findCredential } from "../image/credentials.ts";
 import { redact } from "../providers/redact.ts";
 import { answerOf } from "./child.ts";
 
@@ -41,7 +41,7 @@ export function fileChanges(before: Files, after: Files): FileChange[] {
 }
 
 /** No credential belongs into these files; one that somebody put there all the same is not to be repeated in a comment. */
-const isCredential = (text: string): boolean => credentialIn(text) !== undefined || redact(text) !== text;
+const isCredential = (text: string): boolean => findCredential(text) !== undefined || redact(text) !== text;
 
 const safe = (line: string): string =>
   isCredential(line) ? `${line.slice(0, 1)} (left out: it looks like a credential)` : line;

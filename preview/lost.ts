@@ -1,7 +1,7 @@
 /** What a deployment takes away that cannot be had again: addresses, and with its app all of them. Pure. */
 import { addressHandler } from "../providers/fly/address.ts";
 import { appHandler } from "../providers/fly/app.ts";
-import { replacedBy } from "../providers/handler.ts";
+import { replacementKeys } from "../providers/handler.ts";
 import type { ResourceChange } from "./plan.ts";
 
 export interface Lost {
@@ -25,9 +25,9 @@ export function lostOf(resources: readonly ResourceChange[]): Lost {
 }
 
 /** A replacement that was only asked for (`--replace`) finds the same object again. */
-const goes = ({ change, old, new: new_ }: ResourceChange, lifecycle: Parameters<typeof replacedBy>[0]): boolean =>
+const goes = ({ change, old, new: new_ }: ResourceChange, lifecycle: Parameters<typeof replacementKeys>[0]): boolean =>
   change === "delete" ||
-  (change === "replace" && replacedBy(lifecycle, old?.inputs ?? {}, new_?.inputs ?? {}).length > 0);
+  (change === "replace" && replacementKeys(lifecycle, old?.inputs ?? {}, new_?.inputs ?? {}).length > 0);
 
 /** `hosts`: names of the sites, whose DNS records point to the addresses. */
 export function cautionsOf({ addresses, app }: Lost, hosts: readonly string[]): string[] {

@@ -5,7 +5,7 @@ import { estimate, type Traffic, trafficOf } from "../components/cost.ts";
 import { ConfigError } from "../config/mistakes.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { configWarnings } from "../config/warnings.ts";
-import { rendered } from "../image/context.ts";
+import { renderedFiles } from "../image/context.ts";
 import { allSites, namesOf } from "../image/render/hosts.ts";
 import { atBase } from "./base.ts";
 import type { Before } from "./before.ts";
@@ -143,7 +143,7 @@ async function comparedFiles(
   if (config === undefined || config.imageRef !== undefined || ref === undefined) return {};
   try {
     const before = await atBase(dir, ref, (folder) => renderedAt(folder, stack));
-    return { files: fileChanges(before, rendered(config.image)) };
+    return { files: fileChanges(before, renderedFiles(config.image)) };
   } catch (error) {
     return { notes: [`The files of the image could not be compared: ${(error as Error).message.split("\n")[0]}`] };
   }

@@ -1,9 +1,9 @@
 /** The engine's steps, seen as what happens to PoPs: which, why, in which order, what restarts, what is replaced, what it costs. Pure. */
-import { bill, type Estimate, type Traffic } from "../components/cost.ts";
+import { type Estimate, estimateBill, type Traffic } from "../components/cost.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { machineHandler } from "../providers/fly/machine.ts";
 import { volumeHandler } from "../providers/fly/volume.ts";
-import { type Fate, mustCall } from "../providers/handler.ts";
+import { type ChangeAction, requiresUpdate } from "../providers/handler.ts";
 import { type Before, beforeOf } from "./before.ts";
 import { billedOf } from "./billed.ts";
 import { differences, inWords } from "./changes.ts";
@@ -110,8 +110,8 @@ export function planOf({ stack, digest, config, wanted, files, now, ...rest }: P
   ]);
   const settings = errors.length > 0 ? [] : settingChanges(resources, before, canary);
   const costs = {
-    before: bill(billedOf(resources, "old", before.traffic ?? config)),
-    after: bill(billedOf(resources, "new", config)),
+    before: estimateBill(billedOf(resources, "old", before.traffic ?? config)),
+    after: estimateBill(billedOf(resources, "new", config)),
   };
   // The engine's steps end at the error: what was said, and what is wanted, is told instead.
   if (errors.length > 0) {
@@ -221,7 +221,9 @@ function actionOf(machine: ResourceChange | undefined): Action | undefined {
 
 /** Whether Fly is told of the update at all: not of our own patience and width. */
 function restarts({ old, new: new_ }: ResourceChange): boolean {
-  return old?.outputs.complete === false || mustCall(machineHandler.lifecycle, old?.inputs ?? {}, new_?.inputs ?? {});
+  return (
+    old?.outputs.complete === false || requiresUpdate(machineHandler.lifecycle, old?.inputs ?? {}, new_?.inputs ?? {})
+  );
 }
 
 /** `secrets`: which of the operator's changed, where that is known; the machine itself has one text for all of them. */
@@ -241,7 +243,7 @@ const whyOf = ({ kind, old, new: new_ }: Pick<ResourceChange, "kind" | "old" | "
     : [];
 
 /** Nothing happens to a volume for what only counts when it is made. */
-const volumeFates: Record<string, Fate> = volumeHandler.lifecycle;
+const volumeFates: Record<string, ChangeAction> = volumeHandler.lifecycle;
 
 const inOrder = new Intl.Collator("en", { numeric: true }).compare;
 

@@ -1,7 +1,7 @@
 /** What the project's policies say of a plan. The engine runs them too, but leaves what they say out of its JSON; and without state there is no engine. */
 import { policies } from "../policy/policies.ts";
 import type { Resource } from "../policy/rules.ts";
-import { unknown } from "../providers/host.ts";
+import { unknownValue } from "../providers/host.ts";
 import type { ResourceChange } from "./plan.ts";
 
 export interface Judging {
@@ -34,7 +34,7 @@ function asPolicies(value: Record<string, unknown>): Record<string, unknown> {
     Object.defineProperty(seen, key, {
       enumerable: true,
       get: () => {
-        if (it === unknown) throw new Error(`${key} is not known yet`);
+        if (it === unknownValue) throw new Error(`${key} is not known yet`);
         return Array.isArray(it)
           ? it.map((item) => (isMap(item) ? asPolicies(item) : item))
           : isMap(it)

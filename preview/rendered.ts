@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { parseStackValues as Parse } from "../config/stack-values.ts";
-import type { rendered as Rendered } from "../image/context.ts";
+import type { renderedFiles as Rendered } from "../image/context.ts";
 import { readStackConfig } from "./stack-files.ts";
 
 const [dir = ".", stack = ""] = process.argv.slice(2);

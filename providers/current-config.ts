@@ -5,11 +5,11 @@
  */
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
-import type { Lookup } from "./settings.ts";
+import type { ConfigLookup } from "./settings.ts";
 
 let programRan = false;
 let stack: string | undefined;
-let asked: Promise<Lookup | undefined> | undefined;
+let stackConfig: Promise<ConfigLookup | undefined> | undefined;
 
 /** The engine checks inputs of a program: what it hands over is the stack's own configuration. */
 export const noteProgram = (): void => {
@@ -22,27 +22,27 @@ export const noteUrn = (urn: string): void => {
 };
 
 /** What to go by in place of what was handed over: the same where a program ran, or where the file cannot be read. */
-export async function currentConfig(handed: Lookup): Promise<Lookup> {
-  if (programRan || stack === undefined) return handed;
-  asked ??= readConfig(process.cwd(), stack);
-  return (await asked) ?? handed;
+export async function currentConfig(fromEngine: ConfigLookup): Promise<ConfigLookup> {
+  if (programRan || stack === undefined) return fromEngine;
+  stackConfig ??= readConfig(process.cwd(), stack);
+  return (await stackConfig) ?? fromEngine;
 }
 
 /** Namespaces of the providers' own settings. */
-const ours = /^\s*["']?(?:fly|tailscale|headscale):\w/m;
-const patienceMs = 30_000;
+const ownNamespaces = /^\s*["']?(?:fly|tailscale|headscale):\w/m;
+const timeoutMs = 30_000;
 
 /** The values of Pulumi.<stack>.yaml in a folder. undefined: it has no such file, or nobody here can open what is encrypted in it. */
-export async function readConfig(dir: string, name: string): Promise<Lookup | undefined> {
+export async function readConfig(dir: string, name: string): Promise<ConfigLookup | undefined> {
   try {
     // Most have their credentials in the environment: nothing to be asked for.
-    if (!ours.test(readFileSync(`${dir}/Pulumi.${name}.yaml`, "utf8"))) return () => undefined;
+    if (!ownNamespaces.test(readFileSync(`${dir}/Pulumi.${name}.yaml`, "utf8"))) return () => undefined;
   } catch {
     return undefined;
   }
   const args = ["config", "--show-secrets", "--json", "--non-interactive", "--stack", name];
   const text = await new Promise<string | undefined>((resolve) => {
-    execFile("pulumi", args, { cwd: dir, timeout: patienceMs, maxBuffer: 2 ** 26 }, (error, stdout) =>
+    execFile("pulumi", args, { cwd: dir, timeout: timeoutMs, maxBuffer: 2 ** 26 }, (error, stdout) =>
       resolve(error ? undefined : stdout),
     );
   });
@@ -50,7 +50,7 @@ export async function readConfig(dir: string, name: string): Promise<Lookup | un
 }
 
 /** What `pulumi config --json` prints. */
-function lookupIn(text: string): Lookup | undefined {
+function lookupIn(text: string): ConfigLookup | undefined {
   try {
     const values = JSON.parse(text) as Record<string, { value?: string }>;
     return (key) => values[key]?.value || undefined;

@@ -3,9 +3,9 @@ import { isDeepStrictEqual } from "node:util";
 import type { z } from "zod";
 import type { Clock } from "./clock.ts";
 import type { Fly } from "./fly/api.ts";
-import type { Rollout } from "./fly/rollout.ts";
+import type { RolloutGate } from "./fly/rollout-gate.ts";
 import type { Sops } from "./sops/cli.ts";
-import type { ControlServer, TailnetDriver } from "./tailnet/driver.ts";
+import type { ControlServer, TailnetApi } from "./tailnet/tailnet-api.ts";
 
 /** Everything a handler needs of the world. */
 export interface Context {
@@ -13,20 +13,20 @@ export interface Context {
   clock: Clock;
   /** A line for the user while it happens. */
   log: (line: string) => void;
-  rollout: Rollout;
+  rollout: RolloutGate;
   /** Ids of volumes that the operator gave up (`npx fly-pops replace`): they count as gone, whatever Fly says of them. */
   givenUp?: ReadonlySet<string>;
   /** What the stack was called before, by its records in state: what has such a mark is its own. */
   formerNames?: ReadonlySet<string>;
   sops: Sops;
   /** The control server's API, by the credentials of stack config or environment. Throws a sentence when there are none. */
-  tailnet: (of: ControlServer) => TailnetDriver;
+  tailnet: (of: ControlServer) => TailnetApi;
 }
 
 /** What happens when a property changes. "ignored": stored, nothing is called for it. */
-export type Fate = "replace" | "update" | "ignored";
+export type ChangeAction = "replace" | "update" | "ignored";
 
-export interface Failure {
+export interface CheckFailure {
   /** Path of the input, e.g. config.guest.memory_mb */
   property: string;
   reason: string;
@@ -51,20 +51,20 @@ export const noRecords: Records<never> = { known: [], kept: new Map<string, neve
 export interface Handler<Inputs extends Properties, Outputs extends Inputs> {
   /** Shape of the inputs, complete: no defaults are filled in behind the program's back. */
   schema: z.ZodType<Inputs>;
-  lifecycle: Record<keyof Inputs & string, Fate>;
+  lifecycle: Record<keyof Inputs & string, ChangeAction>;
   /** Inputs that count when the object is made and never again: one that is there keeps them, so that no preview shows a change of them. */
   hints?: readonly (keyof Inputs & string)[];
   /** True when the old object must go before the new one can come: names that are unique. */
   deleteBeforeReplace: boolean;
   /** What the shape cannot say, e.g. that a volume never shrinks. No I/O. */
-  check?(olds: Inputs | undefined, news: Inputs): Failure[];
+  check?(olds: Inputs | undefined, news: Inputs): CheckFailure[];
   /**
    * Why the object cannot be this stack's, for it is another's: a sentence, undefined where it can. Asked before anything is made, in previews too
    * where credentials are at hand. Asks Fly once a run and app.
    */
   conflict?(inputs: Inputs, context: Context): Promise<string | undefined>;
   /** True for what a create or update left half made: then `update` is called although nothing differs. */
-  unfinished?(outs: Outputs): boolean;
+  isPartial?(outs: Outputs): boolean;
   /** Find or create. */
   create(inputs: Inputs, context: Context, records?: Records<Inputs>): Promise<{ id: string; outs: Outputs }>;
   /** What is there now, in the shape of state; undefined when it is gone. `inputs` of the result show drift; `id` when the object has another one now. */
@@ -79,7 +79,7 @@ export interface Handler<Inputs extends Properties, Outputs extends Inputs> {
 }
 
 /** Thrown by create and update when something was made but is not right: it is kept in state with its reasons, and the next `up` repairs it. */
-export class HalfMade extends Error {
+export class PartialResourceError extends Error {
   readonly id: string;
   readonly outs: Properties;
   constructor(id: string, outs: Properties, reason: string, options?: ErrorOptions) {
@@ -91,14 +91,14 @@ export class HalfMade extends Error {
 }
 
 /** Properties whose change forces a replacement, by the kind's own table. */
-export function replacedBy(lifecycle: Record<string, Fate>, olds: Properties, news: Properties): string[] {
+export function replacementKeys(lifecycle: Record<string, ChangeAction>, olds: Properties, news: Properties): string[] {
   return Object.entries(lifecycle)
     .filter(([property, fate]) => fate === "replace" && !isDeepStrictEqual(olds[property], news[property]))
     .map(([property]) => property);
 }
 
 /** True when a property changed that Fly has to be told of. */
-export function mustCall(lifecycle: Record<string, Fate>, olds: Properties, news: Properties): boolean {
+export function requiresUpdate(lifecycle: Record<string, ChangeAction>, olds: Properties, news: Properties): boolean {
   return Object.entries(lifecycle).some(
     ([property, fate]) => fate !== "ignored" && !isDeepStrictEqual(olds[property], news[property]),
   );

@@ -1,28 +1,29 @@
 import { type Clock, sleep } from "./clock.ts";
 
-export interface Patience {
+/** When and how often a failed call is repeated. */
+export interface RetryPolicy {
   clock: Clock;
-  /** First try included. */
-  tries: number;
-  /** The longest that all pauses and tries may take; no pause is begun that would end later. Default: no bound. */
-  patienceMs?: number;
-  /** How long to wait after a failure; undefined: what failed may not be repeated. `attempt` counts from 1. */
-  pauseMs(error: unknown, attempt: number): number | undefined;
+  /** Maximum number of attempts, including the first. */
+  maxAttempts: number;
+  /** Maximum time for all attempts and delays together; no delay starts that would end later. Default: unlimited. */
+  timeoutMs?: number;
+  /** Delay before the next attempt, in milliseconds; undefined: the call must not be repeated. `attempt` counts from 1. */
+  delayMs(error: unknown, attempt: number): number | undefined;
 }
 
-/** Runs `send` until it succeeds, may not be repeated, or patience ends. The only place that repeats a call. */
-export async function withPatience<T>(
-  { clock, tries, patienceMs = Number.POSITIVE_INFINITY, pauseMs }: Patience,
-  send: () => Promise<T>,
+/** Runs `call` until it succeeds, must not be repeated, or the policy is exhausted. This is the only place that repeats calls. */
+export async function withRetry<T>(
+  { clock, maxAttempts, timeoutMs = Number.POSITIVE_INFINITY, delayMs }: RetryPolicy,
+  call: () => Promise<T>,
 ): Promise<T> {
-  const until = clock.now() + patienceMs;
+  const deadline = clock.now() + timeoutMs;
   for (let attempt = 1; ; attempt++) {
     try {
-      return await send();
+      return await call();
     } catch (error) {
-      const pause = attempt === tries ? undefined : pauseMs(error, attempt);
-      if (pause === undefined || clock.now() + pause > until) throw error;
-      await sleep(clock, pause);
+      const delay = attempt === maxAttempts ? undefined : delayMs(error, attempt);
+      if (delay === undefined || clock.now() + delay > deadline) throw error;
+      await sleep(clock, delay);
     }
   }
 }

@@ -1,6 +1,6 @@
 import { defaultEndpoint, stripScheme } from "./fly/http.ts";
-import type { ControlServer } from "./tailnet/driver.ts";
 import type { HeadscaleSettings } from "./tailnet/headscale.ts";
+import type { ControlServer } from "./tailnet/tailnet-api.ts";
 import { type TailscaleSettings, tailscaleServer } from "./tailnet/tailscale.ts";
 
 /** How to reach Fly: stack config first, then the environment, under the names Fly's own tools and docs use. */
@@ -10,19 +10,19 @@ export interface FlySettings {
   endpoint: string;
 }
 
-export type Lookup = (key: string) => string | undefined;
+export type ConfigLookup = (key: string) => string | undefined;
 
 /**
  * `config` looks up stack config (`fly:token`), `env` the environment. Throws a sentence when there is no token or the endpoint is no URL.
  * FLY_API_HOSTNAME is a full base URL with scheme, as in Fly's docs.
  */
-export function flySettings(config: Lookup, env: Lookup): FlySettings {
+export function flySettings(config: ConfigLookup, env: ConfigLookup): FlySettings {
   const endpoint = config("fly:endpoint") || env("FLY_API_HOSTNAME") || defaultEndpoint;
   if (!URL.canParse(endpoint) || !/^https?:$/.test(new URL(endpoint).protocol))
     throw new Error(
       `fly:endpoint (or FLY_API_HOSTNAME) is "${endpoint}": it must be a URL such as ${defaultEndpoint}. Nothing was changed.`,
     );
-  const token = config("fly:token") || tokenIn(env);
+  const token = config("fly:token") || tokenFrom(env);
   if (!token || stripScheme(token) === "")
     throw new Error(
       `No Fly token for ${endpoint}: set FLY_API_TOKEN, or run "pulumi config set --secret fly:token". "fly tokens create org ORGANIZATION" makes one; without "fly auth login" it makes none, and an empty one may have been set. Nothing was changed.`,
@@ -31,12 +31,12 @@ export function flySettings(config: Lookup, env: Lookup): FlySettings {
 }
 
 /** Fly's token in the environment. An empty one is none: a workflow has "" for a secret that is not set, and the one beside it counts. */
-export const tokenIn = (env: Lookup): string | undefined => env("FLY_API_TOKEN") || env("FLY_ACCESS_TOKEN");
+export const tokenFrom = (env: ConfigLookup): string | undefined => env("FLY_API_TOKEN") || env("FLY_ACCESS_TOKEN");
 
 /** Set by `npx fly-pops replace` for the run it starts: ids of volumes with commas between them. */
 export const givenUpVariable = "FLY_POPS_GIVEN_UP_VOLUMES";
 
-export const givenUpVolumes = (env: Lookup): ReadonlySet<string> =>
+export const givenUpVolumes = (env: ConfigLookup): ReadonlySet<string> =>
   new Set((env(givenUpVariable) ?? "").split(",").filter(Boolean));
 
 /** Keys of stack config and names of the environment that hold a credential: what they say is shown to nobody. */
@@ -53,7 +53,7 @@ export const secretKeys = [
 ] as const;
 
 /** How to reach Tailscale's API, under the names that its own providers for Pulumi and Terraform use. */
-export function tailscaleSettings(config: Lookup, env: Lookup): TailscaleSettings {
+export function tailscaleSettings(config: ConfigLookup, env: ConfigLookup): TailscaleSettings {
   const server = urlOf("tailscale:baseUrl", "TAILSCALE_BASE_URL", config, env) ?? tailscaleServer;
   const tailnet = config("tailscale:tailnet") ?? env("TAILSCALE_TAILNET") ?? "-";
   const clientId = config("tailscale:oauthClientId") ?? env("TAILSCALE_OAUTH_CLIENT_ID");
@@ -68,7 +68,11 @@ export function tailscaleSettings(config: Lookup, env: Lookup): TailscaleSetting
 }
 
 /** How to reach a headscale; its address is the stack file's tailnet.loginServer unless it is said otherwise. */
-export function headscaleSettings(config: Lookup, env: Lookup, { server }: ControlServer): HeadscaleSettings {
+export function headscaleSettings(
+  config: ConfigLookup,
+  env: ConfigLookup,
+  { server }: ControlServer,
+): HeadscaleSettings {
   const endpoint = urlOf("headscale:endpoint", "HEADSCALE_ENDPOINT", config, env) ?? server;
   if (endpoint === undefined) throw new Error("No address of headscale: set tailnet.loginServer.");
   const apiKey = config("headscale:apiKey") ?? env("HEADSCALE_API_KEY");
@@ -78,7 +82,7 @@ export function headscaleSettings(config: Lookup, env: Lookup, { server }: Contr
   );
 }
 
-function urlOf(key: string, variable: string, config: Lookup, env: Lookup): string | undefined {
+function urlOf(key: string, variable: string, config: ConfigLookup, env: ConfigLookup): string | undefined {
   const url = config(key) ?? env(variable);
   if (url !== undefined && (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)))
     throw new Error(`${key} (or ${variable}) is "${url}": it must be an http or https URL.`);

@@ -1,7 +1,7 @@
 /** A fleet on local Fly's rules, with Fly's rate limits on, in simulated time: the handlers and the rollout gate themselves, without an engine. */
 import { machineConfig, mountPath } from "../../components/machine-config.ts";
 import { volumeName } from "../../components/placement.ts";
-import { rolloutOrder, widths } from "../../components/rollout.ts";
+import { rolloutOrder, unavailableLimits } from "../../components/rollout.ts";
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
 import { seeded } from "../../local/fly/random.ts";
 import { createStateRunner, passingAfter } from "../../local/fly/state-runner.ts";
@@ -11,10 +11,10 @@ import { Fly } from "../../providers/fly/api.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { type MachineInputs, type MachineOutputs, machineHandler } from "../../providers/fly/machine.ts";
 import { regions } from "../../providers/fly/regions.ts";
-import { createRollout } from "../../providers/fly/rollout.ts";
+import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
-import type { Transport } from "../../providers/wire.ts";
+import type { Transport } from "../../providers/http-transport.ts";
 import { simClock } from "../../test/sim/clock.ts";
 import { app, image } from "../../test/support/context.ts";
 import { inProcess } from "../../test/support/local-fly.ts";
@@ -89,7 +89,7 @@ export async function simulate(count: number, rollouts: readonly number[]): Prom
   const context = (): Context => ({
     fly: new Fly({ endpoint: "http://local.fly", token, clock, random: () => 0.5, transport }),
     clock,
-    rollout: createRollout(),
+    rollout: createRolloutGate(),
     ...noSecrets,
     log: () => {},
   });
@@ -106,7 +106,7 @@ export async function simulate(count: number, rollouts: readonly number[]): Prom
     const ordered = rolloutOrder(pops, undefined);
     const one = async (pop: Pop) => {
       const config = { ...pop.inputs.config, image: image(index + 2) };
-      const inputs = { ...pop.inputs, config, ...widths(pops, pop.region, width) };
+      const inputs = { ...pop.inputs, config, ...unavailableLimits(pops, pop.region, width) };
       pop.outs = await machineHandler.update(pop.id, pop.outs, inputs, now);
       pop.inputs = inputs;
     };

@@ -1,7 +1,7 @@
 /** `check --live`: the sites as visitors meet them, against what the app has. What asks is handed in. */
 import type { EdgeConfig } from "../../config/types.ts";
 import { allSites, exactNames, namesOf } from "../../image/render/hosts.ts";
-import { isWildcard } from "../../image/render/names.ts";
+import { isWildcard } from "../../image/render/validators.ts";
 import { type Address, canonicalIp, publicAddresses, type RecordType } from "../addresses.ts";
 import { endsSoon, leftText } from "../certificate-end.ts";
 import type { Finding } from "../commands/doctor.ts";

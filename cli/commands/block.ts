@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { networkProblem } from "../../config/names.ts";
-import { network } from "../../image/render/networks.ts";
+import { parseNetwork } from "../../image/render/networks.ts";
 import { table } from "../../local/table.ts";
 import { askAll, jsonOf } from "../ask-in.ts";
 import { type Fleet, livePops, readFleet } from "../fleet.ts";
@@ -66,8 +66,8 @@ export async function blocked(world: World, stack: Stack, { json }: { json?: boo
 
 /** What an address on the command line stands for: an IPv6 visitor has a /64, and can use any address of it. */
 function visitors(command: string, text: string): string {
-  const given = network(text);
-  const meant = given?.endsWith("/128") && !text.includes("/") ? network(`${text}/64`) : given;
+  const given = parseNetwork(text);
+  const meant = given?.endsWith("/128") && !text.includes("/") ? parseNetwork(`${text}/64`) : given;
   if (meant === undefined)
     throw new Refusal(`${command}: ${JSON.stringify(text)} is not blocked: ${networkProblem(text)}.`, { code: 2 });
   const bits = Number(meant.split("/")[1]);

@@ -1,5 +1,5 @@
 /** `config`: the files a PoP is configured with, as the stack file renders them, as they lie in the PoP, or how the two differ. */
-import { rendered } from "../../image/context.ts";
+import { renderedFiles } from "../../image/context.ts";
 import { type Fleet, type LivePop, popOf, readFleet, runIn } from "../fleet.ts";
 import { colouredPatch, patchOf } from "../patch.ts";
 import type { Stack } from "../stack.ts";
@@ -30,7 +30,7 @@ export async function config(
       `There is no PoP ${name} in the stack file: ${edge.pops.map((pop) => pop.name).join(", ")}. What a PoP that still runs has: --live`,
     );
   const fromFile = chosen(
-    Object.fromEntries(Object.entries(rendered(edge.image)).map(([path, text]) => [`/${path}`, text])),
+    Object.fromEntries(Object.entries(renderedFiles(edge.image)).map(([path, text]) => [`/${path}`, text])),
     wanted,
   );
   if (!live && !diff) return show(world, fromFile, json);

@@ -1,5 +1,5 @@
 /** `drain` and `undrain`: PoPs taken out of Fly Proxy's routing while they run on, and back in once they are seen to serve. All of them at once. */
-import { drainVerified, startVerified } from "../../providers/fly/power.ts";
+import { drainVerified, startVerified } from "../../providers/fly/machine-power.ts";
 import { type Fleet, type LivePop, popOf, readFleet } from "../fleet.ts";
 import type { Stack } from "../stack.ts";
 import { confirmed, type ExitCode, note, Refusal, type World } from "../world.ts";

@@ -1,9 +1,9 @@
 /** `orphans`: objects with our marks that no stack owns. Lists them; deletes only when told to, and asked. */
 import { table } from "../../local/table.ts";
 import type { Fly } from "../../providers/fly/api.ts";
-import { whenGone } from "../../providers/fly/errors.ts";
+import { ifNotFound } from "../../providers/fly/errors.ts";
 import { ownerKeys } from "../../providers/fly/owner.ts";
-import { deleteDetached } from "../../providers/fly/volume.ts";
+import { deleteWhenDetached } from "../../providers/fly/volume.ts";
 import { type Found, goingOf, type Known, type Orphan, orphansIn } from "../orphans.ts";
 import { askPulumi } from "../pulumi.ts";
 import { owns, type Stack } from "../stack.ts";
@@ -69,9 +69,9 @@ async function knownTo(world: World, stack: Stack): Promise<Known> {
 
 async function look(fly: Fly, app: string): Promise<Found> {
   const [machines, volumes, addresses] = await Promise.all([
-    fly.listMachines(app).catch(whenGone([])),
-    fly.listVolumes(app).catch(whenGone([])),
-    fly.listAddresses(app).catch(whenGone([])),
+    fly.listMachines(app).catch(ifNotFound([])),
+    fly.listVolumes(app).catch(ifNotFound([])),
+    fly.listAddresses(app).catch(ifNotFound([])),
   ]);
   return { app, machines, volumes, addresses };
 }
@@ -110,12 +110,12 @@ async function remove(
   const { ids: owned, pending } = await knownTo(world, stack);
   const still = going.filter(({ id, name }) => !owned.has(id) && !pending.has(name));
   for (const it of still.filter(({ kind }) => kind === "machine")) {
-    await fly.deleteMachine(it.app, it.id, { force: true }).catch(whenGone(undefined));
+    await fly.deleteMachine(it.app, it.id, { force: true }).catch(ifNotFound(undefined));
     deleted.add(it.id);
     note(world, `machine ${it.id} deleted`);
   }
   for (const it of still.filter(({ kind }) => kind === "volume")) {
-    await deleteDetached(it.id, { app: it.app, pop: it.name }, { fly, clock: world.clock });
+    await deleteWhenDetached(it.id, { app: it.app, pop: it.name }, { fly, clock: world.clock });
     deleted.add(it.id);
     note(world, `volume ${it.id} deleted`);
   }

@@ -5,12 +5,12 @@
 import { volumeName } from "../../components/placement.ts";
 import type { EdgeConfig } from "../../config/types.ts";
 import type { Fly } from "../../providers/fly/api.ts";
-import { whenGone } from "../../providers/fly/errors.ts";
-import { isLive } from "../../providers/fly/gone.ts";
+import { ifNotFound } from "../../providers/fly/errors.ts";
+import { isLive } from "../../providers/fly/existence.ts";
 import { destroyMachine } from "../../providers/fly/machine-delete.ts";
 import { ownerKeys } from "../../providers/fly/owner.ts";
-import type { Machine, Volume } from "../../providers/fly/schema.ts";
-import { deleteDetached } from "../../providers/fly/volume.ts";
+import { deleteWhenDetached } from "../../providers/fly/volume.ts";
+import type { Machine, Volume } from "../../providers/fly/wire.ts";
 import { givenUpVariable } from "../../providers/settings.ts";
 import { secretsChecks } from "../doctor/secrets.ts";
 import { tailnetChecks } from "../doctor/tailnet.ts";
@@ -87,8 +87,8 @@ interface Found {
 async function look(fly: Fly, stack: Stack, { app, pops }: EdgeConfig, name: string): Promise<Found> {
   const region = pops.find((it) => it.name === name)?.region;
   const [all, volumes] = await Promise.all([
-    fly.listMachines(app).catch(whenGone([])),
-    fly.listVolumes(app).catch(whenGone([])),
+    fly.listMachines(app).catch(ifNotFound([])),
+    fly.listVolumes(app).catch(ifNotFound([])),
   ]);
   const ours = all.filter((it) => {
     const metadata = (it.config ?? it.incomplete_config)?.metadata;
@@ -167,7 +167,7 @@ async function clear(
   }
   if (!volume) return;
   try {
-    await deleteDetached(volume.id, { app, pop: name }, { fly, clock: world.clock });
+    await deleteWhenDetached(volume.id, { app, pop: name }, { fly, clock: world.clock });
     log(`${name}: volume ${volume.id} is deleted`);
   } catch (error) {
     log(

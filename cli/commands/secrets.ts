@@ -1,11 +1,10 @@
 /** `secrets`: what an operator does with the stack's file of secrets. sops does the work; nothing of the content passes through here. */
 import { join } from "node:path";
 import type { EdgeConfig } from "../../config/types.ts";
-import { wantedKeys } from "../../image/render/secrets.ts";
+import { requiredKeys } from "../../image/render/secrets.ts";
 import { table } from "../../local/table.ts";
 import { SopsError } from "../../providers/sops/cli.ts";
 import { plainRecipient, type SopsFile } from "../../providers/sops/file.ts";
-import { editSecrets, readSecretsFile, rekeySecrets, secretsProblems } from "../../providers/sops/operator.ts";
 import {
   type Known,
   type PopRecipients,
@@ -15,6 +14,7 @@ import {
   recipientsOf,
 } from "../../providers/sops/recipients.ts";
 import { followRekey, rulesFor } from "../../providers/sops/rules-file.ts";
+import { editSecrets, readSecretsFile, rekeySecrets, secretsProblems } from "../../providers/sops/secrets-file.ts";
 import { askPulumi } from "../pulumi.ts";
 import type { Stack } from "../stack.ts";
 import { tint } from "../style.ts";
@@ -145,7 +145,7 @@ function fileOf(world: World, stack: Stack): { path: string; name: string; wante
     throw new Refusal(
       `Stack ${stack.name} has no file of secrets: its stack file has no fly-pops:secretsFile. Set it, as in ./secrets.yaml (docs/config.md).`,
     );
-  return { path: join(world.dir, secretsFile), name: secretsFile, wanted: wantedKeys(image), edge };
+  return { path: join(world.dir, secretsFile), name: secretsFile, wanted: requiredKeys(image), edge };
 }
 
 async function popRecipients(world: World, stack: Stack): Promise<PopRecipients> {

@@ -1,9 +1,9 @@
 /** `start` and `restart`: PoPs as they are, one after the other, by the rules of an update: leased, verified, routed. */
-import { HostUnreachable, told } from "../../providers/fly/errors.ts";
-import { type Powered, restartVerified, startVerified } from "../../providers/fly/power.ts";
-import { createRollout } from "../../providers/fly/rollout.ts";
-import type { Machine } from "../../providers/fly/schema.ts";
-import { NotServing } from "../../providers/fly/serving.ts";
+import { HostUnreachable, withAdvice } from "../../providers/fly/errors.ts";
+import { UnhealthyError } from "../../providers/fly/machine-health.ts";
+import { type PowerTarget, restartVerified, startVerified } from "../../providers/fly/machine-power.ts";
+import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
+import type { Machine } from "../../providers/fly/wire.ts";
 import { type Fleet, type LivePop, popOf, readFleet, runIn } from "../fleet.ts";
 import type { Stack } from "../stack.ts";
 import { type ExitCode, note, Refusal, type World } from "../world.ts";
@@ -53,7 +53,7 @@ export async function carriedOut(
   { app, fly }: Fleet,
   { name, machine }: LivePop,
   done: string,
-  work: (it: Powered, world: Parameters<typeof startVerified>[1]) => Promise<Machine>,
+  work: (it: PowerTarget, world: Parameters<typeof startVerified>[1]) => Promise<Machine>,
 ): Promise<Machine> {
   const hostIsAway = (cause?: unknown) =>
     new Refusal(
@@ -65,15 +65,15 @@ export async function carriedOut(
   const log = (line: string) => note(world, line);
   try {
     const powered = { app, id: machine.id, pop: name, timeoutSeconds, drainSeconds };
-    return await work(powered, { fly, clock: world.clock, rollout: createRollout(), log });
+    return await work(powered, { fly, clock: world.clock, rollout: createRolloutGate(), log });
   } catch (error) {
     if (error instanceof HostUnreachable) throw hostIsAway(error);
-    if (error instanceof NotServing)
+    if (error instanceof UnhealthyError)
       throw new Refusal(
         `${name}: ${done}, but it does not serve, ${error.message}. It was left as it is. What it says: npx fly-pops logs ${name}`,
         { cause: error },
       );
-    throw new Refusal(told(name, error), { cause: error });
+    throw new Refusal(withAdvice(name, error), { cause: error });
   }
 }
 

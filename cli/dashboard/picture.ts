@@ -1,6 +1,7 @@
 /** The status page of any stack, made of what `status` and `top` read. Pure: machines, health and counters in, one object out. */
-import type { Machine } from "../../providers/fly/schema.ts";
-import { checksOf } from "../../providers/fly/serving.ts";
+
+import { checksOf } from "../../providers/fly/machine-health.ts";
+import type { Machine } from "../../providers/fly/wire.ts";
 import {
   eventsShown,
   eventText,

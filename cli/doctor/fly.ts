@@ -1,10 +1,10 @@
 /** What Fly says: token, app, room. */
-import { sharedHosts, volumeName } from "../../components/placement.ts";
+import { sharedHostWarnings, volumeName } from "../../components/placement.ts";
 import type { EdgeConfig } from "../../config/types.ts";
 import type { Fly } from "../../providers/fly/api.ts";
-import { FlyError, isGone } from "../../providers/fly/errors.ts";
-import { isLive } from "../../providers/fly/gone.ts";
-import { foreignAmong, sharedAdvice } from "../../providers/fly/owner.ts";
+import { FlyError, isNotFound } from "../../providers/fly/errors.ts";
+import { isLive } from "../../providers/fly/existence.ts";
+import { findForeignMachine, sharedAdvice } from "../../providers/fly/owner.ts";
 import type { Finding } from "../commands/doctor.ts";
 import { owns, type Stack } from "../stack.ts";
 import { Refusal } from "../world.ts";
@@ -54,7 +54,7 @@ export async function appCheck(fly: Fly, stack: Stack, { app, organization, adop
     const owner = (await fly.getApp(app)).organization?.slug;
     if (owner === undefined || owner === organization) {
       const isOwn = (other: string) => owns(stack, other) || other === adopt.from;
-      const foreign = foreignAmong(await fly.listMachines(app), isOwn);
+      const foreign = findForeignMachine(await fly.listMachines(app), isOwn);
       if (!foreign) return { name, verdict: "good", detail: app };
       const fix = sharedAdvice(foreign.stack);
       return {
@@ -67,7 +67,7 @@ export async function appCheck(fly: Fly, stack: Stack, { app, organization, adop
     const fix = `Set fly-pops:organization to ${owner}, or take another fly-pops:app.`;
     return { name, verdict: "bad", detail: `${app} belongs to ${owner}`, fix };
   } catch (error) {
-    if (isGone(error)) return { name, verdict: "good", detail: `${app} is not there yet: pulumi up makes it` };
+    if (isNotFound(error)) return { name, verdict: "good", detail: `${app} is not there yet: pulumi up makes it` };
     const fix = "App names are global: take another fly-pops:app, or a token of its organization.";
     return { name, verdict: "bad", detail: (error as Error).message, fix };
   }
@@ -111,11 +111,11 @@ export async function hostsCheck(fly: Fly, { app, pops }: EdgeConfig): Promise<F
       const volume = volumes.find((it) => it.name === volumeName(pop.name) && it.region === pop.region);
       return volume?.zone ? [{ name: pop.name, zone: volume.zone }] : [];
     });
-    const shared = sharedHosts(placed);
+    const shared = sharedHostWarnings(placed);
     if (shared.length > 0) return { name, verdict: "bad", detail: "some PoPs share one", fix: shared.join(" ") };
     return { name, verdict: "good", detail: `${placed.length} of ${pops.length} PoPs placed, none beside another` };
   } catch (error) {
-    if (isGone(error)) return { name, verdict: "good", detail: "nothing is deployed yet" };
+    if (isNotFound(error)) return { name, verdict: "good", detail: "nothing is deployed yet" };
     return { name, verdict: "skipped", detail: (error as Error).message };
   }
 }
@@ -131,7 +131,7 @@ export async function egressCheck(fly: Fly, { app }: EdgeConfig): Promise<Findin
         : "not fixed: they change when Fly moves a machine, so no origin's firewall should know them";
     return { name, verdict: "good", detail };
   } catch (error) {
-    if (isGone(error)) return { name, verdict: "good", detail: "nothing is deployed yet" };
+    if (isNotFound(error)) return { name, verdict: "good", detail: "nothing is deployed yet" };
     return { name, verdict: "skipped", detail: (error as Error).message };
   }
 }

@@ -1,11 +1,11 @@
 /** The operator's secrets: sops is here, the file is fit for the image, a key here opens it, and nobody does who should not. */
 import { join } from "node:path";
 import type { EdgeConfig } from "../../config/types.ts";
-import { wantedKeys } from "../../image/render/secrets.ts";
+import { requiredKeys } from "../../image/render/secrets.ts";
 import { createSops, findSops, SopsError } from "../../providers/sops/cli.ts";
 import type { SopsFile } from "../../providers/sops/file.ts";
-import { readSecretsFile, secretsProblems } from "../../providers/sops/operator.ts";
 import { recipientFaults, recipientsOf } from "../../providers/sops/recipients.ts";
+import { readSecretsFile, secretsProblems } from "../../providers/sops/secrets-file.ts";
 import type { Finding } from "../commands/doctor.ts";
 import { known } from "../commands/secrets.ts";
 import type { Stack } from "../stack.ts";
@@ -21,7 +21,7 @@ export async function secretsChecks(world: World, stack: Stack, edge: EdgeConfig
   let parsed: SopsFile | undefined;
   const file = await finding("secrets file", async () => {
     const read = readSecretsFile(join(world.dir, secretsFile));
-    const problems = secretsProblems(read.parsed, wantedKeys(image), secretsFile);
+    const problems = secretsProblems(read.parsed, requiredKeys(image), secretsFile);
     if (problems.length > 0) throw new SopsError(problems.join(" "));
     ({ text, parsed } = read);
     return { detail: `${secretsFile}, for ${read.parsed.recipients.length}` };

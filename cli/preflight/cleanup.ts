@@ -1,10 +1,10 @@
 /** Takes a preflight's app away with all that is in it, and makes sure that it is gone. */
 import { type Clock, sleep } from "../../providers/clock.ts";
 import type { Fly } from "../../providers/fly/api.ts";
-import { isGone } from "../../providers/fly/errors.ts";
-import { isLive } from "../../providers/fly/gone.ts";
+import { isNotFound } from "../../providers/fly/errors.ts";
+import { isLive } from "../../providers/fly/existence.ts";
 import { newAppMs } from "../../providers/fly/lag.ts";
-import type { App } from "../../providers/fly/schema.ts";
+import type { App } from "../../providers/fly/wire.ts";
 import { foreign, isOurs } from "./marks.ts";
 
 const tries = 8;
@@ -42,7 +42,7 @@ export async function removeApp(app: string, { fly, clock }: Cleaning, existence
       failures++;
     } catch (error) {
       if (error instanceof Foreign) throw error;
-      if (isGone(error)) {
+      if (isNotFound(error)) {
         const believed = deleted || clock.now() >= believedFrom;
         if (believed && !deleted && existence === "made")
           throw new Error(`App ${app} was made, and Fly does not show it, so it could not be removed. ${again(app)}`);

@@ -1,6 +1,6 @@
 /** The road to Fly, with a record of what went over it: statuses, times and a few headers, no bodies sent and no credentials. */
 import type { Clock } from "../../providers/clock.ts";
-import type { Answer, Exchange, Transport } from "../../providers/wire.ts";
+import type { HttpRequest, HttpResponse, Transport } from "../../providers/http-transport.ts";
 
 export interface Recorded {
   method: string;
@@ -50,7 +50,7 @@ export function record(inner: Transport, clock: Clock, signal: AbortSignal): Rec
   return { transport, list };
 }
 
-const told = ({ status, headers, body }: Answer): Partial<Recorded> => ({
+const told = ({ status, headers, body }: HttpResponse): Partial<Recorded> => ({
   status,
   requestId: typeof headers["fly-request-id"] === "string",
   cookies: [headers["set-cookie"] ?? []].flat().map((it) => String(it).split("=")[0] ?? ""),
@@ -66,4 +66,4 @@ function cut<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   });
 }
 
-export type { Exchange };
+export type { HttpRequest };

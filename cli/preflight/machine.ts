@@ -4,7 +4,7 @@
  */
 import { healthCheck, machineConfig } from "../../components/machine-config.ts";
 import { ports } from "../../image/ports.ts";
-import type { Check, Guest, MachineConfig } from "../../providers/fly/schema.ts";
+import type { Check, Guest, MachineConfig } from "../../providers/fly/wire.ts";
 import { markKey } from "./marks.ts";
 
 /** Public and current, and the server that PoPs run: its answers need no program of our own. Fly pulls it itself. */

@@ -1,5 +1,5 @@
 /** How a preflight's objects are known as its own: by the app's name and network, and by metadata of the machines in it. Pure. */
-import type { App, Machine } from "../../providers/fly/schema.ts";
+import type { App, Machine } from "../../providers/fly/wire.ts";
 
 const prefix = "fly-pops-preflight-";
 /** Seconds since the epoch in base 36, then eight random characters. */

@@ -1,9 +1,9 @@
 /** What the probes of one run share: clients, clock, visitor, and what earlier probes have made. */
 import { type Clock, sleep } from "../../providers/clock.ts";
 import { Fly } from "../../providers/fly/api.ts";
-import { createPacer } from "../../providers/fly/pace.ts";
-import type { Machine, Volume } from "../../providers/fly/schema.ts";
-import type { Transport } from "../../providers/wire.ts";
+import { createRateLimiter } from "../../providers/fly/rate-limit.ts";
+import type { Machine, Volume } from "../../providers/fly/wire.ts";
+import type { Transport } from "../../providers/http-transport.ts";
 import { type Recorded, record } from "./exchanges.ts";
 import type { Road } from "./road.ts";
 import type { Visitor } from "./visitor.ts";
@@ -68,8 +68,8 @@ export class Session {
     this.exchanges = recorder.list;
     const { clock } = shared;
     // Fly's limits count all clients of one token together.
-    const pacer = createPacer(clock);
-    this.#newClient = () => new Fly({ endpoint, token, clock, random, transport: recorder.transport, pacer });
+    const rateLimiter = createRateLimiter(clock);
+    this.#newClient = () => new Fly({ endpoint, token, clock, random, transport: recorder.transport, rateLimiter });
     this.fly = this.#newClient();
   }
 

@@ -1,6 +1,6 @@
 /** Steps that several probes take. */
 import { FlyError } from "../../providers/fly/errors.ts";
-import type { Machine } from "../../providers/fly/schema.ts";
+import type { Machine } from "../../providers/fly/wire.ts";
 import type { Session } from "./session.ts";
 import { seconds } from "./words.ts";
 

@@ -1,12 +1,12 @@
 /** What a site says to whoever is behind it, as the image is told. */
-import type { Passing } from "../../image/spec.ts";
+import type { ProxyOptions } from "../../image/spec.ts";
 import type { StackFile } from "../schema.ts";
 
 export const requests = ({
   hostHeader,
   requestHeaders,
 }: Pick<StackFile["sites"][number], "hostHeader" | "requestHeaders">): Pick<
-  Passing,
+  ProxyOptions,
   "hostHeader" | "requestHeaders"
 > => ({
   ...(hostHeader !== undefined && { hostHeader: hostHeader.toLowerCase() }),

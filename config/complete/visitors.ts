@@ -1,5 +1,5 @@
 /** Who may use a site, and how much one of them may ask for, as the image is told. */
-import { network } from "../../image/render/networks.ts";
+import { parseNetwork } from "../../image/render/networks.ts";
 import type { Access, Limit, NetworkList } from "../../image/spec.ts";
 import { defaults } from "../defaults.ts";
 import { isListFile, plainFolder } from "../names.ts";
@@ -28,7 +28,7 @@ export function access({ allow, deny, agents }: NonNullable<Keys["access"]>): Ac
 function networkList(all: string[]): NetworkList {
   const sorted = (texts: string[]) => [...new Set(texts)].toSorted();
   return {
-    networks: sorted(all.flatMap((it) => (isListFile(it) ? [] : (network(it) ?? [])))),
+    networks: sorted(all.flatMap((it) => (isListFile(it) ? [] : (parseNetwork(it) ?? [])))),
     files: sorted(all.filter(isListFile).map(plainFolder)),
   };
 }

@@ -1,5 +1,5 @@
 /** Rules of what is stored, and of what tells it apart: a site's, and those of its rules. */
-import { mostVaryLength, storedStatuses } from "../../image/render/cache-policy.ts";
+import { maxVaryLength, storedStatuses } from "../../image/render/cache-policy.ts";
 import { seconds } from "../duration.ts";
 import { list } from "../field.ts";
 import { type Mistake, mistake } from "../mistakes.ts";
@@ -32,9 +32,9 @@ export const statusesStored = ({ file }: Sketch): Mistake[] =>
 export const varyFits = ({ file }: Sketch): Mistake[] =>
   caches(file).flatMap(({ cache, at }) => {
     const length = (cache.vary ?? []).flatMap((name) => name ?? []).join(",").length;
-    return length <= mostVaryLength
+    return length <= maxVaryLength
       ? []
-      : [mistake([...at, "vary"], `has ${length} characters together: takes ${mostVaryLength} at most.`)];
+      : [mistake([...at, "vary"], `has ${length} characters together: takes ${maxVaryLength} at most.`)];
   });
 
 /** Without the origin's word, the site's own alone has something stored. A rule has what it does not say itself from its site. */

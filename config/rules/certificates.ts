@@ -1,5 +1,5 @@
 /** Rules of where certificates come from. */
-import { isWildcard } from "../../image/render/names.ts";
+import { isWildcard } from "../../image/render/validators.ts";
 import { sourceOf } from "../certificate-source.ts";
 import { directoryUrl } from "../directory.ts";
 import { given, type Mistake, mistake } from "../mistakes.ts";

@@ -1,5 +1,5 @@
 /** No credential stands in a stack file: it would lie in git, in the image and in the state for all to read. */
-import { credentialIn } from "../../image/credentials.ts";
+import { findCredential } from "../../image/credentials.ts";
 import { type Mistake, mistake } from "../mistakes.ts";
 import type { Sketch } from "../sketch.ts";
 import type { Path } from "../walk.ts";
@@ -7,7 +7,7 @@ import type { Path } from "../walk.ts";
 /** Values are recognised by shape, and never repeated. */
 export const credentialsKept = ({ file }: Sketch): Mistake[] =>
   leaves(file, []).flatMap(([path, value]) => {
-    const what = credentialIn(value);
+    const what = findCredential(value);
     return what === undefined ? [] : [mistake(path, `holds ${what}: ${whereTo(path)}`)];
   });
 

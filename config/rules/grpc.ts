@@ -1,5 +1,5 @@
 /** Rules of origins that are asked by gRPC. */
-import { isOfOneKind } from "../../image/render/nginx-origins.ts";
+import { hasUniformOrigins } from "../../image/render/nginx-origins.ts";
 import { type Mistake, mistake } from "../mistakes.ts";
 import type { Sketch } from "../sketch.ts";
 import { answers } from "./paths.ts";
@@ -47,7 +47,7 @@ export const grpcOriginsAlike = (sketch: Sketch): Mistake[] =>
     if (origin === undefined || sketch.unclear(...at, "origin") || sketch.unclear(...at, "tls")) return [];
     const origins = [origin].flat().filter((url) => url !== undefined);
     const named = tls?.serverName === undefined ? {} : { tls: { serverName: tls.serverName } };
-    if (isOfOneKind({ host, origins, ...named })) return [];
+    if (hasUniformOrigins({ host, origins, ...named })) return [];
     return [
       mistake(
         [...at, "origin"],

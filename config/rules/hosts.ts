@@ -1,6 +1,6 @@
 /** Rules of the names that sites are asked for by. */
-import { nameFor } from "../../image/render/hosts.ts";
-import { isWildcard } from "../../image/render/names.ts";
+import { matchName } from "../../image/render/hosts.ts";
+import { isWildcard } from "../../image/render/validators.ts";
 import { nameInVault, sourceOf } from "../certificate-source.ts";
 import { given, type Mistake, mistake } from "../mistakes.ts";
 import { originParts, plainName } from "../names.ts";
@@ -83,7 +83,7 @@ export function wildcardOriginsNamed({ file, unclear }: Sketch): Mistake[] {
 }
 
 /** The site that answers a name, if one has it as it is or by a wildcard. */
-export const siteOf = (names: readonly Name[], host: string): number | undefined => nameFor(names, host)?.site;
+export const siteOf = (names: readonly Name[], host: string): number | undefined => matchName(names, host)?.site;
 
 /** The site that a URL leads to, on the ports that the edge has. */
 export function siteOfUrl(names: readonly Name[], url: string): number | undefined {

@@ -1,6 +1,6 @@
 /** Rules of luggage: each piece by itself, and among each other. */
 import { ports, tcpPorts } from "../../image/ports.ts";
-import { knot, mostInARow, waitable } from "../../image/render/dependencies.ts";
+import { dependableProcessNames, findInvalidChain, maxDependencyDepth } from "../../image/render/dependencies.ts";
 import { defaults } from "../defaults.ts";
 import { seconds } from "../duration.ts";
 import { given, type Mistake, mistake } from "../mistakes.ts";
@@ -107,9 +107,12 @@ export function luggageWaits({ file, unclear }: Sketch): Mistake[] {
 const bringers = { certs: "certificates", tailscaled: "tailnet", "tailscale-up": "tailnet" } as const;
 
 function noSuchProcess(other: string, name: string, { file, unclear }: Sketch): string | undefined {
-  const own = waitable.find((it) => it === other);
+  const own = dependableProcessNames.find((it) => it === other);
   if (own === undefined) {
-    const choices = [...Object.keys(file.luggage ?? {}).filter((it) => it !== name), ...waitable].toSorted();
+    const choices = [
+      ...Object.keys(file.luggage ?? {}).filter((it) => it !== name),
+      ...dependableProcessNames,
+    ].toSorted();
     const near = nearest(other, choices);
     return `no such luggage or process${near === undefined ? "." : `; did you mean ${near}?`} Takes ${choices.join(", ")}.`;
   }
@@ -138,10 +141,12 @@ function knots(all: Sketch["file"]["luggage"] & object): Mistake[] {
       { dependsOn: (it?.dependsOn ?? []).filter((to) => to !== undefined) },
     ]),
   );
-  const found = knot(waiting);
+  const found = findInvalidChain(waiting);
   if (found === undefined) return [];
   const way = found.join(" waits for ");
   const why =
-    found[0] === found.at(-1) ? "none of them would start" : `more than ${mostInARow} in a row do not end in time`;
+    found[0] === found.at(-1)
+      ? "none of them would start"
+      : `more than ${maxDependencyDepth} in a row do not end in time`;
   return [mistake(["luggage", found[0] ?? "", "dependsOn"], `${way}: ${why}. Take one out.`, ":")];
 }

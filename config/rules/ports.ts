@@ -1,6 +1,6 @@
 /** Rules of ports that are passed on as raw TCP. */
-import { mostTcpConnections } from "../../image/limits.ts";
-import { mostTcpPorts } from "../../image/ports.ts";
+import { maxTcpConnections } from "../../image/limits.ts";
+import { maxTcpPorts } from "../../image/ports.ts";
 import { defaults } from "../defaults.ts";
 import { given, type Mistake, mistake } from "../mistakes.ts";
 import { endpointParts } from "../names.ts";
@@ -21,8 +21,8 @@ export function portsFit({ file }: Sketch): Mistake[] {
     const why = portProblem(port);
     return why === undefined ? [] : [mistake(["ports", port], `${why}.`, ":")];
   });
-  if (written.length <= mostTcpPorts) return wrong;
-  return [...wrong, mistake(["ports"], `has ${written.length} ports: takes ${mostTcpPorts} at most.`)];
+  if (written.length <= maxTcpPorts) return wrong;
+  return [...wrong, mistake(["ports"], `has ${written.length} ports: takes ${maxTcpPorts} at most.`)];
 }
 
 function portProblem(port: string): string | undefined {
@@ -75,7 +75,7 @@ export function portLimitsFit(sketch: Sketch): Mistake[] {
   if (all.some(([port]) => sketch.unclear("ports", port))) return above;
   const memoryMb = smallestMemory(sketch);
   const sum = all.reduce((count, [, { limit }]) => count + (limit?.total ?? defaults.portTotal), 0);
-  if (memoryMb === undefined || sum <= mostTcpConnections(memoryMb)) return above;
-  const why = `takes ${sum} connections in all (limit.total of each): a PoP with ${memoryMb} MB has memory for ${mostTcpConnections(memoryMb)} beside its sites.`;
+  if (memoryMb === undefined || sum <= maxTcpConnections(memoryMb)) return above;
+  const why = `takes ${sum} connections in all (limit.total of each): a PoP with ${memoryMb} MB has memory for ${maxTcpConnections(memoryMb)} beside its sites.`;
   return [...above, mistake(["ports"], `${why} Lower the limits, or give the PoPs more memory.`)];
 }

@@ -1,6 +1,11 @@
 /** Keys of a cache beside its times: which responses are stored, and what tells them apart. */
 import { z } from "zod";
-import { isParameterName, mostParameters, mostVaryLength, storedStatuses } from "../../image/render/cache-policy.ts";
+import {
+  isParameterName,
+  maxIgnoredParameters,
+  maxVaryLength,
+  storedStatuses,
+} from "../../image/render/cache-policy.ts";
 import { byHand, code, duration, durations, fields, list, text } from "../field.ts";
 import { varyProblem } from "../names.ts";
 
@@ -9,7 +14,8 @@ const parameter = "takes a parameter's name, as in fbclid; `*` at its end stands
 const IgnoreQuery = byHand<boolean | string[]>((value, refuse) => {
   if (typeof value === "boolean") return;
   if (!Array.isArray(value)) refuse(undefined);
-  else if (value.length === 0 || value.length > mostParameters) refuse(`takes 1 to ${mostParameters} of them`);
+  else if (value.length === 0 || value.length > maxIgnoredParameters)
+    refuse(`takes 1 to ${maxIgnoredParameters} of them`);
   else
     value.forEach((name: unknown, at) => {
       if (name === "*") refuse("stands for all parameters: write ignoreQuery: true", [at]);
@@ -40,7 +46,7 @@ export const policyKeys = {
     .optional(),
   ignoreQuery: IgnoreQuery.register(fields, {
     type: "boolean or array",
-    takes: `true, false, or a list of 1 to ${mostParameters} names of parameters, as in [utm_*, fbclid]`,
+    takes: `true, false, or a list of 1 to ${maxIgnoredParameters} names of parameters, as in [utm_*, fbclid]`,
     meaning:
       "Parameters of the query that do not tell stored responses apart, as they are written in the URL; `*` at the end of a name stands for anything. True: the whole query. The origin still gets the URL as the visitor sent it, so list only parameters that do not change its response. Errors and redirects in response to a URL with such parameters are not stored.",
     default: code(false),
@@ -68,7 +74,7 @@ export const policyKeys = {
     .max(8)
     .register(fields, {
       type: "array",
-      takes: `a list of 1 to 8 names of request headers, as in [Accept-Language], ${mostVaryLength} characters together`,
+      takes: `a list of 1 to 8 names of request headers, as in [Accept-Language], ${maxVaryLength} characters together`,
       meaning:
         "Request headers by which stored responses are told apart, beside those of the origin's `Vary`. Responses say so in a `Vary` of their own. Each value that visitors send is stored by itself.",
       default: "absent",

@@ -1,7 +1,7 @@
 /** Keys of a site's cache, and of a rule's. */
 import { z } from "zod";
 import { limits } from "../../image/limits.ts";
-import { isCookieName } from "../../image/render/names.ts";
+import { isCookieName } from "../../image/render/validators.ts";
 import { defaults } from "../defaults.ts";
 import { code, duration, durations, fields, text, whole, wholeNumber } from "../field.ts";
 import { policyKeys } from "./cache-policy.ts";

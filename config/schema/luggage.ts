@@ -1,6 +1,6 @@
 /** Keys of one piece of luggage: an extra process of the image. */
 import { z } from "zod";
-import { mostInARow, waitable } from "../../image/render/dependencies.ts";
+import { dependableProcessNames, maxDependencyDepth } from "../../image/render/dependencies.ts";
 import { failuresToRestart } from "../../image/render/luggage.ts";
 import { defaults } from "../defaults.ts";
 import { code, duration, durations, fields, text, whole } from "../field.ts";
@@ -148,9 +148,9 @@ export const Luggage = z
       .register(fields, {
         type: "array",
         takes: "a list of names under `luggage`, or of the PoP's own processes",
-        meaning: `What it is started after, and ended before. The PoP's own: ${waitable.map(code).join(", ")}. It may wait for ever, as nothing else does: the rest of the PoP does not wait for it.`,
+        meaning: `What it is started after, and ended before. The PoP's own: ${dependableProcessNames.map(code).join(", ")}. It may wait for ever, as nothing else does: the rest of the PoP does not wait for it.`,
         default: code("[]"),
-        refused: `itself, one twice, a circle, more than ${mostInARow} in a row, processes this stack does not have`,
+        refused: `itself, one twice, a circle, more than ${maxDependencyDepth} in a row, processes this stack does not have`,
       })
       .optional(),
     health: Health.optional(),

@@ -1,13 +1,13 @@
 /** The way out: configuration of nginx as the user writes it. */
 import { z } from "zod";
-import { isNginxFile } from "../../image/render/nginx-own.ts";
+import { isUserNginxPath } from "../../image/render/nginx-user-files.ts";
 import { code, fields, text } from "../field.ts";
 import { fileProblem, plainFolder } from "../names.ts";
 
 function nginxFileProblem(value: string): string | undefined {
   const problem = fileProblem(value);
   if (problem !== undefined) return problem;
-  return isNginxFile(plainFolder(value))
+  return isUserNginxPath(plainFolder(value))
     ? undefined
     : "takes a file within the project whose path has letters, digits, dots, dashes and _ only and ends with .conf, as in ./nginx/http.conf";
 }

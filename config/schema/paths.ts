@@ -1,6 +1,6 @@
 /** Keys of rules by path: what answers under some paths of a site, and how. */
 import { z } from "zod";
-import { mostStars } from "../../image/render/path-pattern.ts";
+import { maxStars } from "../../image/render/path-pattern.ts";
 import { code, type Field, falseOr, fields, list, text } from "../field.ts";
 import { pathProblem, targetProblem } from "../path-names.ts";
 import { openPath } from "./auth.ts";
@@ -70,7 +70,7 @@ export const pathRules = <
         .strictObject({
           path: text(pathProblem).register(fields, {
             type: "string",
-            takes: `a prefix as in /api/, one path as in /login, or text with up to ${mostStars} \`*\` as in *.css or /user/*/keys`,
+            takes: `a prefix as in /api/, one path as in /login, or text with up to ${maxStars} \`*\` as in *.css or /user/*/keys`,
             meaning:
               "Paths the rule is for. One that ends with a slash is a prefix: `/api/` is for `/api`, `/api/` and all below. Any other is that one path. `*` stands for any text, slashes included; `/*` is every path, `=/` the front page alone. Compared is the decoded path without `//`, `/./` and `/../`, without query; case counts.",
             refused: "regular expressions, queries, percent-encoding, a plain `/`",

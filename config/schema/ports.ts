@@ -1,6 +1,6 @@
 /** Keys of ports that are passed on as raw TCP. */
 import { z } from "zod";
-import { mostTcpPorts } from "../../image/ports.ts";
+import { maxTcpPorts } from "../../image/ports.ts";
 import { defaults } from "../defaults.ts";
 import { code, duration, durations, fields, text, whole, wholeNumber } from "../field.ts";
 import { endpointProblem } from "../names.ts";
@@ -101,6 +101,6 @@ export const Ports = z.record(z.string(), Port).register(fields, {
   type: "object",
   takes: "a map from port to where it leads, as in { 22: { to: git.tail.example:22 } }",
   key: "<port>",
-  meaning: `Further TCP ports of the app's addresses, passed on byte for byte: SSH, mail, MQTT, games. ${mostTcpPorts} at most. TLS, log-ins and everything else are up to who answers; \`npx fly-pops block 203.0.113.7\` holds for ports as well as for sites. More: docs/ports.md.`,
+  meaning: `Further TCP ports of the app's addresses, passed on byte for byte: SSH, mail, MQTT, games. ${maxTcpPorts} at most. TLS, log-ins and everything else are up to who answers; \`npx fly-pops block 203.0.113.7\` holds for ports as well as for sites. More: docs/ports.md.`,
   default: code("{}"),
 });

@@ -1,6 +1,6 @@
 /** Keys of who may use a site or a port. */
 import { z } from "zod";
-import { isAgent, mostNetworks } from "../../image/render/networks.ts";
+import { isAgent, maxNetworks } from "../../image/render/networks.ts";
 import { fields, oneOrMore, text } from "../field.ts";
 import { networkOrFileProblem } from "../names.ts";
 
@@ -25,7 +25,7 @@ export const networkKeys = (what: "site" | "port") => ({
       takes: takesNetworks,
       meaning: `Only these addresses may use the ${what}. ${fileMeaning}`,
       default: "absent",
-      refused: `files with more than ${mostNetworks} networks`,
+      refused: `files with more than ${maxNetworks} networks`,
     })
     .optional(),
   deny: Networks()
@@ -34,7 +34,7 @@ export const networkKeys = (what: "site" | "port") => ({
       takes: takesNetworks,
       meaning: `These addresses may not, even if \`allow\` has them. ${fileMeaning} For an address that is to be turned away for a time, at once: \`npx fly-pops block 203.0.113.7 --for 1h\`.`,
       default: "absent",
-      refused: `files with more than ${mostNetworks} networks`,
+      refused: `files with more than ${maxNetworks} networks`,
     })
     .optional(),
 });

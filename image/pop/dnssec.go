@@ -4,24 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/netip"
 	"strings"
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
+	"fly-pops/pop/internal/resolve"
 	"fly-pops/pop/tailnet"
-)
-
-const (
-	// Answers over UDP that are not cut, https://www.dnsflagday.net/2020/
-	dnsAnswerSize = 1232
-	// Longer than unbound looks for an answer before it gives up.
-	dnsTimeout = 20 * time.Second
-	// Option of an answer that says why it is none, https://www.rfc-editor.org/rfc/rfc8914
-	extendedError = 15
 )
 
 // validated are the names whose signatures matter: the root's, on which all others hang, and those of the origins.
@@ -77,90 +67,10 @@ func signatureFault(ctx context.Context, port int, name string) (string, error) 
 
 // queryUnbound returns the response code, and unbound's reason beside it.
 func queryUnbound(ctx context.Context, port int, name string, validate bool) (dnsmessage.RCode, string, error) {
-	question, err := dnsQuestion(name, validate)
-	if err != nil {
-		return 0, "", err
-	}
-	ctx, cancel := context.WithTimeout(ctx, dnsTimeout)
-	defer cancel()
-	connection, err := (&net.Dialer{}).DialContext(ctx, "udp", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		return 0, "", err
-	}
-	defer connection.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := connection.SetDeadline(deadline); err != nil {
-			return 0, "", err
-		}
-	}
-	if _, err := connection.Write(question); err != nil {
-		return 0, "", err
-	}
-	answer := make([]byte, dnsAnswerSize)
-	length, err := connection.Read(answer)
-	if err != nil {
-		return 0, "", err
-	}
-	return readDNSAnswer(answer[:length])
-}
-
-func dnsQuestion(name string, validate bool) ([]byte, error) {
-	parsed, err := dnsmessage.NewName(name)
-	if err != nil {
-		return nil, err
-	}
 	kind := dnsmessage.TypeA
 	if name == "." {
 		kind = dnsmessage.TypeSOA
 	}
-	header := dnsmessage.Header{ID: uint16(rand.Uint32()), RecursionDesired: true, CheckingDisabled: !validate}
-	builder := dnsmessage.NewBuilder(nil, header)
-	var options dnsmessage.ResourceHeader
-	err = errors.Join(
-		builder.StartQuestions(),
-		builder.Question(dnsmessage.Question{Name: parsed, Type: kind, Class: dnsmessage.ClassINET}),
-		builder.StartAdditionals(),
-		options.SetEDNS0(dnsAnswerSize, dnsmessage.RCodeSuccess, true),
-		builder.OPTResource(options, dnsmessage.OPTResource{}),
-	)
-	if err != nil {
-		return nil, err
-	}
-	return builder.Finish()
-}
-
-func readDNSAnswer(answer []byte) (dnsmessage.RCode, string, error) {
-	var message dnsmessage.Message
-	if err := message.Unpack(answer); err != nil {
-		return 0, "", err
-	}
-	for _, additional := range message.Additionals {
-		options, ok := additional.Body.(*dnsmessage.OPTResource)
-		if !ok {
-			continue
-		}
-		for _, option := range options.Options {
-			if option.Code == extendedError && len(option.Data) >= 2 {
-				return message.RCode, extendedErrorText(option.Data), nil
-			}
-		}
-	}
-	return message.RCode, "", nil
-}
-
-// https://www.iana.org/assignments/dns-parameters/dns-parameters.xhtml#extended-dns-error-codes
-var extendedErrors = map[int]string{
-	6: "DNSSEC bogus", 7: "signature expired", 8: "signature not yet valid", 9: "DNSKEY missing", 10: "signatures missing", 12: "NSEC missing",
-}
-
-func extendedErrorText(data []byte) string {
-	code := int(data[0])<<8 | int(data[1])
-	name, known := extendedErrors[code]
-	if !known {
-		name = fmt.Sprintf("extended DNS error %d", code)
-	}
-	if text := strings.TrimSpace(string(data[2:])); text != "" {
-		return name + ", " + text
-	}
-	return name
+	answer, err := resolve.Ask(ctx, fmt.Sprintf("127.0.0.1:%d", port), resolve.Question{Name: name, Type: kind, Unchecked: !validate})
+	return answer.Code, answer.Reason, err
 }

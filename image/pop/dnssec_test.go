@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"fly-pops/pop/internal/resolve"
+
 	"golang.org/x/net/dns/dnsmessage"
 )
 
@@ -42,7 +44,7 @@ func resolver(t *testing.T, answer func(name string, validate bool) (dnsmessage.
 }
 
 func expiredSignature() []dnsmessage.Option {
-	return []dnsmessage.Option{{Code: extendedError, Data: append([]byte{0, 7}, "signature expired"...)}}
+	return []dnsmessage.Option{{Code: resolve.ExtendedError, Data: append([]byte{0, 7}, "signature expired"...)}}
 }
 
 func TestDNSSEC(t *testing.T) {
@@ -53,7 +55,7 @@ func TestDNSSEC(t *testing.T) {
 	}{
 		"all is well": {func(string, bool) (dnsmessage.RCode, []dnsmessage.Option) { return fine, nil }, ""},
 		"no server of any zone answers": {func(string, bool) (dnsmessage.RCode, []dnsmessage.Option) {
-			return servfail, []dnsmessage.Option{{Code: extendedError, Data: []byte{0, 22}}}
+			return servfail, []dnsmessage.Option{{Code: resolve.ExtendedError, Data: []byte{0, 22}}}
 		}, ""},
 		"a name that does not exist": {func(string, bool) (dnsmessage.RCode, []dnsmessage.Option) { return dnsmessage.RCodeNameError, nil }, ""},
 		"the clock is wrong": {func(_ string, validate bool) (dnsmessage.RCode, []dnsmessage.Option) {
@@ -64,7 +66,7 @@ func TestDNSSEC(t *testing.T) {
 		}, "DNSSEC fails for every name, so no public name has an address (signature expired, signature expired); the clock here says 2026-11-24T12:00:00Z"},
 		"one origin's zone": {func(name string, validate bool) (dnsmessage.RCode, []dnsmessage.Option) {
 			if validate && name == "web.example.org." {
-				return servfail, []dnsmessage.Option{{Code: extendedError, Data: []byte{0, 9}}}
+				return servfail, []dnsmessage.Option{{Code: resolve.ExtendedError, Data: []byte{0, 9}}}
 			}
 			return fine, nil
 		}, "DNSSEC fails for web.example.org, so it has no address (DNSKEY missing)"},

@@ -1,8 +1,9 @@
 import { ports } from "../ports.ts";
 import type { Acme, ImageSpec } from "../spec.ts";
 import { namesOf } from "./hosts.ts";
-import { endpoint, hostName, siteName, zoneName } from "./names.ts";
-import { acmeAccountFile, acmeDnsFile, secretsFolder } from "./secrets.ts";
+import { certificateCacheSeconds } from "./nginx-common.ts";
+import { acmeAccountFile, acmeDnsFile, secretsDir } from "./secrets.ts";
+import { hostName, parseEndpoint, siteName, zoneName } from "./validators.ts";
 
 /** Where the authorities of the directories' own certificates lie in the image. */
 export const acmeCaFile = "etc/pop/acme-ca.pem";
@@ -44,24 +45,26 @@ export function acmeConfig({ sites, dns, tailnet }: Told, acme: Acme) {
     email: acme.email,
     ...(acme.profile !== undefined && { profile: acme.profile }),
     ...(acme.ca !== undefined && { caFile: `/${acmeCaFile}` }),
-    ...(acme.eab !== undefined && { eabFile: `${secretsFolder}/${acmeAccountFile}` }),
+    ...(acme.eab !== undefined && { eabFile: `${secretsDir}/${acmeAccountFile}` }),
     ...(acme.dns !== undefined && {
       dns: {
-        server: originEndpoint(acme.dns.server),
+        server: hostPort(acme.dns.server),
         key: acme.dns.key,
         ...(acme.dns.algorithm !== undefined && { algorithm: acme.dns.algorithm }),
-        secretFile: `${secretsFolder}/${acmeDnsFile}`,
+        secretFile: `${secretsDir}/${acmeDnsFile}`,
       },
     }),
     nameServer: `127.0.0.1:${ports.dns}`,
     privateZones: privateZones({ dns, tailnet }),
     peerPort: ports.challenges,
+    nginxCacheSeconds: certificateCacheSeconds,
+    servedNames: sites.flatMap(namesOf).map(siteName).toSorted(),
     certificates,
   };
 }
 
-const originEndpoint = (text: string): string => {
-  const { host, port } = endpoint(text);
+const hostPort = (text: string): string => {
+  const { host, port } = parseEndpoint(text);
   return `${host}:${port}`;
 };
 

@@ -2,8 +2,8 @@ import { ports } from "../ports.ts";
 import type { ImageSpec, Vault } from "../spec.ts";
 import { acmeConfig, isOrdered } from "./acme.ts";
 import { namesOf } from "./hosts.ts";
-import { hostName, origin, originUrl } from "./names.ts";
-import { secretsFolder } from "./secrets.ts";
+import { secretsDir } from "./secrets.ts";
+import { hostName, originUrl, parseOrigin } from "./validators.ts";
 
 /** Where the authorities of the vault's certificate lie in the image. */
 export const vaultCaFile = "etc/pop/vault-ca.pem";
@@ -40,13 +40,13 @@ function vaultConfig(
     )
     .toSorted((a, b) => (a.host < b.host ? -1 : 1));
   return {
-    address: originUrl(origin(address)),
+    address: originUrl(parseOrigin(address)),
     ...(ca !== undefined && { caFile: `/${vaultCaFile}` }),
     // A vault at home has a name of the tailnet, which the machine's own resolver does not know.
     nameServer: `127.0.0.1:${ports.dns}`,
     ...(serverName !== undefined && { serverName: hostName(serverName) }),
-    roleIdFile: `${secretsFolder}/vaultRoleId`,
-    secretIdFile: `${secretsFolder}/vaultSecretId`,
+    roleIdFile: `${secretsDir}/vaultRoleId`,
+    secretIdFile: `${secretsDir}/vaultSecretId`,
     ...(namespace !== undefined && { namespace }),
     ...(authMount !== undefined && { authMount }),
     mount,

@@ -1,61 +1,61 @@
 import type { ImageSpec, Luggage } from "../spec.ts";
 import { type SecretsSpec, secrets } from "./secrets.ts";
 
-/** Whom luggage waits for, and what cannot be waited for. config/rules says the same in better sentences; this is the last line behind it. */
+/** What luggage waits for, and dependencies that cannot work. config/rules reports the same with better messages; these checks are the last line of defence. */
 
-export type Told = SecretsSpec;
-
-interface Waiting {
+interface Dependency {
   condition: "process_started" | "process_healthy" | "process_completed_successfully";
 }
 
-const started: Waiting = { condition: "process_started" };
-const healthy: Waiting = { condition: "process_healthy" };
-const done: Waiting = { condition: "process_completed_successfully" };
+const started: Dependency = { condition: "process_started" };
+const healthy: Dependency = { condition: "process_healthy" };
+const done: Dependency = { condition: "process_completed_successfully" };
 
-/** Processes of the PoP's own that luggage may name. */
-export const waitable = ["certs", "nginx", "secrets", "tailscale-up", "tailscaled", "unbound"] as const;
+/** The PoP's own processes that luggage may depend on. */
+export const dependableProcessNames = ["certs", "nginx", "secrets", "tailscale-up", "tailscaled", "unbound"] as const;
 
-/** Those of them there are in an image, and when each counts as there. */
-export function ownProcesses(told: Told): Partial<Record<(typeof waitable)[number], Waiting>> {
+/** Those that an image has, and the condition under which each counts as ready. */
+export function dependableProcesses(
+  spec: SecretsSpec,
+): Partial<Record<(typeof dependableProcessNames)[number], Dependency>> {
   return {
     nginx: healthy,
     unbound: healthy,
-    ...(told.certificates && { certs: started }),
-    ...(secrets(told).length > 0 && { secrets: done }),
-    ...(told.tailnet && { tailscaled: started, "tailscale-up": done }),
+    ...(spec.certificates && { certs: started }),
+    ...(secrets(spec).length > 0 && { secrets: done }),
+    ...(spec.tailnet && { tailscaled: started, "tailscale-up": done }),
   };
 }
 
 export const luggageProcessName = (name: string): string => `luggage-${name}`;
 
-/** `depends_on` of one piece of luggage. A name that is luggage's means luggage, though a process of the PoP bears it too. */
-export function dependencies(name: string, { dependsOn = [], secrets: keys = [] }: Luggage, told: Told) {
-  const own = ownProcesses(told);
-  const waits: Record<string, Waiting> = keys.length > 0 ? { secrets: done } : {};
+/** `depends_on` of one process. A name that both luggage and one of the PoP's processes have means the luggage. */
+export function dependencies(name: string, { dependsOn = [], secrets: keys = [] }: Luggage, spec: SecretsSpec) {
+  const own = dependableProcesses(spec);
+  const dependsOnEntries: Record<string, Dependency> = keys.length > 0 ? { secrets: done } : {};
   for (const other of dependsOn.toSorted()) {
-    const luggage = Object.hasOwn(told.luggage, other) ? told.luggage[other] : undefined;
+    const luggage = Object.hasOwn(spec.luggage, other) ? spec.luggage[other] : undefined;
     const process = Object.hasOwn(own, other) ? own[other as keyof typeof own] : undefined;
-    if (luggage) waits[luggageProcessName(other)] = luggage.health ? healthy : started;
-    else if (process) waits[other] = process;
-    else throw new Error(`luggage.${name}.dependsOn: there is no ${JSON.stringify(other)} to wait for.`);
+    if (luggage) dependsOnEntries[luggageProcessName(other)] = luggage.health ? healthy : started;
+    else if (process) dependsOnEntries[other] = process;
+    else throw new Error(`luggage.${name}.dependsOn: there is no process ${JSON.stringify(other)} to wait for.`);
   }
-  return waits;
+  return dependsOnEntries;
 }
 
-/** Pieces of luggage (and nginx) that may wait for each other in a row: they end one after another, and a machine waits only so long for its end. */
-export const mostInARow = 3;
+/** How many pieces of luggage (and nginx) may wait for each other in a chain. They stop one after another, and a machine has limited time to stop. */
+export const maxDependencyDepth = 3;
 
-/** A way along `dependsOn` that comes back to where it began, or is too long to end in time; its names, each waiting for the next. */
-export function knot(luggage: Readonly<Record<string, Pick<Luggage, "dependsOn">>>): string[] | undefined {
-  const follow = (way: string[]): string[] | undefined => {
-    const here = way.at(-1) ?? "";
-    if (way.indexOf(here) < way.length - 1) return way.slice(way.indexOf(here));
-    if (way.length > mostInARow) return way;
-    if (!Object.hasOwn(luggage, here)) return undefined;
-    const next = (luggage[here]?.dependsOn ?? []).filter((it) => Object.hasOwn(luggage, it) || it === "nginx");
+/** Finds a dependency cycle in `dependsOn`, or a chain that is too long to stop in time. Returns its names, each waiting for the next. */
+export function findInvalidChain(luggage: Readonly<Record<string, Pick<Luggage, "dependsOn">>>): string[] | undefined {
+  const follow = (chain: string[]): string[] | undefined => {
+    const last = chain.at(-1) ?? "";
+    if (chain.indexOf(last) < chain.length - 1) return chain.slice(chain.indexOf(last));
+    if (chain.length > maxDependencyDepth) return chain;
+    if (!Object.hasOwn(luggage, last)) return undefined;
+    const next = (luggage[last]?.dependsOn ?? []).filter((it) => Object.hasOwn(luggage, it) || it === "nginx");
     for (const it of next) {
-      const found = follow([...way, it]);
+      const found = follow([...chain, it]);
       if (found) return found;
     }
     return undefined;
@@ -67,7 +67,8 @@ export function knot(luggage: Readonly<Record<string, Pick<Luggage, "dependsOn">
   return undefined;
 }
 
-export function refuseKnots({ luggage }: Pick<ImageSpec, "luggage">): void {
-  const found = knot(luggage);
-  if (found) throw new Error(`luggage: ${found.join(" waits for ")}: not one of them would start, or end in time.`);
+export function assertValidChains({ luggage }: Pick<ImageSpec, "luggage">): void {
+  const found = findInvalidChain(luggage);
+  if (found)
+    throw new Error(`luggage: ${found.join(" waits for ")}: none of them would start, or they would not stop in time.`);
 }

@@ -1,20 +1,20 @@
 import { contextVariables } from "../identity.ts";
 import type { FilesSite, ImageSpec } from "../spec.ts";
-import { isLuggageName, siteName } from "./names.ts";
 import { isStreaming } from "./nginx-stream.ts";
 import { packedRules } from "./packed-rules.ts";
 import { secrets } from "./secrets.ts";
+import { isLuggageName, siteName } from "./validators.ts";
 
-/** The lines of image/Dockerfile that `dockerfile` replaces. */
+/** Lines of image/Dockerfile that `dockerfile` replaces. */
 const marks = { optional: "#:optional", debian: "#:debian", sources: "#:sources", layers: "#:layers" };
 
-type Told = Pick<
+type DockerfileSpec = Pick<
   ImageSpec,
   "sites" | "luggage" | "tailnet" | "certificates" | "ssh" | "debugTools" | "ports" | "passThrough"
 >;
 
-/** image/Dockerfile with what the spec asks for: layers of optional programs, one for each piece of luggage, one for all packed sites. */
-export function dockerfile(template: string, spec: Told): string {
+/** Renders image/Dockerfile for a spec: a layer for each optional program and each piece of luggage, and one layer for all packed sites. */
+export function dockerfile(template: string, spec: DockerfileSpec): string {
   const luggage = Object.entries(spec.luggage).toSorted(([a], [b]) => (a < b ? -1 : 1));
   const sources: string[] = [];
   const layers: string[] = [];
@@ -43,7 +43,7 @@ export function dockerfile(template: string, spec: Told): string {
     );
     layers.push("COPY --from=sites /out/ /");
   }
-  // One layer for all of them: what they share would lie in two otherwise.
+  // One layer for all extras: in separate layers, libraries that they share would be stored twice.
   const hasStream = isStreaming(spec);
   const extras = [
     ...(spec.ssh ? ["sshd"] : []),
@@ -65,7 +65,7 @@ export function dockerfile(template: string, spec: Told): string {
   ];
   const lines = new Map([
     [marks.optional, optional.map((stage) => `COPY --from=${stage} /out/ /`)],
-    // Debian with all that was unpacked in it.
+    // Debian with all unpacked packages.
     [marks.debian, [`FROM ${extras.length > 0 ? "extras" : "debian"} AS owners`]],
     [marks.sources, sources],
     [marks.layers, layers],
@@ -77,8 +77,8 @@ export function dockerfile(template: string, spec: Told): string {
 }
 
 /**
- * What `dockerfile` rendered, with the digest of the context it is part of. In the image's environment and in no layer: those below stay as they are, and
- * no step is taken again for it.
+ * The rendered Dockerfile with the digest of the context it is part of. The digest is in the image's environment, not in a layer, so all layers stay as they
+ * are and no step runs again because of it.
  */
 export const withContextDigest = (rendered: string, digest: string): string =>
   rendered.replace(/^#:identity$/m, `ENV ${contextVariables.own}=${digest}`);
@@ -89,14 +89,16 @@ export const packedSites = (spec: Pick<ImageSpec, "sites">): FilesSite[] =>
     .map((site) => ({ ...site, host: siteName(site.host) }))
     .toSorted((a, b) => (a.host < b.host ? -1 : 1));
 
-/** Folders of the context that become one layer below /srv: packed sites, and pages of sites of any kind. */
+/** Directories of the context that become one layer below /srv: packed sites, and pages of sites of any kind. */
 const packedContent = ({ sites }: Pick<ImageSpec, "sites">): string[] => [
   ...(packedSites({ sites }).length + packedRules({ sites }).length > 0 ? ["sites"] : []),
   ...(sites.some(({ errorPages }) => errorPages !== undefined) ? ["error-pages"] : []),
   ...(sites.some(({ robots }) => robots?.kind === "file") ? ["robots"] : []),
 ];
 
-/** https://pkg.go.dev/github.com/distribution/reference#pkg-overview, as far as it is needed to be no second word of an instruction. */
+/**
+ * Strict enough that the reference cannot become a second word of an instruction. Grammar: https://pkg.go.dev/github.com/distribution/reference#pkg-overview
+ */
 function imageRef(ref: string): string {
   if (!/^[a-z0-9][A-Za-z0-9._:/@-]{0,400}$/.test(ref))
     throw new Error(`luggage image ${JSON.stringify(ref)}: not an image reference.`);

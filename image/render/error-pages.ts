@@ -1,54 +1,54 @@
-/** The pages for errors that a PoP makes itself, when the stack file has none of its own. They need nothing but themselves, so they can be shown while all else is away. */
+/** Default pages for errors that a PoP itself reports. They are self-contained, so they can be shown while everything else is down. */
 import { createHash } from "node:crypto";
 
-/** Where the pages lie in the image, one for browsers and one for other clients a status. */
+/** Where the pages are in the image: for each status one for browsers and one for other clients. */
 export const defaultErrorPages = "usr/share/pop/error-pages";
 
-interface Words {
+interface PageText {
   title: string;
   text: string;
 }
 
-const away: Words = {
-  title: "This site is away",
+const unreachable: PageText = {
+  title: "This site is unavailable",
   text: "The server behind it cannot be reached at the moment. Nothing is wrong with your device or your connection. Please try again in a few minutes.",
 };
 
-/** By status: what the visitor is told, in words that need no knowledge of servers. */
-const words = {
-  401: { title: "Please log in", text: "This page is open to those who log in." },
-  403: { title: "No access", text: "This page is not open to you." },
+/** By status: what visitors read. No knowledge of servers needed. */
+const pageTexts = {
+  401: { title: "Please log in", text: "You need to log in to see this page." },
+  403: { title: "No access", text: "You do not have access to this page." },
   404: { title: "Not found", text: "There is nothing at this address." },
-  405: { title: "Not possible", text: "This page cannot be used in this way." },
-  410: { title: "Gone", text: "What was at this address is there no more." },
+  405: { title: "Not possible", text: "This page does not support this kind of request." },
+  410: { title: "Gone", text: "What was at this address has been removed." },
   413: { title: "Too large", text: "What you sent is larger than this site accepts." },
   429: {
     title: "Too many requests",
-    text: "Your network has asked this site for more than it allows. Please wait a moment, then try again.",
+    text: "Your network has sent more requests than this site allows. Please wait a moment, then try again.",
   },
   500: { title: "Something went wrong", text: "This site cannot answer at the moment. Please try again in a minute." },
-  502: away,
+  502: unreachable,
   503: {
     title: "This site is busy",
-    text: "More people ask for it at the moment than it can serve. Please try again in a minute.",
+    text: "It cannot serve all visitors at the moment. Please try again in a minute.",
   },
   504: {
-    ...away,
+    ...unreachable,
     text: "The server behind it takes too long to answer. Nothing is wrong with your device or your connection. Please try again in a few minutes.",
   },
-} satisfies Record<number, Words>;
+} satisfies Record<number, PageText>;
 
 /** Statuses that have a page. */
-export const pageStatuses: readonly number[] = Object.keys(words).map(Number);
+export const pageStatuses: readonly number[] = Object.keys(pageTexts).map(Number);
 
-/** `light dark` alone makes the page readable in both, for browsers that refuse the style. */
+/** `light dark` alone keeps the page readable in both modes in browsers that reject the style. */
 const style =
   ":root{color-scheme:light dark}body{font:1.1rem/1.6 system-ui,sans-serif;max-width:32rem;margin:22vh auto 0;padding:0 1.5rem;color:#222;background:#fff}h1{font-size:1.7rem;line-height:1.25;margin:0 0 .6rem}small{color:#666}@media(prefers-color-scheme:dark){body{color:#ddd;background:#161616}small{color:#999}}";
 
-/** Policy of the page: its own style and nothing else. */
-export const pagePolicy = `default-src 'none'; style-src 'sha256-${createHash("sha256").update(style).digest("base64")}'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'`;
+/** Content-Security-Policy of the page: its own style and nothing else. */
+export const errorPageCsp = `default-src 'none'; style-src 'sha256-${createHash("sha256").update(style).digest("base64")}'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'`;
 
-const html = (status: number, { title, text }: Words): string => `<!doctype html>
+const html = (status: number, { title, text }: PageText): string => `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -70,7 +70,7 @@ const html = (status: number, { title, text }: Words): string => `<!doctype html
 
 /** Files by their path in the image. */
 export const errorPageFiles: Readonly<Record<string, string>> = Object.fromEntries(
-  Object.entries(words).flatMap(([status, said]) => [
+  Object.entries(pageTexts).flatMap(([status, said]) => [
     [`${defaultErrorPages}/${status}.html`, html(Number(status), said)],
     [`${defaultErrorPages}/${status}.txt`, `${status} ${said.title}. ${said.text}\n`],
   ]),

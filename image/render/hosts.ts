@@ -1,81 +1,78 @@
-/** The names a site is asked for by: its host, its aliases, and for the default site all others. */
+/** The names of a site: its host and its aliases; the default site also answers all other names. */
 import { createHash } from "node:crypto";
 import type { ImageSpec, Site, SiteCache } from "../spec.ts";
-import { keyEnd } from "./cache-policy.ts";
-import { hostName, isWildcard, literal, siteName } from "./names.ts";
+import { cacheKeySuffix } from "./cache-policy.ts";
+import { escapeRegExp, hostName, isWildcard, siteName } from "./validators.ts";
 
-export type Named = Pick<Site, "host" | "aliases" | "default">;
+export type SiteNames = Pick<Site, "host" | "aliases" | "default">;
 
-/** The host first, for nginx takes the first name of a server for its own. */
+/** The host first, because nginx uses the first name of a server as its own. */
 export const namesOf = ({ host, aliases = [] }: Pick<Site, "host" | "aliases">): string[] => [
   siteName(host),
   ...aliases.map(siteName).toSorted(),
 ];
 
-/** Names of all sites that DNS can be asked for: a wildcard is none. */
+/** Names of all sites that DNS can resolve: wildcards are left out. */
 export const exactNames = (sites: readonly Pick<Site, "host" | "aliases">[]): string[] =>
   sites.flatMap(namesOf).filter((name) => !isWildcard(name));
 
-const hasSeveralNames = (site: Named): boolean =>
+const hasSeveralNames = (site: SiteNames): boolean =>
   isWildcard(site.host) || site.default === true || (site.aliases ?? []).length > 0;
 
-/** The name in URLs of a site: its host, or the one that was asked for where there are several. */
-export const nameAsked = (site: Named): string => (hasSeveralNames(site) ? "$host" : hostName(site.host));
+/** The name of a site in URLs: its host, or the requested name if the site has several. */
+export const requestedName = (site: SiteNames): string => (hasSeveralNames(site) ? "$host" : hostName(site.host));
 
-/**
- * What stored responses of a site are known by, as `pop purge` takes it apart (image/pop/purge). The origin is told which name was asked for, so no two names
- * share a response.
- */
-export const cacheKey = (site: Named, { ignoreQuery }: Pick<SiteCache, "ignoreQuery">): string =>
-  `${hasSeveralNames(site) ? `${siteName(site.host)}@$host` : hostName(site.host)}${keyEnd(ignoreQuery)}`;
+/** Cache key of a site, as `pop purge` parses it (image/pop/purge). The origin sees the requested name, so names never share responses. */
+export const cacheKey = (site: SiteNames, { ignoreQuery }: Pick<SiteCache, "ignoreQuery">): string =>
+  `${hasSeveralNames(site) ? `${siteName(site.host)}@$host` : hostName(site.host)}${cacheKeySuffix(ignoreQuery)}`;
 
-/** The one of these names that nginx takes for a host: itself, or the longest wildcard. https://nginx.org/en/docs/http/server_names.html */
-export const nameFor = <N extends { name: string }>(names: readonly N[], host: string): N | undefined =>
+/** The name that nginx would match a host with: the same name, or the longest matching wildcard. https://nginx.org/en/docs/http/server_names.html */
+export const matchName = <N extends { name: string }>(names: readonly N[], host: string): N | undefined =>
   names.find(({ name }) => name === host) ??
   names
     .filter(({ name }) => isWildcard(name) && host.endsWith(name.slice(1)))
     .toSorted((a, b) => b.name.length - a.name.length)[0];
 
 /** The site that answers a host. */
-export const siteFor = <S extends Named>(sites: readonly S[], host: string): S | undefined =>
-  nameFor(
+export const findSite = <S extends SiteNames>(sites: readonly S[], host: string): S | undefined =>
+  matchName(
     sites.flatMap((site) => namesOf(site).map((name) => ({ site, name }))),
     host,
   )?.site ?? sites.find((site) => site.default === true);
 
-/** Part of a path or of an upstream's name. No host begins with an underscore. */
+/** Part of a path or of an upstream's name. No host starts with an underscore. */
 export const siteKey = (host: string): string => siteName(host).replace(/^\*/, "_wildcard");
 
-/** A variable's name takes neither dots nor dashes. */
+/** Names of variables cannot have dots or dashes. */
 export const siteDigest = (host: string): string => createHash("sha256").update(host).digest("hex").slice(0, 16);
 
 /**
- * Names, as a regular expression, that a URL of an origin may have, and what becomes of them: what the origin calls itself becomes the visitor's name for the
- * site, and the site's own names stay.
- * @param behind names the origin may call itself
+ * Regular expressions for names in URLs from an origin, with what replaces them: names that the origin uses for itself become the visitor's name for the site,
+ * and the site's own names stay.
+ * @param originNames names that the origin may use for itself
  */
-export function namesInUrls(site: Named, behind: readonly string[]): { names: string; become: string }[] {
+export function namesInUrls(site: SiteNames, originNames: readonly string[]): { names: string; replacement: string }[] {
   if (!hasSeveralNames(site)) {
-    const all = [...new Set([...behind, site.host])].map(literal).join("|");
-    return [{ names: behind.length === 0 ? all : `(?:${all})`, become: site.host }];
+    const all = [...new Set([...originNames, site.host])].map(escapeRegExp).join("|");
+    return [{ names: originNames.length === 0 ? all : `(?:${all})`, replacement: site.host }];
   }
   const own = namesOf(site);
-  const others = behind.filter((name) => !own.includes(name));
+  const others = originNames.filter((name) => !own.includes(name));
   return [
-    ...(others.length > 0 ? [{ names: `(?:${others.map(literal).join("|")})`, become: "$host" }] : []),
-    { names: `(?<own>${own.map(namePattern).join("|")})`, become: "$own" },
+    ...(others.length > 0 ? [{ names: `(?:${others.map(escapeRegExp).join("|")})`, replacement: "$host" }] : []),
+    { names: `(?<own>${own.map(namePattern).join("|")})`, replacement: "$own" },
   ];
 }
 
 const namePattern = (name: string): string =>
-  isWildcard(name) ? `[a-z0-9.-]+${literal(name.slice(1))}` : literal(name);
+  isWildcard(name) ? `[a-z0-9.-]+${escapeRegExp(name.slice(1))}` : escapeRegExp(name);
 
-/** The pair a site is served with, by the name that was asked for where there are several: each has its own on the volume. */
-export const certificateOf = (site: Named): string =>
+/** Name of the site's certificate: of the requested name if the site has several, as each has a certificate of its own on the volume. */
+export const certificateOf = (site: SiteNames): string =>
   (site.aliases ?? []).length > 0 ? `$certificate_${siteDigest(site.host)}` : siteName(site.host);
 
-/** Variables of `certificateOf`. Who asks for no name, or for one in no site, is shown the host's. */
-export const certificateMaps = (sites: readonly Named[]): string[] =>
+/** Variables of `certificateOf`. Clients that send no server name, or one that no site has, get the host's certificate. */
+export const certificateMaps = (sites: readonly SiteNames[]): string[] =>
   sites
     .filter(({ aliases = [] }) => aliases.length > 0)
     .map((site) => {
@@ -83,17 +80,18 @@ export const certificateMaps = (sites: readonly Named[]): string[] =>
       return `map $ssl_server_name ${certificateOf(site)} { hostnames; ${pairs.join(" ")} default ${siteName(site.host)}; }`;
     });
 
-/** All sites by their names, those whose TLS ends at home among them. */
+/** All sites by their names, including those whose TLS ends at the origin. */
 export const allSites = ({
   sites,
   passThrough = [],
 }: Pick<ImageSpec, "sites" | "passThrough">): Pick<Site, "host" | "aliases">[] => [...sites, ...passThrough];
 
-/** Throws when two sites have one name, or two are the default. */
-export function checkNames({ sites, passThrough = [] }: Pick<ImageSpec, "sites" | "passThrough">): void {
+/** Throws if two sites have the same name, or two are the default. */
+export function assertUniqueNames({ sites, passThrough = [] }: Pick<ImageSpec, "sites" | "passThrough">): void {
   const names = allSites({ sites, passThrough }).flatMap(namesOf).toSorted();
-  const twin = names.find((name, at) => name === names[at + 1]);
-  if (twin) throw new Error(`site ${twin}: there are two of it.`);
+  const duplicate = names.find((name, at) => name === names[at + 1]);
+  if (duplicate) throw new Error(`site ${duplicate}: it is defined twice.`);
   const defaults = sites.filter((site) => site.default === true);
-  if (defaults.length > 1) throw new Error(`site ${defaults[1]?.host}: ${defaults[0]?.host} is the default, too.`);
+  if (defaults.length > 1)
+    throw new Error(`site ${defaults[1]?.host}: ${defaults[0]?.host} is already the default site.`);
 }

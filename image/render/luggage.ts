@@ -1,70 +1,78 @@
 import { posix } from "node:path";
 import { ports } from "../ports.ts";
 import type { ImageSpec, Luggage, LuggageHealth } from "../spec.ts";
-import { dependencies, type Told } from "./dependencies.ts";
-import { isLuggageName, whole } from "./names.ts";
-import { endSeconds, type Process, runas } from "./process.ts";
+import { dependencies } from "./dependencies.ts";
+import { type Process, runas, stopTimeoutSeconds } from "./process.ts";
+import type { SecretsSpec } from "./secrets.ts";
 import { luggageUser } from "./users.ts";
+import { boundedInt, isLuggageName } from "./validators.ts";
 
-/** Times in a row that luggage says it is not well, after which it is started anew. Until then, and after, the PoP is degraded. */
+/** Consecutive failed health checks after which luggage is restarted. The PoP is degraded until a check passes. */
 export const failuresToRestart = 6;
 
-/** Set by runas itself, or steering the dynamic linker: it refuses to pass these on. */
-const reserved = /^(?:PATH|HOME|USER|LOGNAME|SHELL|GCONV_PATH|LD_.*)$/;
+/** Variables that runas sets itself or that control the dynamic linker: runas refuses to pass these on. */
+const reservedVariables = /^(?:PATH|HOME|USER|LOGNAME|SHELL|GCONV_PATH|LD_.*)$/;
 
-/** One piece of luggage, as its own user, after what it depends on. */
-export function luggageProcess(name: string, it: Luggage, told: Told): Process {
-  const { command, env, port } = it;
+/** The process of one piece of luggage. It runs as its own user and starts after its dependencies. */
+export function luggageProcess(name: string, luggage: Luggage, spec: SecretsSpec): Process {
+  const { command, env, port } = luggage;
   if (!isLuggageName(name)) throw new Error(`luggage ${JSON.stringify(name)}: not a name for a process and its user.`);
   const [program, ...rest] = command;
-  if (!program) throw new Error(`luggage.${name}.command is empty: it wants a program and its arguments.`);
-  const own = {
+  if (!program) throw new Error(`luggage.${name}.command is empty: takes a program and its arguments.`);
+  const environment = {
     ...env,
-    ...(port === undefined ? {} : { PORT: String(whole(port, `luggage.${name}.port`, { min: 1024, max: 65535 })) }),
+    ...(port === undefined
+      ? {}
+      : { PORT: String(boundedInt(port, `luggage.${name}.port`, { min: 1024, max: 65535 })) }),
   };
-  for (const [key, value] of Object.entries(own)) {
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key) || reserved.test(key) || value.includes("\0"))
-      throw new Error(`luggage.${name}.env: ${JSON.stringify(key)} cannot be set for a process.`);
+  for (const [key, value] of Object.entries(environment)) {
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key) || reservedVariables.test(key) || value.includes("\0"))
+      throw new Error(`luggage.${name}.env: ${JSON.stringify(key)} cannot be set as an environment variable.`);
   }
-  const folder = `/luggage/${name}`;
-  const passed = [...Object.keys(own).toSorted(), "POP_NAME", "FLY_APP_NAME", "FLY_REGION", "FLY_MACHINE_ID"];
+  const dir = `/luggage/${name}`;
+  const passed = [...Object.keys(environment).toSorted(), "POP_NAME", "FLY_APP_NAME", "FLY_REGION", "FLY_MACHINE_ID"];
   const variables = [...new Set(passed)];
-  const user = luggageUser(it.user ?? name);
-  const waits = dependencies(name, it, told);
+  const user = luggageUser(luggage.user ?? name);
+  const dependsOn = dependencies(name, luggage, spec);
   return {
-    entrypoint: runas(user, [posix.resolve(folder, program), ...rest], variables),
-    environment: Object.entries(own)
+    entrypoint: runas(user, [posix.resolve(dir, program), ...rest], variables),
+    environment: Object.entries(environment)
       .toSorted(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, value]) => `${key}=${verbatim(value)}`),
-    working_dir: folder,
-    shutdown: { timeout_seconds: endSeconds.luggage },
-    ...(Object.keys(waits).length > 0 && { depends_on: waits }),
-    ...(it.health && { readiness_probe: asked(name, user, variables, it.health) }),
+      .map(([key, value]) => `${key}=${escapeTemplate(value)}`),
+    working_dir: dir,
+    shutdown: { timeout_seconds: stopTimeoutSeconds.luggage },
+    ...(Object.keys(dependsOn).length > 0 && { depends_on: dependsOn }),
+    ...(luggage.health && { readiness_probe: readinessProbe(name, user, variables, luggage.health) }),
   };
 }
 
-export function refuseTakenPorts(luggage: ImageSpec["luggage"]): void {
+export function assertUniquePorts(luggage: ImageSpec["luggage"]): void {
   const taken = new Map<number, string>(Object.values(ports).map((port) => [port, "the PoP itself"]));
   for (const [name, { port }] of Object.entries(luggage)) {
     if (port === undefined) continue;
     const owner = taken.get(port);
-    if (owner) throw new Error(`luggage.${name}.port is ${port}: taken by ${owner}.`);
+    if (owner) throw new Error(`luggage.${name}.port is ${port}: already used by ${owner}.`);
     taken.set(port, `luggage.${name}`);
   }
 }
 
-/** Asked as its own user, with its own environment: who asks leaves word for `pop health`, and can do no more than the luggage itself could. */
-function asked(name: string, user: string, variables: string[], { everySeconds, timeoutSeconds }: LuggageHealth) {
+/** Runs as the luggage's own user with its environment. `pop check` writes the status for `pop health`, and can do no more than the luggage itself. */
+function readinessProbe(
+  name: string,
+  user: string,
+  variables: string[],
+  { everySeconds, timeoutSeconds }: LuggageHealth,
+) {
   return {
-    // Through a shell, but every word of it is a name. exec, so that what is ended when it takes too long is no shell in between.
+    // Run through a shell, but every word is a plain name. `exec`, so that a timeout kills `pop check` and not a shell around it.
     exec: { command: `exec ${runas(user, ["/usr/bin/pop", "check", name], variables).join(" ")}` },
     initial_delay_seconds: 1,
     period_seconds: everySeconds,
-    // `pop check` itself gives up before that.
+    // `pop check` times out before that.
     timeout_seconds: timeoutSeconds + 5,
     failure_threshold: failuresToRestart,
   };
 }
 
-/** process-compose renders the environment as a Go template, whatever is switched off; here braces mean braces. Arguments it leaves alone. */
-const verbatim = (text: string): string => text.replaceAll("{{", '{{"{{"}}');
+/** process-compose always renders the environment as a Go template; this escapes braces. It does not do that to arguments. */
+const escapeTemplate = (text: string): string => text.replaceAll("{{", '{{"{{"}}');

@@ -5,21 +5,21 @@ import type { ImageSpec, Luggage, LuggageHealth, Tailnet } from "../spec.ts";
 import { orderedNames } from "./acme.ts";
 import { vaultSites } from "./certs.ts";
 import { namesOf } from "./hosts.ts";
+import { secrets } from "./secrets.ts";
+import { partsOf } from "./site-parts.ts";
 import {
   type Endpoint,
-  endpoint,
   healthPath,
   hostLabelPart,
-  origin,
   originUrl,
+  parseEndpoint,
+  parseOrigin,
   siteName,
   tailnetTag,
   zoneName,
-} from "./names.ts";
-import { secrets } from "./secrets.ts";
-import { partsOf } from "./site-parts.ts";
+} from "./validators.ts";
 
-/** /etc/pop/pop.json: what the helper must know of the image. Read by image/pop/manifest.go, which refuses unknown keys. */
+/** /etc/pop/pop.json: what `pop` needs to know about the image. Read by image/pop/manifest.go, which rejects unknown keys. */
 export function manifest(
   spec: Pick<ImageSpec, "sites" | "luggage" | "tailnet" | "certificates" | "ports" | "passThrough" | "logs">,
 ): string {
@@ -27,7 +27,7 @@ export function manifest(
   const aliases = spec.sites.flatMap((site) => namesOf(site).slice(1)).toSorted();
   const ordered = orderedNames(spec);
   const { nginxStatus, dns, health } = ports;
-  // Parts that not every PoP has: without word from these it is degraded.
+  // Health components that not every PoP has: while one of them reports no status, the PoP is degraded.
   const expects = [
     ...(spec.tailnet ? ["tailnet"] : []),
     ...(secrets(spec).length > 0 ? ["secrets"] : []),
@@ -36,19 +36,19 @@ export function manifest(
   ];
   const checks = Object.entries(spec.luggage)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .flatMap(([name, it]) => (it.health ? [[name, check(name, it, it.health)]] : []));
+    .flatMap(([name, it]) => (it.health ? [[name, healthCheck(name, it, it.health)]] : []));
   const { ports: tcp = [], passThrough = [] } = spec;
   const origins = [
     ...new Set([
       ...spec.sites
         .flatMap(partsOf)
         .flatMap((part) => (part.kind === "proxy" ? part.origins : []))
-        .map((it) => originUrl(origin(it))),
-      ...tcp.flatMap(({ to }) => (to.kind === "host" ? [endpointUrl(endpoint(to.address))] : [])),
-      ...passThrough.flatMap((site) => site.origins.map((it) => endpointUrl(origin(it)))),
+        .map((it) => originUrl(parseOrigin(it))),
+      ...tcp.flatMap(({ to }) => (to.kind === "host" ? [endpointUrl(parseEndpoint(to.address))] : [])),
+      ...passThrough.flatMap((site) => site.origins.map((it) => endpointUrl(parseOrigin(it)))),
     ]),
   ].toSorted();
-  const told = {
+  const content = {
     hosts,
     ...(aliases.length > 0 && { aliases }),
     ...(ordered.length > 0 && { acmeHosts: ordered }),
@@ -62,29 +62,29 @@ export function manifest(
     ...(spec.logs?.syslog && { syslog: { listen: ports.syslog, ...spec.logs.syslog } }),
     ...(checks.length > 0 && { luggage: Object.fromEntries(checks) }),
   };
-  return `${JSON.stringify(told, null, 2)}\n`;
+  return `${JSON.stringify(content, null, 2)}\n`;
 }
 
 const endpointUrl = ({ host, port }: Endpoint): string => `tcp://${host}:${port}`;
 
-/** What `pop join` makes the PoP, and `pop health` finds wrong with it. */
+/** The settings that `pop join` applies and `pop health` verifies. */
 const tailnet = ({ domain, tags, loginServer, hostPrefix, acceptRoutes = false }: Tailnet) => ({
   domain: zoneName(domain).replace(/\.$/, ""),
   tags: tags.map((tag) => `tag:${tailnetTag(tag)}`),
-  ...(loginServer !== undefined && { loginServer: originUrl(origin(loginServer)) }),
+  ...(loginServer !== undefined && { loginServer: originUrl(parseOrigin(loginServer)) }),
   hostPrefix: hostLabelPart(hostPrefix),
   acceptRoutes,
 });
 
-/** How `pop check` asks a piece of luggage. */
-function check(name: string, { port }: Luggage, { ask, everySeconds, timeoutSeconds }: LuggageHealth) {
-  const patience = { everySeconds, timeoutSeconds };
-  if (ask.kind === "http") {
-    if (port === undefined) throw new Error(`luggage.${name}.health: it is asked for a path, but it has no port.`);
-    return { url: `http://127.0.0.1:${port}${healthPath(ask.path)}`, ...patience };
+/** How `pop check` checks a piece of luggage. */
+function healthCheck(name: string, { port }: Luggage, { probe, everySeconds, timeoutSeconds }: LuggageHealth) {
+  const timing = { everySeconds, timeoutSeconds };
+  if (probe.kind === "http") {
+    if (port === undefined) throw new Error(`luggage.${name}.health: has a path, but luggage.${name}.port is not set.`);
+    return { url: `http://127.0.0.1:${port}${healthPath(probe.path)}`, ...timing };
   }
-  const [program, ...rest] = ask.command;
-  if (!program) throw new Error(`luggage.${name}.health.command is empty: it wants a program and its arguments.`);
-  const folder = `/luggage/${name}`;
-  return { command: [posix.resolve(folder, program), ...rest], folder, ...patience };
+  const [program, ...rest] = probe.command;
+  if (!program) throw new Error(`luggage.${name}.health.command is empty: takes a program and its arguments.`);
+  const dir = `/luggage/${name}`;
+  return { command: [posix.resolve(dir, program), ...rest], folder: dir, ...timing };
 }

@@ -1,14 +1,17 @@
-/** Networks and lists of them: who may and who may not. Pure. */
+/** Networks and lists of networks, for access rules. Pure. */
 import { isIPv4, isIPv6 } from "node:net";
 
-/** A network in its one spelling, bits included and none set beyond them; undefined for a text that is none. A single address has all its bits. */
-export function network(text: string): string | undefined {
+/**
+ * The canonical form of a network: with its prefix length, and no bits set beyond it. Undefined if the text is not a network. A single address gets its full
+ * length.
+ */
+export function parseNetwork(text: string): string | undefined {
   const [address = "", bits, ...rest] = text.split("/");
   if (rest.length > 0 || (bits !== undefined && !/^(?:0|[1-9]\d{0,2})$/.test(bits))) return undefined;
   if (isIPv4(address)) return masked(octets(address), Number(bits ?? 32), ipv4Text);
   if (!isIPv6(address) || address.includes("%")) return undefined;
   const bytes = bytesOf6(address);
-  // An IPv4 address told as IPv6: nginx sees it as IPv4.
+  // An IPv4-mapped IPv6 address: nginx sees it as IPv4.
   const mapped = bytes.slice(0, 12).every((byte, at) => byte === (at < 10 ? 0 : 255));
   if (!mapped) return masked(bytes, Number(bits ?? 128), ipv6Text);
   return Number(bits ?? 128) < 96 ? undefined : masked(bytes.slice(12), Number(bits ?? 128) - 96, ipv4Text);
@@ -22,7 +25,7 @@ function masked(bytes: number[], bits: number, write: (bytes: number[]) => strin
 
 const octets = (address: string): number[] => address.split(".").map(Number);
 
-/** The URL parser writes an address in hexadecimal groups, whatever form it came in. */
+/** The URL parser writes every form of an address in hexadecimal groups. */
 function bytesOf6(address: string): number[] {
   const [head = [], tail] = new URL(`http://[${address}]`).hostname
     .slice(1, -1)
@@ -41,31 +44,31 @@ const ipv6Text = (bytes: number[]): string => {
   return new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1);
 };
 
-/** nginx keeps a network in 1.2 KB (IPv4) to 3 KB (IPv6), measured with 20,000 at random: 12 to 30 MB for a list. */
-export const mostNetworks = 10_000;
+/** nginx keeps a network in 1.2 KB (IPv4) to 3 KB (IPv6), measured with 20,000 random ones. A full list takes 12 to 30 MB. */
+export const maxNetworks = 10_000;
 
 /**
- * The networks of a list: one a line, what follows `#` or `;` is a comment. In order, each once. `what` begins the sentence that is thrown for a line that is
- * none, for an empty list and for one that is too long.
+ * Parses a list of networks: one per line, with comments after `#` or `;`. Returns them sorted, without duplicates. Throws for an invalid line, an empty list
+ * and one that is too long; the message starts with `what`.
  */
-export function networksOf(list: string, what: string): string[] {
+export function parseNetworks(list: string, what: string): string[] {
   const found = new Set<string>();
   for (const [at, line] of list.split("\n").entries()) {
     const text = line.replace(/[#;].*/s, "").trim();
     if (text === "") continue;
-    const given = network(text);
-    if (given === undefined)
+    const parsed = parseNetwork(text);
+    if (parsed === undefined)
       throw new Error(
         `${what}: line ${at + 1} is ${JSON.stringify(text.slice(0, 60))}: takes an address or a network, as in 203.0.113.7 or 2001:db8::/32.`,
       );
-    found.add(given);
-    if (found.size > mostNetworks)
-      throw new Error(`${what}: has more than ${mostNetworks} networks, which would take too much of a PoP's memory.`);
+    found.add(parsed);
+    if (found.size > maxNetworks)
+      throw new Error(`${what}: has more than ${maxNetworks} networks, which would use too much of a PoP's memory.`);
   }
-  if (found.size === 0) throw new Error(`${what}: has no address or network in it.`);
+  if (found.size === 0) throw new Error(`${what}: has no address or network.`);
   return [...found].toSorted();
 }
 
-/** Part of a browser's or crawler's User-Agent, taken as it is. */
+/** Part of a browser's or crawler's User-Agent, matched literally. */
 export const isAgent = (text: string): boolean =>
   /^[A-Za-z0-9(][A-Za-z0-9 ._/+;:,@()-]{1,98}[A-Za-z0-9)/.]$/.test(text);

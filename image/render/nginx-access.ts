@@ -1,23 +1,23 @@
 import { createHash } from "node:crypto";
 import type { Access, ImageSpec, NetworkList } from "../spec.ts";
-import { literal } from "./names.ts";
-import { isAgent, network } from "./networks.ts";
+import { isAgent, parseNetwork } from "./networks.ts";
 import { block } from "./nginx-block.ts";
 import { exceptErrorPages } from "./nginx-pages.ts";
 import { accessOf, partsOf } from "./site-parts.ts";
+import { escapeRegExp } from "./validators.ts";
 
 /**
- * Who may use a site or a port: https://nginx.org/en/docs/http/ngx_http_geo_module.html. Checked before anything else of the site, redirects included, by the address
- * that Fly's proxy tells and by the visitor's own word of what it is. Everything is named after what is in it, so that sites with the same lists share them.
+ * Who may use a site or a port: https://nginx.org/en/docs/http/ngx_http_geo_module.html. Checked before anything else of the site, redirects included, by the
+ * address that Fly's proxy reports and by the visitor's User-Agent. Variables are named after their content, so sites with the same lists share them.
  */
 
-/** Where a list of the user's lies in the image, as lines of a geo block. */
-export const listFile = (file: string): string => `etc/nginx/lists/${digest(file)}.conf`;
+/** Path in the image of one of the user's lists, which holds lines of a geo block. */
+export const networkListFile = (file: string): string => `etc/nginx/lists/${digest(file)}.conf`;
 
-/** The content of such a file. */
-export const listText = (networks: string[]): string => networks.map((it) => `${it} 1;\n`).join("");
+/** Content of such a file. */
+export const networkListText = (networks: string[]): string => networks.map((it) => `${it} 1;\n`).join("");
 
-/** Files of networks that sites and ports name, each once, and what a sentence about it begins with. */
+/** Files of networks that sites and ports name, each once, with the start of error messages about it. */
 export function networkLists({
   sites,
   ports = [],
@@ -36,72 +36,74 @@ export function networkLists({
   return all.filter(({ file }, at) => all.findIndex((it) => it.file === file) === at);
 }
 
-/** Directives for all sites: one variable for each rule, not empty for a request that is turned away. */
+/** Directives for all sites: one variable for each rule, not empty for requests that are denied. */
 export function accessMaps(all: Access[]): string[] {
   if (all.length === 0) return [];
-  return [...new Set([challenges, ...all.flatMap((it) => rule(it, "$is_no_challenge"))])];
+  return [...new Set([challengeMap, ...all.flatMap((it) => accessRule(it, "$is_no_challenge"))])];
 }
 
-/** The same in the block of raw TCP, where nothing is known but the address. */
-export const streamAccessMaps = (all: StreamAccess[]): string[] => [...new Set(all.flatMap((it) => rule(it, "1")))];
+/** The same for the `stream` block, where only the address is known. */
+export const streamAccessMaps = (all: StreamAccess[]): string[] => [
+  ...new Set(all.flatMap((it) => accessRule(it, "1"))),
+];
 
 type StreamAccess = Omit<Access, "agents">;
 
-/** Line of a server of raw TCP. */
-export const streamAccess = (access: StreamAccess): string => `pop_denied ${denied(access)};`;
+/** Directive of a raw TCP server. */
+export const streamAccess = (access: StreamAccess): string => `pop_denied ${deniedVariable(access)};`;
 
-/** Lines of a location. `return` is the one thing that is safe in its `if`. */
-export const locationAccess = (access: Access): string[] => [block(`if (${denied(access)})`, ["return 403;"])];
+/** Directives of a location. `return` is the only directive that is safe inside its `if`. */
+export const locationAccess = (access: Access): string[] => [block(`if (${deniedVariable(access)})`, ["return 403;"])];
 
-/** Lines of a server, by which nginx comes again for the error page. */
+/** Directives of a server. They let error pages pass: nginx runs them again for its internal redirect to the page. */
 export const serverAccess = (access: Access): string[] => [
-  `set $asked "${denied(access)} $uri";`,
+  `set $asked "${deniedVariable(access)} $uri";`,
   block(`if ($asked ~ "^1 ${exceptErrorPages}")`, ["return 403;"]),
 ];
 
 /**
- * Challenges of ACME are answered for everybody: authorities ask from addresses they do not tell. As it was sent, not as nginx decodes it: another spelling of
- * the path could be another one to the origin.
+ * ACME challenges are answered for everybody, because CAs do not publish the addresses they validate from. Compares the path as it was sent, not as nginx
+ * decodes it: the origin could take another spelling for another path.
  */
-export const challenges = `map $request_uri $is_no_challenge { "~^/\\.well-known/acme-challenge/[A-Za-z0-9_-]+$" ""; default 1; }`;
+export const challengeMap = `map $request_uri $is_no_challenge { "~^/\\.well-known/acme-challenge/[A-Za-z0-9_-]+$" ""; default 1; }`;
 
-/** @param refused value of the variable for who is turned away */
-function rule(access: Access, refused: string): string[] {
+/** @param deniedValue value of the variable for visitors who are denied */
+function accessRule(access: Access, deniedValue: string): string[] {
   const { allow, deny, agents = [] } = access;
   const parts = [
-    ...(allow ? [{ variable: listed(allow), admits: 1, made: list(allow) }] : []),
-    ...(deny ? [{ variable: listed(deny), admits: 0, made: list(deny) }] : []),
-    ...(agents.length > 0 ? [{ variable: named(agents), admits: 0, made: agentMap(agents) }] : []),
+    ...(allow ? [{ variable: listVariable(allow), admits: 1, made: listGeo(allow) }] : []),
+    ...(deny ? [{ variable: listVariable(deny), admits: 0, made: listGeo(deny) }] : []),
+    ...(agents.length > 0 ? [{ variable: agentVariable(agents), admits: 0, made: agentMap(agents) }] : []),
   ];
   return [
     ...parts.map(({ made }) => made),
-    `map "${parts.map(({ variable }) => variable).join("")}" ${denied(access)} { ${parts.map(({ admits }) => admits).join("")} ""; default ${refused}; }`,
+    `map "${parts.map(({ variable }) => variable).join("")}" ${deniedVariable(access)} { ${parts.map(({ admits }) => admits).join("")} ""; default ${deniedValue}; }`,
   ];
 }
 
-const list = (it: NetworkList): string =>
-  block(`geo ${listed(it)}`, [
+const listGeo = (it: NetworkList): string =>
+  block(`geo ${listVariable(it)}`, [
     "default 0;",
-    ...it.networks.map((text) => `${checked(text)} 1;`),
-    ...it.files.map((file) => `include /${listFile(file)};`),
+    ...it.networks.map((text) => `${normalizedNetwork(text)} 1;`),
+    ...it.files.map((file) => `include /${networkListFile(file)};`),
   ]);
 
 const agentMap = (agents: string[]): string =>
-  `map $http_user_agent ${named(agents)} { "~*(?:${agents.map(agent).join("|")})" 1; default 0; }`;
+  `map $http_user_agent ${agentVariable(agents)} { "~*(?:${agents.map(agent).join("|")})" 1; default 0; }`;
 
-function checked(text: string): string {
-  if (network(text) !== text) throw new Error(`access: ${JSON.stringify(text)} is not a network.`);
+function normalizedNetwork(text: string): string {
+  if (parseNetwork(text) !== text) throw new Error(`access: ${JSON.stringify(text)} is not a network.`);
   return text;
 }
 
 function agent(text: string): string {
-  if (!isAgent(text)) throw new Error(`access.agents: ${JSON.stringify(text)} is not a part of a User-Agent.`);
-  return literal(text);
+  if (!isAgent(text)) throw new Error(`access.agents: ${JSON.stringify(text)} cannot be part of a User-Agent.`);
+  return escapeRegExp(text);
 }
 
-const listed = ({ networks, files }: NetworkList): string => `$listed_${digest(networks, files)}`;
-const named = (agents: string[]): string => `$agent_${digest(agents)}`;
-const denied = ({ allow, deny, agents }: Access): string =>
+const listVariable = ({ networks, files }: NetworkList): string => `$listed_${digest(networks, files)}`;
+const agentVariable = (agents: string[]): string => `$agent_${digest(agents)}`;
+const deniedVariable = ({ allow, deny, agents }: Access): string =>
   `$denied_${digest(allow?.networks, allow?.files, deny?.networks, deny?.files, agents)}`;
 
 const digest = (...values: unknown[]): string =>

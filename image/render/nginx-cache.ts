@@ -1,35 +1,37 @@
 import type { CacheStore, ProxySite, SiteCache } from "../spec.ts";
-import { longestFresh, policyLines } from "./cache-policy.ts";
+import { maxFreshSeconds, policyLines } from "./cache-policy.ts";
 import { cacheKey, siteDigest } from "./hosts.ts";
-import { isCookieName, literal, whole } from "./names.ts";
 import type { SitePart } from "./site-parts.ts";
+import { boundedInt, escapeRegExp, isCookieName } from "./validators.ts";
 
 /**
  * Caching: https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_cache. nginx stores, sends and evicts responses; this project's module
  * (image/nginx) decides by RFC 9111 what is stored, how long it is fresh, and when it is removed.
  */
 
-const year = 31_536_000;
+const yearSeconds = 31_536_000;
 
 /** The cache, shared by all sites with `cache`, and the directives they have in common. */
 export function cacheStore(store: CacheStore, parts: SitePart[]): string[] {
   const storing = parts.filter(isStoring);
   if (storing.length === 0) return [];
-  const maxSizeMb = whole(store.maxSizeMb, "cache.maxSizeMb", { min: 16, max: 500_000 });
-  const indexMb = whole(store.indexMb, "cache.indexMb", { min: 1, max: 4096 });
+  const maxSizeMb = boundedInt(store.maxSizeMb, "cache.maxSizeMb", { min: 16, max: 500_000 });
+  const indexMb = boundedInt(store.indexMb, "cache.indexMb", { min: 1, max: 4096 });
   // Responses not requested for this long are removed. The longest lifetime of any site, as the response may be needed when the origin fails.
   const inactive = Math.max(
     3600,
-    ...storing.map(({ cache }) => longestFresh(cache) + cache.staleIfErrorSeconds + cache.staleWhileRevalidateSeconds),
+    ...storing.map(
+      ({ cache }) => maxFreshSeconds(cache) + cache.staleIfErrorSeconds + cache.staleWhileRevalidateSeconds,
+    ),
   );
   return [
     // min_free makes room when something else fills the volume.
     `proxy_cache_path /var/cache/nginx/pop levels=1:2 use_temp_path=off keys_zone=pop:${indexMb}m max_size=${maxSizeMb}m min_free=${minFreeMb(maxSizeMb)}m inactive=${inactive}s;`,
-    // Shared memory for what is known about keys: which are being fetched, and which have responses that may not be stored, so that no request waits for them.
+    // Shared memory about keys: which are being fetched, and which have responses that may not be stored, so that no request waits for those.
     "pop_cache_crowd 1m;",
     "proxy_cache_lock off;",
     "proxy_cache_revalidate on;",
-    // Used only where a stale response may be served meanwhile (stale-while-revalidate).
+    // Used only where a stale response may be served while a fresh one is fetched (stale-while-revalidate).
     "proxy_cache_background_update on;",
     // HEAD is answered from a stored GET; otherwise it reaches the origin as HEAD.
     "proxy_cache_methods GET HEAD;",
@@ -47,24 +49,25 @@ export const isStoring = (part: SitePart): part is StoringSite => part.kind === 
 
 /** A variable that is 1 if the request has one of the cookies that make responses personal. */
 const personalMap = ({ host, path, cache: { cookies } }: StoringSite): string[] =>
-  cookies ? [`map $http_cookie ${personal(host, path)} { "${cookiePattern(cookies)}" 1; default ""; }`] : [];
+  cookies ? [`map $http_cookie ${personalVariable(host, path)} { "${cookiePattern(cookies)}" 1; default ""; }`] : [];
 
-/** A variable's name takes neither dots nor dashes. */
-const personal = (host: string, path = ""): string => `$personal_${siteDigest(`${host}${path}`)}`;
+/** Names of variables cannot have dots or dashes. */
+const personalVariable = (host: string, path = ""): string => `$personal_${siteDigest(`${host}${path}`)}`;
 
-/** Room for what is being fetched: nginx removes old answers only after new ones were written. */
+/** Space for responses that are being fetched: nginx removes old responses only after new ones are written. */
 const minFreeMb = (maxSizeMb: number): number => Math.max(32, Math.floor(maxSizeMb / 10));
 
-/** Lines of a location whose responses are stored. */
-export function cached(site: ProxySite & { path?: string }, cache: SiteCache): string[] {
+/** Directives of a location whose responses are stored. */
+export function cacheLines(site: ProxySite & { path?: string }, cache: SiteCache): string[] {
   const { host, path } = site;
-  const bounded = (value: number, key: string): number => whole(value, `${host}: cache.${key}`, { min: 0, max: year });
+  const bounded = (value: number, key: string): number =>
+    boundedInt(value, `${host}: cache.${key}`, { min: 0, max: yearSeconds });
   const maxAge = bounded(cache.maxAgeSeconds, "maxAgeSeconds");
   const staleIfError = bounded(cache.staleIfErrorSeconds, "staleIfErrorSeconds");
   const staleWhileRevalidate = bounded(cache.staleWhileRevalidateSeconds, "staleWhileRevalidateSeconds");
-  const maxFileMb = whole(cache.maxFileMb, `${host}: cache.maxFileMb`, { min: 1, max: 500_000 });
+  const maxFileMb = boundedInt(cache.maxFileMb, `${host}: cache.maxFileMb`, { min: 1, max: 500_000 });
   // The module passes these requests through, as in a site without cache.
-  const bypass = ["$http_authorization", "$websocket", ...(cache.cookies ? [personal(host, path)] : [])];
+  const bypass = ["$http_authorization", "$websocket", ...(cache.cookies ? [personalVariable(host, path)] : [])];
   return [
     "proxy_buffering on;",
     "pop_cache pop;",
@@ -89,6 +92,6 @@ export function cached(site: ProxySite & { path?: string }, cache: SiteCache): s
 const cookiePattern = (names: readonly string[]): string => `~(?:^|;)\\s*(?:${names.map(cookieName).join("|")})=`;
 
 function cookieName(name: string): string {
-  if (!isCookieName(name)) throw new Error(`cookie ${JSON.stringify(name)}: not a name of a cookie.`);
-  return name.endsWith("*") ? `${literal(name.slice(0, -1))}[^=;]*` : literal(name);
+  if (!isCookieName(name)) throw new Error(`cookie ${JSON.stringify(name)}: not the name of a cookie.`);
+  return name.endsWith("*") ? `${escapeRegExp(name.slice(0, -1))}[^=;]*` : escapeRegExp(name);
 }

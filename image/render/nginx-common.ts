@@ -2,8 +2,8 @@ import { limits, processesMb } from "../limits.ts";
 import { ports } from "../ports.ts";
 import type { Logs } from "../spec.ts";
 import { pageStatuses } from "./error-pages.ts";
-import { header } from "./names.ts";
 import { accessLogs, client, logMaps } from "./nginx-logs.ts";
+import { header } from "./validators.ts";
 
 /** What nginx.conf says for all sites alike, list by list. */
 
@@ -59,6 +59,9 @@ export const logging = (logs: Logs = {}): string[] => [
   `access_log ${countsFile} counts buffer=32k flush=1s;`,
 ];
 
+/** Seconds for which a worker of nginx may serve what it read of a PEM before. `pop certs` waits for that before a PoP goes into service (render/acme.ts). */
+export const certificateCacheSeconds = 1;
+
 /**
  * Mozilla's intermediate set without DHE, https://wiki.mozilla.org/Security/Server_Side_TLS. Curves are OpenSSL's own choice: a list would turn X25519MLKEM768 off.
  * No stapling: Let's Encrypt ended OCSP.
@@ -70,9 +73,10 @@ export const tls = [
   "ssl_session_timeout 1d;",
   "ssl_session_cache shared:tls:2m;",
   "ssl_session_tickets off;",
-  // Where `pop certs` and `pop self-signed` put pairs. nginx checks a pair again after ten seconds, and reads it again if it has changed.
+  // Where `pop certs` and `pop self-signed` put pairs. Each worker
+  // checks a pair again (one `stat`) when its last look is a second old, and reads it again if it has changed.
   `map "" $certificates { default /var/lib/pop/certs; }`,
-  "ssl_certificate_cache max=1000 inactive=1d valid=10s;",
+  `ssl_certificate_cache max=1000 inactive=1d valid=${certificateCacheSeconds}s;`,
 ];
 
 const compressedTypes = [

@@ -2,10 +2,10 @@ import { block } from "./nginx-block.ts";
 import { isStoring } from "./nginx-cache.ts";
 import type { SitePart } from "./site-parts.ts";
 
-/** In a folder that only nginx's own user can enter: luggage and visitors do not reach it. image/pop/purge connects here. */
+/** In a directory that only nginx's own user can enter, out of reach for luggage and visitors. image/pop/purge connects here. */
 const controlSocket = "/run/nginx/control.sock";
 
-/** The server through which `pop purge` has responses removed. None if no site stores any. */
+/** The server through which `pop purge` removes responses. Absent if no site stores any. */
 export const controlServer = (parts: SitePart[]): string[] =>
   parts.some(isStoring)
     ? [

@@ -1,29 +1,29 @@
 /**
- * Origins that are asked by gRPC: https://nginx.org/en/docs/http/ngx_http_grpc_module.html. It is HTTP/2 both ways, with trailers, and no piece waits for
- * another. Nothing is stored, buffered or rewritten.
+ * gRPC origins: https://nginx.org/en/docs/http/ngx_http_grpc_module.html. gRPC is HTTP/2 on both sides, with trailers, and streams in both directions. Nothing
+ * is stored, buffered or rewritten.
  */
 import { limits } from "../limits.ts";
-import type { Passing, ProxySite } from "../spec.ts";
-import { whole } from "./names.ts";
+import type { ProxyOptions, ProxySite } from "../spec.ts";
 import { hidden, requestHeaders } from "./nginx-common.ts";
 import type { SitePart } from "./site-parts.ts";
+import { boundedInt } from "./validators.ts";
 
-/** What tells how a location asks. */
-export type Asked = Pick<ProxySite, "protocol">;
+/** Determines the nginx module that a location uses. */
+export type UpstreamProtocol = Pick<ProxySite, "protocol">;
 
-export const isGrpc = ({ protocol }: Asked): boolean => protocol === "grpc";
+export const isGrpc = ({ protocol }: UpstreamProtocol): boolean => protocol === "grpc";
 
-/** The module of nginx that asks: its directives begin with this. */
-export const asking = (site: Asked): "proxy" | "grpc" => (isGrpc(site) ? "grpc" : "proxy");
+/** The nginx module for an origin; its directives start with this. */
+export const upstreamModule = (site: UpstreamProtocol): "proxy" | "grpc" => (isGrpc(site) ? "grpc" : "proxy");
 
-/** By the scheme of an origin. */
+/** By scheme of the origin. */
 export const grpcSchemes = { http: "grpc", https: "grpcs" } as const;
 
-const isCalled = (part: SitePart): boolean => part.kind === "proxy" && isGrpc(part);
+const isGrpcPart = (part: SitePart): boolean => part.kind === "proxy" && isGrpc(part);
 
-/** Directives for all of nginx, where any origin is asked so: what `proxying` says to all others. */
-export const calling = (parts: readonly SitePart[]): string[] =>
-  parts.some(isCalled)
+/** Directives of the `http` block if any origin uses gRPC: what `proxying` sets for all others. */
+export const grpcDefaults = (parts: readonly SitePart[]): string[] =>
+  parts.some(isGrpcPart)
     ? [
         "",
         ...requestHeaders("$remote_addr", "$host", "grpc"),
@@ -43,12 +43,12 @@ export const calling = (parts: readonly SitePart[]): string[] =>
       ]
     : [];
 
-/** Line of a server with such origins: nginx's own errors have the form of gRPC where the request has it (image/nginx/grpc.c). */
+/** Directive of a server with gRPC origins: nginx's own errors have the form of gRPC if the request has it (image/nginx/grpc.c). */
 export const grpcErrors = (parts: readonly SitePart[]): string[] =>
-  parts.some(isCalled) ? ["pop_grpc_errors on;"] : [];
+  parts.some(isGrpcPart) ? ["pop_grpc_errors on;"] : [];
 
-/** A client may send nothing for as long as the origin may: a stream is open in both directions. */
-export const clientSilence = ({ host, timeouts = {} }: Passing & { host: string }): string[] => {
+/** A client may be silent for as long as the origin may: a stream is open in both directions. */
+export const clientBodyTimeout = ({ host, timeouts = {} }: ProxyOptions & { host: string }): string[] => {
   const seconds = timeouts.readSeconds ?? limits.readSeconds;
-  return [`client_body_timeout ${whole(seconds, `${host}: timeouts.readSeconds`, { min: 1, max: 86_400 })}s;`];
+  return [`client_body_timeout ${boundedInt(seconds, `${host}: timeouts.readSeconds`, { min: 1, max: 86_400 })}s;`];
 };

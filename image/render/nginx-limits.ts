@@ -1,31 +1,31 @@
 import { createHash } from "node:crypto";
 import { limits } from "../limits.ts";
 import type { Limit } from "../spec.ts";
-import { whole } from "./names.ts";
 import { connectionBounds } from "./nginx-common.ts";
 import { limitOf, type SitePart } from "./site-parts.ts";
+import { boundedInt } from "./validators.ts";
 
 /**
- * What one visitor may ask for: https://nginx.org/en/docs/http/ngx_http_limit_req_module.html. nginx counts before it looks into the cache or asks an origin;
- * what exceeds a limit gets 429, with a Retry-After by this project's module (image/nginx/reject.c).
+ * Limits per visitor: https://nginx.org/en/docs/http/ngx_http_limit_req_module.html. nginx counts a request before it looks into the cache or contacts an
+ * origin. Requests above a limit get 429, with a Retry-After from this project's module (image/nginx/reject.c).
  */
 
-/** Where a limit holds. */
+/** What a limit applies to. */
 export interface LimitScope {
   host: string;
-  /** A part of the site that is counted by itself, as in a path. Absent: the whole site. */
+  /** A part of the site that is counted separately, by its path. Absent: the whole site. */
   part?: string;
 }
 
 /**
- * MB for the visitors of all sites with one rate: some 16,000 of 128 bytes, a visitor and a site each. When it is full, nginx drops those it saw longest ago, so
- * a flood from many addresses takes no more. The kernel gives memory only as it is used.
+ * MB for the visitors of all sites with one rate: about 16,000 entries of 128 bytes, one for each visitor and site. When it is full, nginx drops the entries
+ * that were not used for the longest time, so a flood from many addresses takes no more memory. The kernel allocates memory only as it is used.
  */
 const siteZoneMb = 2;
-/** KB for the visitors of one part of a site: some 4,000. */
+/** KB for the visitors of one part of a site: about 4,000. */
 const partZoneKb = 512;
 
-/** Directives for all of nginx, if there is any limit: where visitors are counted. */
+/** Directives of the `http` block, if there is any limit: the zones that count visitors. */
 export function limitZones(all: { scope: LimitScope; limit: Limit }[]): string[] {
   if (all.length === 0) return [];
   const zones = all.map(({ scope, limit }) => {
@@ -56,10 +56,10 @@ export const scopeOf = ({ host, path }: Pick<SitePart, "host" | "path">): LimitS
   ...(path !== undefined && { part: path }),
 });
 
-/** Lines of a server or location whose requests are limited. */
+/** Directives of a server or location with a limit. */
 export function limitLines(scope: LimitScope, limit: Limit): string[] {
   const { burst, count, per } = limit.requests;
-  const ahead = whole(burst, `${scope.host}: limit.burst`, { min: 0, max: 100_000 });
+  const ahead = boundedInt(burst, `${scope.host}: limit.burst`, { min: 0, max: 100_000 });
   return [
     `limit_req zone=${requestsZone(scope, limit)}${ahead > 0 ? ` burst=${ahead} nodelay` : ""};`,
     // Until one more request is allowed.
@@ -68,19 +68,19 @@ export function limitLines(scope: LimitScope, limit: Limit): string[] {
   ];
 }
 
-/** One limit_conn replaces all that hold for every site (`bounds`), so those are repeated. */
+/** One limit_conn replaces all inherited ones (`bounds`), so those are repeated. */
 const connectionLines = (scope: LimitScope, connections: number): string[] => [
-  `limit_conn ${connectionsZone(scope)} ${whole(connections, `${scope.host}: limit.connections`, { min: 1, max: limits.visitorRequests })};`,
+  `limit_conn ${connectionsZone(scope)} ${boundedInt(connections, `${scope.host}: limit.connections`, { min: 1, max: limits.visitorRequests })};`,
   ...connectionBounds,
   // nginx has one status for all of them; the visitor's own limit is the lowest.
   "limit_conn_status 429;",
 ];
 
 function rateText({ host }: LimitScope, { requests: { count, per } }: Limit): string {
-  return `${whole(count, `${host}: limit.requests`, { min: 1, max: 100_000 })}r/${per === "s" ? "s" : "m"}`;
+  return `${boundedInt(count, `${host}: limit.requests`, { min: 1, max: 100_000 })}r/${per === "s" ? "s" : "m"}`;
 }
 
-/** Sites of one rate share a zone; whom it counts is in its key. */
+/** Sites with the same rate share a zone; the key tells them apart. */
 const requestsZone = (scope: LimitScope, { requests: { count, per } }: Limit): string =>
   scope.part === undefined ? `requests_${count}_${per}` : `requests_${digest(scope)}`;
 

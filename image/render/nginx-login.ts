@@ -1,40 +1,40 @@
 import type { Auth, ForwardAuth, Site } from "../spec.ts";
 import { siteDigest } from "./hosts.ts";
-import { isServicePath, origin, requestHeaderName } from "./names.ts";
 import { block } from "./nginx-block.ts";
 import { originServers, upstream } from "./nginx-origins.ts";
+import { isServicePath, parseOrigin, requestHeaderName } from "./validators.ts";
 
 /**
- * Log-ins at a service of the user's own. The module asks it about each request (image/nginx/login.c) through a location that no visitor can reach: nginx makes
- * one slash of two. Its headers are what Authelia, authentik and oauth2-proxy read, behind nginx and behind Traefik or Caddy.
+ * Logins at a service of the user's. The module asks it about each request (image/nginx/login.c) through a location that no visitor can reach, because nginx
+ * merges slashes. The headers are those that Authelia, authentik and oauth2-proxy read behind nginx, Traefik or Caddy.
  */
 const loginUri = "//login";
 
-/** How long it may take. Every request of the site waits for it. */
-const answerSeconds = 10;
+/** Timeout of the service. Every request of the site waits for it. */
+const loginTimeoutSeconds = 10;
 
 export const isForward = (auth: Auth | undefined): auth is ForwardAuth => auth !== undefined && "forward" in auth;
 
-const services = (sites: readonly Site[]): ForwardAuth[] =>
+const forwardAuths = (sites: readonly Site[]): ForwardAuth[] =>
   sites.flatMap(({ auth }) => (isForward(auth) ? [auth] : []));
 
-/** The URL in its parts; sites that ask the same one share its names. */
-function service({ forward }: Pick<ForwardAuth, "forward">) {
+/** The parts of the URL. Sites with the same URL share the names. */
+function parseService({ forward }: Pick<ForwardAuth, "forward">) {
   const [, base = "", path = ""] = /^([a-z]+:\/\/[^/?#]+)(.*)$/s.exec(forward) ?? [];
   if (!isServicePath(path))
     throw new Error(`auth.forward: ${JSON.stringify(forward.slice(0, 80))} is not a URL with a path.`);
-  const to = origin(base);
+  const to = parseOrigin(base);
   if (to.scheme === "https" && to.isAddress)
-    throw new Error(`auth.forward: ${base} needs a name, which its certificate has to be for.`);
+    throw new Error(`auth.forward: ${base} needs a name that its certificate can be valid for.`);
   return { to, path, upstream: `login_${siteDigest(base)}`, pathVariable: `$login_path_${siteDigest(path)}` };
 }
 
-/** Of http. The path is a variable: a path that follows proxy_pass as it is would be put before nginx's own where that was rewritten. */
+/** Directives of the `http` block. The path is a variable: nginx would put a literal path after proxy_pass in front of its own path where it has rewritten that. */
 export const loginMaps = (sites: readonly Site[]): string[] =>
   [
     ...new Set(
-      services(sites).map((auth) => {
-        const { path, pathVariable } = service(auth);
+      forwardAuths(sites).map((auth) => {
+        const { path, pathVariable } = parseService(auth);
         return `map "" ${pathVariable} { default "${path}"; }`;
       }),
     ),
@@ -42,21 +42,21 @@ export const loginMaps = (sites: readonly Site[]): string[] =>
 
 /** Upstream blocks of all services, each once. */
 export const loginUpstreams = (sites: readonly Site[]): string[] => {
-  const all = services(sites).map(service);
+  const all = forwardAuths(sites).map(parseService);
   return [...new Map(all.map((it) => [it.upstream, upstream(it.upstream, originServers([it.to]))])).entries()]
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .map(([, text]) => text);
 };
 
-/** Lines of a server whose visitors have to log in. */
+/** Directives of a server whose visitors have to log in. */
 export const loginLines = (auth: ForwardAuth): string[] => [
   `pop_login ${loginUri};`,
   ...(auth.headers.length > 0 ? [`pop_login_fields ${auth.headers.map(requestHeaderName).join(" ")};`] : []),
 ];
 
-/** The location that asks the service. */
+/** The location that passes the subrequest to the service. */
 export function loginLocation(auth: ForwardAuth): string {
-  const { to, upstream, pathVariable } = service(auth);
+  const { to, upstream, pathVariable } = parseService(auth);
   return block(`location = ${loginUri}`, [
     "internal;",
     block('if ($is_no_challenge = "")', ["return 204;"]),
@@ -66,21 +66,20 @@ export function loginLocation(auth: ForwardAuth): string {
     "proxy_redirect off;",
     // Not after a timeout: the visitor has waited long enough.
     "proxy_next_upstream error;",
-    `proxy_send_timeout ${answerSeconds}s;`,
-    `proxy_read_timeout ${answerSeconds}s;`,
+    `proxy_send_timeout ${loginTimeoutSeconds}s;`,
+    `proxy_read_timeout ${loginTimeoutSeconds}s;`,
     ...loginFields.map((field) => `proxy_set_header ${field};`),
   ]);
 }
 
-/** The question is a GET of its own: conditions and ranges are about the origin's response. */
-const ofOrigin = "Content-Length If-Match If-Modified-Since If-None-Match If-Range If-Unmodified-Since Range".split(
-  " ",
-);
+/** Headers that the subrequest does not pass on: it is a GET without a body, and conditions and ranges refer to the origin's response. */
+const clearedHeaders =
+  "Content-Length If-Match If-Modified-Since If-None-Match If-Range If-Unmodified-Since Range".split(" ");
 
 const loginFields = [
   "Host $host",
   'Connection ""',
-  ...ofOrigin.map((name) => `${name} ""`),
+  ...clearedHeaders.map((name) => `${name} ""`),
   "X-Original-URL https://$host$pop_login_uri",
   "X-Original-Method $request_method",
   "X-Forwarded-Method $request_method",

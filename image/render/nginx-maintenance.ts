@@ -2,15 +2,15 @@ import type { Site } from "../spec.ts";
 import { block, text } from "./nginx-block.ts";
 
 /**
- * `pop maintenance` (image/pop/maintenance.go) puts a file here to have a site answered with 503. Looking for it is one stat(2) a request, about a microsecond, on a
- * name that is not there. No open_file_cache: it would hold files of the cache open, too. No reload: that ends WebSockets of all sites.
+ * `pop maintenance` (image/pop/maintenance.go) creates a file here for a site that is to answer with 503. The check is one stat(2) per request, about a
+ * microsecond if the file is missing. Not open_file_cache: it would also keep files of the cache open. Not a reload: it ends WebSockets of all sites.
  */
-const folder = "/var/lib/pop/maintenance";
+const maintenanceDir = "/var/lib/pop/maintenance";
 
-/** No visitor can ask for it, and no rule be about it: nginx makes one slash of two. */
+/** No visitor can request it and no rule can match it, because nginx merges slashes. */
 const location = "//maintenance";
 
-/** Browsers try again by themselves no sooner, crawlers keep what they know. */
+/** How long browsers wait before they retry. Crawlers keep what they have indexed. */
 const retryAfterSeconds = 300;
 
 const page = [
@@ -20,13 +20,13 @@ const page = [
   "<h1>Down for maintenance</h1><p>This site is being worked on and will be back soon. Please try again in a few minutes.</p></html>",
 ].join("");
 
-/** Lines of a site's server, before all others that answer. */
+/** Directives of a site's server, before all others that answer. */
 export const maintenance = ({ host }: Site): string[] => [
-  block(`if (-f "${folder}/${host}")`, [`rewrite ^ ${location} last;`]),
+  block(`if (-f "${maintenanceDir}/${host}")`, [`rewrite ^ ${location} last;`]),
   `include /${maintenanceFile};`,
 ];
 
-/** The location is the same in all sites, so it is in a file of its own. */
+/** The location is the same in all sites, so it has its own file. */
 export const maintenanceFile = "etc/nginx/maintenance.conf";
 export const maintenanceText = text([
   block(`location = ${location}`, [

@@ -1,16 +1,16 @@
 import { limits } from "../limits.ts";
-import type { Passing, ProxySite } from "../spec.ts";
-import { nameAsked, siteDigest, siteKey } from "./hosts.ts";
-import { hostName, type Origin, origin, whole } from "./names.ts";
+import type { ProxyOptions, ProxySite } from "../spec.ts";
+import { requestedName, siteDigest, siteKey } from "./hosts.ts";
 import { block } from "./nginx-block.ts";
-import { cached } from "./nginx-cache.ts";
+import { cacheLines } from "./nginx-cache.ts";
 import { hidden, marks, setHeaders } from "./nginx-common.ts";
-import { type Asked, asking, clientSilence, grpcSchemes, isGrpc } from "./nginx-grpc.ts";
+import { clientBodyTimeout, grpcSchemes, isGrpc, type UpstreamProtocol, upstreamModule } from "./nginx-grpc.ts";
 import { errorPages } from "./nginx-pages.ts";
-import { ownRedirects, stripped, strippedUri } from "./nginx-prefix.ts";
-import { offeredPresets } from "./nginx-presets.ts";
-import { allRequestFields, namesBehind, requestFields } from "./nginx-requests.ts";
+import { rewriteRedirects, stripPrefix, strippedUri } from "./nginx-prefix.ts";
+import { defaultPresetLines } from "./nginx-presets.ts";
+import { allRequestFields, requestFields, upstreamHostNames } from "./nginx-requests.ts";
 import { clientCertificate } from "./nginx-secrets.ts";
+import { boundedInt, hostName, type Origin, parseOrigin } from "./validators.ts";
 
 /**
  * How nginx reaches origins: through upstream blocks, which keep connections open and resolve names again while nginx runs (`resolve`), so that nginx
@@ -18,48 +18,48 @@ import { clientCertificate } from "./nginx-secrets.ts";
  */
 
 /** A site, or a rule of one by path, that passes requests on to origins. */
-export interface Proxied extends ProxySite {
-  /** What the rule's origins are named by, if they are not the site's: added to the host. */
-  own?: string;
-  /** Of a rule. */
+export interface ProxyPart extends ProxySite {
+  /** Suffix to the host in the names of the rule's upstreams. Absent: they are the site's. */
+  suffix?: string;
+  /** Path of the rule. Absent: this is the site itself. */
   path?: string;
-  /** What the origin does not see of the path, as in /api. */
+  /** Prefix of the path that is removed for the origin, such as /api. */
   prefix?: string;
-  /** Nobody has to log in. */
+  /** No login is needed. */
   open?: true;
 }
 
-/** Where a site's own authorities lie in the image, or a rule's. */
-export const originCaFile = (host: string, own = ""): string => `etc/pop/origin-ca/${siteKey(host)}${own}.pem`;
+/** CA file of a site or a rule, in the image. */
+export const originCaFile = (host: string, suffix = ""): string => `etc/pop/origin-ca/${siteKey(host)}${suffix}.pem`;
 
-/** What tells a rule's origins from those of its site and of other rules. Empty: they are the site's. */
-export function ownOrigins(rule: Proxied, site: Proxied | undefined): string {
-  const identity = (it: Proxied): string => {
+/** Suffix that tells a rule's upstreams from those of its site and of other rules. Empty: they are the site's. */
+export function upstreamSuffix(rule: ProxyPart, site: ProxyPart | undefined): string {
+  const originIdentity = (it: ProxyPart): string => {
     const { origins, protocol, tls, timeouts, prefix, hostHeader, requestHeaders } = it;
-    // A relay has the timeouts of its location, and says what its location would.
-    const said = [timeouts ?? {}, prefix ?? "", hostHeader ?? "", requestHeaders ?? {}];
+    // Relays have the timeouts of their location, and set the headers it would set.
+    const forRelays = [timeouts ?? {}, prefix ?? "", hostHeader ?? "", requestHeaders ?? {}];
     return JSON.stringify([
       origins,
       tls ?? {},
-      // Connections that are kept speak one protocol.
+      // Connections that are kept open have one protocol.
       ...(protocol === undefined ? [] : [protocol]),
-      ...(isUniform(it, targets(it)) ? [] : said),
+      ...(isUniform(it, targets(it)) ? [] : forRelays),
     ]);
   };
-  if (site && identity(site) === identity(rule)) return "";
-  return `_${siteDigest(identity(rule))}`;
+  if (site && originIdentity(site) === originIdentity(rule)) return "";
+  return `_${siteDigest(originIdentity(rule))}`;
 }
 
-/** Upstream blocks of a site: one for all its origins, or one for each and one of their relays. */
-export function originUpstreams(site: Proxied): string[] {
+/** Upstream blocks of a site: one for all its origins; or, with relays, one for each origin and one for the relays. */
+export function originUpstreams(site: ProxyPart): string[] {
   const all = targets(site);
-  if (isUniform(site, all)) return [upstream(groupName(site), originServers(all))];
+  if (isUniform(site, all)) return [upstream(upstreamName(site), originServers(all))];
   return [
     ...all.map((to) => upstream(to.name, originServers([to]))),
     upstream(
-      groupName(site),
+      upstreamName(site),
       // max_fails=0: a relay itself does not fail, and with all servers marked as failed nginx would answer 502 without trying any.
-      all.map(({ socket }, at) => `server unix:${socket} ${at === 0 ? firstOfSeveral : "max_fails=0 backup"};`),
+      all.map(({ socket }, at) => `server unix:${socket} ${at === 0 ? primaryParameters : "max_fails=0 backup"};`),
     ),
   ];
 }
@@ -72,7 +72,7 @@ export const upstream = (name: string, servers: string[]): string =>
   block(`upstream ${name}`, [`zone ${name} 128k;`, ...servers, "keepalive 16;", "keepalive_timeout 50s;"]);
 
 /** Three failures, not one: a single slow page must not take the whole site away from its origin. */
-const firstOfSeveral = "max_fails=3 fail_timeout=10s";
+const primaryParameters = "max_fails=3 fail_timeout=10s";
 
 /**
  * Several origins: the first is used as long as it responds, the others are backups. One origin: a dead address of its name (an AAAA record behind a
@@ -85,7 +85,7 @@ export function originServers(all: Origin[]): string[] {
   const [first, ...others] = all;
   if (first === undefined) return [];
   if (others.length > 0)
-    return [server(first, firstOfSeveral), ...others.map((to) => server(to, "max_fails=0 backup"))];
+    return [server(first, primaryParameters), ...others.map((to) => server(to, "max_fails=0 backup"))];
   if (first.isAddress) return [server(first, "max_fails=0")];
   return [server(first, "max_fails=3 fail_timeout=60s"), server(first, "max_fails=0 backup")];
 }
@@ -94,7 +94,7 @@ export function originServers(all: Origin[]): string[] {
  * Relays of a site whose origins differ in scheme or in the name on their certificate. A location can have only one of each, so each origin gets an nginx
  * server of its own on a Unix socket.
  */
-export function relays(site: Proxied): string[] {
+export function relayServers(site: ProxyPart): string[] {
   const all = targets(site);
   if (isUniform(site, all)) return [];
   return all.map((to) =>
@@ -110,155 +110,160 @@ export function relays(site: Proxied): string[] {
       "brotli off;",
       "keepalive_timeout 60s;",
       block("location /", [
-        ...passTo(site, to.scheme, to.name, certificateName(site, to)),
-        ...times(site),
+        ...proxyPass(site, to.scheme, to.name, certificateName(site, to)),
+        ...timeoutLines(site),
         "proxy_redirect off;",
         "proxy_pass_header X-Accel-Buffering;",
         "proxy_pass_header Date;",
         ...allRequestFields(site, "$http_x_real_ip"),
       ]),
-      // An error of nginx's own, which the site's server takes for the origin's.
+      // An error that the relay itself reports; the site's server treats it as the origin's.
       ...errorPages(site),
     ]),
   );
 }
 
-/** Lines of a location that passes requests on to origins. */
-export function proxied(site: Proxied): string[] {
+/** Directives of a location that passes requests on to origins. */
+export function proxyLines(site: ProxyPart): string[] {
   const all = targets(site);
   const [first] = all;
   if (first === undefined) throw new Error(`site ${site.host}: has no origin.`);
-  if (isGrpc(site)) return called(site, all, first);
-  const behind = [...new Set([...all.map(({ host }) => host), ...namesBehind(site)])];
+  if (isGrpc(site)) return grpcLines(site, all, first);
+  const originNames = [...new Set([...all.map(({ host }) => host), ...upstreamHostNames(site)])];
   return [
-    ...stripped(site),
+    ...stripPrefix(site),
     ...(isUniform(site, all)
       ? [
-          ...passTo(site, first.scheme, `${groupName(site)}${strippedUri(site)}`, certificateName(site, first)),
-          ...times(site),
-          ...(all.length > 1 ? standingIn(site) : []),
+          ...proxyPass(site, first.scheme, `${upstreamName(site)}${strippedUri(site)}`, certificateName(site, first)),
+          ...timeoutLines(site),
+          ...(all.length > 1 ? failover(site) : []),
           ...requestFields(site),
         ]
-      : // Its relays say the rest.
-        [`proxy_pass http://${groupName(site)}${strippedUri(site)};`, ...standingIn(site), ...relayTimes(site)]),
+      : // The relays set the rest.
+        [`proxy_pass http://${upstreamName(site)}${strippedUri(site)};`, ...failover(site), ...relayTimeouts(site)]),
     ...bodyLimit(site),
-    ...ownRedirects(site, behind),
-    ...[...all.filter(({ isAddress }) => !isAddress).map(({ host }) => host), ...namesBehind(site)].map(
-      (host) => `proxy_cookie_domain ${host} ${nameAsked(site)};`,
+    ...rewriteRedirects(site, originNames),
+    ...[...all.filter(({ isAddress }) => !isAddress).map(({ host }) => host), ...upstreamHostNames(site)].map(
+      (host) => `proxy_cookie_domain ${host} ${requestedName(site)};`,
     ),
-    ...(site.cache ? cached(site, site.cache) : buffering(site)),
-    ...ownHeaders(site),
+    ...(site.cache ? cacheLines(site, site.cache) : buffering(site)),
+    ...responseHeaders(site),
   ];
 }
 
-/** Lines of a location whose origins are asked by gRPC. */
-function called(site: Proxied, all: Target[], first: Target): string[] {
-  if (!isUniform(site, all)) throw new Error(`site ${site.host}: origins asked by gRPC are of one scheme and name.`);
+/** Directives of a location with gRPC origins. */
+function grpcLines(site: ProxyPart, all: Target[], first: Target): string[] {
+  if (!isUniform(site, all)) throw new Error(`site ${site.host}: gRPC origins must have the same scheme and name.`);
   return [
-    ...passTo(site, first.scheme, groupName(site), certificateName(site, first)),
-    ...times(site),
-    ...clientSilence(site),
-    ...(all.length > 1 ? standingIn(site) : []),
+    ...proxyPass(site, first.scheme, upstreamName(site), certificateName(site, first)),
+    ...timeoutLines(site),
+    ...clientBodyTimeout(site),
+    ...(all.length > 1 ? failover(site) : []),
     ...requestFields(site),
     ...bodyLimit(site),
-    ...ownHeaders(site),
+    ...responseHeaders(site),
   ];
 }
 
 /** By default responses are passed on as they arrive; buffering keeps slow visitors from occupying the origin. */
-export const buffering = ({ buffering }: Passing): string[] => (buffering ? ["proxy_buffering on;"] : []);
+export const buffering = ({ buffering }: ProxyOptions): string[] => (buffering ? ["proxy_buffering on;"] : []);
 
-/** Header directives of a location that passes requests on. One of its own replaces all inherited ones, so those are repeated. */
-export function ownHeaders(site: Pick<ProxySite, "headers" | "hsts" | "securityHeaders" | "protocol">): string[] {
+/** Header directives of a location that passes requests on. If a location has any of its own, it inherits none, so the inherited ones are repeated. */
+export function responseHeaders(site: Pick<ProxySite, "headers" | "hsts" | "securityHeaders" | "protocol">): string[] {
   const { headers = {} } = site;
   const names = Object.keys(headers).toSorted();
-  const presets = offeredPresets(site);
+  const presets = defaultPresetLines(site);
   return names.length + presets.length === 0
     ? []
-    : [...(names.length > 0 ? hidden(names, asking(site)) : []), ...marks, ...setHeaders(headers), ...presets];
+    : [...(names.length > 0 ? hidden(names, upstreamModule(site)) : []), ...marks, ...setHeaders(headers), ...presets];
 }
 
-export const bodyLimit = ({ host, maxBodyMb }: Passing & { host: string }): string[] =>
+export const bodyLimit = ({ host, maxBodyMb }: ProxyOptions & { host: string }): string[] =>
   maxBodyMb === undefined
     ? []
-    : [`client_max_body_size ${whole(maxBodyMb, `${host}: maxBodyMb`, { min: 1, max: 1_048_576 })}m;`];
+    : [`client_max_body_size ${boundedInt(maxBodyMb, `${host}: maxBodyMb`, { min: 1, max: 1_048_576 })}m;`];
 
 /** Timeouts of one connection to the origin or luggage, if the site sets any. */
-export function times(site: Passing & Asked & { host: string }): string[] {
+export function timeoutLines(site: ProxyOptions & UpstreamProtocol & { host: string }): string[] {
   const { host, timeouts = {} } = site;
   const bounds = { min: 1, max: 86_400 };
   return (["connect", "send", "read"] as const).flatMap((which) => {
     const seconds = timeouts[`${which}Seconds`];
     return seconds === undefined
       ? []
-      : [`${asking(site)}_${which}_timeout ${whole(seconds, `${host}: timeouts.${which}Seconds`, bounds)}s;`];
+      : [
+          `${upstreamModule(site)}_${which}_timeout ${boundedInt(seconds, `${host}: timeouts.${which}Seconds`, bounds)}s;`,
+        ];
   });
 }
 
 interface Target extends Origin {
-  /** Of an upstream block of its own. */
+  /** Name of the origin's own upstream block. */
   name: string;
-  /** Of its relay. Short, for a socket's path ends at 107 bytes; of the site's name, so that it stays when other sites come and go. */
+  /**
+   * Socket of its relay. Short, because socket paths are limited to 107 bytes. Derived from the site's name, so that it does not change when other sites are
+   * added or removed.
+   */
   socket: string;
 }
 
-function targets(site: Pick<Proxied, "host" | "origins" | "own">): Target[] {
-  const name = `${siteKey(site.host)}${site.own ?? ""}`;
-  const digest = siteDigest(`${site.host}${site.own ?? ""}`);
+function targets(site: Pick<ProxyPart, "host" | "origins" | "suffix">): Target[] {
+  const name = `${siteKey(site.host)}${site.suffix ?? ""}`;
+  const digest = siteDigest(`${site.host}${site.suffix ?? ""}`);
   return site.origins.map((url, at) => ({
-    ...origin(url),
+    ...parseOrigin(url),
     name: `origin_${at}_${name}`,
     socket: `/run/nginx/${digest}-${at}.sock`,
   }));
 }
 
-export const groupName = (site: Proxied): string => `origin_${siteKey(site.host)}${site.own ?? ""}`;
+export const upstreamName = (site: ProxyPart): string => `origin_${siteKey(site.host)}${site.suffix ?? ""}`;
 
-/** Whether one location can ask all origins: by one scheme and, for https, under one name. */
-export const isOfOneKind = (site: Pick<ProxySite, "host" | "origins" | "tls">): boolean =>
+/** Whether one location can use all origins: they have the same scheme and, for https, the same name. */
+export const hasUniformOrigins = (site: Pick<ProxySite, "host" | "origins" | "tls">): boolean =>
   isUniform(site, targets(site));
 
 function isUniform(site: Pick<ProxySite, "host" | "tls">, all: Target[]): boolean {
-  const ways = all.map((to) => `${to.scheme} ${to.scheme === "https" ? certificateName(site, to) : ""}`);
-  return new Set(ways).size <= 1;
+  const tlsNames = all.map((to) => `${to.scheme} ${to.scheme === "https" ? certificateName(site, to) : ""}`);
+  return new Set(tlsNames).size <= 1;
 }
 
-/** nginx cannot check a certificate against an address: then it has to be one for the site's own name. */
+/** nginx cannot verify a certificate against an address, so an origin with an address needs one for the site's own name. */
 function certificateName(site: Pick<ProxySite, "host" | "tls">, to: Target): string {
   const { serverName } = site.tls ?? {};
   if (serverName !== undefined) return hostName(serverName);
   return to.isAddress ? hostName(site.host) : to.host;
 }
 
-/** From here to the servers of an upstream block. */
-function passTo(site: Proxied, scheme: Origin["scheme"], name: string, verified: string): string[] {
-  const by = asking(site);
+/** Passes requests to an upstream block. */
+function proxyPass(site: ProxyPart, scheme: Origin["scheme"], name: string, verifiedName: string): string[] {
+  const by = upstreamModule(site);
   return [
     `${by}_pass ${isGrpc(site) ? grpcSchemes[scheme] : scheme}://${name};`,
     ...(scheme === "https"
       ? [
-          `${by}_ssl_name ${verified};`,
+          `${by}_ssl_name ${verifiedName};`,
           ...clientCertificate(site, by),
           ...(site.tls?.ca === undefined
             ? []
-            : [`${by}_ssl_trusted_certificate /${originCaFile(site.host, site.own)};`]),
+            : [`${by}_ssl_trusted_certificate /${originCaFile(site.host, site.suffix)};`]),
         ]
       : []),
   ];
 }
 
 /** Failover to the next origin: not for requests that may already have had an effect (POST), nor once part of a body was sent. */
-function standingIn(site: ProxySite): string[] {
+function failover(site: ProxySite): string[] {
   const connect = site.timeouts?.connectSeconds ?? limits.connectSeconds;
   return [
-    `${asking(site)}_next_upstream error timeout http_502 http_503 http_504;`,
-    // Enough for each to fail to connect, not for each to be slow.
-    `${asking(site)}_next_upstream_timeout ${(connect + 1) * site.origins.length}s;`,
+    `${upstreamModule(site)}_next_upstream error timeout http_502 http_503 http_504;`,
+    // Time for each to fail to connect, not for each to be slow.
+    `${upstreamModule(site)}_next_upstream_timeout ${(connect + 1) * site.origins.length}s;`,
   ];
 }
 
 /** The relay's own timeouts must expire first; it then responds with 504. */
-function relayTimes(site: ProxySite): string[] {
+function relayTimeouts(site: ProxySite): string[] {
   const connect = site.timeouts?.connectSeconds ?? limits.connectSeconds;
   const read = site.timeouts?.readSeconds ?? limits.readSeconds;
   return [`proxy_read_timeout ${connect + read + 1}s;`];

@@ -1,70 +1,73 @@
-/** What a PoP answers by itself beside a site's content: error pages and robots.txt. */
+/** What a PoP answers itself besides a site's content: error pages and robots.txt. */
 import type { Site } from "../spec.ts";
-import { defaultErrorPages, pagePolicy, pageStatuses } from "./error-pages.ts";
+import { defaultErrorPages, errorPageCsp, pageStatuses } from "./error-pages.ts";
 import { siteKey } from "./hosts.ts";
 import { block, text } from "./nginx-block.ts";
 import { marks, setHeaders } from "./nginx-common.ts";
-import { withoutLogin } from "./nginx-open.ts";
-import { setPresets } from "./nginx-presets.ts";
+import { loginOff } from "./nginx-login-off.ts";
+import { presetLines } from "./nginx-presets.ts";
 
-/** Where a site's own error pages lie in the image. */
-export const errorPagesFolder = (host: string): string => `srv/error-pages/${siteKey(host)}`;
+/** Directory in the image of a site's own error pages. */
+export const errorPagesDir = (host: string): string => `srv/error-pages/${siteKey(host)}`;
 
-/** Where a site's robots.txt lies in the image. */
+/** Path in the image of a site's robots.txt. */
 export const robotsFile = (host: string): string => `srv/robots/${siteKey(host)}.txt`;
 
-/** What a visitor is told to wait after an error that passes, in seconds. After 429 image/nginx/reject.c tells. */
+/** Retry-After of temporary errors, in seconds. image/nginx/reject.c sets it for 429. */
 const retryAfterSeconds = 30;
 
-/** For all sites. A client gets HTML if it says that it takes it: browsers do, an asterisk is anybody. */
+/** For all sites. Clients get HTML if they explicitly accept it, as browsers do; a wildcard does not count. */
 export const pageMaps: string[] = [
   `map $http_accept $error_form { "~*\\btext/html\\s*;\\s*q=0(?:\\.0*)?\\s*(?:,|$)" txt; "~*\\btext/html\\b" html; default txt; }`,
   `map $status $retry_after { 502 ${retryAfterSeconds}; 503 ${retryAfterSeconds}; 504 ${retryAfterSeconds}; default ""; }`,
 ];
 
 /**
- * No visitor can ask for it: nginx makes one slash of two. An internal redirect keeps them, so no path of a site is taken.
- * Not a named location: in one, a request other than GET or HEAD would get no file.
+ * No visitor can request it, because nginx merges slashes; an internal redirect keeps them, so no path of a site is taken. Not a named location: in one,
+ * requests other than GET or HEAD would get no file.
  */
 const errorUri = "//error";
 
-/** What a location answers with beside its content. */
-type Answering = Pick<Site, "kind" | "host" | "headers" | "errorPages" | "hsts" | "securityHeaders" | "auth">;
+/** What determines the error pages and headers of a site. */
+type PageSite = Pick<Site, "kind" | "host" | "headers" | "errorPages" | "hsts" | "securityHeaders" | "auth">;
 
-/** Where errors of a site's server go, or of one of its rules with files of its own. */
-const uriOf = (rule?: number): string => (rule === undefined ? errorUri : `${errorUri}/${rule}`);
+/** Internal URI of the errors of a site's server, or of a rule with files of its own. */
+const errorPageUri = (rule?: number): string => (rule === undefined ? errorUri : `${errorUri}/${rule}`);
 
-/** Of a server or location: which errors get a page. */
-export const errorPage = (rule?: number): string => `error_page ${pageStatuses.join(" ")} ${uriOf(rule)};`;
+/** Directive of a server or location: the statuses that get a page. */
+export const errorPage = (rule?: number): string => `error_page ${pageStatuses.join(" ")} ${errorPageUri(rule)};`;
 
-/** A server-wide check must let pages for its own errors through: nginx comes by it again with them. Part of a regular expression. */
+/** Part of a regular expression. Server-wide checks must let the pages for their own errors pass: nginx runs the checks again for the internal redirect. */
 export const exceptErrorPages = `(?!${errorUri}(?:/|$))`;
 
-/** Lines of a server that serve pages for errors nginx itself makes. What an origin says, errors too, passes as it is: nothing is intercepted. */
-export const errorPages = (site: Answering): string[] => [
+/**
+ * Directives of a server that serve pages for errors that nginx itself reports. Responses of the origin, including errors, pass unchanged: nothing is
+ * intercepted.
+ */
+export const errorPages = (site: PageSite): string[] => [
   errorPage(),
   errorLocation(site, site.kind === "files" ? `srv/sites/${siteKey(site.host)}` : undefined),
 ];
 
 /**
  * The location that answers with the page.
- * @param content folder of the image with the packed files of the site or rule, without a slash before it
+ * @param content directory in the image with the packed files of the site or rule, without a leading slash
  */
-export function errorLocation(site: Answering, content: string | undefined, rule?: number): string {
-  const own = site.errorPages === undefined ? [] : [`/${errorPagesFolder(site.host)}/$status.$error_form`];
-  // Packed files that have a page for a status, as 404.html, show it to everybody.
+export function errorLocation(site: PageSite, content: string | undefined, rule?: number): string {
+  const own = site.errorPages === undefined ? [] : [`/${errorPagesDir(site.host)}/$status.$error_form`];
+  // If packed files have a page for a status, such as 404.html, all clients get it.
   const packed = content === undefined ? [] : [`"/${content}/$status.html"`];
   const pages = [...own, ...packed, `/${defaultErrorPages}/$status.$error_form`];
-  return block(`location = ${uriOf(rule)}`, [
+  return block(`location = ${errorPageUri(rule)}`, [
     `include /${errorPageFile};`,
-    // The request was judged; its error page is not to be refused again.
-    ...(site.auth ? [withoutLogin(site.auth)] : []),
+    // The request itself was already checked; its error page must not be rejected again.
+    ...(site.auth ? [loginOff(site.auth)] : []),
     `try_files ${pages.join(" ")} =404;`,
     ...errorHeaders(site),
   ]);
 }
 
-/** What the locations of error pages have in common, in a file of its own: some sites have a dozen. */
+/** Directives that all error page locations share, in a file of their own: some sites have a dozen. */
 export const errorPageFile = "etc/nginx/error-page.conf";
 export const errorPageText = text([
   "internal;",
@@ -79,12 +82,15 @@ export const errorPageText = text([
   ...marks,
 ]);
 
-/** The site's own headers. Pages of its own are under its policy; the project's have their own, as many a policy forbids their style. */
-function errorHeaders(site: Answering): string[] {
-  const headers = without(/^(?:cache-control|expires|retry-after)$/i, site.headers);
-  if (site.errorPages !== undefined || site.kind === "files") return [...setHeaders(headers), ...setPresets(site)];
-  const all = { ...without(/^content-security-policy$/i, headers), "Content-Security-Policy": pagePolicy };
-  return [...setHeaders(all), ...setPresets({ ...site, headers: all })];
+/**
+ * The site's own headers. The site's own pages are subject to its Content-Security-Policy. The default pages have their own, because many policies forbid their
+ * style.
+ */
+function errorHeaders(site: PageSite): string[] {
+  const headers = omitHeaders(/^(?:cache-control|expires|retry-after)$/i, site.headers);
+  if (site.errorPages !== undefined || site.kind === "files") return [...setHeaders(headers), ...presetLines(site)];
+  const all = { ...omitHeaders(/^content-security-policy$/i, headers), "Content-Security-Policy": errorPageCsp };
+  return [...setHeaders(all), ...presetLines({ ...site, headers: all })];
 }
 
 /** robots.txt as the stack file says, whatever the site has at that path. */
@@ -98,8 +104,8 @@ export function robots(site: Site): string[] {
       `add_header Last-Modified "";`,
       "add_header Cache-Control max-age=3600;",
       ...marks,
-      ...setHeaders(without(/^(?:cache-control|expires)$/i, site.headers)),
-      ...setPresets(site),
+      ...setHeaders(omitHeaders(/^(?:cache-control|expires)$/i, site.headers)),
+      ...presetLines(site),
       ...(site.robots.kind === "deny"
         ? [`return 200 "User-agent: *\\nDisallow: /\\n";`]
         : [`alias /${robotsFile(site.host)};`]),
@@ -107,5 +113,5 @@ export function robots(site: Site): string[] {
   ];
 }
 
-const without = (names: RegExp, headers: Record<string, string> = {}): Record<string, string> =>
+const omitHeaders = (names: RegExp, headers: Record<string, string> = {}): Record<string, string> =>
   Object.fromEntries(Object.entries(headers).filter(([name]) => !names.test(name)));

@@ -2,36 +2,36 @@ import { limits } from "../limits.ts";
 import { ports } from "../ports.ts";
 import type { ImageSpec, PassThroughSite } from "../spec.ts";
 import { namesOf, siteDigest, siteKey } from "./hosts.ts";
-import { type Origin, origin, whole } from "./names.ts";
 import { streamAccess } from "./nginx-access.ts";
 import { block } from "./nginx-block.ts";
 import { originServers, upstream } from "./nginx-origins.ts";
+import { boundedInt, type Origin, parseOrigin } from "./validators.ts";
 
 /**
- * Sites whose TLS ends at home. In stacks that have any, nginx first looks at the ClientHello of each connection to the TLS port
- * (https://nginx.org/en/docs/stream/ngx_stream_ssl_preread_module.html) and takes nothing of it out of the socket. Then it hands the connection itself to another
- * of its own servers (https://nginx.org/en/docs/stream/ngx_stream_pass_module.html): to the one of the name, which passes bytes on, or to the ones that end TLS
- * here. These have it as if it had come to them: no further hop, nothing copied, and who the visitor is was read from Fly's PROXY header already.
+ * Sites whose TLS ends at the origin. In stacks with such sites, nginx peeks at the ClientHello of each connection to the TLS port without consuming it
+ * (https://nginx.org/en/docs/stream/ngx_stream_ssl_preread_module.html). Then it hands the connection itself to another of its servers
+ * (https://nginx.org/en/docs/stream/ngx_stream_pass_module.html): the pass-through server of that name, or the servers that terminate TLS here. Those get the
+ * connection as if they had accepted it: no further hop, nothing copied, and with the visitor's address from Fly's PROXY header.
  */
 
-type Told = Pick<ImageSpec, "sites" | "passThrough">;
+type PassThroughSpec = Pick<ImageSpec, "sites" | "passThrough">;
 
-/** Where the servers that end TLS are handed connections. They listen on sockets that nobody connects to. */
+/** Where the servers that terminate TLS get connections. They listen on sockets that nothing connects to. */
 const tlsSocket = "unix:/run/nginx/tls.sock";
 
-/** What the servers that end TLS listen on. */
-export const tlsListen = ({ passThrough = [] }: Pick<Told, "passThrough">): string =>
+/** What the servers that terminate TLS listen on. */
+export const tlsListen = ({ passThrough = [] }: Pick<PassThroughSpec, "passThrough">): string =>
   passThrough.length === 0 ? `${ports.https} ssl proxy_protocol` : `${tlsSocket} ssl`;
 
 const socketOf = ({ host }: PassThroughSite): string => `unix:/run/nginx/through-${siteDigest(host)}.sock`;
 
 const byHost = (a: PassThroughSite, b: PassThroughSite): number => (a.host < b.host ? -1 : a.host > b.host ? 1 : 0);
 
-/** Seconds a ClientHello may take to come, as where TLS ends here. */
+/** Seconds to wait for a ClientHello, as for sites that terminate TLS here. */
 const helloSeconds = 15;
 
-/** Lines of the block of raw TCP. */
-export function passThroughServers({ sites, passThrough = [] }: Told): string[] {
+/** Lines of the `stream` block. */
+export function passThroughServers({ sites, passThrough = [] }: PassThroughSpec): string[] {
   if (passThrough.length === 0) return [];
   const all = passThrough.toSorted(byHost);
   return [
@@ -39,7 +39,7 @@ export function passThroughServers({ sites, passThrough = [] }: Told): string[] 
     block("map $ssl_preread_server_name $server_of_name", [
       "hostnames;",
       `default ${tlsSocket};`,
-      // Names that end TLS here, for they may be below a wildcard of those that do not.
+      // Names that terminate TLS here, because they may match a wildcard of names that do not.
       ...sites
         .flatMap(namesOf)
         .toSorted()
@@ -59,15 +59,15 @@ export function passThroughServers({ sites, passThrough = [] }: Told): string[] 
 }
 
 const originsOf = ({ host, origins }: PassThroughSite): Origin[] => {
-  const all = origins.map(origin);
+  const all = origins.map(parseOrigin);
   if (all.length === 0 || all.some(({ scheme }) => scheme !== "https"))
-    throw new Error(`site ${host}: TLS is passed on to https origins alone.`);
+    throw new Error(`site ${host}: TLS can only be passed on to https origins.`);
   return all;
 };
 
 function server(site: PassThroughSite): string[] {
   const name = `through_${siteKey(site.host)}`;
-  const most = { min: 1, max: limits.visitorRequests };
+  const range = { min: 1, max: limits.visitorRequests };
   const { connections } = site;
   return [
     block(`upstream ${name}`, [`zone ${name} 64k;`, ...originServers(originsOf(site))]),
@@ -76,11 +76,11 @@ function server(site: PassThroughSite): string[] {
       `set $site ${namesOf(site)[0]};`,
       ...(connections === undefined
         ? []
-        : [`limit_conn site_visitors ${whole(connections, `${site.host}: limit.connections`, most)};`]),
-      `proxy_timeout ${whole(site.idleSeconds, `${site.host}: idle`, { min: 1, max: 86_400 })}s;`,
+        : [`limit_conn site_visitors ${boundedInt(connections, `${site.host}: limit.connections`, range)};`]),
+      `proxy_timeout ${boundedInt(site.idleSeconds, `${site.host}: idle`, { min: 1, max: 86_400 })}s;`,
       ...(site.access ? [streamAccess(site.access)] : []),
       ...(site.proxyProtocol === "v2" ? ["pop_proxy_protocol on;"] : []),
-      // Enough for each to fail to connect.
+      // Time for each to fail to connect.
       ...(site.origins.length > 1
         ? [`proxy_next_upstream_timeout ${(limits.connectSeconds + 1) * site.origins.length}s;`]
         : []),
@@ -89,8 +89,8 @@ function server(site: PassThroughSite): string[] {
   ];
 }
 
-/** Port 80 of these sites: a redirect to https, but for the challenges of their own ACME clients. */
-export function plainServers({ passThrough = [] }: Pick<Told, "passThrough">): string[] {
+/** Port 80 of these sites: redirects to https, except for challenges, which go to the origin's own ACME client. */
+export function passThroughHttpServers({ passThrough = [] }: Pick<PassThroughSpec, "passThrough">): string[] {
   return passThrough.toSorted(byHost).flatMap((site) => {
     const name = `challenges_${siteKey(site.host)}`;
     return [

@@ -1,16 +1,16 @@
-/** Headers that a site's `hsts` and `securityHeaders` stand for. What the site sets itself, in its stack file or at its origin, comes before them. */
+/** Headers of the presets `hsts` and `securityHeaders`. Headers that the site itself sets, in its stack file or at its origin, take precedence. */
 import type { Site } from "../spec.ts";
-import { header } from "./names.ts";
 import type { SitePart } from "./site-parts.ts";
+import { header } from "./validators.ts";
 
 type Headers = Readonly<Record<string, string>>;
 
-/** A year, for this name alone: a PoP does not know what else there is below it. https://hstspreload.org/#deployment-recommendations */
+/** One year, for this name only: a PoP does not know which names exist below it. https://hstspreload.org/#deployment-recommendations */
 const hsts: Headers = { "Strict-Transport-Security": "max-age=31536000" };
 
 /**
- * What https://owasp.org/www-project-secure-headers/ recommends, without what breaks sites that were not written for it: the policy leaves
- * scripts and styles alone, and a site may frame itself.
+ * Recommendations of https://owasp.org/www-project-secure-headers/, except those that break sites that were not written for them: the policy does not restrict
+ * scripts and styles, and a site may frame itself.
  */
 export const strictHeaders: Headers = {
   "Content-Security-Policy": "base-uri 'self'; frame-ancestors 'self'; object-src 'none'; upgrade-insecure-requests",
@@ -25,8 +25,8 @@ export const strictHeaders: Headers = {
 
 type Presets = Pick<Site, "headers" | "hsts" | "securityHeaders">;
 
-/** Headers of the site's presets, without those that its `headers` set. */
-export function presets({ headers = {}, hsts: wanted, securityHeaders }: Presets): Headers {
+/** Headers of the site's presets, except those that its `headers` set. */
+export function presetHeaders({ headers = {}, hsts: wanted, securityHeaders }: Presets): Headers {
   const own = new Set(Object.keys(headers).map((name) => name.toLowerCase()));
   const all: Headers = { ...(securityHeaders === "strict" && strictHeaders), ...(wanted && hsts) };
   return Object.fromEntries(Object.entries(all).filter(([name]) => !own.has(name.toLowerCase())));
@@ -35,23 +35,23 @@ export function presets({ headers = {}, hsts: wanted, securityHeaders }: Presets
 const key = (name: string): string => name.toLowerCase().replaceAll("-", "_");
 const variable = (name: string): string => `$preset_${key(name)}`;
 
-/** A map for each preset header of sites that pass requests on: its value, unless the origin's answer has the header. */
+/** A map for each preset header of sites that pass requests on: its value, unless the origin's response has the header. */
 export function presetMaps(parts: readonly SitePart[]): string[] {
-  const passing = parts.filter(({ kind }) => kind === "proxy" || kind === "luggage").map(presets);
+  const passing = parts.filter(({ kind }) => kind === "proxy" || kind === "luggage").map(presetHeaders);
   const all: Headers = Object.assign({}, ...passing);
   return Object.entries(all)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, value]) => `map $upstream_http_${key(name)} ${variable(name)} { "" "${value}"; default ""; }`);
 }
 
-/** Of a location that passes requests on. nginx leaves a header without value out. */
-export const offeredPresets = (site: Presets): string[] =>
-  Object.keys(presets(site))
+/** Directives of a location that passes requests on. nginx omits headers with an empty value. */
+export const defaultPresetLines = (site: Presets): string[] =>
+  Object.keys(presetHeaders(site))
     .toSorted()
     .map((name) => `add_header ${name} ${variable(name)} always;`);
 
-/** Of a location that nginx answers itself. */
-export const setPresets = (site: Presets): string[] =>
-  Object.entries(presets(site))
+/** Directives of a location that nginx answers itself. */
+export const presetLines = (site: Presets): string[] =>
+  Object.entries(presetHeaders(site))
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, value]) => `add_header ${header(name, value)} always;`);

@@ -1,54 +1,54 @@
 import { limits, tcpBufferKb } from "../limits.ts";
 import { ports, tcpPorts } from "../ports.ts";
 import type { ImageSpec, TcpPort } from "../spec.ts";
-import { endpoint, whole } from "./names.ts";
 import { streamAccess, streamAccessMaps } from "./nginx-access.ts";
 import { block } from "./nginx-block.ts";
 import { client, clientMap } from "./nginx-logs.ts";
 import { luggagePort } from "./nginx-luggage.ts";
 import { passThroughServers } from "./nginx-pass-through.ts";
+import { boundedInt, parseEndpoint } from "./validators.ts";
 
 /**
- * Ports of raw TCP: https://nginx.org/en/docs/stream/ngx_stream_core_module.html. Each has a server of its own behind Fly's proxy, whose PROXY header has the
- * visitor's address. Only in images of stacks that have `ports`, or sites whose TLS ends at home (nginx-pass-through.ts).
+ * Raw TCP ports: https://nginx.org/en/docs/stream/ngx_stream_core_module.html. Each has a server behind Fly's proxy, whose PROXY header has the visitor's
+ * address. Only in images of stacks with `ports` or with sites whose TLS ends at the origin (nginx-pass-through.ts).
  */
 
-/** A line a connection, for `pop health`, as nginx-common.ts has one a request (image/pop/ports.go). */
+/** Log for `pop health` with one line per connection (image/pop/ports.go). nginx-common.ts has the one for requests. */
 const countsFile = "/run/pop/counts/ports";
 
-type Told = Pick<ImageSpec, "ports" | "passThrough" | "sites" | "luggage" | "logs">;
+type StreamSpec = Pick<ImageSpec, "ports" | "passThrough" | "sites" | "luggage" | "logs">;
 
-/** Whether nginx has anything to do with raw TCP. */
+/** Whether the spec needs nginx's `stream` block. */
 export const isStreaming = ({ ports = [], passThrough = [] }: Pick<ImageSpec, "ports" | "passThrough">): boolean =>
   ports.length + passThrough.length > 0;
 
-/** To be loaded after the module of the sites, which knows whom an operator blocked. */
+/** Loaded after the module for sites, which knows the addresses that an operator blocked. */
 export const streamModules = (spec: Pick<ImageSpec, "ports" | "passThrough">): string[] =>
   isStreaming(spec)
     ? ["ngx_stream_module", "ngx_stream_pop_module"].map((name) => `load_module /usr/lib/nginx/modules/${name}.so;`)
     : [];
 
 /** The `stream` block, if there is anything in it. */
-export function stream(spec: Told): string[] {
+export function streamBlock(spec: StreamSpec): string[] {
   const { ports: all = [], passThrough = [], luggage, logs = {} } = spec;
   if (!isStreaming(spec)) return [];
-  const inside = tcpPorts(all);
+  const internalPorts = tcpPorts(all);
   const hasSites = passThrough.length > 0;
   return [
     "",
     block("stream", [
-      // Whom Fly's proxy tells is believed, as in the block of the sites.
+      // Trusts Fly's proxy, as the `http` block does.
       "set_real_ip_from 172.16.0.0/12;",
       "proxy_protocol_timeout 5s;",
       "tcp_nodelay on;",
       `resolver 127.0.0.1:${ports.dns};`,
       "resolver_timeout 2s;",
       "",
-      // Of names, which may be long. It has to stand before the first map.
+      // For names, which may be long. Must come before the first map.
       ...(hasSites ? ["map_hash_bucket_size 512;"] : []),
       block("map $server_port $public_port", [
         ...(hasSites ? ["default 443;"] : []),
-        ...[...inside].map(([port, internal]) => `${internal} ${port};`),
+        ...[...internalPorts].map(([port, internal]) => `${internal} ${port};`),
       ]),
       // An IPv4 address, or the /64 of an IPv6 address.
       `map $binary_remote_addr $visitor { "~(?s)^(?<network>.{8}).{8}$" $network; default $binary_remote_addr; }`,
@@ -61,7 +61,7 @@ export function stream(spec: Told): string[] {
       ...clientMap(logs),
       `log_format json escape=json '{"time":"$time_iso8601","client":"${client(logs)}","port":$public_port,${hasSites ? '"site":"$site",' : ""}"status":$status,'`,
       `  '"sent":$bytes_sent,"received":$bytes_received,"seconds":$session_time,"target":"$upstream_addr"}';`,
-      // By another name than in the block of the sites: nginx would have both share a buffer.
+      // By another path than in the `http` block: with the same path, nginx would let both share a buffer.
       "access_log /proc/self/fd/1 json buffer=4k flush=1s;",
       ...(hasSites ? ['map $site $counted { "" $public_port; default $site; }'] : []),
       `log_format counts "${hasSites ? "$counted" : "$public_port"} $status $bytes_sent $bytes_received $session_time";`,
@@ -71,38 +71,38 @@ export function stream(spec: Told): string[] {
       `proxy_next_upstream_timeout ${2 * limits.connectSeconds + 1}s;`,
       `proxy_buffer_size ${tcpBufferKb}k;`,
       "proxy_socket_keepalive on;",
-      // Who ends what it sends may still wait for the answer.
+      // A client that has closed its sending side may still wait for the response.
       "proxy_half_close on;",
       ...all
         .toSorted((a, b) => a.port - b.port)
-        .flatMap((it) => ["", ...server(it, inside.get(it.port) ?? 0, luggage)]),
+        .flatMap((it) => ["", ...server(it, internalPorts.get(it.port) ?? 0, luggage)]),
       ...passThroughServers(spec),
     ]),
   ];
 }
 
-function server(it: TcpPort, internal: number, luggage: ImageSpec["luggage"]): string[] {
-  const at = `ports.${whole(it.port, "port", { min: 1, max: 65_535 })}`;
-  const { connections, total } = it.limit;
-  const most = { min: 1, max: 100_000 };
+function server(port: TcpPort, internal: number, luggage: ImageSpec["luggage"]): string[] {
+  const at = `ports.${boundedInt(port.port, "port", { min: 1, max: 65_535 })}`;
+  const { connections, total } = port.limit;
+  const range = { min: 1, max: 100_000 };
   return [
-    block(`upstream port_${it.port}`, [`zone port_${it.port} 64k;`, ...targets(it, luggage)]),
+    block(`upstream port_${port.port}`, [`zone port_${port.port} 64k;`, ...targets(port, luggage)]),
     block("server", [
       `listen ${internal} proxy_protocol backlog=1024;`,
-      `limit_conn port_visitors ${whole(connections, `${at}.limit.connections`, most)};`,
-      `limit_conn ports ${whole(total, `${at}.limit.total`, most)};`,
-      `proxy_timeout ${whole(it.idleSeconds, `${at}.idle`, { min: 1, max: 86_400 })}s;`,
-      ...(it.access ? [streamAccess(it.access)] : []),
-      ...(it.proxyProtocol === "v2" ? ["pop_proxy_protocol on;"] : []),
-      `proxy_pass port_${it.port};`,
+      `limit_conn port_visitors ${boundedInt(connections, `${at}.limit.connections`, range)};`,
+      `limit_conn ports ${boundedInt(total, `${at}.limit.total`, range)};`,
+      `proxy_timeout ${boundedInt(port.idleSeconds, `${at}.idle`, { min: 1, max: 86_400 })}s;`,
+      ...(port.access ? [streamAccess(port.access)] : []),
+      ...(port.proxyProtocol === "v2" ? ["pop_proxy_protocol on;"] : []),
+      `proxy_pass port_${port.port};`,
     ]),
   ];
 }
 
-/** As of origins (nginx-origins.ts): an address of the name that does not answer is skipped for a minute, but tried when no other answers. */
+/** As for origins (nginx-origins.ts): an address that does not answer is skipped for a minute, but tried if no other answers. */
 function targets({ to }: TcpPort, luggage: ImageSpec["luggage"]): string[] {
   if (to.kind === "luggage") return [`server 127.0.0.1:${luggagePort(luggage, to.luggage)} max_fails=0;`];
-  const { host, port, isAddress } = endpoint(to.address);
+  const { host, port, isAddress } = parseEndpoint(to.address);
   const address = `${host}:${port}`;
   return isAddress
     ? [`server ${address} max_fails=0;`]

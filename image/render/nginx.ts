@@ -2,14 +2,14 @@ import { workerConnections } from "../limits.ts";
 import { ports } from "../ports.ts";
 import type { FilesSite, ImageSpec, LuggageSite, Site } from "../spec.ts";
 import { challengeSocket, isOrdered } from "./acme.ts";
-import { certificateMaps, certificateOf, checkNames, nameAsked, namesOf, siteKey } from "./hosts.ts";
+import { assertUniqueNames, certificateMaps, certificateOf, namesOf, requestedName, siteKey } from "./hosts.ts";
 import { accessMaps, serverAccess } from "./nginx-access.ts";
 import { authLines, authMaps } from "./nginx-auth.ts";
 import { block, text } from "./nginx-block.ts";
 import { cacheStore } from "./nginx-cache.ts";
 import { bounds, compressed, compression, general, logging, proxying, tls } from "./nginx-common.ts";
 import { controlServer } from "./nginx-control.ts";
-import { calling, grpcErrors } from "./nginx-grpc.ts";
+import { grpcDefaults, grpcErrors } from "./nginx-grpc.ts";
 import { limitLines, limitsOf, limitZones } from "./nginx-limits.ts";
 import { isForward, loginLocation, loginUpstreams } from "./nginx-login.ts";
 import { luggagePort } from "./nginx-luggage.ts";
@@ -17,41 +17,41 @@ import { maintenance } from "./nginx-maintenance.ts";
 import {
   bodyLimit,
   buffering,
-  groupName,
   originUpstreams,
-  ownHeaders,
-  type Proxied,
-  proxied,
-  relays,
-  times,
+  type ProxyPart,
+  proxyLines,
+  relayServers,
+  responseHeaders,
+  timeoutLines,
   upstream,
+  upstreamName,
 } from "./nginx-origins.ts";
-import { ownHttpLines, ownServerLines } from "./nginx-own.ts";
 import { errorPages, pageMaps, robots } from "./nginx-pages.ts";
-import { plainServers, tlsListen } from "./nginx-pass-through.ts";
+import { passThroughHttpServers, tlsListen } from "./nginx-pass-through.ts";
 import {
+  assetLocations,
   fileHeaders,
-  filesOfPages,
   hiddenFiles,
+  pathLocations,
   pathMaps,
   precompressed,
-  redirected,
-  withPaths,
+  redirectLines,
 } from "./nginx-paths.ts";
-import { ownRedirects, stripped, strippedUri, withoutDetours } from "./nginx-prefix.ts";
+import { rewriteRedirects, stripPrefix, strippedUri, useNormalizedPath } from "./nginx-prefix.ts";
 import { presetMaps } from "./nginx-presets.ts";
-import { namesBehind, requestFields } from "./nginx-requests.ts";
+import { requestFields, upstreamHostNames } from "./nginx-requests.ts";
 import { secretsVariable, secretVariables } from "./nginx-secrets.ts";
-import { stream, streamModules } from "./nginx-stream.ts";
+import { streamBlock, streamModules } from "./nginx-stream.ts";
+import { userHttpLines, userServerLines } from "./nginx-user-files.ts";
 import { accessOf, partsOf, type SitePart } from "./site-parts.ts";
 
-/** nginx.conf: ends TLS, caches, passes on. Directives: https://nginx.org/en/docs/dirindex.html */
+/** nginx.conf: terminates TLS, caches and proxies. Directives: https://nginx.org/en/docs/dirindex.html */
 export function nginxConf(
   spec: Pick<ImageSpec, "sites" | "passThrough" | "luggage" | "cache" | "ports" | "logs" | "nginx">,
 ): string {
-  checkNames(spec);
+  assertUniqueNames(spec);
   const sites = spec.sites.toSorted(byHost);
-  const other = sites.find((site) => site.default === true);
+  const defaultSite = sites.find((site) => site.default === true);
   const parts = sites.flatMap(partsOf);
   const origins = distinctOrigins(parts);
   const listen = tlsListen(spec);
@@ -61,7 +61,7 @@ export function nginxConf(
     // Loaded last, so that its filter sees responses first.
     "load_module /usr/lib/nginx/modules/ngx_http_pop_cache_module.so;",
     ...streamModules(spec),
-    // process-compose starts it through runas: it is not root, neither master nor worker, and has no user to change to.
+    // process-compose starts nginx through runas. Neither master nor workers run as root, so there is no user to change to.
     "daemon off;",
     // A path is compared with the rules of its site one after another.
     ...(sites.some((site) => site.paths) ? ["pcre_jit on;"] : []),
@@ -87,7 +87,7 @@ export function nginxConf(
       ...new Set([...accessMaps(parts.flatMap((part) => accessOf(part) ?? [])), ...authMaps(sites)]),
       "",
       ...proxying,
-      ...calling(parts),
+      ...grpcDefaults(parts),
       "",
       ...cacheStore(spec.cache, parts),
       ...pathMaps(sites),
@@ -100,46 +100,46 @@ export function nginxConf(
       ...upstreams(origins, parts, spec.luggage),
       ...loginUpstreams(sites),
       "",
-      privateServer,
+      statusServer,
       "",
       ...controlServer(parts),
-      ...(other ? [] : [...unknownNames(listen), ""]),
+      ...(defaultSite ? [] : [...unknownHostServers(listen), ""]),
       ...certificateMaps(sites),
-      ...plainSites(sites),
-      ...plainServers(spec),
-      ...origins.flatMap(relays),
-      ...sites.map((site) => server(site, listen, ownServerLines(site, spec.nginx))),
-      ...ownHttpLines(spec.nginx),
+      ...httpServers(sites),
+      ...passThroughHttpServers(spec),
+      ...origins.flatMap(relayServers),
+      ...sites.map((site) => server(site, listen, userServerLines(site, spec.nginx))),
+      ...userHttpLines(spec.nginx),
     ]),
-    ...stream(spec),
+    ...streamBlock(spec),
   ]);
 }
 
-/** What a worker that was told to quit still waits for open requests, WebSockets among them. The kill timeout of its process lies above. */
+/** Seconds that a worker waits for open requests, including WebSockets, after it was told to quit. The stop timeout of the process is longer. */
 export const drainSeconds = 15;
 
 const byHost = (a: Site, b: Site): number => (a.host < b.host ? -1 : a.host > b.host ? 1 : 0);
 
-/** Each set of origins once: a rule may have those of its site, or of another rule. */
-function distinctOrigins(parts: SitePart[]): Proxied[] {
+/** Each set of origins once: rules may share origins with their site or with other rules. */
+function distinctOrigins(parts: SitePart[]): ProxyPart[] {
   const passed = parts.filter((part) => part.kind === "proxy");
-  return [...new Map(passed.map((part) => [groupName(part), part] as const).toReversed()).values()].toReversed();
+  return [...new Map(passed.map((part) => [upstreamName(part), part] as const).toReversed()).values()].toReversed();
 }
 
-function upstreams(origins: Proxied[], parts: SitePart[], luggage: ImageSpec["luggage"]): string[] {
+function upstreams(origins: ProxyPart[], parts: SitePart[], luggage: ImageSpec["luggage"]): string[] {
   const served = parts.filter((part) => part.kind === "luggage").map((part) => part.luggage);
   return [
     ...origins.flatMap(originUpstreams),
     ...[...new Set(served)]
       .toSorted()
-      .map((name) => upstream(luggageName(name), [`server 127.0.0.1:${luggagePort(luggage, name)} max_fails=0;`])),
+      .map((name) => upstream(luggageUpstream(name), [`server 127.0.0.1:${luggagePort(luggage, name)} max_fails=0;`])),
   ];
 }
 
-const luggageName = (name: string): string => `luggage_${name}`;
+const luggageUpstream = (name: string): string => `luggage_${name}`;
 
-/** Asked by process-compose and `pop health` from inside the machine. */
-const privateServer = block("server", [
+/** For process-compose and `pop health`, from inside the machine. */
+const statusServer = block("server", [
   `listen 127.0.0.1:${ports.nginxStatus};`,
   "access_log off;",
   block("location = /healthz", ["default_type text/plain;", `return 200 "ok\\n";`]),
@@ -150,31 +150,33 @@ const privateServer = block("server", [
 /** Names that are not in the stack file get no certificate, and 421 over plain HTTP. */
 const defaultServer = " default_server backlog=4096";
 
-const unknownNames = (listen: string): string[] => [
+const unknownHostServers = (listen: string): string[] => [
   block("server", [`listen ${ports.http} proxy_protocol${defaultServer};`, "server_name _;", "return 421;"]),
   block("server", [`listen ${listen}${defaultServer};`, "server_name _;", "ssl_reject_handshake on;", "return 421;"]),
 ];
 
-/** Plain HTTP: one server for all names that an authority asks for challenges, one for the others. */
-function plainSites(sites: Site[]): string[] {
-  const [proven, others] = [sites.filter(isOrdered), sites.filter((site) => !isOrdered(site))];
+/** Plain HTTP: one server for names whose challenges a CA requests, one for all others. */
+function httpServers(sites: Site[]): string[] {
+  const [acmeSites, others] = [sites.filter(isOrdered), sites.filter((site) => !isOrdered(site))];
   return [
-    ...(proven.length > 0 ? [toHttps(proven, [challenges, block("location /", [`return ${httpsUrl};`])]), ""] : []),
-    ...(others.length > 0 ? [toHttps(others, [`return ${httpsUrl};`]), ""] : []),
+    ...(acmeSites.length > 0
+      ? [httpServer(acmeSites, [challengeLocation, block("location /", [`return ${httpsUrl};`])]), ""]
+      : []),
+    ...(others.length > 0 ? [httpServer(others, [`return ${httpsUrl};`]), ""] : []),
   ];
 }
 
 const httpsUrl = "301 https://$host$request_uri";
 
-const toHttps = (sites: Site[], lines: string[]): string =>
+const httpServer = (sites: Site[], lines: string[]): string =>
   block("server", [
     `listen ${ports.http} proxy_protocol${sites.some((site) => site.default === true) ? defaultServer : ""};`,
     ...sites.flatMap(namesOf).map((host) => `server_name ${host};`),
     ...lines,
   ]);
 
-/** To `pop certs`, which asks the other PoPs where it has no answer itself (image/pop/acme). */
-const challenges = block("location ^~ /.well-known/acme-challenge/", [
+/** To `pop certs`, which asks the other PoPs if it does not know the answer itself (image/pop/acme). */
+const challengeLocation = block("location ^~ /.well-known/acme-challenge/", [
   `proxy_pass http://unix:${challengeSocket};`,
   "proxy_connect_timeout 1s;",
   "proxy_read_timeout 5s;",
@@ -182,14 +184,14 @@ const challenges = block("location ^~ /.well-known/acme-challenge/", [
 ]);
 
 /**
- * @param listen where visitors come from
- * @param own lines of the user's
+ * @param listen the `listen` parameters
+ * @param own the user's lines
  */
 function server(site: Site, listen: string, own: string[]): string {
   return block("server", [
     `listen ${listen}${site.default ? defaultServer : ""};`,
     ...namesOf(site).map((name) => `server_name ${name};`),
-    // A variable in the path makes nginx read the pair during the handshake, so a new one is used without a reload.
+    // With a variable in the path, nginx reads the certificate during the handshake, so a new one is used without a reload.
     `ssl_certificate $certificates/${certificateOf(site)}.pem;`,
     `ssl_certificate_key $certificates/${certificateOf(site)}.pem;`,
     ...(site.access ? serverAccess(site.access) : []),
@@ -198,26 +200,27 @@ function server(site: Site, listen: string, own: string[]): string {
     ...compressed(site),
     ...maintenance(site),
     ...grpcErrors(partsOf(site)),
-    ...(isForward(site.auth) ? [...(site.paths ? [] : [withoutDetours]), loginLocation(site.auth)] : []),
-    ...content(site),
+    ...(isForward(site.auth) ? [...(site.paths ? [] : [useNormalizedPath]), loginLocation(site.auth)] : []),
+    ...siteContent(site),
     ...robots(site),
-    // A redirect alone has none: it would answer for their location, too.
+    // A site that only redirects has none: its redirect would also apply to their location.
     ...(site.kind === "redirect" && !site.paths ? [] : errorPages(site)),
     ...own,
   ]);
 }
 
-function content(site: Site): string[] {
-  if (site.paths) return withPaths(site, answer);
-  if (site.kind === "redirect") return redirected(site);
-  return site.kind === "files" ? packed(site) : [block("location /", answer(site))];
+function siteContent(site: Site): string[] {
+  if (site.paths) return pathLocations(site, proxyOrLuggageLines);
+  if (site.kind === "redirect") return redirectLines(site);
+  return site.kind === "files" ? fileSite(site) : [block("location /", proxyOrLuggageLines(site))];
 }
 
-/** Lines of a location that passes requests on. */
-const answer = (part: Proxied | LuggageSite): string[] => (part.kind === "proxy" ? proxied(part) : carried(part));
+/** Directives of a location that passes requests on. */
+const proxyOrLuggageLines = (part: ProxyPart | LuggageSite): string[] =>
+  part.kind === "proxy" ? proxyLines(part) : luggageLines(part);
 
-/** Dot files stay where they are. */
-const packed = (site: FilesSite): string[] => [
+/** Hidden files are not served. */
+const fileSite = (site: FilesSite): string[] => [
   "charset utf-8;",
   `root /srv/sites/${siteKey(site.host)};`,
   "index index.html;",
@@ -226,17 +229,17 @@ const packed = (site: FilesSite): string[] => [
   ...fileHeaders(site),
   block("location /", [`try_files $uri $uri.html ${site.spa ? "$uri/index.html /index.html" : "$uri/ =404"};`]),
   ...hiddenFiles,
-  ...(site.spa ? filesOfPages : []),
+  ...(site.spa ? assetLocations : []),
 ];
 
-const carried = (site: LuggageSite & { prefix?: string }): string[] => [
-  ...stripped(site),
-  `proxy_pass http://${luggageName(site.luggage)}${strippedUri(site)};`,
-  ...ownRedirects(site, namesBehind(site)),
-  ...namesBehind(site).map((name) => `proxy_cookie_domain ${name} ${nameAsked(site)};`),
+const luggageLines = (site: LuggageSite & { prefix?: string }): string[] => [
+  ...stripPrefix(site),
+  `proxy_pass http://${luggageUpstream(site.luggage)}${strippedUri(site)};`,
+  ...rewriteRedirects(site, upstreamHostNames(site)),
+  ...upstreamHostNames(site).map((name) => `proxy_cookie_domain ${name} ${requestedName(site)};`),
   ...requestFields(site),
   ...bodyLimit(site),
-  ...times(site),
+  ...timeoutLines(site),
   ...buffering(site),
-  ...ownHeaders(site),
+  ...responseHeaders(site),
 ];

@@ -1,29 +1,29 @@
-import { literal } from "./names.ts";
+import { escapeRegExp } from "./validators.ts";
 
 /**
- * Paths of rules (`paths` of a site), as they are written: `/api/` is a prefix, `/login` one path, and `*` stands for any text, slashes included.
- * `=` before a path that ends with a slash makes it one path: `=/` is the front page. They are compared with the decoded path without detours
- * (`//`, `/./`, `/../`), and case counts.
+ * Paths of rules (`paths` of a site), as users write them: `/api/` is a prefix, `/login` a single path, and `*` matches any text, including slashes. `=` before
+ * a path that ends with a slash makes it a single path: `=/` is the front page. Patterns are compared with the decoded, normalized path (without `//`, `/./`
+ * and `/../`), case-sensitively.
  */
 export type PathPattern =
   | { kind: "exact"; path: string }
-  /** Ends with a slash, and matches the path without it too. */
+  /** Ends with a slash. Also matches the path without it. */
   | { kind: "prefix"; path: string }
   /** The texts around each `*`: at least two. */
   | { kind: "star"; parts: string[] };
 
 /** How many `*` a pattern may have. */
-export const mostStars = 4;
+export const maxStars = 4;
 
-/** Characters of a path, decoded. The others either have a meaning in a URL or in nginx's language, or are spelt in several ways. */
+/** Characters of a decoded path. All others have a meaning in a URL or in nginx's language, or have several spellings. */
 const pathText = /^[A-Za-z0-9._~!&'()+,=:@/*-]{1,200}$/;
 
-/** A pattern; undefined if the text is none. */
+/** Parses a pattern. Undefined if the text is not one. */
 export function pathPattern(text: string): PathPattern | undefined {
   const exact = text.startsWith("=");
   const path = exact ? text.slice(1) : text;
   const stars = path.split("*").length - 1;
-  if (!pathText.test(path) || hasDetour(path) || path.includes("**") || stars > mostStars) return undefined;
+  if (!pathText.test(path) || isUnnormalized(path) || path.includes("**") || stars > maxStars) return undefined;
   if (!path.startsWith("/") && !(path.startsWith("*") && path.length > 1)) return undefined;
   if (exact) return stars === 0 ? { kind: "exact", path } : undefined;
   if (stars > 0) return { kind: "star", parts: path.split("*") };
@@ -31,23 +31,23 @@ export function pathPattern(text: string): PathPattern | undefined {
   return path.endsWith("/") ? { kind: "prefix", path } : { kind: "exact", path };
 }
 
-/** Whether nginx would take a shorter way: nothing it compares has such a part. */
-export const hasDetour = (path: string): boolean => /\/\/|\/\.{1,2}(?:\/|$)/.test(path);
+/** Whether nginx would normalize the path: what it compares never has such a part. */
+export const isUnnormalized = (path: string): boolean => /\/\/|\/\.{1,2}(?:\/|$)/.test(path);
 
-/** A pattern that config.ts has checked. */
-export function pathOf(text: string): PathPattern {
+/** Parses a pattern that config.ts has checked. */
+export function parsePath(text: string): PathPattern {
   const pattern = pathPattern(text);
   if (pattern === undefined) throw new Error(`path ${JSON.stringify(text.slice(0, 80))}: not a path of a rule.`);
   return pattern;
 }
 
-/** What a location has before its block. Those with a regular expression are tried in the order of the file; one path is found before all of them. */
+/** The head of a location block. Locations with a regular expression are tried in the order of the file; exact paths come before all of them. */
 export function locationHead(pattern: PathPattern): string {
   switch (pattern.kind) {
     case "exact":
       return `location = "${pattern.path}"`;
     case "prefix":
-      return `location ~ "(?s)^${literal(pattern.path.slice(0, -1))}(?:\\/|\\z)"`;
+      return `location ~ "(?s)^${escapeRegExp(pattern.path.slice(0, -1))}(?:\\/|\\z)"`;
     case "star":
       return `location ~ "(?s)${starExpression(pattern.parts)}"`;
     default:
@@ -55,15 +55,18 @@ export function locationHead(pattern: PathPattern): string {
   }
 }
 
-/** Each text is taken where it first occurs and the last one at the end, so that no path makes the search go back: its time grows with the path's length alone. */
+/**
+ * Matches each text at its first occurrence and the last one at the end. Atomic groups prevent backtracking, so the time grows only with the length of the
+ * path.
+ */
 function starExpression(parts: string[]): string {
   const [first = "", ...rest] = parts;
   const last = rest.pop() ?? "";
-  const between = rest.map((part) => `(?>.*?${literal(part)})`).join("");
-  return `^${literal(first)}${between}${last === "" ? "" : `.*${literal(last)}\\z`}`;
+  const between = rest.map((part) => `(?>.*?${escapeRegExp(part)})`).join("");
+  return `^${escapeRegExp(first)}${between}${last === "" ? "" : `.*${escapeRegExp(last)}\\z`}`;
 }
 
-/** Whether a path, decoded and without detours, is one of the pattern's. */
+/** Whether a decoded, normalized path matches the pattern. */
 export function matchesPath(pattern: PathPattern, path: string): boolean {
   switch (pattern.kind) {
     case "exact":
@@ -90,7 +93,7 @@ function matchesParts(parts: string[], text: string): boolean {
   return text.length - last.length >= at && text.endsWith(last);
 }
 
-/** Whether all paths of the second are paths of the first. */
+/** Whether the first pattern matches every path that the second one matches. */
 export function covers(first: PathPattern, second: PathPattern): boolean {
   if (first.kind === "star" && first.parts.join("*") === "/*") return true;
   switch (second.kind) {
@@ -105,25 +108,25 @@ export function covers(first: PathPattern, second: PathPattern): boolean {
   }
 }
 
-/** Every path begins with a slash. */
+/** Every path starts with a slash. */
 const fromSlash = (glob: string): string => (glob.startsWith("*") && !glob.startsWith("*/") ? `/${glob}` : glob);
 
-/** A `*` of the second is a character that only a `*` of the first matches. */
+/** A `*` of the second pattern is treated as a character that only a `*` of the first matches. */
 const coversText = (first: PathPattern, glob: string): boolean => first.kind !== "exact" && matchesPath(first, glob);
 
-/** A prefix without its last slash: what `stripPrefix` takes away. */
+/** The prefix without its trailing slash: what `stripPrefix` removes. */
 export function strippedPrefix(text: string): string {
-  const pattern = pathOf(text);
+  const pattern = parsePath(text);
   if (pattern.kind !== "prefix")
     throw new Error(`path ${JSON.stringify(text)}: not a prefix, so it cannot be stripped.`);
   return pattern.path.slice(0, -1);
 }
 
-/** For nginx's regular expressions: the text, each character as it is or percent-encoded. */
-export const encodedOrNot = (text: string): string =>
-  [...text].map((it) => `(?:${literal(it)}|(?i:%${it.charCodeAt(0).toString(16).padStart(2, "0")}))`).join("");
+/** For nginx's regular expressions: matches each character literally or percent-encoded. */
+export const encodedOrLiteral = (text: string): string =>
+  [...text].map((it) => `(?:${escapeRegExp(it)}|(?i:%${it.charCodeAt(0).toString(16).padStart(2, "0")}))`).join("");
 
-/** A path as it is written in a URL; none is a path too. */
+/** A path as written in a URL. Empty is allowed. */
 export const isTargetPath = (path: string): boolean =>
   path === "" ||
   (/^\/(?!\/)(?:[A-Za-z0-9._~!&'()+,=:@/-]|%[0-9A-Fa-f]{2})*\*?$/.test(path) &&

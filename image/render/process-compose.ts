@@ -3,18 +3,18 @@ import { contextVariables } from "../identity.ts";
 import { ports } from "../ports.ts";
 import type { ImageSpec, Tailnet } from "../spec.ts";
 import { acmeVariables } from "./acme.ts";
-import { luggageProcessName, refuseKnots } from "./dependencies.ts";
-import { luggageProcess, refuseTakenPorts } from "./luggage.ts";
-import { bare, endSeconds, logShares, type Process, runas, withDefaults } from "./process.ts";
+import { assertValidChains, luggageProcessName } from "./dependencies.ts";
+import { assertUniquePorts, luggageProcess } from "./luggage.ts";
+import { logQuotaMb, type Process, runas, stopTimeoutSeconds, withCleanEnv, withDefaults } from "./process.ts";
 import { type SecretsSpec, secrets } from "./secrets.ts";
 
-type Told = SecretsSpec & Pick<ImageSpec, "ssh" | "logs">;
+type ProcessComposeSpec = SecretsSpec & Pick<ImageSpec, "ssh" | "logs">;
 
-/** Where the authorities of a control server of the user's own lie in the image. */
+/** CA file of the user's own control server, in the image. */
 export const tailnetCaFile = "etc/pop/tailnet-ca.pem";
 
-/** process-compose.yaml: which processes there are, who waits for whom, who comes back. */
-export function processCompose(spec: Told): string {
+/** process-compose.yaml: the processes, what each waits for, and how each is restarted. */
+export function processCompose(spec: ProcessComposeSpec): string {
   const all = Object.entries(processes(spec));
   return stringify(
     {
@@ -32,31 +32,34 @@ export function processCompose(spec: Told): string {
 }
 
 /**
- * Seconds from the machine's stop signal to the end of its last process, at worst: each ends after all that wait for it. The machine's kill timeout
- * (limits.stopSeconds) must lie above.
+ * Seconds from the machine's stop signal to the end of its last process, in the worst case: each process stops after all that depend on it. The machine's kill
+ * timeout (limits.stopSeconds) must be longer.
  */
-export function shutdownSeconds(spec: Told): number {
+export function shutdownSeconds(spec: ProcessComposeSpec): number {
   const all = processes(spec);
   const longest = (name: string): number =>
-    (all[name]?.shutdown?.timeout_seconds ?? endSeconds.other) +
+    (all[name]?.shutdown?.timeout_seconds ?? stopTimeoutSeconds.other) +
     Math.max(0, ...Object.keys(all[name]?.depends_on ?? {}).map(longest));
   return Math.max(...Object.keys(all).map(longest));
 }
 
-function processes(spec: Told): Record<string, Process> {
-  refuseTakenPorts(spec.luggage);
-  refuseKnots(spec);
+function processes(spec: ProcessComposeSpec): Record<string, Process> {
+  assertUniquePorts(spec.luggage);
+  assertValidChains(spec);
   const luggage = Object.entries(spec.luggage).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  const carried = luggage.map(([name, it]) => [luggageProcessName(name), luggageProcess(name, it, spec)] as const);
-  const after = (names: string[]) => Object.fromEntries(names.map((name) => [name, { condition: "process_started" }]));
-  const ready = { postInit: { condition: "process_completed_successfully" } };
-  const tailnet = spec.tailnet ? { tailscaled: tailscaled(spec.tailnet) } : {};
+  const userProcesses = luggage.map(
+    ([name, it]) => [luggageProcessName(name), luggageProcess(name, it, spec)] as const,
+  );
+  const afterStart = (names: string[]) =>
+    Object.fromEntries(names.map((name) => [name, { condition: "process_started" }]));
+  const afterPostInit = { postInit: { condition: "process_completed_successfully" } };
+  const tailnet = spec.tailnet ? { tailscaled: tailscaledProcess(spec.tailnet) } : {};
   return {
-    // Ends the machine only when it cannot run at all: what a reboot does not cure, it says and goes on.
+    // Ends the machine only if it cannot run at all. Problems that a reboot would not fix are reported, and the boot continues.
     postInit: { entrypoint: ["/usr/libexec/pop/post-init"], availability: { restart: "exit_on_failure" } },
     unbound: {
       entrypoint: runas("unbound", ["/usr/sbin/unbound", "-d", "-c", "/etc/unbound/unbound.conf"]),
-      depends_on: ready,
+      depends_on: afterPostInit,
       readiness_probe: {
         initial_delay_seconds: 2,
         exec: { command: "/usr/bin/pop ask unbound" },
@@ -65,18 +68,18 @@ function processes(spec: Told): Record<string, Process> {
         failure_threshold: 4,
       },
     },
-    // Waits for nothing that can be away: the others need only have been launched. That they are among its dependencies makes them end after it. Luggage that
-    // waits for something itself is not: it may never come.
+    // nginx waits for nothing that can be down: `process_started` only requires that the others were launched. Having them as dependencies makes them stop
+    // after nginx. Luggage with dependencies of its own is left out, because it may never start.
     nginx: {
       entrypoint: runas("nginx", ["/usr/libexec/pop/run-nginx"]),
       depends_on: {
-        ...ready,
-        ...after([
+        ...afterPostInit,
+        ...afterStart([
           "unbound",
           ...Object.keys(tailnet),
-          // A challenge that still arrives while the machine stops is answered: an authority gives an order up for one 502.
+          // Answers challenges that still arrive while the machine stops: a CA fails an order after a single 502.
           ...(spec.certificates?.acme ? ["certs"] : []),
-          ...carried.filter(([, it]) => !it.depends_on).map(([name]) => name),
+          ...userProcesses.filter(([, it]) => !it.depends_on).map(([name]) => name),
         ]),
       },
       readiness_probe: {
@@ -86,43 +89,47 @@ function processes(spec: Told): Record<string, Process> {
         timeout_seconds: 5,
         failure_threshold: 6,
       },
-      // SIGQUIT for the master alone (its shell passes it on): it drains its workers.
-      shutdown: { signal: 3, timeout_seconds: endSeconds.nginx, parent_only: true },
-      logMb: logShares.nginx,
+      // SIGQUIT to the master alone (its shell passes it on): it drains its workers.
+      shutdown: { signal: 3, timeout_seconds: stopTimeoutSeconds.nginx, parent_only: true },
+      logMb: logQuotaMb.nginx,
     },
-    // Renews self-signed certificates before they expire, and replaces a file that nginx cannot use. `certs` renews the certificates it fetches from a vault
-    // itself.
+    // Renews self-signed certificates before they expire, and replaces files that nginx cannot use. `certs` itself renews the certificates that it fetches from
+    // a vault.
     renew: {
       entrypoint: runas("certs", ["/usr/bin/pop", "self-signed"]),
-      depends_on: ready,
+      depends_on: afterPostInit,
       availability: { restart: "no" },
       schedule: { interval: "10m" },
     },
     health: {
       entrypoint: runas("health", ["/usr/bin/pop", "health"], Object.values(contextVariables)),
-      depends_on: ready,
+      depends_on: afterPostInit,
     },
-    ...Object.fromEntries(Object.entries(tailnet).map(([name, it]) => [name, { ...it, depends_on: ready }])),
-    ...(spec.tailnet ? { "tailscale-up": joining(spec.tailnet), "tailscale-again": rejoining(spec.tailnet) } : {}),
-    ...(secrets(spec).length > 0 ? { secrets: { ...unsealing, depends_on: ready } } : {}),
-    ...(spec.ssh ? { sshd: listening(spec) } : {}),
-    ...(spec.logs?.syslog ? { syslog: { ...relaying, depends_on: ready } } : {}),
-    ...(spec.certificates ? { certs: { ...fetching(spec.certificates), depends_on: ready } } : {}),
-    ...Object.fromEntries(carried.map(([name, it]) => [name, { ...it, depends_on: { ...ready, ...it.depends_on } }])),
+    ...Object.fromEntries(Object.entries(tailnet).map(([name, it]) => [name, { ...it, depends_on: afterPostInit }])),
+    ...(spec.tailnet
+      ? { "tailscale-up": tailscaleUpProcess(spec.tailnet), "tailscale-again": tailscaleAgainProcess(spec.tailnet) }
+      : {}),
+    ...(secrets(spec).length > 0 ? { secrets: { ...secretsProcess, depends_on: afterPostInit } } : {}),
+    ...(spec.ssh ? { sshd: sshdProcess(spec) } : {}),
+    ...(spec.logs?.syslog ? { syslog: { ...syslogProcess, depends_on: afterPostInit } } : {}),
+    ...(spec.certificates ? { certs: { ...certsProcess(spec.certificates), depends_on: afterPostInit } } : {}),
+    ...Object.fromEntries(
+      userProcesses.map(([name, it]) => [name, { ...it, depends_on: { ...afterPostInit, ...it.depends_on } }]),
+    ),
   };
 }
 
-/** Tries again until what the machine was given can be opened; the reason is in /healthz meanwhile. Only who needs a secret waits. */
-const unsealing: Process = {
-  entrypoint: bare(["/usr/bin/pop-secrets", "--manifest", "/etc/pop/secrets.json"]),
+/** Retries until the sealed files can be opened; until then /healthz shows the reason. Only processes that need a secret wait for it. */
+const secretsProcess: Process = {
+  entrypoint: withCleanEnv(["/usr/bin/pop-secrets", "--manifest", "/etc/pop/secrets.json"]),
   availability: { restart: "on_failure", backoff_seconds: 15 },
 };
 
 /** nginx neither waits for it nor needs it. */
-const relaying: Process = { entrypoint: runas("health", ["/usr/bin/pop", "syslog"]) };
+const syslogProcess: Process = { entrypoint: runas("health", ["/usr/bin/pop", "syslog"]) };
 
-/** Runs for ever, and by itself tries again: until the tailnet is up, the vault or the authority answers, its credentials are there. */
-const fetching = ({ acme }: NonNullable<ImageSpec["certificates"]>): Process => ({
+/** Runs permanently and retries by itself until the tailnet is up, the vault or the CA answers, and its credentials are there. */
+const certsProcess = ({ acme }: NonNullable<ImageSpec["certificates"]>): Process => ({
   entrypoint: runas(
     "certs",
     ["/usr/bin/pop", "certs", "--config", "/etc/pop/certs.json"],
@@ -131,11 +138,11 @@ const fetching = ({ acme }: NonNullable<ImageSpec["certificates"]>): Process => 
 });
 
 /**
- * It has no probe: one that is true only after the login would end it, over and over, while the tailnet is away.
- * Memory: half as eager as Go's default, and about a third of the smallest machine.
+ * Has no probe: one that passes only after the login would restart it over and over while the tailnet is down. Memory: GOGC is half of Go's default, and
+ * GOMEMLIMIT about a third of the smallest machine.
  */
-const tailscaled = ({ ca, udpOffload = true }: Tailnet): Process => ({
-  entrypoint: bare(
+const tailscaledProcess = ({ ca, udpOffload = true }: Tailnet): Process => ({
+  entrypoint: withCleanEnv(
     [
       "/usr/sbin/tailscaled",
       "--statedir=/var/lib/tailscale",
@@ -146,40 +153,41 @@ const tailscaled = ({ ca, udpOffload = true }: Tailnet): Process => ({
       "GOGC=50",
       "GOMEMLIMIT=80MiB",
       "TS_DEBUG_FIREWALL_MODE=nftables",
-      // Nothing of it goes to Tailscale's own collector of logs; the trimmed program could not send any.
+      // Sends nothing to Tailscale's log collector; the trimmed program could not do so anyway.
       "TS_NO_LOGS_NO_SUPPORT=1",
       // https://github.com/tailscale/tailscale/blob/v1.102.3/net/batching/conn_linux.go
       ...(udpOffload ? [] : ["TS_DEBUG_DISABLE_UDP_GSO=1", "TS_DEBUG_DISABLE_UDP_GRO=1"]),
-      ...authorities(ca),
+      ...caEnvironment(ca),
     ],
   ),
   availability: { restart: "always", backoff_seconds: 5 },
 });
 
-/** Ends once the PoP is a node; nobody of the PoP's own waits for it: while it tries again, nginx serves what is cached. */
-const joining = (tailnet: Tailnet): Process => ({
-  entrypoint: join(tailnet),
+/** Ends once the PoP is a node. None of the PoP's own processes waits for it: while it retries, nginx serves what is cached. */
+const tailscaleUpProcess = (tailnet: Tailnet): Process => ({
+  entrypoint: joinCommand(tailnet),
   depends_on: { tailscaled: { condition: "process_started" } },
   availability: { restart: "on_failure", backoff_seconds: 10 },
 });
 
-/** A node may be removed, expire or be logged out while it runs: what can be cured without a person is cured within a minute. */
-const rejoining = (tailnet: Tailnet): Process => ({
-  entrypoint: join(tailnet),
+/** A node can be removed, expire or be logged out while it runs. What can be fixed without a person is fixed within a minute. */
+const tailscaleAgainProcess = (tailnet: Tailnet): Process => ({
+  entrypoint: joinCommand(tailnet),
   availability: { restart: "no" },
   schedule: { interval: "1m" },
 });
 
-/** It asks the control server itself whether it can be reached. */
-const join = ({ ca }: Tailnet): string[] => bare(["/usr/bin/pop", "join"], authorities(ca));
+/** Asks the control server itself whether it is reachable. */
+const joinCommand = ({ ca }: Tailnet): string[] => withCleanEnv(["/usr/bin/pop", "join"], caEnvironment(ca));
 
-const authorities = (ca: string | undefined): string[] => (ca === undefined ? [] : [`SSL_CERT_FILE=/${tailnetCaFile}`]);
+const caEnvironment = (ca: string | undefined): string[] =>
+  ca === undefined ? [] : [`SSL_CERT_FILE=/${tailnetCaFile}`];
 
-/** Its address is the tailnet's. */
-function listening({ tailnet }: Pick<ImageSpec, "tailnet">): Process {
-  if (!tailnet) throw new Error("ssh: its server listens in the tailnet, and there is none.");
+/** Listens on the PoP's address in the tailnet. */
+function sshdProcess({ tailnet }: Pick<ImageSpec, "tailnet">): Process {
+  if (!tailnet) throw new Error("ssh: its server listens in the tailnet, but there is no tailnet.");
   return {
-    entrypoint: bare(["/usr/libexec/pop/sshd"]),
+    entrypoint: withCleanEnv(["/usr/libexec/pop/sshd"]),
     depends_on: { tailscaled: { condition: "process_started" } },
     availability: { restart: "always", backoff_seconds: 10 },
   };

@@ -1,30 +1,30 @@
 import type { Access, Denial, FilesSite, Limit, LuggageSite, PathRule, RedirectSite, Site } from "../spec.ts";
 import { siteDigest } from "./hosts.ts";
-import { ownOrigins, type Proxied } from "./nginx-origins.ts";
+import { type ProxyPart, upstreamSuffix } from "./nginx-origins.ts";
 import { strippedPrefix } from "./path-pattern.ts";
 
-/** A site without its rules, or one of its rules as if it were a site of the same names. */
-export type SitePart = Whole & { path?: string; prefix?: string; open?: true } & (
-    | Proxied
+/** A site without its rules, or one of its rules as if it were a site with the same names. */
+export type SitePart = SiteWide & { path?: string; prefix?: string; open?: true } & (
+    | ProxyPart
     | RedirectSite
     | FilesPart
     | LuggageSite
     | Denial
   );
 
-/** What holds for all paths of a site. */
-type Whole = Pick<Site, "host" | "aliases" | "default" | "errorPages" | "hsts" | "securityHeaders" | "auth">;
+/** Keys that apply to all paths of a site. */
+type SiteWide = Pick<Site, "host" | "aliases" | "default" | "errorPages" | "hsts" | "securityHeaders" | "auth">;
 
 export interface FilesPart extends FilesSite {
-  /** Of a rule. */
+  /** Path of the rule. Absent: this is the site itself. */
   path?: string;
-  /** What is taken away from the path before the file is looked for. */
+  /** Removed from the path before the file is looked up. */
   prefix?: string;
-  /** What tells the rule's folder from its site's, added to the host. Absent: it is the site's. */
+  /** Suffix to the host that keeps the rule's directory apart from its site's. Absent: it is the site's. */
   ownRoot?: string;
 }
 
-/** The parts of a site: itself, then its rules in their order. */
+/** The parts of a site: the site itself, then its rules in their order. */
 export function partsOf(site: Site): SitePart[] {
   const { paths = [], ...rest } = site;
   return [rest, ...paths.map((rule) => rulePart(site, rule))];
@@ -32,16 +32,24 @@ export function partsOf(site: Site): SitePart[] {
 
 function rulePart(site: Site, rule: PathRule): SitePart {
   const strips = "stripPrefix" in rule && rule.stripPrefix === true;
-  const part: SitePart = { ...rule, ...wholeOf(site), ...(strips && { prefix: strippedPrefix(rule.path) }) };
+  const part: SitePart = { ...rule, ...siteWideOf(site), ...(strips && { prefix: strippedPrefix(rule.path) }) };
   if (part.kind === "proxy") {
-    const own = ownOrigins(part, site.kind === "proxy" ? site : undefined);
-    return own === "" ? part : { ...part, own };
+    const suffix = upstreamSuffix(part, site.kind === "proxy" ? site : undefined);
+    return suffix === "" ? part : { ...part, suffix };
   }
   if (part.kind !== "files" || (site.kind === "files" && site.dir === part.dir && !strips)) return part;
   return { ...part, ownRoot: `_${siteDigest(`${part.dir}\n${part.prefix}`)}` };
 }
 
-const wholeOf = ({ host, aliases, default: isDefault, errorPages, hsts, securityHeaders, auth }: Site): Whole => ({
+const siteWideOf = ({
+  host,
+  aliases,
+  default: isDefault,
+  errorPages,
+  hsts,
+  securityHeaders,
+  auth,
+}: Site): SiteWide => ({
   host,
   ...(aliases && { aliases }),
   ...(isDefault && { default: isDefault }),
@@ -51,8 +59,8 @@ const wholeOf = ({ host, aliases, default: isDefault, errorPages, hsts, security
   ...(auth && { auth }),
 });
 
-/** Who may use a part, beside what holds for its site. */
+/** Who may use a part, in addition to what applies to its site. */
 export const accessOf = (part: SitePart): Access | undefined => (part.kind === "deny" ? undefined : part.access);
 
-/** What one visitor may ask of a part by itself. */
+/** The limit of a part itself. */
 export const limitOf = (part: SitePart): Limit | undefined => (part.kind === "deny" ? undefined : part.limit);

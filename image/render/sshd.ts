@@ -1,10 +1,10 @@
 import type { Ssh } from "../spec.ts";
-import { authorizedKey } from "./names.ts";
+import { authorizedKey } from "./validators.ts";
 
-/** Where sshd looks for who may come in. */
+/** Where sshd looks for authorized keys. */
 const keysFile = "/etc/ssh/authorized_keys";
 
-/** /etc/ssh/sshd_config: root by key, from the tailnet alone (the process says on which address), with the PoP's identity as host key. */
+/** /etc/ssh/sshd_config: root logs in by key, from the tailnet only (the process sets the listen address). The host key is the PoP's identity. */
 export const sshdConfig = [
   "HostKey /var/lib/pop/identity/ssh_host_ed25519_key",
   `AuthorizedKeysFile ${keysFile}`,

@@ -1,17 +1,19 @@
 import { ports } from "../ports.ts";
 import type { Dns, Tailnet } from "../spec.ts";
-import { serverAddress, zoneName } from "./names.ts";
+import { serverAddress, zoneName } from "./validators.ts";
 
-/** Where tailscaled itself answers for the names of its tailnet. https://tailscale.com/kb/1081/magicdns */
+/** Where tailscaled answers queries for names of its tailnet. https://tailscale.com/kb/1081/magicdns */
 const magicDns = "100.100.100.100";
 
-/** unbound.conf: the PoP's own resolver, 127.0.0.1 only. Validates DNSSEC from the root; forwards the tailnet's names and the zones it is told to. */
+/**
+ * unbound.conf: the PoP's own resolver, on 127.0.0.1 only. Validates DNSSEC from the root, and forwards the tailnet's names and the zones of the stack file.
+ */
 export function unboundConf(dns: Dns, tailnet?: Tailnet): string {
   const forward = [...dns.forward, ...(tailnet ? [{ zone: tailnet.domain, servers: [magicDns] }] : [])]
     .map(({ zone, servers }) => ({ zone: zoneName(zone), servers: servers.map(serverAddress) }))
     .toSorted((a, b) => (a.zone < b.zone ? -1 : 1));
-  const twin = forward.find(({ zone }, at) => zone === forward[at + 1]?.zone);
-  if (twin) throw new Error(`dns zone ${twin.zone}: two say who answers for it.`);
+  const duplicate = forward.find(({ zone }, at) => zone === forward[at + 1]?.zone);
+  if (duplicate) throw new Error(`dns zone ${duplicate.zone}: it is forwarded twice.`);
   const asksLoopback = forward.some(({ servers }) =>
     servers.some((server) => server.startsWith("127.") || server.startsWith("::1")),
   );
@@ -19,7 +21,7 @@ export function unboundConf(dns: Dns, tailnet?: Tailnet): string {
     block("server", [
       `interface: 127.0.0.1@${ports.dns}`,
       "do-daemonize: no",
-      // runas has already made it the user it is, in a root that holds nothing but this image.
+      // runas has already changed the user, and the root filesystem holds nothing but this image.
       'username: ""',
       'chroot: ""',
       'directory: "/var/lib/unbound"',
@@ -27,9 +29,9 @@ export function unboundConf(dns: Dns, tailnet?: Tailnet): string {
       "use-syslog: no",
       'logfile: ""',
       "verbosity: 1",
-      // Answers that are none say why, for `pop health`.
+      // Failed responses say why (RFC 8914), for `pop health`.
       "ede: yes",
-      // 256 MB for the whole machine.
+      // A machine may have only 256 MB.
       "num-threads: 1",
       "msg-cache-size: 2m",
       "rrset-cache-size: 4m",
@@ -39,31 +41,31 @@ export function unboundConf(dns: Dns, tailnet?: Tailnet): string {
       "outgoing-range: 256",
       "num-queries-per-thread: 128",
       'root-hints: "/usr/share/dns/root.hints"',
-      // With the whole tree forwarded there is nothing left to validate, and unbound refuses the root as insecure and anchored at once.
+      // If the root zone itself is forwarded, there is nothing left to validate: unbound rejects a root that is both insecure and anchored.
       ...(forward.some(({ zone }) => zone === ".")
         ? ['module-config: "iterator"']
         : [
             'module-config: "validator iterator"',
-            // postInit seeds it; unbound follows the root's key changes in it, so it lies on the volume.
+            // postInit writes it first. unbound updates it when the root's keys change, so it is on the volume.
             'auto-trust-anchor-file: "/var/lib/unbound/root.key"',
           ]),
       "hide-identity: yes",
       "hide-version: yes",
       "qname-minimisation: yes",
       "prefetch: yes",
-      // An origin's new address is used within half a minute, whatever the TTL of its name: MagicDNS has ten minutes.
+      // A new address of an origin is used within half a minute, whatever the TTL of its name: MagicDNS has ten minutes.
       "cache-max-ttl: 30",
-      // And a name that did not exist yet is found soon after it appears.
+      // A name that did not exist before is found soon after it appears.
       "cache-max-negative-ttl: 5",
-      // An origin's address outlives its name servers for an hour.
+      // An origin's address remains usable for an hour after its name servers fail.
       "serve-expired: yes",
       "serve-expired-ttl: 3600",
       "serve-expired-client-timeout: 1800",
       ...(asksLoopback ? ["do-not-query-localhost: no"] : []),
-      // Answered from here, so whoever asks for it learns about unbound alone.
+      // unbound answers this itself, so a query for it tests unbound alone.
       'local-zone: "pop.invalid." static',
       'local-data: "probe.pop.invalid. 60 IN A 127.0.0.1"',
-      // Forwarded zones are the user's own and unsigned. Transparent: some lie in zones unbound would deny by default, such as test.
+      // Forwarded zones are the user's and unsigned. `transparent`, because unbound would deny some of them by default, such as test.
       ...forward.flatMap(({ zone }) => [
         ...(zone === "." ? [] : [`domain-insecure: "${zone}"`, `local-zone: "${zone}" transparent`]),
       ]),

@@ -1,17 +1,20 @@
 import type { ImageSpec } from "../spec.ts";
-import { isLuggageName } from "./names.ts";
+import { isLuggageName } from "./validators.ts";
 
-/** Users and groups of the image, from one map. Every process that is not root's has its own, so that none can read, signal or fill up another's. */
+/**
+ * Users and groups of the image, defined in one map. Every process that does not run as root has a user of its own, so that none can read, signal or exhaust
+ * another's.
+ */
 export interface User {
   uid: number;
-  /** Its own group's id. */
+  /** ID of its own group. */
   gid: number;
   home: string;
   /** Names of further groups. */
   groups?: string[];
 }
 
-const fixed: Record<string, User> = {
+const systemUsers: Record<string, User> = {
   root: { uid: 0, gid: 0, home: "/root" },
   nginx: { uid: 101, gid: 101, home: "/var/lib/nginx" },
   unbound: { uid: 102, gid: 102, home: "/var/lib/unbound" },
@@ -20,19 +23,19 @@ const fixed: Record<string, User> = {
   nobody: { uid: 65534, gid: 65534, home: "/" },
 };
 
-/** What a connection is before its key was accepted. */
+/** User of connections before their key is accepted. */
 const sshd: User = { uid: 105, gid: 105, home: "/run/sshd" };
 
-/** Only root may log in, and without a password: `fly ssh console` asks for none, and nothing else lets anybody in. */
+/** Only root has a shell, and no password: `fly ssh console` asks for none, and there is no other way to log in. */
 const shells: Record<string, string> = { root: "/bin/sh" };
 const noShell = "/bin/false";
 
-/** Luggage's ids lie here; files it left on a volume stay its own, so an id comes from the name, not from its place in a list. */
+/** IDs of luggage users. Files on a volume must keep their owner, so an ID is derived from the name, not from its place in a list. */
 const luggageIds = { first: 20_000, count: 20_000 };
 
 /** All users of an image, by name. */
 export function users(spec: Pick<ImageSpec, "luggage" | "ssh">): Record<string, User> {
-  const all: Record<string, User> = { ...fixed, ...(spec.ssh ? { sshd } : {}) };
+  const all: Record<string, User> = { ...systemUsers, ...(spec.ssh ? { sshd } : {}) };
   for (const [luggage, { user = luggage }] of Object.entries(spec.luggage).toSorted(([a], [b]) => (a < b ? -1 : 1))) {
     for (const name of [luggage, user])
       if (!isLuggageName(name))
@@ -40,7 +43,7 @@ export function users(spec: Pick<ImageSpec, "luggage" | "ssh">): Record<string, 
     const id = luggageIds.first + (fnv1a(user) % luggageIds.count);
     all[luggageUser(user)] = { uid: id, gid: id, home: `/var/lib/luggage/${user}` };
   }
-  refuseTwins(all);
+  assertUniqueIds(all);
   return all;
 }
 
@@ -52,7 +55,7 @@ export const passwd = (all: Record<string, User>): string =>
 export const group = (all: Record<string, User>): string =>
   lines(all, (name, it) => `${name}:x:${it.gid}:${membersOf(name, all).join(",")}`);
 
-/** `*`: no password opens the account, ever. */
+/** `*`: no password opens the account. */
 export const shadow = (all: Record<string, User>): string => lines(all, (name) => `${name}:*:::::::`);
 
 function lines(all: Record<string, User>, line: (name: string, user: User) => string): string {
@@ -67,12 +70,13 @@ const membersOf = (name: string, all: Record<string, User>): string[] =>
     .filter((member) => all[member]?.groups?.includes(name))
     .toSorted();
 
-function refuseTwins(all: Record<string, User>): void {
+function assertUniqueIds(all: Record<string, User>): void {
   for (const key of ["uid", "gid"] as const) {
     const seen = new Map<number, string>();
     for (const [name, user] of Object.entries(all)) {
-      const twin = seen.get(user[key]);
-      if (twin) throw new Error(`luggage: ${twin} and ${name} would both be ${key} ${user[key]}. Rename one of them.`);
+      const duplicate = seen.get(user[key]);
+      if (duplicate)
+        throw new Error(`luggage: ${duplicate} and ${name} would both be ${key} ${user[key]}. Rename one of them.`);
       seen.set(user[key], name);
     }
   }

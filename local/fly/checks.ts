@@ -4,7 +4,7 @@
  */
 
 import { parseDuration } from "../../providers/fly/durations.ts";
-import type { Check, MachineConfig } from "../../providers/fly/schema.ts";
+import type { Check, MachineConfig } from "../../providers/fly/wire.ts";
 import type { Core } from "./core.ts";
 import { noQuirks, type Quirks } from "./quirks.ts";
 import type { ProbeResult } from "./runner.ts";

@@ -3,7 +3,7 @@ import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { connect } from "node:net";
 import { parseDuration } from "../../providers/fly/durations.ts";
-import type { Check } from "../../providers/fly/schema.ts";
+import type { Check } from "../../providers/fly/wire.ts";
 import type { ProbeResult } from "./runner.ts";
 
 /** Fly's own when a check names none. */

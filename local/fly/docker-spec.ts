@@ -12,7 +12,7 @@
  * by the name in TLS or HTTP.
  */
 import type Docker from "dockerode";
-import type { MachineConfig } from "../../providers/fly/schema.ts";
+import type { MachineConfig } from "../../providers/fly/wire.ts";
 import { labels } from "../docker-engine.ts";
 import type { Instance } from "./runner.ts";
 

@@ -2,7 +2,7 @@
 
 import { parseDuration } from "../../providers/fly/durations.ts";
 import { cpuCounts, memoryRange, presets } from "../../providers/fly/guests.ts";
-import type { Check, MachineConfig, Service } from "../../providers/fly/schema.ts";
+import type { Check, MachineConfig, Service } from "../../providers/fly/wire.ts";
 import { badRequest, invalidArgument } from "./errors.ts";
 
 const handlers = ["http", "tls", "pg_tls", "proxy_proto", "edge_http"];

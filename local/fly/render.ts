@@ -2,7 +2,7 @@
 
 import { parseDuration } from "../../providers/fly/durations.ts";
 import { presets } from "../../providers/fly/guests.ts";
-import type { MachineConfig, Mount } from "../../providers/fly/schema.ts";
+import type { MachineConfig, Mount } from "../../providers/fly/wire.ts";
 import { formatDuration } from "./durations.ts";
 import { type Field, machineConfig, type Struct } from "./structs.ts";
 

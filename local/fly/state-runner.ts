@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Clock } from "../../providers/clock.ts";
-import type { Check } from "../../providers/fly/schema.ts";
+import type { Check } from "../../providers/fly/wire.ts";
 import { parseImage } from "./image-ref.ts";
 import { type ExecResult, type Exit, type Instance, type ProbeResult, type Runner, RunnerError } from "./runner.ts";
 

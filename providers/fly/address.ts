@@ -1,13 +1,13 @@
 /** A public address of an app. Traffic to it ends at the nearest healthy machine. */
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import type { Fate, Handler } from "../handler.ts";
-import { type Args, KindResource } from "../resource.ts";
-import { isGone, isUncertain } from "./errors.ts";
-import { confirmGone, untilGone } from "./gone.ts";
-import { lookUntil, showsBy, staleMs } from "./lag.ts";
-import { foreignAtFirst, foreignIn, sharedApp } from "./owner.ts";
-import type * as wire from "./schema.ts";
+import type { ChangeAction, Handler } from "../handler.ts";
+import { type Args, FlyResource } from "../resource.ts";
+import { isNotFound, mayHaveApplied } from "./errors.ts";
+import { confirmAbsent, retryNotFound } from "./existence.ts";
+import { pollUntil, staleReadMs, visibleBy } from "./lag.ts";
+import { cachedForeignMachineIn, foreignMachineIn, sharedAppText } from "./owner.ts";
+import type * as wire from "./wire.ts";
 
 const lifecycle = {
   app: "replace",
@@ -15,7 +15,7 @@ const lifecycle = {
   adopt: "ignored", // said once, at create
   owner: "ignored", // an address has no mark
   adoptFrom: "ignored", // said once, at create
-} satisfies Record<keyof AddressInputs, Fate>;
+} satisfies Record<keyof AddressInputs, ChangeAction>;
 
 export const AddressInputs = z.strictObject({
   app: z.string().min(1),
@@ -55,9 +55,12 @@ function find({ app, type, adopt }: AddressInputs, all: readonly wire.Address[])
   return rows[0]?.ip ?? undefined;
 }
 
-const result = (inputs: AddressInputs, ip: string) => ({ id: ip, outs: { ...inputs, schemaVersion: 1 as const, ip } });
+const toResult = (inputs: AddressInputs, ip: string) => ({
+  id: ip,
+  outs: { ...inputs, schemaVersion: 1 as const, ip },
+});
 
-const inputsOf = ({ schemaVersion: _, ip: __, ...inputs }: AddressOutputs): AddressInputs => inputs;
+const toInputs = ({ schemaVersion: _, ip: __, ...inputs }: AddressOutputs): AddressInputs => inputs;
 
 export const addressHandler = {
   schema: AddressInputs,
@@ -65,8 +68,8 @@ export const addressHandler = {
   // A changed type may coexist with the old one; clients keep an address to reach.
   deleteBeforeReplace: false,
   async conflict(inputs, context) {
-    const foreign = await foreignAtFirst(inputs, context);
-    return foreign && sharedApp(inputs.app, foreign, `No ${inputs.type} address was assigned or taken over.`);
+    const foreign = await cachedForeignMachineIn(inputs, context);
+    return foreign && sharedAppText(inputs.app, foreign, `No ${inputs.type} address was assigned or taken over.`);
   },
   async create(inputs, context) {
     const conflict = await addressHandler.conflict(inputs, context);
@@ -74,17 +77,17 @@ export const addressHandler = {
     const found = find(inputs, await context.fly.knownAddresses(inputs.app));
     if (found) {
       context.log(`address ${found} exists, adopted`);
-      return result(inputs, found);
+      return toResult(inputs, found);
     }
     try {
       const { ip } = await context.fly.assignAddress(inputs.app, { type: inputs.type });
-      if (ip) return result(inputs, ip);
+      if (ip) return toResult(inputs, ip);
     } catch (error) {
-      if (!isUncertain(error)) throw error;
+      if (!mayHaveApplied(error)) throw error;
       const { clock, fly } = context;
       const look = async () => find(inputs, await fly.listAddresses(inputs.app));
-      const ip = await lookUntil(clock, showsBy(error, clock), look);
-      if (ip) return result(inputs, ip);
+      const ip = await pollUntil(clock, visibleBy(error, clock), look);
+      if (ip) return toResult(inputs, ip);
       throw error;
     }
     throw new Error(
@@ -94,10 +97,10 @@ export const addressHandler = {
   async read(id, outs, { fly, clock }) {
     try {
       const look = async () => (await fly.listAddresses(outs.app)).find((it) => it.ip === id);
-      const row = await untilGone(clock, () => lookUntil(clock, clock.now() + staleMs, look));
-      return row && { outs, inputs: inputsOf(outs) };
+      const row = await retryNotFound(clock, () => pollUntil(clock, clock.now() + staleReadMs, look));
+      return row && { outs, inputs: toInputs(outs) };
     } catch (error) {
-      if (isGone(error)) return undefined;
+      if (isNotFound(error)) return undefined;
       throw error;
     }
   },
@@ -105,22 +108,22 @@ export const addressHandler = {
   async delete(id, { adoptFrom: _, ...outs }, context) {
     const { fly, clock, log } = context;
     try {
-      const foreign = await foreignIn(outs, context);
+      const foreign = await foreignMachineIn(outs, context);
       if (foreign)
         return log(
           `address ${id} stays: the app ${outs.app} serves stack ${foreign.stack} too, by ${foreign.machine}. If nobody needs it: fly ips release ${id} -a ${outs.app}`,
         );
       await fly.releaseAddress(outs.app, id);
     } catch (error) {
-      if (!isGone(error)) throw error;
-      await confirmGone(`address ${id}`, error, clock, async () =>
+      if (!isNotFound(error)) throw error;
+      await confirmAbsent(`address ${id}`, error, clock, async () =>
         (await fly.listAddresses(outs.app)).some(({ ip }) => ip === id),
       );
     }
   },
 } satisfies Handler<AddressInputs, AddressOutputs>;
 
-export class Address extends KindResource<AddressInputs> {
+export class Address extends FlyResource<AddressInputs> {
   declare readonly type: pulumi.Output<string>;
   /** The address itself, also the resource's id. */
   declare readonly ip: pulumi.Output<string>;

@@ -4,10 +4,10 @@
  */
 import { z } from "zod";
 import { type Clock, sleep } from "../clock.ts";
-import { isLive } from "./gone.ts";
+import { isLive } from "./existence.ts";
 import { type Call, FlyHttp, type FlyOptions } from "./http.ts";
-import { lookUntil, staleMs } from "./lag.ts";
-import type { Repeat } from "./retry.ts";
+import { pollUntil, staleReadMs } from "./lag.ts";
+import type { Idempotency } from "./retry.ts";
 import {
   Address,
   AddressList,
@@ -32,11 +32,11 @@ import {
   type UpdateMachine,
   Volume,
   Wait,
-} from "./schema.ts";
+} from "./wire.ts";
 
-const Ok = z.unknown();
+const AnyResponse = z.unknown();
 /** Between the two looks at a list that is empty. */
-const emptyListMs = 1_000;
+const emptyListRecheckMs = 1_000;
 
 export class Fly {
   readonly #http: FlyHttp;
@@ -63,11 +63,11 @@ export class Fly {
   getApp(app: string): Promise<App> {
     return this.#http.call({
       operation: `read app ${app}`,
-      paced: ["get app", app],
+      rateLimitKey: ["get app", app],
       method: "GET",
       path: url`apps/${app}`,
-      repeat: "idempotent",
-      answer: App,
+      idempotency: "idempotent",
+      responseSchema: App,
     });
   }
 
@@ -75,39 +75,39 @@ export class Fly {
   async listApps(organization: string): Promise<App[]> {
     const answer = await this.#http.call({
       operation: `list apps of ${organization}`,
-      paced: ["list apps", organization],
+      rateLimitKey: ["list apps", organization],
       method: "GET",
       path: "apps",
       query: { org_slug: organization },
-      repeat: "idempotent",
-      answer: AppList,
+      idempotency: "idempotent",
+      responseSchema: AppList,
     });
     return answer.apps ?? [];
   }
 
   /** Answers when the app can be read everywhere; what is asked below it meanwhile is repeated while Fly says that it knows no such app. */
   createApp(body: CreateApp & { name: string }): Promise<unknown> {
-    this.#http.born(body.name);
+    this.#http.noteCreated(body.name);
     return this.#http.call({
       operation: `create app ${body.name}`,
-      paced: ["create app", body.name],
+      rateLimitKey: ["create app", body.name],
       method: "POST",
       path: "apps",
       query: { wait: true },
       body,
-      repeat: "once",
-      answer: Ok,
+      idempotency: "non-idempotent",
+      responseSchema: AnyResponse,
     });
   }
 
   deleteApp(app: string): Promise<unknown> {
     return this.#http.call({
       operation: `delete app ${app}`,
-      paced: ["delete app", app],
+      rateLimitKey: ["delete app", app],
       method: "DELETE",
       path: url`apps/${app}`,
-      repeat: "idempotent",
-      answer: Ok,
+      idempotency: "idempotent",
+      responseSchema: AnyResponse,
     });
   }
 
@@ -117,12 +117,12 @@ export class Fly {
   listMachines(app: string, metadata: Record<string, string> = {}): Promise<Machine[]> {
     return this.#list({
       operation: `list machines of ${app}`,
-      paced: ["list machines", app],
+      rateLimitKey: ["list machines", app],
       method: "GET",
       path: url`apps/${app}/machines`,
       query: Object.fromEntries(Object.entries(metadata).map(([key, value]) => [`metadata.${key}`, value])),
-      repeat: "idempotent",
-      answer: listOf(Machine),
+      idempotency: "idempotent",
+      responseSchema: listOf(Machine),
     });
   }
 
@@ -142,11 +142,11 @@ export class Fly {
   getMachine(app: string, id: string): Promise<Machine> {
     return this.#http.call({
       operation: `read machine ${id}`,
-      paced: ["get machine", id],
+      rateLimitKey: ["get machine", id],
       method: "GET",
       path: url`apps/${app}/machines/${id}`,
-      repeat: "idempotent",
-      answer: Machine,
+      idempotency: "idempotent",
+      responseSchema: Machine,
     });
   }
 
@@ -154,23 +154,23 @@ export class Fly {
   listVersions(app: string, id: string): Promise<MachineVersion[]> {
     return this.#http.call({
       operation: `list versions of machine ${id}`,
-      paced: ["list versions", id],
+      rateLimitKey: ["list versions", id],
       method: "GET",
       path: url`apps/${app}/machines/${id}/versions`,
-      repeat: "idempotent",
-      answer: listOf(MachineVersion),
+      idempotency: "idempotent",
+      responseSchema: listOf(MachineVersion),
     });
   }
 
   createMachine(app: string, body: CreateMachine): Promise<Machine> {
     return this.#http.call({
       operation: `create machine ${body.name ?? ""} in ${body.region ?? app}`,
-      paced: ["create machine", app],
+      rateLimitKey: ["create machine", app],
       method: "POST",
       path: url`apps/${app}/machines`,
       body,
-      repeat: "once",
-      answer: Machine,
+      idempotency: "non-idempotent",
+      responseSchema: Machine,
     });
   }
 
@@ -178,18 +178,18 @@ export class Fly {
   updateMachine(app: string, id: string, body: UpdateMachine, nonce: string): Promise<Machine> {
     return this.#http.call({
       operation: `update machine ${id}`,
-      paced: ["update machine", id],
+      rateLimitKey: ["update machine", id],
       method: "POST",
       path: url`apps/${app}/machines/${id}`,
       body,
       nonce,
-      repeat: "once",
-      answer: Machine,
+      idempotency: "non-idempotent",
+      responseSchema: Machine,
     });
   }
 
   startMachine(app: string, id: string, nonce?: string): Promise<unknown> {
-    return this.#verb(app, id, "start", nonce, "once");
+    return this.#verb(app, id, "start", nonce, "non-idempotent");
   }
 
   /** `timeout`: Go duration until SIGKILL; both default to the machine's own stop_config. */
@@ -197,9 +197,14 @@ export class Fly {
     return this.#verb(app, id, "stop", nonce, "idempotent", { body });
   }
 
-  /** Takes the machine out of Fly Proxy's routing. `onLost`: told when a try may still do so later, and until when. */
-  cordonMachine(app: string, id: string, nonce?: string, onLost?: (landsBy: number) => void): Promise<unknown> {
-    return this.#verb(app, id, "cordon", nonce, "idempotent", { onLost });
+  /** Takes the machine out of Fly Proxy's routing. `onUncertain`: told when a try may still do so later, and until when. */
+  cordonMachine(
+    app: string,
+    id: string,
+    nonce?: string,
+    onUncertain?: (takesEffectBy: number) => void,
+  ): Promise<unknown> {
+    return this.#verb(app, id, "cordon", nonce, "idempotent", { onUncertain });
   }
 
   uncordonMachine(app: string, id: string, nonce?: string): Promise<unknown> {
@@ -213,13 +218,13 @@ export class Fly {
   ): Promise<void> {
     await this.#http.call({
       operation: `delete machine ${id}`,
-      paced: ["delete machine", id],
+      rateLimitKey: ["delete machine", id],
       method: "DELETE",
       path: url`apps/${app}/machines/${id}`,
       query: force ? { force: true } : {},
       nonce,
-      repeat: "idempotent",
-      answer: Ok,
+      idempotency: "idempotent",
+      responseSchema: AnyResponse,
     });
     this.#deleted.add(id);
   }
@@ -235,12 +240,12 @@ export class Fly {
   ): Promise<Wait> {
     return this.#http.call({
       operation: `wait for machine ${id} to be ${states.join(" or ")}`,
-      paced: ["wait machine", id],
+      rateLimitKey: ["wait machine", id],
       method: "GET",
       path: url`apps/${app}/machines/${id}/wait`,
       query: { state: states.join(","), version, timeout: seconds },
-      repeat: "idempotent",
-      answer: Wait,
+      idempotency: "idempotent",
+      responseSchema: Wait,
       timeoutMs: (seconds + 10) * 1000,
     });
   }
@@ -253,15 +258,15 @@ export class Fly {
   ): Promise<Lease> {
     const answer = await this.#http.call({
       operation: `${nonce ? "renew" : "take"} the lease of machine ${id}`,
-      paced: ["lease machine", id],
+      rateLimitKey: ["lease machine", id],
       method: "POST",
       path: url`apps/${app}/machines/${id}/lease`,
       query: { ttl: ttlSeconds },
       body: { ttl: ttlSeconds, description },
       nonce,
       // A lease whose answer was lost ends by its ttl; asked for again meanwhile it is refused, and waited out like a foreign one.
-      repeat: nonce ? "idempotent" : "once",
-      answer: LeaseAnswer,
+      idempotency: nonce ? "idempotent" : "non-idempotent",
+      responseSchema: LeaseAnswer,
       // Half of the time a lease lives: whoever waits longer for a renewal has lost it meanwhile.
       timeoutMs: 30_000,
     });
@@ -272,11 +277,11 @@ export class Fly {
   async readLease(app: string, id: string): Promise<Pick<Lease, "expires_at" | "owner" | "description">> {
     const answer = await this.#http.call({
       operation: `read the lease of machine ${id}`,
-      paced: ["read lease", id],
+      rateLimitKey: ["read lease", id],
       method: "GET",
       path: url`apps/${app}/machines/${id}/lease`,
-      repeat: "idempotent",
-      answer: LeaseAnswer,
+      idempotency: "idempotent",
+      responseSchema: LeaseAnswer,
     });
     const { expires_at, owner, description } = answer.data;
     return { expires_at, owner, description };
@@ -285,12 +290,12 @@ export class Fly {
   releaseLease(app: string, id: string, nonce: string): Promise<unknown> {
     return this.#http.call({
       operation: `release the lease of machine ${id}`,
-      paced: ["release machine", id],
+      rateLimitKey: ["release machine", id],
       method: "DELETE",
       path: url`apps/${app}/machines/${id}/lease`,
       nonce,
-      repeat: "idempotent",
-      answer: Ok,
+      idempotency: "idempotent",
+      responseSchema: AnyResponse,
     });
   }
 
@@ -298,12 +303,12 @@ export class Fly {
   execMachine(app: string, id: string, command: string[], seconds: number, stdin?: string): Promise<Exec> {
     return this.#http.call({
       operation: `run ${command[0]} in machine ${id}`,
-      paced: ["exec machine", id],
+      rateLimitKey: ["exec machine", id],
       method: "POST",
       path: url`apps/${app}/machines/${id}/exec`,
       body: { command, timeout: seconds, ...(stdin !== undefined && { stdin }) },
-      repeat: "once",
-      answer: Exec,
+      idempotency: "non-idempotent",
+      responseSchema: Exec,
       timeoutMs: (seconds + 10) * 1000,
     });
   }
@@ -313,11 +318,11 @@ export class Fly {
   listVolumes(app: string): Promise<Volume[]> {
     return this.#list({
       operation: `list volumes of ${app}`,
-      paced: ["list volumes", app],
+      rateLimitKey: ["list volumes", app],
       method: "GET",
       path: url`apps/${app}/volumes`,
-      repeat: "idempotent",
-      answer: listOf(Volume),
+      idempotency: "idempotent",
+      responseSchema: listOf(Volume),
     });
   }
 
@@ -334,11 +339,11 @@ export class Fly {
   getVolume(app: string, id: string): Promise<Volume> {
     return this.#http.call({
       operation: `read volume ${id}`,
-      paced: ["get volume", id],
+      rateLimitKey: ["get volume", id],
       method: "GET",
       path: url`apps/${app}/volumes/${id}`,
-      repeat: "idempotent",
-      answer: Volume,
+      idempotency: "idempotent",
+      responseSchema: Volume,
     });
   }
 
@@ -346,11 +351,11 @@ export class Fly {
   async regions(): Promise<Region[]> {
     const { Regions, regions } = await this.#http.call({
       operation: "list regions",
-      paced: ["list regions", ""],
+      rateLimitKey: ["list regions", ""],
       method: "GET",
       path: "platform/regions",
-      repeat: "idempotent",
-      answer: RegionList,
+      idempotency: "idempotent",
+      responseSchema: RegionList,
     });
     return Regions ?? regions ?? [];
   }
@@ -358,24 +363,24 @@ export class Fly {
   createVolume(app: string, body: CreateVolume): Promise<Volume> {
     return this.#http.call({
       operation: `create volume ${body.name} in ${body.region ?? app}`,
-      paced: ["create volume", app],
+      rateLimitKey: ["create volume", app],
       method: "POST",
       path: url`apps/${app}/volumes`,
       body,
-      repeat: "once",
-      answer: Volume,
+      idempotency: "non-idempotent",
+      responseSchema: Volume,
     });
   }
 
   extendVolume(app: string, id: string, sizeGb: number): Promise<ExtendVolume> {
     return this.#http.call({
       operation: `extend volume ${id} to ${sizeGb} GB`,
-      paced: ["extend volume", id],
+      rateLimitKey: ["extend volume", id],
       method: "PUT",
       path: url`apps/${app}/volumes/${id}/extend`,
       body: { size_gb: sizeGb },
-      repeat: "idempotent",
-      answer: ExtendVolume,
+      idempotency: "idempotent",
+      responseSchema: ExtendVolume,
     });
   }
 
@@ -386,23 +391,23 @@ export class Fly {
   ): Promise<Volume> {
     return this.#http.call({
       operation: `update volume ${id}`,
-      paced: ["update volume", id],
+      rateLimitKey: ["update volume", id],
       method: "PUT",
       path: url`apps/${app}/volumes/${id}`,
       body,
-      repeat: "idempotent",
-      answer: Volume,
+      idempotency: "idempotent",
+      responseSchema: Volume,
     });
   }
 
   async deleteVolume(app: string, id: string): Promise<void> {
     await this.#http.call({
       operation: `delete volume ${id}`,
-      paced: ["delete volume", id],
+      rateLimitKey: ["delete volume", id],
       method: "DELETE",
       path: url`apps/${app}/volumes/${id}`,
-      repeat: "idempotent",
-      answer: Ok,
+      idempotency: "idempotent",
+      responseSchema: AnyResponse,
     });
     this.#deleted.add(id);
   }
@@ -411,12 +416,12 @@ export class Fly {
   async placements(body: PlacementQuery): Promise<string[]> {
     const answer = await this.#http.call({
       operation: `ask for room in ${body.region}`,
-      paced: ["ask placements", body.region],
+      rateLimitKey: ["ask placements", body.region],
       method: "POST",
       path: "platform/placements",
       body,
-      repeat: "idempotent",
-      answer: Placements,
+      idempotency: "idempotent",
+      responseSchema: Placements,
     });
     return (answer.Regions ?? answer.regions ?? []).map((row) => row.Region ?? row.region ?? "");
   }
@@ -425,11 +430,11 @@ export class Fly {
   async currentTokens(): Promise<TokenScope[]> {
     const answer = await this.#http.call({
       operation: "read the token's scope",
-      paced: ["read token", ""],
+      rateLimitKey: ["read token", ""],
       method: "GET",
       path: "tokens/current",
-      repeat: "idempotent",
-      answer: CurrentTokens,
+      idempotency: "idempotent",
+      responseSchema: CurrentTokens,
     });
     return answer.tokens ?? [];
   }
@@ -444,29 +449,29 @@ export class Fly {
   async knownAddresses(app: string): Promise<Address[]> {
     const list = () => this.#http.call(addressesOf(app));
     const first = await list();
-    return first.length > 0 || this.#http.isYoung(app) ? first : await this.#untilNotEmpty(list);
+    return first.length > 0 || this.#http.isNewApp(app) ? first : await this.#untilNotEmpty(list);
   }
 
   assignAddress(app: string, body: AssignAddress): Promise<Address> {
     return this.#http.call({
       operation: `assign a ${body.type} address to ${app}`,
-      paced: ["assign address", app],
+      rateLimitKey: ["assign address", app],
       method: "POST",
       path: url`apps/${app}/ip_assignments`,
       body,
-      repeat: "once",
-      answer: Address,
+      idempotency: "non-idempotent",
+      responseSchema: Address,
     });
   }
 
   releaseAddress(app: string, ip: string): Promise<unknown> {
     return this.#http.call({
       operation: `release address ${ip} of ${app}`,
-      paced: ["release address", app],
+      rateLimitKey: ["release address", app],
       method: "DELETE",
       path: url`apps/${app}/ip_assignments/${ip}`,
-      repeat: "idempotent",
-      answer: Ok,
+      idempotency: "idempotent",
+      responseSchema: AnyResponse,
     });
   }
 
@@ -475,30 +480,30 @@ export class Fly {
     id: string,
     verb: string,
     nonce: string | undefined,
-    repeat: Repeat,
-    { body, onLost }: { body?: unknown; onLost?: ((landsBy: number) => void) | undefined } = {},
+    idempotency: Idempotency,
+    { body, onUncertain }: { body?: unknown; onUncertain?: ((takesEffectBy: number) => void) | undefined } = {},
   ): Promise<unknown> {
     return this.#http.call({
       operation: `${verb} machine ${id}`,
-      paced: [`${verb} machine`, id],
+      rateLimitKey: [`${verb} machine`, id],
       method: "POST",
       path: url`apps/${app}/machines/${id}/${verb}`,
       body,
       nonce,
-      repeat,
-      answer: Ok,
+      idempotency,
+      responseSchema: AnyResponse,
       // Long, and past the patience for repetitions: a cordon that is given up and sent again may land after our uncordon.
       timeoutMs: 90_000,
-      onLost,
+      onUncertain,
     });
   }
 
   /** Fly has shown nothing, by mistake, of apps that held something (https://fly.io/infra-log/, 2026-04-28): an empty list is asked for once more. */
   async #list<T>(call: Call<T[]>): Promise<T[]> {
     const rows = await this.#http.call(call);
-    const [, app] = call.paced;
-    if (rows.length > 0 || this.#http.isYoung(app)) return rows;
-    await sleep(this.#clock, emptyListMs);
+    const [, app] = call.rateLimitKey;
+    if (rows.length > 0 || this.#http.isNewApp(app)) return rows;
+    await sleep(this.#clock, emptyListRecheckMs);
     return this.#http.call(call);
   }
 
@@ -508,7 +513,7 @@ export class Fly {
    */
   async #counted<T>(app: string, list: () => Promise<T[]>, countOf: (of: App) => number | undefined): Promise<T[]> {
     const first = await list();
-    if (first.length > 0 || this.#http.isYoung(app)) return first;
+    if (first.length > 0 || this.#http.isNewApp(app)) return first;
     const count = await this.getApp(app).then(countOf, () => undefined);
     return count ? await this.#untilNotEmpty(list) : first;
   }
@@ -519,7 +524,7 @@ export class Fly {
       const found = await list();
       return found.length > 0 ? found : undefined;
     };
-    return (await lookUntil(this.#clock, this.#clock.now() + staleMs, isNotEmpty)) ?? [];
+    return (await pollUntil(this.#clock, this.#clock.now() + staleReadMs, isNotEmpty)) ?? [];
   }
 }
 
@@ -529,11 +534,11 @@ const url = (parts: TemplateStringsArray, ...values: string[]): string =>
 
 const addressesOf = (app: string): Call<Address[]> => ({
   operation: `list addresses of ${app}`,
-  paced: ["list addresses", app],
+  rateLimitKey: ["list addresses", app],
   method: "GET",
   path: url`apps/${app}/ip_assignments`,
-  repeat: "idempotent",
-  answer: AddressList.transform(({ ips }) => ips ?? []),
+  idempotency: "idempotent",
+  responseSchema: AddressList.transform(({ ips }) => ips ?? []),
 });
 
 const listOf = <T>(item: z.ZodType<T>) =>

@@ -2,20 +2,20 @@
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import { sleep } from "../clock.ts";
-import type { Context, Fate, Handler } from "../handler.ts";
-import { type Args, KindResource } from "../resource.ts";
-import { FlyError, isConflict, isGone, isUncertain } from "./errors.ts";
-import { confirmGone, isLive, untilGone } from "./gone.ts";
-import { lookUntil, newAppMs, showsBy } from "./lag.ts";
-import { foreignAtFirst, foreignIn, rememberNew, sharedApp } from "./owner.ts";
-import type * as wire from "./schema.ts";
+import type { ChangeAction, Context, Handler } from "../handler.ts";
+import { type Args, FlyResource } from "../resource.ts";
+import { FlyError, isConflict, isNotFound, mayHaveApplied } from "./errors.ts";
+import { confirmAbsent, isLive, retryNotFound } from "./existence.ts";
+import { newAppMs, pollUntil, visibleBy } from "./lag.ts";
+import { cachedForeignMachineIn, foreignMachineIn, rememberNewApp, sharedAppText } from "./owner.ts";
+import type * as wire from "./wire.ts";
 
 const lifecycle = {
   app: "replace",
   organization: "replace", // Fly can move an app, this API cannot
   owner: "ignored", // an app has no mark
   adoptFrom: "ignored", // said once, at create
-} satisfies Record<keyof AppInputs, Fate>;
+} satisfies Record<keyof AppInputs, ChangeAction>;
 
 export const AppInputs = z.strictObject({
   /** Name of the app. */
@@ -31,7 +31,7 @@ export type AppInputs = z.infer<typeof AppInputs>;
 export type AppOutputs = AppInputs & { schemaVersion: 1 };
 
 /** True of an app, and of it alone: all else of a stack waits for it. */
-const untouched = "Nothing was changed.";
+const unchanged = "Nothing was changed.";
 
 const toOutputs = (inputs: AppInputs): AppOutputs => ({ ...inputs, schemaVersion: 1 });
 
@@ -59,22 +59,22 @@ async function find(inputs: AppInputs, context: Context): Promise<wire.App | und
       );
     return app;
   } catch (error) {
-    if (isGone(error)) return undefined;
-    if (error instanceof FlyError && error.status === 403) throw taken(inputs, error);
+    if (isNotFound(error)) return undefined;
+    if (error instanceof FlyError && error.status === 403) throw nameTakenError(inputs, error);
     throw error;
   }
 }
 
-const taken = (inputs: AppInputs, error: FlyError): Error =>
+const nameTakenError = (inputs: AppInputs, error: FlyError): Error =>
   new Error(
     `${inputs.app}: an app of this name belongs to somebody else, or the token may not see it (${error.message}). Nothing was changed. App names are global: take another fly-pops:app, or a token of its organization.`,
     { cause: error },
   );
 
 /** A new app reads as absent or forbidden for seconds, and so does one whose create may still take effect. */
-async function untilVisible(inputs: AppInputs, until: number, context: Context): Promise<void> {
+async function waitUntilVisible(inputs: AppInputs, until: number, context: Context): Promise<void> {
   const { clock } = context;
-  const found = await lookUntil(clock, until, () =>
+  const found = await pollUntil(clock, until, () =>
     find(inputs, context).catch((error: unknown) => {
       if (clock.now() >= until) throw error;
       return undefined;
@@ -87,14 +87,14 @@ async function untilVisible(inputs: AppInputs, until: number, context: Context):
 }
 
 /** How long Fly's counts may lag behind its lists, when machines and volumes have only just gone. */
-const countsMs = 60_000;
+const countLagMs = 60_000;
 /** Between the two looks before an app is deleted. */
-const betweenLooksMs = 3_000;
+const recheckMs = 3_000;
 
 /** What is in an app, by its lists and by Fly's own counts: lists have come back empty by mistake. Empty: nothing at all. */
-async function contents(app: string, { fly, clock }: Context): Promise<string[]> {
+async function listContents(app: string, { fly, clock }: Context): Promise<string[]> {
   let left: string[] = [];
-  const look = async (): Promise<"decided" | undefined> => {
+  const poll = async (): Promise<"decided" | undefined> => {
     const { machine_count, volume_count } = await fly.getApp(app);
     const machines = await fly.listMachines(app);
     const volumes = await fly.listVolumes(app);
@@ -111,7 +111,7 @@ async function contents(app: string, { fly, clock }: Context): Promise<string[]>
     left = [...(kept.length > 0 ? kept : live).map(({ what }) => what), ...counted];
     return kept.length > 0 || left.length === 0 ? "decided" : undefined;
   };
-  await lookUntil(clock, clock.now() + countsMs, look);
+  await pollUntil(clock, clock.now() + countLagMs, poll);
   return left;
 }
 
@@ -125,13 +125,13 @@ export const appHandler = {
   lifecycle,
   deleteBeforeReplace: false,
   async conflict(inputs, context) {
-    const foreign = await foreignAtFirst(inputs, context);
-    return foreign && sharedApp(inputs.app, foreign, untouched);
+    const foreign = await cachedForeignMachineIn(inputs, context);
+    return foreign && sharedAppText(inputs.app, foreign, unchanged);
   },
   async create(inputs, context) {
     if (await find(inputs, context)) {
-      const foreign = await foreignIn(inputs, context);
-      if (foreign) throw new Error(sharedApp(inputs.app, foreign, untouched));
+      const foreign = await foreignMachineIn(inputs, context);
+      if (foreign) throw new Error(sharedAppText(inputs.app, foreign, unchanged));
       context.log(`app ${inputs.app} exists, adopted`);
       return { id: inputs.app, outs: toOutputs(inputs) };
     }
@@ -140,23 +140,23 @@ export const appHandler = {
       await context.fly.createApp({ name: inputs.app, org_slug: inputs.organization });
     } catch (error) {
       // A conflict right after "not there" is our own lost answer, or somebody was faster: reading tells which.
-      if (!isConflict(error) && !isUncertain(error)) throw error;
-      until = Math.max(until, showsBy(error, context.clock));
+      if (!isConflict(error) && !mayHaveApplied(error)) throw error;
+      until = Math.max(until, visibleBy(error, context.clock));
     }
-    await untilVisible(inputs, until, context);
-    rememberNew(inputs.app, context.fly);
+    await waitUntilVisible(inputs, until, context);
+    rememberNewApp(inputs.app, context.fly);
     return { id: inputs.app, outs: toOutputs(inputs) };
   },
   async read(_id, outs, context) {
     try {
-      const app = await untilGone(context.clock, () => context.fly.getApp(outs.app));
+      const app = await retryNotFound(context.clock, () => context.fly.getApp(outs.app));
       const { schemaVersion: _, ...known } = outs;
       const owner = app.organization?.slug ?? outs.organization;
       const same = await sameOrganization(owner, outs.organization, outs, context);
       const inputs = { ...known, organization: same ? outs.organization : owner };
       return { outs: toOutputs(inputs), inputs };
     } catch (error) {
-      if (isGone(error)) return undefined;
+      if (isNotFound(error)) return undefined;
       throw error;
     }
   },
@@ -166,9 +166,9 @@ export const appHandler = {
     const { fly, clock, log } = context;
     try {
       // Deleting an app takes all that is in it along, so it goes only when nothing is left in it, twice.
-      const first = await contents(outs.app, context);
-      if (first.length === 0) await sleep(clock, betweenLooksMs);
-      const left = first.length > 0 ? first : await contents(outs.app, context);
+      const first = await listContents(outs.app, context);
+      if (first.length === 0) await sleep(clock, recheckMs);
+      const left = first.length > 0 ? first : await listContents(outs.app, context);
       if (left.length > 0) {
         log(
           `app ${outs.app} stays: it still holds ${left.join(", ")}, which this stack does not own or was told to keep`,
@@ -177,13 +177,13 @@ export const appHandler = {
       }
       await fly.deleteApp(outs.app);
     } catch (error) {
-      if (!isGone(error)) throw error;
-      await confirmGone(`app ${outs.app}`, error, clock, async () => (await fly.getApp(outs.app)) !== undefined);
+      if (!isNotFound(error)) throw error;
+      await confirmAbsent(`app ${outs.app}`, error, clock, async () => (await fly.getApp(outs.app)) !== undefined);
     }
   },
 } satisfies Handler<AppInputs, AppOutputs>;
 
-export class App extends KindResource<AppInputs> {
+export class App extends FlyResource<AppInputs> {
   declare readonly app: pulumi.Output<string>;
   declare readonly organization: pulumi.Output<string>;
   constructor(name: string, args: Args<AppInputs>, opts?: pulumi.CustomResourceOptions) {

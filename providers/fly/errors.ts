@@ -14,7 +14,7 @@ export class FlyError extends Error {
    * Set when the call may take effect although no good answer came, or may have: the time by the clock by which it does, if at all. Settle it
    * by reading, never by sending it again.
    */
-  readonly landsBy: number | undefined;
+  readonly takesEffectBy: number | undefined;
   /** The answer's `Retry-After`, as sent. */
   readonly retryAfter: string | undefined;
 
@@ -24,7 +24,7 @@ export class FlyError extends Error {
     code?: string | undefined;
     requestId?: string | undefined;
     detail: string;
-    landsBy?: number | undefined;
+    takesEffectBy?: number | undefined;
     retryAfter?: string | undefined;
     cause?: unknown;
   }) {
@@ -35,13 +35,13 @@ export class FlyError extends Error {
     this.code = of.code;
     this.requestId = of.requestId;
     this.detail = of.detail;
-    this.landsBy = of.landsBy;
+    this.takesEffectBy = of.takesEffectBy;
     this.retryAfter = of.retryAfter;
   }
 
   /** Nobody knows whether it took effect. */
   get uncertain(): boolean {
-    return this.landsBy !== undefined;
+    return this.takesEffectBy !== undefined;
   }
 }
 
@@ -58,13 +58,13 @@ function sentence(of: {
 }
 
 /** The object is not there. */
-export const isGone = (error: unknown): boolean => error instanceof FlyError && error.status === 404;
+export const isNotFound = (error: unknown): boolean => error instanceof FlyError && error.status === 404;
 
-/** For a `catch`: this in place of what is not there; every other error goes on. `fly.listVolumes(app).catch(whenGone([]))` */
-export const whenGone =
+/** For a `catch`: this in place of what is not there; every other error goes on. `fly.listVolumes(app).catch(ifNotFound([]))` */
+export const ifNotFound =
   <T>(value: T) =>
   (error: unknown): T => {
-    if (isGone(error)) return value;
+    if (isNotFound(error)) return value;
     throw error;
   };
 
@@ -76,7 +76,7 @@ export const isConflict = (error: unknown): error is FlyError =>
     /already[ _](exists|been taken)|name violation|uniqueness constraint/i.test(error.detail));
 
 /** The volume has a machine already: somebody's, or our own from a run that was cut off. Fly may say this before it looks at names. */
-export const isClaimed = (error: unknown): error is FlyError =>
+export const isVolumeInUse = (error: unknown): error is FlyError =>
   error instanceof FlyError && error.status === 412 && /claimed by machine/i.test(error.detail);
 
 /** The machine's host does not answer. No reason to hold up the others. */
@@ -95,15 +95,15 @@ export class HostUnreachable extends Error {
 }
 
 /** The API answers, the host behind it does not do what it is asked: away, or closed to changes. */
-export const isRefusedByHost = (error: unknown): error is FlyError =>
-  error instanceof FlyError && (error.status ?? 0) >= 500 && !isNoRoom(error);
+export const isHostFailure = (error: unknown): error is FlyError =>
+  error instanceof FlyError && (error.status ?? 0) >= 500 && !isOutOfCapacity(error);
 
 /** Fly names a volume that it does not find when a machine is to mount it, though it may well read. */
 export const isVolumeMissing = (error: unknown): error is FlyError =>
   error instanceof FlyError && error.status === 400 && /volume not found/i.test(error.detail);
 
 /** An answer of Fly as a sentence for people: whom it concerns, what was asked, why not, what to do. Other errors have their own. */
-export function told(subject: string, error: unknown): string {
+export function withAdvice(subject: string, error: unknown): string {
   if (!(error instanceof FlyError)) return error instanceof Error ? error.message : String(error);
   return `${subject}: ${error.message}. ${advice(error)}`;
 }
@@ -116,14 +116,14 @@ function advice({ status }: FlyError): string {
 }
 
 /** No answer that tells whether it happened. */
-export const isUncertain = (error: unknown): error is FlyError => error instanceof FlyError && error.uncertain;
+export const mayHaveApplied = (error: unknown): error is FlyError => error instanceof FlyError && error.uncertain;
 
 /** Somebody else holds the machine's lease. */
 export const isLeased = (error: unknown): error is FlyError =>
   error instanceof FlyError && error.status === 409 && /lease/i.test(error.detail);
 
 /** All of Fly's ways to say that there is no room: 400, 403, 409, 412, 422 and 503 have been seen for it. */
-export const isNoRoom = (error: unknown): error is FlyError =>
+export const isOutOfCapacity = (error: unknown): error is FlyError =>
   error instanceof FlyError &&
   (error.code === "insufficient_capacity" ||
     error.code === "volume_placement_capacity" ||

@@ -3,13 +3,13 @@
  */
 import type { z } from "zod";
 import type { Clock } from "../clock.ts";
+import { httpTransport, NoResponseError, parseJson, type Transport } from "../http-transport.ts";
 import { redact } from "../redact.ts";
-import { httpTransport, NoAnswer, parseJson, type Transport } from "../wire.ts";
 import { createAffinity } from "./affinity.ts";
 import { FlyError } from "./errors.ts";
-import { lateMs, newAppMs, writePatienceMs } from "./lag.ts";
-import { createPacer, type Pacer } from "./pace.ts";
-import { type Repeat, withRetry } from "./retry.ts";
+import { lateWriteMs, newAppMs, writeTimeoutMs } from "./lag.ts";
+import { createRateLimiter, type RateLimiter } from "./rate-limit.ts";
+import { type Idempotency, retryFlyCall } from "./retry.ts";
 
 export interface FlyOptions {
   /** Base URL without /v1. Default https://api.machines.dev */
@@ -22,7 +22,7 @@ export interface FlyOptions {
   /** Another road than HTTP, for tests. */
   transport?: Transport;
   /** For clients that count together towards Fly's limits. Default: one of its own. */
-  pacer?: Pacer;
+  rateLimiter?: RateLimiter;
 }
 
 export const defaultEndpoint = "https://api.machines.dev";
@@ -31,77 +31,77 @@ export interface Call<T> {
   /** For people: verb and object, e.g. "update machine 3d8d91". */
   operation: string;
   /** Pacing bucket: action and object. */
-  paced: [action: string, object: string];
+  rateLimitKey: [action: string, object: string];
   method: "GET" | "POST" | "PUT" | "DELETE";
   path: string;
   query?: Record<string, string | number | boolean | undefined>;
   body?: unknown;
   /** Nonce of a lease we hold. */
   nonce?: string | undefined;
-  repeat: Repeat;
-  answer: z.ZodType<T>;
+  idempotency: Idempotency;
+  responseSchema: z.ZodType<T>;
   /** Default: 30 s for reads, for writes longer than Fly's own proxy waits. */
   timeoutMs?: number;
   /** Told when a try may still take effect though its answer was lost, and until when, whatever becomes of the call. */
-  onLost?: ((landsBy: number) => void) | undefined;
+  onUncertain?: ((takesEffectBy: number) => void) | undefined;
 }
 
-const readPatienceMs = 30_000;
+const readTimeoutMs = 30_000;
 
 export class FlyHttp {
   readonly endpoint: string;
   readonly #transport: Transport;
   readonly #authorization: string;
-  readonly #pacer: Pacer;
+  readonly #rateLimiter: RateLimiter;
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #secrets: string[];
   readonly #affinity = createAffinity();
   /** When an app was made here, by its name. */
-  readonly #born = new Map<string, number>();
+  readonly #createdAt = new Map<string, number>();
 
-  constructor({ endpoint = defaultEndpoint, token, clock, random = Math.random, transport, pacer }: FlyOptions) {
+  constructor({ endpoint = defaultEndpoint, token, clock, random = Math.random, transport, rateLimiter }: FlyOptions) {
     const bare = stripScheme(token);
     this.endpoint = endpoint.replace(/\/+$/, "");
     this.#clock = clock;
     this.#random = random;
-    this.#pacer = pacer ?? createPacer(clock);
+    this.#rateLimiter = rateLimiter ?? createRateLimiter(clock);
     this.#secrets = [token, bare, ...bare.split(",")];
     this.#authorization = authorization(bare);
     this.#transport = transport ?? httpTransport();
   }
 
   call<T>(call: Call<T>): Promise<T> {
-    const youngUntil = this.#youngUntil(appIn(call.path));
-    return withRetry(call.repeat, { clock: this.#clock, random: this.#random, youngUntil }, async () => {
-      await this.#pacer.turn(...call.paced);
+    const newUntil = this.#newUntil(appIn(call.path));
+    return retryFlyCall(call.idempotency, { clock: this.#clock, random: this.#random, newUntil }, async () => {
+      await this.#rateLimiter.wait(...call.rateLimitKey);
       try {
         return await this.#send(call);
       } catch (error) {
-        if (error instanceof FlyError && error.landsBy !== undefined) call.onLost?.(error.landsBy);
+        if (error instanceof FlyError && error.takesEffectBy !== undefined) call.onUncertain?.(error.takesEffectBy);
         throw error;
       }
     });
   }
 
   /** From now on the app is a new one, which Fly may not know everywhere. */
-  born(app: string): void {
-    this.#born.set(app, this.#clock.now());
+  noteCreated(app: string): void {
+    this.#createdAt.set(app, this.#clock.now());
   }
 
   /** It was made here a moment ago, so there is nothing in it but what is being made. */
-  isYoung(app: string): boolean {
-    return this.#clock.now() < this.#youngUntil(app);
+  isNewApp(app: string): boolean {
+    return this.#clock.now() < this.#newUntil(app);
   }
 
-  #youngUntil(app: string): number {
-    return (this.#born.get(app) ?? Number.NEGATIVE_INFINITY) + newAppMs;
+  #newUntil(app: string): number {
+    return (this.#createdAt.get(app) ?? Number.NEGATIVE_INFINITY) + newAppMs;
   }
 
   async #send<T>(call: Call<T>): Promise<T> {
     const { operation } = call;
     const path = `/v1/${call.path}`;
-    const landsBy = this.#clock.now() + lateMs;
+    const takesEffectBy = this.#clock.now() + lateWriteMs;
     const answer = await this.#transport({
       method: call.method,
       url: `${this.endpoint}${path}${queryOf(call.query)}`,
@@ -112,31 +112,32 @@ export class FlyHttp {
         ...(call.nonce === undefined ? {} : { "fly-machine-lease-nonce": call.nonce }),
       },
       body: call.body === undefined ? undefined : JSON.stringify(call.body),
-      timeoutMs: call.timeoutMs ?? (call.method === "GET" ? readPatienceMs : writePatienceMs),
+      timeoutMs: call.timeoutMs ?? (call.method === "GET" ? readTimeoutMs : writeTimeoutMs),
     }).catch((error: unknown) => {
-      if (!(error instanceof NoAnswer)) throw error;
+      if (!(error instanceof NoResponseError)) throw error;
       throw new FlyError({
         operation,
-        detail: this.#redact(whyNoAnswer(error, this.endpoint)),
-        landsBy: mayHaveArrived(call, error) ? landsBy : undefined,
+        detail: this.#redact(noResponseReason(error, this.endpoint)),
+        takesEffectBy: mayHaveBeenSent(call, error) ? takesEffectBy : undefined,
       });
     });
     this.#affinity.keep(answer.headers["set-cookie"]);
     const requestId = header(answer.headers["fly-request-id"]);
     const json = parseJson(answer.body);
     if (answer.status < 200 || answer.status > 299) {
-      const { detail, code } = told(json, answer.body);
+      const { detail, code } = parseErrorBody(json, answer.body);
       throw new FlyError({
         operation,
         status: answer.status,
         code,
         requestId,
         detail: this.#redact(detail) || "no reason given",
-        landsBy: call.method !== "GET" && (answer.status >= 500 || answer.status === 408) ? landsBy : undefined,
+        takesEffectBy:
+          call.method !== "GET" && (answer.status >= 500 || answer.status === 408) ? takesEffectBy : undefined,
         retryAfter: header(answer.headers["retry-after"]),
       });
     }
-    const parsed = call.answer.safeParse(json);
+    const parsed = call.responseSchema.safeParse(json);
     if (parsed.success) return parsed.data;
     const where = parsed.error.issues
       .map((issue) => `${issue.path.join(".") || "the answer"}: ${issue.message}`)
@@ -146,7 +147,7 @@ export class FlyHttp {
       status: answer.status,
       requestId,
       detail: `unexpected answer, ${where}`,
-      landsBy: call.method !== "GET" ? landsBy : undefined,
+      takesEffectBy: call.method !== "GET" ? takesEffectBy : undefined,
     });
   }
 
@@ -175,7 +176,7 @@ function queryOf(query: Call<unknown>["query"] = {}): string {
   return search.size === 0 ? "" : `?${search}`;
 }
 
-function whyNoAnswer({ code, message }: NoAnswer, endpoint: string): string {
+function noResponseReason({ code, message }: NoResponseError, endpoint: string): string {
   switch (code) {
     case "ECONNREFUSED":
       return `nothing listens at ${endpoint} (ECONNREFUSED). Check fly:endpoint or FLY_API_HOSTNAME; for the local stack run: npm run local`;
@@ -193,13 +194,13 @@ function whyNoAnswer({ code, message }: NoAnswer, endpoint: string): string {
 /** A connection that never came to be carried nothing. */
 const neverSent = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);
 
-const mayHaveArrived = (call: { method: string }, { code }: NoAnswer): boolean =>
+const mayHaveBeenSent = (call: { method: string }, { code }: NoResponseError): boolean =>
   call.method !== "GET" && !(code !== undefined && neverSent.has(code));
 
 const header = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
 
 /** Fly's own words out of an error body: {error, status}, the lease envelope's {message, code}, or plain text. At most 300 characters. */
-function told(json: unknown, raw: unknown): { detail: string; code: string | undefined } {
+function parseErrorBody(json: unknown, raw: unknown): { detail: string; code: string | undefined } {
   const body = typeof json === "object" && json !== null ? (json as Record<string, unknown>) : {};
   const text = [body.message, body.error, typeof raw === "string" ? raw : undefined].find(
     (it) => typeof it === "string" && it !== "",

@@ -5,18 +5,18 @@
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import { sleep } from "../clock.ts";
-import type { Context, Fate, Handler } from "../handler.ts";
-import { type Args, KindResource } from "../resource.ts";
-import { parseJson } from "../wire.ts";
-import { FlyError, isClaimed, isConflict, isGone, isUncertain } from "./errors.ts";
-import { isLive } from "./gone.ts";
-import { letGoMs, postOnceFree, untilLetGo } from "./in-the-way.ts";
-import { lookUntil, showsBy } from "./lag.ts";
-import { strandedVolume } from "./machine.ts";
+import type { ChangeAction, Context, Handler } from "../handler.ts";
+import { parseJson } from "../http-transport.ts";
+import { type Args, FlyResource } from "../resource.ts";
+import { FlyError, isConflict, isNotFound, isVolumeInUse, mayHaveApplied } from "./errors.ts";
+import { isLive } from "./existence.ts";
+import { pollUntil, visibleBy } from "./lag.ts";
+import { strandedVolumeError } from "./machine.ts";
+import { UnhealthyError, waitUntilHealthy } from "./machine-health.ts";
+import { startWithRetry } from "./machine-start.ts";
 import { ownerKeys } from "./owner.ts";
-import type * as wire from "./schema.ts";
-import { NotServing, untilServing } from "./serving.ts";
-import { startSettled } from "./start.ts";
+import { createWhenReleased, releaseTimeoutMs, waitUntilDetached } from "./release-wait.ts";
+import type * as wire from "./wire.ts";
 
 const lifecycle = {
   pop: "ignored",
@@ -30,7 +30,7 @@ const lifecycle = {
   image: "ignored", // whichever made it: a new image must not touch it
   owner: "ignored",
   timeoutSeconds: "ignored",
-} satisfies Record<keyof IdentityInputs, Fate>;
+} satisfies Record<keyof IdentityInputs, ChangeAction>;
 
 export const IdentityInputs = z.strictObject({
   /** PoP it belongs to, e.g. cdg-1. */
@@ -65,21 +65,21 @@ export type IdentityOutputs = IdentityInputs & {
   isNew: boolean;
 };
 
-type Known = Pick<IdentityOutputs, "recipient" | "isNew">;
+type KeyFacts = Pick<IdentityOutputs, "recipient" | "isNew">;
 
-const recipientShape = /^ssh-ed25519 AAAA[A-Za-z0-9+/]{20,100}={0,2}$/;
+const recipientPattern = /^ssh-ed25519 AAAA[A-Za-z0-9+/]{20,100}={0,2}$/;
 /** What `pop identity show` prints (image/pop/identity). */
-const Shown = z.object({ recipient: z.string().regex(recipientShape), fingerprint: z.string().min(1) });
-type Shown = z.infer<typeof Shown>;
+const ShownKey = z.object({ recipient: z.string().regex(recipientPattern), fingerprint: z.string().min(1) });
+type ShownKey = z.infer<typeof ShownKey>;
 
-const show = ["/usr/bin/pop", "identity", "show"];
+const showCommand = ["/usr/bin/pop", "identity", "show"];
 const execSeconds = 20;
 const pollMs = 1_000;
 /** The machine ends by itself some time after it was last of use, should nobody come back to it. */
 const lifeSeconds = 900;
 
 /** The machine that makes the key: smallest size, no services, no restart, so that nothing of it can serve or come back. */
-export const oneShot = ({ image, volume, mountPath, owner, pop }: IdentityInputs): wire.MachineConfig => ({
+export const helperMachineConfig = ({ image, volume, mountPath, owner, pop }: IdentityInputs): wire.MachineConfig => ({
   image,
   guest: { cpu_kind: "shared", cpus: 1, memory_mb: 256 },
   init: { exec: ["/bin/sh", "-c", `/usr/bin/pop identity && exec sleep ${lifeSeconds}`] },
@@ -90,7 +90,7 @@ export const oneShot = ({ image, volume, mountPath, owner, pop }: IdentityInputs
   metadata: { [ownerKeys.stack]: owner, [ownerKeys.pop]: pop },
 });
 
-const toOutputs = (inputs: IdentityInputs, { recipient, isNew }: Known): IdentityOutputs => ({
+const toOutputs = (inputs: IdentityInputs, { recipient, isNew }: KeyFacts): IdentityOutputs => ({
   ...inputs,
   schemaVersion: 1,
   recipient,
@@ -105,7 +105,7 @@ const mounts = (machine: wire.Machine, volume: string): boolean =>
   (machine.config?.mounts ?? []).some((it) => it.volume === volume);
 
 /** Live machines the key may be read in: the PoP's own, or one that an earlier run made for this. */
-async function find(
+async function findMachines(
   inputs: IdentityInputs,
   { fly }: Context,
 ): Promise<{ holder: wire.Machine | undefined; leftover: wire.Machine | undefined }> {
@@ -119,22 +119,23 @@ async function find(
 }
 
 /** Asks the helper inside a machine until it answers with the key, or the deadline passes. */
-async function ask(
+async function readKey(
   machine: wire.Machine,
   inputs: IdentityInputs,
   { fly, clock }: Context,
   deadline: number,
-): Promise<Shown> {
+): Promise<ShownKey> {
   for (;;) {
     let why: string;
     try {
-      const { exit_code = 0, stdout, stderr } = await fly.execMachine(inputs.app, machine.id, show, execSeconds);
-      const shown = Shown.safeParse(parseJson(stdout ?? ""));
+      const { exit_code = 0, stdout, stderr } = await fly.execMachine(inputs.app, machine.id, showCommand, execSeconds);
+      const shown = ShownKey.safeParse(parseJson(stdout ?? ""));
       if (exit_code === 0 && shown.success) return shown.data;
       why = exit_code === 0 ? "it showed no key" : `pop ended with ${exit_code}, ${oneLine(stderr ?? "")}`;
     } catch (error) {
       // Only a look, so it may be repeated whatever became of it; not where Fly says who we are not, or that the machine is gone.
-      if (!(error instanceof FlyError) || error.status === 401 || error.status === 403 || isGone(error)) throw error;
+      if (!(error instanceof FlyError) || error.status === 401 || error.status === 403 || isNotFound(error))
+        throw error;
       why = error.message;
     }
     if (clock.now() >= deadline)
@@ -146,18 +147,18 @@ async function ask(
 }
 
 /** Makes the machine, or finds the one whose answer was lost. */
-async function make(inputs: IdentityInputs, context: Context): Promise<wire.Machine> {
+async function createHelper(inputs: IdentityInputs, context: Context): Promise<wire.Machine> {
   const { fly } = context;
   try {
-    const body = { name: inputs.name, region: inputs.region, config: oneShot(inputs) };
-    return await postOnceFree(inputs, context, () => fly.createMachine(inputs.app, body));
+    const body = { name: inputs.name, region: inputs.region, config: helperMachineConfig(inputs) };
+    return await createWhenReleased(inputs, context, () => fly.createMachine(inputs.app, body));
   } catch (error) {
-    const stranded = await strandedVolume("no identity made", inputs, error, context);
+    const stranded = await strandedVolumeError("no identity made", inputs, error, context);
     if (stranded) throw stranded;
-    if (!isConflict(error) && !isClaimed(error) && !isUncertain(error)) throw error;
+    if (!isConflict(error) && !isVolumeInUse(error) && !mayHaveApplied(error)) throw error;
     const { clock } = context;
-    const found = await lookUntil(clock, showsBy(error, clock), async () => {
-      const { leftover, holder } = await find(inputs, context);
+    const found = await pollUntil(clock, visibleBy(error, clock), async () => {
+      const { leftover, holder } = await findMachines(inputs, context);
       return leftover ?? holder;
     });
     if (!found) throw error;
@@ -166,43 +167,43 @@ async function make(inputs: IdentityInputs, context: Context): Promise<wire.Mach
 }
 
 /** Destroys the machine and waits until the volume is free for the PoP's own. */
-async function remove(machine: wire.Machine, inputs: IdentityInputs, context: Context): Promise<void> {
+async function destroyHelper(machine: wire.Machine, inputs: IdentityInputs, context: Context): Promise<void> {
   const { app, pop, volume } = inputs;
   await context.fly.deleteMachine(app, machine.id, { force: true }).catch((error: unknown) => {
-    if (!isGone(error)) throw error;
+    if (!isNotFound(error)) throw error;
   });
-  if (await untilLetGo({ app, volume, machine: machine.id }, context)) return;
+  if (await waitUntilDetached({ app, volume, machine: machine.id }, context)) return;
   throw new Error(
-    `${pop}: volume ${volume} is still bound to machine ${machine.id}, which was destroyed ${letGoMs / 1000} s ago. The identity is kept. Run again.`,
+    `${pop}: volume ${volume} is still bound to machine ${machine.id}, which was destroyed ${releaseTimeoutMs / 1000} s ago. The identity is kept. Run again.`,
   );
 }
 
 /** By a machine of its own, which is gone afterwards, however this ends. */
-async function makeAndRead(
+async function createAndRead(
   inputs: IdentityInputs,
   leftover: wire.Machine | undefined,
   context: Context,
-): Promise<Shown> {
+): Promise<ShownKey> {
   const deadline = context.clock.now() + inputs.timeoutSeconds * 1000;
   // One that an earlier run left is as good as a new one while it runs the same thing.
-  const goesOn =
+  const reuse =
     leftover !== undefined &&
     (leftover.state === "started" || leftover.state === "starting") &&
     leftover.config?.image === inputs.image &&
     mounts(leftover, inputs.volume);
-  if (leftover && !goesOn) await remove(leftover, inputs, context);
-  const machine = goesOn ? leftover : await make(inputs, context);
-  if (machine.name !== inputs.name) return ask(machine, inputs, context, deadline);
+  if (leftover && !reuse) await destroyHelper(leftover, inputs, context);
+  const machine = reuse ? leftover : await createHelper(inputs, context);
+  if (machine.name !== inputs.name) return readKey(machine, inputs, context, deadline);
   try {
-    const born = { app: inputs.app, id: machine.id, version: machine.instance_id ?? "" };
-    if (machine.state !== "started") await untilServing(born, { deadline, known: new Set() }, context);
-    const shown = await ask(machine, inputs, context, deadline);
-    await remove(machine, inputs, context);
+    const ref = { app: inputs.app, id: machine.id, version: machine.instance_id ?? "" };
+    if (machine.state !== "started") await waitUntilHealthy(ref, { deadline, knownEvents: new Set() }, context);
+    const shown = await readKey(machine, inputs, context, deadline);
+    await destroyHelper(machine, inputs, context);
     return shown;
   } catch (error) {
     // What went wrong is worth more than that it could not be cleared away; the next run finds it by its name.
-    await remove(machine, inputs, context).catch(() => undefined);
-    if (error instanceof NotServing)
+    await destroyHelper(machine, inputs, context).catch(() => undefined);
+    if (error instanceof UnhealthyError)
       throw new Error(
         `${inputs.pop}: no identity made, machine ${machine.id} did not come up: ${error.message}. It was destroyed, the volume is kept. Look at the image, then run again.`,
         { cause: error },
@@ -216,7 +217,7 @@ export const identityHandler = {
   lifecycle,
   deleteBeforeReplace: false,
   async create(inputs, context) {
-    const { holder, leftover } = await find(inputs, context);
+    const { holder, leftover } = await findMachines(inputs, context);
     if (
       holder &&
       !isOurs(inputs, holder) &&
@@ -226,13 +227,13 @@ export const identityHandler = {
       throw new Error(
         `${inputs.pop}: volume ${inputs.volume} is bound to machine ${holder.id} of stack ${holder.config.metadata[ownerKeys.stack]}. No identity was made. Take another volume.`,
       );
-    let shown: Shown;
+    let shown: ShownKey;
     if (holder) {
       const deadline = context.clock.now() + inputs.timeoutSeconds * 1000;
-      await startSettled(inputs.app, holder, deadline, context);
-      shown = await ask(holder, inputs, context, deadline);
-      if (leftover) await remove(leftover, inputs, context);
-    } else shown = await makeAndRead(inputs, leftover, context);
+      await startWithRetry(inputs.app, holder, deadline, context);
+      shown = await readKey(holder, inputs, context, deadline);
+      if (leftover) await destroyHelper(leftover, inputs, context);
+    } else shown = await createAndRead(inputs, leftover, context);
     context.log(`${inputs.pop}: identity ${shown.fingerprint}`);
     return { id: shown.fingerprint, outs: toOutputs(inputs, { ...shown, isNew: holder === undefined }) };
   },
@@ -240,7 +241,7 @@ export const identityHandler = {
     const { schemaVersion: _, recipient, isNew, knownHosts: __, ...inputs } = outs;
     if (givenUp?.has(outs.volume)) return undefined;
     const there = await fly.getVolume(outs.app, outs.volume).then(isLive, (error: unknown) => {
-      if (isGone(error)) return false;
+      if (isNotFound(error)) return false;
       throw error;
     });
     if (there) return { outs, inputs };
@@ -256,17 +257,17 @@ export const identityHandler = {
   async delete(_id, outs, context) {
     // The key lies on the volume and goes with it.
     try {
-      const { leftover } = await find(outs, context);
-      if (leftover) await remove(leftover, outs, context);
+      const { leftover } = await findMachines(outs, context);
+      if (leftover) await destroyHelper(leftover, outs, context);
     } catch (error) {
-      if (!isGone(error)) throw error;
+      if (!isNotFound(error)) throw error;
     }
   },
 } satisfies Handler<IdentityInputs, IdentityOutputs>;
 
 const oneLine = (text: string): string => text.replaceAll(/\s+/g, " ").trim().slice(0, 200) || "without a word";
 
-export class Identity extends KindResource<IdentityInputs> {
+export class Identity extends FlyResource<IdentityInputs> {
   /** What secrets are sealed to: `ssh-ed25519 AAAA...` */
   declare readonly recipient: pulumi.Output<string>;
   /** A line of a known_hosts file. */

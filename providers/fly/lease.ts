@@ -1,12 +1,12 @@
 /** Leases: for a short while nobody else may change the machine. Held for one step only, renewed at half its time, always given back. */
 import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
-import { FlyError, isGone, isLeased } from "./errors.ts";
+import { FlyError, isLeased, isNotFound } from "./errors.ts";
 
 /** Seconds a lease lives without renewal: what a crash of ours costs the next run. */
 const ttlSeconds = 60;
 /** How long a lease of somebody else is waited out. */
-const patienceMs = 120_000;
+const waitTimeoutMs = 120_000;
 const pollMs = 5_000;
 
 export interface HeldLease {
@@ -25,13 +25,13 @@ export async function withLease<T>(
 ): Promise<T> {
   const { nonce, version } = await acquire();
   const lost = new AbortController();
-  let over = false;
+  let released = false;
   let renewal: Promise<void> = Promise.resolve();
   let stopRenewal = scheduleRenewal();
   try {
     return await work({ nonce, version, lost: lost.signal });
   } finally {
-    over = true;
+    released = true;
     stopRenewal();
     // A renewal that arrives after the release would lease the machine anew, for nobody.
     await renewal;
@@ -39,7 +39,7 @@ export async function withLease<T>(
   }
 
   async function acquire() {
-    const deadline = clock.now() + patienceMs;
+    const deadline = clock.now() + waitTimeoutMs;
     for (;;) {
       try {
         return await fly.acquireLease(app, id, { ttlSeconds, description: `fly-pops: ${purpose} ${pop}` });
@@ -47,11 +47,11 @@ export async function withLease<T>(
         if (!isLeased(error)) throw error;
         if (clock.now() >= deadline)
           throw new Error(
-            `${pop}: ${error.detail}; waited ${patienceMs / 1000} s for it to end. It was not changed. Let the other deploy end, then run again.`,
+            `${pop}: ${error.detail}; waited ${waitTimeoutMs / 1000} s for it to end. It was not changed. Let the other deploy end, then run again.`,
             { cause: error },
           );
         await sleep(clock, pollMs);
-        rollout.mayBegin(pop);
+        rollout.throwIfCancelled(pop);
       }
     }
   }
@@ -69,7 +69,7 @@ export async function withLease<T>(
       if (held.nonce !== nonce) {
         await fly.releaseLease(app, id, held.nonce).catch(() => undefined);
         lost.abort(new Error(`the lease of machine ${id} ended under way.`));
-      } else if (!over) stopRenewal = scheduleRenewal();
+      } else if (!released) stopRenewal = scheduleRenewal();
     } catch (error) {
       lost.abort(new Error(`the lease of machine ${id} could not be renewed.`, { cause: error }));
     }
@@ -80,7 +80,7 @@ export async function withLease<T>(
       await fly.releaseLease(app, id, nonce);
     } catch (error) {
       // Whatever keeps us from giving it back, it ends by itself within a minute; the outcome of the work counts.
-      if (!isGone(error) && !(error instanceof FlyError)) throw error;
+      if (!isNotFound(error) && !(error instanceof FlyError)) throw error;
     }
   }
 }

@@ -58,12 +58,12 @@ export class FlyLogs {
   ): Promise<{ entries: LogEntry[]; token: string | undefined }> {
     const answer = await this.#http.call({
       operation: `read logs of ${app}`,
-      paced: ["read logs", app],
+      rateLimitKey: ["read logs", app],
       method: "GET",
       path: `apps/${encodeURIComponent(app)}/logs`,
       query: { instance, next_token: token ?? "" },
-      repeat: "idempotent",
-      answer: Answer,
+      idempotency: "idempotent",
+      responseSchema: Answer,
     });
     return { entries: answer.data.map(({ attributes }) => attributes), token: answer.meta?.next_token ?? token };
   }

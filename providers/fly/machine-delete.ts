@@ -1,14 +1,14 @@
 /** The end of a machine: out of routing, stopped so that nginx may finish what it serves, destroyed, its volume let go of. */
 import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
-import { FlyError, isGone, isRefusedByHost } from "./errors.ts";
-import { confirmGone, isLive } from "./gone.ts";
-import { letGoMs, untilLetGo } from "./in-the-way.ts";
-import { refuseForeign } from "./owner.ts";
-import type { Machine } from "./schema.ts";
-import { reached, untilStopped } from "./settled.ts";
+import { FlyError, isHostFailure, isNotFound } from "./errors.ts";
+import { confirmAbsent, isLive } from "./existence.ts";
+import { waitForState, waitUntilStopped } from "./machine-wait.ts";
+import { assertOwned } from "./owner.ts";
+import { releaseTimeoutMs, waitUntilDetached } from "./release-wait.ts";
+import type { Machine } from "./wire.ts";
 
-export interface Doomed {
+export interface DeleteTarget {
   app: string;
   /** For messages, e.g. cdg-1. */
   pop: string;
@@ -22,36 +22,36 @@ export interface Doomed {
   timeoutSeconds: number;
 }
 
-type World = Pick<Context, "fly" | "clock" | "log">;
+type DeleteContext = Pick<Context, "fly" | "clock" | "log">;
 
 /** Gone already is success. A host that does not answer is asked for the forced delete alone. */
-export async function destroyMachine(id: string, doomed: Doomed, world: World): Promise<void> {
-  const { app, pop, volume } = doomed;
-  const { fly, log } = world;
+export async function destroyMachine(id: string, target: DeleteTarget, context: DeleteContext): Promise<void> {
+  const { app, pop, volume } = target;
+  const { fly, log } = context;
   try {
     const machine = await fly.getMachine(app, id);
-    if (doomed.owner !== undefined) refuseForeign(machine, pop, [doomed.owner]);
-    const ended = await end(machine, doomed, world);
-    if (!ended) log(`${pop}: the host of machine ${id} does not answer; deleting it by force`);
-    await deleteByForce(id, doomed, world);
+    if (target.owner !== undefined) assertOwned(machine, pop, [target.owner]);
+    const stopped = await stopGracefully(machine, target, context);
+    if (!stopped) log(`${pop}: the host of machine ${id} does not answer; deleting it by force`);
+    await deleteByForce(id, target, context);
     // A host that is away destroys nothing, and lets go of nothing, before it is back.
-    if (!ended) return;
-    await untilDestroyed(machine, doomed, world);
+    if (!stopped) return;
+    await waitUntilDestroyed(machine, target, context);
   } catch (error) {
-    if (!isGone(error)) throw error;
-    await confirmGone(`machine ${id}`, error, world.clock, async () =>
+    if (!isNotFound(error)) throw error;
+    await confirmAbsent(`machine ${id}`, error, context.clock, async () =>
       (await fly.listMachines(app)).some((it) => it.id === id && isLive(it)),
     );
   }
-  if (!(await untilLetGo({ app, volume, machine: id }, world)))
+  if (!(await waitUntilDetached({ app, volume, machine: id }, context)))
     log(`${pop}: machine ${id} is gone, and Fly still says that it has volume ${volume}`);
 }
 
 /** Ends it in good order. False: its host does not let us. */
-async function end(
+async function stopGracefully(
   machine: Machine,
-  { app, drainSeconds, timeoutSeconds }: Doomed,
-  { fly, clock }: World,
+  { app, drainSeconds, timeoutSeconds }: DeleteTarget,
+  { fly, clock }: DeleteContext,
 ): Promise<boolean> {
   const { id } = machine;
   if (machine.host_status === "unreachable") return false;
@@ -62,38 +62,38 @@ async function end(
       // One that never came up cannot be stopped, and need not be.
       if (!(error instanceof FlyError) || error.status !== 412) throw error;
     });
-    await untilStopped(id, { app, timeoutSeconds }, { fly, clock });
+    await waitUntilStopped(id, { app, timeoutSeconds }, { fly, clock });
     return true;
   } catch (error) {
-    if (isRefusedByHost(error)) return false;
+    if (isHostFailure(error)) return false;
     throw error;
   }
 }
 
-async function deleteByForce(id: string, { app, pop }: Doomed, { fly }: World): Promise<void> {
+async function deleteByForce(id: string, { app, pop }: DeleteTarget, { fly }: DeleteContext): Promise<void> {
   try {
     await fly.deleteMachine(app, id, { force: true });
   } catch (error) {
-    if (!isRefusedByHost(error)) throw error;
+    if (!isHostFailure(error)) throw error;
     throw new Error(
-      `${pop}: machine ${id} is not deleted, its host does not answer and Fly refused to delete it by force (${error.message}). Run again when https://status.flyio.net says that the host is back. ${forget(`edge-${pop}-machine`)}`,
+      `${pop}: machine ${id} is not deleted, its host does not answer and Fly refused to delete it by force (${error.message}). Run again when https://status.flyio.net says that the host is back. ${forgetAdvice(`edge-${pop}-machine`)}`,
       { cause: error },
     );
   }
 }
 
 /** How to go on without an object that Fly does not let go of. */
-export const forget = (resource: string): string =>
+export const forgetAdvice = (resource: string): string =>
   `To go on without it, let the state forget it: npx pulumi state delete URN, with the URN that npx pulumi stack --show-urns has for ${resource}. It stays on Fly and on the bill until npx fly-pops orphans --delete can delete it.`;
 
 /** A machine that reads `destroying` has its name still. */
-async function untilDestroyed(
+async function waitUntilDestroyed(
   { id, instance_id }: Machine,
-  { app, pop }: Doomed,
-  { fly, clock }: World,
+  { app, pop }: DeleteTarget,
+  { fly, clock }: DeleteContext,
 ): Promise<void> {
-  const deadline = clock.now() + letGoMs;
-  while (!(await reached("destroyed", { app, id, version: instance_id }, { fly })))
+  const deadline = clock.now() + releaseTimeoutMs;
+  while (!(await waitForState("destroyed", { app, id, version: instance_id }, { fly })))
     if (clock.now() >= deadline)
-      throw new Error(`${pop}: machine ${id} is still being destroyed after ${letGoMs / 1000} s. Run again.`);
+      throw new Error(`${pop}: machine ${id} is still being destroyed after ${releaseTimeoutMs / 1000} s. Run again.`);
 }

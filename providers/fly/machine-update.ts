@@ -4,18 +4,18 @@
  */
 import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
-import { FlyError, isNoRoom } from "./errors.ts";
-import { lookUntil, showsBy } from "./lag.ts";
+import { FlyError, isOutOfCapacity } from "./errors.ts";
+import { pollUntil, visibleBy } from "./lag.ts";
 import { type HeldLease, withLease } from "./lease.ts";
+import { UnhealthyError, waitUntilHealthy } from "./machine-health.ts";
+import { startWithRetry } from "./machine-start.ts";
+import { waitUntilSettled } from "./machine-wait.ts";
 import { sameConfig } from "./normalise.ts";
-import { refuseForeign } from "./owner.ts";
-import type { Machine, MachineConfig } from "./schema.ts";
-import { NotServing, untilServing } from "./serving.ts";
-import { settled } from "./settled.ts";
-import { startSettled } from "./start.ts";
-import { eventIds, isPassing, watchVersion } from "./version-watch.ts";
+import { assertOwned } from "./owner.ts";
+import { eventIds, isTransitional, watchVersion } from "./version-watch.ts";
+import type { Machine, MachineConfig } from "./wire.ts";
 
-export interface Target {
+export interface UpdateTarget {
   app: string;
   id: string;
   /** Name for people, e.g. cdg-1. */
@@ -45,82 +45,84 @@ export class UpdateFailed extends Error {
 }
 
 /** Gives a machine another config. Resolves with the machine once the new version serves; one that somebody stopped is started. */
-export async function updateVerified(target: Target, wanted: MachineConfig, context: Context): Promise<Machine> {
+export async function updateVerified(target: UpdateTarget, desired: MachineConfig, context: Context): Promise<Machine> {
   const { app, id, pop } = target;
-  const seen = await settled(target, context);
-  refuseForeign(seen, pop, target.owners);
+  const seen = await waitUntilSettled(target, context);
+  assertOwned(seen, pop, target.owners);
   return withLease({ app, id, pop, purpose: "update of" }, context, async (lease) => {
     const { version } = lease;
     // Whoever leases it out knows the machine; what was read before may have been late.
     const isLate = version !== undefined && seen.instance_id !== version;
-    const before = isLate ? await settled(target, context, watchVersion(version, eventIds(seen), context.clock)) : seen;
-    refuseForeign(before, pop, target.owners);
-    return new Attempt(target, context, lease, before).run(onItsVolume(wanted, before));
+    const before = isLate
+      ? await waitUntilSettled(target, context, watchVersion(version, eventIds(seen), context.clock))
+      : seen;
+    assertOwned(before, pop, target.owners);
+    return new MachineUpdate(target, context, lease, before).run(withCurrentVolume(desired, before));
   });
 }
 
 /** One update under one lease. */
-class Attempt {
-  readonly #target: Target;
+class MachineUpdate {
+  readonly #target: UpdateTarget;
   readonly #context: Context;
   readonly #lease: HeldLease;
   /** The machine before the update. */
   readonly #before: Machine;
-  readonly #began: number;
+  readonly #startedAt: number;
   /** Fly took the new config, or may have: from here on only looking tells what runs. */
   #posted = false;
   /** What it was given last, where that is known. */
   #version: string | undefined;
   /** Until when a cordon whose answer was lost may take effect, by the clock. */
-  #cordonLandsBy = Number.NEGATIVE_INFINITY;
+  #cordonTakesEffectBy = Number.NEGATIVE_INFINITY;
 
-  constructor(target: Target, context: Context, lease: HeldLease, before: Machine) {
+  constructor(target: UpdateTarget, context: Context, lease: HeldLease, before: Machine) {
     this.#target = target;
     this.#context = context;
     this.#lease = lease;
     this.#before = before;
-    this.#began = context.clock.now();
+    this.#startedAt = context.clock.now();
   }
 
   async run(config: MachineConfig): Promise<Machine> {
     const before = this.#before;
     const has = before.config && sameConfig(config, before.config, before.image_ref);
-    const kept = has ? await this.#keep() : undefined;
+    const kept = has ? await this.#verifyUnchanged() : undefined;
     if (kept) return kept;
     let machine: Machine;
     try {
-      await this.#takeOut();
-      machine = await this.#put(before, config);
+      await this.#cordonAndDrain();
+      machine = await this.#applyAndWait(before, config);
     } catch (error) {
-      throw await this.#undo(error);
+      throw await this.#rollBack(error);
     }
-    await this.#takeIn(machine);
+    await this.#setFinalRouting(machine);
     this.#context.log(`${this.#target.pop}: version ${machine.instance_id} serves`);
     return machine;
   }
 
   /** The machine has this config already: nothing to post, if it serves. Undefined when it does not. */
-  async #keep(): Promise<Machine | undefined> {
+  async #verifyUnchanged(): Promise<Machine | undefined> {
     const machine = this.#before;
     if (machine.state !== "started") return undefined;
     try {
-      await this.#serving(machine.instance_id, eventIds(machine));
+      await this.#waitUntilHealthy(machine.instance_id, eventIds(machine));
     } catch (error) {
-      if (error instanceof NotServing) return undefined;
+      if (error instanceof UnhealthyError) return undefined;
       if (!this.#lease.lost.aborted) throw error;
-      throw new Error(`${this.#target.pop}: ${reason(error)} It was not changed. Run again.`, { cause: error });
+      throw new Error(`${this.#target.pop}: ${errorText(error)} It was not changed. Run again.`, { cause: error });
     }
     // Whatever a read says of its cordon: Fly does not always say it, and somebody may have cordoned it a moment ago.
-    await this.#takeIn(machine);
+    await this.#setFinalRouting(machine);
     return machine;
   }
 
   /** Out of Fly Proxy's routing, with time for it to hear of it everywhere. */
-  async #takeOut(): Promise<void> {
+  async #cordonAndDrain(): Promise<void> {
     const { app, id, pop, drainSeconds } = this.#target;
     const { fly, clock, log } = this.#context;
-    await fly.cordonMachine(app, id, this.#lease.nonce, (landsBy) => {
-      this.#cordonLandsBy = landsBy;
+    await fly.cordonMachine(app, id, this.#lease.nonce, (takesEffectBy) => {
+      this.#cordonTakesEffectBy = takesEffectBy;
     });
     if (this.#before.state !== "started" || drainSeconds === 0) return;
     log(`${pop}: cordoned, draining for ${drainSeconds} s`);
@@ -128,20 +130,20 @@ class Attempt {
   }
 
   /** In or out of Fly Proxy's routing, as the stack wants it. */
-  async #route(): Promise<void> {
+  async #setRouting(): Promise<void> {
     const { app, id, routed } = this.#target;
-    await this.#cordonLanded();
+    await this.#waitForLateCordon();
     if (routed) await this.#context.fly.uncordonMachine(app, id, this.#lease.nonce);
     else await this.#context.fly.cordonMachine(app, id, this.#lease.nonce);
   }
 
   /** The last step of a version that serves. When it fails, all is well but the routing. */
-  async #takeIn(machine: Machine): Promise<void> {
+  async #setFinalRouting(machine: Machine): Promise<void> {
     try {
-      await this.#route();
+      await this.#setRouting();
     } catch (error) {
       throw new UpdateFailed(
-        `${this.#target.pop}: version ${machine.instance_id} is up and its checks pass, but its routing could not be set, ${reason(error)}. Run again.`,
+        `${this.#target.pop}: version ${machine.instance_id} is up and its checks pass, but its routing could not be set, ${errorText(error)}. Run again.`,
         machine,
         { applied: true, cause: error },
       );
@@ -149,23 +151,23 @@ class Attempt {
   }
 
   /** Posts a config over `from` and waits until the version it makes serves. */
-  async #put(from: Machine, config: MachineConfig): Promise<Machine> {
+  async #applyAndWait(from: Machine, config: MachineConfig): Promise<Machine> {
     const posted = await this.#post(from, config);
     const known = eventIds(from);
     if (from.state !== "started") {
       // What did not run before stays so after an update.
-      const resting = await this.#resting(posted.instance_id, known);
-      await startSettled(this.#target.app, resting, this.#deadline(), this.#context, this.#lease.nonce);
+      const resting = await this.#waitUntilApplied(posted.instance_id, known);
+      await startWithRetry(this.#target.app, resting, this.#deadline(), this.#context, this.#lease.nonce);
     }
-    return this.#serving(posted.instance_id, known);
+    return this.#waitUntilHealthy(posted.instance_id, known);
   }
 
   /** The version that was posted, at rest. */
-  async #resting(version: string | undefined, known: ReadonlySet<string>): Promise<Machine> {
+  async #waitUntilApplied(version: string | undefined, known: ReadonlySet<string>): Promise<Machine> {
     const watch = watchVersion(version ?? "", known, this.#context.clock);
-    const machine = await settled(this.#target, this.#context, watch);
+    const machine = await waitUntilSettled(this.#target, this.#context, watch);
     if (watch(machine) === "ours") return machine;
-    throw new NotServing(`Fly went back to version ${machine.instance_id}`, true);
+    throw new UnhealthyError(`Fly went back to version ${machine.instance_id}`, true);
   }
 
   /**
@@ -177,28 +179,32 @@ class Attempt {
     const { fly, clock } = this.#context;
     try {
       const body = { config, ...(from.instance_id === undefined ? {} : { current_version: from.instance_id }) };
-      return this.#took(await fly.updateMachine(app, id, body, this.#lease.nonce));
+      return this.#recordApplied(await fly.updateMachine(app, id, body, this.#lease.nonce));
     } catch (error) {
       if (!(error instanceof FlyError)) throw error;
       let last: Machine | undefined;
       const isIt = (now: Machine) =>
         now.instance_id !== from.instance_id && now.config && sameConfig(config, now.config, now.image_ref);
-      const found = await lookUntil(clock, isSurelyRefused(error) ? clock.now() : showsBy(error, clock), async () => {
-        this.#lease.lost.throwIfAborted();
-        last = await fly.getMachine(app, id);
-        return isIt(last) ? last : undefined;
-      }).catch((unread: unknown) => {
+      const found = await pollUntil(
+        clock,
+        isDefinitelyRejected(error) ? clock.now() : visibleBy(error, clock),
+        async () => {
+          this.#lease.lost.throwIfAborted();
+          last = await fly.getMachine(app, id);
+          return isIt(last) ? last : undefined;
+        },
+      ).catch((unread: unknown) => {
         this.#posted ||= error.uncertain;
         throw error.uncertain ? unread : error;
       });
-      if (found) return this.#took(found);
+      if (found) return this.#recordApplied(found);
       // Somewhere on the way for all that time: nobody can say that it did not happen.
-      if (error.uncertain && last && isPassing(last)) this.#posted = true;
+      if (error.uncertain && last && isTransitional(last)) this.#posted = true;
       throw error;
     }
   }
 
-  #took(machine: Machine): Machine {
+  #recordApplied(machine: Machine): Machine {
     this.#posted = true;
     this.#version = machine.instance_id;
     return machine;
@@ -208,22 +214,22 @@ class Attempt {
    * `known`: ids of events that happened before this version. Uncordoning has to wait for a cordon that may still land: what served before that pause is
    * looked at again after it.
    */
-  async #serving(version: string | undefined, known: ReadonlySet<string>): Promise<Machine> {
+  async #waitUntilHealthy(version: string | undefined, known: ReadonlySet<string>): Promise<Machine> {
     const { app, id } = this.#target;
     const served = () =>
-      untilServing(
+      waitUntilHealthy(
         { app, id, version: version ?? "" },
-        { deadline: this.#deadline(), known, signal: this.#lease.lost },
+        { deadline: this.#deadline(), knownEvents: known, signal: this.#lease.lost },
         this.#context,
       );
     const machine = await served();
-    return (await this.#cordonLanded()) ? served() : machine;
+    return (await this.#waitForLateCordon()) ? served() : machine;
   }
 
   /** Waits until a cordon whose answer was lost can no longer take effect: after our uncordon it would leave the machine out for good. True when it waited. */
-  async #cordonLanded(): Promise<boolean> {
+  async #waitForLateCordon(): Promise<boolean> {
     const { clock } = this.#context;
-    const pause = this.#target.routed ? this.#cordonLandsBy - clock.now() : 0;
+    const pause = this.#target.routed ? this.#cordonTakesEffectBy - clock.now() : 0;
     if (pause <= 0) return false;
     await sleep(clock, pause, this.#lease.lost);
     return true;
@@ -234,41 +240,41 @@ class Attempt {
   }
 
   /** Puts the old config back where that is needed, and says what came of it. */
-  async #undo(error: unknown): Promise<Error> {
+  async #rollBack(error: unknown): Promise<Error> {
     const { app, id, pop } = this.#target;
     const { fly, clock, log } = this.#context;
     const before = this.#before;
-    const after = `after ${Math.round((clock.now() - this.#began) / 1000)} s`;
+    const after = `after ${Math.round((clock.now() - this.#startedAt) / 1000)} s`;
     const see = `See: npx fly-pops logs ${pop}`;
     const now = () => fly.getMachine(app, id).catch(() => before);
     if (this.#lease.lost.aborted) {
       const machine = await now();
       return new UpdateFailed(
-        `${pop}: update given up ${after}, ${reason(error)} Somebody else may be changing the machine, so it was left as it is; when last seen it was ${machine.state} with version ${machine.instance_id}. Run again when they are done.`,
+        `${pop}: update given up ${after}, ${errorText(error)} Somebody else may be changing the machine, so it was left as it is; when last seen it was ${machine.state} with version ${machine.instance_id}. Run again when they are done.`,
         machine,
         { applied: false, cause: error },
       );
     }
-    if (!this.#posted) return this.#refused(error);
-    log(`${pop}: ${reason(error)}; putting the configuration of version ${before.instance_id} back`);
+    if (!this.#posted) return this.#rejectedError(error);
+    log(`${pop}: ${errorText(error)}; putting the configuration of version ${before.instance_id} back`);
     let back: Machine;
     try {
       back = await this.#restore();
     } catch (second) {
-      await this.#route().catch(() => undefined);
+      await this.#setRouting().catch(() => undefined);
       const machine = await now();
       return new UpdateFailed(
-        `${pop}: update failed ${after}, ${reason(error)}; and the old configuration could not be put back, ${reason(second)}. When last seen the machine was ${machine.state} with version ${machine.instance_id}. ${see}; then run again.`,
+        `${pop}: update failed ${after}, ${errorText(error)}; and the old configuration could not be put back, ${errorText(second)}. When last seen the machine was ${machine.state} with version ${machine.instance_id}. ${see}; then run again.`,
         machine,
         { applied: false, cause: error },
       );
     }
-    const routing = await this.#route().then(
+    const routing = await this.#setRouting().then(
       () => "",
-      (second: unknown) => ` Its routing could not be set, ${reason(second)}: the next run does that.`,
+      (second: unknown) => ` Its routing could not be set, ${errorText(second)}: the next run does that.`,
     );
     return new UpdateFailed(
-      `${pop}: update undone ${after}, ${reason(error)}. The old configuration is back as version ${back.instance_id} and verified; no other PoP is touched after this.${routing} ${see}`,
+      `${pop}: update undone ${after}, ${errorText(error)}. The old configuration is back as version ${back.instance_id} and verified; no other PoP is touched after this.${routing} ${see}`,
       back,
       { applied: false, cause: error },
     );
@@ -277,28 +283,28 @@ class Attempt {
   async #restore(): Promise<Machine> {
     const { clock } = this.#context;
     const watch = this.#version === undefined ? undefined : watchVersion(this.#version, eventIds(this.#before), clock);
-    const now = await settled(this.#target, this.#context, watch);
-    const config = pinned(this.#before);
+    const now = await waitUntilSettled(this.#target, this.#context, watch);
+    const config = withPinnedImage(this.#before);
     // Fly may have gone back by itself; then there is nothing to post, only to verify.
     if (now.state === "started" && now.config && sameConfig(config, now.config, now.image_ref))
-      return this.#serving(now.instance_id, eventIds(now));
-    return this.#put(now, config);
+      return this.#waitUntilHealthy(now.instance_id, eventIds(now));
+    return this.#applyAndWait(now, config);
   }
 
   /** Fly did not take the update: the old version was never touched, but for its routing. */
-  async #refused(error: unknown): Promise<Error> {
+  async #rejectedError(error: unknown): Promise<Error> {
     const { pop } = this.#target;
     const { state } = this.#before;
     const still = state === "started" ? "The old version goes on serving" : `The old version is ${state} as before`;
-    const why = isNoRoom(error)
+    const why = isOutOfCapacity(error)
       ? `${pop}: no room for the new version, ${error.message}. ${still}. Try again later, or take a smaller size.`
-      : `${pop}: ${reason(error)}. ${still}. Run again.`;
+      : `${pop}: ${errorText(error)}. ${still}. Run again.`;
     try {
-      await this.#route();
+      await this.#setRouting();
       return new Error(why, { cause: error });
     } catch (second) {
       return new UpdateFailed(
-        `${why} It could not be put back into routing, ${reason(second)}: the next run does that.`,
+        `${why} It could not be put back into routing, ${errorText(second)}: the next run does that.`,
         this.#before,
         { applied: false, cause: error },
       );
@@ -307,22 +313,22 @@ class Attempt {
 }
 
 /** Fly looked at the request and wants none of it; other refusals may be those of a second arrival of a request that was taken. */
-const isSurelyRefused = (error: FlyError): boolean =>
-  [400, 401, 403, 422, 429].includes(error.status ?? 0) || isNoRoom(error);
+const isDefinitelyRejected = (error: FlyError): boolean =>
+  [400, 401, 403, 422, 429].includes(error.status ?? 0) || isOutOfCapacity(error);
 
 /** A mount cannot be swapped; after Fly moved a machine to another host its volume has another id than the stack remembers. */
-function onItsVolume(config: MachineConfig, machine: Machine): MachineConfig {
+function withCurrentVolume(config: MachineConfig, machine: Machine): MachineConfig {
   const volume = machine.config?.mounts?.[0]?.volume;
   const mount = config.mounts?.[0];
   return volume && mount ? { ...config, mounts: [{ ...mount, volume }] } : config;
 }
 
 /** The config that ran, with the image as the digest it ran with: its tag may have moved since. */
-function pinned(machine: Machine): MachineConfig {
+function withPinnedImage(machine: Machine): MachineConfig {
   const { registry, repository, digest } = machine.image_ref ?? {};
   const config = machine.config ?? {};
   if (!digest || !repository || config.image?.includes("@")) return config;
   return { ...config, image: `${registry ? `${registry}/` : ""}${repository}@${digest}` };
 }
 
-const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+const errorText = (error: unknown): string => (error instanceof Error ? error.message : String(error));

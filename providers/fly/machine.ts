@@ -2,30 +2,30 @@
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import { sleep } from "../clock.ts";
-import { type Context, type Fate, HalfMade, type Handler, mustCall } from "../handler.ts";
-import { type Args, KindResource } from "../resource.ts";
-import { Joins, refuseEndedKey } from "../tailnet/joins.ts";
+import { type ChangeAction, type Context, type Handler, PartialResourceError, requiresUpdate } from "../handler.ts";
+import { type Args, FlyResource } from "../resource.ts";
+import { assertKeyUsable, TailnetJoin } from "../tailnet/joins.ts";
 import {
   HostUnreachable,
-  isClaimed,
   isConflict,
-  isGone,
-  isNoRoom,
-  isRefusedByHost,
-  isUncertain,
+  isHostFailure,
+  isNotFound,
+  isOutOfCapacity,
+  isVolumeInUse,
   isVolumeMissing,
-  told,
+  mayHaveApplied,
+  withAdvice,
 } from "./errors.ts";
-import { isLive, untilGone } from "./gone.ts";
-import { postOnceFree } from "./in-the-way.ts";
-import { lookUntil, showsBy, staleMs } from "./lag.ts";
+import { isLive, retryNotFound } from "./existence.ts";
+import { pollUntil, staleReadMs, visibleBy } from "./lag.ts";
 import { destroyMachine } from "./machine-delete.ts";
-import { type Target, UpdateFailed, updateVerified } from "./machine-update.ts";
-import { drift, sameConfig } from "./normalise.ts";
-import { ownerKeys, ownerOf, ownFor } from "./owner.ts";
-import * as wire from "./schema.ts";
-import { checksOf, NotServing, untilServing } from "./serving.ts";
-import { isPassing } from "./version-watch.ts";
+import { checksOf, UnhealthyError, waitUntilHealthy } from "./machine-health.ts";
+import { UpdateFailed, type UpdateTarget, updateVerified } from "./machine-update.ts";
+import { alignToDesired, sameConfig } from "./normalise.ts";
+import { isOwnStackOf, ownerKeys, ownerOf } from "./owner.ts";
+import { createWhenReleased } from "./release-wait.ts";
+import { isTransitional } from "./version-watch.ts";
+import * as wire from "./wire.ts";
 
 /** How long a refresh waits for a machine on its way from one state to another. */
 const restartMs = 30_000;
@@ -51,7 +51,7 @@ const lifecycle = {
   drainSeconds: "ignored",
   maxUnavailable: "ignored",
   maxUnavailableInRegion: "ignored",
-} satisfies Record<keyof MachineInputs, Fate>;
+} satisfies Record<keyof MachineInputs, ChangeAction>;
 
 export const MachineInputs = z.strictObject({
   /** PoP it is, for messages, e.g. cdg-1. */
@@ -73,7 +73,7 @@ export const MachineInputs = z.strictObject({
   /** A stack, named as the owner is, whose things may be taken over. Absent: nobody's. */
   adoptFrom: z.string().min(1).optional(),
   /** How it joins the tailnet, where its key is made for it. Absent: it joins none, or by a key of the operator's. */
-  joins: Joins.optional(),
+  joins: TailnetJoin.optional(),
   /** Whether Fly Proxy sends it traffic; false leaves it cordoned. */
   routed: z.boolean(),
   /** What it is to be: `started`. A refresh puts there what it found: Fly's word for the state, or `unhealthy`. */
@@ -104,18 +104,18 @@ export const toWire = ({ config, volume, mountPath, owner, pop }: MachineInputs)
 });
 
 /** The inverse: a config as found, in the shape of inputs. */
-function fromWire(found: wire.MachineConfig, image: wire.Machine["image_ref"], wanted: MachineInputs): MachineInputs {
-  const { mounts, metadata, ...config } = drift(toWire(wanted), found, image);
+function fromWire(found: wire.MachineConfig, image: wire.Machine["image_ref"], desired: MachineInputs): MachineInputs {
+  const { mounts, metadata, ...config } = alignToDesired(toWire(desired), found, image);
   const { [ownerKeys.stack]: owner, [ownerKeys.pop]: pop = "none", ...rest } = metadata ?? {};
-  const own = owner === undefined || pop === wanted.pop ? rest : { ...rest, [ownerKeys.pop]: pop };
+  const own = owner === undefined || pop === desired.pop ? rest : { ...rest, [ownerKeys.pop]: pop };
   return {
-    ...wanted,
-    config: wanted.config.metadata || Object.keys(own).length > 0 ? { ...config, metadata: own } : config,
+    ...desired,
+    config: desired.config.metadata || Object.keys(own).length > 0 ? { ...config, metadata: own } : config,
     // Host migration gives a volume another id while machine and mount stay: taken over, no reason to replace anything.
-    volume: mounts?.[0]?.volume ?? wanted.volume,
-    mountPath: mounts?.[0]?.path ?? wanted.mountPath,
+    volume: mounts?.[0]?.volume ?? desired.volume,
+    mountPath: mounts?.[0]?.path ?? desired.mountPath,
     // Another stack's is not taken back: state goes on to say whose it was, and whatever would touch it refuses.
-    owner: owner ? wanted.owner : "",
+    owner: owner ? desired.owner : "",
   };
 }
 
@@ -129,7 +129,7 @@ const toOutputs = (inputs: MachineInputs, machine: wire.Machine, complete: boole
 });
 
 /** Half made: what it was last seen to be, which for one taken over is not yet what it is to become. */
-const asFound = (inputs: MachineInputs, machine: wire.Machine): MachineOutputs =>
+const outputsFromMachine = (inputs: MachineInputs, machine: wire.Machine): MachineOutputs =>
   toOutputs(machine.config ? fromWire(machine.config, machine.image_ref, inputs) : inputs, machine, false);
 
 function toInputs({
@@ -143,12 +143,12 @@ function toInputs({
 }
 
 /** `owners`: the stacks it may belong to, the one it was in before among them (a stack that was renamed, a machine that was moved here). */
-const target = (
+const updateTarget = (
   id: string,
   { app, pop, timeoutSeconds, drainSeconds, routed, owner, adoptFrom }: MachineInputs,
   { formerNames = new Set() }: Pick<Context, "formerNames">,
   olds?: MachineOutputs,
-): Target => ({
+): UpdateTarget => ({
   owners: [owner, olds?.owner, adoptFrom, ...formerNames].filter((it) => it !== undefined),
   app,
   id,
@@ -159,21 +159,21 @@ const target = (
 });
 
 /** The machine of this name, if it is ours. */
-async function findOurs(inputs: MachineInputs, context: Context): Promise<wire.Machine | undefined> {
+async function findOwn(inputs: MachineInputs, context: Context): Promise<wire.Machine | undefined> {
   const { fly } = context;
   const machine = (await fly.liveMachines(inputs.app)).find((it) => it.name === inputs.name);
   if (!machine) return undefined;
   const owner = ownerOf(machine);
-  if (owner !== undefined && ownFor(inputs, context)(owner)) return machine;
+  if (owner !== undefined && isOwnStackOf(inputs, context)(owner)) return machine;
   throw new Error(
     `${inputs.pop}: ${inputs.app} has a machine named ${inputs.name} already (${machine.id}), and it belongs to ${owner ? `stack ${owner}` : "no stack of fly-pops"}. It was not changed. Destroy or rename it, or take another fly-pops:app.`,
   );
 }
 
 /** The machine to be taken over: it must be there, be nobody else's, and have the PoP's volume, since a mount cannot be swapped. */
-async function adopted(id: string, inputs: MachineInputs, { fly }: Context): Promise<wire.Machine> {
+async function findAdopted(id: string, inputs: MachineInputs, { fly }: Context): Promise<wire.Machine> {
   const machine = await fly.getMachine(inputs.app, id).catch((error: unknown) => {
-    if (isGone(error)) return undefined;
+    if (isNotFound(error)) return undefined;
     throw error;
   });
   const owner = machine && ownerOf(machine);
@@ -198,19 +198,22 @@ async function adopted(id: string, inputs: MachineInputs, { fly }: Context): Pro
 async function createOrFind(
   inputs: MachineInputs,
   context: Context,
-): Promise<{ machine: wire.Machine; fresh: boolean }> {
+): Promise<{ machine: wire.Machine; created: boolean }> {
   const { fly } = context;
   const body = { name: inputs.name, region: inputs.region, config: toWire(inputs) };
   try {
-    return { machine: await postOnceFree(inputs, context, () => fly.createMachine(inputs.app, body)), fresh: true };
+    return {
+      machine: await createWhenReleased(inputs, context, () => fly.createMachine(inputs.app, body)),
+      created: true,
+    };
   } catch (error) {
-    const stranded = await strandedVolume("no machine made", inputs, error, context);
+    const stranded = await strandedVolumeError("no machine made", inputs, error, context);
     if (stranded) throw stranded;
     // The name is unique, so "exists", "volume taken" and "no answer" all end in looking for it.
-    if (!isConflict(error) && !isClaimed(error) && !isUncertain(error)) throw error;
+    if (!isConflict(error) && !isVolumeInUse(error) && !mayHaveApplied(error)) throw error;
     const { clock } = context;
-    const machine = await lookUntil(clock, showsBy(error, clock), () => findOurs(inputs, context));
-    if (!machine && isClaimed(error))
+    const machine = await pollUntil(clock, visibleBy(error, clock), () => findOwn(inputs, context));
+    if (!machine && isVolumeInUse(error))
       throw new Error(
         `${inputs.pop}: no machine made, ${error.message}. That machine is not this PoP's, and was not changed. Look at it: fly machine status -a ${inputs.app}; destroy it if nobody needs it, then run again.`,
         { cause: error },
@@ -218,19 +221,22 @@ async function createOrFind(
     if (!machine) throw error;
     // What stands there after a lost answer need not be what was just posted: an earlier run's may be it.
     const config = machine.config;
-    return { machine, fresh: isUncertain(error) && !!config && sameConfig(toWire(inputs), config, machine.image_ref) };
+    return {
+      machine,
+      created: mayHaveApplied(error) && !!config && sameConfig(toWire(inputs), config, machine.image_ref),
+    };
   }
 }
 
 /** The volume is there and no machine can be made beside it: a sentence for that. */
-export async function strandedVolume(
+export async function strandedVolumeError(
   what: string,
   { app, pop, region, volume }: Pick<MachineInputs, "app" | "pop" | "region" | "volume">,
   error: unknown,
   { fly }: Pick<Context, "fly">,
 ): Promise<Error | undefined> {
   const anew = `npx fly-pops replace ${pop} gives up the volume and makes the PoP anew, elsewhere in ${region}.`;
-  if (isNoRoom(error))
+  if (isOutOfCapacity(error))
     return new Error(
       `${pop}: ${what}, there is no room for it beside volume ${volume} in ${region} (${error.message}). The volume is kept. Try again later, or take a smaller size. If its host stays full: ${anew}`,
       { cause: error },
@@ -250,43 +256,49 @@ export const machineHandler = {
   lifecycle,
   // Name and volume are taken until the old one is gone.
   deleteBeforeReplace: true,
-  unfinished: ({ complete }) => !complete,
+  isPartial: ({ complete }) => !complete,
   async create(inputs, context) {
-    if (inputs.adopt === undefined) await refuseEndedKey(inputs.pop, inputs.joins, context);
-    const { machine, fresh } =
+    if (inputs.adopt === undefined) await assertKeyUsable(inputs.pop, inputs.joins, context);
+    const { machine, created } =
       inputs.adopt === undefined
         ? await createOrFind(inputs, context)
-        : { machine: await adopted(inputs.adopt, inputs, context), fresh: false };
+        : { machine: await findAdopted(inputs.adopt, inputs, context), created: false };
     const { id } = machine;
-    context.log(`${inputs.pop}: machine ${id} ${fresh ? "made" : "exists, adopted"}, waiting for its checks`);
+    context.log(`${inputs.pop}: machine ${id} ${created ? "made" : "exists, adopted"}, waiting for its checks`);
     try {
-      if (!fresh) {
-        const adopted = await inTurn(inputs, context, () =>
-          updateVerified(target(id, inputs, context), toWire(inputs), context),
+      if (!created) {
+        const adopted = await withRolloutSlot(inputs, context, () =>
+          updateVerified(updateTarget(id, inputs, context), toWire(inputs), context),
         );
         return { id, outs: toOutputs(inputs, adopted, true) };
       }
       const deadline = context.clock.now() + inputs.timeoutSeconds * 1000;
       const born = { app: inputs.app, id, version: machine.instance_id ?? "" };
-      return { id, outs: toOutputs(inputs, await untilServing(born, { deadline, known: new Set() }, context), true) };
+      return {
+        id,
+        outs: toOutputs(inputs, await waitUntilHealthy(born, { deadline, knownEvents: new Set() }, context), true),
+      };
     } catch (error) {
-      if (error instanceof HostUnreachable) return { id, outs: skipped(asFound(inputs, machine), error, context) };
+      if (error instanceof HostUnreachable)
+        return { id, outs: skippedOutputs(outputsFromMachine(inputs, machine), error, context) };
       if (error instanceof UpdateFailed)
-        throw new HalfMade(id, asFound(inputs, error.machine), error.message, { cause: error });
-      if (error instanceof NotServing)
-        throw new HalfMade(
+        throw new PartialResourceError(id, outputsFromMachine(inputs, error.machine), error.message, { cause: error });
+      if (error instanceof UnhealthyError)
+        throw new PartialResourceError(
           id,
-          asFound(inputs, machine),
+          outputsFromMachine(inputs, machine),
           `${inputs.pop}: machine ${id} was made but does not serve, ${error.message}. It is kept; look at its logs, then run again: npx fly-pops logs ${inputs.pop}`,
           { cause: error },
         );
       // Whatever else went wrong: the machine exists, so state must know it.
-      throw new HalfMade(id, asFound(inputs, machine), told(inputs.pop, error), { cause: error });
+      throw new PartialResourceError(id, outputsFromMachine(inputs, machine), withAdvice(inputs.pop, error), {
+        cause: error,
+      });
     }
   },
   async read(id, outs, { fly, clock, log }) {
     try {
-      const machine = await untilGone(clock, () => lasting(id, outs, { fly, clock }));
+      const machine = await retryNotFound(clock, () => readSettled(id, outs, { fly, clock }));
       if (machine.state === "destroyed" || machine.state === "destroying") return undefined;
       const wanted = toInputs(outs);
       const stack = ownerOf(machine);
@@ -307,18 +319,22 @@ export const machineHandler = {
       // Another stack's is a difference, which `up` refuses to mend: the outputs go on to say whose it was.
       return { outs: found, inputs: stack === undefined ? inputs : { ...inputs, owner: stack } };
     } catch (error) {
-      if (isGone(error)) return undefined;
+      if (isNotFound(error)) return undefined;
       throw error;
     }
   },
   async update(id, olds, news, context) {
-    if (olds.complete && !mustCall(lifecycle, olds, news)) return { ...olds, ...news };
-    if (!olds.complete) await refuseEndedKey(news.pop, news.joins, context);
+    if (olds.complete && !requiresUpdate(lifecycle, olds, news)) return { ...olds, ...news };
+    if (!olds.complete) await assertKeyUsable(news.pop, news.joins, context);
     // What state is to know of a machine whose host went away.
     let known = olds;
     const attempt = async () => {
       try {
-        return toOutputs(news, await updateVerified(target(id, news, context, olds), toWire(news), context), true);
+        return toOutputs(
+          news,
+          await updateVerified(updateTarget(id, news, context, olds), toWire(news), context),
+          true,
+        );
       } catch (error) {
         // State must say what runs, and under which version.
         if (error instanceof UpdateFailed)
@@ -326,13 +342,13 @@ export const machineHandler = {
         const asked = error instanceof UpdateFailed;
         if (await isHostAway(id, news, error, context))
           throw new HostUnreachable(news.pop, id, { asked, cause: error });
-        throw asked ? new HalfMade(id, known, error.message, { cause: error }) : error;
+        throw asked ? new PartialResourceError(id, known, error.message, { cause: error }) : error;
       }
     };
     try {
-      return await inTurn(news, context, attempt);
+      return await withRolloutSlot(news, context, attempt);
     } catch (error) {
-      if (error instanceof HostUnreachable) return skipped(known, error, context);
+      if (error instanceof HostUnreachable) return skippedOutputs(known, error, context);
       throw error;
     }
   },
@@ -345,7 +361,7 @@ export const machineHandler = {
  * A PoP whose host is away costs nobody else anything: for the engine the step is done, or it would begin no further one. State has what was there
  * before and that it is not complete, so the next `up` comes back to it; the program says so, and ends `up` as failed (components/edge.ts).
  */
-function skipped(known: MachineOutputs, { message }: HostUnreachable, { log }: Context): MachineOutputs {
+function skippedOutputs(known: MachineOutputs, { message }: HostUnreachable, { log }: Context): MachineOutputs {
   log(message);
   return { ...known, complete: false };
 }
@@ -353,7 +369,7 @@ function skipped(known: MachineOutputs, { message }: HostUnreachable, { log }: C
 /** Whether an update failed for its host alone: before it began, or because the host went away in the middle. */
 async function isHostAway(id: string, { app }: MachineInputs, error: unknown, { fly }: Context): Promise<boolean> {
   if (error instanceof HostUnreachable) return true;
-  const refused = [error, error instanceof Error ? error.cause : undefined].find(isRefusedByHost);
+  const refused = [error, error instanceof Error ? error.cause : undefined].find(isHostFailure);
   // While the host lives, what was begun there and not ended is a failure to be seen.
   if (
     refused &&
@@ -368,14 +384,18 @@ async function isHostAway(id: string, { app }: MachineInputs, error: unknown, { 
 }
 
 /** The machine as it is read, once it is in a state that lasts; or as it is after all the time in which a restart is over. */
-async function lasting(id: string, outs: MachineOutputs, world: Pick<Context, "fly" | "clock">): Promise<wire.Machine> {
-  const first = await notOlder(id, outs, world);
-  if (!isPassing(first) || first.host_status === "unreachable") return first;
+async function readSettled(
+  id: string,
+  outs: MachineOutputs,
+  world: Pick<Context, "fly" | "clock">,
+): Promise<wire.Machine> {
+  const first = await readNotOlder(id, outs, world);
+  if (!isTransitional(first) || first.host_status === "unreachable") return first;
   const { fly, clock } = world;
   let last = first;
-  await lookUntil(clock, clock.now() + restartMs, async () => {
+  await pollUntil(clock, clock.now() + restartMs, async () => {
     last = await fly.getMachine(outs.app, id);
-    return isPassing(last) ? undefined : true;
+    return isTransitional(last) ? undefined : true;
   });
   return last;
 }
@@ -396,13 +416,13 @@ async function isUnhealthy(
 }
 
 /** The machine as it is read; a version before the one in state, which ULIDs tell, only once it was shown for longer than a read can be late. */
-async function notOlder(
+async function readNotOlder(
   id: string,
   { app, instanceId }: MachineOutputs,
   { fly, clock }: Pick<Context, "fly" | "clock">,
 ): Promise<wire.Machine> {
   let last: wire.Machine | undefined;
-  const found = await lookUntil(clock, clock.now() + staleMs, async () => {
+  const found = await pollUntil(clock, clock.now() + staleReadMs, async () => {
     last = await fly.getMachine(app, id);
     return (last.instance_id ?? instanceId) >= instanceId ? last : undefined;
   });
@@ -410,14 +430,17 @@ async function notOlder(
 }
 
 /** Whatever takes a machine out of service waits for its turn among those of the region and of the app. */
-const inTurn = <T>(
+const withRolloutSlot = <T>(
   { app, pop, region, maxUnavailable, maxUnavailableInRegion }: MachineInputs,
   { rollout, log }: Context,
   work: () => Promise<T>,
 ): Promise<T> =>
-  rollout.turn({ app, pop, region, width: maxUnavailable, widthInRegion: maxUnavailableInRegion, log }, work);
+  rollout.run(
+    { app, pop, region, maxUnavailable: maxUnavailable, maxUnavailableInRegion: maxUnavailableInRegion, log },
+    work,
+  );
 
-export class Machine extends KindResource<MachineInputs> {
+export class Machine extends FlyResource<MachineInputs> {
   /** Version that runs, a ULID. */
   declare readonly instanceId: pulumi.Output<string>;
   /** Address on the private network; changes when Fly moves the machine to another host. */

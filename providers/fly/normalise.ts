@@ -4,14 +4,14 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { parseDuration } from "./durations.ts";
-import type { ImageRef, MachineConfig } from "./schema.ts";
+import type { ImageRef, MachineConfig } from "./wire.ts";
 
 type Plain = Record<string, unknown>;
 
 const durationKeys = new Set(["interval", "timeout", "grace_period", "idle_timeout", "headers_read_timeout"]);
 
 /** False values that Fly keeps and that mean something: pointers in its own code. Elsewhere a zero value is simply left out. */
-const meaningful = new Set(["autostart", "min_machines_running", "tls_skip_verify", "h2_backend"]);
+const significantZeroValues = new Set(["autostart", "min_machines_running", "tls_skip_verify", "h2_backend"]);
 
 /** Fly lowers the interval of a service's check to a minute. */
 const minuteMs = 60_000;
@@ -34,7 +34,7 @@ export function normalise(config: MachineConfig): Plain {
       "mounts",
       (mounts as Plain[] | undefined)?.map(({ name: _, size_gb: __, encrypted: ___, ...mount }) => mount),
     ),
-    ...present("metadata", withoutFlys(metadata as Plain | undefined)),
+    ...present("metadata", stripFlyMetadata(metadata as Plain | undefined)),
     ...present("restart", normalRestart(restart as Plain | undefined)),
   };
   for (const [key, value] of Object.entries(defaults)) if (isDeepStrictEqual(normal[key], value)) delete normal[key];
@@ -45,26 +45,32 @@ export function normalise(config: MachineConfig): Plain {
  * What was found, in the words of what was wanted: whatever means the same keeps the wanted spelling, at any depth, so that a preview shows what
  * changed and nothing beside it. `found` is compared by digest where `wanted` pins one.
  */
-export function drift(wanted: MachineConfig, found: MachineConfig, image: ImageRef | null | undefined): MachineConfig {
-  const [want, have] = [normalise(wanted), normalise(found)];
-  if (sameImage(wanted.image, found.image, image)) have.image = want.image;
-  return overlay(wanted, found, want, have) as MachineConfig;
+export function alignToDesired(
+  desired: MachineConfig,
+  found: MachineConfig,
+  image: ImageRef | null | undefined,
+): MachineConfig {
+  const [normalDesired, normalFound] = [normalise(desired), normalise(found)];
+  if (sameImage(desired.image, found.image, image)) normalFound.image = normalDesired.image;
+  return mergeBySpelling(desired, found, normalDesired, normalFound) as MachineConfig;
 }
 
 /** `wanted` and `found` as they are spelled, `want` and `have` as their normal forms. */
-function overlay(wanted: unknown, found: unknown, want: unknown, have: unknown): unknown {
-  if (isDeepStrictEqual(want, have)) return wanted;
+function mergeBySpelling(desired: unknown, found: unknown, normalDesired: unknown, normalFound: unknown): unknown {
+  if (isDeepStrictEqual(normalDesired, normalFound)) return desired;
   // What Fly fills in by itself stands on one side only, and shows as a whole.
-  if (isMap(wanted) && isMap(found) && isMap(want) && isMap(have)) {
-    const result: Plain = { ...wanted };
-    for (const key of new Set([...Object.keys(want), ...Object.keys(have)])) {
-      if (have[key] === undefined) delete result[key];
-      else result[key] = overlay(wanted[key], found[key], want[key], have[key]);
+  if (isMap(desired) && isMap(found) && isMap(normalDesired) && isMap(normalFound)) {
+    const result: Plain = { ...desired };
+    for (const key of new Set([...Object.keys(normalDesired), ...Object.keys(normalFound)])) {
+      if (normalFound[key] === undefined) delete result[key];
+      else result[key] = mergeBySpelling(desired[key], found[key], normalDesired[key], normalFound[key]);
     }
     return result;
   }
-  if (Array.isArray(wanted) && Array.isArray(found) && Array.isArray(want) && Array.isArray(have))
-    return found.map((item, at) => (at < wanted.length ? overlay(wanted[at], item, want[at], have[at]) : item));
+  if (Array.isArray(desired) && Array.isArray(found) && Array.isArray(normalDesired) && Array.isArray(normalFound))
+    return found.map((item, at) =>
+      at < desired.length ? mergeBySpelling(desired[at], item, normalDesired[at], normalFound[at]) : item,
+    );
   return found;
 }
 
@@ -72,11 +78,11 @@ const isMap = (value: unknown): value is Plain => typeof value === "object" && v
 
 /** True when both configs mean the same machine. */
 export const sameConfig = (a: MachineConfig, b: MachineConfig, image?: ImageRef | null): boolean =>
-  isDeepStrictEqual(drift(a, b, image), { ...a });
+  isDeepStrictEqual(alignToDesired(a, b, image), { ...a });
 
-function sameImage(wanted: string | undefined, found: string | undefined, ref: ImageRef | null | undefined): boolean {
-  if (wanted === found) return true;
-  const digest = wanted?.split("@")[1];
+function sameImage(desired: string | undefined, found: string | undefined, ref: ImageRef | null | undefined): boolean {
+  if (desired === found) return true;
+  const digest = desired?.split("@")[1];
   return digest !== undefined && digest === (found?.split("@")[1] ?? ref?.digest);
 }
 
@@ -101,7 +107,7 @@ function clean(value: unknown, key = ""): unknown {
   if (durationKeys.has(key) && (typeof value === "string" || typeof value === "number"))
     return parseDuration(value) || undefined;
   if (key === "autostop") return normalAutostop(value);
-  if ((value === false || value === 0) && meaningful.has(key)) return value;
+  if ((value === false || value === 0) && significantZeroValues.has(key)) return value;
   return value === null || value === "" || value === false || value === 0 ? undefined : value;
 }
 
@@ -144,7 +150,7 @@ function normalRestart(restart: Plain | undefined): Plain {
 }
 
 /** Metadata that flyctl wrote for itself is not ours to compare. */
-function withoutFlys(metadata: Plain | undefined): Plain | undefined {
+function stripFlyMetadata(metadata: Plain | undefined): Plain | undefined {
   if (metadata === undefined) return undefined;
   return Object.fromEntries(
     Object.entries(metadata).filter(([key]) => !key.startsWith("fly_") || key.startsWith("fly_pops_")),

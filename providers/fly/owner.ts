@@ -1,9 +1,9 @@
 /** Whose things on Fly are: machines have their stack in their metadata; apps, addresses and volumes are judged by the live machines of their app. */
 import type { Context } from "../handler.ts";
 import type { Fly } from "./api.ts";
-import { isGone } from "./errors.ts";
-import { isLive } from "./gone.ts";
-import type { Machine, Volume } from "./schema.ts";
+import { isNotFound } from "./errors.ts";
+import { isLive } from "./existence.ts";
+import type { Machine, Volume } from "./wire.ts";
 
 /** Metadata keys by which a machine is known as ours. */
 export const ownerKeys = { stack: "fly_pops_stack", pop: "fly_pops_key" } as const;
@@ -13,30 +13,33 @@ export const ownerOf = ({ config, incomplete_config }: Machine): string | undefi
   (config ?? incomplete_config)?.metadata?.[ownerKeys.stack] || undefined;
 
 /** A live machine of another stack. */
-export interface Foreign {
+export interface ForeignMachine {
   /** Its name. */
   machine: string;
   stack: string;
 }
 
 /** What a resource says of itself: its app, its stack, and the stack it was told to take over from. */
-export interface Claim {
+export interface OwnershipClaim {
   app: string;
   /** Absent in state of a time before it was kept: then nobody is foreign. */
   owner?: string | undefined;
   adoptFrom?: string | undefined;
 }
 
-type World = Pick<Context, "fly" | "formerNames">;
+type OwnershipContext = Pick<Context, "fly" | "formerNames">;
 
 /** Whether a stack's machines may be taken for those of the resource's own. */
-export const ownFor =
-  ({ owner, adoptFrom }: Claim, { formerNames }: World) =>
+export const isOwnStackOf =
+  ({ owner, adoptFrom }: OwnershipClaim, { formerNames }: OwnershipContext) =>
   (stack: string): boolean =>
     stack === owner || stack === adoptFrom || (formerNames?.has(stack) ?? false);
 
 /** The first live machine of these that belongs to another stack. One without a mark is nobody's. */
-export function foreignAmong(machines: readonly Machine[], isOwn: (stack: string) => boolean): Foreign | undefined {
+export function findForeignMachine(
+  machines: readonly Machine[],
+  isOwn: (stack: string) => boolean,
+): ForeignMachine | undefined {
   for (const machine of machines.filter(isLive)) {
     const stack = ownerOf(machine);
     if (stack !== undefined && !isOwn(stack)) return { machine: machine.name ?? machine.id, stack };
@@ -44,29 +47,29 @@ export function foreignAmong(machines: readonly Machine[], isOwn: (stack: string
   return undefined;
 }
 
-async function foreignOf(
-  claim: Claim,
-  world: World,
+async function foreignMachineOf(
+  claim: OwnershipClaim,
+  world: OwnershipContext,
   machinesOf: (app: string, fly: Fly) => Promise<Machine[]>,
-): Promise<Foreign | undefined> {
+): Promise<ForeignMachine | undefined> {
   if (claim.owner === undefined) return undefined;
-  return foreignAmong(await machinesOf(claim.app, world.fly), ownFor(claim, world));
+  return findForeignMachine(await machinesOf(claim.app, world.fly), isOwnStackOf(claim, world));
 }
 
 /** The first live machine of an app that is another stack's. */
-export const foreignIn = (claim: Claim, world: World): Promise<Foreign | undefined> =>
-  foreignOf(claim, world, (app, fly) => fly.listMachines(app));
+export const foreignMachineIn = (claim: OwnershipClaim, world: OwnershipContext): Promise<ForeignMachine | undefined> =>
+  foreignMachineOf(claim, world, (app, fly) => fly.listMachines(app));
 
 /** Machines of an app as one run first saw them: a hundred volumes ask once. By the client, of which a run has one. */
-const seen = new WeakMap<Fly, Map<string, Promise<Machine[]>>>();
+const machinesByClient = new WeakMap<Fly, Map<string, Promise<Machine[]>>>();
 
 function machinesOnce(app: string, fly: Fly): Promise<Machine[]> {
-  const byApp = seen.get(fly) ?? new Map<string, Promise<Machine[]>>();
-  seen.set(fly, byApp);
+  const byApp = machinesByClient.get(fly) ?? new Map<string, Promise<Machine[]>>();
+  machinesByClient.set(fly, byApp);
   const known = byApp.get(app);
   if (known) return known;
   const list = fly.listMachines(app).catch((error: unknown) => {
-    if (isGone(error)) return [];
+    if (isNotFound(error)) return [];
     // Not an answer: whoever asks next asks Fly.
     byApp.delete(app);
     throw error;
@@ -76,24 +79,26 @@ function machinesOnce(app: string, fly: Fly): Promise<Machine[]> {
 }
 
 /** An app that this run made holds nothing of others: nobody need look. */
-export function rememberNew(app: string, fly: Fly): void {
-  seen.set(fly, (seen.get(fly) ?? new Map()).set(app, Promise.resolve([])));
+export function rememberNewApp(app: string, fly: Fly): void {
+  machinesByClient.set(fly, (machinesByClient.get(fly) ?? new Map()).set(app, Promise.resolve([])));
 }
 
 /** As foreignIn, asked of Fly once a run and app. */
-export const foreignAtFirst = (claim: Claim, world: World): Promise<Foreign | undefined> =>
-  foreignOf(claim, world, machinesOnce);
+export const cachedForeignMachineIn = (
+  claim: OwnershipClaim,
+  world: OwnershipContext,
+): Promise<ForeignMachine | undefined> => foreignMachineOf(claim, world, machinesOnce);
 
 /** The live machine that has a volume, where it is none of ours; `stack` undefined: no stack of fly-pops made it. */
-export async function foreignHolder(
+export async function foreignMachineWith(
   { attached_machine_id: id }: Volume,
-  claim: Claim,
-  world: World,
+  claim: OwnershipClaim,
+  world: OwnershipContext,
 ): Promise<{ machine: string; stack: string | undefined } | undefined> {
   if (!id || claim.owner === undefined) return undefined;
   const holder = (await machinesOnce(claim.app, world.fly)).find((it) => it.id === id && isLive(it));
   const stack = holder && ownerOf(holder);
-  if (!holder || (stack !== undefined && ownFor(claim, world)(stack))) return undefined;
+  if (!holder || (stack !== undefined && isOwnStackOf(claim, world)(stack))) return undefined;
   return { machine: holder.name ?? holder.id, stack };
 }
 
@@ -102,11 +107,11 @@ export const sharedAdvice = (stack: string): string =>
   `Two stacks cannot share an app, its addresses and its registry: take another fly-pops:app. If that stack is gone and this one is to take over what it made: set fly-pops:adopt.from to ${stack}`;
 
 /** Why an app of another stack is left alone, and how to go on. `state`: how things are, a sentence. */
-export const sharedApp = (app: string, { machine, stack }: Foreign, state: string): string =>
+export const sharedAppText = (app: string, { machine, stack }: ForeignMachine, state: string): string =>
   `${app}: the app belongs to stack ${stack}, whose machine ${machine} runs in it. ${state} ${sharedAdvice(stack)}`;
 
 /** Throws for a machine that belongs to none of these stacks. One without a mark is taken: somebody wrote its metadata anew by hand. */
-export function refuseForeign(machine: Machine, pop: string, owners: readonly string[]): void {
+export function assertOwned(machine: Machine, pop: string, owners: readonly string[]): void {
   const stack = ownerOf(machine);
   if (stack === undefined || owners.includes(stack)) return;
   throw new Error(

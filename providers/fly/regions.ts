@@ -99,7 +99,7 @@ function region(
 }
 
 /** ` The nearest that does is arn (Stockholm, 810 km).`, to follow a sentence that says which region takes no new machines. */
-export function nearestOpen(code: string): string {
+export function nearestOpenText(code: string): string {
   const km = (to: Region) => distanceKm(code, to.code);
   const [close] = regions.filter((it) => !it.deprecated && it.code !== code).toSorted((a, b) => km(a) - km(b));
   return close && Number.isFinite(km(close))

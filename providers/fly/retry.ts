@@ -1,43 +1,44 @@
 import type { Clock } from "../clock.ts";
-import { withPatience } from "../retry.ts";
+import { withRetry } from "../retry.ts";
 import { FlyError } from "./errors.ts";
 
 /**
- * What may be sent again. "idempotent": reads, and writes that change nothing when repeated. "once": a second one is a second machine;
- * repeated only when Fly surely did nothing with the first.
+ * Whether a call may be sent again. "idempotent": reads, and writes that change nothing when repeated. "non-idempotent": a second call would create a
+ * second machine, so it is repeated only if Fly certainly did not process the first.
  */
-export type Repeat = "idempotent" | "once";
+export type Idempotency = "idempotent" | "non-idempotent";
 
-/** Tries at most, first one included, of a call that fails; and the longest it may spend waiting between them. */
-const tries = 5;
-const patienceMs = 60_000;
-/** Between tries of a call that was only refused for a while: 429, or a new app that is not known yet. */
-const longestPauseMs = 8_000;
+/** Maximum number of attempts of a failing call, including the first. */
+const maxAttempts = 5;
+/** Maximum time a call may spend on attempts and delays. */
+const timeoutMs = 60_000;
+/** Maximum delay before repeating a call that Fly rejects temporarily: 429, or an app too new to be known everywhere. */
+const maxDelayMs = 8_000;
 
-const passing = new Set([502, 503, 504]);
+const retryableStatuses = new Set([502, 503, 504]);
 
 /**
- * As often as Fly's answers allow. What was refused because there were too many calls is endured for a minute as a whole, however often.
- * `youngUntil`: until then 404 and 401 mean that the app, which was just made, is not known everywhere yet. Default: none is.
+ * Repeats a call as Fly's responses allow. A rate-limited call (429) is repeated for up to a minute, without a limit on attempts.
+ * `newUntil`: until then, 404 and 401 mean that the app was just created and is not known everywhere yet. Default: no app is new.
  */
-export const withRetry = <T>(
-  repeat: Repeat,
-  { clock, random, youngUntil = Number.NEGATIVE_INFINITY }: { clock: Clock; random: () => number; youngUntil?: number },
+export const retryFlyCall = <T>(
+  idempotency: Idempotency,
+  { clock, random, newUntil = Number.NEGATIVE_INFINITY }: { clock: Clock; random: () => number; newUntil?: number },
   send: () => Promise<T>,
 ): Promise<T> => {
   let failures = 0;
-  return withPatience(
+  return withRetry(
     {
       clock,
-      tries: Number.POSITIVE_INFINITY,
-      patienceMs,
-      pauseMs(error, attempt) {
+      maxAttempts: Number.POSITIVE_INFINITY,
+      timeoutMs,
+      delayMs(error, attempt) {
         if (!(error instanceof FlyError)) return undefined;
-        const patient = Math.min(backoffMs(attempt, random), longestPauseMs);
-        if (error.status === 429) return retryAfterMs(error, clock.now()) ?? patient;
-        const isUnknown = error.status === 404 || error.status === 401;
-        if (isUnknown && clock.now() < youngUntil) return patient;
-        if (!mayRepeat(repeat, error) || ++failures === tries) return undefined;
+        const capped = Math.min(backoffMs(attempt, random), maxDelayMs);
+        if (error.status === 429) return retryAfterMs(error, clock.now()) ?? capped;
+        const isNotKnown = error.status === 404 || error.status === 401;
+        if (isNotKnown && clock.now() < newUntil) return capped;
+        if (!isRetryable(idempotency, error) || ++failures === maxAttempts) return undefined;
         return retryAfterMs(error, clock.now()) ?? backoffMs(failures, random);
       },
     },
@@ -45,15 +46,15 @@ export const withRetry = <T>(
   );
 };
 
-function mayRepeat(repeat: Repeat, error: FlyError): boolean {
-  // A host that takes no deploys says 503 too, but says it for minutes: no use to hammer it.
+function isRetryable(idempotency: Idempotency, error: FlyError): boolean {
+  // A host with deploys disabled also returns 503, but for minutes: repeating does not help.
   if (/deploys to this host are temporarily disabled/.test(error.detail)) return false;
   if (error.code !== undefined && error.code !== "unknown") return false;
-  if (repeat === "once") return !error.uncertain && error.status === undefined;
-  return error.status === undefined || passing.has(error.status);
+  if (idempotency === "non-idempotent") return !error.uncertain && error.status === undefined;
+  return error.status === undefined || retryableStatuses.has(error.status);
 }
 
-/** Half a second, doubled each time, give or take a quarter so that many clients do not march in step. */
+/** Half a second, doubled each time, with a jitter of 25 % so that many clients do not retry in step. */
 const backoffMs = (attempt: number, random: () => number): number => 500 * 2 ** (attempt - 1) * (0.75 + random() / 2);
 
 /** `Retry-After` in milliseconds: seconds or an HTTP date (RFC 9110, 10.2.3). */

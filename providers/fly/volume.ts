@@ -2,17 +2,17 @@
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import { sleep } from "../clock.ts";
-import { type Context, type Failure, type Fate, type Handler, noRecords } from "../handler.ts";
-import { type Args, KindResource } from "../resource.ts";
-import { FlyError, isGone, isNoRoom, isRefusedByHost, isUncertain } from "./errors.ts";
-import { isLive, isShownStill } from "./gone.ts";
-import { letGoMs } from "./in-the-way.ts";
-import { lookUntil, showsBy, staleMs } from "./lag.ts";
-import { forget } from "./machine-delete.ts";
-import { foreignAtFirst, foreignHolder, sharedApp } from "./owner.ts";
-import { nearestOpen, regionByCode } from "./regions.ts";
-import type * as wire from "./schema.ts";
+import { type ChangeAction, type CheckFailure, type Context, type Handler, noRecords } from "../handler.ts";
+import { type Args, FlyResource } from "../resource.ts";
+import { FlyError, isHostFailure, isNotFound, isOutOfCapacity, mayHaveApplied } from "./errors.ts";
+import { isLive, isStillListed } from "./existence.ts";
+import { pollUntil, staleReadMs, visibleBy } from "./lag.ts";
+import { forgetAdvice } from "./machine-delete.ts";
+import { cachedForeignMachineIn, foreignMachineWith, sharedAppText } from "./owner.ts";
+import { nearestOpenText, regionByCode } from "./regions.ts";
+import { releaseTimeoutMs } from "./release-wait.ts";
 import { snapshotDaysOf, snapshotFields } from "./snapshots.ts";
+import type * as wire from "./wire.ts";
 
 const lifecycle = {
   pop: "ignored",
@@ -27,7 +27,7 @@ const lifecycle = {
   kept: "ignored", // the engine's doing
   owner: "ignored", // a volume has no mark
   adoptFrom: "ignored", // said once, at create
-} satisfies Record<keyof VolumeInputs, Fate>;
+} satisfies Record<keyof VolumeInputs, ChangeAction>;
 
 export const VolumeInputs = z.strictObject({
   /** PoP it belongs to, for messages. */
@@ -68,10 +68,10 @@ const toOutputs = (inputs: VolumeInputs, volume: wire.Volume): VolumeOutputs => 
   zone: volume.zone ?? null,
 });
 
-const ready = new Set(["created", "hydrating"]);
+const readyStates = new Set(["created", "hydrating"]);
 
 /** How long Fly may take to restore. */
-const settleMs = 150_000;
+const readyTimeoutMs = 150_000;
 const pollMs = 2_000;
 
 async function find(
@@ -89,9 +89,9 @@ async function find(
 }
 
 /** The volume of this name, unless the machine that has it is not ours: then the PoP's own could never mount it. */
-async function findOurs(inputs: VolumeInputs, context: Context): Promise<wire.Volume | undefined> {
+async function findOwn(inputs: VolumeInputs, context: Context): Promise<wire.Volume | undefined> {
   const volume = await find(inputs, context);
-  const holder = volume && (await foreignHolder(volume, inputs, context));
+  const holder = volume && (await foreignMachineWith(volume, inputs, context));
   if (!holder) return volume;
   throw new Error(
     `${inputs.pop}: volume ${volume.id} is mounted by machine ${holder.machine}, which belongs to ${holder.stack === undefined ? "no stack of fly-pops" : `stack ${holder.stack}`}. It was not taken over. Take another fly-pops:app; or, if both are to be this PoP's, name them in fly-pops:adopt.pops.${inputs.pop}`,
@@ -99,8 +99,8 @@ async function findOurs(inputs: VolumeInputs, context: Context): Promise<wire.Vo
 }
 
 /** The volume to be taken over: it must be there, in the PoP's region, and small enough to have the wanted size. */
-async function adopted(id: string, inputs: VolumeInputs, context: Context): Promise<wire.Volume> {
-  const volume = await byId(id, inputs, context);
+async function findAdopted(id: string, inputs: VolumeInputs, context: Context): Promise<wire.Volume> {
+  const volume = await findById(id, inputs, context);
   const refusal =
     volume === undefined
       ? `${inputs.app} has no such volume`
@@ -120,7 +120,11 @@ async function adopted(id: string, inputs: VolumeInputs, context: Context): Prom
  * which knows. So it is given the snapshots it is to have, which changes nothing where it has them already. A 404 alone is not believed: it counts
  * once the volume is not shown any more.
  */
-async function confirmed(shown: wire.Volume, inputs: VolumeInputs, context: Context): Promise<wire.Volume | undefined> {
+async function confirmExists(
+  shown: wire.Volume,
+  inputs: VolumeInputs,
+  context: Context,
+): Promise<wire.Volume | undefined> {
   try {
     if (snapshotDaysOf(shown, inputs.snapshotDays) !== inputs.snapshotDays)
       return await setSnapshots(shown.id, inputs, context);
@@ -128,10 +132,10 @@ async function confirmed(shown: wire.Volume, inputs: VolumeInputs, context: Cont
     return shown;
   } catch (error) {
     if (!(error instanceof FlyError)) throw error;
-    const isSaidGone = isGone(error) || (error.status === 412 && /destroy/.test(error.detail));
+    const isSaidGone = isNotFound(error) || (error.status === 412 && /destroy/.test(error.detail));
     if (!isSaidGone) return shown;
-    const isShown = async () => (await byId(shown.id, inputs, context)) !== undefined;
-    if (await isShownStill(context.clock, isShown)) return shown;
+    const isShown = async () => (await findById(shown.id, inputs, context)) !== undefined;
+    if (await isStillListed(context.clock, isShown)) return shown;
     // No later look at a list may take it for the one that is to be made.
     context.fly.rememberDeleted(shown.id);
     return undefined;
@@ -141,22 +145,26 @@ async function confirmed(shown: wire.Volume, inputs: VolumeInputs, context: Cont
 /** What a create made that said it did not. A list may still show a volume that somebody deleted before. */
 async function findMade(inputs: VolumeInputs, context: Context): Promise<wire.Volume | undefined> {
   const shown = await find(inputs, context);
-  return shown && (await confirmed(shown, inputs, context));
+  return shown && (await confirmExists(shown, inputs, context));
 }
 
 /** What a volume that Fly moved goes by now: it has the name, and no other stack's machine. */
 async function findMoved(inputs: VolumeInputs, context: Context): Promise<wire.Volume | undefined> {
   const volume = await find(inputs, context);
-  return volume && (await foreignHolder(volume, inputs, context))?.stack === undefined ? volume : undefined;
+  return volume && (await foreignMachineWith(volume, inputs, context))?.stack === undefined ? volume : undefined;
 }
 
-async function untilReady(volume: wire.Volume, inputs: VolumeInputs, { fly, clock }: Context): Promise<wire.Volume> {
-  const deadline = clock.now() + settleMs;
+async function waitUntilReady(
+  volume: wire.Volume,
+  inputs: VolumeInputs,
+  { fly, clock }: Context,
+): Promise<wire.Volume> {
+  const deadline = clock.now() + readyTimeoutMs;
   let seen = volume;
-  while (!ready.has(seen.state ?? "created")) {
+  while (!readyStates.has(seen.state ?? "created")) {
     if (clock.now() > deadline)
       throw new Error(
-        `${inputs.pop}: volume ${volume.id} is still ${seen.state} after ${settleMs / 1000} s. It was kept; run again to go on with it.`,
+        `${inputs.pop}: volume ${volume.id} is still ${seen.state} after ${readyTimeoutMs / 1000} s. It was kept; run again to go on with it.`,
       );
     await sleep(clock, pollMs);
     seen = await fly.getVolume(inputs.app, volume.id);
@@ -164,13 +172,17 @@ async function untilReady(volume: wire.Volume, inputs: VolumeInputs, { fly, cloc
   return seen;
 }
 
-async function byId(id: string, { app }: VolumeInputs, { fly, givenUp }: Context): Promise<wire.Volume | undefined> {
+async function findById(
+  id: string,
+  { app }: VolumeInputs,
+  { fly, givenUp }: Context,
+): Promise<wire.Volume | undefined> {
   if (givenUp?.has(id)) return undefined;
   try {
     const volume = await fly.getVolume(app, id);
     return isLive(volume) ? volume : undefined;
   } catch (error) {
-    if (isGone(error)) return undefined;
+    if (isNotFound(error)) return undefined;
     throw error;
   }
 }
@@ -187,8 +199,8 @@ async function extend(id: string, inputs: VolumeInputs, context: Context): Promi
     if (!(error instanceof FlyError)) throw error;
     const { clock } = context;
     const isIt = (volume: wire.Volume | undefined) => volume && (volume.id !== id || (volume.size_gb ?? 0) >= sizeGb);
-    const volume = await lookUntil(clock, showsBy(error, clock), async () => {
-      const seen = (await byId(id, inputs, context)) ?? (await findMoved(inputs, context));
+    const volume = await pollUntil(clock, visibleBy(error, clock), async () => {
+      const seen = (await findById(id, inputs, context)) ?? (await findMoved(inputs, context));
       return isIt(seen) ? seen : undefined;
     });
     if (!volume) throw error;
@@ -202,7 +214,7 @@ async function setSnapshots(id: string, inputs: VolumeInputs, context: Context):
   const { app, pop, snapshotDays: days } = inputs;
   const set = (volume: string) => context.fly.updateVolume(app, volume, snapshotFields(days));
   const volume = await set(id).catch(async (error: unknown) => {
-    const moved = isGone(error) ? await findMoved(inputs, context) : undefined;
+    const moved = isNotFound(error) ? await findMoved(inputs, context) : undefined;
     if (!moved) throw error;
     return set(moved.id);
   });
@@ -219,21 +231,21 @@ const isUnreachable = (id: string, inputs: VolumeInputs, context: Context): Prom
   );
 
 /** Deletes a volume, waiting until Fly has let go of it. Gone already is success. */
-export async function deleteDetached(
+export async function deleteWhenDetached(
   id: string,
   { app, pop }: Pick<VolumeInputs, "app" | "pop">,
   { fly, clock }: Pick<Context, "fly" | "clock">,
 ): Promise<void> {
-  const deadline = clock.now() + letGoMs;
+  const deadline = clock.now() + releaseTimeoutMs;
   for (;;) {
     try {
       await fly.deleteVolume(app, id);
       return;
     } catch (error) {
-      if (isGone(error)) return;
-      if (isRefusedByHost(error))
+      if (isNotFound(error)) return;
+      if (isHostFailure(error))
         throw new Error(
-          `${pop}: volume ${id} is not deleted, its host does not do it (${error.message}). Run again when https://status.flyio.net says that the host is back. ${forget(`edge-${pop}-volume`)}`,
+          `${pop}: volume ${id} is not deleted, its host does not do it (${error.message}). Run again when https://status.flyio.net says that the host is back. ${forgetAdvice(`edge-${pop}-volume`)}`,
           { cause: error },
         );
       // A volume stays bound for up to two minutes after its machine went.
@@ -248,19 +260,19 @@ export async function deleteDetached(
   }
 }
 
-function noRoom(inputs: VolumeInputs, why: string, cause?: FlyError): Error {
+function noRoomError(inputs: VolumeInputs, why: string, cause?: FlyError): Error {
   return new Error(
     `${inputs.pop}: no volume made, ${inputs.region} has no room for ${inputs.sizeGb} GB and its machine (${why}). Try again later, take a smaller volumeGb or size, or another region.`,
     cause && { cause },
   );
 }
 
-const closed = ({ pop, region }: VolumeInputs): Error =>
+const closedRegionError = ({ pop, region }: VolumeInputs): Error =>
   new Error(
-    `${pop}: no volume made, Fly takes no new machines in ${region}. Take another region.${nearestOpen(region)}`,
+    `${pop}: no volume made, Fly takes no new machines in ${region}. Take another region.${nearestOpenText(region)}`,
   );
 
-async function isClosed(region: string, fly: Context["fly"]): Promise<boolean> {
+async function isRegionClosed(region: string, fly: Context["fly"]): Promise<boolean> {
   try {
     const found = (await fly.regions()).find(({ code }) => code === region);
     return found === undefined || found.deprecated === true;
@@ -271,9 +283,10 @@ async function isClosed(region: string, fly: Context["fly"]): Promise<boolean> {
 }
 
 /** Asks Fly where volume and machine would find room, before anything is made. An API that does not answer that lets the create itself find out. */
-async function refuseFullRegion(inputs: VolumeInputs, { fly }: Context): Promise<void> {
+async function assertRegionHasRoom(inputs: VolumeInputs, { fly }: Context): Promise<void> {
   // Only of a region that our table has as closed, so that it costs no call elsewhere: Fly itself says, the table where it does not.
-  if (regionByCode(inputs.region)?.deprecated !== false && (await isClosed(inputs.region, fly))) throw closed(inputs);
+  if (regionByCode(inputs.region)?.deprecated !== false && (await isRegionClosed(inputs.region, fly)))
+    throw closedRegionError(inputs);
   try {
     const open = await fly.placements({
       region: inputs.region,
@@ -283,32 +296,32 @@ async function refuseFullRegion(inputs: VolumeInputs, { fly }: Context): Promise
       volume_size_bytes: inputs.sizeGb * 1024 ** 3,
       org_slug: inputs.organization,
     });
-    if (!open.includes(inputs.region)) throw noRoom(inputs, "asked by placement");
+    if (!open.includes(inputs.region)) throw noRoomError(inputs, "asked by placement");
   } catch (error) {
     if (!(error instanceof FlyError)) throw error;
   }
 }
 
 /** On a host without another volume of the app, so that one host that fails does not take two PoPs; where there is none, on any. */
-async function createApart(inputs: VolumeInputs, context: Context): Promise<wire.Volume> {
+async function createOnSeparateHost(inputs: VolumeInputs, context: Context): Promise<wire.Volume> {
   try {
     return await createOrSettle(inputs, { unique_zone_app_wide: true }, context);
   } catch (error) {
     // Fly has many ways to say that there is no such host. That there is no room at all the second create finds out.
-    if (!isNoRoom(error) && !(error instanceof FlyError && error.status === 412)) throw error;
+    if (!isOutOfCapacity(error) && !(error instanceof FlyError && error.status === 412)) throw error;
     // A "no" may come after the deed, and a read may lag behind it.
     const { clock } = context;
-    const made = await lookUntil(clock, showsBy(error, clock), () => findMade(inputs, context));
+    const made = await pollUntil(clock, visibleBy(error, clock), () => findMade(inputs, context));
     if (made) return made;
     const volume = await createOrSettle(inputs, {}, context).catch((second: unknown) => {
-      throw isNoRoom(second) ? noRoom(inputs, second.message, second) : second;
+      throw isOutOfCapacity(second) ? noRoomError(inputs, second.message, second) : second;
     });
-    context.log(await besideOthers(volume, inputs, context));
+    context.log(await sharedHostText(volume, inputs, context));
     return volume;
   }
 }
 
-async function besideOthers(
+async function sharedHostText(
   { id, zone }: wire.Volume,
   { pop, app, region }: VolumeInputs,
   { fly }: Context,
@@ -320,7 +333,7 @@ async function besideOthers(
 
 async function createOrSettle(
   inputs: VolumeInputs,
-  apart: Pick<wire.CreateVolume, "unique_zone_app_wide">,
+  placement: Pick<wire.CreateVolume, "unique_zone_app_wide">,
   context: Context,
 ): Promise<wire.Volume> {
   try {
@@ -331,13 +344,13 @@ async function createOrSettle(
       encrypted: true,
       compute: inputs.guest,
       ...snapshotFields(inputs.snapshotDays),
-      ...apart,
+      ...placement,
     });
   } catch (error) {
-    if (!isUncertain(error)) throw error;
+    if (!mayHaveApplied(error)) throw error;
     const { clock } = context;
     // By nothing but its name and region: a second one could not be told from it.
-    const made = await lookUntil(clock, showsBy(error, clock), () => findMade(inputs, context));
+    const made = await pollUntil(clock, visibleBy(error, clock), () => findMade(inputs, context));
     if (made) return made;
     throw error;
   }
@@ -349,8 +362,8 @@ export const volumeHandler = {
   hints: ["guest"],
   // The old volume is data: it goes last.
   deleteBeforeReplace: false,
-  unfinished: ({ complete }) => complete === false,
-  check(olds, news): Failure[] {
+  isPartial: ({ complete }) => complete === false,
+  check(olds, news): CheckFailure[] {
     const same = olds && olds.app === news.app && olds.name === news.name && olds.region === news.region;
     if (!same || news.sizeGb >= olds.sizeGb) return [];
     return [
@@ -361,31 +374,31 @@ export const volumeHandler = {
     ];
   },
   async conflict(inputs, context) {
-    const foreign = await foreignAtFirst(inputs, context);
-    return foreign && sharedApp(inputs.app, foreign, `No volume was made for ${inputs.pop}, and none taken over.`);
+    const foreign = await cachedForeignMachineIn(inputs, context);
+    return foreign && sharedAppText(inputs.app, foreign, `No volume was made for ${inputs.pop}, and none taken over.`);
   },
   async create(inputs, context) {
     const conflict = await volumeHandler.conflict(inputs, context);
     if (conflict !== undefined) throw new Error(conflict);
     const shown =
-      inputs.adopt === undefined ? await findOurs(inputs, context) : await adopted(inputs.adopt, inputs, context);
-    const found = shown && (await confirmed(shown, inputs, context));
+      inputs.adopt === undefined ? await findOwn(inputs, context) : await findAdopted(inputs.adopt, inputs, context);
+    const found = shown && (await confirmExists(shown, inputs, context));
     if (shown && !found && inputs.adopt !== undefined)
       throw new Error(`${inputs.pop}: volume ${shown.id} cannot be adopted, it was deleted. Correct fly-pops:adopt.`);
     if (found) {
       context.log(`${inputs.pop}: volume ${found.id} exists, adopted`);
       if ((found.size_gb ?? inputs.sizeGb) < inputs.sizeGb) await extend(found.id, inputs, context);
     }
-    if (!found) await refuseFullRegion(inputs, context);
-    const volume = await untilReady(found ?? (await createApart(inputs, context)), inputs, context);
+    if (!found) await assertRegionHasRoom(inputs, context);
+    const volume = await waitUntilReady(found ?? (await createOnSeparateHost(inputs, context)), inputs, context);
     if (snapshotDaysOf(volume, inputs.snapshotDays) !== inputs.snapshotDays)
       await setSnapshots(volume.id, inputs, context);
     return { id: volume.id, outs: toOutputs(inputs, volume) };
   },
   async read(id, outs, context) {
     const { clock } = context;
-    const look = async () => (await byId(id, outs, context)) ?? (await findMoved(outs, context));
-    const volume = await lookUntil(clock, clock.now() + staleMs, look);
+    const look = async () => (await findById(id, outs, context)) ?? (await findMoved(outs, context));
+    const volume = await pollUntil(clock, clock.now() + staleReadMs, look);
     if (!volume) return undefined;
     if (volume.id !== id)
       context.log(`${outs.pop}: Fly moved volume ${id} to another host, where it is ${volume.id}; taken over`);
@@ -403,7 +416,7 @@ export const volumeHandler = {
     if (news.snapshotDays !== olds.snapshotDays) await setSnapshots(id, news, context);
     if (news.sizeGb <= olds.sizeGb) return { ...before, ...news, sizeGb: olds.sizeGb };
     const grown = await extend(id, news, context).catch(async (error: unknown) => {
-      if (!isRefusedByHost(error) || !(await isUnreachable(id, news, context))) throw error;
+      if (!isHostFailure(error) || !(await isUnreachable(id, news, context))) throw error;
       context.log(
         `${news.pop}: volume ${id} is not extended, its host does not answer. Nothing was changed there. Run again when https://status.flyio.net says it is back.`,
       );
@@ -417,14 +430,14 @@ export const volumeHandler = {
     return toOutputs(news, volume);
   },
   async delete(id, outs, context, { kept } = noRecords) {
-    await deleteDetached(id, outs, context);
+    await deleteWhenDetached(id, outs, context);
     // After a host migration it goes by another id, by which a forced replacement may have found it.
     const moved = await findMoved(outs, context);
-    if (moved && !kept.has(moved.id)) await deleteDetached(moved.id, outs, context);
+    if (moved && !kept.has(moved.id)) await deleteWhenDetached(moved.id, outs, context);
   },
 } satisfies Handler<VolumeInputs, VolumeOutputs>;
 
-export class Volume extends KindResource<VolumeInputs> {
+export class Volume extends FlyResource<VolumeInputs> {
   /** The host it lies on. */
   declare readonly zone: pulumi.Output<string | null>;
   declare readonly sizeGb: pulumi.Output<number>;

@@ -11,7 +11,7 @@ export interface SopsFile {
 }
 
 /** Why a text is no file that could be used, as a clause whose subject is the file. */
-export class NotUsable extends Error {
+export class SopsFileError extends Error {
   constructor(reason: string) {
     super(reason);
     this.name = "NotUsable";
@@ -19,7 +19,7 @@ export class NotUsable extends Error {
 }
 
 /** Lists of recipients in a file's metadata, and what names one in each. */
-const kinds: Record<string, string> = {
+const recipientIdKeys: Record<string, string> = {
   age: "recipient",
   pgp: "fp",
   kms: "arn",
@@ -35,19 +35,20 @@ const encrypted = /^ENC\[AES256_GCM,data:[A-Za-z0-9+/=]*,iv:[A-Za-z0-9+/=]+,tag:
 export function parseSopsFile(text: string): SopsFile {
   const document = parseDocument(text, { uniqueKeys: true });
   const [error] = document.errors;
-  if (error) throw new NotUsable(`is no YAML${error.linePos ? `, line ${error.linePos[0].line} cannot be read` : ""}`);
+  if (error)
+    throw new SopsFileError(`is no YAML${error.linePos ? `, line ${error.linePos[0].line} cannot be read` : ""}`);
   const { contents } = document;
   if (!isMap(contents))
-    throw new NotUsable("is not encrypted: it has no sops part. What is in it must be taken for known");
+    throw new SopsFileError("is not encrypted: it has no sops part. What is in it must be taken for known");
   const metadata: unknown = contents.toJSON().sops;
   if (typeof metadata !== "object" || metadata === null)
-    throw new NotUsable("is not encrypted: it has no sops part. What is in it must be taken for known");
+    throw new SopsFileError("is not encrypted: it has no sops part. What is in it must be taken for known");
   const groups = (metadata as { key_groups?: unknown }).key_groups;
   if (Array.isArray(groups) && groups.length > 0)
-    throw new NotUsable(
+    throw new SopsFileError(
       `has ${groups.length} key groups, each with a part of the key only (Shamir): a PoP has one key. Run: npx fly-pops secrets rekey, after sops brought it to one group`,
     );
-  const recipients = Object.entries(kinds).flatMap(([kind, name]) =>
+  const recipients = Object.entries(recipientIdKeys).flatMap(([kind, name]) =>
     listOf((metadata as Record<string, unknown>)[kind]).map((it) => ({ kind, id: String(it[name] ?? "?") })),
   );
   const ciphertexts = Object.fromEntries(
@@ -70,21 +71,21 @@ const listOf = (value: unknown): Record<string, unknown>[] =>
 export const plainRecipient = (recipient: string): string => recipient.trim().split(/\s+/).slice(0, 2).join(" ");
 
 /** True when the file opens with this recipient's key as it is. */
-export const names = ({ age }: SopsFile, recipient: string): boolean =>
+export const hasRecipient = ({ age }: SopsFile, recipient: string): boolean =>
   age.some((it) => plainRecipient(it) === plainRecipient(recipient));
 
 /** The wanted values, still encrypted. @throws NotUsable naming each key that is missing, or is no encrypted text, with what helps */
-export function wantedOf({ ciphertexts }: SopsFile, keys: readonly string[]): Record<string, string> {
+export function pickCiphertexts({ ciphertexts }: SopsFile, keys: readonly string[]): Record<string, string> {
   const missing = keys.filter((key) => !Object.hasOwn(ciphertexts, key));
   const odd = keys.filter((key) => Object.hasOwn(ciphertexts, key) && ciphertexts[key] === undefined);
   const empty = keys.filter((key) => Object.hasOwn(ciphertexts, key) && ciphertexts[key] === "");
-  const told = [
+  const problems = [
     ...(missing.length > 0
       ? [`has no ${missing.join(", ")}: add ${missing.length > 1 ? "them" : "it"} with "npx fly-pops secrets edit"`]
       : []),
     ...empty.map((key) => `has an empty ${key}: fill it in with "npx fly-pops secrets edit"`),
     ...odd.map((key) => `has a ${key} that is no encrypted text: write it in quotes, with "npx fly-pops secrets edit"`),
   ];
-  if (told.length > 0) throw new NotUsable(told.join("; it "));
+  if (problems.length > 0) throw new SopsFileError(problems.join("; it "));
   return Object.fromEntries(keys.map((key) => [key, ciphertexts[key] ?? ""]));
 }

@@ -6,18 +6,18 @@ import { readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import type { Context, Fate, Handler } from "../handler.ts";
-import { type Args, KindResource } from "../resource.ts";
+import type { ChangeAction, Context, Handler } from "../handler.ts";
+import { type Args, FlyResource } from "../resource.ts";
 import { SopsError } from "./cli.ts";
-import { NotUsable, names, parseSopsFile, wantedOf } from "./file.ts";
-import { sealed } from "./seal.ts";
+import { encryptFor } from "./encrypt-for.ts";
+import { hasRecipient, parseSopsFile, pickCiphertexts, SopsFileError } from "./file.ts";
 
 const lifecycle = {
   pop: "ignored",
   file: "ignored", // a file that moved holds what it held
   ciphertexts: "update",
   recipient: "update",
-} satisfies Record<keyof SealedSecretsInputs, Fate>;
+} satisfies Record<keyof SealedSecretsInputs, ChangeAction>;
 
 export const SealedSecretsInputs = z.strictObject({
   /** PoP they are for, e.g. cdg-1. */
@@ -37,33 +37,36 @@ export type SealedSecretsOutputs = SealedSecretsInputs & {
 };
 
 /** The file as it lies there, which must be the one the program read. */
-function readFile({ pop, file, ciphertexts }: SealedSecretsInputs): {
+function readSecretsOf({ pop, file, ciphertexts }: SealedSecretsInputs): {
   text: string;
-  named(recipient: string): boolean;
+  hasRecipient(recipient: string): boolean;
 } {
   try {
     const text = readFileSync(file, "utf8");
     const parsed = parseSopsFile(text);
-    if (!isDeepStrictEqual(wantedOf(parsed, Object.keys(ciphertexts)), ciphertexts))
-      throw new NotUsable("was changed while this ran");
-    return { text, named: (recipient) => names(parsed, recipient) };
+    if (!isDeepStrictEqual(pickCiphertexts(parsed, Object.keys(ciphertexts)), ciphertexts))
+      throw new SopsFileError("was changed while this ran");
+    return { text, hasRecipient: (recipient) => hasRecipient(parsed, recipient) };
   } catch (error) {
     const why =
-      error instanceof NotUsable ? error.message : `cannot be read (${(error as NodeJS.ErrnoException).code})`;
+      error instanceof SopsFileError ? error.message : `cannot be read (${(error as NodeJS.ErrnoException).code})`;
     throw new Error(`${pop}: nothing sealed, ${file} ${why}. What the PoP has stays as it is. Run again.`);
   }
 }
 
-async function seal(inputs: SealedSecretsInputs, { sops, log }: Pick<Context, "sops" | "log">): Promise<string> {
+async function encryptForPop(
+  inputs: SealedSecretsInputs,
+  { sops, log }: Pick<Context, "sops" | "log">,
+): Promise<string> {
   const { pop, file, ciphertexts, recipient } = inputs;
-  const { text, named } = readFile(inputs);
-  if (named(recipient)) {
+  const { text, hasRecipient } = readSecretsOf(inputs);
+  if (hasRecipient(recipient)) {
     log(`${pop}: ${file} names it, so it goes there as it is`);
     return text;
   }
   try {
     const opened = await sops.decrypt(text, file);
-    return await sealed(
+    return await encryptFor(
       Object.fromEntries(Object.keys(ciphertexts).map((key) => [key, String(opened[key])])),
       recipient,
       sops,
@@ -79,7 +82,7 @@ export const sealedSecretsHandler = {
   lifecycle,
   deleteBeforeReplace: false,
   async create(inputs, context) {
-    return { id: inputs.pop, outs: { ...inputs, schemaVersion: 1, sealed: await seal(inputs, context) } };
+    return { id: inputs.pop, outs: { ...inputs, schemaVersion: 1, sealed: await encryptForPop(inputs, context) } };
   },
   // Nothing of it is anywhere but in state and in the machine's config.
   async read(_id, outs) {
@@ -88,12 +91,12 @@ export const sealedSecretsHandler = {
   },
   async update(_id, olds, news, context) {
     const same = olds.recipient === news.recipient && isDeepStrictEqual(olds.ciphertexts, news.ciphertexts);
-    return { ...news, schemaVersion: 1, sealed: same ? olds.sealed : await seal(news, context) };
+    return { ...news, schemaVersion: 1, sealed: same ? olds.sealed : await encryptForPop(news, context) };
   },
   async delete() {},
 } satisfies Handler<SealedSecretsInputs, SealedSecretsOutputs>;
 
-export class SealedSecrets extends KindResource<SealedSecretsInputs> {
+export class SealedSecrets extends FlyResource<SealedSecretsInputs> {
   /** A sops file that the PoP's identity opens. */
   declare readonly sealed: pulumi.Output<string>;
   constructor(name: string, args: Args<SealedSecretsInputs>, opts?: pulumi.CustomResourceOptions) {

@@ -6,12 +6,12 @@ import { isDeepStrictEqual } from "node:util";
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import { sleep } from "../clock.ts";
-import { type Context, type Fate, type Handler, noRecords } from "../handler.ts";
-import { type Args, KindResource } from "../resource.ts";
+import { type ChangeAction, type Context, type Handler, noRecords } from "../handler.ts";
+import { type Args, FlyResource } from "../resource.ts";
 import { SopsError } from "../sops/cli.ts";
-import { sealed } from "../sops/seal.ts";
-import { type Device, type MintedKey, TailnetError } from "./driver.ts";
-import { joinedBy, namesakes, ownNodes, quietFor, quietMs, type Traces } from "./nodes.ts";
+import { encryptFor } from "../sops/encrypt-for.ts";
+import { findNodesNamed, findOwnNodes, type JoinTraces, joinedWithKey, offlineForMs, staleAfterMs } from "./nodes.ts";
+import { type Device, type MintedKey, TailnetError } from "./tailnet-api.ts";
 
 const lifecycle = {
   pop: "ignored",
@@ -23,7 +23,7 @@ const lifecycle = {
   recipient: "replace", // another identity is another PoP
   isNew: "ignored", // said once, at create
   secretName: "update",
-} satisfies Record<keyof AuthKeyInputs, Fate>;
+} satisfies Record<keyof AuthKeyInputs, ChangeAction>;
 
 export const AuthKeyInputs = z.strictObject({
   /** PoP it is for, e.g. cdg-1. */
@@ -60,18 +60,18 @@ export type AuthKeyOutputs = AuthKeyInputs & {
 /** Long enough for a first deployment, short enough for a key nobody used. */
 const expirySeconds = 3600;
 
-const driverOf = ({ driver, server, ca }: AuthKeyInputs, { tailnet }: Context) => tailnet({ driver, server, ca });
+const tailnetApi = ({ driver, server, ca }: AuthKeyInputs, { tailnet }: Context) => tailnet({ driver, server, ca });
 
 async function mintAndSeal(inputs: AuthKeyInputs, context: Context): Promise<AuthKeyOutputs> {
   const { pop, tags, recipient, secretName } = inputs;
-  const driver = driverOf(inputs, context);
-  const { id, key, expires }: MintedKey = await driver.mint({ tags, expirySeconds, description: `fly-pops ${pop}` });
+  const api = tailnetApi(inputs, context);
+  const { id, key, expires }: MintedKey = await api.mint({ tags, expirySeconds, description: `fly-pops ${pop}` });
   try {
-    const text = await sealed({ [secretName]: key }, recipient, context.sops);
+    const text = await encryptFor({ [secretName]: key }, recipient, context.sops);
     context.log(`${pop}: auth key ${id} made, good until ${expires}`);
     return { ...inputs, schemaVersion: 1, keyId: id, expires, sealed: text };
   } catch (error) {
-    await driver.revoke(id).catch(() => undefined);
+    await api.revoke(id).catch(() => undefined);
     if (!(error instanceof SopsError)) throw error;
     throw new Error(`${pop}: its auth key was not sealed, ${error.message}. The key was revoked.`);
   }
@@ -81,22 +81,22 @@ async function mintAndSeal(inputs: AuthKeyInputs, context: Context): Promise<Aut
  * Nodes of an earlier life of the PoP: with one there, the new one would join as `node-1`. Who has its name and is alive is somebody's, most likely
  * another stack's, and is never touched.
  */
-async function removeStale(inputs: AuthKeyInputs, context: Context): Promise<void> {
+async function removeStaleNodes(inputs: AuthKeyInputs, context: Context): Promise<void> {
   const { pop, node } = inputs;
-  const driver = driverOf(inputs, context);
-  const devices = await driver.devices();
+  const api = tailnetApi(inputs, context);
+  const devices = await api.devices();
   if (devices === undefined)
     return context.log(
       `${pop}: the credentials may not see devices. If there is an old ${node} in the tailnet, remove it, or this one joins as ${node}-1`,
     );
-  const found = namesakes(devices, inputs);
-  const alive = found.find((it) => quietFor(it, context.clock.now()) < quietMs);
+  const found = findNodesNamed(devices, inputs);
+  const alive = found.find((it) => offlineForMs(it, context.clock.now()) < staleAfterMs);
   if (alive)
     throw new Error(
       `${pop}: no auth key made, the tailnet has a ${node} already that ${alive.online ? "is online" : "was online minutes ago"} (device ${alive.id}). If it is another stack's, give this one a tailnet.hostPrefix of its own. If it is this PoP itself: npx pulumi up --replace '**${pop}-identity'. If nobody needs it, remove it from the tailnet. Then run again.`,
     );
   for (const { id } of found) {
-    await driver.removeDevice(id);
+    await api.removeDevice(id);
     context.log(`${pop}: removed device ${id}, the ${node} of an earlier life`);
   }
 }
@@ -108,13 +108,13 @@ const sameTags = (a: readonly string[], b: readonly string[]): boolean =>
  * Gives the PoP's node other tags where a new key would not. @returns false when a key is needed: the control server takes tags from it, or the PoP is no
  * node yet.
  */
-async function retagged(olds: AuthKeyOutputs, news: AuthKeyInputs, context: Context): Promise<boolean> {
+async function retag(olds: AuthKeyOutputs, news: AuthKeyInputs, context: Context): Promise<boolean> {
   const { pop, node, tags } = news;
   const unchanged = (["driver", "server", "secretName"] as const).every((key) => olds[key] === news[key]);
-  const driver = driverOf(news, context);
-  if (!unchanged || driver.setTags === undefined) return false;
+  const api = tailnetApi(news, context);
+  if (!unchanged || api.setTags === undefined) return false;
   const nodes = async () =>
-    ((await driver.devices()) ?? []).filter(
+    ((await api.devices()) ?? []).filter(
       (it) => it.hostname === node && (sameTags(it.tags, olds.tags) || sameTags(it.tags, tags)),
     );
   const [first, second] = await nodes();
@@ -124,7 +124,7 @@ async function retagged(olds: AuthKeyOutputs, news: AuthKeyInputs, context: Cont
       `${pop}: nodes ${first.id} and ${second.id} of the tailnet are both called ${node}, so which one is this PoP's is unclear. Its tags were not changed. Remove the one that is not, or give this stack a tailnet.hostPrefix of its own.`,
     );
   if (sameTags(first.tags, tags)) return true;
-  await driver.setTags(first.id, tags);
+  await api.setTags(first.id, tags);
   const [now] = (await nodes()).filter(({ id }) => id === first.id);
   if (now === undefined || !sameTags(now.tags, tags))
     throw new Error(
@@ -136,8 +136,8 @@ async function retagged(olds: AuthKeyOutputs, news: AuthKeyInputs, context: Cont
 
 /** Tags that somebody changed at a control server where they can be set back. */
 async function changedTags(outs: AuthKeyOutputs, context: Context): Promise<string[] | undefined> {
-  if (driverOf(outs, context).setTags === undefined) return undefined;
-  const nodes = ((await devicesIfKnown(outs, context)) ?? []).filter(({ hostname }) => hostname === outs.node);
+  if (tailnetApi(outs, context).setTags === undefined) return undefined;
+  const nodes = ((await tryListDevices(outs, context)) ?? []).filter(({ hostname }) => hostname === outs.node);
   const [only] = nodes;
   if (nodes.length !== 1 || only === undefined || only.tags.length === 0 || sameTags(only.tags, outs.tags))
     return undefined;
@@ -145,28 +145,28 @@ async function changedTags(outs: AuthKeyOutputs, context: Context): Promise<stri
 }
 
 /** How often, and how far apart, the tailnet is asked whether a machine that was stopped is gone from it. */
-const looks = 15;
-const lookMs = 2_000;
+const maxPolls = 15;
+const pollMs = 2_000;
 
 /** Takes the PoP's own node out of the tailnet, once it is offline. */
-async function removeOwn(outs: AuthKeyOutputs, context: Context): Promise<void> {
+async function removeOwnNodes(outs: AuthKeyOutputs, context: Context): Promise<void> {
   const { pop, node } = outs;
-  const driver = driverOf(outs, context);
-  for (let look = 1; ; look++) {
-    const devices = await driver.devices();
+  const api = tailnetApi(outs, context);
+  for (let poll = 1; ; poll++) {
+    const devices = await api.devices();
     if (devices === undefined)
       return context.log(`${pop}: the credentials may not see devices. Remove ${node} yourself`);
-    const found = namesakes(devices, outs);
-    const own = ownNodes(found, traces(outs), context.clock.now());
+    const found = findNodesNamed(devices, outs);
+    const own = findOwnNodes(found, traces(outs), context.clock.now());
     if (
-      look < looks &&
+      poll < maxPolls &&
       (own.some(({ online }) => online) || (own.length === 0 && found.some(({ online }) => online)))
     ) {
-      await sleep(context.clock, lookMs);
+      await sleep(context.clock, pollMs);
       continue;
     }
     for (const { id } of own.filter(({ online }) => !online)) {
-      await driver.removeDevice(id);
+      await api.removeDevice(id);
       context.log(`${pop}: removed device ${id}, its node ${node}`);
     }
     for (const { id, online } of found.filter((it) => it.online || !own.includes(it)))
@@ -177,7 +177,7 @@ async function removeOwn(outs: AuthKeyOutputs, context: Context): Promise<void> 
   }
 }
 
-const traces = ({ keyId, expires, device }: AuthKeyOutputs): Traces => ({
+const traces = ({ keyId, expires, device }: AuthKeyOutputs): JoinTraces => ({
   keyId,
   expires,
   seconds: expirySeconds,
@@ -189,7 +189,7 @@ const samePop = (one: AuthKeyInputs, other: AuthKeyInputs): boolean =>
   one.node === other.node && one.recipient === other.recipient;
 
 /** Errors of a control server as a sentence for people. */
-async function told<T>({ pop }: AuthKeyInputs, work: () => Promise<T>): Promise<T> {
+async function withAdvice<T>({ pop }: AuthKeyInputs, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
@@ -212,9 +212,9 @@ export const authKeyHandler = {
   // The old one takes its node along, before the new one comes by the same name.
   deleteBeforeReplace: true,
   create: (inputs, context, { known } = noRecords) =>
-    told(inputs, async () => {
+    withAdvice(inputs, async () => {
       // One that state had a key for is this stack's.
-      if (inputs.isNew && !known.some(({ node }) => node === inputs.node)) await removeStale(inputs, context);
+      if (inputs.isNew && !known.some(({ node }) => node === inputs.node)) await removeStaleNodes(inputs, context);
       const outs = await mintAndSeal(inputs, context);
       return { id: `${outs.driver}-${outs.keyId}`, outs };
     }),
@@ -222,8 +222,8 @@ export const authKeyHandler = {
     const { schemaVersion: _, keyId: __, expires, sealed: ___, device: ____, ...inputs } = outs;
     // A used key looks like one that never was, so the key itself tells nothing. One that ended, with no node of its name there, was of no use: another is needed.
     if (Date.parse(expires) < context.clock.now()) {
-      const devices = await devicesIfKnown(outs, context);
-      if (devices !== undefined && namesakes(devices, outs).length === 0) {
+      const devices = await tryListDevices(outs, context);
+      if (devices !== undefined && findNodesNamed(devices, outs).length === 0) {
         context.log(
           `${outs.pop}: its auth key ended, and there is no ${outs.node} in the tailnet; the next up makes another`,
         );
@@ -236,27 +236,27 @@ export const authKeyHandler = {
     return { outs: { ...outs, tags }, inputs: { ...inputs, tags } };
   },
   update: (_id, olds, news, context) =>
-    told(news, async () => {
+    withAdvice(news, async () => {
       const same = (["driver", "server", "tags", "secretName"] as const).every((key) =>
         isDeepStrictEqual(olds[key], news[key]),
       );
-      if (same || (await retagged(olds, news, context))) return { ...olds, ...news };
+      if (same || (await retag(olds, news, context))) return { ...olds, ...news };
       const made = await mintAndSeal(news, context);
       // By the former key it joined, if it did.
-      const found = namesakes((await devicesIfKnown(olds, context)) ?? [], olds);
-      const device = found.find((it) => joinedBy(it, traces(olds)))?.id;
+      const found = findNodesNamed((await tryListDevices(olds, context)) ?? [], olds);
+      const device = found.find((it) => joinedWithKey(it, traces(olds)))?.id;
       const outs = device === undefined ? made : { ...made, device };
-      await revokeIfAlive(olds, context).catch((error: unknown) =>
+      await revokeIfUnexpired(olds, context).catch((error: unknown) =>
         context.log(`${news.pop}: the former auth key ${olds.keyId} was not revoked (${(error as Error).message})`),
       );
       return outs;
     }),
   delete: (_id, outs, context, { kept } = noRecords) =>
-    told(outs, async () => {
-      await revokeIfAlive(outs, context);
+    withAdvice(outs, async () => {
+      await revokeIfUnexpired(outs, context);
       if ([...kept.values()].some((it) => samePop(it, outs))) return;
       try {
-        await removeOwn(outs, context);
+        await removeOwnNodes(outs, context);
       } catch (error) {
         context.log(`${outs.pop}: ${outs.node} stays in the tailnet, remove it there (${(error as Error).message})`);
       }
@@ -264,21 +264,21 @@ export const authKeyHandler = {
 } satisfies Handler<AuthKeyInputs, AuthKeyOutputs>;
 
 /** An ended key needs no revoking, and so no credentials. */
-async function revokeIfAlive(outs: AuthKeyOutputs, context: Context): Promise<void> {
-  if (Date.parse(outs.expires) > context.clock.now()) await driverOf(outs, context).revoke(outs.keyId);
+async function revokeIfUnexpired(outs: AuthKeyOutputs, context: Context): Promise<void> {
+  if (Date.parse(outs.expires) > context.clock.now()) await tailnetApi(outs, context).revoke(outs.keyId);
 }
 
 /** A refresh must not fail for want of credentials: then what state knows stays. */
-async function devicesIfKnown(outs: AuthKeyOutputs, context: Context): Promise<Device[] | undefined> {
+async function tryListDevices(outs: AuthKeyOutputs, context: Context): Promise<Device[] | undefined> {
   try {
-    return await driverOf(outs, context).devices();
+    return await tailnetApi(outs, context).devices();
   } catch (error) {
     context.log(`${outs.pop}: the tailnet was not asked (${(error as Error).message})`);
     return undefined;
   }
 }
 
-export class AuthKey extends KindResource<AuthKeyInputs> {
+export class AuthKey extends FlyResource<AuthKeyInputs> {
   /** A sops file that the PoP's identity opens. */
   declare readonly sealed: pulumi.Output<string>;
   declare readonly expires: pulumi.Output<string>;

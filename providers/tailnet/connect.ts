@@ -1,22 +1,22 @@
 /** The control server of a stack's tailnet, reached with the stack's credentials. */
 import type { Clock } from "../clock.ts";
-import { headscaleSettings, type Lookup, tailscaleSettings } from "../settings.ts";
-import type { ControlServer, TailnetDriver } from "./driver.ts";
+import { type ConfigLookup, headscaleSettings, tailscaleSettings } from "../settings.ts";
 import { createHeadscale } from "./headscale.ts";
+import type { ControlServer, TailnetApi } from "./tailnet-api.ts";
 import { createTailscale } from "./tailscale.ts";
 
 /** @throws a sentence when there are no credentials, or an address is no URL */
 export function connectTailnet(
-  of: ControlServer,
-  { config, env, clock }: { config: Lookup; env: Lookup; clock: Clock },
-): TailnetDriver {
-  const parts = { clock, ca: of.ca };
-  switch (of.driver) {
+  server: ControlServer,
+  { config, env, clock }: { config: ConfigLookup; env: ConfigLookup; clock: Clock },
+): TailnetApi {
+  const parts = { clock, ca: server.ca };
+  switch (server.driver) {
     case "tailscale":
       return createTailscale(tailscaleSettings(config, env), parts);
     case "headscale":
-      return createHeadscale(headscaleSettings(config, env, of), parts);
+      return createHeadscale(headscaleSettings(config, env, server), parts);
     default:
-      return of.driver satisfies never;
+      return server.driver satisfies never;
   }
 }

@@ -1,8 +1,8 @@
 /** A headscale of the user's own, by its REST API (0.28 and later). https://headscale.net, https://github.com/juanfont/headscale/tree/main/proto */
 import { z } from "zod";
 import type { Clock } from "../clock.ts";
-import { type Device, type MintedKey, type TailnetDriver, TailnetError } from "./driver.ts";
-import { createApi, Done } from "./http.ts";
+import { AnyJson, createApiClient } from "./http.ts";
+import { type Device, type MintedKey, type TailnetApi, TailnetError } from "./tailnet-api.ts";
 
 export interface HeadscaleSettings {
   /** Base URL. */
@@ -38,8 +38,8 @@ const Nodes = z.object({
 export function createHeadscale(
   { server, apiKey }: HeadscaleSettings,
   { clock, ca }: { clock: Clock; ca?: string | undefined },
-): TailnetDriver {
-  const api = createApi({ server, ca, clock, secrets: [apiKey] });
+): TailnetApi {
+  const api = createApiClient({ server, ca, clock, secrets: [apiKey] });
   const authorization = `Bearer ${apiKey}`;
   return {
     async mint({ tags, expirySeconds }): Promise<MintedKey> {
@@ -56,19 +56,19 @@ export function createHeadscale(
           // With tags it belongs to them, and to no user.
           aclTags: tags.map((tag) => `tag:${tag}`),
         },
-        answer: PreAuthKey,
+        responseSchema: PreAuthKey,
       });
       return { id: preAuthKey.id, key: preAuthKey.key, expires: preAuthKey.expiration };
     },
     async revoke(id) {
-      await gone(
+      await ignoreNotFound(
         api({
           operation: `revoke auth key ${id}`,
           method: "POST",
           path: "/api/v1/preauthkey/expire",
           authorization,
           body: { id },
-          answer: Done,
+          responseSchema: AnyJson,
         }),
       );
     },
@@ -78,7 +78,7 @@ export function createHeadscale(
         method: "GET",
         path: "/api/v1/node",
         authorization,
-        answer: Nodes,
+        responseSchema: Nodes,
       });
       return (nodes ?? []).map(({ id, name = "", tags, validTags, forcedTags, ...node }) => ({
         id,
@@ -91,13 +91,13 @@ export function createHeadscale(
       }));
     },
     async removeDevice(id) {
-      await gone(
+      await ignoreNotFound(
         api({
           operation: `remove node ${id}`,
           method: "DELETE",
           path: `/api/v1/node/${encodeURIComponent(id)}`,
           authorization,
-          answer: Done,
+          responseSchema: AnyJson,
         }),
       );
     },
@@ -109,14 +109,14 @@ export function createHeadscale(
         path: `/api/v1/node/${encodeURIComponent(id)}/tags`,
         authorization,
         body: { tags: tags.map((tag) => `tag:${tag}`) },
-        answer: Done,
+        responseSchema: AnyJson,
       });
     },
   };
 }
 
 /** What is not there is told by 404, and by 500 with these words. */
-async function gone(work: Promise<unknown>): Promise<void> {
+async function ignoreNotFound(work: Promise<unknown>): Promise<void> {
   await work.catch((error: unknown) => {
     const absent = error instanceof TailnetError && (error.status === 404 || /not found/i.test(error.message));
     if (!absent) throw error;

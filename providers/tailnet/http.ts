@@ -1,10 +1,10 @@
 /** One call to a control server's API: patience, repetition, redaction and the shape of errors, once for all drivers. */
 import { z } from "zod";
 import type { Clock } from "../clock.ts";
+import { httpTransport, NoResponseError, parseJson } from "../http-transport.ts";
 import { redact } from "../redact.ts";
-import { withPatience } from "../retry.ts";
-import { httpTransport, NoAnswer, parseJson } from "../wire.ts";
-import { TailnetError } from "./driver.ts";
+import { withRetry } from "../retry.ts";
+import { TailnetError } from "./tailnet-api.ts";
 
 export interface Call<T> {
   /** For people: verb and object, e.g. "list devices". */
@@ -15,13 +15,13 @@ export interface Call<T> {
   body?: unknown;
   /** Value of the Authorization header. Absent: none. */
   authorization?: string;
-  answer: z.ZodType<T>;
+  responseSchema: z.ZodType<T>;
 }
 
 /** The answer to a call that only has to be done: nothing, or JSON of any kind. A page is somebody else's answer. */
-export const Done = z.unknown().refine((answer) => typeof answer !== "string");
+export const AnyJson = z.unknown().refine((answer) => typeof answer !== "string");
 
-export interface ApiOptions {
+export interface ApiClientOptions {
   /** Base URL. */
   server: string;
   /** PEM of the authorities that count instead of the public ones. */
@@ -31,21 +31,21 @@ export interface ApiOptions {
   secrets: readonly string[];
 }
 
-export type Api = <T>(call: Call<T>) => Promise<T>;
+export type ApiClient = <T>(call: Call<T>) => Promise<T>;
 
 const timeoutMs = 20_000;
-const tries = 3;
-const firstPauseMs = 1_000;
-const passing = new Set([429, 502, 503, 504]);
+const maxAttempts = 3;
+const firstDelayMs = 1_000;
+const retryableStatuses = new Set([429, 502, 503, 504]);
 
 /**
  * All calls may be repeated: reads and deletes by nature, and a key made twice is a key nobody has seen, that ends by itself within the hour.
  */
-export function createApi({ server, ca, clock, secrets }: ApiOptions): Api {
+export function createApiClient({ server, ca, clock, secrets }: ApiClientOptions): ApiClient {
   const base = server.replace(/\/+$/, "");
   const transport = httpTransport({ ca });
 
-  async function once<T>({ operation, method, path, body, authorization, answer }: Call<T>): Promise<T> {
+  async function once<T>({ operation, method, path, body, authorization, responseSchema }: Call<T>): Promise<T> {
     const isForm = body instanceof URLSearchParams;
     const response = await transport({
       method,
@@ -59,8 +59,8 @@ export function createApi({ server, ca, clock, secrets }: ApiOptions): Api {
       },
       timeoutMs,
     }).catch((error: unknown) => {
-      if (!(error instanceof NoAnswer)) throw error;
-      throw new TailnetError(redact(`${operation}: ${whyNoAnswer(error, base)}`, secrets), undefined, true);
+      if (!(error instanceof NoResponseError)) throw error;
+      throw new TailnetError(redact(`${operation}: ${noResponseReason(error, base)}`, secrets), undefined, true);
     });
     const json = parseJson(response.body);
     if (response.status < 200 || response.status > 299) {
@@ -71,22 +71,22 @@ export function createApi({ server, ca, clock, secrets }: ApiOptions): Api {
         response.status >= 500,
       );
     }
-    const parsed = answer.safeParse(json);
+    const parsed = responseSchema.safeParse(json);
     if (parsed.success) return parsed.data;
     const where = parsed.error.issues.map((issue) => issue.path.join(".") || "the answer").join(", ");
     throw new TailnetError(`${operation}: unexpected answer of ${base}, see ${where}`, response.status, true);
   }
 
-  return (call) => withPatience({ clock, tries, pauseMs }, () => once(call));
+  return (call) => withRetry({ clock, maxAttempts, delayMs }, () => once(call));
 }
 
-function pauseMs(error: unknown, attempt: number): number | undefined {
+function delayMs(error: unknown, attempt: number): number | undefined {
   if (!(error instanceof TailnetError)) return undefined;
-  return error.status === undefined || passing.has(error.status) ? firstPauseMs * attempt : undefined;
+  return error.status === undefined || retryableStatuses.has(error.status) ? firstDelayMs * attempt : undefined;
 }
 
 /** Certificate trouble has a name of its own in Node; who meets it needs to know which authorities were asked. */
-const untrusted = new Set([
+const untrustedCodes = new Set([
   "DEPTH_ZERO_SELF_SIGNED_CERT",
   "SELF_SIGNED_CERT_IN_CHAIN",
   "UNABLE_TO_GET_ISSUER_CERT",
@@ -95,8 +95,8 @@ const untrusted = new Set([
   "CERT_SIGNATURE_FAILURE",
 ]);
 
-function whyNoAnswer({ code = "" }: NoAnswer, base: string): string {
-  if (untrusted.has(code))
+function noResponseReason({ code = "" }: NoResponseError, base: string): string {
+  if (untrustedCodes.has(code))
     return `${base} has a certificate of an authority that is not known here (${code}). Name its authorities in tailnet.ca`;
   if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID")
     return `the certificate of ${base} is not valid now (${code}). Look at its dates, and at this machine's clock`;

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { Context } from "../handler.ts";
 
 /** How a PoP joins, as its auth key knows it. */
-export const Joins = z.strictObject({
+export const TailnetJoin = z.strictObject({
   /** Its name in the tailnet, e.g. pop-cdg-1. */
   node: z.string().min(1),
   driver: z.enum(["tailscale", "headscale"]),
@@ -14,13 +14,13 @@ export const Joins = z.strictObject({
   /** When the key it was given ends, RFC 3339. */
   expires: z.string().min(1),
 });
-export type Joins = z.infer<typeof Joins>;
+export type TailnetJoin = z.infer<typeof TailnetJoin>;
 
 /**
  * Throws when the key has ended and the tailnet has no such node, which would have a key of its own on its volume. A tailnet that cannot be asked refuses nothing.
  * The control server is asked only about a key that has ended.
  */
-export async function refuseEndedKey(pop: string, joins: Joins | undefined, context: Context): Promise<void> {
+export async function assertKeyUsable(pop: string, joins: TailnetJoin | undefined, context: Context): Promise<void> {
   if (joins === undefined || !(Date.parse(joins.expires) < context.clock.now())) return;
   const { node, expires } = joins;
   let known: boolean | undefined;

@@ -1,9 +1,9 @@
 /** Tailscale's own control server. https://tailscale.com/api */
 import { z } from "zod";
 import type { Clock } from "../clock.ts";
-import { type Device, type MintedKey, type TailnetDriver, TailnetError } from "./driver.ts";
-import { createApi, Done } from "./http.ts";
-import { quietMs } from "./nodes.ts";
+import { AnyJson, createApiClient } from "./http.ts";
+import { staleAfterMs } from "./nodes.ts";
+import { type Device, type MintedKey, type TailnetApi, TailnetError } from "./tailnet-api.ts";
 
 export interface TailscaleSettings {
   /** Base URL. */
@@ -36,15 +36,15 @@ const Devices = z.object({
 /** A bearer lives for an hour; asked for anew before that. */
 const marginMs = 60_000;
 /** Longest description that is taken: letters, digits, dashes and spaces. */
-const longestDescription = 50;
+const maxDescriptionLength = 50;
 
 export function createTailscale(
   { server, tailnet, credentials }: TailscaleSettings,
   { clock, ca }: { clock: Clock; ca?: string | undefined },
-): TailnetDriver {
+): TailnetApi {
   const secrets = "apiKey" in credentials ? [credentials.apiKey] : [credentials.clientSecret];
-  const api = createApi({ server, ca, clock, secrets });
-  const inTailnet = `/api/v2/tailnet/${encodeURIComponent(tailnet)}`;
+  const api = createApiClient({ server, ca, clock, secrets });
+  const tailnetPath = `/api/v2/tailnet/${encodeURIComponent(tailnet)}`;
   let login: { token: string; until: number } | undefined;
 
   async function authorization(): Promise<string> {
@@ -59,7 +59,7 @@ export function createTailscale(
           client_id: credentials.clientId,
           client_secret: credentials.clientSecret,
         }),
-        answer: Token,
+        responseSchema: Token,
       });
       secrets.push(access_token);
       login = { token: access_token, until: clock.now() + expires_in * 1000 };
@@ -72,7 +72,7 @@ export function createTailscale(
       const { id, key, expires } = await api({
         operation: "make an auth key",
         method: "POST",
-        path: `${inTailnet}/keys`,
+        path: `${tailnetPath}/keys`,
         authorization: await authorization(),
         body: {
           capabilities: {
@@ -81,20 +81,20 @@ export function createTailscale(
             },
           },
           expirySeconds,
-          description: description.replaceAll(/[^A-Za-z0-9 -]/g, " ").slice(0, longestDescription),
+          description: description.replaceAll(/[^A-Za-z0-9 -]/g, " ").slice(0, maxDescriptionLength),
         },
-        answer: Key,
+        responseSchema: Key,
       });
       return { id, key, expires };
     },
     async revoke(id) {
-      await gone(
+      await ignoreNotFound(
         api({
           operation: `revoke auth key ${id}`,
           method: "DELETE",
-          path: `${inTailnet}/keys/${encodeURIComponent(id)}`,
+          path: `${tailnetPath}/keys/${encodeURIComponent(id)}`,
           authorization: await authorization(),
-          answer: Done,
+          responseSchema: AnyJson,
         }),
       );
     },
@@ -104,15 +104,15 @@ export function createTailscale(
         const { devices } = await api({
           operation: "list devices",
           method: "GET",
-          path: `${inTailnet}/devices`,
+          path: `${tailnetPath}/devices`,
           authorization: bearer,
-          answer: Devices,
+          responseSchema: Devices,
         });
         return devices.map(({ id, nodeId, hostname = "", tags, connectedToControl, lastSeen, created }) => ({
           id: nodeId ?? id,
           hostname,
-          tags: plain(tags),
-          online: connectedToControl ?? (!lastSeen || clock.now() - Date.parse(lastSeen) < quietMs),
+          tags: stripTagPrefix(tags),
+          online: connectedToControl ?? (!lastSeen || clock.now() - Date.parse(lastSeen) < staleAfterMs),
           lastSeen: lastSeen ?? undefined,
           created: created || undefined,
         }));
@@ -123,22 +123,23 @@ export function createTailscale(
       }
     },
     async removeDevice(id) {
-      await gone(
+      await ignoreNotFound(
         api({
           operation: `remove device ${id}`,
           method: "DELETE",
           path: `/api/v2/device/${encodeURIComponent(id)}`,
           authorization: await authorization(),
-          answer: Done,
+          responseSchema: AnyJson,
         }),
       );
     },
   };
 }
 
-const plain = (tags: string[] | null | undefined): string[] => (tags ?? []).map((tag) => tag.replace(/^tag:/, ""));
+const stripTagPrefix = (tags: string[] | null | undefined): string[] =>
+  (tags ?? []).map((tag) => tag.replace(/^tag:/, ""));
 
-async function gone(deleted: Promise<unknown>): Promise<void> {
+async function ignoreNotFound(deleted: Promise<unknown>): Promise<void> {
   await deleted.catch((error: unknown) => {
     if (!(error instanceof TailnetError) || error.status !== 404) throw error;
   });

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { expect, test } from "vitest";
 import { parseConfig } from "../../config/parse.ts";
-import { rendered } from "../../image/context.ts";
+import { renderedFiles } from "../../image/context.ts";
 import { cli, says, values } from "../support/cli.ts";
 
 test("exec: standard output, standard error and exit code are the program's", async () => {
@@ -244,7 +244,7 @@ test("nginx-test: before anything is deployed", async () => {
   });
 });
 
-const files = () => rendered(parseConfig(values()).image);
+const files = () => renderedFiles(parseConfig(values()).image);
 
 /** A PoP whose files are these; answers as the shell there would. */
 const having = (found: Record<string, string>) => (command: string[]) => ({

@@ -1,7 +1,7 @@
 /** Each answer of `preflight` is as local Fly, or the network before it, is set: turned the other way, the report says so. */
 import { expect, test } from "vitest";
 import { everyProbe, plan } from "../../cli/preflight/plan.ts";
-import type { Exchange, Transport } from "../../providers/wire.ts";
+import type { HttpRequest, Transport } from "../../providers/http-transport.ts";
 import { against, type PreflightBenchOptions, preflightBench } from "../support/preflight.ts";
 
 interface Case extends PreflightBenchOptions {
@@ -32,7 +32,7 @@ async function run({ differs, sees = {}, road, ...options }: Case) {
 
 /** Answers of the calls that match, rewritten as JSON. */
 const rewriting =
-  (match: RegExp, change: (body: never, exchange: Exchange) => unknown) =>
+  (match: RegExp, change: (body: never, exchange: HttpRequest) => unknown) =>
   (inner: Transport): Transport =>
   async (exchange) => {
     const answer = await inner(exchange);
@@ -43,7 +43,7 @@ const rewriting =
 
 /** Requests that match, rewritten before they are sent. */
 const sending =
-  (match: RegExp, change: (exchange: Exchange) => Exchange) =>
+  (match: RegExp, change: (exchange: HttpRequest) => HttpRequest) =>
   (inner: Transport): Transport =>
   (exchange) =>
     inner(match.test(`${exchange.method} ${exchange.url}`) ? change(exchange) : exchange);

@@ -19,7 +19,7 @@ import { createStateRunner } from "../../local/fly/state-runner.ts";
 import { memoryStore } from "../../local/fly/store.ts";
 import { systemClock } from "../../providers/clock.ts";
 import { regions } from "../../providers/fly/regions.ts";
-import type { Transport } from "../../providers/wire.ts";
+import type { Transport } from "../../providers/http-transport.ts";
 import { preflightBench, token } from "../support/preflight.ts";
 
 test("on local Fly as it is everything holds but the cookie it does not set, and nothing is left behind", async () => {

@@ -1,7 +1,7 @@
 /** What `replace` takes, and what it refuses before Pulumi is asked for anything; the deed itself is in test/slow/hosts.test.ts. */
 import { expect, test } from "vitest";
 import { lossOf } from "../../cli/replaceable.ts";
-import { sharedHosts } from "../../components/placement.ts";
+import { sharedHostWarnings } from "../../components/placement.ts";
 import { parseConfig } from "../../config/parse.ts";
 import { cli, values } from "../support/cli.ts";
 
@@ -46,7 +46,7 @@ test("hosts that PoPs share are named with them; an unknown one is nobody's", ()
     { name: "ewr-1", zone: null },
     { name: "ewr-2", zone: null },
   ];
-  expect(sharedHosts(placed)).toEqual([
+  expect(sharedHostWarnings(placed)).toEqual([
     "cdg-1 and cdg-3 lie on one host, a: when it fails, all of them are away. To move one to another host, if Fly has one: npx fly-pops replace cdg-3",
   ]);
 });

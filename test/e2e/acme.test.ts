@@ -2,10 +2,12 @@
  * Three PoPs in three regions that order their certificates themselves: machines of a local Fly, an edge in each region, and a real authority
  * whose looks come from all regions by turns, so that a challenge has to be asked for over the private network.
  */
+import { X509Certificate } from "node:crypto";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import type { PeerCertificate } from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { machineConfig } from "../../components/machine-config.ts";
+import { limits } from "../../image/limits.ts";
 import { ports } from "../../image/ports.ts";
 import type { ImageSpec } from "../../image/spec.ts";
 import { createEdge, type Edge } from "../../local/edge/edge.ts";
@@ -17,7 +19,7 @@ import { resolverImage } from "../../local/resolver/resolver.ts";
 import { systemClock } from "../../providers/clock.ts";
 import { Fly } from "../../providers/fly/api.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import { createRollout } from "../../providers/fly/rollout.ts";
+import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
 import { type Authority, startAuthority } from "../image/support/authority.ts";
@@ -106,7 +108,7 @@ beforeAll(async () => {
   ({ runner } = await lab(newStack(), { network: network.name }));
   local = await createLocalFly({ clock: systemClock, runner, random: seeded(1), store: memoryStore(), token });
   fly = new Fly({ token, clock: systemClock, transport: inProcess(local.handle) });
-  context = { fly, clock: systemClock, rollout: createRollout(), ...noSecrets, log: () => {} };
+  context = { fly, clock: systemClock, rollout: createRolloutGate(), ...noSecrets, log: () => {} };
   await fly.createApp({ name: app, org_slug: "personal" });
   await fly.assignAddress(app, { type: "v4" });
   edges = await Promise.all(
@@ -226,16 +228,18 @@ async function untilTrusted(pop: Made, old: readonly string[] = []): Promise<str
   return serials;
 }
 
+/** What a PoP has for nginx. Connections do not tell: a worker may still show the certificate of before for a second or two. */
+async function savedCertificate(pop: Made, host: string): Promise<X509Certificate> {
+  return new X509Certificate(await exec(pop, "sed", "/END CERTIFICATE/q", `/var/lib/pop/certs/${host}.pem`));
+}
+
 /** Has the authority want all certificates of a PoP renewed now, and the PoP ask it. Returns the serial numbers of before. */
 async function renewAll(pop: Made): Promise<string[]> {
   const serials: string[] = [];
   for (const host of hosts) {
-    const certificate = await certificateOf(pop, host);
-    if (certificate === undefined) throw new Error(`${pop.name} has no certificate of ${host} to renew`);
+    const certificate = await savedCertificate(pop, host);
     serials.push(certificate.serialNumber);
-    await authority.renew(
-      `-----BEGIN CERTIFICATE-----\n${certificate.raw.toString("base64")}\n-----END CERTIFICATE-----\n`,
-    );
+    await authority.renew(certificate.toString());
   }
   const compose = ["process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null"];
   await exec(pop, ...compose, "process", "restart", "certs");
@@ -255,12 +259,13 @@ async function whileHeld<T>(pop: Made, work: (path: string) => Promise<T>): Prom
     begun = true;
     await work(path).then(done.resolve, done.reject);
   };
-  const old = await renewAll(pop);
+  let old: string[] | undefined;
   try {
+    old = await renewAll(pop);
     return await done.promise;
   } finally {
     before = async () => {};
-    await untilTrusted(pop, old);
+    if (old) await untilTrusted(pop, old);
   }
 }
 
@@ -404,11 +409,12 @@ test("a token that nobody has is asked of each peer once, and of none on", async
 
   start = await opened();
   const flood = await timed(async () => {
-    const answers = await Promise.all(unknown(400).map((path) => look(one, path)));
+    // As many as one visitor may have in progress.
+    const answers = await Promise.all(unknown(limits.visitorRequests - 6).map((path) => look(one, path)));
     return { statuses: new Set(answers.map(({ status }) => status)) };
   });
   counts = (await opened()).map((count, n) => count - (start[n] ?? 0));
-  report("400 at once: ms, connections each opened", [flood.ms, counts]);
+  report("250 at once: ms, connections each opened", [flood.ms, counts]);
   expect([...flood.statuses]).toEqual([404]);
   // 40 at once, 20 a second, of which each is a question a peer.
   expect(counts[0]).toBeLessThan(others.length * (40 + (20 * flood.ms) / 1000) + 60);

@@ -6,7 +6,7 @@ import { openDocker, removeEverything } from "../../local/docker-engine.ts";
 import { buildImage } from "../../local/docker-image.ts";
 import { type DockerRunnerOptions, startDockerRunner } from "../../local/fly/docker-runner.ts";
 import type { Exit, Instance, Runner } from "../../local/fly/runner.ts";
-import type { MachineConfig } from "../../providers/fly/schema.ts";
+import type { MachineConfig } from "../../providers/fly/wire.ts";
 
 export const docker = openDocker();
 

@@ -9,11 +9,11 @@ import { systemClock } from "../../providers/clock.ts";
 import { Fly } from "../../providers/fly/api.ts";
 import { identityHandler } from "../../providers/fly/identity.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import { createRollout } from "../../providers/fly/rollout.ts";
+import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
 import { createSops } from "../../providers/sops/cli.ts";
-import { sealed } from "../../providers/sops/seal.ts";
+import { encryptFor } from "../../providers/sops/encrypt-for.ts";
 import { build } from "../image/support/pop.ts";
 import { outward } from "../image/support/spec.ts";
 import { app, identityInputs, machineInputs, volumeInputs } from "../support/context.ts";
@@ -42,7 +42,7 @@ beforeAll(async () => {
   context = {
     fly: new Fly({ endpoint: server.url, token, clock: systemClock }),
     clock: systemClock,
-    rollout: createRollout(),
+    rollout: createRolloutGate(),
     ...noSecrets,
     sops: createSops(),
     log: () => undefined,
@@ -90,7 +90,7 @@ test("an identity is born on the volume, kept, and opens what was sealed to it",
   const { recipient } = first.outs;
 
   // Without the file of the tailnet: said in health, tried again in place, and what needs no secret serves.
-  const secrets = base64(await sealed(planted, recipient, context.sops));
+  const secrets = base64(await encryptFor(planted, recipient, context.sops));
   const machine = machineInputs(volume, { config: unchecked({ secrets }), drainSeconds: 0 });
   const { id, outs } = await machineHandler.create(machine, context);
   const lacking = await untilSecrets(id, (reason) => reason.includes("sealed-tailnet"));
@@ -100,7 +100,7 @@ test("an identity is born on the volume, kept, and opens what was sealed to it",
   // The PoP runs: it is asked, and no second machine is made.
   expect(await identityHandler.create(inputs, context)).toMatchObject({ id: first.id, outs: { isNew: false } });
 
-  const tailnet = base64(await sealed({ tailscaleAuthKey: "planted-auth-key" }, recipient, context.sops));
+  const tailnet = base64(await encryptFor({ tailscaleAuthKey: "planted-auth-key" }, recipient, context.sops));
   const config = unchecked({ secrets, tailnet });
   await machineHandler.update(id, outs, { ...machine, config }, context);
   await untilSecrets(id, (reason) => reason === "ok");

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { rekeySecrets } from "../../providers/sops/operator.ts";
+import { rekeySecrets } from "../../providers/sops/secrets-file.ts";
 import { pulumiWorkspace } from "../../setup/pulumi-home.mjs";
 import { type Engine, engine, stack } from "../support/engine.ts";
 import { identityOf } from "../support/identities.ts";

@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Context } from "../../providers/handler.ts";
 import { createSops, findSops } from "../../providers/sops/cli.ts";
-import { parseSopsFile, wantedOf } from "../../providers/sops/file.ts";
-import { editSecrets, readSecretsFile, rekeySecrets } from "../../providers/sops/operator.ts";
+import { encryptFor } from "../../providers/sops/encrypt-for.ts";
+import { parseSopsFile, pickCiphertexts } from "../../providers/sops/file.ts";
 import { marked, recipientsOf } from "../../providers/sops/recipients.ts";
-import { sealed } from "../../providers/sops/seal.ts";
 import { sealedSecretsHandler } from "../../providers/sops/sealed-secrets.ts";
+import { editSecrets, readSecretsFile, rekeySecrets } from "../../providers/sops/secrets-file.ts";
 import { identityOf } from "../support/identities.ts";
 import { type Operator, operator } from "../support/operator.ts";
 
@@ -40,7 +40,7 @@ async function file(values: Record<string, string> = planted): Promise<string> {
 
 test("what is sealed comes out as it went in, for its recipient alone", async () => {
   const odd = { a: "x: 'y'\n# z", b: "é€\u0000\t", c: "-----BEGIN X-----\nAA==\n", d: "true", e: "" };
-  const text = await sealed(odd, cdg, createSops({ env: desk.env }));
+  const text = await encryptFor(odd, cdg, createSops({ env: desk.env }));
   expect(await desk.openAs("cdg-1", text)).toEqual(odd);
   for (const other of ["ewr-1", "the operator"])
     expect(await message(desk.openAs(other, text))).toMatch(
@@ -56,15 +56,15 @@ test("no setting of the house adds a reader or leaves a value plain", async () =
     SOPS_PGP_FP: "85D77543B3D624B63CEA9E6DBC17301B491B3F21",
     SOPS_CONFIG: join(folder, ".sops.yaml"),
   };
-  const text = await sealed(planted, cdg, createSops({ env }));
+  const text = await encryptFor(planted, cdg, createSops({ env }));
   const parsed = parseSopsFile(text);
   expect(parsed.recipients).toEqual([{ kind: "age", id: cdg }]);
-  expect(Object.keys(wantedOf(parsed, Object.keys(planted)))).toEqual(["token", "other"]);
+  expect(Object.keys(pickCiphertexts(parsed, Object.keys(planted)))).toEqual(["token", "other"]);
   for (const value of Object.values(planted)) expect(text).not.toContain(value);
 });
 
 test("a key that sops would leave plain by its name is not shipped", async () => {
-  expect(await message(sealed({ token_unencrypted: "planted" }, cdg, createSops({ env: desk.env })))).toBe(
+  expect(await message(encryptFor({ token_unencrypted: "planted" }, cdg, createSops({ env: desk.env })))).toBe(
     "what sops made is not sealed to the PoP alone. Look at the sops on PATH",
   );
 });
@@ -144,7 +144,7 @@ test("sealing is done again for another value, recipient or wish, and not withou
       },
     },
   } as unknown as Context;
-  const wish = (...keys: string[]) => wantedOf(readSecretsFile(path).parsed, keys);
+  const wish = (...keys: string[]) => pickCiphertexts(readSecretsFile(path).parsed, keys);
   const inputs = { pop: "cdg-1", file: path, ciphertexts: wish("token"), recipient: cdg };
   const { id, outs } = await sealedSecretsHandler.create(inputs, context);
   expect(await desk.openAs("cdg-1", outs.sealed)).toEqual({ token: planted.token });
@@ -176,9 +176,9 @@ test("a file that names the PoP goes there as it is, without a key and without s
   const lines: string[] = [];
   const context = {
     log: (line: string) => lines.push(line),
-    sops: createSops({ env: {}, elsewhere: [] }),
+    sops: createSops({ env: {}, extraDirs: [] }),
   } as unknown as Context;
-  const inputs = { pop: "cdg-1", file: path, ciphertexts: wantedOf(parsed, ["token"]), recipient: cdg };
+  const inputs = { pop: "cdg-1", file: path, ciphertexts: pickCiphertexts(parsed, ["token"]), recipient: cdg };
   expect((await sealedSecretsHandler.create(inputs, context)).outs.sealed).toBe(text);
   expect(await desk.openAs("cdg-1", text)).toEqual(planted);
 });
@@ -198,7 +198,7 @@ test("rekeying lets in and puts out, in one group; whoever is out opens no later
     "ewr-1",
   ]);
   expect(await desk.openAs("ewr-1", both.text)).toEqual(planted);
-  expect(wantedOf(both.parsed, ["token"])).not.toEqual(wantedOf(parseSopsFile(before), ["token"]));
+  expect(pickCiphertexts(both.parsed, ["token"])).not.toEqual(pickCiphertexts(parseSopsFile(before), ["token"]));
 
   const less = { stack: "test", pops: { "cdg-1": cdg }, namePops: true };
   await rekeySecrets(path, less, desk.env);

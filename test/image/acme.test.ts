@@ -3,7 +3,7 @@ import type { PeerCertificate } from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ports } from "../../image/ports.ts";
 import type { ImageSpec } from "../../image/spec.ts";
-import { type Authority, startAuthority } from "./support/authority.ts";
+import { type Authority, authorityName, startAuthority } from "./support/authority.ts";
 import { enterTls, http, https } from "./support/client.ts";
 import { type NameServer, startNameServer } from "./support/dns.ts";
 import { type PlainEdge, startPlainEdge } from "./support/plain-edge.ts";
@@ -144,7 +144,11 @@ test("then the authority's, one for the site's names; a name that leads elsewher
   names.say(originName, [network.gateway]);
   const certificate = await untilTrusted(first, host);
   expect(certificate?.subjectaltname?.split(", ").toSorted()).toEqual([`DNS:${alias}`, `DNS:${host}`]);
-  expect((await certificateOf(first, alias))?.serialNumber).toBe(certificate?.serialNumber);
+  // A connection may come to the other worker, which shows the certificate of before for a second or two.
+  await until(
+    () => certificateOf(first, alias),
+    (found) => found?.serialNumber === certificate?.serialNumber,
+  );
   expect(await certificateOf(first, late)).toBeUndefined();
   const part = await until(
     () => certificatesPart(first),
@@ -155,6 +159,24 @@ test("then the authority's, one for the site's names; a name that leads elsewher
     `${late} resolves to 203.0.113.9, not to this edge (${edgeAddress}): set its A record`,
   );
   expect([authority.orders(), authority.accounts()]).toEqual([1, 1]);
+});
+
+test("a CAA record of another authority costs no order, and is named", async () => {
+  names.say(late, [edgeAddress]);
+  names.allow("acme.example", ["elsewhere.example"]);
+  await anew(first);
+  const part = await until(
+    () => certificatesPart(first),
+    (seen) => /CAA/.test(seen?.reason ?? ""),
+    60,
+  );
+  expect(part?.reason).toContain(
+    `the CAA records of acme.example (0 issue "elsewhere.example") do not allow ${authorityName} to give a certificate for ${late}: add the CAA record 0 issue "${authorityName}" to acme.example, or remove them`,
+  );
+  expect([authority.orders(), authority.accounts()]).toEqual([1, 1]);
+  names.allow("acme.example", [authorityName]);
+  names.say(late, ["203.0.113.9"]);
+  await anew(first);
 });
 
 test("keys are for nobody else to read", async () => {
@@ -212,8 +234,9 @@ test("a new PoP gets no visitors before its certificate, whose challenge arrives
     90,
   );
   expect([...codes]).toEqual([503, 200]);
-  // The first visitor after that, of all.
-  expect(await certificateOf(second, host)).toBeDefined();
+  // The first visitors after that, whichever worker they meet.
+  const first40 = await Promise.all(Array.from({ length: 40 }, () => certificateOf(second, host)));
+  expect(first40.filter((it) => it === undefined)).toEqual([]);
   expect(edge.connections()).toBeGreaterThan(before);
   expect(authority.orders()).toBe(2);
   expect((await certificateOf(second, host))?.serialNumber).not.toBe((await certificateOf(first, host))?.serialNumber);

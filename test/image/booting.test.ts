@@ -130,7 +130,7 @@ describe("a machine of 256 MB", () => {
 
   test.each([
     ["show-config", /==> \/etc\/nginx\/nginx\.conf <==[\s\S]*==> \/etc\/pop\/pop\.json <==/],
-    ["show-config /etc/pop/folders", /^\/var\/lib root:root 0755$/m],
+    ["show-config /etc/pop/directories", /^\/var\/lib root:root 0755$/m],
     ["nginx-test", /test is successful/],
     ["pc process list", /^nginx$/m],
   ])("has a tool for who comes by `fly ssh console`: %s", async (command, said) => {

@@ -16,14 +16,14 @@ const sh = (script: string): string[] => ["/bin/sh", "-c", script];
 const waiting: ImageSpec = {
   ...spec,
   luggage: {
-    blog: { ...serving, user: "app", health: { ask: { kind: "http", path: "/" }, ...patience } },
+    blog: { ...serving, user: "app", health: { probe: { kind: "http", path: "/" }, ...patience } },
     worker: {
       source: files,
       command: sh("id -un; exec sleep 1000000"),
       env: { WELL: "1" },
       user: "app",
       dependsOn: ["blog", "unbound"],
-      health: { ask: { kind: "command", command: sh('[ "$WELL" = 1 ] && [ ! -e "$HOME/ill" ]') }, ...patience },
+      health: { probe: { kind: "command", command: sh('[ "$WELL" = 1 ] && [ ! -e "$HOME/ill" ]') }, ...patience },
     },
     never: { source: files, command: ["serve"], env: {}, dependsOn: ["dead"] },
     dead: {
@@ -31,7 +31,7 @@ const waiting: ImageSpec = {
       command: ["/bin/false"],
       env: {},
       port: 9009,
-      health: { ask: { kind: "http", path: "/" }, ...patience },
+      health: { probe: { kind: "http", path: "/" }, ...patience },
     },
   },
 };

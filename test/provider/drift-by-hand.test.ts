@@ -5,9 +5,9 @@ import { failingCheck } from "../../local/fly/state-runner.ts";
 import { addressHandler } from "../../providers/fly/address.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { type MachineInputs, type MachineOutputs, machineHandler } from "../../providers/fly/machine.ts";
-import type { MachineConfig } from "../../providers/fly/schema.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
-import { mustCall, replacedBy } from "../../providers/handler.ts";
+import type { MachineConfig } from "../../providers/fly/wire.ts";
+import { replacementKeys, requiresUpdate } from "../../providers/handler.ts";
 import { app, image, machineInputs, volumeInputs } from "../support/context.ts";
 import { type FaultWorld, faultWorld, liveMachines, token } from "../support/faults/world.ts";
 import { machineConfig } from "../support/machine-configs.ts";
@@ -373,7 +373,7 @@ test.each(deeds)("a machine that somebody %s shows as %s, and is started and ver
   await world.clock.advance(90_000);
   const { shown, outs } = await refreshed(it);
   expect({ shown, state: outs.state }).toEqual({ shown: ["state"], state: found });
-  expect(mustCall(machineHandler.lifecycle, outs, it.inputs)).toBe(true);
+  expect(requiresUpdate(machineHandler.lifecycle, outs, it.inputs)).toBe(true);
   await putBack(it, outs);
   expect(liveMachines(world.fly.snapshot())).toMatchObject([{ state: "started", cordoned: false }]);
 });
@@ -478,8 +478,8 @@ test("a machine that Fly moved to another host is taken over with its new volume
   expect([volume?.id, machine?.inputs.volume]).toEqual([moved, moved]);
   expect(volume?.inputs).toEqual(volumeInputs());
   const program = { ...it.inputs, volume: moved };
-  expect(replacedBy(machineHandler.lifecycle, machine?.inputs ?? {}, program)).toEqual([]);
-  expect(mustCall(machineHandler.lifecycle, machine?.inputs ?? {}, program)).toBe(false);
+  expect(replacementKeys(machineHandler.lifecycle, machine?.inputs ?? {}, program)).toEqual([]);
+  expect(requiresUpdate(machineHandler.lifecycle, machine?.inputs ?? {}, program)).toBe(false);
 });
 
 test("a host that does not answer is no drift: state keeps what it knew, and says so", async () => {

@@ -6,9 +6,9 @@ import { renderConfig } from "../../local/fly/render.ts";
 import { digestOf } from "../../local/fly/state-runner.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import { drift, normalise, sameConfig } from "../../providers/fly/normalise.ts";
-import type { MachineConfig } from "../../providers/fly/schema.ts";
+import { alignToDesired, normalise, sameConfig } from "../../providers/fly/normalise.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
+import type { MachineConfig } from "../../providers/fly/wire.ts";
 import { app, machineInputs, volumeInputs } from "../support/context.ts";
 import { faultWorld } from "../support/faults/world.ts";
 import { machineConfig } from "../support/machine-configs.ts";
@@ -23,7 +23,7 @@ test("a config never drifts from what Fly answers to it", () => {
   fc.assert(
     fc.property(machineConfig, (config) => {
       const sent = withMount(config);
-      expect(drift(sent, answered(sent), refOf(sent))).toEqual(sent);
+      expect(alignToDesired(sent, answered(sent), refOf(sent))).toEqual(sent);
       expect(sameConfig(sent, answered(sent), refOf(sent))).toBe(true);
     }),
     { numRuns: 1_000 },

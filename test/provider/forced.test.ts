@@ -6,14 +6,14 @@ import { expect, test } from "vitest";
 import { addressHandler } from "../../providers/fly/address.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import { createRollout } from "../../providers/fly/rollout.ts";
+import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Handler, Properties } from "../../providers/handler.ts";
 import { createProvider } from "../../providers/host.ts";
-import type { Kind } from "../../providers/resource.ts";
+import type { ResourceType } from "../../providers/resource.ts";
 import { app, type Bench, bench, machineInputs, volumeInputs } from "../support/context.ts";
 
-const kinds: [Kind, Handler<Properties, Properties>, (made: Bench) => Promise<Properties>][] = [
+const kinds: [ResourceType, Handler<Properties, Properties>, (made: Bench) => Promise<Properties>][] = [
   ["App", appHandler, async () => ({ app, organization: "personal", owner: "me/fly-pops/prod" })],
   ["Address", addressHandler, async () => ({ app, type: "v4" })],
   ["Volume", volumeHandler, async () => volumeInputs()],
@@ -25,7 +25,7 @@ const kinds: [Kind, Handler<Properties, Properties>, (made: Bench) => Promise<Pr
 ] as never;
 
 /** One process of the host: what it remembers goes with it. */
-async function process(kind: Kind, handler: Handler<Properties, Properties>, { context }: Bench) {
+async function process(kind: ResourceType, handler: Handler<Properties, Properties>, { context }: Bench) {
   const provider = createProvider(kind, handler, () => context);
   await provider.configure?.({ config: { get: () => undefined, require: () => "" } });
   return provider as Required<typeof provider>;
@@ -106,7 +106,7 @@ test("a volume that Fly moved to another host is found by a forced create under 
 test("what is cancelled before it began does nothing, and says so", async () => {
   await using made = await bench();
   let cancelled = false;
-  const context = { ...made.context, rollout: createRollout({ cancelled: () => cancelled }) };
+  const context = { ...made.context, rollout: createRolloutGate({ isCancelled: () => cancelled }) };
   const provider = await process("Volume", volumeHandler as never, { ...made, context });
   const { id, outs = {} } = await provider.create(volumeInputs());
   cancelled = true;

@@ -1,9 +1,9 @@
 import { expect, test, vi } from "vitest";
 import { z } from "zod";
-import { createRollout } from "../../providers/fly/rollout.ts";
-import { type Context, HalfMade, type Handler } from "../../providers/handler.ts";
-import { createProvider, unknown } from "../../providers/host.ts";
-import { providerText } from "../../providers/resource.ts";
+import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
+import { type Context, type Handler, PartialResourceError } from "../../providers/handler.ts";
+import { createProvider, unknownValue } from "../../providers/host.ts";
+import { providerSource } from "../../providers/resource.ts";
 
 const Inputs = z.strictObject({
   name: z.string().min(2),
@@ -15,7 +15,7 @@ type Outputs = Inputs & { made: string };
 
 const inputs: Inputs = { name: "ab", size: 1, nested: { list: [1] } };
 const outs: Outputs = { ...inputs, made: "yes" };
-const __provider = providerText("Volume");
+const __provider = providerSource("Volume");
 
 const plain: Handler<Inputs, Outputs> = {
   schema: Inputs,
@@ -28,7 +28,7 @@ const plain: Handler<Inputs, Outputs> = {
 };
 
 /** As far as the adapter itself looks into it. */
-const context = (over: Partial<Context> = {}) => ({ rollout: createRollout(), log: () => {}, ...over }) as Context;
+const context = (over: Partial<Context> = {}) => ({ rollout: createRolloutGate(), log: () => {}, ...over }) as Context;
 
 const providerOf = (handler: Partial<Handler<Inputs, Outputs>> = {}) =>
   createProvider("Volume", { ...plain, ...handler }, () => context());
@@ -77,7 +77,7 @@ test("a create that Fly's own state forbids fails the check already, one of some
   expect(await reasons({}, inputs)).toEqual([]);
   expect(conflict).toHaveBeenCalledTimes(2);
   expect(await reasons(inputs, { ...inputs, name: "theirs" })).toEqual([]);
-  expect(await reasons({}, { ...inputs, name: unknown })).toEqual([]);
+  expect(await reasons({}, { ...inputs, name: unknownValue })).toEqual([]);
   expect(await reasons({}, { ...inputs, size: "1" })).toHaveLength(1);
   expect(conflict).toHaveBeenCalledTimes(2);
 });
@@ -106,17 +106,17 @@ test("without credentials every call fails, not only the first", async () => {
 });
 
 test.each<[string, object]>([
-  ["a name", { name: unknown }],
-  ["a number", { size: unknown }],
-  ["an object", { nested: unknown }],
-  ["a leaf", { nested: { list: [unknown] } }],
+  ["a name", { name: unknownValue }],
+  ["a number", { size: unknownValue }],
+  ["an object", { nested: unknownValue }],
+  ["a leaf", { nested: { list: [unknownValue] } }],
 ])("%s not known yet passes the check", async (_, values) => {
   const news = { ...inputs, ...values, __provider };
   expect((await providerOf().check?.({}, news))?.failures).toEqual([]);
 });
 
 test("what is wrong is reported although something else is not known yet", async () => {
-  const result = await providerOf().check?.({}, { ...inputs, name: unknown, size: "big", __provider });
+  const result = await providerOf().check?.({}, { ...inputs, name: unknownValue, size: "big", __provider });
   expect(result?.failures).toEqual([{ property: "size", reason: expect.stringContaining("number") }]);
 });
 
@@ -179,7 +179,7 @@ test("what is gone has no id", async () => {
 test("something half made keeps its id, what is known of it, and the provider text", async () => {
   const provider = await configured({
     create: async () => {
-      throw new HalfMade("id1", outs, "it does not start");
+      throw new PartialResourceError("id1", outs, "it does not start");
     },
   });
   const error = await provider.create({ ...inputs, __provider }).catch((it: unknown) => it);

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { machineConfig } from "../../components/machine-config.ts";
 import { addressHandler } from "../../providers/fly/address.ts";
-import { staleMs } from "../../providers/fly/lag.ts";
+import { staleReadMs } from "../../providers/fly/lag.ts";
 import { type MachineOutputs, machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import { app, type Bench, bench, image, machineInputs, volumeInputs, withImage } from "../support/context.ts";
@@ -74,7 +74,7 @@ test("an update of a machine whose host is away is skipped, kept as not complete
   const wanted = withImage(made.inputs, 2);
   const outs = await machineHandler.update(made.id, made.outs, wanted, made.context);
   expect(outs).toEqual({ ...made.outs, complete: false });
-  expect(machineHandler.unfinished(outs)).toBe(true);
+  expect(machineHandler.isPartial(outs)).toBe(true);
   expect(made.lines).toEqual([
     `cdg-1: skipped, the host of machine ${made.id} does not answer. Nothing was changed there; the other PoPs go on. Run again when https://status.flyio.net says it is back. If it stays away: npx fly-pops replace cdg-1`,
   ]);
@@ -134,14 +134,14 @@ test("a volume whose host is away is extended by the next run", async () => {
   const wanted = volumeInputs({ sizeGb: 5 });
   const outs = await volumeHandler.update(made.volume.id, made.volume.outs, wanted, made.context);
   expect(outs).toMatchObject({ sizeGb: 3, complete: false });
-  expect(volumeHandler.unfinished(outs)).toBe(true);
+  expect(volumeHandler.isPartial(outs)).toBe(true);
   expect(made.lines[0]).toMatch(
     /^cdg-1: volume vol_\w+ is not extended, its host does not answer\. Nothing was changed/,
   );
   made.platform.hostUp(made.zone);
   const done = await volumeHandler.update(made.volume.id, outs, wanted, made.context);
   expect(done.sizeGb).toBe(5);
-  expect(volumeHandler.unfinished(done)).toBe(false);
+  expect(volumeHandler.isPartial(done)).toBe(false);
   expect(made.local.volumes()[0]?.sizeGb).toBe(5);
 });
 
@@ -228,7 +228,7 @@ test("a machine of somebody else that lives is not waited for", async () => {
     "That machine is not this PoP's,",
   );
   // No longer than a read may lag, which might have hidden a machine of our own.
-  expect(made.local.clock.now() - before).toBeLessThanOrEqual(staleMs);
+  expect(made.local.clock.now() - before).toBeLessThanOrEqual(staleReadMs);
 });
 
 test("a delete ends when the machine is destroyed and its volume free, so that the next step finds both", async () => {

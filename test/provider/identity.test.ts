@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { identityHandler, oneShot } from "../../providers/fly/identity.ts";
+import { helperMachineConfig, identityHandler } from "../../providers/fly/identity.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import { app, identityInputs, image, machineInputs, volumeInputs } from "../support/context.ts";
@@ -51,7 +51,7 @@ test("a new volume gets its key by a machine that is gone afterwards, and the vo
 });
 
 test("the machine that makes it serves nobody, never comes back, and is known as ours", () => {
-  expect(oneShot(identityInputs("vol_1"))).toEqual({
+  expect(helperMachineConfig(identityInputs("vol_1"))).toEqual({
     image: image(1),
     guest: { cpu_kind: "shared", cpus: 1, memory_mb: 256 },
     init: { exec: ["/bin/sh", "-c", "/usr/bin/pop identity && exec sleep 900"] },
@@ -119,7 +119,7 @@ test.each([1, 2, 3, 4, 5, 6])(
     await using world = await faultWorld({ quirks: { ...unkind, seed } });
     const { context, volume } = await withVolume(world);
     const inputs = identityInputs(volume);
-    const config = oneShot({ ...inputs, image: image(9) });
+    const config = helperMachineConfig({ ...inputs, image: image(9) });
     await context.fly.createMachine(app, { name: inputs.name, region: inputs.region, config });
     await world.clock.advance(30_000);
     // It is made, and the answer is lost: it has to be found again.

@@ -3,8 +3,8 @@ import { expect, test } from "vitest";
 import { failingCheck } from "../../local/fly/state-runner.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
-import { HalfMade } from "../../providers/handler.ts";
-import type { TailnetDriver } from "../../providers/tailnet/driver.ts";
+import { PartialResourceError } from "../../providers/handler.ts";
+import type { TailnetApi } from "../../providers/tailnet/tailnet-api.ts";
 import { bench, machineInputs, volumeInputs } from "../support/context.ts";
 import type { LocalFlyTestOptions } from "../support/local-fly.ts";
 
@@ -18,7 +18,7 @@ async function pop(devices: string[] | undefined | Error, hoursLeft: number, opt
       if (devices instanceof Error) throw devices;
       return devices?.map((hostname) => ({ id: hostname, hostname, tags: ["pop"] }));
     },
-  } as unknown as TailnetDriver;
+  } as unknown as TailnetApi;
   const context = { ...made.context, tailnet: () => driver };
   const volume = await volumeHandler.create(volumeInputs(), context);
   const expires = new Date(made.local.clock.now() + hoursLeft * 3_600_000).toISOString();
@@ -53,7 +53,7 @@ test("what was left half made is not taken up again with a key that ended meanwh
   const failed = await machineHandler
     .create({ ...it.inputs, timeoutSeconds: 30 }, it.context)
     .catch((error: unknown) => error);
-  if (!(failed instanceof HalfMade)) throw failed;
+  if (!(failed instanceof PartialResourceError)) throw failed;
   await it.local.clock.advance(2 * 3_600_000);
   const update = machineHandler.update(failed.id, failed.outs as never, it.inputs, it.context);
   await expect(update).rejects.toThrow(/its auth key ended at .* npx pulumi up --refresh$/);

@@ -7,10 +7,10 @@ import { addressHandler } from "../../providers/fly/address.ts";
 import { Fly } from "../../providers/fly/api.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import type { Machine } from "../../providers/fly/schema.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
-import { HalfMade } from "../../providers/handler.ts";
-import { httpTransport, type Transport } from "../../providers/wire.ts";
+import type { Machine } from "../../providers/fly/wire.ts";
+import { PartialResourceError } from "../../providers/handler.ts";
+import { httpTransport, type Transport } from "../../providers/http-transport.ts";
 import { app, type Bench, bench, image, machineInputs, volumeInputs, withImage } from "../support/context.ts";
 
 const seeds = [1, 2, 3, 4, 5, 6];
@@ -270,7 +270,7 @@ test.each(seeds)(
     await using made = await pop({ seed, quirks: { ...late, staleChecksMs: 6_000 } });
     made.local.runner.image(image(2), { check: failingCheck });
     const told = await made.update().catch((error: unknown) => error);
-    expect(told).toBeInstanceOf(HalfMade);
+    expect(told).toBeInstanceOf(PartialResourceError);
     expect((told as Error).message).toMatch(
       /^cdg-1: update undone after \d+ s, not healthy in time: health is critical/,
     );

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { sleep } from "../../providers/clock.ts";
-import { type Exchange, httpTransport } from "../../providers/wire.ts";
+import { type HttpRequest, httpTransport } from "../../providers/http-transport.ts";
 import { inProcess, localFly } from "../support/local-fly.ts";
 import { virtualClock } from "../support/virtual-clock.ts";
 
@@ -92,7 +92,7 @@ async function transcript(seed: number, road: "sockets" | "in process"): Promise
   fly.faults.add({ match: "POST volumes", nth: 2, fault: { kind: "status", status: 503 } });
   const transport = road === "in process" ? inProcess(fly.fly.handle, fly.clock) : httpTransport();
   const lines: string[] = [];
-  const call = async (method: Exchange["method"], path: string, data?: unknown) => {
+  const call = async (method: HttpRequest["method"], path: string, data?: unknown) => {
     const reply = await transport({
       method,
       url: `${fly.url}/v1${path}`,

@@ -6,7 +6,7 @@ import { parseImage, pinned } from "../../local/fly/image-ref.ts";
 import { seeded } from "../../local/fly/random.ts";
 import { renderConfig } from "../../local/fly/render.ts";
 import { parseDuration } from "../../providers/fly/durations.ts";
-import type { MachineConfig } from "../../providers/fly/schema.ts";
+import type { MachineConfig } from "../../providers/fly/wire.ts";
 
 const noVolumes = () => undefined;
 const render = (config: Record<string, unknown>) => renderConfig(config as MachineConfig, noVolumes);

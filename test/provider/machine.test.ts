@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 import { type Behaviour, failingCheck, passingAfter } from "../../local/fly/state-runner.ts";
 import { type MachineOutputs, machineHandler, toWire } from "../../providers/fly/machine.ts";
-import { createRollout } from "../../providers/fly/rollout.ts";
+import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
-import { HalfMade } from "../../providers/handler.ts";
+import { PartialResourceError } from "../../providers/handler.ts";
 import { app, type Bench, bench, image, machineInputs, volumeInputs, withImage } from "../support/context.ts";
 
 /** A PoP that serves version 1 of its image. */
@@ -140,7 +140,7 @@ test.each([
   await using made = await pop();
   made.local.runner.image(image(2), behaviour);
   const error = await failure(machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), made.context));
-  expect(error).toBeInstanceOf(HalfMade);
+  expect(error).toBeInstanceOf(PartialResourceError);
   expect(error.message).toMatch(/^cdg-1: update undone after \d+ s, /);
   expect(error.message).toContain(reason);
   const [machine] = lives(made);
@@ -164,7 +164,7 @@ test("an old image under the new one's name is found out by the check, and the u
   const { id, outs } = await machineHandler.create(of("a".repeat(64)), made.context);
   // Built anew, and the digest of the last one handed out.
   const error = await failure(machineHandler.update(id, outs, of("b".repeat(64)), made.context));
-  expect(error).toBeInstanceOf(HalfMade);
+  expect(error).toBeInstanceOf(PartialResourceError);
   expect(error.message).toMatch(/^cdg-1: update undone after \d+ s, .*wrong image: context bbbb/);
   expect(lives(made)).toMatchObject([
     { state: "started", cordoned: false, sent: { image: image(1), env: { POP_EXPECTED_CONTEXT: "a".repeat(64) } } },
@@ -172,7 +172,7 @@ test("an old image under the new one's name is found out by the check, and the u
   // With the image that was built it goes through.
   madeFrom[image(2)] = "b".repeat(64);
   const inputs = of("b".repeat(64));
-  const nextRun = { ...made.context, rollout: createRollout() };
+  const nextRun = { ...made.context, rollout: createRolloutGate() };
   const done = await machineHandler.update(id, error.outs ?? outs, withImage(inputs, 2), nextRun);
   expect(done.complete).toBe(true);
 });
@@ -191,7 +191,7 @@ test("after a failed update the next run takes it up again", async () => {
   made.local.runner.image(image(2), { check: failingCheck });
   const error = await failure(machineHandler.update(made.id, made.outs, withImage(made.inputs, 2), made.context));
   made.local.runner.image(image(2), undefined);
-  const nextRun = { ...made.context, rollout: createRollout() };
+  const nextRun = { ...made.context, rollout: createRolloutGate() };
   const updated = await machineHandler.update(
     made.id,
     error.outs as MachineOutputs,
@@ -217,7 +217,7 @@ test("a machine that failed to come up at all is kept, with its reason, for the 
   const { id: volume } = await volumeHandler.create(volumeInputs(), made.context);
   made.local.runner.image(image(1), { check: failingCheck });
   const error = await failure(machineHandler.create(machineInputs(volume), made.context));
-  expect(error).toBeInstanceOf(HalfMade);
+  expect(error).toBeInstanceOf(PartialResourceError);
   expect(error.message).toMatch(/^cdg-1: machine [0-9a-f]{14} was made but does not serve, not healthy in time: /);
   expect(error.outs).toMatchObject({ complete: false });
   expect(lives(made)).toHaveLength(1);

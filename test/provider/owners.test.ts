@@ -4,7 +4,7 @@ import { addressHandler } from "../../providers/fly/address.ts";
 import { Fly } from "../../providers/fly/api.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import { createRollout } from "../../providers/fly/rollout.ts";
+import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import { app, type Bench, bench, image, machineInputs, volumeInputs, withImage } from "../support/context.ts";
 
@@ -180,7 +180,7 @@ test("a machine that another stack has by now is neither changed nor destroyed n
   expect(made.lines.at(-1)).toBe(`cdg-1: machine ${id} belongs to stack ${theirs} now`);
   for (const known of [outs, refreshed?.outs ?? expect.fail("gone")]) {
     // A run of its own each: the first failure stops a rollout.
-    const context = { ...made.context, rollout: createRollout() };
+    const context = { ...made.context, rollout: createRolloutGate() };
     expect(await message(machineHandler.update(id, known, withImage(inputs, 2), context))).toBe(now);
     expect(await message(machineHandler.delete(id, known, made.context))).toBe(now);
   }

@@ -8,9 +8,9 @@ import { type AppInputs, appHandler } from "../../providers/fly/app.ts";
 import { type IdentityInputs, identityHandler } from "../../providers/fly/identity.ts";
 import { type MachineInputs, machineHandler } from "../../providers/fly/machine.ts";
 import { type VolumeInputs, volumeHandler } from "../../providers/fly/volume.ts";
-import type { Context, Fate, Handler, Properties } from "../../providers/handler.ts";
+import type { ChangeAction, Context, Handler, Properties } from "../../providers/handler.ts";
 import { createProvider } from "../../providers/host.ts";
-import type { Kind } from "../../providers/resource.ts";
+import type { ResourceType } from "../../providers/resource.ts";
 import { type SealedSecretsInputs, sealedSecretsHandler } from "../../providers/sops/sealed-secrets.ts";
 import { type AuthKeyInputs, authKeyHandler } from "../../providers/tailnet/auth-key.ts";
 import { app, identityInputs, image, machineInputs, volumeInputs, withImage } from "../support/context.ts";
@@ -19,7 +19,7 @@ import { identityOf } from "../support/identities.ts";
 import { enc, memoryTailnet, openSops, sopsText } from "../support/sealing.ts";
 
 /** A row: another value than the inputs have, what it does, and why Fly wants it so. */
-type Table<Inputs> = { [Property in keyof Inputs]-?: [other: Inputs[Property], fate: Fate, why: string] };
+type Table<Inputs> = { [Property in keyof Inputs]-?: [other: Inputs[Property], fate: ChangeAction, why: string] };
 
 const appTable: Table<AppInputs> = {
   app: ["other-edge", "replace", "names are for ever"],
@@ -121,16 +121,16 @@ const machineTable: Table<MachineInputs> = {
 };
 
 interface Subject {
-  kind: Kind;
+  kind: ResourceType;
   handler: Handler<Properties, Properties>;
-  table: Record<string, [other: unknown, fate: Fate, why: string]>;
+  table: Record<string, [other: unknown, fate: ChangeAction, why: string]>;
   deleteBeforeReplace: boolean;
   /** Makes what must be there and tells the inputs. */
   prepare(context: Context): Promise<Properties>;
 }
 
 const subjectOf = <I extends Properties, O extends I>(
-  kind: Kind,
+  kind: ResourceType,
   handler: Handler<I, O>,
   table: Table<I>,
   deleteBeforeReplace: boolean,
@@ -139,7 +139,7 @@ const subjectOf = <I extends Properties, O extends I>(
 
 const withApp = (context: Context) => appHandler.create({ app, organization: "personal" }, context);
 
-const byKind: Record<Kind, Subject> = {
+const byKind: Record<ResourceType, Subject> = {
   App: subjectOf("App", appHandler, appTable, false, async () => ({ app, organization: "personal" })),
   Address: subjectOf("Address", addressHandler, addressTable, false, async (context) => {
     await withApp(context);
@@ -178,7 +178,7 @@ const subjects = Object.values(byKind);
 const rows = subjects.flatMap((it) =>
   Object.entries(it.table).map(([property, [other, fate, why]]) => ({ ...it, property, other, fate, why })),
 );
-const rowsOf = (fate: Fate) =>
+const rowsOf = (fate: ChangeAction) =>
   rows.filter((row) => row.fate === fate).map((row) => [row.kind, row.property, row.why, row] as const);
 
 async function made({ handler, prepare }: Subject, world: FaultWorld) {

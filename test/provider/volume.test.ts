@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { machineHandler } from "../../providers/fly/machine.ts";
 import { type VolumeOutputs, volumeHandler } from "../../providers/fly/volume.ts";
-import { replacedBy } from "../../providers/handler.ts";
+import { replacementKeys } from "../../providers/handler.ts";
 import { app, type Bench, bench, machineInputs, volumeInputs, withImage } from "../support/context.ts";
 
 const state = (over: Partial<VolumeOutputs> = {}): VolumeOutputs => ({
@@ -159,7 +159,7 @@ test.each([
   ["pop", "x", []],
   ["organization", "x", []],
 ])("changing %s to %j replaces %j", (key, value, replaces) => {
-  expect(replacedBy(volumeHandler.lifecycle, state(), { ...volumeInputs(), [key]: value })).toEqual(replaces);
+  expect(replacementKeys(volumeHandler.lifecycle, state(), { ...volumeInputs(), [key]: value })).toEqual(replaces);
 });
 
 test("what was just made shows no drift, what grew by hand does, what is gone is gone", async () => {

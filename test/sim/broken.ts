@@ -5,9 +5,9 @@
 
 import type { Clock } from "../../providers/clock.ts";
 import { Fly } from "../../providers/fly/api.ts";
-import { FlyError, isUncertain } from "../../providers/fly/errors.ts";
+import { FlyError, mayHaveApplied } from "../../providers/fly/errors.ts";
 import type { FlyOptions } from "../../providers/fly/http.ts";
-import { staleMs } from "../../providers/fly/lag.ts";
+import { staleReadMs } from "../../providers/fly/lag.ts";
 import type {
   Address,
   AssignAddress,
@@ -17,8 +17,8 @@ import type {
   UpdateMachine,
   Volume,
   Wait,
-} from "../../providers/fly/schema.ts";
-import type { Exchange, Transport } from "../../providers/wire.ts";
+} from "../../providers/fly/wire.ts";
+import type { HttpRequest, Transport } from "../../providers/http-transport.ts";
 
 /** Nobody looks at versions: waits carry none, and whatever runs counts as what was posted last. */
 class NoPin extends Fly {
@@ -65,7 +65,7 @@ async function twice<T>(send: () => Promise<T>): Promise<T> {
   try {
     return await send();
   } catch (error) {
-    if (!isUncertain(error)) throw error;
+    if (!mayHaveApplied(error)) throw error;
     return send();
   }
 }
@@ -111,7 +111,7 @@ class NoReadBack extends Fly {
     try {
       return await work;
     } catch (error) {
-      if (isUncertain(error)) this.#lost.set(what, (error.landsBy ?? 0) + 2 * staleMs);
+      if (mayHaveApplied(error)) this.#lost.set(what, (error.takesEffectBy ?? 0) + 2 * staleReadMs);
       throw error;
     }
   }
@@ -168,7 +168,7 @@ class BelievesFirstRead extends Fly {
   }
   override async getMachine(app: string, id: string): Promise<Machine> {
     const first = this.#first.get(id);
-    if (first && this.#clock.now() - first.at < 2 * staleMs) return first.machine;
+    if (first && this.#clock.now() - first.at < 2 * staleReadMs) return first.machine;
     this.#first.delete(id);
     const machine = await super.getMachine(app, id);
     // What is on its way is looked at again by anybody.
@@ -205,12 +205,12 @@ async function givenUp<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {
-    if (!isUncertain(error)) throw error;
-    throw new FlyError({ ...error, landsBy: Number.NEGATIVE_INFINITY });
+    if (!mayHaveApplied(error)) throw error;
+    throw new FlyError({ ...error, takesEffectBy: Number.NEGATIVE_INFINITY });
   }
 }
 
-function changing({ transport }: FlyOptions, change: (exchange: Exchange) => Exchange): Transport {
+function changing({ transport }: FlyOptions, change: (exchange: HttpRequest) => HttpRequest): Transport {
   if (!transport) throw new Error("a broken variant runs in the simulation only");
   return (exchange) => transport(change(exchange));
 }

@@ -1,6 +1,6 @@
 /** The engine's model against what Pulumi's real engine does; each promise has its source in the header of engine.ts. */
 import { expect, test } from "vitest";
-import { providerText } from "../../providers/resource.ts";
+import { providerSource } from "../../providers/resource.ts";
 import { simClock } from "./clock.ts";
 import { dice } from "./dice.ts";
 import { createEngine, type EngineState, emptyState } from "./engine.ts";
@@ -86,7 +86,7 @@ test("refresh forgets that an update ended badly, unless the diff says otherwise
     create: async () => {
       throw halfMade("x", broken);
     },
-    read: async (id: string) => ({ id, props: broken, inputs: { n: "a", __provider: providerText("Volume") } }),
+    read: async (id: string) => ({ id, props: broken, inputs: { n: "a", __provider: providerSource("Volume") } }),
   };
   const silent = bench(parts as Partial<Provider>);
   await silent.run([one()]);

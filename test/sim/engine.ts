@@ -11,14 +11,14 @@
 import { isDeepStrictEqual } from "node:util";
 import { type Clock, sleep } from "../../providers/clock.ts";
 import type { Properties } from "../../providers/handler.ts";
-import { type Kind, providerText } from "../../providers/resource.ts";
+import { providerSource, type ResourceType } from "../../providers/resource.ts";
 import type { Dice } from "./dice.ts";
 import type { Host } from "./host.ts";
 import type { Declared } from "./stack.ts";
 
 export interface Stored {
   name: string;
-  kind: Kind;
+  kind: ResourceType;
   id: string;
   inputs: Properties;
   outs: Properties;
@@ -131,7 +131,7 @@ export function createEngine({ state, host, clock, dice, parallel, onStep }: Eng
   async function register(it: Declared): Promise<boolean> {
     const { name, kind } = it;
     const provider = host.provider(kind);
-    const text = { __provider: providerText(kind) };
+    const text = { __provider: providerSource(kind) };
     const own = { after: it.after, retainOnDelete: it.retainOnDelete ?? false };
     const old = state.resources.get(name);
     const raw = { ...it.inputs(idOf), ...text };

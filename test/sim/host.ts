@@ -10,18 +10,18 @@ import type { Fly } from "../../providers/fly/api.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import type { FlyOptions } from "../../providers/fly/http.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import { createRollout } from "../../providers/fly/rollout.ts";
+import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
 import { createProvider } from "../../providers/host.ts";
-import type { Kind } from "../../providers/resource.ts";
-import { NoAnswer, type Transport } from "../../providers/wire.ts";
+import { NoResponseError, type Transport } from "../../providers/http-transport.ts";
+import type { ResourceType } from "../../providers/resource.ts";
 import { noAnswerIfDropped, toRequest } from "../support/local-fly.ts";
 import { noSecrets } from "../support/no-secrets.ts";
 import type { Dice } from "./dice.ts";
 
 export interface Host {
-  provider(kind: Kind): pulumi.dynamic.ResourceProvider;
+  provider(kind: ResourceType): pulumi.dynamic.ResourceProvider;
   /** A call of the engine's: fails when the process dies meanwhile. */
   call<T>(work: () => Promise<T> | undefined): Promise<T>;
   /** Ends the process. `engineToo`: then nobody is left to be told. */
@@ -63,7 +63,7 @@ export function createHost(network: Network, client: (options: FlyOptions) => Fl
       network.onSent(request);
       const { timeoutMs } = exchange;
       const cancel = own.after(timeoutMs, () =>
-        reject(new NoAnswer(`timeout of ${timeoutMs}ms exceeded`, "ECONNABORTED")),
+        reject(new NoResponseError(`timeout of ${timeoutMs}ms exceeded`, "ECONNABORTED")),
       );
       // Sent from a process that dies meanwhile, a request may be lost in its socket's buffer.
       const lostWithSender = dice.chance(0.5);
@@ -89,13 +89,13 @@ export function createHost(network: Network, client: (options: FlyOptions) => Fl
   const context: Context = {
     fly: client({ token: network.token, clock: own, random: dice.random, transport }),
     clock: own,
-    rollout: createRollout(),
+    rollout: createRolloutGate(),
     ...noSecrets,
     log,
   };
   const connect = () => context;
   // Stacks of the simulation have no secrets.
-  const providers: Partial<Record<Kind, pulumi.dynamic.ResourceProvider>> = {
+  const providers: Partial<Record<ResourceType, pulumi.dynamic.ResourceProvider>> = {
     App: createProvider("App", appHandler, connect),
     Address: createProvider("Address", addressHandler, connect),
     Volume: createProvider("Volume", volumeHandler, connect),

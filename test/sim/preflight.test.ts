@@ -1,6 +1,6 @@
 /** `preflight` with one thing going wrong at each of its calls in turn: nothing is left on Fly, and no wrong finding comes of it. */
 import { describe, expect, test } from "vitest";
-import { NoAnswer, type Transport } from "../../providers/wire.ts";
+import { NoResponseError, type Transport } from "../../providers/http-transport.ts";
 import { type PreflightRun, preflightBench } from "../support/preflight.ts";
 
 /** What the call of this number (from 1) goes through. */
@@ -22,7 +22,7 @@ const troubles: Record<string, Trouble> = {
   "no answer, done": (number) =>
     at(number, async (inner, exchange) => {
       await inner(exchange);
-      throw new NoAnswer("socket hang up", "ECONNRESET");
+      throw new NoResponseError("socket hang up", "ECONNRESET");
     }),
   "500, done": (number) =>
     at(number, async (inner, exchange) => {

@@ -1,9 +1,9 @@
 /** The stack as its user writes it, and the program that makes resources of it: what components/edge.ts registers, as data. */
 import { guestOf, machineConfig, mountPath } from "../../components/machine-config.ts";
 import { volumeName } from "../../components/placement.ts";
-import { rolloutOrder, widths } from "../../components/rollout.ts";
+import { rolloutOrder, unavailableLimits } from "../../components/rollout.ts";
 import type { Properties } from "../../providers/handler.ts";
-import type { Kind } from "../../providers/resource.ts";
+import type { ResourceType } from "../../providers/resource.ts";
 
 export interface PopSpec {
   /** region-number, e.g. cdg-1 */
@@ -34,7 +34,7 @@ export interface StackSpec {
 /** A resource as the program declares it. */
 export interface Declared {
   name: string;
-  kind: Kind;
+  kind: ResourceType;
   /** What it waits for: what its inputs refer to, and dependsOn. */
   after: string[];
   /** Stays where it is when the stack gives it up. */
@@ -92,7 +92,7 @@ export function program(stack: StackSpec): Declared[] {
         state: "started",
         timeoutSeconds: stack.timeoutSeconds,
         drainSeconds: stack.drainSeconds,
-        ...widths(stack.pops, pop.region, stack.maxUnavailable),
+        ...unavailableLimits(stack.pops, pop.region, stack.maxUnavailable),
       }),
     });
   }

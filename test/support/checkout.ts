@@ -5,7 +5,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import type { Status } from "../../local/status.ts";
-import { broughtFolder } from "../../providers/sops/cli.ts";
+import { bundledDir } from "../../providers/sops/cli.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 
@@ -54,7 +54,7 @@ export async function checkout(): Promise<Checkout> {
       cwd: dir,
       env: {
         ...process.env,
-        PATH: [join(root, "node_modules", ".bin"), process.env.PATH, broughtFolder].join(delimiter),
+        PATH: [join(root, "node_modules", ".bin"), process.env.PATH, bundledDir].join(delimiter),
         // Most of what is compiled is node_modules, which all checkouts share.
         NODE_COMPILE_CACHE: join(root, ".cache", "node"),
       },

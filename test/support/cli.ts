@@ -12,7 +12,7 @@ import type { LoggedCall } from "../../local/fly/call-log.ts";
 import type { Behaviour } from "../../local/fly/state-runner.ts";
 import { Fly } from "../../providers/fly/api.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
-import { createRollout } from "../../providers/fly/rollout.ts";
+import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import { cliWorld } from "./cli-world.ts";
 import { image } from "./context.ts";
@@ -101,7 +101,7 @@ export async function cli({ behaviour = {} }: CliOptions = {}): Promise<Cli> {
       const { app, organization, pops, snapshotDays, addresses } = parseConfig(written);
       await local.call("POST", "/apps", { name: app, org_slug: organization });
       for (const type of addresses) await local.call("POST", `/apps/${app}/ip_assignments`, { type });
-      const context = { fly, clock: local.clock, rollout: createRollout(), log: () => {}, ...noSecrets };
+      const context = { fly, clock: local.clock, rollout: createRolloutGate(), log: () => {}, ...noSecrets };
       for (const pop of pops) {
         const shared = { pop: pop.name, app, region: pop.region };
         const guest = { cpu_kind: pop.cpuKind, cpus: pop.cpus, memory_mb: pop.memoryMb };

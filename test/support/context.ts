@@ -3,7 +3,7 @@ import { lagging, type Quirks } from "../../local/fly/quirks.ts";
 import { Fly } from "../../providers/fly/api.ts";
 import type { IdentityInputs } from "../../providers/fly/identity.ts";
 import type { MachineInputs } from "../../providers/fly/machine.ts";
-import { createRollout } from "../../providers/fly/rollout.ts";
+import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import type { VolumeInputs } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
 import { type LocalFlyTestOptions, type LocalFlyUnderTest, localFly } from "./local-fly.ts";
@@ -33,7 +33,7 @@ export async function bench(options: LocalFlyTestOptions & { withApp?: boolean }
   const context: Context = {
     fly: new Fly({ endpoint: local.url, token: local.token, clock: local.clock, random: () => 0.5 }),
     clock: local.clock,
-    rollout: createRollout(),
+    rollout: createRolloutGate(),
     ...noSecrets,
     log: (line) => lines.push(line),
   };

@@ -13,7 +13,7 @@ import type { ApiRequest } from "../../local/fly/request.ts";
 import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
 import { memoryStore, type Store } from "../../local/fly/store.ts";
 import type { MachineRow, VolumeRow, World } from "../../local/fly/world.ts";
-import { type Exchange, NoAnswer, type Transport } from "../../providers/wire.ts";
+import { type HttpRequest, NoResponseError, type Transport } from "../../providers/http-transport.ts";
 import { wrongAnswers } from "./openapi/check.ts";
 import { type VirtualClock, virtualClock } from "./virtual-clock.ts";
 
@@ -183,10 +183,10 @@ export function inProcess(handle: LocalFly["handle"], clock?: VirtualClock): Tra
 
 /** A connection that local Fly drops looks to its client like this. */
 export const noAnswerIfDropped = (error: unknown): unknown =>
-  error instanceof Dropped ? new NoAnswer("socket hang up", "ECONNRESET") : error;
+  error instanceof Dropped ? new NoResponseError("socket hang up", "ECONNRESET") : error;
 
 /** What local Fly's server makes of what goes over the wire. */
-export function toRequest({ method, url, headers, body = "" }: Exchange): ApiRequest {
+export function toRequest({ method, url, headers, body = "" }: HttpRequest): ApiRequest {
   const { pathname, searchParams } = new URL(url);
   const inLowerCase = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
   return { method, path: pathname, query: searchParams, headers: inLowerCase, body };

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { refuseConfig } from "../../local/fly/machine-config.ts";
 import { cpuCounts, memoryRange } from "../../providers/fly/guests.ts";
-import type { MachineConfig } from "../../providers/fly/schema.ts";
+import type { MachineConfig } from "../../providers/fly/wire.ts";
 import { image } from "./context.ts";
 
 const some = <T>(shape: { [K in keyof T]: fc.Arbitrary<T[K]> }) => fc.record(shape, { requiredKeys: [] });

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { broughtFolder, createSops, findSops } from "../../providers/sops/cli.ts";
+import { bundledDir, createSops, findSops } from "../../providers/sops/cli.ts";
 import { identityOf } from "./identities.ts";
 
 const run = promisify(execFile);
@@ -42,7 +42,7 @@ export function operator(parent = tmpdir()): Operator {
     env,
     seal: (values) => createSops({ env }).encrypt(values, recipient),
     async set(path, key, value) {
-      const program = await findSops(env, [broughtFolder]);
+      const program = await findSops(env, [bundledDir]);
       const child = run(program, ["set", "--value-stdin", path, `["${key}"]`], { env });
       child.child.stdin?.end(JSON.stringify(value));
       await child;

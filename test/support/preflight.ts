@@ -18,7 +18,7 @@ import type { Quirks } from "../../local/fly/quirks.ts";
 import { seeded } from "../../local/fly/random.ts";
 import { type Behaviour, createStateRunner, type StateRunner } from "../../local/fly/state-runner.ts";
 import { memoryStore } from "../../local/fly/store.ts";
-import { type Exchange, NoAnswer, type Transport } from "../../providers/wire.ts";
+import { type HttpRequest, NoResponseError, type Transport } from "../../providers/http-transport.ts";
 import { type SimClock, simClock } from "../sim/clock.ts";
 import { cliWorld } from "./cli-world.ts";
 
@@ -94,7 +94,7 @@ export interface PreflightBench extends Disposable {
     over?: { road?: (inner: Transport) => Transport; world?: Partial<World> },
   ): Promise<PreflightRun>;
   /** A call past the client; paths are below /v1. */
-  call(method: Exchange["method"], path: string, body: unknown): Promise<void>;
+  call(method: HttpRequest["method"], path: string, body: unknown): Promise<void>;
   /** Names of the apps that are there. */
   apps(): string[];
 }
@@ -183,13 +183,13 @@ export async function preflightBench(options: PreflightBenchOptions = {}): Promi
 /** The client's own road, without a socket. */
 const directly =
   (fly: LocalFly): Transport =>
-  async ({ method, url, headers, body = "" }: Exchange) => {
+  async ({ method, url, headers, body = "" }: HttpRequest) => {
     const { pathname, searchParams } = new URL(url);
     const lower = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
     try {
       return await fly.handle({ method, path: pathname, query: searchParams, headers: lower, body });
     } catch (error) {
-      if (error instanceof Dropped) throw new NoAnswer("socket hang up", "ECONNRESET");
+      if (error instanceof Dropped) throw new NoResponseError("socket hang up", "ECONNRESET");
       throw error;
     }
   };

@@ -1,6 +1,6 @@
 /** A sops that seals nothing: for tests of what is done with sealed files, not of what is in them. Those of the real one are in test/provider/sops.test.ts. */
 import type { Sops } from "../../providers/sops/cli.ts";
-import type { ControlServer, Device, TailnetDriver } from "../../providers/tailnet/driver.ts";
+import type { ControlServer, Device, TailnetApi } from "../../providers/tailnet/tailnet-api.ts";
 
 export const enc = (text: string): string =>
   `ENC[AES256_GCM,data:${Buffer.from(text).toString("base64")},iv:aXY=,tag:dGFn,type:str]`;
@@ -31,7 +31,7 @@ export function memoryTailnet() {
   const devices: Device[] = [];
   const alive = new Set<string>();
   let count = 0;
-  const driver = ({ driver: name }: ControlServer): TailnetDriver => ({
+  const driver = ({ driver: name }: ControlServer): TailnetApi => ({
     async mint({ tags }) {
       const id = `k${++count}`;
       calls.push(`${name} mint ${tags.join(",")}`);

@@ -12,7 +12,7 @@ import { statusPage } from "../../local/status-page/status-page.ts";
 import { systemClock } from "../../providers/clock.ts";
 import { Fly } from "../../providers/fly/api.ts";
 import { type MachineInputs, type MachineOutputs, machineHandler } from "../../providers/fly/machine.ts";
-import { createRollout } from "../../providers/fly/rollout.ts";
+import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Pages } from "../../status-page/pages.ts";
 import { app, machineInputs, volumeInputs } from "./context.ts";
@@ -83,7 +83,7 @@ export async function watched(clientRegion = "cdg"): Promise<Watched> {
   const context = {
     fly: new Fly({ endpoint: api.url, token, clock: systemClock }),
     clock: systemClock,
-    rollout: createRollout(),
+    rollout: createRolloutGate(),
     log: () => {},
     ...noSecrets,
   };

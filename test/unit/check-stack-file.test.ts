@@ -108,8 +108,8 @@ test("of files of the user's own each that is no good is told", () => {
     .replace("origin: https://origin.example", "origin: https://origin.example\n      tls: { ca: ./key.pem }")
     .replace("./public", "./nowhere");
   expect(check(text).map(({ line, message }) => `${line} ${message.split(" (")[0]}`)).toEqual([
-    "14 site www.example.org: tls.ca: key.pem holds a private key, which the image would hand out.",
-    "16 site files.example.org: files: nowhere is not a folder",
+    "14 site www.example.org: tls.ca: key.pem holds a private key, which the image would expose.",
+    "16 site files.example.org: files: nowhere is not a directory",
   ]);
 });
 

@@ -219,7 +219,7 @@ describe("the default site", () => {
     const [first] = spec({ default: true }).sites;
     if (!first) throw new Error("no site");
     const two = { ...spec({}), sites: [first, { ...first, host: "a.example.org" }] };
-    expect(() => nginxConf(two)).toThrow("www.example.org is the default, too");
+    expect(() => nginxConf(two)).toThrow("www.example.org is already the default site");
   });
 });
 

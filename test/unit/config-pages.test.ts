@@ -90,7 +90,7 @@ describe("files that a site's pages come from", () => {
     expect(() => checkErrorPages(["404.html", "502.html"], "site a: errorPages", "errors")).not.toThrow();
     for (const name of ["style.css", "200.html", "502.htm", "de/502.html", "index.html"])
       expect(() => checkErrorPages(["502.html", name], "site a: errorPages", "errors")).toThrow(
-        `site a: errorPages: errors holds ${name}. Allowed are 401.html, 403.html,`,
+        `site a: errorPages: errors holds ${name}: takes 401.html, 403.html,`,
       );
   });
 

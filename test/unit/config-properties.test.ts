@@ -5,17 +5,17 @@ import { parseConfig } from "../../config/parse.ts";
 import { StackFile } from "../../config/schema.ts";
 import { node, type Path, pathText, schemaAt } from "../../config/walk.ts";
 import { isTcpPort, ports } from "../../image/ports.ts";
+import { streamBlock } from "../../image/render/nginx-stream.ts";
+import { processCompose } from "../../image/render/process-compose.ts";
 import {
-  endpoint,
   hostName,
   isHeaderValue,
   isLuggageName,
-  origin,
+  parseEndpoint,
+  parseOrigin,
   serverAddress,
   zoneName,
-} from "../../image/render/names.ts";
-import { stream } from "../../image/render/nginx-stream.ts";
-import { processCompose } from "../../image/render/process-compose.ts";
+} from "../../image/render/validators.ts";
 import { guestProblem, memoryRange, presets } from "../../providers/fly/guests.ts";
 import { regions } from "../../providers/fly/regions.ts";
 import { mistakesIn } from "../support/mistakes.ts";
@@ -284,11 +284,11 @@ describe("any valid stack file", () => {
       fc.property(file, (raw) => {
         const { sites, passThrough = [], luggage, dns, ports = [] } = parseConfig(raw).image;
         const isStreaming = ports.length + passThrough.length > 0;
-        expect(stream({ ports, passThrough, sites, luggage })).toHaveLength(isStreaming ? 2 : 0);
+        expect(streamBlock({ ports, passThrough, sites, luggage })).toHaveLength(isStreaming ? 2 : 0);
         for (const site of sites) {
           expect(hostName(site.host)).toBe(site.host);
-          if (site.kind === "proxy") site.origins.map(origin);
-          if (site.kind === "redirect") origin(site.to);
+          if (site.kind === "proxy") site.origins.map(parseOrigin);
+          if (site.kind === "redirect") parseOrigin(site.to);
         }
         expect(processCompose({ luggage })).toContain("nginx");
         for (const { zone, servers } of dns.forward) {
@@ -318,15 +318,15 @@ describe("any text at all", () => {
           const raw = { ...base, sites: [{ host: "www.example.org", [kind]: text }] };
           if (mistakesOf(raw).length > 0) continue;
           const [site] = parseConfig(raw).image.sites;
-          if (site?.kind === "proxy") site.origins.map(origin);
-          if (site?.kind === "redirect") origin(site.to);
+          if (site?.kind === "proxy") site.origins.map(parseOrigin);
+          if (site?.kind === "redirect") parseOrigin(site.to);
         }
         const hosts = { ...base, sites: [{ host: text, files: "a" }] };
         if (mistakesOf(hosts).length === 0) hostName(parseConfig(hosts).image.sites[0]?.host ?? "");
         for (const to of [text, `${text}:22`]) {
           const ports = { ...base, sites: [{ host: "a.org", files: "a" }], ports: { 22: { to } } };
           const target = mistakesOf(ports).length === 0 ? parseConfig(ports).image.ports?.[0]?.to : undefined;
-          if (target?.kind === "host") endpoint(target.address);
+          if (target?.kind === "host") parseEndpoint(target.address);
         }
         const zones = {
           ...base,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { parseConfig } from "../../config/parse.ts";
 import { nginxConf } from "../../image/render/nginx.ts";
-import { secrets, wantedKeys } from "../../image/render/secrets.ts";
+import { requiredKeys, secrets } from "../../image/render/secrets.ts";
 import { mistakesIn } from "../support/mistakes.ts";
 
 const origin = "http://web:8080";
@@ -87,7 +87,7 @@ describe("what a site says to its origin", () => {
     expect(mistakes(site, {})).toEqual([
       "secretsFile is missing: sites[0].requestHeaders needs edgeKey; sites[0].paths[0].requestHeaders needs apiKey. Name a file of sops, as in ./secrets.yaml.",
     ]);
-    expect(wantedKeys(parse(site))).toEqual(["apiKey", "edgeKey"]);
+    expect(requiredKeys(parse(site))).toEqual(["apiKey", "edgeKey"]);
     expect(secrets(parse(site))).toEqual(
       ["apiKey", "edgeKey"].map((key) => ({ name: `nginx.headers/${key}`, key, owner: "nginx", from: "secrets" })),
     );

@@ -409,10 +409,10 @@ describe("what looks wrong and is not", () => {
       },
     };
     expect(parseConfig({ ...small, luggage }).image.luggage).toMatchObject({
-      api: { user: "app", health: { ask: { kind: "http", path: "/up" }, everySeconds: 10, timeoutSeconds: 3 } },
+      api: { user: "app", health: { probe: { kind: "http", path: "/up" }, everySeconds: 10, timeoutSeconds: 3 } },
       worker: {
         dependsOn: ["api", "unbound"],
-        health: { ask: { kind: "command", command: ["./check"] }, everySeconds: 60, timeoutSeconds: 10 },
+        health: { probe: { kind: "command", command: ["./check"] }, everySeconds: 60, timeoutSeconds: 10 },
       },
     });
   });

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { parseConfig } from "../../config/parse.ts";
-import { rendered, writeContext } from "../../image/context.ts";
-import { credentialIn, credentialInFile } from "../../image/credentials.ts";
+import { renderedFiles, writeContext } from "../../image/context.ts";
+import { findCredential, findCredentialInFile } from "../../image/credentials.ts";
 import { documentedStack } from "../support/documented-stack.ts";
 import { mistakesIn } from "../support/mistakes.ts";
 
@@ -66,28 +66,28 @@ const harmless = [
 
 describe("by shape", () => {
   test.each([...credentials, ...inValuesAlone])("%s: %j", (what, value) => {
-    expect(credentialIn(value)).toBe(what);
+    expect(findCredential(value)).toBe(what);
   });
 
   test.each(harmless)("none: %j", (value) => {
-    expect(credentialIn(value)).toBeUndefined();
-    expect(credentialInFile("page.html", Buffer.from(value))).toBeUndefined();
+    expect(findCredential(value)).toBeUndefined();
+    expect(findCredentialInFile("page.html", Buffer.from(value))).toBeUndefined();
   });
 
   test.each(credentials)("in a file, %s: %j", (what, value) => {
-    expect(credentialInFile("app.conf", Buffer.from(`a: b\nkey: ${value}\n`))).toBe(what);
+    expect(findCredentialInFile("app.conf", Buffer.from(`a: b\nkey: ${value}\n`))).toBe(what);
   });
 
   test.each(inValuesAlone)("in a page it may be public, %s: %j", (_, value) => {
-    expect(credentialInFile("page.html", Buffer.from(value))).toBeUndefined();
+    expect(findCredentialInFile("page.html", Buffer.from(value))).toBeUndefined();
   });
 
   test("programs, keys of other people's tests and texts that name the line alone are passed over", () => {
     const key = Buffer.from("-----BEGIN PRIVATE KEY-----\nMIIplanted");
-    expect(credentialInFile("bin/blog", Buffer.concat([Buffer.from([0]), key]))).toBeUndefined();
-    expect(credentialInFile("node_modules/x/test/key.pem", key)).toBeUndefined();
-    expect(credentialInFile("doc.md", Buffer.from("begins with `-----BEGIN PRIVATE KEY-----`."))).toBeUndefined();
-    expect(credentialInFile("key.pem", key)).toBe("a private key");
+    expect(findCredentialInFile("bin/blog", Buffer.concat([Buffer.from([0]), key]))).toBeUndefined();
+    expect(findCredentialInFile("node_modules/x/test/key.pem", key)).toBeUndefined();
+    expect(findCredentialInFile("doc.md", Buffer.from("begins with `-----BEGIN PRIVATE KEY-----`."))).toBeUndefined();
+    expect(findCredentialInFile("key.pem", key)).toBe("a private key");
   });
 });
 
@@ -150,8 +150,8 @@ describe("in a stack file", () => {
   });
 
   test("the documented stacks have none", () => {
-    for (const text of Object.values(rendered(documentedStack().image)))
-      expect(credentialInFile("rendered", Buffer.from(text))).toBeUndefined();
+    for (const text of Object.values(renderedFiles(documentedStack().image)))
+      expect(findCredentialInFile("rendered", Buffer.from(text))).toBeUndefined();
   });
 });
 

@@ -8,7 +8,7 @@ import { followProgress } from "../../local/docker-progress.ts";
 import { exitOf } from "../../local/fly/docker-exit.ts";
 import { parentsOf } from "../../local/fly/docker-files.ts";
 import { commandOf, publishedPorts } from "../../local/fly/docker-spec.ts";
-import type { MachineConfig } from "../../providers/fly/schema.ts";
+import type { MachineConfig } from "../../providers/fly/wire.ts";
 
 const image = { entrypoint: ["/image"], cmd: ["image-cmd"] };
 test.each<[string, MachineConfig["init"], string[], string[]]>([

@@ -1,28 +1,28 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { mustCall, replacedBy } from "../../providers/handler.ts";
-import { type Kind, providerText } from "../../providers/resource.ts";
+import { replacementKeys, requiresUpdate } from "../../providers/handler.ts";
+import { providerSource, type ResourceType } from "../../providers/resource.ts";
 
 const lifecycle = { app: "replace", size: "update", note: "ignored" } as const;
 const state = { app: "a", size: { gb: 1 }, note: "n" };
 
 test("only what is bound to the object replaces it", () => {
-  expect(replacedBy(lifecycle, state, { app: "b", size: { gb: 2 }, note: "m" })).toEqual(["app"]);
-  expect(replacedBy(lifecycle, state, { ...state, size: { gb: 2 } })).toEqual([]);
+  expect(replacementKeys(lifecycle, state, { app: "b", size: { gb: 2 }, note: "m" })).toEqual(["app"]);
+  expect(replacementKeys(lifecycle, state, { ...state, size: { gb: 2 } })).toEqual([]);
 });
 
 test("a change of what is ignored calls nobody", () => {
-  expect(mustCall(lifecycle, state, { ...state, note: "m" })).toBe(false);
-  expect(mustCall(lifecycle, state, { ...state, size: { gb: 2 } })).toBe(true);
-  expect(mustCall(lifecycle, state, structuredClone(state))).toBe(false);
+  expect(requiresUpdate(lifecycle, state, { ...state, note: "m" })).toBe(false);
+  expect(requiresUpdate(lifecycle, state, { ...state, size: { gb: 2 } })).toBe(true);
+  expect(requiresUpdate(lifecycle, state, structuredClone(state))).toBe(false);
 });
 
-test.each<Kind>(["App", "Address", "Volume", "Machine"])(
+test.each<ResourceType>(["App", "Address", "Volume", "Machine"])(
   "the provider text of %s is the one in every state there is",
   (kind) => {
-    expect(providerText(kind)).toBe(`exports.handler=()=>require("./providers/host.ts").handler("${kind}")`);
-    expect(Buffer.byteLength(providerText(kind))).toBeLessThan(120);
+    expect(providerSource(kind)).toBe(`exports.handler=()=>require("./providers/host.ts").handler("${kind}")`);
+    expect(Buffer.byteLength(providerSource(kind))).toBeLessThan(120);
   },
 );
 
@@ -32,5 +32,5 @@ test("an error of one resource does not speak for the whole run: only an app, wh
     .filter((file) => file.endsWith(".ts"))
     .filter((file) => /nothing (was |is )?changed(?! there)/i.test(readFileSync(join(folder, file), "utf8")));
   // The operator's own commands on a secrets file stand alone.
-  expect(says.toSorted()).toEqual(["fly/app.ts", "settings.ts", "sops/operator.ts"]);
+  expect(says.toSorted()).toEqual(["fly/app.ts", "settings.ts", "sops/secrets-file.ts"]);
 });

@@ -2,8 +2,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { packingProblems, writeContext } from "../../image/context.ts";
-import { listFile } from "../../image/render/nginx-access.ts";
+import { checkContext, writeContext } from "../../image/context.ts";
+import { networkListFile } from "../../image/render/nginx-access.ts";
 import type { Access, ImageSpec } from "../../image/spec.ts";
 
 let dir: string;
@@ -25,7 +25,7 @@ const files = (...files: string[]) => ({ networks: [], files });
 
 test("a list is packed as nginx reads it", () => {
   const context = writeContext(of({ deny: files("lists/bad.txt") }), join(dir, "context"), dir);
-  expect(readFileSync(join(context, "config", listFile("lists/bad.txt")), "utf8")).toBe(
+  expect(readFileSync(join(context, "config", networkListFile("lists/bad.txt")), "utf8")).toBe(
     "2001:db8::/32 1;\n203.0.113.7/32 1;\n",
   );
 });
@@ -43,15 +43,15 @@ test("a port's list is packed as a site's is, and told of by the port", () => {
       },
     ],
   });
-  expect(packingProblems(port("lists/bad.txt"), dir)).toEqual([]);
-  expect(packingProblems(port("lists/broken.txt"), dir)).toEqual([
+  expect(checkContext(port("lists/bad.txt"), dir)).toEqual([]);
+  expect(checkContext(port("lists/broken.txt"), dir)).toEqual([
     'ports.22: access.allow: lists/broken.txt: line 2 is "home": takes an address or a network, as in 203.0.113.7 or 2001:db8::/32.',
   ]);
 });
 
 test("lists that cannot be packed are told of before anything is built", () => {
   expect(
-    packingProblems(of({ allow: files("lists/none.txt"), deny: files("lists/bad.txt", "lists/broken.txt") }), dir),
+    checkContext(of({ allow: files("lists/none.txt"), deny: files("lists/bad.txt", "lists/broken.txt") }), dir),
   ).toEqual([
     `site a.example.org: access.allow: lists/none.txt is not a file (looked at ${join(dir, "lists/none.txt")}).`,
     'site a.example.org: access.deny: lists/broken.txt: line 2 is "home": takes an address or a network, as in 203.0.113.7 or 2001:db8::/32.',

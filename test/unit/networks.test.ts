@@ -1,7 +1,7 @@
 import { BlockList, isIP } from "node:net";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { isAgent, mostNetworks, network, networksOf } from "../../image/render/networks.ts";
+import { isAgent, maxNetworks, parseNetwork, parseNetworks } from "../../image/render/networks.ts";
 
 test.each([
   ["203.0.113.7", "203.0.113.7/32"],
@@ -15,7 +15,7 @@ test.each([
   ["::ffff:192.0.2.1/120", "192.0.2.0/24"],
   ["1:2:3:4:5:6:7:8/127", "1:2:3:4:5:6:7:8/127"],
 ])("%s is %s", (text, spelt) => {
-  expect(network(text)).toBe(spelt);
+  expect(parseNetwork(text)).toBe(spelt);
 });
 
 test.each([
@@ -41,16 +41,16 @@ test.each([
     "0.0.0.0/0\n",
   ],
 ])("%j is no network", (text) => {
-  expect(network(text)).toBeUndefined();
+  expect(parseNetwork(text)).toBeUndefined();
 });
 
 test("the network of an address has it, and is spelt as it is spelt again", () => {
   const of = (address: fc.Arbitrary<string>, most: number) => fc.tuple(address, fc.integer({ min: 0, max: most }));
   fc.assert(
     fc.property(fc.oneof(of(fc.ipV4(), 32), of(fc.ipV6(), 128)), ([address, bits]) => {
-      const spelt = network(`${address}/${bits}`);
+      const spelt = parseNetwork(`${address}/${bits}`);
       if (spelt === undefined) return; // an IPv4 address told as IPv6, with fewer bits than that has
-      expect(network(spelt)).toBe(spelt);
+      expect(parseNetwork(spelt)).toBe(spelt);
       const [base = "", size] = spelt.split("/");
       const family = isIP(base) === 6 ? "ipv6" : "ipv4";
       const list = new BlockList();
@@ -61,7 +61,7 @@ test("the network of an address has it, and is spelt as it is spelt again", () =
 });
 
 describe("a list", () => {
-  const read = (text: string) => networksOf(text, "bad.txt");
+  const read = (text: string) => parseNetworks(text, "bad.txt");
 
   test("has one a line, comments of both kinds, and each once", () => {
     expect(
@@ -75,10 +75,10 @@ describe("a list", () => {
       'bad.txt: line 3 is "home": takes an address or a network, as in 203.0.113.7 or 2001:db8::/32.',
     ],
     ["203.0.113.7 1;", "/32"],
-    ["# nothing\n", "bad.txt: has no address or network in it."],
+    ["# nothing\n", "bad.txt: has no address or network."],
     [
-      Array.from({ length: mostNetworks + 1 }, (_, at) => `10.${at >> 16}.${(at >> 8) & 255}.${at & 255}`).join("\n"),
-      `bad.txt: has more than ${mostNetworks} networks, which would take too much of a PoP's memory.`,
+      Array.from({ length: maxNetworks + 1 }, (_, at) => `10.${at >> 16}.${(at >> 8) & 255}.${at & 255}`).join("\n"),
+      `bad.txt: has more than ${maxNetworks} networks, which would use too much of a PoP's memory.`,
     ],
   ])("%#", (text, sentence) => {
     if (sentence.startsWith("/")) expect(() => read(text)).toThrow('line 1 is "203.0.113.7 1"');

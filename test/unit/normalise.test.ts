@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { drift, normalise, sameConfig } from "../../providers/fly/normalise.ts";
-import type { MachineConfig } from "../../providers/fly/schema.ts";
+import { alignToDesired, normalise, sameConfig } from "../../providers/fly/normalise.ts";
+import type { MachineConfig } from "../../providers/fly/wire.ts";
 
 const wanted: MachineConfig = {
   image: "registry.fly.io/a@sha256:1",
@@ -81,12 +81,12 @@ test("drift shows what somebody changed, in Fly's words, and nothing else", () =
     schedule: "daily",
     stop_config: { signal: "SIGTERM", timeout: "1m0s" },
   };
-  expect(drift(wanted, found, undefined)).toEqual({ ...wanted, guest: found.guest, schedule: "daily" });
+  expect(alignToDesired(wanted, found, undefined)).toEqual({ ...wanted, guest: found.guest, schedule: "daily" });
 });
 
 test("what somebody removed is missing in what was found", () => {
   const { checks: _, ...found } = wanted;
-  expect(drift(wanted, found, undefined)).toEqual(found);
+  expect(alignToDesired(wanted, found, undefined)).toEqual(found);
 });
 
 test("an image is the same by digest, whatever its reference looks like", () => {
@@ -114,8 +114,8 @@ test("a config never drifts from itself, and drift put over itself is stable", (
     fc.property(anyConfig, anyConfig, (a, b) => {
       const [x, y] = [a, b] as MachineConfig[];
       if (!x || !y) return;
-      expect(drift(x, structuredClone(x), undefined)).toEqual(x);
-      expect(normalise(drift(x, y, undefined))).toEqual(normalise(y));
+      expect(alignToDesired(x, structuredClone(x), undefined)).toEqual(x);
+      expect(normalise(alignToDesired(x, y, undefined))).toEqual(normalise(y));
     }),
   );
 });

@@ -2,10 +2,10 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import {
   covers,
-  encodedOrNot,
+  encodedOrLiteral,
   locationHead,
   matchesPath,
-  pathOf,
+  parsePath,
   pathPattern,
 } from "../../image/render/path-pattern.ts";
 
@@ -13,7 +13,7 @@ const pieces = fc.array(fc.constantFrom("/", "a", "b", ".css", "*", "ab"), { min
 const patterns = pieces
   .map((it) => it.join(""))
   .filter((text) => pathPattern(text) !== undefined)
-  .map(pathOf);
+  .map(parsePath);
 const paths = fc.array(fc.constantFrom("/", "a", "b", ".css", "ab"), { maxLength: 8 }).map((it) => `/${it.join("")}`);
 
 test("a pattern matches what the same text matches as an expression", () => {
@@ -63,7 +63,7 @@ test.each([
   ["*a*b", "/a/b", true],
   ["/a", "/a/", false],
 ])("%s covers %s: %j", (first, second, does) => {
-  expect(covers(pathOf(first), pathOf(second))).toBe(does);
+  expect(covers(parsePath(first), parsePath(second))).toBe(does);
 });
 
 test.each([
@@ -76,11 +76,11 @@ test.each([
   ["/user/*/keys", String.raw`location ~ "(?s)^\/user\/.*\/keys\z"`],
   ["/a*b*c", String.raw`location ~ "(?s)^\/a(?>.*?b).*c\z"`],
 ])("%s becomes %s", (path, head) => {
-  expect(locationHead(pathOf(path))).toBe(head);
+  expect(locationHead(parsePath(path))).toBe(head);
 });
 
 test("a prefix is found in an address however it is encoded", () => {
-  expect(encodedOrNot("/a")).toBe(String.raw`(?:\/|(?i:%2f))(?:a|(?i:%61))`);
+  expect(encodedOrLiteral("/a")).toBe(String.raw`(?:\/|(?i:%2f))(?:a|(?i:%61))`);
 });
 
 test.each([
@@ -104,5 +104,5 @@ test.each([
   "=*a",
 ])("%j is no path of a rule", (text) => {
   expect(pathPattern(text)).toBeUndefined();
-  expect(() => pathOf(text)).toThrow("not a path of a rule");
+  expect(() => parsePath(text)).toThrow("not a path of a rule");
 });

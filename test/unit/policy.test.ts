@@ -268,7 +268,7 @@ describe("what production is", () => {
       ]);
       file("  fly-pops:luggage: {blog: {command: [/x], files: none}}\n");
       expect(seeStackFile(dir, "edge").mistakes).toEqual([
-        expect.stringMatching(/^luggage\.blog\.files: none is not a folder/),
+        expect.stringMatching(/^luggage\.blog\.files: none is not a directory/),
       ]);
       file("  fly-pops:nginx: { http: ./http.conf }\n");
       expect(seeStackFile(dir, "edge").nginxFiles).toEqual([expect.stringMatching(/^http\.conf is nginx's own/)]);

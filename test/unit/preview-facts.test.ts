@@ -5,7 +5,7 @@ import { fileChanges } from "../../preview/files.ts";
 import { markdown } from "../../preview/markdown.ts";
 import { changesOf, type PlanInput, planOf } from "../../preview/plan.ts";
 import { refusalsOf } from "../../preview/policies.ts";
-import { unknown } from "../../providers/host.ts";
+import { unknownValue } from "../../providers/host.ts";
 import { machine, ref, step, volume } from "../support/steps.ts";
 
 const rollout = { maxUnavailable: 1, drainSeconds: 10, timeoutSeconds: 300 };
@@ -179,7 +179,7 @@ describe("reasons", () => {
     const files = (text: unknown) => ({ ...machine("cdg-1"), config: { ...machine("cdg-1").config, files: [text] } });
     const told = plan([
       step("update", "SealedSecrets", "cdg-1-secrets", { old: secrets("a"), new: secrets("b") }),
-      step("update", "Machine", "cdg-1", { old: files("a"), new: files(unknown) }),
+      step("update", "Machine", "cdg-1", { old: files("a"), new: files(unknownValue) }),
     ]);
     expect(told.pops).toMatchObject([{ name: "cdg-1", action: "restarts", why: ["secret vaultSecretId changed"] }]);
     expect(told.others).toEqual([]);
@@ -297,7 +297,7 @@ describe("policies", () => {
   });
 
   test("judge nothing that is not known yet, and nothing that goes", () => {
-    const unbuilt = { ...machine("cdg-1", { image: unknown }) };
+    const unbuilt = { ...machine("cdg-1", { image: unknownValue }) };
     expect(
       prod([
         step("create", "Machine", "cdg-1", { new: unbuilt }),

@@ -3,7 +3,7 @@ import { notBuilt } from "../../preview/changes.ts";
 import type { Step } from "../../preview/digest.ts";
 import { headline, markdown } from "../../preview/markdown.ts";
 import { type PlanInput, planOf } from "../../preview/plan.ts";
-import { unknown } from "../../providers/host.ts";
+import { unknownValue } from "../../providers/host.ts";
 import { machine, ref, step, volume } from "../support/steps.ts";
 
 const plan = (steps: Step[], over: Partial<PlanInput> = {}) =>
@@ -33,7 +33,7 @@ describe("a machine", () => {
     ]);
   });
 
-  test.each([unknown, `registry.fly.io/my-edge@${notBuilt}`])(
+  test.each([unknownValue, `registry.fly.io/my-edge@${notBuilt}`])(
     "whose image is still to be built says so (%s)",
     (image) => {
       expect(update(machine("cdg-1"), machine("cdg-1", { image })).pops[0]?.why).toEqual([
@@ -234,8 +234,16 @@ describe("an address", () => {
     const it = plan(
       [
         step("replace", "App", "app", { old: { app: "my-edge" }, new: others }),
-        step("replace", "Address", "v4", { old: v4, new: { ...v4, app: unknown }, outputs: { ip: "203.0.113.1" } }),
-        step("replace", "Address", "v6", { old: v6, new: { ...v6, app: unknown }, outputs: { ip: "2001:db8::1" } }),
+        step("replace", "Address", "v4", {
+          old: v4,
+          new: { ...v4, app: unknownValue },
+          outputs: { ip: "203.0.113.1" },
+        }),
+        step("replace", "Address", "v6", {
+          old: v6,
+          new: { ...v6, app: unknownValue },
+          outputs: { ip: "2001:db8::1" },
+        }),
         ...["cdg-1", "ewr-1"].flatMap((pop) => [
           step("replace", "Volume", pop, {
             old: volume(pop),

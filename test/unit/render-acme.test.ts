@@ -1,9 +1,9 @@
 /** What an image of PoPs that order their certificates themselves is made of. */
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { rendered } from "../../image/context.ts";
+import { renderedFiles } from "../../image/context.ts";
 import { certsConfig } from "../../image/render/certs.ts";
-import { folders } from "../../image/render/folders.ts";
+import { dirs } from "../../image/render/dirs.ts";
 import { manifest } from "../../image/render/manifest.ts";
 import { nginxConf } from "../../image/render/nginx.ts";
 import { processCompose } from "../../image/render/process-compose.ts";
@@ -32,9 +32,16 @@ describe("what `pop certs` is told", () => {
         nameServer: "127.0.0.1:1104",
         privateZones: ["corp.test"],
         peerPort: 1107,
+        nginxCacheSeconds: 1,
+        servedNames: ["example.org", "www.example.org"],
         certificates: [{ names: ["www.example.org", "example.org"] }],
       },
     });
+  });
+
+  test("has nginx's own word on how long it may serve what it read before", () => {
+    const { acme } = certsOf(alone) as { acme: { nginxCacheSeconds: number } };
+    expect(nginxConf(alone)).toMatch(new RegExp(`ssl_certificate_cache .* valid=${acme.nginxCacheSeconds}s;`));
   });
 
   test("has the rest where it is said", () => {
@@ -69,6 +76,8 @@ describe("what `pop certs` is told", () => {
       acme: {
         certificates: [{ names: ["www.example.org", "example.org"] }],
         privateZones: ["corp.test", "tail.example"],
+        // PEMs of the vault's are in the same folder, and must stay there.
+        servedNames: ["example.org", "shop.example.org", "www.example.org"],
       },
       address: "https://vault.tail.example:8200",
       certificates: [{ host: "shop.example.org" }],
@@ -111,10 +120,10 @@ test("the key of DNS is a secret that `pop certs` alone reads", () => {
 });
 
 test("account keys are in a folder of its own, challenges in one that nginx may enter", () => {
-  const lines = folders(users(alone), alone).split("\n");
+  const lines = dirs(users(alone), alone).split("\n");
   expect(lines).toContain("/var/lib/pop/acme certs:certs 0700");
   expect(lines).toContain("/run/pop/challenges certs:nginx 2750");
-  expect(folders(users(spec), spec)).not.toContain("acme");
+  expect(dirs(users(spec), spec)).not.toContain("acme");
 });
 
 test("it runs as the user of certificates, and is told what the machine alone knows", () => {
@@ -180,6 +189,6 @@ describe("port 80", () => {
 });
 
 test("nothing that is rendered holds a key", () => {
-  for (const text of Object.values(rendered({ ...alone, certificates: { acme: { ...acme, eab: "acmeEab" } } })))
+  for (const text of Object.values(renderedFiles({ ...alone, certificates: { acme: { ...acme, eab: "acmeEab" } } })))
     expect(text).not.toMatch(/PRIVATE KEY|hmac/i);
 });

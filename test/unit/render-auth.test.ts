@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { nginxConf } from "../../image/render/nginx.ts";
 import { processCompose } from "../../image/render/process-compose.ts";
-import { secrets, wantedKeys } from "../../image/render/secrets.ts";
+import { requiredKeys, secrets } from "../../image/render/secrets.ts";
 import type { ImageSpec, Site } from "../../image/spec.ts";
 import { attempt, hostile } from "./render-spec.ts";
 
@@ -26,7 +26,7 @@ test("a site without auth has no trace of it", () => {
 test("nginx reads the passwords where they are unsealed, and only nginx may", () => {
   const spec = of(guarded("a.example.org"), guarded("b.example.org"));
   expect(secrets(spec)).toEqual([{ name: "nginx.auth/passwords", key: "passwords", owner: "nginx", from: "secrets" }]);
-  expect(wantedKeys(spec)).toEqual(["passwords"]);
+  expect(requiredKeys(spec)).toEqual(["passwords"]);
   const text = nginxConf(spec);
   expect(text.match(/auth_basic_user_file \/run\/secrets\/nginx\.auth\/passwords;/g)).toHaveLength(2);
   expect(text.match(/map \$is_no_challenge \$auth_realm \{ 1 "Restricted"; default off; \}/g)).toHaveLength(1);

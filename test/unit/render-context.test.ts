@@ -188,8 +188,8 @@ test("a link is followed within its folder", () => {
 });
 
 test.each([
-  ["a folder that is not there", () => "nowhere", /site status\.example\.org: files: nowhere is not a folder/],
-  ["a file", () => "status-page/index.html", /is not a folder/],
+  ["a folder that is not there", () => "nowhere", /site status\.example\.org: files: nowhere is not a directory/],
+  ["a file", () => "status-page/index.html", /is not a directory/],
   [
     "an empty folder",
     () => {
@@ -204,7 +204,7 @@ test.each([
       symlinkSync("/etc/passwd", join(project, "status-page/passwd"));
       return "status-page";
     },
-    /leads out of the folder, to \/etc\/passwd/,
+    /leads out of the directory, to \/etc\/passwd/,
   ],
   [
     "a link in a circle",
@@ -212,7 +212,7 @@ test.each([
       symlinkSync(".", join(project, "status-page/again"));
       return "status-page";
     },
-    /leads to a folder above itself/,
+    /leads to a directory above itself/,
   ],
 ])("refuses %s, and leaves the context as it was", (_, folder, reason) => {
   writeContext(spec, dir, project);
@@ -243,7 +243,7 @@ test("of a site's authorities the certificates are packed, and what else stands 
 
 test.each([
   ["a file that is not there", undefined, /site www\.example\.org: tls\.ca: ca\.pem is not a file/],
-  ["one without certificate", "hello\n", /holds no certificate in PEM/],
+  ["one without certificate", "hello\n", /holds no PEM certificate/],
   ["one with a private key", `${certificate}-----BEGIN EC PRIVATE KEY-----\n`, /holds a private key/],
   [
     "a certificate that is none",

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { packingProblems, rendered, writeContext } from "../../image/context.ts";
+import { checkContext, renderedFiles, writeContext } from "../../image/context.ts";
 import { nginxConf } from "../../image/render/nginx.ts";
 import type { ImageSpec, Logs, TcpPort } from "../../image/spec.ts";
 import { spec } from "./render-spec.ts";
@@ -12,16 +12,16 @@ const conf = (logs: Logs) => nginxConf({ ...spec, logs });
 describe("logs", () => {
   test("without a word all is as it is without the key", () => {
     expect(conf({})).toBe(nginxConf(spec));
-    expect(Object.keys(rendered({ ...spec, logs: {} }))).toEqual(Object.keys(rendered(spec)));
-    expect(rendered({ ...spec, logs: {} })).toEqual(rendered(spec));
+    expect(Object.keys(renderedFiles({ ...spec, logs: {} }))).toEqual(Object.keys(renderedFiles(spec)));
+    expect(renderedFiles({ ...spec, logs: {} })).toEqual(renderedFiles(spec));
   });
 
   test("anonymized, no log has a whole address", () => {
     const text = conf({ anonymize: true, syslog: { host: "loki.tail.example", port: 1514 } });
     expect(text).toContain('"client":"$logged_client"');
     expect(text).not.toContain('"client":"$remote_addr"');
-    expect(rendered({ ...spec, logs: { anonymize: true } })["etc/pop/error-log.awk"]).toContain("gensub");
-    expect(rendered(spec)).not.toHaveProperty("etc/pop/error-log.awk");
+    expect(renderedFiles({ ...spec, logs: { anonymize: true } })["etc/pop/error-log.awk"]).toContain("gensub");
+    expect(renderedFiles(spec)).not.toHaveProperty("etc/pop/error-log.awk");
   });
 
   test("nor has the log of ports", () => {
@@ -60,7 +60,7 @@ describe("logs", () => {
   });
 
   test("a collector's name is in no line of nginx's: it would not start without an answer", () => {
-    const files = rendered({ ...spec, logs: { syslog: { host: "loki.tail.example", port: 1514 } } });
+    const files = renderedFiles({ ...spec, logs: { syslog: { host: "loki.tail.example", port: 1514 } } });
     expect(files["etc/nginx/nginx.conf"]).toContain(
       "access_log syslog:server=127.0.0.1:1106,nohostname,tag=nginx json;",
     );
@@ -72,7 +72,7 @@ describe("logs", () => {
     });
     expect(files["etc/process-compose.yaml"]).toContain("/usr/bin/pop");
     expect(files["etc/process-compose.yaml"]).toMatch(/^ {2}syslog:$/m);
-    expect(rendered(spec)["etc/process-compose.yaml"]).not.toMatch(/^ {2}syslog:$/m);
+    expect(renderedFiles(spec)["etc/process-compose.yaml"]).not.toMatch(/^ {2}syslog:$/m);
   });
 
   test("what the cache answers is sampled, in both logs; what is counted is not", () => {
@@ -122,7 +122,7 @@ describe("nginx as the user writes it", () => {
   });
 
   test("is refused when it is not there, holds a credential, or is no text", () => {
-    const problems = () => packingProblems(own, project);
+    const problems = () => checkContext(own, project);
     expect(problems()).toEqual([
       `nginx.http: nginx/http.conf is not a file (looked at ${project}/nginx/http.conf).`,
       `nginx.sites["a.test"]: nginx/a.conf is not a file (looked at ${project}/nginx/a.conf).`,
@@ -131,17 +131,17 @@ describe("nginx as the user writes it", () => {
     writeFileSync(join(project, "nginx/http.conf"), `proxy_set_header Authorization "Bearer ${key}";\n`);
     writeFileSync(join(project, "nginx/a.conf"), "a\0b");
     expect(problems()).toEqual([
-      "nginx.http: nginx/http.conf holds a Tailscale key, which would lie in the image for all to read. Secrets belong into the secrets file: docs/secrets.md.",
+      "nginx.http: nginx/http.conf holds a Tailscale key, which anybody could read in the image. Secrets belong in the secrets file: docs/secrets.md.",
       'nginx.sites["a.test"]: nginx/a.conf is not a text file.',
     ]);
     writeFileSync(join(project, "nginx/http.conf"), "#".repeat(300 * 1024));
-    expect(problems()[0]).toBe("nginx.http: nginx/http.conf has 300 KB, and 256 KB are the most that is taken.");
+    expect(problems()[0]).toBe("nginx.http: nginx/http.conf has 300 KB: takes 256 KB at most.");
   });
 
   test.each(["../x.conf", "/etc/x.conf", "a b.conf", "*.conf", "a;.conf", "x"])(
     "a path as %s is not rendered",
     (http) => {
-      expect(() => nginxConf({ ...bare, nginx: { http, sites: {} } })).toThrow("is not a path of a .conf file");
+      expect(() => nginxConf({ ...bare, nginx: { http, sites: {} } })).toThrow("is not the path of a .conf file");
     },
   );
 });

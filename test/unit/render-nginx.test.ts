@@ -200,12 +200,12 @@ test.each(
 });
 
 test.each(["a b", "a=b", 'a"', "a;b", "a*b", "", "ä"])("refuses a cookie named %j", (name) => {
-  expect(() => nginxConf(withSite({ ...proxied, cache: { ...cache, cookies: [name] } }))).toThrow(/not a name/);
+  expect(() => nginxConf(withSite({ ...proxied, cache: { ...cache, cookies: [name] } }))).toThrow(/not the name/);
 });
 
 test("refuses two sites of one host", () => {
   const twice = [...spec.sites, { kind: "redirect", host: "www.example.org", to: "https://a.example.org" } as const];
-  expect(() => nginxConf({ ...spec, sites: twice })).toThrow("site www.example.org: there are two of it.");
+  expect(() => nginxConf({ ...spec, sites: twice })).toThrow("site www.example.org: it is defined twice.");
 });
 
 describe("what users typed cannot become anything but what it is", () => {

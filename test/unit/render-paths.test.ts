@@ -77,7 +77,7 @@ test("folders of rules are packed where their paths lead, each once", () => {
       ),
     ),
   );
-  expect(packed.map(({ dir, at }) => [dir, at]).toSorted()).toEqual([
+  expect(packed.map(({ dir, subdir }) => [dir, subdir]).toSorted()).toEqual([
     ["docs", "docs"],
     ["site", ""],
   ]);

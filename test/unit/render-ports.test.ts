@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { machineConfig } from "../../components/machine-config.ts";
-import { connectionLimit, mostTcpConnections } from "../../image/limits.ts";
+import { connectionLimit, maxTcpConnections } from "../../image/limits.ts";
 import { dockerfile } from "../../image/render/dockerfile.ts";
 import { manifest } from "../../image/render/manifest.ts";
 import { nginxConf } from "../../image/render/nginx.ts";
@@ -157,8 +157,8 @@ describe("the machine", () => {
   });
 
   test("keeps half of its connections' memory for the sites, whatever its ports take", () => {
-    expect(mostTcpConnections(256)).toBe(1024);
-    expect(connectionLimit(pop, mostTcpConnections(256))).toBe(463);
+    expect(maxTcpConnections(256)).toBe(1024);
+    expect(connectionLimit(pop, maxTcpConnections(256))).toBe(463);
     expect(connectionLimit(pop, 100_000)).toBe(0);
   });
 

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { stopSeconds } from "../../image/limits.ts";
-import { logBudgetMb, mostLuggage } from "../../image/render/process.ts";
+import { logBudgetMb, maxLuggage } from "../../image/render/process.ts";
 import { processCompose, shutdownSeconds } from "../../image/render/process-compose.ts";
 import type { Luggage } from "../../image/spec.ts";
 import { spec } from "./render-spec.ts";
@@ -78,7 +78,7 @@ test("every process is killed when it does not end, and the sum along the way is
   expect(shutdownSeconds(spec)).toBeLessThan(stopSeconds);
 });
 
-test.each([0, 1, 5, mostLuggage])("with %i pieces of luggage all logs stay within the budget", (count) => {
+test.each([0, 1, 5, maxLuggage])("with %i pieces of luggage all logs stay within the budget", (count) => {
   const luggage = Object.fromEntries(
     Array.from({ length: count }, (_, at) => [`extra-${at}`, carried({}).blog as Luggage]),
   );
@@ -93,7 +93,7 @@ test("says so when there are too many for it", () => {
   const luggage = Object.fromEntries(
     Array.from({ length: 40 }, (_, at) => [`extra-${at}`, carried({}).blog as Luggage]),
   );
-  expect(() => processCompose({ luggage })).toThrow(/no room for the logs/);
+  expect(() => processCompose({ luggage })).toThrow(/the logs of so many processes do not fit/);
 });
 
 describe("the tailnet", () => {
@@ -188,13 +188,13 @@ describe("luggage", () => {
 
   test("refuses an empty command and a port of the system's", () => {
     expect(() => one({ command: [] })).toThrow(/command is empty/);
-    expect(() => one({ port: 80 })).toThrow(/allowed are whole numbers from 1024 to 65535/);
+    expect(() => one({ port: 80 })).toThrow(/takes whole numbers from 1024 to 65535/);
   });
 
   test("refuses a port that is taken, by the PoP or by other luggage", () => {
-    expect(() => one({ port: 1103 })).toThrow("luggage.blog.port is 1103: taken by the PoP itself.");
+    expect(() => one({ port: 1103 })).toThrow("luggage.blog.port is 1103: already used by the PoP itself.");
     const two = { ...carried({ port: 9000 }), other: carried({ port: 9000 }).blog as Luggage };
-    expect(() => processCompose({ luggage: two })).toThrow("luggage.other.port is 9000: taken by luggage.blog.");
+    expect(() => processCompose({ luggage: two })).toThrow("luggage.other.port is 9000: already used by luggage.blog.");
   });
 
   test("arguments and values come out as they went in", () => {
@@ -211,7 +211,7 @@ describe("luggage", () => {
 
 describe("luggage that waits", () => {
   const one = carried({}).blog as Luggage;
-  const health = { ask: { kind: "http", path: "/healthz" }, everySeconds: 10, timeoutSeconds: 3 } as const;
+  const health = { probe: { kind: "http", path: "/healthz" }, everySeconds: 10, timeoutSeconds: 3 } as const;
   const waits = (luggage: Record<string, Luggage>, name: string) =>
     processesOf(luggage)[`luggage-${name}`]?.depends_on ?? {};
 
@@ -248,8 +248,8 @@ describe("luggage that waits", () => {
   });
 
   test.each([
-    ["what is not there", { blog: { ...one, dependsOn: ["nobody"] } }, 'there is no "nobody" to wait for'],
-    ["what every object has", { blog: { ...one, dependsOn: ["constructor"] } }, 'there is no "constructor"'],
+    ["what is not there", { blog: { ...one, dependsOn: ["nobody"] } }, 'there is no process "nobody" to wait for'],
+    ["what every object has", { blog: { ...one, dependsOn: ["constructor"] } }, 'there is no process "constructor"'],
     ["itself", { blog: { ...one, dependsOn: ["blog"] } }, "blog waits for blog"],
     [
       "each other",
@@ -299,7 +299,7 @@ describe("luggage that waits", () => {
 });
 
 describe("luggage that says how it is", () => {
-  const health = { ask: { kind: "http", path: "/healthz" }, everySeconds: 30, timeoutSeconds: 2 } as const;
+  const health = { probe: { kind: "http", path: "/healthz" }, everySeconds: 30, timeoutSeconds: 2 } as const;
 
   test("is asked as its own user, with its own environment, and started anew only after several times", () => {
     const { entrypoint, readiness_probe } = processesOf(carried({ health, port: 9000, env: { A: "1" } }))[

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { certsConfig } from "../../image/render/certs.ts";
-import { secrets, secretsManifest, wantedKeys } from "../../image/render/secrets.ts";
+import { requiredKeys, secrets, secretsManifest } from "../../image/render/secrets.ts";
 import type { Luggage } from "../../image/spec.ts";
 import { spec } from "./render-spec.ts";
 
@@ -22,8 +22,8 @@ test("an image needs what its parts need, each readable by its part alone", () =
 test("an auth key that a driver makes comes in a file of its own, and is not asked of the user", () => {
   const tailnet = { domain: "tail.example", tags: ["pop"], hostPrefix: "pop-", driver: "tailscale" as const };
   const told = { ...spec, tailnet };
-  expect(wantedKeys(told)).toEqual(["collectorToken", "vaultRoleId", "vaultSecretId"]);
-  expect(wantedKeys(spec)).toEqual(["collectorToken", "tailscaleAuthKey", "vaultRoleId", "vaultSecretId"]);
+  expect(requiredKeys(told)).toEqual(["collectorToken", "vaultRoleId", "vaultSecretId"]);
+  expect(requiredKeys(spec)).toEqual(["collectorToken", "tailscaleAuthKey", "vaultRoleId", "vaultSecretId"]);
   const files = JSON.parse(secretsManifest(told)).secrets.map(({ name, sopsFile }: Record<string, string>) => [
     name,
     sopsFile,

@@ -38,7 +38,7 @@ test("asks Tailscale for the tailnet's names, and nobody without one", () => {
 
 test("refuses two answers to who answers for a zone", () => {
   const twice = { forward: [{ zone: "tail.example", servers: ["192.0.2.1"] }] };
-  expect(() => unboundConf(twice, spec.tailnet)).toThrow(/tail\.example\.: two say who answers for it/);
+  expect(() => unboundConf(twice, spec.tailnet)).toThrow(/tail\.example\.: it is forwarded twice/);
 });
 
 test("asks loopback only when told to", () => {

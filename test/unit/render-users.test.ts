@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { machineConfig } from "../../components/machine-config.ts";
-import { folders } from "../../image/render/folders.ts";
+import { dirs } from "../../image/render/dirs.ts";
 import { manifest } from "../../image/render/manifest.ts";
 import { secrets } from "../../image/render/secrets.ts";
 import { group, passwd, shadow, users } from "../../image/render/users.ts";
@@ -15,7 +15,7 @@ test("passwd, group, shadow, folders", async () => {
   await expect(passwd(all)).toMatchFileSnapshot("golden/passwd");
   await expect(group(all)).toMatchFileSnapshot("golden/group");
   await expect(shadow(all)).toMatchFileSnapshot("golden/shadow");
-  await expect(folders(all, spec)).toMatchFileSnapshot("golden/folders");
+  await expect(dirs(all, spec)).toMatchFileSnapshot("golden/directories");
 });
 
 test("nobody but root has a shell or uid 0, and no password opens anything", () => {
@@ -151,7 +151,7 @@ test("luggage that names a user shares its id, home and secrets with all that na
   };
   const all = users({ luggage });
   expect(Object.keys(all).filter((name) => name.startsWith("luggage-"))).toEqual(["luggage-alone", "luggage-app"]);
-  expect(folders(all, { luggage })).toContain("/var/lib/luggage/app luggage-app:luggage-app 0750\n");
+  expect(dirs(all, { luggage })).toContain("/var/lib/luggage/app luggage-app:luggage-app 0750\n");
   expect(secrets({ luggage })).toEqual([{ name: "web/token", key: "token", owner: "luggage-app", from: "secrets" }]);
   for (const user of ["root", "nginx"])
     expect(users({ luggage: { web: { ...carried, user } } })[`luggage-${user}`]?.uid).toBeGreaterThanOrEqual(20_000);
@@ -162,14 +162,14 @@ test("the manifest says how luggage is asked, and its folder is its user's to wr
   const patience = { everySeconds: 10, timeoutSeconds: 3 };
   const luggage: Record<string, Luggage> = {
     mute: carried,
-    api: { ...carried, port: 9000, health: { ask: { kind: "http", path: "/up?x=1" }, ...patience } },
-    job: { ...carried, user: "app", health: { ask: { kind: "command", command: ["bin/check", "-v"] }, ...patience } },
+    api: { ...carried, port: 9000, health: { probe: { kind: "http", path: "/up?x=1" }, ...patience } },
+    job: { ...carried, user: "app", health: { probe: { kind: "command", command: ["bin/check", "-v"] }, ...patience } },
   };
   expect(JSON.parse(manifest({ sites: [], luggage })).luggage).toEqual({
     api: { url: "http://127.0.0.1:9000/up?x=1", ...patience },
     job: { command: ["/luggage/job/bin/check", "-v"], folder: "/luggage/job", ...patience },
   });
-  const lines = folders(users({ luggage }), { luggage }).split("\n");
+  const lines = dirs(users({ luggage }), { luggage }).split("\n");
   expect(lines.filter((line) => line.startsWith("/run/pop/luggage"))).toEqual([
     "/run/pop/luggage/api luggage-api:luggage-api 0755",
     "/run/pop/luggage/job luggage-app:luggage-app 0755",
@@ -177,9 +177,9 @@ test("the manifest says how luggage is asked, and its folder is its user's to wr
 });
 
 test.each([
-  ["a path without port", { ask: { kind: "http", path: "/" } }, /it has no port/],
-  ["a path that is none", { ask: { kind: "http", path: "x y" } }, /not a path/],
-  ["no program", { ask: { kind: "command", command: [] } }, /command is empty/],
+  ["a path without port", { probe: { kind: "http", path: "/" } }, /has a path, but luggage\.blog\.port is not set/],
+  ["a path that is none", { probe: { kind: "http", path: "x y" } }, /not a path/],
+  ["no program", { probe: { kind: "command", command: [] } }, /command is empty/],
 ] as const)("health by %s is refused", (_, ask, reason) => {
   const health = { ...ask, everySeconds: 1, timeoutSeconds: 1 } as unknown as NonNullable<Luggage["health"]>;
   const port = reason.source.includes("port") ? {} : { port: 9000 };
@@ -190,5 +190,5 @@ test("the SSH server's user is there only with it, and has its folder", () => {
   expect(passwd(all)).not.toContain("sshd");
   const ssh = { authorizedKeys: [] };
   expect(passwd(users({ ...spec, ssh }))).toContain("sshd:x:105:105::/run/sshd:/bin/false\n");
-  expect(folders(all, { luggage: {}, ssh })).toContain("/run/sshd root:root 0755\n");
+  expect(dirs(all, { luggage: {}, ssh })).toContain("/run/sshd root:root 0755\n");
 });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { Clock } from "../../providers/clock.ts";
 import { FlyError } from "../../providers/fly/errors.ts";
-import { retryAfterMs, withRetry } from "../../providers/fly/retry.ts";
+import { retryAfterMs, retryFlyCall } from "../../providers/fly/retry.ts";
 
 /** Time passes only by waiting. */
 function clockOf() {
@@ -22,10 +22,14 @@ function clockOf() {
 const failing = (error: Partial<ConstructorParameters<typeof FlyError>[0]>) =>
   new FlyError({ operation: "do", detail: "no", ...error });
 
-async function attempts(repeat: "idempotent" | "once", error: FlyError, succeedAt = Number.POSITIVE_INFINITY) {
+async function attempts(
+  repeat: "idempotent" | "non-idempotent",
+  error: FlyError,
+  succeedAt = Number.POSITIVE_INFINITY,
+) {
   const { clock, waits } = clockOf();
   let count = 0;
-  const outcome = await withRetry(repeat, { clock, random: () => 0.5 }, async () => {
+  const outcome = await retryFlyCall(repeat, { clock, random: () => 0.5 }, async () => {
     count += 1;
     if (count >= succeedAt) return "done";
     throw error;
@@ -43,23 +47,26 @@ test.each([400, 401, 403, 404, 408, 409, 412, 422, 500])("a read is not repeated
 });
 
 test("a write is repeated on 429, which did nothing", async () => {
-  expect(await attempts("once", failing({ status: 429 }), 3)).toMatchObject({ count: 3, outcome: "done" });
+  expect(await attempts("non-idempotent", failing({ status: 429 }), 3)).toMatchObject({ count: 3, outcome: "done" });
 });
 
-test.each(["idempotent", "once"] as const)("a rate limit is endured for a minute as a whole, %s", async (repeat) => {
-  const error = failing({ status: 429 });
-  const { outcome, waits } = await attempts(repeat, error);
-  expect(outcome).toBe(error);
-  const endured = waits.reduce((sum, ms) => sum + ms, 0);
-  expect(endured).toBeGreaterThan(50_000);
-  expect(endured).toBeLessThanOrEqual(60_000);
-  expect(await attempts(repeat, error, 9)).toMatchObject({ count: 9, outcome: "done" });
-});
+test.each(["idempotent", "non-idempotent"] as const)(
+  "a rate limit is endured for a minute as a whole, %s",
+  async (repeat) => {
+    const error = failing({ status: 429 });
+    const { outcome, waits } = await attempts(repeat, error);
+    expect(outcome).toBe(error);
+    const endured = waits.reduce((sum, ms) => sum + ms, 0);
+    expect(endured).toBeGreaterThan(50_000);
+    expect(endured).toBeLessThanOrEqual(60_000);
+    expect(await attempts(repeat, error, 9)).toMatchObject({ count: 9, outcome: "done" });
+  },
+);
 
 test("tries that met a rate limit are not counted among those that failed", async () => {
   const { clock } = clockOf();
   const answers = [429, 503, 429, 503, 429, 503, 429, 503];
-  const outcome = await withRetry("idempotent", { clock, random: () => 0.5 }, async () => {
+  const outcome = await retryFlyCall("idempotent", { clock, random: () => 0.5 }, async () => {
     const status = answers.shift();
     if (status === undefined) return "done";
     throw failing({ status });
@@ -72,28 +79,28 @@ test.each([404, 401])(
   async (status) => {
     const { clock } = clockOf();
     const born = clock.now();
-    const of = { clock, random: () => 0.5, youngUntil: born + 30_000 };
+    const of = { clock, random: () => 0.5, newUntil: born + 30_000 };
     let count = 0;
     const send = async () => {
       if (++count > 5) return "done";
       throw failing({ status });
     };
-    expect(await withRetry("once", of, send)).toBe("done");
+    expect(await retryFlyCall("non-idempotent", of, send)).toBe("done");
     count = Number.NEGATIVE_INFINITY;
-    await expect(withRetry("once", of, send)).rejects.toThrow();
+    await expect(retryFlyCall("non-idempotent", of, send)).rejects.toThrow();
     expect(clock.now() - born).toBeGreaterThan(30_000);
     expect(clock.now() - born).toBeLessThan(50_000);
   },
 );
 
 test("a write is repeated when it was never sent", async () => {
-  expect(await attempts("once", failing({}), 2)).toMatchObject({ count: 2, outcome: "done" });
+  expect(await attempts("non-idempotent", failing({}), 2)).toMatchObject({ count: 2, outcome: "done" });
 });
 
-test.each([{ landsBy: 0 }, { status: 503, landsBy: 0 }, { status: 409 }])(
+test.each([{ takesEffectBy: 0 }, { status: 503, takesEffectBy: 0 }, { status: 409 }])(
   "a write that may have happened is never repeated: %o",
   async (error) => {
-    expect((await attempts("once", failing(error))).count).toBe(1);
+    expect((await attempts("non-idempotent", failing(error))).count).toBe(1);
   },
 );
 
@@ -102,11 +109,14 @@ test("an answer with a code of its own is final: no room does not come by asking
 });
 
 test("Retry-After is honoured", async () => {
-  expect((await attempts("once", failing({ status: 429, retryAfter: "7" }), 2)).waits).toEqual([7000]);
+  expect((await attempts("non-idempotent", failing({ status: 429, retryAfter: "7" }), 2)).waits).toEqual([7000]);
 });
 
 test("a Retry-After beyond our patience ends it at once", async () => {
-  expect(await attempts("once", failing({ status: 429, retryAfter: "3600" }))).toMatchObject({ count: 1, waits: [] });
+  expect(await attempts("non-idempotent", failing({ status: 429, retryAfter: "3600" }))).toMatchObject({
+    count: 1,
+    waits: [],
+  });
 });
 
 test.each([

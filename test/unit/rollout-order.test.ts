@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { rolloutOrder, widths } from "../../components/rollout.ts";
+import { rolloutOrder, unavailableLimits } from "../../components/rollout.ts";
 
 const pop = (name: string) => ({ name, region: name.slice(0, 3) });
 const fleet = (...names: string[]) => names.map(pop);
@@ -25,7 +25,7 @@ describe("widths", () => {
     [fleet("cdg-1", "cdg-2", "cdg-3", "cdg-4", "ewr-1"), "cdg", 3, 3, 2],
     [fleet("cdg-1", "cdg-2", "cdg-3", "ewr-1"), "cdg", 3, 3, 1],
   ])("%#", (pops, region, wish, maxUnavailable, maxUnavailableInRegion) => {
-    expect(widths(pops, region, wish)).toEqual({ maxUnavailable, maxUnavailableInRegion });
+    expect(unavailableLimits(pops, region, wish)).toEqual({ maxUnavailable, maxUnavailableInRegion });
   });
 
   test("whatever the fleet and the wish, somebody serves, and so does every region with several", () => {
@@ -37,7 +37,7 @@ describe("widths", () => {
         (regions, wish) => {
           const pops = regions.map((it, index) => ({ name: `${it}-${index}`, region: it }));
           for (const it of new Set(regions)) {
-            const { maxUnavailable, maxUnavailableInRegion } = widths(pops, it, wish);
+            const { maxUnavailable, maxUnavailableInRegion } = unavailableLimits(pops, it, wish);
             const here = regions.filter((other) => other === it).length;
             expect(maxUnavailable).toBeLessThan(pops.length);
             if (here > 1) expect(maxUnavailableInRegion * 2).toBeLessThanOrEqual(here);

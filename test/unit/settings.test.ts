@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { flySettings, headscaleSettings, tailscaleSettings, tokenIn } from "../../providers/settings.ts";
+import { flySettings, headscaleSettings, tailscaleSettings, tokenFrom } from "../../providers/settings.ts";
 
 const from = (values: Record<string, string>) => (key: string) => values[key];
 const none = from({});
@@ -20,8 +20,8 @@ test("without an endpoint it is Fly's own", () => {
 test("an empty FLY_API_TOKEN hides no other, neither from the API nor from the registry", () => {
   const env = { FLY_API_TOKEN: "", FLY_ACCESS_TOKEN: "t" };
   expect(flySettings(none, from(env)).token).toBe("t");
-  expect(tokenIn(from(env))).toBe("t");
-  expect(tokenIn(from({ FLY_API_TOKEN: "", FLY_ACCESS_TOKEN: "" }))).toBeFalsy();
+  expect(tokenFrom(from(env))).toBe("t");
+  expect(tokenFrom(from({ FLY_API_TOKEN: "", FLY_ACCESS_TOKEN: "" }))).toBeFalsy();
 });
 
 test.each(["", "Bearer ", "FlyV1"])("the token %j is no token", (token) => {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { names, parseSopsFile, plainRecipient, wantedOf } from "../../providers/sops/file.ts";
-import { secretsProblems } from "../../providers/sops/operator.ts";
+import { hasRecipient, parseSopsFile, pickCiphertexts, plainRecipient } from "../../providers/sops/file.ts";
+import { secretsProblems } from "../../providers/sops/secrets-file.ts";
 import { identityOf } from "../support/identities.ts";
 import { enc, sopsText } from "../support/sealing.ts";
 
@@ -45,8 +45,8 @@ test("a file is its ciphertexts and its recipients, of whatever kind", () => {
 test("a recipient is its key, whatever stands behind it", () => {
   expect(plainRecipient(` ${recipient}  me@home\n`)).toBe(recipient);
   const file = parseSopsFile(sopsText({ a: "b" }, [`${recipient} root@cdg-1`]));
-  expect(names(file, recipient)).toBe(true);
-  expect(names(file, identityOf("ewr-1").recipient)).toBe(false);
+  expect(hasRecipient(file, recipient)).toBe(true);
+  expect(hasRecipient(file, identityOf("ewr-1").recipient)).toBe(false);
 });
 
 test.each([
@@ -69,14 +69,14 @@ test("a file whose key is split (Shamir) is refused with the number of groups", 
 
 test("what is wanted comes as it stands; other values may be anything", () => {
   const file = parseSopsFile(`${sopsText({ a: "1", b: "2" }, [recipient])}plain: hunter2\n`);
-  expect(wantedOf(file, ["b"])).toEqual({ b: enc("2") });
+  expect(pickCiphertexts(file, ["b"])).toEqual({ b: enc("2") });
 });
 
 test("what is missing or plain is named with what helps, all at once, and never shown", () => {
   const file = parseSopsFile(
     `${sopsText({ a: "1" }, [recipient])}plain: hunter2\nnumber: ENC[AES256_GCM,data:eA==,iv:eA==,tag:eA==,type:int]\n`,
   );
-  const act = () => wantedOf(file, ["a", "plain", "number", "lost", "gone"]);
+  const act = () => pickCiphertexts(file, ["a", "plain", "number", "lost", "gone"]);
   expect(act).toThrow(
     'has no lost, gone: add them with "npx fly-pops secrets edit"; it has a plain that is no encrypted text: write it in quotes, with "npx fly-pops secrets edit"; it has a number that is no encrypted text: write it in quotes, with "npx fly-pops secrets edit"',
   );
@@ -85,11 +85,11 @@ test("what is missing or plain is named with what helps, all at once, and never 
 
 test("an empty value is no secret", () => {
   const file = parseSopsFile('a: ""\nsops: {}\n');
-  expect(() => wantedOf(file, ["a"])).toThrow('has an empty a: fill it in with "npx fly-pops secrets edit"');
+  expect(() => pickCiphertexts(file, ["a"])).toThrow('has an empty a: fill it in with "npx fly-pops secrets edit"');
 });
 
 test("a key by a name every object has is missing all the same", () => {
-  expect(() => wantedOf(parseSopsFile(sopsText({ a: "1" }, [recipient])), ["constructor"])).toThrow(
+  expect(() => pickCiphertexts(parseSopsFile(sopsText({ a: "1" }, [recipient])), ["constructor"])).toThrow(
     "has no constructor",
   );
 });

@@ -1,7 +1,7 @@
 /** An update to an image that nobody has. */
 import { FlyError } from "../../../providers/fly/errors.ts";
 import { withLease } from "../../../providers/fly/lease.ts";
-import { createRollout } from "../../../providers/fly/rollout.ts";
+import { createRolloutGate } from "../../../providers/fly/rollout-gate.ts";
 import { judged, probe } from "../assumption.ts";
 import { controlConfig, missingImage } from "../machine.ts";
 import { settled } from "../steps.ts";
@@ -28,7 +28,7 @@ export const badImageProbe = probe({
     const config = controlConfig({ app, image: missingImage, volume }, "bad");
     await withLease(
       { app, id, pop: "control", purpose: "preflight of" },
-      { fly, clock, rollout: createRollout() },
+      { fly, clock, rollout: createRolloutGate() },
       async ({ nonce }) => {
         try {
           await fly.updateMachine(app, id, { config }, nonce);

@@ -1,15 +1,15 @@
 /** A new machine: how soon it shows, what it reads back, when it serves. */
 import { isDeepStrictEqual } from "node:util";
-import { isGone } from "../../../providers/fly/errors.ts";
-import { drift, sameConfig } from "../../../providers/fly/normalise.ts";
-import type { Machine, MachineConfig } from "../../../providers/fly/schema.ts";
-import { checksOf } from "../../../providers/fly/serving.ts";
+import { isNotFound } from "../../../providers/fly/errors.ts";
+import { checksOf } from "../../../providers/fly/machine-health.ts";
+import { alignToDesired, sameConfig } from "../../../providers/fly/normalise.ts";
+import type { Machine, MachineConfig } from "../../../providers/fly/wire.ts";
 import { type Finding, judged, probe } from "../assumption.ts";
 import { trafficConfig } from "../machine.ts";
 import { untilStarted } from "../steps.ts";
 import { plural, seconds } from "../words.ts";
 
-/** A machine that reads as absent for longer counts as gone (providers/fly/serving.ts). */
+/** A machine that reads as absent for longer counts as gone (providers/fly/machine-health.ts). */
 const absenceMs = 10_000;
 /** A PoP's own grace period and two checks more. */
 const passMs = 40_000;
@@ -25,7 +25,7 @@ export const birthProbe = probe({
     },
     "machine-visible": {
       says: `A new machine reads within ${absenceMs / 1000} s of its creation, for every client.`,
-      restsOn: ["providers/fly/serving.ts"],
+      restsOn: ["providers/fly/machine-health.ts"],
       source: "[flyctl#4618](https://github.com/superfly/flyctl/issues/4618): 404 for a moment",
       wrongIf: "it answers 404 for longer: a machine that is well would count as gone",
       playedBy: "test/provider/local-fly-faults.test.ts: born late: a new app and a new machine read 404 for a moment",
@@ -53,7 +53,7 @@ export const birthProbe = probe({
     },
     "check-rows": {
       says: "Each check has one row: named ones by their name, a service's as `servicecheck-…`; further rows are named `bg_deployments_compat-…`.",
-      restsOn: ["providers/fly/serving.ts"],
+      restsOn: ["providers/fly/machine-health.ts"],
       source: "[fly-go `RemoveCompatChecks`](https://github.com/superfly/fly-go/blob/main/machine_types.go)",
       wrongIf: "there are other rows: an update would wait for what never passes, or not wait at all",
       playedBy: "test/provider/local-fly-checks.test.ts: Fly's mirror rows come on request, and are never well",
@@ -80,7 +80,7 @@ export const birthProbe = probe({
     const stranger = session.stranger();
     const shows = await session.until({ everyMs: 500, forMs: 2 * absenceMs }, () =>
       stranger.getMachine(app, made.id).catch((error: unknown) => {
-        if (isGone(error)) return undefined;
+        if (isNotFound(error)) return undefined;
         throw error;
       }),
     );
@@ -132,7 +132,7 @@ export function readsBack(sent: MachineConfig, { config, image_ref }: Machine): 
   if (!config) return judged(false, "it has no config");
   if (sameConfig(sent, config, image_ref)) return judged(true, "no drift");
   // What means the same has the spelling of what was sent.
-  const found = drift(sent, config, image_ref);
+  const found = alignToDesired(sent, config, image_ref);
   const keys = new Set([...Object.keys(sent), ...Object.keys(found)]) as Set<keyof MachineConfig>;
   const drifting = [...keys].filter((key) => !isDeepStrictEqual(sent[key], found[key]));
   return judged(

@@ -1,5 +1,5 @@
 /** What an app says of what is in it. */
-import { isLive } from "../../../providers/fly/gone.ts";
+import { isLive } from "../../../providers/fly/existence.ts";
 import { judged, probe } from "../assumption.ts";
 
 export const countsProbe = probe({

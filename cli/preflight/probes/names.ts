@@ -1,5 +1,5 @@
 /** What makes a second machine impossible: its name, and its volume. */
-import { isClaimed, isConflict } from "../../../providers/fly/errors.ts";
+import { isConflict, isVolumeInUse } from "../../../providers/fly/errors.ts";
 import { judged, probe } from "../assumption.ts";
 import { controlConfig } from "../machine.ts";
 import { untilStarted } from "../steps.ts";
@@ -35,6 +35,6 @@ export const namesProbe = probe({
     const twin = await refused(fly.createMachine(app, { name: "control", region, config: bare, skip_launch: true }));
     found("machine-name-unique", judged(isConflict(twin), twin ? refusal(twin) : "a second one was made"));
     const second = await refused(fly.createMachine(app, { name: "second", region, config, skip_launch: true }));
-    found("volume-has-one-machine", judged(isClaimed(second), second ? refusal(second) : "a second one was made"));
+    found("volume-has-one-machine", judged(isVolumeInUse(second), second ? refusal(second) : "a second one was made"));
   },
 });

@@ -13,14 +13,14 @@ export const restProbe = probe({
   assumptions: {
     "stop-is-told": {
       says: "A machine that somebody stopped can be told from one that fell over (`requested_stop`).",
-      restsOn: ["providers/fly/serving.ts"],
+      restsOn: ["providers/fly/machine-health.ts"],
       source: "[fly-go `MachineExitEvent`](https://github.com/superfly/fly-go/blob/main/machine_types.go)",
       wrongIf: "the two read alike: a stop would count as a version that fell over",
       playedBy: "test/provider/machine.test.ts: a stopped machine gets its new config, is started and verified",
     },
     "start-after-stop": {
       says: `A start right after a stop may be refused by 412, for less than ${startMs / 1000} s.`,
-      restsOn: ["providers/fly/start.ts"],
+      restsOn: ["providers/fly/machine-start.ts"],
       source: 'seen live in 2026-10: "machine still active, refusing to start" for up to 10 s',
       wrongIf: "it is refused for longer, or in another way",
       playedBy: "test/provider/local-fly-faults.test.ts: still active: a start right after a stop is refused",

@@ -2,12 +2,12 @@
 
 import type { Fly } from "../../../providers/fly/api.ts";
 import { FlyError } from "../../../providers/fly/errors.ts";
-import { staleMs } from "../../../providers/fly/lag.ts";
+import { staleReadMs } from "../../../providers/fly/lag.ts";
 import { withLease } from "../../../providers/fly/lease.ts";
+import { checksOf, unexpectedExit } from "../../../providers/fly/machine-health.ts";
 import { sameConfig } from "../../../providers/fly/normalise.ts";
-import { createRollout } from "../../../providers/fly/rollout.ts";
-import type { CheckStatus } from "../../../providers/fly/schema.ts";
-import { checksOf, unexpectedExit } from "../../../providers/fly/serving.ts";
+import { createRolloutGate } from "../../../providers/fly/rollout-gate.ts";
+import type { CheckStatus } from "../../../providers/fly/wire.ts";
 import { ulidTime } from "../../ulid.ts";
 import { type Finding, judged, notMeasured, probe } from "../assumption.ts";
 import { controlConfig } from "../machine.ts";
@@ -30,8 +30,8 @@ export const updateProbe = probe({
       wrongIf: "it has the old one, or none: every wait would be pinned to the wrong version",
     },
     "update-reads": {
-      says: `After an update's answer the client that sent it reads the old version for at most ${staleMs / 1000} s.`,
-      restsOn: ["providers/fly/serving.ts", "providers/fly/machine-update.ts"],
+      says: `After an update's answer the client that sent it reads the old version for at most ${staleReadMs / 1000} s.`,
+      restsOn: ["providers/fly/machine-health.ts", "providers/fly/machine-update.ts"],
       source:
         "[flyctl#4878](https://github.com/superfly/flyctl/pull/4878), [#4921](https://github.com/superfly/flyctl/pull/4921): live runs met the old version; [Fly, infra log 2026-04-28](https://fly.io/infra-log/)",
       wrongIf: "it is read for longer: a healthy update would count as reverted",
@@ -39,28 +39,28 @@ export const updateProbe = probe({
     },
     "update-reads-of-others": {
       says: "So does a client without the cookie of that answer.",
-      restsOn: ["cli/commands/status.ts", "providers/fly/serving.ts"],
+      restsOn: ["cli/commands/status.ts", "providers/fly/machine-health.ts"],
       source: "as above",
       wrongIf: "it is read for longer",
       playedBy: "test/provider/lag.test.ts: with its cookie a client reads what it wrote, without it what was before",
     },
     "wait-pinned": {
       says: "After a wait pinned to the new version has succeeded, reads of the same client show that version.",
-      restsOn: ["providers/fly/serving.ts"],
+      restsOn: ["providers/fly/machine-health.ts"],
       source: "[flyctl#4921](https://github.com/superfly/flyctl/pull/4921) pins first and compares then",
       wrongIf: "a read after it shows the old version",
       playedBy: "test/provider/lag.test.ts: another version that stays is a revert also where no event tells of it",
     },
     "wait-for-replaced": {
       says: "A wait for a version that was replaced is refused.",
-      restsOn: ["providers/fly/serving.ts"],
+      restsOn: ["providers/fly/machine-health.ts"],
       source:
         "[flyctl machine/wait.go](https://github.com/superfly/flyctl/blob/master/internal/command/machine/wait.go)",
       wrongIf: "it succeeds: a pinned wait would prove nothing",
     },
     "check-rows-are-new": {
-      says: `After an update a check's row of the version before, passing, is shown for at most ${staleMs / 1000} s.`,
-      restsOn: ["providers/fly/serving.ts"],
+      says: `After an update a check's row of the version before, passing, is shown for at most ${staleReadMs / 1000} s.`,
+      restsOn: ["providers/fly/machine-health.ts"],
       source: "[alchemy](https://github.com/alchemy-run/alchemy)'s live tests reject stale observations of checks",
       wrongIf: "it is shown for longer: a version would pass by the health of the one before",
       playedBy:
@@ -74,7 +74,7 @@ export const updateProbe = probe({
     },
     "update-ends-told-apart": {
       says: "The end of the replaced instance can be told from an end of the new one: its event lies before the new launch or start.",
-      restsOn: ["providers/fly/serving.ts"],
+      restsOn: ["providers/fly/machine-health.ts"],
       source:
         "[fly-go `MostRecentStartTimeAfterLaunch`](https://github.com/superfly/fly-go/blob/main/machine_types.go)",
       wrongIf: "it counts as an exit of the new version, and every update would be undone",
@@ -101,7 +101,7 @@ export const updateProbe = probe({
     const first = controlConfig({ app, image, volume }, "1");
     await withLease(
       { app, id: control.id, pop: "control", purpose: "preflight of" },
-      { fly, clock, rollout: createRollout() },
+      { fly, clock, rollout: createRolloutGate() },
       async ({ nonce }) => {
         const body = { config: controlConfig({ app, image, volume }, "2") };
         const posted = await fly.updateMachine(app, control.id, { ...body, ...version(before.instance_id) }, nonce);
@@ -133,7 +133,7 @@ export const updateProbe = probe({
           started = clock.now();
           await session.pause(afterMs);
           // What is still late is watched until it is not, or for longer than it may be.
-          await session.until({ everyMs: 500, forMs: 2 * staleMs }, async () =>
+          await session.until({ everyMs: 500, forMs: 2 * staleReadMs }, async () =>
             seen.every(({ late }) => !late) ? true : undefined,
           );
         } finally {
@@ -232,7 +232,7 @@ async function watch(
 export function stale({ reads, stale }: Seen): Finding {
   const last = stale.at(-1)?.after;
   if (last === undefined) return judged(true, `never, in ${plural(reads, "read")}`);
-  return judged(last <= staleMs, `in ${stale.length} of ${plural(reads, "read")}, the last after ${seconds(last)}`);
+  return judged(last <= staleReadMs, `in ${stale.length} of ${plural(reads, "read")}, the last after ${seconds(last)}`);
 }
 
 /** A row that was written anew has another time. */
@@ -241,7 +241,7 @@ const rowKey = ({ name, updated_at }: CheckStatus): string => `${name} ${updated
 export function staleRows({ oldRows }: Seen, known: number): Finding {
   if (known === 0) return notMeasured("the version before had no rows");
   const last = oldRows.at(-1);
-  return judged((last ?? 0) <= staleMs, last === undefined ? "never" : `for ${seconds(last)}`);
+  return judged((last ?? 0) <= staleReadMs, last === undefined ? "never" : `for ${seconds(last)}`);
 }
 
 export function afterWait({ stale }: Seen, started: number): Finding {

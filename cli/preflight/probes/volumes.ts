@@ -1,6 +1,6 @@
 /** Room, volumes of one region: on which hosts they lie, and what they are like when nothing is said. */
-import { FlyError, isNoRoom } from "../../../providers/fly/errors.ts";
-import type { Volume } from "../../../providers/fly/schema.ts";
+import { FlyError, isOutOfCapacity } from "../../../providers/fly/errors.ts";
+import type { Volume } from "../../../providers/fly/wire.ts";
 import { type Finding, judged, notMeasured, probe } from "../assumption.ts";
 import { guest } from "../machine.ts";
 import type { Session } from "../session.ts";
@@ -67,7 +67,7 @@ export const volumesProbe = probe({
       org_slug: session.organization,
     });
     const first = await make(session, "preflight_a", {}).catch((error: unknown) => {
-      if (isNoRoom(error)) found("placement-names-region", placement(open.includes(session.region), false));
+      if (isOutOfCapacity(error)) found("placement-names-region", placement(open.includes(session.region), false));
       throw error;
     });
     found("placement-names-region", placement(open.includes(session.region), true));
@@ -92,7 +92,7 @@ const make = ({ fly, app, region }: Session, name: string, over: Record<string, 
 /** The volume, or the refusal for want of a host. */
 async function makeOr(session: Session, name: string, over: Record<string, unknown>): Promise<Volume | FlyError> {
   return make(session, name, over).catch((error: unknown) => {
-    if (isNoRoom(error) || (error instanceof FlyError && error.status === 412)) return error;
+    if (isOutOfCapacity(error) || (error instanceof FlyError && error.status === 412)) return error;
     throw error;
   });
 }

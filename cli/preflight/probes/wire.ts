@@ -1,5 +1,5 @@
 /** All exchanges of the run, looked at in the end: limits, cookies, the form of refusals. */
-import { parseJson } from "../../../providers/wire.ts";
+import { parseJson } from "../../../providers/http-transport.ts";
 import { type Finding, judged, probe } from "../assumption.ts";
 import type { Recorded } from "../exchanges.ts";
 import { plural, seconds } from "../words.ts";
@@ -11,7 +11,7 @@ export const wireProbe = probe({
   assumptions: {
     "pace-is-kept": {
       says: "At the pace of Fly's documented limits no call is answered by 429.",
-      restsOn: ["providers/fly/pace.ts"],
+      restsOn: ["providers/fly/rate-limit.ts"],
       source: "[Machines API, rate limits](https://fly.io/docs/machines/api/working-with-machines-api/#rate-limits)",
       wrongIf: "one is",
       playedBy: "test/provider/api.test.ts: a refused pace is honoured, for a create too",

@@ -15,67 +15,54 @@ import (
 	"golang.org/x/time/rate"
 )
 
-const (
-	// What visitors may make this PoP ask its peers, whatever they send: so many tokens a second, and at a time.
-	peerRate, peerBurst, peerQuestions = 20, 40, 16
-	// More machines than that are not asked.
-	mostPeers    = 64
-	peerPatience = 2 * time.Second
-	// So many connections of nginx or of peers at a time.
-	serverPatience = 5 * time.Second
-)
+// Of each read and write of a connection of nginx or of another PoP.
+const serverTimeout = 5 * time.Second
 
-// Peers knows the app's other machines.
-type Peers interface {
-	// Addresses of their private network, this machine's own perhaps among them.
-	Addresses(ctx context.Context) ([]netip.Addr, error)
-}
-
-// challenges answers authorities: those this PoP has tokens of, and with the help of its peers those of theirs.
-type challenges struct {
-	tokens *tokens
+// challengeServer answers the requests of authorities: from its own tokens, else by asking the other PoPs.
+type challengeServer struct {
+	tokens *tokenStore
 	// nil: there are none.
-	peers Peers
-	own   netip.Addr
-	port  int
+	peers      Peers
+	ownAddress netip.Addr
+	port       int
 
 	// Where it listens already.
-	open map[string]bool
+	listening map[string]bool
 
 	limit *rate.Limiter
 	slots chan struct{}
 	// With all peers together.
-	patience time.Duration
-	ask      *http.Client
+	timeout time.Duration
+	client  *http.Client
 }
 
-func newChallenges(held *tokens, peers Peers, own netip.Addr, port int) *challenges {
-	return &challenges{
-		tokens: held, peers: peers, own: own, port: port, open: map[string]bool{},
-		limit: rate.NewLimiter(peerRate, peerBurst), slots: make(chan struct{}, peerQuestions), patience: peerPatience,
-		ask: &http.Client{
+func newChallengeServer(held *tokenStore, peers Peers, own netip.Addr, port int) *challengeServer {
+	return &challengeServer{
+		tokens: held, peers: peers, ownAddress: own, port: port, listening: map[string]bool{},
+		limit: rate.NewLimiter(peerRate, peerBurst), slots: make(chan struct{}, maxPeerQuestions), timeout: peerTimeout,
+		client: &http.Client{
 			Transport:     &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: 4 << 10},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
 }
 
-// forNginx answers what reached this PoP from outside.
-func (it *challenges) forNginx() http.Handler {
-	return handler(func(ctx context.Context, token string) string {
-		if answer := it.tokens.answer(token, byNginx); answer != "" {
+// nginxHandler answers requests that reached this PoP from outside.
+func (s *challengeServer) nginxHandler() http.Handler {
+	return challengeHandler(func(ctx context.Context, token string) string {
+		if answer := s.tokens.answer(token, nginxAsker); answer != "" {
 			return answer
 		}
-		return it.askPeers(ctx, token)
+		return s.queryPeers(ctx, token)
 	})
 }
 
-// forPeers answers with what is held here. It never asks on: a question goes one step and no further.
-func (it *challenges) forPeers() http.Handler {
-	return handler(func(_ context.Context, token string) string { return it.tokens.answer(token, byPeer) })
+// peerHandler answers other PoPs from the tokens held here. It never forwards a request: one hop and no more.
+func (s *challengeServer) peerHandler() http.Handler {
+	return challengeHandler(func(_ context.Context, token string) string { return s.tokens.answer(token, peerAsker) })
 }
 
-func handler(find func(context.Context, string) string) http.Handler {
+func challengeHandler(find func(context.Context, string) string) http.Handler {
 	return http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
 		token, found := strings.CutPrefix(request.URL.Path, challengePath)
 		if request.Method != http.MethodGet && request.Method != http.MethodHead {
@@ -84,7 +71,7 @@ func handler(find func(context.Context, string) string) http.Handler {
 			return
 		}
 		text := ""
-		if found && tokenForm.MatchString(token) {
+		if found && tokenPattern.MatchString(token) {
 			text = find(request.Context(), token)
 		}
 		answer.Header().Set("Cache-Control", "no-store")
@@ -97,62 +84,11 @@ func handler(find func(context.Context, string) string) http.Handler {
 	})
 }
 
-// askPeers asks all at once; the first good answer wins. "": nobody has it, or too much is asked.
-func (it *challenges) askPeers(ctx context.Context, token string) string {
-	if it.peers == nil || !it.limit.Allow() {
-		return ""
-	}
-	select {
-	case it.slots <- struct{}{}:
-		defer func() { <-it.slots }()
-	default:
-		return ""
-	}
-	ctx, cancel := context.WithTimeout(ctx, it.patience)
-	defer cancel()
-	addresses, err := it.peers.Addresses(ctx)
-	if err != nil {
-		return ""
-	}
-	answers, asked := make(chan string, mostPeers), 0
-	for _, address := range addresses {
-		if address == it.own || asked == mostPeers {
-			continue
-		}
-		asked++
-		go func() { answers <- it.askPeer(ctx, address, token) }()
-	}
-	for range asked {
-		if answer := <-answers; answer != "" {
-			return answer
-		}
-	}
-	return ""
-}
-
-func (it *challenges) askPeer(ctx context.Context, address netip.Addr, token string) string {
-	url := fmt.Sprintf("http://%s%s%s", netip.AddrPortFrom(address, uint16(it.port)), challengePath, token)
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return ""
-	}
-	answer, err := it.ask.Do(request)
-	if err != nil {
-		return ""
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, longestAnswer+1))
-	if err != nil || answer.StatusCode != http.StatusOK || !isAnswerTo(token, string(text)) {
-		return ""
-	}
-	return string(text)
-}
-
-// serve until ctx is done. What cannot listen is told, and tried again by the next call: a private address may come up late.
-func (it *challenges) serve(ctx context.Context, socket string) error {
+// listen serves until ctx is done. An address that cannot be listened on is reported, and tried again by the next call: a private address may come up late.
+func (s *challengeServer) listen(ctx context.Context, socket string) error {
 	var failures []error
 	listen := func(network, address string, handler http.Handler) {
-		if it.open[address] {
+		if s.listening[address] {
 			return
 		}
 		if network == "unix" {
@@ -167,16 +103,16 @@ func (it *challenges) serve(ctx context.Context, socket string) error {
 			failures = append(failures, fmt.Errorf("challenges cannot be answered: %w", err))
 			return
 		}
-		it.open[address] = true
+		s.listening[address] = true
 		server := &http.Server{
-			Handler: handler, ReadTimeout: serverPatience, WriteTimeout: serverPatience, IdleTimeout: serverPatience, MaxHeaderBytes: 16 << 10,
+			Handler: handler, ReadTimeout: serverTimeout, WriteTimeout: serverTimeout, IdleTimeout: serverTimeout, MaxHeaderBytes: 16 << 10,
 		}
 		context.AfterFunc(ctx, func() { _ = server.Close() })
 		go func() { _ = server.Serve(listener) }()
 	}
-	listen("unix", socket, it.forNginx())
-	if it.own.IsValid() {
-		listen("tcp", netip.AddrPortFrom(it.own, uint16(it.port)).String(), it.forPeers())
+	listen("unix", socket, s.nginxHandler())
+	if s.ownAddress.IsValid() {
+		listen("tcp", netip.AddrPortFrom(s.ownAddress, uint16(s.port)).String(), s.peerHandler())
 	}
 	return errors.Join(failures...)
 }

@@ -18,16 +18,16 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// given are peers whose addresses a test says.
-type given struct {
+// fixedPeers are peers at addresses that a test sets.
+type fixedPeers struct {
 	addresses []netip.Addr
 	err       error
-	asked     atomic.Int64
+	queries   atomic.Int64
 }
 
-func (it *given) Addresses(context.Context) ([]netip.Addr, error) {
-	it.asked.Add(1)
-	return it.addresses, it.err
+func (p *fixedPeers) Addresses(context.Context) ([]netip.Addr, error) {
+	p.queries.Add(1)
+	return p.addresses, p.err
 }
 
 var (
@@ -55,26 +55,26 @@ func ask(handler http.Handler, method, path string) (int, string) {
 }
 
 func TestAChallengeOfThisPoP(t *testing.T) {
-	held := newTokens()
-	it := newChallenges(held, nil, netip.Addr{}, 1107)
-	held.hold(token, answer)
-	for _, handler := range []http.Handler{it.forNginx(), it.forPeers()} {
+	held := newTokenStore()
+	s := newChallengeServer(held, nil, netip.Addr{}, 1107)
+	held.add(token, answer)
+	for _, handler := range []http.Handler{s.nginxHandler(), s.peerHandler()} {
 		if code, text := ask(handler, "GET", challengePath+token); code != 200 || text != answer {
 			t.Errorf("%d %q", code, text)
 		}
 	}
-	if held.doorOf(token) != byNginx {
+	if held.lastAsker(token) != nginxAsker {
 		t.Error("nginx's door counts more than a peer's")
 	}
-	held.drop(token)
-	if code, _ := ask(it.forNginx(), "GET", challengePath+token); code != 404 {
+	held.remove(token)
+	if code, _ := ask(s.nginxHandler(), "GET", challengePath+token); code != 404 {
 		t.Errorf("%d once it is over", code)
 	}
 }
 
 func TestWhatIsNoChallenge(t *testing.T) {
-	peers := &given{}
-	it := newChallenges(newTokens(), peers, netip.Addr{}, 1107)
+	peers := &fixedPeers{}
+	s := newChallengeServer(newTokenStore(), peers, netip.Addr{}, 1107)
 	for name, test := range map[string]struct {
 		method, path string
 		code         int
@@ -88,23 +88,23 @@ func TestWhatIsNoChallenge(t *testing.T) {
 		"a post":              {"POST", challengePath + token, 405},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if code, _ := ask(it.forNginx(), test.method, test.path); code != test.code {
+			if code, _ := ask(s.nginxHandler(), test.method, test.path); code != test.code {
 				t.Errorf("%d", code)
 			}
 		})
 	}
-	if peers.asked.Load() != 0 {
+	if peers.queries.Load() != 0 {
 		t.Error("peers are asked for what has not the form of a token")
 	}
 }
 
 func TestAPeersChallenge(t *testing.T) {
-	held := newTokens()
-	held.hold(token, answer)
-	theirs := newChallenges(held, &given{}, netip.Addr{}, 0)
+	held := newTokenStore()
+	held.add(token, answer)
+	theirs := newChallengeServer(held, &fixedPeers{}, netip.Addr{}, 0)
 	hang := make(chan struct{})
 	t.Cleanup(func() { close(hang) })
-	address, port := peer(t, "127.0.0.2", 0, theirs.forPeers())
+	address, port := peer(t, "127.0.0.2", 0, theirs.peerHandler())
 	hanging, _ := peer(t, "127.0.0.3", port, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
 	wrong, _ := peer(t, "127.0.0.4", port, http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(answer, "<script>planted</script>")
@@ -115,40 +115,40 @@ func TestAPeersChallenge(t *testing.T) {
 	nobody := netip.MustParseAddr("127.0.0.6")
 	own := netip.MustParseAddr("127.0.0.7")
 
-	it := newChallenges(newTokens(), &given{addresses: []netip.Addr{own, hanging, wrong, endless, nobody, address}}, own, port)
-	if code, text := ask(it.forNginx(), "GET", challengePath+token); code != 200 || text != answer {
+	s := newChallengeServer(newTokenStore(), &fixedPeers{addresses: []netip.Addr{own, hanging, wrong, endless, nobody, address}}, own, port)
+	if code, text := ask(s.nginxHandler(), "GET", challengePath+token); code != 200 || text != answer {
 		t.Errorf("%d %q", code, text)
 	}
-	if held.doorOf(token) != byPeer {
+	if held.lastAsker(token) != peerAsker {
 		t.Error("the peer does not know that it was a peer's question")
 	}
-	held.drop(token)
-	it.peers = &given{addresses: []netip.Addr{wrong, endless, nobody, address}}
-	if code, text := ask(it.forNginx(), "GET", challengePath+token); code != 404 || strings.Contains(text, "planted") {
+	held.remove(token)
+	s.peers = &fixedPeers{addresses: []netip.Addr{wrong, endless, nobody, address}}
+	if code, text := ask(s.nginxHandler(), "GET", challengePath+token); code != 404 || strings.Contains(text, "planted") {
 		t.Errorf("%d %q", code, text)
 	}
 }
 
 func TestAPeerNeverAsksOn(t *testing.T) {
-	peers := &given{addresses: []netip.Addr{netip.MustParseAddr("127.0.0.2")}}
-	it := newChallenges(newTokens(), peers, netip.Addr{}, 1107)
-	if code, _ := ask(it.forPeers(), "GET", challengePath+token); code != 404 || peers.asked.Load() != 0 {
-		t.Errorf("%d, peers looked up %d times", code, peers.asked.Load())
+	peers := &fixedPeers{addresses: []netip.Addr{netip.MustParseAddr("127.0.0.2")}}
+	s := newChallengeServer(newTokenStore(), peers, netip.Addr{}, 1107)
+	if code, _ := ask(s.peerHandler(), "GET", challengePath+token); code != 404 || peers.queries.Load() != 0 {
+		t.Errorf("%d, peers looked up %d times", code, peers.queries.Load())
 	}
 }
 
 func TestWithoutPeersOrWithoutTheirAddresses(t *testing.T) {
-	for name, peers := range map[string]Peers{"none": nil, "no answer from DNS": &given{err: errors.New("planted")}, "alone": &given{}} {
+	for name, peers := range map[string]Peers{"none": nil, "no answer from DNS": &fixedPeers{err: errors.New("planted")}, "alone": &fixedPeers{}} {
 		t.Run(name, func(t *testing.T) {
-			it := newChallenges(newTokens(), peers, netip.Addr{}, 1107)
-			if code, text := ask(it.forNginx(), "GET", challengePath+token); code != 404 || strings.Contains(text, "planted") {
+			s := newChallengeServer(newTokenStore(), peers, netip.Addr{}, 1107)
+			if code, text := ask(s.nginxHandler(), "GET", challengePath+token); code != 404 || strings.Contains(text, "planted") {
 				t.Errorf("%d %q", code, text)
 			}
 		})
 	}
 }
 
-// Whatever visitors send, the peers hear of so much and no more.
+// Peers get no more requests than the limits, whatever visitors send.
 func TestAFloodOfTokensIsBounded(t *testing.T) {
 	var asked atomic.Int64
 	release := make(chan struct{})
@@ -157,40 +157,40 @@ func TestAFloodOfTokensIsBounded(t *testing.T) {
 		<-release
 		http.NotFound(answer, request)
 	}))
-	it := newChallenges(newTokens(), &given{addresses: []netip.Addr{address}}, netip.Addr{}, port)
-	if it.limit.Limit() != peerRate || it.limit.Burst() != peerBurst {
-		t.Errorf("%v a second, %d at once", it.limit.Limit(), it.limit.Burst())
+	s := newChallengeServer(newTokenStore(), &fixedPeers{addresses: []netip.Addr{address}}, netip.Addr{}, port)
+	if s.limit.Limit() != peerRate || s.limit.Burst() != peerBurst {
+		t.Errorf("%v a second, %d at once", s.limit.Limit(), s.limit.Burst())
 	}
-	it.patience = time.Minute
+	s.timeout = time.Minute
 
 	// So many at a time: the others are answered while those wait.
-	it.limit = rate.NewLimiter(rate.Inf, 0)
+	s.limit = rate.NewLimiter(rate.Inf, 0)
 	const flood = 500
 	answered := make(chan int, flood)
 	for range flood {
 		go func() {
-			code, _ := ask(it.forNginx(), "GET", challengePath+random())
+			code, _ := ask(s.nginxHandler(), "GET", challengePath+randomToken())
 			answered <- code
 		}()
 	}
-	for range flood - peerQuestions {
+	for range flood - maxPeerQuestions {
 		if code := <-answered; code != 404 {
 			t.Errorf("%d", code)
 		}
 	}
 	close(release)
-	for range peerQuestions {
+	for range maxPeerQuestions {
 		<-answered
 	}
-	if asked.Load() > peerQuestions {
+	if asked.Load() > maxPeerQuestions {
 		t.Errorf("asked %d times at once", asked.Load())
 	}
 
 	// So many a second: here none come back.
 	asked.Store(0)
-	it.limit = rate.NewLimiter(0, peerBurst)
+	s.limit = rate.NewLimiter(0, peerBurst)
 	for range 2 * peerBurst {
-		ask(it.forNginx(), "GET", challengePath+random())
+		ask(s.nginxHandler(), "GET", challengePath+randomToken())
 	}
 	if asked.Load() != peerBurst {
 		t.Errorf("asked %d times", asked.Load())
@@ -198,21 +198,21 @@ func TestAFloodOfTokensIsBounded(t *testing.T) {
 }
 
 func TestSocketAndPrivatePort(t *testing.T) {
-	held := newTokens()
-	held.hold(token, answer)
+	held := newTokenStore()
+	held.add(token, answer)
 	own := netip.MustParseAddr("127.0.0.8")
 	port := 0
 	if listener, err := net.Listen("tcp", "127.0.0.8:0"); err == nil {
 		port = listener.Addr().(*net.TCPAddr).Port
 		listener.Close()
 	}
-	it := newChallenges(held, nil, own, port)
+	s := newChallengeServer(held, nil, own, port)
 	socket := filepath.Join(t.TempDir(), "socket")
 	ctx, stop := context.WithCancel(t.Context())
 	for range 2 { // The second time one of a process that was killed is there.
-		it = newChallenges(held, nil, own, port)
+		s = newChallengeServer(held, nil, own, port)
 		for range 2 { // What listens already does so still.
-			if err := it.serve(ctx, socket); err != nil {
+			if err := s.listen(ctx, socket); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -247,7 +247,7 @@ func TestSocketAndPrivatePort(t *testing.T) {
 		}
 	}
 	stop()
-	if err := newChallenges(held, nil, netip.MustParseAddr("192.0.2.1"), 1107).serve(t.Context(), filepath.Join(t.TempDir(), "none", "socket")); err == nil ||
+	if err := newChallengeServer(held, nil, netip.MustParseAddr("192.0.2.1"), 1107).listen(t.Context(), filepath.Join(t.TempDir(), "none", "socket")); err == nil ||
 		strings.Count(err.Error(), "challenges cannot be answered") != 2 {
 		t.Errorf("says %v", err)
 	}

@@ -33,12 +33,16 @@ type Config struct {
 	PeerPort int `json:"peerPort"`
 	// How names are proved by records of DNS. Absent: by requests to port 80.
 	DNS *DNS `json:"dns"`
+	// For so long nginx may serve what it read of a PEM before: its ssl_certificate_cache. Absent: 0.
+	NginxCacheSeconds int `json:"nginxCacheSeconds"`
+	// Names of the PEMs nginx serves, those of the vault among them. Absent: not known, and none is removed.
+	ServedNames []string `json:"servedNames"`
 	// At least one.
 	Certificates []Certificate `json:"certificates"`
 	// Where account keys, orders and pairs are kept, for nobody else to read. Absent: /var/lib/pop/acme.
 	Folder string `json:"folder"`
 	// Where nginx finds PEMs, <name>.pem each. Absent: /var/lib/pop/certs.
-	Served string `json:"served"`
+	ServedFolder string `json:"served"`
 	// Unix socket where nginx passes challenges on to. Absent: /run/pop/challenges/socket.
 	Socket string `json:"socket"`
 	// Absent: /run/pop/certs/acme.json.
@@ -61,59 +65,59 @@ const (
 	// StatusFile is where `pop health` looks.
 	StatusFile = "/run/pop/certs/acme.json"
 	// mostNames is what authorities allow in one certificate.
-	mostNames = 100
+	maxNames = 100
 )
 
 var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$`)
 
-// Complete fills in what is absent.
-func (it *Config) Complete() {
+// SetDefaults fills in what is absent.
+func (c *Config) SetDefaults() {
 	for field, otherwise := range map[*string]string{
-		&it.Folder: defaultFolder, &it.Served: defaultServed, &it.Socket: defaultSocket, &it.Status: StatusFile, &it.Volume: defaultVolume,
+		&c.Folder: defaultFolder, &c.ServedFolder: defaultServed, &c.Socket: defaultSocket, &c.Status: StatusFile, &c.Volume: defaultVolume,
 	} {
 		if *field == "" {
 			*field = otherwise
 		}
 	}
-	if it.DNS != nil && it.DNS.Algorithm == "" {
-		it.DNS.Algorithm = dnsupdate.Algorithms[0]
+	if c.DNS != nil && c.DNS.Algorithm == "" {
+		c.DNS.Algorithm = dnsupdate.Algorithms[0]
 	}
 }
 
-// Mistakes of a complete configuration, joined.
-func (it *Config) Mistakes() error {
+// Validate returns all errors of a complete configuration, joined.
+func (c *Config) Validate() error {
 	var found []error
 	say := func(format string, arguments ...any) { found = append(found, fmt.Errorf("acme."+format, arguments...)) }
-	if len(it.Directories) == 0 {
+	if len(c.Directories) == 0 {
 		say("directories: expected one at least")
 	}
-	for i, directory := range it.Directories {
+	for i, directory := range c.Directories {
 		if address, err := url.Parse(directory); err != nil || address.Scheme != "https" || address.Host == "" || address.User != nil {
 			say("directories[%d] is %q: expected an https URL without a user", i, directory)
 		}
 	}
-	if it.NameServer != "" {
-		if _, err := netip.ParseAddrPort(it.NameServer); err != nil {
-			say("nameServer is %q: expected an address and a port, such as 127.0.0.1:53", it.NameServer)
+	if c.NameServer != "" {
+		if _, err := netip.ParseAddrPort(c.NameServer); err != nil {
+			say("nameServer is %q: expected an address and a port, such as 127.0.0.1:53", c.NameServer)
 		}
 	}
-	if it.PeerPort < 1 || it.PeerPort > 65535 {
-		say("peerPort is %d: allowed are 1 to 65535", it.PeerPort)
+	if c.PeerPort < 1 || c.PeerPort > 65535 {
+		say("peerPort is %d: allowed are 1 to 65535", c.PeerPort)
 	}
-	if len(it.Certificates) == 0 {
+	if len(c.Certificates) == 0 {
 		say("certificates: expected one at least")
 	}
-	if it.DNS != nil {
-		found = append(found, it.DNS.mistakes(it.NameServer))
+	if c.DNS != nil {
+		found = append(found, c.DNS.mistakes(c.NameServer))
 	}
 	seen := map[string]bool{}
-	for i, certificate := range it.Certificates {
-		if len(certificate.Names) == 0 || len(certificate.Names) > mostNames {
-			say("certificates[%d] has %d names: allowed are 1 to %d", i, len(certificate.Names), mostNames)
+	for i, certificate := range c.Certificates {
+		if len(certificate.Names) == 0 || len(certificate.Names) > maxNames {
+			say("certificates[%d] has %d names: allowed are 1 to %d", i, len(certificate.Names), maxNames)
 		}
 		for _, name := range certificate.Names {
 			// It becomes the name of a file.
-			if single := strings.TrimPrefix(name, "*."); !hostName.MatchString(single) || single != name && it.DNS == nil {
+			if single := strings.TrimPrefix(name, "*."); !hostName.MatchString(single) || single != name && c.DNS == nil {
 				say("certificates[%d] has %q: not a host name in small letters. A wildcard needs dns or the vault: HTTP-01 proves single names only", i, name)
 			}
 			if seen[name] {
@@ -123,7 +127,7 @@ func (it *Config) Mistakes() error {
 		}
 	}
 	for _, path := range []struct{ field, value string }{
-		{"folder", it.Folder}, {"served", it.Served}, {"socket", it.Socket}, {"status", it.Status}, {"volume", it.Volume},
+		{"folder", c.Folder}, {"served", c.ServedFolder}, {"socket", c.Socket}, {"status", c.Status}, {"volume", c.Volume},
 	} {
 		if !filepath.IsAbs(path.value) {
 			say("%s is %q: expected an absolute path", path.field, path.value)
@@ -132,18 +136,18 @@ func (it *Config) Mistakes() error {
 	return errors.Join(found...)
 }
 
-// isPrivate says that a name's addresses are asked of the user's own name servers.
-func (it *Config) isPrivate(name string) bool {
-	return slices.ContainsFunc(it.PrivateZones, func(zone string) bool { return name == zone || strings.HasSuffix(name, "."+zone) })
+// isPrivateName says that a name's addresses come from the user's own name servers.
+func (c *Config) isPrivateName(name string) bool {
+	return slices.ContainsFunc(c.PrivateZones, func(zone string) bool { return name == zone || strings.HasSuffix(name, "."+zone) })
 }
 
-func (it *Config) servedFile(name string) string { return filepath.Join(it.Served, name+".pem") }
+func (c *Config) servedFile(name string) string { return filepath.Join(c.ServedFolder, name+".pem") }
 
 // pairFile is the last good pair of a certificate, kept apart from what nginx reads.
-func (it *Config) pairFile(certificate Certificate) string {
-	return filepath.Join(it.Folder, certificate.Names[0]+".pem")
+func (c *Config) pairFile(certificate Certificate) string {
+	return filepath.Join(c.Folder, certificate.Names[0]+".pem")
 }
 
-func (it *Config) orderFile(certificate Certificate) string {
-	return filepath.Join(it.Folder, certificate.Names[0]+".json")
+func (c *Config) orderFile(certificate Certificate) string {
+	return filepath.Join(c.Folder, certificate.Names[0]+".json")
 }

@@ -15,31 +15,31 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		change func(*Config)
 		says   string
 	}{
-		"no authority":              {func(it *Config) { it.Directories = nil }, "acme.directories: expected one at least"},
-		"an authority by http":      {func(it *Config) { it.Directories[0] = "http://ca.example.test" }, "expected an https URL"},
-		"a user in the URL":         {func(it *Config) { it.Directories[0] = "https://a:b@ca.example.test" }, "without a user"},
-		"no certificate":            {func(it *Config) { it.Certificates = nil }, "acme.certificates: expected one at least"},
-		"a certificate for no name": {func(it *Config) { it.Certificates[0].Names = nil }, "has 0 names"},
-		"a wildcard":                {func(it *Config) { it.Certificates[0].Names = []string{"*.example.test"} }, "A wildcard needs the vault"},
-		"a path for a name":         {func(it *Config) { it.Certificates[0].Names = []string{"../identity"} }, "not a host name"},
-		"one label":                 {func(it *Config) { it.Certificates[0].Names = []string{"localhost"} }, "not a host name"},
-		"a name twice":              {func(it *Config) { it.Certificates = append(it.Certificates, Certificate{[]string{alias}}) }, "which another has too"},
-		"a name server's name":      {func(it *Config) { it.NameServer = "dns.example.test:53" }, "acme.nameServer"},
-		"no port for peers":         {func(it *Config) { it.PeerPort = 0 }, "acme.peerPort is 0"},
-		"a relative folder":         {func(it *Config) { it.Folder = "acme" }, "acme.folder"},
+		"no authority":              {func(c *Config) { c.Directories = nil }, "acme.directories: expected one at least"},
+		"an authority by http":      {func(c *Config) { c.Directories[0] = "http://ca.example.test" }, "expected an https URL"},
+		"a user in the URL":         {func(c *Config) { c.Directories[0] = "https://a:b@ca.example.test" }, "without a user"},
+		"no certificate":            {func(c *Config) { c.Certificates = nil }, "acme.certificates: expected one at least"},
+		"a certificate for no name": {func(c *Config) { c.Certificates[0].Names = nil }, "has 0 names"},
+		"a wildcard":                {func(c *Config) { c.Certificates[0].Names = []string{"*.example.test"} }, "A wildcard needs dns or the vault"},
+		"a path for a name":         {func(c *Config) { c.Certificates[0].Names = []string{"../identity"} }, "not a host name"},
+		"one label":                 {func(c *Config) { c.Certificates[0].Names = []string{"localhost"} }, "not a host name"},
+		"a name twice":              {func(c *Config) { c.Certificates = append(c.Certificates, Certificate{[]string{alias}}) }, "which another has too"},
+		"a name server's name":      {func(c *Config) { c.NameServer = "dns.example.test:53" }, "acme.nameServer"},
+		"no port for peers":         {func(c *Config) { c.PeerPort = 0 }, "acme.peerPort is 0"},
+		"a relative folder":         {func(c *Config) { c.Folder = "acme" }, "acme.folder"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := good()
 			test.change(&config)
-			config.Complete()
-			if err := config.Mistakes(); err == nil || !strings.Contains(err.Error(), test.says) {
+			config.SetDefaults()
+			if err := config.Validate(); err == nil || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("says %v", err)
 			}
 		})
 	}
 	config := good()
-	config.Complete()
-	if err := config.Mistakes(); err != nil {
+	config.SetDefaults()
+	if err := config.Validate(); err != nil {
 		t.Error(err)
 	}
 }
@@ -54,14 +54,14 @@ func TestTheMachinesOwnWord(t *testing.T) {
 	if len(problems) != 0 || len(found.Addresses) != 2 || found.Private != netip.MustParseAddr("fdaa:0:1::2") || found.PeerResolver != "[fdaa::3]:53" {
 		t.Errorf("%+v, %v", found, problems)
 	}
-	if peersOf(found, nil) == nil {
+	if newPeers(found, nil) == nil {
 		t.Error("no peers")
 	}
 	found, problems = read(map[string]string{"POP_ADDRESSES": "here", "FLY_PRIVATE_IP": "there", "POP_PEER_RESOLVER": "somewhere"})
 	if len(problems) != 3 || len(found.Addresses) != 0 || found.Private.IsValid() || found.PeerResolver != "[fdaa::3]:53" {
 		t.Errorf("%+v, %v", found, problems)
 	}
-	if peersOf(found, nil) != nil {
+	if newPeers(found, nil) != nil {
 		t.Error("peers without a private network")
 	}
 }
@@ -69,7 +69,7 @@ func TestTheMachinesOwnWord(t *testing.T) {
 func TestPrivateZones(t *testing.T) {
 	config := Config{PrivateZones: []string{"example.test"}}
 	for name, want := range map[string]bool{"example.test": true, "www.example.test": true, "anexample.test": false, "test": false} {
-		if config.isPrivate(name) != want {
+		if config.isPrivateName(name) != want {
 			t.Errorf("%s: %v", name, !want)
 		}
 	}

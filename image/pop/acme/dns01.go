@@ -53,29 +53,29 @@ func (d *DNS) mistakes(nameServer string) error {
 }
 
 // challengeType is how names are proved.
-func (it *Config) challengeType() string {
-	if it.DNS != nil {
+func (c *Config) challengeType() string {
+	if c.DNS != nil {
 		return acme.ChallengeTypeDNS01
 	}
 	return acme.ChallengeTypeHTTP01
 }
 
 // answer a challenge before the authority is told to look; withdraw ends that.
-func (it *ordering) answer(ctx context.Context, authorization acme.Authorization, challenge acme.Challenge) (withdraw func(), err error) {
-	if it.config.DNS == nil {
-		it.tokens.hold(challenge.Token, challenge.KeyAuthorization)
-		return func() { it.tokens.drop(challenge.Token) }, nil
+func (o *orderFlow) answer(ctx context.Context, authorization acme.Authorization, challenge acme.Challenge) (withdraw func(), err error) {
+	if o.config.DNS == nil {
+		o.tokens.add(challenge.Token, challenge.KeyAuthorization)
+		return func() { o.tokens.remove(challenge.Token) }, nil
 	}
 	record := "_acme-challenge." + strings.TrimPrefix(authorization.IdentifierValue(), "*.")
-	return newDNSProver(*it.config.DNS, it.config.NameServer).prove(ctx, record, challenge.DNS01KeyAuthorization())
+	return newDNSProver(*o.config.DNS, o.config.NameServer).prove(ctx, record, challenge.DNS01KeyAuthorization())
 }
 
-// ByDNS does without looks at names where records prove them: they need not lead here. A PoP waits for its first certificate then, as with a vault.
-func (it *Agent) ByDNS() *Agent {
-	if it.config.DNS != nil {
-		it.look = func(context.Context, string) (Reach, error) { return viaPeer, nil }
+// ByDNS does without checks of names where records prove them: they need not lead here. A PoP waits for its first certificate then, as with a vault.
+func (a *Agent) ByDNS() *Agent {
+	if a.config.DNS != nil {
+		a.checkName = func(context.Context, string) (Reach, error) { return reachViaPeer, nil }
 	}
-	return it
+	return a
 }
 
 const (
@@ -105,7 +105,7 @@ func newDNSProver(config DNS, nameServer string) *dnsProver {
 func (p *dnsProver) prove(ctx context.Context, record, value string) (remove func(), err error) {
 	secret, err := os.ReadFile(p.config.SecretFile)
 	if err != nil {
-		return nil, away{fmt.Errorf("the key for DNS: %w", err)}
+		return nil, unavailableError{fmt.Errorf("the key for DNS: %w", err)}
 	}
 	server := &dnsupdate.Server{
 		Address: p.config.Server, Key: p.config.Key, Algorithm: p.config.Algorithm, Secret: strings.TrimSpace(string(secret)), Dialer: p.dialer,
@@ -115,14 +115,14 @@ func (p *dnsProver) prove(ctx context.Context, record, value string) (remove fun
 	}
 	name, err := p.target(ctx, dns.CanonicalName(record))
 	if err != nil {
-		return nil, away{err}
+		return nil, unavailableError{err}
 	}
 	zone, err := p.zone(ctx, name)
 	if err != nil {
-		return nil, away{err}
+		return nil, unavailableError{err}
 	}
 	if err := server.Add(ctx, zone, name, value); err != nil {
-		return nil, away{err}
+		return nil, unavailableError{err}
 	}
 	remove = func() {
 		// Also when ctx is done: a record that stays is no danger, but nobody would take it away.
@@ -134,7 +134,7 @@ func (p *dnsProver) prove(ctx context.Context, record, value string) (remove fun
 	}
 	if err := p.untilEverywhere(ctx, zone, name, value); err != nil {
 		remove()
-		return nil, away{err}
+		return nil, unavailableError{err}
 	}
 	return remove, nil
 }

@@ -15,12 +15,12 @@ import (
 const challengeName = "_acme-challenge." + testdns.Zone
 
 // byDNS is a world whose authority proves names by a name server, that of the site's own zone.
-func byDNS(t *testing.T, server *testdns.Server, change func(*DNS)) *world {
+func byDNS(t *testing.T, server *testdns.Server, change func(*DNS)) *fixture {
 	t.Helper()
 	before := dnsPort
 	dnsPort = server.Port()
 	t.Cleanup(func() { dnsPort = before })
-	it := newWorld(t, func(options *testacme.Options) { options.DNS = server.Address })
+	it := newFixture(t, func(options *testacme.Options) { options.DNS = server.Address })
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte(testdns.Secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func TestAWildcardByDNS(t *testing.T) {
 			server := start(t)
 			it := byDNS(t, server, nil)
 			it.addresses = map[string][]string{alias: {}} // Names need not lead anywhere.
-			it.mustRound()
+			it.mustRun()
 			leaf := it.leaf(alias)
 			if !slices.Equal(leaf.DNSNames, []string{alias, "*." + alias}) || leaf.VerifyHostname("any."+alias) != nil {
 				t.Errorf("is for %v", leaf.DNSNames)
@@ -78,14 +78,14 @@ func TestAWildcardAlone(t *testing.T) {
 	it.config.Certificates = []Certificate{{Names: []string{"*." + alias}}}
 	it.start()
 	it.agent.ByDNS()
-	it.mustRound()
+	it.mustRun()
 	if leaf := it.leafOf("*."+alias, "any."+alias); !slices.Equal(leaf.DNSNames, []string{"*." + alias}) {
 		t.Errorf("is for %v", leaf.DNSNames)
 	}
 	// It is there after a restart too.
 	it.start()
 	it.agent.ByDNS()
-	it.mustRound()
+	it.mustRun()
 	if orders := it.authority.Count("order"); orders != 1 {
 		t.Errorf("%d orders", orders)
 	}
@@ -198,6 +198,24 @@ func TestDNSConfigMistakes(t *testing.T) {
 		it := good
 		nameServer := change(&it)
 		if err := it.mistakes(nameServer); (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, expected %q", err, says)
+		}
+	}
+}
+
+// For a wildcard issuewild counts before issue, and how a name is proved is that of records.
+func TestCAARecordsOfWildcards(t *testing.T) {
+	client := caaClient{[]string{"letsencrypt.org"}, "https://ca.example.test/acct/1", "dns-01"}
+	for says, records := range map[string][]caaRecord{
+		"":  {{0, "issue", "letsencrypt.org"}},
+		" ": {{0, "issue", "digicert.com"}, {0, "issuewild", "letsencrypt.org; validationmethods=dns-01"}},
+		`add the CAA record 0 issuewild "letsencrypt.org" to example.org`:      {{0, "issue", "letsencrypt.org"}, {0, "issuewild", ";"}},
+		"do not allow letsencrypt.org to give a certificate for *.example.org": {{0, "issue", "digicert.com"}},
+		"does not allow dns-01": {{0, "issue", "letsencrypt.org; validationmethods=http-01"}},
+	} {
+		says = strings.TrimSpace(says)
+		err := caaProblem("*.example.org", caaSet{"example.org", records}, client)
+		if (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
 			t.Errorf("%v, expected %q", err, says)
 		}
 	}

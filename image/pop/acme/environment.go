@@ -29,7 +29,7 @@ const (
 	popVariable          = "POP_NAME"
 )
 
-// Fly's resolver of the private network. https://fly.io/docs/networking/private-networking/#fly-io-internal-dns
+// flyResolver is Fly's resolver of the private network: https://fly.io/docs/networking/private-networking/#fly-io-internal-dns
 const flyResolver = "[fdaa::3]:53"
 
 // ReadEnvironment takes what is not understood for absent, and says so.

@@ -2,48 +2,116 @@ package acme
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"net/http"
 	"net/netip"
-	"sync"
+	"slices"
 	"time"
-
-	"fly-pops/pop/internal/resolve"
 )
 
-// internalPeers are what Fly's resolver says of the app: https://fly.io/docs/networking/private-networking/#fly-io-internal-addresses
-type internalPeers struct {
-	app, resolver string
-	now           func() time.Time
+const (
+	// What visitors can make this PoP ask of its peers, whatever they send: tokens a second, at once, and in progress.
+	peerRate, peerBurst, maxPeerQuestions = 20, 40, 16
+	// More machines than that are not asked.
+	maxPeers = 64
+	// All peers together.
+	peerTimeout = 2 * time.Second
+)
 
-	lock  sync.Mutex
-	known []netip.Addr
-	until time.Time
+// Peers knows the app's other machines.
+type Peers interface {
+	// Addresses of their private network, this machine's own perhaps among them.
+	Addresses(ctx context.Context) ([]netip.Addr, error)
 }
 
-// A machine that comes or goes is noticed within this.
-const peersKeptFor = 5 * time.Second
-
-func (it *internalPeers) Addresses(ctx context.Context) ([]netip.Addr, error) {
-	it.lock.Lock()
-	known, until := it.known, it.until
-	it.lock.Unlock()
-	if it.now().Before(until) {
-		return known, nil
+// queryPeers asks all peers at once; the first good answer wins. "": none has it, or too much is asked.
+func (s *challengeServer) queryPeers(ctx context.Context, token string) string {
+	if s.peers == nil || !s.limit.Allow() {
+		return ""
 	}
-	// With its final dot no search list applies.
-	found, err := resolve.By(it.resolver).LookupNetIP(ctx, "ip6", it.app+".internal.")
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	default:
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	addresses, err := s.others(ctx)
+	if err != nil {
+		return ""
+	}
+	answers := make(chan string, maxPeers)
+	for _, address := range addresses {
+		go func() { answers <- s.queryPeer(ctx, address, token) }()
+	}
+	for range addresses {
+		if answer := <-answers; answer != "" {
+			return answer
+		}
+	}
+	return ""
+}
+
+// others are the addresses of the app's other machines, as many as are asked.
+func (s *challengeServer) others(ctx context.Context) ([]netip.Addr, error) {
+	addresses, err := s.peers.Addresses(ctx)
+	others := slices.DeleteFunc(slices.Clone(addresses), func(address netip.Addr) bool { return address == s.ownAddress })
+	return others[:min(len(others), maxPeers)], err
+}
+
+func (s *challengeServer) queryPeer(ctx context.Context, address netip.Addr, token string) string {
+	response, err := s.get(ctx, address, token)
+	if err != nil {
+		return ""
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxKeyAuthorization+1))
+	if err != nil || response.StatusCode != http.StatusOK || !isKeyAuthorization(token, string(text)) {
+		return ""
+	}
+	return string(text)
+}
+
+func (s *challengeServer) get(ctx context.Context, address netip.Addr, token string) (*http.Response, error) {
+	url := fmt.Sprintf("http://%s%s%s", netip.AddrPortFrom(address, uint16(s.port)), challengePath, token)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	it.known, it.until = found, it.now().Add(peersKeptFor)
-	return found, nil
+	return s.client.Do(request)
 }
 
-// peersOf is nil where the machine has no private network.
-func peersOf(environment Environment, now func() time.Time) Peers {
-	if environment.App == "" || !environment.Private.IsValid() {
+// checkPeers names the first other PoP that does not answer challenges: an authority whose request reached it would get 502 or 504. nil: all answer, or there are none.
+func (s *challengeServer) checkPeers(ctx context.Context) error {
+	if s.peers == nil {
 		return nil
 	}
-	return &internalPeers{app: environment.App, resolver: environment.PeerResolver, now: now}
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	addresses, err := s.others(ctx)
+	if err != nil {
+		return nil // The check of the names shows whether that matters.
+	}
+	token, _ := newProbe()
+	failures := make(chan error, maxPeers)
+	for _, address := range addresses {
+		go func() {
+			// A token that nobody has: 404 is an answer.
+			response, err := s.get(ctx, address, token)
+			if err != nil {
+				failures <- unreadyError{fmt.Errorf("the PoP at %s does not answer challenges: %w", address, shortReason(err, s.timeout))}
+				return
+			}
+			failures <- response.Body.Close()
+		}()
+	}
+	var first error
+	for range addresses {
+		if err := <-failures; first == nil {
+			first = err
+		}
+	}
+	return first
 }

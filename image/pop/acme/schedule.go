@@ -3,6 +3,7 @@ package acme
 import (
 	"hash/fnv"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -19,22 +20,29 @@ const (
 	// EndsSoonShare of the lifetime: with less left something is wrong with renewals.
 	EndsSoonShare = 8
 
-	shortestPoll, usualPoll, longestPoll = time.Minute, 6 * time.Hour, 24 * time.Hour
+	minPoll, defaultPoll, maxPoll = time.Minute, 6 * time.Hour, 24 * time.Hour
 	// Failed validations are five an hour and name at Let's Encrypt: https://letsencrypt.org/docs/rate-limits/
-	firstPause, longestPause = 5 * time.Minute, 12 * time.Hour
+	firstPause, maxPause = 5 * time.Minute, 12 * time.Hour
 	// An authority that is away counts nothing.
-	firstAwayPause, longestAwayPause = 30 * time.Second, 30 * time.Minute
+	firstUnavailablePause, maxUnavailablePause = 30 * time.Second, 30 * time.Minute
 	// A name that does not lead here costs nobody anything but a few packets.
-	firstLookPause, longestLookPause = 5 * time.Second, 5 * time.Minute
+	firstCheckPause, maxCheckPause = 5 * time.Second, 5 * time.Minute
+	// For what CAA records forbid the authority is asked for its directory, and for nothing else.
+	firstForbiddenPause = 30 * time.Second
+	// While others are expected to be ready any moment: for so long after the start without a certificate, and after a PoP that did not answer.
+	quickCheckPause, newFor = 3 * time.Second, 2 * time.Minute
+	// After the first failed validations: most are due to a PoP that was just restarting. Never more of them in an hour than four.
+	firstValidationPause, secondValidationPause = 10 * time.Second, time.Minute
+	maxFailedValidations                        = 4
 )
 
 // renewAt is when a certificate is to be renewed. The seed, 0 to 1, is the PoP's own, so that not all come at once.
 func renewAt(notBefore, notAfter time.Time, window *Window, seed float64) time.Time {
 	lifetime := notAfter.Sub(notBefore)
 	if window == nil {
-		return notAfter.Add(-lifetime/renewalShare - part(lifetime/spreadShare, seed))
+		return notAfter.Add(-lifetime/renewalShare - fraction(lifetime/spreadShare, seed))
 	}
-	chosen := window.Start.Add(part(window.End.Sub(window.Start), seed))
+	chosen := window.Start.Add(fraction(window.End.Sub(window.Start), seed))
 	if latest := notAfter.Add(-lifetime / reserveShare); chosen.After(latest) {
 		return latest
 	}
@@ -54,9 +62,9 @@ func isUrgent(notBefore, notAfter, now time.Time) bool {
 // pollAfter bounds when an authority wants to be asked for its window again. 0: it does not say.
 func pollAfter(wanted time.Duration) time.Duration {
 	if wanted <= 0 {
-		return usualPoll
+		return defaultPoll
 	}
-	return min(max(wanted, shortestPoll), longestPoll)
+	return min(max(wanted, minPoll), maxPoll)
 }
 
 // pauseAfter so many failures in a row; an authority's own word counts when it is longer.
@@ -66,10 +74,10 @@ func pauseAfter(failures int, first, longest, wanted time.Duration, seed float64
 		pause = min(first<<max(failures-1, 0), longest)
 	}
 	// A fifth up or down.
-	pause = pause*4/5 + part(pause*2/5, seed)
+	pause = pause*4/5 + fraction(pause*2/5, seed)
 	if wanted > pause {
 		// Never before the time it says.
-		pause = wanted + part(pause/5, seed)
+		pause = wanted + fraction(pause/5, seed)
 	}
 	return pause
 }
@@ -88,4 +96,24 @@ func seedOf(words ...string) float64 {
 	return float64(mixed) / math.MaxUint64
 }
 
-func part(of time.Duration, seed float64) time.Duration { return time.Duration(float64(of) * seed) }
+func fraction(of time.Duration, seed float64) time.Duration { return time.Duration(float64(of) * seed) }
+
+// validationPause after so many failures in a row, the last of which was a validation: at first some seconds. failed are the failed validations of the last hour.
+func validationPause(failures int, failed []time.Time, now time.Time, seed float64) time.Duration {
+	pause := pauseAfter(failures-2, firstPause, maxPause, 0, seed)
+	switch failures {
+	case 1:
+		pause = firstValidationPause
+	case 2:
+		pause = secondValidationPause
+	}
+	if len(failed) >= maxFailedValidations {
+		pause = max(pause, failed[len(failed)-maxFailedValidations].Add(time.Hour).Sub(now))
+	}
+	return pause
+}
+
+// lastHour leaves out what was earlier than that, or is yet to come by this clock.
+func lastHour(times []time.Time, now time.Time) []time.Time {
+	return slices.DeleteFunc(slices.Clone(times), func(at time.Time) bool { return at.After(now) || now.Sub(at) >= time.Hour })
+}

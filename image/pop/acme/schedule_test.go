@@ -56,7 +56,7 @@ func TestRenewalWithinTheAuthoritysWindow(t *testing.T) {
 
 func TestWhenAnAuthorityIsAskedForItsWindow(t *testing.T) {
 	for wanted, want := range map[time.Duration]time.Duration{
-		0: usualPoll, -time.Hour: usualPoll, time.Second: shortestPoll, 2 * time.Hour: 2 * time.Hour, 90 * day: longestPoll,
+		0: defaultPoll, -time.Hour: defaultPoll, time.Second: minPoll, 2 * time.Hour: 2 * time.Hour, 90 * day: maxPoll,
 	} {
 		if found := pollAfter(wanted); found != want {
 			t.Errorf("%v becomes %v, wanted %v", wanted, found, want)
@@ -72,7 +72,7 @@ func TestPauses(t *testing.T) {
 	}{
 		"once":                             {1, 0, 4 * time.Minute, 6 * time.Minute},
 		"three times":                      {3, 0, 16 * time.Minute, 24 * time.Minute},
-		"for ever":                         {1000, 0, longestPause * 4 / 5, longestPause * 6 / 5},
+		"for ever":                         {1000, 0, maxPause * 4 / 5, maxPause * 6 / 5},
 		"the authority wants longer":       {1, 3 * time.Hour, 3 * time.Hour, 4 * time.Hour},
 		"the authority wants days":         {1, 5 * day, 5 * day, 5*day + time.Hour},
 		"the authority wants less":         {3, time.Minute, 16 * time.Minute, 24 * time.Minute},
@@ -80,7 +80,7 @@ func TestPauses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, seed := range []float64{0, 0.5, 1} {
-				if found := pauseAfter(test.failures, firstPause, longestPause, test.wanted, seed); found < test.low || found > test.high {
+				if found := pauseAfter(test.failures, firstPause, maxPause, test.wanted, seed); found < test.low || found > test.high {
 					t.Errorf("%v, wanted %v to %v", found, test.low, test.high)
 				}
 			}
@@ -88,7 +88,7 @@ func TestPauses(t *testing.T) {
 	}
 }
 
-// So that not all PoPs come at once: the seeds of twelve are spread, and those of one stay.
+// PoPs must not all come at once: the seeds of twelve are spread, and each keeps its own.
 func TestSeeds(t *testing.T) {
 	halves := map[bool]int{}
 	for _, pop := range []string{"cdg-1", "cdg-2", "cdg-3", "ewr-1", "ewr-2", "ewr-3", "nrt-1", "nrt-2", "nrt-3", "syd-1", "syd-2", "syd-3"} {

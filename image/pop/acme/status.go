@@ -34,13 +34,13 @@ type CertificateStatus struct {
 }
 
 // Problems of a status, a sentence each; several names with one reason are one.
-func (it Status) Problems() []string {
+func (s Status) Problems() []string {
 	var found []string
-	if it.Error != "" {
-		found = append(found, it.Error)
+	if s.Error != "" {
+		found = append(found, s.Error)
 	}
-	for at, certificate := range it.Certificates {
-		if certificate.Error != "" && (at == 0 || it.Certificates[at-1].Error != certificate.Error) {
+	for at, certificate := range s.Certificates {
+		if certificate.Error != "" && (at == 0 || s.Certificates[at-1].Error != certificate.Error) {
 			found = append(found, fmt.Sprintf("certificate of %s: %s", certificate.Host, certificate.Error))
 		}
 	}

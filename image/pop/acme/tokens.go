@@ -8,83 +8,85 @@ import (
 	"sync"
 )
 
-// What is asked for below /.well-known/acme-challenge/ and what is answered: https://www.rfc-editor.org/rfc/rfc8555#section-8.3
+// challengePath is the beginning of the path of challenges: https://www.rfc-editor.org/rfc/rfc8555#section-8.3
 const challengePath = "/.well-known/acme-challenge/"
 
 var (
 	// At least 128 bits of base64url; Let's Encrypt's have 43 characters.
-	tokenForm = regexp.MustCompile(`^[A-Za-z0-9_-]{22,128}$`)
+	tokenPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{22,128}$`)
 	// The thumbprint of a key: SHA-256 in base64url.
-	thumbprintForm = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
+	thumbprintPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 )
 
-const longestAnswer = 128 + 1 + 43
+const maxKeyAuthorization = 128 + 1 + 43
 
-// isAnswerTo: a peer's answer is passed on only when it can be nothing else.
-func isAnswerTo(token, answer string) bool {
+// isKeyAuthorization says whether an answer of another PoP has the form of an answer to the token; nothing else is passed on.
+func isKeyAuthorization(token, answer string) bool {
 	thumbprint, found := strings.CutPrefix(answer, token+".")
-	return found && thumbprintForm.MatchString(thumbprint)
+	return found && thumbprintPattern.MatchString(thumbprint)
 }
 
-// Door is which way a token was asked for.
-type Door int
+// asker is who asked for a token.
+type asker int
 
 const (
 	// Nobody asked.
-	nobody Door = iota
+	noAsker asker = iota
 	// By nginx of this PoP.
-	byNginx
+	nginxAsker
 	// By another PoP, whose nginx was asked.
-	byPeer
+	peerAsker
 )
 
-// tokens are the challenges this PoP has an answer to.
-type tokens struct {
+// tokenStore holds the tokens this PoP has an answer to.
+type tokenStore struct {
 	lock    sync.Mutex
 	answers map[string]string
-	asked   map[string]Door
+	askers  map[string]asker
 }
 
-func newTokens() *tokens { return &tokens{answers: map[string]string{}, asked: map[string]Door{}} }
-
-func (it *tokens) hold(token, answer string) {
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	it.answers[token] = answer
+func newTokenStore() *tokenStore {
+	return &tokenStore{answers: map[string]string{}, askers: map[string]asker{}}
 }
 
-func (it *tokens) drop(token string) {
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	delete(it.answers, token)
-	delete(it.asked, token)
+func (s *tokenStore) add(token, answer string) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.answers[token] = answer
+}
+
+func (s *tokenStore) remove(token string) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	delete(s.answers, token)
+	delete(s.askers, token)
 }
 
 // answer is "" for a token that is not held here.
-func (it *tokens) answer(token string, door Door) string {
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	answer, found := it.answers[token]
-	if found && it.asked[token] != byNginx {
-		it.asked[token] = door
+func (s *tokenStore) answer(token string, door asker) string {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	answer, found := s.answers[token]
+	if found && s.askers[token] != nginxAsker {
+		s.askers[token] = door
 	}
 	return answer
 }
 
-// doorOf is where a token was last asked for; nginx of this PoP counts more than another's.
-func (it *tokens) doorOf(token string) Door {
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	return it.asked[token]
+// lastAsker is who asked for a token last; nginx of this PoP counts more than another PoP.
+func (s *tokenStore) lastAsker(token string) asker {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	return s.askers[token]
 }
 
-// newProbe makes a token and an answer like an authority's, for a look of our own.
+// newProbe makes a token and an answer like an authority's, for a check of our own.
 func newProbe() (token, answer string) {
-	token = random()
-	return token, token + "." + random()
+	token = randomToken()
+	return token, token + "." + randomToken()
 }
 
-func random() string {
+func randomToken() string {
 	bytes := make([]byte, 32)
 	_, _ = rand.Read(bytes) // never fails: https://pkg.go.dev/crypto/rand#Read
 	return base64.RawURLEncoding.EncodeToString(bytes)

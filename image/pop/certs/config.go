@@ -91,8 +91,8 @@ func readConfig(path string) (*Config, error) {
 	config.complete()
 	var wrong []error
 	if config.ACME != nil {
-		config.ACME.Complete()
-		wrong = append(wrong, config.ACME.Mistakes())
+		config.ACME.SetDefaults()
+		wrong = append(wrong, config.ACME.Validate())
 	}
 	if config.ACME == nil || config.hasVault() {
 		wrong = append(wrong, config.mistakes())

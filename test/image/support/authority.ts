@@ -11,6 +11,9 @@ import { originCertificate, originKey } from "./origin.ts";
 import { docker, until } from "./pop.ts";
 import { originName } from "./spec.ts";
 
+/** Domain by which CAA records name the authority. */
+export const authorityName = "authority.example";
+
 export interface Authority {
   /** Of its ACME directory. */
   directory: string;
@@ -51,6 +54,7 @@ export async function startAuthority({
     httpPort: 80,
     tlsPort: 443,
     keyAlgorithm: "ecdsa",
+    caaIdentities: [authorityName],
     retryAfter: { authz: 1, order: 1 },
     profiles: { default: { description: "of the tests", validityPeriod: 90 * 86_400 } },
   };

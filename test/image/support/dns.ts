@@ -6,6 +6,8 @@ import dns from "dns-packet";
 export interface NameServer {
   /** What a name has from now on: addresses of either family; none (NXDOMAIN); or nothing at all, as when the server is away. */
   say(name: string, addresses: readonly string[] | "silence"): void;
+  /** Domains of authorities that the CAA records of a name allow from now on; none: it has no such records. */
+  allow(name: string, authorities: readonly string[]): void;
   /** How often it was asked for a name, whether it answered or not. */
   asked(name: string): number;
   close(): Promise<void>;
@@ -16,6 +18,7 @@ const nameError = 3;
 /** Answers A and AAAA by UDP and TCP, with a TTL of a second. https://www.rfc-editor.org/rfc/rfc1035#section-4 */
 export async function startNameServer(address: string, port: number): Promise<NameServer> {
   const names = new Map<string, readonly string[] | "silence">();
+  const allowed = new Map<string, readonly string[]>();
   const asked = new Map<string, number>();
   const socket = createSocket("udp4");
   const answer = (query: Buffer): Buffer | undefined => {
@@ -26,6 +29,7 @@ export async function startNameServer(address: string, port: number): Promise<Na
     const known = names.get(name);
     if (known === "silence") return undefined;
     const found = (known ?? []).filter((it) => type === (isIPv6(it) ? "AAAA" : "A"));
+    const issue = type === "CAA" ? (allowed.get(name) ?? []) : [];
     return dns.encode({
       type: "response",
       id,
@@ -35,7 +39,20 @@ export async function startNameServer(address: string, port: number): Promise<Na
         dns.RECURSION_AVAILABLE |
         (known === undefined ? nameError : 0),
       questions,
-      answers: found.map((data) => ({ type: isIPv6(data) ? "AAAA" : "A", name: written, ttl: 1, data })),
+      answers: [
+        ...found.map((data) => ({
+          type: isIPv6(data) ? ("AAAA" as const) : ("A" as const),
+          name: written,
+          ttl: 1,
+          data,
+        })),
+        ...issue.map((value) => ({
+          type: "CAA" as const,
+          name: written,
+          ttl: 1,
+          data: { tag: "issue" as const, value, flags: 0 },
+        })),
+      ],
     });
   };
   socket.on("message", (query, from) => {
@@ -62,6 +79,7 @@ export async function startNameServer(address: string, port: number): Promise<Na
   await new Promise<void>((bound, failed) => socket.once("error", failed).bind(port, address, bound));
   return {
     say: (name, addresses) => void names.set(name, addresses),
+    allow: (name, authorities) => void allowed.set(name, authorities),
     asked: (name) => asked.get(name) ?? 0,
     close: async () => {
       server.close();

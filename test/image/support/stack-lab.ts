@@ -1,8 +1,8 @@
 /** A PoP of a whole stack, and one web server in the test's own process that stands in for all of its origins. */
 import type { IncomingMessage } from "node:http";
 import { tcpPorts } from "../../../image/ports.ts";
-import { endpoint, origin as originOf } from "../../../image/render/names.ts";
 import { partsOf } from "../../../image/render/site-parts.ts";
+import { parseOrigin as originOf, parseEndpoint } from "../../../image/render/validators.ts";
 import type { ImageSpec } from "../../../image/spec.ts";
 import { https, type Visit, type Visited } from "./client.ts";
 import { type Origin, startOrigin } from "./origin.ts";
@@ -49,7 +49,7 @@ export class StackLab {
     const all = [
       ...web,
       ...passThrough.flatMap(({ origins }) => origins.map(originOf)),
-      ...ports.flatMap(({ to }) => (to.kind === "host" ? [endpoint(to.address)] : [])),
+      ...ports.flatMap(({ to }) => (to.kind === "host" ? [parseEndpoint(to.address)] : [])),
     ];
     await bench.forward(
       { ...Object.fromEntries(web.map(({ port }) => [port, origin.port])), ...others },

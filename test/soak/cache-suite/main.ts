@@ -5,7 +5,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { rendered } from "../../../image/context.ts";
+import { renderedFiles } from "../../../image/context.ts";
 import { report } from "./report.ts";
 import { runSuite } from "./run.ts";
 import { spec } from "./spec.ts";
@@ -22,7 +22,7 @@ const { values } = parseArgs({
   },
 });
 
-if (values["print-conf"]) console.log(rendered(spec)["etc/nginx/nginx.conf"]);
+if (values["print-conf"]) console.log(renderedFiles(spec)["etc/nginx/nginx.conf"]);
 else {
   const { only, image, "nginx-conf": nginxConf, dump, json } = values;
   const run = await runSuite({

@@ -2,17 +2,17 @@
 import { type Behaviour, failingCheck } from "../../../local/fly/state-runner.ts";
 import { addressHandler } from "../../../providers/fly/address.ts";
 import { appHandler } from "../../../providers/fly/app.ts";
-import { type IdentityInputs, identityHandler, oneShot } from "../../../providers/fly/identity.ts";
+import { helperMachineConfig, type IdentityInputs, identityHandler } from "../../../providers/fly/identity.ts";
 import { type MachineInputs, machineHandler } from "../../../providers/fly/machine.ts";
 import { volumeHandler } from "../../../providers/fly/volume.ts";
 import type { Context, Handler, Properties } from "../../../providers/handler.ts";
-import type { Kind } from "../../../providers/resource.ts";
+import type { ResourceType } from "../../../providers/resource.ts";
 import { app, identityInputs, image, machineInputs, volumeInputs, withImage } from "../context.ts";
 import { type Subject, subject } from "./subject.ts";
 import type { FaultWorld } from "./world.ts";
 
 export interface Operation {
-  kind: Kind;
+  kind: ResourceType;
   /** As the table names it, e.g. "update, new image crashes". */
   name: string;
   verb: "create" | "read" | "update" | "delete";
@@ -179,7 +179,7 @@ async function withIdentity(world: FaultWorld, over: Partial<IdentityInputs> = {
 async function leftBehind(world: FaultWorld, over: Partial<IdentityInputs> = {}): Promise<IdentityInputs> {
   const { context, volume } = await withVolume(world);
   const { name, region, ...inputs } = identityInputs(volume, over);
-  await context.fly.createMachine(app, { name, region, config: oneShot({ name, region, ...inputs }) });
+  await context.fly.createMachine(app, { name, region, config: helperMachineConfig({ name, region, ...inputs }) });
   await world.clock.advance(30_000);
   return identityInputs(volume);
 }
@@ -316,7 +316,7 @@ const machines: Operation[] = [
 ];
 
 /** A kind without operations does not compile. */
-const byKind: Record<Kind, Operation[]> = {
+const byKind: Record<ResourceType, Operation[]> = {
   App: apps,
   Address: addresses,
   Volume: volumes,

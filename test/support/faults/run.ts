@@ -1,6 +1,6 @@
 /** Runs an operation with one fault at one call, looks whether all that was promised holds, then runs it again as the next `up` would. */
 import type { World } from "../../../local/fly/world.ts";
-import { HalfMade } from "../../../providers/handler.ts";
+import { PartialResourceError } from "../../../providers/handler.ts";
 import { type FaultKind, faultKinds, ruleAt } from "./kinds.ts";
 import type { Operation } from "./operations.ts";
 import type { Subject } from "./subject.ts";
@@ -106,7 +106,7 @@ export async function runCase(it: Case, usual: readonly string[]): Promise<Resul
   await world.clock.advance(settledMs);
   const unreadable = await runToEnd(world, () => thing.refresh(world.context()));
   holds("a refresh and a preview after that show no change", unreadable === undefined && thing.settled());
-  const told = [error?.message, error instanceof HalfMade ? JSON.stringify(error.outs) : "", thing.state()];
+  const told = [error?.message, error instanceof PartialResourceError ? JSON.stringify(error.outs) : "", thing.state()];
   holds("the token is nowhere", ![...told, ...world.lines].some((text) => text?.includes(token)));
   return { case: it, outcome: outcomeOf(it, calls, usual, error), broken, message: error?.message };
 }
@@ -169,7 +169,7 @@ function liesOf(
   const sent = machine?.versions.find(({ version }) => version === machine.version)?.received.image;
   if (/old version goes on serving/.test(message) || isPutBack(message))
     must("the old version serves, as the error says", sent === operation.images?.before);
-  if (error instanceof HalfMade && operation.kind === "Machine" && !ownsUp(message))
+  if (error instanceof PartialResourceError && operation.kind === "Machine" && !ownsUp(message))
     must(
       "state says what runs",
       (error.outs.config as { image?: string }).image === sent && error.outs.instanceId === machine?.version,

@@ -1,6 +1,6 @@
 /** One object on its way through runs of the engine: what Pulumi keeps of it, and which call of the handler the next `up` makes. */
 import { isDeepStrictEqual } from "node:util";
-import { type Context, HalfMade, type Handler, type Properties } from "../../../providers/handler.ts";
+import { type Context, type Handler, PartialResourceError, type Properties } from "../../../providers/handler.ts";
 
 export interface Subject {
   /** What `up` does for this object: create, update or delete. Throws what the handler throws; state is kept as the engine keeps it. */
@@ -20,7 +20,7 @@ export function subject<I extends Properties, O extends I>(
   goal: I | undefined,
 ): Subject {
   let state = before && { ...before, halfMade: false };
-  const unfinished = () => state !== undefined && (state.halfMade || (handler.unfinished?.(state.outs) ?? false));
+  const unfinished = () => state !== undefined && (state.halfMade || (handler.isPartial?.(state.outs) ?? false));
   return {
     async up(context) {
       try {
@@ -35,7 +35,7 @@ export function subject<I extends Properties, O extends I>(
         }
       } catch (error) {
         // The engine keeps the new inputs with what was half made, and calls update for it the next time, whatever has changed by then.
-        if (error instanceof HalfMade && goal)
+        if (error instanceof PartialResourceError && goal)
           state = { id: error.id, outs: error.outs as O, inputs: goal, halfMade: true };
         throw error;
       }

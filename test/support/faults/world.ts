@@ -6,7 +6,7 @@ import { createStateRunner, type StateRunner } from "../../../local/fly/state-ru
 import { memoryStore } from "../../../local/fly/store.ts";
 import type { MachineRow, World } from "../../../local/fly/world.ts";
 import { Fly } from "../../../providers/fly/api.ts";
-import { createRollout } from "../../../providers/fly/rollout.ts";
+import { createRolloutGate } from "../../../providers/fly/rollout-gate.ts";
 import type { Context } from "../../../providers/handler.ts";
 import { popExec } from "../identities.ts";
 import { inProcess } from "../local-fly.ts";
@@ -52,7 +52,7 @@ export async function faultWorld({ quirks = {} }: { quirks?: Partial<Quirks> } =
     context: () => ({
       fly: new Fly({ endpoint: "http://local.fly", token, clock, random: () => 0.5, transport }),
       clock,
-      rollout: createRollout(),
+      rollout: createRolloutGate(),
       ...noSecrets,
       log: (line) => lines.push(line),
     }),

@@ -43,17 +43,20 @@ type Server struct {
 	Directory string
 	// Where names lead to: DNS answers 127.0.0.1 for all, and this server is port 80 there.
 	Edge *httptest.Server
+	// Address and port of its DNS.
+	NameServer string
 
-	t      testing.TB
-	log    *words
-	store  *db.MemoryStore
-	pebble http.Handler
-	admin  http.Handler
-	now    func() time.Time
-	lock   sync.Mutex
-	edge   http.Handler
-	fault  func(operation string, answer http.ResponseWriter, request *http.Request) bool
-	counts map[string]int
+	t         testing.TB
+	names     *challtestsrv.ChallSrv
+	pebbleLog *logBuffer
+	store     *db.MemoryStore
+	pebble    http.Handler
+	admin     http.Handler
+	now       func() time.Time
+	lock      sync.Mutex
+	edge      http.Handler
+	fault     func(operation string, answer http.ResponseWriter, request *http.Request) bool
+	counts    map[string]int
 }
 
 // Options of an authority.
@@ -77,21 +80,21 @@ func Start(t testing.TB, options Options) *Server {
 			t.Fatal(err)
 		}
 	}
-	it := &Server{t: t, now: options.Now, counts: map[string]int{}, log: &words{}}
-	said := log.New(it.log, "", 0)
+	s := &Server{t: t, now: options.Now, counts: map[string]int{}, pebbleLog: &logBuffer{}}
+	said := log.New(s.pebbleLog, "", 0)
 	quiet := log.New(io.Discard, "", 0)
 
-	it.Edge = httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
-		it.lock.Lock()
-		edge := it.edge
-		it.lock.Unlock()
+	s.Edge = httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
+		s.lock.Lock()
+		edge := s.edge
+		s.lock.Unlock()
 		if edge == nil {
 			http.NotFound(answer, request)
 			return
 		}
 		edge.ServeHTTP(answer, request)
 	}))
-	t.Cleanup(it.Edge.Close)
+	t.Cleanup(s.Edge.Close)
 	dns := freePort(t)
 	names, err := challtestsrv.New(challtestsrv.Config{DNSAddrs: []string{dns}, Log: quiet})
 	if err != nil {
@@ -99,6 +102,7 @@ func Start(t testing.TB, options Options) *Server {
 	}
 	names.SetDefaultDNSIPv4("127.0.0.1")
 	names.SetDefaultDNSIPv6("")
+	s.names, s.NameServer = names, dns
 	go names.Run()
 	t.Cleanup(names.Shutdown)
 	for tries := 0; ; tries++ {
@@ -114,7 +118,7 @@ func Start(t testing.TB, options Options) *Server {
 	}
 
 	store := db.NewMemoryStore()
-	it.store = store
+	s.store = store
 	for id, key := range options.External {
 		if err := store.AddExternalAccountKeyByID(id, key); err != nil {
 			t.Fatal(err)
@@ -127,22 +131,22 @@ func Start(t testing.TB, options Options) *Server {
 	if len(profiles) == 0 {
 		profiles["default"] = ca.Profile{ValidityPeriod: 90 * 86400}
 	}
-	port := it.Edge.Listener.Addr().(*net.TCPAddr).Port
+	port := s.Edge.Listener.Addr().(*net.TCPAddr).Port
 	issuer := ca.New(said, store, "", "ecdsa", 0, 1, profiles)
 	front := wfe.New(said, store, va.New(said, port, port, false, cmp.Or(options.DNS, dns), store), issuer, []string{"pebble.test"}, false, options.External != nil, 0, 0)
-	it.pebble, it.admin = front.Handler(), front.ManagementHandler()
+	s.pebble, s.admin = front.Handler(), front.ManagementHandler()
 
-	it.Server = httptest.NewUnstartedServer(http.HandlerFunc(it.serve))
-	it.Server.Config.ErrorLog = quiet // handshakes that fail are part of the tests
-	it.Server.StartTLS()
-	t.Cleanup(it.Server.Close)
-	it.Directory = it.URL + "/dir"
-	it.CAFile = filepath.Join(t.TempDir(), "ca.pem")
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: it.Certificate().Raw})
-	if err := os.WriteFile(it.CAFile, text, 0o644); err != nil {
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	s.Server.Config.ErrorLog = quiet // handshakes that fail are part of the tests
+	s.Server.StartTLS()
+	t.Cleanup(s.Server.Close)
+	s.Directory = s.URL + "/dir"
+	s.CAFile = filepath.Join(t.TempDir(), "ca.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	if err := os.WriteFile(s.CAFile, text, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return it
+	return s
 }
 
 func freePort(t testing.TB) string {
@@ -163,41 +167,41 @@ func freePort(t testing.TB) string {
 	return ""
 }
 
-func (it *Server) serve(answer http.ResponseWriter, request *http.Request) {
+func (s *Server) serve(answer http.ResponseWriter, request *http.Request) {
 	operation := "other"
 	for path, name := range operations {
 		if strings.HasPrefix(request.URL.Path, path) {
 			operation = name
 		}
 	}
-	it.lock.Lock()
-	it.counts[operation]++
-	fault, now := it.fault, it.now
-	it.lock.Unlock()
+	s.lock.Lock()
+	s.counts[operation]++
+	fault, now := s.fault, s.now
+	s.lock.Unlock()
 	answer.Header().Set("Date", now().UTC().Format(http.TimeFormat))
 	if fault != nil && fault(operation, answer, request) {
 		return
 	}
-	it.pebble.ServeHTTP(answer, request)
+	s.pebble.ServeHTTP(answer, request)
 }
 
 // Count of an operation so far.
-func (it *Server) Count(operation string) int {
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	return it.counts[operation]
+func (s *Server) Count(operation string) int {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	return s.counts[operation]
 }
 
 // Fault answers instead of the authority where it returns true. nil: none.
-func (it *Server) Fault(fault func(operation string, answer http.ResponseWriter, request *http.Request) bool) {
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	it.fault = fault
+func (s *Server) Fault(fault func(operation string, answer http.ResponseWriter, request *http.Request) bool) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.fault = fault
 }
 
 // Problem is a fault of one operation: a problem document, with a time to come back if there is one.
-func (it *Server) Problem(at, kind string, status int, retryAfter string) {
-	it.Fault(func(operation string, answer http.ResponseWriter, _ *http.Request) bool {
+func (s *Server) Problem(at, kind string, status int, retryAfter string) {
+	s.Fault(func(operation string, answer http.ResponseWriter, _ *http.Request) bool {
 		if operation != at {
 			return false
 		}
@@ -213,108 +217,137 @@ func (it *Server) Problem(at, kind string, status int, retryAfter string) {
 }
 
 // WithoutRenewalInfo has its directory say nothing of ARI.
-func (it *Server) WithoutRenewalInfo() {
-	it.Fault(func(operation string, answer http.ResponseWriter, request *http.Request) bool {
+func (s *Server) WithoutRenewalInfo() { s.withoutInDirectory("renewalInfo") }
+
+// WithoutMeta has its directory say nothing of itself: profiles, terms, names in CAA records.
+func (s *Server) WithoutMeta() { s.withoutInDirectory("meta") }
+
+func (s *Server) withoutInDirectory(field string) {
+	s.Fault(func(operation string, answer http.ResponseWriter, request *http.Request) bool {
 		if operation != "directory" {
 			return false
 		}
 		recorder := httptest.NewRecorder()
-		it.pebble.ServeHTTP(recorder, request)
+		s.pebble.ServeHTTP(recorder, request)
 		var directory map[string]any
 		if err := json.Unmarshal(recorder.Body.Bytes(), &directory); err != nil {
-			it.t.Error(err)
+			s.t.Error(err)
 		}
-		delete(directory, "renewalInfo")
+		delete(directory, field)
 		answer.Header().Set("Content-Type", "application/json")
 		if err := json.NewEncoder(answer).Encode(directory); err != nil {
-			it.t.Error(err)
+			s.t.Error(err)
 		}
 		return true
 	})
 }
 
+// CAA sets the CAA records of a name.
+func (s *Server) CAA(name string, records []challtestsrv.CAAPolicy) {
+	s.names.DeleteDNSCAARecord(name)
+	s.names.AddDNSCAARecord(name, records)
+}
+
 // Pass has the authority do what it is asked for, whatever becomes of the answer.
-func (it *Server) Pass(request *http.Request) {
-	it.pebble.ServeHTTP(httptest.NewRecorder(), request)
+func (s *Server) Pass(request *http.Request) {
+	s.pebble.ServeHTTP(httptest.NewRecorder(), request)
 }
 
 // Clock of its answers from now on.
-func (it *Server) Clock(now func() time.Time) {
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	it.now = now
+func (s *Server) Clock(now func() time.Time) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.now = now
 }
 
 // Accounts it has made.
-func (it *Server) Accounts() int { return it.log.count("accounts in memory") }
+func (s *Server) Accounts() int { return s.pebbleLog.count("accounts in memory") }
 
 // Issued certificates so far.
-func (it *Server) Issued() int { return it.log.count("Issued certificate serial") }
+func (s *Server) Issued() int { return s.pebbleLog.count("Issued certificate serial") }
 
 // Deactivate has it refuse the account of a key from now on.
-func (it *Server) Deactivate(key crypto.PublicKey) {
-	it.t.Helper()
-	account, err := it.store.GetAccountByKey(key)
+func (s *Server) Deactivate(key crypto.PublicKey) {
+	s.t.Helper()
+	account, err := s.store.GetAccountByKey(key)
 	if err != nil || account == nil {
-		it.t.Fatalf("no such account: %v", err)
+		s.t.Fatalf("no such account: %v", err)
 	}
 	account.Status = "deactivated"
 }
 
 // words are what pebble logs.
-type words struct {
+type logBuffer struct {
 	lock sync.Mutex
 	text bytes.Buffer
 }
 
-func (it *words) Write(text []byte) (int, error) {
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	return it.text.Write(text)
+func (b *logBuffer) Write(text []byte) (int, error) {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	return b.text.Write(text)
 }
 
-func (it *words) count(of string) int {
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	return strings.Count(it.text.String(), of)
+func (b *logBuffer) count(of string) int {
+	b.lock.Lock()
+	defer b.lock.Unlock()
+	return strings.Count(b.text.String(), of)
 }
 
 // SetEdge says who answers at port 80.
-func (it *Server) SetEdge(edge http.Handler) {
-	it.lock.Lock()
-	defer it.lock.Unlock()
-	it.edge = edge
+func (s *Server) SetEdge(edge http.Handler) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.edge = edge
 }
 
 // Renew has the authority want a certificate renewed within a window.
-func (it *Server) Renew(certificate *x509.Certificate, start, end time.Time) {
-	it.t.Helper()
+func (s *Server) Renew(certificate *x509.Certificate, start, end time.Time) {
+	s.t.Helper()
 	window := fmt.Sprintf(`{"suggestedWindow":{"start":%q,"end":%q}}`, start.UTC().Format(time.RFC3339), end.UTC().Format(time.RFC3339))
 	body, err := json.Marshal(map[string]string{
 		"Certificate": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})), "ARIResponse": window,
 	})
 	if err != nil {
-		it.t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	recorder := httptest.NewRecorder()
 	request := httptest.NewRequest(http.MethodPost, "/set-renewal-info/", bytes.NewReader(body))
 	request.Header.Set("User-Agent", "test")
-	it.admin.ServeHTTP(recorder, request)
+	s.admin.ServeHTTP(recorder, request)
 	if recorder.Code != http.StatusOK {
-		it.t.Fatalf("set-renewal-info: %d %s", recorder.Code, recorder.Body)
+		s.t.Fatalf("set-renewal-info: %d %s", recorder.Code, recorder.Body)
 	}
 }
 
 // Roots verify what it issues.
-func (it *Server) Roots() *x509.CertPool {
-	it.t.Helper()
+func (s *Server) Roots() *x509.CertPool {
+	s.t.Helper()
 	recorder := httptest.NewRecorder()
 	request := httptest.NewRequest(http.MethodGet, "/roots/0", nil)
 	request.Header.Set("User-Agent", "test")
-	it.admin.ServeHTTP(recorder, request)
+	s.admin.ServeHTTP(recorder, request)
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(recorder.Body.Bytes()) {
-		it.t.Fatalf("no root: %d", recorder.Code)
+		s.t.Fatalf("no root: %d", recorder.Code)
 	}
 	return pool
+}
+
+// Header changes the headers of one operation's responses.
+func (s *Server) Header(at string, change func(http.Header)) {
+	s.Fault(func(operation string, answer http.ResponseWriter, request *http.Request) bool {
+		if operation != at {
+			return false
+		}
+		recorder := httptest.NewRecorder()
+		s.pebble.ServeHTTP(recorder, request)
+		for name, values := range recorder.Header() {
+			answer.Header()[name] = values
+		}
+		change(answer.Header())
+		answer.WriteHeader(recorder.Code)
+		_, _ = answer.Write(recorder.Body.Bytes())
+		return true
+	})
 }

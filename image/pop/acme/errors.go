@@ -1,0 +1,83 @@
+package acme
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+)
+
+// Sentences of what goes wrong, and what follows from it.
+
+// unavailableError: the authority did not answer, or not as an authority. Nothing was counted there.
+type unavailableError struct{ error }
+
+func (e unavailableError) Unwrap() error { return e.error }
+
+// retryAfterError carries when to come back, as the authority said.
+type retryAfterError struct {
+	error
+	after time.Duration
+}
+
+func (e retryAfterError) Unwrap() error { return e.error }
+
+// lostOrderError: this order cannot be continued; another may be made.
+type lostOrderError struct{ error }
+
+func (e lostOrderError) Unwrap() error { return e.error }
+
+// validationError: the authority asked for a challenge and did not get it.
+type validationError struct{ error }
+
+func (e validationError) Unwrap() error { return e.error }
+
+// unavailable says why an authority does not answer.
+func unavailable(directory string, err error) error {
+	host := directory
+	if address, problem := url.Parse(directory); problem == nil {
+		host = address.Host
+	}
+	var unknownAuthority x509.UnknownAuthorityError
+	if errors.As(err, &unknownAuthority) {
+		return unavailableError{fmt.Errorf("the certificate of %s is of an authority that is not known here: name its root as certificates.acme.trust", host)}
+	}
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+		return unavailableError{fmt.Errorf("the certificate of %s is not valid by the clock here: %s", host, invalid.Detail)}
+	}
+	// acmez quotes what it did not expect, and that may be a page.
+	return unavailableError{fmt.Errorf("%s: %s", host, oneLine(shortReason(err, exchangeTimeout).Error()))}
+}
+
+// shortReason leaves out what Go says about itself.
+func shortReason(err error, patience time.Duration) error {
+	var timed interface{ Timeout() bool }
+	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timed) && timed.Timeout() {
+		return fmt.Errorf("no answer in %s", patience)
+	}
+	if missing, is := errors.AsType[*net.DNSError](err); is {
+		return fmt.Errorf("its name cannot be resolved: %w", dnsReason(missing))
+	}
+	if wrapped, is := errors.AsType[*url.Error](err); is {
+		err = wrapped.Err
+	}
+	if op, is := errors.AsType[*net.OpError](err); is {
+		err = op.Err
+	}
+	return err
+}
+
+// dnsReason leaves out which name server was asked: it is the PoP's own.
+func dnsReason(err error) error {
+	if missing, is := errors.AsType[*net.DNSError](err); is {
+		if missing.IsTimeout {
+			return errors.New("no answer from DNS")
+		}
+		return errors.New(missing.Err)
+	}
+	return err
+}

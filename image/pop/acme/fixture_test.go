@@ -1,0 +1,175 @@
+package acme
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"fly-pops/pop/internal/testacme"
+)
+
+const host, alias = "www.example.test", "example.test"
+
+// fixture is an authority, the only PoP of an edge, and the clock they share.
+type fixture struct {
+	*testing.T
+	authority *testacme.Server
+	agent     *Agent
+	config    *Config
+	clock     time.Time
+	status    Status
+	// What DNS says of names; absent: the edge.
+	addresses map[string][]string
+	dialError error
+}
+
+var edgeAddress = netip.MustParseAddr("66.241.125.4")
+
+func newFixture(t *testing.T, options ...func(*testacme.Options)) *fixture {
+	t.Helper()
+	f := &fixture{T: t, clock: time.Now().UTC().Truncate(time.Second), addresses: map[string][]string{}}
+	pollInterval = 10 * time.Millisecond
+	wanted := testacme.Options{Now: f.now}
+	for _, option := range options {
+		option(&wanted)
+	}
+	f.authority = testacme.Start(t, wanted)
+	root := t.TempDir()
+	f.config = &Config{
+		Directories: []string{f.authority.Directory}, Email: "ada@example.test", CAFile: f.authority.CAFile, PeerPort: 1107,
+		Folder: filepath.Join(root, "acme"), ServedFolder: filepath.Join(root, "certs"), Socket: filepath.Join(root, "socket"),
+		Status: filepath.Join(root, "acme.json"), Volume: filepath.Join(root, "volume"), Certificates: []Certificate{{Names: []string{host, alias}}},
+	}
+	for _, folder := range []string{f.config.Folder, f.config.ServedFolder} {
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.start()
+	return f
+}
+
+func (f *fixture) now() time.Time { return f.clock }
+
+// start is the process beginning anew: what it knew is what is on the volume.
+func (f *fixture) start() {
+	f.Helper()
+	f.config.SetDefaults()
+	if err := f.config.Validate(); err != nil {
+		f.Fatal(err)
+	}
+	f.agent = New(f.config, Environment{Addresses: []netip.Addr{edgeAddress}, Pop: "cdg-1"}, nil, f.now)
+	f.agent.Report = func(status Status) { f.status = status }
+	f.agent.checkName = (&nameChecker{
+		tokens: f.agent.tokens, edge: f.agent.environment.Addresses, isPrivateName: f.config.isPrivateName, lookup: f.lookup, dial: f.dial,
+	}).check
+	f.authority.SetEdge(f.agent.challenges.nginxHandler())
+}
+
+func (f *fixture) lookup(_ context.Context, _, name string) ([]netip.Addr, error) {
+	texts, known := f.addresses[strings.TrimSuffix(name, ".")]
+	if !known {
+		return []netip.Addr{edgeAddress}, nil
+	}
+	if len(texts) == 0 {
+		return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+	}
+	var found []netip.Addr
+	for _, text := range texts {
+		found = append(found, netip.MustParseAddr(text))
+	}
+	return found, nil
+}
+
+func (f *fixture) dial(ctx context.Context, network, _ string) (net.Conn, error) {
+	if f.dialError != nil {
+		return nil, &net.OpError{Op: "dial", Err: f.dialError}
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, f.authority.Edge.Listener.Addr().String())
+}
+
+func (f *fixture) round() time.Duration {
+	f.Helper()
+	pause := f.agent.Round(f.Context())
+	text, err := json.Marshal(f.status)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, secret := range []string{"-----BEGIN", "planted-hmac"} {
+		if strings.Contains(string(text), secret) {
+			f.Errorf("the status tells %q: %s", secret, text)
+		}
+	}
+	return pause
+}
+
+// mustRun is a round in which nothing is wrong.
+func (f *fixture) mustRun() {
+	f.Helper()
+	f.round()
+	for _, own := range f.status.Certificates {
+		if own.Error != "" || f.status.Error != "" {
+			f.Fatalf("%s: %q, all: %q", own.Host, own.Error, f.status.Error)
+		}
+	}
+}
+
+func (f *fixture) own() CertificateStatus { return f.status.Certificates[0] }
+
+func (f *fixture) served(name string) string {
+	text, err := os.ReadFile(f.config.servedFile(name))
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// leaf is what nginx would show; it must be trusted.
+func (f *fixture) leaf(name string) *x509.Certificate {
+	f.Helper()
+	return f.leafOf(name, name)
+}
+
+// leafOf a file, as it is shown to who asks for name.
+func (f *fixture) leafOf(file, name string) *x509.Certificate {
+	f.Helper()
+	pair, err := tls.X509KeyPair([]byte(f.served(file)), []byte(f.served(file)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	var chain []*x509.Certificate
+	for _, der := range pair.Certificate {
+		certificate, err := x509.ParseCertificate(der)
+		if err != nil {
+			f.Fatal(err)
+		}
+		chain = append(chain, certificate)
+	}
+	between := x509.NewCertPool()
+	for _, certificate := range chain[1:] {
+		between.AddCert(certificate)
+	}
+	if _, err := chain[0].Verify(x509.VerifyOptions{DNSName: name, Roots: f.authority.Roots(), Intermediates: between}); err != nil {
+		f.Fatal(err)
+	}
+	return chain[0]
+}
+
+// says checks the sentence of the first certificate, and how many orders the authority got.
+func (f *fixture) says(sentence string, orders int) {
+	f.Helper()
+	if !strings.Contains(f.own().Error, sentence) {
+		f.Errorf("says %q, expected %q", f.own().Error, sentence)
+	}
+	if found := f.authority.Count("order"); found != orders {
+		f.Errorf("%d orders, expected %d", found, orders)
+	}
+}

@@ -1,0 +1,119 @@
+package acme
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+const (
+	// Checks that find nobody at port 80 before that is believed: unbound and the edge may have just started.
+	confirmingChecks = 4
+	// Checks that find a PoP without an answer before this one is put into service all the same: the private network takes a while to know a new machine.
+	confirmingUnready = 20
+	// Checks that end because another PoP does not answer. One that never does keeps nobody from an order.
+	maxPeerChecks = 5
+	// Checks that come quickly after a PoP without an answer.
+	quickChecks = 20
+)
+
+// maintain does what is due for one certificate.
+func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
+	now := a.now()
+	inProgress := cert.order.Location != ""
+	if inProgress && (!containsAll(cert.Names, cert.order.Names) || !slices.Contains(a.config.Directories, cert.order.Directory)) {
+		// The configuration has changed meanwhile.
+		cert.order.clear()
+		inProgress = false
+	}
+	if !inProgress && cert.leaf != nil && !now.Before(cert.pollAt) {
+		a.refreshWindow(ctx, cert)
+	}
+	if !inProgress && !a.isDue(cert) {
+		cert.problem, cert.checks, cert.slowChecks = nil, 0, 0
+		return
+	}
+	if retry := cert.order.RetryAt; retry != nil && now.Before(*retry) {
+		if cert.problem == nil && cert.order.ErrorAt != nil {
+			cert.problem, cert.problemAt = errors.New(cert.order.Error), *cert.order.ErrorAt
+		}
+		return
+	}
+	if inProgress {
+		a.obtain(ctx, cert, cert.order.Names)
+		return
+	}
+	if now.Before(cert.nextCheck) {
+		return
+	}
+	names, err := a.checkNames(ctx, cert)
+	if err != nil {
+		a.setProblem(cert, err)
+		if len(names) == 0 || !a.isUrgent(cert) {
+			return
+		}
+	}
+	// A name that is lost does not take the others' certificate with it.
+	if a.obtain(ctx, cert, names) && err != nil {
+		a.setProblem(cert, err)
+	}
+}
+
+func containsAll(all, some []string) bool {
+	return !slices.ContainsFunc(some, func(name string) bool { return !slices.Contains(all, name) })
+}
+
+// checkNames checks all names and returns those that are in order. The first that is not gives the error, and ends the check unless the certificate is urgent.
+func (a *Agent) checkNames(ctx context.Context, cert *managedCert) ([]string, error) {
+	cert.checks++
+	reach := reachDirect
+	var names []string
+	var problem error
+	for _, name := range cert.Names {
+		found, err := a.checkName(ctx, name)
+		switch {
+		case err == nil && problem == nil:
+			reach, names = max(reach, found), append(names, name)
+		case err == nil:
+			names = append(names, name)
+		case problem == nil:
+			reach, problem = found, err
+		}
+		if problem != nil && !a.isUrgent(cert) {
+			break
+		}
+	}
+	if problem == nil && a.config.DNS == nil && cert.peerChecks < maxPeerChecks {
+		if problem = a.challenges.checkPeers(ctx); problem != nil {
+			cert.peerChecks++
+			names = nil
+		}
+	}
+	cert.reach = believed(reach, cert.checks)
+	if problem == nil {
+		cert.checks, cert.slowChecks, cert.peerChecks, cert.nextCheck = 0, 0, 0, time.Time{}
+		return names, nil
+	}
+	cert.nextCheck = a.now().Add(a.checkPause(cert, problem))
+	return names, problem
+}
+
+// believed is what a check in a row that found this is taken for.
+func believed(reach Reach, checks int) Reach {
+	if reach == reachUnanswered && checks < confirmingChecks || reach == reachUnready && checks < confirmingUnready {
+		return reachUnknown
+	}
+	return reach
+}
+
+// checkPause is the time until names are checked again. A PoP that was just made waits for a name server or an edge that takes notice of it within seconds.
+func (a *Agent) checkPause(cert *managedCert, problem error) time.Duration {
+	_, isUnready := errors.AsType[unreadyError](problem)
+	isNew := cert.leaf == nil && a.now().Sub(a.started) < newFor
+	if isNew || isUnready && cert.checks <= quickChecks {
+		return pauseAfter(1, quickCheckPause, quickCheckPause, 0, a.seed(cert))
+	}
+	cert.slowChecks++
+	return pauseAfter(cert.slowChecks, firstCheckPause, maxCheckPause, 0, a.seed(cert))
+}

@@ -1,0 +1,123 @@
+package acme
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"fly-pops/pop/internal/files"
+	"fly-pops/pop/internal/pair"
+)
+
+const maxFileSize = 256 << 10
+
+// managedCert is what is known of one certificate.
+type managedCert struct {
+	Certificate
+	order savedOrder
+	// Of an authority, as on the volume; nil: none yet.
+	leaf    *x509.Certificate
+	content []byte
+	// When the authority wants it renewed; nil: it does not say.
+	window *Window
+	// When it is asked for that again.
+	pollAt time.Time
+
+	// Checks of its names in a row that found something wrong, and those of them that were no longer quick.
+	checks, slowChecks int
+	// Attempts in a row that CAA records forbade.
+	forbidden int
+	// Checks that ended because another PoP did not answer.
+	peerChecks int
+	reach      Reach
+	nextCheck  time.Time
+	// What a check, an order or the volume ran into; nil: nothing is wrong.
+	problem   error
+	problemAt time.Time
+}
+
+// load reads what is on the volume. A file that is missing or not whole counts as absent.
+func (a *Agent) load(cert *managedCert) {
+	cert.leaf, cert.content = nil, nil
+	if text, err := readFile(a.config.pairFile(cert.Certificate)); err == nil {
+		if chain, err := pair.ParseChain(string(pair.OnlyCertificates(text))); err == nil {
+			cert.leaf, cert.content = chain[0], text
+		}
+	}
+	cert.order = savedOrder{}
+	if text, err := readFile(a.config.orderFile(cert.Certificate)); err == nil && json.Unmarshal(text, &cert.order) != nil {
+		cert.order = savedOrder{}
+	}
+}
+
+func readFile(path string) ([]byte, error) {
+	if info, err := os.Stat(path); err != nil || info.Size() > maxFileSize {
+		return nil, errors.Join(err, fs.ErrInvalid)
+	}
+	return os.ReadFile(path)
+}
+
+func (a *Agent) saveOrder(cert *managedCert) error {
+	return a.config.save(a.config.orderFile(cert.Certificate), cert.order)
+}
+
+// installCopies puts the last good pair where nginx looks, for each name it covers.
+func (a *Agent) installCopies(cert *managedCert) {
+	if cert.leaf == nil {
+		return
+	}
+	for _, name := range cert.Names {
+		path := a.config.servedFile(name)
+		if found, err := readFile(path); cert.leaf.VerifyHostname(name) != nil || err == nil && bytes.Equal(found, cert.content) {
+			continue
+		}
+		// The folder's setgid bit hands it to nginx's group.
+		if err := files.Replace(path, cert.content, 0o640); err != nil {
+			a.setProblem(cert, fmt.Errorf("the certificate is not written for nginx: %w", err))
+		}
+	}
+}
+
+// isDue says whether to order now. A certificate of an authority that the configuration no longer names, of a trial for instance, counts as none.
+func (a *Agent) isDue(cert *managedCert) bool {
+	return cert.leaf == nil || checkCovers(cert.leaf, cert.Names) != nil || !slices.Contains(a.config.Directories, cert.order.IssuedBy) || !a.now().Before(a.renewalTime(cert))
+}
+
+// renewalTime is when to renew the certificate there is.
+func (a *Agent) renewalTime(cert *managedCert) time.Time {
+	return renewAt(cert.leaf.NotBefore, cert.leaf.NotAfter, cert.window, seedOf(a.environment.Pop, pair.Serial(cert.leaf))).UTC().Truncate(time.Second)
+}
+
+// isUrgent says that the certificate there is ends before long.
+func (a *Agent) isUrgent(cert *managedCert) bool {
+	return cert.leaf != nil && isUrgent(cert.leaf.NotBefore, cert.leaf.NotAfter, a.now())
+}
+
+func (a *Agent) setProblem(cert *managedCert, err error) {
+	cert.problem, cert.problemAt = err, a.now().UTC().Truncate(time.Second)
+}
+
+func (a *Agent) seed(cert *managedCert) float64 {
+	return seedOf(a.environment.Pop, cert.Names[0], a.now().String())
+}
+
+// selfSignedUntil is when all workers of nginx have noticed a first certificate that is put in place now. Theirs is a clock of whole seconds, and so is its limit.
+func (a *Agent) selfSignedUntil() *time.Time {
+	if a.config.NginxCacheSeconds == 0 {
+		return nil
+	}
+	until := a.now().Add(time.Duration(a.config.NginxCacheSeconds+2) * time.Second).UTC()
+	return &until
+}
+
+// isServed says that nginx serves the certificate there is. While some worker may not, it counts as absent.
+func (a *Agent) isServed(cert *managedCert) bool {
+	until := cert.order.SelfSignedUntil
+	return cert.leaf != nil && (until == nil || !a.now().Before(*until) || until.Sub(a.now()) > time.Minute)
+}

@@ -1,0 +1,180 @@
+package acme
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/mholt/acmez/v3/acme"
+
+	"fly-pops/pop/internal/files"
+)
+
+// An order that failed so often in a row is given up, and another is made.
+const maxAttempts = 5
+
+// obtain asks the authorities in their order: only the first while there is time, the others too when the certificate is urgent. It returns whether there is a new certificate.
+func (a *Agent) obtain(ctx context.Context, cert *managedCert, names []string) bool {
+	var first error
+	allForbidden := true
+	for at, directory := range a.config.Directories {
+		if cert.order.Location != "" && cert.order.Directory != directory {
+			continue
+		}
+		err := a.obtainFrom(ctx, cert, names, directory, at == 0)
+		if err == nil {
+			cert.forbidden = 0
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		_, isForbidden := errors.AsType[forbiddenError](err)
+		allForbidden = allForbidden && isForbidden
+		if first == nil {
+			first = err
+		} else {
+			first = fmt.Errorf("%w; %w", first, err)
+		}
+		urgent := cert.leaf == nil || a.isUrgent(cert)
+		// What is wrong with a name is wrong for all of them.
+		if _, isLost := errors.AsType[lostOrderError](err); isLost || !urgent || cert.order.Location != "" {
+			break
+		}
+	}
+	if allForbidden {
+		// No order was made, so no pause of orders: one comes soon after the records allow it.
+		a.setProblem(cert, first)
+		cert.forbidden++
+		cert.nextCheck = a.now().Add(pauseAfter(cert.forbidden, firstForbiddenPause, maxCheckPause, 0, a.seed(cert)))
+		return false
+	}
+	cert.forbidden = 0
+	a.recordFailure(cert, first)
+	return false
+}
+
+// obtainFrom orders from one authority. Nothing of it is lost wherever the process ends.
+func (a *Agent) obtainFrom(ctx context.Context, cert *managedCert, names []string, directory string, isFirst bool) error {
+	if err := a.unavailable[directory]; err != nil {
+		return err
+	}
+	ca, err := newAuthority(a.config, directory, a.now)
+	if err != nil {
+		return err
+	}
+	defer ca.http.CloseIdleConnections()
+	if err := ca.checkDirectory(ctx); err != nil {
+		a.unavailable[directory] = err
+		return err
+	}
+	account, err := a.config.account(ctx, ca)
+	if err != nil {
+		return err
+	}
+	var forbidden error
+	if cert.order.Location == "" {
+		if names, forbidden = a.allowedNames(ctx, ca, account, names); forbidden != nil && (len(names) == 0 || !a.isUrgent(cert)) {
+			return forbidden
+		}
+		cert.order.Names, cert.order.Directory = names, directory
+		if cert.order.Key, err = newKey(); err != nil {
+			return err
+		}
+		if err := a.saveOrder(cert); err != nil {
+			return err
+		}
+	}
+	order := &orderFlow{
+		config: a.config, ca: ca, account: account, tokens: a.tokens, now: a.now, save: func() error { return a.saveOrder(cert) },
+	}
+	if cert.order.IssuedBy == directory {
+		order.replaces = cert.leaf
+	}
+	if isFirst {
+		order.profile = a.config.Profile
+	}
+	leaf, content, err := order.run(ctx, &cert.order)
+	if err != nil {
+		return a.explainFailure(ctx, ca, account, err)
+	}
+	if err := files.Replace(a.config.pairFile(cert.Certificate), content, 0o600); err != nil {
+		return fmt.Errorf("the certificate that was issued is not written: %w", err)
+	}
+	saved := savedOrder{IssuedBy: directory}
+	if cert.leaf == nil {
+		saved.SelfSignedUntil = a.selfSignedUntil()
+	}
+	cert.leaf, cert.content, cert.window, cert.pollAt, cert.problem = leaf, content, nil, time.Time{}, nil
+	a.installCopies(cert)
+	cert.order = saved
+	if err := a.saveOrder(cert); err != nil {
+		a.setProblem(cert, err)
+	}
+	fmt.Fprintf(os.Stderr, "pop: certificate of %s from %s, until %s\n", strings.Join(leaf.DNSNames, ", "), directory, leaf.NotAfter.Format(time.RFC3339))
+	if forbidden != nil {
+		a.setProblem(cert, forbidden)
+	}
+	a.refreshWindow(ctx, cert)
+	return nil
+}
+
+// explainFailure finds out whether the account is the reason: one that was deactivated gets "unauthorized" for whatever it asks. One that the authority has forgotten is made
+// again with the same key.
+func (a *Agent) explainFailure(ctx context.Context, ca *authority, account acme.Account, err error) error {
+	_, isLost := errors.AsType[lostOrderError](err)
+	_, isAway := errors.AsType[unavailableError](err)
+	_, isLater := errors.AsType[retryAfterError](err) // One that wants to be left alone is not asked for the account.
+	if isLost || isAway || isLater || ctx.Err() != nil {
+		return err
+	}
+	known, problem := ca.client.GetAccount(ctx, account)
+	refused, is := errors.AsType[acme.Problem](problem)
+	switch {
+	case is && refused.Type == acme.ProblemTypeAccountDoesNotExist:
+		return errors.Join(err, a.config.forgetAccount(ca.directory))
+	case problem == nil && known.Status != acme.StatusValid, is && refused.Type == acme.ProblemTypeUnauthorized:
+		return fmt.Errorf("%s does not take this PoP's account any more (%w): if that is meant, remove %s, and the PoP makes another",
+			ca.directory, err, a.config.accountFile(ca.directory))
+	}
+	return err
+}
+
+// recordFailure keeps the reason and the time of the next attempt on the volume.
+func (a *Agent) recordFailure(cert *managedCert, err error) {
+	a.setProblem(cert, err)
+	cert.order.Failures++
+	pause := a.failurePause(cert, err)
+	if _, is := errors.AsType[lostOrderError](err); is {
+		cert.order.clear()
+	}
+	if cert.order.Location == "" || cert.order.Failures%maxAttempts == 0 {
+		cert.order.clear() // The authority never heard of it, or it comes to nothing.
+	}
+	at := a.now().Add(pause).UTC().Truncate(time.Second)
+	cert.order.RetryAt, cert.order.Error, cert.order.ErrorAt = &at, cert.problem.Error(), &cert.problemAt
+	if saving := a.saveOrder(cert); saving != nil {
+		// A volume that takes nothing: the pause is at least kept in this process.
+		cert.nextCheck = at
+	}
+}
+
+// failurePause is the time until the next attempt, never less than the authority wants.
+func (a *Agent) failurePause(cert *managedCert, err error) time.Duration {
+	now, seed := a.now(), a.seed(cert)
+	wanted := time.Duration(0)
+	if later, is := errors.AsType[retryAfterError](err); is {
+		wanted = later.after
+	}
+	if _, is := errors.AsType[validationError](err); is {
+		cert.order.FailedValidations = append(lastHour(cert.order.FailedValidations, now), now.UTC())
+		return max(validationPause(cert.order.Failures, cert.order.FailedValidations, now, seed), wanted)
+	}
+	if _, is := errors.AsType[unavailableError](err); is {
+		return pauseAfter(cert.order.Failures, firstUnavailablePause, maxUnavailablePause, wanted, seed)
+	}
+	return pauseAfter(cert.order.Failures, firstPause, maxPause, wanted, seed)
+}

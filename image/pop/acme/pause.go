@@ -1,0 +1,39 @@
+package acme
+
+import (
+	"time"
+)
+
+// From one round to the next at most: what others change on the volume is seen then.
+const maxPauseBetweenRounds = 10 * time.Minute
+
+// nextPause is the time until something is due.
+func (a *Agent) nextPause(failure error) time.Duration {
+	now := a.now()
+	next := now.Add(maxPauseBetweenRounds)
+	if failure != nil {
+		return min(time.Minute, maxPauseBetweenRounds)
+	}
+	sooner := func(at time.Time) {
+		if at.Before(next) {
+			next = at
+		}
+	}
+	for _, cert := range a.certs {
+		if cert.leaf != nil {
+			sooner(cert.pollAt)
+		}
+		if until := cert.order.SelfSignedUntil; until != nil && !a.isServed(cert) {
+			sooner(*until)
+		}
+		switch retry := cert.order.RetryAt; {
+		case retry != nil && now.Before(*retry):
+			sooner(*retry)
+		case cert.order.Location != "" || a.isDue(cert):
+			sooner(cert.nextCheck)
+		default:
+			sooner(a.renewalTime(cert))
+		}
+	}
+	return max(next.Sub(now), time.Second)
+}

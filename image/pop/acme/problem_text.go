@@ -1,0 +1,52 @@
+package acme
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/mholt/acmez/v3/acme"
+)
+
+// problemText is the sentence for a problem document: https://www.rfc-editor.org/rfc/rfc8555#section-6.7
+func problemText(problem acme.Problem) string {
+	kind := strings.TrimPrefix(problem.Type, acme.ProblemTypeNamespace)
+	advice := map[string]string{
+		"caa":                     "its CAA records forbid this authority: add one that allows it, or remove them",
+		"dns":                     "the authority cannot resolve the name: look at its A, AAAA and CAA records, and at DNSSEC",
+		"connection":              "the authority does not reach port 80 of the name, though this PoP does: look for a firewall, or for an address that answers here only",
+		"incorrectResponse":       "the authority got another answer than this PoP's: something else answers for the name",
+		"unauthorized":            "the authority does not let this PoP's account do that",
+		"rejectedIdentifier":      "the authority gives no certificate for this name",
+		"rateLimited":             "the authority's limit is reached",
+		"externalAccountRequired": "the authority wants an account made with it before: name its key as certificates.acme.eab",
+		"invalidContact":          "the authority does not take certificates.acme.email",
+		"unsupportedContact":      "the authority does not take certificates.acme.email",
+		"userActionRequired":      "the authority wants something done by its account's owner",
+		"accountDoesNotExist":     "the authority does not know the account of this PoP any more",
+		"badNonce":                "the authority refused every nonce it gave",
+	}[kind]
+	if advice == "" {
+		advice = "the authority refused (" + kind + ")"
+	}
+	text := advice + ": " + oneLine(problem.Detail)
+	for _, part := range problem.Subproblems {
+		text += fmt.Sprintf("; %s: %s", part.Identifier.Value, oneLine(part.Detail))
+	}
+	return text
+}
+
+const maxDetail = 300
+
+// oneLine makes an authority's text fit for a status and a log.
+func oneLine(text string) string {
+	text = strings.Join(strings.Fields(strings.Map(func(char rune) rune {
+		if char < ' ' || char == 0x7f {
+			return ' '
+		}
+		return char
+	}, text)), " ")
+	if len(text) > maxDetail {
+		text = text[:maxDetail] + "..."
+	}
+	return text
+}

@@ -1,0 +1,32 @@
+package acme
+
+import (
+	"context"
+	"slices"
+)
+
+// refreshWindow asks the authority when it wants a certificate renewed (ARI). Renewal goes by the lifetime where it does not say, or does not answer.
+func (a *Agent) refreshWindow(ctx context.Context, cert *managedCert) {
+	cert.pollAt = a.now().Add(defaultPoll)
+	directory := cert.order.IssuedBy
+	if a.unavailable[directory] != nil || !slices.Contains(a.config.Directories, directory) {
+		return
+	}
+	ca, err := newAuthority(a.config, directory, a.now)
+	if err != nil {
+		return
+	}
+	defer ca.http.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
+	defer cancel()
+	if err := ca.checkDirectory(ctx); err != nil {
+		a.unavailable[directory] = err
+		return
+	}
+	info, err := ca.client.GetRenewalInfo(ctx, cert.leaf)
+	if err != nil {
+		return
+	}
+	cert.window = &Window{info.SuggestedWindow.Start, info.SuggestedWindow.End}
+	cert.pollAt = a.now().Add(pollAfter(ca.pollWait()))
+}

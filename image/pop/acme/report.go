@@ -1,0 +1,53 @@
+package acme
+
+import (
+	"errors"
+	"time"
+
+	"fly-pops/pop/internal/pair"
+)
+
+// report passes a new status on.
+func (a *Agent) report(failure error) {
+	now := a.now().UTC().Truncate(time.Second)
+	status := Status{At: now, Certificates: []CertificateStatus{}}
+	if err := errors.Join(a.environmentError, a.listenError, a.unusedError, failure); err != nil {
+		status.Error, status.ErrorAt = err.Error(), &now
+	}
+	for _, cert := range a.certs {
+		for _, name := range cert.Names {
+			found := CertificateStatus{Host: name}
+			if a.isServed(cert) && cert.leaf.VerifyHostname(name) == nil {
+				renewal := a.renewalTime(cert)
+				found.NotBefore, found.NotAfter, found.Serial, found.RenewAt = &cert.leaf.NotBefore, &cert.leaf.NotAfter, pair.Serial(cert.leaf), &renewal
+			}
+			if cert.problem != nil {
+				at := cert.problemAt
+				found.Error, found.ErrorAt, found.RetryAt = cert.problem.Error(), &at, cert.order.RetryAt
+			}
+			status.Certificates = append(status.Certificates, found)
+		}
+	}
+	status.Held = a.isHeld()
+	if a.Report != nil {
+		a.Report(status)
+	}
+}
+
+// isHeld says whether this PoP is better not put into service yet: its first certificate is on its way, and other PoPs serve. Once put into service it stays there, as
+// challenges may arrive here.
+func (a *Agent) isHeld() bool {
+	if a.ready {
+		return false
+	}
+	waiting := false
+	for _, cert := range a.certs {
+		if a.isServed(cert) {
+			a.ready = true
+			return false
+		}
+		waiting = waiting || cert.leaf != nil || cert.reach == reachUnknown || cert.reach == reachViaPeer
+	}
+	a.ready = !waiting
+	return waiting
+}

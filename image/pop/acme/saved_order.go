@@ -1,0 +1,31 @@
+package acme
+
+import (
+	"time"
+)
+
+// savedOrder is what the volume has of a certificate that is being ordered, or could not be had: a PoP that starts again continues there.
+type savedOrder struct {
+	// Directory that the certificate in use came from; "": there is none.
+	IssuedBy string `json:"issuedBy,omitempty"`
+	// Until then nginx may still serve the self-signed certificate from before the first one. nil: it does not.
+	SelfSignedUntil *time.Time `json:"selfSignedUntil,omitempty"`
+	// Names of the order in progress; nil: there is none.
+	Names     []string `json:"names,omitempty"`
+	Directory string   `json:"directory,omitempty"`
+	// PEM of the certificate's key.
+	Key string `json:"key,omitempty"`
+	// URL at the authority; "": not heard of yet.
+	Location string `json:"location,omitempty"`
+	// Attempts in a row that failed.
+	Failures int `json:"failures,omitempty"`
+	// Nothing is asked of an authority before that.
+	RetryAt *time.Time `json:"retryAt,omitempty"`
+	// Validations that failed within the last hour, which authorities count.
+	FailedValidations []time.Time `json:"failedValidations,omitempty"`
+	// Why the last attempt failed, and when.
+	Error   string     `json:"error,omitempty"`
+	ErrorAt *time.Time `json:"errorAt,omitempty"`
+}
+
+func (o *savedOrder) clear() { o.Names, o.Directory, o.Key, o.Location = nil, "", "", "" }

@@ -1,0 +1,43 @@
+package acme
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// limitedTransport limits the size of responses, and keeps their Retry-After: acmez drops it with a rejected order, and goes by the machine's clock otherwise.
+type limitedTransport struct {
+	ca   *authority
+	next http.RoundTripper
+}
+
+func (t limitedTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := t.next.RoundTrip(request)
+	if err != nil {
+		return nil, err
+	}
+	response.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(response.Body, maxResponseSize), response.Body}
+	t.ca.lock.Lock()
+	defer t.ca.lock.Unlock()
+	t.ca.lastRetryAfter = retryAfter(response.Header.Get("Retry-After"), t.ca.now())
+	if response.StatusCode >= 400 {
+		t.ca.retryAfter = t.ca.lastRetryAfter
+	}
+	return response, nil
+}
+
+// retryAfter has two forms: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+func retryAfter(text string, now time.Time) time.Duration {
+	if seconds, err := strconv.Atoi(text); err == nil && seconds > 0 {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil && at.After(now) {
+		return at.Sub(now)
+	}
+	return 0
+}

@@ -1,0 +1,227 @@
+package acme
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+// nginxOfAPoP answers in place of another PoP, for as long as it returns a status; 0: the challenge is answered.
+func (f *fixture) nginxOfAPoP(status func(request *http.Request) int) {
+	f.authority.SetEdge(http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
+		answer.Header().Set("X-PoP", "nrt-1")
+		if code := status(request); code != 0 {
+			answer.WriteHeader(code)
+			return
+		}
+		f.agent.challenges.peerHandler().ServeHTTP(answer, request)
+	}))
+}
+
+func byAuthority(request *http.Request) bool {
+	return strings.Contains(strings.ToLower(request.UserAgent()), "pebble")
+}
+
+// Each is over in seconds, and costs the order no more than that.
+func TestAPoPThatDoesNotAnswerForAMoment(t *testing.T) {
+	for name, test := range map[string]struct {
+		status int
+		says   string
+	}{
+		"it hangs":                {504, "port 80 of www.example.test (66.241.125.4) is answered with 504 by PoP nrt-1, whose `pop certs` does not answer"},
+		"it was just restarted":   {502, "is answered with 502 by PoP nrt-1, whose `pop certs` does not answer"},
+		"it is new to this PoP":   {404, "is answered with 404 by PoP nrt-1, which does not reach this PoP over the app's private network"},
+		"it has too many at once": {503, "is answered with 503 by PoP nrt-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.clock = f.clock.Add(time.Minute)
+			f.agent.started = f.clock.Add(-time.Hour)
+			status := test.status
+			f.nginxOfAPoP(func(*http.Request) int { return status })
+			for range 3 {
+				pause := f.round()
+				f.says(test.says, 0)
+				if pause > 4*time.Second || !f.status.Held {
+					t.Errorf("the next round is in %v, held %v", pause, f.status.Held)
+				}
+				f.clock = f.clock.Add(pause)
+			}
+			status = 0
+			f.mustRun()
+			f.leaf(host)
+			if orders := f.authority.Count("order"); orders != 1 {
+				t.Errorf("%d orders", orders)
+			}
+		})
+	}
+}
+
+// The private network may be broken for good: then others are asked ever more seldom, and this PoP goes into service with what it has.
+func TestAPoPThatNeverAnswers(t *testing.T) {
+	f := newFixture(t)
+	f.nginxOfAPoP(func(*http.Request) int { return 504 })
+	begin, rounds := f.clock, 0
+	for f.clock.Before(begin.Add(time.Hour)) {
+		f.clock = f.clock.Add(f.round())
+		rounds++
+		if f.status.Held != (rounds < confirmingUnready) {
+			t.Fatalf("round %d: held %v", rounds, f.status.Held)
+		}
+	}
+	f.says("is answered with 504 by PoP nrt-1", 0)
+	if rounds > 70 {
+		t.Errorf("%d rounds in an hour", rounds)
+	}
+}
+
+// The authority's request reached a PoP that was just restarting: another order comes in seconds.
+func TestAValidationThatFailsForAMoment(t *testing.T) {
+	f := newFixture(t)
+	failing := true
+	f.nginxOfAPoP(func(request *http.Request) int {
+		if failing && byAuthority(request) {
+			return 504
+		}
+		return 0
+	})
+	f.round()
+	f.says("the authority got another answer than this PoP's", 1)
+	if wait := f.own().RetryAt.Sub(f.clock); wait > firstValidationPause {
+		t.Errorf("tried again in %v", wait)
+	}
+	failing = false
+	f.clock = *f.own().RetryAt
+	f.start()
+	f.mustRun()
+	f.leaf(host)
+	if orders := f.authority.Count("order"); orders != 2 {
+		t.Errorf("%d orders", orders)
+	}
+}
+
+// Let's Encrypt allows five failed validations an hour: one of them stays, over restarts too.
+func TestFailedValidationsAreNeverSpent(t *testing.T) {
+	f := newFixture(t)
+	f.nginxOfAPoP(func(request *http.Request) int {
+		if byAuthority(request) {
+			return 502
+		}
+		return 0
+	})
+	var orders []time.Time
+	for begin := f.clock; f.clock.Before(begin.Add(12 * time.Hour)); {
+		f.start()
+		f.nginxOfAPoP(func(request *http.Request) int {
+			if byAuthority(request) {
+				return 502
+			}
+			return 0
+		})
+		before := f.authority.Count("order")
+		pause := f.round()
+		if f.authority.Count("order") > before {
+			orders = append(orders, f.clock)
+		}
+		f.clock = f.clock.Add(pause)
+	}
+	for i := maxFailedValidations; i < len(orders); i++ {
+		if within := orders[i].Sub(orders[i-maxFailedValidations]); within < time.Hour {
+			t.Errorf("order %d comes %v after the fourth before it", i, within)
+		}
+	}
+	if len(orders) < 6 || f.authority.Count("order") != len(orders) {
+		t.Errorf("%d orders in twelve hours", len(orders))
+	}
+}
+
+func TestValidationPauses(t *testing.T) {
+	ago := func(minutes ...int) (times []time.Time) {
+		for _, minute := range minutes {
+			times = append(times, made.Add(-time.Duration(minute)*time.Minute))
+		}
+		return times
+	}
+	for name, test := range map[string]struct {
+		failures  int
+		failed    []time.Time
+		low, high time.Duration
+	}{
+		"the first":                 {1, ago(0), 10 * time.Second, 10 * time.Second},
+		"the second":                {2, ago(1, 0), time.Minute, time.Minute},
+		"the third":                 {3, ago(2, 1, 0), 4 * time.Minute, 6 * time.Minute},
+		"the fourth within an hour": {4, ago(8, 7, 6, 0), 52 * time.Minute, 52 * time.Minute},
+		"the tenth":                 {10, ago(0), 8 * time.Hour, 13 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, seed := range []float64{0, 0.5, 1} {
+				if found := validationPause(test.failures, test.failed, made, seed); found < test.low || found > test.high {
+					t.Errorf("%v, wanted %v to %v", found, test.low, test.high)
+				}
+			}
+		})
+	}
+	if found := lastHour([]time.Time{made.Add(-time.Hour), made.Add(-time.Minute), made.Add(time.Minute)}, made); len(found) != 1 {
+		t.Errorf("%v", found)
+	}
+}
+
+// A peer that hangs is waited for before the authority is asked, and not for ever.
+func TestAPeerThatHangsKeepsAnOrderBackForSeconds(t *testing.T) {
+	f := newFixture(t)
+	hang := make(chan struct{})
+	t.Cleanup(func() { close(hang) })
+	hanging, port := peer(t, "127.0.0.2", 0, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
+	well, _ := peer(t, "127.0.0.3", port, newChallengeServer(newTokenStore(), nil, netip.Addr{}, 0).peerHandler())
+	own := netip.MustParseAddr("127.0.0.9")
+	use := func(addresses ...netip.Addr) {
+		server := newChallengeServer(f.agent.tokens, &fixedPeers{addresses: addresses}, own, port)
+		server.timeout = 100 * time.Millisecond
+		f.agent.challenges = server
+		f.authority.SetEdge(server.nginxHandler())
+	}
+	use(own, well, hanging)
+	for range maxPeerChecks {
+		pause := f.round()
+		f.says("the PoP at 127.0.0.2 does not answer challenges: no answer in 100ms", 0)
+		if pause > 4*time.Second {
+			t.Errorf("the next round is in %v", pause)
+		}
+		f.clock = f.clock.Add(pause)
+	}
+	f.mustRun()
+	f.leaf(host)
+	if orders := f.authority.Count("order"); orders != 1 {
+		t.Errorf("%d orders", orders)
+	}
+
+	other := newFixture(t)
+	f, own = other, netip.MustParseAddr("127.0.0.10")
+	use(well)
+	other.mustRun()
+}
+
+// A PoP that was just made waits for the edge to take notice of it: every few seconds for two minutes, then ever more seldom.
+func TestANewPoPLooksAgainWithinSeconds(t *testing.T) {
+	f := newFixture(t)
+	f.addresses[host] = []string{}
+	begin, rounds := f.clock, 0
+	for f.clock.Before(begin.Add(newFor)) {
+		pause := f.round()
+		if pause > 4*time.Second {
+			t.Fatalf("the next round is in %v", pause)
+		}
+		f.clock = f.clock.Add(pause)
+		rounds++
+	}
+	for f.clock.Before(begin.Add(3 * time.Hour)) {
+		f.clock = f.clock.Add(f.round())
+		rounds++
+	}
+	f.says("does not resolve", 0)
+	if rounds > 110 {
+		t.Errorf("%d rounds in three hours", rounds)
+	}
+}

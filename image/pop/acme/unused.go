@@ -1,0 +1,101 @@
+package acme
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// unusedFor so long, a certificate with its key and order is removed: a rollback within this time finds them.
+const unusedFor = 30 * 24 * time.Hour
+
+const unusedFile = "unused.json"
+
+// removeUnused removes the files of certificates that the configuration has not named for unusedFor: pairs and orders, and the PEMs of names that no site has.
+// Accounts stay: they cost nothing, and another one counts at the authority.
+func (a *Agent) removeUnused() error {
+	now := a.now()
+	if now.Sub(a.unusedCheck).Abs() < time.Hour {
+		return nil
+	}
+	a.unusedCheck = now
+	path := filepath.Join(a.config.Folder, unusedFile)
+	var before map[string]time.Time
+	if text, err := readFile(path); err == nil && json.Unmarshal(text, &before) != nil {
+		before = nil
+	}
+	unused, remove := splitUnused(a.unusedFiles(), before, now)
+	var failures []error
+	for _, file := range remove {
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			failures = append(failures, fmt.Errorf("a certificate that no site has any more is not removed: %w", err))
+			continue
+		}
+		delete(unused, file)
+		fmt.Fprintf(os.Stderr, "pop: removed %s, which no site has had for %d days\n", file, unusedFor/24/time.Hour)
+	}
+	if !maps.Equal(unused, before) {
+		failures = append(failures, a.config.save(path, unused))
+	}
+	return errors.Join(failures...)
+}
+
+// unusedFiles are the paths of files of names that the configuration does not have.
+func (a *Agent) unusedFiles() []string {
+	ordered, served := map[string]bool{}, map[string]bool{}
+	for _, certificate := range a.config.Certificates {
+		ordered[certificate.Names[0]] = true
+		for _, name := range certificate.Names {
+			served[name] = true
+		}
+	}
+	for _, name := range a.config.ServedNames {
+		served[name] = true
+	}
+	paths := otherNames(a.config.Folder, ordered, ".pem", ".json")
+	if len(a.config.ServedNames) > 0 {
+		paths = append(paths, otherNames(a.config.ServedFolder, served, ".pem")...)
+	}
+	return paths
+}
+
+// otherNames are the files of a folder that are called <host name><ending>, but for those names.
+func otherNames(folder string, names map[string]bool, endings ...string) []string {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil
+	}
+	var paths []string
+	for _, entry := range entries {
+		ending := filepath.Ext(entry.Name())
+		name := strings.TrimSuffix(entry.Name(), ending)
+		// PEMs of wildcards have no host name, and stay.
+		if entry.Type().IsRegular() && slices.Contains(endings, ending) && hostName.MatchString(name) && !names[name] {
+			paths = append(paths, filepath.Join(folder, entry.Name()))
+		}
+	}
+	return paths
+}
+
+// splitUnused says since when each file is unused, and which of them have been for long enough.
+func splitUnused(files []string, before map[string]time.Time, now time.Time) (unused map[string]time.Time, remove []string) {
+	unused = map[string]time.Time{}
+	for _, file := range files {
+		since, known := before[file]
+		if !known || since.After(now) {
+			since = now.UTC().Truncate(time.Second)
+		}
+		unused[file] = since
+		if now.Sub(since) >= unusedFor {
+			remove = append(remove, file)
+		}
+	}
+	return unused, remove
+}

@@ -1,0 +1,108 @@
+package resolve
+
+import (
+	"encoding/binary"
+	"io"
+	"net"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+// serve answers on one port, by UDP and by TCP, with what a test makes of each question.
+func serve(t *testing.T, answer func(message *dnsmessage.Message, network string)) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket, err := net.ListenPacket("udp", listener.Addr().String())
+	if err != nil {
+		t.Skipf("the port is taken for UDP: %v", err)
+	}
+	t.Cleanup(func() { listener.Close(); socket.Close() })
+	respond := func(question []byte, network string) []byte {
+		var message dnsmessage.Message
+		if message.Unpack(question) != nil {
+			return nil
+		}
+		message.Response = true
+		answer(&message, network)
+		text, _ := message.Pack()
+		return text
+	}
+	go func() {
+		for {
+			buffer := make([]byte, 4096)
+			length, from, err := socket.ReadFrom(buffer)
+			if err != nil {
+				return
+			}
+			_, _ = socket.WriteTo(respond(buffer[:length], "udp"), from)
+		}
+	}()
+	go func() {
+		for {
+			connection, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			var length [2]byte
+			_, _ = io.ReadFull(connection, length[:])
+			question := make([]byte, binary.BigEndian.Uint16(length[:]))
+			_, _ = io.ReadFull(connection, question)
+			text := respond(question, "tcp")
+			_, _ = connection.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(text))), text...))
+			connection.Close()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+func TestAResponseThatIsCutIsAskedForOverTCP(t *testing.T) {
+	long := strings.Repeat("x", 250)
+	server := serve(t, func(message *dnsmessage.Message, network string) {
+		if network == "udp" {
+			message.Truncated = true
+			return
+		}
+		for range 20 {
+			message.Answers = append(message.Answers, dnsmessage.Resource{
+				Header: dnsmessage.ResourceHeader{Name: message.Questions[0].Name, Class: dnsmessage.ClassINET}, Body: &dnsmessage.TXTResource{TXT: []string{long}},
+			})
+		}
+	})
+	answer, err := Ask(t.Context(), server, Question{Name: "www.example.org.", Type: dnsmessage.TypeTXT})
+	if err != nil || len(answer.Resources) != 20 {
+		t.Errorf("%d records, %v", len(answer.Resources), err)
+	}
+}
+
+func TestWhyThereIsNoAnswer(t *testing.T) {
+	server := serve(t, func(message *dnsmessage.Message, _ string) {
+		if message.CheckingDisabled {
+			return
+		}
+		message.RCode = dnsmessage.RCodeServerFailure
+		message.Additionals[0].Body = &dnsmessage.OPTResource{Options: []dnsmessage.Option{{Code: ExtendedError, Data: append([]byte{0, 7}, "of the root"...)}}}
+	})
+	answer, err := Ask(t.Context(), server, Question{Name: "www.example.org.", Type: dnsmessage.TypeA})
+	if err != nil || answer.Code != dnsmessage.RCodeServerFailure || answer.Reason != "signature expired, of the root" || !IsDNSSEC(answer.Reason) {
+		t.Errorf("%+v, %v", answer, err)
+	}
+	answer, err = Ask(t.Context(), server, Question{Name: "www.example.org.", Type: dnsmessage.TypeA, Unchecked: true})
+	if err != nil || answer.Code != dnsmessage.RCodeSuccess || answer.Reason != "" || IsDNSSEC("extended DNS error 22") {
+		t.Errorf("%+v, %v", answer, err)
+	}
+}
+
+func TestWhatIsNoAnswer(t *testing.T) {
+	other := serve(t, func(message *dnsmessage.Message, _ string) { message.ID++ })
+	if _, err := Ask(t.Context(), other, Question{Name: "www.example.org.", Type: dnsmessage.TypeA}); err == nil || !strings.Contains(err.Error(), "answers another question") {
+		t.Errorf("%v", err)
+	}
+	if _, err := Ask(t.Context(), other, Question{Name: strings.Repeat("x", 300), Type: dnsmessage.TypeA}); err == nil {
+		t.Error("a name that is too long is asked for")
+	}
+}

@@ -1,0 +1,27 @@
+import { sleep } from "../clock.ts";
+import type { Context } from "../handler.ts";
+import { FlyError } from "./errors.ts";
+import type { Machine } from "./wire.ts";
+
+const pollMs = 2_000;
+const runningStates = new Set(["started", "starting", "restarting"]);
+
+/** Starts a machine that has settled, unless it runs. Right after a stop Fly refuses for some seconds ("still active"): asked again until the deadline. */
+export async function startWithRetry(
+  app: string,
+  machine: Machine,
+  deadline: number,
+  { fly, clock }: Pick<Context, "fly" | "clock">,
+  nonce?: string,
+): Promise<void> {
+  if (runningStates.has(machine.state ?? "")) return;
+  for (;;) {
+    try {
+      await fly.startMachine(app, machine.id, nonce);
+      return;
+    } catch (error) {
+      if (!(error instanceof FlyError) || error.status !== 412 || clock.now() >= deadline) throw error;
+      await sleep(clock, pollMs);
+    }
+  }
+}

@@ -1,0 +1,74 @@
+/** Machines on their way from one state to another, read until they have arrived: nothing can be done to them before. */
+import { sleep } from "../clock.ts";
+import type { Context } from "../handler.ts";
+import { FlyError, HostUnreachable } from "./errors.ts";
+import { isTransitional, type VersionSighting } from "./version-watch.ts";
+import type { Machine } from "./wire.ts";
+
+interface MachineRef {
+  app: string;
+  id: string;
+  /** For messages, e.g. cdg-1. */
+  pop: string;
+}
+
+type WaitContext = Pick<Context, "fly" | "clock">;
+
+const settleTimeoutMs = 120_000;
+const pollMs = 2_000;
+
+/** The machine, once it is in a state that lasts and `watch`, where given, has seen what it watches for, or that it is lost. @throws HostUnreachable */
+export async function waitUntilSettled(
+  { app, id, pop }: MachineRef,
+  { fly, clock }: WaitContext,
+  watch: (machine: Machine) => VersionSighting = () => "ours",
+): Promise<Machine> {
+  const deadline = clock.now() + settleTimeoutMs;
+  for (;;) {
+    const machine = await fly.getMachine(app, id);
+    if (machine.host_status === "unreachable") throw new HostUnreachable(pop, id);
+    if (watch(machine) !== "not yet" && !isTransitional(machine)) return machine;
+    if (clock.now() >= deadline)
+      throw new Error(
+        `${pop}: machine ${id} is ${machine.state} for ${settleTimeoutMs / 1000} s already. Run again when it has settled.`,
+      );
+    await sleep(clock, pollMs);
+  }
+}
+
+/** Waits for a machine that was told to stop. False: it still runs after so many seconds. */
+export async function waitUntilStopped(
+  id: string,
+  { app, timeoutSeconds }: { app: string; timeoutSeconds: number },
+  { fly, clock }: WaitContext,
+): Promise<boolean> {
+  const deadline = clock.now() + timeoutSeconds * 1000;
+  while (clock.now() < deadline) {
+    const { instance_id, state } = await fly.getMachine(app, id);
+    if (state !== "started" && state !== "stopping") return true;
+    const seconds = Math.max(1, Math.min(60, Math.ceil((deadline - clock.now()) / 1000)));
+    try {
+      if (await waitForState("stopped", { app, id, version: instance_id, seconds }, { fly })) return true;
+    } catch (error) {
+      if (!(error instanceof FlyError) || error.status !== 412) throw error;
+      // A version that was replaced before what was read: read once more, by then it is known.
+      await sleep(clock, 1_000);
+    }
+  }
+  return false;
+}
+
+/** One wait of a minute at most. False: not yet. */
+export async function waitForState(
+  state: "stopped" | "destroyed",
+  { app, id, version, seconds = 60 }: { app: string; id: string; version: string | undefined; seconds?: number },
+  { fly }: Pick<WaitContext, "fly">,
+): Promise<boolean> {
+  try {
+    await fly.waitMachine(app, id, { states: [state], version, seconds });
+    return true;
+  } catch (error) {
+    if (error instanceof FlyError && error.status === 408) return false;
+    throw error;
+  }
+}
