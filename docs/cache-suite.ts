@@ -12,11 +12,15 @@ const intro = `# The public HTTP cache test suite
 
 <!-- Written by docs/cache-suite.ts from a run of the suite and from test/soak/cache-suite/unmet.ts: \`node docs/cache-suite.ts\`. -->
 
-[cache-tests.fyi](https://cache-tests.fyi) tests caches against RFC 9111. Its tests (\`http-cache-tests\` ${version} on npm) are run here through a real PoP, with one site that has
-\`cache: {}\` in front of the suite's own server. \`npm run soak\` runs them and fails when this page no longer holds; \`node test/soak/cache-suite/main.ts\` runs them by hand.
+[cache-tests.fyi](https://cache-tests.fyi) tests caches against RFC 9111. Its tests (\`http-cache-tests\` ${version} on npm) run here through a real PoP, with one site
+that has \`cache: {}\` in front of the suite's own server. \`npm run soak\` runs them and fails if this page is out of date. To run them by hand:
+\`node test/soak/cache-suite/main.ts\`.
 
-*Required* tests check what the RFC demands of a cache, *optimal* ones what it permits and a good cache does. A *check* has no right answer: it shows what a cache does. As on the suite's own
-pages, a test counts only if all the tests it depends on have passed.
+- *Required* tests check what the RFC requires of a cache.
+- *Optimal* tests check what it permits and a good cache does.
+- A *check* has no right answer: it shows what a cache does.
+
+As on the suite's own pages, a test counts only if all the tests it depends on have passed.
 
 `;
 

@@ -1,4 +1,4 @@
-/** A sops that seals nothing: for tests of what is done with sealed files, not of what is in them. Those of the real one are in test/provider/sops.test.ts. */
+/** A sops that seals nothing: for tests of what is done with sealed files, not of what is in them. Those of the real one are in test/engine/sops.test.ts. */
 import type { Sops } from "../../providers/sops/cli.ts";
 import type { ControlServer, Device, TailnetApi } from "../../providers/tailnet/tailnet-api.ts";
 

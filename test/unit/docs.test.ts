@@ -75,7 +75,7 @@ const covers: Cover[] = [
   { command: /^npm run local -- logs/, by: "test/e2e/local.test.ts", words: 'it.flyPops(["logs", "cdg-1"]' },
   { command: /^npm run local -- --help$/, not: "prints what it takes" },
   {
-    command: /^npm run (docs|soak|test:slow|sim|image:vm|deploy:summary|preview:summary)\b/,
+    command: /^npm run (-s )?(docs|soak|test:slow|sim|image:vm|deploy:summary|preview:summary|bench)\b/,
     not: "named as a script of the project, which is there: a test below",
   },
   { command: /^npm run local$/, by: "test/e2e/homelab.test.ts", words: "from nothing it ends in a page" },
@@ -215,12 +215,7 @@ test("a token is set only by somebody whom fly knows: without a login it prints 
 
 /** Sentences that said what was not so, and what stands there now: with the test that the latter is true. */
 test.each([
-  [
-    "docs/ci.md",
-    "in the order they are taken up",
-    "in which order the others follow nothing settles",
-    "unit/preview-facts",
-  ],
+  ["docs/ci.md", "in the order they are taken up", "The order of the others is not fixed", "unit/preview-facts"],
   ["docs/ci.md", "the password of the image's registry is an input", "where the stack file has it", "engine/cli"],
   [
     "docs/state.md",
@@ -236,6 +231,11 @@ test.each([
   ],
   ["docs/security.md", "with `protect` and `keepVolumes` lifted", "its volume stays unless", "engine/refusals"],
   ["docs/security.md", "`npx pulumi config set --secret fly:token` |", "which counts at once", "engine/cli"],
+  ["docs/security.md", "there is no rate limit", "Each PoP limits requests per visitor", "unit/render-limits"],
+  ["docs/applications.md", "SSH is not supported", "For git over SSH add port 22", "image/ports"],
+  ["docs/applications.md", "there are no wildcards", "and for wildcards, see", "unit/config-hosts"],
+  ["docs/simulation.md", "a fixed range", "Which 1,000 depends on the day", "sim/sim"],
+  ["docs/ci.md", "`ci.yml` | pull requests, `main` | `npm test`;", "and `npm run test:slow`", "unit/workflows"],
   ["Pulumi.prod.yaml", "its volumes go", "Their volumes stay on Fly", "engine/refusals"],
   ["docs/upgrading.md", "npx pulumi new", "npx fly-pops new ../my-edge", "cli/new"],
 ])("%s: not %j but %j", (page, was, is, by) => {
@@ -243,6 +243,29 @@ test.each([
   expect(text).not.toContain(was);
   expect(text).toContain(is);
   expect(existsSync(join(root, "test", `${by}.test.ts`))).toBe(true);
+});
+
+describe("docs/architecture.md", () => {
+  const [table = ""] = read("docs/architecture.md").split("\n## ");
+  const namesIn = (cell = "") => [...cell.matchAll(/`([^`]+)`/g)].map(([, path = ""]) => path.split("/")[0] ?? "");
+  const rows = [...table.matchAll(/^\| (.+?) \| .+ \| (.+?) \|$/gm)]
+    .filter(([, , imports = ""]) => /`|^nothing$/.test(imports))
+    .map(([, folder, imports]) => ({ own: namesIn(folder), named: namesIn(imports) }));
+
+  /** First parts of the paths that a folder's files, or the file of that name, import. */
+  const importedBy = (own: string): string[] =>
+    globSync(own.includes(".") ? own : `${own}/**/*.{ts,mjs}`, { cwd: root }).flatMap((file) =>
+      [...read(file).matchAll(/from "(\.[^"]+)"/g)].map(([, to = ""]) => join(dirname(file), to).split("/")[0] ?? ""),
+    );
+
+  test("has a row for more than ten folders", () => {
+    expect(rows.length).toBeGreaterThan(10);
+  });
+
+  test.each(rows)("$own imports from what its row names", ({ own, named }) => {
+    const imported = own.flatMap(importedBy).filter((name) => !own.includes(name) && name !== "package.json");
+    expect([...new Set(imported)].toSorted()).toEqual([...new Set(named)].toSorted());
+  });
 });
 
 test("scripts that the texts name are there", () => {
