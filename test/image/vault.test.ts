@@ -172,7 +172,7 @@ describe("a vault set up as docs/secrets.md says", () => {
     await anew(pop);
     const few = await untilTold(pop, ({ vaultSecretId }) => vaultSecretId?.usesLeft !== undefined);
     expect(few?.vaultSecretId?.usesLeft).toBe(2);
-    expect(few?.parts.certs?.reason).toContain("good for few more logins (2)");
+    expect(few?.parts.certs?.reason).toContain("allows few more logins (2)");
     await give(pop, { role, secret: secretId("num_uses=1") });
     await anew(pop);
     const gone = await untilTold(pop, ({ vaultSecretId }) => vaultSecretId?.gone === true);
@@ -194,7 +194,7 @@ describe("a vault set up as docs/secrets.md says", () => {
     await anew(pop);
     const soon = await untilTold(pop, ({ parts }) => parts.certs?.reason?.includes("ends at") ?? false);
     expect(soon?.parts.certs?.reason).toMatch(
-      /the secret_id for the vault ends at \S+Z: a PoP that starts later is refused/,
+      /the secret_id for the vault ends at \S+Z: a PoP that starts after that is refused/,
     );
     await untilTold(pop, ({ parts }) => parts.certs?.reason?.includes("ended at") ?? false);
     await anew(pop);
@@ -212,7 +212,7 @@ describe("a vault set up as docs/secrets.md says", () => {
       parts: { certs: { status: "ok" } },
       vaultSecretId: {
         unknown:
-          "the policy of role pop does not let PoPs look: allow update on auth/approle/role/pop/secret-id/lookup",
+          "the policy of role pop does not let PoPs look it up: allow update on auth/approle/role/pop/secret-id/lookup",
       },
     });
   });
