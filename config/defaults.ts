@@ -39,6 +39,7 @@ export const defaults = {
   healthEvery: "10s",
   healthTimeout: "3s",
   acmeDirectory: "letsencrypt",
+  dnsAlgorithm: "hmac-sha256",
   vaultAuthMount: "approle",
   vaultMount: "kv",
   vaultKvVersion: 2,

@@ -36,5 +36,14 @@ export const emailProblem = (text: string): string | undefined =>
     ? undefined
     : "expected one mail address, as in ada@example.org";
 
+/** Name of a TSIG key, as the name server knows it. */
+export const dnsKeyProblem = (text: string): string | undefined =>
+  /^(?=.{1,200}$)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?$/.test(text) && !text.includes("..")
+    ? undefined
+    : "takes the name of a key: letters, digits, dashes, dots and _";
+
+/** https://www.rfc-editor.org/rfc/rfc8945#section-6 */
+export const dnsAlgorithms = ["hmac-sha256", "hmac-sha384", "hmac-sha512"] as const;
+
 export const profileProblem = (text: string): string | undefined =>
   /^[A-Za-z0-9_-]{1,64}$/.test(text) ? undefined : "expected the name of a profile: letters, digits, dashes";

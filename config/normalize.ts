@@ -36,7 +36,7 @@ import type { StackFile } from "./schema.ts";
 import { serviceParts } from "./service-url.ts";
 import { time } from "./time.ts";
 import type { AddressType, EdgeConfig, ImagePlatform, PopConfig } from "./types.ts";
-import { isBehindRouter, normalizeName, normalizeOrigin, normalizePath } from "./validators.ts";
+import { isBehindRouter, normalizeEndpoint, normalizeName, normalizeOrigin, normalizePath } from "./validators.ts";
 
 export function normalizeConfig(file: StackFile): EdgeConfig {
   const pops = Object.keys(file.regions)
@@ -239,6 +239,7 @@ const acme = (it: NonNullable<NonNullable<StackFile["certificates"]>["acme"]>): 
   ...(it.profile !== undefined && { profile: it.profile }),
   ...(it.eab !== undefined && { eab: it.eab }),
   ...(it.share !== undefined && { share: it.share }),
+  ...(it.dns !== undefined && { dns: { ...it.dns, server: normalizeEndpoint(it.dns.server) } }),
   ...(it.trust !== undefined && { ca: normalizePath(it.trust) }),
 });
 

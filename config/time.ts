@@ -1,11 +1,15 @@
 /** Points in time as the stack file writes them: a date, which begins at midnight, or a time; both in UTC. */
 const form = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?Z)?$/;
 
+/** What Pulumi's CLI makes of one without quotes, in the file and for programs: Go's own way to write it. */
+const written = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) \+0000 UTC$/;
+
 /** Milliseconds of the epoch; undefined for what is none, such as the 30th of February. */
 export function time(text: string): number | undefined {
-  if (!form.test(text)) return undefined;
-  const at = Date.parse(text);
-  return Number.isNaN(at) || new Date(at).toISOString().slice(0, 10) !== text.slice(0, 10) ? undefined : at;
+  const plain = text.replace(written, "$1T$2Z");
+  if (!form.test(plain)) return undefined;
+  const at = Date.parse(plain);
+  return Number.isNaN(at) || new Date(at).toISOString().slice(0, 10) !== plain.slice(0, 10) ? undefined : at;
 }
 
 export const timeProblem = (text: string): string | undefined =>

@@ -340,6 +340,8 @@ export interface Acme {
   eab?: string;
   /** Key of the user's sops file that holds the secret by which PoPs share certificates. Absent: each PoP orders its own. */
   share?: string;
+  /** Names are proved by TXT records, set by updates of DNS. `server` is a host and a port, `secret` a key of the user's sops file. Absent: by requests to port 80. */
+  dns?: { server: string; key: string; algorithm?: string | undefined; secret: string };
   /** PEM file of CA certificates for the directories instead of the public ones, on the machine that builds, relative to the project. */
   ca?: string;
 }

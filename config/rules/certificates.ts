@@ -47,7 +47,7 @@ export function checkSiteCertificates({ file, isInvalid }: ValidPart): ConfigIss
   });
 }
 
-/** HTTP-01 validates single names only, by a request to each. */
+/** HTTP-01 validates single names only, by a request to each; DNS-01 validates wildcards too. */
 export function checkAcmeNames(valid: ValidPart): ConfigIssue[] {
   const { file, isInvalid } = valid;
   if (isInvalid("certificates")) return [];
@@ -55,12 +55,13 @@ export function checkAcmeNames(valid: ValidPart): ConfigIssue[] {
     !isPassedThrough(file.sites?.[index]) &&
     !isInvalid("sites", index, "certificate") &&
     sourceOf(file.sites?.[index]?.certificate, file.certificates) === "acme";
+  const byDns = file.certificates?.acme?.dns !== undefined || isInvalid("certificates", "acme", "dns");
   const wildcards = siteNames(valid).flatMap(({ name, site, path }) =>
-    isWildcard(name) && ordered(site)
+    isWildcard(name) && ordered(site) && !byDns
       ? [
           issue(
             path,
-            `is ${formatValue(name)}: ACME proves single names only (HTTP-01), so a wildcard's certificate must come from the vault. Set sites[${site}].certificate to { from: vault, name: ${name.slice(2)} }.`,
+            `is ${formatValue(name)}: HTTP-01 proves single names only. Set certificates.acme.dns, or take the wildcard's certificate from the vault: set sites[${site}].certificate to { from: vault, name: ${name.slice(2)} }.`,
           ),
         ]
       : [],

@@ -130,7 +130,8 @@ function dependencyProblem(other: string, name: string, { file, isInvalid }: Val
       "tailnet" in file ||
       file.certificates?.vault !== undefined ||
       file.certificates?.acme?.eab !== undefined ||
-      file.certificates?.acme?.share !== undefined;
+      file.certificates?.acme?.share !== undefined ||
+      file.certificates?.acme?.dns !== undefined;
     return has || asks ? undefined : "nothing in this stack uses secrets, so this process does not exist. Remove it.";
   }
   const bringer = own in enabledBy ? enabledBy[own as keyof typeof enabledBy] : undefined;

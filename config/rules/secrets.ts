@@ -18,6 +18,9 @@ export function checkSecretsFile({ file, isInvalid }: ValidPart): ConfigIssue[] 
     ...[file.certificates?.acme?.eab, file.certificates?.acme?.share].flatMap((key) =>
       key === undefined ? [] : [`certificates.acme needs ${key}`],
     ),
+    ...(file.certificates?.acme?.dns?.secret === undefined
+      ? []
+      : [`certificates.acme.dns needs ${file.certificates.acme.dns.secret}`]),
     ...(file.sites ?? []).flatMap((site, index) =>
       site?.auth?.basic === undefined ? [] : [`sites[${index}].auth needs ${site.auth.basic}`],
     ),

@@ -1,11 +1,47 @@
 /** Keys of certificates that PoPs order themselves. */
 import { z } from "zod";
 import { defaults } from "../defaults.ts";
-import { directoryProblem, emailProblem, profileProblem } from "../directory.ts";
-import { code, enumField, fields, stringField } from "../field.ts";
-import { fileProblem, secretKeyProblem } from "../validators.ts";
+import { directoryProblem, dnsAlgorithms, dnsKeyProblem, emailProblem, profileProblem } from "../directory.ts";
+import { code, enumField, fields, orList, stringField } from "../field.ts";
+import { endpointProblem, fileProblem, secretKeyProblem } from "../validators.ts";
 
 const directory = "letsencrypt, staging, or an https URL, as in https://acme.zerossl.com/v2/DV90";
+
+const Dns = z
+  .strictObject({
+    server: stringField(endpointProblem).register(fields, {
+      type: "string",
+      takes: "a host and a port, as in ns1.example.org:53",
+      meaning:
+        "Primary name server of the sites' zones, where updates are sent to (RFC 2136, over TCP). It may be in the tailnet.",
+    }),
+    key: stringField(dnsKeyProblem).register(fields, {
+      type: "string",
+      takes: "the name of a TSIG key, as in pops",
+      meaning:
+        "Key that may add and remove TXT records at `_acme-challenge` of each name, and should be allowed nothing else.",
+    }),
+    algorithm: enumField(dnsAlgorithms, "algorithm")
+      .register(fields, {
+        type: "string",
+        takes: orList(dnsAlgorithms),
+        meaning: "Of the key.",
+        default: code(defaults.dnsAlgorithm),
+      })
+      .optional(),
+    secret: stringField(secretKeyProblem).register(fields, {
+      type: "string",
+      takes: "a key of the secrets file, as in dnsKey",
+      meaning: "Key of the secrets file that holds the TSIG key's secret, base64.",
+    }),
+  })
+  .register(fields, {
+    type: "object",
+    takes: "a map with server, key, secret and perhaps algorithm",
+    meaning:
+      "Names are proved by TXT records that PoPs set themselves (DNS-01), instead of requests to port 80: wildcards too, and names that do not lead to this app yet. Every PoP holds the key.",
+    default: "absent",
+  });
 
 export const Acme = z
   .strictObject({
@@ -56,6 +92,7 @@ export const Acme = z
         default: "absent: each PoP orders its own",
       })
       .optional(),
+    dns: Dns.optional(),
     fallback: z
       .array(
         stringField(directoryProblem).register(fields, {
@@ -88,9 +125,9 @@ export const Acme = z
   })
   .register(fields, {
     type: "object",
-    takes: "a map with email, terms and perhaps directory, profile, eab, share, fallback, trust",
+    takes: "a map with email, terms and perhaps directory, profile, eab, share, dns, fallback, trust",
     meaning:
-      "PoPs get certificates from an authority by themselves (ACME, HTTP-01), one for the names of a site, and renew them. Keys are made on each PoP's volume and stay there, but for `share`.",
+      "PoPs get certificates from an authority by themselves (ACME, HTTP-01 or DNS-01), one for the names of a site, and renew them. Keys are made on each PoP's volume and stay there, but for `share`.",
     default: "absent",
-    refused: "wildcards: HTTP-01 proves single names only",
+    refused: "wildcards without dns: HTTP-01 proves single names only",
   });

@@ -7,6 +7,7 @@ require (
 	github.com/getsops/sops/v3 v3.13.2
 	github.com/letsencrypt/challtestsrv v1.4.2
 	github.com/letsencrypt/pebble/v2 v2.10.3
+	github.com/miekg/dns v1.1.72
 	github.com/sirupsen/logrus v1.9.4
 	golang.org/x/crypto v0.57.0
 	golang.org/x/net v0.59.0
@@ -14,7 +15,6 @@ require (
 )
 
 require (
-	github.com/miekg/dns v1.1.72 // indirect
 	golang.org/x/mod v0.41.0 // indirect
 	golang.org/x/tools v0.49.0 // indirect
 )

@@ -23,7 +23,7 @@ func TestTheSecretIDOfTheVault(t *testing.T) {
 		"an end that is far": {`{"createdAt":"` + at(-day) + `","endsAt":"` + at(89*day) + `","usesLeft":40}`, "", part{ok, ""},
 			[]string{"known 1", "created_timestamp_seconds " + unix(-day), "not_after_timestamp_seconds " + unix(89*day), "uses_left 40"}, nil},
 		"an end that is near": {`{"createdAt":"` + at(-80*day) + `","endsAt":"` + at(10*day) + `"}`, "",
-			part{degraded, "the secret_id for the vault ends at " + at(10*day) + ": a PoP that starts later is refused. Make another and put it into the secrets file, as vaultSecretId"},
+			part{degraded, "the secret_id for the vault ends at " + at(10*day) + ": a PoP that starts after that is refused. Make another and put it into the secrets file, as vaultSecretId"},
 			[]string{"known 1", "not_after_timestamp_seconds " + unix(10*day)}, nil},
 		"an end that somebody says": {`{"createdAt":"` + at(-80*day) + `","endsAt":"` + at(10*day) + `","unknown":"the policy"}`, "", part{degraded, "the secret_id for the vault ends at"},
 			[]string{"created_timestamp_seconds " + unix(-80*day), "not_after_timestamp_seconds " + unix(10*day)}, []string{"known", "uses_left"}},

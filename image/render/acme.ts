@@ -2,8 +2,8 @@ import { ports } from "../ports.ts";
 import type { Acme, ImageSpec } from "../spec.ts";
 import { namesOf } from "./hosts.ts";
 import { certificateCacheSeconds } from "./nginx-common.ts";
-import { acmeAccountFile, acmeShareFile, secretsDir } from "./secrets.ts";
-import { hostName, siteName, zoneName } from "./validators.ts";
+import { acmeAccountFile, acmeDnsFile, acmeShareFile, secretsDir } from "./secrets.ts";
+import { hostName, parseEndpoint, siteName, zoneName } from "./validators.ts";
 
 /** Where the authorities of the directories' own certificates lie in the image. */
 export const acmeCaFile = "etc/pop/acme-ca.pem";
@@ -38,7 +38,7 @@ export const orderedNames = ({ sites }: Pick<ImageSpec, "sites">): string[] =>
 export function acmeConfig({ sites, dns, tailnet }: Told, acme: Acme) {
   const certificates = sites
     .filter(isOrdered)
-    .map((site) => ({ names: namesOf(site).map(hostName) }))
+    .map((site) => ({ names: namesOf(site).map(acme.dns === undefined ? hostName : siteName) }))
     .toSorted((a, b) => ((a.names[0] ?? "") < (b.names[0] ?? "") ? -1 : 1));
   return {
     directories: acme.directories,
@@ -47,6 +47,14 @@ export function acmeConfig({ sites, dns, tailnet }: Told, acme: Acme) {
     ...(acme.ca !== undefined && { caFile: `/${acmeCaFile}` }),
     ...(acme.eab !== undefined && { eabFile: `${secretsDir}/${acmeAccountFile}` }),
     ...(acme.share !== undefined && { shareFile: `${secretsDir}/${acmeShareFile}` }),
+    ...(acme.dns !== undefined && {
+      dns: {
+        server: hostPort(acme.dns.server),
+        key: acme.dns.key,
+        ...(acme.dns.algorithm !== undefined && { algorithm: acme.dns.algorithm }),
+        secretFile: `${secretsDir}/${acmeDnsFile}`,
+      },
+    }),
     nameServer: `127.0.0.1:${ports.dns}`,
     privateZones: privateZones({ dns, tailnet }),
     peerPort: ports.challenges,
@@ -55,6 +63,11 @@ export function acmeConfig({ sites, dns, tailnet }: Told, acme: Acme) {
     certificates,
   };
 }
+
+const hostPort = (text: string): string => {
+  const { host, port } = parseEndpoint(text);
+  return `${host}:${port}`;
+};
 
 /** What these say of a name is not what the world sees. With the whole tree forwarded nobody else can be asked. */
 const privateZones = ({

@@ -439,7 +439,7 @@ test("a stack without a file names those that have one", async () => {
 });
 
 test("what PoPs log in to the vault with: until when, and that it ends soon", async () => {
-  const reason = "the secret_id for the vault ends at 2026-12-10T12:00:00Z: a PoP that starts later is refused.";
+  const reason = "the secret_id for the vault ends at 2026-12-10T12:00:00Z: a PoP that starts after that is refused.";
   const vaultSecretId = { createdAt: "2026-09-11T12:00:00Z", endsAt: "2026-12-10T12:00:00Z", usesLeft: 30 };
   const parts = { certs: { status: "degraded", reason } };
   await using it = await cli({ behaviour: { exec: says(health({ status: "degraded", parts, vaultSecretId })) } });

@@ -21,6 +21,17 @@ test.concurrent("mistakes of the stack file come all at once, before any call", 
   expect(it.fly.calls.list).toEqual([]);
 });
 
+test.concurrent("a date without quotes, which Pulumi's CLI writes otherwise, is understood", async ({ expect }) => {
+  await using it = await engine();
+  const secretId = { created: "2026-11-29", ends: "2026-11-28T12:00:00Z" };
+  it.config(stack({ certificates: { vault: { address: "https://vault.test", secretId } } }));
+  const { code, output } = await it.up();
+  expect(code).not.toBe(0);
+  expect(output).toContain(
+    'certificates.vault.secretId.ends is "2026-11-28 12:00:00 +0000 UTC": not after created, 2026-11-29 00:00:00 +0000 UTC.',
+  );
+});
+
 test.concurrent("without a token the first call is refused with what to do", async ({ expect }) => {
   await using it = await engine();
   const { code, output } = await it.run(["up", "--yes", "--skip-preview"], { FLY_API_TOKEN: undefined });

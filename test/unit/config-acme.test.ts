@@ -160,12 +160,12 @@ describe("a site's certificate", () => {
     [
       "a wildcard at an authority",
       { certificates: { acme }, sites: [{ host: "*.example.org", origin }] },
-      'sites[0].host is "*.example.org": ACME proves single names only (HTTP-01), so a wildcard\'s certificate must come from the vault. Set sites[0].certificate to { from: vault, name: example.org }.',
+      'sites[0].host is "*.example.org": HTTP-01 proves single names only. Set certificates.acme.dns, or take the wildcard\'s certificate from the vault: set sites[0].certificate to { from: vault, name: example.org }.',
     ],
     [
       "a wildcard among aliases",
       { certificates: { acme }, sites: [{ ...www, aliases: ["*.example.org"] }] },
-      'sites[0].aliases[0] is "*.example.org": ACME proves single names only',
+      'sites[0].aliases[0] is "*.example.org": HTTP-01 proves single names only',
     ],
     [
       "a wildcard of the vault without a name",
@@ -182,6 +182,46 @@ describe("a site's certificate", () => {
     ],
   ])("is refused: %s", (_, written, says) => {
     expect(mistakesOf(written)).toContain(says);
+  });
+});
+
+describe("records of DNS", () => {
+  const dns = { server: "NS1.Example.org:53", key: "pops", secret: "dnsKey" };
+
+  test("prove names, wildcards among them", () => {
+    const image = imageOf({
+      certificates: { acme: { ...acme, dns } },
+      sites: [www, { host: "*.apps.example.org", origin }],
+    });
+    expect(image.certificates?.acme?.dns).toEqual({ server: "ns1.example.org:53", key: "pops", secret: "dnsKey" });
+    expect(image.sites.map(({ certificateFrom }) => certificateFrom)).toEqual(["acme", "acme"]);
+  });
+
+  test.each<[string, Record<string, unknown>, string]>([
+    [
+      "a server without a port",
+      { ...dns, server: "ns1.example.org" },
+      'acme.dns.server is "ns1.example.org": needs a port',
+    ],
+    ["a server on the PoP itself", { ...dns, server: "127.0.0.1:53" }, "leads to the PoP itself"],
+    ["a key of words", { ...dns, key: "my key" }, 'acme.dns.key is "my key": takes the name of a key'],
+    ["an algorithm that is broken", { ...dns, algorithm: "hmac-md5" }, "acme.dns.algorithm"],
+    ["a near miss of an algorithm", { ...dns, algorithm: "hmac-sha265" }, "did you mean hmac-sha256?"],
+    ["the secret itself", { ...dns, secret: "c2VjcmV0" + "LW9mLXRoZS1rZXk=" }, "acme.dns.secret"],
+    ["no secret", { server: dns.server, key: dns.key }, "certificates.acme.dns.secret is missing"],
+    [
+      "another key",
+      { ...dns, port: 53 },
+      "certificates.acme.dns.port: unknown key. Allowed keys: server, key, algorithm, secret.",
+    ],
+  ])("are refused: %s", (_, written, says) => {
+    expect(mistakesOf({ certificates: { acme: { ...acme, dns: written } } })).toContain(says);
+  });
+
+  test("need a file of secrets", () => {
+    expect(mistakesOf({ certificates: { acme: { ...acme, dns } }, secretsFile: undefined })).toContain(
+      "certificates.acme.dns needs dnsKey",
+    );
   });
 });
 

@@ -53,7 +53,14 @@ describe("a point in time", () => {
   test.each(["2026-11-29", "2024-02-29", "2026-11-29T12:00Z", "2026-11-29T23:59:59Z"])("%s is one", (text) => {
     expect(time(text)).toBe(Date.parse(text));
   });
+  test.each(["2026-11-29 00:00:00 +0000 UTC", "2027-02-27 12:30:00 +0000 UTC"])(
+    "%s is one, as Pulumi's CLI writes what has no quotes",
+    (text) => {
+      expect(time(text)).toBe(Date.parse(`${text.slice(0, 10)}T${text.slice(11, 19)}Z`));
+    },
+  );
   test.each([
+    "2026-11-29 00:00:00 +0100 CET",
     "2026-02-30",
     "2026-2-3",
     "2026-11-29T24:01:00Z",

@@ -56,6 +56,26 @@ describe("the configuration of `pop certs`", () => {
     });
   });
 
+  test("has where records are set, and wildcards then", () => {
+    const dns = { server: "ns1.example.org:53", key: "pops", algorithm: "hmac-sha512", secret: "dnsKey" };
+    const wild = { ...alone, sites: [site("*.example.org", { certificateFrom: "acme" })] };
+    expect(certsOf({ ...wild, certificates: { acme: { ...acme, dns } } })).toMatchObject({
+      acme: {
+        dns: {
+          server: "ns1.example.org:53",
+          key: "pops",
+          algorithm: "hmac-sha512",
+          secretFile: "/run/secrets/acme.dns",
+        },
+        certificates: [{ names: ["*.example.org"] }],
+      },
+    });
+    const bad = { ...dns, server: "ns1.example.org" };
+    expect(() => certsOf({ ...wild, certificates: { acme: { ...acme, dns: bad } } })).toThrow(
+      /not a host name or address/,
+    );
+  });
+
   test("keeps certificates from the vault separate", () => {
     expect(certsOf(both)).toMatchObject({
       acme: {
@@ -99,6 +119,16 @@ test("an external account is a secret that only `pop certs` can read; without an
   expect(() => secrets({ ...alone, certificates: { acme: { ...acme, share: "../x" } } })).toThrow(
     /acme\.share.*not the name/,
   );
+});
+
+test("the key of DNS is a secret that `pop certs` alone reads", () => {
+  const dns = { server: "ns1.example.org:53", key: "pops", secret: "dnsKey" };
+  const set: ImageSpec = { ...alone, certificates: { acme: { ...acme, dns } } };
+  expect(JSON.parse(secretsManifest(set)).secrets).toMatchObject([
+    { name: "acme.dns", key: "dnsKey", owner: "certs", group: "certs", mode: "0400" },
+  ]);
+  const bad: ImageSpec = { ...alone, certificates: { acme: { ...acme, dns: { ...dns, secret: "../x" } } } };
+  expect(() => secrets(bad)).toThrow(/not the name/);
 });
 
 test("account keys are in a private directory, challenges in one that nginx may enter", () => {

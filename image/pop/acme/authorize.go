@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/mholt/acmez/v3/acme"
 )
@@ -21,11 +22,14 @@ func (o *orderFlow) authorize(ctx context.Context, location string) error {
 		return nil
 	}
 	for _, challenge := range authorization.Challenges {
-		if challenge.Type != acme.ChallengeTypeHTTP01 {
+		if challenge.Type != o.config.challengeType() {
 			continue
 		}
-		o.tokens.add(challenge.Token, challenge.KeyAuthorization)
-		defer o.tokens.remove(challenge.Token)
+		withdraw, err := o.answer(ctx, authorization, challenge)
+		if err != nil {
+			return err
+		}
+		defer withdraw()
 		// One that was begun before a restart is only waited for.
 		if authorization.Status == acme.StatusPending && challenge.Status == acme.StatusPending {
 			if _, err := o.ca.client.InitiateChallenge(ctx, o.account, challenge); err != nil {
@@ -35,7 +39,7 @@ func (o *orderFlow) authorize(ctx context.Context, location string) error {
 		authorization, err = o.ca.client.PollAuthorization(ctx, o.account, authorization)
 		return o.challengeFailure(err, authorization)
 	}
-	return lostOrderError{fmt.Errorf("%s: the authority offers no HTTP-01", authorization.IdentifierValue())}
+	return lostOrderError{fmt.Errorf("%s: the authority offers no %s", authorization.IdentifierValue(), strings.ToUpper(o.config.challengeType()))}
 }
 
 // challengeFailure finds the reason, which the authority puts beside the challenge. An order with a name that was not proven is over.
@@ -45,7 +49,7 @@ func (o *orderFlow) challengeFailure(err error, authorization acme.Authorization
 	}
 	name := authorization.IdentifierValue()
 	for _, challenge := range authorization.Challenges {
-		if challenge.Type == acme.ChallengeTypeHTTP01 && challenge.Error != nil {
+		if challenge.Type == o.config.challengeType() && challenge.Error != nil {
 			problem := unproven(*challenge.Error)
 			failure := fmt.Errorf("%s: %w", name, o.ca.describe(problem))
 			if slices.Contains(validationProblems, problem.Type) {

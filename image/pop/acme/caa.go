@@ -35,22 +35,29 @@ type caaClient struct {
 	identities []string
 	// URL of the account.
 	account string
+	// How names are proved, such as http-01.
+	method string
 }
-
-const validationMethod = "http-01"
 
 // caaProblem is why an authority that goes by these records gives no certificate for a name, and what to set; nil: it may give one.
 func caaProblem(name string, set caaSet, client caaClient) error {
-	var issue []caaRecord
+	var issue, issueWild []caaRecord
 	for _, record := range set.records {
 		tag := strings.ToLower(record.tag)
 		if record.flags&caaCritical != 0 && !slices.Contains(caaTags, tag) {
 			return fmt.Errorf("the CAA record of %s (%s) is critical and of a kind that authorities do not know, so none gives a certificate for %s: remove it", set.owner, record, name)
 		}
-		// issuewild is for wildcards alone, which HTTP-01 cannot prove.
-		if tag == "issue" {
+		switch tag {
+		case "issue":
 			issue = append(issue, record)
+		case "issuewild":
+			issueWild = append(issueWild, record)
 		}
+	}
+	// For wildcards issuewild counts, and issue where there is none: https://www.rfc-editor.org/rfc/rfc8659#section-4.3
+	property := "issue"
+	if strings.HasPrefix(name, "*.") && len(issueWild) > 0 {
+		issue, property = issueWild, "issuewild"
 	}
 	if len(issue) == 0 {
 		return nil
@@ -61,7 +68,7 @@ func caaProblem(name string, set caaSet, client caaClient) error {
 		if err != nil || !slices.ContainsFunc(client.identities, func(identity string) bool { return strings.EqualFold(identity, domain) }) {
 			continue
 		}
-		if problem = parameterProblem(set.owner, record, parameters, client.account); problem == nil {
+		if problem = parameterProblem(set.owner, record, parameters, client); problem == nil {
 			return nil
 		}
 	}
@@ -73,21 +80,21 @@ func caaProblem(name string, set caaSet, client caaClient) error {
 		texts[i] = record.String()
 	}
 	identity := client.identities[0]
-	return fmt.Errorf("the CAA records of %s (%s) do not allow %s to give a certificate for %s: add the CAA record 0 issue %q to %s, or remove them",
-		set.owner, strings.Join(texts, ", "), identity, name, identity, set.owner)
+	return fmt.Errorf("the CAA records of %s (%s) do not allow %s to give a certificate for %s: add the CAA record 0 %s %q to %s, or remove them",
+		set.owner, strings.Join(texts, ", "), identity, name, property, identity, set.owner)
 }
 
 // parameterProblem is what a record asks for beside the authority: https://www.rfc-editor.org/rfc/rfc8657. Parameters of the authority's own are not known here.
-func parameterProblem(owner string, record caaRecord, parameters map[string][]string, account string) error {
+func parameterProblem(owner string, record caaRecord, parameters map[string][]string, client caaClient) error {
 	for _, methods := range parameters["validationmethods"] {
-		if !slices.Contains(strings.Split(strings.ToLower(methods), ","), validationMethod) {
-			return fmt.Errorf("the CAA record of %s (%s) does not allow %s: add it to validationmethods, or remove those", owner, record, validationMethod)
+		if !slices.Contains(strings.Split(strings.ToLower(methods), ","), client.method) {
+			return fmt.Errorf("the CAA record of %s (%s) does not allow %s: add it to validationmethods, or remove those", owner, record, client.method)
 		}
 	}
 	accounts := parameters["accounturi"]
 	// Several are as good as none: no account is all of them.
-	if len(accounts) > 0 && (len(accounts) > 1 || accounts[0] != account) {
-		return fmt.Errorf("the CAA record of %s (%s) is for another account, and each PoP has its own, this one %s: remove accounturi, or add a record for each PoP", owner, record, account)
+	if len(accounts) > 0 && (len(accounts) > 1 || accounts[0] != client.account) {
+		return fmt.Errorf("the CAA record of %s (%s) is for another account, and each PoP has its own, this one %s: remove accounturi, or add a record for each PoP", owner, record, client.account)
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ func (a *Agent) allowedNames(ctx context.Context, ca *authority, account acme.Ac
 	if a.queryCAA == nil || err != nil || directory.Meta == nil || len(directory.Meta.CAAIdentities) == 0 {
 		return names, nil
 	}
-	client := caaClient{identities: directory.Meta.CAAIdentities, account: account.Location}
+	client := caaClient{identities: directory.Meta.CAAIdentities, account: account.Location, method: a.config.challengeType()}
 	var allowed []string
 	var first error
 	for _, name := range names {
@@ -46,7 +46,7 @@ func (a *Agent) checkCAA(ctx context.Context, name string, client caaClient) err
 	if a.config.isPrivateName(name) {
 		return nil
 	}
-	set, err := relevantCAA(ctx, name, a.queryCAA)
+	set, err := relevantCAA(ctx, strings.TrimPrefix(name, "*."), a.queryCAA)
 	if bogus, is := errors.AsType[bogusError](err); is {
 		return bogus
 	}

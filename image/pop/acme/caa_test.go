@@ -59,7 +59,7 @@ func TestWhatCAARecordsAllow(t *testing.T) {
 		"a parameter of its own":        {issue("letsencrypt.org; cansignhttpexchanges=yes"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := caaProblem("www.example.org", caaSet{"example.org", test.records}, caaClient{[]string{"letsencrypt.org", "ca.example.test"}, caAccount})
+			err := caaProblem("www.example.org", caaSet{"example.org", test.records}, caaClient{[]string{"letsencrypt.org", "ca.example.test"}, caAccount, "http-01"})
 			if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
 				t.Errorf("says %v", err)
 			}

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"fly-pops/pop/internal/dnsupdate"
 )
 
 // Config says which certificates to order where. Nothing in it is secret.
@@ -31,6 +33,8 @@ type Config struct {
 	PrivateZones []string `json:"privateZones"`
 	// Port of FLY_PRIVATE_IP where other PoPs ask for challenges.
 	PeerPort int `json:"peerPort"`
+	// How names are proved by records of DNS. Absent: by requests to port 80.
+	DNS *DNS `json:"dns"`
 	// For so long nginx may serve what it read of a PEM before: its ssl_certificate_cache. Absent: 0.
 	NginxCacheSeconds int `json:"nginxCacheSeconds"`
 	// Names of the PEMs nginx serves, those of the vault among them. Absent: not known, and none is removed.
@@ -77,6 +81,9 @@ func (c *Config) SetDefaults() {
 			*field = otherwise
 		}
 	}
+	if c.DNS != nil && c.DNS.Algorithm == "" {
+		c.DNS.Algorithm = dnsupdate.Algorithms[0]
+	}
 }
 
 // Validate returns all errors of a complete configuration, joined.
@@ -102,6 +109,9 @@ func (c *Config) Validate() error {
 	if len(c.Certificates) == 0 {
 		say("certificates: expected one at least")
 	}
+	if c.DNS != nil {
+		found = append(found, c.DNS.mistakes(c.NameServer))
+	}
 	seen := map[string]bool{}
 	for i, certificate := range c.Certificates {
 		if len(certificate.Names) == 0 || len(certificate.Names) > maxNames {
@@ -109,8 +119,8 @@ func (c *Config) Validate() error {
 		}
 		for _, name := range certificate.Names {
 			// It becomes the name of a file.
-			if !hostName.MatchString(name) {
-				say("certificates[%d] has %q: not a host name in small letters. A wildcard needs the vault: HTTP-01 proves single names only", i, name)
+			if single := strings.TrimPrefix(name, "*."); !hostName.MatchString(single) || single != name && c.DNS == nil {
+				say("certificates[%d] has %q: not a host name in small letters. A wildcard needs dns or the vault: HTTP-01 proves single names only", i, name)
 			}
 			if seen[name] {
 				say("certificates[%d] has %q, which another has too", i, name)

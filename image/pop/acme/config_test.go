@@ -20,7 +20,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		"a user in the URL":         {func(c *Config) { c.Directories[0] = "https://a:b@ca.example.test" }, "without a user"},
 		"no certificate":            {func(c *Config) { c.Certificates = nil }, "acme.certificates: expected one at least"},
 		"a certificate for no name": {func(c *Config) { c.Certificates[0].Names = nil }, "has 0 names"},
-		"a wildcard":                {func(c *Config) { c.Certificates[0].Names = []string{"*.example.test"} }, "A wildcard needs the vault"},
+		"a wildcard":                {func(c *Config) { c.Certificates[0].Names = []string{"*.example.test"} }, "A wildcard needs dns or the vault"},
 		"a path for a name":         {func(c *Config) { c.Certificates[0].Names = []string{"../identity"} }, "not a host name"},
 		"one label":                 {func(c *Config) { c.Certificates[0].Names = []string{"localhost"} }, "not a host name"},
 		"a name twice":              {func(c *Config) { c.Certificates = append(c.Certificates, Certificate{[]string{alias}}) }, "which another has too"},

@@ -159,7 +159,13 @@ func (f *fixture) served(name string) string {
 // leaf is what nginx would show; it must be trusted.
 func (f *fixture) leaf(name string) *x509.Certificate {
 	f.Helper()
-	pair, err := tls.X509KeyPair([]byte(f.served(name)), []byte(f.served(name)))
+	return f.leafOf(name, name)
+}
+
+// leafOf a file, as it is shown to who asks for name.
+func (f *fixture) leafOf(file, name string) *x509.Certificate {
+	f.Helper()
+	pair, err := tls.X509KeyPair([]byte(f.served(file)), []byte(f.served(file)))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -92,7 +92,7 @@ func (a *Agent) checkNames(ctx context.Context, cert *managedCert) ([]string, er
 			break
 		}
 	}
-	if problem == nil && cert.peerChecks < maxPeerChecks {
+	if problem == nil && a.config.DNS == nil && cert.peerChecks < maxPeerChecks {
 		if problem = a.challenges.checkPeers(ctx); problem != nil {
 			cert.peerChecks++
 			names = nil

@@ -99,7 +99,7 @@ func Run(arguments []string) error {
 	var both sync.WaitGroup
 	if config.ACME != nil {
 		environment, problems := acme.ReadEnvironment(os.Getenv)
-		both.Go(func() { order(ctx, acme.New(config.ACME, environment, problems, time.Now), config.ACME.Status) })
+		both.Go(func() { order(ctx, acme.New(config.ACME, environment, problems, time.Now).ByDNS(), config.ACME.Status) })
 	}
 	if config.hasVault() {
 		both.Go(func() { (&loop{agent: newAgent(config, time.Now), wait: wait}).run(ctx) })

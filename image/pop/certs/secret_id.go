@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	// It is made for weeks or for ever, and a look is a line in the vault's audit log.
+	// It is valid for weeks or for ever, and each look-up is a line in the vault's audit log.
 	lookUpEvery = time.Hour
-	// With fewer uses left a fleet that is deployed anew may not get in: each PoP takes one at every start, and some more as its tokens end.
+	// With fewer left, PoPs may be refused after the next deployments: each uses one whenever it starts, and another when its token has ended.
 	fewUses = 20
 )
 
-// SecretIDStatus is what is known of the AppRole's secret_id. A PoP that has a token is not troubled by its end before it starts anew.
+// SecretIDStatus is what is known of the AppRole's secret_id. A PoP that has a token does not notice its end until it restarts.
 type SecretIDStatus struct {
 	// When it was made. Absent: not known.
 	CreatedAt *time.Time `json:"createdAt,omitempty"`
@@ -35,18 +35,18 @@ const another = "Make another and put it into the secrets file, as vaultSecretId
 
 // Problem of it that somebody has to see to. nil: there is none, or it is not known.
 func (it *SecretIDStatus) Problem(now time.Time) error {
-	const then = "this PoP has a token still, one that starts is refused. " + another
+	const then = "this PoP still has a token, but a PoP that starts now is refused. " + another
 	switch {
 	case it == nil:
 		return nil
 	case it.EndsAt != nil && !now.Before(*it.EndsAt):
 		return fmt.Errorf("the secret_id for the vault ended at %s: %s", it.EndsAt.Format(time.RFC3339), then)
 	case it.Gone:
-		return errors.New("the vault does not know the secret_id any more, it was revoked or used up: " + then)
+		return errors.New("the vault does not know the secret_id any more, because it was revoked or used up: " + then)
 	case it.EndsAt != nil && it.CreatedAt != nil && it.EndsAt.Sub(now) < it.EndsAt.Sub(*it.CreatedAt)/acme.EndsSoonShare:
-		return fmt.Errorf("the secret_id for the vault ends at %s: a PoP that starts later is refused. %s", it.EndsAt.Format(time.RFC3339), another)
+		return fmt.Errorf("the secret_id for the vault ends at %s: a PoP that starts after that is refused. %s", it.EndsAt.Format(time.RFC3339), another)
 	case it.UsesLeft != nil && *it.UsesLeft < fewUses:
-		return fmt.Errorf("the secret_id for the vault is good for few more logins (%d), and a PoP that starts takes one. %s; with secret_id_num_uses=0 it is good for any number", *it.UsesLeft, another)
+		return fmt.Errorf("the secret_id for the vault allows few more logins (%d), and each PoP that starts uses one. %s, with secret_id_num_uses=0 for any number of logins", *it.UsesLeft, another)
 	}
 	return nil
 }
@@ -81,7 +81,7 @@ func (it *agent) lookAtSecretID(ctx context.Context) {
 		status.Gone, status.UsesLeft, status.Unknown = true, nil, ""
 		it.status.Vault.SecretID = &status
 	case vault.Denied(err):
-		it.status.Vault.SecretID = it.stated(fmt.Sprintf("the policy of role %s does not let PoPs look: allow update on %s", it.token.Role, vault.LookUpPath(it.config.AuthMount, it.token.Role)))
+		it.status.Vault.SecretID = it.stated(fmt.Sprintf("the policy of role %s does not let PoPs look it up: allow update on %s", it.token.Role, vault.LookUpPath(it.config.AuthMount, it.token.Role)))
 	case before == nil || before.Unknown != "":
 		it.status.Vault.SecretID = it.stated(err.Error())
 	}

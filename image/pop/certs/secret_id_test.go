@@ -39,11 +39,11 @@ func TestSecretIDProblems(t *testing.T) {
 		"no end":                             {&SecretIDStatus{CreatedAt: at(-900 * day)}, ""},
 		"half of 90 days":                    {&SecretIDStatus{CreatedAt: at(-45 * day), EndsAt: at(45 * day)}, ""},
 		"more than an eighth of 90 days":     {&SecretIDStatus{CreatedAt: at(-78 * day), EndsAt: at(12 * day)}, ""},
-		"less than an eighth of 90 days":     {&SecretIDStatus{CreatedAt: at(-79 * day), EndsAt: at(11 * day)}, "ends at 2026-12-10T12:00:00Z: a PoP that starts later is refused"},
+		"less than an eighth of 90 days":     {&SecretIDStatus{CreatedAt: at(-79 * day), EndsAt: at(11 * day)}, "ends at 2026-12-10T12:00:00Z: a PoP that starts after that is refused"},
 		"more than an eighth of a day":       {&SecretIDStatus{CreatedAt: at(-20 * time.Hour), EndsAt: at(4 * time.Hour)}, ""},
 		"less than an eighth of a day":       {&SecretIDStatus{CreatedAt: at(-22 * time.Hour), EndsAt: at(2 * time.Hour)}, "ends at 2026-11-29T14:00:00Z"},
 		"the last second":                    {&SecretIDStatus{CreatedAt: at(-90 * day), EndsAt: at(time.Second)}, "ends at"},
-		"over":                               {&SecretIDStatus{CreatedAt: at(-90 * day), EndsAt: at(0)}, "ended at 2026-11-29T12:00:00Z: this PoP has a token still"},
+		"over":                               {&SecretIDStatus{CreatedAt: at(-90 * day), EndsAt: at(0)}, "ended at 2026-11-29T12:00:00Z: this PoP still has a token"},
 		"over, as was said":                  {&SecretIDStatus{CreatedAt: at(-90 * day), EndsAt: at(-day), Unknown: "the policy"}, "ended at"},
 		"gone with its end":                  {&SecretIDStatus{CreatedAt: at(-90 * day), EndsAt: at(-day), Gone: true}, "ended at 2026-11-28T12:00:00Z"},
 		"gone before its end":                {&SecretIDStatus{CreatedAt: at(-day), EndsAt: at(89 * day), Gone: true}, "revoked or used up"},
@@ -160,7 +160,7 @@ func TestAPolicyThatDoesNotLetLook(t *testing.T) {
 	it := newWorld(t)
 	it.vault.Tokens(24*time.Hour, 0)
 	it.mustRound()
-	if found := it.secretID(); found.Unknown != "the policy of role pop does not let PoPs look: allow update on auth/approle/role/pop/secret-id/lookup" || found.CreatedAt != nil || it.problem() != "" {
+	if found := it.secretID(); found.Unknown != "the policy of role pop does not let PoPs look it up: allow update on auth/approle/role/pop/secret-id/lookup" || found.CreatedAt != nil || it.problem() != "" {
 		t.Errorf("%+v, %q", found, it.problem())
 	}
 	if logins := it.vault.Count("login"); logins != 1 {

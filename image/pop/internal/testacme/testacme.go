@@ -4,6 +4,7 @@ package testacme
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/x509"
 	"encoding/json"
@@ -68,6 +69,8 @@ type Options struct {
 	Now func() time.Time
 	// Key id and HMAC key (base64url) of external accounts. nil: none is needed.
 	External map[string]string
+	// Name server it proves names by, host:port. "": one of its own.
+	DNS string
 	// Days that certificates of a profile live; without a wish it takes any. nil: one of 90.
 	Profiles map[string]int
 }
@@ -134,7 +137,7 @@ func Start(t testing.TB, options Options) *Server {
 	}
 	port := s.Edge.Listener.Addr().(*net.TCPAddr).Port
 	issuer := ca.New(said, store, "", "ecdsa", 0, 1, profiles)
-	front := wfe.New(said, store, va.New(said, port, port, false, dns, store), issuer, []string{"pebble.test"}, false, options.External != nil, 0, 0)
+	front := wfe.New(said, store, va.New(said, port, port, false, cmp.Or(options.DNS, dns), store), issuer, []string{"pebble.test"}, false, options.External != nil, 0, 0)
 	s.pebble, s.admin = front.Handler(), front.ManagementHandler()
 
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))

@@ -1,0 +1,222 @@
+package acme
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"fly-pops/pop/internal/testacme"
+	"fly-pops/pop/internal/testdns"
+)
+
+const challengeName = "_acme-challenge." + testdns.Zone
+
+// byDNS is a world whose authority proves names by a name server, that of the site's own zone.
+func byDNS(t *testing.T, server *testdns.Server, change func(*DNS)) *fixture {
+	t.Helper()
+	before := dnsPort
+	dnsPort = server.Port()
+	t.Cleanup(func() { dnsPort = before })
+	it := newFixture(t, func(options *testacme.Options) { options.DNS = server.Address })
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte(testdns.Secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	it.config.DNS = &DNS{Server: server.Address, Key: testdns.Key, SecretFile: secret}
+	it.config.NameServer = server.Address
+	it.config.Certificates = []Certificate{{Names: []string{alias, "*." + alias}}}
+	if change != nil {
+		change(it.config.DNS)
+	}
+	it.start()
+	it.agent.ByDNS()
+	return it
+}
+
+func servers(t *testing.T) map[string]func(testing.TB) *testdns.Server {
+	all := map[string]func(testing.TB) *testdns.Server{
+		"in this process": func(t testing.TB) *testdns.Server { return testdns.InProcess(t, testdns.Faults{}) },
+	}
+	if testdns.HasKnot() {
+		all["knot"] = testdns.Knot
+	} else {
+		t.Log("knotd is not here: the image's build has it")
+	}
+	return all
+}
+
+// A wildcard beside its own name takes two records of one name, and both are gone afterwards; what another PoP has there stays.
+func TestAWildcardByDNS(t *testing.T) {
+	for name, start := range servers(t) {
+		t.Run(name, func(t *testing.T) {
+			server := start(t)
+			it := byDNS(t, server, nil)
+			it.addresses = map[string][]string{alias: {}} // Names need not lead anywhere.
+			it.mustRun()
+			leaf := it.leaf(alias)
+			if !slices.Equal(leaf.DNSNames, []string{alias, "*." + alias}) || leaf.VerifyHostname("any."+alias) != nil {
+				t.Errorf("is for %v", leaf.DNSNames)
+			}
+			if served := it.served("*." + alias); served != it.served(alias) {
+				t.Errorf("of the wildcard is served %s", served)
+			}
+			if left := server.TXT(t, challengeName); !slices.Equal(left, []string{"of-another-pop"}) {
+				t.Errorf("left is %v", left)
+			}
+			if it.status.Held || it.authority.Count("challenge") != 2 {
+				t.Errorf("%+v, %d challenges", it.status, it.authority.Count("challenge"))
+			}
+		})
+	}
+}
+
+func TestAWildcardAlone(t *testing.T) {
+	it := byDNS(t, testdns.InProcess(t, testdns.Faults{}), nil)
+	it.config.Certificates = []Certificate{{Names: []string{"*." + alias}}}
+	it.start()
+	it.agent.ByDNS()
+	it.mustRun()
+	if leaf := it.leafOf("*."+alias, "any."+alias); !slices.Equal(leaf.DNSNames, []string{"*." + alias}) {
+		t.Errorf("is for %v", leaf.DNSNames)
+	}
+	// It is there after a restart too.
+	it.start()
+	it.agent.ByDNS()
+	it.mustRun()
+	if orders := it.authority.Count("order"); orders != 1 {
+		t.Errorf("%d orders", orders)
+	}
+}
+
+// A zone that takes no updates may hand the name over to one that does, by a CNAME.
+func TestARecordThatIsHandedOver(t *testing.T) {
+	for name, start := range servers(t) {
+		t.Run(name, func(t *testing.T) {
+			server := start(t)
+			it := byDNS(t, server, nil)
+			remove, err := newDNSProver(*it.config.DNS, it.config.NameServer).prove(t.Context(), "_acme-challenge.handed."+alias, "value")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found := server.TXT(t, "handed.acme."+testdns.Zone); !slices.Equal(found, []string{"value"}) {
+				t.Errorf("there is %v", found)
+			}
+			remove()
+			if found := server.TXT(t, "handed.acme."+testdns.Zone); len(found) != 0 {
+				t.Errorf("left is %v", found)
+			}
+		})
+	}
+}
+
+// What keeps a record from being set is told, and the authority is not bothered with a challenge that would fail.
+func TestRecordsThatCannotBeSet(t *testing.T) {
+	write := func(text string) func(*DNS) {
+		return func(it *DNS) {
+			if err := os.WriteFile(it.SecretFile, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, test := range map[string]struct {
+		change func(*DNS)
+		says   string
+	}{
+		"another secret":    {write("YW5vdGhlci1zZWNyZXQtb2YtYW5vdGhlci1rZXk="), "has another secret for key pop"},
+		"no such key":       {func(it *DNS) { it.Key = "nobody" }, "has no key nobody"},
+		"a weak key":        {func(it *DNS) { it.Key = testdns.Weak }, "cannot be changed: the name server"},
+		"nobody there":      {func(it *DNS) { it.Server = "127.0.0.1:1" }, "127.0.0.1:1 cannot be asked for _acme-challenge.example.test"},
+		"no secret":         {func(it *DNS) { it.SecretFile = "/nowhere" }, "the key for DNS: open /nowhere: no such file"},
+		"an empty secret":   {write("\n"), "is not base64 of at least 16 bytes"},
+		"a secret of words": {write("planted-hmac secret"), "is not base64 of at least 16 bytes"},
+		"a short secret":    {write("c2hvcnQ="), "is not base64 of at least 16 bytes"},
+	} {
+		for kind, start := range servers(t) {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				it := byDNS(t, start(t), test.change)
+				it.round()
+				if said := it.own().Error; !strings.Contains(said, test.says) {
+					t.Errorf("says %q, expected %q", said, test.says)
+				}
+				if asked := it.authority.Count("challenge"); asked != 0 {
+					t.Errorf("%d challenges", asked)
+				}
+				if !it.status.Held {
+					t.Error("it is put into service, though others serve")
+				}
+			})
+		}
+	}
+}
+
+// The server in this process takes any algorithm.
+func TestAKeyOfAnotherAlgorithm(t *testing.T) {
+	if !testdns.HasKnot() {
+		t.Skip("knotd is not here: the image's build has it")
+	}
+	it := byDNS(t, testdns.Knot(t), func(it *DNS) { it.Algorithm = "hmac-sha512" })
+	it.round()
+	if said := it.own().Error; !strings.Contains(said, "cannot be changed") || it.authority.Count("challenge") != 0 {
+		t.Error(said)
+	}
+}
+
+func TestNameServersThatMisbehave(t *testing.T) {
+	for name, test := range map[string]struct {
+		faults testdns.Faults
+		says   string
+	}{
+		"no signature":     {testdns.Faults{Unsigned: true}, "cannot be changed at "},
+		"not the primary":  {testdns.Faults{NotAuth: true}, "the name server is not the primary of example.test."},
+		"one that forgets": {testdns.Faults{Forgets: true}, "not every name server of example.test has the record within"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := testdns.InProcess(t, test.faults)
+			it := byDNS(t, server, nil)
+			prover := newDNSProver(*it.config.DNS, it.config.NameServer)
+			prover.patience, prover.pause = 50*time.Millisecond, 10*time.Millisecond
+			if _, err := prover.prove(t.Context(), "_acme-challenge."+alias, "value"); err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("%v, expected %q", err, test.says)
+			}
+		})
+	}
+}
+
+func TestDNSConfigMistakes(t *testing.T) {
+	good := DNS{Server: "ns1.example.test:53", Key: "pop", Algorithm: "hmac-sha256", SecretFile: "/run/secrets/acme.dns"}
+	for says, change := range map[string]func(*DNS) string{
+		"":                                   func(*DNS) string { return "127.0.0.1:1104" },
+		"acme.dns.server is":                 func(it *DNS) string { it.Server = "ns1.example.test"; return "127.0.0.1:1104" },
+		"acme.dns.key is":                    func(it *DNS) string { it.Key = ""; return "127.0.0.1:1104" },
+		"acme.dns.algorithm is \"hmac-md5\"": func(it *DNS) string { it.Algorithm = "hmac-md5"; return "127.0.0.1:1104" },
+		"acme.dns.secretFile is":             func(it *DNS) string { it.SecretFile = "secret"; return "127.0.0.1:1104" },
+		"acme.nameServer is missing":         func(*DNS) string { return "" },
+	} {
+		it := good
+		nameServer := change(&it)
+		if err := it.mistakes(nameServer); (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, expected %q", err, says)
+		}
+	}
+}
+
+// For a wildcard issuewild counts before issue, and how a name is proved is that of records.
+func TestCAARecordsOfWildcards(t *testing.T) {
+	client := caaClient{[]string{"letsencrypt.org"}, "https://ca.example.test/acct/1", "dns-01"}
+	for says, records := range map[string][]caaRecord{
+		"":  {{0, "issue", "letsencrypt.org"}},
+		" ": {{0, "issue", "digicert.com"}, {0, "issuewild", "letsencrypt.org; validationmethods=dns-01"}},
+		`add the CAA record 0 issuewild "letsencrypt.org" to example.org`:      {{0, "issue", "letsencrypt.org"}, {0, "issuewild", ";"}},
+		"do not allow letsencrypt.org to give a certificate for *.example.org": {{0, "issue", "digicert.com"}},
+		"does not allow dns-01": {{0, "issue", "letsencrypt.org; validationmethods=http-01"}},
+	} {
+		says = strings.TrimSpace(says)
+		err := caaProblem("*.example.org", caaSet{"example.org", records}, client)
+		if (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, expected %q", err, says)
+		}
+	}
+}

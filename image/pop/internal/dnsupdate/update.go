@@ -1,0 +1,111 @@
+// Package dnsupdate sets and removes TXT records at a name server of the user's own: updates by RFC 2136, signed by TSIG (RFC 8945).
+package dnsupdate
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	// A validation takes seconds; the record goes with it.
+	ttlSeconds = 60
+	// For one answer, from the connection on.
+	patience = 10 * time.Second
+	// Seconds that clocks may differ by: https://www.rfc-editor.org/rfc/rfc8945#section-10
+	fudge = 300
+)
+
+// Algorithms of keys.
+var Algorithms = []string{"hmac-sha256", "hmac-sha384", "hmac-sha512"}
+
+// Server takes updates.
+type Server struct {
+	// host:port
+	Address string
+	// Name, algorithm and secret (base64) of the key.
+	Key, Algorithm, Secret string
+	Dialer                 *net.Dialer
+}
+
+// CheckSecret says what is wrong with a key's secret, without it.
+func CheckSecret(secret string) error {
+	if text, err := base64.StdEncoding.DecodeString(secret); err != nil || len(text) < 16 {
+		return errors.New("the key's secret is not base64 of at least 16 bytes, as tsig-keygen and keymgr -t write it")
+	}
+	return nil
+}
+
+// Add a TXT record beside those that are there. One that is there already is no error.
+func (s *Server) Add(ctx context.Context, zone, name, value string) error {
+	return s.update(ctx, zone, name, value, (*dns.Msg).Insert)
+}
+
+// Remove one TXT record and no other. One that is not there is no error.
+func (s *Server) Remove(ctx context.Context, zone, name, value string) error {
+	return s.update(ctx, zone, name, value, (*dns.Msg).Remove)
+}
+
+func (s *Server) update(ctx context.Context, zone, name, value string, change func(*dns.Msg, []dns.RR)) error {
+	message := new(dns.Msg).SetUpdate(zone)
+	header := dns.RR_Header{Name: name, Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: ttlSeconds}
+	change(message, []dns.RR{&dns.TXT{Hdr: header, Txt: []string{value}}})
+	key := dns.CanonicalName(s.Key)
+	message.SetTsig(key, dns.Fqdn(s.Algorithm), fudge, time.Now().Unix())
+	client := &dns.Client{Net: "tcp", Timeout: patience, Dialer: s.Dialer, TsigSecret: map[string]string{key: s.Secret}}
+	answer, _, err := client.ExchangeContext(ctx, message, s.Address)
+	if reason := refusal(answer, zone, s.Key); reason != "" {
+		return fmt.Errorf("%s cannot be changed: %s", strings.TrimSuffix(name, "."), reason)
+	}
+	if err == nil && answer.IsTsig() == nil {
+		err = dns.ErrSig
+	}
+	if err != nil {
+		return fmt.Errorf("%s cannot be changed at %s: %w", strings.TrimSuffix(name, "."), s.Address, err)
+	}
+	return nil
+}
+
+// refusal is why the name server did nothing; "": it did, or there is no answer.
+func refusal(answer *dns.Msg, zone, key string) string {
+	if answer == nil || answer.Rcode == dns.RcodeSuccess {
+		return ""
+	}
+	if tsig := answer.IsTsig(); tsig != nil {
+		switch tsig.Error {
+		case dns.RcodeBadKey:
+			return "the name server has no key " + key
+		case dns.RcodeBadSig:
+			return fmt.Sprintf("the name server has another secret for key %s, or another algorithm", key)
+		case dns.RcodeBadTime:
+			return "the clocks of the name server and of this PoP differ by more than five minutes"
+		}
+	}
+	switch answer.Rcode {
+	case dns.RcodeRefused:
+		return fmt.Sprintf("the name server does not let key %s change it: look at its update policy", key)
+	case dns.RcodeNotAuth:
+		return fmt.Sprintf("the name server is not the primary of %s, or does not let key %s in", zone, key)
+	default:
+		return "the name server answered " + dns.RcodeToString[answer.Rcode]
+	}
+}
+
+// Ask a name server for records of one type: CNAMEs on the way to them, and what it says of the zone.
+func Ask(ctx context.Context, dialer *net.Dialer, address, name string, kind uint16) (*dns.Msg, error) {
+	client := &dns.Client{Net: "tcp", Timeout: patience, Dialer: dialer}
+	answer, _, err := client.ExchangeContext(ctx, new(dns.Msg).SetQuestion(name, kind), address)
+	if err == nil && answer.Rcode != dns.RcodeSuccess && answer.Rcode != dns.RcodeNameError {
+		err = fmt.Errorf("it answered %s", dns.RcodeToString[answer.Rcode])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be asked for %s: %w", address, strings.TrimSuffix(name, "."), err)
+	}
+	return answer, nil
+}

@@ -1,0 +1,258 @@
+// Package testdns is name servers for tests: knot, where Debian's is installed, and one in this process that can be made to fail in ways knot does not.
+package testdns
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	Zone   = "example.test."
+	Key    = "pop"
+	Secret = "cGxhbnRlZC1zZWNyZXQtb2YtdGhlLWtleS1vZi1wb3A="
+	// A key that may change nothing.
+	Weak = "weak"
+)
+
+const records = `$ORIGIN example.test.
+@ 60 IN SOA ns1 hostmaster 1 3600 600 86400 60
+@ 60 IN NS ns1
+ns1 60 IN A 127.0.0.1
+_acme-challenge 60 IN TXT "of-another-pop"
+_acme-challenge.handed 60 IN CNAME handed.acme
+`
+
+// Server is one, authoritative for Zone; it is asked as the resolver as well.
+type Server struct {
+	Address string
+	// Changes that were taken so far; knot does not tell.
+	Updates func() int
+}
+
+// Port of it.
+func (s *Server) Port() string {
+	_, port, _ := net.SplitHostPort(s.Address)
+	return port
+}
+
+// TXT of a name now.
+func (s *Server) TXT(t testing.TB, name string) []string {
+	t.Helper()
+	answer, _, err := (&dns.Client{Net: "tcp"}).Exchange(new(dns.Msg).SetQuestion(name, dns.TypeTXT), s.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := []string{}
+	for _, it := range answer.Answer {
+		if text, is := it.(*dns.TXT); is {
+			found = append(found, strings.Join(text.Txt, ""))
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// HasKnot says whether knotd is here.
+func HasKnot() bool {
+	_, err := exec.LookPath("knotd")
+	return err == nil
+}
+
+// Knot starts one: https://www.knot-dns.cz/docs/3.2/html/configuration.html#dynamic-updates
+func Knot(t testing.TB) *Server {
+	t.Helper()
+	folder := t.TempDir()
+	address := freePort(t)
+	host, port, _ := net.SplitHostPort(address)
+	config := fmt.Sprintf(`
+server:
+  listen: %[1]s@%[2]s
+  rundir: %[3]q
+database:
+  storage: %[3]q
+log:
+- target: stderr
+  any: critical
+key:
+- id: %[4]s.
+  algorithm: hmac-sha256
+  secret: %[5]s
+- id: %[6]s.
+  algorithm: hmac-sha256
+  secret: %[5]s
+acl:
+- id: pop
+  key: %[4]s.
+  action: update
+  update-type: [TXT]
+zone:
+- domain: %[7]s
+  storage: %[3]q
+  file: zone
+  acl: pop
+  zonefile-sync: -1
+`, host, port, folder, Key, Secret, Weak, Zone)
+	for name, text := range map[string]string{"knot.conf": config, "zone": records} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	knot := exec.Command("knotd", "-c", filepath.Join(folder, "knot.conf"))
+	knot.Stderr = os.Stderr
+	if err := knot.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = knot.Process.Kill(); _ = knot.Wait() })
+	server := &Server{Address: address}
+	for tries := 0; ; tries++ {
+		answer, _, err := (&dns.Client{Net: "tcp"}).Exchange(new(dns.Msg).SetQuestion(Zone, dns.TypeSOA), address)
+		if err == nil && len(answer.Answer) > 0 {
+			return server
+		}
+		if tries == 500 {
+			t.Fatalf("knot does not answer: %v", err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// Faults of a server in this process.
+type Faults struct {
+	// Answers to updates are not signed.
+	Unsigned bool
+	// Updates are taken and forgotten.
+	Forgets bool
+	// It is not the primary.
+	NotAuth bool
+}
+
+// InProcess starts one.
+func InProcess(t testing.TB, faults Faults) *Server {
+	t.Helper()
+	it := &memory{faults: faults, t: t}
+	parser := dns.NewZoneParser(strings.NewReader(records), "", "")
+	for record, more := parser.Next(); more; record, more = parser.Next() {
+		it.records = append(it.records, record)
+	}
+	if err := parser.Err(); err != nil {
+		t.Fatal(err)
+	}
+	address := freePort(t)
+	for _, network := range []string{"udp", "tcp"} {
+		ready := make(chan struct{})
+		server := &dns.Server{
+			Addr: address, Net: network, Handler: it, TsigSecret: map[string]string{Key + ".": Secret, Weak + ".": Secret},
+			MsgAcceptFunc: func(dns.Header) dns.MsgAcceptAction { return dns.MsgAccept }, NotifyStartedFunc: func() { close(ready) },
+		}
+		go func() { _ = server.ListenAndServe() }()
+		t.Cleanup(func() { _ = server.Shutdown() })
+		<-ready
+	}
+	return &Server{Address: address, Updates: it.count}
+}
+
+type memory struct {
+	t       testing.TB
+	faults  Faults
+	lock    sync.Mutex
+	records []dns.RR
+	updates int
+}
+
+func (m *memory) count() int {
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	return m.updates
+}
+
+func (m *memory) ServeDNS(to dns.ResponseWriter, asked *dns.Msg) {
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	answer := new(dns.Msg).SetReply(asked)
+	answer.Authoritative = true
+	if asked.Opcode == dns.OpcodeUpdate {
+		m.update(to, asked, answer)
+	} else {
+		m.find(asked.Question[0], answer)
+	}
+	_ = to.WriteMsg(answer)
+}
+
+func (m *memory) find(question dns.Question, answer *dns.Msg) {
+	for _, it := range m.records {
+		if strings.EqualFold(it.Header().Name, question.Name) && slices.Contains([]uint16{question.Qtype, dns.TypeCNAME}, it.Header().Rrtype) {
+			answer.Answer = append(answer.Answer, it)
+		}
+	}
+	if len(answer.Answer) == 0 && dns.IsSubDomain(Zone, question.Name) {
+		answer.Ns = m.records[:1]
+	}
+}
+
+func (m *memory) update(to dns.ResponseWriter, asked, answer *dns.Msg) {
+	tsig := asked.IsTsig()
+	switch {
+	case tsig == nil:
+		answer.Rcode = dns.RcodeRefused
+		return
+	case to.TsigStatus() != nil:
+		answer.Rcode = dns.RcodeNotAuth
+		answer.Extra = append(answer.Extra, &dns.TSIG{
+			Hdr: dns.RR_Header{Name: tsig.Hdr.Name, Rrtype: dns.TypeTSIG, Class: dns.ClassANY}, Algorithm: tsig.Algorithm, TimeSigned: tsig.TimeSigned,
+			Fudge: tsig.Fudge, OrigId: asked.Id, Error: map[bool]uint16{true: dns.RcodeBadSig, false: dns.RcodeBadKey}[tsig.Hdr.Name == Key+"."],
+		})
+		return
+	case m.faults.NotAuth:
+		answer.Rcode = dns.RcodeNotAuth
+	case tsig.Hdr.Name != Key+".":
+		answer.Rcode = dns.RcodeRefused
+	case !m.faults.Forgets:
+		m.change(asked.Ns)
+	}
+	if !m.faults.Unsigned {
+		answer.SetTsig(tsig.Hdr.Name, tsig.Algorithm, 300, time.Now().Unix())
+	}
+}
+
+func (m *memory) change(all []dns.RR) {
+	m.updates++
+	for _, it := range all {
+		text := it.(*dns.TXT)
+		same := func(other dns.RR) bool {
+			found, is := other.(*dns.TXT)
+			return is && found.Hdr.Name == text.Hdr.Name && slices.Equal(found.Txt, text.Txt)
+		}
+		m.records = slices.DeleteFunc(m.records, same)
+		if text.Hdr.Class == dns.ClassINET {
+			m.records = append(m.records, it)
+		}
+	}
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := listener.Addr().String()
+		listener.Close()
+		if packets, err := net.ListenPacket("udp", address); err == nil {
+			packets.Close()
+			return address
+		}
+	}
+	t.Fatal("no port is free for both TCP and UDP")
+	return ""
+}
