@@ -1,4 +1,4 @@
-/** The program: the stack file says what there is to be, Edge makes it so. */
+/** The program: creates an Edge from the stack file. */
 import * as pulumi from "@pulumi/pulumi";
 import { estimate, trafficOf } from "./components/cost.ts";
 import { Edge } from "./components/edge.ts";
@@ -24,17 +24,20 @@ export const app = edge.app;
 export const addresses = edge.addresses;
 /** Image all PoPs run, pinned by digest. */
 export const image = edge.image;
-/** PoPs by name: region, machine and the version that runs. */
+/** PoPs by name: region, machine and running version. */
 export const pops = Object.fromEntries(
   Object.entries(edge.pops).map(([name, { region, machineId, version }]) => [name, { region, machineId, version }]),
 );
-/** What secrets for each PoP are sealed to, by PoP: sops takes it as --age. Empty in a stack without secrets. */
+/** The recipient that each PoP's secrets are encrypted for, by PoP, in the form that sops takes as --age. Empty in a stack without secrets. */
 export const recipients = byPop(({ recipient }) => recipient);
-/** Lines of known_hosts by PoP, by which SSH clients know it. Empty in a stack without secrets. */
+/** known_hosts lines by PoP, for SSH clients. Empty in a stack without secrets. */
 export const knownHosts = byPop(({ knownHosts }) => knownHosts);
 
 const { monthly, currency, crawlers, assumptions } = estimate(config);
-/** What all this costs a month by Fly's list prices, and what that estimate assumes; `traffic` for the next preview, which reckons the bill before it with it. */
+/**
+ * Estimated cost per month by Fly's list prices, and the assumptions of that estimate. The next preview uses `traffic` to estimate the bill before its
+ * changes.
+ */
 export const cost = { monthly, currency, crawlers, traffic: trafficOf(config), assumptions };
 
 function byPop(of: (pop: Pop) => pulumi.Output<string> | undefined): Record<string, pulumi.Output<string>> {

@@ -7,7 +7,7 @@ import { regions as allRegions } from "../providers/fly/regions.ts";
 import { volumeHandler } from "../providers/fly/volume.ts";
 import { app, image, machineInputs, volumeInputs, withImage } from "../test/support/context.ts";
 import { type Engine, engine, stack } from "../test/support/engine.ts";
-import { faultWorld } from "../test/support/faults/world.ts";
+import { faultFixture } from "../test/support/faults/fixture.ts";
 import { type Benchmark, columns } from "./benchmark.ts";
 
 export const title = "calls an update, a PoP and an unchanged run take; a hundred PoPs by the real engine";
@@ -71,7 +71,7 @@ export const run: Benchmark["run"] = async (log) => {
 
 /** In process, without an engine: what the handlers call. */
 async function singleCalls(): Promise<{ updateCalls: number; createCalls: number }> {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const context = world.context();
   const { owner } = machineInputs("");
   await appHandler.create({ app, organization: "personal", owner }, context);

@@ -1,4 +1,4 @@
-/** The public addresses of an app, and what names have in DNS. */
+/** The public addresses of an app, and DNS records. */
 import { Resolver } from "node:dns/promises";
 import { addressType } from "../providers/fly/address.ts";
 import type { Fly } from "../providers/fly/api.ts";
@@ -9,7 +9,7 @@ export interface Address {
   ip: string;
 }
 
-/** Those that visitors reach, no private ones and none that machines go out by. undefined: there is no such app. */
+/** Addresses that visitors can reach, without private and egress addresses. Undefined: the app does not exist. */
 export async function publicAddresses(app: string, fly: Pick<Fly, "listAddresses">): Promise<Address[] | undefined> {
   const rows = await fly.listAddresses(app).catch(ifNotFound(undefined));
   return rows?.flatMap((row): Address[] => {
@@ -18,19 +18,19 @@ export async function publicAddresses(app: string, fly: Pick<Fly, "listAddresses
   });
 }
 
-/** One spelling of an IPv6 address, as URLs have it. */
+/** The canonical form of an IPv6 address, as in URLs. */
 export const canonicalIp = (ip: string): string =>
   ip.includes(":") ? new URL(`http://[${ip}]`).hostname.slice(1, -1) : ip;
 
 export type RecordType = "A" | "AAAA";
 
-/** Addresses of a name, aliases followed; none when it has no such record. Rejects when nobody answers. */
+/** Addresses of a name, following CNAMEs; empty if it has no such record. Rejects if DNS does not respond. */
 export async function recordsOf(
   name: string,
   type: RecordType,
-  patience: { timeout: number; tries: number },
+  options: { timeout: number; tries: number },
 ): Promise<string[]> {
-  const dns = new Resolver(patience);
+  const dns = new Resolver(options);
   try {
     return type === "A" ? await dns.resolve4(name) : await dns.resolve6(name);
   } catch (error) {

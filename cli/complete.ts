@@ -1,20 +1,20 @@
-/** `complete`: what may stand at the end of a command line. Asked at each TAB, so that it reads files only, and starts nothing that is waited for. */
+/** `complete`: completions for the end of a command line. It runs at each TAB, so it only reads files and waits for no process. */
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Argument, Command, Option } from "commander";
 import { parse } from "yaml";
 import { releaseNames } from "./complete-releases.ts";
+import type { CliContext } from "./context.ts";
 import { stackFileName, stackFiles } from "./project.ts";
 import { selectedStack } from "./selected-stack.ts";
-import type { World } from "./world.ts";
 
 interface Candidate {
   value: string;
   text?: string;
 }
 
-/** What is typed: the command, the stack that was said, and what the last word is. */
+/** The parsed command line: the command, the stack option, and what the last word is. */
 export interface Typed {
   command: Command;
   stack: string | undefined;
@@ -22,10 +22,10 @@ export interface Typed {
   last: { option: Option } | { argument: Argument } | "option" | "command" | "other";
 }
 
-export function complete(world: World, program: Command, shell: string, typed: readonly string[]): string {
-  const { words, prefix } = unsplit(typed);
+export function complete(context: CliContext, program: Command, shell: string, typed: readonly string[]): string {
+  const { words, prefix } = joinSplitWords(typed);
   const last = words.at(-1) ?? "";
-  return candidates(world, parsed(program, words), last)
+  return candidates(context, parseTyped(program, words), last)
     .filter(({ value }) => value.startsWith(last))
     .map(
       ({ value, text }) =>
@@ -39,8 +39,8 @@ function lineFor(shell: string, { value, text = "" }: Candidate): string {
   return shell === "fish" ? `${value}\t${text}` : value;
 }
 
-/** bash takes a word apart at `=`, and wants to hear the rest alone; the others do not. */
-function unsplit(typed: readonly string[]): { words: string[]; prefix: string } {
+/** bash splits words at `=` and expects only the rest as completion; other shells do not. */
+function joinSplitWords(typed: readonly string[]): { words: string[]; prefix: string } {
   const words: string[] = [];
   for (const word of typed) {
     const before = words.at(-1);
@@ -50,12 +50,12 @@ function unsplit(typed: readonly string[]): { words: string[]; prefix: string } 
   }
   const [, option = "", value] = /^(--[^=]+=)(.*)$/s.exec(words.at(-1) ?? "") ?? [];
   if (value === undefined) return { words, prefix: "" };
-  // Whole, where the shell took nothing apart.
+  // The shell did not split the word.
   return typed.at(-1) === words.at(-1) ? { words, prefix: "" } : { words, prefix: option };
 }
 
-/** Walks the words as commander would. */
-export function parsed(program: Command, words: readonly string[]): Typed {
+/** Parses the words as commander would. */
+export function parseTyped(program: Command, words: readonly string[]): Typed {
   let command = program;
   let stack: string | undefined;
   let given = 0;
@@ -87,7 +87,7 @@ export function parsed(program: Command, words: readonly string[]): Typed {
 const optionOf = (command: Command, flag: string): Option | undefined =>
   command.options.find(({ long, short }) => long === flag || short === flag);
 
-function candidates(world: World, { command, stack, last }: Typed, word: string): Candidate[] {
+function candidates(context: CliContext, { command, stack, last }: Typed, word: string): Candidate[] {
   const help = command.createHelp();
   if (last === "other") return [];
   if (last === "command")
@@ -101,44 +101,45 @@ function candidates(world: World, { command, stack, last }: Typed, word: string)
   if ("option" in last) {
     const { long, argChoices } = last.option;
     const joined = word.startsWith(`${long}=`) ? `${long}=` : "";
-    const values = argChoices ?? valuesOf(world, long?.slice(2) ?? "", stack);
+    const values = argChoices ?? completionValues(context, long?.slice(2) ?? "", stack);
     return values.map((value) => ({ value: `${joined}${value}` }));
   }
   const { argument } = last;
   if (command.name() === "help") return help.visibleCommands(root(command)).map((it) => ({ value: it.name() }));
-  return (argument.argChoices ?? valuesOf(world, argument.name(), stack)).map((value) => ({ value }));
+  return (argument.argChoices ?? completionValues(context, argument.name(), stack)).map((value) => ({ value }));
 }
 
 const root = (command: Command): Command => (command.parent === null ? command : root(command.parent));
 
 /** By the name of the option or argument. */
-function valuesOf(world: World, name: string, asked: string | undefined): string[] {
-  if (name === "stack") return stackFiles(world.dir);
-  const stack = asked ?? stackNow(world);
+function completionValues(context: CliContext, name: string, asked: string | undefined): string[] {
+  if (name === "stack") return stackFiles(context.dir);
+  const stack = asked ?? currentStack(context);
   if (stack === undefined) return [];
   switch (name) {
     case "pop":
-      return popsIn(configOf(world, stack));
+      return popsIn(configOf(context, stack));
     case "site":
-      return sitesIn(configOf(world, stack));
+      return sitesIn(configOf(context, stack));
     case "url":
-      return sitesIn(configOf(world, stack)).map((host) => `https://${host}/`);
+      return sitesIn(configOf(context, stack)).map((host) => `https://${host}/`);
     case "release":
-      return releaseNames(world, stack);
+      return releaseNames(context, stack);
     default:
       return [];
   }
 }
 
-const stackNow = (world: World): string | undefined =>
-  world.env.PULUMI_STACK || selectedStack(world.dir, String(yaml(join(world.dir, "Pulumi.yaml")).name), world.env);
+const currentStack = (context: CliContext): string | undefined =>
+  context.env.PULUMI_STACK ||
+  selectedStack(context.dir, String(yaml(join(context.dir, "Pulumi.yaml")).name), context.env);
 
 type Config = Record<string, unknown>;
 
-const configOf = (world: World, stack: string): Config =>
-  (yaml(join(world.dir, stackFileName(stack))).config ?? {}) as Config;
+const configOf = (context: CliContext, stack: string): Config =>
+  (yaml(join(context.dir, stackFileName(stack))).config ?? {}) as Config;
 
-/** As far as the file can be read: a TAB is no place for complaints. */
+/** Ignores errors: a completion cannot report them. */
 function yaml(path: string): Config {
   try {
     return (parse(readFileSync(path, "utf8"), { merge: true }) ?? {}) as Config;
@@ -147,7 +148,7 @@ function yaml(path: string): Config {
   }
 }
 
-/** cdg-1, cdg-2, ...: as config/rules/pops.ts names them, without all that checks a file. */
+/** cdg-1, cdg-2, ...: as in config/rules/pops.ts, but without loading the validation of the file. */
 function popsIn(config: Config): string[] {
   const regions = (config["fly-pops:regions"] ?? {}) as Record<string, { replicas?: unknown } | null>;
   const usual = (config["fly-pops:defaults"] as { replicas?: unknown } | undefined)?.replicas;

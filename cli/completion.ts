@@ -1,21 +1,24 @@
-/** Scripts by which shells complete the command line. They ask `fly-pops complete` of the checkout that wrote them, which says what may stand there (complete.ts). */
+/** Completion scripts for shells. They run `fly-pops complete` (complete.ts) of the checkout that created them. */
 import { join } from "node:path";
 import { projectDir } from "../local/paths.ts";
-import { quoted } from "./hand-over.ts";
+import { shellQuote } from "./exec-inherit.ts";
 
 export const shells = ["bash", "zsh", "fish"] as const;
 export type Shell = (typeof shells)[number];
 
-/** Without npx and the launcher, which take most of the time. The place of the checkout stands in it: one that lies in the way is not run by a key. */
-const asking = (shell: Shell): string =>
+/**
+ * Runs main.ts directly, because npx and the launcher take most of the time. The path of the checkout is fixed, so that pressing TAB never runs code of
+ * the current directory.
+ */
+const completeCommand = (shell: Shell): string =>
   [
-    `NODE_COMPILE_CACHE=${quoted(join(projectDir, ".cache", "node"))}`,
-    quoted(process.execPath),
-    quoted(join(projectDir, "cli", "main.ts")),
+    `NODE_COMPILE_CACHE=${shellQuote(join(projectDir, ".cache", "node"))}`,
+    shellQuote(process.execPath),
+    shellQuote(join(projectDir, "cli", "main.ts")),
     `complete ${shell}`,
   ].join(" ");
 
-const bin = (): string => quoted(join(projectDir, "node_modules", ".bin", "fly-pops"));
+const bin = (): string => shellQuote(join(projectDir, "node_modules", ".bin", "fly-pops"));
 
 export function completion(shell: Shell): string {
   switch (shell) {
@@ -24,7 +27,7 @@ export function completion(shell: Shell): string {
 alias fly-pops=${bin()}
 _fly_pops() {
   local IFS=$'\\n'
-  COMPREPLY=($(${asking("bash")} "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
+  COMPREPLY=($(${completeCommand("bash")} "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
 }
 complete -F _fly_pops fly-pops
 `;
@@ -34,7 +37,7 @@ complete -F _fly_pops fly-pops
 alias fly-pops=${bin()}
 _fly_pops() {
   local -a found
-  found=("\${(@f)$(${asking("zsh")} "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
+  found=("\${(@f)$(${completeCommand("zsh")} "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
   [[ -z "$found[1]" ]] || _describe 'fly-pops' found
 }
 compdef _fly_pops fly-pops
@@ -46,7 +49,7 @@ function __fly_pops
   set -l typed (commandline -opc)
   set -e typed[1]
   set -l current (commandline -ct)
-  env ${asking("fish")} $typed "$current" 2>/dev/null
+  env ${completeCommand("fish")} $typed "$current" 2>/dev/null
 end
 complete -c fly-pops -f -a '(__fly_pops)'
 `;

@@ -1,13 +1,13 @@
-/** Connections of a PoP's ports, and of sites whose TLS ends at home, as it counts them. Pure. docs/metrics.md has the names. */
+/** Counters of connections to a PoP's ports and to sites with passThrough. Pure. docs/metrics.md has the metrics' names. */
 import type { Sample } from "./metrics.ts";
 
-/** Of one port or site, of connections that have ended. */
+/** Counters of one port or site. Connections are counted when they end. */
 export interface Connections {
-  /** Passed on. */
+  /** Forwarded. */
   served: number;
-  /** By a limit, a block or `access`. */
+  /** Refused by a limit, a block or `access`. */
   refused: number;
-  /** Nobody answered at home. */
+  /** The target did not respond. */
   failed: number;
   sentBytes: number;
   receivedBytes: number;
@@ -45,8 +45,8 @@ function counted(name: string, result: string | undefined, value: number): Conne
   return { ...noConnections, refused: value };
 }
 
-/** What was counted between two readings of one PoP; counters start at 0 with their process. */
-export function grownConnections(before: ByTarget, after: ByTarget): ByTarget {
+/** The increase between two readings of one PoP. Counters restart at 0 with their process. */
+export function connectionIncrease(before: ByTarget, after: ByTarget): ByTarget {
   const restarted = [...after].some(([target, { served }]) => served < (before.get(target)?.served ?? 0));
   return new Map(
     [...after].map(([target, now]) => [
@@ -56,8 +56,8 @@ export function grownConnections(before: ByTarget, after: ByTarget): ByTarget {
   );
 }
 
-/** Of all PoPs, by target: ports by number, then sites. */
-export function summedConnections(all: Iterable<ByTarget>): ByTarget {
+/** Sums over PoPs by target: ports by number, then sites. */
+export function sumConnections(all: Iterable<ByTarget>): ByTarget {
   const sums = new Map<string, Connections>();
   for (const one of all)
     for (const [target, it] of one) sums.set(target, combined(sums.get(target) ?? noConnections, it, 1));
@@ -75,7 +75,7 @@ function inOrder(a: string, b: string): number {
 /** `port 22`, or the host. */
 export const targetText = (target: string): string => (isPort(target) ? `port ${target}` : target);
 
-/** Bytes as people read them: 512 B, 1.5 KB, 20 MB. */
+/** Human-readable bytes: 512 B, 1.5 KB, 20 MB. */
 export function bytesText(bytes: number): string {
   const units = ["B", "KB", "MB", "GB", "TB"];
   const at = Math.min(units.length - 1, bytes < 1 ? 0 : Math.floor(Math.log2(bytes) / 10));

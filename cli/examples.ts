@@ -1,4 +1,4 @@
-/** Command lines at the end of each help, by the words of the command. A test tries that they are understood. */
+/** Examples at the end of each help, by command. A test checks that they parse. */
 import type { Command } from "commander";
 
 export const examples: Readonly<Record<string, readonly string[]>> = {
@@ -66,7 +66,7 @@ export const examples: Readonly<Record<string, readonly string[]>> = {
   help: ["fly-pops help logs", "fly-pops help secrets edit"],
 };
 
-/** To all commands below, whatever they are called. */
+/** Adds examples to the command and all its subcommands. */
 export function addExamples(command: Command, path: readonly string[] = []): void {
   const lines = examples[path.join(" ")];
   if (lines) command.addHelpText("after", `\nExamples:\n${lines.map((line) => `  ${line}`).join("\n")}`);

@@ -1,15 +1,15 @@
-/** Standard input for `exec`, which Fly takes as a text in the request. Pure. */
+/** Standard input for `exec`, which Fly accepts as a string in the request. Pure. */
 
-/** Bytes. It goes in one request, whose limit Fly does not tell. */
-export const longestInput = 1 << 20;
+/** Bytes. Input is sent in one request, whose limit Fly does not document. */
+export const maxInputBytes = 1 << 20;
 
 const mark = "fly-pops-input";
 const notPassedOn = 125;
 const complaint = "fly-pops: standard input did not arrive";
 
 /**
- * In base64, as JSON has no bytes, and with a mark in front: Fly has been seen to leave the input out, and a program that reads nothing would succeed on it.
- * The last program of a pipe is whose exit code counts.
+ * Input is sent in base64, because JSON has no bytes, and begins with a mark: Fly sometimes drops the input, and a program that reads nothing would succeed.
+ * The exit code of a pipe is that of its last program.
  */
 const script = `read -r mark; if [ "$mark" != ${mark} ]; then echo "${complaint}" >&2; exit ${notPassedOn}; fi; base64 -d | exec "$@"`;
 
@@ -18,5 +18,5 @@ export const withInput = (command: readonly string[], input: Buffer): { command:
   stdin: `${mark}\n${input.toString("base64").replaceAll(/.{76}/g, "$&\n")}\n`,
 });
 
-export const wasLeftOut = ({ code, stderr }: { code: number; stderr: string }): boolean =>
+export const wasInputDropped = ({ code, stderr }: { code: number; stderr: string }): boolean =>
   code === notPassedOn && stderr.trim() === complaint;

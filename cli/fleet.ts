@@ -1,45 +1,45 @@
-/** The PoPs of a stack: what its file wants beside what Fly has. One call. */
+/** The PoPs of a stack: those in its file and those on Fly. One API call. */
 import type { PopConfig } from "../config/types.ts";
 import type { Fly } from "../providers/fly/api.ts";
 import { type FlyError, ifNotFound, isLeased } from "../providers/fly/errors.ts";
 import { isLive } from "../providers/fly/existence.ts";
 import { ownerKeys } from "../providers/fly/owner.ts";
 import type { Machine } from "../providers/fly/wire.ts";
+import { CliError } from "./context.ts";
 import { owns, type Stack } from "./stack.ts";
-import { Refusal } from "./world.ts";
 
-export interface PopSeen {
+export interface PopObservation {
   name: string;
   region: string;
-  /** Absent: the stack file wants it, Fly has none. */
+  /** Absent: it is in the stack file, but not on Fly. */
   machine?: Machine;
-  /** Absent: Fly has it, and the stack file does not want it, or has mistakes. */
+  /** Absent: it is on Fly, but not in the stack file, or the file is invalid. */
   wanted?: PopConfig;
 }
 
 export interface Fleet {
   app: string;
   fly: Fly;
-  pops: PopSeen[];
-  /** The stack file has mistakes, so that nobody knows what it wants. */
-  unread: boolean;
+  pops: PopObservation[];
+  /** The stack file is invalid, so the PoPs it should have are unknown. */
+  isConfigInvalid: boolean;
 }
 
 /** A PoP with a machine. */
-export type LivePop = PopSeen & { machine: Machine };
+export type DeployedPop = PopObservation & { machine: Machine };
 
 export async function readFleet(stack: Stack): Promise<Fleet> {
-  const { app, config } = stack.wanted();
+  const { app, config } = stack.lenientConfig();
   const wanted = config?.pops ?? [];
   const fly = await stack.fly();
   const machines = await fly.listMachines(app).catch(ifNotFound([]));
   const ours = machines.filter((it) => isLive(it) && owns(stack, it.config?.metadata?.[ownerKeys.stack]));
   const byName = new Map(ours.map((it) => [it.config?.metadata?.[ownerKeys.pop] ?? it.name ?? it.id, it]));
-  // A host that does not answer keeps its machines' metadata to itself; the name says whose they are.
+  // Fly shows no metadata of machines on an unreachable host, so identify them by name.
   for (const it of machines)
     if (it.host_status === "unreachable" && it.name && !byName.has(it.name)) byName.set(it.name, it);
   const names = new Set([...wanted.map(({ name }) => name), ...byName.keys()]);
-  const pops = [...names].toSorted(inOrder).map((name): PopSeen => {
+  const pops = [...names].toSorted(inOrder).map((name): PopObservation => {
     const machine = byName.get(name);
     const pop = wanted.find((it) => it.name === name);
     return {
@@ -49,45 +49,48 @@ export async function readFleet(stack: Stack): Promise<Fleet> {
       ...(pop && { wanted: pop }),
     };
   });
-  return { app, fly, pops, unread: config === undefined };
+  return { app, fly, pops, isConfigInvalid: config === undefined };
 }
 
 const inOrder = new Intl.Collator("en", { numeric: true }).compare;
 
-/** The PoP of this name, deployed. */
-export function popOf({ app, pops }: Fleet, name: string): LivePop {
+/** The deployed PoP of this name. Throws if there is none. */
+export function popOf({ app, pops }: Fleet, name: string): DeployedPop {
   const pop = pops.find((it) => it.name === name);
   if (!pop)
-    throw new Refusal(`There is no PoP ${name}. Stack file and ${app} have: ${pops.map((it) => it.name).join(", ")}.`);
-  if (!pop.machine)
-    throw new Refusal(
-      `${name}: stands in the stack file, but ${app} has no machine for it yet. Deploy it: npx pulumi up --refresh`,
+    throw new CliError(
+      `There is no PoP ${name}. PoPs in the stack file and in ${app}: ${pops.map((it) => it.name).join(", ")}.`,
     );
-  return pop as LivePop;
+  if (!pop.machine)
+    throw new CliError(
+      `${name} is in the stack file, but ${app} has no machine for it yet. Deploy it: npx pulumi up --refresh`,
+    );
+  return pop as DeployedPop;
 }
 
-export const livePops = ({ pops }: Fleet): LivePop[] => pops.filter((it): it is LivePop => it.machine !== undefined);
+export const deployedPops = ({ pops }: Fleet): DeployedPop[] =>
+  pops.filter((it): it is DeployedPop => it.machine !== undefined);
 
-/** Fly runs nothing in a machine that somebody has leased out to change it. */
-export class Leased extends Refusal {
+/** Fly runs no programs in a machine that is leased for a change. */
+export class MachineLeasedError extends CliError {
   constructor(name: string, cause: FlyError) {
     super(
-      `${name}: nothing can be run in it while its machine is being changed: ${cause.detail}. Run again when that is done.`,
+      `${name}: cannot run a program while its machine is being changed: ${cause.detail}. Run again after the change.`,
       { cause },
     );
   }
 }
 
-/** Runs a program in a PoP and returns what it wrote. Refused in one sentence when the machine does not run. */
+/** Runs a program in a PoP and returns its output. Throws a CliError if the machine is not running. */
 export async function runIn(
   { app, fly }: Pick<Fleet, "app" | "fly">,
-  { name, machine }: LivePop,
+  { name, machine }: DeployedPop,
   command: string[],
   { seconds = 30, stdin }: { seconds?: number; stdin?: string | undefined } = {},
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   if (machine.state !== "started")
-    throw new Refusal(
-      `${name}: nothing runs in it, machine ${machine.id} is ${machine.state}. Start it: npx fly-pops start ${name}. What it said last: npx fly-pops logs ${name}`,
+    throw new CliError(
+      `${name}: not running, machine ${machine.id} is ${machine.state}. Start it: npx fly-pops start ${name}. Its last logs: npx fly-pops logs ${name}`,
     );
   const {
     exit_code = 0,
@@ -95,7 +98,7 @@ export async function runIn(
     stdout,
     stderr,
   } = await fly.execMachine(app, machine.id, command, seconds, stdin).catch((error: unknown) => {
-    throw isLeased(error) ? new Leased(name, error) : error;
+    throw isLeased(error) ? new MachineLeasedError(name, error) : error;
   });
   return { code: exit_signal > 0 ? 128 + exit_signal : exit_code, stdout: stdout ?? "", stderr: stderr ?? "" };
 }

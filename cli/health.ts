@@ -1,7 +1,7 @@
-/** What a PoP says of itself: the JSON of `pop health`, asked inside it, for its port is private. */
+/** A PoP's health: the JSON of `pop health`, queried inside the PoP, because its port is private. */
 import { z } from "zod";
-import { type Asked, askIn, jsonOf } from "./ask-in.ts";
-import type { Fleet, LivePop } from "./fleet.ts";
+import type { DeployedPop, Fleet } from "./fleet.ts";
+import { jsonOf, type QueryResult, queryPop } from "./pop-query.ts";
 
 const Part = z.looseObject({ status: z.string(), reason: z.string().optional() });
 
@@ -18,18 +18,18 @@ const ConnectionTraffic = z
   .nullish()
   .transform((all) => all ?? {});
 
-/** Loose: an older or newer image may say less or more. Units as `pop health` has them. */
+/** Loose, because older or newer images have fewer or more keys. Units are those of `pop health`. */
 export const Health = z.looseObject({
   /** ok, degraded or failing. */
   status: z.string(),
-  /** Digest of the build context the image was made from, hex. Absent: the image does not say. */
+  /** Hex digest of the image's build context. Absent: unknown. */
   image: z.string().nullish(),
   parts: z.record(z.string(), Part).default({}),
   certificates: z
     .array(
       z.looseObject({
         host: z.string(),
-        /** RFC 3339; Go's zero time when there is none. */
+        /** RFC 3339; Go's zero time if unknown. */
         notBefore: z.string().optional(),
         notAfter: z.string().optional(),
         selfSigned: z.boolean().optional(),
@@ -53,21 +53,21 @@ export const Health = z.looseObject({
       unknown: z.string().optional(),
     })
     .nullish(),
-  /** Hosts that are answered with 503 for now. Absent: an older image, which knows no maintenance. */
+  /** Hosts in maintenance, which get 503. Absent: an older image without maintenance. */
   maintenance: z
     .array(z.string())
     .nullish()
     .transform((list) => list ?? []),
-  /** Of the whole PoP, page cache left out. */
+  /** Memory of the whole PoP, without page cache. */
   memory: z.looseObject({ usedBytes: z.number(), limitBytes: z.number().nullish() }).nullish(),
-  /** The ways through the tailnet to the origins that are reached by it. */
+  /** Paths through the tailnet to the origins in it. */
   origins: z
     .array(
       z.looseObject({
         origin: z.string(),
-        /** Who answers for it, a subnet router for instance. */
+        /** The node that responds for it, for instance a subnet router. */
         node: z.string().optional(),
-        /** `direct`, `relay` through a DERP region, `peer` through another node; absent: nobody answered. */
+        /** `direct`, `relay` through a DERP region, or `peer` through another node. Absent: no response. */
         via: z.string().optional(),
         /** The DERP region's code. */
         relay: z.string().optional(),
@@ -77,32 +77,32 @@ export const Health = z.looseObject({
     )
     .nullish()
     .transform((list) => list ?? []),
-  /** By port, and by host of a site whose TLS ends at home; since `pop health` started. Absent: there are none. */
+  /** By port, and by host of a site with passThrough, since `pop health` started. Absent: there are none. */
   ports: ConnectionTraffic,
   passThrough: ConnectionTraffic,
-  /** Since `pop health` started. `hitRate`: share of what the cache could answer that it did answer, 0 to 1; null before the first. */
+  /** Since `pop health` started. `hitRate`: share of cacheable requests answered from the cache, 0 to 1; null before the first one. */
   traffic: z
     .looseObject({ requests: z.number(), rejected: z.number().default(0), hitRate: z.number().nullish() })
     .nullish(),
 });
 export type Health = z.infer<typeof Health>;
 
-const patienceSeconds = 10;
+const timeoutSeconds = 10;
 
-/** `pop ask <what>` in the PoP. `parse`: undefined for what is no answer. */
-export const askPop = <T>(
+/** Runs `pop ask <what>` in the PoP. `parse` returns undefined for invalid output. */
+export const probePop = <T>(
   fleet: Pick<Fleet, "app" | "fly">,
-  pop: LivePop,
+  pop: DeployedPop,
   what: "health" | "metrics",
   parse: (text: string) => T | undefined,
-): Promise<Asked<T>> =>
-  askIn(fleet, pop, ["/usr/bin/pop", "ask", what], { name: `pop ask ${what}`, seconds: patienceSeconds, parse });
+): Promise<QueryResult<T>> =>
+  queryPop(fleet, pop, ["/usr/bin/pop", "ask", what], { name: `pop ask ${what}`, seconds: timeoutSeconds, parse });
 
-/** Undefined with a reason when the PoP cannot be asked. */
+/** The health, or a reason if the PoP cannot be queried. */
 export async function readHealth(
   fleet: Fleet,
-  pop: LivePop,
+  pop: DeployedPop,
 ): Promise<{ health?: Health; reason?: string; leased?: true }> {
-  const { value, ...rest } = await askPop(fleet, pop, "health", jsonOf(Health));
+  const { value, ...rest } = await probePop(fleet, pop, "health", jsonOf(Health));
   return value === undefined ? rest : { health: value };
 }

@@ -1,14 +1,14 @@
-/** The help of the command that is meant. */
+/** Finds the command to show help for. */
 import type { Command } from "commander";
-import { nearest } from "../config/nearest.ts";
-import { Refusal } from "./world.ts";
+import { suggest } from "../config/suggest.ts";
+import { CliError } from "./context.ts";
 
-/** By its words, e.g. ["secrets", "edit"]; none: the program itself. */
-export function commandAt(program: Command, path: readonly string[]): Command {
+/** By its words, e.g. ["secrets", "edit"]. Empty: the program itself. */
+export function findCommand(program: Command, path: readonly string[]): Command {
   return path.reduce((command, word) => {
     const found = command.commands.find((it) => it.name() === word);
     if (found) return found;
-    const near = nearest(
+    const near = suggest(
       word,
       command
         .createHelp()
@@ -16,7 +16,7 @@ export function commandAt(program: Command, path: readonly string[]): Command {
         .map((it) => it.name()),
     );
     const meant = near === undefined ? "" : ` Did you mean ${near}?`;
-    throw new Refusal(`fly-pops: there is no command ${path.join(" ")}.${meant} All of them: fly-pops --help`, {
+    throw new CliError(`fly-pops: unknown command ${path.join(" ")}.${meant} For a list: fly-pops --help`, {
       code: 2,
     });
   }, program);

@@ -1,19 +1,19 @@
 /**
- * What was deployed when: Pulumi's history of the stack, and the images that ran, from Fly's history of a machine. Together they say it for every
- * backend, while only one of them would hand out older states.
+ * Deployments over time, from Pulumi's history of the stack and, for the images, Fly's history of a machine. This works with every backend, while only Pulumi
+ * Cloud returns older states.
  */
 import { z } from "zod";
-import { valueOfText } from "../config/stack-values.ts";
+import { parseValue } from "../config/stack-values.ts";
 import { contextVariables } from "../image/identity.ts";
 import { ownerKeys } from "../providers/fly/owner.ts";
-import { type LivePop, livePops, readFleet } from "./fleet.ts";
-import { askPulumi } from "./pulumi.ts";
+import { type CliContext, CliError } from "./context.ts";
+import { type DeployedPop, deployedPops, readFleet } from "./fleet.ts";
+import { pulumiOutput } from "./pulumi.ts";
 import type { Stack } from "./stack.ts";
 import { ulidTime } from "./ulid.ts";
-import { Refusal, type World } from "./world.ts";
 
 const Update = z.looseObject({
-  /** Counted by Pulumi Cloud alone; 0 elsewhere. */
+  /** Set by Pulumi Cloud only; 0 elsewhere. */
   version: z.number().default(0),
   kind: z.string(),
   startTime: z.string(),
@@ -36,9 +36,9 @@ const Update = z.looseObject({
 type Update = z.infer<typeof Update>;
 
 export interface Release {
-  /** From 1, in the order they were deployed. Runs that changed nothing are none. */
+  /** From 1, in order of deployment. Runs that changed nothing are not counted. */
   number: number;
-  /** `destroy` took everything away. */
+  /** `destroy` deleted everything. */
   kind: "update" | "destroy";
   /** RFC 3339. */
   startedAt: string;
@@ -46,32 +46,32 @@ export interface Release {
   result: string;
   message: string;
   commit: string | null;
-  /** The working tree had changes that the commit does not know. */
+  /** The working tree had uncommitted changes. */
   dirty: boolean;
-  /** Image that ran when it ended, by digest; null when nobody knows any more. */
+  /** Image that ran when it ended, by digest. null: unknown. */
   image: string | null;
-  /** Resources by what happened to them. */
+  /** Number of resources by operation. */
   changes: Record<string, number>;
 }
 
-export interface Recorded {
+export interface RecordedRelease {
   release: Release;
-  /** What it was deployed with: keys without `fly-pops:`. */
+  /** Its configuration: keys without `fly-pops:`. */
   config: Record<string, unknown>;
 }
 
 export interface History {
   /** Newest last. */
-  releases: Recorded[];
-  /** What the PoPs run now; undefined where there is none. */
-  running: Ran | undefined;
+  releases: RecordedRelease[];
+  /** The image that the PoPs run now. Undefined: no PoP. */
+  running: ImageDeployment | undefined;
 }
 
-export async function readHistory(world: World, stack: Stack): Promise<History> {
-  const text = await askPulumi(
-    world,
-    `${stack.name}: its history could not be read`,
-    // All of it: unless told, the last ten.
+export async function readHistory(context: CliContext, stack: Stack): Promise<History> {
+  const text = await pulumiOutput(
+    context,
+    `${stack.name}: could not read its history`,
+    // 0: all pages. The default is the last ten.
     ["stack", "history", "--json", "--show-secrets=false", "--page-size", "0", "--stack", stack.reference],
     stack.env,
   );
@@ -80,7 +80,7 @@ export async function readHistory(world: World, stack: Stack): Promise<History> 
     .parse(JSON.parse(text || "[]"))
     .toReversed()
     .flatMap((it) => (isRelease(it) ? [it] : []));
-  const images = updates.length > 0 ? await imagesOf(stack) : [];
+  const images = updates.length > 0 ? await listDeployedImages(stack) : [];
   const releases = updates.map((update, index) => ({
     release: releaseOf(update, update.version || index + 1, images),
     config: configOf(update),
@@ -88,46 +88,46 @@ export async function readHistory(world: World, stack: Stack): Promise<History> 
   return { releases, running: images.at(-1) };
 }
 
-type Deployed = Update & { kind: Release["kind"] };
+type DeployUpdate = Update & { kind: Release["kind"] };
 
-/** What took nothing up and did not fail either deployed nothing. Where nobody counted, it may have. */
-function isRelease(update: Update): update is Deployed {
+/** A successful run without changes deployed nothing. If there are no counts, it may have. */
+function isRelease(update: Update): update is DeployUpdate {
   const { kind, result, resourceChanges } = update;
   if (kind !== "update" && kind !== "destroy") return false;
   const counts = resourceChanges ?? {};
   const isCounted = Object.keys(counts).length > 0;
-  return result !== "succeeded" || !isCounted || Object.keys(done(counts)).length > 0;
+  return result !== "succeeded" || !isCounted || Object.keys(effectiveChanges(counts)).length > 0;
 }
 
-/** What stayed the same is no change. */
-export const done = (changes: Release["changes"]): Release["changes"] =>
+/** Changes without unchanged resources. */
+export const effectiveChanges = (changes: Release["changes"]): Release["changes"] =>
   Object.fromEntries(Object.entries(changes).filter(([operation, count]) => operation !== "same" && count > 0));
 
-/** History stays with the backend, when a state is moved away from it as well. */
-export const noRelease = (stack: string): string =>
-  `Stack ${stack} has no release here. Deploy it: npx pulumi up. What was deployed before a state was moved is known where it was moved from: docs/state.md`;
+/** If a state is moved, its history stays in the former backend. */
+export const noReleaseText = (stack: string): string =>
+  `Stack ${stack} has no release in this backend. Deploy it: npx pulumi up. If the state was moved, earlier releases are listed in its former backend: docs/state.md`;
 
-export function releaseNumbered({ releases }: History, { name }: Stack, number: number): Recorded {
+export function findRelease({ releases }: History, { name }: Stack, number: number): RecordedRelease {
   const found = releases.find(({ release }) => release.number === number);
   if (found) return found;
   const numbers = releases.map(({ release }) => release.number);
-  throw new Refusal(
+  throw new CliError(
     numbers.length === 0
-      ? noRelease(name)
-      : `Stack ${name} has no release ${number}: ${numbers[0]} to ${numbers.at(-1)} are known. See npx fly-pops releases`,
+      ? noReleaseText(name)
+      : `Stack ${name} has no release ${number}: ${numbers[0]} to ${numbers.at(-1)} exist. See npx fly-pops releases`,
   );
 }
 
-function releaseOf(update: Deployed, number: number, images: readonly Ran[]): Release {
-  const { environment: told, config } = update;
+function releaseOf(update: DeployUpdate, number: number, images: readonly ImageDeployment[]): Release {
+  const { environment, config } = update;
   return {
     number,
     kind: update.kind,
     startedAt: update.startTime,
     result: update.result,
     message: update.message.split("\n")[0] ?? "",
-    commit: told["git.head"] ?? null,
-    dirty: told["git.dirty"] === "true",
+    commit: environment["git.head"] ?? null,
+    dirty: environment["git.dirty"] === "true",
     image: update.kind === "destroy" ? null : config["fly-pops:imageRef"]?.value || imageAt(images, update.endTime),
     changes: update.resourceChanges ?? {},
   };
@@ -140,33 +140,33 @@ const configOf = ({ config }: Update): Record<string, unknown> =>
     Object.entries(config)
       .filter(([key, { secret }]) => key.startsWith(prefix) && !secret)
       .map(([full, { value = "", objectValue }]) => [full.slice(prefix.length), objectValue ?? value] as const)
-      .map(([key, value]) => [key, typeof value === "string" ? valueOfText(key, value) : value])
+      .map(([key, value]) => [key, typeof value === "string" ? parseValue(key, value) : value])
       .filter(([, value]) => value !== undefined),
   );
 
-export interface Ran {
+export interface ImageDeployment {
   /** Milliseconds since the epoch. */
   since: number;
   /** By digest. */
   image: string;
-  /** Digest of what it was made from, which the machine expects of it; undefined where any will do. */
+  /** Digest of the build context that the machine expects. Undefined: any. */
   context: string | undefined;
 }
 
-/** Times in Pulumi's history are cut to the second. */
+/** Times in Pulumi's history are truncated to seconds. */
 const second = 1000;
 
-function imageAt(images: readonly Ran[], endTime: string): string | null {
+function imageAt(images: readonly ImageDeployment[], endTime: string): string | null {
   const end = Date.parse(endTime) + second;
   return images.findLast(({ since }) => since <= end)?.image ?? null;
 }
 
-/** Images of the PoP that is there longest, oldest first. None when there is no PoP any more. */
-async function imagesOf(stack: Stack): Promise<Ran[]> {
+/** Images of the oldest PoP, oldest first. Empty: no PoP. */
+async function listDeployedImages(stack: Stack): Promise<ImageDeployment[]> {
   const fleet = await readFleet(stack);
-  const [oldest] = livePops(fleet)
+  const [oldest] = deployedPops(fleet)
     .filter(({ machine }) => machine.config?.metadata?.[ownerKeys.stack] !== undefined)
-    .toSorted((a, b) => born(a) - born(b));
+    .toSorted((a, b) => createdAt(a) - createdAt(b));
   if (!oldest) return [];
   const versions = await fleet.fly.listVersions(fleet.app, oldest.machine.id);
   return versions
@@ -180,4 +180,4 @@ async function imagesOf(stack: Stack): Promise<Ran[]> {
     .toSorted((a, b) => a.since - b.since);
 }
 
-const born = ({ machine }: LivePop): number => Date.parse(machine.created_at ?? "") || 0;
+const createdAt = ({ machine }: DeployedPop): number => Date.parse(machine.created_at ?? "") || 0;

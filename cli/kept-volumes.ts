@@ -1,4 +1,4 @@
-/** Volumes on Fly that no PoP of the stack uses: kept when theirs was taken out or replaced, and on the bill until somebody destroys them. One call. */
+/** Volumes on Fly that no PoP of the stack uses: kept when their PoP was removed or replaced, and billed until they are destroyed. One API call. */
 import type { BillableVolume } from "../components/cost.ts";
 import { popOfVolume } from "../components/placement.ts";
 import { ifNotFound } from "../providers/fly/errors.ts";
@@ -14,7 +14,7 @@ export async function keptVolumes(stack: Stack): Promise<BillableVolume[]> {
   return keptIn(volumes, new Set(pops.map(({ name }) => name)));
 }
 
-/** `wanted`: the stack file's PoPs. Of several volumes of one PoP the mounted one is its own. Pure. */
+/** `wanted`: the stack file's PoPs. If a PoP has several volumes, the mounted one is its own. Pure. */
 export function keptIn(volumes: readonly Volume[], wanted: ReadonlySet<string>): BillableVolume[] {
   const ours = volumes.filter(isLive).flatMap((volume) => {
     const pop = popOfVolume(volume.name);

@@ -1,63 +1,63 @@
-/** Lines of PoPs as they are written, by the log call of Fly's other server (providers/fly/logs.ts says which). */
+/** Follows logs of PoPs through Fly's log API (see providers/fly/logs.ts). */
 import { sleep } from "../providers/clock.ts";
 import { FlyError } from "../providers/fly/errors.ts";
 import { FlyLogs, type LogEntry, logsEndpoint } from "../providers/fly/logs.ts";
+import { type CliContext, CliError, note } from "./context.ts";
 import type { Fleet } from "./fleet.ts";
 import type { ReadPage } from "./log-reader.ts";
 import { isLocal, type Stack } from "./stack.ts";
-import { tellingWaits } from "./waiting.ts";
-import { note, Refusal, type World } from "./world.ts";
+import { withWaitNotices } from "./wait-notices.ts";
 
 const pollMs = 1_000;
 const longestPauseMs = 15_000;
 
-/** Goes on through whatever passes: a server that is away, one that has too much to do. Each line comes once, as the place is kept. */
-export async function follow(
-  world: World,
+/** Retries transient errors, such as an unreachable or overloaded server. Each line is shown once, because the position is kept. */
+export async function followLogs(
+  context: CliContext,
   read: ReadPage,
   { next, onEntries }: { next: string | undefined; onEntries: (entries: LogEntry[]) => void },
 ): Promise<never> {
-  let told: string | undefined;
+  let lastError: string | undefined;
   let token = next;
   for (let pause = pollMs; ; ) {
-    await sleep(world.clock, pause, world.interrupted);
+    await sleep(context.clock, pause, context.interrupted);
     try {
       const page = await read(token);
-      if (told !== undefined) note(world, "Logs come again.");
+      if (lastError !== undefined) note(context, "Logs are available again.");
       onEntries(page.entries);
       token = page.token;
-      [told, pause] = [undefined, pollMs];
+      [lastError, pause] = [undefined, pollMs];
     } catch (error) {
-      if (world.interrupted.aborted || !(error instanceof Refusal) || isLasting(error.cause)) throw error;
-      // Each new reason once.
-      if (told !== error.message) note(world, `${error.message} Trying again until Ctrl-C.`);
-      told = error.message;
+      if (context.interrupted.aborted || !(error instanceof CliError) || isPermanent(error.cause)) throw error;
+      // Report each new reason once.
+      if (lastError !== error.message) note(context, `${error.message} Retrying until Ctrl-C.`);
+      lastError = error.message;
       pause = Math.min(pause * 2, longestPauseMs);
     }
   }
 }
 
-/** A token that is not taken, or an app that is gone, stays so. */
-const isLasting = (error: unknown): boolean =>
+/** Errors that do not pass: an invalid token, or a deleted app. */
+const isPermanent = (error: unknown): boolean =>
   !(error instanceof FlyError) || [401, 403, 404].includes(error.status ?? 0);
 
-export async function reader(
-  world: World,
+export async function createLogReader(
+  context: CliContext,
   stack: Stack,
   { fleet: { app }, machine }: { fleet: Fleet; machine: string | undefined },
 ): Promise<ReadPage> {
   const { endpoint, token } = await stack.settings();
   const source = logsEndpoint(endpoint, (key) => stack.env[key] || undefined);
-  const fly = tellingWaits(
-    world,
+  const fly = withWaitNotices(
+    context,
     `the logs at ${source}`,
-    new FlyLogs({ endpoint: source, token, clock: world.clock }),
+    new FlyLogs({ endpoint: source, token, clock: context.clock }),
   );
-  const way = isLocal(world, stack.name)
-    ? "Local Fly's own words: npm run local -- logs"
-    : `The Machines API has no logs, so ${source} was asked, as flyctl does where it cannot subscribe. flyctl may know another way: fly logs -a ${app}${machine ? ` --machine ${machine}` : ""}`;
+  const way = isLocal(context, stack.name)
+    ? "Local Fly's own logs: npm run local -- logs"
+    : `The Machines API has no logs, so this uses ${source}, as flyctl does when it cannot subscribe. Alternatively: fly logs -a ${app}${machine ? ` --machine ${machine}` : ""}`;
   return (from) =>
     fly.read(app, { instance: machine, token: from }).catch((error: unknown) => {
-      throw error instanceof FlyError ? new Refusal(`${error.message}. ${way}`, { cause: error }) : error;
+      throw error instanceof FlyError ? new CliError(`${error.message}. ${way}`, { cause: error }) : error;
     });
 }

@@ -1,4 +1,4 @@
-/** Lines of PoPs as data: whose they are, what of them is for people, which are wanted. Pure. */
+/** Parses and filters log lines of PoPs. Pure. */
 import { stripVTControlCharacters } from "node:util";
 import type { LogEntry } from "../providers/fly/logs.ts";
 
@@ -6,31 +6,31 @@ import type { LogEntry } from "../providers/fly/logs.ts";
 export interface LogLine {
   /** RFC 3339, as Fly has it. */
   time: string;
-  /** Null: its machine belongs to no PoP any more. */
+  /** Null: its machine no longer belongs to a PoP. */
   pop: string | null;
   region: string;
   machine: string;
   level: string;
-  /** Name in process-compose, e.g. nginx; `process-compose` for its own lines. Null: not of a process. */
+  /** Name in process-compose, e.g. nginx; `process-compose` for its own lines. Null: not from a process. */
   process: string | null;
-  /** Without the process' name in front. */
+  /** Without the process name in front. */
   message: string;
-  /** What the process wrote, where that is a JSON object: nginx does for each request. */
+  /** The line as JSON, if it is an object, as nginx writes for each request. */
   fields?: Record<string, unknown>;
 }
 
-export interface Wanted {
-  /** Lines of this process, and what process-compose says of it. */
+export interface LineFilter {
+  /** Lines of this process, and process-compose's lines about it. */
   process?: string | undefined;
-  /** Requests to this host, and what nginx says of it. */
+  /** Requests to this host, and nginx's messages about it. */
   site?: string | undefined;
-  /** Nothing but failures: answers of 500 and more, nginx's errors, and what other processes call so. */
+  /** Only failures: responses with 500 and above, nginx's errors, and errors of other processes. */
   errors?: boolean | undefined;
 }
 
-/** Undefined for tailscaled's debug lines, which older images let through: 99 of 100, and of no use to an operator. */
-export function lineOf(entry: LogEntry, pop: string | null): LogLine | undefined {
-  // process-compose sets the title of a terminal that is none.
+/** Undefined for tailscaled's debug lines, which older images do not filter: 99 of 100 lines, and useless to operators. */
+export function parseLine(entry: LogEntry, pop: string | null): LogLine | undefined {
+  // process-compose writes escape sequences to set a terminal title.
   const [, name, rest] = /^\[([\w.-]+)\s*\] ?(.*)$/s.exec(stripVTControlCharacters(entry.message)) ?? [];
   const raw = rest ?? entry.message;
   if (name === "tailscaled" && /\[v\d\] |\[v\0JSON\]/.test(raw)) return undefined;
@@ -48,20 +48,20 @@ export function lineOf(entry: LogEntry, pop: string | null): LogLine | undefined
   };
 }
 
-/** As process-compose writes of itself: 26-11-29 01:22:53.515 INF Scheduler started */
+/** Format of process-compose's own lines: 26-11-29 01:22:53.515 INF Scheduler started */
 const ownLine = /^\d\d-\d\d-\d\d [\d:.]+ [A-Z]{3} /;
 
 /**
- * Without what a terminal would obey: escape sequences, C0 and C1 controls, and the marks that turn the direction of writing around.
- * Visitors choose their user agent, and tailscaled writes NUL.
+ * Removes what a terminal would interpret: escape sequences, C0 and C1 controls, and bidirectional control characters.
+ * Visitors control their user agent, and tailscaled writes NUL.
  */
 export const cleaned = (text: string): string =>
   stripVTControlCharacters(text)
     .replaceAll("\t", " ")
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what goes
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are to be removed
     .replaceAll(/[\0-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "");
 
-/** JSON hides a control character behind an escape, where the reader's tool brings it back. */
+/** Also cleans strings inside JSON, because tools decode their escaped control characters. */
 function jsonObject(text: string): Record<string, unknown> | undefined {
   if (!text.startsWith("{")) return undefined;
   try {
@@ -71,11 +71,11 @@ function jsonObject(text: string): Record<string, unknown> | undefined {
   }
 }
 
-export const isWanted =
-  ({ process, site, errors }: Wanted): ((line: LogLine) => boolean) =>
+export const matchesFilter =
+  ({ process, site, errors }: LineFilter): ((line: LogLine) => boolean) =>
   (line) =>
     (process === undefined || isOf(line, process)) &&
-    (site === undefined || concerns(line, site.toLowerCase())) &&
+    (site === undefined || isAboutSite(line, site.toLowerCase())) &&
     (!errors || isError(line));
 
 function isOf(line: LogLine, name: string): boolean {
@@ -88,12 +88,12 @@ function isOf(line: LogLine, name: string): boolean {
   );
 }
 
-/** By the host of a request, the site of a connection whose TLS is passed through, or what nginx writes behind an error: `server: www.example.org, request: ...` */
-function concerns({ process, message, fields }: LogLine, site: string): boolean {
+/** By the host of a request, the site of a connection with passThrough, or what nginx appends to an error: `server: www.example.org, request: ...` */
+function isAboutSite({ process, message, fields }: LogLine, site: string): boolean {
   if (process !== "nginx") return false;
   if (fields) return String(fields.host ?? fields.site).toLowerCase() === site;
-  const said = message.toLowerCase();
-  return said.includes(`server: ${site},`) || said.includes(`host: "${site}"`);
+  const text = message.toLowerCase();
+  return text.includes(`server: ${site},`) || text.includes(`host: "${site}"`);
 }
 
 const failing =
@@ -112,20 +112,20 @@ function isError({ process, level, message, fields }: LogLine): boolean {
   return failing.test(message);
 }
 
-/** For people, in one line. */
-export const textOf = ({ process, message }: LogLine): string =>
+/** Human-readable, in one line. */
+export const lineText = ({ process, message }: LogLine): string =>
   process === null || process === "process-compose" ? message : `[${process}] ${message}`;
 
-/** For programs. What is JSON already stands as it is, not as a text of its own. */
-export const jsonOf = ({ message, fields, ...line }: LogLine): Record<string, unknown> => ({
+/** For --json. Lines that are JSON objects are included as objects, not as strings. */
+export const lineJson = ({ message, fields, ...line }: LogLine): Record<string, unknown> => ({
   ...line,
   ...(fields ? { fields } : { message }),
 });
 
 const units = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
 
-/** Time in ms of `10m`, `2h`, `90s`, `7d` before now, or of an RFC 3339 time; undefined when it is neither. */
-export function sinceOf(text: string, now: number): number | undefined {
+/** Milliseconds since the epoch for `10m`, `2h`, `90s` or `7d` before now, or for an RFC 3339 time. Undefined: neither. */
+export function parseSince(text: string, now: number): number | undefined {
   const [, count, unit] = /^(\d+)([smhd])$/.exec(text) ?? [];
   if (count !== undefined) return now - Number(count) * units[unit as keyof typeof units] * 1000;
   const at = /^\d{4}-\d\d-\d\d([T ].*)?$/.test(text) ? Date.parse(text) : Number.NaN;

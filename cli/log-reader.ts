@@ -1,13 +1,13 @@
-/** Which pages of Fly's log are read, and in what order. Fly tells the newest hundred lines, or the first hundred after a time. */
+/** Reads pages of Fly's logs. Fly returns the newest hundred lines, or the first hundred after a time. */
 import { type LogEntry, nanosOf } from "../providers/fly/logs.ts";
 
 export interface Page {
   entries: LogEntry[];
-  /** Where the next page begins. */
+  /** Start of the next page. */
   token: string | undefined;
 }
 
-/** One page: the newest without a token. */
+/** Reads one page. Without a token: the newest. */
 export type ReadPage = (token?: string) => Promise<Page>;
 
 /** Nanoseconds since 1970, as Fly's tokens are. */
@@ -15,9 +15,9 @@ type Nanos = bigint;
 
 export const nanosAt = (ms: number): Nanos => BigInt(Math.floor(ms)) * 1_000_000n;
 
-/** Pages from a time on until nothing newer is there, or `until` is reached. The last one's token goes on from there. */
+/** Pages from a time until there is nothing newer, or until `until`. The last page's token continues from there. */
 export async function* forward(read: ReadPage, from: Nanos, until?: Nanos): AsyncGenerator<Page> {
-  // A token is the time of a line that is known already.
+  // A token is the time of the last known line.
   let token: string | undefined = String(from - 1n);
   for (;;) {
     const page: Page = await read(token);
@@ -28,7 +28,7 @@ export async function* forward(read: ReadPage, from: Nanos, until?: Nanos): Asyn
   }
 }
 
-/** Without a time that can be read a line is no reason to stop. */
+/** A line without a valid time does not end the search. */
 const between =
   (from: Nanos | undefined, until: Nanos | undefined) =>
   ({ timestamp }: LogEntry): boolean => {
@@ -36,22 +36,23 @@ const between =
     return at === undefined || ((from === undefined || at >= from) && (until === undefined || at < until));
   };
 
-/** Pages at most for one look back: each costs a call. */
-const mostPages = 60;
+/** Maximum pages for reading backward. Each costs a call. */
+const maxPages = 60;
 /** Fly keeps about a week. */
-const keptMs = 7 * 86_400_000;
+const retentionMs = 7 * 86_400_000;
 const firstWindow = nanosAt(60_000);
 
-export interface LookedBack<T> {
+export interface BackwardResult<T> {
   lines: T[];
-  /** Where what comes later begins. */
+  /** Start of later lines. */
   token: string | undefined;
-  /** The search ended here, as there were too many lines. Absent: it went as far as was asked. */
+  /** The search stopped here because there were too many lines. Absent: it was complete. */
   stoppedAt?: Date;
 }
 
 /**
- * The newest `count` of what `pick` makes of entries (default: as many as Fly tells at once), no older than `since` in ms. By windows of time that grow, as pages go forward only.
+ * The newest `count` lines that `pick` returns (default: as many as Fly returns in a page), no older than `since` in ms. Reads growing windows of time,
+ * because pages only go forward.
  */
 export async function backward<T>(
   read: ReadPage,
@@ -61,8 +62,8 @@ export async function backward<T>(
     now,
     pick,
   }: { count?: number | undefined; since?: number | undefined; now: number; pick: (entry: LogEntry) => T[] },
-): Promise<LookedBack<T>> {
-  const floor = nanosAt(since ?? now - keptMs);
+): Promise<BackwardResult<T>> {
+  const floor = nanosAt(since ?? now - retentionMs);
   const { entries, token } = await read();
   let lines = entries.filter(between(floor, undefined)).flatMap(pick);
   const enough = count ?? entries.length;
@@ -74,8 +75,8 @@ export async function backward<T>(
     for await (const page of forward(read, from, oldest)) {
       older.push(...page.entries.flatMap(pick));
       pages += 1;
-      // What was read of this window is left out: between it and the lines above would be a gap that nobody sees.
-      if (pages === mostPages) return { lines, token, stoppedAt: new Date(Number(oldest / 1_000_000n)) };
+      // Discard this window: between its lines and those above there would be an invisible gap.
+      if (pages === maxPages) return { lines, token, stoppedAt: new Date(Number(oldest / 1_000_000n)) };
     }
     lines = [...older, ...lines];
     oldest = from;

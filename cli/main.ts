@@ -1,26 +1,26 @@
-/** `fly-pops`: the real outside for run.ts. */
+/** `fly-pops`: the process's environment for run.ts. */
 import { fstatSync } from "node:fs";
 import { buffer } from "node:stream/consumers";
 import { projectDir } from "../local/paths.ts";
 import { systemClock } from "../providers/clock.ts";
+import { addRedaction, type CliContext } from "./context.ts";
 import { findProject } from "./project.ts";
 import { run } from "./run.ts";
-import { keepSecret, type World } from "./world.ts";
 
 const interrupt = new AbortController();
 process.once("SIGINT", () => {
   interrupt.abort(new Error("interrupted"));
-  // A second one does not wait for anything.
+  // A second Ctrl-C exits immediately.
   process.once("SIGINT", () => process.exit(130));
 });
-// Who reads has read enough, as `head` has: no failure, and nobody left to tell.
+// The reader of a pipe has closed it, as `head` does. This is not an error.
 for (const stream of [process.stdout, process.stderr])
   stream.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "EPIPE") throw error;
     process.exit(0);
   });
 
-const world: World = {
+const context: CliContext = {
   env: process.env,
   dir: findProject(process.cwd()) ?? projectDir,
   clock: systemClock,
@@ -30,13 +30,13 @@ const world: World = {
   isWatched: process.stderr.isTTY === true,
   input: isFed() ? () => buffer(process.stdin) : undefined,
   window: () => (process.stdout.isTTY ? { columns: process.stdout.columns, rows: process.stdout.rows } : undefined),
-  // Loaded where it is asked: with it comes Fly's client.
+  // Loaded on use, because it imports Fly's client.
   resolve: async (name, type) => (await import("./addresses.ts")).recordsOf(name, type, { timeout: 1000, tries: 1 }),
   ask: process.stdin.isTTY && process.stderr.isTTY ? ask : undefined,
   interrupted: interrupt.signal,
   secrets: new Set(),
 };
-for (const name of ["FLY_API_TOKEN", "FLY_ACCESS_TOKEN"]) keepSecret(world, process.env[name]);
+for (const name of ["FLY_API_TOKEN", "FLY_ACCESS_TOKEN"]) addRedaction(context, process.env[name]);
 
 /** Standard input is a pipe, a file or a socket: not a terminal, nor /dev/null. */
 function isFed(): boolean {
@@ -48,14 +48,14 @@ function isFed(): boolean {
   }
 }
 
-/** On standard error, so that results stay clean in a pipe. */
+/** Asks on standard error, so that a pipe gets only results. */
 async function ask(question: string): Promise<string> {
   const { createInterface } = await import("node:readline/promises");
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   try {
     return await lines.question(question, { signal: interrupt.signal });
   } catch (error) {
-    // On a terminal that is asked Ctrl-C is a key, and raises no signal.
+    // While readline waits on a terminal, Ctrl-C is a key and raises no signal.
     interrupt.abort(error);
     process.stderr.write("\n");
     throw error;
@@ -64,6 +64,6 @@ async function ask(question: string): Promise<string> {
   }
 }
 
-process.exitCode = await run(process.argv.slice(2), world);
-// Kept connections and a terminal's input would hold the process.
+process.exitCode = await run(process.argv.slice(2), context);
+// Open connections and a terminal's input would keep the process alive.
 process.stdout.write("", () => process.exit());

@@ -1,33 +1,33 @@
-/** What a PoP counts, read from its `/metrics`. Pure: text in, counters out, and rates between two readings. docs/metrics.md has the names. */
+/** Parses a PoP's `/metrics`, and calculates rates between two readings. Pure. docs/metrics.md has the metrics' names. */
 
-/** Of one site of one PoP, since its `pop health` started. */
+/** Counters of one site of one PoP, since its `pop health` started. */
 export interface Counters {
   requests: number;
-  /** Answered with 5xx. */
+  /** Responses with 5xx. */
   errors: number;
   /** Rejected by a limit or a block. */
   rejected: number;
-  /** Requests the cache answered, of those it could answer. */
+  /** Cacheable requests that were answered from the cache. */
   hits: number;
   cacheable: number;
-  /** How many requests took at most so many seconds, by bound; the last bound is Infinity. */
+  /** Cumulative number of requests by upper bound of their duration in seconds; the last bound is Infinity. */
   seconds: ReadonlyMap<number, number>;
 }
 
-/** By site; `other` is for names of nobody. */
-export type Reading = ReadonlyMap<string, Counters>;
+/** By site; `other` is for unknown hosts. */
+export type CountersBySite = ReadonlyMap<string, Counters>;
 
-/** Over the time between two readings. */
+/** Rates between two readings. */
 export interface Rates {
   requestsPerSecond: number;
   errorsPerSecond: number;
-  /** Of limits and blocks. */
+  /** Rejected by limits and blocks. */
   rejectedPerSecond: number;
-  /** 0 to 1; null when nothing was asked. */
+  /** 0 to 1; null without requests. */
   errorRate: number | null;
-  /** 0 to 1; null when nothing was asked that the cache could answer. */
+  /** 0 to 1; null without cacheable requests. */
   hitRate: number | null;
-  /** Seconds within which 95 of 100 requests were answered; the histogram's last bound for that and more; null when nothing was asked. */
+  /** 95th percentile of durations in seconds, at most the histogram's last finite bound. null without requests. */
   p95Seconds: number | null;
 }
 
@@ -42,8 +42,8 @@ const cacheable = [...hits, "MISS", "EXPIRED"];
 
 export const samplesOf = (text: string): Sample[] => text.split("\n").flatMap((line) => sampleOf(line) ?? []);
 
-/** Undefined for a text that is no scrape of a PoP. */
-export function parseMetrics(text: string): Reading | undefined {
+/** Undefined if the text is not from a PoP. */
+export function parseMetrics(text: string): CountersBySite | undefined {
   const samples = samplesOf(text);
   if (!samples.some(({ name }) => name === "pop_info")) return undefined;
   const sites = new Set(
@@ -52,7 +52,7 @@ export function parseMetrics(text: string): Reading | undefined {
   return new Map([...sites].map((site) => [site, countersOf(samples.filter(({ labels }) => labels.site === site))]));
 }
 
-/** Of visitors, open now; undefined when nginx did not tell. */
+/** Open connections of visitors. Undefined: nginx's value is missing. */
 export const openConnectionsIn = (text: string): number | undefined =>
   text
     .split("\n")
@@ -81,7 +81,7 @@ function countersOf(samples: readonly Sample[]): Counters {
 const line = /^([a-z_]+)(?:\{(.*)\})? (\S+)$/;
 const label = /([a-z_]+)="((?:[^"\\]|\\.)*)"/g;
 
-/** A line of Prometheus's text format; undefined for comments and for what is none. */
+/** A line of Prometheus' text format. Undefined: a comment or invalid. */
 function sampleOf(text: string): Sample | undefined {
   const [, name, labels = "", value] = line.exec(text) ?? [];
   if (name === undefined) return undefined;
@@ -92,16 +92,16 @@ function sampleOf(text: string): Sample | undefined {
 
 const nothing: Counters = { requests: 0, errors: 0, rejected: 0, hits: 0, cacheable: 0, seconds: new Map() };
 
-/** What was counted between two readings of one PoP. Counters start at 0 with their process: where they fell, all of the later ones is new. */
-export function grown(before: Reading, after: Reading): Reading {
+/** The increase between two readings of one PoP. Counters restart at 0 with their process: if they fell, the later value is the increase. */
+export function counterIncrease(before: CountersBySite, after: CountersBySite): CountersBySite {
   const restarted = [...after].some(([site, { requests }]) => requests < (before.get(site)?.requests ?? 0));
   return new Map(
     [...after].map(([site, now]) => [site, combined(now, (restarted ? undefined : before.get(site)) ?? nothing, -1)]),
   );
 }
 
-/** All sites of a reading, or one site of several, as one. */
-export const summed = (all: Iterable<Counters>): Counters =>
+/** The sum of counters, of all sites of a reading or of one site of several PoPs. */
+export const sumCounters = (all: Iterable<Counters>): Counters =>
   [...all].reduce((sum, it) => combined(sum, it, 1), nothing);
 
 function combined(a: Counters, b: Counters, sign: 1 | -1): Counters {
@@ -118,7 +118,7 @@ function combined(a: Counters, b: Counters, sign: 1 | -1): Counters {
   };
 }
 
-/** `counted` within so many seconds. */
+/** Rates of `counted` over a number of seconds. */
 export function ratesOf(counted: Counters, seconds: number): Rates {
   const perSecond = (count: number) => (seconds > 0 ? count / seconds : 0);
   const share = (part: number, of: number) => (of > 0 ? part / of : null);
@@ -132,7 +132,7 @@ export function ratesOf(counted: Counters, seconds: number): Rates {
   };
 }
 
-/** As Prometheus's histogram_quantile: evenly spread within a bucket. */
+/** Like Prometheus' histogram_quantile: interpolates linearly within a bucket. */
 export function quantile(buckets: ReadonlyMap<number, number>, share: number): number | null {
   const sorted = [...buckets].toSorted(([a], [b]) => a - b);
   const all = sorted.at(-1)?.[1] ?? 0;

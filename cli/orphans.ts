@@ -1,4 +1,4 @@
-/** What bears our marks and belongs to no stack. Pure. */
+/** Finds objects that have our metadata or names and belong to no stack. Pure. */
 
 import { popOfVolume } from "../components/placement.ts";
 import { isLive } from "../providers/fly/existence.ts";
@@ -11,41 +11,45 @@ export interface Orphan {
   app: string;
   name: string;
   region: string;
-  /** Why it counts as one. */
+  /** Why it is an orphan. */
   reason: string;
-  /** False: another stack's, which may live in a backend that is not asked here, or a deployment's that may be under way. */
+  /** False: it may belong to a stack in another backend, or to a running deployment. */
   deletable: boolean;
-  /** A volume that stays because `keepVolumes` says so: nothing that should not be, and deleted by its id alone. */
+  /** A volume kept because of `keepVolumes`, which is no problem. Deleted only if given by its id. */
   kept: boolean;
 }
 
-export interface Found {
+export interface AppObjects {
   app: string;
   machines: readonly Machine[];
   volumes: readonly Volume[];
   addresses: readonly Address[];
 }
 
-export interface Known {
-  /** True for an owner as metadata has it, organization/project/stack, that is the stack asked about. */
+export interface OwnershipIndex {
+  /** Whether an owner in metadata, organization/project/stack, is this stack. */
   isOwn: (owner: string) => boolean;
   /** Ids in the state of the stack. */
   ids: ReadonlySet<string>;
-  /** Names of what the state has as begun and not ended: a deployment makes them just now, or was cut off at them. */
+  /** Names of pending resources in the state: a deployment is creating them, or was interrupted. */
   pending: ReadonlySet<string>;
-  /** True for the owner of a stack that this backend has. */
+  /** Whether an owner is a stack in this backend. */
   hasStack: (owner: string) => boolean;
 }
 
-/** What the stack file says of volumes. */
-export interface Wanted {
+/** Settings of the stack file that matter for volumes. */
+export interface VolumeSettings {
   keepVolumes: boolean;
   pops: readonly { name: string }[];
 }
 
-const pendingReason = "a deployment makes it just now, or was cut off while it did: npx pulumi up goes on with it";
+const pendingReason = "a deployment is creating it, or was interrupted while doing so: npx pulumi up continues it";
 
-export function orphansIn({ app, machines, volumes, addresses }: Found, known: Known, wanted: Wanted): Orphan[] {
+export function findOrphans(
+  { app, machines, volumes, addresses }: AppObjects,
+  known: OwnershipIndex,
+  wanted: VolumeSettings,
+): Orphan[] {
   const marked = machines.filter((it) => isLive(it) && it.config?.metadata?.[ownerKeys.stack] !== undefined);
   const lost = marked.filter(({ id, config }) => {
     const owner = config?.metadata?.[ownerKeys.stack] ?? "";
@@ -68,8 +72,8 @@ export function orphansIn({ app, machines, volumes, addresses }: Found, known: K
       reason: pending
         ? pendingReason
         : own
-          ? "made by this stack, not in its state"
-          : `made by stack ${owner}, which this backend does not have`,
+          ? "created by this stack, but not in its state"
+          : `created by stack ${owner}, which is not in this backend`,
       deletable: own && !pending,
       kept: false,
     };
@@ -77,7 +81,7 @@ export function orphansIn({ app, machines, volumes, addresses }: Found, known: K
   const isWanted = (volume: Volume) => wanted.pops.some(({ name }) => name === popOfVolume(volume.name));
   const lostVolumes = volumes
     .filter((it) => isLive(it) && popOfVolume(it.name) !== undefined && !known.ids.has(it.id))
-    // One that a foreign stack's machine mounts is that stack's.
+    // A volume mounted by another stack's machine belongs to that stack.
     .filter((it) => !foreign.has(it.attached_machine_id ?? ""))
     .filter((it) => !it.attached_machine_id || lostMachines.some(({ id }) => id === it.attached_machine_id))
     .map((it): Orphan => {
@@ -92,14 +96,14 @@ export function orphansIn({ app, machines, volumes, addresses }: Found, known: K
         reason: pending
           ? pendingReason
           : kept
-            ? "kept when its PoP went (fly-pops:keepVolumes), and on the bill"
-            : `not in the state of this stack, ${it.attached_machine_id ? `mounted by ${it.attached_machine_id}` : "mounted by nobody"}: kept when its PoP went, or left by a run that was cut off`,
+            ? "kept when its PoP was removed (fly-pops:keepVolumes), and billed"
+            : `not in the state of this stack, ${it.attached_machine_id ? `mounted by ${it.attached_machine_id}` : "not mounted"}: kept when its PoP was removed, or left by an interrupted run`,
         deletable: !pending,
         kept,
       };
     });
   const lostAddresses = addresses
-    // Egress addresses are assigned by hand, and by nobody else.
+    // Egress addresses are only assigned manually.
     .filter(({ ip, egress }) => ip && !egress && !known.ids.has(ip))
     .map(
       ({ ip, region }): Orphan => ({
@@ -108,8 +112,8 @@ export function orphansIn({ app, machines, volumes, addresses }: Found, known: K
         app,
         name: ip ?? "",
         region: region ?? "",
-        reason: "assigned to the app, not in the state of this stack",
-        // Nothing marks an address as ours: somebody may have assigned it by hand.
+        reason: "assigned to the app, but not in the state of this stack",
+        // Addresses have no metadata, so somebody may have assigned it manually.
         deletable: false,
         kept: false,
       }),
@@ -117,15 +121,18 @@ export function orphansIn({ app, machines, volumes, addresses }: Found, known: K
   return [...lostMachines, ...lostVolumes, ...lostAddresses];
 }
 
-/** What `--delete` takes: all that may go but what is kept, or exactly the ids that are named. */
-export function goingOf(all: readonly Orphan[], ids: readonly string[]): { going: Orphan[]; refusals: string[] } {
+/** Selects orphans for `--delete`: all deletable ones except kept volumes, or exactly the given ids. */
+export function selectForDeletion(
+  all: readonly Orphan[],
+  ids: readonly string[],
+): { going: Orphan[]; refusals: string[] } {
   if (ids.length === 0) return { going: all.filter(({ deletable, kept }) => deletable && !kept), refusals: [] };
   const named = [...new Set(ids)].map((id) => [id, all.find((it) => it.id === id)] as const);
   return {
     going: named.flatMap(([, it]) => (it?.deletable ? it : [])),
     refusals: named.flatMap(([id, it]) => {
-      if (it === undefined) return `${id} is no orphan`;
-      return it.deletable ? [] : `${it.kind} ${id} stays: ${it.reason}`;
+      if (it === undefined) return `${id} is not an orphan`;
+      return it.deletable ? [] : `${it.kind} ${id} is not deleted: ${it.reason}`;
     }),
   };
 }

@@ -1,9 +1,9 @@
-/** Differences of texts for a terminal. */
+/** Diffs of texts for a terminal. */
 import { createTwoFilesPatch } from "diff";
-import { tint } from "./style.ts";
-import type { World } from "./world.ts";
+import type { CliContext } from "./context.ts";
+import { styled } from "./style.ts";
 
-/** A unified diff, without the line above its heads. */
+/** A unified diff, without the separator line above its header. */
 export const patchOf = (before: { name: string; text: string }, after: { name: string; text: string }): string =>
   createTwoFilesPatch(before.name, after.name, before.text, after.text)
     .split("\n")
@@ -11,11 +11,11 @@ export const patchOf = (before: { name: string; text: string }, after: { name: s
     .join("\n")
     .trimEnd();
 
-export const colouredPatch = (world: World, patch: string): string =>
+export const colouredPatch = (context: CliContext, patch: string): string =>
   patch
     .split("\n")
     .map((line) => {
-      if (/^(---|\+\+\+)/.test(line)) return tint(world, "head", line);
-      return tint(world, line.startsWith("+") ? "good" : line.startsWith("-") ? "bad" : undefined, line);
+      if (/^(---|\+\+\+)/.test(line)) return styled(context, "head", line);
+      return styled(context, line.startsWith("+") ? "good" : line.startsWith("-") ? "bad" : undefined, line);
     })
     .join("\n");

@@ -1,15 +1,15 @@
-/** Where the project is, and which stacks have a file there. Names of files alone: nothing is read. */
+/** Finds the project and its stack files, by file names only. */
 import { existsSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-/** Folder of the nearest Pulumi.yaml at or above, as Pulumi looks for it. */
-export function findProject(folder: string): string | undefined {
-  if (existsSync(join(folder, "Pulumi.yaml"))) return folder;
-  const above = dirname(folder);
-  return above === folder ? undefined : findProject(above);
+/** Directory of the nearest Pulumi.yaml at or above, as Pulumi finds it. */
+export function findProject(dir: string): string | undefined {
+  if (existsSync(join(dir, "Pulumi.yaml"))) return dir;
+  const above = dirname(dir);
+  return above === dir ? undefined : findProject(above);
 }
 
-/** Of organization/project/stack, as Pulumi Cloud has it, the last part. */
+/** The stack file of a stack, which may be given as organization/project/stack. */
 export const stackFileName = (stack: string): string => `Pulumi.${stack.split("/").at(-1)}.yaml`;
 
 /** Stacks that have a file, sorted. */

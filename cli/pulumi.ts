@@ -1,34 +1,34 @@
-/** The Pulumi CLI as a child: its answers as text, or its own words on this terminal. */
+/** Runs the Pulumi CLI and returns its output, or shows it on this terminal. */
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import manifest from "../package.json" with { type: "json" };
 import { pulumiHome } from "../setup/pulumi-home.mjs";
-import { Refusal, type World } from "./world.ts";
+import { type CliContext, CliError } from "./context.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-export interface Ran {
+export interface CommandResult {
   code: number;
   stdout: string;
   stderr: string;
 }
 
-/** The CLI that setup brought, else the one on PATH. */
-export function pulumiProgram(env: Env): string {
+/** The CLI that setup installed, else the one on PATH. */
+export function pulumiPath(env: Env): string {
   const own = join(pulumiHome(env), "versions", manifest.dependencies.pulumi, "bin", "pulumi");
   return existsSync(own) ? own : "pulumi";
 }
 
-/** Runs it to its end. `shown`: it talks to the terminal itself; otherwise what it says is returned. */
+/** Runs the CLI until it exits. `shown`: its output is also shown on the terminal. */
 export function runPulumi(
-  world: World,
+  context: CliContext,
   args: string[],
-  { env = world.env, shown = false }: { env?: Env; shown?: boolean } = {},
-): Promise<Ran> {
+  { env = context.env, shown = false }: { env?: Env; shown?: boolean } = {},
+): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(pulumiProgram(env), ["--non-interactive", ...args], {
-      cwd: world.dir,
+    const child = spawn(pulumiPath(env), ["--non-interactive", ...args], {
+      cwd: context.dir,
       env: { PULUMI_SKIP_UPDATE_CHECK: "true", ...env } as NodeJS.ProcessEnv,
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -36,37 +36,37 @@ export function runPulumi(
     for (const name of ["stdout", "stderr"] as const)
       child[name].setEncoding("utf8").on("data", (text: string) => {
         ran[name] += text;
-        if (shown) world.err(text);
+        if (shown) context.err(text);
       });
     child.once("error", (error) =>
       reject(
-        new Refusal(`The Pulumi CLI could not be started (${error.message}). Run: npm run setup -- --only pulumi`),
+        new CliError(`The Pulumi CLI could not be started (${error.message}). Run: npm run setup -- --only pulumi`),
       ),
     );
     child.once("close", (code) => resolve({ code: code ?? 1, ...ran }));
   });
 }
 
-/** What it printed, or its own reason as an error. `doing`: how the sentence begins, `end`: how it ends. */
-export async function askPulumi(
-  world: World,
+/** The CLI's output, or an error with its reason. `doing` is the beginning of the message, `end` its end. */
+export async function pulumiOutput(
+  context: CliContext,
   doing: string,
   args: string[],
   env?: Env,
   end = " Nothing was changed.",
 ): Promise<string> {
-  const { code, stdout, stderr } = await runPulumi(world, args, env ? { env } : {});
+  const { code, stdout, stderr } = await runPulumi(context, args, env ? { env } : {});
   if (code === 0) return stdout;
-  throw new Refusal(`${doing}: ${reasonOf(stderr)}.${end}`);
+  throw new CliError(`${doing}: ${pulumiErrorText(stderr)}.${end}`);
 }
 
-/** What the CLI says in a terminal where nobody said where the state lies. */
-export const noBackend = /PULUMI_ACCESS_TOKEN must be set for login/;
+/** The CLI's message if no backend is configured. */
+export const noBackendPattern = /PULUMI_ACCESS_TOKEN must be set for login/;
 
-/** The CLI's last `error:` in one line. */
-export function reasonOf(stderr: string): string {
-  if (noBackend.test(stderr))
-    return "this terminal does not say where the state lies: set PULUMI_BACKEND_URL as before, or run npx pulumi login";
+/** The CLI's last `error:` as one line. */
+export function pulumiErrorText(stderr: string): string {
+  if (noBackendPattern.test(stderr))
+    return "no Pulumi backend is configured in this terminal: set PULUMI_BACKEND_URL as before, or run npx pulumi login";
   const errors = [...stderr.matchAll(/^error: (.+(?:\n\s+.+)*)/gm)].map(([, text]) => text ?? "");
   const text = errors.at(-1) ?? stderr.trim() ?? "";
   return text.replaceAll(/\s+/g, " ").replace(/[.;:]$/, "") || "the Pulumi CLI gave no reason";

@@ -1,14 +1,14 @@
-/** What a new stack file is made from, asked one by one: each answer is checked as it is given, and asked again with what is wrong. */
-import { ConfigError } from "../config/mistakes.ts";
+/** Asks for the values of a new stack file one by one, validates each answer, and asks again if it is invalid. */
+import { ConfigError } from "../config/issues.ts";
 import { parseStackValues } from "../config/stack-values.ts";
+import { type CliContext, CliError, note } from "./context.ts";
 import type { StackValues } from "./stack-file.ts";
-import { note, Refusal, type World } from "./world.ts";
 
 export interface Answers {
   stack: string;
   app: string;
   organization: string;
-  /** Codes, with commas between them. */
+  /** Codes, separated by commas. */
   regions: string;
   host: string;
   origin: string;
@@ -26,7 +26,7 @@ const questions: Record<Key, { ask: string; fallback?: string }> = {
 };
 const keys = Object.keys(questions) as Key[];
 
-/** What stands for an answer that was not given yet: valid, and beside no mistake of another. */
+/** Valid placeholders for answers that are still missing. */
 const placeholders: Answers = {
   stack: "edge",
   app: "placeholder",
@@ -48,24 +48,27 @@ export function stackValues({ app, organization, regions: text, host, origin }: 
   };
 }
 
-export interface Asking {
-  /** Said on the command line. */
+export interface GatherOptions {
+  /** Given on the command line. */
   given: Partial<Answers>;
-  /** Names of stacks that are taken; the name that is offered is not among them. */
+  /** Names of existing stacks, without the offered name. */
   taken: readonly string[];
-  /** Name of the stack where none is given. */
+  /** Default name of the stack. */
   offered: string;
-  /** How an error begins: the command. */
+  /** The command, for error messages. */
   command: string;
 }
 
-/** All answers. What was given and is wrong ends it before anything is asked, with every reason. */
-export async function gather(world: World, { given, taken, offered, command }: Asking): Promise<Answers> {
+/** All answers. If values on the command line are invalid, throws all errors before asking anything. */
+export async function gatherAnswers(
+  context: CliContext,
+  { given, taken, offered, command }: GatherOptions,
+): Promise<Answers> {
   const fallback = (key: Key): string | undefined => (key === "stack" ? offered : questions[key].fallback);
   const missing = keys.filter((key) => given[key] === undefined && fallback(key) === undefined);
-  if (!world.ask && missing.length > 0)
-    throw new Refusal(
-      `${command}: ${missing.map((key) => `--${key}`).join(", ")} not given, and nobody can be asked here. Nothing was written.`,
+  if (!context.ask && missing.length > 0)
+    throw new CliError(
+      `${command}: ${missing.map((key) => `--${key}`).join(", ")} missing, and this is not a terminal that can ask for them. Nothing was written.`,
       { code: 2 },
     );
   const answers: Partial<Answers> = {};
@@ -73,54 +76,54 @@ export async function gather(world: World, { given, taken, offered, command }: A
   for (const key of keys) {
     const answer = given[key];
     if (answer === undefined) continue;
-    wrong.push(...mistakesOf(key, answer, { ...answers, ...given }, taken).map((text) => `--${key}: ${text}`));
+    wrong.push(...answerErrors(key, answer, { ...answers, ...given }, taken).map((text) => `--${key}: ${text}`));
     answers[key] = answer;
   }
-  if (wrong.length > 0) throw new Refusal(`${command}: ${wrong.join("\n  ")}\nNothing was written.`);
-  for (const key of keys) answers[key] ??= await askFor(world, key, fallback(key), answers, taken);
+  if (wrong.length > 0) throw new CliError(`${command}: ${wrong.join("\n  ")}\nNothing was written.`);
+  for (const key of keys) answers[key] ??= await promptFor(context, key, fallback(key), answers, taken);
   return answers as Answers;
 }
 
-async function askFor(
-  world: World,
+async function promptFor(
+  context: CliContext,
   key: Key,
   fallback: string | undefined,
   before: Partial<Answers>,
   taken: readonly string[],
 ): Promise<string> {
-  if (!world.ask) return fallback ?? "";
+  if (!context.ask) return fallback ?? "";
   for (;;) {
     const offer = fallback === undefined ? "" : ` (${fallback})`;
-    const answer = (await world.ask(`${questions[key].ask}${offer}: `)).trim() || fallback;
+    const answer = (await context.ask(`${questions[key].ask}${offer}: `)).trim() || fallback;
     if (answer === undefined) continue;
-    const mistakes = mistakesOf(key, answer, before, taken);
-    if (mistakes.length === 0) return answer;
-    for (const text of mistakes) note(world, text);
+    const errors = answerErrors(key, answer, before, taken);
+    if (errors.length === 0) return answer;
+    for (const text of errors) note(context, text);
   }
 }
 
-function mistakesOf(key: Key, answer: string, others: Partial<Answers>, taken: readonly string[]): string[] {
-  if (key === "stack") return stackMistakes(answer, taken);
-  if (key === "regions" && !/[^\s,]/.test(answer)) return ["names no region."];
+function answerErrors(key: Key, answer: string, others: Partial<Answers>, taken: readonly string[]): string[] {
+  if (key === "stack") return stackNameErrors(answer, taken);
+  if (key === "regions" && !/[^\s,]/.test(answer)) return ["has no region."];
   const all = (over: Partial<Answers>): string[] => {
     try {
       parseStackValues(stackValues({ ...placeholders, ...over }));
       return [];
     } catch (error) {
-      if (error instanceof ConfigError) return [...error.mistakes];
+      if (error instanceof ConfigError) return [...error.messages];
       throw error;
     }
   };
-  // What is wrong without it is another answer's.
+  // Errors that exist without this answer belong to another one.
   const { [key]: _, ...rest } = others;
   const known = all(rest);
   return all({ ...rest, [key]: answer }).filter((text) => !known.includes(text));
 }
 
-function stackMistakes(stack: string, taken: readonly string[]): string[] {
+function stackNameErrors(stack: string, taken: readonly string[]): string[] {
   if (!/^[A-Za-z0-9_.-]+$/.test(stack))
-    return [`"${stack}" is no name for a stack: it takes letters, digits, dashes, dots and underscores.`];
+    return [`"${stack}" is not a valid stack name: expected letters, digits, dashes, dots and underscores.`];
   return taken.includes(stack)
-    ? [`Pulumi.${stack}.yaml is there already. Edit it, or take another name for the stack.`]
+    ? [`Pulumi.${stack}.yaml exists already. Edit it, or choose another name for the stack.`]
     : [];
 }

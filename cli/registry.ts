@@ -1,4 +1,4 @@
-/** Where the image is pushed to, by the rules of config/registry.ts, which asks Pulumi. */
+/** The registry that the image is pushed to, by the same rules as config/registry.ts but without Pulumi's SDK. */
 import type { Stack } from "./stack.ts";
 
 export const flyRegistry = "registry.fly.io";

@@ -1,27 +1,27 @@
-/** What two releases of a stack differ in: configuration, image, and the files a PoP is configured with. Pure. */
+/** Differences between two releases: configuration, image and rendered files. Pure. */
 import { isDeepStrictEqual } from "node:util";
 import { stringify } from "yaml";
-import { ConfigError } from "../config/mistakes.ts";
+import { ConfigError } from "../config/issues.ts";
 import { parseConfig } from "../config/parse.ts";
 import { renderedFiles } from "../image/context.ts";
-import type { Recorded } from "./history.ts";
+import type { RecordedRelease } from "./history.ts";
 import { patchOf } from "./patch.ts";
 
 export interface ReleaseDiff {
   /** Numbers of the releases; the second is the later state. */
   from: number;
   to: number;
-  /** By digest, null where nobody knows it any more. Absent: the same. */
+  /** By digest; null: unknown. Absent: no difference. */
   image?: { before: string | null; after: string | null };
-  /** Keys of the stack file that differ, and the same as a patch of YAML. Absent: none. */
+  /** Keys of the stack file that differ, and a YAML patch. Absent: no difference. */
   config?: { keys: string[]; patch: string };
-  /** Rendered files that differ, by their path in a PoP. */
+  /** Rendered files that differ, by path in a PoP. */
   files: { path: string; patch: string }[];
-  /** What a reader must know of it, as sentences. */
+  /** Notes for the reader. */
   notes: string[];
 }
 
-export function releaseDiff(before: Recorded, after: Recorded): ReleaseDiff {
+export function releaseDiff(before: RecordedRelease, after: RecordedRelease): ReleaseDiff {
   const [from, to] = [before.release.number, after.release.number];
   const keys = [...new Set([...Object.keys(before.config), ...Object.keys(after.config)])]
     .filter((key) => !isDeepStrictEqual(before.config[key], after.config[key]))
@@ -39,21 +39,19 @@ export function releaseDiff(before: Recorded, after: Recorded): ReleaseDiff {
     notes: [
       ...(typeof files === "string" ? [files] : []),
       ...(typeof files !== "string" && files.length > 0
-        ? ["Files are as the project of this checkout renders them from both configurations."]
+        ? ["Files are rendered by this checkout from both configurations."]
         : []),
       ...[before, after].flatMap(({ release: { number, commit, dirty } }) =>
         dirty
-          ? [
-              `Release ${number} was deployed from a working tree with changes that commit ${commit ?? "?"} does not have.`,
-            ]
+          ? [`Release ${number} was deployed from a working tree with changes that are not in commit ${commit ?? "?"}.`]
           : [],
       ),
     ],
   };
 }
 
-/** A sentence where the rules of today refuse a configuration of then. */
-function filesOf(before: Recorded, after: Recorded): ReleaseDiff["files"] | string {
+/** A message if today's rules reject the configuration of a release. */
+function filesOf(before: RecordedRelease, after: RecordedRelease): ReleaseDiff["files"] | string {
   const texts: Record<string, string>[] = [];
   for (const { release, config } of [before, after])
     try {
@@ -69,10 +67,10 @@ function filesOf(before: Recorded, after: Recorded): ReleaseDiff["files"] | stri
     .map((path) => ({ path: `/${path}`, patch: patch(before, after, `/${path}`, olds[path] ?? "", news[path] ?? "") }));
 }
 
-const patch = (before: Recorded, after: Recorded, name: string, old: string, now: string): string =>
+const patch = (before: RecordedRelease, after: RecordedRelease, name: string, old: string, now: string): string =>
   patchOf(
     { name: `release ${before.release.number} ${name}`, text: old },
     { name: `release ${after.release.number} ${name}`, text: now },
   );
 
-const yaml = ({ config }: Recorded): string => stringify(config, { sortMapEntries: true, lineWidth: 0 });
+const yaml = ({ config }: RecordedRelease): string => stringify(config, { sortMapEntries: true, lineWidth: 0 });

@@ -1,8 +1,8 @@
-/** Requests in the lines of PoPs: what nginx's access log (image/render/nginx-common.ts) says of each. Pure. */
+/** Requests in log lines of PoPs, from nginx's access log (image/render/nginx-common.ts). Pure. */
 import { z } from "zod";
 import type { LogLine } from "./log-lines.ts";
 
-/** Loose: an older or newer image may say less or more. */
+/** Loose, because older or newer images have fewer or more keys. */
 const Fields = z.looseObject({
   client: z.string().default("-"),
   host: z.string(),
@@ -19,19 +19,19 @@ export type Request = z.infer<typeof Fields> & { time: string; pop: string | nul
 export interface RequestFilter {
   /** Whether requests for a host are shown. */
   isHost?: (host: string) => boolean;
-  /** Of the whole status. */
+  /** Matches the whole status. */
   status?: RegExp;
-  /** At least so many milliseconds. */
+  /** Minimum duration in milliseconds. */
   slower?: number;
 }
 
-/** Undefined for a line that is no request. */
-export function requestOf({ process, fields, time, pop, region }: LogLine): Request | undefined {
+/** Undefined: the line is not a request. */
+export function parseRequest({ process, fields, time, pop, region }: LogLine): Request | undefined {
   const found = process === "nginx" ? Fields.safeParse(fields).data : undefined;
   return found && { ...found, time, pop, region };
 }
 
-export const isAskedFor =
+export const requestMatcher =
   ({ isHost, status, slower = 0 }: RequestFilter): ((request: Request) => boolean) =>
   (it) =>
     (isHost === undefined || isHost(it.host)) &&

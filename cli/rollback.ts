@@ -1,4 +1,4 @@
-/** What a rollback goes back to, what it deploys, and what it must not do unasked. Pure. */
+/** Decides which release a rollback returns to, what it deploys, and what needs confirmation. Pure. */
 import { isDeepStrictEqual } from "node:util";
 import { assumedContextKey } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
@@ -7,24 +7,26 @@ import { userFiles } from "../image/render/nginx-user-files.ts";
 import { requiredKeys } from "../image/render/secrets.ts";
 import { partsOf } from "../image/render/site-parts.ts";
 import type { Plan } from "../preview/plan.ts";
-import { type History, noRelease, type Ran, type Recorded, type Release } from "./history.ts";
-import { Refusal } from "./world.ts";
+import { CliError } from "./context.ts";
+import { type History, type ImageDeployment, noReleaseText, type RecordedRelease, type Release } from "./history.ts";
 
-/** The last release that succeeded before what is deployed now: where the newest one failed, that is the one before it. */
-export function releaseBefore({ releases }: History, stack: string): Recorded {
+/** The last successful release before the newest one. If the newest failed, that is the one deployed before it. */
+export function releaseBefore({ releases }: History, stack: string): RecordedRelease {
   const newest = releases.at(-1)?.release;
-  if (newest === undefined) throw new Refusal(noRelease(stack));
-  const which = "Nothing was changed. Say which one: npx fly-pops releases, then npx fly-pops rollback NUMBER";
+  if (newest === undefined) throw new CliError(noReleaseText(stack));
+  const which = "Nothing was changed. Choose a release: npx fly-pops releases, then npx fly-pops rollback NUMBER";
   if (newest.kind === "destroy")
-    throw new Refusal(`Release ${newest.number} took everything away, so nothing runs that could go back. ${which}`);
+    throw new CliError(
+      `Release ${newest.number} destroyed the stack, so nothing is running that could be rolled back. ${which}`,
+    );
   if (rolledBackTo(newest) !== undefined)
-    throw new Refusal(
-      `Release ${newest.number} is itself a rollback, to release ${rolledBackTo(newest)}: the one before it is what was left. ${which}`,
+    throw new CliError(
+      `Release ${newest.number} is itself a rollback, to release ${rolledBackTo(newest)}, and the release before it is the one that was rolled back. ${which}`,
     );
   const found = releases.findLast(
     ({ release }) => release.kind === "update" && release.result === "succeeded" && release.number !== newest.number,
   );
-  if (!found) throw new Refusal(`Stack ${stack} has no release before ${newest.number} that succeeded. ${which}`);
+  if (!found) throw new CliError(`Stack ${stack} has no release before ${newest.number} that succeeded. ${which}`);
   return found;
 }
 
@@ -32,47 +34,54 @@ export const rollbackMessage = ({ number, message }: Release): string => `rollba
 
 const rolledBackTo = ({ message }: Release): string | undefined => /^rollback to release (\d+)/.exec(message)?.[1];
 
-/** Its image, or why it cannot be deployed once more. */
-export function imageOf({ number, kind, result, image, commit }: Release): string {
+/** Its image. Throws if the release cannot be deployed again. */
+export function rollbackImage({ number, kind, result, image, commit }: Release): string {
   if (kind === "destroy")
-    throw new Refusal(
-      `Release ${number} took everything away: there is nothing in it to deploy. Nothing was changed. Take another one: npx fly-pops releases`,
+    throw new CliError(
+      `Release ${number} destroyed the stack, so it has nothing to deploy. Nothing was changed. Choose another release: npx fly-pops releases`,
     );
   if (result !== "succeeded")
-    throw new Refusal(
-      `Release ${number} itself ${result === "failed" ? "failed" : `is ${result}`}. Nothing was changed. Take one that succeeded: npx fly-pops releases`,
+    throw new CliError(
+      `Release ${number} itself ${result === "failed" ? "failed" : `is ${result}`}. Nothing was changed. Choose a release that succeeded: npx fly-pops releases`,
     );
   if (image === null)
-    throw new Refusal(
-      `Release ${number}: nobody knows its image any more, the PoPs it ran in are gone. Nothing was changed. Check out commit ${commit ?? "of that time"} and deploy it: npx pulumi up`,
+    throw new CliError(
+      `Release ${number}: its image is unknown because the machines that ran it were destroyed. Nothing was changed. Check out commit ${commit ?? "of that time"} and deploy it: npx pulumi up`,
     );
   return image;
 }
 
-export interface Wanted {
-  /** Keys of ours to deploy with, full ones. */
+export interface RollbackConfig {
+  /** Configuration to deploy, by full key. */
   deployed: Record<string, unknown>;
-  /** Those that a stack file says the same by. */
+  /** The same configuration as written into a stack file. */
   written: Record<string, unknown>;
-  /** The image is another than the one that runs. */
+  /** The image differs from the running one. */
   otherImage: boolean;
 }
 
-export interface WantedInput {
-  release: Recorded;
+export interface RollbackInput {
+  release: RecordedRelease;
   image: string;
-  running: Ran | undefined;
-  /** Values of ours in the stack file as it is, without `fly-pops:`. */
+  running: ImageDeployment | undefined;
+  /** Current fly-pops values of the stack file, without `fly-pops:`. */
   current: Record<string, unknown>;
   /** What Pulumi.yaml says for keys that no stack file names. */
   defaults: Record<string, unknown>;
   imageOnly: boolean;
 }
 
-export function wantedOf({ release, image, running, current, defaults, imageOnly }: WantedInput): Wanted {
+export function rollbackConfig({
+  release,
+  image,
+  running,
+  current,
+  defaults,
+  imageOnly,
+}: RollbackInput): RollbackConfig {
   const values = imageOnly ? current : withoutDefaults(release.config, current, defaults);
   const otherImage = running?.image !== image;
-  // Of the same image machines go on to expect what it was made from: told nothing, all of them would restart.
+  // For the same image, keep the expected build context: without it, all machines would restart.
   const context = otherImage ? undefined : running?.context;
   const full = (of: Record<string, unknown>) =>
     Object.fromEntries(Object.entries(of).map(([key, value]) => [`fly-pops:${key}`, value]));
@@ -86,7 +95,7 @@ export function wantedOf({ release, image, running, current, defaults, imageOnly
   };
 }
 
-/** History has every key, also those that only Pulumi.yaml has a value for. */
+/** Removes keys whose value is a default of Pulumi.yaml, because the history contains those too. */
 const withoutDefaults = (
   config: Record<string, unknown>,
   current: Record<string, unknown>,
@@ -96,20 +105,20 @@ const withoutDefaults = (
     Object.entries(config).filter(([key, value]) => key in current || !isDeepStrictEqual(value, defaults[key])),
   );
 
-/** What serves now and would not any more, as verbs with their objects. */
+/** What is serving now and would be lost, as phrases. */
 export const losses = ({ pops, others }: Plan): string[] => [
   ...pops.flatMap(({ name, action }) =>
-    action === "removed" ? [`take ${name} out`] : action === "replaced" ? [`destroy ${name} and make it anew`] : [],
+    action === "removed" ? [`remove ${name}`] : action === "replaced" ? [`destroy and recreate ${name}`] : [],
   ),
   ...others.flatMap(({ kind, name, op }) => {
     if (op !== "delete" && op !== "replace") return [];
     if (kind === "Address") return [`release address ${name.replace(/^edge-/, "")}`];
-    return kind === "App" ? ["give up the app"] : [];
+    return kind === "App" ? ["delete the app"] : [];
   }),
 ];
 
-/** Which files of the checkout a release does not bring back, as sentences. */
-export function filesOfToday(config: EdgeConfig, number: number): string[] {
+/** Notes about files of the checkout that a rollback does not restore. */
+export function currentFileNotes(config: EdgeConfig, number: number): string[] {
   const { secretsFile, image } = config;
   const now = [
     ...(secretsFile !== undefined && requiredKeys(image).length > 0 ? [secretsFile] : []),
@@ -128,11 +137,13 @@ export function filesOfToday(config: EdgeConfig, number: number): string[] {
     ...Object.values(image.luggage).flatMap(({ source }) => (source.kind === "files" ? [source.dir] : [])),
   ];
   return [
-    ...(now.length === 0 ? [] : [`Used as they are in this checkout now, not as they were then: ${list(now)}.`]),
+    ...(now.length === 0
+      ? []
+      : [`These files are used as they are in this checkout now, not as they were at that release: ${list(now)}.`]),
     ...(packed.length === 0
       ? []
       : [
-          `In the image as they were at release ${number}, and packed as they are now when one is built again: ${list(packed)}.`,
+          `These files are in the image as they were at release ${number}; the next build packs their current versions: ${list(packed)}.`,
         ]),
   ];
 }

@@ -1,4 +1,4 @@
-/** Edits of a stack file that leave comments, order and layout of all that stays as they are. Pure. */
+/** Edits a stack file and preserves comments, order and layout of everything else. Pure. */
 import { isDeepStrictEqual } from "node:util";
 import { diffArrays } from "diff";
 import {
@@ -12,11 +12,11 @@ import {
   type YAMLMap,
   type YAMLSeq,
 } from "yaml";
-import { ownValues } from "../config/stack-values.ts";
+import { ownConfigValues } from "../config/stack-values.ts";
 
 const prefix = "fly-pops:";
 
-/** The file with exactly these keys of ours, full ones; keys of others and secrets stay. */
+/** The file with exactly these fly-pops keys, given in full. Other keys and secrets stay. */
 export function withConfig(text: string, keys: Readonly<Record<string, unknown>>): string {
   const document = parseDocument(text);
   const layout = { lineWidth: 0, flowCollectionPadding: !/\{[^\s}]/.test(text) };
@@ -28,15 +28,15 @@ export function withConfig(text: string, keys: Readonly<Record<string, unknown>>
     for (const key of found) if (!(key in keys)) config.delete(key);
     for (const [key, value] of Object.entries(keys)) {
       const node = config.get(key, true);
-      // What `pulumi config set` wrote as text may say the same.
-      if (node && isDeepStrictEqual(ownValues({ [key]: json(node) })[key.slice(prefix.length)], value)) continue;
+      // `pulumi config set` may have written the same value as text.
+      if (node && isDeepStrictEqual(ownConfigValues({ [key]: json(node) })[key.slice(prefix.length)], value)) continue;
       edit(document, config, key, value);
     }
   }
   return inLayoutOf(text, before, document.toString(layout));
 }
 
-/** Lines of `after` that are none of the edit's, as they stand in `text`: `before` is the same file, written out by the library in its own layout. */
+/** Restores the layout of unchanged lines of `after` from `text`. `before` is the original file as the YAML library writes it. */
 function inLayoutOf(text: string, before: string, after: string): string {
   const own = paragraphs(text);
   const olds = paragraphs(before);
@@ -52,10 +52,10 @@ function inLayoutOf(text: string, before: string, after: string): string {
     .join("");
 }
 
-/** Each line with the empty ones below it, of which the library leaves one. */
+/** Each line with the empty lines below it, which the library reduces to one. */
 const paragraphs = (text: string): string[] => text.split(/^(?=.*\S)/m);
 
-/** Sets one entry of a map or list; below it only what differs. */
+/** Sets one entry of a map or list, changing only what differs below it. */
 function edit(document: Document, parent: YAMLMap | YAMLSeq, key: unknown, value: unknown): void {
   const node = parent.get(key, true) as Node | undefined;
   if (isMap(node) && isPlainMap(value)) editMap(document, node, value);
@@ -70,7 +70,7 @@ function editMap(document: Document, map: YAMLMap, value: Record<string, unknown
   for (const [key, it] of Object.entries(value)) if (!isDeepStrictEqual(old[key], it)) edit(document, map, key, it);
 }
 
-/** An item that changed is edited where it stands, so that those around it keep their comments. */
+/** Edits changed items in place, so that the items around them keep their comments. */
 function editList(document: Document, list: YAMLSeq, value: readonly unknown[]): void {
   const changes = diffArrays(list.toJSON() as unknown[], [...value], { comparator: isDeepStrictEqual });
   let at = 0;

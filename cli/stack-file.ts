@@ -2,43 +2,43 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { ConfigError } from "../config/mistakes.ts";
+import { ConfigError } from "../config/issues.ts";
 import { parseStackValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
+import { CliError } from "./context.ts";
 import { stackFileName, stackFiles } from "./project.ts";
-import { Refusal } from "./world.ts";
 
 export { stackFileName, stackFiles };
 
 /** Values by full key, e.g. `fly-pops:app`; an encrypted one is `{ secure: ciphertext }`. */
 export type StackValues = Record<string, unknown>;
 
-/** YAML as Pulumi takes it: `<<` merges a map into its own. */
+/** YAML as Pulumi reads it, with `<<` merges. */
 const asPulumi = (text: string): unknown => parse(text, { merge: true });
 
 export function readStackFile(dir: string, stack: string): StackValues {
   const file = join(dir, stackFileName(stack));
   if (!existsSync(file))
-    throw new Refusal(
-      `Stack ${stack}: there is no ${stackFileName(stack)} in ${dir}. Stacks with a file: ${stackFiles(dir).join(", ") || "none"}. Name one with --stack, or write one: npx fly-pops init`,
+    throw new CliError(
+      `Stack ${stack}: there is no ${stackFileName(stack)} in ${dir}. Stacks with a file: ${stackFiles(dir).join(", ") || "none"}. Pass --stack, or create a stack file: npx fly-pops init`,
     );
   try {
     const { config } = (asPulumi(readFileSync(file, "utf8")) ?? {}) as { config?: StackValues };
     return config ?? {};
   } catch (error) {
-    throw new Refusal(`${stackFileName(stack)}: not readable as YAML, ${(error as Error).message.split("\n")[0]}`, {
+    throw new CliError(`${stackFileName(stack)}: invalid YAML, ${(error as Error).message.split("\n")[0]}`, {
       cause: error,
     });
   }
 }
 
-/** The configuration as the program will see it. All mistakes of the file at once. */
+/** The configuration as the program gets it. Throws all errors in the file at once. */
 export function edgeConfig(stack: string, values: StackValues): EdgeConfig {
   try {
     return parseStackValues(values);
   } catch (error) {
     throw error instanceof ConfigError
-      ? new Refusal(`${stackFileName(stack)}: ${error.message}`, { cause: error })
+      ? new CliError(`${stackFileName(stack)}: ${error.message}`, { cause: error })
       : error;
   }
 }
@@ -48,7 +48,7 @@ export function projectName(dir: string): string {
   return name;
 }
 
-/** What Pulumi.yaml says for keys that no stack file names: keys without `fly-pops:`. */
+/** Defaults in Pulumi.yaml for keys that the stack file does not set, without `fly-pops:`. */
 export function projectDefaults(dir: string): Record<string, unknown> {
   const { config = {} } = asPulumi(readFileSync(join(dir, "Pulumi.yaml"), "utf8")) as {
     config?: Record<string, { default?: unknown }>;

@@ -1,126 +1,132 @@
-/** The stack a command works on: which one, how its Fly is reached, and what its file says. */
+/** The stack that a command works on: its name, its configuration, and clients for its Fly and tailnet. */
 import { defaults } from "../config/defaults.ts";
-import { seconds } from "../config/duration.ts";
-import { ownValues } from "../config/stack-values.ts";
+import { parseSeconds } from "../config/duration.ts";
+import { ownConfigValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import type { Tailnet } from "../image/spec.ts";
 import { stackName as localStack, projectDir } from "../local/paths.ts";
 import type { Fly } from "../providers/fly/api.ts";
 import type { ConfigLookup, FlySettings } from "../providers/settings.ts";
 import type { TailnetApi } from "../providers/tailnet/tailnet-api.ts";
-import { askPulumi, noBackend, reasonOf, runPulumi } from "./pulumi.ts";
+import { addRedaction, type CliContext, CliError, note } from "./context.ts";
+import { noBackendPattern, pulumiErrorText, pulumiOutput, runPulumi } from "./pulumi.ts";
 import { selectedStack } from "./selected-stack.ts";
 import { edgeConfig, projectName, readStackFile, type StackValues } from "./stack-file.ts";
-import { tellingWaits } from "./waiting.ts";
-import { keepSecret, note, Refusal, type World } from "./world.ts";
+import { withWaitNotices } from "./wait-notices.ts";
 
-/** What a command that only looks must know of the stack file. */
-export interface Wanted {
+/** What read-only commands need of the stack file, available even if the file is invalid. */
+export interface LenientConfig {
   app: string;
-  /** Absent: the file has mistakes. */
+  /** Absent: the file is invalid. */
   config?: EdgeConfig;
   rollout: Pick<EdgeConfig["rollout"], "drainSeconds" | "timeoutSeconds">;
 }
 
-// Fly's client, the control servers' and the local stack's are loaded where they are used: together they are most of what a command costs.
+// The clients of Fly, the control servers and the local stack are loaded on use: together they take most of a command's startup time.
 const loadDaemon = async () => (await import("../local/daemon-file.ts")).readDaemon();
 
 export interface Stack {
   /** Without organization and project. */
   name: string;
-  /** As Pulumi's CLI takes it. */
+  /** As the Pulumi CLI accepts it. */
   reference: string;
   project: string;
   values: StackValues;
-  /** Of everything that works on this stack, Pulumi's CLI above all. */
+  /** Environment for everything that works on this stack, above all the Pulumi CLI. */
   env: Readonly<Record<string, string | undefined>>;
-  /** Throws all mistakes of the file at once. */
+  /** The validated configuration. Throws all errors in the file at once. */
   config(): EdgeConfig;
-  /** For what needs little more than the app: a file with mistakes costs a warning, and the comparison with what runs. */
-  wanted(): Wanted;
+  /** For commands that need little more than the app. If the file is invalid, this warns and skips the comparison with the running PoPs. */
+  lenientConfig(): LenientConfig;
   /** Endpoint and token, by the rules of the providers. */
   settings(): Promise<FlySettings>;
   fly(): Promise<Fly>;
-  /** The tailnet's control server, by the rules of the providers. Throws a sentence when there are no credentials. */
+  /** The API of the tailnet's control server, by the rules of the providers. Throws if there are no credentials. */
   tailnet(of: Tailnet): Promise<TailnetApi>;
 }
 
-/** `asked`: what --stack says. Otherwise PULUMI_STACK, the selected one, or `local` while the local stack runs. */
-export async function openStack(world: World, asked: string | undefined): Promise<Stack> {
-  const reference = asked ?? (world.env.PULUMI_STACK || (await selected(world)));
+/** `asked`: the value of --stack. Default: PULUMI_STACK, the selected stack, or `local` while the local stack is running. */
+export async function openStack(context: CliContext, asked: string | undefined): Promise<Stack> {
+  const reference = asked ?? (context.env.PULUMI_STACK || (await findSelectedStack(context)));
   const name = reference.split("/").at(-1) ?? reference;
-  const values = readStackFile(world.dir, name);
-  const env = isLocal(world, name) ? { ...world.env, ...(await loadLocalEnvironment()) } : world.env;
-  const settings = once(() => readSettings(world, reference, values, env));
+  const values = readStackFile(context.dir, name);
+  const env = isLocal(context, name) ? { ...context.env, ...(await loadLocalEnvironment()) } : context.env;
+  const settings = memoizeAsync(() => readSettings(context, reference, values, env));
   return {
     name,
     reference,
-    project: projectName(world.dir),
+    project: projectName(context.dir),
     values,
     env,
     config: () => edgeConfig(name, values),
-    wanted: onceNow(() => wantedOf(world, name, values)),
+    lenientConfig: memoize(() => readLenientConfig(context, name, values)),
     settings,
-    // One for the whole command: its connections are kept from look to look, and it knows how often Fly was asked.
-    fly: once(async () => {
+    // One client for the whole command: it reuses connections and keeps to Fly's rate limits.
+    fly: memoizeAsync(async () => {
       const found = await settings();
       const { Fly } = await import("../providers/fly/api.ts");
-      return tellingWaits(world, `Fly at ${found.endpoint}`, new Fly({ ...found, clock: world.clock }));
+      return withWaitNotices(context, `Fly at ${found.endpoint}`, new Fly({ ...found, clock: context.clock }));
     }),
-    tailnet: (of) => connectToTailnet(world, of, { reference, values, env }),
+    tailnet: (of) => connectToTailnet(context, of, { reference, values, env }),
   };
 }
 
-/** The stack of `npm run local`: its token and addresses lie in files of its daemon. */
-export const isLocal = (world: World, name: string): boolean => name === localStack && world.dir === projectDir;
+/** Whether this is the stack of `npm run local`, whose token and addresses are in files of its daemon. */
+export const isLocal = (context: CliContext, name: string): boolean =>
+  name === localStack && context.dir === projectDir;
 
-/** True for a machine of this stack, whatever the organization is called: file backends have none. */
+/** Whether the owner of a machine is this stack. The organization is ignored, because file backends have none. */
 export const owns = ({ project, name }: Stack, owner: string | undefined): boolean =>
   owner?.endsWith(`/${project}/${name}`) ?? false;
 
 const loadLocalEnvironment = async () => (await import("../local/environment.ts")).localEnvironment();
 
-async function selected(world: World): Promise<string> {
-  const kept = selectedStack(world.dir, projectName(world.dir), world.env);
+async function findSelectedStack(context: CliContext): Promise<string> {
+  const kept = selectedStack(context.dir, projectName(context.dir), context.env);
   if (kept !== undefined) return kept;
-  const { code, stdout, stderr } = await runPulumi(world, ["stack", "--show-name"]);
+  const { code, stdout, stderr } = await runPulumi(context, ["stack", "--show-name"]);
   if (code === 0 && stdout.trim() !== "") return stdout.trim();
-  if (world.dir === projectDir && (await loadDaemon())) return localStack;
-  if (noBackend.test(stderr)) throw new Refusal(`Which stack is selected could not be read: ${reasonOf(stderr)}.`);
-  throw new Refusal(
-    "No stack is selected and the local one does not run. Name one with --stack, select one (npx pulumi stack select), or start the local one: npm run local",
+  if (context.dir === projectDir && (await loadDaemon())) return localStack;
+  if (noBackendPattern.test(stderr))
+    throw new CliError(`Could not read which stack is selected: ${pulumiErrorText(stderr)}.`);
+  throw new CliError(
+    "No stack is selected and the local stack is not running. Pass --stack, select a stack (npx pulumi stack select), or start the local one: npm run local",
   );
 }
 
-type Named = Pick<Stack, "reference" | "values" | "env">;
+type StackSource = Pick<Stack, "reference" | "values" | "env">;
 
 async function readSettings(
-  world: World,
+  context: CliContext,
   reference: string,
   values: StackValues,
   env: Stack["env"],
 ): Promise<FlySettings> {
-  if (isLocal(world, reference) && !(await loadDaemon()))
-    throw new Refusal("The local stack does not run. Start it: npm run local");
+  if (isLocal(context, reference) && !(await loadDaemon()))
+    throw new CliError("The local stack is not running. Start it: npm run local");
   const { flySettings } = await import("../providers/settings.ts");
   const { stripScheme } = await import("../providers/fly/http.ts");
-  const settings = flySettings(await readConfig(world, "fly:", { reference, values, env }), lookupIn(env));
-  keepSecret(world, settings.token);
-  keepSecret(world, stripScheme(settings.token));
+  const settings = flySettings(await readConfig(context, "fly:", { reference, values, env }), lookupIn(env));
+  addRedaction(context, settings.token);
+  addRedaction(context, stripScheme(settings.token));
   return settings;
 }
 
-async function connectToTailnet(world: World, { driver, loginServer, ca }: Tailnet, of: Named): Promise<TailnetApi> {
+async function connectToTailnet(
+  context: CliContext,
+  { driver, loginServer, ca }: Tailnet,
+  of: StackSource,
+): Promise<TailnetApi> {
   if (driver === undefined) throw new Error("tailnet.driver is not set: nobody makes keys for this tailnet.");
   const { readCaBundle: authorities } = await import("../image/context.ts");
   const { connectTailnet } = await import("../providers/tailnet/connect.ts");
   const server = {
     driver,
     server: loginServer,
-    ca: ca === undefined ? undefined : authorities(world.dir, ca, "tailnet.ca"),
+    ca: ca === undefined ? undefined : authorities(context.dir, ca, "tailnet.ca"),
   };
-  const config = await readConfig(world, `${driver}:`, of);
-  return connectTailnet(server, { config, env: lookupIn(of.env), clock: world.clock });
+  const config = await readConfig(context, `${driver}:`, of);
+  return connectTailnet(server, { config, env: lookupIn(of.env), clock: context.clock });
 }
 
 const lookupIn =
@@ -128,36 +134,40 @@ const lookupIn =
   (key) =>
     env[key] || undefined;
 
-/** The stack's values below a prefix. One that may be encrypted is Pulumi's to open, and shown to nobody. */
-async function readConfig(world: World, prefix: string, { reference, values, env }: Named): Promise<ConfigLookup> {
+/** The stack's values with a prefix. Values that may be encrypted are read through Pulumi and redacted from all output. */
+async function readConfig(
+  context: CliContext,
+  prefix: string,
+  { reference, values, env }: StackSource,
+): Promise<ConfigLookup> {
   const { secretKeys } = await import("../providers/settings.ts");
   const found: Record<string, string> = {};
   for (const [key, value] of Object.entries(values).filter(([key]) => key.startsWith(prefix))) {
     const isSecret = secretKeys.some((it) => it === key) || typeof value === "object";
     if (!isSecret) found[key] = String(value ?? "");
     else {
-      found[key] = (await askPulumi(world, key, ["config", "get", key, "--stack", reference], env)).trim();
-      keepSecret(world, found[key]);
+      found[key] = (await pulumiOutput(context, key, ["config", "get", key, "--stack", reference], env)).trim();
+      addRedaction(context, found[key]);
     }
   }
-  for (const key of secretKeys) keepSecret(world, env[key]);
+  for (const key of secretKeys) addRedaction(context, env[key]);
   return (key) => found[key] || undefined;
 }
 
-function wantedOf(world: World, name: string, values: StackValues): Wanted {
+function readLenientConfig(context: CliContext, name: string, values: StackValues): LenientConfig {
   try {
     const config = edgeConfig(name, values);
     return { app: config.app, config, rollout: config.rollout };
   } catch (error) {
-    const { app } = ownValues(values);
-    if (!(error instanceof Refusal) || typeof app !== "string" || !/^[a-z][a-z0-9-]*$/.test(app)) throw error;
-    note(world, `warning: ${error.message.replaceAll(/\s+/g, " ")} What runs is not compared with the file.`);
-    const [drainSeconds = 0, timeoutSeconds = 0] = [defaults.drain, defaults.timeout].map(seconds);
+    const { app } = ownConfigValues(values);
+    if (!(error instanceof CliError) || typeof app !== "string" || !/^[a-z][a-z0-9-]*$/.test(app)) throw error;
+    note(context, `warning: ${error.message.replaceAll(/\s+/g, " ")} The running PoPs are not compared with the file.`);
+    const [drainSeconds = 0, timeoutSeconds = 0] = [defaults.drain, defaults.timeout].map(parseSeconds);
     return { app, rollout: { drainSeconds, timeoutSeconds } };
   }
 }
 
-function onceNow<T>(work: () => T): () => T {
+function memoize<T>(work: () => T): () => T {
   let result: { it: T } | undefined;
   return () => {
     result ??= { it: work() };
@@ -165,7 +175,7 @@ function onceNow<T>(work: () => T): () => T {
   };
 }
 
-function once<T>(work: () => Promise<T>): () => Promise<T> {
+function memoizeAsync<T>(work: () => Promise<T>): () => Promise<T> {
   let result: Promise<T> | undefined;
   return () => {
     result ??= work();

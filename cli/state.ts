@@ -1,8 +1,8 @@
-/** What Pulumi's state has of the stack. */
+/** The stack's resources in Pulumi's state. */
 import { z } from "zod";
-import { askPulumi } from "./pulumi.ts";
+import type { CliContext } from "./context.ts";
+import { pulumiOutput } from "./pulumi.ts";
 import type { Stack } from "./stack.ts";
-import type { World } from "./world.ts";
 
 const Resource = z.looseObject({
   urn: z.string(),
@@ -21,15 +21,15 @@ const Exported = z.looseObject({
 
 export interface Deployment {
   resources: Resource[];
-  /** What a run has begun and not ended: one that is under way, or was cut off. */
+  /** Operations that a run has started and not finished, because it is running or was interrupted. */
   pending: { resource: Resource; type: string }[];
 }
 
-/** What is under way as well. Takes no lock. */
-export async function readDeployment(world: World, stack: Stack): Promise<Deployment> {
-  const text = await askPulumi(
-    world,
-    `${stack.name}: its state could not be read`,
+/** The state, including pending operations. Does not take the lock. */
+export async function readDeployment(context: CliContext, stack: Stack): Promise<Deployment> {
+  const text = await pulumiOutput(
+    context,
+    `${stack.name}: could not read its state`,
     ["stack", "export", "--stack", stack.reference],
     stack.env,
   );
@@ -37,25 +37,28 @@ export async function readDeployment(world: World, stack: Stack): Promise<Deploy
   return { resources: deployment?.resources ?? [], pending: deployment?.pending_operations ?? [] };
 }
 
-/** All resources of the stack. Takes no lock. */
-export const readState = async (world: World, stack: Stack): Promise<Resource[]> =>
-  (await readDeployment(world, stack)).resources;
+/** All resources of the stack. Does not take the lock. */
+export const readState = async (context: CliContext, stack: Stack): Promise<Resource[]> =>
+  (await readDeployment(context, stack)).resources;
 
-/** Names on Fly of what is pending. */
+/** Names on Fly of pending resources. */
 export const pendingIn = ({ pending }: Deployment): ReadonlySet<string> =>
   new Set(pending.flatMap(({ resource }) => resource.inputs.name ?? []));
 
-/** The one of this kind that belongs to the PoP. */
-export const ofPop = (resources: readonly Resource[], kind: "Volume" | "Machine", pop: string): Resource | undefined =>
-  resources.find(({ type, inputs }) => type.endsWith(`/fly:${kind}`) && inputs.pop === pop);
+/** The PoP's resource of this kind. */
+export const resourceOfPop = (
+  resources: readonly Resource[],
+  kind: "Volume" | "Machine",
+  pop: string,
+): Resource | undefined => resources.find(({ type, inputs }) => type.endsWith(`/fly:${kind}`) && inputs.pop === pop);
 
 /**
- * Refuses while another run has the state's lock, with the backend's own word on whose it is. By taking it for a moment: no command of Pulumi's tells
- * of it for every backend, and unprotecting the stack's root, which is never protected, changes nothing.
+ * Throws if another run holds the state's lock, with the backend's message about its owner. It does so by taking the lock for a moment: no Pulumi command
+ * shows the lock for every backend, and unprotecting the stack's root, which is never protected, changes nothing.
  */
-export async function refuseLocked(world: World, stack: Stack, doing: string): Promise<void> {
-  const root = (await readState(world, stack)).find(({ type }) => type === "pulumi:pulumi:Stack");
+export async function assertUnlocked(context: CliContext, stack: Stack, doing: string): Promise<void> {
+  const root = (await readState(context, stack)).find(({ type }) => type === "pulumi:pulumi:Stack");
   if (!root) return;
   const args = ["state", "unprotect", root.urn, "--yes", "--stack", stack.reference];
-  await askPulumi(world, `${stack.name}: ${doing}`, args, stack.env, "");
+  await pulumiOutput(context, `${stack.name}: ${doing}`, args, stack.env, "");
 }

@@ -1,18 +1,18 @@
 /**
- * Looks again and again until Ctrl-C, through errors: what was seen last stays, with what is wrong and since when. On a terminal on a screen of its own,
- * with title and clock, fitted to the window; elsewhere one look below the other.
+ * Refreshes until Ctrl-C and survives errors: the last output stays, with the error and its time. On a terminal it uses the alternate screen, with title and
+ * clock, fitted to the window. Elsewhere it prints one output after the other.
  */
 import { sleep } from "../providers/clock.ts";
 import { redact } from "../providers/redact.ts";
+import { type CliContext, note, print } from "./context.ts";
 import { wrap } from "./fit.ts";
-import { clockText } from "./status-of.ts";
-import { tint } from "./style.ts";
-import { note, print, type World } from "./world.ts";
+import { clockText } from "./pop-status.ts";
+import { styled } from "./style.ts";
 
-export interface Watching {
-  /** Beside the clock. */
+export interface WatchOptions {
+  /** Shown next to the clock. */
   title: string;
-  /** No screen of its own and nothing between two looks: JSON, a line a look. */
+  /** Prints one line per refresh without screen control, for JSON. */
   plain: boolean;
   intervalMs: number;
 }
@@ -21,55 +21,55 @@ const screen = { enter: "\x1b[?1049h\x1b[?25l", leave: "\x1b[?25h\x1b[?1049l", h
 const lineEnd = "\x1b[K";
 
 export async function watch(
-  world: World,
-  { title, plain, intervalMs }: Watching,
-  look: () => Promise<string>,
+  context: CliContext,
+  { title, plain, intervalMs }: WatchOptions,
+  fetchText: () => Promise<string>,
 ): Promise<never> {
-  const painted = world.isTerminal && !plain;
+  const painted = context.isTerminal && !plain;
   let last = "";
   let trouble: { since: number; why: string } | undefined;
-  if (painted) world.out(screen.enter);
+  if (painted) context.out(screen.enter);
   try {
     for (;;) {
       if (painted && last === "" && !trouble) paint("Asking Fly ...");
       try {
-        last = await untilInterrupted(world.interrupted, look());
+        last = await untilInterrupted(context.interrupted, fetchText());
         trouble = undefined;
       } catch (error) {
-        if (world.interrupted.aborted) throw error;
+        if (context.interrupted.aborted) throw error;
         const why = error instanceof Error ? error.message : String(error);
-        trouble = { since: trouble?.since ?? world.clock.now(), why };
+        trouble = { since: trouble?.since ?? context.clock.now(), why };
       }
       show();
-      await sleep(world.clock, intervalMs, world.interrupted);
+      await sleep(context.clock, intervalMs, context.interrupted);
     }
   } finally {
-    if (painted) world.out(screen.leave);
+    if (painted) context.out(screen.leave);
   }
 
   function show(): void {
     const since = trouble && `since ${timeText(trouble.since)}: ${trouble.why}`;
-    if (painted) paint([...(since ? [tint(world, "bad", since), ""] : []), last].join("\n"));
-    else if (since) note(world, since);
-    else print(world, plain ? last : `${last}\n`);
+    if (painted) paint([...(since ? [styled(context, "bad", since), ""] : []), last].join("\n"));
+    else if (since) note(context, since);
+    else print(context, plain ? last : `${last}\n`);
   }
 
   function paint(text: string): void {
-    const { columns, rows } = world.window?.() ?? { columns: 80, rows: 24 };
-    const head = `${title}  ${timeText(world.clock.now())}`;
-    const lines = redact(`${head}\n\n${text}`, [...world.secrets])
+    const { columns, rows } = context.window?.() ?? { columns: 80, rows: 24 };
+    const head = `${title}  ${timeText(context.clock.now())}`;
+    const lines = redact(`${head}\n\n${text}`, [...context.secrets])
       .split("\n")
       .flatMap((line) => wrap(line, columns).split("\n"));
     const kept =
       lines.length < rows ? lines : [...lines.slice(0, rows - 2), `... ${lines.length - rows + 2} lines more`];
-    // Overwritten line by line, then what is below erased: no flicker, nothing left of longer lines.
-    world.out(screen.home + kept.map((line) => line + lineEnd).join("\r\n") + screen.below);
+    // Overwrite line by line, then erase what is below: no flicker, and no remains of longer lines.
+    context.out(screen.home + kept.map((line) => line + lineEnd).join("\r\n") + screen.below);
   }
 }
 
 const timeText = (ms: number): string => clockText(new Date(ms).toISOString());
 
-/** A look may hang for as long as a call does; Ctrl-C does not wait for it. */
+/** Ctrl-C does not wait for a pending call. */
 function untilInterrupted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();
   const stop = () => reject(signal.reason);

@@ -1,28 +1,28 @@
-/** What a stack costs a month by list price. Pure; what a bill depends on and a stack file does not say is named as an assumption. */
+/** Estimates the monthly cost of a stack by list prices. Pure. What the bill depends on but the stack file does not say is listed as an assumption. */
 import type { AddressType, EdgeConfig, PopConfig } from "../config/types.ts";
 import { flyPrices, type Prices } from "./prices.ts";
 import { egressByArea } from "./visitors.ts";
 
-/** What of a stack is billed. */
+/** The billable items of a stack. */
 export interface BillableItems extends Traffic {
   machines: readonly BillableMachine[];
-  /** Also of PoPs that have no machine: a volume is paid for, attached or not. */
+  /** Includes volumes of PoPs without a machine: volumes are billed whether attached or not. */
   volumes: readonly BillableVolume[];
-  /** True: Fly was asked, so `volumes` has every kept one. Otherwise those of earlier deployments may be missing. */
+  /** True: `volumes` includes all kept volumes, as Fly was asked. Otherwise those of earlier deployments may be missing. */
   includesAllKept?: boolean;
   addresses: readonly AddressType[];
 }
 
-/** What visitors are taken to fetch: `egressGb` a machine and month, where they are, and how much of it is crawlers'. */
+/** Assumed traffic: `egressGb` per machine and month, its distribution by area, and the share of crawlers in percent. */
 export type Traffic = Pick<EdgeConfig, "egressGb" | "egress" | "crawlers">;
 
 export interface BillableVolume {
   /** PoP. */
   name: string;
   volumeGb: number;
-  /** Days its daily snapshots are kept. 0: there are none. */
+  /** Days for which its daily snapshots are kept. 0: none are taken. */
   snapshotDays: number;
-  /** Its PoP was taken out of the stack file, and it stayed on Fly. */
+  /** Whether its PoP was removed from the stack file while the volume was kept on Fly. */
   kept?: boolean;
 }
 
@@ -34,26 +34,26 @@ export type CostKind = (typeof costKinds)[number];
 /** One line of the bill. */
 export interface CostRow {
   kind: CostKind;
-  /** PoP, type of the address, or what it is of all together. */
+  /** PoP, type of the address, or what the row sums up. */
   name: string;
-  /** What is paid for, e.g. `shared-cpu-1x, 256 MB in cdg`. */
+  /** What is billed, e.g. `shared-cpu-1x, 256 MB in cdg`. */
   what: string;
-  /** Not rounded. */
+  /** Price per month, not rounded. */
   monthly: number;
 }
 
 export interface Estimate {
-  /** By kind, in cents' precision; `total` is their sum. */
+  /** Price per month by kind, rounded to cents; `total` is their sum. */
   monthly: Record<CostKind | "total", number>;
   currency: Prices["currency"];
   rows: CostRow[];
-  /** The part of egress that crawlers are taken to cause. */
+  /** The part of the egress price that is assumed to be caused by crawlers. */
   crawlers: number;
-  /** Sentences: what had to be assumed, and where the prices are from. */
+  /** Sentences: assumptions, and the source of the prices. */
   assumptions: string[];
 }
 
-/** Of a stack as configured. `kept`: volumes on Fly that no PoP of it uses; absent where nobody asked. */
+/** Estimates the cost of a stack as configured. `kept`: volumes on Fly that none of its PoPs uses; absent: unknown. */
 export function estimate(
   {
     pops,
@@ -79,7 +79,7 @@ export function estimate(
   );
 }
 
-/** What the estimate takes visitors to fetch, and nothing else of a configuration. */
+/** The traffic assumptions of a configuration. */
 export const trafficOf = ({ egressGb, egress, crawlers }: Traffic): Traffic => ({
   egressGb,
   ...(egress && { egress }),
@@ -120,7 +120,7 @@ export function estimateBill(
   const sum = (kind: CostKind) =>
     cents(rows.filter((it) => it.kind === kind).reduce((total, it) => total + it.monthly, 0));
   const parts = Object.fromEntries(costKinds.map((kind) => [kind, sum(kind)])) as Record<CostKind, number>;
-  // The sum of what is shown, so that a reader who adds up gets the same.
+  // The sum of the rounded amounts, so that adding up what is shown gives the same result.
   const total = cents(Object.values(parts).reduce((all, it) => all + it, 0));
   return {
     monthly: { total, ...parts },
@@ -151,7 +151,7 @@ export function estimateBill(
   };
 }
 
-/** All volumes together: so many GB are free in an organization. */
+/** The snapshots of all volumes: some GB are free per organization. */
 function snapshots(volumes: readonly BillableVolume[], prices: Prices): CostRow[] {
   const gb = volumes.reduce((sum, { volumeGb, snapshotDays }) => sum + volumeGb * snapshotDays, 0);
   if (gb === 0) return [];
@@ -159,11 +159,11 @@ function snapshots(volumes: readonly BillableVolume[], prices: Prices): CostRow[
   return [{ kind: "snapshots", name: "of all volumes", what: `up to ${gb} GB`, monthly }];
 }
 
-/** A month of a machine in the base region. */
+/** Price of a machine per month in the base region. */
 function basePrice(guest: BillableMachine, prices: Prices): { monthly: number; assumption?: string } {
   const listed = prices.machines[guest.size];
   if (listed) return { monthly: priceWithMemory(listed, guest.memoryMb, prices.extraMemoryGb) };
-  // Fly sells sizes its page does not list. The listed ones of a kind grow evenly with their CPUs, memory with them.
+  // Fly has sizes that its price page does not list. Listed prices grow in proportion to CPUs and memory.
   const [neighbour] = Object.keys(prices.machines)
     .flatMap((size) => {
       const [, kind, cpus] = /^(shared|performance)(?:-cpu)?-(\d+)x$/.exec(size) ?? [];
@@ -179,7 +179,7 @@ function basePrice(guest: BillableMachine, prices: Prices): { monthly: number; a
   };
 }
 
-/** The largest listed amount that is not above, and the rest by the GB. */
+/** The price of the largest listed amount of memory that is not above, plus the price per GB for the rest. */
 function priceWithMemory(listed: Readonly<Record<number, number>>, memoryMb: number, extraGb: number): number {
   const below = Math.max(
     ...Object.keys(listed)
@@ -198,5 +198,5 @@ function unknownMultiplierNote(region: string, prices: Prices): string | undefin
   return `Machines in ${region} have no published factor: taken at the base price.`;
 }
 
-/** Half cents are rounded up, also those that binary fractions put just below. */
+/** Rounds to cents. Half cents are rounded up, including those that binary fractions represent as slightly less. */
 const cents = (amount: number): number => Math.round(amount * 100 + 1e-6) / 100;

@@ -8,22 +8,30 @@ import { Pop } from "./pop.ts";
 import { rolloutOrder, unavailableLimits } from "./rollout.ts";
 
 export interface EdgeArgs extends EdgeConfig {
-  /** Stack the edge belongs to, organization/project/stack: how its machines are known as its own. */
+  /** Stack that the edge belongs to, as organization/project/stack. Stored in the metadata of its machines, by which they are recognised. */
   owner: string;
+  /** Registry that the image is pushed to. */
   registry: Registry;
-  /** Digest of the context that `imageRef` was built from, where a preview says it (readAssumedContext). Absent: not compared. */
+  /** Digest of the build context of `imageRef`, set in previews (readAssumedContext). Absent: PoPs do not compare it. */
   assumedContext?: string | undefined;
+  /** Contents of the files that the stack file names: secrets (still encrypted) and the CA of the tailnet. */
   files: StackFiles;
 }
 
-/** The whole edge of one stack: an app, its anycast addresses, one image, and the PoPs that run it. */
+/**
+ * The edge of one stack: an app, its anycast addresses, one image, and the PoPs that run it.
+ * @example
+ * const edge = new Edge("edge", { ...config, owner: "organization/fly-pops/prod", registry, files });
+ * export const addresses = edge.addresses;
+ */
 export class Edge extends pulumi.ComponentResource {
+  /** Name of the Fly app. */
   readonly app: pulumi.Output<string>;
-  /** Anycast addresses by type: what DNS records of the sites point to. */
+  /** Anycast addresses by type (v4, v6), for the DNS records of the sites. */
   readonly addresses: pulumi.Output<Record<string, string>>;
-  /** Reference pinned by digest. */
+  /** Image reference pinned by digest, e.g. registry.fly.io/my-edge@sha256:... */
   readonly image: pulumi.Output<string>;
-  /** By PoP name, e.g. cdg-1. */
+  /** PoPs by name, e.g. cdg-1. */
   readonly pops: Record<string, Pop>;
 
   constructor(name: string, args: EdgeArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -31,13 +39,13 @@ export class Edge extends pulumi.ComponentResource {
     const own = { parent: this };
     const guards = guardsOf(args);
     const claim = { owner: args.owner, adoptFrom: args.adopt.from };
-    // The addresses are the app's, and go with it.
+    // The addresses belong to the app and are deleted with it.
     const app = new App(
       `${name}-app`,
       { app: args.app, organization: args.organization, ...claim },
       { ...own, protect: guards.App },
     );
-    // References to the app go by its id: in previews of updates it stays known where outputs would not.
+    // Reference the app by its id, which stays known in previews of updates, unlike its outputs.
     const addresses = args.addresses.map(
       (type) =>
         [
@@ -64,7 +72,7 @@ export class Edge extends pulumi.ComponentResource {
     this.image = built?.ref ?? pulumi.output(args.imageRef ?? "");
     const context = built?.context ?? args.assumedContext;
 
-    // PoPs that order certificates look whether a name leads to the app before they do.
+    // PoPs that order certificates first check whether a name resolves to the app.
     const announcedAddresses =
       args.image.certificates?.acme &&
       pulumi.all(addresses.map(([, address]) => address.ip)).apply((ips) => ips.join(" "));
@@ -120,8 +128,8 @@ export class Edge extends pulumi.ComponentResource {
 }
 
 /**
- * Made after the machines, so the engine deletes it before them: `pulumi destroy` of a protected stack fails here, while everything still serves,
- * and not at the addresses, which come after the machines. A PoP that is taken out by the stack file is not affected.
+ * Created after the machines, so that the engine deletes it before them: `pulumi destroy` of a protected stack fails here, while all PoPs still serve,
+ * and not later at the addresses. Removing a PoP from the stack file is not affected.
  */
 class DestroyGuard extends pulumi.ComponentResource {
   constructor(name: string, opts: pulumi.ComponentResourceOptions) {

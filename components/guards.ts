@@ -1,4 +1,4 @@
-/** What Pulumi guards against deletion, from two keys of the stack file. Pure, and light: previews without an engine need it, too. */
+/** Which resources Pulumi protects from deletion, by two keys of the stack file. Pure, and without imports, as previews without an engine use it too. */
 
 export interface Guarded {
   /** `fly-pops:protect` */
@@ -8,8 +8,8 @@ export interface Guarded {
 }
 
 /**
- * Pulumi's `protect` by type of resource: on what Fly would not give again. A PoP whose volume is kept loses nothing. Of one whose volume is not, the
- * machine too: the engine deletes it first, and by the time the volume refused, the PoP would be gone.
+ * Pulumi's `protect` by resource type: for what cannot be recreated on Fly. A PoP whose volume is kept loses nothing. If the volume is not kept, the
+ * machine is protected too, as the engine would delete it before the deletion of the volume fails.
  */
 export function guardsOf({ protect, keepVolumes }: Guarded) {
   const popIsLost = protect && !keepVolumes;

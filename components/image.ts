@@ -4,21 +4,21 @@ import { contextDigest, writeContext } from "../image/context.ts";
 import type { ImageSpec } from "../image/spec.ts";
 
 export interface SidecarImageArgs {
-  /** App whose registry repository takes the image; it must exist before the push. */
+  /** App with the registry repository of the image. It must exist before the push. */
   app: pulumi.Input<string>;
-  /** What goes into the image. */
+  /** Contents of the image. */
   spec: ImageSpec;
-  /** Registry to push to; without user and password as the Docker engine is logged in. Default registry.fly.io. */
+  /** Registry to push to, e.g. registry.fly.io. Without user name and password, the login of the Docker engine is used. */
   registry: { server: string; username?: string | undefined; password?: pulumi.Input<string> | undefined };
-  /** Docker platform, e.g. linux/amd64. Absent: what the Docker engine runs itself. */
+  /** Docker platform, e.g. linux/amd64. Absent: that of the Docker engine. */
   platform?: string | undefined;
 }
 
-/** The one image every PoP of a stack runs: rendered, built, checked by its own programs, pushed. */
+/** The image that every PoP of a stack runs. It is rendered, built, checked by its own programs, and pushed. */
 export class SidecarImage extends pulumi.ComponentResource {
   /** Reference pinned by digest, e.g. registry.fly.io/my-edge@sha256:... */
   readonly ref: pulumi.Output<string>;
-  /** Digest of the context it is built from, hex: what the image itself says, and PoPs compare. */
+  /** Digest of the build context, hex. The image contains it, and PoPs compare it. */
   readonly context: string;
 
   constructor(
@@ -27,7 +27,7 @@ export class SidecarImage extends pulumi.ComponentResource {
     opts?: pulumi.ComponentResourceOptions,
   ) {
     super("fly-pops:index:SidecarImage", name, {}, opts);
-    // Relative, so that a checkout that moves does not look like a change of the image.
+    // Relative, so that moving the checkout does not look like a change of the image.
     const context = `.cache/image/${pulumi.getStack()}`;
     writeContext(spec, context, ".");
     this.context = contextDigest(spec, ".");
@@ -35,8 +35,8 @@ export class SidecarImage extends pulumi.ComponentResource {
     const image = new docker.Image(
       `${name}-build`,
       {
-        // A tag of its own for what it is made from: one that moves would leave earlier releases without any, for a registry to sweep away, and a
-        // client that knows several digests by one name has told the wrong one.
+        // A tag per build context. With a moving tag, earlier releases would be untagged, which registries delete, and Docker clients that know several
+        // digests for one name have returned the wrong one.
         imageName: pulumi.interpolate`${server}/${app}:pop-${this.context.slice(0, 16)}`,
         build: { context, dockerfile: `${context}/Dockerfile`, ...(platform ? { platform } : {}) },
         registry: { server, ...(username ? { username } : {}), ...(password ? { password } : {}) },
@@ -44,7 +44,7 @@ export class SidecarImage extends pulumi.ComponentResource {
       { parent: this },
     );
     this.ref = image.repoDigest;
-    // Kept in state, so that a preview without Docker knows whether the last image is still the one.
+    // Stored in state, so that a preview without Docker knows whether the last image is still current.
     this.registerOutputs({ ref: this.ref, context: this.context });
   }
 }

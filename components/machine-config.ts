@@ -1,4 +1,4 @@
-/** A PoP as the Machines API wants it. Pure; `Image` is a reference, or the output of a build that is still to come. */
+/** Machine config of a PoP for the Machines API. Pure. `Text` is a string, or an output that is not known yet. */
 import { contextVariables } from "../image/identity.ts";
 import { checkTimeoutSeconds, connectionLimit, stopSeconds } from "../image/limits.ts";
 import { ports, tcpPorts } from "../image/ports.ts";
@@ -15,27 +15,27 @@ export interface PopMachine {
   memoryMb: number;
   /** GB of its volume. */
   volumeGb: number;
-  /** Public ports of raw TCP beside 80 and 443. Absent: none. */
+  /** Public ports for raw TCP besides 80 and 443. Absent: none. */
   ports?: Pick<TcpPort, "port" | "limit">[] | undefined;
 }
 
-/** Where the volume goes: certificates, cache and logs all live below it. */
+/** Mount path of the volume, with certificates, cache and logs. */
 export const mountPath = "/var";
 
-/** Key of the machine's metadata that has the size of its volume. */
+/** Metadata key of a machine with the size of its volume in GB. */
 export const volumeSizeKey = "fly_pops_volume_gb";
 
-/** The check every PoP must pass before an update goes on to the next one. */
+/** Name of the check that a PoP must pass before the next one is updated. */
 export const healthCheck = "health";
 
-/** What was sealed to the PoP, in base64. */
+/** Files encrypted to the PoP, in base64. */
 export type SealedFiles<Text> = { [File in keyof typeof sealedFiles]?: Text };
 
-/** What else a PoP is told. */
+/** Further values for the environment of a PoP. */
 export interface PopFacts<Text> {
-  /** Digest of the build context the image must have been made from, else the PoP fails its check. Absent: any image will do. */
+  /** Digest of the build context that the image must have; with another one the PoP fails its check. Absent: not compared. */
   context?: string | undefined;
-  /** The app's addresses, with spaces between them, for PoPs that look whether a name leads to them. Absent: they need not know. */
+  /** The app's addresses, separated by spaces, for PoPs that check whether a name resolves to them. Absent: not needed. */
   addresses?: Text | undefined;
 }
 
@@ -54,16 +54,16 @@ export function machineConfig<Text>(
       ...(context !== undefined && { [contextVariables.expected]: context }),
       ...(addresses !== undefined && { [acmeVariables.addresses]: addresses }),
     },
-    // A volume that grew may need a boot before its file system does: as part of the config its size brings one, with all the care of an update.
+    // A file system may grow only at boot. With the size in the config, a grown volume causes an update, and so a boot.
     metadata: { [volumeSizeKey]: String(pop.volumeGb) },
     services: services(pop),
-    // By the API's schema a named check of this kind steers routing, by Fly's guides only those of a service do: it is both, so that either is right.
+    // By the API's schema a named check of kind readiness affects routing, by Fly's guides only the checks of a service do: configure both.
     checks: { [healthCheck]: { ...check, kind: "readiness" } },
-    // Scraped by Fly's own Prometheus, over the private network.
+    // Scraped by Fly's Prometheus over the private network.
     metrics: { port: ports.health, path: "/metrics" },
-    // A PoP has no reason to end by itself: whatever ended it, it comes back.
+    // A PoP never exits on purpose: restart it after any exit.
     restart: { policy: "always" },
-    // process-compose ends its processes in order on SIGTERM, and nginx lets go of its last connection.
+    // On SIGTERM process-compose stops its processes in order, and nginx finishes its connections.
     stop_config: { signal: "SIGTERM", timeout: `${stopSeconds}s` },
     ...(files.length > 0 && { files }),
   } satisfies Omit<MachineConfig, "image" | "files" | "env"> & {
@@ -73,7 +73,7 @@ export function machineConfig<Text>(
   };
 }
 
-/** What Fly asks of a PoP. */
+/** Health check of a PoP by Fly. */
 const check = {
   type: "http",
   port: ports.health,
@@ -86,7 +86,7 @@ const check = {
 
 type SealedFile<Text> = { guest_path: string; raw_value: Text; mode: number };
 
-/** For root alone, though nobody else could open it. */
+/** Readable by root only, although the files are encrypted. */
 function sealedMachineFiles<Text>(sealed: SealedFiles<Text>): SealedFile<Text>[] {
   return (["secrets", "tailnet"] as const).flatMap((name) => {
     const text = sealed[name];
@@ -100,7 +100,7 @@ export const guestOf = ({ cpuKind, cpus, memoryMb }: Pick<PopMachine, "cpuKind" 
   memory_mb: memoryMb,
 });
 
-/** Those of the sites, then the others by number. */
+/** Services for the sites first, then the others by port. */
 function services(pop: PopMachine): Service[] {
   const others = [...(pop.ports ?? [])].toSorted((a, b) => a.port - b.port);
   const inside = tcpPorts(others);
@@ -115,19 +115,19 @@ function services(pop: PopMachine): Service[] {
   ];
 }
 
-/** Raw TCP to nginx, which ends TLS itself; the PROXY v2 header carries the client's address. */
+/** Raw TCP to nginx, which terminates TLS. The PROXY v2 header has the client's address. */
 const service = (port: number, internalPort: number, connections: number): Service => ({
   protocol: "tcp",
   internal_port: internalPort,
   ports: [{ port, handlers: ["proxy_proto"], proxy_proto_options: { version: "v2" } }],
   checks: [check],
-  // From half of what it can take, others nearby are preferred.
+  // Above half of its capacity, Fly Proxy prefers other PoPs nearby.
   concurrency: {
     type: "connections",
     soft_limit: Math.floor(connections / 2),
     hard_limit: connections,
   },
-  // Never stopped for want of traffic: a PoP that has to boot first is no edge.
+  // Never stopped when idle: a visitor must not wait for a boot.
   autostop: "off",
   autostart: true,
 });

@@ -16,62 +16,65 @@ export interface PopArgs extends PopMachine {
   region: string;
   /** Slug of the Fly organization. */
   organization: string;
-  /** GB of the volume, 1 to 500. Grows in place, never shrinks. */
+  /** Size of the volume in GB, 1 to 500. It grows in place and cannot shrink. */
   volumeGb: number;
+  /** Name of the Fly app. */
   app: pulumi.Input<string>;
   /** Image reference pinned by digest. */
   image: pulumi.Input<string>;
-  /** Digest of the build context the image must have been made from. Absent: not compared. */
+  /** Digest of the build context that the image must have. Absent: not compared. */
   context?: string | undefined;
-  /** The app's addresses, with spaces between them. Absent: the PoP need not know them. */
+  /** The app's addresses, separated by spaces. Absent: the PoP does not need them. */
   addresses?: pulumi.Input<string> | undefined;
-  /** Stack the PoP belongs to, organization/project/stack. */
+  /** Stack that the PoP belongs to, as organization/project/stack. */
   owner: string;
-  /** Days Fly keeps daily snapshots of the volume. 0: none. */
+  /** Days for which Fly keeps daily snapshots of the volume. 0: none are taken. */
   snapshotDays: number;
-  /** Pulumi refuses to delete what Fly would not give again (guards.ts), until this is false. */
+  /** Whether Pulumi refuses to delete what cannot be recreated on Fly (guards.ts). */
   protect: boolean;
-  /** The volume stays on Fly when the PoP is taken out, which then loses nothing. */
+  /** Whether the volume is kept on Fly when the PoP is removed. */
   keepVolumes: boolean;
-  /** The operator's secrets the image asks for, still encrypted. Absent: none. */
+  /** The operator's secrets that the image needs, still encrypted. Absent: none. */
   secrets?: StackFiles["secrets"];
-  /** The private network the PoP is a node of. Absent: none. */
+  /** The tailnet that the PoP joins. Absent: none. */
   tailnet?: Tailnet | undefined;
-  /** PEM of the authorities of its control server. Absent: the public ones. */
+  /** PEM of the CA certificates to trust for its control server. Absent: the public ones. */
   tailnetCa?: string | undefined;
-  /** What exists already and is taken over instead of made. */
+  /** Existing objects to adopt: ids of volume and machine, and the stack that they may belong to. Absent: none. */
   adopt?: { volume?: string; machine?: string; from?: string | undefined } | undefined;
   rollout: {
-    /** PoPs out of service at once. */
+    /** Maximum number of PoPs out of service at once. */
     maxUnavailable: number;
-    /** PoPs of one region out of service at once. */
+    /** Maximum number of PoPs of one region out of service at once. */
     maxUnavailableInRegion: number;
     /** Seconds between cordon and stop. */
     drainSeconds: number;
     /** Seconds a new version may take until its checks pass. */
     timeoutSeconds: number;
-    /** Machines that must be updated before this one: the canary's. */
+    /** Machines that are updated before this one: that of the canary. */
     after: Machine[];
   };
 }
 
-/** One replica in one region: a volume, what is sealed to the identity on it, and the machine that mounts it. */
+/** One replica in one region: a volume, secrets encrypted to the identity on it, and the machine that mounts it. */
 export class Pop extends pulumi.ComponentResource {
+  /** Fly region code. */
   readonly region: string;
+  /** Id of the volume, e.g. vol_4xp... */
   readonly volumeId: pulumi.Output<string>;
-  /** The same for life: updates happen in place. */
+  /** Id of the machine. It never changes, as updates happen in place. */
   readonly machineId: pulumi.Output<string>;
-  /** Version that runs, new with every change of config. */
+  /** The current version, a ULID. Each change of the config creates a new one. */
   readonly version: pulumi.Output<string>;
-  /** The host its volume lies on, and with it the PoP; null where Fly does not say. */
+  /** The host of its volume and machine; null: Fly does not say. */
   readonly zone: pulumi.Output<string | null>;
-  /** Its host does not answer, so what was wanted of it is still to be done. */
+  /** True if it was not updated because its host does not answer. */
   readonly skipped: pulumi.Output<boolean>;
-  /** What secrets are sealed to; absent in a stack without secrets. */
+  /** Recipient of its secrets, `ssh-ed25519 AAAA...`; undefined in a stack without secrets. */
   readonly recipient: pulumi.Output<string> | undefined;
-  /** A line of known_hosts; absent in a stack without secrets. */
+  /** Line for known_hosts; undefined in a stack without secrets. */
   readonly knownHosts: pulumi.Output<string> | undefined;
-  /** For rollout order: others depend on the machine alone, so that their volumes need not wait. */
+  /** For the rollout order: other PoPs depend on the machine only, so that their volumes do not wait for it. */
   readonly machine: Machine;
 
   constructor(name: string, args: PopArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -163,12 +166,12 @@ export class Pop extends pulumi.ComponentResource {
     });
   }
 
-  /** The operator's secrets, sealed to the identity. */
+  /** The operator's secrets, encrypted to the identity. */
   #secrets(name: string, { name: pop, secrets }: PopArgs, { recipient }: Identity): SealedSecrets | undefined {
     return secrets && new SealedSecrets(`${name}-secrets`, { pop, ...secrets, recipient }, { parent: this });
   }
 
-  /** A key of its own to join the tailnet with, sealed to the identity; undefined where the operator's secrets have one. */
+  /** The auth key for joining the tailnet, encrypted to the identity; undefined if the operator's secrets have one. */
   #authKey(name: string, args: PopArgs, { recipient, isNew }: Identity): AuthKey | undefined {
     const { name: pop, tailnet } = args;
     const server = controlServer(args);
@@ -192,18 +195,18 @@ export class Pop extends pulumi.ComponentResource {
   }
 }
 
-/** Whoever makes keys for the tailnet's nodes; undefined where nobody does. */
+/** The control server that creates auth keys; undefined: auth keys are not created. */
 function controlServer({ tailnet, tailnetCa }: PopArgs) {
   return tailnet?.driver && { driver: tailnet.driver, server: tailnet.loginServer, ca: tailnetCa };
 }
 
-/** What the machine must know of its key, so that it is not made with one that has ended. */
+/** Input of the machine for checking that its auth key has not expired. */
 function joinInput(args: PopArgs, { expires }: AuthKey) {
   const server = controlServer(args);
   return server && args.tailnet && { ...server, node: nodeName(args.name, args.tailnet), expires };
 }
 
-/** What the machine is given that its identity alone can open, in base64. */
+/** Files for the machine that only its identity can decrypt, in base64. */
 function sealedInBase64(kinds: { secrets?: SealedSecrets | undefined; tailnet?: AuthKey | undefined }) {
   const base64 = ({ sealed }: SealedSecrets | AuthKey) => sealed.apply((it) => Buffer.from(it).toString("base64"));
   return {
@@ -212,9 +215,9 @@ function sealedInBase64(kinds: { secrets?: SealedSecrets | undefined; tailnet?: 
   } satisfies SealedFiles<pulumi.Output<string>>;
 }
 
-/** What the tailnet knows it by. */
+/** Name of the node in the tailnet. */
 const nodeName = (pop: string, { hostPrefix }: Tailnet): string => `${hostPrefix}${pop}`;
 
-/** Names for SSH: in the tailnet the short and the full one. */
+/** Host names for SSH: in a tailnet the short and the fully qualified name. */
 const sshNames = ({ name, tailnet }: PopArgs): string[] =>
   tailnet ? [nodeName(name, tailnet), `${nodeName(name, tailnet)}.${tailnet.domain}`] : [name];

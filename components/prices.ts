@@ -7,24 +7,24 @@ import type { EgressGroup } from "../providers/fly/regions.ts";
 
 export interface Prices {
   source: string;
-  /** Day the newest of the prices was read, ISO 8601. */
+  /** Day on which the newest of the prices was read, ISO 8601. */
   date: string;
   currency: "USD";
-  /** A month of a machine in the base region, by size, then MB of memory. Sizes and amounts that are missing are not on the page. */
+  /** Price of a machine per month in the base region, by size and MB of memory. Missing sizes and amounts are not on the page. */
   machines: Readonly<Record<string, Readonly<Record<number, number>>>>;
-  /** Machines in a region cost the base region's price times this. */
+  /** Multiplier of the base price of machines, by region. */
   regionFactor: Readonly<Record<string, number>>;
-  /** A month of a GB of memory beyond a listed amount, base region. */
+  /** Price per month of a GB of memory beyond a listed amount, base region. */
   extraMemoryGb: number;
-  /** A month of a provisioned GB. */
+  /** Price per month of a provisioned GB of a volume. */
   volumeGb: number;
-  /** A month of a GB that snapshots hold, beyond what is free. */
+  /** Price per month of a GB of snapshots beyond the free ones. */
   snapshotGb: number;
-  /** GB of snapshots that an organization has for nothing. */
+  /** Free GB of snapshots per organization. */
   snapshotsFreeGb: number;
-  /** A month of an address, by type. */
+  /** Price of an address per month, by type. */
   addresses: Readonly<Record<"v4" | "v6", number>>;
-  /** A GB sent to the internet, by the region's group. What comes in is free. */
+  /** Price of a GB sent to the internet, by group of regions. Incoming traffic is free. */
   egressGb: Readonly<Record<EgressGroup, number>>;
 }
 

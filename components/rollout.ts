@@ -1,4 +1,4 @@
-/** In which order changes reach the PoPs, and how many are out at once. Pure; the gate of providers/fly/rollout-gate.ts keeps to it. */
+/** The order in which PoPs are updated, and how many are out of service at once. Pure. providers/fly/rollout-gate.ts enforces it. */
 
 interface PlacedPop {
   /** PoP name, e.g. cdg-1. */
@@ -7,8 +7,8 @@ interface PlacedPop {
 }
 
 /**
- * The canary first, then the first PoP of every region, then the second of every region, and so on: whoever waits at the gate, or for one of the
- * engine's workers, waits for PoPs of other regions, not for its own neighbours.
+ * The canary first, then the first PoP of each region, then the second of each region, and so on, so that regions are updated in parallel and PoPs do not
+ * wait for others of their own region first.
  */
 export function rolloutOrder<Pop extends PlacedPop>(pops: readonly Pop[], canary: string | undefined): Pop[] {
   const seen = new Map<string, number>();
@@ -21,8 +21,8 @@ export function rolloutOrder<Pop extends PlacedPop>(pops: readonly Pop[], canary
 }
 
 /**
- * PoPs that may be out of service at once, in the app and in one region. However wide the stack file allows it: one PoP always serves, and half of
- * a region that has several, so that visitors are not all sent across an ocean at once.
+ * Maximum number of PoPs out of service at once, in the app and in one region. Whatever the stack file allows, at least one PoP serves, and half of a
+ * region that has several, so that not all its visitors are routed to another continent.
  */
 export function unavailableLimits(
   pops: readonly PlacedPop[],

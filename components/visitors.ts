@@ -1,7 +1,7 @@
-/** Where visitors are, as far as Fly's price of egress tells places apart. Pure. */
+/** Egress by area of the visitors, at the granularity of Fly's egress prices. Pure. */
 import { type EgressGroup, regionByCode } from "../providers/fly/regions.ts";
 
-/** Parts of the world by the names of the stack file, with the group of equal price they are in: https://fly.io/docs/about/pricing/#data-transfer-pricing */
+/** Areas by their names in the stack file, with their price group: https://fly.io/docs/about/pricing/#data-transfer-pricing */
 export const visitorAreas = {
   eu: "na_eu",
   na: "na_eu",
@@ -14,17 +14,17 @@ export const visitorAreas = {
 
 export type VisitorArea = keyof typeof visitorAreas;
 
-/** Percent of all that is sent, by where it goes. They make 100. */
+/** Percentage of egress by area. The sum is 100. */
 export type Visitors = Partial<Record<VisitorArea, number>>;
 
 export interface EgressShare {
-  /** `to eu`, or `from cdg` where visitors are taken to be near. */
+  /** `to eu`, or `from cdg` if visitors are assumed to be near the PoP. */
   where: string;
   gb: number;
   group: EgressGroup;
 }
 
-/** What PoPs send, each `gb`: by where the visitors are said to be; unsaid, each PoP's are in its own part of the world. */
+/** The egress of PoPs that send `gb` each, by area of the visitors. Without `visitors`, each PoP's visitors are in its own area. */
 export function egressByArea(
   pops: readonly { name: string; region: string }[],
   gb: number,

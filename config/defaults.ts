@@ -1,36 +1,36 @@
-/** What holds when the stack file says nothing. The reference and Pulumi.yaml quote it. */
+/** Defaults of the stack file. docs/config.md and Pulumi.yaml quote them. */
 export const defaults = {
   organization: "personal",
   size: "shared-cpu-1x",
   volumeGb: 3,
   replicas: 1,
-  /** Only responses that the origin allows to be stored are. */
+  /** 0: only responses that the origin allows to be stored are stored. */
   maxAge: 0,
   staleIfError: "1d",
   staleWhileRevalidate: 0,
   /**
-   * What one visitor may ask of a site. A photo gallery (Immich, Nextcloud) loads hundreds of thumbnails at once and thousands while somebody scrolls, a
-   * sync client has a dozen requests in progress for hours, a family or an office shares one address: all of them stay below. A flood of 2,000 requests
-   * a second is through with its burst in one second.
+   * Requests per visitor and site. Normal use stays below: a photo gallery (Immich, Nextcloud) loads hundreds of thumbnails at once and thousands while
+   * somebody scrolls, a sync client keeps a dozen requests in progress for hours, and a family or an office shares one address. A flood of 2,000
+   * requests per second uses up its burst within a second.
    */
   limitRequests: "200/s",
   limitBurst: 2000,
-  /** Devices of one home share an address, and each keeps its connection (MQTT, IMAP). */
+  /** The devices of a household share one address, and each keeps a connection open (MQTT, IMAP). */
   portConnections: 64,
   portTotal: 256,
-  /** An SSH session that somebody comes back to after lunch. */
+  /** Long enough to leave an SSH session open over lunch. */
   portIdle: "1h",
   maxUnavailable: 1,
-  /** Fly staff and users wait about this long after a cordon. */
+  /** About what Fly's staff and users wait after a cordon. */
   drain: "10s",
   timeout: "5m",
-  /** What is on a volume comes back by itself; a snapshot costs, and holds private keys for days. */
+  /** The contents of a volume are recreated automatically. A snapshot is billed and keeps private keys for days. */
   snapshots: 0,
   addresses: ["v4", "v6"],
   protect: true,
   keepVolumes: true,
   imagePlatform: "linux/amd64",
-  /** A month and a PoP, for the cost estimate. */
+  /** Per PoP and month, for the cost estimate. */
   egressGb: 100,
   /** Percent. An assumption, not a measurement. */
   crawlers: 30,
@@ -47,13 +47,13 @@ export const defaults = {
   vaultPath: "certbot/domains/{domain}",
 } as const;
 
-/** Part of the smallest volume the cache may fill when nothing is said; the rest is for identity, logs and state. */
+/** The default share of the smallest volume that the cache may use. The rest is for identity, logs and state. */
 export const cacheShare = 0.75;
 
-/** Part of the smallest volume it may fill at most: ext4's own and reserved blocks take the rest. */
+/** The largest share of the smallest volume that the cache may use. ext4 needs the rest for its own and reserved blocks. */
 export const cacheShareLimit = 0.9;
 
-/** Size of the cache in MB when nothing is said. */
+/** Default size of the cache in MB. */
 export const cacheMb = (smallestVolumeGb: number): number => Math.floor(smallestVolumeGb * 1024 * cacheShare);
 
 /** Size of the cache's index in MB: room for 128 responses per MB of cache, at most a sixteenth of the smallest machine's memory. */

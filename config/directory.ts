@@ -1,8 +1,9 @@
-/** What names an authority and an account there. Each `...Problem` returns why a text is refused, as a clause, or undefined. */
-import { originProblem, plainOrigin } from "./names.ts";
-import { serviceParts } from "./service-url.ts";
+/** Validators for ACME directories and accounts. Each `...Problem` returns why a text is rejected, as a clause, or undefined. */
 
-/** Directories that have a word. https://letsencrypt.org/docs/acme-protocol-updates/, https://letsencrypt.org/docs/staging-environment/ */
+import { serviceParts } from "./service-url.ts";
+import { normalizeOrigin, originProblem } from "./validators.ts";
+
+/** Directories with a short name. https://letsencrypt.org/docs/acme-protocol-updates/, https://letsencrypt.org/docs/staging-environment/ */
 const directories: ReadonlyMap<string, string> = new Map([
   ["letsencrypt", "https://acme-v02.api.letsencrypt.org/directory"],
   ["staging", "https://acme-staging-v02.api.letsencrypt.org/directory"],
@@ -11,19 +12,19 @@ const directories: ReadonlyMap<string, string> = new Map([
 export function directoryProblem(text: string): string | undefined {
   if (directories.has(text)) return undefined;
   const { origin, path } = serviceParts(text);
-  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return "takes letsencrypt, staging, or the https URL of a directory";
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return "expected letsencrypt, staging, or the https URL of a directory";
   const problem = originProblem(origin);
   if (problem !== undefined) return problem;
-  if (!/^https:/i.test(origin)) return "takes https: an account's orders are not sent in the clear";
+  if (!/^https:/i.test(origin)) return "must use https: ACME requests must be encrypted";
   return /^\/?$/.test(path) || /^\/[A-Za-z0-9._~/-]{1,400}$/.test(path)
     ? undefined
-    : "takes a path of letters, digits, dots, dashes and slashes, without query";
+    : "expected a path of letters, digits, dots, dashes and slashes, without query";
 }
 
-/** One spelling of a directory without problem: its URL. */
+/** The URL of a valid directory. */
 export function directoryUrl(text: string): string {
   const { origin, path } = serviceParts(text);
-  return directories.get(text) ?? `${plainOrigin(origin)}${path}`;
+  return directories.get(text) ?? `${normalizeOrigin(origin)}${path}`;
 }
 
 export const isLetsEncrypt = (directory: string): boolean => directory === directories.get("letsencrypt");
@@ -33,7 +34,7 @@ export const emailProblem = (text: string): string | undefined =>
     text,
   )
     ? undefined
-    : "takes one mail address, as in ada@example.org";
+    : "expected one mail address, as in ada@example.org";
 
 /** Name of a TSIG key, as the name server knows it. */
 export const dnsKeyProblem = (text: string): string | undefined =>
@@ -45,4 +46,4 @@ export const dnsKeyProblem = (text: string): string | undefined =>
 export const dnsAlgorithms = ["hmac-sha256", "hmac-sha384", "hmac-sha512"] as const;
 
 export const profileProblem = (text: string): string | undefined =>
-  /^[A-Za-z0-9_-]{1,64}$/.test(text) ? undefined : "takes the name of a profile: letters, digits, dashes";
+  /^[A-Za-z0-9_-]{1,64}$/.test(text) ? undefined : "expected the name of a profile: letters, digits, dashes";

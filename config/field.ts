@@ -1,57 +1,57 @@
-/** What every part of the schema is built with: the manual's words for a key, and leaves that say in a clause why they refuse. */
+/** Building blocks of the schema: the documentation of a key, and fields that explain in a clause why they reject a value. */
 import { z } from "zod";
-import { seconds } from "./duration.ts";
-import { nearest } from "./nearest.ts";
+import { parseSeconds } from "./duration.ts";
+import { suggest } from "./suggest.ts";
 
-/** What the manual says of a key. */
+/** The documentation of a key. */
 export interface Field {
   type: string;
-  /** Of numbers. */
+  /** For numbers. */
   unit?: string;
-  /** Of a map: what its keys are, as in `<code>`. */
+  /** For maps: what its keys are, as in `<code>`. */
   key?: string;
-  /** Completes "takes ...": what is allowed, with unit. */
+  /** Completes "expected ...": what is allowed, with unit. */
   takes: string;
   meaning: string;
-  /** Markdown: as written in a stack file, or in words where it depends. Absent: the key is required. */
+  /** Markdown: the value as written in a stack file, or a description if it depends on something. Absent: the key is required. */
   default?: string;
-  /** Refused though it looks allowed. */
+  /** Values that are rejected although they look valid. */
   refused?: string;
 }
 
 export const fields = z.registry<Field>();
 
-/** A text with a rule of its own, whose clause says what is wrong. */
-export const text = (problem: (text: string) => string | undefined) =>
+/** A string with a validator, which returns what is wrong as a clause. */
+export const stringField = (problem: (text: string) => string | undefined) =>
   z.string().superRefine((value, context) => {
     const reason = problem(value);
     if (reason !== undefined) context.addIssue({ code: "custom", params: { reason }, input: value });
   });
 
-/** Refuses the value, or what is at `path` in it. Without a reason the field's own `takes` is the sentence. */
-export type Refuse = (reason: string | undefined, path?: number[]) => void;
+/** Rejects the value, or the element at `path` in it. Without a reason the message quotes the field's `takes`. */
+export type Reject = (reason: string | undefined, path?: number[]) => void;
 
-/** Several shapes, checked by hand: a union of schemas would forget which of them was meant, and why it refused. */
-export const byHand = <T>(check: (value: unknown, refuse: Refuse) => void) =>
+/** A field of several shapes with its own check. A union of schemas would lose which shape was meant and why it was rejected. */
+export const customField = <T>(check: (value: unknown, refuse: Reject) => void) =>
   z.custom<T>().superRefine((value: unknown, context) => {
     check(value, (reason, path = []) => context.addIssue({ code: "custom", params: { reason }, path, input: value }));
   });
 
-/** One text or a list of them. */
-export const oneOrMore = ({
+/** A string or a list of strings. */
+export const stringOrList = ({
   problem,
   most,
-  tooMany = `takes 1 to ${most} of them`,
+  tooMany = `expected 1 to ${most} entries`,
   other,
 }: {
   problem: (text: string) => string | undefined;
   most: number;
-  /** The clause for a list of another length. */
+  /** The clause for a list that is empty or too long. */
   tooMany?: string;
-  /** The clause for what is no text. */
+  /** The clause for a value that is not a string. */
   other: string;
 }) =>
-  byHand<string | string[]>((value, refuse) => {
+  customField<string | string[]>((value, refuse) => {
     const reasonOf = (it: unknown) => (typeof it === "string" ? problem(it) : other);
     if (!Array.isArray(value)) {
       const reason = reasonOf(value);
@@ -66,48 +66,48 @@ export const oneOrMore = ({
     });
   });
 
-/** One of a few words, with the nearest suggested. */
-export const oneOf = (words: readonly string[], noun: string, reasons: ReadonlyMap<string, string> = new Map()) =>
-  text((value) => {
+/** One of several strings. Suggests the closest one. */
+export const enumField = (words: readonly string[], noun: string, reasons: ReadonlyMap<string, string> = new Map()) =>
+  stringField((value) => {
     if (words.includes(value)) return undefined;
-    const meant = nearest(value, words);
+    const meant = suggest(value, words);
     return (
       reasons.get(value) ??
-      `no such ${noun}${meant === undefined ? "." : `; did you mean ${meant}?`} Takes ${list(words)}`
+      `no such ${noun}${meant === undefined ? "." : `; did you mean ${meant}?`} Expected ${orList(words)}`
     );
   });
 
-/** As YAML in the manual. */
+/** A value as code in the documentation. */
 export const code = (value: unknown): string => `\`${value}\``;
 
 /** `a, b or c`. */
-export const list = (words: readonly string[]): string => `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
+export const orList = (words: readonly string[]): string => `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
 
-/** A length of time between two others, written as the stack file writes them. */
-export const duration = (from: string, to: string) =>
+/** A duration within bounds, in the stack file's notation. */
+export const durationField = (from: string, to: string) =>
   z.custom<string | number>((value) => {
-    const given = seconds(value);
-    return given !== undefined && given >= (seconds(from) ?? 0) && given <= (seconds(to) ?? 0);
+    const given = parseSeconds(value);
+    return given !== undefined && given >= (parseSeconds(from) ?? 0) && given <= (parseSeconds(to) ?? 0);
   });
-export const durations = (from: string, to: string) =>
+export const durationDescription = (from: string, to: string) =>
   `a duration from ${from} to ${to}: a number with s, m, h or d, or plain seconds`;
 
 /** The schema of the map inside a `falseOr` or a `textOr`. */
-export const mapsInside = new WeakMap<z.core.$ZodType, z.ZodObject>();
+export const innerMaps = new WeakMap<z.core.$ZodType, z.ZodObject>();
 
-/** A map, or `false` to turn off what it sets. By hand: a union of schemas would forget why the map was refused. */
-export function falseOr<Map extends z.ZodObject>(map: Map) {
+/** A map, or `false` to turn off what it sets. Not a union of schemas, which would lose why the map was rejected. */
+export function mapOrFalse<Map extends z.ZodObject>(map: Map) {
   const schema = z.custom<z.infer<Map> | false>().superRefine((value: unknown, context) => {
     if (value === false) return;
     for (const issue of map.safeParse(value).error?.issues ?? [])
       context.addIssue({ ...issue, input: value } as Parameters<typeof context.addIssue>[0]);
   });
-  mapsInside.set(schema, map);
+  innerMaps.set(schema, map);
   return schema;
 }
 
-/** A text with a rule of its own, or a map. */
-export function textOr<Map extends z.ZodObject>(problem: (text: string) => string | undefined, map: Map) {
+/** A string with a validator, or a map. */
+export function stringOrMap<Map extends z.ZodObject>(problem: (text: string) => string | undefined, map: Map) {
   const schema = z.custom<string | z.infer<Map>>().superRefine((value: unknown, context) => {
     const refuse = (reason: string | undefined) =>
       context.addIssue({ code: "custom", params: { reason }, path: [], input: value });
@@ -119,10 +119,10 @@ export function textOr<Map extends z.ZodObject>(problem: (text: string) => strin
       for (const issue of map.safeParse(value).error?.issues ?? [])
         context.addIssue({ ...issue, input: value } as Parameters<typeof context.addIssue>[0]);
   });
-  mapsInside.set(schema, map);
+  innerMaps.set(schema, map);
   return schema;
 }
 
-export const whole = (from: number, to: number) => z.int().min(from).max(to);
-export const wholeNumber = (from: number, to: number, unit: string) =>
+export const intField = (from: number, to: number) => z.int().min(from).max(to);
+export const intDescription = (from: number, to: number, unit: string) =>
   `a whole number of ${unit} from ${from} to ${to}`;

@@ -1,117 +1,129 @@
-/** Stack file -> EdgeConfig, or all of its mistakes at once. Pure. */
-import { complete } from "./complete.ts";
-import { ConfigError, type Mistake, verdict } from "./mistakes.ts";
-import { authFits, authKinds, openPaths } from "./rules/auth.ts";
-import { originIgnored, statusesStored, varyFits } from "./rules/cache-policy.ts";
-import { directoriesDiffer, namesProvable, siteSources, sourceSaid, vaultSayings } from "./rules/certificates.ts";
-import { credentialsKept } from "./rules/credentials.ts";
-import { egressWhole } from "./rules/egress.ts";
-import { grpcFits, grpcOriginsAlike } from "./rules/grpc.ts";
-import { hostsDiffer, oneDefault, wildcardOriginsNamed, wildcardsCertified } from "./rules/hosts.ts";
-import { sshReachable, zonesDiffer } from "./rules/image.ts";
-import { syslogPrivate } from "./rules/logs.ts";
-import { luggageFits, luggageHealth, luggageWaits } from "./rules/luggage.ts";
-import { nginxSites } from "./rules/nginx.ts";
-import { certificatesServe, passThroughFits } from "./rules/pass-through.ts";
-import { bufferingOfRules, redirectsArrive, ruleKinds, rulesMatch } from "./rules/paths.ts";
+/** Stack file -> EdgeConfig, or all errors in it at once. Pure. */
+
+import { ConfigError, type ConfigIssue, toIssues } from "./issues.ts";
+import { normalizeConfig } from "./normalize.ts";
+import { checkAuthExemptions, checkAuthKind, checkAuthWithCache } from "./rules/auth.ts";
+import { checkCachedStatuses, checkIgnoreOrigin, checkVaryLength } from "./rules/cache-policy.ts";
 import {
-  addressesDiffer,
-  adoptedExist,
-  cacheFits,
-  canaryExists,
-  filesFit,
-  memoryFits,
-  regionsExist,
+  checkAcmeNames,
+  checkCertificateSources,
+  checkSiteCertificates,
+  checkUniqueDirectories,
+  checkVault,
+} from "./rules/certificates.ts";
+import { checkNoCredentials } from "./rules/credentials.ts";
+import { checkEgressTotal } from "./rules/egress.ts";
+import { checkGrpcKeys, checkGrpcOrigins } from "./rules/grpc.ts";
+import {
+  checkSingleDefault,
+  checkUniqueHosts,
+  checkWildcardCertificates,
+  checkWildcardOriginNames,
+} from "./rules/hosts.ts";
+import { checkSsh, checkUniqueZones } from "./rules/image.ts";
+import { checkSyslogTarget } from "./rules/logs.ts";
+import { checkLuggage, checkLuggageDependencies, checkLuggageHealth } from "./rules/luggage.ts";
+import { checkNginxSites } from "./rules/nginx.ts";
+import { checkCertificatesUsed, checkPassThrough } from "./rules/pass-through.ts";
+import { checkReachableRules, checkRuleBuffering, checkRuleKind, checkRuleRedirects } from "./rules/paths.ts";
+import {
+  checkAdopted,
+  checkCacheSize,
+  checkCanary,
+  checkMaxFileSize,
+  checkMemory,
+  checkRegions,
+  checkUniqueAddresses,
 } from "./rules/pops.ts";
-import { portLimitsFit, portsFit, portsLead, portsLeave } from "./rules/ports.ts";
-import { controlServerFits, secretsKept } from "./rules/secrets.ts";
+import { checkPortLimits, checkPortLoops, checkPortNumbers, checkPortTargets } from "./rules/ports.ts";
+import { checkControlServer, checkSecretsFile } from "./rules/secrets.ts";
 import {
-  accessSaid,
-  bufferingFits,
-  headersFit,
-  noLoops,
-  originsDiffer,
-  requestHeadersFit,
-  siteKinds,
-  siteLuggage,
+  checkAccess,
+  checkBuffering,
+  checkHeaders,
+  checkLoops,
+  checkOrigins,
+  checkRequestHeaders,
+  checkSiteKind,
+  checkSiteLuggage,
 } from "./rules/sites.ts";
 import { StackFile } from "./schema.ts";
-import { type Sketch, sketch } from "./sketch.ts";
+import { fieldOf, pathText, schemaAt } from "./schema-path.ts";
 import type { EdgeConfig } from "./types.ts";
-import { fieldOf, pathText, schemaAt } from "./walk.ts";
+import { dropInvalid, type ValidPart } from "./valid-part.ts";
 
-/** What belongs together. Each judges what the schema let through, and passes over what it did not. */
-const rules: readonly ((sketch: Sketch) => Mistake[])[] = [
-  regionsExist,
-  memoryFits,
-  cacheFits,
-  filesFit,
-  statusesStored,
-  varyFits,
-  originIgnored,
-  canaryExists,
-  adoptedExist,
-  hostsDiffer,
-  oneDefault,
-  wildcardsCertified,
-  wildcardOriginsNamed,
-  siteKinds,
-  authKinds,
-  authFits,
-  openPaths,
-  accessSaid,
-  bufferingFits,
-  ruleKinds,
-  bufferingOfRules,
-  rulesMatch,
-  redirectsArrive,
-  passThroughFits,
-  certificatesServe,
-  sourceSaid,
-  siteSources,
-  namesProvable,
-  directoriesDiffer,
-  vaultSayings,
-  siteLuggage,
-  originsDiffer,
-  grpcFits,
-  grpcOriginsAlike,
-  headersFit,
-  requestHeadersFit,
-  noLoops,
-  portsFit,
-  portsLead,
-  portsLeave,
-  portLimitsFit,
-  luggageFits,
-  luggageHealth,
-  luggageWaits,
-  zonesDiffer,
-  syslogPrivate,
-  nginxSites,
-  sshReachable,
-  secretsKept,
-  controlServerFits,
-  addressesDiffer,
-  egressWhole,
-  credentialsKept,
+/** Checks across several keys. Each checks the values that passed the schema and skips those that did not. */
+const rules: readonly ((valid: ValidPart) => ConfigIssue[])[] = [
+  checkRegions,
+  checkMemory,
+  checkCacheSize,
+  checkMaxFileSize,
+  checkCachedStatuses,
+  checkVaryLength,
+  checkIgnoreOrigin,
+  checkCanary,
+  checkAdopted,
+  checkUniqueHosts,
+  checkSingleDefault,
+  checkWildcardCertificates,
+  checkWildcardOriginNames,
+  checkSiteKind,
+  checkAuthKind,
+  checkAuthWithCache,
+  checkAuthExemptions,
+  checkAccess,
+  checkBuffering,
+  checkRuleKind,
+  checkRuleBuffering,
+  checkReachableRules,
+  checkRuleRedirects,
+  checkPassThrough,
+  checkCertificatesUsed,
+  checkCertificateSources,
+  checkSiteCertificates,
+  checkAcmeNames,
+  checkUniqueDirectories,
+  checkVault,
+  checkSiteLuggage,
+  checkOrigins,
+  checkGrpcKeys,
+  checkGrpcOrigins,
+  checkHeaders,
+  checkRequestHeaders,
+  checkLoops,
+  checkPortNumbers,
+  checkPortTargets,
+  checkPortLoops,
+  checkPortLimits,
+  checkLuggage,
+  checkLuggageHealth,
+  checkLuggageDependencies,
+  checkUniqueZones,
+  checkSyslogTarget,
+  checkNginxSites,
+  checkSsh,
+  checkSecretsFile,
+  checkControlServer,
+  checkUniqueAddresses,
+  checkEgressTotal,
+  checkNoCredentials,
 ];
 
 /**
  * The configuration of a stack from the values of its file, keys without `fly-pops:`.
- * @throws ConfigError naming every mistake: path, what was given, what is allowed, what was likely meant.
+ * @throws ConfigError listing every error: path, given value, allowed values, closest match.
  */
 export function parseConfig(written: Record<string, unknown>): EdgeConfig {
   const raw = withoutAbsent(written);
   const parsed = StackFile.safeParse(raw);
-  const { mistakes, unclear } = verdict(raw, parsed.error?.issues ?? []);
-  const seen = sketch(raw, unclear);
-  const all = [...mistakes, ...rules.flatMap((rule) => rule(seen))];
-  if (parsed.success && all.length === 0) return complete(parsed.data);
+  const { issues, invalidPaths } = toIssues(raw, parsed.error?.issues ?? []);
+  const valid = dropInvalid(raw, invalidPaths);
+  const all = [...issues, ...rules.flatMap((rule) => rule(valid))];
+  if (parsed.success && all.length === 0) return normalizeConfig(parsed.data);
   throw new ConfigError(inPathOrder(all));
 }
 
-/** Pulumi.yaml has no other way to say that a value may be absent than an empty one as its default. */
+/** In Pulumi.yaml an optional key can only have an empty value as its default, so an empty value counts as absent. */
 function withoutAbsent(written: Record<string, unknown>): Record<string, unknown> {
   const isAbsent = ([key, value]: [string, unknown]) => {
     const schema = Object.hasOwn(StackFile.shape, key) ? schemaAt(StackFile, [key]) : undefined;
@@ -123,8 +135,8 @@ function withoutAbsent(written: Record<string, unknown>): Record<string, unknown
 
 const inOrder = new Intl.Collator("en", { numeric: true }).compare;
 
-/** By path, each once: the order of keys in the file does not show. */
-function inPathOrder(mistakes: readonly Mistake[]): Mistake[] {
-  const sorted = mistakes.toSorted((a, b) => inOrder(pathText(a.path), pathText(b.path)) || inOrder(a.text, b.text));
+/** Sorted by path and without duplicates, so that the order of keys in the file does not matter. */
+function inPathOrder(issues: readonly ConfigIssue[]): ConfigIssue[] {
+  const sorted = issues.toSorted((a, b) => inOrder(pathText(a.path), pathText(b.path)) || inOrder(a.text, b.text));
   return sorted.filter(({ text }, at) => sorted.findIndex((it) => it.text === text) === at);
 }

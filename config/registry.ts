@@ -1,4 +1,4 @@
-/** Where the image is pushed to, and by whom. */
+/** The registry that the image is pushed to, and its credentials. */
 import * as pulumi from "@pulumi/pulumi";
 import { stripScheme } from "../providers/fly/http.ts";
 import { tokenFrom } from "../providers/settings.ts";
@@ -6,7 +6,7 @@ import { tokenFrom } from "../providers/settings.ts";
 export interface Registry {
   /** host or host:port */
   server: string;
-  /** Absent: as the Docker engine is logged in. */
+  /** Absent: the Docker engine's own login is used. */
   username?: string;
   /** Secret. */
   password?: pulumi.Output<string>;
@@ -14,7 +14,10 @@ export interface Registry {
 
 const flyRegistry = "registry.fly.io";
 
-/** `fly:registry`, else FLY_REGISTRY_HOST, else Fly's own. Fly's takes the API token as the password of user `x`; others use the engine's own login. */
+/**
+ * `fly:registry`, else FLY_REGISTRY_HOST, else Fly's own. Fly's registry accepts the API token as the password of user `x`. For others the Docker
+ * engine's login is used.
+ */
 export function readRegistry(): Registry {
   const config = new pulumi.Config("fly");
   const server = config.get("registry") || process.env.FLY_REGISTRY_HOST || flyRegistry;

@@ -1,11 +1,10 @@
 /**
- * The stack file as users write it: every key, what it takes and what it means. docs/config.md and Pulumi.yaml say what stands here.
- * Only one value at a time is judged here; rules/ judges what belongs together, complete.ts fills in what is absent.
+ * The stack file as users write it: every key, its valid values and its meaning. docs/config.md and Pulumi.yaml are generated from it.
+ * The schema validates single values. rules/ checks several keys together, normalize.ts applies the defaults.
  */
 import { z } from "zod";
 import { defaults } from "./defaults.ts";
-import { code, fields, oneOf, text, whole, wholeNumber } from "./field.ts";
-import { pinnedImageProblem, secretsFileProblem, slugProblem } from "./names.ts";
+import { code, enumField, fields, intDescription, intField, stringField } from "./field.ts";
 import { DebugTools, Ssh } from "./schema/access.ts";
 import { Certificates } from "./schema/certificates.ts";
 import { Egress } from "./schema/egress.ts";
@@ -17,21 +16,22 @@ import { Adopt, Defaults, Regions, Rollout } from "./schema/pops.ts";
 import { Ports } from "./schema/ports.ts";
 import { Sites } from "./schema/site.ts";
 import { Tailnet } from "./schema/tailnet.ts";
+import { pinnedImageProblem, secretsFileProblem, slugProblem } from "./validators.ts";
 
 const sharedRefused =
-  "raw TCP with a PROXY header needs a dedicated IPv4: Fly routes shared ones by TLS name or Host. Takes v4 or v6";
+  "raw TCP with a PROXY header needs a dedicated IPv4: Fly routes shared ones by TLS name or Host. Expected v4 or v6";
 
 const http3Refused =
-  "Fly delivers UDP on a dedicated IPv4 only, to sockets on an address of its own, and without a PROXY header, so the PoP would not know its visitors";
+  "Fly delivers UDP on a dedicated IPv4 only, to sockets on an address of its own, and without a PROXY header, so the PoP would not know its visitors' addresses";
 
 export const StackFile = z.strictObject({
-  app: text(slugProblem).register(fields, {
+  app: stringField(slugProblem).register(fields, {
     type: "string",
     takes: "lower-case letters, digits and dashes, 62 at most, no dash at an end",
     meaning:
-      "The Fly app: owner of machines, volumes and addresses. Unique across all of Fly; made when it is not there, and never renamed.",
+      "The Fly app, which owns machines, volumes and addresses. Its name is unique across all of Fly. It is created if it does not exist, and cannot be renamed.",
   }),
-  organization: text(slugProblem)
+  organization: stringField(slugProblem)
     .register(fields, {
       type: "string",
       takes: "an organization's slug: lower-case letters, digits and dashes",
@@ -55,14 +55,14 @@ export const StackFile = z.strictObject({
     .optional(),
   tailnet: Tailnet.optional(),
   certificates: Certificates.optional(),
-  secretsFile: text((value) => (value === "" ? undefined : secretsFileProblem(value)))
+  secretsFile: stringField((value) => (value === "" ? undefined : secretsFileProblem(value)))
     .register(fields, {
       type: "string",
-      takes: "a YAML file of sops relative to the project, as in ./secrets.yaml",
+      takes: "a sops YAML file relative to the project, as in ./secrets.yaml",
       meaning:
-        "The operator's secrets, encrypted by sops to keys of any kind, so that it can lie in git: one text a key. What the image asks for is sealed to each PoP's own key. A file that names a PoP's recipient already goes there as it is, so no key is needed where `pulumi up` runs. Asked for are `tailscaleAuthKey` (tailnet without driver), `vaultRoleId` and `vaultSecretId` (certificates), and the `secrets` of luggage.",
+        "The operator's secrets, one string per key, encrypted by sops for keys of any kind, so that the file can be kept in git. The secrets that the image needs are encrypted for each PoP's own key. If the file already has a PoP as recipient, it is sent there unchanged, so that `pulumi up` needs no key. The image needs `tailscaleAuthKey` (tailnet without driver), `vaultRoleId` and `vaultSecretId` (certificates from a vault), and the `secrets` of luggage.",
       default: code('""'),
-      refused: "files that are not encrypted, or have several key groups (Shamir)",
+      refused: "files that are not encrypted or have several key groups (Shamir)",
     })
     .optional(),
   dns: Dns.optional(),
@@ -88,7 +88,7 @@ export const StackFile = z.strictObject({
   adopt: Adopt.optional(),
   addresses: z
     .array(
-      oneOf(["v4", "v6"], "kind of address", new Map([["shared_v4", sharedRefused]])).register(fields, {
+      enumField(["v4", "v6"], "kind of address", new Map([["shared_v4", sharedRefused]])).register(fields, {
         type: "string",
         takes: "v4 or v6",
         meaning: "A dedicated anycast address. Fly bills IPv4.",
@@ -104,13 +104,13 @@ export const StackFile = z.strictObject({
       refused: "an empty list, one kind twice",
     })
     .optional(),
-  snapshots: whole(0, 60)
+  snapshots: intField(0, 60)
     .register(fields, {
       type: "integer",
       unit: "days",
-      takes: wholeNumber(0, 60, "days"),
+      takes: intDescription(0, 60, "days"),
       meaning:
-        "How long Fly keeps the daily snapshots of volumes. 0: none are taken, on volumes that exist either. A volume holds a cache and the PoP's identity, which come back by themselves; snapshots are billed by what they hold, private keys among it.",
+        "How long Fly keeps the daily snapshots of volumes. 0: no snapshots, also for existing volumes. A volume holds the cache and the PoP's identity, which are recreated automatically. Snapshots are billed by size, and they contain private keys.",
       default: code(defaults.snapshots),
     })
     .optional(),
@@ -120,7 +120,7 @@ export const StackFile = z.strictObject({
       type: "boolean",
       takes: "true or false",
       meaning:
-        "Pulumi's `protect` on what could not be had again: neither a slip in this file nor `pulumi destroy` deletes the app, releases an address that DNS names or, where `keepVolumes` is false, takes out a PoP, whose volume with identity and cache would be deleted. A PoP whose volume is kept can be taken out. To have something protected away: false, an `up`, then the change.",
+        "Sets Pulumi's `protect` on resources that cannot be restored. Neither a mistake in this file nor `pulumi destroy` then deletes the app, releases an address or, if `keepVolumes` is false, removes a PoP together with its volume. A PoP whose volume is kept can be removed. To remove something protected: set false, run `pulumi up`, then make the change.",
       default: code(defaults.protect),
     })
     .optional(),
@@ -130,7 +130,7 @@ export const StackFile = z.strictObject({
       type: "boolean",
       takes: "true or false",
       meaning:
-        "Volumes stay on Fly, and on the bill, when their PoP is taken out; the PoP finds its own again when it comes back. What counts is the value at the last `up` before that.",
+        "Volumes stay on Fly, and are billed, when their PoP is removed. If the PoP is added again, it gets its volume back. The value of the last `pulumi up` before the removal applies.",
       default: code(defaults.keepVolumes),
     })
     .optional(),
@@ -140,45 +140,46 @@ export const StackFile = z.strictObject({
       type: "boolean",
       takes: "true or false",
       meaning:
-        "Whether visitors rely on this stack: previews then warn of a single region, of no canary and of volumes that could be lost, and the policies refuse that. Absent: by the stack's name, which is `prod` or `production`, or begins so (`prod-eu`).",
+        "Whether visitors rely on this stack. If so, previews warn about a single region, a missing canary and volumes that could be lost, and the policies reject these. Absent: true if the stack's name is or begins with `prod` or `production`, as in `prod-eu`.",
       default: "absent",
     })
     .optional(),
-  imageRef: text((value) => (value === "" ? undefined : pinnedImageProblem(value)))
+  imageRef: stringField((value) => (value === "" ? undefined : pinnedImageProblem(value)))
     .register(fields, {
       type: "string",
       takes: "an image reference pinned by digest",
       meaning:
-        "Image to run as it is; nothing is built and Docker is not needed. Empty: the image is built from this file.",
+        "A prebuilt image to run. Nothing is built and Docker is not needed. Empty: the image is built from this file.",
       default: code('""'),
       refused: "tags alone",
     })
     .optional(),
-  imagePlatform: oneOf(["linux/amd64", "host"], "platform")
+  imagePlatform: enumField(["linux/amd64", "host"], "platform")
     .register(fields, {
       type: "string",
       takes: "linux/amd64 or host",
-      meaning: "What the image is built for. linux/amd64 is Fly's; `host` is whatever Docker here runs, for local Fly.",
+      meaning:
+        "The platform that the image is built for. Fly needs linux/amd64. `host` is the platform of the local Docker engine, for local Fly.",
       default: code(defaults.imagePlatform),
     })
     .optional(),
-  egressGb: whole(0, 1_000_000)
+  egressGb: intField(0, 1_000_000)
     .register(fields, {
       type: "integer",
       unit: "GB",
-      takes: wholeNumber(0, 1_000_000, "GB"),
-      meaning: "What each PoP sends to visitors in a month. The cost estimate reckons with it; nothing is limited.",
+      takes: intDescription(0, 1_000_000, "GB"),
+      meaning: "What each PoP sends to visitors in a month. Used for the cost estimate only; traffic is not limited.",
       default: code(defaults.egressGb),
     })
     .optional(),
   egress: Egress.optional(),
-  crawlers: whole(0, 100)
+  crawlers: intField(0, 100)
     .register(fields, {
       type: "integer",
       unit: "percent",
-      takes: wholeNumber(0, 100, "percent"),
+      takes: intDescription(0, 100, "percent"),
       meaning:
-        "Part of `egressGb` that crawlers fetch: an assumption for the cost estimate, which shows what it comes to.",
+        "The share of `egressGb` that crawlers fetch. An assumption for the cost estimate, which shows its cost separately.",
       default: code(defaults.crawlers),
     })
     .optional(),

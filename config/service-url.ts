@@ -1,7 +1,7 @@
-/** URL of a log-in service: an origin and the path that is asked. `serviceProblem` returns why a text is refused, as a clause, or undefined. */
+/** URL of a login service: an origin and a path. `serviceProblem` returns why a text is rejected, as a clause, or undefined. */
 import { isIP } from "node:net";
 import { isServicePath } from "../image/render/validators.ts";
-import { originParts, originProblem, plainOrigin } from "./names.ts";
+import { normalizeOrigin, originParts, originProblem } from "./validators.ts";
 
 const example = "http://auth.tail.example:9091/api/authz/auth-request";
 
@@ -9,13 +9,13 @@ export function serviceProblem(text: string): string | undefined {
   const { origin, path } = serviceParts(text);
   const problem = originProblem(origin);
   if (problem !== undefined) return problem;
-  if (text.includes("#")) return "takes no fragment";
-  if (path === "") return `needs the path that is asked, as in ${example}`;
+  if (text.includes("#")) return "must not have a fragment";
+  if (path === "") return `needs a path, as in ${example}`;
   if (!isServicePath(path))
-    return "takes a path and perhaps a query as they stand in a URL, without $, quotes and spaces, 500 characters at most";
+    return "expected a path and optionally a query as written in a URL, without $, quotes and spaces, 500 characters at most";
   const { scheme, host } = originParts(origin);
   if (scheme === "https" && isIP(host.replace(/^\[|\]$/g, "")) !== 0)
-    return "takes a name with https: the certificate has to be for it";
+    return "expected a host name with https, because the certificate is issued for a name";
   return undefined;
 }
 
@@ -24,8 +24,8 @@ export function serviceParts(text: string): { origin: string; path: string } {
   return { origin, path };
 }
 
-/** One spelling of a URL without problem. */
-export function plainService(text: string): string {
+/** The canonical form of a valid URL. */
+export function normalizeServiceUrl(text: string): string {
   const { origin, path } = serviceParts(text);
-  return `${plainOrigin(origin)}${path}`;
+  return `${normalizeOrigin(origin)}${path}`;
 }

@@ -1,13 +1,16 @@
-/** Values of a stack file as they stand there, or as Pulumi hands them on: in what shape the schema wants them. Pure. */
+/** Converts values from a stack file, or as Pulumi passes them, into the shapes that the schema expects. Pure. */
 import { parseConfig } from "./parse.ts";
 import { StackFile } from "./schema.ts";
+import { fieldOf, schemaAt } from "./schema-path.ts";
 import type { EdgeConfig } from "./types.ts";
-import { fieldOf, schemaAt } from "./walk.ts";
 
 const prefix = "fly-pops:";
 
-/** A text where the key takes one, else what it says as JSON: `pulumi config set` writes "false" for false. What is neither is for the schema to refuse; nothing at all is absence. */
-export function valueOfText(key: string, text: string): unknown {
+/**
+ * A string if the key takes one, else the text parsed as JSON: `pulumi config set` writes "false" for false. Texts that are neither are left for the
+ * schema to reject. Empty text: undefined.
+ */
+export function parseValue(key: string, text: string): unknown {
   if (text === "" || text === "null") return undefined;
   const schema = schemaAt(StackFile, [key]);
   if (schema !== undefined && fieldOf(schema)?.type === "string") return text;
@@ -18,24 +21,24 @@ export function valueOfText(key: string, text: string): unknown {
   }
 }
 
-/** Ours of a stack file, keys without `fly-pops:`. */
-export const ownValues = (values: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+/** The fly-pops values of a stack file, with keys without `fly-pops:`. */
+export const ownConfigValues = (values: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   Object.fromEntries(
     Object.entries(values)
       .filter(([key]) => key.startsWith(prefix))
       .map(([full, value]) => [full.slice(prefix.length), value] as const)
-      .map(([key, value]) => [key, typeof value === "string" ? valueOfText(key, value) : (value ?? undefined)]),
+      .map(([key, value]) => [key, typeof value === "string" ? parseValue(key, value) : (value ?? undefined)]),
   );
 
 /**
- * The configuration a stack file with these values, by full key, gives.
- * @throws ConfigError naming every mistake
+ * The configuration of a stack file with these values, by full key.
+ * @throws ConfigError listing every error
  */
 export const parseStackValues = (values: Readonly<Record<string, unknown>>): EdgeConfig =>
-  parseConfig(ownValues(values));
+  parseConfig(ownConfigValues(values));
 
 /**
- * Digest of the context that `imageRef` stands for. A preview without Docker sets it in its copy of the stack file (preview/by-engine.ts), so that machines
- * are told of the same context as by the real deployment. No key of the stack file: with an image of the operator's own nothing is compared.
+ * Digest of the build context that `imageRef` was assumed for. A preview without Docker sets it in its copy of the stack file (preview/by-engine.ts), so
+ * that machines get the same context as in the real deployment. Not a key of the stack file: with the operator's own `imageRef` nothing is compared.
  */
 export const assumedContextKey = "fly-pops-preview:context";

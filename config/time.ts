@@ -13,4 +13,4 @@ export function time(text: string): number | undefined {
 }
 
 export const timeProblem = (text: string): string | undefined =>
-  time(text) === undefined ? "takes a date or a time in UTC, as in 2027-02-27 or 2027-02-27T12:00:00Z" : undefined;
+  time(text) === undefined ? "expected a date or a time in UTC, as in 2027-02-27 or 2027-02-27T12:00:00Z" : undefined;

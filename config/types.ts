@@ -1,4 +1,4 @@
-/** The configuration as the program sees it: checked, and complete. */
+/** The configuration as the program uses it: validated and normalized. */
 import type { Visitors } from "../components/visitors.ts";
 import type { ImageSpec } from "../image/spec.ts";
 import type { GuestSize } from "../providers/fly/guests.ts";
@@ -9,7 +9,7 @@ export type AddressType = "v4" | "v6";
 /** `host`: whatever Docker here runs. */
 export type ImagePlatform = "linux/amd64" | "host";
 
-/** Everything a stack is made of. Two stack files that say the same give the same value, in whatever order their keys stand. */
+/** The configuration of a stack. Stack files with the same meaning give the same value, regardless of the order of keys. */
 export interface EdgeConfig {
   /** Fly app. */
   app: string;
@@ -29,11 +29,11 @@ export interface EdgeConfig {
   snapshotDays: number;
   /** Pulumi's `protect` on the app, its addresses, and PoPs whose volume is not kept. */
   protect: boolean;
-  /** Volumes stay on Fly when their PoP goes. */
+  /** Volumes stay on Fly when their PoP is removed. */
   keepVolumes: boolean;
-  /** Visitors rely on it. Absent: the stack's name says so (config/warnings.ts). */
+  /** Whether visitors rely on the stack. Absent: derived from its name (config/warnings.ts). */
   production?: boolean;
-  rollout: Rollout;
+  rollout: RolloutConfig;
   adopt: Adopt;
   /** What each PoP sends to visitors in a month, for the cost estimate. */
   egressGb: number;
@@ -43,9 +43,9 @@ export interface EdgeConfig {
   crawlers: number;
 }
 
-/** What exists on Fly already and is taken over instead of made, by its id there. */
+/** Existing Fly resources to adopt instead of creating new ones, by their ids. */
 export interface Adopt {
-  /** The stack, as organization/project/stack, all of whose things are. */
+  /** Adopt everything of this stack, given as organization/project/stack. */
   from?: string;
   addresses: Partial<Record<AddressType, string>>;
   /** By PoP name. */
@@ -64,13 +64,13 @@ export interface PopConfig extends GuestSize {
   volumeGb: number;
 }
 
-export interface Rollout {
-  /** Name of the PoP that gets every change first. Absent: none does. */
+export interface RolloutConfig {
+  /** Name of the PoP that gets every change first. Absent: no canary. */
   canary?: string;
   /** PoPs that may change at the same time, from 1. */
   maxUnavailable: number;
   /** Between cordon and stop. 0: none. */
   drainSeconds: number;
-  /** Until a new version must serve. */
+  /** How long a new version may take until it is healthy. */
   timeoutSeconds: number;
 }

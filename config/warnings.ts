@@ -1,4 +1,4 @@
-/** What a stack file allows and a stack should not be: said in every preview, refused by nobody but the policies. Pure. */
+/** Warnings about valid but risky configuration. Every preview shows them, and only the policies reject them. Pure. */
 import { pathPattern } from "../image/render/path-pattern.ts";
 import { partsOf } from "../image/render/site-parts.ts";
 import type { ImageSpec, Site } from "../image/spec.ts";
@@ -6,10 +6,11 @@ import { nearestOpenText, regionByCode, regionsAsOf } from "../providers/fly/reg
 import { orders } from "./order-limits.ts";
 import type { EdgeConfig } from "./types.ts";
 
-/** Stacks that visitors rely on, as their file says (`fly-pops:production`), else by name: `prod`, `production`, `prod-eu`. */
-export const isProduction = (stack: string, said?: boolean): boolean => said ?? /^prod(uction)?([-_.]|$)/.test(stack);
+/** Whether visitors rely on a stack: as its file says (`fly-pops:production`), else by its name: `prod`, `production`, `prod-eu`. */
+export const isProduction = (stack: string, setting?: boolean): boolean =>
+  setting ?? /^prod(uction)?([-_.]|$)/.test(stack);
 
-/** Variables that hold a secret by their name; one that says where it lies, or is a switch, holds none. */
+/** Names of variables that suggest a secret. A path, a boolean or a small number as value is not one. */
 const secretName = /(^|_)(PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|API_?KEY|SECRET_?KEY|PRIVATE_?KEY|ACCESS_?KEY)$/i;
 const isPlain = (value: string): boolean =>
   value === "" || value.startsWith("/") || /^(true|false|\d{1,6})$/.test(value);
@@ -32,19 +33,19 @@ export function configWarnings(
       .filter(([variable, value]) => secretName.test(variable) && !isPlain(value))
       .map(
         ([variable]) =>
-          `luggage.${name}.env.${variable} is a secret by its name, and lies in the image for all to read. Put it into the secrets file, under a key of luggage.${name}.secrets: docs/secrets.md.`,
+          `luggage.${name}.env.${variable} looks like a secret by its name, and is stored in plain text in the image. Put it into the secrets file, under a key of luggage.${name}.secrets: docs/secrets.md.`,
       ),
   );
   const ofRegions = closed.map(
     ({ code, city }) =>
-      `Fly takes no new machines in ${city} (${code}), as of ${regionsAsOf}: a PoP that is there goes on and is updated, a new one is refused.${nearestOpenText(code)}`,
+      `Fly takes no new machines in ${city} (${code}), as of ${regionsAsOf}. Existing PoPs keep running and are updated, but new ones are rejected.${nearestOpenText(code)}`,
   );
   const warnings = [
     ...ofRegions,
     ...named,
-    ...unlimitedSites(image),
-    ...image.sites.flatMap(sharedPages),
-    ...nginxFiles(image),
+    ...unlimitedSiteWarnings(image),
+    ...image.sites.flatMap(sharedPageWarnings),
+    ...nginxFileWarnings(image),
     ...(orders(pops.length, image)?.beyond ?? []),
   ];
   if (!isProduction(stack, production)) return warnings;
@@ -53,53 +54,53 @@ export function configWarnings(
     ...warnings,
     ...(regions.length === 1
       ? [
-          `Stack ${stack} has PoPs in one region only, ${only}: when that region is away, so are the sites. Add a second to fly-pops:regions.`,
+          `Stack ${stack} has PoPs in one region only, ${only}, so if that region fails, all sites are down. Add a second region to fly-pops:regions.`,
         ]
       : []),
     ...(pops.length > 1 && rollout.canary === undefined
       ? [
-          `Stack ${stack} has no canary: a change that breaks one PoP is first tried on any. Set fly-pops:rollout canary, e.g. to ${pops[0]?.name}.`,
+          `Stack ${stack} has no canary, so a bad change may reach any PoP first. Set canary in fly-pops:rollout, e.g. to ${pops[0]?.name}.`,
         ]
       : []),
     ...(protect || keepVolumes
       ? []
       : [
-          `Stack ${stack} neither protects nor keeps its volumes: a PoP that is taken out loses identity and cache. Set fly-pops:protect or fly-pops:keepVolumes to true.`,
+          `Stack ${stack} neither protects nor keeps its volumes, so removing a PoP deletes its identity and cache. Set fly-pops:protect or fly-pops:keepVolumes to true.`,
         ]),
   ];
 }
 
-/** Sites of which one visitor may ask anything. */
-export const unlimitedSites = ({ sites }: Pick<ImageSpec, "sites">): string[] =>
+/** Sites without a limit per visitor. */
+export const unlimitedSiteWarnings = ({ sites }: Pick<ImageSpec, "sites">): string[] =>
   sites
     .filter(({ kind, limit }) => kind !== "redirect" && limit === undefined)
     .map(
       ({ host }) =>
-        `${host} has no limit: one visitor can ask for as much as its PoP can answer, and Fly bills for all of it. Take limit: false out, or write one that fits, e.g. limit: { requests: 500/s }.`,
+        `${host} has no limit: one visitor can use all of a PoP's capacity, and Fly bills for the traffic. Remove limit: false, or set a suitable limit, e.g. limit: { requests: 500/s }.`,
     );
 
-/** What upgrades of this project cannot look after. */
-export const nginxFiles = ({ nginx }: Pick<ImageSpec, "nginx">): string[] =>
+/** nginx files of the user's own, which upgrades of fly-pops cannot adapt. */
+export const nginxFileWarnings = ({ nginx }: Pick<ImageSpec, "nginx">): string[] =>
   [nginx?.http, ...Object.values(nginx?.sites ?? {})].flatMap((file) =>
     file === undefined
       ? []
       : [
-          `${file} is nginx's own configuration (fly-pops:nginx): the build checks that nginx takes it, but an upgrade may change what it relies on. Look at it before each: docs/nginx.md.`,
+          `${file} is custom nginx configuration (fly-pops:nginx). The build checks that nginx accepts it, but an upgrade may change what it relies on. Review it before each upgrade: docs/nginx.md.`,
         ],
   );
 
-/** Of what is stored against its origin's word: pages may be among it that are not for all. Rules for files, such as `*.css`, have none. */
-const sharedPages = (site: Site): string[] =>
+/** Caches that ignore the origin's headers may share personal pages. Rules for static files, such as `*.css`, do not. */
+const sharedPageWarnings = (site: Site): string[] =>
   partsOf(site).flatMap((part, at) => {
     if (part.kind !== "proxy" || !part.cache?.ignoreOrigin || isForFiles(part.path)) return [];
-    // A rule that has it from its site is warned of with the site.
+    // A rule that inherits the setting is covered by the site's warning.
     if (at > 0 && site.kind === "proxy" && site.cache?.ignoreOrigin) return [];
     const { cookies } = part.cache;
     const who = cookies
       ? `all visitors without one of the cookies ${cookies.join(", ")}`
       : "all visitors without a cookie";
     return [
-      `${site.host}${part.path ?? ""} stores what its origin says not to store (cache.ignoreOrigin): ${who} share its pages, and cookies that those set reach nobody, so a log-in there can break or show one visitor's page to others. Set it in rules under paths that have no log-in, e.g. *.css.`,
+      `${site.host}${part.path ?? ""} stores responses that its origin says not to store (cache.ignoreOrigin): ${who} share its pages, and cookies set by stored responses are dropped. Logins can break, or one visitor's page can be shown to others. Set ignoreOrigin only in rules for paths without login, e.g. *.css.`,
     ];
   });
 

@@ -1,8 +1,8 @@
 /** Writes docs/cli.md from the definition of the command line: `npm run docs`. A test compares, so that the manual cannot drift from what is understood. */
 import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
+import { type CliContext, exitCodes } from "../cli/context.ts";
 import { createProgram } from "../cli/program.ts";
-import { exitCodes, type World } from "../cli/world.ts";
 
 export const cliReferencePath = new URL("cli.md", import.meta.url);
 
@@ -35,7 +35,7 @@ way the program is not run. \`console\` and \`ssh\` stream both ways.
 
 /** docs/cli.md as it should be. */
 export function cliReference(): string {
-  const program = createProgram({} as World, () => undefined);
+  const program = createProgram({} as CliContext, () => undefined);
   const codes = Object.entries(exitCodes).map(([code, meaning]) => `| ${code} | ${meaning} |`);
   return [
     intro,

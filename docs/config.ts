@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import type { z } from "zod";
 import { StackFile } from "../config/schema.ts";
-import { fieldOf, node } from "../config/walk.ts";
+import { fieldOf, schemaNode } from "../config/schema-path.ts";
 
 export const referencePath = new URL("config.md", import.meta.url);
 
@@ -55,7 +55,7 @@ export function configReference(): string {
 
 /** A row for everything below this schema, in the schema's order. */
 function rows(path: string, schema: z.core.$ZodType): string[] {
-  const here = node(schema);
+  const here = schemaNode(schema);
   switch (here.kind) {
     case "object":
       return Object.entries(here.keys).flatMap(([key, child]) => rowsOf(path === "" ? key : `${path}.${key}`, child));

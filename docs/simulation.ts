@@ -1,7 +1,7 @@
 /** Rewrites the table of broken variants in docs/simulation.md by running each until it is caught: `node docs/simulation.ts`. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { variants } from "../test/sim/broken.ts";
-import { runMany } from "../test/sim/many.ts";
+import { mutants } from "../test/sim/mutants.ts";
+import { runSeeds } from "../test/sim/run-seeds.ts";
 
 const path = new URL("simulation.md", import.meta.url);
 const [begin, end] = ["<!-- variants: written by docs/simulation.ts -->", "<!-- end of variants -->"];
@@ -9,10 +9,10 @@ const [begin, end] = ["<!-- variants: written by docs/simulation.ts -->", "<!-- 
 const most = 10_000;
 
 const rows = ["| variant | first seed that caught it | what it said |", "| --- | --- | --- |"];
-for (const broken of Object.keys(variants)) {
-  const { failures } = await runMany({ first: 1, count: most, broken, enough: 1 });
+for (const mutant of Object.keys(mutants)) {
+  const { failures } = await runSeeds({ first: 1, count: most, mutant, maxFailures: 1 });
   const [caught] = failures;
-  rows.push(`| \`${broken}\` | ${caught ? caught.seed : `none of ${most}`} | ${shorten(caught?.failure ?? "")} |`);
+  rows.push(`| \`${mutant}\` | ${caught ? caught.seed : `none of ${most}`} | ${shorten(caught?.failure ?? "")} |`);
   console.error(rows.at(-1));
 }
 

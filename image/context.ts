@@ -63,7 +63,7 @@ interface Entry {
  */
 export function writeContext(spec: ImageSpec, dir: string, projectDir: string): string {
   const root = resolve(dir);
-  const files = context(spec, projectDir);
+  const files = collectFiles(spec, projectDir);
   const dockerfileText = files.get("Dockerfile")?.content.toString() ?? "";
   files.set("Dockerfile", textEntry(withContextDigest(dockerfileText, digestOf(files))));
   prune(root, "", files);
@@ -75,11 +75,11 @@ export function writeContext(spec: ImageSpec, dir: string, projectDir: string): 
  * Digest of everything the image is made from, in hex. The same files give the same digest, wherever the checkout is. Writes nothing. The context that
  * `writeContext` writes sets this digest in the image's environment (image/identity.ts).
  */
-export const contextDigest = (spec: ImageSpec, projectDir: string): string => digestOf(context(spec, projectDir));
+export const contextDigest = (spec: ImageSpec, projectDir: string): string => digestOf(collectFiles(spec, projectDir));
 
-function digestOf(collectFiles: Map<string, Entry>): string {
+function digestOf(context: Map<string, Entry>): string {
   const hash = createHash("sha256");
-  const files = [...collectFiles].toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const files = [...context].toSorted(([a], [b]) => (a < b ? -1 : 1));
   for (const [path, { content, executable }] of files) {
     hash.update(JSON.stringify([path, executable, content.length]));
     hash.update(content);
@@ -111,7 +111,7 @@ export function renderedFiles(spec: ImageSpec): Record<string, string> {
 }
 
 /** All files of the context by path: the project's and the user's. */
-function context(spec: ImageSpec, projectDir: string): Map<string, Entry> {
+function collectFiles(spec: ImageSpec, projectDir: string): Map<string, Entry> {
   const files = new Map<string, Entry>();
   const template = readFileSync(join(import.meta.dirname, "Dockerfile"), "utf8");
   files.set("Dockerfile", textEntry(dockerfile(template, spec)));

@@ -362,14 +362,14 @@ export interface Vault {
   kvVersion?: number;
   /** Path of a certificate in it, `{domain}` for its name. */
   path: string;
-  /** Names of its fields there; pem stands alone. Absent: key, and chain where there is no certificate. */
+  /** Names of the entry's fields. `pem` is used without the others. Absent: key, and chain if there is no `certificate`. */
   fields?: {
     key?: string | undefined;
     chain?: string | undefined;
     certificate?: string | undefined;
     pem?: string | undefined;
   };
-  /** What is said of the secret_id, RFC 3339. Absent: nothing. */
+  /** When the secret_id was created and when it expires, as RFC 3339 times. Absent: unknown. */
   secretId?: { createdAt: string; endsAt: string };
 }
 

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { ConfigError } from "../config/mistakes.ts";
+import { ConfigError } from "../config/issues.ts";
 import { parseStackValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { exactNames } from "../image/render/hosts.ts";

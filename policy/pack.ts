@@ -1,24 +1,24 @@
-/** The pack as Pulumi runs it: `pulumi preview --policy-pack policy`. What is judged, and how, stands in policies.ts, rules.ts and secrets.ts. */
+/** The policy pack: `pulumi preview --policy-pack policy`. The rules are in policies.ts, rules.ts and secrets.ts. */
 import { dirname } from "node:path";
 import { PolicyPack, Secret } from "@pulumi/policy";
 import { policies } from "./policies.ts";
-import { type Resource, somethingSeen, stackOf } from "./rules.ts";
+import { hasMachines, type Resource, stackOf } from "./rules.ts";
 import { unmarkedSecrets } from "./secrets.ts";
-import { type StackFileSeen, seeStackFile } from "./stack-file.ts";
+import { readStackFileFacts, type StackFileFacts } from "./stack-file.ts";
 
-type Seen = Pick<Resource, "type" | "urn" | "props" | "opts">;
+type ResourceArgs = Pick<Resource, "type" | "urn" | "props" | "opts">;
 
-/** The engine tells a pack neither folder nor configuration: the stack file lies beside the pack. */
+/** The engine passes a pack neither directory nor configuration, so the stack file is found relative to the pack. */
 const project = dirname(import.meta.dirname);
 
-/** A run has one stack. */
-let seen: StackFileSeen | undefined;
-function stackFileOf(resource: { urn: string }): StackFileSeen {
-  seen ??= seeStackFile(project, stackOf(resource));
+/** Cached, because a run has one stack. */
+let seen: StackFileFacts | undefined;
+function stackFileOf(resource: { urn: string }): StackFileFacts {
+  seen ??= readStackFileFacts(project, stackOf(resource));
   return seen;
 }
 
-const judged = (it: Seen): Resource => ({ ...it, production: stackFileOf(it).production });
+const withProduction = (it: ResourceArgs): Resource => ({ ...it, production: stackFileOf(it).production });
 
 new PolicyPack("fly-pops", {
   policies: [
@@ -27,13 +27,13 @@ new PolicyPack("fly-pops", {
       description,
       enforcementLevel: "mandatory" as const,
       ...(resource && {
-        validateResource: (args: Seen, reportViolation: (sentence: string) => void) => {
-          for (const sentence of resource(judged(args), project)) reportViolation(sentence);
+        validateResource: (args: ResourceArgs, reportViolation: (sentence: string) => void) => {
+          for (const sentence of resource(withProduction(args), project)) reportViolation(sentence);
         },
       }),
       ...(stack && {
-        validateStack: ({ resources }: { resources: Seen[] }, reportViolation: (sentence: string) => void) => {
-          for (const sentence of stack(resources.map(judged))) reportViolation(sentence);
+        validateStack: ({ resources }: { resources: ResourceArgs[] }, reportViolation: (sentence: string) => void) => {
+          for (const sentence of stack(resources.map(withProduction))) reportViolation(sentence);
         },
       }),
     })),
@@ -41,49 +41,49 @@ new PolicyPack("fly-pops", {
       name: "secrets-marked",
       description: "Passwords and tokens are secrets to Pulumi, so that state holds them encrypted.",
       enforcementLevel: "remediate",
-      remediateResource: ({ props }) => marked(props),
+      remediateResource: ({ props }) => withSecretsMarked(props),
     },
     {
-      // The engine shows a pack without violations as passed, also when the program failed before it had registered anything.
+      // The engine shows a pack without violations as passed, even if the program failed before it registered anything.
       name: "stack-file",
       description:
-        "Stack file and the files it names have no mistakes: else the program ends before there is anything to look at.",
+        "The stack file and the files it names are valid. Otherwise the program fails before there is anything to check.",
       enforcementLevel: "mandatory",
       validateResource: (args, reportViolation) => {
         if (args.type !== "pulumi:pulumi:Stack") return;
-        const { mistakes } = stackFileOf(args);
-        if (mistakes.length > 0)
-          reportViolation(`Nothing was looked at, for the stack file has mistakes: ${mistakes.join(" ")}`);
+        const { errors } = stackFileOf(args);
+        if (errors.length > 0)
+          reportViolation(`Nothing was checked, because the stack file has errors: ${errors.join(" ")}`);
       },
     },
-    advice("sites-limited", "Each site has a limit of what one visitor may ask for.", ({ unlimited }) => unlimited),
-    advice("no-nginx-files", "nginx's configuration is the project's own.", ({ nginxFiles }) => nginxFiles),
+    advice("sites-limited", "Each site has a limit per visitor.", ({ unlimited }) => unlimited),
+    advice("no-nginx-files", "The stack uses no nginx configuration files of its own.", ({ nginxFiles }) => nginxFiles),
     {
       name: "something-seen",
-      description: "There is an edge to look at.",
+      description: "There is an edge to check.",
       enforcementLevel: "mandatory",
       validateStack: ({ resources }, reportViolation) => {
-        for (const sentence of somethingSeen(resources)) reportViolation(sentence);
+        for (const sentence of hasMachines(resources)) reportViolation(sentence);
       },
     },
   ],
 });
 
-/** Of the stack file: said, and refused by nobody. */
-function advice(name: string, description: string, sentences: (file: StackFileSeen) => string[]) {
+/** An advisory policy about the stack file. */
+function advice(name: string, description: string, sentences: (file: StackFileFacts) => string[]) {
   return {
     name,
     description,
     enforcementLevel: "advisory" as const,
-    validateResource: (args: Seen, reportViolation: (sentence: string) => void) => {
+    validateResource: (args: ResourceArgs, reportViolation: (sentence: string) => void) => {
       if (args.type !== "pulumi:pulumi:Stack") return;
       for (const sentence of sentences(stackFileOf(args))) reportViolation(sentence);
     },
   };
 }
 
-/** The same inputs with every unmarked secret marked; nothing where there is none. */
-function marked(props: Record<string, unknown>): Record<string, unknown> | undefined {
+/** The inputs with unmarked secrets marked. Undefined: there are none. */
+function withSecretsMarked(props: Record<string, unknown>): Record<string, unknown> | undefined {
   const paths = unmarkedSecrets(props, (value) => value instanceof Secret);
   if (paths.length === 0) return undefined;
   const wrap = (value: unknown, path: string): unknown => {

@@ -1,13 +1,20 @@
-/** Which policies there are: for the pack, which the engine runs, and for the summary of a pull request, which has no engine. */
-import { addressesKept, imagePinned, noBarePorts, type Resource, twoRegions, volumeProtected } from "./rules.ts";
+/** The list of policies, for the pack and for the summary of a pull request. */
+import {
+  addressesKept,
+  imagePinned,
+  portsUseProxyProtocol,
+  type Resource,
+  twoRegions,
+  volumeProtected,
+} from "./rules.ts";
 import { noCredentials, noCredentialsInImage } from "./secrets.ts";
 
 export interface Policy {
   name: string;
   description: string;
-  /** Sentences for what breaks it, of one resource. `project`: folder that a build's context is relative to. */
+  /** Violations of one resource, as sentences. `project`: directory that a build's context is relative to. */
   resource?: (resource: Resource, project: string) => string[];
-  /** The same, of all of them together. */
+  /** Violations of all resources together. */
   stack?: (resources: readonly Resource[]) => string[];
 }
 
@@ -15,8 +22,8 @@ export const policies: readonly Policy[] = [
   { name: "image-pinned", description: "PoPs run an image pinned by digest.", resource: imagePinned },
   {
     name: "no-bare-ports",
-    description: "Public ports pass the PROXY header on to nginx, which ends TLS.",
-    resource: noBarePorts,
+    description: "Public ports pass the PROXY header on to nginx, which terminates TLS.",
+    resource: portsUseProxyProtocol,
   },
   {
     name: "volumes-protected",
@@ -30,8 +37,8 @@ export const policies: readonly Policy[] = [
   },
   {
     name: "no-credentials",
-    description: "No machine and no image is handed a credential in the clear.",
+    description: "No machine and no image contains a plain-text credential.",
     resource: (resource, project) => [...noCredentials(resource), ...noCredentialsInImage(resource, project)],
   },
-  { name: "two-regions", description: "Production stacks have PoPs in two regions at least.", stack: twoRegions },
+  { name: "two-regions", description: "Production stacks have PoPs in at least two regions.", stack: twoRegions },
 ];

@@ -1,18 +1,18 @@
-/** What an edge must keep to, as functions of plain resources: sentences for what does not, none for what does. */
+/** The policies' rules as functions of plain resources, which return violations as sentences. */
 import { isProduction } from "../config/warnings.ts";
 import { isTcpPort, ports } from "../image/ports.ts";
 
-/** A resource as Pulumi shows it to a policy. */
+/** A resource as Pulumi passes it to a policy. */
 export interface Resource {
   type: string;
   urn: string;
   props: Record<string, unknown>;
   opts: { protect?: boolean };
-  /** What the stack file says of it (`fly-pops:production`). Absent: nothing, so the stack's name counts. */
+  /** `fly-pops:production` in the stack file. Absent: derived from the stack's name. */
   production?: boolean | undefined;
 }
 
-/** What of a machine's config is judged. */
+/** The parts of a machine's config that are checked. */
 interface MachineConfig {
   image?: unknown;
   services?: Service[];
@@ -29,7 +29,7 @@ const configOf = ({ props }: Resource): MachineConfig => (props.config ?? {}) as
 export const stackOf = ({ urn }: Pick<Resource, "urn">): string => urn.split("::")[0]?.split(":").at(-1) ?? "";
 const inProduction = (resource: Resource): boolean => isProduction(stackOf(resource), resource.production);
 
-/** Reading what a preview does not know yet throws: undefined then. The deployment asks again, with all values. */
+/** Reads a value that may be unknown in a preview, where reading throws. Undefined: unknown. The deployment checks again with all values. */
 export function known<T>(read: () => T): T | undefined {
   try {
     return read();
@@ -44,13 +44,11 @@ export function imagePinned(resource: Resource): string[] {
   if (config === undefined) return [];
   const { image } = config;
   if (typeof image === "string" && /@sha256:[0-9a-f]{64}$/.test(image)) return [];
-  return [
-    `${resource.props.pop}: its image is ${image}, a name that may mean other bytes tomorrow. Pin it by digest: name@sha256:...`,
-  ];
+  return [`${resource.props.pop}: its image is ${image}, a tag that can change. Pin it by digest: name@sha256:...`];
 }
 
-/** nginx ends TLS on one port and redirects to it from the other, and passes other ports on; the visitor's address comes in the PROXY header. */
-export function noBarePorts(resource: Resource): string[] {
+/** nginx terminates TLS on one port, redirects to it from another and forwards other ports. It gets visitors' addresses from the PROXY header. */
+export function portsUseProxyProtocol(resource: Resource): string[] {
   if (!isKind(resource, "Machine")) return [];
   return (configOf(resource).services ?? []).flatMap((service) =>
     (service.ports ?? []).flatMap(({ port, handlers = [], proxy_proto_options: options }) => {
@@ -63,16 +61,16 @@ export function noBarePorts(resource: Resource): string[] {
       return [
         ...(service.protocol === "tcp"
           ? []
-          : [`${at} is ${service.protocol}: takes tcp, the only one with a PROXY header.`]),
+          : [`${at} is ${service.protocol}: expected tcp, because only tcp supports the PROXY header.`]),
         ...(hasProxy
           ? []
           : [
-              `${at} has handlers [${handlers.join(", ")}]: takes proxy_proto v2 alone. Without it nginx does not know its visitors; with tls the keys would be Fly's.`,
+              `${at} has handlers [${handlers.join(", ")}]: expected only proxy_proto v2. Without it nginx does not know visitors' addresses, and with tls Fly would hold the keys.`,
             ]),
         ...(leadsToNginx
           ? []
           : [
-              `${at} leads to ${target}: takes ${ports.https}, where nginx ends TLS, and for port 80 ${ports.http}, which redirects there; other ports stand under fly-pops:ports.`,
+              `${at} leads to ${target}: expected ${ports.https}, where nginx terminates TLS, or for port 80 ${ports.http}, which redirects to it. Configure other ports in fly-pops:ports.`,
             ]),
       ];
     }),
@@ -83,11 +81,11 @@ export function volumeProtected(resource: Resource): string[] {
   if (!isKind(resource, "Volume") || !inProduction(resource)) return [];
   if (resource.opts.protect || resource.props.kept === true) return [];
   return [
-    `${resource.props.pop}: its volume is neither protected nor kept, and this is production: one slip deletes its identity and cache. Set fly-pops:keepVolumes or fly-pops:protect to true.`,
+    `${resource.props.pop}: its volume is neither protected nor kept, and this is a production stack: a mistake would delete its identity and cache. Set fly-pops:keepVolumes or fly-pops:protect to true.`,
   ];
 }
 
-/** What DNS names: the addresses, and the app that they go with. Fly gives neither again. */
+/** DNS points to the addresses, which belong to the app. Fly cannot restore either. */
 export function addressesKept(resource: Resource): string[] {
   const what = isKind(resource, "App")
     ? `${resource.props.app}: the app`
@@ -96,7 +94,7 @@ export function addressesKept(resource: Resource): string[] {
       : undefined;
   if (what === undefined || !inProduction(resource) || resource.opts.protect) return [];
   return [
-    `${what} is not protected, and this is production: one slip releases what DNS names. Set fly-pops:protect to true.`,
+    `${what} is not protected, and this is a production stack: a mistake would release addresses that DNS points to. Set fly-pops:protect to true.`,
   ];
 }
 
@@ -107,12 +105,12 @@ export function twoRegions(resources: readonly Resource[]): string[] {
   const regions = new Set(machines.map(({ props }) => props.region));
   if (regions.size > 1) return [];
   return [
-    `Stack ${stackOf(first)} has PoPs in ${[...regions].join()} alone, and this is production. Add a second region to fly-pops:regions.`,
+    `Stack ${stackOf(first)} has PoPs in ${[...regions].join()} only, and this is a production stack. Add a second region to fly-pops:regions.`,
   ];
 }
 
-/** A program that wants nothing is none that was looked at. */
-export function somethingSeen(resources: readonly Resource[]): string[] {
+/** A program that registers no machine has not been checked. */
+export function hasMachines(resources: readonly Resource[]): string[] {
   if (resources.some((it) => isKind(it, "Machine"))) return [];
-  return ["No PoP was registered, so nothing was looked at. Let the program make the edge of the stack file."];
+  return ["No PoP was registered, so nothing was checked. The program must create the edge of the stack file."];
 }

@@ -1,16 +1,16 @@
-/** Credentials where they do not belong. Values are recognised by shape, never repeated. */
+/** Finds credentials in the wrong places. Recognises values by their shape and never repeats them. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { findCredential, findCredentialInFile } from "../image/credentials.ts";
 import { known, type Resource } from "./rules.ts";
 
-/** Names whose values are secret whatever they look like. */
+/** Names whose values are always secret. */
 const secretName = /(^|[a-z_:-])(password|token|secret|secretKey|privateKey|apiKey)$/i;
 
-/** The engine's own inputs of a resource; and what only looks like a name of a secret. */
+/** The engine's own inputs, and names that only look like secrets. */
 const ignored = new Set(["__provider", "secretName"]);
 
-/** Pulumi's plugin alone logs in by it: it goes into neither image nor machine. */
+/** Used only by Pulumi's plugin to log in; it ends up in neither image nor machine. */
 const isLogin = (type: string, path: string): boolean => type.startsWith("docker:") && path === "registry.password";
 
 export function noCredentials(resource: Resource): string[] {
@@ -20,39 +20,39 @@ export function noCredentials(resource: Resource): string[] {
     const what = isLogin(resource.type, path) ? undefined : findCredential(value);
     if (what === undefined) return [];
     return [
-      `${pop ?? resource.urn}: ${path} holds ${what}. It would lie in state and on the machine for all to read. Put it into secrets.yaml, and change it where it came from.`,
+      `${pop ?? resource.urn}: ${path} holds ${what}. It would be stored in plain text in state and on the machine. Put it into secrets.yaml, and rotate it.`,
     ];
   });
 }
 
-/** What the image is built from, where it lies: rendered files and the user's own. @param project folder that the build's context is relative to */
+/** Checks the build context: rendered files and the user's own. @param project directory that the build's context is relative to */
 export function noCredentialsInImage({ type, props }: Resource, project: string): string[] {
   if (type !== "docker:index/image:Image") return [];
   const context = known(() => (props.build as { context?: unknown } | undefined)?.context);
   if (typeof context !== "string") return [];
   return ["config", "sites", "luggage"].flatMap((part) => {
-    const folder = join(project, context, part);
-    if (!existsSync(folder)) return [];
-    return readdirSync(folder, { recursive: true, withFileTypes: true })
+    const dir = join(project, context, part);
+    if (!existsSync(dir)) return [];
+    return readdirSync(dir, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
       .flatMap((entry) => {
         const path = join(entry.parentPath, entry.name);
-        const what = findCredentialInFile(relative(folder, path), readFileSync(path));
+        const what = findCredentialInFile(relative(dir, path), readFileSync(path));
         return what === undefined
           ? []
           : [
-              `image: ${part}/${relative(folder, path)} holds ${what}, which the image would hand out. Put it into secrets.yaml, and change it where it came from.`,
+              `image: ${part}/${relative(dir, path)} holds ${what}, which everyone with access to the image could read. Put it into secrets.yaml, and rotate it.`,
             ];
       });
   });
 }
 
-/** Paths of values that should be secret to Pulumi and are not; `isMarked` knows those that are. */
+/** Paths of values that should be marked as secret for Pulumi but are not. `isMarked`: whether a value is marked. */
 export function unmarkedSecrets(props: Record<string, unknown>, isMarked: (value: unknown) => boolean): string[] {
   return leaves(props, isMarked).flatMap(([path]) => (secretName.test(path.split(".").at(-1) ?? "") ? [path] : []));
 }
 
-/** Texts by path. Ciphertexts of sops are texts too, of no shape that is looked for. */
+/** All strings with their paths. sops ciphertexts are strings too, but have no shape of a credential. */
 function leaves(value: unknown, isMarked = (_: unknown) => false, path = ""): [path: string, text: string][] {
   if (isMarked(value)) return [];
   if (typeof value === "string") return [[path, value]];

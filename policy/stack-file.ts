@@ -1,42 +1,46 @@
-/** What the policies must know of the stack file itself: the engine tells a pack the resources alone. */
+/** Facts about the stack file for the policies, because the engine passes only resources to a pack. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { filesMistakes } from "../config/files.ts";
-import { ConfigError } from "../config/mistakes.ts";
-import { ownValues, parseStackValues } from "../config/stack-values.ts";
-import { nginxFiles, unlimitedSites } from "../config/warnings.ts";
+import { checkFiles } from "../config/files.ts";
+import { ConfigError } from "../config/issues.ts";
+import { ownConfigValues, parseStackValues } from "../config/stack-values.ts";
+import { nginxFileWarnings, unlimitedSiteWarnings } from "../config/warnings.ts";
 
-export interface StackFileSeen {
-  /** `fly-pops:production`; undefined: it says nothing, or cannot be read here (--config-file). */
+export interface StackFileFacts {
+  /** `fly-pops:production`. Undefined: not set, or the file cannot be read here (--config-file). */
   production?: boolean;
-  /** Why the program will not register anything, as sentences: what is wrong with the file, and with the files it names. */
-  mistakes: string[];
-  /** Sites without a limit, and files of nginx's own, as sentences. */
+  /** Errors in the stack file and the files it names, because of which the program will register nothing. */
+  errors: string[];
+  /** Warnings about sites without a limit, and about custom nginx files. */
   unlimited: string[];
   nginxFiles: string[];
 }
 
-const nothing = { mistakes: [], unlimited: [], nginxFiles: [] };
+const nothing = { errors: [], unlimited: [], nginxFiles: [] };
 
-/** @param dir folder of the project */
-export function seeStackFile(dir: string, stack: string): StackFileSeen {
+/** @param dir directory of the project */
+export function readStackFileFacts(dir: string, stack: string): StackFileFacts {
   let values: Record<string, unknown>;
   try {
     values = parse(readFileSync(join(dir, `Pulumi.${stack}.yaml`), "utf8"), { merge: true })?.config ?? {};
   } catch {
-    return nothing; // the engine has another file, or says itself what is wrong with this one
+    return nothing; // the engine uses another file, or reports the error itself
   }
-  const { production } = ownValues(values);
-  return { ...(typeof production === "boolean" && { production }), ...seenIn(values, dir) };
+  const { production } = ownConfigValues(values);
+  return { ...(typeof production === "boolean" && { production }), ...readFacts(values, dir) };
 }
 
-function seenIn(values: Record<string, unknown>, dir: string): Omit<StackFileSeen, "production"> {
+function readFacts(values: Record<string, unknown>, dir: string): Omit<StackFileFacts, "production"> {
   try {
     const edge = parseStackValues(values);
     const { image } = edge;
-    return { mistakes: filesMistakes(edge, dir), unlimited: unlimitedSites(image), nginxFiles: nginxFiles(image) };
+    return {
+      errors: checkFiles(edge, dir),
+      unlimited: unlimitedSiteWarnings(image),
+      nginxFiles: nginxFileWarnings(image),
+    };
   } catch (error) {
-    return error instanceof ConfigError ? { ...nothing, mistakes: [...error.mistakes] } : nothing;
+    return error instanceof ConfigError ? { ...nothing, errors: [...error.messages] } : nothing;
   }
 }

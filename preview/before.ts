@@ -1,17 +1,17 @@
-/** What held before, where the resources' inputs do not say it: by the stack's state, or by another checkout. Pure. */
+/** Facts about the stack before the change that the resources' inputs do not contain, from the state or another checkout. Pure. */
 import type { Estimate, Traffic } from "../components/cost.ts";
 import { kindOf, type Step } from "./digest.ts";
 
 export interface Before {
-  /** What the bill of what is deployed assumed. Absent: unknown. */
+  /** Traffic assumed by the deployed stack's cost estimate. Absent: unknown. */
   traffic?: Traffic;
-  /** What it was said to cost. Absent: unknown. */
+  /** Its estimated cost. Absent: unknown. */
   monthly?: Estimate["monthly"];
-  /** Absent: unknown. null: there was none. */
+  /** The former canary. null: none. Absent: unknown. */
   canary?: string | null;
 }
 
-/** By the engine's steps: `traffic` is in the stack's output `cost`; machines depend on the canary's, and on no other one. */
+/** From the engine's steps: `traffic` is in the stack's output `cost`, and the canary's machine is the only one that others depend on. */
 export function beforeOf(steps: readonly Step[]): Before {
   const stack = steps.find(({ oldState }) => oldState?.type === "pulumi:pulumi:Stack")?.oldState;
   const { traffic, monthly } = (stack?.outputs.cost ?? {}) as Pick<Before, "traffic" | "monthly">;

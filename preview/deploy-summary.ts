@@ -1,9 +1,9 @@
-/** `npm run -s deploy:summary -- --stack STACK --outcome success|failure --log FILE [--release N]`: prints what a deployment came to, as Markdown. */
+/** `npm run -s deploy:summary -- --stack STACK --outcome success|failure --log FILE [--release N]`: prints the result of a deployment as Markdown. */
 import { execFileSync } from "node:child_process";
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { pulumiProgram } from "../cli/pulumi.ts";
-import { type Deployed, deployedMarkdown } from "./deployed.ts";
+import { pulumiPath } from "../cli/pulumi.ts";
+import { type DeployResult, deployMarkdown } from "./deploy-markdown.ts";
 import { readEdgeConfig } from "./stack-files.ts";
 
 const { values } = parseArgs({
@@ -16,7 +16,7 @@ const { values } = parseArgs({
 });
 const name = values.stack.split("/").at(-1) ?? "";
 
-/** What cannot be had is left out: the deployment is over, and a summary changes nothing about it. */
+/** Ignores errors: the deployment is over, and a summary without some facts is better than none. */
 function attempt<T>(work: () => T): T | undefined {
   try {
     return work();
@@ -28,15 +28,15 @@ function attempt<T>(work: () => T): T | undefined {
 const outputs = attempt(
   () =>
     JSON.parse(
-      execFileSync(pulumiProgram(process.env), ["stack", "output", "--json", "--stack", values.stack], {
+      execFileSync(pulumiPath(process.env), ["stack", "output", "--json", "--stack", values.stack], {
         encoding: "utf8",
         stdio: ["ignore", "pipe", "ignore"],
         env: { ...process.env, PULUMI_SKIP_UPDATE_CHECK: "true" },
       }),
-    ) as NonNullable<Deployed["outputs"]>,
+    ) as NonNullable<DeployResult["outputs"]>,
 );
 process.stdout.write(
-  deployedMarkdown({
+  deployMarkdown({
     stack: name,
     isDone: values.outcome === "success",
     ...(values.release && { release: values.release }),

@@ -1,11 +1,11 @@
-/** What `pulumi preview --json --show-sames` prints, as far as it is read here. Its shape: pulumi/pulumi, sdk/pkg/display/json.go */
+/** Output of `pulumi preview --json --show-sames`, as far as it is used here. Defined in pulumi/pulumi, sdk/pkg/display/json.go */
 import { z } from "zod";
 
 const State = z.object({
   type: z.string(),
   inputs: z.record(z.string(), z.unknown()).default({}),
   outputs: z.record(z.string(), z.unknown()).default({}),
-  /** URNs of what it was said to depend on. */
+  /** URNs of its dependencies. */
   dependencies: z.array(z.string()).nullish(),
   protect: z.boolean().default(false),
   retainOnDelete: z.boolean().default(false),
@@ -16,9 +16,9 @@ const Step = z.object({
   /** same, create, update, delete, replace, create-replacement, delete-replaced, ... */
   op: z.string(),
   urn: z.string(),
-  /** Absent for what is new. */
+  /** Absent for new resources. */
   oldState: State.nullish(),
-  /** Absent for what goes. */
+  /** Absent for deleted resources. */
   newState: State.nullish(),
 });
 export type Step = z.infer<typeof Step>;
@@ -29,23 +29,23 @@ const Diagnostic = z.object({
   severity: z.string().default("info"),
 });
 
-const Digest = z.object({
-  /** Values of the stack file as texts, objects as JSON, secrets blinded. */
+const PreviewDigest = z.object({
+  /** Values of the stack file as strings, objects as JSON, secrets masked. */
   config: z.record(z.string(), z.string()).default({}),
   steps: z.array(Step).default([]),
   diagnostics: z.array(Diagnostic).default([]),
 });
-export type Digest = z.infer<typeof Digest>;
+export type PreviewDigest = z.infer<typeof PreviewDigest>;
 
 /**
- * The digest in what the CLI wrote to stdout.
- * @throws a sentence when there is none: the CLI itself refused, and said why elsewhere.
+ * The digest in the CLI's standard output.
+ * @throws if there is none, because the CLI failed and printed the reason to standard error.
  */
-export function parseDigest(stdout: string): Digest {
-  // Plugins may have written lines before it.
+export function parseDigest(stdout: string): PreviewDigest {
+  // Plugins may print lines before it.
   const start = stdout.search(/^\{/m);
   try {
-    return Digest.parse(JSON.parse(stdout.slice(Math.max(start, 0))));
+    return PreviewDigest.parse(JSON.parse(stdout.slice(Math.max(start, 0))));
   } catch (error) {
     throw new Error("pulumi preview printed no result.", { cause: error });
   }

@@ -1,8 +1,8 @@
-/** The files an image is configured with, as two checkouts render them, and how they differ. Pure, but for the process that renders the other one's. */
+/** Differences between the configuration files that two checkouts render for an image. Pure, except for the process that renders the other one's. */
 import { structuredPatch } from "diff";
 import { findCredential } from "../image/credentials.ts";
 import { redact } from "../providers/redact.ts";
-import { answerOf } from "./child.ts";
+import { runScript } from "./run-script.ts";
 
 /** By path in the image. */
 export type Files = Readonly<Record<string, string>>;
@@ -12,12 +12,12 @@ export interface FileChange {
   path: string;
   added: number;
   removed: number;
-  /** Unified, without a head. */
+  /** Unified diff without header. */
   patch: string;
 }
 
-/** What the checkout's own program renders for the stack. Throws when it does not run. */
-export const renderedAt = (dir: string, stack: string): Promise<Files> => answerOf("rendered.ts", [dir, stack]);
+/** The files that a checkout's own program renders for the stack. Rejects if it fails. */
+export const renderedAt = (dir: string, stack: string): Promise<Files> => runScript("rendered.ts", [dir, stack]);
 
 /** Sorted by path. */
 export function fileChanges(before: Files, after: Files): FileChange[] {
@@ -28,8 +28,8 @@ export function fileChanges(before: Files, after: Files): FileChange[] {
       const { hunks } = structuredPatch("", "", before[path] ?? "", after[path] ?? "", "", "", { context: 3 });
       const lines = hunks.flatMap(({ oldStart, oldLines, newStart, newLines, lines }) => [
         `@@ -${oldStart},${oldLines} +${newStart},${newLines} @@`,
-        // A file of ten thousand lines without one is looked at once.
-        ...(isCredential(lines.join("\n")) ? lines.map(safe) : lines),
+        // Check the whole text first, so that large files without a credential are scanned once.
+        ...(isCredential(lines.join("\n")) ? lines.map(withoutCredential) : lines),
       ]);
       return {
         path: `/${path}`,
@@ -40,8 +40,8 @@ export function fileChanges(before: Files, after: Files): FileChange[] {
     });
 }
 
-/** No credential belongs into these files; one that somebody put there all the same is not to be repeated in a comment. */
+/** These files should not contain credentials. If one does, it must not be repeated in a comment. */
 const isCredential = (text: string): boolean => findCredential(text) !== undefined || redact(text) !== text;
 
-const safe = (line: string): string =>
-  isCredential(line) ? `${line.slice(0, 1)} (left out: it looks like a credential)` : line;
+const withoutCredential = (line: string): string =>
+  isCredential(line) ? `${line.slice(0, 1)} (omitted: it looks like a credential)` : line;

@@ -1,11 +1,14 @@
-/** `node preview/image-context.ts STACK`: writes the build context of the stack's image, and prints its folder and the platform it is for. Nothing where the stack names an image. */
+/**
+ * `node preview/image-context.ts STACK`: writes the build context of the stack's image, and prints its directory and platform. Prints nothing if the stack
+ * sets `imageRef`.
+ */
 import { writeContext } from "../image/context.ts";
 import { readEdgeConfig } from "./stack-files.ts";
 
 const name = process.argv[2]?.split("/").at(-1) ?? "";
 const { imageRef, image, imagePlatform } = readEdgeConfig(".", name);
 if (imageRef === undefined) {
-  const folder = `.cache/image/${name}`;
-  writeContext(image, folder, ".");
-  console.log([folder, ...(imagePlatform === "host" ? [] : [imagePlatform])].join(" "));
+  const dir = `.cache/image/${name}`;
+  writeContext(image, dir, ".");
+  console.log([dir, ...(imagePlatform === "host" ? [] : [imagePlatform])].join(" "));
 }

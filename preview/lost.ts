@@ -1,4 +1,4 @@
-/** What a deployment takes away that cannot be had again: addresses, and with its app all of them. Pure. */
+/** What a deployment removes that cannot be restored: addresses, and all of them if the app is replaced. Pure. */
 import { addressHandler } from "../providers/fly/address.ts";
 import { appHandler } from "../providers/fly/app.ts";
 import { replacementKeys } from "../providers/handler.ts";
@@ -6,16 +6,16 @@ import type { ResourceChange } from "./plan.ts";
 
 export interface Lost {
   addresses: { type: string /** Undefined where the state is not known. */; ip?: string }[];
-  /** The app's names, where it gets another. */
+  /** The app's names, if it is replaced by another. */
   app?: { before: string; after: string };
 }
 
-export function lostOf(resources: readonly ResourceChange[]): Lost {
-  const renamed = resources.find((it) => it.kind === "App" && goes(it, appHandler.lifecycle) && it.new);
+export function lostResources(resources: readonly ResourceChange[]): Lost {
+  const renamed = resources.find((it) => it.kind === "App" && isLost(it, appHandler.lifecycle) && it.new);
   const [before, after] = [renamed?.old, renamed?.new].map((state) => String(state?.inputs.app ?? ""));
   return {
     addresses: resources
-      .filter((it) => it.kind === "Address" && goes(it, addressHandler.lifecycle))
+      .filter((it) => it.kind === "Address" && isLost(it, addressHandler.lifecycle))
       .map(({ old }) => ({
         type: String(old?.inputs.type),
         ...(typeof old?.outputs.ip === "string" && { ip: old.outputs.ip }),
@@ -24,13 +24,16 @@ export function lostOf(resources: readonly ResourceChange[]): Lost {
   };
 }
 
-/** A replacement that was only asked for (`--replace`) finds the same object again. */
-const goes = ({ change, old, new: new_ }: ResourceChange, lifecycle: Parameters<typeof replacementKeys>[0]): boolean =>
+/** A replacement that was only requested (`--replace`) finds the same object again. */
+const isLost = (
+  { change, old, new: new_ }: ResourceChange,
+  lifecycle: Parameters<typeof replacementKeys>[0],
+): boolean =>
   change === "delete" ||
   (change === "replace" && replacementKeys(lifecycle, old?.inputs ?? {}, new_?.inputs ?? {}).length > 0);
 
-/** `hosts`: names of the sites, whose DNS records point to the addresses. */
-export function cautionsOf({ addresses, app }: Lost, hosts: readonly string[]): string[] {
+/** `hosts`: names of the sites whose DNS records point to the addresses. */
+export function lossCautions({ addresses, app }: Lost, hosts: readonly string[]): string[] {
   const sites =
     hosts.length === 0
       ? "the sites"
@@ -41,20 +44,20 @@ export function cautionsOf({ addresses, app }: Lost, hosts: readonly string[]): 
     const released =
       addresses.length === 0
         ? ""
-        : ` ${listed(addresses.map(nameOf))} ${are(addresses)} released and cannot be had again.`;
+        : ` ${listed(addresses.map(nameOf))} ${are(addresses)} released and cannot be restored.`;
     return [
-      `The app ${app.before} is replaced by ${app.after}: all PoPs are made anew there, with new addresses.${released} The edge is down until DNS follows: the A and AAAA records of ${sites} must point to the new addresses, which nobody knows before they are there.`,
+      `The app ${app.before} is replaced by ${app.after}: all PoPs are recreated there, with new addresses.${released} The edge is down until DNS is updated: the A and AAAA records of ${sites} must point to the new addresses, which are unknown until then.`,
     ];
   }
   return addresses.map(
     (it) =>
-      `${nameOf(it)} is released and cannot be had again: change the ${it.type === "v6" ? "AAAA" : "A"} records of ${sites} first.`,
+      `${nameOf(it)} is released and cannot be restored: change the ${it.type === "v6" ? "AAAA" : "A"} records of ${sites} first.`,
   );
 }
 
-/** As the first thing that is said of the deployment. */
-export function lossesInShort({ addresses, app }: Lost): string[] {
-  if (app !== undefined) return ["the edge is down until DNS follows, addresses change"];
+/** For the headline. */
+export function lossSummary({ addresses, app }: Lost): string[] {
+  if (app !== undefined) return ["the edge is down until DNS is updated, addresses change"];
   if (addresses.length === 0) return [];
   return [addresses.length === 1 ? "an address is released" : `${addresses.length} addresses are released`];
 }

@@ -1,16 +1,16 @@
-/** A plan as Markdown: the comment of a pull request, readable in a terminal as well. Pure. */
+/** A plan as Markdown for a comment on a pull request, also readable in a terminal. Pure. */
 import { costKinds } from "../components/cost.ts";
 import type { FileChange } from "./files.ts";
-import { lossesInShort } from "./lost.ts";
+import { lossSummary } from "./lost.ts";
 import type { Action, Plan, PopPlan } from "./plan.ts";
 
-/** The first line of every comment of ours about a stack: by it the next run finds and replaces it. */
+/** The first line of our comment about a stack, by which the next run finds and replaces it. */
 export const marker = (stack: string): string => `<!-- fly-pops preview ${stack} -->`;
 
-/** Characters of a comment that GitHub takes, less some for what surrounds it. */
-const mostCharacters = 64_000;
-/** Of the diff of files: a reader who wants more has the commit. */
-const mostOfDiff = 20_000;
+/** GitHub's limit for a comment, minus some for the surrounding text. */
+const maxCharacters = 64_000;
+/** Limit of the files' diff. The commit has the rest. */
+const maxDiffCharacters = 20_000;
 
 export function markdown(plan: Plan): string {
   const failed = plan.errors.length > 0;
@@ -20,7 +20,7 @@ export function markdown(plan: Plan): string {
     ...alert("CAUTION", plan.errors),
     ...alert(
       "CAUTION",
-      plan.refusals.map((it) => `Refused by the policy ${it}`),
+      plan.refusals.map((it) => `Rejected by the policy ${it}`),
     ),
     ...alert("CAUTION", plan.cautions),
     ...alert("WARNING", plan.warnings),
@@ -30,34 +30,35 @@ export function markdown(plan: Plan): string {
     ...otherTable(plan),
   ].join("\n\n");
   const below = plan.hasCost ? [costTable(plan)] : [];
-  const room = Math.min(mostOfDiff, mostCharacters - above.length - below.join("").length);
+  const room = Math.min(maxDiffCharacters, maxCharacters - above.length - below.join("").length);
   return `${[above, ...filesDiff(plan.files ?? [], room), ...below].join("\n\n")}\n`;
 }
 
-const partial = "What the preview saw before it failed, and what the stack file would cost. There may be more.";
+const partial =
+  "This is what the preview found before it failed, and the cost of the stack file. There may be more changes.";
 
-/** Instead of a plan, where there is none. */
-export const notRun = (stack: string, reason: string): string =>
-  `${[marker(stack), `## \`${stack}\`: the preview could not be run`, ...alert("CAUTION", [reason])].join("\n\n")}\n`;
+/** Printed instead of a plan if the preview could not run. */
+export const previewFailed = (stack: string, reason: string): string =>
+  `${[marker(stack), `## \`${stack}\`: the preview could not run`, ...alert("CAUTION", [reason])].join("\n\n")}\n`;
 
 const verbs: Record<Action, [one: string, many: string]> = {
   new: ["is new", "are new"],
   restarts: ["restarts", "restart"],
   replaced: ["is replaced", "are replaced"],
-  removed: ["goes", "go"],
-  adjusted: ["runs on, adjusted", "run on, adjusted"],
+  removed: ["is removed", "are removed"],
+  adjusted: ["changes without restart", "change without restart"],
 };
 
 /** `1 PoP restarts, 2 PoPs are new`. */
 export function headline({ pops, others, settings, errors, refusals, lost }: Plan): string {
   if (errors.length > 0) return "the preview fails";
-  if (refusals.length > 0) return "refused by policies";
+  if (refusals.length > 0) return "rejected by policies";
   const parts = (Object.keys(verbs) as Action[]).flatMap((action) => {
     const count = pops.filter((it) => it.action === action).length;
     if (count === 0) return [];
     return [count === 1 ? `1 PoP ${verbs[action][0]}` : `${count} PoPs ${verbs[action][1]}`];
   });
-  const all = [...lossesInShort(lost), ...parts];
+  const all = [...lossSummary(lost), ...parts];
   if (all.length > 0) return all.join(", ");
   return others.length + settings.length === 0 ? "nothing changes" : "no PoP changes";
 }
@@ -66,13 +67,13 @@ function popTable({ pops, unchanged, rollout }: Plan): string[] {
   const rest =
     unchanged.length === 0
       ? []
-      : [`Not touched: ${unchanged.length <= 20 ? unchanged.join(", ") : `${unchanged.length} PoPs`}.`];
+      : [`Unchanged: ${unchanged.length <= 20 ? unchanged.join(", ") : `${unchanged.length} PoPs`}.`];
   if (pops.length === 0) return rest;
   const rows = pops.map((it) => popCells(it, rollout.canary));
   return [table(["PoP", "what", "volume", "why"], rows), orderOf(pops, rollout), ...rest].filter((it) => it !== "");
 }
 
-/** Name, what happens, its volume, why. */
+/** Cells of a PoP's row: name, change, volume, reasons. */
 export const popCells = (
   { name, action, volume, why }: PopPlan,
   canary: string | undefined,
@@ -83,7 +84,7 @@ export const popCells = (
   why.join(", ") || (action === "new" ? "new in the stack file" : "no longer in the stack file"),
 ];
 
-/** In which order, how many at once, and what happens when one does not come up. */
+/** Describes the order, the number of PoPs at once, and what happens if one fails. */
 export function orderOf(
   pops: readonly PopPlan[],
   { canary, maxUnavailable, drainSeconds, timeoutSeconds }: Plan["rollout"],
@@ -93,28 +94,28 @@ export function orderOf(
   const first = taken.some(({ name }) => name === canary) ? `${canary} first and alone, then ` : "";
   const width =
     maxUnavailable === 1
-      ? "one PoP after the other, in no settled order"
-      : `at most ${maxUnavailable} PoPs at once, in no settled order`;
+      ? "one PoP after the other, in any order"
+      : `at most ${maxUnavailable} PoPs at once, in any order`;
   const drain = drainSeconds === 0 ? "" : `is drained for ${drainSeconds} s, `;
-  return `Order: ${first}${width}. Each ${drain}restarts with its volume and has ${timeoutSeconds} s to pass its checks; else its old version is put back and no further PoP is touched.`;
+  return `Order: ${first}${width}. Each ${drain}restarts with its volume and has ${timeoutSeconds} s to pass its checks. If it fails, its old version is restored and no more PoPs are changed.`;
 }
 
 export const settingList = ({ settings }: Plan): string[] =>
-  settings.length === 0 ? [] : [`Settings, for which nothing restarts: ${settings.join("; ")}.`];
+  settings.length === 0 ? [] : [`Settings that change without restart: ${settings.join("; ")}.`];
 
-/** As much of it as there is room for, whole files first. */
+/** As much of the diff as fits. */
 function filesDiff(files: readonly FileChange[], room: number): string[] {
   if (files.length === 0) return [];
   const count = ({ path, added, removed }: FileChange) => `\`${path}\` (+${added} -${removed})`;
-  const summary = `<details><summary>Files of the image that change: ${files.map(({ path }) => path).join(", ")}</summary>`;
+  const summary = `<details><summary>Changed files of the image: ${files.map(({ path }) => path).join(", ")}</summary>`;
   let left = room - summary.length - files.length * 200;
   const blocks = files.map((file) => {
     const shown = linesWithin(file.patch, left);
     left -= shown.length;
-    // Longer than any fence a file may hold.
+    // Longer than any fence in the file.
     const fence = "`".repeat(Math.max(3, ...(file.patch.match(/`+/g) ?? []).map((it) => it.length + 1)));
     const rest = file.patch.split("\n").length - shown.split("\n").length;
-    const more = shown === "" ? "Too long to be shown." : rest > 0 ? `${rest} more lines.` : "";
+    const more = shown === "" ? "Too long to show." : rest > 0 ? `${rest} more lines.` : "";
     return [count(file), ...(shown === "" ? [] : [`${fence}diff\n${shown}\n${fence}`]), more]
       .filter(Boolean)
       .join("\n\n");
@@ -122,7 +123,7 @@ function filesDiff(files: readonly FileChange[], room: number): string[] {
   return [[summary, ...blocks, "</details>"].join("\n\n")];
 }
 
-/** The first lines of a text that fit, all of it where it does. */
+/** The first lines of a text that fit, or all of it. */
 function linesWithin(text: string, most: number): string {
   if (text.length <= most) return text;
   const cut = text.lastIndexOf("\n", Math.max(0, most));
@@ -149,10 +150,10 @@ function costTable({ before, after }: Plan): string {
   const rows = costKinds.map((kind) => row(kind, before.monthly[kind], after.monthly[kind]));
   const total = row("**total**", before.monthly.total, after.monthly.total);
   return [
-    table(["a month", "before", "after", ""], [...rows, total]),
-    `<details><summary>By machine, volume and address; what is assumed</summary>`,
+    table(["per month", "before", "after", ""], [...rows, total]),
+    `<details><summary>By machine, volume and address, with assumptions</summary>`,
     table(
-      ["", "what", "a month"],
+      ["", "what", "per month"],
       after.rows
         .filter(({ kind }) => kind !== "egress")
         .map((it) => [`${it.kind} ${it.name}`, it.what, money(it.monthly)]),
@@ -167,10 +168,10 @@ function table(head: string[], rows: string[][]): string {
   return [line(head), `|${" --- |".repeat(head.length)}`, ...rows.map(line)].join("\n");
 }
 
-/** Text from elsewhere stays within its cell. */
+/** Escapes text so that it stays within its cell. */
 const cell = (text: string): string => text.replaceAll("|", "\\|").replaceAll(/\s+/g, " ");
 
-/** One block for all of a kind, however many: a list where there are several. */
+/** One block for all texts of a kind, as a list if there are several. */
 function alert(kind: "CAUTION" | "WARNING" | "NOTE", texts: readonly string[]): string[] {
   if (texts.length === 0) return [];
   const items = texts.flatMap((text) => (texts.length === 1 ? text : `- ${text.replaceAll("\n", "\n  ")}`).split("\n"));

@@ -1,30 +1,30 @@
-/** The engine's steps, seen as what happens to PoPs: which, why, in which order, what restarts, what is replaced, what it costs. Pure. */
+/** Turns the engine's steps into changes of PoPs: which, why, in which order, with restarts, replacements and cost. Pure. */
 import { type Estimate, estimateBill, type Traffic } from "../components/cost.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { machineHandler } from "../providers/fly/machine.ts";
 import { volumeHandler } from "../providers/fly/volume.ts";
 import { type ChangeAction, requiresUpdate } from "../providers/handler.ts";
 import { type Before, beforeOf } from "./before.ts";
-import { billedOf } from "./billed.ts";
-import { differences, inWords } from "./changes.ts";
+import { billableItems } from "./billable.ts";
 import { costRise } from "./cost-rise.ts";
-import { type Digest, kindOf, nameOf, type State, type Step } from "./digest.ts";
+import { diagnosticText } from "./diagnostics.ts";
+import { describeDifference, differences } from "./differences.ts";
+import { kindOf, nameOf, type PreviewDigest, type State, type Step } from "./digest.ts";
+import { engineError, protectionErrors } from "./engine-errors.ts";
 import type { FileChange } from "./files.ts";
-import { cautionsOf, type Lost, lostOf } from "./lost.ts";
-import { problemOf } from "./problems.ts";
-import { engineError, refusalsOf } from "./refusals.ts";
+import { type Lost, lossCautions, lostResources } from "./lost.ts";
 import { guardLost, settingChanges } from "./settings.ts";
 import { warningsOf } from "./warnings.ts";
 
-/** `adjusted`: state alone changes, the machine runs on. */
+/** `adjusted`: only the state changes, without a restart. */
 export type Action = "new" | "restarts" | "replaced" | "removed" | "adjusted";
 
 export interface PopPlan {
   name: string;
   action: Action;
-  /** What happens to its volume, if anything: `grows from 3 to 5 GB`. */
+  /** Change of its volume, if any: `grows from 3 to 5 GB`. */
   volume?: string;
-  /** Reasons, in words. */
+  /** Reasons. */
   why: string[];
 }
 
@@ -37,36 +37,36 @@ export interface OtherChange {
 
 export interface Plan {
   stack: string;
-  /** PoPs that change: the canary first, those that go last, all others by name, as nothing settles an order among them. */
+  /** PoPs that change: the canary first, removed ones last, all others by name, because their order is not fixed. */
   pops: PopPlan[];
-  /** Names of PoPs nothing happens to. */
+  /** Names of unchanged PoPs. */
   unchanged: string[];
   rollout: EdgeConfig["rollout"];
-  /** What had to be assumed, as sentences. */
+  /** Assumptions, as sentences. */
   notes: string[];
-  /** What else changes, components left out. */
+  /** Other changes, without components. */
   others: OtherChange[];
-  /** Who goes first, what is protected: changes for which nothing restarts. */
+  /** Changes of the canary and of protection, which need no restart. */
   settings: string[];
   /** Files of the image that change. Absent: not compared. */
   files?: FileChange[];
-  /** What policies refuse, by their names. */
+  /** Violations of policies, with the policy's name. */
   refusals: string[];
   before: Estimate;
   after: Estimate;
-  /** False: the preview failed so early that the estimates say nothing. */
+  /** False: the preview failed so early that the estimates are meaningless. */
   hasCost: boolean;
-  /** What cannot be had again once this is deployed. */
+  /** What cannot be restored after this deployment. */
   lost: Lost;
-  /** What that means, and what comes first, as sentences. */
+  /** What that means and what to do first, as sentences. */
   cautions: string[];
-  /** What to look at before saying yes, as sentences. */
+  /** Warnings, as sentences. */
   warnings: string[];
-  /** Why the preview failed; none when it did not. */
+  /** Why the preview failed. Empty: it succeeded. */
   errors: string[];
 }
 
-/** What happens to one resource, its steps of a replacement taken together. */
+/** The change of one resource, with the steps of a replacement combined. */
 export type Change = "same" | "create" | "update" | "replace" | "delete";
 
 export interface ResourceChange {
@@ -79,11 +79,11 @@ export interface ResourceChange {
 
 export interface PlanInput {
   stack: string;
-  digest: Digest;
+  digest: PreviewDigest;
   config: Pick<EdgeConfig, "rollout"> & Traffic;
-  /** What it will cost, where the stack file says it: a preview that fails does not know. */
+  /** Cost according to the stack file, because a failed preview does not know it. */
   wanted?: Estimate;
-  /** Absent: by the digest's steps. */
+  /** Absent: derived from the digest's steps. */
   before?: Before;
   files?: FileChange[];
   refusals?: string[];
@@ -97,23 +97,23 @@ export interface PlanInput {
 export function planOf({ stack, digest, config, wanted, files, now, ...rest }: PlanInput): Plan {
   const resources = changesOf(digest.steps);
   const before = rest.before ?? beforeOf(digest.steps);
-  const lost = lostOf(resources);
+  const lost = lostResources(resources);
   const { canary } = config.rollout;
   const pops = popsOf(resources, canary);
-  const told = (severity: string) =>
-    unique(digest.diagnostics.filter((it) => it.severity === severity).map((it) => problemOf(it.message)));
+  const messagesOf = (severity: string) =>
+    unique(digest.diagnostics.filter((it) => it.severity === severity).map((it) => diagnosticText(it.message)));
   const errors = unique([
-    ...told("error")
+    ...messagesOf("error")
       .filter((it) => it !== "" && !/^(preview|update) failed$/.test(it))
       .map((it) => engineError(it, resources)),
-    ...refusalsOf(resources),
+    ...protectionErrors(resources),
   ]);
   const settings = errors.length > 0 ? [] : settingChanges(resources, before, canary);
   const costs = {
-    before: estimateBill(billedOf(resources, "old", before.traffic ?? config)),
-    after: estimateBill(billedOf(resources, "new", config)),
+    before: estimateBill(billableItems(resources, "old", before.traffic ?? config)),
+    after: estimateBill(billableItems(resources, "new", config)),
   };
-  // The engine's steps end at the error: what was said, and what is wanted, is told instead.
+  // The engine's steps end at the error, so use the former estimate and the stack file's instead.
   if (errors.length > 0) {
     if (before.monthly) costs.before = { ...costs.before, monthly: before.monthly };
     if (wanted) costs.after = wanted;
@@ -124,7 +124,7 @@ export function planOf({ stack, digest, config, wanted, files, now, ...rest }: P
     hasCost: errors.length === 0 || (wanted !== undefined && isSeen),
     pops: pops.filter((it): it is PopPlan => it.action !== undefined),
     unchanged: pops.filter((it) => it.action === undefined).map((it) => it.name),
-    rollout: { ...config.rollout, maxUnavailable: widthOf(resources) ?? config.rollout.maxUnavailable },
+    rollout: { ...config.rollout, maxUnavailable: maxUnavailableOf(resources) ?? config.rollout.maxUnavailable },
     notes: [...(rest.notes ?? []), ...imageNotes(pops, files)],
     others: resources
       .filter(isOther)
@@ -133,34 +133,34 @@ export function planOf({ stack, digest, config, wanted, files, now, ...rest }: P
     ...(files && { files }),
     ...costs,
     lost,
-    cautions: cautionsOf(lost, rest.hosts ?? []),
+    cautions: lossCautions(lost, rest.hosts ?? []),
     warnings: unique([
       ...warningsOf(resources, now, lost),
       ...settings.filter(guardLost),
       ...(errors.length > 0 ? [] : costRise(costs.before.monthly, costs.after.monthly)),
-      ...told("warning"),
+      ...messagesOf("warning"),
     ]),
     errors,
     refusals: rest.refusals ?? [],
   };
 }
 
-/** Nobody expects a larger disk to make another image. */
+/** Explains why a larger volume changes the image. */
 function imageNotes(pops: readonly Pick<PopPlan, "volume">[], files: readonly FileChange[] = []): string[] {
   const grows = pops.some(({ volume }) => /grows/.test(volume ?? ""));
   if (!grows || !files.some(({ patch }) => /^[+-].*\bmax_size=/m.test(patch))) return [];
   return [
-    "The smallest volume decides how much the cache may store, and that stands in nginx.conf: so another volumeGb makes another image, and every PoP restarts with it. To keep the image: fly-pops:cache maxSizeMb.",
+    "The cache size depends on the smallest volume and is part of nginx.conf, so a different volumeGb changes the image, and every PoP restarts. To keep the image, set maxSizeMb in fly-pops:cache.",
   ];
 }
 
-/** As the machines have it, which may be less than the stack file says: one PoP always serves. */
-function widthOf(resources: readonly ResourceChange[]): number | undefined {
+/** The machines' value, which may be less than the stack file's, so that one PoP always serves. */
+function maxUnavailableOf(resources: readonly ResourceChange[]): number | undefined {
   const width = resources.find(({ kind, new: new_ }) => kind === "Machine" && new_)?.new?.inputs.maxUnavailable;
   return typeof width === "number" ? width : undefined;
 }
 
-/** Steps of one resource together, in the order of its first. */
+/** Groups steps by resource, in order of the first step. */
 export function changesOf(steps: readonly Step[]): ResourceChange[] {
   const byUrn = Map.groupBy(steps, ({ urn }) => urn);
   return [...byUrn].map(([urn, all]) => {
@@ -178,7 +178,7 @@ function changeOf(ops: readonly string[]): Change {
   return "same";
 }
 
-/** Of all PoPs; those without an action stay as they are. The canary first, what goes last, the others by name: which of them is next is a race. */
+/** All PoPs; those without an action do not change. The canary first, removed ones last, the others by name, because their order is not fixed. */
 function popsOf(
   resources: readonly ResourceChange[],
   canary: string | undefined,
@@ -219,18 +219,18 @@ function actionOf(machine: ResourceChange | undefined): Action | undefined {
   }
 }
 
-/** Whether Fly is told of the update at all: not of our own patience and width. */
+/** Whether the update calls Fly at all. Timeouts and rollout limits are only stored in the state. */
 function restarts({ old, new: new_ }: ResourceChange): boolean {
   return (
     old?.outputs.complete === false || requiresUpdate(machineHandler.lifecycle, old?.inputs ?? {}, new_?.inputs ?? {})
   );
 }
 
-/** `secrets`: which of the operator's changed, where that is known; the machine itself has one text for all of them. */
+/** `secrets`: names of changed secrets, if known. The machine itself has one value for all of them. */
 function whyMachine({ change, old, ...rest }: ResourceChange, secrets: readonly string[]): string[] {
-  const unfinished = old?.outputs.complete === false && change === "update" ? ["unfinished since the last run"] : [];
+  const unfinished = old?.outputs.complete === false && change === "update" ? ["not finished by the last run"] : [];
   const why = whyOf({ old, ...rest });
-  return [...unfinished, ...why.flatMap((it) => (it === "sealed files" && secrets.length > 0 ? secrets : it))];
+  return [...unfinished, ...why.flatMap((it) => (it === "encrypted files" && secrets.length > 0 ? secrets : it))];
 }
 
 const whyOf = ({ kind, old, new: new_ }: Pick<ResourceChange, "kind" | "old" | "new">): string[] =>
@@ -238,11 +238,11 @@ const whyOf = ({ kind, old, new: new_ }: Pick<ResourceChange, "kind" | "old" | "
     ? unique(
         differences(old.inputs, new_.inputs)
           .filter(({ path }) => kind !== "Volume" || volumeFates[path.split(".")[0] ?? ""] !== "ignored")
-          .map(inWords),
+          .map(describeDifference),
       )
     : [];
 
-/** Nothing happens to a volume for what only counts when it is made. */
+/** Properties of a volume that matter only at creation cause no change. */
 const volumeFates: Record<string, ChangeAction> = volumeHandler.lifecycle;
 
 const inOrder = new Intl.Collator("en", { numeric: true }).compare;
@@ -252,9 +252,9 @@ function volumeFate({ change, old, new: new_ }: ResourceChange): string | undefi
     case "create":
       return "new";
     case "delete":
-      return old?.retainOnDelete ? "stays on Fly" : "deleted";
+      return old?.retainOnDelete ? "kept on Fly" : "deleted";
     case "replace":
-      return old?.retainOnDelete ? "a new one, the old stays on Fly" : "a new one, the old is deleted";
+      return old?.retainOnDelete ? "new; the old one is kept on Fly" : "new; the old one is deleted";
     case "update": {
       const sizes = [old?.inputs.sizeGb, new_?.inputs.sizeGb];
       const days = [old?.inputs.snapshotDays, new_?.inputs.snapshotDays];
@@ -269,7 +269,7 @@ function volumeFate({ change, old, new: new_ }: ResourceChange): string | undefi
   }
 }
 
-/** Components and providers are the engine's own book-keeping; machines, volumes and secrets that changed are told of as PoPs. */
+/** Components and providers are internal to the engine. Changed machines, volumes and secrets are shown with their PoPs. */
 function isOther({ kind, change, old, new: new_ }: ResourceChange): boolean {
   const type = (new_ ?? old)?.type ?? "";
   const isOurs = type.startsWith("pulumi-nodejs:dynamic/") || type.startsWith("docker:");

@@ -1,4 +1,7 @@
-/** `node rendered.ts DIR STACK`: prints, as one JSON line, the files that a checkout's own program renders for the stack. A process of its own: another version of the same modules. */
+/**
+ * `node rendered.ts DIR STACK`: prints the files that a checkout's own program renders for the stack as one JSON line. Needs its own process, because it
+ * loads another version of the same modules.
+ */
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { parseStackValues as Parse } from "../config/stack-values.ts";

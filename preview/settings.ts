@@ -1,8 +1,8 @@
-/** What changes of a stack beside its resources' inputs: who goes first, and what is protected. Nothing restarts for it. Pure. */
+/** Changes of a stack besides its resources' inputs: the canary and protection. They need no restart. Pure. */
 import type { Before } from "./before.ts";
 import type { ResourceChange } from "./plan.ts";
 
-/** Sentences. Empty where nothing changes. */
+/** The changes as sentences. */
 export function settingChanges(
   resources: readonly ResourceChange[],
   before: Before,
@@ -19,10 +19,10 @@ function canaryChange({ canary: old }: Before, canary: string | undefined): stri
 const guards = {
   protect: ["loses its protection", "lose their protection", "is protected from now on", "are protected from now on"],
   retainOnDelete: [
-    "is deleted when its PoP is taken out, from now on",
-    "are deleted when their PoPs are taken out, from now on",
-    "stays on Fly when its PoP is taken out, from now on",
-    "stay on Fly when their PoPs are taken out, from now on",
+    "is deleted when its PoP is removed, from now on",
+    "are deleted when their PoPs are removed, from now on",
+    "is kept on Fly when its PoP is removed, from now on",
+    "are kept on Fly when their PoPs are removed, from now on",
   ],
 } as const;
 
@@ -54,5 +54,5 @@ const nameOf = ({ new: new_ }: ResourceChange): string =>
 
 const inOrder = new Intl.Collator("en", { numeric: true }).compare;
 
-/** The same, as a warning: what is lost is worth a look before saying yes. */
+/** Whether a change removes protection and deserves a warning. */
 export const guardLost = (change: string): boolean => / (loses|lose|is deleted|are deleted) /.test(change);

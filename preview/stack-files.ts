@@ -1,22 +1,22 @@
-/** A stack's configuration of a checkout, as the engine would hand it to the program. */
+/** A stack's configuration in a checkout, as the engine would pass it to the program. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { projectDefaults, projectName, readStackFile, stackFileName } from "../cli/stack-file.ts";
 import { parseStackValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 
-/** Stands for an encrypted value: nothing here can open one, and nothing here needs it. */
+/** Placeholder for an encrypted value, which cannot be decrypted here and is not needed. */
 const secret = "[secret]";
 
 export interface StackConfig {
   project: string;
-  /** By full key, as texts: what is no text is JSON. */
+  /** By full key, as strings; other types as JSON. */
   values: Record<string, string>;
   /** Keys of encrypted values. */
   secretKeys: string[];
 }
 
-/** Undefined: the stack has no file there. */
+/** Undefined: the stack has no file in the checkout. */
 export function readStackConfig(dir: string, stack: string): StackConfig | undefined {
   if (!existsSync(join(dir, stackFileName(stack)))) return undefined;
   const project = projectName(dir);
@@ -35,5 +35,5 @@ export function readStackConfig(dir: string, stack: string): StackConfig | undef
   };
 }
 
-/** Throws all mistakes of the file, and a sentence when there is none. */
+/** Throws all errors in the file, or an error if it does not exist. */
 export const readEdgeConfig = (dir: string, stack: string): EdgeConfig => parseStackValues(readStackFile(dir, stack));

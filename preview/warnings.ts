@@ -1,9 +1,9 @@
-/** What only the engine's steps can tell and a reader should not miss. What the stack file alone tells, the program warns of itself. */
-import { isKept } from "./billed.ts";
+/** Warnings that need the engine's steps. The program itself warns about the stack file. */
+import { isKept } from "./billable.ts";
 import type { Lost } from "./lost.ts";
 import type { ResourceChange } from "./plan.ts";
 
-/** `lost`: where the app itself is replaced, that its PoPs are says nothing more. */
+/** `lost`: if the app is replaced, warnings about its PoPs are redundant. */
 export function warningsOf(resources: readonly ResourceChange[], now: number, { app }: Lost): string[] {
   return [
     ...(app ? volumesStay(resources, app.before) : []),
@@ -15,13 +15,13 @@ export function warningsOf(resources: readonly ResourceChange[], now: number, { 
   ];
 }
 
-/** All in one. */
+/** One warning for all kept volumes. */
 function volumesStay(resources: readonly ResourceChange[], app: string): string[] {
   const kept = resources.filter((it) => it.kind === "Volume" && isKept(it));
   if (kept.length === 0) return [];
   const which = kept.map((it) => `${popOf(it)} ${it.old?.inputs.sizeGb} GB`).toSorted();
   return [
-    `Volumes stay in ${app}, and on the bill: ${which.join(", ")}. Nobody needs them? fly volumes list -a ${app}`,
+    `Volumes are kept in ${app} and still billed: ${which.join(", ")}. If you do not need them: fly volumes destroy ID -a ${app}`,
   ];
 }
 
@@ -32,19 +32,19 @@ function volumeGoes(it: ResourceChange): string[] {
   const pop = popOf(it);
   if (isKept(it))
     return [
-      `${pop}: its volume of ${it.old?.inputs.sizeGb} GB stays on Fly and on the bill. Nobody needs it? fly volumes list -a ${it.old?.inputs.app}`,
+      `${pop}: its volume of ${it.old?.inputs.sizeGb} GB is kept on Fly and still billed. If you do not need it: fly volumes destroy ID -a ${it.old?.inputs.app}`,
     ];
   return [
-    `${pop}: its volume of ${it.old?.inputs.sizeGb} GB is deleted, and with it the PoP's identity and cache. To keep it: fly-pops:keepVolumes: true, and one pulumi up before the PoP goes.`,
+    `${pop}: its volume of ${it.old?.inputs.sizeGb} GB is deleted with the PoP's identity and cache. To keep it, set fly-pops:keepVolumes: true and run pulumi up before removing the PoP.`,
   ];
 }
 
 function machineGoes(it: ResourceChange): string[] {
   if (it.kind !== "Machine" || it.change !== "replace") return [];
-  return [`${popOf(it)}: its machine is destroyed before the new one is made. The PoP serves nobody meanwhile.`];
+  return [`${popOf(it)}: its machine is destroyed before the new one is created. The PoP does not serve in between.`];
 }
 
-/** A machine that joined the tailnet once needs its key no more; one that is yet to be made does. */
+/** A machine needs its auth key only to join the tailnet, so an expired key matters only for a new machine. */
 function keyExpired(it: ResourceChange, resources: readonly ResourceChange[], now: number): string[] {
   if (it.kind !== "AuthKey" || it.change !== "same") return [];
   const expires = it.old?.outputs.expires;
@@ -53,6 +53,6 @@ function keyExpired(it: ResourceChange, resources: readonly ResourceChange[], no
   const machine = resources.find(({ kind, ...rest }) => kind === "Machine" && popOf({ kind, ...rest }) === pop);
   if (machine?.change !== "create" && machine?.change !== "replace") return [];
   return [
-    `${pop}: its auth key has expired (${expires}), so the new machine cannot join the tailnet. Run pulumi refresh first: it makes another key.`,
+    `${pop}: its auth key has expired (${expires}), so the new machine cannot join the tailnet. Run pulumi refresh first: it creates a new key.`,
   ];
 }

@@ -1,6 +1,6 @@
 /**
- * Ctrl-C, as the engine tells its plugins: by the Cancel call, which Pulumi's own host for dynamic providers answers and forgets. Ours
- * (setup/dynamic-host) notes it here. The engine cancels when it closes a plugin, too; nothing waits by then.
+ * Cancellation (Ctrl-C). The engine sends its plugins a Cancel call, which Pulumi's own host for dynamic providers ignores; ours (setup/dynamic-host)
+ * notes it here. The engine also sends one when it closes a plugin, when nothing is in progress any more.
  */
 let cancelled = false;
 
@@ -8,5 +8,5 @@ export const cancel = (): void => {
   cancelled = true;
 };
 
-/** Whether the engine asked this process to begin nothing further. */
+/** Whether the engine cancelled the run, so that nothing further may be started. */
 export const isCancelled = (): boolean => cancelled;

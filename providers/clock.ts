@@ -1,8 +1,8 @@
-/** Time, as handlers and local Fly see it. Real in production, driven by hand in tests: nothing else may ask for the time. */
+/** The clock of handlers and local Fly: real in production, controlled by tests. Nothing else may read the time. */
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number;
-  /** Calls `run` once, `ms` milliseconds from now. Returns what cancels it; cancelling twice, or too late, does nothing. */
+  /** Calls `run` once, `ms` milliseconds from now. @returns a function that cancels it; cancelling twice or too late has no effect */
   after(ms: number, run: () => void): () => void;
 }
 

@@ -1,7 +1,7 @@
 /**
- * The stack's configuration as its file has it now. `up` hands the dynamic host that; `refresh` and `destroy` run no program, and the engine hands over
- * what the *state* has of the provider: the configuration of the last `up`, and with it a token that may have been revoked since. So without a program the
- * CLI is asked, which alone can open what is encrypted.
+ * The current configuration of the stack. In `up` the engine passes it to the dynamic host. `refresh` and `destroy` run no program, and the engine passes
+ * the configuration of the last `up` from state, with a token that may have been revoked since. So without a program it is read with the Pulumi CLI,
+ * which can decrypt it.
  */
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -11,31 +11,31 @@ let programRan = false;
 let stack: string | undefined;
 let stackConfig: Promise<ConfigLookup | undefined> | undefined;
 
-/** The engine checks inputs of a program: what it hands over is the stack's own configuration. */
+/** Notes that a program runs, so that the engine passes the current configuration. */
 export const noteProgram = (): void => {
   programRan = true;
 };
 
-/** Of the form urn:pulumi:STACK::PROJECT::TYPE::NAME. */
+/** Notes the stack of a URN: urn:pulumi:STACK::PROJECT::TYPE::NAME. */
 export const noteUrn = (urn: string): void => {
   stack ??= /^urn:pulumi:([^:]+)::/.exec(urn)?.[1];
 };
 
-/** What to go by in place of what was handed over: the same where a program ran, or where the file cannot be read. */
+/** The current configuration. Returns that of the engine if a program runs or the stack file cannot be read. */
 export async function currentConfig(fromEngine: ConfigLookup): Promise<ConfigLookup> {
   if (programRan || stack === undefined) return fromEngine;
   stackConfig ??= readConfig(process.cwd(), stack);
   return (await stackConfig) ?? fromEngine;
 }
 
-/** Namespaces of the providers' own settings. */
+/** Matches a stack file with a setting of these providers. */
 const ownNamespaces = /^\s*["']?(?:fly|tailscale|headscale):\w/m;
 const timeoutMs = 30_000;
 
-/** The values of Pulumi.<stack>.yaml in a folder. undefined: it has no such file, or nobody here can open what is encrypted in it. */
+/** The values of Pulumi.<stack>.yaml in a directory. undefined: there is no such file, or it cannot be decrypted here. */
 export async function readConfig(dir: string, name: string): Promise<ConfigLookup | undefined> {
   try {
-    // Most have their credentials in the environment: nothing to be asked for.
+    // Most stacks have their credentials in the environment: then there is nothing to read.
     if (!ownNamespaces.test(readFileSync(`${dir}/Pulumi.${name}.yaml`, "utf8"))) return () => undefined;
   } catch {
     return undefined;
@@ -49,7 +49,7 @@ export async function readConfig(dir: string, name: string): Promise<ConfigLooku
   return text === undefined ? undefined : lookupIn(text);
 }
 
-/** What `pulumi config --json` prints. */
+/** Parses the output of `pulumi config --json`. */
 function lookupIn(text: string): ConfigLookup | undefined {
   try {
     const values = JSON.parse(text) as Record<string, { value?: string }>;

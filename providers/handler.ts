@@ -1,4 +1,4 @@
-/** What a kind of resource must be able to do. Knows nothing of Pulumi, so tests run handlers alone. */
+/** The interface of a resource handler. Independent of Pulumi, so that tests run handlers without it. */
 import { isDeepStrictEqual } from "node:util";
 import type { z } from "zod";
 import type { Clock } from "./clock.ts";
@@ -7,23 +7,23 @@ import type { RolloutGate } from "./fly/rollout-gate.ts";
 import type { Sops } from "./sops/cli.ts";
 import type { ControlServer, TailnetApi } from "./tailnet/tailnet-api.ts";
 
-/** Everything a handler needs of the world. */
+/** What a handler needs for I/O. */
 export interface Context {
   fly: Fly;
   clock: Clock;
-  /** A line for the user while it happens. */
+  /** Shows the user a line of progress. */
   log: (line: string) => void;
   rollout: RolloutGate;
-  /** Ids of volumes that the operator gave up (`npx fly-pops replace`): they count as gone, whatever Fly says of them. */
+  /** Ids of volumes that the operator abandoned (`npx fly-pops replace`). They count as gone, whatever Fly returns for them. */
   givenUp?: ReadonlySet<string>;
-  /** What the stack was called before, by its records in state: what has such a mark is its own. */
+  /** Former names of the stack, from its records in state: objects marked with one of them belong to it. */
   formerNames?: ReadonlySet<string>;
   sops: Sops;
-  /** The control server's API, by the credentials of stack config or environment. Throws a sentence when there are none. */
+  /** Client of the control server's API, with the credentials of stack config or environment. Throws if there are none. */
   tailnet: (of: ControlServer) => TailnetApi;
 }
 
-/** What happens when a property changes. "ignored": stored, nothing is called for it. */
+/** What a change of a property causes. "ignored": the new value is stored without any call. */
 export type ChangeAction = "replace" | "update" | "ignored";
 
 export interface CheckFailure {
@@ -32,16 +32,16 @@ export interface CheckFailure {
   reason: string;
 }
 
-/** Plain data, as it goes into state: strict JSON. */
+/** Properties as stored in state: strict JSON. */
 export type Properties = Record<string, unknown>;
 
-/** What this process heard of a kind's records in state from the engine, which tells create and delete of one record only. */
+/** What this process knows of the records of a resource type in state. The engine passes only one record to create and delete. */
 export interface Records<Inputs> {
-  /** Inputs of records that state has. */
+  /** Inputs of the records in state. */
   known: readonly Inputs[];
   /**
-   * Inputs of objects that stay, by their id: created, adopted or updated in this run, or compared and found in order. A create that is forced
-   * (`--replace`, taint, a record renamed in state) finds the object that is there, and the delete of the former record follows it.
+   * Inputs of objects to keep, by id: those created, adopted, updated or found unchanged in this run. After a forced create (`--replace`, taint, a
+   * record renamed in state), which finds the existing object, the engine deletes the former record of the same object.
    */
   kept: ReadonlyMap<string, Inputs>;
 }
@@ -49,55 +49,55 @@ export interface Records<Inputs> {
 export const noRecords: Records<never> = { known: [], kept: new Map<string, never>() };
 
 export interface Handler<Inputs extends Properties, Outputs extends Inputs> {
-  /** Shape of the inputs, complete: no defaults are filled in behind the program's back. */
+  /** Schema of the inputs. It fills in no defaults, so that inputs are what the program wrote. */
   schema: z.ZodType<Inputs>;
   lifecycle: Record<keyof Inputs & string, ChangeAction>;
-  /** Inputs that count when the object is made and never again: one that is there keeps them, so that no preview shows a change of them. */
+  /** Inputs that are used only at create. Existing objects keep theirs, so that no preview shows a change. */
   hints?: readonly (keyof Inputs & string)[];
-  /** True when the old object must go before the new one can come: names that are unique. */
+  /** Whether the old object must be deleted before the new one is created, as its name is unique. */
   deleteBeforeReplace: boolean;
-  /** What the shape cannot say, e.g. that a volume never shrinks. No I/O. */
+  /** Rules that the schema cannot express, e.g. that a volume cannot shrink. No I/O. */
   check?(olds: Inputs | undefined, news: Inputs): CheckFailure[];
   /**
-   * Why the object cannot be this stack's, for it is another's: a sentence, undefined where it can. Asked before anything is made, in previews too
-   * where credentials are at hand. Asks Fly once a run and app.
+   * Checks whether the object belongs to another stack. @returns the reason as a sentence; undefined: no conflict. Called before anything is created,
+   * in previews too if credentials are available. Lists each app once per run.
    */
   conflict?(inputs: Inputs, context: Context): Promise<string | undefined>;
-  /** True for what a create or update left half made: then `update` is called although nothing differs. */
+  /** Whether a create or update left the object incomplete: then `update` is called although no input differs. */
   isPartial?(outs: Outputs): boolean;
-  /** Find or create. */
+  /** Finds the object or creates it. */
   create(inputs: Inputs, context: Context, records?: Records<Inputs>): Promise<{ id: string; outs: Outputs }>;
-  /** What is there now, in the shape of state; undefined when it is gone. `inputs` of the result show drift; `id` when the object has another one now. */
+  /** Reads the object; undefined: it is gone. `inputs` of the result show drift; `id` is set if the object has another id now. */
   read(
     id: string,
     outs: Outputs,
     context: Context,
   ): Promise<{ id?: string; outs: Outputs; inputs: Inputs } | undefined>;
   update(id: string, olds: Outputs, news: Inputs, context: Context): Promise<Outputs>;
-  /** Gone already is success. Not called for an object that stays. */
+  /** Succeeds if the object is already gone. Not called for an object that is kept. */
   delete(id: string, outs: Outputs, context: Context, records?: Records<Inputs>): Promise<void>;
 }
 
-/** Thrown by create and update when something was made but is not right: it is kept in state with its reasons, and the next `up` repairs it. */
+/** Thrown by create and update if the object exists but is not as desired: state keeps it with the reason, and the next `up` repairs it. */
 export class PartialResourceError extends Error {
   readonly id: string;
   readonly outs: Properties;
   constructor(id: string, outs: Properties, reason: string, options?: ErrorOptions) {
     super(reason, options);
-    this.name = "HalfMade";
+    this.name = "PartialResourceError";
     this.id = id;
     this.outs = outs;
   }
 }
 
-/** Properties whose change forces a replacement, by the kind's own table. */
+/** Changed properties that force a replacement. */
 export function replacementKeys(lifecycle: Record<string, ChangeAction>, olds: Properties, news: Properties): string[] {
   return Object.entries(lifecycle)
     .filter(([property, fate]) => fate === "replace" && !isDeepStrictEqual(olds[property], news[property]))
     .map(([property]) => property);
 }
 
-/** True when a property changed that Fly has to be told of. */
+/** Whether a property changed that requires a call. */
 export function requiresUpdate(lifecycle: Record<string, ChangeAction>, olds: Properties, news: Properties): boolean {
   return Object.entries(lifecycle).some(
     ([property, fate]) => fate !== "ignored" && !isDeepStrictEqual(olds[property], news[property]),

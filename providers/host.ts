@@ -1,7 +1,7 @@
 /**
- * Adapts our handlers to the protocol of Pulumi's dynamic host, once for all kinds. The provider text in state requires this file
- * from the project's folder: path and the name `handler` are frozen. No top-level await from here down (require of an ES module refuses it).
- * The protocol: pulumi/pulumi, sdk/nodejs/cmd/dynamic-provider/index.ts
+ * Adapts the handlers of all resource types to the protocol of Pulumi's dynamic host. The provider code in state requires this file from the project's
+ * directory, so its path and the export `handler` cannot be renamed. Neither this file nor its imports may use top-level await, as require() of an ES
+ * module does not support it. The protocol: pulumi/pulumi, sdk/nodejs/cmd/dynamic-provider/index.ts
  */
 import type * as pulumi from "@pulumi/pulumi";
 import type { z } from "zod";
@@ -33,10 +33,10 @@ import { authKeyHandler } from "./tailnet/auth-key.ts";
 import { connectTailnet } from "./tailnet/connect.ts";
 import type { TailnetApi } from "./tailnet/tailnet-api.ts";
 
-/** Pulumi's stand-in, in previews, for a value that is not known yet. */
+/** Pulumi's placeholder for unknown values in previews. */
 export const unknownValue = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
 
-// biome-ignore lint/suspicious/noExplicitAny: the one place where kinds of different shapes lie in one table
+// biome-ignore lint/suspicious/noExplicitAny: the handlers in this table have different input and output types
 const handlers: Record<ResourceType, Handler<any, any>> = {
   App: appHandler,
   Address: addressHandler,
@@ -50,25 +50,25 @@ const handlers: Record<ResourceType, Handler<any, any>> = {
 const enginePid = process.ppid;
 const engineIsGone = (): boolean => process.ppid !== enginePid;
 
-/** One rollout gate and one client a process, whatever the number of kinds: they pace and order the calls of all of them. */
+/** One rollout gate and one client per process, shared by all resource types: they limit and order the calls of all of them. */
 const rolloutGate = createRolloutGate({ isEngineGone: engineIsGone, isCancelled });
 const clients = new Map<string, Fly>();
 const tailnetApis = new Map<string, TailnetApi>();
 const sops = createSops();
 const secrets = new Set<string>();
-/** Owners that records in state name: a stack that was renamed goes by several until all of it is deployed anew. */
+/** Owners in the records of state. A renamed stack has several until all of it has been deployed again. */
 const formerNames = new Set<string>();
 const env: ConfigLookup = (key) => process.env[key] || undefined;
 
 const providers = new Map<ResourceType, pulumi.dynamic.ResourceProvider>();
 
-/** Creates, reads, updates and deletes that have not ended. */
+/** Number of creates, reads, updates and deletes in progress. */
 let inFlight = 0;
 let watchesEngine = false;
 
 /**
- * Ends the process once its engine is gone: Pulumi's host would stay for ever, as nobody is left to end it. What is under way comes to its end first, for a
- * machine that is being updated is put back or verified, and its lease released, with or without an engine. But no further one is begun.
+ * Exits once the engine is gone, as Pulumi's host would never exit on its own. Operations in progress finish first, so that a machine that is being
+ * updated is verified or rolled back and its lease released. No further operation is started.
  */
 function exitWithEngine(): void {
   if (watchesEngine) return;
@@ -78,7 +78,7 @@ function exitWithEngine(): void {
   }, 1000).unref();
 }
 
-/** What the provider text calls. The same object for the same kind. */
+/** Called by the provider code in state. Returns the same object for the same resource type. */
 export function handler(type: ResourceType): pulumi.dynamic.ResourceProvider {
   exitWithEngine();
   const provider = providers.get(type) ?? createProvider(type, handlers[type], connect);
@@ -113,14 +113,14 @@ async function connect(fromEngine: ConfigLookup): Promise<Context> {
   };
 }
 
-/** `connect` makes the context from stack config, on the first call that needs it: previews need no credentials. */
+/** `connect` creates the context from stack config on the first call that needs it, so that previews need no credentials. */
 export function createProvider<I extends Properties, O extends I>(
   type: ResourceType,
   resource: Handler<I, O>,
   connect: (config: ConfigLookup) => Context | Promise<Context>,
 ): pulumi.dynamic.ResourceProvider {
-  // The host hands out this object before it has awaited `configure`, so early calls race with it: they wait here. A plain promise with its own
-  // resolver, since `configure` must be able to fulfil it before anybody asked.
+  // The host passes this object on before it has awaited `configure`, so early calls race with it and wait for this promise, which `configure` may
+  // also resolve before any call.
   const configured = Promise.withResolvers<ConfigLookup>();
   let context: Promise<Context> | undefined;
   const ready = (): Promise<Context> => {
@@ -130,7 +130,7 @@ export function createProvider<I extends Properties, O extends I>(
   const known: I[] = [];
   const kept = new Map<string, I>();
   const records = { known, kept };
-  // One that cannot be asked costs a preview its patience once.
+  // After the first failure Fly is not asked again, so that a preview waits for one timeout only.
   let mayAsk = true;
   const withProvider = <T extends Properties>(outs: T) => ({ ...toStrictJson(outs), __provider: providerSource(type) });
 
@@ -158,8 +158,8 @@ export function createProvider<I extends Properties, O extends I>(
     },
 
     async diff(id, olds, news) {
-      // `changes` stays undefined: the engine then compares inputs itself, and stores new ones it need not call us for. Except for what is half
-      // made: a refresh makes the engine forget that.
+      // `changes` is left undefined, so that the engine compares inputs itself and stores those that need no call. It is set for a partial resource,
+      // as a refresh makes the engine forget that it is partial.
       const replaces = replacementKeys(resource.lifecycle, stripProvider(olds), stripProvider(news));
       if (replaces.length > 0) kept.delete(id);
       else kept.set(id, stripProvider(news) as I);
@@ -179,7 +179,7 @@ export function createProvider<I extends Properties, O extends I>(
     read: (id, outs) =>
       withErrorMapping(outs, async () => {
         const found = await resource.read(id, stripProvider(outs ?? {}) as O, await ready());
-        // An empty id is how the protocol says "gone".
+        // In the protocol an empty id means that the resource is gone.
         return found
           ? { id: found.id ?? id, props: withProvider(found.outs), inputs: withProvider(found.inputs) }
           : { id: "", props: {} };
@@ -198,20 +198,20 @@ export function createProvider<I extends Properties, O extends I>(
       withErrorMapping(outs, async () => {
         const context = await ready();
         context.rollout.throwIfCancelled(subject(outs));
-        // The former record of an object that stays: after a forced replacement, in this run or in one that was cut off before this.
-        if (kept.has(id)) context.log(`${subject(outs)}: ${type} ${id} stays, the stack has it under another record`);
+        // The former record of an object that is kept, after a forced replacement in this run or in an interrupted one before.
+        if (kept.has(id)) context.log(`${subject(outs)}: ${type} ${id} is kept, the stack has it under another record`);
         else await resource.delete(id, stripProvider(outs) as O, context, records);
       }),
   };
 
-  /** As the object was made with them. Of one that is to be made (anew) the engine knows no old inputs. */
+  /** The values of the hints at create. For an object to be created the engine has no old inputs. */
   function keptHints(olds: Properties): Properties {
     return Object.fromEntries(
       (resource.hints ?? []).flatMap((key) => (olds[key] === undefined ? [] : [[key, olds[key]]])),
     );
   }
 
-  /** A create that Fly's own state forbids. Without credentials, or an answer, nothing is told: the create itself asks again. */
+  /** Failures of a create that conflicts with another stack. None without credentials or a response: the create itself checks again. */
   async function checkConflict(inputs: I): Promise<CheckFailure[]> {
     if (!resource.conflict || !mayAsk || containsUnknown(inputs)) return [];
     try {
@@ -223,19 +223,19 @@ export function createProvider<I extends Properties, O extends I>(
     }
   }
 
-  /** Whom an operation concerns, for messages. */
+  /** The PoP or app of an operation, for messages. */
   function subject({ pop, app }: Properties = {}): string {
     return String(pop ?? app ?? type);
   }
 
-  /** Errors leave as sentences, without secrets, without a stack for the user, and half-made things with what must be kept of them. */
+  /** Turns errors into messages without secrets and stack traces, and keeps partial resources with their outputs. */
   async function withErrorMapping<T>(properties: Properties | undefined, work: () => Promise<T>): Promise<T> {
     inFlight++;
     try {
       return await work();
     } catch (error) {
       const message = redact(withAdvice(subject(properties), error), [...secrets]);
-      // Half made is made: it stays until the next run has mended it.
+      // A partial resource exists: it is kept until the next run has repaired it.
       if (error instanceof PartialResourceError) kept.set(error.id, error.outs as I);
       const failure =
         error instanceof PartialResourceError
@@ -259,7 +259,7 @@ function stripProvider(properties: Properties): Properties {
   return rest;
 }
 
-/** Strict JSON: an undefined or a Date would fail in the host after the remote object was made, and leave it an orphan. */
+/** Strict JSON: undefined or a Date would make the host fail after the remote object was created, which would orphan the object. */
 const toStrictJson = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
 
 const toCheckFailure = (issue: z.core.$ZodIssue): CheckFailure => ({
@@ -267,7 +267,7 @@ const toCheckFailure = (issue: z.core.$ZodIssue): CheckFailure => ({
   reason: issue.message,
 });
 
-/** True when the value at the path, or one around it, is not known yet. */
+/** Whether the value at the path, or one that contains it, is unknown. */
 function isUnknownAt(value: unknown, path: PropertyKey[]): boolean {
   if (value === unknownValue) return true;
   const [key, ...rest] = path;

@@ -1,9 +1,9 @@
-/** One HTTP exchange, for every client here: what is sent, what counts as an answer, what as none. Which calls may be repeated: retry.ts. */
+/** Sends one HTTP request, for all clients in this folder. Which calls are repeated is decided elsewhere (retry.ts). */
 import { Agent } from "node:https";
 import { createRequire } from "node:module";
 import type { AxiosStatic } from "axios";
 
-/** As the one file that it is for require: by import it is 66, and every command waits a tenth of a second longer. */
+/** By require, which loads axios as one bundled file. Importing it loads 66 files and makes every command 0.1 s slower. */
 const axios = createRequire(import.meta.url)("axios") as AxiosStatic;
 
 export interface HttpRequest {
@@ -16,18 +16,18 @@ export interface HttpRequest {
 
 export interface HttpResponse {
   status: number;
-  /** Names in lower case. */
+  /** Header names are in lower case. */
   headers: Record<string, unknown>;
-  /** The text as it came. */
+  /** The text as received. */
   body: string;
 }
 
-/** Every status is an answer. Rejects with NoResponseError when none came. */
+/** Resolves for every status. Rejects with NoResponseError when there is no response. */
 export type Transport = (exchange: HttpRequest) => Promise<HttpResponse>;
 
-/** Nothing came back. Carries no part of the request: there is a credential in it. */
+/** There was no response. Contains no part of the request, which holds a credential. */
 export class NoResponseError extends Error {
-  /** Node's or axios' name for what happened, e.g. ECONNREFUSED. */
+  /** Error code of Node or axios, e.g. ECONNREFUSED. */
   readonly code: string | undefined;
   constructor(message: string, code?: string) {
     super(message);
@@ -38,11 +38,11 @@ export class NoResponseError extends Error {
 /** Bytes. A list of thousands of machines fits. */
 const maxResponseBytes = 64 << 20;
 
-/** @param ca PEM of the authorities that count instead of the public ones. */
+/** @param ca PEM of the CA certificates to trust instead of the public ones. */
 export function httpTransport({ ca }: { ca?: string | undefined } = {}): Transport {
   const http = axios.create({
     validateStatus: () => true,
-    // A redirected POST would come out as a GET.
+    // A redirected POST would be repeated as a GET.
     maxRedirects: 0,
     maxContentLength: maxResponseBytes,
     responseType: "text",
@@ -63,7 +63,7 @@ export function httpTransport({ ca }: { ca?: string | undefined } = {}): Transpo
       });
       return { status: response.status, headers: response.headers, body: response.data };
     } catch (error) {
-      // Never the axios error itself, nor as a cause.
+      // Never expose the axios error, not even as a cause: it holds the request and its token.
       throw new NoResponseError(
         error instanceof Error ? error.message : String(error),
         axios.isAxiosError(error) ? error.code : undefined,
@@ -72,13 +72,13 @@ export function httpTransport({ ca }: { ca?: string | undefined } = {}): Transpo
   };
 }
 
-/** A proxy of the house cannot reach our own loopback. */
+/** A corporate HTTP proxy cannot reach the loopback address of this machine. */
 function isLoopback(url: string): boolean {
   const host = URL.canParse(url) ? new URL(url).hostname : "";
   return host === "localhost" || host === "[::1]" || host.startsWith("127.");
 }
 
-/** The value of a body that is JSON, the text of one that is not; undefined for none. */
+/** The parsed body if it is JSON, its text if not; undefined for an empty body. */
 export function parseJson(text: string): unknown {
   if (text === "") return undefined;
   try {

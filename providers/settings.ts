@@ -3,7 +3,7 @@ import type { HeadscaleSettings } from "./tailnet/headscale.ts";
 import type { ControlServer } from "./tailnet/tailnet-api.ts";
 import { type TailscaleSettings, tailscaleServer } from "./tailnet/tailscale.ts";
 
-/** How to reach Fly: stack config first, then the environment, under the names Fly's own tools and docs use. */
+/** How to reach Fly. Read from stack config first, then from the environment variables that Fly's own tools use. */
 export interface FlySettings {
   token: string;
   /** Base URL without /v1. */
@@ -13,7 +13,7 @@ export interface FlySettings {
 export type ConfigLookup = (key: string) => string | undefined;
 
 /**
- * `config` looks up stack config (`fly:token`), `env` the environment. Throws a sentence when there is no token or the endpoint is no URL.
+ * `config` looks up stack config (`fly:token`), `env` the environment. Throws if there is no token or the endpoint is not a URL.
  * FLY_API_HOSTNAME is a full base URL with scheme, as in Fly's docs.
  */
 export function flySettings(config: ConfigLookup, env: ConfigLookup): FlySettings {
@@ -25,21 +25,21 @@ export function flySettings(config: ConfigLookup, env: ConfigLookup): FlySetting
   const token = config("fly:token") || tokenFrom(env);
   if (!token || stripScheme(token) === "")
     throw new Error(
-      `No Fly token for ${endpoint}: set FLY_API_TOKEN, or run "pulumi config set --secret fly:token". "fly tokens create org ORGANIZATION" makes one; without "fly auth login" it makes none, and an empty one may have been set. Nothing was changed.`,
+      `No Fly token for ${endpoint}: set FLY_API_TOKEN, or run "pulumi config set --secret fly:token". Create one with "fly tokens create org ORGANIZATION" after "fly auth login": without a login it prints none, and the variable is empty. Nothing was changed.`,
     );
   return { token, endpoint };
 }
 
-/** Fly's token in the environment. An empty one is none: a workflow has "" for a secret that is not set, and the one beside it counts. */
+/** Fly's token in the environment. Empty variables are ignored: a workflow sets "" for a secret that does not exist. */
 export const tokenFrom = (env: ConfigLookup): string | undefined => env("FLY_API_TOKEN") || env("FLY_ACCESS_TOKEN");
 
-/** Set by `npx fly-pops replace` for the run it starts: ids of volumes with commas between them. */
+/** Set by `npx fly-pops replace` for the run it starts: comma-separated ids of volumes. */
 export const givenUpVariable = "FLY_POPS_GIVEN_UP_VOLUMES";
 
 export const givenUpVolumes = (env: ConfigLookup): ReadonlySet<string> =>
   new Set((env(givenUpVariable) ?? "").split(",").filter(Boolean));
 
-/** Keys of stack config and names of the environment that hold a credential: what they say is shown to nobody. */
+/** Keys of stack config and environment variables that hold a credential. Their values are redacted everywhere. */
 export const secretKeys = [
   "fly:token",
   "FLY_API_TOKEN",
@@ -52,7 +52,7 @@ export const secretKeys = [
   "HEADSCALE_API_KEY",
 ] as const;
 
-/** How to reach Tailscale's API, under the names that its own providers for Pulumi and Terraform use. */
+/** How to reach Tailscale's API, by the setting names of its own providers for Pulumi and Terraform. */
 export function tailscaleSettings(config: ConfigLookup, env: ConfigLookup): TailscaleSettings {
   const server = urlOf("tailscale:baseUrl", "TAILSCALE_BASE_URL", config, env) ?? tailscaleServer;
   const tailnet = config("tailscale:tailnet") ?? env("TAILSCALE_TAILNET") ?? "-";
@@ -67,7 +67,7 @@ export function tailscaleSettings(config: ConfigLookup, env: ConfigLookup): Tail
   );
 }
 
-/** How to reach a headscale; its address is the stack file's tailnet.loginServer unless it is said otherwise. */
+/** How to reach a headscale. Its address is the stack file's tailnet.loginServer unless headscale:endpoint is set. */
 export function headscaleSettings(
   config: ConfigLookup,
   env: ConfigLookup,
@@ -78,7 +78,7 @@ export function headscaleSettings(
   const apiKey = config("headscale:apiKey") ?? env("HEADSCALE_API_KEY");
   if (apiKey) return { server: endpoint, apiKey };
   throw new Error(
-    `No API key for ${endpoint}: set HEADSCALE_API_KEY, or run "pulumi config set --secret headscale:apiKey". "headscale apikeys create" makes one.`,
+    `No API key for ${endpoint}: set HEADSCALE_API_KEY, or run "pulumi config set --secret headscale:apiKey". Create one with "headscale apikeys create".`,
   );
 }
 

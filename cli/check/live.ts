@@ -1,35 +1,37 @@
-/** `check --live`: the sites as visitors meet them, against what the app has. What asks is handed in. */
+/** `check --live`: compares the sites as visitors see them with the app. The prober is passed in. */
 import type { EdgeConfig } from "../../config/types.ts";
 import { allSites, exactNames, namesOf } from "../../image/render/hosts.ts";
 import { isWildcard } from "../../image/render/validators.ts";
 import { type Address, canonicalIp, publicAddresses, type RecordType } from "../addresses.ts";
-import { endsSoon, leftText } from "../certificate-end.ts";
+import { endsSoon, leftText } from "../certificate-expiry.ts";
 import type { Finding } from "../commands/doctor.ts";
+import { CliError } from "../context.ts";
 import type { Stack } from "../stack.ts";
-import { Refusal } from "../world.ts";
-import type { Outside, Visit } from "./outside.ts";
+import type { Prober, Visit } from "./prober.ts";
 
 const recordTypes: readonly RecordType[] = ["A", "AAAA"];
 const recordOf = ({ type }: Address): RecordType => (type === "v6" ? "AAAA" : "A");
 
 export async function checkLive(
   stack: Pick<Stack, "config" | "fly">,
-  outside: Outside,
+  outside: Prober,
   now: () => number = Date.now,
 ): Promise<Finding[]> {
   const { app, pops, image } = stack.config();
   const addresses = await publicAddresses(app, await stack.fly());
-  if (addresses === undefined) throw new Refusal(`There is no app ${app} yet. Deploy it: npx pulumi up --refresh`);
+  if (addresses === undefined) throw new CliError(`There is no app ${app} yet. Deploy it: npx pulumi up --refresh`);
   if (addresses.length === 0)
-    throw new Refusal(`app ${app} has no public address, so no visitor reaches it. Deploy it: npx pulumi up --refresh`);
+    throw new CliError(
+      `app ${app} has no public address, so visitors cannot reach it. Deploy it: npx pulumi up --refresh`,
+    );
   const hosts = exactNames(allSites(image));
   const through = new Set((image.passThrough ?? []).flatMap(namesOf));
-  // All side by side: a name that nobody answers for keeps nobody else waiting.
+  // Concurrently, so that a name without a response does not delay the others.
   const [names, visits] = await Promise.all([
-    Promise.all(hosts.map((host) => namesCheck(host, addresses, outside))),
+    Promise.all(hosts.map((host) => checkDns(host, addresses, outside))),
     Promise.all(
       hosts.flatMap((host) =>
-        addresses.map((address) => visitOf({ host, isThrough: through.has(host) }, address, outside)),
+        addresses.map((address) => tryVisit({ host, isThrough: through.has(host) }, address, outside)),
       ),
     ),
   ]);
@@ -45,28 +47,28 @@ export async function checkLive(
 const wildcardFinding = (name: string): Finding => ({
   name,
   verdict: "skipped",
-  detail: "stands for names that are not known here",
+  detail: "matches names that are not known here",
 });
 
-/** Its A and AAAA records are the app's addresses, all of them and no others. */
-async function namesCheck(host: string, addresses: readonly Address[], outside: Outside): Promise<Finding[]> {
-  if (!outside.hasNames)
-    return [{ name: `${host} DNS`, verdict: "skipped", detail: "names of the local stack are in no DNS" }];
+/** Checks that its A and AAAA records are exactly the app's addresses. */
+async function checkDns(host: string, addresses: readonly Address[], outside: Prober): Promise<Finding[]> {
+  if (!outside.hasPublicDns)
+    return [{ name: `${host} DNS`, verdict: "skipped", detail: "the local stack's names are not in DNS" }];
   return Promise.all(
     recordTypes.map(async (type): Promise<Finding> => {
       const name = `${host} ${type}`;
       const wanted = addresses.filter((it) => recordOf(it) === type).map(({ ip }) => ip);
       try {
-        return namesFinding(type, host, wanted, (await outside.resolve(host, type)).map(canonicalIp));
+        return dnsFinding(type, host, wanted, (await outside.resolve(host, type)).map(canonicalIp));
       } catch (error) {
-        const detail = `no answer from DNS, ${reasonOf(error)}`;
-        return { name, verdict: "bad", detail, fix: `Ask for it by hand: dig ${type} ${host}` };
+        const detail = `no response from DNS, ${reasonOf(error)}`;
+        return { name, verdict: "bad", detail, fix: `Check it yourself: dig ${type} ${host}` };
       }
     }),
   );
 }
 
-function namesFinding(type: RecordType, host: string, wanted: readonly string[], found: readonly string[]): Finding {
+function dnsFinding(type: RecordType, host: string, wanted: readonly string[], found: readonly string[]): Finding {
   const name = `${host} ${type}`;
   const foreign = found.filter((ip) => !wanted.some((it) => canonicalIp(it) === ip));
   const missing = wanted.filter((ip) => !found.includes(canonicalIp(ip)));
@@ -74,11 +76,11 @@ function namesFinding(type: RecordType, host: string, wanted: readonly string[],
     return {
       name,
       verdict: "bad",
-      detail: `leads to ${foreign.join(", ")}, which is not the app's`,
+      detail: `leads to ${foreign.join(", ")}, which does not belong to the app`,
       fix:
         wanted.length > 0
-          ? `Set the ${type} record of ${host} to ${wanted.join(", ")}, or leave it if a CDN stands before the PoPs.`
-          : `The app has no such address: take the ${type} record of ${host} away.`,
+          ? `Set the ${type} record of ${host} to ${wanted.join(", ")}, or leave it if a CDN is in front of the PoPs.`
+          : `The app has no such address: remove the ${type} record of ${host}.`,
     };
   if (missing.length > 0)
     return {
@@ -92,13 +94,13 @@ function namesFinding(type: RecordType, host: string, wanted: readonly string[],
     : { name, verdict: "good", detail: wanted.join(", ") };
 }
 
-/** `isThrough`: its own server answers, through a PoP that nobody sees. */
+/** `isThrough`: the site has passThrough, so its own server answers and the PoP cannot be identified. */
 type Visited = Address & { host: string; isThrough: boolean; visit?: Visit; error?: unknown };
 
-async function visitOf(
+async function tryVisit(
   site: Pick<Visited, "host" | "isThrough">,
   address: Address,
-  outside: Outside,
+  outside: Prober,
 ): Promise<Visited> {
   try {
     return { ...address, ...site, visit: await outside.visit(site.host, address.ip) };
@@ -107,7 +109,7 @@ async function visitOf(
   }
 }
 
-/** There is no IPv6 here, which says nothing of the site. */
+/** This machine has no IPv6, so the result says nothing about the site. */
 const noRoute = ["ENETUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT"];
 
 function visitFinding({ host, isThrough, ip, type, visit, error }: Visited, now: number): Finding {
@@ -118,42 +120,40 @@ function visitFinding({ host, isThrough, ip, type, visit, error }: Visited, now:
     return {
       name,
       verdict: "bad",
-      detail: `no answer over HTTPS, ${reasonOf(error)}`,
-      fix: "Do PoPs serve? npx fly-pops status",
+      detail: `no response over HTTPS, ${reasonOf(error)}`,
+      fix: "Check the PoPs: npx fly-pops status",
     };
   }
   const { status, pop, certificate } = visit;
   const left = leftText(certificate.ends - now);
-  const answer = `${status} from ${isThrough ? "its own server" : (pop ?? "somebody who is no PoP")}`;
+  const answer = `${status} from ${isThrough ? "its own server" : (pop ?? "a server that is not a PoP")}`;
   const renewal = isThrough
-    ? "Its own server shows that certificate: renew it there."
+    ? "The site's own server presents that certificate: renew it there."
     : 'See docs/runbook.md, "A certificate ends soon"';
   if (certificate.problem !== undefined)
     return {
       name,
       verdict: "bad",
-      detail: `${answer}, with a certificate that browsers refuse: ${certificate.problem}`,
+      detail: `${answer}, with a certificate that browsers reject: ${certificate.problem}`,
       fix: renewal,
     };
   if (endsSoon(certificate, now))
     return {
       name,
       verdict: "bad",
-      detail: `${answer}, its certificate ends in ${left}`,
+      detail: `${answer}, its certificate expires in ${left}`,
       fix: renewal,
     };
   if (status >= 500) {
-    const logs = isThrough
-      ? "What went wrong is known to its own server."
-      : `What went wrong: npx fly-pops logs ${pop ?? ""}`;
+    const logs = isThrough ? "See the logs of the site's own server." : `See the logs: npx fly-pops logs ${pop ?? ""}`;
     return { name, verdict: "bad", detail: answer, fix: logs.trimEnd() };
   }
   if (pop === undefined && !isThrough)
-    return { name, verdict: "bad", detail: answer, fix: "Does another program serve at this address?" };
+    return { name, verdict: "bad", detail: answer, fix: "Check whether another server uses this address." };
   return { name, verdict: "good", detail: `${answer}, certificate for ${left}` };
 }
 
-/** Fly's proxy hands streams on unread, so that no header can choose the PoP: the nearest ones answer. */
+/** Fly's proxy passes on TCP streams, so no header can select the PoP, and only the nearest ones respond. */
 function popsFinding(pops: EdgeConfig["pops"], visits: readonly Visited[]): Finding {
   const answered = new Set(visits.flatMap(({ visit }) => visit?.pop ?? []));
   const silent = pops.map(({ name }) => name).filter((name) => !answered.has(name));
@@ -162,8 +162,8 @@ function popsFinding(pops: EdgeConfig["pops"], visits: readonly Visited[]): Find
     verdict: silent.length === 0 ? "good" : "skipped",
     detail:
       silent.length === 0
-        ? "each of them answered"
-        : `not to be met from here: ${silent.join(", ")}. Fly leads visitors to the nearest one; how the others are: npx fly-pops status`,
+        ? "each of them responded"
+        : `not reachable from here: ${silent.join(", ")}. Fly routes visitors to the nearest PoP. Check the others: npx fly-pops status`,
   };
 }
 

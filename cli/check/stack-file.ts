@@ -1,34 +1,34 @@
-/** What is wrong with a stack file, without Pulumi, token or network: its YAML, its keys, the files it names. Each with the line to look at. */
+/** Finds errors in a stack file without Pulumi, token or network: in its YAML, its keys and the files it names, each with its line. */
 import { basename } from "node:path";
 import { type Document, isScalar, LineCounter, parseDocument } from "yaml";
 import { machineConfig } from "../../components/machine-config.ts";
-import { filesMistakes } from "../../config/files.ts";
-import { ConfigError, type Mistake, secretMistake } from "../../config/mistakes.ts";
-import { nearest } from "../../config/nearest.ts";
+import { checkFiles } from "../../config/files.ts";
+import { ConfigError, type ConfigIssue, secretValueIssue } from "../../config/issues.ts";
+import { type Path, pathText } from "../../config/schema-path.ts";
 import { parseStackValues } from "../../config/stack-values.ts";
+import { suggest } from "../../config/suggest.ts";
 import type { EdgeConfig } from "../../config/types.ts";
-import { type Path, pathText } from "../../config/walk.ts";
 import { configWarnings } from "../../config/warnings.ts";
 import { secretKeys } from "../../providers/settings.ts";
 
 export interface Finding {
-  /** As it was named. */
+  /** As given on the command line. */
   file: string;
   /** From 1. */
   line: number;
   column: number;
-  /** E.g. `fly-pops:regions.cdg.memoryMb`; empty for what is wrong with the file as a whole. */
+  /** E.g. `fly-pops:regions.cdg.memoryMb`. Empty: the whole file. */
   key: string;
-  /** A warning is no reason to refuse the file. */
+  /** Warnings do not make the file invalid. */
   severity: "error" | "warning";
   message: string;
 }
 
-/** Namespaces of keys that mean something here. */
+/** Known namespaces of keys. */
 const namespaces = ["fly-pops", "fly", "tailscale", "headscale", "docker", "pulumi"];
 const own = "fly-pops:";
 
-/** Keys from the top of the file on. */
+/** A problem with its path from the top of the file. */
 interface Problem {
   path: Path;
   message: string;
@@ -36,27 +36,27 @@ interface Problem {
 }
 
 /**
- * @param file its path, for findings alone
- * @param text what stands in it
- * @param dir folder of Pulumi.yaml, which the paths in it are relative to
+ * @param file its path, used in findings only
+ * @param text its contents
+ * @param dir directory of Pulumi.yaml, which paths in it are relative to
  */
 export function checkStackFile(file: string, text: string, dir: string): Finding[] {
   const lines = new LineCounter();
-  // As Pulumi takes it: `<<` merges a map into its own.
+  // As Pulumi reads it, with `<<` merges.
   const document = parseDocument(text, { merge: true, lineCounter: lines });
   const broken = document.errors.map(({ message, pos: [at] }) => ({
-    ...place(lines, at),
+    ...lineAndColumn(lines, at),
     file,
     key: "",
     severity: "error" as const,
-    message: `not readable as YAML: ${message.split("\n")[0]?.replace(/ at line \d+, column \d+:?$/, "")}`,
+    message: `invalid YAML: ${message.split("\n")[0]?.replace(/ at line \d+, column \d+:?$/, "")}`,
   }));
   if (broken.length > 0) return broken;
   return problemsOf((document.toJS() ?? {}) as Record<string, unknown>, stackOf(file), dir)
     .map(
       ({ path, message, severity }): Finding => ({
         file,
-        ...place(lines, offsetOf(document, path)),
+        ...lineAndColumn(lines, offsetOf(document, path)),
         key: keyText(path),
         severity: severity ?? "error",
         message,
@@ -65,22 +65,22 @@ export function checkStackFile(file: string, text: string, dir: string): Finding
     .toSorted((a, b) => a.line - b.line || a.column - b.column);
 }
 
-/** The stack whose file it is: Pulumi.prod.yaml is prod's. */
+/** The stack of a file: prod for Pulumi.prod.yaml. */
 const stackOf = (file: string): string => /^Pulumi\.(.+)\.ya?ml$/.exec(basename(file))?.[1] ?? basename(file);
 
 function problemsOf({ config = {} }: { config?: unknown }, stack: string, dir: string): Problem[] {
   if (typeof config !== "object" || config === null || Array.isArray(config))
-    return [{ path: ["config"], message: "config takes a map of keys such as fly-pops:app." }];
+    return [{ path: ["config"], message: "config must be a map of keys such as fly-pops:app." }];
   const values = config as Record<string, unknown>;
   const ofKeys = Object.entries(values).flatMap(([key, value]) => keyProblem(key, value) ?? []);
   const encrypted = Object.keys(values).filter((key) => key.startsWith(own) && isEncrypted(values[key]));
   if (encrypted.length > 0)
-    return [...ofKeys, ...encrypted.map((key) => atOwnKey(secretMistake(key.slice(own.length))))];
-  const { edge, problems } = parsed(values);
-  return [...ofKeys, ...problems, ...(edge ? [...filesProblems(edge, values, dir), ...warnings(edge, stack)] : [])];
+    return [...ofKeys, ...encrypted.map((key) => atFlyPopsKey(secretValueIssue(key.slice(own.length))))];
+  const { edge, problems } = parseValues(values);
+  return [...ofKeys, ...problems, ...(edge ? [...fileProblems(edge, values, dir), ...warnings(edge, stack)] : [])];
 }
 
-function parsed(values: Record<string, unknown>): { edge?: EdgeConfig; problems: Problem[] } {
+function parseValues(values: Record<string, unknown>): { edge?: EdgeConfig; problems: Problem[] } {
   try {
     return { edge: parseStackValues(values), problems: [] };
   } catch (error) {
@@ -89,16 +89,19 @@ function parsed(values: Record<string, unknown>): { edge?: EdgeConfig; problems:
   }
 }
 
-const problemsIn = ({ mistakes, paths }: ConfigError): Problem[] =>
-  mistakes.map((text, at) => atOwnKey({ path: paths[at] ?? pathOfText(text), text }));
+const problemsIn = ({ messages, paths }: ConfigError): Problem[] =>
+  messages.map((text, at) => atFlyPopsKey({ path: paths[at] ?? pathOfText(text), text }));
 
-/** What the PoPs are made from: files that the stack file names, what is rendered from it, the machines. */
-function filesProblems(edge: EdgeConfig, values: Record<string, unknown>, dir: string): Problem[] {
-  const found = filesMistakes(edge, dir).map((text) => atOwnKey({ path: pathOfText(text, values), text }));
+/** Errors in files that the stack file names, in what is rendered from it, and in the machines' configuration. */
+function fileProblems(edge: EdgeConfig, values: Record<string, unknown>, dir: string): Problem[] {
+  const found = checkFiles(edge, dir).map((text) => atFlyPopsKey({ path: pathOfText(text, values), text }));
   try {
     for (const pop of edge.pops) machineConfig({ ...pop, ports: edge.image.ports }, edge.imageRef ?? "image");
   } catch (error) {
-    found.push({ path: ["config"], message: `the PoPs' machines cannot be described: ${(error as Error).message}` });
+    found.push({
+      path: ["config"],
+      message: `the configuration of the PoPs' machines could not be created: ${(error as Error).message}`,
+    });
   }
   return found;
 }
@@ -116,13 +119,13 @@ function keyProblem(key: string, value: unknown): Problem | undefined {
   const [namespace = "", name] = key.split(":");
   if (name === undefined)
     return { path, message: `${key}: a key has a namespace before it; did you mean ${own}${key}?` };
-  const meant = nearest(namespace, namespaces);
+  const meant = suggest(namespace, namespaces);
   if (!namespaces.includes(namespace) && meant !== undefined)
     return { path, message: `${key}: nothing reads it; did you mean ${meant}:${name}?` };
   if (secretKeys.some((it) => it === key) && typeof value === "string" && value !== "")
     return {
       path,
-      message: `${key} is in clear text for all who read this file. Make a new one, and encrypt it: npx pulumi config set --secret ${key}`,
+      message: `${key} is in plain text in this file. Create a new one, and encrypt it: npx pulumi config set --secret ${key}`,
     };
   return undefined;
 }
@@ -130,12 +133,12 @@ function keyProblem(key: string, value: unknown): Problem | undefined {
 const isEncrypted = (value: unknown): boolean =>
   typeof value === "object" && value !== null && Object.keys(value).join() === "secure";
 
-const atOwnKey = ({ path: [first = "", ...rest], text }: Mistake): Problem => ({
+const atFlyPopsKey = ({ path: [first = "", ...rest], text }: ConfigIssue): Problem => ({
   path: ["config", ...(first === "" ? [] : [`${own}${first}`]), ...rest],
   message: text,
 });
 
-/** Of a sentence that begins with its key, or with the site's name and its key. */
+/** The path of a message that begins with its key, or with the site's name and the key. */
 function pathOfText(text: string, values: Record<string, unknown> = {}): Path {
   const [, host, inSite] = /^site (\S+): ([\w.]+)/.exec(text) ?? [];
   const sites = values[`${own}sites`];
@@ -149,7 +152,7 @@ const keyText = ([top = "", ...path]: Path): string => {
   return `${first}${rest.length === 0 ? "" : `.${pathText(rest)}`.replace(".[", "[")}`;
 };
 
-/** Where the key stands; of one that is missing, the nearest key above it. */
+/** Offset of the key in the file or, if it is missing, of the closest parent key. */
 function offsetOf(document: Document, path: Path): number {
   for (let length = path.length; length > 0; length -= 1) {
     const at = path.slice(0, length);
@@ -167,7 +170,7 @@ function offsetOf(document: Document, path: Path): number {
   return 0;
 }
 
-function place(lines: LineCounter, offset: number): { line: number; column: number } {
+function lineAndColumn(lines: LineCounter, offset: number): { line: number; column: number } {
   const { line, col } = lines.linePos(offset);
   return { line: Math.max(line, 1), column: Math.max(col, 1) };
 }

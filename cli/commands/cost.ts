@@ -1,38 +1,38 @@
-/** `cost`: what the stack file costs a month by list price, and what earlier deployments left on Fly. */
+/** `cost`: the monthly cost of the stack file by list prices, and of volumes kept by earlier deployments. */
 import { costKinds, estimate } from "../../components/cost.ts";
 import { flyPrices } from "../../components/prices.ts";
 import { table } from "../../local/table.ts";
+import { type CliContext, type ExitCode, note, print, printJson } from "../context.ts";
 import { keptVolumes } from "../kept-volumes.ts";
 import type { Stack } from "../stack.ts";
-import { tint } from "../style.ts";
-import { type ExitCode, note, print, printJson, type World } from "../world.ts";
+import { styled } from "../style.ts";
 
-export async function cost(world: World, stack: Stack, { json }: { json?: boolean }): Promise<ExitCode> {
+export async function cost(context: CliContext, stack: Stack, { json }: { json?: boolean }): Promise<ExitCode> {
   const config = stack.config();
   const kept = await keptVolumes(stack).catch((error: unknown) => {
-    // The estimate is worth having without Fly. Its last assumption says what is missing; this says why.
-    note(world, `Fly was not asked for kept volumes: ${(error as Error).message}`);
+    // The estimate is useful without Fly. Its last assumption says what is missing; this says why.
+    note(context, `Kept volumes could not be listed: ${(error as Error).message}`);
     return undefined;
   });
   const { monthly, currency, crawlers, rows, assumptions } = estimate(config, flyPrices, kept);
   if (json) {
     const inCents = rows.map((row) => ({ ...row, monthly: Math.round(row.monthly * 100) / 100 }));
-    printJson(world, { monthly, currency, crawlers, rows: inCents, assumptions });
+    printJson(context, { monthly, currency, crawlers, rows: inCents, assumptions });
     return 0;
   }
   const money = (amount: number) => `${amount.toFixed(2)} ${currency}`;
   print(
-    world,
+    context,
     table([
-      ["what", "", "a month"].map((cell) => tint(world, "head", cell)),
+      ["what", "", "per month"].map((cell) => styled(context, "head", cell)),
       ...costKinds.flatMap((kind) => [
         ...rows.filter((it) => it.kind === kind).map((it) => [`${kind} ${it.name}`, it.what, money(it.monthly)]),
       ]),
-      ...costKinds.map((kind) => [tint(world, "head", kind), "", money(monthly[kind])]),
+      ...costKinds.map((kind) => [styled(context, "head", kind), "", money(monthly[kind])]),
       ["of egress, crawlers", "assumed", money(crawlers)],
-      [tint(world, "head", "total"), "", tint(world, "head", money(monthly.total))],
+      [styled(context, "head", "total"), "", styled(context, "head", money(monthly.total))],
     ]),
   );
-  for (const assumption of assumptions) note(world, tint(world, "faint", assumption));
+  for (const assumption of assumptions) note(context, styled(context, "faint", assumption));
   return 0;
 }

@@ -1,8 +1,8 @@
 /** `doctor`: is everything there that a deployment takes? Each thing that is not comes with its fix. Changes nothing. */
 import { table } from "../../local/table.ts";
+import { type CliContext, type ExitCode, print, printJson } from "../context.ts";
 import { checks } from "../doctor/checks.ts";
-import { tint } from "../style.ts";
-import { type ExitCode, print, printJson, type World } from "../world.ts";
+import { styled } from "../style.ts";
 
 export interface Finding {
   /** What was looked at. */
@@ -15,20 +15,24 @@ export interface Finding {
   fix?: string;
 }
 
-export async function doctor(world: World, asked: string | undefined, { json }: { json?: boolean }): Promise<ExitCode> {
-  return showFindings(world, await checks(world, asked), json);
+export async function doctor(
+  context: CliContext,
+  asked: string | undefined,
+  { json }: { json?: boolean },
+): Promise<ExitCode> {
+  return showFindings(context, await checks(context, asked), json);
 }
 
 /** A line each, then what to do about those that are bad. */
-export function showFindings(world: World, findings: readonly Finding[], json: boolean | undefined): ExitCode {
-  if (json) printJson(world, findings);
+export function showFindings(context: CliContext, findings: readonly Finding[], json: boolean | undefined): ExitCode {
+  if (json) printJson(context, findings);
   else {
     const tones = { good: "good", warning: "warning", bad: "bad", skipped: "faint" } as const;
     print(
-      world,
-      table(findings.map(({ name, verdict, detail }) => [tint(world, tones[verdict], verdict), name, detail])),
+      context,
+      table(findings.map(({ name, verdict, detail }) => [styled(context, tones[verdict], verdict), name, detail])),
     );
-    for (const { name, fix } of findings) if (fix !== undefined) print(world, `\n${name}: ${fix}`);
+    for (const { name, fix } of findings) if (fix !== undefined) print(context, `\n${name}: ${fix}`);
   }
   return findings.some(({ verdict }) => verdict === "bad") ? 3 : 0;
 }

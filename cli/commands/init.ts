@@ -1,20 +1,20 @@
-/** `init`: a stack file for those who cloned the project. What is not said on the command line is asked. */
+/** `init`: writes a stack file in a clone of the project, asking for values that are not on the command line. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
-import { type Answers, gather, stackValues } from "../questions.ts";
+import { type CliContext, type ExitCode, note } from "../context.ts";
+import { type Answers, gatherAnswers, stackValues } from "../questions.ts";
 import { stackFileName, stackFiles } from "../stack-file.ts";
-import { type ExitCode, note, type World } from "../world.ts";
 
 export type InitOptions = Partial<Answers>;
 
-export async function init(world: World, options: InitOptions): Promise<ExitCode> {
-  const taken = stackFiles(world.dir);
-  // The clone brings an example under the usual name.
+export async function init(context: CliContext, options: InitOptions): Promise<ExitCode> {
+  const taken = stackFiles(context.dir);
+  // The clone contains an example with the usual name.
   const offered = taken.includes("prod") ? "prod-edge" : "prod";
-  const answers = await gather(world, { given: options, taken, offered, command: "init" });
-  writeStackFile(world.dir, answers);
-  note(world, `${stackFileName(answers.stack)} is written. ${nextSteps(answers)}`);
+  const answers = await gatherAnswers(context, { given: options, taken, offered, command: "init" });
+  writeStackFile(context.dir, answers);
+  note(context, `${stackFileName(answers.stack)} was written. ${nextSteps(answers)}`);
   return 0;
 }
 

@@ -1,33 +1,33 @@
-/** `maintenance`: a site's visitors get 503 and a page from all PoPs, or the site again. */
+/** `maintenance`: switches a site's maintenance page (503) on or off on all PoPs. */
 import { z } from "zod";
-import { answerJson, answerLine, askAll, jsonOf } from "../ask-in.ts";
-import { livePops, readFleet } from "../fleet.ts";
-import { siteOf } from "../site-of.ts";
+import { type CliContext, CliError, type ExitCode, print, printJson } from "../context.ts";
+import { deployedPops, readFleet } from "../fleet.ts";
+import { jsonOf, queryAllPops, resultJson, resultLine } from "../pop-query.ts";
+import { siteByName } from "../site-by-name.ts";
 import type { Stack } from "../stack.ts";
-import { type ExitCode, print, printJson, Refusal, type World } from "../world.ts";
 
-/** As `pop maintenance` answers (image/pop/maintenance.go). */
+/** The output of `pop maintenance` (image/pop/maintenance.go). */
 const State = z.object({ maintenance: z.boolean(), changed: z.boolean() });
 
 export async function maintenance(
-  world: World,
+  context: CliContext,
   stack: Stack,
   state: "on" | "off",
   typed: string,
   { json }: { json?: boolean },
 ): Promise<ExitCode> {
-  const host = siteOf(stack, typed)?.host ?? typed.toLowerCase();
+  const host = siteByName(stack, typed)?.host ?? typed.toLowerCase();
   const fleet = await readFleet(stack);
-  if (livePops(fleet).length === 0) throw new Refusal(`${fleet.app} has no machine yet, so nobody is served.`);
-  const answers = await askAll(fleet, ["/usr/bin/pop", "maintenance", state, host], {
+  if (deployedPops(fleet).length === 0) throw new CliError(`${fleet.app} has no machine yet, so no site is served.`);
+  const answers = await queryAllPops(fleet, ["/usr/bin/pop", "maintenance", state, host], {
     name: "pop maintenance",
     seconds: 30,
     parse: jsonOf(State),
   });
-  if (json) printJson(world, { host, pops: answers.map(answerJson) });
+  if (json) printJson(context, { host, pops: answers.map(resultJson) });
   else
     for (const answer of answers)
-      print(world, answerLine(world, answer, { textOf: (state) => wordsOf(host, state), failed: "not changed" }));
+      print(context, resultLine(context, answer, { textOf: (state) => wordsOf(host, state), failed: "not changed" }));
   return answers.every(({ value }) => value !== undefined) ? 0 : 3;
 }
 

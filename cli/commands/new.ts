@@ -1,4 +1,4 @@
-/** `new`: a project of one's own from this one, in a folder of its own: what git tracks, and a stack file. */
+/** `new`: copies this project into a new directory: the files that git tracks, and a stack file. */
 import { execFileSync, spawn } from "node:child_process";
 import {
   copyFileSync,
@@ -11,52 +11,52 @@ import {
   symlinkSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { type Answers, gather } from "../questions.ts";
+import { type CliContext, CliError, type ExitCode, note } from "../context.ts";
+import { type Answers, gatherAnswers } from "../questions.ts";
 import { stackFileName } from "../stack-file.ts";
-import { type ExitCode, note, Refusal, type World } from "../world.ts";
 import { nextSteps, writeStackFile } from "./init.ts";
 
 export interface NewOptions extends Partial<Answers> {
-  /** False: packages and tools are left to the reader. */
+  /** False: packages and tools are not installed. */
   setup?: boolean;
 }
 
 export async function newProject(
-  world: World,
-  folder: string,
+  context: CliContext,
+  dir: string,
   { setup = true, ...given }: NewOptions,
 ): Promise<ExitCode> {
-  const target = resolve(world.dir, folder);
-  refuseFolder(folder, target);
-  const files = tracked(world.dir).filter((path) => isShared(world.dir, path));
+  const target = resolve(context.dir, dir);
+  assertEmptyDir(dir, target);
+  const files = trackedFiles(context.dir).filter((path) => isShared(context.dir, path));
   const taken = files.flatMap((path) => /^Pulumi\.(.+)\.yaml$/.exec(path)?.[1] ?? []);
-  const answers = await gather(world, { given, taken, offered: "edge", command: "new" });
-  for (const path of files) copy(join(world.dir, path), join(target, path));
+  const answers = await gatherAnswers(context, { given, taken, offered: "edge", command: "new" });
+  for (const path of files) copy(join(context.dir, path), join(target, path));
   writeStackFile(target, answers);
-  note(world, `${folder} is made, with ${stackFileName(answers.stack)} in it.`);
-  const rest = `  cd ${folder}`;
+  note(context, `${dir} was created, with ${stackFileName(answers.stack)} in it.`);
+  const rest = `  cd ${dir}`;
   if (!setup) {
-    note(world, `Its packages and tools are still to be brought:\n${rest}\n  npm run setup\n${nextSteps(answers)}`);
+    note(context, `Install its packages and tools:\n${rest}\n  npm run setup\n${nextSteps(answers)}`);
     return 0;
   }
-  const code = await bring(world, target);
+  const code = await runSetup(context, target);
   if (code !== 0)
-    throw new Refusal(
-      `new: ${folder} is made, and npm run setup in it ended with code ${code}, its reasons stand above. Run it again there: cd ${folder} && npm run setup`,
+    throw new CliError(
+      `new: ${dir} was created, but npm run setup failed there with code ${code}, see the output above. Run it again: cd ${dir} && npm run setup`,
     );
-  note(world, `Its packages and tools are there.\n${rest}\n${nextSteps(answers)}`);
+  note(context, `Its packages and tools are installed.\n${rest}\n${nextSteps(answers)}`);
   return 0;
 }
 
-function refuseFolder(folder: string, target: string): void {
+function assertEmptyDir(dir: string, target: string): void {
   const found = lstatSync(target, { throwIfNoEntry: false });
-  if (found && !found.isDirectory()) throw new Refusal(`new: ${folder} is a file. Nothing was written.`);
+  if (found && !found.isDirectory()) throw new CliError(`new: ${dir} is a file. Nothing was written.`);
   if (found && readdirSync(target).length > 0)
-    throw new Refusal(`new: ${folder} is not empty. Nothing was written. Name a folder that is not there yet.`);
+    throw new CliError(`new: ${dir} is not empty. Nothing was written. Choose a directory that does not exist yet.`);
 }
 
 /** Paths relative to the project. */
-function tracked(dir: string): string[] {
+function trackedFiles(dir: string): string[] {
   try {
     const listed = execFileSync("git", ["ls-files", "-z"], {
       cwd: dir,
@@ -68,8 +68,8 @@ function tracked(dir: string): string[] {
       .split("\0")
       .filter((path) => path !== "" && existsSync(join(dir, path)));
   } catch (error) {
-    throw new Refusal(
-      "new: what belongs to the project is told by git, and this folder is no clone. Nothing was written.",
+    throw new CliError(
+      "new: this directory is not a git clone, so the files of the project are unknown. Nothing was written.",
       {
         cause: error,
       },
@@ -77,7 +77,7 @@ function tracked(dir: string): string[] {
   }
 }
 
-/** A stack that is deployed from here stays here: a second one of the same app would share it. The examples are for everybody. */
+/** Files of stacks deployed from here are not copied, because a second stack of the same app would conflict. The examples are copied. */
 function isShared(dir: string, path: string): boolean {
   if (!/^Pulumi\..+\.yaml$/.test(path) || path === "Pulumi.local.yaml") return true;
   return (
@@ -92,18 +92,18 @@ function copy(from: string, to: string): void {
   else copyFileSync(from, to);
 }
 
-/** npm packages, then the CLI and its plugins. What they say goes to the terminal. */
-function bring(world: World, cwd: string): Promise<number> {
+/** Installs npm packages, then the Pulumi CLI and its plugins, with their output on the terminal. */
+function runSetup(context: CliContext, cwd: string): Promise<number> {
   return new Promise((done, failed) => {
     const child = spawn("npm", ["run", "setup", "--", "--only", "npm,pulumi"], {
       cwd,
-      env: world.env as NodeJS.ProcessEnv,
+      env: context.env as NodeJS.ProcessEnv,
       stdio: ["ignore", "pipe", "pipe"],
     });
     for (const stream of [child.stdout, child.stderr])
-      stream.setEncoding("utf8").on("data", (text: string) => world.err(text));
+      stream.setEncoding("utf8").on("data", (text: string) => context.err(text));
     child.once("error", (error) =>
-      failed(new Refusal(`new: npm could not be started (${error.message}). Run in the new folder: npm run setup`)),
+      failed(new CliError(`new: npm could not be started (${error.message}). Run in the new directory: npm run setup`)),
     );
     child.once("close", (code) => done(code ?? 1));
   });

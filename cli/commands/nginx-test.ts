@@ -1,37 +1,37 @@
-/** `nginx-test`: nginx reads its configuration and certificates as if it started, in one PoP or all of them. */
+/** `nginx-test`: checks that nginx can load its configuration and certificates, in one PoP or all of them. */
 import { FlyError } from "../../providers/fly/errors.ts";
-import { livePops, popOf, readFleet, runIn } from "../fleet.ts";
+import { type CliContext, CliError, type ExitCode, print, printJson } from "../context.ts";
+import { deployedPops, popOf, readFleet, runIn } from "../fleet.ts";
 import type { Stack } from "../stack.ts";
-import { tint } from "../style.ts";
-import { type ExitCode, print, printJson, Refusal, type World } from "../world.ts";
+import { styled } from "../style.ts";
 
 export async function nginxTest(
-  world: World,
+  context: CliContext,
   stack: Stack,
   name: string | undefined,
   { json }: { json?: boolean },
 ): Promise<ExitCode> {
   const fleet = await readFleet(stack);
-  const pops = name === undefined ? livePops(fleet) : [popOf(fleet, name)];
-  if (pops.length === 0) throw new Refusal(`${fleet.app} has no PoP to test yet. Deploy one: npx pulumi up --refresh`);
+  const pops = name === undefined ? deployedPops(fleet) : [popOf(fleet, name)];
+  if (pops.length === 0) throw new CliError(`${fleet.app} has no PoP yet. Deploy one: npx pulumi up --refresh`);
   const results = await Promise.all(
     pops.map(async (pop) => {
       try {
         const { code, stdout, stderr } = await runIn(fleet, pop, ["/usr/bin/nginx-test"]);
         return { pop: pop.name, good: code === 0, output: `${stdout}${stderr}`.trim() };
       } catch (error) {
-        // One that does not run keeps nobody from seeing the others.
-        if (name !== undefined || !(error instanceof Refusal || error instanceof FlyError)) throw error;
+        // A PoP that is not running does not hide the others.
+        if (name !== undefined || !(error instanceof CliError || error instanceof FlyError)) throw error;
         return { pop: pop.name, good: null, output: error.message };
       }
     }),
   );
-  if (json) printJson(world, results);
+  if (json) printJson(context, results);
   else
     for (const { pop, good, output } of results) {
-      const verdict = good === null ? "not tested" : good ? "good" : "refused";
-      print(world, `${pop}: ${tint(world, good ? "good" : "bad", verdict)}`);
-      for (const line of good ? [] : output.split("\n")) print(world, `  ${line}`);
+      const result = good === null ? "not tested" : good ? "good" : "refused";
+      print(context, `${pop}: ${styled(context, good ? "good" : "bad", result)}`);
+      for (const line of good ? [] : output.split("\n")) print(context, `  ${line}`);
     }
   return results.every(({ good }) => good === true) ? 0 : 3;
 }

@@ -1,15 +1,15 @@
-/** `orphans`: objects with our marks that no stack owns. Lists them; deletes only when told to, and asked. */
+/** `orphans`: lists objects created by fly-pops that no stack owns. Deletes them only with --delete and after a confirmation. */
 import { table } from "../../local/table.ts";
 import type { Fly } from "../../providers/fly/api.ts";
 import { ifNotFound } from "../../providers/fly/errors.ts";
 import { ownerKeys } from "../../providers/fly/owner.ts";
 import { deleteWhenDetached } from "../../providers/fly/volume.ts";
-import { type Found, goingOf, type Known, type Orphan, orphansIn } from "../orphans.ts";
-import { askPulumi } from "../pulumi.ts";
+import { type CliContext, CliError, confirm, type ExitCode, note, print, printJson } from "../context.ts";
+import { type AppObjects, findOrphans, type Orphan, type OwnershipIndex, selectForDeletion } from "../orphans.ts";
+import { pulumiOutput } from "../pulumi.ts";
 import { owns, type Stack } from "../stack.ts";
-import { pendingIn, readDeployment, refuseLocked } from "../state.ts";
-import { tint } from "../style.ts";
-import { confirmed, type ExitCode, note, print, printJson, Refusal, type World } from "../world.ts";
+import { assertUnlocked, pendingIn, readDeployment } from "../state.ts";
+import { styled } from "../style.ts";
 
 export interface OrphansOptions {
   json?: boolean;
@@ -20,40 +20,36 @@ export interface OrphansOptions {
 }
 
 export async function orphans(
-  world: World,
+  context: CliContext,
   stack: Stack,
   ids: readonly string[],
   options: OrphansOptions,
 ): Promise<ExitCode> {
   if (ids.length > 0 && !options.delete)
-    throw new Refusal(`orphans: ${ids.join(", ")} would be deleted. Say so: --delete`, { code: 2 });
+    throw new CliError(`orphans: ${ids.join(", ")} would be deleted. Pass --delete to confirm`, { code: 2 });
   const { app, organization } = stack.config();
   const fly = await stack.fly();
-  // First what may say no: nothing is listed of which half the owners are unknown.
-  const known = await knownTo(world, stack);
+  // First, because it may fail: without the owners the list would be misleading.
+  const known = await readOwnership(context, stack);
   const apps = options.organization ? (await fly.listApps(organization)).flatMap(({ name }) => name ?? []) : [app];
-  const found = await Promise.all([...new Set([app, ...apps])].map((name) => look(fly, name)));
+  const found = await Promise.all([...new Set([app, ...apps])].map((name) => listObjects(fly, name)));
   const all = found
-    // In an app without a machine of ours a volume of our pattern is somebody else's.
+    // In an app without our machines, a volume with a name like ours belongs to somebody else.
     .filter((it) => it.app === app || it.machines.some(({ config }) => config?.metadata?.[ownerKeys.stack]))
-    .flatMap((it) => orphansIn(it.app === app ? it : { ...it, volumes: [], addresses: [] }, known, stack.config()));
+    .flatMap((it) => findOrphans(it.app === app ? it : { ...it, volumes: [], addresses: [] }, known, stack.config()));
   if (!options.json && all.length === 0)
-    note(world, `No orphans: everything with our marks in ${apps.join(", ")} belongs to a stack.`);
-  else if (!options.json) print(world, orphanTable(world, all));
-  const deleted = options.delete ? await remove(world, stack, fly, all, ids, options) : new Set<string>();
-  if (options.json) printJson(world, options.delete ? all.map((it) => ({ ...it, deleted: deleted.has(it.id) })) : all);
+    note(context, `No orphans: everything created by fly-pops in ${apps.join(", ")} belongs to a stack.`);
+  else if (!options.json) print(context, orphanTable(context, all));
+  const deleted = options.delete ? await deleteOrphans(context, stack, fly, all, ids, options) : new Set<string>();
+  if (options.json)
+    printJson(context, options.delete ? all.map((it) => ({ ...it, deleted: deleted.has(it.id) })) : all);
   return all.every(({ id, kept }) => kept || deleted.has(id)) ? 0 : 3;
 }
 
-async function knownTo(world: World, stack: Stack): Promise<Known> {
+async function readOwnership(context: CliContext, stack: Stack): Promise<OwnershipIndex> {
   const [deployment, list] = await Promise.all([
-    readDeployment(world, stack),
-    askPulumi(
-      world,
-      `${stack.name}: the list of stacks could not be read`,
-      ["stack", "ls", "--all", "--json"],
-      stack.env,
-    ),
+    readDeployment(context, stack),
+    pulumiOutput(context, `${stack.name}: could not list the stacks`, ["stack", "ls", "--all", "--json"], stack.env),
   ]);
   const stacks = (JSON.parse(list) as { name: string }[]).map(({ name }) => {
     const parts = name.split("/");
@@ -67,7 +63,7 @@ async function knownTo(world: World, stack: Stack): Promise<Known> {
   };
 }
 
-async function look(fly: Fly, app: string): Promise<Found> {
+async function listObjects(fly: Fly, app: string): Promise<AppObjects> {
   const [machines, volumes, addresses] = await Promise.all([
     fly.listMachines(app).catch(ifNotFound([])),
     fly.listVolumes(app).catch(ifNotFound([])),
@@ -76,15 +72,15 @@ async function look(fly: Fly, app: string): Promise<Found> {
   return { app, machines, volumes, addresses };
 }
 
-const orphanTable = (world: World, all: readonly Orphan[]): string =>
+const orphanTable = (context: CliContext, all: readonly Orphan[]): string =>
   table([
-    ["kind", "id", "app", "name", "region", "why"].map((cell) => tint(world, "head", cell)),
+    ["kind", "id", "app", "name", "region", "why"].map((cell) => styled(context, "head", cell)),
     ...all.map((it) => [it.kind, it.id, it.app, it.name, it.region, it.reason]),
   ]);
 
-/** Machines first: a volume is let go when its machine is gone. Returns the ids of what was deleted. */
-async function remove(
-  world: World,
+/** Deletes machines first, because a volume is released only when its machine is gone. Returns the ids of what was deleted. */
+async function deleteOrphans(
+  context: CliContext,
   stack: Stack,
   fly: Fly,
   all: readonly Orphan[],
@@ -92,32 +88,32 @@ async function remove(
   { yes }: OrphansOptions,
 ): Promise<ReadonlySet<string>> {
   const deleted = new Set<string>();
-  const { going, refusals } = goingOf(all, ids);
-  if (refusals.length > 0) throw new Refusal(`orphans: ${refusals.join("; ")}. Nothing was deleted.`);
+  const { going, refusals } = selectForDeletion(all, ids);
+  if (refusals.length > 0) throw new CliError(`orphans: ${refusals.join("; ")}. Nothing was deleted.`);
   if (going.length === 0) {
     if (all.some(({ kept }) => !kept))
-      note(world, "Nothing was deleted: none of them is this stack's alone. Look at them with flyctl.");
+      note(context, "Nothing was deleted: none of them belongs only to this stack. Inspect them with flyctl.");
     return deleted;
   }
   const what = going.map(({ kind, id }) => `${kind} ${id}`).join(", ");
   const on = going.length === 1 ? "it" : "them";
-  if (!(await confirmed(world, `Delete ${what}, with all that is on ${on}?`, yes))) {
-    note(world, "Nothing was deleted.");
+  if (!(await confirm(context, `Delete ${what} with all data on ${on}?`, yes))) {
+    note(context, "Nothing was deleted.");
     return deleted;
   }
-  // What a deployment makes is in no state before it serves. Begun since the first look, it would show now.
-  await refuseLocked(world, stack, "nothing was deleted, for a deployment may be under way");
-  const { ids: owned, pending } = await knownTo(world, stack);
+  // Machines of a running deployment are not in the state until they are healthy. A deployment that has started since shows now.
+  await assertUnlocked(context, stack, "nothing was deleted, because a deployment may be running");
+  const { ids: owned, pending } = await readOwnership(context, stack);
   const still = going.filter(({ id, name }) => !owned.has(id) && !pending.has(name));
   for (const it of still.filter(({ kind }) => kind === "machine")) {
     await fly.deleteMachine(it.app, it.id, { force: true }).catch(ifNotFound(undefined));
     deleted.add(it.id);
-    note(world, `machine ${it.id} deleted`);
+    note(context, `machine ${it.id} deleted`);
   }
   for (const it of still.filter(({ kind }) => kind === "volume")) {
-    await deleteWhenDetached(it.id, { app: it.app, pop: it.name }, { fly, clock: world.clock });
+    await deleteWhenDetached(it.id, { app: it.app, pop: it.name }, { fly, clock: context.clock });
     deleted.add(it.id);
-    note(world, `volume ${it.id} deleted`);
+    note(context, `volume ${it.id} deleted`);
   }
   return deleted;
 }

@@ -1,12 +1,12 @@
-/** `processes`: what process-compose says of the processes of a PoP. */
+/** `processes`: the processes of a PoP, as listed by process-compose. */
 import { z } from "zod";
 import { table } from "../../local/table.ts";
+import { type CliContext, CliError, type ExitCode, print, printJson } from "../context.ts";
 import { popOf, readFleet, runIn } from "../fleet.ts";
 import type { Stack } from "../stack.ts";
-import { tint } from "../style.ts";
-import { type ExitCode, print, printJson, Refusal, type World } from "../world.ts";
+import { styled } from "../style.ts";
 
-/** As `process-compose process list -o json` has it: `age` in nanoseconds, `mem` in bytes. */
+/** The output of `process-compose process list -o json`: `age` in nanoseconds, `mem` in bytes. */
 const States = z.array(
   z.looseObject({
     name: z.string(),
@@ -25,7 +25,7 @@ const States = z.array(
 export interface ProcessRow {
   name: string;
   status: string;
-  /** null: it has no probe. */
+  /** null: no readiness probe. */
   ready: boolean | null;
   restarts: number;
   exitCode: number;
@@ -37,7 +37,7 @@ export interface ProcessRow {
 }
 
 export async function processes(
-  world: World,
+  context: CliContext,
   stack: Stack,
   name: string,
   { json }: { json?: boolean },
@@ -52,11 +52,11 @@ export async function processes(
   ]);
   const rows = code === 0 ? rowsOf(stdout) : undefined;
   if (!rows)
-    throw new Refusal(
-      `${name}: process-compose did not say what runs (exit code ${code}): ${firstLine(stderr || stdout)} Look yourself: npx fly-pops exec ${name} -- ps`,
+    throw new CliError(
+      `${name}: process-compose did not list its processes (exit code ${code}): ${firstLine(stderr || stdout)} Check with: npx fly-pops exec ${name} -- ps`,
     );
-  if (json) printJson(world, rows);
-  else print(world, processTable(world, rows));
+  if (json) printJson(context, rows);
+  else print(context, processTable(context, rows));
   return rows.every(isWell) ? 0 : 3;
 }
 
@@ -79,18 +79,18 @@ function rowsOf(text: string): ProcessRow[] | undefined {
   }));
 }
 
-/** Runs, or has done what it was to do, or waits for its hour. */
+/** Running, completed successfully, or scheduled. */
 const isWell = ({ status, ready, exitCode }: ProcessRow): boolean =>
   ready !== false &&
   (/^(Running|Launched|Scheduled|Skipped)$/.test(status) || (status === "Completed" && exitCode === 0));
 
-function processTable(world: World, rows: readonly ProcessRow[]): string {
+function processTable(context: CliContext, rows: readonly ProcessRow[]): string {
   const head = ["process", "status", "ready", "restarts", "exit code", "pid", "up", "memory"];
   return table([
-    head.map((cell) => tint(world, "head", cell)),
+    head.map((cell) => styled(context, "head", cell)),
     ...rows.map((it) => [
       it.name,
-      tint(world, isWell(it) ? "good" : "bad", it.status),
+      styled(context, isWell(it) ? "good" : "bad", it.status),
       it.ready === null ? "-" : it.ready ? "yes" : "no",
       String(it.restarts),
       String(it.exitCode),

@@ -1,12 +1,19 @@
-/** `releases`: what was deployed when, from which commit, with which image; of one release what it was deployed with, or what it changed. */
+/** `releases`: lists deployments with time, commit and image, or shows one release's configuration or changes. */
 import { stringify } from "yaml";
 import { table } from "../../local/table.ts";
-import { done, noRelease, type Recorded, type Release, readHistory, releaseNumbered } from "../history.ts";
+import { type CliContext, CliError, type ExitCode, note, print, printJson } from "../context.ts";
+import {
+  effectiveChanges,
+  findRelease,
+  noReleaseText,
+  type RecordedRelease,
+  type Release,
+  readHistory,
+} from "../history.ts";
 import { colouredPatch } from "../patch.ts";
 import { type ReleaseDiff, releaseDiff } from "../release-diff.ts";
 import type { Stack } from "../stack.ts";
-import { tint } from "../style.ts";
-import { type ExitCode, note, print, printJson, Refusal, type World } from "../world.ts";
+import { styled } from "../style.ts";
 
 export interface ReleasesOptions {
   json?: boolean;
@@ -18,65 +25,66 @@ export interface ReleasesOptions {
 }
 
 export async function releases(
-  world: World,
+  context: CliContext,
   stack: Stack,
   number: number | undefined,
   { json, limit, diff, to }: ReleasesOptions,
 ): Promise<ExitCode> {
   if (number === undefined && (diff || to !== undefined))
-    throw new Refusal("releases: which release is to be compared? npx fly-pops releases NUMBER --diff", { code: 2 });
-  const history = await readHistory(world, stack);
+    throw new CliError("releases: --diff and --to need a release: npx fly-pops releases NUMBER --diff", { code: 2 });
+  const history = await readHistory(context, stack);
   if (number !== undefined) {
-    const recorded = releaseNumbered(history, stack, number);
-    if (!diff && to === undefined) return one(world, recorded, json);
-    const other = to === undefined ? before(history.releases, recorded) : releaseNumbered(history, stack, to);
-    return showDiff(world, releaseDiff(other, recorded), json);
+    const recorded = findRelease(history, stack, number);
+    if (!diff && to === undefined) return one(context, recorded, json);
+    const other = to === undefined ? before(history.releases, recorded) : findRelease(history, stack, to);
+    return showDiff(context, releaseDiff(other, recorded), json);
   }
   const shown = history.releases
     .map(({ release }) => release)
     .toReversed()
     .slice(0, limit);
-  if (json) printJson(world, shown);
-  else if (shown.length === 0) note(world, noRelease(stack.name));
-  else print(world, releaseTable(world, shown));
+  if (json) printJson(context, shown);
+  else if (shown.length === 0) note(context, noReleaseText(stack.name));
+  else print(context, releaseTable(context, shown));
   return 0;
 }
 
-/** The last one before it that deployed something: what failed may have been deployed in part. */
-function before(releases: readonly Recorded[], { release: { number } }: Recorded): Recorded {
+/** The previous release that deployed something. Failed ones count, because they may have been deployed in part. */
+function before(releases: readonly RecordedRelease[], { release: { number } }: RecordedRelease): RecordedRelease {
   const found = releases.findLast(({ release }) => release.number < number && release.kind === "update");
   if (found) return found;
-  throw new Refusal(
-    `Release ${number} is the first one: there is none before it to compare with. Another one: --to NUMBER`,
+  throw new CliError(
+    `Release ${number} is the first one, so there is no earlier release to compare with. Use --to NUMBER`,
   );
 }
 
-function one(world: World, { release, config }: Recorded, json: boolean | undefined): ExitCode {
-  if (json) printJson(world, { ...release, config });
-  else print(world, `${releaseTable(world, [release])}\n\n${stringify(config, { sortMapEntries: true }).trimEnd()}`);
+function one(context: CliContext, { release, config }: RecordedRelease, json: boolean | undefined): ExitCode {
+  if (json) printJson(context, { ...release, config });
+  else
+    print(context, `${releaseTable(context, [release])}\n\n${stringify(config, { sortMapEntries: true }).trimEnd()}`);
   return 0;
 }
 
-function showDiff(world: World, diff: ReleaseDiff, json: boolean | undefined): ExitCode {
+function showDiff(context: CliContext, diff: ReleaseDiff, json: boolean | undefined): ExitCode {
   const { from, to, image, config, files, notes } = diff;
-  if (json) printJson(world, diff);
+  if (json) printJson(context, diff);
   else {
-    if (image) print(world, `image ${image.before ?? "unknown"} -> ${image.after ?? "unknown"}`);
-    for (const { patch } of [...(config ? [config] : []), ...files]) print(world, colouredPatch(world, patch));
-    if (!image && !config && files.length === 0) note(world, `Releases ${from} and ${to} were deployed with the same.`);
+    if (image) print(context, `image ${image.before ?? "unknown"} -> ${image.after ?? "unknown"}`);
+    for (const { patch } of [...(config ? [config] : []), ...files]) print(context, colouredPatch(context, patch));
+    if (!image && !config && files.length === 0) note(context, `Releases ${from} and ${to} do not differ.`);
   }
-  for (const text of notes) note(world, text);
+  for (const text of notes) note(context, text);
   return 0;
 }
 
-function releaseTable(world: World, shown: readonly Release[]): string {
+function releaseTable(context: CliContext, shown: readonly Release[]): string {
   const head = ["release", "deployed", "result", "commit", "image", "changes", "message"];
   return table([
-    head.map((cell) => tint(world, "head", cell)),
+    head.map((cell) => styled(context, "head", cell)),
     ...shown.map((it) => [
       String(it.number),
       it.startedAt.replace(/\.\d+/, ""),
-      resultText(world, it),
+      resultText(context, it),
       it.commit === null ? "-" : `${it.commit.slice(0, 10)}${it.dirty ? ", dirty" : ""}`,
       it.image?.split("@sha256:")[1]?.slice(0, 12) ?? "-",
       changesText(it.changes),
@@ -85,12 +93,12 @@ function releaseTable(world: World, shown: readonly Release[]): string {
   ]);
 }
 
-function resultText(world: World, { kind, result }: Release): string {
-  if (result !== "succeeded") return tint(world, "bad", kind === "destroy" ? `destroy ${result}` : result);
-  return kind === "destroy" ? tint(world, "warning", "destroyed") : tint(world, "good", result);
+function resultText(context: CliContext, { kind, result }: Release): string {
+  if (result !== "succeeded") return styled(context, "bad", kind === "destroy" ? `destroy ${result}` : result);
+  return kind === "destroy" ? styled(context, "warning", "destroyed") : styled(context, "good", result);
 }
 
 function changesText(changes: Release["changes"]): string {
-  const counts = Object.entries(done(changes));
+  const counts = Object.entries(effectiveChanges(changes));
   return counts.map(([operation, count]) => `${count} ${operation}`).join(", ") || "none";
 }

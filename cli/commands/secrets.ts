@@ -1,4 +1,4 @@
-/** `secrets`: what an operator does with the stack's file of secrets. sops does the work; nothing of the content passes through here. */
+/** `secrets`: manages the stack's secrets file. sops does the work, so plain texts never pass through here. */
 import { join } from "node:path";
 import type { EdgeConfig } from "../../config/types.ts";
 import { requiredKeys } from "../../image/render/secrets.ts";
@@ -15,39 +15,44 @@ import {
 } from "../../providers/sops/recipients.ts";
 import { followRekey, rulesFor } from "../../providers/sops/rules-file.ts";
 import { editSecrets, readSecretsFile, rekeySecrets, secretsProblems } from "../../providers/sops/secrets-file.ts";
-import { askPulumi } from "../pulumi.ts";
+import { type CliContext, CliError, type ExitCode, note, print, printJson } from "../context.ts";
+import { plural } from "../preflight/text.ts";
+import { pulumiOutput } from "../pulumi.ts";
 import type { Stack } from "../stack.ts";
-import { tint } from "../style.ts";
-import { type ExitCode, note, print, printJson, Refusal, type World } from "../world.ts";
+import { styled } from "../style.ts";
 
 export interface RekeyOptions {
   add: string[];
   remove: string[];
-  /** True: the stack's PoPs; false: none; absent: those the file names stay. */
+  /** True: the stack's PoPs become recipients; false: none; absent: unchanged. */
   pops?: boolean;
 }
 
-export async function edit(world: World, stack: Stack): Promise<ExitCode> {
-  const { path, name } = fileOf(world, stack);
-  const end = await told(() => editSecrets(path, env(stack)));
+export async function edit(context: CliContext, stack: Stack): Promise<ExitCode> {
+  const { path, name } = fileOf(context, stack);
+  const end = await asCliError(() => editSecrets(path, env(stack)));
   note(
-    world,
-    end === "changed" ? `${name} is changed. Commit it, then deploy: npx pulumi up` : `${name} is as it was.`,
+    context,
+    end === "changed" ? `${name} was changed. Commit it, then deploy: npx pulumi up` : `${name} was not changed.`,
   );
   return 0;
 }
 
-export async function showRecipients(world: World, stack: Stack, { json }: { json?: boolean }): Promise<ExitCode> {
-  const { path } = fileOf(world, stack);
-  const { parsed } = await told(() => readSecretsFile(path));
-  const rows = recipientsOf(parsed, await known(world, stack, path, parsed));
-  if (json) printJson(world, rows);
+export async function showRecipients(
+  context: CliContext,
+  stack: Stack,
+  { json }: { json?: boolean },
+): Promise<ExitCode> {
+  const { path } = fileOf(context, stack);
+  const { parsed } = await asCliError(() => readSecretsFile(path));
+  const rows = recipientsOf(parsed, await known(context, stack, path, parsed));
+  if (json) printJson(context, rows);
   else
     print(
-      world,
+      context,
       table([
-        ["who", "kind", "recipient"].map((cell) => tint(world, "head", cell)),
-        ...rows.map((row) => [tint(world, tones[row.who], nameOf(row)), row.kind, row.id]),
+        ["who", "kind", "recipient"].map((cell) => styled(context, "head", cell)),
+        ...rows.map((row) => [styled(context, tones[row.who], nameOf(row)), row.kind, row.id]),
       ]),
     );
   return 0;
@@ -63,103 +68,100 @@ const tones = {
 
 const nameOf = ({ who, pop }: Recipient): string => (who === "departed" ? `${pop}, departed` : (pop ?? who));
 
-export async function rekey(world: World, stack: Stack, { add, remove, pops }: RekeyOptions): Promise<ExitCode> {
-  const { path, name, edge } = fileOf(world, stack);
+export async function rekey(context: CliContext, stack: Stack, { add, remove, pops }: RekeyOptions): Promise<ExitCode> {
+  const { path, name, edge } = fileOf(context, stack);
   if (add.length === 0 && remove.length === 0 && pops === undefined)
-    throw new Refusal(
-      "secrets rekey: say who comes or goes: --add, --remove, --pops or --no-pops. Nothing was changed.",
-      {
-        code: 2,
-      },
-    );
-  const ofPops = await popRecipients(world, stack);
+    throw new CliError("secrets rekey: pass at least one of --add, --remove, --pops, --no-pops. Nothing was changed.", {
+      code: 2,
+    });
+  const ofPops = await popRecipients(context, stack);
   if (pops && Object.keys(ofPops).length === 0)
-    throw new Refusal(
-      `Stack ${stack.name}: no PoP has a key yet, deploy first (npx pulumi up --stack ${stack.name}). ${name} was not changed.`,
+    throw new CliError(
+      `Stack ${stack.name}: no PoP has a key yet. Deploy first (npx pulumi up --stack ${stack.name}). ${name} was not changed.`,
     );
   const rules = rulesFor(path);
   const operators = rules?.rule.recipients ?? [];
   const change = { stack: stack.name, pops: ofPops, namePops: pops, operators, add, remove };
-  const done = await told(() => rekeySecrets(path, change, env(stack)));
+  const done = await asCliError(() => rekeySecrets(path, change, env(stack)));
   for (const [word, ids] of [
     ["added", done.add],
     ["removed", done.remove],
   ] as const)
-    for (const id of ids) note(world, `${word} ${id}`);
+    for (const id of ids) note(context, `${word} ${id}`);
   const changed = done.add.length + done.remove.length > 0;
-  const left = gone(done, remove);
-  const followed = rules && followRekey(rules, { add, remove: left }, { secrets: name, within: world.dir });
+  const left = removedRecipients(done, remove);
+  const followed = rules && followRekey(rules, { add, remove: left }, { secrets: name, within: context.dir });
   if (changed)
     note(
-      world,
-      `${name} is rekeyed. Commit it.${left.length > 0 ? " Whoever was removed keeps what they have seen: change those secrets." : ""}`,
+      context,
+      `${name} was rekeyed. Commit it.${left.length > 0 ? " Removed recipients may have read the secrets: change them." : ""}`,
     );
-  else note(world, `${name} names whom it is to name already. Nothing was changed.`);
-  if (followed !== undefined) note(world, followed);
+  else note(context, `${name} already has these recipients. Nothing was changed.`);
+  if (followed !== undefined) note(context, followed);
   const waiting = pops ? edge.pops.map((it) => it.name).filter((pop) => !(pop in ofPops)) : [];
   if (waiting.length > 0)
     note(
-      world,
-      `${waiting.join(", ")}: not named, for there is no key yet. Run this again after the first deployment.`,
+      context,
+      `${waiting.join(", ")}: not added, because they have no key yet. Run this again after their first deployment.`,
     );
   return 0;
 }
 
-/** Who opens it no more; not who is only written anew. Asked for, but not in the file: perhaps in .sops.yaml. */
-const gone = ({ add, remove }: RekeyPlan, asked: readonly string[]): string[] => {
+/** Recipients that were removed, without those only rewritten. Includes requested ones that are not in the file, because .sops.yaml may have them. */
+const removedRecipients = ({ add, remove }: RekeyPlan, asked: readonly string[]): string[] => {
   const comes = new Set(add.map(plainRecipient));
   return [...new Set([...remove, ...asked].map(plainRecipient))].filter((id) => !comes.has(id));
 };
 
-export async function check(world: World, stack: Stack): Promise<ExitCode> {
-  const { path, name, wanted } = fileOf(world, stack);
-  const { parsed } = await told(() => readSecretsFile(path));
-  const { departed, unknown } = recipientFaults(recipientsOf(parsed, await known(world, stack, path, parsed)), name);
+export async function check(context: CliContext, stack: Stack): Promise<ExitCode> {
+  const { path, name, wanted } = fileOf(context, stack);
+  const { parsed } = await asCliError(() => readSecretsFile(path));
+  const { departed, unknown } = recipientFaults(recipientsOf(parsed, await known(context, stack, path, parsed)), name);
   const problems = [...secretsProblems(parsed, wanted, name), ...departed];
-  for (const warning of unknown) note(world, warning);
-  for (const problem of problems) print(world, problem);
+  for (const warning of unknown) note(context, warning);
+  for (const problem of problems) print(context, problem);
   if (problems.length > 0) return 3;
-  const keys = wanted.length === 0 ? "the image asks for none of it" : `it has ${wanted.join(", ")}`;
-  print(world, `${name} is fit: encrypted for ${parsed.recipients.length}, ${keys}.`);
+  const keys = wanted.length === 0 ? "the image needs none of its keys" : `it has ${wanted.join(", ")}`;
+  print(context, `${name} is valid: encrypted for ${plural(parsed.recipients.length, "recipient")}, ${keys}.`);
   return 0;
 }
 
-/** What its recipients are told apart by, as far as it can be known here. */
-export async function known(world: World, stack: Stack, path: string, parsed: SopsFile): Promise<Known> {
+/** What is needed to classify the recipients, as far as it is available. */
+export async function known(context: CliContext, stack: Stack, path: string, parsed: SopsFile): Promise<Known> {
   const here = { stack: stack.name, operators: rulesFor(path)?.rule.recipients ?? [] };
-  // Who opens the file stands in the file; which of them are PoPs still, only the state knows. Without any there is nothing to ask it.
+  // The file lists its recipients, but only the state knows which of them are current PoPs. Without such recipients the state is not needed.
   if (recipientsOf(parsed, here).every(({ who }) => who === "operator")) return { ...here, pops: {} };
   try {
-    return { ...here, pops: await popRecipients(world, stack) };
+    return { ...here, pops: await popRecipients(context, stack) };
   } catch (error) {
-    note(world, `Which of them are PoPs is not known: ${(error as Error).message}`);
+    note(context, `Could not determine which recipients are PoPs: ${(error as Error).message}`);
     return here;
   }
 }
 
-/** `name`: as the stack file has it. */
-function fileOf(world: World, stack: Stack): { path: string; name: string; wanted: string[]; edge: EdgeConfig } {
+/** `name`: the path in the stack file. */
+function fileOf(context: CliContext, stack: Stack): { path: string; name: string; wanted: string[]; edge: EdgeConfig } {
   const edge = stack.config();
   const { secretsFile, image } = edge;
   if (secretsFile === undefined)
-    throw new Refusal(
-      `Stack ${stack.name} has no file of secrets: its stack file has no fly-pops:secretsFile. Set it, as in ./secrets.yaml (docs/config.md).`,
+    throw new CliError(
+      `Stack ${stack.name} has no secrets file: fly-pops:secretsFile is not set. Set it, for example to ./secrets.yaml (docs/config.md).`,
     );
-  return { path: join(world.dir, secretsFile), name: secretsFile, wanted: requiredKeys(image), edge };
+  return { path: join(context.dir, secretsFile), name: secretsFile, wanted: requiredKeys(image), edge };
 }
 
-async function popRecipients(world: World, stack: Stack): Promise<PopRecipients> {
-  const doing = `${stack.name}: what its PoPs' secrets are sealed to could not be read`;
-  const text = await askPulumi(world, doing, ["stack", "output", "--json", "--stack", stack.reference], stack.env);
+async function popRecipients(context: CliContext, stack: Stack): Promise<PopRecipients> {
+  const doing = `${stack.name}: could not read the recipients of its PoPs`;
+  const text = await pulumiOutput(context, doing, ["stack", "output", "--json", "--stack", stack.reference], stack.env);
   return (JSON.parse(text) as { recipients?: PopRecipients }).recipients ?? {};
 }
 
 const env = (stack: Stack): NodeJS.ProcessEnv => ({ ...stack.env }) as NodeJS.ProcessEnv;
 
-async function told<T>(work: () => T | Promise<T>): Promise<T> {
+async function asCliError<T>(work: () => T | Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    throw error instanceof SopsError ? new Refusal(error.message, { cause: error }) : error;
+    throw error instanceof SopsError ? new CliError(error.message, { cause: error }) : error;
   }
 }

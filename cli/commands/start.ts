@@ -1,31 +1,31 @@
-/** `start` and `restart`: PoPs as they are, one after the other, by the rules of an update: leased, verified, routed. */
+/** `start` and `restart`: start PoPs without changing them, one after the other, with the same safety as an update: lease, health checks, routing. */
 import { HostUnreachable, withAdvice } from "../../providers/fly/errors.ts";
 import { UnhealthyError } from "../../providers/fly/machine-health.ts";
 import { type PowerTarget, restartVerified, startVerified } from "../../providers/fly/machine-power.ts";
 import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import type { Machine } from "../../providers/fly/wire.ts";
-import { type Fleet, type LivePop, popOf, readFleet, runIn } from "../fleet.ts";
+import { type CliContext, CliError, type ExitCode, note } from "../context.ts";
+import { type DeployedPop, type Fleet, popOf, readFleet, runIn } from "../fleet.ts";
 import type { Stack } from "../stack.ts";
-import { type ExitCode, note, Refusal, type World } from "../world.ts";
 
-/** Starts PoPs that do not run. Those that run and are routed are left alone. */
-export async function start(world: World, stack: Stack, names: readonly string[]): Promise<ExitCode> {
+/** Starts stopped PoPs. PoPs that are running and in routing are left alone. */
+export async function start(context: CliContext, stack: Stack, names: readonly string[]): Promise<ExitCode> {
   const fleet = await readFleet(stack);
   const pops = [...new Set(names)].map((name) => popOf(fleet, name));
   for (const pop of pops) {
     const { machine, name } = pop;
-    if (machine.state === "started" && !machine.cordoned) note(world, `${name}: runs already`);
+    if (machine.state === "started" && !machine.cordoned) note(context, `${name}: already running`);
     else {
-      const { instance_id } = await carriedOut(world, stack, fleet, pop, "started", startVerified);
-      note(world, `${name}: started, version ${instance_id} serves`);
+      const { instance_id } = await runPowerAction(context, stack, fleet, pop, "started", startVerified);
+      note(context, `${name}: started, version ${instance_id} is healthy`);
     }
   }
   return 0;
 }
 
-/** Restarts a PoP, or one process in it while the others go on. */
+/** Restarts a PoP, or a single process in it. */
 export async function restart(
-  world: World,
+  context: CliContext,
   stack: Stack,
   name: string,
   process: string | undefined,
@@ -33,47 +33,47 @@ export async function restart(
   const fleet = await readFleet(stack);
   const pop = popOf(fleet, name);
   if (process === undefined) {
-    const { instance_id } = await carriedOut(world, stack, fleet, pop, "restarted", restartVerified);
-    note(world, `${name}: restarted, version ${instance_id} serves`);
+    const { instance_id } = await runPowerAction(context, stack, fleet, pop, "restarted", restartVerified);
+    note(context, `${name}: restarted, version ${instance_id} is healthy`);
     return 0;
   }
   const { code, stdout, stderr } = await runIn(fleet, pop, ["/usr/bin/pc", "process", "restart", process]);
   if (code !== 0)
-    throw new Refusal(
-      `${name}: ${process} was not restarted, process-compose ended with ${code}: ${firstLine(stderr || stdout)} What runs there: npx fly-pops processes ${name}`,
+    throw new CliError(
+      `${name}: ${process} was not restarted, process-compose exited with ${code}: ${firstLine(stderr || stdout)} List its processes: npx fly-pops processes ${name}`,
     );
-  note(world, `${name}: ${process} is restarted. How it is: npx fly-pops processes ${name}`);
+  note(context, `${name}: ${process} was restarted. Check it: npx fly-pops processes ${name}`);
   return 0;
 }
 
-/** What Fly or the machine has against it becomes a sentence that says how the PoP is left. */
-export async function carriedOut(
-  world: World,
+/** Runs a power operation and turns its failures into messages that say in which state the PoP was left. */
+export async function runPowerAction(
+  context: CliContext,
   stack: Stack,
   { app, fly }: Fleet,
-  { name, machine }: LivePop,
+  { name, machine }: DeployedPop,
   done: string,
-  work: (it: PowerTarget, world: Parameters<typeof startVerified>[1]) => Promise<Machine>,
+  work: (it: PowerTarget, context: Parameters<typeof startVerified>[1]) => Promise<Machine>,
 ): Promise<Machine> {
   const hostIsAway = (cause?: unknown) =>
-    new Refusal(
-      `${name}: not ${done}, its host does not answer. See https://status.flyio.net; if it stays away: npx fly-pops replace ${name}`,
+    new CliError(
+      `${name}: not ${done}, because its host does not respond. See https://status.flyio.net. If it does not come back: npx fly-pops replace ${name}`,
       { cause },
     );
   if (machine.host_status === "unreachable") throw hostIsAway();
-  const { timeoutSeconds, drainSeconds } = stack.wanted().rollout;
-  const log = (line: string) => note(world, line);
+  const { timeoutSeconds, drainSeconds } = stack.lenientConfig().rollout;
+  const log = (line: string) => note(context, line);
   try {
     const powered = { app, id: machine.id, pop: name, timeoutSeconds, drainSeconds };
-    return await work(powered, { fly, clock: world.clock, rollout: createRolloutGate(), log });
+    return await work(powered, { fly, clock: context.clock, rollout: createRolloutGate(), log });
   } catch (error) {
     if (error instanceof HostUnreachable) throw hostIsAway(error);
     if (error instanceof UnhealthyError)
-      throw new Refusal(
-        `${name}: ${done}, but it does not serve, ${error.message}. It was left as it is. What it says: npx fly-pops logs ${name}`,
+      throw new CliError(
+        `${name}: ${done}, but it is not healthy: ${error.message}. It was left as it is. See its logs: npx fly-pops logs ${name}`,
         { cause: error },
       );
-    throw new Refusal(withAdvice(name, error), { cause: error });
+    throw new CliError(withAdvice(name, error), { cause: error });
   }
 }
 

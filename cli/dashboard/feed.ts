@@ -1,61 +1,61 @@
-/** Looks at the PoPs again and again while somebody looks at the page: machines in one list, health and counters by exec, side by side. */
+/** Polls the PoPs while the page is open: machines with one list call, health and counters through exec, concurrently. */
 import type { Clock } from "../../providers/clock.ts";
 import { redact } from "../../providers/redact.ts";
 import type { Head, Picture } from "../../status-page/picture.ts";
-import { type Fleet, type PopSeen, readFleet } from "../fleet.ts";
-import { askPop, readHealth } from "../health.ts";
+import { type Fleet, type PopObservation, readFleet } from "../fleet.ts";
+import { probePop, readHealth } from "../health.ts";
 import { openConnectionsIn, parseMetrics } from "../metrics.ts";
+import { buildPopStatus } from "../pop-status.ts";
 import type { Stack } from "../stack.ts";
-import { statusOf } from "../status-of.ts";
 import { pictureOf, type Sample } from "./picture.ts";
 
 export interface Feed {
   picture(): Picture;
-  /** Somebody looks, until the returned function is called. */
+  /** Keeps polling until the returned function is called. */
   watch(): () => void;
 }
 
 interface FeedOptions {
   clock: Clock;
   head: Head;
-  /** Blotted out of what the page is told. */
+  /** Redacted from what the page gets. */
   secrets: ReadonlySet<string>;
-  /** Something is new. */
+  /** Called after each poll. */
   changed(): void;
 }
 
-/** Two programs a PoP and look: Fly takes one call a second and machine, and these are not all there is. */
+/** Each poll runs two programs per PoP. Fly allows one call per second and machine, and other commands need some of them. */
 const everyMs = 5_000;
-/** Rates are over this long, so that they come soon and do not flicker. */
+/** Rates are averaged over this time, so that they appear soon and do not flicker. */
 const windowMs = 15_000;
 
 export function createFeed(stack: Stack, { clock, head, secrets, changed }: FeedOptions): Feed {
-  /** The oldest first. */
-  let looks: Sample[][] = [];
+  /** Oldest first. */
+  let rounds: Sample[][] = [];
   let problem: string | null = null;
   let watchers = 0;
   let cancel = () => {};
-  let looking = false;
+  let isSampling = false;
 
   async function round(): Promise<void> {
-    looking = true;
+    isSampling = true;
     try {
-      const latest = await lookAt(await readFleet(stack), clock);
-      looks = [...looks.filter(([first]) => first && clock.now() - first.at <= windowMs), latest];
+      const latest = await takeSamples(await readFleet(stack), clock);
+      rounds = [...rounds.filter(([first]) => first && clock.now() - first.at <= windowMs), latest];
       problem = null;
     } catch (error) {
       problem = redact(error instanceof Error ? error.message : String(error), [...secrets]);
     }
-    looking = false;
+    isSampling = false;
     changed();
-    if (watchers > 0) cancel = clock.after(looks.length < 2 ? everyMs / 5 : everyMs, () => void round());
+    if (watchers > 0) cancel = clock.after(rounds.length < 2 ? everyMs / 5 : everyMs, () => void round());
   }
 
   return {
-    picture: () => pictureOf({ ...head, problem }, clock.now(), looks[0] ?? [], looks.at(-1) ?? []),
+    picture: () => pictureOf({ ...head, problem }, clock.now(), rounds[0] ?? [], rounds.at(-1) ?? []),
     watch() {
       watchers += 1;
-      if (watchers === 1 && !looking) void round();
+      if (watchers === 1 && !isSampling) void round();
       return () => {
         watchers -= 1;
         if (watchers === 0) cancel();
@@ -64,17 +64,17 @@ export function createFeed(stack: Stack, { clock, head, secrets, changed }: Feed
   };
 }
 
-const lookAt = (fleet: Fleet, clock: Clock): Promise<Sample[]> =>
+const takeSamples = (fleet: Fleet, clock: Clock): Promise<Sample[]> =>
   Promise.all(fleet.pops.map((pop) => sampleOf(fleet, pop, clock)));
 
-async function sampleOf(fleet: Fleet, pop: PopSeen, clock: Clock): Promise<Sample> {
+async function sampleOf(fleet: Fleet, pop: PopObservation, clock: Clock): Promise<Sample> {
   const { machine } = pop;
   if (machine?.state !== "started" || machine.host_status === "unreachable")
-    return { pop, status: statusOf(pop, {}), at: clock.now() };
+    return { pop, status: buildPopStatus(pop, {}), at: clock.now() };
   const live = { ...pop, machine };
   const [health, metrics] = await Promise.all([
     readHealth(fleet, live),
-    askPop(fleet, live, "metrics", (text) => {
+    probePop(fleet, live, "metrics", (text) => {
       const reading = parseMetrics(text);
       return reading && { reading, connections: openConnectionsIn(text) };
     }),
@@ -82,7 +82,7 @@ async function sampleOf(fleet: Fleet, pop: PopSeen, clock: Clock): Promise<Sampl
   const { reading, connections } = metrics.value ?? {};
   return {
     pop,
-    status: statusOf(pop, health),
+    status: buildPopStatus(pop, health),
     at: clock.now(),
     ...(reading && { reading }),
     ...(connections !== undefined && { connections }),

@@ -1,4 +1,4 @@
-/** The status page of any stack, made of what `status` and `top` read. Pure: machines, health and counters in, one object out. */
+/** The view model of the status page, built from what `status` and `top` read. Pure: machines, health and counters in, one object out. */
 
 import { checksOf } from "../../providers/fly/machine-health.ts";
 import type { Machine } from "../../providers/fly/wire.ts";
@@ -14,26 +14,26 @@ import {
   settlingSeconds,
   shortImage,
 } from "../../status-page/picture.ts";
-import type { PopSeen } from "../fleet.ts";
-import { grown, type Rates, type Reading, ratesOf, summed } from "../metrics.ts";
-import type { PopStatus } from "../status-of.ts";
+import type { PopObservation } from "../fleet.ts";
+import { type CountersBySite, counterIncrease, type Rates, ratesOf, sumCounters } from "../metrics.ts";
+import type { PopStatus } from "../pop-status.ts";
 
 /** A PoP as it was at one time. */
 export interface Sample {
-  pop: PopSeen;
+  pop: PopObservation;
   status: PopStatus;
   /** When it was asked, milliseconds since the epoch. */
   at: number;
   /** Absent: it could not be asked. */
-  reading?: Reading;
+  reading?: CountersBySite;
   connections?: number;
 }
 
-/** `before`: the samples that the rates are since. */
+/** `before`: the samples that rates are calculated from. */
 export function pictureOf(head: Head, now: number, before: readonly Sample[], latest: readonly Sample[]): Picture {
   const counted = new Map(latest.flatMap((it) => countedOf(before, it)));
   const seconds = Math.max(0, ...[...counted.values()].map((it) => it.seconds));
-  const all = ratesOf(summed([...counted.values()].flatMap(({ sites }) => [...sites.values()])), seconds);
+  const all = ratesOf(sumCounters([...counted.values()].flatMap(({ sites }) => [...sites.values()])), seconds);
   const pops = latest.map((sample) => popPicture(sample, now, counted.get(sample.pop.name)));
   const connections = latest.flatMap((it) => it.connections ?? []);
   return {
@@ -60,18 +60,18 @@ export function pictureOf(head: Head, now: number, before: readonly Sample[], la
 }
 
 interface Counted {
-  sites: Reading;
+  sites: CountersBySite;
   seconds: number;
 }
 
 function countedOf(before: readonly Sample[], { pop, at, reading }: Sample): [string, Counted][] {
   const earlier = before.find((it) => it.pop.name === pop.name);
   if (!reading || !earlier?.reading || at <= earlier.at) return [];
-  return [[pop.name, { sites: grown(earlier.reading, reading), seconds: (at - earlier.at) / 1000 }]];
+  return [[pop.name, { sites: counterIncrease(earlier.reading, reading), seconds: (at - earlier.at) / 1000 }]];
 }
 
 function popPicture({ pop, status, connections }: Sample, now: number, counted: Counted | undefined): PopPicture {
-  const rates: Rates | undefined = counted && ratesOf(summed(counted.sites.values()), counted.seconds);
+  const rates: Rates | undefined = counted && ratesOf(sumCounters(counted.sites.values()), counted.seconds);
   return {
     name: pop.name,
     place: placeOf(pop.region),
@@ -88,7 +88,7 @@ function popPicture({ pop, status, connections }: Sample, now: number, counted: 
   };
 }
 
-/** What it is doing, and only then how it fares. */
+/** Transitions first, then health. */
 export function phaseOf(machine: Machine | undefined, now: number): Phase {
   if (!machine) return "missing";
   if (machine.host_status === "unreachable") return "unreachable";
@@ -125,7 +125,7 @@ const bootedAt = ({ events }: Machine): number =>
 
 const imageOf = (machine: Machine | undefined): string => machine?.config?.image?.split("@").at(-1) ?? "";
 
-/** The newest image is that of the newest version: their ids are in order of time. */
+/** The newest image is that of the newest version, because version ids are ordered by time. */
 function rolloutOf(samples: readonly Sample[], pops: readonly PopPicture[]): Picture["rollout"] {
   const machines = samples.map(({ pop }) => pop.machine);
   const versions = machines.flatMap((it) => it ?? []);
@@ -133,7 +133,7 @@ function rolloutOf(samples: readonly Sample[], pops: readonly PopPicture[]): Pic
   if (!newest) return { image: "", done: 0, of: 0 };
   const isUpdating =
     versions.some((it) => imageOf(it) !== imageOf(newest)) || pops.some(({ phase }) => phase === "updating");
-  // A PoP that is stopped is no update that goes on.
+  // A stopped PoP is not an update in progress.
   if (!isUpdating) return { image: shortImage(imageOf(newest)), done: versions.length, of: versions.length };
   const done = machines.filter((it, at) => imageOf(it) === imageOf(newest) && pops[at]?.phase === "serving");
   return { image: shortImage(imageOf(newest)), done: done.length, of: machines.length };
@@ -147,7 +147,7 @@ function sitePictures(latest: readonly Sample[], counted: readonly Counted[], se
   ]);
   return [...names]
     .map((site) => {
-      const sum = summed(counted.flatMap(({ sites }) => sites.get(site) ?? []));
+      const sum = sumCounters(counted.flatMap(({ sites }) => sites.get(site) ?? []));
       const { requestsPerSecond, errorsPerSecond, hitRate, p95Seconds } = ratesOf(sum, seconds);
       const [first] = certificates
         .flatMap(({ host, begins, expires, selfSigned }) =>

@@ -2,12 +2,12 @@
 import { orders } from "../../config/order-limits.ts";
 import type { EdgeConfig } from "../../config/types.ts";
 import { vaultSites } from "../../image/render/certs.ts";
-import { endsSoon, leftText } from "../certificate-end.ts";
+import { endsSoon, leftText } from "../certificate-expiry.ts";
 import type { Finding } from "../commands/doctor.ts";
-import { livePops, readFleet } from "../fleet.ts";
+import type { CliContext } from "../context.ts";
+import { deployedPops, readFleet } from "../fleet.ts";
 import { type Health, readHealth } from "../health.ts";
 import type { Stack } from "../stack.ts";
-import type { World } from "../world.ts";
 
 /** None for a stack that orders nothing. */
 export function ordersChecks({ pops, image }: EdgeConfig): Finding[] {
@@ -22,7 +22,7 @@ export function ordersChecks({ pops, image }: EdgeConfig): Finding[] {
 
 /** None for a stack without certificates in a vault. A PoP that runs is asked, as the vault may be within nobody else's reach. */
 export async function vaultChecks(
-  { clock }: Pick<World, "clock">,
+  { clock }: Pick<CliContext, "clock">,
   stack: Stack,
   { image }: EdgeConfig,
   hasFly: boolean,
@@ -32,7 +32,7 @@ export async function vaultChecks(
   if (!hasFly) return [{ name, verdict: "skipped", detail: "not to be seen before Fly's API is" }];
   try {
     const fleet = await readFleet(stack);
-    const running = livePops(fleet).find(({ machine }) => machine.state === "started");
+    const running = deployedPops(fleet).find(({ machine }) => machine.state === "started");
     if (running === undefined)
       return [{ name, verdict: "skipped", detail: "no PoP runs that could be asked when its secret_id ends" }];
     const { health, reason } = await readHealth(fleet, running);

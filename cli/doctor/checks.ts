@@ -2,23 +2,23 @@
 import type { EdgeConfig } from "../../config/types.ts";
 import { namesOf } from "../../image/render/hosts.ts";
 import type { Finding } from "../commands/doctor.ts";
+import type { CliContext } from "../context.ts";
 import { readRegistryName } from "../registry.ts";
 import { openStack, type Stack } from "../stack.ts";
-import type { World } from "../world.ts";
 import { ordersChecks, vaultChecks } from "./certificates.ts";
 import { appCheck, egressCheck, hostsCheck, roomChecks, tokenCheck } from "./fly.ts";
 import { dockerCheck, nodeCheck, pluginChecks, pulumiCheck, registryCheck } from "./machine.ts";
 import { secretsChecks } from "./secrets.ts";
 import { tailnetChecks } from "./tailnet.ts";
 
-export async function checks(world: World, asked: string | undefined): Promise<Finding[]> {
-  const [node, pulumi, plugins] = [nodeCheck(), await pulumiCheck(world), pluginChecks(world)];
-  const found = await stackCheck(world, asked);
-  const ofStack = found.stack && found.edge ? await stackChecks(world, found.stack, found.edge) : [];
+export async function checks(context: CliContext, asked: string | undefined): Promise<Finding[]> {
+  const [node, pulumi, plugins] = [nodeCheck(), await pulumiCheck(context), pluginChecks(context)];
+  const found = await stackCheck(context, asked);
+  const ofStack = found.stack && found.edge ? await stackChecks(context, found.stack, found.edge) : [];
   return [node, pulumi, ...plugins, ...found.findings, ...ofStack];
 }
 
-async function stackChecks(world: World, stack: Stack, edge: EdgeConfig): Promise<Finding[]> {
+async function stackChecks(context: CliContext, stack: Stack, edge: EdgeConfig): Promise<Finding[]> {
   const builds = edge.imageRef === undefined;
   const skipped = (name: string): Finding => ({
     name,
@@ -40,22 +40,22 @@ async function stackChecks(world: World, stack: Stack, edge: EdgeConfig): Promis
     ...ofFly,
     builds ? await dockerCheck(edge.imagePlatform) : skipped("Docker"),
     builds
-      ? await registryCheck(world, registry, fly === undefined ? undefined : (await stack.settings()).token)
+      ? await registryCheck(context, registry, fly === undefined ? undefined : (await stack.settings()).token)
       : skipped("registry"),
-    ...(await secretsChecks(world, stack, edge)),
+    ...(await secretsChecks(context, stack, edge)),
     ...(await tailnetChecks(stack, edge)),
     ...ordersChecks(edge),
-    ...(await vaultChecks(world, stack, edge, fly !== undefined)),
+    ...(await vaultChecks(context, stack, edge, fly !== undefined)),
   ];
 }
 
 async function stackCheck(
-  world: World,
+  context: CliContext,
   asked: string | undefined,
 ): Promise<{ findings: Finding[]; stack?: Stack; edge?: EdgeConfig }> {
   let stack: Stack;
   try {
-    stack = await openStack(world, asked);
+    stack = await openStack(context, asked);
   } catch (error) {
     return { findings: [{ name: "stack", verdict: "bad", detail: "none to look at", fix: (error as Error).message }] };
   }

@@ -6,8 +6,8 @@ import { FlyError, isNotFound } from "../../providers/fly/errors.ts";
 import { isLive } from "../../providers/fly/existence.ts";
 import { findForeignMachine, sharedAdvice } from "../../providers/fly/owner.ts";
 import type { Finding } from "../commands/doctor.ts";
+import { CliError } from "../context.ts";
 import { owns, type Stack } from "../stack.ts";
-import { Refusal } from "../world.ts";
 
 export async function tokenCheck(stack: Stack, { organization }: EdgeConfig): Promise<{ finding: Finding; fly?: Fly }> {
   const name = "Fly token";
@@ -16,7 +16,7 @@ export async function tokenCheck(stack: Stack, { organization }: EdgeConfig): Pr
     fly = await stack.fly();
   } catch (error) {
     // A passphrase that opens nothing is another matter than a token that is not there.
-    const detail = error instanceof Refusal ? "set, and cannot be opened" : "none";
+    const detail = error instanceof CliError ? "set, and cannot be opened" : "none";
     return { finding: { name, verdict: "bad", detail, fix: (error as Error).message } };
   }
   try {

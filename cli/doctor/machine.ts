@@ -8,20 +8,20 @@ import manifest from "../../package.json" with { type: "json" };
 import { stripScheme } from "../../providers/fly/http.ts";
 import { pulumiHome, pulumiWorkspace } from "../../setup/pulumi-home.mjs";
 import type { Finding } from "../commands/doctor.ts";
+import type { CliContext } from "../context.ts";
 import { runPulumi } from "../pulumi.ts";
 import { flyRegistry } from "../registry.ts";
-import type { World } from "../world.ts";
 
 const bring = "Let setup bring it: npm run setup -- --only";
 
 /** Whoever reads this runs TypeScript already; what Pulumi would take from PATH is the launcher's business. */
 export const nodeCheck = (): Finding => ({ name: "Node", verdict: "good", detail: process.version });
 
-export async function pulumiCheck(world: World): Promise<Finding> {
+export async function pulumiCheck(context: CliContext): Promise<Finding> {
   const name = "Pulumi CLI";
   const wanted = `v${manifest.dependencies.pulumi}`;
   try {
-    const { stdout, code } = await runPulumi(world, ["version"]);
+    const { stdout, code } = await runPulumi(context, ["version"]);
     const version = stdout.trim();
     if (code === 0 && version === wanted) return { name, verdict: "good", detail: version };
     return {
@@ -35,10 +35,10 @@ export async function pulumiCheck(world: World): Promise<Finding> {
   }
 }
 
-export function pluginChecks(world: World): Finding[] {
-  const bin = join(pulumiHome(world.env), "versions", manifest.dependencies.pulumi, "bin", "pulumi-language-nodejs");
+export function pluginChecks(context: CliContext): Finding[] {
+  const bin = join(pulumiHome(context.env), "versions", manifest.dependencies.pulumi, "bin", "pulumi-language-nodejs");
   const docker = join(
-    pulumiWorkspace(world.env),
+    pulumiWorkspace(context.env),
     "plugins",
     `resource-docker-v${manifest.dependencies["@pulumi/docker"]}`,
   );
@@ -75,10 +75,10 @@ export const emulated = (arch: string, platform: string): string =>
     : `: ${platform} is emulated. If the build crashes: Docker Desktop's Rosetta instead of QEMU, an engine of that kind by DOCKER_HOST, or fly-pops:imageRef from CI`;
 
 /** Asked as Docker itself asks: GET /v2/. Fly's own registry takes the API token as the password of user x. */
-export async function registryCheck(world: World, server: string, token: string | undefined): Promise<Finding> {
+export async function registryCheck(context: CliContext, server: string, token: string | undefined): Promise<Finding> {
   const name = "registry";
   const own = server === flyRegistry;
-  if (!own && hasLogin(world, server))
+  if (!own && hasLogin(context, server))
     return { name, verdict: "good", detail: `${server}, the Docker engine is logged in` };
   const local = /^(127\.|localhost|\[::1\])/.test(server);
   try {
@@ -106,8 +106,8 @@ export async function registryCheck(world: World, server: string, token: string 
 }
 
 /** What `docker login` left: an entry, or a helper that keeps it. */
-function hasLogin(world: World, server: string): boolean {
-  const folder = world.env.DOCKER_CONFIG ?? join(world.env.HOME ?? homedir(), ".docker");
+function hasLogin(context: CliContext, server: string): boolean {
+  const folder = context.env.DOCKER_CONFIG ?? join(context.env.HOME ?? homedir(), ".docker");
   try {
     const config = JSON.parse(readFileSync(join(folder, "config.json"), "utf8")) as Record<
       string,

@@ -8,11 +8,11 @@ import { recipientFaults, recipientsOf } from "../../providers/sops/recipients.t
 import { readSecretsFile, secretsProblems } from "../../providers/sops/secrets-file.ts";
 import type { Finding } from "../commands/doctor.ts";
 import { known } from "../commands/secrets.ts";
+import type { CliContext } from "../context.ts";
 import type { Stack } from "../stack.ts";
-import type { World } from "../world.ts";
 
 /** None for a stack without secrets. */
-export async function secretsChecks(world: World, stack: Stack, edge: EdgeConfig): Promise<Finding[]> {
+export async function secretsChecks(context: CliContext, stack: Stack, edge: EdgeConfig): Promise<Finding[]> {
   const { secretsFile, image } = edge;
   if (secretsFile === undefined) return [];
   const env: NodeJS.ProcessEnv = { ...stack.env };
@@ -20,7 +20,7 @@ export async function secretsChecks(world: World, stack: Stack, edge: EdgeConfig
   let text = "";
   let parsed: SopsFile | undefined;
   const file = await finding("secrets file", async () => {
-    const read = readSecretsFile(join(world.dir, secretsFile));
+    const read = readSecretsFile(join(context.dir, secretsFile));
     const problems = secretsProblems(read.parsed, requiredKeys(image), secretsFile);
     if (problems.length > 0) throw new SopsError(problems.join(" "));
     ({ text, parsed } = read);
@@ -32,12 +32,12 @@ export async function secretsChecks(world: World, stack: Stack, edge: EdgeConfig
     await createSops({ env }).decrypt(text, secretsFile);
     return { detail: `opens ${secretsFile}` };
   });
-  return [program, file, key, ...(parsed ? [await recipientsCheck(world, stack, secretsFile, parsed)] : [])];
+  return [program, file, key, ...(parsed ? [await recipientsCheck(context, stack, secretsFile, parsed)] : [])];
 }
 
-async function recipientsCheck(world: World, stack: Stack, name: string, parsed: SopsFile): Promise<Finding> {
-  const path = join(world.dir, name);
-  const rows = recipientsOf(parsed, await known(world, stack, path, parsed));
+async function recipientsCheck(context: CliContext, stack: Stack, name: string, parsed: SopsFile): Promise<Finding> {
+  const path = join(context.dir, name);
+  const rows = recipientsOf(parsed, await known(context, stack, path, parsed));
   const counts = Map.groupBy(rows, ({ who }) => who);
   const detail = [...counts].map(([who, { length }]) => `${length} ${who}`).join(", ");
   const { departed, unknown } = recipientFaults(rows, name);

@@ -1,31 +1,31 @@
-/** What a run costs at most, by list price. Pure. */
+/** The maximum cost of a run by list prices. Pure. */
 import { flyPrices, type Prices } from "../../components/prices.ts";
 import { size } from "./machine.ts";
 
-export interface Most {
+export interface MaxCost {
   dollars: number;
-  /** What it is made of, as a sentence. */
-  told: string;
+  /** What it consists of, as a sentence. */
+  description: string;
 }
 
-/** The promise; a run that could cost more is refused. */
+/** The promised limit. A run that could cost more is not started. */
 export const limitDollars = 0.1;
-/** Those that run; a third is made and never launched. */
+/** Running machines. A third one is created but never launched. */
 const machines = 2;
-/** Two of 1 GB, and one that grows to 2. */
+/** Two with 1 GB, and one that grows to 2 GB. */
 const volumesGb = 4;
 const hoursAMonth = 30 * 24;
 
 /** Machines by the second for the longest run; volumes by the begun hour, of which a run can touch two. An IPv6 address and an app cost nothing. */
-export function most(region: string, longestMinutes: number, prices: Prices = flyPrices): Most {
+export function maxCost(region: string, longestMinutes: number, prices: Prices = flyPrices): MaxCost {
   const month = prices.machines["shared-cpu-1x"]?.[size.memoryMb];
   if (month === undefined) throw new Error(`no price for a shared-cpu-1x with ${size.memoryMb} MB`);
-  // A region without a published factor: the dearest there is.
+  // For a region without a published factor, assume the most expensive one.
   const factor = prices.regionFactor[region] ?? Math.max(...Object.values(prices.regionFactor));
   const running = (machines * month * factor * longestMinutes) / 60 / hoursAMonth;
   const stored = (volumesGb * prices.volumeGb * 2) / hoursAMonth;
   return {
     dollars: running + stored,
-    told: `${machines} machines (shared-cpu-1x, ${size.memoryMb} MB) for at most ${longestMinutes} minutes, three volumes with ${volumesGb} GB together, an IPv6 address`,
+    description: `${machines} machines (shared-cpu-1x, ${size.memoryMb} MB) for at most ${longestMinutes} minutes, three volumes with ${volumesGb} GB together, an IPv6 address`,
   };
 }

@@ -1,4 +1,4 @@
-/** The road to Fly, with a record of what went over it: statuses, times and a few headers, no bodies sent and no credentials. */
+/** A transport that records exchanges with Fly: statuses, times and a few headers, but no request bodies and no credentials. */
 import type { Clock } from "../../providers/clock.ts";
 import type { HttpRequest, HttpResponse, Transport } from "../../providers/http-transport.ts";
 
@@ -6,14 +6,14 @@ export interface Recorded {
   method: string;
   /** Path and query. */
   path: string;
-  /** Undefined: no answer came. */
+  /** Undefined: no response. */
   status: number | undefined;
   /** Milliseconds by the clock. */
   took: number;
   requestId: boolean;
   /** Names of cookies that were set. */
   cookies: string[];
-  /** The text of an answer above 299. */
+  /** The body of a response with a status above 299. */
   refusal: string | undefined;
 }
 
@@ -22,8 +22,11 @@ export interface Recorder {
   readonly list: readonly Recorded[];
 }
 
-/** Passes everything to `inner`. `signal`: from its abort on reads are cut and nothing new is sent; a write under way is waited for, for it may take effect. */
-export function record(inner: Transport, clock: Clock, signal: AbortSignal): Recorder {
+/**
+ * Passes everything to `inner`. After `signal` aborts, reads are cut off and nothing new is sent, but a pending write is awaited, because it may take
+ * effect.
+ */
+export function createRecorder(inner: Transport, clock: Clock, signal: AbortSignal): Recorder {
   const list: Recorded[] = [];
   const transport: Transport = async (exchange) => {
     signal.throwIfAborted();
@@ -40,8 +43,8 @@ export function record(inner: Transport, clock: Clock, signal: AbortSignal): Rec
     };
     list.push(row);
     try {
-      const answer = await (exchange.method === "GET" ? cut(inner(exchange), signal) : inner(exchange));
-      Object.assign(row, told(answer));
+      const answer = await (exchange.method === "GET" ? abortable(inner(exchange), signal) : inner(exchange));
+      Object.assign(row, recordOf(answer));
       return answer;
     } finally {
       row.took = clock.now() - began;
@@ -50,15 +53,15 @@ export function record(inner: Transport, clock: Clock, signal: AbortSignal): Rec
   return { transport, list };
 }
 
-const told = ({ status, headers, body }: HttpResponse): Partial<Recorded> => ({
+const recordOf = ({ status, headers, body }: HttpResponse): Partial<Recorded> => ({
   status,
   requestId: typeof headers["fly-request-id"] === "string",
   cookies: [headers["set-cookie"] ?? []].flat().map((it) => String(it).split("=")[0] ?? ""),
   refusal: status > 299 ? body.slice(0, 500) : undefined,
 });
 
-/** The same promise, given up when the signal aborts. */
-function cut<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+/** The same promise, rejected when the signal aborts. */
+function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason);
     signal.addEventListener("abort", abort, { once: true });

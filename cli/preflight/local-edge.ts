@@ -1,8 +1,8 @@
-/** The local stack's edge: its anycast addresses are documentation addresses, each port of which is served on this machine. */
+/** The local stack's edge: its anycast addresses are documentation addresses, whose ports are served on this machine. */
 import { Socket } from "node:net";
 import { type DaemonFile, readDaemon } from "../../local/daemon-file.ts";
 
-/** How to connect to where the running daemon serves an address. `read`: the daemon's file; absent: the real one. */
+/** Connects to where the running daemon serves an address. `read` reads the daemon's file. Default: the real one. */
 export const localEdge =
   (read: () => Promise<Pick<DaemonFile, "listeners"> | undefined> = readDaemon) =>
   (ip: string, port: number): Socket => {

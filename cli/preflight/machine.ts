@@ -5,32 +5,32 @@
 import { healthCheck, machineConfig } from "../../components/machine-config.ts";
 import { ports } from "../../image/ports.ts";
 import type { Check, Guest, MachineConfig } from "../../providers/fly/wire.ts";
-import { markKey } from "./marks.ts";
+import { ownerKey } from "./ownership.ts";
 
-/** Public and current, and the server that PoPs run: its answers need no program of our own. Fly pulls it itself. */
+/** Public, current, and the server that PoPs run, so that no program of our own is needed. Fly pulls it itself. */
 export const defaultImage = "registry-1.docker.io/library/nginx:1.28-alpine";
 
-/** No registry has it. */
+/** An image that does not exist. */
 export const missingImage = "registry-1.docker.io/library/fly-pops-preflight-no-such-image:1";
 
 export const size = { cpuKind: "shared", cpus: 1, memoryMb: 256, volumeGb: 1 } as const;
 export const guest: Guest = { cpu_kind: size.cpuKind, cpus: size.cpus, memory_mb: size.memoryMb };
 
-/** The public port whose answers are looked at: plain TCP behind a PROXY header. */
+/** The public port that is probed: plain TCP with a PROXY header. */
 export const publicPort = 80;
 export const mountPath = "/data";
 
-/** Of the two checks each has a path of its own; the file whose presence makes it fail. */
+/** Each of the two checks has its own path, and a file whose presence makes it fail. */
 export const checks = {
-  top: { path: "/top", sickness: "/tmp/top-sick" },
-  service: { path: "/service", sickness: "/tmp/service-sick" },
+  top: { path: "/top", failFile: "/tmp/top-sick" },
+  service: { path: "/service", failFile: "/tmp/service-sick" },
 } as const;
 export type CheckPlace = keyof typeof checks;
 
 const configPath = "/preflight-nginx.conf";
 
-/** What a visitor is told, a JSON object of strings. */
-export interface Told {
+/** The response to a visitor, a JSON object of strings. */
+export interface NginxReply {
   /** Source address in the PROXY header. */
   client: string;
   /** Destination port in it. */
@@ -59,33 +59,34 @@ http {
   }
   server {
     listen [::]:${ports.health} ipv6only=off;
-    location ${checks.top.path} { if (-f ${checks.top.sickness}) { return 503; } return 200 ok; }
-    location ${checks.service.path} { if (-f ${checks.service.sickness}) { return 503; } return 200 ok; }
+    location ${checks.top.path} { if (-f ${checks.top.failFile}) { return 503; } return 200 ok; }
+    location ${checks.service.path} { if (-f ${checks.service.failFile}) { return 503; } return 200 ok; }
   }
 }
 `;
 
-interface Of {
+interface MachineOptions {
   app: string;
   image: string;
   volume: string;
 }
 
-const common = ({ app, image, volume }: Of) => {
+const common = ({ app, image, volume }: MachineOptions) => {
   const { services: _, checks: __, metrics: ___, ...shape } = machineConfig({ name: "preflight", ...size }, image);
   return {
     ...shape,
     mounts: [{ volume, path: mountPath }],
-    metadata: { [markKey]: app },
+    metadata: { [ownerKey]: app },
     init: { exec: ["/usr/sbin/nginx", "-c", configPath, "-g", "daemon off;"] },
     files: [{ guest_path: configPath, raw_value: Buffer.from(nginxConf).toString("base64") }],
   };
 };
 
-const healthOf = ({ image }: Of): Check => machineConfig({ name: "preflight", ...size }, image).checks[healthCheck];
+const healthOf = ({ image }: MachineOptions): Check =>
+  machineConfig({ name: "preflight", ...size }, image).checks[healthCheck];
 
-/** Serves visitors: a PoP's services and check, and the check in the service as well. */
-export function trafficConfig(of: Of): MachineConfig {
+/** Serves visitors, with a PoP's services and check, and the check in the service as well. */
+export function trafficConfig(of: MachineOptions): MachineConfig {
   const shape = machineConfig({ name: "preflight", ...size }, of.image);
   const health = healthOf(of);
   const { kind: _, ...inService } = health;
@@ -98,8 +99,8 @@ export function trafficConfig(of: Of): MachineConfig {
   };
 }
 
-/** Is changed, stopped and destroyed; takes no visitors. `version`: any text, another one makes another config. */
-export const controlConfig = (of: Of, version: string): MachineConfig => ({
+/** Is updated, stopped and destroyed, and serves no visitors. `version`: any text; another one gives another config. */
+export const controlConfig = (of: MachineOptions, version: string): MachineConfig => ({
   ...common(of),
   env: { PREFLIGHT_VERSION: version },
   checks: { [healthCheck]: { ...healthOf(of), path: checks.top.path } },

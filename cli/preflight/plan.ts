@@ -1,4 +1,4 @@
-/** Which probes run in which order. */
+/** The probes and their order. */
 import type { Probe } from "./assumption.ts";
 import { appProbe } from "./probes/app.ts";
 import { badImageProbe } from "./probes/bad-image.ts";
@@ -18,10 +18,10 @@ import { updateProbe } from "./probes/update.ts";
 import { volumesProbe } from "./probes/volumes.ts";
 import { wireProbe } from "./probes/wire.ts";
 
-/** A probe, or plans one after another, or side by side. */
+/** A probe, or plans to run in order or concurrently. */
 export type Plan = Probe | { inOrder: readonly Plan[] } | { sideBySide: readonly Plan[] };
 
-/** One machine serves and is left alone, so that a visitor's view is steady; the other takes no visitors, and is changed until it is destroyed. */
+/** One machine serves and is not changed, so that a visitor's view is stable. The other serves no visitors, and is changed until it is destroyed. */
 export const plan: Plan = {
   inOrder: [
     tokenProbe,
@@ -49,9 +49,9 @@ export function everyProbe(plan: Plan): Probe[] {
   return ("inOrder" in plan ? plan.inOrder : plan.sideBySide).flatMap(everyProbe);
 }
 
-/** Runs each probe in its turn. */
-export async function follow(plan: Plan, run: (probe: Probe) => Promise<void>): Promise<void> {
+/** Runs the probes in the order of the plan. */
+export async function runPlan(plan: Plan, run: (probe: Probe) => Promise<void>): Promise<void> {
   if ("measure" in plan) return run(plan);
-  if ("sideBySide" in plan) await Promise.all(plan.sideBySide.map((it) => follow(it, run)));
-  else for (const it of plan.inOrder) await follow(it, run);
+  if ("sideBySide" in plan) await Promise.all(plan.sideBySide.map((it) => runPlan(it, run)));
+  else for (const it of plan.inOrder) await runPlan(it, run);
 }

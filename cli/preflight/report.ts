@@ -1,10 +1,10 @@
-/** A run as a report: JSON for programs, Markdown for people. Pure. */
+/** The report of a run, as JSON and Markdown. Pure. */
 import manifest from "../../package.json" with { type: "json" };
 import { redact } from "../../providers/redact.ts";
 import type { Assumption, Finding, Verdict } from "./assumption.ts";
 import { everyProbe, plan as wholePlan } from "./plan.ts";
 import type { Outcome } from "./run.ts";
-import { seconds } from "./words.ts";
+import { seconds } from "./text.ts";
 
 export interface Report {
   schemaVersion: 1;
@@ -17,9 +17,9 @@ export interface Report {
   image: string;
   calls: number;
   counts: Record<Verdict, number>;
-  /** Why the run was broken off; absent: it was not. */
+  /** Why the run was aborted. Absent: it was not. */
   brokenOff?: string;
-  /** What could not be removed; absent: nothing is left. */
+  /** What could not be removed. Absent: nothing is left. */
   left?: string;
   findings: ReportRow[];
 }
@@ -34,7 +34,7 @@ export interface About {
   endpoint: string;
   region: string;
   image: string;
-  /** What must not be in a report: the token, the organization, names of persons. */
+  /** Texts to redact: the token, the organization, names of persons. */
   secrets: readonly string[];
 }
 
@@ -63,7 +63,7 @@ export function reportOf(outcome: Outcome, { secrets, ...about }: About, plan = 
   };
 }
 
-/** Without credentials, addresses and names of token owners: a report is meant to be handed on. */
+/** Removes credentials, addresses and names of token owners, because a report is meant to be shared. */
 export function scrub(text: string, secrets: readonly string[]): string {
   return redact(text, secrets)
     .replace(/[0-9a-f-]{36}@tokens\.fly\.io/g, "(owner)@tokens.fly.io")

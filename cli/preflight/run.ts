@@ -1,17 +1,17 @@
-/** One run: probe after probe; whatever happens, what was made is removed. */
+/** One run: executes the probes and always removes what they created. */
 import { Fly } from "../../providers/fly/api.ts";
-import { brokeOff, type Finding, notMeasured, type Probe } from "./assumption.ts";
+import { type Finding, failedFinding, notMeasured, type Probe } from "./assumption.ts";
 import { removeApp } from "./cleanup.ts";
-import { everyProbe, follow, type Plan, plan as wholePlan } from "./plan.ts";
+import { everyProbe, type Plan, runPlan, plan as wholePlan } from "./plan.ts";
 import { Session, type SessionOptions } from "./session.ts";
 
-/** A run that takes longer is broken off: it is part of the promise of what it costs at most. */
-export const longestMinutes = 20;
+/** Longer runs are aborted, because the maximum cost depends on it. */
+export const maxMinutes = 20;
 
 export interface RunOptions extends SessionOptions {
-  /** Told of each probe when it has ended. */
+  /** Called when a probe has finished. */
   progress(probe: Probe, findings: Readonly<Record<string, Finding>>): void;
-  /** Told when cleaning begins. */
+  /** Called when cleanup begins. */
   cleaning(): void;
   plan?: Plan;
 }
@@ -23,9 +23,9 @@ export interface Outcome {
   began: number;
   tookMs: number;
   calls: number;
-  /** Why the app is still there; undefined: nothing is left. */
+  /** Why the app still exists. Undefined: nothing is left. */
   left: string | undefined;
-  /** Why the run was broken off; undefined: it was not. */
+  /** Why the run was aborted. Undefined: it was not. */
   brokenOff: string | undefined;
 }
 
@@ -33,8 +33,8 @@ export async function runPreflight(options: RunOptions): Promise<Outcome> {
   const { clock, plan = wholePlan } = options;
   const began = clock.now();
   const tooLong = new AbortController();
-  const cancel = clock.after(longestMinutes * 60_000, () =>
-    tooLong.abort(new Error(`the run took longer than ${longestMinutes} minutes`)),
+  const cancel = clock.after(maxMinutes * 60_000, () =>
+    tooLong.abort(new Error(`the run took longer than ${maxMinutes} minutes`)),
   );
   const signal = AbortSignal.any([options.signal, tooLong.signal]);
   const session = new Session({ ...options, signal });
@@ -42,9 +42,9 @@ export async function runPreflight(options: RunOptions): Promise<Outcome> {
     everyProbe(plan).flatMap(({ assumptions }) => Object.keys(assumptions).map((id) => [id, notReached])),
   );
   try {
-    await follow(plan, async (probe) => {
+    await runPlan(plan, async (probe) => {
       if (signal.aborted) return;
-      const own = await measured(probe, session);
+      const own = await measureProbe(probe, session);
       Object.assign(findings, own);
       if (!signal.aborted) options.progress(probe, own);
     });
@@ -52,7 +52,7 @@ export async function runPreflight(options: RunOptions): Promise<Outcome> {
     cancel();
   }
   options.cleaning();
-  const left = await clean(options, session);
+  const left = await cleanUp(options, session);
   return {
     findings,
     began,
@@ -66,22 +66,22 @@ export async function runPreflight(options: RunOptions): Promise<Outcome> {
 const notReached = notMeasured("the run was broken off before");
 
 /** A finding for each of the probe's assumptions. Never rejects. */
-async function measured(probe: Probe, session: Session): Promise<Record<string, Finding>> {
+async function measureProbe(probe: Probe, session: Session): Promise<Record<string, Finding>> {
   const findings: Record<string, Finding> = {};
-  let rest: Finding = brokeOff("the probe reported nothing");
+  let rest: Finding = failedFinding("the probe reported nothing");
   try {
     await probe.measure(session, (id, finding) => {
       findings[id] = finding;
     });
   } catch (error) {
-    rest = session.signal.aborted ? notReached : brokeOff(error);
+    rest = session.signal.aborted ? notReached : failedFinding(error);
   }
   for (const id of Object.keys(probe.assumptions)) findings[id] ??= rest;
   return findings;
 }
 
-/** Why the app is left; undefined: it is not. */
-async function clean({ endpoint, token, random, transport, clock }: RunOptions, { app, exchanges }: Session) {
+/** Why the app is left. Undefined: it was removed. */
+async function cleanUp({ endpoint, token, random, transport, clock }: RunOptions, { app, exchanges }: Session) {
   const creates = exchanges.filter(({ method, path }) => method === "POST" && /\/v1\/apps(\?|$)/.test(path));
   if (creates.length === 0) return undefined;
   const made = creates.some(({ status = 0 }) => status >= 200 && status < 300);

@@ -1,11 +1,11 @@
-/** What the probes of one run share: clients, clock, visitor, and what earlier probes have made. */
+/** What the probes of one run share: clients, clock, visitor, and objects of earlier probes. */
 import { type Clock, sleep } from "../../providers/clock.ts";
 import { Fly } from "../../providers/fly/api.ts";
 import { createRateLimiter } from "../../providers/fly/rate-limit.ts";
 import type { Machine, Volume } from "../../providers/fly/wire.ts";
 import type { Transport } from "../../providers/http-transport.ts";
-import { type Recorded, record } from "./exchanges.ts";
-import type { Road } from "./road.ts";
+import { createRecorder, type Recorded } from "./exchanges.ts";
+import type { Route } from "./route.ts";
 import type { Visitor } from "./visitor.ts";
 
 export interface SessionOptions {
@@ -20,25 +20,25 @@ export interface SessionOptions {
   random: () => number;
   transport: Transport;
   visitor: Visitor;
-  /** Aborted by Ctrl-C, and when the run takes too long. */
+  /** Aborted by Ctrl-C or when the run takes too long. */
   signal: AbortSignal;
 }
 
-/** What probes make for those after them. */
-export interface Made {
-  /** Nothing but `true`: the app is there and shows. */
+/** Objects that probes create for later probes. */
+export interface SharedObjects {
+  /** Always `true`: the app exists and is visible. */
   app: true;
   /** Volumes of the two machines. */
   trafficVolume: Volume;
   controlVolume: Volume;
-  /** Serves visitors; changed by nothing but cordons. */
+  /** Serves visitors; only cordoned, never changed. */
   traffic: Machine;
   /** Has no services; updated, stopped and destroyed. */
   control: Machine;
   /** Public IPv6 address. */
   address: string;
-  /** By which a visitor gets there. */
-  road: Road;
+  /** How a visitor gets there. */
+  road: Route;
 }
 
 export class Session {
@@ -49,12 +49,12 @@ export class Session {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly visitor: Visitor;
-  /** The client that makes and changes things, as a deployment's. */
+  /** The client that creates and changes objects, like a deployment's. */
   readonly fly: Fly;
   /** Every exchange so far, of all clients. */
   readonly exchanges: readonly Recorded[];
   readonly #newClient: () => Fly;
-  readonly #made: Partial<Made> = {};
+  readonly #made: Partial<SharedObjects> = {};
 
   constructor({ endpoint, token, transport, random, ...shared }: SessionOptions) {
     this.app = shared.app;
@@ -64,7 +64,7 @@ export class Session {
     this.clock = shared.clock;
     this.signal = shared.signal;
     this.visitor = shared.visitor;
-    const recorder = record(transport, shared.clock, shared.signal);
+    const recorder = createRecorder(transport, shared.clock, shared.signal);
     this.exchanges = recorder.list;
     const { clock } = shared;
     // Fly's limits count all clients of one token together.
@@ -73,8 +73,8 @@ export class Session {
     this.fly = this.#newClient();
   }
 
-  /** A client that has called nothing yet: no cookie ties it to the server that knows of our writes. */
-  stranger(): Fly {
+  /** A client without earlier calls: no cookie ties it to the server that knows our writes. */
+  newClient(): Fly {
     return this.#newClient();
   }
 
@@ -95,19 +95,19 @@ export class Session {
     }
   }
 
-  keep<Name extends keyof Made>(name: Name, value: Made[Name]): void {
+  share<Name extends keyof SharedObjects>(name: Name, value: SharedObjects[Name]): void {
     this.#made[name] = value;
   }
 
-  /** Throws when the probe that makes it did not come to that. */
-  readonly need = <Name extends keyof Made>(name: Name): Made[Name] => {
+  /** Throws if the probe that creates it failed. */
+  readonly require = <Name extends keyof SharedObjects>(name: Name): SharedObjects[Name] => {
     const value = this.#made[name];
-    if (value === undefined) throw new Error(`${things[name]} is missing, see the findings before`);
-    return value as Made[Name];
+    if (value === undefined) throw new Error(`${objectNames[name]} is missing, see the findings before`);
+    return value as SharedObjects[Name];
   };
 }
 
-const things: Record<keyof Made, string> = {
+const objectNames: Record<keyof SharedObjects, string> = {
   app: "the app",
   trafficVolume: "the volume of the machine that serves",
   controlVolume: "the volume of the machine that is changed",

@@ -1,13 +1,16 @@
-/** Steps that several probes take. */
+/** Steps shared by several probes. */
 import { FlyError } from "../../providers/fly/errors.ts";
 import type { Machine } from "../../providers/fly/wire.ts";
 import type { Session } from "./session.ts";
-import { seconds } from "./words.ts";
+import { seconds } from "./text.ts";
 
 const startMs = 180_000;
 
-/** Waits until this version has started. Throws a sentence when it fails, or takes longer than three minutes. */
-export async function untilStarted({ fly, app, clock, pause }: Session, { id, instance_id }: Machine): Promise<void> {
+/** Waits until this version has started. Throws if it fails or takes longer than three minutes. */
+export async function waitUntilStarted(
+  { fly, app, clock, pause }: Session,
+  { id, instance_id }: Machine,
+): Promise<void> {
   const deadline = clock.now() + startMs;
   for (;;) {
     try {
@@ -19,7 +22,7 @@ export async function untilStarted({ fly, app, clock, pause }: Session, { id, in
       if (state === "started") return;
       throw new Error(`the machine is ${state}`);
     } catch (error) {
-      // 404: it was only just made. 408: not yet.
+      // 404: it was just created. 408: not yet.
       if (!(error instanceof FlyError) || ![404, 408].includes(error.status ?? 0)) throw error;
       if (clock.now() >= deadline)
         throw new Error(`the machine has not started within ${seconds(startMs)}`, { cause: error });
@@ -28,14 +31,14 @@ export async function untilStarted({ fly, app, clock, pause }: Session, { id, in
   }
 }
 
-/** `created` passes: image and boot follow it. */
-const lasting = new Set(["started", "stopped", "suspended", "failed", "destroyed"]);
+/** `created` is transitional: image and boot follow. */
+const finalStates = new Set(["started", "stopped", "suspended", "failed", "destroyed"]);
 
-/** The machine, once it is in a state that lasts; undefined when it does not come to that. */
-export async function settled(session: Session, id: string, forMs = startMs): Promise<Machine | undefined> {
+/** The machine in a final state. Undefined: it did not reach one in time. */
+export async function waitUntilSettled(session: Session, id: string, forMs = startMs): Promise<Machine | undefined> {
   const end = await session.until({ everyMs: 1_000, forMs }, async () => {
     const machine = await session.fly.getMachine(session.app, id);
-    return lasting.has(machine.state ?? "") ? machine : undefined;
+    return finalStates.has(machine.state ?? "") ? machine : undefined;
   });
   return end?.value;
 }

@@ -1,4 +1,4 @@
-/** A visitor of the app from outside: HTTP/1.1 on a TCP connection of its own, so that what the proxy in between does shows. */
+/** A visitor of the app from outside, with HTTP/1.1 on its own TCP connection, so that the proxy's behaviour is visible. */
 import { Agent, request } from "node:http";
 import { connect, type Socket } from "node:net";
 
@@ -7,31 +7,31 @@ export interface Visitor {
   open(ip: string, port: number): Promise<Connection>;
 }
 
-export class NoConnection extends Error {
-  /** True when there is no way to such an address from here, now or later. */
-  readonly forGood: boolean;
+export class ConnectionFailed extends Error {
+  /** True: there is no route to such an address from here, so a retry is pointless. */
+  readonly isPermanent: boolean;
   constructor(port: number, code: string) {
     super(`no connection to port ${port} from here (${code})`);
     this.name = "NoConnection";
-    this.forGood = ["ENETUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT"].includes(code);
+    this.isPermanent = ["ENETUNREACH", "EADDRNOTAVAIL", "EAFNOSUPPORT"].includes(code);
   }
 }
 
 export interface Connection {
-  /** GET on this connection, which stays open. Undefined: it was closed without an answer. */
-  ask(path: string): Promise<Reply | undefined>;
+  /** GET on this connection, which stays open. Undefined: it was closed without a response. */
+  request(path: string): Promise<Response | undefined>;
   /** Resolves when the other side has closed. */
   closed: Promise<void>;
   end(): void;
 }
 
-export interface Reply {
+export interface Response {
   status: number;
   body: string;
 }
 
 export interface VisitorOptions {
-  /** Opens the TCP connection. Absent: to the address itself. */
+  /** Opens the TCP connection. Absent: connects to the address itself. */
   dial?: (ip: string, port: number) => Socket;
   connectMs?: number;
   answerMs?: number;
@@ -44,7 +44,7 @@ export function netVisitor({ dial = connectTo, connectMs = 5_000, answerMs = 5_0
         const socket = dial(ip, port);
         const fail = (code: string) => {
           socket.destroy();
-          reject(new NoConnection(port, code));
+          reject(new ConnectionFailed(port, code));
         };
         const timer = setTimeout(() => fail("no answer"), connectMs);
         socket.once("error", (error: NodeJS.ErrnoException) => {
@@ -66,7 +66,7 @@ function connection(socket: Socket, answerMs: number): Connection {
   socket.on("error", () => undefined); // a reset is followed by "close"
   const closed = new Promise<void>((resolve) => {
     socket.once("close", () => resolve());
-    // The agent reads nothing between two requests: an end shows all the same.
+    // The agent does not read between two requests, but a close is still noticed.
     socket.once("end", () => resolve());
   });
   // One socket, kept between requests.
@@ -74,7 +74,7 @@ function connection(socket: Socket, answerMs: number): Connection {
   agent.createConnection = () => socket;
   return {
     closed,
-    ask: (path) =>
+    request: (path) =>
       new Promise((resolve) => {
         if (socket.destroyed) return resolve(undefined);
         const asked = request({ agent, path, host: "preflight.invalid", timeout: answerMs }, (response) => {

@@ -1,54 +1,59 @@
-/** Rules of what is stored, and of what tells it apart: a site's, and those of its rules. */
+/** Rules for what is cached and by which headers cached responses are told apart, in sites and in their rules. */
 import { maxVaryLength, storedStatuses } from "../../image/render/cache-policy.ts";
-import { seconds } from "../duration.ts";
-import { list } from "../field.ts";
-import { type Mistake, mistake } from "../mistakes.ts";
-import type { Sketch } from "../sketch.ts";
-import type { Path } from "../walk.ts";
-import { holders } from "./sites.ts";
+import { parseSeconds } from "../duration.ts";
+import { orList } from "../field.ts";
+import { type ConfigIssue, issue } from "../issues.ts";
+import type { Path } from "../schema-path.ts";
+import type { ValidPart } from "../valid-part.ts";
+import { sitesAndRules } from "./sites.ts";
 
-type Cache = Exclude<ReturnType<typeof holders>[number]["keys"]["cache"], false | undefined>;
+type Cache = Exclude<ReturnType<typeof sitesAndRules>[number]["keys"]["cache"], false | undefined>;
 
-const caches = (file: Sketch["file"]): { cache: Cache; at: Path }[] =>
-  holders(file).flatMap(({ keys, at }) => (keys.cache ? [{ cache: keys.cache, at: [...at, "cache"] }] : []));
+const caches = (file: ValidPart["file"]): { cache: Cache; at: Path }[] =>
+  sitesAndRules(file).flatMap(({ keys, at }) => (keys.cache ? [{ cache: keys.cache, at: [...at, "cache"] }] : []));
 
 function statusProblem(status: string): string | undefined {
   if (storedStatuses.includes(Number(status)) && /^\d{3}$/.test(status)) return undefined;
   if (status === "200") return "a 200 is fresh for maxAge";
   if (status === "206") return "a part of a response is never stored";
-  const takes = `takes ${list(storedStatuses.map(String))}`;
-  return /^[1-5]\d\d$/.test(status) ? `${takes}; other statuses hold for one moment or one visitor` : takes;
+  const takes = `expected ${orList(storedStatuses.map(String))}`;
+  return /^[1-5]\d\d$/.test(status) ? `${takes}; other statuses are only valid once or for one visitor` : takes;
 }
 
-export const statusesStored = ({ file }: Sketch): Mistake[] =>
+export const checkCachedStatuses = ({ file }: ValidPart): ConfigIssue[] =>
   caches(file).flatMap(({ cache, at }) =>
     Object.keys(cache.statuses ?? {}).flatMap((status) => {
       const reason = statusProblem(status);
-      return reason === undefined ? [] : [mistake([...at, "statuses", status], `${reason}.`, ":")];
+      return reason === undefined ? [] : [issue([...at, "statuses", status], `${reason}.`, ":")];
     }),
   );
 
-/** All names of one response have to fit into what nginx keeps of it. */
-export const varyFits = ({ file }: Sketch): Mistake[] =>
+/** nginx stores a response's Vary names in a buffer of fixed size. */
+export const checkVaryLength = ({ file }: ValidPart): ConfigIssue[] =>
   caches(file).flatMap(({ cache, at }) => {
     const length = (cache.vary ?? []).flatMap((name) => name ?? []).join(",").length;
     return length <= maxVaryLength
       ? []
-      : [mistake([...at, "vary"], `has ${length} characters together: takes ${maxVaryLength} at most.`)];
+      : [issue([...at, "vary"], `has ${length} characters in total: at most ${maxVaryLength} are allowed.`)];
   });
 
-/** Without the origin's word, the site's own alone has something stored. A rule has what it does not say itself from its site. */
-export const originIgnored = ({ file, unclear }: Sketch): Mistake[] =>
+/** With `ignoreOrigin`, only the site's own `maxAge` or `statuses` make a response storable. A rule inherits what it does not set from its site. */
+export const checkIgnoreOrigin = ({ file, isInvalid }: ValidPart): ConfigIssue[] =>
   caches(file).flatMap(({ cache, at }) => {
     const [, index = 0] = at;
     const ofSite = file.sites?.[Number(index)]?.cache ?? {};
     const { ignoreOrigin, maxAge = 0, statuses = {} } = { ...ofSite, ...cache };
-    const isUnclear = [["sites", index, "cache"], at].some((path) =>
-      ["maxAge", "statuses"].some((key) => unclear(...path, key)),
+    const isAnyInvalid = [["sites", index, "cache"], at].some((path) =>
+      ["maxAge", "statuses"].some((key) => isInvalid(...path, key)),
     );
-    if (cache.ignoreOrigin !== true || ignoreOrigin !== true || isUnclear) return [];
-    const fresh = [maxAge, ...Object.values(statuses)].some((it) => (seconds(it) ?? 0) > 0);
+    if (cache.ignoreOrigin !== true || ignoreOrigin !== true || isAnyInvalid) return [];
+    const fresh = [maxAge, ...Object.values(statuses)].some((it) => (parseSeconds(it) ?? 0) > 0);
     return fresh
       ? []
-      : [mistake([...at, "ignoreOrigin"], "needs maxAge: nothing else says how long responses are fresh. Add it.")];
+      : [
+          issue(
+            [...at, "ignoreOrigin"],
+            "needs maxAge: otherwise nothing says how long responses stay fresh. Add maxAge.",
+          ),
+        ];
   });

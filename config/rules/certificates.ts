@@ -1,67 +1,67 @@
-/** Rules of where certificates come from. */
+/** Rules for the sources of certificates. */
 import { isWildcard } from "../../image/render/validators.ts";
 import { sourceOf } from "../certificate-source.ts";
 import { directoryUrl } from "../directory.ts";
-import { given, type Mistake, mistake } from "../mistakes.ts";
-import type { Sketch } from "../sketch.ts";
+import { type ConfigIssue, formatValue, issue } from "../issues.ts";
 import { time } from "../time.ts";
+import type { ValidPart } from "../valid-part.ts";
 import { siteNames } from "./hosts.ts";
 import { isPassedThrough } from "./pass-through.ts";
 
-/** What authorities allow in one certificate. https://letsencrypt.org/docs/rate-limits/ */
+/** Maximum number of names in a certificate. https://letsencrypt.org/docs/rate-limits/ */
 const mostNames = 100;
 
-/** `certificates` says at least one source. */
-export function sourceSaid({ file, unclear }: Sketch): Mistake[] {
+/** `certificates` has at least one source. */
+export function checkCertificateSources({ file, isInvalid }: ValidPart): ConfigIssue[] {
   const { certificates } = file;
   const isSaid = (["acme", "vault"] as const).some(
-    (key) => certificates?.[key] !== undefined || unclear("certificates", key),
+    (key) => certificates?.[key] !== undefined || isInvalid("certificates", key),
   );
   return certificates === undefined || isSaid
     ? []
-    : [mistake(["certificates"], "names no source: takes acme, vault or both.")];
+    : [issue(["certificates"], "has no source: set acme, vault or both.")];
 }
 
-/** A site's source is there, and what is said of it has a meaning. */
-export function siteSources({ file, unclear }: Sketch): Mistake[] {
-  if (unclear("certificates")) return [];
+/** The source of a site's certificate exists, and its keys fit the source. */
+export function checkSiteCertificates({ file, isInvalid }: ValidPart): ConfigIssue[] {
+  if (isInvalid("certificates")) return [];
   return (file.sites ?? []).flatMap((site, index) => {
     const said = site?.certificate;
     if (said === undefined) return [];
     const at = ["sites", index, "certificate"];
     const source = sourceOf(said, file.certificates);
-    if (source !== undefined && file.certificates?.[source] === undefined && !unclear("certificates", source))
+    if (source !== undefined && file.certificates?.[source] === undefined && !isInvalid("certificates", source))
       return [
         source === "vault"
-          ? mistake(at, "names a certificate in the vault: there is none under certificates.")
-          : mistake(at, "is from acme: there is none under certificates."),
+          ? issue(at, "names a certificate in the vault, but certificates.vault is not set.")
+          : issue(at, "is from acme, but certificates.acme is not set."),
       ];
     return source === "acme" && typeof said === "object" && said.name !== undefined
       ? [
-          mistake(
+          issue(
             [...at, "name"],
-            "stands beside from: acme, whose certificates are for the site's own names. Remove it.",
+            "cannot be combined with from: acme, whose certificates are always for the site's own names. Remove it.",
           ),
         ]
       : [];
   });
 }
 
-/** HTTP-01 proves a single name, by a request for it; DNS-01 proves wildcards too. */
-export function namesProvable(sketch: Sketch): Mistake[] {
-  const { file, unclear } = sketch;
-  if (unclear("certificates")) return [];
+/** HTTP-01 validates single names only, by a request to each. DNS-01 validates wildcards too. */
+export function checkAcmeNames(valid: ValidPart): ConfigIssue[] {
+  const { file, isInvalid } = valid;
+  if (isInvalid("certificates")) return [];
   const ordered = (index: number): boolean =>
     !isPassedThrough(file.sites?.[index]) &&
-    !unclear("sites", index, "certificate") &&
+    !isInvalid("sites", index, "certificate") &&
     sourceOf(file.sites?.[index]?.certificate, file.certificates) === "acme";
-  const byDns = file.certificates?.acme?.dns !== undefined || unclear("certificates", "acme", "dns");
-  const wildcards = siteNames(sketch).flatMap(({ name, site, path }) =>
+  const byDns = file.certificates?.acme?.dns !== undefined || isInvalid("certificates", "acme", "dns");
+  const wildcards = siteNames(valid).flatMap(({ name, site, path }) =>
     isWildcard(name) && ordered(site) && !byDns
       ? [
-          mistake(
+          issue(
             path,
-            `is ${given(name)}: ACME proves single names only by requests (HTTP-01). Let PoPs set records: certificates.acme.dns. Or have the wildcard's certificate from the vault, and name it there: sites[${site}].certificate: { from: vault, name: ${name.slice(2)} }.`,
+            `is ${formatValue(name)}: HTTP-01 proves single names only. Set certificates.acme.dns, or take the wildcard's certificate from the vault: set sites[${site}].certificate to { from: vault, name: ${name.slice(2)} }.`,
           ),
         ]
       : [],
@@ -70,9 +70,9 @@ export function namesProvable(sketch: Sketch): Mistake[] {
     const names = 1 + (site?.aliases ?? []).length;
     return names > mostNames && ordered(index)
       ? [
-          mistake(
+          issue(
             ["sites", index, "aliases"],
-            `and host are ${names} names: a certificate of ACME has ${mostNames} at most. Make two sites of it.`,
+            `and host are ${names} names in total, but an ACME certificate has at most ${mostNames}. Split the site.`,
           ),
         ]
       : [];
@@ -80,37 +80,49 @@ export function namesProvable(sketch: Sketch): Mistake[] {
   return [...wildcards, ...crowded];
 }
 
-/** Authorities that stand in for one another are several. */
-export function directoriesDiffer({ file, unclear }: Sketch): Mistake[] {
+/** Fallback authorities differ from each other and from the first. */
+export function checkUniqueDirectories({ file, isInvalid }: ValidPart): ConfigIssue[] {
   const { acme } = file.certificates ?? {};
-  if (acme === undefined || unclear("certificates", "acme", "directory")) return [];
+  if (acme === undefined || isInvalid("certificates", "acme", "directory")) return [];
   const seen = [directoryUrl(acme.directory ?? "letsencrypt")];
   return (acme.fallback ?? []).flatMap((text, at) => {
     if (text === undefined) return [];
     const url = directoryUrl(text);
     if (seen.includes(url))
-      return [mistake(["certificates", "acme", "fallback", at], `is ${given(text)}: that authority is asked already.`)];
+      return [
+        issue(["certificates", "acme", "fallback", at], `is ${formatValue(text)}: this authority is listed already.`),
+      ];
     seen.push(url);
     return [];
   });
 }
 
-/** What is said of a vault's fields and of its secret_id has a meaning. */
-export function vaultSayings({ file, unclear }: Sketch): Mistake[] {
+/** A vault's fields and the times of its secret_id are consistent. */
+export function checkVault({ file, isInvalid }: ValidPart): ConfigIssue[] {
   const { fields, secretId } = file.certificates?.vault ?? {};
   const at = ["certificates", "vault"];
   const { pem, ...others } = fields ?? {};
-  const [beside] = unclear(...at, "fields") || pem === undefined ? [] : Object.keys(others);
+  const [beside] = isInvalid(...at, "fields") || pem === undefined ? [] : Object.keys(others);
   const [created, ends] = [secretId?.created, secretId?.ends].map((text) =>
     text === undefined ? undefined : time(text),
   );
-  const isOver = !unclear(...at, "secretId") && created !== undefined && ends !== undefined && ends <= created;
+  const isOver = !isInvalid(...at, "secretId") && created !== undefined && ends !== undefined && ends <= created;
   return [
     ...(beside === undefined
       ? []
-      : [mistake([...at, "fields", "pem"], `stands beside ${beside}: key and certificates are in pem. Remove one.`)]),
+      : [
+          issue(
+            [...at, "fields", "pem"],
+            `cannot be combined with ${beside}: pem contains key and certificates. Remove one.`,
+          ),
+        ]),
     ...(isOver
-      ? [mistake([...at, "secretId", "ends"], `is ${given(secretId?.ends)}: not after created, ${secretId?.created}.`)]
+      ? [
+          issue(
+            [...at, "secretId", "ends"],
+            `is ${formatValue(secretId?.ends)}: must be after created, ${secretId?.created}.`,
+          ),
+        ]
       : []),
   ];
 }

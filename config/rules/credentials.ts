@@ -1,30 +1,32 @@
-/** No credential stands in a stack file: it would lie in git, in the image and in the state for all to read. */
+/** A stack file must not contain credentials: they would be stored in plain text in git, in the image and in state. */
 import { findCredential } from "../../image/credentials.ts";
-import { type Mistake, mistake } from "../mistakes.ts";
-import type { Sketch } from "../sketch.ts";
-import type { Path } from "../walk.ts";
+import { type ConfigIssue, issue } from "../issues.ts";
+import type { Path } from "../schema-path.ts";
+import type { ValidPart } from "../valid-part.ts";
 
-/** Values are recognised by shape, and never repeated. */
-export const credentialsKept = ({ file }: Sketch): Mistake[] =>
-  leaves(file, []).flatMap(([path, value]) => {
+/** Recognises credentials by their shape. The messages never repeat the value. */
+export const checkNoCredentials = ({ file }: ValidPart): ConfigIssue[] =>
+  stringLeaves(file, []).flatMap(([path, value]) => {
     const what = findCredential(value);
-    return what === undefined ? [] : [mistake(path, `holds ${what}: ${whereTo(path)}`)];
+    return what === undefined ? [] : [issue(path, `holds ${what}: ${adviceFor(path)}`)];
   });
 
-function whereTo(path: Path): string {
-  const change = "And change it where it came from: it must be taken for known.";
+function adviceFor(path: Path): string {
+  const change = "Then rotate it, because it must be treated as leaked.";
   const [key, name] = path;
   if (key === "luggage" && typeof name === "string")
-    return `it would lie in the image for all to read. Put it into the secrets file (npx fly-pops secrets edit), name its key under luggage.${name}.secrets, and read it from /run/secrets/${name}/<key> (docs/secrets.md). ${change}`;
-  if (key === "sites" && path.includes("headers")) return `every visitor would be sent it. Remove it. ${change}`;
+    return `it would be stored in plain text in the image. Put it into the secrets file (npx fly-pops secrets edit), list its key under luggage.${name}.secrets, and read it from /run/secrets/${name}/<key> (docs/secrets.md). ${change}`;
+  if (key === "sites" && path.includes("headers")) return `it would be sent to every visitor. Remove it. ${change}`;
   if (path.includes("requestHeaders"))
-    return `it would lie in the image for all to read. Put it into the secrets file (npx fly-pops secrets edit), and write { secret: KEY } here. ${change}`;
-  return `it would lie in the image and the state for all to read. Secrets belong into the secrets file: docs/secrets.md. ${change}`;
+    return `it would be stored in plain text in the image. Put it into the secrets file (npx fly-pops secrets edit), and write { secret: KEY } here. ${change}`;
+  return `it would be stored in plain text in the image and in state. Put secrets into the secrets file (docs/secrets.md). ${change}`;
 }
 
-/** Texts by path. */
-function leaves(value: unknown, path: Path): [path: Path, text: string][] {
+/** All strings in a value, with their paths. */
+function stringLeaves(value: unknown, path: Path): [path: Path, text: string][] {
   if (typeof value === "string") return [[path, value]];
   if (typeof value !== "object" || value === null) return [];
-  return Object.entries(value).flatMap(([key, it]) => leaves(it, [...path, Array.isArray(value) ? Number(key) : key]));
+  return Object.entries(value).flatMap(([key, it]) =>
+    stringLeaves(it, [...path, Array.isArray(value) ? Number(key) : key]),
+  );
 }

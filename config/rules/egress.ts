@@ -1,12 +1,14 @@
-/** Rules of what the cost estimate is told. */
-import { type Mistake, mistake } from "../mistakes.ts";
-import type { Sketch } from "../sketch.ts";
+/** Rules for the inputs of the cost estimate. */
+import { type ConfigIssue, issue } from "../issues.ts";
+import type { ValidPart } from "../valid-part.ts";
 
-/** Percent make a whole. */
-export function egressWhole({ file, unclear }: Sketch): Mistake[] {
-  if (file.egress === undefined || unclear("egress")) return [];
+/** The percentages add up to 100. */
+export function checkEgressTotal({ file, isInvalid }: ValidPart): ConfigIssue[] {
+  if (file.egress === undefined || isInvalid("egress")) return [];
   const parts = Object.entries(file.egress);
-  if (parts.some(([area]) => unclear("egress", area))) return [];
+  if (parts.some(([area]) => isInvalid("egress", area))) return [];
   const sum = parts.reduce((all, [, percent]) => all + (percent ?? 0), 0);
-  return sum === 100 ? [] : [mistake(["egress"], `has ${sum} percent in all: takes 100, as in { eu: 80, asia: 20 }.`)];
+  return sum === 100
+    ? []
+    : [issue(["egress"], `has ${sum} percent in total: the values must add up to 100, as in { eu: 80, asia: 20 }.`)];
 }

@@ -1,26 +1,26 @@
-/** Rules of origins that are asked by gRPC. */
+/** Rules for gRPC origins. */
 import { hasUniformOrigins } from "../../image/render/nginx-origins.ts";
-import { type Mistake, mistake } from "../mistakes.ts";
-import type { Sketch } from "../sketch.ts";
-import { answers } from "./paths.ts";
+import { type ConfigIssue, issue } from "../issues.ts";
+import type { ValidPart } from "../valid-part.ts";
+import { ruleKinds } from "./paths.ts";
 
-/** Keys that mean nothing there. */
-const withoutMeaning = {
+/** Keys that have no meaning with a gRPC origin, and why. */
+const unsupportedKeys = {
   cache: "calls are never stored",
   buffering: "each message is passed on as it arrives",
-  compress: "applications compress their messages themselves",
-  stripPrefix: "a gRPC client can put nothing before /package.Service/Method",
-  errorPages: "a client gets grpc-status and grpc-message, and shows no page",
+  compress: "applications compress their own messages",
+  stripPrefix: "a gRPC client cannot add a prefix to /package.Service/Method",
+  errorPages: "a client gets grpc-status and grpc-message, not a page",
 } as const;
 
-/** Sites and rules whose origins are asked by gRPC: a rule's own, or its site's. */
-const asked = ({ file }: Sketch) =>
+/** Sites and rules with gRPC origins, their own or, for a rule, its site's. */
+const grpcHolders = ({ file }: ValidPart) =>
   (file.sites ?? []).flatMap((site, index) => {
     if (site === undefined) return [];
     const at = ["sites", index];
     const rules = (site.paths ?? []).flatMap((keys, number) => {
       if (keys === undefined) return [];
-      const origins = answers.some((kind) => kind in keys) ? keys : site;
+      const origins = ruleKinds.some((kind) => kind in keys) ? keys : site;
       return [{ what: "rule", host: site.host, keys, origins, at: [...at, "paths", number] }];
     });
     return [{ what: "site", host: site.host, keys: site, origins: site, at }, ...rules].filter(
@@ -28,30 +28,30 @@ const asked = ({ file }: Sketch) =>
     );
   });
 
-/** What is said beside gRPC has a meaning there. */
-export const grpcFits = (sketch: Sketch): Mistake[] =>
-  asked(sketch).flatMap(({ what, keys, at }) =>
-    Object.entries(withoutMeaning).flatMap(([key, why]) => {
+/** No key that has no meaning with gRPC is set. */
+export const checkGrpcKeys = (valid: ValidPart): ConfigIssue[] =>
+  grpcHolders(valid).flatMap(({ what, keys, at }) =>
+    Object.entries(unsupportedKeys).flatMap(([key, why]) => {
       const value = (keys as Record<string, unknown>)[key];
-      // What is off anyway may be said.
+      // Switching off what is off anyway is harmless.
       if (value === undefined || (value === false && (key === "cache" || key === "stripPrefix"))) return [];
-      // Its rules may have pages to show.
+      // Rules of the site that are not gRPC may use the pages.
       if (key === "errorPages" && "paths" in keys) return [];
-      return [mistake([...at, key], `stands in a ${what} whose origins are asked by gRPC: ${why}.`)];
+      return [issue([...at, key], `cannot be used in a ${what} with gRPC origins: ${why}.`)];
     }),
   );
 
-/** Of several kinds nginx would need relays, and behind one no call is tried again: it was sent by then. */
-export const grpcOriginsAlike = (sketch: Sketch): Mistake[] =>
-  asked(sketch).flatMap(({ host = "", keys: { origin, tls }, at }) => {
-    if (origin === undefined || sketch.unclear(...at, "origin") || sketch.unclear(...at, "tls")) return [];
+/** Origins that differ would need nginx's internal relay servers, and a call through a relay cannot be retried, because it was already sent. */
+export const checkGrpcOrigins = (valid: ValidPart): ConfigIssue[] =>
+  grpcHolders(valid).flatMap(({ host = "", keys: { origin, tls }, at }) => {
+    if (origin === undefined || valid.isInvalid(...at, "origin") || valid.isInvalid(...at, "tls")) return [];
     const origins = [origin].flat().filter((url) => url !== undefined);
     const named = tls?.serverName === undefined ? {} : { tls: { serverName: tls.serverName } };
     if (hasUniformOrigins({ host, origins, ...named })) return [];
     return [
-      mistake(
+      issue(
         [...at, "origin"],
-        "has origins that differ in scheme or in the name on their certificates: those that are asked by gRPC are alike in both. Write one scheme, and for https tls.serverName.",
+        "has origins that differ in scheme or in certificate name: gRPC origins must share both. Use one scheme and, for https, set tls.serverName.",
       ),
     ];
   });

@@ -1,92 +1,97 @@
-/** Rules of the names that sites are asked for by. */
+/** Rules for the host names of sites. */
 import { matchName } from "../../image/render/hosts.ts";
 import { isWildcard } from "../../image/render/validators.ts";
 import { nameInVault, sourceOf } from "../certificate-source.ts";
-import { given, type Mistake, mistake } from "../mistakes.ts";
-import { originParts, plainName } from "../names.ts";
-import type { Sketch } from "../sketch.ts";
-import type { Path } from "../walk.ts";
+import { type ConfigIssue, formatValue, issue } from "../issues.ts";
+import type { Path } from "../schema-path.ts";
+import type { ValidPart } from "../valid-part.ts";
+import { normalizeName, originParts } from "../validators.ts";
 import { isPassedThrough } from "./pass-through.ts";
 
-export interface Name {
+export interface SiteName {
   name: string;
   site: number;
   path: Path;
 }
 
-/** Names of all sites in the order they are written, the wrong ones left out. */
-export function siteNames({ file }: Pick<Sketch, "file">): Name[] {
+/** Valid names of all sites, in the order of the file. */
+export function siteNames({ file }: Pick<ValidPart, "file">): SiteName[] {
   return (file.sites ?? []).flatMap((site, index) => [
-    ...(site?.host === undefined ? [] : [{ name: plainName(site.host), site: index, path: ["sites", index, "host"] }]),
+    ...(site?.host === undefined
+      ? []
+      : [{ name: normalizeName(site.host), site: index, path: ["sites", index, "host"] }]),
     ...(site?.aliases ?? []).flatMap((alias, at) =>
-      alias === undefined ? [] : [{ name: plainName(alias), site: index, path: ["sites", index, "aliases", at] }],
+      alias === undefined ? [] : [{ name: normalizeName(alias), site: index, path: ["sites", index, "aliases", at] }],
     ),
   ]);
 }
 
-/** One name, one site. */
-export function hostsDiffer(sketch: Sketch): Mistake[] {
-  const first = new Map<string, Name>();
-  return siteNames(sketch).flatMap((it) => {
+/** Every name belongs to one site only. */
+export function checkUniqueHosts(valid: ValidPart): ConfigIssue[] {
+  const first = new Map<string, SiteName>();
+  return siteNames(valid).flatMap((it) => {
     const other = first.get(it.name);
     if (other === undefined) first.set(it.name, it);
     if (other === undefined) return [];
     const where = other.site === it.site && it.path.includes("aliases") ? "this site" : `sites[${other.site}]`;
-    return [mistake(it.path, `is ${given(it.name)}: ${where} has it too. One host, one site.`)];
+    return [
+      issue(it.path, `is ${formatValue(it.name)}: ${where} has this host already. A host may appear in one site only.`),
+    ];
   });
 }
 
-/** Names that are in no site go to one site. */
-export function oneDefault({ file }: Sketch): Mistake[] {
+/** At most one site is the default for unknown names. */
+export function checkSingleDefault({ file }: ValidPart): ConfigIssue[] {
   const [first, ...others] = (file.sites ?? []).flatMap((site, index) => (site?.default === true ? [index] : []));
   return others.map((index) =>
-    mistake(["sites", index, "default"], `is true: sites[${first}] is the default site already. There is one.`),
+    issue(["sites", index, "default"], `is true: sites[${first}] is the default site already. There can be only one.`),
   );
 }
 
-/** A vault has no certificate under a wildcard's name: it has to be said under which it has one. */
-export function wildcardsCertified(sketch: Sketch): Mistake[] {
-  const { file, unclear } = sketch;
+/** A vault stores no certificate under a wildcard name, so the site has to give the certificate's name. */
+export function checkWildcardCertificates(valid: ValidPart): ConfigIssue[] {
+  const { file, isInvalid } = valid;
   if (file.certificates === undefined) return [];
-  return siteNames(sketch).flatMap(({ name, site, path }) => {
+  return siteNames(valid).flatMap(({ name, site, path }) => {
     const said = file.sites?.[site]?.certificate;
     return !isWildcard(name) ||
       isPassedThrough(file.sites?.[site]) ||
       nameInVault(said) !== undefined ||
       sourceOf(said, file.certificates) !== "vault" ||
-      unclear("sites", site, "certificate")
+      isInvalid("sites", site, "certificate")
       ? []
       : [
-          mistake(
+          issue(
             path,
-            `is ${given(name)}: name its certificate in the vault under sites[${site}].certificate, as in ${name.slice(2)}.`,
+            `is ${formatValue(name)}: a wildcard needs the name of its certificate in the vault. Set sites[${site}].certificate, for example to ${name.slice(2)}.`,
           ),
         ];
   });
 }
 
-/** The certificate of an https origin that is an address is for the site's name, which a wildcard is not. */
-export function wildcardOriginsNamed({ file, unclear }: Sketch): Mistake[] {
+/** An https origin given by its address must have a certificate for the site's host, and a wildcard host is not a name to verify. */
+export function checkWildcardOriginNames({ file, isInvalid }: ValidPart): ConfigIssue[] {
   return (file.sites ?? []).flatMap((site, index) => {
-    if (site?.host === undefined || !isWildcard(site.host) || unclear("sites", index, "tls")) return [];
+    if (site?.host === undefined || !isWildcard(site.host) || isInvalid("sites", index, "tls")) return [];
     if (isPassedThrough(site)) return [];
     const isUnnamed = (url: string | undefined): boolean =>
       url?.toLowerCase().startsWith("https:") === true && /^[[\d]/.test(originParts(url).host);
     if (site.tls?.serverName !== undefined || ![site.origin].flat().some(isUnnamed)) return [];
     return [
-      mistake(
+      issue(
         ["sites", index, "origin"],
-        `is asked by https at an address, and ${site.host} is no name for its certificate: name that under sites[${index}].tls.serverName.`,
+        `is an https URL with an IP address, and the wildcard ${site.host} cannot be verified in its certificate. Set sites[${index}].tls.serverName.`,
       ),
     ];
   });
 }
 
-/** The site that answers a name, if one has it as it is or by a wildcard. */
-export const siteOf = (names: readonly Name[], host: string): number | undefined => matchName(names, host)?.site;
+/** Index of the site for a host, matched exactly or by a wildcard. */
+export const siteByHost = (names: readonly SiteName[], host: string): number | undefined =>
+  matchName(names, host)?.site;
 
-/** The site that a URL leads to, on the ports that the edge has. */
-export function siteOfUrl(names: readonly Name[], url: string): number | undefined {
+/** Index of the site that a URL leads to, if it uses a port of the edge (80 or 443). */
+export function siteByUrl(names: readonly SiteName[], url: string): number | undefined {
   const { host, port } = originParts(url);
-  return port === 80 || port === 443 ? siteOf(names, host) : undefined;
+  return port === 80 || port === 443 ? siteByHost(names, host) : undefined;
 }

@@ -1,26 +1,31 @@
-/** Rules of zones and of the SSH server. */
-import { given, type Mistake, mistake } from "../mistakes.ts";
-import { plainName } from "../names.ts";
-import type { Sketch } from "../sketch.ts";
+/** Rules for DNS zones and the SSH server. */
+import { type ConfigIssue, formatValue, issue } from "../issues.ts";
+import type { ValidPart } from "../valid-part.ts";
+import { normalizeName } from "../validators.ts";
 
-/** The SSH server has an address to listen on. */
-export function sshReachable({ file, unclear }: Sketch): Mistake[] {
-  if (file.ssh === undefined || file.tailnet !== undefined || unclear("tailnet")) return [];
-  return [mistake(["ssh"], "stands in a stack without tailnet: its server listens there and nowhere else.")];
+/** The SSH server needs the tailnet address to listen on. */
+export function checkSsh({ file, isInvalid }: ValidPart): ConfigIssue[] {
+  if (file.ssh === undefined || file.tailnet !== undefined || isInvalid("tailnet")) return [];
+  return [
+    issue(
+      ["ssh"],
+      "needs tailnet: the SSH server listens on the PoP's tailnet address only. Add tailnet, or remove ssh.",
+    ),
+  ];
 }
 
-/** One zone, one entry; the tailnet's has its own. */
-export function zonesDiffer({ file }: Sketch): Mistake[] {
+/** Every zone is listed once, and the tailnet's domain not at all. */
+export function checkUniqueZones({ file }: ValidPart): ConfigIssue[] {
   const first = new Map<string, number>();
-  const domain = file.tailnet?.domain === undefined ? undefined : plainName(file.tailnet.domain);
+  const domain = file.tailnet?.domain === undefined ? undefined : normalizeName(file.tailnet.domain);
   return (file.dns?.forward ?? []).flatMap((forward, index) => {
     if (forward?.zone === undefined) return [];
-    const zone = plainName(forward.zone);
+    const zone = normalizeName(forward.zone);
     if (zone === domain)
       return [
-        mistake(
+        issue(
           ["dns", "forward", index, "zone"],
-          `is ${given(zone)}: tailnet.domain is that, and asks Tailscale itself. Remove it here.`,
+          `is ${formatValue(zone)}: tailnet.domain already covers this zone through Tailscale's resolver. Remove it here.`,
         ),
       ];
     const other = first.get(zone);
@@ -28,9 +33,9 @@ export function zonesDiffer({ file }: Sketch): Mistake[] {
     return other === undefined
       ? []
       : [
-          mistake(
+          issue(
             ["dns", "forward", index, "zone"],
-            `is ${given(zone)}: dns.forward[${other}] has it too. Put all servers there.`,
+            `is ${formatValue(zone)}: dns.forward[${other}] has this zone already. Put all servers there.`,
           ),
         ];
   });

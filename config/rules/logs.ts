@@ -1,11 +1,11 @@
-/** Rules of where logs go. */
+/** Rules for the destination of logs. */
 import { BlockList, isIP, isIPv6 } from "node:net";
-import { syslogParts } from "../log-names.ts";
-import { type Mistake, mistake } from "../mistakes.ts";
-import { plainName } from "../names.ts";
-import type { Sketch } from "../sketch.ts";
+import { type ConfigIssue, issue } from "../issues.ts";
+import { syslogParts } from "../log-validators.ts";
+import type { ValidPart } from "../valid-part.ts";
+import { normalizeName } from "../validators.ts";
 
-/** Networks that nobody reaches by way of the internet, a tailnet's own among them. */
+/** Networks that are not reached over the internet, including a tailnet's (100.64.0.0/10). */
 const privateNetworks = new BlockList();
 for (const [network, prefix] of [
   ["10.0.0.0", 8],
@@ -16,10 +16,10 @@ for (const [network, prefix] of [
   privateNetworks.addSubnet(network, prefix, "ipv4");
 privateNetworks.addSubnet("fc00::", 7, "ipv6");
 
-/** Messages of syslog are not encrypted, and say who visited what: they stay in networks of the user's own. */
-export function syslogPrivate({ file, unclear }: Sketch): Mistake[] {
+/** Syslog messages are not encrypted and say who visited what, so they may only go to private networks. */
+export function checkSyslogTarget({ file, isInvalid }: ValidPart): ConfigIssue[] {
   const url = file.logs?.syslog;
-  if (url === undefined || unclear("tailnet") || unclear("dns")) return [];
+  if (url === undefined || isInvalid("tailnet") || isInvalid("dns")) return [];
   const { host } = syslogParts(url);
   const isPrivate =
     isIP(host) === 0
@@ -27,14 +27,14 @@ export function syslogPrivate({ file, unclear }: Sketch): Mistake[] {
       : privateNetworks.check(host, isIPv6(host) ? "ipv6" : "ipv4");
   if (isPrivate) return [];
   return [
-    mistake(
+    issue(
       ["logs", "syslog"],
-      `leads to ${host}, over the internet as far as this file says, and its messages are not encrypted: name a host of the tailnet (tailnet.domain), of a zone under dns.forward, or an address of a private network.`,
+      `leads to ${host}, which may be reached over the internet, and syslog messages are not encrypted. Use a host in the tailnet (tailnet.domain), a host in a zone of dns.forward, or a private address.`,
     ),
   ];
 }
 
-const ownZones = (file: Sketch["file"]): string[] =>
+const ownZones = (file: ValidPart["file"]): string[] =>
   [file.tailnet?.domain, ...(file.dns?.forward ?? []).map((it) => it?.zone)].flatMap((zone) =>
-    zone === undefined || zone === "." ? [] : [plainName(zone)],
+    zone === undefined || zone === "." ? [] : [normalizeName(zone)],
   );

@@ -1,33 +1,33 @@
-/** Rules of the user's own configuration of nginx. */
-import { type Mistake, mistake } from "../mistakes.ts";
-import { plainName } from "../names.ts";
-import { nearest } from "../nearest.ts";
-import type { Sketch } from "../sketch.ts";
+/** Rules for the user's own nginx configuration. */
+import { type ConfigIssue, issue } from "../issues.ts";
+import { suggest } from "../suggest.ts";
+import type { ValidPart } from "../valid-part.ts";
+import { normalizeName } from "../validators.ts";
 import { isPassedThrough } from "./pass-through.ts";
 
-/** A file for a site goes into that site's server: there has to be one. */
-export function nginxSites({ file, unclear }: Sketch): Mistake[] {
-  const hosts = (file.sites ?? []).flatMap((site) => (site?.host === undefined ? [] : [plainName(site.host)]));
-  // A host that could not be read may be the one that is meant.
-  if (unclear("sites") || (file.sites ?? []).some((site) => site?.host === undefined)) return [];
+/** A file for a site is included in that site's server block, so the site must exist. */
+export function checkNginxSites({ file, isInvalid }: ValidPart): ConfigIssue[] {
+  const hosts = (file.sites ?? []).flatMap((site) => (site?.host === undefined ? [] : [normalizeName(site.host)]));
+  // An invalid host may be the one that is meant.
+  if (isInvalid("sites") || (file.sites ?? []).some((site) => site?.host === undefined)) return [];
   const seen = new Set<string>();
   return Object.keys(file.nginx?.sites ?? {}).flatMap((host) => {
     const path = ["nginx", "sites", host];
-    const name = plainName(host);
-    if (seen.has(name)) return [mistake(path, "names a site a second time: case and a final dot do not count.")];
+    const name = normalizeName(host);
+    if (seen.has(name)) return [issue(path, "names the same site twice: case and a final dot are ignored.")];
     seen.add(name);
     if (
       (file.sites ?? []).some(
-        (site) => site?.host !== undefined && plainName(site.host) === name && isPassedThrough(site),
+        (site) => site?.host !== undefined && normalizeName(site.host) === name && isPassedThrough(site),
       )
     )
-      return [mistake(path, "names a site with passThrough, which has no server here that could take directives.")];
+      return [issue(path, "names a site with passThrough, which has no nginx server block here to take directives.")];
     if (hosts.includes(name)) return [];
     const alias = (file.sites ?? []).find((site) =>
-      site?.aliases?.some((it) => it !== undefined && plainName(it) === name),
+      site?.aliases?.some((it) => it !== undefined && normalizeName(it) === name),
     );
-    if (alias?.host !== undefined) return [mistake(path, `names an alias: write the site's host, ${alias.host}.`)];
-    const meant = nearest(name, hosts);
-    return [mistake(path, `names no site of this file${meant === undefined ? "." : `; did you mean ${meant}?`}`)];
+    if (alias?.host !== undefined) return [issue(path, `names an alias. Use the site's host, ${alias.host}.`)];
+    const meant = suggest(name, hosts);
+    return [issue(path, `is not a site of this file${meant === undefined ? "." : `; did you mean ${meant}?`}`)];
   });
 }

@@ -1,18 +1,18 @@
-/** Rules of sites whose TLS ends at home. */
-import { given, type Mistake, mistake } from "../mistakes.ts";
-import { originParts } from "../names.ts";
-import type { Sketch } from "../sketch.ts";
-import type { Path } from "../walk.ts";
+/** Rules for sites whose TLS is terminated by the origin. */
+import { type ConfigIssue, formatValue, issue } from "../issues.ts";
+import type { Path } from "../schema-path.ts";
+import type { ValidPart } from "../valid-part.ts";
+import { originParts } from "../validators.ts";
 
-type Site = NonNullable<NonNullable<Sketch["file"]["sites"]>[number]>;
+type Site = NonNullable<NonNullable<ValidPart["file"]["sites"]>[number]>;
 
 const seesNoRequest = "the PoP sees no request";
 const seesNoResponse = "the PoP sees no response";
 
-/** Keys of a site with an origin that mean nothing where its TLS ends there, and why. */
-const impossible: Readonly<Record<string, string>> = {
-  default: "names that are in no site are turned away before the origin hears of them. Write its names under aliases",
-  certificate: "the origin shows visitors its own",
+/** Keys that a site with passThrough cannot have, and why. */
+const incompatibleKeys: Readonly<Record<string, string>> = {
+  default: "unknown names are rejected before they reach the origin. List the site's names under aliases",
+  certificate: "the origin presents its own certificate",
   cache: seesNoResponse,
   auth: seesNoRequest,
   tls: "visitors check the origin's certificate themselves",
@@ -25,58 +25,61 @@ const impossible: Readonly<Record<string, string>> = {
   headers: seesNoResponse,
   hsts: seesNoResponse,
   securityHeaders: seesNoResponse,
-  errorPages: "the PoP answers nothing itself",
-  robots: "the PoP answers nothing itself",
+  errorPages: "the PoP sends no responses of its own",
+  robots: "the PoP sends no responses of its own",
   paths: seesNoRequest,
 };
 
 export const isPassedThrough = (site: Pick<Site, "passThrough"> | undefined): boolean => site?.passThrough === true;
 
-/** It has an https origin, and no key that needs what is inside of TLS. */
-export function passThroughFits({ file, unclear }: Sketch): Mistake[] {
+/** A site with passThrough has https origins only, and no key that needs the decrypted traffic. */
+export function checkPassThrough({ file, isInvalid }: ValidPart): ConfigIssue[] {
   return (file.sites ?? []).flatMap((site, index) => {
     const at: Path = ["sites", index];
     if (site === undefined) return [];
     if (!isPassedThrough(site))
-      return "proxyProtocol" in site && !unclear(...at, "passThrough")
+      return "proxyProtocol" in site && !isInvalid(...at, "passThrough")
         ? [
-            mistake(
+            issue(
               [...at, "proxyProtocol"],
-              "stands in a site without passThrough: its origin is told the visitor's address in each request, by X-Forwarded-For.",
+              "needs passThrough: without it, the origin gets the visitor's address in the X-Forwarded-For header of each request.",
             ),
           ]
         : [];
     return [
-      ...Object.entries(impossible).flatMap(([key, why]) => (key in site ? [together([...at, key], why)] : [])),
-      ...limitOf(site, at),
+      ...Object.entries(incompatibleKeys).flatMap(([key, why]) =>
+        key in site ? [cannotCombine([...at, key], why)] : [],
+      ),
+      ...checkLimit(site, at),
       ...(site.access !== undefined && "agents" in site.access
-        ? [together([...at, "access", "agents"], seesNoRequest)]
+        ? [cannotCombine([...at, "access", "agents"], seesNoRequest)]
         : []),
-      ...plainOrigins(site, at),
+      ...checkHttpsOrigins(site, at),
     ];
   });
 }
 
-const together = (path: Path, why: string): Mistake => mistake(path, `cannot be combined with passThrough: ${why}.`);
+const cannotCombine = (path: Path, why: string): ConfigIssue =>
+  issue(path, `cannot be combined with passThrough: ${why}.`);
 
-const limitOf = ({ limit }: Site, at: Path): Mistake[] =>
+const checkLimit = ({ limit }: Site, at: Path): ConfigIssue[] =>
   (["requests", "burst"] as const).flatMap((key) =>
     typeof limit === "object" && key in limit
-      ? [together([...at, "limit", key], `${seesNoRequest}. Connections can be limited: limit.connections`)]
+      ? [cannotCombine([...at, "limit", key], `${seesNoRequest}. Connections can be limited: limit.connections`)]
       : [],
   );
 
-const plainOrigins = ({ origin }: Site, at: Path): Mistake[] =>
+const checkHttpsOrigins = ({ origin }: Site, at: Path): ConfigIssue[] =>
   [origin].flat().flatMap((url, index) => {
     if (url === undefined || originParts(url).scheme === "https") return [];
     const path = Array.isArray(origin) ? [...at, "origin", index] : [...at, "origin"];
-    return [mistake(path, `is ${given(url, path)}: passThrough hands on TLS, so it takes an https URL.`)];
+    return [issue(path, `is ${formatValue(url, path)}: passThrough forwards TLS, so the origin must be an https URL.`)];
   });
 
-/** Certificates are fetched for sites whose TLS ends here. */
-export function certificatesServe({ file, unclear }: Sketch): Mistake[] {
+/** `certificates` needs a site whose TLS is terminated on the PoP. */
+export function checkCertificatesUsed({ file, isInvalid }: ValidPart): ConfigIssue[] {
   const sites = file.sites ?? [];
-  if (file.certificates === undefined || unclear("sites") || sites.length === 0 || !sites.every(isPassedThrough))
+  if (file.certificates === undefined || isInvalid("sites") || sites.length === 0 || !sites.every(isPassedThrough))
     return [];
-  return [mistake(["certificates"], "serves nobody: TLS of all sites is passed through. Remove it.")];
+  return [issue(["certificates"], "is unused: all sites have passThrough. Remove it.")];
 }

@@ -1,16 +1,16 @@
-/** Rules of rules by path: each by itself, and in their order. */
+/** Rules for `paths`: for each path rule, and for their order. */
 import { covers, matchesPath, type PathPattern, pathPattern } from "../../image/render/path-pattern.ts";
-import { given, type Mistake, mistake } from "../mistakes.ts";
-import { targetParts } from "../path-names.ts";
-import type { Sketch } from "../sketch.ts";
-import type { Path } from "../walk.ts";
-import { type Name, siteNames, siteOfUrl } from "./hosts.ts";
-import { belongs, kinds } from "./sites.ts";
+import { type ConfigIssue, formatValue, issue } from "../issues.ts";
+import { targetParts } from "../path-validators.ts";
+import type { Path } from "../schema-path.ts";
+import type { ValidPart } from "../valid-part.ts";
+import { type SiteName, siteByUrl, siteNames } from "./hosts.ts";
+import { allowedKeysByKind, siteKinds } from "./sites.ts";
 
-type Site = NonNullable<NonNullable<Sketch["file"]["sites"]>[number]>;
+type Site = NonNullable<NonNullable<ValidPart["file"]["sites"]>[number]>;
 type Rule = NonNullable<NonNullable<Site["paths"]>[number]>;
 
-interface Placed {
+interface RuleEntry {
   site: Site;
   /** Index of the site. */
   index: number;
@@ -20,7 +20,7 @@ interface Placed {
   at: Path;
 }
 
-const rulesOf = ({ file }: Pick<Sketch, "file">): Placed[] =>
+const rulesOf = ({ file }: Pick<ValidPart, "file">): RuleEntry[] =>
   (file.sites ?? []).flatMap((site, index) =>
     (site?.paths ?? []).flatMap((rule, number) =>
       site === undefined || rule === undefined
@@ -29,77 +29,71 @@ const rulesOf = ({ file }: Pick<Sketch, "file">): Placed[] =>
     ),
   );
 
-/** What a rule says of its own origins only. */
-const keysOfOrigin = ["protocol", "tls"] as const;
+/** Keys that need an origin in the same rule. */
+const originKeys = ["protocol", "tls"] as const;
 
-/** Ways in which a rule may answer. */
-export const answers = ["origin", "files", "luggage", "redirect", "deny"] as const;
+/** The kinds of responses a path rule may have. */
+export const ruleKinds = ["origin", "files", "luggage", "redirect", "deny"] as const;
 
-/** A rule is answered in one way, its own or its site's, and has no key of another way. */
-export function ruleKinds({ file, unclear }: Sketch): Mistake[] {
+/** A rule has at most one kind of response, else its site's, and only keys of that kind. */
+export function checkRuleKind({ file, isInvalid }: ValidPart): ConfigIssue[] {
   return rulesOf({ file }).flatMap(({ site, index, rule, at }) => {
-    const mistakes: Mistake[] = [];
-    const own = answers.filter((kind) => kind in rule || unclear(...at, kind));
-    if (own.length > 1)
-      mistakes.push(mistake(at, `has ${own.join(" and ")}: takes at most one of ${answers.join(", ")}.`));
-    const ways = own.length > 0 ? own : kinds.filter((kind) => kind in site || unclear("sites", index, kind));
+    const issues: ConfigIssue[] = [];
+    const own = ruleKinds.filter((kind) => kind in rule || isInvalid(...at, kind));
+    if (own.length > 1) issues.push(issue(at, `has ${own.join(" and ")}: use at most one of ${ruleKinds.join(", ")}.`));
+    const ways = own.length > 0 ? own : siteKinds.filter((kind) => kind in site || isInvalid("sites", index, kind));
     const isOneOf = (wanted: readonly string[]) => ways.length === 0 || ways.some((way) => wanted.includes(way));
-    for (const [key, { kinds, why }] of Object.entries(belongs)) {
-      if (keysOfOrigin.some((it) => it === key) || !(key in rule)) continue;
+    for (const [key, { kinds, why }] of Object.entries(allowedKeysByKind)) {
+      if (originKeys.some((it) => it === key) || !(key in rule)) continue;
       if (!isOneOf(kinds))
-        mistakes.push(mistake([...at, key], `stands in a rule without ${kinds.join(" or ")}: ${why}.`));
+        issues.push(issue([...at, key], `is not allowed in a rule without ${kinds.join(" or ")}: ${why}.`));
     }
-    for (const key of keysOfOrigin)
-      if (key in rule && !own.includes("origin"))
-        mistakes.push(mistake([...at, key], "stands in a rule without an origin of its own, which alone it is for."));
+    for (const key of originKeys)
+      if (key in rule && !own.includes("origin")) issues.push(issue([...at, key], "needs an origin in the same rule."));
     if ("status" in rule && own.length === 0 && isOneOf(["redirect"]) && ways.length > 0)
-      mistakes.push(
-        mistake([...at, "status"], "stands in a rule without a redirect of its own, which alone it is for."),
-      );
+      issues.push(issue([...at, "status"], "needs a redirect in the same rule."));
     if ("access" in rule && "deny" in rule)
-      mistakes.push(mistake([...at, "access"], "stands in a rule with deny, which turns everybody away."));
-    if (rule.stripPrefix === true) mistakes.push(...stripping(rule, at, isOneOf(["origin", "files", "luggage"])));
-    return mistakes;
+      issues.push(issue([...at, "access"], "has no effect in a rule with deny, which rejects everyone."));
+    if (rule.stripPrefix === true) issues.push(...checkStripPrefix(rule, at, isOneOf(["origin", "files", "luggage"])));
+    return issues;
   });
 }
 
-function stripping({ path }: Rule, at: Path, isPassedOn: boolean): Mistake[] {
+function checkStripPrefix({ path }: Rule, at: Path, isPassedOn: boolean): ConfigIssue[] {
   if (!isPassedOn)
-    return [
-      mistake([...at, "stripPrefix"], "stands in a rule without origin, files or luggage: nobody gets the path."),
-    ];
+    return [issue([...at, "stripPrefix"], "needs origin, files or luggage: otherwise nothing receives the path.")];
   const pattern = path === undefined ? undefined : pathPattern(path);
   if (pattern === undefined || pattern.kind === "prefix") return [];
   const better = pathPattern(`${path}/`)?.kind === "prefix" ? `. Write ${path}/` : "";
-  return [mistake([...at, "stripPrefix"], `stands in a rule whose path ${given(path)} is no prefix${better}.`)];
+  return [issue([...at, "stripPrefix"], `needs a path that is a prefix, not ${formatValue(path)}${better}.`)];
 }
 
-/** With a cache, the rule's or the site's, there is no choice. */
-export function bufferingOfRules({ file }: Sketch): Mistake[] {
+/** With a cache, the rule's own or the site's, buffering is fixed. */
+export function checkRuleBuffering({ file }: ValidPart): ConfigIssue[] {
   return rulesOf({ file }).flatMap(({ site, rule, at }) => {
     const isPassed = !("files" in rule || "luggage" in rule || "redirect" in rule || "deny" in rule);
     const stores = isPassed && (rule.cache ?? site.cache ?? false) !== false;
     return stores && "buffering" in rule
       ? [
-          mistake(
+          issue(
             [...at, "buffering"],
-            `cannot be combined with the cache of ${rule.cache ? "the rule" : "its site"}, which buffers what it stores and nothing else.${rule.cache ? "" : " Write cache: false beside it."}`,
+            `cannot be combined with the cache of ${rule.cache ? "the rule" : "its site"}, which buffers stored responses and no others.${rule.cache ? "" : " Write cache: false beside it."}`,
           ),
         ]
       : [];
   });
 }
 
-/** Each rule has paths that no rule before it has taken. */
-export function rulesMatch({ file }: Sketch): Mistake[] {
+/** Every rule matches paths that no earlier rule matches. */
+export function checkReachableRules({ file }: ValidPart): ConfigIssue[] {
   return rulesOf({ file }).flatMap(({ site, index, rule, number, at }) => {
     const pattern = patternOf(rule);
     if (pattern === undefined) return [];
     if (site.robots !== undefined && pattern.kind === "exact" && pattern.path === "/robots.txt")
       return [
-        mistake(
+        issue(
           [...at, "path"],
-          `is ${given(rule.path)}: it can never match, because sites[${index}].robots answers it. Remove one of them.`,
+          `is ${formatValue(rule.path)}: it can never match, because sites[${index}].robots answers it. Remove one of them.`,
         ),
       ];
     const before = (site.paths ?? []).slice(0, number).findIndex((it) => {
@@ -109,9 +103,9 @@ export function rulesMatch({ file }: Sketch): Mistake[] {
     if (before < 0) return [];
     const first = `sites[${index}].paths[${before}] (${site.paths?.[before]?.path})`;
     return [
-      mistake(
+      issue(
         [...at, "path"],
-        `is ${given(rule.path)}: it can never match, because ${first} comes before it and matches all its paths. Put this rule first, or remove it.`,
+        `is ${formatValue(rule.path)}: it can never match, because ${first} comes before it and matches all its paths. Put this rule first, or remove it.`,
       ),
     ];
   });
@@ -119,63 +113,67 @@ export function rulesMatch({ file }: Sketch): Mistake[] {
 
 const patternOf = ({ path }: Rule): PathPattern | undefined => (path === undefined ? undefined : pathPattern(path));
 
-/** More steps than a browser follows. */
-const mostSteps = 20;
+/** Browsers follow no more redirects than this. */
+const maxRedirects = 20;
 
-/** A redirect has a target that its path can fill in, and does not lead back to itself. */
-export function redirectsArrive({ file }: Sketch): Mistake[] {
+/** A redirect's target can be filled in from the rule's path, and redirects have no loop. */
+export function checkRuleRedirects({ file }: ValidPart): ConfigIssue[] {
   const names = siteNames({ file });
-  return rulesOf({ file }).flatMap(({ index, rule, number, at }): Mistake[] => {
+  return rulesOf({ file }).flatMap(({ index, rule, number, at }): ConfigIssue[] => {
     const pattern = patternOf(rule);
     if (rule.redirect === undefined || pattern === undefined) return [];
     const path = [...at, "redirect"];
     if (targetParts(rule.redirect).path.endsWith("/*") && pattern.kind !== "prefix")
       return [
-        mistake(
+        issue(
           path,
-          `is ${given(rule.redirect)}: /* stands for what follows the rule's prefix, and ${given(rule.path)} is no prefix.`,
+          `is ${formatValue(rule.redirect)}: /* is replaced by what follows the rule's prefix, and ${formatValue(rule.path)} is not a prefix.`,
         ),
       ];
     let here = { index, path: example(pattern) };
-    for (let step = 0; step < mostSteps; step++) {
-      const next = redirection(file, here, names);
+    for (let step = 0; step < maxRedirects; step++) {
+      const next = redirectTarget(file, here, names);
       if (next === undefined) return [];
       here = next;
       if (here.index === index && ruleFor(file, here) === number)
-        return [mistake(path, `is ${given(rule.redirect)}: leads back to where it began.`)];
+        return [issue(path, `is ${formatValue(rule.redirect)}: is a redirect loop.`)];
     }
     return [];
   });
 }
 
-interface Place {
+interface RequestTarget {
   /** Of a site. */
   index: number;
   path: string;
 }
 
-/** Any path of a rule. */
+/** A path that the pattern matches. */
 function example(pattern: PathPattern): string {
   if (pattern.kind === "exact") return pattern.path;
   if (pattern.kind === "prefix") return `${pattern.path}x`;
   return pattern.parts.join("x").replace(/^(?!\/)/, "/");
 }
 
-const ruleFor = (file: Sketch["file"], { index, path }: Place): number =>
+const ruleFor = (file: ValidPart["file"], { index, path }: RequestTarget): number =>
   (file.sites?.[index]?.paths ?? []).findIndex((rule) => {
     const pattern = rule && patternOf(rule);
     return pattern !== undefined && matchesPath(pattern, path);
   });
 
-/** Where a redirect leads within this stack; undefined if it leads out of it, or there is none. */
-function redirection(file: Sketch["file"], here: Place, names: readonly Name[]): Place | undefined {
+/** Where a redirect leads within this stack. Undefined: outside of it, or no redirect. */
+function redirectTarget(
+  file: ValidPart["file"],
+  here: RequestTarget,
+  names: readonly SiteName[],
+): RequestTarget | undefined {
   const site = file.sites?.[here.index];
   const rule = site?.paths?.[ruleFor(file, here)];
-  const isSites = rule === undefined || !answers.some((kind) => kind in rule);
+  const isSites = rule === undefined || !ruleKinds.some((kind) => kind in rule);
   const redirect = isSites ? site?.redirect : rule.redirect;
   if (redirect === undefined) return undefined;
   const { base, path } = isSites ? { base: redirect, path: "" } : targetParts(redirect);
-  const index = base === "" ? here.index : siteOfUrl(names, base);
+  const index = base === "" ? here.index : siteByUrl(names, base);
   if (index === undefined) return undefined;
   if (!path.endsWith("/*")) return { index, path: path === "" ? here.path : path };
   const prefix = rule?.path?.replace(/\/$/, "") ?? "";

@@ -1,19 +1,20 @@
-/** Rules of what sites say to whoever is behind them. */
-import type { Sketch } from "../sketch.ts";
-import type { Path } from "../walk.ts";
-import { holders } from "./sites.ts";
+/** What sites send to their origins, as far as it comes from the secrets file. */
 
-/** Keys of the secrets file that request headers name, by who names them. */
-export const headerSecrets = ({ file }: Pick<Sketch, "file">): { at: Path; keys: string[] }[] =>
-  holders(file).flatMap(({ keys, at }) => {
+import type { Path } from "../schema-path.ts";
+import type { ValidPart } from "../valid-part.ts";
+import { sitesAndRules } from "./sites.ts";
+
+/** Keys of the secrets file that request headers use, with the site or rule that uses them. */
+export const headerSecrets = ({ file }: Pick<ValidPart, "file">): { at: Path; keys: string[] }[] =>
+  sitesAndRules(file).flatMap(({ keys, at }) => {
     const named = Object.values(keys.requestHeaders ?? {}).flatMap((value) =>
       typeof value === "object" && value.secret !== undefined ? [value.secret] : [],
     );
     return named.length === 0 ? [] : [{ at, keys: [...new Set(named)].toSorted() }];
   });
 
-/** Keys of the secrets file that hold a certificate for an origin, and where they are named. */
-export const clientCertificates = ({ file }: Pick<Sketch, "file">): { at: Path; key: string }[] =>
-  holders(file).flatMap(({ keys: { tls }, at }) =>
+/** Keys of the secrets file that hold a client certificate, with the path that names them. */
+export const clientCertificates = ({ file }: Pick<ValidPart, "file">): { at: Path; key: string }[] =>
+  sitesAndRules(file).flatMap(({ keys: { tls }, at }) =>
     tls?.certificate === undefined ? [] : [{ at: [...at, "tls", "certificate"], key: tls.certificate }],
   );

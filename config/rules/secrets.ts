@@ -1,18 +1,18 @@
-/** Rules of secrets, and of who makes the keys of the tailnet. */
-import { type Mistake, mistake } from "../mistakes.ts";
-import type { Sketch } from "../sketch.ts";
-import { pathText } from "../walk.ts";
+/** Rules for secrets, and for who creates the tailnet's auth keys. */
+import { type ConfigIssue, issue } from "../issues.ts";
+import { pathText } from "../schema-path.ts";
+import type { ValidPart } from "../valid-part.ts";
 import { clientCertificates, headerSecrets } from "./requests.ts";
 
-/** What the image asks for is in a file, or made by a driver. */
-export function secretsKept({ file, unclear }: Sketch): Mistake[] {
-  if ((file.secretsFile !== undefined && file.secretsFile !== "") || unclear("secretsFile")) return [];
+/** Every secret that the image needs comes from the secrets file or is created by the tailnet driver. */
+export function checkSecretsFile({ file, isInvalid }: ValidPart): ConfigIssue[] {
+  if ((file.secretsFile !== undefined && file.secretsFile !== "") || isInvalid("secretsFile")) return [];
   const luggage = Object.keys(file.luggage ?? {})
     .toSorted()
     .filter((name) => (file.luggage?.[name]?.secrets ?? []).length > 0);
   const asking = [
-    ...(file.tailnet !== undefined && file.tailnet.driver === undefined && !unclear("tailnet", "driver")
-      ? ["tailnet needs tailscaleAuthKey (or a driver, which makes one for each PoP)"]
+    ...(file.tailnet !== undefined && file.tailnet.driver === undefined && !isInvalid("tailnet", "driver")
+      ? ["tailnet needs tailscaleAuthKey (or a driver, which creates one for each PoP)"]
       : []),
     ...(file.certificates?.vault === undefined ? [] : ["certificates needs vaultRoleId and vaultSecretId"]),
     ...(file.certificates?.acme?.eab === undefined ? [] : [`certificates.acme needs ${file.certificates.acme.eab}`]),
@@ -30,28 +30,28 @@ export function secretsKept({ file, unclear }: Sketch): Mistake[] {
   ];
   return asking.length === 0
     ? []
-    : [mistake(["secretsFile"], `is missing: ${asking.join("; ")}. Name a file of sops, as in ./secrets.yaml.`)];
+    : [issue(["secretsFile"], `is missing: ${asking.join("; ")}. Set it to a sops file, as in ./secrets.yaml.`)];
 }
 
-/** The driver is that of the control server, and a control server of one's own alone has authorities of its own. */
-export function controlServerFits({ file, unclear }: Sketch): Mistake[] {
+/** The driver matches the control server, and `ca` is set for a self-hosted control server only. */
+export function checkControlServer({ file, isInvalid }: ValidPart): ConfigIssue[] {
   const { driver, loginServer, ca } = file.tailnet ?? {};
-  if (unclear("tailnet", "loginServer")) return [];
-  const mistakes = [];
+  if (isInvalid("tailnet", "loginServer")) return [];
+  const issues = [];
   if (driver === "headscale" && loginServer === undefined)
-    mistakes.push(
-      mistake(["tailnet", "driver"], "is headscale, and there is no tailnet.loginServer: name its URL there."),
+    issues.push(
+      issue(["tailnet", "driver"], "is headscale, but tailnet.loginServer is missing. Set it to headscale's URL."),
     );
   if (driver === "tailscale" && loginServer !== undefined)
-    mistakes.push(
-      mistake(
+    issues.push(
+      issue(
         ["tailnet", "driver"],
-        "is tailscale beside a tailnet.loginServer: Tailscale's API makes keys for its own control server alone. Remove one.",
+        "is tailscale, which cannot be combined with tailnet.loginServer: Tailscale's API creates keys for Tailscale's own control server only. Remove one of them.",
       ),
     );
   if (ca !== undefined && loginServer === undefined)
-    mistakes.push(
-      mistake(["tailnet", "ca"], "stands beside no tailnet.loginServer: Tailscale's own has a public certificate."),
+    issues.push(
+      issue(["tailnet", "ca"], "needs tailnet.loginServer: Tailscale's own control server has a public certificate."),
     );
-  return mistakes;
+  return issues;
 }

@@ -1,13 +1,13 @@
-/** Keys of what people need inside a PoP, and visitors do not. */
+/** Keys for operators' access to a PoP. */
 import { z } from "zod";
-import { code, fields, text } from "../field.ts";
-import { authorizedKeyProblem } from "../names.ts";
+import { code, fields, stringField } from "../field.ts";
+import { authorizedKeyProblem } from "../validators.ts";
 
 export const Ssh = z
   .strictObject({
     authorizedKeys: z
       .array(
-        text(authorizedKeyProblem).register(fields, {
+        stringField(authorizedKeyProblem).register(fields, {
           type: "string",
           takes: "a public key as in authorized_keys, without options, as in ssh-ed25519 AAAA... me",
           meaning: "A key that may log in as root.",
@@ -17,7 +17,7 @@ export const Ssh = z
       .register(fields, {
         type: "array",
         takes: "a list of at least one public key",
-        meaning: "Who may log in.",
+        meaning: "The keys that may log in.",
       }),
   })
   .register(fields, {

@@ -2,34 +2,34 @@
 import { z } from "zod";
 import { defaults } from "../defaults.ts";
 import { directoryProblem, dnsAlgorithms, dnsKeyProblem, emailProblem, profileProblem } from "../directory.ts";
-import { code, fields, list, oneOf, text } from "../field.ts";
-import { endpointProblem, fileProblem, secretKeyProblem } from "../names.ts";
+import { code, enumField, fields, orList, stringField } from "../field.ts";
+import { endpointProblem, fileProblem, secretKeyProblem } from "../validators.ts";
 
 const directory = "letsencrypt, staging, or an https URL, as in https://acme.zerossl.com/v2/DV90";
 
 const Dns = z
   .strictObject({
-    server: text(endpointProblem).register(fields, {
+    server: stringField(endpointProblem).register(fields, {
       type: "string",
       takes: "a host and a port, as in ns1.example.org:53",
       meaning:
         "Primary name server of the sites' zones, where updates are sent to (RFC 2136, over TCP). It may be in the tailnet.",
     }),
-    key: text(dnsKeyProblem).register(fields, {
+    key: stringField(dnsKeyProblem).register(fields, {
       type: "string",
       takes: "the name of a TSIG key, as in pops",
       meaning:
         "Key that may add and remove TXT records at `_acme-challenge` of each name, and should be allowed nothing else.",
     }),
-    algorithm: oneOf(dnsAlgorithms, "algorithm")
+    algorithm: enumField(dnsAlgorithms, "algorithm")
       .register(fields, {
         type: "string",
-        takes: list(dnsAlgorithms),
+        takes: orList(dnsAlgorithms),
         meaning: "Of the key.",
         default: code(defaults.dnsAlgorithm),
       })
       .optional(),
-    secret: text(secretKeyProblem).register(fields, {
+    secret: stringField(secretKeyProblem).register(fields, {
       type: "string",
       takes: "a key of the secrets file, as in dnsKey",
       meaning: "Key of the secrets file that holds the TSIG key's secret, base64.",
@@ -45,17 +45,17 @@ const Dns = z
 
 export const Acme = z
   .strictObject({
-    email: text(emailProblem).register(fields, {
+    email: stringField(emailProblem).register(fields, {
       type: "string",
       takes: "a mail address, as in ada@example.org",
       meaning: "Where the authority may write to. It is in the image.",
     }),
-    terms: oneOf(["agreed"], "answer to the authority's terms").register(fields, {
+    terms: enumField(["agreed"], "answer to the authority's terms").register(fields, {
       type: "string",
       takes: "agreed, once you have read the authority's terms of service (https://letsencrypt.org/repository/)",
       meaning: "That you agree to the terms of service of each authority named here: no account is made without.",
     }),
-    directory: text(directoryProblem)
+    directory: stringField(directoryProblem)
       .register(fields, {
         type: "string",
         takes: directory,
@@ -65,7 +65,7 @@ export const Acme = z
         refused: "http",
       })
       .optional(),
-    profile: text(profileProblem)
+    profile: stringField(profileProblem)
       .register(fields, {
         type: "string",
         takes: "a profile the authority has, as in shortlived",
@@ -74,7 +74,7 @@ export const Acme = z
         default: "the authority's own choice",
       })
       .optional(),
-    eab: text(secretKeyProblem)
+    eab: stringField(secretKeyProblem)
       .register(fields, {
         type: "string",
         takes: "a key of the secrets file, as in acmeEab",
@@ -86,7 +86,7 @@ export const Acme = z
     dns: Dns.optional(),
     fallback: z
       .array(
-        text(directoryProblem).register(fields, {
+        stringField(directoryProblem).register(fields, {
           type: "string",
           takes: directory,
           meaning: "A further authority.",
@@ -98,17 +98,17 @@ export const Acme = z
         type: "array",
         takes: "a list of 1 to 4 directories",
         meaning:
-          "Authorities that are asked in this order while the one before fails and the certificate is urgent: there is none, or less than a sixth of its lifetime is left.",
+          "Authorities to try in this order if the previous one fails and the certificate is urgent: there is none, or less than a sixth of its lifetime is left.",
         default: "absent",
         refused: "one twice",
       })
       .optional(),
-    trust: text(fileProblem)
+    trust: stringField(fileProblem)
       .register(fields, {
         type: "string",
         takes: "a PEM file relative to the project, as in ./home-ca.pem",
         meaning:
-          "Authorities that count for the directories' own certificates instead of the public ones: for a private authority. Read when the image is built.",
+          "CA certificates to trust for the directories' own https certificates instead of the public ones, for a private authority. Read when the image is built.",
         default: "absent",
         refused: "absolute paths; files that hold a private key or no certificate",
       })

@@ -3,46 +3,46 @@ import { z } from "zod";
 import { limits } from "../../image/limits.ts";
 import { isCookieName } from "../../image/render/validators.ts";
 import { defaults } from "../defaults.ts";
-import { code, duration, durations, fields, text, whole, wholeNumber } from "../field.ts";
+import { code, durationDescription, durationField, fields, intDescription, intField, stringField } from "../field.ts";
 import { policyKeys } from "./cache-policy.ts";
 
 export const SiteCache = z
   .strictObject({
-    maxAge: duration("0", "365d")
+    maxAge: durationField("0", "365d")
       .register(fields, {
         type: "duration",
-        unit: "s where no unit stands",
-        takes: durations("0", "365d"),
+        unit: "s if no unit is given",
+        takes: durationDescription("0", "365d"),
         meaning:
-          "How long a 200 is fresh if the origin does not say. 0: only responses that the origin allows to be stored are.",
+          "How long a 200 is fresh if the origin does not say. 0: only responses that the origin allows to be stored are stored.",
         default: code(defaults.maxAge),
       })
       .optional(),
-    staleIfError: duration("0", "365d")
+    staleIfError: durationField("0", "365d")
       .register(fields, {
         type: "duration",
-        unit: "s where no unit stands",
-        takes: durations("0", "365d"),
+        unit: "s if no unit is given",
+        takes: durationDescription("0", "365d"),
         meaning:
           "How long a stale response is still served while the origin fails: it cannot be reached, or answers 500, 502, 503 or 504. The origin's `stale-if-error` takes precedence; its `must-revalidate`, `proxy-revalidate`, `no-cache` and `s-maxage` rule it out.",
         default: code(defaults.staleIfError),
       })
       .optional(),
-    staleWhileRevalidate: duration("0", "365d")
+    staleWhileRevalidate: durationField("0", "365d")
       .register(fields, {
         type: "duration",
-        unit: "s where no unit stands",
-        takes: durations("0", "365d"),
+        unit: "s if no unit is given",
+        takes: durationDescription("0", "365d"),
         meaning:
           "How long a stale response is still served at once while a fresh one is fetched. The origin's `stale-while-revalidate` takes precedence; its `must-revalidate`, `proxy-revalidate`, `no-cache` and `s-maxage` rule it out.",
         default: code(defaults.staleWhileRevalidate),
       })
       .optional(),
-    maxFileMb: whole(1, 500_000)
+    maxFileMb: intField(1, 500_000)
       .register(fields, {
         type: "integer",
         unit: "MB",
-        takes: wholeNumber(1, 500_000, "MB"),
+        takes: intDescription(1, 500_000, "MB"),
         meaning: "Largest response that is stored. Larger ones are passed on as they arrive.",
         default: code(limits.maxFileMb),
         refused: "more than half of what all sites may store (`cache.maxSizeMb`)",
@@ -50,9 +50,9 @@ export const SiteCache = z
       .optional(),
     cookies: z
       .array(
-        text((name) => (isCookieName(name) ? undefined : "takes the name of a cookie")).register(fields, {
+        stringField((name) => (isCookieName(name) ? undefined : "expected the name of a cookie")).register(fields, {
           type: "string",
-          takes: "a cookie's name, as in session; `*` at its end stands for anything, as in wordpress_logged_in_*",
+          takes: "a cookie's name, as in session; `*` at the end matches anything, as in wordpress_logged_in_*",
           meaning: "A cookie that logged-in visitors have.",
         }),
       )

@@ -1,7 +1,8 @@
 /** Keys that say where the sites' certificates come from. */
 import { z } from "zod";
 import { defaults } from "../defaults.ts";
-import { code, fields, text, whole } from "../field.ts";
+import { code, fields, intField, stringField } from "../field.ts";
+import { timeProblem } from "../time.ts";
 import {
   fileProblem,
   hostProblem,
@@ -9,12 +10,11 @@ import {
   vaultFieldProblem,
   vaultNameProblem,
   vaultPathProblem,
-} from "../names.ts";
-import { timeProblem } from "../time.ts";
+} from "../validators.ts";
 import { Acme } from "./acme.ts";
 
 const field = (meaning: string, otherwise: string) =>
-  text(vaultFieldProblem)
+  stringField(vaultFieldProblem)
     .register(fields, {
       type: "string",
       takes: "the name of a field, as in fullchain",
@@ -27,7 +27,7 @@ const Fields = z
   .strictObject({
     key: field("The private key.", `${code(defaults.vaultFields.key)}, or none beside \`pem\``),
     chain: field(
-      "The host's certificate and those of its authorities, or the authorities' alone beside `certificate`; a text, or a list of texts as Vault's own authority gives it (`ca_chain`).",
+      "The host's certificate and those of its authorities, or the authorities' alone beside `certificate`; a stringField, or a list of texts as Vault's own authority gives it (`ca_chain`).",
       `${code(defaults.vaultFields.chain)}, or none beside \`certificate\` or \`pem\``,
     ),
     certificate: field("The host's certificate, where it is not in `chain`.", "absent"),
@@ -42,7 +42,7 @@ const Fields = z
   });
 
 const time = (what: string) =>
-  text(timeProblem).register(fields, {
+  stringField(timeProblem).register(fields, {
     type: "string",
     takes: "a date or a time in UTC, as in 2027-02-27 or 2027-02-27T12:00:00Z",
     meaning: `When it ${what}.`,
@@ -58,23 +58,23 @@ const SecretId = z.strictObject({ created: time("was made"), ends: time("ends") 
 
 const Vault = z
   .strictObject({
-    address: text(originProblem).register(fields, {
+    address: stringField(originProblem).register(fields, {
       type: "string",
       takes: "an http or https URL of scheme, host and port, as in https://vault.tail.example:8200",
       meaning:
         "Vault or OpenBao. By http only where the way there is encrypted by other means, a tailnet's for instance.",
       refused: "paths, queries, credentials",
     }),
-    ca: text(fileProblem)
+    ca: stringField(fileProblem)
       .register(fields, {
         type: "string",
         takes: "a PEM file relative to the project, as in ./home-ca.pem",
-        meaning: "Authorities that count for the vault instead of the public ones. Read when the image is built.",
+        meaning: "CA certificates to trust for the vault instead of the public ones. Read when the image is built.",
         default: "absent",
         refused: "absolute paths; files that hold a private key or no certificate",
       })
       .optional(),
-    serverName: text(hostProblem)
+    serverName: stringField(hostProblem)
       .register(fields, {
         type: "string",
         takes: "a DNS name, as in vault.example.org",
@@ -82,7 +82,7 @@ const Vault = z
         default: "the address's",
       })
       .optional(),
-    namespace: text(vaultNameProblem)
+    namespace: stringField(vaultNameProblem)
       .register(fields, {
         type: "string",
         takes: "a path without slash at an end, as in admin or edge/eu",
@@ -90,7 +90,7 @@ const Vault = z
         default: "absent: the root",
       })
       .optional(),
-    authMount: text(vaultNameProblem)
+    authMount: stringField(vaultNameProblem)
       .register(fields, {
         type: "string",
         takes: "a path without slash at an end, as in approle",
@@ -98,7 +98,7 @@ const Vault = z
         default: code(defaults.vaultAuthMount),
       })
       .optional(),
-    mount: text(vaultPathProblem)
+    mount: stringField(vaultPathProblem)
       .register(fields, {
         type: "string",
         takes: "a path without slash at an end, as in kv",
@@ -106,7 +106,7 @@ const Vault = z
         default: code(defaults.vaultMount),
       })
       .optional(),
-    kvVersion: whole(1, 2)
+    kvVersion: intField(1, 2)
       .register(fields, {
         type: "integer",
         takes: "1 or 2",
@@ -114,11 +114,11 @@ const Vault = z
         default: code(defaults.vaultKvVersion),
       })
       .optional(),
-    path: text(vaultPathProblem)
+    path: stringField(vaultPathProblem)
       .register(fields, {
         type: "string",
         takes: "a path without slash at an end, as in certbot/domains/{domain}",
-        meaning: "Where a certificate lies in it, `{domain}` for its name.",
+        meaning: "Path of a certificate in it, with `{domain}` for its name.",
         default: code(defaults.vaultPath),
       })
       .optional(),

@@ -1,7 +1,7 @@
 /** Where visitors are, for the cost estimate. */
 import { z } from "zod";
 import { type VisitorArea, visitorAreas } from "../../components/visitors.ts";
-import { fields, whole, wholeNumber } from "../field.ts";
+import { fields, intDescription, intField } from "../field.ts";
 
 const names: Record<VisitorArea, string> = {
   eu: "Europe",
@@ -14,12 +14,12 @@ const names: Record<VisitorArea, string> = {
 };
 
 const percent = (area: VisitorArea) =>
-  whole(0, 100)
+  intField(0, 100)
     .register(fields, {
       type: "integer",
       unit: "percent",
-      takes: wholeNumber(0, 100, "percent"),
-      meaning: `What goes to visitors in ${names[area]}.`,
+      takes: intDescription(0, 100, "percent"),
+      meaning: `Share of traffic to visitors in ${names[area]}.`,
       default: "`0`",
     })
     .optional();
@@ -33,9 +33,9 @@ export const Egress = z
   )
   .register(fields, {
     type: "object",
-    takes: `a map of percent to 100, as in { eu: 80, asia: 20 }, with ${Object.keys(visitorAreas).join(", ")}`,
+    takes: `a map of percentages that add up to 100, as in { eu: 80, asia: 20 }, with ${Object.keys(visitorAreas).join(", ")}`,
     meaning:
-      "Where visitors are, in percent of all that is sent: Fly bills egress by that. The cost estimate reckons with it. Absent: each PoP's visitors are in its own part of the world.",
+      "Where visitors are, in percent of the traffic, because Fly bills egress by area. Used for the cost estimate only. Absent: each PoP's visitors are in its own area.",
     default: "absent",
-    refused: "percent that do not make 100",
+    refused: "percentages that do not add up to 100",
   });

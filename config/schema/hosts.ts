@@ -1,15 +1,15 @@
-/** Keys of a site for the names it is asked for by. */
+/** Keys of a site's names. */
 import { z } from "zod";
-import { code, fields, text } from "../field.ts";
-import { siteHostProblem } from "../names.ts";
+import { code, fields, stringField } from "../field.ts";
+import { siteHostProblem } from "../validators.ts";
 
 const mostAliases = 100;
 
-export const Host = text(siteHostProblem).register(fields, {
+export const Host = stringField(siteHostProblem).register(fields, {
   type: "string",
   takes: "a DNS name, as in www.example.org or *.example.org",
   meaning:
-    "The name visitors ask for. Case does not count. `*.example.org` stands for all names below example.org that no site has as they are; a certificate covers one level of them.",
+    "The host name that visitors request, case-insensitive. `*.example.org` matches all names below example.org that no other site lists exactly. A certificate covers only one level of them.",
   refused:
     "addresses; one host in two sites; a wildcard without `certificate` in a stack whose `certificates` come from a vault, or with one of ACME",
 });
@@ -17,10 +17,10 @@ export const Host = text(siteHostProblem).register(fields, {
 export const hostKeys = {
   aliases: z
     .array(
-      text(siteHostProblem).register(fields, {
+      stringField(siteHostProblem).register(fields, {
         type: "string",
         takes: "a DNS name, as in example.org or *.example.org",
-        meaning: "A further name of the site.",
+        meaning: "Another name of the site.",
       }),
     )
     .min(1)
@@ -29,7 +29,7 @@ export const hostKeys = {
       type: "array",
       takes: `a list of 1 to ${mostAliases} DNS names, as in [example.org, example.net]`,
       meaning:
-        "Further names of the site, which is the same under each. The origin is told the name that was asked for; stored responses are kept for each name by itself. Each name has a certificate of its own, unless `certificate` names one for all of them; ACME's is one for all. Requests count for the site's `host`.",
+        "More names of the same site. The origin gets the name that was requested, and responses are cached separately for each name. Each name has its own certificate, unless `certificate` names one for all of them or the certificate comes from ACME, which covers all names. Metrics count requests under the site's `host`.",
       default: "absent",
       refused: "a name of another site, or one twice",
     })
@@ -40,9 +40,9 @@ export const hostKeys = {
       type: "boolean",
       takes: "true or false",
       meaning:
-        "This site also answers names that are in no site, with the certificate of its `host`. Absent everywhere: such names get no certificate, and 421 over plain HTTP.",
+        "This site also answers requests for unknown names, with the certificate of its `host`. If no site is the default, unknown names get no certificate, and 421 over plain HTTP.",
       default: code(false),
-      refused: "two sites with it",
+      refused: "more than one default site",
     })
     .optional(),
 };

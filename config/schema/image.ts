@@ -1,8 +1,8 @@
-/** Keys that say what the image runs, resolves and keeps: the same for every PoP. */
+/** Keys of DNS resolution and the cache, which are the same for every PoP. */
 import { z } from "zod";
 import { cacheShare, cacheShareLimit } from "../defaults.ts";
-import { code, fields, text, whole, wholeNumber } from "../field.ts";
-import { serverProblem, zoneProblem } from "../names.ts";
+import { code, fields, intDescription, intField, stringField } from "../field.ts";
+import { serverProblem, zoneProblem } from "../validators.ts";
 
 export const Dns = z
   .strictObject({
@@ -10,15 +10,15 @@ export const Dns = z
       .array(
         z
           .strictObject({
-            zone: text(zoneProblem).register(fields, {
+            zone: stringField(zoneProblem).register(fields, {
               type: "string",
               takes: "a DNS name, as in home.internal",
-              meaning: "The zone; everything below it goes with it. A single dot is the whole tree.",
+              meaning: "The zone, including everything below it. A single dot means all names.",
               refused: "one zone twice",
             }),
             servers: z
               .array(
-                text(serverProblem).register(fields, {
+                stringField(serverProblem).register(fields, {
                   type: "string",
                   takes: "an IP address, with @port where it is not 53",
                   meaning: "A name server.",
@@ -28,19 +28,19 @@ export const Dns = z
               .register(fields, {
                 type: "array",
                 takes: "a list of at least one name server",
-                meaning: "Who answers for the zone.",
+                meaning: "The name servers that answer for the zone.",
               }),
           })
           .register(fields, {
             type: "object",
             takes: "a map with zone and servers",
-            meaning: "One zone. Its answers are taken unsigned.",
+            meaning: "One zone. Its answers are accepted without DNSSEC.",
           }),
       )
       .register(fields, {
         type: "array",
         takes: "a list of zones",
-        meaning: "Zones answered by name servers of your own instead of the public tree.",
+        meaning: "Zones answered by your own name servers instead of the public DNS.",
         default: code("[]"),
       })
       .optional(),
@@ -48,17 +48,17 @@ export const Dns = z
   .register(fields, {
     type: "object",
     takes: "a map with forward",
-    meaning: "How names of origins are resolved.",
+    meaning: "How host names of origins are resolved.",
     default: code("{}"),
   });
 
 export const CacheStore = z
   .strictObject({
-    maxSizeMb: whole(16, 512_000)
+    maxSizeMb: intField(16, 512_000)
       .register(fields, {
         type: "integer",
         unit: "MB",
-        takes: wholeNumber(16, 512_000, "MB"),
+        takes: intDescription(16, 512_000, "MB"),
         meaning: "Upper bound of the cache on each volume.",
         default: `${cacheShare * 100} % of the smallest volume`,
         refused: `more than ${cacheShareLimit * 100} % of the smallest volume`,

@@ -1,12 +1,12 @@
-/** Keys of one piece of luggage: an extra process of the image. */
+/** Keys of one luggage entry: an extra process in the image. */
 import { z } from "zod";
 import { dependableProcessNames, maxDependencyDepth } from "../../image/render/dependencies.ts";
 import { failuresToRestart } from "../../image/render/luggage.ts";
 import { defaults } from "../defaults.ts";
-import { code, duration, durations, fields, text, whole } from "../field.ts";
-import { folderProblem, healthPathProblem, imageProblem, luggageNameProblem, secretKeyProblem } from "../names.ts";
+import { code, durationDescription, durationField, fields, intField, stringField } from "../field.ts";
+import { dirProblem, healthPathProblem, imageProblem, luggageNameProblem, secretKeyProblem } from "../validators.ts";
 
-/** A text with NUL would end early in every C program that reads it. */
+/** C programs would read a string with NUL only up to the NUL. */
 const plainText = () => z.string().refine((value) => !value.includes("\0"));
 
 const command = () =>
@@ -22,11 +22,11 @@ const command = () =>
 
 const Health = z
   .strictObject({
-    path: text(healthPathProblem)
+    path: stringField(healthPathProblem)
       .register(fields, {
         type: "string",
         takes: "a path, as in /healthz",
-        meaning: "A GET for it on the luggage's `port` is answered with a status below 400.",
+        meaning: "The check passes if a GET for this path on the luggage's `port` gets a status below 400.",
         default: "absent",
         refused: "luggage without `port`",
       })
@@ -36,26 +36,26 @@ const Health = z
         type: "array",
         takes: "a list: program, then its arguments",
         meaning:
-          "It ends with 0. No shell, absolute or relative to `/luggage/<name>`; it runs as the luggage's user, with its environment.",
+          "The check passes if this command exits with 0. It runs without a shell, as the luggage's user and with its environment. The path is absolute or relative to `/luggage/<name>`.",
         default: "absent",
         refused: "an empty program",
       })
       .optional(),
-    every: duration("2s", "1h")
+    every: durationField("2s", "1h")
       .register(fields, {
         type: "duration",
-        unit: "s where no unit stands",
-        takes: durations("2s", "1h"),
-        meaning: "How often it is asked.",
+        unit: "s if no unit is given",
+        takes: durationDescription("2s", "1h"),
+        meaning: "Interval between checks.",
         default: code(defaults.healthEvery),
       })
       .optional(),
-    timeout: duration("1s", "1m")
+    timeout: durationField("1s", "1m")
       .register(fields, {
         type: "duration",
-        unit: "s where no unit stands",
-        takes: durations("1s", "1m"),
-        meaning: "How long an answer may take.",
+        unit: "s if no unit is given",
+        takes: durationDescription("1s", "1m"),
+        meaning: "How long a check may take.",
         default: code(defaults.healthTimeout),
       })
       .optional(),
@@ -63,33 +63,33 @@ const Health = z
   .register(fields, {
     type: "object",
     takes: "a map with path or command",
-    meaning: `How it shows that it works. While it does not, the PoP is degraded and says why, and stays in service; after ${failuresToRestart} times in a row it is started anew. Exactly one of \`path\`, \`command\`.`,
-    default: "absent: it works as long as it runs",
+    meaning: `Health check. While it fails, the PoP reports degraded with the reason but keeps serving. After ${failuresToRestart} consecutive failures the process is restarted. Exactly one of \`path\`, \`command\`.`,
+    default: "absent: healthy while the process runs",
   });
 
 export const Luggage = z
   .strictObject({
-    files: text(folderProblem)
+    files: stringField(dirProblem)
       .register(fields, {
         type: "string",
-        takes: "a folder relative to the project, as in ./blog",
-        meaning: "Folder copied to `/luggage/<name>`. Looked for when the image is built.",
+        takes: "a directory relative to the project, as in ./blog",
+        meaning: "Copied to `/luggage/<name>`. Must exist when the image is built.",
         default: "absent",
         refused: "absolute paths, the project itself",
       })
       .optional(),
-    image: text(imageProblem)
+    image: stringField(imageProblem)
       .register(fields, {
         type: "string",
         takes: "an image reference, as in ghcr.io/me/blog:1.2",
-        meaning: "Image whose files are copied to `/luggage/<name>`. With a digest, builds repeat exactly.",
+        meaning: "Image whose files are copied to `/luggage/<name>`. With a digest, builds are reproducible.",
         default: "absent",
       })
       .optional(),
     command: command().register(fields, {
       type: "array",
       takes: "a list: program, then its arguments",
-      meaning: "What runs: no shell, absolute or relative to `/luggage/<name>`.",
+      meaning: "The command to run, without a shell. The path is absolute or relative to `/luggage/<name>`.",
       refused: "an empty program",
     }),
     env: z
@@ -98,7 +98,7 @@ export const Luggage = z
         z.union([plainText(), z.number(), z.boolean()]).register(fields, {
           type: "string",
           takes: "a text, a number or a boolean",
-          meaning: "Value of this variable. It lies in the image for all to read: no secrets.",
+          meaning: "Value of this variable. It is stored in plain text in the image, so do not use it for secrets.",
           refused:
             "secret values; names that begin with `FLY_` or `LD_`, or that the image sets itself (`PATH`, `HOME`, `PORT`, ...)",
         }),
@@ -113,27 +113,28 @@ export const Luggage = z
       .optional(),
     secrets: z
       .array(
-        text(secretKeyProblem).register(fields, {
+        stringField(secretKeyProblem).register(fields, {
           type: "string",
           takes: "a key of the sops file, as in mailPassword",
-          meaning: "A secret the process may read, in the file `/run/secrets/<name>/<key>`.",
+          meaning: "A secret that the process can read from the file `/run/secrets/<name>/<key>`.",
         }),
       )
       .register(fields, {
         type: "array",
         takes: "a list of keys of the sops file",
-        meaning: "Secrets of the process; it starts once they are there.",
+        meaning: "Secrets of the process. It starts once they are available.",
         default: code("[]"),
         refused: "one key twice",
       })
       .optional(),
-    port: whole(1024, 65_535)
+    port: intField(1024, 65_535)
       .register(fields, {
         type: "integer",
         takes: "a port from 1024 to 65535",
-        meaning: "Port on 127.0.0.1 it listens on; it finds it in `PORT` too. Absent: it serves nothing.",
+        meaning:
+          "The port on 127.0.0.1 that the process listens on, also passed in `PORT`. Absent: the process serves no requests.",
         default: "absent",
-        refused: "ports the image itself uses, one port in two",
+        refused: "ports that the image itself or other luggage uses",
       })
       .optional(),
     dependsOn: z
@@ -142,32 +143,33 @@ export const Luggage = z
           type: "string",
           takes: "a name under `luggage` or a process of the PoP's own",
           meaning:
-            "Other luggage, waited for until its `health` is well, or it runs; or one of the PoP's own processes, waited for until it works or, of a job, is done.",
+            "Other luggage, which must be healthy (or running, without `health`), or one of the PoP's own processes, which must be ready or, for a job, finished.",
         }),
       )
       .register(fields, {
         type: "array",
         takes: "a list of names under `luggage`, or of the PoP's own processes",
-        meaning: `What it is started after, and ended before. The PoP's own: ${dependableProcessNames.map(code).join(", ")}. It may wait for ever, as nothing else does: the rest of the PoP does not wait for it.`,
+        meaning: `Processes that must be ready before this one starts, and that stop after it. The PoP's own: ${dependableProcessNames.map(code).join(", ")}. The process may wait indefinitely; nothing else in the PoP waits for it.`,
         default: code("[]"),
-        refused: `itself, one twice, a circle, more than ${maxDependencyDepth} in a row, processes this stack does not have`,
+        refused: `itself, duplicates, cycles, chains of more than ${maxDependencyDepth}, processes this stack does not have`,
       })
       .optional(),
     health: Health.optional(),
-    user: text(luggageNameProblem)
+    user: stringField(luggageNameProblem)
       .register(fields, {
         type: "string",
         takes: "lower-case letters, digits and dashes, 2 to 24 of them, a letter first",
         meaning:
-          "Its user is `luggage-<this>`, with the home `/var/lib/luggage/<this>` on the volume. Luggage that names the same user shares files and secrets.",
+          "The process runs as user `luggage-<this>`, with the home `/var/lib/luggage/<this>` on the volume. Luggage with the same user shares files and secrets.",
         default: "its own name",
-        refused: "users of the PoP's own, root among them",
+        refused: "the PoP's own users, including root",
       })
       .optional(),
   })
   .register(fields, {
     type: "object",
     takes: "a map with command and one of files, image",
-    meaning: "One extra process. Its name becomes a process, a user and a folder. Exactly one of `files`, `image`.",
+    meaning:
+      "One extra process. Its name is used for a process, a user and a directory. Exactly one of `files`, `image`.",
     refused: "names that are not lower-case letters, digits and dashes (2 to 24 of them, a letter first)",
   });

@@ -1,8 +1,8 @@
-/** Keys of rules by path: what answers under some paths of a site, and how. */
+/** Keys of path rules: what answers requests for some paths of a site, and how. */
 import { z } from "zod";
 import { maxStars } from "../../image/render/path-pattern.ts";
-import { code, type Field, falseOr, fields, list, text } from "../field.ts";
-import { pathProblem, targetProblem } from "../path-names.ts";
+import { code, type Field, fields, mapOrFalse, orList, stringField } from "../field.ts";
+import { pathProblem, targetProblem } from "../path-validators.ts";
 import { openPath } from "./auth.ts";
 import { RequestLimit } from "./limit.ts";
 
@@ -10,23 +10,23 @@ const redirectStatuses = [301, 302, 307, 308];
 const denials = [403, 404, 410, 444];
 
 const oneNumber = (numbers: readonly number[]) => z.int().refine((value) => numbers.includes(value));
-const numbers = (all: readonly number[]) => list(all.map(String));
+const numbers = (all: readonly number[]) => orList(all.map(String));
 
 export const redirectStatus = oneNumber(redirectStatuses).register(fields, {
   type: "integer",
   takes: numbers(redirectStatuses),
   meaning:
-    "Status of the redirect. 301 and 308 are kept by browsers for good; 307 and 308 keep the method and body of the request.",
+    "Status of the redirect. Browsers cache 301 and 308 permanently. 307 and 308 keep the method and body of the request.",
   default: code(301),
   refused: "without `redirect`",
 });
 
 const ofSite = "the site's";
 
-/** The same key as a site's, with what differs in a rule. */
+/** A site's key with changed documentation for a rule. */
 function own<Schema extends z.ZodType>(schema: Schema, change: Partial<Field> = {}): Schema {
   const field = fields.get(schema);
-  if (field === undefined) throw new Error("a key of a site has no text in the manual");
+  if (field === undefined) throw new Error("a key of a site has no documentation");
   const copy = schema.clone();
   fields.add(copy, { ...field, default: ofSite, ...change });
   return copy;
@@ -34,7 +34,7 @@ function own<Schema extends z.ZodType>(schema: Schema, change: Partial<Field> = 
 
 const mostRules = 200;
 
-/** The list of rules, of the keys that a site has. */
+/** The schema of `paths`, made from the keys of a site. */
 export const pathRules = <
   Origin extends z.ZodType,
   Protocol extends z.ZodType,
@@ -68,34 +68,34 @@ export const pathRules = <
     .array(
       z
         .strictObject({
-          path: text(pathProblem).register(fields, {
+          path: stringField(pathProblem).register(fields, {
             type: "string",
             takes: `a prefix as in /api/, one path as in /login, or text with up to ${maxStars} \`*\` as in *.css or /user/*/keys`,
             meaning:
-              "Paths the rule is for. One that ends with a slash is a prefix: `/api/` is for `/api`, `/api/` and all below. Any other is that one path. `*` stands for any text, slashes included; `/*` is every path, `=/` the front page alone. Compared is the decoded path without `//`, `/./` and `/../`, without query; case counts.",
+              "The paths that the rule matches. A path that ends with a slash is a prefix: `/api/` matches `/api`, `/api/` and everything below. Any other path matches exactly. `*` matches any text, including slashes; `/*` matches every path, and `=/` only the front page. nginx compares the decoded path without query, after resolving `//`, `/./` and `/../`. Case matters.",
             refused: "regular expressions, queries, percent-encoding, a plain `/`",
           }),
           origin: own(site.origin.unwrap(), {
-            meaning: "Requests are passed on to this web server, as a site's. It has a `tls` of its own.",
+            meaning: "Requests are passed on to this web server, as for a site. Set `tls` in the rule as well.",
           }).optional(),
           protocol: own(site.protocol.unwrap(), {
-            meaning: "How the origins of this rule are asked. A rule without `origin` has its site's.",
+            meaning: "Protocol to the origins of this rule. A rule without `origin` uses its site's.",
             default: code("http"),
             refused: "a rule without `origin`; grpc beside `cache`, `buffering`, `compress` or `stripPrefix`",
           }).optional(),
           files: own(site.files.unwrap(), {
             meaning:
-              "Served from this folder, packed into the image. The whole path is looked for in it, or what follows the prefix with `stripPrefix`.",
+              "Files in this directory are packed into the image and served. The whole path is looked up in it, or, with `stripPrefix`, what follows the prefix.",
           }).optional(),
           luggage: own(site.luggage.unwrap()).optional(),
-          redirect: text(targetProblem)
+          redirect: stringField(targetProblem)
             .register(fields, {
               type: "string",
               takes: "an http or https URL or a path of the same site, as in https://www.example.org, /new or /new/*",
               meaning:
-                "Answered with a redirect. A URL without path keeps the visitor's path, a path replaces it, and `/*` at its end stands for what follows the rule's prefix. The query is kept.",
+                "Redirects the visitor. A URL without path keeps the visitor's path, a path replaces it, and `/*` at the end is replaced by what follows the rule's prefix. The query is kept.",
               default: ofSite,
-              refused: "queries, credentials; redirects that lead back to where they began",
+              refused: "queries, credentials; redirect loops",
             })
             .optional(),
           status: redirectStatus.optional(),
@@ -103,8 +103,7 @@ export const pathRules = <
             .register(fields, {
               type: "integer",
               takes: numbers(denials),
-              meaning:
-                "Answered with this status, and nobody is asked. 444: the connection is closed without a response.",
+              meaning: "Responds with this status. 444 closes the connection without a response.",
               default: "absent",
             })
             .optional(),
@@ -114,24 +113,25 @@ export const pathRules = <
               type: "boolean",
               takes: "true or false",
               meaning:
-                "Takes the prefix away before the origin or luggage gets the path, or the file is looked for: `/api/users?a=b` becomes `/users?a=b`. The prefix is sent in `X-Forwarded-Prefix`, and put before the paths of redirects and cookies.",
+                "Removes the prefix before the origin or luggage gets the path, or before the file is looked up: `/api/users?a=b` becomes `/users?a=b`. The prefix is sent in `X-Forwarded-Prefix`, and added to the paths of redirects and cookies in responses.",
               default: code(false),
-              refused: "a `path` that is no prefix; `redirect` and `deny`",
+              refused: "a `path` that is not a prefix; `redirect` and `deny`",
             })
             .optional(),
-          cache: falseOr(cache)
+          cache: mapOrFalse(cache)
             .register(fields, {
               ...fields.get(cache),
               type: "object or false",
               takes: "a map of keys of a site's cache, or false for no cache",
               meaning:
-                "How responses are stored. What is not said here is the site's, if it has a cache. False: nothing is stored, and requests and responses pass through unchanged.",
+                "How responses are stored. Keys that are not set here are inherited from the site's cache. False: nothing is stored, and requests and responses pass through unchanged.",
               default: ofSite,
               refused: "a rule without origin",
             })
             .optional(),
           tls: own(site.tls.unwrap(), {
-            meaning: "How https origins of this rule prove who they are. A rule without `origin` has its site's.",
+            meaning:
+              "How certificates of this rule's https origins are verified. A rule without `origin` uses its site's.",
             default: code("{}"),
             refused: "a rule without https `origin` of its own",
           }).optional(),
@@ -142,12 +142,12 @@ export const pathRules = <
           limit: RequestLimit.register(fields, {
             type: "object",
             takes: "a map with any of requests, burst, connections",
-            meaning: "How much one visitor may ask of these paths, counted by themselves instead of with the site.",
+            meaning: "Limits per visitor for these paths, counted separately from the site.",
             default: ofSite,
             refused: "a rule without origin, files or luggage",
           }).optional(),
           access: own(site.access.unwrap(), {
-            meaning: "Who may use these paths, of those who may use the site; all others get 403.",
+            meaning: "Further restricts who may use these paths, among those who may use the site. All others get 403.",
             default: "absent",
             refused: "a rule with `deny`",
           }).optional(),
@@ -159,21 +159,21 @@ export const pathRules = <
           }).optional(),
           requestHeaders: own(site.requestHeaders.unwrap(), {
             meaning:
-              "Headers that each request of the rule gets towards its origin or luggage, beside those of the site. One of the same name counts instead.",
+              "Headers added to requests to the rule's origin or luggage, in addition to the site's. A header of the same name replaces the site's.",
             refused:
               "headers the PoP sets itself or that belong to one connection (`Host`, `X-Forwarded-For`, `Range`, ...); a rule without origin or luggage",
           }).optional(),
           maxBodyMb: own(site.maxBodyMb.unwrap(), { refused: "a rule without origin or luggage" }).optional(),
           headers: own(site.headers.unwrap(), {
             meaning:
-              "Headers every answer of the rule bears, beside those of the site. One of the same name counts instead.",
+              "Headers added to every response of the rule, in addition to the site's. A header of the same name replaces the site's.",
           }).optional(),
         })
         .register(fields, {
           type: "object",
           takes: "a map with path and what differs from the site",
           meaning:
-            "One rule: what it does not say is its site's. At most one of `origin`, `files`, `luggage`, `redirect`, `deny`.",
+            "One rule. It inherits keys that it does not set from its site. At most one of `origin`, `files`, `luggage`, `redirect`, `deny`.",
         }),
     )
     .min(1)
@@ -182,8 +182,8 @@ export const pathRules = <
       type: "array",
       takes: `a list of 1 to ${mostRules} rules, as in [{ path: /api/, origin: "http://api.tail.example" }, { path: /private/, deny: 404 }]`,
       meaning:
-        "Rules by path. The first that matches counts, in the order written; paths without a rule are the site's.",
+        "Rules by path. The first matching rule applies, in the order written. Paths without a matching rule use the site's keys.",
       default: "absent",
-      refused: "rules behind one that matches all their paths",
+      refused: "rules after one that matches all their paths",
     });
 };

@@ -1,51 +1,59 @@
-/** Keys that say where PoPs stand, how large they are and in which order they change. */
+/** Keys of the PoPs' regions, sizes and rollout order, and of adoption. */
 import { z } from "zod";
 import { presets } from "../../providers/fly/guests.ts";
 import { defaults } from "../defaults.ts";
-import { code, duration, durations, fields, list, oneOf, whole, wholeNumber } from "../field.ts";
+import {
+  code,
+  durationDescription,
+  durationField,
+  enumField,
+  fields,
+  intDescription,
+  intField,
+  orList,
+} from "../field.ts";
 
 const sizes = Object.keys(presets);
 
-/** Settings of PoPs. In a region each falls back on `defaults`, there on what we think best. */
+/** Settings of PoPs. A region's settings default to `defaults`, and those to built-in values. */
 const settings = (inherited: boolean) => {
   const fallback = (key: string, own: string) => (inherited ? code(`defaults.${key}`) : own);
   return z.strictObject({
-    replicas: whole(1, 100)
+    replicas: intField(1, 100)
       .register(fields, {
         type: "integer",
         unit: "PoPs",
-        takes: wholeNumber(1, 100, "PoPs"),
+        takes: intDescription(1, 100, "PoPs"),
         meaning:
-          "PoPs in a region, named `<region>-1` and up. Each has a volume, an identity and a machine of its own.",
+          "Number of PoPs in a region, named `<region>-1`, `<region>-2` and so on. Each has its own volume, identity and machine.",
         default: fallback("replicas", code(defaults.replicas)),
       })
       .optional(),
-    size: oneOf(sizes, "size")
+    size: enumField(sizes, "size")
       .register(fields, {
         type: "string",
-        takes: list(sizes),
-        meaning: "CPUs of the machine, by Fly's names of sizes.",
+        takes: orList(sizes),
+        meaning: "CPUs of the machine, by Fly's name of the size.",
         default: fallback("size", code(defaults.size)),
       })
       .optional(),
-    memoryMb: whole(1, 1_048_576)
+    memoryMb: intField(1, 1_048_576)
       .register(fields, {
         type: "integer",
         unit: "MB",
-        takes: "a whole number of MB that the size takes",
+        takes: "a whole number of MB that the size allows",
         meaning:
-          "Memory of the machine: 256 to 2048 MB a shared CPU in steps of 256, 2048 to 8192 MB a performance CPU in steps of 1024.",
-        default: fallback("memoryMb", "the least the size takes"),
-        refused: "what the size in force does not take",
+          "Memory of the machine: 256 to 2048 MB per shared CPU in steps of 256, or 2048 to 8192 MB per performance CPU in steps of 1024.",
+        default: fallback("memoryMb", "the minimum of the size"),
+        refused: "values that the size does not allow",
       })
       .optional(),
-    volumeGb: whole(1, 500)
+    volumeGb: intField(1, 500)
       .register(fields, {
         type: "integer",
         unit: "GB",
-        takes: wholeNumber(1, 500, "GB"),
-        meaning:
-          "Volume of the PoP: identity and cache lie on it. It grows in place; less than it has is refused by the volume itself.",
+        takes: intDescription(1, 500, "GB"),
+        meaning: "Size of the PoP's volume, which holds its identity and cache. It grows in place; it cannot shrink.",
         default: fallback("volumeGb", code(defaults.volumeGb)),
       })
       .optional(),
@@ -55,7 +63,7 @@ const settings = (inherited: boolean) => {
 export const Defaults = settings(false).register(fields, {
   type: "object",
   takes: "a map of settings",
-  meaning: "What holds for every PoP whose region does not say otherwise.",
+  meaning: "Settings of every PoP, unless its region overrides them.",
   default: code("{}"),
 });
 
@@ -65,15 +73,15 @@ export const Regions = z
     settings(true).nullable().register(fields, {
       type: "object",
       takes: "a map of settings, or nothing",
-      meaning: "PoPs in this region, by Fly's code of it. What is not said here comes from `defaults`.",
-      refused: "regions Fly does not have; a new PoP where it takes no new machines, one that is there stays",
+      meaning: "Settings of the PoPs in this region. Keys that are not set here come from `defaults`.",
+      refused: "regions that Fly does not have; new PoPs in regions that take no new machines (existing ones stay)",
     }),
   )
   .register(fields, {
     type: "object",
     takes: "a map from region code to settings, as in { cdg: {}, ewr: { replicas: 2 } }",
     key: "<code>",
-    meaning: "Where the PoPs stand.",
+    meaning: "The regions of the PoPs, by Fly's region code.",
     refused: "an empty map",
   });
 
@@ -84,37 +92,37 @@ export const Rollout = z
       .register(fields, {
         type: "string",
         takes: "a PoP, as in cdg-1, or a region with a PoP, for its first",
-        meaning: "The PoP that gets every change first; the others wait until it is healthy. Absent: none goes first.",
+        meaning: "The PoP that gets every change first. The others wait until it is healthy. Absent: no canary.",
         default: "absent",
       })
       .optional(),
-    maxUnavailable: whole(1, 10_000)
+    maxUnavailable: intField(1, 10_000)
       .register(fields, {
         type: "integer",
         unit: "PoPs",
-        takes: wholeNumber(1, 10_000, "PoPs"),
+        takes: intDescription(1, 10_000, "PoPs"),
         meaning:
-          "PoPs that may change at the same time, after the canary. However many: one PoP always serves, where there are two, and half of a region that has several.",
+          "How many PoPs may change at the same time, after the canary. Whatever the number, at least one PoP keeps serving if there are two or more, and at least half of a region with several.",
         default: code(defaults.maxUnavailable),
       })
       .optional(),
-    drain: duration("0", "5m")
+    drain: durationField("0", "5m")
       .register(fields, {
         type: "duration",
-        unit: "s where no unit stands",
-        takes: durations("0", "5m"),
+        unit: "s if no unit is given",
+        takes: durationDescription("0", "5m"),
         meaning:
-          "Time between taking a PoP out of routing and stopping it, so that Fly Proxy has heard of it everywhere. 0: none.",
+          "Time between removing a PoP from routing and stopping it, so that Fly Proxy learns of it everywhere. 0: none.",
         default: code(defaults.drain),
       })
       .optional(),
-    timeout: duration("10s", "1h")
+    timeout: durationField("10s", "1h")
       .register(fields, {
         type: "duration",
-        unit: "s where no unit stands",
-        takes: durations("10s", "1h"),
+        unit: "s if no unit is given",
+        takes: durationDescription("10s", "1h"),
         meaning:
-          "Time a new version has until all its checks pass, image pull included. Then the old one is put back and the deployment ends.",
+          "How long a new version may take until all its checks pass, including the image pull. After that, the old version is restored and the deployment fails.",
         default: code(defaults.timeout),
       })
       .optional(),
@@ -122,7 +130,7 @@ export const Rollout = z
   .register(fields, {
     type: "object",
     takes: "a map with canary, maxUnavailable, drain, timeout",
-    meaning: "In which order changes reach the PoPs.",
+    meaning: "The order in which changes reach the PoPs.",
     default: code("{}"),
   });
 
@@ -137,19 +145,19 @@ export const Adopt = z
         type: "string",
         takes: "a stack as organization/project/stack, as in organization/fly-pops/prod",
         meaning:
-          "A stack that is gone, and whose app, addresses, volumes and machines are this one's from now on. Without it what runs under another stack's mark is left alone. A stack that still runs is refused its machines from then on.",
+          "A former stack whose app, addresses, volumes and machines this stack takes over. Without this key, machines that belong to another stack are left alone. If the other stack is still in use, it can no longer manage its machines.",
         default: "absent",
       })
       .optional(),
     addresses: z
       .strictObject({
-        v4: id("an IPv4 address of the app", "Dedicated IPv4 address to take over.").optional(),
-        v6: id("an IPv6 address of the app", "IPv6 address to take over.").optional(),
+        v4: id("an IPv4 address of the app", "Dedicated IPv4 address to adopt.").optional(),
+        v6: id("an IPv6 address of the app", "IPv6 address to adopt.").optional(),
       })
       .register(fields, {
         type: "object",
         takes: "a map with v4, v6 or both",
-        meaning: "Addresses the app has already. Needed only when it has several of a kind.",
+        meaning: "Addresses that the app already has. Needed only if it has several of one kind.",
         default: code("{}"),
       })
       .optional(),
@@ -158,10 +166,10 @@ export const Adopt = z
         z.string(),
         z
           .strictObject({
-            volume: id("an id as in vol_4xp...", "Volume to take over, with all that is on it."),
+            volume: id("an id as in vol_4xp...", "Volume to adopt, with its contents."),
             machine: id(
               "an id of 14 hex digits",
-              "Machine to take over: it gets the PoP's configuration in place. It must have that volume mounted. Absent: a new one.",
+              "Machine to adopt. It is updated in place to the PoP's configuration, and must have that volume mounted. Absent: a new machine is created.",
             ).optional(),
           })
           .register(fields, {
@@ -174,7 +182,7 @@ export const Adopt = z
         type: "object",
         takes: "a map from PoP to ids, as in { cdg-1: { volume: vol_4xp... } }",
         key: "<pop>",
-        meaning: "PoPs that exist already, by name.",
+        meaning: "Existing volumes and machines to adopt, by PoP.",
         default: code("{}"),
       })
       .optional(),
@@ -183,6 +191,6 @@ export const Adopt = z
     type: "object",
     takes: "a map with from, addresses and pops, or some of them",
     meaning:
-      "What exists on Fly already and is taken over instead of made. The app itself is taken over by its name, unless machines of another stack run in it. Needed for the first deployment only.",
+      "Existing Fly resources to adopt instead of creating new ones. The app itself is adopted by its name, unless machines of another stack run in it. Needed for the first deployment only.",
     default: code("{}"),
   });

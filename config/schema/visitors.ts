@@ -1,23 +1,23 @@
-/** Keys of who may use a site or a port. */
+/** Keys of access to a site or a port. */
 import { z } from "zod";
 import { isAgent, maxNetworks } from "../../image/render/networks.ts";
-import { fields, oneOrMore, text } from "../field.ts";
-import { networkOrFileProblem } from "../names.ts";
+import { fields, stringField, stringOrList } from "../field.ts";
+import { networkOrFileProblem } from "../validators.ts";
 
 const takesNetworks =
   "an address, a network or a file of them relative to the project, as in 203.0.113.7, 2001:db8::/32 or ./lists/bad.txt, or a list of these";
 
 const Networks = () =>
-  oneOrMore({
+  stringOrList({
     problem: networkOrFileProblem,
     most: 1000,
-    tooMany: "takes 1 to 1000 of them; longer lists go into a file",
-    other: `takes ${takesNetworks}`,
+    tooMany: "expected 1 to 1000 entries; put longer lists into a file",
+    other: `expected ${takesNetworks}`,
   });
 
-const fileMeaning = "A file has one a line, and comments behind `#` or `;`; it is read when the image is built.";
+const fileMeaning = "A file has one entry per line, and comments after `#` or `;`. It is read when the image is built.";
 
-/** Addresses, of those who use a site or a port. */
+/** Keys for visitors' addresses. */
 export const networkKeys = (what: "site" | "port") => ({
   allow: Networks()
     .register(fields, {
@@ -32,7 +32,7 @@ export const networkKeys = (what: "site" | "port") => ({
     .register(fields, {
       type: "string or array",
       takes: takesNetworks,
-      meaning: `These addresses may not, even if \`allow\` has them. ${fileMeaning} For an address that is to be turned away for a time, at once: \`npx fly-pops block 203.0.113.7 --for 1h\`.`,
+      meaning: `These addresses may not use it, even if \`allow\` lists them. ${fileMeaning} To block an address at once and for a limited time: \`npx fly-pops block 203.0.113.7 --for 1h\`.`,
       default: "absent",
       refused: `files with more than ${maxNetworks} networks`,
     })
@@ -44,14 +44,14 @@ export const Access = z
     ...networkKeys("site"),
     agents: z
       .array(
-        text((value) =>
+        stringField((value) =>
           isAgent(value)
             ? undefined
-            : "takes a part of a User-Agent, as in GPTBot: 3 to 100 letters, digits, spaces and ._/+;:,@()-",
+            : "expected a part of a User-Agent, as in GPTBot: 3 to 100 letters, digits, spaces and ._/+;:,@()-",
         ).register(fields, {
           type: "string",
           takes: "a part of a User-Agent, as in GPTBot: 3 to 100 letters, digits, spaces and ._/+;:,@()-",
-          meaning: "Found anywhere in it, whatever its case.",
+          meaning: "Matched anywhere in the User-Agent, case-insensitively.",
         }),
       )
       .min(1)
@@ -59,7 +59,8 @@ export const Access = z
       .register(fields, {
         type: "array",
         takes: "a list of 1 to 200 parts of a User-Agent, as in [GPTBot, ClaudeBot, Bytespider]",
-        meaning: "Programs that may not use the site, by what they call themselves: it stops those that do not lie.",
+        meaning:
+          "Programs that may not use the site, by their User-Agent. It stops only programs that identify themselves.",
         default: "absent",
       })
       .optional(),
@@ -68,6 +69,6 @@ export const Access = z
     type: "object",
     takes: "a map with any of allow, deny, agents",
     meaning:
-      "Who may use the site; all others get 403, before the cache or the origin is asked. Paths of ACME challenges (`/.well-known/acme-challenge/...`) are open to everybody, and so is Fly's health check.",
+      "Who may use the site. All others get 403, and the request reaches neither the cache nor the origin. ACME challenges (`/.well-known/acme-challenge/...`) and Fly's health check are always allowed.",
     default: "absent",
   });

@@ -30,7 +30,7 @@ typedef struct {
 typedef struct {
   unsigned char text[POP_VARY_MAX];
   size_t length;
-  unsigned any : 1; /* "*", or more names than there is room for */
+  unsigned any : 1; /* "*", or more names than fit */
 } pop_vary_t;
 
 void pop_control_init(pop_control_t *control);
@@ -44,7 +44,7 @@ int64_t pop_seconds(const unsigned char *value, size_t length);
 /* How many seconds an idle connection stays open, from a Keep-Alive field ("timeout=5, max=100"), or -1 if it does not say. */
 int64_t pop_keep_alive(const unsigned char *value, size_t length);
 
-/* Adds the names of one Vary field. Accept-Encoding is left out: the origin is always asked for an uncompressed response. */
+/* Adds the names of one Vary field. Accept-Encoding is left out: origins are always asked for uncompressed responses. */
 void pop_vary_add(pop_vary_t *vary, const unsigned char *value, size_t length);
 
 /* Whether a comma-separated list, such as Connection's, contains the name, ignoring case. */

@@ -1,4 +1,7 @@
-/* Where the origin's word does not count, a response that sets cookies is stored all the same. Nobody gets those cookies: they are one visitor's. */
+/*
+ * If a site ignores the origin's caching headers, responses that set cookies are stored too. Their cookies are never sent to anybody: they belong to one
+ * visitor.
+ */
 #include "ngx_http_pop_cache.h"
 
 static const char name[] = "Set-Cookie";
@@ -15,8 +18,8 @@ void ngx_http_pop_cache_drop_cookies(ngx_http_request_t *r) {
 }
 
 /*
- * Overwrites them in the header that nginx is about to store as it was received, so that no later configuration can bring them back. X-Pad is shorter than their
- * name, and nginx never sends it.
+ * Overwrites them in the received header that nginx is about to store, so that no later configuration can bring them back. X-Pad is shorter than their name,
+ * and nginx never sends it.
  */
 void ngx_http_pop_cache_blank_cookies(ngx_http_request_t *r) {
   static const char pad[] = "X-Pad: ";

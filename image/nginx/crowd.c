@@ -1,6 +1,6 @@
 /*
- * Collapses simultaneous requests for one key: one fetches, the others wait and are then served from the cache. They are woken when the response is stored,
- * or as soon as its header shows that it will not be. What is known about a key is kept in shared memory; when that is full, the least recently used keys are
+ * Collapses simultaneous requests for one key: one fetches, the others wait and are then served from the cache. They are woken when the response is stored, or
+ * as soon as its header shows that it will not be. What is known about a key is kept in shared memory; when that is full, the least recently used keys are
  * forgotten.
  */
 #include "ngx_http_pop_cache.h"
@@ -8,14 +8,14 @@
 #include <ngx_md5.h>
 
 enum {
-  UNKNOWN_WAIT = 1000, /* ms to wait at most if nothing is known about the key: it may be a long poll */
-  SHARED_WAIT = 5000,  /* likewise if the last response for the key was stored */
+  UNKNOWN_WAIT = 1000, /* longest wait in ms if nothing is known about the key: it may be a long poll */
+  SHARED_WAIT = 5000,  /* longest wait in ms if the last response for the key was stored */
   FETCH_LIMIT = 60000, /* ms after which a fetch counts as dead */
   POLL = 25,           /* ms between checks whether another worker's fetch has ended */
   REMEMBERED = 600     /* s for which a key is remembered as one whose responses are not stored */
 };
 
-/* Begins like ngx_http_file_cache_node_t, so that one lookup function serves both trees. */
+/* Starts like ngx_http_file_cache_node_t, so that one lookup function serves both trees. */
 typedef struct {
   ngx_rbtree_node_t node;
   ngx_queue_t queue;
@@ -104,7 +104,7 @@ static void wake_all(u_char *key) {
 }
 
 /* Polls for the end of fetches by other workers, which do not notify this one. */
-static void look(ngx_event_t *ev) {
+static void poll(ngx_event_t *ev) {
   crowd_t *crowd = ev->data;
   ngx_queue_t *q, *next;
 
@@ -183,7 +183,7 @@ static ngx_int_t suspend(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx, c
   ctx->wake.log = c->log;
   ngx_add_timer(&ctx->wake, limit);
   if (!poll_event.timer_set) {
-    poll_event.handler = look;
+    poll_event.handler = poll;
     poll_event.data = crowd;
     poll_event.log = ngx_cycle->log;
     ngx_add_timer(&poll_event, POLL);
@@ -192,7 +192,7 @@ static ngx_int_t suspend(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx, c
 }
 
 /* Whether a request may wait; others are better sent to the origin at once. */
-static ngx_uint_t is_patient(ngx_http_request_t *r) {
+static ngx_uint_t may_wait(ngx_http_request_t *r) {
   static const u_char events[] = "text/event-stream";
   ngx_table_elt_t *accept = ngx_http_pop_cache_field(&r->headers_in.headers, "Accept");
 
@@ -226,7 +226,7 @@ ngx_int_t ngx_http_pop_cache_hold(ngx_http_request_t *r) {
   ngx_md5_final(ctx->key, &md5);
   ctx->has_key = 1;
 
-  ngx_uint_t held = ctx->held, patient = !held && is_patient(r);
+  ngx_uint_t held = ctx->held, patient = !held && may_wait(r);
   ngx_msec_t limit = 0;
   ctx->held = 1;
   ngx_shmtx_lock(&crowd->pool->mutex);
@@ -239,7 +239,7 @@ ngx_int_t ngx_http_pop_cache_hold(ngx_http_request_t *r) {
   }
   ngx_shmtx_unlock(&crowd->pool->mutex);
   if (limit) return suspend(r, ctx, crowd, limit);
-  if (!ctx->passed) ctx->passed = !ngx_http_pop_cache_has_place(r);
+  if (!ctx->passed) ctx->passed = !ngx_http_pop_cache_has_index_room(r);
   return NGX_DECLINED;
 }
 

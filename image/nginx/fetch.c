@@ -1,7 +1,6 @@
 /*
- * Corrects how nginx asks the origin, and when it falls back on a stored response.
- * The proxy module's functions that read a response are wrapped for each request, in the upstream's peer.init. nginx calls that after it has looked in the
- * cache, and only if it really asks the origin.
+ * Corrects nginx's requests to origins, and when it falls back to a stored response. For each request, in the upstream's peer.init, it wraps the functions with
+ * which the proxy module reads a response. nginx calls peer.init after it has looked in the cache, and only if it does contact the origin.
  */
 #include "ngx_http_pop_cache.h"
 
@@ -11,8 +10,8 @@ typedef struct {
 } original_t;
 
 /*
- * If the cache status is EXPIRED, nginx replaces an error of the origin with the stored copy, however old, and takes a 304 as one for the stored copy, even if
- * the request had the visitor's own conditions. Where that is wrong, the status is changed to MISS.
+ * If the cache status is EXPIRED, nginx replaces an error from the origin with the stored copy, however old, and interprets a 304 as one for the stored copy,
+ * even if the request had the visitor's own conditions. Where that is wrong, the status is changed to MISS.
  */
 static void hide_stale(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx) {
   ngx_http_upstream_t *u = r->upstream;
@@ -22,8 +21,8 @@ static void hide_stale(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx) {
 }
 
 /*
- * Skips interim responses (RFC 9110 15.2) except 103, which nginx knows, and 101, which is final: nginx would take them for the final response. They are
- * treated as empty early hints, after which the proxy module starts over.
+ * Skips interim responses (RFC 9110 15.2), which nginx would interpret as the final response, except 103, which nginx supports, and 101, which is final. They
+ * are treated as empty early hints, after which the proxy module starts over.
  */
 static ngx_int_t skip_interim(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx) {
   ngx_http_proxy_ctx_t *proxy = ngx_http_get_module_ctx(r, ngx_http_proxy_module);
@@ -52,7 +51,7 @@ static ngx_int_t process_header(ngx_http_request_t *r) {
 
   if (rc == NGX_OK && u->headers_in.status_n < 200 && u->headers_in.status_n != NGX_HTTP_SWITCHING_PROTOCOLS)
     return skip_interim(r, ctx);
-  if (rc == NGX_OK && !r->cached && ctx->kept) ngx_http_pop_cache_note_answer(ctx->kept);
+  if (rc == NGX_OK && !r->cached && ctx->keepalive) ngx_http_pop_cache_note_response(ctx->keepalive);
   if (rc != NGX_OK || r->cache == NULL) return rc;
   if (!r->cached) {
     hide_stale(r, ctx);
@@ -79,7 +78,7 @@ static ngx_int_t reinit_request(ngx_http_request_t *r) {
   return rc;
 }
 
-/* By now the response is stored, if it was to be. */
+/* By now the response is stored, if it is going to be. */
 static void finalize_request(ngx_http_request_t *r, ngx_int_t rc) {
   ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
   if (ctx == NULL) return;
@@ -111,8 +110,8 @@ static ngx_int_t init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *
   if (ctx == NULL) return NGX_ERROR;
   wrap(r, conf, ctx);
   while (original->upstream != upstream) original++;
-  ctx->kept = ngx_http_pop_cache_init_kept(r, upstream, original->init);
-  return ctx->kept ? NGX_OK : NGX_ERROR;
+  ctx->keepalive = ngx_http_pop_cache_init_keepalive(r, upstream, original->init);
+  return ctx->keepalive ? NGX_OK : NGX_ERROR;
 }
 
 /* Runs after nginx's own modules have set up the upstreams. */

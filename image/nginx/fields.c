@@ -59,7 +59,7 @@ ngx_uint_t ngx_http_pop_cache_hop_by_hop(ngx_table_elt_t *connection, ngx_table_
  * Deletes the response's hop-by-hop fields. Fields that nginx itself knows (Location, Cache-Control...) are kept even if Connection lists
  * them.
  */
-void ngx_http_pop_cache_drop_answer_fields(ngx_http_request_t *r) {
+void ngx_http_pop_cache_drop_response_fields(ngx_http_request_t *r) {
   static const char *const upgrade[] = {"Upgrade", NULL}, *const authenticate[] = {"Proxy-Authenticate", NULL};
   ngx_http_upstream_main_conf_t *main = ngx_http_get_module_main_conf(r, ngx_http_upstream_module);
   ngx_http_pop_cache_cursor_t cursor = ngx_http_pop_cache_first(&r->headers_out.headers);
@@ -108,8 +108,8 @@ void ngx_http_pop_cache_hide(ngx_table_elt_t *h) {
 }
 
 /*
- * Hides the fields named by pop_hide_request_fields, and those the visitor's Connection lists, except fields that nginx knows. Not from nginx itself: what it
- * sends its relays is what it knows of the visitor.
+ * Hides the fields of pop_hide_request_fields, and those that the visitor's Connection lists, except fields that nginx knows. Does not apply to requests from
+ * nginx itself to its relays: their fields hold what nginx knows about the visitor.
  */
 void ngx_http_pop_cache_drop_request_fields(ngx_http_request_t *r) {
   if (!pop_is_visitors(r)) return;
@@ -126,7 +126,7 @@ void ngx_http_pop_cache_drop_request_fields(ngx_http_request_t *r) {
   }
 }
 
-/* Adds a field. `name` and the value's bytes must outlive the request; NULL without memory. */
+/* Adds a field. `name` and the bytes of the value must outlive the request. Returns NULL if out of memory. */
 ngx_table_elt_t *ngx_http_pop_cache_push(ngx_list_t *headers, const char *name, ngx_str_t value) {
   ngx_table_elt_t *h = ngx_list_push(headers);
   if (h == NULL) return NULL;

@@ -25,54 +25,54 @@ static int64_t own_lifetime(unsigned status, const pop_rules_t *rules) {
 }
 
 /* The response as if the origin had said nothing about caching. */
-static pop_answer_t unsaid(const pop_answer_t *a) {
-  pop_answer_t answer = *a;
-  pop_control_init(&answer.control);
-  answer.expires = POP_ABSENT;
-  answer.set_cookie = 0;
-  return answer;
+static pop_response_t without_caching_fields(const pop_response_t *a) {
+  pop_response_t response = *a;
+  pop_control_init(&response.control);
+  response.expires = POP_ABSENT;
+  response.set_cookie = 0;
+  return response;
 }
 
-pop_verdict_t pop_judge(const pop_answer_t *answer, const pop_rules_t *rules, int64_t now) {
-  const pop_answer_t plain = unsaid(answer), *a = rules->ignore_origin ? &plain : answer;
+pop_decision_t pop_decide(const pop_response_t *response, const pop_rules_t *rules, int64_t now) {
+  const pop_response_t plain = without_caching_fields(response), *a = rules->ignore_origin ? &plain : response;
   const pop_control_t *control = &a->control;
-  pop_verdict_t verdict = {0};
+  pop_decision_t decision = {0};
   int64_t lifetime = -1;
 
-  if (control->no_store || control->private || a->set_cookie || a->vary_any || !storable(a->status)) return verdict;
-  if (control->must_understand && !understood(a->status)) return verdict;
+  if (control->no_store || control->private || a->set_cookie || a->vary_any || !storable(a->status)) return decision;
+  if (control->must_understand && !understood(a->status)) return decision;
 
   if (control->s_maxage >= 0) lifetime = control->s_maxage;
   else if (control->max_age >= 0) lifetime = control->max_age;
   else if (a->expires == POP_INVALID) lifetime = 0;
   else if (a->expires >= 0) lifetime = a->expires - (a->date >= 0 ? a->date : now);
-  else if (!control->no_cache) lifetime = own_lifetime(a->status, rules), verdict.by_rule = 1;
+  else if (!control->no_cache) lifetime = own_lifetime(a->status, rules), decision.by_rule = 1;
   if (lifetime < 0) lifetime = 0;
   if (lifetime > POP_SECONDS_MAX) lifetime = POP_SECONDS_MAX;
 
   /* RFC 9111 3.5 */
-  if (a->authorized && !control->public && !control->must_revalidate && control->s_maxage < 0) verdict.personal = 1;
-  if (a->cookie && verdict.by_rule) verdict.personal = 1;
-  if (verdict.personal) return verdict;
+  if (a->authorized && !control->public && !control->must_revalidate && control->s_maxage < 0) decision.personal = 1;
+  if (a->cookie && decision.by_rule) decision.personal = 1;
+  if (decision.personal) return decision;
 
   /* s-maxage carries the meaning of proxy-revalidate: RFC 9111 5.2.2.10. */
   if (!control->must_revalidate && !control->proxy_revalidate && !control->no_cache && control->s_maxage < 0) {
     /* A response that was never fresh is served stale only if the origin says so. */
     if (lifetime > 0) {
-      verdict.stale_if_error = rules->stale_if_error;
-      verdict.stale_while_revalidate = rules->stale_while_revalidate;
+      decision.stale_if_error = rules->stale_if_error;
+      decision.stale_while_revalidate = rules->stale_while_revalidate;
     }
-    if (control->stale_if_error >= 0) verdict.stale_if_error = control->stale_if_error;
-    if (control->stale_while_revalidate >= 0) verdict.stale_while_revalidate = control->stale_while_revalidate;
+    if (control->stale_if_error >= 0) decision.stale_if_error = control->stale_if_error;
+    if (control->stale_while_revalidate >= 0) decision.stale_while_revalidate = control->stale_while_revalidate;
   }
 
   int64_t remaining = control->no_cache ? 0 : lifetime - pop_age(a->age, a->date, now);
-  verdict.fresh = remaining > 0;
-  verdict.expires = now + remaining - 1;
-  if (verdict.expires < 1) verdict.expires = 1;
+  decision.fresh = remaining > 0;
+  decision.expires = now + remaining - 1;
+  if (decision.expires < 1) decision.expires = 1;
   /* A response that is stale from the start is stored only if it can be revalidated or served stale. */
-  int64_t window = verdict.stale_if_error > verdict.stale_while_revalidate ? verdict.stale_if_error
-                                                                          : verdict.stale_while_revalidate;
-  verdict.store = verdict.fresh || (a->status == 200 && a->validator) || verdict.expires + window >= now;
-  return verdict;
+  int64_t window = decision.stale_if_error > decision.stale_while_revalidate ? decision.stale_if_error
+                                                                          : decision.stale_while_revalidate;
+  decision.store = decision.fresh || (a->status == 200 && a->validator) || decision.expires + window >= now;
+  return decision;
 }

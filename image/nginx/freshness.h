@@ -20,7 +20,7 @@ typedef struct {
   unsigned vary_any : 1;
   unsigned authorized : 1;  /* the request had Authorization */
   unsigned cookie : 1;      /* the request had a Cookie that the response may depend on */
-} pop_answer_t;
+} pop_response_t;
 
 /* How long responses of a status are fresh. */
 typedef struct {
@@ -35,7 +35,7 @@ typedef struct {
   int64_t stale_while_revalidate;
   const pop_lifetime_t *statuses; /* of other statuses; those not listed are not fresh */
   size_t statuses_count;
-  unsigned ignore_origin : 1; /* its Cache-Control, Expires and Set-Cookie say nothing */
+  unsigned ignore_origin : 1; /* ignore its Cache-Control, Expires and Set-Cookie */
 } pop_rules_t;
 
 typedef struct {
@@ -43,14 +43,14 @@ typedef struct {
   unsigned fresh : 1;     /* other requests may be answered with it without asking the origin */
   unsigned by_rule : 1;   /* the lifetime is the site's, not the origin's */
   unsigned personal : 1;  /* not stored because of this visitor's request; others may be stored */
-  int64_t expires;        /* the last second in which it is fresh; may lie in the past */
+  int64_t expires;        /* the last second in which it is fresh; may be in the past */
   int64_t stale_if_error;
   int64_t stale_while_revalidate;
-} pop_verdict_t;
+} pop_decision_t;
 
-pop_verdict_t pop_judge(const pop_answer_t *answer, const pop_rules_t *rules, int64_t now);
+pop_decision_t pop_decide(const pop_response_t *response, const pop_rules_t *rules, int64_t now);
 
-/* The age of a response received now, by its Age and Date: at least 0. */
+/* The age of a response received now, from its Age and Date: at least 0. */
 int64_t pop_age(int64_t age, int64_t date, int64_t now);
 
 #endif

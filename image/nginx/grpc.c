@@ -1,7 +1,6 @@
 /*
- * Errors that nginx itself answers, in the form of gRPC where the request has it: 200 with the error in `grpc-status`, and no body ("Trailers-Only"). Without that
- * a client guesses from the HTTP status, and shows no reason. Logs and counts keep the HTTP status.
- * https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses
+ * nginx's own errors for gRPC requests: 200 with the error in `grpc-status`, and no body ("Trailers-Only"). Otherwise a client has to guess from the HTTP
+ * status and shows no reason. Logs and counters keep the HTTP status. https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses
  */
 #include <ngx_config.h>
 #include <ngx_core.h>
@@ -14,16 +13,19 @@ typedef struct {
 } loc_conf_t;
 
 typedef struct {
-  ngx_uint_t status; /* of HTTP; 0: all others */
+  ngx_uint_t status; /* HTTP status; 0: all others */
   const char *code;  /* https://grpc.github.io/grpc/core/md_doc_statuscodes.html */
   const char *message;
-} meaning_t;
+} grpc_error_t;
 
-/* As https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md has it, and 413 beside. Only characters that `grpc-message` takes as they are. */
-static const meaning_t meanings[] = {
+/*
+ * According to https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md, plus 413. Messages use only characters that `grpc-message` does not
+ * encode.
+ */
+static const grpc_error_t errors_by_status[] = {
     {NGX_HTTP_BAD_REQUEST, "13", "The request is malformed."},
-    {NGX_HTTP_UNAUTHORIZED, "16", "This service is open to those who log in."},
-    {NGX_HTTP_FORBIDDEN, "7", "This service is not open to you."},
+    {NGX_HTTP_UNAUTHORIZED, "16", "You need to log in to use this service."},
+    {NGX_HTTP_FORBIDDEN, "7", "You do not have access to this service."},
     {NGX_HTTP_NOT_FOUND, "12", "There is no such service."},
     {NGX_HTTP_REQUEST_ENTITY_TOO_LARGE, "8", "The request is larger than this service accepts."},
     {NGX_HTTP_TOO_MANY_REQUESTS, "14", "Too many requests from your network."},
@@ -34,8 +36,8 @@ static const meaning_t meanings[] = {
 
 static ngx_http_output_header_filter_pt next_header_filter;
 
-/* application/grpc, and what begins so: +proto. Not application/grpc-web, which browsers' programs read from a body. */
-static ngx_uint_t is_call(ngx_http_request_t *r) {
+/* application/grpc, also with a suffix such as +proto. Not application/grpc-web, which programs in browsers read from a body. */
+static ngx_uint_t is_grpc_request(ngx_http_request_t *r) {
   static const u_char type[] = "application/grpc";
   ngx_table_elt_t *h = r->headers_in.content_type;
   size_t length = sizeof type - 1;
@@ -44,7 +46,7 @@ static ngx_uint_t is_call(ngx_http_request_t *r) {
   return h->value.len == length || ngx_strchr("+; ", h->value.data[length]) != NULL;
 }
 
-/* Whether it is an error of nginx's own. An origin's are its own, whatever they are. */
+/* Whether it is an error of nginx's own. Errors of the origin are passed on as they are. */
 static ngx_uint_t is_own_error(ngx_http_request_t *r, ngx_uint_t status) {
   ngx_http_upstream_t *u = r->upstream;
   return status >= NGX_HTTP_BAD_REQUEST && (u == NULL || !u->headers_in.status_n || r->filter_finalize || !u->peer.connection);
@@ -65,10 +67,10 @@ static ngx_int_t add(ngx_http_request_t *r, const char *name, const char *value)
 static ngx_int_t header_filter(ngx_http_request_t *r) {
   loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_grpc_module);
   ngx_uint_t status = r->err_status ? r->err_status : r->headers_out.status;
-  const meaning_t *meaning = meanings;
-  if (!conf->errors || r != r->main || !is_own_error(r, status) || !is_call(r)) return next_header_filter(r);
-  while (meaning->status && meaning->status != status) meaning++;
-  r->err_status = status; /* what $status tells */
+  const grpc_error_t *error = errors_by_status;
+  if (!conf->errors || r != r->main || !is_own_error(r, status) || !is_grpc_request(r)) return next_header_filter(r);
+  while (error->status && error->status != status) error++;
+  r->err_status = status; /* what $status returns */
   r->headers_out.status = NGX_HTTP_OK;
   r->headers_out.status_line.len = 0;
   ngx_str_set(&r->headers_out.content_type, "application/grpc");
@@ -80,7 +82,7 @@ static ngx_int_t header_filter(ngx_http_request_t *r) {
   ngx_http_clear_last_modified(r);
   ngx_http_clear_etag(r);
   r->header_only = 1;
-  if (add(r, "grpc-status", meaning->code) != NGX_OK || add(r, "grpc-message", meaning->message) != NGX_OK) return NGX_ERROR;
+  if (add(r, "grpc-status", error->code) != NGX_OK || add(r, "grpc-message", error->message) != NGX_OK) return NGX_ERROR;
   return next_header_filter(r);
 }
 
@@ -109,6 +111,6 @@ static ngx_command_t commands[] = {
 
 static ngx_http_module_t context = {NULL, postconfiguration, NULL, NULL, NULL, NULL, create_loc_conf, merge_loc_conf};
 
-/* The first of the project's modules, so that the others' header filters have run: they look at the HTTP status. */
+/* The first of the project's modules, so that the header filters of the others have already run: they look at the HTTP status. */
 ngx_module_t ngx_http_pop_grpc_module = {
     NGX_MODULE_V1, &context, commands, NGX_HTTP_MODULE, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NGX_MODULE_V1_PADDING};

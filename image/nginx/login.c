@@ -1,6 +1,6 @@
 /*
- * Log-ins at a service of the user's own, which is asked about each request. nginx's auth_request makes an error of a redirect to the log-in page and of a service
- * that is away, passes on one cookie alone, and asks about the path as the visitor spelt it even where the origin gets another one.
+ * Logins at a service of the user's, which is asked about each request. nginx's auth_request reports a redirect to the login page and an unreachable service as
+ * errors, passes on only one cookie, and asks about the path as the visitor spelled it even if the origin gets another one.
  */
 #include "ngx_http_pop_cache.h"
 
@@ -11,21 +11,21 @@ typedef struct {
 } main_conf_t;
 
 typedef struct {
-  ngx_str_t uri;       /* of the location that asks the service; empty: nobody has to log in */
-  const char **fields; /* of the service's response that the origin gets, and nobody else may send; NULL: none */
+  ngx_str_t uri;       /* of the location that asks the service; empty: no login needed */
+  const char **fields; /* of the service's response: the origin gets them, and visitors cannot send them; NULL: none */
 } loc_conf_t;
 
-/* A request, and what the service says about it. */
+/* A request, and the service's response to it. */
 typedef struct {
-  ngx_str_t uri; /* path and query, as the origin gets them but for a prefix that it does not see */
-  ngx_uint_t asked;
-  ngx_uint_t status; /* 0: nothing yet */
+  ngx_str_t uri; /* path and query as the origin gets them, but with the prefix that it does not see */
+  ngx_uint_t started;
+  ngx_uint_t status; /* 0: none yet */
   ngx_list_t *headers;
 } login_t;
 
 static ngx_http_output_header_filter_pt next_header_filter;
 
-/* Marks what the request's pool keeps, as it outlasts internal redirects, which forget a module's context. */
+/* Identifies an entry in the request's pool, which survives internal redirects. A module's context does not. */
 static void mark(void *data) {}
 
 static login_t *login_of(ngx_http_request_t *r) {
@@ -36,9 +36,9 @@ static login_t *login_of(ngx_http_request_t *r) {
 
 static ngx_uint_t admits(login_t *login) { return login->status >= 200 && login->status < 300; }
 
-static ngx_int_t note(ngx_http_request_t *r, void *data, ngx_int_t rc) {
+static ngx_int_t on_response(ngx_http_request_t *r, void *data, ngx_int_t rc) {
   login_t *login = data;
-  /* nginx's own error, before it has sent a response: the service did not answer. No page is made for it. */
+  /* An error of nginx's own before it sent a response: the service did not answer. It gets no error page. */
   if (rc >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
     login->status = rc;
     return NGX_OK;
@@ -48,24 +48,24 @@ static ngx_int_t note(ngx_http_request_t *r, void *data, ngx_int_t rc) {
   return rc;
 }
 
-/* The path as the visitor spelt it, unless nginx has replaced it by what it takes it for. */
-static ngx_int_t spell(ngx_http_request_t *r, ngx_str_t *spelt) {
-  *spelt = r->unparsed_uri;
+/* The path as the visitor spelled it, or nginx's decoded path if nginx has replaced it. */
+static ngx_int_t copy_uri(ngx_http_request_t *r, ngx_str_t *copy_of_uri) {
+  *copy_of_uri = r->unparsed_uri;
   if (r->valid_unparsed_uri) return NGX_OK;
   size_t escaped = r->uri.len + 2 * ngx_escape_uri(NULL, r->uri.data, r->uri.len, NGX_ESCAPE_URI);
-  spelt->data = ngx_pnalloc(r->pool, escaped + 1 + r->args.len);
-  if (spelt->data == NULL) return NGX_ERROR;
-  u_char *end = (u_char *)ngx_escape_uri(spelt->data, r->uri.data, r->uri.len, NGX_ESCAPE_URI);
+  copy_of_uri->data = ngx_pnalloc(r->pool, escaped + 1 + r->args.len);
+  if (copy_of_uri->data == NULL) return NGX_ERROR;
+  u_char *end = (u_char *)ngx_escape_uri(copy_of_uri->data, r->uri.data, r->uri.len, NGX_ESCAPE_URI);
   if (r->args.len) {
     *end++ = '?';
     end = ngx_cpymem(end, r->args.data, r->args.len);
   }
-  spelt->len = end - spelt->data;
+  copy_of_uri->len = end - copy_of_uri->data;
   return NGX_OK;
 }
 
-/* REWRITE phase, before nginx's own handler: a location that takes a prefix away has not done so yet. */
-static ngx_int_t remember(ngx_http_request_t *r) {
+/* REWRITE phase, before nginx's own handler: a location that strips a prefix has not done so yet. */
+static ngx_int_t save_uri(ngx_http_request_t *r) {
   loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_login_module);
   if (conf->uri.len == 0 || r != r->main || login_of(r)) return NGX_DECLINED;
   ngx_pool_cleanup_t *cleanup = ngx_pool_cleanup_add(r->pool, sizeof(login_t));
@@ -73,25 +73,25 @@ static ngx_int_t remember(ngx_http_request_t *r) {
   login_t *login = cleanup->data;
   ngx_memzero(login, sizeof *login);
   cleanup->handler = mark;
-  return spell(r, &login->uri) == NGX_OK ? NGX_DECLINED : NGX_HTTP_INTERNAL_SERVER_ERROR;
+  return copy_uri(r, &login->uri) == NGX_OK ? NGX_DECLINED : NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
-static ngx_int_t ask(ngx_http_request_t *r, ngx_str_t *uri, login_t *login) {
-  ngx_http_request_t *question;
-  ngx_http_post_subrequest_t *answered = ngx_palloc(r->pool, sizeof *answered);
-  if (answered == NULL) return NGX_ERROR;
-  answered->handler = note;
-  answered->data = login;
-  login->asked = 1;
-  if (ngx_http_subrequest(r, uri, NULL, &question, answered, NGX_HTTP_SUBREQUEST_WAITED) != NGX_OK) return NGX_ERROR;
+static ngx_int_t start_subrequest(ngx_http_request_t *r, ngx_str_t *uri, login_t *login) {
+  ngx_http_request_t *subrequest;
+  ngx_http_post_subrequest_t *post_subrequest = ngx_palloc(r->pool, sizeof *post_subrequest);
+  if (post_subrequest == NULL) return NGX_ERROR;
+  post_subrequest->handler = on_response;
+  post_subrequest->data = login;
+  login->started = 1;
+  if (ngx_http_subrequest(r, uri, NULL, &subrequest, post_subrequest, NGX_HTTP_SUBREQUEST_WAITED) != NGX_OK) return NGX_ERROR;
   /* An empty body of its own: the visitor's is for the origin. */
-  question->request_body = ngx_pcalloc(r->pool, sizeof(ngx_http_request_body_t));
-  if (question->request_body == NULL) return NGX_ERROR;
-  question->header_only = 1;
+  subrequest->request_body = ngx_pcalloc(r->pool, sizeof(ngx_http_request_body_t));
+  if (subrequest->request_body == NULL) return NGX_ERROR;
+  subrequest->header_only = 1;
   return NGX_AGAIN;
 }
 
-/* 302, or 303 where the same request at the log-in page would mean something else. */
+/* 302, or 303 if the same request to the login page would mean something else. */
 static ngx_int_t redirect(ngx_http_request_t *r, ngx_str_t target) {
   ngx_http_clear_location(r);
   r->headers_out.location = ngx_http_pop_cache_push(&r->headers_out.headers, "Location", target);
@@ -99,7 +99,7 @@ static ngx_int_t redirect(ngx_http_request_t *r, ngx_str_t target) {
   return r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD) ? NGX_HTTP_MOVED_TEMPORARILY : NGX_HTTP_SEE_OTHER;
 }
 
-/* Adds the fields of that name in one list to another. */
+/* Copies the fields of these names from one list to another. */
 static ngx_int_t copy(ngx_list_t *from, ngx_list_t *to, const char *const *names) {
   ngx_http_pop_cache_cursor_t cursor = ngx_http_pop_cache_first(from);
   ngx_table_elt_t *h;
@@ -113,7 +113,7 @@ static ngx_int_t copy(ngx_list_t *from, ngx_list_t *to, const char *const *names
   return NGX_OK;
 }
 
-static ngx_int_t turn_away(ngx_http_request_t *r, login_t *login) {
+static ngx_int_t reject(ngx_http_request_t *r, login_t *login) {
   static const char *const challenge[] = {"WWW-Authenticate", NULL};
   ngx_table_elt_t *location = login->headers ? ngx_http_pop_cache_field(login->headers, "Location") : NULL;
   ngx_uint_t is_redirect = login->status >= NGX_HTTP_SPECIAL_RESPONSE && login->status < NGX_HTTP_BAD_REQUEST;
@@ -123,24 +123,24 @@ static ngx_int_t turn_away(ngx_http_request_t *r, login_t *login) {
     if (login->headers && copy(login->headers, &r->headers_out.headers, challenge) != NGX_OK) return NGX_ERROR;
     return NGX_HTTP_UNAUTHORIZED;
   }
-  ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "the log-in service answers neither yes nor no but %ui: the request gets 502", login->status);
+  ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "the login service returned %ui, which is neither success nor a rejection: the request gets 502", login->status);
   login->headers = NULL;
   return NGX_HTTP_BAD_GATEWAY;
 }
 
-/* ACCESS phase; nginx leaves it out for its own subrequests. */
+/* ACCESS phase; nginx skips it for its own subrequests. */
 static ngx_int_t admit(ngx_http_request_t *r) {
   loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_login_module);
   if (conf->uri.len == 0) return NGX_DECLINED;
   login_t *login = login_of(r);
   if (login == NULL) return NGX_HTTP_INTERNAL_SERVER_ERROR;
-  if (!login->asked) return ask(r, &conf->uri, login);
+  if (!login->started) return start_subrequest(r, &conf->uri, login);
   if (login->status == 0) return NGX_AGAIN;
-  return admits(login) ? NGX_OK : turn_away(r, login);
+  return admits(login) ? NGX_OK : reject(r, login);
 }
 
-/* PRECONTENT phase, after the visitor's own claims were hidden: the origin is told who logged in. */
-ngx_int_t ngx_http_pop_login_give_fields(ngx_http_request_t *r) {
+/* PRECONTENT phase, after the visitor's own identity fields were hidden: tells the origin who logged in. */
+ngx_int_t ngx_http_pop_login_set_fields(ngx_http_request_t *r) {
   loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_login_module);
   ngx_http_pop_cache_cursor_t cursor = ngx_http_pop_cache_first(&r->headers_in.headers);
   ngx_table_elt_t *h;
@@ -152,7 +152,7 @@ ngx_int_t ngx_http_pop_login_give_fields(ngx_http_request_t *r) {
   return copy(login->headers, &r->headers_in.headers, conf->fields);
 }
 
-/* The service's cookies are for the visitor, whatever comes of the request. */
+/* The service's cookies are for the visitor, whether or not the request succeeds. */
 static ngx_int_t header_filter(ngx_http_request_t *r) {
   static const char *const cookies[] = {"Set-Cookie", NULL};
   main_conf_t *main = ngx_http_get_module_main_conf(r, ngx_http_pop_login_module);
@@ -161,7 +161,7 @@ static ngx_int_t header_filter(ngx_http_request_t *r) {
   return next_header_filter(r);
 }
 
-/* $pop_login_uri, for the question. */
+/* $pop_login_uri, for the subrequest. */
 static ngx_int_t uri_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data) {
   login_t *login = login_of(r);
   v->not_found = login == NULL;
@@ -217,7 +217,7 @@ static ngx_int_t postconfiguration(ngx_conf_t *cf) {
   ngx_http_handler_pt *first = ngx_array_push(&core->phases[NGX_HTTP_REWRITE_PHASE].handlers);
   ngx_http_handler_pt *second = ngx_array_push(&core->phases[NGX_HTTP_ACCESS_PHASE].handlers);
   if (first == NULL || second == NULL) return NGX_ERROR;
-  *first = remember;
+  *first = save_uri;
   *second = admit;
   next_header_filter = ngx_http_top_header_filter;
   ngx_http_top_header_filter = header_filter;

@@ -1,8 +1,8 @@
 /*
- * Limits the memory of requests in progress, whatever visitors and origins do. Each request is counted with the most it can take, first while it waits, then
- * also with its response. A site may use as much as it leaves free for the others: one site can take half, two together two thirds. Above that, its visitors
- * get 503. Once half of the limit is in use, responses are not compressed, because a compressor takes more than everything else. Each worker keeps its own
- * count, so the count of a worker that dies disappears with it.
+ * Limits the memory of requests in progress, whatever visitors and origins do. Each request is charged the most it can use, first for its own buffers while it
+ * waits, then also for those of its response. A site may use as much as it leaves free for the others: one site can use half, two together two thirds. Above
+ * that, its visitors get 503. Once half of the limit is in use, responses are not compressed, because a compressor uses more than everything else. Each worker
+ * keeps its own count, so the count of a worker that dies disappears with it.
  */
 #include <ngx_config.h>
 #include <ngx_core.h>
@@ -15,8 +15,8 @@ extern ngx_module_t ngx_http_pop_memory_module;
 /* Bytes, measured in the image (test/soak/bounds-requests.test.ts). */
 enum {
   WAITING = 12 << 10,  /* a request without its header and body */
-  BODY = 64 << 10,     /* the part of a body that is read before the origin takes it: http2_body_preread_size */
-  ANSWER = 68 << 10,   /* nginx's buffers for a response, as set in nginx.conf, if the visitor does not read */
+  BODY = 64 << 10,     /* the part of a body that is read before the origin accepts it: http2_body_preread_size */
+  RESPONSE = 68 << 10, /* nginx's buffers for a response, as set in nginx.conf, if the visitor does not read */
   COMPRESSOR = 1 << 20 /* brotli's; gzip's is less */
 };
 
@@ -50,7 +50,7 @@ static void release(void *data) {
   charge->site->used -= charge->bytes;
 }
 
-/* The charge of a request; NULL if it is not counted. Kept in the request's pool, because an internal redirect clears the contexts of modules. */
+/* The charge of a request; NULL if it is not counted. Allocated in the request's pool, because an internal redirect clears the contexts of modules. */
 static charge_t *charge_of(ngx_http_request_t *r) {
   for (ngx_pool_cleanup_t *cleanup = r->main->pool->cleanup; cleanup; cleanup = cleanup->next)
     if (cleanup->handler == release) return cleanup->data;
@@ -61,8 +61,8 @@ static ngx_uint_t has_room(main_conf_t *all, srv_conf_t *site, size_t bytes) {
   return all->used + site->used + bytes <= all->bound;
 }
 
-static ngx_int_t refuse(ngx_http_request_t *r, main_conf_t *all, srv_conf_t *site) {
-  ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "no memory for one more request: %uz of %uz bytes are in use, %uz by its site", all->used, all->bound, site->used);
+static ngx_int_t reject(ngx_http_request_t *r, main_conf_t *all, srv_conf_t *site) {
+  ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "request rejected, out of memory for requests: %uz of %uz bytes are in use, %uz by its site", all->used, all->bound, site->used);
   return NGX_HTTP_SERVICE_UNAVAILABLE;
 }
 
@@ -84,11 +84,11 @@ static ngx_int_t admit(ngx_http_request_t *r) {
   charge_t *charge;
 
   /*
-   * Visitors' connections have a PROXY header; the machine's own probes and nginx's relays do not. The page of a request that was refused
-   * is a small file: it is not refused in turn.
+   * Visitors' connections have a PROXY header; the machine's own probes and nginx's relays do not. The error page of a rejected request is a small file, so it
+   * is not rejected in turn.
    */
   if (all->bound == 0 || r != r->main || !pop_is_visitors(r) || r->error_page || charge_of(r)) return NGX_DECLINED;
-  if (!has_room(all, site, bytes)) return refuse(r, all, site);
+  if (!has_room(all, site, bytes)) return reject(r, all, site);
   cleanup = ngx_pool_cleanup_add(r->pool, sizeof *charge);
   if (cleanup == NULL) return NGX_HTTP_INTERNAL_SERVER_ERROR;
   cleanup->handler = release;
@@ -106,11 +106,11 @@ static ngx_int_t header_filter(ngx_http_request_t *r) {
   ngx_int_t rc;
 
   if (charge == NULL || r->filter_finalize) return next_header_filter(r);
-  size_t bytes = ANSWER + (u && u->buffering && !r->cached ? u->conf->bufs.num * u->conf->bufs.size : 0);
+  size_t bytes = RESPONSE + (u && u->buffering && !r->cached ? u->conf->bufs.num * u->conf->bufs.size : 0);
   if (!has_room(charge->all, charge->site, bytes)) {
-    /* nginx's own bare page: the upstream module would go on with the response after an internal redirect to another. */
+    /* nginx's own bare page: after an internal redirect to another one, the upstream module would continue with the response. */
     r->error_page = 1;
-    return ngx_http_filter_finalize_request(r, &ngx_http_pop_memory_module, refuse(r, charge->all, charge->site));
+    return ngx_http_filter_finalize_request(r, &ngx_http_pop_memory_module, reject(r, charge->all, charge->site));
   }
   add(charge, bytes);
   if (charge->all->used + COMPRESSOR > charge->all->bound / 2) {
@@ -143,7 +143,7 @@ static size_t machine_memory(void) {
   return bytes;
 }
 
-/* Two fifths of what the other processes leave free. The rest is for connections and the headers they are still receiving (image/limits.ts). */
+/* Two fifths of the memory that the other processes leave free. The rest is for connections and the headers they are still receiving (image/limits.ts). */
 static ngx_int_t init_module(ngx_cycle_t *cycle) {
   main_conf_t *all = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_pop_memory_module);
   ngx_core_conf_t *core = (ngx_core_conf_t *)ngx_get_conf(cycle->conf_ctx, ngx_core_module);

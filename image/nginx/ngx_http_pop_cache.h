@@ -1,8 +1,8 @@
 /*
- * Makes nginx's proxy_cache follow RFC 9111. This header has what the module's files share.
- * nginx stores, indexes, sends and evicts responses. This module decides what is stored and for how long (freshness.c, policy.c), corrects how nginx asks the origin
- * and handles its response (fetch.c, answer.c), collapses simultaneous requests into one fetch (crowd.c), removes (store.c) or updates (renew.c) what is
- * stored, and tells whether a kept connection can still be used (kept.c).
+ * Makes nginx's proxy_cache follow RFC 9111. Declarations that the module's files share. nginx stores, indexes, sends and evicts responses. This module decides
+ * what is stored and for how long (freshness.c, policy.c), corrects the requests that nginx sends to origins and the handling of their responses (fetch.c,
+ * response.c), collapses simultaneous requests into one fetch (crowd.c), removes (store.c) or updates (revalidate.c) what is stored, and determines whether a
+ * keepalive connection can still be used (keepalive.c).
  */
 #ifndef NGX_HTTP_POP_CACHE_H
 #define NGX_HTTP_POP_CACHE_H
@@ -20,17 +20,17 @@ typedef struct {
   time_t max_age;
   time_t stale_if_error;
   time_t stale_while_revalidate;
-  off_t max_file; /* 0: no bound */
+  off_t max_file; /* 0: no limit */
   ngx_flag_t cookies;
   ngx_array_t *statuses;    /* pop_lifetime_t; NULL: none */
   ngx_flag_t ignore_origin; /* its Cache-Control, Expires and Set-Cookie */
-  pop_ignored_t *ignored;   /* parameters that do not tell responses apart; NULL: all of them do */
-  ngx_str_t vary;           /* names of request fields, as pop_vary_t has them */
+  pop_ignored_t *ignored;   /* parameters that do not distinguish responses; NULL: all of them do */
+  ngx_str_t vary;           /* names of request fields, in the form of pop_vary_t */
   ngx_str_t purged; /* zone whose responses this location removes; not inherited */
 } ngx_http_pop_cache_loc_conf_t;
 
 typedef struct {
-  ngx_array_t originals; /* of {upstream, its own peer.init} */
+  ngx_array_t originals; /* of {upstream, the original peer.init} */
   ngx_shm_zone_t *crowd;
   ngx_array_t hidden_names; /* ngx_hash_key_t */
   ngx_hash_t hidden;        /* request fields that are not sent to origins */
@@ -44,7 +44,7 @@ typedef enum {
   POP_PASSED  /* not stored: requests pass through, as in a location without a cache */
 } ngx_http_pop_cache_kind_t;
 
-typedef struct ngx_http_pop_cache_kept_s ngx_http_pop_cache_kept_t;
+typedef struct ngx_http_pop_cache_keepalive_s ngx_http_pop_cache_keepalive_t;
 
 typedef struct {
   /* crowd.c */
@@ -57,15 +57,15 @@ typedef struct {
   unsigned held : 1;
   unsigned waiting : 1;
   unsigned passed : 1;
-  /* fetch.c, kept.c */
-  ngx_http_pop_cache_kept_t *kept;
+  /* fetch.c, keepalive.c */
+  ngx_http_pop_cache_keepalive_t *keepalive;
   void (*finalize_request)(ngx_http_request_t *r, ngx_int_t rc);
   ngx_int_t (*input_filter_init)(void *data);
   ngx_int_t (*input_filter)(ngx_event_pipe_t *p, ngx_buf_t *buf);
   ngx_int_t (*process_header)(ngx_http_request_t *r);
   ngx_int_t (*first_process_header)(ngx_http_request_t *r); /* the one that reads the status line */
   ngx_int_t (*reinit_request)(ngx_http_request_t *r);
-  ngx_http_upstream_headers_in_t not_modified; /* the 304, when there was one */
+  ngx_http_upstream_headers_in_t not_modified; /* the 304, if there was one */
   unsigned revalidated : 1;
   unsigned passing : 1; /* the origin receives the visitor's own conditions and ranges */
   unsigned expired : 1; /* the stored response is stale */
@@ -87,18 +87,18 @@ void ngx_http_pop_cache_end(ngx_http_request_t *r, ngx_http_pop_cache_ctx_t *ctx
 /* fetch.c */
 ngx_int_t ngx_http_pop_cache_wrap_upstreams(ngx_conf_t *cf);
 
-/* kept.c */
-ngx_http_pop_cache_kept_t *ngx_http_pop_cache_init_kept(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *upstream,
+/* keepalive.c */
+ngx_http_pop_cache_keepalive_t *ngx_http_pop_cache_init_keepalive(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *upstream,
                                                         ngx_http_upstream_init_peer_pt init);
-void ngx_http_pop_cache_note_answer(ngx_http_pop_cache_kept_t *kept);
+void ngx_http_pop_cache_note_response(ngx_http_pop_cache_keepalive_t *keepalive);
 
-/* answer.c */
+/* response.c */
 ngx_int_t ngx_http_pop_cache_filter_init(ngx_conf_t *cf);
 
 /* store.c */
 ngx_rbtree_node_t *ngx_http_pop_cache_lookup(ngx_rbtree_t *tree, u_char *key);
 void ngx_http_pop_cache_invalidate(ngx_http_request_t *r);
-ngx_uint_t ngx_http_pop_cache_has_place(ngx_http_request_t *r);
+ngx_uint_t ngx_http_pop_cache_has_index_room(ngx_http_request_t *r);
 void ngx_http_pop_cache_remove(ngx_http_request_t *r);
 ngx_int_t ngx_http_pop_cache_remove_files(ngx_http_request_t *r, ngx_str_t *zone);
 
@@ -116,8 +116,8 @@ ngx_int_t ngx_http_pop_cache_uri_variable(ngx_http_request_t *r, ngx_http_variab
 void ngx_http_pop_cache_drop_cookies(ngx_http_request_t *r);
 void ngx_http_pop_cache_blank_cookies(ngx_http_request_t *r);
 
-/* renew.c */
-extern const size_t ngx_http_pop_cache_room; /* what make_room adds to a header at most */
+/* revalidate.c */
+extern const size_t ngx_http_pop_cache_room; /* the most that make_room adds to a header */
 void ngx_http_pop_cache_make_room(ngx_http_request_t *r);
 
 /* space.c */
@@ -126,14 +126,14 @@ ngx_int_t ngx_http_pop_cache_merge(ngx_http_request_t *r, ngx_http_upstream_head
 ngx_int_t ngx_http_pop_cache_rewrite(ngx_http_request_t *r);
 
 /* transform.c */
-void ngx_http_pop_cache_ask_plain(ngx_http_request_t *r);
-void ngx_http_pop_cache_keep_form(ngx_http_request_t *r);
+void ngx_http_pop_cache_drop_accept_encoding(ngx_http_request_t *r);
+void ngx_http_pop_cache_respect_no_transform(ngx_http_request_t *r);
 void ngx_http_pop_cache_learn_tag(ngx_http_request_t *r);
 ngx_int_t ngx_http_pop_cache_restore_tags(ngx_http_request_t *r);
 ngx_int_t ngx_http_pop_cache_init_tags(ngx_cycle_t *cycle);
 
 /* login.c */
-ngx_int_t ngx_http_pop_login_give_fields(ngx_http_request_t *r);
+ngx_int_t ngx_http_pop_login_set_fields(ngx_http_request_t *r);
 
 /* fields.c */
 typedef struct {
@@ -146,7 +146,7 @@ ngx_table_elt_t *ngx_http_pop_cache_next(ngx_http_pop_cache_cursor_t *cursor);
 ngx_table_elt_t *ngx_http_pop_cache_field(ngx_list_t *headers, const char *name);
 ngx_uint_t ngx_http_pop_cache_named(ngx_table_elt_t *h, const char *const *names);
 ngx_uint_t ngx_http_pop_cache_hop_by_hop(ngx_table_elt_t *connection, ngx_table_elt_t *h);
-void ngx_http_pop_cache_drop_answer_fields(ngx_http_request_t *r);
+void ngx_http_pop_cache_drop_response_fields(ngx_http_request_t *r);
 void ngx_http_pop_cache_hide(ngx_table_elt_t *h);
 void ngx_http_pop_cache_drop_request_fields(ngx_http_request_t *r);
 char *ngx_http_pop_cache_hide_fields(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);

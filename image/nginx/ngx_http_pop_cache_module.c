@@ -10,7 +10,7 @@ static char *set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) {
   return NGX_CONF_OK;
 }
 
-/* The request's context, created if missing; NULL without memory. */
+/* The request's context, created if missing. NULL if out of memory. */
 ngx_http_pop_cache_ctx_t *ngx_http_pop_cache_get_ctx(ngx_http_request_t *r) {
   ngx_http_pop_cache_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_pop_cache_module);
   if (ctx) return ctx;
@@ -81,8 +81,8 @@ static ngx_int_t status_variable(ngx_http_request_t *r, ngx_http_variable_value_
 }
 
 /*
- * $pop_visitor, for limits: the visitor's IPv4 address, or the /64 of its IPv6 address, of which it can use any. Binary. A proxy that listens for both families
- * on one socket tells IPv4 addresses as IPv6 (::ffff:0:0/96), which all have one /64.
+ * $pop_visitor, for limits: the visitor's IPv4 address, or the /64 of its IPv6 address, because a visitor can use any address of it. Binary. A proxy that
+ * listens for both families on one socket reports IPv4 addresses as IPv6 (::ffff:0:0/96), which all have the same /64.
  */
 static ngx_int_t visitor_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data) {
   struct sockaddr *address = r->connection->sockaddr;
@@ -123,10 +123,10 @@ static ngx_int_t preconfiguration(ngx_conf_t *cf) {
 /* PRECONTENT phase: runs after the modules that may reject the request. */
 static ngx_int_t before_content(ngx_http_request_t *r) {
   ngx_http_pop_cache_drop_request_fields(r);
-  if (ngx_http_pop_login_give_fields(r) != NGX_OK) return NGX_ERROR;
+  if (ngx_http_pop_login_set_fields(r) != NGX_OK) return NGX_ERROR;
   if (ngx_http_pop_cache_restore_tags(r) != NGX_OK) return NGX_ERROR;
   ngx_int_t rc = ngx_http_pop_cache_hold(r);
-  if (rc == NGX_DECLINED) ngx_http_pop_cache_ask_plain(r);
+  if (rc == NGX_DECLINED) ngx_http_pop_cache_drop_accept_encoding(r);
   return rc;
 }
 
@@ -164,7 +164,7 @@ static ngx_http_module_t context = {
 ngx_module_t ngx_http_pop_cache_module = {
     NGX_MODULE_V1, &context, commands, NGX_HTTP_MODULE, NULL, ngx_http_pop_cache_init_tags, NULL, NULL, NULL, NULL, NULL, NGX_MODULE_V1_PADDING};
 
-/* What load_module looks for. Without an order it comes last, so that its header filter runs first. */
+/* The symbol that load_module looks for. Without an order the module comes last, so that its header filter runs first. */
 extern ngx_module_t ngx_http_pop_grpc_module;   /* grpc.c */
 extern ngx_module_t ngx_http_pop_memory_module; /* memory.c */
 extern ngx_module_t ngx_http_pop_reject_module; /* reject.c */

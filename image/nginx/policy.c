@@ -1,4 +1,4 @@
-/* What a site says about its cache beside times: lifetimes by status, and what tells its stored responses apart. */
+/* A site's cache settings other than times: lifetimes by status, and what distinguishes its stored responses. */
 #include "ngx_http_pop_cache.h"
 
 /* pop_cache_fresh STATUS TIME: how long responses of that status are fresh if the origin does not say. */
@@ -16,7 +16,7 @@ char *ngx_http_pop_cache_set_status(ngx_conf_t *cf, ngx_command_t *cmd, void *co
   return NGX_CONF_OK;
 }
 
-/* pop_cache_ignore_query NAME...: `*` at a name's end stands for anything; `*` alone is the whole query. */
+/* pop_cache_ignore_query NAME...: `*` at the end of a name matches any text; `*` alone is the whole query. */
 char *ngx_http_pop_cache_set_ignored(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) {
   ngx_http_pop_cache_loc_conf_t *location = conf;
   ngx_str_t *value = cf->args->elts;
@@ -38,7 +38,7 @@ char *ngx_http_pop_cache_set_ignored(ngx_conf_t *cf, ngx_command_t *cmd, void *c
   return NGX_CONF_OK;
 }
 
-/* pop_cache_vary FIELD...: request fields that tell stored responses apart, beside those of the origin's Vary. */
+/* pop_cache_vary FIELD...: request fields that distinguish stored responses, in addition to those of the origin's Vary. */
 char *ngx_http_pop_cache_set_vary(ngx_conf_t *cf, ngx_command_t *cmd, void *conf) {
   ngx_http_pop_cache_loc_conf_t *location = conf;
   ngx_str_t *value = cf->args->elts;
@@ -54,7 +54,7 @@ char *ngx_http_pop_cache_set_vary(ngx_conf_t *cf, ngx_command_t *cmd, void *conf
   return NGX_CONF_OK;
 }
 
-/* A request's target without the parameters that this location ignores. Without memory it is the whole target, which is the key of no other response. */
+/* A request's target without the parameters that this location ignores. If out of memory, the whole target, which is the key of no other response. */
 ngx_str_t ngx_http_pop_cache_trim(ngx_http_request_t *r, ngx_str_t *target) {
   ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);
   ngx_str_t trimmed;

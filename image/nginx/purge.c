@@ -1,7 +1,7 @@
-/* The location through which `pop purge` (image/pop/purge) has stored responses removed. */
+/* The location through which `pop purge` (image/pop/purge) removes stored responses. */
 #include "ngx_http_pop_cache.h"
 
-/* POST with the names of files in the query; the answer is how many there were. */
+/* POST with the names of files in the query; the response says how many were removed. */
 static ngx_int_t purge(ngx_http_request_t *r) {
   static ngx_str_t type = ngx_string("text/plain");
   ngx_http_pop_cache_loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_pop_cache_module);

@@ -1,6 +1,6 @@
 /*
- * Requests that are rejected before anything is done for them. Addresses that an operator blocked, from a file that is read again when it has changed: no
- * reload, which would end WebSockets. And what nginx's own limits reject: it is told when to come again, and counted.
+ * Rejects requests before anything is done for them: those from addresses that an operator blocked, listed in a file that is read again after it has changed.
+ * Not a reload, which would end WebSockets. Also adds Retry-After to responses of nginx's own limits, and makes the reason available to the counters.
  */
 #include <ngx_config.h>
 #include <ngx_core.h>
@@ -8,14 +8,14 @@
 
 #include "blocked.h"
 #include "visitor.h"
-#include "watched.h"
+#include "watched_file.h"
 
 extern ngx_module_t ngx_http_pop_reject_module;
 
-/* Values of nginx's ngx_http_limit_req_module.c and ngx_http_limit_conn_module.c. */
+/* Values from nginx's ngx_http_limit_req_module.c and ngx_http_limit_conn_module.c. */
 enum { REQUESTS_REJECTED = 3, CONNECTIONS_REJECTED = 2 };
 
-/* `pop block` writes less. */
+/* `pop block` writes smaller files. */
 enum { MOST_BYTES = 1 << 20, LONGEST_LINE = 128 };
 
 typedef struct {
@@ -26,18 +26,18 @@ typedef struct {
   time_t retry_after;
 } loc_conf_t;
 
-/* IPv4 addresses are IPv6 ones here, ::ffff:0:0/96. */
+/* IPv4 addresses are represented as IPv6, ::ffff:0:0/96. */
 typedef struct {
   u_char first[16], last[16];
-  time_t until;      /* 0: for good */
-  ngx_int_t around;  /* the smallest block that this one lies in; -1: none */
+  time_t until;      /* 0: permanent */
+  ngx_int_t around;  /* index of the smallest block that contains this one; -1: none */
 } block_t;
 
-/* This worker's copy of the file. Blocks are sorted by first address, the larger before the smaller. */
+/* This worker's copy of the file. Blocks are sorted by first address, larger ones first. */
 static struct {
   block_t *blocks;
   ngx_int_t count;
-  pop_watched_t file;
+  pop_watched_file_t file;
 } list;
 
 static ngx_http_output_header_filter_pt next_header_filter;
@@ -75,7 +75,7 @@ static ngx_int_t parse(char *line, block_t *block) {
   return NGX_OK;
 }
 
-/* Each block's `around`: blocks either lie in one another or apart. */
+/* Sets each block's `around`. Two blocks are either nested or disjoint. */
 static void nest(block_t *blocks, ngx_int_t count) {
   ngx_int_t around = -1;
   for (ngx_int_t i = 0; i < count; i++) {
@@ -102,12 +102,12 @@ static void read_list(FILE *file, size_t bytes, ngx_log_t *log) {
   list.count = count;
 }
 
-/* A file that cannot be read leaves what was read before; one that is gone blocks nobody. */
+/* If the file cannot be read, the previous list stays; if it is gone, nothing is blocked. */
 static void refresh(main_conf_t *conf, ngx_log_t *log) {
-  pop_file_t state = pop_look(&list.file, (char *)conf->file.data);
+  pop_file_t state = pop_check_file(&list.file, (char *)conf->file.data);
   if (state == POP_FILE_GONE) list.count = 0;
   if (state != POP_FILE_CHANGED) return;
-  off_t bytes = list.file.seen.st_size;
+  off_t bytes = list.file.last_stat.st_size;
   FILE *file = bytes <= MOST_BYTES ? fopen((char *)conf->file.data, "re") : NULL;
   if (file == NULL) {
     ngx_log_error(NGX_LOG_ERR, log, ngx_errno, "cannot read the blocked addresses in %V", &conf->file);
@@ -132,7 +132,7 @@ static ngx_uint_t address_of(struct sockaddr *from, u_char *address) {
 static ngx_uint_t is_blocked(struct sockaddr *from) {
   u_char address[16];
   if (list.count == 0 || !address_of(from, address)) return 0;
-  /* The last block that does not begin after the address, and those around it. */
+  /* Searches the last block that starts at or before the address, and the blocks around it. */
   ngx_int_t low = 0, high = list.count;
   while (low < high) {
     ngx_int_t middle = (low + high) / 2;
@@ -153,16 +153,16 @@ ngx_uint_t ngx_pop_is_blocked(struct sockaddr *from, ngx_log_t *log) {
   return is_blocked(from);
 }
 
-/* SERVER_REWRITE phase: the visitor's address is known, and nothing was answered yet, not even a redirect. */
+/* SERVER_REWRITE phase: the visitor's address is known, and nothing has been answered yet, not even a redirect. */
 static ngx_int_t admit(ngx_http_request_t *r) {
   if (r != r->main || !pop_is_visitors(r)) return NGX_DECLINED;
   return ngx_pop_is_blocked(r->connection->sockaddr, r->connection->log) ? NGX_HTTP_FORBIDDEN : NGX_DECLINED;
 }
 
-/* $pop_rejected, for the counts: what rejected the request. */
+/* $pop_rejected, for the counters: what rejected the request. */
 static ngx_int_t rejected_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data) {
   const char *by = NULL;
-  ngx_uint_t status = r->err_status ? r->err_status : r->headers_out.status; /* a call of gRPC has 200 (grpc.c) */
+  ngx_uint_t status = r->err_status ? r->err_status : r->headers_out.status; /* a gRPC request has 200 (grpc.c) */
   if (r->main->limit_req_status == REQUESTS_REJECTED) by = "requests";
   else if (r->main->limit_conn_status == CONNECTIONS_REJECTED) by = "connections";
   else if (status == NGX_HTTP_FORBIDDEN && r->upstream == NULL && is_blocked(r->connection->sockaddr)) by = "blocked";

@@ -1,24 +1,25 @@
 /*
- * Variables whose value is a secret of the user's, read from its file in memory: nothing of it is in nginx's configuration, and a secret that comes late or changes
- * counts at once. While there is no such file, or it holds no value of a header, the variable is empty, and nginx sends no header that is.
+ * Variables whose value is one of the user's secrets, read from its file in memory. nginx's configuration contains nothing of it, and a secret that arrives
+ * late or changes takes effect at once. While the file is missing or is not a valid header value, the variable is empty, and nginx sends no header with an
+ * empty value.
  */
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
 
-#include "watched.h"
+#include "watched_file.h"
 
 enum { LONGEST = 4002 };
 
 /* This worker's copy. */
 typedef struct {
   ngx_str_t file;
-  pop_watched_t watched;
+  pop_watched_file_t watched;
   u_char *value;
   size_t length; /* 0: none */
 } secret_t;
 
-/* Printable ASCII without a space at an end; a line's end after it is left out. */
+/* Printable ASCII without a space at either end. A trailing line end is removed. */
 static size_t length_of(const u_char *text, size_t length) {
   if (length && text[length - 1] == '\n') length--;
   if (length && text[length - 1] == '\r') length--;
@@ -29,7 +30,7 @@ static size_t length_of(const u_char *text, size_t length) {
 }
 
 static void refresh(secret_t *secret, ngx_log_t *log) {
-  pop_file_t state = pop_look(&secret->watched, (char *)secret->file.data);
+  pop_file_t state = pop_check_file(&secret->watched, (char *)secret->file.data);
   if (state == POP_FILE_GONE) secret->length = 0;
   if (state != POP_FILE_CHANGED) return;
   FILE *file = fopen((char *)secret->file.data, "re");

@@ -3,7 +3,7 @@
 
 #include <ngx_md5.h>
 
-/* The node with that key in the tree of nginx's cache, or in one whose nodes begin in the same way. */
+/* The node with that key in the tree of nginx's cache, or in a tree whose nodes start in the same way. */
 ngx_rbtree_node_t *ngx_http_pop_cache_lookup(ngx_rbtree_t *tree, u_char *key) {
   ngx_rbtree_node_t *node = tree->root;
   ngx_rbtree_key_t first;
@@ -18,8 +18,8 @@ ngx_rbtree_node_t *ngx_http_pop_cache_lookup(ngx_rbtree_t *tree, u_char *key) {
   return NULL;
 }
 
-/* Removes the response of a node. Requests that are being sent it have the file open and receive all of it. */
-static void take_away(ngx_http_file_cache_t *cache, ngx_http_file_cache_node_t *node, ngx_str_t *name, ngx_log_t *log) {
+/* Removes the response of a node. Requests that are receiving it have the file open and get all of it. */
+static void remove_node(ngx_http_file_cache_t *cache, ngx_http_file_cache_node_t *node, ngx_str_t *name, ngx_log_t *log) {
   cache->sh->size -= node->fs_size;
   node->fs_size = 0;
   node->exists = 0;
@@ -35,11 +35,11 @@ void ngx_http_pop_cache_remove(ngx_http_request_t *r) {
   ngx_http_cache_t *c = r->cache;
   if (c->node == NULL || c->file.name.len == 0) return;
   ngx_shmtx_lock(&c->file_cache->shpool->mutex);
-  if (c->node->exists) take_away(c->file_cache, c->node, &c->file.name, r->connection->log);
+  if (c->node->exists) remove_node(c->file_cache, c->node, &c->file.name, r->connection->log);
   ngx_shmtx_unlock(&c->file_cache->shpool->mutex);
 }
 
-/* The cache of a proxy_cache_path by its zone's name; NULL if there is none. */
+/* The cache of a proxy_cache_path by the name of its zone; NULL if there is none. */
 static ngx_http_file_cache_t *cache_named(ngx_http_request_t *r, ngx_str_t *zone) {
   ngx_http_proxy_main_conf_t *proxy = ngx_http_get_module_main_conf(r, ngx_http_proxy_module);
   ngx_http_file_cache_t **cache = proxy->caches.elts;
@@ -57,7 +57,7 @@ static ngx_http_file_cache_t *cache_of(ngx_http_request_t *r) {
   return cache_named(r, &conf->zone);
 }
 
-/* The name of the file that a key is stored in; `data` is NULL without memory. */
+/* The name of the file for a key. `data` is NULL if out of memory. */
 static ngx_str_t file_of(ngx_http_file_cache_t *cache, u_char *key, ngx_pool_t *pool) {
   ngx_path_t *path = cache->path;
   ngx_str_t name = {path->name.len + 1 + path->len + 2 * NGX_HTTP_CACHE_KEY_LEN, NULL};
@@ -70,7 +70,7 @@ static ngx_str_t file_of(ngx_http_file_cache_t *cache, u_char *key, ngx_pool_t *
   return name;
 }
 
-/* Removes what is stored under a key if the index has it; whether it had. */
+/* Removes the response of a key if the index has it. Returns whether it did. */
 static ngx_uint_t remove_indexed(ngx_http_request_t *r, ngx_http_file_cache_t *cache, u_char *key, ngx_str_t *name) {
   ngx_http_file_cache_node_t *node;
   ngx_uint_t found;
@@ -80,14 +80,14 @@ static ngx_uint_t remove_indexed(ngx_http_request_t *r, ngx_http_file_cache_t *c
   found = node && node->exists && !node->deleting;
   if (found) {
     node->count++; /* keeps the node while the lock is released */
-    take_away(cache, node, name, r->connection->log);
+    remove_node(cache, node, name, r->connection->log);
     node->count--;
   }
   ngx_shmtx_unlock(&cache->shpool->mutex);
   return found;
 }
 
-/* Removes what is stored under a value of proxy_cache_key. */
+/* Removes the response of a proxy_cache_key value. */
 static void remove_key(ngx_http_request_t *r, ngx_http_file_cache_t *cache, ngx_str_t *text) {
   u_char key[NGX_HTTP_CACHE_KEY_LEN];
   ngx_md5_t md5;
@@ -110,10 +110,7 @@ static ngx_uint_t read_key(u_char *key, u_char *digits) {
   return 1;
 }
 
-/*
- * Removes the responses whose files are named in the query, one name after the other without anything between them. Returns how many there were, NGX_ERROR
- * for names that are none.
- */
+/* Removes the responses whose files the query names, one after another without separators. Returns how many were removed, or NGX_ERROR if a name is invalid. */
 ngx_int_t ngx_http_pop_cache_remove_files(ngx_http_request_t *r, ngx_str_t *zone) {
   enum { DIGITS = 2 * NGX_HTTP_CACHE_KEY_LEN };
   ngx_http_file_cache_t *cache = cache_named(r, zone);
@@ -125,7 +122,7 @@ ngx_int_t ngx_http_pop_cache_remove_files(ngx_http_request_t *r, ngx_str_t *zone
     if (!read_key(key, p)) return NGX_ERROR;
     ngx_str_t name = file_of(cache, key, r->pool);
     if (name.data == NULL) return NGX_ERROR;
-    /* After a start the index fills while nginx serves already: a file that is not in it yet would be found. */
+    /* After a start nginx serves requests while it fills the index: a file that is not indexed yet could still be found. */
     if (remove_indexed(r, cache, key, &name) || ngx_delete_file(name.data) != NGX_FILE_ERROR) removed++;
   }
   return removed;
@@ -140,7 +137,7 @@ static void evict(ngx_http_request_t *r, ngx_http_file_cache_t *cache) {
     ngx_queue_t *q = ngx_queue_last(&cache->sh->queue);
     ngx_http_file_cache_node_t *node = ngx_queue_data(q, ngx_http_file_cache_node_t, queue);
 
-    /* Moved to the front, so that neither other workers nor this loop pick it again. */
+    /* Moved to the front, so that neither other workers nor this loop select it again. */
     ngx_queue_remove(q);
     ngx_queue_insert_head(&cache->sh->queue, q);
     if (node->count || node->deleting) continue;
@@ -151,7 +148,7 @@ static void evict(ngx_http_request_t *r, ngx_http_file_cache_t *cache) {
       if (name.data == NULL) return;
       node->count++;
       node->deleting = 1;
-      take_away(cache, node, &name, r->connection->log);
+      remove_node(cache, node, &name, r->connection->log);
       node->count--;
       node->deleting = 0;
     }
@@ -164,10 +161,10 @@ static void evict(ngx_http_request_t *r, ngx_http_file_cache_t *cache) {
 }
 
 /*
- * Whether nginx will find room for one more key. When its zone is full, nginx evicts one node, releases the lock, and answers 500 if another worker has
- * taken that place. To avoid this, several nodes are freed in advance.
+ * Whether nginx will find room for one more key. When its zone is full, nginx evicts one node, releases the lock, and answers 500 if another worker has taken
+ * that place. To avoid this, several nodes are freed in advance.
  */
-ngx_uint_t ngx_http_pop_cache_has_place(ngx_http_request_t *r) {
+ngx_uint_t ngx_http_pop_cache_has_index_room(ngx_http_request_t *r) {
   ngx_http_file_cache_t *cache = cache_of(r);
   void *place;
 

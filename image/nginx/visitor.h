@@ -1,4 +1,4 @@
-/* Whose a request is. */
+/* Tells requests of visitors from internal ones. */
 #ifndef POP_VISITOR_H
 #define POP_VISITOR_H
 
@@ -7,8 +7,8 @@
 #include <ngx_http.h>
 
 /*
- * Connections of visitors came with the PROXY header of Fly's proxy, wherever nginx accepted them (image/render/nginx-pass-through.ts hands them on); those of the
- * machine's own probes and of nginx's relays have none.
+ * Connections of visitors have the PROXY header of Fly's proxy, no matter which server accepted them (image/render/nginx-pass-through.ts hands connections
+ * over). Connections of the machine's own probes and of nginx's relays have none.
  */
 static ngx_inline ngx_uint_t pop_is_visitors(ngx_http_request_t *r) {
   return r->connection->proxy_protocol != NULL;

@@ -23,7 +23,7 @@ export function dockerfile(template: string, spec: DockerfileSpec): string {
       throw new Error(`luggage ${JSON.stringify(name)}: not a name for a process and its user.`);
     const stage = `luggage-${name}`;
     const from = source.kind === "image" ? `--from=${imageRef(source.ref)} /` : `luggage/${name}/`;
-    sources.push(`FROM builder AS ${stage}`, `COPY ${from} /out/luggage/${name}/`, "RUN settle /out", "");
+    sources.push(`FROM builder AS ${stage}`, `COPY ${from} /out/luggage/${name}/`, "RUN normalize-tree /out", "");
     layers.push(`COPY --from=${stage} /out/ /`);
   }
   const content = packedContent(spec);
@@ -37,8 +37,8 @@ export function dockerfile(template: string, spec: DockerfileSpec): string {
             "COPY build/ /usr/local/bin/",
           ]
         : ["FROM builder AS sites"]),
-      ...content.map((folder) => `COPY ${folder}/ /out/srv/${folder}/`),
-      `RUN ${isSite ? "compress /out/srv/sites && " : ""}settle /out && stamp /out/srv`,
+      ...content.map((dir) => `COPY ${dir}/ /out/srv/${dir}/`),
+      `RUN ${isSite ? "precompress /out/srv/sites && " : ""}normalize-tree /out && stamp-mtimes /out/srv`,
       "",
     );
     layers.push("COPY --from=sites /out/ /");
@@ -54,7 +54,7 @@ export function dockerfile(template: string, spec: DockerfileSpec): string {
     sources.push(
       "FROM debian AS extras",
       "COPY --from=closure /out/ /have/",
-      `RUN extras /out /have ${extras.join(" ")} && settle /out`,
+      `RUN install-extras /out /have ${extras.join(" ")} && normalize-tree /out`,
       "",
     );
   const optional = [

@@ -29,7 +29,10 @@ function parseService({ forward }: Pick<ForwardAuth, "forward">) {
   return { to, path, upstream: `login_${siteDigest(base)}`, pathVariable: `$login_path_${siteDigest(path)}` };
 }
 
-/** Directives of the `http` block. The path is a variable: nginx would put a literal path after proxy_pass in front of its own path where it has rewritten that. */
+/**
+ * Directives of the `http` block. The path is a variable: nginx would put a literal path after proxy_pass in front of its own path where it has rewritten
+ * that.
+ */
 export const loginMaps = (sites: readonly Site[]): string[] =>
   [
     ...new Set(

@@ -66,7 +66,7 @@ export function originUpstreams(site: ProxyPart): string[] {
 
 /**
  * An upstream block. Its zone is required for `resolve`, and shares the state of servers among workers. Many origins close idle connections long before
- * our 50 seconds; image/nginx/kept.c keeps that from costing requests.
+ * our 50 seconds; image/nginx/keepalive.c keeps that from costing requests.
  */
 export const upstream = (name: string, servers: string[]): string =>
   block(`upstream ${name}`, [`zone ${name} 128k;`, ...servers, "keepalive 16;", "keepalive_timeout 50s;"]);

@@ -94,7 +94,7 @@ export const fileHeaders = (site: Pick<FilesSite, "headers" | "hsts" | "security
   ];
 };
 
-/** Sends the files that the build has compressed (image/build/compress). */
+/** Sends the files that the build has compressed (image/build/precompress). */
 export const precompressed = ({ compress }: Pick<FilesSite, "compress">): string[] =>
   compress === false ? [] : ["gzip_static on;", "brotli_static on;"];
 

@@ -147,9 +147,9 @@ const statusServer = block("server", [
   block("location /", ["return 404;"]),
 ]);
 
-/** Names that are not in the stack file get no certificate, and 421 over plain HTTP. */
 const defaultServer = " default_server backlog=4096";
 
+/** Names that are not in the stack file get no certificate, and 421 over plain HTTP. */
 const unknownHostServers = (listen: string): string[] => [
   block("server", [`listen ${ports.http} proxy_protocol${defaultServer};`, "server_name _;", "return 421;"]),
   block("server", [`listen ${listen}${defaultServer};`, "server_name _;", "ssl_reject_handshake on;", "return 421;"]),
@@ -179,7 +179,7 @@ const httpServer = (sites: Site[], lines: string[]): string =>
 const challengeLocation = block("location ^~ /.well-known/acme-challenge/", [
   `proxy_pass http://unix:${challengeSocket};`,
   "proxy_connect_timeout 1s;",
-  "proxy_read_timeout 5s;",
+  "proxy_read_timeout 8s;",
   "client_max_body_size 1k;",
 ]);
 

@@ -1,7 +1,7 @@
 /**
- * What may stand in a rendered file. nginx has no way to quote `$`, unbound none to quote anything: nothing here is escaped, all that comes from
- * outside is taken apart and put together again from pieces that can mean one thing only. config.ts bounds the same things with better sentences;
- * this is the last line behind it.
+ * Validates values before they get into a rendered file. nginx has no way to quote `$`, and unbound no way to quote anything. So nothing is escaped here: input
+ * is parsed and rebuilt from pieces that can have only one meaning. config.ts checks the same with better messages; these functions are the last line of
+ * defence.
  */
 
 const label = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?";
@@ -9,7 +9,7 @@ const hostPattern = new RegExp(`^(?=.{1,253}$)${label}(?:\\.${label})*$`);
 const servicePattern =
   /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
 
-/** A site's public name: letters, digits, dashes, dots; at least two labels; lower case; no address. */
+/** A site's public name: letters, digits, dashes and dots; at least two labels; lower case; not an address. */
 export function hostName(host: string): string {
   if (!hostPattern.test(host) || !host.includes(".") || /\.\d+$/.test(host))
     throw new Error(`site ${quoted(host)}: not a host name.`);
@@ -18,7 +18,7 @@ export function hostName(host: string): string {
 
 export const isWildcard = (host: string): boolean => host.startsWith("*.");
 
-/** A name of a site: a host's, or a wildcard for all names below one of two labels at least. */
+/** A name of a site: a host's, or a wildcard for all names below one with at least two labels. */
 export function siteName(host: string): string {
   if (isWildcard(host)) hostName(host.slice(2));
   else hostName(host);
@@ -27,7 +27,7 @@ export function siteName(host: string): string {
 
 export const isLuggageName = (name: string): boolean => /^[a-z][a-z0-9-]{0,22}[a-z0-9]$/.test(name);
 
-/** Path and query of a URL on a piece of luggage's own port. */
+/** Path and query of a URL on the luggage's own port. */
 export const isHealthPath = (path: string): boolean => /^\/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]{0,200}$/.test(path);
 
 export function healthPath(path: string): string {
@@ -35,21 +35,21 @@ export function healthPath(path: string): string {
   return path;
 }
 
-/** Key of the user's sops file: it becomes a file's name. */
+/** Key of the user's sops file. It becomes a file name. */
 export const isSecretKey = (key: string): boolean => /^[A-Za-z_][A-Za-z0-9_-]{0,63}$/.test(key);
 
-/** Path and perhaps a query of a URL, without what means something in nginx's language. */
+/** Path and optional query of a URL, without characters that have a meaning in nginx's language. */
 export const isServicePath = (path: string): boolean => /^\/[A-Za-z0-9._~!&()+,=:@/%?-]{0,499}$/.test(path);
 
 export interface Origin {
   scheme: "http" | "https";
-  /** Name, or address (an IPv6 one in brackets). */
+  /** Name or address, IPv6 addresses in brackets. */
   host: string;
   port: number;
   isAddress: boolean;
 }
 
-/** Scheme, name and optional port; nothing else may be in it. */
+/** Parses scheme, name and optional port; rejects URLs with anything else. */
 export function parseOrigin(text: string): Origin {
   const invalid = new Error(`${quoted(text)}: not an http or https URL of scheme, name and optional port.`);
   if (!URL.canParse(text)) throw invalid;
@@ -63,7 +63,7 @@ export function parseOrigin(text: string): Origin {
 
 export type Endpoint = Pick<Origin, "host" | "port" | "isAddress">;
 
-/** Name or address, and a port that is always said. */
+/** Parses a name or address with a required port. */
 export function parseEndpoint(text: string): Endpoint {
   const [, host, port] = /^([^/?#@\\\s]+):(\d{1,5})$/.exec(text) ?? [];
   if (host === undefined || Number(port) < 1)
@@ -72,11 +72,11 @@ export function parseEndpoint(text: string): Endpoint {
   return { host: found.host, port: Number(port), isAddress };
 }
 
-/** As it stands in a URL: the scheme's own port is left out. */
+/** The origin as a URL, without the scheme's default port. */
 export const originUrl = (it: Origin): string =>
   `${it.scheme}://${it.host}${it.port === (it.scheme === "http" ? 80 : 443) ? "" : `:${it.port}`}`;
 
-/** Set by nginx or by the PoP itself, or of one connection alone, or part of what tells stored answers apart. */
+/** Headers that nginx or the PoP sets, that concern a single connection, or that distinguish stored responses. */
 const ownHeaders = new Set(
   "accept-ranges age alt-svc connection content-encoding content-length content-range content-type date etag keep-alive last-modified"
     .split(" ")
@@ -89,11 +89,11 @@ const ownHeaders = new Set(
 
 export const isHeaderName = (name: string): boolean => /^[A-Za-z][A-Za-z0-9-]{0,63}$/.test(name);
 export const isOwnHeader = (name: string): boolean => ownHeaders.has(name.toLowerCase());
-/** Printable ASCII, no space at an end. nginx would take `$` for a variable and has no way to quote it. */
+/** Printable ASCII without a space at either end. nginx would treat `$` as the start of a variable and has no way to quote it. */
 export const isHeaderValue = (value: string): boolean =>
   /^[\x21-\x7e](?:[\x20-\x7e]{0,4000}[\x21-\x7e])?$/.test(value) && !value.includes("$");
 
-/** Set by the PoP itself for what is behind it, of one connection alone, or part of what tells stored answers apart. */
+/** Headers that the PoP sets for the origin, that concern a single connection, or that distinguish stored responses. */
 const ownRequestHeaders = new Set(
   "accept-encoding connection content-encoding content-length expect front-end-https host keep-alive range te trailer transfer-encoding upgrade via"
     .split(" ")
@@ -114,7 +114,7 @@ export function requestHeaderName(name: string): string {
   return name;
 }
 
-/** A request header as two words of nginx's language; its value is a text or a variable. */
+/** A request header as two words of nginx's language. The value is a text or a variable. */
 export function requestHeader(name: string, value: string | { variable: string }): string {
   requestHeaderName(name);
   if (typeof value !== "string") return `${name} ${value.variable}`;
@@ -122,7 +122,7 @@ export function requestHeader(name: string, value: string | { variable: string }
   return `${name} "${value.replace(/["\\]/g, "\\$&")}"`;
 }
 
-/** Name of a cookie, https://www.rfc-editor.org/rfc/rfc6265#section-4.1.1; a `*` at the end stands for anything. */
+/** Name of a cookie, https://www.rfc-editor.org/rfc/rfc6265#section-4.1.1; `*` at the end matches any text. */
 export const isCookieName = (name: string): boolean => /^[A-Za-z0-9!#$%&'^_`|~.+-]{1,64}\*?$/.test(name);
 
 /** A response header as two words of nginx's language. */
@@ -132,14 +132,14 @@ export function header(name: string, value: string): string {
   return `${name} "${value.replace(/["\\]/g, "\\$&")}"`;
 }
 
-/** A DNS zone with its final dot; "." is the whole tree. */
+/** A DNS zone with its final dot; "." is the root. */
 export function zoneName(zone: string): string {
   const name = zone.toLowerCase().replace(/\.$/, "");
   if (zone !== "." && !servicePattern.test(name)) throw new Error(`dns zone ${quoted(zone)}: not a domain name.`);
   return `${name}.`;
 }
 
-/** Name of a tag without its `tag:`, as Tailscale's policy takes it. */
+/** Name of a tag without its `tag:`, as Tailscale's policy accepts it. */
 export function tailnetTag(tag: string): string {
   if (!/^[a-z][a-z0-9-]{0,49}$/.test(tag)) throw new Error(`tailnet tag ${quoted(tag)}: not the name of a tag.`);
   return tag;
@@ -156,14 +156,14 @@ export function authorizedKey(line: string): string {
   return line;
 }
 
-/** The first part of a DNS label; empty is none. */
+/** The start of a DNS label. May be empty. */
 export function hostLabelPart(text: string): string {
   if (!/^(?:[a-z0-9][a-z0-9-]{0,30})?$/.test(text))
     throw new Error(`host name ${quoted(text)}: not a valid prefix of a host name.`);
   return text;
 }
 
-/** Address of a name server as unbound takes it: IPv4 or IPv6, optionally @port. */
+/** Address of a name server in unbound's format: IPv4 or IPv6, optionally @port. */
 export function serverAddress(server: string): string {
   const [, address = "", port] = /^([0-9a-fA-F:.]+)(?:@(\d{1,5}))?$/.exec(server) ?? [];
   const valid = address.includes(":")
@@ -174,14 +174,14 @@ export function serverAddress(server: string): string {
   return server.toLowerCase();
 }
 
-/** A whole number within bounds; the config's schema let nothing else through. */
+/** An integer within bounds. config.ts has already checked it. */
 export function boundedInt(value: number, what: string, { min, max }: { min: number; max: number }): number {
   if (!Number.isInteger(value) || value < min || value > max)
     throw new Error(`${what} is ${value}: takes whole numbers from ${min} to ${max}.`);
   return value;
 }
 
-/** For regular expressions of nginx (PCRE). */
+/** Escapes text for nginx's regular expressions (PCRE). */
 export const escapeRegExp = (text: string): string => text.replace(/[^a-zA-Z0-9]/g, "\\$&");
 
 const quoted = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}...` : text);

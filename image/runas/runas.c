@@ -1,11 +1,11 @@
 /*
  * runas [-e NAME]... USER /absolute/program [ARGUMENT]...
  *
- * Becomes USER for good and executes the program in its place, under the same pid: process-compose knows no users, so every
- * process of the PoP that is not root's starts through here. What the program gets is stated here, not inherited: the machine's
- * environment holds whatever Fly and the user's secrets put there.
+ * Permanently switches to USER and executes the program in place of itself, under the same pid. process-compose cannot switch users, so every process of the
+ * PoP that does not run as root starts through runas. The program inherits no environment: it gets the variables below and those named with -e, because the
+ * machine's environment contains what Fly and the user's secrets put there.
  *
- * Exit codes: 125 runas itself refused or failed, 126 the program cannot be executed, 127 it does not exist; else the program's.
+ * Exit codes: 125 runas itself refused or failed, 126 the program cannot be executed, 127 it does not exist; otherwise the program's.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -51,7 +51,7 @@ static bool valid_name(const char *name) {
   return true;
 }
 
-/* The names runas sets itself; LD_ and GCONV_PATH steer the dynamic linker and libc. */
+/* The names that runas sets itself; LD_ and GCONV_PATH control the dynamic linker and libc. */
 static bool reserved_name(const char *name) {
   static const char *const own[] = {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "GCONV_PATH"};
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
@@ -60,8 +60,8 @@ static bool reserved_name(const char *name) {
 }
 
 /*
- * A program that opens /dev/stdout anew (nginx's access log) needs to own the pipe behind it, which process-compose made as root.
- * The pipe is this process's alone, so handing it over gives nothing else away.
+ * A program that opens /dev/stdout again (as nginx does for its access log) needs to own the pipe behind it, which process-compose created as root. Only this
+ * process has the pipe, so handing it over gives access to nothing else.
  */
 static void own_pipe(int descriptor, uid_t uid) {
   struct stat status;
@@ -75,7 +75,7 @@ static void become(const struct passwd *user) {
   if (getgrouplist(user->pw_name, user->pw_gid, groups, &count) < 0)
     fail(REFUSED, "user %s is in more than %d groups", user->pw_name, MAX_GROUPS);
   for (int i = 0; i < count; i++)
-    if (groups[i] == 0) fail(REFUSED, "user %s is in group 0 (root): that is what runas is there to prevent", user->pw_name);
+    if (groups[i] == 0) fail(REFUSED, "user %s is in group 0 (root): runas exists to prevent that", user->pw_name);
   if (setgroups((size_t)count, groups) != 0) fail(REFUSED, "cannot set the groups of %s: %s", user->pw_name, strerror(errno));
   if (setresgid(user->pw_gid, user->pw_gid, user->pw_gid) != 0)
     fail(REFUSED, "cannot become group %u: %s", (unsigned)user->pw_gid, strerror(errno));
@@ -90,7 +90,7 @@ int main(int count, char **arguments) {
   int option;
   opterr = 0;
   while ((option = getopt(count, arguments, "+:e:")) != -1) {
-    if (option == ':') fail(REFUSED, "-e wants the name of a variable");
+    if (option == ':') fail(REFUSED, "-e requires the name of a variable");
     if (option != 'e') fail(REFUSED, "unknown option -%c. Usage: runas [-e NAME]... USER /absolute/program [ARGUMENT]...", optopt);
     if (!valid_name(optarg)) fail(REFUSED, "-e %s: not the name of a variable", optarg);
     if (reserved_name(optarg)) fail(REFUSED, "-e %s: never passed on", optarg);
@@ -100,13 +100,13 @@ int main(int count, char **arguments) {
   if (count - optind < 2) fail(REFUSED, "usage: runas [-e NAME]... USER /absolute/program [ARGUMENT]...");
   const char *name = arguments[optind];
   char **command = arguments + optind + 1;
-  if (command[0][0] != '/') fail(REFUSED, "program %s: not an absolute path, and there is no search for it", command[0]);
+  if (command[0][0] != '/') fail(REFUSED, "program %s: not an absolute path, and runas does not search PATH", command[0]);
 
   errno = 0;
   const struct passwd *user = getpwnam(name);
   if (!user) fail(REFUSED, "no user %s in /etc/passwd%s%s", name, errno ? ": " : "", errno ? strerror(errno) : "");
   if (user->pw_uid == 0 || user->pw_gid == 0)
-    fail(REFUSED, "user %s is uid %u, gid %u: root needs no runas", name, (unsigned)user->pw_uid, (unsigned)user->pw_gid);
+    fail(REFUSED, "user %s is uid %u, gid %u: runas only starts processes that do not run as root", name, (unsigned)user->pw_uid, (unsigned)user->pw_gid);
   if (geteuid() != 0) fail(REFUSED, "must be started by root to become %s, not by uid %u", name, (unsigned)geteuid());
 
   char *environment[MAX_PASSED + 5];

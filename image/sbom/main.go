@@ -1,6 +1,7 @@
 // sbom IMAGE PACKAGES MODULES OUT: writes the bill of materials of the image's programs, CycloneDX 1.6 as JSON (https://cyclonedx.org/docs/1.6/json/).
-// Every file below IMAGE must be somebody's: a Debian package's, as build/owners wrote it down in PACKAGES, a Go program's, which tells its modules itself, or
-// our own. Licences come from Debian's copyright files and from the modules in MODULES, as far as a program can read them. The same inputs give the same bytes.
+// Every file below IMAGE must have a known origin: a Debian package, listed in PACKAGES by build/list-package-files; a Go program, which contains the list of
+// its modules; or this repository. Licences come from Debian's copyright files and from the modules in MODULES, as far as they are machine-readable.
+// The same inputs give the same bytes.
 package main
 
 import (
@@ -21,9 +22,9 @@ type component struct {
 	Purl     string      `json:"purl,omitempty"`
 	Licenses []license   `json:"licenses,omitempty"`
 	External []reference `json:"externalReferences,omitempty"`
-	// The files it brought.
+	// Its files in the image.
 	Properties []property `json:"properties,omitempty"`
-	// Of a Go program: its modules.
+	// The modules of a Go program.
 	Components []component `json:"components,omitempty"`
 }
 
@@ -43,10 +44,10 @@ type property struct {
 	Value string `json:"value"`
 }
 
-// Made from files of a package, but not one of them.
+// Generated from files of a package, but not one of them.
 var derived = map[string]string{"/etc/ssl/certs/ca-certificates.crt": "ca-certificates"}
 
-// Compiled from runas/ and nginx/ in image/.
+// Compiled from image/runas and image/nginx.
 var own = []string{"/usr/bin/runas", "/usr/lib/nginx/modules/ngx_http_pop_cache_module.so", "/usr/lib/nginx/modules/ngx_stream_pop_module.so"}
 
 func main() {
@@ -79,9 +80,9 @@ func run(image, packages, modules, out string) error {
 		case err == nil:
 			components = append(components, program(file, info, modules))
 		case slices.Contains(own, file):
-			components = append(components, component{Type: "application", Name: filepath.Base(file), Properties: brought(file)})
+			components = append(components, component{Type: "application", Name: filepath.Base(file), Properties: fileProperties(file)})
 		default:
-			return fmt.Errorf("%s: nobody's. A file of the image comes from a Debian package, is a Go program, or is ours", file)
+			return fmt.Errorf("%s: unknown origin. Every file must come from a Debian package, a Go program or this repository", file)
 		}
 	}
 	for name, files := range used {
@@ -114,18 +115,18 @@ func filesOf(image string) (files []string, err error) {
 	return files, err
 }
 
-func brought(files ...string) (all []property) {
+func fileProperties(files ...string) (all []property) {
 	for _, file := range files {
 		all = append(all, property{"fly-pops:file", file})
 	}
 	return all
 }
 
-func named(names []string) (all []license) {
+func toLicenses(names []string) (all []license) {
 	for _, name := range names {
-		it := license{}
-		it.License.Name = name
-		all = append(all, it)
+		entry := license{}
+		entry.License.Name = name
+		all = append(all, entry)
 	}
 	return all
 }

@@ -8,41 +8,41 @@ import (
 	"unicode"
 )
 
-// program is a Go program with the modules it says it was made of.
+// program describes a Go program with the modules listed in it.
 func program(file string, info *debug.BuildInfo, modules string) component {
-	it := component{
+	result := component{
 		Type:       "application",
 		Name:       filepath.Base(file),
-		Properties: append(brought(file), property{"fly-pops:go", info.GoVersion}),
+		Properties: append(fileProperties(file), property{"fly-pops:go", info.GoVersion}),
 	}
-	standard := component{Type: "library", Name: "stdlib", Version: strings.TrimPrefix(info.GoVersion, "go"), Licenses: named([]string{"BSD-3-Clause"})}
+	standard := component{Type: "library", Name: "stdlib", Version: strings.TrimPrefix(info.GoVersion, "go"), Licenses: toLicenses([]string{"BSD-3-Clause"})}
 	standard.Purl = "pkg:golang/stdlib@" + standard.Version
-	it.Components = append(it.Components, standard)
+	result.Components = append(result.Components, standard)
 	for _, module := range append([]*debug.Module{&info.Main}, info.Deps...) {
-		// The program's own module has no version: it is this project, and upstream programs are among its dependencies.
+		// The main module has no version: it is this project's, and the upstream program is one of its dependencies.
 		if module.Version == "" || module.Version == "(devel)" {
 			continue
 		}
 		if info.Path == module.Path || strings.HasPrefix(info.Path, module.Path+"/") {
-			it.Version = module.Version
+			result.Version = module.Version
 		}
 		entry := component{
 			Type:     "library",
 			Name:     module.Path,
 			Version:  module.Version,
 			Purl:     "pkg:golang/" + module.Path + "@" + module.Version,
-			Licenses: named(moduleLicense(filepath.Join(modules, escaped(module.Path)+"@"+escaped(module.Version)))),
+			Licenses: toLicenses(moduleLicense(filepath.Join(modules, escaped(module.Path)+"@"+escaped(module.Version)))),
 		}
 		if module.Replace != nil {
 			entry.Properties = append(entry.Properties, property{"fly-pops:replaced", module.Replace.Path + " " + module.Replace.Version})
 		}
-		it.Components = append(it.Components, entry)
+		result.Components = append(result.Components, entry)
 	}
-	return it
+	return result
 }
 
-// Sentences that stand in one licence only, the more telling before the others.
-var telling = []struct{ sentence, name string }{
+// Sentences that identify a licence, the more specific ones first.
+var licenseSentences = []struct{ sentence, name string }{
 	{"Mozilla Public License Version 2.0", "MPL-2.0"},
 	{"Mozilla Public License, version 2.0", "MPL-2.0"},
 	{"Apache License Version 2.0", "Apache-2.0"},
@@ -58,32 +58,32 @@ var telling = []struct{ sentence, name string }{
 	{"CC0 1.0 Universal", "CC0-1.0"},
 }
 
-// moduleLicense reads the licence in a module's own folder. None when there is none or none that is known.
-func moduleLicense(folder string) []string {
+// moduleLicense identifies the licence in a module's directory. It returns nil if there is none, or none that is known.
+func moduleLicense(dir string) []string {
 	for _, name := range []string{"LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "License", "license", "COPYING", "COPYING.md"} {
-		text, err := os.ReadFile(filepath.Join(folder, name))
+		text, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			continue
 		}
 		plain := strings.Join(strings.Fields(string(text)), " ")
-		for _, it := range telling {
-			if strings.Contains(plain, it.sentence) {
-				return []string{it.name}
+		for _, license := range licenseSentences {
+			if strings.Contains(plain, license.sentence) {
+				return []string{license.name}
 			}
 		}
 	}
 	return nil
 }
 
-// escaped is a module's path or version as the module cache writes it: !a for A. https://go.dev/ref/mod#module-cache
+// escaped returns a module's path or version as written in the module cache: !a for A. https://go.dev/ref/mod#module-cache
 func escaped(text string) string {
 	var out strings.Builder
-	for _, it := range text {
-		if unicode.IsUpper(it) {
+	for _, r := range text {
+		if unicode.IsUpper(r) {
 			out.WriteByte('!')
-			it = unicode.ToLower(it)
+			r = unicode.ToLower(r)
 		}
-		out.WriteRune(it)
+		out.WriteRune(r)
 	}
 	return out.String()
 }

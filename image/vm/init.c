@@ -1,11 +1,11 @@
 /*
- * The init of a microVM that stands in for a Fly machine: what Fly's own does around an image, as far as a PoP can tell. From its initramfs it loads modules,
- * mounts the image's root and the volume at /var, sets up devices, network and host name, puts the machine's files in place, and starts the image's entry point
- * with the machine's environment. Then it reaps, and obeys the control port: `exec LINE` runs a shell line and answers "STATUS BYTES\n" and that many bytes;
- * `stop` sends SIGTERM, waits, unmounts and ends the machine. So does the entry point's own end.
+ * The init of a microVM that stands in for a Fly machine: does what Fly's own init does around an image, as far as a PoP can tell. From its initramfs it loads
+ * modules, mounts the image's root and the volume at /var, sets up devices, network and host name, puts the machine's files in place, and starts the image's
+ * entry point with the machine's environment. Then it reaps processes and serves the control port: `exec LINE` runs a shell line and answers "STATUS BYTES\n"
+ * followed by that many bytes; `stop` sends SIGTERM, waits, unmounts and powers off. So does the end of the entry point.
  *
- * /config/argv and /config/env hold texts with a NUL after each, /config/files the machine's files by their path, /config/stop the seconds between stop and kill.
- * Not modelled: Fly's private IPv6 network, its vsock API, swap.
+ * /config/argv and /config/env hold strings that each end with a NUL, /config/files the machine's files by path, /config/stop the seconds between stop and
+ * kill. Not modelled: Fly's private IPv6 network, its vsock API, swap.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -32,7 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_TEXTS = 256, LONGEST_FILE = 1 << 20, DEVICE_SECONDS = 20, LOOK_MS = 200 };
+enum { MOST_TEXTS = 256, LONGEST_FILE = 1 << 20, DEVICE_SECONDS = 20, POLL_MS = 200 };
 
 static const char root[] = "/root";
 
@@ -52,7 +52,7 @@ static void power_off(void) {
   sync();
   mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
   reboot(RB_POWER_OFF);
-  reboot(RB_AUTOBOOT); /* where that is not to be had: qemu -no-reboot ends on it */
+  reboot(RB_AUTOBOOT); /* if that is not available: qemu -no-reboot exits on it */
   _exit(0);
 }
 
@@ -62,7 +62,7 @@ __attribute__((noreturn)) static void fail(const char *what) {
   _exit(1);
 }
 
-/* A small file whole, on the heap, with a NUL after it. */
+/* The whole content of a small file, on the heap, terminated by a NUL. */
 static char *slurp(const char *path, size_t *length) {
   int file = open(path, O_RDONLY | O_CLOEXEC);
   char *text = calloc(1, LONGEST_FILE + 1);
@@ -74,7 +74,7 @@ static char *slurp(const char *path, size_t *length) {
   return text;
 }
 
-/* Texts with a NUL after each, as execve wants them. */
+/* Strings that each end with a NUL, as execve expects them. */
 static char **texts(const char *path) {
   static char *none[] = {NULL};
   size_t length, count = 0;
@@ -99,12 +99,12 @@ static void load_modules(void) {
 
 static void await(const char *device) {
   for (int looks = 0; access(device, F_OK) != 0; looks++) {
-    if (looks > DEVICE_SECONDS * 1000 / LOOK_MS) fail(device);
-    usleep(LOOK_MS * 1000);
+    if (looks > DEVICE_SECONDS * 1000 / POLL_MS) fail(device);
+    usleep(POLL_MS * 1000);
   }
 }
 
-/* The disk that qemu gave this serial: their letters follow no order that is promised. */
+/* The disk that has this serial in qemu: device letters have no guaranteed order. */
 static void mount_disk(const char *serial, const char *place) {
   for (char letter = 'a'; letter <= 'b'; letter++) {
     char path[64], device[16];
@@ -120,7 +120,7 @@ static void mount_disk(const char *serial, const char *place) {
   fail(place);
 }
 
-/* The machine's files: each to its path in the image, folders made on the way. */
+/* Puts each of the machine's files at its path in the image, and creates missing directories. */
 static int put(const char *from, const struct stat *status, int kind, struct FTW *walk) {
   (void)walk;
   char to[4096];
@@ -144,14 +144,14 @@ static void write_text(const char *path, const char *text) {
   close(file);
 }
 
-/* The one port there is; its number is that of its device among all of virtio. */
+/* There is one port; its number is that of its device among all virtio devices. */
 static int open_control(void) {
-  for (int looks = 0; looks <= DEVICE_SECONDS * 1000 / LOOK_MS; looks++) {
+  for (int looks = 0; looks <= DEVICE_SECONDS * 1000 / POLL_MS; looks++) {
     glob_t found;
     int file = glob("/dev/vport*p1", 0, NULL, &found) == 0 ? open(found.gl_pathv[0], O_RDWR | O_CLOEXEC) : -1;
     globfree(&found);
     if (file >= 0) return file;
-    usleep(LOOK_MS * 1000);
+    usleep(POLL_MS * 1000);
   }
   fail("the control port");
 }
@@ -189,7 +189,7 @@ static void bring_up(int it, const char *name) {
   if (ioctl(it, SIOCSIFFLAGS, &what) != 0) say("%s: %s", name, strerror(errno));
 }
 
-/* The addresses of qemu's user network, as ./start asks for it: within the range that nginx takes a PROXY header from. */
+/* The addresses of qemu's user network as configured in ./start: within the range from which nginx accepts a PROXY header. */
 static void set_up_network(void) {
   int it = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   struct ifreq what = {0};
@@ -280,15 +280,15 @@ int main(void) {
       power_off();
     }
     if (deadline && time(NULL) > deadline) kill(child, SIGKILL);
-    struct pollfd look = {.fd = control, .events = POLLIN};
-    if (poll(&look, 1, LOOK_MS) <= 0) continue;
-    if (!(look.revents & POLLIN)) { /* nobody at the other end */
-      usleep(LOOK_MS * 1000);
+    struct pollfd request = {.fd = control, .events = POLLIN};
+    if (poll(&request, 1, POLL_MS) <= 0) continue;
+    if (!(request.revents & POLLIN)) { /* the peer has disconnected */
+      usleep(POLL_MS * 1000);
       continue;
     }
     ssize_t got = read(control, line + held, sizeof line - 1 - held);
     if (got <= 0) {
-      usleep(LOOK_MS * 1000);
+      usleep(POLL_MS * 1000);
       continue;
     }
     held += (size_t)got;

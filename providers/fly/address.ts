@@ -1,4 +1,4 @@
-/** A public address of an app. Traffic to it ends at the nearest healthy machine. */
+/** A public anycast address of an app. Fly routes its traffic to the nearest healthy machine. */
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import type { ChangeAction, Handler } from "../handler.ts";
@@ -12,29 +12,29 @@ import type * as wire from "./wire.ts";
 const lifecycle = {
   app: "replace",
   type: "replace", // no update exists for addresses
-  adopt: "ignored", // said once, at create
+  adopt: "ignored", // used at create only
   owner: "ignored", // an address has no mark
-  adoptFrom: "ignored", // said once, at create
+  adoptFrom: "ignored", // used at create only
 } satisfies Record<keyof AddressInputs, ChangeAction>;
 
 export const AddressInputs = z.strictObject({
   app: z.string().min(1),
-  /** v4: dedicated, billed. v6: dedicated, free. shared_v4: free, routes by TLS or HTTP name only, so not for raw TCP. */
+  /** v4: dedicated, billed. v6: dedicated, free. shared_v4: free, routed by TLS or HTTP host name, so not usable for raw TCP. */
   type: z.enum(["v4", "v6", "shared_v4"]),
-  /** An address the app has already, to be taken over. Absent: the one of this type, or a new one. */
+  /** An address of the app to adopt. Absent: the existing one of this type, or a new one. */
   adopt: z.string().optional(),
-  /** The stack it belongs to, as organization/project/stack. Absent in state of a time before it was kept. */
+  /** The stack it belongs to, as organization/project/stack. Absent in the state of older versions. */
   owner: z.string().min(1).optional(),
-  /** A stack, named so as well, whose things may be taken over. Absent: nobody's. */
+  /** A stack, as organization/project/stack, whose objects may be adopted. Absent: none. */
   adoptFrom: z.string().min(1).optional(),
 });
 export type AddressInputs = z.infer<typeof AddressInputs>;
 export type AddressOutputs = AddressInputs & { schemaVersion: 1; ip: string };
 
-/** Fly does not reliably say of which type a row is. */
+/** The type of an address, which Fly does not always state. */
 export function addressType(row: wire.Address): AddressInputs["type"] | "other" {
   const ip = row.ip ?? "";
-  // One that machines go out by has the look of an anycast one.
+  // An egress address looks like an anycast address.
   if (ip === "" || ip.startsWith("fdaa:") || row.egress === true || row.type?.startsWith("egress_")) return "other";
   if (row.shared) return "shared_v4";
   return ip.includes(":") ? "v6" : "v4";
@@ -45,12 +45,12 @@ function find({ app, type, adopt }: AddressInputs, all: readonly wire.Address[])
   if (adopt !== undefined) {
     if (rows.some((row) => row.ip === adopt)) return adopt;
     throw new Error(
-      `${app}: address ${adopt} cannot be adopted, the app has ${rows.length === 0 ? `no address of type ${type}` : `only ${rows.map((row) => row.ip).join(", ")} of type ${type}`}. None was assigned. Correct fly-pops:adopt, or leave it out for a new address.`,
+      `${app}: address ${adopt} cannot be adopted, the app has ${rows.length === 0 ? `no address of type ${type}` : `only ${rows.map((row) => row.ip).join(", ")} of type ${type}`}. No address was assigned. Correct fly-pops:adopt, or remove it to get a new address.`,
     );
   }
   if (rows.length > 1)
     throw new Error(
-      `${app}: it has ${rows.length} addresses of type ${type} (${rows.map((row) => row.ip).join(", ")}), so which one is meant is unclear. None was taken over. Release all but one: fly ips release ADDRESS -a ${app}`,
+      `${app}: it has ${rows.length} addresses of type ${type} (${rows.map((row) => row.ip).join(", ")}), so it is unclear which one to use. None was adopted. Release all but one: fly ips release ADDRESS -a ${app}`,
     );
   return rows[0]?.ip ?? undefined;
 }
@@ -65,11 +65,11 @@ const toInputs = ({ schemaVersion: _, ip: __, ...inputs }: AddressOutputs): Addr
 export const addressHandler = {
   schema: AddressInputs,
   lifecycle,
-  // A changed type may coexist with the old one; clients keep an address to reach.
+  // Both addresses can exist at once, so that clients always have one.
   deleteBeforeReplace: false,
   async conflict(inputs, context) {
     const foreign = await cachedForeignMachineIn(inputs, context);
-    return foreign && sharedAppText(inputs.app, foreign, `No ${inputs.type} address was assigned or taken over.`);
+    return foreign && sharedAppText(inputs.app, foreign, `No ${inputs.type} address was assigned or adopted.`);
   },
   async create(inputs, context) {
     const conflict = await addressHandler.conflict(inputs, context);
@@ -91,7 +91,7 @@ export const addressHandler = {
       throw error;
     }
     throw new Error(
-      `${inputs.app}: Fly assigned a ${inputs.type} address but did not say which. Run again: it will be found, not assigned twice.`,
+      `${inputs.app}: Fly assigned a ${inputs.type} address but did not say which. Run again: it is found then, not assigned twice.`,
     );
   },
   async read(id, outs, { fly, clock }) {
@@ -111,7 +111,7 @@ export const addressHandler = {
       const foreign = await foreignMachineIn(outs, context);
       if (foreign)
         return log(
-          `address ${id} stays: the app ${outs.app} serves stack ${foreign.stack} too, by ${foreign.machine}. If nobody needs it: fly ips release ${id} -a ${outs.app}`,
+          `address ${id} is kept: the app ${outs.app} serves stack ${foreign.stack} too, by ${foreign.machine}. If it is no longer needed: fly ips release ${id} -a ${outs.app}`,
         );
       await fly.releaseAddress(outs.app, id);
     } catch (error) {
@@ -125,7 +125,7 @@ export const addressHandler = {
 
 export class Address extends FlyResource<AddressInputs> {
   declare readonly type: pulumi.Output<string>;
-  /** The address itself, also the resource's id. */
+  /** The IP address, which is also the resource's id. */
   declare readonly ip: pulumi.Output<string>;
   constructor(name: string, args: Args<AddressInputs>, opts?: pulumi.CustomResourceOptions) {
     super("Address", name, args, { schemaVersion: undefined, ip: undefined }, opts);

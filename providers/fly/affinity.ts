@@ -1,18 +1,18 @@
 /**
- * The cookie by which Fly leads a client back to the API server that made its last write, which knows of it before the others do (fly-go keeps
- * it, too: flaps.go). A path each; nothing else that servers set is kept.
+ * The cookie by which Fly routes a client back to the API server that handled its last write, which knows of that write before the others
+ * (fly-go keeps it too: flaps.go). One value per path; other cookies are ignored.
  */
 const name = "fly_flaps_affinity";
 
 export interface Affinity {
-  /** Header lines for a request to this path. */
+  /** Headers for a request to this path. */
   headers(path: string): Record<string, string>;
-  /** @param setCookie of an answer: a header line, or several */
+  /** @param setCookie the response's Set-Cookie header: one line or several */
   keep(setCookie: unknown): void;
 }
 
 export function createAffinity(): Affinity {
-  /** By the path below which it is sent. */
+  /** Cookie value by the path below which it is sent. */
   const values = new Map<string, string>();
   return {
     headers(path): Record<string, string> {

@@ -1,5 +1,5 @@
 /**
- * The Fly Machines API as typed calls: one method a call, nothing clever. How a call is made is http.ts's business.
+ * Typed calls of the Fly Machines API, one method per call. How a call is sent is in http.ts.
  * https://docs.machines.dev, https://fly.io/docs/machines/api/
  */
 import { z } from "zod";
@@ -35,7 +35,7 @@ import {
 } from "./wire.ts";
 
 const AnyResponse = z.unknown();
-/** Between the two looks at a list that is empty. */
+/** Delay before an empty list is read again. */
 const emptyListRecheckMs = 1_000;
 
 export class Fly {
@@ -48,12 +48,12 @@ export class Fly {
     this.#http = new FlyHttp(options);
   }
 
-  /** Whether this client knows for certain that a machine or volume is deleted. Servers that have not heard of it go on showing it for a while. */
+  /** Whether this client knows that a machine or volume is deleted. Servers that do not know yet still show it for a while. */
   hasDeleted(id: string): boolean {
     return this.#deleted.has(id);
   }
 
-  /** Of one that somebody else deleted, as its host has said. */
+  /** Notes that a machine or volume is deleted, as its host said, although not by this client. */
   rememberDeleted(id: string): void {
     this.#deleted.add(id);
   }
@@ -71,7 +71,7 @@ export class Fly {
     });
   }
 
-  /** Apps of an organization, by its slug. An app's own token may not ask this: 403. */
+  /** Apps of an organization, by its slug. Returns 403 for the token of an app. */
   async listApps(organization: string): Promise<App[]> {
     const answer = await this.#http.call({
       operation: `list apps of ${organization}`,
@@ -85,7 +85,7 @@ export class Fly {
     return answer.apps ?? [];
   }
 
-  /** Answers when the app can be read everywhere; what is asked below it meanwhile is repeated while Fly says that it knows no such app. */
+  /** Resolves when the app can be read everywhere. Until then, calls below the app are repeated while Fly returns 404 or 401 for them. */
   createApp(body: CreateApp & { name: string }): Promise<unknown> {
     this.#http.noteCreated(body.name);
     return this.#http.call({
@@ -127,8 +127,8 @@ export class Fly {
   }
 
   /**
-   * Machines that are there, as a create may rely on it: neither on their way out nor deleted by this client, which a late list may show as they were; and
-   * none only where Fly counts none.
+   * Existing machines, reliably enough for deciding on a create: without those being deleted or deleted by this client (a stale list may show them), and
+   * empty only if Fly counts none.
    */
   async liveMachines(app: string): Promise<Machine[]> {
     const listed = await this.#counted(
@@ -150,7 +150,7 @@ export class Fly {
     });
   }
 
-  /** Versions a machine had and the config each was given, as far back as Fly keeps them. */
+  /** Versions of a machine with their configs, as far back as Fly keeps them. */
   listVersions(app: string, id: string): Promise<MachineVersion[]> {
     return this.#http.call({
       operation: `list versions of machine ${id}`,
@@ -174,7 +174,7 @@ export class Fly {
     });
   }
 
-  /** Replaces the whole config: what is missing in it is gone. */
+  /** Replaces the whole config: keys that are missing are removed. */
   updateMachine(app: string, id: string, body: UpdateMachine, nonce: string): Promise<Machine> {
     return this.#http.call({
       operation: `update machine ${id}`,
@@ -192,12 +192,12 @@ export class Fly {
     return this.#verb(app, id, "start", nonce, "non-idempotent");
   }
 
-  /** `timeout`: Go duration until SIGKILL; both default to the machine's own stop_config. */
+  /** `timeout`: Go duration until SIGKILL. Both default to the machine's stop_config. */
   stopMachine(app: string, id: string, nonce?: string, body?: { signal?: string; timeout?: string }): Promise<unknown> {
     return this.#verb(app, id, "stop", nonce, "idempotent", { body });
   }
 
-  /** Takes the machine out of Fly Proxy's routing. `onUncertain`: told when a try may still do so later, and until when. */
+  /** Takes the machine out of Fly Proxy's routing. `onUncertain`: called if an attempt without a response may still do so later, with the time until which it may. */
   cordonMachine(
     app: string,
     id: string,
@@ -230,8 +230,8 @@ export class Fly {
   }
 
   /**
-   * Waits until the machine is in one of `states`, at most `seconds` (1 to 60); a FlyError with status 408 means "not yet".
-   * `version` pins the wait to one instance: without it a machine that fell back to its old version answers "started".
+   * Waits until the machine is in one of `states`, for `seconds` (1 to 60) at most. A FlyError with status 408 means "not yet".
+   * `version` pins the wait to one version: without it, a machine that was rolled back to its old version counts as "started".
    */
   waitMachine(
     app: string,
@@ -250,30 +250,30 @@ export class Fly {
     });
   }
 
-  /** Takes the lease, or renews it when `nonce` is the one we hold. */
+  /** Acquires the lease, or renews it if `nonce` is that of the current lease. */
   async acquireLease(
     app: string,
     id: string,
     { ttlSeconds, description, nonce }: { ttlSeconds: number; description: string; nonce?: string },
   ): Promise<Lease> {
     const answer = await this.#http.call({
-      operation: `${nonce ? "renew" : "take"} the lease of machine ${id}`,
+      operation: `${nonce ? "renew" : "acquire"} the lease of machine ${id}`,
       rateLimitKey: ["lease machine", id],
       method: "POST",
       path: url`apps/${app}/machines/${id}/lease`,
       query: { ttl: ttlSeconds },
       body: { ttl: ttlSeconds, description },
       nonce,
-      // A lease whose answer was lost ends by its ttl; asked for again meanwhile it is refused, and waited out like a foreign one.
+      // A lease without a response expires by its TTL. Until then, acquiring it again fails, and is retried as for another client's lease.
       idempotency: nonce ? "idempotent" : "non-idempotent",
       responseSchema: LeaseAnswer,
-      // Half of the time a lease lives: whoever waits longer for a renewal has lost it meanwhile.
+      // Half of the TTL: a renewal that takes longer comes too late.
       timeoutMs: 30_000,
     });
     return answer.data;
   }
 
-  /** Who holds the machine's lease; 404 when nobody does. Fly says the nonce, too: it is not kept. */
+  /** The holder of the machine's lease; 404 if it is not leased. Fly returns the nonce too, which is dropped. */
   async readLease(app: string, id: string): Promise<Pick<Lease, "expires_at" | "owner" | "description">> {
     const answer = await this.#http.call({
       operation: `read the lease of machine ${id}`,
@@ -299,7 +299,7 @@ export class Fly {
     });
   }
 
-  /** Runs a program inside the machine; `seconds` until it is given up. `stdin`: text it may read, which Fly is not known to pass on. */
+  /** Runs a program in the machine, for `seconds` at most. `stdin`: its input; it is not known whether Fly passes it on. */
   execMachine(app: string, id: string, command: string[], seconds: number, stdin?: string): Promise<Exec> {
     return this.#http.call({
       operation: `run ${command[0]} in machine ${id}`,
@@ -326,7 +326,7 @@ export class Fly {
     });
   }
 
-  /** Volumes that are there, as a create may rely on it: not on their way out, and none only where Fly counts none. */
+  /** Existing volumes, reliably enough for deciding on a create: without those being deleted, and empty only if Fly counts none. */
   async liveVolumes(app: string): Promise<Volume[]> {
     const listed = await this.#counted(
       app,
@@ -347,7 +347,7 @@ export class Fly {
     });
   }
 
-  /** All regions, those that take no new machines too. */
+  /** All regions, including those that take no new machines. */
   async regions(): Promise<Region[]> {
     const { Regions, regions } = await this.#http.call({
       operation: "list regions",
@@ -412,10 +412,10 @@ export class Fly {
     this.#deleted.add(id);
   }
 
-  /** Region codes in which what is described would find room now. */
+  /** Codes of the regions that have capacity for the query now. */
   async placements(body: PlacementQuery): Promise<string[]> {
     const answer = await this.#http.call({
-      operation: `ask for room in ${body.region}`,
+      operation: `query capacity in ${body.region}`,
       rateLimitKey: ["ask placements", body.region],
       method: "POST",
       path: "platform/placements",
@@ -426,7 +426,7 @@ export class Fly {
     return (answer.Regions ?? answer.regions ?? []).map((row) => row.Region ?? row.region ?? "");
   }
 
-  /** What the token is good for. */
+  /** What the token may be used for. */
   async currentTokens(): Promise<TokenScope[]> {
     const answer = await this.#http.call({
       operation: "read the token's scope",
@@ -445,7 +445,7 @@ export class Fly {
     return this.#list(addressesOf(app));
   }
 
-  /** Addresses, as a create may rely on it. Fly does not count them, so an empty list is believed only once a read can no longer be late. */
+  /** Addresses, reliably enough for deciding on a create. Fly does not count them, so an empty list is read until it can no longer be stale. */
   async knownAddresses(app: string): Promise<Address[]> {
     const list = () => this.#http.call(addressesOf(app));
     const first = await list();
@@ -492,13 +492,13 @@ export class Fly {
       nonce,
       idempotency,
       responseSchema: AnyResponse,
-      // Long, and past the patience for repetitions: a cordon that is given up and sent again may land after our uncordon.
+      // Longer than the time for retries: a cordon that timed out and was repeated could take effect after the uncordon.
       timeoutMs: 90_000,
       onUncertain,
     });
   }
 
-  /** Fly has shown nothing, by mistake, of apps that held something (https://fly.io/infra-log/, 2026-04-28): an empty list is asked for once more. */
+  /** Reads an empty list twice: Fly has returned empty lists by mistake (https://fly.io/infra-log/, 2026-04-28). */
   async #list<T>(call: Call<T[]>): Promise<T[]> {
     const rows = await this.#http.call(call);
     const [, app] = call.rateLimitKey;
@@ -508,8 +508,8 @@ export class Fly {
   }
 
   /**
-   * A list whose emptiness would have something made again. Where Fly counts what it does not list, it is asked for until a read can no longer be late, and
-   * believed then: counts are late, too. A new app has nothing.
+   * Reads a list that must not be empty by mistake, as objects would be created twice. If Fly counts objects but lists none, the list is read until it
+   * can no longer be stale, and then believed, since counts can be stale too. A new app is empty.
    */
   async #counted<T>(app: string, list: () => Promise<T[]>, countOf: (of: App) => number | undefined): Promise<T[]> {
     const first = await list();
@@ -518,7 +518,7 @@ export class Fly {
     return count ? await this.#untilNotEmpty(list) : first;
   }
 
-  /** For as long as a read can be late. */
+  /** Polls for as long as a read can be stale. */
   async #untilNotEmpty<T>(list: () => Promise<T[]>): Promise<T[]> {
     const isNotEmpty = async () => {
       const found = await list();
@@ -528,7 +528,7 @@ export class Fly {
   }
 }
 
-/** Path with every parameter escaped: an id can never reach another object. */
+/** A path with all parameters escaped, so that an id cannot address another object. */
 const url = (parts: TemplateStringsArray, ...values: string[]): string =>
   parts.map((part, index) => part + (index < values.length ? encodeURIComponent(values[index] ?? "") : "")).join("");
 

@@ -1,4 +1,4 @@
-/** A Fly app: the owner of machines, volumes and addresses. Its name is global across Fly and never changes. */
+/** A Fly app, which owns machines, volumes and addresses. Its name is unique across Fly and cannot be changed. */
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import { sleep } from "../clock.ts";
@@ -12,32 +12,32 @@ import type * as wire from "./wire.ts";
 
 const lifecycle = {
   app: "replace",
-  organization: "replace", // Fly can move an app, this API cannot
+  organization: "replace", // Fly can move an app to another organization, but not by this API
   owner: "ignored", // an app has no mark
-  adoptFrom: "ignored", // said once, at create
+  adoptFrom: "ignored", // used at create only
 } satisfies Record<keyof AppInputs, ChangeAction>;
 
 export const AppInputs = z.strictObject({
   /** Name of the app. */
   app: z.string().min(1),
-  /** Slug of the organization that owns and pays it. */
+  /** Slug of the organization that owns the app and is billed for it. */
   organization: z.string().min(1),
-  /** The stack it belongs to, as organization/project/stack. Absent in state of a time before it was kept. */
+  /** The stack it belongs to, as organization/project/stack. Absent in the state of older versions. */
   owner: z.string().min(1).optional(),
-  /** A stack, named so as well, whose things may be taken over. Absent: nobody's. */
+  /** A stack, as organization/project/stack, whose objects may be adopted. Absent: none. */
   adoptFrom: z.string().min(1).optional(),
 });
 export type AppInputs = z.infer<typeof AppInputs>;
 export type AppOutputs = AppInputs & { schemaVersion: 1 };
 
-/** True of an app, and of it alone: all else of a stack waits for it. */
+/** Holds only for the app: everything else in a stack depends on it and comes later. */
 const unchanged = "Nothing was changed.";
 
 const toOutputs = (inputs: AppInputs): AppOutputs => ({ ...inputs, schemaVersion: 1 });
 
 /**
- * A personal organization has two slugs, `personal` and one of its own, and Fly shows now this, now that. Whether it is the same its own list tells.
- * A token that may not ask for that sees two.
+ * A personal organization has two slugs, `personal` and a unique one, and Fly returns either. The organization's list of apps shows whether both are the
+ * same organization. With a token that may not list apps, they count as different.
  */
 async function sameOrganization(a: string, b: string, { app }: AppInputs, { fly }: Context): Promise<boolean> {
   if (a === b) return true;
@@ -55,7 +55,7 @@ async function find(inputs: AppInputs, context: Context): Promise<wire.App | und
     const owner = app.organization?.slug;
     if (owner !== undefined && !(await sameOrganization(owner, inputs.organization, inputs, context)))
       throw new Error(
-        `${inputs.app}: the app belongs to organization "${owner}", not to "${inputs.organization}". Nothing was changed. Set fly-pops:organization to its owner, or take another fly-pops:app.`,
+        `${inputs.app}: the app belongs to organization "${owner}", not to "${inputs.organization}". Nothing was changed. Set fly-pops:organization to its owner, or choose another fly-pops:app.`,
       );
     return app;
   } catch (error) {
@@ -67,11 +67,11 @@ async function find(inputs: AppInputs, context: Context): Promise<wire.App | und
 
 const nameTakenError = (inputs: AppInputs, error: FlyError): Error =>
   new Error(
-    `${inputs.app}: an app of this name belongs to somebody else, or the token may not see it (${error.message}). Nothing was changed. App names are global: take another fly-pops:app, or a token of its organization.`,
+    `${inputs.app}: an app of this name belongs to another organization, or the token may not read it (${error.message}). Nothing was changed. App names are global: choose another fly-pops:app, or use a token of its organization.`,
     { cause: error },
   );
 
-/** A new app reads as absent or forbidden for seconds, and so does one whose create may still take effect. */
+/** Waits until the app can be read. For some seconds Fly returns 404 or 403 for a new app, also if the create may still take effect. */
 async function waitUntilVisible(inputs: AppInputs, until: number, context: Context): Promise<void> {
   const { clock } = context;
   const found = await pollUntil(clock, until, () =>
@@ -82,16 +82,16 @@ async function waitUntilVisible(inputs: AppInputs, until: number, context: Conte
   );
   if (!found)
     throw new Error(
-      `${inputs.app}: the app was made, but Fly does not show it yet. Run again in a minute; it will be found, not made twice.`,
+      `${inputs.app}: the app was created, but Fly does not show it yet. Run again in a minute: it is found then, not created twice.`,
     );
 }
 
-/** How long Fly's counts may lag behind its lists, when machines and volumes have only just gone. */
+/** How long Fly's counts may lag behind its lists after machines and volumes were deleted. */
 const countLagMs = 60_000;
-/** Between the two looks before an app is deleted. */
+/** Between the two checks before an app is deleted. */
 const recheckMs = 3_000;
 
-/** What is in an app, by its lists and by Fly's own counts: lists have come back empty by mistake. Empty: nothing at all. */
+/** What an app contains, by Fly's lists and its counts: lists have been empty by mistake. Empty: nothing. */
 async function listContents(app: string, { fly, clock }: Context): Promise<string[]> {
   let left: string[] = [];
   const poll = async (): Promise<"decided" | undefined> => {
@@ -102,7 +102,7 @@ async function listContents(app: string, { fly, clock }: Context): Promise<strin
       ...machines.filter(isLive).map(({ id, name }) => ({ id, what: `machine ${name ?? id}` })),
       ...volumes.filter(isLive).map(({ id }) => ({ id, what: `volume ${id}` })),
     ];
-    // What is on its way out is still listed, and may still be counted; what this run deleted may be shown as it was.
+    // Objects being deleted are still listed and may be counted; objects this run deleted may be shown as before.
     const counted = [
       ...unlisted("machine", machine_count, machines.length),
       ...unlisted("volume", volume_count, volumes.length),
@@ -139,7 +139,7 @@ export const appHandler = {
     try {
       await context.fly.createApp({ name: inputs.app, org_slug: inputs.organization });
     } catch (error) {
-      // A conflict right after "not there" is our own lost answer, or somebody was faster: reading tells which.
+      // A conflict right after a 404 is that of our own create without a response, or another client was faster: a read shows which.
       if (!isConflict(error) && !mayHaveApplied(error)) throw error;
       until = Math.max(until, visibleBy(error, context.clock));
     }
@@ -160,18 +160,18 @@ export const appHandler = {
       throw error;
     }
   },
-  // Every property replaces: an update carries nothing Fly must be told.
+  // Every change replaces the app: an update has nothing to send to Fly.
   update: async (_id, _olds, news) => toOutputs(news),
   async delete(_id, outs, context) {
     const { fly, clock, log } = context;
     try {
-      // Deleting an app takes all that is in it along, so it goes only when nothing is left in it, twice.
+      // Deleting an app deletes everything in it, so it is deleted only after two checks found it empty.
       const first = await listContents(outs.app, context);
       if (first.length === 0) await sleep(clock, recheckMs);
       const left = first.length > 0 ? first : await listContents(outs.app, context);
       if (left.length > 0) {
         log(
-          `app ${outs.app} stays: it still holds ${left.join(", ")}, which this stack does not own or was told to keep`,
+          `app ${outs.app} is kept: it still holds ${left.join(", ")}, which this stack does not own or is configured to keep`,
         );
         return;
       }

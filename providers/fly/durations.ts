@@ -1,9 +1,9 @@
-/** Go durations, as Fly reads and writes them: "1m30s", or a number of nanoseconds. Counted here in milliseconds (https://pkg.go.dev/time#ParseDuration). */
+/** Go durations, as Fly reads and writes them: "1m30s", or a number of nanoseconds. Converted to milliseconds (https://pkg.go.dev/time#ParseDuration). */
 
 const unitMs: Record<string, number> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 const part = /(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)/y;
 
-/** Milliseconds of a Go duration; undefined when it is none. A bare number is nanoseconds, "0" is zero. */
+/** A Go duration in milliseconds; undefined if it is not one. A number is in nanoseconds; "0" is valid. */
 export function parseDuration(value: string | number): number | undefined {
   if (typeof value === "number") return value / 1e6;
   const negative = value.startsWith("-");

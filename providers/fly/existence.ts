@@ -2,13 +2,13 @@ import type { Clock } from "../clock.ts";
 import { ifNotFound, isNotFound } from "./errors.ts";
 import { pollUntil, staleReadMs } from "./lag.ts";
 
-/** Deleted machines and volumes stay listed for a while, in states from which they do not come back. */
+/** Whether a machine or volume is not deleted. Deleted ones stay listed for a while, in one of these final states. */
 export const isLive = ({ state = "" }: { state?: string | undefined }): boolean =>
   !/^(scheduling_destroy|fork_cleanup|waiting_for_detach|pending_destroy|destroying|destroyed)$/.test(state);
 
 /**
- * Fly says 404 of living objects too, for moments. Before state forgets one, a list is asked: what it shows for longer than a read can be late is
- * not gone. `stillThere` answers by such a list; when the app itself is gone, so is what was in it.
+ * Throws if an object that Fly reports as 404 is still listed. Fly briefly returns 404 for existing objects too, so before state forgets an object,
+ * a list is read for longer than a read can be stale. `isListed` reads that list; a 404 of it means that the app is gone, and the object with it.
  */
 export async function confirmAbsent(
   what: string,
@@ -17,10 +17,10 @@ export async function confirmAbsent(
   isListed: () => Promise<boolean>,
 ): Promise<void> {
   if (await isStillListed(clock, isListed))
-    throw new Error(`${what}: Fly says that it is gone, and lists it all the same. Run again.`, { cause: error });
+    throw new Error(`${what}: Fly returned 404 for it but still lists it. Run again.`, { cause: error });
 }
 
-/** Whether something that is said to be gone goes on being shown for longer than a read can be late. A 404 is not being shown. */
+/** Whether an object is still listed after longer than a read can be stale. A 404 counts as not listed. */
 export async function isStillListed(clock: Clock, isListed: () => Promise<boolean>): Promise<boolean> {
   const vanished = await pollUntil(clock, clock.now() + staleReadMs, async () =>
     (await isListed().catch(ifNotFound(false))) ? undefined : true,
@@ -28,7 +28,10 @@ export async function isStillListed(clock: Clock, isListed: () => Promise<boolea
   return vanished === undefined;
 }
 
-/** What `look` finds. Its 404 counts once it came for longer than a read can be late: what was just made is not known everywhere. */
+/**
+ * Reads, and believes a 404 only after it was returned for longer than a read can be stale: an object that was just created is not known to all
+ * servers.
+ */
 export async function retryNotFound<T>(clock: Clock, read: () => Promise<T>): Promise<T> {
   let notFound: unknown;
   const found = await pollUntil(clock, clock.now() + staleReadMs, async () => {

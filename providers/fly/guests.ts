@@ -1,5 +1,5 @@
 /**
- * What a machine can be given: sizes by name, and the memory each CPU kind takes.
+ * Sizes of machines: presets by name, and the memory allowed for each CPU kind.
  * Rules: flyctl internal/command/machine/update.go; presets: https://fly.io/docs/about/pricing/#started-fly-machines
  */
 
@@ -10,13 +10,13 @@ export interface GuestSize {
   cpus: number;
 }
 
-/** RAM for each CPU, MB, and the step it comes in. */
+/** Memory per CPU and its step, in MB. */
 const memoryPerCpu = {
   shared: { minMb: 256, maxMb: 2048, stepMb: 256 },
   performance: { minMb: 2048, maxMb: 8192, stepMb: 1024 },
 } as const satisfies Record<CpuKind, MemoryRange>;
 
-/** CPU counts the API takes. Names exist up to 16. */
+/** CPU counts that the API accepts. Presets exist up to 16. */
 export const cpuCounts = {
   shared: [1, 2, 4, 6, 8],
   performance: [1, 2, 4, 6, 8, 10, 12, 14, 16, 32, 64, 128],
@@ -44,7 +44,7 @@ export function memoryRange(cpuKind: CpuKind, cpus: number): MemoryRange {
   return { minMb: minMb * cpus, maxMb: maxMb * cpus, stepMb };
 }
 
-/** The valid amounts next to this one, the lower first; one where it is valid itself or out of range. */
+/** The nearest valid amounts, the lower one first; only one if the amount itself is valid or out of range. */
 export function nearestMemory(cpuKind: CpuKind, cpus: number, memoryMb: number): number[] {
   const { minMb, maxMb, stepMb } = memoryRange(cpuKind, cpus);
   const within = Math.min(Math.max(memoryMb, minMb), maxMb);
@@ -53,7 +53,7 @@ export function nearestMemory(cpuKind: CpuKind, cpus: number, memoryMb: number):
   return below === above ? [below] : [below, above];
 }
 
-/** What is wrong with a guest, as a clause whose subject is the size: `takes 256 to 2048 MB in steps of 256`. Undefined: nothing. */
+/** Why a guest is invalid, as a clause whose subject is the size: `takes 256 to 2048 MB in steps of 256`. undefined: it is valid. */
 export function guestProblem(guest: { cpuKind: CpuKind; cpus: number; memoryMb: number }): string | undefined {
   const counts: readonly number[] = cpuCounts[guest.cpuKind];
   if (!counts.includes(guest.cpus)) return `has ${either(counts)} CPUs`;

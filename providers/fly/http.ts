@@ -1,5 +1,5 @@
 /**
- * One call to the Machines API: pacing, retry, redaction and the shape of errors are settled here, once for all calls.
+ * One call to the Machines API. Rate limit, retry, redaction and the form of errors are the same for all calls and handled here.
  */
 import type { z } from "zod";
 import type { Clock } from "../clock.ts";
@@ -14,35 +14,35 @@ import { type Idempotency, retryFlyCall } from "./retry.ts";
 export interface FlyOptions {
   /** Base URL without /v1. Default https://api.machines.dev */
   endpoint?: string;
-  /** As users paste it: with or without "Bearer" or "FlyV1" in front. */
+  /** As users paste it, with or without "Bearer" or "FlyV1" in front. */
   token: string;
   clock: Clock;
   /** Jitter of retries. Default Math.random. */
   random?: () => number;
-  /** Another road than HTTP, for tests. */
+  /** Replaces HTTP, for tests. */
   transport?: Transport;
-  /** For clients that count together towards Fly's limits. Default: one of its own. */
+  /** Shared by clients that count together towards Fly's limits. Default: its own. */
   rateLimiter?: RateLimiter;
 }
 
 export const defaultEndpoint = "https://api.machines.dev";
 
 export interface Call<T> {
-  /** For people: verb and object, e.g. "update machine 3d8d91". */
+  /** For messages: verb and object, e.g. "update machine 3d8d91". */
   operation: string;
-  /** Pacing bucket: action and object. */
+  /** Bucket of the rate limit: action and object. */
   rateLimitKey: [action: string, object: string];
   method: "GET" | "POST" | "PUT" | "DELETE";
   path: string;
   query?: Record<string, string | number | boolean | undefined>;
   body?: unknown;
-  /** Nonce of a lease we hold. */
+  /** Nonce of a lease that this client holds. */
   nonce?: string | undefined;
   idempotency: Idempotency;
   responseSchema: z.ZodType<T>;
-  /** Default: 30 s for reads, for writes longer than Fly's own proxy waits. */
+  /** Default: 30 s for reads, 75 s for writes (longer than Fly's proxy waits). */
   timeoutMs?: number;
-  /** Told when a try may still take effect though its answer was lost, and until when, whatever becomes of the call. */
+  /** Called when an attempt without a response may still take effect, with the time until which it may, whatever the outcome of the call. */
   onUncertain?: ((takesEffectBy: number) => void) | undefined;
 }
 
@@ -57,7 +57,7 @@ export class FlyHttp {
   readonly #random: () => number;
   readonly #secrets: string[];
   readonly #affinity = createAffinity();
-  /** When an app was made here, by its name. */
+  /** When this client created an app, by name. */
   readonly #createdAt = new Map<string, number>();
 
   constructor({ endpoint = defaultEndpoint, token, clock, random = Math.random, transport, rateLimiter }: FlyOptions) {
@@ -84,12 +84,12 @@ export class FlyHttp {
     });
   }
 
-  /** From now on the app is a new one, which Fly may not know everywhere. */
+  /** Notes that the app was just created, so that not all servers may know it. */
   noteCreated(app: string): void {
     this.#createdAt.set(app, this.#clock.now());
   }
 
-  /** It was made here a moment ago, so there is nothing in it but what is being made. */
+  /** Whether this client created the app a moment ago, so that it holds nothing but what this run creates. */
   isNewApp(app: string): boolean {
     return this.#clock.now() < this.#newUntil(app);
   }
@@ -140,13 +140,13 @@ export class FlyHttp {
     const parsed = call.responseSchema.safeParse(json);
     if (parsed.success) return parsed.data;
     const where = parsed.error.issues
-      .map((issue) => `${issue.path.join(".") || "the answer"}: ${issue.message}`)
+      .map((issue) => `${issue.path.join(".") || "the response"}: ${issue.message}`)
       .join("; ");
     throw new FlyError({
       operation,
       status: answer.status,
       requestId,
-      detail: `unexpected answer, ${where}`,
+      detail: `unexpected response, ${where}`,
       takesEffectBy: call.method !== "GET" ? takesEffectBy : undefined,
     });
   }
@@ -156,10 +156,10 @@ export class FlyHttp {
   }
 }
 
-/** The app whose object a path names; empty for none. */
+/** The app in a path; empty if the path has none. */
 const appIn = (path: string): string => decodeURIComponent(/^apps\/([^/]+)/.exec(path)?.[1] ?? "");
 
-/** "FlyV1 fm2_a,fm2_b" and "Bearer fm2_a" are both what users paste. The comma list is one opaque credential. */
+/** Users paste "FlyV1 fm2_a,fm2_b" as well as "Bearer fm2_a". The comma-separated list is one opaque credential. */
 export function stripScheme(token: string): string {
   return token
     .trim()
@@ -191,7 +191,7 @@ function noResponseReason({ code, message }: NoResponseError, endpoint: string):
   }
 }
 
-/** A connection that never came to be carried nothing. */
+/** Codes of connections that were never established, so that nothing was sent. */
 const neverSent = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);
 
 const mayHaveBeenSent = (call: { method: string }, { code }: NoResponseError): boolean =>
@@ -199,13 +199,13 @@ const mayHaveBeenSent = (call: { method: string }, { code }: NoResponseError): b
 
 const header = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
 
-/** Fly's own words out of an error body: {error, status}, the lease envelope's {message, code}, or plain text. At most 300 characters. */
+/** Fly's error text and code from a response body: {error, status}, the lease envelope's {message, code}, or plain text. At most 300 characters. */
 function parseErrorBody(json: unknown, raw: unknown): { detail: string; code: string | undefined } {
   const body = typeof json === "object" && json !== null ? (json as Record<string, unknown>) : {};
   const text = [body.message, body.error, typeof raw === "string" ? raw : undefined].find(
     (it) => typeof it === "string" && it !== "",
   ) as string | undefined;
-  // The lease envelope's status is only "error".
+  // The lease envelope's status is always "error" and says nothing.
   const code = typeof body.status === "string" && body.status !== "error" ? body.status : undefined;
   return { detail: (text ?? "").replaceAll(/\s+/g, " ").trim().slice(0, 300), code };
 }

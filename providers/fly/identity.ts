@@ -1,6 +1,6 @@
 /**
- * The identity of a PoP: the key pair born on its volume, whose private half never leaves it. Its public half is what secrets are sealed to and what
- * SSH clients know the PoP by. A machine that lives for a minute makes it, before the PoP's own comes to be.
+ * The identity of a PoP: an SSH key pair that is created on its volume and whose private key never leaves it. Secrets are encrypted to the public key,
+ * and SSH clients recognise the PoP by it. A short-lived helper machine creates it before the PoP's own machine exists.
  */
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
@@ -24,10 +24,10 @@ const lifecycle = {
   name: "ignored",
   machine: "ignored",
   region: "ignored",
-  volume: "replace", // the key lies on it
+  volume: "replace", // the key is on it
   mountPath: "replace",
-  hosts: "update", // only what known_hosts calls the key
-  image: "ignored", // whichever made it: a new image must not touch it
+  hosts: "update", // only the names in known_hosts
+  image: "ignored", // a new image must not change an existing key
   owner: "ignored",
   timeoutSeconds: "ignored",
 } satisfies Record<keyof IdentityInputs, ChangeAction>;
@@ -36,32 +36,32 @@ export const IdentityInputs = z.strictObject({
   /** PoP it belongs to, e.g. cdg-1. */
   pop: z.string(),
   app: z.string().min(1),
-  /** Name of the machine that makes it, e.g. cdg-1-identity: how a cut-off run finds it again. */
+  /** Name of the helper machine, e.g. cdg-1-identity, by which the next run finds it after an interruption. */
   name: z.string().min(1),
-  /** Name of the PoP's own machine, which is asked instead where it is there already: a volume attaches to one machine. */
+  /** Name of the PoP's own machine. If it exists, the key is read there: a volume can be attached to one machine only. */
   machine: z.string().min(1),
   region: z.string().min(1),
   /** Id of the volume. */
   volume: z.string().min(1),
   /** Where the volume is mounted, e.g. /var */
   mountPath: z.string().startsWith("/"),
-  /** Names SSH clients call the PoP by, the first one first. */
+  /** Host names of the PoP for SSH clients, the main one first. */
   hosts: z.array(z.string().regex(/^[a-z0-9.-]{1,253}$/)).min(1),
-  /** Image that has the helper. */
+  /** Image of the helper machine. */
   image: z.string().min(1),
-  /** The stack, as organization/project/stack; kept in the machine's metadata. */
+  /** The stack, as organization/project/stack. Stored in the helper machine's metadata. */
   owner: z.string().min(1),
-  /** Seconds until the key must have been read. */
+  /** Seconds within which the key must have been read. */
   timeoutSeconds: z.int().min(1),
 });
 export type IdentityInputs = z.infer<typeof IdentityInputs>;
 export type IdentityOutputs = IdentityInputs & {
   schemaVersion: 1;
-  /** What sops takes as --age: the key's own `ssh-ed25519 AAAA...` line. */
+  /** Recipient for sops (--age): the public key, `ssh-ed25519 AAAA...` */
   recipient: string;
   /** A line of a known_hosts file. */
   knownHosts: string;
-  /** False when the PoP's own machine was there already, and was asked. */
+  /** False if the PoP's own machine already existed and the key was read there. */
   isNew: boolean;
 };
 
@@ -75,10 +75,10 @@ type ShownKey = z.infer<typeof ShownKey>;
 const showCommand = ["/usr/bin/pop", "identity", "show"];
 const execSeconds = 20;
 const pollMs = 1_000;
-/** The machine ends by itself some time after it was last of use, should nobody come back to it. */
+/** Seconds after which the helper machine exits by itself, in case no run comes back to it. */
 const lifeSeconds = 900;
 
-/** The machine that makes the key: smallest size, no services, no restart, so that nothing of it can serve or come back. */
+/** Config of the helper machine: smallest size, no services, no restart, so that it serves no traffic and does not come back. */
 export const helperMachineConfig = ({ image, volume, mountPath, owner, pop }: IdentityInputs): wire.MachineConfig => ({
   image,
   guest: { cpu_kind: "shared", cpus: 1, memory_mb: 256 },
@@ -104,21 +104,21 @@ const isOurs = ({ owner }: IdentityInputs, machine: wire.Machine): boolean =>
 const mounts = (machine: wire.Machine, volume: string): boolean =>
   (machine.config?.mounts ?? []).some((it) => it.volume === volume);
 
-/** Live machines the key may be read in: the PoP's own, or one that an earlier run made for this. */
+/** Live machines in which the key can be read: the one that mounts the volume, and a helper machine that an earlier run left. */
 async function findMachines(
   inputs: IdentityInputs,
   { fly }: Context,
-): Promise<{ holder: wire.Machine | undefined; leftover: wire.Machine | undefined }> {
+): Promise<{ mountedBy: wire.Machine | undefined; staleHelper: wire.Machine | undefined }> {
   const live = await fly.liveMachines(inputs.app);
-  const leftover = live.find((it) => it.name === inputs.name);
-  if (leftover && !isOurs(inputs, leftover))
+  const staleHelper = live.find((it) => it.name === inputs.name);
+  if (staleHelper && !isOurs(inputs, staleHelper))
     throw new Error(
-      `${inputs.pop}: ${inputs.app} has a machine named ${inputs.name} already (${leftover.id}), and it is not this stack's. It was not changed. Destroy or rename it, then run again.`,
+      `${inputs.pop}: ${inputs.app} has a machine named ${inputs.name} already (${staleHelper.id}), and it is not this stack's. It was not changed. Destroy or rename it, then run again.`,
     );
-  return { holder: live.find((it) => it !== leftover && mounts(it, inputs.volume)), leftover };
+  return { mountedBy: live.find((it) => it !== staleHelper && mounts(it, inputs.volume)), staleHelper };
 }
 
-/** Asks the helper inside a machine until it answers with the key, or the deadline passes. */
+/** Runs `pop identity show` in a machine until it returns the key or the deadline passes. */
 async function readKey(
   machine: wire.Machine,
   inputs: IdentityInputs,
@@ -131,42 +131,42 @@ async function readKey(
       const { exit_code = 0, stdout, stderr } = await fly.execMachine(inputs.app, machine.id, showCommand, execSeconds);
       const shown = ShownKey.safeParse(parseJson(stdout ?? ""));
       if (exit_code === 0 && shown.success) return shown.data;
-      why = exit_code === 0 ? "it showed no key" : `pop ended with ${exit_code}, ${oneLine(stderr ?? "")}`;
+      why = exit_code === 0 ? "no key in its output" : `pop exited with ${exit_code}, ${oneLine(stderr ?? "")}`;
     } catch (error) {
-      // Only a look, so it may be repeated whatever became of it; not where Fly says who we are not, or that the machine is gone.
+      // It only reads, so it may be repeated after any error but a rejected token or a machine that is gone.
       if (!(error instanceof FlyError) || error.status === 401 || error.status === 403 || isNotFound(error))
         throw error;
       why = error.message;
     }
     if (clock.now() >= deadline)
       throw new Error(
-        `${inputs.pop}: no identity read in machine ${machine.id}, ${why}. Nothing was sealed. The image must be one of fly-pops: for a machine that was adopted, deploy once without secrets; then run again.`,
+        `${inputs.pop}: could not read the SSH host key (the identity) in machine ${machine.id}: ${why}. No secrets were encrypted. The machine must run a fly-pops image: if it was adopted, deploy once without secrets, then run again.`,
       );
     await sleep(clock, pollMs);
   }
 }
 
-/** Makes the machine, or finds the one whose answer was lost. */
+/** Creates the helper machine, or finds the one of a create without a response. */
 async function createHelper(inputs: IdentityInputs, context: Context): Promise<wire.Machine> {
   const { fly } = context;
   try {
     const body = { name: inputs.name, region: inputs.region, config: helperMachineConfig(inputs) };
     return await createWhenReleased(inputs, context, () => fly.createMachine(inputs.app, body));
   } catch (error) {
-    const stranded = await strandedVolumeError("no identity made", inputs, error, context);
+    const stranded = await strandedVolumeError("no identity created", inputs, error, context);
     if (stranded) throw stranded;
     if (!isConflict(error) && !isVolumeInUse(error) && !mayHaveApplied(error)) throw error;
     const { clock } = context;
     const found = await pollUntil(clock, visibleBy(error, clock), async () => {
-      const { leftover, holder } = await findMachines(inputs, context);
-      return leftover ?? holder;
+      const { staleHelper, mountedBy } = await findMachines(inputs, context);
+      return staleHelper ?? mountedBy;
     });
     if (!found) throw error;
     return found;
   }
 }
 
-/** Destroys the machine and waits until the volume is free for the PoP's own. */
+/** Destroys the helper machine and waits until the volume is detached, so that the PoP's own machine can mount it. */
 async function destroyHelper(machine: wire.Machine, inputs: IdentityInputs, context: Context): Promise<void> {
   const { app, pop, volume } = inputs;
   await context.fly.deleteMachine(app, machine.id, { force: true }).catch((error: unknown) => {
@@ -174,25 +174,25 @@ async function destroyHelper(machine: wire.Machine, inputs: IdentityInputs, cont
   });
   if (await waitUntilDetached({ app, volume, machine: machine.id }, context)) return;
   throw new Error(
-    `${pop}: volume ${volume} is still bound to machine ${machine.id}, which was destroyed ${releaseTimeoutMs / 1000} s ago. The identity is kept. Run again.`,
+    `${pop}: volume ${volume} is still attached to machine ${machine.id}, which was destroyed ${releaseTimeoutMs / 1000} s ago. The identity is kept. Run again.`,
   );
 }
 
-/** By a machine of its own, which is gone afterwards, however this ends. */
+/** Creates and reads the key with a helper machine, which is destroyed afterwards in any case. */
 async function createAndRead(
   inputs: IdentityInputs,
-  leftover: wire.Machine | undefined,
+  staleHelper: wire.Machine | undefined,
   context: Context,
 ): Promise<ShownKey> {
   const deadline = context.clock.now() + inputs.timeoutSeconds * 1000;
-  // One that an earlier run left is as good as a new one while it runs the same thing.
+  // A helper machine of an earlier run is reused if it runs the same image on the same volume.
   const reuse =
-    leftover !== undefined &&
-    (leftover.state === "started" || leftover.state === "starting") &&
-    leftover.config?.image === inputs.image &&
-    mounts(leftover, inputs.volume);
-  if (leftover && !reuse) await destroyHelper(leftover, inputs, context);
-  const machine = reuse ? leftover : await createHelper(inputs, context);
+    staleHelper !== undefined &&
+    (staleHelper.state === "started" || staleHelper.state === "starting") &&
+    staleHelper.config?.image === inputs.image &&
+    mounts(staleHelper, inputs.volume);
+  if (staleHelper && !reuse) await destroyHelper(staleHelper, inputs, context);
+  const machine = reuse ? staleHelper : await createHelper(inputs, context);
   if (machine.name !== inputs.name) return readKey(machine, inputs, context, deadline);
   try {
     const ref = { app: inputs.app, id: machine.id, version: machine.instance_id ?? "" };
@@ -201,11 +201,11 @@ async function createAndRead(
     await destroyHelper(machine, inputs, context);
     return shown;
   } catch (error) {
-    // What went wrong is worth more than that it could not be cleared away; the next run finds it by its name.
+    // Report the first error, not that of the cleanup: the next run finds the machine by its name.
     await destroyHelper(machine, inputs, context).catch(() => undefined);
     if (error instanceof UnhealthyError)
       throw new Error(
-        `${inputs.pop}: no identity made, machine ${machine.id} did not come up: ${error.message}. It was destroyed, the volume is kept. Look at the image, then run again.`,
+        `${inputs.pop}: no identity created, machine ${machine.id} did not start: ${error.message}. It was destroyed, the volume is kept. Check the image, then run again.`,
         { cause: error },
       );
     throw error;
@@ -217,25 +217,25 @@ export const identityHandler = {
   lifecycle,
   deleteBeforeReplace: false,
   async create(inputs, context) {
-    const { holder, leftover } = await findMachines(inputs, context);
+    const { mountedBy, staleHelper } = await findMachines(inputs, context);
     if (
-      holder &&
-      !isOurs(inputs, holder) &&
-      holder.name !== inputs.machine &&
-      holder.config?.metadata?.[ownerKeys.stack]
+      mountedBy &&
+      !isOurs(inputs, mountedBy) &&
+      mountedBy.name !== inputs.machine &&
+      mountedBy.config?.metadata?.[ownerKeys.stack]
     )
       throw new Error(
-        `${inputs.pop}: volume ${inputs.volume} is bound to machine ${holder.id} of stack ${holder.config.metadata[ownerKeys.stack]}. No identity was made. Take another volume.`,
+        `${inputs.pop}: volume ${inputs.volume} is attached to machine ${mountedBy.id} of stack ${mountedBy.config.metadata[ownerKeys.stack]}. No identity was created. Choose another volume.`,
       );
     let shown: ShownKey;
-    if (holder) {
+    if (mountedBy) {
       const deadline = context.clock.now() + inputs.timeoutSeconds * 1000;
-      await startWithRetry(inputs.app, holder, deadline, context);
-      shown = await readKey(holder, inputs, context, deadline);
-      if (leftover) await destroyHelper(leftover, inputs, context);
-    } else shown = await createAndRead(inputs, leftover, context);
+      await startWithRetry(inputs.app, mountedBy, deadline, context);
+      shown = await readKey(mountedBy, inputs, context, deadline);
+      if (staleHelper) await destroyHelper(staleHelper, inputs, context);
+    } else shown = await createAndRead(inputs, staleHelper, context);
     context.log(`${inputs.pop}: identity ${shown.fingerprint}`);
-    return { id: shown.fingerprint, outs: toOutputs(inputs, { ...shown, isNew: holder === undefined }) };
+    return { id: shown.fingerprint, outs: toOutputs(inputs, { ...shown, isNew: mountedBy === undefined }) };
   },
   async read(_id, outs, { fly, givenUp }) {
     const { schemaVersion: _, recipient, isNew, knownHosts: __, ...inputs } = outs;
@@ -245,30 +245,30 @@ export const identityHandler = {
       throw error;
     });
     if (there) return { outs, inputs };
-    // Host migration gives a volume another id; the PoP's machine, whose mount stays, says which. The key went along.
+    // After a host migration the volume has another id, which the mount of the PoP's machine shows. The key moved along.
     const machine = (await fly.liveMachines(outs.app)).find((it) => it.name === outs.machine && isOurs(outs, it));
     const volume = machine?.config?.mounts?.[0]?.volume;
     if (volume === undefined || volume === outs.volume) return undefined;
     const moved = { ...inputs, volume };
     return { outs: toOutputs(moved, { recipient, isNew }), inputs: moved };
   },
-  // The key does not change with its names.
+  // Other host names do not change the key.
   update: async (_id, olds, news) => toOutputs(news, olds),
   async delete(_id, outs, context) {
-    // The key lies on the volume and goes with it.
+    // The key is deleted with its volume.
     try {
-      const { leftover } = await findMachines(outs, context);
-      if (leftover) await destroyHelper(leftover, outs, context);
+      const { staleHelper } = await findMachines(outs, context);
+      if (staleHelper) await destroyHelper(staleHelper, outs, context);
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }
   },
 } satisfies Handler<IdentityInputs, IdentityOutputs>;
 
-const oneLine = (text: string): string => text.replaceAll(/\s+/g, " ").trim().slice(0, 200) || "without a word";
+const oneLine = (text: string): string => text.replaceAll(/\s+/g, " ").trim().slice(0, 200) || "no output";
 
 export class Identity extends FlyResource<IdentityInputs> {
-  /** What secrets are sealed to: `ssh-ed25519 AAAA...` */
+  /** Recipient of the PoP's secrets: `ssh-ed25519 AAAA...` */
   declare readonly recipient: pulumi.Output<string>;
   /** A line of a known_hosts file. */
   declare readonly knownHosts: pulumi.Output<string>;

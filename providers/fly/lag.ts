@@ -1,21 +1,21 @@
 /**
- * How far Fly's reads and deeds may lie behind what was asked of it, and the patience that follows from it. Its API servers keep a copy of the
- * world each and hear of writes by gossip: https://fly.io/infra-log/ (flaps affinity, Corrosion), flyctl's internal/command/machine/wait.go.
+ * How stale Fly's reads can be and how late its writes can take effect, and the timeouts that follow. Each of its API servers keeps its own replica
+ * and learns of writes by gossip: https://fly.io/infra-log/ (flaps affinity, Corrosion), flyctl's internal/command/machine/wait.go.
  */
 import { type Clock, sleep } from "../clock.ts";
 
-/** A read may show what was before a write for so long. What it shows for longer is so. */
+/** How long a read may return the state before a write, in milliseconds. What reads show for longer is current. */
 export const staleReadMs = 15_000;
-/** A write whose answer was lost may take effect so long after it was sent: Fly's own proxy gives up after 60 s, and what it gave up may go on. */
+/** How long after it was sent a write without a response may still take effect. Fly's proxy gives up after 60 s, but the server may go on. */
 export const lateWriteMs = 90_000;
-/** A new app may be unknown, or its token unwelcome, below itself for so long. */
+/** How long calls below a new app may return 404 or 401. */
 export const newAppMs = 30_000;
-/** The answer to a write is waited for longer than Fly's own proxy waits: a deed that was given up would take effect after we said it did not. */
+/** Timeout of a write: longer than that of Fly's proxy, so that a write does not take effect after it was reported as failed. */
 export const writeTimeoutMs = 75_000;
 
 const pollMs = 2_000;
 
-/** Looks until something is found, for the last time once `until` (by the clock) has passed. undefined: there is nothing. */
+/** Polls until something is found. The last poll is the first one at or after `until` (milliseconds since the epoch). undefined: nothing was found. */
 export async function pollUntil<T>(
   clock: Clock,
   until: number,
@@ -29,6 +29,6 @@ export async function pollUntil<T>(
   }
 }
 
-/** When a write that ended with this error shows at the latest, if it took effect. */
+/** When reads show a write that ended with this error, at the latest, if it took effect. Milliseconds since the epoch. */
 export const visibleBy = (error: { takesEffectBy?: number | undefined }, clock: Clock): number =>
   (error.takesEffectBy ?? clock.now()) + staleReadMs;

@@ -1,23 +1,23 @@
-/** Leases: for a short while nobody else may change the machine. Held for one step only, renewed at half its time, always given back. */
+/** Leases: while one is held, no other client can change the machine. Held for one step, renewed at half its TTL, always released. */
 import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
 import { FlyError, isLeased, isNotFound } from "./errors.ts";
 
-/** Seconds a lease lives without renewal: what a crash of ours costs the next run. */
+/** Seconds until a lease expires without renewal, which the next run has to wait after a crash. */
 const ttlSeconds = 60;
-/** How long a lease of somebody else is waited out. */
+/** How long to wait for another client's lease. */
 const waitTimeoutMs = 120_000;
 const pollMs = 5_000;
 
 export interface HeldLease {
   nonce: string;
-  /** `instance_id` of the machine when it was leased, by its host, which knows; where Fly says it. */
+  /** `instance_id` of the machine when it was leased, as its host knows it. undefined: Fly did not say. */
   version: string | undefined;
-  /** Aborts when the lease could not be renewed: from then on nothing may be changed any more. */
+  /** Aborted when the lease could not be renewed: from then on, nothing may be changed. */
   lost: AbortSignal;
 }
 
-/** Runs `work` under the machine's lease. Waits while somebody else holds it; after two minutes the error names the holder. */
+/** Runs `work` while holding the machine's lease. Waits while another client holds it; after two minutes it throws an error that names the holder. */
 export async function withLease<T>(
   { app, id, pop, purpose }: { app: string; id: string; pop: string; purpose: string },
   { fly, clock, rollout }: Pick<Context, "fly" | "clock" | "rollout">,
@@ -33,7 +33,7 @@ export async function withLease<T>(
   } finally {
     released = true;
     stopRenewal();
-    // A renewal that arrives after the release would lease the machine anew, for nobody.
+    // A renewal that arrives after the release would lease the machine again, without a holder.
     await renewal;
     await release();
   }
@@ -47,7 +47,7 @@ export async function withLease<T>(
         if (!isLeased(error)) throw error;
         if (clock.now() >= deadline)
           throw new Error(
-            `${pop}: ${error.detail}; waited ${waitTimeoutMs / 1000} s for it to end. It was not changed. Let the other deploy end, then run again.`,
+            `${pop}: ${error.detail}; waited ${waitTimeoutMs / 1000} s for it. It was not changed. Wait until the other deployment has ended, then run again.`,
             { cause: error },
           );
         await sleep(clock, pollMs);
@@ -65,10 +65,10 @@ export async function withLease<T>(
   async function renew(): Promise<void> {
     try {
       const held = await fly.acquireLease(app, id, { ttlSeconds, description: `fly-pops: ${purpose} ${pop}`, nonce });
-      // An unknown nonce makes a new lease instead of an error: then ours had ended, and others may have come between.
+      // With an unknown nonce Fly creates a new lease instead of an error: ours had expired, and others may have changed the machine.
       if (held.nonce !== nonce) {
         await fly.releaseLease(app, id, held.nonce).catch(() => undefined);
-        lost.abort(new Error(`the lease of machine ${id} ended under way.`));
+        lost.abort(new Error(`the lease of machine ${id} expired during the operation.`));
       } else if (!released) stopRenewal = scheduleRenewal();
     } catch (error) {
       lost.abort(new Error(`the lease of machine ${id} could not be renewed.`, { cause: error }));
@@ -79,7 +79,7 @@ export async function withLease<T>(
     try {
       await fly.releaseLease(app, id, nonce);
     } catch (error) {
-      // Whatever keeps us from giving it back, it ends by itself within a minute; the outcome of the work counts.
+      // If the release fails, the lease expires by itself within a minute; only the outcome of the work matters.
       if (!isNotFound(error) && !(error instanceof FlyError)) throw error;
     }
   }

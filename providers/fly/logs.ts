@@ -1,13 +1,13 @@
 /**
- * What machines write. Not of the Machines API, which has no logs: of Fly's other server, api.fly.io, by the call that flyctl makes where it cannot
- * subscribe. Undocumented, so read with tolerance. Local Fly answers it beside its Machines API.
+ * Logs of machines. The Machines API has none: they are read from api.fly.io with the call that flyctl uses if it cannot subscribe. The call is
+ * undocumented, so responses are parsed leniently. Local Fly serves it beside its Machines API.
  */
 import { z } from "zod";
 import { defaultEndpoint, FlyHttp, type FlyOptions } from "./http.ts";
 
 const defaultLogsEndpoint = "https://api.fly.io";
 
-/** `FLY_API_BASE_URL` is flyctl's own name for it. An endpoint that is not Fly's serves both. */
+/** The logs endpoint: `FLY_API_BASE_URL`, as in flyctl, or Fly's. Any other endpoint than Fly's serves both APIs. */
 export const logsEndpoint = (endpoint: string, env: (key: string) => string | undefined): string =>
   env("FLY_API_BASE_URL") ?? (endpoint.replace(/\/+$/, "") === defaultEndpoint ? defaultLogsEndpoint : endpoint);
 
@@ -32,7 +32,7 @@ const Answer = z.looseObject({
 
 export type LogEntry = z.infer<typeof Entry>["attributes"];
 
-/** Nanoseconds since 1970 of an RFC 3339 time, of which Date.parse keeps milliseconds; undefined when it is none. */
+/** Nanoseconds since the epoch of an RFC 3339 time (Date.parse returns only milliseconds); undefined if it is not one. */
 export function nanosOf(timestamp: string): bigint | undefined {
   const seconds = Date.parse(timestamp.replace(/\.\d+/, ""));
   if (Number.isNaN(seconds)) return undefined;
@@ -43,14 +43,14 @@ export function nanosOf(timestamp: string): bigint | undefined {
 export class FlyLogs {
   readonly #http: FlyHttp;
 
-  /** `endpoint`: as logsEndpoint says. */
+  /** `endpoint`: see logsEndpoint. */
   constructor({ endpoint = defaultLogsEndpoint, ...options }: FlyOptions) {
     this.#http = new FlyHttp({ ...options, endpoint: `${endpoint.replace(/\/+$/, "")}/api` });
   }
 
   /**
-   * The newest hundred or so; with `token` the first hundred since the answer that it stood in. `instance`: of one machine alone.
-   * A token is a time in nanoseconds, so that any time makes one. Seen in use, documented nowhere: https://fly.io/docs/monitoring/logs-api-options/
+   * Returns about the newest hundred entries; with `token`, the first hundred after the response that contained it. `instance`: only those of one machine.
+   * A token is a time in nanoseconds, so any time can be used as one. Observed, not documented: https://fly.io/docs/monitoring/logs-api-options/
    */
   async read(
     app: string,

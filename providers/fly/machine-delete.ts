@@ -1,4 +1,4 @@
-/** The end of a machine: out of routing, stopped so that nginx may finish what it serves, destroyed, its volume let go of. */
+/** Deletes a machine: takes it out of routing, stops it so that nginx can finish its requests, destroys it, and waits until its volume is detached. */
 import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
 import { FlyError, isHostFailure, isNotFound } from "./errors.ts";
@@ -12,19 +12,19 @@ export interface DeleteTarget {
   app: string;
   /** For messages, e.g. cdg-1. */
   pop: string;
-  /** The stack it must belong to; another stack's machine is refused. Absent: the caller has checked. */
+  /** The stack it must belong to; the machine of another stack is not deleted. Absent: the caller has checked. */
   owner?: string;
-  /** Id of its volume, which stays. */
+  /** Id of its volume, which is kept. */
   volume: string;
   /** Seconds between cordon and stop. */
   drainSeconds: number;
-  /** Seconds the stop may take. Whoever does not end in time is destroyed all the same. */
+  /** Seconds the stop may take. After that the machine is destroyed anyway. */
   timeoutSeconds: number;
 }
 
 type DeleteContext = Pick<Context, "fly" | "clock" | "log">;
 
-/** Gone already is success. A host that does not answer is asked for the forced delete alone. */
+/** Succeeds if the machine is already gone. If its host does not respond, only the forced delete is sent. */
 export async function destroyMachine(id: string, target: DeleteTarget, context: DeleteContext): Promise<void> {
   const { app, pop, volume } = target;
   const { fly, log } = context;
@@ -34,7 +34,7 @@ export async function destroyMachine(id: string, target: DeleteTarget, context: 
     const stopped = await stopGracefully(machine, target, context);
     if (!stopped) log(`${pop}: the host of machine ${id} does not answer; deleting it by force`);
     await deleteByForce(id, target, context);
-    // A host that is away destroys nothing, and lets go of nothing, before it is back.
+    // A host that is down destroys and releases nothing until it is back.
     if (!stopped) return;
     await waitUntilDestroyed(machine, target, context);
   } catch (error) {
@@ -44,10 +44,10 @@ export async function destroyMachine(id: string, target: DeleteTarget, context: 
     );
   }
   if (!(await waitUntilDetached({ app, volume, machine: id }, context)))
-    log(`${pop}: machine ${id} is gone, and Fly still says that it has volume ${volume}`);
+    log(`${pop}: machine ${id} is gone, but Fly still reports volume ${volume} as attached to it`);
 }
 
-/** Ends it in good order. False: its host does not let us. */
+/** Cordons, drains and stops the machine. False: its host does not respond. */
 async function stopGracefully(
   machine: Machine,
   { app, drainSeconds, timeoutSeconds }: DeleteTarget,
@@ -59,7 +59,7 @@ async function stopGracefully(
     await fly.cordonMachine(app, id);
     if (drainSeconds > 0 && machine.state === "started") await sleep(clock, drainSeconds * 1000);
     await fly.stopMachine(app, id).catch((error: unknown) => {
-      // One that never came up cannot be stopped, and need not be.
+      // A machine that never started cannot be stopped and need not be.
       if (!(error instanceof FlyError) || error.status !== 412) throw error;
     });
     await waitUntilStopped(id, { app, timeoutSeconds }, { fly, clock });
@@ -76,17 +76,17 @@ async function deleteByForce(id: string, { app, pop }: DeleteTarget, { fly }: De
   } catch (error) {
     if (!isHostFailure(error)) throw error;
     throw new Error(
-      `${pop}: machine ${id} is not deleted, its host does not answer and Fly refused to delete it by force (${error.message}). Run again when https://status.flyio.net says that the host is back. ${forgetAdvice(`edge-${pop}-machine`)}`,
+      `${pop}: machine ${id} was not deleted: its host does not answer and Fly refused to delete it by force (${error.message}). Run again when https://status.flyio.net reports that the host is back. ${forgetAdvice(`edge-${pop}-machine`)}`,
       { cause: error },
     );
   }
 }
 
-/** How to go on without an object that Fly does not let go of. */
+/** How to continue without an object that Fly does not delete. */
 export const forgetAdvice = (resource: string): string =>
-  `To go on without it, let the state forget it: npx pulumi state delete URN, with the URN that npx pulumi stack --show-urns has for ${resource}. It stays on Fly and on the bill until npx fly-pops orphans --delete can delete it.`;
+  `To continue without it, remove it from state: npx pulumi state delete URN, with the URN that npx pulumi stack --show-urns has for ${resource}. It stays on Fly and is billed until npx fly-pops orphans --delete can delete it.`;
 
-/** A machine that reads `destroying` has its name still. */
+/** A machine in state `destroying` still has its name. */
 async function waitUntilDestroyed(
   { id, instance_id }: Machine,
   { app, pop }: DeleteTarget,

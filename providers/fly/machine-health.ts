@@ -1,4 +1,4 @@
-/** Waits until one version of a machine serves: started, not fallen over since, every check of that version passing. Or says why it never will. */
+/** Waits until one version of a machine is healthy: started, no exit since, all checks of that version passing. Throws the reason if it is not. */
 import { type Clock, sleep } from "../clock.ts";
 import type { Fly } from "./api.ts";
 import { FlyError, isNotFound } from "./errors.ts";
@@ -9,33 +9,33 @@ import type { CheckStatus, ExitEvent, Machine, MachineEvent } from "./wire.ts";
 export interface MachineVersionRef {
   app: string;
   id: string;
-  /** `instance_id` that must serve; every wait is pinned to it, or a machine that fell back to its old version would count. */
+  /** `instance_id` that must become healthy. Each wait is pinned to it, so that a machine that was rolled back to its old version does not count. */
   version: string;
 }
 
-/** This version does not serve, and why. `final`: nothing to wait for any more; otherwise our patience ended. */
+/** The version is not healthy; the message says why. `final`: waiting longer cannot help. Otherwise the deadline passed. */
 export class UnhealthyError extends Error {
   readonly final: boolean;
   constructor(reason: string, final: boolean) {
     super(reason);
-    this.name = "NotServing";
+    this.name = "UnhealthyError";
     this.final = final;
   }
 }
 
-/** One wait call at most, so that an exit is noticed soon; Fly allows 60. */
+/** Maximum length of one wait call, so that an exit is noticed soon. Fly allows 60. */
 const waitSliceSeconds = 10;
 const pollMs = 1_000;
 
 export interface WaitOptions {
-  /** By the clock. */
+  /** Milliseconds since the epoch. */
   deadline: number;
-  /** Ids of events that happened before this version: an exit among them is not its own. */
+  /** Ids of events from before this version: an exit among them is not one of this version. */
   knownEvents: ReadonlySet<string>;
   signal?: AbortSignal | undefined;
 }
 
-/** Resolves with the machine when it serves. */
+/** Resolves with the machine once it is healthy. @throws UnhealthyError */
 export async function waitUntilHealthy(
   { app, id, version }: MachineVersionRef,
   { deadline, knownEvents: known, signal }: WaitOptions,
@@ -51,7 +51,7 @@ export async function waitUntilHealthy(
   }
   let upSince: number | undefined;
   for (;;) {
-    // First the pause: no check has run yet when the machine has only just started.
+    // Sleep first: no check has run yet right after the start.
     await sleep(clock, pollMs, signal);
     const machine = await read();
     const isOurs = throwIfFailed(machine);
@@ -68,16 +68,16 @@ export async function waitUntilHealthy(
       throw new UnhealthyError(
         isOurs
           ? describeUnhealthy(rows, wanted, isLate)
-          : `it is started, but Fly goes on showing version ${machine.instance_id}${lastEventText(machine)}`,
+          : `it is started, but Fly still shows version ${machine.instance_id}${lastEventText(machine)}`,
         false,
       );
   }
 
-  /** Whether this version is the one that was read. Throws when it is lost for good: another one runs, it ended by itself, or Fly gave up on it. */
+  /** @returns whether the read shows this version. @throws UnhealthyError if the version failed for good: another one runs, it exited, or Fly gave up. */
   function throwIfFailed(machine: Machine): boolean {
     const seen = watch(machine);
     if (seen === "lost")
-      throw new UnhealthyError(`Fly went back to version ${machine.instance_id}${lastEventText(machine)}`, true);
+      throw new UnhealthyError(`Fly rolled back to version ${machine.instance_id}${lastEventText(machine)}`, true);
     if (seen === "not yet") return false;
     const exit = unexpectedExit(machine.events ?? [], known);
     if (exit) throw new UnhealthyError(describeExit(exit), true);
@@ -93,13 +93,13 @@ export async function waitUntilHealthy(
       return state === "started";
     } catch (error) {
       if (!isTransient(error)) throw error;
-      // 408 is Fly's "not yet", and took its time; a wait for a version that was replaced is refused at once, and reading tells by what.
+      // 408 is Fly's "not yet" and took until its timeout. A wait for a replaced version fails at once; a read then shows the current one.
       if (error.status !== 408) await sleep(clock, pollMs, signal);
       return false;
     }
   }
 
-  /** A machine just made reads as absent at a server that has not heard of it: gone is what stays absent for longer. */
+  /** A server that does not know a new machine yet returns 404: the machine is gone only if it does so for longer than a read can be stale. */
   async function read(): Promise<Machine> {
     let absentSince: number | undefined;
     for (;;) {
@@ -117,11 +117,11 @@ export async function waitUntilHealthy(
   }
 }
 
-/** An answer that says nothing of the machine: asked again until the deadline. One that says who we are not stays. */
+/** Errors that say nothing about the machine are retried until the deadline; a rejected token (401, 403) is final. */
 const isTransient = (error: unknown): error is FlyError =>
   error instanceof FlyError && error.status !== 401 && error.status !== 403;
 
-/** An exit of the new version: newer than its launch, asked for by nobody. The old version's own end lies before that. */
+/** An exit of the new version: after its launch, and not requested. The exit of the old version precedes that launch. */
 export function unexpectedExit(
   events: readonly MachineEvent[],
   knownEvents: ReadonlySet<string>,
@@ -138,19 +138,19 @@ export function unexpectedExit(
 
 export function describeExit(exit: ExitEvent): string {
   if (exit.oom_killed) return "it ran out of memory and was killed";
-  // -1 is Fly's "none".
+  // Fly uses -1 for "none".
   const signal = [exit.guest_signal, exit.signal].find((it) => it !== undefined && it > 0);
   if (signal !== undefined) return `it was ended by signal ${signal}`;
   return `it exited with ${exit.guest_exit_code || exit.exit_code || 0}`;
 }
 
-/** Fly mirrors checks under names of its own for its blue-green deploys: not ours, and not always true. */
+/** The machine's checks, without the copies that Fly makes for its blue-green deploys, which are not always up to date. */
 export const checksOf = (machine: Machine): CheckStatus[] =>
   (machine.checks ?? []).filter((row) => !row.name?.startsWith("bg_deployments_compat-"));
 
 /**
- * Rows to expect: an empty list is not a pass while checks are configured. Fly names a service's check by its place, type and port, so two services with
- * the same check may have one row between them.
+ * How many check rows to expect: an empty list does not mean healthy while checks are configured. Fly names a service's check by its index, type and
+ * port, so two services with the same check can share one row.
  */
 function expectedCheckCount({ config }: Machine): number {
   const ofServices = (config?.services ?? []).flatMap(({ checks, internal_port }) =>
@@ -159,14 +159,14 @@ function expectedCheckCount({ config }: Machine): number {
   return Object.keys(config?.checks ?? {}).length + new Set(ofServices).size;
 }
 
-/** When the machine last booted, by Fly's clock in milliseconds. undefined: its events do not say. */
+/** When the machine last booted, by Fly's clock, in milliseconds since the epoch. undefined: its events do not say. */
 const bootedAt = (events: readonly MachineEvent[]): number | undefined =>
   events.find(({ type, status }) => type === "start" && status !== "starting")?.timestamp;
 
 /**
- * Whether a row was written since the boot. One that was not may be of the version before, or of before a crash, and passed then; for a while: what a read shows
- * for longer than it can be late is so. By Fly's clock, of which a row may have whole seconds only: one of the second of the boot may be either's, and is
- * not believed until it is written again.
+ * Whether a check row was written since the boot. An older row can be of the previous version, or of before a crash; it counts only if it is shown for
+ * longer than a read can be stale. Both times are of Fly's clock, and a row's may be truncated to seconds: a row of the second of the boot is not
+ * believed until it is written again.
  */
 function isFromThisBoot({ updated_at }: CheckStatus, since: number | undefined): boolean {
   const at = Date.parse(updated_at ?? "");
@@ -181,7 +181,7 @@ function describeUnhealthy(rows: CheckStatus[], wanted: number, isLate: (row: Ch
   return `not healthy in time: ${failing.map((row) => `${row.name} is ${row.status} (${oneLine(row.output ?? "no output")})`).join(", ")}`;
 }
 
-/** The last thing Fly says of the machine, for the end of a sentence. */
+/** The last event of the machine, to append to a sentence. */
 function lastEventText(machine: Machine): string {
   const event = machine.events?.[0];
   return event?.type ? `; last event: ${event.type}${event.status ? ` ${event.status}` : ""}` : "";

@@ -1,4 +1,4 @@
-/** Start and restart of a machine as it is, by the rules of an update: leased, out of routing while it is down, back in once it serves. */
+/** Starts, drains and restarts a machine without changing its config, like an update: under a lease, out of routing while it is down. */
 import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
 import { type HeldLease, withLease } from "./lease.ts";
@@ -13,7 +13,7 @@ export interface PowerTarget {
   id: string;
   /** For messages, e.g. cdg-1. */
   pop: string;
-  /** Seconds it may take to stop, and again until all its checks pass. */
+  /** Seconds the stop may take, and seconds the start may take until all checks pass. */
   timeoutSeconds: number;
   /** Seconds between cordon and stop. */
   drainSeconds: number;
@@ -21,13 +21,13 @@ export interface PowerTarget {
 
 type PowerContext = Pick<Context, "fly" | "clock" | "rollout" | "log">;
 
-/** Starts a machine that does not run, waits until it serves, and routes it. Resolves with the machine. */
+/** Starts a machine that is not running, waits until it is healthy, and puts it into routing. Resolves with the machine. */
 export const startVerified = (target: PowerTarget, context: PowerContext): Promise<Machine> =>
   withLease({ ...target, purpose: "start of" }, context, async (lease) =>
     startAndRoute(await waitUntilSettled(target, context), target, lease, context),
   );
 
-/** Takes a machine out of routing; it runs on. */
+/** Takes a machine out of routing. It keeps running. */
 export const drainVerified = (target: PowerTarget, context: PowerContext): Promise<Machine> =>
   withLease({ ...target, purpose: "drain of" }, context, async (lease) => {
     await waitUntilSettled(target, context);
@@ -35,7 +35,7 @@ export const drainVerified = (target: PowerTarget, context: PowerContext): Promi
     return context.fly.getMachine(target.app, target.id);
   });
 
-/** Takes a machine out of routing, lets it drain, stops it and starts it again. One that does not stop or come up stays out of routing. */
+/** Takes a machine out of routing, drains, stops and starts it. If it does not stop or become healthy, it stays out of routing. */
 export const restartVerified = (target: PowerTarget, context: PowerContext): Promise<Machine> =>
   withLease({ ...target, purpose: "restart of" }, context, async (lease) => {
     const { app, id, pop, drainSeconds } = target;
@@ -50,7 +50,7 @@ export const restartVerified = (target: PowerTarget, context: PowerContext): Pro
       await fly.stopMachine(app, id, lease.nonce);
       if (!(await waitUntilStopped(id, target, context)))
         throw new Error(
-          `${pop}: not restarted, machine ${id} has not stopped within ${target.timeoutSeconds} s. It is out of routing. If it runs on: npx fly-pops start ${pop}`,
+          `${pop}: not restarted, machine ${id} has not stopped within ${target.timeoutSeconds} s. It is out of routing. To put it back: npx fly-pops start ${pop}`,
         );
     }
     return startAndRoute(await waitUntilSettled(target, context), target, lease, context);

@@ -6,7 +6,7 @@ import type { Machine } from "./wire.ts";
 const pollMs = 2_000;
 const runningStates = new Set(["started", "starting", "restarting"]);
 
-/** Starts a machine that has settled, unless it runs. Right after a stop Fly refuses for some seconds ("still active"): asked again until the deadline. */
+/** Starts a machine unless it runs. For some seconds after a stop Fly rejects a start with 412 ("still active"): it is repeated until the deadline. */
 export async function startWithRetry(
   app: string,
   machine: Machine,

@@ -1,6 +1,6 @@
 /**
- * The update that cannot lie: in place, the volume kept, verified by version, put back when it fails.
- * read -> lease -> cordon, drain -> post with nonce and current_version -> the new version serves -> uncordon -> release.
+ * Updates a machine in place: the volume is kept, the new version is verified, and the old configuration is restored if the update fails.
+ * read -> lease -> cordon, drain -> post with nonce and current_version -> wait until the new version is healthy -> uncordon -> release.
  */
 import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
@@ -18,23 +18,23 @@ import type { Machine, MachineConfig } from "./wire.ts";
 export interface UpdateTarget {
   app: string;
   id: string;
-  /** Name for people, e.g. cdg-1. */
+  /** PoP name for messages, e.g. cdg-1. */
   pop: string;
-  /** Seconds a version may take until it serves. */
+  /** Seconds a version may take to become healthy. */
   timeoutSeconds: number;
-  /** Seconds between cordon and stop, so that Fly Proxy has heard of it everywhere. */
+  /** Seconds between cordon and stop, so that the cordon reaches Fly Proxy everywhere. */
   drainSeconds: number;
-  /** Whether Fly Proxy sends it traffic in the end. */
+  /** Whether Fly Proxy sends it traffic after the update. */
   routed: boolean;
   /** Stacks the machine may belong to. */
   owners: readonly string[];
 }
 
-/** The update did not come to its end. What runs now is kept in state, and the next `up` takes it up again. */
+/** The update failed or was not completed. State keeps what runs now, and the next `up` repeats the update. */
 export class UpdateFailed extends Error {
-  /** As last seen. */
+  /** The machine when last read. */
   readonly machine: Machine;
-  /** It has the wanted config; otherwise the old one, or nobody knows. */
+  /** True: the machine has the desired config. False: it has the old one, or what it has is unknown. */
   readonly applied: boolean;
   constructor(message: string, machine: Machine, of: { applied: boolean; cause: unknown }) {
     super(message, { cause: of.cause });
@@ -44,14 +44,14 @@ export class UpdateFailed extends Error {
   }
 }
 
-/** Gives a machine another config. Resolves with the machine once the new version serves; one that somebody stopped is started. */
+/** Updates the config of a machine. Resolves with the machine once the new version is healthy. A stopped machine is started. */
 export async function updateVerified(target: UpdateTarget, desired: MachineConfig, context: Context): Promise<Machine> {
   const { app, id, pop } = target;
   const seen = await waitUntilSettled(target, context);
   assertOwned(seen, pop, target.owners);
   return withLease({ app, id, pop, purpose: "update of" }, context, async (lease) => {
     const { version } = lease;
-    // Whoever leases it out knows the machine; what was read before may have been late.
+    // The lease comes from the machine's host, which knows its version; the read before it may have been stale.
     const isLate = version !== undefined && seen.instance_id !== version;
     const before = isLate
       ? await waitUntilSettled(target, context, watchVersion(version, eventIds(seen), context.clock))
@@ -69,11 +69,11 @@ class MachineUpdate {
   /** The machine before the update. */
   readonly #before: Machine;
   readonly #startedAt: number;
-  /** Fly took the new config, or may have: from here on only looking tells what runs. */
+  /** Fly accepted the new config, or may have: from here on, only a read shows what runs. */
   #posted = false;
-  /** What it was given last, where that is known. */
+  /** Version of the last accepted config, where known. */
   #version: string | undefined;
-  /** Until when a cordon whose answer was lost may take effect, by the clock. */
+  /** Until when a cordon without a response may take effect, in milliseconds since the epoch. */
   #cordonTakesEffectBy = Number.NEGATIVE_INFINITY;
 
   constructor(target: UpdateTarget, context: Context, lease: HeldLease, before: Machine) {
@@ -101,7 +101,7 @@ class MachineUpdate {
     return machine;
   }
 
-  /** The machine has this config already: nothing to post, if it serves. Undefined when it does not. */
+  /** The machine already has this config: returns it if it is healthy, so that nothing has to be posted. undefined: it is not healthy. */
   async #verifyUnchanged(): Promise<Machine | undefined> {
     const machine = this.#before;
     if (machine.state !== "started") return undefined;
@@ -112,12 +112,12 @@ class MachineUpdate {
       if (!this.#lease.lost.aborted) throw error;
       throw new Error(`${this.#target.pop}: ${errorText(error)} It was not changed. Run again.`, { cause: error });
     }
-    // Whatever a read says of its cordon: Fly does not always say it, and somebody may have cordoned it a moment ago.
+    // Always, whatever a read shows: Fly does not always report a cordon, and someone may have cordoned the machine a moment ago.
     await this.#setFinalRouting(machine);
     return machine;
   }
 
-  /** Out of Fly Proxy's routing, with time for it to hear of it everywhere. */
+  /** Takes the machine out of Fly Proxy's routing, and waits until that has reached Fly Proxy everywhere. */
   async #cordonAndDrain(): Promise<void> {
     const { app, id, pop, drainSeconds } = this.#target;
     const { fly, clock, log } = this.#context;
@@ -129,7 +129,7 @@ class MachineUpdate {
     await sleep(clock, drainSeconds * 1000, this.#lease.lost);
   }
 
-  /** In or out of Fly Proxy's routing, as the stack wants it. */
+  /** Puts the machine in or out of Fly Proxy's routing, as the stack wants it. */
   async #setRouting(): Promise<void> {
     const { app, id, routed } = this.#target;
     await this.#waitForLateCordon();
@@ -137,7 +137,7 @@ class MachineUpdate {
     else await this.#context.fly.cordonMachine(app, id, this.#lease.nonce);
   }
 
-  /** The last step of a version that serves. When it fails, all is well but the routing. */
+  /** The last step of an update, once the version is healthy. If it fails, only the routing is wrong. */
   async #setFinalRouting(machine: Machine): Promise<void> {
     try {
       await this.#setRouting();
@@ -150,29 +150,29 @@ class MachineUpdate {
     }
   }
 
-  /** Posts a config over `from` and waits until the version it makes serves. */
+  /** Posts a config over `from` and waits until the version it creates is healthy. */
   async #applyAndWait(from: Machine, config: MachineConfig): Promise<Machine> {
     const posted = await this.#post(from, config);
     const known = eventIds(from);
     if (from.state !== "started") {
-      // What did not run before stays so after an update.
-      const resting = await this.#waitUntilApplied(posted.instance_id, known);
-      await startWithRetry(this.#target.app, resting, this.#deadline(), this.#context, this.#lease.nonce);
+      // A machine that was not started is not started by an update either.
+      const stopped = await this.#waitUntilApplied(posted.instance_id, known);
+      await startWithRetry(this.#target.app, stopped, this.#deadline(), this.#context, this.#lease.nonce);
     }
     return this.#waitUntilHealthy(posted.instance_id, known);
   }
 
-  /** The version that was posted, at rest. */
+  /** Waits until the posted version is the current one, in a state that lasts. */
   async #waitUntilApplied(version: string | undefined, known: ReadonlySet<string>): Promise<Machine> {
     const watch = watchVersion(version ?? "", known, this.#context.clock);
     const machine = await waitUntilSettled(this.#target, this.#context, watch);
     if (watch(machine) === "ours") return machine;
-    throw new UnhealthyError(`Fly went back to version ${machine.instance_id}`, true);
+    throw new UnhealthyError(`Fly rolled back to version ${machine.instance_id}`, true);
   }
 
   /**
-   * Every answer but yes is settled by reading, for as long as the deed may still come and reads may not show it: a second post would be a second
-   * version, and a "no" may come after the deed.
+   * After any response but success, the machine is read until the post can no longer take effect unseen. Posting again would create a second version,
+   * and even an error can be returned for a post that took effect.
    */
   async #post(from: Machine, config: MachineConfig): Promise<Machine> {
     const { app, id } = this.#target;
@@ -198,7 +198,7 @@ class MachineUpdate {
         throw error.uncertain ? unread : error;
       });
       if (found) return this.#recordApplied(found);
-      // Somewhere on the way for all that time: nobody can say that it did not happen.
+      // In transition for all that time: it cannot be excluded that the post took effect.
       if (error.uncertain && last && isTransitional(last)) this.#posted = true;
       throw error;
     }
@@ -211,22 +211,22 @@ class MachineUpdate {
   }
 
   /**
-   * `known`: ids of events that happened before this version. Uncordoning has to wait for a cordon that may still land: what served before that pause is
-   * looked at again after it.
+   * `known`: ids of events from before this version. Uncordoning must wait until a late cordon can no longer take effect, so a version that was healthy
+   * before that wait is verified again after it.
    */
   async #waitUntilHealthy(version: string | undefined, known: ReadonlySet<string>): Promise<Machine> {
     const { app, id } = this.#target;
-    const served = () =>
+    const healthy = () =>
       waitUntilHealthy(
         { app, id, version: version ?? "" },
         { deadline: this.#deadline(), knownEvents: known, signal: this.#lease.lost },
         this.#context,
       );
-    const machine = await served();
-    return (await this.#waitForLateCordon()) ? served() : machine;
+    const machine = await healthy();
+    return (await this.#waitForLateCordon()) ? healthy() : machine;
   }
 
-  /** Waits until a cordon whose answer was lost can no longer take effect: after our uncordon it would leave the machine out for good. True when it waited. */
+  /** Waits until a cordon without a response can no longer take effect: after the uncordon, it would take the machine out of routing for good. True: it waited. */
   async #waitForLateCordon(): Promise<boolean> {
     const { clock } = this.#context;
     const pause = this.#target.routed ? this.#cordonTakesEffectBy - clock.now() : 0;
@@ -239,7 +239,7 @@ class MachineUpdate {
     return this.#context.clock.now() + this.#target.timeoutSeconds * 1000;
   }
 
-  /** Puts the old config back where that is needed, and says what came of it. */
+  /** Restores the old config where needed. @returns the error to report, which says what runs now */
   async #rollBack(error: unknown): Promise<Error> {
     const { app, id, pop } = this.#target;
     const { fly, clock, log } = this.#context;
@@ -250,13 +250,13 @@ class MachineUpdate {
     if (this.#lease.lost.aborted) {
       const machine = await now();
       return new UpdateFailed(
-        `${pop}: update given up ${after}, ${errorText(error)} Somebody else may be changing the machine, so it was left as it is; when last seen it was ${machine.state} with version ${machine.instance_id}. Run again when they are done.`,
+        `${pop}: update given up ${after}, ${errorText(error)} Another client may be changing the machine, so it was left as it is; when last seen it was ${machine.state} with version ${machine.instance_id}. Run again when they are done.`,
         machine,
         { applied: false, cause: error },
       );
     }
     if (!this.#posted) return this.#rejectedError(error);
-    log(`${pop}: ${errorText(error)}; putting the configuration of version ${before.instance_id} back`);
+    log(`${pop}: ${errorText(error)}; restoring the configuration of version ${before.instance_id}`);
     let back: Machine;
     try {
       back = await this.#restore();
@@ -271,10 +271,10 @@ class MachineUpdate {
     }
     const routing = await this.#setRouting().then(
       () => "",
-      (second: unknown) => ` Its routing could not be set, ${errorText(second)}: the next run does that.`,
+      (second: unknown) => ` Its routing could not be set, ${errorText(second)}: the next run sets it.`,
     );
     return new UpdateFailed(
-      `${pop}: update undone ${after}, ${errorText(error)}. The old configuration is back as version ${back.instance_id} and verified; no other PoP is touched after this.${routing} ${see}`,
+      `${pop}: update undone ${after}, ${errorText(error)}. The old configuration is back as version ${back.instance_id} and verified; no further PoPs are updated.${routing} ${see}`,
       back,
       { applied: false, cause: error },
     );
@@ -285,19 +285,19 @@ class MachineUpdate {
     const watch = this.#version === undefined ? undefined : watchVersion(this.#version, eventIds(this.#before), clock);
     const now = await waitUntilSettled(this.#target, this.#context, watch);
     const config = withPinnedImage(this.#before);
-    // Fly may have gone back by itself; then there is nothing to post, only to verify.
+    // Fly may have rolled back by itself; then there is nothing to post, only to verify.
     if (now.state === "started" && now.config && sameConfig(config, now.config, now.image_ref))
       return this.#waitUntilHealthy(now.instance_id, eventIds(now));
     return this.#applyAndWait(now, config);
   }
 
-  /** Fly did not take the update: the old version was never touched, but for its routing. */
+  /** Fly rejected the update: only the old version's routing was changed. @returns the error to report */
   async #rejectedError(error: unknown): Promise<Error> {
     const { pop } = this.#target;
     const { state } = this.#before;
-    const still = state === "started" ? "The old version goes on serving" : `The old version is ${state} as before`;
+    const still = state === "started" ? "The old version still serves" : `The old version is ${state} as before`;
     const why = isOutOfCapacity(error)
-      ? `${pop}: no room for the new version, ${error.message}. ${still}. Try again later, or take a smaller size.`
+      ? `${pop}: no capacity for the new version, ${error.message}. ${still}. Try again later, or choose a smaller size.`
       : `${pop}: ${errorText(error)}. ${still}. Run again.`;
     try {
       await this.#setRouting();
@@ -312,18 +312,18 @@ class MachineUpdate {
   }
 }
 
-/** Fly looked at the request and wants none of it; other refusals may be those of a second arrival of a request that was taken. */
+/** Fly rejected the request itself. Any other error can be that of a duplicate of a request that was accepted. */
 const isDefinitelyRejected = (error: FlyError): boolean =>
   [400, 401, 403, 422, 429].includes(error.status ?? 0) || isOutOfCapacity(error);
 
-/** A mount cannot be swapped; after Fly moved a machine to another host its volume has another id than the stack remembers. */
+/** The config with the volume that is mounted now. A mount cannot be changed, and after a host migration the volume has another id than in state. */
 function withCurrentVolume(config: MachineConfig, machine: Machine): MachineConfig {
   const volume = machine.config?.mounts?.[0]?.volume;
   const mount = config.mounts?.[0];
   return volume && mount ? { ...config, mounts: [{ ...mount, volume }] } : config;
 }
 
-/** The config that ran, with the image as the digest it ran with: its tag may have moved since. */
+/** The config that ran, with its image pinned by digest: the tag may have moved since. */
 function withPinnedImage(machine: Machine): MachineConfig {
   const { registry, repository, digest } = machine.image_ref ?? {};
   const config = machine.config ?? {};

@@ -1,4 +1,4 @@
-/** Machines on their way from one state to another, read until they have arrived: nothing can be done to them before. */
+/** Waits until a machine has reached a state that lasts: no call can change it before. */
 import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
 import { FlyError, HostUnreachable } from "./errors.ts";
@@ -17,7 +17,7 @@ type WaitContext = Pick<Context, "fly" | "clock">;
 const settleTimeoutMs = 120_000;
 const pollMs = 2_000;
 
-/** The machine, once it is in a state that lasts and `watch`, where given, has seen what it watches for, or that it is lost. @throws HostUnreachable */
+/** Resolves with the machine once its state lasts and `watch`, where given, no longer returns "not yet". @throws HostUnreachable */
 export async function waitUntilSettled(
   { app, id, pop }: MachineRef,
   { fly, clock }: WaitContext,
@@ -30,13 +30,13 @@ export async function waitUntilSettled(
     if (watch(machine) !== "not yet" && !isTransitional(machine)) return machine;
     if (clock.now() >= deadline)
       throw new Error(
-        `${pop}: machine ${id} is ${machine.state} for ${settleTimeoutMs / 1000} s already. Run again when it has settled.`,
+        `${pop}: machine ${id} is still ${machine.state} after ${settleTimeoutMs / 1000} s. Run again when it has reached a state that lasts.`,
       );
     await sleep(clock, pollMs);
   }
 }
 
-/** Waits for a machine that was told to stop. False: it still runs after so many seconds. */
+/** Waits for a machine that is being stopped. False: it still runs after `timeoutSeconds`. */
 export async function waitUntilStopped(
   id: string,
   { app, timeoutSeconds }: { app: string; timeoutSeconds: number },
@@ -51,14 +51,14 @@ export async function waitUntilStopped(
       if (await waitForState("stopped", { app, id, version: instance_id, seconds }, { fly })) return true;
     } catch (error) {
       if (!(error instanceof FlyError) || error.status !== 412) throw error;
-      // A version that was replaced before what was read: read once more, by then it is known.
+      // The version was replaced before the read: read again, by then the new one is known.
       await sleep(clock, 1_000);
     }
   }
   return false;
 }
 
-/** One wait of a minute at most. False: not yet. */
+/** Waits once, for 60 seconds at most. False: not in that state yet. */
 export async function waitForState(
   state: "stopped" | "destroyed",
   { app, id, version, seconds = 60 }: { app: string; id: string; version: string | undefined; seconds?: number },

@@ -1,4 +1,4 @@
-/** The machine of one PoP. Bound to its volume, the same for life: changes of its config happen in place. */
+/** The machine of one PoP. It is bound to its volume and keeps its id: its config is updated in place. */
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import { sleep } from "../clock.ts";
@@ -27,26 +27,26 @@ import { createWhenReleased } from "./release-wait.ts";
 import { isTransitional } from "./version-watch.ts";
 import * as wire from "./wire.ts";
 
-/** How long a refresh waits for a machine on its way from one state to another. */
+/** How long a refresh waits for a machine to reach a state that lasts. */
 const restartMs = 30_000;
-/** A check that fails for so long is no passing trouble. */
+/** A machine counts as unhealthy if a check fails for this long. */
 const unhealthyMs = 60_000;
 const unhealthyPollMs = 10_000;
 
 const lifecycle = {
   pop: "ignored",
   app: "replace",
-  name: "replace", // Fly takes another name in an update and ignores it
+  name: "replace", // Fly accepts another name in an update but ignores it
   region: "replace",
-  volume: "replace", // a mount cannot be swapped
+  volume: "replace", // a mount cannot be changed
   mountPath: "update",
   config: "update",
   owner: "update",
   routed: "update",
   state: "update",
-  adopt: "ignored", // said once, at create
+  adopt: "ignored", // used at create only
   adoptFrom: "ignored", // the same
-  joins: "ignored", // looked at while the PoP has yet to join
+  joins: "ignored", // checked until the PoP has joined
   timeoutSeconds: "ignored",
   drainSeconds: "ignored",
   maxUnavailable: "ignored",
@@ -54,29 +54,29 @@ const lifecycle = {
 } satisfies Record<keyof MachineInputs, ChangeAction>;
 
 export const MachineInputs = z.strictObject({
-  /** PoP it is, for messages, e.g. cdg-1. */
+  /** PoP name for messages, e.g. cdg-1. */
   pop: z.string(),
   app: z.string().min(1),
-  /** Unique among the app's machines: what makes a second create impossible. */
+  /** Unique among the app's machines, so that a repeated create cannot create a second one. */
   name: z.string().min(1),
   region: z.string().min(1),
-  /** Id of the volume; the machine goes to its host. */
+  /** Id of the volume. The machine runs on its host. */
   volume: z.string().min(1),
   /** Where the volume is mounted, e.g. /var */
   mountPath: z.string().startsWith("/"),
-  /** The machine's config in the API's own words, without mounts and owner metadata, which come from here. */
+  /** The machine's config as the API takes it, without mounts and owner metadata, which are added. */
   config: wire.MachineConfig,
-  /** The stack this machine belongs to, as organization/project/stack; kept in its metadata. */
+  /** The stack this machine belongs to, as organization/project/stack. Stored in its metadata. */
   owner: z.string().min(1),
-  /** Id of a machine of the app to be taken over: it gets our config in place. Absent: the one of our name, or a new one. */
+  /** Id of a machine of the app to adopt; its config is updated in place. Absent: the one of this name, or a new one. */
   adopt: z.string().optional(),
-  /** A stack, named as the owner is, whose things may be taken over. Absent: nobody's. */
+  /** A stack, as organization/project/stack, whose objects may be adopted. Absent: none. */
   adoptFrom: z.string().min(1).optional(),
-  /** How it joins the tailnet, where its key is made for it. Absent: it joins none, or by a key of the operator's. */
+  /** How it joins the tailnet with an auth key created for it. Absent: it joins none, or with a key from the operator's secrets. */
   joins: TailnetJoin.optional(),
   /** Whether Fly Proxy sends it traffic; false leaves it cordoned. */
   routed: z.boolean(),
-  /** What it is to be: `started`. A refresh puts there what it found: Fly's word for the state, or `unhealthy`. */
+  /** Desired state: `started`. A refresh stores the state it found: Fly's name for it, or `unhealthy`. */
   state: z.string(),
   /** Seconds a version may take until all its checks pass. */
   timeoutSeconds: z.int().min(1),
@@ -93,7 +93,7 @@ export type MachineOutputs = MachineInputs & {
   /** Version that runs. */
   instanceId: string;
   privateIp: string;
-  /** False after a create or update that did not come to its end: the next `up` takes it up again. */
+  /** False after a create or update that was not completed: the next `up` repeats it. */
   complete: boolean;
 };
 
@@ -103,7 +103,7 @@ export const toWire = ({ config, volume, mountPath, owner, pop }: MachineInputs)
   metadata: { ...config.metadata, [ownerKeys.stack]: owner, [ownerKeys.pop]: pop },
 });
 
-/** The inverse: a config as found, in the shape of inputs. */
+/** The inverse of toWire: inputs from a config as found. */
 function fromWire(found: wire.MachineConfig, image: wire.Machine["image_ref"], desired: MachineInputs): MachineInputs {
   const { mounts, metadata, ...config } = alignToDesired(toWire(desired), found, image);
   const { [ownerKeys.stack]: owner, [ownerKeys.pop]: pop = "none", ...rest } = metadata ?? {};
@@ -111,10 +111,10 @@ function fromWire(found: wire.MachineConfig, image: wire.Machine["image_ref"], d
   return {
     ...desired,
     config: desired.config.metadata || Object.keys(own).length > 0 ? { ...config, metadata: own } : config,
-    // Host migration gives a volume another id while machine and mount stay: taken over, no reason to replace anything.
+    // After a host migration the volume has another id, while machine and mount stay: take it over instead of replacing anything.
     volume: mounts?.[0]?.volume ?? desired.volume,
     mountPath: mounts?.[0]?.path ?? desired.mountPath,
-    // Another stack's is not taken back: state goes on to say whose it was, and whatever would touch it refuses.
+    // The machine of another stack is not taken back: state keeps the owner, and every operation on the machine fails.
     owner: owner ? desired.owner : "",
   };
 }
@@ -128,7 +128,7 @@ const toOutputs = (inputs: MachineInputs, machine: wire.Machine, complete: boole
   complete,
 });
 
-/** Half made: what it was last seen to be, which for one taken over is not yet what it is to become. */
+/** Outputs of a partially created machine: the config it has now, which for an adopted machine is not the desired one yet. */
 const outputsFromMachine = (inputs: MachineInputs, machine: wire.Machine): MachineOutputs =>
   toOutputs(machine.config ? fromWire(machine.config, machine.image_ref, inputs) : inputs, machine, false);
 
@@ -142,7 +142,7 @@ function toInputs({
   return inputs;
 }
 
-/** `owners`: the stacks it may belong to, the one it was in before among them (a stack that was renamed, a machine that was moved here). */
+/** `owners`: the stacks it may belong to, including its former one (the stack was renamed, or the machine was moved here). */
 const updateTarget = (
   id: string,
   { app, pop, timeoutSeconds, drainSeconds, routed, owner, adoptFrom }: MachineInputs,
@@ -158,7 +158,7 @@ const updateTarget = (
   routed,
 });
 
-/** The machine of this name, if it is ours. */
+/** The machine of this name, if it is of this stack. */
 async function findOwn(inputs: MachineInputs, context: Context): Promise<wire.Machine | undefined> {
   const { fly } = context;
   const machine = (await fly.liveMachines(inputs.app)).find((it) => it.name === inputs.name);
@@ -166,11 +166,11 @@ async function findOwn(inputs: MachineInputs, context: Context): Promise<wire.Ma
   const owner = ownerOf(machine);
   if (owner !== undefined && isOwnStackOf(inputs, context)(owner)) return machine;
   throw new Error(
-    `${inputs.pop}: ${inputs.app} has a machine named ${inputs.name} already (${machine.id}), and it belongs to ${owner ? `stack ${owner}` : "no stack of fly-pops"}. It was not changed. Destroy or rename it, or take another fly-pops:app.`,
+    `${inputs.pop}: ${inputs.app} has a machine named ${inputs.name} already (${machine.id}), and it belongs to ${owner ? `stack ${owner}` : "no stack of fly-pops"}. It was not changed. Destroy or rename it, or choose another fly-pops:app.`,
   );
 }
 
-/** The machine to be taken over: it must be there, be nobody else's, and have the PoP's volume, since a mount cannot be swapped. */
+/** The machine to adopt. It must exist, belong to no other stack, and mount the PoP's volume, since a mount cannot be changed. */
 async function findAdopted(id: string, inputs: MachineInputs, { fly }: Context): Promise<wire.Machine> {
   const machine = await fly.getMachine(inputs.app, id).catch((error: unknown) => {
     if (isNotFound(error)) return undefined;
@@ -186,7 +186,7 @@ async function findAdopted(id: string, inputs: MachineInputs, { fly }: Context):
         : machine.region !== undefined && machine.region !== inputs.region
           ? `it runs in ${machine.region}, not in ${inputs.region}`
           : mounted !== inputs.volume
-            ? `its volume is ${mounted ?? "none"}, not ${inputs.volume}, and a mount cannot be swapped`
+            ? `its volume is ${mounted ?? "none"}, not ${inputs.volume}, and a mount cannot be changed`
             : undefined;
   if (machine && refusal === undefined) return machine;
   throw new Error(
@@ -194,7 +194,7 @@ async function findAdopted(id: string, inputs: MachineInputs, { fly }: Context):
   );
 }
 
-/** Makes the machine, or finds the one that an earlier, cut-off run made. */
+/** Creates the machine, or finds the one that an earlier, interrupted run created. */
 async function createOrFind(
   inputs: MachineInputs,
   context: Context,
@@ -207,19 +207,19 @@ async function createOrFind(
       created: true,
     };
   } catch (error) {
-    const stranded = await strandedVolumeError("no machine made", inputs, error, context);
+    const stranded = await strandedVolumeError("no machine created", inputs, error, context);
     if (stranded) throw stranded;
-    // The name is unique, so "exists", "volume taken" and "no answer" all end in looking for it.
+    // The name is unique, so after "exists", "volume in use" and no response, look for it.
     if (!isConflict(error) && !isVolumeInUse(error) && !mayHaveApplied(error)) throw error;
     const { clock } = context;
     const machine = await pollUntil(clock, visibleBy(error, clock), () => findOwn(inputs, context));
     if (!machine && isVolumeInUse(error))
       throw new Error(
-        `${inputs.pop}: no machine made, ${error.message}. That machine is not this PoP's, and was not changed. Look at it: fly machine status -a ${inputs.app}; destroy it if nobody needs it, then run again.`,
+        `${inputs.pop}: no machine created: ${error.message}. That machine is not this PoP's and was not changed. Check it with fly machine status -a ${inputs.app}; if it is not needed, destroy it, then run again.`,
         { cause: error },
       );
     if (!machine) throw error;
-    // What stands there after a lost answer need not be what was just posted: an earlier run's may be it.
+    // After a create without a response, the machine found may be that of an earlier run.
     const config = machine.config;
     return {
       machine,
@@ -228,25 +228,25 @@ async function createOrFind(
   }
 }
 
-/** The volume is there and no machine can be made beside it: a sentence for that. */
+/** The error for a volume on whose host no machine can be created; undefined for other errors. */
 export async function strandedVolumeError(
   what: string,
   { app, pop, region, volume }: Pick<MachineInputs, "app" | "pop" | "region" | "volume">,
   error: unknown,
   { fly }: Pick<Context, "fly">,
 ): Promise<Error | undefined> {
-  const anew = `npx fly-pops replace ${pop} gives up the volume and makes the PoP anew, elsewhere in ${region}.`;
+  const replaceHint = `npx fly-pops replace ${pop} abandons the volume and creates the PoP again, elsewhere in ${region}.`;
   if (isOutOfCapacity(error))
     return new Error(
-      `${pop}: ${what}, there is no room for it beside volume ${volume} in ${region} (${error.message}). The volume is kept. Try again later, or take a smaller size. If its host stays full: ${anew}`,
+      `${pop}: ${what}: no capacity beside volume ${volume} in ${region} (${error.message}). The volume is kept. Try again later, or choose a smaller size. If its host stays full: ${replaceHint}`,
       { cause: error },
     );
   if (!isVolumeMissing(error)) return undefined;
   const reads = await fly.getVolume(app, volume).then(isLive, () => false);
   return new Error(
     reads
-      ? `${pop}: ${what}, Fly shows volume ${volume} but cannot mount it (${error.message}). The volume is kept. Run again; if that does not help: ${anew}`
-      : `${pop}: ${what}, volume ${volume} is gone (${error.message}). npx pulumi up --refresh takes note of that and makes another.`,
+      ? `${pop}: ${what}: Fly shows volume ${volume} but cannot mount it (${error.message}). The volume is kept. Run again; if that does not help: ${replaceHint}`
+      : `${pop}: ${what}: volume ${volume} is gone (${error.message}). npx pulumi up --refresh notes that and creates another.`,
     { cause: error },
   );
 }
@@ -254,7 +254,7 @@ export async function strandedVolumeError(
 export const machineHandler = {
   schema: MachineInputs,
   lifecycle,
-  // Name and volume are taken until the old one is gone.
+  // Name and volume are in use until the old machine is gone.
   deleteBeforeReplace: true,
   isPartial: ({ complete }) => !complete,
   async create(inputs, context) {
@@ -264,7 +264,7 @@ export const machineHandler = {
         ? await createOrFind(inputs, context)
         : { machine: await findAdopted(inputs.adopt, inputs, context), created: false };
     const { id } = machine;
-    context.log(`${inputs.pop}: machine ${id} ${created ? "made" : "exists, adopted"}, waiting for its checks`);
+    context.log(`${inputs.pop}: machine ${id} ${created ? "created" : "exists, adopted"}, waiting for its checks`);
     try {
       if (!created) {
         const adopted = await withRolloutSlot(inputs, context, () =>
@@ -287,10 +287,10 @@ export const machineHandler = {
         throw new PartialResourceError(
           id,
           outputsFromMachine(inputs, machine),
-          `${inputs.pop}: machine ${id} was made but does not serve, ${error.message}. It is kept; look at its logs, then run again: npx fly-pops logs ${inputs.pop}`,
+          `${inputs.pop}: machine ${id} was created but does not serve: ${error.message}. It is kept. Check its logs, then run again: npx fly-pops logs ${inputs.pop}`,
           { cause: error },
         );
-      // Whatever else went wrong: the machine exists, so state must know it.
+      // After any other error, too, the machine exists, so state must have it.
       throw new PartialResourceError(id, outputsFromMachine(inputs, machine), withAdvice(inputs.pop, error), {
         cause: error,
       });
@@ -304,9 +304,9 @@ export const machineHandler = {
       const stack = ownerOf(machine);
       if (stack !== undefined && stack !== outs.owner) log(`${outs.pop}: machine ${id} belongs to stack ${stack} now`);
       const { config } = machine;
-      // A host that does not answer tells nothing: what state knows of the machine stays.
+      // If the host does not respond, nothing is known: keep what state has.
       if (!config || machine.host_status === "unreachable") {
-        log(`${outs.pop}: the host of machine ${id} does not answer; state keeps what it knew of it`);
+        log(`${outs.pop}: the host of machine ${id} does not answer; state keeps the last known values`);
         return { outs, inputs: wanted };
       }
       const inputs = {
@@ -316,7 +316,7 @@ export const machineHandler = {
         state: (await isUnhealthy(machine, outs, { fly, clock })) ? "unhealthy" : (machine.state ?? "unknown"),
       };
       const found = { ...toOutputs(inputs, machine, outs.complete), state: inputs.state };
-      // Another stack's is a difference, which `up` refuses to mend: the outputs go on to say whose it was.
+      // An owner that is another stack shows as a difference, which `up` does not repair: the outputs keep the former owner.
       return { outs: found, inputs: stack === undefined ? inputs : { ...inputs, owner: stack } };
     } catch (error) {
       if (isNotFound(error)) return undefined;
@@ -326,7 +326,7 @@ export const machineHandler = {
   async update(id, olds, news, context) {
     if (olds.complete && !requiresUpdate(lifecycle, olds, news)) return { ...olds, ...news };
     if (!olds.complete) await assertKeyUsable(news.pop, news.joins, context);
-    // What state is to know of a machine whose host went away.
+    // Outputs to store if the host goes down.
     let known = olds;
     const attempt = async () => {
       try {
@@ -336,7 +336,7 @@ export const machineHandler = {
           true,
         );
       } catch (error) {
-        // State must say what runs, and under which version.
+        // State must have what runs now, and its version.
         if (error instanceof UpdateFailed)
           known = toOutputs(error.applied ? news : toInputs(olds), error.machine, false);
         const asked = error instanceof UpdateFailed;
@@ -358,19 +358,19 @@ export const machineHandler = {
 } satisfies Handler<MachineInputs, MachineOutputs>;
 
 /**
- * A PoP whose host is away costs nobody else anything: for the engine the step is done, or it would begin no further one. State has what was there
- * before and that it is not complete, so the next `up` comes back to it; the program says so, and ends `up` as failed (components/edge.ts).
+ * A PoP whose host is down does not hold up the others: the step succeeds, or the engine would start no further one. State keeps the former outputs
+ * with `complete: false`, so that the next `up` repeats the update. The program reports it and ends `up` as failed (components/hosts.ts).
  */
 function skippedOutputs(known: MachineOutputs, { message }: HostUnreachable, { log }: Context): MachineOutputs {
   log(message);
   return { ...known, complete: false };
 }
 
-/** Whether an update failed for its host alone: before it began, or because the host went away in the middle. */
+/** Whether an update failed only because of its host: before it was posted, or because the host went down during it. */
 async function isHostAway(id: string, { app }: MachineInputs, error: unknown, { fly }: Context): Promise<boolean> {
   if (error instanceof HostUnreachable) return true;
   const refused = [error, error instanceof Error ? error.cause : undefined].find(isHostFailure);
-  // While the host lives, what was begun there and not ended is a failure to be seen.
+  // If the host is up, an update that was posted but not completed is a failure.
   if (
     refused &&
     !(error instanceof UpdateFailed) &&
@@ -383,7 +383,7 @@ async function isHostAway(id: string, { app }: MachineInputs, error: unknown, { 
   );
 }
 
-/** The machine as it is read, once it is in a state that lasts; or as it is after all the time in which a restart is over. */
+/** Reads the machine until its state lasts, or for as long as a restart takes. */
 async function readSettled(
   id: string,
   outs: MachineOutputs,
@@ -400,7 +400,7 @@ async function readSettled(
   return last;
 }
 
-/** Whether it runs and a check of it fails, and goes on to. Without a check row nothing is known. */
+/** Whether the machine runs and keeps failing a check. False if it has no check rows. */
 async function isUnhealthy(
   machine: wire.Machine,
   { app }: MachineOutputs,
@@ -415,7 +415,7 @@ async function isUnhealthy(
   return false;
 }
 
-/** The machine as it is read; a version before the one in state, which ULIDs tell, only once it was shown for longer than a read can be late. */
+/** Reads the machine. A version older than the one in state (ULIDs are ordered) is believed only if it is shown for longer than a read can be stale. */
 async function readNotOlder(
   id: string,
   { app, instanceId }: MachineOutputs,
@@ -429,7 +429,7 @@ async function readNotOlder(
   return found ?? (last as wire.Machine);
 }
 
-/** Whatever takes a machine out of service waits for its turn among those of the region and of the app. */
+/** Runs `work`, which takes the machine out of service, when a rollout slot of its region and app is free. */
 const withRolloutSlot = <T>(
   { app, pop, region, maxUnavailable, maxUnavailableInRegion }: MachineInputs,
   { rollout, log }: Context,
@@ -441,12 +441,12 @@ const withRolloutSlot = <T>(
   );
 
 export class Machine extends FlyResource<MachineInputs> {
-  /** Version that runs, a ULID. */
+  /** The current version, a ULID. */
   declare readonly instanceId: pulumi.Output<string>;
-  /** Address on the private network; changes when Fly moves the machine to another host. */
+  /** Address on the private network. Changes when Fly moves the machine to another host. */
   declare readonly privateIp: pulumi.Output<string>;
   declare readonly state: pulumi.Output<string>;
-  /** False when it was skipped, because its host does not answer. */
+  /** False if it was skipped because its host does not answer. */
   declare readonly complete: pulumi.Output<boolean>;
   constructor(name: string, args: Args<MachineInputs>, opts?: pulumi.CustomResourceOptions) {
     super(

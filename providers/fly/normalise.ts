@@ -1,6 +1,6 @@
 /**
- * Machine configs brought to one form, so that what Fly adds, drops or spells in its own way never looks like a change:
- * defaults and empty values are left out, durations become milliseconds, "stop" becomes true.
+ * Normalises machine configs, so that what Fly adds, drops or writes differently does not look like a change: defaults and empty values are
+ * left out, durations become milliseconds, "stop" becomes true.
  */
 import { isDeepStrictEqual } from "node:util";
 import { parseDuration } from "./durations.ts";
@@ -10,26 +10,26 @@ type Plain = Record<string, unknown>;
 
 const durationKeys = new Set(["interval", "timeout", "grace_period", "idle_timeout", "headers_read_timeout"]);
 
-/** False values that Fly keeps and that mean something: pointers in its own code. Elsewhere a zero value is simply left out. */
+/** Keys whose false or 0 is significant, and kept by Fly: they are pointers in its code. The zero value of every other key is left out. */
 const significantZeroValues = new Set(["autostart", "min_machines_running", "tls_skip_verify", "h2_backend"]);
 
-/** Fly lowers the interval of a service's check to a minute. */
+/** Fly limits the interval of a service's check to one minute. */
 const minuteMs = 60_000;
 
-/** What a whole key means when it is not there. Fly fills these in by itself. */
+/** Defaults of top-level keys. Fly fills them in. */
 const defaults: Plain = {
   guest: { cpu_kind: "shared", cpus: 1, memory_mb: 256 },
   restart: { policy: "on-failure" },
 };
 
-/** Only keys that say something; two configs mean the same when their normal forms are deeply equal. */
+/** The config without insignificant keys. Two configs mean the same if their normal forms are deeply equal. */
 export function normalise(config: MachineConfig): Plain {
   const plain = clean(config) as Plain | undefined;
   const { services, mounts, metadata, restart, ...rest } = plain ?? {};
   const normal: Plain = {
     ...rest,
     ...present("services", (services as Plain[] | undefined)?.map(normalService)),
-    // Name, size and encryption are filled in from the volume.
+    // Fly fills in name, size and encryption from the volume.
     ...present(
       "mounts",
       (mounts as Plain[] | undefined)?.map(({ name: _, size_gb: __, encrypted: ___, ...mount }) => mount),
@@ -42,8 +42,8 @@ export function normalise(config: MachineConfig): Plain {
 }
 
 /**
- * What was found, in the words of what was wanted: whatever means the same keeps the wanted spelling, at any depth, so that a preview shows what
- * changed and nothing beside it. `found` is compared by digest where `wanted` pins one.
+ * The found config, spelled like the desired one: each value that means the same keeps the desired spelling, at any depth, so that a preview
+ * shows only what changed. Images are compared by digest if `desired` pins one.
  */
 export function alignToDesired(
   desired: MachineConfig,
@@ -55,10 +55,10 @@ export function alignToDesired(
   return mergeBySpelling(desired, found, normalDesired, normalFound) as MachineConfig;
 }
 
-/** `wanted` and `found` as they are spelled, `want` and `have` as their normal forms. */
+/** `desired` and `found` are the configs as written; `normalDesired` and `normalFound` their normal forms. */
 function mergeBySpelling(desired: unknown, found: unknown, normalDesired: unknown, normalFound: unknown): unknown {
   if (isDeepStrictEqual(normalDesired, normalFound)) return desired;
-  // What Fly fills in by itself stands on one side only, and shows as a whole.
+  // A key that only one side has is a difference as a whole.
   if (isMap(desired) && isMap(found) && isMap(normalDesired) && isMap(normalFound)) {
     const result: Plain = { ...desired };
     for (const key of new Set([...Object.keys(normalDesired), ...Object.keys(normalFound)])) {
@@ -76,7 +76,7 @@ function mergeBySpelling(desired: unknown, found: unknown, normalDesired: unknow
 
 const isMap = (value: unknown): value is Plain => typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** True when both configs mean the same machine. */
+/** Whether both configs describe the same machine. */
 export const sameConfig = (a: MachineConfig, b: MachineConfig, image?: ImageRef | null): boolean =>
   isDeepStrictEqual(alignToDesired(a, b, image), { ...a });
 
@@ -95,7 +95,7 @@ const isEmpty = (value: unknown): boolean =>
   (Array.isArray(value) && value.length === 0) ||
   (typeof value === "object" && value !== null && !Array.isArray(value) && Object.keys(value).length === 0);
 
-/** The value without what Go's omitempty would leave out; undefined when nothing remains. Lists keep their length. */
+/** The value without what Go's omitempty leaves out; undefined if nothing remains. Lists keep their length. */
 function clean(value: unknown, key = ""): unknown {
   if (Array.isArray(value)) return value.length === 0 ? undefined : value.map((item) => clean(item) ?? item);
   if (typeof value === "object" && value !== null) {
@@ -111,10 +111,10 @@ function clean(value: unknown, key = ""): unknown {
   return value === null || value === "" || value === false || value === 0 ? undefined : value;
 }
 
-/** Maps of the user's own: an empty string in them is a value. */
+/** Maps with keys of the user, in which an empty string is a value. */
 const isFreeForm = (key: string): boolean => key === "env" || key === "metadata";
 
-/** Fly answers false, true or "suspend" for off, stop and suspend. */
+/** Fly returns false, true or "suspend" for off, stop and suspend. */
 function normalAutostop(value: unknown): unknown {
   if (value === "off" || value === false) return undefined;
   return value === "stop" ? true : value;
@@ -135,21 +135,21 @@ function normalService(service: Plain): Plain {
   };
 }
 
-/** Absent and Fly's default of 20 connections are the same. */
+/** Absent means Fly's default of 20 connections. */
 function normalConcurrency(concurrency: Plain | undefined): Plain | undefined {
   if (concurrency === undefined) return undefined;
   const whole = { type: "connections", ...concurrency };
   return isDeepStrictEqual(whole, { type: "connections", soft_limit: 20 }) ? undefined : whole;
 }
 
-/** No policy and on-failure with its 10 retries are the same. */
+/** No policy means on-failure with 10 retries. */
 function normalRestart(restart: Plain | undefined): Plain {
   const { policy = "on-failure", max_retries, ...rest } = restart ?? {};
   const retries = policy === "on-failure" && max_retries === 10 ? undefined : max_retries;
   return { policy, ...(retries === undefined ? {} : { max_retries: retries }), ...rest };
 }
 
-/** Metadata that flyctl wrote for itself is not ours to compare. */
+/** The metadata without the keys that flyctl writes for itself. */
 function stripFlyMetadata(metadata: Plain | undefined): Plain | undefined {
   if (metadata === undefined) return undefined;
   return Object.fromEntries(

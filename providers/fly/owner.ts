@@ -1,14 +1,14 @@
-/** Whose things on Fly are: machines have their stack in their metadata; apps, addresses and volumes are judged by the live machines of their app. */
+/** Which stack an object on Fly belongs to. Machines have their stack in their metadata; apps, addresses and volumes belong to the stack of the live machines of their app. */
 import type { Context } from "../handler.ts";
 import type { Fly } from "./api.ts";
 import { isNotFound } from "./errors.ts";
 import { isLive } from "./existence.ts";
 import type { Machine, Volume } from "./wire.ts";
 
-/** Metadata keys by which a machine is known as ours. */
+/** Metadata keys that mark a machine as one of fly-pops. */
 export const ownerKeys = { stack: "fly_pops_stack", pop: "fly_pops_key" } as const;
 
-/** The stack a machine belongs to, as organization/project/stack; undefined for one that no stack of fly-pops made. */
+/** The stack a machine belongs to, as organization/project/stack; undefined if it was not created by fly-pops. */
 export const ownerOf = ({ config, incomplete_config }: Machine): string | undefined =>
   (config ?? incomplete_config)?.metadata?.[ownerKeys.stack] || undefined;
 
@@ -19,23 +19,23 @@ export interface ForeignMachine {
   stack: string;
 }
 
-/** What a resource says of itself: its app, its stack, and the stack it was told to take over from. */
+/** What a resource claims: its app, its stack, and the stack whose objects it may adopt. */
 export interface OwnershipClaim {
   app: string;
-  /** Absent in state of a time before it was kept: then nobody is foreign. */
+  /** Absent in the state of older versions: then no machine counts as foreign. */
   owner?: string | undefined;
   adoptFrom?: string | undefined;
 }
 
 type OwnershipContext = Pick<Context, "fly" | "formerNames">;
 
-/** Whether a stack's machines may be taken for those of the resource's own. */
+/** Returns whether the machines of a stack count as the resource's own. */
 export const isOwnStackOf =
   ({ owner, adoptFrom }: OwnershipClaim, { formerNames }: OwnershipContext) =>
   (stack: string): boolean =>
     stack === owner || stack === adoptFrom || (formerNames?.has(stack) ?? false);
 
-/** The first live machine of these that belongs to another stack. One without a mark is nobody's. */
+/** The first live machine among these that belongs to another stack. A machine without a mark belongs to none. */
 export function findForeignMachine(
   machines: readonly Machine[],
   isOwn: (stack: string) => boolean,
@@ -56,11 +56,11 @@ async function foreignMachineOf(
   return findForeignMachine(await machinesOf(claim.app, world.fly), isOwnStackOf(claim, world));
 }
 
-/** The first live machine of an app that is another stack's. */
+/** The first live machine of an app that belongs to another stack. */
 export const foreignMachineIn = (claim: OwnershipClaim, world: OwnershipContext): Promise<ForeignMachine | undefined> =>
   foreignMachineOf(claim, world, (app, fly) => fly.listMachines(app));
 
-/** Machines of an app as one run first saw them: a hundred volumes ask once. By the client, of which a run has one. */
+/** Machines of each app as first listed by a run, so that a hundred volumes list them once. By client, of which each run has one. */
 const machinesByClient = new WeakMap<Fly, Map<string, Promise<Machine[]>>>();
 
 function machinesOnce(app: string, fly: Fly): Promise<Machine[]> {
@@ -70,7 +70,7 @@ function machinesOnce(app: string, fly: Fly): Promise<Machine[]> {
   if (known) return known;
   const list = fly.listMachines(app).catch((error: unknown) => {
     if (isNotFound(error)) return [];
-    // Not an answer: whoever asks next asks Fly.
+    // Do not cache an error: the next caller lists again.
     byApp.delete(app);
     throw error;
   });
@@ -78,18 +78,18 @@ function machinesOnce(app: string, fly: Fly): Promise<Machine[]> {
   return list;
 }
 
-/** An app that this run made holds nothing of others: nobody need look. */
+/** An app that this run created has no machines of others: nothing needs to be listed. */
 export function rememberNewApp(app: string, fly: Fly): void {
   machinesByClient.set(fly, (machinesByClient.get(fly) ?? new Map()).set(app, Promise.resolve([])));
 }
 
-/** As foreignIn, asked of Fly once a run and app. */
+/** Like foreignMachineIn, but lists the machines of each app only once per run. */
 export const cachedForeignMachineIn = (
   claim: OwnershipClaim,
   world: OwnershipContext,
 ): Promise<ForeignMachine | undefined> => foreignMachineOf(claim, world, machinesOnce);
 
-/** The live machine that has a volume, where it is none of ours; `stack` undefined: no stack of fly-pops made it. */
+/** The live machine that a volume is attached to, if it is not of this stack. `stack` undefined: it was not created by fly-pops. */
 export async function foreignMachineWith(
   { attached_machine_id: id }: Volume,
   claim: OwnershipClaim,
@@ -102,19 +102,19 @@ export async function foreignMachineWith(
   return { machine: holder.name ?? holder.id, stack };
 }
 
-/** The two ways to go on where an app is another stack's. */
+/** The two options if an app belongs to another stack. */
 export const sharedAdvice = (stack: string): string =>
-  `Two stacks cannot share an app, its addresses and its registry: take another fly-pops:app. If that stack is gone and this one is to take over what it made: set fly-pops:adopt.from to ${stack}`;
+  `Two stacks cannot share an app, its addresses and its registry: choose another fly-pops:app. If that stack is gone and this one should adopt its objects, set fly-pops:adopt.from to ${stack}`;
 
-/** Why an app of another stack is left alone, and how to go on. `state`: how things are, a sentence. */
+/** Why an app of another stack is not used, and what to do. `state`: a sentence that says what was and was not changed. */
 export const sharedAppText = (app: string, { machine, stack }: ForeignMachine, state: string): string =>
   `${app}: the app belongs to stack ${stack}, whose machine ${machine} runs in it. ${state} ${sharedAdvice(stack)}`;
 
-/** Throws for a machine that belongs to none of these stacks. One without a mark is taken: somebody wrote its metadata anew by hand. */
+/** Throws if the machine belongs to none of these stacks. A machine without a mark is accepted: its metadata was overwritten by hand. */
 export function assertOwned(machine: Machine, pop: string, owners: readonly string[]): void {
   const stack = ownerOf(machine);
   if (stack === undefined || owners.includes(stack)) return;
   throw new Error(
-    `${pop}: machine ${machine.id} belongs to stack ${stack} now. It was not changed. If that is right, take it out of this stack: npx pulumi state delete; and give one of the two another fly-pops:app.`,
+    `${pop}: machine ${machine.id} belongs to stack ${stack} now. It was not changed. If that is intended, remove it from this stack (npx pulumi state delete) and give one of the two another fly-pops:app.`,
   );
 }

@@ -1,10 +1,10 @@
 /**
- * Fly's regions as data: config refuses what is not here and warns of what is closed, local Fly's edge measures distances with it, the cost estimate finds its price group.
- * Codes, cities and gateways: https://fly.io/docs/reference/regions/ (2026-08). Deprecated ones stood there until 2025-10.
- * Neither coordinates nor groups stand on that page: coordinates are the city's, `geoRegion` and `egressGroup` follow from geography.
+ * Fly's regions. The config rejects unknown regions and warns of closed ones, local Fly's proxy computes distances, the cost estimate uses price groups.
+ * Codes, cities and gateways: https://fly.io/docs/reference/regions/ (2026-08). The deprecated ones were listed there until 2025-10.
+ * Coordinates and groups are not on that page: coordinates are those of the city, `geoRegion` and `egressGroup` follow from geography.
  */
 
-/** The day this table was last compared with Fly's page, ISO 8601. Where a token is at hand Fly itself is asked. */
+/** The day on which this table was last compared with Fly's page, ISO 8601. With a token, Fly itself is asked. */
 export const regionsAsOf = "2026-08-07";
 
 /** The API's own names. */
@@ -14,7 +14,7 @@ export type GeoRegion = "africa" | "asia_pacific" | "europe" | "north_america" |
 export type EgressGroup = "na_eu" | "apac_oceania_sa" | "africa_india";
 
 export interface Region {
-  /** Three lower-case letters, mostly those of the city's airport. */
+  /** Three lower-case letters, mostly the code of the city's airport. */
   code: string;
   city: string;
   /** ISO 3166-1 alpha-2. */
@@ -25,7 +25,7 @@ export interface Region {
   longitude: number;
   /** Has a WireGuard gateway. */
   gateway: boolean;
-  /** Takes no new machines. */
+  /** Fly takes no new machines there. */
   deprecated: boolean;
   geoRegion: GeoRegion;
   egressGroup: EgressGroup;
@@ -80,7 +80,7 @@ export const regions: readonly Region[] = [...current, ...deprecated];
 
 const byCode = new Map(regions.map((it) => [it.code, it]));
 
-/** The region of this code, deprecated ones too; undefined when Fly never had it. */
+/** The region with this code, including deprecated ones; undefined if Fly never had it. */
 export function regionByCode(code: string): Region | undefined {
   return byCode.get(code);
 }
@@ -98,7 +98,7 @@ function region(
   return { code, city, country, latitude, longitude, gateway, deprecated: false, geoRegion, egressGroup };
 }
 
-/** ` The nearest that does is arn (Stockholm, 810 km).`, to follow a sentence that says which region takes no new machines. */
+/** ` The nearest that does is arn (Stockholm, 810 km).`, to append to a sentence about a region that takes no new machines. */
 export function nearestOpenText(code: string): string {
   const km = (to: Region) => distanceKm(code, to.code);
   const [close] = regions.filter((it) => !it.deprecated && it.code !== code).toSorted((a, b) => km(a) - km(b));
@@ -109,7 +109,7 @@ export function nearestOpenText(code: string): string {
 
 const earthRadiusKm = 6371;
 
-/** Great-circle distance between two regions, km. 0 to itself, Infinity when one is unknown: it sorts last. */
+/** Great-circle distance between two regions in km. Infinity if one is unknown, so that it sorts last. */
 export function distanceKm(from: string, to: string): number {
   if (from === to) return 0;
   const a = regionByCode(from);

@@ -1,6 +1,6 @@
 /**
- * A machine that went holds on to things for a while: its name while it reads `destroying`, its volume for up to two minutes more. Creates wait for
- * that instead of failing at it, and deletes do not end before it.
+ * A deleted machine keeps its name while its state is `destroying`, and its volume for up to two minutes more. Creates wait until both are released
+ * instead of failing, and deletes return only once they are.
  */
 import { sleep } from "../clock.ts";
 import type { Context } from "../handler.ts";
@@ -8,13 +8,13 @@ import { type FlyError, isConflict, isNotFound, isVolumeInUse } from "./errors.t
 import { isLive } from "./existence.ts";
 import { pollUntil } from "./lag.ts";
 
-/** How long Fly may take to let go of a volume or a name: two minutes have been seen. */
+/** How long Fly may take to release a volume or a name: two minutes have been seen. */
 export const releaseTimeoutMs = 150_000;
 const pollMs = 2_000;
 
 type ReleaseContext = Pick<Context, "fly" | "clock" | "log">;
 
-/** A machine that is to be made. */
+/** A machine to be created. */
 export interface NewMachine {
   app: string;
   /** For messages, e.g. cdg-1. */
@@ -25,7 +25,7 @@ export interface NewMachine {
   volume: string;
 }
 
-/** Posts a machine. While only a machine that is gone, or is going, has its name or volume, it is posted again. */
+/** Creates a machine. If its name or volume is held only by a deleted machine, or one being deleted, the create is repeated until it is released. */
 export async function createWhenReleased<T>(
   machine: NewMachine,
   context: ReleaseContext,
@@ -43,16 +43,16 @@ export async function createWhenReleased<T>(
       const what = isVolumeInUse(error) ? `volume ${volume} is` : `name ${machine.name} is`;
       if (clock.now() >= deadline)
         throw new Error(
-          `${pop}: no machine made, ${what} still held by a machine that went, after ${releaseTimeoutMs / 1000} s (${error.message}). Run again.`,
+          `${pop}: no machine created, ${what} still held by a deleted machine after ${releaseTimeoutMs / 1000} s (${error.message}). Run again.`,
           { cause: error },
         );
-      if (!logged) log(`${pop}: ${what} still held by a machine that went, waiting until Fly lets go of it`);
+      if (!logged) log(`${pop}: ${what} still held by a deleted machine, waiting until Fly releases it`);
       await sleep(clock, pollMs);
     }
   }
 }
 
-/** Whether all that stands in the way is a machine on its way out. Whom no list shows any more is on it, too. */
+/** Whether the name or volume is held only by a machine that is being deleted. A machine that no list shows counts as one. */
 async function isBeingReleased(
   error: FlyError,
   { app, name, volume }: NewMachine,
@@ -60,7 +60,7 @@ async function isBeingReleased(
 ): Promise<boolean> {
   if (!isVolumeInUse(error)) return !(await fly.liveMachines(app)).some((it) => it.name === name);
   const { attached_machine_id: holder } = await fly.getVolume(app, volume);
-  // Let go of since then; or an id that is none, 14 NUL characters have been seen.
+  // Released since then, or not an id: 14 NUL characters have been seen.
   if (!holder || !/^[0-9a-f]+$/.test(holder)) return true;
   if (fly.hasDeleted(holder)) return true;
   return fly.getMachine(app, holder).then(
@@ -72,7 +72,7 @@ async function isBeingReleased(
   );
 }
 
-/** Waits until Fly no longer says that the machine has the volume. False: it still does after all the patience there is. */
+/** Waits until Fly no longer reports the volume as attached to the machine. False: it still does after `releaseTimeoutMs`. */
 export async function waitUntilDetached(
   { app, volume, machine }: { app: string; volume: string; machine: string },
   { fly, clock }: Pick<ReleaseContext, "fly" | "clock">,

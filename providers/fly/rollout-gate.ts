@@ -1,16 +1,15 @@
 /**
- * The gate of a rollout: at most so many machines of an app, and of one region of it, are out of service at once, and after the first failure no
- * further one is touched.
- * One dynamic host serves all resources of a phase, so a gate at module scope is shared by all of them.
+ * Limits how many machines of an app, and of each of its regions, are out of service at once. After the first failure, no further machine is
+ * updated. One dynamic host process serves all resources of a phase, so a gate at module scope is shared by all of them.
  */
 
 import pLimit, { type LimitFunction } from "p-limit";
 import { HostUnreachable } from "./errors.ts";
 
 export interface RolloutGate {
-  /** Runs `work` when it is this machine's turn. Rejects without running it when the rollout was stopped. */
+  /** Runs `work` when a slot is free for this machine. Rejects without running it if the rollout was stopped. */
   run<T>(place: RolloutSlot, work: () => Promise<T>): Promise<T>;
-  /** Throws when nothing further may be begun: the run was cancelled, or the engine that asked is gone. Whatever waits asks again. */
+  /** Throws if nothing further may be started: the run was cancelled, or the engine that started it is gone. Call it again after each wait. */
   throwIfCancelled(pop: string): void;
 }
 
@@ -20,33 +19,33 @@ export interface RolloutSlot {
   pop: string;
   /** Fly region code. */
   region: string;
-  /** How many machines of the app may be out of service at once. */
+  /** Maximum number of machines of the app that are out of service at once. */
   maxUnavailable: number;
-  /** How many of them in this region. */
+  /** Maximum number of them in this region. */
   maxUnavailableInRegion: number;
   log: (line: string) => void;
 }
 
-/** Thrown for a machine that was not touched because another one failed before. */
+/** The machine was not updated because the update of another one failed. */
 export class RolloutStopped extends Error {
   constructor(pop: string, failed: string) {
     super(
-      `${pop}: not touched, because the update of ${failed} failed before. It goes on serving what it served. Mend ${failed}, then run again.`,
+      `${pop}: not touched, because the update of ${failed} failed. It still serves its old version. Fix ${failed}, then run again.`,
     );
     this.name = "RolloutStopped";
   }
 }
 
-/** Thrown for what was asked for and not begun: the run was cancelled (Ctrl-C), or its engine ended. */
+/** The operation was not started: the run was cancelled (Ctrl-C), or its engine ended. */
 export class NotStarted extends Error {
   constructor(pop: string, why: string) {
-    super(`${pop}: nothing was done, because ${why} before its turn. It is as it was. Run again.`);
-    this.name = "NotBegun";
+    super(`${pop}: nothing was done, because ${why} before its turn. It was not changed. Run again.`);
+    this.name = "NotStarted";
   }
 }
 
 export interface RolloutGateOptions {
-  /** Whether the engine that asks for turns is gone. Default: never. */
+  /** Whether the engine that started this process is gone. Default: never. */
   isEngineGone?: () => boolean;
   /** Whether the run was cancelled. Default: never. */
   isCancelled?: () => boolean;
@@ -92,16 +91,16 @@ export function createRolloutGate({
           gate.verified = true;
           return done;
         } catch (error) {
-          // One host away is no reason to hold up the rest; what was not begun has not failed.
+          // A host that is down does not stop the rollout, and an update that was not started has not failed.
           if (error instanceof HostUnreachable) gate.hostDown = true;
           else if (!(error instanceof NotStarted)) gate.failed ??= pop;
           throw error;
         }
       };
-      // The region first: whoever waits for a neighbour takes no place from another region.
+      // The region first: a machine that waits for one of its region must not take a slot from another region.
       return inRegion(() => {
         if (isFull(gate.limit)) log(`${pop}: waits for its turn, ${maxUnavailable} at a time`);
-        // Where the canary was skipped, nothing is known of what is rolled out: another one tries it alone.
+        // If the canary was skipped, the new version is not verified yet: the next machine is updated alone.
         return gate.limit(() => (gate.hostDown && !gate.verified ? gate.alone(guarded) : guarded()));
       });
     },
@@ -110,15 +109,15 @@ export function createRolloutGate({
 
 interface AppGate {
   limit: LimitFunction;
-  /** For one at a time, while nothing has been verified yet. */
+  /** Limit of one at a time, while no machine has been verified yet. */
   alone: LimitFunction;
   /** By region code. */
   regions: Map<string, LimitFunction>;
-  /** PoP whose failure ended the rollout. */
+  /** PoP whose failure stopped the rollout. */
   failed: string | undefined;
-  /** A machine was skipped, because its host is away. */
+  /** A machine was skipped because its host is down. */
   hostDown: boolean;
-  /** A machine was updated, and serves. */
+  /** A machine was updated and is healthy. */
   verified: boolean;
 }
 

@@ -1,11 +1,11 @@
-/** Which version of a machine a read shows, among reads of which some are late. */
+/** Which version of a machine a read shows, although reads can be stale. */
 import type { Clock } from "../clock.ts";
 import { staleReadMs } from "./lag.ts";
 import type { Machine, MachineEvent } from "./wire.ts";
 
 /**
- * States on the way to another one: a verb sent now would be refused or, worse, lost. `replaced` is a version's last one, which a server shows
- * that has heard of its end and not of its successor.
+ * States in which a machine does not stay: a call sent now would be rejected or lost. `replaced` is the final state of a version, shown by a server
+ * that does not know its successor yet.
  */
 const transitionalStates = new Set([
   "creating",
@@ -20,13 +20,14 @@ const transitionalStates = new Set([
 
 export const isTransitional = ({ state = "" }: Machine): boolean => transitionalStates.has(state);
 
-/** "lost": another version runs, and that stays so. */
+/** "ours": the awaited version. "not yet": an older one, perhaps by a stale read. "lost": another version runs for good. */
 export type VersionSighting = "ours" | "not yet" | "lost";
 
 /**
- * Judges read after read of a machine that was given a version. Another one is "not yet", since a server may not have heard of ours: until the
- * machine's events say that our update failed, or the other one was shown at rest on all reads for longer than a read can be late.
- * @param knownEvents ids of events that happened before this version
+ * Creates a function that classifies successive reads of a machine after an update to `version`. Another version is "not yet", as a server may not
+ * know ours; it is "lost" once an event says that the update failed, or all reads showed the other version, in a state that lasts, for longer than a
+ * read can be stale.
+ * @param knownEvents ids of events from before this version
  */
 export function watchVersion(
   version: string,

@@ -1,4 +1,4 @@
-/** A Fly volume, the disk of one PoP: its identity and its cache live on it. It outlives its machine, lies on one host, and never shrinks. */
+/** A Fly volume: the disk of one PoP, with its identity and its cache. It outlives its machine, is bound to one host, and cannot shrink. */
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import { sleep } from "../clock.ts";
@@ -18,47 +18,47 @@ const lifecycle = {
   pop: "ignored",
   app: "replace",
   name: "replace",
-  region: "replace", // a volume cannot leave its region
-  sizeGb: "update", // grows in place; check refuses less
+  region: "replace", // a volume cannot change its region
+  sizeGb: "update", // grows in place; check rejects a smaller size
   snapshotDays: "update",
-  guest: "ignored", // only a hint for where to place it
+  guest: "ignored", // only a hint for its placement
   organization: "ignored",
-  adopt: "ignored", // said once, at create
-  kept: "ignored", // the engine's doing
+  adopt: "ignored", // used at create only
+  kept: "ignored", // handled by the engine
   owner: "ignored", // a volume has no mark
-  adoptFrom: "ignored", // said once, at create
+  adoptFrom: "ignored", // used at create only
 } satisfies Record<keyof VolumeInputs, ChangeAction>;
 
 export const VolumeInputs = z.strictObject({
   /** PoP it belongs to, for messages. */
   pop: z.string(),
   app: z.string().min(1),
-  /** Fly's names are groups, not unique; ours are, a region. */
+  /** Volume names are not unique on Fly; ours are unique per region. */
   name: z.string().regex(/^[a-z0-9_]{1,30}$/, "takes up to 30 characters of a-z, 0-9 and _"),
   region: z.string().min(1),
   /** GB, 1 to 500. */
   sizeGb: z.int().min(1).max(500),
-  /** Days Fly keeps its daily snapshots, 0 to 60. 0: none are taken. */
+  /** Days for which Fly keeps daily snapshots, 0 to 60. 0: no snapshots are taken. */
   snapshotDays: z.int().min(0).max(60),
-  /** Id of a volume of the app to be taken over, with all that is on it. Absent: the one of our name, or a new one. */
+  /** Id of a volume of the app to adopt, with its contents. Absent: the one of this name, or a new one. */
   adopt: z.string().optional(),
-  /** It stays on Fly when its PoP is taken out: the resource's retainOnDelete, of which Pulumi tells policies nothing. Absent: not said. */
+  /** Whether it is kept on Fly when its PoP is removed. Same as the resource's retainOnDelete, which Pulumi does not show to policies. Absent: unknown. */
   kept: z.boolean().optional(),
-  /** The stack it belongs to, as organization/project/stack. Absent in state of a time before it was kept. */
+  /** The stack it belongs to, as organization/project/stack. Absent in the state of older versions. */
   owner: z.string().min(1).optional(),
-  /** A stack, named so as well, whose things may be taken over. Absent: nobody's. */
+  /** A stack, as organization/project/stack, whose objects may be adopted. Absent: none. */
   adoptFrom: z.string().min(1).optional(),
-  /** Slug of the organization, for which Fly is asked whether there is room. */
+  /** Slug of the organization, for the placement query. */
   organization: z.string().min(1),
-  /** The machine that will mount it, so that Fly puts the volume on a host with room for it. */
+  /** Size of the machine that will mount it, so that Fly chooses a host with capacity for both. */
   guest: z.strictObject({ cpu_kind: z.string(), cpus: z.int(), memory_mb: z.int() }),
 });
 export type VolumeInputs = z.infer<typeof VolumeInputs>;
 export type VolumeOutputs = VolumeInputs & {
   schemaVersion: 1;
-  /** The host it lies on. */
+  /** The host it is on; null: Fly does not say. */
   zone: string | null;
-  /** False when it could not be extended, because its host does not answer: the next `up` does. */
+  /** False if it could not be extended because its host does not answer: the next `up` extends it. */
   complete?: false;
 };
 
@@ -70,7 +70,7 @@ const toOutputs = (inputs: VolumeInputs, volume: wire.Volume): VolumeOutputs => 
 
 const readyStates = new Set(["created", "hydrating"]);
 
-/** How long Fly may take to restore. */
+/** How long Fly may take until a new or restored volume is ready. */
 const readyTimeoutMs = 150_000;
 const pollMs = 2_000;
 
@@ -83,31 +83,31 @@ async function find(
   );
   if (found.length > 1)
     throw new Error(
-      `${pop}: ${app} has ${found.length} volumes ${name} in ${region} (${found.map((it) => it.id).join(", ")}), so which one holds this PoP is unclear. None was taken over. Destroy the ones without data: fly volumes destroy ID -a ${app}`,
+      `${pop}: ${app} has ${found.length} volumes ${name} in ${region} (${found.map((it) => it.id).join(", ")}), so it is unclear which one is this PoP's. None was adopted. Destroy the ones without data: fly volumes destroy ID -a ${app}`,
     );
   return found[0];
 }
 
-/** The volume of this name, unless the machine that has it is not ours: then the PoP's own could never mount it. */
+/** The volume of this name. Throws if it is attached to a machine of another stack, as the PoP's machine could not mount it. */
 async function findOwn(inputs: VolumeInputs, context: Context): Promise<wire.Volume | undefined> {
   const volume = await find(inputs, context);
   const holder = volume && (await foreignMachineWith(volume, inputs, context));
   if (!holder) return volume;
   throw new Error(
-    `${inputs.pop}: volume ${volume.id} is mounted by machine ${holder.machine}, which belongs to ${holder.stack === undefined ? "no stack of fly-pops" : `stack ${holder.stack}`}. It was not taken over. Take another fly-pops:app; or, if both are to be this PoP's, name them in fly-pops:adopt.pops.${inputs.pop}`,
+    `${inputs.pop}: volume ${volume.id} is mounted by machine ${holder.machine}, which belongs to ${holder.stack === undefined ? "no stack of fly-pops" : `stack ${holder.stack}`}. It was not adopted. Choose another fly-pops:app. If both should become this PoP's, name them in fly-pops:adopt.pops.${inputs.pop}`,
   );
 }
 
-/** The volume to be taken over: it must be there, in the PoP's region, and small enough to have the wanted size. */
+/** The volume to adopt. It must exist, be in the PoP's region, and not be larger than the desired size. */
 async function findAdopted(id: string, inputs: VolumeInputs, context: Context): Promise<wire.Volume> {
   const volume = await findById(id, inputs, context);
   const refusal =
     volume === undefined
       ? `${inputs.app} has no such volume`
       : volume.region !== undefined && volume.region !== inputs.region
-        ? `it lies in ${volume.region}, not in ${inputs.region}`
+        ? `it is in ${volume.region}, not in ${inputs.region}`
         : (volume.size_gb ?? 0) > inputs.sizeGb
-          ? `it has ${volume.size_gb} GB and never shrinks: write volumeGb: ${volume.size_gb}`
+          ? `it has ${volume.size_gb} GB and cannot shrink: set volumeGb: ${volume.size_gb}`
           : undefined;
   if (volume && refusal === undefined) return volume;
   throw new Error(
@@ -116,9 +116,9 @@ async function findAdopted(id: string, inputs: VolumeInputs, context: Context): 
 }
 
 /**
- * The volume, if one that reads as living is. A read may be of a server that has not heard of its deletion; a write is answered by the volume's host,
- * which knows. So it is given the snapshots it is to have, which changes nothing where it has them already. A 404 alone is not believed: it counts
- * once the volume is not shown any more.
+ * Returns the volume if it really exists. A read can come from a server that does not know of its deletion, but a write is answered by the volume's
+ * host, which knows. So this sets the desired snapshots, which changes nothing if they are set already. A 404 counts only once the volume is no longer
+ * listed.
  */
 async function confirmExists(
   shown: wire.Volume,
@@ -136,19 +136,19 @@ async function confirmExists(
     if (!isSaidGone) return shown;
     const isShown = async () => (await findById(shown.id, inputs, context)) !== undefined;
     if (await isStillListed(context.clock, isShown)) return shown;
-    // No later look at a list may take it for the one that is to be made.
+    // So that no later read of a list takes it for the volume to be created.
     context.fly.rememberDeleted(shown.id);
     return undefined;
   }
 }
 
-/** What a create made that said it did not. A list may still show a volume that somebody deleted before. */
+/** The volume of a create that reported an error. A list may still show a volume that was deleted before. */
 async function findMade(inputs: VolumeInputs, context: Context): Promise<wire.Volume | undefined> {
   const shown = await find(inputs, context);
   return shown && (await confirmExists(shown, inputs, context));
 }
 
-/** What a volume that Fly moved goes by now: it has the name, and no other stack's machine. */
+/** The new volume after a host migration: it has the same name and is not attached to a machine of another stack. */
 async function findMoved(inputs: VolumeInputs, context: Context): Promise<wire.Volume | undefined> {
   const volume = await find(inputs, context);
   return volume && (await foreignMachineWith(volume, inputs, context))?.stack === undefined ? volume : undefined;
@@ -164,7 +164,7 @@ async function waitUntilReady(
   while (!readyStates.has(seen.state ?? "created")) {
     if (clock.now() > deadline)
       throw new Error(
-        `${inputs.pop}: volume ${volume.id} is still ${seen.state} after ${readyTimeoutMs / 1000} s. It was kept; run again to go on with it.`,
+        `${inputs.pop}: volume ${volume.id} is still ${seen.state} after ${readyTimeoutMs / 1000} s. It was kept. Run again: it is found then.`,
       );
     await sleep(clock, pollMs);
     seen = await fly.getVolume(inputs.app, volume.id);
@@ -188,8 +188,8 @@ async function findById(
 }
 
 /**
- * Grows it. After any answer but yes the volume is read: one that was grown before refuses to grow to the size it has, and one that
- * Fly moved to another host goes by another id.
+ * Extends the volume. After any response but success the volume is read: Fly rejects an extension to the current size, and after a host migration
+ * the volume has another id.
  */
 async function extend(id: string, inputs: VolumeInputs, context: Context): Promise<wire.ExtendVolume> {
   const { app, sizeGb } = inputs;
@@ -209,7 +209,7 @@ async function extend(id: string, inputs: VolumeInputs, context: Context): Promi
   }
 }
 
-/** Has Fly take snapshots, or none. The volume may go by another id meanwhile. */
+/** Sets whether Fly takes snapshots and how long it keeps them. The volume may have got another id by a host migration. */
 async function setSnapshots(id: string, inputs: VolumeInputs, context: Context): Promise<wire.Volume> {
   const { app, pop, snapshotDays: days } = inputs;
   const set = (volume: string) => context.fly.updateVolume(app, volume, snapshotFields(days));
@@ -219,7 +219,7 @@ async function setSnapshots(id: string, inputs: VolumeInputs, context: Context):
     return set(moved.id);
   });
   context.log(
-    `${pop}: Fly ${days === 0 ? "takes no snapshots" : `keeps daily snapshots for ${days} ${days === 1 ? "day" : "days"}`} of volume ${volume.id} from now on; what it has ends by itself`,
+    `${pop}: Fly ${days === 0 ? "takes no snapshots" : `keeps daily snapshots for ${days} ${days === 1 ? "day" : "days"}`} of volume ${volume.id} from now on; existing snapshots expire by themselves`,
   );
   return volume;
 }
@@ -230,7 +230,7 @@ const isUnreachable = (id: string, inputs: VolumeInputs, context: Context): Prom
     () => false,
   );
 
-/** Deletes a volume, waiting until Fly has let go of it. Gone already is success. */
+/** Deletes a volume once it is detached. Succeeds if it is already gone. */
 export async function deleteWhenDetached(
   id: string,
   { app, pop }: Pick<VolumeInputs, "app" | "pop">,
@@ -245,14 +245,14 @@ export async function deleteWhenDetached(
       if (isNotFound(error)) return;
       if (isHostFailure(error))
         throw new Error(
-          `${pop}: volume ${id} is not deleted, its host does not do it (${error.message}). Run again when https://status.flyio.net says that the host is back. ${forgetAdvice(`edge-${pop}-volume`)}`,
+          `${pop}: volume ${id} was not deleted: its host does not answer (${error.message}). Run again when https://status.flyio.net reports that the host is back. ${forgetAdvice(`edge-${pop}-volume`)}`,
           { cause: error },
         );
-      // A volume stays bound for up to two minutes after its machine went.
+      // A volume stays attached for up to two minutes after its machine was deleted.
       if (!(error instanceof FlyError) || error.status !== 412) throw error;
       if (clock.now() > deadline)
         throw new Error(
-          `${pop}: the volume is not deleted, ${error.message}. If nobody needs that machine, destroy it (fly machine destroy -a ${app}), then run again.`,
+          `${pop}: the volume was not deleted: ${error.message}. If that machine is not needed, destroy it (fly machine destroy -a ${app}), then run again.`,
           { cause: error },
         );
       await sleep(clock, pollMs);
@@ -262,14 +262,14 @@ export async function deleteWhenDetached(
 
 function noRoomError(inputs: VolumeInputs, why: string, cause?: FlyError): Error {
   return new Error(
-    `${inputs.pop}: no volume made, ${inputs.region} has no room for ${inputs.sizeGb} GB and its machine (${why}). Try again later, take a smaller volumeGb or size, or another region.`,
+    `${inputs.pop}: no volume created, ${inputs.region} has no capacity for ${inputs.sizeGb} GB and its machine (${why}). Try again later, or choose a smaller volumeGb or size, or another region.`,
     cause && { cause },
   );
 }
 
 const closedRegionError = ({ pop, region }: VolumeInputs): Error =>
   new Error(
-    `${pop}: no volume made, Fly takes no new machines in ${region}. Take another region.${nearestOpenText(region)}`,
+    `${pop}: no volume created, Fly takes no new machines in ${region}. Choose another region.${nearestOpenText(region)}`,
   );
 
 async function isRegionClosed(region: string, fly: Context["fly"]): Promise<boolean> {
@@ -282,9 +282,9 @@ async function isRegionClosed(region: string, fly: Context["fly"]): Promise<bool
   }
 }
 
-/** Asks Fly where volume and machine would find room, before anything is made. An API that does not answer that lets the create itself find out. */
+/** Throws if Fly has no capacity for volume and machine, before anything is created. If Fly does not answer the query, the create itself will show. */
 async function assertRegionHasRoom(inputs: VolumeInputs, { fly }: Context): Promise<void> {
-  // Only of a region that our table has as closed, so that it costs no call elsewhere: Fly itself says, the table where it does not.
+  // Asked only for a region that our table has as closed, so that other regions cost no call. If Fly does not answer, the table counts.
   if (regionByCode(inputs.region)?.deprecated !== false && (await isRegionClosed(inputs.region, fly)))
     throw closedRegionError(inputs);
   try {
@@ -296,20 +296,20 @@ async function assertRegionHasRoom(inputs: VolumeInputs, { fly }: Context): Prom
       volume_size_bytes: inputs.sizeGb * 1024 ** 3,
       org_slug: inputs.organization,
     });
-    if (!open.includes(inputs.region)) throw noRoomError(inputs, "asked by placement");
+    if (!open.includes(inputs.region)) throw noRoomError(inputs, "by the placement query");
   } catch (error) {
     if (!(error instanceof FlyError)) throw error;
   }
 }
 
-/** On a host without another volume of the app, so that one host that fails does not take two PoPs; where there is none, on any. */
+/** Creates the volume on a host without another volume of the app, so that a failing host affects one PoP only; on any host if there is none. */
 async function createOnSeparateHost(inputs: VolumeInputs, context: Context): Promise<wire.Volume> {
   try {
     return await createOrSettle(inputs, { unique_zone_app_wide: true }, context);
   } catch (error) {
-    // Fly has many ways to say that there is no such host. That there is no room at all the second create finds out.
+    // Fly reports in many ways that there is no such host. If there is no capacity at all, the second create fails too.
     if (!isOutOfCapacity(error) && !(error instanceof FlyError && error.status === 412)) throw error;
-    // A "no" may come after the deed, and a read may lag behind it.
+    // An error may be returned for a create that took effect, and a read may not show it yet.
     const { clock } = context;
     const made = await pollUntil(clock, visibleBy(error, clock), () => findMade(inputs, context));
     if (made) return made;
@@ -328,7 +328,7 @@ async function sharedHostText(
 ): Promise<string> {
   const beside = (await fly.listVolumes(app)).filter((it) => it.zone && it.zone === zone && it.id !== id && isLive(it));
   const whom = beside.map((it) => `${it.name ?? ""} (${it.id})`).join(", ");
-  return `${pop}: Fly has no host left in ${region} without a volume of ${app}, so ${pop} lies on ${zone ?? "one"}${whom && ` beside ${whom}`}. When that host fails, both are away. Once there is another: npx fly-pops replace ${pop}`;
+  return `${pop}: Fly has no host left in ${region} without a volume of ${app}, so ${pop} is on ${zone ?? "one"}${whom && ` beside ${whom}`}. If that host fails, both are down. Once there is another host: npx fly-pops replace ${pop}`;
 }
 
 async function createOrSettle(
@@ -349,7 +349,7 @@ async function createOrSettle(
   } catch (error) {
     if (!mayHaveApplied(error)) throw error;
     const { clock } = context;
-    // By nothing but its name and region: a second one could not be told from it.
+    // It can be found only by name and region; a second one could not be told apart.
     const made = await pollUntil(clock, visibleBy(error, clock), () => findMade(inputs, context));
     if (made) return made;
     throw error;
@@ -360,7 +360,7 @@ export const volumeHandler = {
   schema: VolumeInputs,
   lifecycle,
   hints: ["guest"],
-  // The old volume is data: it goes last.
+  // The old volume holds data: it is deleted last.
   deleteBeforeReplace: false,
   isPartial: ({ complete }) => complete === false,
   check(olds, news): CheckFailure[] {
@@ -369,13 +369,13 @@ export const volumeHandler = {
     return [
       {
         property: "sizeGb",
-        reason: `${news.pop}: the volume has ${olds.sizeGb} GB and a volume never shrinks, so volumeGb cannot become ${news.sizeGb}. Write ${olds.sizeGb}, or give the PoP up and make it anew.`,
+        reason: `${news.pop}: the volume has ${olds.sizeGb} GB and a volume cannot shrink, so volumeGb cannot become ${news.sizeGb}. Set it to ${olds.sizeGb}, or remove the PoP and create it again.`,
       },
     ];
   },
   async conflict(inputs, context) {
     const foreign = await cachedForeignMachineIn(inputs, context);
-    return foreign && sharedAppText(inputs.app, foreign, `No volume was made for ${inputs.pop}, and none taken over.`);
+    return foreign && sharedAppText(inputs.app, foreign, `No volume was created or adopted for ${inputs.pop}.`);
   },
   async create(inputs, context) {
     const conflict = await volumeHandler.conflict(inputs, context);
@@ -401,7 +401,7 @@ export const volumeHandler = {
     const volume = await pollUntil(clock, clock.now() + staleReadMs, look);
     if (!volume) return undefined;
     if (volume.id !== id)
-      context.log(`${outs.pop}: Fly moved volume ${id} to another host, where it is ${volume.id}; taken over`);
+      context.log(`${outs.pop}: Fly moved volume ${id} to another host, where its id is ${volume.id}`);
     const { schemaVersion: _, zone: __, complete: ___, ...kept } = outs;
     const inputs = {
       ...kept,
@@ -418,30 +418,30 @@ export const volumeHandler = {
     const grown = await extend(id, news, context).catch(async (error: unknown) => {
       if (!isHostFailure(error) || !(await isUnreachable(id, news, context))) throw error;
       context.log(
-        `${news.pop}: volume ${id} is not extended, its host does not answer. Nothing was changed there. Run again when https://status.flyio.net says it is back.`,
+        `${news.pop}: volume ${id} was not extended: its host does not answer. Nothing was changed there. Run again when https://status.flyio.net reports that the host is back.`,
       );
       return undefined;
     });
     if (!grown) return { ...before, ...news, sizeGb: olds.sizeGb, complete: false };
     const { volume, needs_restart } = grown;
     context.log(
-      `${news.pop}: volume ${id} grew from ${olds.sizeGb} to ${news.sizeGb} GB${needs_restart ? "; its file system grows when its machine boots anew, which comes next" : ""}`,
+      `${news.pop}: volume ${id} grew from ${olds.sizeGb} to ${news.sizeGb} GB${needs_restart ? "; its file system grows when its machine boots again, which happens next" : ""}`,
     );
     return toOutputs(news, volume);
   },
   async delete(id, outs, context, { kept } = noRecords) {
     await deleteWhenDetached(id, outs, context);
-    // After a host migration it goes by another id, by which a forced replacement may have found it.
+    // After a host migration it has another id, by which a forced replacement may have found it.
     const moved = await findMoved(outs, context);
     if (moved && !kept.has(moved.id)) await deleteWhenDetached(moved.id, outs, context);
   },
 } satisfies Handler<VolumeInputs, VolumeOutputs>;
 
 export class Volume extends FlyResource<VolumeInputs> {
-  /** The host it lies on. */
+  /** The host it is on; null: Fly does not say. */
   declare readonly zone: pulumi.Output<string | null>;
   declare readonly sizeGb: pulumi.Output<number>;
-  /** False when it could not be extended, because its host does not answer. */
+  /** False if it could not be extended because its host does not answer. */
   declare readonly complete: pulumi.Output<boolean | undefined>;
   constructor(name: string, args: Args<VolumeInputs>, opts?: pulumi.CustomResourceOptions) {
     super("Volume", name, args, { schemaVersion: undefined, zone: undefined, complete: undefined }, opts);

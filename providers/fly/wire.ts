@@ -1,10 +1,10 @@
 /**
- * The wire of the Fly Machines API: only what fly-pops sends or reads. Objects are loose, so fields unknown to us travel through
- * (an update replaces the whole config: what we dropped would be gone). Shapes: https://docs.machines.dev
+ * Wire types of the Fly Machines API, only for what fly-pops sends or reads. Objects are loose, so that unknown fields are kept: an update replaces
+ * the whole config, and dropped fields would be removed. Shapes: https://docs.machines.dev
  */
 import { z } from "zod";
 
-/** A JSON map or list that Fly may send as null where its document says map or list. */
+/** A JSON map or list that Fly may send as null, although its specification does not say so. */
 const orNull = <T extends z.ZodType>(type: T) => type.nullish();
 
 /** Go duration ("1m30s"), or nanoseconds as a number. */
@@ -150,16 +150,16 @@ export const ImageRef = z.looseObject({
 export type ImageRef = z.infer<typeof ImageRef>;
 
 export const Machine = z.looseObject({
-  /** 14 lower-case hex digits, the same for life. */
+  /** 14 lower-case hex digits. Never changes. */
   id: z.string(),
   name: z.string().optional(),
   state: z.string().optional(),
   region: z.string().optional(),
-  /** ULID of the version, new with every change of config. */
+  /** ULID of the version. Each change of the config creates a new one. */
   instance_id: z.string().optional(),
   private_ip: z.string().nullish(),
   config: MachineConfig.nullish(),
-  /** In place of `config` when the host does not answer. */
+  /** Replaces `config` if the host does not respond. */
   incomplete_config: MachineConfig.nullish(),
   image_ref: ImageRef.nullish(),
   /** Newest first, the last 20. */
@@ -168,7 +168,7 @@ export const Machine = z.looseObject({
   /** ok, unknown or unreachable. */
   host_status: z.string().optional(),
   cordoned: z.boolean().nullish(),
-  /** Lease nonce; only in the answer to a create with `lease_ttl`. */
+  /** Lease nonce; only in the response to a create with `lease_ttl`. */
   nonce: z.string().nullish(),
   created_at: z.string().optional(),
   updated_at: z.string().optional(),
@@ -191,7 +191,7 @@ export const CreateMachine = z.looseObject({
 export type CreateMachine = z.infer<typeof CreateMachine>;
 
 export const UpdateMachine = CreateMachine.extend({
-  /** The `instance_id` this update was computed from; another one there is a 409. */
+  /** The `instance_id` that this update is based on. Fly returns 409 if it is no longer the current one. */
   current_version: z.string().optional(),
 });
 export type UpdateMachine = z.infer<typeof UpdateMachine>;
@@ -215,7 +215,7 @@ export const Lease = z.looseObject({
 });
 export type Lease = z.infer<typeof Lease>;
 
-/** Lease calls answer in an envelope of their own. */
+/** Lease calls return their result in an envelope. */
 export const LeaseAnswer = z.looseObject({ status: z.string().optional(), data: Lease });
 
 export const Exec = z.looseObject({
@@ -231,7 +231,7 @@ export const Volume = z.looseObject({
   name: z.string().optional(),
   state: z.string().optional(),
   region: z.string().optional(),
-  /** The host it lies on. */
+  /** The host it is on. */
   zone: z.string().nullish(),
   size_gb: z.number().optional(),
   encrypted: z.boolean().optional(),
@@ -293,9 +293,9 @@ export const Address = z.looseObject({
   shared: z.boolean().optional(),
   service_name: z.string().optional(),
   created_at: z.string().optional(),
-  /** An address machines go out by; nobody reaches them there. */
+  /** An egress address of machines, which accepts no connections. */
   egress: z.boolean().nullish(),
-  /** Not in every answer. */
+  /** Not in every response. */
   type: z.string().nullish(),
 });
 export type Address = z.infer<typeof Address>;
@@ -324,11 +324,11 @@ export interface PlacementQuery {
 
 export const Region = z.looseObject({ code: z.string(), deprecated: z.boolean().nullish() });
 export type Region = z.infer<typeof Region>;
-/** Live answers come in PascalCase, as with placements. */
+/** The live API returns PascalCase keys, as for placements. */
 export const RegionList = z.looseObject({ Regions: orNull(z.array(Region)), regions: orNull(z.array(Region)) });
 
 const Placement = z.looseObject({ Region: z.string().optional(), region: z.string().optional() });
-/** Live answers come in PascalCase, the document says lower case. A full region is simply absent. */
+/** The live API returns PascalCase keys, the specification has lower case. A full region is missing. */
 export const Placements = z.looseObject({ Regions: orNull(z.array(Placement)), regions: orNull(z.array(Placement)) });
 
 export const TokenScope = z.looseObject({

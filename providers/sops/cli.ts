@@ -1,30 +1,30 @@
 /**
- * The sops program, by pipes: no plaintext in files, arguments or environment. What it says on stderr is never passed on, for it quotes what it could
- * not take apart; its exit code tells what went wrong. https://github.com/getsops/sops/blob/main/cmd/sops/codes/codes.go
+ * Runs the sops program with pipes: no plaintext in files, arguments or environment. Its stderr is never shown, since it quotes input that it could
+ * not parse; the exit code says what went wrong. https://github.com/getsops/sops/blob/main/cmd/sops/codes/codes.go
  */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { pulumiHome } from "../../setup/pulumi-home.mjs";
 import { which } from "../which.ts";
 
-/** Older ones know no SSH key as a recipient. */
+/** Older versions do not support SSH keys as recipients. */
 const minVersion = [3, 10] as const;
 
-/** Where setup puts one that it brought: beside Pulumi's own programs, so that every checkout has it. */
+/** Directory in which setup installs sops: beside Pulumi's own programs, so that all checkouts share it. */
 export const bundledDir = join(pulumiHome(), "fly-pops");
 
-/** Longest answer that is read: a file of a PoP is a few KB. */
+/** Maximum output in bytes; the file of a PoP has a few KB. */
 const maxOutputBytes = 4 << 20;
 const timeoutMs = 120_000;
 
 export interface Sops {
-  /** Values of a sops file (YAML), by top-level key. `file` is its name for messages. */
+  /** Decrypts a sops file (YAML). @returns its values by top-level key. `file`: its name for messages */
   decrypt(text: string, file: string): Promise<Record<string, unknown>>;
-  /** A sops file (YAML) of these values that opens with the recipient's key, and no other. */
+  /** Encrypts values to one recipient alone. @returns a sops file (YAML) */
   encrypt(values: Record<string, string>, recipient: string): Promise<string>;
 }
 
-/** What sops could not do, as a sentence. */
+/** sops failed; the message is a sentence. */
 export class SopsError extends Error {
   constructor(message: string) {
     super(message);
@@ -33,9 +33,9 @@ export class SopsError extends Error {
 }
 
 export interface SopsOptions {
-  /** Whose PATH says where sops is, and whose keys it may use. Default: the process's own. */
+  /** Environment with the PATH to find sops in and the variables of its keys. Default: that of the process. */
   env?: NodeJS.ProcessEnv;
-  /** Folders looked into after PATH. Default: setup's. */
+  /** Directories searched after PATH. Default: that of setup. */
   extraDirs?: string[];
 }
 
@@ -47,25 +47,25 @@ export function createSops({ env = process.env, extraDirs = [bundledDir] }: Sops
   };
   return {
     async decrypt(text, file) {
-      // Its environment is the operator's: there, and in the files it names, sops looks for keys.
+      // With the operator's environment, in which sops looks for keys and paths of key files.
       const args = ["decrypt", "--input-type", "yaml", "--output-type", "json"];
       const { code, stdout } = await runSops(await program(), args, text, env);
-      if (code !== 0) throw new SopsError(`cannot open ${file}, ${decryptFailureReason(code)}`);
+      if (code !== 0) throw new SopsError(`cannot decrypt ${file}: ${decryptFailureReason(code)}`);
       return JSON.parse(stdout);
     },
     async encrypt(values, recipient) {
-      // Neither variables nor a .sops.yaml of the operator's may add a recipient, or say what stays plain.
+      // Without the operator's variables and .sops.yaml, which could add a recipient or leave values in plain text.
       const args = ["--config", "/dev/null", "encrypt", "--age", recipient];
       const types = ["--filename-override", "sealed.yaml", "--input-type", "json", "--output-type", "yaml"];
       const bare = { PATH: env.PATH, HOME: "/nonexistent" };
       const { code, stdout } = await runSops(await program(), [...args, ...types], JSON.stringify(values), bare);
-      if (code !== 0) throw new SopsError(`cannot seal to ${recipient}, sops ended with code ${code}`);
+      if (code !== 0) throw new SopsError(`cannot encrypt to ${recipient}: sops exited with ${code}`);
       return stdout;
     },
   };
 }
 
-/** The program's path. @throws SopsError when there is none, or it is too old */
+/** The path of sops. @throws SopsError if there is none, or only an older version */
 export async function findSops(env: NodeJS.ProcessEnv, extraDirs: string[] = [bundledDir]): Promise<string> {
   const tooOld: string[] = [];
   for (const program of which("sops", env.PATH, extraDirs)) {
@@ -80,7 +80,7 @@ export async function findSops(env: NodeJS.ProcessEnv, extraDirs: string[] = [bu
   throw new SopsError(`${wanted}, ${tooOld.length > 0 ? tooOld.join(", ") : "and there is none on PATH"}. ${help}`);
 }
 
-/** sops' own reason for not taking a recipient; undefined: it takes it. There is nothing to encrypt, so what it says quotes the recipient alone. */
+/** Why sops rejects a recipient; undefined: it accepts it. Nothing secret is encrypted, so its stderr may be shown. */
 export async function recipientError(program: string, recipient: string): Promise<string | undefined> {
   const args = ["--config", "/dev/null", "encrypt", "--age", recipient, "--filename-override", "x.yaml"];
   const bare = { PATH: process.env.PATH, HOME: "/nonexistent" };
@@ -93,23 +93,23 @@ export function decryptFailureReason(code: number | null): string {
     case 24:
     case 51:
     case 52:
-      return "its MAC does not match: it was changed by other means than sops. Take the last good one from git";
+      return "its MAC does not match: it was changed by something other than sops. Restore the last good version from git";
     case 128:
-      return "no key here opens it. Set SOPS_AGE_KEY_FILE (or what your kind of key needs), or let it name this PoP with: npx fly-pops secrets rekey --pops";
+      return "none of your keys can decrypt it. Set SOPS_AGE_KEY_FILE (or the equivalent for your key type), or add the PoPs as recipients: npx fly-pops secrets rekey --pops";
     case 25:
-      return "a value in it is damaged. Take the last good one from git";
+      return "a value in it is damaged. Restore the last good version from git";
     case null:
-      return `sops did not end in ${timeoutMs / 1000} s; does a key of it ask for a passphrase?`;
+      return `sops did not finish within ${timeoutMs / 1000} s; does a key require a passphrase?`;
     default:
-      return `sops ended with code ${code}. It says why itself: sops decrypt FILE >/dev/null`;
+      return `sops exited with ${code}. To see why: sops decrypt FILE >/dev/null`;
   }
 }
 
 interface SopsResult {
-  /** null: it was ended, having taken too long. */
+  /** null: it was killed after the timeout. */
   code: number | null;
   stdout: string;
-  /** Never to be shown where sops was given anything secret. */
+  /** Must not be shown if the input was secret. */
   stderr: string;
 }
 
@@ -132,7 +132,7 @@ function runSops(program: string, args: string[], input: string, env: NodeJS.Pro
         stderr: Buffer.concat(chunks.stderr).toString(),
       }),
     );
-    // It may end before it has read everything: its exit code says why.
+    // sops may exit before it has read all input: its exit code says why.
     child.stdin.on("error", () => undefined);
     child.stdin.end(input);
   });

@@ -1,24 +1,24 @@
-/** A sops file as text: what may be known of it without a key, and what it must not be. Pure. https://getsops.io/docs */
+/** Parses a sops file without decrypting it. Pure. https://getsops.io/docs */
 import { isMap, isScalar, parseDocument } from "yaml";
 
 export interface SopsFile {
-  /** Values as they stand in the file, by top-level key; what is no single encrypted text is undefined. sops leaves an empty text empty. */
+  /** Encrypted values by top-level key; undefined if the value is not one encrypted text. sops does not encrypt empty texts. */
   ciphertexts: Record<string, string | undefined>;
   /** age and SSH recipients, as written. */
   age: string[];
-  /** All recipients, by sops's name of their kind (age, pgp, kms, gcp_kms, azure_kv, hc_vault, ...). */
+  /** All recipients, with sops's name of their type (age, pgp, kms, gcp_kms, azure_kv, hc_vault, ...). */
   recipients: { kind: string; id: string }[];
 }
 
-/** Why a text is no file that could be used, as a clause whose subject is the file. */
+/** The file cannot be used. The message is a clause whose subject is the file. */
 export class SopsFileError extends Error {
   constructor(reason: string) {
     super(reason);
-    this.name = "NotUsable";
+    this.name = "SopsFileError";
   }
 }
 
-/** Lists of recipients in a file's metadata, and what names one in each. */
+/** Lists of recipients in the metadata, and the key that holds the id of a recipient in each. */
 const recipientIdKeys: Record<string, string> = {
   age: "recipient",
   pgp: "fp",
@@ -31,22 +31,24 @@ const recipientIdKeys: Record<string, string> = {
 
 const encrypted = /^ENC\[AES256_GCM,data:[A-Za-z0-9+/=]*,iv:[A-Za-z0-9+/=]+,tag:[A-Za-z0-9+/=]+,type:str\]$/;
 
-/** @throws NotUsable, without a word of what stands in the file */
+/** @throws SopsFileError, whose message quotes nothing of the file */
 export function parseSopsFile(text: string): SopsFile {
   const document = parseDocument(text, { uniqueKeys: true });
   const [error] = document.errors;
   if (error)
-    throw new SopsFileError(`is no YAML${error.linePos ? `, line ${error.linePos[0].line} cannot be read` : ""}`);
+    throw new SopsFileError(
+      `is not valid YAML${error.linePos ? `, line ${error.linePos[0].line} cannot be read` : ""}`,
+    );
   const { contents } = document;
   if (!isMap(contents))
-    throw new SopsFileError("is not encrypted: it has no sops part. What is in it must be taken for known");
+    throw new SopsFileError("is not encrypted: it has no sops metadata. Treat its contents as leaked");
   const metadata: unknown = contents.toJSON().sops;
   if (typeof metadata !== "object" || metadata === null)
-    throw new SopsFileError("is not encrypted: it has no sops part. What is in it must be taken for known");
+    throw new SopsFileError("is not encrypted: it has no sops metadata. Treat its contents as leaked");
   const groups = (metadata as { key_groups?: unknown }).key_groups;
   if (Array.isArray(groups) && groups.length > 0)
     throw new SopsFileError(
-      `has ${groups.length} key groups, each with a part of the key only (Shamir): a PoP has one key. Run: npx fly-pops secrets rekey, after sops brought it to one group`,
+      `has ${groups.length} key groups, each with only a part of the key (Shamir), but a PoP has one key. Reduce it to one group with sops, then run: npx fly-pops secrets rekey`,
     );
   const recipients = Object.entries(recipientIdKeys).flatMap(([kind, name]) =>
     listOf((metadata as Record<string, unknown>)[kind]).map((it) => ({ kind, id: String(it[name] ?? "?") })),
@@ -67,14 +69,14 @@ export function parseSopsFile(text: string): SopsFile {
 const listOf = (value: unknown): Record<string, unknown>[] =>
   Array.isArray(value) ? value.filter((it) => typeof it === "object" && it !== null) : [];
 
-/** An SSH recipient may carry a comment, which is not part of the key. */
+/** A recipient without the comment that an SSH key may have. */
 export const plainRecipient = (recipient: string): string => recipient.trim().split(/\s+/).slice(0, 2).join(" ");
 
-/** True when the file opens with this recipient's key as it is. */
+/** Whether the file is encrypted to this recipient. */
 export const hasRecipient = ({ age }: SopsFile, recipient: string): boolean =>
   age.some((it) => plainRecipient(it) === plainRecipient(recipient));
 
-/** The wanted values, still encrypted. @throws NotUsable naming each key that is missing, or is no encrypted text, with what helps */
+/** The encrypted values of these keys. @throws SopsFileError that lists each key that is missing or not an encrypted text, with what to do */
 export function pickCiphertexts({ ciphertexts }: SopsFile, keys: readonly string[]): Record<string, string> {
   const missing = keys.filter((key) => !Object.hasOwn(ciphertexts, key));
   const odd = keys.filter((key) => Object.hasOwn(ciphertexts, key) && ciphertexts[key] === undefined);
@@ -84,7 +86,9 @@ export function pickCiphertexts({ ciphertexts }: SopsFile, keys: readonly string
       ? [`has no ${missing.join(", ")}: add ${missing.length > 1 ? "them" : "it"} with "npx fly-pops secrets edit"`]
       : []),
     ...empty.map((key) => `has an empty ${key}: fill it in with "npx fly-pops secrets edit"`),
-    ...odd.map((key) => `has a ${key} that is no encrypted text: write it in quotes, with "npx fly-pops secrets edit"`),
+    ...odd.map(
+      (key) => `has a ${key} that is not an encrypted text: write it in quotes, with "npx fly-pops secrets edit"`,
+    ),
   ];
   if (problems.length > 0) throw new SopsFileError(problems.join("; it "));
   return Object.fromEntries(keys.map((key) => [key, ciphertexts[key] ?? ""]));

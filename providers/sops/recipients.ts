@@ -1,6 +1,6 @@
 /**
- * Who a file of secrets opens for. A PoP is marked in the file itself, by a comment behind its key (`ssh-ed25519 AAAA... fly-pops:prod/cdg-1`), which sops
- * keeps and gives no meaning to: so it is still known as a PoP's after it left the stack, and after the state forgot it. Pure.
+ * The recipients of a secrets file. A PoP is marked in the file by a comment after its key (`ssh-ed25519 AAAA... fly-pops:prod/cdg-1`), which sops keeps
+ * and ignores. So the key is still known as that of a PoP after the PoP was removed from stack and state. Pure.
  */
 import { plainRecipient, type SopsFile } from "./file.ts";
 
@@ -8,21 +8,21 @@ import { plainRecipient, type SopsFile } from "./file.ts";
 export type PopRecipients = Readonly<Record<string, string>>;
 
 export interface Recipient {
-  /** sops's name of its kind: age (SSH keys too), pgp, kms, ... */
+  /** sops's name of its type: age (SSH keys too), pgp, kms, ... */
   kind: string;
-  /** As it stands in the file. */
+  /** As written in the file. */
   id: string;
-  /** `departed`: a PoP's of this stack, or a former key of one. `unknown`: an SSH key as PoPs have, of nobody that is known. */
+  /** `departed`: key of a removed PoP of this stack, or a former key of one. `unknown`: an SSH key of the type that PoPs have, without a known owner. */
   who: "operator" | "unknown" | "departed" | "pop" | "other stack";
-  /** The PoP it is or was; of another stack with its name before it, `staging/lhr-1`. */
+  /** The PoP or former PoP; for another stack with the name of the stack, `staging/lhr-1`. */
   pop?: string;
 }
 
-/** What a recipient is told apart by. */
+/** What is known for classifying recipients. */
 export interface Known {
   /** Name of the stack, without organization and project. */
   stack: string;
-  /** What its outputs say. Absent: they could not be read, so each mark is believed. */
+  /** The stack's output `recipients`. Absent: it could not be read, so every mark is believed. */
   pops?: PopRecipients | undefined;
   /** Recipients that .sops.yaml names for this file: operators. */
   operators?: readonly string[];
@@ -30,7 +30,7 @@ export interface Known {
 
 const mark = (stack: string, pop: string): string => `fly-pops:${stack}/${pop}`;
 
-/** As a PoP is named in a file. */
+/** The recipient of a PoP with its mark, as written in a file. */
 export const marked = (recipient: string, stack: string, pop: string): string =>
   `${plainRecipient(recipient)} ${mark(stack, pop)}`;
 
@@ -38,7 +38,7 @@ const commentOf = (recipient: string): string => recipient.trim().split(/\s+/).s
 
 const order: readonly Recipient["who"][] = ["operator", "unknown", "departed", "pop", "other stack"];
 
-/** Everybody the file opens for, operators first. */
+/** All recipients of the file, operators first. */
 export function recipientsOf({ recipients }: Pick<SopsFile, "recipients">, known: Known): Recipient[] {
   return recipients
     .map(({ kind, id }) => ({ kind, id, ...(kind === "age" ? whoIs(id, known) : { who: "operator" as const }) }))

@@ -1,6 +1,6 @@
 /**
- * The operator's secrets as one PoP gets them: a sops file that its identity opens. Inputs and outputs hold ciphertext alone; what changed is seen
- * from the operator's ciphertexts, so a plaintext leaves no trace, not even a hash.
+ * The operator's secrets for one PoP: a sops file that its identity decrypts. Inputs and outputs hold only ciphertext. Changes are detected by the
+ * operator's ciphertexts, so that not even a hash of a plaintext is stored.
  */
 import { readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
@@ -14,7 +14,7 @@ import { hasRecipient, parseSopsFile, pickCiphertexts, SopsFileError } from "./f
 
 const lifecycle = {
   pop: "ignored",
-  file: "ignored", // a file that moved holds what it held
+  file: "ignored", // another path does not change the content
   ciphertexts: "update",
   recipient: "update",
 } satisfies Record<keyof SealedSecretsInputs, ChangeAction>;
@@ -24,7 +24,7 @@ export const SealedSecretsInputs = z.strictObject({
   pop: z.string(),
   /** The operator's sops file, relative to the project. */
   file: z.string().min(1),
-  /** What the image asks for, by key, as it stands encrypted in that file: another value there is another text here. */
+  /** Ciphertexts of the keys that the image needs, from that file. A changed value has another ciphertext. */
   ciphertexts: z.record(z.string(), z.string().startsWith("ENC[", "is not encrypted")),
   /** The PoP's identity: `ssh-ed25519 AAAA...` */
   recipient: z.string().min(1),
@@ -32,11 +32,11 @@ export const SealedSecretsInputs = z.strictObject({
 export type SealedSecretsInputs = z.infer<typeof SealedSecretsInputs>;
 export type SealedSecretsOutputs = SealedSecretsInputs & {
   schemaVersion: 1;
-  /** A sops file (YAML) that the PoP's identity opens. */
+  /** A sops file (YAML) that the PoP's identity decrypts. */
   sealed: string;
 };
 
-/** The file as it lies there, which must be the one the program read. */
+/** Reads the file again. Its ciphertexts must be those that the program read. */
 function readSecretsOf({ pop, file, ciphertexts }: SealedSecretsInputs): {
   text: string;
   hasRecipient(recipient: string): boolean;
@@ -50,7 +50,7 @@ function readSecretsOf({ pop, file, ciphertexts }: SealedSecretsInputs): {
   } catch (error) {
     const why =
       error instanceof SopsFileError ? error.message : `cannot be read (${(error as NodeJS.ErrnoException).code})`;
-    throw new Error(`${pop}: nothing sealed, ${file} ${why}. What the PoP has stays as it is. Run again.`);
+    throw new Error(`${pop}: no secrets were encrypted: ${file} ${why}. The PoP keeps the secrets it has. Run again.`);
   }
 }
 
@@ -61,7 +61,7 @@ async function encryptForPop(
   const { pop, file, ciphertexts, recipient } = inputs;
   const { text, hasRecipient } = readSecretsOf(inputs);
   if (hasRecipient(recipient)) {
-    log(`${pop}: ${file} names it, so it goes there as it is`);
+    log(`${pop}: ${file} is already encrypted to it and is shipped unchanged`);
     return text;
   }
   try {
@@ -73,7 +73,7 @@ async function encryptForPop(
     );
   } catch (error) {
     if (!(error instanceof SopsError)) throw error;
-    throw new Error(`${pop}: nothing sealed, ${error.message}. What the PoP has stays as it is.`);
+    throw new Error(`${pop}: no secrets were encrypted: ${error.message}. The PoP keeps the secrets it has.`);
   }
 }
 
@@ -84,7 +84,7 @@ export const sealedSecretsHandler = {
   async create(inputs, context) {
     return { id: inputs.pop, outs: { ...inputs, schemaVersion: 1, sealed: await encryptForPop(inputs, context) } };
   },
-  // Nothing of it is anywhere but in state and in the machine's config.
+  // It exists only in state and in the machine's config.
   async read(_id, outs) {
     const { schemaVersion: _, sealed: __, ...inputs } = outs;
     return { outs, inputs };

@@ -1,4 +1,4 @@
-/** What an operator does with the file of secrets: who opens it, who is to, is it fit for the PoPs. The commands of `npx fly-pops secrets` are made of these. */
+/** Reads, checks, rekeys and edits the secrets file, for the commands of `npx fly-pops secrets`. */
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
@@ -6,7 +6,7 @@ import { decryptFailureReason, findSops, recipientError, SopsError } from "./cli
 import { parseSopsFile, pickCiphertexts, type SopsFile, SopsFileError } from "./file.ts";
 import { type Rekey, type RekeyPlan, rekeyFault, rekeyPlan } from "./recipients.ts";
 
-/** Reads and takes apart a file. @throws SopsError when it is not there, plain, or split among several keys (Shamir) */
+/** Reads and parses the file. @throws SopsError if it does not exist, is not encrypted, or has several key groups (Shamir) */
 export function readSecretsFile(path: string): { text: string; parsed: SopsFile } {
   let text: string;
   try {
@@ -22,7 +22,7 @@ export function readSecretsFile(path: string): { text: string; parsed: SopsFile 
   return { text, parsed: parseSecretsFile(text, path) };
 }
 
-/** @throws SopsError with the file's name */
+/** Parses the text of the file. @throws SopsError with the file's name */
 export function parseSecretsFile(text: string, path: string): SopsFile {
   try {
     return parseSopsFile(text);
@@ -31,7 +31,7 @@ export function parseSecretsFile(text: string, path: string): SopsFile {
   }
 }
 
-/** What is wrong with a file for the image's wants, a sentence each; none: it is fit. Needs no key. */
+/** Problems of the file with the keys that the image needs, one sentence each. Empty: none. Needs no key. */
 export function secretsProblems(parsed: SopsFile, wanted: readonly string[], path: string): string[] {
   return wanted.flatMap((key) => {
     try {
@@ -45,8 +45,8 @@ export function secretsProblems(parsed: SopsFile, wanted: readonly string[], pat
 }
 
 /**
- * Gives the file a new data key, wrapped for its recipients after the change, all in one group. Whoever was taken out opens no later version; what they
- * have seen they have seen. @throws SopsError when the change names nobody or contradicts itself, nobody would be left, or no key here opens the file
+ * Gives the file a new data key, encrypted to its recipients after the change, all in one group. Removed recipients cannot decrypt later versions, but
+ * still know what they could read. @throws SopsError if the change is invalid, no recipient would be left, or none of the operator's keys decrypts it
  */
 export async function rekeySecrets(path: string, change: Rekey, env = process.env): Promise<RekeyPlan> {
   const { parsed } = readSecretsFile(path);
@@ -59,7 +59,9 @@ export async function rekeySecrets(path: string, change: Rekey, env = process.en
   for (const recipient of change.add ?? []) await assertRecipient(program, recipient, unchanged);
   if (plan.add.length === 0 && plan.remove.length === 0) return plan;
   if (parsed.recipients.length - plan.remove.length + plan.add.length === 0)
-    throw new SopsError(`${path}: nobody would be left who can open it. Nothing was changed. Add a recipient first.`);
+    throw new SopsError(
+      `${path}: no recipient would be left who can decrypt it. Nothing was changed. Add a recipient first.`,
+    );
   const args = [
     "rotate",
     "--in-place",
@@ -68,31 +70,31 @@ export async function rekeySecrets(path: string, change: Rekey, env = process.en
     path,
   ];
   const code = await inTerminal(program, args, env, true);
-  if (code !== 0) throw new SopsError(`${path}: not rekeyed, ${whyNot(code)}. Nothing was changed.`);
+  if (code !== 0) throw new SopsError(`${path}: not rekeyed: ${whyNot(code)}. Nothing was changed.`);
   return plan;
 }
 
-/** Asks sops itself, with nothing to encrypt: what it says of a recipient then quotes nobody's secret. */
+/** Throws if sops does not accept the recipient. Nothing secret is encrypted for it, so the message of sops may be shown. */
 async function assertRecipient(program: string, recipient: string, unchanged: string): Promise<void> {
   if (/^AGE-(SECRET-KEY|PLUGIN)-|PRIVATE KEY/i.test(recipient))
     throw new SopsError(
-      `That is a private key, and no recipient: take its public half (age-keygen -y FILE, or the .pub file). ${unchanged}`,
+      `That is a private key, not a recipient: use its public key (age-keygen -y FILE, or the .pub file). ${unchanged}`,
     );
-  if (recipient.includes(",")) throw new SopsError(`${recipient} is no recipient: one at a time. ${unchanged}`);
+  if (recipient.includes(",")) throw new SopsError(`${recipient} is not a recipient: one at a time. ${unchanged}`);
   if (!/^(age1|ssh-)/.test(recipient.trim()))
     throw new SopsError(
-      `${recipient} is no recipient: takes an age public key (age1...) or an SSH public key (ssh-ed25519 AAAA..., ssh-rsa AAAA...). ${unchanged}`,
+      `${recipient} is not a recipient: expected an age public key (age1...) or an SSH public key (ssh-ed25519 AAAA..., ssh-rsa AAAA...). ${unchanged}`,
     );
   const reason = await recipientError(program, recipient);
-  if (reason !== undefined) throw new SopsError(`${recipient} is no recipient, says sops: ${reason}. ${unchanged}`);
+  if (reason !== undefined) throw new SopsError(`${recipient} is not a recipient, sops says: ${reason}. ${unchanged}`);
 }
 
 const whyNot = (code: number): string =>
   code === 128
-    ? "no key here opens it. Set SOPS_AGE_KEY_FILE, or what your kind of key needs"
+    ? "none of your keys can decrypt it. Set SOPS_AGE_KEY_FILE, or the equivalent for your key type"
     : decryptFailureReason(code);
 
-/** Opens the file in the operator's editor ($SOPS_EDITOR, $EDITOR). A file that is not there is made by the rules of .sops.yaml. */
+/** Opens the file in the operator's editor ($SOPS_EDITOR, $EDITOR). A file that does not exist is created by the rules of .sops.yaml. */
 export async function editSecrets(path: string, env = process.env): Promise<"changed" | "unchanged"> {
   const exists = isThere(path);
   if (exists) readSecretsFile(path);
@@ -100,12 +102,12 @@ export async function editSecrets(path: string, env = process.env): Promise<"cha
   if (code === 200) return "unchanged";
   if (code === 0) return "changed";
   const editor = env.SOPS_EDITOR || env.EDITOR;
-  const noRules = "there is no .sops.yaml that says whom to encrypt to. How to write one: docs/secrets.md";
+  const noRules = "no rule of a .sops.yaml says to whom to encrypt it. How to write one: docs/secrets.md";
   const why: Record<number, string> = {
     111: noRules,
     61: noRules,
     201: editor
-      ? `the editor could not be run, or did not end well: ${editor}. Set EDITOR to one that is there`
+      ? `the editor could not be run or failed: ${editor}. Set EDITOR to one that works`
       : "no editor is set. Set EDITOR",
   };
   throw new SopsError(`${path}: not edited, ${why[code] ?? whyNot(code)}. Nothing was changed.`);
@@ -120,7 +122,7 @@ function isThere(path: string): boolean {
   }
 }
 
-/** Runs sops where its keys may ask a person. `quiet`: its own words stay out, for they may quote the file. */
+/** Runs sops in the terminal, so that its keys can ask for a passphrase. `quiet`: hides its output, which may quote the file. */
 function inTerminal(program: string, args: string[], env: NodeJS.ProcessEnv, quiet: boolean): Promise<number> {
   return new Promise((resolve, reject) => {
     const out = quiet ? "ignore" : "inherit";

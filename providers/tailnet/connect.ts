@@ -1,11 +1,11 @@
-/** The control server of a stack's tailnet, reached with the stack's credentials. */
+/** Creates the client of a control server with the stack's credentials. */
 import type { Clock } from "../clock.ts";
 import { type ConfigLookup, headscaleSettings, tailscaleSettings } from "../settings.ts";
 import { createHeadscale } from "./headscale.ts";
 import type { ControlServer, TailnetApi } from "./tailnet-api.ts";
 import { createTailscale } from "./tailscale.ts";
 
-/** @throws a sentence when there are no credentials, or an address is no URL */
+/** @throws if there are no credentials or an address is not a URL */
 export function connectTailnet(
   server: ControlServer,
   { config, env, clock }: { config: ConfigLookup; env: ConfigLookup; clock: Clock },

@@ -1,4 +1,4 @@
-/** A headscale of the user's own, by its REST API (0.28 and later). https://headscale.net, https://github.com/juanfont/headscale/tree/main/proto */
+/** The user's own headscale, by its REST API (0.28 and later). https://headscale.net, https://github.com/juanfont/headscale/tree/main/proto */
 import { z } from "zod";
 import type { Clock } from "../clock.ts";
 import { AnyJson, createApiClient } from "./http.ts";
@@ -11,7 +11,7 @@ export interface HeadscaleSettings {
   apiKey: string;
 }
 
-/** Its numbers of 64 bits come as text. */
+/** 64-bit numbers are sent as text. */
 const Id = z.union([z.string().min(1), z.number().transform(String)]);
 const PreAuthKey = z.object({
   preAuthKey: z.object({ id: Id, key: z.string().min(1), expiration: z.string().min(1) }),
@@ -51,9 +51,9 @@ export function createHeadscale(
         body: {
           reusable: false,
           ephemeral: false,
-          // Without one the key would be of the year 1, and so long expired.
+          // Without an expiration the key would be expired: the default is the year 1.
           expiration: new Date(clock.now() + expirySeconds * 1000).toISOString(),
-          // With tags it belongs to them, and to no user.
+          // With tags, the key belongs to the tags and not to a user.
           aclTags: tags.map((tag) => `tag:${tag}`),
         },
         responseSchema: PreAuthKey,
@@ -101,7 +101,7 @@ export function createHeadscale(
         }),
       );
     },
-    // Of a key it takes the tags at a node's first login alone, https://github.com/juanfont/headscale/issues/3370
+    // It takes the tags of a key only at a node's first login, https://github.com/juanfont/headscale/issues/3370
     async setTags(id, tags) {
       await api({
         operation: `set the tags of node ${id}`,
@@ -115,7 +115,7 @@ export function createHeadscale(
   };
 }
 
-/** What is not there is told by 404, and by 500 with these words. */
+/** Ignores "not found", for which headscale returns 404, or 500 with this text. */
 async function ignoreNotFound(work: Promise<unknown>): Promise<void> {
   await work.catch((error: unknown) => {
     const absent = error instanceof TailnetError && (error.status === 404 || /not found/i.test(error.message));

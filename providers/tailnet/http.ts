@@ -1,4 +1,4 @@
-/** One call to a control server's API: patience, repetition, redaction and the shape of errors, once for all drivers. */
+/** One call to a control server's API. Timeout, retry, redaction and the form of errors are the same for all control servers. */
 import { z } from "zod";
 import type { Clock } from "../clock.ts";
 import { httpTransport, NoResponseError, parseJson } from "../http-transport.ts";
@@ -7,7 +7,7 @@ import { withRetry } from "../retry.ts";
 import { TailnetError } from "./tailnet-api.ts";
 
 export interface Call<T> {
-  /** For people: verb and object, e.g. "list devices". */
+  /** For messages: verb and object, e.g. "list devices". */
   operation: string;
   method: "GET" | "POST" | "DELETE";
   path: string;
@@ -18,16 +18,16 @@ export interface Call<T> {
   responseSchema: z.ZodType<T>;
 }
 
-/** The answer to a call that only has to be done: nothing, or JSON of any kind. A page is somebody else's answer. */
+/** The response to a call without a result: empty, or any JSON. An HTML page comes from another server. */
 export const AnyJson = z.unknown().refine((answer) => typeof answer !== "string");
 
 export interface ApiClientOptions {
   /** Base URL. */
   server: string;
-  /** PEM of the authorities that count instead of the public ones. */
+  /** PEM of the CA certificates to trust instead of the public ones. */
   ca?: string | undefined;
   clock: Clock;
-  /** Must be in no error. */
+  /** Redacted in errors. */
   secrets: readonly string[];
 }
 
@@ -39,7 +39,7 @@ const firstDelayMs = 1_000;
 const retryableStatuses = new Set([429, 502, 503, 504]);
 
 /**
- * All calls may be repeated: reads and deletes by nature, and a key made twice is a key nobody has seen, that ends by itself within the hour.
+ * All calls may be repeated: reads and deletes are idempotent, and of two keys created by a repeated call the unused one expires within an hour.
  */
 export function createApiClient({ server, ca, clock, secrets }: ApiClientOptions): ApiClient {
   const base = server.replace(/\/+$/, "");
@@ -66,15 +66,15 @@ export function createApiClient({ server, ca, clock, secrets }: ApiClientOptions
     if (response.status < 200 || response.status > 299) {
       const detail = redact(detailOf(json), secrets);
       throw new TailnetError(
-        `${operation}: ${detail || "refused without a reason"} (${response.status}, ${base})`,
+        `${operation}: ${detail || "rejected without a reason"} (${response.status}, ${base})`,
         response.status,
         response.status >= 500,
       );
     }
     const parsed = responseSchema.safeParse(json);
     if (parsed.success) return parsed.data;
-    const where = parsed.error.issues.map((issue) => issue.path.join(".") || "the answer").join(", ");
-    throw new TailnetError(`${operation}: unexpected answer of ${base}, see ${where}`, response.status, true);
+    const where = parsed.error.issues.map((issue) => issue.path.join(".") || "the response").join(", ");
+    throw new TailnetError(`${operation}: unexpected response of ${base}, see ${where}`, response.status, true);
   }
 
   return (call) => withRetry({ clock, maxAttempts, delayMs }, () => once(call));
@@ -85,7 +85,7 @@ function delayMs(error: unknown, attempt: number): number | undefined {
   return error.status === undefined || retryableStatuses.has(error.status) ? firstDelayMs * attempt : undefined;
 }
 
-/** Certificate trouble has a name of its own in Node; who meets it needs to know which authorities were asked. */
+/** Node's codes for a certificate of an untrusted CA. */
 const untrustedCodes = new Set([
   "DEPTH_ZERO_SELF_SIGNED_CERT",
   "SELF_SIGNED_CERT_IN_CHAIN",
@@ -97,9 +97,9 @@ const untrustedCodes = new Set([
 
 function noResponseReason({ code = "" }: NoResponseError, base: string): string {
   if (untrustedCodes.has(code))
-    return `${base} has a certificate of an authority that is not known here (${code}). Name its authorities in tailnet.ca`;
+    return `${base} has a certificate of an untrusted CA (${code}). Set tailnet.ca to its CA certificates`;
   if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID")
-    return `the certificate of ${base} is not valid now (${code}). Look at its dates, and at this machine's clock`;
+    return `the certificate of ${base} is not valid now (${code}). Check its dates, and this machine's clock`;
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") return `the certificate of ${base} is for another name`;
   if (code === "ECONNREFUSED") return `nothing listens at ${base}`;
   if (code === "ENOTFOUND" || code === "EAI_AGAIN") return `the name in ${base} does not resolve`;
@@ -107,7 +107,7 @@ function noResponseReason({ code = "" }: NoResponseError, base: string): string 
   return `no answer from ${base} (${code || "no reason given"})`;
 }
 
-/** The server's own words: {message} of both, {error_description} of OAuth. At most 300 characters. */
+/** The server's error text: {message} of both, {error_description} of OAuth. At most 300 characters. */
 function detailOf(json: unknown): string {
   const body = typeof json === "object" && json !== null ? (json as Record<string, unknown>) : {};
   const text = [body.error_description, body.message, body.error, json].find(

@@ -1,24 +1,24 @@
-/** A PoP that has yet to join its tailnet needs a key that is still good: without one it would be made, never get its certificates, and nobody would know why. */
+/** Checks that a PoP that has not joined its tailnet yet has a valid auth key. With an expired one it would never get its certificates, for no visible reason. */
 import { z } from "zod";
 import type { Context } from "../handler.ts";
 
-/** How a PoP joins, as its auth key knows it. */
+/** How a PoP joins its tailnet. */
 export const TailnetJoin = z.strictObject({
   /** Its name in the tailnet, e.g. pop-cdg-1. */
   node: z.string().min(1),
   driver: z.enum(["tailscale", "headscale"]),
   /** URL of the control server. Absent: Tailscale's own. */
   server: z.string().optional(),
-  /** PEM of the authorities of its certificate instead of the public ones. */
+  /** PEM of the CA certificates to trust for it instead of the public ones. */
   ca: z.string().optional(),
-  /** When the key it was given ends, RFC 3339. */
+  /** When its auth key expires, RFC 3339. */
   expires: z.string().min(1),
 });
 export type TailnetJoin = z.infer<typeof TailnetJoin>;
 
 /**
- * Throws when the key has ended and the tailnet has no such node, which would have a key of its own on its volume. A tailnet that cannot be asked refuses nothing.
- * The control server is asked only about a key that has ended.
+ * Throws if the auth key has expired and the tailnet has no such node (a node has its own key on its volume). Only logs if the tailnet cannot be read.
+ * Calls the control server only if the key has expired.
  */
 export async function assertKeyUsable(pop: string, joins: TailnetJoin | undefined, context: Context): Promise<void> {
   if (joins === undefined || !(Date.parse(joins.expires) < context.clock.now())) return;
@@ -32,9 +32,9 @@ export async function assertKeyUsable(pop: string, joins: TailnetJoin | undefine
   if (known === true) return;
   if (known === false)
     throw new Error(
-      `${pop}: no machine made or changed, its auth key ended at ${expires} and ${node} is not in the tailnet, so it could never join. Run again with --refresh, which makes another key: npx pulumi up --refresh`,
+      `${pop}: no machine created or changed: its auth key expired at ${expires} and ${node} is not in the tailnet, so it could never join. Run again with --refresh, which creates another key: npx pulumi up --refresh`,
     );
   context.log(
-    `${pop}: its auth key ended at ${expires}, and whether ${node} joined before cannot be asked. If it does not come into the tailnet: npx pulumi up --refresh`,
+    `${pop}: its auth key expired at ${expires}, and the tailnet could not be asked whether ${node} has joined. If it does not join: npx pulumi up --refresh`,
   );
 }

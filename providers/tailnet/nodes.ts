@@ -1,34 +1,35 @@
-/** Whose a node of the tailnet is, and whether it is of use. Pure: names and tags are free for all, so neither proves anything. */
+/** Which nodes of the tailnet belong to a PoP, and which are stale. Pure. Any node can have any name and tags, so neither is proof. */
 import type { Device } from "./tailnet-api.ts";
 
-/** So long a node must not have been seen before it counts as one of an earlier life: a PoP that restarts is gone for moments, a host for minutes. */
+/** How long a node must be offline to count as stale: a restarting PoP is offline for seconds, a restarting host for minutes. */
 export const staleAfterMs = 600_000;
-/** Clocks of two servers are not the same. */
+/** Allowed difference between the clocks of two servers. */
 const skewMs = 60_000;
 
-/** Nodes that ask for this name. Whatever has not these tags is no PoP. */
+/** Nodes that requested this name and have all of these tags. A node without them is not a PoP. */
 export const findNodesNamed = (
   devices: readonly Device[],
   { node, tags }: { node: string; tags: string[] },
 ): Device[] => devices.filter(({ hostname, tags: has }) => hostname === node && tags.every((tag) => has.includes(tag)));
 
-/** Milliseconds since it was last seen: 0 when it is online; no end when nobody saw it. */
+/** Milliseconds since the node was last seen. 0: it is online. Infinity: unknown. */
 export const offlineForMs = ({ online, lastSeen }: Device, now: number): number =>
   online ? 0 : lastSeen === undefined ? Number.POSITIVE_INFINITY : now - Date.parse(lastSeen);
 
-/** What is known of the keys by which this stack's node may have joined. */
+/** What is known of the keys with which the node of this stack may have joined. */
 export interface JoinTraces {
   keyId: string;
-  /** When that key ends, RFC 3339. */
+  /** When that key expires, RFC 3339. */
   expires: string;
-  /** Seconds it was good for. */
+  /** Lifetime of that key, in seconds. */
   seconds: number;
-  /** Device that was found to be this stack's before. */
+  /** Device that was already identified as the node of this stack. */
   device?: string | undefined;
 }
 
 /**
- * Joined by this key. A headscale says by which; of Tailscale, that tells it of no device, a node that came while the single-use key was good is the one that used it.
+ * Whether the node joined with this key. headscale says so. Tailscale does not, but a node that joined while the single-use key was valid is the one that used
+ * it.
  */
 export function joinedWithKey(node: Device, { keyId, expires, seconds, device }: JoinTraces): boolean {
   if (node.id === device) return true;
@@ -39,8 +40,8 @@ export function joinedWithKey(node: Device, { keyId, expires, seconds, device }:
 }
 
 /**
- * The nodes that go with their PoP: those that joined by its key. Should none be known to have, the one that went offline with the PoP just now,
- * if there is one alone.
+ * The nodes to remove with their PoP: those that joined with its key. If none is known to have, the one that went offline just now with the PoP, if
+ * there is exactly one.
  */
 export function findOwnNodes(found: readonly Device[], traces: JoinTraces, now: number): Device[] {
   const proven = found.filter((it) => joinedWithKey(it, traces));

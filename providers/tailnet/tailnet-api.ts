@@ -1,57 +1,57 @@
-/** What a control server of a tailnet must be able to do for us, whoever made it. */
+/** The calls that fly-pops needs of a control server, Tailscale or headscale. */
 
 export type ControlPlane = "tailscale" | "headscale";
 
 export interface MintedKey {
-  /** By which it is revoked. */
+  /** Id for revoking it. */
   id: string;
-  /** The secret itself: shown once, sealed at once, kept nowhere. */
+  /** The secret: shown only once, encrypted at once, stored nowhere in plain text. */
   key: string;
-  /** When it ends if nobody used it, RFC 3339. */
+  /** When it expires if unused, RFC 3339. */
   expires: string;
 }
 
 export interface Device {
   id: string;
-  /** The name it asked for; in the tailnet it may be called `name-1`. */
+  /** The name it requested; its name in the tailnet may be `name-1`. */
   hostname: string;
   /** Without their `tag:`. */
   tags: string[];
-  /** Connected to the control server. What a server does not say counts as online. */
+  /** Whether it is connected to the control server. True if the server does not say. */
   online: boolean;
-  /** When it was, RFC 3339; absent where nobody knows. */
+  /** When it was last connected, RFC 3339. Absent: unknown. */
   lastSeen?: string | undefined;
   /** When it joined, RFC 3339. */
   created?: string | undefined;
-  /** Id of the auth key by which it joined, from a server that tells. */
+  /** Id of the auth key with which it joined. Absent: the server does not say. */
   keyId?: string | undefined;
 }
 
 export interface ControlServer {
   driver: ControlPlane;
-  /** Base URL of its API. Absent: what the settings say, else the driver's own. */
+  /** Base URL of its API. Absent: that of the settings, or the default. */
   server?: string | undefined;
-  /** PEM of the authorities of its certificate instead of the public ones. */
+  /** PEM of the CA certificates to trust for it instead of the public ones. */
   ca?: string | undefined;
 }
 
 export interface TailnetApi {
-  /** A key for one node: single-use, pre-authorized, not ephemeral, with these tags (without `tag:`). */
+  /** Creates a key for one node: single-use, pre-authorized, not ephemeral, with these tags (without `tag:`). */
   mint(of: { tags: string[]; expirySeconds: number; description: string }): Promise<MintedKey>;
-  /** Gone already is success. */
+  /** Succeeds if it is already gone. */
   revoke(id: string): Promise<void>;
-  /** Nodes of the tailnet; undefined when the credentials may not see them. */
+  /** Lists the nodes of the tailnet; undefined: the credentials may not list them. */
   devices(): Promise<Device[] | undefined>;
-  /** Gone already is success. */
+  /** Succeeds if it is already gone. */
   removeDevice(id: string): Promise<void>;
-  /** Gives a node exactly these tags (without `tag:`). Absent: it takes those of the next key it logs in by. */
+  /** Sets exactly these tags of a node (without `tag:`). Absent: a node takes the tags of the key with which it next logs in. */
   setTags?(id: string, tags: readonly string[]): Promise<void>;
 }
 
-/** An answer of a control server, or that there was none. Holds no request, and so no credential. */
+/** A failed call to a control server. Contains no part of the request, which holds a credential. */
 export class TailnetError extends Error {
   readonly status: number | undefined;
-  /** True when the call may have taken effect although no good answer came. */
+  /** Whether the call may have taken effect although there was no successful response. */
   readonly uncertain: boolean;
   constructor(message: string, status?: number, uncertain = false) {
     super(message);

@@ -10,7 +10,7 @@ export interface TailscaleSettings {
   server: string;
   /** The tailnet's name, or "-" for the one the credentials belong to. */
   tailnet: string;
-  /** An OAuth client of scope auth_keys that owns the tags (and devices:core, to remove stale nodes), or an API key. */
+  /** An OAuth client with scope auth_keys (and devices:core, to remove stale nodes) that owns the tags, or an API key. */
   credentials: { clientId: string; clientSecret: string } | { apiKey: string };
 }
 
@@ -26,16 +26,16 @@ const Devices = z.object({
       hostname: z.string().optional(),
       tags: z.array(z.string()).nullish(),
       connectedToControl: z.boolean().nullish(),
-      /** Absent while it is connected. */
+      /** Absent while the device is connected. */
       lastSeen: z.string().nullish(),
       created: z.string().nullish(),
     }),
   ),
 });
 
-/** A bearer lives for an hour; asked for anew before that. */
+/** An access token is valid for an hour; it is renewed this long before. */
 const marginMs = 60_000;
-/** Longest description that is taken: letters, digits, dashes and spaces. */
+/** Maximum length of a description, of letters, digits, dashes and spaces. */
 const maxDescriptionLength = 50;
 
 export function createTailscale(
@@ -117,7 +117,7 @@ export function createTailscale(
           created: created || undefined,
         }));
       } catch (error) {
-        // A client of scope auth_keys alone makes keys and sees no devices.
+        // An OAuth client with scope auth_keys alone can create keys but not list devices.
         if (error instanceof TailnetError && error.status === 403) return undefined;
         throw error;
       }

@@ -36,8 +36,8 @@ async function popsThatBlock(regions: object = { cdg: {}, ewr: {} }): Promise<{ 
 }
 
 test("block asks every PoP at once, by one call each, and says until when", async () => {
-  const { it: world, commands } = await popsThatBlock();
-  await using it = world;
+  const { it: context, commands } = await popsThatBlock();
+  await using it = context;
   const { code, out, err, calls } = await it.run(["block", "203.0.113.7", "2001:DB8::1", "--for", "1h", "--json"]);
   expect({ code, err }).toEqual({ code: 0, err: "" });
   const until = expect.stringMatching(/^\d{4}-\d\d-\d\dT/);
@@ -55,21 +55,21 @@ test("block asks every PoP at once, by one call each, and says until when", asyn
 });
 
 test("blocked and unblock show what is blocked where", async () => {
-  const { it: world } = await popsThatBlock();
-  await using it = world;
+  const { it: context } = await popsThatBlock();
+  await using it = context;
   await it.run(["block", "203.0.113.7", "198.51.100.9/24"]);
   const { out } = await it.run(["blocked"]);
   expect(out).toMatch(
     /^address +blocked until +PoPs\n203\.0\.113\.7\/32 +\d{4}-\d\d-\d\d \d\d:\d\d UTC +cdg-1 ewr-1\n198\.51\.100\.0\/24 /,
   );
   expect((await it.run(["unblock", "198.51.100.0/24"])).out).not.toContain("198.51.100");
-  expect(await it.run(["unblock", "--all"])).toMatchObject({ code: 0, out: "No address is blocked any more.\n" });
+  expect(await it.run(["unblock", "--all"])).toMatchObject({ code: 0, out: "No address is blocked now.\n" });
   expect(await it.run(["blocked"])).toMatchObject({ code: 0, out: "No address is blocked.\n" });
 });
 
 test("a PoP that is not reached is named with its reason, the others block, and the exit code says so", async () => {
-  const { it: world } = await popsThatBlock({ cdg: {}, ewr: {}, fra: {} });
-  await using it = world;
+  const { it: context } = await popsThatBlock({ cdg: {}, ewr: {}, fra: {} });
+  await using it = context;
   const { id } = it.machine("cdg-1");
   await it.local.call("POST", `/apps/my-edge/machines/${id}/stop`);
   await it.local.call("GET", `/apps/my-edge/machines/${id}/wait?state=stopped`);
@@ -79,9 +79,9 @@ test("a PoP that is not reached is named with its reason, the others block, and 
   const { code, out } = await it.run(["block", "203.0.113.7"]);
   expect(code).toBe(3);
   expect(out).toMatch(/203\.0\.113\.7\/32 .* fra-1\n/);
-  expect(out).toContain("cdg-1: not reached, nothing runs in it, machine");
+  expect(out).toContain("cdg-1: not reached, not running, machine");
   expect(out).toContain(
-    "ewr-1: not reached, its image is older than this command and has no pop block. Deploy a new one: npx pulumi up\n",
+    "ewr-1: not reached, its image is too old and has no pop block. Deploy a new image: npx pulumi up\n",
   );
   expect(out).toContain("Run the command again when they are back");
 });
@@ -89,19 +89,22 @@ test("a PoP that is not reached is named with its reason, the others block, and 
 test.each([
   [
     ["block", "home"],
-    'block: "home" is not blocked: takes an address or a network, as in 203.0.113.7 or 2001:db8::/32.',
+    'block: "home" cannot be blocked: expected an address or a network, as in 203.0.113.7 or 2001:db8::/32.',
   ],
-  [["block", "203.0.113.7/33"], 'block: "203.0.113.7/33" is not blocked'],
-  [["block", "0.0.0.0/0"], "block: 0.0.0.0/0 is too large a network. The largest one that is blocked is a /8."],
-  [["block", "::/0"], "block: ::/0 is too large a network. The largest one that is blocked is a /16."],
+  [
+    ["block", "203.0.113.7/33"],
+    'block: "203.0.113.7/33" cannot be blocked: expected an address or a network, as in 203.0.113.7 or 2001:db8::/32.',
+  ],
+  [["block", "0.0.0.0/0"], "block: 0.0.0.0/0 is too large. The largest network that can be blocked is a /8."],
+  [["block", "::/0"], "block: ::/0 is too large. The largest network that can be blocked is a /16."],
   [["block", "203.0.113.7", "--for", "soon"], "a duration from 1s to 365d"],
   [["block", "203.0.113.7", "--for", "0"], "a duration from 1s to 365d"],
   [["block", "203.0.113.7", "--for", "2y"], "a duration from 1s to 365d"],
-  [["unblock"], "unblock: takes addresses, or --all for every one that is blocked."],
-  [["unblock", "203.0.113.7", "--all"], "unblock: takes addresses, or --all"],
+  [["unblock"], "unblock: expected addresses, or --all for all blocked addresses."],
+  [["unblock", "203.0.113.7", "--all"], "unblock: expected addresses, or --all"],
 ])("%j is refused, and no PoP is asked", async (words, sentence) => {
-  const { it: world, commands } = await popsThatBlock({ cdg: {} });
-  await using it = world;
+  const { it: context, commands } = await popsThatBlock({ cdg: {} });
+  await using it = context;
   const { code, err } = await it.run(words);
   expect(err).toContain(sentence);
   expect(code).toBe(2);

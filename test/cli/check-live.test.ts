@@ -4,10 +4,10 @@ import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
 import { checkLive } from "../../cli/check/live.ts";
-import { type Outside, type Visit, visit } from "../../cli/check/outside.ts";
+import { type Prober, type Visit, visit } from "../../cli/check/prober.ts";
 import { openStack } from "../../cli/stack.ts";
 import { type Cli, cli, values } from "../support/cli.ts";
-import { cliWorld } from "../support/cli-world.ts";
+import { cliContext } from "../support/cli-context.ts";
 
 const now = Date.UTC(2026, 0, 1);
 const certificate = { begins: now - 30 * 86_400_000, ends: now + 60 * 86_400_000 };
@@ -23,15 +23,15 @@ async function deployed(over: Record<string, unknown> = {}): Promise<{ it: Cli; 
   return { it, v4: of("v4"), v6: of("v6") };
 }
 
-async function look(it: Cli, over: Partial<Outside>) {
-  const { world } = cliWorld({ env: it.env, dir: it.dir, clock: it.local.clock });
-  const outside: Outside = {
-    hasNames: true,
+async function look(it: Cli, over: Partial<Prober>) {
+  const { context } = cliContext({ env: it.env, dir: it.dir, clock: it.local.clock });
+  const outside: Prober = {
+    hasPublicDns: true,
     resolve: async () => [],
     visit: async () => ({ status: 200, pop: "cdg-1", certificate }),
     ...over,
   };
-  const findings = await checkLive(await openStack(world, undefined), outside, () => now);
+  const findings = await checkLive(await openStack(context, undefined), outside, () => now);
   return Object.fromEntries(findings.map(({ name, ...rest }) => [name, rest]));
 }
 
@@ -48,7 +48,7 @@ test("records that are the app's addresses, a certificate and a PoP behind each:
     [`${host} AAAA`]: { verdict: "good", detail: v6 },
     [`${host} at ${v4}`]: { verdict: "good", detail: "200 from cdg-1, certificate for 60 d" },
     [`${host} at ${v6}`]: { verdict: "good", detail: "200 from ewr-1, certificate for 60 d" },
-    PoPs: { verdict: "good", detail: "each of them answered" },
+    PoPs: { verdict: "good", detail: "each of them responded" },
   });
 });
 
@@ -80,8 +80,8 @@ test("a site that is passed through is answered by its own server, whose certifi
     "*.git.example.org": { verdict: "skipped" },
     [`old.example.org at ${v6}`]: {
       verdict: "bad",
-      detail: "200 from its own server, with a certificate that browsers refuse: certificate has expired",
-      fix: "Its own server shows that certificate: renew it there.",
+      detail: "200 from its own server, with a certificate that browsers reject: certificate has expired",
+      fix: "The site's own server presents that certificate: renew it there.",
     },
     [`${host} at ${v4}`]: { verdict: "good", detail: "200 from cdg-1, certificate for 60 d" },
   });
@@ -101,7 +101,7 @@ test("a record that is missing, leads elsewhere or cannot be had: each with what
   });
   expect(seen["a.example.org A"]).toMatchObject({
     verdict: "bad",
-    detail: "leads to 192.0.2.7, which is not the app's",
+    detail: "leads to 192.0.2.7, which does not belong to the app",
   });
   expect(seen["a.example.org AAAA"]).toMatchObject({
     verdict: "bad",
@@ -109,19 +109,19 @@ test("a record that is missing, leads elsewhere or cannot be had: each with what
     fix: `Add the AAAA record of a.example.org: ${v6}`,
   });
   expect(seen["b.example.org A"]).toMatchObject({ verdict: "good" });
-  expect(seen["c.example.org A"]).toMatchObject({ verdict: "bad", detail: "no answer from DNS, ETIMEOUT" });
+  expect(seen["c.example.org A"]).toMatchObject({ verdict: "bad", detail: "no response from DNS, ETIMEOUT" });
 });
 
 test.each<[string, Partial<Visit>, string]>([
   [
     "ends soon",
     { certificate: { ...certificate, ends: now + 2 * 86_400_000 } },
-    "200 from cdg-1, its certificate ends in 2 d",
+    "200 from cdg-1, its certificate expires in 2 d",
   ],
   [
     "is nobody's",
     { certificate: { ...certificate, problem: "SELF_SIGNED_CERT_IN_CHAIN" } },
-    "200 from cdg-1, with a certificate that browsers refuse: SELF_SIGNED_CERT_IN_CHAIN",
+    "200 from cdg-1, with a certificate that browsers reject: SELF_SIGNED_CERT_IN_CHAIN",
   ],
   ["is fine, the answer is not", { status: 502 }, "502 from cdg-1"],
 ])("a certificate that %s", async (_, over, detail) => {
@@ -136,13 +136,13 @@ test("who answers without being a PoP, who does not answer, and where there is n
   await using _ = it;
   const failing = (code: string) => Promise.reject(Object.assign(new Error(code), { code }));
   const foreign = await look(it, { visit: async () => ({ status: 200, certificate }) });
-  expect(foreign[`${host} at ${v4}`]).toMatchObject({ verdict: "bad", detail: "200 from somebody who is no PoP" });
+  expect(foreign[`${host} at ${v4}`]).toMatchObject({ verdict: "bad", detail: "200 from a server that is not a PoP" });
   const seen = await look(it, { visit: (_, ip) => failing(ip === v4 ? "ECONNREFUSED" : "ENETUNREACH") });
-  expect(seen[`${host} at ${v4}`]).toMatchObject({ verdict: "bad", detail: "no answer over HTTPS, ECONNREFUSED" });
+  expect(seen[`${host} at ${v4}`]).toMatchObject({ verdict: "bad", detail: "no response over HTTPS, ECONNREFUSED" });
   expect(seen[`${host} at ${v6}`]).toEqual({ verdict: "skipped", detail: "this machine has no IPv6" });
   expect(seen.PoPs).toMatchObject({
     verdict: "skipped",
-    detail: expect.stringContaining("not to be met from here: cdg-1, ewr-1"),
+    detail: expect.stringContaining("not reachable from here: cdg-1, ewr-1"),
   });
 });
 
@@ -150,7 +150,7 @@ test("an app without addresses is refused", async () => {
   const { it, v4, v6 } = await deployed();
   await using _ = it;
   for (const ip of [v4, v6]) await it.local.call("DELETE", `/apps/my-edge/ip_assignments/${ip}`);
-  await expect(look(it, {})).rejects.toThrow("app my-edge has no public address, so no visitor reaches it.");
+  await expect(look(it, {})).rejects.toThrow("app my-edge has no public address, so visitors cannot reach it.");
 });
 
 test("a visit names the site to whoever is at the address, and tells its certificate and its PoP", async () => {

@@ -1,12 +1,12 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { cli, planted, values } from "../support/cli.ts";
+import { cli, plantedToken, values } from "../support/cli.ts";
 
 test("no mistake: exit code 0, nothing in the output, and nobody is asked", async () => {
   await using it = await cli();
   const { code, out, err, calls } = await it.run(["check"]);
-  expect({ code, out, err, calls }).toEqual({ code: 0, out: "", err: "Pulumi.test.yaml: no mistake\n", calls: [] });
+  expect({ code, out, err, calls }).toEqual({ code: 0, out: "", err: "Pulumi.test.yaml: no errors\n", calls: [] });
 });
 
 test("a line a mistake, as editors read them; exit code 3; without a token, Pulumi or a stack", async () => {
@@ -22,7 +22,7 @@ test("a line a mistake, as editors read them; exit code 3; without a token, Pulu
 
 test("--json: file, line, column, key, severity, message", async () => {
   await using it = await cli();
-  it.config(values({ regions: { cgd: {} } }), { "fly:token": planted });
+  it.config(values({ regions: { cgd: {} } }), { "fly:token": plantedToken });
   const { code, out } = await it.run(["check", "--json"]);
   expect(code).toBe(3);
   expect(JSON.parse(out)).toEqual([
@@ -40,10 +40,10 @@ test("--json: file, line, column, key, severity, message", async () => {
       column: 3,
       key: "fly:token",
       severity: "error",
-      message: expect.stringContaining("clear text"),
+      message: expect.stringContaining("in plain text"),
     },
   ]);
-  expect(out).not.toContain(planted);
+  expect(out).not.toContain(plantedToken);
 });
 
 test("files as a commit hook names them, each by its own project; without a name all of the project", async () => {
@@ -62,7 +62,7 @@ test("no such file: one sentence, and it is no finding", async () => {
   await using it = await cli();
   const { code, out, err } = await it.run(["check", "--stack", "prod"]);
   expect({ code, out }).toEqual({ code: 1, out: "" });
-  expect(err).toMatch(/^check: there is no Pulumi\.prod\.yaml \(looked at .*\)\. Stacks with a file: test\.\n$/);
+  expect(err).toMatch(/^check: there is no Pulumi\.prod\.yaml \(tried .*\)\. Stacks with a file: test\.\n$/);
 });
 
 test("--live takes no files", async () => {

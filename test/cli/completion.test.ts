@@ -111,9 +111,11 @@ test.each([
 
 test("zsh and fish hear what each is for", async () => {
   await using it = await cli();
-  expect((await it.run(["complete", "zsh", "cos"])).out).toBe("cost:what the stack file costs a month by list price\n");
+  expect((await it.run(["complete", "zsh", "cos"])).out).toBe(
+    "cost:estimate the monthly cost of the stack file by list prices\n",
+  );
   expect((await it.run(["complete", "fish", "cos"])).out).toBe(
-    "cost\twhat the stack file costs a month by list price\n",
+    "cost\testimate the monthly cost of the stack file by list prices\n",
   );
 });
 

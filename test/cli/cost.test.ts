@@ -59,6 +59,6 @@ test("without a token the estimate says what it leaves out, and why", async () =
   const { code, out, err } = await it.run(["cost"], { env: { ...it.env, FLY_API_TOKEN: undefined } });
   expect(code).toBe(0);
   expect(out).toMatch(/^total +12\.29 USD\n$/m);
-  expect(err).toMatch(/^Fly was not asked for kept volumes: No Fly token/m);
+  expect(err).toMatch(/^Kept volumes could not be listed: No Fly token/m);
   expect(err).toContain("Volumes that stayed on Fly when earlier deployments took their PoPs out are left out");
 });

@@ -71,7 +71,7 @@ test("nobody looks, nobody is asked; Ctrl-C ends it", async () => {
   const asked = it.cli.local.fly.calls.list.map(({ method, path }) => `${method} ${path}`);
   expect(asked).toEqual(["GET /v1/apps/my-edge/ip_assignments"]);
   const { code, err } = await it.end();
-  expect({ code, err }).toEqual({ code: 130, err: "It is there until Ctrl-C.\n" });
+  expect({ code, err }).toEqual({ code: 130, err: "Press Ctrl-C to stop.\n" });
   await expect(fetch(it.url)).rejects.toThrow();
 });
 

@@ -5,7 +5,7 @@ import type { Finding } from "../../cli/commands/doctor.ts";
 import { secretIdFinding } from "../../cli/doctor/certificates.ts";
 import { emulated } from "../../cli/doctor/machine.ts";
 import manifest from "../../package.json" with { type: "json" };
-import { type Cli, cli, planted, says, values } from "../support/cli.ts";
+import { type Cli, cli, plantedToken, says, values } from "../support/cli.ts";
 import { httpServer } from "../support/http-server.ts";
 
 /** A machine with everything that setup brings, as files that answer as the real ones do. */
@@ -57,14 +57,14 @@ test("all there: nothing to do, nothing changed", async () => {
 
 test("for people: a table, then each fix", async () => {
   await using it = await cli();
-  const { code, out } = await it.run(["doctor"], { env: { ...withPulumi(it), FLY_API_TOKEN: planted } });
+  const { code, out } = await it.run(["doctor"], { env: { ...withPulumi(it), FLY_API_TOKEN: plantedToken } });
   expect(code).toBe(3);
   expect(out).toMatch(/^good +Pulumi CLI +v3\./m);
   expect(out).toMatch(/^bad +Fly token +read the token's scope: .*\(401, /m);
   expect(out).toContain(
     "\nFly token: Fly does not take it. Make one (fly tokens create org ORGANIZATION) and set it: ",
   );
-  expect(out).not.toContain(planted);
+  expect(out).not.toContain(plantedToken);
 });
 
 test("another CLI than the tested one, no plugins", async () => {
@@ -112,7 +112,7 @@ test("an app of another stack, unless that is the one to take over from", async 
     name: "Fly app",
     verdict: "bad",
     detail: "my-edge belongs to stack organization/fly-pops/test, whose machine cdg-1 runs in it",
-    fix: "Two stacks cannot share an app, its addresses and its registry: take another fly-pops:app. If that stack is gone and this one is to take over what it made: set fly-pops:adopt.from to organization/fly-pops/test",
+    fix: "Two stacks cannot share an app, its addresses and its registry: choose another fly-pops:app. If that stack is gone and this one should adopt its objects, set fly-pops:adopt.from to organization/fly-pops/test",
   });
   expect(await other({ adopt: { from: "organization/fly-pops/test" } })).toMatchObject({ verdict: "good" });
   expect(await other({ adopt: { from: "organization/fly-pops/else" } })).toMatchObject({ verdict: "bad" });

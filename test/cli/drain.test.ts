@@ -21,7 +21,7 @@ test("drain: cordoned under a lease, runs on, shows in status; undrain: seen to 
   const drained = await it.run(["drain", "cdg-1"]);
   expect(drained).toMatchObject({ code: 0, out: "" });
   expect(drained.err).toBe(
-    "cdg-1: drained, no new connection comes to it; those that are open go on\nOut of routing until: npx fly-pops undrain cdg-1. A deployment that changes a PoP routes it again, and so does npx pulumi up --refresh.\n",
+    "cdg-1: drained. It gets no new connections; open ones continue\nOut of routing until: npx fly-pops undrain cdg-1. A deployment that changes a PoP also routes it again, and so does npx pulumi up --refresh.\n",
   );
   expect(verbs(drained.calls)).toEqual(["lease", "cordon", "lease"]);
   expect(cordoned(it)).toEqual({
@@ -31,20 +31,24 @@ test("drain: cordoned under a lease, runs on, shows in status; undrain: seen to 
   const { code, out } = await it.run(["status"]);
   expect(code).toBe(3);
   expect(out).toContain("started, cordoned");
-  expect(out).toContain("cdg-1: cordoned, Fly Proxy sends it no visitors. Route it: npx fly-pops undrain cdg-1");
-  expect(await it.run(["drain", "cdg-1"])).toMatchObject({ code: 0, err: expect.stringContaining("drained already") });
+  expect(out).toContain(
+    "cdg-1: cordoned, so Fly Proxy sends it no visitors. Route it again: npx fly-pops undrain cdg-1",
+  );
+  expect(await it.run(["drain", "cdg-1"])).toMatchObject({ code: 0, err: expect.stringContaining("already drained") });
   const undrained = await it.run(["undrain", "cdg-1"]);
-  expect(undrained).toMatchObject({ code: 0, err: "cdg-1: serves and is routed\n" });
+  expect(undrained).toMatchObject({ code: 0, err: "cdg-1: healthy and in routing\n" });
   expect(verbs(undrained.calls).at(-2)).toBe("uncordon");
   expect(cordoned(it)["cdg-1"]).toEqual({ cordoned: false, leased: false });
-  expect(await it.run(["undrain", "cdg-1"])).toMatchObject({ code: 0, err: "cdg-1: is routed already\n" });
+  expect(await it.run(["undrain", "cdg-1"])).toMatchObject({ code: 0, err: "cdg-1: already in routing\n" });
 });
 
 test("the last PoP that is routed is drained only after a yes", async () => {
   await using it = await fleet();
   const refused = await it.run(["drain", "cdg-1", "ewr-1"]);
   expect(refused.code).toBe(1);
-  expect(refused.err).toMatch(/^No other PoP is routed, so visitors would reach nobody\.\n.*--yes\n$/);
+  expect(refused.err).toMatch(
+    /^No other PoP is in routing, so visitors would not reach any PoP\.\n.*--yes to confirm\.\n$/,
+  );
   const no = await it.run(["drain", "cdg-1", "ewr-1"], { ask: async () => "n" });
   expect(no).toMatchObject({ code: 0, err: expect.stringContaining("Nothing was changed.") });
   expect(cordoned(it)["cdg-1"]?.cordoned).toBe(false);
@@ -61,8 +65,8 @@ test("undrain of one that does not serve leaves it out, says so, and routes the 
   await new Promise<void>((resolve) => it.local.clock.after(60_000, resolve));
   const { code, err } = await it.run(["undrain", "cdg-1", "ewr-1"]);
   expect(code).toBe(3);
-  expect(err).toContain("ewr-1: serves and is routed\n");
-  expect(err).toMatch(/cdg-1: undrained, but it does not serve/);
+  expect(err).toContain("ewr-1: healthy and in routing\n");
+  expect(err).toMatch(/cdg-1: undrained, but it is not healthy/);
   expect(cordoned(it)).toMatchObject({ "cdg-1": { cordoned: true }, "ewr-1": { cordoned: false } });
 });
 

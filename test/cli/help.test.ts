@@ -1,13 +1,13 @@
 /** What each command's help says and how; options that may stand anywhere; waits that are told. */
 import type { Command } from "commander";
 import { expect, test } from "vitest";
-import { parsed } from "../../cli/complete.ts";
+import { parseTyped } from "../../cli/complete.ts";
+import type { CliContext } from "../../cli/context.ts";
 import { examples } from "../../cli/examples.ts";
 import { createProgram } from "../../cli/program.ts";
-import type { World } from "../../cli/world.ts";
 import { cli } from "../support/cli.ts";
 
-const program = createProgram({} as World, () => undefined);
+const program = createProgram({} as CliContext, () => undefined);
 const all = (command: Command, path: string[] = []): string[][] => [
   path,
   ...command
@@ -36,7 +36,7 @@ test.each(Object.entries(examples).flatMap(([path, lines]) => lines.map((line) =
   (path, line) => {
     const [, words = ""] = /fly-pops (.*?)( \|.*|\))?$/.exec(line) ?? [];
     const typed = words.split(" ");
-    const { command } = parsed(program, [...typed, ""]);
+    const { command } = parseTyped(program, [...typed, ""]);
     expect(line).toContain(`fly-pops ${path}`);
     const end = typed.includes("--") ? typed.indexOf("--") : typed.length;
     const known = [command, program].flatMap((it) => it.options.flatMap(({ long, short }) => [long, short]));
@@ -51,14 +51,16 @@ test("help of a command below a command, of one there is not, of all", async () 
   expect(await it.run(["help", "statsu"])).toEqual({
     code: 2,
     out: "",
-    err: "fly-pops: there is no command statsu. Did you mean status? All of them: fly-pops --help\n",
+    err: "fly-pops: unknown command statsu. Did you mean status? For a list: fly-pops --help\n",
     calls: [],
   });
   expect(await it.run(["help", "nope"])).toMatchObject({
     code: 2,
-    err: "fly-pops: there is no command nope. All of them: fly-pops --help\n",
+    err: "fly-pops: unknown command nope. For a list: fly-pops --help\n",
   });
-  expect((await it.run(["help", "secrets", "nope"])).err).toContain("there is no command secrets nope.");
+  expect((await it.run(["help", "secrets", "nope"])).err).toContain(
+    "fly-pops: unknown command secrets nope. For a list: fly-pops --help",
+  );
 });
 
 test.each(["-v", "-V", "--version"])("%s", async (flag) => {
@@ -87,7 +89,7 @@ test("who watches is told that Fly lets them wait, once; others are not", async 
   const slow = { kind: "slow", ms: 5_000 } as const;
   it.local.faults.next("GET machines", slow);
   const watched = await it.run(["nginx-test"], { isWatched: true });
-  expect(watched.err).toBe(`Waiting for Fly at ${it.local.url}: no answer for 2 s. Ctrl-C ends it.\n`);
+  expect(watched.err).toBe(`Waiting for Fly at ${it.local.url}: no response for 2 s. Press Ctrl-C to stop.\n`);
   it.local.faults.next("GET machines", slow);
   expect((await it.run(["nginx-test"])).err).toBe("");
   expect((await it.run(["nginx-test"], { isWatched: true })).err).toBe("");

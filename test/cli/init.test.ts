@@ -12,7 +12,7 @@ test("from flags alone: a stack file the program takes, and what comes next", as
   const { code, out, err, calls } = await it.run(["init", ...flags, ...origin]);
   expect({ code, out, calls }).toEqual({ code: 0, out: "", calls: [] });
   expect(err).toMatch(
-    /^Pulumi\.prod\.yaml is written\. Next, .*:\n {2}npx pulumi stack init prod\n {2}fly auth whoami && fly tokens create org personal --expiry 8760h \| npx pulumi config set --secret fly:token --stack prod\n/,
+    /^Pulumi\.prod\.yaml was written\. Next, .*:\n {2}npx pulumi stack init prod\n {2}fly auth whoami && fly tokens create org personal --expiry 8760h \| npx pulumi config set --secret fly:token --stack prod\n/,
   );
   expect(parse(readFileSync(join(it.dir, "Pulumi.prod.yaml"), "utf8"))).toEqual({
     config: {
@@ -55,7 +55,7 @@ test("beside the example that a clone brings another name is offered, and a name
   await using it = await cli();
   writeFileSync(join(it.dir, "Pulumi.prod.yaml"), "config: {}\n");
   const { code, err } = await it.run(["init", ...flags, ...origin]);
-  expect({ code, err }).toEqual({ code: 0, err: expect.stringMatching(/^Pulumi\.prod-edge\.yaml is written\./) });
+  expect({ code, err }).toEqual({ code: 0, err: expect.stringMatching(/^Pulumi\.prod-edge\.yaml was written\./) });
 });
 
 test("each answer is checked as it is given: what is wrong is said, asked again, and nothing is thrown away", async () => {
@@ -84,11 +84,11 @@ test("each answer is checked as it is given: what is wrong is said, asked again,
   expect({ code, left: answers }).toEqual({ code: 0, left: [] });
   expect(asked).toEqual(["Name", "Name", "Name", "Fly", "Fly", "Fly", "Regions", "Regions", "First", "Where", "Where"]);
   for (const sentence of [
-    "Pulumi.prod.yaml is there already. Edit it, or take another name for the stack.",
-    '"../x" is no name for a stack',
-    'app is "My_Edge": takes lower-case letters',
+    "Pulumi.prod.yaml exists already. Edit it, or choose another name for the stack.",
+    '"../x" is not a valid stack name',
+    'app is "My_Edge": expected lower-case letters',
     "did you mean cdg?",
-    'sites[0].origin is "ftp://x": takes http or https',
+    'sites[0].origin is "ftp://x": expected http or https',
   ])
     expect(err).toContain(sentence);
   const { config } = parse(readFileSync(join(it.dir, "Pulumi.edge.yaml"), "utf8"));
@@ -99,15 +99,19 @@ test.each([
   [
     ["init", "--app", "a"],
     2,
-    "init: --regions, --host, --origin not given, and nobody can be asked here. Nothing was written.\n",
+    "init: --regions, --host, --origin missing, and this is not a terminal that can ask for them. Nothing was written.\n",
   ],
   [
     ["init", "--stack", "test", ...flags, ...origin],
     1,
-    "init: --stack: Pulumi.test.yaml is there already. Edit it, or take another name for the stack.\nNothing was written.\n",
+    "init: --stack: Pulumi.test.yaml exists already. Edit it, or choose another name for the stack.\nNothing was written.\n",
   ],
-  [["init", "--stack", "../x", ...flags, ...origin], 1, '"../x" is no name for a stack'],
-  [["init", ...flags, "--origin", "ftp://x"], 1, 'init: --origin: sites[0].origin is "ftp://x": takes http or https'],
+  [["init", "--stack", "../x", ...flags, ...origin], 1, '"../x" is not a valid stack name'],
+  [
+    ["init", ...flags, "--origin", "ftp://x"],
+    1,
+    'init: --origin: sites[0].origin is "ftp://x": expected http or https',
+  ],
   [["init", "--app", "a", "--regions", "paris", "--host", "www.example.org", ...origin], 1, "did you mean cdg?"],
 ])("%j is refused, and nothing is written", async (argv, code, sentence) => {
   await using it = await cli();

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
-import { cli, planted } from "../support/cli.ts";
+import { cli, plantedToken } from "../support/cli.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 const launcher = join(root, "cli", "fly-pops.cjs");
@@ -63,8 +63,11 @@ test("who reads has read enough: no complaint about the closed pipe", async () =
 
 test("a refused token shows neither in the output nor in an error", async () => {
   await using it = await cli();
-  const ran = await launch(["status", "--stack", "prod"], { FLY_API_HOSTNAME: it.local.url, FLY_API_TOKEN: planted });
+  const ran = await launch(["status", "--stack", "prod"], {
+    FLY_API_HOSTNAME: it.local.url,
+    FLY_API_TOKEN: plantedToken,
+  });
   expect(ran.code).toBe(1);
   expect(ran.stderr).toContain("Fly does not know the token");
-  expect(ran.stdout + ran.stderr).not.toContain(planted);
+  expect(ran.stdout + ran.stderr).not.toContain(plantedToken);
 });

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { cli, planted } from "../support/cli.ts";
+import { cli, plantedToken } from "../support/cli.ts";
 
 const says = ["nginx: started", "unbound: started"];
 
@@ -88,7 +88,7 @@ test("--process, --site and --errors, each and together", async () => {
   expect({ code, out, err }).toEqual({
     code: 0,
     out: "",
-    err: "None of 5 lines is asked for. Processes that wrote: nginx, unbound.\n",
+    err: "None of 5 lines matches. Processes with logs: nginx, unbound.\n",
   });
 });
 
@@ -112,9 +112,9 @@ test("-n and --since look further back than Fly tells at once, past what is left
 test.each([
   [
     ["--since", "yesterday"],
-    "logs: --since yesterday is no time. It takes 90s, 10m, 2h, 7d, or a time as 2026-03-01T02:00:00Z.\n",
+    "logs: --since yesterday is not a time. Expected 90s, 10m, 2h, 7d, or a time such as 2026-03-01T02:00:00Z.\n",
   ],
-  [["-n", "0"], "It takes a whole number from 1 to 100000."],
+  [["-n", "0"], "Expected a whole number from 1 to 100000."],
 ])("%j is refused before anything is asked", async (options, reason) => {
   await using it = await cli();
   const { code, err, calls } = await it.run(["logs", ...options]);
@@ -146,7 +146,7 @@ test("-f goes on through errors of the API: each reason once, no line lost, and 
   expect(code).toBe(130);
   expect(out.match(/ cdg-1 up$/gm)).toHaveLength(2);
   expect(err.match(/no logs today/g)).toHaveLength(1);
-  expect(err).toContain("Trying again until Ctrl-C.\nLogs come again.\n");
+  expect(err).toContain("Retrying until Ctrl-C.\nLogs are available again.\n");
 
   it.local.clock.after(1_500, () =>
     it.local.faults.next("GET api/apps/:app/logs", { kind: "status", status: 401, body: { error: "unauthorized" } }),
@@ -161,7 +161,7 @@ test("before anything is deployed there is nothing to read", async () => {
   expect(await it.run(["logs"])).toEqual({
     code: 1,
     out: "",
-    err: "my-edge has no machine yet, so nothing was written. Deploy it: npx pulumi up --refresh\n",
+    err: "my-edge has no machine yet, so there are no logs. Deploy it: npx pulumi up --refresh\n",
     calls: ["GET /v1/apps/my-edge/machines"],
   });
 });
@@ -171,7 +171,7 @@ test("a PoP there is not", async () => {
   await it.deploy();
   const { code, out, err, calls } = await it.run(["logs", "fra-1"]);
   expect({ code, out, calls }).toEqual({ code: 1, out: "", calls: ["GET /v1/apps/my-edge/machines"] });
-  expect(err).toBe("There is no PoP fra-1. Stack file and my-edge have: cdg-1, ewr-1.\n");
+  expect(err).toBe("There is no PoP fra-1. PoPs in the stack file and in my-edge: cdg-1, ewr-1.\n");
 });
 
 test("a PoP that is not deployed yet", async () => {
@@ -179,7 +179,7 @@ test("a PoP that is not deployed yet", async () => {
   const { code, err } = await it.run(["logs", "cdg-1"]);
   expect(code).toBe(1);
   expect(err).toBe(
-    "cdg-1: stands in the stack file, but my-edge has no machine for it yet. Deploy it: npx pulumi up --refresh\n",
+    "cdg-1 is in the stack file, but my-edge has no machine for it yet. Deploy it: npx pulumi up --refresh\n",
   );
 });
 
@@ -190,7 +190,7 @@ test("logs that cannot be read: which server was asked, and another way", async 
   const { code, out, err } = await it.run(["logs", "cdg-1"]);
   expect({ code, out }).toEqual({ code: 1, out: "" });
   expect(err).toMatch(/^read logs of my-edge: unauthorized \(403, request .+\)\. The Machines API has no logs, so /);
-  expect(err).toContain(`${it.local.url} was asked`);
+  expect(err).toContain(`so this uses ${it.local.url}`);
   expect(err).toContain(`fly logs -a my-edge --machine ${it.machine("cdg-1").id}\n`);
 });
 
@@ -203,8 +203,8 @@ test("FLY_API_BASE_URL is where logs are asked, as for flyctl", async () => {
 });
 
 test("a token that a PoP writes into its log is blotted out", async () => {
-  await using it = await cli({ behaviour: { says: [`token is ${planted} and fm2_lJPECAAAAAAAAB`] } });
+  await using it = await cli({ behaviour: { says: [`token is ${plantedToken} and fm2_lJPECAAAAAAAAB`] } });
   await it.deploy();
-  const { out } = await it.run(["logs", "cdg-1"], { secrets: new Set([planted]) });
+  const { out } = await it.run(["logs", "cdg-1"], { secrets: new Set([plantedToken]) });
   expect(out).toContain("cdg-1 token is [redacted] and [redacted]");
 });

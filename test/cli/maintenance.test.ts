@@ -67,7 +67,7 @@ test("a site that is passed through has a server of its own for that, and no PoP
   ]) {
     const { code, err } = await it.run(words);
     expect(code).toBe(1);
-    expect(err).toContain("is passed through (passThrough), so no PoP sees its requests or keeps its responses.");
+    expect(err).toContain(" has passThrough, so PoPs neither see its requests nor cache its responses.");
   }
   expect(it.commands).toHaveLength(asked);
 });
@@ -79,7 +79,7 @@ test("a PoP that is not reached is named", async () => {
   const { code, out } = await it.run(["maintenance", "on", "www.example.org"]);
   expect(code).toBe(3);
   expect(out).toMatch(
-    /^cdg-1: www\.example\.org is now in maintenance\newr-1: not changed, nothing runs in it, machine \S+ is stopped\./,
+    /^cdg-1: www\.example\.org is now in maintenance\newr-1: not changed, not running, machine \S+ is stopped\./,
   );
 });
 
@@ -87,7 +87,9 @@ test("an image that is older than the command says so", async () => {
   await using it = await fleet(() => ({ exitCode: 2, stdout: "", stderr: "pop: maintenance on x: no such command\n" }));
   const { code, out } = await it.run(["maintenance", "off", "www.example.org"]);
   expect(code).toBe(3);
-  expect(out).toContain("cdg-1: not changed, its image is older than this command and has no pop maintenance.");
+  expect(out).toContain(
+    "cdg-1: not changed, its image is too old and has no pop maintenance. Deploy a new image: npx pulumi up",
+  );
 });
 
 test.each([
@@ -120,7 +122,7 @@ test("status shows a site in maintenance, and one that only some PoPs serve is a
   expect(some.code).toBe(3);
   expect(JSON.parse(some.out).problems).toContainEqual(
     expect.stringMatching(
-      /^www\.example\.org: in maintenance on (cdg-1, served by ewr-1|ewr-1, served by cdg-1)\. Make it one: npx fly-pops maintenance on\|off www\.example\.org$/,
+      /^www\.example\.org: in maintenance on (cdg-1, served by ewr-1|ewr-1, served by cdg-1)\. Make them consistent: npx fly-pops maintenance on\|off www\.example\.org$/,
     ),
   );
   answers.push(["www.example.org"], ["www.example.org"]);

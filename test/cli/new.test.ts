@@ -14,10 +14,10 @@ import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { parse } from "yaml";
+import type { CliContext } from "../../cli/context.ts";
 import { run } from "../../cli/run.ts";
-import type { World } from "../../cli/world.ts";
 import { parseStackValues } from "../../config/stack-values.ts";
-import { cliWorld } from "../support/cli-world.ts";
+import { cliContext } from "../support/cli-context.ts";
 import { virtualClock } from "../support/virtual-clock.ts";
 
 const root = join(import.meta.dirname, "..", "..");
@@ -47,15 +47,15 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 /** One of the lines as a shell would take it apart. */
-async function line(text: string, over: Partial<World> = {}, env: Record<string, string> = {}) {
+async function line(text: string, over: Partial<CliContext> = {}, env: Record<string, string> = {}) {
   const PATH = [join(clone, "bin", "npm-stand-in"), process.env.PATH].join(delimiter);
-  const { world, said } = cliWorld({
+  const { context, said } = cliContext({
     env: { PATH, HOME: folder, NPM_CODE: "0", ...env },
     dir: clone,
     clock: virtualClock(),
     ...over,
   });
-  const code = await run(text.replace(/^npx fly-pops /, "").split(" "), world);
+  const code = await run(text.replace(/^npx fly-pops /, "").split(" "), context);
   return { code, ...said };
 }
 
@@ -77,7 +77,7 @@ test("the documented line asks, and makes a project with what git tracks, real f
   const { config } = parse(readFileSync(join(target, "Pulumi.edge.yaml"), "utf8"));
   expect(parseStackValues(config).pops.map(({ name }) => name)).toEqual(["ewr-1", "fra-1"]);
   expect(config["fly-pops:app"]).toBe("my-edge-7");
-  expect(made.err).toContain('app is "My Edge": takes lower-case letters');
+  expect(made.err).toContain('app is "My Edge": expected lower-case letters');
   expect(made.err).toMatch(/^run setup -- --only npm,pulumi in \S+\/my-edge$/m);
   expect(made.err).toContain("  cd ../my-edge\n");
   expect(made.err).toContain("  npx pulumi stack init edge\n");
@@ -93,7 +93,7 @@ test("without questions and without packages: it says what is left to do", async
 test("a setup that fails is said, with what there is by then", async () => {
   const { code, err } = await line(`new ../my-edge ${flags}`, {}, { NPM_CODE: "4" });
   expect(code).toBe(1);
-  expect(err).toContain("new: ../my-edge is made, and npm run setup in it ended with code 4");
+  expect(err).toContain("new: ../my-edge was created, but npm run setup failed there with code 4");
 });
 
 describe("refused, and nothing is written", () => {
@@ -101,9 +101,15 @@ describe("refused, and nothing is written", () => {
     [`new ../full ${flags}`, "new: ../full is not empty. Nothing was written."],
     [`new . ${flags}`, "new: . is not empty."],
     [`new ../fly-pops/index.ts ${flags}`, "is a file. Nothing was written."],
-    ["new ../my-edge --app a", "new: --regions, --host, --origin not given, and nobody can be asked here."],
+    [
+      "new ../my-edge --app a",
+      "new: --regions, --host, --origin missing, and this is not a terminal that can ask for them. Nothing was written.",
+    ],
     [`new ../my-edge ${flags} --regions paris`, "new: --regions: regions.paris"],
-    [`new ../my-edge ${flags} --stack prod`, "new: --stack: Pulumi.prod.yaml is there already."],
+    [
+      `new ../my-edge ${flags} --stack prod`,
+      "new: --stack: Pulumi.prod.yaml exists already. Edit it, or choose another name for the stack.",
+    ],
   ])("%s", async (text, sentence) => {
     mkdirSync(join(folder, "full"));
     writeFileSync(join(folder, "full", "x"), "");
@@ -118,6 +124,8 @@ describe("refused, and nothing is written", () => {
     rmSync(join(clone, ".git"), { recursive: true });
     const { code, err } = await line(`new ../my-edge ${flags}`);
     expect(code).toBe(1);
-    expect(err).toContain("this folder is no clone");
+    expect(err).toContain(
+      "new: this directory is not a git clone, so the files of the project are unknown. Nothing was written.",
+    );
   });
 });

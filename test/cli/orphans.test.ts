@@ -2,7 +2,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { goingOf, type Orphan } from "../../cli/orphans.ts";
+import { type Orphan, selectForDeletion } from "../../cli/orphans.ts";
 import { type Cli, cli, owner, values } from "../support/cli.ts";
 import { image } from "../support/context.ts";
 
@@ -73,19 +73,19 @@ test("what a deployment is making is not deleted, and neither is anything while 
     {
       id: machine,
       deletable: false,
-      reason: "a deployment makes it just now, or was cut off while it did: npx pulumi up goes on with it",
+      reason: "a deployment is creating it, or was interrupted while doing so: npx pulumi up continues it",
     },
   ]);
   const begun = await it.run(["orphans", "--delete", "--yes"], { env });
   expect(begun.code).toBe(3);
-  expect(begun.err).toBe("Nothing was deleted: none of them is this stack's alone. Look at them with flyctl.\n");
+  expect(begun.err).toBe("Nothing was deleted: none of them belongs only to this stack. Inspect them with flyctl.\n");
   expect(deletes(begun.calls)).toEqual([]);
 
   // Lost for good, but somebody deploys.
   const locked = await it.run(["orphans", "--delete", "--yes"], { env: pulumi(it, { ids, locked: true }) });
   expect(locked.code).toBe(1);
   expect(locked.err).toBe(
-    "test: nothing was deleted, for a deployment may be under way: the stack is currently locked by 1 lock(s). created by ci@runner (pid 7) at 2026-11-29T01:00:00Z.\n",
+    "test: nothing was deleted, because a deployment may be running: the stack is currently locked by 1 lock(s). created by ci@runner (pid 7) at 2026-11-29T01:00:00Z.\n",
   );
   expect(deletes(locked.calls)).toEqual([]);
 
@@ -99,7 +99,7 @@ test("a volume that is kept on purpose is told, is no fault, and goes by its id 
   const env = pulumi(it, { ids });
   const listed = await it.run(["orphans"], { env });
   expect(listed.code).toBe(0);
-  expect(listed.out).toContain("kept when its PoP went (fly-pops:keepVolumes), and on the bill");
+  expect(listed.out).toContain("kept when its PoP was removed (fly-pops:keepVolumes), and billed");
   const all = await it.run(["orphans", "--delete", "--yes"], { env });
   expect(all).toMatchObject({ code: 0, err: "" });
   expect(deletes(all.calls)).toEqual([]);
@@ -111,7 +111,7 @@ test("a volume that is kept on purpose is told, is no fault, and goes by its id 
       return "y";
     },
   });
-  expect(asked).toEqual([`Delete volume ${volume}, with all that is on it? [y/N] `]);
+  expect(asked).toEqual([`Delete volume ${volume} with all data on it? [y/N] `]);
   expect(one).toMatchObject({ code: 0, err: `volume ${volume} deleted\n` });
 });
 
@@ -142,16 +142,16 @@ test("of several only those that are named go; with --json all of it is one valu
   expect(JSON.parse(none.out)).toMatchObject([{ id: volume, deleted: false }]);
 });
 
-test("an id that is no orphan is refused with all others; ids without --delete are half a sentence", async () => {
+test("an id that is not an orphan is refused with all others; ids without --delete are half a sentence", async () => {
   await using at = await scene({ keepVolumes: false });
   const env = pulumi(at.it, { ids: at.ids });
   const wrong = await at.it.run(["orphans", at.volume, "vol_none", "--delete", "--yes"], { env });
-  expect(wrong).toMatchObject({ code: 1, err: "orphans: vol_none is no orphan. Nothing was deleted.\n" });
+  expect(wrong).toMatchObject({ code: 1, err: "orphans: vol_none is not an orphan. Nothing was deleted.\n" });
   expect(deletes(wrong.calls)).toEqual([]);
   expect(await at.it.run(["orphans", at.volume], { env })).toMatchObject({
     code: 2,
     calls: [],
-    err: `orphans: ${at.volume} would be deleted. Say so: --delete\n`,
+    err: `orphans: ${at.volume} would be deleted. Pass --delete to confirm\n`,
   });
 });
 
@@ -166,9 +166,9 @@ test("what is another stack's is not deleted by its id either", () => {
     deletable: false,
     kept: false,
   };
-  expect(goingOf([theirs], [])).toEqual({ going: [], refusals: [] });
-  expect(goingOf([theirs], [theirs.id])).toEqual({
+  expect(selectForDeletion([theirs], [])).toEqual({ going: [], refusals: [] });
+  expect(selectForDeletion([theirs], [theirs.id])).toEqual({
     going: [],
-    refusals: [`machine ${theirs.id} stays: ${theirs.reason}`],
+    refusals: [`machine ${theirs.id} is not deleted: ${theirs.reason}`],
   });
 });

@@ -7,9 +7,9 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { limitDollars, most } from "../../cli/preflight/estimate.ts";
+import { limitDollars, maxCost } from "../../cli/preflight/estimate.ts";
 import { localEdge } from "../../cli/preflight/local-edge.ts";
-import { longestMinutes } from "../../cli/preflight/run.ts";
+import { maxMinutes } from "../../cli/preflight/run.ts";
 import { netVisitor } from "../../cli/preflight/visitor.ts";
 import { flyPrices } from "../../components/prices.ts";
 import { createLocalFly } from "../../local/fly/create.ts";
@@ -65,10 +65,10 @@ test("what it costs is said and asked about; no is no", async () => {
     questions.push(question);
     return "n";
   };
-  const { code, err, report } = await bench.run({ yes: false }, { world: { ask } });
+  const { code, err, report } = await bench.run({ yes: false }, { context: { ask } });
   expect(questions).toEqual(["Run? [y/N] "]);
   expect(err).toMatch(
-    /By list price that is at most \$0\.\d{3}; all of it is removed at the end\.\nNothing was done\.\n$/,
+    /By list prices this costs at most \$0\.\d{3}\. Everything is removed at the end\.\nNothing was done\.\n$/,
   );
   expect([code, report]).toEqual([1, undefined]);
   expect(bench.calls().filter(({ method }) => method !== "GET")).toEqual([]);
@@ -78,14 +78,14 @@ test("with nobody to ask nothing is done without --yes", async () => {
   using bench = await preflightBench();
   const { code, err } = await bench.run({ yes: false });
   expect(code).toBe(1);
-  expect(err).toContain("Nobody can be asked here, so nothing was done. Say it on the command line: --yes");
+  expect(err).toContain("Not a terminal, so nothing was done. Pass --yes to confirm");
   expect(bench.calls().filter(({ method }) => method !== "GET")).toEqual([]);
 });
 
 test("no region costs more than is promised", () => {
-  for (const { code } of regions) expect(most(code, longestMinutes).dollars).toBeLessThan(limitDollars);
+  for (const { code } of regions) expect(maxCost(code, maxMinutes).dollars).toBeLessThan(limitDollars);
   const dear = { ...flyPrices, volumeGb: 60 };
-  expect(most("iad", longestMinutes, dear).dollars).toBeGreaterThan(limitDollars);
+  expect(maxCost("iad", maxMinutes, dear).dollars).toBeGreaterThan(limitDollars);
 });
 
 test("a token that may not list apps, a region that does not exist: nothing is made", async () => {
@@ -93,9 +93,13 @@ test("a token that may not list apps, a region that does not exist: nothing is m
   const forbidden: Transport = async () => ({ status: 403, headers: {}, body: '{"error":"unauthorized"}' });
   const narrow = await bench.run({}, { road: () => forbidden });
   expect([narrow.code, narrow.report]).toEqual([1, undefined]);
-  expect(narrow.err).toMatch(/The token may not list the apps of personal .* fly tokens create org personal\n$/);
+  expect(narrow.err).toMatch(
+    /The token has no permission to list the apps of personal .* fly tokens create org personal\n$/,
+  );
   const nowhere = await bench.run({ region: "xyz" });
-  expect(nowhere.err).toContain("There is no region xyz. Nothing was made.");
+  expect(nowhere.err).toContain(
+    "There is no region xyz. Nothing was created. Region codes: https://fly.io/docs/reference/regions/",
+  );
   expect(bench.calls().filter(({ method }) => method !== "GET")).toEqual([]);
 });
 
@@ -112,8 +116,8 @@ test("an app of an earlier run is named with its age, removed after a yes, and t
     questions.push(question);
     return "y";
   };
-  const { err, report } = await bench.run({ yes: false }, { world: { ask } });
-  expect(err).toContain(`Left by an earlier run, 0 minutes ago: app ${orphan} and all that is in it.`);
+  const { err, report } = await bench.run({ yes: false }, { context: { ask } });
+  expect(err).toContain(`Leftover of an earlier run, 0 minutes ago: app ${orphan} and everything in it.`);
   expect(questions).toEqual(["Remove 1 app, then run? [y/N] "]);
   expect(report?.counts.holds).toBeGreaterThan(50);
   expect(bench.apps()).toEqual([]);
@@ -124,7 +128,7 @@ test("--clean removes it and does no more; with nothing there it says so", async
   await bench.call("POST", "/apps", { name: orphan, org_slug: "personal", network: orphan });
   const { code, report } = await bench.run({ clean: true });
   expect([code, report, bench.apps()]).toEqual([0, undefined, []]);
-  expect((await bench.run({ clean: true })).err).toBe("No earlier run has left anything in personal.\n");
+  expect((await bench.run({ clean: true })).err).toBe("There are no leftovers of earlier runs in personal.\n");
 });
 
 test("what is not its own is left alone: other names, other networks, machines without its mark", async () => {
@@ -179,7 +183,7 @@ test("on the local stack a public address is reached where its daemon serves it"
   const listeners = [{ ip: "2001:db8::1", port: 80, local: { host: "127.0.0.1", port } }];
   const { open } = netVisitor({ dial: localEdge(async () => ({ listeners })) });
   const connection = await open("2001:db8::1", 80);
-  expect([await connection.ask("/"), await connection.ask("/again")]).toMatchObject([
+  expect([await connection.request("/"), await connection.request("/again")]).toMatchObject([
     { body: "here" },
     { body: "here" },
   ]);
@@ -200,12 +204,12 @@ test("a visitor's connection that is closed tells so, and answers nothing any mo
   const { port } = server.address() as AddressInfo;
   const { open } = netVisitor();
   const cut = await open("127.0.0.1", port);
-  expect(await cut.ask("/")).toEqual({ status: 200, body: "here" });
-  expect(await cut.ask("/close")).toBeUndefined();
+  expect(await cut.request("/")).toEqual({ status: 200, body: "here" });
+  expect(await cut.request("/close")).toBeUndefined();
   await cut.closed;
-  expect(await cut.ask("/")).toBeUndefined();
+  expect(await cut.request("/")).toBeUndefined();
   const ended = await open("127.0.0.1", port);
-  await ended.ask("/");
+  await ended.request("/");
   server.closeAllConnections();
   await ended.closed;
   server.close();

@@ -64,7 +64,7 @@ test("a PoP that is not reached is named, and the others are purged", async () =
   const { code, out } = await it.run(["purge", "--all"]);
   expect(code).toBe(3);
   expect(out).toMatch(
-    /^cdg-1: 12 objects, 3\.4 MB\newr-1: not purged, nothing runs in it, machine \S+ is stopped\. .*\nWhat ewr-1 has stored is still there: purge again once it serves\.\n$/,
+    /^cdg-1: 12 objects, 3\.4 MB\newr-1: not purged, not running, machine \S+ is stopped\. .*\nNot purged on ewr-1: purge again once it is healthy\.\n$/,
   );
   const json = await it.run(["purge", "--all", "--json"]);
   expect(json.code).toBe(3);
@@ -80,7 +80,7 @@ test("an image that is older than the command says so", async () => {
   const { code, out } = await it.run(["purge", "--all"]);
   expect(code).toBe(3);
   expect(out).toContain(
-    "cdg-1: not purged, its image is older than this command and has no pop purge. Deploy a new one: npx pulumi up\n",
+    "cdg-1: not purged, its image is too old and has no pop purge. Deploy a new image: npx pulumi up\n",
   );
 });
 
@@ -92,16 +92,20 @@ test("what nginx has against it is told", async () => {
   }));
   const { code, out } = await it.run(["purge", "--all"]);
   expect(code).toBe(3);
-  expect(out).toContain("cdg-1: not purged, pop purge ended with 1: pop: purge: nginx answers 400 Bad Request\n");
+  expect(out).toContain("cdg-1: not purged, pop purge exited with 1: pop: purge: nginx answers 400 Bad Request\n");
 });
 
 test.each([
-  [[], 2, "purge: takes one of URL..., --site HOST, --all."],
-  [["--all", "--site", "www.example.org"], 2, "purge: takes one of URL..., --site HOST, --all."],
-  [["https://www.example.org/", "--all"], 2, "purge: takes one of URL..., --site HOST, --all."],
-  [["--all", "--path", "/a"], 2, "purge: --path goes with --site HOST"],
-  [["--site", "www.example.org", "--path", "img/*"], 2, "purge: --path img/* begins with neither / nor *"],
-  [["www.example.org/a"], 2, "purge: www.example.org/a is not a URL as https://www.example.org/page"],
+  [[], 2, "purge: expected one of URL..., --site HOST, --all."],
+  [["--all", "--site", "www.example.org"], 2, "purge: expected one of URL..., --site HOST, --all."],
+  [["https://www.example.org/", "--all"], 2, "purge: expected one of URL..., --site HOST, --all."],
+  [["--all", "--path", "/a"], 2, "purge: --path needs --site HOST"],
+  [
+    ["--site", "www.example.org", "--path", "img/*"],
+    2,
+    "purge: --path img/* must begin with / or *, or it matches no path.",
+  ],
+  [["www.example.org/a"], 2, "purge: www.example.org/a is not a URL such as https://www.example.org/page"],
   [["ftp://www.example.org/a"], 2, "purge: ftp://www.example.org/a is not a URL"],
   [["https://me@www.example.org/a"], 2, "is not a URL"],
   [[`https://www.example.org/${"a".repeat(100_000)}`], 2, "purge: the URLs are longer than 100000 bytes together"],
@@ -114,7 +118,7 @@ test.each([
   [
     ["--site", "api.example.org"],
     1,
-    "api.example.org: this site has no cache in the stack file, so nothing of it is stored.",
+    "api.example.org: this site has no cache in the stack file, so nothing is cached for it.",
   ],
 ])("%.80j is refused before anything is asked", async (argv, code, reason) => {
   await using it = await fleet();

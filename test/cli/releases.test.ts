@@ -7,7 +7,7 @@ test("a comparison of no release in particular is not understood, and nothing is
     expect(await it.run(["releases", ...args])).toEqual({
       code: 2,
       out: "",
-      err: "releases: which release is to be compared? npx fly-pops releases NUMBER --diff\n",
+      err: "releases: --diff and --to need a release: npx fly-pops releases NUMBER --diff\n",
       calls: [],
     });
 });
@@ -20,7 +20,7 @@ test.each([
   await using it = await cli();
   const { code, err, calls } = await it.run([command, number]);
   expect({ code, calls }).toEqual({ code: 2, calls: [] });
-  expect(err).toContain("It takes a whole number from 1 to 1000000.");
+  expect(err).toContain("Expected a whole number from 1 to 1000000.");
 });
 
 test("preview of a stack file with mistakes names them, without Pulumi and without a call", async () => {
@@ -28,6 +28,6 @@ test("preview of a stack file with mistakes names them, without Pulumi and witho
   it.config(values({ regions: { cgd: {} } }));
   const { code, out, err, calls } = await it.run(["preview"]);
   expect({ code, out, calls }).toEqual({ code: 1, out: "", calls: [] });
-  expect(err).toContain("Pulumi.test.yaml: 1 mistake");
+  expect(err).toContain("Pulumi.test.yaml: 1 error in the stack's configuration. Nothing was changed.");
   expect(err).toContain("regions.cgd: no such region; did you mean cdg?");
 });

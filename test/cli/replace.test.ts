@@ -1,6 +1,6 @@
 /** What `replace` takes, and what it refuses before Pulumi is asked for anything; the deed itself is in test/slow/hosts.test.ts. */
 import { expect, test } from "vitest";
-import { lossOf } from "../../cli/replaceable.ts";
+import { replacementLoss } from "../../cli/replacement-loss.ts";
 import { sharedHostWarnings } from "../../components/placement.ts";
 import { parseConfig } from "../../config/parse.ts";
 import { cli, values } from "../support/cli.ts";
@@ -9,33 +9,35 @@ const edge = (over: Record<string, unknown> = {}) => parseConfig(values(over));
 const luggage = { blog: { files: "./blog", command: ["./blog"], port: 8080 } };
 
 test("a PoP of origins alone loses what comes again", () => {
-  const { told, refusals } = lossOf("cdg-1", edge(), undefined);
-  expect(refusals).toEqual([]);
-  expect(told.join("\n")).toContain("The cache is empty afterwards");
-  expect(told.join("\n")).toContain("A certificate that was put on the volume by hand is lost; whether there is one");
+  const { consequences, blockers } = replacementLoss("cdg-1", edge(), undefined);
+  expect(blockers).toEqual([]);
+  expect(consequences.join("\n")).toContain("The cache is lost: every page is fetched from its origin again.");
+  expect(consequences.join("\n")).toContain(
+    "Certificates that were put on the volume manually are lost. The PoP cannot be queried",
+  );
 });
 
 test("luggage's data is given up by a word of its own", () => {
-  const [refusal] = lossOf("cdg-1", edge({ luggage }), undefined).refusals;
-  expect(refusal).toMatch(
-    /^luggage \(blog\) may keep data on it, below \/var\/lib\/luggage\..*then say --lose-luggage$/,
-  );
-  const given = lossOf("cdg-1", edge({ luggage }), undefined, { loseLuggage: true });
-  expect(given.refusals).toEqual([]);
-  expect(given.told).toContain("What blog keeps below /var/lib/luggage is lost for good.");
+  const [refusal] = replacementLoss("cdg-1", edge({ luggage }), undefined).blockers;
+  expect(refusal).toMatch(/^luggage \(blog\) may keep data on it, in \/var\/lib\/luggage\..*then pass --lose-luggage$/);
+  const given = replacementLoss("cdg-1", edge({ luggage }), undefined, { loseLuggage: true });
+  expect(given.blockers).toEqual([]);
+  expect(given.consequences).toContain("The data of blog in /var/lib/luggage is lost permanently.");
 });
 
 test("a volume that was taken over is not given up", () => {
   const adopted = edge({ adopt: { pops: { "cdg-1": { volume: "vol_0123456789abcdef" } } } });
-  expect(lossOf("cdg-1", adopted, undefined).refusals.join()).toContain("fly-pops:adopt");
-  expect(lossOf("ewr-1", adopted, undefined).refusals).toEqual([]);
+  expect(replacementLoss("cdg-1", adopted, undefined).blockers.join()).toContain("fly-pops:adopt");
+  expect(replacementLoss("ewr-1", adopted, undefined).blockers).toEqual([]);
 });
 
 test("a certificate put there by hand is not given up where there is no vault", () => {
   const health = (selfSigned: boolean) =>
     ({ parts: {}, certificates: [{ host: "www.example.org", notAfter: "2030-01-01T00:00:00Z", selfSigned }] }) as never;
-  expect(lossOf("cdg-1", edge(), health(true)).refusals).toEqual([]);
-  expect(lossOf("cdg-1", edge(), health(false)).refusals.join()).toContain("/var/lib/pop/certs/www.example.org.pem");
+  expect(replacementLoss("cdg-1", edge(), health(true)).blockers).toEqual([]);
+  expect(replacementLoss("cdg-1", edge(), health(false)).blockers.join()).toContain(
+    "/var/lib/pop/certs/www.example.org.pem",
+  );
 });
 
 test("hosts that PoPs share are named with them; an unknown one is nobody's", () => {
@@ -47,7 +49,7 @@ test("hosts that PoPs share are named with them; an unknown one is nobody's", ()
     { name: "ewr-2", zone: null },
   ];
   expect(sharedHostWarnings(placed)).toEqual([
-    "cdg-1 and cdg-3 lie on one host, a: when it fails, all of them are away. To move one to another host, if Fly has one: npx fly-pops replace cdg-3",
+    "cdg-1 and cdg-3 are on one host, a: if it fails, all of them are down. To move one to another host, if Fly has one: npx fly-pops replace cdg-3",
   ]);
 });
 
@@ -67,7 +69,7 @@ test("doctor names hosts that are shared, and egress addresses", async () => {
       (JSON.parse((await it.run(["doctor", "--json"])).out) as { name: string }[]).map((row) => [row.name, row]),
     );
   expect(await found()).toMatchObject({
-    hosts: { verdict: "bad", fix: expect.stringContaining("cdg-1 and cdg-2 lie on one host, cdg-04") },
+    hosts: { verdict: "bad", fix: expect.stringContaining("cdg-1 and cdg-2 are on one host, cdg-04") },
     "egress addresses": { verdict: "good", detail: expect.stringMatching(/^not fixed/) },
   });
   await it.local.call("POST", "/apps/my-edge/ip_assignments", { type: "egress_v4" });

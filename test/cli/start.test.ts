@@ -27,11 +27,11 @@ test("start: who does not run is started, verified and routed, one after the oth
   const { code, out, err } = await it.run(["start", "cdg-1", "ewr-1"]);
   expect({ code, out }).toEqual({ code: 0, out: "" });
   expect(err).toBe(
-    `cdg-1: started, version ${it.machine("cdg-1").version} serves\newr-1: started, version ${it.machine("ewr-1").version} serves\n`,
+    `cdg-1: started, version ${it.machine("cdg-1").version} is healthy\newr-1: started, version ${it.machine("ewr-1").version} is healthy\n`,
   );
   expect(states(it)).toEqual({ "cdg-1": serves, "ewr-1": serves });
   const again = await it.run(["start", "cdg-1"]);
-  expect(again).toMatchObject({ code: 0, err: "cdg-1: runs already\n", calls: ["GET /v1/apps/my-edge/machines"] });
+  expect(again).toMatchObject({ code: 0, err: "cdg-1: already running\n", calls: ["GET /v1/apps/my-edge/machines"] });
 });
 
 test("start: one that does not come up ends it, says why, and the next is not touched", async () => {
@@ -42,7 +42,7 @@ test("start: one that does not come up ends it, says why, and the next is not to
   const { code, err } = await it.run(["start", "cdg-1", "ewr-1"]);
   expect(code).toBe(1);
   expect(err).toMatch(
-    /^cdg-1: started, but it does not serve, not healthy in time: .* It was left as it is\. .*logs cdg-1\n$/,
+    /^cdg-1: started, but it is not healthy: not healthy in time: .* It was left as it is\. .*logs cdg-1\n$/,
   );
   expect(states(it)["ewr-1"]).toMatchObject({ state: "stopped" });
 });
@@ -52,7 +52,7 @@ test("restart: cordoned, drained, stopped, started, verified, routed, under a le
   const { version } = it.machine("cdg-1");
   const { code, err, calls } = await it.run(["restart", "cdg-1"]);
   expect(code).toBe(0);
-  expect(err).toBe(`cdg-1: cordoned, draining for 5 s\ncdg-1: restarted, version ${version} serves\n`);
+  expect(err).toBe(`cdg-1: cordoned, draining for 5 s\ncdg-1: restarted, version ${version} is healthy\n`);
   const verbs = calls.filter((call) => /POST|DELETE/.test(call)).map((call) => call.split("/").at(-1)?.split("?")[0]);
   expect(verbs).toEqual(["lease", "cordon", "stop", "start", "uncordon", "lease"]);
   expect(states(it)["cdg-1"]).toEqual(serves);
@@ -76,7 +76,7 @@ test.each(["start", "restart"])("%s: a host that went away meanwhile is named", 
   it.local.faults.next("GET machines/:id", { kind: "status", status: 200, body: away });
   const { code, err, calls } = await it.run([verb, "cdg-1"]);
   expect(code).toBe(1);
-  expect(err).toMatch(/^cdg-1: not (re)?started, its host does not answer\. .*npx fly-pops replace cdg-1\n$/);
+  expect(err).toMatch(/^cdg-1: not (re)?started, because its host does not respond\. .*npx fly-pops replace cdg-1\n$/);
   expect(calls.filter((call) => /\/(cordon|stop|start)$/.test(call))).toEqual([]);
 });
 
@@ -88,13 +88,13 @@ test("restart of a process: by process-compose in the PoP, the machine goes on",
   });
   expect(await it.run(["restart", "cdg-1", "nginx"])).toMatchObject({
     code: 0,
-    err: "cdg-1: nginx is restarted. How it is: npx fly-pops processes cdg-1\n",
+    err: "cdg-1: nginx was restarted. Check it: npx fly-pops processes cdg-1\n",
   });
   expect(commands).toEqual([["/usr/bin/pc", "process", "restart", "nginx"]]);
   const wrong = await it.run(["restart", "cdg-1", "ngnix"]);
   expect(wrong).toMatchObject({
     code: 1,
-    err: "cdg-1: ngnix was not restarted, process-compose ended with 1: no such process. What runs there: npx fly-pops processes cdg-1\n",
+    err: "cdg-1: ngnix was not restarted, process-compose exited with 1: no such process. List its processes: npx fly-pops processes cdg-1\n",
   });
 });
 
@@ -111,7 +111,7 @@ test("a PoP under somebody's lease: what cannot be run in it says so", async () 
     const { code, err } = await it.run(argv);
     expect(code, argv.join(" ")).toBe(1);
     expect(err).toMatch(
-      /^cdg-1: nothing can be run in it while its machine is being changed: .*lease currently held by .*\. Run again when that is done\.\n$/,
+      /^cdg-1: cannot run a program while its machine is being changed: .*lease currently held by .*\. Run again after the change\.\n$/,
     );
   }
 });

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { failingCheck } from "../../local/fly/state-runner.ts";
-import { cli, planted, says, values } from "../support/cli.ts";
+import { cli, plantedToken, says, values } from "../support/cli.ts";
 
 const megabyte = 1024 * 1024;
 
@@ -134,7 +134,7 @@ test("nothing is deployed yet: each PoP is missing, and the next step is named",
   const { code, out, calls } = await it.run(["status"]);
   expect(code).toBe(3);
   // No state can be read here: what works for one that was never deployed and for one that went.
-  expect(out).toContain("cdg-1: wanted by the stack file, not there. Deploy it: npx pulumi up --refresh\n");
+  expect(out).toContain("cdg-1: in the stack file, but missing on Fly. Deploy it: npx pulumi up --refresh\n");
   expect(out).not.toContain("IPv4 address");
   expect(calls).toEqual(["GET /v1/apps/my-edge/machines", "GET /v1/apps/my-edge/ip_assignments"]);
 });
@@ -166,7 +166,7 @@ test("the way to each origin: direct or relayed, by whom, and how long an answer
     ["cdg-1", "https://web.tail.example", "home", "direct", "12.3 ms"],
     ["cdg-1", "http://192.168.1.10:8080", "router", "relayed by par", "84 ms"],
     ["cdg-1", "http://nas.tail.example", "nas", "relayed by a node", "20 ms"],
-    ["cdg-1", "http://gone.tail.example", "-", "no way", "-"],
+    ["cdg-1", "http://gone.tail.example", "-", "no path", "-"],
   ]);
   const { pops } = JSON.parse((await it.run(["status", "--json"])).out);
   expect(pops[0].origins[0]).toEqual({
@@ -195,7 +195,7 @@ test("a PoP that cannot be asked still has its row", async () => {
   expect(code).toBe(3);
   expect(cells(out.split("\n")[3])?.slice(0, 3)).toEqual(["cdg-1", "cdg", "started"]);
   expect(out).toContain(
-    "cdg-1: its health could not be asked, its image is older than this command and has no pop ask health. Deploy a new one: npx pulumi up",
+    "cdg-1: could not query its health, its image is too old and has no pop ask health. Deploy a new image: npx pulumi up",
   );
 });
 
@@ -212,12 +212,12 @@ test("stopped, cordoned, no longer wanted: each in a sentence, and who does not 
   const { code, out, calls } = await it.run(["status"]);
   expect(code).toBe(3);
   expect(out).toContain(
-    `cdg-1: machine ${it.machine("cdg-1").id} is stopped. Start it: npx fly-pops start cdg-1. What it said: npx fly-pops logs cdg-1\n`,
+    `cdg-1: machine ${it.machine("cdg-1").id} is stopped. Start it: npx fly-pops start cdg-1. See its logs: npx fly-pops logs cdg-1\n`,
   );
   expect(out).toMatch(/cdg-1 +cdg +stopped .* 0\/2 /);
   expect(out).toMatch(/ewr-1 +ewr +started, cordoned /);
-  expect(out).toContain("ewr-1: cordoned, Fly Proxy sends it no visitors.");
-  expect(out).toContain("fra-1: runs, but the stack file has no such PoP. The next pulumi up removes it.");
+  expect(out).toContain("ewr-1: cordoned, so Fly Proxy sends it no visitors.");
+  expect(out).toContain("fra-1: it is running, but not in the stack file. The next pulumi up removes it.");
   expect(calls.filter((call) => call.endsWith("/exec"))).toHaveLength(2);
 });
 
@@ -286,7 +286,9 @@ test("80 columns: columns are dropped whole, sentences broken between words, no 
   for (const line of out.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
   expect(cells(out.split("\n")[2])?.slice(0, 3)).toEqual(["PoP", "region", "state"]);
   expect(out).not.toContain("made from");
-  expect(out.replaceAll("\n  ", " ")).toContain("Route it: npx fly-pops undrain ewr-1, or npx pulumi up --refresh");
+  expect(out.replaceAll("\n  ", " ")).toContain(
+    "Route it again: npx fly-pops undrain ewr-1, or npx pulumi up --refresh",
+  );
 });
 
 test("a watched picture never has more lines than the window", async () => {
@@ -320,7 +322,7 @@ test("addresses that are gone: in the head, told, and the exit code says so", as
   const { code, out } = await it.run(["status"]);
   expect(code).toBe(3);
   expect(out).toContain("test  my-edge  2001:db8::1, no IPv4!\n");
-  expect(out).toContain("my-edge: it has no IPv4 address, which the stack file wants.");
+  expect(out).toContain("my-edge: the IPv4 address of the stack file is missing, so visitors cannot use it.");
   expect(out).toContain("npx pulumi up --refresh");
 });
 
@@ -346,7 +348,7 @@ test("DNS that does not answer holds up nothing for long", async () => {
   for (const resolve of [() => new Promise<never>(() => {}), () => Promise.reject(new Error("SERVFAIL"))])
     expect(await it.run(["status"], { resolve })).toMatchObject({
       code: 0,
-      out: expect.stringContaining("www.example.org in DNS: no answer\n"),
+      out: expect.stringContaining("www.example.org in DNS: no response\n"),
     });
 });
 
@@ -381,17 +383,17 @@ test.each([
   await using it = await cli();
   const { code, out, err, calls } = await it.run(["status", ...args]);
   expect({ code, out, calls }).toEqual({ code: 2, out: "", calls: [] });
-  expect(err).toContain("It takes seconds from 0.1 to 3600.");
+  expect(err).toContain("Expected seconds from 0.1 to 3600.");
 });
 
 test("a token that Fly does not take: one sentence with the next step, and the token nowhere", async () => {
   await using it = await cli();
-  const { code, out, err } = await it.run(["status"], { env: { ...it.env, FLY_API_TOKEN: planted } });
+  const { code, out, err } = await it.run(["status"], { env: { ...it.env, FLY_API_TOKEN: plantedToken } });
   expect({ code, out }).toEqual({ code: 1, out: "" });
   expect(err).toMatch(
     /^Fly: list machines of my-edge: .*\(401, request .+\)\. Fly does not know the token: check FLY_API_TOKEN or fly:token, then run again\.\n$/,
   );
-  expect(err).not.toContain(planted);
+  expect(err).not.toContain(plantedToken);
 });
 
 test("no token at all", async () => {
@@ -409,7 +411,7 @@ test("a mistake in the stack file costs a warning, and the comparison with what 
     const { code, err } = await it.run(argv);
     expect(code).toBe(0);
     expect(err).toMatch(
-      /^warning: Pulumi\.test\.yaml: 1 mistake .*memoryMB.* What runs is not compared with the file\.\n$/,
+      /^warning: Pulumi\.test\.yaml: 1 error .*memoryMB.* The running PoPs are not compared with the file\.\n$/,
     );
   }
   const { out } = await it.run(["status"]);
@@ -432,7 +434,7 @@ test("a stack without a file names those that have one", async () => {
   const { code, err } = await it.run(["status", "--stack", "prod"]);
   expect(code).toBe(1);
   expect(err).toBe(
-    `Stack prod: there is no Pulumi.prod.yaml in ${it.dir}. Stacks with a file: test. Name one with --stack, or write one: npx fly-pops init\n`,
+    `Stack prod: there is no Pulumi.prod.yaml in ${it.dir}. Stacks with a file: test. Pass --stack, or create a stack file: npx fly-pops init\n`,
   );
 });
 

@@ -110,13 +110,16 @@ test("a PoP from which nothing can come is named", async () => {
   await it.local.call("POST", `/apps/my-edge/machines/${it.machine("ewr-1").id}/stop`);
   await new Promise<void>((resolve) => it.local.clock.after(5_000, resolve));
   const { err } = await it.run(["tail"], it.interruptAfter(2_000));
-  expect(err).toBe("ewr-1: its machine is stopped, so nothing comes from it.\n");
+  expect(err).toBe("ewr-1: its machine is stopped, so it sends no logs.\n");
 });
 
 test.each([
-  [["--status", "6xx"], "It takes statuses with commas between them, e.g. 404, 5xx or 404,5xx."],
-  [["--status", "5"], "It takes statuses"],
-  [["--slower", "soon"], "It takes a time, e.g. 250ms, 1s or 2m."],
+  [["--status", "6xx"], "Expected statuses separated by commas, e.g. 404, 5xx or 404,5xx."],
+  [
+    ["--status", "5"],
+    "fly-pops: option '--status <codes>' argument '5' is invalid. Expected statuses separated by commas, e.g. 404, 5xx or 404,5xx.",
+  ],
+  [["--slower", "soon"], "Expected a time, e.g. 250ms, 1s or 2m."],
   [["--site", "ww.example.org"], "There is no site ww.example.org in the stack file. Did you mean www.example.org?"],
 ])("%j is refused before anything is asked", async (argv, reason) => {
   await using it = await cli();

@@ -57,7 +57,7 @@ test.each([
   const before = ids(at.it);
   const { code, err, calls } = await at.it.run(["replace", "cdg-1", "--yes"], at.env(more));
   expect(code).toBe(1);
-  expect(err).toMatch(/^cdg-1: not replaced, the new PoP would not get what it needs\. tailnet: /m);
+  expect(err).toMatch(/^cdg-1: not replaced, because a prerequisite of the new PoP fails\. tailnet: /m);
   expect(err).toMatch(reason);
   expect(err.match(/Nothing was changed\./g)).toHaveLength(1);
   expect(calls.filter((call) => !call.startsWith("GET "))).toEqual([]);

@@ -122,9 +122,9 @@ test("a PoP that cannot be asked is one line, the others go on, and the exit cod
   });
   const { code, out, err } = await it.run(["top"]);
   expect({ code, err }).toEqual({ code: 3, err: "" });
-  expect(out).toContain(`\n\ncdg-1: could not be asked, machine ${id} is stopped\n`);
+  expect(out).toContain(`\n\ncdg-1: could not be queried, machine ${id} is stopped\n`);
   expect(out).toContain(
-    "\newr-1: could not be asked, its image is older than this command and has no pop ask metrics. Deploy a new one: npx pulumi up\n",
+    "\newr-1: could not be queried, its image is too old and has no pop ask metrics. Deploy a new image: npx pulumi up\n",
   );
   expect(out).toMatch(/^fra-1 +50\.0/m);
   const { pops } = JSON.parse((await it.run(["top", "--json"])).out);
@@ -135,7 +135,7 @@ test("nothing is deployed yet: a line for each PoP", async () => {
   await using it = await cli();
   const { code, out } = await it.run(["top"]);
   expect(code).toBe(3);
-  expect(out).toContain("cdg-1: could not be asked, Fly has no machine for it");
+  expect(out).toContain("cdg-1: could not be queried, Fly has no machine for it");
 });
 
 test("-n 3: three pictures, a clock over each, and an end", async () => {

@@ -18,12 +18,12 @@ import { memoryStore } from "../../local/fly/store.ts";
 import { resolverImage } from "../../local/resolver/resolver.ts";
 import { systemClock } from "../../providers/clock.ts";
 import { Fly } from "../../providers/fly/api.ts";
-import { machineHandler } from "../../providers/fly/machine.ts";
+import { type MachineInputs, type MachineOutputs, machineHandler } from "../../providers/fly/machine.ts";
 import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
 import { type Authority, startAuthority } from "../image/support/authority.ts";
-import { enterTls, http, type Visited } from "../image/support/client.ts";
+import { enterTls, http, https, type Visited } from "../image/support/client.ts";
 import { type NameServer, startNameServer } from "../image/support/dns.ts";
 import { Bench, build, type Health, until } from "../image/support/pop.ts";
 import { originName } from "../image/support/spec.ts";
@@ -40,17 +40,20 @@ const edgeAddress = "172.31.180.80";
 const [namePort, authorityPort, edgePort] = [25_490, 25_491, 25_493];
 const regions = ["cdg", "nrt", "ewr"] as const;
 const sites = [
-  ["www.pops.example", "pops.example"],
-  ["docs.pops.example", "blog.pops.example"],
-] as const;
-const hosts = sites.map(([host]) => host);
+  { host: "www.pops.example", aliases: ["pops.example"] },
+  { host: "docs.pops.example", aliases: ["blog.pops.example"] },
+  ...Array.from({ length: 8 }, (_, n) => ({ host: `site-${n}.pops.example`, aliases: [] })),
+];
+const allHosts = sites.map(({ host }) => host);
+const allNames = sites.flatMap(({ host, aliases }) => [host, ...aliases]);
+/** What a test renews that is about looks and not about how many sites there are. */
+const some = allHosts.slice(0, 2);
 const challenge = "/.well-known/acme-challenge/";
 
 const spec: ImageSpec = {
-  sites: sites.map(([host, alias]) => ({
+  sites: sites.map((site) => ({
+    ...site,
     kind: "files",
-    host,
-    aliases: [alias],
     dir: "site",
     certificateFrom: "acme",
   })),
@@ -81,6 +84,8 @@ interface Made {
   region: string;
   id: string;
   ip: string;
+  inputs: MachineInputs;
+  outs: MachineOutputs;
 }
 
 const bench = new Bench("e2e-acme");
@@ -104,7 +109,7 @@ beforeAll(async () => {
   await bench.createNetwork(network);
   names = await startNameServer(network.gateway, namePort);
   names.say(originName, [network.gateway]);
-  for (const name of sites.flat()) names.say(name, [edgeAddress]);
+  for (const name of allNames) names.say(name, [edgeAddress]);
   ({ runner } = await lab(newStack(), { network: network.name }));
   local = await createLocalFly({ clock: systemClock, runner, random: seeded(1), store: memoryStore(), token });
   fly = new Fly({ token, clock: systemClock, transport: inProcess(local.handle) });
@@ -183,7 +188,7 @@ async function deploy(region: string, image: string): Promise<Made> {
   const config = machineConfig(shape, image, {}, { addresses: edgeAddress });
   const inputs = machineInputs(volume, { pop: name, name, region, config, drainSeconds: 0, timeoutSeconds: 300 });
   const { id, outs } = await machineHandler.create(inputs, context);
-  return { name, region, id, ip: outs.privateIp };
+  return { name, region, id, ip: outs.privateIp, inputs, outs };
 }
 
 /** Where a port of a PoP is published on this machine. */
@@ -219,7 +224,9 @@ async function certificateOf(pop: Made, servername: string): Promise<PeerCertifi
 async function untilTrusted(pop: Made, old: readonly string[] = []): Promise<string[]> {
   const { serials } = await until(
     async () => ({
-      serials: (await Promise.all(hosts.map((host) => certificateOf(pop, host)))).map((it) => it?.serialNumber ?? ""),
+      serials: (await Promise.all(allHosts.map((host) => certificateOf(pop, host)))).map(
+        (it) => it?.serialNumber ?? "",
+      ),
       part: (await healthOf(pop))?.parts.certificates,
     }),
     (seen) => seen.serials.every((serial) => serial !== "" && !old.includes(serial)),
@@ -233,8 +240,8 @@ async function savedCertificate(pop: Made, host: string): Promise<X509Certificat
   return new X509Certificate(await exec(pop, "sed", "/END CERTIFICATE/q", `/var/lib/pop/certs/${host}.pem`));
 }
 
-/** Has the authority want all certificates of a PoP renewed now, and the PoP ask it. Returns the serial numbers of before. */
-async function renewAll(pop: Made): Promise<string[]> {
+/** Has the authority want certificates of a PoP renewed now, and the PoP ask it. Returns the serial numbers of before. */
+async function renew(pop: Made, hosts: readonly string[] = some): Promise<string[]> {
   const serials: string[] = [];
   for (const host of hosts) {
     const certificate = await savedCertificate(pop, host);
@@ -247,7 +254,7 @@ async function renewAll(pop: Made): Promise<string[]> {
 }
 
 /** Asks a PoP as an authority would that its edge is nearest to. */
-const look = (pop: Made, path: string, host: string = hosts[0] ?? "", method = "GET"): Promise<Visited> =>
+const look = (pop: Made, path: string, host: string = allHosts[0] ?? "", method = "GET"): Promise<Visited> =>
   http({ port: at(pop, ports.http), host, path, method });
 
 /** Does something while a PoP holds a challenge, with the challenge's path; the one who asked first waits. */
@@ -261,7 +268,7 @@ async function whileHeld<T>(pop: Made, work: (path: string) => Promise<T>): Prom
   };
   let old: string[] | undefined;
   try {
-    old = await renewAll(pop);
+    old = await renew(pop);
     return await done.promise;
   } finally {
     before = async () => {};
@@ -305,6 +312,25 @@ async function connectionsOpened(pop: Made): Promise<number> {
   return Number(values[names.indexOf("ActiveOpens")]);
 }
 
+/** What visitors of all sites at all PoPs get until something is done: how often each status, or error. */
+async function statusesUntil(done: Promise<unknown>): Promise<Record<string, number>> {
+  const statuses: Record<string, number> = {};
+  let ended = false;
+  const visit = async (pop: Made) => {
+    for (let n = 0; !ended; n++) {
+      const host = allHosts[n % allHosts.length] ?? "";
+      const status = await https({ port: at(pop, ports.https), host }).then(({ status }) => String(status), String);
+      statuses[status] = (statuses[status] ?? 0) + 1;
+    }
+  };
+  const visitors = pops.map(visit);
+  await done.finally(() => {
+    ended = true;
+  });
+  await Promise.all(visitors);
+  return statuses;
+}
+
 const report = (what: string, of: unknown) => console.log(`${what}: ${JSON.stringify(of)}`);
 
 const bootedAt = ({ id }: Made): number => local.snapshot().machines[id]?.bootedAt ?? Number.NaN;
@@ -324,7 +350,7 @@ test("all three have certificates of the authority, an order each and site", asy
 test("the authority's looks are answered on whichever PoP", async () => {
   report("looks of the authority, by PoP", perPop());
   // Three for each name: pebble validates that often at once.
-  expect(outcomes(0)).toEqual(Array(pops.length * sites.flat().length * 3).fill(200));
+  expect(outcomes(0)).toEqual(Array(pops.length * allNames.length * 3).fill(200));
   for (const count of Object.values(perPop())) expect(count).toBeGreaterThan(0);
   const [holder] = pops;
   const answers = await whileHeld(holder, (path) =>
@@ -341,20 +367,52 @@ test("with a PoP stopped in the middle the others renew, and no look is lost", a
   before = async ({ byAuthority }) => {
     if (byAuthority) stopped ??= fly.stopMachine(app, gone.id);
   };
-  await untilTrusted(one, await renewAll(one));
+  await untilTrusted(one, await renew(one));
   await stopped;
   before = async () => {};
   report("looks of the authority while a PoP stops, orders", [outcomes(since), authority.orders() - orders]);
   expect(stopped).toBeDefined();
   expect(new Set(outcomes(since))).toEqual(new Set([200]));
-  expect(authority.orders() - orders).toBe(sites.length);
+  expect(authority.orders() - orders).toBe(some.length);
   await fly.waitMachine(app, gone.id, { states: ["stopped"], seconds: 60 });
   const [reached, later] = [perPop()[gone.name], looks.length];
-  await untilTrusted(two, await renewAll(two));
+  await untilTrusted(two, await renew(two));
   report("looks of the authority while it is away", outcomes(later));
   expect(new Set(outcomes(later))).toEqual(new Set([200]));
   expect(perPop()[gone.name]).toBe(reached);
-  expect(authority.orders() - orders).toBe(2 * sites.length);
+  expect(authority.orders() - orders).toBe(2 * some.length);
+});
+
+test("while a PoP is updated the others renew, and no look is lost", async () => {
+  const [one, two, other] = pops;
+  const [since, orders] = [looks.length, authority.orders()];
+  let update: Promise<unknown> | undefined;
+  before = async ({ byAuthority }) => {
+    if (!byAuthority) return;
+    const { config } = other.inputs;
+    const inputs = { ...other.inputs, config: { ...config, env: { ...config.env, UPDATED: "yes" } } };
+    update ??= machineHandler.update(other.id, other.outs, inputs, context);
+  };
+  const old = await Promise.all([one, two].map((pop) => renew(pop)));
+  await Promise.all([one, two].map((pop, n) => untilTrusted(pop, old[n])));
+  await update;
+  before = async () => {};
+  report("looks of the authority while a PoP is updated, orders", [outcomes(since), authority.orders() - orders]);
+  expect(update).toBeDefined();
+  expect(new Set(outcomes(since))).toEqual(new Set([200]));
+  expect(authority.orders() - orders).toBe(2 * some.length);
+  expect(await exec(other, "/bin/sh", "-c", "echo $UPDATED")).toBe("yes\n");
+});
+
+test("all sites renewed at all PoPs at once: one order each, and no request fails", async () => {
+  const orders = authority.orders();
+  const old = await Promise.all(pops.map((pop) => renew(pop, allHosts)));
+  const renewed = Promise.all(pops.map((pop, n) => untilTrusted(pop, old[n])));
+  const statuses = await statusesUntil(renewed);
+  report("renewals of all sites at all PoPs: orders, requests by status", [authority.orders() - orders, statuses]);
+  expect(Object.keys(statuses)).toEqual(["200"]);
+  expect(authority.orders() - orders).toBe(pops.length * sites.length);
+  expect(authority.accounts()).toBe(pops.length);
 });
 
 test("one that starts again has its certificates from the volume", async () => {
@@ -392,6 +450,22 @@ test("while one PoP hangs the others answer, also that nobody has a token", asyn
   // Not 504: the peers' time is over before nginx's is.
   expect(seen.unknown.status).toBe(404);
   expect(seen.late.status).toBe(200);
+});
+
+test("a PoP that takes five seconds to answer still proves its names, through whichever PoP", async () => {
+  const [holder] = pops;
+  const seen = await whileHeld(holder, async (path) => {
+    await signal(holder, "STOP");
+    const late = timed(async () => ({
+      answers: await Promise.all(Array.from({ length: 30 }, (_, n) => look(pops[n % pops.length] ?? holder, path))),
+    }));
+    // The fault itself, not a wait for something.
+    await new Promise((passed) => setTimeout(passed, 5000));
+    await signal(holder, "CONT");
+    return late;
+  });
+  report("30 looks at a PoP that takes five seconds: ms", seen.ms);
+  expect(seen.answers.map(({ status }) => status)).toEqual(Array(30).fill(200));
 });
 
 test("a token that nobody has is asked of each peer once, and of none on", async () => {

@@ -4,16 +4,16 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fetchPage } from "../../local/fetch-page.ts";
-import { type Checkout, checkout, type Ran } from "../support/checkout.ts";
-import { home, pop, rootsOf, servedCertificate, within } from "../support/home.ts";
-import { hitsIn, hunt, secretsOf, told } from "../support/hunt.ts";
+import { type Checkout, type CommandResult, checkout } from "../support/checkout.ts";
+import { homelabContainer, popContainer, rootsOf, servedCertificate, waitUntil } from "../support/homelab.ts";
 import { load } from "../support/load.ts";
 import { documentedMetrics, familiesOf } from "../support/metrics.ts";
 import { bootsAlone, outages, survives } from "../support/outages.ts";
+import { hitsIn, hunt, secretsOf, told } from "../support/secret-scan.ts";
 
 // One stack, two PoPs; each test leaves it serving.
 let it: Checkout;
-let first: Ran;
+let first: CommandResult;
 const host = "www.example.test";
 
 beforeAll(async () => {
@@ -32,16 +32,16 @@ afterAll(async () => {
 
 /** Writes a pair as the vault's next version, as an operator would. */
 async function putInVault(domain: string, pair: { key: string; chain: string }): Promise<void> {
-  const lab = await home(it);
+  const lab = await homelabContainer(it);
   const put = `export BAO_ADDR=https://127.0.0.1:8200 BAO_CACERT=/data/ca/ca.pem
     BAO_TOKEN=$(bao write -field=token auth/approle/login role_id=@/data/keys/operator-role-id secret_id=@/data/keys/operator-secret-id)
     export BAO_TOKEN; exec bao kv put -mount=kv certbot/domains/${domain} -`;
-  await lab.ask(["sh", "-c", put], JSON.stringify(pair));
+  await lab.exec(["sh", "-c", put], JSON.stringify(pair));
 }
 
 const askPop = async (name: string, path: string) => {
-  const place = await pop(it, name);
-  return place.ask(["wget", "-q", "-O", "-", `http://127.0.0.1:1105${path}`]);
+  const place = await popContainer(it, name);
+  return place.exec(["wget", "-q", "-O", "-", `http://127.0.0.1:1105${path}`]);
 };
 
 const healthOf = async (name: string) => {
@@ -64,7 +64,7 @@ test("every site has a certificate of the authority at home, and none other is t
 
 test("every part of every PoP is well", async () => {
   for (const name of ["cdg-1", "ewr-1"])
-    await within(
+    await waitUntil(
       30,
       () => healthOf(name),
       ({ status }) => status === "ok",
@@ -76,7 +76,7 @@ test("status shows the way from each PoP to the origin, and how long an answer t
     const { out } = await it.flyPops(["status", "--json"]);
     return (JSON.parse(out) as { pops: { origins: { node: string; path: string; latencyMs: number }[] }[] }).pops;
   };
-  await within(90, look, (pops) =>
+  await waitUntil(90, look, (pops) =>
     pops.every(({ origins }) => origins.length > 0 && origins.every(({ path }) => path)),
   );
   for (const { origins } of await look())
@@ -91,18 +91,18 @@ test("every metric of docs/metrics.md is there, those of tailnet and vault too, 
 });
 
 test("a PoP that was logged out by a spent key, and has a good one of its own, comes back by itself", async () => {
-  const place = await pop(it, "cdg-1");
+  const place = await popContainer(it, "cdg-1");
   const up = ["up", "--reset", "--timeout=10s", "--hostname=pop-cdg-1", "--accept-dns=false", "--netfilter-mode=off"];
   const spent = [
     "--login-server=https://headscale.home.internal:8443",
     "--auth-key=file:/run/secrets/tailscaleAuthKey",
   ];
   const tailscale = ["/usr/bin/tailscale", "--socket=/run/tailscale/tailscaled.sock"];
-  await expect(place.ask([...tailscale, ...up, ...spent, "--force-reauth"])).rejects.toThrow();
+  await expect(place.exec([...tailscale, ...up, ...spent, "--force-reauth"])).rejects.toThrow();
   const reason = async () => (await healthOf("cdg-1")).parts.tailnet?.reason ?? "";
-  await within(30, reason, (text) => text.includes("tailscaled is logged out although the node's key is good"));
+  await waitUntil(30, reason, (text) => text.includes("tailscaled is logged out although the node's key is good"));
   // It is looked after once a minute.
-  await within(
+  await waitUntil(
     120,
     () => healthOf("cdg-1"),
     ({ status }) => status === "ok",
@@ -110,15 +110,15 @@ test("a PoP that was logged out by a spent key, and has a good one of its own, c
 });
 
 test("the origin is to be had in the tailnet, by PoPs alone", async () => {
-  const place = await pop(it, "cdg-1");
-  const network = (await (await home(it)).container.inspect()).NetworkSettings.Networks;
+  const place = await popContainer(it, "cdg-1");
+  const network = (await (await homelabContainer(it)).container.inspect()).NetworkSettings.Networks;
   const outside = Object.values(network)[0]?.IPAddress;
   // Connects, says nothing, and hangs up.
-  const reaches = (address: string, port: number) => place.ask(["sh", "-c", `nc -w 3 ${address} ${port} < /dev/null`]);
+  const reaches = (address: string, port: number) => place.exec(["sh", "-c", `nc -w 3 ${address} ${port} < /dev/null`]);
   await expect(reaches(`${outside}`, 8080)).rejects.toThrow();
   await expect(reaches(`${outside}`, 8200)).rejects.toThrow();
-  const lab = await home(it);
-  const address = await lab.ask(["cat", "/run/home/address"]);
+  const lab = await homelabContainer(it);
+  const address = await lab.exec(["cat", "/run/home/address"]);
   await reaches(address.trim(), 8080);
   // Not all of the home's node either: what the tailnet's policy does not name is shut.
   await expect(reaches(address.trim(), 8443)).rejects.toThrow();
@@ -155,9 +155,9 @@ test("a certificate renewed under load is served within a minute, and no request
   const status = await it.status();
   const before = await servedCertificate(status, host);
   const stop = load(status.edge.https, rootsOf(status));
-  const lab = await home(it);
-  await lab.ask(["certbot-to-vault", "run", "--config", "/run/home/certbot-to-vault.toml", "--renew", host]);
-  await within(
+  const lab = await homelabContainer(it);
+  await lab.exec(["certbot-to-vault", "run", "--config", "/run/home/certbot-to-vault.toml", "--renew", host]);
+  await waitUntil(
     60,
     () => servedCertificate(status, host),
     (now) => now.serialNumber !== before.serialNumber,
@@ -169,20 +169,20 @@ test("a certificate renewed under load is served within a minute, and no request
 
 test("a pair in the vault that does not belong together is refused, health says so, and the old one goes on", async () => {
   const status = await it.status();
-  await within(
+  await waitUntil(
     60,
     () => healthOf("cdg-1"),
     ({ status }) => status === "ok",
   );
   const before = await servedCertificate(status, host);
-  const lab = await home(it);
+  const lab = await homelabContainer(it);
   const live = `/data/certbot/live/${host}`;
   const [key, chain] = await Promise.all([
-    lab.ask(["cat", "/data/certbot/live/example.test/privkey.pem"]),
-    lab.ask(["cat", `${live}/fullchain.pem`]),
+    lab.exec(["cat", "/data/certbot/live/example.test/privkey.pem"]),
+    lab.exec(["cat", `${live}/fullchain.pem`]),
   ]);
   await putInVault(host, { key, chain });
-  await within(
+  await waitUntil(
     60,
     () => healthOf("cdg-1"),
     ({ parts }) => /refused/.test(parts.certificates?.reason ?? ""),
@@ -190,8 +190,8 @@ test("a pair in the vault that does not belong together is refused, health says 
   expect((await servedCertificate(status, host)).serialNumber).toBe(before.serialNumber);
   expect(await fetchPage(status.edge.https, host, rootsOf(status))).toMatchObject({ status: 200 });
   // The feeder's next look mends it.
-  await lab.ask(["certbot-to-vault", "run", "--config", "/run/home/certbot-to-vault.toml"]);
-  await within(
+  await lab.exec(["certbot-to-vault", "run", "--config", "/run/home/certbot-to-vault.toml"]);
+  await waitUntil(
     60,
     () => healthOf("cdg-1"),
     ({ status }) => status === "ok",

@@ -6,7 +6,7 @@ import { labels } from "../../local/docker-engine.ts";
 import { fetchPage } from "../../local/fetch-page.ts";
 import type { Picture } from "../../status-page/picture.ts";
 import { type Checkout, checkout } from "../support/checkout.ts";
-import { docker, stackOf } from "../support/home.ts";
+import { docker, stackOf } from "../support/homelab.ts";
 
 // One story, told in order: each test goes on where the one before it ended.
 let it: Checkout;
@@ -165,7 +165,7 @@ test("down leaves nothing, and can be said twice", async () => {
   for (const how of [["status"], ["status", "--open"]])
     expect(await it.run(...how)).toEqual({
       code: 1,
-      output: "The local stack does not run. Start it: npm run local\n",
+      output: "The local stack is not running. Start it: npm run local\n",
     });
 });
 

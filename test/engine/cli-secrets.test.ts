@@ -7,7 +7,7 @@ import manifest from "../../package.json" with { type: "json" };
 import { readSecretsFile, rekeySecrets } from "../../providers/sops/secrets-file.ts";
 import { type Cli, cli, values } from "../support/cli.ts";
 import { identityOf } from "../support/identities.ts";
-import { operator } from "../support/operator.ts";
+import { createSopsUser } from "../support/sops-user.ts";
 
 const cdg = identityOf("cdg-1").recipient;
 const ewr = identityOf("ewr-1").recipient;
@@ -19,7 +19,7 @@ const luggage = {
 };
 
 async function desk(it: Cli) {
-  const own = operator(it.dir);
+  const own = createSopsUser(it.dir);
   it.config(values({ luggage, secretsFile: "./secrets.yaml" }));
   const path = join(it.dir, "secrets.yaml");
   writeFileSync(path, await own.seal({ token: planted, other: "x" }));
@@ -57,7 +57,7 @@ test("check: fit, a key missing, plain, not there", async () => {
   const { own, path, run } = await desk(it);
   expect(await run("check")).toMatchObject({
     code: 0,
-    out: "secrets.yaml is fit: encrypted for 1, it has token.\n",
+    out: "secrets.yaml is valid: encrypted for 1 recipient, it has token.\n",
     calls: [],
   });
   writeFileSync(path, await own.seal({ other: "x" }));
@@ -84,10 +84,10 @@ test("rekey and show-recipients: operators come and go, PoPs are named or not, i
   ]);
   expect((await run("show-recipients")).out).toMatch(/^ewr-1 +age +ssh-ed25519 /m);
   const back = await run("rekey", "--remove", another, "--no-pops");
-  expect(back).toMatchObject({ code: 0, err: expect.stringContaining("\nsecrets.yaml is rekeyed. Commit it. ") });
+  expect(back).toMatchObject({ code: 0, err: expect.stringContaining("\nsecrets.yaml was rekeyed. Commit it. ") });
   expect(recipients()).toEqual([own.recipient]);
   expect((await run("rekey", "--no-pops")).err).toBe(
-    "secrets.yaml names whom it is to name already. Nothing was changed.\n",
+    "secrets.yaml already has these recipients. Nothing was changed.\n",
   );
 });
 
@@ -104,7 +104,7 @@ describe("recipients of PoPs that left", () => {
     const { code, err } = await run("rekey", "--pops");
     expect({ code, err }).toEqual({
       code: 0,
-      err: `removed ${markOf("ewr-1")}\nsecrets.yaml is rekeyed. Commit it. Whoever was removed keeps what they have seen: change those secrets.\n`,
+      err: `removed ${markOf("ewr-1")}\nsecrets.yaml was rekeyed. Commit it. Removed recipients may have read the secrets: change them.\n`,
     });
     expect(recipients()).toEqual([own.recipient, markOf("cdg-1")]);
   });
@@ -113,11 +113,11 @@ describe("recipients of PoPs that left", () => {
     await using it = await cli();
     const { own, run, recipients, deployed } = await desk(it);
     await run("rekey", "--pops");
-    deployed({ "cdg-1": identityOf("another volume").recipient, "ewr-1": ewr });
+    deployed({ "cdg-1": identityOf("different volume").recipient, "ewr-1": ewr });
     expect((await run("show-recipients")).out).toMatch(/^cdg-1, departed /m);
     await run("rekey", "--pops");
     expect(recipients().toSorted()).toEqual(
-      [own.recipient, `${identityOf("another volume").recipient} fly-pops:test/cdg-1`, markOf("ewr-1")].toSorted(),
+      [own.recipient, `${identityOf("different volume").recipient} fly-pops:test/cdg-1`, markOf("ewr-1")].toSorted(),
     );
     deployed({});
     expect((await run("rekey", "--no-pops")).code).toBe(0);
@@ -142,7 +142,7 @@ describe("recipients of PoPs that left", () => {
     await run("rekey", "--pops");
     expect(recipients().toSorted()).toEqual([own.recipient, markOf("cdg-1"), markOf("ewr-1")].toSorted());
     expect((await run("rekey", "--pops")).err).toBe(
-      "secrets.yaml names whom it is to name already. Nothing was changed.\n",
+      "secrets.yaml already has these recipients. Nothing was changed.\n",
     );
   });
 
@@ -188,7 +188,7 @@ test("PoPs that are still to be deployed are said not to be named", async () => 
   const { run, deployed } = await desk(it);
   deployed({ "cdg-1": cdg });
   expect((await run("rekey", "--pops")).err).toContain(
-    "ewr-1: not named, for there is no key yet. Run this again after the first deployment.\n",
+    "ewr-1: not added, because they have no key yet. Run this again after their first deployment.\n",
   );
 });
 
@@ -199,7 +199,7 @@ describe("rekey says what is wrong, and changes nothing", () => {
     deployed({});
     expect(await run("rekey", "--pops")).toMatchObject({
       code: 1,
-      err: "Stack test: no PoP has a key yet, deploy first (npx pulumi up --stack test). secrets.yaml was not changed.\n",
+      err: "Stack test: no PoP has a key yet. Deploy first (npx pulumi up --stack test). secrets.yaml was not changed.\n",
     });
   });
 
@@ -208,20 +208,20 @@ describe("rekey says what is wrong, and changes nothing", () => {
     [
       "--add",
       "foo",
-      "foo is no recipient: takes an age public key (age1...) or an SSH public key (ssh-ed25519 AAAA..., ssh-rsa AAAA...).",
+      "foo is not a recipient: expected an age public key (age1...) or an SSH public key (ssh-ed25519 AAAA..., ssh-rsa AAAA...).",
     ],
     [
       "--add",
       "age1foo",
-      'age1foo is no recipient, says sops: failed to parse input as Bech32-encoded age public key: malformed recipient "age1foo"',
+      'age1foo is not a recipient, sops says: failed to parse input as Bech32-encoded age public key: malformed recipient "age1foo"',
     ],
     [
       "--add",
       "ssh-ed25519 AAAAx",
-      "ssh-ed25519 AAAAx is no recipient, says sops: failed to parse input as age-ssh public key",
+      "ssh-ed25519 AAAAx is not a recipient, sops says: failed to parse input as age-ssh public key",
     ],
     ["--add", `AGE-SECRET-KEY-1${planted}`, "That is a private key, and no recipient: take its public half"],
-    ["--add", `${cdg},${ewr}`, "is no recipient: one at a time"],
+    ["--add", `${cdg},${ewr}`, "is not a recipient: one at a time"],
     ["--remove", "85D77543B3D624B63CEA9E6DBC17301B491B3F21", "no such recipient"],
   ])("%s %s", async (option, value, sentence) => {
     await using it = await cli();
@@ -290,7 +290,7 @@ test("edit: by the operator's editor, encrypted again", async () => {
   const env = { ...it.env, ...own.env, PATH: process.env.PATH, EDITOR: editor };
   expect(await it.run(["secrets", "edit"], { env })).toMatchObject({
     code: 0,
-    err: "secrets.yaml is changed. Commit it, then deploy: npx pulumi up\n",
+    err: "secrets.yaml was changed. Commit it, then deploy: npx pulumi up\n",
   });
   expect(readFileSync(path, "utf8")).toMatch(/^added: ENC\[/m);
 });
@@ -301,9 +301,7 @@ test("edit: an editor that is not there is said to be that, and none at all as s
   const before = readFileSync(path, "utf8");
   const { code, err } = await it.run(["secrets", "edit"], { env: { ...env, EDITOR: "/nonexistent/vi" } });
   expect(code).toBe(1);
-  expect(err).toContain(
-    "the editor could not be run, or did not end well: /nonexistent/vi. Set EDITOR to one that is there",
-  );
+  expect(err).toContain("the editor could not be run or failed: /nonexistent/vi. Set EDITOR to one that works");
   expect((await it.run(["secrets", "edit"], { env: { ...env, EDITOR: "", PATH: "/nonexistent" } })).err).toContain(
     "no editor is set. Set EDITOR",
   );
@@ -316,17 +314,19 @@ test("nothing to do, no file named, the last reader taken out: refused, and the 
   const before = readFileSync(path, "utf8");
   expect(await run("rekey")).toMatchObject({
     code: 2,
-    err: "secrets rekey: say who comes or goes: --add, --remove, --pops or --no-pops. Nothing was changed.\n",
+    err: "secrets rekey: pass at least one of --add, --remove, --pops, --no-pops. Nothing was changed.\n",
   });
   expect(await run("rekey", "--remove", own.recipient)).toMatchObject({
     code: 1,
-    err: expect.stringContaining("nobody would be left who can open it. Nothing was changed. Add a recipient first."),
+    err: expect.stringContaining(
+      "no recipient would be left who can decrypt it. Nothing was changed. Add a recipient first.",
+    ),
   });
   expect(readFileSync(path, "utf8")).toBe(before);
   it.config(values());
   expect(await run("check")).toMatchObject({
     code: 1,
-    err: "Stack test has no file of secrets: its stack file has no fly-pops:secretsFile. Set it, as in ./secrets.yaml (docs/config.md).\n",
+    err: "Stack test has no secrets file: fly-pops:secretsFile is not set. Set it, for example to ./secrets.yaml (docs/config.md).\n",
   });
 });
 
@@ -351,12 +351,12 @@ describe("doctor", () => {
     expect(found[2]?.detail).toBe("opens secrets.yaml");
   });
 
-  test("no key here opens it", async () => {
+  test("none of your keys can decrypt it", async () => {
     await using it = await cli();
     const { env } = await desk(it);
     const { found, fixes } = await looks(it, { ...env, SOPS_AGE_SSH_PRIVATE_KEY_FILE: undefined });
     expect(found.map(({ verdict }) => verdict)).toEqual(["good", "good", "bad", "good"]);
-    expect(fixes).toContain("no key here opens it. Set SOPS_AGE_KEY_FILE");
+    expect(fixes).toContain("none of your keys can decrypt it. Set SOPS_AGE_KEY_FILE");
   });
 
   test("a key the image wants is missing: the operator's key is not tried", async () => {

@@ -2,19 +2,19 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
+import type { CliContext } from "../../cli/context.ts";
 import { run } from "../../cli/run.ts";
-import type { World } from "../../cli/world.ts";
 import { systemClock } from "../../providers/clock.ts";
-import { cliWorld } from "../support/cli-world.ts";
+import { cliContext } from "../support/cli-context.ts";
 import { image } from "../support/context.ts";
 import { type Engine, engine, stack, token } from "../support/engine.ts";
 
 /** A command on the engine's stack: code, output, calls of Fly. */
-async function cli(it: Engine, argv: string[], over: Partial<World> = {}) {
+async function cli(it: Engine, argv: string[], over: Partial<CliContext> = {}) {
   it.fly.calls.clear();
   const env = { ...it.env, PULUMI_STACK: "test" };
-  const { world, said } = cliWorld({ env, dir: it.project, clock: systemClock, ...over });
-  const code = await run(argv, world);
+  const { context, said } = cliContext({ env, dir: it.project, clock: systemClock, ...over });
+  const code = await run(argv, context);
   for (const text of [said.out, said.err]) expect(text).not.toContain(token);
   return { code, ...said, calls: it.fly.calls.list.map(({ method, route }) => `${method} ${route?.split(" ")[1]}`) };
 }
@@ -26,7 +26,7 @@ test("releases and rollback: two images deployed, back to the first, and what is
   expect(await cli(it, ["releases"])).toMatchObject({
     code: 0,
     out: "",
-    err: expect.stringMatching(/^Stack test has no release here\. Deploy it: npx pulumi up\. /),
+    err: expect.stringMatching(/^Stack test has no release in this backend\. Deploy it: npx pulumi up\. /),
     calls: [],
   });
   const first = await cli(it, ["preview"]);
@@ -69,14 +69,12 @@ test("releases and rollback: two images deployed, back to the first, and what is
   const unknown = await cli(it, ["rollback", "9"]);
   expect(unknown).toMatchObject({
     code: 1,
-    err: "Stack test has no release 9: 1 to 2 are known. See npx fly-pops releases\n",
+    err: "Stack test has no release 9: 1 to 2 exist. See npx fly-pops releases\n",
   });
 
   const unasked = await cli(it, ["rollback"]);
   expect(unasked.code).toBe(1);
-  expect(unasked.err).toContain(
-    `(image ${image(1)})? Nobody can be asked here, so nothing was done. Say it on the command line: --yes\n`,
-  );
+  expect(unasked.err).toContain(`(image ${image(1)})? Not a terminal, so nothing was done. Pass --yes to confirm.\n`);
   const declined = await cli(it, ["rollback", "1"], { ask: async () => "n" });
   expect(declined).toMatchObject({ code: 0, err: expect.stringMatching(/Nothing was changed\.\n$/) });
   expect(declined.err).toMatch(/^test: 2 PoPs restart\n/);
@@ -84,7 +82,7 @@ test("releases and rollback: two images deployed, back to the first, and what is
   const same = await cli(it, ["rollback", "2", "--yes"]);
   expect(same, same.err).toMatchObject({
     code: 0,
-    err: "Release 2 is what runs: nothing differs, and nothing was changed on Fly.\n",
+    err: "Release 2 is already running, so nothing was changed on Fly.\n",
   });
   expect(images(it)).toEqual([image(2)]);
 
@@ -95,7 +93,7 @@ test("releases and rollback: two images deployed, back to the first, and what is
   expect(images(it)).toEqual([image(1)]);
   expect(readFileSync(file, "utf8")).toBe(before);
   expect(rolled.err).toContain(
-    `Release 1 runs. Pulumi.test.yaml was not changed: the next pulumi up deploys what it says. To stay here, run this again with --write; for its image alone, set fly-pops:imageRef: ${image(1)}\n`,
+    `Release 1 is running. Pulumi.test.yaml was not changed, so the next pulumi up deploys its current contents. To keep this release, run this again with --write; to keep only its image, set fly-pops:imageRef: ${image(1)}\n`,
   );
 
   const third = JSON.parse((await cli(it, ["releases", "--json"])).out)[0];
@@ -104,11 +102,11 @@ test("releases and rollback: two images deployed, back to the first, and what is
   expect(await cli(it, ["rollback", "--yes"])).toMatchObject({
     code: 1,
     err: expect.stringMatching(
-      /^Release 3 is itself a rollback, to release 1: .* Nothing was changed\. Say which one: /,
+      /^Release 3 is itself a rollback, to release 1, .* Nothing was changed\. Choose a release: /,
     ),
   });
   const written = await cli(it, ["rollback", "1", "--yes", "--write"]);
-  expect(written).toMatchObject({ code: 0, err: expect.stringContaining("Pulumi.test.yaml says so. Commit it.") });
+  expect(written).toMatchObject({ code: 0, err: expect.stringContaining("Pulumi.test.yaml was updated. Commit it.") });
   expect((await it.run(["preview", "--expect-no-changes"])).code).toBe(0);
 
   // What a release was deployed with is known whatever the file says by now.
@@ -135,8 +133,8 @@ test("a PoP without a machine: never deployed or gone from Fly, each with the co
   });
   const missing = await cli(it, ["status"]);
   expect(missing.code).toBe(3);
-  expect(missing.out).toContain("cdg-1: in the state, gone from Fly. Make it again: npx pulumi up --refresh\n");
-  expect(missing.out).toContain("fra-1: wanted by the stack file, never deployed. Deploy it: npx pulumi up\n");
+  expect(missing.out).toContain("cdg-1: in the state, but missing on Fly. Recreate it: npx pulumi up --refresh\n");
+  expect(missing.out).toContain("fra-1: in the stack file, but never deployed. Deploy it: npx pulumi up\n");
   // Of a command that asks no state: what works for both.
   expect((await cli(it, ["logs", "cdg-1"])).err).toContain("Deploy it: npx pulumi up --refresh\n");
   const made = await it.run(["up", "--refresh", "--yes", "--skip-preview"]);
@@ -157,7 +155,7 @@ test("a rollback over an added region takes no PoP out unasked, and can take the
   const refused = await cli(it, ["rollback", "1", "--yes"]);
   expect(refused.code).toBe(1);
   expect(refused.err).toMatch(
-    /\ntest was not rolled back to release 1, and nothing was changed\. It would take ewr-1 out\.\nFor its image alone, with all PoPs as they are: npx fly-pops rollback 1 --image-only\nFor all of it: npx fly-pops rollback 1 --with-removals\n$/,
+    /\ntest was not rolled back to release 1, and nothing was changed\. It would remove ewr-1\.\nTo deploy only its image and keep all PoPs: npx fly-pops rollback 1 --image-only\nTo deploy all of it: npx fly-pops rollback 1 --with-removals\n$/,
   );
   expect(it.mutations()).toEqual([]);
   expect(it.machines()).toEqual(before);
@@ -169,7 +167,7 @@ test("a rollback over an added region takes no PoP out unasked, and can take the
   const impossible = await cli(it, ["rollback", "1", "--yes", "--with-removals"]);
   expect(impossible.code).toBe(1);
   expect(impossible.err).toBe(
-    "test was not rolled back to release 1, and nothing was changed. ewr-1: it is protected, since its volume would be deleted, and with that its identity and cache. To keep the volume on Fly, deploy fly-pops:keepVolumes: true first (npx pulumi up), then take ewr-1 out. To have it deleted, deploy fly-pops:protect: false first.\nFor its image alone, with all PoPs as they are: npx fly-pops rollback 1 --image-only\n",
+    "test was not rolled back to release 1, and nothing was changed. ewr-1: it is protected, because its volume would be deleted with its identity and cache. To keep the volume on Fly, deploy fly-pops:keepVolumes: true first (npx pulumi up), then remove ewr-1. To delete it, deploy fly-pops:protect: false first.\nTo deploy only its image and keep all PoPs: npx fly-pops rollback 1 --image-only\n",
   );
   expect(it.mutations()).toEqual([]);
   expect(it.machines()).toEqual(before);
@@ -199,9 +197,12 @@ test("releases are counted from the first one ever, not from the tenth last", as
   expect(JSON.parse(out)[0]).toMatchObject({ kind: "destroy", image: null, changes: { delete: 9 } });
   expect((await cli(it, ["releases", "-n", "1"])).out).toMatch(/^13 .* destroyed +- +- +9 delete\n$/m);
   for (const [args, said] of [
-    [["rollback", "13"], "Release 13 took everything away: there is nothing in it to deploy. Nothing was changed."],
-    [["rollback"], "Release 13 took everything away, so nothing runs that could go back. Nothing was changed."],
-    [["releases", "1", "--diff"], "Release 1 is the first one: there is none before it to compare with."],
+    [["rollback", "13"], "Release 13 destroyed the stack, so it has nothing to deploy. Nothing was changed."],
+    [
+      ["rollback"],
+      "Release 13 destroyed the stack, so nothing is running that could be rolled back. Nothing was changed.",
+    ],
+    [["releases", "1", "--diff"], "Release 1 is the first one, so there is no earlier release to compare with."],
   ] as const)
     expect(await cli(it, [...args, ...(args[0] === "rollback" ? ["--yes"] : [])])).toMatchObject({
       code: 1,
@@ -213,10 +214,10 @@ test("a terminal that does not say where the state lies is told so", async () =>
   await using it = await engine();
   const env = { ...it.env, PULUMI_BACKEND_URL: undefined, PULUMI_HOME: undefined, HOME: it.project };
   const reason =
-    "this terminal does not say where the state lies: set PULUMI_BACKEND_URL as before, or run npx pulumi login.";
+    "no Pulumi backend is configured in this terminal: set PULUMI_BACKEND_URL as before, or run npx pulumi login.";
   expect(await cli(it, ["status"], { env: { ...env, PULUMI_STACK: undefined } })).toMatchObject({
     code: 1,
-    err: `Which stack is selected could not be read: ${reason}\n`,
+    err: `Could not read which stack is selected: ${reason}\n`,
   });
 });
 
@@ -258,12 +259,12 @@ test("orphans: what this stack made and lost is listed, and deleted only when to
   ]);
   expect(listed.calls.toSorted()).toEqual(["GET ip_assignments", "GET machines", "GET volumes"]);
   const table = await cli(it, ["orphans"]);
-  expect(table.out).toContain("made by stack organization/fly-pops/gone, which this backend does not have");
+  expect(table.out).toContain("created by stack organization/fly-pops/gone, which is not in this backend");
 
   const unasked = await cli(it, ["orphans", "--delete"]);
   expect(unasked).toMatchObject({ code: 1, calls: expect.not.arrayContaining([expect.stringMatching(/^DELETE/)]) });
   expect(unasked.err).toBe(
-    `Delete machine ${machine}, volume ${volume}, with all that is on them? Nobody can be asked here, so nothing was done. Say it on the command line: --yes\n`,
+    `Delete machine ${machine}, volume ${volume} with all data on them? Not a terminal, so nothing was done. Pass --yes to confirm.\n`,
   );
   const declined = await cli(it, ["orphans", "--delete"], { ask: async () => "" });
   expect(declined).toMatchObject({ code: 3, err: "Nothing was deleted.\n" });
@@ -277,7 +278,7 @@ test("orphans: what this stack made and lost is listed, and deleted only when to
   );
   const locked = await cli(it, ["orphans", "--delete", "--yes"]);
   expect(locked).toMatchObject({ code: 1, calls: expect.not.arrayContaining([expect.stringMatching(/^DELETE/)]) });
-  expect(locked.err).toMatch(/^test: nothing was deleted, for a deployment may be under way: .*locked.*ci@runner/);
+  expect(locked.err).toMatch(/^test: nothing was deleted, because a deployment may be running: .*locked.*ci@runner/);
   rmSync(lock);
 
   const deleted = await cli(it, ["orphans", "--delete", "--yes"]);
@@ -321,6 +322,6 @@ test("the selected stack is the default, and an encrypted token is read from it"
   const none = await cli(it, ["status"], { env });
   expect(none).toMatchObject({ code: 1, calls: [] });
   expect(none.err).toBe(
-    "No stack is selected and the local one does not run. Name one with --stack, select one (npx pulumi stack select), or start the local one: npm run local\n",
+    "No stack is selected and the local stack is not running. Pass --stack, select a stack (npx pulumi stack select), or start the local one: npm run local\n",
   );
 });

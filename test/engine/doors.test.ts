@@ -1,10 +1,10 @@
 /** The engine's less used doors, by the real CLI: what serves goes on serving, whichever is taken. */
 import { test } from "vitest";
 import { image } from "../support/context.ts";
-import { type Engine, engine, stack, standing } from "../support/engine.ts";
+import { type Engine, engine, fleetState, stack } from "../support/engine.ts";
 
 /** What must be the same before and after. */
-const world = (it: Engine) => ({ ...standing(it), machines: it.machines() });
+const world = (it: Engine) => ({ ...fleetState(it), machines: it.machines() });
 const images = (it: Engine) =>
   Object.fromEntries(Object.entries(it.machines()).map(([name, { image }]) => [name, image]));
 const yes = ["--yes", "--skip-preview"];

@@ -3,13 +3,13 @@
  * finds what is there gives it the object which it deletes next.
  */
 import { type ExpectStatic, test } from "vitest";
-import { type Engine, engine, stack, standing } from "../support/engine.ts";
-import { operator } from "../support/operator.ts";
+import { type Engine, engine, fleetState, stack } from "../support/engine.ts";
+import { createSopsUser } from "../support/sops-user.ts";
 import { planted, tailscaleApi } from "../support/tailscale-api.ts";
 
 /** What must be the same before and after. */
 const world = (it: Engine) => ({
-  ...standing(it),
+  ...fleetState(it),
   machines: Object.fromEntries(
     Object.entries(it.machines()).map(([name, { id, state, cordoned }]) => [name, { id, state, cordoned }]),
   ),
@@ -17,7 +17,7 @@ const world = (it: Engine) => ({
 
 /** A stack that has every kind, and whose PoPs joined the tailnet. */
 async function everyKind(expect: ExpectStatic) {
-  const desk = operator();
+  const desk = createSopsUser();
   const api = await tailscaleApi({ now: Date.now });
   const it = await engine({
     files: { "secrets.yaml": await desk.seal({ vaultRoleId: "planted-role", vaultSecretId: "planted-secret" }) },

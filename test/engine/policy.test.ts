@@ -30,10 +30,10 @@ test.concurrent("one that does not is refused with all reasons before anything i
   it.config(stack({ regions: { cdg: {} } }));
   const { code, output } = await it.run(["up", "--yes", ...policies]);
   expect(code, output).not.toBe(0);
-  expect(output).toContain("cdg-1: its volume is neither protected nor kept, and this is production");
-  expect(output).toContain("v4: the address is not protected, and this is production");
-  expect(output).toContain("my-edge: the app is not protected, and this is production");
-  expect(output).toContain("Stack prod has PoPs in cdg alone, and this is production.");
+  expect(output).toContain("cdg-1: its volume is neither protected nor kept, and this is a production stack");
+  expect(output).toContain("v4: the address is not protected, and this is a production stack");
+  expect(output).toContain("my-edge: the app is not protected, and this is a production stack");
+  expect(output).toContain("Stack prod has PoPs in cdg only, and this is a production stack.");
   expect(it.mutations()).toEqual([]);
 });
 
@@ -48,19 +48,19 @@ test.concurrent("a program that fails is not shown as passed, and production is 
   it.config(stack({ memoryMB: 256 }));
   const failed = await it.run(["preview", ...policies]);
   expect(failed.code, failed.output).not.toBe(0);
-  expect(failed.output).toContain("Nothing was looked at, for the stack file has mistakes: memoryMB: no such key");
+  expect(failed.output).toContain("Nothing was checked, because the stack file has errors: memoryMB: unknown key");
   expect(failed.output).not.toContain("✅");
   it.config(stack({ secretsFile: "none.yaml", certificates: { vault: { address: "https://vault.example" } } }));
   const unread = await it.run(["preview", ...policies]);
   expect(unread.code, unread.output).not.toBe(0);
   expect(unread.output).toContain(
-    'Nothing was looked at, for the stack file has mistakes: secretsFile is "none.yaml": no such file',
+    'Nothing was checked, because the stack file has errors: secretsFile is "none.yaml", but this file does not exist',
   );
   expect(unread.output).not.toContain("✅");
   it.config(stack({ regions: { cdg: {} }, production: true }));
   const production = await it.run(["preview", ...policies]);
   expect(production.code, production.output).not.toBe(0);
-  expect(production.output).toContain("Stack test has PoPs in cdg alone, and this is production.");
+  expect(production.output).toContain("Stack test has PoPs in cdg only, and this is a production stack.");
 });
 
 test.concurrent("what is for production is not asked of other stacks", async ({ expect }) => {

@@ -35,7 +35,7 @@ test.concurrent("a stack's previews: new, unchanged, changed; no call, no token,
   const same = await summary();
   expect(same, same.output).toMatchObject({ code: 0 });
   expect(same.output).toContain("## `test`: nothing changes");
-  expect(same.output).toContain("Not touched:");
+  expect(same.output).toContain("Unchanged:");
 
   // A volume keeps the hint of where to place it by which it was made.
   it.config(stack({ regions: { cdg: { memoryMb: 512 }, ewr: {} } }));
@@ -71,7 +71,7 @@ test.concurrent("a stack's previews: new, unchanged, changed; no call, no token,
   it.config(stack({ regions: { cdg: { volumeGb: 2 } }, egressGb: 1000 }));
   const refused = await summary("--policies");
   expect(refused.code, refused.output).toBe(1);
-  expect(refused.output).toContain("> cdg-1: the volume has 3 GB and a volume never shrinks");
+  expect(refused.output).toContain("> cdg-1: the volume has 3 GB and a volume cannot shrink");
   expect(refused.output).toContain("| egress | $4.00 | $20.00 | +$16.00 |");
   expect(refused.output).not.toContain("pulumi-nodejs:dynamic");
 
@@ -98,7 +98,7 @@ test.concurrent("a preview that cannot be says why in a sentence, by its exit co
   expect(nowhere).toMatchObject({
     code: 2,
     output: expect.stringMatching(
-      /^<!-- fly-pops preview nowhere -->\n\n## `nowhere`: the preview could not be run\n\n> \[!CAUTION\]\n> Stack nowhere: there is no Pulumi\.nowhere\.yaml in .*Stacks with a file: test\./,
+      /^<!-- fly-pops preview nowhere -->\n\n## `nowhere`: the preview could not run\n\n> \[!CAUTION\]\n> Stack nowhere: there is no Pulumi\.nowhere\.yaml in .*Stacks with a file: test\./,
     ),
   });
   it.config(stack());
@@ -111,7 +111,7 @@ test.concurrent("a preview that cannot be says why in a sentence, by its exit co
   const command = await it.script(["cli/main.ts", "preview", "--stack", "unmade"], noDocker);
   expect(command).toMatchObject({
     code: 1,
-    output: expect.stringMatching(/^There is no stack unmade where .* Make it: npx pulumi stack init unmade\n$/),
+    output: expect.stringMatching(/^There is no stack unmade where .* Create it: npx pulumi stack init unmade\n$/),
   });
   const nameless = await it.script(["preview/main.ts"]);
   expect(nameless).toMatchObject({
@@ -131,8 +131,8 @@ test.concurrent("without Docker and imageRef the PoPs are shown with an image th
   const { code, output } = await it.script(["preview/main.ts", "--stack", "test"], noDocker);
   expect(code, output).toBe(0);
   expect(output).toContain("## `test`: 2 PoPs restart");
-  expect(output).toContain("→ one that is still to be built");
-  expect(output).toContain("There is none yet: the deployment builds the first.");
+  expect(output).toContain("→ a new image");
+  expect(output).toContain("The deployment builds the first one.");
   expect(readFileSync(it.stackFile, "utf8")).toBe(file);
 });
 
@@ -171,8 +171,8 @@ new SidecarImage();
   it.config(changed);
   const digest = contextDigest(parseConfig(changed).image, root);
   const other = await summary();
-  expect(other.output).toContain("→ one that is still to be built");
-  expect(other.output).toContain(`made from ${context.slice(0, 16)} → ${digest.slice(0, 16)}`);
+  expect(other.output).toContain("→ a new image");
+  expect(other.output).toContain(`build context ${context.slice(0, 16)} → ${digest.slice(0, 16)}`);
 
   // An image of the operator's own: nothing is expected of it.
   it.config(stack({ imageRef: image(2) }));
@@ -207,8 +207,8 @@ test.concurrent("against another checkout, with everything in the stack file: no
   const same = await it.summary("--policies");
   expect(same, same.out).toMatchObject({ code: 0, err: "" });
   expect(same.out).toContain("## `test`: nothing changes");
-  expect(same.out).toContain("Not touched: cdg-1, ewr-1, ewr-2.");
-  expect(same.out).toContain("Compared with the base branch, not with what is deployed");
+  expect(same.out).toContain("Unchanged: cdg-1, ewr-1, ewr-2.");
+  expect(same.out).toContain("Compared with the base branch, not with the deployed stack");
 
   it.write("head", "secrets.yaml", sealedFile({ ...secrets, vaultSecretId: "another" }));
   const secret = await it.summary();
@@ -229,24 +229,24 @@ test.concurrent("against another checkout, with everything in the stack file: no
   const changed = await it.summary();
   expect(changed, changed.out).toMatchObject({ code: 0 });
   expect(changed.out).toMatch(/\| cdg-1 \| restarts \| grows from 3 to 5 GB \| .*memory 256 → 512 MB/);
-  expect(changed.out).toMatch(/\| ewr-2 \| goes \| deleted \|/);
+  expect(changed.out).toMatch(/\| ewr-2 \| is removed \| deleted \|/);
   expect(changed.out).toMatch(/\| fra-1 \| is new \| new \|/);
   expect(changed.out).toContain("canary cdg-1 → ewr-1");
   expect(changed.out).toContain("| egress | $60.00 | $6.00 | -$54.00 |");
   expect(changed.out).toMatch(/^- +proxy_cache_path .*max_size=/m);
-  expect(changed.out).toContain("another volumeGb makes another image");
+  expect(changed.out).toContain("a different volumeGb changes the image");
 
   it.config("base", everything({ regions: { cdg: {}, ewr: {}, fra: {}, nrt: {} }, protect: true, keepVolumes: false }));
   const refused = await it.summary();
   expect(refused.code).toBe(1);
-  expect(refused.out).toContain("nrt-1: it is protected, since its volume would be deleted");
-  expect(refused.out).toMatch(/\| nrt-1 \| goes \|/);
+  expect(refused.out).toContain("nrt-1: it is protected, because its volume would be deleted");
+  expect(refused.out).toMatch(/\| nrt-1 \| is removed \|/);
   expect(refused.out).toContain("| **total** |");
 
   const nowhere = await it.summary("--base", "no-such-branch");
   expect(nowhere).toMatchObject({ code: 2, err: "" });
-  expect(nowhere.out).toContain("## `test`: the preview could not be run");
-  expect(nowhere.out).toContain("--base no-such-branch is neither a folder nor a commit of this repository.");
+  expect(nowhere.out).toContain("## `test`: the preview could not run");
+  expect(nowhere.out).toContain("--base no-such-branch is neither a directory nor a commit of this repository.");
 });
 
 test.concurrent("against another checkout, what cannot be run is said where the plan would stand", async ({
@@ -257,17 +257,17 @@ test.concurrent("against another checkout, what cannot be run is said where the 
   const base = await it.summary();
   expect(base).toMatchObject({ code: 2, err: "" });
   expect(base.out).toMatch(
-    /^<!-- fly-pops preview test -->\n\n## `test`: the preview could not be run\n\n> \[!CAUTION\]\n/,
+    /^<!-- fly-pops preview test -->\n\n## `test`: the preview could not run\n\n> \[!CAUTION\]\n/,
   );
-  expect(base.out).toContain("the base commit's program does not run");
-  expect(base.out).toContain('secretsFile is "not-committed.yaml": no such file');
+  expect(base.out).toContain("the program of the base commit fails");
+  expect(base.out).toContain('secretsFile is "not-committed.yaml", but this file does not exist');
   expect(base.out).not.toContain("    at ");
 
   // A mistake of the pull request itself is a preview that fails.
   it.config("head", everything({ secretsFile: "not-committed.yaml" }));
   const head = await it.summary();
   expect(head.code).toBe(1);
-  expect(head.out).toContain('secretsFile is "not-committed.yaml": no such file');
+  expect(head.out).toContain('secretsFile is "not-committed.yaml", but this file does not exist');
 
   it.config("base", everything());
   it.config("head", everything());

@@ -11,12 +11,12 @@ import { marked, recipientsOf } from "../../providers/sops/recipients.ts";
 import { sealedSecretsHandler } from "../../providers/sops/sealed-secrets.ts";
 import { editSecrets, readSecretsFile, rekeySecrets } from "../../providers/sops/secrets-file.ts";
 import { identityOf } from "../support/identities.ts";
-import { type Operator, operator } from "../support/operator.ts";
+import { createSopsUser, type SopsUser } from "../support/sops-user.ts";
 
-let desk: Operator;
+let desk: SopsUser;
 let folder: string;
 beforeEach(() => {
-  desk = operator();
+  desk = createSopsUser();
   folder = mkdtempSync(join(tmpdir(), "fly-pops-sops-"));
 });
 afterEach(() => {
@@ -44,7 +44,7 @@ test("what is sealed comes out as it went in, for its recipient alone", async ()
   expect(await desk.openAs("cdg-1", text)).toEqual(odd);
   for (const other of ["ewr-1", "the operator"])
     expect(await message(desk.openAs(other, text))).toMatch(
-      /^cannot open the file, no key here opens it\. Set SOPS_AGE_KEY_FILE/,
+      /^cannot decrypt the file: none of your keys can decrypt it\. Set SOPS_AGE_KEY_FILE/,
     );
 });
 
@@ -65,7 +65,7 @@ test("no setting of the house adds a reader or leaves a value plain", async () =
 
 test("a key that sops would leave plain by its name is not shipped", async () => {
   expect(await message(encryptFor({ token_unencrypted: "planted" }, cdg, createSops({ env: desk.env })))).toBe(
-    "what sops made is not sealed to the PoP alone. Look at the sops on PATH",
+    "the output of sops is not encrypted to the PoP alone. Check the sops on PATH",
   );
 });
 
@@ -79,16 +79,16 @@ test.each<[string, (text: string) => string, RegExp]>([
   [
     "a value that was damaged",
     (text) => text.replace(/^(token: ENC\[AES256_GCM,data:)..../m, "$1AAAA"),
-    /a value in it is damaged\. Take the last good one from git/,
+    /a value in it is damaged\. Restore the last good version from git/,
   ],
   [
     "a key that was damaged",
     (text) => text.replace(/-----BEGIN AGE ENCRYPTED FILE-----\n\s+..../, (it) => `${it.slice(0, -4)}AAAA`),
-    /no key here opens it/,
+    /none of your keys can decrypt it/,
   ],
 ])("a file with %s is told as such, without a word of it", async (_, spoil, expected) => {
   const told = await message(desk.openAs("the operator", spoil(await desk.seal(planted))));
-  expect(told).toMatch(/^cannot open the file, /);
+  expect(told).toMatch(/^cannot decrypt the file: /);
   expect(told).toMatch(expected);
   for (const value of Object.values(planted)) expect(told).not.toContain(value);
 });
@@ -161,11 +161,11 @@ test("sealing is done again for another value, recipient or wish, and not withou
   expect(await desk.openAs("cdg-1", wider.sealed)).toEqual(planted);
   const moved = await sealedSecretsHandler.update(id, wider, { ...inputs, recipient: ewr }, context);
   expect(await desk.openAs("ewr-1", moved.sealed)).toEqual({ token: planted.token });
-  expect(await message(desk.openAs("cdg-1", moved.sealed))).toMatch(/no key here opens it/);
+  expect(await message(desk.openAs("cdg-1", moved.sealed))).toMatch(/none of your keys can decrypt it/);
 
   await desk.set(path, "token", "planted-token-33");
   expect(await message(sealedSecretsHandler.update(id, outs, { ...inputs, recipient: ewr }, context))).toMatch(
-    /^cdg-1: nothing sealed, \S+ was changed while this ran\. What the PoP has stays as it is\. Run again\.$/,
+    /^cdg-1: no secrets were encrypted: \S+ was changed while this ran\. The PoP keeps the secrets it has\. Run again\.$/,
   );
 });
 
@@ -204,7 +204,7 @@ test("rekeying lets in and puts out, in one group; whoever is out opens no later
   await rekeySecrets(path, less, desk.env);
   const one = readFileSync(path, "utf8");
   expect(await desk.openAs("cdg-1", one)).toEqual(planted);
-  expect(await message(desk.openAs("ewr-1", one))).toMatch(/no key here opens it/);
+  expect(await message(desk.openAs("ewr-1", one))).toMatch(/none of your keys can decrypt it/);
   expect(await rekeySecrets(path, less, desk.env)).toEqual({ add: [], remove: [] });
   expect(readFileSync(path, "utf8")).toBe(one);
 });
@@ -213,11 +213,11 @@ test("rekeying refuses to leave nobody, and says when no key opens the file: not
   const path = await file();
   const before = readFileSync(path, "utf8");
   expect(await message(rekeySecrets(path, { stack: "test", pops: {}, remove: [desk.recipient] }, desk.env))).toBe(
-    `${path}: nobody would be left who can open it. Nothing was changed. Add a recipient first.`,
+    `${path}: no recipient would be left who can decrypt it. Nothing was changed. Add a recipient first.`,
   );
   const keyless = { PATH: process.env.PATH, HOME: folder };
   expect(await message(rekeySecrets(path, { stack: "test", pops: { "cdg-1": cdg }, namePops: true }, keyless))).toBe(
-    `${path}: not rekeyed, no key here opens it. Set SOPS_AGE_KEY_FILE, or what your kind of key needs. Nothing was changed.`,
+    `${path}: not rekeyed: none of your keys can decrypt it. Set SOPS_AGE_KEY_FILE, or the equivalent for your key type. Nothing was changed.`,
   );
   expect(readFileSync(path, "utf8")).toBe(before);
 });
@@ -236,7 +236,7 @@ test("an edit goes through the operator's editor, and says whether something cha
 
 test.each<[string, string | undefined, RegExp]>([
   ["not there", undefined, /^\S+: no such file\. Make it with: npx fly-pops secrets edit$/],
-  ["plain", "a: hunter2\n", /^\S+ is not encrypted: it has no sops part\. What is in it must be taken for known\.$/],
+  ["plain", "a: hunter2\n", /^\S+ is not encrypted: it has no sops metadata\. Treat its contents as leaked\.$/],
   [
     "split among groups",
     "a: b\nsops: { key_groups: [{}, {}, {}] }\n",

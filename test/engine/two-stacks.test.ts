@@ -45,7 +45,7 @@ test.concurrent("a second stack has nothing of the first's: not by its app's nam
   const other = await beside(it, "other");
   other.config(stack({ regions: { nrt: {} } }));
   const sentence =
-    "my-edge: the app belongs to stack organization/fly-pops/test, whose machine cdg-1 runs in it. Nothing was changed. Two stacks cannot share an app, its addresses and its registry: take another fly-pops:app. If that stack is gone and this one is to take over what it made: set fly-pops:adopt.from to organization/fly-pops/test";
+    "my-edge: the app belongs to stack organization/fly-pops/test, whose machine cdg-1 runs in it. Nothing was changed. Two stacks cannot share an app, its addresses and its registry: choose another fly-pops:app. If that stack is gone and this one should adopt its objects, set fly-pops:adopt.from to organization/fly-pops/test";
   for (const args of [["preview"], ["up", ...yes]]) {
     const refused = await other.run(args);
     expect(refused.code).not.toBe(0);

@@ -1,4 +1,4 @@
-/** PoPs that order their certificates themselves, at a real authority that proves names by the PoPs' port 80. */
+/** PoPs that order their certificates themselves, from a real CA that validates names on the PoPs' port 80. */
 import type { PeerCertificate } from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ports } from "../../image/ports.ts";
@@ -16,8 +16,8 @@ const network = {
   gateway: "172.31.240.1",
   subnet6: "fdaa:0:f0::/64",
 };
-const [namePort, authorityPort, edgePort] = [25_400, 25_401, 25_403];
-/** What the names lead to: a container, as port 80 of this machine is root's, or somebody else's. */
+const [namePort, caPort, edgePort] = [25_400, 25_401, 25_403];
+/** A container that the names point to, because binding port 80 of this machine needs root, and another program may use it. */
 const edgeAddress = "172.31.240.80";
 const privateAddresses = { first: "fdaa:0:f0::a", second: "fdaa:0:f0::b" };
 const [host, alias, late] = ["www.acme.example", "acme.example", "late.acme.example"];
@@ -29,13 +29,13 @@ const spec: ImageSpec = {
     { kind: "files", host: late, dir: "site", certificateFrom: "acme" },
   ],
   luggage: {},
-  // The whole tree, as nothing here is in the world's, and a zone that unbound denies by itself.
+  // Forwards the whole tree, as none of the test's names exist publicly, and a zone that unbound denies by default.
   dns: { forward: [".", "homelab.test"].map((zone) => ({ zone, servers: [`${network.gateway}@${namePort}`] })) },
   cache: { maxSizeMb: 64, indexMb: 1 },
   certificates: {
     acme: {
       email: "ada@acme.example",
-      directories: [`https://${originName}:${authorityPort}/dir`],
+      directories: [`https://${originName}:${caPort}/dir`],
       ca: "origin.pem",
     },
   },
@@ -44,7 +44,7 @@ const spec: ImageSpec = {
 const bench = new Bench("acme");
 let names: NameServer;
 let edge: PlainEdge;
-let authority: Authority;
+let ca: Authority;
 let image: string;
 let first: Pop;
 let second: Pop;
@@ -58,9 +58,9 @@ beforeAll(async () => {
   names.say("edge.internal", [privateAddresses.first]);
   edge = await startPlainEdge(network.gateway, edgePort);
   await bench.forward({ 80: edgePort }, { network, address: edgeAddress, aliases: [] });
-  authority = await startAuthority({
+  ca = await startAuthority({
     address: network.gateway,
-    port: authorityPort,
+    port: caPort,
     nameServer: `${network.gateway}:${namePort}`,
   });
   first = await start("cdg-1", privateAddresses.first);
@@ -68,7 +68,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await bench.sweep();
-  await Promise.all([authority?.close(), edge?.close(), names?.close()]);
+  await Promise.all([ca?.close(), edge?.close(), names?.close()]);
 });
 
 const start = async (name: string, address6: string): Promise<Pop> =>
@@ -84,10 +84,10 @@ const start = async (name: string, address6: string): Promise<Pop> =>
     },
   });
 
-/** What a visitor who trusts the authority and nobody else sees; undefined when they are warned. */
+/** What a visitor who trusts only the test's CA gets. Undefined: the visitor gets a warning. */
 async function certificateOf(pop: Pop, servername: string): Promise<PeerCertificate | undefined> {
   try {
-    const socket = await enterTls(pop.https, { servername, ca: authority.root, rejectUnauthorized: true });
+    const socket = await enterTls(pop.https, { servername, ca: ca.root, rejectUnauthorized: true });
     const certificate = socket.getPeerCertificate();
     socket.destroy();
     return certificate;
@@ -96,7 +96,7 @@ async function certificateOf(pop: Pop, servername: string): Promise<PeerCertific
   }
 }
 
-/** When it never is, the error says why. */
+/** If it never succeeds, the error says why. */
 async function untilTrusted(pop: Pop, servername: string): Promise<PeerCertificate | undefined> {
   const found = await until(
     async () => ({ certificate: await certificateOf(pop, servername), part: await certificatesPart(pop) }),
@@ -107,10 +107,10 @@ async function untilTrusted(pop: Pop, servername: string): Promise<PeerCertifica
 }
 
 const certificatesPart = async (pop: Pop) => (await health(pop))?.report.parts.certificates;
-const anew = (pop: Pop) =>
+const checkAgain = (pop: Pop) =>
   pop.exec(["process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process", "restart", "certs"]);
 
-test("a first deployment ends well before DNS leads to it, and health says what is missing", async () => {
+test("a first deployment succeeds before DNS points to it, and health says what is missing", async () => {
   const seen = await until(
     () => health(first),
     (it) => it?.code === 200,
@@ -120,10 +120,10 @@ test("a first deployment ends well before DNS leads to it, and health says what 
   expect(seen?.report.parts.certificates?.reason).toContain(
     `${host} does not resolve: set its A record to ${edgeAddress}`,
   );
-  expect(authority.orders()).toBe(0);
+  expect(ca.orders()).toBe(0);
 });
 
-test("a self-signed certificate serves, while the authority has no name", async () => {
+test("a self-signed certificate is served while the CA's name does not resolve", async () => {
   for (const name of [host, alias]) names.say(name, [edgeAddress]);
   const seen = await until(
     () => health(first),
@@ -131,20 +131,20 @@ test("a self-signed certificate serves, while the authority has no name", async 
     60,
   );
   expect(seen?.report.parts.certificates?.reason).toContain(
-    `${host}: only a self-signed certificate so far: ${originName}:${authorityPort}: its name cannot be resolved`,
+    `${host}: only a self-signed certificate so far: ${originName}:${caPort}: its name cannot be resolved`,
   );
-  // Nobody else serves: challenges have to arrive here.
+  // No other PoP serves, so challenges have to arrive here.
   expect(seen?.code).toBe(200);
   expect(await certificateOf(first, host)).toBeUndefined();
   expect((await https({ port: first.https, host })).status).toBe(200);
-  expect(authority.orders()).toBe(0);
+  expect(ca.orders()).toBe(0);
 });
 
-test("then the authority's, one for the site's names; a name that leads elsewhere costs no order", async () => {
+test("then the CA's certificate is served, for all names of the site; a name that points elsewhere causes no order", async () => {
   names.say(originName, [network.gateway]);
   const certificate = await untilTrusted(first, host);
   expect(certificate?.subjectaltname?.split(", ").toSorted()).toEqual([`DNS:${alias}`, `DNS:${host}`]);
-  // A connection may come to the other worker, which shows the certificate of before for a second or two.
+  // A connection may reach the other worker, which serves the previous certificate for a second or two.
   await until(
     () => certificateOf(first, alias),
     (found) => found?.serialNumber === certificate?.serialNumber,
@@ -158,13 +158,13 @@ test("then the authority's, one for the site's names; a name that leads elsewher
   expect(part?.reason).toContain(
     `${late} resolves to 203.0.113.9, not to this edge (${edgeAddress}): set its A record`,
   );
-  expect([authority.orders(), authority.accounts()]).toEqual([1, 1]);
+  expect([ca.orders(), ca.accounts()]).toEqual([1, 1]);
 });
 
-test("a CAA record of another authority costs no order, and is named", async () => {
+test("a CAA record of another CA causes no order, and is reported", async () => {
   names.say(late, [edgeAddress]);
   names.allow("acme.example", ["elsewhere.example"]);
-  await anew(first);
+  await checkAgain(first);
   const part = await until(
     () => certificatesPart(first),
     (seen) => /CAA/.test(seen?.reason ?? ""),
@@ -173,13 +173,13 @@ test("a CAA record of another authority costs no order, and is named", async () 
   expect(part?.reason).toContain(
     `the CAA records of acme.example (0 issue "elsewhere.example") do not allow ${authorityName} to give a certificate for ${late}: add the CAA record 0 issue "${authorityName}" to acme.example, or remove them`,
   );
-  expect([authority.orders(), authority.accounts()]).toEqual([1, 1]);
+  expect([ca.orders(), ca.accounts()]).toEqual([1, 1]);
   names.allow("acme.example", [authorityName]);
   names.say(late, ["203.0.113.9"]);
-  await anew(first);
+  await checkAgain(first);
 });
 
-test("keys are for nobody else to read", async () => {
+test("only their owner can read the keys", async () => {
   const { output } = await first.exec(["/bin/sh", "-c", "cd /var/lib/pop/acme && stat -c '%U:%G %a %n' . * | sort"]);
   const lines = output.trim().split("\n");
   expect(lines).toHaveLength(4);
@@ -192,7 +192,7 @@ test("keys are for nobody else to read", async () => {
   );
 });
 
-test("over a restart nothing is ordered", async () => {
+test("a restart causes no order", async () => {
   const before = (await certificateOf(first, host))?.serialNumber;
   first = await first.restart();
   edge.lead(first.http);
@@ -202,10 +202,10 @@ test("over a restart nothing is ordered", async () => {
     (seen) => seen?.reason?.includes("203.0.113.9") === true,
     60,
   );
-  expect([authority.orders(), authority.accounts()]).toEqual([1, 1]);
+  expect([ca.orders(), ca.accounts()]).toEqual([1, 1]);
 });
 
-test("port 80 answers challenges alone, and sends all else to https", async () => {
+test("port 80 answers only challenges, and redirects all else to https", async () => {
   const ask = async (path: string, method = "GET") => {
     const { status, headers } = await http({ port: first.http, host, path, method });
     return [status, headers.location];
@@ -219,7 +219,7 @@ test("port 80 answers challenges alone, and sends all else to https", async () =
   expect(await ask("/")).toEqual([301, `https://${host}/`]);
 });
 
-test("a new PoP gets no visitors before its certificate, whose challenge arrives at the other one", async () => {
+test("a new PoP gets no visitors before it has its certificate, whose challenge arrives at the other PoP", async () => {
   names.say("edge.internal", Object.values(privateAddresses));
   const before = edge.connections();
   const codes = new Set<number>();
@@ -234,15 +234,15 @@ test("a new PoP gets no visitors before its certificate, whose challenge arrives
     90,
   );
   expect([...codes]).toEqual([503, 200]);
-  // The first visitors after that, whichever worker they meet.
+  // The very first visitors after that, whichever worker they reach.
   const first40 = await Promise.all(Array.from({ length: 40 }, () => certificateOf(second, host)));
   expect(first40.filter((it) => it === undefined)).toEqual([]);
   expect(edge.connections()).toBeGreaterThan(before);
-  expect(authority.orders()).toBe(2);
+  expect(ca.orders()).toBe(2);
   expect((await certificateOf(second, host))?.serialNumber).not.toBe((await certificateOf(first, host))?.serialNumber);
 });
 
-test("peers answer in the private network alone", async () => {
+test("peers answer in the private network only", async () => {
   const url = (address: string) => `http://${address}:${ports.challenges}${challenge}${"x".repeat(43)}`;
   const ask = (address: string) => first.exec(["/bin/sh", "-c", `wget -q -O - -T 3 ${url(address)} 2>&1 || true`]);
   expect((await ask(`[${privateAddresses.second}]`)).output).toContain("404");
@@ -257,8 +257,8 @@ test("a renewal changes the certificate, and no request fails", async () => {
   const before = await certificateOf(first, host);
   if (before === undefined) throw new Error("no certificate to renew");
   const pem = `-----BEGIN CERTIFICATE-----\n${before.raw.toString("base64")}\n-----END CERTIFICATE-----\n`;
-  await authority.renew(pem);
-  await anew(first);
+  await ca.renew(pem);
+  await checkAgain(first);
   const outcomes = new Set<number | string>();
   await until(
     async () => {
@@ -269,13 +269,13 @@ test("a renewal changes the certificate, and no request fails", async () => {
     60,
   );
   expect([...outcomes]).toEqual([200]);
-  expect(authority.orders()).toBe(3);
+  expect(ca.orders()).toBe(3);
 });
 
-test("without the authority the last good one serves, and health says why there is no other", async () => {
-  await authority.close();
+test("without the CA the last good certificate is served, and health says why there is no newer one", async () => {
+  await ca.close();
   names.say(late, [edgeAddress]);
-  await anew(first);
+  await checkAgain(first);
   const part = await until(
     () => certificatesPart(first),
     (seen) => /connection refused/.test(seen?.reason ?? ""),
@@ -283,7 +283,7 @@ test("without the authority the last good one serves, and health says why there 
   );
   expect(part?.status).toBe("degraded");
   expect(part?.reason).toContain(
-    `${late}: only a self-signed certificate so far: ${originName}:${authorityPort}: connect: connection refused`,
+    `${late}: only a self-signed certificate so far: ${originName}:${caPort}: connect: connection refused`,
   );
   expect(await certificateOf(first, host)).toBeDefined();
   expect((await https({ port: first.https, host })).status).toBe(200);

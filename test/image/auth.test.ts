@@ -1,4 +1,4 @@
-/** Sites with secrets: whose visitors have to log in at the PoP, and whose origins know it by a secret. */
+/** Sites with secrets: visitors have to log in at the PoP, or the origin gets a secret. */
 import { createServer } from "node:https";
 import { dirname } from "node:path";
 import type { TLSSocket } from "node:tls";
@@ -66,7 +66,7 @@ beforeAll(async () => {
   await bench.createNetwork(network);
   origin = await startOrigin({ port: originPort });
   pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
-  // Degraded: nobody gave it sealed secrets.
+  // Degraded: the machine got no sealed secrets.
   await until(
     () => health(pop),
     (seen) => seen?.code === 200,
@@ -82,7 +82,7 @@ const login = (user: string, password: string) => ({
   headers: { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}` },
 });
 
-test("while there are no passwords nobody gets in, and other sites are served", async () => {
+test("while there is no password file nobody gets in, and other sites are served", async () => {
   origin.answer("/", (_, response) => response.end("inside"));
   expect((await get("guarded.test")).status).toBe(401);
   expect((await get("guarded.test", "/", login("ada", "lovelace"))).status).toBe(403);
@@ -91,8 +91,8 @@ test("while there are no passwords nobody gets in, and other sites are served", 
   expect(origin.seen).toEqual([]);
 });
 
-test("whoever knows a name and its password gets in; the origin is not told the password", async () => {
-  // As `pop-secrets` unseals it; by `openssl passwd -apr1` and `-6`.
+test("a visitor with a name and its password gets in, and the origin does not see the password", async () => {
+  // As `pop-secrets` decrypts it. Hashes by `openssl passwd -apr1` and `-6`.
   const lines = [
     "ada:$apr1$fixedsal$F.KlGU9dbzxrdhzaBXPcv/",
     "grace:$6$fixedsalt$YVoOe3GtlkjoByGuvPlXkNBBKGMfkAv1T.c6M/J/3yTrJ8uJ16BnaEnx9vEQzJA/Bxg80QSpVDQ75pX5kXHV..",
@@ -124,7 +124,7 @@ test("whoever knows a name and its password gets in; the origin is not told the 
   expect((await get("files.test", "/about")).status).toBe(401);
 });
 
-test("no spelling of a path gets around it; challenges of ACME need no password", async () => {
+test("no spelling of a path bypasses it; ACME challenges need no password", async () => {
   origin.answer("/.well-known/acme-challenge/a-B_9", (_, response) => response.end("proof"));
   expect((await get("guarded.test", "/.well-known/acme-challenge/a-B_9")).body).toBe("proof");
   const before = origin.seen.length;
@@ -148,7 +148,7 @@ test("an open path needs no password, and its own Authorization reaches the orig
   expect(origin.seen).toHaveLength(before);
 });
 
-/** As `pop-secrets` does it. */
+/** As `pop-secrets` does. */
 async function unseal(file: string, secret: string): Promise<void> {
   const text = Buffer.from(secret).toString("base64");
   const write = `mkdir -p -m 0751 /run/secrets ${dirname(file)} && echo ${text} | base64 -d > ${file}.new && chown nginx:nginx ${file}.new && chmod 0400 ${file}.new && mv ${file}.new ${file}`;
@@ -167,7 +167,7 @@ describe("a secret that an origin is sent", () => {
   }
   const key = async (host = "keyed.test") => (await sent(host))["x-edge-key"];
 
-  test("is left out while the PoP has none, and nothing of the visitor's stands in for it", async () => {
+  test("is left out while the PoP does not have it, and a visitor's header does not replace it", async () => {
     for (const host of hosts) {
       const headers = await sent(host);
       expect(headers).not.toHaveProperty("x-edge-key");
@@ -175,7 +175,7 @@ describe("a secret that an origin is sent", () => {
     }
   });
 
-  test("is sent from the next request on after it came, and after it changed, without a reload", async () => {
+  test("is sent from the next request after it arrived or changed, without a reload", async () => {
     const workers = async () => (await pop.exec(["/bin/sh", "-c", "pgrep -f 'nginx: worker' | sort"])).output;
     const before = await workers();
     const first = `a "quoted" \\ $host {x}; #y 'z'`;
@@ -209,7 +209,7 @@ describe("a secret that an origin is sent", () => {
     await until(pop.logs, (text) => text.includes("requests go without the header it is for"));
   });
 
-  test("is not sent any more once it is gone, and is in no log and no configuration", async () => {
+  test("is no longer sent after it was removed, and is in no log and no configuration", async () => {
     await put("unmistakable");
     await until(key, (seen) => seen === "unmistakable", 10);
     expect(await pop.exec(["rm", file])).toMatchObject({ code: 0 });
@@ -225,7 +225,7 @@ describe("a secret that an origin is sent", () => {
   });
 });
 
-test("an origin that asks for a certificate is shown the PoPs' own, once it is there", async () => {
+test("an origin that requests a client certificate gets the PoPs', once they have it", async () => {
   const shown: string[] = [];
   const pair = { key: originKey, cert: originCertificate };
   const server = createServer({ ...pair, requestCert: true, ca: originCertificate }, (request, response) => {

@@ -34,7 +34,7 @@ describe("a machine of 256 MB", () => {
     await untilHealthy(pop);
   });
 
-  test("says how each part is, and its name", async () => {
+  test("reports the status of each component, and its name", async () => {
     const seen = await health(pop);
     expect(seen).toMatchObject({
       code: 200,
@@ -59,11 +59,11 @@ describe("a machine of 256 MB", () => {
     ["/", "GET", 404],
     ["/healthz", "POST", 405],
     ["/healthz", "HEAD", 200],
-  ])("its health port answers %s by %s with %i", async (path, method, status) => {
+  ])("its health port answers %s with method %s with %i", async (path, method, status) => {
     expect((await fetch(`http://127.0.0.1:${pop.health}${path}`, { method })).status).toBe(status);
   });
 
-  test("runs nothing as root but what has to be, and the rest without a way back", async () => {
+  test("runs only what needs root as root, and the rest cannot regain it", async () => {
     const seen = await processes(pop);
     const none = "0000000000000000";
     const as = (uid: string) => ({ users: [uid], noNewPrivs: "1", capabilities: none });
@@ -82,7 +82,7 @@ describe("a machine of 256 MB", () => {
     ).toEqual(["docker-init", "process-compose"]);
   });
 
-  test("keeps its private keys from everybody but nginx", async () => {
+  test("only nginx can read its private keys", async () => {
     const key = "/var/lib/pop/certs/files.example.test.pem";
     const readAs = async (user: string) => (await pop.exec(["runas", user, "/usr/bin/head", "-c", "0", key])).code;
     expect(await readAs("nginx")).toBe(0);
@@ -90,13 +90,13 @@ describe("a machine of 256 MB", () => {
       expect([user, await readAs(user)]).toEqual([user, 1]);
   });
 
-  test("keeps process-compose's socket for root", async () => {
+  test("only root can use process-compose's socket", async () => {
     const ask = ["/usr/bin/process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process", "list"];
     expect((await pop.exec(ask)).code).toBe(0);
     expect((await pop.exec(["runas", "luggage-blog", ...ask])).code).not.toBe(0);
   });
 
-  test("nginx listens nowhere but on its ports, and IPv6 not at all behind a PROXY header", async () => {
+  test("nginx listens only on its ports, and not on IPv6 where it expects a PROXY header", async () => {
     const { output } = await pop.exec(["netstat", "-tln"]);
     const listening = [...output.matchAll(/^tcp\s+\d+\s+\d+\s+(\S+)/gm)].map(([, address]) => address);
     expect(listening.filter((address) => /:110[1-5]$/.test(address ?? "")).toSorted()).toEqual(
@@ -104,7 +104,7 @@ describe("a machine of 256 MB", () => {
     );
   });
 
-  test("a process that dies comes back, and so does what it does", async () => {
+  test("a process that dies is restarted, and works again", async () => {
     await pop.exec(["/bin/sh", "-c", "kill -9 $(cat /run/nginx/nginx.pid)"]);
     await until(
       () => health(pop),
@@ -115,7 +115,7 @@ describe("a machine of 256 MB", () => {
     expect((await page(pop)).status).toBe(200);
   });
 
-  test("without unbound it is degraded, not dead: sites are served, the check passes", async () => {
+  test("without unbound it is degraded: sites are served, the check passes", async () => {
     const compose = (verb: string) =>
       pop.exec(["process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process", verb, "unbound"]);
     await compose("stop");
@@ -138,7 +138,7 @@ describe("a machine of 256 MB", () => {
     expect([code, output]).toEqual([0, expect.stringMatching(said)]);
   });
 
-  test("postInit can be run again at any time", async () => {
+  test("postInit can run again at any time", async () => {
     expect(await pop.exec(["/usr/libexec/pop/post-init"])).toMatchObject({
       code: 0,
       output: expect.stringContaining("done, this is cdg-1"),
@@ -146,7 +146,7 @@ describe("a machine of 256 MB", () => {
     expect((await page(pop)).status).toBe(200);
   });
 
-  test("logs of processes that are no more go at boot, those of the others stay", async () => {
+  test("a boot removes logs of processes that no longer exist, and keeps the others", async () => {
     const names = ["gone.log", "gone-2026-11-24T07-25-07.060.log", "nginx-2026-11-24T07-25-07.060.log"].map(
       (name) => `/var/log/pop/${name}`,
     );
@@ -157,7 +157,7 @@ describe("a machine of 256 MB", () => {
     expect(output).toMatch(/^nginx-2026-11-24T07-25-07\.060\.log\nnginx\.log$/m);
   });
 
-  test("certificates near their end are made anew and loaded while it runs; others are left alone", async () => {
+  test("certificates that are about to expire are renewed and loaded while it runs; others are left alone", async () => {
     const renew = ["runas", "certs", "/usr/bin/pop", "self-signed"];
     const before = await fingerprint(pop);
     expect((await pop.exec(renew)).code).toBe(0);
@@ -170,7 +170,7 @@ describe("a machine of 256 MB", () => {
     );
   });
 
-  test("has an identity of its own, whose private half is root's alone", async () => {
+  test("has an identity of its own, and only root can read the private key", async () => {
     const { recipient } = JSON.parse((await pop.exec(["cat", "/run/pop/identity.json"])).output);
     expect(recipient).toMatch(/^ssh-ed25519 AAAA/);
     expect((await pop.exec(["runas", "certs", "/bin/ls", "/var/lib/pop/identity"])).code).toBe(1);
@@ -178,7 +178,7 @@ describe("a machine of 256 MB", () => {
     expect(JSON.parse((await pop.exec(["cat", "/run/pop/identity.json"])).output).recipient).toBe(recipient);
   });
 
-  test("a second boot finds what the first left on the volume", async () => {
+  test("a second boot finds what the first one stored on the volume", async () => {
     const before = await fingerprint(pop);
     await pop.container.remove({ force: true });
     pop = await bench.start(image, { volume, env: { POP_NAME: "ams-2" } });
@@ -187,7 +187,7 @@ describe("a machine of 256 MB", () => {
     expect((await page(pop)).headers["x-pop"]).toBe("ams-2");
   });
 
-  test("a certificate that nginx could not load is put aside at boot, and the sites are served", async () => {
+  test("a boot moves a certificate aside that nginx cannot load, and the sites are served", async () => {
     const broken = "/var/lib/pop/certs/files.example.test.pem";
     await pop.exec(["/bin/sh", "-c", `echo garbage > ${broken}`]);
     pop = await pop.restart();
@@ -202,7 +202,7 @@ describe("a machine of 256 MB", () => {
     await untilHealthy(pop);
   });
 
-  test("told to stop, it lets a running download end, takes no new connection, and exits with 0 in time", async () => {
+  test("after the stop signal a download finishes, no new connection is accepted, and it exits with 0 in time", async () => {
     const socket = await enterTls(pop.https, { servername: "blog.example.test" });
     socket.write("GET /cgi-bin/slow HTTP/1.1\r\nhost: blog.example.test\r\n\r\n");
     let text = "";
@@ -230,7 +230,7 @@ describe("a machine of 256 MB", () => {
   });
 });
 
-describe("a machine whose tailnet, vault and secrets are away", () => {
+describe("a machine without its tailnet, vault and secrets", () => {
   let pop: Pop;
 
   beforeAll(async () => {
@@ -241,7 +241,7 @@ describe("a machine whose tailnet, vault and secrets are away", () => {
     );
   });
 
-  test("serves: nothing is restarted for it, and nobody waits but who needs a secret", async () => {
+  test("serves: nothing is restarted, and only processes that need a secret wait", async () => {
     const seen = await until(
       () => states(pop),
       (now) => (now["tailscale-up"]?.restarts ?? 0) > 0,
@@ -252,7 +252,7 @@ describe("a machine whose tailnet, vault and secrets are away", () => {
     expect((await page(pop)).status).toBe(200);
   });
 
-  test("gets no visitors while it is new and no host has a certificate they take", async () => {
+  test("gets no visitors while it is new and no host has a trusted certificate", async () => {
     const seen = await until(
       () => health(pop),
       (now) => now?.report.parts.certificates?.status === "failing",
@@ -261,7 +261,7 @@ describe("a machine whose tailnet, vault and secrets are away", () => {
     expect(seen?.report.reason).toContain("only a self-signed certificate so far, the vault's is still to come");
   });
 
-  test("is degraded, not dead, and says why, once it has one", async () => {
+  test("is degraded, and says why, once one host has one", async () => {
     await giveCertificate(pop, "files.example.test");
     const seen = await until(
       () => health(pop),
@@ -273,33 +273,33 @@ describe("a machine whose tailnet, vault and secrets are away", () => {
     expect(seen?.report).toHaveProperty("recipient", expect.stringMatching(/^ssh-ed25519 /));
   });
 
-  test("a PoP without key says so, and prints no link to take it over by", async () => {
+  test("a PoP without an auth key says so, and prints no login link", async () => {
     const log = await until(pop.logs, (text) => text.includes("there is no /run/secrets/tailscaleAuthKey"));
     expect(log).not.toMatch(/To authenticate, visit/);
   });
 
-  test("its daemon tells its states, and no debug line comes into the log", async () => {
+  test("its daemon logs its states, but no debug lines", async () => {
     const log = await until(pop.logs, (text) => text.includes("Switching ipn state"));
     const own = log.split("\n").filter((line) => line.startsWith("[tailscaled\t] "));
     expect(own.filter((line) => line.includes("Engine created"))).toHaveLength(1);
     expect(own.filter((line) => /\[v\d\]|\[v.JSON\]|\0/.test(line))).toEqual([]);
   });
 
-  test("its daemon answers health and root, and nobody else; its key is root's alone", async () => {
+  test("its daemon answers only health and root, and only root can read its key", async () => {
     const status = ["/usr/bin/tailscale", "--socket=/run/tailscale/tailscaled.sock", "status", "--json"];
     const ask = async (user: string) => (await pop.exec(["runas", user, ...status])).output.includes("BackendState");
     expect([await ask("health"), await ask("luggage-blog"), await ask("nginx")]).toEqual([true, false, false]);
     expect((await pop.exec(["stat", "-c", "%U %a", "/var/lib/tailscale"])).output).toBe("root 700\n");
   });
 
-  test("its daemon has none of the machine's environment", async () => {
+  test("its daemon does not have the machine's environment", async () => {
     const { output } = await pop.exec(["/bin/sh", "-c", "tr '\\0' '\\n' < /proc/$(pidof tailscaled)/environ"]);
     expect(output).toContain("GOMEMLIMIT=80MiB");
     expect(output).not.toMatch(/^(FLY_|POP_NAME)/m);
   });
 });
 
-describe("a name from outside", () => {
+describe("the name from the environment", () => {
   test.each([
     ["cdg-1", "cdg-1"],
     ["", "unknown"],
@@ -321,7 +321,7 @@ describe("a volume that cannot be written to", () => {
       { Mounts: [{ Type: "tmpfs", Target: "/var", TmpfsOptions: { SizeBytes: 4096 } }] },
       /No space left on device/,
     ],
-  ] as const)("%s: no reboot loop; sites are served from memory, and health says why", async (_, volume, reason) => {
+  ] as const)("%s: no reboot loop, sites are served from memory, and health says why", async (_, volume, reason) => {
     const pop = await bench.start(image, { volume: structuredClone(volume) as never });
     const seen = await until(
       () => health(pop),

@@ -1,4 +1,4 @@
-/** What each recipe of docs/cookbook.md promises, from a PoP that has all of them. A web server of the test's own stands in for the applications. */
+/** What each recipe of docs/cookbook.md promises, tested on a PoP that has all of them. A web server in the test stands in for the applications. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { tcpPorts } from "../../image/ports.ts";
@@ -33,7 +33,7 @@ const answer: StackLab["origin"]["answer"] = (...it) => lab.origin.answer(...it)
 const ok = (path: string, headers: Record<string, string> = {}) =>
   answer(path, (_, response) => response.writeHead(200, { "content-type": "text/plain", ...headers }).end(path));
 
-/** Status of a request whose body has so many bytes, none of which is sent. */
+/** Status of a request with a body of that many bytes, none of which are sent. */
 const announced = async (host: string, path: string, bytes: number): Promise<number> => {
   ok(path);
   const headers = { "content-length": String(bytes), expect: "100-continue" };
@@ -41,13 +41,13 @@ const announced = async (host: string, path: string, bytes: number): Promise<num
 };
 const mb = 1024 * 1024;
 
-/** The status of each of `count` requests from one address, in a row. */
+/** Statuses of `count` consecutive requests from one address. */
 const inARow = async (count: number, host: string, path: string, client: string, more = {}): Promise<number[]> => {
   ok(path);
   return lab.statuses(count, host, path, { client, ...more });
 };
 
-/** Opens a WebSocket as a browser does, and returns what comes back after "ping". */
+/** Opens a WebSocket like a browser, and returns what comes back after "ping". */
 async function echoed(host: string, path: string): Promise<string> {
   lab.origin.server.removeAllListeners("upgrade").on("upgrade", (_, socket) => {
     socket.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
@@ -67,7 +67,7 @@ async function echoed(host: string, path: string): Promise<string> {
   return seen;
 }
 
-/** The visitor has each piece before the origin says the next. */
+/** The visitor gets each piece before the origin sends the next. */
 async function streams(host: string, path: string, headers: Record<string, string>): Promise<void> {
   let said: ServerResponse | undefined;
   answer(path, (_, response) => {
@@ -83,14 +83,14 @@ async function streams(host: string, path: string, headers: Record<string, strin
   await exchange.end;
 }
 
-/** Cache status of two requests in a row, from visitors that have these cookies. */
+/** Cache status of two consecutive requests, from visitors with these cookies. */
 async function twice(host: string, path: string, cookie?: string): Promise<unknown[]> {
   const headers: Record<string, string> = cookie === undefined ? {} : { cookie };
   const visits = [await get(host, path, { headers }), await get(host, path, { headers })];
   return visits.map((visit) => visit.headers["x-cache"]);
 }
 
-/** What nginx waits for an origin of a site, as it is configured. */
+/** nginx's timeout for an origin of a site, as configured. */
 const patience = async (host: string): Promise<string[]> => {
   const { output } = await lab.pop.exec(["cat", "/etc/nginx/nginx.conf"]);
   const server = output
@@ -107,17 +107,17 @@ const redirectOf = async (host: string, path: string, more = {}) => {
 describe("Nextcloud", () => {
   const host = "cloud.example.org";
 
-  test("takes bodies of 2 GB and no larger ones", async () => {
+  test("accepts bodies up to 2 GB", async () => {
     expect(await announced(host, "/remote.php/dav/files/film.mp4", 2048 * mb)).toBe(200);
     expect(await announced(host, "/remote.php/dav/files/film.mp4", 2048 * mb + 1)).toBe(413);
   });
 
-  test("leads phones to calendars and contacts", async () => {
+  test("redirects phones to calendars and contacts", async () => {
     for (const path of ["/.well-known/caldav", "/.well-known/carddav"])
       expect(await redirectOf(host, path)).toEqual([301, `https://${host}/remote.php/dav/`]);
   });
 
-  test("keeps its data to itself, has patience, and is asked for by https for a year", async () => {
+  test("protects its data, has long timeouts, and sends HSTS for a year", async () => {
     ok("/login");
     expect((await get(host, "/data/admin/files/letter.txt")).status).toBe(404);
     expect((await get(host, "/%64ata/x")).status).toBe(404);
@@ -133,7 +133,7 @@ describe("Nextcloud", () => {
 describe("Gitea and Forgejo", () => {
   const host = "git.example.org";
 
-  test("a push of unknown length reaches it whole, and its report comes back", async () => {
+  test("a push of unknown length arrives completely, and its report comes back", async () => {
     answer("/ada/engine.git/git-receive-pack", async (request, response) => {
       let received = "";
       for await (const chunk of request) received += chunk;
@@ -150,7 +150,7 @@ describe("Gitea and Forgejo", () => {
     expect(await patience(host)).toContain("proxy_read_timeout 300s");
   });
 
-  test("passwords cannot be guessed at speed, and the rest is not slowed", async () => {
+  test("password guesses are limited, and the rest is not slowed down", async () => {
     const seen = await inARow(14, host, "/user/login", "198.51.100.20", { method: "POST" });
     expect([seen.slice(0, 11), seen.at(-1)]).toEqual([Array(11).fill(200), 429]);
     expect(await inARow(3, host, "/explore", "198.51.100.20")).toEqual([200, 200, 200]);
@@ -161,24 +161,24 @@ describe("Gitea and Forgejo", () => {
 describe("Forgejo with SSH", () => {
   const at = () => lab.pop.reached(tcpPorts(image.ports).get(22) ?? 0);
 
-  test("its pages are served, and patient", async () => {
+  test("its pages are served, with long timeouts", async () => {
     ok("/explore");
     expect((await get("code.example.org", "/explore")).status).toBe(200);
     expect(await patience("code.example.org")).toContain("proxy_read_timeout 300s");
   });
 
-  test("its own SSH server greets visitors, and knows their addresses", async () => {
+  test("its own SSH server answers visitors and knows their addresses", async () => {
     const count = ssh.seen.length;
     const visitor = await visit(at(), "203.0.113.9");
     visitor.socket.write("SSH-2.0-OpenSSH_10.0\r\n");
     await visitor.until("SSH-2.0-OpenSSH_10.0\r\n");
     expect(visitor.text().startsWith("SSH-2.0-Go\r\n")).toBe(true);
-    // The PROXY header: the visitor's address, in the place of the first.
+    // The PROXY header, with the visitor's address in the first place.
     expect(ssh.seen[count]?.subarray(16, 20)).toEqual(Buffer.from([203, 0, 113, 9]));
     visitor.socket.destroy();
   });
 
-  test("who is on the list gets nothing, and nobody gets a seventeenth connection", async () => {
+  test("listed visitors are rejected, and nobody gets a seventeenth connection", async () => {
     const count = ssh.seen.length;
     const bad = await visit(at(), "203.0.113.77");
     await bad.untilClosed();
@@ -196,7 +196,7 @@ describe("Forgejo with SSH", () => {
 });
 
 describe("a server that keeps its TLS", () => {
-  test("answers under each of its names with its own certificate, and knows the visitor", async () => {
+  test("answers for each of its names with its own certificate, and knows the visitor's address", async () => {
     for (const host of ["mail.example.org", "imap.mail.example.org"]) {
       const count = tls.seen.length;
       const { body, headers } = await get(host, "/x");
@@ -205,7 +205,7 @@ describe("a server that keeps its TLS", () => {
     }
   });
 
-  test("and no other name reaches it", async () => {
+  test("is not reached by any other name", async () => {
     const count = tls.seen.length;
     ok("/explore");
     expect((await get("code.example.org", "/explore")).status).toBe(200);
@@ -215,7 +215,7 @@ describe("a server that keeps its TLS", () => {
 });
 
 describe("Home Assistant", () => {
-  test("lives on a WebSocket, and has log-ins with a limit", async () => {
+  test("works over a WebSocket, and limits logins", async () => {
     const host = "home.example.org";
     expect(await echoed(host, "/api/websocket")).toMatch(/^HTTP\/1\.1 101 .*ping$/s);
     expect(await patience(host)).toContain("proxy_read_timeout 3600s");
@@ -228,7 +228,7 @@ describe("Home Assistant", () => {
 describe("Jellyfin", () => {
   const host = "films.example.org";
 
-  test("a jump within a film costs the range alone", async () => {
+  test("a jump within a film fetches only the range", async () => {
     answer("/Videos/7/stream", ({ headers }, response) =>
       response
         .writeHead(206, { "content-range": "bytes 10-19/1000000", "content-length": 10, "x-range": headers.range })
@@ -253,12 +253,12 @@ describe("Jellyfin", () => {
 describe("Vaultwarden", () => {
   const host = "vault.example.org";
 
-  test("guesses at a master password stop after a few", async () => {
+  test("guesses of a master password are limited", async () => {
     const seen = await inARow(8, host, "/identity/connect/token", "198.51.100.22", { method: "POST" });
     expect([seen.slice(0, 6), seen.at(-1)]).toEqual([Array(6).fill(200), 429]);
   });
 
-  test("the admin page is there for one network, the WebSocket for all", async () => {
+  test("the admin page is open to one network, the WebSocket to all", async () => {
     ok("/admin/users");
     ok("/admin");
     for (const path of ["/admin", "/admin/users", "/%61dmin/users", "//admin/users"])
@@ -269,7 +269,7 @@ describe("Vaultwarden", () => {
 });
 
 describe("Immich", () => {
-  test("takes films of many gigabytes, and a gallery's thumbnails all at once", async () => {
+  test("accepts films of many gigabytes, and serves a gallery's thumbnails all at once", async () => {
     const host = "photos.example.org";
     expect(await announced(host, "/api/assets", 50_000 * mb)).toBe(200);
     expect(await announced(host, "/api/assets", 50_000 * mb + 1)).toBe(413);
@@ -285,7 +285,7 @@ describe("Immich", () => {
 });
 
 describe("a container registry", () => {
-  test("layers pass as they are, and nobody is told of all repositories", async () => {
+  test("layers pass unchanged, and the list of repositories is closed", async () => {
     const host = "registry.example.org";
     expect(await announced(host, "/v2/app/blobs/uploads/1", 20_480 * mb)).toBe(200);
     expect(await announced(host, "/v2/app/blobs/uploads/1", 20_480 * mb + 1)).toBe(413);
@@ -307,7 +307,7 @@ describe("a container registry", () => {
 });
 
 describe("Matrix", () => {
-  test("is found by the name in user names, which leads everywhere else to the website", async () => {
+  test("is found under the domain of user names, whose other paths redirect to the website", async () => {
     answer("/.well-known/matrix/server", (_, response) =>
       response.writeHead(200, { "content-type": "application/json" }).end('{"m.server":"matrix.example.org:443"}'),
     );
@@ -320,7 +320,7 @@ describe("Matrix", () => {
     expect(await redirectOf("example.org", "/about?x=1")).toEqual([301, "https://www.example.org/about?x=1"]);
   });
 
-  test("waits with a client for news, and has no administration for visitors", async () => {
+  test("holds long polls open, and hides its administration", async () => {
     const host = "matrix.example.org";
     ok("/_matrix/client/versions");
     expect((await get(host, "/_matrix/client/versions")).status).toBe(200);
@@ -352,7 +352,7 @@ describe("a static blog", () => {
   });
 });
 
-describe("an application in the browser, with an API", () => {
+describe("a single-page application with an API", () => {
   test("pages are the application's, and the API has its own paths", async () => {
     const host = "app.example.org";
     answer("/users", (request, response) => response.end(`${request.method} ${request.url}`));
@@ -366,7 +366,7 @@ describe("an application in the browser, with an API", () => {
 describe("a webhook receiver", () => {
   const host = "hooks.example.org";
 
-  test("gets bodies byte for byte, on its own paths alone", async () => {
+  test("gets bodies byte for byte, only on its own paths", async () => {
     answer("/hooks/push", (request, response) => request.pipe(response));
     const body = '{ "a" :\t1,\r\n"b": "é" }';
     const headers = { "x-hub-signature-256": "sha256=1", "content-type": "application/json" };
@@ -389,7 +389,7 @@ describe("a webhook receiver", () => {
 describe("Grafana behind a password", () => {
   const host = "grafana.example.org";
 
-  test("is not reached without one, in no spelling", async () => {
+  test("is not reached without one, in any spelling of the path", async () => {
     const before = lab.origin.seen.length;
     for (const path of ["/", "/api/live/ws", "/metrics", "//login", "/%2e/"]) {
       const { status, headers } = await get(host, path);
@@ -399,7 +399,7 @@ describe("Grafana behind a password", () => {
     expect(lab.origin.seen).toHaveLength(before);
   });
 
-  test("is reached with one, and not told it", async () => {
+  test("is reached with one, and does not see it", async () => {
     const file = "/run/secrets/nginx.auth/grafanaPasswords";
     const line = "ada:$apr1$fixedsal$F.KlGU9dbzxrdhzaBXPcv/";
     const write = `mkdir -p -m 0751 /run/secrets /run/secrets/nginx.auth && echo '${line}' > ${file} && chown nginx:nginx ${file} && chmod 0400 ${file}`;
@@ -412,7 +412,7 @@ describe("Grafana behind a password", () => {
   });
 });
 
-/** What a log-in service answers, by the session in the cookie; its path is asked with what the PoP says of the request. */
+/** Responses of a login service, by session cookie. It is called on its path with the PoP's description of the request. */
 const loginAt = (path: string, yes: Record<string, string>, loginPage: (asked: IncomingMessage) => string) =>
   answer(path, (request, response) => {
     if (request.headers.cookie === "session=ada") response.writeHead(202, yes).end();
@@ -438,7 +438,7 @@ describe("Grafana behind authentik", () => {
     ),
   );
 
-  test("a visitor without a session is led to the log-in, which is open", async () => {
+  test("a visitor without a session is redirected to the login, which is open", async () => {
     const started = `https://${host}/outpost.goauthentik.io/start?rd=${encodeURIComponent(`https://${host}/d/home?orgId=1`)}`;
     expect(await redirectOf(host, "/d/home?orgId=1")).toEqual([302, started]);
     expect(lab.last(endpoint).headers).toMatchObject({ "x-forwarded-proto": "https", "x-forwarded-method": "GET" });
@@ -447,7 +447,7 @@ describe("Grafana behind authentik", () => {
     expect((await get(host, "/metrics", { headers: session })).status).toBe(404);
   });
 
-  test("Grafana is told who logged in by authentik alone", async () => {
+  test("only authentik tells Grafana who logged in", async () => {
     ok("/d/authentik");
     const forged = { "X-authentik-username": "admin", "X-authentik-groups": "admins" };
     expect((await get(host, "/d/authentik", { headers: { ...session, ...forged } })).status).toBe(200);
@@ -469,14 +469,14 @@ describe("Grafana behind oauth2-proxy", () => {
     loginAt("/", sent, ({ headers }) => `https://id.example.net/authorize?state=${headers["x-forwarded-uri"]}`),
   );
 
-  test("a visitor without a session is led to the provider, and comes back by an open path", async () => {
+  test("a visitor without a session is redirected to the provider, and returns through an open path", async () => {
     expect(await redirectOf(host, "/d/home")).toEqual([302, "https://id.example.net/authorize?state=/d/home"]);
     ok("/oauth2/callback");
     expect((await get(host, "/oauth2/callback?code=1")).status).toBe(200);
     expect((await get(host, "/metrics", { headers: session })).status).toBe(404);
   });
 
-  test("Grafana is told who logged in by oauth2-proxy alone", async () => {
+  test("only oauth2-proxy tells Grafana who logged in", async () => {
     ok("/d/oauth2");
     const forged = { "X-Auth-Request-Email": "admin@example.org", "X-Auth-Request-Groups": "admins" };
     expect((await get(host, "/d/oauth2", { headers: { ...session, ...forged } })).status).toBe(200);
@@ -491,7 +491,7 @@ describe("Grafana behind oauth2-proxy", () => {
 });
 
 describe("Paperless-ngx", () => {
-  test("takes scans, keeps robots away, and has a slow door", async () => {
+  test("accepts scans, keeps robots out, and limits logins", async () => {
     const host = "papers.example.org";
     expect(await announced(host, "/api/documents/post_document/", 500 * mb)).toBe(200);
     expect(await announced(host, "/api/documents/post_document/", 500 * mb + 1)).toBe(413);
@@ -504,7 +504,7 @@ describe("Paperless-ngx", () => {
 });
 
 describe("Plex and other servers of films", () => {
-  test("pieces are passed on as they arrive, and nothing is compressed", async () => {
+  test("responses are streamed, and nothing is compressed", async () => {
     const host = "plex.example.org";
     await streams(host, "/video/:/transcode/universal/session/1", { "content-type": "text/xml" });
     answer("/library/sections", (_, response) =>
@@ -519,7 +519,7 @@ describe("Plex and other servers of films", () => {
 });
 
 describe("Uptime Kuma", () => {
-  test("shows the last status page while home is away", async () => {
+  test("shows the last status page while the origin is down", async () => {
     const host = "status.example.org";
     for (const path of ["/status/home", "/api/status-page/home", "/assets/index.js"]) {
       ok(path);
@@ -537,7 +537,7 @@ describe("Uptime Kuma", () => {
 describe("WordPress", () => {
   const host = "www.example.org";
 
-  test("readers share pages, and whoever is logged in has pages of their own", async () => {
+  test("readers share pages, and logged-in visitors get their own", async () => {
     ok("/hello-world/");
     expect(await twice(host, "/hello-world/", "_ga=1; cookieconsent=yes")).toEqual(["MISS", "HIT"]);
     expect((await get(host, "/hello-world/")).headers["x-cache"]).toBe("HIT");
@@ -545,7 +545,7 @@ describe("WordPress", () => {
       expect(await twice(host, "/hello-world/", cookie)).toEqual(["BYPASS", "BYPASS"]);
   });
 
-  test("closes what robots try first", async () => {
+  test("closes the paths that bots try first", async () => {
     const seen = await inARow(9, host, "/wp-login.php", "198.51.100.27", { method: "POST" });
     expect([seen.slice(0, 6), seen.at(-1)]).toEqual([Array(6).fill(200), 429]);
     ok("/wp-admin/");
@@ -562,7 +562,7 @@ describe("WordPress", () => {
 });
 
 describe("Ghost", () => {
-  test("posts are stored for readers, and members and authors get their own", async () => {
+  test("posts are cached for readers, and members and authors get their own", async () => {
     const host = "news.example.org";
     for (const path of ["/a-post/", "/content/images/2026/11/a.png"]) {
       ok(path);
@@ -582,7 +582,7 @@ describe("Ghost", () => {
 describe("an API with limits", () => {
   const host = "api.example.org";
 
-  test("tells a loop when to go on, and counts log-ins apart", async () => {
+  test("tells clients in a loop when to retry, and limits logins separately", async () => {
     const client = "198.51.100.29";
     const seen = await inARow(40, host, "/v1/items", client);
     expect([seen.slice(0, 20), seen.includes(429)]).toEqual([Array(20).fill(200), true]);
@@ -594,7 +594,7 @@ describe("an API with limits", () => {
     expect(await inARow(2, host, "/v1/items", "198.51.100.31")).toEqual([200, 200]);
   });
 
-  test("asks the second server when the first fails, has patience for exports, and hides the rest", async () => {
+  test("uses the second server if the first fails, allows slow exports, and hides the rest", async () => {
     let asked = 0;
     answer("/v1/twins", (_, response) => response.writeHead(asked++ === 0 ? 503 : 200).end("second"));
     expect(await get(host, "/v1/twins", { client: "198.51.100.32" })).toMatchObject({ status: 200, body: "second" });
@@ -615,8 +615,8 @@ describe("a gRPC service", () => {
     return [answer[":status"], answer["content-type"], answer["grpc-status"]];
   };
 
-  // The web server that stands in for all origins speaks no HTTP/2: test/image/grpc.test.ts has services.
-  test("that is away is unavailable, and reflection is not there", async () => {
+  // The web server that stands in for all origins does not support HTTP/2; test/image/grpc.test.ts has gRPC services.
+  test("is UNAVAILABLE while it is down, and hides reflection", async () => {
     expect(await call("/echo.v1.Echo/Say")).toEqual([200, "application/grpc", "14"]);
     for (const path of ["/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/grpc.reflection.v1alpha.X/Y"])
       expect(await call(path)).toEqual([200, "application/grpc", "12"]);
@@ -626,7 +626,7 @@ describe("a gRPC service", () => {
 });
 
 describe("a chat with a language model", () => {
-  test("each word arrives when it is said", async () => {
+  test("each word arrives when it is sent", async () => {
     const host = "chat.example.org";
     await streams(host, "/v1/chat/completions", { "content-type": "text/event-stream", "cache-control": "no-cache" });
     expect(await patience(host)).toContain("proxy_read_timeout 600s");
@@ -635,12 +635,12 @@ describe("a chat with a language model", () => {
   });
 });
 
-describe("a habit for maintenance", () => {
+describe("a maintenance window", () => {
   const host = "shop.example.org";
   const set = (state: string) => lab.pop.exec(["/usr/bin/pop", "maintenance", state, host]);
   const browser = { accept: "text/html" };
 
-  test("visitors get 503 with a page and a time while it lasts", async () => {
+  test("visitors get 503 with a page and Retry-After", async () => {
     ok("/basket");
     expect((await set("on")).code).toBe(0);
     const { status, headers, body } = await get(host, "/basket", { headers: browser });
@@ -649,7 +649,7 @@ describe("a habit for maintenance", () => {
     expect((await get(host, "/basket")).status).toBe(200);
   });
 
-  test("an outage that nobody planned has the site's own page", async () => {
+  test("an unplanned outage shows the site's own page", async () => {
     answer("/broken", (request) => request.socket.destroy());
     const { status, body } = await get(host, "/broken", { headers: browser });
     expect([status, body]).toEqual([502, "<h1>our own: away</h1>\n"]);
@@ -657,7 +657,7 @@ describe("a habit for maintenance", () => {
 });
 
 describe("a site that moved", () => {
-  test("links of ten years lead to where things are now", async () => {
+  test("old links redirect to the new places", async () => {
     for (const host of ["old.example.org", "www.old.example.org"]) {
       expect(await redirectOf(host, "/a/b?c=d")).toEqual([308, "https://www.example.net/a/b?c=d"]);
       expect(await redirectOf(host, "/form", { method: "POST" })).toEqual([308, "https://www.example.net/form"]);
@@ -668,7 +668,7 @@ describe("a site that moved", () => {
 });
 
 describe("crawlers kept out", () => {
-  test("by their word, by their name, and by what a reader needs", async () => {
+  test("by robots.txt, by User-Agent, and without closing the site to readers", async () => {
     const host = "wiki.example.org";
     ok("/page");
     expect((await get(host, "/robots.txt")).body).toBe("User-agent: *\nDisallow: /\n");

@@ -1,4 +1,4 @@
-/** Sites whose origins are asked by gRPC: a real server behind, real clients before the edge. */
+/** Sites with gRPC origins: a real server behind them, real clients in front of the edge. */
 import { createServer, type Server } from "node:net";
 import { type Client, type Metadata, status } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -121,7 +121,7 @@ afterEach(() => {
 });
 
 const known = new Map<string, Client>();
-/** A client that trusts the certificate of that site alone. */
+/** A client that trusts only that site's certificate. */
 async function client(host: string): Promise<Client> {
   const found = known.get(host);
   if (found !== undefined) return found;
@@ -147,7 +147,7 @@ describe("a call", () => {
     },
   );
 
-  test("tells the service who asks, and what the site says, not what a visitor claims", async () => {
+  test("passes on the visitor's address and the site's headers, not what a visitor claims", async () => {
     const said = { "x-forwarded-for": "192.0.2.1", "remote-user": "root", "x-edge": "forged", "x-mine": "kept" };
     await ask("call.test", "hello", metadata({ ...said, "x-mine-bin": Buffer.from([255, 0]) }));
     const [seen] = services.plain.seen;
@@ -164,12 +164,12 @@ describe("a call", () => {
     expect(seen?.metadata.get("remote-user")).toEqual([]);
   });
 
-  test("goes over TLS to an https origin, under the name it knows itself by", async () => {
+  test("uses TLS for an https origin, under the origin's own name", async () => {
     await ask("secure.test");
     expect(services.secure.seen.map(({ host }) => host)).toEqual(["echo.home.internal"]);
   });
 
-  test("shows the PoPs' own certificate where the service asks for one, once it is there", async () => {
+  test("presents the PoPs' certificate if the service requests one, once they have it", async () => {
     const { status: said } = await ask("mutual.test");
     expect([said.code, said.details]).toEqual([status.UNKNOWN, "This service cannot answer at the moment."]);
     expect(services.mutual.seen).toEqual([]);
@@ -181,7 +181,7 @@ describe("a call", () => {
     expect(services.mutual.seen).toHaveLength(1);
   });
 
-  test("that fails says why, with all that the service adds", async () => {
+  test("that fails keeps its reason and the service's details", async () => {
     for (const code of [status.NOT_FOUND, status.ABORTED, status.UNAVAILABLE, status.INTERNAL]) {
       const { messages, status: said } = await ask("call.test", "hello", metadata({ "x-fail": String(code) }));
       expect([messages, said.code, said.details]).toEqual([[], code, "sorry: 100% wrong, é"]);
@@ -189,7 +189,7 @@ describe("a call", () => {
     }
   });
 
-  test("of a method that is not there is for the service to refuse", async () => {
+  test("of an unknown method is rejected by the service", async () => {
     const session = await enterHttp2(pop.https, "call.test");
     const headers = {
       ":method": "POST",
@@ -203,7 +203,7 @@ describe("a call", () => {
     session.destroy();
   });
 
-  test("has messages of many megabytes, in both directions", async () => {
+  test("can have messages of many megabytes, in both directions", async () => {
     const message = Buffer.alloc(8_000_000, "large");
     const { messages, status: said } = await ask("call.test", message);
     expect(said.code).toBe(status.OK);
@@ -211,30 +211,30 @@ describe("a call", () => {
   });
 
   // Few enough for one connection, and for a site's share of a worker's memory (docs/requests.md).
-  test("is one of many at once", async () => {
+  test("can be one of many at once", async () => {
     const all = await Promise.all(Array.from({ length: 64 }, (_, number) => ask("call.test", String(number))));
     expect(all.map(({ messages }) => messages[0])).toEqual(all.map((_, number) => String(number)));
   });
 
-  test("is never stored: each reaches the service", async () => {
+  test("is never cached: each one reaches the service", async () => {
     for (let number = 0; number < 3; number++) await ask("call.test", "same");
     expect(services.plain.seen).toHaveLength(3);
   });
 
-  test("goes over connections that are kept", async () => {
+  test("uses keepalive connections", async () => {
     for (let number = 0; number < 20; number++) expect((await ask("secure.test")).status.code).toBe(status.OK);
   });
 });
 
 describe("a stream", () => {
-  test("of the client arrives whole", async () => {
+  test("of the client arrives completely", async () => {
     const messages = Array.from({ length: 500 }, (_, number) => Buffer.alloc(10_000, String(number % 10)));
     const called = await collect(await client("call.test"), messages);
     expect([called.status.code, called.messages]).toEqual([status.OK, ["500 5000000"]]);
     expect(called.status.metadata.get("x-trailer")).toEqual(["at the end"]);
   });
 
-  test("of the service arrives whole", async () => {
+  test("of the service arrives completely", async () => {
     const called = await serverStream(await client("call.test"), "count", "5000");
     expect(called.status.code).toBe(status.OK);
     expect(called.messages).toEqual(Array.from({ length: 5000 }, (_, number) => String(number + 1)));
@@ -251,7 +251,7 @@ describe("a stream", () => {
     },
   );
 
-  test("that a client leaves ends at the service too", async () => {
+  test("that a client cancels ends at the service too", async () => {
     const before = services.plain.cancelled();
     const { call, say, status: ended } = converse(await client("call.test"));
     await say("hello");
@@ -262,7 +262,7 @@ describe("a stream", () => {
 });
 
 describe("time", () => {
-  test("that a client allows is known to the service, which is left when it is over", async () => {
+  test("that a client allows is passed to the service, whose call is cancelled when it is over", async () => {
     const before = services.plain.cancelled();
     const called = await serverStream(await client("call.test"), "never", "", new Date(Date.now() + 1000));
     expect(called.status.code).toBe(status.DEADLINE_EXCEEDED);
@@ -270,7 +270,7 @@ describe("time", () => {
     await until(services.plain.cancelled, (count) => count === before + 1);
   });
 
-  test("that the site allows ends a call whose service says nothing: it is unavailable", async () => {
+  test("that the site allows ends a call to a silent service with UNAVAILABLE", async () => {
     const { status: said } = await serverStream(await client("quiet.test"), "never", "");
     expect([said.code, said.details]).toEqual([
       status.UNAVAILABLE,
@@ -278,14 +278,14 @@ describe("time", () => {
     ]);
   });
 
-  test("that the site allows holds for a silent client too", async () => {
+  test("that the site allows applies to a silent client too", async () => {
     const { say, status: ended } = converse(await client("quiet.test"));
     expect(await say("hello")).toBe("hello");
     expect((await ended).code).not.toBe(status.OK);
   });
 });
 
-describe("a service that is away", () => {
+describe("a service that is down", () => {
   const unreachable = [status.UNAVAILABLE, "The server of this service cannot be reached."];
 
   test.each(["away.test", "untrusted.test", "web-only.test", "rude.test"])("is unavailable: %s", async (host) => {
@@ -297,7 +297,7 @@ describe("a service that is away", () => {
     expect((await ended).code).toBe(status.UNAVAILABLE);
   });
 
-  test("is 200 on the wire, a trailer alone, and 502 in log and counts", async () => {
+  test("is 200 with trailers only on the wire, and 502 in log and counters", async () => {
     const session = await enterHttp2(pop.https, "away.test");
     const headers = {
       ":method": "POST",
@@ -328,13 +328,13 @@ describe("a service that is away", () => {
     expect(line).toContain('"status":502');
   });
 
-  test("has a page for people, by HTTP", async () => {
+  test("has an error page for browsers", async () => {
     const page = await https({ port: pop.https, host: "away.test", headers: { accept: "text/html" } });
     expect([page.status, page.body]).toEqual([502, "<h1>our own: away</h1>\n"]);
     expect(page.headers).not.toHaveProperty("grpc-status");
   });
 
-  test("stays as it is for gRPC of browsers, which reads a body", async () => {
+  test("does not change for grpc-web, which reads a body", async () => {
     const session = await enterHttp2(pop.https, "away.test");
     const answer = session
       .request({ ":method": "POST", ":path": "/", "content-type": "application/grpc-web+proto" })
@@ -345,12 +345,12 @@ describe("a service that is away", () => {
     session.destroy();
   });
 
-  test("is stood in for: the second origin takes the calls", async () => {
+  test("is replaced by the second origin", async () => {
     for (let number = 0; number < 5; number++) expect((await ask("several.test")).status.code).toBe(status.OK);
     expect(services.second.seen).toHaveLength(5);
   });
 
-  test("ends a stream that had begun with an error, not as if it were whole", async () => {
+  test("ends a stream that had started with an error, not as if it were complete", async () => {
     const breaking = await startBreaking();
     try {
       const { say, status: ended } = converse(await client("moving.test"));
@@ -363,20 +363,20 @@ describe("a service that is away", () => {
   });
 });
 
-/** Ends all connections of the first service. */
+/** Closes all connections of the first service. */
 const startBreaking = async (): Promise<() => void> => services.plain.kill;
 
-describe("what the PoP refuses", () => {
+describe("what the PoP rejects", () => {
   test.each<[string, number, string]>([
-    ["closed.test", status.PERMISSION_DENIED, "This service is not open to you."],
-    ["locked.test", status.UNAUTHENTICATED, "This service is open to those who log in."],
-  ])("is told in words of gRPC: %s", async (host, code, details) => {
+    ["closed.test", status.PERMISSION_DENIED, "You do not have access to this service."],
+    ["locked.test", status.UNAUTHENTICATED, "You need to log in to use this service."],
+  ])("gets a gRPC status: %s", async (host, code, details) => {
     const { status: said } = await ask(host);
     expect([said.code, said.details]).toEqual([code, details]);
     expect(services.plain.seen).toEqual([]);
   });
 
-  test("by a limit is told with the time to wait", async () => {
+  test("because of a limit gets the time to wait", async () => {
     expect((await ask("limited.test")).status.code).toBe(status.OK);
     const { status: said } = await ask("limited.test");
     expect([said.code, said.details]).toEqual([status.UNAVAILABLE, "Too many requests from your network."]);
@@ -384,7 +384,7 @@ describe("what the PoP refuses", () => {
     expect(services.plain.seen).toHaveLength(1);
   });
 
-  test("for its size is told", async () => {
+  test("because of its size says so", async () => {
     expect((await ask("small.test", Buffer.alloc(1_000_000))).status.code).toBe(status.OK);
     const { status: said } = await ask("small.test", Buffer.alloc(3_000_000));
     expect([said.code, said.details]).toEqual([
@@ -393,7 +393,7 @@ describe("what the PoP refuses", () => {
     ]);
   });
 
-  test("by a rule is told, and the rest of the site is the web server's", async () => {
+  test("because of a rule says so, and the rest of the site is the web server's", async () => {
     const { status: said } = await serverStream(await client("mixed.test"), "count", "5");
     expect([said.code, said.details]).toEqual([status.UNIMPLEMENTED, "There is no such service."]);
     web.answer("/page", (_, response) => response.end("page"));
@@ -404,7 +404,7 @@ describe("what the PoP refuses", () => {
     expect((await https({ port: pop.https, host: "mixed.test", path: "/test.Echo/Count" })).status).toBe(404);
   });
 
-  test("in maintenance is unavailable", async () => {
+  test("in maintenance is UNAVAILABLE", async () => {
     await pop.exec(["/bin/sh", "-c", "mkdir -p /var/lib/pop/maintenance && touch /var/lib/pop/maintenance/call.test"]);
     const { status: said } = await ask("call.test");
     await pop.exec(["rm", "/var/lib/pop/maintenance/call.test"]);
@@ -413,7 +413,7 @@ describe("what the PoP refuses", () => {
   });
 });
 
-test("a service by name is called where it moved to", async () => {
+test("a service that moved is called at its new address", async () => {
   expect((await ask("moving.test")).status.code).toBe(status.OK);
   expect(services.plain.seen).toHaveLength(1);
   names.say("echo.grpc.test", [moved]);

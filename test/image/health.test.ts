@@ -1,4 +1,4 @@
-/** What Fly's check sees while something in the PoP hangs: neither dead nor well, but stopped. */
+/** What Fly's check gets while a process in the PoP hangs: neither dead nor healthy, but stopped. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { checkTimeoutSeconds } from "../../image/limits.ts";
 import { https } from "./support/client.ts";
@@ -11,14 +11,14 @@ afterAll(() => bench.sweep());
 
 const silence = `did not answer within ${checkTimeoutSeconds / 2} s`;
 
-/** As Fly's check asks: an answer that takes longer than its timeout is none, and this throws. */
+/** Requests like Fly's check: throws if the response takes longer than the check's timeout. */
 async function check(pop: Pop, path = "/healthz"): Promise<{ status: number; text: string }> {
   const signal = AbortSignal.timeout(checkTimeoutSeconds * 1000);
   const answer = await fetch(`http://127.0.0.1:${pop.health}${path}`, { signal });
   return { status: answer.status, text: await answer.text() };
 }
 
-/** While all processes of that name are stopped. They go on afterwards, whatever happens. */
+/** Runs while all processes of that name are stopped. They always continue afterwards. */
 async function stopped(pop: Pop, name: string, work: () => Promise<void>): Promise<void> {
   expect(await pop.exec(["killall", "-STOP", name])).toMatchObject({ code: 0 });
   try {
@@ -28,16 +28,16 @@ async function stopped(pop: Pop, name: string, work: () => Promise<void>): Promi
   }
 }
 
-describe("a PoP in which something hangs", () => {
+describe("a PoP with a process that hangs", () => {
   let pop: Pop;
   beforeAll(async () => {
     pop = await bench.start(await build("all"), { volume: await bench.newVolume() });
     await untilHealthy(pop);
   });
 
-  test("unbound: degraded within the check's time, sites are served, and well again when it goes on", async () => {
+  test("unbound: degraded within the check's timeout, sites are served, and healthy again when it continues", async () => {
     await stopped(pop, "unbound", async () => {
-      // Until the answer from before is no longer fresh.
+      // Waits until the previous response is no longer fresh.
       const seen = await until(
         () => check(pop),
         ({ text }) => text.includes(silence),
@@ -53,7 +53,7 @@ describe("a PoP in which something hangs", () => {
     await untilHealthy(pop);
   });
 
-  test("a crowd of checks meanwhile: each has its answer in time", async () => {
+  test("many checks during that time: each gets its response in time", async () => {
     await stopped(pop, "unbound", async () => {
       const crowd = () => Promise.all(Array.from({ length: 50 }, () => check(pop)));
       const seen = await until(crowd, (all) => all.every(({ text }) => text.includes(silence)));
@@ -62,7 +62,7 @@ describe("a PoP in which something hangs", () => {
     await untilHealthy(pop);
   });
 
-  test("nginx, master and workers: 503 within the check's time, and well again when it goes on", async () => {
+  test("nginx, master and workers: 503 within the check's timeout, and healthy again when they continue", async () => {
     await stopped(pop, "nginx", async () => {
       const seen = await until(
         () => check(pop),
@@ -76,7 +76,7 @@ describe("a PoP in which something hangs", () => {
   });
 });
 
-test("tailscaled that hangs costs a PoP nothing but its tailnet", async () => {
+test("tailscaled: only the tailnet is affected", async () => {
   const pop = await bench.start(await build("outward", outward()), { volume: await bench.newVolume() });
   await until(
     () => health(pop),

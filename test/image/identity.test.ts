@@ -1,4 +1,4 @@
-/** That a PoP knows which image it runs, and gets no visitors with another than its machine's config expects. */
+/** A PoP knows which image it runs, and gets no visitors with another image than its machine's config expects. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -22,7 +22,7 @@ const start = async (of: string, expected: string | undefined) =>
     env: expected === undefined ? {} : { POP_EXPECTED_CONTEXT: expected },
   });
 
-test("the one that was built: it says so, and serves", async () => {
+test("the expected image: it says so, and serves", async () => {
   const pop = await start(image, context);
   await untilHealthy(pop);
   expect((await health(pop))?.report).toMatchObject({ image: context, parts: { image: { status: "ok" } } });
@@ -31,7 +31,7 @@ test("the one that was built: it says so, and serves", async () => {
   );
 });
 
-test("nobody says which: it tells its own, and serves", async () => {
+test("no expected image: it reports its own, and serves", async () => {
   const pop = await start(image, undefined);
   await untilHealthy(pop);
   const { report } = (await health(pop)) ?? {};
@@ -39,7 +39,7 @@ test("nobody says which: it tells its own, and serves", async () => {
   expect(report?.parts).not.toHaveProperty("image");
 });
 
-test("another one, well in all else: 503, and why", async () => {
+test("another image, otherwise healthy: 503, with the reason", async () => {
   const wanted = "0".repeat(64);
   const pop = await start(image, wanted);
   const seen = await until(
@@ -53,7 +53,7 @@ test("another one, well in all else: 503, and why", async () => {
   });
 });
 
-test("the machine's word does not take the place of the image's, and one from before images said is the wrong one", async () => {
+test("the machine's variable does not override the image's, and an image without one is the wrong one", async () => {
   const old = await build("unsaid", spec, { alter: withoutDigest });
   const pop = await start(old, context);
   const seen = await until(
@@ -64,14 +64,14 @@ test("the machine's word does not take the place of the image's, and one from be
     code: 503,
     report: { status: "failing", reason: expect.stringContaining("this image does not say what it was made from") },
   });
-  // All that tells the two apart is the environment: no layer was made anew for the digest.
+  // The two differ only in their environment: no layer was rebuilt for the digest.
   expect(await layersOf(old)).toEqual(await layersOf(image));
   const { Config } = await docker.getImage(image).inspect();
   expect(Config.Env).toContain(`POP_CONTEXT=${context}`);
 });
 
-function withoutDigest(folder: string): void {
-  const file = join(folder, "Dockerfile");
+function withoutDigest(dir: string): void {
+  const file = join(dir, "Dockerfile");
   const text = readFileSync(file, "utf8");
   const without = text.replace(/^ENV POP_CONTEXT=.*\n/m, "");
   if (without === text) throw new Error("the Dockerfile names no context");

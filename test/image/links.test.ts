@@ -1,4 +1,4 @@
-/** Root at boot, on a volume where users of the PoP left links in the places of files: it follows none of them. */
+/** At boot, root follows none of the links that users of the PoP have left on the volume in place of files. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Bench, build, type Pop, untilHealthy } from "./support/pop.ts";
 
@@ -26,12 +26,12 @@ const plants: [what: string, user: string, script: string][] = [
   ["the identity", "unbound", `${unbound} && ln -s /var/lib/pop/identity/ssh_host_ed25519_key root.key.new`],
   ["the identity, by two", "unbound", `${unbound} && ln -s root.key root.key.new && ln -s /etc/shadow root.key`],
   ["a pipe nobody reads", "unbound", `${unbound} && mkfifo root.key.new root.key`],
-  ["a folder", "unbound", `${unbound} && mkdir root.key.new`],
+  ["a directory", "unbound", `${unbound} && mkdir root.key.new`],
   ["what nginx may not read", "certs", "ln -s /etc/shadow /var/lib/pop/certs/other.pem"],
   ["the whole root", "luggage-blog", "ln -s / /var/lib/luggage/blog/root"],
 ];
 
-test.each(plants)("%s: nothing outside of that user's own folder changes at boot", async (_, user, script) => {
+test.each(plants)("%s: nothing outside of that user's own directory changes at boot", async (_, user, script) => {
   const volume = await bench.newVolume();
   const before = await bench.start(image, { volume });
   await untilHealthy(before);

@@ -2,13 +2,13 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { underLoad } from "./support/loaded.ts";
 import { Bench, states, until } from "./support/pop.ts";
 
-// Two minutes of it: test/soak/image-load.test.ts.
+// Two minutes of it are in test/soak/image-load.test.ts.
 
 const bench = new Bench("load");
 beforeAll(() => bench.sweep());
 afterAll(() => bench.sweep());
 
-test("200 visitors that make it write to its cache: each is answered, and 256 MB are enough", async () => {
+test("200 visitors whose requests fill the cache: all get responses, and 256 MB are enough", async () => {
   const network = {
     name: "fly-pops-image-load",
     subnet: "172.31.215.0/24",
@@ -18,7 +18,7 @@ test("200 visitors that make it write to its cache: each is answered, and 256 MB
   const seen = await underLoad(bench, network, { connections: 200, seconds: 6 });
   const log = await seen.pop.logs();
   expect(seen.outcomes, log.slice(-4000)).toEqual({ 200: seen.requests });
-  // A line each, whole, in the file and on standard output alike, the first request's included: they come by the hundred.
+  // Every line is complete, in the file and on standard output, including the first request's: lines arrive by the hundred.
   const written = ({ output }: { output: string }) => Number(output) === seen.requests + 1;
   const count = `grep -cE '^2[-0-9T:]+Z INF \\{"time":.*"status":200.*\\}$' /var/log/pop/nginx.log`;
   await until(() => seen.pop.exec(["/bin/sh", "-c", count]), written);

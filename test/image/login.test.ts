@@ -1,4 +1,4 @@
-/** Sites whose visitors log in at a service of the user's own. */
+/** Sites whose visitors log in at a service of the user's. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { ForwardAuth } from "../../image/spec.ts";
 import { enterTls, https, type Visit } from "./support/client.ts";
@@ -79,7 +79,7 @@ afterEach(() => {
 });
 
 const cookies = ["refreshed=a; Expires=Thu, 01 Jan 2037 00:00:00 GMT; Path=/", "second=b; HttpOnly"];
-/** What the service says, by session. */
+/** The service's responses, by session. */
 const answers: Record<string, [status: number, headers: Record<string, string | string[]>]> = {
   ada: [
     200,
@@ -110,7 +110,7 @@ const as = (session: string, headers: Record<string, string> = {}) => ({
 const get = (host: string, path = "/", more: Partial<Visit> = {}) => https({ port: pop.https, host, path, ...more });
 
 describe("a visitor without a session", () => {
-  test("is sent to the log-in page, which is told where to come back to; the origin hears nothing", async () => {
+  test("is redirected to the login page, which gets the URL to return to; the origin gets no request", async () => {
     const { status, headers } = await get("plain.test", "/a%20b?c=d&e");
     expect([status, headers.location]).toEqual([
       302,
@@ -121,7 +121,7 @@ describe("a visitor without a session", () => {
     expect(origin.seen).toEqual([]);
   });
 
-  test("is sent there by GET, whatever the request was, and its body goes nowhere", async () => {
+  test("is redirected with GET, whatever the method was, and its body is discarded", async () => {
     const visit = { method: "POST", body: "x".repeat(1_000_000) };
     expect((await get("plain.test", "/upload", visit)).status).toBe(303);
     expect(service.seen.map(({ method }) => method)).toEqual(["GET"]);
@@ -135,7 +135,7 @@ describe("a visitor without a session", () => {
     },
   );
 
-  test("is asked again at each request: nothing is remembered", async () => {
+  test("is checked again at each request: nothing is remembered", async () => {
     origin.answer("/again", (_, response) => response.end("in"));
     expect((await get("plain.test", "/again", as("ada"))).status).toBe(200);
     expect((await get("plain.test", "/again")).status).toBe(302);
@@ -143,7 +143,7 @@ describe("a visitor without a session", () => {
   });
 });
 
-describe("what the service says", () => {
+describe("the service's response", () => {
   test.each<[string, number, Record<string, unknown>]>([
     ["denied", 403, { "set-cookie": ["denied=1"] }],
     ["challenged", 401, { "www-authenticate": 'Basic realm="home", Bearer' }],
@@ -155,7 +155,7 @@ describe("what the service says", () => {
     ["missing", 502, { "retry-after": "30" }],
     ["limited", 502, { "retry-after": "30" }],
     ["broken", 502, { "retry-after": "30" }],
-  ])("lets nobody in unless it is yes: %s", async (session, status, headers) => {
+  ])("admits nobody unless it is 2xx: %s", async (session, status, headers) => {
     for (const host of ["plain.test", "app.test", "files.test", "relayed.test"]) {
       const answer = await get(host, "/", as(session, { accept: "text/html" }));
       expect([host, answer.status]).toEqual([host, status]);
@@ -172,7 +172,7 @@ describe("what the service says", () => {
     expect(await get("plain.test", "/", as(session))).toMatchObject({ status: 200, body: "inside" });
   });
 
-  test("is missed where it is away, or answers nothing: then visitors get 502", async () => {
+  test("is 502 for visitors if the service is down or does not answer", async () => {
     for (const host of ["away.test", "hangs.test"]) {
       const { status, headers, body } = await get(host, "/", as("ada", { accept: "text/html" }));
       expect([host, status, headers["retry-after"]]).toEqual([host, 502, "30"]);
@@ -182,11 +182,11 @@ describe("what the service says", () => {
   }, 40_000);
 });
 
-describe("who has logged in", () => {
+describe("the name of who logged in", () => {
   const forged = { "remote-user": "root", "REMOTE-GROUPS": "wheel", "x-custom": "forged", "x-other": "mine" };
 
   test.each(["plain.test", "relayed.test", "app.test"])(
-    "is told to the origin of %s, and what visitors claim is not",
+    "is passed to the origin of %s, and what visitors claim is not",
     async (host) => {
       origin.answer("/who", (_, response) => response.end("in"));
       await get(host, "/who", as("ada", forged));
@@ -203,14 +203,14 @@ describe("who has logged in", () => {
     },
   );
 
-  test("is said by the service alone: what it leaves out is missing", async () => {
+  test("comes from the service only: what it leaves out is missing", async () => {
     origin.answer("/quiet", (_, response) => response.end("in"));
     await get("plain.test", "/quiet", as("quiet", forged));
     for (const name of ["remote-user", "remote-groups", "x-custom"])
       expect(origin.seen[0]?.headers).not.toHaveProperty(name);
   });
 
-  test("on a site without log-in is for nobody to claim; other headers of visitors pass there", async () => {
+  test("cannot be claimed on a site without a login; other headers of visitors pass there", async () => {
     origin.answer("/open", (_, response) => response.end());
     await get("open.test", "/open", { headers: forged });
     expect(origin.seen[0]?.headers).not.toHaveProperty("remote-user");
@@ -218,26 +218,26 @@ describe("who has logged in", () => {
     expect(service.seen).toEqual([]);
   });
 
-  test("gets the service's cookies beside the origin's, each as it was", async () => {
+  test("comes with the service's cookies in addition to the origin's, unchanged", async () => {
     origin.answer("/cookies", (_, response) => response.writeHead(200, { "set-cookie": ["own=1", "two=2"] }).end());
     for (const host of ["plain.test", "relayed.test"])
       expect((await get(host, "/cookies", as("ada"))).headers["set-cookie"]?.toSorted()).toEqual(
         [...cookies, "own=1", "two=2"].toSorted(),
       );
     expect((await get("files.test", "/", as("ada"))).headers["set-cookie"]).toEqual(cookies);
-    // An error of nginx's own: the session is refreshed all the same.
+    // An error of nginx's own: the session is refreshed anyway.
     expect((await get("files.test", "/missing.js", as("ada"))).headers["set-cookie"]).toEqual(cookies);
   });
 
-  test("keeps its own Authorization, which an application may want", async () => {
+  test("keeps the visitor's Authorization, which an application may need", async () => {
     origin.answer("/token", (_, response) => response.end());
     await get("plain.test", "/token", as("ada", { authorization: "Bearer t" }));
     for (const { headers } of [...service.seen, ...origin.seen]) expect(headers.authorization).toBe("Bearer t");
   });
 });
 
-describe("the question", () => {
-  test("is a GET without body and conditions, and tells of the request", async () => {
+describe("the subrequest", () => {
+  test("is a GET without body and conditions, and describes the request", async () => {
     origin.answer("/put", (request, response) => request.resume().on("end", () => response.end()));
     const sent = {
       "if-none-match": '"v1"',
@@ -284,7 +284,7 @@ describe("the question", () => {
     "/x%2f../admin",
     "/a//admin",
     "/%61dmin",
-  ])("is about the path that the origin gets: %s", async (path) => {
+  ])("has the path that the origin gets: %s", async (path) => {
     for (const host of ["app.test", "plain.test", "relayed.test"]) {
       expect((await get(host, path)).status).toBe(302);
       expect(origin.seen).toEqual([]);
@@ -295,21 +295,21 @@ describe("the question", () => {
     }
   });
 
-  test("is about the whole path where the origin does not see a prefix", async () => {
+  test("has the whole path if the origin does not see a prefix", async () => {
     origin.answer("/users", (_, response) => response.end("in"));
     expect((await get("app.test", "/strip/users?a=b", as("ada"))).body).toBe("in");
     expect(service.seen[0]?.headers["x-original-url"]).toBe("https://app.test/strip/users?a=b");
     expect(origin.seen[0]?.url).toBe("/users?a=b");
   });
 
-  test("is asked once a request, internal redirects or not", async () => {
+  test("is sent once per request, despite internal redirects", async () => {
     expect((await get("files.test", "/some/page", as("ada"))).body).toContain("application");
     expect(service.seen).toHaveLength(1);
   });
 });
 
 describe("open paths", () => {
-  test("need no log-in, and nobody is asked", async () => {
+  test("need no login, and the service gets no request", async () => {
     origin.answer("/hook", (request, response) => response.end(String(request.headers.authorization)));
     const headers = { authorization: "Bearer hook", "remote-user": "root", "x-custom": "forged" };
     expect((await get("app.test", "/hook", { headers })).body).toBe("Bearer hook");
@@ -333,12 +333,12 @@ describe("open paths", () => {
     "//login",
     "/login",
     "/%2flogin",
-  ])("are no others: %s", async (path) => {
+  ])("do not include %s", async (path) => {
     expect((await get("app.test", path)).status).toBe(302);
     expect(origin.seen).toEqual([]);
   });
 
-  test("are those of ACME's challenges, too, and no other spelling of them", async () => {
+  test("include ACME challenges, in no other spelling", async () => {
     origin.answer("/.well-known/acme-challenge/a-B_9", (_, response) => response.end("proof"));
     const visit = { headers: { "remote-user": "root", "x-custom": "forged" } };
     expect((await get("plain.test", "/.well-known/acme-challenge/a-B_9", visit)).body).toBe("proof");
@@ -356,7 +356,7 @@ describe("open paths", () => {
   });
 });
 
-describe("traffic of other kinds", () => {
+describe("other kinds of traffic", () => {
   async function upgraded(session: string): Promise<string> {
     const socket = await enterTls(pop.https, { servername: "plain.test" });
     const upgrade = "connection: upgrade\r\nupgrade: websocket";
@@ -373,7 +373,7 @@ describe("traffic of other kinds", () => {
     return seen;
   }
 
-  test("a WebSocket opens after the log-in, and not before", async () => {
+  test("a WebSocket opens only after the login", async () => {
     expect(await upgraded("none")).toMatch(/^HTTP\/1\.1 302 /);
     expect(service.seen[0]?.headers).not.toHaveProperty("upgrade");
     origin.server.once("upgrade", (request, socket) => {
@@ -387,7 +387,7 @@ describe("traffic of other kinds", () => {
     for (const cookie of cookies) expect(answer).toContain(`set-cookie: ${cookie}`);
   });
 
-  test("a large upload arrives whole, and streams", async () => {
+  test("a large upload is streamed and arrives completely", async () => {
     const size = 20 * 1024 * 1024;
     let length = 0;
     origin.answer("/large", (request, response) => {
@@ -404,7 +404,7 @@ describe("traffic of other kinds", () => {
     expect(length).toBe(size + 7);
   });
 
-  test("streams of one HTTP/2 connection are asked about one by one", async () => {
+  test("streams of one HTTP/2 connection are checked one by one", async () => {
     origin.answer("/h2", (_, response) => response.end());
     const session = await enterHttp2(pop.https, "plain.test");
     const statuses = await Promise.all(
@@ -417,7 +417,7 @@ describe("traffic of other kinds", () => {
     expect(origin.seen).toHaveLength(3);
   });
 
-  test("many at once mix up nobody", async () => {
+  test("many at once are not mixed up", async () => {
     origin.answer("/mix", (request, response) => response.end(String(request.headers["remote-user"])));
     const who = ["ada", "authorized", "none", "quiet"];
     const all = await Promise.all(

@@ -1,4 +1,4 @@
-/** What a PoP logs of requests, and whom it sends that to. */
+/** What a PoP logs about requests, and where it sends that. */
 import { createSocket } from "node:dgram";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { https } from "./support/client.ts";
@@ -32,7 +32,7 @@ beforeAll(async () => {
   });
   await bench.createNetwork(network);
   origin = await startOrigin({ port: originPort });
-  // It knows no name yet.
+  // It does not know any name yet.
   names = await startNameServer(network.gateway, namePort);
   pop = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
   await untilHealthy(pop);
@@ -42,11 +42,11 @@ afterAll(async () => {
   await Promise.all([origin?.close(), names?.close()]);
 });
 
-/** What the PoP has said so far that holds a text. */
+/** The lines of the PoP's output that contain a text. */
 const lines = async (text: string): Promise<string[]> =>
   (await pop.logs()).split("\n").filter((line) => line.includes(text));
 
-/** As soon as there is one. */
+/** As soon as it has a name. */
 const line = async (text: string): Promise<string> =>
   (
     await until(
@@ -55,8 +55,8 @@ const line = async (text: string): Promise<string> =>
     )
   )[0] ?? "";
 
-describe("a collector of syslog", () => {
-  test("whose name nobody knows keeps no visitor waiting", async () => {
+describe("a syslog collector", () => {
+  test("whose name does not resolve delays no visitor", async () => {
     origin.answer("/early", (_, response) => response.end("early"));
     expect((await get("/early")).body).toBe("early");
     expect(await line("has no address yet")).toContain(
@@ -64,7 +64,7 @@ describe("a collector of syslog", () => {
     );
   });
 
-  test("gets each request in RFC 5424, in JSON, without the visitor's address, once its name is known; and is not missed", async () => {
+  test("gets each request as RFC 5424 with JSON, without the visitor's address, once its name resolves; its failure has no effect", async () => {
     const messages: string[] = [];
     const socket = createSocket("udp4").on("message", (message) => messages.push(message.toString()));
     await new Promise<void>((bound) => socket.bind(syslogPort, network.gateway, bound));
@@ -90,7 +90,7 @@ describe("a collector of syslog", () => {
 });
 
 describe("the visitor's address", () => {
-  /** Makes nginx write into its error log, and returns what it wrote. */
+  /** Makes nginx write to its error log, and returns what it wrote. */
   const failing = async (path: string, client: string): Promise<string> => {
     origin.answer(path, (request) => request.socket.destroy());
     expect((await get(path, client)).status).toBe(502);
@@ -104,12 +104,12 @@ describe("the visitor's address", () => {
     );
   };
 
-  test("is in no log; its network is, in nginx's error log too", async () => {
+  test("is in no log; only its network is, in nginx's error log too", async () => {
     expect(await failing("/fails-4", "203.0.113.9")).toContain("client: 203.0.113.0, server: www.test");
     expect(await failing("/fails-6", "2001:db8:1:2::7")).toContain("client: 2001:db8:1::, server: www.test");
   });
 
-  test("is not in it after a reload, or a crash of nginx and of the filter", async () => {
+  test("is in no log after a reload, or a crash of nginx and of the filter", async () => {
     await reloadNginx(pop);
     expect(await failing("/fails-reloaded", "203.0.113.9")).toContain("client: 203.0.113.0,");
     await pop.exec(["/bin/sh", "-c", "killall -KILL nginx"]);
@@ -126,13 +126,13 @@ describe("the visitor's address", () => {
     expect(files.output).toBe("");
     expect(await lines("203.0.113.9")).toEqual([]);
     expect(await lines("2001:db8:1:2")).toEqual([]);
-    // One filter: that of the nginx before has ended.
+    // One filter: that of the previous nginx has ended.
     const left = await pop.exec(["/bin/sh", "-c", "ps | grep -c '{aw[k]}'"]);
     expect(left.output.trim()).toBe("1");
   });
 });
 
-test("of requests that the cache answers about a tenth is logged, of others each", async () => {
+test("about a tenth of the requests served from the cache are logged, and all others", async () => {
   origin.answer("/stored", (_, response) => response.end("stored"));
   origin.answer("/fresh", (_, response) => response.writeHead(200, { "cache-control": "no-store" }).end("fresh"));
   expect((await get("/stored")).headers["x-cache"]).toBe("MISS");

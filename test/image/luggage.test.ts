@@ -12,7 +12,7 @@ const files = { kind: "files", dir: "blog" } as const;
 const serving = spec.luggage.blog as Luggage;
 const sh = (script: string): string[] => ["/bin/sh", "-c", script];
 
-/** Well or not as the test says, by files in their home: `ill` makes the answer a 404, or the command fail. */
+/** Healthy or not as the test says, through files in its home: `ill` makes the response a 404, or the command fail. */
 const waiting: ImageSpec = {
   ...spec,
   luggage: {
@@ -51,7 +51,7 @@ afterAll(() => bench.sweep());
 const part = async (name: string) => (await health(pop))?.report.parts[`luggage-${name}`];
 
 describe("luggage with dependencies and health", () => {
-  test("starts once what it waits for is well, as the user it names", async () => {
+  test("starts once its dependency is healthy, as the user it names", async () => {
     const seen = await states(pop);
     expect([seen["luggage-blog"]?.status, seen["luggage-worker"]?.status]).toEqual(["Running", "Running"]);
     expect(await pop.logs()).toMatch(/luggage-worker.*luggage-app/);
@@ -59,19 +59,19 @@ describe("luggage with dependencies and health", () => {
     expect(output).toBe("luggage-app\n");
   });
 
-  test("that waits for what never gets well is not started, and nobody else is the worse for it", async () => {
+  test("does not start if its dependency never gets healthy, and nothing else is affected", async () => {
     expect((await states(pop))["luggage-never"]?.status).toBe("Pending");
     expect((await https({ port: pop.https, host: "blog.example.test" })).body).toBe("luggage\n");
   });
 
-  test("that cannot run is degraded with its reason; the PoP stays in service", async () => {
+  test("that cannot run makes the PoP degraded, with the reason; the PoP stays in service", async () => {
     const seen = await health(pop);
     expect([seen?.code, seen?.report.status]).toEqual([200, "degraded"]);
     expect(seen?.report.parts["luggage-blog"]).toEqual({ status: "ok" });
     expect(seen?.report.parts["luggage-dead"]?.status).toBe("degraded");
   });
 
-  test("that says it is ill is told so, started anew after six times, and well again by itself", async () => {
+  test("that fails its health check is restarted after six failures, and becomes healthy again by itself", async () => {
     await pop.exec(["touch", "/var/lib/luggage/app/ill"]);
     await until(
       () => part("worker"),
@@ -91,9 +91,9 @@ describe("luggage with dependencies and health", () => {
     expect((await states(pop))["luggage-blog"]?.restarts).toBe(0);
   });
 
-  test("that puts a pipe in its status file's place harms nobody but itself", async () => {
-    const folder = "/run/pop/luggage/blog";
-    const script = `mkdir ${folder}/status.json.d; rm -f ${folder}/status.json; mkfifo ${folder}/status.json`;
+  test("that replaces its status file by a FIFO harms only itself", async () => {
+    const dir = "/run/pop/luggage/blog";
+    const script = `mkdir ${dir}/status.json.d; rm -f ${dir}/status.json; mkfifo ${dir}/status.json`;
     expect((await pop.exec(["runas", "luggage-app", "/bin/sh", "-c", script])).code).toBe(0);
     const began = Date.now();
     expect((await health(pop))?.code).toBe(200);

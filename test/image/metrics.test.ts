@@ -1,4 +1,4 @@
-/** What a real PoP says of itself at /metrics, and that docs know of nothing else. One with a tailnet: test/e2e/homelab.test.ts. */
+/** What a real PoP exports at /metrics, and that the docs list exactly that. test/e2e/homelab.test.ts has a PoP with a tailnet. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { queriedMetrics } from "../../docs/grafana.ts";
 import { documentedMetrics, familiesOf } from "../support/metrics.ts";
@@ -23,7 +23,7 @@ async function scrape(): Promise<string> {
 
 const visit = (host: string, path = "/") => https({ port: pop.https, host, path });
 
-/** Value of one sample, by its name and labels as they are written. */
+/** Value of one sample, by its name and labels as written. */
 const sampleOf = (text: string, series: string): number => {
   const line = text.split("\n").find((it) => it.startsWith(`${series} `));
   return line === undefined ? Number.NaN : Number(line.slice(series.length));
@@ -34,23 +34,23 @@ const exported = (text: string): string[] =>
     kind === "histogram" ? [name, `${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
   );
 
-test("every metric of the dashboard and of docs/metrics.md is there, and none is left untold", async () => {
+test("the PoP exports exactly the metrics of docs/metrics.md, and those of the dashboard are among them", async () => {
   const text = await scrape();
   const all = exported(text);
-  // test/image/ports.test.ts and pass-through.test.ts find the others in PoPs that have them.
+  // test/image/ports.test.ts and pass-through.test.ts check the others, in PoPs that have them.
   const elsewhere = [...documentedMetrics.ports, ...documentedMetrics.passThrough];
   expect(queriedMetrics().filter((name) => !all.includes(name) && !elsewhere.includes(name))).toEqual([]);
   expect(familiesOf(text)).toEqual(documentedMetrics.always);
 });
 
-test("requests are counted by site and class, once each, however they came in", async () => {
+test("requests are counted by site and class, once each, however they arrived", async () => {
   const series = (site: string, status: string) => `pop_requests_total{site="${site}",status="${status}"}`;
   const before = await scrape();
   for (let at = 0; at < 5; at += 1) await visit("files.example.test");
   await visit("files.example.test", "/nothing-here");
   await visit("example.test");
   const grown = (text: string, name: string) => sampleOf(text, name) - sampleOf(before, name);
-  // Each of nginx's workers hands its lines over when its own second is up.
+  // Each of nginx's workers flushes its lines once per second of its own.
   const timed = (text: string) =>
     ["files.example.test", "example.test"]
       .map((site) => grown(text, `pop_request_seconds_count{site="${site}"}`))
@@ -63,13 +63,13 @@ test("requests are counted by site and class, once each, however they came in", 
   expect(sampleOf(after, "pop_count_lines_refused_total")).toBe(0);
 });
 
-test("a program in the PoP has the same from `pop ask metrics`, for whoever has no way to its port", async () => {
+test("`pop ask metrics` prints the same, for use without access to the port", async () => {
   const { code, output } = await pop.exec(["/usr/bin/pop", "ask", "metrics"]);
   expect(code).toBe(0);
   expect(familiesOf(output)).toEqual(documentedMetrics.always);
 });
 
-test("its memory is that of the container, and its health knows the sums", async () => {
+test("its memory is the container's, and its health reports the totals", async () => {
   const text = await scrape();
   expect(sampleOf(text, "pop_memory_limit_bytes")).toBe(256 * 2 ** 20);
   expect(sampleOf(text, "pop_memory_used_bytes")).toBeGreaterThan(20 * 2 ** 20);
@@ -79,7 +79,7 @@ test("its memory is that of the container, and its health knows the sums", async
   expect(report.parts).toMatchObject({ counts: { status: "ok" } });
 });
 
-test("a health that was killed counts again, and nginx did not wait for it", async () => {
+test("a killed health process counts again, and nginx did not wait for it", async () => {
   const kill = "kill -KILL $(ps -o pid,args | awk '/[p]op health/ { print $1 }')";
   expect(await pop.exec(["/bin/sh", "-c", kill])).toMatchObject({ code: 0 });
   const { status } = await visit("files.example.test");

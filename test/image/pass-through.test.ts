@@ -1,4 +1,4 @@
-/** Sites whose TLS ends at home: a visitor's bytes pass through nginx unread, beside sites whose TLS ends in the PoP. */
+/** Sites whose TLS ends at the origin: nginx passes a visitor's bytes through, beside sites whose TLS ends in the PoP. */
 import { connect } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -14,7 +14,7 @@ import { type TcpClient, visit, watched } from "./support/tcp.ts";
 import { clientHello, inRecords, startTlsHome, type TlsHome } from "./support/tls-home.ts";
 
 const network = { name: "fly-pops-through", subnet: "172.31.212.0/24", gateway: "172.31.212.1" };
-const [homePort, toldPort, namePort, plainPort] = [25_381, 25_382, 25_383, 25_384];
+const [homePort, proxyHomePort, namePort, plainPort] = [25_381, 25_382, 25_383, 25_384];
 const here = `https://${network.gateway}:${homePort}`;
 const networks = (...all: string[]) => ({ networks: all, files: [] });
 
@@ -29,7 +29,12 @@ const passThrough: PassThroughSite[] = [
     origins: [`https://home.pt.test:${homePort}`],
     idleSeconds: 60,
   },
-  { host: "told.test.org", origins: [`https://${network.gateway}:${toldPort}`], proxyProtocol: "v2", idleSeconds: 60 },
+  {
+    host: "told.test.org",
+    origins: [`https://${network.gateway}:${proxyHomePort}`],
+    proxyProtocol: "v2",
+    idleSeconds: 60,
+  },
   { host: "*.wild.test.org", origins: [here], idleSeconds: 60 },
   {
     host: "some.test.org",
@@ -46,7 +51,7 @@ const passThrough: PassThroughSite[] = [
 
 const bench = new Bench("pass-through");
 let home: TlsHome;
-let told: TlsHome;
+let proxyHome: TlsHome;
 let origin: Origin;
 let challenges: Origin;
 let names: NameServer;
@@ -73,7 +78,7 @@ beforeAll(async () => {
   });
   await bench.createNetwork(network);
   home = await startTlsHome(homePort);
-  told = await startTlsHome(toldPort, { proxyProtocol: true });
+  proxyHome = await startTlsHome(proxyHomePort, { proxyProtocol: true });
   origin = await startOrigin({ port: plainPort });
   challenges = await startOrigin({ port: 80, address: network.gateway });
   names = await startNameServer(network.gateway, namePort);
@@ -86,12 +91,12 @@ afterEach(() => {
 });
 afterAll(async () => {
   await bench.sweep();
-  await Promise.all([home?.close(), told?.close(), origin?.close(), challenges?.close(), names?.close()]);
+  await Promise.all([home?.close(), proxyHome?.close(), origin?.close(), challenges?.close(), names?.close()]);
 });
 
 const get = (host: string, more: { client?: string; servername?: string; path?: string } = {}) =>
   https({ port: pop.https, host, ...more });
-/** A connection over which nothing but these bytes is sent. */
+/** A connection on which only these bytes are sent. */
 async function send(bytes: Buffer | string = "", client?: string): Promise<TcpClient> {
   const visitor = await visit(pop.https, client);
   clients.push(visitor.socket);
@@ -103,7 +108,7 @@ async function shake(servername: string, client?: string): Promise<TLSSocket> {
   clients.push(socket);
   return socket;
 }
-/** What becomes of a handshake: served, gone without a word, or the alert that ends it. */
+/** Outcome of a handshake: served, closed without a response, or the alert that ended it. */
 const refused = (servername: string, client?: string): Promise<string> =>
   shake(servername, client).then(
     () => "served",
@@ -112,11 +117,11 @@ const refused = (servername: string, client?: string): Promise<string> =>
 const gone = "gone";
 const counts = async (host: string) => (await health(pop))?.report.passThrough?.[host];
 const metrics = async () => (await fetch(`http://127.0.0.1:${pop.health}/metrics`)).text();
-/** Of home's connections, the ones that came since. */
+/** The origin's connections since then. */
 const since = (count: number) => home.seen.slice(count);
 
 describe("a name that is passed through", () => {
-  test("is answered by the server at home, with its own certificate, by HTTP/2 and HTTP/1.1", async () => {
+  test("is answered by the origin, with its own certificate, over HTTP/2 and HTTP/1.1", async () => {
     const { status, body, headers } = await get("git.test.org", { path: "/ada/engine" });
     expect([status, body]).toEqual([200, "HTTP/1.1 git.test.org /ada/engine"]);
     expect(headers).toMatchObject({ "x-served-by": "home" });
@@ -126,14 +131,14 @@ describe("a name that is passed through", () => {
     const session = await enterHttp2(pop.https, "git.test.org");
     expect(await statusOf(ask(session, "/x"))).toBe(200);
     session.destroy();
-    // The PoP has no pair that it could end TLS with.
+    // The PoP has no certificate with which it could terminate TLS.
     expect((await pop.exec(["ls", "/var/lib/pop/certs"])).output).not.toContain("git.test.org");
     const certified = (await health(pop))?.report.certificates.map(({ host }) => host) ?? [];
     expect(certified).toContain("files.test.org");
     expect(certified).not.toContain("git.test.org");
   });
 
-  test("has its bytes there as they were sent, each once, and the same the other way", async () => {
+  test("passes bytes unchanged in both directions", async () => {
     const hello = await clientHello({ servername: "git.test.org" });
     // With a key of X25519MLKEM768, as browsers send.
     expect(hello.length).toBeGreaterThan(1400);
@@ -162,7 +167,7 @@ describe("a name that is passed through", () => {
     ["in halves", (hello: Buffer) => [hello.subarray(0, 700), hello.subarray(700)]],
     ["with the record's header alone at first", (hello: Buffer) => [hello.subarray(0, 5), hello.subarray(5)]],
     ["in records of 100 bytes", (hello: Buffer) => [inRecords(hello, 100)]],
-  ])("is known by a ClientHello that comes %s", async (_, piecesOf) => {
+  ])("is identified by a ClientHello that arrives %s", async (_, piecesOf) => {
     const hello = await clientHello({ servername: "git.test.org" });
     const pieces = piecesOf(hello);
     const count = home.seen.length;
@@ -180,7 +185,7 @@ describe("a name that is passed through", () => {
     expect(since(count)[0]?.equals(all)).toBe(true);
   });
 
-  test("is known by a ClientHello of 11 KB", async () => {
+  test("is identified by a ClientHello of 11 KB", async () => {
     const ALPNProtocols = Array.from({ length: 100 }, (_, at) => String(at).padStart(100, "x"));
     const hello = await clientHello({ servername: "git.test.org", ALPNProtocols });
     expect(hello.length).toBeGreaterThan(11_000);
@@ -199,7 +204,7 @@ describe("a name that is passed through", () => {
     },
   );
 
-  test("may be below a wildcard that another site stands out of, whose TLS ends here", async () => {
+  test("may match a wildcard that excludes another site, whose TLS ends here", async () => {
     expect((await get("x.wild.test.org")).headers).toMatchObject({ "x-served-by": "home" });
     const own = await get("www.wild.test.org");
     expect([own.status, own.body]).toEqual([200, "<h1>packed</h1>\n"]);
@@ -209,24 +214,24 @@ describe("a name that is passed through", () => {
   test.each([
     ["203.0.113.9", "21 11 000c cb007109 c6336401 9c40 01bb"],
     ["2001:db8::9", "21 21 0024 20010db8000000000000000000000009 20010db8000000000000000000000001 9c40 01bb"],
-  ])("has its origin told the visitor's address before the ClientHello: %s", async (client, header) => {
-    const count = told.seen.length;
+  ])("sends its origin the visitor's address before the ClientHello: %s", async (client, header) => {
+    const count = proxyHome.seen.length;
     const hello = await clientHello({ servername: "told.test.org" });
     await send(hello, client);
     const wanted = Buffer.concat([Buffer.from(`0d0a0d0a000d0a515549540a${header.replaceAll(" ", "")}`, "hex"), hello]);
     await until(
-      () => told.seen[count]?.length,
+      () => proxyHome.seen[count]?.length,
       (length) => length === wanted.length,
     );
-    expect(told.seen[count]?.equals(wanted)).toBe(true);
+    expect(proxyHome.seen[count]?.equals(wanted)).toBe(true);
     expect((await get("told.test.org", { client })).body).toBe("HTTP/1.1 told.test.org /");
   });
 
-  test("is served by the second origin while the first is away", async () => {
+  test("is served by the second origin while the first is down", async () => {
     expect((await get("two.test.org")).status).toBe(200);
   });
 
-  test("carries a megabyte there and back, and goes on while nginx reads its configuration again", async () => {
+  test("passes a megabyte in both directions, and continues during a reload of nginx", async () => {
     const count = home.seen.length;
     const socket = await shake("git.test.org");
     await reloadNginx(pop);
@@ -246,18 +251,18 @@ describe("a name that is passed through", () => {
     expect((await get("files.test.org")).status).toBe(200);
   });
 
-  test("is let go when it is silent for too long", async () => {
+  test("is closed when it is idle for too long", async () => {
     const socket = await shake("brief.test.org");
     await watched(socket).untilClosed(8);
   });
 });
 
-describe("whom nobody passes on", () => {
+describe("connections that are not passed on", () => {
   test.each([
     ["an unknown name", "unknown.test.org"],
     ["a name below none of the wildcards", "test.org"],
     ["no name", ""],
-  ])("%s is turned away as ever, and home hears nothing", async (_, servername) => {
+  ])("%s is rejected as before, and the origin gets no connection", async (_, servername) => {
     const count = home.seen.length;
     expect(await refused(servername)).toMatch(/unrecognized name|alert/i);
     expect(home.seen.length).toBe(count);
@@ -267,7 +272,7 @@ describe("whom nobody passes on", () => {
     ["HTTP", "GET / HTTP/1.1\r\nhost: git.test.org\r\n\r\n"],
     ["SSH", "SSH-2.0-OpenSSH_10.0\r\n"],
     ["zeros", "\0".repeat(64)],
-  ])("%s on the port of TLS gets no further", async (_, bytes) => {
+  ])("%s on the TLS port gets no further", async (_, bytes) => {
     const count = home.seen.length;
     const visitor = await send(bytes);
     await visitor.untilClosed();
@@ -275,7 +280,7 @@ describe("whom nobody passes on", () => {
     expect(home.seen.length).toBe(count);
   });
 
-  test("a ClientHello that never comes, or not whole, is waited for 15 seconds, and home hears nothing", async () => {
+  test("a missing or incomplete ClientHello times out after 15 seconds, and the origin gets no connection", async () => {
     const count = home.seen.length;
     const hello = await clientHello({ servername: "git.test.org" });
     const silent = await send();
@@ -288,7 +293,7 @@ describe("whom nobody passes on", () => {
     expect([silent.text(), half.text(), home.seen.length]).toEqual(["", "", count]);
   }, 30_000);
 
-  test("what brings no PROXY header reaches nobody", async () => {
+  test("a connection without PROXY header is not passed on", async () => {
     const count = home.seen.length;
     const socket = connect(pop.https, "127.0.0.1");
     clients.push(socket);
@@ -297,14 +302,14 @@ describe("whom nobody passes on", () => {
     expect(home.seen.length).toBe(count);
   });
 
-  test("who is not in allow, or in deny, is closed at once, and counted", async () => {
+  test("a visitor who is not in allow, or is in deny, is closed at once, and counted", async () => {
     const count = home.seen.length;
     for (const client of ["198.51.100.7", "2001:db9::1", "203.0.113.77", "2001:db8:bad::1"])
       expect([client, await refused("some.test.org", client)]).toEqual([client, gone]);
     expect(home.seen.length).toBe(count);
     expect((await get("some.test.org", { client: "203.0.113.78" })).status).toBe(200);
     expect((await get("some.test.org", { client: "2001:db8:bae::1" })).status).toBe(200);
-    // What holds for this site holds for no other.
+    // What applies to this site applies to no other.
     expect((await get("git.test.org", { client: "198.51.100.7" })).status).toBe(200);
     expect((await get("files.test.org", { client: "198.51.100.7" })).status).toBe(200);
     const seen = await until(
@@ -314,7 +319,7 @@ describe("whom nobody passes on", () => {
     expect(seen?.connections).toEqual({ served: 2, limited: 0, blocked: 4, failed: 0 });
   });
 
-  test("what a visitor claims to be reaches no origin of the sites beside", async () => {
+  test("identity headers of a visitor do not reach origins of the other sites", async () => {
     origin.answer("/claims", (_, response) => response.end());
     const headers = { "X-Auth-Request-Email": "admin@example.org", "Remote-User": "admin", "X-Harmless": "yes" };
     expect((await https({ port: pop.https, host: "web.test.org", path: "/claims", headers })).status).toBe(200);
@@ -323,7 +328,7 @@ describe("whom nobody passes on", () => {
     for (const name of ["x-auth-request-email", "remote-user"]) expect(seen).not.toHaveProperty(name);
   });
 
-  test("who is blocked is closed here and gets 403 from sites whose TLS ends in the PoP", async () => {
+  test("a blocked visitor is closed here, and gets 403 from sites whose TLS ends in the PoP", async () => {
     const block = (...words: string[]) => pop.exec(["/usr/bin/pop", ...words]);
     expect(await block("block", "--for", "3600", "192.0.2.0/24")).toMatchObject({ code: 0 });
     const count = home.seen.length;
@@ -338,7 +343,7 @@ describe("whom nobody passes on", () => {
     );
   });
 
-  test("a visitor has so many connections, and others have theirs", async () => {
+  test("a visitor's connections are limited, independently of others'", async () => {
     await shake("few.test.org", "198.51.100.1");
     await shake("few.test.org", "198.51.100.1");
     expect(await refused("few.test.org", "198.51.100.1")).toBe(gone);
@@ -346,7 +351,7 @@ describe("whom nobody passes on", () => {
     await shake("few.test.org", "2001:db8:0:7::1");
     await shake("few.test.org", "2001:db8:0:7:1:2:3:4");
     expect(await refused("few.test.org", "2001:db8:0:7:ffff::1")).toBe(gone);
-    // Each site counts by itself.
+    // Each site counts separately.
     await shake("git.test.org", "198.51.100.1");
     const seen = await until(
       () => counts("few.test.org"),
@@ -382,7 +387,7 @@ describe("a site whose TLS ends in the PoP", () => {
     expect([body, headers["x-pop"]]).toEqual([client, "cdg-1"]);
   });
 
-  test("still has HTTP/2, and keeps its connections", async () => {
+  test("still has HTTP/2 and keepalive connections", async () => {
     const session = await enterHttp2(pop.https, "files.test.org");
     expect(await Promise.all([statusOf(ask(session, "/")), statusOf(ask(session, "/about"))])).toEqual([200, 200]);
     session.destroy();
@@ -395,7 +400,7 @@ describe("a site whose TLS ends in the PoP", () => {
     expect(answered.isClosed()).toBe(false);
   });
 
-  test("is not answered over a connection for another name, nor the other way round", async () => {
+  test("is not served over a connection for another name, nor the other way round", async () => {
     const socket = await shake("files.test.org");
     const answered = watched(socket);
     const count = home.seen.length;
@@ -409,14 +414,14 @@ describe("a site whose TLS ends in the PoP", () => {
 describe("port 80", () => {
   const plain = (host: string, path: string) => http({ port: pop.http, host, path });
 
-  test("leads to https", async () => {
+  test("redirects to https", async () => {
     for (const host of ["git.test.org", "code.test.org", "x.apps.test.org", "files.test.org"]) {
       const { status, headers } = await plain(host, "/x?y=1");
       expect([status, headers.location]).toEqual([301, `https://${host}/x?y=1`]);
     }
   });
 
-  test("passes challenges on to port 80 at home, and nothing else", async () => {
+  test("passes only challenges on to the origin's port 80", async () => {
     challenges.answer("/.well-known/acme-challenge/token_-1", (_, response) => response.end("token.key"));
     expect((await plain("git.test.org", "/.well-known/acme-challenge/token_-1")).body).toBe("token.key");
     expect(challenges.seen.at(-1)?.headers.host).toBe("git.test.org");
@@ -435,7 +440,7 @@ describe("port 80", () => {
   });
 });
 
-test("a line a connection is in the log, by site, and numbers are in the metrics", async () => {
+test("the log has one line per connection, by site, and the metrics have the counters", async () => {
   await get("code.test.org", { client: "203.0.113.200" });
   const line = await until(
     async () => /\{[^{]*"203\.0\.113\.200"[^}]*\}/.exec((await pop.logs()).replaceAll('\\"', '"'))?.[0],
@@ -453,18 +458,18 @@ test("a line a connection is in the log, by site, and numbers are in the metrics
   expect(text).toMatch(/^pop_pass_through_connections_total\{site="git\.test\.org",result="served"\} [1-9]/m);
   expect(text).toMatch(/^pop_pass_through_received_bytes_total\{site="git\.test\.org"\} [1-9]/m);
   expect(text).toMatch(/^pop_count_lines_refused_total 0$/m);
-  // Sites whose TLS ends here have no connections of this kind.
+  // Sites whose TLS ends here have no such connections.
   expect(text).not.toMatch(/pop_pass_through_connections_total\{site="files/);
 });
 
-test("a site that is passed through is put into maintenance by its own server", async () => {
+test("a pass-through site cannot be put into maintenance at the PoP", async () => {
   const { code, output } = await pop.exec(["/usr/bin/pop", "maintenance", "on", "git.test.org"]);
   expect([code === 0, output]).toEqual([false, expect.stringContaining("its own server has to tell visitors")]);
 });
 
-test("nothing but Fly's proxy finds the servers behind", async () => {
+test("only Fly's proxy reaches the servers behind", async () => {
   const { output } = await pop.exec(["/bin/sh", "-c", "ls -ld /run/nginx; ls -l /run/nginx"]);
-  // For nginx alone: no luggage can speak to them past the PROXY header.
+  // For nginx only: luggage cannot bypass the PROXY header by connecting to them.
   expect(output).toMatch(/^drwxr-x---\s+\d+ nginx\s+nginx /m);
   const { output: listening } = await pop.exec(["netstat", "-ltn"]);
   expect(listening).toContain(`:${ports.https} `);

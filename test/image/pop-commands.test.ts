@@ -6,13 +6,13 @@ import { enterTls } from "./support/client.ts";
 import { Bench, build, health, type Pop, until } from "./support/pop.ts";
 import { spec } from "./support/spec.ts";
 
-// What image/pop's own tests cannot have: the image's users, a kernel that mounts, the real nginx.
+// What image/pop's own tests cannot provide: the image's users, a kernel that mounts, the real nginx.
 
 const bench = new Bench("pop-commands");
 let pop: Pop;
 
 beforeAll(async () => {
-  // pop-secrets is only in an image that has secrets; here they never come, which is no reason not to serve.
+  // Only images with secrets have pop-secrets. Here the secrets never arrive, which does not prevent serving.
   const waiting: Luggage = { source: { kind: "files", dir: "blog" }, command: ["serve"], env: {}, secrets: ["token"] };
   const withSecrets = { ...spec, luggage: { ...spec.luggage, waiting } };
   const [image] = await Promise.all([build("secrets", withSecrets), bench.sweep()]);
@@ -27,7 +27,7 @@ afterAll(() => bench.sweep());
 
 const sh = (script: string) => pop.exec(["/bin/sh", "-c", script]);
 
-/** A small file of the tests of `pop-secrets`, sealed by the real sops to the key beside it. */
+/** A small file from the tests of `pop-secrets`, encrypted by the real sops for the key beside it. */
 async function put(path: string, content: Buffer): Promise<void> {
   const { code, output } = await sh(
     `mkdir -p "$(dirname ${path})" && echo ${content.toString("base64")} | base64 -d > ${path}`,
@@ -48,7 +48,7 @@ const manifest = {
 };
 const setUp = "pop-secrets --manifest /run/try-sealed/manifest.json --status /run/try.json";
 
-test("an identity is made once, and shown as what sops and ssh take", async () => {
+test("an identity is created once, and printed in the form that sops and ssh expect", async () => {
   const first = await sh("pop identity --folder /var/lib/try --host cdg-1");
   expect(first).toMatchObject({ code: 0 });
   const { recipient, knownHosts } = JSON.parse(first.output) as Record<string, string>;
@@ -59,7 +59,7 @@ test("an identity is made once, and shown as what sops and ssh take", async () =
   expect(output).toBe("700 root\n600 root\n");
 });
 
-test("a secret lies in memory, for its owner alone", async () => {
+test("a secret is in memory, and only its owner can read it", async () => {
   await put("/run/try-key", testdata("throwaway_host_key"));
   await put("/run/try-sealed/real.yaml", testdata("real.yaml"));
   await put("/run/try-sealed/manifest.json", Buffer.from(JSON.stringify(manifest)));
@@ -72,7 +72,7 @@ test("a secret lies in memory, for its owner alone", async () => {
   expect((await sh("grep -rl 'of yaml: ü' /var /tmp /root /etc; true")).output).toBe("");
 });
 
-test("sealed to another, the generation before stays", async () => {
+test("secrets encrypted for another identity leave the previous generation in place", async () => {
   await sh("pop identity --folder /run/other && cp /run/other/ssh_host_ed25519_key /run/try-key");
   const { code, output } = await sh(setUp);
   expect({ code, output }).toEqual({
@@ -82,7 +82,7 @@ test("sealed to another, the generation before stays", async () => {
   expect(await sh("runas certs /bin/cat /run/try/token")).toEqual({ code: 0, output: "of yaml: ü" });
 });
 
-test("who may not mount gets nothing, least of all on a disk", async () => {
+test("without the right to mount no secret is written, least of all to a disk", async () => {
   await put("/tmp/try/key", testdata("throwaway_host_key"));
   await put("/tmp/try/real.yaml", testdata("real.yaml"));
   const elsewhere = { secretsMountPoint: "/tmp/try/d", symlinkPath: "/tmp/try/s", ageSshKeyPaths: ["/tmp/try/key"] };
@@ -105,10 +105,10 @@ async function serial(): Promise<string> {
   return serialNumber;
 }
 
-/** Master and workers; the pids of one that was reloaded are others. */
+/** Master and workers; a reload changes the workers' pids. */
 const nginxPids = async () => (await sh("pidof nginx")).output.trim().split(" ").map(Number).toSorted();
 
-test("a replaced certificate is served by the same workers, and a connection from before goes on", async () => {
+test("a replaced certificate is served by the same workers, and existing connections continue", async () => {
   const socket = await enterTls(pop.https, { servername: host });
   const [before, pids] = [await serial(), await nginxPids()];
   await sh(`rm ${path} && ${selfSigned}`);
@@ -120,7 +120,7 @@ test("a replaced certificate is served by the same workers, and a connection fro
   socket.destroy();
 });
 
-test("a certificate that nginx cannot use is put aside, and health says so until it is gone", async () => {
+test("a certificate that nginx cannot use is moved aside, and health says so until it is removed", async () => {
   const pids = await nginxPids();
   const part = async () => (await health(pop))?.report.parts.certificates;
   await sh(`cp -p ${path} /run/kept.pem && echo broken > ${path} && ${selfSigned}`);

@@ -1,4 +1,4 @@
-/** Ports of raw TCP: from a visitor through nginx to who answers, byte for byte. */
+/** Raw TCP ports: from a visitor through nginx to the target, byte for byte. */
 import { connect } from "node:net";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { machineConfig } from "../../components/machine-config.ts";
@@ -97,7 +97,7 @@ async function outcome(visitors: TcpClient[]): Promise<string> {
 }
 const counts = async (port: number) => (await health(pop))?.report.ports?.[port];
 
-test("bytes pass as they are, the server may speak first, and who has ended still hears the rest", async () => {
+test("bytes pass unchanged, the server may speak first, and a half-closed client still gets the rest", async () => {
   const before = await counts(25);
   const visitor = await open(25);
   await visitor.until("hello\n");
@@ -116,7 +116,7 @@ test("bytes pass as they are, the server may speak first, and who has ended stil
   expect(after?.sentBytes).toBe((before?.sentBytes ?? 0) + 6 + 256 + 7 + 3);
 });
 
-test("a megabyte there and back", async () => {
+test("a megabyte in both directions", async () => {
   const visitor = await open(25, "2001:db8::5");
   await visitor.until("hello\n");
   visitor.socket.write(Buffer.alloc(1 << 20, "x"));
@@ -134,31 +134,31 @@ test.each([
     "0d0a0d0a000d0a515549540a 21 21 0024 20010db8000000000000000000000009 20010db8000000000000000000000001 9c40 01bb",
   ],
 ])(
-  "who answers is told the visitor's %s address and the public one, before anything else",
+  "the target gets the visitor's %s address and the public address, before anything else",
   async (_, client, header) => {
     const count = server.seen.length;
     const visitor = await open(22, client);
     visitor.socket.write("SSH-2.0-x\r\n");
     await visitor.until("SSH-2.0-x\r\n");
-    const told = header.replaceAll(" ", "");
-    expect(server.seen[count]?.toString("hex")).toBe(told + Buffer.from("SSH-2.0-x\r\n").toString("hex"));
-    // Without a word of the visitor's, too.
+    const expected = header.replaceAll(" ", "");
+    expect(server.seen[count]?.toString("hex")).toBe(expected + Buffer.from("SSH-2.0-x\r\n").toString("hex"));
+    // Even if the visitor sends nothing.
     await open(22, client);
     await until(
       () => server.seen[count + 1]?.toString("hex"),
-      (seen) => seen === told,
+      (seen) => seen === expected,
     );
   },
 );
 
-test("luggage answers as well", async () => {
+test("luggage can be the target", async () => {
   const visitor = await open(1883);
   visitor.socket.write("GET / HTTP/1.0\r\n\r\n");
   await visitor.untilClosed();
   expect(visitor.text()).toMatch(/^HTTP\/1\.[01] 200 OK\r\n[\s\S]*luggage\n$/);
 });
 
-test("a visitor has so many connections, an IPv6 /64 as one; others have theirs", async () => {
+test("a visitor's connections are limited, an IPv6 /64 counts as one; others have their own", async () => {
   const v4 = [await open(2000, "198.51.100.1"), await open(2000, "198.51.100.1")];
   expect(await outcome(v4)).toBe("hello\n hello\n");
   expect(await outcome([await open(2000, "198.51.100.1")])).toBe("closed");
@@ -168,7 +168,7 @@ test("a visitor has so many connections, an IPv6 /64 as one; others have theirs"
   expect(await outcome([await open(2000, "198.51.100.2"), await open(2000, "2001:db8:0:8::1")])).toBe(
     "hello\n hello\n",
   );
-  // Each port counts by itself, and what has ended is free again.
+  // Each port counts separately, and closed connections are free again.
   expect(await outcome([await open(25, "198.51.100.1")])).toBe("hello\n");
   for (const { socket } of v4) socket.destroy();
   await until(
@@ -182,17 +182,17 @@ test("a visitor has so many connections, an IPv6 /64 as one; others have theirs"
   expect(limited?.connections.failed).toBe(0);
 });
 
-test("all visitors of a port together have so many", async () => {
+test("the connections of all visitors of a port are limited", async () => {
   const three = [await open(2001, "198.51.100.1"), await open(2001, "198.51.100.2"), await open(2001, "2001:db8::1")];
   expect(await outcome(three)).toBe("hello\n hello\n hello\n");
   expect(await outcome([await open(2001, "198.51.100.4")])).toBe("closed");
 });
 
-test("who is silent for too long is let go, and so is who answers", async () => {
+test("connections that are idle for too long are closed on both sides", async () => {
   const visitor = await open(2002);
   await visitor.until("hello\n");
   const begun = Date.now();
-  // Somebody who speaks stays.
+  // Connections with traffic stay open.
   await new Promise((passed) => setTimeout(passed, 1500));
   visitor.socket.write("still here");
   await visitor.until("still here");
@@ -201,19 +201,22 @@ test("who is silent for too long is let go, and so is who answers", async () => 
   expect(Date.now() - begun).toBeGreaterThan(3000);
 });
 
-test.each([26, 27])("port %i, where nobody answers: closed at once, counted, and the PoP is well", async (port) => {
-  const visitor = await open(port);
-  await visitor.untilClosed(10);
-  expect(visitor.text()).toBe("");
-  await until(
-    () => counts(port),
-    (seen) => (seen?.connections.failed ?? 0) >= 1,
-  );
-  expect((await health(pop))?.report.status).toBe("ok");
-  expect((await https({ port: pop.https, host: "files.test", path: "/" })).status).toBe(200);
-});
+test.each([26, 27])(
+  "port %i, whose target does not answer: closed at once, counted, and the PoP is healthy",
+  async (port) => {
+    const visitor = await open(port);
+    await visitor.untilClosed(10);
+    expect(visitor.text()).toBe("");
+    await until(
+      () => counts(port),
+      (seen) => (seen?.connections.failed ?? 0) >= 1,
+    );
+    expect((await health(pop))?.report.status).toBe("ok");
+    expect((await https({ port: pop.https, host: "files.test", path: "/" })).status).toBe(200);
+  },
+);
 
-test("who is blocked gets nothing, here as on sites, from the next connection on", async () => {
+test("a blocked visitor is rejected, here as on sites, from the next connection on", async () => {
   const block = (...words: string[]) => pop.exec(["/usr/bin/pop", ...words]);
   expect(await block("block", "--for", "3600", "192.0.2.0/24", "2001:db8:bad::/48")).toMatchObject({ code: 0 });
   const count = server.seen.length;
@@ -230,7 +233,7 @@ test("who is blocked gets nothing, here as on sites, from the next connection on
   expect(await outcome([await open(25, "192.0.2.7")])).toBe("hello\n");
 });
 
-test("who is denied is closed at once, and the target is not asked; everybody else is served", async () => {
+test("a denied visitor is closed at once, and the target gets no connection; everybody else is served", async () => {
   const count = server.seen.length;
   const before = await counts(2003);
   const denied = [
@@ -249,10 +252,10 @@ test("who is denied is closed at once, and the target is not asked; everybody el
   expect(after?.connections).toMatchObject({ blocked: 3, failed: 0, limited: 0 });
 });
 
-test("only who is in allow gets through, and deny counts more, from a file as well", async () => {
+test("only visitors in allow get through, and deny takes precedence, from a file as well", async () => {
   const count = server.seen.length;
   const strangers = [await open(2004, "198.51.100.7"), await open(2004, "2001:db9::9")];
-  // In the file: an address of allow's, and a network of it.
+  // In the file: an address and a network of `allow`.
   const bad = [await open(2004, "203.0.113.77"), await open(2004, "2001:db8:bad::1")];
   expect(await outcome([...strangers, ...bad])).toBe("closed closed closed closed");
   expect(server.seen.length).toBe(count);
@@ -271,7 +274,7 @@ test("only who is in allow gets through, and deny counts more, from a file as we
   expect(text).toMatch(/^pop_port_connections_total\{port="2004",result="blocked"\} 4$/m);
 });
 
-test("what brings no PROXY header, or half of one, reaches nobody", async () => {
+test("a connection without a complete PROXY header is not passed on", async () => {
   const count = server.seen.length;
   for (const bytes of ["SSH-2.0-OpenSSH_10.0\r\n", "PROXY TCP4 1.2.3.4 5.6.7.8 nonsense\r\n", "\r\n\r\n"]) {
     const socket = connect(at(22), "127.0.0.1");
@@ -283,7 +286,7 @@ test("what brings no PROXY header, or half of one, reaches nobody", async () => 
   expect(server.seen.length).toBe(count);
 });
 
-test("a line a connection is in the log, and numbers are in the metrics", async () => {
+test("the log has one line per connection, and the metrics have the counters", async () => {
   const visitor = await open(25, "203.0.113.200");
   await visitor.until("hello\n");
   visitor.socket.write("abc");
@@ -305,7 +308,7 @@ test("a line a connection is in the log, and numbers are in the metrics", async 
   expect(text).toMatch(/^pop_count_lines_refused_total 0$/m);
 });
 
-test("through Fly's proxy, as local Fly plays it, from the machine's own services", async () => {
+test("works through local Fly's proxy, with the machine's own services", async () => {
   const shape = { name: "cdg-1", cpuKind: "shared", cpus: 1, memoryMb: 256, volumeGb: 3 } as const;
   const { services } = machineConfig({ ...shape, ports: all }, "image");
   const service = services.find(({ ports }) => ports?.[0]?.port === 22);
@@ -340,9 +343,9 @@ test("through Fly's proxy, as local Fly plays it, from the machine's own service
     visitor.socket.write("from outside");
     await visitor.until("from outside");
     expect(visitor.text().startsWith("hello\n")).toBe(true);
-    const told = server.seen[count]?.subarray(16, 28).toString("hex") ?? "";
-    // The client's address, the public one, and the public port.
-    expect([told.slice(0, 8), told.slice(8, 16), told.slice(20)]).toEqual(["7f000001", "cb007101", "0016"]);
+    const sent = server.seen[count]?.subarray(16, 28).toString("hex") ?? "";
+    // The client's address, the public address, and the public port.
+    expect([sent.slice(0, 8), sent.slice(8, 16), sent.slice(20)]).toEqual(["7f000001", "cb007101", "0016"]);
   } finally {
     await edge.close({ drainMs: 0 });
   }

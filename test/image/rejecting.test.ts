@@ -1,8 +1,8 @@
-/** What a PoP answers visitors that ask for too much, that a site does not admit, or that an operator blocked; and that the others do not notice. */
+/** What visitors get who send too many requests, whom a site does not admit, or whom an operator blocked; and that other visitors are not affected. */
 import type { ServerResponse } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { defaults } from "../../config/defaults.ts";
-import { rate } from "../../config/rate.ts";
+import { parseRate } from "../../config/rate.ts";
 import type { Limit, ProxySite } from "../../image/spec.ts";
 import { enterTls, http, https, type Visit } from "./support/client.ts";
 import { load } from "./support/load.ts";
@@ -16,8 +16,8 @@ const originPort = 25_361;
 /** So slow that a test sees the burst and nothing after it. */
 const ahead = 20;
 const slow: Limit = { requests: { count: 1, per: "m", burst: ahead } };
-const usual = rate(defaults.limitRequests);
-if (usual === undefined) throw new Error("the default limit is no rate");
+const usual = parseRate(defaults.limitRequests);
+if (usual === undefined) throw new Error("the default limit is not a rate");
 
 const site = (host: string, more: Partial<ProxySite> = {}): ProxySite => ({
   kind: "proxy",
@@ -87,8 +87,8 @@ const flood = (host: string, path: string, requests: number, client: string) => 
   });
 };
 
-describe("a visitor that asks for too much", () => {
-  test("gets 429 and when to come again; the others are served, and the origin sees no more than the limit", async () => {
+describe("a visitor that sends too many requests", () => {
+  test("gets 429 with Retry-After; others are served, and the origin gets no more than the limit", async () => {
     origin.answer("/page", (_, response) => response.end("page"));
     const flooding = flood("limited.test", "/page", 1000, "198.51.100.1");
     const others = Array.from({ length: 40 }, (_, at) => get("limited.test", "/page", { client: `203.0.113.${at}` }));
@@ -105,7 +105,7 @@ describe("a visitor that asks for too much", () => {
     );
   });
 
-  test("is counted by site: another site serves it", async () => {
+  test("is counted by site: another site serves the visitor", async () => {
     origin.answer("/elsewhere", (_, response) => response.end());
     const statuses = await statusesOf(
       Array.from({ length: 30 }, () => get("other.test", "/elsewhere", { client: "198.51.100.1" })),
@@ -123,7 +123,7 @@ describe("a visitor that asks for too much", () => {
     expect(origin.hits("/cached")).toBeLessThanOrEqual(ahead + 1);
   });
 
-  test("is a whole /64, and no other one", async () => {
+  test("is a whole /64", async () => {
     origin.answer("/six", (_, response) => response.end());
     const from = (client: string) => get("limited.test", "/six", { client });
     const same = Array.from({ length: ahead + 1 }, (_, at) => from(`2001:db8:0:7:${at}::1`));
@@ -132,7 +132,7 @@ describe("a visitor that asks for too much", () => {
     expect((await from("2001:db8:0:8::1")).status).toBe(200);
   });
 
-  test("has so many requests in progress, and no more", async () => {
+  test("has a limit of requests in progress", async () => {
     const held: ServerResponse[] = [];
     origin.answer("/held", (_, response) => held.push(response));
     origin.answer("/quick", (_, response) => response.end());
@@ -154,12 +154,12 @@ describe("a visitor that asks for too much", () => {
     );
   });
 
-  test("is nobody who scrolls through a gallery, by the default limit", async () => {
+  test("is not somebody who scrolls through a gallery, with the default limit", async () => {
     origin.answer("/thumbnail", (_, response) => response.end("t".repeat(1000)));
     expect((await flood("usual.test", "/thumbnail", 2000, "198.51.100.5")).outcomes).toEqual({ 200: 2000 });
   });
 
-  test("an origin's own 429 is passed on as it is", async () => {
+  test("an origin's own 429 is passed on unchanged", async () => {
     origin.answer("/busy", (_, response) => response.writeHead(429, { "retry-after": "7" }).end());
     const { status, headers } = await get("limited.test", "/busy", { client: "198.51.100.6" });
     expect([status, headers["retry-after"]]).toEqual([429, "7"]);
@@ -173,7 +173,7 @@ describe("a visitor that a site does not admit", () => {
   const status = async (host: string, client: string, path = "/open", more: Partial<Visit> = {}) =>
     (await get(host, path, { client, ...more })).status;
 
-  test("gets 403 by its address, also where a redirect or packed files would be", async () => {
+  test("gets 403 because of its address, also from redirects and packed files", async () => {
     origin.answer("/open", (_, response) => response.end());
     expect(await status("family.test", "10.200.0.1")).toBe(200);
     expect(await status("family.test", "2001:db8:1:2::3")).toBe(200);
@@ -190,14 +190,14 @@ describe("a visitor that a site does not admit", () => {
     }
   });
 
-  test("gets 403 by a list of the repository", async () => {
+  test("gets 403 because of a list in the repository", async () => {
     for (const client of ["192.0.2.1", "203.0.113.77", "2001:db8:bad::1"])
       expect(await status("listed.test", client)).toBe(403);
     for (const client of ["192.0.3.1", "203.0.113.78", "2001:db8:bae::1"])
       expect(await status("listed.test", client)).toBe(200);
   });
 
-  test("gets 403 by what it calls itself, whatever the case, also from the cache", async () => {
+  test("gets 403 because of its User-Agent, case-insensitively, also from the cache", async () => {
     const agent = (name: string) => status("people.test", "203.0.113.9", "/open", { headers: { "user-agent": name } });
     expect(await agent("Mozilla/5.0 (X11; Linux)")).toBe(200);
     for (const name of ["GPTBot", "Mozilla/5.0 AppleWebKit; compatible; gptbot/1.2", "x (COMPATIBLE; bad/1.0; y)"])
@@ -207,7 +207,7 @@ describe("a visitor that a site does not admit", () => {
     expect(await status("people.test", "203.0.113.9")).toBe(200);
   });
 
-  test("gets 403 however it spells the path; only challenges of ACME are open", async () => {
+  test("gets 403 in any spelling of the path; only ACME challenges are open", async () => {
     origin.answer("/.well-known/acme-challenge/a-B_9", (_, response) => response.end("proof"));
     const before = origin.seen.length;
     expect(await status("family.test", "203.0.113.9", "/.well-known/acme-challenge/a-B_9")).toBe(200);
@@ -230,7 +230,7 @@ describe("a visitor that a site does not admit", () => {
     expect(origin.seen).toHaveLength(before + 1);
   });
 
-  test("does not keep Fly's check or the redirect to https from being answered", async () => {
+  test("does not prevent Fly's check or the redirect to https", async () => {
     expect((await fetch(`http://127.0.0.1:${pop.health}/healthz`)).status).toBe(200);
     expect((await http({ port: pop.http, host: "family.test", client: "203.0.113.9" })).status).toBe(301);
   });
@@ -246,7 +246,7 @@ describe("a visitor that an operator blocked", () => {
   const workers = async () =>
     (await pop.exec(["/bin/sh", "-c", "ps | grep 'nginx: worker' | grep -v grep | awk '{print $1}'"])).output;
 
-  test("gets 403 from every site from the next request on, without a reload, and a connection that is open goes on", async () => {
+  test("gets 403 from every site from the next request on, without a reload, and open connections continue", async () => {
     origin.answer("/blockable", (_, response) => response.end());
     const client = "198.51.100.50";
     expect(await from(client)).toBe(200);
@@ -273,7 +273,7 @@ describe("a visitor that an operator blocked", () => {
     expect((await fetch(`http://127.0.0.1:${pop.health}/healthz`)).status).toBe(200);
   });
 
-  test("stays blocked over a restart, until told otherwise", async () => {
+  test("stays blocked across a restart, until it is unblocked", async () => {
     pop = await pop.restart();
     await untilHealthy(pop);
     expect(await from("198.51.100.50")).toBe(403);
@@ -287,7 +287,7 @@ describe("a visitor that an operator blocked", () => {
     expect(await from("198.51.100.50")).toBe(200);
   });
 
-  test("is served again when its time is over, with a longer block around or beside it going on", async () => {
+  test("is served again when its time is over, while longer blocks around or beside it continue", async () => {
     await runPop("block", "--for", "3600", "198.51.100.192/26", "10.9.0.0/16");
     await runPop("block", "--for", "1", "198.51.100.60", "198.51.100.128/25", "10.9.9.9");
     await until(
@@ -305,7 +305,7 @@ describe("a visitor that an operator blocked", () => {
     await runPop("unblock", "--all");
   });
 
-  test("a file that somebody broke blocks nobody else and ends no worker", async () => {
+  test("a broken file blocks nobody else and crashes no worker", async () => {
     const before = await workers();
     const write = (text: string) => pop.exec(["/bin/sh", "-c", `printf '${text}' > /var/lib/pop/blocked`]);
     await write("nonsense\\n198.51.100.70/32 99999999999\\n\\n/ 0\\n198.51.100.71/32\\n%0200d\\n");

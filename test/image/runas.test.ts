@@ -29,9 +29,9 @@ describe("runas", () => {
     ],
     ["no passwd", "rm /etc/passwd; runas nginx /usr/bin/id", 125, /no user nginx/],
     ["a relative path", "cd /usr/bin; runas nginx ./id", 125, /not an absolute path/],
-    ["a program that is not there", "runas nginx /usr/bin/nothing", 127, /cannot execute .*nothing/],
-    ["what is no program", "runas nginx /etc/passwd", 126, /cannot execute/],
-    ["a name that is none", "runas -e A=B nginx /usr/bin/id", 125, /not the name of a variable/],
+    ["a program that does not exist", "runas nginx /usr/bin/nothing", 127, /cannot execute .*nothing/],
+    ["a file that is not a program", "runas nginx /etc/passwd", 126, /cannot execute/],
+    ["an invalid variable name", "runas -e A=B nginx /usr/bin/id", 125, /not the name of a variable/],
     ["the linker's variables", "runas -e LD_PRELOAD nginx /usr/bin/id", 125, /never passed on/],
     [
       "being started by another than root",
@@ -39,7 +39,7 @@ describe("runas", () => {
       125,
       /must be started by root/,
     ],
-  ])("refuses %s", async (_, script, code, reason) => {
+  ])("rejects %s", async (_, script, code, reason) => {
     const seen = await bench.run(image, ["/bin/sh", "-c", script]);
     expect(seen.code).toBe(code);
     expect(seen.output).toMatch(reason);
@@ -55,7 +55,7 @@ describe("runas", () => {
     expect(await id("rm /etc/group;")).toBe("uid=101(nginx) gid=101 groups=101\n");
   });
 
-  test("passes on what it is told to and nothing else, of however many", async () => {
+  test("passes on only the named variables, of any number", async () => {
     const { output } = await bench.run(
       image,
       ["/usr/bin/runas", "-e", "V7", "-e", "UNSET", "nginx", "/usr/bin/env"],
@@ -70,7 +70,7 @@ describe("runas", () => {
     ]);
   });
 
-  test("whatever it is told, it neither crashes nor leaves anybody root", async () => {
+  test("with random arguments it neither crashes nor leaves anything as root", async () => {
     const word = fc.oneof(
       fc.constantFrom(
         "-e",
@@ -104,7 +104,7 @@ describe("runas", () => {
     expect(new Set(lines.map((line) => line.split(" ")[0])).size).toBeGreaterThan(1);
   });
 
-  test("gives the program's own exit code back", async () => {
+  test("returns the program's own exit code", async () => {
     expect((await bench.run(image, ["/usr/bin/runas", "nginx", "/bin/sh", "-c", "exit 3"])).code).toBe(3);
   });
 });

@@ -6,7 +6,7 @@ import { fields } from "./serving/fields.ts";
 import { headers } from "./serving/headers.ts";
 import { hosts } from "./serving/hosts.ts";
 import { inside } from "./serving/inside.ts";
-import { kept } from "./serving/kept.ts";
+import { keepalive } from "./serving/keepalive.ts";
 import { close, open } from "./serving/lab.ts";
 import { requestLimits } from "./serving/limits.ts";
 import { names } from "./serving/names.ts";
@@ -21,12 +21,12 @@ import { standards } from "./serving/standards.ts";
 import { streams } from "./serving/streams.ts";
 import { visitors } from "./serving/visitors.ts";
 
-// One PoP serves them all: a boot costs more than most of these tests.
+// One PoP for all of these tests: a boot takes longer than most of them.
 beforeAll(open);
 afterAll(close);
 
-// First: the others leave origins behind that just failed.
-kept();
+// Runs first: the others leave origins behind that have just failed.
+keepalive();
 caching();
 cachePolicy();
 visitors();

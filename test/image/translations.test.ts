@@ -1,6 +1,6 @@
 /**
- * Three nginx.conf files as people run them, and a stack file of ours for each: the same requests get the same answers, from at most a third of the lines.
- * Both are served: the nginx.conf by an nginx of its own, so that what is expected is what it does.
+ * Three nginx.conf files as people run them, and a stack file for each: the same requests get the same responses, with at most a third of the lines. Both are
+ * served: each nginx.conf by an nginx of its own, which defines what is expected.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -25,7 +25,7 @@ const keysOf = (name: string) =>
     ]),
   );
 
-/** Each by itself passes the rules; one PoP serves all of them, as their hosts differ. */
+/** Each one passes validation by itself; one PoP serves all of them, as their hosts differ. */
 const image = () => {
   const { image: first } = parseConfig({ app: "translations", regions: { cdg: {} }, sites: [], ...keysOf("shop") });
   return {
@@ -38,7 +38,7 @@ const image = () => {
 const originals = new Bench("translations-originals");
 let lab: StackLab;
 
-/** Where each nginx is reached. */
+/** Address of each nginx. */
 interface Served {
   https: number;
   http: number;
@@ -55,7 +55,7 @@ afterAll(async () => {
   await lab?.close();
 });
 
-/** The nginx.conf as it is, but for the PROXY header that tells it who visits. Its applications are on its own machine. */
+/** The unchanged nginx.conf, except for the PROXY header with the visitor's address. Its applications are on its own machine. */
 async function serve(name: string): Promise<Served> {
   const text = read(`${name}.conf`)
     .replaceAll(/listen (\d+)( ssl)?/g, "listen $1$2 proxy_protocol")
@@ -152,8 +152,8 @@ async function check(it: Case, served: Served): Promise<void> {
   const last = seen.at(-1);
   expect(seen.map(({ status }) => status)).toEqual([it.status].flat());
   if (it.location !== undefined) expect(last?.headers.location).toBe(it.location);
-  if (it.answer !== undefined) expect(last?.body).toBe(it.answer);
-  if (it.has !== undefined) expect(last?.headers).toMatchObject(it.has);
-  if (it.asked !== undefined) expect(lab.origin.seen.length - before).toBe(it.asked);
-  if (it.told !== undefined) expect(lab.origin.seen.at(-1)?.headers).toMatchObject(it.told);
+  if (it.responseBody !== undefined) expect(last?.body).toBe(it.responseBody);
+  if (it.responseHeaders !== undefined) expect(last?.headers).toMatchObject(it.responseHeaders);
+  if (it.originRequests !== undefined) expect(lab.origin.seen.length - before).toBe(it.originRequests);
+  if (it.originHeaders !== undefined) expect(lab.origin.seen.at(-1)?.headers).toMatchObject(it.originHeaders);
 }

@@ -14,16 +14,16 @@ beforeAll(async () => {
     () => states(pop),
     (seen) => running.every((name) => seen[name]?.status === "Running"),
   );
-  // Its script waits for an address in the tailnet; here it listens on another.
+  // Its script waits for an address in the tailnet; here it listens on another address.
   await pop.exec(["/usr/sbin/sshd", "-o", "ListenAddress=127.0.0.1", "-p", "2222"]);
 });
 
 afterAll(() => bench.sweep());
 
-/** Jobs that are tried again while what they need is away, and what they run. */
+/** Jobs that retry while what they need is down, and what they run. */
 const jobs = ["sh", "cat", "env", "sed", "tailscale", "pop-secrets", "pop"];
 
-test("with all its standard programs, only what has to be is root", async () => {
+test("with all its standard programs, only what needs root runs as root", async () => {
   const seen = await processes(pop);
   const roots = Object.keys(seen).filter((name) => seen[name]?.some(({ users }) => users.includes("0")));
   expect(roots.filter((name) => !jobs.includes(name)).toSorted()).toEqual([
@@ -34,10 +34,10 @@ test("with all its standard programs, only what has to be is root", async () => 
   ]);
 });
 
-test("each of the others is a user of its own, with no capability and no way back", async () => {
+test("each of the others has a user of its own, no capabilities, and cannot regain root", async () => {
   const seen = await processes(pop);
   const uids = (name: string) => [...new Set((seen[name] ?? []).flatMap(({ users }) => users))].toSorted();
-  // `pop join` is root.
+  // `pop join` runs as root.
   const pops = uids("pop").filter((uid) => uid !== "0");
   expect({ nginx: uids("nginx"), unbound: uids("unbound"), pop: pops }).toEqual({
     nginx: ["101"],

@@ -1,4 +1,4 @@
-/** A volume that fills up while the PoP runs, and has room again. Memory of a fixed size stands in for it. */
+/** A volume that fills up while the PoP runs, and then has room again. A tmpfs of fixed size stands in for it. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { https } from "./support/client.ts";
 import { Bench, build, health, type Pop, until, untilHealthy } from "./support/pop.ts";
@@ -16,7 +16,7 @@ afterAll(() => bench.sweep());
 
 const sh = (script: string) => pop.exec(["/bin/sh", "-c", script]);
 
-test("a volume without room is said as it happens, sites are served, and it is well again once there is room", async () => {
+test("a full volume is reported as it happens, sites are served, and the PoP is healthy again once there is room", async () => {
   await sh("cat /dev/zero >/var/filler 2>/dev/null");
   const seen = await until(
     () => health(pop),
@@ -29,13 +29,13 @@ test("a volume without room is said as it happens, sites are served, and it is w
   await untilHealthy(pop);
 });
 
-test("lines of processes are in their file again once there is room, none of them glued to one the full disk cut off", async () => {
+test("lines of processes are in their log again once there is room, none of them joined to a line that the full disk cut off", async () => {
   const ask = (path: string) => https({ port: pop.https, host: "files.example.test", path });
   const lines = async () => (await sh("cat /var/log/pop/nginx.log")).output.trimEnd().split("\n");
   await ask("/before");
   await until(lines, (seen) => seen.some((line) => line.includes("/before")));
   await sh("cat /dev/zero >/var/filler 2>/dev/null");
-  // More than the file's last page has room for.
+  // More than fits into the last page of the file.
   for (let at = 0; at < 60; at += 1) await ask(`/full-${at}`);
   await until(pop.logs, (text) => text.includes("/full-59"));
   expect((await lines()).some((line) => line.includes("/full-59"))).toBe(false);
@@ -47,7 +47,7 @@ test("lines of processes are in their file again once there is room, none of the
   await untilHealthy(pop);
 });
 
-test("when memory has to stand in for it, certificates and identity come along, links do not lead anywhere", async () => {
+test("when memory replaces the volume, certificates and identity are copied, and links are not followed", async () => {
   const path = "/var/lib/pop/certs/files.example.test.pem";
   const kept = `md5sum ${path} && stat -c '%U:%G %a' ${path} && cat /run/pop/identity.json`;
   const before = await sh(kept);

@@ -173,7 +173,7 @@ test("a redirect is not followed: a POST would come out as a GET", async () => {
 test("an answer of another shape is an error that names the field, and leaves a write in doubt", async () => {
   const { fly } = await flyOver(() => ({ body: { name: "no id" } }));
   const error = await failure(fly.createVolume("a", { name: "v", region: "cdg" }));
-  expect(error.message).toContain("create volume v in cdg: unexpected answer, id: ");
+  expect(error.message).toContain("create volume v in cdg: unexpected response, id: ");
   expect(error.uncertain).toBe(true);
 });
 
@@ -193,7 +193,7 @@ test("an endpoint where nobody listens is named, with what to do; nothing is in 
   const fly = new Fly({ endpoint: "http://127.0.0.1:9", token, clock });
   const error = await failure(fly.createVolume("a", { name: "v", region: "cdg" }));
   expect(error.message).toBe(
-    "create volume v in cdg: no answer from Fly, nothing listens at http://127.0.0.1:9 (ECONNREFUSED). Check fly:endpoint or FLY_API_HOSTNAME; for the local stack run: npm run local",
+    "create volume v in cdg: no response from Fly, nothing listens at http://127.0.0.1:9 (ECONNREFUSED). Check fly:endpoint or FLY_API_HOSTNAME; for the local stack run: npm run local",
   );
   expect(error.uncertain).toBe(false);
 });

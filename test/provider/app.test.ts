@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { type AddressInputs, addressHandler, addressType } from "../../providers/fly/address.ts";
 import { appHandler } from "../../providers/fly/app.ts";
-import { app, bench } from "../support/context.ts";
+import { app, handlerFixture } from "../support/context.ts";
 
 const inputs = { app, organization: "personal" };
 const outs = { ...inputs, schemaVersion: 1 as const };
@@ -13,9 +13,9 @@ const message = (work: Promise<unknown>) =>
 const v4: AddressInputs = { app, type: "v4" };
 
 test("an app is made once", async () => {
-  await using made = await bench({ withApp: false });
-  expect(await appHandler.create(inputs, made.context)).toEqual({ id: app, outs });
-  expect(made.local.fly.calls.list.map(({ route, body }) => [route, body])).toEqual([
+  await using fixture = await handlerFixture({ withApp: false });
+  expect(await appHandler.create(inputs, fixture.context)).toEqual({ id: app, outs });
+  expect(fixture.local.fly.calls.list.map(({ route, body }) => [route, body])).toEqual([
     ["GET apps/:app", ""],
     ["POST apps", { name: app, org_slug: "personal" }],
     ["GET apps/:app", ""],
@@ -25,116 +25,120 @@ test("an app is made once", async () => {
 const ofTwoNames = { settings: { organization: { slug: "personal", name: "Me", rawSlug: "me-123" } } };
 
 test("a personal organization has two slugs, and either will do: at create, and when Fly shows the other", async () => {
-  await using made = await bench({ withApp: false, ...ofTwoNames });
+  await using fixture = await handlerFixture({ withApp: false, ...ofTwoNames });
   const raw = { app, organization: "me-123" };
-  const { outs: made1 } = await appHandler.create(raw, made.context);
+  const { outs: made1 } = await appHandler.create(raw, fixture.context);
   expect(made1).toEqual({ ...raw, schemaVersion: 1 });
-  expect((await made.context.fly.getApp(app)).organization?.slug).toBe("personal");
-  expect(await appHandler.create(raw, made.context)).toMatchObject({ id: app });
-  expect((await appHandler.read(app, made1, made.context))?.inputs).toEqual(raw);
+  expect((await fixture.context.fly.getApp(app)).organization?.slug).toBe("personal");
+  expect(await appHandler.create(raw, fixture.context)).toMatchObject({ id: app });
+  expect((await appHandler.read(app, made1, fixture.context))?.inputs).toEqual(raw);
 });
 
 test("an organization that merely is not personal's other name is refused as ever", async () => {
-  await using made = await bench(ofTwoNames);
-  expect(await message(appHandler.create({ app, organization: "else" }, made.context))).toMatch(
+  await using fixture = await handlerFixture(ofTwoNames);
+  expect(await message(appHandler.create({ app, organization: "else" }, fixture.context))).toMatch(
     /the app belongs to organization "personal", not to "else"/,
   );
-  const shown = await appHandler.read(app, { app, organization: "else", schemaVersion: 1 }, made.context);
+  const shown = await appHandler.read(app, { app, organization: "else", schemaVersion: 1 }, fixture.context);
   expect(shown?.inputs.organization).toBe("personal");
 });
 
 test("an app that exists in the organization is adopted", async () => {
-  await using made = await bench();
-  await appHandler.create(inputs, made.context);
-  expect(made.local.calls("POST", "apps")).toBe(0);
-  expect(made.lines).toEqual([`app ${app} exists, adopted`]);
+  await using fixture = await handlerFixture();
+  await appHandler.create(inputs, fixture.context);
+  expect(fixture.local.calls("POST", "apps")).toBe(0);
+  expect(fixture.logLines).toEqual([`app ${app} exists, adopted`]);
 });
 
 test("an app whose create was answered to nobody is found, not made twice", async () => {
-  await using made = await bench({ withApp: false });
-  made.local.faults.next("POST apps", "drop response");
-  await appHandler.create(inputs, made.context);
-  expect(made.local.calls("POST", "apps")).toBe(1);
+  await using fixture = await handlerFixture({ withApp: false });
+  fixture.local.faults.next("POST apps", "drop response");
+  await appHandler.create(inputs, fixture.context);
+  expect(fixture.local.calls("POST", "apps")).toBe(1);
 });
 
 test("an app of another organization is refused, its owner named", async () => {
-  await using made = await bench();
-  expect(await message(appHandler.create({ ...inputs, organization: "work" }, made.context))).toBe(
-    'my-edge: the app belongs to organization "personal", not to "work". Nothing was changed. Set fly-pops:organization to its owner, or take another fly-pops:app.',
+  await using fixture = await handlerFixture();
+  expect(await message(appHandler.create({ ...inputs, organization: "work" }, fixture.context))).toBe(
+    'my-edge: the app belongs to organization "personal", not to "work". Nothing was changed. Set fly-pops:organization to its owner, or choose another fly-pops:app.',
   );
 });
 
 test("a name that somebody else has is refused as taken", async () => {
-  await using made = await bench({ withApp: false });
-  made.local.faults.next("GET apps/:app", { kind: "status", status: 403, body: { error: "unauthorized" } });
-  expect(await message(appHandler.create(inputs, made.context))).toMatch(
-    /^my-edge: an app of this name belongs to somebody else, or the token may not see it \(.*403.*\)\. Nothing was changed\. App names are global/,
+  await using fixture = await handlerFixture({ withApp: false });
+  fixture.local.faults.next("GET apps/:app", { kind: "status", status: 403, body: { error: "unauthorized" } });
+  expect(await message(appHandler.create(inputs, fixture.context))).toMatch(
+    /^my-edge: an app of this name belongs to another organization, or the token may not read it \(.*403.*\)\. Nothing was changed\. App names are global/,
   );
-  expect(made.local.calls("POST", "apps")).toBe(0);
+  expect(fixture.local.calls("POST", "apps")).toBe(0);
 });
 
 test("an app that lags behind its create is waited for", async () => {
-  await using made = await bench({ withApp: false });
-  made.local.faults.add({
+  await using fixture = await handlerFixture({ withApp: false });
+  fixture.local.faults.add({
     match: "GET apps/:app",
     nth: 2,
     times: 3,
     fault: { kind: "status", status: 404, body: { error: "app not found" } },
   });
-  await appHandler.create(inputs, made.context);
-  expect(made.local.calls("GET", "apps/:app")).toBe(5);
+  await appHandler.create(inputs, fixture.context);
+  expect(fixture.local.calls("GET", "apps/:app")).toBe(5);
 });
 
 test("an empty app is deleted, a gone one is gone", async () => {
-  await using made = await bench();
-  expect(await appHandler.read(app, outs, made.context)).toEqual({ outs, inputs });
-  await appHandler.delete(app, outs, made.context);
-  expect(made.local.world().apps).toEqual({});
-  expect(await appHandler.read(app, outs, made.context)).toBeUndefined();
-  await appHandler.delete(app, outs, made.context);
+  await using fixture = await handlerFixture();
+  expect(await appHandler.read(app, outs, fixture.context)).toEqual({ outs, inputs });
+  await appHandler.delete(app, outs, fixture.context);
+  expect(fixture.local.world().apps).toEqual({});
+  expect(await appHandler.read(app, outs, fixture.context)).toBeUndefined();
+  await appHandler.delete(app, outs, fixture.context);
 });
 
 test("an app that holds what the stack does not own stays", async () => {
-  await using made = await bench();
-  const { body } = await made.local.call("POST", `/apps/${app}/volumes`, { name: "precious", region: "cdg" });
-  await appHandler.delete(app, outs, made.context);
-  expect(Object.keys(made.local.world().apps)).toEqual([app]);
-  expect(made.lines).toEqual([
-    `app ${app} stays: it still holds volume ${body.id}, which this stack does not own or was told to keep`,
+  await using fixture = await handlerFixture();
+  const { body } = await fixture.local.call("POST", `/apps/${app}/volumes`, { name: "precious", region: "cdg" });
+  await appHandler.delete(app, outs, fixture.context);
+  expect(Object.keys(fixture.local.world().apps)).toEqual([app]);
+  expect(fixture.logLines).toEqual([
+    `app ${app} is kept: it still holds volume ${body.id}, which this stack does not own or is configured to keep`,
   ]);
 });
 
 test("an address is assigned once, and adopted when it is there", async () => {
-  await using made = await bench();
-  const first = await addressHandler.create(v4, made.context);
-  const second = await addressHandler.create(v4, made.context);
+  await using fixture = await handlerFixture();
+  const first = await addressHandler.create(v4, fixture.context);
+  const second = await addressHandler.create(v4, fixture.context);
   expect(second).toEqual(first);
-  expect(made.local.calls("POST", "ip_assignments")).toBe(1);
+  expect(fixture.local.calls("POST", "ip_assignments")).toBe(1);
   expect(first.outs.ip).toBe(first.id);
 });
 
 test("an address whose answer was lost is found, not assigned twice", async () => {
-  await using made = await bench();
-  made.local.faults.next("POST ip_assignments", "drop response");
-  const { id } = await addressHandler.create(v4, made.context);
-  expect(made.local.world().addresses.map(({ ip }) => ip)).toEqual([id]);
+  await using fixture = await handlerFixture();
+  fixture.local.faults.next("POST ip_assignments", "drop response");
+  const { id } = await addressHandler.create(v4, fixture.context);
+  expect(fixture.local.world().addresses.map(({ ip }) => ip)).toEqual([id]);
 });
 
 test("two addresses that could be meant are refused", async () => {
-  await using made = await bench();
-  for (let index = 0; index < 2; index++) await made.local.call("POST", `/apps/${app}/ip_assignments`, { type: "v4" });
-  expect(await message(addressHandler.create(v4, made.context))).toMatch(
-    /^my-edge: it has 2 addresses of type v4 \(.*\), so which one is meant is unclear\. None was taken over\./,
+  await using fixture = await handlerFixture();
+  for (let index = 0; index < 2; index++)
+    await fixture.local.call("POST", `/apps/${app}/ip_assignments`, { type: "v4" });
+  expect(await message(addressHandler.create(v4, fixture.context))).toMatch(
+    /^my-edge: it has 2 addresses of type v4 \(.*\), so it is unclear which one to use\. None was adopted\./,
   );
 });
 
 test("an address that was released by hand is gone, and its delete is done", async () => {
-  await using made = await bench();
-  const { id, outs: address } = await addressHandler.create({ app, type: "v6" }, made.context);
-  expect(await addressHandler.read(id, address, made.context)).toEqual({ outs: address, inputs: { app, type: "v6" } });
-  await made.local.call("DELETE", `/apps/${app}/ip_assignments/${encodeURIComponent(id)}`);
-  expect(await addressHandler.read(id, address, made.context)).toBeUndefined();
-  await addressHandler.delete(id, address, made.context);
+  await using fixture = await handlerFixture();
+  const { id, outs: address } = await addressHandler.create({ app, type: "v6" }, fixture.context);
+  expect(await addressHandler.read(id, address, fixture.context)).toEqual({
+    outs: address,
+    inputs: { app, type: "v6" },
+  });
+  await fixture.local.call("DELETE", `/apps/${app}/ip_assignments/${encodeURIComponent(id)}`);
+  expect(await addressHandler.read(id, address, fixture.context)).toBeUndefined();
+  await addressHandler.delete(id, address, fixture.context);
 });
 
 test.each([
@@ -148,13 +152,13 @@ test.each([
 });
 
 test("of two addresses the one that is named is adopted; one that is not there is refused", async () => {
-  await using made = await bench();
+  await using fixture = await handlerFixture();
   const ips: string[] = [];
   for (let index = 0; index < 2; index++)
-    ips.push((await made.local.call("POST", `/apps/${app}/ip_assignments`, { type: "v4" })).body.ip);
-  expect((await addressHandler.create({ ...v4, adopt: ips[1] as string }, made.context)).id).toBe(ips[1]);
-  expect(await message(addressHandler.create({ ...v4, adopt: "198.51.100.9" }, made.context))).toBe(
-    `my-edge: address 198.51.100.9 cannot be adopted, the app has only ${ips.join(", ")} of type v4. None was assigned. Correct fly-pops:adopt, or leave it out for a new address.`,
+    ips.push((await fixture.local.call("POST", `/apps/${app}/ip_assignments`, { type: "v4" })).body.ip);
+  expect((await addressHandler.create({ ...v4, adopt: ips[1] as string }, fixture.context)).id).toBe(ips[1]);
+  expect(await message(addressHandler.create({ ...v4, adopt: "198.51.100.9" }, fixture.context))).toBe(
+    `my-edge: address 198.51.100.9 cannot be adopted, the app has only ${ips.join(", ")} of type v4. No address was assigned. Correct fly-pops:adopt, or remove it to get a new address.`,
   );
 });
 

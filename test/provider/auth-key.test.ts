@@ -80,7 +80,7 @@ test("a key is made and sealed to the PoP in the same breath: what is kept is id
 
 const hour = 3_600_000;
 
-test("the node of an earlier life is removed first; those of other names or without the tags stay", async () => {
+test("a stale node is removed first; nodes with other names or without the tags are kept", async () => {
   const { api, context, lines } = await scene();
   api.joined("old", "pop-cdg-1");
   api.left("old", hour);
@@ -91,7 +91,7 @@ test("the node of an earlier life is removed first; those of other names or with
   expect(api.asked().indexOf("DELETE /api/v2/device/old")).toBeLessThan(
     api.asked().indexOf("POST /api/v2/tailnet/-/keys"),
   );
-  expect(lines[0]).toBe("cdg-1: removed device old, the pop-cdg-1 of an earlier life");
+  expect(lines[0]).toBe("cdg-1: removed device old, a stale pop-cdg-1");
 });
 
 test.each<[string, (api: Api) => void]>([
@@ -101,13 +101,13 @@ test.each<[string, (api: Api) => void]>([
   "a node of the name that %s is another stack's until the operator says otherwise: nothing is made or removed",
   async (how, be) => {
     const { api, context } = await scene();
-    // One of an earlier life beside it does not make it less alive.
+    // A stale node beside it does not make it less alive.
     api.joined("old", "pop-cdg-1");
     api.left("old", hour);
     api.joined("live", "pop-cdg-1");
     be(api);
     expect(await message(authKeyHandler.create(inputsOf(), context))).toBe(
-      `cdg-1: no auth key made, the tailnet has a pop-cdg-1 already that ${how} (device live). If it is another stack's, give this one a tailnet.hostPrefix of its own. If it is this PoP itself: npx pulumi up --replace '**cdg-1-identity'. If nobody needs it, remove it from the tailnet. Then run again.`,
+      `cdg-1: no auth key created, the tailnet already has a pop-cdg-1 that ${how} (device live). If it belongs to another stack, set another tailnet.hostPrefix for this one. If it is this PoP itself: npx pulumi up --replace '**cdg-1-identity'. If it is not needed, remove it from the tailnet. Then run again.`,
     );
     expect([api.keys.size, [...api.devices.keys()]]).toEqual([0, ["old", "live"]]);
   },
@@ -122,7 +122,7 @@ test("two stacks of one tailnet: neither's create nor delete touches the node of
   await authKeyHandler.delete(staging.id, staging.outs, context);
   expect([...api.devices.keys()]).toEqual(["prod"]);
   expect(lines.at(-1)).toBe(
-    "cdg-1: device prod stays in the tailnet, a pop-cdg-1 that is online; remove it there if nobody needs it",
+    "cdg-1: device prod is kept in the tailnet, a pop-cdg-1 that is online; remove it there if it is not needed",
   );
   // Nor while it is away for long.
   api.left("prod", hour);
@@ -193,7 +193,7 @@ test("credentials that may not see devices: said, and the key is made", async ()
   const { api, context, lines } = await scene({ scopes: ["auth_keys"] });
   await authKeyHandler.create(inputsOf(), context);
   expect(lines[0]).toMatch(
-    /may not see devices\. If there is an old pop-cdg-1 in the tailnet, remove it, or this one joins as pop-cdg-1-1$/,
+    /may not see devices\. If the tailnet has a stale pop-cdg-1, remove it, or this one joins as pop-cdg-1-1$/,
   );
   expect(api.keys.size).toBe(1);
 });
@@ -205,7 +205,7 @@ test("a key that could not be sealed is revoked", async () => {
     sops: { ...openSops, encrypt: () => Promise.reject(new SopsError("sops 3.10 or newer is needed")) },
   };
   expect(await message(authKeyHandler.create(inputsOf(), failing))).toBe(
-    "cdg-1: its auth key was not sealed, sops 3.10 or newer is needed. The key was revoked.",
+    "cdg-1: its auth key was not encrypted: sops 3.10 or newer is needed. The key was revoked.",
   );
   expect(api.keys.size).toBe(0);
 });
@@ -220,7 +220,7 @@ test("what is sealed to more than the PoP is not sealed", async () => {
         (await import("../support/sealing.ts")).sopsText(values, [recipient, "age1other"]),
     },
   };
-  expect(await message(authKeyHandler.create(inputsOf(), leaky))).toMatch(/not sealed to the PoP alone/);
+  expect(await message(authKeyHandler.create(inputsOf(), leaky))).toMatch(/not encrypted to the PoP alone/);
   expect(api.keys.size).toBe(0);
 });
 
@@ -279,7 +279,7 @@ test("a key that ended while no node of the name came is gone: the next up makes
   pass(2 * 3_600_000);
   expect(await authKeyHandler.read(id, outs, context)).toBeUndefined();
   expect(lines.at(-1)).toBe(
-    "cdg-1: its auth key ended, and there is no pop-cdg-1 in the tailnet; the next up makes another",
+    "cdg-1: its auth key expired, and the tailnet has no pop-cdg-1; the next up creates another key",
   );
 });
 
@@ -290,7 +290,7 @@ test("a refresh without an answer keeps what is known", async () => {
   const { id, outs } = await authKeyHandler.create(inputsOf({ isNew: false }), context);
   pass(2 * 3_600_000);
   expect(await authKeyHandler.read(id, outs, context)).toMatchObject({ outs });
-  expect(lines.at(-1)).toMatch(/^cdg-1: the tailnet was not asked \(list devices: /);
+  expect(lines.at(-1)).toMatch(/^cdg-1: the tailnet could not be read \(list devices: /);
 });
 
 test("a delete revokes the key and takes the node along", async () => {
@@ -310,14 +310,14 @@ test("a key that ended is not revoked, and a node that cannot be removed does no
   pass(2 * 3_600_000);
   await authKeyHandler.delete(id, outs, context);
   expect(api.asked().filter((it) => it.startsWith("DELETE"))).toEqual([]);
-  expect(lines.at(-1)).toMatch(/^cdg-1: pop-cdg-1 stays in the tailnet, remove it there \(list devices: broken/);
+  expect(lines.at(-1)).toMatch(/^cdg-1: pop-cdg-1 is kept in the tailnet, remove it there \(list devices: broken/);
 });
 
 test.each<[string, Scene, RegExp]>([
   [
     "credentials that are not known",
     { instead: () => ({ status: 401, body: { message: "API token invalid" } }) },
-    /\(401, \S+\)\. The control server does not know the credentials: make new ones, then run again\.$/,
+    /\(401, \S+\)\. The control server does not know the credentials: create new ones, then run again\.$/,
   ],
   [
     "a tag that is not owned",
@@ -332,7 +332,7 @@ test.each<[string, Scene, RegExp]>([
   [
     "an outage",
     { instead: () => ({ status: 503, body: { message: "down" } }) },
-    /\(503, \S+\)\. Run again: a key nobody used ends by itself within the hour\.$/,
+    /\(503, \S+\)\. Run again: an unused key expires by itself within an hour\.$/,
   ],
 ])("%s: what was asked, why not, what to do", async (_, of, expected) => {
   const { context } = await scene(of);
@@ -427,14 +427,14 @@ describe("a control server that takes tags from no key", () => {
   test("two nodes of the name: none is changed, and the key to change is named", async () => {
     const it = await kept([node("1", ["pop"]), node("7", ["pop"])]);
     expect(await message(changed(it))).toBe(
-      "cdg-1: nodes 1 and 7 of the tailnet are both called pop-cdg-1, so which one is this PoP's is unclear. Its tags were not changed. Remove the one that is not, or give this stack a tailnet.hostPrefix of its own.",
+      "cdg-1: nodes 1 and 7 of the tailnet are both called pop-cdg-1, so it is unclear which one is this PoP's. Its tags were not changed. Remove the other one, or set another tailnet.hostPrefix for this stack.",
     );
     expect(it.asked).toEqual([]);
   });
 
   test("tags that it says to have taken, and has not, are no success", async () => {
     expect(await message(changed(await kept([node("1", ["pop"])], { deaf: true })))).toBe(
-      "cdg-1: the control server took the tags edge for node 1, and shows pop. Look at it there: headscale nodes list",
+      "cdg-1: the control server accepted the tags edge for node 1, but shows pop. Check it there: headscale nodes list",
     );
   });
 

@@ -25,7 +25,7 @@ const hasty = { ...clock, after: (_ms: number, run: () => void) => systemClock.a
 test("a control server of an authority nobody knows: which key of the stack file helps", async () => {
   const url = await secure();
   expect(await message(createHeadscale({ server: url, apiKey: "planted-key" }, { clock: hasty }).mint(asked))).toMatch(
-    /^make an auth key: https:\/\/127\.0\.0\.1:\d+ has a certificate of an authority that is not known here \([A-Z_]+\)\. Name its authorities in tailnet\.ca$/,
+    /^make an auth key: https:\/\/127\.0\.0\.1:\d+ has a certificate of an untrusted CA \([A-Z_]+\)\. Set tailnet\.ca to its CA certificates$/,
   );
 });
 
@@ -95,7 +95,7 @@ test.each([
 test("a redirect is not followed: the credential goes to nobody else", async () => {
   const { url, received } = await httpServer(() => ({ status: 302, headers: { location: "http://127.0.0.1:9/" } }));
   expect(await message(createHeadscale({ server: url, apiKey: "planted-key" }, { clock }).devices())).toMatch(
-    /^list nodes: refused without a reason \(302, /,
+    /^list nodes: rejected without a reason \(302, /,
   );
   expect(received).toHaveLength(1);
 });

@@ -9,7 +9,7 @@ import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { MachineConfig } from "../../providers/fly/wire.ts";
 import { replacementKeys, requiresUpdate } from "../../providers/handler.ts";
 import { app, image, machineInputs, volumeInputs } from "../support/context.ts";
-import { type FaultWorld, faultWorld, liveMachines, token } from "../support/faults/world.ts";
+import { type FaultFixture, faultFixture, liveMachines, token } from "../support/faults/fixture.ts";
 import { machineConfig } from "../support/machine-configs.ts";
 
 /** Where two values differ: paths as a preview prints them, the shortest that say it all. */
@@ -23,13 +23,13 @@ function differences(a: unknown, b: unknown, path = ""): string[] {
 }
 
 interface Pop {
-  world: FaultWorld;
+  world: FaultFixture;
   inputs: MachineInputs;
   id: string;
   outs: MachineOutputs;
 }
 
-async function pop(world: FaultWorld, over: Partial<MachineInputs> = {}): Promise<Pop> {
+async function pop(world: FaultFixture, over: Partial<MachineInputs> = {}): Promise<Pop> {
   const context = world.context();
   await appHandler.create({ app, organization: "personal" }, context);
   const { id: volume } = await volumeHandler.create(volumeInputs(), context);
@@ -50,7 +50,7 @@ async function edit({ world, id }: Pop, change: (config: MachineConfig) => void)
 }
 
 /** What a person's flyctl would send. */
-const byHand = (world: FaultWorld, id: string, verb: string) =>
+const byHand = (world: FaultFixture, id: string, verb: string) =>
   world.fly.handle({
     method: "POST",
     path: `/v1/apps/${app}/machines/${id}/${verb}`,
@@ -244,7 +244,7 @@ const edits: [field: string, change: (config: MachineConfig) => void][] = [
 ];
 
 test.each(edits)("changed by hand, %s shows as just that and is put back", async (field, change) => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const it = await pop(world);
   await edit(it, change);
   const { shown, outs } = await refreshed(it);
@@ -305,7 +305,7 @@ const removals: [field: string, change: (config: MachineConfig) => void][] = [
 ];
 
 test.each(removals)("removed by hand, %s shows as just that and is put back", async (field, change) => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const it = await pop(world);
   await edit(it, change);
   const { shown, outs } = await refreshed(it);
@@ -316,7 +316,7 @@ test.each(removals)("removed by hand, %s shows as just that and is put back", as
 test("in any config, one variable, one port of a service and one interval changed by hand show as just these", async () => {
   await fc.assert(
     fc.asyncProperty(machineConfig, async (config) => {
-      await using world = await faultWorld();
+      await using world = await faultFixture();
       const it = await pop(world, { config });
       await edit(it, (found) => {
         found.env = { ...found.env, BY_HAND: "1" };
@@ -341,7 +341,7 @@ test("in any config, one variable, one port of a service and one interval change
 });
 
 test("what somebody rewrote without changing what it means is no drift", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const it = await pop(world);
   await edit(it, (config) => {
     config.stop_config = { signal: "SIGTERM", timeout: 60_000_000_000 };
@@ -352,7 +352,7 @@ test("what somebody rewrote without changing what it means is no drift", async (
 });
 
 test("a machine cordoned by hand shows it, and is routed again without a new version", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const it = await pop(world);
   await it.world.context().fly.cordonMachine(app, it.id);
   const { shown, outs } = await refreshed(it);
@@ -367,7 +367,7 @@ const deeds: [deed: string, found: string, by: (it: Pop) => Promise<unknown>][] 
   ["suspended", "suspended", ({ world, id }) => byHand(world, id, "suspend")],
 ];
 test.each(deeds)("a machine that somebody %s shows as %s, and is started and verified", async (_, found, by) => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const it = await pop(world);
   await by(it);
   await world.clock.advance(90_000);
@@ -379,14 +379,14 @@ test.each(deeds)("a machine that somebody %s shows as %s, and is started and ver
 });
 
 test("a machine on its way back from a restart is no drift", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const it = await pop(world);
   await byHand(world, it.id, "restart");
   expect((await refreshed(it)).shown).toEqual([]);
 });
 
 test("a check that fails for a minute is drift, one that recovers is not", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const it = await pop(world);
   world.runner.machine(it.id, { check: failingCheck });
   await world.clock.advance(20_000);
@@ -401,7 +401,7 @@ test("a check that fails for a minute is drift, one that recovers is not", async
 test("a PoP's mark that somebody changed or took is drift, and is put back", async () => {
   const marks: Record<string, string>[] = [{ fly_pops_key: "ewr-9" }, {}];
   for (const mark of marks) {
-    await using world = await faultWorld();
+    await using world = await faultFixture();
     const it = await pop(world);
     await edit(it, (config) => {
       const { fly_pops_key: _, ...metadata } = config.metadata ?? {};
@@ -414,7 +414,7 @@ test("a PoP's mark that somebody changed or took is drift, and is put back", asy
 });
 
 test("a machine destroyed by hand is gone, and made again on its volume", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const it = await pop(world);
   await world.context().fly.deleteMachine(app, it.id, { force: true });
   expect(await machineHandler.read(it.id, it.outs, world.context())).toBeUndefined();
@@ -422,8 +422,8 @@ test("a machine destroyed by hand is gone, and made again on its volume", async 
   expect(outs).toMatchObject({ state: "started", volume: it.inputs.volume });
 });
 
-test("a volume grown by hand shows its size, and the program is asked to follow since it never shrinks", async () => {
-  await using world = await faultWorld();
+test("a volume grown by hand shows its size, and the program is asked to follow since it cannot shrink", async () => {
+  await using world = await faultFixture();
   const it = await pop(world);
   const inputs = volumeInputs();
   const context = world.context();
@@ -432,12 +432,12 @@ test("a volume grown by hand shows its size, and the program is asked to follow 
   const found = await volumeHandler.read(id, outs, context);
   expect(differences(inputs, found?.inputs)).toEqual(["sizeGb"]);
   const [refusal] = volumeHandler.check(found?.inputs, inputs);
-  expect(refusal).toMatchObject({ property: "sizeGb", reason: expect.stringContaining("Write 10") });
+  expect(refusal).toMatchObject({ property: "sizeGb", reason: expect.stringContaining("Set it to 10") });
   expect(volumeHandler.check(found?.inputs, { ...inputs, sizeGb: 10 })).toEqual([]);
 });
 
 test("a volume destroyed by hand is gone and made again", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const context = world.context();
   await appHandler.create({ app, organization: "personal" }, context);
   const { id, outs } = await volumeHandler.create(volumeInputs(), context);
@@ -447,7 +447,7 @@ test("a volume destroyed by hand is gone and made again", async () => {
 });
 
 test("an address released by hand is gone, and assigned anew", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const context = world.context();
   await appHandler.create({ app, organization: "personal" }, context);
   const { id, outs } = await addressHandler.create({ app, type: "v6" }, context);
@@ -458,7 +458,7 @@ test("an address released by hand is gone, and assigned anew", async () => {
 });
 
 test("an app deleted by hand takes all with it: everything reads as gone", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const it = await pop(world);
   const context = world.context();
   await context.fly.deleteApp(app);
@@ -468,7 +468,7 @@ test("an app deleted by hand takes all with it: everything reads as gone", async
 });
 
 test("a machine that Fly moved to another host is taken over with its new volume: nothing is replaced, nothing called", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const it = await pop(world);
   const context = world.context();
   const volumeOuts = (await volumeHandler.create(volumeInputs(), context)).outs;
@@ -483,7 +483,7 @@ test("a machine that Fly moved to another host is taken over with its new volume
 });
 
 test("a host that does not answer is no drift: state keeps what it knew, and says so", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const it = await pop(world);
   world.fly.platform.hostDown(liveMachines(world.fly.snapshot())[0]?.zone ?? "");
   expect((await refreshed(it)).shown).toEqual([]);

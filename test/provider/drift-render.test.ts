@@ -10,7 +10,7 @@ import { alignToDesired, normalise, sameConfig } from "../../providers/fly/norma
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { MachineConfig } from "../../providers/fly/wire.ts";
 import { app, machineInputs, volumeInputs } from "../support/context.ts";
-import { faultWorld } from "../support/faults/world.ts";
+import { faultFixture } from "../support/faults/fixture.ts";
 import { machineConfig } from "../support/machine-configs.ts";
 
 const mount = { volume: "vol_1", path: "/var" };
@@ -71,7 +71,7 @@ test("the same config in another order of keys is the same", () => {
 test("a machine of any config reads as it was wanted: the second preview is empty, and an update calls nothing", async () => {
   await fc.assert(
     fc.asyncProperty(machineConfig, async (config) => {
-      await using world = await faultWorld();
+      await using world = await faultFixture();
       const context = world.context();
       await appHandler.create({ app, organization: "personal" }, context);
       const { id: volume } = await volumeHandler.create(volumeInputs(), context);
@@ -92,7 +92,7 @@ test("a machine of any config reads as it was wanted: the second preview is empt
 test("a run that finds its machine made already posts nothing, whatever the config", async () => {
   await fc.assert(
     fc.asyncProperty(machineConfig, async (config) => {
-      await using world = await faultWorld();
+      await using world = await faultFixture();
       const context = world.context();
       await appHandler.create({ app, organization: "personal" }, context);
       const { id: volume } = await volumeHandler.create(volumeInputs(), context);

@@ -2,13 +2,13 @@ import { expect, test } from "vitest";
 import { sleep } from "../../providers/clock.ts";
 import { withLease } from "../../providers/fly/lease.ts";
 import { app } from "../support/context.ts";
+import { faultFixture, liveMachines } from "../support/faults/fixture.ts";
 import { operations } from "../support/faults/operations.ts";
 import { dryRun } from "../support/faults/run.ts";
-import { faultWorld, liveMachines } from "../support/faults/world.ts";
 
 /** A machine, and its lease held for a while. */
-async function held(ms: number, strike?: (faults: Awaited<ReturnType<typeof faultWorld>>["fly"]["faults"]) => void) {
-  const world = await faultWorld();
+async function held(ms: number, strike?: (faults: Awaited<ReturnType<typeof faultFixture>>["fly"]["faults"]) => void) {
+  const world = await faultFixture();
   await operations.find(({ kind, name }) => kind === "Machine" && name === "read")?.prepare(world);
   const id = liveMachines(world.fly.snapshot())[0]?.id ?? "";
   world.fly.calls.clear();
@@ -22,7 +22,7 @@ async function held(ms: number, strike?: (faults: Awaited<ReturnType<typeof faul
   return { world, id, work, lost };
 }
 
-const lease = (world: Awaited<ReturnType<typeof faultWorld>>) => liveMachines(world.fly.snapshot())[0]?.lease;
+const lease = (world: Awaited<ReturnType<typeof faultFixture>>) => liveMachines(world.fly.snapshot())[0]?.lease;
 
 test("a lease is renewed at half its time for as long as the work takes, and given back at its end", async () => {
   const { world, work, lost } = await held(100_000);
@@ -51,7 +51,7 @@ test("a lease that ended under way is told, not taken anew in silence", async ()
   );
   await using _ = world;
   await work;
-  expect(String(lost[0])).toMatch(/the lease of machine [0-9a-f]{14} ended under way/);
+  expect(String(lost[0])).toMatch(/the lease of machine [0-9a-f]{14} expired during the operation/);
 });
 
 test("a healthy update is over before its lease has to be renewed", async () => {

@@ -11,27 +11,27 @@ import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Handler, Properties } from "../../providers/handler.ts";
 import { createProvider } from "../../providers/host.ts";
 import type { ResourceType } from "../../providers/resource.ts";
-import { app, type Bench, bench, machineInputs, volumeInputs } from "../support/context.ts";
+import { app, type HandlerFixture, handlerFixture, machineInputs, volumeInputs } from "../support/context.ts";
 
-const kinds: [ResourceType, Handler<Properties, Properties>, (made: Bench) => Promise<Properties>][] = [
+const kinds: [ResourceType, Handler<Properties, Properties>, (fixture: HandlerFixture) => Promise<Properties>][] = [
   ["App", appHandler, async () => ({ app, organization: "personal", owner: "me/fly-pops/prod" })],
   ["Address", addressHandler, async () => ({ app, type: "v4" })],
   ["Volume", volumeHandler, async () => volumeInputs()],
   [
     "Machine",
     machineHandler,
-    async ({ context }: Bench) => machineInputs((await volumeHandler.create(volumeInputs(), context)).id),
+    async ({ context }: HandlerFixture) => machineInputs((await volumeHandler.create(volumeInputs(), context)).id),
   ],
 ] as never;
 
 /** One process of the host: what it remembers goes with it. */
-async function process(kind: ResourceType, handler: Handler<Properties, Properties>, { context }: Bench) {
+async function process(kind: ResourceType, handler: Handler<Properties, Properties>, { context }: HandlerFixture) {
   const provider = createProvider(kind, handler, () => context);
   await provider.configure?.({ config: { get: () => undefined, require: () => "" } });
   return provider as Required<typeof provider>;
 }
 
-const things = ({ local }: Bench) => {
+const things = ({ local }: HandlerFixture) => {
   const { apps, addresses, volumes, machines } = local.world();
   return {
     apps: Object.keys(apps),
@@ -44,31 +44,31 @@ const things = ({ local }: Bench) => {
 test.each(kinds)(
   "%s: found by a forced create, it outlives the delete of its former record",
   async (kind, handler, of) => {
-    await using made = await bench();
-    const inputs = await of(made);
-    const first = await process(kind, handler, made);
+    await using fixture = await handlerFixture();
+    const inputs = await of(fixture);
+    const first = await process(kind, handler, fixture);
     const old = await first.create(inputs);
-    const before = things(made);
-    const second = await process(kind, handler, made);
+    const before = things(fixture);
+    const second = await process(kind, handler, fixture);
     expect((await second.create(inputs)).id).toBe(old.id);
     await second.delete(old.id, old.outs ?? {});
-    expect(things(made)).toEqual(before);
+    expect(things(fixture)).toEqual(before);
   },
 );
 
 test.each(kinds)(
   "%s: cut off between create and delete, the next run compares it and lets it be",
   async (kind, handler, of) => {
-    await using made = await bench();
-    const inputs = await of(made);
-    const first = await process(kind, handler, made);
+    await using fixture = await handlerFixture();
+    const inputs = await of(fixture);
+    const first = await process(kind, handler, fixture);
     const old = await first.create(inputs);
-    await (await process(kind, handler, made)).create(inputs);
-    const before = things(made);
-    const next = await process(kind, handler, made);
+    await (await process(kind, handler, fixture)).create(inputs);
+    const before = things(fixture);
+    const next = await process(kind, handler, fixture);
     await next.diff(old.id, old.outs ?? {}, inputs);
     await next.delete(old.id, old.outs ?? {});
-    expect(things(made)).toEqual(before);
+    expect(things(fixture)).toEqual(before);
   },
 );
 
@@ -76,45 +76,45 @@ test.each(kinds)(
   "%s: one that nobody wants goes, and so does one whose replacement was compared before",
   async (kind, handler, of) => {
     for (const compared of [false, true]) {
-      await using made = await bench();
-      const inputs = await of(made);
-      const first = await process(kind, handler, made);
+      await using fixture = await handlerFixture();
+      const inputs = await of(fixture);
+      const first = await process(kind, handler, fixture);
       const old = await first.create(inputs);
-      const next = await process(kind, handler, made);
+      const next = await process(kind, handler, fixture);
       if (compared) {
         await next.diff(old.id, old.outs ?? {}, inputs);
         await next.diff(old.id, old.outs ?? {}, { ...inputs, app: "other-edge" });
       }
-      made.local.fly.calls.clear();
+      fixture.local.fly.calls.clear();
       await next.delete(old.id, old.outs ?? {});
-      expect(made.local.fly.calls.list.map(({ method }) => method)).toContain("DELETE");
+      expect(fixture.local.fly.calls.list.map(({ method }) => method)).toContain("DELETE");
     }
   },
 );
 
 test("a volume that Fly moved to another host is found by a forced create under its new id, and stays", async () => {
-  await using made = await bench();
-  const provider = await process("Volume", volumeHandler as never, made);
+  await using fixture = await handlerFixture();
+  const provider = await process("Volume", volumeHandler as never, fixture);
   const old = await provider.create(volumeInputs());
   // As a record remembers it that was not refreshed since.
   const former = "vol_0000000000000000";
   expect((await provider.create(volumeInputs())).id).toBe(old.id);
   await provider.delete(former, old.outs ?? {});
-  expect(things(made).volumes).toEqual([[old.id, "created"]]);
+  expect(things(fixture).volumes).toEqual([[old.id, "created"]]);
 });
 
 test("what is cancelled before it began does nothing, and says so", async () => {
-  await using made = await bench();
+  await using fixture = await handlerFixture();
   let cancelled = false;
-  const context = { ...made.context, rollout: createRolloutGate({ isCancelled: () => cancelled }) };
-  const provider = await process("Volume", volumeHandler as never, { ...made, context });
+  const context = { ...fixture.context, rollout: createRolloutGate({ isCancelled: () => cancelled }) };
+  const provider = await process("Volume", volumeHandler as never, { ...fixture, context });
   const { id, outs = {} } = await provider.create(volumeInputs());
   cancelled = true;
-  made.local.fly.calls.clear();
+  fixture.local.fly.calls.clear();
   const sentence =
-    "cdg-1: nothing was done, because the run was cancelled before its turn. It is as it was. Run again.";
+    "cdg-1: nothing was done, because the run was cancelled before its turn. It was not changed. Run again.";
   await expect(provider.create(volumeInputs({ name: "pop_2" }))).rejects.toThrow(sentence);
   await expect(provider.update(id, outs, volumeInputs({ sizeGb: 9 }))).rejects.toThrow(sentence);
   await expect(provider.delete(id, outs)).rejects.toThrow(sentence);
-  expect(made.local.fly.calls.list).toEqual([]);
+  expect(fixture.local.fly.calls.list).toEqual([]);
 });

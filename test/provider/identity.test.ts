@@ -3,10 +3,10 @@ import { helperMachineConfig, identityHandler } from "../../providers/fly/identi
 import { machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import { app, identityInputs, image, machineInputs, volumeInputs } from "../support/context.ts";
-import { type FaultWorld, faultWorld, liveMachines, unkind } from "../support/faults/world.ts";
+import { type FaultFixture, faultFixture, liveMachines, worstQuirks } from "../support/faults/fixture.ts";
 import { identityOf, popExec } from "../support/identities.ts";
 
-async function withVolume(world: FaultWorld) {
+async function withVolume(world: FaultFixture) {
   const context = world.context();
   await context.fly.createApp({ name: app, org_slug: "personal" });
   const { id: volume } = await volumeHandler.create(volumeInputs(), context);
@@ -14,8 +14,8 @@ async function withVolume(world: FaultWorld) {
   return { context, volume };
 }
 
-const routes = (world: FaultWorld) => world.fly.calls.list.map(({ route }) => route);
-const names = (world: FaultWorld) => liveMachines(world.fly.snapshot()).map(({ name }) => name);
+const routes = (world: FaultFixture) => world.fly.calls.list.map(({ route }) => route);
+const names = (world: FaultFixture) => liveMachines(world.fly.snapshot()).map(({ name }) => name);
 const message = (work: Promise<unknown>) =>
   work.then(
     () => "it succeeded",
@@ -23,7 +23,7 @@ const message = (work: Promise<unknown>) =>
   );
 
 test("a new volume gets its key by a machine that is gone afterwards, and the volume is free", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const { context, volume } = await withVolume(world);
   const inputs = identityInputs(volume);
   const { id, outs } = await identityHandler.create(inputs, context);
@@ -64,7 +64,7 @@ test("the machine that makes it serves nobody, never comes back, and is known as
 });
 
 test("a key that is not made yet is asked for again", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const { context, volume } = await withVolume(world);
   let asked = 0;
   world.runner.image(image(1), {
@@ -75,7 +75,7 @@ test("a key that is not made yet is asked for again", async () => {
 });
 
 test("where the PoP runs already it is asked, and no second machine is made", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const { context, volume } = await withVolume(world);
   await machineHandler.create(machineInputs(volume), context);
   world.fly.calls.clear();
@@ -86,7 +86,7 @@ test("where the PoP runs already it is asked, and no second machine is made", as
 });
 
 test("a PoP that somebody stopped is started to be asked", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const { context, volume } = await withVolume(world);
   const { id } = await machineHandler.create(machineInputs(volume), context);
   await context.fly.stopMachine(app, id);
@@ -96,7 +96,7 @@ test("a PoP that somebody stopped is started to be asked", async () => {
 });
 
 test("a refresh after the volume went to another host takes over its new id", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const { context, volume } = await withVolume(world);
   const { id, outs } = await identityHandler.create(identityInputs(volume), context);
   expect(await identityHandler.read(id, outs, context)).toEqual({ outs, inputs: identityInputs(volume) });
@@ -106,7 +106,7 @@ test("a refresh after the volume went to another host takes over its new id", as
 });
 
 test("a refresh after volume and machine went finds nothing", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const { context, volume } = await withVolume(world);
   const { id, outs } = await identityHandler.create(identityInputs(volume), context);
   await context.fly.deleteVolume(app, volume);
@@ -116,7 +116,7 @@ test("a refresh after volume and machine went finds nothing", async () => {
 test.each([1, 2, 3, 4, 5, 6])(
   "the machine that took the place of another is found although a server still shows the other one, seed %i",
   async (seed) => {
-    await using world = await faultWorld({ quirks: { ...unkind, seed } });
+    await using world = await faultFixture({ quirks: { ...worstQuirks, seed } });
     const { context, volume } = await withVolume(world);
     const inputs = identityInputs(volume);
     const config = helperMachineConfig({ ...inputs, image: image(9) });
@@ -130,21 +130,21 @@ test.each([1, 2, 3, 4, 5, 6])(
 );
 
 test("an image that does not come up: why, and nothing is left of it", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const { context, volume } = await withVolume(world);
   world.runner.image(image(1), { exits: { afterMs: 100, exitCode: 3 } });
   expect(await message(identityHandler.create(identityInputs(volume), context))).toMatch(
-    /^cdg-1: no identity made, machine [0-9a-f]{14} did not come up: it exited with 3\. It was destroyed, the volume is kept\. Look at the image, then run again\.$/,
+    /^cdg-1: no identity created, machine [0-9a-f]{14} did not start: it exited with 3\. It was destroyed, the volume is kept\. Check the image, then run again\.$/,
   );
   expect(names(world)).toEqual([]);
 });
 
 test("an image without the helper: what it said, and what to do", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const { context, volume } = await withVolume(world);
   world.runner.image(image(1), { exec: () => ({ exitCode: 127, stdout: "", stderr: "no such file\nor directory" }) });
   expect(await message(identityHandler.create(identityInputs(volume, { timeoutSeconds: 5 }), context))).toMatch(
-    /^cdg-1: no identity read in machine [0-9a-f]{14}, pop ended with 127, no such file or directory\. Nothing was sealed\. The image must be one of fly-pops/,
+    /^cdg-1: could not read the SSH host key \(the identity\) in machine [0-9a-f]{14}: pop exited with 127, no such file or directory\. No secrets were encrypted\. The machine must run a fly-pops/,
   );
   expect(names(world)).toEqual([]);
 });
@@ -155,16 +155,16 @@ test.each([
   ["another kind of key", JSON.stringify({ recipient: "age1abc", fingerprint: "x" })],
   ["more than a key", JSON.stringify({ recipient: "ssh-ed25519 AAAAx\nevil", fingerprint: "x" })],
 ])("a helper that shows %s is not believed", async (_, stdout) => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const { context, volume } = await withVolume(world);
   world.runner.image(image(1), { exec: () => ({ exitCode: 0, stdout, stderr: "" }) });
   expect(await message(identityHandler.create(identityInputs(volume, { timeoutSeconds: 3 }), context))).toMatch(
-    /, it showed no key\. Nothing was sealed\./,
+    /: no key in its output\. No secrets were encrypted\./,
   );
 });
 
 test("a machine of its name that is somebody else's is left alone", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const { context, volume } = await withVolume(world);
   await context.fly.createMachine(app, { name: "cdg-1-identity", region: "cdg", config: { image: image(7) } });
   await world.clock.advance(30_000);
@@ -175,16 +175,16 @@ test("a machine of its name that is somebody else's is left alone", async () => 
 });
 
 test("a volume that another stack's machine holds is refused", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const { context, volume } = await withVolume(world);
   await machineHandler.create(machineInputs(volume, { name: "other-1", owner: "me/fly-pops/other" }), context);
   expect(await message(identityHandler.create(identityInputs(volume), context))).toMatch(
-    /^cdg-1: volume vol_\w+ is bound to machine [0-9a-f]{14} of stack me\/fly-pops\/other\. No identity was made\./,
+    /^cdg-1: volume vol_\w+ is attached to machine [0-9a-f]{14} of stack me\/fly-pops\/other\. No identity was created\./,
   );
 });
 
 test("other names for SSH ask nobody: the key stays", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const { context, volume } = await withVolume(world);
   const { id, outs } = await identityHandler.create(identityInputs(volume), context);
   world.fly.calls.clear();

@@ -5,12 +5,12 @@ import { machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import { PartialResourceError } from "../../providers/handler.ts";
 import type { TailnetApi } from "../../providers/tailnet/tailnet-api.ts";
-import { bench, machineInputs, volumeInputs } from "../support/context.ts";
+import { handlerFixture, machineInputs, volumeInputs } from "../support/context.ts";
 import type { LocalFlyTestOptions } from "../support/local-fly.ts";
 
 /** `devices`: hostnames of the tailnet; undefined when the credentials may not see them; a reason when it cannot be asked. */
 async function pop(devices: string[] | undefined | Error, hoursLeft: number, options: LocalFlyTestOptions = {}) {
-  const made = await bench(options);
+  const fixture = await handlerFixture(options);
   let asked = 0;
   const driver = {
     devices: async () => {
@@ -19,17 +19,17 @@ async function pop(devices: string[] | undefined | Error, hoursLeft: number, opt
       return devices?.map((hostname) => ({ id: hostname, hostname, tags: ["pop"] }));
     },
   } as unknown as TailnetApi;
-  const context = { ...made.context, tailnet: () => driver };
+  const context = { ...fixture.context, tailnet: () => driver };
   const volume = await volumeHandler.create(volumeInputs(), context);
-  const expires = new Date(made.local.clock.now() + hoursLeft * 3_600_000).toISOString();
+  const expires = new Date(fixture.local.clock.now() + hoursLeft * 3_600_000).toISOString();
   const inputs = machineInputs(volume.id, { joins: { node: "pop-cdg-1", driver: "tailscale", expires } });
-  return { ...made, context, inputs, expires, asked: () => asked };
+  return { ...fixture, context, inputs, expires, asked: () => asked };
 }
 
 test("a key that ended, and no such node: nothing is made, and it is said what makes another", async () => {
   await using it = await pop(["pop-ewr-1"], -1);
   await expect(machineHandler.create(it.inputs, it.context)).rejects.toThrow(
-    `cdg-1: no machine made or changed, its auth key ended at ${it.expires} and pop-cdg-1 is not in the tailnet, so it could never join. Run again with --refresh, which makes another key: npx pulumi up --refresh`,
+    `cdg-1: no machine created or changed: its auth key expired at ${it.expires} and pop-cdg-1 is not in the tailnet, so it could never join. Run again with --refresh, which creates another key: npx pulumi up --refresh`,
   );
   expect(it.local.machines()).toEqual([]);
 });
@@ -45,7 +45,9 @@ test.each([
   expect(it.local.machines()).toHaveLength(1);
   expect(it.asked()).toBe(asked);
   const unsure = devices === undefined || devices instanceof Error;
-  expect(it.lines.some((line) => line.includes("whether pop-cdg-1 joined before cannot be asked"))).toBe(unsure);
+  expect(it.logLines.some((line) => line.includes("the tailnet could not be asked whether pop-cdg-1 has joined"))).toBe(
+    unsure,
+  );
 });
 
 test("what was left half made is not taken up again with a key that ended meanwhile; what is whole asks nobody", async () => {
@@ -56,7 +58,7 @@ test("what was left half made is not taken up again with a key that ended meanwh
   if (!(failed instanceof PartialResourceError)) throw failed;
   await it.local.clock.advance(2 * 3_600_000);
   const update = machineHandler.update(failed.id, failed.outs as never, it.inputs, it.context);
-  await expect(update).rejects.toThrow(/its auth key ended at .* npx pulumi up --refresh$/);
+  await expect(update).rejects.toThrow(/its auth key expired at .* npx pulumi up --refresh$/);
   const asked = it.asked();
   await machineHandler.update(
     failed.id,

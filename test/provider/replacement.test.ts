@@ -14,7 +14,7 @@ import type { ResourceType } from "../../providers/resource.ts";
 import { type SealedSecretsInputs, sealedSecretsHandler } from "../../providers/sops/sealed-secrets.ts";
 import { type AuthKeyInputs, authKeyHandler } from "../../providers/tailnet/auth-key.ts";
 import { app, identityInputs, image, machineInputs, volumeInputs, withImage } from "../support/context.ts";
-import { type FaultWorld, faultWorld, liveMachines } from "../support/faults/world.ts";
+import { type FaultFixture, faultFixture, liveMachines } from "../support/faults/fixture.ts";
 import { identityOf } from "../support/identities.ts";
 import { enc, memoryTailnet, openSops, sopsText } from "../support/sealing.ts";
 
@@ -181,7 +181,7 @@ const rows = subjects.flatMap((it) =>
 const rowsOf = (fate: ChangeAction) =>
   rows.filter((row) => row.fate === fate).map((row) => [row.kind, row.property, row.why, row] as const);
 
-async function made({ handler, prepare }: Subject, world: FaultWorld) {
+async function made({ handler, prepare }: Subject, world: FaultFixture) {
   const context = { ...world.context(), sops: openSops, tailnet: memoryTailnet().driver };
   const inputs = await prepare(context);
   const { id, outs } = await handler.create(inputs, context);
@@ -207,7 +207,7 @@ test.each(subjects.map((it) => [it.kind, it] as const))("%s: every property of i
 test.each(rows.map((row) => [row.kind, row.property, row.fate, row] as const))(
   "%s.%s: %s, as a preview says it",
   async (_, property, fate, row) => {
-    await using world = await faultWorld();
+    await using world = await faultFixture();
     const { inputs, id, outs } = await made(row, world);
     const provider = createProvider(row.kind, row.handler, () => {
       throw new Error("a diff needs no credentials");
@@ -225,7 +225,7 @@ test.each(rows.map((row) => [row.kind, row.property, row.fate, row] as const))(
 test.each(rows.map((row) => [row.kind, row.property, row] as const))(
   "%s.%s: the same value is no change",
   async (_, property, row) => {
-    await using world = await faultWorld();
+    await using world = await faultFixture();
     const { inputs, id, outs } = await made(row, world);
     const provider = createProvider(row.kind, row.handler, () => {
       throw new Error("a diff needs no credentials");
@@ -240,7 +240,7 @@ const toldToFly = (rows: ReturnType<typeof rowsOf>) =>
   rows.filter(([kind, property]) => !["Identity", "AuthKey", "SealedSecrets"].includes(kind) && property !== "state");
 
 test.each(toldToFly(rowsOf("update")))("%s.%s is changed in place: %s", async (_, property, _why, row) => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const { context, inputs, id, outs } = await made(row, world);
   const news = { ...inputs, [property]: row.other };
   const updated = await row.handler.update(id, outs, news, context);
@@ -252,7 +252,7 @@ test.each(toldToFly(rowsOf("update")))("%s.%s is changed in place: %s", async (_
 });
 
 test.each(rowsOf("ignored"))("%s.%s is stored, and nothing is called: %s", async (_, property, _why, row) => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const { context, inputs, id, outs } = await made(row, world);
   const updated = await row.handler.update(id, outs, { ...inputs, [property]: row.other }, context);
   expect(world.fly.calls.count()).toBe(0);
@@ -260,7 +260,7 @@ test.each(rowsOf("ignored"))("%s.%s is stored, and nothing is called: %s", async
 });
 
 test("nothing is replaced that Fly would let us keep: what replaces a machine, Fly refuses or ignores in an update", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const { context, inputs, id } = await made(byKind.Machine, world);
   const other = await volumeHandler.create(volumeInputs({ name: "pop_other" }), context);
   const before = await context.fly.getMachine(app, id);
@@ -274,7 +274,7 @@ test("nothing is replaced that Fly would let us keep: what replaces a machine, F
 });
 
 test("two changes that replace are both named", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const { inputs, id, outs } = await made(byKind.Machine, world);
   const provider = createProvider("Machine", byKind.Machine.handler, () => {
     throw new Error("a diff needs no credentials");
@@ -284,7 +284,7 @@ test("two changes that replace are both named", async () => {
 });
 
 test("a machine's replacement cannot stand beside it: its volume and name are taken until it is gone", async () => {
-  await using world = await faultWorld();
+  await using world = await faultFixture();
   const { context, inputs } = await made(byKind.Machine, world);
   const twin = context.fly.createMachine(app, {
     name: "cdg-2",

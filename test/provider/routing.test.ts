@@ -9,7 +9,7 @@ import { createEdge } from "../../local/edge/edge.ts";
 import type { Routes } from "../../local/edge/routes.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
-import { app, type Bench, bench, image, machineInputs, volumeInputs } from "../support/context.ts";
+import { app, type HandlerFixture, handlerFixture, image, machineInputs, volumeInputs } from "../support/context.ts";
 
 const meanings = [
   { meaning: "steer routing", namedChecksOnlyWatch: false },
@@ -19,29 +19,29 @@ const meanings = [
 /** A PoP of each name on local Fly; those in `sick` answer their checks with 503. */
 async function pops(names: readonly string[], quirks: { namedChecksOnlyWatch: boolean; replicas?: number }) {
   const sick = new Set<string>();
-  const made = await bench({
+  const fixture = await handlerFixture({
     quirks,
     behaviour: {
       check: (_check, _upMs, { config: { env } }) =>
         sick.has(env?.POP_NAME ?? "") ? { passing: false, output: "503" } : { passing: true, output: "200 OK" },
     },
   });
-  await made.local.call("POST", `/apps/${app}/ip_assignments`, { type: "v4" });
+  await fixture.local.call("POST", `/apps/${app}/ip_assignments`, { type: "v4" });
   for (const pop of names) {
     const region = pop.slice(0, 3);
     const own = { pop, name: pop, region };
     const volume = await volumeHandler.create(
       volumeInputs({ pop, region, name: `pop_${pop.replace("-", "_")}` }),
-      made.context,
+      fixture.context,
     );
     const config = machineConfig({ name: pop, cpuKind: "shared", cpus: 1, memoryMb: 256, volumeGb: 3 }, image(1));
-    await machineHandler.create(machineInputs(volume.id, { ...own, config }), made.context);
+    await machineHandler.create(machineInputs(volume.id, { ...own, config }), fixture.context);
   }
-  return { ...made, sick };
+  return { ...fixture, sick };
 }
 
 /** Local Fly's edge before the machines, each of which a server here stands for: it says its PoP's name and ends. */
-async function visitors({ local }: Bench, clientRegion: string) {
+async function visitors({ local }: HandlerFixture, clientRegion: string) {
   const names = new Map(local.machines().map(({ id, name }) => [id, name]));
   const dials = new Map<string, { host: string; port: number }>();
   for (const [id, name] of names) {
@@ -69,34 +69,34 @@ async function visitors({ local }: Bench, clientRegion: string) {
 }
 
 test.each(meanings)("named checks $meaning: a PoP whose checks fail gets no visitors on any port", async (quirks) => {
-  await using made = await pops(["cdg-1", "nrt-1"], quirks);
-  const visit = await visitors(made, "cdg");
+  await using fixture = await pops(["cdg-1", "nrt-1"], quirks);
+  const visit = await visitors(fixture, "cdg");
   expect([await visit(80), await visit(443)]).toEqual(["cdg-1", "cdg-1"]);
-  made.sick.add("cdg-1");
-  await made.local.clock.advance(10_000);
+  fixture.sick.add("cdg-1");
+  await fixture.local.clock.advance(10_000);
   expect([await visit(80), await visit(443)]).toEqual(["nrt-1", "nrt-1"]);
-  made.sick.delete("cdg-1");
-  await made.local.clock.advance(10_000);
+  fixture.sick.delete("cdg-1");
+  await fixture.local.clock.advance(10_000);
   expect([await visit(80), await visit(443)]).toEqual(["cdg-1", "cdg-1"]);
 });
 
 test.each(meanings)("named checks $meaning: a new PoP gets no visitors before its first pass", async (quirks) => {
-  await using made = await pops(["cdg-1"], quirks);
-  const { local } = made;
+  await using fixture = await pops(["cdg-1"], quirks);
+  const { local } = fixture;
   const region = "nrt";
-  made.sick.add("nrt-1");
-  const volume = await volumeHandler.create(volumeInputs({ pop: "nrt-1", region, name: "pop_nrt_1" }), made.context);
+  fixture.sick.add("nrt-1");
+  const volume = await volumeHandler.create(volumeInputs({ pop: "nrt-1", region, name: "pop_nrt_1" }), fixture.context);
   const config = machineConfig({ name: "nrt-1", cpuKind: "shared", cpus: 1, memoryMb: 256, volumeGb: 3 }, image(1));
   const inputs = machineInputs(volume.id, { pop: "nrt-1", name: "nrt-1", region, config, timeoutSeconds: 60 });
-  await expect(machineHandler.create(inputs, made.context)).rejects.toThrow(/does not serve.*health is critical/);
-  const visit = await visitors(made, "nrt");
+  await expect(machineHandler.create(inputs, fixture.context)).rejects.toThrow(/does not serve.*health is critical/);
+  const visit = await visitors(fixture, "nrt");
   expect(local.machines().find(({ name }) => name === "nrt-1")).toMatchObject({ state: "started", cordoned: false });
   expect(await visit(443)).toBe("cdg-1");
 });
 
 test("a Fly that shows checks of one name as one row: the update does not wait for rows that never come", async () => {
-  await using made = await pops(["cdg-1"], { replicas: 1, namedChecksOnlyWatch: true });
-  const [machine] = (await made.local.call("GET", `/apps/${app}/machines`)).body;
+  await using fixture = await pops(["cdg-1"], { replicas: 1, namedChecksOnlyWatch: true });
+  const [machine] = (await fixture.local.call("GET", `/apps/${app}/machines`)).body;
   expect(machine.checks.map((it: { name: string }) => it.name)).toEqual([
     "health",
     `servicecheck-00-http-${ports.health}`,

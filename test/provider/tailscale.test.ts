@@ -138,13 +138,13 @@ test.each<[string, Scene, typeof asClient | { apiKey: string }, RegExp]>([
     "an answer that is no key",
     { instead: ({ url }) => (url.endsWith("/keys") ? { body: { id: "x" } } : undefined) },
     asClient,
-    /^make an auth key: unexpected answer of http\S+, see key, expires$/,
+    /^make an auth key: unexpected response of http\S+, see key, expires$/,
   ],
   [
     "a page instead of JSON",
     { instead: () => ({ body: "<html>" }) },
     asClient,
-    /^log in to Tailscale as OAuth client: unexpected answer/,
+    /^log in to Tailscale as OAuth client: unexpected response/,
   ],
   [
     "a server that hangs up",

@@ -1,7 +1,7 @@
 /**
- * Time of a simulation: it jumps to the next timer as soon as nothing is left to run. Everything simulated hangs on promises alone, so "nothing
- * left" is an empty microtask queue, and Node itself tells of it: a tick queued from a microtask comes after the last of them.
- * Not setImmediate: a turn of the event loop a timer costs ten times as much as what it would wait for.
+ * The clock of a simulation: it jumps to the next timer as soon as nothing is left to run. Simulated code waits for promises only, so nothing is left
+ * when the microtask queue is empty: a tick queued from a microtask runs after the last of them.
+ * Not setImmediate: one turn of the event loop per timer is ten times as slow.
  */
 import type { Clock } from "../../providers/clock.ts";
 
@@ -12,14 +12,14 @@ interface Timer {
 }
 
 export interface SimClock extends Clock {
-  /** Lets time pass until `work` has settled. Rejects when `limitMs` of simulated time did not do, or nothing is left that time could bring. */
+  /** Lets time pass until `work` has settled. Rejects after `limitMs` of simulated time, or if no timer is left. */
   until<T>(work: Promise<T>, limitMs: number): Promise<T>;
   /** Lets time pass. */
   pass(ms: number): Promise<void>;
 }
 
-/** Time ran out on something that should have ended long ago. */
-export class Hangs extends Error {}
+/** Work did not end in time, or can never end as no timer is left. */
+export class DeadlockError extends Error {}
 
 /** @param start milliseconds since the epoch. Default 2026-01-01T00:00:00Z */
 export function simClock(start = Date.UTC(2026, 0, 1)): SimClock {
@@ -30,7 +30,7 @@ export function simClock(start = Date.UTC(2026, 0, 1)): SimClock {
   const clock: SimClock = {
     now: () => now,
     after(ms, run) {
-      // Whole milliseconds, as the system's clock has them: ids are made of the time.
+      // Whole milliseconds like the system clock, as ids are made from the time.
       const timer: Timer = { at: now + Math.max(Math.ceil(ms), 0), order: order++, run };
       timers.push(timer);
       return () => {
@@ -52,10 +52,10 @@ export function simClock(start = Date.UTC(2026, 0, 1)): SimClock {
         const step = () => {
           if (over) return;
           const next = timers.pop();
-          if (!next) return end(() => reject(new Hangs("nothing is left that could bring it to an end")));
+          if (!next) return end(() => reject(new DeadlockError("nothing is left that could bring it to an end")));
           if (next.at > deadline) {
             timers.push(next);
-            return end(() => reject(new Hangs(`it is not over after ${limitMs / 1000} s`)));
+            return end(() => reject(new DeadlockError(`it is not over after ${limitMs / 1000} s`)));
           }
           now = next.at;
           try {
@@ -79,10 +79,10 @@ export function simClock(start = Date.UTC(2026, 0, 1)): SimClock {
   return clock;
 }
 
-/** After the last microtask. A tick queued outside of one would come before them. */
+/** Runs after the last microtask. A tick queued outside of a microtask would run before them. */
 const soon = (run: () => void): void => queueMicrotask(() => process.nextTick(run));
 
-/** A binary heap: earliest first, then in the order they were set. Cancelled timers are skipped when their time comes. */
+/** A binary heap of timers: earliest first, then in the order in which they were set. Cancelled timers are skipped when due. */
 function heap() {
   const items: Timer[] = [];
   const before = (a: Timer, b: Timer) => a.at < b.at || (a.at === b.at && a.order < b.order);

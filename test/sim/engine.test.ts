@@ -2,9 +2,9 @@
 import { expect, test } from "vitest";
 import { providerSource } from "../../providers/resource.ts";
 import { simClock } from "./clock.ts";
-import { dice } from "./dice.ts";
 import { createEngine, type EngineState, emptyState } from "./engine.ts";
 import type { Host } from "./host.ts";
+import { createRng } from "./rng.ts";
 import type { Declared } from "./stack.ts";
 
 type Provider = ReturnType<Host["provider"]>;
@@ -31,7 +31,7 @@ function bench(provider: Partial<Provider>) {
   const host: Host = { provider: () => told, call: async (work) => work() as never, kill: () => {}, clock };
   const state: EngineState = emptyState();
   const run = (declared: Declared[], command: "up" | "refresh" | "destroy" = "up") => {
-    const engine = createEngine({ state, host, clock, dice: dice(1), parallel: 2, onStep: () => {} });
+    const engine = createEngine({ state, host, clock, rng: createRng(1), parallel: 2, onStep: () => {} });
     return clock.until(command === "up" ? engine.up(declared) : engine[command](), 60_000);
   };
   return { state, run, calls };

@@ -1,19 +1,19 @@
 /**
- * A small model of Pulumi's engine: check, diff, then create, update, replace or delete by the dependency graph, some at once, and the state
- * written before and after each of them. What it takes from the real one (pulumi/pulumi, pkg/resource/deploy):
- * - where a diff leaves `changes` undefined the engine compares inputs itself; true, and init errors, count as a change (step_generator.go);
+ * A small model of Pulumi's engine: check, diff, then create, update, replace or delete in the order of the dependency graph, some in parallel, and the
+ * state written before and after each of them. Behaviour taken from the real engine (pulumi/pulumi, pkg/resource/deploy):
+ * - if a diff leaves `changes` undefined, the engine compares inputs itself; `changes: true` and init errors count as a change (step_generator.go);
  * - an unchanged resource stores its new inputs and keeps its old outputs (SameStep);
- * - a half-made result is kept with the new inputs, the outputs told, and its reasons (step_executor.go); any other error leaves the old state;
- * - after the first failure no further step begins, and what is under way ends; deletes come last, and only if nothing failed;
- * - an operation that was cut off stays behind as a pending one, its resource as it was before.
- * Not modelled: create-before-delete, since no kind of ours is replaced that way by an edit of a stack; aliases, protect.
+ * - a partial result is kept with the new inputs, its outputs and its reasons (step_executor.go); any other error leaves the old state;
+ * - after the first failure no further step starts, and steps in progress finish; deletes come last, and only if nothing failed;
+ * - an interrupted operation is kept as a pending one, with its resource as before.
+ * Not modelled: create-before-delete, as no edit of a stack replaces a resource that way; aliases, protect.
  */
 import { isDeepStrictEqual } from "node:util";
 import { type Clock, sleep } from "../../providers/clock.ts";
 import type { Properties } from "../../providers/handler.ts";
 import { providerSource, type ResourceType } from "../../providers/resource.ts";
-import type { Dice } from "./dice.ts";
 import type { Host } from "./host.ts";
+import type { Rng } from "./rng.ts";
 import type { Declared } from "./stack.ts";
 
 export interface Stored {
@@ -30,7 +30,7 @@ export interface Stored {
 /** What the backend keeps between runs. */
 export interface EngineState {
   resources: Map<string, Stored>;
-  /** Operations that were begun and have not told their end, by resource. */
+  /** Operations that were started and have not reported their end, by resource. */
   pending: Map<string, Operation>;
 }
 
@@ -39,34 +39,34 @@ export type Operation = "create" | "update" | "delete" | "read";
 export interface Step {
   name: string;
   operation: Operation;
-  /** What was asked for; none for reads and deletes. */
+  /** Inputs of the operation; none for reads and deletes. */
   inputs: Properties | undefined;
   /** undefined: success. */
   error?: string;
-  /** What the provider answered, or what a half-made resource is kept with. */
+  /** Outputs returned by the provider, or those of a partial resource. */
   outs?: Properties;
-  /** By the clock. */
+  /** Milliseconds since the epoch. */
   began: number;
 }
 
-/** How a run ended, should it come to its end. */
+/** The result of a run that ended. */
 export interface Outcome {
   ok: boolean;
-  /** Steps that reached a provider, in the order they ended. */
+  /** Steps that called a provider, in the order in which they ended. */
   steps: Step[];
-  /** Sentences for the user; what check refused and what a step failed with. */
+  /** Messages for the user: failures of checks and steps. */
   errors: { name: string; message: string }[];
 }
 
 export interface EngineParts {
   state: EngineState;
   host: Host;
-  /** The engine's own: stands still for ever once it is killed. */
+  /** The engine's own clock, which stops when the engine is killed. */
   clock: Clock;
-  dice: Dice;
+  rng: Rng;
   /** `--parallel`. */
   parallel: number;
-  /** Told when a step begins to be carried out, and when its end is known, at that very moment. */
+  /** Called when a step starts, and at the moment in which it ends. */
   onStep: (step: Step, phase: "begun" | "ended") => void;
 }
 
@@ -76,12 +76,12 @@ export interface Engine {
   up(declared: Declared[]): Promise<Outcome>;
   refresh(): Promise<Outcome>;
   destroy(): Promise<Outcome>;
-  /** Ctrl-C: no further step begins. */
+  /** Ctrl-C: no further step starts. */
   interrupt(): void;
 }
 
-/** One run of the CLI: an engine is used once. */
-export function createEngine({ state, host, clock, dice, parallel, onStep }: EngineParts): Engine {
+/** One run of the CLI. An engine is used once. */
+export function createEngine({ state, host, clock, rng, parallel, onStep }: EngineParts): Engine {
   const outcome: Outcome = { ok: true, steps: [], errors: [] };
   const slots = semaphore(parallel);
 
@@ -90,13 +90,13 @@ export function createEngine({ state, host, clock, dice, parallel, onStep }: Eng
     outcome.errors.push({ name, message });
   };
 
-  /** The whole state goes to its file at once; a crash before that leaves the old one. */
+  /** The whole state is written at once; a crash before that leaves the old one. */
   async function save(change: () => void): Promise<void> {
-    await sleep(clock, dice.int(1, 15));
+    await sleep(clock, rng.int(1, 15));
     change();
   }
 
-  /** One step, from the pending operation to what became of it. */
+  /** Runs one step, from the pending operation to its result. */
   async function carryOut(
     name: string,
     operation: Operation,
@@ -193,7 +193,7 @@ export function createEngine({ state, host, clock, dice, parallel, onStep }: Eng
       return () => state.resources.delete(it.name);
     });
 
-  /** Whoever others refer to goes after them. */
+  /** A resource is deleted after those that refer to it. */
   async function removeAll(doomed: Stored[]): Promise<void> {
     const users = (name: string) => doomed.filter((it) => it.after.includes(name)).map((it) => it.name);
     await inOrder(
@@ -214,13 +214,13 @@ export function createEngine({ state, host, clock, dice, parallel, onStep }: Eng
           try {
             return await register(byName.get(name) as Declared);
           } catch (error) {
-            // check or diff: the process they should run in is gone.
+            // check or diff: the process in which they run is gone.
             fail(name, (error as Error).message);
             return false;
           }
         },
       );
-      // What the program says at its end (components/hosts.ts): a PoP that was skipped makes the run a failure, and nothing is removed.
+      // As the program does at its end (components/hosts.ts): a skipped PoP makes the run fail, and nothing is removed.
       if (outcome.ok)
         for (const { name, outs } of state.resources.values())
           if (byName.has(name) && outs.complete === false) fail(name, `${name} was skipped`);
@@ -242,7 +242,7 @@ export function createEngine({ state, host, clock, dice, parallel, onStep }: Eng
                   id: found.id,
                   inputs: found.inputs ?? it.inputs,
                   outs: found.props ?? {},
-                  // The engine forgets that a create or update ended badly as soon as a read goes well.
+                  // The engine forgets a failed create or update as soon as a read succeeds.
                   initErrors: [],
                 });
             };
@@ -261,14 +261,14 @@ export function createEngine({ state, host, clock, dice, parallel, onStep }: Eng
   };
 }
 
-/** An error that says what was made all the same. */
+/** Stores the partial resource of an error, if it has one. */
 function keeping(error: unknown, put: (id: string, outs: Properties, reasons: string[]) => void): Error {
   const { id, properties, reasons = [] } = error as { id?: string; properties?: Properties; reasons?: string[] };
   if (id && properties) return Object.assign(error as Error, { kept: () => put(id, properties, reasons) });
   return error as Error;
 }
 
-/** Runs each once those before it have; false of one before is false of it, and it does not run. */
+/** Runs each item after its predecessors. If one of them returned false, the item is not run and counts as false. */
 async function inOrder(
   names: string[],
   before: (name: string) => string[],
@@ -285,7 +285,7 @@ async function inOrder(
   await Promise.all(names.map(result));
 }
 
-/** At most so many at once, in the order they came. */
+/** Limits how many run at once, in the order of their calls. */
 function semaphore(width: number) {
   let free = width;
   const queue: (() => void)[] = [];

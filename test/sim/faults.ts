@@ -1,6 +1,6 @@
 /** What can go wrong with one call, in the words of Fly's documents; what of it makes sense on which route. */
 import type { Fault, FaultPlan, FaultWord } from "../../local/fly/faults.ts";
-import type { Dice } from "./dice.ts";
+import type { Rng } from "./rng.ts";
 
 const status = (
   code: number,
@@ -15,7 +15,7 @@ const status = (
 const late = (code: number, error: string): Fault => ({ kind: "status", status: code, body: { error }, after: true });
 
 /** Answered, or not, at once, and done up to a minute and a half later: no call whose repetition undoes what came between may meet it. */
-const deeds: readonly Fault[] = [
+const writeFaults: readonly Fault[] = [
   { kind: "late", ms: 5_000 },
   { kind: "late", ms: 88_000 },
   { kind: "late", ms: 20_000, status: 502 },
@@ -52,9 +52,9 @@ const noRoom =
   "could not reserve resource for machine: insufficient memory available to fulfill request on the current host";
 
 const perRoute: Record<string, readonly (Fault | FaultWord)[]> = {
-  "POST apps": deeds,
+  "POST apps": writeFaults,
   "POST machines": [
-    ...deeds,
+    ...writeFaults,
     late(408, "deadline_exceeded: launch timed out"),
     status(403, 'organization "X" is using 9000 MB of memory in cdg which is over the allowed quota'),
     status(412, "insufficient resources to create new machine with existing volume id 'vol_x'", {
@@ -62,13 +62,13 @@ const perRoute: Record<string, readonly (Fault | FaultWord)[]> = {
     }),
     status(422, "could not find a candidate host", { status: "insufficient_capacity" }),
   ],
-  "POST volumes": [...deeds, status(400, "no capacity")],
+  "POST volumes": [...writeFaults, status(400, "no capacity")],
   "GET volumes": ["empty list"],
   "GET machines": ["empty list"],
   "GET ip_assignments": ["empty list"],
   "POST machines/:id": [
-    ...deeds,
-    ...deeds,
+    ...writeFaults,
+    ...writeFaults,
     "lease lost",
     { kind: "lease stolen", owner: "thief@example.org", ttlSeconds: 30 },
     status(409, `aborted: ${noRoom}`),
@@ -80,7 +80,7 @@ const perRoute: Record<string, readonly (Fault | FaultWord)[]> = {
     status(409, "aborted: machine is replacing: concurrent update in progress"),
   ],
   "POST machines/:id/cordon": [
-    ...deeds,
+    ...writeFaults,
     "lease lost",
     { kind: "lease stolen", owner: "thief@example.org", ttlSeconds: 90 },
   ],
@@ -94,17 +94,17 @@ const perRoute: Record<string, readonly (Fault | FaultWord)[]> = {
   ],
   "GET machines/:id": ["lease lost", "server goes"],
   "DELETE machines/:id": [status(412, "failed_precondition: unable to destroy machine")],
-  "POST ip_assignments": [...deeds, late(500, "internal: something went wrong")],
+  "POST ip_assignments": [...writeFaults, late(500, "internal: something went wrong")],
 };
 
 /** Plans one fault among the calls to come. Returns what it is, for the history. */
-export function planFault(faults: FaultPlan, dice: Dice): string {
-  const [route, own] = dice.pick(Object.entries(perRoute));
-  const match = dice.chance(0.5) ? route : "*";
-  const fault = match === "*" || dice.chance(0.5) ? dice.pick(anywhere) : dice.pick(own);
-  const nth = match === "*" ? dice.int(1, 40) : dice.int(1, 4);
+export function planFault(faults: FaultPlan, rng: Rng): string {
+  const [route, own] = rng.pick(Object.entries(perRoute));
+  const match = rng.chance(0.5) ? route : "*";
+  const fault = match === "*" || rng.chance(0.5) ? rng.pick(anywhere) : rng.pick(own);
+  const nth = match === "*" ? rng.int(1, 40) : rng.int(1, 4);
   // Mostly a moment; sometimes longer than a client's patience.
-  const times = dice.chance(0.8) ? 1 : dice.int(2, 7);
+  const times = rng.chance(0.8) ? 1 : rng.int(2, 7);
   faults.add({ match, nth, times, fault });
   const what = typeof fault === "string" ? fault : describe(fault);
   return `fault at ${match}, call ${nth}${times > 1 ? ` to ${nth + times - 1}` : ""}: ${what}`;

@@ -5,26 +5,26 @@ import type { PopSpec, StackSpec } from "./stack.ts";
 const regions = ["cdg", "ams", "nrt", "gru"] as const;
 
 /** Makes an image of the given quality and returns its reference. */
-export type Bake = (good: boolean) => string;
+export type CreateImage = (good: boolean) => string;
 
-export function firstStack({ dice }: Sim, bake: Bake): StackSpec {
-  const used = regions.slice(0, dice.int(1, 3));
+export function firstStack({ rng }: Sim, bake: CreateImage): StackSpec {
+  const used = regions.slice(0, rng.int(1, 3));
   const pops: PopSpec[] = [];
-  for (let n = dice.int(1, 5); n > 0; n--) addPop(pops, dice.pick(used), dice.int(1, 3));
+  for (let n = rng.int(1, 5); n > 0; n--) addPop(pops, rng.pick(used), rng.int(1, 3));
   return {
     app: "edge",
     organization: "personal",
     owner: "me/fly-pops/prod",
-    addresses: dice.chance(0.5) ? ["v4", "v6"] : ["v6"],
+    addresses: rng.chance(0.5) ? ["v4", "v6"] : ["v6"],
     pops,
-    canary: dice.chance(0.5) ? dice.pick(pops).name : undefined,
+    canary: rng.chance(0.5) ? rng.pick(pops).name : undefined,
     image: bake(true),
     env: {},
-    checkInterval: dice.pick(["10s", "15s", "30s"]),
-    maxUnavailable: dice.chance(0.6) ? 1 : dice.int(2, 3),
-    keepVolumes: dice.chance(0.3),
-    drainSeconds: dice.pick([0, 0, 5, 10]),
-    timeoutSeconds: dice.pick([60, 90, 120]),
+    checkInterval: rng.pick(["10s", "15s", "30s"]),
+    maxUnavailable: rng.chance(0.6) ? 1 : rng.int(2, 3),
+    keepVolumes: rng.chance(0.3),
+    drainSeconds: rng.pick([0, 0, 5, 10]),
+    timeoutSeconds: rng.pick([60, 90, 120]),
   };
 }
 
@@ -33,7 +33,7 @@ function addPop(pops: PopSpec[], region: string, volumeGb: number): void {
   pops.push({ name: `${region}-${Math.max(0, ...numbers) + 1}`, region, cpus: 1, memoryMb: 256, volumeGb });
 }
 
-type Edit = (sim: Sim, stack: StackSpec, bake: Bake) => void;
+type Edit = (sim: Sim, stack: StackSpec, bake: CreateImage) => void;
 
 const edits: Record<string, Edit> = {
   newImage: (_, stack, bake) => {
@@ -42,44 +42,44 @@ const edits: Record<string, Edit> = {
   badImage: (_, stack, bake) => {
     stack.image = bake(false);
   },
-  addPop: ({ dice }, { pops }) => {
-    if (pops.length < 5) addPop(pops, dice.pick(regions), dice.int(1, 3));
+  addPop: ({ rng }, { pops }) => {
+    if (pops.length < 5) addPop(pops, rng.pick(regions), rng.int(1, 3));
   },
-  removePop: ({ dice }, stack) => {
+  removePop: ({ rng }, stack) => {
     if (stack.pops.length < 2) return;
-    const gone = dice.pick(stack.pops);
+    const gone = rng.pick(stack.pops);
     stack.pops = stack.pops.filter((it) => it !== gone);
     if (stack.canary === gone.name) stack.canary = undefined;
   },
-  removeRegion: ({ dice }, stack) => {
-    const region = dice.pick(stack.pops).region;
+  removeRegion: ({ rng }, stack) => {
+    const region = rng.pick(stack.pops).region;
     const left = stack.pops.filter((it) => it.region !== region);
     if (left.length === 0) return;
     stack.pops = left;
     if (!left.some((it) => it.name === stack.canary)) stack.canary = undefined;
   },
-  env: ({ dice }, stack) => {
-    stack.env = { ...stack.env, [dice.pick(["A", "B"])]: String(dice.int(0, 99)) };
+  env: ({ rng }, stack) => {
+    stack.env = { ...stack.env, [rng.pick(["A", "B"])]: String(rng.int(0, 99)) };
   },
-  size: ({ dice }, { pops }) => {
-    const pop = dice.pick(pops);
+  size: ({ rng }, { pops }) => {
+    const pop = rng.pick(pops);
     pop.memoryMb = pop.memoryMb === 256 ? 512 : 256;
   },
-  volume: ({ dice }, { pops }) => {
-    dice.pick(pops).volumeGb += dice.int(1, 3);
+  volume: ({ rng }, { pops }) => {
+    rng.pick(pops).volumeGb += rng.int(1, 3);
   },
-  check: ({ dice }, stack) => {
-    stack.checkInterval = dice.pick(["10s", "15s", "30s"]);
+  check: ({ rng }, stack) => {
+    stack.checkInterval = rng.pick(["10s", "15s", "30s"]);
   },
-  canary: ({ dice }, stack) => {
-    stack.canary = stack.canary && dice.chance(0.5) ? undefined : dice.pick(stack.pops).name;
+  canary: ({ rng }, stack) => {
+    stack.canary = stack.canary && rng.chance(0.5) ? undefined : rng.pick(stack.pops).name;
   },
-  width: ({ dice }, stack) => {
-    stack.maxUnavailable = dice.int(1, 3);
+  width: ({ rng }, stack) => {
+    stack.maxUnavailable = rng.int(1, 3);
   },
-  patience: ({ dice }, stack) => {
-    stack.drainSeconds = dice.pick([0, 5, 10]);
-    stack.timeoutSeconds = dice.pick([60, 90, 120]);
+  patience: ({ rng }, stack) => {
+    stack.drainSeconds = rng.pick([0, 5, 10]);
+    stack.timeoutSeconds = rng.pick([60, 90, 120]);
   },
   address: (_, stack) => {
     stack.addresses = stack.addresses.length === 2 ? ["v6"] : ["v4", "v6"];
@@ -103,8 +103,8 @@ const likely = {
 };
 
 /** The user edits the stack file. Returns what changed, for the history. */
-export function edit(sim: Sim, bake: Bake): string {
-  const word = sim.dice.weighted(likely);
+export function edit(sim: Sim, bake: CreateImage): string {
+  const word = sim.rng.weighted(likely);
   const next = copy(sim.stack);
   edits[word]?.(sim, next, bake);
   sim.stack = next;

@@ -18,7 +18,7 @@ import { NoResponseError, type Transport } from "../../providers/http-transport.
 import type { ResourceType } from "../../providers/resource.ts";
 import { noAnswerIfDropped, toRequest } from "../support/local-fly.ts";
 import { noSecrets } from "../support/no-secrets.ts";
-import type { Dice } from "./dice.ts";
+import type { Rng } from "./rng.ts";
 
 export interface Host {
   provider(kind: ResourceType): pulumi.dynamic.ResourceProvider;
@@ -34,7 +34,7 @@ export interface Host {
 export interface Network {
   /** World time: goes on when a process is dead. */
   clock: Clock;
-  dice: Dice;
+  rng: Rng;
   handle: (request: ApiRequest) => Promise<ApiResponse>;
   /** A request leaves, and what came of it; 0: the connection was dropped. */
   onSent: (request: ApiRequest) => void;
@@ -47,7 +47,7 @@ export function createHost(network: Network, client: (options: FlyOptions) => Fl
   const death = Promise.withResolvers<never>();
   // Nobody may be calling when it dies.
   death.promise.catch(() => {});
-  const { clock, dice } = network;
+  const { clock, rng } = network;
   const own: Clock = {
     now: clock.now,
     after: (ms, run) =>
@@ -66,13 +66,13 @@ export function createHost(network: Network, client: (options: FlyOptions) => Fl
         reject(new NoResponseError(`timeout of ${timeoutMs}ms exceeded`, "ECONNABORTED")),
       );
       // Sent from a process that dies meanwhile, a request may be lost in its socket's buffer.
-      const lostWithSender = dice.chance(0.5);
-      clock.after(dice.int(2, 60), () => {
+      const lostWithSender = rng.chance(0.5);
+      clock.after(rng.int(2, 60), () => {
         if (!alive && lostWithSender) return network.onAnswered(request, 0, "");
         network.handle(request).then(
           (reply) => {
             network.onAnswered(request, reply.status, reply.body);
-            own.after(dice.int(2, 60), () => {
+            own.after(rng.int(2, 60), () => {
               cancel();
               resolve(reply);
             });
@@ -87,7 +87,7 @@ export function createHost(network: Network, client: (options: FlyOptions) => Fl
     });
 
   const context: Context = {
-    fly: client({ token: network.token, clock: own, random: dice.random, transport }),
+    fly: client({ token: network.token, clock: own, random: rng.random, transport }),
     clock: own,
     rollout: createRolloutGate(),
     ...noSecrets,

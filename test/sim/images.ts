@@ -1,6 +1,6 @@
 /** Images of a simulated registry: most are good, and the others are bad in all the ways an image can be. */
 import type { Behaviour } from "../../local/fly/state-runner.ts";
-import type { Dice } from "./dice.ts";
+import type { Rng } from "./rng.ts";
 
 export type ImageKind = keyof typeof kinds;
 
@@ -9,17 +9,17 @@ const up = { passing: true, output: "200 OK" };
 
 const kinds = {
   good: () => ({}),
-  slowPull: (dice) => ({ pullMs: dice.int(10_000, 40_000) }),
-  stuckPull: (dice) => ({ pullMs: dice.int(150_000, 400_000) }),
-  slowStart: (dice) => passesAfter(dice.int(5_000, 20_000)),
+  slowPull: (rng) => ({ pullMs: rng.int(10_000, 40_000) }),
+  stuckPull: (rng) => ({ pullMs: rng.int(150_000, 400_000) }),
+  slowStart: (rng) => passesAfter(rng.int(5_000, 20_000)),
   unpullable: () => ({ pull: "fails" as const }),
   bootFails: () => ({ boot: "fails" as const }),
-  crashes: (dice) => ({ exits: { afterMs: dice.int(100, 4_000), exitCode: 1 } }),
-  outOfMemory: (dice) => ({ exits: { afterMs: dice.int(500, 5_000), exitCode: 137, signal: 9, oomKilled: true } }),
+  crashes: (rng) => ({ exits: { afterMs: rng.int(100, 4_000), exitCode: 1 } }),
+  outOfMemory: (rng) => ({ exits: { afterMs: rng.int(500, 5_000), exitCode: 137, signal: 9, oomKilled: true } }),
   neverPasses: () => passesAfter(Number.POSITIVE_INFINITY),
   /** Good for long enough to be believed. */
-  crashesLate: (dice) => ({ exits: { afterMs: dice.int(20_000, 90_000), exitCode: 1, times: 2 } }),
-} satisfies Record<string, (dice: Dice) => Partial<Behaviour>>;
+  crashesLate: (rng) => ({ exits: { afterMs: rng.int(20_000, 90_000), exitCode: 1, times: 2 } }),
+} satisfies Record<string, (rng: Rng) => Partial<Behaviour>>;
 
 const passesAfter = (ms: number): Partial<Behaviour> => ({ check: (_, upMs) => (upMs >= ms ? up : down) });
 
@@ -38,7 +38,7 @@ export const badKinds: readonly ImageKind[] = [
   "crashesLate",
 ];
 
-export const behaviourOf = (kind: ImageKind, dice: Dice): Partial<Behaviour> => kinds[kind](dice);
+export const behaviourOf = (kind: ImageKind, rng: Rng): Partial<Behaviour> => kinds[kind](rng);
 
 /** Pinned by digest, as the program writes it. */
 export const imageRef = (number: number): string => `registry.fly.io/edge@sha256:${String(number).padStart(64, "0")}`;

@@ -3,8 +3,8 @@
  * `--seed S` replays one and prints its history; `--first S` begins elsewhere than at 1; `--broken NAME` runs a deliberately broken client.
  */
 import { parseArgs } from "node:util";
-import { variants } from "./broken.ts";
-import { runMany } from "./many.ts";
+import { mutants } from "./mutants.ts";
+import { runSeeds } from "./run-seeds.ts";
 import { runSeed } from "./seed.ts";
 
 /** Histories that are printed; of the others only the sentence. */
@@ -41,8 +41,8 @@ function valuesOf(args: string[]): Values {
     throw new Usage(`${(error as Error).message.split("\n")[0]?.replace(/\.$/, "")}.`);
   }
   const { broken, seed, ...ofMany } = values;
-  if (broken !== undefined && !variants[broken])
-    throw new Usage(`--broken is "${broken}": it must be one of ${Object.keys(variants).join(", ")}.`);
+  if (broken !== undefined && !mutants[broken])
+    throw new Usage(`--broken is "${broken}": it must be one of ${Object.keys(mutants).join(", ")}.`);
   const [meaningless] = Object.keys(ofMany);
   if (seed !== undefined && meaningless !== undefined)
     throw new Usage(`--seed replays one seed, so --${meaningless} has no meaning beside it.`);
@@ -58,25 +58,25 @@ function whole(values: Values, name: keyof Values): number | undefined {
 
 async function replay(seed: number, broken: string | undefined): Promise<number> {
   const history: string[] = [];
-  const { failure } = await runSeed(seed, { history, client: broken === undefined ? undefined : variants[broken] });
+  const { failure } = await runSeed(seed, { history, client: broken === undefined ? undefined : mutants[broken] });
   console.log(history.join("\n"));
   console.log(`seed ${seed}: ${failure ?? "all held"}`);
   return failure === undefined ? 0 : 1;
 }
 
 async function many(values: Values): Promise<number> {
-  const { broken } = values;
+  const { broken: mutant } = values;
   const count = whole(values, "seeds") ?? 1000;
   const first = whole(values, "first") ?? 1;
   const began = performance.now();
   let told = began;
   let toldFailures = 0;
-  const tally = await runMany({
+  const tally = await runSeeds({
     first,
     count,
-    broken,
+    mutant,
     workers: whole(values, "workers"),
-    enough: whole(values, "enough"),
+    maxFailures: whole(values, "enough"),
     onProgress({ seeds, failures }) {
       for (const { seed, failure } of failures.slice(toldFailures)) console.error(`seed ${seed}: ${failure}`);
       toldFailures = failures.length;
@@ -88,12 +88,12 @@ async function many(values: Values): Promise<number> {
   const seconds = (performance.now() - began) / 1000;
   for (const { seed } of tally.failures.slice(0, shownHistories)) {
     console.log(`--- seed ${seed}`);
-    await replay(seed, broken);
+    await replay(seed, mutant);
   }
   for (const [kind, seeds] of byKind(tally.failures).slice(0, shownKinds))
     console.log(`${seeds.length} x (seeds ${seeds.slice(0, 6).join(", ")}) ${kind}`);
   console.log(
-    `${tally.seeds} seeds from ${first}${broken ? `, ${broken}` : ""}: ${tally.failures.length} failed. ` +
+    `${tally.seeds} seeds from ${first}${mutant ? `, ${mutant}` : ""}: ${tally.failures.length} failed. ` +
       `${seconds.toFixed(0)} s, ${(tally.cpuMs / tally.seeds).toFixed(1)} ms of CPU a seed, ` +
       `${(tally.calls / tally.seeds).toFixed(0)} API calls and ${(tally.simulatedMs / tally.seeds / 60_000).toFixed(0)} simulated minutes a seed`,
   );

@@ -104,7 +104,7 @@ test("Ctrl-C at any call: cleaned up, code 130, the report says so", async () =>
       interrupt.abort(new Error("interrupted"));
       return inner(exchange);
     });
-    const run = await bench.run({}, { road, world: { interrupted: interrupt.signal } });
+    const run = await bench.run({}, { road, context: { interrupted: interrupt.signal } });
     if (bench.apps().length > 0 || run.code !== 130 || wrong(run).length > 0)
       bad.push({ number, apps: bench.apps(), code: run.code, wrong: wrong(run), err: run.err });
   }

@@ -1,48 +1,48 @@
-/** One run of the CLI in a simulated world: with faults on the way, other people's deeds meanwhile, and perhaps a sudden end. */
+/** One run of the CLI in a simulation, with faults of calls, interference by others, and possibly a sudden end. */
 import { defaultSettings } from "../../local/fly/core.ts";
 import type { Clock } from "../../providers/clock.ts";
 import { createEngine, type Outcome, type Step } from "./engine.ts";
 import { planFault } from "./faults.ts";
-import { deeds, platformEvents } from "./hand.ts";
 import { createHost } from "./host.ts";
-import { disturb, liveMachines, machineIn, type Sim, Violation } from "./sim.ts";
-import { machineOf, popOf, program } from "./stack.ts";
+import { interferences, platformEvents } from "./interference.ts";
 import {
-  allGone,
-  allRight,
+  allPopsCorrect,
   type Before,
   beforeOf,
-  failureIsTrue,
-  foreigners,
+  failureMatchesReality,
+  foreignObjects,
+  foreignObjectsUnchanged,
+  noDuplicates,
   noLeaseLeft,
-  nothingTwice,
-  successIsTrue,
-  untouched,
-} from "./truths.ts";
+  nothingLeft,
+  successMatchesReality,
+} from "./invariants.ts";
+import { liveMachines, machineIn, recordDisturbance, type Sim, Violation } from "./sim.ts";
+import { machineOf, popOf, program } from "./stack.ts";
 
 export type Command = "up" | "refresh" | "destroy";
 
-export interface Trouble {
-  /** Faults among the calls. */
+export interface Disruption {
+  /** Number of faults of calls. */
   faults: number;
-  /** Deeds of people and platform while it runs. */
-  deeds: number;
-  /** How it ends before its time. */
+  /** Number of interferences by people and platform during the run. */
+  interferences: number;
+  /** How the run is interrupted. */
   end: "none" | "kill -9 of all" | "kill -9 of the host" | "Ctrl-C";
 }
 
-export const noTrouble: Trouble = { faults: 0, deeds: 0, end: "none" };
+export const noDisruption: Disruption = { faults: 0, interferences: 0, end: "none" };
 
-/** No run takes longer than this, or it hangs. A stack of five with everything going wrong waits for leases and timeouts one after another. */
+/** Maximum time of a run; longer means that it hangs. In the worst case a stack of five PoPs waits for leases and timeouts one after another. */
 const longestMs = 4 * 3_600_000;
-/** Our lease's time to live, and a moment. */
+/** TTL of our leases plus a second. */
 const leaseMs = 61_000;
 
-/** Runs a command to its end, whatever that is. undefined: the engine was killed. Throws a Violation when something that must hold did not. */
-export async function run(sim: Sim, command: Command, trouble: Trouble): Promise<Outcome | undefined> {
-  const { clock, dice, fly, state } = sim;
+/** Runs a command. @returns undefined if the engine was killed. @throws Violation */
+export async function run(sim: Sim, command: Command, trouble: Disruption): Promise<Outcome | undefined> {
+  const { clock, rng, fly, state } = sim;
   const began = clock.now();
-  const foreign = foreigners(sim);
+  const foreign = foreignObjects(sim);
   const before = new Map<string, Before>();
   let alive = true;
   const own: Clock = {
@@ -67,30 +67,30 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
     state,
     host,
     clock: own,
-    dice: sim.network.dice,
-    parallel: dice.pick([1, 2, 8]),
+    rng: sim.network.rng,
+    parallel: rng.pick([1, 2, 8]),
     onStep,
   });
   sim.note(() => `$ pulumi ${command}`);
 
   for (let n = 0; n < trouble.faults; n++) {
-    const what = planFault(fly.faults, dice);
+    const what = planFault(fly.faults, rng);
     sim.note(() => `plan     ${what}`);
   }
   const triggers = new Map<number, (() => void)[]>();
   const atCall = (number: number, work: () => void) => triggers.set(number, [...(triggers.get(number) ?? []), work]);
-  const jitter = dice.fork();
-  for (let n = 0; n < trouble.deeds; n++) {
-    const [, deed] = dice.pick([...Object.entries(deeds), ...Object.entries(platformEvents)]);
-    atCall(dice.int(1, 40), () => {
-      deed(sim).then(
+  const jitter = rng.fork();
+  for (let n = 0; n < trouble.interferences; n++) {
+    const [, interference] = rng.pick([...Object.entries(interferences), ...Object.entries(platformEvents)]);
+    atCall(rng.int(1, 40), () => {
+      interference(sim).then(
         (line) => sim.note(() => `         ${line}`),
         (error: unknown) => broken.reject(error),
       );
     });
   }
   if (trouble.end !== "none") {
-    const call = dice.chance(0.3) ? dice.int(1, 8) : dice.int(1, 60);
+    const call = rng.chance(0.3) ? rng.int(1, 8) : rng.int(1, 60);
     atCall(call, () => {
       sim.note(() => `*        ${trouble.end}`);
       if (trouble.end === "Ctrl-C") return engine.interrupt();
@@ -113,7 +113,7 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
     Promise.race([command === "up" ? engine.up(program(sim.stack)) : engine[command](), died.promise, broken.promise]),
     longestMs,
   );
-  // The process ends, and its timers with it.
+  // The process ends with its timers.
   host.kill(true);
   alive = false;
   fly.faults.clear();
@@ -124,14 +124,14 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
       ? `${command} ${outcome.ok ? "ended well" : `failed: ${outcome.errors.map(({ name, message }) => `${name}: ${message}`).join(" | ")}`}`
       : `${command} was killed; pending: ${[...state.pending].map(([name, what]) => `${what} ${name}`).join(", ") || "nothing"}`,
   );
-  // What had left before the end arrives or is lost before anybody runs it again.
+  // Requests sent before the end arrive or are lost before the next run.
   while (sim.inFlight > 0 || fly.faults.landing > 0) await clock.pass(100);
-  // Nor does anybody run again what ended badly before the servers know what it did: a volume that none of them shows would be made again.
+  // After a failure, the next run starts only once all servers know what it did: a volume that none of them shows would be created again.
   if (!outcome?.ok) await clock.pass(sim.quirks.staleMs);
   if (trouble.faults > 0 || trouble.end !== "none") sim.mayHoldSince = clock.now();
 
-  nothingTwice(sim);
-  untouched(foreign, sim);
+  noDuplicates(sim);
+  foreignObjectsUnchanged(foreign, sim);
   if (!outcome || trouble.end === "kill -9 of the host") forgetWhatWasCut();
   if (outcome?.ok) ended(outcome);
   return outcome;
@@ -142,9 +142,9 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
     if (phase === "ended" && step.operation === "create" && step.error !== undefined && !step.outs)
       sim.unknownToState.add(pop ?? step.name);
     if (!pop) return;
-    // A delete that ended half-way cannot tell the state what is left: Pulumi has no words for it.
+    // A partial delete cannot be stored in state: Pulumi has no way to express it.
     if (phase === "ended" && step.operation === "delete" && step.error !== undefined)
-      disturb(sim, pop, { drift: true, rest: true });
+      recordDisturbance(sim, pop, { drift: true, rest: true });
     if (step.name !== machineOf(pop)) return;
     if (phase === "begun") {
       before.set(pop, beforeOf(sim, pop));
@@ -152,12 +152,12 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
     }
     if (step.operation !== "create" && step.operation !== "update") return;
     guard(() => {
-      if (step.error !== undefined) return failureIsTrue(sim, step, before.get(pop) as Before);
-      successIsTrue(sim, step);
+      if (step.error !== undefined) return failureMatchesReality(sim, step, before.get(pop) as Before);
+      successMatchesReality(sim, step);
     });
   }
 
-  /** Whoever we take out of service must come back before too many others go. */
+  /** A machine out of service must be back before too many others are taken out. */
   function watchWidth(path: string, method: string, status: number): void {
     const id = machineIn(path);
     if (!id || status !== 200) return;
@@ -169,7 +169,7 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
     if (!sim.stack.pops.some((it) => it.name === name) || state.pending.get(machineOf(name)) === "delete") return;
     outOfService.add(id);
     const { pops, maxUnavailable } = sim.stack;
-    // One whose host went away under the update is out with its host, as one that was away before: it costs its own PoP only, and the others go on.
+    // If its host went down during the update, it is out of service with its host, and the rollout continues with the others.
     const taken = [...outOfService].filter(
       (it) => !sim.world.unreachableZones.includes(sim.world.machines[it]?.zone ?? ""),
     );
@@ -182,29 +182,29 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
       throw new Violation(`${out} of the ${neighbours} PoPs in ${region} were taken out of service at once`);
   }
 
-  /** What was under way when the process died is unknown to the next run until a refresh, as Pulumi says itself. */
+  /** Operations in progress when the process died are unknown to the next run until a refresh, as Pulumi warns itself. */
   function forgetWhatWasCut(): void {
     for (const name of [
       ...state.pending.keys(),
       ...(outcome?.steps ?? []).filter((it) => it.error?.startsWith("rpc")).map((it) => it.name),
     ]) {
       const pop = popOf(name);
-      // A machine that was stopped to be deleted looks like one that somebody stopped.
-      disturb(sim, pop ?? name, { drift: true, rest: state.pending.get(name) === "delete" });
+      // A machine stopped for deletion looks like one that was stopped by others.
+      recordDisturbance(sim, pop ?? name, { drift: true, rest: state.pending.get(name) === "delete" });
       if (state.pending.get(name) === "create") sim.unknownToState.add(pop ?? name);
     }
   }
 
   function ended({ ok }: Outcome): void {
-    if (command === "up") allRight(sim, began);
-    if (command === "destroy") allGone(sim);
+    if (command === "up") allPopsCorrect(sim, began);
+    if (command === "destroy") nothingLeft(sim);
     if (command === "refresh") {
       const unreachable = new Set(
         liveMachines(sim)
           .filter((it) => sim.world.unreachableZones.includes(it.zone))
           .map((it) => it.name),
       );
-      // What happened just before it was perhaps not read yet.
+      // A change just before it may not have been read yet.
       for (const [name, known] of sim.disturbed)
         if (known.at < began - sim.quirks.staleMs && !unreachable.has(name))
           sim.disturbed.set(name, { ...known, drift: false, rest: false });
@@ -213,8 +213,8 @@ export async function run(sim: Sim, command: Command, trouble: Trouble): Promise
   }
 }
 
-/** Long enough for every lease of a process that is no more. */
-export async function leasesEnd(sim: Sim): Promise<void> {
+/** Waits until all leases of killed processes have expired. */
+export async function waitForLeases(sim: Sim): Promise<void> {
   await sim.clock.pass(leaseMs);
   noLeaseLeft(sim, defaultSettings.owner);
 }

@@ -4,9 +4,9 @@ import { volumeName } from "../../components/placement.ts";
 import type { Fly } from "../../providers/fly/api.ts";
 import type { FlyOptions } from "../../providers/fly/http.ts";
 import { copy, edit, editBack, firstStack } from "./fleet.ts";
-import { deeds, platformEvents } from "./hand.ts";
 import { badKinds, behaviourOf, crashers, goodKinds, imageRef } from "./images.ts";
-import { leasesEnd, noTrouble, run, type Trouble } from "./run.ts";
+import { interferences, platformEvents } from "./interference.ts";
+import { type Disruption, noDisruption, run, waitForLeases } from "./run.ts";
 import { createSim, liveMachines, liveVolumes, type Sim, token, Violation } from "./sim.ts";
 import { machineOf, type StackSpec, volumeOf } from "./stack.ts";
 
@@ -38,7 +38,7 @@ export async function runSeed(seed: number, { history, client }: SeedOptions = {
   };
   process.on("unhandledRejection", failed);
   try {
-    await story(sim);
+    await runScenario(sim);
   } catch (error) {
     failed(error);
   }
@@ -54,13 +54,13 @@ export async function runSeed(seed: number, { history, client }: SeedOptions = {
   };
 }
 
-async function story(sim: Sim): Promise<void> {
-  const { dice } = sim;
+async function runScenario(sim: Sim): Promise<void> {
+  const { rng } = sim;
   let images = 0;
   const bake = (good: boolean) => {
     const ref = imageRef(++images);
-    const kind = dice.pick(good ? goodKinds : badKinds);
-    sim.runner.image(ref, behaviourOf(kind, dice));
+    const kind = rng.pick(good ? goodKinds : badKinds);
+    sim.runner.image(ref, behaviourOf(kind, rng));
     if (crashers.includes(kind)) sim.crashers.add(ref);
     sim.note(() => `         image ${images} is ${kind}`);
     return ref;
@@ -68,20 +68,20 @@ async function story(sim: Sim): Promise<void> {
   sim.stack = firstStack(sim, bake);
   sim.note(() => `         stack ${JSON.stringify(sim.stack)}`);
   sim.note(() => `         quirks ${JSON.stringify(sim.quirks)}`);
-  if (dice.chance(0.2)) await foreignObjects(sim);
+  if (rng.chance(0.2)) await createForeignObjects(sim);
   const earlier: StackSpec[] = [];
 
-  for (let round = dice.int(2, 4); round > 0; round--) {
+  for (let round = rng.int(2, 4); round > 0; round--) {
     // A calm first run now and then, or most seeds would never get to an update.
-    const calm = earlier.length === 0 ? dice.chance(0.6) : dice.chance(0.2);
-    if (!calm && dice.chance(0.25)) await happens(sim);
-    if (dice.chance(0.15)) await run(sim, "refresh", trouble(sim, 0.3));
-    await run(sim, "up", calm ? noTrouble : trouble(sim, 1));
-    await sim.clock.pass(dice.int(1_000, 60_000));
-    if (dice.chance(0.3)) await leasesEnd(sim);
+    const calm = earlier.length === 0 ? rng.chance(0.6) : rng.chance(0.2);
+    if (!calm && rng.chance(0.25)) await interfere(sim);
+    if (rng.chance(0.15)) await run(sim, "refresh", randomDisruption(sim, 0.3));
+    await run(sim, "up", calm ? noDisruption : randomDisruption(sim, 1));
+    await sim.clock.pass(rng.int(1_000, 60_000));
+    if (rng.chance(0.3)) await waitForLeases(sim);
     earlier.push(copy(sim.stack));
-    if (earlier.length > 1 && dice.chance(0.25)) {
-      editBack(sim, dice.pick(earlier.slice(0, -1)));
+    if (earlier.length > 1 && rng.chance(0.25)) {
+      editBack(sim, rng.pick(earlier.slice(0, -1)));
       sim.note(() => "         the user edits the stack: back to what it was");
     } else {
       const what = edit(sim, bake);
@@ -89,31 +89,31 @@ async function story(sim: Sim): Promise<void> {
     }
     sim.note(() => `         stack ${JSON.stringify(sim.stack)}`);
   }
-  await finale(sim, bake);
+  await runFinale(sim, bake);
 }
 
-function trouble({ dice }: Sim, scale: number): Trouble {
+function randomDisruption({ rng }: Sim, scale: number): Disruption {
   return {
-    faults: dice.chance(0.6 * scale) ? dice.int(1, 3) : 0,
-    deeds: dice.chance(0.25 * scale) ? dice.int(1, 2) : 0,
-    end: dice.chance(0.3 * scale)
-      ? dice.pick(["kill -9 of all", "kill -9 of all", "kill -9 of the host", "Ctrl-C"])
+    faults: rng.chance(0.6 * scale) ? rng.int(1, 3) : 0,
+    interferences: rng.chance(0.25 * scale) ? rng.int(1, 2) : 0,
+    end: rng.chance(0.3 * scale)
+      ? rng.pick(["kill -9 of all", "kill -9 of all", "kill -9 of the host", "Ctrl-C"])
       : "none",
   };
 }
 
-async function happens(sim: Sim): Promise<void> {
-  for (let n = sim.dice.int(1, 2); n > 0; n--) {
-    const [, deed] = sim.dice.pick([...Object.entries(deeds), ...Object.entries(platformEvents)]);
-    const line = await sim.clock.until(deed(sim), 60_000);
+async function interfere(sim: Sim): Promise<void> {
+  for (let n = sim.rng.int(1, 2); n > 0; n--) {
+    const [, interference] = sim.rng.pick([...Object.entries(interferences), ...Object.entries(platformEvents)]);
+    const line = await sim.clock.until(interference(sim), 60_000);
     sim.note(() => `         ${line}`);
-    await sim.clock.pass(sim.dice.int(0, 20_000));
+    await sim.clock.pass(sim.rng.int(0, 20_000));
   }
 }
 
 /** Everything is well again, so everything must end well. */
-async function finale(sim: Sim, bake: (good: boolean) => string): Promise<void> {
-  const { dice, fly } = sim;
+async function runFinale(sim: Sim, bake: (good: boolean) => string): Promise<void> {
+  const { rng, fly } = sim;
   for (const zone of [...sim.world.unreachableZones]) fly.platform.hostUp(zone);
   sim.world.fullZones = [];
   sim.originUp = true;
@@ -122,31 +122,31 @@ async function finale(sim: Sim, bake: (good: boolean) => string): Promise<void> 
   await sim.clock.pass(450_000);
   for (const pop of sim.stack.pops)
     pop.volumeGb = Math.max(pop.volumeGb, ...liveVolumes(sim, volumeName(pop.name)).map((it) => it.sizeGb));
-  await sweep(sim);
+  await deleteLeftovers(sim);
   sim.note(() => `         all is well again; stack ${JSON.stringify(sim.stack)}`);
 
   const drifted = [...sim.disturbed.values()].some((it) => it.drift);
-  if (dice.chance(0.5) || drifted) await mustEndWell(sim, "refresh");
-  await mustEndWell(sim, "up");
-  await nothingToDo(sim);
-  await mustEndWell(sim, "refresh");
-  await nothingToDo(sim);
-  await mustEndWell(sim, "destroy");
+  if (rng.chance(0.5) || drifted) await expectSuccess(sim, "refresh");
+  await expectSuccess(sim, "up");
+  await expectNoChanges(sim);
+  await expectSuccess(sim, "refresh");
+  await expectNoChanges(sim);
+  await expectSuccess(sim, "destroy");
 }
 
-async function mustEndWell(sim: Sim, command: "up" | "refresh" | "destroy"): Promise<void> {
+async function expectSuccess(sim: Sim, command: "up" | "refresh" | "destroy"): Promise<void> {
   // A refresh that takes a late read for drift is nothing that a calm world should show.
   await sim.clock.pass(sim.quirks.staleMs);
-  const outcome = await run(sim, command, noTrouble);
+  const outcome = await run(sim, command, noDisruption);
   if (!outcome?.ok)
     throw new Violation(
       `all is well, but ${command} fails: ${outcome?.errors.map((it) => `${it.name}: ${it.message}`).join(" | ")}`,
     );
 }
 
-async function nothingToDo(sim: Sim): Promise<void> {
+async function expectNoChanges(sim: Sim): Promise<void> {
   const mutations = sim.fly.calls.mutations();
-  await mustEndWell(sim, "up");
+  await expectSuccess(sim, "up");
   const more = sim.fly.calls.mutations() - mutations;
   if (more > 0)
     throw new Violation(
@@ -158,7 +158,7 @@ async function nothingToDo(sim: Sim): Promise<void> {
 }
 
 /** What a cut-off create left of PoPs and addresses that the stack has given up since: nobody but their owner can know, so the owner takes them away. */
-async function sweep(sim: Sim): Promise<void> {
+async function deleteLeftovers(sim: Sim): Promise<void> {
   const wanted = new Set<string>([...sim.stack.pops.map((it) => it.name), ...sim.stack.addresses]);
   const lost = [...sim.unknownToState].filter((name) => !wanted.has(name));
   for (const name of lost)
@@ -187,7 +187,7 @@ async function del(sim: Sim, path: string): Promise<void> {
 }
 
 /** Somebody else's machine and volume in the same app. */
-async function foreignObjects(sim: Sim): Promise<void> {
+async function createForeignObjects(sim: Sim): Promise<void> {
   const post = (path: string, body: unknown) =>
     sim.clock.until(
       sim.fly.handle({

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { variants } from "./broken.ts";
-import { runMany } from "./many.ts";
+import { mutants } from "./mutants.ts";
+import { runSeeds } from "./run-seeds.ts";
 import { runSeed } from "./seed.ts";
 
 interface Kept {
@@ -17,7 +17,7 @@ const first = Number(process.env.SIM_FIRST ?? Math.floor(Date.now() / 86_400_000
 const told = (failures: { seed: number; failure?: string }[]) => failures.map((it) => `seed ${it.seed}: ${it.failure}`);
 
 test(`1,000 fresh seeds hold, from ${first}`, async () => {
-  const { seeds, failures } = await runMany({ first, count: 1_000 });
+  const { seeds, failures } = await runSeeds({ first, count: 1_000 });
   expect(told(failures)).toEqual([]);
   expect(seeds).toBe(1_000);
 }, 600_000);
@@ -26,10 +26,10 @@ test.each(kept)("seed $seed, which caught: $caught", async ({ seed }) => {
   expect((await runSeed(seed)).failure).toBeUndefined();
 });
 
-test.each(Object.keys(variants))(
+test.each(Object.keys(mutants))(
   "a client without its promise is caught: %s",
-  async (broken) => {
-    const { failures } = await runMany({ first: 1, count: 10_000, broken, enough: 1 });
+  async (mutant) => {
+    const { failures } = await runSeeds({ first: 1, count: 10_000, mutant, maxFailures: 1 });
     expect(failures).not.toEqual([]);
   },
   600_000,
@@ -38,7 +38,7 @@ test.each(Object.keys(variants))(
 test("a seed replays exactly, history and all", async () => {
   const histories = [[], []] as string[][];
   // One that goes wrong, so that faults, deaths and deeds are among what is replayed.
-  for (const history of histories) await runSeed(63, { history, client: variants["no-pin"] });
+  for (const history of histories) await runSeed(63, { history, client: mutants["no-pin"] });
   expect(histories[0]).toEqual(histories[1]);
   expect(histories[0]?.length).toBeGreaterThan(50);
 });

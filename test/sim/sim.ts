@@ -1,4 +1,4 @@
-/** One simulated world: local Fly's rules, a stack, its state, and what has happened to whom. */
+/** One simulation: local Fly, a stack, its state, and what others changed. */
 import { createLocalFly, type LocalFly } from "../../local/fly/create.ts";
 import type { Quirks } from "../../local/fly/quirks.ts";
 import type { ApiRequest } from "../../local/fly/request.ts";
@@ -7,31 +7,31 @@ import { emptyWorld, type MachineRow, type VolumeRow, type World } from "../../l
 import { Fly } from "../../providers/fly/api.ts";
 import type { FlyOptions } from "../../providers/fly/http.ts";
 import { type SimClock, simClock } from "./clock.ts";
-import { type Dice, dice } from "./dice.ts";
 import { type EngineState, emptyState } from "./engine.ts";
 import type { Network } from "./host.ts";
+import { createRng, type Rng } from "./rng.ts";
 import type { StackSpec } from "./stack.ts";
 
-/** The rules say this cannot be. */
+/** An invariant was violated. */
 export class Violation extends Error {}
 
-/** Somebody or something other than us changed a PoP, and no refresh has seen it yet. */
+/** A change of a PoP by others that no refresh has seen yet. */
 export interface Disturbance {
-  /** What a refresh is meant to see and may stand in the way of the next `up` until then: config, cordon, a missing object, size. */
+  /** Drift that a refresh must find and that may fail an `up` before it: config, cordon, a missing object, size. */
   drift: boolean;
-  /** Stopped, suspended or fallen over, which a refresh sees, too; until then an `up` that does not touch it leaves it so. */
+  /** Stopped, suspended or crashed. A refresh finds this too; before it, an `up` that does not update the machine leaves it so. */
   rest: boolean;
-  /** The last time, by the clock. */
+  /** Time of the last change, in milliseconds since the epoch. */
   at: number;
 }
 
 export interface Sim {
   seed: number;
   clock: SimClock;
-  /** What the scenario asks. */
-  dice: Dice;
+  /** Random choices of the scenario. */
+  rng: Rng;
   fly: LocalFly;
-  /** The very rows, not a copy: read only, but by `hand.ts` and `platform.ts`. */
+  /** The rows themselves, not a copy. Only `interference.ts` and `platform.ts` may change them. */
   world: World;
   runner: StateRunner;
   network: Network;
@@ -39,40 +39,40 @@ export interface Sim {
   stack: StackSpec;
   state: EngineState;
   quirks: Quirks;
-  /** Images whose machines may fall over after they were rightly called good. */
+  /** Images whose machines may crash after they were healthy. */
   crashers: Set<string>;
-  /** False while nothing behind the PoPs answers, so that no check of any version passes. */
+  /** False while no origin responds, so that no check of any version passes. */
   originUp: boolean;
   disturbed: Map<string, Disturbance>;
-  /** PoPs whose machine or volume, and types of addresses that, may exist without the state knowing: a create that was cut off, or ended without a word of what it made. */
+  /** PoPs and address types whose objects may exist without being in state: their create was interrupted, or failed without reporting an id. */
   unknownToState: Set<string>;
-  /** When a host of ours last called for a machine, by its id. */
+  /** When a host process of ours last sent a call for a machine, by machine id. */
   calledAt: Map<string, number>;
-  /** When it last read one, by its id. */
+  /** When it last read a machine, by machine id. */
   readAt: Map<string, number>;
-  /** When the last call landed of a run that may have been kept from letting go of its leases. */
+  /** When the last call arrived of a run that may not have released its leases. */
   mayHoldSince: number;
-  /** A line of the history; the text is made only when somebody keeps it. */
+  /** Adds a line to the history. The text is created only if the history is kept. */
   note(text: () => string): void;
-  /** Called for every request our hosts send, in the order they leave. */
+  /** Called for every request that our host processes send, in order. */
   onSent: (request: ApiRequest) => void;
   onAnswered: (request: ApiRequest, status: number) => void;
-  /** Requests that have left a host and not come to their end. */
+  /** Requests in progress. */
   inFlight: number;
 }
 
 export interface SimOptions {
   seed: number;
-  /** Keeps the history. Costs time, so only a seed that failed is told to. */
+  /** Keeps the history, which takes time: set only for replaying a failed seed. */
   history?: string[] | undefined;
-  /** The client of a deliberately broken variant. */
+  /** Creates the client of a mutant. */
   client?: ((options: FlyOptions) => Fly) | undefined;
 }
 
 export const token = "sim-token";
 
 export async function createSim({ seed, history, client }: SimOptions): Promise<Sim> {
-  const all = dice(seed);
+  const all = createRng(seed);
   const clock = simClock();
   const started = clock.now();
   const scenario = all.fork();
@@ -114,14 +114,14 @@ export async function createSim({ seed, history, client }: SimOptions): Promise<
   const sim: Sim = {
     seed,
     clock,
-    dice: scenario,
+    rng: scenario,
     fly,
     world,
     runner,
     client: client ?? ((options) => new Fly(options)),
     network: {
       clock,
-      dice: wire,
+      rng: wire,
       token,
       handle: fly.handle,
       onSent(request) {
@@ -186,8 +186,8 @@ export const liveVolumes = (sim: Sim, name?: string): VolumeRow[] =>
     (it) => it.app === sim.stack.app && it.state === "created" && (!name || it.name === name),
   );
 
-/** Somebody else did something to a PoP. */
-export function disturb(sim: Sim, pop: string, what: { drift?: boolean; rest?: boolean }): void {
+/** Records that others changed a PoP. */
+export function recordDisturbance(sim: Sim, pop: string, what: { drift?: boolean; rest?: boolean }): void {
   const { drift = false, rest = false } = sim.disturbed.get(pop) ?? {};
   sim.disturbed.set(pop, { drift: drift || !!what.drift, rest: rest || !!what.rest, at: sim.clock.now() });
 }

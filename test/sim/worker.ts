@@ -1,19 +1,19 @@
 /** Runs seeds in a thread of its own, chunk by chunk as main.ts hands them out. */
 import { parentPort } from "node:worker_threads";
-import { variants } from "./broken.ts";
+import { mutants } from "./mutants.ts";
 import { runSeed, type SeedResult } from "./seed.ts";
 
 export interface Chunk {
   first: number;
   count: number;
-  broken: string | undefined;
+  mutant: string | undefined;
 }
 
 // Nobody reads the traces of errors that are part of a simulation; making them costs a tenth of the time.
 Error.stackTraceLimit = 0;
 
-parentPort?.on("message", async ({ first, count, broken }: Chunk) => {
-  const client = broken === undefined ? undefined : variants[broken];
+parentPort?.on("message", async ({ first, count, mutant }: Chunk) => {
+  const client = mutant === undefined ? undefined : mutants[mutant];
   const failures: SeedResult[] = [];
   let calls = 0;
   let simulatedMs = 0;

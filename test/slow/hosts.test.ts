@@ -1,19 +1,19 @@
 /** Hosts that are away, full or shared, by the real CLI: they cost their own PoP only, and `replace` makes that one anew. */
 import { expect, test } from "vitest";
+import type { CliContext } from "../../cli/context.ts";
 import { run } from "../../cli/run.ts";
-import type { World } from "../../cli/world.ts";
 import { systemClock } from "../../providers/clock.ts";
-import { cliWorld } from "../support/cli-world.ts";
+import { cliContext } from "../support/cli-context.ts";
 import { image } from "../support/context.ts";
-import { allWell, type Engine, engine, stack, token } from "../support/engine.ts";
+import { type Engine, engine, expectAllHealthy, stack, token } from "../support/engine.ts";
 
 /** The waits of Fly, short: time is real here. */
 const quirks = { boundMs: 300, destroyingMs: 100 };
 
-async function cli(it: Engine, argv: string[], over: Partial<World> = {}) {
+async function cli(it: Engine, argv: string[], over: Partial<CliContext> = {}) {
   const env = { ...it.env, PULUMI_STACK: "test" };
-  const { world, said } = cliWorld({ env, dir: it.project, clock: systemClock, ...over });
-  const code = await run(argv, world);
+  const { context, said } = cliContext({ env, dir: it.project, clock: systemClock, ...over });
+  const code = await run(argv, context);
   expect(said.out + said.err).not.toContain(token);
   return { code, ...said };
 }
@@ -38,7 +38,7 @@ test("a host that is away costs its own PoP only, under the plain `up`, which do
   const up = await it.run(["up", "--yes", "--skip-preview", "--parallel", "2"]);
   expect(up.code).not.toBe(0);
   expect(up.output).toMatch(/ams-1: skipped, the host of machine [0-9a-f]{14} does not answer/);
-  expect(up.output).toContain("error: ams-1 was skipped, because its host does not answer.");
+  expect(up.output).toContain("error: ams-1 was skipped, because its host does not respond.");
   expect(up.output).not.toMatch(/exited with non-zero|unhandled/);
   const { "ams-1": away, ...others } = imagesOf(it);
   expect(away).toBe(image(1));
@@ -76,20 +76,20 @@ test("replicas share no host; where there is one only, `up` and preview say so",
   const up = await it.up();
   expect(up.code, up.output).toBe(0);
   expect(machineNamed(it, "cdg-1")?.zone).not.toBe(machineNamed(it, "cdg-2")?.zone);
-  expect(up.output).not.toContain("lie on one host");
+  expect(up.output).not.toContain("are on one host");
 
   for (const n of [1, 2, 3]) it.fly.platform.full(`ewr-0${n}`);
   it.config(stack({ regions: { cdg: { replicas: 2 }, ewr: { replicas: 2 } } }));
   const shared = await it.up();
   expect(shared.code, shared.output).toBe(0);
-  expect(shared.output).toContain("ewr-1 and ewr-2 lie on one host, ewr-04: when it fails, all of them are away.");
-  expect((await it.run(["preview"])).output).toContain("lie on one host, ewr-04");
+  expect(shared.output).toContain("ewr-1 and ewr-2 are on one host, ewr-04: if it fails, all of them are down.");
+  expect((await it.run(["preview"])).output).toContain("are on one host, ewr-04");
 
   it.fly.platform.roomAgain("ewr");
   const moved = await cli(it, ["replace", "ewr-2", "--yes"]);
   expect(moved.code, moved.err).toBe(0);
   expect(machineNamed(it, "ewr-2")?.zone).not.toBe("ewr-04");
-  expect((await it.run(["preview"])).output).not.toContain("lie on one host");
+  expect((await it.run(["preview"])).output).not.toContain("are on one host");
 });
 
 test("a volume on a full host: `up` names the command, which makes that PoP anew and touches no other", async () => {
@@ -107,7 +107,7 @@ test("a volume on a full host: `up` names the command, which makes that PoP anew
   });
   const failing = await it.run(["up", "--yes", "--skip-preview", "--refresh"]);
   expect(failing.code).not.toBe(0);
-  expect(failing.output).toMatch(/no room for it beside volume .* npx fly-pops replace cdg-1/);
+  expect(failing.output).toMatch(/no capacity beside volume .* npx fly-pops replace cdg-1/);
 
   const unasked = await cli(it, ["replace", "cdg-1"]);
   expect(unasked.code).toBe(1);
@@ -124,7 +124,7 @@ test("a volume on a full host: `up` names the command, which makes that PoP anew
   expect(none).toEqual([]);
   expect(fresh?.zone).not.toBe(old?.zone);
   expect(machineNamed(it, "ewr-1")).toMatchObject({ id: before.ewr?.id, version: before.ewr?.version });
-  await allWell(it, expect, 1);
+  await expectAllHealthy(it, expect, 1);
   // Protected as before.
   it.config(stack({ protect: true, regions: { ewr: {} } }));
   expect((await it.up()).output).toMatch(/protect/);
@@ -173,7 +173,7 @@ test("a state that is locked: refused before anything is gone; after a run that 
   expect(machineNamed(it, other)?.id).not.toBe(id);
   const up = await it.up();
   expect(up.code, up.output).toBe(0);
-  await allWell(it, expect, 2);
+  await expectAllHealthy(it, expect, 2);
 });
 
 test("what is not there is not replaced", async () => {

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "vitest";
 import { image } from "../support/context.ts";
-import { allWell, engine, stack } from "../support/engine.ts";
+import { engine, expectAllHealthy, stack } from "../support/engine.ts";
 
 /** The dynamic host below a CLI, found by its parents. */
 function hostOf(cli: number): number {
@@ -35,6 +35,6 @@ test.concurrent.for(["POST machines/:id/cordon", "POST machines/:id"])(
     expect((await ended).code).not.toBe(0);
     const up = await it.up();
     expect(up.code, up.output).toBe(0);
-    await allWell(it, expect, 2);
+    await expectAllHealthy(it, expect, 2);
   },
 );

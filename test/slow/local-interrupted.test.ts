@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { labels } from "../../local/docker-engine.ts";
 import { type Checkout, checkout } from "../support/checkout.ts";
-import { docker, stackOf } from "../support/home.ts";
+import { docker, stackOf } from "../support/homelab.ts";
 
 let it: Checkout;
 

@@ -4,7 +4,7 @@ import { openDocker } from "../../local/docker-engine.ts";
 import { fetchPage } from "../../local/fetch-page.ts";
 import type { Checkout } from "../support/checkout.ts";
 import { fleet, foreignImage, refusesImage, warm } from "../support/fleet.ts";
-import { registry } from "../support/home.ts";
+import { registryContainer } from "../support/homelab.ts";
 import { freshLoad, keptLoad } from "../support/load.ts";
 
 const docker = openDocker();
@@ -44,7 +44,7 @@ test("an earlier release is rolled back to after the registry threw away what ha
   const image = first?.image ?? "";
   const replaced = await foreignImage(it, "moved", "exit 3");
   const kept = await foreignImage(it, "moved", "exit 4");
-  await (await registry(it)).ask([
+  await (await registryContainer(it)).exec([
     "/usr/bin/docker-registry",
     "garbage-collect",
     "--delete-untagged",

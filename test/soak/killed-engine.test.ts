@@ -1,6 +1,6 @@
 import { readdirSync, readlinkSync } from "node:fs";
 import { test, vi } from "vitest";
-import { allWell, engine } from "../support/engine.ts";
+import { engine, expectAllHealthy } from "../support/engine.ts";
 
 // Not in npm test: the next up waits out the killed one's lease of a machine, a minute of real time.
 
@@ -17,7 +17,7 @@ test.concurrent.for(["POST volumes", "POST machines"])(
     const up = await it.up();
     expect(up.code, up.output).toBe(0);
     await it.run(["refresh", "--yes", "--skip-preview", "--clear-pending-creates"]);
-    await allWell(it, expect, 1);
+    await expectAllHealthy(it, expect, 1);
     // The killed one's host of the providers went with it, when its step had ended.
     await vi.waitFor(() => expect(processesIn(it.project)).toEqual([]), { timeout: 20_000, interval: 500 });
   },

@@ -9,7 +9,7 @@ import { bundledDir } from "../../providers/sops/cli.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 
-export interface Ran {
+export interface CommandResult {
   code: number | null;
   output: string;
 }
@@ -19,12 +19,12 @@ export interface Running {
   saw(pattern: RegExp): Promise<string>;
   /** As Ctrl-C in a terminal: to the whole group. */
   interrupt(): void;
-  ended: Promise<Ran>;
+  ended: Promise<CommandResult>;
 }
 
 export interface Checkout {
   dir: string;
-  run(...args: string[]): Promise<Ran>;
+  run(...args: string[]): Promise<CommandResult>;
   start(...args: string[]): Running;
   status(): Promise<Status>;
   /** `fly-pops` with these arguments; `input` is what it reads. */
@@ -108,7 +108,7 @@ function watch(child: ChildProcess): Running {
       output += chunk.toString();
       for (const look of [...looks]) look();
     });
-  const ended = new Promise<Ran>((resolve) => child.once("close", (code) => resolve({ code, output })));
+  const ended = new Promise<CommandResult>((resolve) => child.once("close", (code) => resolve({ code, output })));
   return {
     ended,
     saw: (pattern) =>

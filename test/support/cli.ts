@@ -3,8 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify } from "yaml";
+import type { CliContext } from "../../cli/context.ts";
 import { run } from "../../cli/run.ts";
-import type { World } from "../../cli/world.ts";
 import { machineConfig, mountPath } from "../../components/machine-config.ts";
 import { volumeName } from "../../components/placement.ts";
 import { parseConfig } from "../../config/parse.ts";
@@ -14,7 +14,7 @@ import { Fly } from "../../providers/fly/api.ts";
 import { machineHandler } from "../../providers/fly/machine.ts";
 import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
-import { cliWorld } from "./cli-world.ts";
+import { cliContext } from "./cli-context.ts";
 import { image } from "./context.ts";
 import { type LocalFlyUnderTest, localFly } from "./local-fly.ts";
 import { noSecrets } from "./no-secrets.ts";
@@ -30,7 +30,7 @@ export const values = (over: Record<string, unknown> = {}): Record<string, unkno
   ...over,
 });
 
-export interface Ran {
+export interface CommandResult {
   code: number;
   out: string;
   err: string;
@@ -44,14 +44,14 @@ export interface Cli extends AsyncDisposable {
   dir: string;
   /** What commands see as environment. */
   env: Readonly<Record<string, string | undefined>>;
-  run(argv: string[], over?: Partial<World>): Promise<Ran>;
+  run(argv: string[], over?: Partial<CliContext>): Promise<CommandResult>;
   /** Writes Pulumi.test.yaml: full keys beside ours. */
   config(values: Record<string, unknown>, others?: Record<string, unknown>): void;
   /** Makes the PoPs that the stack file wants. */
   deploy(): Promise<void>;
   machine(pop: string): { id: string; version: string };
   /** The next command is ended by Ctrl-C so many milliseconds of the clock from now. */
-  interruptAfter(ms: number): Pick<World, "interrupted">;
+  interruptAfter(ms: number): Pick<CliContext, "interrupted">;
 }
 
 export interface CliOptions {
@@ -59,7 +59,7 @@ export interface CliOptions {
 }
 
 /** A credential that must show nowhere. */
-export const planted = "planted-cli-token-9b1c";
+export const plantedToken = "planted-cli-token-9b1c";
 
 /** Every program in a PoP prints this, as JSON. */
 export const says = (json: unknown) => () => ({ exitCode: 0, stdout: JSON.stringify(json), stderr: "" });
@@ -93,8 +93,8 @@ export async function cli({ behaviour = {} }: CliOptions = {}): Promise<Cli> {
     config,
     async run(argv, over = {}) {
       local.fly.calls.clear();
-      const { world, said } = cliWorld({ env, dir, clock: local.clock, ...over });
-      const code = await run(argv, world);
+      const { context, said } = cliContext({ env, dir, clock: local.clock, ...over });
+      const code = await run(argv, context);
       return { code, ...said, calls: local.fly.calls.list.map(told) };
     },
     async deploy() {

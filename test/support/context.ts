@@ -9,17 +9,17 @@ import type { Context } from "../../providers/handler.ts";
 import { type LocalFlyTestOptions, type LocalFlyUnderTest, localFly } from "./local-fly.ts";
 import { noSecrets } from "./no-secrets.ts";
 
-export interface Bench extends AsyncDisposable {
+export interface HandlerFixture extends AsyncDisposable {
   local: LocalFlyUnderTest;
   context: Context;
   /** What handlers told the user. */
-  lines: string[];
+  logLines: string[];
 }
 
 export const app = "my-edge";
 
 /** What live Fly does to its clients' patience, and reads that lag writes. On wherever handlers are tested, unless a test wants it otherwise. */
-export const unkind = {
+export const lagQuirks = {
   ...lagging,
   boundMs: 90_000,
   destroyingMs: 5_000,
@@ -27,8 +27,10 @@ export const unkind = {
 } satisfies Partial<Quirks>;
 
 /** Local Fly with the app made, and a context whose client and clock go with it. */
-export async function bench(options: LocalFlyTestOptions & { withApp?: boolean } = {}): Promise<Bench> {
-  const local = await localFly({ ...options, quirks: { ...unkind, ...options.quirks } });
+export async function handlerFixture(
+  options: LocalFlyTestOptions & { withApp?: boolean } = {},
+): Promise<HandlerFixture> {
+  const local = await localFly({ ...options, quirks: { ...lagQuirks, ...options.quirks } });
   const lines: string[] = [];
   const context: Context = {
     fly: new Fly({ endpoint: local.url, token: local.token, clock: local.clock, random: () => 0.5 }),
@@ -50,7 +52,7 @@ export async function bench(options: LocalFlyTestOptions & { withApp?: boolean }
     if (method !== "GET") await local.clock.advance(local.quirks.staleMs);
     return reply;
   };
-  return { local, context, lines, [Symbol.asyncDispose]: () => local.close() };
+  return { local, context, logLines: lines, [Symbol.asyncDispose]: () => local.close() };
 }
 
 export const volumeInputs = (over: Partial<VolumeInputs> = {}): VolumeInputs => ({

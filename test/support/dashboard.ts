@@ -1,7 +1,7 @@
 /** `fly-pops dashboard` over local Fly without containers: PoPs in each state, every one with its own word on health and counters. */
 import { once } from "node:events";
 import { systemClock } from "../../providers/clock.ts";
-import { type Cli, cli, planted, values } from "./cli.ts";
+import { type Cli, cli, plantedToken, values } from "./cli.ts";
 import { scrape } from "./metrics.ts";
 
 export interface Dashboard extends AsyncDisposable {
@@ -45,7 +45,7 @@ export async function dashboard(): Promise<Dashboard> {
   const ended = it.run(["dashboard", "--no-open"], {
     clock: systemClock,
     interrupted: interrupt.signal,
-    env: { ...it.env, UNRELATED: planted },
+    env: { ...it.env, UNRELATED: plantedToken },
     out: (text) => {
       said.out += text;
       listening.dispatchEvent(new Event("said"));

@@ -27,7 +27,7 @@ const bin = join(pulumiHome(), "versions", manifest.dependencies.pulumi, "bin");
 /** Planted: whoever finds it anywhere but in a request has found a leak. */
 export const token = "planted-engine-token-7f3a";
 
-export interface Ran {
+export interface CommandResult {
   code: number;
   /** stdout and stderr in one. */
   output: string;
@@ -45,18 +45,23 @@ export interface Engine extends AsyncDisposable {
   config(values: Record<string, unknown>): void;
   /** The project folder, which tests may put files into. */
   project: string;
-  run(args: string[], env?: Record<string, string | undefined>): Promise<Ran>;
+  run(args: string[], env?: Record<string, string | undefined>): Promise<CommandResult>;
   /** The same with something on standard input. */
-  runWithInput(input: string, args: string[]): Promise<Ran>;
+  runWithInput(input: string, args: string[]): Promise<CommandResult>;
   /** Any program, in the project's folder or another one, with the same environment. */
-  command(program: string, args: string[], env?: Record<string, string | undefined>, dir?: string): Promise<Ran>;
+  command(
+    program: string,
+    args: string[],
+    env?: Record<string, string | undefined>,
+    dir?: string,
+  ): Promise<CommandResult>;
   /** Where the CLI and our Node are found. */
   path: string;
   /** A script of the project, by Node. */
-  script(args: string[], env?: Record<string, string | undefined>): Promise<Ran>;
-  up(): Promise<Ran>;
+  script(args: string[], env?: Record<string, string | undefined>): Promise<CommandResult>;
+  up(): Promise<CommandResult>;
   /** An `up` in the hands of the test: its process, when it has said something that matches, and its end. */
-  start(): { pid: number; said(pattern: RegExp): Promise<void>; ended: Promise<Ran> };
+  start(): { pid: number; said(pattern: RegExp): Promise<void>; ended: Promise<CommandResult> };
   /** Resolves when local Fly is asked this, e.g. "POST machines". */
   asked(route: string): Promise<void>;
   /** What the CLI runs in. */
@@ -160,7 +165,7 @@ export async function engine({
   };
 
   const spawned = (program: string, args: string[], env: Record<string, string | undefined> = {}, cwd = project) => {
-    const { promise: ended, resolve } = Promise.withResolvers<Ran>();
+    const { promise: ended, resolve } = Promise.withResolvers<CommandResult>();
     const child = execFile(
       program,
       args,
@@ -253,7 +258,7 @@ export async function engine({
 }
 
 /** What stands on Fly beside machines, each by what it is known by. */
-export function standing(it: Engine) {
+export function fleetState(it: Engine) {
   const { apps, addresses, volumes } = it.fly.snapshot();
   return {
     apps: Object.keys(apps),
@@ -263,7 +268,7 @@ export function standing(it: Engine) {
 }
 
 /** What must be after any story: each PoP once, serving the wanted image, nothing leased, nothing doubled, nothing more to do. */
-export async function allWell(it: Engine, expect: ExpectStatic, version: number) {
+export async function expectAllHealthy(it: Engine, expect: ExpectStatic, version: number) {
   const { machines, volumes, addresses } = it.fly.snapshot();
   const alive = Object.values(machines).filter(({ state }) => state !== "destroyed");
   expect(

@@ -5,7 +5,7 @@ import { fetchPage } from "../../local/fetch-page.ts";
 import { appName } from "../../local/stack-file.ts";
 import { tinyImage } from "../e2e/docker.ts";
 import { type Checkout, checkout } from "./checkout.ts";
-import { flyOf, within } from "./home.ts";
+import { flyOf, waitUntil } from "./homelab.ts";
 
 const docker = openDocker();
 
@@ -30,7 +30,7 @@ export async function warm(it: Checkout): Promise<void> {
   for (const { name, id } of machines) {
     const others = machines.filter((other) => other.id !== id);
     await Promise.all(others.map((other) => fly.cordonMachine(app, other.id)));
-    await within(
+    await waitUntil(
       60,
       () => fetchPage(edge.https, "www.example.test"),
       ({ status, pop }) => status === 200 && pop === name,

@@ -5,7 +5,15 @@ import { fetchPage } from "../../local/fetch-page.ts";
 import { appName } from "../../local/stack-file.ts";
 import type { Fly } from "../../providers/fly/api.ts";
 import type { Checkout } from "./checkout.ts";
-import { flyOf, home, type Place, pop, rootsOf, servedCertificate, within } from "./home.ts";
+import {
+  flyOf,
+  homelabContainer,
+  popContainer,
+  type RunningContainer,
+  rootsOf,
+  servedCertificate,
+  waitUntil,
+} from "./homelab.ts";
 import { load } from "./load.ts";
 
 export interface Outage {
@@ -22,8 +30,8 @@ const nearest = "cdg-1";
 /** A process of the homelab that is not running. */
 const process = (what: string, name: string, passes: boolean): Outage => ({
   what,
-  begin: async (it) => (await home(it)).process("stop", name),
-  end: async (it) => (await home(it)).process("start", name),
+  begin: async (it) => (await homelabContainer(it)).process("stop", name),
+  end: async (it) => (await homelabContainer(it)).process("start", name),
   passes,
 });
 
@@ -46,15 +54,15 @@ export const outages: Outage[] = [
   },
   {
     what: "the whole homelab",
-    begin: async (it) => (await home(it)).container.stop({ t: 5 }),
-    end: async (it) => (await home(it)).container.start(),
+    begin: async (it) => (await homelabContainer(it)).container.stop({ t: 5 }),
+    end: async (it) => (await homelabContainer(it)).container.start(),
     passes: false,
   },
 ];
 
-async function everywhere(it: Checkout, act: (place: Place) => Promise<unknown>): Promise<void> {
+async function everywhere(it: Checkout, act: (place: RunningContainer) => Promise<unknown>): Promise<void> {
   const { machines } = await it.status();
-  await Promise.all(machines.map(async ({ name }) => act(await pop(it, name))));
+  await Promise.all(machines.map(async ({ name }) => act(await popContainer(it, name))));
 }
 
 async function onFly(it: Checkout, act: (fly: Fly, app: string, id: string) => Promise<unknown>): Promise<unknown> {
@@ -74,7 +82,7 @@ export async function survives(
   let number = 0;
   const uncached = () => fresh(`/${outage.what.replaceAll(" ", "-")}/${number++}`);
   // In the cache of every PoP a visitor may meet meanwhile.
-  await within(
+  await waitUntil(
     30,
     () => fetchPage(status.edge.https, "www.example.test", ca),
     ({ status }) => status === 200,
@@ -88,7 +96,7 @@ export async function survives(
   else expect([502, 504]).toContain(during.status);
   await setTimeout(Math.max(0, seconds * 1000 - (performance.now() - begun)));
   await outage.end(it);
-  const backMs = await within(30, uncached, (page) => page.status === 200);
+  const backMs = await waitUntil(30, uncached, (page) => page.status === 200);
   const { requests, failures } = await stop();
   expect(failures).toEqual([]);
   expect(requests).toBeGreaterThan(seconds * 50);
@@ -101,11 +109,11 @@ export async function bootsAlone(it: Checkout, { seconds }: { seconds: number })
   const status = await it.status();
   const ca = rootsOf(status);
   const serial = (await servedCertificate(status, host)).serialNumber;
-  const lab = await home(it);
+  const lab = await homelabContainer(it);
   await lab.container.stop({ t: 5 });
-  const { container } = await pop(it, "cdg-1");
+  const { container } = await popContainer(it, "cdg-1");
   await container.restart();
-  const took = await within(
+  const took = await waitUntil(
     seconds,
     // The other PoP, which has nothing in its cache, takes its time to say so.
     () => Promise.race([fetchPage(status.edge.https, host, ca), setTimeout(1_000, undefined)]),
@@ -113,7 +121,7 @@ export async function bootsAlone(it: Checkout, { seconds }: { seconds: number })
   );
   expect((await servedCertificate(status, host)).serialNumber).toBe(serial);
   await lab.container.start();
-  await within(
+  await waitUntil(
     60,
     () => fetchPage(status.edge.https, host, ca, "/after-the-boot"),
     (page) => page.status === 200,

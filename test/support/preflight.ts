@@ -6,10 +6,10 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type PreflightOptions, preflight } from "../../cli/commands/preflight.ts";
-import { type CheckPlace, checks, missingImage, publicPort, type Told } from "../../cli/preflight/machine.ts";
+import type { CliContext } from "../../cli/context.ts";
+import { type CheckPlace, checks, missingImage, type NginxReply, publicPort } from "../../cli/preflight/machine.ts";
 import type { Report, ReportRow } from "../../cli/preflight/report.ts";
-import { type Connection, NoConnection, type Visitor } from "../../cli/preflight/visitor.ts";
-import type { World } from "../../cli/world.ts";
+import { type Connection, ConnectionFailed, type Visitor } from "../../cli/preflight/visitor.ts";
 import type { Backend } from "../../local/edge/routes.ts";
 import type { LoggedCall } from "../../local/fly/call-log.ts";
 import { createLocalFly, type LocalFly, type LocalFlyOptions } from "../../local/fly/create.ts";
@@ -20,7 +20,7 @@ import { type Behaviour, createStateRunner, type StateRunner } from "../../local
 import { memoryStore } from "../../local/fly/store.ts";
 import { type HttpRequest, NoResponseError, type Transport } from "../../providers/http-transport.ts";
 import { type SimClock, simClock } from "../sim/clock.ts";
-import { cliWorld } from "./cli-world.ts";
+import { cliContext } from "./cli-context.ts";
 
 export interface PreflightBenchOptions {
   quirks?: Partial<Quirks>;
@@ -91,7 +91,7 @@ export interface PreflightBench extends Disposable {
   /** `road`: what each exchange goes through instead of straight to local Fly. */
   run(
     options?: PreflightOptions,
-    over?: { road?: (inner: Transport) => Transport; world?: Partial<World> },
+    over?: { road?: (inner: Transport) => Transport; context?: Partial<CliContext> },
   ): Promise<PreflightRun>;
   /** A call past the client; paths are below /v1. */
   call(method: HttpRequest["method"], path: string, body: unknown): Promise<void>;
@@ -142,9 +142,9 @@ export async function preflightBench(options: PreflightBenchOptions = {}): Promi
       if (status > 299) throw new Error(`${method} ${path}: ${status} ${answer}`);
     },
     apps: () => Object.keys(fly.snapshot().apps),
-    async run(asked = {}, { road = (inner: Transport) => inner, world = {} } = {}) {
+    async run(asked = {}, { road = (inner: Transport) => inner, context = {} } = {}) {
       const env = { FLY_API_TOKEN: token, FLY_API_HOSTNAME: "http://local-fly.test" };
-      const { world: seen, said } = cliWorld({ env, dir, clock, ...world });
+      const { context: seen, said } = cliContext({ env, dir, clock, ...context });
       const work = preflight(
         seen,
         { yes: true, ...asked },
@@ -210,7 +210,7 @@ function probeMachine(
   const ofPath = (path: string | undefined) => Object.values(checks).find((it) => it.path === path);
   return {
     check: ({ path }) =>
-      files.has(ofPath(path)?.sickness ?? "")
+      files.has(ofPath(path)?.failFile ?? "")
         ? { passing: false, output: "503 Service Unavailable" }
         : { passing: true, output: "200 OK" },
     exec([program, ...args]) {
@@ -269,7 +269,7 @@ function proxyOf(
       if (!network.leads) return undefined;
       const [seen] = past.findLast(({ at }) => at <= clock.now() - network.lagMs)?.backends ?? [];
       if (seen) last = seen;
-      const ill = places.filter((place) => files.has(checks[place].sickness));
+      const ill = places.filter((place) => files.has(checks[place].failFile));
       if (ill.some((place) => network.steeredBy.includes(place))) fell = true;
       else if (ill.length > 0) return last;
       if (fell && !network.forgives) return undefined;
@@ -285,7 +285,7 @@ type Proxy = ReturnType<typeof proxyOf>;
 function visitorOf(proxy: Proxy, clock: SimClock, network: Network): Visitor {
   return {
     async open(_, port): Promise<Connection> {
-      if (!network.reachable) throw new NoConnection(port, "ENETUNREACH");
+      if (!network.reachable) throw new ConnectionFailed(port, "ENETUNREACH");
       const backend = proxy.backend();
       const closed = Promise.withResolvers<void>();
       let over = false;
@@ -303,7 +303,7 @@ function visitorOf(proxy: Proxy, clock: SimClock, network: Network): Visitor {
       else close();
       return {
         closed: closed.promise,
-        async ask() {
+        async request() {
           const cut = network.cordonCuts && !proxy.backend();
           if (over || cut || !backend || !proxy.isUp(backend.machineId)) return close() as undefined;
           rest();
@@ -317,4 +317,4 @@ function visitorOf(proxy: Proxy, clock: SimClock, network: Network): Visitor {
 
 /** As the probe machine's nginx tells it. */
 const said = ({ client, from }: Network, port: number): string =>
-  JSON.stringify({ client, port: String(port), from } satisfies Told);
+  JSON.stringify({ client, port: String(port), from } satisfies NginxReply);

@@ -5,10 +5,10 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
+import type { CliContext } from "../../cli/context.ts";
 import { run } from "../../cli/run.ts";
-import type { World } from "../../cli/world.ts";
 import { systemClock } from "../../providers/clock.ts";
-import { cliWorld } from "./cli-world.ts";
+import { cliContext } from "./cli-context.ts";
 import { image } from "./context.ts";
 import { type Engine, engine, token } from "./engine.ts";
 
@@ -45,7 +45,7 @@ export interface Fleet {
   /** The stack file's keys; undefined ones are left out. */
   write(over?: Record<string, unknown>): void;
   /** `npx fly-pops ...` */
-  command(argv: string[], over?: Partial<World>): Promise<Said>;
+  command(argv: string[], over?: Partial<CliContext>): Promise<Said>;
   pulumi(args: string[], stack?: string): Promise<Said>;
   /** Another stack of the project, with a file like this one's. */
   beside(name: string, over: Record<string, unknown>): Promise<void>;
@@ -79,8 +79,8 @@ export async function fleet(): Promise<Fleet & AsyncDisposable> {
     pulumi,
     async command(argv, over) {
       const env = { ...it.env, PULUMI_STACK: "prod" };
-      const { world, said } = cliWorld({ env, dir: it.project, clock: systemClock, ...over });
-      const code = await run(argv, world);
+      const { context, said } = cliContext({ env, dir: it.project, clock: systemClock, ...over });
+      const code = await run(argv, context);
       const text = `${said.out}${said.err}`;
       if (text.includes(token)) throw new Error(`${argv.join(" ")} printed the token`);
       return { code, text };
@@ -198,7 +198,7 @@ export const slips: readonly Slip[] = [
   {
     slip: "A region taken out",
     edit: { regions: { ewr: { replicas: 2 } }, rollout: withoutCanary },
-    told: "its volume of 3 GB stays on Fly and on the bill",
+    told: "its volume of 3 GB is kept on Fly and still billed",
     goes: ["cdg-1"],
     isDone: true,
     on: "put it back: the PoP finds its volume",
@@ -206,7 +206,7 @@ export const slips: readonly Slip[] = [
   {
     slip: "A replica less",
     edit: { regions: { cdg: {}, ewr: {} } },
-    told: "ewr-2: its volume of 3 GB stays on Fly and on the bill",
+    told: "ewr-2: its volume of 3 GB is kept on Fly and still billed",
     goes: ["ewr-2"],
     isDone: true,
     on: "put it back: the PoP finds its volume",
@@ -214,7 +214,7 @@ export const slips: readonly Slip[] = [
   {
     slip: "A region out, and `keepVolumes: false`, in one change",
     edit: { regions: { cdg: {} }, keepVolumes: false },
-    told: "stays on Fly and on the bill",
+    told: "is kept on Fly and still billed",
     goes: ["ewr-1", "ewr-2"],
     isDone: true,
     on: "put it back: what was kept at the last `up` stays",
@@ -230,7 +230,7 @@ export const slips: readonly Slip[] = [
   {
     slip: "A smaller volume",
     edit: { defaults: { volumeGb: 2 } },
-    told: "a volume never shrinks",
+    told: "a volume cannot shrink",
     on: "put the size back",
   },
   {
@@ -242,7 +242,7 @@ export const slips: readonly Slip[] = [
   {
     slip: "A key misspelt",
     edit: { memoryMB: 512 },
-    told: "memoryMB: no such key",
+    told: "memoryMB: unknown key",
     on: "the sentence names the key that was meant",
   },
   {
@@ -327,7 +327,7 @@ export const slips: readonly Slip[] = [
       during(fleet, { over: { regions: { ...base.regions, lhr: {} } }, image: image(1), asked: "POST machines" }, () =>
         fleet.command(["orphans", "--delete", "--yes"]),
       ),
-    told: "a deployment makes it just now, or was cut off while it did: npx pulumi up goes on with it",
+    told: "a deployment is creating it, or was interrupted while doing so: npx pulumi up continues it",
     on: "again when the deployment is over",
   },
   {

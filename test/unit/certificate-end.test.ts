@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { endsSoon, leftText } from "../../cli/certificate-end.ts";
+import { endsSoon, leftText } from "../../cli/certificate-expiry.ts";
 
 const day = 86_400_000;
 

@@ -47,15 +47,15 @@ test("every mistake has its key, its line and its sentence, all at once", () => 
   expect(check(text)).toEqual([
     {
       ...{ file: "Pulumi.edge.yaml", line: 8, column: 12, key: "fly-pops:regions.cdg.volumeGb", severity: "error" },
-      message: "regions.cdg.volumeGb is 900: takes a whole number of GB from 1 to 500.",
+      message: "regions.cdg.volumeGb is 900: expected a whole number of GB from 1 to 500.",
     },
     {
       ...{ file: "Pulumi.edge.yaml", line: 10, column: 7, key: "fly-pops:regions.ewr.memoryMB", severity: "error" },
-      message: expect.stringMatching(/^regions\.ewr\.memoryMB: no such key; did you mean memoryMb\?/),
+      message: expect.stringMatching(/^regions\.ewr\.memoryMB: unknown key; did you mean memoryMb\?/),
     },
     {
       ...{ file: "Pulumi.edge.yaml", line: 15, column: 7, key: "fly-pops:sites[1].hots", severity: "error" },
-      message: expect.stringMatching(/^sites\[1\]\.hots: no such key; did you mean host\?/),
+      message: expect.stringMatching(/^sites\[1\]\.hots: unknown key; did you mean host\?/),
     },
   ]);
 });

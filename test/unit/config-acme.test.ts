@@ -70,28 +70,28 @@ describe("an authority", () => {
     [
       "terms unsaid",
       { email: "ada@example.org" },
-      "certificates.acme.terms is missing: takes agreed, once you have read",
+      "certificates.acme.terms is missing: expected agreed, once you have read",
     ],
     ["terms refused", { ...acme, terms: "no" }, 'certificates.acme.terms is "no": no such answer'],
-    ["terms as a switch", { ...acme, terms: true }, "certificates.acme.terms is true: takes agreed"],
-    ["no address", { terms: "agreed" }, "certificates.acme.email is missing: takes a mail address"],
-    ["a name for an address", { ...acme, email: "ada" }, 'certificates.acme.email is "ada": takes one mail address'],
-    ["two addresses", { ...acme, email: "a@b.org, c@d.org" }, "takes one mail address"],
-    ["a word that is none", { ...acme, directory: "stagin" }, "takes letsencrypt, staging, or the https URL"],
-    ["http", { ...acme, directory: "http://ca.example.org/dir" }, "takes https: an account's orders"],
+    ["terms as a switch", { ...acme, terms: true }, "certificates.acme.terms is true: expected agreed"],
+    ["no address", { terms: "agreed" }, "certificates.acme.email is missing: expected a mail address"],
+    ["a name for an address", { ...acme, email: "ada" }, 'certificates.acme.email is "ada": expected one mail address'],
+    ["two addresses", { ...acme, email: "a@b.org, c@d.org" }, "expected one mail address"],
+    ["a word that is none", { ...acme, directory: "stagin" }, "expected letsencrypt, staging, or the https URL"],
+    ["http", { ...acme, directory: "http://ca.example.org/dir" }, "must use https: ACME requests"],
     ["a query", { ...acme, directory: "https://ca.example.org/dir?x=1" }, "without query"],
     ["a password", { ...acme, directory: "https://a:b@ca.example.org/dir" }, "is a password in a URL"],
-    ["a profile with a blank", { ...acme, profile: "short lived" }, "takes the name of a profile"],
+    ["a profile with a blank", { ...acme, profile: "short lived" }, "expected the name of a profile"],
     ["a secret that is no key", { ...acme, eab: "a b" }, "certificates.acme.eab"],
     ["an absolute file", { ...acme, trust: "/etc/ca.pem" }, "certificates.acme.trust"],
-    ["one authority twice", { ...acme, fallback: ["letsencrypt"] }, "that authority is asked already"],
+    ["one authority twice", { ...acme, fallback: ["letsencrypt"] }, "this authority is listed already"],
     ["a misspelt key", { ...acme, profil: "x" }, "profile"],
   ])("is refused: %s", (_, written, says) => {
     expect(mistakesOf({ certificates: { acme: written } })).toContain(says);
   });
 
   test("and a vault are both there, or one of them", () => {
-    expect(mistakesOf({ certificates: { acm: acme } })).toContain("certificates.acm: no such key; did you mean acme?");
+    expect(mistakesOf({ certificates: { acm: acme } })).toContain("certificates.acm: unknown key; did you mean acme?");
     expect(mistakesOf({ certificates: { acme, vault } })).toBe("");
   });
 });
@@ -123,22 +123,22 @@ describe("a site's certificate", () => {
     [
       "a source that is not there",
       { certificates: { vault }, sites: [{ ...www, certificate: { from: "acme" } }] },
-      "sites[0].certificate is from acme: there is none under certificates.",
+      "sites[0].certificate is from acme, but certificates.acme is not set.",
     ],
     [
       "a name without a vault",
       { certificates: { acme }, sites: [{ ...www, certificate: "example.org" }] },
-      "sites[0].certificate names a certificate in the vault: there is none under certificates.",
+      "sites[0].certificate names a certificate in the vault, but certificates.vault is not set.",
     ],
     [
       "no source at all",
       { sites: [{ ...www, certificate: { from: "vault" } }] },
-      "sites[0].certificate names a certificate in the vault: there is none under certificates.",
+      "sites[0].certificate names a certificate in the vault, but certificates.vault is not set.",
     ],
     [
       "a name at an authority",
       { certificates: { acme }, sites: [{ ...www, certificate: { from: "acme", name: "example.org" } }] },
-      "sites[0].certificate.name stands beside from: acme",
+      "sites[0].certificate.name cannot be combined with from: acme",
     ],
     [
       "another source",
@@ -148,22 +148,22 @@ describe("a site's certificate", () => {
     [
       "a list",
       { certificates: { acme }, sites: [{ ...www, certificate: ["acme"] }] },
-      "sites[0].certificate is a list: takes a DNS name, as in example.org, or a map with from",
+      "sites[0].certificate is a list: expected a DNS name, as in example.org, or a map with from",
     ],
     [
       "a wildcard at an authority",
       { certificates: { acme }, sites: [{ host: "*.example.org", origin }] },
-      'sites[0].host is "*.example.org": ACME proves single names only by requests (HTTP-01). Let PoPs set records: certificates.acme.dns. Or have the wildcard\'s certificate from the vault, and name it there: sites[0].certificate: { from: vault, name: example.org }.',
+      'sites[0].host is "*.example.org": HTTP-01 proves single names only. Set certificates.acme.dns, or take the wildcard\'s certificate from the vault: set sites[0].certificate to { from: vault, name: example.org }.',
     ],
     [
       "a wildcard among aliases",
       { certificates: { acme }, sites: [{ ...www, aliases: ["*.example.org"] }] },
-      'sites[0].aliases[0] is "*.example.org": ACME proves single names only',
+      'sites[0].aliases[0] is "*.example.org": HTTP-01 proves single names only',
     ],
     [
       "a wildcard of the vault without a name",
       { certificates: { acme, vault }, sites: [{ host: "*.example.org", origin }] },
-      "name its certificate in the vault under sites[0].certificate",
+      "a wildcard needs the name of its certificate in the vault. Set sites[0].certificate",
     ],
     [
       "more names than fit",
@@ -171,7 +171,7 @@ describe("a site's certificate", () => {
         certificates: { acme },
         sites: [{ ...www, aliases: Array.from({ length: 100 }, (_, at) => `n${at}.example.org`) }],
       },
-      "sites[0].aliases and host are 101 names: a certificate of ACME has 100 at most.",
+      "sites[0].aliases and host are 101 names in total, but an ACME certificate has at most 100.",
     ],
   ])("is refused: %s", (_, written, says) => {
     expect(mistakesOf(written)).toContain(says);
@@ -194,7 +194,7 @@ describe("records of DNS", () => {
     [
       "a server without a port",
       { ...dns, server: "ns1.example.org" },
-      'acme.dns.server is "ns1.example.org": needs its port',
+      'acme.dns.server is "ns1.example.org": needs a port',
     ],
     ["a server on the PoP itself", { ...dns, server: "127.0.0.1:53" }, "leads to the PoP itself"],
     ["a key of words", { ...dns, key: "my key" }, 'acme.dns.key is "my key": takes the name of a key'],
@@ -205,7 +205,7 @@ describe("records of DNS", () => {
     [
       "another key",
       { ...dns, port: 53 },
-      "certificates.acme.dns.port: no such key. Takes server, key, algorithm, secret.",
+      "certificates.acme.dns.port: unknown key. Allowed keys: server, key, algorithm, secret.",
     ],
   ])("are refused: %s", (_, written, says) => {
     expect(mistakesOf({ certificates: { acme: { ...acme, dns: written } } })).toContain(says);

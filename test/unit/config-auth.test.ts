@@ -14,7 +14,7 @@ const parse = (...sites: object[]) =>
 
 const mistakes = (...sites: object[]) => mistakesIn(() => parse(...sites));
 
-const ownHeader = "the PoP sets this one itself, or it belongs to one connection.";
+const ownHeader = "this header is set by the PoP or belongs to a single connection.";
 
 describe("a log-in service", () => {
   test.each([
@@ -42,84 +42,90 @@ describe("a log-in service", () => {
   test.each<[object, string]>([
     [
       { forward: 7 },
-      "sites[0].auth.forward is 7: takes an http or https URL with the path that is asked, as in http://auth.tail.example:9091/api/authz/auth-request.",
+      "sites[0].auth.forward is 7: expected an http or https URL with a path, as in http://auth.tail.example:9091/api/authz/auth-request.",
     ],
     [
       { forward: "http://auth:9091" },
-      'sites[0].auth.forward is "http://auth:9091": needs the path that is asked, as in http://auth.tail.example:9091/api/authz/auth-request.',
+      'sites[0].auth.forward is "http://auth:9091": needs a path, as in http://auth.tail.example:9091/api/authz/auth-request.',
     ],
     [
       { forward: "auth:9091/verify" },
-      'sites[0].auth.forward is "auth:9091/verify": needs its scheme. Write https://auth:9091.',
+      'sites[0].auth.forward is "auth:9091/verify": needs a scheme. Write https://auth:9091.',
     ],
-    [{ forward: "ftp://auth/verify" }, 'sites[0].auth.forward is "ftp://auth/verify": takes http or https.'],
+    [{ forward: "ftp://auth/verify" }, 'sites[0].auth.forward is "ftp://auth/verify": expected http or https.'],
     [
       { forward: "http://ada:secret@auth/verify" },
-      'sites[0].auth.forward is "http://***@auth/verify": takes no credentials: they would lie in the image for all to read.',
+      'sites[0].auth.forward is "http://***@auth/verify": must not contain credentials: they would be stored in plain text in the image.',
     ],
     [
       { forward: "http://auth:99999/verify" },
-      'sites[0].auth.forward is "http://auth:99999/verify": takes a port from 1 to 65535.',
+      'sites[0].auth.forward is "http://auth:99999/verify": expected a port from 1 to 65535.',
     ],
-    [{ forward: "http://auth/verify#now" }, 'sites[0].auth.forward is "http://auth/verify#now": takes no fragment.'],
+    [
+      { forward: "http://auth/verify#now" },
+      'sites[0].auth.forward is "http://auth/verify#now": must not have a fragment.',
+    ],
     [
       { forward: "http://auth/$request_uri" },
-      'sites[0].auth.forward is "http://auth/$request_uri": takes a path and perhaps a query as they stand in a URL, without $, quotes and spaces, 500 characters at most.',
+      'sites[0].auth.forward is "http://auth/$request_uri": expected a path and optionally a query as written in a URL, without $, quotes and spaces, 500 characters at most.',
     ],
     [
       { forward: 'http://auth/a";return 204;"' },
-      'sites[0].auth.forward is "http://auth/a\\";return 204;\\"": takes a path and perhaps a query as they stand in a URL, without $, quotes and spaces, 500 characters at most.',
+      'sites[0].auth.forward is "http://auth/a\\";return 204;\\"": expected a path and optionally a query as written in a URL, without $, quotes and spaces, 500 characters at most.',
     ],
     [
       { forward: "https://100.64.0.9/verify" },
-      'sites[0].auth.forward is "https://100.64.0.9/verify": takes a name with https: the certificate has to be for it.',
+      'sites[0].auth.forward is "https://100.64.0.9/verify": expected a host name with https, because the certificate is issued for a name.',
     ],
     [
       { forward: "https://site-0.example.org/verify" },
-      'sites[0].auth.forward is "https://site-0.example.org": sites[0] is that host, so the edge would ask itself. Name the web server behind, or forward its zone under dns.forward.',
+      'sites[0].auth.forward is "https://site-0.example.org": sites[0] is that host, so the edge would send the request to itself. Use the web server behind the edge, or add its zone to dns.forward.',
     ],
-    [{ forward, basic: "passwords" }, "sites[0].auth has basic and forward: takes exactly one of them."],
-    [{ headers: ["Remote-User"] }, "sites[0].auth has neither basic nor forward: takes exactly one of them."],
+    [{ forward, basic: "passwords" }, "sites[0].auth has both basic and forward: use exactly one."],
+    [{ headers: ["Remote-User"] }, "sites[0].auth has neither basic nor forward: use exactly one."],
     [
       { basic: "passwords", headers: ["Remote-User"] },
-      "sites[0].auth.headers stands beside basic: only a service of forward has headers to pass on.",
+      "sites[0].auth.headers cannot be used with basic: only a forward service sends headers to pass on.",
     ],
     [
       { forward, headers: [] },
-      "sites[0].auth.headers is an empty list: takes a list of 1 to 32 names of headers, as in [Remote-User, Remote-Groups].",
+      "sites[0].auth.headers is an empty list: expected a list of 1 to 32 names of headers, as in [Remote-User, Remote-Groups].",
     ],
     [
       { forward, headers: "Remote-User" },
-      'sites[0].auth.headers is "Remote-User": takes a list of 1 to 32 names of headers, as in [Remote-User, Remote-Groups].',
+      'sites[0].auth.headers is "Remote-User": expected a list of 1 to 32 names of headers, as in [Remote-User, Remote-Groups].',
     ],
     [
       { forward, headers: ["Remote_User"] },
-      'sites[0].auth.headers[0] is "Remote_User": a header takes letters, digits and dashes, 64 at most, a letter first.',
+      'sites[0].auth.headers[0] is "Remote_User": a header name has letters, digits and dashes, 64 at most, a letter first.',
     ],
     [{ forward, headers: ["Host"] }, `sites[0].auth.headers[0] is "Host": ${ownHeader}`],
     [{ forward, headers: ["X-Forwarded-For"] }, `sites[0].auth.headers[0] is "X-Forwarded-For": ${ownHeader}`],
     [{ forward, headers: ["Content-Length"] }, `sites[0].auth.headers[0] is "Content-Length": ${ownHeader}`],
     [
       { forward, headers: ["cookie"] },
-      'sites[0].auth.headers[0] is "cookie": cookies are the visitor\'s. Those that the service sets go to the visitor.',
+      'sites[0].auth.headers[0] is "cookie": cookies belong to the visitor, who gets those that the service sets.',
     ],
     [
       { forward, headers: ["Remote-User", "remote-user"] },
       "sites[0].auth.headers[1] is remote-user: headers[0] is the same header.",
     ],
-    [{ forwrad: forward }, "sites[0].auth.forwrad: no such key; did you mean forward? Takes basic, forward, headers."],
+    [
+      { forwrad: forward },
+      "sites[0].auth.forwrad: unknown key; did you mean forward? Allowed keys: basic, forward, headers.",
+    ],
   ])("of %j is one mistake", (auth, sentence) => expect(mistakes({ origin, auth })).toEqual([sentence]));
 
   test("stands in no site that redirects or stores responses", () => {
-    const stored = "what the origin answers to one visitor would be stored for all who log in.";
+    const stored = "a response for one visitor would be served to everyone who logs in.";
     expect(mistakes({ redirect: "https://example.net", auth: { forward } })).toEqual([
-      "sites[0].auth stands in a site without origin or files or luggage: where a redirect leads is no secret.",
+      "sites[0].auth is not allowed in a site without origin or files or luggage: a redirect's target is public.",
     ]);
     expect(mistakes({ origin, cache: {}, auth: { forward } })).toEqual([
       `sites[0].auth cannot be combined with cache: ${stored}`,
     ]);
     expect(mistakes({ origin, auth: { forward }, paths: [{ path: "*.css", cache: {} }] })).toEqual([
-      `sites[0].paths[0].cache cannot be combined with sites[0].auth: ${stored} Where nobody has to log in, write auth: false.`,
+      `sites[0].paths[0].cache cannot be combined with sites[0].auth: ${stored} For paths without login, set auth: false.`,
     ]);
   });
 });
@@ -139,27 +145,27 @@ describe("a path without log-in", () => {
   test.each<[object, string]>([
     [
       { origin, auth: { forward }, paths: [{ path: "/a", auth: true }] },
-      "sites[0].paths[0].auth is true: takes false.",
+      "sites[0].paths[0].auth is true: expected false.",
     ],
     [
       { origin, auth: { forward }, paths: [{ path: "/a", auth: { basic: "b" } }] },
-      "sites[0].paths[0].auth is a map: takes false.",
+      "sites[0].paths[0].auth is a map: expected false.",
     ],
     [
       { origin, paths: [{ path: "/a", auth: false }] },
-      "sites[0].paths[0].auth stands in a site without auth, where nobody has to log in anyway.",
+      "sites[0].paths[0].auth has no effect: the site has no auth, so nobody has to log in.",
     ],
     [
       { origin, auth: { forward }, paths: [{ path: "/a", auth: false, redirect: "/b" }] },
-      "sites[0].paths[0].auth stands in a rule without origin or files or luggage: where a redirect leads is no secret.",
+      "sites[0].paths[0].auth is not allowed in a rule without origin or files or luggage: a redirect's target is public.",
     ],
     [
       { origin, auth: { forward }, paths: [{ path: "/a", auth: false, deny: 404 }] },
-      "sites[0].paths[0].auth stands in a rule without origin or files or luggage: where a redirect leads is no secret.",
+      "sites[0].paths[0].auth is not allowed in a rule without origin or files or luggage: a redirect's target is public.",
     ],
     [
       { origin, auth: false },
-      'sites[0].auth is false: takes a map with basic or forward, as in { basic: sitePasswords } or { forward: "http://auth.tail.example:9091/api/authz/auth-request", headers: [Remote-User] }.',
+      'sites[0].auth is false: expected a map with basic or forward, as in { basic: sitePasswords } or { forward: "http://auth.tail.example:9091/api/authz/auth-request", headers: [Remote-User] }.',
     ],
   ])("%j is one mistake", (site, sentence) => expect(mistakes(site)).toEqual([sentence]));
 });

@@ -15,7 +15,7 @@ const cacheOf = (cache: object): SiteCache | undefined => (read({ cache }).sites
 const mistakes = (site: object) => mistakesIn(() => parse(site));
 
 const statuses = "203, 204, 300, 301, 302, 307, 308, 404, 405, 410, 414 or 501";
-const parameter = "takes a parameter's name, as in fbclid; `*` at its end stands for anything, as in utm_*.";
+const parameter = "expected a parameter's name, as in fbclid; `*` at the end matches anything, as in utm_*.";
 
 describe("the policy of a cache", () => {
   test.each<[object, Partial<SiteCache>]>([
@@ -59,34 +59,34 @@ describe("the policy of a cache", () => {
     [{ statuses: { 206: "1m" } }, "sites[0].cache.statuses.206: a part of a response is never stored."],
     [
       { statuses: { 503: "1m" } },
-      `sites[0].cache.statuses.503: takes ${statuses}; other statuses hold for one moment or one visitor.`,
+      `sites[0].cache.statuses.503: expected ${statuses}; other statuses are only valid once or for one visitor.`,
     ],
     [
       { statuses: { 401: "1m" } },
-      `sites[0].cache.statuses.401: takes ${statuses}; other statuses hold for one moment or one visitor.`,
+      `sites[0].cache.statuses.401: expected ${statuses}; other statuses are only valid once or for one visitor.`,
     ],
-    [{ statuses: { "4xx": "1m" } }, `sites[0].cache.statuses.4xx: takes ${statuses}.`],
-    [{ statuses: { "0404": "1m" } }, `sites[0].cache.statuses.0404: takes ${statuses}.`],
+    [{ statuses: { "4xx": "1m" } }, `sites[0].cache.statuses.4xx: expected ${statuses}.`],
+    [{ statuses: { "0404": "1m" } }, `sites[0].cache.statuses.0404: expected ${statuses}.`],
     [
       { statuses: { 404: "one minute" } },
-      'sites[0].cache.statuses.404 is "one minute": takes a duration from 0 to 365d: a number with s, m, h or d, or plain seconds.',
+      'sites[0].cache.statuses.404 is "one minute": expected a duration from 0 to 365d: a number with s, m, h or d, or plain seconds.',
     ],
     [
       { statuses: "404" },
-      'sites[0].cache.statuses is "404": takes a map from status to duration, as in { 404: 1m, 301: 1h }.',
+      'sites[0].cache.statuses is "404": expected a map from status to duration, as in { 404: 1m, 301: 1h }.',
     ],
     [
       { ignoreQuery: "utm_*" },
-      'sites[0].cache.ignoreQuery is "utm_*": takes true, false, or a list of 1 to 32 names of parameters, as in [utm_*, fbclid].',
+      'sites[0].cache.ignoreQuery is "utm_*": expected true, false, or a list of 1 to 32 names of parameters, as in [utm_*, fbclid].',
     ],
-    [{ ignoreQuery: [] }, "sites[0].cache.ignoreQuery is an empty list: takes 1 to 32 of them."],
+    [{ ignoreQuery: [] }, "sites[0].cache.ignoreQuery is an empty list: expected 1 to 32 entries."],
     [
       { ignoreQuery: Array.from({ length: 33 }, (_, at) => `p${at}`) },
-      "sites[0].cache.ignoreQuery is a list: takes 1 to 32 of them.",
+      "sites[0].cache.ignoreQuery is a list: expected 1 to 32 entries.",
     ],
     [
       { ignoreQuery: ["*"] },
-      'sites[0].cache.ignoreQuery[0] is "*": stands for all parameters: write ignoreQuery: true.',
+      'sites[0].cache.ignoreQuery[0] is "*": * alone means all parameters: set ignoreQuery: true instead.',
     ],
     ...["a b", "utm_*x", "a=b", "a&b", "a[b]", "a;b", "$host", 'a"', "a/b", "", "x".repeat(25), "ä"].map(
       (name): [object, string] => [
@@ -97,33 +97,36 @@ describe("the policy of a cache", () => {
     [{ ignoreQuery: [1] }, `sites[0].cache.ignoreQuery[0] is 1: ${parameter}`],
     [
       { ignoreOrigin: true },
-      "sites[0].cache.ignoreOrigin needs maxAge: nothing else says how long responses are fresh. Add it.",
+      "sites[0].cache.ignoreOrigin needs maxAge: otherwise nothing says how long responses stay fresh. Add maxAge.",
     ],
     [
       { ignoreOrigin: true, maxAge: 0, statuses: { 404: 0 } },
-      "sites[0].cache.ignoreOrigin needs maxAge: nothing else says how long responses are fresh. Add it.",
+      "sites[0].cache.ignoreOrigin needs maxAge: otherwise nothing says how long responses stay fresh. Add maxAge.",
     ],
-    [{ ignoreOrigin: "yes", maxAge: 5 }, 'sites[0].cache.ignoreOrigin is "yes": takes true or false.'],
+    [{ ignoreOrigin: "yes", maxAge: 5 }, 'sites[0].cache.ignoreOrigin is "yes": expected true or false.'],
     [
       { vary: "Accept-Language" },
-      'sites[0].cache.vary is "Accept-Language": takes a list of 1 to 8 names of request headers, as in [Accept-Language], 64 characters together.',
+      'sites[0].cache.vary is "Accept-Language": expected a list of 1 to 8 names of request headers, as in [Accept-Language], 64 characters together.',
     ],
     [
       { vary: [] },
-      "sites[0].cache.vary is an empty list: takes a list of 1 to 8 names of request headers, as in [Accept-Language], 64 characters together.",
+      "sites[0].cache.vary is an empty list: expected a list of 1 to 8 names of request headers, as in [Accept-Language], 64 characters together.",
     ],
-    [{ vary: ["a".repeat(40), "b".repeat(24)] }, "sites[0].cache.vary has 65 characters together: takes 64 at most."],
+    [
+      { vary: ["a".repeat(40), "b".repeat(24)] },
+      "sites[0].cache.vary has 65 characters in total: at most 64 are allowed.",
+    ],
     ...(
       [
-        ["a b", "takes the name of a request header, as in Accept-Language."],
-        ["*", "takes the name of a request header, as in Accept-Language."],
-        ["Cookie", "cookies that make responses personal are listed in cookies."],
-        ["authorization", "requests with it always go to the origin."],
-        ["Accept-Encoding", "responses are stored uncompressed, and compressed for each visitor who takes that."],
-        ["Host", "each name has stored responses of its own."],
-        ["X-Forwarded-For", "the origin does not get what a visitor says under this name."],
-        ["Range", "the origin does not get what a visitor says under this name."],
-        ["CF-Connecting-IP", "the origin does not get what a visitor says under this name."],
+        ["a b", "expected the name of a request header, as in Accept-Language."],
+        ["*", "expected the name of a request header, as in Accept-Language."],
+        ["Cookie", "list cookies that make responses personal under cookies instead."],
+        ["authorization", "requests with this header always go to the origin."],
+        ["Accept-Encoding", "responses are stored uncompressed, and compressed for each visitor who accepts it."],
+        ["Host", "responses are stored separately for each name."],
+        ["X-Forwarded-For", "the PoP removes or replaces this header before the origin gets it."],
+        ["Range", "the PoP removes or replaces this header before the origin gets it."],
+        ["CF-Connecting-IP", "the PoP removes or replaces this header before the origin gets it."],
       ] as const
     ).map(([name, why]): [object, string] => [
       { vary: [name] },
@@ -135,7 +138,7 @@ describe("the policy of a cache", () => {
     const rule = (site: object, cache: object) => ({ cache: site, paths: [{ path: "/a/", cache }] });
     expect(mistakes(rule({ maxAge: "1h" }, { ignoreOrigin: true }))).toEqual([]);
     expect(mistakes(rule({}, { ignoreOrigin: true }))).toEqual([
-      "sites[0].paths[0].cache.ignoreOrigin needs maxAge: nothing else says how long responses are fresh. Add it.",
+      "sites[0].paths[0].cache.ignoreOrigin needs maxAge: otherwise nothing says how long responses stay fresh. Add maxAge.",
     ]);
     expect(mistakes(rule({ maxAge: "soon" }, { ignoreOrigin: true }))).toHaveLength(1);
     expect(mistakes(rule({}, { statuses: { 500: 1 }, vary: ["cookie"], ignoreQuery: ["*"] }))).toHaveLength(3);
@@ -197,7 +200,7 @@ describe("nginx.conf", () => {
 describe("a preview", () => {
   const warned = (site: object) => configWarnings(parse(site), "local");
   const sentence = (what: string, who: string) =>
-    `${what} stores what its origin says not to store (cache.ignoreOrigin): ${who} share its pages, and cookies that those set reach nobody, so a log-in there can break or show one visitor's page to others. Set it in rules under paths that have no log-in, e.g. *.css.`;
+    `${what} stores responses that its origin says not to store (cache.ignoreOrigin): ${who} share its pages, and cookies set by stored responses are dropped. Logins can break, or one visitor's page can be shown to others. Set ignoreOrigin only in rules for paths without login, e.g. *.css.`;
   const ignoring = { maxAge: "1h", ignoreOrigin: true };
 
   test("warns of a site whose origin's word does not count, once", () => {

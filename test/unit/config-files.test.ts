@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { parseConfig } from "../../config/parse.ts";
 import { StackFile } from "../../config/schema.ts";
-import { fieldOf, schemaAt } from "../../config/walk.ts";
+import { fieldOf, schemaAt } from "../../config/schema-path.ts";
 import { configReference, referencePath } from "../../docs/config.ts";
 
 const root = new URL("../../", import.meta.url);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ConfigError } from "../../config/mistakes.ts";
+import { ConfigError } from "../../config/issues.ts";
 import { parseConfig } from "../../config/parse.ts";
 import { nginxConf } from "../../image/render/nginx.ts";
 
@@ -13,7 +13,7 @@ function mistakes(site: object): readonly string[] {
   try {
     parse(site);
   } catch (error) {
-    if (error instanceof ConfigError) return error.mistakes;
+    if (error instanceof ConfigError) return error.messages;
     throw error;
   }
   return [];
@@ -53,33 +53,36 @@ describe("a site whose origins are asked by gRPC", () => {
   });
 
   const where = "sites[0]";
-  const inSite = "stands in a site whose origins are asked by gRPC";
-  const inRule = "stands in a rule whose origins are asked by gRPC";
+  const inSite = "cannot be used in a site with gRPC origins";
+  const inRule = "cannot be used in a rule with gRPC origins";
   const differ =
-    "has origins that differ in scheme or in the name on their certificates: those that are asked by gRPC are alike in both. Write one scheme, and for https tls.serverName.";
+    "has origins that differ in scheme or in certificate name: gRPC origins must share both. Use one scheme and, for https, set tls.serverName.";
   test.each<[object, string]>([
     [{ ...call, cache: {} }, `${where}.cache ${inSite}: calls are never stored.`],
     [{ ...call, buffering: true }, `${where}.buffering ${inSite}: each message is passed on as it arrives.`],
-    [{ ...call, compress: false }, `${where}.compress ${inSite}: applications compress their messages themselves.`],
+    [{ ...call, compress: false }, `${where}.compress ${inSite}: applications compress their own messages.`],
     [
       { ...call, errorPages: "./errors" },
-      `${where}.errorPages ${inSite}: a client gets grpc-status and grpc-message, and shows no page.`,
+      `${where}.errorPages ${inSite}: a client gets grpc-status and grpc-message, not a page.`,
     ],
-    [{ ...call, spa: true }, `${where}.spa stands in a site without files: only packed files have an index.html here.`],
+    [
+      { ...call, spa: true },
+      `${where}.spa is not allowed in a site without files: only a site with files has an index.html.`,
+    ],
     [
       { files: "./site", protocol: "grpc" },
-      `${where}.protocol stands in a site without origin: only an origin has a choice of protocols.`,
+      `${where}.protocol is not allowed in a site without origin: only origins have a protocol.`,
     ],
     [
       { redirect: "https://example.net", protocol: "http" },
-      `${where}.protocol stands in a site without origin: only an origin has a choice of protocols.`,
+      `${where}.protocol is not allowed in a site without origin: only origins have a protocol.`,
     ],
     [
       { origin, protocol: "grcp" },
-      `${where}.protocol is "grcp": no such protocol; did you mean grpc? Takes http or grpc.`,
+      `${where}.protocol is "grcp": no such protocol; did you mean grpc? Expected http or grpc.`,
     ],
-    [{ origin, protocol: "h2c" }, `${where}.protocol is "h2c": no such protocol. Takes http or grpc.`],
-    [{ origin, protocol: true }, `${where}.protocol is true: takes http or grpc.`],
+    [{ origin, protocol: "h2c" }, `${where}.protocol is "h2c": no such protocol. Expected http or grpc.`],
+    [{ origin, protocol: true }, `${where}.protocol is true: expected http or grpc.`],
     [{ ...call, origin: [origin, "https://other.tail.example"] }, `${where}.origin ${differ}`],
     [{ ...call, origin: ["https://one.tail.example", "https://two.tail.example"] }, `${where}.origin ${differ}`],
     [{ origin, paths: [{ ...rule, cache: {} }] }, `${where}.paths[0].cache ${inRule}: calls are never stored.`],
@@ -90,15 +93,15 @@ describe("a site whose origins are asked by gRPC", () => {
     ],
     [
       { origin, paths: [{ ...rule, compress: true }] },
-      `${where}.paths[0].compress ${inRule}: applications compress their messages themselves.`,
+      `${where}.paths[0].compress ${inRule}: applications compress their own messages.`,
     ],
     [
       { origin, paths: [{ ...rule, stripPrefix: true }] },
-      `${where}.paths[0].stripPrefix ${inRule}: a gRPC client can put nothing before /package.Service/Method.`,
+      `${where}.paths[0].stripPrefix ${inRule}: a gRPC client cannot add a prefix to /package.Service/Method.`,
     ],
     [
       { origin, paths: [{ path: "/a/", protocol: "grpc" }] },
-      `${where}.paths[0].protocol stands in a rule without an origin of its own, which alone it is for.`,
+      `${where}.paths[0].protocol needs an origin in the same rule.`,
     ],
     [
       { origin, paths: [{ ...rule, origin: [origin, "https://x.tail.example"] }] },

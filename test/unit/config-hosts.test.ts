@@ -27,12 +27,12 @@ describe("names of sites", () => {
     [
       [{ ...site, aliases: ["www.example.org"] }],
       {},
-      'sites[0].aliases[0] is "www.example.org": this site has it too. One host, one site.',
+      'sites[0].aliases[0] is "www.example.org": this site has this host already. A host may appear in one site only.',
     ],
     [
       [site, { host: "example.org", origin, aliases: ["WWW.example.org."] }],
       {},
-      'sites[1].aliases[0] is "www.example.org": sites[0] has it too. One host, one site.',
+      'sites[1].aliases[0] is "www.example.org": sites[0] has this host already. A host may appear in one site only.',
     ],
     [
       [
@@ -40,7 +40,7 @@ describe("names of sites", () => {
         { host: "example.org", redirect: "https://example.net" },
       ],
       {},
-      'sites[1].host is "example.org": sites[0] has it too. One host, one site.',
+      'sites[1].host is "example.org": sites[0] has this host already. A host may appear in one site only.',
     ],
     [
       [
@@ -48,54 +48,54 @@ describe("names of sites", () => {
         { host: "a.example.net", origin, aliases: ["*.example.org"] },
       ],
       {},
-      'sites[1].aliases[0] is "*.example.org": sites[0] has it too. One host, one site.',
+      'sites[1].aliases[0] is "*.example.org": sites[0] has this host already. A host may appear in one site only.',
     ],
     [
       [{ ...site, aliases: [] }],
       {},
-      "sites[0].aliases is an empty list: takes a list of 1 to 100 DNS names, as in [example.org, example.net].",
+      "sites[0].aliases is an empty list: expected a list of 1 to 100 DNS names, as in [example.org, example.net].",
     ],
     [
       [{ ...site, aliases: "example.org" }],
       {},
-      'sites[0].aliases is "example.org": takes a list of 1 to 100 DNS names, as in [example.org, example.net].',
+      'sites[0].aliases is "example.org": expected a list of 1 to 100 DNS names, as in [example.org, example.net].',
     ],
     [
       [{ ...site, aliases: ["https://example.org"] }],
       {},
-      'sites[0].aliases[0] is "https://example.org": takes a name alone, without scheme, port or path. Write example.org.',
+      'sites[0].aliases[0] is "https://example.org": expected a name only, without scheme, port or path. Write example.org.',
     ],
-    [[{ host: "*", origin }], {}, 'sites[0].host is "*": takes * as its first label alone, as in *.example.org.'],
+    [[{ host: "*", origin }], {}, 'sites[0].host is "*": * is allowed as the first label only, as in *.example.org.'],
     [
       [{ host: "www.*.org", origin }],
       {},
-      'sites[0].host is "www.*.org": takes * as its first label alone, as in *.example.org.',
+      'sites[0].host is "www.*.org": * is allowed as the first label only, as in *.example.org.',
     ],
     [
       [{ host: "*.*.example.org", origin }],
       {},
-      'sites[0].host is "*.*.example.org": takes * as its first label alone, as in *.example.org.',
+      'sites[0].host is "*.*.example.org": * is allowed as the first label only, as in *.example.org.',
     ],
-    [[{ host: "*.org", origin }], {}, 'sites[0].host is "*.org": takes a full name, as in www.example.org.'],
+    [[{ host: "*.org", origin }], {}, 'sites[0].host is "*.org": expected a full name, as in www.example.org.'],
     [
       [{ host: "*example.org", origin }],
       {},
-      'sites[0].host is "*example.org": takes * as its first label alone, as in *.example.org.',
+      'sites[0].host is "*example.org": * is allowed as the first label only, as in *.example.org.',
     ],
     [
       [{ host: "*.example.org", origin }],
       vault,
-      'sites[0].host is "*.example.org": name its certificate in the vault under sites[0].certificate, as in example.org.',
+      'sites[0].host is "*.example.org": a wildcard needs the name of its certificate in the vault. Set sites[0].certificate, for example to example.org.',
     ],
     [
       [{ ...site, aliases: ["*.example.org"] }],
       vault,
-      'sites[0].aliases[0] is "*.example.org": name its certificate in the vault under sites[0].certificate, as in example.org.',
+      'sites[0].aliases[0] is "*.example.org": a wildcard needs the name of its certificate in the vault. Set sites[0].certificate, for example to example.org.',
     ],
     [
       [{ host: "*.example.org", origin: "https://100.64.0.7" }],
       {},
-      "sites[0].origin is asked by https at an address, and *.example.org is no name for its certificate: name that under sites[0].tls.serverName.",
+      "sites[0].origin is an https URL with an IP address, and the wildcard *.example.org cannot be verified in its certificate. Set sites[0].tls.serverName.",
     ],
     [
       [
@@ -103,26 +103,26 @@ describe("names of sites", () => {
         { host: "b.example.org", origin, default: true },
       ],
       {},
-      "sites[1].default is true: sites[0] is the default site already. There is one.",
+      "sites[1].default is true: sites[0] is the default site already. There can be only one.",
     ],
-    [[{ ...site, default: "yes" }], {}, 'sites[0].default is "yes": takes true or false.'],
+    [[{ ...site, default: "yes" }], {}, 'sites[0].default is "yes": expected true or false.'],
     [
       [
         { host: "a.example.org", origin: "https://b.example.net" },
         { ...site, aliases: ["b.example.net"] },
       ],
       {},
-      'sites[0].origin is "https://b.example.net": sites[1] is that host, so the edge would ask itself. Name the web server behind, or forward its zone under dns.forward.',
+      'sites[0].origin is "https://b.example.net": sites[1] is that host, so the edge would send the request to itself. Use the web server behind the edge, or add its zone to dns.forward.',
     ],
     [
       [{ host: "*.example.org", origin: "https://home.example.org" }],
       {},
-      'sites[0].origin is "https://home.example.org": sites[0] is that host, so the edge would ask itself. Name the web server behind, or forward its zone under dns.forward.',
+      'sites[0].origin is "https://home.example.org": sites[0] is that host, so the edge would send the request to itself. Use the web server behind the edge, or add its zone to dns.forward.',
     ],
     [
       [{ host: "example.org", redirect: "https://example.net", aliases: ["example.net"] }],
       {},
-      'sites[0].redirect is "https://example.net": leads back to where it began (sites[0] -> sites[0]).',
+      'sites[0].redirect is "https://example.net": is a redirect loop (sites[0] -> sites[0]).',
     ],
   ])("%j with %j is one mistake", (sites, more, sentence) => {
     expect(mistakes(sites, more)).toEqual([sentence]);

@@ -40,53 +40,53 @@ describe("logs", () => {
   );
 
   test.each<[object, string]>([
-    [{ anonymize: "yes" }, 'logs.anonymize is "yes": takes true or false.'],
+    [{ anonymize: "yes" }, 'logs.anonymize is "yes": expected true or false.'],
     [
       { anonymise: true },
-      "logs.anonymise: no such key; did you mean anonymize? Takes anonymize, syslog, sampleCached.",
+      "logs.anonymise: unknown key; did you mean anonymize? Allowed keys: anonymize, syslog, sampleCached.",
     ],
     [
       { syslog: "loki.tail.example:1514" },
-      'logs.syslog is "loki.tail.example:1514": needs its scheme, as in udp://loki.tail.example:1514.',
+      'logs.syslog is "loki.tail.example:1514": needs a scheme, as in udp://loki.tail.example:1514.',
     ],
     [
       { syslog: "tcp://loki.tail.example:1514" },
-      'logs.syslog is "tcp://loki.tail.example:1514": takes udp: nginx sends syslog by nothing else.',
+      'logs.syslog is "tcp://loki.tail.example:1514": must use udp: nginx sends syslog over UDP only.',
     ],
     [
       { syslog: "udp://loki.tail.example/push" },
-      'logs.syslog is "udp://loki.tail.example/push": takes a host and a port, without path, as in udp://loki.tail.example:1514.',
+      'logs.syslog is "udp://loki.tail.example/push": expected a host and a port, without path, as in udp://loki.tail.example:1514.',
     ],
     [
       { syslog: "udp://loki.tail.example:70000" },
-      'logs.syslog is "udp://loki.tail.example:70000": takes a port from 1 to 65535.',
+      'logs.syslog is "udp://loki.tail.example:70000": expected a port from 1 to 65535.',
     ],
     [
       { syslog: "udp://loki tail" },
-      'logs.syslog is "udp://loki tail": takes a URL such as https://web.tail.example:8443.',
+      'logs.syslog is "udp://loki tail": expected a URL such as https://web.tail.example:8443.',
     ],
     [
       { syslog: "udp://logs.example.com:514" },
-      "logs.syslog leads to logs.example.com, over the internet as far as this file says, and its messages are not encrypted: name a host of the tailnet (tailnet.domain), of a zone under dns.forward, or an address of a private network.",
+      "logs.syslog leads to logs.example.com, which may be reached over the internet, and syslog messages are not encrypted. Use a host in the tailnet (tailnet.domain), a host in a zone of dns.forward, or a private address.",
     ],
     [
       { syslog: "udp://nottail.example" },
-      "logs.syslog leads to nottail.example, over the internet as far as this file says, and its messages are not encrypted: name a host of the tailnet (tailnet.domain), of a zone under dns.forward, or an address of a private network.",
+      "logs.syslog leads to nottail.example, which may be reached over the internet, and syslog messages are not encrypted. Use a host in the tailnet (tailnet.domain), a host in a zone of dns.forward, or a private address.",
     ],
     [
       { syslog: "udp://203.0.113.9" },
-      "logs.syslog leads to 203.0.113.9, over the internet as far as this file says, and its messages are not encrypted: name a host of the tailnet (tailnet.domain), of a zone under dns.forward, or an address of a private network.",
+      "logs.syslog leads to 203.0.113.9, which may be reached over the internet, and syslog messages are not encrypted. Use a host in the tailnet (tailnet.domain), a host in a zone of dns.forward, or a private address.",
     ],
     ...["10", "101%", "-1%", "1.234%", "ten%"].map(
       (given) =>
         [
           { sampleCached: given },
-          `logs.sampleCached is "${given}": takes a percentage from 0% to 100%, two decimals at most, as in 10%.`,
+          `logs.sampleCached is "${given}": expected a percentage from 0% to 100%, two decimals at most, as in 10%.`,
         ] as [object, string],
     ),
     [
       { sampleCached: 10 },
-      "logs.sampleCached is 10: takes a percentage from 0% to 100%, two decimals at most, as in 10%.",
+      "logs.sampleCached is 10: expected a percentage from 0% to 100%, two decimals at most, as in 10%.",
     ],
   ])("%j is refused by one sentence", (logs, sentence) => {
     expect(mistakes({ logs })).toEqual([sentence]);
@@ -112,11 +112,11 @@ describe("nginx", () => {
   });
 
   const path =
-    "takes a file within the project whose path has letters, digits, dots, dashes and _ only and ends with .conf, as in ./nginx/http.conf.";
+    "expected a file within the project whose path has letters, digits, dots, dashes and _ only and ends with .conf, as in ./nginx/http.conf.";
   test.each<[object, string]>([
     [
       { http: "/etc/http.conf" },
-      'nginx.http is "/etc/http.conf": takes a file relative to the project: others build from elsewhere.',
+      'nginx.http is "/etc/http.conf": expected a file relative to the project: an absolute path differs from machine to machine.',
     ],
     ...[
       "../http.conf",
@@ -128,24 +128,27 @@ describe("nginx", () => {
       "./.conf",
       './a".conf',
     ].map((given): [object, string] => [{ http: given }, `nginx.http is ${JSON.stringify(given)}: ${path}`]),
-    [{ http: ["./a.conf"] }, "nginx.http is a list: takes a .conf file within the project, as in ./nginx/http.conf."],
-    [{ htpp: "./a.conf" }, "nginx.htpp: no such key; did you mean http? Takes http, sites."],
+    [
+      { http: ["./a.conf"] },
+      "nginx.http is a list: expected a .conf file within the project, as in ./nginx/http.conf.",
+    ],
+    [{ htpp: "./a.conf" }, "nginx.htpp: unknown key; did you mean http? Allowed keys: http, sites."],
     [
       { sites: { "ww.example.org": "./a.conf" } },
-      'nginx.sites["ww.example.org"] names no site of this file; did you mean www.example.org?',
+      'nginx.sites["ww.example.org"] is not a site of this file; did you mean www.example.org?',
     ],
-    [{ sites: { "other.test": "./a.conf" } }, 'nginx.sites["other.test"] names no site of this file.'],
+    [{ sites: { "other.test": "./a.conf" } }, 'nginx.sites["other.test"] is not a site of this file.'],
     [
       { sites: { "example.org": "./a.conf" } },
-      'nginx.sites["example.org"] names an alias: write the site\'s host, www.example.org.',
+      'nginx.sites["example.org"] names an alias. Use the site\'s host, www.example.org.',
     ],
     [
       { sites: { "www.example.org": "./a.conf", "WWW.EXAMPLE.ORG": "./b.conf" } },
-      'nginx.sites["WWW.EXAMPLE.ORG"] names a site a second time: case and a final dot do not count.',
+      'nginx.sites["WWW.EXAMPLE.ORG"] names the same site twice: case and a final dot are ignored.',
     ],
     [
       { sites: { "www.example.org": true } },
-      'nginx.sites["www.example.org"] is true: takes a .conf file within the project, as in ./nginx/http.conf.',
+      'nginx.sites["www.example.org"] is true: expected a .conf file within the project, as in ./nginx/http.conf.',
     ],
   ])("%j is refused by one sentence", (nginx, sentence) => {
     expect(mistakes({ nginx })).toEqual([sentence]);

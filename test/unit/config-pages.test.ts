@@ -37,44 +37,44 @@ describe("pages of a site", () => {
   test.each([
     [
       { ...origin, errorPages: "/errors" },
-      'sites[0].errorPages is "/errors": takes a folder relative to the project: others build from elsewhere.',
+      'sites[0].errorPages is "/errors": expected a directory relative to the project: an absolute path differs from machine to machine.',
     ],
     [
       { ...origin, errorPages: "." },
-      'sites[0].errorPages is ".": would pack the project itself, keys and state with it. Name a folder of its own.',
+      'sites[0].errorPages is ".": would pack the project itself, including keys and state. Use a separate directory.',
     ],
     [
       { ...origin, errorPages: true },
-      "sites[0].errorPages is true: takes a folder relative to the project, as in ./errors.",
+      "sites[0].errorPages is true: expected a directory relative to the project, as in ./errors.",
     ],
     [
       { redirect: "https://example.net", errorPages: "./errors" },
-      "sites[0].errorPages stands in a site without origin or files or luggage: a redirect has no errors.",
+      "sites[0].errorPages is not allowed in a site without origin or files or luggage: a redirect has no errors.",
     ],
     [
       { redirect: "https://example.net", robots: "deny" },
-      "sites[0].robots stands in a site without origin or files or luggage: a redirect answers every path, /robots.txt too.",
+      "sites[0].robots is not allowed in a site without origin or files or luggage: a redirect answers every path, /robots.txt too.",
     ],
     [
       { ...origin, robots: "allow" },
-      'sites[0].robots is "allow": takes deny, or a text file relative to the project, as in ./robots.txt.',
+      'sites[0].robots is "allow": expected deny, or a text file relative to the project, as in ./robots.txt.',
     ],
     [
       { ...origin, robots: "/etc/robots.txt" },
-      'sites[0].robots is "/etc/robots.txt": takes a file relative to the project: others build from elsewhere.',
+      'sites[0].robots is "/etc/robots.txt": expected a file relative to the project: an absolute path differs from machine to machine.',
     ],
     [
       { ...origin, robots: false },
-      "sites[0].robots is false: takes deny, or a text file relative to the project, as in ./robots.txt.",
+      "sites[0].robots is false: expected deny, or a text file relative to the project, as in ./robots.txt.",
     ],
     [
       { ...origin, spa: true },
-      "sites[0].spa stands in a site without files: only packed files have an index.html here.",
+      "sites[0].spa is not allowed in a site without files: only a site with files has an index.html.",
     ],
-    [{ ...files, spa: "yes" }, 'sites[0].spa is "yes": takes true or false.'],
-    [{ ...origin, hsts: 31536000 }, "sites[0].hsts is 31536000: takes true or false."],
-    [{ ...origin, securityHeaders: "strikt" }, 'sites[0].securityHeaders is "strikt": takes strict.'],
-    [{ ...origin, securityHeaders: true }, "sites[0].securityHeaders is true: takes strict."],
+    [{ ...files, spa: "yes" }, 'sites[0].spa is "yes": expected true or false.'],
+    [{ ...origin, hsts: 31536000 }, "sites[0].hsts is 31536000: expected true or false."],
+    [{ ...origin, securityHeaders: "strikt" }, 'sites[0].securityHeaders is "strikt": expected strict.'],
+    [{ ...origin, securityHeaders: true }, "sites[0].securityHeaders is true: expected strict."],
   ])("%j is one mistake", (site, sentence) => {
     expect(mistakes(site)).toEqual([sentence]);
   });

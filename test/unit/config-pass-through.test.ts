@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ConfigError } from "../../config/mistakes.ts";
+import { ConfigError } from "../../config/issues.ts";
 import { parseConfig } from "../../config/parse.ts";
 
 const web = { host: "www.example.org", origin: "http://web:8080" };
@@ -11,7 +11,7 @@ function mistakes(sites: object[], more: object = {}): readonly string[] {
   try {
     parse(sites, more);
   } catch (error) {
-    if (error instanceof ConfigError) return error.mistakes;
+    if (error instanceof ConfigError) return error.messages;
     throw error;
   }
   return [];
@@ -92,35 +92,38 @@ describe("passThrough", () => {
     [{ maxBodyMb: 5 }, together("maxBodyMb", noRequest)],
     [{ buffering: true }, together("buffering", noResponse)],
     [{ compress: false }, together("compress", noResponse)],
-    [{ robots: "deny" }, together("robots", "the PoP answers nothing itself")],
-    [{ errorPages: "./pages" }, together("errorPages", "the PoP answers nothing itself")],
+    [{ robots: "deny" }, together("robots", "the PoP sends no responses of its own")],
+    [{ errorPages: "./pages" }, together("errorPages", "the PoP sends no responses of its own")],
     [{ timeouts: { read: "5m" } }, together("timeouts", "the origin decides how long a request may take")],
     [{ tls: { serverName: "git.home" } }, together("tls", "visitors check the origin's certificate themselves")],
     [
       { default: true },
       together(
         "default",
-        "names that are in no site are turned away before the origin hears of them. Write its names under aliases",
+        "unknown names are rejected before they reach the origin. List the site's names under aliases",
       ),
     ],
     [{ limit: { requests: "10/s" } }, together("limit.requests", connections)],
     [{ limit: { burst: 5, connections: 3 } }, together("limit.burst", connections)],
     [{ access: { agents: ["GPTBot"] } }, together("access.agents", noRequest)],
-    [{ access: {} }, "sites[0].access is empty: takes at least one of allow, deny, agents."],
+    [{ access: {} }, "sites[0].access is empty: expected at least one of allow, deny, agents."],
     [
       { origin: "http://git.tail.example" },
-      'sites[0].origin is "http://git.tail.example": passThrough hands on TLS, so it takes an https URL.',
+      'sites[0].origin is "http://git.tail.example": passThrough forwards TLS, so the origin must be an https URL.',
     ],
     [
       { origin: ["https://git.tail.example", "http://git.tail.example"] },
-      'sites[0].origin[1] is "http://git.tail.example": passThrough hands on TLS, so it takes an https URL.',
+      'sites[0].origin[1] is "http://git.tail.example": passThrough forwards TLS, so the origin must be an https URL.',
     ],
-    [{ passThrough: "yes" }, 'sites[0].passThrough is "yes": takes true or false.'],
-    [{ proxyProtocol: "v1" }, 'sites[0].proxyProtocol is "v1": takes v2 or false.'],
-    [{ limit: { connections: 0 } }, "sites[0].limit.connections is 0: takes a whole number of requests from 1 to 256."],
+    [{ passThrough: "yes" }, 'sites[0].passThrough is "yes": expected true or false.'],
+    [{ proxyProtocol: "v1" }, 'sites[0].proxyProtocol is "v1": expected v2 or false.'],
+    [
+      { limit: { connections: 0 } },
+      "sites[0].limit.connections is 0: expected a whole number of requests from 1 to 256.",
+    ],
     [
       { origin: "https://www.example.org" },
-      'sites[0].origin is "https://www.example.org": sites[1] is that host, so the edge would ask itself. Name the web server behind, or forward its zone under dns.forward.',
+      'sites[0].origin is "https://www.example.org": sites[1] is that host, so the edge would send the request to itself. Use the web server behind the edge, or add its zone to dns.forward.',
     ],
   ])("%j is refused beside it", (keys, sentence) => {
     expect(mistakes([{ ...git, ...keys }, web], { secretsFile: "./secrets.yaml" })).toEqual([sentence]);
@@ -130,23 +133,23 @@ describe("passThrough", () => {
     [
       [{ ...web, proxyProtocol: "v2" }],
       {},
-      "sites[0].proxyProtocol stands in a site without passThrough: its origin is told the visitor's address in each request, by X-Forwarded-For.",
+      "sites[0].proxyProtocol needs passThrough: without it, the origin gets the visitor's address in the X-Forwarded-For header of each request.",
     ],
     [
       [{ host: "a.example.org", files: "./a", passThrough: true }],
       {},
-      "sites[0].passThrough stands in a site without origin: only an origin can end TLS in the PoP's place.",
+      "sites[0].passThrough is not allowed in a site without origin: only an origin can terminate TLS instead of the PoP.",
     ],
     [
       [git, { ...web, aliases: ["git.example.org"] }],
       {},
-      'sites[1].aliases[0] is "git.example.org": sites[0] has it too. One host, one site.',
+      'sites[1].aliases[0] is "git.example.org": sites[0] has this host already. A host may appear in one site only.',
     ],
-    [[git], vault, "certificates serves nobody: TLS of all sites is passed through. Remove it."],
+    [[git], vault, "certificates is unused: all sites have passThrough. Remove it."],
     [
       [web, git],
       { nginx: { sites: { "git.example.org": "./git.conf" } } },
-      'nginx.sites["git.example.org"] names a site with passThrough, which has no server here that could take directives.',
+      'nginx.sites["git.example.org"] names a site with passThrough, which has no nginx server block here to take directives.',
     ],
   ])("%j is refused", (sites, more, sentence) => {
     expect(mistakes(sites, more)).toEqual([sentence]);

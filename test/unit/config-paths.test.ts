@@ -25,61 +25,61 @@ const here = "sites[0].paths[0]";
 const rules: [rules: object[], sentence: string][] = [
   [
     [{ deny: 403 }],
-    `${here}.path is missing: takes a prefix as in /api/, one path as in /login, or text with up to 4 \`*\` as in *.css or /user/*/keys.`,
+    `${here}.path is missing: expected a prefix as in /api/, one path as in /login, or text with up to 4 \`*\` as in *.css or /user/*/keys.`,
   ],
-  [[{ path: "/" }], `${here}.path is "/": takes /* for every path, or =/ for the front page alone.`],
-  [[{ path: "*" }], `${here}.path is "*": takes /* for every path.`],
-  [[{ path: "api/" }], `${here}.path is "api/": begins with / or *. Write /api/.`],
-  [
-    [{ path: "^/api/.+$" }],
-    `${here}.path is "^/api/.+$": takes no regular expression: * stands for any text, and that is all.`,
-  ],
-  [[{ path: "/a;b" }], `${here}.path is "/a;b": takes no regular expression: * stands for any text, and that is all.`],
+  [[{ path: "/" }], `${here}.path is "/": use /* for every path, or =/ for the front page only.`],
+  [[{ path: "*" }], `${here}.path is "*": use /* for every path.`],
+  [[{ path: "api/" }], `${here}.path is "api/": must begin with / or *. Write /api/.`],
+  [[{ path: "^/api/.+$" }], `${here}.path is "^/api/.+$": regular expressions are not supported, only * for any text.`],
+  [[{ path: "/a;b" }], `${here}.path is "/a;b": regular expressions are not supported, only * for any text.`],
   [
     [{ path: "/a b" }],
-    `${here}.path is "/a b": takes printable ASCII without spaces. Write * for what has other characters.`,
+    `${here}.path is "/a b": expected printable ASCII without spaces. Write * for what has other characters.`,
   ],
-  [[{ path: "/%61" }], `${here}.path is "/%61": takes the path decoded, without %.`],
-  [[{ path: "/a?b" }], `${here}.path is "/a?b": takes no query: rules compare the path alone.`],
-  [[{ path: "/a//b" }], `${here}.path is "/a//b": takes no //, /./ or /../: nginx takes them out before it compares.`],
+  [[{ path: "/%61" }], `${here}.path is "/%61": expected the decoded path, without %.`],
+  [[{ path: "/a?b" }], `${here}.path is "/a?b": must not have a query: rules match the path only.`],
+  [
+    [{ path: "/a//b" }],
+    `${here}.path is "/a//b": must not contain //, /./ or /../: nginx removes them before it matches.`,
+  ],
   [
     [{ path: "/a/../b" }],
-    `${here}.path is "/a/../b": takes no //, /./ or /../: nginx takes them out before it compares.`,
+    `${here}.path is "/a/../b": must not contain //, /./ or /../: nginx removes them before it matches.`,
   ],
-  [[{ path: "/a/**/b" }], `${here}.path is "/a/**/b": takes one * for any text. Write /a/*/b.`],
-  [[{ path: "*a*b*c*d*e" }], `${here}.path is "*a*b*c*d*e": takes 4 * at most.`],
-  [[{ path: "=/a*" }], `${here}.path is "=/a*": takes no * after =, which is for one path.`],
-  [[{ path: "https://a.org/b" }], `${here}.path is "https://a.org/b": takes a path alone: the host is the site's.`],
-  [[{ path: "" }], `${here}.path is "": takes a path, as in /api/, /login or *.css.`],
-  [[{ path: "/a", deny: 401 }], `${here}.deny is 401: takes 403, 404, 410 or 444.`],
-  [[{ path: "/a", redirect: "/b", status: 303 }], `${here}.status is 303: takes 301, 302, 307 or 308.`],
+  [[{ path: "/a/**/b" }], `${here}.path is "/a/**/b": use a single * for any text. Write /a/*/b.`],
+  [[{ path: "*a*b*c*d*e" }], `${here}.path is "*a*b*c*d*e": at most 4 * are allowed.`],
+  [[{ path: "=/a*" }], `${here}.path is "=/a*": must not contain * after =, which matches a single path.`],
+  [[{ path: "https://a.org/b" }], `${here}.path is "https://a.org/b": expected a path only: the host is the site's.`],
+  [[{ path: "" }], `${here}.path is "": expected a path, as in /api/, /login or *.css.`],
+  [[{ path: "/a", deny: 401 }], `${here}.deny is 401: expected 403, 404, 410 or 444.`],
+  [[{ path: "/a", redirect: "/b", status: 303 }], `${here}.status is 303: expected 301, 302, 307 or 308.`],
   [
     [{ path: "/a", deny: 403, redirect: "/b" }],
-    `${here} has redirect and deny: takes at most one of origin, files, luggage, redirect, deny.`,
+    `${here} has redirect and deny: use at most one of origin, files, luggage, redirect, deny.`,
   ],
   [
     [{ path: "/a", dney: 403 }],
-    `${here}.dney: no such key; did you mean deny? Takes path, origin, protocol, files, luggage, redirect, status, deny, stripPrefix, cache, tls, timeouts, buffering, limit, access, auth, compress, hostHeader, requestHeaders, maxBodyMb, headers.`,
+    `${here}.dney: unknown key; did you mean deny? Allowed keys: path, origin, protocol, files, luggage, redirect, status, deny, stripPrefix, cache, tls, timeouts, buffering, limit, access, auth, compress, hostHeader, requestHeaders, maxBodyMb, headers.`,
   ],
-  [[{ path: "/a", redirect: "b" }], `${here}.redirect is "b": needs its scheme. Write https://b.`],
+  [[{ path: "/a", redirect: "b" }], `${here}.redirect is "b": needs a scheme. Write https://b.`],
   [
     [{ path: "/a", redirect: "/b?c" }],
-    `${here}.redirect is "/b?c": takes no query or fragment: the visitor's query is kept.`,
+    `${here}.redirect is "/b?c": must not have a query or fragment: the visitor's query is kept.`,
   ],
-  [[{ path: "/a", redirect: "//b" }], `${here}.redirect is "//b": takes one / at its beginning.`],
+  [[{ path: "/a", redirect: "//b" }], `${here}.redirect is "//b": must begin with a single /.`],
   [
     [{ path: "/a", redirect: "/$uri" }],
-    `${here}.redirect is "/$uri": takes a path as it stands in a URL, without $, quotes and spaces.`,
+    `${here}.redirect is "/$uri": expected a path as written in a URL, without $, quotes and spaces.`,
   ],
-  [[{ path: "/a/", redirect: "/b*" }], `${here}.redirect is "/b*": takes * at its end alone, after a slash.`],
+  [[{ path: "/a/", redirect: "/b*" }], `${here}.redirect is "/b*": * is allowed at the end only, after a slash.`],
   [
     [{ path: "/a", redirect: "/b/*" }],
-    `${here}.redirect is "/b/*": /* stands for what follows the rule's prefix, and "/a" is no prefix.`,
+    `${here}.redirect is "/b/*": /* is replaced by what follows the rule's prefix, and "/a" is not a prefix.`,
   ],
-  [[{ path: "/a/", redirect: "/a/b" }], `${here}.redirect is "/a/b": leads back to where it began.`],
+  [[{ path: "/a/", redirect: "/a/b" }], `${here}.redirect is "/a/b": is a redirect loop.`],
   [
     [{ path: "/a", redirect: "https://www.example.org" }],
-    `${here}.redirect is "https://www.example.org": leads back to where it began.`,
+    `${here}.redirect is "https://www.example.org": is a redirect loop.`,
   ],
   [
     [
@@ -99,69 +99,66 @@ const rules: [rules: object[], sentence: string][] = [
   ],
   [
     [{ path: "/a", status: 302 }],
-    `${here}.status stands in a rule without redirect: only a redirect has a choice of statuses.`,
+    `${here}.status is not allowed in a rule without redirect: only redirects have a configurable status.`,
   ],
   [
     [{ path: "/a/", deny: 403, stripPrefix: true }],
-    `${here}.stripPrefix stands in a rule without origin, files or luggage: nobody gets the path.`,
+    `${here}.stripPrefix needs origin, files or luggage: otherwise nothing receives the path.`,
   ],
-  [
-    [{ path: "/a", stripPrefix: true }],
-    `${here}.stripPrefix stands in a rule whose path "/a" is no prefix. Write /a/.`,
-  ],
+  [[{ path: "/a", stripPrefix: true }], `${here}.stripPrefix needs a path that is a prefix, not "/a". Write /a/.`],
   [
     [{ path: "/a", deny: 403, maxBodyMb: 1 }],
-    `${here}.maxBodyMb stands in a rule without origin or luggage: there is nobody to pass a body on to.`,
+    `${here}.maxBodyMb is not allowed in a rule without origin or luggage: there is no upstream to send a body to.`,
   ],
   [
     [{ path: "/a", files: "./a", cache: {} }],
-    `${here}.cache stands in a rule without origin: only an origin's answers are cached.`,
+    `${here}.cache is not allowed in a rule without origin: only responses of origins are cached.`,
   ],
   [
     [{ path: "/a", cache: true }],
-    `${here}.cache is true: takes a map of keys of a site's cache, or false for no cache.`,
+    `${here}.cache is true: expected a map of keys of a site's cache, or false for no cache.`,
   ],
   [
     [{ path: "/a", cache: { maxAge: "soon" } }],
-    `${here}.cache.maxAge is "soon": takes a duration from 0 to 365d: a number with s, m, h or d, or plain seconds.`,
+    `${here}.cache.maxAge is "soon": expected a duration from 0 to 365d: a number with s, m, h or d, or plain seconds.`,
   ],
   [
     [{ path: "/a", cache: { maxFileMb: 9999 } }],
     `${here}.cache.maxFileMb is 9999: all sites together store 2304 MB. Write 1152 or less, or raise cache.maxSizeMb.`,
   ],
+  [[{ path: "/a", tls: { ca: "./ca.pem" } }], `${here}.tls needs an origin in the same rule.`],
   [
-    [{ path: "/a", tls: { ca: "./ca.pem" } }],
-    `${here}.tls stands in a rule without an origin of its own, which alone it is for.`,
+    [{ path: "/a", origin: "http://b", tls: {} }],
+    `${here}.tls needs an https origin: the origins of this rule use http.`,
   ],
-  [[{ path: "/a", origin: "http://b", tls: {} }], `${here}.tls stands in a rule whose origins are asked by http.`],
-  [[{ path: "/a", origin: "b" }], `${here}.origin is "b": needs its scheme. Write https://b.`],
+  [[{ path: "/a", origin: "b" }], `${here}.origin is "b": needs a scheme. Write https://b.`],
   [
     [{ path: "/a", origin: "https://www.example.org" }],
-    `${here}.origin is "https://www.example.org": sites[0] is that host, so the edge would ask itself. Name the web server behind, or forward its zone under dns.forward.`,
+    `${here}.origin is "https://www.example.org": sites[0] is that host, so the edge would send the request to itself. Use the web server behind the edge, or add its zone to dns.forward.`,
   ],
   [
     [{ path: "/a", luggage: "blgo" }],
-    `${here}.luggage is "blgo": no such luggage; did you mean blog? Takes blog, quiet.`,
+    `${here}.luggage is "blgo": no such luggage; did you mean blog? Expected blog, quiet.`,
   ],
   [
     [{ path: "/a", luggage: "quiet" }],
-    `${here}.luggage is "quiet": luggage.quiet has no port, so nothing answers. Give it one.`,
+    `${here}.luggage is "quiet": luggage.quiet has no port, so it cannot serve requests. Set its port.`,
   ],
   [
     [{ path: "/a", files: "/srv" }],
-    `${here}.files is "/srv": takes a folder relative to the project: others build from elsewhere.`,
+    `${here}.files is "/srv": expected a directory relative to the project: an absolute path differs from machine to machine.`,
   ],
   [
     [{ path: "/a", headers: { Vary: "x" } }],
-    `${here}.headers.Vary: nginx or the PoP sets this one itself, or it belongs to one connection.`,
+    `${here}.headers.Vary: this header is set by nginx or the PoP, or belongs to a single connection.`,
   ],
   [
     [{ path: "/a", headers: { "X-A": "$b" } }],
-    `${here}.headers.X-A is "$b": takes no $: nginx would put a variable in its place.`,
+    `${here}.headers.X-A is "$b": must not contain $, which nginx would replace by a variable.`,
   ],
   [
     [{ path: "/a", timeouts: { read: 0 } }],
-    `${here}.timeouts.read is 0: takes a duration from 1s to 1d: a number with s, m, h or d, or plain seconds.`,
+    `${here}.timeouts.read is 0: expected a duration from 1s to 1d: a number with s, m, h or d, or plain seconds.`,
   ],
 ];
 
@@ -174,7 +171,7 @@ test.each(["alias.example.org", "any.wild.example.org"])(
   (name) => {
     const site = { aliases: ["alias.example.org", "*.wild.example.org"] };
     expect(mistakesOf(stack(site, { path: "/a", redirect: `https://${name}` }))).toEqual([
-      `${here}.redirect is "https://${name}": leads back to where it began.`,
+      `${here}.redirect is "https://${name}": is a redirect loop.`,
     ]);
     expect(mistakesOf(stack(site, { path: "/a", redirect: `https://${name}/b` }))).toEqual([]);
   },
@@ -182,13 +179,13 @@ test.each(["alias.example.org", "any.wild.example.org"])(
 
 test("what a rule says must go with its site", () => {
   expect(mistakesOf(stack({ cache: {} }, { path: "/a", buffering: true }))).toEqual([
-    `${here}.buffering cannot be combined with the cache of its site, which buffers what it stores and nothing else. Write cache: false beside it.`,
+    `${here}.buffering cannot be combined with the cache of its site, which buffers stored responses and no others. Write cache: false beside it.`,
   ]);
   expect(mistakesOf(stack({}))).toEqual([
-    expect.stringMatching(/^sites\[0\]\.paths is an empty list: takes a list of 1 to 200 rules/),
+    expect.stringMatching(/^sites\[0\]\.paths is an empty list: expected a list of 1 to 200 rules/),
   ]);
   expect(mistakesOf(stack({ status: 302 }, { path: "/a" }))).toEqual([
-    "sites[0].status stands in a site without redirect: only a redirect has a choice of statuses.",
+    "sites[0].status is not allowed in a site without redirect: only redirects have a configurable status.",
   ]);
 });
 

@@ -68,99 +68,102 @@ describe("ports", () => {
   });
 
   test.each<[object, string]>([
-    [{ 443: { to: "a:1" } }, "ports.443: this port is the sites'. Say under sites who answers there."],
-    [{ 80: { to: "a:1" } }, "ports.80: this port is the sites'. Say under sites who answers there."],
-    [{ 0: { to: "a:1" } }, "ports.0: takes a port from 1 to 65535."],
-    [{ 65536: { to: "a:1" } }, "ports.65536: takes a port from 1 to 65535."],
-    [{ "022": { to: "a:1" } }, "ports.022: takes a port from 1 to 65535."],
-    [{ ssh: { to: "a:1" } }, "ports.ssh: takes a port from 1 to 65535."],
-    [{ "22;}": { to: "a:1" } }, 'ports["22;}"]: takes a port from 1 to 65535.'],
-    [{ "6000-6010": { to: "a:1" } }, "ports.6000-6010: takes one port, not a range. Write each."],
-    [{ 22: {} }, "ports.22 has neither to nor luggage: takes exactly one."],
-    [{ 22: { to: "a:1", luggage: "mqtt" } }, "ports.22 has to and luggage: takes exactly one."],
-    [{ 22: "git:22" }, 'ports.22 is "git:22": takes a map with to or luggage.'],
-    [{ 22: { to: "git" } }, 'ports.22.to is "git": needs its port, as in git.tail.example:22.'],
-    [{ 22: { to: "git:0" } }, 'ports.22.to is "git:0": takes a port from 1 to 65535.'],
-    [{ 22: { to: "git:65536" } }, 'ports.22.to is "git:65536": takes a port from 1 to 65535.'],
+    [{ 443: { to: "a:1" } }, "ports.443: this port belongs to sites. Configure it under sites."],
+    [{ 80: { to: "a:1" } }, "ports.80: this port belongs to sites. Configure it under sites."],
+    [{ 0: { to: "a:1" } }, "ports.0: expected a port from 1 to 65535."],
+    [{ 65536: { to: "a:1" } }, "ports.65536: expected a port from 1 to 65535."],
+    [{ "022": { to: "a:1" } }, "ports.022: expected a port from 1 to 65535."],
+    [{ ssh: { to: "a:1" } }, "ports.ssh: expected a port from 1 to 65535."],
+    [{ "22;}": { to: "a:1" } }, 'ports["22;}"]: expected a port from 1 to 65535.'],
+    [{ "6000-6010": { to: "a:1" } }, "ports.6000-6010: expected one port, not a range. Write each."],
+    [{ 22: {} }, "ports.22 has neither to nor luggage: use exactly one."],
+    [{ 22: { to: "a:1", luggage: "mqtt" } }, "ports.22 has both to and luggage: use exactly one."],
+    [{ 22: "git:22" }, 'ports.22 is "git:22": expected a map with to or luggage.'],
+    [{ 22: { to: "git" } }, 'ports.22.to is "git": needs a port, as in git.tail.example:22.'],
+    [{ 22: { to: "git:0" } }, 'ports.22.to is "git:0": expected a port from 1 to 65535.'],
+    [{ 22: { to: "git:65536" } }, 'ports.22.to is "git:65536": expected a port from 1 to 65535.'],
     [
       { 22: { to: "ssh://git:22" } },
-      'ports.22.to is "ssh://git:22": takes a host and a port, without scheme, as in git.tail.example:22.',
+      'ports.22.to is "ssh://git:22": expected a host and a port, without scheme, as in git.tail.example:22.',
     ],
     [
       { 22: { to: "fd7a::7" } },
-      'ports.22.to is "fd7a::7": takes an IPv6 address in brackets, and a port, as in [fd7a::7]:22.',
+      'ports.22.to is "fd7a::7": expected an IPv6 address in brackets, and a port, as in [fd7a::7]:22.',
     ],
-    [{ 22: { to: "git:22/x" } }, 'ports.22.to is "git:22/x": takes a host and a port, as in git.tail.example:22.'],
-    [{ 22: { to: "g it:22" } }, 'ports.22.to is "g it:22": takes a host and a port, as in git.tail.example:22.'],
-    [{ 22: { to: "git;}:22" } }, 'ports.22.to is "git;}:22": takes a DNS name or an address as host.'],
-    [{ 22: { to: "$host:22" } }, 'ports.22.to is "$host:22": takes a DNS name or an address as host.'],
+    [{ 22: { to: "git:22/x" } }, 'ports.22.to is "git:22/x": expected a host and a port, as in git.tail.example:22.'],
+    [{ 22: { to: "g it:22" } }, 'ports.22.to is "g it:22": expected a host and a port, as in git.tail.example:22.'],
+    [{ 22: { to: "git;}:22" } }, 'ports.22.to is "git;}:22": expected a DNS name or an address as host.'],
+    [{ 22: { to: "$host:22" } }, 'ports.22.to is "$host:22": expected a DNS name or an address as host.'],
     [
       { 22: { to: "127.0.0.1:1103" } },
-      'ports.22.to is "127.0.0.1:1103": leads to the PoP itself. Name luggage, if that is what is to answer.',
+      'ports.22.to is "127.0.0.1:1103": leads to the PoP itself. To forward to luggage, use the luggage key.',
     ],
     [
       { 22: { to: "[::1]:22" } },
-      'ports.22.to is "[::1]:22": leads to the PoP itself. Name luggage, if that is what is to answer.',
+      'ports.22.to is "[::1]:22": leads to the PoP itself. To forward to luggage, use the luggage key.',
     ],
     [
       { 22: { to: "[::ffff:127.0.0.1]:22" } },
-      'ports.22.to is "[::ffff:127.0.0.1]:22": leads to the PoP itself. Name luggage, if that is what is to answer.',
+      'ports.22.to is "[::ffff:127.0.0.1]:22": leads to the PoP itself. To forward to luggage, use the luggage key.',
     ],
     [
       { 22: { to: "LOCALHOST:22" } },
-      'ports.22.to is "LOCALHOST:22": leads to the PoP itself. Name luggage, if that is what is to answer.',
+      'ports.22.to is "LOCALHOST:22": leads to the PoP itself. To forward to luggage, use the luggage key.',
     ],
     [
       { 22: { to: "www.example.org:22" } },
-      'ports.22.to is "www.example.org:22": sites[0] is that host, so the edge would ask itself. Name the host behind, or forward its zone under dns.forward.',
+      'ports.22.to is "www.example.org:22": sites[0] is that host, so the edge would send the request to itself. Use the host behind the edge, or add its zone to dns.forward.',
     ],
-    [{ 22: { luggage: "mqt" } }, 'ports.22.luggage is "mqt": no such luggage; did you mean mqtt? Takes mqtt, silent.'],
+    [
+      { 22: { luggage: "mqt" } },
+      'ports.22.luggage is "mqt": no such luggage; did you mean mqtt? Expected mqtt, silent.',
+    ],
     [
       { 22: { luggage: "silent" } },
-      'ports.22.luggage is "silent": luggage.silent has no port, so nothing answers. Give it one.',
+      'ports.22.luggage is "silent": luggage.silent has no port, so it cannot serve requests. Set its port.',
     ],
-    [{ 22: { to: "a:1", proxyProtocol: "v1" } }, 'ports.22.proxyProtocol is "v1": takes v2 or false.'],
-    [{ 22: { to: "a:1", proxyProtocol: true } }, "ports.22.proxyProtocol is true: takes v2 or false."],
+    [{ 22: { to: "a:1", proxyProtocol: "v1" } }, 'ports.22.proxyProtocol is "v1": expected v2 or false.'],
+    [{ 22: { to: "a:1", proxyProtocol: true } }, "ports.22.proxyProtocol is true: expected v2 or false."],
     [
       { 22: { to: "a:1", idle: "5s" } },
-      'ports.22.idle is "5s": takes a duration from 10s to 1d: a number with s, m, h or d, or plain seconds.',
+      'ports.22.idle is "5s": expected a duration from 10s to 1d: a number with s, m, h or d, or plain seconds.',
     ],
     [
       { 22: { to: "a:1", limit: { total: 0 } } },
-      "ports.22.limit.total is 0: takes a whole number of connections from 1 to 10000.",
+      "ports.22.limit.total is 0: expected a whole number of connections from 1 to 10000.",
     ],
     [
       { 22: { to: "a:1", limit: { connections: 300 } } },
-      "ports.22.limit.connections is 300: total is 256. One visitor takes no more than all of them.",
+      "ports.22.limit.connections is 300: total is 256. The limit per visitor must not exceed the total.",
     ],
     [
       { 22: { to: "a:1", limit: { total: 1000 } }, 25: { to: "a:1", limit: { total: 1000 } } },
-      "ports takes 2000 connections in all (limit.total of each): a PoP with 256 MB has memory for 1024 beside its sites. Lower the limits, or give the PoPs more memory.",
+      "ports allows 2000 connections in total (the sum of limit.total), but a PoP with 256 MB of memory can hold 1024 besides its sites. Lower the limits, or give the PoPs more memory.",
     ],
     [
       { 22: { target: "a:1", to: "a:1" } },
-      "ports.22.target: no such key. Takes to, luggage, proxyProtocol, access, limit, idle.",
+      "ports.22.target: unknown key. Allowed keys: to, luggage, proxyProtocol, access, limit, idle.",
     ],
-    [{ 22: { to: "a:1", access: {} } }, "ports.22.access is empty: takes at least one of allow, deny."],
+    [{ 22: { to: "a:1", access: {} } }, "ports.22.access is empty: expected at least one of allow, deny."],
     [
       { 22: { to: "a:1", access: { agents: ["GPTBot"] } } },
-      "ports.22.access.agents: raw TCP has no User-Agent. Takes allow, deny.",
+      "ports.22.access.agents: raw TCP has no User-Agent. Allowed keys: allow, deny.",
     ],
     [
       { 22: { to: "a:1", access: { allow: ["10.0.0.0/8"], agents: ["GPTBot"] } } },
-      "ports.22.access.agents: raw TCP has no User-Agent. Takes allow, deny.",
+      "ports.22.access.agents: raw TCP has no User-Agent. Allowed keys: allow, deny.",
     ],
     [
       { 22: { to: "a:1", access: { alow: "10.0.0.1" } } },
-      "ports.22.access.alow: no such key; did you mean allow? Takes allow, deny.",
+      "ports.22.access.alow: unknown key; did you mean allow? Allowed keys: allow, deny.",
     ],
     [
       { 22: { to: "a:1", access: { allow: [] } } },
-      "ports.22.access.allow is an empty list: takes 1 to 1000 of them; longer lists go into a file.",
+      "ports.22.access.allow is an empty list: expected 1 to 1000 entries; put longer lists into a file.",
     ],
     [
       { 22: { to: "a:1", access: "10.0.0.0/8" } },
-      'ports.22.access is "10.0.0.0/8": takes a map with any of allow, deny.',
+      'ports.22.access is "10.0.0.0/8": expected a map with any of allow, deny.',
     ],
   ])("%j is not", (ports, sentence) => {
     expect(mistakes(ports)).toEqual([sentence]);
@@ -168,8 +171,8 @@ describe("ports", () => {
 
   test("a name that every object has is no port", () => {
     expect(mistakes(JSON.parse('{ "__proto__": null, "constructor": { "to": "a:1" } }'))).toEqual([
-      "ports.__proto__: takes a port from 1 to 65535.",
-      "ports.constructor: takes a port from 1 to 65535.",
+      "ports.__proto__: expected a port from 1 to 65535.",
+      "ports.constructor: expected a port from 1 to 65535.",
     ]);
   });
 
@@ -177,7 +180,7 @@ describe("ports", () => {
     const ports = Object.fromEntries(
       Array.from({ length: 33 }, (_, at) => [String(2000 + at), { to: "a:1", limit: { total: 1, connections: 1 } }]),
     );
-    expect(mistakes(ports)).toEqual(["ports has 33 ports: takes 32 at most."]);
+    expect(mistakes(ports)).toEqual(["ports has 33 ports: at most 32 are allowed."]);
   });
 
   test("with more memory more connections fit", () => {
@@ -193,7 +196,7 @@ describe("ports", () => {
     const busy = { luggage: { mqtt: { ...luggage.mqtt, port: 1201 } } };
     expect(mistakes({ 22: { to: "a:1" } }, busy)).toEqual([]);
     expect(mistakes({ 22: { to: "a:1" }, 25: { to: "a:1" } }, busy)).toEqual([
-      "luggage.mqtt.port is 1201: that port is the image's own (ports.25). Take another.",
+      "luggage.mqtt.port is 1201: this port is already used by the image (ports.25). Choose another.",
     ]);
   });
 });

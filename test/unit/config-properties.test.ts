@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { plainOrigin } from "../../config/names.ts";
 import { parseConfig } from "../../config/parse.ts";
 import { StackFile } from "../../config/schema.ts";
-import { node, type Path, pathText, schemaAt } from "../../config/walk.ts";
+import { type Path, pathText, schemaAt, schemaNode } from "../../config/schema-path.ts";
+import { normalizeOrigin } from "../../config/validators.ts";
 import { isTcpPort, ports } from "../../image/ports.ts";
 import { streamBlock } from "../../image/render/nginx-stream.ts";
 import { processCompose } from "../../image/render/process-compose.ts";
@@ -103,7 +103,10 @@ const file: fc.Arbitrary<Raw> = luggage.chain((luggage) => {
           deny: fc.oneof(fc.ipV4(), fc.ipV6(), fc.uniqueArray(fc.ipV4(), { minLength: 1, maxLength: 4 })),
           agents: fc.constant(["GPTBot"]),
         }),
-        origin: fc.oneof(originUrl, fc.uniqueArray(originUrl, { minLength: 1, maxLength: 8, selector: plainOrigin })),
+        origin: fc.oneof(
+          originUrl,
+          fc.uniqueArray(originUrl, { minLength: 1, maxLength: 8, selector: normalizeOrigin }),
+        ),
         cache: fc.record(
           {
             maxAge: duration,
@@ -221,7 +224,7 @@ function turned(value: unknown): unknown {
 function namedKeys(value: unknown, path: Path = []): Path[] {
   if (typeof value !== "object" || value === null) return [];
   const schema = schemaAt(StackFile, path);
-  const named = schema !== undefined && node(schema).kind === "object";
+  const named = schema !== undefined && schemaNode(schema).kind === "object";
   return Object.entries(value).flatMap(([key, child]) => {
     const at = [...path, Array.isArray(value) ? Number(key) : key];
     return [...(named ? [at] : []), ...namedKeys(child, at)];
@@ -361,7 +364,7 @@ describe("any one mistake in a key", () => {
       fc.property(change, ([raw, path, slip]) => {
         const key = String(path.at(-1));
         const wrong = slip(key);
-        const told = `${pathText([...path.slice(0, -1), wrong])}: no such key; did you mean `;
+        const told = `${pathText([...path.slice(0, -1), wrong])}: unknown key; did you mean `;
         expect(mistakesOf(renamed(raw, path, wrong) as Raw).filter((it) => it.startsWith(told))).toHaveLength(1);
       }),
       { numRuns: 500 },

@@ -47,9 +47,9 @@ describe("readConfig", () => {
     stackConfig({ ...least, "fly-pops:regoins": "x", "fly-pops:protect": "maybe", "fly-pops:cache": "{" });
     const act = () => readConfig();
     expect(act).toThrow(pulumi.RunError);
-    expect(act).toThrow(/^Pulumi\.prod\.yaml: 3 mistakes in the stack's configuration\. Nothing was changed\.\n/);
+    expect(act).toThrow(/^Pulumi\.prod\.yaml: 3 errors in the stack's configuration\. Nothing was changed\.\n/);
     expect(act).toThrow(
-      '  cache is "{": takes a map with maxSizeMb.\n  protect is "maybe": takes true or false.\n  regoins: no such key',
+      '  cache is "{": expected a map with maxSizeMb.\n  protect is "maybe": expected true or false.\n  regoins: unknown key',
     );
   });
 
@@ -58,7 +58,7 @@ describe("readConfig", () => {
     stackConfig({ ...least, "fly-pops:luggage": luggage }, ["fly-pops:luggage"]);
     expect(() => readConfig()).toThrow(
       new pulumi.RunError(
-        "Pulumi.prod.yaml: 1 mistake in the stack's configuration. Nothing was changed.\n  luggage holds a secret: it would lie in the image and the state for all to read. Remove it.",
+        "Pulumi.prod.yaml: 1 error in the stack's configuration. Nothing was changed.\n  luggage is encrypted, but its value would be stored in plain text in the image and in state. Remove it.",
       ),
     );
   });

@@ -11,7 +11,7 @@ const parse = (site: object, more: object = { secretsFile }) =>
 
 const mistakes = (site: object, more?: object) => mistakesIn(() => parse(site, more));
 
-const own = "the PoP sets this one itself, or it belongs to one connection.";
+const own = "this header is set by the PoP or belongs to a single connection.";
 
 describe("what a site says to its origin", () => {
   test("is told to the image, in one order", () => {
@@ -23,27 +23,27 @@ describe("what a site says to its origin", () => {
   test.each<[object, string]>([
     [
       { origin, hostHeader: "https://docs.home.internal" },
-      'sites[0].hostHeader is "https://docs.home.internal": takes a name and perhaps a port, without scheme or path, as in docs.home.internal:8080.',
+      'sites[0].hostHeader is "https://docs.home.internal": expected a name and perhaps a port, without scheme or path, as in docs.home.internal:8080.',
     ],
     [
       { origin, hostHeader: "docs home" },
-      'sites[0].hostHeader is "docs home": takes a name and perhaps a port, as in docs.home.internal:8080.',
+      'sites[0].hostHeader is "docs home": expected a name and perhaps a port, as in docs.home.internal:8080.',
     ],
     [
       { origin, hostHeader: "docs:99999" },
-      'sites[0].hostHeader is "docs:99999": takes a name and perhaps a port, as in docs.home.internal:8080.',
+      'sites[0].hostHeader is "docs:99999": expected a name and perhaps a port, as in docs.home.internal:8080.',
     ],
     [
       { files: "./site", hostHeader: "docs" },
-      "sites[0].hostHeader stands in a site without origin or luggage: there is nobody to pass a request on to.",
+      "sites[0].hostHeader is not allowed in a site without origin or luggage: there is no upstream to send requests to.",
     ],
     [
       { redirect: "https://example.net", requestHeaders: { "X-A": "1" } },
-      "sites[0].requestHeaders stands in a site without origin or luggage: there is nobody to pass a request on to.",
+      "sites[0].requestHeaders is not allowed in a site without origin or luggage: there is no upstream to send requests to.",
     ],
     [
       { origin, requestHeaders: { Host: "docs" } },
-      "sites[0].requestHeaders.Host: the PoP sets this one itself. The name asked for behind the site is hostHeader.",
+      "sites[0].requestHeaders.Host: this header is set by the PoP. To change the Host that the upstream gets, set hostHeader.",
     ],
     ...["Range", "If-None-Match", "X-Forwarded-For", "Transfer-Encoding", "Proxy-Authorization"].map(
       (name): [object, string] => [
@@ -53,28 +53,28 @@ describe("what a site says to its origin", () => {
     ),
     [
       { origin, requestHeaders: { X_A: "1" } },
-      "sites[0].requestHeaders.X_A: a header takes letters, digits and dashes, 64 at most, a letter first.",
+      "sites[0].requestHeaders.X_A: a header name has letters, digits and dashes, 64 at most, a letter first.",
     ],
     [{ origin, requestHeaders: { "X-A": "1", "x-a": "2" } }, "sites[0].requestHeaders.x-a: X-A is the same header."],
     [
       { origin, requestHeaders: { "X-A": "$host" } },
-      "sites[0].requestHeaders.X-A is a string: takes no $: nginx would put a variable in its place.",
+      "sites[0].requestHeaders.X-A is a string: must not contain $, which nginx would replace by a variable.",
     ],
     [
       { origin, requestHeaders: { "X-A": "a\r\nb" } },
-      "sites[0].requestHeaders.X-A is a string: takes printable ASCII, no space at an end.",
+      "sites[0].requestHeaders.X-A is a string: expected printable ASCII, no space at an end.",
     ],
     ...[{ secret: 7 }, {}, { secrte: "edgeKey" }, { secret: "edgeKey", also: 1 }].map((value): [object, string] => [
       { origin, requestHeaders: { "X-A": value } },
-      "sites[0].requestHeaders.X-A is a map: takes printable ASCII without $, or { secret: KEY } with a key of the secrets file, as in { secret: edgeKey }.",
+      "sites[0].requestHeaders.X-A is a map: expected printable ASCII without $, or { secret: KEY } with a key of the secrets file, as in { secret: edgeKey }.",
     ]),
     [
       { origin, requestHeaders: { "X-A": { secret: "../edgeKey" } } },
-      "sites[0].requestHeaders.X-A is a map: secret takes letters, digits, dashes and _, 64 at most, no digit or dash first.",
+      "sites[0].requestHeaders.X-A is a map: the key in secret is invalid: expected letters, digits, dashes and _, 64 at most, no digit or dash first.",
     ],
     [
       { origin, requestHeaders: { Host: { secret: "edgeKey" } } },
-      "sites[0].requestHeaders.Host: the PoP sets this one itself. The name asked for behind the site is hostHeader.",
+      "sites[0].requestHeaders.Host: this header is set by the PoP. To change the Host that the upstream gets, set hostHeader.",
     ],
   ])("%j is one mistake", (site, sentence) => expect(mistakes(site)).toEqual([sentence]));
 
@@ -85,7 +85,7 @@ describe("what a site says to its origin", () => {
       paths: [{ path: "/api/", requestHeaders: { "X-Key": { secret: "apiKey" } } }],
     };
     expect(mistakes(site, {})).toEqual([
-      "secretsFile is missing: sites[0].requestHeaders needs edgeKey; sites[0].paths[0].requestHeaders needs apiKey. Name a file of sops, as in ./secrets.yaml.",
+      "secretsFile is missing: sites[0].requestHeaders needs edgeKey; sites[0].paths[0].requestHeaders needs apiKey. Set it to a sops file, as in ./secrets.yaml.",
     ]);
     expect(requiredKeys(parse(site))).toEqual(["apiKey", "edgeKey"]);
     expect(secrets(parse(site))).toEqual(
@@ -116,24 +116,27 @@ describe("a certificate that an origin is shown", () => {
   });
 
   test.each<[object, string]>([
-    [{ origin, tls: { certificate: "edge-cert" } }, "sites[0].tls stands in a site whose origins are asked by http."],
+    [
+      { origin, tls: { certificate: "edge-cert" } },
+      "sites[0].tls needs an https origin: the origins of this site use http.",
+    ],
     [
       { origin: secure, tls: { certificate: "./edge.pem" } },
-      'sites[0].tls.certificate is "./edge.pem": takes letters, digits, dashes and _, 64 at most, no digit or dash first.',
+      'sites[0].tls.certificate is "./edge.pem": expected letters, digits, dashes and _, 64 at most, no digit or dash first.',
     ],
     [
       { origin: secure, tls: { certificate: { secret: "edge" } } },
-      "sites[0].tls.certificate is a map: takes a key of the secrets file, as in edgeCertificate.",
+      "sites[0].tls.certificate is a map: expected a key of the secrets file, as in edgeCertificate.",
     ],
     [
       { ...site, paths: [{ path: "/api/", tls: { certificate: "other" } }] },
-      "sites[0].paths[0].tls stands in a rule without an origin of its own, which alone it is for.",
+      "sites[0].paths[0].tls needs an origin in the same rule.",
     ],
   ])("%j is one mistake", (wrong, sentence) => expect(mistakes(wrong)).toEqual([sentence]));
 
   test("needs a secrets file", () => {
     expect(mistakes(site, {})).toEqual([
-      "secretsFile is missing: sites[0].tls.certificate needs edge-cert. Name a file of sops, as in ./secrets.yaml.",
+      "secretsFile is missing: sites[0].tls.certificate needs edge-cert. Set it to a sops file, as in ./secrets.yaml.",
     ]);
   });
 });

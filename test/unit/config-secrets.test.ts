@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { machineConfig } from "../../components/machine-config.ts";
-import { readFiles } from "../../config/files.ts";
+import { readStackFiles } from "../../config/files.ts";
 import { enc, sopsText } from "../support/sealing.ts";
 import { spec } from "./render-spec.ts";
 
@@ -24,7 +24,7 @@ const nothing = { ...bare, luggage: {} };
 
 test("of the file only what the image asks for is taken, as it stands", () => {
   const secretsFile = file(sopsText({ ...all, other: "x" }, ["age1me"]));
-  expect(readFiles({ secretsFile, image: spec })).toEqual({
+  expect(readStackFiles({ secretsFile, image: spec })).toEqual({
     secrets: {
       file: secretsFile,
       ciphertexts: Object.fromEntries(Object.entries(all).map(([key, value]) => [key, enc(value)])),
@@ -33,14 +33,14 @@ test("of the file only what the image asks for is taken, as it stands", () => {
 });
 
 test("a file that nobody asks is not read", () => {
-  expect(readFiles({ secretsFile: join(folder, "nowhere.yaml"), image: nothing })).toEqual({});
+  expect(readStackFiles({ secretsFile: join(folder, "nowhere.yaml"), image: nothing })).toEqual({});
 });
 
 test.each<[string, string | undefined, RegExp]>([
   [
     "is not there",
     undefined,
-    /secretsFile is "\S+": no such file\. Make it with "npx fly-pops secrets edit"\. The image asks it for collectorToken, tailscaleAuthKey, vaultRoleId, vaultSecretId\.$/,
+    /secretsFile is "\S+", but this file does not exist\. Create it with: npx fly-pops secrets edit\. The image needs these keys from it: collectorToken, tailscaleAuthKey, vaultRoleId, vaultSecretId\.$/,
   ],
   ["is plain", "vaultRoleId: hunter2", /secretsFile: \S+ is not encrypted: /],
   [
@@ -51,11 +51,12 @@ test.each<[string, string | undefined, RegExp]>([
   [
     "has one plain",
     `${sopsText({ ...all }, ["age1me"]).replace(enc("s"), "hunter2")}`,
-    /has a vaultSecretId that is no encrypted text: write it in quotes/,
+    /has a vaultSecretId that is not an encrypted text: write it in quotes/,
   ],
 ])("a file that %s: one mistake, before anything is made", (_, text, expected) => {
-  const act = () => readFiles({ secretsFile: text === undefined ? join(folder, "no.yaml") : file(text), image: spec });
-  expect(act).toThrow(/^1 mistake in the stack's configuration\. Nothing was changed\.\n/);
+  const act = () =>
+    readStackFiles({ secretsFile: text === undefined ? join(folder, "no.yaml") : file(text), image: spec });
+  expect(act).toThrow(/^1 error in the stack's configuration\. Nothing was changed\.\n/);
   expect(act).toThrow(expected);
   expect(act).not.toThrow("hunter2");
 });
@@ -63,9 +64,9 @@ test.each<[string, string | undefined, RegExp]>([
 test("the authorities of a control server are read for whoever asks it for keys, and only then", () => {
   const tailnet = { domain: "a.test", tags: ["pop"], hostPrefix: "", loginServer: "https://l.test", ca: "no-such.pem" };
   expect(
-    readFiles({ image: { ...nothing, tailnet }, secretsFile: file(sopsText(all, ["age1me"])) }),
+    readStackFiles({ image: { ...nothing, tailnet }, secretsFile: file(sopsText(all, ["age1me"])) }),
   ).not.toHaveProperty("tailnetCa");
-  expect(() => readFiles({ image: { ...nothing, tailnet: { ...tailnet, driver: "headscale" } } })).toThrow(
+  expect(() => readStackFiles({ image: { ...nothing, tailnet: { ...tailnet, driver: "headscale" } } })).toThrow(
     /tailnet\.ca: no-such\.pem is not a file/,
   );
 });

@@ -29,13 +29,13 @@ describe("a production stack", () => {
 
   test("with one region is warned of, however many PoPs it has there", () => {
     expect(warned({ regions: { cdg: { replicas: 3 } } })).toEqual([
-      "Stack prod has PoPs in one region only, cdg: when that region is away, so are the sites. Add a second to fly-pops:regions.",
+      "Stack prod has PoPs in one region only, cdg, so if that region fails, all sites are down. Add a second region to fly-pops:regions.",
     ]);
   });
 
   test("without a canary is warned of", () => {
     expect(warned({ rollout: {} })).toEqual([
-      "Stack prod has no canary: a change that breaks one PoP is first tried on any. Set fly-pops:rollout canary, e.g. to cdg-1.",
+      "Stack prod has no canary, so a bad change may reach any PoP first. Set canary in fly-pops:rollout, e.g. to cdg-1.",
     ]);
   });
 
@@ -45,7 +45,7 @@ describe("a production stack", () => {
 
   test("that neither protects nor keeps volumes is warned of; either is enough", () => {
     expect(warned({ protect: false, keepVolumes: false })).toEqual([
-      "Stack prod neither protects nor keeps its volumes: a PoP that is taken out loses identity and cache. Set fly-pops:protect or fly-pops:keepVolumes to true.",
+      "Stack prod neither protects nor keeps its volumes, so removing a PoP deletes its identity and cache. Set fly-pops:protect or fly-pops:keepVolumes to true.",
     ]);
     expect(warned({ protect: true, keepVolumes: false })).toEqual([]);
     expect(warned({ protect: false, keepVolumes: true })).toEqual([]);
@@ -54,7 +54,7 @@ describe("a production stack", () => {
 
 test("a region that Fly closed is warned of in every stack, with the nearest that is open; its PoPs stay in the file", () => {
   const sentence =
-    "Fly takes no new machines in Warsaw (waw), as of 2026-08-07: a PoP that is there goes on and is updated, a new one is refused. The nearest that does is arn (Stockholm, 810 km).";
+    "Fly takes no new machines in Warsaw (waw), as of 2026-08-07. Existing PoPs keep running and are updated, but new ones are rejected. The nearest that does is arn (Stockholm, 810 km).";
   expect(warned({ regions: { waw: {}, cdg: {} } })).toEqual([sentence]);
   expect(warned({ regions: { waw: {} }, rollout: {} }, "local")).toEqual([sentence]);
 });
@@ -68,7 +68,7 @@ test("what the stack file says of production counts more than the name", () => {
   expect(warned({ regions: { cdg: {} }, rollout: {}, production: false }, "prod")).toEqual([]);
 });
 
-test("a variable that is a secret by its name is warned of in every stack, its value unsaid; switches and paths are none", () => {
+test("a variable that looks like a secret by its name is warned of in every stack, its value unsaid; switches and paths are none", () => {
   const env = {
     DB_PASSWORD: "hunter2",
     API_KEY: "x1",
@@ -80,7 +80,7 @@ test("a variable that is a secret by its name is warned of in every stack, its v
   };
   const warnings = warned({ luggage: { blog: { files: "./b", command: ["./b"], env } } }, "local");
   expect(warnings).toHaveLength(2);
-  expect(warnings.join()).toContain("luggage.blog.env.DB_PASSWORD is a secret by its name");
+  expect(warnings.join()).toContain("luggage.blog.env.DB_PASSWORD looks like a secret by its name");
   expect(warnings.join()).not.toMatch(/hunter2/);
 });
 
@@ -90,7 +90,7 @@ test("a site without a limit, and files of nginx's own, are warned of in any sta
     { host: "example.org", redirect: "https://www.example.org" },
   ];
   expect(warned({ sites }, "test")).toEqual([
-    "www.example.org has no limit: one visitor can ask for as much as its PoP can answer, and Fly bills for all of it. Take limit: false out, or write one that fits, e.g. limit: { requests: 500/s }.",
+    "www.example.org has no limit: one visitor can use all of a PoP's capacity, and Fly bills for the traffic. Remove limit: false, or set a suitable limit, e.g. limit: { requests: 500/s }.",
   ]);
   const nginx = { http: "./maps.conf", sites: { "www.example.org": "./www.conf" } };
   expect(warned({ nginx }, "test").map((it) => it.split(" ")[0])).toEqual(["maps.conf", "www.conf"]);

@@ -268,7 +268,7 @@ test.each([
 
 test("an origin that bears a site's name is asked for when the tailnet knows it", () => {
   const sites = [{ host: "www.tail.example", origin: "https://www.tail.example" }];
-  expect(() => parseConfig({ ...small, sites })).toThrow(/would ask itself/);
+  expect(() => parseConfig({ ...small, sites })).toThrow(/would send the request to itself/);
   expect(parseConfig({ ...small, sites, secretsFile, tailnet: { domain: "tail.example" } }).image.sites).toHaveLength(
     1,
   );

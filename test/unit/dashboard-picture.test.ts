@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { phaseOf, pictureOf, type Sample } from "../../cli/dashboard/picture.ts";
 import { parseMetrics } from "../../cli/metrics.ts";
-import { statusOf } from "../../cli/status-of.ts";
+import { buildPopStatus } from "../../cli/pop-status.ts";
 import type { Machine } from "../../providers/fly/wire.ts";
 import { eventText } from "../../status-page/picture.ts";
 import { scrape } from "../support/metrics.ts";
@@ -42,7 +42,7 @@ function sample(name: string, at: number, sites: Parameters<typeof scrape>[0] | 
   ];
   const health = { status: "ok", parts: {}, certificates, origins: [], maintenance: [], ports: {}, passThrough: {} };
   const reading = sites && parseMetrics(scrape(sites));
-  return { pop, status: statusOf(pop, { health }), at, ...(reading && { reading }) };
+  return { pop, status: buildPopStatus(pop, { health }), at, ...(reading && { reading }) };
 }
 
 test("rates are those between two looks; a PoP that was not asked has none, and is no 0 in the sums", () => {

@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { createProgram } from "../../cli/program.ts";
 import { dashboard, dashboardPath } from "../../docs/grafana.ts";
 import manifest from "../../package.json" with { type: "json" };
-import { cliWorld } from "../support/cli-world.ts";
+import { cliContext } from "../support/cli-context.ts";
 import { documentedStack } from "../support/documented-stack.ts";
 import { virtualClock } from "../support/virtual-clock.ts";
 
@@ -49,7 +49,7 @@ const covers: Cover[] = [
   },
   {
     command: /age-keygen|^printf 'creation_rules/,
-    not: "age's own, and a file in the reader's folder: test/support/operator.ts makes the same",
+    not: "age's own, and a file in the reader's folder: test/support/sops-user.ts makes the same",
   },
   { command: /^npm run -s preview:summary .*--base /, by: "test/support/checkouts.ts", words: '"--base", dir.base' },
   {
@@ -91,7 +91,11 @@ const covers: Cover[] = [
     by: "test/engine/state.test.ts",
     words: '"config", "set", "--secret"',
   },
-  { command: /^npx pulumi preview( --stack (prod|edge))?$/, by: "test/engine/refusals.test.ts", words: '["preview"]' },
+  {
+    command: /^npx pulumi preview( --stack (prod|edge))?$/,
+    by: "test/engine/validation.test.ts",
+    words: '["preview"]',
+  },
   {
     command: /^npx pulumi up( --stack (prod|edge)| --yes --skip-preview)?$/,
     by: "test/support/engine.ts",
@@ -130,13 +134,13 @@ const covers: Cover[] = [
     command: /^(dig|curl) /,
     not: "needs the reader's own DNS, or a running stack: test/e2e/local.test.ts fetches the same pages",
   },
-  { command: /^docker create .*sbom\.json/, by: "test/image/making.test.ts", words: "/usr/share/pop/sbom.json" },
+  { command: /^docker create .*sbom\.json/, by: "test/image/build.test.ts", words: "/usr/share/pop/sbom.json" },
   { command: /^grype /, not: "its list of vulnerabilities comes from the network" },
   { command: /^npm run setup -- --only /, by: "package.json", words: "setup/main.mjs --only npm" },
   { command: /^(lab=\$\(docker ps|docker logs -f \$lab)/, not: "Docker's own, with the homelab's label" },
   { command: /^docker exec \$lab headscale nodes list/, not: "headscale's own, and only looks" },
   { command: /^docker exec \$lab certbot-to-vault /, by: "test/e2e/homelab.test.ts", words: '"certbot-to-vault"' },
-  { command: /^docker exec \$lab process-compose /, by: "test/support/home.ts", words: '"process-compose", "-u"' },
+  { command: /^docker exec \$lab process-compose /, by: "test/support/homelab.ts", words: '"process-compose", "-u"' },
   { command: /^npx fly-pops /, by: "test/cli", words: "" },
   { command: /^npm run -s pulumi -- /, by: "test/e2e/local.test.ts", words: "npm run local" },
 ];
@@ -169,15 +173,15 @@ test.each([...commands, ...named])("$page: $line", ({ line }) => {
 
 /** What the command line says of it; nothing is run. A name in capitals stands for a value. */
 async function understood(line: string): Promise<string> {
-  const { world, said } = cliWorld({ env: {}, dir: root, clock: virtualClock() });
-  const program = createProgram(world, () => undefined);
+  const { context, said } = cliContext({ env: {}, dir: root, clock: virtualClock() });
+  const program = createProgram(context, () => undefined);
   const quiet = (command: Command): void => {
-    command.exitOverride().configureOutput({ writeErr: (text) => world.err(text), writeOut: () => undefined });
+    command.exitOverride().configureOutput({ writeErr: (text) => context.err(text), writeOut: () => undefined });
     command.action(() => undefined);
     for (const it of command.commands) quiet(it);
   };
   for (const it of program.commands) quiet(it);
-  program.exitOverride().configureOutput({ writeErr: (text) => world.err(text), writeOut: () => undefined });
+  program.exitOverride().configureOutput({ writeErr: (text) => context.err(text), writeOut: () => undefined });
   const words = [...line.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, word]) => quoted ?? word ?? "");
   try {
     await program.parseAsync(words.slice(2), { from: "user" });
@@ -229,14 +233,14 @@ test.each([
     "from the stack file or as",
     "engine/cli",
   ],
-  ["docs/security.md", "with `protect` and `keepVolumes` lifted", "its volume stays unless", "engine/refusals"],
+  ["docs/security.md", "with `protect` and `keepVolumes` lifted", "its volume stays unless", "engine/validation"],
   ["docs/security.md", "`npx pulumi config set --secret fly:token` |", "which counts at once", "engine/cli"],
   ["docs/security.md", "there is no rate limit", "Each PoP limits requests per visitor", "unit/render-limits"],
   ["docs/applications.md", "SSH is not supported", "For git over SSH add port 22", "image/ports"],
   ["docs/applications.md", "there are no wildcards", "and for wildcards, see", "unit/config-hosts"],
   ["docs/simulation.md", "a fixed range", "Which 1,000 depends on the day", "sim/sim"],
   ["docs/ci.md", "`ci.yml` | pull requests, `main` | `npm test`;", "and `npm run test:slow`", "unit/workflows"],
-  ["Pulumi.prod.yaml", "its volumes go", "Their volumes stay on Fly", "engine/refusals"],
+  ["Pulumi.prod.yaml", "its volumes go", "Their volumes stay on Fly", "engine/validation"],
   ["docs/upgrading.md", "npx pulumi new", "npx fly-pops new ../my-edge", "cli/new"],
 ])("%s: not %j but %j", (page, was, is, by) => {
   const text = read(page).replace(/\s+(# )?/g, " ");

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isWanted, jsonOf, lineOf, sinceOf, textOf } from "../../cli/log-lines.ts";
+import { lineJson, lineText, matchesFilter, parseLine, parseSince } from "../../cli/log-lines.ts";
 
 const entry = (message: string, level = "info") => ({
   timestamp: "2026-03-01T02:00:00.5Z",
@@ -9,7 +9,7 @@ const entry = (message: string, level = "info") => ({
   message,
 });
 const line = (message: string, level?: string) => {
-  const read = lineOf(entry(message, level), "cdg-1");
+  const read = parseLine(entry(message, level), "cdg-1");
   if (!read) throw new Error(`left out: ${message}`);
   return read;
 };
@@ -26,7 +26,7 @@ test.each([
   ["", null, ""],
 ])("%j is of %s", (message, process, text) => {
   expect(line(message).process).toBe(process);
-  expect(textOf(line(message))).toBe(text);
+  expect(lineText(line(message))).toBe(text);
 });
 
 test.each([
@@ -34,8 +34,8 @@ test.each([
   ["2026/11/29 01:17:07 wg: [v2] Device closing"],
   ['2026/11/29 01:17:07 [v\0JSON]1{"Hostinfo":{}}'],
 ])("tailscaled's debug line %j is left out, and the same words of another process are not", (message) => {
-  expect(lineOf(entry(`[tailscaled\t] ${message}`), "cdg-1")).toBeUndefined();
-  expect(lineOf(entry(`[luggage-blog\t] ${message}`), "cdg-1")).toBeDefined();
+  expect(parseLine(entry(`[tailscaled\t] ${message}`), "cdg-1")).toBeUndefined();
+  expect(parseLine(entry(`[luggage-blog\t] ${message}`), "cdg-1")).toBeDefined();
 });
 
 test.each([
@@ -43,7 +43,7 @@ test.each([
   "health(warnable=no-derp-home): error: no relay",
   "Switching ipn state NoState -> Running",
 ])("tailscaled's %j stays", (message) => {
-  expect(lineOf(entry(`[tailscaled\t] 2026/11/29 01:17:07 ${message}`), "cdg-1")).toBeDefined();
+  expect(parseLine(entry(`[tailscaled\t] 2026/11/29 01:17:07 ${message}`), "cdg-1")).toBeDefined();
 });
 
 test.each([
@@ -58,7 +58,7 @@ test.each([
 });
 
 test("a request is an object, without what a visitor hides behind an escape", () => {
-  const { fields, ...told } = jsonOf(line(request({ agent: "x\x1b]0;title\x07y\0\u009b2J" }))) as {
+  const { fields, ...told } = lineJson(line(request({ agent: "x\x1b]0;title\x07y\0\u009b2J" }))) as {
     fields: Record<string, unknown>;
   };
   expect(told).toEqual({
@@ -73,11 +73,11 @@ test("a request is an object, without what a visitor hides behind an escape", ()
 });
 
 test.each(["[nginx\t] {not json", "[nginx\t] [1,2]", "[nginx\t] 5"])("%j stays text", (message) => {
-  expect(jsonOf(line(message))).toMatchObject({ message: message.slice("[nginx\t] ".length) });
+  expect(lineJson(line(message))).toMatchObject({ message: message.slice("[nginx\t] ".length) });
 });
 
-const chosen = (wanted: Parameters<typeof isWanted>[0], messages: string[]) =>
-  messages.filter((message) => isWanted(wanted)(line(message)));
+const chosen = (wanted: Parameters<typeof matchesFilter>[0], messages: string[]) =>
+  messages.filter((message) => matchesFilter(wanted)(line(message)));
 
 test("--process: its lines, and what process-compose says of it", () => {
   const of = [
@@ -136,7 +136,7 @@ test("--errors: what failed, whoever it was", () => {
     '[luggage-blog\t] {"level":"info","msg":"no error"}',
   ];
   expect(chosen({ errors: true }, [...of, ...others])).toEqual(of);
-  expect(isWanted({ errors: true })(line("boom", "error"))).toBe(true);
+  expect(matchesFilter({ errors: true })(line("boom", "error"))).toBe(true);
   expect(chosen({ errors: true, process: "nginx", site: "www.example.org" }, of)).toEqual([of[0]]);
 });
 
@@ -155,5 +155,5 @@ test.each([
   ["2026", undefined],
   ["", undefined],
 ])("since %j", (text, at) => {
-  expect(sinceOf(text, now)).toBe(at);
+  expect(parseSince(text, now)).toBe(at);
 });

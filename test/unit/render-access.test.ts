@@ -18,7 +18,7 @@ test("a site without access has no trace of it", () => {
   expect(conf(site("a.example.org"))).not.toMatch(/geo |\$denied|is_no_challenge/);
 });
 
-test("all that stands in a rule is looked at, and whoever is not admitted by each part gets 403", () => {
+test("every part of a rule is checked, and visitors that one of them does not admit get 403", () => {
   const text = conf(
     site("a.example.org", {
       allow: networks("10.0.0.0/8"),
@@ -35,19 +35,19 @@ test("all that stands in a rule is looked at, and whoever is not admitted by eac
       `map "${[allow, deny, agent].join("").replaceAll("$", "\\$")}" (\\$\\w+) \\{ 100 ""; default \\$is_no_challenge; \\}`,
     ).exec(text) ?? [];
   expect([allow, deny, agent, combined]).not.toContain("");
-  // nginx comes by again with the error page, which is not to be turned away.
+  // nginx runs the rule again for the error page, which must not be denied.
   expect(text).toContain(
     `    set $asked "${combined} $uri";\n    if ($asked ~ "^1 (?!//error(?:/|$))") {\n      return 403;\n    }\n`,
   );
 });
 
-test("a redirect is turned away too: the rule stands before it", () => {
+test("a redirect is denied too: the rule comes before it", () => {
   const access = { deny: networks("10.0.0.0/8") };
   const text = conf({ kind: "redirect", host: "a.example.org", to: "https://b.example.org", access });
   expect(text.indexOf("return 403;")).toBeLessThan(text.indexOf("return 301 https://b.example.org"));
 });
 
-test("a file is included, once for all sites that name it", () => {
+test("a file that several sites name is included once", () => {
   const access = { deny: { networks: [], files: ["lists/bad.txt"] } };
   const text = conf(site("a.example.org", access), site("b.example.org", access));
   expect(text.match(/include \/etc\/nginx\/lists\/[0-9a-f]{16}\.conf;/g)).toHaveLength(1);
@@ -55,7 +55,7 @@ test("a file is included, once for all sites that name it", () => {
   expect(text.match(/return 403;/g)).toHaveLength(2);
 });
 
-test("the way to ACME challenges is open, as it was sent and in no other spelling", () => {
+test("ACME challenges are exempt, by the path as it was sent and in no other spelling", () => {
   const [, pattern = ""] =
     /map \$request_uri \$is_no_challenge \{ "~([^"]+)"/.exec(conf(site("a.example.org", { agents: ["GPTBot"] }))) ?? [];
   const open = new RegExp(pattern);
@@ -72,7 +72,7 @@ test("the way to ACME challenges is open, as it was sent and in no other spellin
     expect(path).not.toMatch(open);
 });
 
-test("nothing that is no network, file or agent gets into nginx's configuration", () => {
+test("only networks, files and agents get into nginx's configuration", () => {
   fc.assert(
     fc.property(hostile, (text) => {
       const texts = [{ deny: networks(text) }, { allow: networks(text) }, { agents: [text] }].map((access) =>

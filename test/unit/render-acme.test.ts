@@ -1,4 +1,4 @@
-/** What an image of PoPs that order their certificates themselves is made of. */
+/** The files of an image whose PoPs order their certificates themselves. */
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { renderedFiles } from "../../image/context.ts";
@@ -23,8 +23,8 @@ const both: ImageSpec = { ...spec, sites: [ordered, fetched], certificates: { ..
 
 const certsOf = (of: ImageSpec) => JSON.parse(certsConfig(of) ?? "{}") as Record<string, unknown>;
 
-describe("what `pop certs` is told", () => {
-  test("is the authority, the names of each site, and where to ask for names", () => {
+describe("the configuration of `pop certs`", () => {
+  test("has the CA, the names of each site, and the resolver", () => {
     expect(certsOf(alone)).toEqual({
       acme: {
         directories: ["https://ca.example.org/dir"],
@@ -39,12 +39,12 @@ describe("what `pop certs` is told", () => {
     });
   });
 
-  test("has nginx's own word on how long it may serve what it read before", () => {
+  test("has the time for which nginx caches certificates", () => {
     const { acme } = certsOf(alone) as { acme: { nginxCacheSeconds: number } };
     expect(nginxConf(alone)).toMatch(new RegExp(`ssl_certificate_cache .* valid=${acme.nginxCacheSeconds}s;`));
   });
 
-  test("has the rest where it is said", () => {
+  test("has optional settings only where the spec sets them", () => {
     const all = { ...acme, profile: "shortlived", eab: "acmeEab", ca: "./home-ca.pem" };
     expect(certsOf({ ...alone, certificates: { acme: all } })).toMatchObject({
       acme: { profile: "shortlived", eabFile: "/run/secrets/acme.account", caFile: "/etc/pop/acme-ca.pem" },
@@ -71,7 +71,7 @@ describe("what `pop certs` is told", () => {
     );
   });
 
-  test("keeps what comes from the vault apart", () => {
+  test("keeps certificates from the vault separate", () => {
     expect(certsOf(both)).toMatchObject({
       acme: {
         certificates: [{ names: ["www.example.org", "example.org"] }],
@@ -84,23 +84,23 @@ describe("what `pop certs` is told", () => {
     });
   });
 
-  test("has nothing of a source that no site has its certificate from", () => {
+  test("leaves out a source that no site uses", () => {
     expect(certsOf({ ...both, sites: [fetched] })).not.toHaveProperty("acme");
     expect(certsOf({ ...both, sites: [ordered] })).not.toHaveProperty("address");
   });
 
-  test("refuses a wildcard, as the last line behind the configuration", () => {
+  test("rejects a wildcard, as the last check after the configuration's", () => {
     const wild = { ...alone, sites: [site("*.example.org", { certificateFrom: "acme" })] };
     expect(() => certsConfig(wild)).toThrow(/not a host name/);
   });
 
-  test("takes the whole tree for the world's view where it is forwarded", () => {
+  test("has no private zones if the root zone itself is forwarded", () => {
     const forwarded = { ...alone, dns: { forward: [{ zone: ".", servers: ["10.0.0.53"] }] } };
     expect(certsOf(forwarded)).toMatchObject({ acme: { privateZones: [] } });
   });
 });
 
-test("an external account is a secret that `pop certs` alone reads; without one there is none", () => {
+test("an external account is a secret that only `pop certs` can read; without an account there is no such secret", () => {
   expect(secrets(alone)).toEqual([]);
   const bound: ImageSpec = { ...alone, certificates: { acme: { ...acme, eab: "acmeEab" } } };
   expect(JSON.parse(secretsManifest(bound)).secrets).toMatchObject([
@@ -119,14 +119,14 @@ test("the key of DNS is a secret that `pop certs` alone reads", () => {
   expect(() => secrets(bad)).toThrow(/not the name/);
 });
 
-test("account keys are in a folder of its own, challenges in one that nginx may enter", () => {
+test("account keys are in a private directory, challenges in one that nginx may enter", () => {
   const lines = dirs(users(alone), alone).split("\n");
   expect(lines).toContain("/var/lib/pop/acme certs:certs 0700");
   expect(lines).toContain("/run/pop/challenges certs:nginx 2750");
   expect(dirs(users(spec), spec)).not.toContain("acme");
 });
 
-test("it runs as the user of certificates, and is told what the machine alone knows", () => {
+test("it runs as user certs, with the variables that only the machine can provide", () => {
   const entrypoint = (of: ImageSpec): string[] => parse(processCompose(of)).processes.certs.entrypoint;
   const variables = ["POP_ADDRESSES", "POP_NAME", "FLY_APP_NAME", "FLY_PRIVATE_IP", "POP_PEER_RESOLVER"];
   expect(entrypoint(alone)).toEqual([
@@ -141,13 +141,13 @@ test("it runs as the user of certificates, and is told what the machine alone kn
   expect(entrypoint(spec)).not.toContain("-e");
 });
 
-test("it ends after nginx, which passes on challenges that arrive while the machine stops", () => {
+test("it stops after nginx, which passes on challenges that arrive while the machine stops", () => {
   const needed = (of: ImageSpec) => parse(processCompose(of)).processes.nginx.depends_on;
   for (const of of [alone, both]) expect(needed(of).certs).toEqual({ condition: "process_started" });
   expect(needed(spec)).not.toHaveProperty("certs");
 });
 
-test("health knows whose certificates are ordered, and expects a word of it", () => {
+test("health knows which hosts have ordered certificates, and expects their status", () => {
   expect(JSON.parse(manifest(alone))).toMatchObject({
     acmeHosts: ["example.org", "www.example.org"],
     expects: ["acme"],
@@ -162,7 +162,7 @@ describe("port 80", () => {
       .split(/^ {2}server \{$/m)
       .filter((text) => text.includes("listen 1101"));
 
-  test("passes challenges on for the names that are ordered, and for no other", () => {
+  test("passes on challenges for names with ordered certificates only", () => {
     const [first = "", second = "", ...more] = servers(both).filter((text) => !text.includes("server_name _"));
     expect(more).toEqual([]);
     expect(first).toContain("server_name www.example.org;\n    server_name example.org;");
@@ -174,7 +174,7 @@ describe("port 80", () => {
     expect(second).not.toContain("acme");
   });
 
-  test("has one default server, whichever site is it", () => {
+  test("has one default server, whichever site is the default", () => {
     for (const sites of [
       [{ ...ordered, default: true }, fetched],
       [ordered, { ...fetched, default: true }],
@@ -183,7 +183,7 @@ describe("port 80", () => {
       expect(servers({ ...both, sites }).filter((text) => text.includes("default_server"))).toHaveLength(1);
   });
 
-  test("is as it was in a stack without", () => {
+  test("does not change in a stack without ACME", () => {
     expect(nginxConf(spec)).not.toContain("/run/pop/challenges");
   });
 });

@@ -19,11 +19,11 @@ const guarded = (host: string, basic = "passwords"): Site => ({
   auth: { basic },
 });
 
-test("a site without auth has no trace of it", () => {
+test("a site without auth has no auth directives", () => {
   expect(nginxConf(of({ kind: "files", host: "a.example.org", dir: "./a" }))).not.toMatch(/auth_|\$auth|Authorization/);
 });
 
-test("nginx reads the passwords where they are unsealed, and only nginx may", () => {
+test("nginx reads the decrypted passwords, and only nginx may", () => {
   const spec = of(guarded("a.example.org"), guarded("b.example.org"));
   expect(secrets(spec)).toEqual([{ name: "nginx.auth/passwords", key: "passwords", owner: "nginx", from: "secrets" }]);
   expect(requiredKeys(spec)).toEqual(["passwords"]);
@@ -34,20 +34,20 @@ test("nginx reads the passwords where they are unsealed, and only nginx may", ()
   expect(processCompose(spec)).toContain("pop-secrets");
 });
 
-test("the password stays in the PoP, and the origin is told the rest as ever", () => {
+test("the password is not passed to the origin, all other headers are", () => {
   const text = nginxConf(of(guarded("a.example.org")));
   const location = text.slice(text.lastIndexOf("location / {"));
   expect(location).toContain('proxy_set_header Authorization "";');
   expect(location).toContain("proxy_set_header X-Forwarded-For $remote_addr;");
 });
 
-test("access and auth share what keeps ACME's challenges open", () => {
+test("access and auth share the exemption of ACME challenges", () => {
   const access = { deny: { networks: ["10.0.0.0/8"], files: [] } };
   const text = nginxConf(of({ ...guarded("a.example.org"), access }));
   expect(text.match(/map \$request_uri \$is_no_challenge/g)).toHaveLength(1);
 });
 
-test("no key leads out of the folder of secrets, or into nginx's configuration", () => {
+test("no key can escape the directory of secrets or inject into nginx's configuration", () => {
   fc.assert(
     fc.property(hostile, (key) => {
       if (!/^[A-Za-z_][A-Za-z0-9_-]{0,63}$/.test(key))

@@ -18,7 +18,7 @@ import { dockerfile } from "../../image/render/dockerfile.ts";
 import type { ImageSpec } from "../../image/spec.ts";
 import { spec } from "./render-spec.ts";
 
-/** Signed by itself, for nobody. */
+/** Self-signed, not in use anywhere. */
 const certificate = readFileSync(new URL("../image/support/origin.pem", import.meta.url), "utf8");
 
 let project: string;
@@ -48,18 +48,18 @@ const listed = (): string[] =>
     .map((entry) => relative(dir, join(entry.parentPath, entry.name)))
     .toSorted();
 
-const filesSite = (folder: string): ImageSpec => ({
+const filesSite = (sourceDir: string): ImageSpec => ({
   ...spec,
   luggage: {},
-  sites: [{ kind: "files", host: "status.example.org", dir: folder }],
+  sites: [{ kind: "files", host: "status.example.org", dir: sourceDir }],
 });
 
-test("holds what the Dockerfile copies, and says where it is", () => {
+test("contains what the Dockerfile copies, and returns its path", () => {
   expect(writeContext(spec, dir, project)).toBe(dir);
   expect(listed()).toEqual(
     expect.arrayContaining([
       "Dockerfile",
-      "build/settle",
+      "build/normalize-tree",
       "config/etc/nginx/nginx.conf",
       "config/etc/passwd",
       "config/usr/libexec/pop/post-init",
@@ -72,9 +72,9 @@ test("holds what the Dockerfile copies, and says where it is", () => {
   );
 });
 
-test("what runs may be executed, the rest may not", () => {
+test("only programs are executable", () => {
   writeContext(spec, dir, project);
-  expect(["build/settle", "config/usr/libexec/pop/boot", "luggage/blog/bin/serve"].map(modeOf)).toEqual([
+  expect(["build/normalize-tree", "config/usr/libexec/pop/boot", "luggage/blog/bin/serve"].map(modeOf)).toEqual([
     "755",
     "755",
     "755",
@@ -86,7 +86,7 @@ test("what runs may be executed, the rest may not", () => {
   ]);
 });
 
-test("a second time writes nothing", () => {
+test("a second run writes nothing", () => {
   writeContext(spec, dir, project);
   const long = new Date("2001-01-01");
   for (const path of listed()) utimesSync(join(dir, path), long, long);
@@ -94,7 +94,7 @@ test("a second time writes nothing", () => {
   expect(listed().filter((path) => statSync(join(dir, path)).mtime > long)).toEqual([]);
 });
 
-test("a changed page is written anew, and only that and the digest of all", () => {
+test("a changed page rewrites only that page and the digest", () => {
   writeContext(spec, dir, project);
   const long = new Date("2001-01-01");
   for (const path of listed()) utimesSync(join(dir, path), long, long);
@@ -107,7 +107,7 @@ test("a changed page is written anew, and only that and the digest of all", () =
   expect(read("sites/status.example.org/index.html")).toBe("<h1>down</h1>\n");
 });
 
-test("the image says what it was made from, in its environment: no step before that one depends on it", () => {
+test("the image has the context digest in its environment, and no earlier build step depends on it", () => {
   writeContext(spec, dir, project);
   const [before, after, ...more] = read("Dockerfile").split(`ENV POP_CONTEXT=${contextDigest(spec, project)}\n`);
   expect(more).toEqual([]);
@@ -134,7 +134,7 @@ test.each<[string, () => ImageSpec]>([
       return spec;
     },
   ],
-])("another digest by %s, the same by when and where it was written", (_, changed) => {
+])("%s changes the digest; time and place of writing do not", (_, changed) => {
   const digest = contextDigest(spec, project);
   writeContext(spec, dir, project);
   writeContext(spec, join(project, "elsewhere"), project);
@@ -143,7 +143,7 @@ test.each<[string, () => ImageSpec]>([
   expect(contextDigest(changed(), project)).not.toBe(digest);
 });
 
-test("a file that became executable is so in the context", () => {
+test("a file that became executable is executable in the context", () => {
   put("blog/extra", "x");
   writeContext(spec, dir, project);
   chmodSync(join(project, "blog/extra"), 0o755);
@@ -151,7 +151,7 @@ test("a file that became executable is so in the context", () => {
   expect(modeOf("luggage/blog/extra")).toBe("755");
 });
 
-test("what is no longer wanted goes, folders too, and a folder where a file is wanted", () => {
+test("removes files and directories that are no longer needed, and a directory in place of a file", () => {
   writeContext(spec, dir, project);
   mkdirSync(join(dir, "left/over"), { recursive: true });
   rmSync(join(dir, "Dockerfile"));
@@ -170,7 +170,7 @@ test("what is no longer wanted goes, folders too, and a folder where a file is w
   expect(read("Dockerfile")).not.toMatch(/luggage-blog|srv\/sites/);
 });
 
-test("hidden files stay out, .well-known does not", () => {
+test("hidden files are left out, except .well-known", () => {
   put("status-page/.git/config", "secret");
   put("status-page/.env", "secret");
   put("status-page/.well-known/security.txt", "Contact: x");
@@ -181,17 +181,17 @@ test("hidden files stay out, .well-known does not", () => {
   ]);
 });
 
-test("a link is followed within its folder", () => {
+test("links within a directory are followed", () => {
   symlinkSync("index.html", join(project, "status-page/home.html"));
   writeContext(filesSite("status-page"), dir, project);
   expect(read("sites/status.example.org/home.html")).toBe("<h1>fine</h1>\n");
 });
 
 test.each([
-  ["a folder that is not there", () => "nowhere", /site status\.example\.org: files: nowhere is not a directory/],
+  ["a missing directory", () => "nowhere", /site status\.example\.org: files: nowhere is not a directory/],
   ["a file", () => "status-page/index.html", /is not a directory/],
   [
-    "an empty folder",
+    "an empty directory",
     () => {
       mkdirSync(join(project, "empty"));
       return "empty";
@@ -214,7 +214,7 @@ test.each([
     },
     /leads to a directory above itself/,
   ],
-])("refuses %s, and leaves the context as it was", (_, folder, reason) => {
+])("rejects %s, and leaves the context unchanged", (_, folder, reason) => {
   writeContext(spec, dir, project);
   const before = listed();
   expect(() => writeContext(filesSite(folder()), dir, project)).toThrow(reason);
@@ -235,7 +235,7 @@ const trusting = (ca: string): ImageSpec => ({
 });
 const caPlace = "config/etc/pop/origin-ca/www.example.org.pem";
 
-test("of a site's authorities the certificates are packed, and what else stands in the file is not", () => {
+test("packs only the certificates of a site's CA file", () => {
   put("two.pem", `a remark\n${certificate}another\n${certificate}`);
   writeContext(trusting("two.pem"), dir, project);
   expect(read(caPlace)).toBe(certificate + certificate);
@@ -250,12 +250,12 @@ test.each([
     `${certificate}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`,
     /certificate 2 of ca\.pem cannot be read/,
   ],
-])("refuses as authorities %s", (_, text, reason) => {
+])("rejects as a CA file %s", (_, text, reason) => {
   if (text !== undefined) put("ca.pem", text);
   expect(() => writeContext(trusting("ca.pem"), dir, project)).toThrow(reason);
 });
 
-test("Tailscale has a layer of its own where the spec has a tailnet, and none where it has not", () => {
+test("Tailscale has a layer of its own if the spec has a tailnet, otherwise none", () => {
   const stages = (text: string) =>
     text
       .split("FROM scratch\n")
@@ -292,7 +292,7 @@ test("the Dockerfile has a layer for each piece of luggage and one for all sites
   expect(read("Dockerfile")).toContain("COPY --from=registry.example.org/collector:1.2 / /out/luggage/collector/\n");
 });
 
-test.each(["", "a b", "--link x", "A/b", "a\nRUN x", "$BASE"])("refuses %j as an image", (ref) => {
+test.each(["", "a b", "--link x", "A/b", "a\nRUN x", "$BASE"])("rejects %j as an image", (ref) => {
   const luggage: ImageSpec["luggage"] = { one: { source: { kind: "image", ref }, command: ["x"], env: {} } };
   expect(() => dockerfile("#:sources", { sites: [], luggage })).toThrow(/not an image reference/);
 });

@@ -13,11 +13,11 @@ const lines = (text: string, start: string): string[] =>
     .map((line) => line.trim())
     .filter((line) => line.startsWith(start));
 
-test("a site without limit has no trace of one", () => {
+test("a site without a limit has no limit directives", () => {
   expect(conf(site("a.example.org"))).not.toMatch(/limit_req|pop_retry_after|limit_conn_status/);
 });
 
-test("what exceeds the rate and its burst is rejected at once with 429, never delayed", () => {
+test("requests above the rate and its burst are rejected at once with 429, never delayed", () => {
   const text = conf(site("a.example.org", ten));
   expect(lines(text, "limit_req")).toEqual([
     "limit_req_zone $pop_visitor$server_name zone=requests_10_s:2m rate=10r/s;",
@@ -27,7 +27,7 @@ test("what exceeds the rate and its burst is rejected at once with 429, never de
   ]);
 });
 
-test("sites of one rate share their zone, whatever their burst; other rates have another", () => {
+test("sites with the same rate share a zone, whatever their burst; other rates have their own", () => {
   const text = conf(
     site("a.example.org", ten),
     site("b.example.org", { requests: { ...ten.requests, burst: 5 } }),
@@ -44,11 +44,11 @@ test.each([
   [{ count: 100, per: "m", burst: 0 }, "1s"],
   [{ count: 5, per: "m", burst: 0 }, "12s"],
   [{ count: 1, per: "m", burst: 0 }, "60s"],
-] as const)("%j: a visitor is told to wait until one more request is allowed, %s", (requests, wait) => {
+] as const)("%j: Retry-After is the time until one more request is allowed, %s", (requests, wait) => {
   expect(limitLines({ host: "a.example.org" }, { requests })).toContain(`pop_retry_after ${wait};`);
 });
 
-test("a site's own limit of requests in progress stands beside those of all sites", () => {
+test("a site's own limit of requests in progress is added to those of all sites", () => {
   const text = conf(site("a.example.org", { ...ten, connections: 50 }), site("b.example.org", ten));
   expect(lines(text, "limit_conn_zone")).toContain("limit_conn_zone $pop_visitor$server_name zone=connections:2m;");
   const server = text.slice(
@@ -64,7 +64,7 @@ test("a site's own limit of requests in progress stands beside those of all site
   expect(lines(text, "limit_conn_status")).toHaveLength(1);
 });
 
-test("a part of a site is counted by itself", () => {
+test("a part of a site is counted separately", () => {
   const login = { host: "a.example.org", part: "/login" };
   const other = { host: "a.example.org", part: "/search" };
   const all = [login, other].map((scope) => ({ scope, limit: { ...ten, connections: 2 } }));
@@ -84,6 +84,6 @@ test.each([
   { requests: { count: 100_001, per: "s", burst: 1 } },
   { requests: { count: 1, per: "s", burst: -1 } },
   { requests: { count: 1, per: "s", burst: 1 }, connections: 257 },
-] as Limit[])("%j is refused", (limit) => {
+] as Limit[])("%j is rejected", (limit) => {
   expect(attempt(() => conf(site("a.example.org", limit)))).toBe("refused");
 });

@@ -24,14 +24,14 @@ const server = (text: string, host: string): string => {
   return found.split("\n  }\n")[0] ?? "";
 };
 
-test("a site without a log-in service has no trace of one", () => {
+test("a site without a login service has no login directives", () => {
   const text = nginxConf(
     of({ kind: "proxy", host: "a.example.org", origins: ["http://web"], auth: { basic: "passwords" } }),
   );
   expect(text).not.toMatch(/pop_login|\/\/login|path_detour/);
 });
 
-test("sites with one service share its upstream, and are no concern of the secrets file", () => {
+test("sites with the same service share its upstream and need no secrets", () => {
   const spec = of(
     guarded("a.example.org"),
     guarded("b.example.org"),
@@ -48,7 +48,7 @@ test("sites with one service share its upstream, and are no concern of the secre
   expect(secrets(spec)).toEqual([]);
 });
 
-test("the question is asked without the body, about the whole URL", () => {
+test("the subrequest has no body and reports the whole URL", () => {
   const text = server(nginxConf(of(guarded("a.example.org"))), "a.example.org");
   const [, location = ""] = text.split("location = //login {");
   for (const line of [
@@ -62,7 +62,7 @@ test("the question is asked without the body, about the whole URL", () => {
     expect(location.split("\n    }\n")[0]).toContain(line);
 });
 
-test("rules are guarded unless they are open, and the open ones' error pages need no log-in", () => {
+test("rules require a login unless they are open, and error pages of open rules do not", () => {
   const paths: PathRule[] = [
     { path: "/hook", kind: "proxy", origins: ["http://web:8080"], open: true },
     { path: "/public/", kind: "files", dir: "./public", open: true },
@@ -80,7 +80,7 @@ test("rules are guarded unless they are open, and the open ones' error pages nee
   });
 });
 
-test("of a site with passwords, an open rule needs none and passes on what the visitor says of itself", () => {
+test("an open rule of a site with passwords needs none and passes on the visitor's own Authorization", () => {
   const site: Site = {
     ...guarded("a.example.org"),
     auth: { basic: "passwords" },
@@ -92,7 +92,7 @@ test("of a site with passwords, an open rule needs none and passes on what the v
   expect(location).not.toContain("Authorization");
 });
 
-test("no URL and no header's name leads out of its place in nginx's configuration", () => {
+test("no URL and no header name can inject into nginx's configuration", () => {
   fc.assert(
     fc.property(hostile, (text) => {
       if (!/^[A-Za-z0-9._~!&()+,=:@/%?-]*$/.test(text))

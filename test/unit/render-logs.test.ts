@@ -10,13 +10,13 @@ import { spec } from "./render-spec.ts";
 const conf = (logs: Logs) => nginxConf({ ...spec, logs });
 
 describe("logs", () => {
-  test("without a word all is as it is without the key", () => {
+  test("empty settings change nothing", () => {
     expect(conf({})).toBe(nginxConf(spec));
     expect(Object.keys(renderedFiles({ ...spec, logs: {} }))).toEqual(Object.keys(renderedFiles(spec)));
     expect(renderedFiles({ ...spec, logs: {} })).toEqual(renderedFiles(spec));
   });
 
-  test("anonymized, no log has a whole address", () => {
+  test("with anonymize, no log has a full address", () => {
     const text = conf({ anonymize: true, syslog: { host: "loki.tail.example", port: 1514 } });
     expect(text).toContain('"client":"$logged_client"');
     expect(text).not.toContain('"client":"$remote_addr"');
@@ -24,7 +24,7 @@ describe("logs", () => {
     expect(renderedFiles(spec)).not.toHaveProperty("etc/pop/error-log.awk");
   });
 
-  test("nor has the log of ports", () => {
+  test("with anonymize, the log of ports has no full address either", () => {
     const git: TcpPort = {
       port: 22,
       to: { kind: "host", address: "git.tail.example:22" },
@@ -47,7 +47,7 @@ describe("logs", () => {
     ["2001::7", "2001::"],
     ["2001:db8:0:1::", "2001:db8:0::"],
     ["::1", "::"],
-  ])("of %s nginx's map keeps %s", (address, kept) => {
+  ])("for %s, nginx's map keeps %s", (address, kept) => {
     const map = /map \$remote_addr \$logged_client \{(.*)\}/.exec(conf({ anonymize: true }))?.[1] ?? "";
     const rules = [...map.matchAll(/"~([^"]+)" ("[^"]+"|[^;]+);/g)];
     expect(rules).toHaveLength(2);
@@ -59,7 +59,7 @@ describe("logs", () => {
     expect(found[0] ?? "::").toBe(kept);
   });
 
-  test("a collector's name is in no line of nginx's: it would not start without an answer", () => {
+  test("the syslog collector's name is not in nginx.conf: nginx would not start if it did not resolve", () => {
     const files = renderedFiles({ ...spec, logs: { syslog: { host: "loki.tail.example", port: 1514 } } });
     expect(files["etc/nginx/nginx.conf"]).toContain(
       "access_log syslog:server=127.0.0.1:1106,nohostname,tag=nginx json;",
@@ -75,17 +75,17 @@ describe("logs", () => {
     expect(renderedFiles(spec)["etc/process-compose.yaml"]).not.toMatch(/^ {2}syslog:$/m);
   });
 
-  test("what the cache answers is sampled, in both logs; what is counted is not", () => {
+  test("responses from the cache are sampled in both logs; counters count all", () => {
     const text = conf({ sampleCached: 2.5, syslog: { host: "10.0.0.1", port: 514 } });
     expect(text).toContain('split_clients $request_id $is_sampled { 2.5% 1; * ""; }');
     expect(text.match(/access_log .* if=\$is_logged;/g)).toHaveLength(2);
     expect(text).toMatch(/access_log \S+ counts buffer=32k flush=1s;/);
-    // nginx takes no 0%.
+    // nginx rejects 0%.
     expect(conf({ sampleCached: 0 })).not.toContain("split_clients");
   });
 });
 
-describe("nginx as the user writes it", () => {
+describe("the user's own nginx configuration", () => {
   let project: string;
   beforeEach(() => {
     project = mkdtempSync(join(tmpdir(), "fly-pops-own-"));
@@ -101,7 +101,7 @@ describe("nginx as the user writes it", () => {
   };
   const own = { ...bare, nginx: { http: "nginx/http.conf", sites: { "a.test": "nginx/a.conf" } } };
 
-  test("is included at the end of http and of its site, and packed under its own path", () => {
+  test("is included at the end of http and of its site, and packed under its path in the project", () => {
     const text = nginxConf(own);
     expect(text).toMatch(
       / {4}include \/etc\/nginx\/own\/nginx\/a\.conf;\n {2}\}\n {2}include \/etc\/nginx\/own\/nginx\/http\.conf;\n\}\n$/,
@@ -112,7 +112,7 @@ describe("nginx as the user writes it", () => {
     expect(readFileSync(join(context, "config/etc/nginx/own/nginx/a.conf"), "utf8")).toContain("/own");
   });
 
-  test("is in no other site", () => {
+  test("is not in other sites", () => {
     const two = nginxConf({
       ...own,
       sites: [...own.sites, { kind: "redirect", host: "c.test", to: "https://b.test" }],
@@ -121,7 +121,7 @@ describe("nginx as the user writes it", () => {
     expect(nginxConf({ ...own, nginx: { sites: {} } })).toBe(nginxConf(bare));
   });
 
-  test("is refused when it is not there, holds a credential, or is no text", () => {
+  test("is rejected if it does not exist, contains a credential, or is not text", () => {
     const problems = () => checkContext(own, project);
     expect(problems()).toEqual([
       `nginx.http: nginx/http.conf is not a file (looked at ${project}/nginx/http.conf).`,

@@ -22,9 +22,9 @@ function upstream(name: string, of = conf): string[] {
   return lines.trim().split(/\n\s*/);
 }
 
-test("all of it", () => expect(conf).toMatchFileSnapshot("golden/nginx.conf"));
+test("matches the golden file", () => expect(conf).toMatchFileSnapshot("golden/nginx.conf"));
 
-test("the same sites in any order give the same text", () => {
+test("the order of sites does not matter", () => {
   fc.assert(
     fc.property(shuffled(spec.sites), (sites) => {
       expect(nginxConf({ ...spec, sites })).toBe(conf);
@@ -32,14 +32,14 @@ test("the same sites in any order give the same text", () => {
   );
 });
 
-test("no site at all is a configuration too: every name is unknown", () => {
+test("without sites every name is unknown", () => {
   const bare = nginxConf({ ...spec, sites: [] });
   expect(bare).toContain("ssl_reject_handshake on;");
   expect(bare).not.toMatch(/ssl_certificate |return 301/);
 });
 
 describe("a proxied site", () => {
-  test("is resolved while nginx runs, by an upstream that keeps connections, verified, and asked under the public name", () => {
+  test("is resolved while nginx runs, verified, reached over a keepalive upstream, and requested under the public name", () => {
     const text = server("www.example.org");
     expect(text).toContain("proxy_pass https://origin_www.example.org;");
     expect(text).toContain("proxy_ssl_name web.tail.example;");
@@ -54,7 +54,7 @@ describe("a proxied site", () => {
     expect(conf).toContain("proxy_set_header Host $host;");
   });
 
-  test("by address goes through kept connections, and must show a certificate for the site's own name", () => {
+  test("with an address uses keepalive connections, and needs a certificate for the site's own name", () => {
     expect(server("api.example.org")).toContain("proxy_pass http://origin_api.example.org;");
     expect(upstream("origin_api.example.org")).toContain("server 100.64.0.7:8080 max_conns=512 max_fails=0;");
     const secure = nginxConf(withSite({ kind: "proxy", host: "a.example.org", origins: ["https://[fd7a::1]"] }));
@@ -62,7 +62,7 @@ describe("a proxied site", () => {
     expect(secure).toContain("proxy_ssl_name a.example.org;");
   });
 
-  test("of several origins known by one name asks the first before the others", () => {
+  test("with several origins of the same kind uses the first one, with the others as backups", () => {
     expect(upstream("origin_shop.example.org").filter((line) => line.startsWith("server "))).toEqual([
       "server shop.tail.example:443 resolve max_conns=512 max_fails=3 fail_timeout=10s;",
       "server 100.64.0.9:8443 max_conns=512 max_fails=0 backup;",
@@ -76,7 +76,7 @@ describe("a proxied site", () => {
     expect(conf.replace("unix:/run/nginx/control.sock", "")).not.toContain("listen unix:");
   });
 
-  describe("of several origins that differ in scheme or certificate", () => {
+  describe("with several origins that differ in scheme or certificate", () => {
     const mixed: ProxySite = {
       kind: "proxy",
       host: "a.example.org",
@@ -86,7 +86,7 @@ describe("a proxied site", () => {
     const text = nginxConf(withSite(mixed));
     const sockets = (of: string) => of.match(/(?<=listen )unix:(?!\/run\/nginx\/control)\S+(?=;)/g) ?? [];
 
-    test("goes to relays, each of which knows its own", () => {
+    test("uses relays, one for each origin", () => {
       const servers = upstream("origin_a.example.org", text).filter((line) => line.startsWith("server "));
       expect(servers).toEqual([
         `server ${sockets(text)[0]} max_fails=3 fail_timeout=10s;`,
@@ -106,39 +106,39 @@ describe("a proxied site", () => {
       expect(server("a.example.org", text)).toContain("proxy_read_timeout 304s;");
     });
 
-    test("keeps its relays' sockets when other sites come and go", () => {
+    test("keeps its relays' sockets when other sites are added or removed", () => {
       expect(sockets(nginxConf({ ...spec, sites: [...spec.sites, mixed] }))).toEqual(sockets(text));
     });
   });
 
-  test("cannot be asked to trust anybody: nowhere is verification off", () => {
+  test("never turns verification off", () => {
     expect(conf.match(/proxy_ssl_verify \S+/g)).toEqual(["proxy_ssl_verify on;"]);
   });
 
-  test("without cache has no trace of one", () => {
+  test("without cache has no cache directives", () => {
     expect(server("api.example.org")).not.toMatch(/proxy_cache|pop_cache /);
     expect(
       nginxConf(withSite({ kind: "proxy", host: "a.example.org", origins: ["http://b.example.org"] })),
     ).not.toMatch(/proxy_cache|proxy_no_cache/);
   });
 
-  test("what nobody asks for stays as long as the most patient site wants", () => {
+  test("unused responses stay as long as the site with the longest lifetime needs", () => {
     expect(conf).toContain(" inactive=87060s;");
   });
 
-  test("gets a new certificate without a reload: its file is named by a variable", () => {
+  test("gets a new certificate without a reload, through a variable in its path", () => {
     expect(conf.match(/ssl_certificate \S+/g)).toContain("ssl_certificate $certificates/www.example.org.pem;");
     for (const line of conf.match(/ssl_certificate(?:_key)? .*/g) ?? []) expect(line).toContain("$certificates/");
   });
 });
 
-test("only the proxy's range is believed about who the client is", () => {
+test("trusts only the proxy's range about the client's address", () => {
   expect(conf.match(/set_real_ip_from .*/g)).toEqual(["set_real_ip_from 172.16.0.0/12;"]);
   const others = conf.match(/listen .*/g)?.filter((it) => !it.includes("proxy_protocol") && !it.includes("unix:"));
   expect(others).toEqual(["listen 127.0.0.1:1103;"]);
 });
 
-test("a location that sets a header of its own repeats what it would lose", () => {
+test("a location that sets a header repeats the inherited ones", () => {
   expect(server("status.example.org")).toContain("add_header X-PoP $pop always;");
   const shop = server("shop.example.org");
   for (const line of conf.slice(0, conf.indexOf("server {")).match(/(?:proxy_hide_header|add_header) .*/g) ?? [])
@@ -199,17 +199,17 @@ test.each(
   expect(() => nginxConf(withSite({ ...proxied, cache: { ...cache, [key]: value } }))).toThrow(/whole numbers/);
 });
 
-test.each(["a b", "a=b", 'a"', "a;b", "a*b", "", "ä"])("refuses a cookie named %j", (name) => {
+test.each(["a b", "a=b", 'a"', "a;b", "a*b", "", "ä"])("rejects a cookie named %j", (name) => {
   expect(() => nginxConf(withSite({ ...proxied, cache: { ...cache, cookies: [name] } }))).toThrow(/not the name/);
 });
 
-test("refuses two sites of one host", () => {
+test("rejects two sites with the same host", () => {
   const twice = [...spec.sites, { kind: "redirect", host: "www.example.org", to: "https://a.example.org" } as const];
   expect(() => nginxConf({ ...spec, sites: twice })).toThrow("site www.example.org: it is defined twice.");
 });
 
-describe("what users typed cannot become anything but what it is", () => {
-  /** Statements and blocks, without their words: what typed text changes when it breaks out. */
+describe("user input cannot break out of its place", () => {
+  /** Statements and blocks without their words: what user input changes if it breaks out. */
   const shape = (text: string): string => text.replace(/[^{};\n"]+/g, "");
   const plain = shape(nginxConf(withSite({ kind: "redirect", host: "a.example.org", to: "https://b.example.org" })));
 
@@ -268,7 +268,7 @@ describe("what users typed cannot become anything but what it is", () => {
     );
   });
 
-  test("as luggage's name", () => {
+  test("as a name of luggage", () => {
     fc.assert(
       fc.property(hostile, (luggage) => {
         const typed: ImageSpec = { ...withSite({ kind: "luggage", host: "a.example.org", luggage }), luggage: {} };

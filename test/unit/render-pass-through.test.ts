@@ -30,21 +30,21 @@ const conf = (...passThrough: PassThroughSite[]) => nginxConf({ ...spec, passThr
 const streamOf = (text: string) => text.slice(text.indexOf("\nstream {"));
 
 describe("nginx.conf", () => {
-  test("of a stack whose TLS all ends here is what it was", () => {
+  test("does not change for a stack that terminates all TLS", () => {
     expect(conf()).toBe(nginxConf(spec));
     expect(conf()).not.toMatch(/^stream|ssl_preread|tls\.sock/m);
     expect(nginxConf({ ...spec, ports: [ssh], passThrough: [] })).toBe(nginxConf({ ...spec, ports: [ssh] }));
     expect(nginxConf({ ...spec, ports: [ssh] })).not.toMatch(/ssl_preread|tls\.sock|\$site|counted/);
   });
 
-  test("sorts connections by name: one listener, and a server for each site", () => {
+  test("dispatches connections by name: one listener, and a server for each site", () => {
     const text = conf(git, apps);
     expect(text.match(/^ *listen 1102 .*$/gm)).toEqual(["    listen 1102 proxy_protocol backlog=4096;"]);
-    // Each server that ends TLS, and the one that turns away.
+    // Each server that terminates TLS, and the one for unknown names.
     expect(text.match(/^ *listen unix:\/run\/nginx\/tls\.sock ssl.*$/gm)).toHaveLength(spec.sites.length + 1);
     const [, map = ""] = /map \$ssl_preread_server_name \$server_of_name \{\n([^}]*)\}/.exec(text) ?? [];
     expect(map).toContain("    hostnames;\n    default unix:/run/nginx/tls.sock;\n");
-    // Below a wildcard of apps, and ended here.
+    // Matches a wildcard of apps, and TLS ends here.
     expect(map).toContain("    www.example.org unix:/run/nginx/tls.sock;\n");
     const socket = /git\.example\.org (unix:\S+);/.exec(map)?.[1];
     expect(map).toContain(`    code.example.org ${socket};\n`);
@@ -65,7 +65,7 @@ describe("nginx.conf", () => {
     expect(streamOf(text)).toContain(`    server [fd7a::7]:443 max_conns=512 max_fails=3 fail_timeout=10s;
     server b.tail.example:443 resolve max_conns=512 max_fails=0 backup;
 `);
-    // One shows no header, and lets everybody have any number.
+    // One sends no header, and limits nobody.
     expect(text.match(/pop_proxy_protocol on/g)).toHaveLength(1);
     expect(text.match(/limit_conn site_visitors/g)).toHaveLength(1);
     fc.assert(
@@ -75,7 +75,7 @@ describe("nginx.conf", () => {
     );
   });
 
-  test("has no server and no certificate of theirs that TLS could end with", () => {
+  test("has neither a server nor a certificate that could terminate their TLS", () => {
     const [http = ""] = conf(git).split("\nstream {");
     const servers = http.split(/^ {2}server \{$/m).filter((it) => it.includes("server_name git.example.org;"));
     expect(servers).toHaveLength(1);
@@ -86,14 +86,14 @@ describe("nginx.conf", () => {
     expect(certsConfig({ ...spec, passThrough: [git] } as typeof spec)).toBe(certsConfig(spec));
   });
 
-  test("stands beside ports", () => {
+  test("can be combined with ports", () => {
     const text = streamOf(nginxConf({ ...spec, ports: [ssh], passThrough: [git] }));
     expect(text).toContain("    default 443;\n    1200 22;\n");
     expect(text).toContain('"port":$public_port,"site":"$site",');
     expect(text).toContain('map $site $counted { "" $public_port; default $site; }');
   });
 
-  test("holds nothing but what a site may say", () => {
+  test("rejects invalid values", () => {
     const shape = (over: Partial<PassThroughSite>) =>
       conf({ ...git, ...over })
         .replaceAll(/^( *)server [a-z0-9_.:[\]-]+:\d+ .*;$/gm, "$1server X;")
@@ -133,11 +133,11 @@ test("the modules are in the image", () => {
   expect(dockerfile(template, { ...spec, passThrough: [git] })).toBe(dockerfile(template, { ...spec, ports: [ssh] }));
 });
 
-test("the helper is told the hosts, and their origins, so that it can tell the way there; none of them for a certificate", () => {
-  const told = JSON.parse(manifest({ ...spec, passThrough: [git, apps] }));
-  expect(told.passThrough).toEqual(["*.example.org", "git.example.org"]);
-  expect(told.origins).toContain("tcp://git.tail.example:8443");
-  expect(told.origins).toContain("tcp://[fd7a::7]:443");
-  expect([told.hosts, told.aliases]).toEqual([JSON.parse(manifest(spec)).hosts, undefined]);
+test("the manifest has the hosts and their origins, but not for certificates", () => {
+  const content = JSON.parse(manifest({ ...spec, passThrough: [git, apps] }));
+  expect(content.passThrough).toEqual(["*.example.org", "git.example.org"]);
+  expect(content.origins).toContain("tcp://git.tail.example:8443");
+  expect(content.origins).toContain("tcp://[fd7a::7]:443");
+  expect([content.hosts, content.aliases]).toEqual([JSON.parse(manifest(spec)).hosts, undefined]);
   expect(manifest({ ...spec, passThrough: [] })).toBe(manifest(spec));
 });

@@ -28,7 +28,7 @@ test("a site of every kind of rule", () =>
     ),
   ).toMatchFileSnapshot("golden/nginx-paths.conf"));
 
-test("a stack without rules has nothing of them", () => {
+test("a stack without rules has no directives for them", () => {
   expect(nginxConf(spec)).not.toMatch(/pcre_jit|path_detour|index_of_folder/);
 });
 
@@ -36,11 +36,11 @@ describe("origins", () => {
   const upstreams = (text: string) => [...text.matchAll(/upstream (\S+) \{/g)].map(([, name]) => name);
   const own = { path: "/a/", kind: "proxy", origins: ["http://c.tail.example"] } satisfies PathRule;
 
-  test("of a rule that has its site's are the site's", () => {
+  test("of a rule are the site's if they are the same", () => {
     expect(upstreams(conf({ path: "/a/", kind: "proxy", origins, maxBodyMb: 1 }))).toEqual(["origin_a.example.org"]);
   });
 
-  test("of rules that have the same are there once, under a name that stays when other rules come and go", () => {
+  test("that several rules share exist once, under a name that does not depend on other rules", () => {
     const [, name] = upstreams(conf(own));
     expect(upstreams(conf({ path: "/x", kind: "deny", status: 403 }, { ...own, path: "/b/" }, own))).toEqual([
       "origin_a.example.org",
@@ -48,18 +48,18 @@ describe("origins", () => {
     ]);
   });
 
-  test("that need relays have those of their own timeouts", () => {
+  test("that need relays have relays with their own timeouts", () => {
     const mixed = { kind: "proxy" as const, origins: ["https://c.tail.example", "http://d.tail.example"] };
     const text = conf({ ...mixed, path: "/a/" }, { ...mixed, path: "/b/", timeouts: { readSeconds: 9 } });
     expect(new Set(text.match(/listen unix:\S+;/g)).size).toBe(4);
   });
 
-  test("have authorities of their own", () => {
+  test("have CA files of their own", () => {
     const text = conf({ ...own, origins: ["https://c.tail.example"], tls: { ca: "ca.pem" } });
     expect(text).toMatch(/proxy_ssl_trusted_certificate \/etc\/pop\/origin-ca\/a\.example\.org_[0-9a-f]{16}\.pem;/);
   });
 
-  test("are asked by pop health", () => {
+  test("are checked by pop health", () => {
     expect(JSON.parse(manifest(withSite(site(own)))).origins).toEqual([
       "http://c.tail.example",
       "https://b.tail.example",
@@ -67,7 +67,7 @@ describe("origins", () => {
   });
 });
 
-test("folders of rules are packed where their paths lead, each once", () => {
+test("directories of rules are packed where their paths point, each once", () => {
   const packed = packedRules(
     withSite(
       site(
@@ -101,16 +101,16 @@ const refused: [string, PathRule][] = [
   ["a target by ftp", { path: "/a", kind: "redirect", to: "ftp://b.example.org/c" }],
   ["a target with a query", { path: "/a", kind: "redirect", to: "/b?c" }],
   ["a target on another host by two slashes", { path: "/a", kind: "redirect", to: "//b.example.org" }],
-  ["the rest of what is no prefix", { path: "/a", kind: "redirect", to: "/b/*" }],
-  ["to strip what is no prefix", { path: "/a", kind: "proxy", origins, stripPrefix: true }],
+  ["a rest without a prefix", { path: "/a", kind: "redirect", to: "/b/*" }],
+  ["stripping without a prefix", { path: "/a", kind: "proxy", origins, stripPrefix: true }],
   ["no origin", { path: "/a", kind: "proxy", origins: [] }],
 ];
 
-test.each(refused)("refuses %s", (_, rule) => {
+test.each(refused)("rejects %s", (_, rule) => {
   expect(() => conf(rule)).toThrow();
 });
 
-test("what users typed as a path or target cannot become anything but what it is", () => {
+test("user input as a path or target cannot break out of its place", () => {
   const shape = (text: string): string => text.replaceAll(/"(?:[^"\\]|\\.)*"/g, '""').replaceAll(/[^{};\n"]+/g, "");
   const plain = shape(conf({ path: "/a", kind: "redirect", to: "/b" }));
   fc.assert(

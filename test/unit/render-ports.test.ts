@@ -6,7 +6,7 @@ import { dockerfile } from "../../image/render/dockerfile.ts";
 import { manifest } from "../../image/render/manifest.ts";
 import { nginxConf } from "../../image/render/nginx.ts";
 import type { TcpPort } from "../../image/spec.ts";
-import { noBarePorts } from "../../policy/rules.ts";
+import { portsUseProxyProtocol } from "../../policy/rules.ts";
 import { attempt, hostile, shuffled, spec } from "./render-spec.ts";
 
 const limit = { connections: 10, total: 100 };
@@ -23,12 +23,12 @@ const conf = (...ports: TcpPort[]) => nginxConf({ ...spec, ports });
 const streamOf = (text: string) => text.slice(text.indexOf("\nstream {"));
 
 describe("nginx.conf", () => {
-  test("of a stack without ports is what it was", () => {
+  test("does not change for a stack without ports", () => {
     expect(conf()).toBe(nginxConf(spec));
     expect(conf()).not.toMatch(/^stream|ngx_stream/m);
   });
 
-  test("has a server a port, the same in any order", () => {
+  test("has one server per port, in any order", () => {
     const text = conf(ssh, mail, blog);
     expect(text.slice(0, 700)).toContain(
       [
@@ -62,7 +62,7 @@ describe("nginx.conf", () => {
     );
   });
 
-  test("holds nothing but what a port may say", () => {
+  test("rejects invalid values", () => {
     const shape = (address: string) =>
       conf({ ...ssh, to: { kind: "host", address } })
         .replaceAll(/^ *server \S+:\d+ resolve max_fails=0 backup;\n/gm, "")
@@ -79,7 +79,7 @@ describe("nginx.conf", () => {
     );
   });
 
-  test("turns away whom a port does not admit, by the lists that sites use", () => {
+  test("denies visitors that a port does not admit, with the lists that sites use", () => {
     const networks = (...all: string[]) => ({ networks: all, files: [] });
     const access = { allow: networks("10.0.0.0/8"), deny: { networks: [], files: ["lists/bad.txt"] } };
     const text = streamOf(conf({ ...ssh, access }, { ...mail, access }));
@@ -89,7 +89,7 @@ describe("nginx.conf", () => {
     // In allow and not in deny.
     expect(text).toMatch(/^ {2}map "\$listed_\w+\$listed_\w+" (\$denied_\w+) \{ 10 ""; default 1; \}$/m);
     expect(text.match(/^ {4}pop_denied \$denied_[0-9a-f]{16};$/gm)).toHaveLength(2);
-    // The sites are as they were.
+    // The sites do not change.
     const sitesOf = (text: string) => text.slice(0, text.indexOf("\nstream {"));
     expect(sitesOf(conf({ ...ssh, access }))).toBe(sitesOf(conf(ssh)));
     expect(streamOf(conf(ssh))).not.toMatch(/\$denied|\$listed/);
@@ -117,22 +117,22 @@ test("the modules are in images of stacks with ports only", () => {
     dockerfile("#:optional\n#:debian\n#:sources\n#:layers", { ...spec, ...(ports && { ports }) });
   expect(lines()).not.toMatch(/stream/);
   expect(lines([])).toBe(lines());
-  expect(lines([ssh])).toMatch(/extras \/out \/have stream &&/);
+  expect(lines([ssh])).toMatch(/install-extras \/out \/have stream &&/);
   expect(lines([ssh])).toMatch(/COPY --from=stream-module \/out\/ \//);
 });
 
-test("the helper is told the ports, and who answers, so that it can tell the way there", () => {
-  const told = JSON.parse(manifest({ ...spec, ports: [blog, mail, ssh] }));
-  expect(told.tcpPorts).toEqual([22, 25, 9999]);
-  expect(told.origins).toContain("tcp://git.tail.example:2222");
-  expect(told.origins).toContain("tcp://[fd7a::7]:25");
+test("the manifest has the ports and their targets", () => {
+  const content = JSON.parse(manifest({ ...spec, ports: [blog, mail, ssh] }));
+  expect(content.tcpPorts).toEqual([22, 25, 9999]);
+  expect(content.origins).toContain("tcp://git.tail.example:2222");
+  expect(content.origins).toContain("tcp://[fd7a::7]:25");
   expect(manifest({ ...spec, ports: [] })).toBe(manifest(spec));
 });
 
 describe("the machine", () => {
   const pop = { name: "cdg-1", cpuKind: "shared", cpus: 1, memoryMb: 256, volumeGb: 3 } as const;
 
-  test("has a service a port, behind a PROXY header, full at the port's limit", () => {
+  test("has one service per port, with a PROXY header and the port's limit", () => {
     const { services } = machineConfig({ ...pop, ports: [mail, ssh] }, "image");
     expect(services.slice(2)).toMatchObject([
       {
@@ -144,19 +144,19 @@ describe("the machine", () => {
       },
       { internal_port: 1201, ports: [{ port: 25 }] },
     ]);
-    // The same memory is for all of them.
+    // All of them share the memory.
     const sites = connectionLimit(pop, 200);
     expect(sites).toBeLessThan(connectionLimit(pop));
     expect(services.slice(0, 2).map(({ concurrency }) => concurrency?.hard_limit)).toEqual([sites, sites]);
     expect(services.every(({ checks }) => checks?.length === 1)).toBe(true);
   });
 
-  test("without ports is what it was", () => {
+  test("does not change without ports", () => {
     expect(machineConfig({ ...pop, ports: [] }, "image")).toEqual(machineConfig(pop, "image"));
     expect(connectionLimit(pop, 0)).toBe(927);
   });
 
-  test("keeps half of its connections' memory for the sites, whatever its ports take", () => {
+  test("reserves half of the memory for connections for the sites", () => {
     expect(maxTcpConnections(256)).toBe(1024);
     expect(connectionLimit(pop, maxTcpConnections(256))).toBe(463);
     expect(connectionLimit(pop, 100_000)).toBe(0);
@@ -170,9 +170,9 @@ describe("the machine", () => {
       props: { pop: "cdg-1", config: of },
       opts: {},
     });
-    expect(noBarePorts(resource(config))).toEqual([]);
+    expect(portsUseProxyProtocol(resource(config))).toEqual([]);
     const [http, , other] = config.services;
-    expect(noBarePorts(resource({ services: [{ ...other, ports: http?.ports }] }))).toHaveLength(1);
-    expect(noBarePorts(resource({ services: [{ ...other, internal_port: 1232 }] }))).toHaveLength(1);
+    expect(portsUseProxyProtocol(resource({ services: [{ ...other, ports: http?.ports }] }))).toHaveLength(1);
+    expect(portsUseProxyProtocol(resource({ services: [{ ...other, internal_port: 1232 }] }))).toHaveLength(1);
   });
 });

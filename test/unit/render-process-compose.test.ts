@@ -28,25 +28,25 @@ const carried = (change: Partial<Luggage>): Record<string, Luggage> => ({
   blog: { source: { kind: "files", dir: "." }, command: ["serve"], env: {}, ...change },
 });
 
-test("all of it", () => expect(text).toMatchFileSnapshot("golden/process-compose.yaml"));
+test("matches the golden file", () => expect(text).toMatchFileSnapshot("golden/process-compose.yaml"));
 
-test("the same luggage in any order gives the same text", () => {
+test("the order of luggage does not matter", () => {
   const turned = Object.fromEntries(Object.entries(spec.luggage).toReversed());
   expect(processCompose({ ...spec, luggage: turned })).toBe(text);
 });
 
-test("only postInit, the tailnet and what makes secrets are root: all else begins with runas", () => {
+test("only postInit, the tailnet and the decryption of secrets run as root: all others start through runas", () => {
   const roots = Object.entries(processes).filter(([, { entrypoint }]) => entrypoint[0] !== "/usr/bin/runas");
   expect(roots.map(([name]) => name)).toEqual(["postInit", "tailscaled", "tailscale-up", "tailscale-again", "secrets"]);
 });
 
-test("nginx waits for nothing that can be away", () => {
+test("nginx waits for nothing that can be down", () => {
   const { postInit, ...others } = processes.nginx?.depends_on ?? {};
   expect(postInit).toEqual({ condition: "process_completed_successfully" });
   expect(new Set(Object.values(others).map(({ condition }) => condition))).toEqual(new Set(["process_started"]));
 });
 
-test("what nginx passes requests to ends after it", () => {
+test("processes that nginx passes requests to stop after nginx", () => {
   expect(Object.keys(processes.nginx?.depends_on ?? {}).toSorted()).toEqual([
     "luggage-blog",
     "postInit",
@@ -55,7 +55,7 @@ test("what nginx passes requests to ends after it", () => {
   ]);
 });
 
-test("everything but one-shots comes back, however often it ended", () => {
+test("all processes but one-shots always restart", () => {
   const once = {
     postInit: "exit_on_failure",
     renew: "no",
@@ -69,7 +69,7 @@ test("everything but one-shots comes back, however often it ended", () => {
   }
 });
 
-test("every process is killed when it does not end, and the sum along the way is what the machine has to wait", () => {
+test("every process has a stop timeout, and the longest chain of them is the machine's", () => {
   for (const { shutdown } of Object.values(processes)) expect(shutdown.timeout_seconds).toBeGreaterThan(0);
   const longest = (name: string): number =>
     (processes[name]?.shutdown.timeout_seconds ?? 0) +
@@ -78,7 +78,7 @@ test("every process is killed when it does not end, and the sum along the way is
   expect(shutdownSeconds(spec)).toBeLessThan(stopSeconds);
 });
 
-test.each([0, 1, 5, maxLuggage])("with %i pieces of luggage all logs stay within the budget", (count) => {
+test.each([0, 1, 5, maxLuggage])("with %i pieces of luggage, all logs fit in the budget", (count) => {
   const luggage = Object.fromEntries(
     Array.from({ length: count }, (_, at) => [`extra-${at}`, carried({}).blog as Luggage]),
   );
@@ -89,7 +89,7 @@ test.each([0, 1, 5, maxLuggage])("with %i pieces of luggage all logs stay within
   expect(most.reduce((sum, mb) => sum + mb, 0)).toBeLessThanOrEqual(logBudgetMb);
 });
 
-test("says so when there are too many for it", () => {
+test("rejects more luggage than fits", () => {
   const luggage = Object.fromEntries(
     Array.from({ length: 40 }, (_, at) => [`extra-${at}`, carried({}).blog as Luggage]),
   );
@@ -97,17 +97,17 @@ test("says so when there are too many for it", () => {
 });
 
 describe("the tailnet", () => {
-  test("is no part of an image whose spec has none", () => {
+  test("is not in an image whose spec has none", () => {
     const { tailnet, ...without } = spec;
     expect(tailnet).toBeDefined();
     expect(processCompose(without)).not.toMatch(/tailscale/);
   });
 
-  test("is looked after every minute", () => {
+  test("is checked every minute", () => {
     expect(processes["tailscale-again"]).toMatchObject({ schedule: { interval: "1m" } });
   });
 
-  test("is waited for by nobody, and nothing ends its daemon for being away", () => {
+  test("has no dependents, and its daemon is not restarted while it is down", () => {
     const waits = Object.entries(processes).filter(([, { depends_on = {} }]) => "tailscale-up" in depends_on);
     expect(waits).toEqual([]);
     expect(processes.nginx?.depends_on?.tailscaled).toEqual({ condition: "process_started" });
@@ -115,11 +115,11 @@ describe("the tailnet", () => {
     expect(processes["tailscale-up"]?.availability).toEqual({ restart: "on_failure", backoff_seconds: 10 });
   });
 
-  test("its daemon gets none of the machine's environment", () => {
+  test("its daemon does not get the machine's environment", () => {
     expect(processes.tailscaled?.entrypoint.slice(0, 2)).toEqual(["/usr/bin/env", "-i"]);
   });
 
-  test("is told not to have its UDP packets put together by the kernel only where the stack says so", () => {
+  test("turns UDP offload off only if the stack says so", () => {
     const { tailnet } = spec;
     if (!tailnet) throw new Error("unreachable");
     expect(text).not.toContain("TS_DEBUG_DISABLE");
@@ -127,7 +127,7 @@ describe("the tailnet", () => {
     expect(knobs).toEqual(["TS_DEBUG_DISABLE_UDP_GSO=1", "TS_DEBUG_DISABLE_UDP_GRO=1"]);
   });
 
-  test("the key's place in it is a file, never an argument", () => {
+  test("the auth key is in a file, never an argument", () => {
     expect(text).not.toMatch(/auth-?key/i);
     for (const name of ["tailscale-up", "tailscale-again"])
       expect(processes[name]?.entrypoint.slice(-2)).toEqual(["/usr/bin/pop", "join"]);
@@ -135,7 +135,7 @@ describe("the tailnet", () => {
 });
 
 describe("secrets", () => {
-  test("are waited for by the luggage that needs them, and by nobody else: nginx does not wait for that luggage", () => {
+  test("only luggage that needs secrets waits for them, and nginx does not wait for that luggage", () => {
     const waits = Object.entries(processes).filter(([, { depends_on = {} }]) => "secrets" in depends_on);
     expect(waits.map(([name]) => name)).toEqual(["luggage-collector"]);
     expect(waits[0]?.[1].depends_on).toEqual({
@@ -145,7 +145,7 @@ describe("secrets", () => {
     expect(processes.nginx?.depends_on).not.toHaveProperty("luggage-collector");
   });
 
-  test("have no process where nothing needs any", () => {
+  test("have no process if nothing needs any", () => {
     const { tailnet, certificates, ...without } = spec;
     const names = (of: Parameters<typeof processCompose>[0]) => Object.keys(parse(processCompose(of)).processes);
     expect(names({ ...without, luggage: {} })).not.toContain("secrets");
@@ -153,7 +153,7 @@ describe("secrets", () => {
     expect(names({ ...without, luggage: {}, tailnet })).toContain("secrets");
   });
 
-  test("and the vault's certificates are fetched as another user than nginx", () => {
+  test("and the vault's certificates belong to another user than nginx's", () => {
     expect(processes.certs?.entrypoint.slice(0, 2)).toEqual(["/usr/bin/runas", "certs"]);
   });
 });
@@ -170,7 +170,7 @@ describe("luggage", () => {
     expect(entrypoint.slice(entrypoint.indexOf("luggage-blog"))).toEqual(["luggage-blog", path, "-x", "$HOME"]);
   });
 
-  test("is passed what it was given and where it is, nothing else", () => {
+  test("gets its own variables and its location, and nothing else", () => {
     const { entrypoint, environment } = one({ env: { B: "2", A: "1" }, port: 9000 });
     expect(environment).toEqual(["A=1", "B=2", "PORT=9000"]);
     expect(entrypoint.join(" ")).toBe(
@@ -178,26 +178,26 @@ describe("luggage", () => {
     );
   });
 
-  test.each(["PATH", "HOME", "LD_PRELOAD", "A B", "", "1A", "A=B"])("refuses to set %j", (key) => {
+  test.each(["PATH", "HOME", "LD_PRELOAD", "A B", "", "1A", "A=B"])("rejects the variable %j", (key) => {
     expect(() => one({ env: { [key]: "x" } })).toThrow(/cannot be set/);
   });
 
-  test.each(["", "Blog", "a", "a_b", "a b", "-a", "../x", "a".repeat(40)])("refuses the name %j", (name) => {
+  test.each(["", "Blog", "a", "a_b", "a b", "-a", "../x", "a".repeat(40)])("rejects the name %j", (name) => {
     expect(() => processCompose({ luggage: { [name]: carried({}).blog as Luggage } })).toThrow(/not a name/);
   });
 
-  test("refuses an empty command and a port of the system's", () => {
+  test("rejects an empty command and a privileged port", () => {
     expect(() => one({ command: [] })).toThrow(/command is empty/);
     expect(() => one({ port: 80 })).toThrow(/takes whole numbers from 1024 to 65535/);
   });
 
-  test("refuses a port that is taken, by the PoP or by other luggage", () => {
+  test("rejects a port that the PoP or other luggage uses", () => {
     expect(() => one({ port: 1103 })).toThrow("luggage.blog.port is 1103: already used by the PoP itself.");
     const two = { ...carried({ port: 9000 }), other: carried({ port: 9000 }).blog as Luggage };
     expect(() => processCompose({ luggage: two })).toThrow("luggage.other.port is 9000: already used by luggage.blog.");
   });
 
-  test("arguments and values come out as they went in", () => {
+  test("arguments and values are not changed", () => {
     const plain = fc.string({ unit: "grapheme-composite" }).filter((it) => !it.includes("\0"));
     fc.assert(
       fc.property(plain, plain, (argument, value) => {
@@ -209,13 +209,13 @@ describe("luggage", () => {
   });
 });
 
-describe("luggage that waits", () => {
+describe("luggage with dependencies", () => {
   const one = carried({}).blog as Luggage;
   const health = { probe: { kind: "http", path: "/healthz" }, everySeconds: 10, timeoutSeconds: 3 } as const;
   const waits = (luggage: Record<string, Luggage>, name: string) =>
     processesOf(luggage)[`luggage-${name}`]?.depends_on ?? {};
 
-  test("waits for luggage until that is well, or runs where it says nothing of itself", () => {
+  test("waits until the other luggage is healthy, or has started if it has no health check", () => {
     const all = { asked: { ...one, health }, mute: one, blog: { ...one, dependsOn: ["mute", "asked"] } };
     expect(waits(all, "blog")).toEqual({
       postInit: { condition: "process_completed_successfully" },
@@ -231,25 +231,29 @@ describe("luggage that waits", () => {
     ["tailscaled", "process_started"],
     ["tailscale-up", "process_completed_successfully"],
     ["secrets", "process_completed_successfully"],
-  ])("of the PoP's own: for %s by %s", (name, condition) => {
+  ])("depends on the PoP's own %s with condition %s", (name, condition) => {
     expect(waits(carried({ dependsOn: [name] }), "blog")).toMatchObject({ [name]: { condition } });
   });
 
-  test("is waited for by nobody: nginx serves without it", () => {
+  test("has no dependents: nginx serves without it", () => {
     const all = { first: one, blog: { ...one, dependsOn: ["first"] } };
     const { nginx } = processesOf(all);
     expect(nginx?.depends_on).toHaveProperty("luggage-first");
     expect(nginx?.depends_on).not.toHaveProperty("luggage-blog");
   });
 
-  test("means luggage by a name that is both", () => {
+  test("prefers luggage if a name is both luggage's and a process's", () => {
     const all = { nginx: one, blog: { ...one, dependsOn: ["nginx"] } };
     expect(Object.keys(waits(all, "blog"))).toEqual(["postInit", "luggage-nginx"]);
   });
 
   test.each([
-    ["what is not there", { blog: { ...one, dependsOn: ["nobody"] } }, 'there is no process "nobody" to wait for'],
-    ["what every object has", { blog: { ...one, dependsOn: ["constructor"] } }, 'there is no process "constructor"'],
+    ["what does not exist", { blog: { ...one, dependsOn: ["nobody"] } }, 'there is no process "nobody" to wait for'],
+    [
+      "an inherited property of objects",
+      { blog: { ...one, dependsOn: ["constructor"] } },
+      'there is no process "constructor"',
+    ],
     ["itself", { blog: { ...one, dependsOn: ["blog"] } }, "blog waits for blog"],
     [
       "each other",
@@ -257,7 +261,7 @@ describe("luggage that waits", () => {
       "aa waits for bb waits for aa",
     ],
     [
-      "too many in a row",
+      "a chain that is too long",
       {
         aa: { ...one, dependsOn: ["bb"] },
         bb: { ...one, dependsOn: ["cc"] },
@@ -265,11 +269,11 @@ describe("luggage that waits", () => {
       },
       "aa waits for bb waits for cc waits for nginx",
     ],
-  ])("refuses to wait for %s", (_, luggage, reason) => {
+  ])("rejects a dependency on %s", (_, luggage, reason) => {
     expect(() => processCompose({ ...spec, luggage })).toThrow(reason);
   });
 
-  test("and whatever is allowed ends before the machine is killed", () => {
+  test("all allowed chains stop before the machine is killed", () => {
     const names = ["aa", "bb", "cc", "dd"];
     const luggage = fc.record(
       Object.fromEntries(
@@ -298,10 +302,10 @@ describe("luggage that waits", () => {
   });
 });
 
-describe("luggage that says how it is", () => {
+describe("luggage with a health check", () => {
   const health = { probe: { kind: "http", path: "/healthz" }, everySeconds: 30, timeoutSeconds: 2 } as const;
 
-  test("is asked as its own user, with its own environment, and started anew only after several times", () => {
+  test("is checked as its own user with its own environment, and restarted only after several failures", () => {
     const { entrypoint, readiness_probe } = processesOf(carried({ health, port: 9000, env: { A: "1" } }))[
       "luggage-blog"
     ] as Process;
@@ -315,12 +319,12 @@ describe("luggage that says how it is", () => {
     });
   });
 
-  test("has no probe where it says nothing", () => {
+  test("has no probe without one", () => {
     expect(processesOf(carried({}))["luggage-blog"]).not.toHaveProperty("readiness_probe");
   });
 });
 
-test("a control server with authorities of its own is known by them alone", () => {
+test("a control server with its own CA file is verified only with that", () => {
   const tailnet = { domain: "tail.example", tags: ["pop"], hostPrefix: "pop-", loginServer: "https://login.example" };
   const entry = (of: typeof tailnet & { ca?: string }) =>
     parse(processCompose({ ...spec, tailnet: of })).processes.tailscaled.entrypoint;

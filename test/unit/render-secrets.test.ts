@@ -6,7 +6,7 @@ import { spec } from "./render-spec.ts";
 
 const carried: Luggage = { source: { kind: "files", dir: "." }, command: ["x"], env: {} };
 
-test("an image needs what its parts need, each readable by its part alone", () => {
+test("an image needs the secrets of its parts, each readable only by its part", () => {
   const from = "secrets";
   expect(secrets(spec)).toEqual([
     { name: "collector/collectorToken", key: "collectorToken", owner: "luggage-collector", from },
@@ -19,12 +19,12 @@ test("an image needs what its parts need, each readable by its part alone", () =
   for (const it of all) expect(it).toMatchObject({ mode: "0400", group: it.owner, sopsFile: "/etc/pop/sealed.yaml" });
 });
 
-test("an auth key that a driver makes comes in a file of its own, and is not asked of the user", () => {
+test("a minted auth key has a file of its own, and the user need not provide it", () => {
   const tailnet = { domain: "tail.example", tags: ["pop"], hostPrefix: "pop-", driver: "tailscale" as const };
-  const told = { ...spec, tailnet };
-  expect(requiredKeys(told)).toEqual(["collectorToken", "vaultRoleId", "vaultSecretId"]);
+  const minted = { ...spec, tailnet };
+  expect(requiredKeys(minted)).toEqual(["collectorToken", "vaultRoleId", "vaultSecretId"]);
   expect(requiredKeys(spec)).toEqual(["collectorToken", "tailscaleAuthKey", "vaultRoleId", "vaultSecretId"]);
-  const files = JSON.parse(secretsManifest(told)).secrets.map(({ name, sopsFile }: Record<string, string>) => [
+  const files = JSON.parse(secretsManifest(minted)).secrets.map(({ name, sopsFile }: Record<string, string>) => [
     name,
     sopsFile,
   ]);
@@ -34,20 +34,20 @@ test("an auth key that a driver makes comes in a file of its own, and is not ask
   });
 });
 
-test("nothing that is needed is nothing", () => {
+test("a spec without secrets needs none", () => {
   expect(secrets({ luggage: { blog: carried } })).toEqual([]);
 });
 
-test("the same secret may be two pieces of luggage's, each with a file of its own", () => {
+test("two pieces of luggage may have the same secret, each in a file of its own", () => {
   const luggage = { blog: { ...carried, secrets: ["token"] }, shop: { ...carried, secrets: ["token"] } };
   expect(secrets({ luggage }).map(({ name }) => name)).toEqual(["blog/token", "shop/token"]);
 });
 
-test.each(["", "../x", "a/b", "a b", "1a", "-a", "a".repeat(65)])("refuses %j as the name of a secret", (key) => {
+test.each(["", "../x", "a/b", "a b", "1a", "-a", "a".repeat(65)])("rejects %j as the name of a secret", (key) => {
   expect(() => secrets({ luggage: { blog: { ...carried, secrets: [key] } } })).toThrow(/not the name of a secret/);
 });
 
-test("the vault is asked for every site's certificate, under the name it has there", () => {
+test("every site's certificate is fetched from the vault, under its name there", () => {
   expect(JSON.parse(certsConfig(spec) ?? "")).toEqual({
     address: "https://vault.tail.example:8200",
     caFile: "/etc/pop/vault-ca.pem",
@@ -67,7 +67,7 @@ test("the vault is asked for every site's certificate, under the name it has the
   });
 });
 
-test("refuses a vault's address with a path or a token", () => {
+test("rejects a vault address with a path or a token", () => {
   for (const address of ["https://vault.test/v1", "https://token@vault.test", "vault.test"])
     expect(() => certsConfig({ ...spec, certificates: { vault: { address, mount: "kv", path: "x" } } })).toThrow(
       /not an http or https URL/,

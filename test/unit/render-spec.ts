@@ -75,7 +75,7 @@ export const spec: ImageSpec = {
 
 export const withSite = (site: Site): ImageSpec => ({ ...spec, sites: [site] });
 
-/** Text that ends strings, statements and blocks in the languages rendered here, among much that does nothing. */
+/** Text that ends strings, statements and blocks in the rendered languages, among much that has no effect. */
 export const hostile = fc.oneof(
   fc.string({ unit: "binary" }),
   fc
@@ -89,7 +89,7 @@ export const hostile = fc.oneof(
 export const shuffled = <T>(items: readonly T[]): fc.Arbitrary<T[]> =>
   fc.shuffledSubarray([...items], { minLength: items.length });
 
-/** What a function gave back, or "refused". */
+/** The result of a function, or "refused". */
 export function attempt<T>(run: () => T): T | "refused" {
   try {
     return run();

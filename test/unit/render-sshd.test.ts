@@ -6,7 +6,7 @@ import { attempt, hostile } from "./render-spec.ts";
 
 const key = `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI${"A".repeat(43)}`;
 
-test("nobody comes in by a password, and nothing is forwarded", () => {
+test("password logins and forwarding are off", () => {
   for (const line of [
     "PasswordAuthentication no",
     "KbdInteractiveAuthentication no",
@@ -17,7 +17,7 @@ test("nobody comes in by a password, and nothing is forwarded", () => {
   expect(sshdConfig).not.toMatch(/ListenAddress/);
 });
 
-test("keys stand one a line, in one order", () => {
+test("keys are sorted, one per line", () => {
   expect(authorizedKeys({ authorizedKeys: [`${key} b`, `${key} a`] })).toBe(`${key} a\n${key} b\n`);
 });
 
@@ -28,11 +28,11 @@ test.each([
   `${key}\nssh-rsa AAAA`,
   `ssh-dss AAAAB3NzaC1kc3MAAACBA${"A".repeat(43)}`,
   "-----BEGIN OPENSSH PRIVATE KEY-----",
-])("refuses %j as a key", (line) => {
+])("rejects %j as a key", (line) => {
   expect(() => authorizedKeys({ authorizedKeys: [line] })).toThrow(/not a public key/);
 });
 
-test("whatever stands behind a key stays in its line", () => {
+test("a key's comment stays on its line", () => {
   fc.assert(
     fc.property(hostile, (comment) => {
       const seen = attempt(() => authorizedKeys({ authorizedKeys: [`${key} ${comment}`] }));

@@ -5,9 +5,9 @@ import { attempt, hostile, shuffled, spec } from "./render-spec.ts";
 
 const conf = unboundConf(spec.dns, spec.tailnet);
 
-test("all of it", () => expect(conf).toMatchFileSnapshot("golden/unbound.conf"));
+test("matches the golden file", () => expect(conf).toMatchFileSnapshot("golden/unbound.conf"));
 
-test("the same zones in any order give the same text", () => {
+test("the order of zones does not matter", () => {
   fc.assert(
     fc.property(shuffled(spec.dns.forward), (forward) => {
       expect(unboundConf({ forward }, spec.tailnet)).toBe(conf);
@@ -15,7 +15,7 @@ test("the same zones in any order give the same text", () => {
   );
 });
 
-test("validates from the root, and takes forwarded zones unsigned", () => {
+test("validates from the root, and accepts forwarded zones without signatures", () => {
   expect(conf).toContain('module-config: "validator iterator"');
   expect(conf).toContain('auto-trust-anchor-file: "/var/lib/unbound/root.key"');
   expect(conf.match(/domain-insecure: .*/g)).toEqual([
@@ -24,24 +24,24 @@ test("validates from the root, and takes forwarded zones unsigned", () => {
   ]);
 });
 
-test("with the whole tree forwarded there is nothing to validate", () => {
+test("validates nothing if the root zone itself is forwarded", () => {
   const all = unboundConf({ forward: [{ zone: ".", servers: ["127.0.0.11"] }] });
   expect(all).toContain('module-config: "iterator"');
   expect(all).not.toMatch(/trust-anchor|domain-insecure/);
   expect(all).toContain('forward-zone:\n  name: "."\n  forward-addr: 127.0.0.11\n');
 });
 
-test("asks Tailscale for the tailnet's names, and nobody without one", () => {
+test("forwards the tailnet's names to Tailscale, and only with a tailnet", () => {
   expect(conf).toContain('forward-zone:\n  name: "tail.example."\n  forward-addr: 100.100.100.100\n');
   expect(unboundConf(spec.dns)).not.toContain("100.100.100.100");
 });
 
-test("refuses two answers to who answers for a zone", () => {
+test("rejects a zone that is forwarded twice", () => {
   const twice = { forward: [{ zone: "tail.example", servers: ["192.0.2.1"] }] };
   expect(() => unboundConf(twice, spec.tailnet)).toThrow(/tail\.example\.: it is forwarded twice/);
 });
 
-test("asks loopback only when told to", () => {
+test("queries loopback only if a zone is forwarded to it", () => {
   expect(conf).not.toContain("do-not-query-localhost");
   expect(unboundConf({ forward: [{ zone: "a.test", servers: ["127.0.0.11"] }] })).toContain(
     "do-not-query-localhost: no",
@@ -49,11 +49,11 @@ test("asks loopback only when told to", () => {
   expect(unboundConf({ forward: [{ zone: "a.test", servers: ["::1@53"] }] })).toContain("do-not-query-localhost: no");
 });
 
-test("answers on loopback alone", () => {
+test("listens on loopback only", () => {
   expect(conf.match(/interface: .*/g)).toEqual(["interface: 127.0.0.1@1104"]);
 });
 
-test.each(["", "a b", "a..b", "-a", 'a"', "a\nb", "*.a", "a/b"])("refuses zone %j", (zone) => {
+test.each(["", "a b", "a..b", "-a", 'a"', "a\nb", "*.a", "a/b"])("rejects zone %j", (zone) => {
   expect(() => unboundConf({ forward: [{ zone, servers: ["192.0.2.1"] }] })).toThrow(/not a domain name/);
 });
 
@@ -70,11 +70,11 @@ test.each([
   "fe80::1%eth0",
   ":",
   "1.2.3.4\n",
-])("refuses server %j", (server) => {
+])("rejects server %j", (server) => {
   expect(() => unboundConf({ forward: [{ zone: "a.test", servers: [server] }] })).toThrow(/not an IP address/);
 });
 
-test("what users typed cannot become anything but what it is", () => {
+test("user input cannot break out of its place", () => {
   const forward = (zone: string, server: string) => unboundConf({ forward: [{ zone, servers: [server] }] });
   const lines = forward("a.test", "192.0.2.1").split("\n").length;
   fc.assert(

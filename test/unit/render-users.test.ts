@@ -11,14 +11,14 @@ import { hostile, shuffled, spec } from "./render-spec.ts";
 const all = users(spec);
 const carried: Luggage = { source: { kind: "files", dir: "." }, command: ["x"], env: {} };
 
-test("passwd, group, shadow, folders", async () => {
+test("passwd, group, shadow and directories match the golden files", async () => {
   await expect(passwd(all)).toMatchFileSnapshot("golden/passwd");
   await expect(group(all)).toMatchFileSnapshot("golden/group");
   await expect(shadow(all)).toMatchFileSnapshot("golden/shadow");
   await expect(dirs(all, spec)).toMatchFileSnapshot("golden/directories");
 });
 
-test("nobody but root has a shell or uid 0, and no password opens anything", () => {
+test("only root has a shell and uid 0, and no account has a password", () => {
   const rows = passwd(all)
     .trim()
     .split("\n")
@@ -28,12 +28,12 @@ test("nobody but root has a shell or uid 0, and no password opens anything", () 
   for (const line of shadow(all).trim().split("\n")) expect(line.split(":")[1]).toBe("*");
 });
 
-test("ids are nobody else's", () => {
+test("ids are unique", () => {
   const ids = Object.values(all).map(({ uid }) => uid);
   expect(new Set(ids).size).toBe(ids.length);
 });
 
-test("luggage keeps its id whatever else is packed: its files on the volume stay its own", () => {
+test("luggage keeps its id whatever else is packed, so it keeps its files on the volume", () => {
   const names = ["blog", "collector", "metrics", "search"];
   const idOf = users({ luggage: { blog: carried } })["luggage-blog"]?.uid;
   fc.assert(
@@ -45,14 +45,14 @@ test("luggage keeps its id whatever else is packed: its files on the volume stay
   );
 });
 
-test("two names that would share an id are refused", () => {
+test("two names with the same id are rejected", () => {
   const names = Array.from({ length: 1000 }, (_, at) => `n${at}`);
   expect(() => users({ luggage: Object.fromEntries(names.map((name) => [name, carried])) })).toThrow(
     /would both be uid \d+\. Rename one/,
   );
 });
 
-test("luggage is nobody the system knows: no name of it, and no id outside its own range", () => {
+test("luggage never has a name or id of a system user", () => {
   const own = Object.entries(users({ luggage: {}, ssh: { authorizedKeys: [] } }));
   const name = fc.stringMatching(/^[a-z][a-z0-9-]{0,22}[a-z0-9]$/);
   fc.assert(
@@ -75,7 +75,7 @@ test("a group lists its members", () => {
   expect(group(some)).toContain("nginx:x:101:health\n");
 });
 
-test("hostile names are refused", () => {
+test("hostile names are rejected", () => {
   fc.assert(
     fc.property(hostile, (name) => {
       if (/^[a-z][a-z0-9-]{0,22}[a-z0-9]$/.test(name)) return;
@@ -84,7 +84,7 @@ test("hostile names are refused", () => {
   );
 });
 
-test("the manifest names hosts in one order, and ports from their one place", () => {
+test("the manifest has sorted hosts, and the ports of image/ports.ts", () => {
   expect(JSON.parse(manifest(spec))).toEqual({
     hosts: [
       "api.example.org",
@@ -128,13 +128,13 @@ describe("the tailnet in the manifest", () => {
     expect(() => manifest({ sites: [], luggage: {}, tailnet: { ...tailnet, ...change } })).toThrow();
   });
 
-  test("says that routes are accepted", () => {
+  test("passes on that routes are accepted", () => {
     const it = manifest({ sites: [], luggage: {}, tailnet: { ...tailnet, acceptRoutes: true } });
     expect(JSON.parse(it).tailnet).toMatchObject({ acceptRoutes: true });
   });
 });
 
-test("health is told how long Fly's check waits for it", () => {
+test("health knows the timeout of Fly's check", () => {
   const { checks, services } = machineConfig(
     { name: "cdg-1", cpuKind: "shared", cpus: 1, memoryMb: 256, volumeGb: 3 },
     "image",
@@ -143,7 +143,7 @@ test("health is told how long Fly's check waits for it", () => {
   expect(timeouts).toEqual(Array(3).fill(`${JSON.parse(manifest(spec)).checkTimeoutSeconds}s`));
 });
 
-test("luggage that names a user shares its id, home and secrets with all that name it", () => {
+test("luggage with the same user shares its id, home and secrets", () => {
   const luggage = {
     web: { ...carried, user: "app", secrets: ["token"] },
     worker: { ...carried, user: "app" },
@@ -158,7 +158,7 @@ test("luggage that names a user shares its id, home and secrets with all that na
   expect(() => users({ luggage: { web: { ...carried, user: "../x" } } })).toThrow(/not a name/);
 });
 
-test("the manifest says how luggage is asked, and its folder is its user's to write to", () => {
+test("the manifest has luggage's health checks, and its user owns the status directory", () => {
   const patience = { everySeconds: 10, timeoutSeconds: 3 };
   const luggage: Record<string, Luggage> = {
     mute: carried,
@@ -186,7 +186,7 @@ test.each([
   expect(() => manifest({ sites: [], luggage: { blog: { ...carried, ...port, health } } })).toThrow(reason);
 });
 
-test("the SSH server's user is there only with it, and has its folder", () => {
+test("the SSH server's user and directory exist only with it", () => {
   expect(passwd(all)).not.toContain("sshd");
   const ssh = { authorizedKeys: [] };
   expect(passwd(users({ ...spec, ssh }))).toContain("sshd:x:105:105::/run/sshd:/bin/false\n");

@@ -1,12 +1,23 @@
 import { describe, expect, test } from "vitest";
-import type { History, Recorded, Release } from "../../cli/history.ts";
+import type { History, RecordedRelease, Release } from "../../cli/history.ts";
 import { releaseDiff } from "../../cli/release-diff.ts";
-import { filesOfToday, imageOf, losses, releaseBefore, rollbackMessage, wantedOf } from "../../cli/rollback.ts";
+import {
+  currentFileNotes,
+  losses,
+  releaseBefore,
+  rollbackConfig,
+  rollbackImage,
+  rollbackMessage,
+} from "../../cli/rollback.ts";
 import { parseConfig } from "../../config/parse.ts";
 import type { Plan } from "../../preview/plan.ts";
 import { image } from "../support/context.ts";
 
-const release = (number: number, over: Partial<Release> = {}, config: Record<string, unknown> = {}): Recorded => ({
+const release = (
+  number: number,
+  over: Partial<Release> = {},
+  config: Record<string, unknown> = {},
+): RecordedRelease => ({
   release: {
     number,
     kind: "update",
@@ -22,12 +33,12 @@ const release = (number: number, over: Partial<Release> = {}, config: Record<str
   config,
 });
 
-const history = (...releases: Recorded[]): History => ({ releases, running: undefined });
+const history = (...releases: RecordedRelease[]): History => ({ releases, running: undefined });
 
 describe("the release before what is deployed", () => {
-  const numberOf = (...releases: Recorded[]) => releaseBefore(history(...releases), "prod").release.number;
+  const numberOf = (...releases: RecordedRelease[]) => releaseBefore(history(...releases), "prod").release.number;
 
-  test.each<[string, Recorded[], number]>([
+  test.each<[string, RecordedRelease[], number]>([
     ["the last but one", [release(1), release(2), release(3)], 2],
     ["the last one, where the newest failed", [release(1), release(2), release(3, { result: "failed" })], 2],
     ["not one that failed", [release(1), release(2, { result: "failed" }), release(3)], 1],
@@ -36,10 +47,10 @@ describe("the release before what is deployed", () => {
     expect(numberOf(...releases)).toBe(expected);
   });
 
-  test.each<[string, Recorded[], string]>([
-    ["there is no release", [], "Stack prod has no release here."],
+  test.each<[string, RecordedRelease[], string]>([
+    ["there is no release", [], "Stack prod has no release in this backend."],
     ["there is one alone", [release(1)], "Stack prod has no release before 1 that succeeded."],
-    ["all is taken away", [release(1), release(2, { kind: "destroy" })], "Release 2 took everything away"],
+    ["all is taken away", [release(1), release(2, { kind: "destroy" })], "Release 2 destroyed the stack"],
     [
       "the newest is a rollback, and the one before it what somebody fled from",
       [release(1), release(2), release(3, { message: rollbackMessage(release(1).release) })],
@@ -54,17 +65,17 @@ test.each<[Partial<Release>, string]>([
   [{ result: "failed" }, "Release 7 itself failed. Nothing was changed."],
   [{ result: "in-progress" }, "Release 7 itself is in-progress. Nothing was changed."],
   [{ image: null, commit: "abc" }, "Check out commit abc and deploy it: npx pulumi up"],
-  [{ kind: "destroy" }, "Release 7 took everything away: there is nothing in it to deploy."],
+  [{ kind: "destroy" }, "Release 7 destroyed the stack, so it has nothing to deploy."],
 ])("a release with %j is refused", (over, expected) => {
-  expect(() => imageOf(release(7, over).release)).toThrow(expected);
+  expect(() => rollbackImage(release(7, over).release)).toThrow(expected);
 });
 
 describe("what is deployed and what a stack file says the same by", () => {
   const current = { app: "my-edge", regions: { cdg: {}, nrt: {} } };
   const old = { app: "my-edge", regions: { cdg: {} }, protect: true, debugTools: false };
   const defaults = { protect: true, debugTools: false };
-  const wanted = (over: Partial<Parameters<typeof wantedOf>[0]>) =>
-    wantedOf({
+  const wanted = (over: Partial<Parameters<typeof rollbackConfig>[0]>) =>
+    rollbackConfig({
       release: release(1, {}, old),
       image: image(1),
       running: { since: 0, image: image(2), context: "c2" },
@@ -120,12 +131,7 @@ test("what serves now and would not any more is told, and nothing else", () => {
       { kind: "App", name: "edge-app", op: "replace", why: [] },
     ],
   } as unknown as Plan;
-  expect(losses(plan)).toEqual([
-    "take nrt-1 out",
-    "destroy cdg-1 and make it anew",
-    "release address v4",
-    "give up the app",
-  ]);
+  expect(losses(plan)).toEqual(["remove nrt-1", "destroy and recreate cdg-1", "release address v4", "delete the app"]);
   expect(losses({ ...plan, pops: [], others: [] })).toEqual([]);
 });
 
@@ -141,24 +147,24 @@ describe("files", () => {
 
   test("that a release does not bring back are named", () => {
     const secrets = { secretsFile: "secrets.yaml", certificates: { vault: { address: "https://vault.test" } } };
-    expect(filesOfToday(parseConfig({ ...file, ...secrets }), 4)).toEqual([
-      "Used as they are in this checkout now, not as they were then: secrets.yaml.",
-      "In the image as they were at release 4, and packed as they are now when one is built again: site, ca.pem.",
+    expect(currentFileNotes(parseConfig({ ...file, ...secrets }), 4)).toEqual([
+      "These files are used as they are in this checkout now, not as they were at that release: secrets.yaml.",
+      "These files are in the image as they were at release 4; the next build packs their current versions: site, ca.pem.",
     ]);
   });
 
   test("of lists and of nginx are named too", () => {
     const sites = [{ host: "b.test", origin: "https://b", access: { deny: ["./lists/bad.txt", "192.0.2.1"] } }];
     const nginx = { http: "./own.conf", sites: { "b.test": "./b.conf" } };
-    expect(filesOfToday(parseConfig({ ...file, sites, nginx }), 4)).toEqual([
-      "In the image as they were at release 4, and packed as they are now when one is built again: lists/bad.txt, own.conf, b.conf.",
+    expect(currentFileNotes(parseConfig({ ...file, sites, nginx }), 4)).toEqual([
+      "These files are in the image as they were at release 4; the next build packs their current versions: lists/bad.txt, own.conf, b.conf.",
     ]);
   });
 
   test("are none where the stack file names none", () => {
-    expect(filesOfToday(parseConfig({ ...file, sites: [{ host: "a.test", redirect: "https://b.test" }] }), 4)).toEqual(
-      [],
-    );
+    expect(
+      currentFileNotes(parseConfig({ ...file, sites: [{ host: "a.test", redirect: "https://b.test" }] }), 4),
+    ).toEqual([]);
   });
 });
 
@@ -180,8 +186,8 @@ describe("two releases", () => {
     expect(diff.config?.patch).toContain("-    origin: http://a:80\n+    origin: http://b:80");
     expect(diff.files.map(({ path }) => path)).toContain("/etc/nginx/nginx.conf");
     expect(diff.notes).toEqual([
-      "Files are as the project of this checkout renders them from both configurations.",
-      "Release 2 was deployed from a working tree with changes that commit ? does not have.",
+      "Files are rendered by this checkout from both configurations.",
+      "Release 2 was deployed from a working tree with changes that are not in commit ?.",
     ]);
   });
 

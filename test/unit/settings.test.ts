@@ -82,7 +82,7 @@ test("headscale is where the nodes log in, unless it is said otherwise", () => {
     server: "http://127.0.0.1:9",
   });
   expect(() => headscaleSettings(none, none, of)).toThrow(
-    /^No API key for https:\/\/login\.example: set HEADSCALE_API_KEY, .* "headscale apikeys create" makes one\.$/,
+    /^No API key for https:\/\/login\.example: set HEADSCALE_API_KEY, .* Create one with "headscale apikeys create"\.$/,
   );
   expect(() => headscaleSettings(none, env, { driver: "headscale" })).toThrow("set tailnet.loginServer");
 });

@@ -50,12 +50,12 @@ test("a recipient is its key, whatever stands behind it", () => {
 });
 
 test.each([
-  ["token: hunter2", "is not encrypted: it has no sops part. What is in it must be taken for known"],
-  ["- hunter2", "is not encrypted: it has no sops part. What is in it must be taken for known"],
-  ["", "is not encrypted: it has no sops part. What is in it must be taken for known"],
-  ["sops: yes\nhunter2: 1", "is not encrypted: it has no sops part. What is in it must be taken for known"],
-  ["a: hunter2\n  b: [", "is no YAML, line 1 cannot be read"],
-  ["a: hunter2\na: hunter3\nsops: {}", "is no YAML, line 2 cannot be read"],
+  ["token: hunter2", "is not encrypted: it has no sops metadata. Treat its contents as leaked"],
+  ["- hunter2", "is not encrypted: it has no sops metadata. Treat its contents as leaked"],
+  ["", "is not encrypted: it has no sops metadata. Treat its contents as leaked"],
+  ["sops: yes\nhunter2: 1", "is not encrypted: it has no sops metadata. Treat its contents as leaked"],
+  ["a: hunter2\n  b: [", "is not valid YAML, line 1 cannot be read"],
+  ["a: hunter2\na: hunter3\nsops: {}", "is not valid YAML, line 2 cannot be read"],
 ])("%j is refused, and none of it shown", (text, expected) => {
   expect(message(text)).toBe(expected);
   expect(message(text)).not.toContain("hunter2");
@@ -63,7 +63,7 @@ test.each([
 
 test("a file whose key is split (Shamir) is refused with the number of groups", () => {
   expect(message(`a: ${enc("x")}\nsops:\n  key_groups: [{age: []}, {pgp: []}]\n  shamir_threshold: 2`)).toMatch(
-    /^has 2 key groups, each with a part of the key only \(Shamir\): a PoP has one key\./,
+    /^has 2 key groups, each with only a part of the key \(Shamir\), but a PoP has one key\./,
   );
 });
 
@@ -78,7 +78,7 @@ test("what is missing or plain is named with what helps, all at once, and never 
   );
   const act = () => pickCiphertexts(file, ["a", "plain", "number", "lost", "gone"]);
   expect(act).toThrow(
-    'has no lost, gone: add them with "npx fly-pops secrets edit"; it has a plain that is no encrypted text: write it in quotes, with "npx fly-pops secrets edit"; it has a number that is no encrypted text: write it in quotes, with "npx fly-pops secrets edit"',
+    'has no lost, gone: add them with "npx fly-pops secrets edit"; it has a plain that is not an encrypted text: write it in quotes, with "npx fly-pops secrets edit"; it has a number that is not an encrypted text: write it in quotes, with "npx fly-pops secrets edit"',
   );
   expect(act).not.toThrow("hunter2");
 });

@@ -5,7 +5,7 @@ import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { assumedRole, credentialsOf, filesFor } from "../../.github/scripts/credentials.mjs";
-import { deployedMarkdown } from "../../preview/deployed.ts";
+import { deployMarkdown } from "../../preview/deploy-markdown.ts";
 import { httpServer } from "../support/http-server.ts";
 
 const session =
@@ -97,24 +97,24 @@ describe("the summary of a deployment", () => {
   };
 
   test("says what is deployed", () => {
-    expect(deployedMarkdown({ stack: "prod", isDone: true, outputs, log: "noise" })).toBe(
-      "## `prod`: deployed\n\n| | |\n| --- | --- |\n| PoPs | cdg-1, ewr-1 |\n| Addresses | 203.0.113.1 |\n| Image | registry.fly.io/my-edge@sha256:1 |\n| A month | 11.04 USD |\n",
+    expect(deployMarkdown({ stack: "prod", isDone: true, outputs, log: "noise" })).toBe(
+      "## `prod`: deployed\n\n| | |\n| --- | --- |\n| PoPs | cdg-1, ewr-1 |\n| Addresses | 203.0.113.1 |\n| Image | registry.fly.io/my-edge@sha256:1 |\n| Per month | 11.04 USD |\n",
     );
   });
 
   test("of one that failed ends with the command's last words, without a token", () => {
     const log = `${"early\n".repeat(100)}error: cdg-1: not updated, Bearer planted-token-7f3a\n`;
-    const text = deployedMarkdown({ stack: "prod", isDone: false, release: "12", log });
+    const text = deployMarkdown({ stack: "prod", isDone: false, release: "12", log });
     expect(text).toContain("## `prod`: not rolled back to release 12");
-    expect(text).toContain("The stack's outputs could not be read.");
+    expect(text).toContain("Could not read the stack's outputs.");
     expect(text).toContain("error: cdg-1: not updated, Bearer [redacted]");
     expect(text.match(/early/g)).toHaveLength(59);
   });
 
   test("of one that failed shows no policies as passed, for they have not seen all of it", () => {
     const log = "Policies:\n    ✅ fly-pops@v0.1.0 (local: policy)\n\nDiagnostics:\n  error: a bug\n";
-    const text = deployedMarkdown({ stack: "prod", isDone: false, log });
-    expect(text).toContain("Policies:\n    fly-pops@v0.1.0 (local: policy): not asked of all, for the run failed\n");
+    const text = deployMarkdown({ stack: "prod", isDone: false, log });
+    expect(text).toContain("Policies:\n    fly-pops@v0.1.0 (local: policy): incomplete, because the run failed\n");
     expect(text).not.toContain("✅");
   });
 });

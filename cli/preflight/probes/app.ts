@@ -2,18 +2,18 @@
 import type { Fly } from "../../../providers/fly/api.ts";
 import { FlyError, isConflict } from "../../../providers/fly/errors.ts";
 import { newAppMs } from "../../../providers/fly/lag.ts";
-import { type Finding, judged, probe } from "../assumption.ts";
+import { type Finding, probe, resultOf } from "../assumption.ts";
 import type { Session } from "../session.ts";
-import { refusal, refused, seconds } from "../words.ts";
+import { errorText, expectRejected, seconds } from "../text.ts";
 
 /** What the provider waits for. flyctl waits as long. */
-const patienceMs = newAppMs;
+const usableMs = newAppMs;
 
 export const appProbe = probe({
   title: "new app",
   assumptions: {
     "app-visible": {
-      says: `A new app can be used within ${patienceMs / 1000} s of its creation: it reads, and its machines, volumes and addresses list.`,
+      says: `A new app can be used within ${usableMs / 1000} s of its creation: it reads, and its machines, volumes and addresses list.`,
       restsOn: ["providers/fly/app.ts"],
       source:
         "[fly-go `WaitForApp`](https://github.com/superfly/fly-go/blob/main/flaps/flaps_apps.go) repeats 401 and 404",
@@ -40,26 +40,26 @@ export const appProbe = probe({
   async measure(session, found) {
     const { fly, app, organization } = session;
     await fly.createApp({ name: app, org_slug: organization, network: app });
-    const [own, others] = await Promise.all([usable(session, fly), usable(session, session.stranger())]);
+    const [own, others] = await Promise.all([usable(session, fly), usable(session, session.newClient())]);
     found("app-visible", visible(own));
     found("app-visible-to-others", visible(others));
-    if (own === undefined) throw new Error(`the app was made and could not be used after ${seconds(2 * patienceMs)}`);
-    session.keep("app", true);
-    const second = await refused(fly.createApp({ name: app, org_slug: organization, network: app }));
-    found("app-name-taken", judged(isConflict(second), second ? refusal(second) : "the second create succeeded"));
+    if (own === undefined) throw new Error(`the app was made and could not be used after ${seconds(2 * usableMs)}`);
+    session.share("app", true);
+    const second = await expectRejected(fly.createApp({ name: app, org_slug: organization, network: app }));
+    found("app-name-taken", resultOf(isConflict(second), second ? errorText(second) : "the second create succeeded"));
   },
 });
 
 export const visible = (ms: number | undefined): Finding =>
-  judged(
-    ms !== undefined && ms <= patienceMs,
-    ms === undefined ? `not after ${seconds(2 * patienceMs)}` : `after ${seconds(ms)}`,
+  resultOf(
+    ms !== undefined && ms <= usableMs,
+    ms === undefined ? `not after ${seconds(2 * usableMs)}` : `after ${seconds(ms)}`,
   );
 
 /** Milliseconds until all four calls succeed at once; undefined: not within twice the patience. */
 async function usable(session: Session, fly: Fly): Promise<number | undefined> {
   const { app } = session;
-  const seen = await session.until({ everyMs: 1_000, forMs: 2 * patienceMs }, async () => {
+  const seen = await session.until({ everyMs: 1_000, forMs: 2 * usableMs }, async () => {
     try {
       await Promise.all([fly.getApp(app), fly.listMachines(app), fly.listVolumes(app), fly.listAddresses(app)]);
       return true;

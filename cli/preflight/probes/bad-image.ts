@@ -2,10 +2,10 @@
 import { FlyError } from "../../../providers/fly/errors.ts";
 import { withLease } from "../../../providers/fly/lease.ts";
 import { createRolloutGate } from "../../../providers/fly/rollout-gate.ts";
-import { judged, probe } from "../assumption.ts";
+import { probe, resultOf } from "../assumption.ts";
 import { controlConfig, missingImage } from "../machine.ts";
-import { settled } from "../steps.ts";
-import { refusal } from "../words.ts";
+import { waitUntilSettled } from "../steps.ts";
+import { errorText } from "../text.ts";
 
 export const badImageProbe = probe({
   title: "image that is missing",
@@ -21,8 +21,8 @@ export const badImageProbe = probe({
   },
   async measure(session, found) {
     const { fly, app, clock } = session;
-    const { id } = session.need("control");
-    const volume = session.need("controlVolume").id;
+    const { id } = session.require("control");
+    const volume = session.require("controlVolume").id;
     const image = session.image;
     const before = await fly.getMachine(app, id);
     const config = controlConfig({ app, image: missingImage, volume }, "bad");
@@ -34,19 +34,19 @@ export const badImageProbe = probe({
           await fly.updateMachine(app, id, { config }, nonce);
         } catch (error) {
           if (!(error instanceof FlyError) || error.status === undefined) throw error;
-          return found("bad-image-keeps-old", judged(true, `refused: ${refusal(error)}`));
+          return found("bad-image-keeps-old", resultOf(true, `refused: ${errorText(error)}`));
         }
-        const end = await settled(session, id);
+        const end = await waitUntilSettled(session, id);
         const back =
           end?.state === "started" && end.config?.env?.PREFLIGHT_VERSION === before.config?.env?.PREFLIGHT_VERSION;
-        const told = end
+        const outcome = end
           ? `${end.state}, ${end.instance_id === before.instance_id ? "the version before" : "another version"}`
           : "not settled after three minutes";
-        found("bad-image-keeps-old", judged(back, back ? `it went back (${told})` : told));
+        found("bad-image-keeps-old", resultOf(back, back ? `it went back (${outcome})` : outcome));
         if (back) return;
         // Those after this one need a machine that runs.
         await fly.updateMachine(app, id, { config: controlConfig({ app, image, volume }, "2") }, nonce);
-        await settled(session, id);
+        await waitUntilSettled(session, id);
       },
     );
   },

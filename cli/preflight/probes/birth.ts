@@ -4,10 +4,10 @@ import { isNotFound } from "../../../providers/fly/errors.ts";
 import { checksOf } from "../../../providers/fly/machine-health.ts";
 import { alignToDesired, sameConfig } from "../../../providers/fly/normalise.ts";
 import type { Machine, MachineConfig } from "../../../providers/fly/wire.ts";
-import { type Finding, judged, probe } from "../assumption.ts";
+import { type Finding, probe, resultOf } from "../assumption.ts";
 import { trafficConfig } from "../machine.ts";
-import { untilStarted } from "../steps.ts";
-import { plural, seconds } from "../words.ts";
+import { waitUntilStarted } from "../steps.ts";
+import { plural, seconds } from "../text.ts";
 
 /** A machine that reads as absent for longer counts as gone (providers/fly/machine-health.ts). */
 const absenceMs = 10_000;
@@ -69,15 +69,15 @@ export const birthProbe = probe({
   },
   async measure(session, found) {
     const { fly, app, region, image } = session;
-    const volume = session.need("trafficVolume").id;
+    const volume = session.require("trafficVolume").id;
     const config = trafficConfig({ app, image, volume });
     const made = await fly.createMachine(app, { name: "traffic", region, config });
     found(
       "create-names-version",
-      judged(Boolean(made.instance_id), `state ${made.state}, instance_id ${made.instance_id ? "there" : "missing"}`),
+      resultOf(Boolean(made.instance_id), `state ${made.state}, instance_id ${made.instance_id ? "there" : "missing"}`),
     );
     // A client that repeats nothing and is tied to no server: the one that made the machine may wait out what is asked here.
-    const stranger = session.stranger();
+    const stranger = session.newClient();
     const shows = await session.until({ everyMs: 500, forMs: 2 * absenceMs }, () =>
       stranger.getMachine(app, made.id).catch((error: unknown) => {
         if (isNotFound(error)) return undefined;
@@ -86,30 +86,30 @@ export const birthProbe = probe({
     );
     found(
       "machine-visible",
-      judged(
+      resultOf(
         shows !== undefined && shows.ms <= absenceMs,
         shows ? `after ${seconds(shows.ms)}` : `not after ${seconds(2 * absenceMs)}`,
       ),
     );
-    found("machine-on-volume", judged(made.region === region, `asked for ${region}, made in ${made.region}`));
-    await untilStarted(session, made);
+    found("machine-on-volume", resultOf(made.region === region, `asked for ${region}, made in ${made.region}`));
+    await waitUntilStarted(session, made);
     const started = session.clock.now();
     const healthy = await session.until({ everyMs: 1_000, forMs: passMs + 20_000 }, async () => {
       const machine = await fly.getMachine(app, made.id);
       return allPass(machine) ? machine : undefined;
     });
     const machine = healthy?.value ?? (await fly.getMachine(app, made.id));
-    session.keep("traffic", machine);
+    session.share("traffic", machine);
     found(
       "image-digest",
-      judged(Boolean(machine.image_ref?.digest), machine.image_ref?.digest ? "it does" : "the field is missing"),
+      resultOf(Boolean(machine.image_ref?.digest), machine.image_ref?.digest ? "it does" : "the field is missing"),
     );
     found("config-reads-back", readsBack(config, machine));
     found("check-rows", rows(machine));
     const took = session.clock.now() - started;
     found(
       "checks-pass",
-      judged(
+      resultOf(
         healthy !== undefined && took <= passMs,
         healthy ? `after ${seconds(took)}` : `not after ${seconds(took)}: ${failing(machine)}`,
       ),
@@ -129,13 +129,13 @@ const failing = (machine: Machine): string =>
     .join(", ");
 
 export function readsBack(sent: MachineConfig, { config, image_ref }: Machine): Finding {
-  if (!config) return judged(false, "it has no config");
-  if (sameConfig(sent, config, image_ref)) return judged(true, "no drift");
+  if (!config) return resultOf(false, "it has no config");
+  if (sameConfig(sent, config, image_ref)) return resultOf(true, "no drift");
   // What means the same has the spelling of what was sent.
   const found = alignToDesired(sent, config, image_ref);
   const keys = new Set([...Object.keys(sent), ...Object.keys(found)]) as Set<keyof MachineConfig>;
   const drifting = [...keys].filter((key) => !isDeepStrictEqual(sent[key], found[key]));
-  return judged(
+  return resultOf(
     false,
     `differs in ${drifting.map((it) => `${it}: ${JSON.stringify(found[it])?.slice(0, 200) ?? "nothing"}`).join("; ")}`,
   );
@@ -149,7 +149,7 @@ export function rows(machine: Machine): Finding {
   const strange = ours.filter((name) => !named.includes(name) && !name.startsWith("servicecheck-"));
   const mirrors = (machine.checks ?? []).length - ours.length;
   const told = `${plural(named.length + inServices, "check")}, ${plural(ours.length, "row")}${mirrors > 0 ? ` and ${mirrors} mirrored` : ""}`;
-  return judged(
+  return resultOf(
     ours.length === named.length + inServices && strange.length === 0,
     strange.length > 0 ? `${told}; unknown: ${strange.join(", ")}` : told,
   );

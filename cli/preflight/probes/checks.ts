@@ -1,9 +1,9 @@
 /** Which of a machine's health checks take it out of routing. */
 import { healthCheck } from "../../../components/machine-config.ts";
-import { type Finding, judged, notMeasured, probe } from "../assumption.ts";
+import { type Finding, notMeasured, probe, resultOf } from "../assumption.ts";
 import { type CheckPlace, checks } from "../machine.ts";
 import type { Session } from "../session.ts";
-import { seconds } from "../words.ts";
+import { seconds } from "../text.ts";
 import { untilIn, untilOut } from "./cordon.ts";
 
 /** From the row that says critical to the last connection that reaches the machine. */
@@ -37,21 +37,21 @@ export const checksProbe = probe({
     },
   },
   async measure(session, found) {
-    session.need("road");
+    session.require("road");
     const service = await outWhile(session, "service");
     found("service-check-routes", out(service.out));
-    if (!service.again) return found("healthy-again-routes", judged(false, "not within a minute"));
+    if (!service.again) return found("healthy-again-routes", resultOf(false, "not within a minute"));
     const top = await outWhile(session, "top");
     found("readiness-check-routes", out(top.out));
     // What never went out says nothing of coming back.
     const measured = service.out !== undefined || top.out !== undefined;
-    const again = judged(top.again, top.again ? "it does" : "not within a minute");
+    const again = resultOf(top.again, top.again ? "it does" : "not within a minute");
     found("healthy-again-routes", measured ? again : notMeasured("it was never taken out"));
   },
 });
 
 export const out = (ms: number | undefined): Finding =>
-  judged(
+  resultOf(
     ms !== undefined,
     ms === undefined
       ? `still reached ${seconds(outMs)} after it was critical`
@@ -60,25 +60,30 @@ export const out = (ms: number | undefined): Finding =>
 
 /** Makes one check fail, and mends it. `out`: milliseconds from its critical row to the end of visits; undefined: they went on. */
 async function outWhile(session: Session, place: CheckPlace): Promise<{ out: number | undefined; again: boolean }> {
-  const { sickness } = checks[place];
+  const { failFile } = checks[place];
   if (!(await untilIn(session))) throw new Error("no visitor reaches the machine while its checks pass");
-  await inMachine(session, ["touch", sickness]);
+  await inMachine(session, ["touch", failFile]);
   await untilRow(session, place, "critical");
   const out = await untilOut(session, outMs);
-  await inMachine(session, ["rm", "-f", sickness]);
+  await inMachine(session, ["rm", "-f", failFile]);
   await untilRow(session, place, "passing");
   return { out, again: (await untilIn(session)) !== undefined };
 }
 
 async function inMachine(session: Session, command: string[]): Promise<void> {
-  const { exit_code = 0, stderr } = await session.fly.execMachine(session.app, session.need("traffic").id, command, 10);
+  const { exit_code = 0, stderr } = await session.fly.execMachine(
+    session.app,
+    session.require("traffic").id,
+    command,
+    10,
+  );
   if (exit_code !== 0) throw new Error(`${command[0]} in the machine ended with ${exit_code}: ${stderr ?? ""}`);
 }
 
 async function untilRow(session: Session, place: CheckPlace, status: string): Promise<void> {
   const isIt = (name: string) => (place === "top" ? name === healthCheck : name.startsWith("servicecheck-"));
   const seen = await session.until({ everyMs: 500, forMs: rowMs }, async () => {
-    const { checks } = await session.fly.getMachine(session.app, session.need("traffic").id);
+    const { checks } = await session.fly.getMachine(session.app, session.require("traffic").id);
     return checks?.some((row) => isIt(row.name ?? "") && row.status === status) ? true : undefined;
   });
   if (!seen)

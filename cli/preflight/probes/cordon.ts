@@ -1,10 +1,10 @@
 /** A cordon: how soon the proxy heeds it, and what becomes of connections that are open. */
 import { defaults } from "../../../config/defaults.ts";
 import { parseDuration } from "../../../providers/fly/durations.ts";
-import { type Finding, judged, notMeasured, probe } from "../assumption.ts";
-import type { Road } from "../road.ts";
+import { type Finding, notMeasured, probe, resultOf } from "../assumption.ts";
+import type { Route } from "../route.ts";
 import type { Session } from "../session.ts";
-import { seconds } from "../words.ts";
+import { seconds } from "../text.ts";
 import { ask } from "./traffic.ts";
 
 /** How long a rollout waits between cordon and stop. */
@@ -38,16 +38,16 @@ export const cordonProbe = probe({
     },
   },
   async measure(session, found) {
-    const road = session.need("road");
+    const road = session.require("road");
     const { fly, app } = session;
-    const { id } = session.need("traffic");
+    const { id } = session.require("traffic");
     const before = await road.open();
     try {
-      if ((await before.ask("/")) === undefined) throw new Error("the machine does not answer before the cordon");
+      if ((await before.request("/")) === undefined) throw new Error("the machine does not answer before the cordon");
       await fly.cordonMachine(app, id);
       const out = await untilOut(session);
       found("cordon-heeded", within(out, drainMs));
-      found("cordon-keeps-connections", road.lasting ? goesOn(await before.ask("/"), out) : notKept(road));
+      found("cordon-keeps-connections", road.isPersistent ? goesOn(await before.request("/"), out) : notKept(road));
     } finally {
       before.end();
       await fly.uncordonMachine(app, id);
@@ -57,17 +57,17 @@ export const cordonProbe = probe({
 });
 
 const goesOn = (reply: unknown, out: number | undefined): Finding =>
-  judged(
+  resultOf(
     reply !== undefined,
     `${reply === undefined ? "closed" : "answers"}, ${out === undefined ? "while the machine is cordoned" : "when new ones are refused"}`,
   );
 
 /** A road on which each request has a connection of its own. */
-export const notKept = (road: Road): Finding => notMeasured(`no connection can be kept ${road.from}`);
+export const notKept = (road: Route): Finding => notMeasured(`no connection can be kept ${road.from}`);
 
 /** Milliseconds to the first of some refused connections in a row; undefined: none began within `forMs`. */
 export async function untilOut(session: Session, forMs = watchMs): Promise<number | undefined> {
-  const road = session.need("road");
+  const road = session.require("road");
   const began = session.clock.now();
   let first = 0;
   // A refusal may take its time: it counts from when its connection was opened.
@@ -82,7 +82,10 @@ export async function untilOut(session: Session, forMs = watchMs): Promise<numbe
 }
 
 export const untilIn = (session: Session, forMs = watchMs) =>
-  session.until({ everyMs: 250, forMs }, () => ask(session.need("road")));
+  session.until({ everyMs: 250, forMs }, () => ask(session.require("road")));
 
 export const within = (ms: number | undefined, bound: number): Finding =>
-  judged(ms !== undefined && ms <= bound, ms === undefined ? `not after ${seconds(watchMs)}` : `after ${seconds(ms)}`);
+  resultOf(
+    ms !== undefined && ms <= bound,
+    ms === undefined ? `not after ${seconds(watchMs)}` : `after ${seconds(ms)}`,
+  );

@@ -1,6 +1,6 @@
 /** What an app says of what is in it. */
 import { isLive } from "../../../providers/fly/existence.ts";
-import { judged, probe } from "../assumption.ts";
+import { probe, resultOf } from "../assumption.ts";
 
 export const countsProbe = probe({
   title: "counts of the app",
@@ -14,7 +14,7 @@ export const countsProbe = probe({
     },
   },
   async measure(session, found) {
-    session.need("traffic");
+    session.require("traffic");
     const { fly, app } = session;
     const { machine_count, volume_count } = await fly.getApp(app);
     const machines = (await fly.listMachines(app)).filter(isLive).length;
@@ -22,7 +22,7 @@ export const countsProbe = probe({
     const right = (count: number | undefined, living: number) => (count ?? 0) > 0 === living > 0;
     found(
       "app-counts",
-      judged(
+      resultOf(
         right(machine_count, machines) && right(volume_count, volumes),
         `machine_count ${machine_count} with ${machines} listed, volume_count ${volume_count} with ${volumes}`,
       ),

@@ -1,9 +1,9 @@
 /** The end of a machine, and when its volume is free. */
 import { FlyError, isConflict, isNotFound } from "../../../providers/fly/errors.ts";
 import { isLive } from "../../../providers/fly/existence.ts";
-import { judged, probe } from "../assumption.ts";
-import { markKey } from "../marks.ts";
-import { seconds } from "../words.ts";
+import { probe, resultOf } from "../assumption.ts";
+import { ownerKey } from "../ownership.ts";
+import { seconds } from "../text.ts";
 
 /** How long a deletion of a volume is repeated (providers/fly/volume.ts). */
 const boundMs = 150_000;
@@ -46,8 +46,8 @@ export const destroyProbe = probe({
   },
   async measure(session, found) {
     const { fly, app } = session;
-    const { id } = session.need("control");
-    const volume = session.need("controlVolume").id;
+    const { id } = session.require("control");
+    const volume = session.require("controlVolume").id;
     await fly.deleteMachine(app, id, { force: true });
     const end = await session.until({ everyMs: 500, forMs: goneMs }, async () => {
       try {
@@ -60,9 +60,9 @@ export const destroyProbe = probe({
     });
     found(
       "destroy-ends",
-      judged(end !== undefined, end ? `${end.value}, after ${seconds(end.ms)}` : `not after ${seconds(goneMs)}`),
+      resultOf(end !== undefined, end ? `${end.value}, after ${seconds(end.ms)}` : `not after ${seconds(goneMs)}`),
     );
-    const config = { image: session.image, metadata: { [markKey]: app } };
+    const config = { image: session.image, metadata: { [ownerKey]: app } };
     const named = await session.until({ everyMs: 2_000, forMs: boundMs }, async () => {
       try {
         await fly.createMachine(app, { name: "control", region: session.region, config, skip_launch: true });
@@ -74,7 +74,7 @@ export const destroyProbe = probe({
     });
     found(
       "name-let-go",
-      judged(named !== undefined, named ? `after ${seconds(named.ms)}` : `not after ${seconds(boundMs)}`),
+      resultOf(named !== undefined, named ? `after ${seconds(named.ms)}` : `not after ${seconds(boundMs)}`),
     );
     const free = await session.until({ everyMs: 2_000, forMs: boundMs }, async () => {
       try {
@@ -87,7 +87,7 @@ export const destroyProbe = probe({
     });
     found(
       "volume-let-go",
-      judged(free !== undefined, free ? `after ${seconds(free.ms)}` : `not after ${seconds(boundMs)}`),
+      resultOf(free !== undefined, free ? `after ${seconds(free.ms)}` : `not after ${seconds(boundMs)}`),
     );
     if (free === undefined) throw new Error("the volume was not let go");
     const gone = await session.until({ everyMs: 500, forMs: 2 * listMs }, async () => {
@@ -96,7 +96,7 @@ export const destroyProbe = probe({
     });
     found(
       "deleted-volume-lists",
-      judged(
+      resultOf(
         gone !== undefined && gone.ms <= listMs,
         gone ? `${gone.value}, after ${seconds(gone.ms)}` : `still living after ${seconds(2 * listMs)}`,
       ),

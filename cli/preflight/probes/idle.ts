@@ -1,7 +1,7 @@
 /** A connection on which nothing is said. */
 import { limits } from "../../../image/limits.ts";
-import { type Finding, judged, probe } from "../assumption.ts";
-import { seconds } from "../words.ts";
+import { type Finding, probe, resultOf } from "../assumption.ts";
+import { seconds } from "../text.ts";
 import { notKept } from "./cordon.ts";
 
 /** The longest silence that a PoP itself allows, and a little more. */
@@ -24,15 +24,15 @@ export const idleProbe = probe({
     },
   },
   async measure(session, found) {
-    const road = session.need("road");
-    if (!road.lasting) {
+    const road = session.require("road");
+    if (!road.isPersistent) {
       found("idle-connection-kept", notKept(road));
       return found("silent-websocket-kept", notKept(road));
     }
     const { clock } = session;
     const connection = await road.open();
     try {
-      if ((await connection.ask("/")) === undefined) throw new Error("the connection was closed without an answer");
+      if ((await connection.request("/")) === undefined) throw new Error("the connection was closed without an answer");
       const since = clock.now();
       const closed = await Promise.race([
         connection.closed.then(() => clock.now() - since),
@@ -47,7 +47,7 @@ export const idleProbe = probe({
 });
 
 export const kept = (closedAfter: number | undefined, wanted: number): Finding =>
-  judged(
+  resultOf(
     closedAfter === undefined || closedAfter >= wanted * 1000,
     closedAfter === undefined ? `open after ${seconds(silentMs)}` : `closed after ${seconds(closedAfter)}`,
   );

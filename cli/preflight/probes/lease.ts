@@ -1,8 +1,8 @@
 /** Leases and version conditions: whether two deployments can be in each other's way. */
 import { isLeased } from "../../../providers/fly/errors.ts";
-import { type Finding, judged, probe } from "../assumption.ts";
+import { type Finding, probe, resultOf } from "../assumption.ts";
 import { controlConfig } from "../machine.ts";
-import { refusal, refused, seconds } from "../words.ts";
+import { errorText, expectRejected, seconds } from "../text.ts";
 
 const ttlSeconds = 60;
 /** A lease that nobody gives back. */
@@ -65,9 +65,9 @@ export const leaseProbe = probe({
   },
   async measure(session, found) {
     const { fly, app, image, clock } = session;
-    const { id } = session.need("control");
-    const stranger = session.stranger();
-    const config = controlConfig({ app, image, volume: session.need("controlVolume").id }, "1");
+    const { id } = session.require("control");
+    const stranger = session.newClient();
+    const config = controlConfig({ app, image, volume: session.require("controlVolume").id }, "1");
     const take = (by: typeof fly, seconds: number, nonce?: string) =>
       by.acquireLease(app, id, {
         ttlSeconds: seconds,
@@ -76,20 +76,23 @@ export const leaseProbe = probe({
       });
 
     const { nonce } = await take(fly, ttlSeconds);
-    found("lease-fences-update", fenced(await refused(stranger.updateMachine(app, id, { config }, "000000000000"))));
-    found("lease-fences-cordon", fenced(await refused(stranger.cordonMachine(app, id))));
-    found("lease-has-one-holder", fenced(await refused(take(stranger, ttlSeconds))));
+    found(
+      "lease-fences-update",
+      fenced(await expectRejected(stranger.updateMachine(app, id, { config }, "000000000000"))),
+    );
+    found("lease-fences-cordon", fenced(await expectRejected(stranger.cordonMachine(app, id))));
+    found("lease-has-one-holder", fenced(await expectRejected(take(stranger, ttlSeconds))));
     const renewed = await take(fly, ttlSeconds, nonce);
-    found("lease-renewal", judged(renewed.nonce === nonce, renewed.nonce === nonce ? "the same" : "another nonce"));
-    const stale = await refused(
+    found("lease-renewal", resultOf(renewed.nonce === nonce, renewed.nonce === nonce ? "the same" : "another nonce"));
+    const stale = await expectRejected(
       fly.updateMachine(app, id, { config, current_version: "01AAAAAAAAAAAAAAAAAAAAAAAA" }, nonce),
     );
-    found("version-fence", judged(stale?.status === 409, stale ? refusal(stale) : "the update was taken"));
+    found("version-fence", resultOf(stale?.status === 409, stale ? errorText(stale) : "the update was taken"));
     await fly.releaseLease(app, id, nonce);
     const late = await take(fly, ttlSeconds, nonce);
     found(
       "lease-late-renewal",
-      judged(late.nonce !== nonce, late.nonce === nonce ? "the same nonce" : "another nonce"),
+      resultOf(late.nonce !== nonce, late.nonce === nonce ? "the same nonce" : "another nonce"),
     );
     await fly.releaseLease(app, id, late.nonce);
 
@@ -97,7 +100,7 @@ export const leaseProbe = probe({
     const since = clock.now();
     const next = await session.until({ everyMs: 1_000, forMs: 3 * forgottenSeconds * 1000 }, async () => {
       let taken: string | undefined;
-      const held = await refused(
+      const held = await expectRejected(
         take(stranger, ttlSeconds).then((it) => {
           taken = it.nonce;
         }),
@@ -107,7 +110,7 @@ export const leaseProbe = probe({
     });
     found(
       "lease-ends",
-      judged(
+      resultOf(
         next !== undefined,
         `ttl ${forgottenSeconds} s, free ${next ? "" : "not "}after ${seconds(clock.now() - since)}`,
       ),
@@ -116,5 +119,5 @@ export const leaseProbe = probe({
   },
 });
 
-export const fenced = (error: Parameters<typeof refusal>[0] | undefined): Finding =>
-  judged(isLeased(error), error ? refusal(error) : "the call was taken");
+export const fenced = (error: Parameters<typeof errorText>[0] | undefined): Finding =>
+  resultOf(isLeased(error), error ? errorText(error) : "the call was taken");

@@ -1,9 +1,9 @@
 /** What makes a second machine impossible: its name, and its volume. */
 import { isConflict, isVolumeInUse } from "../../../providers/fly/errors.ts";
-import { judged, probe } from "../assumption.ts";
+import { probe, resultOf } from "../assumption.ts";
 import { controlConfig } from "../machine.ts";
-import { untilStarted } from "../steps.ts";
-import { refusal, refused } from "../words.ts";
+import { waitUntilStarted } from "../steps.ts";
+import { errorText, expectRejected } from "../text.ts";
 
 export const namesProbe = probe({
   title: "second machine",
@@ -26,15 +26,20 @@ export const namesProbe = probe({
   },
   async measure(session, found) {
     const { fly, app, region, image } = session;
-    const config = controlConfig({ app, image, volume: session.need("controlVolume").id }, "1");
+    const config = controlConfig({ app, image, volume: session.require("controlVolume").id }, "1");
     const made = await fly.createMachine(app, { name: "control", region, config });
-    await untilStarted(session, made);
-    session.keep("control", made);
+    await waitUntilStarted(session, made);
+    session.share("control", made);
     const { mounts: _, ...bare } = config;
     // Not launched: should Fly make it all the same, it costs nothing.
-    const twin = await refused(fly.createMachine(app, { name: "control", region, config: bare, skip_launch: true }));
-    found("machine-name-unique", judged(isConflict(twin), twin ? refusal(twin) : "a second one was made"));
-    const second = await refused(fly.createMachine(app, { name: "second", region, config, skip_launch: true }));
-    found("volume-has-one-machine", judged(isVolumeInUse(second), second ? refusal(second) : "a second one was made"));
+    const twin = await expectRejected(
+      fly.createMachine(app, { name: "control", region, config: bare, skip_launch: true }),
+    );
+    found("machine-name-unique", resultOf(isConflict(twin), twin ? errorText(twin) : "a second one was made"));
+    const second = await expectRejected(fly.createMachine(app, { name: "second", region, config, skip_launch: true }));
+    found(
+      "volume-has-one-machine",
+      resultOf(isVolumeInUse(second), second ? errorText(second) : "a second one was made"),
+    );
   },
 });

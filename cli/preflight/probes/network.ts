@@ -1,7 +1,7 @@
 /** What a program in the machine sees: the private network, the volume. */
-import { judged, probe } from "../assumption.ts";
+import { probe, resultOf } from "../assumption.ts";
 import { mountPath } from "../machine.ts";
-import { seconds } from "../words.ts";
+import { seconds } from "../text.ts";
 
 const growMs = 10_000;
 const namesMs = 10_000;
@@ -40,11 +40,11 @@ export const networkProbe = probe({
   },
   async measure(session, found) {
     const { fly, app } = session;
-    const { id } = session.need("traffic");
+    const { id } = session.require("traffic");
     const echo = await fly.execMachine(app, id, ["sh", "-c", "echo said; exit 3"], 10);
     found(
       "exec-answers",
-      judged(
+      resultOf(
         echo.stdout?.trim() === "said" && echo.exit_code === 3,
         `exit code ${echo.exit_code}, output ${JSON.stringify(echo.stdout)}`,
       ),
@@ -54,7 +54,7 @@ export const networkProbe = probe({
     const [address] = (stdout ?? "").trim().split(/\s+/);
     found(
       "dns-6pn",
-      judged(
+      resultOf(
         Boolean(address) && same(address, private_ip),
         address ? (same(address, private_ip) ? "its private_ip" : "another address") : "it does not resolve",
       ),
@@ -68,16 +68,16 @@ export const networkProbe = probe({
       const isWhole = started.every((it) => addresses.some((address) => same(address, it.private_ip)));
       return isWhole && addresses.length === started.length ? true : undefined;
     });
-    found("dns-6pn-app", judged(agreed !== undefined, agreed ? `${listed}, after ${seconds(agreed.ms)}` : listed));
+    found("dns-6pn-app", resultOf(agreed !== undefined, agreed ? `${listed}, after ${seconds(agreed.ms)}` : listed));
     const blocks = async () => sizeKb((await fly.execMachine(app, id, ["df", "-k", mountPath], 10)).stdout);
     const before = await blocks();
-    const { needs_restart = false } = await fly.extendVolume(app, session.need("trafficVolume").id, 2);
+    const { needs_restart = false } = await fly.extendVolume(app, session.require("trafficVolume").id, 2);
     const grown = await session.until({ everyMs: 1_000, forMs: growMs }, async () =>
       (await blocks()) > before ? true : undefined,
     );
     found(
       "volume-grows",
-      judged(
+      resultOf(
         Boolean(grown) !== needs_restart,
         `needs_restart ${needs_restart}, file system ${grown ? `larger after ${seconds(grown.ms)}` : "as before"}`,
       ),

@@ -1,10 +1,10 @@
 /** A machine that rests: stopped, updated in its sleep, started again. */
 import { FlyError } from "../../../providers/fly/errors.ts";
-import { judged, probe } from "../assumption.ts";
+import { probe, resultOf } from "../assumption.ts";
 import { controlConfig } from "../machine.ts";
 import type { Session } from "../session.ts";
-import { settled, untilStarted } from "../steps.ts";
-import { plural, seconds } from "../words.ts";
+import { waitUntilSettled, waitUntilStarted } from "../steps.ts";
+import { plural, seconds } from "../text.ts";
 
 const startMs = 60_000;
 
@@ -35,11 +35,11 @@ export const restProbe = probe({
   },
   async measure(session, found) {
     const { fly, app, image } = session;
-    const { id } = session.need("control");
+    const { id } = session.require("control");
     const stopped = await stop(session, id);
     const exit = stopped.events?.find(({ type, request }) => type === "exit" && request?.exit_event);
     const isTold = exit?.request?.exit_event?.requested_stop ?? true;
-    found("stop-is-told", judged(isTold, isTold ? "it can" : "it reads as one that fell over"));
+    found("stop-is-told", resultOf(isTold, isTold ? "it can" : "it reads as one that fell over"));
     let refusals = 0;
     const start = await session.until({ everyMs: 1_000, forMs: startMs }, async () => {
       try {
@@ -53,23 +53,23 @@ export const restProbe = probe({
     });
     found(
       "start-after-stop",
-      judged(
+      resultOf(
         start !== undefined,
         `taken ${start ? `after ${seconds(start.ms)}` : "never"}, ${plural(refusals, "refusal")}`,
       ),
     );
-    await untilStarted(session, await fly.getMachine(app, id));
+    await waitUntilStarted(session, await fly.getMachine(app, id));
     await stop(session, id);
-    const config = controlConfig({ app, image, volume: session.need("controlVolume").id }, "3");
+    const config = controlConfig({ app, image, volume: session.require("controlVolume").id }, "3");
     const { nonce } = await fly.acquireLease(app, id, { ttlSeconds: 60, description: "preflight" });
     const posted = await fly.updateMachine(app, id, { config }, nonce);
     await session.pause(2_000);
-    const end = await settled(session, id);
+    const end = await waitUntilSettled(session, id);
     await fly.releaseLease(app, id, nonce);
     const isNew = end?.instance_id === posted.instance_id;
     found(
       "update-of-stopped",
-      judged(
+      resultOf(
         end?.state === "stopped" && isNew,
         end ? `${end.state}, ${isNew ? "new" : "old"} version` : "not settled after three minutes",
       ),
@@ -80,7 +80,7 @@ export const restProbe = probe({
 async function stop(session: Session, id: string) {
   const { fly, app } = session;
   await fly.stopMachine(app, id);
-  const machine = await settled(session, id);
+  const machine = await waitUntilSettled(session, id);
   if (machine?.state !== "stopped") throw new Error(`after a stop the machine is ${machine?.state ?? "not settled"}`);
   return machine;
 }

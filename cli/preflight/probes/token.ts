@@ -1,5 +1,5 @@
 /** What the token says of itself. */
-import { judged, probe } from "../assumption.ts";
+import { probe, resultOf } from "../assumption.ts";
 
 export const tokenProbe = probe({
   title: "token",
@@ -16,7 +16,7 @@ export const tokenProbe = probe({
     const slugs = [...new Set((await fly.currentTokens()).flatMap(({ org_slug }) => org_slug ?? []))];
     found(
       "token-names-organization",
-      judged(
+      resultOf(
         slugs.length > 0,
         slugs.length === 0
           ? "no organization is named"

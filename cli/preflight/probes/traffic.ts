@@ -1,10 +1,10 @@
 /** The way of a visitor: address, proxy, PROXY header, machine. */
 import { BlockList, isIPv4, isIPv6 } from "node:net";
-import { type Finding, judged, notMeasured, probe } from "../assumption.ts";
-import { publicPort, type Told } from "../machine.ts";
-import { type Road, roadTo } from "../road.ts";
-import { type Connection, NoConnection } from "../visitor.ts";
-import { seconds } from "../words.ts";
+import { type Finding, notMeasured, probe, resultOf } from "../assumption.ts";
+import { type NginxReply, publicPort } from "../machine.ts";
+import { findRoute, type Route } from "../route.ts";
+import { seconds } from "../text.ts";
+import { type Connection, ConnectionFailed } from "../visitor.ts";
 
 /** As long as a new address may take to lead somewhere. */
 const addressMs = 60_000;
@@ -42,12 +42,12 @@ export const trafficProbe = probe({
   },
   async measure(session, found) {
     const { fly, app } = session;
-    session.need("traffic");
+    session.require("traffic");
     const { ip } = await fly.assignAddress(app, { type: "v6" });
     if (!ip) throw new Error("the answer to the assignment has no address");
-    session.keep("address", ip);
+    session.share("address", ip);
     const assigned = session.clock.now();
-    const road = await roadTo(session, ip, addressMs);
+    const road = await findRoute(session, ip, addressMs);
     if ("why" in road) {
       for (const id of [
         "address-leads-to-machine",
@@ -62,13 +62,13 @@ export const trafficProbe = probe({
     const took = session.clock.now() - assigned;
     found(
       "address-leads-to-machine",
-      judged(
+      resultOf(
         first !== undefined && took <= addressMs,
         `${first ? "" : "not "}after ${seconds(took)}, asked ${road.from}`,
       ),
     );
     if (first === undefined) throw new Error("no visitor reaches the machine");
-    session.keep("road", road);
+    session.share("road", road);
     const told = first.value;
     found("proxy-header", header(told));
     found("proxy-header-family", family(told));
@@ -77,27 +77,28 @@ export const trafficProbe = probe({
 });
 
 /** What the machine says of a connection; undefined when it did not get it. */
-export async function ask(road: Road): Promise<Told | undefined> {
+export async function ask(road: Route): Promise<NginxReply | undefined> {
   let connection: Connection | undefined;
   try {
     connection = await road.open();
-    const reply = await connection.ask("/");
-    return reply?.status === 200 ? (JSON.parse(reply.body) as Told) : undefined;
+    const reply = await connection.request("/");
+    return reply?.status === 200 ? (JSON.parse(reply.body) as NginxReply) : undefined;
   } catch (error) {
-    if (error instanceof NoConnection) return undefined;
+    if (error instanceof ConnectionFailed) return undefined;
     throw error;
   } finally {
     connection?.end();
   }
 }
 
-export const header = ({ client, port }: Told): Finding =>
-  judged(client !== "" && port === String(publicPort), client === "" ? "no header" : `a header, for port ${port}`);
+export const header = ({ client, port }: NginxReply): Finding =>
+  resultOf(client !== "" && port === String(publicPort), client === "" ? "no header" : `a header, for port ${port}`);
 
 /** Of the visitor's address nothing is told but its family. */
-export const family = ({ client, from }: Told): Finding =>
-  judged(isIPv6(client) && isIPv4(from), `visitor by ${nameOf(client)}, proxy by ${nameOf(from)}`);
+export const family = ({ client, from }: NginxReply): Finding =>
+  resultOf(isIPv6(client) && isIPv4(from), `visitor by ${nameOf(client)}, proxy by ${nameOf(from)}`);
 
 const nameOf = (address: string): string => (isIPv6(address) ? "IPv6" : isIPv4(address) ? "IPv4" : "neither");
 
-export const source = ({ from }: Told): Finding => judged(isIPv4(from) && proxyRange.check(from), `from ${from}`);
+export const source = ({ from }: NginxReply): Finding =>
+  resultOf(isIPv4(from) && proxyRange.check(from), `from ${from}`);

@@ -9,11 +9,11 @@ import { sameConfig } from "../../../providers/fly/normalise.ts";
 import { createRolloutGate } from "../../../providers/fly/rollout-gate.ts";
 import type { CheckStatus } from "../../../providers/fly/wire.ts";
 import { ulidTime } from "../../ulid.ts";
-import { type Finding, judged, notMeasured, probe } from "../assumption.ts";
+import { type Finding, notMeasured, probe, resultOf } from "../assumption.ts";
 import { controlConfig } from "../machine.ts";
 import type { Session } from "../session.ts";
-import { untilStarted } from "../steps.ts";
-import { plural, refusal, refused, seconds } from "../words.ts";
+import { waitUntilStarted } from "../steps.ts";
+import { errorText, expectRejected, plural, seconds } from "../text.ts";
 
 /** How long reads are watched after the wait. */
 const afterMs = 5_000;
@@ -95,8 +95,8 @@ export const updateProbe = probe({
   },
   async measure(session, found) {
     const { fly, app, image, clock } = session;
-    const control = session.need("control");
-    const volume = session.need("controlVolume").id;
+    const control = session.require("control");
+    const volume = session.require("controlVolume").id;
     const before = await fly.getMachine(app, control.id);
     const first = controlConfig({ app, image, volume }, "1");
     await withLease(
@@ -108,7 +108,7 @@ export const updateProbe = probe({
         const isNew = Boolean(posted.instance_id) && posted.instance_id !== before.instance_id;
         found(
           "update-names-version",
-          judged(isNew, posted.instance_id ? (isNew ? "a new one" : "the old one") : "none"),
+          resultOf(isNew, posted.instance_id ? (isNew ? "a new one" : "the old one") : "none"),
         );
         found("version-is-ulid", ulid(posted.instance_id, clock.now()));
         if (!isNew) throw new Error("the update did not name its version");
@@ -123,13 +123,13 @@ export const updateProbe = probe({
         const wanted = { version: posted.instance_id, old };
         const watched = Promise.all([
           watch(session, fly, wanted, own, over.signal),
-          watch(session, session.stranger(), wanted, others, over.signal),
+          watch(session, session.newClient(), wanted, others, over.signal),
         ]);
         // Should the wait fail first, its error is the one to tell.
         watched.catch(() => undefined);
         let started: number;
         try {
-          await untilStarted(session, posted);
+          await waitUntilStarted(session, posted);
           started = clock.now();
           await session.pause(afterMs);
           // What is still late is watched until it is not, or for longer than it may be.
@@ -147,30 +147,30 @@ export const updateProbe = probe({
         const states = [...new Set([...own.states, ...others.states])];
         found(
           "update-states",
-          judged(
+          resultOf(
             states.every((it) => known.includes(it)),
             states.join(", "),
           ),
         );
-        const replaced = await refused(
+        const replaced = await expectRejected(
           fly.waitMachine(app, control.id, { states: ["started"], version: before.instance_id, seconds: 1 }),
         );
         // 408, "not yet", would be right as well: it is not a success.
-        found("wait-for-replaced", judged(replaced !== undefined, replaced ? refusal(replaced) : "it succeeded"));
+        found("wait-for-replaced", resultOf(replaced !== undefined, replaced ? errorText(replaced) : "it succeeded"));
       },
     );
     const after = await fly.getMachine(app, control.id);
-    session.keep("control", after);
+    session.share("control", after);
     const exit = unexpectedExit(after.events ?? [], new Set((before.events ?? []).map(({ id = "" }) => id)));
     found(
       "update-ends-told-apart",
-      judged(exit === undefined, exit ? `counts as an exit of the new version: ${JSON.stringify(exit)}` : "it can"),
+      resultOf(exit === undefined, exit ? `counts as an exit of the new version: ${JSON.stringify(exit)}` : "it can"),
     );
     const kept = (await fly.listVersions(app, control.id)).find((it) => it.version === before.instance_id);
     const same = kept?.user_config && sameConfig(first, kept.user_config, before.image_ref);
     found(
       "versions-keep-config",
-      judged(Boolean(same), same ? "it has" : kept ? "with another config" : "it is missing"),
+      resultOf(Boolean(same), same ? "it has" : kept ? "with another config" : "it is missing"),
     );
   },
 });
@@ -179,8 +179,8 @@ const version = (current_version: string | undefined) => (current_version === un
 
 export function ulid(version: string | undefined, now: number): Finding {
   const made = version === undefined ? undefined : ulidTime(version);
-  if (made === undefined) return judged(false, `not a ULID: ${JSON.stringify(version)}`);
-  return judged(Math.abs(made - now) < 60_000, `its time is off by ${seconds(Math.abs(made - now))}`);
+  if (made === undefined) return resultOf(false, `not a ULID: ${JSON.stringify(version)}`);
+  return resultOf(Math.abs(made - now) < 60_000, `its time is off by ${seconds(Math.abs(made - now))}`);
 }
 
 /** What reads showed. */
@@ -206,7 +206,7 @@ async function watch(
   over: AbortSignal,
 ): Promise<void> {
   const { app, clock } = session;
-  const { id } = session.need("control");
+  const { id } = session.require("control");
   const began = clock.now();
   while (!over.aborted) {
     try {
@@ -231,8 +231,11 @@ async function watch(
 
 export function stale({ reads, stale }: Seen): Finding {
   const last = stale.at(-1)?.after;
-  if (last === undefined) return judged(true, `never, in ${plural(reads, "read")}`);
-  return judged(last <= staleReadMs, `in ${stale.length} of ${plural(reads, "read")}, the last after ${seconds(last)}`);
+  if (last === undefined) return resultOf(true, `never, in ${plural(reads, "read")}`);
+  return resultOf(
+    last <= staleReadMs,
+    `in ${stale.length} of ${plural(reads, "read")}, the last after ${seconds(last)}`,
+  );
 }
 
 /** A row that was written anew has another time. */
@@ -241,12 +244,12 @@ const rowKey = ({ name, updated_at }: CheckStatus): string => `${name} ${updated
 export function staleRows({ oldRows }: Seen, known: number): Finding {
   if (known === 0) return notMeasured("the version before had no rows");
   const last = oldRows.at(-1);
-  return judged((last ?? 0) <= staleReadMs, last === undefined ? "never" : `for ${seconds(last)}`);
+  return resultOf((last ?? 0) <= staleReadMs, last === undefined ? "never" : `for ${seconds(last)}`);
 }
 
 export function afterWait({ stale }: Seen, started: number): Finding {
   const late = stale.filter(({ at }) => at > started);
-  if (late.length === 0) return judged(true, `they do, for ${seconds(afterMs)}`);
+  if (late.length === 0) return resultOf(true, `they do, for ${seconds(afterMs)}`);
   const last = Math.max(...late.map(({ at }) => at - started));
-  return judged(false, `${plural(late.length, "read")} did not, the last ${seconds(last)} after the wait`);
+  return resultOf(false, `${plural(late.length, "read")} did not, the last ${seconds(last)} after the wait`);
 }

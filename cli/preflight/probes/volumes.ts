@@ -1,10 +1,10 @@
 /** Room, volumes of one region: on which hosts they lie, and what they are like when nothing is said. */
 import { FlyError, isOutOfCapacity } from "../../../providers/fly/errors.ts";
 import type { Volume } from "../../../providers/fly/wire.ts";
-import { type Finding, judged, notMeasured, probe } from "../assumption.ts";
+import { type Finding, notMeasured, probe, resultOf } from "../assumption.ts";
 import { guest } from "../machine.ts";
 import type { Session } from "../session.ts";
-import { refusal } from "../words.ts";
+import { errorText } from "../text.ts";
 
 const sizeGb = 1;
 
@@ -57,7 +57,7 @@ export const volumesProbe = probe({
     },
   },
   async measure(session, found) {
-    session.need("app");
+    session.require("app");
     const open = await session.fly.placements({
       region: session.region,
       compute: guest,
@@ -71,16 +71,16 @@ export const volumesProbe = probe({
       throw error;
     });
     found("placement-names-region", placement(open.includes(session.region), true));
-    session.keep("trafficVolume", first);
-    found("volume-zone", judged(Boolean(first.zone), first.zone ? "it does" : "the field is empty"));
+    session.share("trafficVolume", first);
+    found("volume-zone", resultOf(Boolean(first.zone), first.zone ? "it does" : "the field is empty"));
     found("snapshots-by-default", snapshots(first));
     const second = await makeOr(session, "preflight_a", { auto_backup_enabled: false });
     found("volumes-same-name-apart", "id" in second ? apart(second, [first]) : refusedFor(second));
     // Without a second host the machine that is changed has its volume beside the other one.
     const control = "id" in second ? second : await make(session, "preflight_b", { auto_backup_enabled: false });
-    session.keep("controlVolume", control);
+    session.share("controlVolume", control);
     const kept = control.auto_backup_enabled;
-    found("snapshots-off", judged(kept === false, `auto_backup_enabled reads ${kept}`));
+    found("snapshots-off", resultOf(kept === false, `auto_backup_enabled reads ${kept}`));
     const third = await makeOr(session, "preflight_c", { unique_zone_app_wide: true });
     found("volumes-app-wide-apart", "id" in third ? apart(third, [first, control]) : refusedFor(third));
   },
@@ -97,19 +97,25 @@ async function makeOr(session: Session, name: string, over: Record<string, unkno
   });
 }
 
-const refusedFor = (error: FlyError): Finding => judged(true, `refused: ${refusal(error)}`);
+const refusedFor = (error: FlyError): Finding => resultOf(true, `refused: ${errorText(error)}`);
 
 export const placement = (listed: boolean, made: boolean): Finding =>
-  judged(listed === made, `the region is ${listed ? "listed" : "absent"}, the volume was ${made ? "made" : "refused"}`);
+  resultOf(
+    listed === made,
+    `the region is ${listed ? "listed" : "absent"}, the volume was ${made ? "made" : "refused"}`,
+  );
 
 export function apart(volume: Volume, others: readonly Volume[]): Finding {
   if (!volume.zone || others.some(({ zone }) => !zone)) return notMeasured("not every volume told its host");
   const same = others.filter(({ zone }) => zone === volume.zone).length;
-  return judged(same === 0, same === 0 ? "on a host of its own" : `on the host of ${same} of ${others.length} others`);
+  return resultOf(
+    same === 0,
+    same === 0 ? "on a host of its own" : `on the host of ${same} of ${others.length} others`,
+  );
 }
 
 export const snapshots = ({ auto_backup_enabled, snapshot_retention }: Volume): Finding =>
-  judged(
+  resultOf(
     auto_backup_enabled === true && snapshot_retention === 5,
     `auto_backup_enabled ${auto_backup_enabled}, snapshot_retention ${snapshot_retention} days`,
   );

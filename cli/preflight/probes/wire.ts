@@ -1,8 +1,8 @@
 /** All exchanges of the run, looked at in the end: limits, cookies, the form of refusals. */
 import { parseJson } from "../../../providers/http-transport.ts";
-import { type Finding, judged, probe } from "../assumption.ts";
+import { type Finding, probe, resultOf } from "../assumption.ts";
 import type { Recorded } from "../exchanges.ts";
-import { plural, seconds } from "../words.ts";
+import { plural, seconds } from "../text.ts";
 
 const slowestMs = 60_000;
 
@@ -53,14 +53,14 @@ export const wireProbe = probe({
   },
 });
 
-const told = ({ method, path }: Recorded): string =>
+const callText = ({ method, path }: Recorded): string =>
   `${method} ${path.replace(/\?.*/, "").replace(/^\/v1\/apps\/[^/]+/, "…")}`;
 
 export function pace(all: readonly Recorded[]): Finding {
   const limited = all.filter(({ status }) => status === 429);
-  return judged(
+  return resultOf(
     limited.length === 0,
-    `${limited.length} of ${plural(all.length, "call")}${limited[0] ? `, first ${told(limited[0])}` : ""}`,
+    `${limited.length} of ${plural(all.length, "call")}${limited[0] ? `, first ${callText(limited[0])}` : ""}`,
   );
 }
 
@@ -70,23 +70,23 @@ export function refusals(all: readonly Recorded[]): Finding {
     const body = parseJson(refusal) as { error?: unknown; message?: unknown } | undefined;
     return typeof body !== "object" || (typeof body?.error !== "string" && typeof body?.message !== "string");
   });
-  return judged(
+  return resultOf(
     odd === undefined,
-    odd ? `${told(odd)}: ${odd.status} ${JSON.stringify(odd.refusal?.slice(0, 120))}` : `all ${refused.length}`,
+    odd ? `${callText(odd)}: ${odd.status} ${JSON.stringify(odd.refusal?.slice(0, 120))}` : `all ${refused.length}`,
   );
 }
 
 export function ids(all: readonly Recorded[]): Finding {
   const without = all.filter(({ status, requestId }) => status !== undefined && !requestId);
-  return judged(
+  return resultOf(
     without.length === 0,
-    without[0] ? `${without.length} of ${all.length} without, first ${told(without[0])}` : `all ${all.length}`,
+    without[0] ? `${without.length} of ${all.length} without, first ${callText(without[0])}` : `all ${all.length}`,
   );
 }
 
 export function cookie(all: readonly Recorded[]): Finding {
   const names = [...new Set(all.flatMap(({ cookies }) => cookies))];
-  return judged(
+  return resultOf(
     names.includes("fly_flaps_affinity"),
     names.length > 0 ? `cookies: ${names.join(", ")}` : "no cookie is set",
   );
@@ -94,8 +94,8 @@ export function cookie(all: readonly Recorded[]): Finding {
 
 export function inTime(all: readonly Recorded[]): Finding {
   const lost = all.find(({ status }) => status === undefined);
-  if (lost) return judged(false, `${told(lost)} got no answer`);
+  if (lost) return resultOf(false, `${callText(lost)} got no answer`);
   const slowest = all.filter(({ path }) => !path.includes("/wait?")).toSorted((a, b) => b.took - a.took)[0];
-  if (!slowest) return judged(true, "no call");
-  return judged(slowest.took <= slowestMs, `the slowest, ${told(slowest)}, took ${seconds(slowest.took)}`);
+  if (!slowest) return resultOf(true, "no call");
+  return resultOf(slowest.took <= slowestMs, `the slowest, ${callText(slowest)}, took ${seconds(slowest.took)}`);
 }

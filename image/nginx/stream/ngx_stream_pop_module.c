@@ -1,12 +1,14 @@
 /*
- * What nginx's stream module lacks for the ports of a stack (`ports`) and for sites whose TLS ends at home (`passThrough`). Visitors that an operator blocked,
- * and those whom `access` does not admit, are turned away, as in image/nginx/reject.c. And a target is told who the visitor is by the PROXY protocol,
- * version 2: nginx 1.30 itself sends version 1 only, with its own address as the destination, which for an IPv6 visitor is of the wrong family.
+ * What nginx's stream module lacks for a stack's ports (`ports`) and for sites whose TLS ends at the origin (`passThrough`). Closes connections of visitors
+ * that an operator blocked or that `access` denies, as image/nginx/reject.c does for requests. And sends the visitor's address to targets with version 2 of the
+ * PROXY protocol: nginx 1.30 itself sends only version 1, with its own address as the destination, which has the wrong family for an IPv6 visitor.
  *
- * pop_denied VALUE: a connection for which VALUE is not empty is closed.
- * pop_proxy_protocol on|off: the target is sent the header.
- * pop_sorts on|off: the server only reads the name that a visitor asks for, and passes the connection on to another server of this nginx. That one turns
- * visitors away: a site whose TLS ends here has an answer for them.
+ * pop_denied VALUE: closes connections for which VALUE is not empty.
+ *
+ * pop_proxy_protocol on|off: sends the header to the target.
+ *
+ * pop_sorts on|off: the server only reads the name that a visitor requests, and passes the connection to another server of this nginx. That server rejects
+ * visitors: a site whose TLS ends here has a response for them.
  */
 #include <ngx_config.h>
 #include <ngx_core.h>
@@ -21,7 +23,7 @@ typedef struct {
   ngx_flag_t proxy_protocol;
   ngx_flag_t sorts;
   ngx_stream_complex_value_t *denied;
-  /* Of `pass`, which a server that sorts calls in the end. */
+  /* Handler of `pass`, which a `pop_sorts` server calls at the end. */
   ngx_stream_content_handler_pt pass;
 } srv_conf_t;
 
@@ -41,7 +43,7 @@ static ngx_int_t endpoint_of(const struct sockaddr *from, pop_endpoint_t *end) {
   return NGX_OK;
 }
 
-/* The public address the visitor connected to, as Fly's PROXY header says it; this machine's own if that says none. */
+/* The public address that the visitor connected to, according to Fly's PROXY header, or this machine's own address if the header has none. */
 static ngx_int_t destination(ngx_connection_t *c, pop_endpoint_t *end) {
   ngx_addr_t address;
   if (c->proxy_protocol && ngx_parse_addr(c->pool, &address, c->proxy_protocol->dst_addr.data, c->proxy_protocol->dst_addr.len) == NGX_OK) {
@@ -60,8 +62,8 @@ static ngx_int_t is_denied(ngx_stream_session_t *s, srv_conf_t *conf) {
 }
 
 /*
- * ACCESS phase: the visitor's address is known, nothing was read from the visitor, and the target is not connected. What is in the connection's buffer by then
- * is the first that nginx's proxy sends, before anything of the visitor's, and at once.
+ * ACCESS phase: the visitor's address is known, nothing was read from the visitor, and the target is not connected. nginx's proxy sends the content of the
+ * connection's buffer first, before anything from the visitor, and at once.
  */
 static ngx_int_t admit(ngx_stream_session_t *s) {
   srv_conf_t *conf = ngx_stream_get_module_srv_conf(s, ngx_stream_pop_module);
@@ -81,8 +83,8 @@ static ngx_int_t admit(ngx_stream_session_t *s) {
 }
 
 /*
- * What was read ahead of a ClientHello was only looked at, and still is in the socket (ngx_stream_preread_peek). Its buffer, 16 KB, would else be kept for as
- * long as the connection is.
+ * The ClientHello was only peeked at (ngx_stream_preread_peek) and is still in the socket. Otherwise its buffer of 16 KB would be kept as long as the
+ * connection.
  */
 static void pass_on(ngx_stream_session_t *s) {
   srv_conf_t *conf = ngx_stream_get_module_srv_conf(s, ngx_stream_pop_module);
@@ -107,7 +109,7 @@ static char *merge_srv_conf(ngx_conf_t *cf, void *parent, void *child) {
   ngx_conf_merge_ptr_value(conf->denied, prev->denied, NULL);
   if (!conf->sorts) return NGX_CONF_OK;
   ngx_stream_core_srv_conf_t *core = ngx_stream_conf_get_module_srv_conf(cf, ngx_stream_core_module);
-  if (core->handler == NULL) return "stands in a server without \"pass\"";
+  if (core->handler == NULL) return "is in a server without \"pass\"";
   conf->pass = core->handler;
   core->handler = pass_on;
   return NGX_CONF_OK;
@@ -134,7 +136,7 @@ static ngx_stream_module_t context = {NULL, postconfiguration, NULL, NULL, creat
 ngx_module_t ngx_stream_pop_module = {
     NGX_MODULE_V1, &context, commands, NGX_STREAM_MODULE, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NGX_MODULE_V1_PADDING};
 
-/* What load_module looks for. */
+/* The symbol that load_module looks for. */
 ngx_module_t *ngx_modules[] = {&ngx_stream_pop_module, NULL};
 char *ngx_module_names[] = {"ngx_stream_pop_module", NULL};
 char *ngx_module_order[] = {NULL};

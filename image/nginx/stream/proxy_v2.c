@@ -20,7 +20,7 @@ size_t pop_proxy_v2(unsigned char out[POP_PROXY_V2_MAX], const pop_endpoint_t *f
   memcpy(out, "\r\n\r\n\0\r\nQUIT\n", 12);
   out[12] = VERSION_2_PROXY;
   out[13] = bytes == 4 ? TCP_OVER_IPV4 : TCP_OVER_IPV6;
-  put_port(out + 14, (uint16_t)(2 * bytes + 4)); /* the length of the rest, in the same byte order */
+  put_port(out + 14, (uint16_t)(2 * bytes + 4)); /* length of the rest, in network byte order */
   unsigned char *end = out + PREFIX;
   memcpy(end, from->address + skipped, bytes);
   memcpy(end + bytes, to->address + skipped, bytes);

@@ -7,7 +7,7 @@
 
 enum { POP_PROXY_V2_MAX = 52 };
 
-/* IPv4 addresses are IPv6 ones here, ::ffff:0:0/96. */
+/* IPv4 addresses are represented as IPv6, ::ffff:0:0/96. */
 typedef struct {
   unsigned char address[16];
   uint16_t port;

@@ -1,6 +1,6 @@
 /*
- * Tests of the files that do not need nginx: control.c, freshness.c and query.c. Compiled and run under AddressSanitizer and UndefinedBehaviorSanitizer by
- * the image's `vet` stage, with a number of rounds of random fields after the tables.
+ * Tests of the files that do not need nginx: control.c, freshness.c and query.c. The image's `module-vet` stage compiles and runs them under AddressSanitizer
+ * and UndefinedBehaviorSanitizer, with a number of rounds of random fields after the tables.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@ static void expect(const char *what, const char *input, int64_t got, int64_t wan
   printf("%s of %s: %" PRId64 ", not %" PRId64 "\n", what, input, got, wanted);
 }
 
-/* On the heap and to the byte, so that reading past the end is seen. */
+/* On the heap with the exact size, so that the sanitizer sees reads past the end. */
 static unsigned char *exact(const char *text, size_t length) {
   unsigned char *copy = malloc(length ? length : 1);
   memcpy(copy, text, length);
@@ -140,111 +140,111 @@ static void test_keep_alive(void) {
 
 enum { NOW = 1000000 };
 
-/* An answer that says `fields`, with a Date of now. */
-static pop_answer_t answer(unsigned status, const char *fields) {
-  pop_answer_t a = {.control = control(fields), .status = status, .date = NOW, .expires = POP_ABSENT, .age = POP_ABSENT};
+/* A response with these header fields and a Date of now. */
+static pop_response_t response(unsigned status, const char *fields) {
+  pop_response_t a = {.control = control(fields), .status = status, .date = NOW, .expires = POP_ABSENT, .age = POP_ABSENT};
   return a;
 }
 
 static const pop_rules_t silent = {.max_age = 0}, generous = {.max_age = 60, .stale_if_error = 1000, .stale_while_revalidate = 100};
 
-#define JUDGE(rules, ...) pop_judge(&(pop_answer_t){__VA_ARGS__}, &rules, NOW)
+#define JUDGE(rules, ...) pop_decide(&(pop_response_t){__VA_ARGS__}, &rules, NOW)
 
 static void test_lifetime(void) {
-  pop_answer_t a = answer(200, "max-age=60");
-  expect("expires", "max-age=60", pop_judge(&a, &silent, NOW).expires, NOW + 59);
+  pop_response_t a = response(200, "max-age=60");
+  expect("expires", "max-age=60", pop_decide(&a, &silent, NOW).expires, NOW + 59);
   a.age = 50;
-  expect("expires", "max-age=60, Age 50", pop_judge(&a, &silent, NOW).expires, NOW + 9);
+  expect("expires", "max-age=60, Age 50", pop_decide(&a, &silent, NOW).expires, NOW + 9);
   a.age = 60;
-  expect("fresh", "max-age=60, Age 60", pop_judge(&a, &silent, NOW).fresh, 0);
-  expect("store", "max-age=60, Age 60", pop_judge(&a, &silent, NOW).store, 0);
+  expect("fresh", "max-age=60, Age 60", pop_decide(&a, &silent, NOW).fresh, 0);
+  expect("store", "max-age=60, Age 60", pop_decide(&a, &silent, NOW).store, 0);
   a.validator = 1;
-  expect("store", "max-age=60, Age 60, ETag", pop_judge(&a, &silent, NOW).store, 1);
+  expect("store", "max-age=60, Age 60, ETag", pop_decide(&a, &silent, NOW).store, 1);
   a.age = POP_INVALID;
-  expect("fresh", "max-age=60, Age x", pop_judge(&a, &silent, NOW).fresh, 0);
+  expect("fresh", "max-age=60, Age x", pop_decide(&a, &silent, NOW).fresh, 0);
   a.age = POP_ABSENT, a.date = NOW - 70;
-  expect("fresh", "max-age=60, Date -70", pop_judge(&a, &silent, NOW).fresh, 0);
+  expect("fresh", "max-age=60, Date -70", pop_decide(&a, &silent, NOW).fresh, 0);
   a.date = NOW + 1000;
-  expect("expires", "max-age=60, Date +1000", pop_judge(&a, &silent, NOW).expires, NOW + 59);
+  expect("expires", "max-age=60, Date +1000", pop_decide(&a, &silent, NOW).expires, NOW + 59);
 
-  a = answer(200, "");
+  a = response(200, "");
   a.expires = NOW + 30;
-  expect("expires", "Expires +30", pop_judge(&a, &generous, NOW).expires, NOW + 29);
-  expect("by_rule", "Expires +30", pop_judge(&a, &generous, NOW).by_rule, 0);
+  expect("expires", "Expires +30", pop_decide(&a, &generous, NOW).expires, NOW + 29);
+  expect("by_rule", "Expires +30", pop_decide(&a, &generous, NOW).by_rule, 0);
   a.date = NOW - 30;
-  expect("expires", "Expires +30, Date -30", pop_judge(&a, &silent, NOW).expires, NOW + 29);
+  expect("expires", "Expires +30, Date -30", pop_decide(&a, &silent, NOW).expires, NOW + 29);
   a.date = POP_INVALID;
-  expect("expires", "Expires +30, Date x", pop_judge(&a, &silent, NOW).expires, NOW + 29);
+  expect("expires", "Expires +30, Date x", pop_decide(&a, &silent, NOW).expires, NOW + 29);
   a.expires = POP_INVALID;
-  expect("store", "Expires 0", pop_judge(&a, &generous, NOW).store, 0);
-  a = answer(200, "max-age=60, s-maxage=10");
-  expect("expires", "s-maxage=10", pop_judge(&a, &silent, NOW).expires, NOW + 9);
-  a = answer(200, "max-age=60");
+  expect("store", "Expires 0", pop_decide(&a, &generous, NOW).store, 0);
+  a = response(200, "max-age=60, s-maxage=10");
+  expect("expires", "s-maxage=10", pop_decide(&a, &silent, NOW).expires, NOW + 9);
+  a = response(200, "max-age=60");
   a.expires = NOW - 1;
-  expect("expires", "max-age beats Expires", pop_judge(&a, &silent, NOW).expires, NOW + 59);
-  a = answer(200, "max-age=60");
+  expect("expires", "max-age beats Expires", pop_decide(&a, &silent, NOW).expires, NOW + 59);
+  a = response(200, "max-age=60");
   a.date = 0, a.expires = 0;
-  expect("fresh", "Date of the epoch", pop_judge(&a, &silent, NOW).fresh, 0);
+  expect("fresh", "Date of the epoch", pop_decide(&a, &silent, NOW).fresh, 0);
 }
 
 static void test_rule(void) {
-  pop_answer_t a = answer(200, "");
-  expect("expires", "nothing, rule of 60", pop_judge(&a, &generous, NOW).expires, NOW + 59);
-  expect("by_rule", "nothing, rule of 60", pop_judge(&a, &generous, NOW).by_rule, 1);
-  expect("store", "nothing, no rule", pop_judge(&a, &silent, NOW).store, 0);
+  pop_response_t a = response(200, "");
+  expect("expires", "nothing, rule of 60", pop_decide(&a, &generous, NOW).expires, NOW + 59);
+  expect("by_rule", "nothing, rule of 60", pop_decide(&a, &generous, NOW).by_rule, 1);
+  expect("store", "nothing, no rule", pop_decide(&a, &silent, NOW).store, 0);
   a.cookie = 1;
-  expect("store", "nothing, Cookie", pop_judge(&a, &generous, NOW).store, 0);
-  expect("personal", "nothing, Cookie", pop_judge(&a, &generous, NOW).personal, 1);
+  expect("store", "nothing, Cookie", pop_decide(&a, &generous, NOW).store, 0);
+  expect("personal", "nothing, Cookie", pop_decide(&a, &generous, NOW).personal, 1);
   a.validator = 1;
-  expect("store", "nothing, Cookie, ETag", pop_judge(&a, &silent, NOW).store, 0);
-  a = answer(200, "max-age=60");
+  expect("store", "nothing, Cookie, ETag", pop_decide(&a, &silent, NOW).store, 0);
+  a = response(200, "max-age=60");
   a.cookie = 1;
-  expect("store", "max-age, Cookie", pop_judge(&a, &generous, NOW).store, 1);
-  a = answer(404, "");
-  expect("store", "404, rule of 60", pop_judge(&a, &generous, NOW).store, 0);
-  a = answer(404, "max-age=60");
-  expect("store", "404, max-age=60", pop_judge(&a, &silent, NOW).store, 1);
-  a = answer(206, "max-age=60");
-  expect("store", "206, max-age=60", pop_judge(&a, &silent, NOW).store, 0);
-  a = answer(200, "max-age=60");
+  expect("store", "max-age, Cookie", pop_decide(&a, &generous, NOW).store, 1);
+  a = response(404, "");
+  expect("store", "404, rule of 60", pop_decide(&a, &generous, NOW).store, 0);
+  a = response(404, "max-age=60");
+  expect("store", "404, max-age=60", pop_decide(&a, &silent, NOW).store, 1);
+  a = response(206, "max-age=60");
+  expect("store", "206, max-age=60", pop_decide(&a, &silent, NOW).store, 0);
+  a = response(200, "max-age=60");
   a.authorized = 1;
-  expect("personal", "max-age=60, Authorization", pop_judge(&a, &silent, NOW).personal, 1);
-  a = answer(200, "max-age=60, public");
+  expect("personal", "max-age=60, Authorization", pop_decide(&a, &silent, NOW).personal, 1);
+  a = response(200, "max-age=60, public");
   a.authorized = 1;
-  expect("store", "public, Authorization", pop_judge(&a, &silent, NOW).store, 1);
-  a = answer(200, "max-age=60, no-store");
-  expect("store", "no-store", pop_judge(&a, &generous, NOW).store, 0);
-  a = answer(200, "max-age=60, private=\"x\"");
-  expect("store", "private", pop_judge(&a, &generous, NOW).store, 0);
-  a = answer(599, "max-age=60, must-understand");
-  expect("store", "599, must-understand", pop_judge(&a, &generous, NOW).store, 0);
-  a = answer(200, "max-age=60, must-understand");
-  expect("store", "200, must-understand", pop_judge(&a, &generous, NOW).store, 1);
+  expect("store", "public, Authorization", pop_decide(&a, &silent, NOW).store, 1);
+  a = response(200, "max-age=60, no-store");
+  expect("store", "no-store", pop_decide(&a, &generous, NOW).store, 0);
+  a = response(200, "max-age=60, private=\"x\"");
+  expect("store", "private", pop_decide(&a, &generous, NOW).store, 0);
+  a = response(599, "max-age=60, must-understand");
+  expect("store", "599, must-understand", pop_decide(&a, &generous, NOW).store, 0);
+  a = response(200, "max-age=60, must-understand");
+  expect("store", "200, must-understand", pop_decide(&a, &generous, NOW).store, 1);
 }
 
 static void test_statuses(void) {
   static const pop_lifetime_t lifetimes[] = {{404, 60}, {301, 3600}, {410, 0}};
   static const pop_rules_t rules = {.max_age = 10, .stale_if_error = 5, .statuses = lifetimes, .statuses_count = 3};
-  pop_answer_t a = answer(404, "");
-  expect("expires", "404, nothing", pop_judge(&a, &rules, NOW).expires, NOW + 59);
-  expect("by_rule", "404, nothing", pop_judge(&a, &rules, NOW).by_rule, 1);
-  expect("stale_if_error", "404, nothing", pop_judge(&a, &rules, NOW).stale_if_error, 5);
+  pop_response_t a = response(404, "");
+  expect("expires", "404, nothing", pop_decide(&a, &rules, NOW).expires, NOW + 59);
+  expect("by_rule", "404, nothing", pop_decide(&a, &rules, NOW).by_rule, 1);
+  expect("stale_if_error", "404, nothing", pop_decide(&a, &rules, NOW).stale_if_error, 5);
   a.cookie = 1;
-  expect("personal", "404, Cookie", pop_judge(&a, &rules, NOW).personal, 1);
-  a = answer(404, "max-age=5");
-  expect("expires", "404, max-age=5", pop_judge(&a, &rules, NOW).expires, NOW + 4);
-  a = answer(404, "no-store");
-  expect("store", "404, no-store", pop_judge(&a, &rules, NOW).store, 0);
-  a = answer(404, "no-cache");
-  expect("store", "404, no-cache", pop_judge(&a, &rules, NOW).store, 0);
-  a = answer(301, "");
-  expect("expires", "301, nothing", pop_judge(&a, &rules, NOW).expires, NOW + 3599);
-  a = answer(410, "");
-  expect("store", "410, 0", pop_judge(&a, &rules, NOW).store, 0);
-  a = answer(405, "");
-  expect("store", "405, not listed", pop_judge(&a, &rules, NOW).store, 0);
-  a = answer(200, "");
-  expect("expires", "200, nothing", pop_judge(&a, &rules, NOW).expires, NOW + 9);
+  expect("personal", "404, Cookie", pop_decide(&a, &rules, NOW).personal, 1);
+  a = response(404, "max-age=5");
+  expect("expires", "404, max-age=5", pop_decide(&a, &rules, NOW).expires, NOW + 4);
+  a = response(404, "no-store");
+  expect("store", "404, no-store", pop_decide(&a, &rules, NOW).store, 0);
+  a = response(404, "no-cache");
+  expect("store", "404, no-cache", pop_decide(&a, &rules, NOW).store, 0);
+  a = response(301, "");
+  expect("expires", "301, nothing", pop_decide(&a, &rules, NOW).expires, NOW + 3599);
+  a = response(410, "");
+  expect("store", "410, 0", pop_decide(&a, &rules, NOW).store, 0);
+  a = response(405, "");
+  expect("store", "405, not listed", pop_decide(&a, &rules, NOW).store, 0);
+  a = response(200, "");
+  expect("expires", "200, nothing", pop_decide(&a, &rules, NOW).expires, NOW + 9);
 }
 
 static void test_ignore_origin(void) {
@@ -252,22 +252,22 @@ static void test_ignore_origin(void) {
   static const pop_rules_t rules = {.max_age = 60, .stale_if_error = 5, .statuses = lifetimes, .statuses_count = 1, .ignore_origin = 1};
   static const char *const said[] = {"", "no-store", "private", "no-cache", "max-age=0", "max-age=3600", "s-maxage=1, must-revalidate", "must-understand"};
   for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
-    pop_answer_t a = answer(200, said[i]);
+    pop_response_t a = response(200, said[i]);
     a.expires = POP_INVALID, a.set_cookie = 1;
-    expect("expires, origin ignored", said[i], pop_judge(&a, &rules, NOW).expires, NOW + 59);
-    expect("stale_if_error, origin ignored", said[i], pop_judge(&a, &rules, NOW).stale_if_error, 5);
+    expect("expires, origin ignored", said[i], pop_decide(&a, &rules, NOW).expires, NOW + 59);
+    expect("stale_if_error, origin ignored", said[i], pop_decide(&a, &rules, NOW).stale_if_error, 5);
     a.status = 404;
-    expect("expires of a 404, origin ignored", said[i], pop_judge(&a, &rules, NOW).expires, NOW + 29);
+    expect("expires of a 404, origin ignored", said[i], pop_decide(&a, &rules, NOW).expires, NOW + 29);
     a.status = 500;
-    expect("store of a 500, origin ignored", said[i], pop_judge(&a, &rules, NOW).store, 0);
+    expect("store of a 500, origin ignored", said[i], pop_decide(&a, &rules, NOW).store, 0);
     a.status = 206;
-    expect("store of a 206, origin ignored", said[i], pop_judge(&a, &rules, NOW).store, 0);
+    expect("store of a 206, origin ignored", said[i], pop_decide(&a, &rules, NOW).store, 0);
     a.status = 200, a.cookie = 1;
-    expect("personal, origin ignored, Cookie", said[i], pop_judge(&a, &rules, NOW).personal, 1);
+    expect("personal, origin ignored, Cookie", said[i], pop_decide(&a, &rules, NOW).personal, 1);
     a.cookie = 0, a.authorized = 1;
-    expect("personal, origin ignored, Authorization", said[i], pop_judge(&a, &rules, NOW).personal, 1);
+    expect("personal, origin ignored, Authorization", said[i], pop_decide(&a, &rules, NOW).personal, 1);
     a.authorized = 0, a.vary_any = 1;
-    expect("store, origin ignored, Vary: *", said[i], pop_judge(&a, &rules, NOW).store, 0);
+    expect("store, origin ignored, Vary: *", said[i], pop_decide(&a, &rules, NOW).store, 0);
   }
 }
 
@@ -302,7 +302,7 @@ static void test_query(void) {
       {"/a?b=utm_source=x", NULL, "/a"},
       {"/a?b=1?utm_source=x", NULL, "/a"},
       {"/a?b=?&utm_source=x", "/a?b=?", "/a"},
-      /* Where `;` or `#` separates for an origin, another parameter is in it. */
+      /* An origin that separates at `;` or `#` finds another parameter in it. */
       {"/a?utm_source=x;id=5", NULL, "/a"},
       {"/a?utm_source=x%3bid=5", "/a", "/a"},
       {"/a?utm_source=x#&id=5", NULL, "/a"},
@@ -343,19 +343,19 @@ static void test_stale(void) {
       {"max-age=0, stale-if-error=5", 5, 0},
   };
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-    pop_answer_t a = answer(200, table[i].fields);
-    pop_verdict_t verdict = pop_judge(&a, &generous, NOW);
-    expect("stale-if-error", table[i].fields, verdict.stale_if_error, table[i].if_error);
-    expect("stale-while-revalidate", table[i].fields, verdict.stale_while_revalidate, table[i].while_revalidate);
+    pop_response_t a = response(200, table[i].fields);
+    pop_decision_t decision = pop_decide(&a, &generous, NOW);
+    expect("stale-if-error", table[i].fields, decision.stale_if_error, table[i].if_error);
+    expect("stale-while-revalidate", table[i].fields, decision.stale_while_revalidate, table[i].while_revalidate);
   }
-  pop_answer_t a = answer(200, "max-age=0, stale-if-error=5");
-  expect("store", "max-age=0, stale-if-error=5", pop_judge(&a, &silent, NOW).store, 1);
+  pop_response_t a = response(200, "max-age=0, stale-if-error=5");
+  expect("store", "max-age=0, stale-if-error=5", pop_decide(&a, &silent, NOW).store, 1);
   a.validator = 1, a.control = control("no-cache");
-  expect("store", "no-cache, ETag", pop_judge(&a, &silent, NOW).store, 1);
-  expect("expires", "no-cache, ETag", pop_judge(&a, &silent, NOW).expires, NOW - 1);
+  expect("store", "no-cache, ETag", pop_decide(&a, &silent, NOW).store, 1);
+  expect("expires", "no-cache, ETag", pop_decide(&a, &silent, NOW).expires, NOW - 1);
 }
 
-/* Fields made of the pieces that matter, cut anywhere: nothing but the sanitizers and the bounds below may object. */
+/* Fields made of the relevant pieces, cut anywhere: neither the sanitizers nor the bounds below may object. */
 static void fuzz(unsigned rounds) {
   static const char *const pieces[] = {"max-age", "s-maxage", "=", "\"", "\\", ",", " ", "\t", "9999999999999999999", "0", "no-store",
                                        "private", "*", "accept-encoding", "x", "stale-if-error", "stale-while-revalidate", "\n", "\x80", ";", "timeout=", "?", "&", "utm_", "fbclid", "#"};
@@ -373,7 +373,7 @@ static void fuzz(unsigned rounds) {
     seed = seed * 1103515245u + 12345u;
     length = (seed >> 16) % (length + 1);
     unsigned char *copy = exact(field, length);
-    pop_answer_t a = answer(200, "");
+    pop_response_t a = response(200, "");
     pop_control_add(&a.control, copy, length);
     pop_vary_t vary = {0};
     pop_vary_add(&vary, copy, length);
@@ -382,7 +382,7 @@ static void fuzz(unsigned rounds) {
     pop_keep_alive(copy, length);
     unsigned char *trimmed = malloc(length ? length : 1), *again = malloc(length ? length : 1);
     size_t size = pop_trim_query(trimmed, copy, length, &some);
-    /* What was trimmed has nothing left to trim. */
+    /* A trimmed target has nothing left to trim. */
     if (size > length || pop_trim_query(again, trimmed, size, &some) != size || pop_trim_query(again, copy, length, &all) > size)
       failures++, printf("random target %.*s\n", (int)length, field);
     free(trimmed);
@@ -391,9 +391,9 @@ static void fuzz(unsigned rounds) {
     a.date = (int64_t)(seed % 7) * INT32_MAX - 2;
     a.age = (int64_t)(seed % 3) - 2;
     a.validator = seed & 1;
-    pop_verdict_t verdict = pop_judge(&a, &generous, NOW);
-    if (vary.length > sizeof vary.text || a.control.max_age > POP_SECONDS_MAX || verdict.expires > (int64_t)NOW + POP_SECONDS_MAX ||
-        (verdict.store && (a.control.no_store || a.control.private)))
+    pop_decision_t decision = pop_decide(&a, &generous, NOW);
+    if (vary.length > sizeof vary.text || a.control.max_age > POP_SECONDS_MAX || decision.expires > (int64_t)NOW + POP_SECONDS_MAX ||
+        (decision.store && (a.control.no_store || a.control.private)))
       failures++, printf("random field %.*s\n", (int)length, field);
     free(copy);
   }

@@ -16,7 +16,7 @@ import (
 )
 
 // Of each read and write of a connection of nginx or of another PoP.
-const serverTimeout = 5 * time.Second
+const serverTimeout = 8 * time.Second
 
 // challengeServer answers the requests of authorities: from its own tokens, else by asking the other PoPs.
 type challengeServer struct {

@@ -15,8 +15,8 @@ const (
 	peerRate, peerBurst, maxPeerQuestions = 20, 40, 16
 	// More machines than that are not asked.
 	maxPeers = 64
-	// All peers together.
-	peerTimeout = 2 * time.Second
+	// All peers together. A PoP that is busy may take some seconds, and an authority waits about ten (Boulder's HTTP-01 timeout).
+	peerTimeout = 6 * time.Second
 )
 
 // Peers knows the app's other machines.

@@ -1,13 +1,13 @@
-/** Connections to origins by name: kept, and made where the name leads now. */
+/** Connections to origins by name: kept open, and made to the name's current address. */
 import { availableParallelism } from "node:os";
 import { describe, expect, test } from "vitest";
 import { until } from "../support/pop.ts";
 import { deadAddresses, movingZone, network } from "../support/spec.ts";
 import { get, nameServer, origin, pop, second, secure } from "./lab.ts";
 
-const workers = availableParallelism(); // each keeps connections of its own
+const workers = availableParallelism(); // each keeps its own connections open
 
-/** Who answers, asked again and again. */
+/** The origins that answer a series of requests. */
 const whoAnswers = async (host: string): Promise<string> => {
   const { status, body } = await get(host, "/here");
   return status === 200 ? body : String(status);
@@ -25,9 +25,9 @@ export const addresses = () =>
       ["https", "secure-plain.example.test", () => secure],
       ["two of one kind", "several.example.test", () => origin],
       ["two that differ", "mixed.example.test", () => secure],
-    ] as const)("is asked over connections that are kept: %s", async (_, host, asked) => {
+    ] as const)("is reached over keepalive connections: %s", async (_, host, asked) => {
       asked().answer("/kept", (_, response) => response.writeHead(200, { "cache-control": "no-store" }).end());
-      // Other tests may have left a first origin behind that just failed.
+      // Other tests may have left a first origin behind that has just failed.
       await until(
         () => get(host, "/kept"),
         ({ status }) => status === 200,
@@ -37,7 +37,7 @@ export const addresses = () =>
       expect(asked().connections() - before).toBeLessThanOrEqual(2 * workers);
     });
 
-    test("is asked where it moved to, without a request that fails", async () => {
+    test("is reached at its new address, without a failed request", async () => {
       answerHere();
       expect(await whoAnswers("web.example.test")).toBe("first");
       nameServer.say(`web.${movingZone}`, [network.moved]);
@@ -54,12 +54,12 @@ export const addresses = () =>
       expect([...seen].toSorted()).toEqual(["first", "second"]);
     });
 
-    test("is asked where it was while its name server is away", async () => {
+    test("is reached at its last address while its name server is down", async () => {
       answerHere();
       const before = await whoAnswers("pair.example.test");
       const name = `pair.${movingZone}`;
       nameServer.say(name, "silence");
-      // Until its TTL is over, and it was asked for in vain.
+      // Until its TTL is over, and a query for it has failed.
       const asked = nameServer.asked(name);
       await until(
         async () => {
@@ -71,7 +71,7 @@ export const addresses = () =>
       nameServer.say(name, [network.origin]);
     });
 
-    test("that had no address when the PoP started is served once it has one", async () => {
+    test("that had no address when the PoP started is reached once it has one", async () => {
       answerHere();
       expect(await whoAnswers("late.example.test")).toBe("502");
       nameServer.say(`late.${movingZone}`, [network.origin]);
@@ -82,7 +82,7 @@ export const addresses = () =>
       );
     });
 
-    test("with a dead address beside a good one serves every request, and asks the dead one three times at most", async () => {
+    test("with a dead address beside a good one serves every request, and tries the dead one at most three times", async () => {
       answerHere();
       const tried = async () =>
         (await pop.logs())

@@ -1,4 +1,4 @@
-/** What is stored, and what tells it apart, as a stack file says beside times. */
+/** A stack file's settings for what is stored, and what distinguishes it, other than times. */
 import { describe, expect, test } from "vitest";
 import type { Visit } from "../support/client.ts";
 import { until } from "../support/pop.ts";
@@ -8,7 +8,7 @@ const host = "policy.example.test";
 const ask = (path: string, more: Partial<Visit> = {}) => get(host, path, more);
 const cacheOf = async (path: string, more: Partial<Visit> = {}) => (await ask(path, more)).headers["x-cache"];
 
-/** What two requests, one after the other, are. */
+/** Cache statuses of two consecutive requests. */
 const twice = async (path: string, more: Partial<Visit> = {}) => [await cacheOf(path, more), await cacheOf(path, more)];
 
 async function purged(url: string): Promise<number> {
@@ -19,7 +19,7 @@ async function purged(url: string): Promise<number> {
 
 export function cachePolicy(): void {
   describe("statuses", () => {
-    test("of a response are stored if the site says so, also when the page was another before", async () => {
+    test("of responses are stored if the site says so, also if the page had another status before", async () => {
       origin.answer("/gone", (_, answer) => answer.writeHead(404).end("none\n"));
       expect(await twice("/gone")).toEqual(["MISS", "HIT"]);
       expect((await ask("/gone")).status).toBe(404);
@@ -29,7 +29,7 @@ export function cachePolicy(): void {
       expect(origin.hits("/gone") + origin.hits("/moved")).toBe(2);
     });
 
-    test("that are not listed, that the origin forbids to store, and a visitor's with a cookie are not", async () => {
+    test("that are not listed, that the origin forbids to store, or that have a visitor's cookie are not stored", async () => {
       origin.answer("/refused", (_, answer) => answer.writeHead(410).end());
       expect(await twice("/refused")).toEqual(["MISS", "BYPASS"]);
       origin.answer("/gone-now", (_, answer) => answer.writeHead(404, { "cache-control": "no-store" }).end());
@@ -40,8 +40,8 @@ export function cachePolicy(): void {
     });
   });
 
-  describe("parameters that are ignored", () => {
-    test("share a response with all others, and reach the origin when there is none", async () => {
+  describe("ignored parameters", () => {
+    test("share one response, and reach the origin if there is none", async () => {
       origin.answer("/page", (request, answer) => answer.end(request.url));
       const first = await ask("/page?utm_source=news&id=5&fbclid=1");
       expect(first).toMatchObject({ headers: { "x-cache": "MISS" }, body: "/page?utm_source=news&id=5&fbclid=1" });
@@ -53,14 +53,14 @@ export function cachePolicy(): void {
       expect(await cacheOf("/page?utm_source=x")).toBe("HIT");
     });
 
-    test("are none where an origin could find another parameter in them", async () => {
+    test("are not ignored where an origin could find another parameter in them", async () => {
       origin.answer("/split", (_, answer) => answer.end());
       expect(await cacheOf("/split")).toBe("MISS");
       for (const path of ["/split?utm_source=x;id=5", "/split?%75tm_source=x", "/split?UTM_source=x"])
         expect(await cacheOf(path)).toBe("MISS");
     });
 
-    test("are all, where a rule says so; those of another rule all count", async () => {
+    test("are all parameters if a rule says so, and none in another rule", async () => {
       for (const path of ["/none/a", "/whole/a"]) origin.answer(path, (_, answer) => answer.end());
       expect(await cacheOf("/none/a?x=1")).toBe("MISS");
       for (const path of ["/none/a", "/none/a?", "/none/a?x=2&y"]) expect(await cacheOf(path)).toBe("HIT");
@@ -68,7 +68,7 @@ export function cachePolicy(): void {
       expect(await cacheOf("/whole/a")).toBe("MISS");
     });
 
-    test("cannot have an error or a redirect stored or remembered", async () => {
+    test("cannot get an error or a redirect stored or remembered", async () => {
       origin.answer("/fragile", (request, answer) => {
         const bad = request.url?.includes("utm_source=bad");
         const moved = request.url?.includes("utm_source=moved");
@@ -82,7 +82,7 @@ export function cachePolicy(): void {
       expect(await ask("/fragile?utm_source=bad")).toMatchObject({ status: 200, headers: { "x-cache": "HIT" } });
     });
 
-    test("hide no response from a POST that invalidates it, nor from its Location", async () => {
+    test("do not prevent a POST or its Location from invalidating a response", async () => {
       for (const path of ["/none/b", "/none/list", "/post"])
         origin.answer(path, (request, answer) => {
           if (request.method === "POST") answer.setHeader("location", "/none/list?page=1");
@@ -95,7 +95,7 @@ export function cachePolicy(): void {
       for (const path of stored) expect(await cacheOf(path)).toBe("MISS");
     });
 
-    test("are no part of what a purge looks for, however the URL is typed", async () => {
+    test("do not matter to a purge, however the URL is written", async () => {
       const url = (path: string) => `https://${host}${path}`;
       origin.answer("/bought", (_, answer) => answer.end());
       origin.answer("/none/c", (_, answer) => answer.end());
@@ -112,7 +112,7 @@ export function cachePolicy(): void {
     });
   });
 
-  test("a header in vary tells responses apart, beside those of the origin's own, and other caches know", async () => {
+  test("a header in vary distinguishes responses in addition to the origin's own, and is announced to other caches", async () => {
     origin.answer("/tongue", (request, answer) => {
       answer.setHeader("vary", "x-color");
       answer.end(`${request.headers["accept-language"]} ${request.headers["x-color"]}`);
@@ -127,14 +127,14 @@ export function cachePolicy(): void {
     expect(String(again.headers.vary).split(/,\s*/)).toEqual(expect.arrayContaining(["accept-language", "x-color"]));
   });
 
-  describe("an origin whose word does not count", () => {
+  describe("an origin whose caching headers are ignored", () => {
     const against = (path: string, more: Partial<Visit> = {}) => get("against.example.test", path, more);
 
     test.each<[string, Record<string, string>]>([
       ["no-store", { "cache-control": "no-store, private" }],
       ["no-cache", { "cache-control": "no-cache, must-revalidate", pragma: "no-cache" }],
       ["expired", { expires: "0", "cache-control": "max-age=0" }],
-    ])("is stored though it says %s, and served stale while it fails", async (name, headers) => {
+    ])("has its responses stored despite %s, and served stale while it fails", async (name, headers) => {
       const path = `/against-${name}`;
       origin.answer(path, (_, answer) => answer.writeHead(200, headers).end("public\n"));
       expect((await against(path)).headers["x-cache"]).toBe("MISS");
@@ -147,14 +147,14 @@ export function cachePolicy(): void {
       expect(stale).toMatchObject({ status: 200, body: "public\n", headers: { "x-cache": "STALE" } });
     });
 
-    test("has its cookies stored for nobody, also when the response is updated by a 304", async () => {
+    test("has its cookies removed before storing, also if the response is updated by a 304", async () => {
       origin.answer("/against-cookies", (request, answer) => {
         const cookies = ["first=1; Path=/", "second=2"];
         const headers = { "set-cookie": cookies, etag: '"1"', "cache-control": "private" };
         answer.writeHead(request.headers["if-none-match"] ? 304 : 200, headers).end();
       });
       const first = await against("/against-cookies");
-      // In the file, too: another configuration may serve it later.
+      // In the file, too: a later configuration may serve it.
       const kept = await pop.exec(["/bin/sh", "-c", "cat $(grep -rl against-cookies /var/cache/nginx/pop)"]);
       expect(kept.output).toMatch(/cache-control: private/i);
       expect(kept.output).not.toMatch(/set-cookie|first=1|second=2/i);
@@ -172,7 +172,7 @@ export function cachePolicy(): void {
       }
     });
 
-    test("still sees visitors with a cookie or a password, and what they get is theirs", async () => {
+    test("still gets requests with a cookie or a password, whose responses are not shared", async () => {
       origin.answer("/against-mine", (request, answer) => {
         answer.writeHead(200, { "set-cookie": "session=2", "cache-control": "private" });
         answer.end(`${request.headers.cookie} ${request.headers.authorization}`);
@@ -190,7 +190,7 @@ export function cachePolicy(): void {
       expect((await against("/against-mine", mine)).body).toBe("session=1 undefined");
     });
 
-    test("has nothing stored of what is no page: a POST, a status that nobody listed", async () => {
+    test("does not get a POST or an unlisted status stored", async () => {
       origin.answer("/against-form", (_, answer) => answer.writeHead(200, { "set-cookie": "session=1" }).end());
       const posted = await against("/against-form", { method: "POST", body: "a" });
       expect(posted.headers["set-cookie"]).toEqual(["session=1"]);

@@ -1,10 +1,10 @@
-/** What is kept of a proxied site, for whom, and for how long. */
+/** What a proxied site stores, for whom, and for how long. */
 import { describe, expect, test } from "vitest";
 import { until } from "../support/pop.ts";
 import { get, origin, www } from "./lab.ts";
 
 export const caching = () =>
-  describe("a proxied site, cached", () => {
+  describe("a proxied site with cache", () => {
     test("is fetched once and then served from the cache, with the PoP's name on it", async () => {
       origin.answer("/page", (_, answer) => answer.end("hello\n"));
       const first = await www("/page");
@@ -14,20 +14,20 @@ export const caching = () =>
       expect(origin.hits("/page")).toBe(1);
     });
 
-    test("asks the origin once for many that come at once", async () => {
+    test("sends the origin one request for many simultaneous ones", async () => {
       origin.answer("/crowd", (_, answer) => setTimeout(() => answer.end("crowd\n"), 300));
       const answers = await Promise.all(Array.from({ length: 20 }, () => www("/crowd")));
       expect(answers.map(({ body }) => body)).toEqual(Array(20).fill("crowd\n"));
       expect(origin.hits("/crowd")).toBe(1);
     });
 
-    test("keeps apart what differs by query", async () => {
+    test("distinguishes responses by query", async () => {
       origin.answer("/query", (request, answer) => answer.end(request.url));
       expect((await www("/query?a=1")).body).toBe("/query?a=1");
       expect((await www("/query?a=2")).body).toBe("/query?a=2");
     });
 
-    test("keeps apart what differs by Vary", async () => {
+    test("distinguishes responses by Vary", async () => {
       origin.answer("/vary", (request, answer) => {
         answer.setHeader("vary", "accept-language");
         answer.end(request.headers["accept-language"]);
@@ -41,7 +41,7 @@ export const caching = () =>
       ["Cache-Control: no-store", { "cache-control": "no-store" }],
       ["Cache-Control: private", { "cache-control": "private, max-age=60" }],
       ["Set-Cookie", { "set-cookie": "id=1", "cache-control": "max-age=60" }],
-    ])("does not keep an answer with %s", async (name, headers) => {
+    ])("does not store a response with %s", async (name, headers) => {
       const path = `/not-kept-${name.length}`;
       origin.answer(path, (_, answer) => answer.writeHead(200, headers).end());
       expect((await www(path)).headers["x-cache"]).toBe("MISS");
@@ -49,7 +49,7 @@ export const caching = () =>
       expect((await www(path)).headers["x-cache"]).toBe("BYPASS");
     });
 
-    test("does not keep errors, nor what was posted", async () => {
+    test("does not store errors or responses to POST", async () => {
       origin.answer("/broken", (_, answer) => answer.writeHead(500).end());
       origin.answer("/form", (request, answer) => request.pipe(answer));
       await www("/broken");
@@ -59,7 +59,7 @@ export const caching = () =>
       expect((await www("/form", { method: "POST", body: "a=2" })).body).toBe("a=2");
     });
 
-    test("does not answer a request with Authorization from the cache, nor keep its answer", async () => {
+    test("neither serves a request with Authorization from the cache nor stores its response", async () => {
       origin.answer("/account", (request, answer) => answer.end(request.headers.authorization ?? "nobody"));
       const [one, other] = [
         { headers: { authorization: "Basic b25l" } },
@@ -71,7 +71,7 @@ export const caching = () =>
       expect((await www("/account", one)).body).toBe("Basic b25l");
     });
 
-    test("keeps an answer to a request with a cookie only when the origin says how long", async () => {
+    test("stores a response to a request with a cookie only if the origin gives it a lifetime", async () => {
       const cookie = { headers: { cookie: "session=1" } };
       origin.answer("/silent", (_, answer) => answer.end());
       origin.answer("/public", (_, answer) => answer.writeHead(200, { "cache-control": "public, max-age=60" }).end());
@@ -81,7 +81,7 @@ export const caching = () =>
       expect((await www("/public", cookie)).headers["x-cache"]).toBe("HIT");
     });
 
-    test("keeps nothing of its own accord where the site's maxAge is 0", async () => {
+    test("stores nothing without the origin's permission if the site's maxAge is 0", async () => {
       origin.answer("/strict", (_, answer) => answer.end());
       origin.answer("/allowed", (_, answer) => answer.writeHead(200, { "cache-control": "max-age=60" }).end());
       const twice = async (path: string) => [
@@ -92,7 +92,7 @@ export const caching = () =>
       expect((await twice("/allowed")).map(({ headers }) => headers["x-cache"])).toEqual(["MISS", "HIT"]);
     });
 
-    test("is fetched anew once it ended, and served stale while the origin fails", async () => {
+    test("is fetched again once it is stale, and served stale while the origin fails", async () => {
       let version = 1;
       origin.answer("/stale", (_, answer) => answer.end(`version ${version}`));
       const ask = () => get("short.example.test", "/stale");
@@ -106,7 +106,7 @@ export const caching = () =>
       expect(stale).toMatchObject({ status: 200, body: "version 2", headers: { "x-cache": "STALE" } });
     });
 
-    // The public suite of HTTP caches (test/soak) cannot tell: it takes the 502 for a stale answer too.
+    // The public test suite for HTTP caches (test/soak) cannot tell: it also accepts the 502 as a stale response.
     test.each(["must-revalidate", "proxy-revalidate", "no-cache", "s-maxage=1"])(
       "is not served stale where the origin says %s, whether it closes the connection or fails",
       async (directive) => {

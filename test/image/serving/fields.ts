@@ -1,10 +1,10 @@
-/** Header fields: which pass, which end at the PoP, how large they may be. */
+/** Header fields: which are passed on, which end at the PoP, how large they may be. */
 import { describe, expect, test } from "vitest";
 import { limits } from "../../../image/limits.ts";
 import { ask, enterHttp2 } from "../support/http2.ts";
 import { get, last, origin, pop, second, secure, www } from "./lab.ts";
 
-/** By HTTP/2, whose rules for header fields are stricter. */
+/** Over HTTP/2, whose rules for header fields are stricter. */
 async function byHttp2(host: string, path: string): Promise<Record<string, unknown>> {
   const session = await enterHttp2(pop.https, host);
   const stream = ask(session, path);
@@ -24,7 +24,7 @@ const ways = [
   ["a site with cache", "www.example.test", () => origin],
 ] as const;
 
-/** Bytes of headers, a little below the bound: nginx counts names and line ends too. */
+/** Bytes of headers, a little below the limit: nginx counts names and line ends too. */
 const much = limits.headersKb * 1024 - 2048;
 
 export const fields = () =>
@@ -33,7 +33,7 @@ export const fields = () =>
       test.each([
         ["one of nearly 64 KB", { "content-security-policy": "x".repeat(much) }],
         ["many of nearly 64 KB", { "set-cookie": Array.from({ length: 31 }, (_, at) => `c${at}=${"x".repeat(1980)}`) }],
-      ])("of an answer: %s", async (_, headers) => {
+      ])("of a response: %s", async (_, headers) => {
         asked().answer("/log-in", (_, response) => response.writeHead(302, { location: "/", ...headers }).end());
         const { status, headers: seen } = await get(host, "/log-in");
         expect(status).toBe(302);
@@ -52,7 +52,7 @@ export const fields = () =>
         expect(asked().seen.at(-1)?.headers).toMatchObject(headers);
       });
 
-      test("an origin's offer of another protocol reaches nobody", async () => {
+      test("an origin's offer of another protocol does not reach visitors", async () => {
         asked().answer("/offers", (_, response) =>
           response.writeHead(200, { upgrade: "h2,h2c", connection: "upgrade, keep-alive" }).end("page\n"),
         );
@@ -61,7 +61,7 @@ export const fields = () =>
         expect([status, body, headers.upgrade]).toEqual([200, "page\n", undefined]);
       });
 
-      test("what an origin names in Connection stays between it and the PoP", async () => {
+      test("fields that an origin lists in Connection are not passed on", async () => {
         asked().answer("/named", (_, response) =>
           response
             .writeHead(200, {
@@ -77,7 +77,7 @@ export const fields = () =>
         for (const name of ["x-internal", "keep-alive"]) expect(headers).not.toHaveProperty(name);
       });
 
-      test("what a visitor names in Connection stays between it and the PoP, and nothing of ours with it", async () => {
+      test("fields that a visitor lists in Connection are not passed on, except the PoP's own", async () => {
         asked().answer("/names", (_, response) => response.end());
         await get(host, "/names", {
           client: "203.0.113.77",
@@ -93,7 +93,7 @@ export const fields = () =>
         for (const name of ["x-internal", "te"]) expect(seen).not.toHaveProperty(name);
       });
 
-      test.each([100, 102, 103])("an interim answer %i does no harm", async (status) => {
+      test.each([100, 102, 103])("an interim response %i does no harm", async (status) => {
         asked().answer(`/interim-${status}`, (_, response) => {
           if (status === 100) response.writeContinue();
           else if (status === 102) response.writeProcessing();
@@ -104,7 +104,7 @@ export const fields = () =>
       });
     });
 
-    test("an origin hears of visitor, user, scheme and original URL what the PoP knows, or nothing", async () => {
+    test("an origin gets only the PoP's information about visitor, user, scheme and original URL", async () => {
       origin.answer("/claims", (_, response) => response.end());
       const claimed = Object.fromEntries(
         "X-Forwarded-Scheme X-Forwarded-Ssl X-Forwarded-Prefix X-Forwarded-Server X-Original-URL X-Rewrite-URL Remote-User X-Forwarded-User True-Client-IP CF-Connecting-IP Tailscale-User-Login X-SSL-Client-Verify X-Script-Name X-Client-IP Front-End-Https X-Host"
@@ -121,13 +121,13 @@ export const fields = () =>
       });
     });
 
-    test("the character set of a page is the origin's own word, or none", async () => {
+    test("the character set of a page is the origin's, or none", async () => {
       origin.answer("/old", (_, response) => response.writeHead(200, { "content-type": "text/html" }).end("\xe4"));
       expect((await get("plain.example.test", "/old")).headers["content-type"]).toBe("text/html");
       expect((await get("files.example.test", "/")).headers["content-type"]).toBe("text/html; charset=utf-8");
     });
 
-    test("an answer's tag is good for a conditional write, though the answer was compressed", async () => {
+    test("the tag of a compressed response can be used for a conditional write", async () => {
       let content = "x".repeat(2000);
       const tag = () => `"${content.length}"`;
       origin.answer("/document", (request, response) => {
@@ -149,7 +149,7 @@ export const fields = () =>
       expect((await get("plain.example.test", "/document", stale)).status).toBe(412);
     });
 
-    test("an origin that issues weak tags as well gets each back as it issued it", async () => {
+    test("an origin that also issues weak tags gets each back as it issued it", async () => {
       const tags = { "/weak": 'W/"w1"', "/strong": '"s1"' };
       for (const [path, tag] of Object.entries(tags)) {
         origin.answer(path, (request, answer) => {
@@ -164,7 +164,7 @@ export const fields = () =>
       }
     });
 
-    test("what may not be transformed is not compressed", async () => {
+    test("a response with no-transform is not compressed", async () => {
       second.answer("/exact", (_, response) => response.end());
       origin.answer("/exact", (_, response) =>
         response

@@ -1,4 +1,4 @@
-/** Sites of several names: aliases, wildcards, and the one that answers for all others. */
+/** Sites with several names: aliases, wildcards, and the default site. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { nginxConf } from "../../../image/render/nginx.ts";
 import { enterTls, http, https, type Visit } from "../support/client.ts";
@@ -23,7 +23,7 @@ export const hosts = () =>
       ["ALIAS.example.TEST", "alias.example.test"],
       ["a.wild.example.test", "*.wild.example.test"],
       ["any.packed.example.test", "*.packed.example.test"],
-    ])("%s is shown the certificate of %s", async (servername, name) => {
+    ])("%s gets the certificate of %s", async (servername, name) => {
       expect(await certified(pop, servername)).toBe(`DNS:${name}`);
     });
 
@@ -34,7 +34,7 @@ export const hosts = () =>
       },
     );
 
-    test("lead to one site, whose origin is told which was asked for; each keeps its responses by itself", async () => {
+    test("lead to one site, whose origin gets the requested name; each has its own stored responses", async () => {
       origin.answer("/who", (request, answer) => answer.end(request.headers.host));
       for (const host of names) {
         expect(await get(host, "/who")).toMatchObject({ body: host, headers: { "x-cache": "MISS" } });
@@ -59,7 +59,7 @@ export const hosts = () =>
       expect([headers.location, headers["set-cookie"]]).toEqual([seen, ["a=b; Domain=alias.example.test"]]);
     });
 
-    test("by http are sent to https under the same name", async () => {
+    test("are redirected from http to https under the same name", async () => {
       for (const host of names) {
         const { status, headers } = await http({ port: pop.http, host, path: "/a?b" });
         expect([status, headers.location]).toEqual([301, `https://${host}/a?b`]);
@@ -70,7 +70,7 @@ export const hosts = () =>
       expect((await get("any.packed.example.test", "/about")).body).toBe("about\n");
     });
 
-    test("have a certificate each in health, and count for their site", async () => {
+    test("each have a certificate in health, and count for their site", async () => {
       const listed = (await health(pop))?.report.certificates.map(({ host }) => host) ?? [];
       expect(listed).toEqual(
         expect.arrayContaining(["names.example.test", "alias.example.test", "*.wild.example.test"]),
@@ -88,7 +88,7 @@ export const hosts = () =>
       await until(counted, (seen) => seen >= before + 2);
     });
 
-    describe("that are in no site", () => {
+    describe("of no site", () => {
       let other: Pop;
       beforeAll(async () => {
         const sites = spec.sites.map((site) =>
@@ -103,7 +103,7 @@ export const hosts = () =>
       const ask = (host: string, more: Partial<Visit> = {}) =>
         https({ port: other.https, host, path: "/any", ...more });
 
-      test("are answered by the default site, under its certificate and whatever name is asked for", async () => {
+      test("are answered by the default site, with its certificate", async () => {
         origin.answer("/any", (request, answer) => answer.end(request.headers.host));
         for (const host of ["nobody.test", "203.0.113.7", "plain.example.test"]) {
           expect(await ask(host, { servername: "nobody.test" })).toMatchObject({ status: 200, body: host });
@@ -113,7 +113,7 @@ export const hosts = () =>
         expect(await certified(other, "www.example.test")).toBe("DNS:www.example.test");
       });
 
-      test("are sent from http to https", async () => {
+      test("are redirected from http to https", async () => {
         const { headers } = await http({ port: other.http, host: "nobody.test", path: "/a?b" });
         expect(headers.location).toBe("https://nobody.test/a?b");
       });

@@ -1,4 +1,4 @@
-/** Luggage, and what a PoP does when names or origins are away. */
+/** Luggage, and a PoP whose resolver or origins are down. */
 import { describe, expect, test } from "vitest";
 import { health, reloadNginx, until, untilHealthy } from "../support/pop.ts";
 import { forwarder, get, origin, pop, www } from "./lab.ts";
@@ -13,7 +13,7 @@ export function inside(): void {
       });
     });
 
-    test("runs with the environment it was given and none of the machine's", async () => {
+    test("runs with its own environment and without the machine's", async () => {
       const { output } = await pop.exec(["cat", "/var/lib/luggage/blog/environment"]);
       const environment = Object.fromEntries(
         output
@@ -33,14 +33,14 @@ export function inside(): void {
     });
   });
 
-  describe("names inside", () => {
+  describe("names inside the PoP", () => {
     const dig = (name: string) => pop.exec(["/usr/bin/pop", "ask", name]);
 
-    test("unbound answers for its own name", async () => {
+    test("unbound answers queries for its own name", async () => {
       expect(await dig("unbound")).toEqual({ code: 0, output: "" });
     });
 
-    test("with unbound away, origins are asked where they were, even after a reload", async () => {
+    test("without unbound, origins are reached at their last addresses, even after a reload", async () => {
       const compose = (verb: string) =>
         pop.exec(["process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process", verb, "unbound"]);
       origin.answer("/unresolved", (_, answer) => answer.end("still here\n"));
@@ -55,7 +55,7 @@ export function inside(): void {
       }
     });
 
-    test("the origin going away leaves what may be shown stale, and 502 or 504 for the rest", async () => {
+    test("without the origin, stale responses are served where allowed, and 502 or 504 otherwise", async () => {
       origin.answer("/unreachable", (_, answer) => answer.end("still here\n"));
       const ask = () => get("short.example.test", "/unreachable");
       await ask();
@@ -69,11 +69,11 @@ export function inside(): void {
       }
     });
 
-    test("the origin going away leaves what is cached, and a health that is well", async () => {
+    test("without the origin, cached responses are served, and the PoP is healthy", async () => {
       origin.answer("/cached", (_, answer) => answer.end("kept\n"));
       await until(
         () => www("/cached"),
-        ({ status }) => status === 200, // the forwarder may just have come back
+        ({ status }) => status === 200, // the forwarder may have just restarted
       );
       await forwarder.stop({ t: 0 });
       try {

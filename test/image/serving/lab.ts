@@ -1,4 +1,4 @@
-/** One PoP with its origins, for all that test/image/serving asks of it. */
+/** One PoP with its origins, for all tests of test/image/serving. */
 import type { IncomingMessage } from "node:http";
 import type { Container } from "dockerode";
 import { enterTls, https, type Visit } from "../support/client.ts";
@@ -27,7 +27,7 @@ export async function open(): Promise<void> {
   // From the start: a request that nginx repeats while a name's addresses change is a 502.
   nameServer.say(`both.${movingZone}`, [network.origin, ...deadAddresses]);
   forwarder = await bench.startForwarder({ http: origin.port, second: second.port, https: secure.port });
-  // Where the origin may move to: there the second one answers.
+  // Where the origin may move to: there the second origin answers.
   await bench.startForwarder(
     { http: second.port, second: second.port, https: secure.port },
     { address: network.moved, aliases: [] },
@@ -36,11 +36,11 @@ export async function open(): Promise<void> {
   await untilHealthy(pop);
 }
 
-/** Another PoP of the same image, with another configuration of nginx. */
+/** Another PoP with the same image but another nginx configuration. */
 export async function openOther(nginxConf: string): Promise<Pop> {
   const other = await bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
   await untilHealthy(other);
-  // In pieces: one argument holds 128 KB at most.
+  // In pieces: one argument holds at most 128 KB.
   const pieces =
     Buffer.from(nginxConf)
       .toString("base64")
@@ -65,7 +65,7 @@ export const get = (host: string, path: string, more: Partial<Visit> = {}) =>
   https({ port: pop.https, host, path, ...more });
 export const www = (path: string, more: Partial<Visit> = {}) => get("www.example.test", path, more);
 
-/** All that comes back on a connection that became an echo's, after "ping" was sent. */
+/** Everything that comes back on an echo connection after "ping" was sent. */
 export async function echoed(host: string): Promise<string> {
   const socket = await enterTls(pop.https, { servername: host });
   socket.write(`GET /socket HTTP/1.1\r\nhost: ${host}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n`);

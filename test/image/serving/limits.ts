@@ -1,4 +1,4 @@
-/** How many requests one visitor may have in progress. */
+/** How many requests in progress one visitor may have. */
 import type { ServerResponse } from "node:http";
 import { describe, expect, test } from "vitest";
 import { limits } from "../../../image/limits.ts";
@@ -6,20 +6,14 @@ import { ask, enterHttp2, statusOf } from "../support/http2.ts";
 import { get, origin, pop } from "./lab.ts";
 
 const host = "www.example.test";
-/** nginx's default of streams of one connection. */
+/** nginx's default number of streams per connection. */
 const streams = 128;
 
 export const requestLimits = () =>
   describe("a visitor's requests in progress", () => {
     test.each([
       ["an IPv4 address", "/held-4", ["198.51.100.7"], ["198.51.100.7"], ["198.51.100.8"]],
-      [
-        "an IPv4 address that is told as IPv6",
-        "/held-mapped",
-        ["::ffff:c633:6415"],
-        ["198.51.100.21"],
-        ["::ffff:c633:6416"],
-      ],
+      ["an IPv4-mapped IPv6 address", "/held-mapped", ["::ffff:c633:6415"], ["198.51.100.21"], ["::ffff:c633:6416"]],
       [
         "an IPv6 /64, whichever of its addresses they come from",
         "/held-6",
@@ -27,7 +21,7 @@ export const requestLimits = () =>
         ["2001:db8:0:7:ffff::", "2001:db8:0:7::9"],
         ["2001:db8:0:8::1", "2001:db8:1:7::1", "2001:db8::7:1"],
       ],
-    ])("are bounded for %s", async (_, path, from, same, others) => {
+    ])("are limited for %s", async (_, path, from, same, others) => {
       // One request reaches the origin; the others wait in the PoP for its response.
       const response = new Promise<ServerResponse>((asked) => origin.answer(path, (_, held) => asked(held)));
       origin.answer("/free", (_, response) => response.end());

@@ -1,4 +1,4 @@
-/** Who is served, by which certificate, on which port. */
+/** Who is served, with which certificate, on which port. */
 import { connect } from "node:net";
 import { describe, expect, test } from "vitest";
 import { enter, enterTls, http } from "../support/client.ts";
@@ -14,16 +14,16 @@ export const names = () =>
       },
     );
 
-    test("no certificate is shown to who asks for no name", async () => {
+    test("a client without a server name gets no certificate", async () => {
       await expect(enterTls(pop.https, {})).rejects.toThrow(/unrecognized name/);
     });
 
-    test("a host that is not ours, asked for behind a name that is, is misdirected", async () => {
+    test("an unknown host, requested under a known server name, gets 421", async () => {
       expect((await get("unknown.example.test", "/", { servername: "www.example.test" })).status).toBe(421);
       expect((await http({ port: pop.http, host: "unknown.example.test" })).status).toBe(421);
     });
 
-    test("plain HTTP is sent to https, path and query kept", async () => {
+    test("plain HTTP is redirected to https, with path and query", async () => {
       const { status, headers } = await http({ port: pop.http, host: "www.example.test", path: "/a%20b?c=d&e" });
       expect([status, headers.location]).toEqual([301, "https://www.example.test/a%20b?c=d&e"]);
     });
@@ -48,14 +48,14 @@ export const names = () =>
       expect(bytes).toBe(0);
     });
 
-    test("half a request is given up", async () => {
+    test("an incomplete request times out", async () => {
       const socket = await enter(pop.http);
       socket.end("GET / HTT");
       await new Promise((closed) => socket.on("data", () => {}).once("close", closed));
       expect((await health(pop))?.code).toBe(200);
     });
 
-    test("a redirect site keeps path and query", async () => {
+    test("a redirect keeps path and query", async () => {
       const { status, headers } = await get("example.test", "/deep/path?q=1");
       expect([status, headers.location]).toEqual([301, "https://www.example.test/deep/path?q=1"]);
     });

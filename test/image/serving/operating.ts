@@ -1,4 +1,4 @@
-/** What an operator does to a PoP that serves: stored responses removed, a site put into maintenance. */
+/** What an operator does to a running PoP: purges stored responses, puts a site into maintenance. */
 import { describe, expect, test } from "vitest";
 import { health, until } from "../support/pop.ts";
 import { get, origin, pop, www } from "./lab.ts";
@@ -17,7 +17,7 @@ const cacheOf = async (path: string, headers: Record<string, string> = {}) =>
 
 export function operating(): void {
   describe("a purge", () => {
-    test("of a URL has it fetched again; others stay, and it is stored again", async () => {
+    test("of a URL has it fetched and stored again, and keeps others", async () => {
       for (const path of ["/purge/a", "/purge/b", "/purge/a?x"]) {
         origin.answer(path, (_, answer) => answer.end("stored\n"));
         expect(await cacheOf(path)).toBe("MISS");
@@ -31,7 +31,7 @@ export function operating(): void {
       expect(await purged(url("/purge/none"))).toBe(0);
     });
 
-    test("takes every variant and every spelling along", async () => {
+    test("includes every variant and every spelling", async () => {
       origin.answer("/purge/varied", (_, answer) => answer.setHeader("vary", "accept-language").end("stored\n"));
       for (const language of ["de", "fr"]) {
         expect(await cacheOf("/purge/varied", { "accept-language": language })).toBe("MISS");
@@ -44,7 +44,7 @@ export function operating(): void {
         expect(await cacheOf("/purge/varied", { "accept-language": language })).toBe("MISS");
     });
 
-    test("by a pattern, of a site, of all; a file that is gone from the disk is a MISS", async () => {
+    test("works by pattern, by site and for everything; a file missing on disk is a MISS", async () => {
       for (const path of ["/purge/img/a.png", "/purge/img/b.css"]) {
         origin.answer(path, (_, answer) => answer.end("stored\n"));
         await www(path);
@@ -62,7 +62,7 @@ export function operating(): void {
       expect(await cacheOf("/purge/img/b.css")).toBe("HIT");
     });
 
-    test("is for nginx's user alone, and leaves nothing in nginx's error log", async () => {
+    test("is possible for nginx's user only, and leaves nothing in nginx's error log", async () => {
       const luggage = await pop.exec(["/usr/bin/runas", "luggage-blog", "/bin/sh", "-c", "ls /run/nginx/control.sock"]);
       expect(luggage.code).not.toBe(0);
       expect(await pop.logs()).not.toMatch(/\[crit\].*unlink/);
@@ -106,7 +106,7 @@ export function operating(): void {
           }
           const { report } = (await until(
             () => health(pop),
-            (it) => it?.report.maintenance?.[0] === host, // it answers what it found within the last second
+            (it) => it?.report.maintenance?.[0] === host, // it answers with what it found within the last second
           )) ?? { report: undefined };
           expect(report).toMatchObject({ status: before, maintenance: [host] });
         } finally {
@@ -117,7 +117,7 @@ export function operating(): void {
       },
     );
 
-    test("is one site's, and of sites of the image alone", async () => {
+    test("applies to one site, and only to sites of the image", async () => {
       await set("on", "www.example.test");
       try {
         expect((await get("plain.example.test", "/open")).status).toBe(200);

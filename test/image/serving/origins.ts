@@ -1,15 +1,15 @@
-/** Sites of several origins, the others standing in for the first. */
+/** Sites with several origins, the others being backups of the first. */
 import { describe, expect, test } from "vitest";
 import type { Visit } from "../support/client.ts";
 import { until } from "../support/pop.ts";
 import { echoed, get, origin, second } from "./lab.ts";
 
 export const severalOrigins = () =>
-  describe("a site of several origins", () => {
+  describe("a site with several origins", () => {
     const several = (path: string, more: Partial<Visit> = {}) => get("several.example.test", path, more);
     const standby = (path: string, more: Partial<Visit> = {}) => get("standby.example.test", path, more);
 
-    test("asks the first as long as it answers, and keeps the answer", async () => {
+    test("uses the first as long as it answers, and stores its response", async () => {
       origin.answer("/first", (_, answer) => answer.end("first\n"));
       expect(await several("/first")).toMatchObject({
         body: "first\n",
@@ -19,24 +19,24 @@ export const severalOrigins = () =>
       expect([origin.hits("/first"), second.hits("/first")]).toEqual([1, 0]);
     });
 
-    test("asks the other when the first's name does not exist", async () => {
+    test("uses the other if the first's name does not exist", async () => {
       second.answer("/standby", (_, answer) => answer.end("second\n"));
       expect(await standby("/standby")).toMatchObject({ status: 200, body: "second\n" });
     });
 
-    test("takes a page that is not there for an answer", async () => {
+    test("accepts a 404 as a response", async () => {
       second.answer("/missing", (_, answer) => answer.end("second\n"));
       expect((await several("/missing")).status).toBe(404);
     });
 
-    test("does not repeat what may have had an effect", async () => {
+    test("does not repeat requests that may have had an effect", async () => {
       origin.answer("/order", (_, answer) => answer.writeHead(503).end());
       second.answer("/order", (_, answer) => answer.end());
       expect((await several("/order", { method: "POST", body: "one" })).status).toBe(503);
       expect([origin.hits("/order"), second.hits("/order")]).toEqual([1, 0]);
     });
 
-    test.each([502, 503, 504])("asks the other when the first says %i", async (status) => {
+    test.each([502, 503, 504])("uses the other if the first returns %i", async (status) => {
       const path = `/fails-${status}`;
       origin.answer(path, (_, answer) => answer.writeHead(status).end());
       second.answer(path, (_, answer) => answer.end("second\n"));
@@ -48,7 +48,7 @@ export const severalOrigins = () =>
       expect(await several(path)).toMatchObject({ status: 200, body: "second\n" });
     });
 
-    test("is served stale when none of them answers", async () => {
+    test("is served stale if none of them answers", async () => {
       let down = false;
       for (const it of [origin, second]) {
         it.answer("/both", (_, answer) => (down ? answer.writeHead(503).end() : answer.end("kept\n")));
@@ -62,7 +62,7 @@ export const severalOrigins = () =>
       expect(stale).toMatchObject({ status: 200, body: "kept\n" });
     });
 
-    test("tells them the client's own address, not the hop's", async () => {
+    test("sends them the client's address, not the relay's", async () => {
       second.answer("/who-asks", (request, answer) => answer.end(JSON.stringify(request.headers)));
       const { body } = await standby("/who-asks", {
         client: "203.0.113.77",
@@ -76,7 +76,7 @@ export const severalOrigins = () =>
       });
     });
 
-    test("is compressed for who can read it, from one stored copy", async () => {
+    test("is compressed for clients that accept it, from one stored copy", async () => {
       second.answer("/text", (_, answer) =>
         answer.writeHead(200, { "content-type": "text/css" }).end("text ".repeat(500)),
       );
@@ -97,7 +97,7 @@ export const severalOrigins = () =>
       expect(await echoed("standby.example.test")).toMatch(/^HTTP\/1\.1 101 [\s\S]*ping$/);
     });
 
-    test("a body larger than the site's limit is refused, one within it arrives whole", async () => {
+    test("a body larger than the site's limit is rejected, one within it arrives completely", async () => {
       second.answer("/upload", (request, answer) => {
         let length = 0;
         request.on("data", (piece: Buffer) => {

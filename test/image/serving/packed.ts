@@ -1,4 +1,4 @@
-/** Sites that lie in the image. */
+/** Sites that are packed into the image. */
 import { describe, expect, test } from "vitest";
 import { get } from "./lab.ts";
 
@@ -22,11 +22,11 @@ export const packed = () =>
       if (body) expect(answer.body).toBe(body);
     });
 
-    test("a folder without its slash is sent there, without naming a port", async () => {
+    test("a directory without its slash is redirected, without a port", async () => {
       expect((await files("/docs")).headers.location).toMatch(/^(https:\/\/files\.example\.test)?\/docs\/$/);
     });
 
-    test("is told apart by ETag alone: its times are the build's", async () => {
+    test("has an ETag and no Last-Modified, as its times are the build's", async () => {
       const { headers } = await files("/");
       expect(headers).toMatchObject({ "cache-control": "no-cache", "x-pop": "cdg-1" });
       expect(headers).not.toHaveProperty("last-modified");

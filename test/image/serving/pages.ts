@@ -1,4 +1,4 @@
-/** What a PoP answers by itself: error pages, robots.txt, headers of presets, an application's paths. */
+/** What a PoP answers itself: error pages, robots.txt, preset headers, paths of a single-page application. */
 import { createHash } from "node:crypto";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
@@ -12,13 +12,13 @@ const browser = { accept: "text/html,application/xhtml+xml,*/*;q=0.8" };
 const page = (name: string): string => errorPageFiles[`usr/share/pop/error-pages/${name}`] ?? "";
 
 export const pages = () =>
-  describe("what a PoP answers by itself", () => {
+  describe("what a PoP answers itself", () => {
     const own = (path: string, more: Partial<Visit> = {}) => get("pages.example.test", path, more);
     const careful = (path: string, more: Partial<Visit> = {}) => get("careful.example.test", path, more);
     const app = (path: string, more: Partial<Visit> = {}) => get("app.example.test", path, more);
 
     describe("an error page", () => {
-      test("of the site's own is shown to browsers, with the site's headers, and nobody keeps it", async () => {
+      test("of the site's own is shown to browsers, with the site's headers, and not stored", async () => {
         const { status, headers, body } = await own("/", { headers: browser });
         expect([status, body]).toEqual([502, "<h1>our own: away</h1>\n"]);
         expect(headers).toMatchObject({
@@ -40,7 +40,7 @@ export const pages = () =>
         },
       );
 
-      test("comes without its body to HEAD, and with it to a form that was sent", async () => {
+      test("has no body for HEAD, and one for a submitted form", async () => {
         const head = await own("/", { headers: browser, method: "HEAD" });
         expect([head.status, head.headers["content-length"], head.body]).toEqual([502, "23", ""]);
         const path = "/form?once";
@@ -53,7 +53,7 @@ export const pages = () =>
         expect(lines.join()).toContain('"method":"POST"');
       });
 
-      test("of the project's is shown where the site has none, under a policy that allows its style", async () => {
+      test("of the project is shown if the site has none, with a policy that allows its style", async () => {
         origin.answer("/late", () => {});
         const { status, headers, body } = await careful("/late", { headers: browser });
         expect([status, body]).toEqual([504, page("504.html")]);
@@ -73,7 +73,7 @@ export const pages = () =>
         expect([status, body]).toEqual([413, page("413.html")]);
       });
 
-      test("is shown for origins that differ in scheme, which relays ask", async () => {
+      test("is shown for origins that differ in scheme and use relays", async () => {
         const { status, headers, body } = await get("mixed-away.example.test", "/", { headers: browser });
         expect([status, body]).toEqual([502, page("502.html")]);
         expect(headers).toMatchObject({ "retry-after": "30", "cache-control": "no-store", "x-pop": "cdg-1" });
@@ -112,7 +112,7 @@ export const pages = () =>
     describe("headers of presets", () => {
       const names = Object.keys(strictHeaders);
 
-      test("are sent where neither the stack file nor the origin has one of that name", async () => {
+      test("are sent if neither the stack file nor the origin sets one of that name", async () => {
         origin.answer("/bare", (_, answer) => answer.end("bare"));
         const { headers } = await careful("/bare");
         for (const name of names)
@@ -124,7 +124,7 @@ export const pages = () =>
         expect((await app("/")).headers["strict-transport-security"]).toBe("max-age=31536000");
       });
 
-      test("give way to the origin's", async () => {
+      test("do not replace the origin's", async () => {
         const said = { "X-Frame-Options": "DENY", "Content-Security-Policy": "default-src 'self'" };
         origin.answer("/said", (_, answer) =>
           answer.writeHead(200, { ...said, "Strict-Transport-Security": "max-age=0" }).end(),
@@ -151,7 +151,7 @@ export const pages = () =>
         },
       );
 
-      test("is the file that the stack file names, while the origin is away", async () => {
+      test("is the file that the stack file names, while the origin is down", async () => {
         expect(await own("/robots.txt")).toMatchObject({
           status: 200,
           headers: { "content-type": "text/plain; charset=utf-8", "cache-control": "max-age=3600", "x-own": "1" },
@@ -162,7 +162,7 @@ export const pages = () =>
       });
     });
 
-    describe("an application that makes its pages in the browser", () => {
+    describe("a single-page application", () => {
       test.each(["/", "/orders/17", "/orders/17/", "/users/jane.doe", "/a%20b", "/orders/17?x=1"])(
         "is what %s is answered with",
         async (path) => {
@@ -176,7 +176,7 @@ export const pages = () =>
         },
       );
 
-      test("has files and folders of its own", async () => {
+      test("has files and directories of its own", async () => {
         expect((await app("/docs")).body).toBe("docs of the application\n");
         expect((await app("/app.js")).headers["content-type"]).toMatch(/javascript/);
       });
@@ -192,7 +192,7 @@ export const pages = () =>
     });
 
     describe("a packed file", () => {
-      /** As it comes, not decompressed. */
+      /** As received, not decompressed. */
       async function raw(encoding: string): Promise<{ head: string; body: Buffer }> {
         const socket = await enterTls(pop.https, { servername: "app.example.test" });
         socket.write(

@@ -1,4 +1,4 @@
-/** Rules by path: which one answers, and what it passes on. */
+/** Rules by path: which one applies, and what it passes on. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { nginxConf } from "../../../image/render/nginx.ts";
@@ -11,7 +11,7 @@ export const paths = () =>
   describe("rules by path", () => {
     const at = (path: string, more: Partial<Visit> = {}) => get("paths.example.test", path, more);
 
-    /** As it is, without a client's own view of paths; the first line of the answer, empty if there is none. */
+    /** Sent unchanged, without a client's own normalization. Returns the first line of the response, empty if there is none. */
     async function raw(target: string): Promise<string> {
       const socket = await enterTls(pop.https, { servername: "paths.example.test" });
       socket.write(`GET ${target} HTTP/1.1\r\nhost: paths.example.test\r\nconnection: close\r\n\r\n`);
@@ -25,7 +25,7 @@ export const paths = () =>
       return text.split("\r\n")[0] ?? "";
     }
 
-    /** The paths that an origin was asked for in the meantime. */
+    /** The paths that an origin was requested for in the meantime. */
     async function asked(
       of: { seen: { url?: string }[] },
       work: () => Promise<unknown>,
@@ -52,7 +52,7 @@ export const paths = () =>
       ["/order/a.css", 403],
     ])("%s is a %i", async (path, status) => {
       const seen = await asked(origin, async () => expect((await at(path)).status).toBe(status));
-      // What no rule is for is the origin's own 404.
+      // Paths without a rule get the origin's own 404.
       expect(seen).toEqual(status === 404 ? [path] : []);
     });
 
@@ -73,7 +73,7 @@ export const paths = () =>
       "/private/%0a",
       "/private/./x#y",
       "https://paths.example.test/private/x",
-    ])("a deny is not passed by %s", async (target) => {
+    ])("a deny is not bypassed by %s", async (target) => {
       expect(await asked(origin, async () => expect(await raw(target)).toMatch(/ 40[04] /))).toEqual([]);
     });
 
@@ -85,11 +85,11 @@ export const paths = () =>
       ["/a#/../private/", "/a"],
       ["/a//b%2Fc/%7E?d", "/a//b%2Fc/%7E?d"],
       ["/a%2Fb?c=../d", "/a%2Fb?c=../d"],
-    ])("of %s an origin gets what was compared", async (target, path) => {
+    ])("of %s an origin gets what nginx compared", async (target, path) => {
       expect(await asked(origin, async () => expect(await raw(target)).toMatch(/ 404 /))).toEqual([path]);
     });
 
-    test("444 closes the connection without an answer", async () => {
+    test("444 closes the connection without a response", async () => {
       expect(await raw("/closed")).toBe("");
     });
 
@@ -115,7 +115,7 @@ export const paths = () =>
       expect(await asked(second, () => at("/kept/a%2Fb?c"))).toEqual(["/kept/a%2Fb?c"]);
     });
 
-    test("origins of several kinds get the path without the prefix too", async () => {
+    test("origins that differ in scheme get the path without the prefix too", async () => {
       expect(await asked(secure, () => at("/mixed/a%2Fb?c"))).toEqual(["/a%2Fb?c"]);
       expect(secure.seen.at(-1)?.headers).toMatchObject({
         "x-forwarded-prefix": "/mixed",
@@ -123,14 +123,14 @@ export const paths = () =>
       });
     });
 
-    test("an https origin of its own is verified, and its responses are cached by the whole path", async () => {
+    test("an https origin of its own is verified, and its responses are cached under the whole path", async () => {
       secure.answer("/x", (_, response) => response.writeHead(200).end("x"));
       expect(await asked(secure, () => at("/safe/x?a"))).toEqual(["/x?a"]);
       expect((await at("/safe/x?a")).headers["x-cache"]).toBe("HIT");
       expect((await at("/safe/x?b")).headers["x-cache"]).toBe("MISS");
     });
 
-    test("redirects and cookies of an origin get the prefix back, once", async () => {
+    test("redirects and cookies of an origin get the prefix added, once", async () => {
       const say = (location: string) =>
         second.answer("/go", (_, response) =>
           response
@@ -163,7 +163,7 @@ export const paths = () =>
       ]);
     });
 
-    test("luggage answers under a path, with headers of its own", async () => {
+    test("luggage can serve a path, with headers of its own", async () => {
       const { status, body, headers } = await at("/blog/index.html");
       expect([status, body, headers["x-own"]]).toEqual([200, "luggage\n", "2"]);
     });
@@ -181,7 +181,7 @@ export const paths = () =>
       }
     });
 
-    test("in a site with cache, a rule may have none, or cookies of its own", async () => {
+    test("in a site with cache, a rule may have no cache, or cookies of its own", async () => {
       const stored = (path: string, cookie = "") =>
         get("stored-paths.example.test", path, { headers: cookie === "" ? {} : { cookie } });
       for (const path of ["/live/x", "/people/x", "/x"])
@@ -195,7 +195,7 @@ export const paths = () =>
       expect((await stored("/people/x", "session=1")).headers["x-cache"]).toBe("BYPASS");
     });
 
-    test("a body has the limit of its path", async () => {
+    test("the limit of a body depends on its path", async () => {
       const body = "x".repeat(2 * 1024 * 1024);
       origin.answer("/large/x", (request, response) => request.resume().once("end", () => response.end("taken")));
       expect((await at("/large/x", { method: "POST", body })).body).toBe("taken");
@@ -221,11 +221,11 @@ export const paths = () =>
       expect(answer.headers["x-pop"]).toBe("cdg-1");
     });
 
-    test("files under a path: a folder without its slash is sent there, and nothing beside them is served", async () => {
+    test("files under a path: a directory without its slash is redirected, and nothing else is served", async () => {
       expect((await at("/docs")).headers.location).toMatch(/^(https:\/\/paths\.example\.test)?\/docs\/$/);
       expect((await at("/docs/docs")).headers.location).toMatch(/^(https:\/\/paths\.example\.test)?\/docs\/docs\/$/);
       const { headers } = await at("/docs/large.css", { headers: { "accept-encoding": "br" } });
-      // The rule for all style sheets comes before.
+      // The rule for all style sheets comes first.
       expect(headers["content-encoding"]).toBeUndefined();
       for (const target of [
         "/docs/../../etc/passwd",
@@ -247,15 +247,15 @@ export const paths = () =>
       expect([seen, headers.location]).toEqual([status, to]);
     });
 
-    test("an address that does not show what follows the prefix is not redirected", async () => {
+    test("a path whose rest is ambiguous is not redirected", async () => {
       expect(await raw("/old/x/../../old/y")).toContain(" 400 ");
     });
 
-    test("the site's headers are on what a rule answers", async () => {
+    test("responses of a rule have the site's headers", async () => {
       expect((await at("/order/x")).headers).toMatchObject({ "x-own": "1", "x-pop": "cdg-1" });
     });
 
-    test("a packed site may have rules: they are for addresses, not for the files behind them", async () => {
+    test("a packed site may have rules, which apply to URLs, not to the files behind them", async () => {
       const files = (path: string) => get("ruled-files.example.test", path);
       expect(await files("/")).toMatchObject({ status: 200, body: "<h1>packed</h1>\n" });
       expect(await files("/docs/")).toMatchObject({ status: 200, body: "docs\n" });
@@ -273,7 +273,7 @@ export const paths = () =>
       });
     });
 
-    test("nginx takes whatever rules there are", async () => {
+    test("nginx accepts all kinds of rules", async () => {
       await fc.assert(
         fc.asyncProperty(anyRuledSites, async (sites) => {
           const conf = Buffer.from(nginxConf({ ...spec, sites })).toString("base64");
@@ -284,7 +284,7 @@ export const paths = () =>
       );
     });
 
-    test("a redirect may have rules and a status", async () => {
+    test("a redirect site may have rules and a status", async () => {
       origin.answer("/hook", (_, response) => response.end("hooked"));
       expect((await get("ruled-redirect.example.test", "/hook?a", { method: "POST" })).body).toBe("hooked");
       const { status, headers } = await get("ruled-redirect.example.test", "/other?a");

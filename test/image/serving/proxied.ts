@@ -1,4 +1,4 @@
-/** How a proxied site is passed on: what the origin is told, what it is let say, how visitors are spoken to. */
+/** How a proxied site is passed on: what the origin gets, what of its responses is passed on, and which protocols visitors can use. */
 import { availableParallelism } from "node:os";
 import { describe, expect, test } from "vitest";
 import { enterTls } from "../support/client.ts";
@@ -8,7 +8,7 @@ import { echoed, get, last, origin, pop, secure, www } from "./lab.ts";
 
 export const proxied = () =>
   describe("a proxied site", () => {
-    test("tells the origin the client's own address, and nothing the client made up", async () => {
+    test("sends the origin the client's address, and nothing the client made up", async () => {
       origin.answer("/who", (_, answer) => answer.end());
       await www("/who", {
         client: "203.0.113.77",
@@ -32,7 +32,7 @@ export const proxied = () =>
       await until(pop.logs, (log) => /"client":"203\.0\.113\.77".*"uri":"\/who"/.test(log));
     });
 
-    test("tells the address of a client of IPv6, too", async () => {
+    test("sends the address of an IPv6 client, too", async () => {
       origin.answer("/six", (_, answer) => answer.end());
       await www("/six", { client: "2001:db8::77" });
       expect(last("/six").headers["x-forwarded-for"]).toBe("2001:db8::77");
@@ -57,7 +57,7 @@ export const proxied = () =>
     test.each([
       ["TLSv1.2", "TLSv1.2"],
       ["TLSv1.3", "TLSv1.3"],
-    ] as const)("shakes hands by %s", async (version, spoken) => {
+    ] as const)("accepts a handshake with %s", async (version, spoken) => {
       const socket = await enterTls(pop.https, {
         servername: "www.example.test",
         minVersion: version,
@@ -67,7 +67,7 @@ export const proxied = () =>
       socket.destroy();
     });
 
-    test("does not shake hands by TLS 1.1", async () => {
+    test("does not accept a handshake with TLS 1.1", async () => {
       const old = { minVersion: "TLSv1.1", maxVersion: "TLSv1.1", ciphers: "DEFAULT@SECLEVEL=0" } as const;
       await expect(enterTls(pop.https, { servername: "www.example.test", ...old })).rejects.toThrow(
         /protocol|alert|closed/i,
@@ -95,17 +95,17 @@ export const proxied = () =>
       expect(JSON.stringify(headers)).not.toMatch(/secret|homelab|h3=/);
     });
 
-    test("sends a redirect to its own name by http to https at once", async () => {
+    test("changes a redirect to its own name from http to https", async () => {
       origin.answer("/upgraded", (_, answer) => answer.writeHead(301, { location: "http://www.example.test/" }).end());
       expect((await www("/upgraded")).headers.location).toBe("https://www.example.test/");
     });
 
-    test("leaves redirects to elsewhere alone", async () => {
+    test("does not change redirects to other sites", async () => {
       origin.answer("/away", (_, answer) => answer.writeHead(302, { location: "https://elsewhere.test/x" }).end());
       expect((await www("/away")).headers.location).toBe("https://elsewhere.test/x");
     });
 
-    test("gives no file of the PoP's own to an origin that asks for it", async () => {
+    test("serves no file of the PoP's to an origin that requests it with X-Accel-Redirect", async () => {
       origin.answer("/sent", (_, answer) => answer.writeHead(200, { "x-accel-redirect": "/page" }).end("own\n"));
       expect((await www("/sent")).body).toBe("own\n");
     });
@@ -115,7 +115,7 @@ export const proxied = () =>
       ["gzip", "gzip"],
       ["br, gzip", "br"],
       ["identity", undefined],
-    ])("to a client that takes %s, text goes out as %s", async (accepted, expected) => {
+    ])("to a client that accepts %s, text is sent as %s", async (accepted, expected) => {
       origin.answer("/text", (_, answer) =>
         answer.writeHead(200, { "content-type": "text/plain" }).end("text ".repeat(500)),
       );
@@ -124,7 +124,7 @@ export const proxied = () =>
       expect(last("/text").headers).not.toHaveProperty("accept-encoding");
     });
 
-    test("passes a WebSocket through, both ways", async () => {
+    test("passes a WebSocket through, in both directions", async () => {
       origin.server.once("upgrade", (_, socket) => {
         socket.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
         socket.pipe(socket);
@@ -132,46 +132,46 @@ export const proxied = () =>
       expect(await echoed("www.example.test")).toMatch(/^HTTP\/1\.1 101 [\s\S]*ping$/);
     });
 
-    test("keeps connections to an origin that is given by address", async () => {
+    test("keeps connections open to an origin with an address", async () => {
       origin.answer("/kept", (_, answer) => answer.writeHead(200, { "cache-control": "no-store" }).end());
       const before = origin.connections();
-      const workers = availableParallelism(); // each keeps connections of its own
+      const workers = availableParallelism(); // each keeps its own connections open
       for (let i = 0; i < 5 * workers; i++) await get("address.example.test", "/kept");
       expect(origin.connections() - before).toBeLessThanOrEqual(workers);
     });
 
-    test("is refused with 502 when an https origin shows a certificate nobody vouches for", async () => {
+    test("is a 502 if an https origin has an untrusted certificate", async () => {
       secure.answer("/secret", (_, answer) => answer.end("secret\n"));
       const before = secure.connections();
       expect((await get("secure.example.test", "/secret")).status).toBe(502);
-      // Twice: an origin by name is its own stand-in.
+      // Twice: an origin with a name is its own backup.
       expect([secure.connections() - before, secure.hits("/secret")]).toEqual([2, 0]);
       await until(pop.logs, (log) =>
         log.includes("upstream SSL certificate verify error: (18:self-signed certificate)"),
       );
     });
 
-    test("is passed on when its own authority vouches for the origin", async () => {
+    test("is passed on if the site's CA file trusts the origin", async () => {
       secure.answer("/vouched", (_, answer) => answer.end("vouched\n"));
       expect(await get("vouched.example.test", "/vouched")).toMatchObject({ status: 200, body: "vouched\n" });
     });
 
-    test("is refused with 502 when the certificate is for another name than the site says", async () => {
+    test("is a 502 if the certificate is for another name than the site says", async () => {
       expect((await get("misnamed.example.test", "/misnamed")).status).toBe(502);
       expect(secure.hits("/misnamed")).toBe(0);
     });
 
-    test("whose origin is slower than the site's patience is a 504", async () => {
+    test("whose origin is slower than the site's timeout is a 504", async () => {
       origin.answer("/slow", (_, answer) => setTimeout(() => answer.end("late\n"), 3000));
       expect((await get("strict.example.test", "/slow")).status).toBe(504);
     });
 
-    test("whose origin's name does not exist is a 502, and the other sites go on", async () => {
+    test("whose origin's name does not exist is a 502, and other sites are served", async () => {
       expect((await get("gone.example.test", "/")).status).toBe(502);
       expect((await www("/page")).status).toBe(200);
     });
 
-    test("refuses a body above 10 GB", async () => {
+    test("rejects a body above 10 GB", async () => {
       const large = {
         method: "POST",
         headers: { "content-length": String(10 * 1024 ** 3 + 1), expect: "100-continue" },

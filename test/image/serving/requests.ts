@@ -1,10 +1,10 @@
-/** What a site says in the requests that it passes on. */
+/** Headers that a site sends in the requests it passes on. */
 import { describe, expect, test } from "vitest";
 import { get, last, origin } from "./lab.ts";
 
 export const requests = () =>
-  describe("the name asked for behind a site", () => {
-    test("is what the origin is asked by, beside what the visitor asked for", async () => {
+  describe("the Host header for the origin", () => {
+    test("is the configured one, in addition to the visitor's name", async () => {
       origin.answer("/behind", (_, answer) => answer.end());
       const sent = { "x-edge": "forged", "X-EDGE": "forged", "x-forwarded-host": "forged", "x-scheme": "ftp" };
       expect((await get("behind.example.test", "/behind", { headers: sent })).status).toBe(200);
@@ -18,9 +18,9 @@ export const requests = () =>
       });
     });
 
-    test("is what relays ask by, too", async () => {
+    test("is the same over relays", async () => {
       origin.answer("/relayed", (_, answer) => answer.end());
-      // The first origin shows a certificate nobody vouches for, so the second is asked.
+      // The first origin has an untrusted certificate, so the second is used.
       expect((await get("behind-mixed.example.test", "/relayed")).status).toBe(200);
       expect(last("/relayed").headers).toMatchObject({
         host: "docs.home.internal",
@@ -30,7 +30,7 @@ export const requests = () =>
       });
     });
 
-    test("is no name for visitors: redirects and cookies for it become the site's", async () => {
+    test("is not shown to visitors: redirects and cookies for it become the site's", async () => {
       const location = "http://docs.home.internal:8088/on?x";
       origin.answer("/leads-behind", (_, answer) =>
         answer.writeHead(302, { location, "set-cookie": "a=b; Domain=docs.home.internal" }).end(),

@@ -1,11 +1,11 @@
-/** What is stored, shown and taken away as RFC 9111 says; an answer is made stale by its Age, so that nothing has to wait. */
+/** What is stored, served and removed according to RFC 9111. A response is made stale through its Age, so that no test has to wait. */
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import { describe, expect, test } from "vitest";
 import { enterTls } from "../support/client.ts";
 import { until } from "../support/pop.ts";
 import { get, last, origin, pop, www } from "./lab.ts";
 
-/** A site that stores only what its origin lets it. */
+/** A site that stores only what its origin allows. */
 const strict = (path: string, headers?: Record<string, string>) => get("strict.example.test", path, { headers });
 
 const answers = (path: string, status: number, headers: OutgoingHttpHeaders, body = "") =>
@@ -14,8 +14,8 @@ const answers = (path: string, status: number, headers: OutgoingHttpHeaders, bod
 const anHourOld = { age: "3600" };
 
 export const standards = () =>
-  describe("a proxied site, cached by the book", () => {
-    test("says how old an answer is, counting the age it came with", async () => {
+  describe("a proxied site, cached according to RFC 9111", () => {
+    test("sends the age of a response, including the one it arrived with", async () => {
       answers("/aged", 200, { "cache-control": "max-age=600", age: "100" });
       await strict("/aged");
       const { headers } = await strict("/aged");
@@ -23,7 +23,7 @@ export const standards = () =>
       expect(Number(headers.age)).toBeGreaterThanOrEqual(100);
     });
 
-    test("keeps the date of an answer, and gives one to an answer without", async () => {
+    test("keeps the date of a response, and adds one if it is missing", async () => {
       origin.answer("/undated", (_, answer) => {
         answer.sendDate = false;
         answer.writeHead(200, { "cache-control": "max-age=600" }).end();
@@ -40,7 +40,7 @@ export const standards = () =>
       ["a Date that is older", { "cache-control": "max-age=600", date: "Sat, 01 Jan 2022 00:00:00 GMT" }],
       ["Expires: 0", { expires: "0" }],
       ["Vary: *", { "cache-control": "max-age=600", vary: "Cookie, *" }],
-    ])("is asked for each time with %s", async (_, headers) => {
+    ])("is requested each time with %s", async (_, headers) => {
       const path = `/each-${JSON.stringify(headers).length}`;
       answers(path, 200, headers);
       await strict(path);
@@ -48,7 +48,7 @@ export const standards = () =>
       expect(origin.hits(path)).toBe(2);
     });
 
-    test.each([301, 308, 404, 410])("keeps a %i that the origin gives a lifetime", async (status) => {
+    test.each([301, 308, 404, 410])("stores a %i with a lifetime from the origin", async (status) => {
       answers(`/kept-${status}`, status, { "cache-control": "max-age=600" });
       await strict(`/kept-${status}`);
       expect((await strict(`/kept-${status}`)).headers["x-cache"]).toBe("HIT");
@@ -64,7 +64,7 @@ export const standards = () =>
     describe("stale", () => {
       const stale = { "cache-control": "max-age=60, stale-if-error=7200", ...anHourOld };
 
-      test("is shown while the origin fails and the origin's own bound allows", async () => {
+      test("is served while the origin fails and the origin's own limit allows", async () => {
         answers("/bounded", 200, stale, "old");
         await strict("/bounded");
         answers("/bounded", 503, {});
@@ -77,7 +77,7 @@ export const standards = () =>
         ["against must-revalidate", { ...stale, "cache-control": `${stale["cache-control"]}, must-revalidate` }],
         ["against proxy-revalidate", { ...stale, "cache-control": `${stale["cache-control"]}, proxy-revalidate` }],
         ["against no-cache", { ...stale, "cache-control": `${stale["cache-control"]}, no-cache`, etag: '"a"' }],
-      ])("is not shown %s", async (_, headers) => {
+      ])("is not served %s", async (_, headers) => {
         const path = `/unshown-${JSON.stringify(headers).length}`;
         answers(path, 200, headers, "old");
         await strict(path);
@@ -93,7 +93,7 @@ export const standards = () =>
         ["no-store", 200, { "cache-control": "no-store" }],
         ["private", 200, { "cache-control": "private" }],
         ["a cookie", 200, { "set-cookie": "a=b" }],
-      ])("is gone for good once the origin answered with %s", async (name, status, headers) => {
+      ])("is removed once the origin answered with %s", async (name, status, headers) => {
         const path = `/gone-${name.replaceAll(" ", "-")}`;
         answers(path, 200, stale, "old");
         await strict(path);
@@ -103,7 +103,7 @@ export const standards = () =>
         expect(await strict(path)).toMatchObject({ status: 503, body: "down" });
       });
 
-      test("is shown while a refresh runs, where the origin says stale-while-revalidate", async () => {
+      test("is served during a refresh if the origin allows stale-while-revalidate", async () => {
         const headers = { "cache-control": "max-age=60, stale-while-revalidate=7200", ...anHourOld };
         answers("/refreshed", 200, headers, "old");
         await strict("/refreshed");
@@ -126,7 +126,7 @@ export const standards = () =>
           else answer.writeHead(200, { "cache-control": "no-cache", etag: '"a"', "x-version": "1" }).end("body");
         });
 
-      test("renews the fields of what is stored", async () => {
+      test("updates the stored fields", async () => {
         unchanged("/renewed", { "cache-control": "max-age=600", "x-version": "2, and longer", "set-cookie": "a=b" });
         await strict("/renewed");
         const renewed = await strict("/renewed");
@@ -140,7 +140,7 @@ export const standards = () =>
         expect(hit.headers).not.toHaveProperty("set-cookie");
       });
 
-      test("with more than fits makes the next request fetch anew", async () => {
+      test("with more fields than fit makes the next request fetch again", async () => {
         unchanged("/outgrown", { "cache-control": "max-age=600", "x-version": "2".repeat(2000) });
         await strict("/outgrown");
         expect((await strict("/outgrown")).headers["x-version"]).toHaveLength(2000);
@@ -148,8 +148,8 @@ export const standards = () =>
       });
     });
 
-    describe("a crowd", () => {
-      /** Each request that comes for a path, as it comes. */
+    describe("simultaneous requests", () => {
+      /** Each request for a path, as it arrives. */
       const held = (path: string) => {
         const come: { request: IncomingMessage; answer: ServerResponse }[] = [];
         origin.answer(path, (request, answer) => void come.push({ request, answer }));
@@ -163,12 +163,12 @@ export const standards = () =>
         };
       };
 
-      test("for what may not be stored reaches the origin side by side", async () => {
+      test("for what may not be stored reach the origin in parallel", async () => {
         const { come, count } = held("/crowd-private");
         const visits = Array.from({ length: 20 }, () => www("/crowd-private"));
         await count(1);
         come[0]?.answer.writeHead(200, { "cache-control": "no-store" }).end();
-        // None of these is answered before all have come.
+        // None of these is answered before all have arrived.
         await count(20);
         for (const { answer } of come.slice(1)) answer.writeHead(200, { "cache-control": "no-store" }).end();
         expect((await Promise.all(visits)).every(({ status }) => status === 200)).toBe(true);
@@ -179,7 +179,7 @@ export const standards = () =>
         expect((await Promise.all(again)).map(({ headers }) => headers["x-cache"])).toEqual(Array(20).fill("BYPASS"));
       });
 
-      test("is served what was fetched for a visitor who left", async () => {
+      test("are served what was fetched for a visitor who disconnected", async () => {
         const { come, count } = held("/crowd-left");
         const visitor = await enterTls(pop.https, { servername: "strict.example.test" });
         visitor.write("GET /crowd-left HTTP/1.1\r\nhost: strict.example.test\r\n\r\n");
@@ -191,7 +191,7 @@ export const standards = () =>
         expect(come).toHaveLength(1);
       });
 
-      test("goes on when the fetch it waits for fails", async () => {
+      test("continue if the fetch they wait for fails", async () => {
         const { come, count } = held("/crowd-failed");
         const first = strict("/crowd-failed");
         await count(1);
@@ -207,7 +207,7 @@ export const standards = () =>
         ["a range", { range: "bytes=0-0" }],
         ["Authorization", { authorization: "Basic b25l" }],
         ["an event stream", { accept: "text/event-stream" }],
-      ])("is not waited with by a request for %s", async (name, headers) => {
+      ])("do not include a request for %s", async (name, headers) => {
         const path = `/crowd-not-${name.replaceAll(" ", "-")}`;
         const { come, count } = held(path);
         const visits = [strict(path), count(1).then(() => strict(path, headers))];
@@ -224,7 +224,7 @@ export const standards = () =>
       expect(last("/passed").headers).toMatchObject({ "if-none-match": '"mine"', range: "bytes=0-0" });
     });
 
-    test("learns nothing about a page from visitors whose answers are their own", async () => {
+    test("learns nothing about a page from visitors whose responses are personal", async () => {
       const visitors = (headers?: Record<string, string>) => get("visitors.example.test", "/front", { headers });
       origin.answer("/front", (request, answer) => {
         const own = request.headers.cookie?.includes("session");
@@ -236,7 +236,7 @@ export const standards = () =>
     });
 
     test.each(["POST", "PUT", "DELETE", "PATCH"])(
-      "is fetched anew after a %s that succeeded, and what it named too",
+      "is fetched again after a successful %s, and so are the URLs that it names",
       async (method) => {
         const [changed, named] = [`/changed-${method}`, `/named-${method}`];
         let status = 500;
@@ -258,7 +258,7 @@ export const standards = () =>
 
     test.each([
       [60_000, "HIT"],
-      // nginx counts the bytes of a stored header in 16 bits.
+      // nginx stores the length of a header in 16 bits.
       [65_300, "BYPASS"],
       [67_000, "BYPASS"],
     ])("serves a response with a header of %i bytes as it is, the second time as a %s", async (bytes, second) => {
@@ -272,7 +272,7 @@ export const standards = () =>
       }
     });
 
-    test("asks the origin for no more than HEAD, and stores nothing from it", async () => {
+    test("sends a HEAD to the origin as HEAD, and stores nothing from it", async () => {
       origin.answer("/head", (request, answer) =>
         answer.writeHead(200, { "cache-control": "max-age=600" }).end(request.method),
       );
@@ -282,13 +282,13 @@ export const standards = () =>
       expect((await get("strict.example.test", "/head", { method: "HEAD" })).headers["x-cache"]).toBe("HIT");
     });
 
-    test("is cut into ranges once it is stored, though it came in chunks", async () => {
+    test("is served in ranges once it is stored, although it arrived in chunks", async () => {
       answers("/ranged", 200, { "cache-control": "max-age=600" }, "0123456789");
       await strict("/ranged");
       expect(await strict("/ranged", { range: "bytes=2-3" })).toMatchObject({ status: 206, body: "23" });
     });
 
-    test("does not store what is larger than the site lets it be, whether the origin says its length or not", async () => {
+    test("does not store what is larger than the site's limit, with or without a Content-Length", async () => {
       const large = Buffer.alloc(17 * 1024 * 1024, "x");
       for (const [path, headers] of [
         ["/large", { "content-length": large.length }],

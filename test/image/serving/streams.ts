@@ -1,10 +1,10 @@
-/** Answers and bodies that come in pieces, and parts of large ones: each piece is passed on while the rest is still to come. */
+/** Responses and bodies that arrive in pieces, and parts of large ones: each piece is passed on while the rest is still on its way. */
 import type { ServerResponse } from "node:http";
 import { describe, expect, test } from "vitest";
 import { openExchange } from "../support/client.ts";
 import { get, last, origin, pop, second, secure } from "./lab.ts";
 
-/** Sites of every way to an origin, and the origin that is asked. */
+/** Sites with each kind of connection to an origin, and that origin. */
 const ways = [
   ["one origin by name", "plain.example.test", () => origin],
   ["one origin by https", "secure-plain.example.test", () => secure],
@@ -14,13 +14,13 @@ const ways = [
 ] as const;
 
 export const streams = () =>
-  describe("what comes in pieces", () => {
+  describe("streaming", () => {
     describe.each(ways)("through %s", (_, host, asked) => {
       test.each([
         ["an event stream", { "content-type": "text/event-stream", "cache-control": "no-cache" }],
         ["a page", { "content-type": "text/html", "cache-control": "no-store" }],
         ["compressible data", { "content-type": "application/json", "cache-control": "private" }],
-      ])("%s: the visitor has each piece before the origin says the next", async (name, headers) => {
+      ])("%s: the visitor gets each piece before the origin sends the next", async (name, headers) => {
         const path = `/pieces-${name.length}`;
         let answer: ServerResponse | undefined;
         asked().answer(path, (_, response) => {
@@ -45,7 +45,7 @@ export const streams = () =>
         await exchange.end;
       });
 
-      test("an upload: the origin has each piece before the visitor sends the next", async () => {
+      test("an upload: the origin gets each piece before the visitor sends the next", async () => {
         let seen = "";
         let arrived: (text: string) => void = () => {};
         asked().answer("/upload-pieces", (request, response) => {
@@ -67,7 +67,7 @@ export const streams = () =>
         await exchange.until("one two three ");
       });
 
-      test("a range, and HEAD, cost the origin what was asked for", async () => {
+      test("a range, and HEAD, fetch only what was requested", async () => {
         asked().answer("/film", (request, response) => {
           if (request.method === "HEAD") return response.writeHead(200, { "content-length": 1_000_000 }).end();
           if (request.headers.range !== "bytes=10-19") return response.writeHead(200).end("x".repeat(1_000_000));
@@ -88,13 +88,13 @@ export const streams = () =>
       });
     });
 
-    test("a body goes to the next origin when the first cannot be reached", async () => {
+    test("a body is sent to the next origin if the first cannot be reached", async () => {
       second.answer("/posted", (request, response) => request.pipe(response));
       const answer = await get("standby.example.test", "/posted", { method: "POST", body: "kept\n" });
       expect(answer).toMatchObject({ status: 200, body: "kept\n" });
     });
 
-    test("a range of what is stored is cut from it, and the origin is not asked", async () => {
+    test("a range of a stored response is served without the origin", async () => {
       origin.answer("/stored-film", (_, response) =>
         response.writeHead(200, { "cache-control": "max-age=60", etag: '"v1"' }).end("0123456789"),
       );
@@ -105,7 +105,7 @@ export const streams = () =>
       expect(origin.hits("/stored-film")).toBe(1);
     });
 
-    test("what is larger than the site stores is passed on and not stored", async () => {
+    test("a response larger than the site's limit is passed on and not stored", async () => {
       const size = 17 * 1024 * 1024; // maxFileMb of these tests is 16
       origin.answer("/larger", (_, response) =>
         response.writeHead(200, { "cache-control": "max-age=60", "content-length": size }).end(Buffer.alloc(size)),
@@ -115,7 +115,7 @@ export const streams = () =>
       expect(origin.hits("/larger")).toBe(2);
     });
 
-    test("a visitor's own WebSocket is the only upgrade an origin hears of", async () => {
+    test("a visitor's WebSocket is the only upgrade that is passed to an origin", async () => {
       origin.answer("/upgrade", (request, response) => response.end(JSON.stringify(request.headers)));
       const { body } = await get("plain.example.test", "/upgrade", {
         headers: { connection: "upgrade, http2-settings", upgrade: "h2c", "http2-settings": "AAMAAABkAAQAAP__" },

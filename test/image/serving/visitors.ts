@@ -1,11 +1,11 @@
-/** Whom what is stored is for, and who waits for whom. Storing itself: standards.ts. */
+/** Who may get a stored response, and who waits for whom. Storing itself: standards.ts. */
 import { describe, expect, test } from "vitest";
 import { until } from "../support/pop.ts";
 import { get, origin, www } from "./lab.ts";
 
 const mark = ({ headers }: { headers: Record<string, unknown> }) => headers["x-cache"];
 
-/** The origin keeps each until as many as expected are with it, so that whoever waits for another is never answered. */
+/** The origin holds each request until as many as expected have arrived, so a request that waits for another is never answered. */
 function together(path: string, headers: Record<string, string>, expected: number) {
   const held: (() => void)[] = [];
   origin.answer(path, (_, response) => {
@@ -15,8 +15,8 @@ function together(path: string, headers: Record<string, string>, expected: numbe
 }
 
 export const visitors = () =>
-  describe("a proxied site, cached for many visitors", () => {
-    test("is served at once while it is fetched anew where the origin allows that, and holds nobody's connection", async () => {
+  describe("a proxied site with cache and many visitors", () => {
+    test("is served stale at once during a refresh if the origin allows it, without blocking a connection", async () => {
       let release = () => {};
       origin.answer("/swr", (_, response) =>
         response.writeHead(200, { "cache-control": "max-age=1, stale-while-revalidate=60" }).end("old\n"),
@@ -25,13 +25,13 @@ export const visitors = () =>
       origin.answer("/swr", (_, response) => {
         release = () => response.writeHead(200, { "cache-control": "max-age=60" }).end("new\n");
       });
-      // The one that the refresh began with.
+      // The one that started the refresh.
       const seen = await until(
         () => www("/swr", { headers: { connection: "keep-alive" } }),
         (it) => mark(it) === "STALE",
       );
       expect([seen.body, seen.headers.connection]).toEqual(["old\n", "close"]);
-      // The refresh is still under way, and others have the old page too.
+      // The refresh is still in progress, and others get the old page too.
       expect((await www("/swr")).body).toBe("old\n");
       release();
       await until(
@@ -40,8 +40,8 @@ export const visitors = () =>
       );
     });
 
-    describe("a crowd", () => {
-      test("on a page never seen that may not be stored goes on together once the first is answered", async () => {
+    describe("simultaneous requests", () => {
+      test("for an unknown page that may not be stored continue together once the first is answered", async () => {
         let first = true;
         const held: (() => void)[] = [];
         origin.answer("/crowd-new", (_, response) => {
@@ -57,13 +57,13 @@ export const visitors = () =>
         expect(origin.hits("/crowd-new")).toBe(20);
       });
 
-      test("of long polls never waits for one another", async () => {
+      test("for long polls never wait for one another", async () => {
         together("/poll", { "cache-control": "no-store" }, 2);
         await Promise.all([www("/poll"), www("/poll")]);
         expect(origin.hits("/poll")).toBe(2);
       });
 
-      test("of event streams never waits for one another", async () => {
+      test("for event streams never wait for one another", async () => {
         const headers = { accept: "text/event-stream" };
         together("/events", { "content-type": "text/event-stream" }, 3);
         await Promise.all([1, 2, 3].map(() => www("/events", { headers })));
@@ -73,14 +73,14 @@ export const visitors = () =>
     describe("visitors", () => {
       const session = { headers: { cookie: "session=1" } };
 
-      test("who have a cookie are not shown what was stored for one without, where the origin says nothing", async () => {
+      test("with a cookie are not served what was stored for one without, if the origin says nothing", async () => {
         origin.answer("/greeting", (request, response) => response.end(request.headers.cookie ?? "nobody"));
         expect((await www("/greeting")).body).toBe("nobody");
         expect((await www("/greeting", session)).body).toBe("session=1");
         expect(mark(await www("/greeting"))).toBe("HIT");
       });
 
-      test("who come with a cookie first leave the store to the others", async () => {
+      test("with a cookie who come first do not affect storing for the others", async () => {
         origin.answer("/greeting-2", (request, response) => response.end(request.headers.cookie ?? "nobody"));
         expect((await www("/greeting-2", session)).body).toBe("session=1");
         expect((await www("/greeting-2")).body).toBe("nobody");
@@ -88,7 +88,7 @@ export const visitors = () =>
         expect((await www("/greeting-2", session)).body).toBe("session=1");
       });
 
-      test("share what the origin says is for all, whatever cookies they have", async () => {
+      test("share what the origin marks as public, whatever cookies they have", async () => {
         origin.answer("/public", (_, response) => response.writeHead(200, { "cache-control": "max-age=60" }).end());
         await www("/public", session);
         expect(mark(await www("/public"))).toBe("HIT");
@@ -107,7 +107,7 @@ export const visitors = () =>
       });
     });
 
-    test("answers a visitor's condition, whether the answer is stored or not", async () => {
+    test("evaluates a visitor's conditions, whether the response is stored or not", async () => {
       for (const [path, control] of [
         ["/tag-stored", "max-age=60"],
         ["/tag-not-stored", "private"],

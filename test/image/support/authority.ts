@@ -1,4 +1,4 @@
-/** A real ACME authority in a process of its own: pebble, as the homelab builds it for tests. Its own certificate is that of the tests' origin. */
+/** A real ACME CA in a process of its own: pebble, as the homelab builds it for tests. Its own certificate is that of the tests' origin. */
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:https";
@@ -15,21 +15,21 @@ import { originName } from "./spec.ts";
 export const authorityName = "authority.example";
 
 export interface Authority {
-  /** Of its ACME directory. */
+  /** URL of its ACME directory. */
   directory: string;
-  /** PEM of the root that what it issues is verified by. */
+  /** PEM of the root that verifies its certificates. */
   root: string;
-  /** Orders so far. */
+  /** Number of orders so far. */
   orders(): number;
-  /** Accounts so far. */
+  /** Number of accounts so far. */
   accounts(): number;
-  /** Has it want a certificate (PEM) renewed now. */
+  /** Makes it request the renewal of a certificate (PEM) now. */
   renew(certificate: string): Promise<void>;
-  /** Nobody listens from then on. */
+  /** Stops listening. */
   close(): Promise<void>;
 }
 
-/** Listens at `address`, on this port and the next one; looks names up at a name server, and proves them at port 80. */
+/** Listens at `address`, on this port and the next one. Resolves names through a name server, and validates them on port 80. */
 export async function startAuthority({
   address,
   port,
@@ -39,12 +39,12 @@ export async function startAuthority({
   port: number;
   nameServer: string;
 }): Promise<Authority> {
-  const folder = mkdtempSync(join(tmpdir(), "fly-pops-authority-"));
+  const dir = mkdtempSync(join(tmpdir(), "fly-pops-authority-"));
   const image = await homelabImage({ docker, target: "pebble", log: () => {} });
-  const program = await programOf(image, "/out/usr/bin/pebble", folder);
+  const program = await programOf(image, "/out/usr/bin/pebble", dir);
   const file = (name: string, content: string): string => {
-    writeFileSync(join(folder, name), content, { mode: 0o600 });
-    return join(folder, name);
+    writeFileSync(join(dir, name), content, { mode: 0o600 });
+    return join(dir, name);
   };
   const config = {
     listenAddress: `${address}:${port}`,
@@ -116,7 +116,7 @@ export async function startAuthority({
     close: async () => {
       child.kill("SIGKILL");
       await ended;
-      rmSync(folder, { recursive: true, force: true });
+      rmSync(dir, { recursive: true, force: true });
     },
   };
 }

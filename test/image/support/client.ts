@@ -4,9 +4,9 @@ import type { Transform } from "node:stream";
 import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from "node:tls";
 import { createBrotliDecompress, createGunzip } from "node:zlib";
 
-/** What a client behind the edge proxy is to the PoP: a PROXY v2 header, then its bytes. */
+/** A client behind the edge proxy, as the PoP sees it: a PROXY v2 header, then its bytes. */
 export interface Visit {
-  /** Port of 127.0.0.1 where the PoP's own is published. */
+  /** Port of 127.0.0.1 on which the PoP's port is published. */
   port: number;
   host: string;
   path?: string;
@@ -15,7 +15,7 @@ export interface Visit {
   body?: string;
   /** The visitor's address, of either family. Default 203.0.113.9. */
   client?: string;
-  /** Name in the TLS hello; default `host`. */
+  /** Server name in the ClientHello; default `host`. */
   servername?: string;
 }
 
@@ -42,14 +42,14 @@ export function proxyV2(client: string): Buffer {
 
 const bytesOf4 = (address: string): Buffer => Buffer.from(address.split(".").map(Number));
 
-/** Of an address with one "::" in it. */
+/** Of an address that contains "::". */
 export function bytesOf6(address: string): Buffer {
   const [head = [], tail = []] = address.split("::").map((half) => half.split(":").filter(Boolean));
   const words = [...head, ...Array<string>(8 - head.length - tail.length).fill("0"), ...tail];
   return Buffer.from(words.map((word) => word.padStart(4, "0")).join(""), "hex");
 }
 
-/** A connection whose PROXY header is sent. */
+/** A connection on which the PROXY header has been sent. */
 export async function enter(port: number, client = "203.0.113.9"): Promise<Socket> {
   const socket = connect(port, "127.0.0.1");
   await new Promise<void>((connected, failed) => socket.once("connect", connected).once("error", failed));
@@ -57,7 +57,7 @@ export async function enter(port: number, client = "203.0.113.9"): Promise<Socke
   return socket;
 }
 
-/** Certificates of these PoPs are self-signed: who they are for is the test's to look at, not to trust. */
+/** Certificates of these PoPs are self-signed: tests check the name themselves. */
 export async function enterTls(port: number, options: ConnectionOptions, client?: string): Promise<TLSSocket> {
   const socket = tlsConnect({
     rejectUnauthorized: false,
@@ -80,10 +80,10 @@ export async function http(visit: Visit): Promise<Visited> {
   return exchange(visit, await enter(visit.port, visit.client));
 }
 
-/** Node's own bound of headers is 16 KB. */
+/** Node's own limit for headers is 16 KB. */
 const maxHeaderSize = 128 * 1024;
 
-/** A request over a connection that is open; not sent yet. */
+/** A request on an open connection, not sent yet. */
 const begin = (visit: Omit<Visit, "body">, socket: Socket): ClientRequest =>
   httpRequest({
     createConnection: () => socket,
@@ -114,14 +114,14 @@ function exchange(visit: Visit, socket: Socket): Promise<Visited> {
   });
 }
 
-/** A request and its answer as they pass, piece by piece. */
+/** A request and its response, piece by piece. */
 export interface Exchange {
-  /** To be written to and ended. */
+  /** For the request's body: to be written to and ended. */
   request: ClientRequest;
   response: Promise<IncomingMessage>;
-  /** Waits until the text of the answer so far, decompressed, ends with this. */
+  /** Waits until the text of the response so far, decompressed, ends with this. */
   until(text: string): Promise<void>;
-  /** The answer was whole. */
+  /** Whether the response was complete. */
   end: Promise<void>;
 }
 
@@ -147,7 +147,7 @@ export async function openExchange(visit: Omit<Visit, "body">): Promise<Exchange
         stream.once("end", ended).once("error", failed);
       }),
   );
-  end.catch(() => {}); // told to who waits for it
+  end.catch(() => {}); // the error is reported where `end` is awaited
   return {
     request,
     response,

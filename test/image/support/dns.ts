@@ -2,20 +2,20 @@ import { createSocket } from "node:dgram";
 import { createServer, isIPv6 } from "node:net";
 import dns from "dns-packet";
 
-/** A name server whose answers the test says. */
+/** A name server whose responses the test sets. */
 export interface NameServer {
-  /** What a name has from now on: addresses of either family; none (NXDOMAIN); or nothing at all, as when the server is away. */
+  /** Sets a name's response from now on: addresses of either family; none (NXDOMAIN); or no response, as if the server were down. */
   say(name: string, addresses: readonly string[] | "silence"): void;
-  /** Domains of authorities that the CAA records of a name allow from now on; none: it has no such records. */
+  /** Domains of CAs that the CAA records of a name allow from now on. Empty: it has no such records. */
   allow(name: string, authorities: readonly string[]): void;
-  /** How often it was asked for a name, whether it answered or not. */
+  /** How many queries for a name arrived, whether answered or not. */
   asked(name: string): number;
   close(): Promise<void>;
 }
 
 const nameError = 3;
 
-/** Answers A and AAAA by UDP and TCP, with a TTL of a second. https://www.rfc-editor.org/rfc/rfc1035#section-4 */
+/** Answers A and AAAA over UDP and TCP, with a TTL of one second. https://www.rfc-editor.org/rfc/rfc1035#section-4 */
 export async function startNameServer(address: string, port: number): Promise<NameServer> {
   const names = new Map<string, readonly string[] | "silence">();
   const allowed = new Map<string, readonly string[]>();
@@ -59,7 +59,7 @@ export async function startNameServer(address: string, port: number): Promise<Na
     const text = answer(query);
     if (text) socket.send(text, from.port, from.address);
   });
-  // Each message behind its length: https://www.rfc-editor.org/rfc/rfc1035#section-4.2.2
+  // Each message follows its length: https://www.rfc-editor.org/rfc/rfc1035#section-4.2.2
   const server = createServer((client) => {
     let received = Buffer.alloc(0);
     client.on("error", () => {});

@@ -1,4 +1,4 @@
-/** A service of gRPC in the test's own process, and its clients as visitors. */
+/** A gRPC service in the test's own process, and its clients as visitors. */
 import { connect, createServer, type Server as TcpServer } from "node:net";
 import {
   type ChannelOptions,
@@ -45,11 +45,11 @@ const methods = {
 
 export interface EchoService {
   port: number;
-  /** What calls were asked with, oldest first. */
+  /** The metadata of calls, oldest first. */
   seen: { host: string; path: string; metadata: Metadata }[];
-  /** Calls that ended because the client gave up. */
+  /** Number of calls that ended because the client cancelled. */
   cancelled(): number;
-  /** Ends all connections at once. */
+  /** Closes all connections at once. */
   kill(): void;
   close(): void;
 }
@@ -58,13 +58,13 @@ export interface EchoOptions {
   port: number;
   /** With the origins' certificate. */
   tls?: boolean;
-  /** The authority of the certificates that clients have to show. Absent: they show none. */
+  /** CA certificate for client certificates. Absent: clients need none. */
   clients?: string;
 }
 
 /**
- * Unary: the message comes back; metadata `x-fail` is a status to fail with. Collect: how many messages came, and their bytes. Count: as many messages as the
- * request says. Talk: each message comes back as it arrives. Never: nothing is ever said.
+ * Unary: returns the message; metadata `x-fail` is a status to fail with. Collect: returns the number of messages and their bytes. Count: returns as many
+ * messages as the request says. Talk: returns each message as it arrives. Never: does not respond.
  */
 export async function startEcho({ port, tls = false, clients }: EchoOptions): Promise<EchoService> {
   const server = new Server({ "grpc.max_receive_message_length": -1 });
@@ -134,14 +134,14 @@ export async function startEcho({ port, tls = false, clients }: EchoOptions): Pr
   };
 }
 
-/** What came of a call. */
+/** Outcome of a call. */
 export interface Called {
   messages: string[];
   initial: Metadata;
   status: StatusObject;
 }
 
-/** Clients of one site behind the edge's own proxy: a port of this machine that puts a PROXY header before what it passes on. */
+/** Clients of one site behind an edge proxy: a port of this machine that prepends a PROXY header. */
 export class EchoClients {
   readonly #edge: TcpServer;
   readonly #all: Client[] = [];
@@ -150,7 +150,7 @@ export class EchoClients {
     this.#edge = edge;
   }
 
-  /** @param pop port of 127.0.0.1 where the PoP's own is published */
+  /** @param pop port of 127.0.0.1 on which the PoP's port is published */
   static async open(pop: number): Promise<EchoClients> {
     const edge = createServer((visitor) => {
       const inward = connect(pop, "127.0.0.1");
@@ -163,7 +163,7 @@ export class EchoClients {
     return new EchoClients(edge);
   }
 
-  /** @param certificate what the site is known by */
+  /** @param certificate the certificate that clients trust for the site */
   to(host: string, certificate: string, more: ChannelOptions = {}): Client {
     const address = this.#edge.address();
     if (address === null || typeof address === "string") throw new Error("the edge does not listen");
@@ -190,7 +190,7 @@ export const metadata = (fields: Record<string, string | Buffer>): Metadata => {
   return all;
 };
 
-/** One message there, one back. */
+/** One message in each direction. */
 export function unary(
   client: Client,
   message: string | Buffer,
@@ -219,7 +219,7 @@ export function unary(
 
 const nothing: StatusObject = { code: status.UNKNOWN, details: "", metadata: new Metadata() };
 
-/** Many messages there, one back. */
+/** Many messages to the service, one back. */
 export function collect(client: Client, messages: Iterable<Buffer>): Promise<Called> {
   return new Promise((done) => {
     const called: Called = { messages: [], initial: new Metadata(), status: nothing };
@@ -232,7 +232,7 @@ export function collect(client: Client, messages: Iterable<Buffer>): Promise<Cal
   });
 }
 
-/** One message there, many back. */
+/** One message to the service, many back. */
 export function serverStream(
   client: Client,
   which: "count" | "never",
@@ -256,7 +256,7 @@ export function serverStream(
   });
 }
 
-/** A conversation that goes on until it is ended. */
+/** A bidirectional stream that continues until it is ended. */
 export function converse(client: Client) {
   const call = client.makeBidiStreamRequest(methods.talk.path, asIs, asIs, new Metadata());
   const waiting: ((answer: string) => void)[] = [];
@@ -266,7 +266,7 @@ export function converse(client: Client) {
   return {
     call,
     status,
-    /** Says one thing, and waits for the answer to it. */
+    /** Sends one message and waits for the response to it. */
     say: (message: string): Promise<string> =>
       new Promise((answered) => {
         waiting.push(answered);

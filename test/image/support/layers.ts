@@ -14,29 +14,29 @@ export const layersOf = async (id: string): Promise<string[]> =>
   (await docker.getImage(id).inspect()).RootFS.Layers ?? [];
 
 export interface Entry {
-  /** Without a slash before; one behind when it is a folder. */
+  /** Without a leading slash; directories have a trailing one. */
   path: string;
-  folder: boolean;
+  isDir: boolean;
 }
 
 const listed = new Map<string, Promise<Entry[][]>>();
 
-/** What each layer holds, lowest first. An image is written out once: its id is its content. */
+/** The content of each layer, lowest first. Each image is exported only once: its ID identifies its content. */
 export function paths(id: string): Promise<Entry[][]> {
   const found = listed.get(id) ?? withLayers(id, entriesOf);
   listed.set(id, found);
   return found;
 }
 
-async function entriesOf(folder: string, layer: string): Promise<Entry[]> {
-  const { stdout } = await run("tar", ["-tf", layer], { cwd: folder, maxBuffer: 1 << 24 });
+async function entriesOf(dir: string, layer: string): Promise<Entry[]> {
+  const { stdout } = await run("tar", ["-tf", layer], { cwd: dir, maxBuffer: 1 << 24 });
   return stdout
     .trim()
     .split("\n")
-    .map((path) => ({ path, folder: path.endsWith("/") }));
+    .map((path) => ({ path, isDir: path.endsWith("/") }));
 }
 
-/** Bytes of each layer as a registry gets it, lowest first; the engine's own gzip may differ by some percent. */
+/** Bytes of each layer as a registry gets it, lowest first. The engine's own gzip may differ by a few percent. */
 export const blobBytes = (id: string): Promise<number[]> =>
   withLayers(id, async (folder, layer) => {
     let bytes = 0;
@@ -46,21 +46,21 @@ export const blobBytes = (id: string): Promise<number[]> =>
     return bytes;
   });
 
-/** Files that lie in more than one layer, or that a layer deletes. */
+/** Files that are in more than one layer, or that a layer deletes. */
 export function duplicates(layers: Entry[][]): string[] {
-  const files = layers.flat().flatMap(({ path, folder }) => (folder ? [] : [path]));
+  const files = layers.flat().flatMap(({ path, isDir: folder }) => (folder ? [] : [path]));
   return files.filter((path, at) => files.indexOf(path) !== at || /(^|\/)\.wh\./.test(path));
 }
 
-/** Asks each layer of what `docker save` writes. */
+/** Calls back for each layer of what `docker save` writes. */
 async function withLayers<T>(id: string, ask: (folder: string, layer: string) => Promise<T>): Promise<T[]> {
-  const folder = mkdtempSync(join(tmpdir(), "fly-pops-image-"));
+  const dir = mkdtempSync(join(tmpdir(), "fly-pops-image-"));
   try {
-    await pipeline(await docker.getImage(id).get(), createWriteStream(join(folder, "image.tar")));
-    await run("tar", ["-xf", "image.tar"], { cwd: folder });
-    const [{ Layers }] = JSON.parse(readFileSync(join(folder, "manifest.json"), "utf8")) as [{ Layers: string[] }];
-    return await Promise.all(Layers.map((layer) => ask(folder, layer)));
+    await pipeline(await docker.getImage(id).get(), createWriteStream(join(dir, "image.tar")));
+    await run("tar", ["-xf", "image.tar"], { cwd: dir });
+    const [{ Layers }] = JSON.parse(readFileSync(join(dir, "manifest.json"), "utf8")) as [{ Layers: string[] }];
+    return await Promise.all(Layers.map((layer) => ask(dir, layer)));
   } finally {
-    rmSync(folder, { recursive: true });
+    rmSync(dir, { recursive: true });
   }
 }

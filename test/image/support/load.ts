@@ -1,34 +1,34 @@
-/** Many visitors at once: connections that stay open, each asking for one thing after the other. */
+/** Many visitors at once: connections that stay open, each sending one request after another. */
 import { Agent, request } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 
 export interface Load {
-  /** Makes one connection: to the PoP or to whoever it is compared with. Told which of the visitors it is for, from 0. */
+  /** Makes one connection, to the PoP or to what it is compared with. Gets the number of the visitor, from 0. */
   open: (visitor: number) => Promise<Socket>;
   connections: number;
   host: string;
-  /** Path of the next request, undefined when it is enough. */
+  /** Path of the next request. Undefined: no more requests. */
   next: () => string | undefined;
-  /** Milliseconds from the beginning of a visitor's request to its next one, if that has ended by then. Absent: one follows the other. */
+  /** Milliseconds from the start of a visitor's request to its next one, if that has ended by then. Absent: the next one follows immediately. */
   everyMs?: number;
-  /** Posted with each request. Absent: they are GETs. */
+  /** Body of each POST. Absent: requests are GETs. */
   body?: Buffer;
 }
 
 export interface Loaded {
   requests: number;
-  /** Bytes of bodies. */
+  /** Bytes of response bodies. */
   bytes: number;
-  /** Answers by status; what was no answer counts under its error's words. */
+  /** Responses by status; errors count under their message. */
   outcomes: Record<string, number>;
-  /** Milliseconds from a request to the end of its answer. */
+  /** Milliseconds from a request to the end of its response. */
   p50Ms: number;
   p99Ms: number;
 }
 
-/** Keeps one connection. */
+/** Uses one keepalive connection. */
 class Visitor extends Agent {
   readonly #open: () => Promise<Socket>;
 
@@ -66,7 +66,7 @@ export async function load({ open, connections, host, next, everyMs = 0, body }:
   return { requests: times.length, bytes, outcomes, ...percentiles(times) };
 }
 
-/** As many new connections as `times`, `atOnce` at a time: each shakes hands and leaves. */
+/** Makes `times` new connections, `atOnce` at a time: each one completes a handshake and closes. */
 export async function shakeHands(open: () => Promise<Socket>, times: number, atOnce: number): Promise<Loaded> {
   const took: number[] = [];
   const outcomes: Record<string, number> = {};

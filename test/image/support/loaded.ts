@@ -1,4 +1,4 @@
-/** A PoP in 256 MB under two hundred visitors who make it write to its cache. */
+/** A PoP with 256 MB under the load of two hundred visitors whose requests fill its cache. */
 import { PassThrough } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Container } from "dockerode";
@@ -14,7 +14,7 @@ import { originName, outward, stored } from "./spec.ts";
 
 const host = "loaded.example.test";
 
-/** A network of its own: those of the other files have theirs at the same time. */
+/** A network of its own: other test files have theirs at the same time. */
 export interface LoadNetwork {
   name: string;
   subnet: string;
@@ -22,7 +22,7 @@ export interface LoadNetwork {
   origin: string;
 }
 
-/** The whole PoP, tailnet and vault included, with one site more. */
+/** The whole PoP, including tailnet and vault, with one more site. */
 export const loadedSpec = (network: LoadNetwork): ImageSpec => ({
   ...outward(),
   sites: [
@@ -38,11 +38,11 @@ export const loadedSpec = (network: LoadNetwork): ImageSpec => ({
 
 export interface LoadOrigin {
   container: Container;
-  /** TCP connections it has taken so far on the port for https. */
+  /** TCP connections accepted so far on the port for https. */
   connections(): Promise<number>;
 }
 
-/** The project's own web server at the address and under the name that origins have, by http on 8080 and by https on 8443. */
+/** The project's own web server at the address and under the name of origins, over http on 8080 and over https on 8443. */
 export async function startLoadOrigin(bench: Bench, network: LoadNetwork): Promise<LoadOrigin> {
   const container = await docker.createContainer({
     Image: await homelabImage({ docker, target: "origin", log: () => {} }),
@@ -74,15 +74,15 @@ export async function startLoadOrigin(bench: Bench, network: LoadNetwork): Promi
 }
 
 export interface UnderLoad extends Loaded {
-  /** The most it held at any look, each second. */
+  /** The maximum of all samples, one per second. */
   most: Memory;
   pop: Pop;
 }
 
-/** Bytes of an object: some three hundred of them are more than the machine has. */
+/** Bytes of an object: about three hundred of them exceed the machine's memory. */
 const objectBytes = 64 * 1024;
 
-/** One in `fresh` requests is for what nobody asked for before, and so written to the cache; the others are for what was. */
+/** One in `fresh` requests is for an object that was never requested before, and is written to the cache; the others are for stored objects. */
 export async function underLoad(
   bench: Bench,
   network: LoadNetwork,

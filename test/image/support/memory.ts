@@ -1,15 +1,15 @@
 import type { Pop } from "./pop.ts";
 
 export interface Memory {
-  /** Held by processes; nothing takes it from them but their end. */
+  /** Used by processes; it becomes free only when they end. */
   anonymousBytes: number;
-  /** The kernel's own for them: sockets, page tables, open files. */
+  /** Used by the kernel for them: sockets, page tables, open files. */
   kernelBytes: number;
-  /** Processes the kernel killed because there was no more. */
+  /** Processes that the kernel killed because there was no memory left. */
   oomKills: number;
 }
 
-/** What a PoP's cgroup holds, from the container's own view of it, version 2 or 1. https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files */
+/** The memory of a PoP's cgroup, from inside the container, version 2 or 1. https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files */
 export async function memoryOf(pop: Pop): Promise<Memory> {
   const script =
     "cd /sys/fs/cgroup; if [ -e memory.stat ]; then cat memory.stat memory.events; else cd memory; cat memory.stat memory.oom_control; echo kernel $(cat memory.kmem.usage_in_bytes); fi";

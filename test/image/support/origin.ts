@@ -6,29 +6,29 @@ import { join } from "node:path";
 
 const read = (name: string): string => readFileSync(join(import.meta.dirname, name), "utf8");
 
-/** Signed by itself, for the origin's name. */
+/** Self-signed, for the origin's name. */
 export const originCertificate = read("origin.pem");
 
-/** Nobody's secret: it proves who the tests' origin is, to images the tests make. */
+/** Not a secret: it only identifies the tests' origin to images that the tests build. */
 export const originKey = read("origin.key.pem");
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
-/** A web server in the test's own process: what it answers is said by the test, what it was asked is there to look at. */
+/** A web server in the test's own process: the test sets its responses and inspects its requests. */
 export interface Origin {
   port: number;
   server: Server;
   /** Requests so far, oldest first. */
   seen: IncomingMessage[];
-  /** Connections taken so far. */
+  /** Connections accepted so far. */
   connections(): number;
-  /** Requests for one path, with or without query. */
+  /** Requests for one path, with or without a query. */
   hits(path: string): number;
   answer(path: string, answer: Answer): void;
   close(): Promise<void>;
 }
 
-/** Listens on every address unless one is said, and on a free port where none is said: containers come from their bridge's. */
+/** Listens on all addresses and a free port by default: containers connect from their bridge. */
 export async function startOrigin({ tls = false, port = 0, address = "0.0.0.0" } = {}): Promise<Origin> {
   const answers = new Map<string, Answer>();
   const seen: IncomingMessage[] = [];
@@ -39,7 +39,7 @@ export async function startOrigin({ tls = false, port = 0, address = "0.0.0.0" }
     const answer = answers.get(pathOf(request)) ?? ((_, it) => it.writeHead(404).end("origin knows no such path\n"));
     answer(request, response);
   };
-  // Node's own bound of headers is 16 KB.
+  // Node's own limit for headers is 16 KB.
   const bound = { maxHeaderSize: 128 * 1024 };
   const server = tls
     ? createTlsServer({ key: originKey, cert: originCertificate, ...bound }, listener)

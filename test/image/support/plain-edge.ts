@@ -1,9 +1,9 @@
-/** An edge in the test's own process, as Fly's proxy is one: raw TCP to a PoP, behind a PROXY header. */
+/** An edge proxy in the test's own process that works like Fly's: raw TCP to a PoP, after a PROXY header. */
 import { connect, createServer, type Socket } from "node:net";
 import { proxyV2 } from "./client.ts";
 
 export interface PlainEdge {
-  /** Port of 127.0.0.1 where connections go from now on. Undefined: to nobody. */
+  /** Port of 127.0.0.1 to which connections go from now on. Undefined: connections are closed. */
   lead(to: number | undefined): void;
   /** Connections so far. */
   connections(): number;

@@ -14,14 +14,14 @@ import { network, originName, spec } from "./spec.ts";
 
 export const docker = openDocker();
 
-/** On all that a test file leaves in the engine while it runs: the name of the file. */
+/** Label of everything that a test file creates in the engine; the value is the name of the file. */
 const mark = "fly-pops.image-test";
 
 const cache = resolve(import.meta.dirname, "../../../.cache/image");
 
 /** The user's own files that the sites and the luggage of `spec` name. */
 export function writeProject(): string {
-  const folder = join(cache, "test-project");
+  const dir = join(cache, "test-project");
   const files: Record<string, [content: string, mode?: number]> = {
     "origin.pem": [originCertificate],
     "site/index.html": ["<h1>packed</h1>\n"],
@@ -45,7 +45,7 @@ export function writeProject(): string {
     "site/.env": ["SECRET=1\n"],
     "lists/bad.txt": ["# bad\n203.0.113.77\n2001:db8:bad::/48 ; a network\n"],
     "blog/index.html": ["luggage\n"],
-    // Enough at first that nginx does not wait for more before it passes it on.
+    // Enough at the start that nginx does not wait for more before it passes it on.
     "blog/cgi-bin/slow": [
       "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\nyes begun | head -c 65536\nsleep 2\necho the end\n",
       0o755,
@@ -53,18 +53,18 @@ export function writeProject(): string {
     "blog/serve": ['#!/bin/sh\nenv > "$HOME/environment"\nexec httpd "$@" "127.0.0.1:$PORT" -h /luggage/blog\n', 0o755],
   };
   for (const [path, [content, mode = 0o644]] of Object.entries(files)) {
-    const file = join(folder, path);
-    // Other test files write and pack the same folder at the same time: none may find a file that is only begun.
+    const file = join(dir, path);
+    // Other test files write and pack the same directory at the same time: none may find an incomplete file.
     if (existsSync(file) && readFileSync(file, "utf8") === content) continue;
     mkdirSync(dirname(file), { recursive: true });
-    const begun = `${folder}-${process.pid}`;
+    const begun = `${dir}-${process.pid}`;
     writeFileSync(begun, content, { mode });
     renameSync(begun, file);
   }
-  return folder;
+  return dir;
 }
 
-/** The image of a spec, built when its inputs changed. `alter` is told the context's folder before the build; `target` is a stage, else the last. */
+/** The image of a spec, rebuilt if its inputs changed. `alter` gets the context's directory before the build; `target` is a stage, by default the last. */
 export async function build(
   name: string,
   of: ImageSpec = spec,
@@ -87,37 +87,37 @@ export async function build(
   });
 }
 
-const filesOf = (folder: string): string[] =>
-  readdirSync(folder, { recursive: true, withFileTypes: true })
+const filesOf = (dir: string): string[] =>
+  readdirSync(dir, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
-    .map((entry) => relative(folder, join(entry.parentPath, entry.name)));
+    .map((entry) => relative(dir, join(entry.parentPath, entry.name)));
 
-/** A PoP in a container, with what local Fly gives it: 256 MB, two capabilities, a volume at /var, FLY_* in the environment. */
+/** A PoP in a container, with the same resources as on local Fly: 256 MB, two capabilities, a volume at /var, FLY_* in the environment. */
 export interface Pop {
   container: Container;
-  /** Where its ports are reached on 127.0.0.1. */
+  /** Ports of 127.0.0.1 on which its ports are published. */
   https: number;
   http: number;
   health: number;
-  /** Where another port of it, from `Run.published`, is reached there. */
+  /** Port of 127.0.0.1 for one of `Run.published`. */
   reached(port: number): number;
   /** Runs a program in it as root. */
   exec(command: string[]): Promise<{ code: number; output: string }>;
   logs(): Promise<string>;
-  /** Host port of the same container after a restart. */
+  /** Published port of the same container after a restart. */
   restart(): Promise<Pop>;
 }
 
 export interface Run {
-  /** Name of a Docker volume, or what stands in for one. */
+  /** Name of a Docker volume, or what replaces it. */
   volume: string | HostConfig;
   env?: Record<string, string>;
   memoryMb?: number;
-  /** Docker network; default the engine's own bridge. */
+  /** Docker network. Default: the engine's bridge. */
   networkName?: string;
-  /** Further ports of it that a test wants to reach. */
+  /** Further ports to publish. */
   published?: number[];
-  /** Its IPv6 address in the network. Default: the engine's choice, where it has one. */
+  /** Its IPv6 address in the network. Default: the engine's choice, if the network has IPv6. */
   address6?: string;
 }
 
@@ -154,7 +154,7 @@ stream {
 }
 `;
 
-/** What one test file runs in the engine. Other files' things are left alone: they run at the same time. */
+/** What one test file runs in the engine. Objects of other files are left alone: they run at the same time. */
 export class Bench {
   /** Name of the file. */
   readonly file: string;
@@ -165,7 +165,7 @@ export class Bench {
     this.#labels = { [mark]: file };
   }
 
-  /** On all that is this file's, so that `sweep` finds it. */
+  /** Label of everything that belongs to this file, so that `sweep` finds it. */
   get labels(): Readonly<Record<string, string>> {
     return this.#labels;
   }
@@ -222,7 +222,7 @@ export class Bench {
     return { code: StatusCode, output };
   }
 
-  /** A container named as the origin is, on the network, that passes its connections on to the test's own process. */
+  /** A container with the origin's address on the network, which passes connections on to the test's own process. */
   startForwarder(
     to: { http: number; second: number; https: number },
     at: { address?: string; aliases: string[] } = { address: network.origin, aliases: [originName] },
@@ -230,7 +230,7 @@ export class Bench {
     return this.forward({ 8443: to.https, 8081: to.second, 8080: to.http }, { ...at, network });
   }
 
-  /** A container that passes connections to ports of its own on to ports of the test's process, hundreds at once. */
+  /** A container that passes hundreds of concurrent connections on from its own ports to ports of the test's process. */
   async forward(
     to: Record<number, number>,
     at: { network: { name: string; gateway: string }; address?: string; aliases: string[] },
@@ -264,7 +264,7 @@ export class Bench {
     name: string;
     subnet: string;
     gateway: string;
-    /** Absent: it has no IPv6. */
+    /** Absent: no IPv6. */
     subnet6?: string;
   } = network): Promise<void> {
     await docker.createNetwork({
@@ -281,7 +281,7 @@ export class Bench {
     return (await docker.createVolume({ Labels: this.#labels })).name;
   }
 
-  /** Removes what this file left, now or in a run that was cut short. Images stay: they are what makes the next run quick. */
+  /** Removes what this file left, now or in an interrupted run. Images stay, so that the next run is quick. */
   async sweep(): Promise<void> {
     const filters = { label: Object.entries(this.#labels).map(([key, value]) => `${key}=${value}`) };
     for (const { Id } of await docker.listContainers({ all: true, filters })) {
@@ -321,7 +321,7 @@ export async function exec(container: Container, command: string[]): Promise<{ c
   return { code: (await run.inspect()).ExitCode ?? -1, output };
 }
 
-/** Docker's log frames: eight bytes before each piece, the last four its length. */
+/** Docker's log frames: eight bytes before each piece, the last four being its length. */
 export function unframe(raw: Buffer): string {
   const pieces: Buffer[] = [];
   for (let at = 0; at + 8 <= raw.length; at += 8 + raw.readUInt32BE(at + 4)) {
@@ -342,7 +342,7 @@ export interface Health {
   passThrough?: Health["ports"];
 }
 
-/** What the machine's check sees; undefined when nobody answers. */
+/** What the machine's check gets. Undefined: no response. */
 export async function health(pop: Pick<Pop, "health">): Promise<{ code: number; report: Health } | undefined> {
   try {
     const answer = await fetch(`http://127.0.0.1:${pop.health}/healthz`, { signal: AbortSignal.timeout(5000) });
@@ -352,7 +352,7 @@ export async function health(pop: Pick<Pop, "health">): Promise<{ code: number; 
   }
 }
 
-/** Puts a pair from elsewhere onto the volume, as `pop certs` would have it from the vault, and has the PoP look at what is there. */
+/** Puts a certificate onto the volume, as if `pop certs` had fetched it from the vault, and makes the PoP check its certificates. */
 export async function giveCertificate(pop: Pop, host: string): Promise<void> {
   const pair = Buffer.from(`${originCertificate}${originKey}`).toString("base64");
   const write = `umask 027 && echo ${pair} | base64 -d > /var/lib/pop/certs/${host}.pem && pop self-signed`;
@@ -360,7 +360,7 @@ export async function giveCertificate(pop: Pop, host: string): Promise<void> {
   if (code !== 0) throw new Error(`${host} has no certificate: ${output}`);
 }
 
-/** What process-compose says of each process; nothing while it does not answer yet. */
+/** process-compose's state of each process; empty while it does not answer yet. */
 export async function states(pop: Pop): Promise<Record<string, { status: string; restarts: number }>> {
   const ask = "process-compose -u /run/process-compose.sock -L /dev/null process list -o json 2>/dev/null";
   const { code, output } = await pop.exec(["/bin/sh", "-c", ask]);
@@ -369,7 +369,7 @@ export async function states(pop: Pop): Promise<Record<string, { status: string;
   return Object.fromEntries(all.map(({ name, status, restarts }) => [name, { status, restarts }]));
 }
 
-/** Asks again, ten times a second, until it is as wanted; says what it saw last when it never is. */
+/** Polls ten times per second until the value is as expected; fails with the last value. */
 export async function until<T>(ask: () => Promise<T> | T, wanted: (seen: T) => boolean, seconds = 20): Promise<T> {
   const end = Date.now() + seconds * 1000;
   for (;;) {
@@ -386,7 +386,7 @@ export const untilHealthy = (pop: Pop): Promise<unknown> =>
     (seen) => seen?.report.status === "ok",
   );
 
-/** nginx reads its configuration again. Resolves once no worker of before accepts connections any more. */
+/** Reloads nginx. Resolves once no previous worker accepts connections any more. */
 export async function reloadNginx(pop: Pop): Promise<void> {
   const accepting = async () =>
     (await pop.exec(["/bin/sh", "-c", "ps -o pid,args"])).output

@@ -1,14 +1,14 @@
 import type { Pop } from "./pop.ts";
 
 export interface Running {
-  /** Real, effective, saved and file system uid, each once. */
+  /** Real, effective, saved and file system uid, without duplicates. */
   users: string[];
   noNewPrivs: string;
   /** The effective ones. */
   capabilities: string;
 }
 
-/** Who runs as whom: from /proc, by the name in the kernel. */
+/** The user of each process: from /proc, by the name in the kernel. */
 export async function processes(pop: Pop): Promise<Record<string, Running[]>> {
   const script = "for pid in /proc/[0-9]*; do echo; cat $pid/status; done 2>/dev/null";
   const { output } = await pop.exec(["/bin/sh", "-c", script]);

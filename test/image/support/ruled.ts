@@ -1,7 +1,7 @@
 /** Sites with rules by path, of every kind. */
 import type { Site, SiteCache } from "../../../image/spec.ts";
 
-/** Paths are the origin's on port 8080, unless a rule says otherwise; on 8081 and 8443 there are others. */
+/** Paths go to the origin on port 8080, unless a rule says otherwise; other origins are on 8081 and 8443. */
 export function ruledSites(name: string, cache: SiteCache): Site[] {
   const first = [`http://${name}:8080`];
   const second = [`http://${name}:8081`];

@@ -1,4 +1,4 @@
-/** Any rules by path, of every kind, and paths with every character that they may have. */
+/** Random rules by path, of every kind, and paths with every character that they may have. */
 import fc from "fast-check";
 import { type PathPattern, pathPattern } from "../../../image/render/path-pattern.ts";
 import type { PathRule, Site } from "../../../image/spec.ts";
@@ -71,7 +71,7 @@ const rule = fc
   .tuple(path, answer)
   .map(([text, of]) => ({ path: text, ...of(pathPattern(text) as PathPattern) }) as PathRule);
 
-/** nginx refuses one path twice, which config.ts does before it. */
+/** nginx rejects duplicate paths, which config.ts does before. */
 const rules = fc.uniqueArray(rule, { selector: (it) => it.path.replace(/^=/, ""), minLength: 1, maxLength: 8 });
 
 export const anyRuledSites: fc.Arbitrary<Site[]> = fc.tuple(rules, rules, rules).map(([a, b, c]) => [

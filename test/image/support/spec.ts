@@ -1,7 +1,7 @@
 import type { ImageSpec, ProxySite, SiteCache } from "../../../image/spec.ts";
 import { ruledSites } from "./ruled.ts";
 
-/** The network of these tests: within the range nginx believes a PROXY header from, with an address for the origin that can stand in an image. */
+/** The network of these tests: within the range from which nginx accepts a PROXY header, with a fixed address for the origin, as it is part of the image. */
 export const network = {
   name: "fly-pops-image-test",
   subnet: "172.31.213.0/24",
@@ -11,24 +11,24 @@ export const network = {
   moved: "172.31.213.11",
 };
 
-/** Nobody is there, and to the second of them there is no way. */
+/** Nothing listens at the first; there is no route to the second. */
 export const deadAddresses = ["172.31.213.250", "fd00:dead::1"];
 
-/** Zone whose names have the addresses that a test says (dns.ts), and the port its name server has on the network's gateway. */
+/** Zone whose names have the addresses that a test sets (dns.ts), and the port of its name server on the network's gateway. */
 export const movingZone = "moving.test";
 export const namePort = 25_353;
 
 export const originName = "origin.homelab.test";
 
-/** TEST-NET-1, https://www.rfc-editor.org/rfc/rfc5737: nobody ever answers there. */
+/** TEST-NET-1, https://www.rfc-editor.org/rfc/rfc5737: never answers. */
 const nobody = "192.0.2.1";
 
-/** With all that lies outside the machine and is away: control server, vault, secrets. */
+/** With everything that is outside the machine, and down: control server, vault, secrets. */
 export const outward = (): ImageSpec => ({
   ...spec,
   luggage: {
     ...spec.luggage,
-    // Never started, for its secret never comes.
+    // Never started, because its secret never arrives.
     waiting: { source: { kind: "files", dir: "blog" }, command: ["serve"], env: {}, secrets: ["token"] },
   },
   tailnet: { domain: "tailnet.test", loginServer: `http://${nobody}:8080`, tags: ["pop"], hostPrefix: "edge-" },
@@ -40,12 +40,12 @@ export const outward = (): ImageSpec => ({
 /** With every optional layer. */
 export const laden = (): ImageSpec => ({
   ...outward(),
-  // Nobody has its private half.
+  // Nobody has its private key.
   ssh: { authorizedKeys: [`ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI${"A".repeat(43)}`] },
   debugTools: true,
 });
 
-/** Stored, fresh for so many seconds where the origin does not say, and served for so many more while it fails. */
+/** Stored, fresh for this many seconds if the origin does not say, and served for this many more while it fails. */
 export const stored = (maxAgeSeconds: number, staleIfErrorSeconds = 0, more: Partial<SiteCache> = {}): SiteCache => ({
   maxAgeSeconds,
   staleIfErrorSeconds,
@@ -165,7 +165,7 @@ export const spec: ImageSpec = {
   cache: { maxSizeMb: 64, indexMb: 1 },
 };
 
-/** Passed on as it is. */
+/** Passed on unchanged. */
 function passing(host: string, origin: string | string[], more: Partial<ProxySite> = {}): ProxySite {
   return { kind: "proxy", host, origins: [origin].flat(), ...more };
 }

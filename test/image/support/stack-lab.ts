@@ -8,7 +8,7 @@ import { https, type Visit, type Visited } from "./client.ts";
 import { type Origin, startOrigin } from "./origin.ts";
 import { Bench, build, health, type Pop, until } from "./pop.ts";
 
-/** Within the range that nginx takes a PROXY header from. */
+/** Within the range from which nginx accepts a PROXY header. */
 export interface LabNetwork {
   name: string;
   subnet: string;
@@ -27,8 +27,9 @@ export class StackLab {
   }
 
   /**
-   * @param name of the test file. Names of origins are asked of Docker's name server, which the stack has to forward them to.
-   * @param others ports at home that are no web server's, and who answers there: what the stack's ports lead to, and origins that end TLS themselves
+   * @param name of the test file. Names of origins are resolved by Docker's name server, to which the stack has to forward them.
+   * @param others ports at the origin that are not the web server's, and who answers there: targets of the stack's ports, and origins that terminate TLS
+   * themselves
    */
   static async open(
     name: string,
@@ -63,7 +64,7 @@ export class StackLab {
       networkName: network.name,
       published: [...tcpPorts(ports).values()],
     });
-    // Degraded where the stack has secrets: nobody sealed any to it.
+    // Degraded if the stack has secrets: none were encrypted for it.
     await until(
       () => health(pop),
       (seen) => seen?.code === 200,
@@ -80,14 +81,14 @@ export class StackLab {
     return https({ port: this.pop.https, host, path, ...more });
   }
 
-  /** Statuses of as many requests, one after another. */
+  /** Statuses of as many consecutive requests. */
   async statuses(count: number, host: string, path: string, more: Partial<Visit> = {}): Promise<number[]> {
     const all: number[] = [];
     for (let at = 0; at < count; at++) all.push((await this.get(host, path, more)).status);
     return all;
   }
 
-  /** The request for a path that came last. */
+  /** The latest request for a path. */
   last(path: string): IncomingMessage {
     const found = this.origin.seen.findLast(({ url }) => url?.startsWith(path));
     if (found === undefined) throw new Error(`the origin was never asked for ${path}`);

@@ -5,12 +5,12 @@ import { until } from "./pop.ts";
 
 export interface TcpServer {
   port: number;
-  /** What each connection has sent so far, the oldest first. */
+  /** What each connection has sent so far, oldest first. */
   seen: Buffer[];
   close(): Promise<void>;
 }
 
-/** Greets whoever connects, sends back what it gets, and says goodbye to who ends. */
+/** Greets each client, echoes what it gets, and says goodbye to clients that half-close. */
 export async function startTcpServer(port: number, greeting: string): Promise<TcpServer> {
   const seen: Buffer[] = [];
   const open = new Set<Socket>();
@@ -39,10 +39,10 @@ export async function startTcpServer(port: number, greeting: string): Promise<Tc
 
 export interface TcpClient {
   socket: Socket;
-  /** All that came so far. */
+  /** Everything received so far. */
   text(): string;
   isClosed(): boolean;
-  /** Waits until what came ends with this. */
+  /** Waits until the received text ends with this. */
   until(text: string): Promise<unknown>;
   untilClosed(seconds?: number): Promise<unknown>;
 }
@@ -78,5 +78,5 @@ export function watched(socket: Socket): TcpClient {
   };
 }
 
-/** A visitor of a port, as Fly's proxy brings it. */
+/** A visitor of a port, as Fly's proxy connects it. */
 export const visit = async (port: number, client?: string): Promise<TcpClient> => watched(await enter(port, client));

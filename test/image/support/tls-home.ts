@@ -1,4 +1,4 @@
-/** A web server at home that ends TLS itself, and ClientHellos as visitors send them. */
+/** A web server at the origin that terminates TLS itself, and ClientHellos as visitors send them. */
 import { createSecureServer } from "node:http2";
 import { createServer, type Socket } from "node:net";
 import { Duplex } from "node:stream";
@@ -7,19 +7,19 @@ import { originCertificate, originKey } from "./origin.ts";
 
 export interface TlsHome {
   port: number;
-  /** What each connection has sent so far, byte for byte, the oldest first. */
+  /** What each connection has sent so far, byte for byte, oldest first. */
   seen: Buffer[];
-  /** Connections that are open. */
+  /** Open connections. */
   open(): number;
   close(): Promise<void>;
 }
 
-/** Bytes of a PROXY header, version 2, whose length its fourteenth to sixteenth byte say. */
+/** Bytes of a PROXY header, version 2; its length is in bytes 14 to 16. */
 const headerBytes = (bytes: Buffer): number => 16 + bytes.readUInt16BE(14);
 
 /**
- * Speaks HTTP/1.1 and HTTP/2 and answers with protocol, host and path. Bytes that are no TLS are only looked at.
- * @param proxyProtocol a PROXY header comes first, as a whole
+ * Speaks HTTP/1.1 and HTTP/2 and responds with protocol, host and path. Only records bytes that are not TLS.
+ * @param proxyProtocol a complete PROXY header comes first
  */
 export async function startTlsHome(port: number, { proxyProtocol = false } = {}): Promise<TlsHome> {
   const seen: Buffer[] = [];
@@ -66,7 +66,7 @@ export async function startTlsHome(port: number, { proxyProtocol = false } = {})
   };
 }
 
-/** The first bytes a client of TLS sends: one record with a ClientHello. */
+/** The first bytes that a TLS client sends: one record with a ClientHello. */
 export const clientHello = (options: ConnectionOptions): Promise<Buffer> =>
   new Promise((sent) => {
     const socket = new Duplex({
@@ -80,7 +80,7 @@ export const clientHello = (options: ConnectionOptions): Promise<Buffer> =>
     client.on("error", () => {});
   });
 
-/** The same message in records of so many bytes each. https://www.rfc-editor.org/rfc/rfc8446#section-5.1 */
+/** The same message in records of that many bytes each. https://www.rfc-editor.org/rfc/rfc8446#section-5.1 */
 export function inRecords(hello: Buffer, bytes: number): Buffer {
   const message = hello.subarray(5);
   const records: Buffer[] = [];

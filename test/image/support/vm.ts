@@ -8,27 +8,27 @@ import { ports } from "../../../image/ports.ts";
 import { buildImage } from "../../../local/docker-image.ts";
 import { type Bench, docker, health, unframe, until } from "./pop.ts";
 
-const folder = resolve(import.meta.dirname, "../../../image/vm");
+const vmDir = resolve(import.meta.dirname, "../../../image/vm");
 
 const kvm = "/dev/kvm";
 
-/** image/vm/start's. */
+/** Ports of image/vm/start. */
 const controlPort = 1999;
 
-/** A PoP in a microVM: a kernel of its own, and no more memory than it has. */
+/** A PoP in a microVM: with a kernel of its own, and limited memory. */
 export interface Vm {
-  /** What runs it: the processor's own virtual machines, or emulation. */
+  /** What runs it: KVM, or emulation. */
   accelerator: "kvm" | "tcg";
-  /** Where its ports are reached on 127.0.0.1. */
+  /** Ports of 127.0.0.1 on which its ports are published. */
   https: number;
   health: number;
   /** Seconds from power-on until it answered its check. */
   readySeconds: number;
   /** Runs a line of shell in it, as root. */
   exec(line: string): Promise<{ code: number; output: string }>;
-  /** SIGTERM to what it runs, as Fly's stop; resolves with that program's exit code once the machine is off. */
+  /** Sends SIGTERM to its program, like Fly's stop. Resolves with that program's exit code once the machine is off. */
   stop(): Promise<number>;
-  /** All that it wrote to its console. */
+  /** All of its console output. */
   console(): Promise<string>;
 }
 
@@ -46,7 +46,7 @@ export async function bootVm(bench: Bench, image: string, options: VmOptions = {
   const { env = {}, files = {}, memoryMb = 256, bootSeconds = 240 } = options;
   const machine = await buildImage(docker, {
     tag: "fly-pops-vm:test",
-    context: folder,
+    context: vmDir,
     files: ["Dockerfile", "init.c", "start"],
     log: () => {},
   });
@@ -112,7 +112,7 @@ export async function bootVm(bench: Bench, image: string, options: VmOptions = {
   };
 }
 
-/** The init's control port: one line asked, one answered, in turn. */
+/** The init's control port: one line per request, one per response, in turn. */
 class Control {
   readonly #socket: Socket;
   #held = Buffer.alloc(0);

@@ -1,4 +1,4 @@
-/** What three nginx.conf files do, as requests and the answers to them: said of the behaviour, not of who serves it. */
+/** What three nginx.conf files do, as requests and their responses: describes the behaviour, not the server. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 
 export interface Case {
@@ -9,27 +9,27 @@ export interface Case {
   method?: string;
   headers?: Record<string, string>;
   body?: string;
-  /** The visitor's address. Absent: one of no case. */
+  /** The visitor's address. Absent: one that no case uses. */
   client?: string;
-  /** Asked over plain HTTP. */
+  /** Requested over plain HTTP. */
   plain?: true;
-  /** What the application answers. Absent: 200 with method and URL. */
+  /** The application's response. Absent: 200 with method and URL. */
   application?: (request: IncomingMessage, response: ServerResponse) => void;
-  /** Status, or those of as many requests in a row. */
+  /** Status, or those of as many consecutive requests. */
   status: number | number[];
   location?: string;
-  answer?: string;
-  /** Fields of the answer. */
-  has?: Record<string, unknown>;
-  /** How often the application is asked. */
-  asked?: number;
-  /** What it is told. */
-  told?: Record<string, string>;
+  responseBody?: string;
+  /** Headers of the response. */
+  responseHeaders?: Record<string, unknown>;
+  /** How many requests the application gets. */
+  originRequests?: number;
+  /** Headers that the application gets. */
+  originHeaders?: Record<string, string>;
 }
 
 const times = (count: number, status: number): number[] => Array(count).fill(status);
 
-/** A body that is announced and not sent. */
+/** Length of a body that is announced but not sent. */
 const tooLarge = (mb: number) => ({
   method: "POST",
   headers: { "content-length": String(mb * 1024 * 1024 + 1), expect: "100-continue" },
@@ -46,10 +46,15 @@ const shopCases: Case[] = [
     host: shop,
     path: "/basket?item=1",
     status: 200,
-    answer: "GET /basket?item=1",
-    has: { "strict-transport-security": "max-age=31536000", "x-content-type-options": "nosniff" },
-    asked: 1,
-    told: { host: shop, "x-real-ip": "203.0.113.9", "x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https" },
+    responseBody: "GET /basket?item=1",
+    responseHeaders: { "strict-transport-security": "max-age=31536000", "x-content-type-options": "nosniff" },
+    originRequests: 1,
+    originHeaders: {
+      host: shop,
+      "x-real-ip": "203.0.113.9",
+      "x-forwarded-for": "203.0.113.9",
+      "x-forwarded-proto": "https",
+    },
   },
   {
     does: "passes a form on",
@@ -58,32 +63,32 @@ const shopCases: Case[] = [
     method: "POST",
     body: "a=b",
     status: 200,
-    answer: "POST /basket",
-    asked: 1,
+    responseBody: "POST /basket",
+    originRequests: 1,
   },
-  { does: "refuses bodies above 20 MB", host: shop, path: "/upload", ...tooLarge(20), status: 413, asked: 0 },
+  { does: "refuses bodies above 20 MB", host: shop, path: "/upload", ...tooLarge(20), status: 413, originRequests: 0 },
   {
     does: "serves the manual from files",
     host: shop,
     path: "/manual/index.html",
     status: 200,
-    answer: "<h1>packed</h1>\n",
-    asked: 0,
+    responseBody: "<h1>packed</h1>\n",
+    originRequests: 0,
   },
   {
     does: "serves the manual's front page",
     host: shop,
     path: "/manual/",
     status: 200,
-    answer: "<h1>packed</h1>\n",
-    asked: 0,
+    responseBody: "<h1>packed</h1>\n",
+    originRequests: 0,
   },
   {
     does: "has no page of the manual that is not there",
     host: shop,
     path: "/manual/never.html",
     status: 404,
-    asked: 0,
+    originRequests: 0,
   },
   {
     does: "stores assets",
@@ -91,7 +96,7 @@ const shopCases: Case[] = [
     path: "/assets/shop.1.css",
     application: stylesheet,
     status: times(5, 200),
-    asked: 1,
+    originRequests: 1,
   },
   {
     does: "compresses styles",
@@ -100,9 +105,9 @@ const shopCases: Case[] = [
     headers: { "accept-encoding": "gzip" },
     application: stylesheet,
     status: 200,
-    has: { "content-encoding": "gzip" },
+    responseHeaders: { "content-encoding": "gzip" },
   },
-  { does: "stores nothing else", host: shop, path: "/product/7", status: times(3, 200), asked: 3 },
+  { does: "stores nothing else", host: shop, path: "/product/7", status: times(3, 200), originRequests: 3 },
   {
     does: "has a limit of its own for log-ins",
     host: shop,
@@ -110,7 +115,7 @@ const shopCases: Case[] = [
     method: "POST",
     client: "198.51.100.40",
     status: [...times(6, 200), 429, 429],
-    asked: 6,
+    originRequests: 6,
   },
   {
     does: "has none for the rest",
@@ -118,7 +123,7 @@ const shopCases: Case[] = [
     path: "/search",
     client: "198.51.100.40",
     status: times(20, 200),
-    asked: 20,
+    originRequests: 20,
   },
   {
     does: "shows a page of its own when the application fails",
@@ -127,7 +132,7 @@ const shopCases: Case[] = [
     headers: { accept: "text/html" },
     application: fails,
     status: 502,
-    answer: "<h1>our own: away</h1>\n",
+    responseBody: "<h1>our own: away</h1>\n",
   },
   {
     does: "leads from old paths to new ones",
@@ -135,13 +140,13 @@ const shopCases: Case[] = [
     path: "/catalogue/a/b?c=d",
     status: 301,
     location: `https://${shop}/products/a/b?c=d`,
-    asked: 0,
+    originRequests: 0,
   },
   ...["/.git/config", "/.env", "/a/.env.local", "/.svn/entries", "/dump.sql", "/old/index.bak", "/%2egit/HEAD"].map(
-    (path): Case => ({ does: `hides ${path}`, host: shop, path, status: 404, asked: 0 }),
+    (path): Case => ({ does: `hides ${path}`, host: shop, path, status: 404, originRequests: 0 }),
   ),
   ...["/internal/", "/internal/metrics", "/a/../internal/metrics", "//internal/x"].map(
-    (path): Case => ({ does: `refuses ${path}`, host: shop, path, status: 403, asked: 0 }),
+    (path): Case => ({ does: `refuses ${path}`, host: shop, path, status: 403, originRequests: 0 }),
   ),
   {
     does: "leads www to the name without",
@@ -149,7 +154,7 @@ const shopCases: Case[] = [
     path: "/a?b=c",
     status: 301,
     location: `https://${shop}/a?b=c`,
-    asked: 0,
+    originRequests: 0,
   },
   {
     does: "leads http to https",
@@ -158,7 +163,7 @@ const shopCases: Case[] = [
     plain: true,
     status: 301,
     location: `https://${shop}/a?b=c`,
-    asked: 0,
+    originRequests: 0,
   },
 ];
 
@@ -173,12 +178,19 @@ const homeCases: Case[] = [
     method: "PROPFIND",
     headers: { depth: "1" },
     status: 200,
-    answer: "PROPFIND /remote.php/dav/files/",
-    has: { "strict-transport-security": "max-age=31536000" },
-    asked: 1,
-    told: { host: cloud, depth: "1", "x-forwarded-proto": "https", "x-real-ip": "203.0.113.9" },
+    responseBody: "PROPFIND /remote.php/dav/files/",
+    responseHeaders: { "strict-transport-security": "max-age=31536000" },
+    originRequests: 1,
+    originHeaders: { host: cloud, depth: "1", "x-forwarded-proto": "https", "x-real-ip": "203.0.113.9" },
   },
-  { does: "takes no body above 10 GB", host: cloud, path: "/upload", ...tooLarge(10_240), status: 413, asked: 0 },
+  {
+    does: "takes no body above 10 GB",
+    host: cloud,
+    path: "/upload",
+    ...tooLarge(10_240),
+    status: 413,
+    originRequests: 0,
+  },
   ...["caldav", "carddav"].map(
     (name): Case => ({
       does: `tells phones where ${name} is`,
@@ -186,7 +198,7 @@ const homeCases: Case[] = [
       path: `/.well-known/${name}`,
       status: 301,
       location: `https://${cloud}/remote.php/dav/`,
-      asked: 0,
+      originRequests: 0,
     }),
   ),
   {
@@ -194,8 +206,8 @@ const homeCases: Case[] = [
     host: cloud,
     path: "/robots.txt",
     status: 200,
-    answer: "User-agent: *\nDisallow: /\n",
-    asked: 0,
+    responseBody: "User-agent: *\nDisallow: /\n",
+    originRequests: 0,
   },
   {
     does: "passes ranges of films on",
@@ -207,10 +219,10 @@ const homeCases: Case[] = [
         .writeHead(206, { "content-range": "bytes 0-3/9", "content-length": 4 })
         .end(headers.range === "bytes=0-3" ? "film" : "all?"),
     status: 206,
-    answer: "film",
-    has: { "content-range": "bytes 0-3/9" },
+    responseBody: "film",
+    responseHeaders: { "content-range": "bytes 0-3/9" },
   },
-  { does: "shows no visitor the metrics", host: films, path: "/metrics", status: 403, asked: 0 },
+  { does: "shows no visitor the metrics", host: films, path: "/metrics", status: 403, originRequests: 0 },
   {
     does: "has a limit for tokens",
     host: vault,
@@ -218,7 +230,7 @@ const homeCases: Case[] = [
     method: "POST",
     client: "198.51.100.41",
     status: [...times(6, 200), 429],
-    asked: 6,
+    originRequests: 6,
   },
   {
     does: "has none for the vault's other requests",
@@ -226,7 +238,7 @@ const homeCases: Case[] = [
     path: "/api/sync",
     client: "198.51.100.41",
     status: times(10, 200),
-    asked: 10,
+    originRequests: 10,
   },
   {
     does: "shows strangers no administration",
@@ -234,7 +246,7 @@ const homeCases: Case[] = [
     path: "/admin",
     client: "198.51.100.42",
     status: 403,
-    asked: 0,
+    originRequests: 0,
   },
   {
     does: "shows strangers nothing below it",
@@ -242,7 +254,7 @@ const homeCases: Case[] = [
     path: "/x/../admin/users",
     client: "198.51.100.42",
     status: 403,
-    asked: 0,
+    originRequests: 0,
   },
   {
     does: "shows it to one network",
@@ -250,8 +262,8 @@ const homeCases: Case[] = [
     path: "/admin/users",
     client: "203.0.113.50",
     status: 200,
-    asked: 1,
-    told: { host: vault },
+    originRequests: 1,
+    originHeaders: { host: vault },
   },
   {
     does: "takes no attachment above 525 MB",
@@ -259,7 +271,7 @@ const homeCases: Case[] = [
     path: "/api/attachment",
     ...tooLarge(525),
     status: 413,
-    asked: 0,
+    originRequests: 0,
   },
   {
     does: "leads http to https",
@@ -268,7 +280,7 @@ const homeCases: Case[] = [
     plain: true,
     status: 301,
     location: `https://${films}/web/`,
-    asked: 0,
+    originRequests: 0,
   },
 ];
 
@@ -279,8 +291,8 @@ const magazineCases: Case[] = [
     host: magazine,
     path: "/an-article/",
     status: times(4, 200),
-    has: { "x-frame-options": "SAMEORIGIN" },
-    asked: 1,
+    responseHeaders: { "x-frame-options": "SAMEORIGIN" },
+    originRequests: 1,
   },
   {
     does: "shares it whatever other cookies they have",
@@ -288,24 +300,24 @@ const magazineCases: Case[] = [
     path: "/another/",
     headers: { cookie: "_ga=1" },
     status: times(3, 200),
-    asked: 1,
+    originRequests: 1,
   },
   {
     does: "keeps pages of different queries apart",
     host: magazine,
     path: "/an-article/?page=2",
     status: times(2, 200),
-    answer: "GET /an-article/?page=2",
-    asked: 1,
+    responseBody: "GET /an-article/?page=2",
+    originRequests: 1,
   },
   ...["wordpress_logged_in_1=ada", "wp-postpass_1=x", "comment_author_1=ada"].map(
     (cookie): Case => ({
-      does: `asks anew for whoever has ${cookie}`,
+      does: `asks the origin again for visitors with ${cookie}`,
       host: magazine,
       path: "/an-article/",
       headers: { cookie },
       status: times(2, 200),
-      asked: 2,
+      originRequests: 2,
     }),
   ),
   {
@@ -314,7 +326,7 @@ const magazineCases: Case[] = [
     path: "/never/",
     application: (_, response) => void response.writeHead(404, { "cache-control": "no-store" }).end(),
     status: times(2, 404),
-    asked: 2,
+    originRequests: 2,
   },
   {
     does: "stores no answer to a form",
@@ -323,7 +335,7 @@ const magazineCases: Case[] = [
     method: "POST",
     body: "a=b",
     status: times(2, 200),
-    asked: 2,
+    originRequests: 2,
   },
   {
     does: "has a limit for log-ins",
@@ -332,18 +344,26 @@ const magazineCases: Case[] = [
     method: "POST",
     client: "198.51.100.43",
     status: [...times(6, 200), 429],
-    asked: 6,
+    originRequests: 6,
   },
   {
     does: "does not store what authors see",
     host: magazine,
     path: "/wp-admin/index.php",
     status: times(2, 200),
-    asked: 2,
+    originRequests: 2,
   },
-  { does: "has no XML-RPC", host: magazine, path: "/xmlrpc.php", method: "POST", body: "<a/>", status: 403, asked: 0 },
+  {
+    does: "has no XML-RPC",
+    host: magazine,
+    path: "/xmlrpc.php",
+    method: "POST",
+    body: "<a/>",
+    status: 403,
+    originRequests: 0,
+  },
   ...["/wp-content/uploads/2026/11/shell.php", "/wp-content/uploads/%73hell.php", "/wp-content//uploads/shell.php"].map(
-    (path): Case => ({ does: `runs no ${path}`, host: magazine, path, status: 404, asked: 0 }),
+    (path): Case => ({ does: `runs no ${path}`, host: magazine, path, status: 404, originRequests: 0 }),
   ),
   {
     does: "leads to the shop",
@@ -351,7 +371,7 @@ const magazineCases: Case[] = [
     path: "/shop/7?x=1",
     status: 302,
     location: "https://shop.example.net/shop/7?x=1",
-    asked: 0,
+    originRequests: 0,
   },
   ...["Mozilla/5.0 (compatible; GPTBot/1.2)", "bytespider", "Mozilla/5.0 ClaudeBot"].map(
     (agent): Case => ({
@@ -360,7 +380,7 @@ const magazineCases: Case[] = [
       path: "/an-article/",
       headers: { "user-agent": agent },
       status: 403,
-      asked: 0,
+      originRequests: 0,
     }),
   ),
   {
@@ -369,7 +389,7 @@ const magazineCases: Case[] = [
     path: "/wp-admin/async-upload.php",
     ...tooLarge(64),
     status: 413,
-    asked: 0,
+    originRequests: 0,
   },
   {
     does: "leads www to the name without, forms too",
@@ -378,7 +398,7 @@ const magazineCases: Case[] = [
     method: "POST",
     status: 308,
     location: `https://${magazine}/a?b=c`,
-    asked: 0,
+    originRequests: 0,
   },
   {
     does: "leads http to https",
@@ -387,7 +407,7 @@ const magazineCases: Case[] = [
     plain: true,
     status: 301,
     location: `https://${magazine}/a?b=c`,
-    asked: 0,
+    originRequests: 0,
   },
 ];
 

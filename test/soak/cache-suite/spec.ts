@@ -1,4 +1,4 @@
-import { complete } from "../../../config/complete.ts";
+import { normalizeConfig } from "../../../config/normalize.ts";
 import type { ImageSpec } from "../../../image/spec.ts";
 
 /** A network of its own, in the range nginx believes a PROXY header from. The suite's server listens on the gateway's address. */
@@ -13,7 +13,7 @@ export const originPort = 8000;
 export const host = "cache.example.test";
 
 /** One site with `cache: {}` in front of the suite's server, with what the stack file's defaults make of it. */
-export const spec: ImageSpec = complete({
+export const spec: ImageSpec = normalizeConfig({
   app: "cache-suite",
   regions: { cdg: {} },
   // Its client is one visitor.

@@ -34,7 +34,7 @@ export type Column = (typeof columns)[number];
 const machine = /machines\/:id/;
 const create = /^POST (machines|volumes|apps|ip_assignments)$/;
 /** Writes whose repetition could undo, or double, what they do late. */
-const deed = /^POST (machines|volumes|apps|ip_assignments|machines\/:id|machines\/:id\/cordon)$/;
+const unrepeatableWrite = /^POST (machines|volumes|apps|ip_assignments|machines\/:id|machines\/:id\/cordon)$/;
 const list = /^GET (machines|volumes|ip_assignments)$/;
 
 type Refusal = [name: string, status: number, error: string, code?: string, on?: RegExp];
@@ -116,7 +116,7 @@ const refused: FaultKind[] = refusals.map(([name, status, error, code, on]) => (
 }));
 
 /** The work is done, the answer says otherwise: what a gateway makes of an answer it lost, or a second try of the first one's success. */
-const belied: FaultKind[] = [404, 408, 409, 412, 500, 502, 503, 504].map((status) => ({
+const appliedThenFailed: FaultKind[] = [404, 408, 409, 412, 500, 502, 503, 504].map((status) => ({
   name: `done, then ${status}`,
   column: "done, then 4xx or 5xx",
   fault: { kind: "status", status, body: { error: `answered ${status} after the fact` }, after: true },
@@ -126,9 +126,19 @@ export const faultKinds: readonly FaultKind[] = [
   { name: "drop request", column: "drop request", fault: { kind: "drop request" } },
   { name: "drop response", column: "drop response", fault: { kind: "drop response" } },
   ...refused,
-  ...belied,
-  { name: "502, done a minute later", column: "done late", fault: { kind: "late", ms: 60_000, status: 502 }, on: deed },
-  { name: "no answer, done 88 s later", column: "done late", fault: { kind: "late", ms: 88_000 }, on: deed },
+  ...appliedThenFailed,
+  {
+    name: "502, done a minute later",
+    column: "done late",
+    fault: { kind: "late", ms: 60_000, status: 502 },
+    on: unrepeatableWrite,
+  },
+  {
+    name: "no answer, done 88 s later",
+    column: "done late",
+    fault: { kind: "late", ms: 88_000 },
+    on: unrepeatableWrite,
+  },
   { name: "server goes", column: "server goes", fault: { kind: "server goes" } },
   { name: "empty list", column: "empty list", fault: { kind: "empty list" }, on: list },
   {

@@ -8,8 +8,8 @@ import { volumeHandler } from "../../../providers/fly/volume.ts";
 import type { Context, Handler, Properties } from "../../../providers/handler.ts";
 import type { ResourceType } from "../../../providers/resource.ts";
 import { app, identityInputs, image, machineInputs, volumeInputs, withImage } from "../context.ts";
+import type { FaultFixture } from "./fixture.ts";
 import { type Subject, subject } from "./subject.ts";
-import type { FaultWorld } from "./world.ts";
 
 export interface Operation {
   kind: ResourceType;
@@ -17,7 +17,7 @@ export interface Operation {
   name: string;
   verb: "create" | "read" | "update" | "delete";
   /** Makes what must be there, without faults, and returns the object the operation is about. */
-  prepare(world: FaultWorld): Promise<Subject>;
+  prepare(world: FaultFixture): Promise<Subject>;
   /** Images that may serve whatever went wrong: the old one, the new one. None: nothing runs yet, or nothing has to any more. */
   images?: { before: string | undefined; after: string | undefined };
   /** The new version cannot serve, so even without a fault the operation ends with the old one put back. */
@@ -25,7 +25,7 @@ export interface Operation {
   /** Ends with the machine cordoned, as the program wants it. */
   cordons?: true;
   /** What the user mends before the next run. */
-  mend?(world: FaultWorld): void;
+  mend?(world: FaultFixture): void;
 }
 
 const appInputs = { app, organization: "personal" };
@@ -36,18 +36,18 @@ const made = async <I extends Properties, O extends I>(handler: Handler<I, O>, i
   inputs,
 });
 
-async function withApp(world: FaultWorld): Promise<Context> {
+async function withApp(world: FaultFixture): Promise<Context> {
   const context = world.context();
   await appHandler.create(appInputs, context);
   return context;
 }
 
-async function withVolume(world: FaultWorld): Promise<{ context: Context; volume: string }> {
+async function withVolume(world: FaultFixture): Promise<{ context: Context; volume: string }> {
   const context = await withApp(world);
   return { context, volume: (await volumeHandler.create(volumeInputs(), context)).id };
 }
 
-async function withMachine(world: FaultWorld, over: Partial<MachineInputs> = {}) {
+async function withMachine(world: FaultFixture, over: Partial<MachineInputs> = {}) {
   const { context, volume } = await withVolume(world);
   return { context, before: await made(machineHandler, machineInputs(volume, over), context) };
 }
@@ -170,13 +170,13 @@ const volumes: Operation[] = [
   },
 ];
 
-async function withIdentity(world: FaultWorld, over: Partial<IdentityInputs> = {}) {
+async function withIdentity(world: FaultFixture, over: Partial<IdentityInputs> = {}) {
   const { context, volume } = await withVolume(world);
   return { context, before: await made(identityHandler, identityInputs(volume, over), context) };
 }
 
 /** A machine that an earlier run left behind, its work half done. */
-async function leftBehind(world: FaultWorld, over: Partial<IdentityInputs> = {}): Promise<IdentityInputs> {
+async function leftBehind(world: FaultFixture, over: Partial<IdentityInputs> = {}): Promise<IdentityInputs> {
   const { context, volume } = await withVolume(world);
   const { name, region, ...inputs } = identityInputs(volume, over);
   await context.fly.createMachine(app, { name, region, config: helperMachineConfig({ name, region, ...inputs }) });

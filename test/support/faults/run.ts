@@ -1,10 +1,10 @@
 /** Runs an operation with one fault at one call, looks whether all that was promised holds, then runs it again as the next `up` would. */
 import type { World } from "../../../local/fly/world.ts";
 import { PartialResourceError } from "../../../providers/handler.ts";
+import { type FaultFixture, faultFixture, liveMachines, liveVolumes, served, token, worstQuirks } from "./fixture.ts";
 import { type FaultKind, faultKinds, ruleAt } from "./kinds.ts";
 import type { Operation } from "./operations.ts";
 import type { Subject } from "./subject.ts";
-import { type FaultWorld, faultWorld, liveMachines, liveVolumes, served, token, unkind } from "./world.ts";
 
 /** What came of a fault. */
 export const outcomes = {
@@ -43,7 +43,7 @@ const hourMs = 3_600_000;
 
 /** Routes the operation calls when nothing goes wrong, in order. */
 export async function dryRun(operation: Operation): Promise<string[]> {
-  await using world = await faultWorld({ quirks: unkind });
+  await using world = await faultFixture({ quirks: worstQuirks });
   const it = await operation.prepare(world);
   await world.clock.advance(settledMs);
   world.fly.calls.clear();
@@ -70,7 +70,7 @@ export async function runCase(it: Case, usual: readonly string[]): Promise<Resul
   const holds = (promise: string, kept: boolean) => {
     if (!kept) broken.push(promise);
   };
-  await using world = await faultWorld({ quirks: unkind });
+  await using world = await faultFixture({ quirks: worstQuirks });
   const thing = await operation.prepare(world);
   await world.clock.advance(settledMs);
   const before = fingerprint(world.fly.snapshot());
@@ -82,15 +82,15 @@ export async function runCase(it: Case, usual: readonly string[]): Promise<Resul
   world.fly.faults.clear();
   const calls = routesOf(world);
   const after = world.fly.snapshot();
-  holds("nothing is there twice", noTwins(after));
+  holds("nothing is there twice", hasNoDuplicates(after));
   if (error)
-    for (const lie of liesOf(it, error, { before, after, answered: world.fly.calls.list[nth - 1]?.status }))
+    for (const lie of findFalseClaims(it, error, { before, after, answered: world.fly.calls.list[nth - 1]?.status }))
       broken.push(`${lie}: ${error.message}`);
   // A boot that was under way comes to its end, and so does every lease.
   await world.clock.advance(leaseMs + 1);
   const later = world.fly.snapshot();
   holds("no lease outlives its ttl", !isLeased(later, world.clock.now()));
-  holds("the old or the new version serves", servesRightly(it, later, error));
+  holds("the old or the new version serves", servesExpectedVersion(it, later, error));
 
   operation.mend?.(world);
   const again = await runToEnd(world, async () => {
@@ -99,7 +99,7 @@ export async function runCase(it: Case, usual: readonly string[]): Promise<Resul
   });
   const last = world.fly.snapshot();
   holds(`the next run succeeds${again ? ` (${again.message})` : ""}`, again === undefined);
-  holds("nothing is there twice after the next run", noTwins(last));
+  holds("nothing is there twice after the next run", hasNoDuplicates(last));
   holds("the next run leaves no lease", !isLeased(last, world.clock.now()));
   holds("the next run ends where it should", isThere(operation, last));
   // Nobody may take what a server has not heard of yet for drift.
@@ -111,13 +111,13 @@ export async function runCase(it: Case, usual: readonly string[]): Promise<Resul
   return { case: it, outcome: outcomeOf(it, calls, usual, error), broken, message: error?.message };
 }
 
-async function act(operation: Operation, thing: Subject, world: FaultWorld): Promise<Error | undefined> {
+async function act(operation: Operation, thing: Subject, world: FaultFixture): Promise<Error | undefined> {
   const context = world.context();
   return runToEnd(world, () => (operation.verb === "read" ? thing.refresh(context) : thing.up(context)));
 }
 
 /** What it threw, if it did. */
-async function runToEnd({ clock }: FaultWorld, work: () => Promise<void>): Promise<Error | undefined> {
+async function runToEnd({ clock }: FaultFixture, work: () => Promise<void>): Promise<Error | undefined> {
   const late = Promise.withResolvers<never>();
   const cancel = clock.after(hourMs, () => late.reject(new Error("it did not end within an hour")));
   try {
@@ -130,7 +130,7 @@ async function runToEnd({ clock }: FaultWorld, work: () => Promise<void>): Promi
   }
 }
 
-const routesOf = ({ fly }: FaultWorld): string[] => fly.calls.list.map(({ route }) => route ?? "?");
+const routesOf = ({ fly }: FaultFixture): string[] => fly.calls.list.map(({ route }) => route ?? "?");
 
 function outcomeOf(
   { operation, nth, route }: Case,
@@ -145,10 +145,11 @@ function outcomeOf(
 
 const isPutBack = (message: string) => /old configuration is back/i.test(message);
 /** The sentence owns up that what serves was not verified, or is not routed. */
-const ownsUp = (message: string) => /could not be put back|routing could not be set|when last seen/.test(message);
+const admitsUncertainty = (message: string) =>
+  /could not be put back|routing could not be set|when last seen/.test(message);
 
 /** What an error says that is not so, or does not say although it must. */
-function liesOf(
+function findFalseClaims(
   { operation, kind }: Case,
   error: Error,
   { before, after, answered }: { before: string; after: World; answered: number | undefined },
@@ -167,9 +168,9 @@ function liesOf(
   if (/Nothing (was )?changed/.test(message)) must("nothing changed, as the error says", fingerprint(after) === before);
   const [machine] = liveMachines(after);
   const sent = machine?.versions.find(({ version }) => version === machine.version)?.received.image;
-  if (/old version goes on serving/.test(message) || isPutBack(message))
+  if (/old version still serves/.test(message) || isPutBack(message))
     must("the old version serves, as the error says", sent === operation.images?.before);
-  if (error instanceof PartialResourceError && operation.kind === "Machine" && !ownsUp(message))
+  if (error instanceof PartialResourceError && operation.kind === "Machine" && !admitsUncertainty(message))
     must(
       "state says what runs",
       (error.outs.config as { image?: string }).image === sent && error.outs.instanceId === machine?.version,
@@ -178,12 +179,12 @@ function liesOf(
 }
 
 /** With nobody left to see to it a machine may stay cordoned, or with the version that fell over: then the error says so, if it can. */
-function servesRightly({ operation, kind }: Case, world: World, error: Error | undefined): boolean {
+function servesExpectedVersion({ operation, kind }: Case, world: World, error: Error | undefined): boolean {
   const { images, verb } = operation;
   const [machine] = liveMachines(world);
   if (!images || verb === "delete") return true;
   if (!machine) return images.before === undefined;
-  if (kind.lasting || kind.column === "lease stolen" || (error && ownsUp(error.message))) return true;
+  if (kind.lasting || kind.column === "lease stolen" || (error && admitsUncertainty(error.message))) return true;
   const image = served(machine);
   const cordonedRightly = !machine.cordoned || operation.cordons === true;
   return image !== undefined && [images.before, images.after].includes(image) && cordonedRightly;
@@ -193,7 +194,7 @@ const isLeased = (world: World, now: number): boolean =>
   liveMachines(world).some(({ lease }) => lease && lease.expiresAt > now);
 
 /** Names are unique in an app; our volumes are, a region; of each type there is one address. */
-function noTwins(world: World): boolean {
+function hasNoDuplicates(world: World): boolean {
   const names = [
     ...liveMachines(world).map((it) => `machine ${it.name}`),
     ...liveVolumes(world).map((it) => `volume ${it.name} ${it.region}`),

@@ -1,4 +1,4 @@
-/* Tests of proxy_v2.c, compiled and run under sanitizers as those of ../../test/pure_test.c. */
+/* Tests of proxy_v2.c, compiled and run under sanitizers like ../../test/pure_test.c. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,0 +1,99 @@
+/** The homelab and the PoPs of a checkout's local stack, seen from outside: programs run in their containers, processes stopped and started again. */
+import { createHash, X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
+import { connect } from "node:tls";
+import type Docker from "dockerode";
+import { containersOf, labels, openDocker } from "../../local/docker-engine.ts";
+import { splitAddress } from "../../local/fetch-page.ts";
+import { ask, role } from "../../local/homelab/homelab.ts";
+import type { Status } from "../../local/status.ts";
+import { systemClock } from "../../providers/clock.ts";
+import { Fly } from "../../providers/fly/api.ts";
+import type { Checkout } from "./checkout.ts";
+
+export const docker = openDocker();
+
+export interface RunningContainer {
+  container: Docker.Container;
+  /** What a program in it says; rejects when it fails. */
+  exec(command: string[], stdin?: string): Promise<string>;
+  /** Stops or starts one of its processes. */
+  process(does: "stop" | "start" | "restart", name: string): Promise<unknown>;
+}
+
+/** Label of everything that a checkout's stack has in the engine. */
+export const stackOf = (it: Checkout): string =>
+  `fly-pops-${createHash("sha256").update(it.dir).digest("hex").slice(0, 6)}`;
+
+/** A client of its local Fly. */
+export async function flyOf(it: Checkout): Promise<Fly> {
+  const { api } = await it.status();
+  return new Fly({ endpoint: api, token: it.read(".cache/local/token").trim(), clock: systemClock });
+}
+
+export const homelabContainer = (it: Checkout): Promise<RunningContainer> =>
+  findContainer(it, `${labels.role}=${role}`);
+
+export const registryContainer = (it: Checkout): Promise<RunningContainer> =>
+  findContainer(it, `${labels.role}=registry`);
+
+export async function popContainer(it: Checkout, name: string): Promise<RunningContainer> {
+  const { machines } = await it.status();
+  return findContainer(it, `${labels.machine}=${machines.find((machine) => machine.name === name)?.id}`);
+}
+
+async function findContainer(it: Checkout, label: string): Promise<RunningContainer> {
+  const [found] = await containersOf(docker, stackOf(it), label);
+  if (!found) throw new Error(`no container with ${label}`);
+  const container = docker.getContainer(found.Id);
+  const run = (command: string[], stdin?: string) => ask(container, command, stdin);
+  const processCompose = (...words: string[]) =>
+    run(["process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process", ...words]);
+  return {
+    container,
+    exec: run,
+    async process(does, name) {
+      try {
+        await processCompose(does, name);
+      } catch (error) {
+        // On a busy machine it has failed without a word for a process that had stopped all the same.
+        const all = JSON.parse(await processCompose("list", "-o", "json")) as { name: string; is_running: boolean }[];
+        if (all.find((it) => it.name === name)?.is_running !== (does !== "stop")) throw error;
+      }
+    },
+  };
+}
+
+/** The certificate that a site is served with, by whichever PoP the edge chooses. */
+export function servedCertificate({ edge }: Status, host: string): Promise<X509Certificate> {
+  const [address, port] = splitAddress(edge.https);
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: address, port, servername: host, rejectUnauthorized: false }, () => {
+      const { raw } = socket.getPeerCertificate();
+      socket.destroy();
+      resolve(new X509Certificate(raw));
+    });
+    socket.once("error", reject);
+  });
+}
+
+export const rootsOf = ({ ca }: Status): string => readFileSync(ca, "utf8");
+
+/** Asks again, four times a second, until it is as wanted; says what it saw last when it never is. Returns how long that took, ms. */
+export async function waitUntil<T>(
+  seconds: number,
+  poll: () => Promise<T>,
+  wanted: (seen: T) => boolean,
+): Promise<number> {
+  const begin = performance.now();
+  for (;;) {
+    const seen = await poll().catch((error: Error) => error);
+    if (!(seen instanceof Error) && wanted(seen)) return performance.now() - begin;
+    if (performance.now() - begin > seconds * 1000)
+      throw new Error(
+        `not so within ${seconds} s, last seen: ${seen instanceof Error ? seen.message : JSON.stringify(seen)}`,
+      );
+    await setTimeout(250);
+  }
+}
