@@ -64,9 +64,10 @@ export function putOver(copy, folder) {
 
 /**
  * Makes the copy.
- * @param {{ original?: string, copy: string, cut: Cut, log: string }} of original: the module's folder; absent where another stands in for it
+ * @param {{ original?: string, copy: string, cut: Cut, log: string, whole?: boolean }} of original: the module's folder; absent where another stands in for it.
+ *   whole: with what it requires, for a new version, whose dependencies are not known yet
  */
-export async function cutModule({ original, copy, cut, log }) {
+export async function cutModule({ original, copy, cut, log, whole = false }) {
   rmSync(copy, { recursive: true, force: true });
   mkdirSync(dirname(copy), { recursive: true });
   if (cut.instead !== undefined) return cpSync(join(root, cut.instead), copy, { recursive: true });
@@ -86,5 +87,5 @@ export async function cutModule({ original, copy, cut, log }) {
     const file = join(copy, cut.commands.file);
     writeFileSync(file, withoutCommands(readFileSync(file, "utf8"), cut.commands.names));
   }
-  writeFileSync(join(copy, "go.mod"), withoutRequirements(readFileSync(join(copy, "go.mod"), "utf8")));
+  if (!whole) writeFileSync(join(copy, "go.mod"), withoutRequirements(readFileSync(join(copy, "go.mod"), "utf8")));
 }

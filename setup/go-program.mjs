@@ -23,9 +23,9 @@ export const moduleVersion = (module) => versionIn(readFileSync(join(source, "go
 
 /**
  * go.mod and go.sum with the modules of `left-out.mjs` replaced by copies that are cut, in a folder to build in.
- * @param {{ go: string, env: NodeJS.ProcessEnv, folder: string }} to
+ * @param {{ go: string, env: NodeJS.ProcessEnv, folder: string, whole?: boolean }} to whole: as for cutModule
  */
-export async function prepared({ go, env, folder }) {
+export async function prepared({ go, env, folder, whole = false }) {
   mkdirSync(folder, { recursive: true });
   for (const name of ["go.mod", "go.sum"]) cpSync(join(source, name), join(folder, name));
   const cut = Object.entries(leftOut).filter(([, it]) => it.instead === undefined);
@@ -36,7 +36,7 @@ export async function prepared({ go, env, folder }) {
   const lines = [];
   for (const [module, how] of Object.entries(leftOut)) {
     const copy = join("copies", module);
-    await cutModule({ original: folders.get(module), copy: join(folder, copy), cut: how, log: "go-cut" });
+    await cutModule({ original: folders.get(module), copy: join(folder, copy), cut: how, log: "go-cut", whole });
     lines.push(`replace ${module} => ./${copy}\n`);
   }
   const goMod = join(folder, "go.mod");

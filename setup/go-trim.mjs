@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
- * Takes out of a Go program's go.mod and go.sum what it is not built of: `node setup/go-trim.mjs FOLDER PACKAGE...`, after an upgrade. `go mod tidy` keeps a line of
- * each module that any part of any dependency could need; most of them are clouds' clients that no program of ours links. What stays is what was there before.
+ * Takes out of a Go program's go.mod and go.sum what it is not built of: `node setup/go-trim.mjs [--new] FOLDER PACKAGE...`. `go mod tidy` keeps a line of each
+ * module that any part of any dependency could need; most of them are clouds' clients that no program of ours links.
+ * What stays is what was there before, and `--new` is for another version in go.mod: then what that one requires comes in, with the sums Go finds for it.
  */
 
 import {
@@ -20,6 +21,9 @@ import { goEnvironment } from "./go.mjs";
 import { putOver } from "./go-overlay.mjs";
 import { prepared, source, TAGS } from "./go-program.mjs";
 import { run } from "./run.mjs";
+
+/** What setup compiles for; images are of Linux. */
+const PLATFORMS = ["linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64"];
 
 /** The lines of a go.mod that require none but `used` modules. */
 export function trimmedMod(goMod, used) {
@@ -73,53 +77,76 @@ async function patched({ go, env, work, module }) {
   appendFileSync(join(work, "go.mod"), `\nreplace ${module} => ./patched\n`);
 }
 
-async function trim(folder, packages) {
+/**
+ * A copy of the folder that Go may change, with the modules in it that are cut.
+ * @param {string} folder
+ * @param {string[]} packages
+ * @param {{ whole: boolean }} how whole: cut modules keep what they require, and Go asks its database of sums
+ */
+async function copyOf(folder, packages, { whole }) {
   const go = process.env.GO ?? "go";
-  const env = {
-    ...goEnvironment(),
-    GOTOOLCHAIN: "auto",
-    ...(process.env.GOMODCACHE && { GOMODCACHE: process.env.GOMODCACHE }),
-  };
-  const tags = existsSync(join(folder, "tags")) ? ["-tags", readFileSync(join(folder, "tags"), "utf8").trim()] : TAGS;
+  const { GOMODCACHE } = process.env;
+  const env = { ...goEnvironment(), GOTOOLCHAIN: "auto", ...(GOMODCACHE && { GOMODCACHE }) };
+  if (!whole) env.GONOSUMDB = "*"; // the sums there are decide
+  const own = join(folder, "tags");
+  const tags = existsSync(own) ? ["-tags", readFileSync(own, "utf8").trim()] : TAGS;
+  const tests = packages[0].startsWith(".") ? ["-test"] : [];
   const work = mkdtempSync(join(tmpdir(), "go-trim-"));
-  const goMod = join(work, "go.mod");
-  const goSum = join(work, "go.sum");
-  // Not asked for again what a sum is: the ones there are decide, below.
-  const list = (form) =>
-    run(
-      go,
-      [
-        "list",
-        "-mod=mod",
-        ...tags,
-        "-deps",
-        ...(packages[0].startsWith(".") ? ["-test"] : []),
-        "-f",
-        form,
-        ...packages,
-      ],
-      { cwd: work, env: { ...env, GONOSUMDB: "*" } },
-    );
-  const before = Object.fromEntries(["go.mod", "go.sum"].map((it) => [it, readFileSync(join(folder, it), "utf8")]));
+  if (folder === source) await prepared({ go, env, folder: work, whole });
+  else cpSync(folder, work, { recursive: true });
+  const goMod = readFileSync(join(folder, "go.mod"), "utf8");
+  if (existsSync(join(folder, "overlay"))) await patched({ go, env, work, module: moduleOf(goMod, packages[0]) });
+  const platforms = PLATFORMS.filter((it) => folder === source || it.startsWith("linux/"));
+  return {
+    path: (name) => join(work, name),
+    read: (name) => readFileSync(join(work, name), "utf8"),
+    /** What `go list` says of all that is compiled, in this form. */
+    async list(form) {
+      const lines = new Set();
+      const args = ["list", "-mod=mod", ...tags, "-deps", ...tests, "-f", form, ...packages];
+      for (const [GOOS, GOARCH] of platforms.map((it) => it.split("/"))) {
+        const said = await run(go, args, { cwd: work, env: { ...env, GOOS, GOARCH } });
+        for (const line of said.split("\n")) lines.add(line);
+      }
+      return lines;
+    },
+    close: () => rmSync(work, { recursive: true, force: true }),
+  };
+}
+
+const withoutReplaced = (goMod) => `${goMod.replace(REPLACED, "").trim()}\n`;
+
+/** Writes what another version requires into go.mod and go.sum, and much more. */
+async function raise(folder, packages) {
+  const copy = await copyOf(folder, packages, { whole: true });
   try {
-    if (folder === source) await prepared({ go, env, folder: work });
-    else cpSync(folder, work, { recursive: true });
-    if (existsSync(join(folder, "overlay")))
-      await patched({ go, env, work, module: moduleOf(before["go.mod"], packages[0]) });
-    const listed = await list("{{with .Module}}{{.Path}}{{end}}");
-    const whole = readFileSync(goMod, "utf8"); // by now with the versions that are compiled
-    const used = new Set(listed.split("\n"));
-    writeFileSync(goMod, trimmedMod(whole, used));
-    writeFileSync(goSum, "");
-    await list("{{.ImportPath}}");
-    writeFileSync(join(folder, "go.sum"), trimmedSum(before["go.sum"], readFileSync(goSum, "utf8"), replacedIn(whole)));
-    writeFileSync(join(folder, "go.mod"), `${trimmedMod(whole, used).replace(REPLACED, "").trim()}\n`);
+    await copy.list("{{.ImportPath}}");
+    writeFileSync(join(folder, "go.sum"), copy.read("go.sum"));
+    writeFileSync(join(folder, "go.mod"), withoutReplaced(copy.read("go.mod")));
   } finally {
-    rmSync(work, { recursive: true, force: true });
+    copy.close();
   }
 }
 
-if (import.meta.main ?? process.argv[1]?.endsWith("go-trim.mjs")) {
-  const [folder, ...packages] = process.argv.slice(2);
+async function trim(folder, packages) {
+  const copy = await copyOf(folder, packages, { whole: false });
+  try {
+    const used = await copy.list("{{with .Module}}{{.Path}}{{end}}");
+    const goMod = copy.read("go.mod"); // by now with the versions that are compiled
+    writeFileSync(copy.path("go.mod"), trimmedMod(goMod, used));
+    writeFileSync(copy.path("go.sum"), "");
+    await copy.list("{{.ImportPath}}");
+    const before = readFileSync(join(folder, "go.sum"), "utf8");
+    writeFileSync(join(folder, "go.sum"), trimmedSum(before, copy.read("go.sum"), replacedIn(goMod)));
+    writeFileSync(join(folder, "go.mod"), withoutReplaced(trimmedMod(goMod, used)));
+  } finally {
+    copy.close();
+  }
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const args = process.argv.slice(2);
+  const [folder, ...packages] = args.filter((it) => it !== "--new");
+  if (args.includes("--new")) await raise(resolve(folder), packages);
   await trim(resolve(folder), packages);
 }

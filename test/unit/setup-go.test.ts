@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { leftOut } from "../../setup/go/left-out.mjs";
+import { goEnvironment } from "../../setup/go.mjs";
 import { cutModule, filesBelow, putOver, withoutCommands, withoutRequirements } from "../../setup/go-overlay.mjs";
 import { isCurrent, isUpToDate, moduleVersion, recordOf, versionIn } from "../../setup/go-program.mjs";
 import { moduleOf, replacedIn, trimmedMod, trimmedSum } from "../../setup/go-trim.mjs";
@@ -145,6 +146,34 @@ describe("a program is made again when what it is made from changed, and not for
       JSON.stringify({ link: "", cuts: { [module]: "another" }, modules: { [module]: moduleVersion(module) } }),
     );
     expect(isUpToDate(program)).toBe(false);
+  });
+});
+
+describe("Go runs", () => {
+  const ours = { GOMODCACHE: /\.cache\/go\/modules$/, GOCACHE: /\.cache\/go\/build$/, GOPATH: /\.cache\/go\/path$/ };
+  const told = Object.fromEntries(Object.entries(ours).map(([name, path]) => [name, expect.stringMatching(path)]));
+
+  test("on Linux with its counts of telemetry beside its caches, and the user's settings where they are", () => {
+    const env = goEnvironment({ HOME: "/home/me", GOPROXY: "https://proxy.example" }, "linux");
+    expect(env).toMatchObject({ ...told, CGO_ENABLED: "0", GOPROXY: "https://proxy.example" });
+    expect(env.XDG_CONFIG_HOME).toMatch(/\.cache\/go\/config$/);
+    expect(env.GOENV).toMatch(/\/\.config\/go\/env$/);
+    expect(goEnvironment({ GOENV: "off", XDG_CONFIG_HOME: "/x" }, "linux").GOENV).toBe("off");
+    expect(goEnvironment({ XDG_CONFIG_HOME: "/x" }, "linux").GOENV).toBe("/x/go/env");
+  });
+
+  test("on macOS with the user's settings in Library, where it finds them by itself", () => {
+    const env = goEnvironment({ HOME: "/Users/me" }, "darwin");
+    expect(env).toMatchObject({ ...told, CGO_ENABLED: "0" });
+    expect(Object.keys(env)).not.toContain("XDG_CONFIG_HOME");
+    expect(Object.keys(env)).not.toContain("GOENV");
+  });
+
+  test("what only macOS compiles has its versions and sums too", () => {
+    for (const module of ["github.com/ebitengine/purego", "github.com/tklauser/go-sysconf"]) {
+      const sums = readFileSync(join(root, "setup/go/go.sum"), "utf8");
+      expect(sums).toContain(`${module} ${moduleVersion(module)} h1:`);
+    }
   });
 });
 
