@@ -2,7 +2,7 @@
 
 import { existsSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { linkNode } from "./node-link.mjs";
+import { linkNode, packagedNode } from "./node-link.mjs";
 import { root } from "./paths.mjs";
 
 // For `npm exec` in folders below, for npm scripts and for shells: npx at the top goes by package.json's own `bin`.
@@ -11,5 +11,8 @@ mkdirSync(bin, { recursive: true });
 rmSync(join(bin, "fly-pops"), { force: true });
 symlinkSync(join("..", "..", "cli", "fly-pops.cjs"), join(bin, "fly-pops"));
 
-// `npm ci --omit=optional` leaves Node's own package out, and npm's scripts start the one that lies here.
-if (!existsSync(join(bin, "node")) && process.features.typescript) linkNode(process.execPath, bin);
+if (!existsSync(join(bin, "node"))) {
+  const brought = packagedNode();
+  if (brought !== undefined) linkNode(brought);
+  else if (process.features.typescript) linkNode(process.execPath); // npm ci --omit=optional
+}

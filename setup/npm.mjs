@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Failure } from "./failure.mjs";
-import { linkNode } from "./node-link.mjs";
+import { linkNode, packagedNode } from "./node-link.mjs";
 import { root } from "./paths.mjs";
 import { CommandError, find, run } from "./run.mjs";
 
@@ -88,6 +88,8 @@ export const node = {
   title: "Node 24 for npm scripts",
   ready: () => runsTypeScript(bin),
   async make(say) {
+    const brought = packagedNode();
+    if (brought !== undefined && (await runsTypeScript(brought))) return linkNode(brought);
     const omit = await run("npm", ["config", "get", "omit"], { cwd: root }).catch(() => "");
     if (isNodeMissing(lock("package-lock.json"), lock("node_modules", ".package-lock.json"), omit, process)) {
       await install(say);

@@ -117,4 +117,4 @@ for (const revision of positionals) {
     stages: stagesOf(samples),
   };
 }
-console.log(JSON.stringify(results));
+process.stdout.write(`${JSON.stringify(results)}\n`);

