@@ -73,7 +73,7 @@ async function patched({ go, env, work, module }) {
   cpSync(original, copy, { recursive: true });
   for (const patch of readdirSync(join(work, "patches")))
     await run("git", ["apply", join(work, "patches", patch)], { ...options, cwd: copy });
-  putOver(copy, join(work, "overlay"));
+  if (existsSync(join(work, "overlay"))) putOver(copy, join(work, "overlay"));
   appendFileSync(join(work, "go.mod"), `\nreplace ${module} => ./patched\n`);
 }
 
@@ -95,7 +95,7 @@ async function copyOf(folder, packages, { whole }) {
   if (folder === source) await prepared({ go, env, folder: work, whole });
   else cpSync(folder, work, { recursive: true });
   const goMod = readFileSync(join(folder, "go.mod"), "utf8");
-  if (existsSync(join(folder, "overlay"))) await patched({ go, env, work, module: moduleOf(goMod, packages[0]) });
+  if (existsSync(join(folder, "patches"))) await patched({ go, env, work, module: moduleOf(goMod, packages[0]) });
   const platforms = PLATFORMS.filter((it) => folder === source || it.startsWith("linux/"));
   return {
     path: (name) => join(work, name),
