@@ -19,6 +19,12 @@ if (!existsSync(join(root, "node_modules", "commander"))) {
   process.stderr.write("fly-pops: its npm packages are not installed. Nothing was done. Run: npm ci\n");
   process.exit(1);
 }
+if (!existsSync(own) && !process.features.typescript) {
+  process.stderr.write(
+    `fly-pops: npm brought no Node with its packages, and node ${process.versions.node} cannot run TypeScript. Nothing was done. Run: npm ci --include=optional, or put Node 24 first on PATH\n`,
+  );
+  process.exit(1);
+}
 // Pulumi takes `node` from PATH too.
 const env = Object.assign({}, process.env, { PATH: [bin, process.env.PATH || ""].join(delimiter) });
 // What Node compiled last time it need not compile again.

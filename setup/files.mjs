@@ -1,6 +1,7 @@
 /** Files that appear whole or not at all. */
 
-import { cpSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 
 /**
@@ -24,4 +25,14 @@ export function place(from, to) {
     renameSync(beside, to);
   }
   rmSync(from, { recursive: true, force: true });
+}
+
+/** Removes a folder: it is gone at once, and what was in it by and by, by a process of its own; what such a process left when it was ended goes as well. */
+export function removeBeside(folder) {
+  if (!existsSync(folder)) return;
+  renameSync(folder, `${folder}.${process.pid}.gone`);
+  const gone = readdirSync(dirname(folder)).filter(
+    (it) => it.startsWith(`${basename(folder)}.`) && it.endsWith(".gone"),
+  );
+  spawn("rm", ["-rf", ...gone], { cwd: dirname(folder), detached: true, stdio: "ignore" }).unref();
 }

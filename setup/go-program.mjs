@@ -1,61 +1,139 @@
-/** Programs built from their Go modules, where the vendor's own cannot be had. */
+/** Programs built from their Go modules, where the vendor's own cannot be had: setup/go has their versions, and what is left out of them. */
 
-import { cpSync, mkdirSync, rmSync } from "node:fs";
-import { basename, join } from "node:path";
+import { createHash } from "node:crypto";
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { place } from "./files.mjs";
+import { leftOut } from "./go/left-out.mjs";
 import { bringGo, goEnvironment, goFolder } from "./go.mjs";
+import { cutModule, filesBelow } from "./go-overlay.mjs";
+import { root } from "./paths.mjs";
 import { run } from "./run.mjs";
 
-/** The same for all programs, so that what two of them need is compiled once. */
-const TAGS = ["-tags", "osusergo grpcnotrace"];
+/** go.mod and go.sum of all of them: what two of them need is fetched once and compiled once. */
+export const source = join(root, "setup", "go");
+/** The same for all, for the same reason. */
+export const TAGS = ["-tags", "osusergo grpcnotrace"];
+
+/** The version of a module in a go.mod; undefined where it is not there. */
+export const versionIn = (goMod, module) => new RegExp(`^\\s*(?:require )?${module} (v\\S+)`, "m").exec(goMod)?.[1];
+
+/** The version of a module that setup builds from. */
+export const moduleVersion = (module) => versionIn(readFileSync(join(source, "go.mod"), "utf8"), module);
 
 /**
- * A copy of go.mod and go.sum in `source`, where `module` is replaced by a copy of it with source/small.patch applied.
- * @returns {Promise<string>} the folder to build in
+ * go.mod and go.sum with the modules of `left-out.mjs` replaced by copies that are cut, in a folder to build in.
+ * @param {{ go: string, env: NodeJS.ProcessEnv, folder: string, whole?: boolean }} to whole: as for cutModule
  */
-async function patched({ go, env, source, module, name }) {
-  const folder = join(goFolder, `patched-${name}`);
-  rmSync(folder, { recursive: true, force: true });
-  cpSync(source, folder, { recursive: true });
-  const options = { cwd: folder, env, log: `go-patch-${name}` };
-  await run(go, ["mod", "download", module], options);
-  const original = await run(go, ["list", "-m", "-f", "{{.Dir}}", module], options);
-  const copy = join(folder, "module");
-  // Test data is most of a module, and no program needs it.
-  cpSync(original, copy, { recursive: true, filter: (file) => basename(file) !== "testdata" });
-  // No fuzz: a patch that no longer fits the version exactly is looked at again by a person.
-  await run("git", ["apply", join(folder, "small.patch")], { ...options, cwd: copy });
-  await run(go, ["mod", "edit", "-replace", `${module}=./module`], options);
+export async function prepared({ go, env, folder, whole = false }) {
+  mkdirSync(folder, { recursive: true });
+  for (const name of ["go.mod", "go.sum"]) cpSync(join(source, name), join(folder, name));
+  const cut = Object.entries(leftOut).filter(([, it]) => it.instead === undefined);
+  const options = { cwd: folder, env, log: "go-modules" };
+  const named = cut.map(([module]) => `${module}@${moduleVersion(module)}`);
+  const fetched = await run(go, ["mod", "download", "-json", ...named], options);
+  const folders = new Map([...fetched.matchAll(/"Dir": "(.*)"/g)].map(([, dir], at) => [cut[at][0], dir]));
+  const lines = [];
+  for (const [module, how] of Object.entries(leftOut)) {
+    const copy = join("copies", module);
+    await cutModule({ original: folders.get(module), copy: join(folder, copy), cut: how, log: "go-cut", whole });
+    lines.push(`replace ${module} => ./${copy}\n`);
+  }
+  const goMod = join(folder, "go.mod");
+  writeFileSync(goMod, `${readFileSync(goMod, "utf8")}\n${lines.join("")}`);
   return folder;
 }
 
+let preparing;
+
 /**
- * Builds the main package `main` by the go.mod and go.sum in `source`, into `to`. The caller removes `goFolder`.
- * @param {{ source: string, main: string, small?: string, link?: string, to: string, title: string, say: (line: string) => void }} program
- *   small: the module that source/small.patch leaves parts out of. link: more flags of the linker. title: what it is called while it is built.
+ * Builds the main package `main` into `to`, and writes down beside it what it was made from. The caller removes `goFolder`.
+ * @param {{ main: string, module: string, link?: string, to: string, title: string, say: (line: string) => void }} program
+ *   module: the one it is of. link: more flags of the linker. title: what it is called while it is built.
  */
-export async function buildProgram({ source, main, small, link = "", to, title, say }) {
+export async function buildProgram({ main, module, link = "", to, title, say }) {
   const go = await bringGo(say);
-  mkdirSync(goFolder, { recursive: true });
   const log = basename(to);
   const made = join(goFolder, log);
   const env = { ...goEnvironment(), GOTOOLCHAIN: "auto" };
   say(`Go modules of ${title}`);
-  const cwd = small === undefined ? source : await patched({ go, env, source, module: small, name: log });
+  preparing ??= prepared({ go, env, folder: join(goFolder, "source") });
+  const cwd = await preparing.catch((error) => {
+    preparing = undefined;
+    throw error;
+  });
   let fetched = 0;
   const onLine = (line) => {
     if (line.startsWith("go: downloading")) say(`Go modules of ${title}, ${++fetched}`);
   };
-  const listed = await run(go, ["list", ...TAGS, "-deps", main], { cwd, env, log: `go-list-${log}`, onLine });
-  const all = listed.split("\n").length;
+  const form = "{{.ImportPath}}{{with .Module}} {{.Path}} {{.Version}}{{end}}";
+  const packages = (
+    await run(go, ["list", ...TAGS, "-deps", "-f", form, main], { cwd, env, log: `go-list-${log}`, onLine })
+  ).split("\n");
   let built = 0;
-  say(`building ${title}, 0 of ${all} packages`);
+  say(`building ${title}, 0 of ${packages.length} packages`);
   const ldflags = ["-ldflags", `-s -w ${link}`.trim()];
   await run(go, ["build", "-trimpath", "-v", ...TAGS, ...ldflags, "-o", made, main], {
     cwd,
     env,
     log: `go-build-${log}`,
-    onLine: () => say(`building ${title}, ${++built} of ${all} packages`),
+    onLine: () => say(`building ${title}, ${++built} of ${packages.length} packages`),
   });
+  const modules = Object.fromEntries(packages.flatMap((it) => (it.split(" ")[1] ? [it.split(" ").slice(1)] : [])));
   place(made, to);
+  writeFileSync(recordOf(to), JSON.stringify({ module, link, cuts: digestsOf(modules), modules }));
 }
+
+/** Where it stands what a program was made from. Vendors' programs have no such file. */
+export const recordOf = (program) => join(dirname(program), `.${basename(program)}.made-from.json`);
+
+/** A digest of all that cuts a module. */
+function digestOf(cut) {
+  const hash = createHash("sha256").update(JSON.stringify(cut));
+  const add = (file) => hash.update(`\n${file}\n`).update(readFileSync(join(root, file)));
+  if (cut.patch !== undefined) add(cut.patch);
+  for (const folder of [cut.files, cut.instead].filter((it) => it !== undefined))
+    for (const file of filesBelow(join(root, folder))) add(join(folder, file));
+  return hash.digest("hex");
+}
+
+/** Digests by module, of those that are cut. */
+const digestsOf = (modules) =>
+  Object.fromEntries(
+    Object.entries(leftOut)
+      .filter(([module]) => module in modules)
+      .map(([module, cut]) => [module, digestOf(cut)]),
+  );
+
+/**
+ * Whether a program would be made the same today: of the modules it has in it none has another version, or is cut differently. What it does not have in it
+ * changes nothing of it.
+ * @param {{ link: string, cuts: Record<string, string>, modules: Record<string, string> }} record
+ * @param {{ goMod: string, link: string, cuts: Record<string, string> }} now
+ */
+export function isCurrent(record, { goMod, link, cuts }) {
+  return (
+    record.link === link &&
+    Object.entries(record.modules).every(([module, version]) => versionIn(goMod, module) === version) &&
+    Object.keys({ ...record.cuts, ...cuts }).every((module) => record.cuts[module] === cuts[module])
+  );
+}
+
+/**
+ * Whether a program that is there is to stay: the vendor's, or made here from what stands here now.
+ * @param {string} program
+ * @param {string} link as for buildProgram
+ */
+export function isUpToDate(program, link = "") {
+  if (!existsSync(recordOf(program))) return !readFileSync(program).includes(MARK);
+  try {
+    const record = JSON.parse(readFileSync(recordOf(program), "utf8"));
+    const goMod = readFileSync(join(source, "go.mod"), "utf8");
+    return isCurrent(record, { goMod, link, cuts: digestsOf(record.modules) });
+  } catch {
+    return false; // half written
+  }
+}
+
+/** In what setup made before it wrote down from what. */
+const MARK = "that fly-pops compiled";

@@ -27,8 +27,9 @@ const PACKAGES = [
 /**
  * The environment every `go` of ours runs in: all it writes lies below .cache/go, and the user's own settings are read.
  * The toolchain a go.mod asks for comes through the module proxy into the same place.
+ * @returns {NodeJS.ProcessEnv}
  */
-export function goEnvironment(env = process.env) {
+export function goEnvironment(env = process.env, platform = process.platform) {
   const ours = {
     ...env,
     CGO_ENABLED: "0",
@@ -38,7 +39,7 @@ export function goEnvironment(env = process.env) {
     GOMODCACHE: join(goFolder, "modules"),
     GOCACHE: join(goFolder, "build"),
   };
-  if (process.platform !== "linux") return ours;
+  if (platform !== "linux") return ours;
   // Go counts telemetry beside the user's settings file; moving the folder needs the file named.
   const config = env.XDG_CONFIG_HOME || join(homedir(), ".config");
   return { ...ours, GOENV: env.GOENV || join(config, "go", "env"), XDG_CONFIG_HOME: join(goFolder, "config") };

@@ -6,15 +6,17 @@
  * It writes to .cache/, node_modules, PULUMI_HOME and, as root on Debian and Ubuntu, installs the packages it names.
  */
 
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { base } from "./base-image.mjs";
 import { chromium } from "./chromium.mjs";
 import { engine } from "./engine.mjs";
 import { Failure } from "./failure.mjs";
+import { removeBeside } from "./files.mjs";
 import { goFolder } from "./go.mjs";
 import { lock } from "./lock.mjs";
 import { node, packages } from "./npm.mjs";
+import { inOrder } from "./order.mjs";
 import { cache } from "./paths.mjs";
 import { duration, Progress } from "./progress.mjs";
 import { cli } from "./pulumi-cli.mjs";
@@ -23,22 +25,19 @@ import { GRACE, interruptAll } from "./run.mjs";
 import { sops } from "./sops.mjs";
 
 /**
- * The steps, by group. Within a chain each needs the one before it; the chains run side by side, as one of them builds
- * (the CLI and sops, minutes of processor) and the other one downloads.
+ * The steps, by group. A step begins when those it comes `after` are done, as far as they were asked for; all else runs side by side, as some download and
+ * others compile.
  */
-const CHAINS = [
-  [
-    { group: "npm", ...packages },
-    { group: "npm", ...node },
-    { group: "pulumi", ...cli },
-    { group: "pulumi", ...plugins },
-    { group: "sops", ...sops },
-  ],
-  [
-    { group: "docker", ...engine },
-    { group: "docker", ...base },
-  ],
-  [{ group: "browser", ...chromium }],
+const STEPS = [
+  { group: "npm", step: packages },
+  { group: "npm", step: node, after: [packages] },
+  { group: "pulumi", step: cli },
+  { group: "pulumi", step: plugins, after: [packages, cli] },
+  // Two `go` side by side would compile what both need twice.
+  { group: "sops", step: sops, after: [cli] },
+  { group: "docker", step: engine },
+  { group: "docker", step: base, after: [engine] },
+  { group: "browser", step: chromium },
 ];
 
 /** Groups that are brought only when they are named. */
@@ -49,7 +48,7 @@ const INTERRUPTED = 130;
 
 /** The groups asked for on the command line. */
 function groupsOf(args) {
-  const all = [...new Set(CHAINS.flat().map((step) => step.group))];
+  const all = [...new Set(STEPS.map((it) => it.group))];
   if (args.length === 0) return all.filter((group) => !ON_DEMAND.includes(group));
   const asked = args.length === 2 && args[0] === "--only" ? args[1].split(",") : [];
   if (asked.length > 0 && asked.every((it) => all.includes(it))) return asked;
@@ -68,7 +67,7 @@ async function take(step, progress) {
     if (!isThere) await step.make(shown.say);
     shown.done(isThere ? "there" : "made");
   } catch (error) {
-    // Said at once: the other chain may go on for minutes, and its work is not lost.
+    // Said at once: the others may go on for minutes, and their work is not lost.
     shown.failed(describe(error));
     throw error;
   }
@@ -88,12 +87,11 @@ async function main(args) {
   const release = await lock(join(cache, "setup.lock"), (pid) =>
     progress.line(`another setup runs (process ${pid}), waiting for it`),
   );
-  const chains = CHAINS.map(async (chain) => {
-    for (const step of chain.filter((it) => groups.includes(it.group))) await take(step, progress);
-  });
-  const ends = await Promise.allSettled(chains);
-  const isWhole = ends.every((it) => it.status === "fulfilled");
-  if (isWhole) rmSync(goFolder, { recursive: true, force: true }); // 2 GB that nothing needs again
+  const isWhole = await inOrder(
+    STEPS.filter((it) => groups.includes(it.group)),
+    (step) => take(step, progress),
+  );
+  if (isWhole) removeBeside(goFolder); // a GB that nothing needs again, and nobody waits for
   release();
   progress.line(isWhole ? `setup: all there, ${duration(Date.now() - since)}` : "setup: not complete, see above");
   return isWhole;

@@ -1,12 +1,12 @@
-/** The Pulumi CLI in PULUMI_HOME: the vendor's archive where it can be reached, else built from the Go modules. */
+/** The Pulumi CLI in PULUMI_HOME: the vendor's archive where it can be reached, else built from the Go modules, without what left-out.mjs names. */
 
 import { mkdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { download } from "./download.mjs";
 import { Failure, Interrupted } from "./failure.mjs";
 import { place } from "./files.mjs";
-import { buildProgram } from "./go-program.mjs";
-import { cache, pulumiBin, pulumiVersion, root } from "./paths.mjs";
+import { buildProgram, isUpToDate } from "./go-program.mjs";
+import { cache, pulumiBin, pulumiVersion } from "./paths.mjs";
 import { CommandError, isExecutable, run } from "./run.mjs";
 import { Mismatch, pinnedSum, sumFromList, verify } from "./sums.mjs";
 
@@ -54,25 +54,13 @@ export async function fromVendor(bin, { url, sum, list, say, limits }) {
   }
 }
 
-/**
- * Builds the CLI from setup/pulumi/cli (go.mod, go.sum, small.patch) into `bin`. Half of what there would be to compile is left out: keys and logs in the clouds
- * of Amazon, Microsoft and Google, state in the latter two, the browser of Pulumi Cloud's API. Asked for keys, state or browser it says so; `pulumi logs` finds none there. State in S3
- * stays: it is what many a house has.
- */
-const fromModules = (bin, say) =>
-  buildProgram({
-    source: join(root, "setup", "pulumi", "cli"),
-    main: `${MODULE}/cmd/pulumi`,
-    small: MODULE,
-    link: `-X ${VERSION_VARIABLE}=v${pulumiVersion}`,
-    to: join(bin, "pulumi"),
-    title: "the CLI",
-    say,
-  });
+/** The linker's flags. The build of a go.mod has no version of its own. */
+const link = `-X ${VERSION_VARIABLE}=v${pulumiVersion}`;
+const program = join(pulumiBin, "pulumi");
 
 export const cli = {
   title: `Pulumi CLI ${pulumiVersion}`,
-  ready: () => isExecutable(join(pulumiBin, "pulumi")),
+  ready: () => isExecutable(program) && isUpToDate(program, link),
   async make(say) {
     const name = archiveName(pulumiVersion, process.platform, process.arch);
     const from = { url: `${VENDOR}/${name}`, sum: pinnedSum(name), list: LIST };
@@ -80,7 +68,7 @@ export const cli = {
     if (refusal === undefined) return;
     say(`the vendor is out of reach (${refusal}), building`);
     try {
-      await fromModules(pulumiBin, say);
+      await buildProgram({ main: `${MODULE}/cmd/pulumi`, module: MODULE, link, to: program, title: "the CLI", say });
     } catch (error) {
       const unreachable = `the vendor's download failed (${refusal})`;
       if (error instanceof CommandError) {

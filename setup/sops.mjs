@@ -1,12 +1,12 @@
 /** The sops CLI, by which secrets are sealed: the one on PATH where it is new enough, else the vendor's, else built from its Go module. */
 
-import { chmodSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { download } from "./download.mjs";
 import { Failure, Interrupted } from "./failure.mjs";
 import { place } from "./files.mjs";
-import { buildProgram } from "./go-program.mjs";
-import { cache, root } from "./paths.mjs";
+import { buildProgram, isUpToDate, moduleVersion, recordOf } from "./go-program.mjs";
+import { cache } from "./paths.mjs";
 import { pulumiHome } from "./pulumi-home.mjs";
 import { CommandError, find, run } from "./run.mjs";
 import { Mismatch, pinnedSum, verify } from "./sums.mjs";
@@ -17,12 +17,11 @@ const VENDOR = "https://github.com/getsops/sops/releases/download";
 /** Older ones know no SSH key as a recipient. */
 const LEAST = [3, 10];
 
-const source = join(root, "setup", "sops");
 /** Where providers/sops/cli.ts looks after PATH. */
 const program = join(pulumiHome(), "fly-pops", "sops");
 
 /** The version that is brought stands in go.mod alone. */
-export const sopsVersion = new RegExp(`${MODULE} v(\\S+)`).exec(readFileSync(join(source, "go.mod"), "utf8"))[1];
+export const sopsVersion = moduleVersion(MODULE).slice(1);
 
 /** The vendor's name of this platform's program. */
 export function programName(version, platform, arch) {
@@ -63,11 +62,13 @@ export async function fromVendor(to, { url, sum, say, limits }) {
 export const sops = {
   title: `sops ${sopsVersion}`,
   async ready() {
-    for (const file of [find("sops"), program]) if (file !== undefined && (await isUsable(file))) return true;
-    return false;
+    const own = find("sops");
+    if (own !== undefined && own !== program && (await isUsable(own))) return true;
+    return existsSync(program) && (await isUsable(program)) && isUpToDate(program);
   },
   async make(say) {
     mkdirSync(cache, { recursive: true });
+    rmSync(recordOf(program), { force: true });
     const name = programName(sopsVersion, process.platform, process.arch);
     const sum = pinnedSum(name);
     const refusal = sum
@@ -76,7 +77,7 @@ export const sops = {
     if (refusal === undefined) return;
     say(`the vendor's is not to be had (${refusal}), building`);
     try {
-      await buildProgram({ source, main: `${MODULE}/cmd/sops`, to: program, title: "sops", say });
+      await buildProgram({ main: `${MODULE}/cmd/sops`, module: MODULE, to: program, title: "sops", say });
     } catch (error) {
       if (!(error instanceof CommandError || error instanceof Failure)) throw error;
       throw new Failure(

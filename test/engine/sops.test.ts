@@ -1,15 +1,26 @@
 /** The real sops: what it makes of our pipes, and what we make of its refusals. */
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Context } from "../../providers/handler.ts";
-import { createSops, findSops } from "../../providers/sops/cli.ts";
+import { bundledDir, createSops, findSops } from "../../providers/sops/cli.ts";
 import { encryptFor } from "../../providers/sops/encrypt-for.ts";
 import { parseSopsFile, pickCiphertexts } from "../../providers/sops/file.ts";
 import { marked, recipientsOf } from "../../providers/sops/recipients.ts";
 import { sealedSecretsHandler } from "../../providers/sops/sealed-secrets.ts";
 import { editSecrets, readSecretsFile, rekeySecrets } from "../../providers/sops/secrets-file.ts";
+import { recordOf } from "../../setup/go-program.mjs";
 import { identityOf } from "../support/identities.ts";
 import { createSopsUser, type SopsUser } from "../support/sops-user.ts";
 
@@ -252,4 +263,56 @@ test.each<[string, string | undefined, RegExp]>([
     "hunter2",
   );
   if (text !== undefined) expect(await message(editSecrets(path, { PATH: "" }))).toMatch(expected);
+});
+
+const compiled = existsSync(recordOf(join(bundledDir, "sops")));
+describe.skipIf(!compiled)("the sops that setup compiled", () => {
+  const sops = (args: string[], env: NodeJS.ProcessEnv) =>
+    spawnSync(join(bundledDir, "sops"), args, {
+      encoding: "utf8",
+      env: { HOME: folder, PATH: process.env.PATH, ...env },
+    });
+  const kinds = {
+    kms: [{ arn: "arn:aws:kms:eu-west-1:1:key/a", created_at: "2026-01-01T00:00:00Z", enc: "x", aws_profile: "" }],
+    gcp_kms: [{ resource_id: "projects/a", created_at: "2026-01-01T00:00:00Z", enc: "x" }],
+    azure_kv: [{ vault_url: "https://a", name: "b", version: "c", created_at: "2026-01-01T00:00:00Z", enc: "x" }],
+  };
+  async function withClouds(): Promise<string> {
+    const path = await file();
+    const text = readFileSync(path, "utf8");
+    const entries = Object.entries(kinds).map(([kind, keys]) => `    ${kind}: ${JSON.stringify(keys)}\n`);
+    writeFileSync(path, text.replace(/^sops:\n/m, `sops:\n${entries.join("")}`));
+    return path;
+  }
+
+  test("opens and changes a file that keys in clouds open too, and keeps them in it", async () => {
+    const path = await withClouds();
+    expect(sops(["set", path, '["token"]', '"planted-token-55"'], desk.env)).toMatchObject({ status: 0 });
+    const text = readFileSync(path, "utf8");
+    for (const id of ["arn:aws:kms:eu-west-1:1:key/a", "projects/a", "https://a"]) expect(text).toContain(id);
+    expect(await desk.openAs("the operator", text)).toMatchObject({ token: "planted-token-55" });
+  });
+
+  test("says of each kind that was left out that it was, where no other key opens the file", async () => {
+    const { status, stderr } = sops(["decrypt", await withClouds()], {});
+    expect(status).not.toBe(0);
+    for (const name of ["AWS KMS", "Google Cloud KMS", "Azure Key Vault"])
+      expect(stderr.replace(/\s*\|?\s+/g, " ")).toContain(
+        `${name} keys were left out of the sops that fly-pops compiled`,
+      );
+  });
+
+  test("makes no file for a key that was left out", () => {
+    writeFileSync(join(folder, "plain.yaml"), "a: b\n");
+    for (const [flag, key, name] of [
+      ["--kms", "arn:aws:kms:eu-west-1:1:key/a", "AWS KMS"],
+      ["--gcp-kms", "projects/a/locations/b/keyRings/c/cryptoKeys/d", "Google Cloud KMS"],
+      ["--azure-kv", "https://a.vault.azure.net/keys/b/c", "Azure Key Vault"],
+      ["--hckms", "eu:12345678-1234-1234-1234-123456789012", "HuaweiCloud KMS"],
+    ] as const) {
+      const { status, stdout, stderr } = sops(["encrypt", flag, key, join(folder, "plain.yaml")], {});
+      expect({ status: status !== 0, stdout }).toEqual({ status: true, stdout: "" });
+      expect(stderr).toContain(`${name} keys were left out of the sops that fly-pops compiled; the release has them: `);
+    }
+  });
 });

@@ -41,6 +41,10 @@ type Cover = { command: RegExp; by: string; words: string } | { command: RegExp;
 
 const covers: Cover[] = [
   { command: /^git clone /, not: "the address is the reader's own" },
+  {
+    command: /^node setup\/go-trim\.mjs /,
+    not: "fetches whatever is new; what it does to go.mod and go.sum: test/unit/setup-go.test.ts",
+  },
   { command: /^git (remote|fetch|merge|init) /, not: "git's own, with the address of a release" },
   {
     command: /^cd \.\.\/my-edge && npx pulumi stack init edge$/,

@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -81,4 +81,18 @@ test.each([
   [null, "SIGKILL", { error: "Program was ended by SIGKILL", bail: false }],
 ])("a program that ended with code %j, signal %j", (code, signal, expected) => {
   expect(outcome(code, signal)).toEqual(expected);
+});
+
+test("without npm's Node, `fly-pops` under an old one says so in a sentence, and does nothing", () => {
+  mkdirSync(join(old, "cli"));
+  mkdirSync(join(old, "node_modules", "commander"), { recursive: true });
+  cpSync(join(root, "cli/fly-pops.cjs"), join(old, "cli/fly-pops.cjs"));
+  const start = (...flags: string[]) =>
+    spawnSync(process.execPath, [...flags, join(old, "cli/fly-pops.cjs"), "--version"], { encoding: "utf8" });
+  expect(start("--no-strip-types")).toMatchObject({ status: 1, stdout: "" });
+  expect(start("--no-strip-types").stderr).toMatch(
+    /^fly-pops: npm brought no Node with its packages, and node \S+ cannot run TypeScript\. Nothing was done\. Run: npm ci --include=optional, or .*\n$/,
+  );
+  writeFileSync(join(old, "cli/main.ts"), 'const said: string = "ran";\nconsole.log(said);\n');
+  expect(start()).toMatchObject({ status: 0, stdout: "ran\n" });
 });

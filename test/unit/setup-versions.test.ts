@@ -7,7 +7,7 @@ import { dockerPluginVersion, pulumiVersion } from "../../setup/paths.mjs";
 const root = join(import.meta.dirname, "../..");
 
 test("the CLI, its Go modules and the SDK are one version", () => {
-  const goMod = readFileSync(join(root, "setup/pulumi/cli/go.mod"), "utf8");
+  const goMod = readFileSync(join(root, "setup/go/go.mod"), "utf8");
   expect(goMod).toContain(`github.com/pulumi/pulumi/pkg/v3 v${pulumiVersion}\n`);
   expect(goMod).toContain(`github.com/pulumi/pulumi/sdk/v3 v${pulumiVersion}\n`);
   const installed = (name: string): string =>

@@ -7,8 +7,17 @@ import (
 )
 
 type MasterKey struct {
-	keys.Foreign
+	keys.Foreign[keys.Google]
 	ResourceID   string
 	EncryptedKey string
 	CreationDate time.Time
+}
+
+func (key *MasterKey) ToString() string { return key.ResourceID }
+
+func NewMasterKeyFromResourceID(id string) *MasterKey { return &MasterKey{ResourceID: id} }
+
+func MasterKeysFromResourceIDString(ids string) []*MasterKey {
+	all, _ := keys.Each(ids, func(id string) (*MasterKey, error) { return NewMasterKeyFromResourceID(id), nil })
+	return all
 }

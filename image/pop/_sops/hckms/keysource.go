@@ -7,10 +7,16 @@ import (
 )
 
 type MasterKey struct {
-	keys.Foreign
+	keys.Foreign[keys.Huawei]
 	KeyID        string
 	EncryptedKey string
 	CreationDate time.Time
 }
 
-func NewMasterKey(keyID string) (*MasterKey, error) { return &MasterKey{KeyID: keyID}, nil }
+func (key *MasterKey) ToString() string { return key.KeyID }
+
+func NewMasterKey(id string) (*MasterKey, error) { return &MasterKey{KeyID: id}, nil }
+
+func NewMasterKeyFromKeyIDString(ids string) ([]*MasterKey, error) {
+	return keys.Each(ids, NewMasterKey)
+}

@@ -1,19 +1,60 @@
 package keys
 
-import "errors"
+import (
+	"fmt"
+	"strings"
+)
 
-// Foreign is a key of a kind that this build does not know: a file may name it beside others, and it opens nothing. A PoP has its own age identity and no
-// account of any cloud, so the clouds' clients, three quarters of the program and most of its compile time, stay out. See build/go-overlay.
-type Foreign struct{}
+// Foreign is a key of a kind that this build leaves out: a file can name it in addition to others, and it decrypts nothing. Operators with only their own machines
+// have no account of any cloud, so the clouds' clients, three quarters of the program and most of its compile time, are left out. See image/build/go-overlay and
+// setup/sops.mjs.
 
-var errForeign = errors.New("this build of sops knows age keys only")
+type kind interface {
+	kind() (identifier, name string)
+}
 
-func (Foreign) Encrypt([]byte) error          { return errForeign }
-func (Foreign) EncryptIfNeeded([]byte) error  { return errForeign }
-func (Foreign) EncryptedDataKey() []byte      { return nil }
-func (Foreign) SetEncryptedDataKey([]byte)    {}
-func (Foreign) Decrypt() ([]byte, error)      { return nil, errForeign }
-func (Foreign) NeedsRotation() bool           { return false }
-func (Foreign) ToString() string              { return "not an age key" }
-func (Foreign) ToMap() map[string]interface{} { return nil }
-func (Foreign) TypeToIdentifier() string      { return "foreign" }
+type (
+	AWS    struct{}
+	Azure  struct{}
+	Google struct{}
+	Huawei struct{}
+	PGP    struct{}
+	Vault  struct{}
+)
+
+func (AWS) kind() (string, string)    { return "kms", "AWS KMS" }
+func (Azure) kind() (string, string)  { return "azure_kv", "Azure Key Vault" }
+func (Google) kind() (string, string) { return "gcp_kms", "Google Cloud KMS" }
+func (Huawei) kind() (string, string) { return "hckms", "HuaweiCloud KMS" }
+func (PGP) kind() (string, string)    { return "pgp", "PGP" }
+func (Vault) kind() (string, string)  { return "hc_vault", "HashiCorp Vault" }
+
+func (Foreign[K]) Encrypt([]byte) error          { return leftOut[K]() }
+func (Foreign[K]) EncryptIfNeeded([]byte) error  { return leftOut[K]() }
+func (Foreign[K]) EncryptedDataKey() []byte      { return nil }
+func (Foreign[K]) SetEncryptedDataKey([]byte)    {}
+func (Foreign[K]) Decrypt() ([]byte, error)      { return nil, leftOut[K]() }
+func (Foreign[K]) NeedsRotation() bool           { return false }
+func (Foreign[K]) ToMap() map[string]interface{} { return nil }
+func (Foreign[K]) TypeToIdentifier() string      { var it K; id, _ := it.kind(); return id }
+
+func leftOut[K kind]() error {
+	var it K
+	_, name := it.kind()
+	return fmt.Errorf("%s keys were left out of the sops that fly-pops compiled; the release has them: https://github.com/getsops/sops/releases", name)
+}
+
+// Each makes a key of each entry of a list with commas.
+func Each[T any](list string, one func(string) (T, error)) (all []T, err error) {
+	for _, entry := range strings.Split(list, ",") {
+		if entry = strings.TrimSpace(entry); entry == "" {
+			continue
+		}
+		key, err := one(entry)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, key)
+	}
+	return all, nil
+}

@@ -9,7 +9,7 @@ import (
 const KeyTypeIdentifier = "pgp"
 
 type MasterKey struct {
-	keys.Foreign
+	keys.Foreign[keys.PGP]
 	Fingerprint  string
 	EncryptedKey string
 	CreationDate time.Time
@@ -18,3 +18,5 @@ type MasterKey struct {
 func NewMasterKeyFromFingerprint(fingerprint string) *MasterKey {
 	return &MasterKey{Fingerprint: fingerprint}
 }
+
+func (key *MasterKey) ToString() string { return key.Fingerprint }

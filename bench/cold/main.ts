@@ -1,0 +1,120 @@
+/**
+ * `node bench/cold/main.ts [--keep downloads|compiled] [--run COMMAND] [--in FOLDER] REVISION...`: how long `npm run local` takes where it never ran. docs/cold-start.md
+ */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import { columns } from "../benchmark.ts";
+import { onMachine, type Run } from "./machine.ts";
+import { lastPage, stagesOf } from "./stages.ts";
+
+const root = join(import.meta.dirname, "../..");
+const say = (line: string) => console.error(line);
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    keep: { type: "string" },
+    run: { type: "string", default: "npm run local" },
+    in: { type: "string", default: "/var/tmp/fly-pops-cold" },
+  },
+});
+if (positionals.length === 0 || (values.keep !== undefined && !["downloads", "compiled"].includes(values.keep)))
+  throw new Error("give revisions to measure, e.g. 16473c4 HEAD; --keep takes downloads or compiled");
+if (process.platform !== "linux" || process.getuid?.() !== 0)
+  throw new Error("Linux and root are needed for namespaces");
+
+/** The revision's files, as a fresh clone has them, on a machine that has nothing else. */
+function newMachine(revision: string): string {
+  const folder = join(values.in, revision.replaceAll("/", "-"));
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(join(folder, "tree"), { recursive: true });
+  const archive = execFileSync("git", ["archive", revision], { cwd: root, maxBuffer: 1e9 });
+  execFileSync("tar", ["-x", "-C", join(folder, "tree")], { input: archive });
+  return folder;
+}
+
+const prune = (filters: Record<string, string[]>) =>
+  `curl -sf --unix-socket /var/run/docker.sock -X POST 'http://d/build/prune?all=true&filters=${encodeURIComponent(JSON.stringify(filters))}' >/dev/null`;
+/** Forgets one of the builds' two caches, by what the engine says of it. */
+const pruneMount = (target: string) =>
+  `for id in $(curl -sf --unix-socket /var/run/docker.sock http://d/system/df?type=build-cache | tr '{' '\\n' | grep '${target}' | grep -o '"ID":"[^"]*"' | cut -d '"' -f 4); do curl -sf --unix-socket /var/run/docker.sock -X POST "http://d/build/prune?all=true&filters=%7B%22id%22%3A%5B%22$id%22%5D%7D" >/dev/null; done`;
+const engine = "dockerd >/dev/null 2>&1 & until [ -S /var/run/docker.sock ]; do sleep 0.1; done; sleep 2";
+
+/** What is taken from a machine on which all is there, so that only one of the two is left. */
+const forget = {
+  downloads: [
+    "rm -rf .cache node_modules ~/.pulumi",
+    pruneMount("go-build"),
+    prune({ type: ["regular", "source.local"] }),
+  ],
+  compiled: [
+    "rm -rf node_modules ~/.npm",
+    pruneMount("go/pkg/mod"),
+    prune({ type: ["regular", "source.local"] }),
+    "docker image rm -f debian:trixie-slim >/dev/null 2>&1 || true",
+  ],
+};
+
+/** Every go.mod of setup, fetched into a folder that Go then takes for its proxy: setup throws its own away. */
+const fetchModules = (folder: string): string[] =>
+  readdirSync(join(folder, "tree", "setup"), { recursive: true, encoding: "utf8" })
+    .filter(
+      (file) =>
+        file.endsWith("go.mod") &&
+        statSync(join(folder, "tree", "setup", dirname(file), "go.sum"), { throwIfNoEntry: false }),
+    )
+    .map((file) => `(cd setup/${dirname(file)} && GOMODCACHE=${folder}/modules GOFLAGS=-modcacherw go mod download)`);
+
+async function measure(revision: string): Promise<Run> {
+  const folder = newMachine(revision);
+  const start = ["sh", "-c", values.run];
+  if (values.keep === undefined) return onMachine(folder, start, say);
+  say(`${revision}: once, so that there is something to keep`);
+  await onMachine(folder, start, say);
+  const keepsDownloads = values.keep === "downloads";
+  const steps = [
+    engine,
+    ...(keepsDownloads ? fetchModules(folder) : []),
+    ...forget[values.keep as keyof typeof forget],
+  ];
+  const { code } = await onMachine(folder, ["sh", "-c", steps.join("\n")], say);
+  if (code !== 0) throw new Error(`what is compiled or fetched could not be told apart: code ${code}`);
+  const proxy = keepsDownloads ? `GOPROXY=file://${folder}/modules/cache/download,$(go env GOPROXY) ` : "";
+  return onMachine(folder, ["sh", "-c", `${proxy}${values.run}`], say);
+}
+
+const results: Record<string, unknown> = {};
+for (const revision of positionals) {
+  say(`\n== ${revision}`);
+  const { samples, code } = await measure(revision);
+  const last = samples.at(-1);
+  const page = lastPage(samples);
+  const rows = stagesOf(samples).map(({ title, took, until, cpu, bytes }) => [
+    title,
+    took === undefined ? "" : took.toFixed(0),
+    until.toFixed(0),
+    cpu.toFixed(0),
+    (bytes / 1e6).toFixed(0),
+  ]);
+  const whole = page ?? last;
+  const total = [
+    "to the last page",
+    "",
+    whole?.wall.toFixed(0) ?? "",
+    whole?.cpu.toFixed(0) ?? "",
+    ((whole?.bytes ?? 0) / 1e6).toFixed(0),
+  ];
+  say(`\n${columns([["stage", "s", "until s", "CPU s since", "MB since"], ...rows, total])}`);
+  if (code !== 0 || page === undefined) say(`it ended with code ${code}${page === undefined ? " and no page" : ""}`);
+  results[revision] = {
+    code,
+    page: page !== undefined,
+    wall: whole?.wall,
+    cpu: whole?.cpu,
+    bytes: whole?.bytes,
+    stages: stagesOf(samples),
+  };
+}
+process.stdout.write(`${JSON.stringify(results)}\n`);

@@ -1,0 +1,36 @@
+/** What is built for one image is there for the other, as long as both take the same steps: BuildKit goes by the steps alone. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+
+const root = join(import.meta.dirname, "../..");
+const read = (path: string): string => readFileSync(join(root, path), "utf8");
+
+/** The instructions of a stage, a line each, with sources as the sidecar image's context has them. */
+function stage(dockerfile: string, name: string): string[] {
+  const lines = dockerfile.replaceAll("\\\n", "").split("\n");
+  const from = lines.findIndex((line) => new RegExp(`^FROM .* AS ${name}$`).test(line));
+  if (from < 0) return [];
+  const to = lines.findIndex((line, at) => at > from && line.startsWith("FROM "));
+  return lines
+    .slice(from, to)
+    .filter((line) => /^[A-Z]/.test(line))
+    .map((line) => line.replace(/^COPY image\//, "COPY ").replace(/\s+/g, " "));
+}
+
+test.each(["go", "tailscale", "process-compose"])(
+  "the homelab's stage %s is the sidecar image's, step by step",
+  (name) => {
+    const steps = stage(read("image/Dockerfile"), name);
+    expect(steps.length).toBeGreaterThan(2);
+    expect(stage(read("local/homelab/Dockerfile"), name)).toEqual(steps);
+  },
+);
+
+test("all images have Debian's packages of one day", () => {
+  const days = ["image", "local/homelab", "local/resolver", "test/e2e/clients"].map(
+    (folder) => /^ARG DEBIAN_AS_OF=(\S+)$/m.exec(read(`${folder}/Dockerfile`))?.[1],
+  );
+  expect(new Set(days)).toEqual(new Set([days[0]]));
+  expect(days[0]).toMatch(/^\d{4}-\d\d-\d\d$/);
+});
