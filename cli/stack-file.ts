@@ -16,8 +16,8 @@ export type StackValues = Record<string, unknown>;
 /** YAML as Pulumi takes it: `<<` merges a map into its own. */
 const asPulumi = (text: string): unknown => parse(text, { merge: true });
 
-export function readStackFile(dir: string, stack: string): StackValues {
-  const file = join(dir, stackFileName(stack));
+/** `file`: where it is read from. Absent: Pulumi.<stack>.yaml. */
+export function readStackFile(dir: string, stack: string, file = join(dir, stackFileName(stack))): StackValues {
   if (!existsSync(file))
     throw new Refusal(
       `Stack ${stack}: there is no ${stackFileName(stack)} in ${dir}. Stacks with a file: ${stackFiles(dir).join(", ") || "none"}. Name one with --stack, or write one: npx fly-pops init`,
