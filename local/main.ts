@@ -1,30 +1,43 @@
 /** `npm run local -- [up | down | status | logs]`. */
+import { enableCompileCache } from "node:module";
+import { join } from "node:path";
 import { engineReason, isEngineGone } from "./docker-engine.ts";
-import { down } from "./down.ts";
-import { logs } from "./logs.ts";
-import { openStatusPage } from "./open.ts";
 import { type Command, parseCommand, usage } from "./options.ts";
-import { status, statusText } from "./status.ts";
-import { up } from "./up.ts";
+import { projectDir } from "./paths.ts";
 
+// Loaded where they are used: the start above all needs much that the others do not.
 async function run(command: Command): Promise<void> {
   switch (command.name) {
     case "help":
       return console.log(usage);
-    case "up":
+    case "up": {
+      compileOnce();
+      const { up } = await import("./up.ts");
       return up(command);
-    case "down":
+    }
+    case "down": {
+      const { down } = await import("./down.ts");
       return down(command);
+    }
     case "status": {
-      if (command.how === "page") return openStatusPage();
+      if (command.how === "page") return (await import("./open.ts")).openStatusPage();
+      const { status, statusText } = await import("./status.ts");
       const now = await status();
       return console.log(command.how === "json" ? JSON.stringify(now) : statusText(now));
     }
-    case "logs":
+    case "logs": {
+      const { logs } = await import("./logs.ts");
       return logs(command.pop, command.follow);
+    }
     default:
       return command satisfies never;
   }
+}
+
+/** Half of what a start computes is Node compiling what it compiled the last time. Not for `down`, which would write it once more after it was removed. */
+function compileOnce(): void {
+  process.env.NODE_COMPILE_CACHE ??= join(projectDir, ".cache", "node"); // for the daemon and Pulumi's program as well
+  enableCompileCache(process.env.NODE_COMPILE_CACHE);
 }
 
 try {

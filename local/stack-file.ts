@@ -39,14 +39,22 @@ export function firstStage(): { text: string; config: EdgeConfig } | undefined {
   };
 }
 
-/** Names of all sites, those of proxied and cached ones first. Nobody here issues certificates for wildcards. */
-export function siteHosts({ image }: EdgeConfig, certificateFrom?: "acme" | "vault"): string[] {
-  const sites = image.sites.filter(
-    (site) => certificateFrom === undefined || (site.certificateFrom === "acme") === (certificateFrom === "acme"),
-  );
-  const proxied = sites.filter((site) => site.kind === "proxy");
-  return exactNames([...proxied, ...sites.filter((site) => site.kind !== "proxy")]);
+/** Names of all sites, those of proxied and cached ones first, or of those with certificates from there. Nobody here issues any for wildcards. */
+export function siteHosts(config: EdgeConfig, from?: "acme" | "vault"): string[] {
+  const sites = sitesOf(config, from);
+  return exactNames([...sites.filter(isProxied), ...sites.filter((site) => !isProxied(site))]);
 }
+
+/** The site whose page is shown. Undefined: none is proxied. */
+export const pageHost = (config: EdgeConfig, from: "acme" | "vault"): string | undefined =>
+  exactNames(sitesOf(config, from).filter(isProxied))[0];
+
+type Site = EdgeConfig["image"]["sites"][number];
+
+const isProxied = ({ kind }: Site): boolean => kind === "proxy";
+
+const sitesOf = ({ image }: EdgeConfig, from?: "acme" | "vault"): Site[] =>
+  image.sites.filter(({ certificateFrom = "vault" }) => from === undefined || certificateFrom === from);
 
 const read = (path: string): StackFile => parse(readFileSync(path, "utf8"), { merge: true }) as StackFile;
 

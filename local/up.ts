@@ -20,8 +20,8 @@ import { startRegistry } from "./registry/registry.ts";
 import { resolverImage } from "./resolver/resolver.ts";
 import { defaultPorts, ensureDaemon, ensureToken, network, stackLabel } from "./services.ts";
 import { refreshSiteRoots } from "./site-roots.ts";
-import { firstStage, siteHosts, writtenConfig } from "./stack-file.ts";
-import { stagesOf } from "./stages.ts";
+import { firstStage, pageHost, siteHosts, writtenConfig } from "./stack-file.ts";
+import { type Stage, stagesOf } from "./stages.ts";
 import { type Clockwork, runSteps, type Step } from "./tasks.ts";
 
 export interface UpOptions {
@@ -55,8 +55,8 @@ export async function up({ ports: chosen, from, homelab }: UpOptions): Promise<v
   const first = homelab ? firstOrNone() : firstStage();
   const stages = stagesOf({ deployed: deployed(), homelab, hasFirst: first !== undefined });
   const isFirst = stages.includes("first");
-  const [directHost] = first === undefined ? [] : siteHosts(first.config);
-  const [homeHost] = siteHosts(whole, "vault");
+  const hasAuthority = whole.image.certificates?.acme !== undefined;
+  const [directHost, homeHost] = [pageHost(whole, "acme"), pageHost(whole, "vault")];
 
   const startHome = (story: Story): void => {
     story.homelab ??= inBackground((log) =>
@@ -71,7 +71,7 @@ export async function up({ ports: chosen, from, homelab }: UpOptions): Promise<v
   const common: Step<Story>[] = [
     {
       key: "services",
-      title: `Start the registry, ${first === undefined ? "" : "an authority, an origin, "}local Fly's images`,
+      title: `Start the registry, ${hasAuthority ? "an authority, an origin, " : ""}local Fly's images`,
       run: async (story, say) => {
         await ensureNetwork(docker, stackLabel, network);
         // What is not compiled starts in the meantime; what is, waits until the PoPs' image is there.
@@ -85,8 +85,8 @@ export async function up({ ports: chosen, from, homelab }: UpOptions): Promise<v
         });
         const [{ address }] = await Promise.all([
           registry,
-          first && startInternet({ docker, stack: stackLabel, network, log: say }),
-          first && anycastImage(docker, say),
+          hasAuthority && startInternet({ docker, stack: stackLabel, network, log: say }),
+          anycastImage(docker, say),
           // Here, where it is seen, and no machine waits for it. If it fails, the daemon says what machines go without.
           resolverImage(docker, say).catch(() => undefined),
         ]);
@@ -168,7 +168,8 @@ export async function up({ ports: chosen, from, homelab }: UpOptions): Promise<v
 
   async function clockwork(): Promise<Clockwork> {
     const compiled = (await orMissing(docker.getImage("fly-pops-resolver:local").inspect())) !== undefined;
-    const [kind, times] = [kindOf({ compiled, deployed: deployed() !== "nothing" }), readTimes()];
+    const isThere = deployed() === stages.at(-1);
+    const [kind, times] = [kindOf({ compiled, deployed: isThere }), readTimes()];
     return {
       expectedMs: (step) => expectedMs(times, kind, step),
       took: (step, ms) => rememberTime(kind, step, ms),
@@ -185,7 +186,8 @@ function firstOrNone(): ReturnType<typeof firstStage> {
   }
 }
 
-function deployed() {
+/** What the PoPs run, or were about to when a run was interrupted. */
+function deployed(): "nothing" | Stage {
   if (!existsSync(paths.state)) return "nothing";
   return existsSync(paths.firstStage) ? "first" : "homelab";
 }

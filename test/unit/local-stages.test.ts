@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { parseStackValues } from "../../config/stack-values.ts";
-import { siteHosts } from "../../local/stack-file.ts";
+import { pageHost, siteHosts } from "../../local/stack-file.ts";
 import { type Asked, stagesOf, withoutHomelab } from "../../local/stages.ts";
 
 const root = join(import.meta.dirname, "..", "..");
@@ -40,6 +40,13 @@ test("with the homelab the vault has the certificates of all other sites", () =>
   const whole = parseStackValues(local);
   expect(siteHosts(whole, "vault")).toEqual(["www.example.test", "example.test"]);
   expect(siteHosts(whole, "acme")).toEqual(["direct.example.test"]);
+  expect(siteHosts(whole)).toEqual(["www.example.test", "direct.example.test", "example.test"]);
+  expect([pageHost(whole, "acme"), pageHost(whole, "vault")]).toEqual(["direct.example.test", "www.example.test"]);
+  const redirects = {
+    ...whole,
+    image: { ...whole.image, sites: whole.image.sites.filter(({ kind }) => kind !== "proxy") },
+  };
+  expect(pageHost(redirects, "vault")).toBeUndefined();
 });
 
 test("SSH is of the tailnet, and goes with it", () => {
