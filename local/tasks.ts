@@ -40,7 +40,7 @@ export async function runSteps<State extends object>(
   const tasks = steps.map(
     ({ title, key, run, result }, at): ListrTask<State> => ({
       title: titled(title, aheadText(expected[at])),
-      rendererOptions: { outputBar: 1, timer: PRESET_TIMER, ...(result && { persistentOutput: true, outputBar: 20 }) },
+      rendererOptions: { outputBar: 1, timer: PRESET_TIMER, ...(result && { persistentOutput: true, outputBar: 4 }) },
       task: async (shared, task) => {
         const begin = performance.now();
         const left = () => leftText(ahead(at, performance.now() - begin));

@@ -11,7 +11,7 @@ import { ensureNetwork, openDocker, orMissing } from "./docker-engine.ts";
 import { expectedMs, kindOf, readTimes, rememberTime } from "./estimates.ts";
 import { keepWritten } from "./files.ts";
 import { takeOver } from "./homelab/handover.ts";
-import { type Homelab, startHomelab } from "./homelab/homelab.ts";
+import { startHomelab } from "./homelab/homelab.ts";
 import { homelabIsBuilt } from "./homelab/image.ts";
 import { startInternet } from "./internet/internet.ts";
 import { curlCommand, pageLines, type Shown, showPage } from "./page.ts";
@@ -34,7 +34,8 @@ export interface UpOptions {
 
 interface Story {
   registry: string;
-  homelab?: Background<Homelab>;
+  /** Ends when the stack knows of it what it must. */
+  homelab?: Background<void>;
   shown: Shown[];
 }
 
@@ -59,9 +60,10 @@ export async function up({ ports: chosen, from, homelab }: UpOptions): Promise<v
   const [directHost, homeHost] = [pageHost(whole, "acme"), pageHost(whole, "vault")];
 
   const startHome = (story: Story): void => {
-    story.homelab ??= inBackground((log) =>
-      startHomelab({ docker, stack: stackLabel, network, hosts: siteHosts(whole, "vault"), log }),
-    );
+    story.homelab ??= inBackground(async (log) => {
+      const hosts = siteHosts(whole, "vault");
+      await takeOver(docker, await startHomelab({ docker, stack: stackLabel, network, hosts, log }));
+    });
   };
   const show = async (story: Story, asked: Parameters<typeof showPage>[0], say: (line: string) => void) => {
     await refreshSiteRoots(docker, stackLabel);
@@ -136,8 +138,7 @@ export async function up({ ports: chosen, from, homelab }: UpOptions): Promise<v
       title: "Start the homelab: tailnet, vault, certificates, origin",
       run: async (story, say) => {
         startHome(story);
-        const home = await story.homelab?.wait(say);
-        if (home) await takeOver(docker, home);
+        await story.homelab?.wait(say);
         return undefined;
       },
     },

@@ -12,15 +12,20 @@ const { home } = paths;
 export async function takeOver(docker: Docker, { id, headscaleUrl }: Homelab): Promise<void> {
   const container = docker.getContainer(id);
   const read = (path: string) => ask(container, ["cat", path]);
-  keepWritten(home.ca, await read("/data/ca/ca.pem"));
+  const known = readIfThere(home.operatorKey);
+  // Each is a program in the container: all at once they take no longer than one.
+  const [ca, headscaleKey, vaultRoleId, vaultSecretId, operatorKey] = await Promise.all([
+    read("/data/ca/ca.pem"),
+    read("/data/keys/headscale-api-key"),
+    read("/data/keys/pop-role-id"),
+    read("/data/keys/pop-secret-id"),
+    known ?? ask(container, ["age-keygen"]),
+  ]);
+  keepWritten(home.ca, ca);
   keepWritten(home.headscale, headscaleUrl);
-  keepWritten(home.headscaleKey, await read("/data/keys/headscale-api-key"), 0o600);
-  const operatorKey = readIfThere(home.operatorKey) ?? (await ask(container, ["age-keygen"]));
+  keepWritten(home.headscaleKey, headscaleKey, 0o600);
   keepWritten(home.operatorKey, operatorKey, 0o600);
-  await keepSealed(operatorKey, {
-    vaultRoleId: await read("/data/keys/pop-role-id"),
-    vaultSecretId: await read("/data/keys/pop-secret-id"),
-  });
+  await keepSealed(operatorKey, { vaultRoleId, vaultSecretId });
 }
 
 /** PEM of the roots that its authority has had so far; undefined when it does not run. */
