@@ -5,6 +5,7 @@ import { parse } from "yaml";
 import { ConfigError } from "../config/mistakes.ts";
 import { parseStackValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
+import { stackName as localStack, paths, projectDir } from "../local/paths.ts";
 import { stackFileName, stackFiles } from "./project.ts";
 import { Refusal } from "./world.ts";
 
@@ -16,8 +17,8 @@ export type StackValues = Record<string, unknown>;
 /** YAML as Pulumi takes it: `<<` merges a map into its own. */
 const asPulumi = (text: string): unknown => parse(text, { merge: true });
 
-/** `file`: where it is read from. Absent: Pulumi.<stack>.yaml. */
-export function readStackFile(dir: string, stack: string, file = join(dir, stackFileName(stack))): StackValues {
+export function readStackFile(dir: string, stack: string): StackValues {
+  const file = stackFilePath(dir, stack);
   if (!existsSync(file))
     throw new Refusal(
       `Stack ${stack}: there is no ${stackFileName(stack)} in ${dir}. Stacks with a file: ${stackFiles(dir).join(", ") || "none"}. Name one with --stack, or write one: npx fly-pops init`,
@@ -31,6 +32,12 @@ export function readStackFile(dir: string, stack: string, file = join(dir, stack
     });
   }
 }
+
+/** As long as no homelab is behind the local stack, its file is made of the one in git. */
+export const stackFilePath = (dir: string, stack: string): string =>
+  stack === localStack && dir === projectDir && existsSync(paths.firstStage)
+    ? paths.firstStage
+    : join(dir, stackFileName(stack));
 
 /** The configuration as the program will see it. All mistakes of the file at once. */
 export function edgeConfig(stack: string, values: StackValues): EdgeConfig {

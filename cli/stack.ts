@@ -1,11 +1,10 @@
 /** The stack a command works on: which one, how its Fly is reached, and what its file says. */
-import { existsSync } from "node:fs";
 import { defaults } from "../config/defaults.ts";
 import { seconds } from "../config/duration.ts";
 import { ownValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import type { Tailnet } from "../image/spec.ts";
-import { stackName as localStack, paths, projectDir } from "../local/paths.ts";
+import { stackName as localStack, projectDir } from "../local/paths.ts";
 import type { Fly } from "../providers/fly/api.ts";
 import type { FlySettings, Lookup } from "../providers/settings.ts";
 import type { TailnetDriver } from "../providers/tailnet/driver.ts";
@@ -50,10 +49,8 @@ export interface Stack {
 export async function openStack(world: World, asked: string | undefined): Promise<Stack> {
   const reference = asked ?? (world.env.PULUMI_STACK || (await selected(world)));
   const name = reference.split("/").at(-1) ?? reference;
-  const local = isLocal(world, name);
-  // As long as no homelab is behind it, the local stack's file is made of the one in git.
-  const values = readStackFile(world.dir, name, local && existsSync(paths.firstStage) ? paths.firstStage : undefined);
-  const env = local ? { ...world.env, ...(await loadLocalEnvironment()) } : world.env;
+  const values = readStackFile(world.dir, name);
+  const env = isLocal(world, name) ? { ...world.env, ...(await loadLocalEnvironment()) } : world.env;
   const settings = once(() => readSettings(world, reference, values, env));
   return {
     name,

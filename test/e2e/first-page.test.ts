@@ -3,6 +3,7 @@ import { X509Certificate } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { anycastImage } from "../../local/anycast/anycast.ts";
 import { containersOf, labels } from "../../local/docker-engine.ts";
 import { fetchPage } from "../../local/fetch-page.ts";
 import { type Checkout, checkout, type Ran } from "../support/checkout.ts";
@@ -90,6 +91,10 @@ test("PoPs reach their own app by its anycast address, as an authority does", as
   const url = `http://${address}/.well-known/acme-challenge/nobody-has-it`;
   const asked = ["wget", "-q", "-O", "-", "-T", "10", "--header", `Host: ${host}`, url];
   await expect(place.ask(asked)).rejects.toThrow("404");
+});
+
+test("the door to the anycast addresses is formatted and vetted", async () => {
+  await anycastImage(docker, () => {}, "vetted");
 });
 
 test("the command line knows what is deployed", async () => {
