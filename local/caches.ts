@@ -1,6 +1,6 @@
 /**
- * What `down` leaves for the next start to be quick, and `down --all` removes: images, what was compiled, .cache. The engine's are shared by all clones on
- * this machine; what runs in another one keeps its images.
+ * What `down` leaves for the next start to be quick, and `down --all` removes: images and .cache. The images are shared by all clones on this machine; what
+ * runs in another one keeps its own. The engine's build cache stays.
  */
 import { globSync, lstatSync, readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
@@ -18,6 +18,8 @@ export interface CacheRecord {
   Parent?: string;
   Parents?: string[];
   Description?: string;
+  /** Bytes. */
+  Size?: number;
 }
 
 /** An image as the engine lists it. */
@@ -51,31 +53,17 @@ export async function removeImages(docker: Docker, images: readonly ImageRow[]):
 const layersSize = async (docker: Docker): Promise<number> =>
   ((await docker.df()) as { LayersSize?: number }).LayersSize ?? 0;
 
-/** As many ids as one address of the engine's API holds. */
-const idsAtOnce = 50;
-
-/** Removes what builds of this project left for the next one, and nobody else's. Returns the bytes that were freed. */
-export async function removeBuildCache(docker: Docker, commands = buildCommands()): Promise<number> {
+/**
+ * Bytes of the engine's build cache that builds of this project made. They are told and not removed: layers and mounts are shared with whatever else is
+ * built there, and dockerode's pruneBuilder takes no filter, so it would remove them all.
+ */
+export async function buildCacheSize(docker: Docker): Promise<number> {
   const { BuildCache } = (await docker.df()) as { BuildCache?: CacheRecord[] };
-  const ids = recordsOf(BuildCache ?? [], commands);
-  let freed = 0;
-  for (let at = 0; at < ids.length; at += idsAtOnce) {
-    const some = ids.slice(at, at + idsAtOnce);
-    // The engine takes one value, as a regular expression. https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/BuildPrune
-    const pruned = (await docker.pruneBuilder({
-      all: true,
-      filters: JSON.stringify({ id: [`^(${some.join("|")})$`] }),
-    } as object)) as { SpaceReclaimed?: number };
-    freed += pruned.SpaceReclaimed ?? 0;
-  }
-  return freed;
+  return recordsOf(BuildCache ?? [], buildCommands()).reduce((sum, { Size = 0 }) => sum + Size, 0);
 }
 
-/**
- * Those that a build with one of these commands made, or that were made of such a one, children before their parents: BuildKit keeps a parent as long as
- * it has children. Pure.
- */
-export function recordsOf(records: readonly CacheRecord[], commands: readonly string[]): string[] {
+/** Those that a build with one of these commands made, or that were made of such a one. Pure. */
+export function recordsOf(records: readonly CacheRecord[], commands: readonly string[]): CacheRecord[] {
   const texts = new Set(commands.map(plain));
   const parentsOf = ({ Parent, Parents }: CacheRecord): string[] => Parents ?? (Parent ? [Parent] : []);
   const isOurs = ({ Description = "" }: CacheRecord): boolean => {
@@ -88,17 +76,7 @@ export function recordsOf(records: readonly CacheRecord[], commands: readonly st
     size = ours.size;
     for (const record of records) if (parentsOf(record).some((it) => ours.has(it))) ours.add(record.ID);
   }
-  const children = new Map<string, string[]>();
-  for (const record of records)
-    for (const parent of parentsOf(record)) children.set(parent, [...(children.get(parent) ?? []), record.ID]);
-  const ordered = new Set<string>();
-  const visit = (id: string): void => {
-    if (ordered.has(id)) return;
-    for (const child of children.get(id) ?? []) visit(child);
-    ordered.add(id);
-  };
-  for (const id of ours) visit(id);
-  return [...ordered];
+  return records.filter(({ ID }) => ours.has(ID));
 }
 
 const plain = (command: string): string => command.replaceAll(/\s+/g, " ").trim();

@@ -1,6 +1,6 @@
 /** `npm run local -- down`: nothing of the local stack is left, running or stored; with `--all` no cache either. */
 import { rm } from "node:fs/promises";
-import { bytesInWords, imagesOf, removeBuildCache, removeCacheFolder, removeImages } from "./caches.ts";
+import { buildCacheSize, bytesInWords, imagesOf, removeCacheFolder, removeImages } from "./caches.ts";
 import { lastDaemon, readDaemon } from "./daemon-file.ts";
 import { openDocker, removeEverything } from "./docker-engine.ts";
 import { paths } from "./paths.ts";
@@ -52,12 +52,18 @@ export async function down({ all }: { all: boolean }): Promise<void> {
       ...(all
         ? [
             cache("Remove images", async () => removeImages(docker, imagesOf(await docker.listImages(), registry))),
-            cache("Remove what was compiled", () => removeBuildCache(docker)),
             cache("Remove .cache", removeCacheFolder),
           ]
         : []),
     ],
     { freed: 0 },
   );
-  if (all) console.log(`Freed ${bytesInWords(freed)} of disk space. The next start compiles everything anew.`);
+  if (all) console.log(farewell(freed, await buildCacheSize(docker)));
 }
+
+/** `kept`: bytes of this project in the engine's build cache. */
+const farewell = (freed: number, kept: number): string =>
+  [
+    `Freed ${bytesInWords(freed)} of disk space.`,
+    `The engine's build cache has ${bytesInWords(kept)} of this project and stays, as other projects share it. To remove it whole: docker builder prune --all`,
+  ].join("\n");

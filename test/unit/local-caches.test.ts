@@ -41,7 +41,7 @@ const exec = (ID: string, command: string, ...Parents: string[]): CacheRecord =>
   Description: `mount / from exec /bin/sh -c ${command}`,
 });
 
-test("of the engine's build cache that counts which this project's builds made, children first", () => {
+test("of the engine's build cache that counts which this project's builds made", () => {
   const records: CacheRecord[] = [
     { ID: "base", Description: "pulled from docker.io/library/debian:trixie-slim" },
     exec("lists", "lists", "base"),
@@ -55,10 +55,7 @@ test("of the engine's build cache that counts which this project's builds made, 
     },
     { ID: "their-modules", Description: 'cached mount /go from exec /bin/sh -c go build with id "/other"' },
   ];
-  const found = recordsOf(records, ["lists"]);
-  expect(found.toSorted()).toEqual(["copy", "go", "lists", "modules"]);
-  expect(found.indexOf("copy")).toBeLessThan(found.indexOf("go"));
-  expect(found.indexOf("go")).toBeLessThan(found.indexOf("lists"));
+  expect(recordsOf(records, ["lists"]).map(({ ID }) => ID)).toEqual(["lists", "go", "copy", "modules"]);
 });
 
 test("an engine that names one parent is understood as well", () => {
@@ -67,7 +64,7 @@ test("an engine that names one parent is understood as well", () => {
     { ID: "a", Parent: "", Description: "mount / from exec /bin/sh -c lists" },
     { ID: "c", Description: "" },
   ];
-  expect(recordsOf(records, ["lists"])).toEqual(["b", "a"]);
+  expect(recordsOf(records, ["lists"]).map(({ ID }) => ID)).toEqual(["b", "a"]);
   expect(recordsOf([], ["lists"])).toEqual([]);
 });
 
