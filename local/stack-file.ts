@@ -6,6 +6,7 @@ import { ConfigError } from "../config/mistakes.ts";
 import { parseStackValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { exactNames } from "../image/render/hosts.ts";
+import { names } from "./internet/internet.ts";
 import { paths, projectDir, stackName } from "./paths.ts";
 import { withoutHomelab } from "./stages.ts";
 
@@ -30,7 +31,7 @@ export const appName = (): string => stackConfig().app;
 /** What of Pulumi.local.yaml holds without a homelab, as the text of a stack file, and as the program will see it. */
 export function firstStage(): { text: string; config: EdgeConfig } | undefined {
   const { config = {}, ...others } = read(written);
-  const kept = withoutHomelab(config);
+  const kept = withoutHomelab(config, `http://${names.origin}:8080`);
   if (kept === undefined) return undefined;
   const head = `# Written by \`npm run local\`: ${file} without what needs the homelab, for as long as there is none.\n`;
   return {

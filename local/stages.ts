@@ -9,18 +9,30 @@ const prefix = "fly-pops:";
 const isMap = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** Values of a stack file that hold without tailnet and vault; undefined when no site has its certificate from `acme`. */
-export function withoutHomelab(values: Readonly<Record<string, unknown>>): Record<string, unknown> | undefined {
+/**
+ * Values of a stack file that hold without tailnet and vault; undefined when no site has its certificate from `acme`. `origin` takes the place of origins
+ * in the tailnet: one that is not, and has a private address, would be a fault of a PoP that is in a tailnet.
+ */
+export function withoutHomelab(
+  values: Readonly<Record<string, unknown>>,
+  origin: string,
+): Record<string, unknown> | undefined {
   const { [`${prefix}certificates`]: certificates, [`${prefix}sites`]: sites } = values;
   if (!isMap(certificates) || certificates.acme === undefined || !Array.isArray(sites)) return undefined;
-  const ordered = sites.filter((site) => isMap(site) && isMap(site.certificate) && site.certificate.from === "acme");
+  const ordered = sites.filter(isMap).filter((site) => isMap(site.certificate) && site.certificate.from === "acme");
   if (ordered.length === 0) return undefined;
   const gone = new Set(["tailnet", "secretsFile", "ssh"].map((key) => prefix + key));
   return {
     ...Object.fromEntries(Object.entries(values).filter(([key]) => !gone.has(key))),
-    [`${prefix}sites`]: ordered,
+    [`${prefix}sites`]: ordered.map((site) => (isInTailnet(site.origin, values) ? { ...site, origin } : site)),
     [`${prefix}certificates`]: { acme: certificates.acme },
   };
+}
+
+function isInTailnet(origin: unknown, { [`${prefix}tailnet`]: tailnet }: Readonly<Record<string, unknown>>): boolean {
+  if (!isMap(tailnet) || typeof origin !== "string") return false;
+  const { hostname } = URL.parse(origin) ?? {};
+  return hostname?.endsWith(`.${tailnet.domain}`) ?? false;
 }
 
 export interface Asked {

@@ -52,7 +52,7 @@ describe("stack files", () => {
         kind: "proxy",
         limit: { requests: { count: 200, per: "s", burst: 2000 } },
         host: "direct.example.test",
-        origins: ["http://origin.example.test:8080"],
+        origins: ["http://home.tail.internal:8080"],
         cache: { maxAgeSeconds: 600, staleIfErrorSeconds: 86_400, staleWhileRevalidateSeconds: 0, maxFileMb: 256 },
         certificateFrom: "acme",
       },

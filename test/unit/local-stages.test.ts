@@ -11,14 +11,17 @@ const { config: local } = parse(readFileSync(join(root, "Pulumi.local.yaml"), "u
   config: Record<string, unknown>;
 };
 
+const origin = "http://origin.example.test:8080";
+
 describe("Pulumi.local.yaml without the homelab", () => {
-  const kept = withoutHomelab(local) ?? {};
+  const kept = withoutHomelab(local, origin) ?? {};
   const { image, pops } = parseStackValues(kept);
 
   test("is a stack file with an origin at an address, and certificates that the PoPs order themselves", () => {
     expect(image.sites.map(({ host, certificateFrom }) => [host, certificateFrom])).toEqual([
       ["direct.example.test", "acme"],
     ]);
+    expect(image.sites).toMatchObject([{ origins: [origin] }]);
     expect(image.certificates?.acme?.directories).toEqual(["https://authority.example.test:14000/dir"]);
   });
 
@@ -49,9 +52,14 @@ test("with the homelab the vault has the certificates of all other sites", () =>
   expect(pageHost(redirects, "vault")).toBeUndefined();
 });
 
+test("an origin that is not in the tailnet stays as it is", () => {
+  const site = { host: "a.example.test", origin: "http://192.168.1.20:3000", certificate: { from: "acme" } };
+  expect(withoutHomelab({ ...local, "fly-pops:sites": [site] }, origin)).toMatchObject({ "fly-pops:sites": [site] });
+});
+
 test("SSH is of the tailnet, and goes with it", () => {
   const values = { ...local, "fly-pops:ssh": { authorizedKeys: ["ssh-ed25519 AAAA"] } };
-  expect(withoutHomelab(values)).toEqual(withoutHomelab(local));
+  expect(withoutHomelab(values, origin)).toEqual(withoutHomelab(local, origin));
 });
 
 test.each([
@@ -61,7 +69,7 @@ test.each([
   ["no site of that authority", { "fly-pops:sites": [{ host: "www.example.test", certificate: { from: "vault" } }] }],
   ["sites that are none", { "fly-pops:sites": "x" }],
 ])("%s: nothing holds without the homelab", (_, values) => {
-  expect(withoutHomelab({ ...local, ...values })).toBeUndefined();
+  expect(withoutHomelab({ ...local, ...values }, origin)).toBeUndefined();
 });
 
 const asked: Asked = { deployed: "nothing", homelab: true, hasFirst: true };
