@@ -5,6 +5,7 @@ import { parse } from "yaml";
 import { ConfigError } from "../config/issues.ts";
 import { parseStackValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
+import { stackName as localStack, paths, projectDir } from "../local/paths.ts";
 import { CliError } from "./context.ts";
 import { stackFileName, stackFiles } from "./project.ts";
 
@@ -17,7 +18,7 @@ export type StackValues = Record<string, unknown>;
 const asPulumi = (text: string): unknown => parse(text, { merge: true });
 
 export function readStackFile(dir: string, stack: string): StackValues {
-  const file = join(dir, stackFileName(stack));
+  const file = stackFilePath(dir, stack);
   if (!existsSync(file))
     throw new CliError(
       `Stack ${stack}: there is no ${stackFileName(stack)} in ${dir}. Stacks with a file: ${stackFiles(dir).join(", ") || "none"}. Pass --stack, or create a stack file: npx fly-pops init`,
@@ -31,6 +32,12 @@ export function readStackFile(dir: string, stack: string): StackValues {
     });
   }
 }
+
+/** Before there is a homelab, the local stack's file is derived from the one in git. */
+export const stackFilePath = (dir: string, stack: string): string =>
+  stack === localStack && dir === projectDir && existsSync(paths.firstStage)
+    ? paths.firstStage
+    : join(dir, stackFileName(stack));
 
 /** The configuration as the program gets it. Throws all errors in the file at once. */
 export function edgeConfig(stack: string, values: StackValues): EdgeConfig {

@@ -6,8 +6,9 @@ import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { systemClock } from "../providers/clock.ts";
 import type { Pages } from "../status-page/pages.ts";
+import { startAnycast } from "./anycast/anycast.ts";
 import { type DaemonFile, writeDaemon } from "./daemon-file.ts";
-import { openDocker } from "./docker-engine.ts";
+import { engineReason, openDocker } from "./docker-engine.ts";
 import { loopback } from "./edge/bind.ts";
 import { createEdge, type Edge } from "./edge/edge.ts";
 import { createLocalFly, type LocalFly } from "./fly/create.ts";
@@ -38,7 +39,8 @@ const drainMs = 10_000;
 async function run(options: DaemonOptions): Promise<void> {
   const { ports, code, registry, stack, network, clientRegion } = options;
   const log = (line: string) => console.log(`${new Date().toISOString()} ${line}`);
-  const runner = await startDockerRunner({ docker: openDocker(), stack, network, log });
+  const docker = openDocker();
+  const runner = await startDockerRunner({ docker, stack, network, anycast: true, log });
   let page: Pages | undefined;
   const made = Promise.withResolvers<LocalFly>();
   // The port first: who has it not must not take machines over from who has.
@@ -64,6 +66,11 @@ async function run(options: DaemonOptions): Promise<void> {
     log,
     portAdvice: "Free it, or choose another: npm run local -- --http-port 8081 --https-port 8444",
   });
+  // Not waited for: machines that nobody has started yet need it, and visitors do not.
+  const anycast = startAnycast({ docker, stack, network, listeners: () => edge.listeners(), log }).catch(
+    (error: Error) =>
+      log(`daemon: containers do not reach anycast addresses, so an authority does not either: ${engineReason(error)}`),
+  );
   page = statusPage({ fly, runner, edge, clientRegion, clock: systemClock });
 
   const report = async () => {
@@ -87,6 +94,7 @@ async function run(options: DaemonOptions): Promise<void> {
   const end = async () => {
     await edge.close({ drainMs });
     page?.close();
+    await (await anycast)?.close();
     await api.close();
     fly.close();
     await runner.close();

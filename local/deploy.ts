@@ -11,14 +11,21 @@ import { isAlive } from "./process.ts";
 /** Resources changed, by operation: create, update, same, ... */
 export type Changes = Record<string, number>;
 
-/** Deploys the stack. `progress` is told a line for each step and each message; rejects with what Pulumi's diagnostics said. */
-export async function deploy(progress: (line: string) => void): Promise<Changes> {
+/**
+ * Deploys the stack. `progress` is told a line for each step and each message, `imageIsThere` when the PoPs' image is; rejects with what Pulumi's
+ * diagnostics said.
+ */
+export async function deploy(
+  progress: (line: string) => void,
+  imageIsThere: () => void = () => undefined,
+): Promise<Changes> {
   const errors: string[] = [];
   let changes: Changes = {};
   const onEvent = (event: EngineEvent) => {
     const line = describe(event);
     if (line !== undefined) progress(line);
     if (event.diagnosticEvent?.severity === "error") errors.push(plainText(event.diagnosticEvent.message));
+    if (event.resOutputsEvent && isImage(event.resOutputsEvent.metadata.type)) imageIsThere();
     if (event.summaryEvent) changes = { ...event.summaryEvent.resourceChanges } as Changes;
   };
   // Ctrl-C reaches the CLI by itself, and it must end first: it has a state to save. A second one ends us as well.
@@ -97,6 +104,8 @@ function describe(event: EngineEvent): string | undefined {
   if (!diagnosticEvent || !shown.has(diagnosticEvent.severity)) return undefined;
   return plainText(diagnosticEvent.message) || undefined;
 }
+
+const isImage = (type: string): boolean => type === "docker:index/image:Image";
 
 const nameOf = (urn: string): string => urn.split("::").at(-1) ?? urn;
 

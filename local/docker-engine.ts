@@ -109,7 +109,7 @@ export async function ensureNetwork(docker: Docker, stack: string, name: string,
         ...(ipv6 === undefined ? {} : { EnableIPv6: true, Internal: true }),
         IPAM: {
           Driver: "default",
-          Config: ipv6 === undefined ? [{ Subnet }] : [{ Subnet, IPRange: upperHalf(Subnet) }, { Subnet: ipv6 }],
+          Config: [{ Subnet, IPRange: upperHalf(Subnet) }, ...(ipv6 === undefined ? [] : [{ Subnet: ipv6 }])],
         },
       });
       return;

@@ -24,11 +24,17 @@ export interface ImageBuild {
   log: (line: string) => void;
 }
 
+/** Id of an image that was made of the same files; undefined when it has to be built. */
+export async function builtImage(docker: Docker, build: Omit<ImageBuild, "log">): Promise<string | undefined> {
+  const there = await orMissing(docker.getImage(build.tag).inspect());
+  return there?.Config.Labels?.[labels.inputs] === (await hashOf(build)) ? there?.Id : undefined;
+}
+
 /** The image's id. One that bears the hash of the same files is taken as it is, so a second call costs milliseconds. */
 export async function buildImage(docker: Docker, build: ImageBuild): Promise<string> {
+  const there = build.noCache ? undefined : await builtImage(docker, build);
+  if (there !== undefined) return there;
   const inputs = await hashOf(build);
-  const there = await orMissing(docker.getImage(build.tag).inspect());
-  if (!build.noCache && there?.Config.Labels?.[labels.inputs] === inputs) return there.Id;
   try {
     const stream = await docker.buildImage(
       { context: build.context, src: build.files },
@@ -48,7 +54,7 @@ export async function buildImage(docker: Docker, build: ImageBuild): Promise<str
   }
 }
 
-async function hashOf({ context, files, target = "" }: ImageBuild): Promise<string> {
+async function hashOf({ context, files, target = "" }: Omit<ImageBuild, "log">): Promise<string> {
   const hash = createHash("sha256").update(`${target}\0`);
   for (const file of files.toSorted()) {
     const content = await readFile(join(context, file));

@@ -8,6 +8,8 @@ export interface Service {
   role: string;
   /** Image id. */
   image: string;
+  /** Arguments of its entrypoint. Absent: those of the image. */
+  command?: string[];
   /** Name of a network, and how containers on it find this one. Absent: the engine's default network. */
   network?: { name: string; alias: string };
   /** Published on 127.0.0.1. `host` 0: a port the engine chooses. `advice`: what to do when it is taken. */
@@ -44,6 +46,7 @@ export async function ensureService(docker: Docker, stack: string, service: Serv
     const container = await docker.createContainer({
       name: `${stack}-${role}`,
       Image: image,
+      ...(service.command === undefined ? {} : { Cmd: service.command }),
       Labels: { ...mark, [labels.inputs]: inputs },
       ExposedPorts: service.publish ? { [`${service.publish.port}/tcp`]: {} } : {},
       HostConfig: {

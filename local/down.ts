@@ -1,14 +1,30 @@
-/** `npm run local -- down`: nothing of the local stack is left, running or stored. */
+/** `npm run local -- down`: nothing of the local stack is left, running or stored; with `--all` no cache either. */
 import { rm } from "node:fs/promises";
-import { readDaemon } from "./daemon-file.ts";
+import { buildCacheSize, bytesInWords, imagesOf, removeCacheFolder, removeImages } from "./caches.ts";
+import { lastDaemon, readDaemon } from "./daemon-file.ts";
 import { openDocker, removeEverything } from "./docker-engine.ts";
 import { paths } from "./paths.ts";
 import { stackLabel, stopDaemon } from "./services.ts";
-import { runSteps } from "./tasks.ts";
+import { runSteps, type Step } from "./tasks.ts";
+
+interface Removal {
+  /** Bytes, of caches. */
+  freed: number;
+}
 
 /** Not by `pulumi destroy`: a broken stack must go away as surely as a whole one, and its state goes with it. */
-export async function down(): Promise<void> {
-  await runSteps(
+export async function down({ all }: { all: boolean }): Promise<void> {
+  const docker = openDocker();
+  const registry = (await lastDaemon())?.registry;
+  const cache = (title: string, remove: () => Promise<number>): Step<Removal> => ({
+    title,
+    run: async (removal) => {
+      const bytes = await remove();
+      removal.freed += bytes;
+      return bytesInWords(bytes);
+    },
+  });
+  const { freed } = await runSteps<Removal>(
     [
       {
         title: "Stop local Fly",
@@ -22,7 +38,7 @@ export async function down(): Promise<void> {
       {
         title: "Remove containers, volumes and network",
         run: async () => {
-          await removeEverything(openDocker(), stackLabel);
+          await removeEverything(docker, stackLabel);
           return undefined;
         },
       },
@@ -33,7 +49,21 @@ export async function down(): Promise<void> {
           return undefined;
         },
       },
+      ...(all
+        ? [
+            cache("Remove images", async () => removeImages(docker, imagesOf(await docker.listImages(), registry))),
+            cache("Remove .cache", removeCacheFolder),
+          ]
+        : []),
     ],
-    {},
+    { freed: 0 },
   );
+  if (all) console.log(farewell(freed, await buildCacheSize(docker)));
 }
+
+/** `kept`: bytes of this project in the engine's build cache. */
+const farewell = (freed: number, kept: number): string =>
+  [
+    `Freed ${bytesInWords(freed)} of disk space.`,
+    `The engine's build cache has ${bytesInWords(kept)} of this project and stays, as other projects share it. To remove it whole: docker builder prune --all`,
+  ].join("\n");

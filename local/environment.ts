@@ -1,4 +1,5 @@
 /** What the CLI needs to work on the stack `local`: backend, passphrase, keys, and where local Fly, its registry and headscale are. */
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { readDaemon } from "./daemon-file.ts";
@@ -32,6 +33,8 @@ export async function localEnvironment(): Promise<Record<string, string>> {
     PULUMI_BACKEND_URL: fileBackend(paths.backend),
     PULUMI_CONFIG_PASSPHRASE: passphrase,
     PULUMI_SKIP_UPDATE_CHECK: "true",
+    // As if every command said --config-file: https://www.pulumi.com/docs/iac/cli/environment-variables
+    ...(existsSync(paths.firstStage) ? { PULUMI_OPTION_CONFIG_FILE: paths.firstStage } : {}),
     SOPS_AGE_KEY_FILE: paths.home.operatorKey,
     ...(headscale && headscaleKey ? { HEADSCALE_ENDPOINT: headscale, HEADSCALE_API_KEY: headscaleKey } : {}),
     ...(token ? { FLY_API_TOKEN: token.trim() } : {}),

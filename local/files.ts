@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 
 /** Writes a file whole or not at all, whoever reads it meanwhile. */
@@ -7,4 +7,17 @@ export function writeWhole(path: string, text: string, mode = 0o644): void {
   const temporary = `${path}.${process.pid}.tmp`;
   writeFileSync(temporary, text, { mode });
   renameSync(temporary, path);
+}
+
+/** The same, unless that is what it holds already. */
+export function keepWritten(path: string, text: string, mode = 0o644): void {
+  if (readIfThere(path) !== text) writeWhole(path, text, mode);
+}
+
+export function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
 }

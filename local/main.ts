@@ -1,81 +1,50 @@
 /** `npm run local -- [up | down | status | logs]`. */
-import { parseArgs } from "node:util";
-import { regionByCode } from "../providers/fly/regions.ts";
+import { enableCompileCache } from "node:module";
+import { join } from "node:path";
 import { engineReason, isEngineGone } from "./docker-engine.ts";
-import { down } from "./down.ts";
-import { logs } from "./logs.ts";
-import { openStatusPage } from "./open.ts";
-import { status, statusText } from "./status.ts";
-import { up } from "./up.ts";
+import { type Command, parseCommand, usage } from "./options.ts";
+import { projectDir } from "./paths.ts";
 
-const usage = `npm run local                     start everything, or bring it up to date
-npm run local -- status [--json]  what runs, and where
-npm run local -- status --open    the same as a page that stays up to date
-npm run local -- logs [POP] [-f]  what a PoP says; without one, local Fly itself
-npm run local -- down             nothing is left
-
-Options of the start:
-  --http-port N, --https-port N   where the edge serves (8080, 8443)
-  --api-port N, --registry-port N where the Machines API and the registry are (4280, 5055)
-  --from REGION                   where the visitors are (cdg): the nearest PoP serves them`;
-
-const port = { type: "string" } as const;
-
-async function main(argv: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args: argv,
-    allowPositionals: true,
-    options: {
-      json: { type: "boolean" },
-      open: { type: "boolean" },
-      follow: { type: "boolean", short: "f" },
-      help: { type: "boolean", short: "h" },
-      from: { type: "string" },
-      "http-port": port,
-      "https-port": port,
-      "api-port": port,
-      "registry-port": port,
-    },
-  });
-  const [command = "up", ...rest] = positionals;
-  if (values.help) return console.log(usage);
-  switch (command) {
+// Loaded where they are used: the start above all needs much that the others do not.
+async function run(command: Command): Promise<void> {
+  switch (command.name) {
+    case "help":
+      return console.log(usage);
     case "up": {
-      const ports = (["http", "https", "api", "registry"] as const).flatMap((name) => {
-        const text = values[`${name}-port`];
-        return text === undefined ? [] : [[name, portNumber(`--${name}-port`, text)] as const];
-      });
-      const from = values.from ?? "cdg";
-      if (!regionByCode(from))
-        throw new Error(
-          `--from is "${from}": it takes the code of the Fly region that you visit from, e.g. cdg or nrt.`,
-        );
-      return up({ ports: Object.fromEntries(ports), from });
+      compileOnce();
+      const { up } = await import("./up.ts");
+      return up(command);
     }
-    case "down":
-      return down();
+    case "down": {
+      const { down } = await import("./down.ts");
+      return down(command);
+    }
     case "status": {
-      if (values.open) return openStatusPage();
+      if (command.how === "page") return (await import("./open.ts")).openStatusPage();
+      const { status, statusText } = await import("./status.ts");
       const now = await status();
-      return console.log(values.json ? JSON.stringify(now) : statusText(now));
+      return console.log(command.how === "json" ? JSON.stringify(now) : statusText(now));
     }
-    case "logs":
-      return logs(rest[0], values.follow ?? false);
+    case "logs": {
+      const { logs } = await import("./logs.ts");
+      return logs(command.pop, command.follow);
+    }
     default:
-      throw new Error(`"${command}" is no command.\n${usage}`);
+      return command satisfies never;
   }
 }
 
-function portNumber(option: string, text: string): number {
-  const number = Number(text);
-  if (Number.isInteger(number) && number >= 1 && number <= 65_535) return number;
-  throw new Error(`${option} is "${text}": it takes a port from 1 to 65535.`);
+/** Half of what a start computes is Node compiling what it compiled the last time. Not for `down`, which would write it once more after it was removed. */
+function compileOnce(): void {
+  process.env.NODE_COMPILE_CACHE ??= join(projectDir, ".cache", "node"); // for the daemon and Pulumi's program as well
+  enableCompileCache(process.env.NODE_COMPILE_CACHE);
 }
 
 try {
-  await main(process.argv.slice(2));
+  await run(parseCommand(process.argv.slice(2)));
 } catch (error) {
   const message = error instanceof Error ? error.message : String(error);
   console.error(isEngineGone(error) ? `Nothing more was done: ${engineReason(error)}` : message);
-  process.exitCode = 1;
+  // What goes on beside it, a homelab that is compiled above all, ends as well.
+  process.exit(1);
 }

@@ -7,6 +7,8 @@ const root = join(projectDir, ".cache", "local");
 
 export const paths = {
   root,
+  /** How long steps took. A cache: `down` leaves it. */
+  times: join(projectDir, ".cache", "local-times.json"),
   /** What runs: process, addresses. Written by the daemon when it is ready. */
   daemon: join(root, "daemon.json"),
   daemonLog: join(root, "daemon.log"),
@@ -17,13 +19,17 @@ export const paths = {
   /** Pulumi's file backend. */
   backend: join(root, "pulumi"),
   state: join(root, "pulumi", ".pulumi", "stacks", "fly-pops", "local.json"),
+  /** Authorities of the sites' certificates. */
+  siteRoots: join(root, "site-roots.pem"),
+  /** Certificate of the ACME directory on the Internet. */
+  authority: join(root, "authority.pem"),
+  /** The stack file as long as there is no homelab behind the PoPs; absent: Pulumi.local.yaml is it. */
+  firstStage: join(root, "Pulumi.local.yaml"),
   /** What the homelab handed over. */
   home: {
     root: join(root, "home"),
     /** Authority of headscale's and the vault's certificates. */
     ca: join(root, "home", "ca.pem"),
-    /** Authorities of the sites' certificates. */
-    siteRoots: join(root, "home", "site-roots.pem"),
     /** URL of headscale's API on this machine. */
     headscale: join(root, "home", "headscale"),
     /** Key of that API, 0600. */

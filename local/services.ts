@@ -100,7 +100,12 @@ const samePorts = (a: LocalPorts, b: LocalPorts): boolean =>
 function codeHash(): string {
   const hash = createHash("sha256");
   for (const file of globSync(
-    ["local/**/*.{ts,html,css,mjs}", "local/resolver/{Dockerfile,boot,*.go}", "providers/**/*.ts", "package-lock.json"],
+    [
+      "local/**/*.{ts,html,css,mjs}",
+      "local/{anycast,resolver}/{Dockerfile,boot,*.go}",
+      "providers/**/*.ts",
+      "package-lock.json",
+    ],
     {
       cwd: projectDir,
     },

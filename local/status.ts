@@ -6,10 +6,10 @@ import { isNotFound } from "../providers/fly/errors.ts";
 import { checksOf } from "../providers/fly/machine-health.ts";
 import { readDaemon } from "./daemon-file.ts";
 import { openDocker } from "./docker-engine.ts";
-import { refreshSiteRoots } from "./homelab/handover.ts";
 import { paths } from "./paths.ts";
 import { stackLabel } from "./services.ts";
-import { appName, siteHosts } from "./stack-file.ts";
+import { refreshSiteRoots } from "./site-roots.ts";
+import { appName, siteHosts, stackConfig } from "./stack-file.ts";
 import { table } from "./table.ts";
 
 export interface Status {
@@ -42,16 +42,16 @@ export async function status(): Promise<Status> {
   const token = (await readFile(paths.token, "utf8")).trim();
   const fly = new Fly({ endpoint: daemon.api, token, clock: systemClock });
   await refreshSiteRoots(openDocker(), stackLabel);
-  const machines = await fly.listMachines(await appName()).catch((error: unknown) => {
+  const machines = await fly.listMachines(appName()).catch((error: unknown) => {
     if (isNotFound(error)) return []; // nothing is deployed yet
     throw error;
   });
   return {
     edge: daemon.edge,
-    ca: paths.home.siteRoots,
+    ca: paths.siteRoots,
     api: daemon.api,
     stateFile: paths.state,
-    sites: await siteHosts(),
+    sites: siteHosts(stackConfig()),
     machines: machines
       .filter(({ state }) => state !== "destroyed")
       .map((machine) => {

@@ -1,117 +1,196 @@
-/** `npm run local`: from nothing to a page of the origin at home, through edge, PoP and tailnet, twice: fetched, then from the cache. */
-import { readFile } from "node:fs/promises";
-import { relative } from "node:path";
-import { setTimeout } from "node:timers/promises";
-import { type LocalPorts, lastDaemon, readDaemon } from "./daemon-file.ts";
+/**
+ * `npm run local`: from nothing to a page over HTTPS, as soon as engine, image and PoPs are there; then, with the homelab behind them, to a page of the
+ * origin at home, through edge, PoP and tailnet. Each is fetched twice: from its origin, then from the cache.
+ */
+import { existsSync, rmSync } from "node:fs";
+import { anycastImage } from "./anycast/anycast.ts";
+import { type Background, inBackground } from "./background.ts";
+import { type LocalPorts, lastDaemon } from "./daemon-file.ts";
 import { type Changes, deploy } from "./deploy.ts";
-import { ensureNetwork, openDocker } from "./docker-engine.ts";
-import { fetchPage, type Page } from "./fetch-page.ts";
+import { ensureNetwork, openDocker, orMissing } from "./docker-engine.ts";
+import { expectedMs, kindOf, readTimes, rememberTime } from "./estimates.ts";
+import { keepWritten } from "./files.ts";
 import { takeOver } from "./homelab/handover.ts";
 import { startHomelab } from "./homelab/homelab.ts";
+import { homelabIsBuilt } from "./homelab/image.ts";
+import { startInternet } from "./internet/internet.ts";
+import { curlCommand, pageLines, type Shown, showPage } from "./page.ts";
 import { paths } from "./paths.ts";
 import { startRegistry } from "./registry/registry.ts";
 import { resolverImage } from "./resolver/resolver.ts";
 import { defaultPorts, ensureDaemon, ensureToken, network, stackLabel } from "./services.ts";
-import { siteHosts } from "./stack-file.ts";
-import { runSteps, type Step } from "./tasks.ts";
+import { refreshSiteRoots } from "./site-roots.ts";
+import { firstStage, pageHost, siteHosts, writtenConfig } from "./stack-file.ts";
+import { type Stage, stagesOf } from "./stages.ts";
+import { type Clockwork, runSteps, type Step } from "./tasks.ts";
 
 export interface UpOptions {
   ports: Partial<LocalPorts>;
   /** Region the visitors are in. */
   from: string;
+  /** False: nothing but what holds without one. */
+  homelab: boolean;
 }
 
 interface Story {
-  registry?: string;
-  /** Of all sites, the proxied and cached ones first. */
-  hosts: string[];
-  pages: Page[];
+  registry: string;
+  /** Ends when the stack knows of it what it must. */
+  homelab?: Background<void>;
+  shown: Shown[];
 }
 
-export async function up({ ports: chosen, from }: UpOptions): Promise<void> {
+const direct = {
+  by: "with a certificate that the PoP ordered itself (ACME)",
+  lacks: "orders its certificate",
+};
+const athome = {
+  by: "from the origin at home, through the tailnet, with a certificate of the vault",
+  lacks: "fetches its certificate from the vault",
+};
+
+export async function up({ ports: chosen, from, homelab }: UpOptions): Promise<void> {
   const docker = openDocker();
   const ports = { ...defaultPorts, ...(await lastDaemon())?.ports, ...chosen };
+  // All mistakes of the stack file come out before anything is built or started.
+  const whole = writtenConfig();
+  const first = homelab ? firstOrNone() : firstStage();
+  const stages = stagesOf({ deployed: deployed(), homelab, hasFirst: first !== undefined });
+  const isFirst = stages.includes("first");
+  const hasAuthority = whole.image.certificates?.acme !== undefined;
+  const [directHost, homeHost] = [pageHost(whole, "acme"), pageHost(whole, "vault")];
 
-  const steps: Step<Story>[] = [
+  const startHome = (story: Story): void => {
+    story.homelab ??= inBackground(async (log) => {
+      const hosts = siteHosts(whole, "vault");
+      await takeOver(docker, await startHomelab({ docker, stack: stackLabel, network, hosts, log }));
+    });
+  };
+  const show = async (story: Story, asked: Parameters<typeof showPage>[0], say: (line: string) => void) => {
+    await refreshSiteRoots(docker, stackLabel);
+    story.shown.push(await showPage(asked, say));
+  };
+
+  const common: Step<Story>[] = [
     {
-      title: "Read Pulumi.local.yaml",
-      // All its mistakes come out before anything is built or started.
-      run: async (story) => {
-        story.hosts = await siteHosts();
-        return undefined;
-      },
-    },
-    {
-      title: "Start the registry",
+      key: "services",
+      title: `Start the registry, ${hasAuthority ? "an authority, an origin, " : ""}local Fly's images`,
       run: async (story, say) => {
         await ensureNetwork(docker, stackLabel, network);
-        const { address } = await startRegistry({
+        // What is not compiled starts in the meantime; what is, waits until the PoPs' image is there.
+        if (homelab && (!isFirst || (await homelabIsBuilt(docker)))) startHome(story);
+        const registry = startRegistry({
           docker,
           stack: stackLabel,
           port: ports.registry,
           log: say,
           portAdvice: `Choose another: npm run local -- --registry-port ${ports.registry + 1}`,
         });
+        const [{ address }] = await Promise.all([
+          registry,
+          hasAuthority && startInternet({ docker, stack: stackLabel, network, log: say }),
+          anycastImage(docker, say),
+          // Here, where it is seen, and no machine waits for it. If it fails, the daemon says what machines go without.
+          resolverImage(docker, say).catch(() => undefined),
+        ]);
         story.registry = address;
         return undefined;
       },
     },
     {
-      title: "Start the homelab: tailnet, vault, certificates, origin",
-      run: async ({ hosts }, say) => {
-        await takeOver(docker, await startHomelab({ docker, stack: stackLabel, network, hosts, log: say }));
-        return undefined;
-      },
-    },
-    {
+      key: "fly",
       title: "Start local Fly",
-      run: async ({ registry = "" }, say) => {
+      run: async ({ registry }) => {
         ensureToken();
-        // Here, where it is seen, and no machine waits for it. If it fails, the daemon says what machines go without.
-        await resolverImage(docker, say).catch(() => undefined);
         const { api } = await ensureDaemon({ registry, ports, clientRegion: from });
         return api;
       },
     },
-    { title: "Deploy the stack local (pulumi up)", run: async (_, say) => summary(await deploy(say)) },
+  ];
+
+  const firstSteps: Step<Story>[] = [
     {
-      title: "Fetch a page through the edge, twice",
+      key: "deploy",
+      title: `Deploy the stack local${homelab ? " without the homelab" : ""} (pulumi up)`,
       run: async (story, say) => {
-        const daemon = await readDaemon();
-        if (!daemon) throw new Error("Local Fly has ended meanwhile. Its last words: npm run local -- logs");
-        if (daemon.problems.length > 0) throw new Error(daemon.problems.join("\n"));
-        const [host] = story.hosts;
-        if (!host) return "no site is proxied";
-        const ca = await readFile(paths.home.siteRoots, "utf8");
-        story.pages = [await firstPage(daemon.edge.https, host, ca, say), await fetchPage(daemon.edge.https, host, ca)];
+        keepWritten(paths.firstStage, first?.text ?? "");
+        const imageIsThere = () => {
+          if (homelab) startHome(story);
+        };
+        return summary(await deploy(say, imageIsThere));
+      },
+    },
+    {
+      key: "page",
+      title: "First page, over HTTPS, twice",
+      milestone: "first page",
+      run: async (story, say) => {
+        if (directHost === undefined) return "no site is proxied";
+        await show(story, { host: directHost, ...direct }, say);
+        return undefined;
+      },
+      result: ({ shown }) => shown.slice(0, 1).flatMap((it) => [...pageLines(it), curlCommand(it)]),
+    },
+  ];
+
+  const homeSteps: Step<Story>[] = [
+    {
+      key: "homelab",
+      title: "Start the homelab: tailnet, vault, certificates, origin",
+      run: async (story, say) => {
+        startHome(story);
+        await story.homelab?.wait(say);
+        return undefined;
+      },
+    },
+    {
+      key: isFirst ? "redeploy" : "deploy",
+      title: `Deploy the stack local${isFirst ? " once more, with tailnet and vault" : ""} (pulumi up)`,
+      run: async (_, say) => {
+        rmSync(paths.firstStage, { force: true });
+        return summary(await deploy(say));
+      },
+    },
+    {
+      key: "home",
+      title: `${isFirst ? "Second page" : "Pages"} through the edge, twice`,
+      milestone: "everything",
+      run: async (story, say) => {
+        if (!isFirst && directHost !== undefined) await show(story, { host: directHost, ...direct }, say);
+        if (homeHost === undefined) return "no site is proxied";
+        await show(story, { host: homeHost, ...athome }, say);
         return undefined;
       },
     },
   ];
-  const story = await runSteps(steps, { hosts: [], pages: [] });
-  console.log(await ending(story));
+
+  const steps = [...common, ...(isFirst ? firstSteps : []), ...(homelab ? homeSteps : [])];
+  const story = await runSteps(steps, { registry: "", shown: [] }, await clockwork());
+  console.log(ending(story.shown, homelab));
+
+  async function clockwork(): Promise<Clockwork> {
+    const compiled = (await orMissing(docker.getImage("fly-pops-resolver:local").inspect())) !== undefined;
+    const isThere = deployed() === stages.at(-1);
+    const [kind, times] = [kindOf({ compiled, deployed: isThere }), readTimes()];
+    return {
+      expectedMs: (step) => expectedMs(times, kind, step),
+      took: (step, ms) => rememberTime(kind, step, ms),
+    };
+  }
 }
 
-/** New PoPs serve at once, with a certificate of their own; that of the vault and the way to the origin come with the tailnet, seconds later. */
-const joiningMs = 90_000;
-
-async function firstPage(edge: string, host: string, ca: string, say: (line: string) => void): Promise<Page> {
-  const deadline = Date.now() + joiningMs;
-  let told = "";
-  for (;;) {
-    const page = await fetchPage(edge, host, ca).catch((error: Error) => error);
-    if (!(page instanceof Error) && page.status === 200) return page;
-    const seen = page instanceof Error ? page.message : `HTTP ${page.status} from ${page.pop}`;
-    if (Date.now() > deadline)
-      throw new Error(
-        `https://${host}/ is not served after ${joiningMs / 1000} s: ${seen}. What local Fly and its PoPs say: npm run local -- logs`,
-      );
-    // Node's words for a certificate that the PoP signed itself are advice of another kind.
-    const waiting = /certificate/.test(seen) ? "the PoP still fetches its certificate from the vault" : seen;
-    if (waiting !== told) say(`waiting: ${waiting}`);
-    told = waiting;
-    await setTimeout(500);
+/** With a homelab to come, a stack file that does not hold without it has no first page, and needs none. */
+function firstOrNone(): ReturnType<typeof firstStage> {
+  try {
+    return firstStage();
+  } catch {
+    return undefined;
   }
+}
+
+/** What the PoPs run, or were about to when a run was interrupted. */
+function deployed(): "nothing" | Stage {
+  if (!existsSync(paths.state)) return "nothing";
+  return existsSync(paths.firstStage) ? "first" : "homelab";
 }
 
 function summary(changes: Changes): string {
@@ -120,24 +199,19 @@ function summary(changes: Changes): string {
   return told.length === 0 ? "no change" : told.join(", ");
 }
 
-async function ending({ pages, hosts: [host] }: Story): Promise<string> {
-  const daemon = await readDaemon();
-  const https = daemon?.edge.https ?? "";
-  const port = https.split(":").at(-1);
-  const rows = pages.map(
-    ({ status, cache, pop, milliseconds }) => `  HTTP ${status}  ${cache.padEnd(5)} from ${pop} in ${milliseconds} ms`,
-  );
+function ending(shown: readonly Shown[], homelab: boolean): string {
   return [
-    "",
-    `https://${host}/ through the edge at ${https}:`,
-    ...rows,
+    ...shown.flatMap((it) => ["", ...pageLines(it)]),
     "",
     "What to try next:",
-    `  curl --cacert ${relative(process.cwd(), paths.home.siteRoots)} --resolve ${host}:${port}:127.0.0.1 https://${host}:${port}/`,
+    ...shown.map((it) => `  ${curlCommand(it)}`),
     "  npm run local -- status                 PoPs, versions, addresses; --open: a page with a map",
     "  npm run local -- logs cdg-1             what a PoP says",
-    "  edit Pulumi.local.yaml, add a region under fly-pops:regions, then: npm run local",
+    `  edit Pulumi.local.yaml, add a region under fly-pops:regions, then: npm run local${homelab ? "" : " -- --no-homelab"}`,
     "  npm run -s pulumi -- preview            any Pulumi command on this stack",
+    ...(homelab
+      ? []
+      : ["  npm run local                           goes on: tailnet, vault and an origin at home behind the PoPs"]),
     "  npm run local -- down                   and nothing is left",
   ].join("\n");
 }

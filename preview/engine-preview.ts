@@ -6,7 +6,7 @@ import { join } from "node:path";
 import Docker from "dockerode";
 import { parseDocument } from "yaml";
 import { pulumiPath } from "../cli/pulumi.ts";
-import { stackFileName } from "../cli/stack-file.ts";
+import { stackFileName, stackFilePath } from "../cli/stack-file.ts";
 import { assumedContextKey } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { contextDigest } from "../image/context.ts";
@@ -45,7 +45,7 @@ export async function previewByEngine(place: StackLocation, config: EdgeConfig |
   const tempDir = mkdtempSync(join(tmpdir(), "fly-pops-preview-"));
   try {
     const file = join(tempDir, stackFileName(stack));
-    writeFileSync(file, withImage(readFileSync(given ?? join(dir, stackFileName(stack)), "utf8"), imageRef, context));
+    writeFileSync(file, withImage(readFileSync(given ?? stackFilePath(dir, stack), "utf8"), imageRef, context));
     const digest = await runPreview(place, [...preview, "--config-file", file]);
     return { digest: { ...digest, steps: withoutImageSteps(digest.steps) }, notes: [note] };
   } finally {

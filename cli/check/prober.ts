@@ -41,7 +41,7 @@ export async function createProber(context: CliContext, stack: string): Promise<
     resolve: (host, type) => recordsOf(host, type, { timeout: timeoutMs / 2, tries: 2 }),
     visit: (host, ip) => {
       const local = daemon?.listeners.find((it) => it.ip === ip && it.port === 443)?.local;
-      return visit(host, local ?? { host: ip, port: 443 }, daemon && readFileSync(paths.home.siteRoots, "utf8"));
+      return visit(host, local ?? { host: ip, port: 443 }, daemon && readFileSync(paths.siteRoots, "utf8"));
     },
   };
 }

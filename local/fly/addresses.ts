@@ -6,6 +6,9 @@ import { flycastAddress, type PrivateNetwork } from "./private-network.ts";
 import { appOf, bodyOf, type Call, empty, json, type RouteTable } from "./request.ts";
 import { type AddressRow, rfc3339 } from "./world.ts";
 
+/** Of all v4 addresses of apps: the whole of TEST-NET-3. */
+export const anycastRange = "203.0.113.0/24";
+
 /** The last of the v4 range: one for all apps. */
 const sharedV4 = "203.0.113.254";
 

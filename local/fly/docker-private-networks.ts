@@ -9,8 +9,10 @@
  * with the homelab. fdaa::3 is reached from the moment a machine is `started`, which its program is a little before.
  */
 import type Docker from "dockerode";
+import { doorAddress } from "../anycast/anycast.ts";
 import { engineReason, ensureNetwork, lowAddress, orMissing } from "../docker-engine.ts";
-import { resolverImage, routeToResolver, startResolver } from "../resolver/resolver.ts";
+import { addRoutes, resolverImage, startResolver } from "../resolver/resolver.ts";
+import { anycastRange } from "./addresses.ts";
 import { nameServer, type Range, rangeOf } from "./private-network.ts";
 import type { Runner } from "./runner.ts";
 
@@ -35,12 +37,14 @@ interface Options {
   stack: string;
   /** The machines' other network. */
   network: string;
+  /** Whether machines get a way to anycast addresses as well, over that network. */
+  anycast?: boolean;
   answer: Runner["onQuestion"];
   log: (line: string) => void;
 }
 
 export function createDockerPrivateNetworks(options: Options): DockerPrivateNetworks {
-  const { docker, stack, network, answer, log } = options;
+  const { docker, stack, network, anycast, answer, log } = options;
   const made = new Map<string, Promise<DockerPrivateNetwork | undefined>>();
   const resolvers = new Set<{ close(): Promise<void> }>();
 
@@ -62,7 +66,11 @@ export function createDockerPrivateNetworks(options: Options): DockerPrivateNetw
         nameServer: ipv4,
         connect: (container, IPv6Address) =>
           docker.getNetwork(name).connect({ Container: container, EndpointConfig: { IPAMConfig: { IPv6Address } } }),
-        route: (container) => route(container, image, address),
+        route: async (container) =>
+          route(container, image, [
+            ["-6", "route", "add", nameServer, "via", address],
+            ...(anycast ? [["route", "add", anycastRange, "via", await doorAddress(docker, network)]] : []),
+          ]),
       };
     } catch (error) {
       log(`docker: machines of ${range.subnet} run without a private network: ${engineReason(error)}`);
@@ -70,13 +78,15 @@ export function createDockerPrivateNetworks(options: Options): DockerPrivateNetw
     }
   }
 
-  async function route(container: string, image: string, address: string): Promise<void> {
+  async function route(container: string, image: string, routes: string[][]): Promise<void> {
     try {
-      await routeToResolver({ docker, stack, image, container, address });
+      await addRoutes({ docker, stack, image, container, routes });
     } catch (error) {
       const info = await orMissing(docker.getContainer(container).inspect());
       if (!info?.State.Running) return; // it ended meanwhile, and nobody asks there any more
-      log(`docker: container ${container.slice(0, 12)} has no way to ${nameServer}: ${engineReason(error)}`);
+      log(
+        `docker: container ${container.slice(0, 12)} has not all of its routes (${routes.map((it) => it.join(" ")).join("; ")}): ${engineReason(error)}`,
+      );
     }
   }
 

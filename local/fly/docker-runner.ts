@@ -49,6 +49,8 @@ export interface DockerRunnerOptions {
   stack: string;
   /** Bridge network the machines are on, made when missing. */
   network: string;
+  /** Whether machines get a way to anycast addresses, to where the door of local/anycast is. Absent: they have none. */
+  anycast?: boolean;
   log: (line: string) => void;
   /** Absent: the real one. */
   clock?: Clock;

@@ -2,7 +2,7 @@
 import { globSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type Docker from "dockerode";
-import { buildImage } from "../docker-image.ts";
+import { buildImage, builtImage } from "../docker-image.ts";
 import { projectDir } from "../paths.ts";
 
 const dockerfile = "local/homelab/Dockerfile";
@@ -24,13 +24,17 @@ export interface HomelabBuild {
 }
 
 /** @returns the image's id. */
-export function homelabImage({ docker, target, log }: HomelabBuild): Promise<string> {
-  return buildImage(docker, {
-    tag: `fly-pops-homelab:${target ?? "local"}`,
-    context: projectDir,
-    files: globSync(sources, { cwd: projectDir }).filter((file) => statSync(join(projectDir, file)).isFile()),
-    dockerfile,
-    ...(target === undefined ? {} : { target }),
-    log,
-  });
-}
+export const homelabImage = ({ docker, target, log }: HomelabBuild): Promise<string> =>
+  buildImage(docker, { ...buildOf(target), log });
+
+/** Whether nothing would be compiled. */
+export const homelabIsBuilt = async (docker: Docker): Promise<boolean> =>
+  (await builtImage(docker, buildOf())) !== undefined;
+
+const buildOf = (target?: string) => ({
+  tag: `fly-pops-homelab:${target ?? "local"}`,
+  context: projectDir,
+  files: globSync(sources, { cwd: projectDir }).filter((file) => statSync(join(projectDir, file)).isFile()),
+  dockerfile,
+  ...(target === undefined ? {} : { target }),
+});

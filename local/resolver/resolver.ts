@@ -5,7 +5,6 @@ import type Docker from "dockerode";
 import { containersOf, labels, removeContainer } from "../docker-engine.ts";
 import { buildImage } from "../docker-image.ts";
 import { frames } from "../docker-output.ts";
-import { nameServer } from "../fly/private-network.ts";
 import type { Runner } from "../fly/runner.ts";
 import { projectDir } from "../paths.ts";
 
@@ -103,19 +102,25 @@ export async function startResolver(options: ResolverOptions): Promise<{ close()
   }
 }
 
-/** Has a machine reach the name server at fdaa::3 too: a route in the machine's own network, by a container that is there for a moment. */
-export async function routeToResolver(options: {
+/**
+ * Routes in a machine's own network, to the name server at fdaa::3 above all, by a container that is there for a moment. Each is given as `ip` takes it.
+ * One that fails keeps no other from being made.
+ */
+export async function addRoutes(options: {
   docker: Docker;
   stack: string;
   image: string;
   container: string;
-  address: string;
+  routes: string[][];
 }) {
-  const { docker, stack, image, container, address } = options;
+  const { docker, stack, image, container, routes } = options;
   const helper = await docker.createContainer({
     Image: image,
-    Entrypoint: ["/bin/ip"],
-    Cmd: ["-6", "route", "add", nameServer, "via", address],
+    Entrypoint: [
+      "/bin/sh",
+      "-c",
+      `failed=0; ${routes.map((it) => `ip ${it.join(" ")} || failed=1`).join("; ")}; exit $failed`,
+    ],
     Labels: { [labels.stack]: stack, [labels.role]: "route" },
     HostConfig: {
       NetworkMode: `container:${container}`,

@@ -53,6 +53,24 @@ test("from nothing it ends in a page fetched, then cached, by the nearest PoP", 
   expect(first.output).toMatch(/HTTP 200 {2}MISS {2}from cdg-1 in \d+ ms\n {2}HTTP 200 {2}HIT {3}from cdg-1 in \d+ ms/);
 });
 
+test("the first page was there while the homelab was not, and is served on", async () => {
+  const shown = first.output.lastIndexOf("First page, over HTTPS, twice");
+  expect(shown).toBeGreaterThan(0);
+  expect(first.output.indexOf("Start the homelab")).toBeGreaterThan(shown);
+  expect(first.output).toMatch(/HTTP 200 {2}MISS {2}from cdg-1[\s\S]*with tailnet and vault \(pulumi up\): /);
+  expect(first.output).toMatch(/about .* left, first page in .*, everything in /);
+  const status = await it.status();
+  const direct = "direct.example.test";
+  expect(await fetchPage(status.edge.https, direct, rootsOf(status))).toMatchObject({ status: 200, cache: "HIT" });
+  expect((await servedCertificate(status, direct)).issuer).toContain("Pebble");
+});
+
+test("a homelab that is there is not taken away by --no-homelab", async () => {
+  const { code, output } = await it.run("--no-homelab");
+  expect(code).toBe(1);
+  expect(output).toContain("--no-homelab: the PoPs have tailnet and vault already. Nothing was changed.");
+});
+
 test("every site has a certificate of the authority at home, and none other is taken", async () => {
   const status = await it.status();
   const ca = rootsOf(status);

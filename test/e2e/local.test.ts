@@ -64,8 +64,8 @@ test("a run more changes nothing", async () => {
 
 test("status says where everything is, and the sites answer there", async () => {
   const { edge, sites, machines, stateFile, ca } = await it.status();
-  expect(ca).toBe(join(it.dir, ".cache/local/home/site-roots.pem"));
-  expect(sites).toEqual(["www.example.test", "example.test"]);
+  expect(ca).toBe(join(it.dir, ".cache/local/site-roots.pem"));
+  expect(sites).toEqual(["www.example.test", "direct.example.test", "example.test"]);
   expect(machines.map(({ name, region, state, checks }) => ({ name, region, state, checks }))).toEqual([
     { name: "cdg-1", region: "cdg", state: "started", checks: "2/2" },
     { name: "ewr-1", region: "ewr", state: "started", checks: "2/2" },

@@ -17,6 +17,9 @@ afterAll(async () => {
 test.each([
   ["while volumes are made", /create edge-cdg-1-volume/],
   ["while machines come up", /waiting for its checks/],
+  ["while a PoP orders its certificate", /First page, over HTTPS/],
+  ["while the homelab starts", /Start the homelab/],
+  ["while the machines are given tailnet and vault", /update edge-cdg-1-machine/],
 ])("interrupted %s, the same command goes on from there", async (_, moment) => {
   await it.run("down");
   const first = it.start();

@@ -98,7 +98,7 @@ export async function checkout(): Promise<Checkout> {
 }
 
 /** Without a command it is the start. */
-const starts = (args: string[]): boolean => args.length === 0 || args[0] === "up";
+const starts = ([first]: string[]): boolean => first === undefined || first === "up" || first.startsWith("--");
 
 function watch(child: ChildProcess): Running {
   let output = "";

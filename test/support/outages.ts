@@ -67,7 +67,7 @@ async function everywhere(it: Checkout, act: (place: RunningContainer) => Promis
 
 async function onFly(it: Checkout, act: (fly: Fly, app: string, id: string) => Promise<unknown>): Promise<unknown> {
   const { machines } = await it.status();
-  return act(await flyOf(it), await appName(), machines.find(({ name }) => name === nearest)?.id ?? "");
+  return act(await flyOf(it), appName(), machines.find(({ name }) => name === nearest)?.id ?? "");
 }
 
 /** Lasts `seconds` under load: nothing that is cached fails; what is not is answered or refused in time; and within 30 s of its end all is as before. */

@@ -27,7 +27,7 @@ describe("stack files", () => {
     expect(config.image.tailnet).toBeUndefined();
   });
 
-  test("local: two PoPs, one cached site at home and one redirect, nothing protected", () => {
+  test("local: two PoPs, a cached site at home, a redirect and a cached site at an address, nothing protected", () => {
     const config = parseConfig(ours(parse(read("Pulumi.local.yaml")).config));
     expect(config).toMatchObject({
       app: "fly-pops-local",
@@ -48,6 +48,14 @@ describe("stack files", () => {
         cache: { maxAgeSeconds: 600, staleIfErrorSeconds: 86_400, staleWhileRevalidateSeconds: 0, maxFileMb: 256 },
       },
       { kind: "redirect", host: "example.test", to: "https://www.example.test" },
+      {
+        kind: "proxy",
+        limit: { requests: { count: 200, per: "s", burst: 2000 } },
+        host: "direct.example.test",
+        origins: ["http://home.tail.internal:8080"],
+        cache: { maxAgeSeconds: 600, staleIfErrorSeconds: 86_400, staleWhileRevalidateSeconds: 0, maxFileMb: 256 },
+        certificateFrom: "acme",
+      },
     ]);
     expect(config.image.tailnet).toMatchObject({ domain: "tail.internal", driver: "headscale", tags: ["pop"] });
     expect(config.image.certificates?.vault?.address).toBe("https://home.tail.internal:8200");

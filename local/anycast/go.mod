@@ -1,0 +1,3 @@
+module fly-pops/local/anycast
+
+go 1.26
