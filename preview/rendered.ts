@@ -10,9 +10,11 @@ import { readStackConfig } from "./stack-files.ts";
 
 const [dir = ".", stack = ""] = process.argv.slice(2);
 const load = (path: string) => import(pathToFileURL(join(dir, path)).href);
-const { rendered }: { rendered: typeof Rendered } = await load("image/context.ts");
+/** `rendered` is its name in checkouts from before. */
+const { renderedFiles, rendered }: Partial<Record<"renderedFiles" | "rendered", typeof Rendered>> =
+  await load("image/context.ts");
+const render = renderedFiles ?? rendered;
+if (render === undefined) throw new Error(`image/context.ts of ${dir} exports no renderedFiles`);
 const { parseStackValues }: { parseStackValues: typeof Parse } = await load("config/stack-values.ts");
 const config = readStackConfig(dir, stack);
-process.stdout.write(
-  `${JSON.stringify(config === undefined ? {} : rendered(parseStackValues(config.values).image))}\n`,
-);
+process.stdout.write(`${JSON.stringify(config === undefined ? {} : render(parseStackValues(config.values).image))}\n`);

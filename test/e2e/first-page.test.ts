@@ -7,7 +7,7 @@ import { anycastImage } from "../../local/anycast/anycast.ts";
 import { containersOf, labels } from "../../local/docker-engine.ts";
 import { fetchPage } from "../../local/fetch-page.ts";
 import { type Checkout, type CommandResult, checkout } from "../support/checkout.ts";
-import { docker, pop, rootsOf, servedCertificate, stackOf } from "../support/homelab.ts";
+import { docker, popContainer, rootsOf, servedCertificate, stackOf } from "../support/homelab.ts";
 
 // One story, told in order: each test goes on where the one before it ended.
 let it: Checkout;
@@ -85,7 +85,7 @@ test("what the file of roots has are roots", async () => {
 });
 
 test("PoPs reach their own app by its anycast address, as an authority does", async () => {
-  const place = await pop(it, "ewr-1");
+  const place = await popContainer(it, "ewr-1");
   const { listeners } = JSON.parse(it.read(".cache/local/daemon.json")) as { listeners: { ip: string }[] };
   const address = listeners.map(({ ip }) => ip).find((ip) => !ip.includes(":"));
   const url = `http://${address}/.well-known/acme-challenge/nobody-has-it`;

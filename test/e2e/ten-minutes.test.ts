@@ -8,7 +8,7 @@ import { names } from "../../local/internet/internet.ts";
 import manifest from "../../package.json" with { type: "json" };
 import { pulumiHome } from "../../setup/pulumi-home.mjs";
 import { type Checkout, checkout } from "../support/checkout.ts";
-import { within } from "../support/homelab.ts";
+import { waitUntil } from "../support/homelab.ts";
 
 const readme = readFileSync(join(import.meta.dirname, "..", "..", "README.md"), "utf8");
 const host = "www.example.test";
@@ -113,7 +113,7 @@ test("step 7: its lines, with this authority, and the page is verified by the au
   edit([/^config:\n/gm, `config:\n${lines.replace("terms: agreed }", authority)}`]);
   await pulumi(["up", "--yes", "--stack", "prod"]);
   const edge = edgeOf((await addresses()).v4);
-  await within(
+  await waitUntil(
     120,
     () => fetchPage(edge, host, roots),
     ({ status }) => status === 200,
