@@ -90,7 +90,7 @@ test("PoPs reach their own app by its anycast address, as an authority does", as
   const address = listeners.map(({ ip }) => ip).find((ip) => !ip.includes(":"));
   const url = `http://${address}/.well-known/acme-challenge/nobody-has-it`;
   const asked = ["wget", "-q", "-O", "-", "-T", "10", "--header", `Host: ${host}`, url];
-  await expect(place.ask(asked)).rejects.toThrow("404");
+  await expect(place.exec(asked)).rejects.toThrow("404");
 });
 
 test("the door to the anycast addresses is formatted and vetted", async () => {
