@@ -81,7 +81,7 @@ test("the first failure ends it, as the others would fail alike", async () => {
   const reason = "pop: renew: port 80 of www.example.org (66.241.125.4) does not answer: connection refused";
   await using it = await fleet([{}, {}], [{ exitCode: 1, stdout: "", stderr: `${reason}\n` }]);
   const { code, out, err } = await it.run(["certificates", "renew", "www.example.org", "--yes"]);
-  expect([code, out]).toEqual([3, `cdg-1: not renewed, pop renew ended with 1: ${reason}\n`]);
+  expect([code, out]).toEqual([3, `cdg-1: not renewed, pop renew exited with 1: ${reason}\n`]);
   expect(err).toContain("Nothing was ordered in ewr-1: it would fail for the same reason");
   expect(orders(it.commands)).toEqual([order]);
 });
@@ -98,7 +98,7 @@ test("with nobody to ask nothing is ordered", async () => {
   await using it = await fleet([{}, {}]);
   const { code, err } = await it.run(["certificates", "renew", "www.example.org"]);
   expect(code).toBe(1);
-  expect(err).toContain("Order them now? Nobody can be asked here, so nothing was done.");
+  expect(err).toContain("Order them now? Not a terminal, so nothing was done. Pass --yes to confirm.");
   expect(orders(it.commands)).toEqual([]);
 });
 

@@ -220,7 +220,7 @@ describe("rekey says what is wrong, and changes nothing", () => {
       "ssh-ed25519 AAAAx",
       "ssh-ed25519 AAAAx is not a recipient, sops says: failed to parse input as age-ssh public key",
     ],
-    ["--add", `AGE-SECRET-KEY-1${planted}`, "That is a private key, and no recipient: take its public half"],
+    ["--add", `AGE-SECRET-KEY-1${planted}`, "That is a private key, not a recipient: use its public key"],
     ["--add", `${cdg},${ewr}`, "is not a recipient: one at a time"],
     ["--remove", "85D77543B3D624B63CEA9E6DBC17301B491B3F21", "no such recipient"],
   ])("%s %s", async (option, value, sentence) => {

@@ -84,7 +84,7 @@ test.each<[string, (text: string) => string, RegExp]>([
   [
     "another MAC",
     (text) => text.replace(/(mac: ENC\[AES256_GCM,data:)..../, "$1AAAA"),
-    /its MAC does not match: it was changed by other means than sops/,
+    /its MAC does not match: it was changed by something other than sops/,
   ],
   ["a value left out", (text) => text.replace(/^other: .*\n/m, ""), /its MAC does not match/],
   [
@@ -251,7 +251,7 @@ test.each<[string, string | undefined, RegExp]>([
   [
     "split among groups",
     "a: b\nsops: { key_groups: [{}, {}, {}] }\n",
-    /^\S+ has 3 key groups, each with a part of the key only \(Shamir\)/,
+    /^\S+ has 3 key groups, each with only a part of the key \(Shamir\)/,
   ],
 ])("a file that is %s is refused before sops is asked", async (_, text, expected) => {
   const path = join(folder, "secrets.yaml");

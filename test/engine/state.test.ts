@@ -35,7 +35,7 @@ test.concurrent("a stack moves from a folder to S3: nothing on Fly is touched, a
   const releases = await it.script(["cli/main.ts", "releases", "--stack", "test"], bucket.env);
   expect(releases).toMatchObject({
     code: 0,
-    output: expect.stringContaining("known where it was moved from: docs/state.md"),
+    output: expect.stringContaining("listed in its former backend: docs/state.md"),
   });
   await succeeds(it, [...deploy, "--expect-no-changes"], bucket.env);
   expect(it.mutations()).toEqual([]);

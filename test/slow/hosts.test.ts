@@ -111,7 +111,7 @@ test("a volume on a full host: `up` names the command, which makes that PoP anew
 
   const unasked = await cli(it, ["replace", "cdg-1"]);
   expect(unasked.code).toBe(1);
-  expect(unasked.err).toContain("Replace cdg-1? Nobody can be asked here, so nothing was done.");
+  expect(unasked.err).toContain("Replace cdg-1? Not a terminal, so nothing was done. Pass --yes to confirm.");
   const declined = await cli(it, ["replace", "cdg-1"], { ask: async () => "n" });
   expect(declined).toMatchObject({ code: 0, err: expect.stringMatching(/Nothing was changed\.\n$/) });
   expect(declined.err).toContain(`volume ${old?.id} on host ${old?.zone} is deleted with all that is on it.`);
