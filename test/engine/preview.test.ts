@@ -111,7 +111,9 @@ test.concurrent("a preview that cannot be says why in a sentence, by its exit co
   const command = await it.script(["cli/main.ts", "preview", "--stack", "unmade"], noDocker);
   expect(command).toMatchObject({
     code: 1,
-    output: expect.stringMatching(/^There is no stack unmade in the backend .* Create it: npx pulumi stack init unmade\n$/),
+    output: expect.stringMatching(
+      /^There is no stack unmade in the backend .* Create it: npx pulumi stack init unmade\n$/,
+    ),
   });
   const nameless = await it.script(["preview/main.ts"]);
   expect(nameless).toMatchObject({
