@@ -26,10 +26,13 @@ test.each(kept)("seed $seed, which caught: $caught", async ({ seed }) => {
   expect((await runSeed(seed)).failure).toBeUndefined();
 });
 
+/** Where to begin with a mutant that few seeds catch: two thousand others would be run before. */
+const nearSeed: Record<string, number> = { "gives-up-before-the-server": 2_302 };
+
 test.each(Object.keys(mutants))(
   "a client without its promise is caught: %s",
   async (mutant) => {
-    const { failures } = await runSeeds({ first: 1, count: 10_000, mutant, maxFailures: 1 });
+    const { failures } = await runSeeds({ first: nearSeed[mutant] ?? 1, count: 10_000, mutant, maxFailures: 1 });
     expect(failures).not.toEqual([]);
   },
   600_000,
