@@ -10,7 +10,7 @@ const openers: Partial<Record<NodeJS.Platform, string[]>> = {
 
 export async function openStatusPage(): Promise<void> {
   const daemon = await readDaemon();
-  if (!daemon) throw new Error("The local stack does not run. Start it: npm run local");
+  if (!daemon) throw new Error("The local stack is not running. Start it: npm run local");
   // Said in any case: a machine without a screen has no browser, and whoever came by SSH another one.
   console.log(`${daemon.api}/`);
   openInBrowser(`${daemon.api}/`);

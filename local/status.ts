@@ -38,7 +38,7 @@ export interface MachineStatus {
 
 export async function status(): Promise<Status> {
   const daemon = await readDaemon();
-  if (!daemon) throw new Error("The local stack does not run. Start it: npm run local");
+  if (!daemon) throw new Error("The local stack is not running. Start it: npm run local");
   const token = (await readFile(paths.token, "utf8")).trim();
   const fly = new Fly({ endpoint: daemon.api, token, clock: systemClock });
   await refreshSiteRoots(openDocker(), stackLabel);

@@ -9,5 +9,5 @@ const code = await consoleIn(
   ["/usr/libexec/home/connect", ...process.argv.slice(2)],
   terminal,
 );
-if (code === undefined) process.stderr.write("The homelab does not run. Start it: npm run local\n");
+if (code === undefined) process.stderr.write("The homelab is not running. Start it: npm run local\n");
 process.exitCode = code ?? 1;

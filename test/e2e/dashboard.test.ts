@@ -66,5 +66,5 @@ describe.each([
 
 test.skipIf(noBrowser)("says that it has ended", async () => {
   await it.end();
-  await shows("#summary", "^The dashboard has ended\\. Start it: npx fly-pops dashboard$");
+  await shows("#summary", "^The dashboard has stopped\\. Start it again: npx fly-pops dashboard$");
 });
