@@ -114,8 +114,8 @@ test("a volume on a full host: `up` names the command, which makes that PoP anew
   expect(unasked.err).toContain("Replace cdg-1? Not a terminal, so nothing was done. Pass --yes to confirm.");
   const declined = await cli(it, ["replace", "cdg-1"], { ask: async () => "n" });
   expect(declined).toMatchObject({ code: 0, err: expect.stringMatching(/Nothing was changed\.\n$/) });
-  expect(declined.err).toContain(`volume ${old?.id} on host ${old?.zone} is deleted with all that is on it.`);
-  expect(declined.err).toContain("The cache is empty afterwards");
+  expect(declined.err).toContain(`Volume ${old?.id} on host ${old?.zone} is deleted with all data on it.`);
+  expect(declined.err).toContain("The cache is lost");
   expect(volumesNamed(it, "pop_cdg_1").map(({ id }) => id)).toEqual([old?.id]);
 
   const done = await cli(it, ["replace", "cdg-1", "--yes"]);
