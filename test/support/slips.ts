@@ -186,13 +186,13 @@ export const slips: readonly Slip[] = [
   {
     slip: "`v4` taken out of `addresses`",
     edit: { addresses: ["v6"] },
-    told: "address v4: it is protected, so Pulumi refuses to delete it",
+    told: "address v4: it is protected, so Pulumi does not delete it",
     on: "put it back; if meant, `protect: false` first, and DNS before that",
   },
   {
     slip: "The app renamed",
     edit: { app: "our-edge" },
-    told: "the app: it is protected, so Pulumi refuses to replace it",
+    told: "the app: it is protected, so Pulumi does not replace it",
     on: "put the name back; another app is another stack",
   },
   {
@@ -222,7 +222,7 @@ export const slips: readonly Slip[] = [
   {
     slip: "The stack file of another branch: other regions, an older image",
     edit: { regions: { nrt: {} }, imageRef: image(4), rollout: withoutCanary },
-    told: "1 PoP is new, 3 PoPs go",
+    told: "1 PoP is new, 3 PoPs are removed",
     goes: ["cdg-1", "ewr-1", "ewr-2"],
     isDone: true,
     on: "the new PoP serves before the others go; put the file back",
@@ -236,7 +236,7 @@ export const slips: readonly Slip[] = [
   {
     slip: "Another organization",
     edit: { organization: "acme" },
-    told: "the app: it is protected, so Pulumi refuses to replace it",
+    told: "the app: it is protected, so Pulumi does not replace it",
     on: "put it back; `fly apps move` moves an app",
   },
   {
@@ -260,7 +260,7 @@ export const slips: readonly Slip[] = [
   {
     slip: "An image by its tag",
     edit: { imageRef: "registry.fly.io/my-edge:latest" },
-    told: "takes a reference pinned by digest",
+    told: "expected a reference pinned by digest",
     on: "pin it by its digest",
   },
   {
@@ -374,7 +374,7 @@ export const slips: readonly Slip[] = [
   {
     slip: "`replace` of a PoP that serves",
     deed: ({ command }) => command(["replace", "cdg-1"]),
-    told: "Until the new one serves, in a minute or two, visitors go to the PoPs nearby",
+    told: "Visitors go to nearby PoPs until the new PoP is healthy",
     on: "it asks first, having said what is lost",
   },
 ];
