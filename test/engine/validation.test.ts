@@ -28,7 +28,7 @@ test.concurrent("a date without quotes, which Pulumi's CLI writes otherwise, is 
   const { code, output } = await it.up();
   expect(code).not.toBe(0);
   expect(output).toContain(
-    'certificates.vault.secretId.ends is "2026-11-28 12:00:00 +0000 UTC": not after created, 2026-11-29 00:00:00 +0000 UTC.',
+    'certificates.vault.secretId.ends is "2026-11-28 12:00:00 +0000 UTC": must be after created, 2026-11-29 00:00:00 +0000 UTC.',
   );
 });
 
