@@ -8,7 +8,7 @@ import { enterTls } from "./support/client.ts";
 import { Bench, build, type Health, health, type Pop, until } from "./support/pop.ts";
 import { startVault, type Vault } from "./support/vault.ts";
 
-const network = { name: "fly-pops-vault", subnet: "172.31.241.0/24", gateway: "172.31.241.1" };
+const network = { name: "fly-pops-vault", subnet: "172.31.242.0/24", gateway: "172.31.242.1" };
 const port = 25_410;
 const host = "www.vault.example";
 const place = `certbot/domains/${host}`;

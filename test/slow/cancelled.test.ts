@@ -39,7 +39,7 @@ test.concurrent("Ctrl-C in the first update of ten: that one comes to its end, n
   expect(updated(it, 2)).toHaveLength(1);
   expect(it.mutations().filter((route) => route === "POST machines/:id")).toHaveLength(1);
   expect(output).toMatch(
-    /[a-z]{3}-1: nothing was done, because the run was cancelled before its turn\. It is as it was\. Run again\./,
+    /[a-z]{3}-1: nothing was done, because the run was cancelled before its turn\. It was not changed\. Run again\./,
   );
   // Nobody is left out of routing or leased.
   expect(notServing(it)).toEqual([]);

@@ -1,11 +1,11 @@
 /** A checkout of its own for tests of `npm run local`: the working tree's files, its node_modules linked, other ports, its own .cache. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import type { Status } from "../../local/status.ts";
 import { bundledDir } from "../../providers/sops/cli.ts";
+import { freePorts } from "./free-ports.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 
@@ -126,16 +126,4 @@ function watch(child: ChildProcess): Running {
       if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, "SIGINT");
     },
   };
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, () => {
-      const server = createServer();
-      return new Promise<typeof server>((resolve) => server.listen(0, "127.0.0.1", () => resolve(server)));
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

@@ -1,13 +1,13 @@
 /** A real headscale for one test file: its API alone, in a folder of its own. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { stringify } from "yaml";
 import { openDocker } from "../../local/docker-engine.ts";
 import { homelabImage } from "../../local/homelab/image.ts";
+import { freePorts } from "./free-ports.ts";
 import { programOf } from "./program.ts";
 
 const run = promisify(execFile);
@@ -25,7 +25,7 @@ export async function startHeadscale(): Promise<Headscale> {
   // Of the version the local stack has, and built once for both.
   const image = await homelabImage({ docker: openDocker(), target: "headscale", log: () => {} });
   const program = await programOf(image, "/out/usr/bin/headscale", folder);
-  const [port, metrics, grpc, stun] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
+  const [port, metrics, grpc, stun] = await freePorts(4);
   const url = `http://127.0.0.1:${port}`;
   const config = join(folder, "config.yaml");
   writeFileSync(
@@ -87,15 +87,4 @@ async function untilUp(url: string, child: ChildProcess, said: string[]): Promis
     if (up) return;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }
