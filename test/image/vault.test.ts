@@ -9,7 +9,7 @@ import { Bench, build, type Health, health, type Pop, until } from "./support/po
 import { startVault, type Vault } from "./support/vault.ts";
 
 const network = { name: "fly-pops-vault", subnet: "172.31.242.0/24", gateway: "172.31.242.1" };
-const port = 25_410;
+const port = 25_420;
 const host = "www.vault.example";
 const place = `certbot/domains/${host}`;
 
