@@ -44,7 +44,7 @@ export class CliError extends Error {
   readonly code: 1 | 2;
   constructor(message: string, { code = 1, cause }: { code?: 1 | 2; cause?: unknown } = {}) {
     super(message, cause === undefined ? undefined : { cause });
-    this.name = "Refusal";
+    this.name = "CliError";
     this.code = code;
   }
 }

@@ -1,11 +1,10 @@
 /** Pulumi.<stack>.yaml and Pulumi.yaml, read without the CLI. */
 import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parse } from "yaml";
 import { ConfigError } from "../config/issues.ts";
 import { parseStackValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
-import { stackName as localStack, paths, projectDir } from "../local/paths.ts";
 import { CliError } from "./context.ts";
 import { stackFileName, stackFiles } from "./project.ts";
 
@@ -14,11 +13,13 @@ export { stackFileName, stackFiles };
 /** Values by full key, e.g. `fly-pops:app`; an encrypted one is `{ secure: ciphertext }`. */
 export type StackValues = Record<string, unknown>;
 
+type Env = Readonly<Record<string, string | undefined>>;
+
 /** YAML as Pulumi reads it, with `<<` merges. */
 const asPulumi = (text: string): unknown => parse(text, { merge: true });
 
-export function readStackFile(dir: string, stack: string): StackValues {
-  const file = stackFilePath(dir, stack);
+export function readStackFile(dir: string, stack: string, env: Env = {}): StackValues {
+  const file = stackFilePath(dir, stack, env);
   if (!existsSync(file))
     throw new CliError(
       `Stack ${stack}: there is no ${stackFileName(stack)} in ${dir}. Stacks with a file: ${stackFiles(dir).join(", ") || "none"}. Pass --stack, or create a stack file: npx fly-pops init`,
@@ -33,11 +34,9 @@ export function readStackFile(dir: string, stack: string): StackValues {
   }
 }
 
-/** Before there is a homelab, the local stack's file is derived from the one in git. */
-export const stackFilePath = (dir: string, stack: string): string =>
-  stack === localStack && dir === projectDir && existsSync(paths.firstStage)
-    ? paths.firstStage
-    : join(dir, stackFileName(stack));
+/** The file that Pulumi reads: the stack's own, unless the environment names another, as that of the local stack does before there is a homelab. */
+export const stackFilePath = (dir: string, stack: string, env: Env): string =>
+  env.PULUMI_OPTION_CONFIG_FILE ? resolve(dir, env.PULUMI_OPTION_CONFIG_FILE) : join(dir, stackFileName(stack));
 
 /** The configuration as the program gets it. Throws all errors in the file at once. */
 export function edgeConfig(stack: string, values: StackValues): EdgeConfig {

@@ -49,8 +49,8 @@ export interface Stack {
 export async function openStack(context: CliContext, asked: string | undefined): Promise<Stack> {
   const reference = asked ?? (context.env.PULUMI_STACK || (await findSelectedStack(context)));
   const name = reference.split("/").at(-1) ?? reference;
-  const values = readStackFile(context.dir, name);
   const env = isLocal(context, name) ? { ...context.env, ...(await loadLocalEnvironment()) } : context.env;
+  const values = readStackFile(context.dir, name, env);
   const settings = memoizeAsync(() => readSettings(context, reference, values, env));
   return {
     name,
@@ -118,12 +118,12 @@ async function connectToTailnet(
   of: StackSource,
 ): Promise<TailnetApi> {
   if (driver === undefined) throw new Error("tailnet.driver is not set: nobody makes keys for this tailnet.");
-  const { readCaBundle: authorities } = await import("../image/context.ts");
+  const { readCaBundle } = await import("../image/context.ts");
   const { connectTailnet } = await import("../providers/tailnet/connect.ts");
   const server = {
     driver,
     server: loginServer,
-    ca: ca === undefined ? undefined : authorities(context.dir, ca, "tailnet.ca"),
+    ca: ca === undefined ? undefined : readCaBundle(context.dir, ca, "tailnet.ca"),
   };
   const config = await readConfig(context, `${driver}:`, of);
   return connectTailnet(server, { config, env: lookupIn(of.env), clock: context.clock });

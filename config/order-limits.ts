@@ -20,6 +20,10 @@ interface Orders {
   beyond: string[];
 }
 
+/** How many PoPs of a fleet order a certificate of the same names: one for all, if they share. */
+export const ordering = (fleet: number, certificates: ImageSpec["certificates"]): number =>
+  certificates?.acme?.share === undefined ? fleet : Math.min(fleet, 1);
+
 /** Undefined: nothing is ordered. */
 export function orders(
   fleet: number,
@@ -27,8 +31,7 @@ export function orders(
 ): Orders | undefined {
   const ordered = sites.filter(isOrdered);
   if (certificates?.acme === undefined || ordered.length === 0) return undefined;
-  // One orders for all where they share.
-  const pops = certificates.acme.share === undefined ? fleet : 1;
+  const pops = ordering(fleet, certificates);
   const all = pops * ordered.length;
   // Another authority steps in where the first one's limit is reached.
   if (!certificates.acme.directories.every(isLetsEncrypt)) return { certificates: all, beyond: [] };
@@ -41,19 +44,25 @@ export function orders(
       ...(pops > weekly.identical ? [tooManyPops(pops)] : []),
       ...domains.map(
         ({ domain, count }) =>
-          `${count} certificates below ${domain} are ordered by ${pops} PoPs, and Let's Encrypt gives ${weekly.domain} a week below one domain, so some come a week later: ${otherwise}`,
+          `${count} certificates below ${domain} are ordered by ${pops === 1 ? "one PoP" : `${pops} PoPs`}, and Let's Encrypt gives ${weekly.domain} a week below one domain, so some come a week later: ${consequences} ${remedies(pops)}`,
       ),
     ],
   };
 }
 
-const otherwise =
-  "until then a PoP in service shows self-signed certificates, which browsers warn of; a new PoP gets no visitors as long as others serve, and its deployment fails after rollout.timeout. Have the PoPs share one (certificates.acme.share) or take certificates.vault, which has one for all (docs/secrets.md#certificates), name another authority under certificates.acme.fallback, or add PoPs a few a week.";
+const consequences =
+  "until then a PoP in service shows self-signed certificates, which browsers warn of; a new PoP gets no visitors as long as others serve, and its deployment fails after rollout.timeout.";
+
+/** Sharing, and adding PoPs more slowly, help only if more than one orders. */
+const remedies = (pops: number): string =>
+  pops === 1
+    ? "Take certificates.vault (docs/secrets.md#certificates), name another authority under certificates.acme.fallback, or add sites a few a week."
+    : "Have the PoPs share one (certificates.acme.share) or take certificates.vault, which has one for all (docs/secrets.md#certificates), name another authority under certificates.acme.fallback, or add PoPs a few a week.";
 
 function tooManyPops(pops: number): string {
   const hours = (pops - weekly.identical) * weekly.refillHours;
   const last = hours < 72 ? `${hours} hours` : `${Math.round(hours / 24)} days`;
-  return `${pops} PoPs order a certificate each for the same names, and Let's Encrypt gives ${weekly.identical} a week, then one every ${weekly.refillHours} hours: the last PoP has its own after ${last}; ${otherwise}`;
+  return `${pops} PoPs order a certificate each for the same names, and Let's Encrypt gives ${weekly.identical} a week, then one every ${weekly.refillHours} hours: the last PoP has its own after ${last}; ${consequences} ${remedies(pops)}`;
 }
 
 /** What a registrar sold, near enough for a warning: example.org of www.example.org, and example.co.uk. https://publicsuffix.org has all exceptions. */

@@ -38,7 +38,7 @@ export const parseStackValues = (values: Readonly<Record<string, unknown>>): Edg
   parseConfig(ownConfigValues(values));
 
 /**
- * Digest of the build context that `imageRef` was assumed for. A preview without Docker sets it in its copy of the stack file (preview/by-engine.ts), so
+ * Digest of the build context that `imageRef` was assumed for. A preview without Docker sets it in its copy of the stack file (preview/engine-preview.ts), so
  * that machines get the same context as in the real deployment. Not a key of the stack file: with the operator's own `imageRef` nothing is compared.
  */
 export const assumedContextKey = "fly-pops-preview:context";

@@ -32,7 +32,7 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 /** `config`: undefined if the stack file is invalid. The engine reports the errors. */
 export async function previewByEngine(place: StackLocation, config: EdgeConfig | undefined): Promise<EnginePreview> {
-  const { dir, stack, file: given } = place;
+  const { dir, stack, file: given, env = process.env } = place;
   const preview = ["preview", "--json", "--show-sames", "--stack", stack];
   if (config === undefined || config.imageRef !== undefined || (await isDockerRunning())) {
     const args = given === undefined ? preview : [...preview, "--config-file", given];
@@ -45,7 +45,7 @@ export async function previewByEngine(place: StackLocation, config: EdgeConfig |
   const tempDir = mkdtempSync(join(tmpdir(), "fly-pops-preview-"));
   try {
     const file = join(tempDir, stackFileName(stack));
-    writeFileSync(file, withImage(readFileSync(given ?? stackFilePath(dir, stack), "utf8"), imageRef, context));
+    writeFileSync(file, withImage(readFileSync(given ?? stackFilePath(dir, stack, env), "utf8"), imageRef, context));
     const digest = await runPreview(place, [...preview, "--config-file", file]);
     return { digest: { ...digest, steps: withoutImageSteps(digest.steps) }, notes: [note] };
   } finally {

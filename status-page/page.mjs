@@ -247,7 +247,7 @@ function drawSites({ at, sites }) {
       const hours = left === null ? null : Math.floor(left / 3_600_000);
       const end =
         hours === null ? none : hours < 0 ? "ended" : hours < 48 ? `${hours} h` : `${Math.floor(hours / 24)} d`;
-      // As cli/certificate-end.ts has it.
+      // As cli/certificate-expiry.ts has it.
       const lifetime =
         certificate === null || certificate.begins === null ? 56 * 86_400_000 : certificate.ends - certificate.begins;
       const texts = [

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { isLetsEncrypt } from "../../config/directory.ts";
-import { weekly } from "../../config/order-limits.ts";
+import { ordering, weekly } from "../../config/order-limits.ts";
 import { isOrdered } from "../../image/render/acme.ts";
 import { namesOf } from "../../image/render/hosts.ts";
 import { type CliContext, CliError, confirm, type ExitCode, note, print, printJson } from "../context.ts";
@@ -58,9 +58,11 @@ export async function renew(
     seconds: 30,
     parse: jsonOf(Plan),
   });
-  checkLimits(host, chosen, plans);
-  note(context, costText(host, chosen, plans));
-  if (!(await confirm(context, `Order ${chosen.length === 1 ? "it" : "them"} now?`, options.yes))) {
+  const count = ordering(chosen.length, stack.lenientConfig().config?.image.certificates);
+  checkPlans(chosen, plans);
+  checkLimits(host, count, plans);
+  note(context, costText(host, { chosen, count }, plans));
+  if (!(await confirm(context, `Order ${count === 1 ? "it" : "them"} now?`, options.yes))) {
     note(context, "Nothing was ordered.");
     return 0;
   }
@@ -80,41 +82,55 @@ export async function renew(
 
 const command = (...words: string[]): string[] => ["/usr/bin/runas", "certs", "/usr/bin/pop", "renew", ...words];
 
-/** Refuses what a PoP cannot do now, and more than the authority gives. */
-function checkLimits(host: string, chosen: DeployedPop[], plans: PopResult<Plan>[]): void {
-  const planOf = ({ name }: DeployedPop) => plans.find(({ pop }) => pop === name);
-  for (const pop of chosen) {
-    const { value, reason } = planOf(pop) ?? {};
-    const problem = value === undefined ? reason : value.problem;
-    if (value === undefined || problem !== undefined)
-      throw new CliError(
-        `${pop.name}: ${problem ?? "it does not answer"}. Nothing was ordered. Leave it out with --pop, which may be given more than once.`,
-      );
+/** Rejects what a PoP cannot do now. */
+function checkPlans(chosen: DeployedPop[], plans: PopResult<Plan>[]): void {
+  for (const { name } of chosen) {
+    const { value, reason } = plans.find(({ pop }) => pop === name) ?? {};
+    const problem = value === undefined ? (reason ?? "it does not answer") : value.problem;
+    if (problem !== undefined)
+      throw new CliError(`${name}: ${problem}. Nothing was ordered. Leave it out with --pop, which can be repeated.`);
   }
-  const issued = issuedOf(plans);
-  const isLimited = chosen.some((pop) => isLetsEncrypt(planOf(pop)?.value?.directory ?? ""));
-  if (isLimited && issued.length + chosen.length > weekly.identical) {
-    const oldest = issued.toSorted()[issued.length + chosen.length - weekly.identical - 1];
-    const free = oldest === undefined ? undefined : new Date(Date.parse(oldest) + 7 * 86_400_000).toISOString();
-    throw new CliError(
-      `${host}: Let's Encrypt gives ${weekly.identical} certificates a week for the same names, the PoPs got ${issued.length} of them in the last seven days, and this would be ${chosen.length} more. Nothing was ordered. ` +
-        (issued.length < weekly.identical
-          ? `Choose ${weekly.identical - issued.length} with --pop${free === undefined ? "" : `, or wait until ${free}`}.`
-          : `Wait until ${free}.`),
-    );
-  }
+}
+
+/** Rejects more orders than Let's Encrypt gives in a week. */
+function checkLimits(host: string, count: number, plans: PopResult<Plan>[]): void {
+  const issued = issuedOf(plans).toSorted();
+  const isLimited = plans.some(({ value }) => isLetsEncrypt(value?.directory ?? ""));
+  if (!isLimited || issued.length + count <= weekly.identical) return;
+  /** When a week has passed since the nth of them. Undefined: there are fewer, so that no wait makes room. */
+  const weekAfter = (nth: number): string | undefined => {
+    const at = issued[nth];
+    return at === undefined ? undefined : new Date(Date.parse(at) + 7 * 86_400_000).toISOString();
+  };
+  const room = Math.max(0, weekly.identical - issued.length);
+  const allAt = weekAfter(issued.length + count - weekly.identical - 1);
+  const oneAt = weekAfter(issued.length - weekly.identical);
+  const advice = [
+    ...(room > 0 ? [`choose ${room} with --pop`] : []),
+    ...(allAt !== undefined ? [`wait until ${allAt}`] : []),
+    ...(room === 0 && allAt === undefined ? [`wait until ${oneAt} and choose fewer with --pop`] : []),
+  ].join(", or ");
+  throw new CliError(
+    `${host}: Let's Encrypt gives ${weekly.identical} certificates a week for the same names, the PoPs got ${issued.length} of them in the last seven days, and this would be ${count} more. Nothing was ordered. ${advice.charAt(0).toUpperCase()}${advice.slice(1)}.`,
+  );
 }
 
 /** When any PoP got a certificate for the names within the last week. */
 const issuedOf = (plans: PopResult<Plan>[]): string[] => plans.flatMap(({ value }) => value?.issued ?? []);
 
-function costText(host: string, chosen: DeployedPop[], plans: PopResult<Plan>[]): string {
+function costText(
+  host: string,
+  { chosen, count }: { chosen: DeployedPop[]; count: number },
+  plans: PopResult<Plan>[],
+): string {
   const plan = plans.find(({ pop }) => pop === chosen[0]?.name)?.value;
   const names = plan?.names ?? [host];
-  const count = chosen.length === 1 ? "One certificate" : `${chosen.length} certificates`;
+  const certificates = count === 1 ? "One certificate" : `${count} certificates`;
+  const pops = chosen.map(({ name }) => name).join(", ");
+  const by = count < chosen.length ? `one of ${pops}, which share it` : pops;
   const unknown = plans.filter(({ value }) => value === undefined).map(({ pop }) => pop);
   return [
-    `${count} for ${names.join(", ")}, ordered from ${plan?.directory ?? "the authority"} by ${chosen.map(({ name }) => name).join(", ")}.`,
+    `${certificates} for ${names.join(", ")}, ordered from ${plan?.directory ?? "the authority"} by ${by}.`,
     isLetsEncrypt(plan?.directory ?? "")
       ? `Let's Encrypt gives ${weekly.identical} a week for the same names; the PoPs got ${issuedOf(plans).length} in the last seven days.`
       : `The PoPs got ${issuedOf(plans).length} in the last seven days. How many that authority gives is not known here.`,
