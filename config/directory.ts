@@ -40,7 +40,7 @@ export const emailProblem = (text: string): string | undefined =>
 export const dnsKeyProblem = (text: string): string | undefined =>
   /^(?=.{1,200}$)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?$/.test(text) && !text.includes("..")
     ? undefined
-    : "takes the name of a key: letters, digits, dashes, dots and _";
+    : "expected the name of a key: letters, digits, dashes, dots and _";
 
 /** https://www.rfc-editor.org/rfc/rfc8945#section-6 */
 export const dnsAlgorithms = ["hmac-sha256", "hmac-sha384", "hmac-sha512"] as const;

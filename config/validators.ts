@@ -283,11 +283,11 @@ export function vaultPathProblem(text: string): Problem {
 
 /** A namespace, or where a method of logging in is mounted: one for all certificates. */
 export const vaultNameProblem = (text: string): Problem =>
-  /[{}]/.test(text) ? "takes letters, digits, dots, dashes and _ between slashes" : vaultPathProblem(text);
+  /[{}]/.test(text) ? "expected letters, digits, dots, dashes and _ between slashes" : vaultPathProblem(text);
 
 /** A field of a secret in a vault. */
 export const vaultFieldProblem = (text: string): Problem =>
-  /^[A-Za-z0-9_.-]{1,64}$/.test(text) ? undefined : "takes letters, digits, dots, dashes and _, 64 at most";
+  /^[A-Za-z0-9_.-]{1,64}$/.test(text) ? undefined : "expected letters, digits, dots, dashes and _, 64 at most";
 
 /** Key of the operator's sops file. */
 export function secretKeyProblem(text: string): Problem {

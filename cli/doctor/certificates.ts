@@ -1,7 +1,9 @@
 /** Where certificates come from: whether an authority gives as many as are ordered, and how long PoPs can log in to the vault. */
-import { orders } from "../../config/order-limits.ts";
+import { defaults } from "../../config/defaults.ts";
+import { ordering, orders } from "../../config/order-limits.ts";
 import type { EdgeConfig } from "../../config/types.ts";
 import { vaultSites } from "../../image/render/certs.ts";
+import type { Vault } from "../../image/spec.ts";
 import { endsSoon, leftText } from "../certificate-expiry.ts";
 import type { Finding } from "../commands/doctor.ts";
 import type { CliContext } from "../context.ts";
@@ -14,7 +16,8 @@ export function ordersChecks({ pops, image }: EdgeConfig): Finding[] {
   const found = orders(pops.length, image);
   if (found === undefined) return [];
   const name = "orders of certificates";
-  const detail = `${found.certificates} by ${pops.length} PoPs`;
+  const isShared = ordering(pops.length, image.certificates) < pops.length;
+  const detail = `${found.certificates}${isShared ? ", shared" : ""} by ${pops.length} PoPs`;
   return found.beyond.length === 0
     ? [{ name, verdict: "good", detail }]
     : [{ name, verdict: "warning", detail: `${detail}, more than a week's worth`, fix: found.beyond.join("\n") }];
@@ -37,17 +40,26 @@ export async function vaultChecks(
       return [{ name, verdict: "skipped", detail: "no PoP runs that could be asked when its secret_id ends" }];
     const { health, reason } = await readHealth(fleet, running);
     if (health === undefined) return [{ name, verdict: "skipped", detail: `${running.name}: ${reason}` }];
-    return [{ name, ...secretIdFinding(health.vaultSecretId ?? undefined, clock.now()) }];
+    return [{ name, ...secretIdFinding(health.vaultSecretId ?? undefined, clock.now(), image.certificates?.vault) }];
   } catch (error) {
     return [{ name, verdict: "skipped", detail: (error as Error).message }];
   }
 }
 
-const another =
-  "Make another (bao write -f -field=secret_id auth/approle/role/ROLE/secret-id), put it into the secrets file (npx fly-pops secrets edit, vaultSecretId), and deploy: docs/secrets.md#the-secret_id";
+/** Below this a PoP reports `degraded`, too: fewUses in image/pop/certs/secret_id.go. */
+const fewUses = 20;
+
+type VaultLogin = Pick<Vault, "authMount" | "namespace">;
+
+const another = ({ authMount = defaults.vaultAuthMount, namespace }: VaultLogin): string =>
+  `Make another (bao write -f${namespace === undefined ? "" : ` -namespace=${namespace}`} -field=secret_id auth/${authMount}/role/ROLE/secret-id), put it into the secrets file (npx fly-pops secrets edit, vaultSecretId), and deploy: docs/secrets.md#the-secret_id`;
 
 /** What a PoP says of the secret_id, as a finding. Pure. */
-export function secretIdFinding(found: Health["vaultSecretId"], now: number): Omit<Finding, "name"> {
+export function secretIdFinding(
+  found: Health["vaultSecretId"],
+  now: number,
+  login: VaultLogin = {},
+): Omit<Finding, "name"> {
   if (!found) return { verdict: "skipped", detail: "no PoP has logged in to it yet" };
   const { createdAt, endsAt, usesLeft, gone, unknown } = found;
   const begins = createdAt === undefined ? undefined : Date.parse(createdAt);
@@ -55,14 +67,18 @@ export function secretIdFinding(found: Health["vaultSecretId"], now: number): Om
   if (gone || (ends !== undefined && ends <= now)) {
     const detail =
       ends !== undefined && ends <= now ? `its secret_id ended at ${endsAt}` : "it does not know the secret_id";
-    return { verdict: "bad", detail: `${detail}: a PoP that starts is refused`, fix: another };
+    return { verdict: "bad", detail: `${detail}: a PoP that starts is refused`, fix: another(login) };
   }
   const said = unknown === undefined ? "" : ", as the stack file says";
   if (ends !== undefined && endsSoon({ begins, ends }, now))
-    return { verdict: "bad", detail: `its secret_id ends in ${leftText(ends - now)}${said}`, fix: another };
+    return { verdict: "bad", detail: `its secret_id ends in ${leftText(ends - now)}${said}`, fix: another(login) };
   if (usesLeft !== undefined) {
-    const fix = `Each PoP takes one at every start, and now and then as its token ends. Make one that is good for any number: secret_id_num_uses=0. ${another}`;
-    return { verdict: "warning", detail: `logins that its secret_id is good for: ${usesLeft}`, fix };
+    const fix = `Each PoP takes one at every start, and now and then as its token ends. Make one that is good for any number: secret_id_num_uses=0. ${another(login)}`;
+    return {
+      verdict: usesLeft < fewUses ? "bad" : "warning",
+      detail: `logins that its secret_id is good for: ${usesLeft}`,
+      fix,
+    };
   }
   if (ends !== undefined) return { verdict: "good", detail: `its secret_id ends in ${leftText(ends - now)}${said}` };
   if (unknown === undefined) return { verdict: "good", detail: "its secret_id does not end" };

@@ -101,8 +101,10 @@ export function checkUniqueDirectories({ file, isInvalid }: ValidPart): ConfigIs
 export function checkVault({ file, isInvalid }: ValidPart): ConfigIssue[] {
   const { fields, secretId } = file.certificates?.vault ?? {};
   const at = ["certificates", "vault"];
-  const { pem, ...others } = fields ?? {};
-  const [beside] = isInvalid(...at, "fields") || pem === undefined ? [] : Object.keys(others);
+  const beside =
+    fields?.pem === undefined
+      ? undefined
+      : (["key", "chain", "certificate"] as const).find((name) => fields[name] !== undefined);
   const [created, ends] = [secretId?.created, secretId?.ends].map((text) =>
     text === undefined ? undefined : time(text),
   );

@@ -27,7 +27,7 @@ const Fields = z
   .strictObject({
     key: field("The private key.", `${code(defaults.vaultFields.key)}, or none beside \`pem\``),
     chain: field(
-      "The host's certificate and those of its authorities, or the authorities' alone beside `certificate`; a stringField, or a list of texts as Vault's own authority gives it (`ca_chain`).",
+      "The host's certificate and those of its authorities, or the authorities' alone beside `certificate`; a text, or a list of texts as Vault's own authority gives it (`ca_chain`).",
       `${code(defaults.vaultFields.chain)}, or none beside \`certificate\` or \`pem\``,
     ),
     certificate: field("The host's certificate, where it is not in `chain`.", "absent"),

@@ -39,7 +39,9 @@ export function secrets({ sites = [], luggage, tailnet, certificates }: SecretsS
     ...(certificates?.vault ? [own("vaultRoleId", "certs"), own("vaultSecretId", "certs")] : []),
     ...(certificates?.acme?.eab === undefined ? [] : [acmeSecret("eab", acmeAccountFile, certificates.acme.eab)]),
     ...(certificates?.acme?.share === undefined ? [] : [acmeSecret("share", acmeShareFile, certificates.acme.share)]),
-    ...(certificates?.acme?.dns === undefined ? [] : [dnsSecret(certificates.acme.dns.secret)]),
+    ...(certificates?.acme?.dns === undefined
+      ? []
+      : [acmeSecret("dns.secret", acmeDnsFile, certificates.acme.dns.secret)]),
     ...Object.entries(luggage).flatMap(([name, { secrets: keys = [], user = name }]) =>
       keys.map((key) => luggageSecret(name, key, luggageUser(user))),
     ),
@@ -61,7 +63,7 @@ export const acmeAccountFile = "acme.account";
 /** What PoPs share certificates by. */
 export const acmeShareFile = "acme.share";
 
-function acmeSecret(field: "eab" | "share", name: string, key: string): Secret {
+function acmeSecret(field: "eab" | "share" | "dns.secret", name: string, key: string): Secret {
   if (!isSecretKey(key))
     throw new Error(`certificates.acme.${field}: ${JSON.stringify(key)} is not the name of a secret.`);
   return { name, key, owner: "certs", from: "secrets" };
@@ -69,12 +71,6 @@ function acmeSecret(field: "eab" | "share", name: string, key: string): Secret {
 
 /** File of the TSIG key that may set records, relative to `secretsDir`. */
 export const acmeDnsFile = "acme.dns";
-
-function dnsSecret(key: string): Secret {
-  if (!isSecretKey(key))
-    throw new Error(`certificates.acme.dns.secret: ${JSON.stringify(key)} is not the name of a secret.`);
-  return { name: acmeDnsFile, key, owner: "certs", from: "secrets" };
-}
 
 /** File of a site's passwords, relative to `secretsDir`. The dot keeps its directory apart from those of luggage. */
 export function passwordFile(key: string): string {

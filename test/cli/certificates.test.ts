@@ -12,8 +12,13 @@ interface Seen {
 }
 type Result = { exitCode: number; stdout: string; stderr: string };
 
-/** Two PoPs, what each answers to a plan, what a renewal in each comes to, and what they were asked to run. */
-async function fleet(plans: Seen[], results: Partial<Result>[] = [], certificates: Record<string, unknown> = { acme }) {
+/** Two PoPs unless `replicas` says otherwise, what each answers to a plan, what a renewal in each comes to, and what they were asked to run. */
+async function fleet(
+  plans: Seen[],
+  results: Partial<Result>[] = [],
+  certificates: Record<string, unknown> = { acme },
+  replicas?: number,
+) {
   const commands: string[][] = [];
   const answers = { plan: [...plans], renew: [...results] };
   const it = await cli({
@@ -31,7 +36,14 @@ async function fleet(plans: Seen[], results: Partial<Result>[] = [], certificate
       },
     },
   });
-  it.config(values({ sites: [site], ...(Object.keys(certificates).length > 0 && { certificates }) }));
+  it.config(
+    values({
+      sites: [site],
+      ...(Object.keys(certificates).length > 0 && { certificates }),
+      ...(replicas !== undefined && { regions: { cdg: { replicas } } }),
+      secretsFile: "./secrets.yaml",
+    }),
+  );
   await it.deploy();
   return Object.assign(it, { commands });
 }
@@ -128,6 +140,31 @@ test.each<[string, Seen[], string[], string]>([
   const { code, err } = await it.run(["certificates", "renew", "www.example.org", "--yes", ...argv]);
   expect(code).toBe(1);
   expect(err).toContain(reason);
+  expect(orders(it.commands)).toEqual([]);
+});
+
+test("where PoPs share one is ordered, whatever their number", async () => {
+  const seen = { issued: [day(4), day(5)] };
+  await using it = await fleet([seen, seen], [], { acme: { ...acme, share: "acmeShare" } });
+  const { code, err } = await it.run(["certificates", "renew", "www.example.org", "--yes"]);
+  expect(code, err).toBe(0);
+  expect(err).toContain(
+    `One certificate for www.example.org, example.org, ordered from ${letsEncrypt} by one of cdg-1, ewr-1, which share it.`,
+  );
+});
+
+test("more than a week gives at all names the time of the next one", async () => {
+  await using it = await fleet(
+    [{ issued: [day(4), day(5), day(6), day(7), day(8)] }, {}, {}, {}, {}, {}],
+    [],
+    { acme },
+    6,
+  );
+  const { code, err } = await it.run(["certificates", "renew", "www.example.org", "--yes"]);
+  expect(code).toBe(1);
+  expect(err).toContain(
+    "this would be 6 more. Nothing was ordered. Wait until 2026-12-01T10:00:00.000Z and choose fewer with --pop.",
+  );
   expect(orders(it.commands)).toEqual([]);
 });
 

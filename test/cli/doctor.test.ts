@@ -304,6 +304,7 @@ describe("what is known of a secret_id", () => {
       "bad",
       /^it does not know the secret_id/,
     ],
+    ["few logins", { createdAt: at(-1), usesLeft: 19 }, "bad", /^logins that its secret_id is good for: 19$/],
     ["a bound", { createdAt: at(-1), usesLeft: 400 }, "warning", /^logins that its secret_id is good for: 400$/],
     [
       "a policy that does not let look",
@@ -315,5 +316,11 @@ describe("what is known of a secret_id", () => {
     const finding = secretIdFinding(found, now);
     expect(finding).toMatchObject({ verdict, detail: expect.stringMatching(detail) });
     expect(finding.fix === undefined).toBe(verdict === "good" || verdict === "skipped");
+  });
+
+  test("the command that makes another names the stack's mount and namespace", () => {
+    const { fix } = secretIdFinding({ gone: true }, now, { authMount: "edge", namespace: "home/pops" });
+    expect(fix).toContain("(bao write -f -namespace=home/pops -field=secret_id auth/edge/role/ROLE/secret-id)");
+    expect(secretIdFinding({ gone: true }, now).fix).toContain("(bao write -f -field=secret_id auth/approle/role/");
   });
 });

@@ -204,7 +204,7 @@ describe("records of DNS", () => {
       'acme.dns.server is "ns1.example.org": needs a port',
     ],
     ["a server on the PoP itself", { ...dns, server: "127.0.0.1:53" }, "leads to the PoP itself"],
-    ["a key of words", { ...dns, key: "my key" }, 'acme.dns.key is "my key": takes the name of a key'],
+    ["a key of words", { ...dns, key: "my key" }, 'acme.dns.key is "my key": expected the name of a key'],
     ["an algorithm that is broken", { ...dns, algorithm: "hmac-md5" }, "acme.dns.algorithm"],
     ["a near miss of an algorithm", { ...dns, algorithm: "hmac-sha265" }, "did you mean hmac-sha256?"],
     ["the secret itself", { ...dns, secret: "c2VjcmV0" + "LW9mLXRoZS1rZXk=" }, "acme.dns.secret"],

@@ -642,17 +642,21 @@ const table: Record<string, [change: Record<string, unknown>, sentence: string][
     ],
     [
       vault({ authMount: "approle/{domain}" }),
-      'certificates.vault.authMount is "approle/{domain}": takes letters, digits, dots, dashes and _ between slashes.',
+      'certificates.vault.authMount is "approle/{domain}": expected letters, digits, dots, dashes and _ between slashes.',
     ],
     [vault({ kvVersion: 3 }), "certificates.vault.kvVersion is 3: expected 1 or 2."],
     [vault({ kvVersion: "2" }), 'certificates.vault.kvVersion is "2": expected 1 or 2.'],
     [
       vault({ fields: { key: "private key" } }),
-      'certificates.vault.fields.key is "private key": takes letters, digits, dots, dashes and _, 64 at most.',
+      'certificates.vault.fields.key is "private key": expected letters, digits, dots, dashes and _, 64 at most.',
     ],
     [
       vault({ fields: { fullchain: "x" } }),
       "certificates.vault.fields.fullchain: unknown key. Allowed keys: key, chain, certificate, pem.",
+    ],
+    [
+      vault({ fields: { pem: "pem", kee: "key" } }),
+      "certificates.vault.fields.kee: unknown key; did you mean key? Allowed keys: key, chain, certificate, pem.",
     ],
     [
       vault({ fields: { pem: "pem", key: "key" } }),

@@ -86,6 +86,14 @@ describe("below one domain", () => {
     ]);
   });
 
+  test("with one PoP that orders, sharing is no remedy", () => {
+    const certificates = { acme: { ...acme, share: "acmeShare" } };
+    const [only] = ordersOf({ cdg: { replicas: 3 } }, { sites: named(51), certificates })?.beyond ?? [];
+    expect(only).toMatch(/^51 certificates below example\.org are ordered by one PoP, and Let's Encrypt/);
+    expect(only).toMatch(/Take certificates\.vault .*, or add sites a few a week\.$/);
+    expect(only).not.toContain("share");
+  });
+
   test("each domain counts for itself", () => {
     const sites = [
       ...named(9, "example.org"),
