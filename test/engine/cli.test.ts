@@ -26,7 +26,7 @@ test("releases and rollback: two images deployed, back to the first, and what is
   expect(await cli(it, ["releases"])).toMatchObject({
     code: 0,
     out: "",
-    err: expect.stringMatching(/^Stack test has no release in this backend\. Deploy it: npx pulumi up\. /),
+    err: "Stack test has no release in this backend. Deploy it: npx pulumi up. If the state was moved, earlier releases are listed in its former backend: docs/state.md\n",
     calls: [],
   });
   const first = await cli(it, ["preview"]);
