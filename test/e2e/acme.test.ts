@@ -33,10 +33,9 @@ import { noSecrets } from "../support/no-secrets.ts";
 import { cleanUp, docker, lab, newStack, tinyTag } from "./docker.ts";
 
 const token = "e2e-acme";
-/** Not one of those that local Fly takes for networks of its own. */
-const network = { name: "fly-pops-e2e-acme", subnet: "172.31.180.0/24", gateway: "172.31.180.1" };
+const network = { name: "fly-pops-e2e-acme", subnet: "172.31.243.0/24", gateway: "172.31.243.1" };
 /** What the names lead to: a container, as port 80 of this machine is root's. */
-const edgeAddress = "172.31.180.80";
+const edgeAddress = "172.31.243.80";
 const [namePort, authorityPort, edgePort] = [25_490, 25_491, 25_493];
 const regions = ["cdg", "nrt", "ewr"] as const;
 const sites = [
