@@ -5,7 +5,7 @@
 import { X509Certificate } from "node:crypto";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import type { PeerCertificate } from "node:tls";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { machineConfig } from "../../components/machine-config.ts";
 import { limits } from "../../image/limits.ts";
 import { ports } from "../../image/ports.ts";
@@ -100,7 +100,8 @@ let pops: [Made, Made, Made];
 const open = new Set<Socket>();
 const looks: Look[] = [];
 /** What a look waits for before it goes on to an edge. */
-let before: (look: Look) => Promise<void> = async () => {};
+const atOnce = async () => {};
+let before: (look: Look) => Promise<void> = atOnce;
 
 beforeAll(async () => {
   await bench.sweep();
@@ -144,6 +145,10 @@ afterAll(async () => {
   await cleanUp();
   await bench.sweep();
   await Promise.all([authority?.close(), names?.close()]);
+});
+
+afterEach(() => {
+  before = atOnce;
 });
 
 /** Anycast as an authority meets it: each connection comes to the edge of another region than the one before. */
@@ -270,7 +275,7 @@ async function whileHeld<T>(pop: Made, work: (path: string) => Promise<T>): Prom
     old = await renew(pop);
     return await done.promise;
   } finally {
-    before = async () => {};
+    before = atOnce;
     if (old) await untilTrusted(pop, old);
   }
 }
@@ -368,7 +373,6 @@ test("with a PoP stopped in the middle the others renew, and no look is lost", a
   };
   await untilTrusted(one, await renew(one));
   await stopped;
-  before = async () => {};
   report("looks of the authority while a PoP stops, orders", [outcomes(since), authority.orders() - orders]);
   expect(stopped).toBeDefined();
   expect(new Set(outcomes(since))).toEqual(new Set([200]));
@@ -395,7 +399,6 @@ test("while a PoP is updated the others renew, and no look is lost", async () =>
   const old = await Promise.all([one, two].map((pop) => renew(pop)));
   await Promise.all([one, two].map((pop, n) => untilTrusted(pop, old[n])));
   await update;
-  before = async () => {};
   report("looks of the authority while a PoP is updated, orders", [outcomes(since), authority.orders() - orders]);
   expect(update).toBeDefined();
   expect(new Set(outcomes(since))).toEqual(new Set([200]));
