@@ -4,7 +4,6 @@
  */
 import { X509Certificate } from "node:crypto";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import type { PeerCertificate } from "node:tls";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { machineConfig } from "../../components/machine-config.ts";
 import { limits } from "../../image/limits.ts";
@@ -23,9 +22,9 @@ import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
 import { type Authority, startAuthority } from "../image/support/authority.ts";
-import { enterTls, http, https, type Visited } from "../image/support/client.ts";
+import { http, https, trustedCertificate, type Visited } from "../image/support/client.ts";
 import { type NameServer, startNameServer } from "../image/support/dns.ts";
-import { Bench, build, type Health, until } from "../image/support/pop.ts";
+import { Bench, build, type Health, processCompose, until } from "../image/support/pop.ts";
 import { originName } from "../image/support/spec.ts";
 import { app, machineInputs, volumeInputs } from "../support/context.ts";
 import { inProcess } from "../support/local-fly.ts";
@@ -212,17 +211,8 @@ async function healthOf(pop: Made): Promise<Health | undefined> {
   }
 }
 
-/** What a visitor who trusts the authority and nobody else sees; undefined when they are warned. */
-async function certificateOf(pop: Made, servername: string): Promise<PeerCertificate | undefined> {
-  try {
-    const socket = await enterTls(at(pop, ports.https), { servername, ca: authority.root, rejectUnauthorized: true });
-    const certificate = socket.getPeerCertificate();
-    socket.destroy();
-    return certificate;
-  } catch {
-    return undefined;
-  }
-}
+const certificateOf = (pop: Made, servername: string) =>
+  trustedCertificate(at(pop, ports.https), servername, authority.root);
 
 /** Serial numbers of all sites once each is trusted and other than before. When that never is, the error says why. */
 async function untilTrusted(pop: Made, old: readonly string[] = []): Promise<string[]> {
@@ -252,8 +242,7 @@ async function renew(pop: Made, hosts: readonly string[] = some): Promise<string
     serials.push(certificate.serialNumber);
     await authority.renew(certificate.toString());
   }
-  const compose = ["process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null"];
-  await exec(pop, ...compose, "process", "restart", "certs");
+  await exec(pop, ...processCompose("restart", "certs"));
   return serials;
 }
 
