@@ -18,9 +18,9 @@ export const title =
 const host = "measured.example.test";
 const network: LoadNetwork = {
   name: "fly-pops-bench-edge",
-  subnet: "172.31.217.0/24",
-  gateway: "172.31.217.1",
-  origin: "172.31.217.10", // edge/nginx-site.conf has it too
+  subnet: "172.31.205.0/24",
+  gateway: "172.31.205.1",
+  origin: "172.31.205.10", // edge/nginx-site.conf has it too
 };
 
 const sizes = { small: 1024, large: 1024 * 1024 };

@@ -33,9 +33,9 @@ const host = "measured.example.test";
 const originPort = 8443;
 const network: LoadNetwork = {
   name: "fly-pops-bench-origin",
-  subnet: "172.31.218.0/24",
-  gateway: "172.31.218.1",
-  origin: "172.31.218.10",
+  subnet: "172.31.206.0/24",
+  gateway: "172.31.206.1",
+  origin: "172.31.206.10",
 };
 /** Milliseconds from the edge to the far origin and back. */
 const distanceMs = 50;

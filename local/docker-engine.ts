@@ -87,9 +87,10 @@ export async function removeContainer(docker: Docker, id: string): Promise<void>
 
 /**
  * Subnets for our bridge, in 172.16.0.0/12 as Fly Proxy's own addresses are: nginx in a PoP takes a PROXY header from there alone, and
- * the engine's default pools go on in 192.168.0.0/16 once some networks exist. Small ones from the far end, where nobody else begins.
+ * the engine's default pools go on in 192.168.0.0/16 once some networks exist. Small ones far from the beginning, where others begin, and
+ * below 172.31.192.0: what is above is for networks whose addresses are fixed, those of tests and benchmarks.
  */
-const subnets = Array.from({ length: 64 }, (_, index) => `172.31.${255 - index}.0/24`);
+export const subnets: readonly string[] = Array.from({ length: 64 }, (_, index) => `172.31.${191 - index}.0/24`);
 
 /**
  * A user-defined bridge, made when missing: containers on it find each other by name. `ipv6`: a subnet; it leads nowhere then, but to

@@ -3,7 +3,7 @@
  * the image that ran then, so nothing is built. Nothing is changed unless the plan shows that all of it is possible.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { ownConfigValues } from "../../config/stack-values.ts";
 import type { Plan } from "../../preview/plan.ts";
 import { type CliContext, CliError, confirm, type ExitCode, needsConfirmation, note } from "../context.ts";
@@ -18,7 +18,7 @@ import {
   rollbackMessage,
 } from "../rollback.ts";
 import type { Stack } from "../stack.ts";
-import { edgeConfig, projectDefaults, stackFileName } from "../stack-file.ts";
+import { edgeConfig, projectDefaults, stackFileName, stackFilePath } from "../stack-file.ts";
 import { withConfig } from "../stack-file-edit.ts";
 import { isEmpty, planStack, renderPlan } from "../stack-plan.ts";
 
@@ -39,6 +39,7 @@ export async function rollback(
   number: number | undefined,
   { yes, imageOnly = false, withRemovals = false, write = false }: RollbackOptions,
 ): Promise<ExitCode> {
+  if (write) mustBeDeployed(context, stack);
   const history = await readHistory(context, stack);
   const recorded = number === undefined ? releaseBefore(history, stack.name) : findRelease(history, stack, number);
   const { release } = recorded;
@@ -101,6 +102,16 @@ export async function rollback(
       : `Release ${release.number} is running. ${file} was not changed, so the next pulumi up deploys its current contents.${toStay}`,
   );
   return 0;
+}
+
+/** Throws unless the stack's own file is the one that Pulumi deploys: a release of another has none of the keys that only the own file has. */
+function mustBeDeployed({ dir }: CliContext, { name, env }: Stack): void {
+  const file = stackFileName(name);
+  const deployed = stackFilePath(dir, name, env);
+  if (deployed === join(dir, file)) return;
+  throw new CliError(
+    `${file} is not the file that is deployed, ${relative(dir, deployed)} is, so --write would replace what only ${file} has. Nothing was changed. Leave --write out.`,
+  );
 }
 
 /** Why the plan is rejected, with alternatives. Undefined: it is not. */

@@ -4,8 +4,7 @@
  */
 import { X509Certificate } from "node:crypto";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import type { PeerCertificate } from "node:tls";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { machineConfig } from "../../components/machine-config.ts";
 import { limits } from "../../image/limits.ts";
 import { ports } from "../../image/ports.ts";
@@ -23,9 +22,9 @@ import { createRolloutGate } from "../../providers/fly/rollout-gate.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Context } from "../../providers/handler.ts";
 import { type Authority, startAuthority } from "../image/support/authority.ts";
-import { enterTls, http, https, type Visited } from "../image/support/client.ts";
+import { http, https, trustedCertificate, type Visited } from "../image/support/client.ts";
 import { type NameServer, startNameServer } from "../image/support/dns.ts";
-import { Bench, build, type Health, until } from "../image/support/pop.ts";
+import { Bench, build, type Health, processCompose, until } from "../image/support/pop.ts";
 import { originName } from "../image/support/spec.ts";
 import { app, machineInputs, volumeInputs } from "../support/context.ts";
 import { inProcess } from "../support/local-fly.ts";
@@ -33,10 +32,9 @@ import { noSecrets } from "../support/no-secrets.ts";
 import { cleanUp, docker, lab, newStack, tinyTag } from "./docker.ts";
 
 const token = "e2e-acme";
-/** Not one of those that local Fly takes for networks of its own. */
-const network = { name: "fly-pops-e2e-acme", subnet: "172.31.180.0/24", gateway: "172.31.180.1" };
+const network = { name: "fly-pops-e2e-acme", subnet: "172.31.243.0/24", gateway: "172.31.243.1" };
 /** What the names lead to: a container, as port 80 of this machine is root's. */
-const edgeAddress = "172.31.180.80";
+const edgeAddress = "172.31.243.80";
 const [namePort, authorityPort, edgePort] = [25_490, 25_491, 25_493];
 const regions = ["cdg", "nrt", "ewr"] as const;
 const sites = [
@@ -101,7 +99,8 @@ let pops: [Made, Made, Made];
 const open = new Set<Socket>();
 const looks: Look[] = [];
 /** What a look waits for before it goes on to an edge. */
-let before: (look: Look) => Promise<void> = async () => {};
+const atOnce = async () => {};
+let before: (look: Look) => Promise<void> = atOnce;
 
 beforeAll(async () => {
   await bench.sweep();
@@ -145,6 +144,10 @@ afterAll(async () => {
   await cleanUp();
   await bench.sweep();
   await Promise.all([authority?.close(), names?.close()]);
+});
+
+afterEach(() => {
+  before = atOnce;
 });
 
 /** Anycast as an authority meets it: each connection comes to the edge of another region than the one before. */
@@ -208,17 +211,8 @@ async function healthOf(pop: Made): Promise<Health | undefined> {
   }
 }
 
-/** What a visitor who trusts the authority and nobody else sees; undefined when they are warned. */
-async function certificateOf(pop: Made, servername: string): Promise<PeerCertificate | undefined> {
-  try {
-    const socket = await enterTls(at(pop, ports.https), { servername, ca: authority.root, rejectUnauthorized: true });
-    const certificate = socket.getPeerCertificate();
-    socket.destroy();
-    return certificate;
-  } catch {
-    return undefined;
-  }
-}
+const certificateOf = (pop: Made, servername: string) =>
+  trustedCertificate(at(pop, ports.https), servername, authority.root);
 
 /** Serial numbers of all sites once each is trusted and other than before. When that never is, the error says why. */
 async function untilTrusted(pop: Made, old: readonly string[] = []): Promise<string[]> {
@@ -248,8 +242,7 @@ async function renew(pop: Made, hosts: readonly string[] = some): Promise<string
     serials.push(certificate.serialNumber);
     await authority.renew(certificate.toString());
   }
-  const compose = ["process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null"];
-  await exec(pop, ...compose, "process", "restart", "certs");
+  await exec(pop, ...processCompose("restart", "certs"));
   return serials;
 }
 
@@ -271,7 +264,7 @@ async function whileHeld<T>(pop: Made, work: (path: string) => Promise<T>): Prom
     old = await renew(pop);
     return await done.promise;
   } finally {
-    before = async () => {};
+    before = atOnce;
     if (old) await untilTrusted(pop, old);
   }
 }
@@ -369,7 +362,6 @@ test("with a PoP stopped in the middle the others renew, and no look is lost", a
   };
   await untilTrusted(one, await renew(one));
   await stopped;
-  before = async () => {};
   report("looks of the authority while a PoP stops, orders", [outcomes(since), authority.orders() - orders]);
   expect(stopped).toBeDefined();
   expect(new Set(outcomes(since))).toEqual(new Set([200]));
@@ -396,7 +388,6 @@ test("while a PoP is updated the others renew, and no look is lost", async () =>
   const old = await Promise.all([one, two].map((pop) => renew(pop)));
   await Promise.all([one, two].map((pop, n) => untilTrusted(pop, old[n])));
   await update;
-  before = async () => {};
   report("looks of the authority while a PoP is updated, orders", [outcomes(since), authority.orders() - orders]);
   expect(update).toBeDefined();
   expect(new Set(outcomes(since))).toEqual(new Set([200]));

@@ -86,8 +86,10 @@ test("what the file of roots has are roots", async () => {
 
 test("PoPs reach their own app by its anycast address, as an authority does", async () => {
   const place = await popContainer(it, "ewr-1");
-  const { listeners } = JSON.parse(it.read(".cache/local/daemon.json")) as { listeners: { ip: string }[] };
-  const address = listeners.map(({ ip }) => ip).find((ip) => !ip.includes(":"));
+  const address = it
+    .daemon()
+    .listeners.map(({ ip }) => ip)
+    .find((ip) => !ip.includes(":"));
   const url = `http://${address}/.well-known/acme-challenge/nobody-has-it`;
   const asked = ["wget", "-q", "-O", "-", "-T", "10", "--header", `Host: ${host}`, url];
   await expect(place.exec(asked)).rejects.toThrow("404");

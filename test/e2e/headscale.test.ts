@@ -7,6 +7,7 @@ import { systemClock } from "../../providers/clock.ts";
 import type { Context } from "../../providers/handler.ts";
 import { type AuthKeyInputs, authKeyHandler } from "../../providers/tailnet/auth-key.ts";
 import { createHeadscale } from "../../providers/tailnet/headscale.ts";
+import { errorMessage } from "../support/error-message.ts";
 import { type Headscale, startHeadscale } from "../support/headscale.ts";
 import { identityOf } from "../support/identities.ts";
 import { openSops } from "../support/sealing.ts";
@@ -25,11 +26,6 @@ describe("headscale", () => {
 
   const driver = (apiKey = headscale.apiKey) =>
     createHeadscale({ server: headscale.url, apiKey }, { clock: systemClock });
-  const message = (work: Promise<unknown>) =>
-    work.then(
-      () => "it succeeded",
-      (error: Error) => error.message,
-    );
   const keys = async () =>
     JSON.parse((await headscale.cli("preauthkeys", "list", "-o", "json")) || "[]") as {
       id: string | number;
@@ -61,7 +57,7 @@ describe("headscale", () => {
   });
 
   test("a wrong API key is told as such, and not shown", async () => {
-    const told = await message(driver("hskey-api-planted-wrong").mint(asked));
+    const told = await errorMessage(driver("hskey-api-planted-wrong").mint(asked));
     expect(told).toMatch(/^make an auth key: .*\(401, http:\/\/127\.0\.0\.1:\d+\)$/);
     expect(told).not.toContain("planted");
   });
@@ -125,7 +121,7 @@ describe("headscale", () => {
     expect(await tagsThere()).toEqual(["edge"]);
 
     // A tag nobody owns: refused in a sentence, and the node keeps what it has.
-    const told = await message(authKeyHandler.update(made.id, outs, { ...inputs, tags: ["nobody"] }, context));
+    const told = await errorMessage(authKeyHandler.update(made.id, outs, { ...inputs, tags: ["nobody"] }, context));
     expect(told).toMatch(
       /^cdg-1: set the tags of node \d+: .*The tags must be in the tailnet's policy under tagOwners/,
     );

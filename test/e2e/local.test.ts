@@ -154,7 +154,7 @@ test("one region more is one deployment, and leaves the others alone", async () 
 });
 
 test("down leaves nothing, and can be said twice", async () => {
-  const { pid } = JSON.parse(it.read(".cache/local/daemon.json")) as { pid: number };
+  const { pid } = it.daemon();
   expect((await it.run("down")).code).toBe(0);
   expect(await docker.listContainers({ all: true, ...ours() })).toEqual([]);
   expect((await docker.listVolumes(ours())).Volumes).toEqual([]);

@@ -1,12 +1,11 @@
 /** README's ten minutes, step by step, on the local Fly of `npm run local -- --no-homelab`: they end in a page that the authority's root verifies. */
 import { execFile } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { pulumiPath } from "../../cli/pulumi.ts";
 import { fetchPage } from "../../local/fetch-page.ts";
 import { names } from "../../local/internet/internet.ts";
-import manifest from "../../package.json" with { type: "json" };
-import { pulumiHome } from "../../setup/pulumi-home.mjs";
 import { type Checkout, checkout } from "../support/checkout.ts";
 import { waitUntil } from "../support/homelab.ts";
 
@@ -29,25 +28,15 @@ afterAll(async () => {
   it?.remove();
 });
 
-interface Daemon {
-  api: string;
-  registry: string;
-  listeners: { ip: string; port: number; local: { host: string; port: number } }[];
-}
-const daemon = () => JSON.parse(it.read(".cache/local/daemon.json")) as Daemon;
-
 /** Where the edge serves https of the app that has this address. */
 function edgeOf(address: string): string {
-  const { host, port } = daemon().listeners.find((at) => at.ip === address && at.port === 443)?.local ?? {};
+  const { host, port } = it.daemon().listeners.find((at) => at.ip === address && at.port === 443)?.local ?? {};
   return `${host}:${port}`;
 }
 
 /** Rejects with all it said when it fails. */
 function inFolder(program: string, args: string[], input = "", env: NodeJS.ProcessEnv = {}): Promise<string> {
-  const bins = [
-    join(it.dir, "node_modules", ".bin"),
-    join(pulumiHome(), "versions", manifest.dependencies.pulumi, "bin"),
-  ];
+  const bins = [join(it.dir, "node_modules", ".bin"), dirname(pulumiPath(process.env))];
   const path = [...bins, process.env.PATH].join(delimiter);
   return new Promise((resolve, reject) => {
     const options = { cwd: it.dir, env: { ...process.env, ...env, PATH: path }, maxBuffer: 2 ** 26 };
@@ -62,8 +51,8 @@ const pulumi = (args: string[], input?: string): Promise<string> =>
   inFolder("pulumi", args, input, {
     PULUMI_BACKEND_URL: `file://${join(it.dir, "pops")}`,
     PULUMI_CONFIG_PASSPHRASE_FILE: join(it.dir, "passphrase"),
-    FLY_API_HOSTNAME: daemon().api,
-    FLY_REGISTRY_HOST: daemon().registry,
+    FLY_API_HOSTNAME: it.daemon().api,
+    FLY_REGISTRY_HOST: it.daemon().registry,
   });
 
 /** Replaces text in the stack file. */

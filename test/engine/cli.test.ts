@@ -26,7 +26,7 @@ test("releases and rollback: two images deployed, back to the first, and what is
   expect(await cli(it, ["releases"])).toMatchObject({
     code: 0,
     out: "",
-    err: expect.stringMatching(/^Stack test has no release in this backend\. Deploy it: npx pulumi up\. /),
+    err: "Stack test has no release in this backend. Deploy it: npx pulumi up. If the state was moved, earlier releases are listed in its former backend: docs/state.md\n",
     calls: [],
   });
   const first = await cli(it, ["preview"]);
@@ -176,6 +176,35 @@ test("a rollback over an added region takes no PoP out unasked, and can take the
   expect(alone.code, alone.err).toBe(0);
   expect(images(it)).toEqual([image(1)]);
   expect(Object.keys(it.machines()).toSorted()).toEqual(["cdg-1", "ewr-1"]);
+});
+
+test("a rollback writes no stack file that is not deployed", async () => {
+  await using it = await engine();
+  expect((await it.up()).code).toBe(0);
+  const file = join(it.project, "Pulumi.test.yaml");
+  const other = join(it.project, ".cache", "Pulumi.derived.yaml");
+  mkdirSync(dirname(other), { recursive: true });
+  writeFileSync(other, readFileSync(file));
+  it.config(stack({ imageRef: image(2), memoryMB: 512, regions: { cdg: {}, ewr: {}, fra: {} } }));
+  const before = readFileSync(file, "utf8");
+  const env = { ...it.env, PULUMI_STACK: "test", PULUMI_OPTION_CONFIG_FILE: other };
+  for (const options of [[], ["--image-only"], ["--with-removals"]]) {
+    const refused = await cli(it, ["rollback", "1", "--yes", "--write", ...options], { env });
+    expect(refused).toEqual({
+      code: 1,
+      out: "",
+      err: "Pulumi.test.yaml is not the file that is deployed, .cache/Pulumi.derived.yaml is, so --write would replace what only Pulumi.test.yaml has. Nothing was changed. Leave --write out.\n",
+      calls: [],
+    });
+    expect(readFileSync(file, "utf8")).toBe(before);
+  }
+  // The same file by a relative path is the stack's own.
+  const own = { ...env, PULUMI_OPTION_CONFIG_FILE: "./Pulumi.test.yaml" };
+  it.config(stack());
+  expect(await cli(it, ["rollback", "1", "--yes", "--write"], { env: own })).toMatchObject({
+    code: 0,
+    err: "Release 1 is already running, so nothing was changed on Fly. Pulumi.test.yaml was updated. Commit it.\n",
+  });
 });
 
 test("releases are counted from the first one ever, not from the tenth last", async () => {

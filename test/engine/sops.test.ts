@@ -21,6 +21,7 @@ import { marked, recipientsOf } from "../../providers/sops/recipients.ts";
 import { sealedSecretsHandler } from "../../providers/sops/sealed-secrets.ts";
 import { editSecrets, readSecretsFile, rekeySecrets } from "../../providers/sops/secrets-file.ts";
 import { recordOf } from "../../setup/go-program.mjs";
+import { errorMessage } from "../support/error-message.ts";
 import { identityOf } from "../support/identities.ts";
 import { createSopsUser, type SopsUser } from "../support/sops-user.ts";
 
@@ -38,11 +39,6 @@ afterEach(() => {
 const cdg = identityOf("cdg-1").recipient;
 const ewr = identityOf("ewr-1").recipient;
 const planted = { token: "planted-token-11", other: "planted-other-22" };
-const message = (work: Promise<unknown>) =>
-  work.then(
-    () => "it succeeded",
-    (error: Error) => error.message,
-  );
 async function file(values: Record<string, string> = planted): Promise<string> {
   const path = join(folder, "secrets.yaml");
   writeFileSync(path, await desk.seal(values));
@@ -54,7 +50,7 @@ test("what is sealed comes out as it went in, for its recipient alone", async ()
   const text = await encryptFor(odd, cdg, createSops({ env: desk.env }));
   expect(await desk.openAs("cdg-1", text)).toEqual(odd);
   for (const other of ["ewr-1", "the operator"])
-    expect(await message(desk.openAs(other, text))).toMatch(
+    expect(await errorMessage(desk.openAs(other, text))).toMatch(
       /^cannot decrypt the file: none of your keys can decrypt it\. Set SOPS_AGE_KEY_FILE/,
     );
 });
@@ -75,7 +71,7 @@ test("no setting of the house adds a reader or leaves a value plain", async () =
 });
 
 test("a key that sops would leave plain by its name is not shipped", async () => {
-  expect(await message(encryptFor({ token_unencrypted: "planted" }, cdg, createSops({ env: desk.env })))).toBe(
+  expect(await errorMessage(encryptFor({ token_unencrypted: "planted" }, cdg, createSops({ env: desk.env })))).toBe(
     "the output of sops is not encrypted to the PoP alone. Check the sops on PATH",
   );
 });
@@ -98,14 +94,14 @@ test.each<[string, (text: string) => string, RegExp]>([
     /none of your keys can decrypt it/,
   ],
 ])("a file with %s is told as such, without a word of it", async (_, spoil, expected) => {
-  const told = await message(desk.openAs("the operator", spoil(await desk.seal(planted))));
+  const told = await errorMessage(desk.openAs("the operator", spoil(await desk.seal(planted))));
   expect(told).toMatch(/^cannot decrypt the file: /);
   expect(told).toMatch(expected);
   for (const value of Object.values(planted)) expect(told).not.toContain(value);
 });
 
 test("without sops: which is needed, and where it comes from", async () => {
-  expect(await message(findSops({ PATH: folder }, []))).toBe(
+  expect(await errorMessage(findSops({ PATH: folder }, []))).toBe(
     "sops 3.10 or newer is needed, and there is none on PATH. Install it (https://github.com/getsops/sops/releases), or run: node setup/main.mjs --only sops",
   );
 });
@@ -116,7 +112,7 @@ test("an old sops is passed over for a newer one behind it, and named when there
   chmodSync(old, 0o755);
   const { PATH } = desk.env;
   expect(await findSops({ PATH: `${folder}:${PATH}` })).not.toBe(old);
-  expect(await message(findSops({ PATH: folder }, []))).toMatch(
+  expect(await errorMessage(findSops({ PATH: folder }, []))).toMatch(
     `sops 3.10 or newer is needed, ${old} is 3.9.4. Install it`,
   );
 });
@@ -172,10 +168,10 @@ test("sealing is done again for another value, recipient or wish, and not withou
   expect(await desk.openAs("cdg-1", wider.sealed)).toEqual(planted);
   const moved = await sealedSecretsHandler.update(id, wider, { ...inputs, recipient: ewr }, context);
   expect(await desk.openAs("ewr-1", moved.sealed)).toEqual({ token: planted.token });
-  expect(await message(desk.openAs("cdg-1", moved.sealed))).toMatch(/none of your keys can decrypt it/);
+  expect(await errorMessage(desk.openAs("cdg-1", moved.sealed))).toMatch(/none of your keys can decrypt it/);
 
   await desk.set(path, "token", "planted-token-33");
-  expect(await message(sealedSecretsHandler.update(id, outs, { ...inputs, recipient: ewr }, context))).toMatch(
+  expect(await errorMessage(sealedSecretsHandler.update(id, outs, { ...inputs, recipient: ewr }, context))).toMatch(
     /^cdg-1: no secrets were encrypted: \S+ was changed while this ran\. The PoP keeps the secrets it has\. Run again\.$/,
   );
 });
@@ -215,7 +211,7 @@ test("rekeying lets in and puts out, in one group; whoever is out opens no later
   await rekeySecrets(path, less, desk.env);
   const one = readFileSync(path, "utf8");
   expect(await desk.openAs("cdg-1", one)).toEqual(planted);
-  expect(await message(desk.openAs("ewr-1", one))).toMatch(/none of your keys can decrypt it/);
+  expect(await errorMessage(desk.openAs("ewr-1", one))).toMatch(/none of your keys can decrypt it/);
   expect(await rekeySecrets(path, less, desk.env)).toEqual({ add: [], remove: [] });
   expect(readFileSync(path, "utf8")).toBe(one);
 });
@@ -223,11 +219,13 @@ test("rekeying lets in and puts out, in one group; whoever is out opens no later
 test("rekeying refuses to leave nobody, and says when no key opens the file: nothing is changed", async () => {
   const path = await file();
   const before = readFileSync(path, "utf8");
-  expect(await message(rekeySecrets(path, { stack: "test", pops: {}, remove: [desk.recipient] }, desk.env))).toBe(
+  expect(await errorMessage(rekeySecrets(path, { stack: "test", pops: {}, remove: [desk.recipient] }, desk.env))).toBe(
     `${path}: no recipient would be left who can decrypt it. Nothing was changed. Add a recipient first.`,
   );
   const keyless = { PATH: process.env.PATH, HOME: folder };
-  expect(await message(rekeySecrets(path, { stack: "test", pops: { "cdg-1": cdg }, namePops: true }, keyless))).toBe(
+  expect(
+    await errorMessage(rekeySecrets(path, { stack: "test", pops: { "cdg-1": cdg }, namePops: true }, keyless)),
+  ).toBe(
     `${path}: not rekeyed: none of your keys can decrypt it. Set SOPS_AGE_KEY_FILE, or the equivalent for your key type. Nothing was changed.`,
   );
   expect(readFileSync(path, "utf8")).toBe(before);
@@ -256,13 +254,13 @@ test.each<[string, string | undefined, RegExp]>([
 ])("a file that is %s is refused before sops is asked", async (_, text, expected) => {
   const path = join(folder, "secrets.yaml");
   if (text !== undefined) writeFileSync(path, text);
-  expect(await message(rekeySecrets(path, { stack: "test", pops: {}, namePops: true }, { PATH: "" }))).toMatch(
+  expect(await errorMessage(rekeySecrets(path, { stack: "test", pops: {}, namePops: true }, { PATH: "" }))).toMatch(
     expected,
   );
-  expect(await message(rekeySecrets(path, { stack: "test", pops: {}, namePops: true }, { PATH: "" }))).not.toContain(
-    "hunter2",
-  );
-  if (text !== undefined) expect(await message(editSecrets(path, { PATH: "" }))).toMatch(expected);
+  expect(
+    await errorMessage(rekeySecrets(path, { stack: "test", pops: {}, namePops: true }, { PATH: "" })),
+  ).not.toContain("hunter2");
+  if (text !== undefined) expect(await errorMessage(editSecrets(path, { PATH: "" }))).toMatch(expected);
 });
 
 const compiled = existsSync(recordOf(join(bundledDir, "sops")));

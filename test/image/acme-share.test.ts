@@ -2,10 +2,9 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ports } from "../../image/ports.ts";
 import type { ImageSpec } from "../../image/spec.ts";
-import { type Authority, startAuthority } from "./support/authority.ts";
-import { enterTls } from "./support/client.ts";
-import { type NameServer, startNameServer } from "./support/dns.ts";
-import { type PlainEdge, startPlainEdge } from "./support/plain-edge.ts";
+import { type AcmeLab, startAcmeLab } from "./support/acme-lab.ts";
+import type { Authority } from "./support/authority.ts";
+import { trustedCertificate } from "./support/client.ts";
 import { Bench, build, health, type Pop, until } from "./support/pop.ts";
 import { originName } from "./support/spec.ts";
 
@@ -15,7 +14,7 @@ const network = {
   gateway: "172.31.241.1",
   subnet6: "fdaa:0:f1::/64",
 };
-const [namePort, authorityPort, edgePort] = [25_410, 25_411, 25_414];
+const labPorts = { names: 25_410, authority: 25_411, edge: 25_414 };
 const edgeAddress = "172.31.241.80";
 const privateAddresses = { first: "fdaa:0:f1::a", second: "fdaa:0:f1::b" };
 const host = "www.share.example";
@@ -24,12 +23,12 @@ const secret = "planted-secret-that-two-pops-share-0123456789";
 const spec: ImageSpec = {
   sites: [{ kind: "files", host, dir: "site", certificateFrom: "acme" }],
   luggage: {},
-  dns: { forward: [".", "homelab.test"].map((zone) => ({ zone, servers: [`${network.gateway}@${namePort}`] })) },
+  dns: { forward: [".", "homelab.test"].map((zone) => ({ zone, servers: [`${network.gateway}@${labPorts.names}`] })) },
   cache: { maxSizeMb: 64, indexMb: 1 },
   certificates: {
     acme: {
       email: "ada@share.example",
-      directories: [`https://${originName}:${authorityPort}/dir`],
+      directories: [`https://${originName}:${labPorts.authority}/dir`],
       ca: "origin.pem",
       share: "acmeShare",
     },
@@ -37,48 +36,29 @@ const spec: ImageSpec = {
 };
 
 const bench = new Bench("acme-share");
-let names: NameServer;
-let edge: PlainEdge;
 let authority: Authority;
+let lab: AcmeLab;
 let first: Pop;
 let second: Pop;
 
 beforeAll(async () => {
   await bench.sweep();
   const image = await build("acme-share", spec);
-  await bench.createNetwork(network);
-  names = await startNameServer(network.gateway, namePort);
+  lab = await startAcmeLab(bench, { image, network, edgeAddress, ports: labPorts });
+  const { names, edge } = lab;
+  ({ authority } = lab);
   names.say(originName, [network.gateway]);
   names.say(host, [edgeAddress]);
   names.say("edge.internal", Object.values(privateAddresses));
-  edge = await startPlainEdge(network.gateway, edgePort);
-  await bench.forward({ 80: edgePort }, { network, address: edgeAddress, aliases: [] });
-  authority = await startAuthority({
-    address: network.gateway,
-    port: authorityPort,
-    nameServer: `${network.gateway}:${namePort}`,
-  });
-  const start = async (name: string, address6: string): Promise<Pop> =>
-    bench.start(image, {
-      volume: await bench.newVolume(),
-      networkName: network.name,
-      address6,
-      env: {
-        POP_NAME: name,
-        POP_ADDRESSES: edgeAddress,
-        FLY_PRIVATE_IP: address6,
-        POP_PEER_RESOLVER: `${network.gateway}:${namePort}`,
-      },
-    });
   [first, second] = await Promise.all([
-    start("cdg-1", privateAddresses.first),
-    start("cdg-2", privateAddresses.second),
+    lab.start("cdg-1", privateAddresses.first),
+    lab.start("cdg-2", privateAddresses.second),
   ]);
   edge.lead(first.http);
 });
 afterAll(async () => {
   await bench.sweep();
-  await Promise.all([authority?.close(), edge?.close(), names?.close()]);
+  await lab?.close();
 });
 
 /** As `pop-secrets` unseals it. */
@@ -88,17 +68,8 @@ async function unseal(pop: Pop): Promise<void> {
   expect((await pop.exec(["/bin/sh", "-c", write])).code).toBe(0);
 }
 
-/** Of what a visitor who trusts the authority and nobody else sees; undefined when they are warned. */
-async function serialOf(pop: Pop): Promise<string | undefined> {
-  try {
-    const socket = await enterTls(pop.https, { servername: host, ca: authority.root, rejectUnauthorized: true });
-    const { serialNumber } = socket.getPeerCertificate();
-    socket.destroy();
-    return serialNumber;
-  } catch {
-    return undefined;
-  }
-}
+const serialOf = async (pop: Pop): Promise<string | undefined> =>
+  (await trustedCertificate(pop.https, host, authority.root))?.serialNumber;
 
 const partsOf = async (pop: Pop) => (await health(pop))?.report.parts;
 

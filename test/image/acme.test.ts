@@ -3,11 +3,12 @@ import type { PeerCertificate } from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ports } from "../../image/ports.ts";
 import type { ImageSpec } from "../../image/spec.ts";
-import { type Authority, authorityName, startAuthority } from "./support/authority.ts";
-import { enterTls, http, https } from "./support/client.ts";
-import { type NameServer, startNameServer } from "./support/dns.ts";
-import { type PlainEdge, startPlainEdge } from "./support/plain-edge.ts";
-import { Bench, build, health, type Pop, until } from "./support/pop.ts";
+import { type AcmeLab, startAcmeLab } from "./support/acme-lab.ts";
+import { type Authority, authorityName } from "./support/authority.ts";
+import { http, https, trustedCertificate } from "./support/client.ts";
+import type { NameServer } from "./support/dns.ts";
+import type { PlainEdge } from "./support/plain-edge.ts";
+import { Bench, build, health, type Pop, processCompose, until } from "./support/pop.ts";
 import { originName } from "./support/spec.ts";
 
 const network = {
@@ -16,8 +17,7 @@ const network = {
   gateway: "172.31.240.1",
   subnet6: "fdaa:0:f0::/64",
 };
-const [namePort, caPort, edgePort] = [25_400, 25_401, 25_403];
-/** A container that the names point to, because binding port 80 of this machine needs root, and another program may use it. */
+const labPorts = { names: 25_400, authority: 25_401, edge: 25_403 };
 const edgeAddress = "172.31.240.80";
 const privateAddresses = { first: "fdaa:0:f0::a", second: "fdaa:0:f0::b" };
 const [host, alias, late] = ["www.acme.example", "acme.example", "late.acme.example"];
@@ -30,12 +30,12 @@ const spec: ImageSpec = {
   ],
   luggage: {},
   // Forwards the whole tree, as none of the test's names exist publicly, and a zone that unbound denies by default.
-  dns: { forward: [".", "homelab.test"].map((zone) => ({ zone, servers: [`${network.gateway}@${namePort}`] })) },
+  dns: { forward: [".", "homelab.test"].map((zone) => ({ zone, servers: [`${network.gateway}@${labPorts.names}`] })) },
   cache: { maxSizeMb: 64, indexMb: 1 },
   certificates: {
     acme: {
       email: "ada@acme.example",
-      directories: [`https://${originName}:${caPort}/dir`],
+      directories: [`https://${originName}:${labPorts.authority}/dir`],
       ca: "origin.pem",
     },
   },
@@ -45,56 +45,27 @@ const bench = new Bench("acme");
 let names: NameServer;
 let edge: PlainEdge;
 let ca: Authority;
-let image: string;
+let lab: AcmeLab;
 let first: Pop;
 let second: Pop;
 
 beforeAll(async () => {
   await bench.sweep();
-  image = await build("acme", spec);
-  await bench.createNetwork(network);
-  names = await startNameServer(network.gateway, namePort);
+  const image = await build("acme", spec);
+  lab = await startAcmeLab(bench, { image, network, edgeAddress, ports: labPorts });
+  ({ names, edge, authority: ca } = lab);
   names.say(late, ["203.0.113.9"]);
   names.say("edge.internal", [privateAddresses.first]);
-  edge = await startPlainEdge(network.gateway, edgePort);
-  await bench.forward({ 80: edgePort }, { network, address: edgeAddress, aliases: [] });
-  ca = await startAuthority({
-    address: network.gateway,
-    port: caPort,
-    nameServer: `${network.gateway}:${namePort}`,
-  });
-  first = await start("cdg-1", privateAddresses.first);
+  first = await lab.start("cdg-1", privateAddresses.first);
   edge.lead(first.http);
 });
 afterAll(async () => {
   await bench.sweep();
-  await Promise.all([ca?.close(), edge?.close(), names?.close()]);
+  await lab?.close();
 });
 
-const start = async (name: string, address6: string): Promise<Pop> =>
-  bench.start(image, {
-    volume: await bench.newVolume(),
-    networkName: network.name,
-    address6,
-    env: {
-      POP_NAME: name,
-      POP_ADDRESSES: edgeAddress,
-      FLY_PRIVATE_IP: address6,
-      POP_PEER_RESOLVER: `${network.gateway}:${namePort}`,
-    },
-  });
-
-/** What a visitor who trusts only the test's CA gets. Undefined: the visitor gets a warning. */
-async function certificateOf(pop: Pop, servername: string): Promise<PeerCertificate | undefined> {
-  try {
-    const socket = await enterTls(pop.https, { servername, ca: ca.root, rejectUnauthorized: true });
-    const certificate = socket.getPeerCertificate();
-    socket.destroy();
-    return certificate;
-  } catch {
-    return undefined;
-  }
-}
+const certificateOf = (pop: Pop, servername: string): Promise<PeerCertificate | undefined> =>
+  trustedCertificate(pop.https, servername, ca.root);
 
 /** If it never succeeds, the error says why. */
 async function untilTrusted(pop: Pop, servername: string): Promise<PeerCertificate | undefined> {
@@ -107,8 +78,7 @@ async function untilTrusted(pop: Pop, servername: string): Promise<PeerCertifica
 }
 
 const certificatesPart = async (pop: Pop) => (await health(pop))?.report.parts.certificates;
-const checkAgain = (pop: Pop) =>
-  pop.exec(["process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process", "restart", "certs"]);
+const checkAgain = (pop: Pop) => pop.exec(processCompose("restart", "certs"));
 
 test("a first deployment succeeds before DNS points to it, and health says what is missing", async () => {
   const seen = await until(
@@ -131,7 +101,7 @@ test("a self-signed certificate is served while the CA's name does not resolve",
     60,
   );
   expect(seen?.report.parts.certificates?.reason).toContain(
-    `${host}: only a self-signed certificate so far: ${originName}:${caPort}: its name cannot be resolved`,
+    `${host}: only a self-signed certificate so far: ${originName}:${labPorts.authority}: its name cannot be resolved`,
   );
   // No other PoP serves, so challenges have to arrive here.
   expect(seen?.code).toBe(200);
@@ -223,7 +193,7 @@ test("a new PoP gets no visitors before it has its certificate, whose challenge 
   names.say("edge.internal", Object.values(privateAddresses));
   const before = edge.connections();
   const codes = new Set<number>();
-  second = await start("cdg-2", privateAddresses.second);
+  second = await lab.start("cdg-2", privateAddresses.second);
   await until(
     async () => {
       const found = await health(second);
@@ -302,7 +272,7 @@ test("without the CA the last good certificate is served, and health says why th
   );
   expect(part?.status).toBe("degraded");
   expect(part?.reason).toContain(
-    `${late}: only a self-signed certificate so far: ${originName}:${caPort}: connect: connection refused`,
+    `${late}: only a self-signed certificate so far: ${originName}:${labPorts.authority}: connect: connection refused`,
   );
   expect(await certificateOf(first, host)).toBeDefined();
   expect((await https({ port: first.https, host })).status).toBe(200);

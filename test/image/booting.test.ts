@@ -2,7 +2,17 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { stopSeconds } from "../../image/limits.ts";
 import { shutdownSeconds } from "../../image/render/process-compose.ts";
 import { enterTls, https } from "./support/client.ts";
-import { Bench, build, giveCertificate, health, type Pop, states, until, untilHealthy } from "./support/pop.ts";
+import {
+  Bench,
+  build,
+  giveCertificate,
+  health,
+  type Pop,
+  processCompose,
+  states,
+  until,
+  untilHealthy,
+} from "./support/pop.ts";
 import { processes } from "./support/processes.ts";
 import { outward, spec } from "./support/spec.ts";
 
@@ -91,7 +101,7 @@ describe("a machine of 256 MB", () => {
   });
 
   test("only root can use process-compose's socket", async () => {
-    const ask = ["/usr/bin/process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process", "list"];
+    const ask = processCompose("list");
     expect((await pop.exec(ask)).code).toBe(0);
     expect((await pop.exec(["runas", "luggage-blog", ...ask])).code).not.toBe(0);
   });
@@ -116,8 +126,7 @@ describe("a machine of 256 MB", () => {
   });
 
   test("without unbound it is degraded: sites are served, the check passes", async () => {
-    const compose = (verb: string) =>
-      pop.exec(["process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process", verb, "unbound"]);
+    const compose = (verb: string) => pop.exec(processCompose(verb, "unbound"));
     await compose("stop");
     const seen = await until(
       () => health(pop),

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ImageSpec, Vault as VaultSpec } from "../../image/spec.ts";
 import { documentedMetrics, familiesOf } from "../support/metrics.ts";
 import { enterTls } from "./support/client.ts";
-import { Bench, build, type Health, health, type Pop, until } from "./support/pop.ts";
+import { Bench, build, type Health, health, type Pop, processCompose, until } from "./support/pop.ts";
 import { startVault, type Vault } from "./support/vault.ts";
 
 const network = { name: "fly-pops-vault", subnet: "172.31.242.0/24", gateway: "172.31.242.1" };
@@ -75,8 +75,7 @@ const isWell = ({ parts }: Report): boolean => parts.certs?.status === "ok" && p
 const start = async (image: string): Promise<Pop> =>
   bench.start(image, { volume: await bench.newVolume(), networkName: network.name });
 
-const anew = (pop: Pop) =>
-  pop.exec(["process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process", "restart", "certs"]);
+const anew = (pop: Pop) => pop.exec(processCompose("restart", "certs"));
 
 /** Subjects of what a visitor who trusts the root is sent, the root itself left out. */
 async function chainOf(pop: Pop): Promise<string[]> {

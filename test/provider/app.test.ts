@@ -2,14 +2,10 @@ import { expect, test } from "vitest";
 import { type AddressInputs, addressHandler, addressType } from "../../providers/fly/address.ts";
 import { appHandler } from "../../providers/fly/app.ts";
 import { app, handlerFixture } from "../support/context.ts";
+import { errorMessage } from "../support/error-message.ts";
 
 const inputs = { app, organization: "personal" };
 const outs = { ...inputs, schemaVersion: 1 as const };
-const message = (work: Promise<unknown>) =>
-  work.then(
-    () => "it succeeded",
-    (error: Error) => error.message,
-  );
 const v4: AddressInputs = { app, type: "v4" };
 
 test("an app is made once", async () => {
@@ -36,7 +32,7 @@ test("a personal organization has two slugs, and either will do: at create, and 
 
 test("an organization that merely is not personal's other name is refused as ever", async () => {
   await using fixture = await handlerFixture(ofTwoNames);
-  expect(await message(appHandler.create({ app, organization: "else" }, fixture.context))).toMatch(
+  expect(await errorMessage(appHandler.create({ app, organization: "else" }, fixture.context))).toMatch(
     /the app belongs to organization "personal", not to "else"/,
   );
   const shown = await appHandler.read(app, { app, organization: "else", schemaVersion: 1 }, fixture.context);
@@ -59,7 +55,7 @@ test("an app whose create was answered to nobody is found, not made twice", asyn
 
 test("an app of another organization is refused, its owner named", async () => {
   await using fixture = await handlerFixture();
-  expect(await message(appHandler.create({ ...inputs, organization: "work" }, fixture.context))).toBe(
+  expect(await errorMessage(appHandler.create({ ...inputs, organization: "work" }, fixture.context))).toBe(
     'my-edge: the app belongs to organization "personal", not to "work". Nothing was changed. Set fly-pops:organization to its owner, or choose another fly-pops:app.',
   );
 });
@@ -67,7 +63,7 @@ test("an app of another organization is refused, its owner named", async () => {
 test("a name that somebody else has is refused as taken", async () => {
   await using fixture = await handlerFixture({ withApp: false });
   fixture.local.faults.next("GET apps/:app", { kind: "status", status: 403, body: { error: "unauthorized" } });
-  expect(await message(appHandler.create(inputs, fixture.context))).toMatch(
+  expect(await errorMessage(appHandler.create(inputs, fixture.context))).toMatch(
     /^my-edge: an app of this name belongs to another organization, or the token may not read it \(.*403.*\)\. Nothing was changed\. App names are global/,
   );
   expect(fixture.local.calls("POST", "apps")).toBe(0);
@@ -124,7 +120,7 @@ test("two addresses that could be meant are refused", async () => {
   await using fixture = await handlerFixture();
   for (let index = 0; index < 2; index++)
     await fixture.local.call("POST", `/apps/${app}/ip_assignments`, { type: "v4" });
-  expect(await message(addressHandler.create(v4, fixture.context))).toMatch(
+  expect(await errorMessage(addressHandler.create(v4, fixture.context))).toMatch(
     /^my-edge: it has 2 addresses of type v4 \(.*\), so it is unclear which one to use\. None was adopted\./,
   );
 });
@@ -157,7 +153,7 @@ test("of two addresses the one that is named is adopted; one that is not there i
   for (let index = 0; index < 2; index++)
     ips.push((await fixture.local.call("POST", `/apps/${app}/ip_assignments`, { type: "v4" })).body.ip);
   expect((await addressHandler.create({ ...v4, adopt: ips[1] as string }, fixture.context)).id).toBe(ips[1]);
-  expect(await message(addressHandler.create({ ...v4, adopt: "198.51.100.9" }, fixture.context))).toBe(
+  expect(await errorMessage(addressHandler.create({ ...v4, adopt: "198.51.100.9" }, fixture.context))).toBe(
     `my-edge: address 198.51.100.9 cannot be adopted, the app has only ${ips.join(", ")} of type v4. No address was assigned. Correct fly-pops:adopt, or remove it to get a new address.`,
   );
 });

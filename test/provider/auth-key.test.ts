@@ -4,6 +4,7 @@ import { SopsError } from "../../providers/sops/cli.ts";
 import { type AuthKeyInputs, authKeyHandler } from "../../providers/tailnet/auth-key.ts";
 import type { Device } from "../../providers/tailnet/tailnet-api.ts";
 import { createTailscale } from "../../providers/tailnet/tailscale.ts";
+import { errorMessage } from "../support/error-message.ts";
 import { identityOf } from "../support/identities.ts";
 import { openSops } from "../support/sealing.ts";
 import { planted, type Scene, tailscaleApi } from "../support/tailscale-api.ts";
@@ -57,12 +58,6 @@ async function scene(of: Scene = {}) {
   return { api, context, lines, sealed, pass };
 }
 
-const message = (work: Promise<unknown>) =>
-  work.then(
-    () => "it succeeded",
-    (error: Error) => error.message,
-  );
-
 test("a key is made and sealed to the PoP in the same breath: what is kept is id, end and ciphertext", async () => {
   const { api, context, lines, sealed } = await scene();
   const { id, outs } = await authKeyHandler.create(inputsOf(), context);
@@ -106,7 +101,7 @@ test.each<[string, (api: Api) => void]>([
     api.left("old", hour);
     api.joined("live", "pop-cdg-1");
     be(api);
-    expect(await message(authKeyHandler.create(inputsOf(), context))).toBe(
+    expect(await errorMessage(authKeyHandler.create(inputsOf(), context))).toBe(
       `cdg-1: no auth key created, the tailnet already has a pop-cdg-1 that ${how} (device live). If it belongs to another stack, set another tailnet.hostPrefix for this one. If it is this PoP itself: npx pulumi up --replace '**cdg-1-identity'. If it is not needed, remove it from the tailnet. Then run again.`,
     );
     expect([api.keys.size, [...api.devices.keys()]]).toEqual([0, ["old", "live"]]);
@@ -204,7 +199,7 @@ test("a key that could not be sealed is revoked", async () => {
     ...context,
     sops: { ...openSops, encrypt: () => Promise.reject(new SopsError("sops 3.10 or newer is needed")) },
   };
-  expect(await message(authKeyHandler.create(inputsOf(), failing))).toBe(
+  expect(await errorMessage(authKeyHandler.create(inputsOf(), failing))).toBe(
     "cdg-1: its auth key was not encrypted: sops 3.10 or newer is needed. The key was revoked.",
   );
   expect(api.keys.size).toBe(0);
@@ -220,7 +215,7 @@ test("what is sealed to more than the PoP is not sealed", async () => {
         (await import("../support/sealing.ts")).sopsText(values, [recipient, "age1other"]),
     },
   };
-  expect(await message(authKeyHandler.create(inputsOf(), leaky))).toMatch(/not encrypted to the PoP alone/);
+  expect(await errorMessage(authKeyHandler.create(inputsOf(), leaky))).toMatch(/not encrypted to the PoP alone/);
   expect(api.keys.size).toBe(0);
 });
 
@@ -336,7 +331,7 @@ test.each<[string, Scene, RegExp]>([
   ],
 ])("%s: what was asked, why not, what to do", async (_, of, expected) => {
   const { context } = await scene(of);
-  const told = await message(authKeyHandler.create(inputsOf(), context));
+  const told = await errorMessage(authKeyHandler.create(inputsOf(), context));
   expect(told).toMatch(/^cdg-1: [a-z]/);
   expect(told).toMatch(expected);
   for (const secret of Object.values(planted)) expect(told).not.toContain(secret);
@@ -426,14 +421,14 @@ describe("a control server that takes tags from no key", () => {
 
   test("two nodes of the name: none is changed, and the key to change is named", async () => {
     const it = await kept([node("1", ["pop"]), node("7", ["pop"])]);
-    expect(await message(changed(it))).toBe(
+    expect(await errorMessage(changed(it))).toBe(
       "cdg-1: nodes 1 and 7 of the tailnet are both called pop-cdg-1, so it is unclear which one is this PoP's. Its tags were not changed. Remove the other one, or set another tailnet.hostPrefix for this stack.",
     );
     expect(it.asked).toEqual([]);
   });
 
   test("tags that it says to have taken, and has not, are no success", async () => {
-    expect(await message(changed(await kept([node("1", ["pop"])], { deaf: true })))).toBe(
+    expect(await errorMessage(changed(await kept([node("1", ["pop"])], { deaf: true })))).toBe(
       "cdg-1: the control server accepted the tags edge for node 1, but shows pop. Check it there: headscale nodes list",
     );
   });

@@ -2,15 +2,11 @@ import { expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../../providers/clock.ts";
 import { createHeadscale } from "../../providers/tailnet/headscale.ts";
 import { originCertificate, startOrigin } from "../image/support/origin.ts";
+import { errorMessage } from "../support/error-message.ts";
 import { httpServer } from "../support/http-server.ts";
 
 const clock = { now: () => Date.parse("2026-01-01T00:00:00Z"), after: systemClock.after };
 const asked = { tags: ["pop", "edge"], expirySeconds: 3600, description: "fly-pops cdg-1" };
-const message = (work: Promise<unknown>) =>
-  work.then(
-    () => "it succeeded",
-    (error: Error) => error.message,
-  );
 
 /** An HTTPS server with a certificate signed by itself. */
 async function secure() {
@@ -24,7 +20,9 @@ const hasty = { ...clock, after: (_ms: number, run: () => void) => systemClock.a
 
 test("a control server of an authority nobody knows: which key of the stack file helps", async () => {
   const url = await secure();
-  expect(await message(createHeadscale({ server: url, apiKey: "planted-key" }, { clock: hasty }).mint(asked))).toMatch(
+  expect(
+    await errorMessage(createHeadscale({ server: url, apiKey: "planted-key" }, { clock: hasty }).mint(asked)),
+  ).toMatch(
     /^make an auth key: https:\/\/127\.0\.0\.1:\d+ has a certificate of an untrusted CA \([A-Z_]+\)\. Set tailnet\.ca to its CA certificates$/,
   );
 });
@@ -32,7 +30,9 @@ test("a control server of an authority nobody knows: which key of the stack file
 test("with its authorities named, its name counts", async () => {
   const url = await secure();
   const driver = createHeadscale({ server: url, apiKey: "planted-key" }, { clock: hasty, ca: originCertificate });
-  expect(await message(driver.mint(asked))).toMatch(/^make an auth key: the certificate of \S+ is for another name$/);
+  expect(await errorMessage(driver.mint(asked))).toMatch(
+    /^make an auth key: the certificate of \S+ is for another name$/,
+  );
 });
 
 test("headscale is asked for a key with an end and tags, and no user; its numbers come as text", async () => {
@@ -94,7 +94,7 @@ test.each([
 
 test("a redirect is not followed: the credential goes to nobody else", async () => {
   const { url, received } = await httpServer(() => ({ status: 302, headers: { location: "http://127.0.0.1:9/" } }));
-  expect(await message(createHeadscale({ server: url, apiKey: "planted-key" }, { clock }).devices())).toMatch(
+  expect(await errorMessage(createHeadscale({ server: url, apiKey: "planted-key" }, { clock }).devices())).toMatch(
     /^list nodes: rejected without a reason \(302, /,
   );
   expect(received).toHaveLength(1);

@@ -14,12 +14,7 @@ import {
   volumeInputs,
   withImage,
 } from "../support/context.ts";
-
-const message = (work: Promise<unknown>) =>
-  work.then(
-    () => "it succeeded",
-    (error: Error) => error.message,
-  );
+import { errorMessage } from "../support/error-message.ts";
 
 async function pop(options: Parameters<typeof handlerFixture>[0] = {}) {
   const fixture = await handlerFixture(options);
@@ -126,7 +121,7 @@ test("a failure that is the version's own stays a failure", async () => {
   await using fixture = await pop();
   fixture.local.runner.image(withImage(fixture.inputs, 2).config.image ?? "", { boot: "fails" });
   expect(
-    await message(machineHandler.update(fixture.id, fixture.outs, withImage(fixture.inputs, 2), fixture.context)),
+    await errorMessage(machineHandler.update(fixture.id, fixture.outs, withImage(fixture.inputs, 2), fixture.context)),
   ).toMatch(/^cdg-1: update undone/);
 });
 
@@ -167,11 +162,11 @@ test("a PoP on a host that is away is taken out by the forced delete, where Fly 
 test("where Fly refuses that too, the way out is said", async () => {
   await using fixture = await pop();
   fixture.platform.hostDown(fixture.zone);
-  const sentence = await message(machineHandler.delete(fixture.id, fixture.outs, fixture.context));
+  const sentence = await errorMessage(machineHandler.delete(fixture.id, fixture.outs, fixture.context));
   expect(sentence).toMatch(/^cdg-1: machine [0-9a-f]{14} was not deleted: its host does not answer and Fly refused/);
   expect(sentence).toContain("npx pulumi state delete URN");
   expect(sentence).toContain("edge-cdg-1-machine");
-  const volume = await message(volumeHandler.delete(fixture.volume.id, fixture.volume.outs, fixture.context));
+  const volume = await errorMessage(volumeHandler.delete(fixture.volume.id, fixture.volume.outs, fixture.context));
   expect(volume).toMatch(/^cdg-1: volume vol_\w+ was not deleted: its host does not answer/);
   expect(volume).toContain("edge-cdg-1-volume");
 });
@@ -224,7 +219,7 @@ test("a name that is held without its volume is waited for", async () => {
 test("after all the patience there is, it is said who holds what, and the next run goes on", async () => {
   await using fixture = await pop({ quirks: { boundMs: 400_000 } });
   await fixture.local.call("DELETE", `/apps/${app}/machines/${fixture.id}?force=true`);
-  expect(await message(machineHandler.create(fixture.inputs, fixture.context))).toMatch(
+  expect(await errorMessage(machineHandler.create(fixture.inputs, fixture.context))).toMatch(
     /^cdg-1: no machine created, volume vol_\w+ is still held by a deleted machine after 150 s \(.*claimed by machine [0-9a-f]{14}.*\)\. Run again\.$/,
   );
   await fixture.local.clock.advance(300_000);
@@ -238,7 +233,7 @@ test("a machine of somebody else that lives is not waited for", async () => {
   const config = { image: "nginx", mounts: [{ volume: volume.id, path: "/v" }] };
   await fixture.local.call("POST", `/apps/${app}/machines`, { name: "stranger", config });
   const before = fixture.local.clock.now();
-  expect(await message(machineHandler.create(machineInputs(volume.id), fixture.context))).toContain(
+  expect(await errorMessage(machineHandler.create(machineInputs(volume.id), fixture.context))).toContain(
     "That machine is not this PoP's and was not changed",
   );
   // No longer than a read may lag, which might have hidden a machine of our own.
@@ -260,7 +255,7 @@ test("a volume on a full host: the sentence names the command that gives it up",
   const volume = await volumeHandler.create(volumeInputs(), fixture.context);
   fixture.local.fly.platform.full(volume.outs.zone ?? "");
   for (const _ of [1, 2])
-    expect(await message(machineHandler.create(machineInputs(volume.id), fixture.context))).toMatch(
+    expect(await errorMessage(machineHandler.create(machineInputs(volume.id), fixture.context))).toMatch(
       /^cdg-1: no machine created: no capacity beside volume vol_\w+ in cdg .*If its host stays full: npx fly-pops replace cdg-1 abandons the volume/,
     );
 });
@@ -269,11 +264,11 @@ test("a volume that reads and cannot be mounted: likewise", async () => {
   await using fixture = await handlerFixture();
   const volume = await volumeHandler.create(volumeInputs(), fixture.context);
   fixture.local.fly.platform.wedge(volume.id);
-  expect(await message(machineHandler.create(machineInputs(volume.id), fixture.context))).toMatch(
+  expect(await errorMessage(machineHandler.create(machineInputs(volume.id), fixture.context))).toMatch(
     /^cdg-1: no machine created: Fly shows volume vol_\w+ but cannot mount it .* npx fly-pops replace cdg-1 abandons/,
   );
   await fixture.local.call("DELETE", `/apps/${app}/volumes/${volume.id}`);
-  expect(await message(machineHandler.create(machineInputs(volume.id), fixture.context))).toMatch(
+  expect(await errorMessage(machineHandler.create(machineInputs(volume.id), fixture.context))).toMatch(
     /^cdg-1: no machine created: volume vol_\w+ is gone .* npx pulumi up --refresh notes that and creates another/,
   );
 });

@@ -3,6 +3,7 @@ import { helperMachineConfig, identityHandler } from "../../providers/fly/identi
 import { machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import { app, identityInputs, image, machineInputs, volumeInputs } from "../support/context.ts";
+import { errorMessage } from "../support/error-message.ts";
 import { type FaultFixture, faultFixture, liveMachines, worstQuirks } from "../support/faults/fixture.ts";
 import { identityOf, popExec } from "../support/identities.ts";
 
@@ -16,11 +17,6 @@ async function withVolume(world: FaultFixture) {
 
 const routes = (world: FaultFixture) => world.fly.calls.list.map(({ route }) => route);
 const names = (world: FaultFixture) => liveMachines(world.fly.snapshot()).map(({ name }) => name);
-const message = (work: Promise<unknown>) =>
-  work.then(
-    () => "it succeeded",
-    (error: Error) => error.message,
-  );
 
 test("a new volume gets its key by a machine that is gone afterwards, and the volume is free", async () => {
   await using world = await faultFixture();
@@ -124,7 +120,7 @@ test.each([1, 2, 3, 4, 5, 6])(
     await world.clock.advance(30_000);
     // It is made, and the answer is lost: it has to be found again.
     world.fly.faults.next("POST machines", "drop response");
-    expect(await message(identityHandler.create(inputs, context))).toBe("it succeeded");
+    expect(await errorMessage(identityHandler.create(inputs, context))).toBe("it succeeded");
     expect(names(world)).toEqual([]);
   },
 );
@@ -133,7 +129,7 @@ test("an image that does not come up: why, and nothing is left of it", async () 
   await using world = await faultFixture();
   const { context, volume } = await withVolume(world);
   world.runner.image(image(1), { exits: { afterMs: 100, exitCode: 3 } });
-  expect(await message(identityHandler.create(identityInputs(volume), context))).toMatch(
+  expect(await errorMessage(identityHandler.create(identityInputs(volume), context))).toMatch(
     /^cdg-1: no identity created, machine [0-9a-f]{14} did not start: it exited with 3\. It was destroyed, the volume is kept\. Check the image, then run again\.$/,
   );
   expect(names(world)).toEqual([]);
@@ -143,7 +139,7 @@ test("an image without the helper: what it said, and what to do", async () => {
   await using world = await faultFixture();
   const { context, volume } = await withVolume(world);
   world.runner.image(image(1), { exec: () => ({ exitCode: 127, stdout: "", stderr: "no such file\nor directory" }) });
-  expect(await message(identityHandler.create(identityInputs(volume, { timeoutSeconds: 5 }), context))).toMatch(
+  expect(await errorMessage(identityHandler.create(identityInputs(volume, { timeoutSeconds: 5 }), context))).toMatch(
     /^cdg-1: could not read the SSH host key \(the identity\) in machine [0-9a-f]{14}: pop exited with 127, no such file or directory\. No secrets were encrypted\. The machine must run a fly-pops/,
   );
   expect(names(world)).toEqual([]);
@@ -158,7 +154,7 @@ test.each([
   await using world = await faultFixture();
   const { context, volume } = await withVolume(world);
   world.runner.image(image(1), { exec: () => ({ exitCode: 0, stdout, stderr: "" }) });
-  expect(await message(identityHandler.create(identityInputs(volume, { timeoutSeconds: 3 }), context))).toMatch(
+  expect(await errorMessage(identityHandler.create(identityInputs(volume, { timeoutSeconds: 3 }), context))).toMatch(
     /: no key in its output\. No secrets were encrypted\./,
   );
 });
@@ -168,7 +164,7 @@ test("a machine of its name that is somebody else's is left alone", async () => 
   const { context, volume } = await withVolume(world);
   await context.fly.createMachine(app, { name: "cdg-1-identity", region: "cdg", config: { image: image(7) } });
   await world.clock.advance(30_000);
-  expect(await message(identityHandler.create(identityInputs(volume), context))).toMatch(
+  expect(await errorMessage(identityHandler.create(identityInputs(volume), context))).toMatch(
     /^cdg-1: my-edge has a machine named cdg-1-identity already \([0-9a-f]{14}\), and it is not this stack's\. It was not changed\./,
   );
   expect(names(world)).toEqual(["cdg-1-identity"]);
@@ -178,7 +174,7 @@ test("a volume that another stack's machine holds is refused", async () => {
   await using world = await faultFixture();
   const { context, volume } = await withVolume(world);
   await machineHandler.create(machineInputs(volume, { name: "other-1", owner: "me/fly-pops/other" }), context);
-  expect(await message(identityHandler.create(identityInputs(volume), context))).toMatch(
+  expect(await errorMessage(identityHandler.create(identityInputs(volume), context))).toMatch(
     /^cdg-1: volume vol_\w+ is attached to machine [0-9a-f]{14} of stack me\/fly-pops\/other\. No identity was created\./,
   );
 });

@@ -20,6 +20,7 @@ import {
   volumeInputs,
   withImage,
 } from "../support/context.ts";
+import { errorMessage } from "../support/error-message.ts";
 
 const seeds = [1, 2, 3, 4, 5, 6];
 /** As late as a read can be. */
@@ -36,12 +37,6 @@ async function pop(options: Parameters<typeof handlerFixture>[0] = {}) {
   const update = () => machineHandler.update(id, outs, withImage(inputs, 2), fixture.context);
   return { ...fixture, id, outs, inputs, update };
 }
-
-const message = (work: Promise<unknown>) =>
-  work.then(
-    () => "it succeeded",
-    (error: Error) => error.message,
-  );
 
 /** The machine as it is, whatever anybody is told. */
 const now = ({ local }: HandlerFixture) => {
@@ -130,7 +125,7 @@ test("a machine that was just made is waited for where it reads as absent; one t
   await fixture.local.call("DELETE", `/apps/${app}/machines/${id}?force=true`);
   fixture.local.faults.add({ match: "GET machines/:id", times: 60, fault: absent });
   await fixture.local.clock.advance(60_000);
-  expect(await message(machineHandler.create(machineInputs(volume), fixture.context))).toMatch(
+  expect(await errorMessage(machineHandler.create(machineInputs(volume), fixture.context))).toMatch(
     /was created but does not serve: the machine is gone\./,
   );
 });
@@ -179,7 +174,7 @@ test.each(lateDeeds.flatMap(([name, fault]) => seeds.map((seed) => [name, seed, 
 test("an update that was lost for good is one that failed, and nothing comes after the word that the old version goes on", async () => {
   await using fixture = await pop({ quirks: late });
   fixture.local.faults.next("POST machines/:id", "drop request");
-  expect(await message(fixture.update())).toMatch(/The old version still serves\. Run again\.$/);
+  expect(await errorMessage(fixture.update())).toMatch(/The old version still serves\. Run again\.$/);
   expect(now(fixture)).toMatchObject(serves(1));
   await fixture.local.clock.advance(200_000);
   expect(now(fixture)).toMatchObject(serves(1));
@@ -197,7 +192,7 @@ test("a version that is no longer well once a late cordon has landed is not call
   await using fixture = await pop({ quirks: late });
   fixture.local.faults.next("POST machines/:id/cordon", { kind: "late", ms: 80_000, status: 502 });
   fixture.local.runner.image(image(2), { check: (_, upMs) => ({ passing: upMs < 40_000, output: "" }) });
-  expect(await message(fixture.update())).toMatch(/^cdg-1: update undone after \d+ s, not healthy in time/);
+  expect(await errorMessage(fixture.update())).toMatch(/^cdg-1: update undone after \d+ s, not healthy in time/);
   expect(now(fixture)).toMatchObject(serves(1));
 });
 
@@ -219,7 +214,7 @@ test("a version that Fly went back to is not verified by rows of checks from bef
     return answer;
   });
   const update = machineHandler.update(fixture.id, fixture.outs, withImage(fixture.inputs, 2), context);
-  expect(await message(update)).toMatch(notBack);
+  expect(await errorMessage(update)).toMatch(notBack);
   expect(runner.boots.length).toBeGreaterThan(boots);
 });
 
@@ -232,7 +227,7 @@ test("nor by rows of checks from before a crash that came before the update", as
   runner.crash(fixture.id);
   await clock.advance(2_500);
   expect(runner.boots.length).toBe(boots + 1);
-  expect(await message(fixture.update())).toMatch(notBack);
+  expect(await errorMessage(fixture.update())).toMatch(notBack);
 });
 
 test("nor is one that is no longer well once a late cordon has landed", async () => {
@@ -242,14 +237,16 @@ test("nor is one that is no longer well once a late cordon has landed", async ()
   const { clock } = fixture.local;
   const until = clock.now() + 40_000;
   fixture.local.runner.image(image(1), { check: () => ({ passing: clock.now() < until, output: "" }) });
-  expect(await message(fixture.update())).toMatch(notBack);
+  expect(await errorMessage(fixture.update())).toMatch(notBack);
 });
 
 test("an image that cannot be pulled is told from a late read by the machine's events, at once", async () => {
   await using fixture = await pop({ quirks: late });
   fixture.local.runner.image(image(2), { pull: "fails" });
   const began = fixture.local.clock.now();
-  expect(await message(fixture.update())).toMatch(/^cdg-1: update undone after \d+ s, Fly rolled back to version /);
+  expect(await errorMessage(fixture.update())).toMatch(
+    /^cdg-1: update undone after \d+ s, Fly rolled back to version /,
+  );
   expect(fixture.local.clock.now() - began).toBeLessThan(25_000);
   expect(now(fixture)).toMatchObject(serves(1));
 });
@@ -267,7 +264,9 @@ test("another version that stays is a revert also where no event tells of it, an
     return answer;
   });
   const began = fixture.local.clock.now();
-  const told = await message(machineHandler.update(fixture.id, fixture.outs, withImage(fixture.inputs, 2), context));
+  const told = await errorMessage(
+    machineHandler.update(fixture.id, fixture.outs, withImage(fixture.inputs, 2), context),
+  );
   expect(told).toContain(`Fly rolled back to version ${fixture.outs.instanceId}`);
   expect(fixture.local.clock.now() - began).toBeGreaterThan(25_000);
 });
@@ -302,7 +301,7 @@ test("a row of the second in which a version boots may be of the version before,
     return { ...answer, body: JSON.stringify({ ...machine, checks }) };
   });
   const update = machineHandler.update(fixture.id, fixture.outs, withImage(fixture.inputs, 2), context);
-  expect(await message(update)).toMatch(/not healthy in time/);
+  expect(await errorMessage(update)).toMatch(/not healthy in time/);
   expect(now(fixture)).toEqual({ ...serves(1), version: expect.anything() });
 });
 
@@ -463,12 +462,12 @@ test.each(seeds)("what is made below a new app waits until it is known there, se
 test("below an app that was there before, and below a new one once it is known, 404 means what it says", async () => {
   await using fixture = await handlerFixture();
   const began = fixture.local.clock.now();
-  expect(await message(fixture.context.fly.getVolume(app, "vol_none"))).toMatch(/volume not found/);
+  expect(await errorMessage(fixture.context.fly.getVolume(app, "vol_none"))).toMatch(/volume not found/);
   expect(fixture.local.clock.now()).toBe(began);
   await fixture.context.fly.createApp({ name: "another", org_slug: "personal" });
   await fixture.local.clock.advance(30_000);
   const later = fixture.local.clock.now();
-  expect(await message(fixture.context.fly.getVolume("another", "vol_none"))).toMatch(/volume not found/);
+  expect(await errorMessage(fixture.context.fly.getVolume("another", "vol_none"))).toMatch(/volume not found/);
   expect(fixture.local.clock.now()).toBe(later);
 });
 
@@ -539,7 +538,7 @@ test.each(seeds)(
       body: { error: "machine not found" },
     });
     const again = overWire(fixture, (send) => send);
-    expect(await message(machineHandler.delete(fixture.id, fixture.outs, again))).toBe("it succeeded");
+    expect(await errorMessage(machineHandler.delete(fixture.id, fixture.outs, again))).toBe("it succeeded");
   },
 );
 
@@ -557,7 +556,7 @@ test.each(seeds)(
     const { id } = await volumeHandler.create(volumeInputs(), again);
     expect(fixture.local.world().volumes[id]?.state).toBe("created");
     const adopting = volumeHandler.create(volumeInputs({ adopt: fixture.inputs.volume }), again);
-    expect(await message(adopting)).toMatch(
+    expect(await errorMessage(adopting)).toMatch(
       /^cdg-1: volume vol_\w+ cannot be adopted, (it was deleted\.|my-edge has no such volume\.)/,
     );
   },

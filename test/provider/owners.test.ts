@@ -15,14 +15,10 @@ import {
   volumeInputs,
   withImage,
 } from "../support/context.ts";
+import { errorMessage } from "../support/error-message.ts";
 
 const ours = "me/fly-pops/prod";
 const theirs = "me/fly-pops/staging";
-const message = (work: Promise<unknown>) =>
-  work.then(
-    () => "it succeeded",
-    (error: Error) => error.message,
-  );
 
 /** A PoP of the stack. */
 async function pop({ context, local }: HandlerFixture, owner = ours) {
@@ -66,7 +62,7 @@ describe.each(kinds)("%s of an app", (_, create, state) => {
     await using fixture = await handlerFixture();
     await fixture.local.call("POST", `/apps/${app}/ip_assignments`, { type: "v4" });
     await pop(fixture);
-    expect(await message(create(fixture, { owner: theirs }))).toBe(shared(state));
+    expect(await errorMessage(create(fixture, { owner: theirs }))).toBe(shared(state));
     expect(changed(fixture)).toEqual([]);
   });
 
@@ -81,7 +77,7 @@ describe.each(kinds)("%s of an app", (_, create, state) => {
   test("of the stack it is told to take over from is taken, of any other it is not", async () => {
     await using fixture = await handlerFixture();
     await pop(fixture);
-    expect(await message(create(fixture, { owner: theirs, adoptFrom: "me/fly-pops/else" }))).toBe(shared(state));
+    expect(await errorMessage(create(fixture, { owner: theirs, adoptFrom: "me/fly-pops/else" }))).toBe(shared(state));
     await create(fixture, { owner: theirs, adoptFrom: ours });
   });
 
@@ -148,7 +144,7 @@ test("a volume that a machine of nobody's mounts is not taken over by its name",
     config: { image: image(1), mounts: [{ volume: body.id, path: "/data" }] },
   });
   fixture.local.fly.calls.clear();
-  expect(await message(volumeHandler.create(volumeInputs({ owner: ours }), fixture.context))).toBe(
+  expect(await errorMessage(volumeHandler.create(volumeInputs({ owner: ours }), fixture.context))).toBe(
     `cdg-1: volume ${body.id} is mounted by machine by-hand, which belongs to no stack of fly-pops. It was not adopted. Choose another fly-pops:app. If both should become this PoP's, name them in fly-pops:adopt.pops.cdg-1`,
   );
   expect(changed(fixture)).toEqual([]);
@@ -193,8 +189,8 @@ test("a machine that another stack has by now is neither changed nor destroyed n
   for (const known of [outs, refreshed?.outs ?? expect.fail("gone")]) {
     // A run of its own each: the first failure stops a rollout.
     const context = { ...fixture.context, rollout: createRolloutGate() };
-    expect(await message(machineHandler.update(id, known, withImage(inputs, 2), context))).toBe(now);
-    expect(await message(machineHandler.delete(id, known, fixture.context))).toBe(now);
+    expect(await errorMessage(machineHandler.update(id, known, withImage(inputs, 2), context))).toBe(now);
+    expect(await errorMessage(machineHandler.delete(id, known, fixture.context))).toBe(now);
   }
   expect(changed(fixture)).toEqual([]);
   await machineHandler.delete(id, moved, fixture.context);

@@ -10,6 +10,7 @@ import {
   volumeInputs,
   withImage,
 } from "../support/context.ts";
+import { errorMessage } from "../support/error-message.ts";
 
 const state = (over: Partial<VolumeOutputs> = {}): VolumeOutputs => ({
   ...volumeInputs(),
@@ -18,11 +19,6 @@ const state = (over: Partial<VolumeOutputs> = {}): VolumeOutputs => ({
   ...over,
 });
 const live = ({ local }: HandlerFixture) => local.volumes().filter((it) => it.state === "created");
-const message = (work: Promise<unknown>) =>
-  work.then(
-    () => "it succeeded",
-    (error: Error) => error.message,
-  );
 
 test("a volume is asked room for, then made with a hint of the machine to come", async () => {
   await using fixture = await handlerFixture();
@@ -71,7 +67,7 @@ test("a create whose answer was lost is found again, not repeated", async () => 
 test("a create that never arrived is told as such, and made by the next run", async () => {
   await using fixture = await handlerFixture();
   fixture.local.faults.next("POST volumes", "drop request");
-  expect(await message(volumeHandler.create(volumeInputs(), fixture.context))).toMatch(
+  expect(await errorMessage(volumeHandler.create(volumeInputs(), fixture.context))).toMatch(
     /^create volume pop_cdg_1 in cdg: no response from Fly/,
   );
   expect(live(fixture)).toEqual([]);
@@ -95,7 +91,7 @@ test("two volumes that could be meant are refused, both named", async () => {
   const ids = [];
   for (let index = 0; index < 2; index++)
     ids.push((await fixture.local.call("POST", `/apps/${app}/volumes`, { name: "pop_cdg_1", region: "cdg" })).body.id);
-  expect(await message(volumeHandler.create(volumeInputs(), fixture.context))).toMatch(
+  expect(await errorMessage(volumeHandler.create(volumeInputs(), fixture.context))).toMatch(
     new RegExp(
       `^cdg-1: my-edge has 2 volumes pop_cdg_1 in cdg \\((${ids.join(", ")}|${ids.toReversed().join(", ")})\\), .*None was adopted\\.`,
     ),
@@ -105,7 +101,7 @@ test("two volumes that could be meant are refused, both named", async () => {
 test("a full region is refused before anything is made, with the options", async () => {
   await using fixture = await handlerFixture();
   fixture.local.fly.platform.full("cdg");
-  expect(await message(volumeHandler.create(volumeInputs(), fixture.context))).toBe(
+  expect(await errorMessage(volumeHandler.create(volumeInputs(), fixture.context))).toBe(
     "cdg-1: no volume created, cdg has no capacity for 3 GB and its machine (by the placement query). Try again later, or choose a smaller volumeGb or size, or another region.",
   );
   expect(fixture.local.calls("POST", "volumes")).toBe(0);
@@ -132,7 +128,7 @@ test.each([
 ])("the create's %i that means no room is one sentence with Fly's words", async (status, body) => {
   await using fixture = await handlerFixture();
   fixture.local.faults.add({ match: "POST volumes", times: 2, fault: { kind: "status", status, body } });
-  const sentence = await message(volumeHandler.create(volumeInputs(), fixture.context));
+  const sentence = await errorMessage(volumeHandler.create(volumeInputs(), fixture.context));
   expect(sentence).toMatch(/^cdg-1: no volume created, cdg has no capacity for 3 GB and its machine \(create volume/);
   expect(sentence).toContain(body.error);
 });
@@ -239,7 +235,7 @@ test.each([
 ])("a volume of %o is not adopted", async (volume, reason) => {
   await using fixture = await handlerFixture();
   const { body } = await fixture.local.call("POST", `/apps/${app}/volumes`, { name: "old_data", ...volume });
-  expect(await message(volumeHandler.create(volumeInputs({ adopt: body.id }), fixture.context))).toBe(
+  expect(await errorMessage(volumeHandler.create(volumeInputs({ adopt: body.id }), fixture.context))).toBe(
     `cdg-1: volume ${body.id} cannot be adopted, ${reason}. It was not changed. Correct fly-pops:adopt.`,
   );
   expect(live(fixture)).toHaveLength(1);
@@ -297,7 +293,7 @@ const warsaw = (over = {}) => volumeInputs({ region: "waw", name: "pop_waw_1", p
 
 test("in a region that Fly closed nothing new is made, and what is there goes on", async () => {
   await using fixture = await handlerFixture({ settings: { closedRegions: ["waw"] } });
-  expect(await message(volumeHandler.create(warsaw(), fixture.context))).toBe(
+  expect(await errorMessage(volumeHandler.create(warsaw(), fixture.context))).toBe(
     "waw-1: no volume created, Fly takes no new machines in waw. Choose another region. The nearest that does is arn (Stockholm, 810 km).",
   );
   expect(live(fixture)).toEqual([]);
@@ -322,7 +318,9 @@ test("Fly itself says whether a region is open; where it does not, our table doe
   expect(live(open)).toHaveLength(1);
   await using silent = await handlerFixture({ settings: { closedRegions: [] } });
   silent.local.faults.next("GET platform/regions", { kind: "status", status: 404 } as never);
-  expect(await message(volumeHandler.create(warsaw(), silent.context))).toMatch(/Fly takes no new machines in waw/);
+  expect(await errorMessage(volumeHandler.create(warsaw(), silent.context))).toMatch(
+    /Fly takes no new machines in waw/,
+  );
   await using usual = await handlerFixture();
   await volumeHandler.create(volumeInputs(), usual.context);
   expect(usual.local.calls("GET", "platform/regions")).toBe(0);

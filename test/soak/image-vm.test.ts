@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { shutdownSeconds } from "../../image/render/process-compose.ts";
 import { enterTls, https } from "../image/support/client.ts";
-import { Bench, build, health, until } from "../image/support/pop.ts";
+import { Bench, build, health, processCompose, until } from "../image/support/pop.ts";
 import { outward } from "../image/support/spec.ts";
 import { bootVm, type Vm } from "../image/support/vm.ts";
 
@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => bench.sweep());
 
 test("every process runs, and none was started twice", async () => {
-  const ask = "process-compose -u /run/process-compose.sock -L /dev/null process list -o json 2>/dev/null";
+  const ask = `${processCompose("list", "-o", "json").join(" ")} 2>/dev/null`;
   const running = ["nginx", "unbound", "tailscaled", "certs", "health", "luggage-blog"];
   const { output } = await until(
     () => vm.exec(ask),

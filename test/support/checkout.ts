@@ -3,6 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
+import type { DaemonFile } from "../../local/daemon-file.ts";
 import type { Status } from "../../local/status.ts";
 import { bundledDir } from "../../providers/sops/cli.ts";
 import { freePorts } from "./free-ports.ts";
@@ -27,6 +28,8 @@ export interface Checkout {
   run(...args: string[]): Promise<CommandResult>;
   start(...args: string[]): Running;
   status(): Promise<Status>;
+  /** The file that its local Fly wrote last. */
+  daemon(): DaemonFile;
   /** `fly-pops` with these arguments; `input` is what it reads. */
   flyPops(args: string[], input?: string): Promise<{ code: number | null; out: string; err: string }>;
   read(path: string): string;
@@ -65,6 +68,7 @@ export async function checkout(): Promise<Checkout> {
     return watch(child);
   };
   const run = (...args: string[]) => start(...args).ended;
+  const read = (path: string) => readFileSync(join(dir, path), "utf8");
   const stackFile = join(dir, "Pulumi.local.yaml");
   return {
     dir,
@@ -87,7 +91,8 @@ export async function checkout(): Promise<Checkout> {
       child.stdin.end(input);
       return new Promise((resolve) => child.once("close", (code) => resolve({ code, ...said })));
     },
-    read: (path) => readFileSync(join(dir, path), "utf8"),
+    daemon: () => JSON.parse(read(".cache/local/daemon.json")) as DaemonFile,
+    read,
     editStack(from, to) {
       const text = readFileSync(stackFile, "utf8");
       if (!text.includes(from)) throw new Error(`not in ${stackFile}: ${from}`);

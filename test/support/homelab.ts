@@ -10,6 +10,7 @@ import { ask, role } from "../../local/homelab/homelab.ts";
 import type { Status } from "../../local/status.ts";
 import { systemClock } from "../../providers/clock.ts";
 import { Fly } from "../../providers/fly/api.ts";
+import { processCompose } from "../image/support/pop.ts";
 import type { Checkout } from "./checkout.ts";
 
 export const docker = openDocker();
@@ -48,17 +49,18 @@ async function findContainer(it: Checkout, label: string): Promise<RunningContai
   if (!found) throw new Error(`no container with ${label}`);
   const container = docker.getContainer(found.Id);
   const run = (command: string[], stdin?: string) => ask(container, command, stdin);
-  const processCompose = (...words: string[]) =>
-    run(["process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process", ...words]);
   return {
     container,
     exec: run,
     async process(does, name) {
       try {
-        await processCompose(does, name);
+        await run(processCompose(does, name));
       } catch (error) {
         // On a busy machine it has failed without a word for a process that had stopped all the same.
-        const all = JSON.parse(await processCompose("list", "-o", "json")) as { name: string; is_running: boolean }[];
+        const all = JSON.parse(await run(processCompose("list", "-o", "json"))) as {
+          name: string;
+          is_running: boolean;
+        }[];
         if (all.find((it) => it.name === name)?.is_running !== (does !== "stop")) throw error;
       }
     },

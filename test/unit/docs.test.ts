@@ -146,7 +146,11 @@ const covers: Cover[] = [
   { command: /^(lab=\$\(docker ps|docker logs -f \$lab)/, not: "Docker's own, with the homelab's label" },
   { command: /^docker exec \$lab headscale nodes list/, not: "headscale's own, and only looks" },
   { command: /^docker exec \$lab certbot-to-vault /, by: "test/e2e/homelab.test.ts", words: '"certbot-to-vault"' },
-  { command: /^docker exec \$lab process-compose /, by: "test/support/homelab.ts", words: '"process-compose", "-u"' },
+  {
+    command: /^docker exec \$lab process-compose /,
+    by: "test/image/support/pop.ts",
+    words: '"-u", "/run/process-compose.sock"',
+  },
   { command: /^npx fly-pops /, by: "test/cli", words: "" },
   { command: /^npm run -s pulumi -- /, by: "test/e2e/local.test.ts", words: "npm run local" },
 ];

@@ -1,6 +1,6 @@
 /** Luggage, and a PoP whose resolver or origins are down. */
 import { describe, expect, test } from "vitest";
-import { health, reloadNginx, until, untilHealthy } from "../support/pop.ts";
+import { health, processCompose, reloadNginx, until, untilHealthy } from "../support/pop.ts";
 import { forwarder, get, origin, pop, www } from "./lab.ts";
 
 export function inside(): void {
@@ -41,8 +41,7 @@ export function inside(): void {
     });
 
     test("without unbound, origins are reached at their last addresses, even after a reload", async () => {
-      const compose = (verb: string) =>
-        pop.exec(["process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process", verb, "unbound"]);
+      const compose = (verb: string) => pop.exec(processCompose(verb, "unbound"));
       origin.answer("/unresolved", (_, answer) => answer.end("still here\n"));
       await compose("stop");
       try {

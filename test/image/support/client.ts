@@ -1,7 +1,7 @@
 import { type ClientRequest, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
 import type { Transform } from "node:stream";
-import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from "node:tls";
+import { type ConnectionOptions, type PeerCertificate, type TLSSocket, connect as tlsConnect } from "node:tls";
 import { createBrotliDecompress, createGunzip } from "node:zlib";
 
 /** A client behind the edge proxy, as the PoP sees it: a PROXY v2 header, then its bytes. */
@@ -70,6 +70,22 @@ export async function enterTls(port: number, options: ConnectionOptions, client?
     socket.once("close", () => failed(new Error("closed before the handshake was done")));
   });
   return socket;
+}
+
+/** What a visitor who trusts these authorities and nobody else is served. Undefined: the visitor gets a warning. */
+export async function trustedCertificate(
+  port: number,
+  servername: string,
+  ca: string,
+): Promise<PeerCertificate | undefined> {
+  try {
+    const socket = await enterTls(port, { servername, ca, rejectUnauthorized: true });
+    const certificate = socket.getPeerCertificate();
+    socket.destroy();
+    return certificate;
+  } catch {
+    return undefined;
+  }
 }
 
 export async function https(visit: Visit): Promise<Visited> {

@@ -360,9 +360,15 @@ export async function giveCertificate(pop: Pop, host: string): Promise<void> {
   if (code !== 0) throw new Error(`${host} has no certificate: ${output}`);
 }
 
+/** A command about a container's processes: `processCompose("restart", "certs")`. By its path, as `runas` looks nowhere. */
+export const processCompose = (...words: string[]): string[] => [
+  ...["/usr/bin/process-compose", "-u", "/run/process-compose.sock", "-L", "/dev/null", "process"],
+  ...words,
+];
+
 /** process-compose's state of each process; empty while it does not answer yet. */
 export async function states(pop: Pop): Promise<Record<string, { status: string; restarts: number }>> {
-  const ask = "process-compose -u /run/process-compose.sock -L /dev/null process list -o json 2>/dev/null";
+  const ask = `${processCompose("list", "-o", "json").join(" ")} 2>/dev/null`;
   const { code, output } = await pop.exec(["/bin/sh", "-c", ask]);
   if (code !== 0) return {};
   const all = JSON.parse(output) as { name: string; status: string; restarts: number }[];

@@ -1,0 +1,48 @@
+/** What PoPs that order certificates need around them: a name server, an authority, and a container at port 80 that the names lead to. */
+import { type Authority, startAuthority } from "./authority.ts";
+import { type NameServer, startNameServer } from "./dns.ts";
+import { type PlainEdge, startPlainEdge } from "./plain-edge.ts";
+import type { Bench, Pop } from "./pop.ts";
+
+export interface AcmeLab {
+  names: NameServer;
+  edge: PlainEdge;
+  authority: Authority;
+  /** A PoP at this address of the private network. */
+  start(name: string, address6: string): Promise<Pop>;
+  /** Ends what runs in the test's process. Containers are the bench's. */
+  close(): Promise<unknown>;
+}
+
+export interface AcmeLabOptions {
+  image: string;
+  network: { name: string; subnet: string; gateway: string; subnet6: string };
+  /** What the names lead to: a container, because binding port 80 of this machine needs root, and another program may use it. */
+  edgeAddress: string;
+  ports: { names: number; authority: number; edge: number };
+}
+
+export async function startAcmeLab(
+  bench: Bench,
+  { image, network, edgeAddress, ports }: AcmeLabOptions,
+): Promise<AcmeLab> {
+  const nameServer = `${network.gateway}:${ports.names}`;
+  await bench.createNetwork(network);
+  const names = await startNameServer(network.gateway, ports.names);
+  const edge = await startPlainEdge(network.gateway, ports.edge);
+  await bench.forward({ 80: ports.edge }, { network, address: edgeAddress, aliases: [] });
+  const authority = await startAuthority({ address: network.gateway, port: ports.authority, nameServer });
+  return {
+    names,
+    edge,
+    authority,
+    start: async (name, address6) =>
+      bench.start(image, {
+        volume: await bench.newVolume(),
+        networkName: network.name,
+        address6,
+        env: { POP_NAME: name, POP_ADDRESSES: edgeAddress, FLY_PRIVATE_IP: address6, POP_PEER_RESOLVER: nameServer },
+      }),
+    close: () => Promise.all([authority.close(), edge.close(), names.close()]),
+  };
+}
