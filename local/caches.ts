@@ -2,7 +2,7 @@
  * What `down` leaves for the next start to be quick, and `down --all` removes: images and .cache. The images are shared by all clones on this machine; what
  * runs in another one keeps its own. The engine's build cache stays.
  */
-import { globSync, lstatSync, readFileSync } from "node:fs";
+import { globSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type Docker from "dockerode";
@@ -110,15 +110,11 @@ export async function removeCacheFolder(): Promise<number> {
   return size;
 }
 
-function sizeOf(path: string): number {
+/** Bytes of a file, or of all files in a folder; 0 when it is not there. By hand: readdir's `recursive` follows links to folders, and glob leaves out names with a dot. */
+export function sizeOf(path: string): number {
   const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) return 0;
-  if (!stat.isDirectory()) return stat.size;
-  const below = globSync("**", { cwd: path, withFileTypes: true }).filter((it) => it.isFile());
-  return below.reduce(
-    (sum, it) => sum + (lstatSync(join(it.parentPath, it.name), { throwIfNoEntry: false })?.size ?? 0),
-    0,
-  );
+  if (stat?.isDirectory()) return readdirSync(path).reduce((sum, name) => sum + sizeOf(join(path, name)), 0);
+  return stat?.isFile() ? stat.size : 0;
 }
 
 /** Bytes as people read them: 0 B, 512 kB, 22 MB, 3.4 GB. */

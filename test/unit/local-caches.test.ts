@@ -1,7 +1,16 @@
-import { readFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
-import { bytesInWords, type CacheRecord, commandsOf, type ImageRow, imagesOf, recordsOf } from "../../local/caches.ts";
+import { expect, onTestFinished, test } from "vitest";
+import {
+  bytesInWords,
+  type CacheRecord,
+  commandsOf,
+  type ImageRow,
+  imagesOf,
+  recordsOf,
+  sizeOf,
+} from "../../local/caches.ts";
 
 test.each([
   [0, "0 B"],
@@ -12,6 +21,24 @@ test.each([
   [17_940_000_000, "18 GB"],
 ])("%d bytes are %s", (bytes, words) => {
   expect(bytesInWords(bytes)).toBe(words);
+});
+
+test("the size of a folder is that of all its files, with names that begin with a dot, and of nothing that links lead to", () => {
+  const folder = mkdtempSync(join(tmpdir(), "fly-pops-size-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  mkdirSync(join(folder, ".bin", "deep"), { recursive: true });
+  for (const [name, bytes] of [
+    ["a", 1],
+    [".record.json", 20],
+    [".bin/b", 300],
+    [".bin/deep/.c", 4000],
+  ] as const)
+    writeFileSync(join(folder, name), Buffer.alloc(bytes));
+  symlinkSync("a", join(folder, "link"));
+  symlinkSync("..", join(folder, ".bin", "up"));
+  expect(sizeOf(folder)).toBe(4321);
+  expect(sizeOf(join(folder, "a"))).toBe(1);
+  expect(sizeOf(join(folder, "none"))).toBe(0);
 });
 
 test("a Dockerfile's commands are as BuildKit tells them: joined, without mounts and comments", () => {
