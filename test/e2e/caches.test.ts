@@ -30,7 +30,7 @@ test("what was built here is known as such, and removed with all its names", asy
   expect(ours.map(({ RepoTags }) => RepoTags?.toSorted())).toEqual([
     ["fly-pops-caches-test:another", "fly-pops-caches-test:removed"],
   ]);
-  expect(await removeImages(docker, ours)).toBeGreaterThanOrEqual(0);
+  await removeImages(docker, ours);
   expect(await listed(id)).toEqual([]);
 });
 
