@@ -15,7 +15,7 @@ import { startHomelab } from "./homelab/homelab.ts";
 import { homelabIsBuilt } from "./homelab/image.ts";
 import { startInternet } from "./internet/internet.ts";
 import { curlCommand, pageLines, type Shown, showPage } from "./page.ts";
-import { paths } from "./paths.ts";
+import { derivedStackFile, paths } from "./paths.ts";
 import { startRegistry } from "./registry/registry.ts";
 import { resolverImage } from "./resolver/resolver.ts";
 import { defaultPorts, ensureDaemon, ensureToken, network, stackLabel } from "./services.ts";
@@ -112,7 +112,7 @@ export async function up({ ports: chosen, from, homelab }: UpOptions): Promise<v
       key: "deploy",
       title: `Deploy the stack local${homelab ? " without the homelab" : ""} (pulumi up)`,
       run: async (story, say) => {
-        keepWritten(paths.firstStage, first?.text ?? "");
+        keepWritten(paths.firstStage, first ?? "");
         const imageIsThere = () => {
           if (homelab) startHome(story);
         };
@@ -190,7 +190,7 @@ function firstOrNone(): ReturnType<typeof firstStage> {
 /** What the PoPs run, or were about to when a run was interrupted. */
 function deployed(): "nothing" | Stage {
   if (!existsSync(paths.state)) return "nothing";
-  return existsSync(paths.firstStage) ? "first" : "homelab";
+  return derivedStackFile() ? "first" : "homelab";
 }
 
 function summary(changes: Changes): string {
