@@ -17,10 +17,13 @@ const passphrase = "local";
  */
 export const fileBackend = (folder: string): string => `file://${folder}?metadata=skip`;
 
-/** The environment of this process plus what the local stack needs. Without a running local Fly its parts are absent: config and stack commands work all the same. */
-export async function localEnvironment(): Promise<Record<string, string>> {
+/**
+ * The environment of this process plus what the local stack needs. Without a running local Fly its parts are absent: config and stack commands work all the
+ * same. `command`: Pulumi's, when it is known. `config` is of the file that people write, as the next start writes the derived one again.
+ */
+export async function localEnvironment(command?: string): Promise<Record<string, string>> {
   const daemon = await readDaemon();
-  const derived = derivedStackFile();
+  const derived = command === "config" ? undefined : derivedStackFile();
   const [token, headscale, headscaleKey] = await Promise.all(
     [paths.token, paths.home.headscale, paths.home.headscaleKey].map((file) =>
       readFile(file, "utf8").catch(() => undefined),

@@ -18,7 +18,7 @@ vi.mock("../../local/paths.ts", async (original) => {
 afterEach(() => rmSync(paths.firstStage, { force: true }));
 afterAll(() => rmSync(folder.name, { recursive: true }));
 
-const fileOf = async () => (await localEnvironment()).PULUMI_OPTION_CONFIG_FILE;
+const fileOf = async (command?: string) => (await localEnvironment(command)).PULUMI_OPTION_CONFIG_FILE;
 
 test("what is derived for the first page is a stack file without the homelab", () => {
   const { config } = parse(firstStage() ?? "") as { config: Record<string, unknown> };
@@ -28,10 +28,16 @@ test("what is derived for the first page is a stack file without the homelab", (
 
 test("as long as it is there, it counts", async () => {
   expect(appName()).toBe("fly-pops-local");
-  expect(await fileOf()).toBeUndefined();
+  expect(await fileOf("up")).toBeUndefined();
   writeFileSync(paths.firstStage, (firstStage() ?? "").replace("fly-pops-local", "derived"));
   expect(appName()).toBe("derived");
   expect(await fileOf()).toBe(paths.firstStage);
+  expect(await fileOf("up")).toBe(paths.firstStage);
+});
+
+test("the CLI's `config` reads and changes Pulumi.local.yaml: the next start writes the other one again", async () => {
+  writeFileSync(paths.firstStage, firstStage() ?? "");
+  expect(await fileOf("config")).toBeUndefined();
 });
 
 test("an error names the file it was read from", () => {
