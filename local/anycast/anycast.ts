@@ -4,19 +4,16 @@
  *
  * Not modelled: IPv6, other ports, and the visitor's own address, as all these connections come from here.
  */
-import { globSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type Docker from "dockerode";
 import { containersOf, labels, lowAddress, removeContainer } from "../docker-engine.ts";
-import { buildImage } from "../docker-image.ts";
+import { buildImage, projectBuild } from "../docker-image.ts";
 import { frames } from "../docker-output.ts";
 import type { OpenListener } from "../edge/edge.ts";
 import { anycastRange } from "../fly/addresses.ts";
-import { projectDir } from "../paths.ts";
 
-const dockerfile = "local/anycast/Dockerfile";
-const sources = ["image/build/*", "local/anycast/{Dockerfile,boot,go.mod,*.go}"];
+const sources = ["image/build/*", "local/anycast/{boot,go.mod,*.go}"];
 
 const visited = [":80", ":443"];
 const linkPort = 7000;
@@ -27,14 +24,7 @@ const retryMs = 200;
 
 /** @returns the image's id. `target`: stage of the Dockerfile, for tests. */
 export const anycastImage = (docker: Docker, log: (line: string) => void, target?: string): Promise<string> =>
-  buildImage(docker, {
-    tag: `fly-pops-anycast:${target ?? "local"}`,
-    ...(target === undefined ? {} : { target }),
-    context: projectDir,
-    files: globSync(sources, { cwd: projectDir }),
-    dockerfile,
-    log,
-  });
+  buildImage(docker, { ...projectBuild("anycast", sources, target), log });
 
 /** The door's address on a network of ours, which no other container is given. */
 export const doorAddress = (docker: Docker, network: string): Promise<string> => lowAddress(docker, network, 100);

@@ -1,15 +1,12 @@
 /** The name server of one private network, as a container of ours on it: main.go says what it does, this what local Fly has to do with it. */
-import { globSync } from "node:fs";
 import type { Duplex } from "node:stream";
 import type Docker from "dockerode";
 import { containersOf, labels, removeContainer } from "../docker-engine.ts";
-import { buildImage } from "../docker-image.ts";
+import { buildImage, projectBuild } from "../docker-image.ts";
 import { frames } from "../docker-output.ts";
 import type { Runner } from "../fly/runner.ts";
-import { projectDir } from "../paths.ts";
 
-const dockerfile = "local/resolver/Dockerfile";
-const sources = ["image/build/*", "local/resolver/{Dockerfile,boot,go.mod,*.go}"];
+const sources = ["image/build/*", "local/resolver/{boot,go.mod,*.go}"];
 
 export interface ResolverOptions {
   docker: Docker;
@@ -29,14 +26,7 @@ export interface ResolverOptions {
 
 /** @returns the image's id. `target`: stage of the Dockerfile, for tests. */
 export const resolverImage = (docker: Docker, log: (line: string) => void, target?: string): Promise<string> =>
-  buildImage(docker, {
-    tag: `fly-pops-resolver:${target ?? "local"}`,
-    ...(target === undefined ? {} : { target }),
-    context: projectDir,
-    files: globSync(sources, { cwd: projectDir }),
-    dockerfile,
-    log,
-  });
+  buildImage(docker, { ...projectBuild("resolver", sources, target), log });
 
 /** Started anew each time: it ends with the connection to local Fly, and keeps nothing. */
 export async function startResolver(options: ResolverOptions): Promise<{ close(): Promise<void> }> {
