@@ -17,7 +17,7 @@ import { startInternet } from "./internet/internet.ts";
 import { curlCommand, pageLines, type Shown, showPage } from "./page.ts";
 import { derivedStackFile, paths } from "./paths.ts";
 import { startRegistry } from "./registry/registry.ts";
-import { resolverImage } from "./resolver/resolver.ts";
+import { resolverImage, resolverTag } from "./resolver/resolver.ts";
 import { defaultPorts, ensureDaemon, ensureToken, network, stackLabel } from "./services.ts";
 import { refreshSiteRoots } from "./site-roots.ts";
 import { firstStage, pageHost, siteHosts, writtenConfig } from "./stack-file.ts";
@@ -57,6 +57,7 @@ export async function up({ ports: chosen, from, homelab }: UpOptions): Promise<v
   const stages = stagesOf({ deployed: deployed(), homelab, hasFirst: first !== undefined });
   const isFirst = stages.includes("first");
   const hasAuthority = whole.image.certificates?.acme !== undefined;
+  const isHomelabBuilt = homelab && (await homelabIsBuilt(docker));
   const [directHost, homeHost] = [pageHost(whole, "acme"), pageHost(whole, "vault")];
 
   const startHome = (story: Story): void => {
@@ -77,7 +78,7 @@ export async function up({ ports: chosen, from, homelab }: UpOptions): Promise<v
       run: async (story, say) => {
         await ensureNetwork(docker, stackLabel, network);
         // What is not compiled starts in the meantime; what is, waits until the PoPs' image is there.
-        if (homelab && (!isFirst || (await homelabIsBuilt(docker)))) startHome(story);
+        if (homelab && (!isFirst || isHomelabBuilt)) startHome(story);
         const registry = startRegistry({
           docker,
           stack: stackLabel,
@@ -168,9 +169,12 @@ export async function up({ ports: chosen, from, homelab }: UpOptions): Promise<v
   console.log(ending(story.shown, homelab));
 
   async function clockwork(): Promise<Clockwork> {
-    const compiled = (await orMissing(docker.getImage("fly-pops-resolver:local").inspect())) !== undefined;
-    const isThere = deployed() === stages.at(-1);
-    const [kind, times] = [kindOf({ compiled, deployed: isThere }), readTimes()];
+    const kind = kindOf({
+      services: (await orMissing(docker.getImage(resolverTag).inspect())) !== undefined,
+      homelab: homelab ? isHomelabBuilt : "not asked for",
+      deployed: deployed() === stages.at(-1),
+    });
+    const times = readTimes();
     return {
       expectedMs: (step) => expectedMs(times, kind, step),
       took: (step, ms) => rememberTime(kind, step, ms),

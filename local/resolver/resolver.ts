@@ -24,6 +24,9 @@ export interface ResolverOptions {
   ended: () => void;
 }
 
+/** Without a target. */
+export const resolverTag = projectBuild("resolver", []).tag;
+
 /** @returns the image's id. `target`: stage of the Dockerfile, for tests. */
 export const resolverImage = (docker: Docker, log: (line: string) => void, target?: string): Promise<string> =>
   buildImage(docker, { ...projectBuild("resolver", sources, target), log });
