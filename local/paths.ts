@@ -10,6 +10,8 @@ export const paths = {
   root,
   /** How long steps took. A cache: `down` leaves it. */
   times: join(projectDir, ".cache", "local-times.json"),
+  /** Addresses of the registries that images were pushed to, a line each. `down` leaves it, as it leaves the images. */
+  registries: join(projectDir, ".cache", "local-registries"),
   /** What runs: process, addresses. Written by the daemon when it is ready. */
   daemon: join(root, "daemon.json"),
   daemonLog: join(root, "daemon.log"),

@@ -5,6 +5,7 @@
 import { existsSync, rmSync } from "node:fs";
 import { anycastImage } from "./anycast/anycast.ts";
 import { type Background, inBackground } from "./background.ts";
+import { rememberRegistry } from "./caches.ts";
 import { type LocalPorts, lastDaemon } from "./daemon-file.ts";
 import { type Changes, deploy } from "./deploy.ts";
 import { ensureNetwork, openDocker, orMissing } from "./docker-engine.ts";
@@ -94,6 +95,7 @@ export async function up({ ports: chosen, from, homelab }: UpOptions): Promise<v
           resolverImage(docker, say).catch(() => undefined),
         ]);
         story.registry = address;
+        rememberRegistry(address);
         return undefined;
       },
     },

@@ -136,6 +136,8 @@ test("down leaves nothing", async () => {
   expect((await docker.listVolumes(ours())).Volumes).toEqual([]);
   expect(await docker.listNetworks(ours())).toEqual([]);
   expect(existsSync(join(it.dir, ".cache", "local"))).toBe(false);
+  // What `down --all` knows the images that stay by.
+  expect(it.read(".cache/local-registries")).toMatch(/^127\.0\.0\.1:\d+\n$/);
 });
 
 test("without a site that holds without a homelab, that is said before anything is started", async () => {
