@@ -2,12 +2,13 @@
  * What `down` leaves for the next start to be quick, and `down --all` removes: images and .cache. The images are shared by all clones on this machine; what
  * runs in another one keeps its own. The engine's build cache stays.
  */
-import { globSync, lstatSync, readFileSync } from "node:fs";
+import { globSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type Docker from "dockerode";
 import { labels, statusOf } from "./docker-engine.ts";
-import { projectDir } from "./paths.ts";
+import { keepWritten, readIfThere } from "./files.ts";
+import { paths, projectDir } from "./paths.ts";
 
 /** Folder of all that setup and the local stack keep. */
 const folder = join(projectDir, ".cache");
@@ -25,14 +26,20 @@ export interface CacheRecord {
 /** An image as the engine lists it. */
 export type ImageRow = Pick<Docker.ImageInfo, "Id" | "RepoTags" | "RepoDigests" | "Labels">;
 
-/** Of these images those that were built here, or for a stack with this registry (host:port). Pure. */
-export const imagesOf = <Row extends ImageRow>(images: readonly Row[], registry: string | undefined): Row[] =>
+/** Of these images those that were built here, or for one of these registries (host:port): PoPs' images have no label of ours. Pure. */
+export const imagesOf = <Row extends ImageRow>(images: readonly Row[], registries: readonly string[]): Row[] =>
   images.filter(
     ({ RepoTags, RepoDigests, Labels }) =>
       Labels?.[labels.inputs] !== undefined ||
-      (registry !== undefined &&
-        [...(RepoTags ?? []), ...(RepoDigests ?? [])].some((name) => name.startsWith(`${registry}/`))),
+      [...(RepoTags ?? []), ...(RepoDigests ?? [])].some((name) => registries.some((it) => name.startsWith(`${it}/`))),
   );
+
+/** The registries of this clone, host:port, of all its starts since the last `down --all`. */
+export const knownRegistries = (): string[] => (readIfThere(paths.registries) ?? "").split("\n").filter(Boolean);
+
+/** Before anything is pushed to it. */
+export const rememberRegistry = (address: string): void =>
+  keepWritten(paths.registries, `${[...new Set([...knownRegistries(), address])].join("\n")}\n`);
 
 /** Removes images with all their names, but for those that containers use. Returns the bytes that were freed. */
 export async function removeImages(docker: Docker, images: readonly ImageRow[]): Promise<number> {
@@ -110,15 +117,11 @@ export async function removeCacheFolder(): Promise<number> {
   return size;
 }
 
-function sizeOf(path: string): number {
+/** Bytes of a file, or of all files in a folder; 0 when it is not there. By hand: readdir's `recursive` follows links to folders, and glob leaves out names with a dot. */
+export function sizeOf(path: string): number {
   const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) return 0;
-  if (!stat.isDirectory()) return stat.size;
-  const below = globSync("**", { cwd: path, withFileTypes: true }).filter((it) => it.isFile());
-  return below.reduce(
-    (sum, it) => sum + (lstatSync(join(it.parentPath, it.name), { throwIfNoEntry: false })?.size ?? 0),
-    0,
-  );
+  if (stat?.isDirectory()) return readdirSync(path).reduce((sum, name) => sum + sizeOf(join(path, name)), 0);
+  return stat?.isFile() ? stat.size : 0;
 }
 
 /** Bytes as people read them: 0 B, 512 kB, 22 MB, 3.4 GB. */

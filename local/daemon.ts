@@ -67,9 +67,9 @@ async function run(options: DaemonOptions): Promise<void> {
     portAdvice: "Free it, or choose another: npm run local -- --http-port 8081 --https-port 8444",
   });
   // Not waited for: machines that nobody has started yet need it, and visitors do not.
-  const anycast = startAnycast({ docker, stack, network, listeners: () => edge.listeners(), log }).catch(
-    (error: Error) =>
-      log(`daemon: containers do not reach anycast addresses, so an authority does not either: ${engineReason(error)}`),
+  const listeners = () => edge.listeners();
+  const anycast = startAnycast({ docker, stack, network, listeners, clock: systemClock, log }).catch((error: Error) =>
+    log(`daemon: containers do not reach anycast addresses, so an authority does not either: ${engineReason(error)}`),
   );
   page = statusPage({ fly, runner, edge, clientRegion, clock: systemClock });
 

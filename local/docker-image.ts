@@ -1,14 +1,16 @@
 /** Builds the small images local Fly brings along (registry, origin), with BuildKit through the Engine API: no docker CLI is needed. */
 import { createHash } from "node:crypto";
+import { globSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type Docker from "dockerode";
 import { readTrace, traceId } from "./buildkit-trace.ts";
 import { engineReason, engineWords, labels, orMissing } from "./docker-engine.ts";
 import { followProgress } from "./docker-progress.ts";
+import { projectDir } from "./paths.ts";
 
 export interface ImageBuild {
-  /** Repository and tag, e.g. "fly-pops-origin:local". */
+  /** Repository and tag, e.g. "fly-pops-anycast:local". */
   tag: string;
   /** Folder the build sees. */
   context: string;
@@ -22,6 +24,19 @@ export interface ImageBuild {
   noCache?: boolean;
   /** Told each step as it begins. */
   log: (line: string) => void;
+}
+
+/** An image of files of the project, by local/<name>/Dockerfile. `sources`: what it copies, as globs. `target`: stage of it. Absent: the last one. */
+export function projectBuild(name: string, sources: readonly string[], target?: string): Omit<ImageBuild, "log"> {
+  const dockerfile = `local/${name}/Dockerfile`;
+  const files = globSync([dockerfile, ...sources], { cwd: projectDir });
+  return {
+    tag: `fly-pops-${name}:${target ?? "local"}`,
+    context: projectDir,
+    files: files.filter((file) => statSync(join(projectDir, file)).isFile()),
+    dockerfile,
+    ...(target === undefined ? {} : { target }),
+  };
 }
 
 /** Id of an image that was made of the same files; undefined when it has to be built. */

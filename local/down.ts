@@ -1,7 +1,7 @@
 /** `npm run local -- down`: nothing of the local stack is left, running or stored; with `--all` no cache either. */
 import { rm } from "node:fs/promises";
-import { buildCacheSize, bytesInWords, imagesOf, removeCacheFolder, removeImages } from "./caches.ts";
-import { lastDaemon, readDaemon } from "./daemon-file.ts";
+import { buildCacheSize, bytesInWords, imagesOf, knownRegistries, removeCacheFolder, removeImages } from "./caches.ts";
+import { readDaemon } from "./daemon-file.ts";
 import { openDocker, removeEverything } from "./docker-engine.ts";
 import { paths } from "./paths.ts";
 import { stackLabel, stopDaemon } from "./services.ts";
@@ -15,7 +15,6 @@ interface Removal {
 /** Not by `pulumi destroy`: a broken stack must go away as surely as a whole one, and its state goes with it. */
 export async function down({ all }: { all: boolean }): Promise<void> {
   const docker = openDocker();
-  const registry = (await lastDaemon())?.registry;
   const cache = (title: string, remove: () => Promise<number>): Step<Removal> => ({
     title,
     run: async (removal) => {
@@ -51,7 +50,9 @@ export async function down({ all }: { all: boolean }): Promise<void> {
       },
       ...(all
         ? [
-            cache("Remove images", async () => removeImages(docker, imagesOf(await docker.listImages(), registry))),
+            cache("Remove images", async () =>
+              removeImages(docker, imagesOf(await docker.listImages(), knownRegistries())),
+            ),
             cache("Remove .cache", removeCacheFolder),
           ]
         : []),

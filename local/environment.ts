@@ -1,9 +1,8 @@
 /** What the CLI needs to work on the stack `local`: backend, passphrase, keys, and where local Fly, its registry and headscale are. */
-import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { readDaemon } from "./daemon-file.ts";
-import { paths, projectDir } from "./paths.ts";
+import { derivedStackFile, paths, projectDir } from "./paths.ts";
 
 /**
  * The passphrase of the local stack. A constant and no secret: its state holds only what this machine made for itself,
@@ -18,9 +17,13 @@ const passphrase = "local";
  */
 export const fileBackend = (folder: string): string => `file://${folder}?metadata=skip`;
 
-/** The environment of this process plus what the local stack needs. Without a running local Fly its parts are absent: config and stack commands work all the same. */
-export async function localEnvironment(): Promise<Record<string, string>> {
+/**
+ * The environment of this process plus what the local stack needs. Without a running local Fly its parts are absent: config and stack commands work all the
+ * same. `command`: Pulumi's, when it is known. `config` is of the file that people write, as the next start writes the derived one again.
+ */
+export async function localEnvironment(command?: string): Promise<Record<string, string>> {
   const daemon = await readDaemon();
+  const derived = command === "config" ? undefined : derivedStackFile();
   const [token, headscale, headscaleKey] = await Promise.all(
     [paths.token, paths.home.headscale, paths.home.headscaleKey].map((file) =>
       readFile(file, "utf8").catch(() => undefined),
@@ -34,7 +37,7 @@ export async function localEnvironment(): Promise<Record<string, string>> {
     PULUMI_CONFIG_PASSPHRASE: passphrase,
     PULUMI_SKIP_UPDATE_CHECK: "true",
     // As if every command said --config-file: https://www.pulumi.com/docs/iac/cli/environment-variables
-    ...(existsSync(paths.firstStage) ? { PULUMI_OPTION_CONFIG_FILE: paths.firstStage } : {}),
+    ...(derived ? { PULUMI_OPTION_CONFIG_FILE: derived } : {}),
     SOPS_AGE_KEY_FILE: paths.home.operatorKey,
     ...(headscale && headscaleKey ? { HEADSCALE_ENDPOINT: headscale, HEADSCALE_API_KEY: headscaleKey } : {}),
     ...(token ? { FLY_API_TOKEN: token.trim() } : {}),

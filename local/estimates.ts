@@ -79,11 +79,25 @@ const isTimes = (value: unknown): value is Times =>
       typeof steps === "object" && steps !== null && Object.values(steps).every((ms) => typeof ms === "number"),
   );
 
-/** Remembers how long a step took. */
+/** Remembers how long a step took, if it can: on a full disk, say, the next estimate is a worse one. */
 export function rememberTime(kind: Kind, step: string, ms: number): void {
-  writeWhole(paths.times, `${JSON.stringify(timesWith(readTimes(), kind, step, ms), null, 2)}\n`);
+  try {
+    writeWhole(paths.times, `${JSON.stringify(timesWith(readTimes(), kind, step, ms), null, 2)}\n`);
+  } catch {
+    // No step fails for it.
+  }
 }
 
-/** `compiled`: whether images of the local stack are there; `deployed`: whether a stack is. */
-export const kindOf = ({ compiled, deployed }: { compiled: boolean; deployed: boolean }): Kind =>
-  deployed ? "update" : compiled ? "create" : "compile";
+export interface Prepared {
+  /** Whether images of local Fly are there. */
+  services: boolean;
+  /** Whether the homelab's is. */
+  homelab: boolean | "not asked for";
+  /** Whether the PoPs run already what this start ends with. */
+  deployed: boolean;
+}
+
+export function kindOf({ services, homelab, deployed }: Prepared): Kind {
+  if (deployed) return "update";
+  return services && homelab !== false ? "create" : "compile";
+}

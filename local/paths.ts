@@ -1,4 +1,5 @@
 /** Where the local stack keeps its things: all below .cache, so that `down` can take it away again. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 
 /** Folder of Pulumi.yaml. */
@@ -9,6 +10,8 @@ export const paths = {
   root,
   /** How long steps took. A cache: `down` leaves it. */
   times: join(projectDir, ".cache", "local-times.json"),
+  /** Addresses of the registries that images were pushed to, a line each. `down` leaves it, as it leaves the images. */
+  registries: join(projectDir, ".cache", "local-registries"),
   /** What runs: process, addresses. Written by the daemon when it is ready. */
   daemon: join(root, "daemon.json"),
   daemonLog: join(root, "daemon.log"),
@@ -23,7 +26,7 @@ export const paths = {
   siteRoots: join(root, "site-roots.pem"),
   /** Certificate of the ACME directory on the Internet. */
   authority: join(root, "authority.pem"),
-  /** The stack file as long as there is no homelab behind the PoPs; absent: Pulumi.local.yaml is it. */
+  /** See derivedStackFile. */
   firstStage: join(root, "Pulumi.local.yaml"),
   /** What the homelab handed over. */
   home: {
@@ -43,3 +46,6 @@ export const paths = {
 } as const;
 
 export const stackName = "local";
+
+/** The stack file of what is deployed, where that is not Pulumi.local.yaml: what was made of it while no homelab is behind the PoPs. */
+export const derivedStackFile = (): string | undefined => (existsSync(paths.firstStage) ? paths.firstStage : undefined);

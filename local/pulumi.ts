@@ -5,9 +5,10 @@ import { localEnvironment } from "./environment.ts";
 import { paths, projectDir } from "./paths.ts";
 
 await mkdir(paths.backend, { recursive: true });
-const child = spawn("pulumi", process.argv.slice(2), {
+const args = process.argv.slice(2);
+const child = spawn("pulumi", args, {
   cwd: projectDir,
-  env: await localEnvironment(),
+  env: await localEnvironment(args[0]),
   stdio: "inherit",
 });
 // Ctrl-C reaches the child by itself; whoever ends first must be the child, which has a state to save.

@@ -1,13 +1,13 @@
 /** Pulumi.local.yaml as the program will read it, for what must be known before Pulumi runs. */
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
+import { join, relative } from "node:path";
 import { parse, stringify } from "yaml";
 import { ConfigError } from "../config/issues.ts";
 import { parseStackValues } from "../config/stack-values.ts";
 import type { EdgeConfig } from "../config/types.ts";
 import { exactNames } from "../image/render/hosts.ts";
 import { names } from "./internet/internet.ts";
-import { paths, projectDir, stackName } from "./paths.ts";
+import { derivedStackFile, projectDir, stackName } from "./paths.ts";
 import { withoutHomelab } from "./stages.ts";
 
 const file = `Pulumi.${stackName}.yaml`;
@@ -17,27 +17,25 @@ interface StackFile {
   config?: Record<string, unknown>;
 }
 
-/** Path of the stack file of what is deployed: Pulumi.local.yaml, or what is made of it while no homelab is behind the PoPs. */
-export const stackFilePath = (): string => (existsSync(paths.firstStage) ? paths.firstStage : written);
-
 /** The configuration of what is deployed. Throws all mistakes of the file. */
-export const stackConfig = (): EdgeConfig => configOf(read(stackFilePath()), file);
+export function stackConfig(): EdgeConfig {
+  const path = derivedStackFile() ?? written;
+  return configOf(read(path), relative(projectDir, path));
+}
 
 /** What Pulumi.local.yaml says. Throws all its mistakes. */
 export const writtenConfig = (): EdgeConfig => configOf(read(written), file);
 
 export const appName = (): string => stackConfig().app;
 
-/** What of Pulumi.local.yaml holds without a homelab, as the text of a stack file, and as the program will see it. */
-export function firstStage(): { text: string; config: EdgeConfig } | undefined {
+/** What of Pulumi.local.yaml holds without a homelab, as the text of a stack file. Throws what the program would not take. */
+export function firstStage(): string | undefined {
   const { config = {}, ...others } = read(written);
   const kept = withoutHomelab(config, `http://${names.origin}:8080`);
   if (kept === undefined) return undefined;
   const head = `# Written by \`npm run local\`: ${file} without what needs the homelab, for as long as there is none.\n`;
-  return {
-    text: head + stringify({ config: kept, ...others }),
-    config: configOf({ config: kept }, `${file} without what needs the homelab`),
-  };
+  configOf({ config: kept }, `${file} without what needs the homelab`);
+  return head + stringify({ config: kept, ...others });
 }
 
 /** Names of all sites, those of proxied and cached ones first, or of those with certificates from there. Nobody here issues any for wildcards. */

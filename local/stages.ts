@@ -6,34 +6,44 @@
 export type Stage = "first" | "homelab";
 
 const prefix = "fly-pops:";
-const isMap = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
+type Values = Record<string, unknown>;
+const isMap = (value: unknown): value is Values => typeof value === "object" && value !== null && !Array.isArray(value);
 
 /**
  * Values of a stack file that hold without tailnet and vault; undefined when no site has its certificate from `acme`. `origin` takes the place of origins
  * in the tailnet: one that is not, and has a private address, would be a fault of a PoP that is in a tailnet.
  */
-export function withoutHomelab(
-  values: Readonly<Record<string, unknown>>,
-  origin: string,
-): Record<string, unknown> | undefined {
+export function withoutHomelab(values: Readonly<Values>, origin: string): Values | undefined {
   const { [`${prefix}certificates`]: certificates, [`${prefix}sites`]: sites } = values;
   if (!isMap(certificates) || certificates.acme === undefined || !Array.isArray(sites)) return undefined;
   const ordered = sites.filter(isMap).filter((site) => isMap(site.certificate) && site.certificate.from === "acme");
   if (ordered.length === 0) return undefined;
+  const { [`${prefix}tailnet`]: tailnet } = values;
+  const domain = isMap(tailnet) && typeof tailnet.domain === "string" ? tailnet.domain : undefined;
   const gone = new Set(["tailnet", "secretsFile", "ssh"].map((key) => prefix + key));
   return {
     ...Object.fromEntries(Object.entries(values).filter(([key]) => !gone.has(key))),
-    [`${prefix}sites`]: ordered.map((site) => (isInTailnet(site.origin, values) ? { ...site, origin } : site)),
+    [`${prefix}sites`]: ordered.map((site) => withOrigin(site, domain, origin)),
     [`${prefix}certificates`]: { acme: certificates.acme },
   };
 }
 
-function isInTailnet(origin: unknown, { [`${prefix}tailnet`]: tailnet }: Readonly<Record<string, unknown>>): boolean {
-  if (!isMap(tailnet) || typeof origin !== "string") return false;
-  const { hostname } = URL.parse(origin) ?? {};
-  return hostname?.endsWith(`.${tailnet.domain}`) ?? false;
+/** A site, or a rule of one, with `instead` for its origins in the tailnet, and so for those of its rules. */
+function withOrigin(it: Values, domain: string | undefined, instead: string): Values {
+  const replaced = (origin: unknown) => (isBelow(origin, domain) ? instead : origin);
+  const { origin, paths } = it;
+  return {
+    ...it,
+    // Once each: a list must not name an origin twice.
+    ...("origin" in it && { origin: Array.isArray(origin) ? [...new Set(origin.map(replaced))] : replaced(origin) }),
+    ...(Array.isArray(paths) && {
+      paths: paths.map((rule: unknown) => (isMap(rule) ? withOrigin(rule, domain, instead) : rule)),
+    }),
+  };
 }
+
+const isBelow = (origin: unknown, domain: string | undefined): boolean =>
+  domain !== undefined && typeof origin === "string" && !!URL.parse(origin)?.hostname.endsWith(`.${domain}`);
 
 export interface Asked {
   /** What the PoPs run now. */

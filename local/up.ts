@@ -5,6 +5,7 @@
 import { existsSync, rmSync } from "node:fs";
 import { anycastImage } from "./anycast/anycast.ts";
 import { type Background, inBackground } from "./background.ts";
+import { rememberRegistry } from "./caches.ts";
 import { type LocalPorts, lastDaemon } from "./daemon-file.ts";
 import { type Changes, deploy } from "./deploy.ts";
 import { ensureNetwork, openDocker, orMissing } from "./docker-engine.ts";
@@ -15,9 +16,9 @@ import { startHomelab } from "./homelab/homelab.ts";
 import { homelabIsBuilt } from "./homelab/image.ts";
 import { startInternet } from "./internet/internet.ts";
 import { curlCommand, pageLines, type Shown, showPage } from "./page.ts";
-import { paths } from "./paths.ts";
+import { derivedStackFile, paths } from "./paths.ts";
 import { startRegistry } from "./registry/registry.ts";
-import { resolverImage } from "./resolver/resolver.ts";
+import { resolverImage, resolverTag } from "./resolver/resolver.ts";
 import { defaultPorts, ensureDaemon, ensureToken, network, stackLabel } from "./services.ts";
 import { refreshSiteRoots } from "./site-roots.ts";
 import { firstStage, pageHost, siteHosts, writtenConfig } from "./stack-file.ts";
@@ -57,6 +58,7 @@ export async function up({ ports: chosen, from, homelab }: UpOptions): Promise<v
   const stages = stagesOf({ deployed: deployed(), homelab, hasFirst: first !== undefined });
   const isFirst = stages.includes("first");
   const hasAuthority = whole.image.certificates?.acme !== undefined;
+  const isHomelabBuilt = homelab && (await homelabIsBuilt(docker));
   const [directHost, homeHost] = [pageHost(whole, "acme"), pageHost(whole, "vault")];
 
   const startHome = (story: Story): void => {
@@ -77,7 +79,7 @@ export async function up({ ports: chosen, from, homelab }: UpOptions): Promise<v
       run: async (story, say) => {
         await ensureNetwork(docker, stackLabel, network);
         // What is not compiled starts in the meantime; what is, waits until the PoPs' image is there.
-        if (homelab && (!isFirst || (await homelabIsBuilt(docker)))) startHome(story);
+        if (homelab && (!isFirst || isHomelabBuilt)) startHome(story);
         const registry = startRegistry({
           docker,
           stack: stackLabel,
@@ -93,6 +95,7 @@ export async function up({ ports: chosen, from, homelab }: UpOptions): Promise<v
           resolverImage(docker, say).catch(() => undefined),
         ]);
         story.registry = address;
+        rememberRegistry(address);
         return undefined;
       },
     },
@@ -112,7 +115,7 @@ export async function up({ ports: chosen, from, homelab }: UpOptions): Promise<v
       key: "deploy",
       title: `Deploy the stack local${homelab ? " without the homelab" : ""} (pulumi up)`,
       run: async (story, say) => {
-        keepWritten(paths.firstStage, first?.text ?? "");
+        keepWritten(paths.firstStage, first ?? "");
         const imageIsThere = () => {
           if (homelab) startHome(story);
         };
@@ -168,9 +171,12 @@ export async function up({ ports: chosen, from, homelab }: UpOptions): Promise<v
   console.log(ending(story.shown, homelab));
 
   async function clockwork(): Promise<Clockwork> {
-    const compiled = (await orMissing(docker.getImage("fly-pops-resolver:local").inspect())) !== undefined;
-    const isThere = deployed() === stages.at(-1);
-    const [kind, times] = [kindOf({ compiled, deployed: isThere }), readTimes()];
+    const kind = kindOf({
+      services: (await orMissing(docker.getImage(resolverTag).inspect())) !== undefined,
+      homelab: homelab ? isHomelabBuilt : "not asked for",
+      deployed: deployed() === stages.at(-1),
+    });
+    const times = readTimes();
     return {
       expectedMs: (step) => expectedMs(times, kind, step),
       took: (step, ms) => rememberTime(kind, step, ms),
@@ -190,7 +196,7 @@ function firstOrNone(): ReturnType<typeof firstStage> {
 /** What the PoPs run, or were about to when a run was interrupted. */
 function deployed(): "nothing" | Stage {
   if (!existsSync(paths.state)) return "nothing";
-  return existsSync(paths.firstStage) ? "first" : "homelab";
+  return derivedStackFile() ? "first" : "homelab";
 }
 
 function summary(changes: Changes): string {

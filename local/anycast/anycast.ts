@@ -4,19 +4,19 @@
  *
  * Not modelled: IPv6, other ports, and the visitor's own address, as all these connections come from here.
  */
-import { globSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type Docker from "dockerode";
-import { containersOf, labels, lowAddress, removeContainer } from "../docker-engine.ts";
-import { buildImage } from "../docker-image.ts";
+import type { Clock } from "../../providers/clock.ts";
+import { startAttached } from "../attached.ts";
+import { engineReason, lowAddress } from "../docker-engine.ts";
+import { buildImage, projectBuild } from "../docker-image.ts";
 import { frames } from "../docker-output.ts";
 import type { OpenListener } from "../edge/edge.ts";
 import { anycastRange } from "../fly/addresses.ts";
-import { projectDir } from "../paths.ts";
+import { type Closable, keepRunning } from "../keep-running.ts";
 
-const dockerfile = "local/anycast/Dockerfile";
-const sources = ["image/build/*", "local/anycast/{Dockerfile,boot,go.mod,*.go}"];
+const sources = ["image/build/*", "local/anycast/{boot,go.mod,*.go}"];
 
 const visited = [":80", ":443"];
 const linkPort = 7000;
@@ -27,14 +27,7 @@ const retryMs = 200;
 
 /** @returns the image's id. `target`: stage of the Dockerfile, for tests. */
 export const anycastImage = (docker: Docker, log: (line: string) => void, target?: string): Promise<string> =>
-  buildImage(docker, {
-    tag: `fly-pops-anycast:${target ?? "local"}`,
-    ...(target === undefined ? {} : { target }),
-    context: projectDir,
-    files: globSync(sources, { cwd: projectDir }),
-    dockerfile,
-    log,
-  });
+  buildImage(docker, { ...projectBuild("anycast", sources, target), log });
 
 /** The door's address on a network of ours, which no other container is given. */
 export const doorAddress = (docker: Docker, network: string): Promise<string> => lowAddress(docker, network, 100);
@@ -46,97 +39,76 @@ export interface AnycastOptions {
   network: string;
   /** What the edge has open now. */
   listeners: () => OpenListener[];
+  clock: Clock;
   log: (line: string) => void;
 }
 
-/** Started anew each time: it ends with the connection to local Fly, and keeps nothing. Resolves when visitors are let in. */
-export async function startAnycast(options: AnycastOptions): Promise<{ close(): Promise<void> }> {
-  const { docker, stack, network, log } = options;
-  for (const { Id } of await containersOf(docker, stack, `${labels.role}=anycast`)) await removeContainer(docker, Id);
-  const image = await anycastImage(docker, log);
-  const container = await docker.createContainer({
+/** Resolves when visitors are let in. From then on a door that ends is opened again. */
+export const startAnycast = (options: AnycastOptions): Promise<Closable> =>
+  keepRunning((ended) => openDoor(options, ended), {
+    clock: options.clock,
+    ended: () => options.log("anycast: the container with the anycast addresses has ended. It is started again."),
+    failed: (error, nextMs) =>
+      options.log(
+        `anycast: not started again, containers do not reach anycast addresses: ${engineReason(error)} The next try is in ${nextMs / 1000} s.`,
+      ),
+  });
+
+async function openDoor(
+  { docker, stack, network, listeners, log }: AnycastOptions,
+  ended: () => void,
+): Promise<Closable> {
+  const over = new AbortController();
+  const door = await startAttached({
+    docker,
+    stack,
     name: `${stack}-anycast`,
-    Image: image,
-    Cmd: [anycastRange, `:${linkPort}`, ...visited],
-    Labels: { [labels.stack]: stack, [labels.role]: "anycast" },
-    // Its standard input ends when local Fly goes, however that ends, and it with it.
-    OpenStdin: true,
-    StdinOnce: true,
-    AttachStdin: true,
-    AttachStdout: true,
-    AttachStderr: true,
-    ExposedPorts: { [`${linkPort}/tcp`]: {} },
-    HostConfig: {
-      AutoRemove: true,
-      NetworkMode: network,
-      PortBindings: { [`${linkPort}/tcp`]: [{ HostIp: "127.0.0.1", HostPort: "0" }] },
-      ReadonlyRootfs: true,
-      CapDrop: ["ALL"],
-      CapAdd: ["NET_ADMIN", "NET_BIND_SERVICE"],
-      SecurityOpt: ["no-new-privileges"],
-      Memory: 32 * 1024 * 1024,
-      LogConfig: { Type: "json-file", Config: { "max-size": "1m", "max-file": "1" } },
-    },
-    NetworkingConfig: {
-      EndpointsConfig: { [network]: { IPAMConfig: { IPv4Address: await doorAddress(docker, network) } } },
+    role: "anycast",
+    image: await anycastImage(docker, log),
+    command: [anycastRange, `:${linkPort}`, ...visited],
+    network,
+    addresses: { IPv4Address: await doorAddress(docker, network) },
+    publish: linkPort,
+    follow,
+    ended() {
+      over.abort();
+      ended();
     },
   });
-  try {
-    const stream = (await container.attach({
-      stream: true,
-      hijack: true,
-      stdin: true,
-      stdout: true,
-      stderr: true,
-    })) as unknown as Duplex;
-    stream.on("error", () => {}); // told by its end
-    const ready = untilReady(stream);
-    await container.start();
-    await ready;
-    const { NetworkSettings } = await container.inspect();
-    const port = Number(NetworkSettings.Ports[`${linkPort}/tcp`]?.[0]?.HostPort);
-    const links = keepLinks(port, options);
-    return {
-      async close() {
-        links.close();
-        stream.destroy();
-        await removeContainer(docker, container.id);
-      },
-    };
-  } catch (error) {
-    await removeContainer(docker, container.id).catch(() => {}); // the first failure is the one to tell
-    throw error;
-  }
+  keepLinks(door.hostPort ?? 0, listeners, over.signal);
+  return {
+    async close() {
+      over.abort();
+      await door.close();
+    },
+  };
 }
 
-async function untilReady(stream: Duplex): Promise<void> {
+async function follow(stream: Duplex, ready: () => void): Promise<string> {
   let said = "";
-  const ready = Promise.withResolvers<void>();
-  const reading = (async () => {
+  try {
     for await (const { bytes } of frames(stream)) {
       said = `${said}${bytes}`.slice(-1000);
-      if (said.includes("door: ready")) ready.resolve();
+      if (said.includes("door: ready")) ready();
     }
-  })();
-  reading
-    .catch(() => undefined) // the engine has let go of it
-    .then(() => ready.reject(new Error(`it ended${said === "" ? "" : `, and said: ${said.trim()}`}`)));
-  return ready.promise;
+  } catch {
+    // The engine has let go of it.
+  }
+  return said.trim();
 }
 
-/** Keeps connections to the door at hand. Each is a visitor's once it has said which address was visited. */
-function keepLinks(port: number, { listeners }: Pick<AnycastOptions, "listeners">) {
+/** Keeps connections to the door at hand until `over`. Each is a visitor's once it has said which address was visited. */
+function keepLinks(port: number, listeners: AnycastOptions["listeners"], over: AbortSignal): void {
   const open = new Set<Socket>();
-  let closed = false;
   const openOne = (): void => {
-    if (closed) return;
+    if (over.aborted) return;
     let taken = false;
     const link = connect({ host: "127.0.0.1", port, allowHalfOpen: true, noDelay: true });
     open.add(link);
     link.on("error", () => {}); // told by its end
     link.once("close", () => {
       open.delete(link);
-      if (!taken && !closed) setTimeout(openOne, retryMs).unref();
+      if (!taken && !over.aborted) setTimeout(openOne, retryMs).unref();
     });
     let head = Buffer.alloc(0);
     const read = (chunk: Buffer): void => {
@@ -162,12 +134,9 @@ function keepLinks(port: number, { listeners }: Pick<AnycastOptions, "listeners"
     link.pipe(inward).pipe(link);
   };
   for (let n = 0; n < spareLinks; n++) openOne();
-  return {
-    close() {
-      closed = true;
-      for (const link of open) link.destroy();
-    },
-  };
+  over.addEventListener("abort", () => {
+    for (const link of open) link.destroy();
+  });
 }
 
 /** The listener of an address that was visited, such as 203.0.113.1:80; one that is the door's own stands for the first app's. Pure. */

@@ -1,15 +1,9 @@
 /** The image of the homelab, built from the project's own folders: the PoPs' programs, the product's feeder, and what is local alone. */
-import { globSync, statSync } from "node:fs";
-import { join } from "node:path";
 import type Docker from "dockerode";
-import { buildImage, builtImage } from "../docker-image.ts";
-import { projectDir } from "../paths.ts";
-
-const dockerfile = "local/homelab/Dockerfile";
+import { buildImage, builtImage, projectBuild } from "../docker-image.ts";
 
 /** What its Dockerfile copies. Programs that PoPs have as well are taken from their folders, so that each has one version. */
 const sources = [
-  dockerfile,
   "image/build/**",
   "image/programs/{tailscale,process-compose}/**",
   "homelab/certbot-to-vault/certbot-to-vault",
@@ -25,16 +19,8 @@ export interface HomelabBuild {
 
 /** @returns the image's id. */
 export const homelabImage = ({ docker, target, log }: HomelabBuild): Promise<string> =>
-  buildImage(docker, { ...buildOf(target), log });
+  buildImage(docker, { ...projectBuild("homelab", sources, target), log });
 
 /** Whether nothing would be compiled. */
 export const homelabIsBuilt = async (docker: Docker): Promise<boolean> =>
-  (await builtImage(docker, buildOf())) !== undefined;
-
-const buildOf = (target?: string) => ({
-  tag: `fly-pops-homelab:${target ?? "local"}`,
-  context: projectDir,
-  files: globSync(sources, { cwd: projectDir }).filter((file) => statSync(join(projectDir, file)).isFile()),
-  dockerfile,
-  ...(target === undefined ? {} : { target }),
-});
+  (await builtImage(docker, projectBuild("homelab", sources))) !== undefined;

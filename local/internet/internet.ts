@@ -1,22 +1,20 @@
 /** What the first page needs of the Internet, beside the edge: a web server at an address, and a certificate authority (ACME). */
-import { globSync } from "node:fs";
 import { get } from "node:https";
 import { text } from "node:stream/consumers";
 import { setTimeout } from "node:timers/promises";
 import type Docker from "dockerode";
 import { doorAddress } from "../anycast/anycast.ts";
 import { containersOf, ensureNetwork, labels, removeContainer } from "../docker-engine.ts";
-import { buildImage } from "../docker-image.ts";
+import { buildImage, projectBuild } from "../docker-image.ts";
 import { ensureService, type RunningService } from "../docker-service.ts";
 import { keepWritten, readIfThere } from "../files.ts";
 import { ask } from "../homelab/homelab.ts";
-import { paths, projectDir } from "../paths.ts";
+import { paths } from "../paths.ts";
 
 /** Names by which PoPs know what is here; the stack file of the local stack has them too. */
 export const names = { authority: "authority.example.test", origin: "origin.example.test" } as const;
 
-const dockerfile = "local/internet/Dockerfile";
-const sources = ["image/build/*", "local/homelab/origin/*", "local/internet/{Dockerfile,authority,pebble.json}"];
+const sources = ["image/build/*", "local/homelab/origin/*", "local/internet/{authority,pebble.json}"];
 
 /** Of pebble, where its root is asked for. */
 const managementPort = 15_000;
@@ -34,14 +32,7 @@ export interface InternetOptions {
 /** Resolves when the authority answers, and its certificate is in the file that the stack file names. What runs already is taken as it is. */
 export async function startInternet({ docker, stack, network, log }: InternetOptions): Promise<void> {
   const image = (target: string): Promise<string> =>
-    buildImage(docker, {
-      tag: `fly-pops-${target}:local`,
-      target,
-      context: projectDir,
-      files: globSync(sources, { cwd: projectDir }),
-      dockerfile,
-      log,
-    });
+    buildImage(docker, { ...projectBuild("internet", sources, target), log });
   await ensureNetwork(docker, stack, network);
   const on = (alias: string) => ({ name: network, alias });
   const origin = async () =>

@@ -1,15 +1,14 @@
 /** The name server of one private network, as a container of ours on it: main.go says what it does, this what local Fly has to do with it. */
-import { globSync } from "node:fs";
 import type { Duplex } from "node:stream";
 import type Docker from "dockerode";
-import { containersOf, labels, removeContainer } from "../docker-engine.ts";
-import { buildImage } from "../docker-image.ts";
+import { startAttached } from "../attached.ts";
+import { labels, removeContainer } from "../docker-engine.ts";
+import { buildImage, projectBuild } from "../docker-image.ts";
 import { frames } from "../docker-output.ts";
 import type { Runner } from "../fly/runner.ts";
-import { projectDir } from "../paths.ts";
+import type { Closable } from "../keep-running.ts";
 
-const dockerfile = "local/resolver/Dockerfile";
-const sources = ["image/build/*", "local/resolver/{Dockerfile,boot,go.mod,*.go}"];
+const sources = ["image/build/*", "local/resolver/{boot,go.mod,*.go}"];
 
 export interface ResolverOptions {
   docker: Docker;
@@ -27,79 +26,28 @@ export interface ResolverOptions {
   ended: () => void;
 }
 
+/** Without a target. */
+export const resolverTag = projectBuild("resolver", []).tag;
+
 /** @returns the image's id. `target`: stage of the Dockerfile, for tests. */
 export const resolverImage = (docker: Docker, log: (line: string) => void, target?: string): Promise<string> =>
-  buildImage(docker, {
-    tag: `fly-pops-resolver:${target ?? "local"}`,
-    ...(target === undefined ? {} : { target }),
-    context: projectDir,
-    files: globSync(sources, { cwd: projectDir }),
-    dockerfile,
-    log,
-  });
+  buildImage(docker, { ...projectBuild("resolver", sources, target), log });
 
-/** Started anew each time: it ends with the connection to local Fly, and keeps nothing. */
-export async function startResolver(options: ResolverOptions): Promise<{ close(): Promise<void> }> {
-  const { docker, stack, network, address, ipv4, outward, image } = options;
-  const name = `${network}-resolver`;
-  for (const { Id, Names } of await containersOf(docker, stack, `${labels.role}=resolver`))
-    if (Names.includes(`/${name}`)) await removeContainer(docker, Id);
-  const container = await docker.createContainer({
-    name,
-    Image: image,
-    Cmd: [ipv4],
-    Labels: { [labels.stack]: stack, [labels.role]: "resolver" },
-    // Its standard input ends when local Fly goes, however that ends, and it with it.
-    OpenStdin: true,
-    StdinOnce: true,
-    AttachStdin: true,
-    AttachStdout: true,
-    AttachStderr: true,
-    HostConfig: {
-      AutoRemove: true,
-      NetworkMode: network,
-      ReadonlyRootfs: true,
-      CapDrop: ["ALL"],
-      CapAdd: ["NET_ADMIN", "NET_BIND_SERVICE"],
-      SecurityOpt: ["no-new-privileges"],
-      Memory: 32 * 1024 * 1024,
-      LogConfig: { Type: "json-file", Config: { "max-size": "1m", "max-file": "1" } },
-    },
-    NetworkingConfig: { EndpointsConfig: { [network]: { IPAMConfig: { IPv4Address: ipv4, IPv6Address: address } } } },
+export function startResolver(options: ResolverOptions): Promise<Closable> {
+  const { docker, stack, network, address, ipv4, outward, image, ended } = options;
+  return startAttached({
+    docker,
+    stack,
+    name: `${network}-resolver`,
+    role: "resolver",
+    image,
+    command: [ipv4],
+    network,
+    addresses: { IPv4Address: ipv4, IPv6Address: address },
+    outward,
+    follow: (stream, ready) => relay(stream, options, ready),
+    ended,
   });
-  /** Its end is our doing, or told by another way. */
-  let expected = true;
-  try {
-    await docker.getNetwork(outward).connect({ Container: container.id });
-    const stream = (await container.attach({
-      stream: true,
-      hijack: true,
-      stdin: true,
-      stdout: true,
-      stderr: true,
-    })) as unknown as Duplex;
-    stream.on("error", () => {}); // told by its end
-    const ready = Promise.withResolvers<void>();
-    const over = relay(stream, options, ready.resolve).then((said) => {
-      ready.reject(new Error(`it ended${said === "" ? "" : `, and said: ${said}`}`));
-      if (!expected) options.ended();
-    });
-    ready.promise.catch(() => {});
-    await container.start();
-    await ready.promise;
-    expected = false;
-    return {
-      async close() {
-        expected = true;
-        stream.destroy();
-        await removeContainer(docker, container.id);
-        await over;
-      },
-    };
-  } catch (error) {
-    await removeContainer(docker, container.id).catch(() => {}); // the first failure is the one to tell
-    throw error;
-  }
 }
 
 /**

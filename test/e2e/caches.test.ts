@@ -26,11 +26,11 @@ const listed = async (...ids: string[]) => (await docker.listImages()).filter(({
 test("what was built here is known as such, and removed with all its names", async () => {
   const id = await build("removed");
   await docker.getImage(id).tag({ repo: "fly-pops-caches-test", tag: "another" });
-  const ours = imagesOf(await listed(id), undefined);
+  const ours = imagesOf(await listed(id), []);
   expect(ours.map(({ RepoTags }) => RepoTags?.toSorted())).toEqual([
     ["fly-pops-caches-test:another", "fly-pops-caches-test:removed"],
   ]);
-  expect(await removeImages(docker, ours)).toBeGreaterThanOrEqual(0);
+  await removeImages(docker, ours);
   expect(await listed(id)).toEqual([]);
 });
 

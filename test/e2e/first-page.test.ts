@@ -84,15 +84,32 @@ test("what the file of roots has are roots", async () => {
   );
 });
 
-test("PoPs reach their own app by its anycast address, as an authority does", async () => {
-  const place = await popContainer(it, "ewr-1");
+/** A page of the app by its anycast address, which is 404. */
+function ownUrl(): string {
   const address = it
     .daemon()
     .listeners.map(({ ip }) => ip)
     .find((ip) => !ip.includes(":"));
-  const url = `http://${address}/.well-known/acme-challenge/nobody-has-it`;
-  const asked = ["wget", "-q", "-O", "-", "-T", "10", "--header", `Host: ${host}`, url];
+  return `http://${address}/.well-known/acme-challenge/nobody-has-it`;
+}
+
+test("PoPs reach their own app by its anycast address, as an authority does", async () => {
+  const place = await popContainer(it, "ewr-1");
+  const asked = ["wget", "-q", "-O", "-", "-T", "10", "--header", `Host: ${host}`, ownUrl()];
   await expect(place.exec(asked)).rejects.toThrow("404");
+});
+
+test("a door to the anycast addresses that was lost is opened again, and the daemon's log says so", async () => {
+  const door = async () => (await containersOf(docker, stackOf(it), `${labels.role}=anycast`))[0];
+  const lost = await door();
+  await docker.getContainer(lost?.Id ?? "").kill();
+  const log = () => it.read(".cache/local/daemon.log");
+  await expect.poll(log, { timeout: 20_000 }).toContain("anycast addresses has ended. It is started again.");
+  await expect.poll(async () => (await door())?.State, { timeout: 20_000 }).toBe("running");
+  expect((await door())?.Id).not.toBe(lost?.Id);
+  const place = await popContainer(it, "ewr-1");
+  const asked = ["wget", "-q", "-O", "-", "-T", "10", "--header", `Host: ${host}`, ownUrl()];
+  await expect.poll(() => place.exec(asked).catch(String), { timeout: 20_000 }).toContain("404");
 });
 
 test("the door to the anycast addresses is formatted and vetted", async () => {
@@ -138,6 +155,8 @@ test("down leaves nothing", async () => {
   expect((await docker.listVolumes(ours())).Volumes).toEqual([]);
   expect(await docker.listNetworks(ours())).toEqual([]);
   expect(existsSync(join(it.dir, ".cache", "local"))).toBe(false);
+  // What `down --all` knows the images that stay by.
+  expect(it.read(".cache/local-registries")).toMatch(/^127\.0\.0\.1:\d+\n$/);
 });
 
 test("without a site that holds without a homelab, that is said before anything is started", async () => {

@@ -1,7 +1,19 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { expect, test } from "vitest";
-import { bytesInWords, type CacheRecord, commandsOf, type ImageRow, imagesOf, recordsOf } from "../../local/caches.ts";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import {
+  bytesInWords,
+  type CacheRecord,
+  commandsOf,
+  type ImageRow,
+  imagesOf,
+  knownRegistries,
+  recordsOf,
+  rememberRegistry,
+  sizeOf,
+} from "../../local/caches.ts";
+import { paths } from "../../local/paths.ts";
 
 test.each([
   [0, "0 B"],
@@ -12,6 +24,24 @@ test.each([
   [17_940_000_000, "18 GB"],
 ])("%d bytes are %s", (bytes, words) => {
   expect(bytesInWords(bytes)).toBe(words);
+});
+
+test("the size of a folder is that of all its files, with names that begin with a dot, and of nothing that links lead to", () => {
+  const folder = mkdtempSync(join(tmpdir(), "fly-pops-size-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  mkdirSync(join(folder, ".bin", "deep"), { recursive: true });
+  for (const [name, bytes] of [
+    ["a", 1],
+    [".record.json", 20],
+    [".bin/b", 300],
+    [".bin/deep/.c", 4000],
+  ] as const)
+    writeFileSync(join(folder, name), Buffer.alloc(bytes));
+  symlinkSync("a", join(folder, "link"));
+  symlinkSync("..", join(folder, ".bin", "up"));
+  expect(sizeOf(folder)).toBe(4321);
+  expect(sizeOf(join(folder, "a"))).toBe(1);
+  expect(sizeOf(join(folder, "none"))).toBe(0);
 });
 
 test("a Dockerfile's commands are as BuildKit tells them: joined, without mounts and comments", () => {
@@ -81,6 +111,18 @@ test("images count that were built here, or for this stack's registry", () => {
     image("another stack's pop", { RepoTags: ["127.0.0.1:50550/fly-pops-local:pop-1"] }),
     image("nobody's", { RepoTags: [], RepoDigests: [] }),
   ];
-  expect(imagesOf(images, "127.0.0.1:5055").map(({ Id }) => Id)).toEqual(["built", "pop", "pop without a tag"]);
-  expect(imagesOf(images, undefined).map(({ Id }) => Id)).toEqual(["built"]);
+  const ids = (...registries: string[]) => imagesOf(images, registries).map(({ Id }) => Id);
+  expect(ids("127.0.0.1:5055")).toEqual(["built", "pop", "pop without a tag"]);
+  expect(ids("127.0.0.1:4999", "127.0.0.1:50550")).toEqual(["built", "another stack's pop"]);
+  expect(ids()).toEqual(["built"]);
+});
+
+test("registries are known from all starts, and outlive `down`, as the images do", () => {
+  expect(relative(paths.root, paths.registries)).toMatch(/^\.\./);
+  const folder = mkdtempSync(join(tmpdir(), "fly-pops-registries-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  Object.assign(paths, { registries: join(folder, "registries") });
+  expect(knownRegistries()).toEqual([]);
+  for (const port of [5055, 5056, 5055]) rememberRegistry(`127.0.0.1:${port}`);
+  expect(knownRegistries()).toEqual(["127.0.0.1:5055", "127.0.0.1:5056"]);
 });

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import {
   aheadText,
   expectedMs,
@@ -6,9 +6,13 @@ import {
   kindOf,
   leftMs,
   leftText,
+  rememberTime,
   type Times,
   timesWith,
 } from "../../local/estimates.ts";
+
+// Below a file, where no folder can be.
+vi.mock("../../local/paths.ts", () => ({ paths: { times: `${import.meta.filename}/times.json` } }));
 
 test.each([
   [0, "1 s"],
@@ -74,7 +78,16 @@ test("nothing is said of what nobody knows, or of what is over at once", () => {
 });
 
 test("a start is of the kind of what is there", () => {
-  expect(kindOf({ compiled: false, deployed: false })).toBe("compile");
-  expect(kindOf({ compiled: true, deployed: false })).toBe("create");
-  expect(kindOf({ compiled: true, deployed: true })).toBe("update");
+  expect(kindOf({ services: false, homelab: "not asked for", deployed: false })).toBe("compile");
+  expect(kindOf({ services: true, homelab: "not asked for", deployed: false })).toBe("create");
+  expect(kindOf({ services: true, homelab: true, deployed: false })).toBe("create");
+  expect(kindOf({ services: true, homelab: true, deployed: true })).toBe("update");
+});
+
+test("a start with a homelab after one without compiles, as the homelab has yet to be", () => {
+  expect(kindOf({ services: true, homelab: false, deployed: false })).toBe("compile");
+});
+
+test("a time that cannot be written down fails nothing", () => {
+  expect(() => rememberTime("create", "page", 5)).not.toThrow();
 });

@@ -57,6 +57,48 @@ test("an origin that is not in the tailnet stays as it is", () => {
   expect(withoutHomelab({ ...local, "fly-pops:sites": [site] }, origin)).toMatchObject({ "fly-pops:sites": [site] });
 });
 
+const [home, other, outside] = ["http://home.tail.internal:8080", "http://other.tail.internal", "http://192.0.2.7:80"];
+
+test.each<[string, object, object]>([
+  ["one of a list", { origin: [outside, home] }, { origin: [outside, origin] }],
+  ["all of a list, which names none twice", { origin: [home, other] }, { origin: [origin] }],
+  ["a list outside", { origin: [outside] }, { origin: [outside] }],
+  [
+    "those of rules by path, and nothing else of them",
+    {
+      origin: home,
+      paths: [
+        { path: "/a/", origin: home },
+        { path: "/b/", origin: [other, outside] },
+        { path: "/c/", deny: true },
+      ],
+    },
+    {
+      origin,
+      paths: [
+        { path: "/a/", origin },
+        { path: "/b/", origin: [origin, outside] },
+        { path: "/c/", deny: true },
+      ],
+    },
+  ],
+  ["a domain that only ends alike", { origin: "http://hometail.internal" }, { origin: "http://hometail.internal" }],
+  ["what no origin is", { origin: ["", 7], paths: "x" }, { origin: ["", 7], paths: "x" }],
+  ["no origin", { files: "www" }, { files: "www" }],
+])("origins in the tailnet give way: %s", (_, written, kept) => {
+  const site = { host: "a.example.test", certificate: { from: "acme" } };
+  const { "fly-pops:sites": sites } =
+    withoutHomelab({ ...local, "fly-pops:sites": [{ ...site, ...written }] }, origin) ?? {};
+  expect(sites).toEqual([{ ...site, ...kept }]);
+});
+
+test("a site with several origins, and rules with their own, is one that the program takes", () => {
+  const paths = [{ path: "/api/", origin: [home, other] }];
+  const site = { host: "a.example.test", origin: [home, other], certificate: { from: "acme" }, paths };
+  const { image } = parseStackValues(withoutHomelab({ ...local, "fly-pops:sites": [site] }, origin) ?? {});
+  expect(image.sites).toMatchObject([{ origins: [origin], paths: [{ origins: [origin] }] }]);
+});
+
 test("SSH is of the tailnet, and goes with it", () => {
   const values = { ...local, "fly-pops:ssh": { authorizedKeys: ["ssh-ed25519 AAAA"] } };
   expect(withoutHomelab(values, origin)).toEqual(withoutHomelab(local, origin));
