@@ -12,34 +12,65 @@ import (
 // validationProblems may be due to a PoP that did not answer for a moment.
 var validationProblems = []string{acme.ProblemTypeConnection, acme.ProblemTypeIncorrectResponse}
 
-// authorize proves one name.
-func (o *orderFlow) authorize(ctx context.Context, location string) error {
-	authorization, err := o.ca.client.GetAuthorization(ctx, o.account, location)
-	if err != nil {
-		return o.ca.describe(err)
-	}
-	if authorization.Status == acme.StatusValid {
-		return nil
-	}
-	for _, challenge := range authorization.Challenges {
-		if challenge.Type != o.config.challengeType() {
+// openChallenge is how one name is to be proved.
+type openChallenge struct {
+	authorization acme.Authorization
+	challenge     acme.Challenge
+}
+
+// authorize proves all names. The answers to all challenges are there before the authority looks for the first: a resolver that keeps the records of one TXT name
+// has those of all names that share it, such as example.org and *.example.org (https://github.com/letsencrypt/boulder/issues/5820).
+func (o *orderFlow) authorize(ctx context.Context, locations []string) error {
+	var open []openChallenge
+	for _, location := range locations {
+		authorization, err := o.ca.client.GetAuthorization(ctx, o.account, location)
+		if err != nil {
+			return o.ca.describe(err)
+		}
+		if authorization.Status == acme.StatusValid {
 			continue
+		}
+		if authorization.Status != acme.StatusPending {
+			_, err := o.ca.client.PollAuthorization(ctx, o.account, authorization)
+			return o.challengeFailure(err, authorization)
+		}
+		challenge, err := o.challengeOf(authorization)
+		if err != nil {
+			return err
 		}
 		withdraw, err := o.answer(ctx, authorization, challenge)
 		if err != nil {
 			return err
 		}
 		defer withdraw()
-		// One that was begun before a restart is only waited for.
-		if authorization.Status == acme.StatusPending && challenge.Status == acme.StatusPending {
-			if _, err := o.ca.client.InitiateChallenge(ctx, o.account, challenge); err != nil {
-				return o.challengeFailure(err, authorization)
-			}
-		}
-		authorization, err = o.ca.client.PollAuthorization(ctx, o.account, authorization)
-		return o.challengeFailure(err, authorization)
+		open = append(open, openChallenge{authorization, challenge})
 	}
-	return lostOrderError{fmt.Errorf("%s: the authority offers no %s", authorization.IdentifierValue(), strings.ToUpper(o.config.challengeType()))}
+	for _, it := range open {
+		if err := o.prove(ctx, it); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// challengeOf an authorization, of the kind that is answered here.
+func (o *orderFlow) challengeOf(authorization acme.Authorization) (acme.Challenge, error) {
+	at := slices.IndexFunc(authorization.Challenges, func(it acme.Challenge) bool { return it.Type == o.config.challengeType() })
+	if at < 0 {
+		return acme.Challenge{}, lostOrderError{fmt.Errorf("%s: the authority offers no %s", authorization.IdentifierValue(), strings.ToUpper(o.config.challengeType()))}
+	}
+	return authorization.Challenges[at], nil
+}
+
+// prove has the authority look for an answer. A challenge that was begun before a restart is only waited for.
+func (o *orderFlow) prove(ctx context.Context, it openChallenge) error {
+	if it.challenge.Status == acme.StatusPending {
+		if _, err := o.ca.client.InitiateChallenge(ctx, o.account, it.challenge); err != nil {
+			return o.challengeFailure(err, it.authorization)
+		}
+	}
+	authorization, err := o.ca.client.PollAuthorization(ctx, o.account, it.authorization)
+	return o.challengeFailure(err, authorization)
 }
 
 // challengeFailure finds the reason, which the authority puts beside the challenge. An order with a name that was not proven is over.

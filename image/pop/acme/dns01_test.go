@@ -1,6 +1,7 @@
 package acme
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -218,5 +219,41 @@ func TestCAARecordsOfWildcards(t *testing.T) {
 		if (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
 			t.Errorf("%v, expected %q", err, says)
 		}
+	}
+}
+
+// Boulder validates one name after the other, and its resolver keeps what it found for the first (https://github.com/letsencrypt/boulder/issues/5820).
+func TestAllRecordsAreThereBeforeTheAuthorityLooks(t *testing.T) {
+	server := testdns.InProcess(t, testdns.Faults{})
+	it := byDNS(t, server, nil)
+	var found []string
+	it.authority.Fault(func(operation string, _ http.ResponseWriter, _ *http.Request) bool {
+		if operation == "challenge" && found == nil {
+			found = server.TXT(t, challengeName)
+		}
+		return false
+	})
+	it.mustRun()
+	if len(found) != 3 {
+		t.Errorf("at the first challenge there is %v", found)
+	}
+	if left := server.TXT(t, challengeName); !slices.Equal(left, []string{"of-another-pop"}) {
+		t.Errorf("left is %v", left)
+	}
+}
+
+// No resolver keeps a record for the next validation.
+func TestRecordsAreNotKept(t *testing.T) {
+	for name, start := range servers(t) {
+		t.Run(name, func(t *testing.T) {
+			server := start(t)
+			it := byDNS(t, server, nil)
+			if _, err := newDNSProver(*it.config.DNS, it.config.NameServer).prove(t.Context(), "_acme-challenge.new."+alias, "value"); err != nil {
+				t.Fatal(err)
+			}
+			if ttl := server.TTL(t, "_acme-challenge.new."+testdns.Zone); ttl != 0 {
+				t.Errorf("kept for %d seconds", ttl)
+			}
+		})
 	}
 }

@@ -34,10 +34,8 @@ func (o *orderFlow) run(ctx context.Context, saved *savedOrder) (*x509.Certifica
 		return nil, nil, err
 	}
 	if order.Status == acme.StatusPending {
-		for _, location := range order.Authorizations {
-			if err := o.authorize(ctx, location); err != nil {
-				return nil, nil, err
-			}
+		if err := o.authorize(ctx, order.Authorizations); err != nil {
+			return nil, nil, err
 		}
 		// What acmez's FinalizeOrder wants is "ready", whether or not it heard so.
 		order.Status = acme.StatusReady
