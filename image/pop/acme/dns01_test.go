@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mholt/acmez/v3/acme"
+
 	"fly-pops/pop/internal/testacme"
 	"fly-pops/pop/internal/testdns"
 )
@@ -184,6 +186,79 @@ func TestNameServersThatMisbehave(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A server that took the record may fail to say so: the record is taken away all the same.
+func TestARecordThatWasTakenWithoutAnAnswer(t *testing.T) {
+	server := testdns.InProcess(t, testdns.Faults{Unsigned: true})
+	it := byDNS(t, server, nil)
+	it.round()
+	if left := server.TXT(t, challengeName); !slices.Equal(left, []string{"of-another-pop"}) || server.Updates() == 0 {
+		t.Errorf("left is %v after %d updates", left, server.Updates())
+	}
+}
+
+// A process that was killed takes nothing away: the next one does, whatever became of the order meanwhile.
+func TestRecordsOfAProcessThatWasKilled(t *testing.T) {
+	for name, status := range map[string]string{"all proven": "", "not proven": "invalid"} {
+		t.Run(name, func(t *testing.T) {
+			server := testdns.InProcess(t, testdns.Faults{})
+			it := byDNS(t, server, nil)
+			it.authority.Problem("finalize", "serverInternal", 500, "")
+			it.round()
+			it.authority.Fault(nil)
+			// What the process that was killed had set.
+			for _, value := range it.recordsOfTheOrder() {
+				if _, err := newDNSProver(*it.config.DNS, it.config.NameServer).prove(t.Context(), challengeRecord(alias), value); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if found := server.TXT(t, challengeName); len(found) != 3 {
+				t.Fatalf("set is %v", found)
+			}
+			if status != "" {
+				it.authority.Change("read order", func(answer map[string]any) { answer["status"] = status })
+			}
+			it.clock = it.clock.Add(time.Hour)
+			it.start()
+			it.agent.ByDNS()
+			it.round()
+			if left := server.TXT(t, challengeName); !slices.Equal(left, []string{"of-another-pop"}) {
+				t.Errorf("left is %v", left)
+			}
+		})
+	}
+}
+
+// recordsOfTheOrder in progress.
+func (f *fixture) recordsOfTheOrder() (values []string) {
+	f.Helper()
+	saved := f.config.readOrder(f.config.Certificates[0])
+	ca, err := newAuthority(f.config, f.authority.Directory, f.now)
+	if err != nil {
+		f.Fatal(err)
+	}
+	account, err := f.config.account(f.Context(), ca)
+	if err != nil {
+		f.Fatal(err)
+	}
+	flow := &orderFlow{config: f.config, ca: ca, account: account}
+	order, err := ca.client.GetOrder(f.Context(), account, acme.Order{Location: saved.Location})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, location := range order.Authorizations {
+		authorization, err := ca.client.GetAuthorization(f.Context(), account, location)
+		if err != nil {
+			f.Fatal(err)
+		}
+		challenge, err := flow.challengeOf(authorization)
+		if err != nil {
+			f.Fatal(err)
+		}
+		values = append(values, challenge.DNS01KeyAuthorization())
+	}
+	return values
 }
 
 func TestDNSConfigMistakes(t *testing.T) {

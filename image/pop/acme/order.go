@@ -29,7 +29,11 @@ type orderFlow struct {
 
 // run returns the leaf and the PEM for nginx. What is in saved says where to begin.
 func (o *orderFlow) run(ctx context.Context, saved *savedOrder) (*x509.Certificate, []byte, error) {
+	isResumed := saved.Location != ""
 	order, err := o.start(ctx, saved)
+	if isResumed {
+		o.removeLeftRecords(ctx, order)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
