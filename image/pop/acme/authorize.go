@@ -9,8 +9,12 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 )
 
-// validationProblems may be due to a PoP that did not answer for a moment.
-var validationProblems = []string{acme.ProblemTypeConnection, acme.ProblemTypeIncorrectResponse}
+var (
+	// briefProblems may be due to a PoP that did not answer for a moment.
+	briefProblems = []string{acme.ProblemTypeConnection, acme.ProblemTypeIncorrectResponse}
+	// failedStatuses are those of an authorization that comes to nothing.
+	failedStatuses = []string{acme.StatusInvalid, acme.StatusExpired, acme.StatusRevoked, acme.StatusDeactivated}
+)
 
 // openChallenge is how one name is to be proved.
 type openChallenge struct {
@@ -82,15 +86,11 @@ func (o *orderFlow) challengeFailure(err error, authorization acme.Authorization
 	for _, challenge := range authorization.Challenges {
 		if challenge.Type == o.config.challengeType() && challenge.Error != nil {
 			problem := unproven(*challenge.Error)
-			failure := fmt.Errorf("%s: %w", name, o.ca.describe(problem))
-			if slices.Contains(validationProblems, problem.Type) {
-				failure = validationError{failure}
-			}
-			return lostOrderError{failure}
+			return lostOrderError{validationError{fmt.Errorf("%s: %w", name, o.ca.describe(problem)), slices.Contains(briefProblems, problem.Type)}}
 		}
 	}
-	if slices.Contains([]string{acme.StatusInvalid, acme.StatusExpired, acme.StatusRevoked, acme.StatusDeactivated}, authorization.Status) {
-		return lostOrderError{fmt.Errorf("%s: its authorization is %s, and the authority does not tell why", name, authorization.Status)}
+	if slices.Contains(failedStatuses, authorization.Status) {
+		return lostOrderError{validationError{fmt.Errorf("%s: its authorization is %s, and the authority does not tell why", name, authorization.Status), false}}
 	}
 	return o.ca.describe(err)
 }
@@ -101,4 +101,15 @@ func unproven(problem acme.Problem) acme.Problem {
 		problem.Type = acme.ProblemTypeIncorrectResponse
 	}
 	return problem
+}
+
+// invalidOrderReason is why an order that was taken up again is invalid: a name that was not proven while nobody looked counts like any other.
+func (o *orderFlow) invalidOrderReason(ctx context.Context, order acme.Order) error {
+	for _, location := range order.Authorizations {
+		authorization, err := o.ca.client.GetAuthorization(ctx, o.account, location)
+		if err == nil && slices.Contains(failedStatuses, authorization.Status) {
+			return o.challengeFailure(orderProblem(order), authorization)
+		}
+	}
+	return lostOrderError{o.ca.describe(orderProblem(order))}
 }

@@ -79,7 +79,7 @@ func (o *orderFlow) start(ctx context.Context, saved *savedOrder) (acme.Order, e
 		}
 		order.Location = saved.Location
 		if order.Status == acme.StatusInvalid {
-			return order, lostOrderError{o.ca.describe(orderProblem(order))}
+			return order, o.invalidOrderReason(ctx, order)
 		}
 		return order, nil
 	}
