@@ -86,7 +86,8 @@ func (o *orderFlow) challengeFailure(err error, authorization acme.Authorization
 	for _, challenge := range authorization.Challenges {
 		if challenge.Type == o.config.challengeType() && challenge.Error != nil {
 			problem := unproven(*challenge.Error)
-			return lostOrderError{validationError{fmt.Errorf("%s: %w", name, o.ca.describe(problem)), slices.Contains(briefProblems, problem.Type)}}
+			failure := fmt.Errorf("%s: %s", name, challengeText(problem, challenge.Type, name))
+			return lostOrderError{validationError{o.ca.withRetryAfter(failure), slices.Contains(briefProblems, problem.Type)}}
 		}
 	}
 	if slices.Contains(failedStatuses, authorization.Status) {

@@ -261,6 +261,35 @@ func (f *fixture) recordsOfTheOrder() (values []string) {
 	return values
 }
 
+// The authority sees another zone than this PoP.
+func TestARecordThatTheAuthorityDoesNotFind(t *testing.T) {
+	server := testdns.InProcess(t, testdns.Faults{})
+	it := byDNS(t, server, nil)
+	elsewhere := newFixture(t, func(options *testacme.Options) { options.DNS = testdns.InProcess(t, testdns.Faults{}).Address })
+	it.authority, it.config.Directories, it.config.CAFile = elsewhere.authority, elsewhere.config.Directories, elsewhere.config.CAFile
+	it.start()
+	it.agent.ByDNS()
+	it.round()
+	it.says("example.test: the authority does not find this PoP's TXT record of _acme-challenge.example.test, though the zone's name servers have it: "+
+		"look at the zone's delegation, and at DNSSEC: Correct value not found", 1)
+}
+
+func TestSentencesOfNamesThatWereNotProven(t *testing.T) {
+	for _, test := range []struct{ kind, challengeType, says string }{
+		{"dns", "dns-01", "does not find this PoP's TXT record of _acme-challenge.example.test, though"},
+		{"incorrectResponse", "dns-01", "does not find this PoP's TXT record of _acme-challenge.example.test, though"},
+		{"connection", "dns-01", "does not find this PoP's TXT record of _acme-challenge.example.test, though"},
+		{"caa", "dns-01", "its CAA records forbid this authority"},
+		{"dns", "http-01", "the authority cannot resolve the name: look at its A, AAAA and CAA records"},
+		{"connection", "http-01", "the authority does not reach port 80 of the name"},
+	} {
+		problem := acme.Problem{Type: acme.ProblemTypeNamespace + test.kind, Detail: "planted"}
+		if text := challengeText(problem, test.challengeType, "*."+alias); !strings.Contains(text, test.says) || !strings.HasSuffix(text, ": planted") {
+			t.Errorf("%s by %s: %q", test.kind, test.challengeType, text)
+		}
+	}
+}
+
 func TestDNSConfigMistakes(t *testing.T) {
 	good := DNS{Server: "ns1.example.test:53", Key: "pop", Algorithm: "hmac-sha256", SecretFile: "/run/secrets/acme.dns"}
 	for says, change := range map[string]func(*DNS) string{
