@@ -98,6 +98,8 @@ func (a *Agent) Round(ctx context.Context) time.Duration {
 		a.installCopies(cert)
 		if failure == nil {
 			a.maintain(ctx, cert)
+		} else {
+			a.lookForOthers(ctx, cert)
 		}
 		a.report(failure)
 		a.finishRequest(cert)

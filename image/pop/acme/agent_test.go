@@ -223,6 +223,99 @@ func TestHeld(t *testing.T) {
 			t.Error("held")
 		}
 	})
+	// The authority limits for days; the process begins anew meanwhile.
+	paused := func(f *fixture) {
+		f.authority.Problem("order", "rateLimited", 429, "122400")
+		f.round()
+		f.says("the authority's limit is reached", 1)
+		f.start()
+	}
+	// Rounds until it is put into service, and how long that takes.
+	untilService := func(f *fixture) (rounds int, after time.Duration) {
+		begin := f.clock
+		for range 20 {
+			pause := f.round()
+			rounds++
+			if !f.status.Held {
+				return rounds, f.clock.Sub(begin)
+			}
+			f.clock = f.clock.Add(pause)
+		}
+		return 0, 0
+	}
+	for name, stop := range map[string]func(*fixture){
+		"a pause from before a restart": paused,
+		"memory stands in for the volume": func(f *fixture) {
+			f.write("volume", "cannot write to the volume at /var: read-only; memory stands in for it\n")
+		},
+		"an order in progress from before a restart": func(f *fixture) {
+			f.authority.Problem("finalize", "serverInternal", 500, "")
+			f.round()
+			order := f.config.readOrder(f.config.Certificates[0])
+			order.RetryAt = nil
+			if err := f.config.save(f.config.orderFile(f.config.Certificates[0]), order); err != nil {
+				f.Fatal(err)
+			}
+			f.start()
+		},
+	} {
+		t.Run(name+", nobody else serves", func(t *testing.T) {
+			f := newFixture(t)
+			stop(f)
+			reaches(f, reachElsewhere, elsewhereErr)
+			if rounds, _ := untilService(f); rounds != 1 {
+				t.Errorf("in service after %d rounds", rounds)
+			}
+			if strings.Contains(f.own().Error, elsewhereErr.Error()) {
+				t.Errorf("says %q of what keeps nothing from being ordered", f.own().Error)
+			}
+		})
+		t.Run(name+", nobody at port 80", func(t *testing.T) {
+			f := newFixture(t)
+			stop(f)
+			reaches(f, reachUnanswered, closed)
+			if rounds, after := untilService(f); rounds != confirmingChecks || after > time.Minute {
+				t.Errorf("in service after %d rounds, %v", rounds, after)
+			}
+		})
+		t.Run(name+", others serve, and then no more", func(t *testing.T) {
+			f := newFixture(t)
+			stop(f)
+			reaches(f, reachViaPeer, nil)
+			looks, begin := 0, f.clock
+			check := f.agent.checkName
+			f.agent.checkName = func(ctx context.Context, name string) (Reach, error) { looks++; return check(ctx, name) }
+			for f.clock.Before(begin.Add(20 * time.Minute)) {
+				pause := f.round()
+				if !f.status.Held {
+					t.Fatal("put into service")
+				}
+				f.clock = f.clock.Add(pause)
+			}
+			if looks/len(f.config.Certificates[0].Names) > 12 {
+				t.Errorf("%d looks in twenty minutes", looks)
+			}
+			reaches(f, reachElsewhere, elsewhereErr)
+			if _, after := untilService(f); f.status.Held || after > maxCheckPause {
+				t.Errorf("held %v after %v", f.status.Held, after)
+			}
+		})
+	}
+	t.Run("nothing is ordered, and whether others serve is not known", func(t *testing.T) {
+		f := newFixture(t)
+		f.write("volume", "memory stands in for it\n")
+		reaches(f, reachUnknown, errors.New("cannot be resolved"))
+		if rounds, after := untilService(f); rounds != confirmingChecks || after > time.Minute {
+			t.Errorf("in service after %d rounds, %v", rounds, after)
+		}
+	})
+	t.Run("the clock is off", func(t *testing.T) {
+		f := newFixture(t)
+		f.clock = time.Unix(60, 0)
+		if f.round(); f.status.Held {
+			t.Error("held")
+		}
+	})
 	t.Run("a volume with a certificate from before", func(t *testing.T) {
 		f := newFixture(t)
 		f.mustRun()
@@ -250,8 +343,8 @@ func TestRecordsThatAreBroken(t *testing.T) {
 			f.start()
 			if name == "half of one" {
 				f.mustRun()
-				if orders := f.authority.Count("order"); orders != 0 {
-					t.Errorf("%d orders", orders)
+				if orders := f.authority.Count("order"); orders != 0 || f.status.Held {
+					t.Errorf("%d orders, held %v", orders, f.status.Held)
 				}
 				return
 			}

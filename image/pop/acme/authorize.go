@@ -9,37 +9,72 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 )
 
-// validationProblems may be due to a PoP that did not answer for a moment.
-var validationProblems = []string{acme.ProblemTypeConnection, acme.ProblemTypeIncorrectResponse}
+var (
+	// briefProblems may be due to a PoP that did not answer for a moment.
+	briefProblems = []string{acme.ProblemTypeConnection, acme.ProblemTypeIncorrectResponse}
+	// failedStatuses are those of an authorization that comes to nothing.
+	failedStatuses = []string{acme.StatusInvalid, acme.StatusExpired, acme.StatusRevoked, acme.StatusDeactivated}
+)
 
-// authorize proves one name.
-func (o *orderFlow) authorize(ctx context.Context, location string) error {
-	authorization, err := o.ca.client.GetAuthorization(ctx, o.account, location)
-	if err != nil {
-		return o.ca.describe(err)
-	}
-	if authorization.Status == acme.StatusValid {
-		return nil
-	}
-	for _, challenge := range authorization.Challenges {
-		if challenge.Type != o.config.challengeType() {
+// openChallenge is how one name is to be proved.
+type openChallenge struct {
+	authorization acme.Authorization
+	challenge     acme.Challenge
+}
+
+// authorize proves all names. The answers to all challenges are there before the authority looks for the first: a resolver that keeps the records of one TXT name
+// has those of all names that share it, such as example.org and *.example.org (https://github.com/letsencrypt/boulder/issues/5820).
+func (o *orderFlow) authorize(ctx context.Context, locations []string) error {
+	var open []openChallenge
+	for _, location := range locations {
+		authorization, err := o.ca.client.GetAuthorization(ctx, o.account, location)
+		if err != nil {
+			return o.ca.describe(err)
+		}
+		if authorization.Status == acme.StatusValid {
 			continue
+		}
+		if authorization.Status != acme.StatusPending {
+			_, err := o.ca.client.PollAuthorization(ctx, o.account, authorization)
+			return o.challengeFailure(err, authorization)
+		}
+		challenge, err := o.challengeOf(authorization)
+		if err != nil {
+			return err
 		}
 		withdraw, err := o.answer(ctx, authorization, challenge)
 		if err != nil {
 			return err
 		}
 		defer withdraw()
-		// One that was begun before a restart is only waited for.
-		if authorization.Status == acme.StatusPending && challenge.Status == acme.StatusPending {
-			if _, err := o.ca.client.InitiateChallenge(ctx, o.account, challenge); err != nil {
-				return o.challengeFailure(err, authorization)
-			}
-		}
-		authorization, err = o.ca.client.PollAuthorization(ctx, o.account, authorization)
-		return o.challengeFailure(err, authorization)
+		open = append(open, openChallenge{authorization, challenge})
 	}
-	return lostOrderError{fmt.Errorf("%s: the authority offers no %s", authorization.IdentifierValue(), strings.ToUpper(o.config.challengeType()))}
+	for _, it := range open {
+		if err := o.prove(ctx, it); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// challengeOf an authorization, of the kind that is answered here.
+func (o *orderFlow) challengeOf(authorization acme.Authorization) (acme.Challenge, error) {
+	at := slices.IndexFunc(authorization.Challenges, func(it acme.Challenge) bool { return it.Type == o.config.challengeType() })
+	if at < 0 {
+		return acme.Challenge{}, lostOrderError{fmt.Errorf("%s: the authority offers no %s", authorization.IdentifierValue(), strings.ToUpper(o.config.challengeType()))}
+	}
+	return authorization.Challenges[at], nil
+}
+
+// prove has the authority look for an answer. A challenge that was begun before a restart is only waited for.
+func (o *orderFlow) prove(ctx context.Context, it openChallenge) error {
+	if it.challenge.Status == acme.StatusPending {
+		if _, err := o.ca.client.InitiateChallenge(ctx, o.account, it.challenge); err != nil {
+			return o.challengeFailure(err, it.authorization)
+		}
+	}
+	authorization, err := o.ca.client.PollAuthorization(ctx, o.account, it.authorization)
+	return o.challengeFailure(err, authorization)
 }
 
 // challengeFailure finds the reason, which the authority puts beside the challenge. An order with a name that was not proven is over.
@@ -51,15 +86,12 @@ func (o *orderFlow) challengeFailure(err error, authorization acme.Authorization
 	for _, challenge := range authorization.Challenges {
 		if challenge.Type == o.config.challengeType() && challenge.Error != nil {
 			problem := unproven(*challenge.Error)
-			failure := fmt.Errorf("%s: %w", name, o.ca.describe(problem))
-			if slices.Contains(validationProblems, problem.Type) {
-				failure = validationError{failure}
-			}
-			return lostOrderError{failure}
+			failure := fmt.Errorf("%s: %s", name, challengeText(problem, challenge.Type, name))
+			return lostOrderError{validationError{o.ca.withRetryAfter(failure), slices.Contains(briefProblems, problem.Type)}}
 		}
 	}
-	if slices.Contains([]string{acme.StatusInvalid, acme.StatusExpired, acme.StatusRevoked, acme.StatusDeactivated}, authorization.Status) {
-		return lostOrderError{fmt.Errorf("%s: its authorization is %s, and the authority does not tell why", name, authorization.Status)}
+	if slices.Contains(failedStatuses, authorization.Status) {
+		return lostOrderError{validationError{fmt.Errorf("%s: its authorization is %s, and the authority does not tell why", name, authorization.Status), false}}
 	}
 	return o.ca.describe(err)
 }
@@ -70,4 +102,15 @@ func unproven(problem acme.Problem) acme.Problem {
 		problem.Type = acme.ProblemTypeIncorrectResponse
 	}
 	return problem
+}
+
+// invalidOrderReason is why an order that was taken up again is invalid: a name that was not proven while nobody looked counts like any other.
+func (o *orderFlow) invalidOrderReason(ctx context.Context, order acme.Order) error {
+	for _, location := range order.Authorizations {
+		authorization, err := o.ca.client.GetAuthorization(ctx, o.account, location)
+		if err == nil && slices.Contains(failedStatuses, authorization.Status) {
+			return o.challengeFailure(orderProblem(order), authorization)
+		}
+	}
+	return lostOrderError{o.ca.describe(orderProblem(order))}
 }

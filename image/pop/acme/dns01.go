@@ -66,8 +66,31 @@ func (o *orderFlow) answer(ctx context.Context, authorization acme.Authorization
 		o.tokens.add(challenge.Token, challenge.KeyAuthorization)
 		return func() { o.tokens.remove(challenge.Token) }, nil
 	}
-	record := "_acme-challenge." + strings.TrimPrefix(authorization.IdentifierValue(), "*.")
-	return newDNSProver(*o.config.DNS, o.config.NameServer).prove(ctx, record, challenge.DNS01KeyAuthorization())
+	return newDNSProver(*o.config.DNS, o.config.NameServer).prove(ctx, challengeRecord(authorization.IdentifierValue()), challenge.DNS01KeyAuthorization())
+}
+
+// challengeRecord is the name of the TXT record that proves a name; a wildcard's is that of its parent.
+func challengeRecord(name string) string { return "_acme-challenge." + strings.TrimPrefix(name, "*.") }
+
+// removeLeftRecords takes away what a process that ended left at the authorizations of its order, where these are final: nobody else would. Those that are pending
+// get their records again, and lose them with the order.
+func (o *orderFlow) removeLeftRecords(ctx context.Context, order acme.Order) {
+	if o.config.DNS == nil {
+		return
+	}
+	for _, location := range order.Authorizations {
+		authorization, err := o.ca.client.GetAuthorization(ctx, o.account, location)
+		if err != nil || authorization.Status == acme.StatusPending && order.Status == acme.StatusPending {
+			continue
+		}
+		challenge, err := o.challengeOf(authorization)
+		if err == nil {
+			err = newDNSProver(*o.config.DNS, o.config.NameServer).remove(ctx, challengeRecord(authorization.IdentifierValue()), challenge.DNS01KeyAuthorization())
+		}
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "pop: %v\n", err)
+		}
+	}
 }
 
 // ByDNS does without checks of names where records prove them: they need not lead here. A PoP waits for its first certificate then, as with a vault.
@@ -101,8 +124,47 @@ func newDNSProver(config DNS, nameServer string) *dnsProver {
 	}
 }
 
+// txtRecord is where the record of a challenge belongs, and who changes it.
+type txtRecord struct {
+	server            *dnsupdate.Server
+	zone, name, value string
+}
+
 // prove sets the record of a challenge and waits until every name server of the zone has it. What it returns takes it away again, whatever came of it.
 func (p *dnsProver) prove(ctx context.Context, record, value string) (remove func(), err error) {
+	it, err := p.place(ctx, record, value)
+	if err != nil {
+		return nil, err
+	}
+	// Also when ctx is done: a record that stays is no danger, but nobody would take it away.
+	remove = func() {
+		if err := it.remove(context.WithoutCancel(ctx)); err != nil {
+			fmt.Fprintf(os.Stderr, "pop: %v\n", err)
+		}
+	}
+	err = it.server.Add(ctx, it.zone, it.name, it.value)
+	if err == nil {
+		err = p.untilEverywhere(ctx, it.zone, it.name, it.value)
+	}
+	if err != nil {
+		// The server may have taken it though its answer did not arrive.
+		remove()
+		return nil, unavailableError{err}
+	}
+	return remove, nil
+}
+
+// remove the record of a challenge of a process that ended.
+func (p *dnsProver) remove(ctx context.Context, record, value string) error {
+	it, err := p.place(ctx, record, value)
+	if err != nil {
+		return err
+	}
+	return it.remove(ctx)
+}
+
+// place finds where the record of a challenge belongs.
+func (p *dnsProver) place(ctx context.Context, record, value string) (*txtRecord, error) {
 	secret, err := os.ReadFile(p.config.SecretFile)
 	if err != nil {
 		return nil, unavailableError{fmt.Errorf("the key for DNS: %w", err)}
@@ -121,22 +183,13 @@ func (p *dnsProver) prove(ctx context.Context, record, value string) (remove fun
 	if err != nil {
 		return nil, unavailableError{err}
 	}
-	if err := server.Add(ctx, zone, name, value); err != nil {
-		return nil, unavailableError{err}
-	}
-	remove = func() {
-		// Also when ctx is done: a record that stays is no danger, but nobody would take it away.
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		if err := server.Remove(last, zone, name, value); err != nil {
-			fmt.Fprintf(os.Stderr, "pop: %v\n", err)
-		}
-	}
-	if err := p.untilEverywhere(ctx, zone, name, value); err != nil {
-		remove()
-		return nil, unavailableError{err}
-	}
-	return remove, nil
+	return &txtRecord{server, zone, name, value}, nil
+}
+
+func (r *txtRecord) remove(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return r.server.Remove(ctx, r.zone, r.name, r.value)
 }
 
 // target is where CNAMEs lead: a zone that takes no updates may hand the one name over to another that does.

@@ -1,12 +1,15 @@
 package acme
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mholt/acmez/v3/acme"
 
 	"fly-pops/pop/internal/testacme"
 	"fly-pops/pop/internal/testdns"
@@ -185,6 +188,108 @@ func TestNameServersThatMisbehave(t *testing.T) {
 	}
 }
 
+// A server that took the record may fail to say so: the record is taken away all the same.
+func TestARecordThatWasTakenWithoutAnAnswer(t *testing.T) {
+	server := testdns.InProcess(t, testdns.Faults{Unsigned: true})
+	it := byDNS(t, server, nil)
+	it.round()
+	if left := server.TXT(t, challengeName); !slices.Equal(left, []string{"of-another-pop"}) || server.Updates() == 0 {
+		t.Errorf("left is %v after %d updates", left, server.Updates())
+	}
+}
+
+// A process that was killed takes nothing away: the next one does, whatever became of the order meanwhile.
+func TestRecordsOfAProcessThatWasKilled(t *testing.T) {
+	for name, status := range map[string]string{"all proven": "", "not proven": "invalid"} {
+		t.Run(name, func(t *testing.T) {
+			server := testdns.InProcess(t, testdns.Faults{})
+			it := byDNS(t, server, nil)
+			it.authority.Problem("finalize", "serverInternal", 500, "")
+			it.round()
+			it.authority.Fault(nil)
+			// What the process that was killed had set.
+			for _, value := range it.recordsOfTheOrder() {
+				if _, err := newDNSProver(*it.config.DNS, it.config.NameServer).prove(t.Context(), challengeRecord(alias), value); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if found := server.TXT(t, challengeName); len(found) != 3 {
+				t.Fatalf("set is %v", found)
+			}
+			if status != "" {
+				it.authority.Change("read order", func(answer map[string]any) { answer["status"] = status })
+			}
+			it.clock = it.clock.Add(time.Hour)
+			it.start()
+			it.agent.ByDNS()
+			it.round()
+			if left := server.TXT(t, challengeName); !slices.Equal(left, []string{"of-another-pop"}) {
+				t.Errorf("left is %v", left)
+			}
+		})
+	}
+}
+
+// recordsOfTheOrder in progress.
+func (f *fixture) recordsOfTheOrder() (values []string) {
+	f.Helper()
+	saved := f.config.readOrder(f.config.Certificates[0])
+	ca, err := newAuthority(f.config, f.authority.Directory, f.now)
+	if err != nil {
+		f.Fatal(err)
+	}
+	account, err := f.config.account(f.Context(), ca)
+	if err != nil {
+		f.Fatal(err)
+	}
+	flow := &orderFlow{config: f.config, ca: ca, account: account}
+	order, err := ca.client.GetOrder(f.Context(), account, acme.Order{Location: saved.Location})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, location := range order.Authorizations {
+		authorization, err := ca.client.GetAuthorization(f.Context(), account, location)
+		if err != nil {
+			f.Fatal(err)
+		}
+		challenge, err := flow.challengeOf(authorization)
+		if err != nil {
+			f.Fatal(err)
+		}
+		values = append(values, challenge.DNS01KeyAuthorization())
+	}
+	return values
+}
+
+// The authority sees another zone than this PoP.
+func TestARecordThatTheAuthorityDoesNotFind(t *testing.T) {
+	server := testdns.InProcess(t, testdns.Faults{})
+	it := byDNS(t, server, nil)
+	elsewhere := newFixture(t, func(options *testacme.Options) { options.DNS = testdns.InProcess(t, testdns.Faults{}).Address })
+	it.authority, it.config.Directories, it.config.CAFile = elsewhere.authority, elsewhere.config.Directories, elsewhere.config.CAFile
+	it.start()
+	it.agent.ByDNS()
+	it.round()
+	it.says("example.test: the authority does not find this PoP's TXT record of _acme-challenge.example.test, though the zone's name servers have it: "+
+		"look at the zone's delegation, and at DNSSEC: Correct value not found", 1)
+}
+
+func TestSentencesOfNamesThatWereNotProven(t *testing.T) {
+	for _, test := range []struct{ kind, challengeType, says string }{
+		{"dns", "dns-01", "does not find this PoP's TXT record of _acme-challenge.example.test, though"},
+		{"incorrectResponse", "dns-01", "does not find this PoP's TXT record of _acme-challenge.example.test, though"},
+		{"connection", "dns-01", "does not find this PoP's TXT record of _acme-challenge.example.test, though"},
+		{"caa", "dns-01", "its CAA records forbid this authority"},
+		{"dns", "http-01", "the authority cannot resolve the name: look at its A, AAAA and CAA records"},
+		{"connection", "http-01", "the authority does not reach port 80 of the name"},
+	} {
+		problem := acme.Problem{Type: acme.ProblemTypeNamespace + test.kind, Detail: "planted"}
+		if text := challengeText(problem, test.challengeType, "*."+alias); !strings.Contains(text, test.says) || !strings.HasSuffix(text, ": planted") {
+			t.Errorf("%s by %s: %q", test.kind, test.challengeType, text)
+		}
+	}
+}
+
 func TestDNSConfigMistakes(t *testing.T) {
 	good := DNS{Server: "ns1.example.test:53", Key: "pop", Algorithm: "hmac-sha256", SecretFile: "/run/secrets/acme.dns"}
 	for says, change := range map[string]func(*DNS) string{
@@ -218,5 +323,41 @@ func TestCAARecordsOfWildcards(t *testing.T) {
 		if (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
 			t.Errorf("%v, expected %q", err, says)
 		}
+	}
+}
+
+// Boulder validates one name after the other, and its resolver keeps what it found for the first (https://github.com/letsencrypt/boulder/issues/5820).
+func TestAllRecordsAreThereBeforeTheAuthorityLooks(t *testing.T) {
+	server := testdns.InProcess(t, testdns.Faults{})
+	it := byDNS(t, server, nil)
+	var found []string
+	it.authority.Fault(func(operation string, _ http.ResponseWriter, _ *http.Request) bool {
+		if operation == "challenge" && found == nil {
+			found = server.TXT(t, challengeName)
+		}
+		return false
+	})
+	it.mustRun()
+	if len(found) != 3 {
+		t.Errorf("at the first challenge there is %v", found)
+	}
+	if left := server.TXT(t, challengeName); !slices.Equal(left, []string{"of-another-pop"}) {
+		t.Errorf("left is %v", left)
+	}
+}
+
+// No resolver keeps a record for the next validation.
+func TestRecordsAreNotKept(t *testing.T) {
+	for name, start := range servers(t) {
+		t.Run(name, func(t *testing.T) {
+			server := start(t)
+			it := byDNS(t, server, nil)
+			if _, err := newDNSProver(*it.config.DNS, it.config.NameServer).prove(t.Context(), "_acme-challenge.new."+alias, "value"); err != nil {
+				t.Fatal(err)
+			}
+			if ttl := server.TTL(t, "_acme-challenge.new."+testdns.Zone); ttl != 0 {
+				t.Errorf("kept for %d seconds", ttl)
+			}
+		})
 	}
 }

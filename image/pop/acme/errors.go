@@ -30,8 +30,12 @@ type lostOrderError struct{ error }
 
 func (e lostOrderError) Unwrap() error { return e.error }
 
-// validationError: the authority asked for a challenge and did not get it.
-type validationError struct{ error }
+// validationError: a name was not proven, which authorities count.
+type validationError struct {
+	error
+	// It may be due to a PoP that did not answer for a moment.
+	isBrief bool
+}
 
 func (e validationError) Unwrap() error { return e.error }
 

@@ -42,10 +42,14 @@ func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
 		if cert.problem == nil && cert.order.ErrorAt != nil {
 			cert.problem, cert.problemAt = errors.New(cert.order.Error), *cert.order.ErrorAt
 		}
+		a.lookForOthers(ctx, cert)
 		return
 	}
+	cert.nextLook = time.Time{}
 	if inProgress {
-		a.obtain(ctx, cert, cert.order.Names)
+		if !a.obtain(ctx, cert, cert.order.Names) {
+			a.lookForOthers(ctx, cert)
+		}
 		return
 	}
 	if now.Before(cert.nextCheck) && !isForced {
@@ -70,6 +74,19 @@ func (a *Agent) maintain(ctx context.Context, cert *managedCert) {
 
 func containsAll(all, some []string) bool {
 	return !slices.ContainsFunc(some, func(name string) bool { return !slices.Contains(all, name) })
+}
+
+// lookForOthers checks the names though nothing can be ordered now: a PoP that is held waits for as long as others serve, and no longer.
+func (a *Agent) lookForOthers(ctx context.Context, cert *managedCert) {
+	now := a.now()
+	if a.ready || cert.leaf != nil || now.Before(cert.nextLook) {
+		return
+	}
+	_, err := a.checkNames(ctx, cert)
+	cert.nextLook, cert.nextCheck = cert.nextCheck, time.Time{}
+	if err == nil {
+		cert.nextLook = now.Add(maxCheckPause)
+	}
 }
 
 // checkNames checks all names and returns those that are in order. The first that is not gives the error, and ends the check unless the certificate is urgent.

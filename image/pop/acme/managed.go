@@ -41,6 +41,8 @@ type managedCert struct {
 	peerChecks int
 	reach      Reach
 	nextCheck  time.Time
+	// When they are checked again though nothing can be ordered.
+	nextLook time.Time
 	// What a check, an order or the volume ran into; nil: nothing is wrong.
 	problem   error
 	problemAt time.Time

@@ -162,9 +162,9 @@ func (a *Agent) failurePause(cert *managedCert, err error) time.Duration {
 		until := now.Add(wanted).UTC()
 		cert.order.LeaveAloneUntil = &until
 	}
-	if _, is := errors.AsType[validationError](err); is {
+	if failed, is := errors.AsType[validationError](err); is {
 		cert.order.FailedValidations = append(within(cert.order.FailedValidations, time.Hour, now), now.UTC())
-		return max(validationPause(cert.order.Failures, cert.order.FailedValidations, now, seed), wanted)
+		return max(validationPause(cert.order.Failures, failed.isBrief, cert.order.FailedValidations, now, seed), wanted)
 	}
 	if _, is := errors.AsType[unavailableError](err); is {
 		return pauseAfter(cert.order.Failures, firstUnavailablePause, maxUnavailablePause, wanted, seed)

@@ -29,15 +29,17 @@ type orderFlow struct {
 
 // run returns the leaf and the PEM for nginx. What is in saved says where to begin.
 func (o *orderFlow) run(ctx context.Context, saved *savedOrder) (*x509.Certificate, []byte, error) {
+	isResumed := saved.Location != ""
 	order, err := o.start(ctx, saved)
+	if isResumed {
+		o.removeLeftRecords(ctx, order)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
 	if order.Status == acme.StatusPending {
-		for _, location := range order.Authorizations {
-			if err := o.authorize(ctx, location); err != nil {
-				return nil, nil, err
-			}
+		if err := o.authorize(ctx, order.Authorizations); err != nil {
+			return nil, nil, err
 		}
 		// What acmez's FinalizeOrder wants is "ready", whether or not it heard so.
 		order.Status = acme.StatusReady
@@ -77,7 +79,7 @@ func (o *orderFlow) start(ctx context.Context, saved *savedOrder) (acme.Order, e
 		}
 		order.Location = saved.Location
 		if order.Status == acme.StatusInvalid {
-			return order, lostOrderError{o.ca.describe(orderProblem(order))}
+			return order, o.invalidOrderReason(ctx, order)
 		}
 		return order, nil
 	}

@@ -12,7 +12,7 @@ func (a *Agent) nextPause(failure error) time.Duration {
 	now := a.now()
 	next := now.Add(maxPauseBetweenRounds)
 	if failure != nil {
-		return min(time.Minute, maxPauseBetweenRounds)
+		next = now.Add(time.Minute)
 	}
 	sooner := func(at time.Time) {
 		if at.Before(next) {
@@ -20,6 +20,12 @@ func (a *Agent) nextPause(failure error) time.Duration {
 		}
 	}
 	for _, cert := range a.certs {
+		if !a.ready && cert.leaf == nil && !cert.nextLook.IsZero() {
+			sooner(cert.nextLook)
+		}
+		if failure != nil {
+			continue
+		}
 		if cert.leaf != nil {
 			sooner(cert.pollAt)
 		}

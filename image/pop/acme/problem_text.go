@@ -2,6 +2,7 @@ package acme
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mholt/acmez/v3/acme"
@@ -30,6 +31,23 @@ func problemText(problem acme.Problem) string {
 	if advice == "" {
 		advice = "the authority refused (" + kind + ")"
 	}
+	return withDetail(advice, problem)
+}
+
+// recordProblems are what authorities say when they look for a TXT record.
+var recordProblems = []string{acme.ProblemTypeDNS, acme.ProblemTypeIncorrectResponse, acme.ProblemTypeConnection}
+
+// challengeText is the sentence for a name that was not proven.
+func challengeText(problem acme.Problem, challengeType, name string) string {
+	if challengeType == acme.ChallengeTypeDNS01 && slices.Contains(recordProblems, problem.Type) {
+		return withDetail("the authority does not find this PoP's TXT record of "+challengeRecord(name)+
+			", though the zone's name servers have it: look at the zone's delegation, and at DNSSEC", problem)
+	}
+	return problemText(problem)
+}
+
+// withDetail adds the authority's own words.
+func withDetail(advice string, problem acme.Problem) string {
 	text := advice + ": " + oneLine(problem.Detail)
 	for _, part := range problem.Subproblems {
 		text += fmt.Sprintf("; %s: %s", part.Identifier.Value, oneLine(part.Detail))

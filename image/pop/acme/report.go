@@ -28,15 +28,15 @@ func (a *Agent) report(failure error) {
 			status.Certificates = append(status.Certificates, found)
 		}
 	}
-	status.Held = a.isHeld()
+	status.Held = a.isHeld(failure != nil)
 	if a.Report != nil {
 		a.Report(status)
 	}
 }
 
 // isHeld says whether this PoP is better not put into service yet: its first certificate is on its way, and other PoPs serve. Once put into service it stays there, as
-// challenges may arrive here.
-func (a *Agent) isHeld() bool {
+// challenges may arrive here. Where something keeps any order from being made, others must be known to serve.
+func (a *Agent) isHeld(isBlocked bool) bool {
 	if a.ready {
 		return false
 	}
@@ -46,7 +46,8 @@ func (a *Agent) isHeld() bool {
 			a.ready = true
 			return false
 		}
-		waiting = waiting || cert.leaf != nil || cert.reach == reachUnknown || cert.reach == reachViaPeer
+		isUnknown := cert.reach == reachUnknown && !(isBlocked && cert.checks >= confirmingChecks)
+		waiting = waiting || cert.leaf != nil || isUnknown || cert.reach == reachViaPeer
 	}
 	a.ready = !waiting
 	return waiting

@@ -106,14 +106,19 @@ func seedOf(words ...string) float64 {
 
 func fraction(of time.Duration, seed float64) time.Duration { return time.Duration(float64(of) * seed) }
 
-// validationPause after so many failures in a row, the last of which was a validation: at first some seconds. failed are the failed validations of the last hour.
-func validationPause(failures int, failed []time.Time, now time.Time, seed float64) time.Duration {
-	pause := pauseAfter(failures-2, firstPause, maxPause, 0, seed)
-	switch failures {
-	case 1:
+// validationPause after so many failures in a row, the last of which was a validation: at first some seconds where the reason is brief. failed are the failed validations of the
+// last hour.
+func validationPause(failures int, isBrief bool, failed []time.Time, now time.Time, seed float64) time.Duration {
+	var pause time.Duration
+	switch {
+	case isBrief && failures == 1:
 		pause = firstValidationPause
-	case 2:
+	case isBrief && failures == 2:
 		pause = secondValidationPause
+	case isBrief:
+		pause = pauseAfter(failures-2, firstPause, maxPause, 0, seed)
+	default:
+		pause = pauseAfter(failures, firstPause, maxPause, 0, seed)
 	}
 	if len(failed) >= maxFailedValidations {
 		pause = max(pause, failed[len(failed)-maxFailedValidations].Add(time.Hour).Sub(now))

@@ -105,12 +105,6 @@ func TestAValidationThatFailsForAMoment(t *testing.T) {
 // Let's Encrypt allows five failed validations an hour: one of them stays, over restarts too.
 func TestFailedValidationsAreNeverSpent(t *testing.T) {
 	f := newFixture(t)
-	f.nginxOfAPoP(func(request *http.Request) int {
-		if byAuthority(request) {
-			return 502
-		}
-		return 0
-	})
 	var orders []time.Time
 	for begin := f.clock; f.clock.Before(begin.Add(12 * time.Hour)); {
 		f.start()
@@ -137,6 +131,89 @@ func TestFailedValidationsAreNeverSpent(t *testing.T) {
 	}
 }
 
+// Each is counted, whatever the authority's reason is, and over a restart too.
+func TestEachFailedValidationIsCounted(t *testing.T) {
+	invalid := func(problem map[string]any) func(map[string]any) {
+		return func(answer map[string]any) {
+			answer["status"] = "invalid"
+			for _, it := range answer["challenges"].([]any) {
+				challenge := it.(map[string]any)
+				if delete(challenge, "error"); problem != nil && challenge["type"] == "http-01" {
+					challenge["error"] = problem
+				}
+			}
+		}
+	}
+	kind := func(name string) map[string]any {
+		return map[string]any{"type": "urn:ietf:params:acme:error:" + name, "detail": "planted", "status": 400}
+	}
+	for name, test := range map[string]struct {
+		problem map[string]any
+		says    string
+		low     time.Duration
+	}{
+		"connection":   {kind("connection"), "does not reach port 80", firstValidationPause},
+		"unauthorized": {kind("unauthorized"), "got another answer", firstValidationPause},
+		"dns":          {kind("dns"), "cannot resolve the name", firstPause * 4 / 5},
+		"caa":          {kind("caa"), "its CAA records forbid", firstPause * 4 / 5},
+		"tls":          {kind("tls"), "the authority refused (tls)", firstPause * 4 / 5},
+		"no reason":    {nil, "its authorization is invalid, and the authority does not tell why", firstPause * 4 / 5},
+	} {
+		check := func(f *fixture) {
+			f.Helper()
+			f.says(test.says, 1)
+			order := f.config.readOrder(f.config.Certificates[0])
+			if len(order.FailedValidations) != 1 || order.Location != "" {
+				f.Errorf("%d are counted, the order is at %q", len(order.FailedValidations), order.Location)
+			}
+			if wait := f.own().RetryAt.Sub(f.clock); wait < test.low-time.Second {
+				f.Errorf("tried again in %v", wait)
+			}
+			order.FailedValidations = append(order.FailedValidations, f.clock, f.clock, f.clock)
+			if err := forceProblem(order, f.clock); err == nil {
+				f.Error("a renewal that somebody asks for does not see them")
+			}
+		}
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			f.authority.Change("authorization", invalid(test.problem))
+			f.round()
+			check(f)
+		})
+		t.Run(name+", while the process was away", func(t *testing.T) {
+			f := newFixture(t)
+			f.authority.Problem("finalize", "serverInternal", 500, "")
+			f.round()
+			order := f.config.readOrder(f.config.Certificates[0])
+			order.Failures, order.RetryAt = 0, nil
+			if err := f.config.save(f.config.orderFile(f.config.Certificates[0]), order); err != nil {
+				t.Fatal(err)
+			}
+			f.authority.Changes(map[string]func(map[string]any){
+				"read order": func(answer map[string]any) { answer["status"] = "invalid" }, "authorization": invalid(test.problem),
+			})
+			f.start()
+			f.round()
+			check(f)
+		})
+	}
+}
+
+// An order that ended for another reason is no failed validation.
+func TestAnInvalidOrderWithProvenNamesIsNotCounted(t *testing.T) {
+	f := newFixture(t)
+	f.authority.Problem("finalize", "serverInternal", 500, "")
+	f.round()
+	f.authority.Change("read order", func(answer map[string]any) { answer["status"] = "invalid" })
+	f.clock = f.clock.Add(time.Hour)
+	f.start()
+	f.round()
+	f.says("the order is invalid", 1)
+	if order := f.config.readOrder(f.config.Certificates[0]); len(order.FailedValidations) != 0 {
+		t.Errorf("%d are counted", len(order.FailedValidations))
+	}
+}
+
 func TestValidationPauses(t *testing.T) {
 	ago := func(minutes ...int) (times []time.Time) {
 		for _, minute := range minutes {
@@ -146,18 +223,22 @@ func TestValidationPauses(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		failures  int
+		isBrief   bool
 		failed    []time.Time
 		low, high time.Duration
 	}{
-		"the first":                 {1, ago(0), 10 * time.Second, 10 * time.Second},
-		"the second":                {2, ago(1, 0), time.Minute, time.Minute},
-		"the third":                 {3, ago(2, 1, 0), 4 * time.Minute, 6 * time.Minute},
-		"the fourth within an hour": {4, ago(8, 7, 6, 0), 52 * time.Minute, 52 * time.Minute},
-		"the tenth":                 {10, ago(0), 8 * time.Hour, 13 * time.Hour},
+		"the first":                      {1, true, ago(0), 10 * time.Second, 10 * time.Second},
+		"the second":                     {2, true, ago(1, 0), time.Minute, time.Minute},
+		"the third":                      {3, true, ago(2, 1, 0), 4 * time.Minute, 6 * time.Minute},
+		"the fourth within an hour":      {4, true, ago(8, 7, 6, 0), 52 * time.Minute, 52 * time.Minute},
+		"the tenth":                      {10, true, ago(0), 8 * time.Hour, 13 * time.Hour},
+		"the first of a lasting reason":  {1, false, ago(0), 4 * time.Minute, 6 * time.Minute},
+		"the third of a lasting reason":  {3, false, ago(16, 11, 0), 16 * time.Minute, 24 * time.Minute},
+		"the fourth of a lasting reason": {4, false, ago(31, 26, 16, 0), 32 * time.Minute, 48 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, seed := range []float64{0, 0.5, 1} {
-				if found := validationPause(test.failures, test.failed, made, seed); found < test.low || found > test.high {
+				if found := validationPause(test.failures, test.isBrief, test.failed, made, seed); found < test.low || found > test.high {
 					t.Errorf("%v, wanted %v to %v", found, test.low, test.high)
 				}
 			}

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// A validation takes seconds; the record goes with it.
-	ttlSeconds = 60
+	// No resolver keeps it: names can share one TXT name, and an authority that looks for the second one's record would be given the first one's.
+	ttlSeconds = 0
 	// For one answer, from the connection on.
 	patience = 10 * time.Second
 	// Seconds that clocks may differ by: https://www.rfc-editor.org/rfc/rfc8945#section-10

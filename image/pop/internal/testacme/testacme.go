@@ -343,8 +343,13 @@ func (s *Server) Header(at string, change func(http.Header)) {
 
 // Change changes the fields of one operation's responses.
 func (s *Server) Change(at string, how func(answer map[string]any)) {
+	s.Changes(map[string]func(map[string]any){at: how})
+}
+
+// Changes changes the fields of the responses of several operations.
+func (s *Server) Changes(how map[string]func(answer map[string]any)) {
 	s.Fault(func(operation string, answer http.ResponseWriter, request *http.Request) bool {
-		if operation != at {
+		if how[operation] == nil {
 			return false
 		}
 		recorder := httptest.NewRecorder()
@@ -353,7 +358,7 @@ func (s *Server) Change(at string, how func(answer map[string]any)) {
 		if err := json.Unmarshal(recorder.Body.Bytes(), &fields); err != nil {
 			s.t.Error(err)
 		}
-		how(fields)
+		how[operation](fields)
 		for name, values := range recorder.Header() {
 			answer.Header()[name] = values
 		}

@@ -62,6 +62,16 @@ func (s *Server) TXT(t testing.TB, name string) []string {
 	return found
 }
 
+// TTL of a name's TXT records now, in seconds.
+func (s *Server) TTL(t testing.TB, name string) uint32 {
+	t.Helper()
+	answer, _, err := (&dns.Client{Net: "tcp"}).Exchange(new(dns.Msg).SetQuestion(name, dns.TypeTXT), s.Address)
+	if err != nil || len(answer.Answer) == 0 {
+		t.Fatalf("%s has no record: %v", name, err)
+	}
+	return answer.Answer[0].Header().Ttl
+}
+
 // HasKnot says whether knotd is here.
 func HasKnot() bool {
 	_, err := exec.LookPath("knotd")
