@@ -4,8 +4,8 @@ import { dirname, join } from "node:path";
 import type { Command } from "commander";
 import { describe, expect, test } from "vitest";
 import { createProgram } from "../../cli/program.ts";
-import { dashboard, dashboardPath } from "../../docs/grafana.ts";
 import manifest from "../../package.json" with { type: "json" };
+import { dashboard, dashboardPath } from "../../tools/docs/grafana.ts";
 import { cliContext } from "../support/cli-context.ts";
 import { documentedStack } from "../support/documented-stack.ts";
 import { virtualClock } from "../support/virtual-clock.ts";
@@ -350,7 +350,7 @@ describe("the runbook", () => {
   });
 });
 
-test("docs/grafana.json is what docs/grafana.ts writes", () => {
+test("docs/grafana.json is what tools/docs/grafana.ts writes", () => {
   expect(readFileSync(dashboardPath, "utf8")).toBe(dashboard());
 });
 

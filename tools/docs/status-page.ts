@@ -1,12 +1,12 @@
 /**
- * Takes the pictures of docs/status-page.md: `node docs/status-page.ts`, with a Chromium. A local stack in the middle of a rolling update, and the dashboard
+ * Takes the pictures of docs/status-page.md: `node tools/docs/status-page.ts`, with a Chromium. A local stack in the middle of a rolling update, and the dashboard
  * of a stack on which several things are wrong.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Page } from "puppeteer-core";
-import { openBrowser } from "../test/support/browser.ts";
-import { dashboard } from "../test/support/dashboard.ts";
-import { type Load, watched } from "../test/support/status-page.ts";
+import { openBrowser } from "../../test/support/browser.ts";
+import { dashboard } from "../../test/support/dashboard.ts";
+import { type Load, watched } from "../../test/support/status-page.ts";
 
 const fleet: Record<string, Load> = {
   "cdg-1": { perSecond: 212, hitRate: 0.94, connections: 38, memoryMb: 118 },
@@ -54,7 +54,7 @@ async function photograph(page: Page, name: string): Promise<void> {
   for (const scheme of ["light", "dark"] as const) {
     await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
     await page.screenshot({
-      path: new URL(`${name}-${scheme}.png`, import.meta.url).pathname as `${string}.png`,
+      path: new URL(`../../docs/${name}-${scheme}.png`, import.meta.url).pathname as `${string}.png`,
       fullPage: true,
     });
   }

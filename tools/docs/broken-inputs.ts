@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-export const brokenInputsPath = new URL("broken-inputs.md", import.meta.url);
+export const brokenInputsPath = new URL("../../docs/broken-inputs.md", import.meta.url);
 
 interface Group {
   /** What meets the input. */
@@ -153,7 +153,7 @@ const groups: readonly Group[] = [
 
 /** Names of the cases of a table, in its order; a function without one is a case by itself. */
 export function casesOf({ file, from, fine = [] }: Group): string[] {
-  const text = readFileSync(join(import.meta.dirname, "..", file), "utf8");
+  const text = readFileSync(join(import.meta.dirname, "../..", file), "utf8");
   const cases = file.endsWith(".go") ? goCases(text, from) : rows(text, from);
   if (cases.length === 0) throw new Error(`${file}: no cases at ${from}.`);
   return cases.filter((name) => !fine.includes(name));
@@ -201,7 +201,7 @@ export function brokenInputs(): string {
   const cell = (line: string): string => line.replaceAll("|", "\\|");
   return `# What a broken input leads to
 
-<!-- Written by docs/broken-inputs.ts from the tables of the tests: \`npm run docs\`. -->
+<!-- Written by tools/docs/broken-inputs.ts from the tables of the tests: \`npm run docs\`. -->
 
 ${count} inputs that renderers and the helper must not fall over, each tried by a test. None of them is a reboot loop: a PoP that can serve serves what it has,
 and \`/healthz\` says what is wrong.

@@ -1,14 +1,14 @@
 /** Writes docs/cli.md from the definition of the command line: `npm run docs`. A test compares, so that the manual cannot drift from what is understood. */
 import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
-import { type CliContext, exitCodes } from "../cli/context.ts";
-import { createProgram } from "../cli/program.ts";
+import { type CliContext, exitCodes } from "../../cli/context.ts";
+import { createProgram } from "../../cli/program.ts";
 
-export const cliReferencePath = new URL("cli.md", import.meta.url);
+export const cliReferencePath = new URL("../../docs/cli.md", import.meta.url);
 
 const intro = `# Command line
 
-<!-- Written by docs/cli.ts from cli/program.ts: change it there, then run \`npm run docs\`. -->
+<!-- Written by tools/docs/cli.ts from cli/program.ts: change it there, then run \`npm run docs\`. -->
 
 \`npx fly-pops\` in a checkout operates the PoPs of a stack, on Fly and on local Fly alike. It runs with the Node that npm brought, whatever the system has.
 

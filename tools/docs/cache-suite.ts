@@ -1,16 +1,16 @@
-/** Writes docs/cache-suite.md by running the suite through a PoP: `node docs/cache-suite.ts`. The soak test runs it too, and compares. */
+/** Writes docs/cache-suite.md by running the suite through a PoP: `node tools/docs/cache-suite.ts`. The soak test runs it too, and compares. */
 import { writeFileSync } from "node:fs";
-import { version } from "../test/soak/cache-suite/package.ts";
-import { disagreements, notMet } from "../test/soak/cache-suite/reasons.ts";
-import { type Run, runSuite } from "../test/soak/cache-suite/run.ts";
-import { unmet } from "../test/soak/cache-suite/unmet.ts";
-import { count, type Kind, kindOf, kinds } from "../test/soak/cache-suite/verdict.ts";
+import { version } from "../../test/soak/cache-suite/package.ts";
+import { disagreements, notMet } from "../../test/soak/cache-suite/reasons.ts";
+import { type Run, runSuite } from "../../test/soak/cache-suite/run.ts";
+import { unmet } from "../../test/soak/cache-suite/unmet.ts";
+import { count, type Kind, kindOf, kinds } from "../../test/soak/cache-suite/verdict.ts";
 
-export const cacheSuitePath = new URL("cache-suite.md", import.meta.url);
+export const cacheSuitePath = new URL("../../docs/cache-suite.md", import.meta.url);
 
 const intro = `# The public HTTP cache test suite
 
-<!-- Written by docs/cache-suite.ts from a run of the suite and from test/soak/cache-suite/unmet.ts: \`node docs/cache-suite.ts\`. -->
+<!-- Written by tools/docs/cache-suite.ts from a run of the suite and from test/soak/cache-suite/unmet.ts: \`node tools/docs/cache-suite.ts\`. -->
 
 [cache-tests.fyi](https://cache-tests.fyi) tests caches against RFC 9111. Its tests (\`http-cache-tests\` ${version} on npm) run here through a real PoP, with one site
 that has \`cache: {}\` in front of the suite's own server. \`npm run soak\` runs them and fails if this page is out of date. To run them by hand:

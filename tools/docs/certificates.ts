@@ -2,13 +2,13 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { z } from "zod";
 
-export const certificatesPath = new URL("certificates.md", import.meta.url);
+export const certificatesPath = new URL("../../docs/certificates.md", import.meta.url);
 
 const Fault = z.object({ says: z.string(), orders: z.number(), do: z.string() });
 
 const faults = z
   .record(z.string(), Fault)
-  .parse(JSON.parse(readFileSync(new URL("../image/pop/acme/testdata/faults.json", import.meta.url), "utf8")));
+  .parse(JSON.parse(readFileSync(new URL("../../image/pop/acme/testdata/faults.json", import.meta.url), "utf8")));
 
 const cell = (text: string): string => text.replaceAll("|", "\\|");
 
@@ -29,7 +29,7 @@ const example = (text: string): string =>
 
 export const certificatesPage = (): string => `# Certificates that do not come
 
-<!-- Written by docs/certificates.ts from image/pop/acme/testdata/faults.json, which image/pop/acme/faults_test.go tries: \`npm run docs\`. -->
+<!-- Written by tools/docs/certificates.ts from image/pop/acme/testdata/faults.json, which image/pop/acme/faults_test.go tries: \`npm run docs\`. -->
 
 How PoPs get certificates from an authority (ACME) is in [secrets.md](secrets.md#certificates). Here is what keeps one from coming: ${Object.keys(faults).length} faults, each with what
 \`npx fly-pops status\` and \`/healthz\` say of it, and how many requests for an order the authority gets before the pause. Each was tried at a real authority: that the

@@ -1,10 +1,10 @@
-/** Rewrites the table of broken variants in docs/simulation.md by running each until it is caught: `node docs/simulation.ts`. */
+/** Rewrites the table of broken variants in docs/simulation.md by running each until it is caught: `node tools/docs/simulation.ts`. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { mutants } from "../test/sim/mutants.ts";
-import { runSeeds } from "../test/sim/run-seeds.ts";
+import { mutants } from "../../test/sim/mutants.ts";
+import { runSeeds } from "../../test/sim/run-seeds.ts";
 
-const path = new URL("simulation.md", import.meta.url);
-const [begin, end] = ["<!-- variants: written by docs/simulation.ts -->", "<!-- end of variants -->"];
+const path = new URL("../../docs/simulation.md", import.meta.url);
+const [begin, end] = ["<!-- variants: written by tools/docs/simulation.ts -->", "<!-- end of variants -->"];
 /** More seeds than a variant may need. */
 const most = 10_000;
 

@@ -1,14 +1,14 @@
 /** Writes docs/config.md from the schema: `npm run docs`. A test compares, so that the manual cannot drift from what is checked. */
 import { writeFileSync } from "node:fs";
 import type { z } from "zod";
-import { StackFile } from "../config/schema.ts";
-import { fieldOf, schemaNode } from "../config/schema-path.ts";
+import { StackFile } from "../../config/schema.ts";
+import { fieldOf, schemaNode } from "../../config/schema-path.ts";
 
-export const referencePath = new URL("config.md", import.meta.url);
+export const referencePath = new URL("../../docs/config.md", import.meta.url);
 
 const intro = `# Configuration
 
-<!-- Written by docs/config.ts from config/schema.ts: change it there, then run \`npm run docs\`. -->
+<!-- Written by tools/docs/config.ts from config/schema.ts: change it there, then run \`npm run docs\`. -->
 
 All that makes a stack stands in \`Pulumi.<stack>.yaml\`, under \`fly-pops:\`. A value that is not allowed, a misspelt key, two things that do
 not go together: all of them are named in one round, before anything is made. Two files that say the same in another order are the same.

@@ -1,10 +1,18 @@
 /** Writes docs/faults.md by running every case: `npm run docs`. Tests run the same cases and compare, so that the page cannot say more than the code does. */
 import { writeFileSync } from "node:fs";
-import { columns } from "../test/support/faults/kinds.ts";
-import { type Operation, operations } from "../test/support/faults/operations.ts";
-import { casesOf, dryRun, nameOf, type Outcome, outcomes, type Result, runCase } from "../test/support/faults/run.ts";
+import { columns } from "../../test/support/faults/kinds.ts";
+import { type Operation, operations } from "../../test/support/faults/operations.ts";
+import {
+  casesOf,
+  dryRun,
+  nameOf,
+  type Outcome,
+  outcomes,
+  type Result,
+  runCase,
+} from "../../test/support/faults/run.ts";
 
-export const faultsPath = new URL("faults.md", import.meta.url);
+export const faultsPath = new URL("../../docs/faults.md", import.meta.url);
 
 export interface Tried {
   operation: Operation;
@@ -29,7 +37,7 @@ const kinds = Object.keys(outcomes) as Outcome[];
 
 const intro = `# What a fault at any call leads to
 
-<!-- Written by docs/faults.ts, which runs every case: \`npm run docs\`. Tests run them again and compare. -->
+<!-- Written by tools/docs/faults.ts, which runs every case: \`npm run docs\`. Tests run them again and compare. -->
 
 Every operation of every kind is run against local Fly once to learn which calls it makes, then again with each fault at each of these calls, one
 fault a run. Reads lag writes in all of them: of three API servers two show what was before a write for up to 14 seconds, and know no new app for up to 20;

@@ -1,7 +1,7 @@
 /** Writes docs/grafana.json, a dashboard for the metrics of `pop health`: `npm run docs`. Import it, choose the Prometheus (Fly's own: docs/metrics.md). */
 import { writeFileSync } from "node:fs";
 
-export const dashboardPath = new URL("grafana.json", import.meta.url);
+export const dashboardPath = new URL("../../docs/grafana.json", import.meta.url);
 
 interface Panel {
   title: string;

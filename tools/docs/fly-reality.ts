@@ -1,9 +1,9 @@
 /** Writes docs/fly-reality.md from the probes of `fly-pops preflight`: `npm run docs`. A test compares. */
 import { writeFileSync } from "node:fs";
-import type { Assumption } from "../cli/preflight/assumption.ts";
-import { everyProbe, plan } from "../cli/preflight/plan.ts";
+import type { Assumption } from "../../cli/preflight/assumption.ts";
+import { everyProbe, plan } from "../../cli/preflight/plan.ts";
 
-export const flyRealityPath = new URL("fly-reality.md", import.meta.url);
+export const flyRealityPath = new URL("../../docs/fly-reality.md", import.meta.url);
 
 /** Of what no probe can measure for a few cents, or at all. */
 const unmeasured: { assumption: string; source: string; why: string }[] = [
@@ -82,7 +82,7 @@ const unmeasured: { assumption: string; source: string; why: string }[] = [
 
 const intro = `# What is assumed about Fly
 
-<!-- Written by docs/fly-reality.ts from cli/preflight/probes/: change it there, then run \`npm run docs\`. -->
+<!-- Written by tools/docs/fly-reality.ts from cli/preflight/probes/: change it there, then run \`npm run docs\`. -->
 
 Provider and local Fly were written from Fly's documentation, its clients and reports of others. Where both assume the same, no test against local Fly can show that real Fly differs.
 Each assumption stands here with its source, what would show that it is wrong, and the test in which the code that rests on it meets the other case.
