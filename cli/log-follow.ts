@@ -1,5 +1,5 @@
 /** Follows logs of PoPs through Fly's log API (see providers/fly/logs.ts). */
-import { sleep } from "../providers/clock.ts";
+import { sleep } from "../lib/clock.ts";
 import { FlyError } from "../providers/fly/errors.ts";
 import { FlyLogs, type LogEntry, logsEndpoint } from "../providers/fly/logs.ts";
 import { type CliContext, CliError, note } from "./context.ts";

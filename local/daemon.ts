@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { systemClock } from "../providers/clock.ts";
+import { systemClock } from "../lib/clock.ts";
 import type { Pages } from "../status-page/pages.ts";
 import { startAnycast } from "./anycast/anycast.ts";
 import { type DaemonFile, writeDaemon } from "./daemon-file.ts";

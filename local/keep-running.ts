@@ -1,5 +1,5 @@
 /** Starts again what ends by itself. */
-import { type Clock, sleep } from "../providers/clock.ts";
+import { type Clock, sleep } from "../lib/clock.ts";
 
 export interface Closable {
   close(): Promise<void>;

@@ -1,6 +1,7 @@
 /** What runs, for people and as JSON. */
 import { readFile } from "node:fs/promises";
-import { systemClock } from "../providers/clock.ts";
+import { systemClock } from "../lib/clock.ts";
+import { table } from "../lib/table.ts";
 import { Fly } from "../providers/fly/api.ts";
 import { isNotFound } from "../providers/fly/errors.ts";
 import { checksOf } from "../providers/fly/machine-health.ts";
@@ -10,7 +11,6 @@ import { paths } from "./paths.ts";
 import { stackLabel } from "./services.ts";
 import { refreshSiteRoots } from "./site-roots.ts";
 import { appName, siteHosts, stackConfig } from "./stack-file.ts";
-import { table } from "./table.ts";
 
 export interface Status {
   /** Where the edge serves, host:port. */

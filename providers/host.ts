@@ -5,8 +5,9 @@
  */
 import type * as pulumi from "@pulumi/pulumi";
 import type { z } from "zod";
+import { systemClock } from "../lib/clock.ts";
+import { redact } from "../lib/redact.ts";
 import { isCancelled } from "./cancel.ts";
-import { systemClock } from "./clock.ts";
 import { currentConfig } from "./current-config.ts";
 import { addressHandler } from "./fly/address.ts";
 import { Fly } from "./fly/api.ts";
@@ -24,7 +25,6 @@ import {
   type Properties,
   replacementKeys,
 } from "./handler.ts";
-import { redact } from "./redact.ts";
 import { providerSource, type ResourceType } from "./resource.ts";
 import { type ConfigLookup, flySettings, givenUpVolumes, secretKeys } from "./settings.ts";
 import { createSops } from "./sops/cli.ts";

@@ -1,5 +1,5 @@
 /** `doctor`: is everything there that a deployment takes? Each thing that is not comes with its fix. Changes nothing. */
-import { table } from "../../local/table.ts";
+import { table } from "../../lib/table.ts";
 import { type CliContext, type ExitCode, print, printJson } from "../context.ts";
 import { checks } from "../doctor/checks.ts";
 import { styled } from "../style.ts";

@@ -1,5 +1,5 @@
 /** `orphans`: lists objects created by fly-pops that no stack owns. Deletes them only with --delete and after a confirmation. */
-import { table } from "../../local/table.ts";
+import { table } from "../../lib/table.ts";
 import type { Fly } from "../../providers/fly/api.ts";
 import { ifNotFound } from "../../providers/fly/errors.ts";
 import { ownerKeys } from "../../providers/fly/owner.ts";

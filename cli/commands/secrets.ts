@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { EdgeConfig } from "../../config/types.ts";
 import { requiredKeys } from "../../image/render/secrets.ts";
-import { table } from "../../local/table.ts";
+import { table } from "../../lib/table.ts";
 import { SopsError } from "../../providers/sops/cli.ts";
 import { plainRecipient, type SopsFile } from "../../providers/sops/file.ts";
 import {

@@ -1,5 +1,5 @@
 /** Removes a preflight's app with everything in it, and verifies that it is gone. */
-import { type Clock, sleep } from "../../providers/clock.ts";
+import { type Clock, sleep } from "../../lib/clock.ts";
 import type { Fly } from "../../providers/fly/api.ts";
 import { isNotFound } from "../../providers/fly/errors.ts";
 import { isLive } from "../../providers/fly/existence.ts";

@@ -7,7 +7,7 @@
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type Docker from "dockerode";
-import type { Clock } from "../../providers/clock.ts";
+import type { Clock } from "../../lib/clock.ts";
 import { startAttached } from "../attached.ts";
 import { engineReason, lowAddress } from "../docker-engine.ts";
 import { buildImage, projectBuild } from "../docker-image.ts";

@@ -8,7 +8,7 @@
 import { randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
 import type Docker from "dockerode";
-import { type Clock, sleep, systemClock } from "../../providers/clock.ts";
+import { type Clock, sleep, systemClock } from "../../lib/clock.ts";
 import type { Check, ImageRef } from "../../providers/fly/wire.ts";
 import {
   containersOf,

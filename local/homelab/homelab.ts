@@ -3,7 +3,7 @@ import type { Readable } from "node:stream";
 import { setTimeout } from "node:timers/promises";
 import { stripVTControlCharacters } from "node:util";
 import type Docker from "dockerode";
-import { systemClock } from "../../providers/clock.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { ensureNetwork, removeContainer } from "../docker-engine.ts";
 import { lines } from "../docker-output.ts";
 import { ensureService } from "../docker-service.ts";

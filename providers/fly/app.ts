@@ -1,7 +1,7 @@
 /** A Fly app, which owns machines, volumes and addresses. Its name is unique across Fly and cannot be changed. */
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import { sleep } from "../clock.ts";
+import { sleep } from "../../lib/clock.ts";
 import type { ChangeAction, Context, Handler } from "../handler.ts";
 import { type Args, FlyResource } from "../resource.ts";
 import { FlyError, isConflict, isNotFound, mayHaveApplied } from "./errors.ts";

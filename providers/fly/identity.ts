@@ -4,9 +4,9 @@
  */
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import { sleep } from "../clock.ts";
+import { sleep } from "../../lib/clock.ts";
+import { parseJson } from "../../lib/http-transport.ts";
 import type { ChangeAction, Context, Handler } from "../handler.ts";
-import { parseJson } from "../http-transport.ts";
 import { type Args, FlyResource } from "../resource.ts";
 import { FlyError, isConflict, isNotFound, isVolumeInUse, mayHaveApplied } from "./errors.ts";
 import { isLive } from "./existence.ts";

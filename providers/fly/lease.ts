@@ -1,5 +1,5 @@
 /** Leases: while one is held, no other client can change the machine. Held for one step, renewed at half its TTL, always released. */
-import { sleep } from "../clock.ts";
+import { sleep } from "../../lib/clock.ts";
 import type { Context } from "../handler.ts";
 import { FlyError, isLeased, isNotFound } from "./errors.ts";
 

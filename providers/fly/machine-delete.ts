@@ -1,5 +1,5 @@
 /** Deletes a machine: takes it out of routing, stops it so that nginx can finish its requests, destroys it, and waits until its volume is detached. */
-import { sleep } from "../clock.ts";
+import { sleep } from "../../lib/clock.ts";
 import type { Context } from "../handler.ts";
 import { FlyError, isHostFailure, isNotFound } from "./errors.ts";
 import { confirmAbsent, isLive } from "./existence.ts";

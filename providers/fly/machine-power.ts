@@ -1,5 +1,5 @@
 /** Starts, drains and restarts a machine without changing its config, like an update: under a lease, out of routing while it is down. */
-import { sleep } from "../clock.ts";
+import { sleep } from "../../lib/clock.ts";
 import type { Context } from "../handler.ts";
 import { type HeldLease, withLease } from "./lease.ts";
 import { waitUntilHealthy } from "./machine-health.ts";

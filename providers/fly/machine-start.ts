@@ -1,4 +1,4 @@
-import { sleep } from "../clock.ts";
+import { sleep } from "../../lib/clock.ts";
 import type { Context } from "../handler.ts";
 import { FlyError } from "./errors.ts";
 import type { Machine } from "./wire.ts";

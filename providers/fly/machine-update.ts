@@ -2,7 +2,7 @@
  * Updates a machine in place: the volume is kept, the new version is verified, and the old configuration is restored if the update fails.
  * read -> lease -> cordon, drain -> post with nonce and current_version -> wait until the new version is healthy -> uncordon -> release.
  */
-import { sleep } from "../clock.ts";
+import { sleep } from "../../lib/clock.ts";
 import type { Context } from "../handler.ts";
 import { FlyError, isOutOfCapacity } from "./errors.ts";
 import { pollUntil, visibleBy } from "./lag.ts";

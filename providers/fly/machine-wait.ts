@@ -1,5 +1,5 @@
 /** Waits until a machine has reached a state that lasts: no call can change it before. */
-import { sleep } from "../clock.ts";
+import { sleep } from "../../lib/clock.ts";
 import type { Context } from "../handler.ts";
 import { FlyError, HostUnreachable } from "./errors.ts";
 import { isTransitional, type VersionSighting } from "./version-watch.ts";

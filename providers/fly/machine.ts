@@ -1,7 +1,7 @@
 /** The machine of one PoP. It is bound to its volume and keeps its id: its config is updated in place. */
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import { sleep } from "../clock.ts";
+import { sleep } from "../../lib/clock.ts";
 import { type ChangeAction, type Context, type Handler, PartialResourceError, requiresUpdate } from "../handler.ts";
 import { type Args, FlyResource } from "../resource.ts";
 import { assertKeyUsable, TailnetJoin } from "../tailnet/joins.ts";

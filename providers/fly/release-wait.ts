@@ -2,7 +2,7 @@
  * A deleted machine keeps its name while its state is `destroying`, and its volume for up to two minutes more. Creates wait until both are released
  * instead of failing, and deletes return only once they are.
  */
-import { sleep } from "../clock.ts";
+import { sleep } from "../../lib/clock.ts";
 import type { Context } from "../handler.ts";
 import { type FlyError, isConflict, isNotFound, isVolumeInUse } from "./errors.ts";
 import { isLive } from "./existence.ts";

@@ -1,7 +1,7 @@
 /** A Fly volume: the disk of one PoP, with its identity and its cache. It outlives its machine, is bound to one host, and cannot shrink. */
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import { sleep } from "../clock.ts";
+import { sleep } from "../../lib/clock.ts";
 import { type ChangeAction, type CheckFailure, type Context, type Handler, noRecords } from "../handler.ts";
 import { type Args, FlyResource } from "../resource.ts";
 import { FlyError, isHostFailure, isNotFound, isOutOfCapacity, mayHaveApplied } from "./errors.ts";

@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import { sleep } from "../clock.ts";
+import { sleep } from "../../lib/clock.ts";
 import { type ChangeAction, type Context, type Handler, noRecords } from "../handler.ts";
 import { type Args, FlyResource } from "../resource.ts";
 import { SopsError } from "../sops/cli.ts";

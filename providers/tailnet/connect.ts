@@ -1,5 +1,5 @@
 /** Creates the client of a control server with the stack's credentials. */
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../../lib/clock.ts";
 import { type ConfigLookup, headscaleSettings, tailscaleSettings } from "../settings.ts";
 import { createHeadscale } from "./headscale.ts";
 import type { ControlServer, TailnetApi } from "./tailnet-api.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Clock } from "../../providers/clock.ts";
+import type { Clock } from "../../lib/clock.ts";
 import { Fly } from "../../providers/fly/api.ts";
 import { FlyError } from "../../providers/fly/errors.ts";
 import { type Answer, httpServer } from "../support/http-server.ts";

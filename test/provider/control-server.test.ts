@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from "vitest";
-import { systemClock } from "../../providers/clock.ts";
+import { systemClock } from "../../lib/clock.ts";
 import { createHeadscale } from "../../providers/tailnet/headscale.ts";
 import { originCertificate, startOrigin } from "../image/support/origin.ts";
 import { errorMessage } from "../support/error-message.ts";

@@ -1,5 +1,6 @@
 /** Reads that lag writes, deeds that come late, lists that forget: what Fly has shown its own clients, and what ours makes of it. */
 import { expect, test } from "vitest";
+import { httpTransport, type Transport } from "../../lib/http-transport.ts";
 import type { Fault } from "../../local/fly/faults.ts";
 import { noQuirks } from "../../local/fly/quirks.ts";
 import { failingCheck, passingAfter } from "../../local/fly/state-runner.ts";
@@ -10,7 +11,6 @@ import { machineHandler } from "../../providers/fly/machine.ts";
 import { volumeHandler } from "../../providers/fly/volume.ts";
 import type { Machine } from "../../providers/fly/wire.ts";
 import { PartialResourceError } from "../../providers/handler.ts";
-import { httpTransport, type Transport } from "../../providers/http-transport.ts";
 import {
   app,
   type HandlerFixture,

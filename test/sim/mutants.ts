@@ -3,7 +3,8 @@
  * unchanged: each mutant changes what is sent and received.
  */
 
-import type { Clock } from "../../providers/clock.ts";
+import type { Clock } from "../../lib/clock.ts";
+import type { HttpRequest, Transport } from "../../lib/http-transport.ts";
 import { Fly } from "../../providers/fly/api.ts";
 import { FlyError, mayHaveApplied } from "../../providers/fly/errors.ts";
 import type { FlyOptions } from "../../providers/fly/http.ts";
@@ -18,7 +19,6 @@ import type {
   Volume,
   Wait,
 } from "../../providers/fly/wire.ts";
-import type { HttpRequest, Transport } from "../../providers/http-transport.ts";
 
 /** Ignores versions: waits are not pinned, and any running version counts as the one posted last. */
 class NoPin extends Fly {

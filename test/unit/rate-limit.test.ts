@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Clock } from "../../providers/clock.ts";
+import type { Clock } from "../../lib/clock.ts";
 import { createRateLimiter } from "../../providers/fly/rate-limit.ts";
 
 /** A clock that stands still and notes what it was asked to wait. */

@@ -1,5 +1,5 @@
 /** All exchanges of the run, looked at in the end: limits, cookies, the form of refusals. */
-import { parseJson } from "../../../providers/http-transport.ts";
+import { parseJson } from "../../../lib/http-transport.ts";
 import { type Finding, probe, resultOf } from "../assumption.ts";
 import type { Recorded } from "../exchanges.ts";
 import { plural, seconds } from "../text.ts";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { redact } from "../../providers/redact.ts";
+import { redact } from "../../../lib/redact.ts";
 
 test.each([
   ["a known secret", "token s3cr3t-value here", ["s3cr3t-value"], "token [redacted] here"],
